@@ -1,0 +1,61 @@
+import { join } from "node:path";
+import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-plugin";
+import { defineConfig } from "vitest/config";
+import { answer } from "./test/fake/dialects.ts";
+import { answerEndpoint } from "./test/fake/endpoints.ts";
+
+/** Three kinds of tests: laws of the pure floors in Node, the product in workerd, and official clients against a served gateway. */
+export default defineConfig(async () => ({
+  test: {
+    projects: [
+      {
+        test: {
+          name: "node",
+          include: ["test/*.test.ts", "test/laws/**/*.test.ts"],
+          setupFiles: ["./test/laws/setup.ts"],
+        },
+      },
+      {
+        plugins: [
+          cloudflareTest({
+            wrangler: { configPath: "./wrangler.jsonc" },
+            miniflare: {
+              bindings: {
+                TEST_MIGRATIONS: await readD1Migrations(join(import.meta.dirname, "migrations")),
+                RHONE_ADMIN_KEY: "rhone_sk_test",
+                RHONE_PROVIDERS: JSON.stringify([
+                  { id: "fake", dialect: "openai-chat", base_url: "http://fake.test/v1", api_key: "fake-key" },
+                  {
+                    id: "counted",
+                    dialect: "openai-chat",
+                    base_url: "http://fake.test/v1",
+                    api_key: "fake-key",
+                    quirks: { streamUsage: true },
+                  },
+                  { id: "fakeanth", dialect: "anthropic", base_url: "http://fake.test/v1", api_key: "fake-key" },
+                  { id: "oai", dialect: "openai-chat", base_url: "http://more.test/v1", api_key: "fake-key" },
+                  { id: "resp", dialect: "openai-responses", base_url: "http://more.test/v1", api_key: "fake-key" },
+                  { id: "gem", dialect: "gemini", base_url: "http://more.test/v1", api_key: "fake-key" },
+                  { id: "ant", dialect: "anthropic", base_url: "http://more.test/v1", api_key: "fake-key" },
+                ]),
+              },
+              queueConsumers: { "rhone-records": { maxBatchTimeout: 0.05 } },
+              // Whatever a test does not stub lands here, in Node, as a real network stream; nothing reaches the network.
+              outboundService: (request: Request) =>
+                new URL(request.url).hostname === "more.test" ? answerEndpoint(request) : answer(request),
+            },
+          }),
+        ],
+        test: { name: "workerd", include: ["test/worker/**/*.test.ts"], setupFiles: ["./test/worker/setup.ts"] },
+      },
+      {
+        test: {
+          name: "clients",
+          include: ["test/clients/**/*.test.ts"],
+          globalSetup: ["./test/clients/setup.ts"],
+          testTimeout: 30_000,
+        },
+      },
+    ],
+  },
+}));
