@@ -1,0 +1,123 @@
+import { isObject } from "../wire/json.ts";
+import { GatewayError } from "./error.ts";
+import type { Block, Message, ModelResponse, StreamEvent } from "./types.ts";
+
+/** A stream → the whole answer it stands for; what was received so far, when it broke off. Inverse of `unfold`. */
+export class Fold {
+  #id = "";
+  #model = "";
+  readonly #blocks: { item: number; block: Block; isOpen: boolean }[] = [];
+  #end: Extract<StreamEvent, { type: "end" }> | undefined;
+  #error: GatewayError | undefined;
+
+  push(event: StreamEvent): void {
+    switch (event.type) {
+      case "start":
+        this.#id = event.id;
+        this.#model = event.model;
+        return;
+      case "open":
+        this.#blocks[event.index] = { item: event.item ?? 0, block: event.block, isOpen: true };
+        return;
+      case "delta": {
+        const slot = this.#blocks[event.index];
+        if (slot !== undefined) slot.block = grown(slot.block, event.text);
+        return;
+      }
+      case "close": {
+        const slot = this.#blocks[event.index];
+        if (slot !== undefined) Object.assign(slot, { block: event.block, isOpen: false });
+        return;
+      }
+      case "end":
+        this.#end = event;
+        return;
+      case "error":
+        this.#error = event.error;
+    }
+  }
+
+  get ended(): boolean {
+    return this.#end !== undefined;
+  }
+
+  get error(): GatewayError | undefined {
+    return this.#error;
+  }
+
+  /** Absent until the stream has ended well. */
+  get response(): ModelResponse | undefined {
+    if (this.#end === undefined || this.#error !== undefined) return undefined;
+    const { finish, usage, rest } = this.#end;
+    const whole = { id: this.#id, model: this.#model, messages: this.messages, finish, usage };
+    return rest === undefined ? whole : { ...whole, rest };
+  }
+
+  /** What was said, finished or not. */
+  get messages(): Message[] {
+    const natives = this.#end?.items ?? [];
+    const messages: Message[] = [];
+    for (const { item, block } of this.#blocks.filter(Boolean)) {
+      (messages[item] ??= { role: "assistant", blocks: [] }).blocks.push(block);
+    }
+    natives.forEach((native, item) => {
+      if (native === undefined) return;
+      messages[item] = { ...(messages[item] ?? { role: "assistant", blocks: [] }), native };
+    });
+    return messages.filter(Boolean);
+  }
+
+  /** The model as the provider names it; empty before the first event. */
+  get model(): string {
+    return this.#model;
+  }
+}
+
+export function fold(events: Iterable<StreamEvent>): ModelResponse {
+  const folded = new Fold();
+  for (const event of events) folded.push(event);
+  if (folded.error !== undefined) throw folded.error;
+  if (folded.response === undefined) throw new GatewayError("stream.interrupted", "the stream ended without an end");
+  return folded.response;
+}
+
+/** A whole answer → the stream that says it, one delta a block. */
+export function unfold(response: ModelResponse): StreamEvent[] {
+  const events: StreamEvent[] = [{ type: "start", id: response.id, model: response.model }];
+  let index = 0;
+  response.messages.forEach((message, item) => {
+    const native = message.native?.item;
+    const id = isObject(native) && typeof native.id === "string" ? { id: native.id } : {};
+    for (const block of message.blocks) {
+      events.push({ type: "open", index, ...(item > 0 && { item }), ...id, block: emptied(block) });
+      const text = growing(block);
+      if (text !== "") events.push({ type: "delta", index, text });
+      events.push({ type: "close", index, block });
+      index++;
+    }
+  });
+  const { finish, usage, rest } = response;
+  const items = response.messages.map((message) => message.native);
+  const hasItems = items.some((native) => native !== undefined);
+  events.push({ type: "end", finish, usage, ...(hasItems && { items }), ...(rest !== undefined && { rest }) });
+  return events;
+}
+
+/** The part of a block that comes in pieces; "" for those that come whole. */
+export function growing(block: Block): string {
+  if (block.kind === "text" || block.kind === "thinking") return block.text;
+  return block.kind === "tool_call" ? block.arguments : "";
+}
+
+function grown(block: Block, more: string): Block {
+  if (block.kind === "text" || block.kind === "thinking") return { ...block, text: block.text + more };
+  return block.kind === "tool_call" ? { ...block, arguments: block.arguments + more } : block;
+}
+
+/** As a block opens: nothing said yet, and no native, which would already tell the end. */
+export function emptied(block: Block): Block {
+  if (block.kind === "text") return { kind: "text", text: "", ...(block.refusal && { refusal: true as const }) };
+  if (block.kind === "thinking") return { kind: "thinking", text: "" };
+  if (block.kind === "tool_call") return { kind: "tool_call", id: block.id, name: block.name, arguments: "" };
+  return block;
+}

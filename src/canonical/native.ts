@@ -1,0 +1,45 @@
+import type { Json } from "../wire/json.ts";
+import type { Dialect, Item, Message, Native } from "./types.ts";
+
+/** Who reads next: a wire, and the issuer whose seals can be opened there. */
+export type Target = { dialect: Dialect; issuer?: string };
+
+/** The wire item itself, if the target speaks its dialect and may open it. */
+export function verbatim(native: Native | undefined, target: Target): Json | undefined {
+  if (native === undefined || native.dialect !== target.dialect) return undefined;
+  return native.seal === undefined || native.seal === target.issuer ? native.item : undefined;
+}
+
+/** A message is said again whole only when every block in it may be. */
+export function verbatimMessage(message: Message, target: Target): Json | undefined {
+  const mayAll = message.blocks.every(
+    (block) => block.native?.seal === undefined || block.native.seal === target.issuer,
+  );
+  return mayAll ? verbatim(message.native, target) : undefined;
+}
+
+/** The only way to change a view: what it was a view of no longer says the same, and goes. */
+export function edit<T extends Item>(item: T, changes: Partial<Omit<T, "native">>): T {
+  const { native: _, ...view } = item;
+  return { ...view, ...changes } as T;
+}
+
+/** The only way to change history: what follows was signed over the old words, so every seal behind the change goes. */
+export function amend(messages: readonly Message[], at: number, changed: Message | undefined): Message[] {
+  const after = messages.slice(at + 1).map(unseal);
+  return [...messages.slice(0, at), ...(changed === undefined ? [] : [changed]), ...after];
+}
+
+/** Without what only its issuer can open. */
+export function unseal(message: Message): Message {
+  if (!isSealed(message)) return message;
+  const blocks = message.blocks.flatMap((block) => {
+    if (block.native?.seal === undefined) return [block];
+    if (block.kind === "thinking" || block.kind === "opaque") return [];
+    return [edit(block, {})];
+  });
+  return edit(message, { blocks });
+}
+
+export const isSealed = (message: Message): boolean =>
+  message.native?.seal !== undefined || message.blocks.some((block) => block.native?.seal !== undefined);

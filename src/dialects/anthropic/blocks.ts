@@ -1,0 +1,143 @@
+import { verbatim } from "../../canonical/native.ts";
+import type { Block, Item, Loss, Native, Part, Text, ToolCall, ToolResult } from "../../canonical/types.ts";
+import { isObject, type Json, type JsonObject, textOf, tryParseJson } from "../../wire/json.ts";
+import { type EncodeTarget, fitId } from "../dialect.ts";
+import { decodeCitations } from "./citations.ts";
+import { gistOf } from "./gist.ts";
+import { decodeMedia, encodeMedia } from "./media.ts";
+import { isSealed } from "./seal.ts";
+
+const dialect = "anthropic";
+
+/** `content`: a string or a list of blocks. */
+export function decodeContent(content: Json | undefined, seal?: string): Block[] {
+  if (typeof content === "string") return content === "" ? [] : [{ kind: "text", text: content }];
+  return Array.isArray(content) ? content.map((item) => decodeBlock(item, seal)) : [];
+}
+
+/** Blocks that this wire can say; empty texts say nothing, and the API refuses them. */
+export const encodeContent = (blocks: readonly Block[], target: EncodeTarget, losses: Loss[]): Json[] =>
+  blocks.flatMap((block) => encodeBlock(block, target, losses) ?? []);
+
+export function decodeBlock(item: Json, seal?: string): Block {
+  const native: Native = { dialect, item, ...(seal !== undefined && isSealed(item) && { seal }) };
+  if (!isObject(item)) return { kind: "opaque", label: "block", native };
+  const own = { native, ...cacheOf(item) };
+  switch (item.type) {
+    case "text":
+      return { kind: "text", text: textOf(item.text), ...decodeCitations(item.citations), ...own };
+    case "thinking":
+      return { kind: "thinking", text: textOf(item.thinking), ...own };
+    case "redacted_thinking":
+      return { kind: "thinking", text: "", ...own };
+    case "image":
+    case "document":
+      return decodeMedia(item, own) ?? opaque(item, own);
+    case "tool_use":
+      return decodeToolCall(item, own);
+    case "tool_result":
+      return decodeResult(item, own);
+    default:
+      return opaque(item, own);
+  }
+}
+
+/** undefined: this wire has no such block; where that loses something it is said. */
+export function encodeBlock(block: Block, target: EncodeTarget, losses: Loss[]): Json | undefined {
+  if (block.kind === "text" && block.text === "") return undefined;
+  const said = verbatim(block.native, target);
+  if (isObject(said) && said.type !== undefined) return said;
+  switch (block.kind) {
+    case "text":
+      return encodeText(block, losses);
+    case "thinking":
+      // Not the assistant's words, and a signature of somebody else's is refused.
+      losses.push({ at: "thinking", what: "dropped", why: "reasoning of another issuer" });
+      return undefined;
+    case "media":
+      return withCache(encodeMedia(block, losses), block);
+    case "tool_call":
+      return encodeToolCall(block, target, losses);
+    case "tool_result":
+      return encodeResult(block, target, losses);
+    case "opaque":
+      losses.push({ at: block.label, what: "dropped", why: "anthropic has no such item, or cannot open this one" });
+      return block.gist === undefined ? undefined : { type: "text", text: block.gist };
+  }
+}
+
+function encodeText(block: Text, losses: Loss[]): JsonObject {
+  if (block.citations !== undefined)
+    losses.push({ at: "citations", what: "dropped", why: "anthropic takes back only citations that it made" });
+  return withCache({ type: "text", text: block.text }, block);
+}
+
+const decodeToolCall = (item: JsonObject, own: Item): ToolCall => ({
+  kind: "tool_call",
+  id: textOf(item.id),
+  name: textOf(item.name),
+  arguments: JSON.stringify(item.input ?? {}),
+  ...own,
+});
+
+/** Chat's old `function` calls have no id: their results name the function, so that name is the id. */
+function encodeToolCall(block: ToolCall, target: EncodeTarget, losses: Loss[]): JsonObject {
+  const { name, arguments: args } = block;
+  const input = inputOf(args);
+  if (input === undefined)
+    losses.push({ at: "tool_call.arguments", what: "approximated", why: "anthropic takes a JSON object only" });
+  return withCache(
+    { type: "tool_use", id: fitId(block.id || name, toolIds(target)), name, input: input ?? { _raw: args } },
+    block,
+  );
+}
+
+/** Arguments as this wire has them, none being `{}`; undefined when the text is no JSON object. */
+export function inputOf(args: string): JsonObject | undefined {
+  const input = args.trim() === "" ? null : tryParseJson(args);
+  if (input === null) return {};
+  return isObject(input) ? input : undefined;
+}
+
+function decodeResult(item: JsonObject, own: Item): ToolResult {
+  const content = decodeContent(item.content).map((block): Part =>
+    block.kind === "text" || block.kind === "media" || block.kind === "opaque" ? block : opaque(block.native!.item),
+  );
+  const isError = item.is_error === true ? { isError: true as const } : {};
+  return { kind: "tool_result", id: textOf(item.tool_use_id), content, ...isError, ...own };
+}
+
+function encodeResult(block: ToolResult, target: EncodeTarget, losses: Loss[]): JsonObject {
+  const parts = encodeContent(block.content, target, losses);
+  const [only] = parts;
+  const isPlain = parts.length === 1 && isObject(only) && only.type === "text" && Object.keys(only).length === 2;
+  // The API refuses an error without content, and takes a success without.
+  const content = isPlain ? only.text! : parts.length > 0 ? parts : block.isError ? "error" : undefined;
+  return withCache(
+    {
+      type: "tool_result",
+      tool_use_id: fitId(block.id, toolIds(target)),
+      ...(content !== undefined && { content }),
+      ...(block.isError && { is_error: true }),
+    },
+    block,
+  );
+}
+
+/** `^[a-zA-Z0-9_-]+$` by the published spec; 64 is what hosts of the format refuse beyond (litellm#41590). */
+const toolIds = (target: EncodeTarget): RegExp => target.quirks?.toolId ?? /^[a-zA-Z0-9_-]{1,64}$/;
+
+function opaque(item: Json, own?: Item): Extract<Block, { kind: "opaque" }> {
+  const label = (isObject(item) ? textOf(item.type) : "") || "block";
+  return { kind: "opaque", label, ...gistOf(item), native: { dialect, item }, ...own } as const;
+}
+
+export function cacheOf(item: JsonObject): { cache?: "5m" | "1h" } {
+  if (!isObject(item.cache_control)) return {};
+  return { cache: item.cache_control.ttl === "1h" ? "1h" : "5m" };
+}
+
+export function withCache<T extends JsonObject | undefined>(item: T, { cache }: Item): T {
+  if (item === undefined || cache === undefined) return item;
+  return { ...item, cache_control: cache === "1h" ? { type: "ephemeral", ttl: "1h" } : { type: "ephemeral" } };
+}

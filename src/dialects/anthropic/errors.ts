@@ -1,0 +1,72 @@
+import { type ErrorCode, GatewayError, type UpstreamError } from "../../canonical/error.ts";
+import { isObject, type Json, type JsonObject, stringOf, textOf, tryParseJson } from "../../wire/json.ts";
+
+/** `{type: "error", error: {type, message}, request_id}`. */
+export function decodeError(status: number, body: string, requestId?: string): GatewayError {
+  return errorOf(status, tryParseJson(body), requestId);
+}
+
+/** `status`: undefined for an error in a stream, whose type tells it. */
+export function errorOf(status: number | undefined, body: Json | undefined, requestId?: string): GatewayError {
+  const outer = isObject(body) ? body : {};
+  const inner = isObject(outer.error) ? outer.error : outer;
+  const type = stringOf(inner.type);
+  const known = status ?? STATUS[type ?? ""] ?? 500;
+  const said = [inner.message, outer.message, outer.detail, outer.error].find(
+    (text) => text !== undefined && text !== null,
+  );
+  const message = said === undefined ? `the provider answered with status ${known}` : textOf(said);
+  const id = stringOf(outer.request_id) ?? requestId;
+  const upstream: UpstreamError = {
+    status: known,
+    ...(type !== undefined && { type }),
+    ...((typeof inner.code === "string" || typeof inner.code === "number") && { code: String(inner.code) }),
+    ...(id !== undefined && { requestId: id }),
+  };
+  return new GatewayError(codeOf(known, type, message), message, { status: known, upstream });
+}
+
+export function encodeError(error: GatewayError, requestId: string): JsonObject {
+  return { ...errorMembers(error), request_id: requestId };
+}
+
+/** `code` is beyond the published shape, which has no place for it, and no SDK minds. */
+export function errorMembers(error: GatewayError): { type: "error"; error: JsonObject } {
+  const said = error.upstream?.type;
+  const type = said !== undefined && said in STATUS ? said : typeOf(error.status);
+  return { type: "error", error: { type, message: error.message, code: error.upstream?.code ?? error.code } };
+}
+
+/** Anthropic, "Errors". */
+const STATUS: Record<string, number> = {
+  invalid_request_error: 400,
+  authentication_error: 401,
+  billing_error: 402,
+  permission_error: 403,
+  not_found_error: 404,
+  request_too_large: 413,
+  rate_limit_error: 429,
+  api_error: 500,
+  timeout_error: 504,
+  overloaded_error: 529,
+};
+
+function typeOf(status: number): string {
+  const known = Object.entries(STATUS).find(([, its]) => its === status);
+  return known?.[0] ?? (status < 500 ? "invalid_request_error" : "api_error");
+}
+
+/** Said in words only: "prompt is too long: 3333404 tokens > 200000 maximum"; the other before Claude 4.5. */
+const TOO_LONG = /prompt is too long|exceed(s|ed)? (the )?context (limit|window)/i;
+
+/** What is wrong with our own credentials and account is no fault of the caller's request. */
+function codeOf(status: number, type: string | undefined, message: string): ErrorCode {
+  if (status < 500 && TOO_LONG.test(message)) return "context.too_long";
+  if (status === 429) return "rate.limited";
+  if (status === 408 || status === 504) return "provider.timeout";
+  if (status === 413) return "request.too_large";
+  if (status === 404) return "model.not_found";
+  if (status === 529 || type === "overloaded_error") return "provider.unavailable";
+  if (status >= 400 && status < 500 && ![401, 402, 403].includes(status)) return "request.invalid";
+  return "provider.execution_failed";
+}

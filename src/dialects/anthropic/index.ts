@@ -1,0 +1,28 @@
+import type { WireDialect } from "../dialect.ts";
+import { decodeError, encodeError } from "./errors.ts";
+import { decodeMessages, encodeMessages } from "./messages.ts";
+import { decodeRequest, encodeRequest } from "./request.ts";
+import { decodeResponse, encodeResponse } from "./response.ts";
+import { decodeStream, encodeStream } from "./stream.ts";
+
+const UNDERSTOOD = new Set(
+  "messages system model max_tokens stream tools mcp_servers tool_choice thinking output_config output_format stop_sequences temperature top_p top_k metadata service_tier".split(
+    " ",
+  ),
+);
+
+/** Anthropic Messages, and the hosts that offer their own models under it. */
+export const anthropic: WireDialect = {
+  id: "anthropic",
+  layout: { items: "messages", instructions: ["system"], understood: UNDERSTOOD },
+  decodeRequest,
+  encodeRequest,
+  decodeMessages,
+  encodeMessages,
+  decodeResponse,
+  encodeResponse,
+  decodeStream,
+  encodeStream,
+  decodeError,
+  encodeError,
+};

@@ -1,0 +1,80 @@
+import type { Item, Loss, Media, Source } from "../../canonical/types.ts";
+import { isObject, type Json, type JsonObject, stringOf, textOf } from "../../wire/json.ts";
+
+/** `image` and `document`. undefined: a document made of blocks, or a source nobody knows. */
+export function decodeMedia(item: JsonObject, own: Item): Media | undefined {
+  const from = isObject(item.source) ? item.source : {};
+  const source = decodeSource(from);
+  if (source === undefined) return undefined;
+  const fallback = item.type === "image" ? "image/*" : DOCUMENT[source.type];
+  const name = stringOf(item.title);
+  const mime = stringOf(from.media_type) ?? fallback;
+  return { kind: "media", mime, source, ...(name !== undefined && { name }), ...own };
+}
+
+/** By what it is: four kinds of images, PDF, and texts as text. */
+export function encodeMedia({ mime, source, name }: Media, losses: Loss[]): JsonObject | undefined {
+  const isImage = mime.startsWith("image/");
+  const from = isImage ? encodeImage(mime, source) : encodeDocument(mime, source);
+  if (from === undefined) {
+    losses.push({ at: "media", what: "dropped", why: `anthropic cannot take ${mime} by ${source.type}` });
+    return undefined;
+  }
+  if (isImage) return { type: "image", source: from };
+  return { type: "document", source: from, ...(name !== undefined && name !== "" && { title: name.slice(0, 500) }) };
+}
+
+const DOCUMENT = {
+  base64: "application/pdf",
+  url: "application/pdf",
+  text: "text/plain",
+  file: "application/octet-stream",
+} as const;
+
+function decodeSource(from: JsonObject): Source | undefined {
+  switch (from.type) {
+    case "base64":
+      return { type: "base64", data: textOf(from.data) };
+    case "url":
+      return { type: "url", url: textOf(from.url) };
+    case "file":
+      return { type: "file", id: textOf(from.file_id) };
+    case "text":
+      return { type: "text", text: textOf(from.data) };
+    case "content":
+      return decodeTexts(from.content);
+    default:
+      return undefined;
+  }
+}
+
+/** Only texts are one source; with images among them the document stays what it is. */
+function decodeTexts(content: Json | undefined): Source | undefined {
+  if (typeof content === "string") return { type: "text", text: content };
+  if (!Array.isArray(content) || !content.every((part) => isObject(part) && part.type === "text")) return undefined;
+  return { type: "text", text: content.map((part) => textOf((part as JsonObject).text)).join("\n") };
+}
+
+const IMAGES = new Set(["image/jpeg", "image/png", "image/gif", "image/webp"]);
+
+function encodeImage(mime: string, source: Source): JsonObject | undefined {
+  if (source.type === "url") return { type: "url", url: source.url };
+  const mediaType = mime === "image/jpg" ? "image/jpeg" : mime;
+  if (source.type !== "base64" || !IMAGES.has(mediaType)) return undefined;
+  return { type: "base64", media_type: mediaType, data: standard(source.data) };
+}
+
+function encodeDocument(mime: string, source: Source): JsonObject | undefined {
+  if (source.type === "text") return plain(source.text);
+  if (mime.startsWith("text/") && source.type === "base64")
+    return plain(Buffer.from(source.data, "base64").toString("utf8"));
+  if (mime !== "application/pdf") return undefined;
+  if (source.type === "url") return { type: "url", url: source.url };
+  if (source.type !== "base64") return undefined;
+  return { type: "base64", media_type: mime, data: standard(source.data) };
+}
+
+const plain = (data: string): JsonObject => ({ type: "text", media_type: "text/plain", data });
+
+/** Google's clients write base64url; the API takes the standard alphabet only. */
+const standard = (data: string): string => data.replaceAll("-", "+").replaceAll("_", "/");

@@ -1,0 +1,184 @@
+import { invalid } from "../../canonical/error.ts";
+import { verbatim } from "../../canonical/native.ts";
+import type { Format, Loss, ModelRequest, Sampling } from "../../canonical/types.ts";
+import { compact, isObject, type Json, type JsonObject, numberOf, stringOf, textOf } from "../../wire/json.ts";
+import type { Encoded, EncodeTarget } from "../dialect.ts";
+import { decodeMessages, decodeSystem, encodeMessages, encodeSystem } from "./messages.ts";
+import { lowered } from "./schema.ts";
+import { decodeReasoning, encodeReasoning, generationOf, isUnsignedLoop } from "./thinking.ts";
+import { decodeToolChoice, decodeTools, encodeToolChoice, encodeTools } from "./tools.ts";
+
+const dialect = "anthropic";
+
+export function decodeRequest(body: JsonObject): ModelRequest {
+  if (!Array.isArray(body.messages)) throw invalid("messages", "expected a list of messages");
+  return compact({
+    model: stringOf(body.model) ?? "",
+    stream: body.stream === true,
+    messages: [...decodeSystem(body.system), ...decodeMessages(body.messages)],
+    tools: decodeTools(body),
+    ...decodeToolChoice(body.tool_choice),
+    reasoning: decodeReasoning(body),
+    format: decodeFormat(body),
+    maxOutput: numberOf(body.max_tokens),
+    sampling: decodeSampling(body),
+    user: isObject(body.metadata) ? stringOf(body.metadata.user_id) : undefined,
+    serviceTier: TIERS[textOf(body.service_tier)],
+    rest: { dialect, item: body },
+  });
+}
+
+/** A body of this dialect keeps its other members; any other is said anew. */
+export function encodeRequest(request: ModelRequest, target: EncodeTarget): Encoded<JsonObject> {
+  const instructions = encodeSystem(request.messages, target);
+  const { value: messages, losses } = encodeMessages(instructions.rest, target);
+  losses.unshift(...instructions.losses);
+  const system = instructions.value;
+  const own = verbatim(request.rest, target);
+  if (isObject(own)) return { value: sayAgain(own, { model: target.model, messages }, system, losses), losses };
+  if (messages.length === 0) {
+    // "messages: at least one message is required", and a text must not be blank.
+    losses.push({ at: "messages", what: "approximated", why: "anthropic wants a user's message beside instructions" });
+    messages.push({ role: "user", content: "." });
+  }
+  return { value: sayAnew(request, target, { messages, ...(system !== undefined && { system }) }, losses), losses };
+}
+
+/** `system` as the messages have it now; a body whose own member was empty keeps it. */
+function sayAgain(own: JsonObject, said: JsonObject, system: Json | undefined, losses: Loss[]): JsonObject {
+  const { system: before, ...rest } = own;
+  const isEmpty = decodeSystem(before).length === 0;
+  const kept = system ?? (isEmpty ? before : undefined);
+  const body = { ...rest, ...(kept !== undefined && { system: kept }), ...said };
+  const isBudgeted = isObject(own.thinking) && own.thinking.type === "enabled";
+  if (losses.length === 0 || !isBudgeted || !isUnsignedLoop(said.messages as Json[])) return body;
+  losses.push({ at: "reasoning", what: "dropped", why: UNSIGNED });
+  return Object.fromEntries(Object.entries(body).filter(([member]) => member !== "thinking"));
+}
+
+function sayAnew(request: ModelRequest, target: EncodeTarget, said: JsonObject, losses: Loss[]): JsonObject {
+  if (request.cacheKey !== undefined)
+    losses.push({ at: "prompt_cache_key", what: "dropped", why: "anthropic finds its caches without" });
+  const generation = generationOf(target.model);
+  const tools = encodeTools(request.tools ?? [], target, losses);
+  const choice = tools.tools === undefined ? {} : encodeToolChoice(request);
+  const hindrance = hindranceOf(choice, said.messages as Json[], generation);
+  const { thinking, effort, maxTokens, thinks } = encodeReasoning(request, generation, losses, hindrance);
+  const output = compact({ effort, format: encodeFormat(request.format, losses) }) as JsonObject;
+  return compact({
+    model: target.model,
+    max_tokens: maxTokens,
+    ...said,
+    stream: request.stream || undefined,
+    ...tools,
+    ...choice,
+    thinking,
+    output_config: Object.keys(output).length > 0 ? output : undefined,
+    ...encodeSampling(request.sampling ?? {}, { thinks, generation }, losses),
+    metadata: request.user === undefined ? undefined : { user_id: request.user },
+    service_tier: encodeTier(request.serviceTier, losses),
+  });
+}
+
+const UNSIGNED = "a tool loop that thinks must begin with its issuer's signed thinking";
+
+/** A forced call is a contract, thinking a wish: where the API takes only one of them, the call stays. */
+function hindranceOf(choice: JsonObject, messages: Json[], generation: number | undefined): string | undefined {
+  const forced =
+    isObject(choice.tool_choice) && (choice.tool_choice.type === "any" || choice.tool_choice.type === "tool");
+  if (forced) return "anthropic does not think where a tool call is forced";
+  const isAdaptive = generation !== undefined && generation >= 406;
+  return !isAdaptive && isUnsignedLoop(messages) ? UNSIGNED : undefined;
+}
+
+/** `output_config.format`; `output_format` is what it was called in its beta. */
+function decodeFormat(body: JsonObject): Format | undefined {
+  const format = isObject(body.output_config) ? (body.output_config.format ?? body.output_format) : body.output_format;
+  if (!isObject(format) || format.type !== "json_schema") return undefined;
+  const title = isObject(format.schema) ? stringOf(format.schema.title) : undefined;
+  const name = title !== undefined && /^[a-zA-Z0-9_-]{1,64}$/.test(title) ? title : "answer";
+  return { type: "json_schema", name, schema: format.schema ?? {} };
+}
+
+function encodeFormat(format: Format | undefined, losses: Loss[]): Json | undefined {
+  if (format === undefined || format.type === "text") return undefined;
+  if (format.type === "json_schema") return { type: "json_schema", schema: lowered(format.schema, "format", losses) };
+  losses.push({ at: "format", what: "dropped", why: "anthropic writes JSON by schema only" });
+  return undefined;
+}
+
+function decodeSampling(body: JsonObject): Sampling | undefined {
+  const stop = Array.isArray(body.stop_sequences) ? body.stop_sequences : undefined;
+  const sampling: Sampling = compact({
+    temperature: numberOf(body.temperature),
+    topP: numberOf(body.top_p),
+    topK: numberOf(body.top_k),
+    stop: stop?.filter((word) => typeof word === "string"),
+  });
+  return Object.keys(sampling).length > 0 ? sampling : undefined;
+}
+
+const UNKNOWN = {
+  frequencyPenalty: "frequency_penalty",
+  presencePenalty: "presence_penalty",
+  seed: "seed",
+  logprobs: "logprobs",
+} as const;
+
+type Manner = { thinks: boolean; generation: number | undefined };
+
+function encodeSampling(sampling: Sampling, manner: Manner, losses: Loss[]): JsonObject {
+  const drop = (at: string, why: string): undefined => void losses.push({ at, what: "dropped", why });
+  for (const [member, at] of Object.entries(UNKNOWN))
+    if (sampling[member as keyof typeof UNKNOWN]) drop(at, "anthropic has none");
+  if (sampling.n !== undefined && sampling.n > 1) drop("n", "anthropic gives one answer");
+  const { temperature, topP } = encodeRandomness(sampling, manner, losses);
+  const isFixed = manner.thinks || (manner.generation ?? 0) >= 407;
+  const topK = isFixed && sampling.topK !== undefined ? drop("top_k", fixed(manner)) : sampling.topK;
+  const stop = sampling.stop?.filter((word) => word.trim() !== "");
+  if (stop !== undefined && stop.length < sampling.stop!.length) drop("stop", "anthropic stops at no white space");
+  return compact({
+    temperature,
+    top_p: topP,
+    top_k: topK,
+    stop_sequences: stop?.length ? stop : undefined,
+  });
+}
+
+/** What the live API takes: temperature up to 1; while thinking, and from 4.7 on, only 1, and `top_p` from 0.95 (llmgateway#3108). */
+function encodeRandomness(
+  { temperature, topP }: Sampling,
+  manner: Manner,
+  losses: Loss[],
+): { temperature?: number; topP?: number } {
+  const isFixed = manner.thinks || (manner.generation ?? 0) >= 407;
+  const out: { temperature?: number; topP?: number } = {};
+  if (temperature !== undefined && temperature > 1 && !isFixed)
+    losses.push({ at: "temperature", what: "approximated", why: "anthropic ends at 1" });
+  if (temperature !== undefined && temperature !== 1 && isFixed)
+    losses.push({ at: "temperature", what: "dropped", why: fixed(manner) });
+  else if (temperature !== undefined) out.temperature = Math.min(1, temperature);
+  // "`temperature` and `top_p` cannot both be specified for this model" since 4.1.
+  const isSecond = out.temperature !== undefined && (manner.generation ?? 0) >= 401;
+  if (topP !== undefined && ((isFixed && topP < 0.95) || isSecond))
+    losses.push({
+      at: "top_p",
+      what: "dropped",
+      why: isSecond ? "this model takes temperature or top_p" : fixed(manner),
+    });
+  else if (topP !== undefined) out.topP = topP;
+  return out;
+}
+
+const fixed = ({ thinks }: Manner): string =>
+  thinks ? "anthropic has it fixed while thinking" : "fixed in this model";
+
+/** Its two words; the others' priority and flex tiers are contracts of their own. */
+const TIERS: Record<string, string> = { auto: "auto", standard_only: "default" };
+
+function encodeTier(tier: string | undefined, losses: Loss[]): string | undefined {
+  if (tier === undefined || tier === "auto") return tier;
+  if (tier === "default") return "standard_only";
+  losses.push({ at: "service_tier", what: "dropped", why: `anthropic has no tier ${tier}` });
+  return undefined;
+}

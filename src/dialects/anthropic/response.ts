@@ -1,0 +1,166 @@
+import { GatewayError } from "../../canonical/error.ts";
+import type { Block, Finish, FinishReason, Message, ModelResponse, Usage } from "../../canonical/types.ts";
+import { compact, isObject, type Json, type JsonObject, numberOf, stringOf, textOf } from "../../wire/json.ts";
+import { fitId, type Reply } from "../dialect.ts";
+import { decodeBlock, inputOf } from "./blocks.ts";
+import { encodeCitations } from "./citations.ts";
+import { errorOf } from "./errors.ts";
+import { isSilent } from "./messages.ts";
+
+const dialect = "anthropic";
+
+export function decodeResponse(body: Json, seal?: string): ModelResponse {
+  if (isObject(body) && body.type === "error") throw errorOf(undefined, body);
+  if (!isObject(body) || !Array.isArray(body.content))
+    throw new GatewayError("provider.execution_failed", "the provider's answer is not a message");
+  const { content, ...envelope } = body;
+  const messages = decodeReply(content, seal);
+  return {
+    id: textOf(body.id),
+    model: textOf(body.model),
+    messages,
+    finish: decodeFinish(envelope, messages),
+    usage: decodeUsage(body.usage),
+    rest: { dialect, item: envelope },
+  };
+}
+
+/** Its own envelope is carried on; what the canonical answer knows better stands over it. */
+export function encodeResponse({ id, model, messages, finish, usage, rest }: ModelResponse, _: Reply): JsonObject {
+  const blocks = messages.flatMap((message) => message.blocks);
+  const own = rest?.dialect === dialect && isObject(rest.item) ? rest.item : {};
+  return {
+    ...own,
+    id: messageId(id),
+    type: "message",
+    role: "assistant",
+    model,
+    content: blocks.flatMap((block) => encodeReplyBlock(block) ?? []),
+    ...encodeFinish(
+      finish,
+      blocks.some(({ kind }) => kind === "tool_call"),
+    ),
+    usage: encodeUsage(usage, rest?.dialect === dialect),
+  };
+}
+
+/**
+ * `content` as one assistant message, none when nothing was said. Empty texts are no part of its native: the API writes them,
+ * and refuses to read them ("text content blocks must be non-empty"); white space it takes back beside other texts.
+ */
+export function decodeReply(content: readonly Json[], seal?: string): Message[] {
+  if (content.length === 0) return [];
+  const blocks = content.map((item) => decodeBlock(item, seal));
+  const said = content.filter((item) => !isObject(item) || item.type !== "text" || item.text !== "");
+  if (isSilent(said)) return [{ role: "assistant", blocks }];
+  return [{ role: "assistant", blocks, native: { dialect, item: { role: "assistant", content: said } } }];
+}
+
+/** undefined: nothing a client of this wire could read (foreign server tools, sealed reasoning, media). */
+export function encodeReplyBlock(block: Block): JsonObject | undefined {
+  const { native } = block;
+  if (native?.dialect === dialect && isObject(native.item) && native.item.type !== undefined) return native.item;
+  switch (block.kind) {
+    case "text": {
+      if (block.text === "") return undefined;
+      const citations = encodeCitations(block);
+      return { type: "text", text: block.text, ...(citations.length > 0 && { citations }) };
+    }
+    case "thinking":
+      return block.text === "" ? undefined : { type: "thinking", thinking: block.text, signature: "" };
+    case "tool_call": {
+      const input = inputOf(block.arguments) ?? { _raw: block.arguments };
+      return { type: "tool_use", id: block.id, name: block.name, input };
+    }
+    case "media":
+    case "tool_result":
+    case "opaque":
+      return undefined;
+  }
+}
+
+/** Clients tell a message by its id; the same answer has the same one. */
+export const messageId = (id: string): string =>
+  id.startsWith("msg_") ? id : `msg_${fitId(id, /^[a-zA-Z0-9_-]{1,60}$/)}`;
+
+const FINISH: Record<string, FinishReason> = {
+  end_turn: "stop",
+  stop_sequence: "stop",
+  max_tokens: "length",
+  model_context_window_exceeded: "length",
+  tool_use: "tool_calls",
+  pause_turn: "pause",
+  refusal: "refusal",
+};
+
+/** What was said decides: a reply that holds a client's tool call asks for its answer (bifrost#6123). */
+export function decodeFinish(envelope: JsonObject, messages: readonly Message[]): Finish {
+  const word = stringOf(envelope.stop_reason);
+  const reason = word === undefined ? "other" : (FINISH[word] ?? "other");
+  const calls = messages.some(({ blocks }) => blocks.some(({ kind }) => kind === "tool_call"));
+  const isCut = reason !== "stop" && reason !== "other";
+  return compact({
+    reason: calls && !isCut ? "tool_calls" : reason,
+    native: word,
+    stopSequence: stringOf(envelope.stop_sequence),
+  });
+}
+
+const WORD: Record<FinishReason, string> = {
+  stop: "end_turn",
+  length: "max_tokens",
+  tool_calls: "tool_use",
+  content_filter: "refusal",
+  refusal: "refusal",
+  pause: "pause_turn",
+  other: "end_turn",
+};
+
+/** The provider's own word where it is one of this wire that means the same. */
+export function encodeFinish({ reason, native, stopSequence }: Finish, holdsCall: boolean): JsonObject {
+  const isOwn = native !== undefined && FINISH[native] === reason;
+  const word = isOwn ? native : stopSequence !== undefined && reason === "stop" ? "stop_sequence" : WORD[reason];
+  const isEnd = word === "end_turn" || word === "stop_sequence";
+  return { stop_reason: holdsCall && isEnd ? "tool_use" : word, stop_sequence: stopSequence ?? null };
+}
+
+/** `input_tokens` are those that no cache held. */
+export function decodeUsage(usage: Json | undefined): Usage {
+  if (!isObject(usage)) return {};
+  const details = isObject(usage.output_tokens_details) ? usage.output_tokens_details : {};
+  const tools = isObject(usage.server_tool_use) ? usage.server_tool_use : {};
+  const written = isObject(usage.cache_creation) ? usage.cache_creation : {};
+  return compact({
+    fresh: countOf(usage.input_tokens),
+    cacheRead: countOf(usage.cache_read_input_tokens),
+    cacheWrite: countOf(usage.cache_creation_input_tokens),
+    output: countOf(usage.output_tokens),
+    reasoning: countOf(details.thinking_tokens),
+    cacheWrite1h: countOf(written.ephemeral_1h_input_tokens),
+    searches: countOf(tools.web_search_requests),
+    native: usage,
+  });
+}
+
+/** The SDKs' types demand both counts: what is unknown is 0 here. */
+export function encodeUsage({ native, ...usage }: Usage, isOwn: boolean): JsonObject {
+  const { fresh, cacheRead, cacheWrite, cacheWrite1h, output, reasoning, searches } = usage;
+  const short = Math.max(0, (cacheWrite ?? 0) - (cacheWrite1h ?? 0));
+  return {
+    ...(isOwn && isObject(native) && native),
+    input_tokens: fresh ?? 0,
+    ...(cacheWrite !== undefined && { cache_creation_input_tokens: cacheWrite }),
+    ...(cacheRead !== undefined && { cache_read_input_tokens: cacheRead }),
+    ...(cacheWrite1h !== undefined && {
+      cache_creation: { ephemeral_5m_input_tokens: short, ephemeral_1h_input_tokens: cacheWrite1h },
+    }),
+    output_tokens: output ?? 0,
+    ...(searches !== undefined && !isOwn && { server_tool_use: { web_search_requests: searches } }),
+    ...(reasoning !== undefined && { output_tokens_details: { thinking_tokens: reasoning } }),
+  };
+}
+
+const countOf = (value: Json | undefined): number | undefined => {
+  const count = numberOf(value);
+  return count !== undefined && count >= 0 ? count : undefined;
+};

@@ -1,0 +1,306 @@
+import { GatewayError } from "../../canonical/error.ts";
+import { emptied, growing } from "../../canonical/fold.ts";
+import type { Block, StreamEvent } from "../../canonical/types.ts";
+import { isObject, type Json, type JsonObject, numberOf, stringOf, textOf, tryParseJson } from "../../wire/json.ts";
+import { encodeSse, type SseEvent } from "../../wire/sse.ts";
+import type { Reply, StreamDecoder, StreamEncoder } from "../dialect.ts";
+import { encodeCitations } from "./citations.ts";
+import { errorMembers, errorOf } from "./errors.ts";
+import { type Growing, grow, startOfDelta, textOfDelta, whole } from "./grow.ts";
+import {
+  decodeFinish,
+  decodeReply,
+  decodeUsage,
+  encodeFinish,
+  encodeReplyBlock,
+  encodeUsage,
+  messageId,
+} from "./response.ts";
+
+const dialect = "anthropic";
+
+export const decodeStream = (seal?: string): StreamDecoder => new MessageDecoder(seal);
+export const encodeStream = (_: Reply): StreamEncoder => new MessageEncoder();
+
+/**
+ * Events → events. The wire's blocks come one after the other; one that begins early, as some hosts let it, waits until
+ * those before it have stopped. The answer is done at `message_stop`, or when a stop reason was given before the end:
+ * whatever still follows then (`[DONE]` at OpenRouter) means nothing.
+ */
+class MessageDecoder implements StreamDecoder {
+  #envelope: JsonObject = {};
+  #usage: JsonObject = {};
+  #isOver = false;
+  #started = false;
+  /** All blocks in the order of their beginning; those before `#live` are closed. */
+  readonly #blocks: Growing[] = [];
+  #live = 0;
+  #isOpen = false;
+
+  readonly #seal: string | undefined;
+
+  constructor(seal: string | undefined) {
+    this.#seal = seal;
+  }
+
+  get isFinishing(): boolean {
+    return typeof this.#envelope.stop_reason === "string";
+  }
+
+  push({ data, event }: SseEvent): StreamEvent[] {
+    if (data === undefined || this.#isOver || data.trim() === "[DONE]") return [];
+    const said = tryParseJson(data);
+    if (!isObject(said))
+      return this.#fail(new GatewayError("provider.execution_failed", "the provider sent an event that is not JSON"));
+    switch (said.type ?? event) {
+      case "message_start":
+        return this.#start(isObject(said.message) ? said.message : {});
+      case "content_block_start":
+        return this.#begin(said.index, isObject(said.content_block) ? said.content_block : {});
+      case "content_block_delta":
+        return isObject(said.delta) ? this.#grow(said.index, said.delta) : [];
+      case "content_block_stop":
+        return this.#stop(said.index);
+      case "message_delta":
+        return this.#change(said);
+      case "message_stop":
+        return this.#end();
+      case "error":
+        return this.#fail(errorOf(undefined, said));
+      default:
+        return [];
+    }
+  }
+
+  end(): StreamEvent[] {
+    if (this.#isOver) return [];
+    if (this.isFinishing) return this.#end();
+    const closed = this.#isOpen ? this.#close(this.#blocks[this.#live]!) : [];
+    const why = "the provider's stream ended before the answer was finished";
+    return [...closed, ...this.#fail(new GatewayError("stream.interrupted", why))];
+  }
+
+  #start(message: JsonObject): StreamEvent[] {
+    const { content: _, ...envelope } = message;
+    this.#envelope = { ...this.#envelope, ...envelope };
+    this.#count(message.usage);
+    if (this.#started) return [];
+    this.#started = true;
+    return [{ type: "start", id: textOf(message.id), model: textOf(message.model) }];
+  }
+
+  #begin(index: Json | undefined, item: JsonObject): StreamEvent[] {
+    this.#blocks.push({
+      index: numberOf(index) ?? this.#blocks.length,
+      item: { ...item },
+      partial: "",
+      stopped: false,
+    });
+    return this.#blocks.length - 1 === this.#live ? this.#open() : [];
+  }
+
+  #grow(index: Json | undefined, delta: JsonObject): StreamEvent[] {
+    const known = this.#find(index);
+    if (known === undefined) {
+      const item = startOfDelta(delta);
+      if (item === undefined) return [];
+      const begun = this.#begin(index, item);
+      return [...begun, ...this.#grow(this.#blocks.at(-1)!.index, delta)];
+    }
+    grow(known, delta);
+    if (known !== this.#blocks[this.#live] || !this.#isOpen) return [];
+    const text = textOfDelta(known, delta);
+    return text === "" ? [] : [{ type: "delta", index: this.#live, text }];
+  }
+
+  #stop(index: Json | undefined): StreamEvent[] {
+    const block = this.#find(index);
+    if (block === undefined) return [];
+    block.stopped = true;
+    return this.#settle();
+  }
+
+  #change(said: JsonObject): StreamEvent[] {
+    const { type: _, delta, usage, ...more } = said;
+    this.#envelope = { ...this.#envelope, ...(isObject(delta) && delta), ...more };
+    this.#count(usage);
+    return [];
+  }
+
+  /** Later numbers stand for earlier ones, but where they are null. */
+  #count(usage: Json | undefined): void {
+    if (!isObject(usage)) return;
+    for (const [member, value] of Object.entries(usage)) if (value !== null) this.#usage[member] = value;
+  }
+
+  #find(index: Json | undefined): Growing | undefined {
+    return this.#blocks.findLast((block) => block.index === index && !block.stopped);
+  }
+
+  /** What grows opens at once; what comes whole opens when it has stopped. */
+  #open(): StreamEvent[] {
+    const block = this.#blocks[this.#live];
+    if (block === undefined || this.#isOpen) return [];
+    const view = whole(block, this.#seal);
+    if (view.kind !== "text" && view.kind !== "thinking" && view.kind !== "tool_call") return [];
+    this.#isOpen = true;
+    const text = view.kind === "tool_call" ? block.partial : growing(view);
+    const open: StreamEvent = { type: "open", index: this.#live, block: emptied(view) };
+    return text === "" ? [open] : [open, { type: "delta", index: this.#live, text }];
+  }
+
+  /** Closes what has stopped, in order, and opens what comes next. */
+  #settle(): StreamEvent[] {
+    const events: StreamEvent[] = [];
+    for (let block = this.#blocks[this.#live]; block?.stopped; block = this.#blocks[this.#live]) {
+      events.push(...this.#open(), ...this.#close(block));
+    }
+    return [...events, ...this.#open()];
+  }
+
+  #close(block: Growing): StreamEvent[] {
+    const index = this.#live++;
+    const view = whole(block, this.#seal);
+    const events: StreamEvent[] = [];
+    if (!this.#isOpen) events.push({ type: "open", index, block: view });
+    // Arguments that came whole with the start, or none at all: a client that only adds up deltas must have them too.
+    else if (view.kind === "tool_call" && block.partial === "")
+      events.push({ type: "delta", index, text: view.arguments });
+    this.#isOpen = false;
+    return [...events, { type: "close", index, block: view }];
+  }
+
+  #end(): StreamEvent[] {
+    for (const block of this.#blocks) block.stopped = true;
+    const events = this.#settle();
+    this.#isOver = true;
+    const { usage: _, ...envelope } = this.#envelope;
+    const messages = decodeReply(
+      this.#blocks.map((block) => whole(block).native!.item),
+      this.#seal,
+    );
+    const items = messages.flatMap(({ native }) => (native === undefined ? [] : [native]));
+    return [
+      ...events,
+      {
+        type: "end",
+        finish: decodeFinish(envelope, messages),
+        usage: decodeUsage(Object.keys(this.#usage).length > 0 ? this.#usage : undefined),
+        ...(items.length > 0 && { items }),
+        rest: { dialect, item: envelope },
+      },
+    ];
+  }
+
+  #fail(error: GatewayError): StreamEvent[] {
+    this.#isOver = true;
+    return [{ type: "error", error }];
+  }
+}
+
+/** A block of the answer begins on the wire with its first word: one that never says any is none there. */
+class MessageEncoder implements StreamEncoder {
+  /** Blocks begun on the wire; the last of them is open while `#isOpen`. */
+  #begun = 0;
+  #isOpen = false;
+  #block: Block | undefined;
+  #said = "";
+  #holdsCall = false;
+
+  push(event: StreamEvent): string {
+    switch (event.type) {
+      case "start":
+        return this.#start(event.id, event.model);
+      case "open":
+        this.#block = event.block;
+        this.#said = "";
+        if (event.block.kind !== "tool_call") return "";
+        this.#holdsCall = true;
+        return this.#begin(event.block);
+      case "delta": {
+        const begin = this.#isOpen || this.#block === undefined ? "" : this.#begin(this.#block);
+        this.#said += event.text;
+        return begin + this.#delta(deltaOf(this.#block?.kind, event.text));
+      }
+      case "close":
+        return this.#close(event.block);
+      case "end": {
+        const { finish, usage, rest } = event;
+        const isOwn = rest?.dialect === dialect;
+        const delta = { ...(isOwn && detailsOf(rest.item)), ...encodeFinish(finish, this.#holdsCall) };
+        const last = say({ type: "message_delta", delta, usage: encodeUsage(usage, isOwn) });
+        return last + say({ type: "message_stop" });
+      }
+      case "error":
+        return say(errorMembers(event.error));
+    }
+  }
+
+  /** No provider but Anthropic knows its input at the start: the last event has the numbers. */
+  #start(id: string, model: string): string {
+    const end = { stop_reason: null, stop_sequence: null };
+    const usage = { input_tokens: 0, output_tokens: 0 };
+    const message = { id: messageId(id), type: "message", role: "assistant", model, content: [], ...end, usage };
+    return say({ type: "message_start", message });
+  }
+
+  #begin(block: Block): string {
+    return this.#beginItem(startOf(block) ?? { type: "text", text: "" });
+  }
+
+  #beginItem(item: JsonObject): string {
+    this.#isOpen = true;
+    return say({ type: "content_block_start", index: this.#begun++, content_block: item });
+  }
+
+  #delta(delta: JsonObject): string {
+    return say({ type: "content_block_delta", index: this.#begun - 1, delta });
+  }
+
+  #close(block: Block): string {
+    let text = "";
+    if (!this.#isOpen) {
+      // What comes whole, and what is only sealed: this wire's own items as they are.
+      const item = encodeReplyBlock(block);
+      if (item === undefined || (block.kind === "text" && block.text === "")) return "";
+      text += this.#beginItem(startOf(block) ?? item);
+    }
+    const unsaid = this.#said === "" ? growing(block) : "";
+    if (unsaid !== "") text += this.#delta(deltaOf(block.kind, unsaid));
+    if (block.kind === "text")
+      for (const citation of encodeCitations(block)) text += this.#delta({ type: "citations_delta", citation });
+    const signature = signatureOf(block);
+    if (signature !== undefined) text += this.#delta({ type: "signature_delta", signature });
+    this.#isOpen = false;
+    return text + say({ type: "content_block_stop", index: this.#begun - 1 });
+  }
+}
+
+/** As a growing block begins; undefined for what comes whole, redacted thinking included. */
+function startOf(block: Block): JsonObject | undefined {
+  if (block.kind === "text") return { type: "text", text: "" };
+  if (block.kind === "tool_call") return { type: "tool_use", id: block.id, name: block.name, input: {} };
+  const isRedacted = isObject(block.native?.item) && block.native.item.type === "redacted_thinking";
+  return block.kind === "thinking" && !isRedacted ? { type: "thinking", thinking: "", signature: "" } : undefined;
+}
+
+function deltaOf(kind: Block["kind"] | undefined, text: string): JsonObject {
+  if (kind === "thinking") return { type: "thinking_delta", thinking: text };
+  return kind === "tool_call" ? { type: "input_json_delta", partial_json: text } : { type: "text_delta", text };
+}
+
+/** Nobody else's signature means anything to this wire's clients. */
+function signatureOf({ kind, native }: Block): string | undefined {
+  if (kind !== "thinking" || native?.dialect !== dialect || !isObject(native.item)) return undefined;
+  return stringOf(native.item.signature);
+}
+
+/** Members of an envelope that come late in a stream. */
+function detailsOf(envelope: Json): JsonObject {
+  if (!isObject(envelope)) return {};
+  const late = ["stop_details", "container"].filter((member) => envelope[member] !== undefined);
+  return Object.fromEntries(late.map((member) => [member, envelope[member]!]));
+}
+
+const say = (event: JsonObject & { type: string }): string =>
+  encodeSse({ event: event.type, data: JSON.stringify(event) });

@@ -1,0 +1,100 @@
+import { budgetOf, effortOf, nearestEffort } from "../../canonical/reasoning.ts";
+import type { Effort, Loss, ModelRequest, Reasoning } from "../../canonical/types.ts";
+import { compact, isObject, type Json, type JsonObject, numberOf, textOf } from "../../wire/json.ts";
+
+/** Output tokens when the caller sets no limit: the wire demands one. */
+const DEFAULT_LIMIT = 4_096;
+/** The same while thinking, whose tokens count too: the most that every thinking Claude takes (Opus 4 has 32 000). */
+const THINKING_LIMIT = 32_000;
+/** "budget_tokens: Input should be greater than or equal to 1024", and less than `max_tokens`. */
+const MIN_BUDGET = 1_024;
+
+/** Adaptive without an effort is the provider's own measure: an empty wish. */
+export function decodeReasoning(body: JsonObject): Reasoning | undefined {
+  const thinking = isObject(body.thinking) ? body.thinking : {};
+  const config = isObject(body.output_config) ? body.output_config : {};
+  const effort = config.effort === "max" ? "xhigh" : effortOf(config.effort);
+  if (thinking.type === "disabled") return { effort: "none" };
+  const isAsked = thinking.type === "enabled" || thinking.type === "adaptive";
+  if (!isAsked) return effort === undefined ? undefined : { effort };
+  // Models that know `adaptive` leave the words out unless asked; with a budget they come unless declined.
+  const isShown = thinking.display === "summarized" || (thinking.type === "enabled" && thinking.display !== "omitted");
+  return compact({ effort, budget: numberOf(thinking.budget_tokens), summary: isShown ? "auto" : undefined });
+}
+
+/** `effort` goes to `output_config`; `thinks`: the API's limits for thinking requests hold. */
+export type Thinking = { thinking?: JsonObject; effort?: string; maxTokens: number; thinks: boolean };
+
+/** `hindrance`: why this request may not think; undefined when it may. */
+export function encodeReasoning(
+  { reasoning, maxOutput }: ModelRequest,
+  generation: number | undefined,
+  losses: Loss[],
+  hindrance: string | undefined,
+): Thinking {
+  const plain = { maxTokens: maxOutput ?? DEFAULT_LIMIT, thinks: false };
+  if (reasoning === undefined) return plain;
+  const knowsThinking = generation === undefined || generation >= 307;
+  if (reasoning.effort === "none") return knowsThinking ? { ...plain, thinking: { type: "disabled" } } : plain;
+  const why = knowsThinking ? hindrance : "this model does not think";
+  if (why !== undefined) losses.push({ at: "reasoning", what: "dropped", why });
+  if (generation !== undefined && generation >= 406)
+    return adaptive(reasoning, maxOutput, generation, why === undefined);
+  return why === undefined ? budgeted(reasoning, maxOutput, losses) : plain;
+}
+
+function adaptive(reasoning: Reasoning, maxOutput: number | undefined, generation: number, thinks: boolean): Thinking {
+  const { budget, summary } = reasoning;
+  const effort = reasoning.effort ?? (budget === undefined ? undefined : nearestEffort(budget, maxOutput));
+  return {
+    ...(thinks && { thinking: { type: "adaptive", ...(summary !== undefined && { display: "summarized" }) } }),
+    ...(effort !== undefined && { effort: wordOf(effort, generation) }),
+    maxTokens: maxOutput ?? (thinks ? THINKING_LIMIT : DEFAULT_LIMIT),
+    thinks,
+  };
+}
+
+/** A limit that leaves no room behind the smallest budget is raised: an answer without thinking would be another wish. */
+function budgeted({ effort, budget }: Reasoning, maxOutput: number | undefined, losses: Loss[]): Thinking {
+  const wanted = budget ?? budgetOf(effort ?? "medium", maxOutput ?? THINKING_LIMIT);
+  const tokens = Math.max(MIN_BUDGET, wanted);
+  const limit = maxOutput ?? Math.max(THINKING_LIMIT, tokens + DEFAULT_LIMIT);
+  const raised = limit > tokens ? limit : limit + tokens;
+  if (raised > limit)
+    losses.push({ at: "max_tokens", what: "approximated", why: "anthropic wants a limit above the thinking budget" });
+  return { thinking: { type: "enabled", budget_tokens: tokens }, maxTokens: raised, thinks: true };
+}
+
+/** `minimal` is not known here; `xhigh` came with 4.7, before it the word was `max`. */
+function wordOf(effort: Effort, generation: number): string {
+  if (effort === "minimal") return "low";
+  return effort === "xhigh" && generation < 407 ? "max" : effort;
+}
+
+/**
+ * 405 for `claude-sonnet-4-5-20250929`, 307 for `claude-3-7-sonnet-latest`; undefined where the name tells none.
+ * From 406 on thinking is adaptive, from 407 on a budget is a 400 ("thinking.type.enabled" is not supported for this model),
+ * and so is `temperature` (inspect_ai#3721). Other makers' models behind this wire know budgets.
+ */
+export function generationOf(model: string): number | undefined {
+  const found = /claude-(?:[a-z]+-)?(\d)(?:[-.](\d{1,2})(?!\d))?/.exec(model);
+  return found === null ? undefined : Number(found[1]) * 100 + Number(found[2] ?? 0);
+}
+
+/**
+ * "a final `assistant` message must start with a thinking block" in a tool loop that thinks by budget: a loop begun
+ * elsewhere, or by an issuer whose signatures are gone, cannot.
+ */
+export function isUnsignedLoop(messages: readonly Json[]): boolean {
+  const said = messages.filter(isObject);
+  if (!said.at(-1) || !holds(said.at(-1)!, RESULT)) return false;
+  const begin = said.findLastIndex((message) => message.role !== "assistant" && !holds(message, RESULT)) + 1;
+  const first = said.slice(begin).find(({ role }) => role === "assistant");
+  const [block] = Array.isArray(first?.content) ? first.content : [];
+  return !isObject(block) || !THOUGHT.has(textOf(block.type));
+}
+
+const RESULT = new Set(["tool_result"]);
+const THOUGHT = new Set(["thinking", "redacted_thinking"]);
+const holds = ({ content }: JsonObject, types: ReadonlySet<string>): boolean =>
+  Array.isArray(content) && content.some((block) => isObject(block) && types.has(textOf(block.type)));

@@ -1,0 +1,74 @@
+import { verbatim } from "../../canonical/native.ts";
+import type { FunctionTool, Loss, ModelRequest, Tool, ToolChoice } from "../../canonical/types.ts";
+import { booleanOf, compact, isObject, type Json, type JsonObject, stringOf, textOf } from "../../wire/json.ts";
+import type { EncodeTarget } from "../dialect.ts";
+import { cacheOf, withCache } from "./blocks.ts";
+import { asObjectSchema, lowered } from "./schema.ts";
+
+const dialect = "anthropic";
+
+/** `tools`, and `mcp_servers` as one server tool: both are what the model may call. */
+export function decodeTools(body: JsonObject): Tool[] | undefined {
+  const listed = Array.isArray(body.tools) ? body.tools.map(decodeTool) : undefined;
+  if (!Array.isArray(body.mcp_servers) || body.mcp_servers.length === 0) return listed;
+  const servers = { dialect, item: { mcp_servers: body.mcp_servers } } as const;
+  return [...(listed ?? []), { kind: "server", label: "mcp", native: servers }];
+}
+
+export function encodeTools(tools: readonly Tool[], target: EncodeTarget, losses: Loss[]): JsonObject {
+  const items: Json[] = [];
+  const members: JsonObject = {};
+  for (const tool of tools) {
+    const said = verbatim(tool.native, target);
+    if (isObject(said) && said.mcp_servers !== undefined) Object.assign(members, said);
+    else if (said !== undefined) items.push(said);
+    else if (tool.kind === "function") items.push(encodeFunction(tool, losses));
+    else losses.push({ at: `tools.${tool.label}`, what: "dropped", why: "anthropic has no such tool" });
+  }
+  return items.length > 0 ? { ...members, tools: items } : members;
+}
+
+/** Tools with a type of their own (`web_search_20250305`, `bash_20250124`) are the provider's. */
+function decodeTool(item: Json): Tool {
+  const native = { dialect, item } as const;
+  if (!isObject(item)) return { kind: "server", label: "tool", native };
+  const isFunction = item.type === undefined || item.type === null || item.type === "custom";
+  if (!isFunction) return { kind: "server", label: textOf(item.type), native, ...cacheOf(item) };
+  return compact({
+    kind: "function",
+    name: textOf(item.name),
+    description: stringOf(item.description),
+    parameters: isObject(item.input_schema) ? item.input_schema : undefined,
+    strict: booleanOf(item.strict),
+    native,
+    ...cacheOf(item),
+  });
+}
+
+function encodeFunction(tool: FunctionTool, losses: Loss[]): JsonObject {
+  const { name, description, parameters, strict } = tool;
+  const at = `tools.${name}.parameters`;
+  const schema = asObjectSchema(parameters ?? {}, at, losses);
+  const inputSchema = strict ? lowered(schema, at, losses) : schema;
+  return withCache(compact({ name, description, input_schema: inputSchema, strict }) as JsonObject, tool);
+}
+
+const MODES: Record<string, "auto" | "none" | "required"> = { auto: "auto", none: "none", any: "required" };
+
+export function decodeToolChoice(choice: Json | undefined): { toolChoice?: ToolChoice; parallelTools?: boolean } {
+  if (!isObject(choice)) return {};
+  const mode = MODES[textOf(choice.type)];
+  const named = choice.type === "tool" ? { mode: "tool" as const, name: textOf(choice.name) } : undefined;
+  const toolChoice = mode === undefined ? named : { mode };
+  const disabled = booleanOf(choice.disable_parallel_tool_use);
+  return compact({ toolChoice, parallelTools: disabled === undefined ? undefined : !disabled });
+}
+
+/** Without tools a choice is refused. Calls one at a time are a member of the choice here. */
+export function encodeToolChoice({ toolChoice, parallelTools }: ModelRequest): JsonObject {
+  const single = parallelTools === false ? { disable_parallel_tool_use: true } : {};
+  if (toolChoice === undefined) return parallelTools === false ? { tool_choice: { type: "auto", ...single } } : {};
+  if (toolChoice.mode === "tool") return { tool_choice: { type: "tool", name: toolChoice.name, ...single } };
+  if (toolChoice.mode === "none") return { tool_choice: { type: "none" } };
+  return { tool_choice: { type: toolChoice.mode === "required" ? "any" : "auto", ...single } };
+}

@@ -1,0 +1,96 @@
+import { verbatim } from "../../canonical/native.ts";
+import type { Block, Loss, Native, Opaque, ToolCall } from "../../canonical/types.ts";
+import { isObject, type Json, type JsonObject, textOf, tryParseJson } from "../../wire/json.ts";
+import type { EncodeTarget } from "../dialect.ts";
+import { decodeMedia, encodeMedia } from "./media.ts";
+import { idOf, type Reading } from "./reading.ts";
+import { decodeResult } from "./results.ts";
+import { camel, read } from "./spelling.ts";
+
+const dialect = "gemini";
+
+/**
+ * The signature that Gemini's documentation gives for calls it did not make itself ("skip_thought_signature_validator",
+ * ten recorded requests to 2.0 and 3): Gemini 3 refuses a turn whose first call has none.
+ */
+const UNSIGNED = "c2tpcF90aG91Z2h0X3NpZ25hdHVyZV92YWxpZGF0b3I=";
+
+/** That one, and the other the documentation knows ("context_engineering_is_the_way_to_go"): they bind to nobody. */
+const NOBODYS = new Set<Json>([UNSIGNED, "Y29udGV4dF9lbmdpbmVlcmluZ19pc190aGVfd2F5X3RvX2dv"]);
+
+/** undefined: the part says nothing (Gemini ends many a stream with an empty text). */
+export function decodePart(item: Json, from: Reading): Block | undefined {
+  if (typeof item === "string") return { kind: "text", text: item };
+  if (!isObject(item)) return { kind: "opaque", label: "part", native: { dialect, item } };
+  const signature = read(item, "thoughtSignature");
+  const isSealed = typeof signature === "string" && !NOBODYS.has(signature);
+  const native: Native = { dialect, item, ...(isSealed && from.seal !== undefined && { seal: from.seal }) };
+  const call = read(item, "functionCall");
+  if (isObject(call)) return { ...decodeCall(call, from), native };
+  const result = read(item, "functionResponse");
+  if (isObject(result)) return { ...decodeResult(result, from), native };
+  if (item.thought === true) return { kind: "thinking", text: textOf(item.text), native };
+  if (typeof item.text === "string") {
+    return item.text === "" && signature === undefined ? undefined : { kind: "text", text: item.text, native };
+  }
+  const media = decodeMedia(item);
+  return media === undefined ? decodeOpaque(item, native) : { ...media, native };
+}
+
+/** undefined: this wire has no such part; where that loses something it is said. Results: `results.ts`. */
+export function encodePart(block: Block, target: EncodeTarget, losses: Loss[]): Json | undefined {
+  const said = verbatim(block.native, target);
+  if (said !== undefined) return said;
+  switch (block.kind) {
+    case "text":
+      return block.text === "" ? undefined : { text: block.text };
+    case "thinking":
+      losses.push({ at: "thinking", what: "dropped", why: "reasoning of another provider" });
+      return undefined;
+    case "media":
+      return encodeMedia(block, losses);
+    case "tool_call":
+      return { functionCall: encodeCall(block) };
+    case "opaque":
+      losses.push({ at: block.label, what: "dropped", why: "gemini has no such item" });
+      return block.gist === undefined ? undefined : { text: block.gist };
+    case "tool_result":
+      return undefined;
+  }
+}
+
+export function decodeCall(call: JsonObject, from: Reading): ToolCall {
+  const name = textOf(call.name);
+  return { kind: "tool_call", id: idOf(call) ?? from.mintId(name), name, arguments: JSON.stringify(call.args ?? {}) };
+}
+
+/** Vertex' proto knows no `id`, but the API takes it: 78 recorded calls that have one were answered with 200. */
+export function encodeCall({ id, name, arguments: text }: ToolCall): JsonObject {
+  const args = text.trim() === "" ? {} : tryParseJson(text);
+  // Cut by the length limit, or never JSON: the words are kept, in the only form that the wire takes.
+  return {
+    ...(id !== "" && { id }),
+    name,
+    args: isObject(args) ? args : args === null ? {} : { arguments: args ?? text },
+  };
+}
+
+/** Calls that were made elsewhere: the first of a turn needs a signature, the others need none. */
+export function markUnsigned(parts: readonly Json[]): Json[] {
+  const first = parts.findIndex((part) => isObject(part) && isObject(read(part, "functionCall")));
+  const call = parts[first];
+  if (!isObject(call) || read(call, "thoughtSignature") !== undefined) return [...parts];
+  return parts.with(first, { ...call, thoughtSignature: UNSIGNED });
+}
+
+/** What Gemini ran itself, and parts that nobody here knows. */
+function decodeOpaque(item: JsonObject, native: Native): Opaque {
+  const label =
+    Object.keys(item)
+      .map(camel)
+      .find((name) => !name.startsWith("thought")) ?? "part";
+  const inner = read(item, label);
+  const { code, output } = isObject(inner) ? inner : {};
+  const gist = typeof code === "string" ? `\`\`\`python\n${code}\n\`\`\`` : typeof output === "string" ? output : "";
+  return { kind: "opaque", label, ...(gist !== "" && { gist }), native };
+}

@@ -1,0 +1,89 @@
+import { type ErrorCode, GatewayError, type UpstreamError } from "../../canonical/error.ts";
+import { isObject, type Json, type JsonObject, textOf, tryParseJson } from "../../wire/json.ts";
+
+/** Google's `{error: {code, message, status, details}}`; streams without `alt=sse` wrap it in a list. */
+export function decodeError(status: number, body: string, requestId?: string): GatewayError {
+  return errorOf(status, tryParseJson(body), requestId);
+}
+
+export function errorOf(status: number, body: Json | undefined, requestId?: string): GatewayError {
+  const outer = Array.isArray(body) ? body[0] : body;
+  const error = isObject(outer) && isObject(outer.error) ? outer.error : isObject(outer) ? outer : {};
+  const details = Array.isArray(error.details) ? error.details.filter(isObject) : [];
+  const reason = details.map((detail) => detail.reason).find((one) => typeof one === "string");
+  const code = reason ?? (typeof error.code === "number" ? String(error.code) : undefined);
+  const upstream: UpstreamError = {
+    status,
+    ...(typeof error.status === "string" && { type: error.status }),
+    ...(code !== undefined && { code }),
+    ...(requestId !== undefined && { requestId }),
+  };
+  const message = textOf(error.message) || `the provider answered with status ${status}`;
+  const seconds = details.map((detail) => Number.parseFloat(textOf(detail.retryDelay))).find(Number.isFinite);
+  return new GatewayError(codeOf(status, upstream, message), message, {
+    status,
+    upstream,
+    ...(seconds !== undefined && { retryAfterSeconds: Math.ceil(seconds) }),
+  });
+}
+
+export function encodeError(error: GatewayError, requestId: string): JsonObject {
+  const members = errorMembers(error);
+  const request = { "@type": "type.googleapis.com/google.rpc.RequestInfo", requestId };
+  return { error: { ...members, details: [...(members.details as Json[]), request] } };
+}
+
+export function errorMembers(error: GatewayError): JsonObject {
+  const { message, status, upstream, retryAfterSeconds, code } = error;
+  // A number would only repeat the status.
+  const reason = upstream?.code === undefined || /^\d+$/.test(upstream.code) ? code : upstream.code;
+  return {
+    code: status,
+    message,
+    status: upstream?.type !== undefined && NAMES.has(upstream.type) ? upstream.type : nameOf(status),
+    details: [
+      { "@type": "type.googleapis.com/google.rpc.ErrorInfo", reason, domain: "gateway" },
+      ...(retryAfterSeconds === undefined
+        ? []
+        : [{ "@type": "type.googleapis.com/google.rpc.RetryInfo", retryDelay: `${retryAfterSeconds}s` }]),
+    ],
+  };
+}
+
+function codeOf(status: number, { code }: UpstreamError, message: string): ErrorCode {
+  if (/input token count.*exceeds the maximum/i.test(message)) return "context.too_long";
+  // The key is ours, not the caller's: that is no fault of the request, although Google says 400.
+  if (code === "API_KEY_INVALID" || code === "API_KEY_EXPIRED") return "provider.execution_failed";
+  if (status === 429) return "rate.limited";
+  if (status === 408 || status === 504) return "provider.timeout";
+  if (status === 404) return "model.not_found";
+  if (status >= 400 && status < 500 && status !== 401 && status !== 403) return "request.invalid";
+  return "provider.execution_failed";
+}
+
+/** google.rpc.Code for what HTTP says; the first of several names is the usual one. */
+const RPC: readonly (readonly [number, string])[] = [
+  [400, "INVALID_ARGUMENT"],
+  [400, "FAILED_PRECONDITION"],
+  [400, "OUT_OF_RANGE"],
+  [401, "UNAUTHENTICATED"],
+  [403, "PERMISSION_DENIED"],
+  [404, "NOT_FOUND"],
+  [409, "ABORTED"],
+  [409, "ALREADY_EXISTS"],
+  [429, "RESOURCE_EXHAUSTED"],
+  [499, "CANCELLED"],
+  [500, "INTERNAL"],
+  [500, "UNKNOWN"],
+  [501, "UNIMPLEMENTED"],
+  [503, "UNAVAILABLE"],
+  [504, "DEADLINE_EXCEEDED"],
+];
+const NAMES = new Set(RPC.map(([, name]) => name));
+
+function nameOf(status: number): string {
+  const known = RPC.find(([http]) => http === status);
+  if (known !== undefined) return known[1];
+  if (status === 502) return "UNAVAILABLE";
+  return status < 500 ? "INVALID_ARGUMENT" : "INTERNAL";
+}

@@ -1,0 +1,58 @@
+import type { Block, Citation, Text } from "../../canonical/types.ts";
+import { isObject, type Json, type JsonObject, textOf } from "../../wire/json.ts";
+
+/**
+ * Citations for the texts they stand in. Supports give offsets in bytes of a part, which a stream's chunks cut
+ * otherwise, and the segment's words: those are looked for.
+ */
+export function withCitations(blocks: readonly Block[], grounding: Json | undefined): Block[] {
+  if (!isObject(grounding)) return [...blocks];
+  const sources = listOf(grounding.groundingChunks).map(sourceOf);
+  const supports = listOf(grounding.groundingSupports).filter(isObject);
+  return blocks.map((block) => {
+    if (block.kind !== "text" || block.text === "") return block;
+    const citations = supports.flatMap((support) => citationsIn(block.text, support, sources));
+    return citations.length > 0 ? { ...block, citations } : block;
+  });
+}
+
+/** The inverse, for answers of others: undefined when nothing is cited. */
+export function encodeGrounding(texts: readonly Text[]): JsonObject | undefined {
+  const chunks: Json[] = [];
+  const supports: Json[] = [];
+  for (const { text, citations = [] } of texts) {
+    for (const { url, title, start, end, text: cited } of citations) {
+      if (url === undefined) continue;
+      chunks.push({ web: { uri: url, ...(title !== undefined && { title }) } });
+      const words = start === undefined || end === undefined ? cited : text.slice(start, end);
+      if (words === undefined || words === "") continue;
+      const startIndex = bytesIn(text.slice(0, start ?? Math.max(0, text.indexOf(words))));
+      const segment = { startIndex, endIndex: startIndex + bytesIn(words), text: words };
+      supports.push({ segment, groundingChunkIndices: [chunks.length - 1] });
+    }
+  }
+  if (chunks.length === 0) return undefined;
+  return { groundingChunks: chunks, ...(supports.length > 0 && { groundingSupports: supports }) };
+}
+
+function citationsIn(text: string, support: JsonObject, sources: readonly Citation[]): Citation[] {
+  const words = isObject(support.segment) ? textOf(support.segment.text) : "";
+  const start = words === "" ? -1 : text.indexOf(words);
+  if (start < 0) return [];
+  return listOf(support.groundingChunkIndices).flatMap((index) => {
+    const source = sources[typeof index === "number" ? index : -1];
+    return source === undefined ? [] : [{ ...source, text: words, start, end: start + words.length }];
+  });
+}
+
+/** `{web: {uri, title}}`, or another kind of source with the same members. */
+function sourceOf(chunk: Json): Citation {
+  const source = isObject(chunk) ? Object.values(chunk).find(isObject) : undefined;
+  return {
+    ...(typeof source?.uri === "string" && { url: source.uri }),
+    ...(typeof source?.title === "string" && { title: source.title }),
+  };
+}
+
+const listOf = (value: Json | undefined): Json[] => (Array.isArray(value) ? value : []);
+const bytesIn = (text: string): number => Buffer.byteLength(text);

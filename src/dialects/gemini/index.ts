@@ -1,0 +1,34 @@
+import type { WireDialect } from "../dialect.ts";
+import { decodeError, encodeError } from "./errors.ts";
+import { decodeMessages, encodeMessages } from "./messages.ts";
+import { decodeRequest, encodeRequest } from "./request.ts";
+import { decodeResponse, encodeResponse } from "./response.ts";
+import { decodeChunks, decodeStream, encodeStream } from "./stream.ts";
+
+const UNDERSTOOD = new Set(
+  "contents systemInstruction system_instruction model tools toolConfig tool_config generationConfig generation_config labels".split(
+    " ",
+  ),
+);
+
+/** Gemini's generateContent, as the Developer API and Vertex speak it. */
+export const gemini: WireDialect = {
+  id: "gemini",
+  layout: {
+    items: "contents",
+    instructions: ["systemInstruction", "system_instruction"],
+    understood: UNDERSTOOD,
+    itemOfText: (text) => `{"role":"user","parts":[{"text":${text}}]}`,
+  },
+  decodeRequest,
+  encodeRequest,
+  decodeMessages,
+  encodeMessages,
+  // Without `alt=sse` a stream is one JSON list of its chunks.
+  decodeResponse: (body, seal) => (Array.isArray(body) ? decodeChunks(body, seal) : decodeResponse(body, seal)),
+  encodeResponse,
+  decodeStream,
+  encodeStream,
+  decodeError,
+  encodeError,
+};

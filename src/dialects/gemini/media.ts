@@ -1,0 +1,65 @@
+import type { Loss, Media } from "../../canonical/types.ts";
+import { isObject, type Json, type JsonObject, textOf } from "../../wire/json.ts";
+import { read } from "./spelling.ts";
+
+/** `inlineData` or `fileData` of a part. */
+export function decodeMedia(item: JsonObject): Media | undefined {
+  const inline = read(item, "inlineData");
+  if (isObject(inline)) {
+    return { kind: "media", mime: mimeOf(inline), source: { type: "base64", data: base64(textOf(inline.data)) } };
+  }
+  const file = read(item, "fileData");
+  if (!isObject(file)) return undefined;
+  return { kind: "media", mime: mimeOf(file), source: { type: "url", url: textOf(read(file, "fileUri")) } };
+}
+
+/** Both members need a media type; URLs other than Google's own are fetched by Vertex and by Gemini 3. */
+export function encodeMedia({ mime, source }: Media, losses: Loss[]): Json | undefined {
+  switch (source.type) {
+    case "base64":
+      return { inlineData: { mimeType: concrete(mime), data: source.data } };
+    case "url":
+      return { fileData: { fileUri: source.url, mimeType: concrete(mime, source.url) } };
+    case "text":
+      return source.text === "" ? undefined : { text: source.text };
+    case "file":
+      losses.push({ at: "media", what: "dropped", why: "the file is stored with another provider" });
+      return undefined;
+  }
+}
+
+const mimeOf = (data: JsonObject): string => textOf(read(data, "mimeType")) || UNKNOWN;
+
+/** google-genai sends base64url; every other wire wants the standard alphabet. */
+const base64 = (data: string): string => (/[-_]/.test(data) ? data.replaceAll("-", "+").replaceAll("_", "/") : data);
+
+const UNKNOWN = "application/octet-stream";
+
+/** `image/*` and the like are refused: the file's ending tells, or the most common type of its kind. */
+function concrete(mime: string, url = ""): string {
+  if (mime !== UNKNOWN && !mime.endsWith("/*")) return mime;
+  const ending = /\.([a-z0-9]{2,5})(?:[?#].*)?$/i.exec(url)?.[1]?.toLowerCase() ?? "";
+  return TYPES[ending] ?? COMMON[mime] ?? mime;
+}
+
+const TYPES: Record<string, string> = {
+  png: "image/png",
+  jpg: "image/jpeg",
+  jpeg: "image/jpeg",
+  gif: "image/gif",
+  webp: "image/webp",
+  heic: "image/heic",
+  pdf: "application/pdf",
+  txt: "text/plain",
+  md: "text/markdown",
+  csv: "text/csv",
+  html: "text/html",
+  mp3: "audio/mpeg",
+  wav: "audio/wav",
+  ogg: "audio/ogg",
+  flac: "audio/flac",
+  mp4: "video/mp4",
+  webm: "video/webm",
+  mov: "video/quicktime",
+};
+const COMMON: Record<string, string> = { "image/*": "image/jpeg", "audio/*": "audio/mpeg", "video/*": "video/mp4" };

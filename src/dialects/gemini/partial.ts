@@ -1,0 +1,84 @@
+import { isObject, type Json, type JsonObject } from "../../wire/json.ts";
+import { read, spelled } from "./spelling.ts";
+
+/** No argument list is near this long; a path must not make a stream fill the memory. */
+const MAX_INDEX = 10_000;
+
+/**
+ * A Vertex call whose arguments come in pieces: `{name, willContinue}`, then `{partialArgs: [{jsonPath, stringValue …}],
+ * willContinue}`, and at last a piece without `willContinue`. A string at one path may itself go on.
+ */
+export class GrowingCall {
+  readonly #part: JsonObject;
+  readonly #call: JsonObject;
+  readonly #args: JsonObject;
+  #unfinished: Json | undefined;
+
+  constructor(part: JsonObject, call: JsonObject) {
+    this.#part = part;
+    this.#call = call;
+    this.#args = isObject(call.args) ? structuredClone(call.args) : {};
+    this.add(call);
+  }
+
+  add(call: JsonObject): void {
+    const pieces = read(call, "partialArgs");
+    for (const piece of Array.isArray(pieces) ? pieces : []) if (isObject(piece)) this.#set(piece);
+  }
+
+  /** The part as the wire would write it whole. */
+  get whole(): JsonObject {
+    const members = Object.fromEntries(Object.entries(this.#call).filter(([name]) => !OF_STREAMS.has(name)));
+    const member = spelled(this.#part, "functionCall");
+    return { ...this.#part, [member]: { ...members, args: structuredClone(this.#args) } };
+  }
+
+  #set(piece: JsonObject): void {
+    const path = read(piece, "jsonPath");
+    const value = read(piece, "stringValue") ?? read(piece, "numberValue") ?? read(piece, "boolValue") ?? null;
+    const keys = typeof path === "string" ? keysOf(path) : [];
+    const last = keys.pop();
+    if (last === undefined) return;
+    const at = keys.reduce<Json | undefined>((inner, key, i) => stepInto(inner, key, keys[i + 1] ?? last), this.#args);
+    const before = valueAt(at, last);
+    const goesOn = this.#unfinished === path && typeof before === "string" && typeof value === "string";
+    put(at, last, goesOn ? before + value : value);
+    this.#unfinished = read(piece, "willContinue") === true ? path : undefined;
+  }
+}
+
+const OF_STREAMS = new Set(["willContinue", "will_continue", "partialArgs", "partial_args"]);
+
+type Key = string | number;
+
+/** `$.a.b[0]['c d']` → a, b, 0, "c d". Keys that reach into prototypes, and absurd places, end the path. */
+function keysOf(path: string): Key[] {
+  const keys: Key[] = [];
+  for (const [, single, double, place, plain] of path.matchAll(
+    /\['([^']*)'\]|\["([^"]*)"\]|\[(\d+)\]|\.?([^.[\]$]+)/g,
+  )) {
+    const key = place === undefined ? (single ?? double ?? plain ?? "") : Number(place);
+    if (key === "__proto__" || (typeof key === "number" && key > MAX_INDEX)) return [];
+    keys.push(key);
+  }
+  return keys;
+}
+
+function stepInto(value: Json | undefined, key: Key, next: Key): Json | undefined {
+  const inner = valueAt(value, key);
+  if (typeof inner === "object" && inner !== null) return inner;
+  const fresh: Json = typeof next === "number" ? [] : {};
+  put(value, key, fresh);
+  return fresh;
+}
+
+function valueAt(value: Json | undefined, key: Key): Json | undefined {
+  if (Array.isArray(value)) return typeof key === "number" ? value[key] : undefined;
+  return isObject(value) && Object.hasOwn(value, key) ? value[key] : undefined;
+}
+
+function put(into: Json | undefined, key: Key, value: Json): void {
+  if (Array.isArray(into)) {
+    if (typeof key === "number") into[key] = value;
+  } else if (isObject(into)) into[key] = value;
+}

@@ -1,0 +1,16 @@
+import { sha256 } from "../../wire/hash.ts";
+import type { JsonObject } from "../../wire/json.ts";
+
+/** What a part's view depends on beside the part: who signed it, and which id a call without one gets. */
+export type Reading = { seal?: string; mintId: (name: string) => string };
+
+/** Ids follow from place and name, so that a transcript read twice has the same ones. `scope`: the answer's own id. */
+export function reading(seal: string | undefined, scope = ""): Reading {
+  let minted = 0;
+  const mintId = (name: string): string => `call_${sha256(`${scope}/${minted++}/${name}`).slice(0, 22)}`;
+  return { ...(seal !== undefined && { seal }), mintId };
+}
+
+/** The id that the wire itself says. */
+export const idOf = (item: JsonObject): string | undefined =>
+  typeof item.id === "string" && item.id !== "" ? item.id : undefined;

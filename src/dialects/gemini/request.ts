@@ -1,0 +1,69 @@
+import { invalid } from "../../canonical/error.ts";
+import { verbatim } from "../../canonical/native.ts";
+import type { Loss, ModelRequest } from "../../canonical/types.ts";
+import { compact, isObject, type Json, type JsonObject, stringOf } from "../../wire/json.ts";
+import type { Encoded, EncodeTarget } from "../dialect.ts";
+import { decodeConfig, encodeConfig } from "./config.ts";
+import { decodeInstructions, decodeMessages, encodeInstructions, encodeMessages } from "./messages.ts";
+import { read, spelled } from "./spelling.ts";
+import { decodeTools, decodeToolChoice, encodeToolChoice, encodeTools } from "./tools.ts";
+
+const dialect = "gemini";
+
+/** Model and mode stand in the URL. */
+export function decodeRequest(body: JsonObject, outside: { model?: string; stream?: boolean } = {}): ModelRequest {
+  const { contents } = body;
+  if (typeof contents !== "string" && !Array.isArray(contents) && !isObject(contents))
+    throw invalid("contents", "expected a list of contents");
+  const items: Json[] = Array.isArray(contents) ? contents : [contents];
+  return compact({
+    model: outside.model ?? (stringOf(body.model) ?? "").replace(/^models\//, ""),
+    stream: outside.stream ?? false,
+    messages: [...decodeInstructions(read(body, "systemInstruction")), ...decodeMessages(items)],
+    tools: decodeTools(body.tools),
+    toolChoice: decodeToolChoice(read(body, "toolConfig")),
+    ...decodeConfig(read(body, "generationConfig")),
+    rest: { dialect, item: body },
+  });
+}
+
+/** A body of this dialect keeps its other members; any other is said anew. */
+export function encodeRequest(request: ModelRequest, target: EncodeTarget): Encoded<JsonObject> {
+  const losses: Loss[] = [];
+  const own = verbatim(request.rest, target);
+  const body = isObject(own) ? own : encodeMembers(request, target, losses);
+  const { messages } = request;
+  const begin = messages.findIndex(({ role }) => role !== "system");
+  const leading = begin < 0 ? messages.length : begin;
+  const system = encodeInstructions(messages.slice(0, leading), target, losses);
+  const contents = encodeMessages(messages.slice(leading), target);
+  losses.push(...contents.losses);
+  if (contents.value.length === 0) {
+    losses.push({ at: "messages", what: "approximated", why: "gemini wants a user's word, if only a blank" });
+    contents.value.push({ role: "user", parts: [{ text: " " }] });
+  }
+  const { model: _, ...value }: JsonObject = { ...body, contents: contents.value };
+  const instructions = spelled(body, "systemInstruction");
+  if (system !== undefined) value[instructions] = system;
+  else if (isObject(value[instructions]) || typeof value[instructions] === "string") delete value[instructions];
+  return { value, losses };
+}
+
+/** All but the conversation. */
+function encodeMembers(request: ModelRequest, target: EncodeTarget, losses: Loss[]): JsonObject {
+  const { tools = [], toolChoice, parallelTools, user, serviceTier, cacheKey } = request;
+  const encoded = encodeTools(tools, target, losses);
+  const hasFunctions = tools.some(({ kind }) => kind === "function");
+  const drop = (at: string, why: string): unknown => losses.push({ at, what: "dropped", why });
+  if (parallelTools === false && hasFunctions)
+    drop("parallel_tool_calls", "gemini cannot be held to one call at a time");
+  if (user !== undefined) drop("user", "gemini has none");
+  if (serviceTier !== undefined && serviceTier !== "auto" && serviceTier !== "default")
+    drop("service_tier", "gemini has none");
+  if (cacheKey !== undefined) drop("prompt_cache_key", "gemini caches by prefix alone");
+  return {
+    ...encoded,
+    ...(hasFunctions && encodeToolChoice(toolChoice, tools)),
+    ...encodeConfig(request, target.model, losses),
+  };
+}

@@ -1,0 +1,196 @@
+import { GatewayError } from "../../canonical/error.ts";
+import type { Block, Finish, FinishReason, Message, ModelResponse, Usage } from "../../canonical/types.ts";
+import { inputTokens } from "../../canonical/usage.ts";
+import { isObject, type Json, type JsonObject, textOf } from "../../wire/json.ts";
+import type { Reply } from "../dialect.ts";
+import { encodePart } from "./blocks.ts";
+import { encodeGrounding, withCitations } from "./grounding.ts";
+import { decodeMessage } from "./messages.ts";
+import { reading } from "./reading.ts";
+
+const dialect = "gemini";
+
+/** The first candidate is the reply; others stay in `rest`, with all that the first says beside its content. */
+export function decodeResponse(body: Json, seal?: string): ModelResponse {
+  const candidates = isObject(body) && Array.isArray(body.candidates) ? body.candidates : [];
+  const [candidate, ...others] = candidates;
+  if (!isObject(body) || (!isObject(candidate) && blockOf(body) === undefined)) {
+    throw new GatewayError("provider.execution_failed", "the provider's answer holds no candidate");
+  }
+  const { content, ...beside }: JsonObject = isObject(candidate) ? candidate : {};
+  const id = textOf(body.responseId);
+  const messages = decodeContent(content, beside.groundingMetadata, seal, id);
+  return {
+    id,
+    model: textOf(body.modelVersion),
+    messages,
+    finish: decodeFinish(beside.finishReason ?? blockOf(body), messages),
+    usage: decodeUsage(body.usageMetadata),
+    rest: { dialect, item: isObject(candidate) ? { ...body, candidates: [beside, ...others] } : body },
+  };
+}
+
+export function encodeResponse(response: ModelResponse, _reply: Reply): JsonObject {
+  const blocks = response.messages.flatMap((message) => message.blocks);
+  const own = response.messages.length === 1 ? response.messages[0]!.native : undefined;
+  const content =
+    own?.dialect === dialect
+      ? own.item
+      : { role: "model", parts: blocks.flatMap((block) => encodeReplyPart(block) ?? []) };
+  return {
+    ...encodeEnvelope(response),
+    candidates: [{ content, ...encodeEnd(response, blocks) }, ...othersOf(response)],
+  };
+}
+
+/** A content without parts says nothing, and is refused when it is said again. */
+function decodeContent(
+  content: Json | undefined,
+  grounding: Json | undefined,
+  seal: string | undefined,
+  id: string,
+): Message[] {
+  if (!isObject(content) || !Array.isArray(content.parts) || content.parts.length === 0) return [];
+  const message = decodeMessage({ ...content, role: "model" }, reading(seal, id));
+  return [{ ...message, blocks: withCitations(message.blocks, grounding) }];
+}
+
+/**
+ * Beside what a request can say, an answer shows reasoning. Gemini's own words go out as they came, seals included; the
+ * gist of what only another wire knows is no word of the model.
+ */
+export function encodeReplyPart(block: Block): Json | undefined {
+  if (block.kind === "thinking" && block.native?.dialect !== dialect) {
+    return block.text === "" ? undefined : { text: block.text, thought: true };
+  }
+  if (block.kind === "opaque" && block.native.dialect !== dialect) return undefined;
+  const issuer = block.native?.seal === undefined ? {} : { issuer: block.native.seal };
+  return encodePart(block, { dialect, model: "", ...issuer }, []);
+}
+
+/** Envelope and candidate of Gemini's own answers are kept; those of others are written anew. */
+export function encodeEnvelope({ id, model, usage, rest }: ModelResponse): JsonObject {
+  const named = { ...(model !== "" && { modelVersion: model }), ...(id !== "" && { responseId: id }) };
+  if (rest?.dialect === dialect && isObject(rest.item)) return { ...rest.item, ...named };
+  const usageMetadata = encodeUsage(usage);
+  return { ...(usageMetadata !== undefined && { usageMetadata }), ...named };
+}
+
+export function encodeEnd({ finish, rest }: ModelResponse, blocks: readonly Block[]): JsonObject {
+  const [own] = candidatesOf(rest?.dialect === dialect ? rest.item : undefined);
+  if (own !== undefined) return { ...own, finishReason: own.finishReason ?? encodeFinish(finish) };
+  const grounding = encodeGrounding(blocks.filter((block) => block.kind === "text"));
+  return {
+    finishReason: encodeFinish(finish),
+    index: 0,
+    ...(grounding !== undefined && { groundingMetadata: grounding }),
+  };
+}
+
+const othersOf = ({ rest }: ModelResponse): JsonObject[] =>
+  candidatesOf(rest?.dialect === dialect ? rest.item : undefined).slice(1);
+
+const candidatesOf = (body: Json | undefined): JsonObject[] =>
+  isObject(body) && Array.isArray(body.candidates) ? body.candidates.filter(isObject) : [];
+
+/** Why there is no answer at all. */
+export function blockOf(body: JsonObject): string | undefined {
+  const reason = isObject(body.promptFeedback) ? body.promptFeedback.blockReason : undefined;
+  return reason === undefined || reason === null ? undefined : textOf(reason);
+}
+
+const FINISH: Record<string, FinishReason> = {
+  STOP: "stop",
+  // Two recorded Vertex answers say the enum by its number, as proto3 JSON allows.
+  1: "stop",
+  MAX_TOKENS: "length",
+  2: "length",
+  SAFETY: "content_filter",
+  RECITATION: "content_filter",
+  LANGUAGE: "content_filter",
+  BLOCKLIST: "content_filter",
+  PROHIBITED_CONTENT: "content_filter",
+  SPII: "content_filter",
+  MODEL_ARMOR: "content_filter",
+  IMAGE_SAFETY: "content_filter",
+  IMAGE_PROHIBITED_CONTENT: "content_filter",
+  IMAGE_RECITATION: "content_filter",
+};
+
+/** Gemini says STOP for calls too: what was said decides. */
+function decodeFinish(word: Json | undefined, messages: readonly Message[]): Finish {
+  const native = textOf(word);
+  const said = native === "" ? "stop" : (FINISH[native] ?? "other");
+  const calls = messages.some(({ blocks }) => blocks.some(({ kind }) => kind === "tool_call"));
+  const reason = calls && (said === "stop" || said === "other") ? "tool_calls" : said;
+  return { reason, ...(native !== "" && { native }) };
+}
+
+export function encodeFinish({ reason }: Finish): string {
+  switch (reason) {
+    case "stop":
+    case "tool_calls":
+    case "pause":
+      return "STOP";
+    case "length":
+      return "MAX_TOKENS";
+    case "content_filter":
+    case "refusal":
+      return "SAFETY";
+    case "other":
+      return "OTHER";
+  }
+}
+
+/** The prompt includes what was cached, but not what Gemini's own tools read; the candidates exclude the thoughts. Zeros are left out. */
+export function decodeUsage(usage: Json | undefined): Usage {
+  if (!isObject(usage)) return {};
+  const prompt = countOf(usage.promptTokenCount);
+  const cacheRead = countOf(usage.cachedContentTokenCount);
+  const reasoning = countOf(usage.thoughtsTokenCount);
+  const isCounted = prompt !== undefined || usage.totalTokenCount !== undefined;
+  const said = countOf(usage.candidatesTokenCount) ?? (isCounted ? 0 : undefined);
+  return {
+    ...(prompt !== undefined && {
+      fresh: Math.max(0, prompt - (cacheRead ?? 0)) + (countOf(usage.toolUsePromptTokenCount) ?? 0),
+    }),
+    ...(cacheRead !== undefined && { cacheRead }),
+    ...(said !== undefined && { output: said + (reasoning ?? 0) }),
+    ...(reasoning !== undefined && { reasoning }),
+    ...audioOf(usage),
+    native: usage,
+  };
+}
+
+/** Of the prompt's audio, what no cache held: the details count both. */
+function audioOf(usage: JsonObject): Usage {
+  const heard = audioIn(usage.promptTokensDetails);
+  const spoken = audioIn(usage.candidatesTokensDetails);
+  return {
+    ...(heard !== undefined && { inputAudio: Math.max(0, heard - (audioIn(usage.cacheTokensDetails) ?? 0)) }),
+    ...(spoken !== undefined && { outputAudio: spoken }),
+  };
+}
+
+function audioIn(details: Json | undefined): number | undefined {
+  const one = (Array.isArray(details) ? details : []).find((each) => isObject(each) && each.modality === "AUDIO");
+  return isObject(one) ? countOf(one.tokenCount) : undefined;
+}
+
+export function encodeUsage(usage: Usage): JsonObject | undefined {
+  const prompt = inputTokens(usage);
+  if (prompt === undefined && usage.output === undefined) return undefined;
+  const { cacheRead, output = 0, reasoning, inputAudio, outputAudio } = usage;
+  return {
+    promptTokenCount: prompt ?? 0,
+    ...(cacheRead !== undefined && { cachedContentTokenCount: cacheRead }),
+    candidatesTokenCount: output - (reasoning ?? 0),
+    ...(reasoning !== undefined && { thoughtsTokenCount: reasoning }),
+    totalTokenCount: (prompt ?? 0) + output,
+    ...(inputAudio !== undefined && { promptTokensDetails: [{ modality: "AUDIO", tokenCount: inputAudio }] }),
+    ...(outputAudio !== undefined && { candidatesTokensDetails: [{ modality: "AUDIO", tokenCount: outputAudio }] }),
+  };
+}
+
+const countOf = (value: Json | undefined): number | undefined =>
+  typeof value === "number" && value >= 0 ? value : undefined;

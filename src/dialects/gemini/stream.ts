@@ -1,0 +1,264 @@
+import { GatewayError } from "../../canonical/error.ts";
+import { emptied, Fold, growing } from "../../canonical/fold.ts";
+import type { Block, ModelResponse, StreamEvent } from "../../canonical/types.ts";
+import { decodeUtf8 } from "../../wire/bytes.ts";
+import { isObject, type Json, type JsonObject, textOf, tryParseJson } from "../../wire/json.ts";
+import { encodeSse, type SseEvent } from "../../wire/sse.ts";
+import type { Reply, StreamDecoder, StreamEncoder } from "../dialect.ts";
+import { decodePart } from "./blocks.ts";
+import { errorMembers, errorOf } from "./errors.ts";
+import { withCitations } from "./grounding.ts";
+import { GrowingCall } from "./partial.ts";
+import { type Reading, reading } from "./reading.ts";
+import { blockOf, decodeResponse, encodeEnd, encodeEnvelope, encodeReplyPart } from "./response.ts";
+import { read } from "./spelling.ts";
+
+export const decodeStream = (seal?: string): StreamDecoder => new GeminiDecoder(seal);
+export const encodeStream = (_reply: Reply): StreamEncoder => new GeminiEncoder();
+
+/** A stream that was asked for without `alt=sse`: the list of its chunks. */
+export function decodeChunks(chunks: readonly Json[], seal?: string): ModelResponse {
+  const decoder = new GeminiDecoder(seal);
+  const folded = new Fold();
+  for (const chunk of chunks) for (const event of decoder.chunk(chunk)) folded.push(event);
+  for (const event of decoder.end()) folded.push(event);
+  if (folded.error !== undefined) throw folded.error;
+  return folded.response!;
+}
+
+/**
+ * Chunks → events. Each chunk is a response that holds the next parts; beside the events the whole response grows, and
+ * what it says is what `decodeResponse` says of it. Plain texts of one kind are one part; a part with a signature, or
+ * with any member that has no name here, stays alone. The stream has ended well when a finish reason was given, or why
+ * the prompt was refused.
+ */
+class GeminiDecoder implements StreamDecoder {
+  #envelope: JsonObject | undefined;
+  #candidate: JsonObject = {};
+  readonly #parts: Json[] = [];
+  #from: Reading = reading(undefined);
+  #failed = false;
+  #nextIndex = 0;
+  #open: { index: number; block: Block; call?: GrowingCall } | undefined;
+
+  readonly #seal: string | undefined;
+
+  constructor(seal: string | undefined) {
+    this.#seal = seal;
+  }
+
+  get isFinishing(): boolean {
+    return this.#candidate.finishReason !== undefined || blockOf(this.#envelope ?? {}) !== undefined;
+  }
+
+  push({ data, raw }: SseEvent): StreamEvent[] {
+    // An error may come as plain JSON, its content type notwithstanding (three recordings).
+    const text = data ?? plainJson(raw);
+    if (text === undefined || text.trim() === "[DONE]") return [];
+    return this.chunk(tryParseJson(text));
+  }
+
+  end(): StreamEvent[] {
+    if (this.#failed) return [];
+    if (!this.isFinishing) {
+      const message = "the provider's stream ended before the answer was finished";
+      return this.#fail(new GatewayError("stream.interrupted", message));
+    }
+    const closing = this.#close();
+    const envelope = this.#envelope ?? {};
+    const content = this.#parts.length > 0 ? { content: { parts: this.#parts, role: "model" } } : {};
+    const candidates =
+      this.#candidate.finishReason === undefined ? {} : { candidates: [{ ...this.#candidate, ...content }] };
+    const { messages, finish, usage, rest } = decodeResponse({ ...envelope, ...candidates }, this.#seal);
+    const items = messages.map(({ native }) => native);
+    return [
+      ...closing,
+      { type: "end", finish, usage, ...(items.length > 0 && { items }), ...(rest !== undefined && { rest }) },
+    ];
+  }
+
+  chunk(chunk: Json | undefined): StreamEvent[] {
+    if (this.#failed) return [];
+    const body = Array.isArray(chunk) ? chunk[0] : chunk;
+    if (!isObject(body))
+      return this.#fail(new GatewayError("provider.execution_failed", "the provider sent a chunk that is not JSON"));
+    if (isObject(body.error)) return this.#fail(errorOf(statusOf(body.error), body));
+    const { candidates, ...envelope } = body;
+    const events: StreamEvent[] = [];
+    if (this.#envelope === undefined) {
+      const id = textOf(body.responseId);
+      this.#from = reading(this.#seal, id);
+      events.push({ type: "start", id, model: textOf(body.modelVersion) });
+    }
+    this.#envelope = { ...this.#envelope, ...envelope };
+    for (const candidate of Array.isArray(candidates) ? candidates : []) {
+      if (isObject(candidate) && (candidate.index ?? 0) === 0) events.push(...this.#grow(candidate));
+    }
+    return events;
+  }
+
+  #grow({ content, groundingMetadata, ...beside }: JsonObject): StreamEvent[] {
+    Object.assign(this.#candidate, beside);
+    if (isObject(groundingMetadata)) {
+      const before = isObject(this.#candidate.groundingMetadata) ? this.#candidate.groundingMetadata : {};
+      this.#candidate.groundingMetadata = { ...before, ...groundingMetadata };
+    }
+    const parts = isObject(content) && Array.isArray(content.parts) ? content.parts : [];
+    return parts.flatMap((part) => this.#part(part));
+  }
+
+  #part(part: Json): StreamEvent[] {
+    const call = isObject(part) ? read(part, "functionCall") : undefined;
+    if (!isObject(part)) return this.#whole(part);
+    if (isObject(call)) return this.#call(part, call);
+    if (!isPlain(part)) return this.#whole(part);
+    const text = textOf(part.text);
+    if (text === "") return [];
+    const kind = part.thought === true ? "thinking" : "text";
+    const isSame = this.#open?.block.kind === kind;
+    return [
+      ...(isSame ? [] : [...this.#close(), ...this.#start({ kind, text: "" }, { ...part, text: "" })]),
+      ...this.#add(text),
+    ];
+  }
+
+  #call(part: JsonObject, call: JsonObject): StreamEvent[] {
+    const growing = call.name === undefined ? this.#open?.call : undefined;
+    const goesOn = read(call, "willContinue") === true;
+    if (growing !== undefined) {
+      growing.add(call);
+      return goesOn ? [] : this.#close();
+    }
+    if (!goesOn && read(call, "partialArgs") === undefined) return this.#whole(part);
+    const begun = new GrowingCall(part, call);
+    const block = decodePart(begun.whole, this.#from);
+    if (block === undefined) return [];
+    const events = [...this.#close(), ...this.#start(block, begun.whole, begun)];
+    return goesOn ? events : [...events, ...this.#close()];
+  }
+
+  #whole(part: Json): StreamEvent[] {
+    const block = decodePart(part, this.#from);
+    if (block === undefined) return [];
+    const events = [...this.#close(), ...this.#start(block, part)];
+    const text = growing(block);
+    const { index } = this.#open!;
+    return [...events, ...(text === "" ? [] : [{ type: "delta", index, text } as const]), ...this.#close()];
+  }
+
+  #start(block: Block, part: Json, call?: GrowingCall): StreamEvent[] {
+    const index = this.#nextIndex++;
+    this.#parts.push(part);
+    this.#open = { index, block, ...(call !== undefined && { call }) };
+    return [{ type: "open", index, block: emptied(block) }];
+  }
+
+  /** The open block is plain text: its part, which is the last one, grows with it. */
+  #add(text: string): StreamEvent[] {
+    const open = this.#open!;
+    const part = this.#parts.at(-1);
+    if (isObject(part)) this.#parts[this.#parts.length - 1] = { ...part, text: textOf(part.text) + text };
+    return [{ type: "delta", index: open.index, text }];
+  }
+
+  #close(): StreamEvent[] {
+    const open = this.#open;
+    if (open === undefined) return [];
+    this.#open = undefined;
+    const { index, block, call } = open;
+    if (call === undefined) return [{ type: "close", index, block: this.#finished(block) }];
+    this.#parts[this.#parts.length - 1] = call.whole;
+    const finished = this.#finished(block);
+    return [
+      { type: "delta", index, text: growing(finished) },
+      { type: "close", index, block: finished },
+    ];
+  }
+
+  /** The block as its part says it now; the id is the one it was opened with. */
+  #finished(block: Block): Block {
+    const known: Reading = { ...this.#from, mintId: () => (block.kind === "tool_call" ? block.id : "") };
+    const finished = decodePart(this.#parts.at(-1)!, known) ?? block;
+    return withCitations([finished], this.#candidate.groundingMetadata)[0]!;
+  }
+
+  #fail(error: GatewayError): StreamEvent[] {
+    this.#failed = true;
+    return [{ type: "error", error }];
+  }
+}
+
+/** Text and reasoning as they come; a call, whose arguments are an object here, whole when it is closed. */
+class GeminiEncoder implements StreamEncoder {
+  #id = "";
+  #model = "";
+  readonly #blocks: Block[] = [];
+
+  push(event: StreamEvent): string {
+    switch (event.type) {
+      case "start":
+        this.#id = event.id;
+        this.#model = event.model;
+        return "";
+      case "open":
+        this.#blocks[event.index] = event.block;
+        return "";
+      case "delta": {
+        const kind = this.#blocks[event.index]?.kind;
+        if (kind === "text") return this.#say({ text: event.text });
+        return kind === "thinking" ? this.#say({ text: event.text, thought: true }) : "";
+      }
+      case "close":
+        this.#blocks[event.index] = event.block;
+        return this.#close(event.block);
+      case "end": {
+        const { finish, usage, rest } = event;
+        const response = {
+          id: this.#id,
+          model: this.#model,
+          messages: [],
+          finish,
+          usage,
+          ...(rest !== undefined && { rest }),
+        };
+        const candidate = { content: { parts: [{ text: "" }], role: "model" }, ...encodeEnd(response, this.#blocks) };
+        const { candidates: _, promptFeedback, ...envelope } = encodeEnvelope(response);
+        // A refused prompt has no candidate.
+        const said = promptFeedback === undefined ? { candidates: [candidate] } : { promptFeedback };
+        return this.#chunk({ ...said, ...envelope });
+      }
+      case "error":
+        return encodeSse({ data: JSON.stringify({ error: errorMembers(event.error) }) });
+    }
+  }
+
+  /** The words of a text have gone out; its signature follows on an empty one, as Gemini itself does it. */
+  #close(block: Block): string {
+    const part = encodeReplyPart(block);
+    if (part === undefined) return "";
+    if (block.kind !== "text" && block.kind !== "thinking") return this.#say(part);
+    const isSigned = isObject(part) && read(part, "thoughtSignature") !== undefined;
+    return isSigned ? this.#say({ ...part, text: "" }) : "";
+  }
+
+  #say(part: Json): string {
+    return this.#chunk({ candidates: [{ content: { parts: [part], role: "model" }, index: 0 }] });
+  }
+
+  #chunk(members: JsonObject): string {
+    const chunk = { ...members, modelVersion: this.#model, responseId: this.#id };
+    return encodeSse({ data: JSON.stringify(chunk) });
+  }
+}
+
+/** Nothing but words: only such parts may be glued together. */
+const isPlain = (part: JsonObject): boolean =>
+  typeof part.text === "string" && Object.keys(part).every((name) => name === "text" || name === "thought");
+
+function plainJson(raw: Uint8Array): string | undefined {
+  const text = decodeUtf8(raw).trim();
+  return text.startsWith("{") || text.startsWith("[") ? text : undefined;
+}
+
+const statusOf = (error: JsonObject): number =>
+  typeof error.code === "number" && error.code >= 400 && error.code < 600 ? error.code : 502;

@@ -1,0 +1,17 @@
+import type { Dialect } from "../canonical/types.ts";
+import { anthropic } from "./anthropic/index.ts";
+import type { WireDialect } from "./dialect.ts";
+import { gemini } from "./gemini/index.ts";
+import { openaiChat } from "./openai-chat/index.ts";
+import { openaiResponses } from "./openai-responses/index.ts";
+
+/** The wires this gateway speaks, as a surface and to providers alike. */
+export const DIALECTS: Partial<Record<Dialect, WireDialect>> = {
+  "openai-chat": openaiChat,
+  "openai-responses": openaiResponses,
+  anthropic,
+  gemini,
+};
+
+/** Every name a provider row may give, spoken yet or not. */
+export const DIALECT_NAMES: readonly Dialect[] = ["openai-chat", "openai-responses", "anthropic", "gemini"];

@@ -1,0 +1,194 @@
+import { verbatim } from "../../canonical/native.ts";
+import type { Block, Citation, Loss, Media, Part, Text, Thinking, ToolCall } from "../../canonical/types.ts";
+import { isObject, type Json, type JsonObject, textOf } from "../../wire/json.ts";
+import { type EncodeTarget, fitId } from "../dialect.ts";
+
+const dialect = "openai-chat";
+
+/** `content`: a string, a list of parts, or nothing. */
+export function decodeContent(content: Json | undefined): Block[] {
+  if (typeof content === "string") return content === "" ? [] : [{ kind: "text", text: content }];
+  return Array.isArray(content) ? content.map(decodePart) : [];
+}
+
+/** One plain text is a string, anything else a list of parts. */
+export function encodeContent(blocks: readonly Block[], target: EncodeTarget, losses: Loss[]): Json {
+  const parts = blocks.flatMap((block) => encodePart(block, target, losses) ?? []);
+  const isPlain = parts.every((part) => isObject(part) && part.type === "text" && Object.keys(part).length === 2);
+  return isPlain && parts.length <= 1 ? (((parts[0] as JsonObject | undefined)?.text as string) ?? "") : parts;
+}
+
+export function decodePart(item: Json): Block {
+  const native = { dialect, item } as const;
+  if (!isObject(item)) return { kind: "opaque", label: "part", native };
+  switch (item.type) {
+    case "text":
+      return { kind: "text", text: textOf(item.text), native, ...cacheOf(item) };
+    case "refusal":
+      return { kind: "text", text: textOf(item.refusal), refusal: true, native };
+    case "thinking":
+      return { kind: "thinking", text: joinedText(item.thinking), native };
+    case "image_url": {
+      const image = isObject(item.image_url) ? item.image_url.url : item.image_url;
+      return { ...media(textOf(image), "image/*"), native, ...cacheOf(item) };
+    }
+    case "video_url": {
+      const video = isObject(item.video_url) ? item.video_url.url : item.video_url;
+      return { ...media(textOf(video), "video/*"), native };
+    }
+    case "input_audio": {
+      const audio = isObject(item.input_audio) ? item.input_audio : {};
+      const data = textOf(audio.data);
+      return {
+        kind: "media",
+        mime: `audio/${textOf(audio.format) || "wav"}`,
+        source: { type: "base64", data },
+        native,
+      };
+    }
+    case "file": {
+      const file = isObject(item.file) ? item.file : {};
+      const name = typeof file.filename === "string" ? { name: file.filename } : {};
+      if (typeof file.file_data === "string") return { ...media(file.file_data, "application/pdf"), ...name, native };
+      const source = { type: "file", id: textOf(file.file_id) } as const;
+      return { kind: "media", mime: "application/octet-stream", source, ...name, native };
+    }
+    default:
+      return { kind: "opaque", label: textOf(item.type) || "part", native };
+  }
+}
+
+/** undefined: this wire has no such part; where that loses something it is said. */
+export function encodePart(block: Block, target: EncodeTarget, losses: Loss[]): Json | undefined {
+  const said = verbatim(block.native, target);
+  if (said !== undefined && block.kind !== "thinking") return said;
+  switch (block.kind) {
+    case "text":
+      return { type: "text", text: block.text };
+    case "media":
+      return encodeMedia(block, losses);
+    case "opaque":
+      losses.push({ at: block.label, what: "dropped", why: "openai-chat has no such item" });
+      return block.gist === undefined ? undefined : { type: "text", text: block.gist };
+    case "thinking":
+    case "tool_call":
+    case "tool_result":
+      return undefined;
+  }
+}
+
+/** Reasoning as the many hosts say it; none of them is sealed but by `reasoning_details`. */
+export function decodeThinking(message: JsonObject): Thinking[] {
+  for (const member of ["reasoning_content", "reasoning"] as const) {
+    const text = message[member];
+    if (typeof text === "string" && text !== "") {
+      return [{ kind: "thinking", text, native: { dialect, item: { [member]: text } } }];
+    }
+  }
+  const details = Array.isArray(message.reasoning_details) ? message.reasoning_details : [];
+  const text = details.map((detail) => (isObject(detail) ? joinedText(detail.text ?? detail.summary) : "")).join("");
+  return text === "" ? [] : [{ kind: "thinking", text, native: { dialect, item: { reasoning_details: details } } }];
+}
+
+/** Foreign thinking is dropped: it is not the assistant's text, and no host could check it. */
+export function encodeThinking(block: Thinking, target: EncodeTarget, losses: Loss[]): JsonObject {
+  const said = verbatim(block.native, target);
+  if (isObject(said) && said.type === undefined) return said;
+  losses.push({ at: "thinking", what: "dropped", why: "reasoning of another provider" });
+  return {};
+}
+
+export function decodeToolCall(item: Json): Block {
+  const native = { dialect, item } as const;
+  if (isObject(item) && isObject(item.function)) {
+    const { name, arguments: args } = item.function;
+    const text = typeof args === "string" ? args : JSON.stringify(args ?? {});
+    return { kind: "tool_call", id: textOf(item.id), name: textOf(name), arguments: text, native };
+  }
+  if (isObject(item) && isObject(item.custom)) {
+    const { name, input } = item.custom;
+    const args = JSON.stringify({ input: input ?? "" });
+    return { kind: "tool_call", id: textOf(item.id), name: textOf(name), arguments: args, native };
+  }
+  return { kind: "opaque", label: "tool_call", native };
+}
+
+export function encodeToolCall(block: ToolCall, target: EncodeTarget): JsonObject {
+  const said = verbatim(block.native, target);
+  if (isObject(said)) return said;
+  const { name, arguments: args } = block;
+  return { id: fitId(block.id, toolIds(target)), type: "function", function: { name, arguments: args || "{}" } };
+}
+
+/** OpenAI refuses ids of more than 40 characters. */
+export const toolIds = (target: EncodeTarget): RegExp => target.quirks?.toolId ?? /^.{1,40}$/s;
+
+/** A tool's answer is text here, but for hosts that take parts. */
+export function encodeResult(content: readonly Part[], target: EncodeTarget, losses: Loss[]): Json {
+  const parts = content.filter((part) => part.kind === "text" || verbatim(part.native, target) !== undefined);
+  if (parts.length < content.length)
+    losses.push({ at: "tool_result", what: "dropped", why: "openai-chat takes text only" });
+  return encodeContent(parts, target, losses);
+}
+
+export function decodeAnnotations(message: JsonObject): { citations?: Citation[] } {
+  const annotations = Array.isArray(message.annotations) ? message.annotations : [];
+  const citations = annotations.flatMap((annotation): Citation[] => {
+    const cited = isObject(annotation) && isObject(annotation.url_citation) ? annotation.url_citation : undefined;
+    if (cited === undefined) return [];
+    const { url, title, start_index: start, end_index: end } = cited;
+    return [
+      {
+        ...(typeof url === "string" && { url }),
+        ...(typeof title === "string" && { title }),
+        ...(typeof start === "number" && { start }),
+        ...(typeof end === "number" && { end }),
+      },
+    ];
+  });
+  return citations.length > 0 ? { citations } : {};
+}
+
+export function encodeAnnotations(text: Text): Json[] {
+  return (text.citations ?? [])
+    .filter(({ url }) => url !== undefined)
+    .map(({ url, title, start, end }) => ({
+      type: "url_citation",
+      url_citation: { url: url!, title: title ?? "", start_index: start ?? 0, end_index: end ?? text.text.length },
+    }));
+}
+
+const DATA_URL = /^data:([^;,]*)(?:;[^,]*)?;base64,/;
+
+/** A data URL or any other. */
+function media(url: string, mime: string): Media {
+  const inline = DATA_URL.exec(url);
+  if (inline === null) return { kind: "media", mime, source: { type: "url", url } };
+  const source = { type: "base64", data: url.slice(inline[0].length) } as const;
+  return { kind: "media", mime: inline[1] || mime, source };
+}
+
+function encodeMedia({ mime, source, name }: Media, losses: Loss[]): Json | undefined {
+  if (source.type === "text") return { type: "text", text: source.text };
+  const url =
+    source.type === "base64" ? `data:${mime};base64,${source.data}` : source.type === "url" ? source.url : undefined;
+  if (mime.startsWith("image/") && url !== undefined) return { type: "image_url", image_url: { url } };
+  if (mime.startsWith("audio/") && source.type === "base64") {
+    const format = mime === "audio/mpeg" ? "mp3" : mime.slice("audio/".length);
+    return { type: "input_audio", input_audio: { data: source.data, format } };
+  }
+  if (source.type === "base64") return { type: "file", file: { filename: name ?? "document.pdf", file_data: url! } };
+  losses.push({ at: "media", what: "dropped", why: `openai-chat cannot take ${mime} by ${source.type}` });
+  return undefined;
+}
+
+const cacheOf = (item: JsonObject): { cache?: "5m" | "1h" } => {
+  if (!isObject(item.cache_control)) return {};
+  return { cache: item.cache_control.ttl === "1h" ? "1h" : "5m" };
+};
+
+/** A text, or Mistral's list of text parts. */
+function joinedText(value: Json | undefined): string {
+  if (typeof value === "string") return value;
+  return Array.isArray(value) ? value.map((part) => (isObject(part) ? joinedText(part.text) : "")).join("") : "";
+}

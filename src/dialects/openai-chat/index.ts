@@ -1,0 +1,29 @@
+import type { WireDialect } from "../dialect.ts";
+import { decodeError, encodeError } from "../openai-errors.ts";
+import { decodeMessages, encodeMessages } from "./messages.ts";
+import { decodeRequest, encodeRequest } from "./request.ts";
+import { decodeResponse, encodeResponse } from "./response.ts";
+import { decodeStream, encodeStream, streamUsage } from "./stream.ts";
+
+const UNDERSTOOD = new Set(
+  "messages model stream stream_options tools functions tool_choice function_call parallel_tool_calls reasoning reasoning_effort response_format max_tokens max_completion_tokens temperature top_p top_k frequency_penalty presence_penalty seed stop n logprobs top_logprobs user safety_identifier service_tier prompt_cache_key metadata store".split(
+    " ",
+  ),
+);
+
+/** OpenAI Chat Completions, and what the many compatible hosts make of it. */
+export const openaiChat: WireDialect = {
+  id: "openai-chat",
+  layout: { items: "messages", understood: UNDERSTOOD },
+  decodeRequest,
+  encodeRequest,
+  decodeMessages,
+  encodeMessages,
+  decodeResponse,
+  encodeResponse,
+  streamUsage,
+  decodeStream,
+  encodeStream,
+  decodeError,
+  encodeError,
+};

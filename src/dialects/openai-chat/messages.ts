@@ -1,0 +1,142 @@
+import { edit, verbatimMessage } from "../../canonical/native.ts";
+import type { Block, Loss, Message, Part, Text, Thinking, ToolCall, ToolResult } from "../../canonical/types.ts";
+import { isObject, type Json, type JsonObject, textOf } from "../../wire/json.ts";
+import { type Encoded, type EncodeTarget, fitId } from "../dialect.ts";
+import * as blocks from "./blocks.ts";
+
+const dialect = "openai-chat";
+
+export const decodeMessages = (items: readonly Json[], seal?: string): Message[] =>
+  items.map((item) => decodeMessage(item, seal));
+
+/** Foreign messages are regrouped: what an assistant says in one go is one message, each tool result one of its own. */
+export function encodeMessages(messages: readonly Message[], target: EncodeTarget): Encoded<Json[]> {
+  const losses: Loss[] = [];
+  const items: Json[] = [];
+  let said: Message | undefined;
+  const flush = (): void => {
+    if (said !== undefined) items.push(...encodeAssistant(said, target, losses));
+    said = undefined;
+  };
+  for (const message of messages) {
+    const whole = verbatimMessage(message, target);
+    if (whole === undefined && message.role === "assistant") {
+      said = said === undefined ? message : edit(said, { blocks: [...said.blocks, ...message.blocks] });
+      continue;
+    }
+    flush();
+    items.push(...(whole === undefined ? encodeMessage(message, target, losses) : [whole]));
+  }
+  flush();
+  return { value: items, losses };
+}
+
+export function decodeMessage(item: Json, seal?: string): Message {
+  if (!isObject(item)) return { role: "user", blocks: [], native: { dialect, item } };
+  const native = { dialect, item, ...(seal !== undefined && isSealed(item) && { seal }) } as const;
+  const name = typeof item.name === "string" ? { name: item.name } : {};
+  switch (item.role) {
+    case "system":
+      return { role: "system", blocks: blocks.decodeContent(item.content), ...name, native };
+    case "developer":
+      return { role: "system", word: "developer", blocks: blocks.decodeContent(item.content), ...name, native };
+    case "assistant":
+      return { role: "assistant", blocks: decodeAssistant(item), ...name, native };
+    case "tool":
+      return { role: "user", blocks: [decodeResult(item, item.tool_call_id)], native };
+    case "function":
+      return { role: "user", blocks: [{ ...decodeResult(item, item.name), ...name }], native };
+    default:
+      return { role: "user", blocks: blocks.decodeContent(item.content), ...name, native };
+  }
+}
+
+function encodeMessage(message: Message, target: EncodeTarget, losses: Loss[]): Json[] {
+  const name = message.name === undefined ? {} : { name: message.name };
+  if (message.role === "system") {
+    const role = message.word === "developer" && target.quirks?.developerRole ? "developer" : "system";
+    const content = blocks.encodeContent(message.blocks, target, losses);
+    return content === "" ? [] : [{ role, content, ...name }];
+  }
+  const results = message.blocks.filter((block): block is ToolResult => block.kind === "tool_result");
+  const rest = message.blocks.filter((block) => block.kind !== "tool_result");
+  const items: Json[] = results.map((result) => ({
+    role: "tool",
+    tool_call_id: fitId(result.id, blocks.toolIds(target)),
+    content: blocks.encodeResult(result.content, target, losses),
+  }));
+  // Of what could not be said no empty message is left: hosts refuse those.
+  const content = blocks.encodeContent(rest, target, losses);
+  if (content !== "") items.push({ role: "user", content, ...name });
+  return items;
+}
+
+function decodeAssistant(item: JsonObject): Block[] {
+  const said = blocks.decodeContent(item.content);
+  const firstText = said.findIndex((block) => block.kind === "text");
+  if (firstText >= 0) said[firstText] = { ...(said[firstText] as Text), ...blocks.decodeAnnotations(item) };
+  const refusal = typeof item.refusal === "string" && item.refusal !== "" ? item.refusal : undefined;
+  const calls = Array.isArray(item.tool_calls) ? item.tool_calls.map(blocks.decodeToolCall) : [];
+  return [
+    ...blocks.decodeThinking(item),
+    ...said,
+    ...(refusal === undefined ? [] : [{ kind: "text", text: refusal, refusal: true } as const]),
+    ...calls,
+    ...(isObject(item.function_call) && textOf(item.function_call.name) !== ""
+      ? [blocks.decodeToolCall({ id: "", function: item.function_call })]
+      : []),
+    ...(isObject(item.audio) && textOf(item.audio.id) !== "" ? [decodeAudio(item.audio)] : []),
+  ];
+}
+
+function encodeAssistant(message: Message, target: EncodeTarget, losses: Loss[]): Json[] {
+  const thinking = message.blocks.filter((block): block is Thinking => block.kind === "thinking");
+  const calls = message.blocks.filter((block): block is ToolCall => block.kind === "tool_call");
+  const said = message.blocks.filter(
+    ({ kind }) => kind !== "thinking" && kind !== "tool_call" && kind !== "tool_result",
+  );
+  const reasoning = Object.assign(
+    {},
+    ...thinking.map((block) => blocks.encodeThinking(block, target, losses)),
+  ) as JsonObject;
+  const content = joined(blocks.encodeContent(said, target, losses));
+  if (content === "" && calls.length === 0 && Object.keys(reasoning).length === 0) return [];
+  const toolCalls = calls.map((call) => blocks.encodeToolCall(call, target));
+  return [
+    {
+      role: "assistant",
+      content: content === "" && calls.length > 0 ? null : content,
+      ...reasoning,
+      ...(toolCalls.length > 0 && { tool_calls: toolCalls }),
+    },
+  ];
+}
+
+function decodeResult(item: JsonObject, id: Json | undefined): ToolResult {
+  const content = blocks.decodeContent(item.content) as Part[];
+  return { kind: "tool_result", id: textOf(id), content };
+}
+
+function decodeAudio(audio: JsonObject): Block {
+  const gist = typeof audio.transcript === "string" ? { gist: audio.transcript } : {};
+  return { kind: "opaque", label: "audio", ...gist, native: { dialect, item: { audio } } };
+}
+
+/** Assistants' lists of plain texts become one text: many hosts take no list from them. */
+function joined(content: Json): Json {
+  if (!Array.isArray(content)) return content;
+  const isText = content.every((part) => isObject(part) && part.type === "text");
+  return isText ? content.map((part) => (part as JsonObject).text as string).join("") : content;
+}
+
+/** Signatures and encrypted reasoning, as OpenRouter, Gemini's compatible endpoint and others hide them in a message. */
+function isSealed(item: JsonObject): boolean {
+  const details = Array.isArray(item.reasoning_details) ? item.reasoning_details : [];
+  const calls = Array.isArray(item.tool_calls) ? item.tool_calls : [];
+  return (
+    details.some((detail) => isObject(detail) && (detail.signature !== undefined || detail.data !== undefined)) ||
+    calls.some((call) => isObject(call) && call.extra_content !== undefined) ||
+    item.reasoning_encrypted !== undefined ||
+    item.extra_content !== undefined
+  );
+}

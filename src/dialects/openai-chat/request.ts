@@ -1,0 +1,213 @@
+import { invalid } from "../../canonical/error.ts";
+import { verbatim } from "../../canonical/native.ts";
+import { effortOf, nearestEffort } from "../../canonical/reasoning.ts";
+import type { Format, Loss, ModelRequest, Reasoning, Sampling, Tool, ToolChoice } from "../../canonical/types.ts";
+import {
+  booleanOf,
+  compact,
+  isObject,
+  type Json,
+  type JsonObject,
+  numberOf,
+  stringOf,
+  textOf,
+} from "../../wire/json.ts";
+import type { Encoded, EncodeTarget } from "../dialect.ts";
+import { decodeMessages, encodeMessages } from "./messages.ts";
+
+const dialect = "openai-chat";
+
+export function decodeRequest(body: JsonObject): ModelRequest {
+  if (!Array.isArray(body.messages)) throw invalid("messages", "expected a list of messages");
+  return compact({
+    model: typeof body.model === "string" ? body.model : "",
+    stream: body.stream === true,
+    messages: decodeMessages(body.messages),
+    tools: decodeTools(body),
+    toolChoice: decodeToolChoice(body.tool_choice ?? body.function_call),
+    parallelTools: booleanOf(body.parallel_tool_calls),
+    reasoning: decodeReasoning(body),
+    format: decodeFormat(body.response_format),
+    maxOutput: numberOf(body.max_completion_tokens) ?? numberOf(body.max_tokens),
+    sampling: decodeSampling(body),
+    user: stringOf(body.user),
+    serviceTier: stringOf(body.service_tier),
+    cacheKey: stringOf(body.prompt_cache_key),
+    rest: { dialect, item: body },
+  });
+}
+
+/** A body of this dialect keeps its other members; any other is said anew. */
+export function encodeRequest(request: ModelRequest, target: EncodeTarget): Encoded<JsonObject> {
+  const { value: messages, losses } = encodeMessages(request.messages, target);
+  const own = verbatim(request.rest, target);
+  if (isObject(own)) return { value: { ...own, model: target.model, messages }, losses };
+  const value: JsonObject = { model: target.model, messages };
+  const add = (members: JsonObject): unknown => Object.assign(value, members);
+  if (request.stream) add({ stream: true, stream_options: { include_usage: true } });
+  if (request.tools !== undefined) add(encodeTools(request.tools, target, losses));
+  if (request.toolChoice !== undefined && value.tools !== undefined)
+    add({ tool_choice: encodeToolChoice(request.toolChoice) });
+  if (request.parallelTools !== undefined && value.tools !== undefined)
+    add({ parallel_tool_calls: request.parallelTools });
+  if (request.reasoning !== undefined) add(encodeReasoning(request.reasoning, request.maxOutput));
+  if (request.format !== undefined) add(encodeFormat(request.format, target, losses));
+  if (request.maxOutput !== undefined)
+    add({ [target.quirks?.outputLimit ?? "max_completion_tokens"]: request.maxOutput });
+  if (request.sampling !== undefined) add(encodeSampling(request.sampling, target, losses));
+  if (request.user !== undefined) add({ user: request.user });
+  if (request.serviceTier !== undefined) add({ service_tier: request.serviceTier });
+  if (request.cacheKey !== undefined) add({ prompt_cache_key: request.cacheKey });
+  return { value: withoutRefused(value, target, losses), losses };
+}
+
+/** `stream_options` is nothing that the caller said. */
+function withoutRefused(value: JsonObject, { quirks }: EncodeTarget, losses: Loss[]): JsonObject {
+  const { lacks = [] } = quirks ?? {};
+  const refused = Object.keys(value).filter((member) => lacks.includes(member));
+  for (const at of refused)
+    if (at !== "stream_options") losses.push({ at, what: "dropped", why: "the provider has none" });
+  return Object.fromEntries(Object.entries(value).filter(([member]) => !refused.includes(member)));
+}
+
+function decodeTools(body: JsonObject): Tool[] | undefined {
+  const listed = Array.isArray(body.tools) ? body.tools : undefined;
+  const functions = Array.isArray(body.functions)
+    ? body.functions.map((item): Json => ({ type: "function", function: item }))
+    : undefined;
+  return (listed ?? functions)?.map(decodeTool);
+}
+
+function decodeTool(item: Json): Tool {
+  const native = { dialect, item } as const;
+  // Mistral's clients leave the type out.
+  if (!isObject(item) || (item.type ?? "function") !== "function" || !isObject(item.function)) {
+    return { kind: "server", label: isObject(item) ? textOf(item.type) : "tool", native };
+  }
+  const { name, description, parameters, strict } = item.function;
+  return compact({
+    kind: "function",
+    name: textOf(name),
+    description: stringOf(description),
+    parameters: isObject(parameters) ? parameters : undefined,
+    strict: booleanOf(strict),
+    native,
+  });
+}
+
+function encodeTools(tools: readonly Tool[], target: EncodeTarget, losses: Loss[]): JsonObject {
+  const items = tools.flatMap((tool): Json[] => {
+    const said = verbatim(tool.native, target);
+    if (said !== undefined) return [said];
+    if (tool.kind === "server") {
+      losses.push({ at: `tools.${tool.label}`, what: "dropped", why: "openai-chat has no such tool" });
+      return [];
+    }
+    const { name, description, parameters, strict } = tool;
+    const parametersOrNone = parameters ?? { type: "object", properties: {} };
+    return [
+      {
+        type: "function",
+        function: compact({ name, description, parameters: parametersOrNone, strict }) as JsonObject,
+      },
+    ];
+  });
+  return items.length > 0 ? { tools: items } : {};
+}
+
+function decodeToolChoice(choice: Json | undefined): ToolChoice | undefined {
+  if (choice === "auto" || choice === "none" || choice === "required") return { mode: choice };
+  if (choice === "any") return { mode: "required" };
+  if (!isObject(choice)) return undefined;
+  if (isObject(choice.allowed_tools)) return decodeAllowed(choice.allowed_tools);
+  const named = isObject(choice.function) ? choice.function : isObject(choice.custom) ? choice.custom : choice;
+  return typeof named.name === "string" ? { mode: "tool", name: named.name } : undefined;
+}
+
+function encodeToolChoice(choice: ToolChoice): Json {
+  if (choice.mode === "tool") return { type: "function", function: { name: choice.name } };
+  if (choice.among === undefined || choice.mode === "none") return choice.mode;
+  const tools = choice.among.map((name) => ({ type: "function", function: { name } }));
+  return { type: "allowed_tools", allowed_tools: { mode: choice.mode, tools } };
+}
+
+function decodeAllowed({ mode, tools }: JsonObject): ToolChoice {
+  const among = (Array.isArray(tools) ? tools : []).flatMap((tool) =>
+    isObject(tool) && isObject(tool.function) ? [textOf(tool.function.name)] : [],
+  );
+  return { mode: mode === "required" ? "required" : "auto", among };
+}
+
+function decodeReasoning(body: JsonObject): Reasoning | undefined {
+  const asked = isObject(body.reasoning) ? body.reasoning : {};
+  const reasoning: Reasoning = compact({
+    effort:
+      effortOf(body.reasoning_effort) ?? effortOf(asked.effort) ?? (asked.enabled === true ? "medium" : undefined),
+    budget: numberOf(asked.max_tokens),
+  });
+  return Object.keys(reasoning).length > 0 ? reasoning : undefined;
+}
+
+function encodeReasoning({ effort, budget }: Reasoning, maxOutput: number | undefined): JsonObject {
+  const word = effort ?? (budget === undefined ? undefined : nearestEffort(budget, maxOutput));
+  return word === undefined ? {} : { reasoning_effort: word };
+}
+
+function decodeFormat(format: Json | undefined): Format | undefined {
+  if (!isObject(format)) return undefined;
+  if (format.type === "text") return { type: "text" };
+  if (format.type === "json_object") return { type: "json" };
+  if (format.type !== "json_schema" || !isObject(format.json_schema)) return undefined;
+  const { name, schema, description, strict } = format.json_schema;
+  return compact({
+    type: "json_schema" as const,
+    name: textOf(name) || "answer",
+    schema: schema ?? {},
+    description: stringOf(description),
+    strict: booleanOf(strict),
+  });
+}
+
+function encodeFormat(format: Format, { quirks }: EncodeTarget, losses: Loss[]): JsonObject {
+  if (format.type === "text") return { response_format: { type: "text" } };
+  if (format.type === "json") return { response_format: { type: "json_object" } };
+  if (quirks?.lacksSchema) {
+    losses.push({ at: "response_format", what: "approximated", why: "the provider takes no schema: JSON of any" });
+    return { response_format: { type: "json_object" } };
+  }
+  const { name, schema, description, strict } = format;
+  return {
+    response_format: { type: "json_schema", json_schema: compact({ name, description, schema, strict }) as JsonObject },
+  };
+}
+
+function decodeSampling(body: JsonObject): Sampling | undefined {
+  const stop = typeof body.stop === "string" ? [body.stop] : body.stop;
+  const sampling: Sampling = compact({
+    temperature: numberOf(body.temperature),
+    topP: numberOf(body.top_p),
+    topK: numberOf(body.top_k),
+    frequencyPenalty: numberOf(body.frequency_penalty),
+    presencePenalty: numberOf(body.presence_penalty),
+    seed: numberOf(body.seed),
+    stop: Array.isArray(stop) ? stop.filter((word) => typeof word === "string") : undefined,
+    n: numberOf(body.n),
+    logprobs: body.logprobs === true ? (numberOf(body.top_logprobs) ?? 0) : undefined,
+  });
+  return Object.keys(sampling).length > 0 ? sampling : undefined;
+}
+
+function encodeSampling(sampling: Sampling, { quirks }: EncodeTarget, losses: Loss[]): JsonObject {
+  const { temperature, topP, topK, frequencyPenalty, presencePenalty, seed, stop, n, logprobs } = sampling;
+  if (topK !== undefined) losses.push({ at: "top_k", what: "dropped", why: "openai-chat has none" });
+  return compact({
+    temperature,
+    top_p: topP,
+    frequency_penalty: frequencyPenalty,
+    presence_penalty: presencePenalty,
+    [quirks?.seed ?? "seed"]: seed,
+    stop,
+    n,
+    ...(logprobs !== undefined && { logprobs: true, top_logprobs: logprobs }),
+  });
+}

@@ -1,0 +1,148 @@
+import { GatewayError } from "../../canonical/error.ts";
+import type { Block, Finish, FinishReason, Message, ModelResponse, ToolCall, Usage } from "../../canonical/types.ts";
+import { inputTokens } from "../../canonical/usage.ts";
+import { compact, isObject, type Json, type JsonObject, textOf } from "../../wire/json.ts";
+import type { Reply } from "../dialect.ts";
+import { encodeAnnotations } from "./blocks.ts";
+import { decodeMessage } from "./messages.ts";
+
+const dialect = "openai-chat";
+
+/** The first choice is the reply; others stay in `rest`. */
+export function decodeResponse(body: Json, seal?: string): ModelResponse {
+  const choice = isObject(body) && Array.isArray(body.choices) ? body.choices[0] : undefined;
+  if (!isObject(body) || !isObject(choice) || !isObject(choice.message)) {
+    throw new GatewayError("provider.execution_failed", "the provider's answer is not a chat completion");
+  }
+  const { choices: _, ...envelope } = body;
+  const message = decodeMessage({ role: "assistant", ...choice.message }, seal);
+  return {
+    id: textOf(body.id),
+    model: textOf(body.model),
+    messages: [message],
+    finish: decodeFinish(choice.finish_reason, message),
+    usage: decodeUsage(body.usage),
+    rest: { dialect, item: envelope },
+  };
+}
+
+export function encodeResponse(response: ModelResponse, reply: Reply): JsonObject {
+  const usage = encodeUsage(response.usage);
+  const said = response.messages.flatMap(({ blocks }) => blocks);
+  return {
+    id: response.id,
+    object: "chat.completion",
+    created: reply.created,
+    model: response.model,
+    choices: [
+      {
+        index: 0,
+        message: encodeReply(said),
+        logprobs: null,
+        finish_reason: encodeFinish(
+          response.finish,
+          said.some((block) => block.kind === "text" && block.refusal === true),
+        ),
+      },
+    ],
+    ...(usage !== undefined && { usage }),
+  };
+}
+
+const FINISH: Record<string, FinishReason> = {
+  stop: "stop",
+  end_turn: "stop",
+  eos: "stop",
+  length: "length",
+  max_tokens: "length",
+  model_length: "length",
+  tool_calls: "tool_calls",
+  function_call: "tool_calls",
+  content_filter: "content_filter",
+};
+
+/** What was said decides: a reply that holds a tool call asks for its answer, whatever word the host used. */
+export function decodeFinish(word: Json | undefined, message: Message): Finish {
+  const native = typeof word === "string" ? { native: word } : {};
+  const said = FINISH[typeof word === "string" ? word : "stop"] ?? "other";
+  const calls = message.blocks.some(({ kind }) => kind === "tool_call");
+  const refuses = message.blocks.some((block) => block.kind === "text" && block.refusal);
+  if (calls && (said === "stop" || said === "other")) return { reason: "tool_calls", ...native };
+  return { reason: refuses && said === "stop" ? "refusal" : said, ...native };
+}
+
+/** A refusal that the model words itself is an ordinary end; one that cuts the answer (Anthropic's) is a filter's. */
+export function encodeFinish({ reason }: Finish, saysRefusal: boolean): string {
+  if (reason === "length" || reason === "tool_calls" || reason === "content_filter") return reason;
+  return reason === "refusal" && !saysRefusal ? "content_filter" : "stop";
+}
+
+/** `prompt_tokens` include what was cached; `completion_tokens` include reasoning, but not at every host: the total tells. */
+export function decodeUsage(usage: Json | undefined): Usage {
+  if (!isObject(usage)) return {};
+  const prompt = countOf(usage.prompt_tokens);
+  const completion = countOf(usage.completion_tokens);
+  const promptDetails = isObject(usage.prompt_tokens_details) ? usage.prompt_tokens_details : {};
+  const completionDetails = isObject(usage.completion_tokens_details) ? usage.completion_tokens_details : {};
+  const cached =
+    countOf(promptDetails.cached_tokens) ?? countOf(usage.prompt_cache_hit_tokens) ?? countOf(usage.cached_tokens);
+  // Grok on Azure counts more cached tokens than prompt tokens: what it counts there is no part of the prompt.
+  const cacheRead = cached !== undefined && cached > (prompt ?? cached) ? undefined : cached;
+  const cacheWrite = countOf(promptDetails.cache_write_tokens) ?? countOf(promptDetails.cache_creation_tokens);
+  const reasoning = countOf(completionDetails.reasoning_tokens) ?? countOf(usage.reasoning_tokens);
+  const isApart =
+    reasoning !== undefined && countOf(usage.total_tokens) === (prompt ?? 0) + (completion ?? 0) + reasoning;
+  return {
+    ...(prompt !== undefined && { fresh: Math.max(0, prompt - (cacheRead ?? 0) - (cacheWrite ?? 0)) }),
+    ...(cacheRead !== undefined && { cacheRead }),
+    ...(cacheWrite !== undefined && { cacheWrite }),
+    ...(completion !== undefined && { output: isApart ? completion + reasoning : completion }),
+    ...compact({
+      reasoning,
+      inputAudio: countOf(promptDetails.audio_tokens),
+      outputAudio: countOf(completionDetails.audio_tokens),
+    }),
+    native: usage,
+  };
+}
+
+export function encodeUsage(usage: Usage): JsonObject | undefined {
+  const prompt = inputTokens(usage);
+  if (prompt === undefined && usage.output === undefined) return undefined;
+  const { cacheRead, cacheWrite, reasoning, inputAudio, outputAudio } = usage;
+  const sent = compact({ cached_tokens: cacheRead, cache_write_tokens: cacheWrite, audio_tokens: inputAudio });
+  const said = compact({ reasoning_tokens: reasoning, audio_tokens: outputAudio });
+  return {
+    prompt_tokens: prompt ?? 0,
+    completion_tokens: usage.output ?? 0,
+    total_tokens: (prompt ?? 0) + (usage.output ?? 0),
+    ...(Object.keys(sent).length > 0 && { prompt_tokens_details: sent }),
+    ...(Object.keys(said).length > 0 && { completion_tokens_details: said }),
+  };
+}
+
+function encodeReply(blocks: readonly Block[]): JsonObject {
+  const texts = blocks.filter((block) => block.kind === "text");
+  const said = texts.filter(({ refusal }) => !refusal);
+  const refusal = texts.filter((text) => text.refusal).map(({ text }) => text);
+  const reasoning = blocks.flatMap((block) => (block.kind === "thinking" ? [block.text] : [])).join("");
+  const calls = blocks.filter((block): block is ToolCall => block.kind === "tool_call");
+  const annotations = said.flatMap(encodeAnnotations);
+  return {
+    role: "assistant",
+    content: said.length > 0 ? said.map(({ text }) => text).join("") : null,
+    refusal: refusal.length > 0 ? refusal.join("") : null,
+    ...(reasoning !== "" && { reasoning_content: reasoning }),
+    ...(annotations.length > 0 && { annotations }),
+    ...(calls.length > 0 && {
+      tool_calls: calls.map(({ id, name, arguments: args }) => ({
+        id,
+        type: "function",
+        function: { name, arguments: args || "{}" },
+      })),
+    }),
+  };
+}
+
+const countOf = (value: Json | undefined): number | undefined =>
+  typeof value === "number" && value >= 0 ? value : undefined;

@@ -1,0 +1,323 @@
+import { GatewayError } from "../../canonical/error.ts";
+import { emptied } from "../../canonical/fold.ts";
+import type { Block, StreamEvent, Usage } from "../../canonical/types.ts";
+import { isObject, type Json, type JsonObject, tryParseJson, textOf } from "../../wire/json.ts";
+import { encodeSse, type SseEvent } from "../../wire/sse.ts";
+import type { Reply, StreamDecoder, StreamEncoder, StreamUsage } from "../dialect.ts";
+import { encodeAnnotations } from "./blocks.ts";
+import { errorMembers, errorOf } from "../openai-errors.ts";
+import { decodeMessage } from "./messages.ts";
+import { decodeFinish, decodeUsage, encodeFinish, encodeUsage } from "./response.ts";
+
+const dialect = "openai-chat";
+
+export const decodeStream = (seal?: string): StreamDecoder => new ChatDecoder(seal);
+export const encodeStream = (reply: Reply): StreamEncoder => new ChatEncoder(reply);
+
+/** The counts come in a chunk of their own, without choices, before `[DONE]`. */
+export const streamUsage: StreamUsage = {
+  member: ["stream_options", '{"include_usage":true}'],
+  isItsEvent: ({ data = "" }) => {
+    const chunk = data.includes('"usage"') ? tryParseJson(data) : undefined;
+    return isObject(chunk) && isObject(chunk.usage) && Array.isArray(chunk.choices) && chunk.choices.length === 0;
+  },
+};
+
+/**
+ * Chunks → events, one block open at a time. Beside them the message grows as the wire would write it whole, unknown
+ * members included: that is what the next request says again. The stream has ended well when a finish reason was
+ * given or `[DONE]` came; usage may still follow, so `end` waits for the end of the stream.
+ */
+class ChatDecoder implements StreamDecoder {
+  readonly #message: JsonObject = { role: "assistant" };
+  #envelope: JsonObject | undefined;
+  #usage: Usage = {};
+  #finishReason: Json | undefined;
+  #isDone = false;
+  #failed = false;
+  #open: { index: number; block: Block; call?: number } | undefined;
+  #nextIndex = 0;
+  /** Deltas of calls that began while another was still unfinished. */
+  #waiting: { call: number; delta: JsonObject }[] = [];
+
+  readonly #seal: string | undefined;
+
+  constructor(seal: string | undefined) {
+    this.#seal = seal;
+  }
+
+  get isFinishing(): boolean {
+    return this.#finishReason !== undefined || this.#isDone;
+  }
+
+  push({ data, event }: SseEvent): StreamEvent[] {
+    if (data === undefined || this.#failed) return [];
+    if (data.trim() === "[DONE]") {
+      this.#isDone = true;
+      return [];
+    }
+    const chunk = tryParseJson(data);
+    if (!isObject(chunk))
+      return this.#fail(new GatewayError("provider.execution_failed", "the provider sent a chunk that is not JSON"));
+    if (event === "error" || (chunk.error !== undefined && chunk.error !== null))
+      return this.#fail(errorOf(502, chunk));
+    return this.#chunk(chunk);
+  }
+
+  end(): StreamEvent[] {
+    if (this.#failed) return [];
+    if (this.#finishReason === undefined && !this.#isDone) {
+      const error = new GatewayError(
+        "stream.interrupted",
+        "the provider's stream ended before the answer was finished",
+      );
+      return [...this.#close(), ...this.#fail(error)];
+    }
+    const rest = this.#flush();
+    const message = decodeMessage(this.#message, this.#seal);
+    const finish = decodeFinish(this.#finishReason, message);
+    const { choices: _, ...envelope } = this.#envelope ?? {};
+    const items = message.native === undefined ? [] : [message.native];
+    return [...rest, { type: "end", finish, usage: this.#usage, items, rest: { dialect, item: envelope } }];
+  }
+
+  #chunk(chunk: JsonObject): StreamEvent[] {
+    const events: StreamEvent[] = [];
+    if (this.#envelope === undefined) {
+      this.#envelope = chunk;
+      events.push({ type: "start", id: textOf(chunk.id), model: textOf(chunk.model) });
+    }
+    if (isObject(chunk.usage)) this.#usage = decodeUsage(chunk.usage);
+    const choices = Array.isArray(chunk.choices) ? chunk.choices : [];
+    for (const choice of choices) {
+      if (!isObject(choice) || (choice.index ?? 0) !== 0) continue;
+      const delta = isObject(choice.delta) ? choice.delta : isObject(choice.message) ? choice.message : {};
+      events.push(...this.#delta(delta));
+      if (typeof choice.finish_reason === "string") this.#finishReason = choice.finish_reason;
+    }
+    return events;
+  }
+
+  #delta(delta: JsonObject): StreamEvent[] {
+    const events: StreamEvent[] = [];
+    const reasoning = firstText(delta.reasoning_content) ?? firstText(delta.reasoning);
+    if (reasoning !== undefined) events.push(...this.#grow({ kind: "thinking", text: reasoning }));
+    for (const part of Array.isArray(delta.content) ? delta.content : [delta.content]) events.push(...this.#part(part));
+    if (typeof delta.refusal === "string" && delta.refusal !== "") {
+      events.push(...this.#grow({ kind: "text", text: delta.refusal, refusal: true }));
+    }
+    grow(this.#message, delta);
+    for (const call of Array.isArray(delta.tool_calls) ? delta.tool_calls : []) {
+      if (isObject(call)) events.push(...this.#call(growCall(this.#message, call), call));
+    }
+    return events;
+  }
+
+  #part(part: Json | undefined): StreamEvent[] {
+    if (typeof part === "string") return part === "" ? [] : this.#grow({ kind: "text", text: part });
+    if (!isObject(part)) return [];
+    const [block] = decodeMessage({ role: "assistant", content: [part] }).blocks;
+    if (block?.kind === "text" || block?.kind === "thinking") return block.text === "" ? [] : this.#grow(block);
+    if (block === undefined) return [];
+    const index = this.#nextIndex++;
+    return [...this.#close(), { type: "open", index, block }, { type: "close", index, block }];
+  }
+
+  /** Text and thinking: the open block when it is of that kind, else the next one. */
+  #grow(piece: Extract<Block, { kind: "text" | "thinking" }>): StreamEvent[] {
+    const refuses = piece.kind === "text" && piece.refusal;
+    const open = this.#open?.block;
+    const isSame = open?.kind === piece.kind && (open.kind === "text" && open.refusal) === refuses;
+    const events = isSame ? [] : [...this.#close(), ...this.#start(emptied(piece))];
+    return [...events, ...this.#add(piece.text)];
+  }
+
+  /** Hosts send calls one after the other, mostly. One that begins early waits until the open one is whole JSON. */
+  #call(call: number, delta: JsonObject): StreamEvent[] {
+    const open = this.#open;
+    if (open?.call === call) return this.#add(argumentsOf(delta));
+    if (open?.call !== undefined && !isWhole(open.block)) {
+      this.#waiting.push({ call, delta });
+      return [];
+    }
+    const events = this.#close();
+    const { name } = isObject(delta.function) ? delta.function : {};
+    const start = this.#start({ kind: "tool_call", id: textOf(delta.id), name: textOf(name), arguments: "" }, call);
+    return [...events, ...start, ...this.#add(argumentsOf(delta))];
+  }
+
+  #start(block: Block, call?: number): StreamEvent[] {
+    const index = this.#nextIndex++;
+    this.#open = { index, block, ...(call !== undefined && { call }) };
+    return [{ type: "open", index, block }];
+  }
+
+  #add(text: string): StreamEvent[] {
+    const open = this.#open;
+    if (open === undefined || text === "") return [];
+    if (open.block.kind === "tool_call") open.block = { ...open.block, arguments: open.block.arguments + text };
+    else if (open.block.kind === "text" || open.block.kind === "thinking")
+      open.block = { ...open.block, text: open.block.text + text };
+    return [{ type: "delta", index: open.index, text }];
+  }
+
+  #close(): StreamEvent[] {
+    const open = this.#open;
+    if (open === undefined) return [];
+    this.#open = undefined;
+    const item = open.call === undefined ? undefined : callsOf(this.#message)[open.call];
+    const { block } = open;
+    return [
+      { type: "close", index: open.index, block: item === undefined ? block : { ...block, native: { dialect, item } } },
+    ];
+  }
+
+  #flush(): StreamEvent[] {
+    const events = this.#close();
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    const calls = new Set(waiting.map(({ call }) => call));
+    for (const call of calls) {
+      const [first, ...more] = waiting.filter((one) => one.call === call);
+      events.push(
+        ...this.#call(call, first!.delta),
+        ...more.flatMap(({ delta }) => this.#add(argumentsOf(delta))),
+        ...this.#close(),
+      );
+    }
+    return events;
+  }
+
+  #fail(error: GatewayError): StreamEvent[] {
+    this.#failed = true;
+    return [{ type: "error", error }];
+  }
+}
+
+class ChatEncoder implements StreamEncoder {
+  #id = "";
+  #model = "";
+  #calls = 0;
+  readonly #callOf = new Map<number, number>();
+  readonly #kindOf = new Map<number, "content" | "refusal" | "reasoning_content">();
+
+  readonly #reply: Reply;
+
+  constructor(reply: Reply) {
+    this.#reply = reply;
+  }
+
+  push(event: StreamEvent): string {
+    switch (event.type) {
+      case "start":
+        this.#id = event.id;
+        this.#model = event.model;
+        return this.#say({ role: "assistant", content: "" });
+      case "open":
+        return this.#open(event.index, event.block);
+      case "delta": {
+        const call = this.#callOf.get(event.index);
+        if (call !== undefined)
+          return this.#say({ tool_calls: [{ index: call, function: { arguments: event.text } }] });
+        const member = this.#kindOf.get(event.index);
+        return member === undefined ? "" : this.#say({ [member]: event.text });
+      }
+      case "close": {
+        const annotations = event.block.kind === "text" ? encodeAnnotations(event.block) : [];
+        return annotations.length > 0 ? this.#say({ annotations }) : "";
+      }
+      case "end": {
+        const usage = encodeUsage(event.usage);
+        const last = this.#say({}, encodeFinish(event.finish, [...this.#kindOf.values()].includes("refusal")));
+        const counted = this.#reply.includeUsage && usage !== undefined ? this.#chunk([], { usage }) : "";
+        return `${last}${counted}${encodeSse({ data: "[DONE]" })}`;
+      }
+      case "error":
+        return encodeSse({ data: JSON.stringify({ error: errorMembers(event.error) }) });
+    }
+  }
+
+  #open(index: number, block: Block): string {
+    if (block.kind === "thinking") this.#kindOf.set(index, "reasoning_content");
+    if (block.kind === "text") this.#kindOf.set(index, block.refusal ? "refusal" : "content");
+    if (block.kind !== "tool_call") return "";
+    const call = this.#calls++;
+    this.#callOf.set(index, call);
+    const { id, name } = block;
+    return this.#say({ tool_calls: [{ index: call, id, type: "function", function: { name, arguments: "" } }] });
+  }
+
+  #say(delta: JsonObject, finishReason: string | null = null): string {
+    return this.#chunk([{ index: 0, delta, logprobs: null, finish_reason: finishReason }]);
+  }
+
+  #chunk(choices: Json[], more: JsonObject = {}): string {
+    const { created } = this.#reply;
+    const chunk = { id: this.#id, object: "chat.completion.chunk", created, model: this.#model, choices, ...more };
+    return encodeSse({ data: JSON.stringify(chunk) });
+  }
+}
+
+/** Adds a delta to the message: texts and lists grow, anything else is the last word. Calls have a rule of their own. */
+function grow(message: JsonObject, delta: JsonObject): void {
+  for (const [member, value] of Object.entries(delta)) {
+    const before = message[member];
+    if (value === null || member === "tool_calls" || member === "role") continue;
+    if (typeof value === "string" && Array.isArray(before))
+      before.push(...(value === "" ? [] : [{ type: "text", text: value }]));
+    else if (typeof value === "string" && GROWING.has(member))
+      message[member] = (typeof before === "string" ? before : "") + value;
+    else if (Array.isArray(value)) message[member] = grownList(before, value);
+    else message[member] = value;
+  }
+}
+
+const GROWING = new Set(["content", "refusal", "reasoning", "reasoning_content"]);
+
+function grownList(before: Json | undefined, more: Json[]): Json[] {
+  if (Array.isArray(before)) return [...before, ...more];
+  return typeof before === "string" && before !== "" ? [{ type: "text", text: before }, ...more] : [...more];
+}
+
+const callsOf = (message: JsonObject): JsonObject[] => (message.tool_calls ??= []) as JsonObject[];
+
+/** Adds a call's delta; answers which call of the message it belongs to. Some hosts number every call 0: another id is another call. */
+function growCall(message: JsonObject, delta: JsonObject): number {
+  const calls = callsOf(message);
+  const { index: _, ...rest } = delta;
+  const sameIndex = typeof delta.index === "number" ? lastIndexWith(calls, delta.index) : calls.length - 1;
+  const known = calls[sameIndex];
+  const isNew = known === undefined || (typeof delta.id === "string" && delta.id !== "" && known.id !== delta.id);
+  if (isNew) {
+    const fresh: JsonObject = {
+      ...rest,
+      function: { name: "", ...(isObject(rest.function) ? rest.function : {}), arguments: argumentsOf(delta) },
+    };
+    if (typeof delta.custom === "object") delete fresh.function;
+    calls.push(fresh);
+    ORDINAL.set(fresh, typeof delta.index === "number" ? delta.index : calls.length - 1);
+    return calls.length - 1;
+  }
+  const { id: _id, type: _type, function: more, ...others } = rest;
+  Object.assign(known, others);
+  if (isObject(known.function)) {
+    known.function.arguments = textOf(known.function.arguments) + argumentsOf(delta);
+    if (isObject(more) && typeof more.name === "string" && known.function.name === "") known.function.name = more.name;
+  }
+  return sameIndex;
+}
+
+/** The `index` a host gave a call: a matter of the stream, no member of the finished call. */
+const ORDINAL = new WeakMap<JsonObject, number>();
+const lastIndexWith = (calls: readonly JsonObject[], ordinal: number): number =>
+  calls.findLastIndex((call) => ORDINAL.get(call) === ordinal);
+
+function argumentsOf(delta: JsonObject): string {
+  const args = isObject(delta.function) ? delta.function.arguments : undefined;
+  if (typeof args === "string") return args;
+  return args === undefined || args === null ? "" : JSON.stringify(args);
+}
+
+const isWhole = (block: Block): boolean => block.kind !== "tool_call" || tryParseJson(block.arguments) !== undefined;
+const firstText = (value: Json | undefined): string | undefined =>
+  typeof value === "string" && value !== "" ? value : undefined;

@@ -1,0 +1,179 @@
+import { verbatim } from "../../canonical/native.ts";
+import type { Block, Citation, Loss, Media, Opaque, Part, Text } from "../../canonical/types.ts";
+import { isObject, type Json, type JsonObject, stringOf, textOf } from "../../wire/json.ts";
+import type { EncodeTarget } from "../dialect.ts";
+
+const dialect = "openai-responses";
+
+/** What a message may hold depends on who says it: `output_text` is the model's, `input_…` everybody else's. */
+export type Speaker = "model" | "client";
+
+/** `content` of a message, or a tool's `output`: a string, a list of parts, or nothing. */
+export function decodeContent(content: Json | undefined): Part[] {
+  if (typeof content === "string") return content === "" ? [] : [{ kind: "text", text: content }];
+  return Array.isArray(content) ? content.map(decodePart) : [];
+}
+
+export function encodeContent(
+  blocks: readonly Block[],
+  speaker: Speaker,
+  target: EncodeTarget,
+  losses: Loss[],
+): Json[] {
+  return blocks.flatMap((block) => encodePart(block, speaker, target, losses) ?? []);
+}
+
+export function decodePart(item: Json): Part {
+  const native = { dialect, item } as const;
+  if (!isObject(item)) return { kind: "opaque", label: UNKNOWN_PART, native };
+  switch (item.type) {
+    case "input_text":
+    case "text":
+    case "summary_text":
+    case "reasoning_text":
+      return { kind: "text", text: textOf(item.text), native };
+    case "output_text":
+      return { kind: "text", text: textOf(item.text), native, ...decodeAnnotations(item.annotations) };
+    case "refusal":
+      return { kind: "text", text: textOf(item.refusal), refusal: true, native };
+    case "input_image": {
+      if (typeof item.file_id === "string") return { ...file(item.file_id, "image/*"), native };
+      const url = isObject(item.image_url) ? item.image_url.url : item.image_url;
+      return { ...media(textOf(url), "image/*"), native };
+    }
+    case "input_file": {
+      const name = typeof item.filename === "string" ? { name: item.filename } : {};
+      if (typeof item.file_data === "string") return { ...inline(item.file_data), ...name, native };
+      if (typeof item.file_url === "string") return { ...media(item.file_url, "application/pdf"), ...name, native };
+      return { ...file(textOf(item.file_id), "application/octet-stream"), ...name, native };
+    }
+    case "input_audio": {
+      const audio = isObject(item.input_audio) ? item.input_audio : {};
+      const source = { type: "base64", data: textOf(audio.data) } as const;
+      return { kind: "media", mime: `audio/${textOf(audio.format) || "wav"}`, source, native };
+    }
+    default:
+      return { kind: "opaque", label: UNKNOWN_PART, native };
+  }
+}
+
+/** undefined: this wire has no such part; where that loses something it is said. */
+export function encodePart(block: Block, speaker: Speaker, target: EncodeTarget, losses: Loss[]): Json | undefined {
+  switch (block.kind) {
+    case "text":
+      return verbatim(block.native, target) ?? encodeText(block, speaker);
+    case "media":
+      return verbatim(block.native, target) ?? encodeMedia(block, speaker, losses);
+    case "opaque": {
+      const said = block.label === UNKNOWN_PART ? verbatim(block.native, target) : undefined;
+      if (said !== undefined) return said;
+      losses.push({ at: block.label, what: "dropped", why: `${dialect} has no such item` });
+      return block.gist === undefined ? undefined : encodeText({ kind: "text", text: block.gist }, speaker);
+    }
+    case "thinking":
+    case "tool_call":
+    case "tool_result":
+      return undefined;
+  }
+}
+
+/** A part nobody knows; an item nobody knows has its type as the label. */
+export const UNKNOWN_PART = "part";
+
+/** What a server tool's item says in words, for a reader that does not know the tool: code, queries, results. */
+export function gistOf(item: JsonObject): Pick<Opaque, "gist"> {
+  const action = isObject(item.action) ? item.action : {};
+  const said = [item.code, action.query, item.queries, action.commands, item.output, item.outputs, item.results];
+  const gist = [...said, typeof item.error === "string" ? item.error : undefined]
+    .map(readable)
+    .filter((text) => text !== "")
+    .join("\n");
+  return gist === "" ? {} : { gist };
+}
+
+export function decodeAnnotations(annotations: Json | undefined): { citations?: Citation[] } {
+  const citations = (Array.isArray(annotations) ? annotations : []).flatMap((cited): Citation[] => {
+    if (!isObject(cited) || (cited.type !== "url_citation" && cited.type !== "file_citation")) return [];
+    const { url, start_index: start, end_index: end } = cited;
+    const title = stringOf(cited.title) ?? stringOf(cited.filename);
+    return [
+      {
+        ...(typeof url === "string" && { url }),
+        ...(title !== undefined && { title }),
+        ...(typeof start === "number" && { start }),
+        ...(typeof end === "number" && { end }),
+      },
+    ];
+  });
+  return citations.length > 0 ? { citations } : {};
+}
+
+export function encodeAnnotations({ citations = [], text }: Text): Json[] {
+  return citations
+    .filter(({ url }) => url !== undefined)
+    .map(({ url, title, start, end }) => ({
+      type: "url_citation",
+      url: url!,
+      title: title ?? "",
+      start_index: start ?? 0,
+      end_index: end ?? text.length,
+    }));
+}
+
+const DATA_URL = /^data:([^;,]*)(?:;[^,]*)?;base64,/;
+
+/** A data URL or any other. */
+function media(url: string, mime: string): Media {
+  const data = DATA_URL.exec(url);
+  if (data === null) return { kind: "media", mime, source: { type: "url", url } };
+  return { kind: "media", mime: data[1] || mime, source: { type: "base64", data: url.slice(data[0].length) } };
+}
+
+/** `file_data` is a data URL by the book, and bare base64 from some clients. */
+const inline = (data: string): Media =>
+  DATA_URL.test(data)
+    ? media(data, "application/pdf")
+    : { kind: "media", mime: "application/pdf", source: { type: "base64", data } };
+
+const file = (id: string, mime: string): Media => ({ kind: "media", mime, source: { type: "file", id } });
+
+function encodeText(text: Text, speaker: Speaker): Json {
+  if (speaker === "client") return { type: "input_text", text: text.text };
+  if (text.refusal) return { type: "refusal", refusal: text.text };
+  const annotations = encodeAnnotations(text);
+  return { type: "output_text", text: text.text, ...(annotations.length > 0 && { annotations }) };
+}
+
+function encodeMedia({ mime, source, name, native }: Media, speaker: Speaker, losses: Loss[]): Json | undefined {
+  if (source.type === "text") return encodeText({ kind: "text", text: source.text }, speaker);
+  const isImage = mime.startsWith("image/");
+  const isDocument = !isImage && !mime.startsWith("audio/") && !mime.startsWith("video/");
+  if (speaker === "client" && source.type === "file" && native?.dialect === "openai-chat") {
+    // OpenAI's two wires share their files; no other maker's ids mean anything here.
+    return { type: isImage ? "input_image" : "input_file", file_id: source.id };
+  }
+  if (speaker === "client" && source.type !== "file") {
+    const url = source.type === "url" ? source.url : `data:${mime};base64,${source.data}`;
+    if (isImage) return { type: "input_image", image_url: url, detail: "auto" };
+    if (isDocument && source.type === "url") return { type: "input_file", file_url: url };
+    if (isDocument) return { type: "input_file", filename: name ?? "document.pdf", file_data: url };
+    if (mime.startsWith("audio/") && source.type === "base64") {
+      const format = mime === "audio/mpeg" ? "mp3" : mime.slice("audio/".length);
+      return { type: "input_audio", input_audio: { data: source.data, format } };
+    }
+  }
+  losses.push({
+    at: "media",
+    what: "dropped",
+    why: `${dialect} cannot take ${mime} by ${source.type} from the ${speaker}`,
+  });
+  return undefined;
+}
+
+/** Texts wherever they stand: plain, in lists, or in the outputs and results of tools. */
+function readable(value: Json | undefined): string {
+  if (typeof value === "string") return value;
+  if (Array.isArray(value)) return value.map(readable).filter(Boolean).join("\n");
+  if (!isObject(value)) return "";
+  return [value.text, value.logs, value.stdout, value.stderr].map(readable).filter(Boolean).join("\n");
+}

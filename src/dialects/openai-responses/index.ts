@@ -1,0 +1,33 @@
+import type { WireDialect } from "../dialect.ts";
+import { decodeError, encodeError } from "../openai-errors.ts";
+import { decodeMessages, encodeMessages } from "./messages.ts";
+import { decodeRequest, encodeRequest } from "./request.ts";
+import { decodeResponse, encodeResponse } from "./response.ts";
+import { decodeStream, encodeStream } from "./stream.ts";
+
+const UNDERSTOOD = new Set(
+  "input instructions model stream stream_options tools tool_choice parallel_tool_calls reasoning text max_output_tokens temperature top_p top_logprobs frequency_penalty presence_penalty user safety_identifier service_tier prompt_cache_key metadata store include".split(
+    " ",
+  ),
+);
+
+/** OpenAI Responses, and its kin: Open Responses, xAI, OpenRouter, Azure, llama.cpp. */
+export const openaiResponses: WireDialect = {
+  id: "openai-responses",
+  layout: {
+    items: "input",
+    instructions: ["instructions"],
+    understood: UNDERSTOOD,
+    itemOfText: (text) => `{"role":"user","content":${text}}`,
+  },
+  decodeRequest,
+  encodeRequest,
+  decodeMessages,
+  encodeMessages,
+  decodeResponse,
+  encodeResponse,
+  decodeStream,
+  encodeStream,
+  decodeError,
+  encodeError,
+};

@@ -1,0 +1,209 @@
+import { invalid } from "../../canonical/error.ts";
+import { verbatim, verbatimMessage } from "../../canonical/native.ts";
+import { effortOf, nearestEffort } from "../../canonical/reasoning.ts";
+import type { Effort, Format, Loss, Message, ModelRequest, Reasoning, Sampling } from "../../canonical/types.ts";
+import {
+  booleanOf,
+  compact,
+  isObject,
+  type Json,
+  type JsonObject,
+  numberOf,
+  stringOf,
+  textOf,
+} from "../../wire/json.ts";
+import type { Encoded, EncodeTarget } from "../dialect.ts";
+import { decodeMessages, encodeMessages } from "./messages.ts";
+import { decodeToolChoice, decodeTools, encodeToolChoice, encodeTools } from "./tools.ts";
+
+const dialect = "openai-responses";
+
+export function decodeRequest(body: JsonObject): ModelRequest {
+  return compact({
+    model: textOf(body.model),
+    stream: body.stream === true,
+    messages: [...decodeInstructions(body.instructions), ...decodeInput(body)],
+    tools: decodeTools(body.tools),
+    toolChoice: decodeToolChoice(body.tool_choice),
+    parallelTools: booleanOf(body.parallel_tool_calls),
+    reasoning: decodeReasoning(body.reasoning),
+    format: decodeFormat(body.text),
+    maxOutput: numberOf(body.max_output_tokens),
+    sampling: decodeSampling(body),
+    user: stringOf(body.user) ?? stringOf(body.safety_identifier),
+    serviceTier: stringOf(body.service_tier),
+    cacheKey: stringOf(body.prompt_cache_key),
+    rest: { dialect, item: body },
+  });
+}
+
+/** A body of this dialect keeps its other members; any other is said anew, with no state kept but ours. */
+export function encodeRequest(request: ModelRequest, target: EncodeTarget): Encoded<JsonObject> {
+  const { instructions, following } = splitInstructions(request.messages, target);
+  const { value: items, losses } = encodeMessages(following, target);
+  const own = verbatim(request.rest, target);
+  if (isObject(own)) {
+    const { instructions: before, input: _, ...rest } = own;
+    const kept = typeof before === "string" && before !== "" ? undefined : before;
+    const input = encodeInput(following, items, own);
+    return { value: compact({ ...rest, model: target.model, instructions: instructions ?? kept, input }), losses };
+  }
+  const value: JsonObject = {
+    model: target.model,
+    ...(instructions !== undefined && { instructions }),
+    input: items.filter((item) => isKept(item, losses)),
+    store: false,
+  };
+  const add = (members: JsonObject): unknown => Object.assign(value, members);
+  if (request.stream) add({ stream: true });
+  if (request.tools !== undefined) add(encodeTools(request.tools, target, losses));
+  if (request.toolChoice !== undefined && value.tools !== undefined)
+    add({ tool_choice: encodeToolChoice(request.toolChoice) });
+  if (request.parallelTools !== undefined && value.tools !== undefined)
+    add({ parallel_tool_calls: request.parallelTools });
+  if (request.reasoning !== undefined) add(encodeReasoning(request.reasoning, request.maxOutput));
+  if (request.format !== undefined) add({ text: { format: encodeFormat(request.format) } });
+  if (request.maxOutput !== undefined) add({ max_output_tokens: encodeLimit(request.maxOutput, losses) });
+  if (request.sampling !== undefined) add(encodeSampling(request.sampling, losses));
+  if (request.user !== undefined) add({ user: request.user });
+  if (request.serviceTier !== undefined) add({ service_tier: request.serviceTier });
+  if (request.cacheKey !== undefined) add({ prompt_cache_key: request.cacheKey });
+  const include = [
+    ...(value.reasoning === undefined ? [] : ["reasoning.encrypted_content"]),
+    ...(value.top_logprobs === undefined ? [] : ["message.output_text.logprobs"]),
+  ];
+  if (include.length > 0) add({ include });
+  return { value, losses };
+}
+
+/** The native of instructions is the member itself, so that they are not taken for an item. */
+function decodeInstructions(instructions: Json | undefined): Message[] {
+  if (typeof instructions !== "string" || instructions === "") return [];
+  const native = { dialect, item: { instructions } } as const;
+  return [{ role: "system", blocks: [{ kind: "text", text: instructions }], native }];
+}
+
+/** Leading system messages that are no items of this wire are its instructions. */
+function splitInstructions(
+  messages: readonly Message[],
+  target: EncodeTarget,
+): { instructions?: string; following: readonly Message[] } {
+  const end = messages.findIndex((message) => !isInstruction(message, target));
+  const leading = end < 0 ? messages : messages.slice(0, end);
+  if (leading.length === 0) return { following: messages };
+  const texts = leading.flatMap(({ blocks }) => blocks.map((block) => (block.kind === "text" ? block.text : "")));
+  return { instructions: texts.join("\n\n"), following: messages.slice(leading.length) };
+}
+
+function isInstruction(message: Message, target: EncodeTarget): boolean {
+  if (message.role !== "system" || message.blocks.some(({ kind }) => kind !== "text")) return false;
+  const whole = verbatimMessage(message, target);
+  return whole === undefined || (isObject(whole) && whole.type === undefined && whole.instructions !== undefined);
+}
+
+function decodeInput(body: JsonObject): Message[] {
+  const { input } = body;
+  if (Array.isArray(input)) return decodeMessages(input);
+  if (typeof input === "string")
+    return [{ role: "user", blocks: [{ kind: "text", text: input }], native: { dialect, item: input } }];
+  const isElsewhere = [body.prompt, body.previous_response_id, body.conversation].some((place) => place != null);
+  if (input != null || !isElsewhere) throw invalid("input", "expected a text or a list of items");
+  return [];
+}
+
+/** A text stays a text as long as it is all there is to say. */
+function encodeInput(messages: readonly Message[], items: Json[], own: JsonObject): Json | undefined {
+  const [only] = messages;
+  if (messages.length === 1 && typeof only?.native?.item === "string") return only.native.item;
+  return items.length === 0 && !Array.isArray(own.input) ? own.input : items;
+}
+
+/** With `store: false` nobody keeps what a bare reasoning item refers to: the provider would answer that it is not found. */
+function isKept(item: Json, losses: Loss[]): boolean {
+  if (!isObject(item) || item.type !== "reasoning") return true;
+  if (typeof item.encrypted_content === "string" || Array.isArray(item.content)) return true;
+  losses.push({ at: "thinking", what: "dropped", why: "stored by nobody, and not encrypted" });
+  return false;
+}
+
+function decodeReasoning(asked: Json | undefined): Reasoning | undefined {
+  if (!isObject(asked)) return undefined;
+  const reasoning: Reasoning = compact({ effort: decodeEffort(asked.effort), summary: stringOf(asked.summary) });
+  return Object.keys(reasoning).length > 0 ? reasoning : undefined;
+}
+
+function encodeReasoning({ effort, budget, summary }: Reasoning, maxOutput: number | undefined): JsonObject {
+  const word = effort ?? (budget === undefined ? undefined : nearestEffort(budget, maxOutput));
+  const read = summary === undefined ? undefined : SUMMARIES.has(summary) ? summary : "auto";
+  if (word === undefined && read === undefined) return {};
+  return { reasoning: { ...(word !== undefined && { effort: word }), ...(read !== undefined && { summary: read }) } };
+}
+
+const SUMMARIES = new Set(["auto", "concise", "detailed"]);
+
+/** `max` is above our scale's end. */
+const decodeEffort = (word: Json | undefined): Effort | undefined => (word === "max" ? "xhigh" : effortOf(word));
+
+function decodeFormat(text: Json | undefined): Format | undefined {
+  const format = isObject(text) ? text.format : undefined;
+  if (!isObject(format)) return undefined;
+  if (format.type === "text") return { type: "text" };
+  if (format.type === "json_object") return { type: "json" };
+  if (format.type !== "json_schema") return undefined;
+  const { name, schema, description, strict } = format;
+  return compact({
+    type: "json_schema" as const,
+    name: textOf(name) || "answer",
+    schema: schema ?? {},
+    description: stringOf(description),
+    strict: booleanOf(strict),
+  });
+}
+
+function encodeFormat(format: Format): JsonObject {
+  if (format.type === "text") return { type: "text" };
+  if (format.type === "json") return { type: "json_object" };
+  const { name, schema, description, strict } = format;
+  return compact({ type: "json_schema", name, description, schema, strict });
+}
+
+/** OpenAI's specification and its API refuse less. */
+const LEAST_OUTPUT = 16;
+
+function encodeLimit(tokens: number, losses: Loss[]): number {
+  if (tokens < LEAST_OUTPUT)
+    losses.push({
+      at: "max_output_tokens",
+      what: "approximated",
+      why: `${dialect} takes no less than ${LEAST_OUTPUT}`,
+    });
+  return Math.max(tokens, LEAST_OUTPUT);
+}
+
+function decodeSampling(body: JsonObject): Sampling | undefined {
+  const include = Array.isArray(body.include) ? body.include : [];
+  const asksLogprobs = include.includes("message.output_text.logprobs");
+  const sampling: Sampling = compact({
+    temperature: numberOf(body.temperature),
+    topP: numberOf(body.top_p),
+    frequencyPenalty: numberOf(body.frequency_penalty),
+    presencePenalty: numberOf(body.presence_penalty),
+    logprobs: numberOf(body.top_logprobs) ?? (asksLogprobs ? 0 : undefined),
+  });
+  return Object.keys(sampling).length > 0 ? sampling : undefined;
+}
+
+function encodeSampling(sampling: Sampling, losses: Loss[]): JsonObject {
+  const { temperature, topP, topK, frequencyPenalty, presencePenalty, seed, stop, n, logprobs } = sampling;
+  const unknown = {
+    top_k: topK,
+    frequency_penalty: frequencyPenalty || undefined,
+    presence_penalty: presencePenalty || undefined,
+    seed,
+    stop: stop?.length === 0 ? undefined : stop,
+    n: n === 1 ? undefined : n,
+  };
+  for (const [at, value] of Object.entries(unknown))
+    if (value !== undefined) losses.push({ at, what: "dropped", why: `${dialect} has none` });
+  return compact({ temperature, top_p: topP, top_logprobs: logprobs });
+}

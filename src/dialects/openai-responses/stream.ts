@@ -1,0 +1,259 @@
+import { GatewayError } from "../../canonical/error.ts";
+import type { Block, Native, StreamEvent } from "../../canonical/types.ts";
+import { isObject, type Json, type JsonObject, textOf, tryParseJson } from "../../wire/json.ts";
+import { encodeSse, type SseEvent } from "../../wire/sse.ts";
+import type { Reply, StreamDecoder, StreamEncoder } from "../dialect.ts";
+import { errorMembers, failureOf } from "../openai-errors.ts";
+import { ItemReader, ItemWriter } from "./growth.ts";
+import { responseIdOf, sayable } from "./items.ts";
+import { decodeMessage } from "./messages.ts";
+import { decodeEnvelope, decodeFinish, decodeUsage, encodeEnvelope, type Envelope, whyIncomplete } from "./response.ts";
+
+const dialect = "openai-responses";
+
+export const decodeStream = (seal?: string): StreamDecoder => new ResponsesDecoder(seal);
+export const encodeStream = (reply: Reply): StreamEncoder => new ResponsesEncoder(reply);
+
+type Slot = { place: Json | undefined; reader: ItemReader; isDone: boolean };
+
+/**
+ * The wire's events → canonical ones, one block open at a time: an item that begins while another is unfinished waits
+ * for it. What counts is `data.type`: OpenRouter sends no `event:` lines (and a `[DONE]` at the end).
+ */
+class ResponsesDecoder implements StreamDecoder {
+  #hasStarted = false;
+  #isOver = false;
+  #nextIndex = 0;
+  readonly #slots: Slot[] = [];
+  /** Events of items that began while another was still growing. */
+  #waiting: JsonObject[] = [];
+  /** What was said so far: it decides how the answer ends. */
+  readonly #blocks: Block[] = [];
+
+  readonly #seal: string | undefined;
+
+  constructor(seal: string | undefined) {
+    this.#seal = seal;
+  }
+
+  get isFinishing(): boolean {
+    return this.#isOver;
+  }
+
+  push({ data }: SseEvent): StreamEvent[] {
+    if (data === undefined || this.#isOver || data.trim() === "[DONE]") return [];
+    const event = tryParseJson(data);
+    if (!isObject(event))
+      return this.#fail(new GatewayError("provider.execution_failed", "the provider sent an event that is not JSON"));
+    return this.#noted(this.#event(event));
+  }
+
+  end(): StreamEvent[] {
+    if (this.#isOver) return [];
+    const error = new GatewayError("stream.interrupted", "the provider's stream ended before the answer was finished");
+    return [...(this.#current?.reader.leave() ?? []), ...this.#fail(error)];
+  }
+
+  #event(event: JsonObject): StreamEvent[] {
+    const response = isObject(event.response) ? event.response : {};
+    switch (event.type) {
+      case "response.created":
+      case "response.queued":
+      case "response.in_progress":
+        return this.#start(response);
+      case "response.completed":
+      case "response.incomplete":
+        return [...this.#start(response), ...this.#end(response)];
+      case "response.failed":
+        return this.#fail(failureOf(response));
+      case "error":
+        return this.#fail(failureOf(event));
+      case undefined:
+        return isObject(event.error) ? this.#fail(failureOf(event)) : [];
+      default:
+        return event.output_index === undefined ? [] : [...this.#start({}), ...this.#item(event)];
+    }
+  }
+
+  #start({ id, model }: JsonObject): StreamEvent[] {
+    if (this.#hasStarted) return [];
+    this.#hasStarted = true;
+    return [{ type: "start", id: textOf(id), model: textOf(model) }];
+  }
+
+  get #current(): Slot | undefined {
+    return this.#slots.find(({ isDone }) => !isDone);
+  }
+
+  #item(event: JsonObject): StreamEvent[] {
+    const place = event.output_index;
+    const known = this.#slots.findLast((slot) => slot.place === place);
+    const current = this.#current;
+    if (current !== undefined && current !== known && known?.isDone !== true) {
+      if (current.reader.item.type !== "reasoning" || event.type !== "response.output_item.added") {
+        this.#waiting.push(event);
+        return [];
+      }
+      // OpenRouter says that its reasoning is done when all is over: the answer is not held back until then.
+      current.isDone = true;
+      return [...current.reader.leave(), ...this.#begin(event)];
+    }
+    if (known === undefined)
+      return event.type === "response.output_item.done" ? this.#whole(event) : this.#begin(event);
+    if (event.type !== "response.output_item.done") return known.isDone ? [] : known.reader.push(event);
+    return this.#done(known, event.item);
+  }
+
+  #begin(event: JsonObject): StreamEvent[] {
+    const reader = new ItemReader(
+      event.item,
+      { ordinal: this.#slots.length, nextIndex: () => this.#nextIndex++ },
+      this.#seal,
+    );
+    this.#slots.push({ place: event.output_index, reader, isDone: false });
+    return event.type === "response.output_item.added" ? reader.begin() : reader.push(event);
+  }
+
+  /** An item that was never begun comes whole. */
+  #whole(event: JsonObject): StreamEvent[] {
+    const begun = this.#begin({ ...event, type: "response.output_item.added" });
+    return [...begun, ...this.#done(this.#slots.at(-1)!, event.item)];
+  }
+
+  #done(slot: Slot, item: Json | undefined): StreamEvent[] {
+    const { isDone, reader } = slot;
+    slot.isDone = true;
+    const events = reader.done(isObject(item) ? item : reader.item);
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    return [...(isDone ? [] : events), ...waiting.flatMap((event) => this.#item(event))];
+  }
+
+  /** The last word on every item is the finished response's, where it has them: some hosts repeat none of them. */
+  #end(response: JsonObject): StreamEvent[] {
+    const output = Array.isArray(response.output) ? response.output : [];
+    const events: StreamEvent[] = [];
+    for (let slot = this.#current; slot !== undefined; slot = this.#current)
+      events.push(...this.#done(slot, lastWord(slot.place, slot.reader.item, output)));
+    output.forEach((item, place) => {
+      const isSaid = this.#slots.some((slot) => lastWord(slot.place, slot.reader.item, output) === item);
+      if (!isSaid) events.push(...this.#whole({ output_index: place, item }));
+    });
+    this.#noted(events);
+    this.#isOver = true;
+    const items = this.#slots.map((slot): Native | undefined => {
+      const item = lastWord(slot.place, slot.reader.item, output) ?? slot.reader.item;
+      return decodeMessage(item, this.#seal).native;
+    });
+    const finish = decodeFinish(response, this.#blocks);
+    const usage = decodeUsage(response.usage);
+    return [...events, { type: "end", finish, usage, items, rest: decodeEnvelope(response) }];
+  }
+
+  #noted(events: StreamEvent[]): StreamEvent[] {
+    if (!this.#isOver) for (const event of events) if (event.type === "close") this.#blocks.push(event.block);
+    return events;
+  }
+
+  #fail(error: GatewayError): StreamEvent[] {
+    this.#isOver = true;
+    return [{ type: "error", error }];
+  }
+}
+
+/** By its id and type (llama.cpp gives one id to two items), or by its place: Copilot's ids change with every event. */
+function lastWord(place: Json | undefined, { id, type }: JsonObject, output: readonly Json[]): JsonObject | undefined {
+  const items = output.filter(isObject);
+  const same = items.find((item) => id !== undefined && item.id === id && item.type === type);
+  const there = typeof place === "number" ? output[place] : undefined;
+  return same ?? (isObject(there) && there.type === type ? there : undefined);
+}
+
+class ResponsesEncoder implements StreamEncoder {
+  #number = 0;
+  #head: { id: string; model: string } | undefined;
+  #writer: ItemWriter | undefined;
+  readonly #output: JsonObject[] = [];
+  /** A text that is not begun yet: one that stays empty is none of this wire. */
+  #text: Extract<StreamEvent, { type: "open" }> | undefined;
+
+  readonly #reply: Reply;
+
+  constructor(reply: Reply) {
+    this.#reply = reply;
+  }
+
+  push(event: StreamEvent): string {
+    switch (event.type) {
+      case "start":
+        this.#head = { id: responseIdOf(event.id), model: event.model };
+        return this.#life("response.created", {}) + this.#life("response.in_progress", {});
+      case "open":
+        this.#text = event.block.kind === "text" ? event : undefined;
+        if (this.#text !== undefined) return "";
+        return sayable(event.block)
+          .map((block) => this.#open({ ...event, block }))
+          .join("");
+      case "delta":
+        return this.#beginText() + (this.#writer?.delta(event.text) ?? "");
+      case "close": {
+        const isBegun = event.block.kind === "text" && this.#text === undefined;
+        return (isBegun ? [event.block] : sayable(event.block))
+          .map((block) => this.#beginText() + (this.#writer?.close(block) ?? ""))
+          .join("");
+      }
+      case "end": {
+        const { finish, usage, rest, items = [] } = event;
+        const last = this.#endItem();
+        const natives = items.map((native) => (native?.dialect === dialect ? native.item : null));
+        const output = this.#output.map((item, place) => ({
+          ...(lastWord(place, item, natives) ?? item),
+          id: item.id!,
+        }));
+        const type = whyIncomplete(finish, output) === undefined ? "response.completed" : "response.incomplete";
+        return last + this.#life(type, { output, finish, usage, rest });
+      }
+      case "error":
+        return this.#fail(event.error);
+    }
+  }
+
+  #beginText(): string {
+    const text = this.#text;
+    this.#text = undefined;
+    return text === undefined ? "" : this.#open(text);
+  }
+
+  #open({ item, id, block }: Extract<StreamEvent, { type: "open" }>): string {
+    if (this.#writer?.takes(block, item) === true) return this.#writer.open(block);
+    const ended = this.#endItem();
+    const responseId = this.#head?.id ?? "";
+    this.#writer = new ItemWriter(block, { responseId, index: this.#output.length, id, ordinal: item }, this.#say);
+    return ended + this.#writer.begin() + this.#writer.open(block);
+  }
+
+  #endItem(): string {
+    const writer = this.#writer;
+    if (writer === undefined) return "";
+    this.#writer = undefined;
+    this.#output.push(writer.item);
+    return writer.end();
+  }
+
+  /** The SDKs throw on `error` and hand `response.failed` on with all that was said before: it needs a response. */
+  #fail(error: GatewayError): string {
+    if (this.#head !== undefined) return this.#life("response.failed", { output: this.#output, error });
+    const members = errorMembers(error);
+    // OpenAI specifies the members flat and sends them nested; clients read the one or the other.
+    const { message, code, param } = members;
+    return this.#say("error", { code: code!, message: message!, param: param!, error: members });
+  }
+
+  #life(type: string, state: Omit<Envelope, "id" | "model">): string {
+    const head = this.#head ?? { id: responseIdOf(""), model: "" };
+    return this.#say(type, { response: encodeEnvelope({ ...head, ...state }, this.#reply) });
+  }
+
+  readonly #say = (type: string, members: JsonObject): string =>
+    encodeSse({ event: type, data: JSON.stringify({ type, sequence_number: this.#number++, ...members }) });
+}

@@ -1,0 +1,60 @@
+import { verbatim } from "../../canonical/native.ts";
+import type { Loss, Tool, ToolChoice } from "../../canonical/types.ts";
+import { booleanOf, compact, isObject, type Json, type JsonObject, stringOf, textOf } from "../../wire/json.ts";
+import type { EncodeTarget } from "../dialect.ts";
+
+const dialect = "openai-responses";
+
+export const decodeTools = (tools: Json | undefined): Tool[] | undefined =>
+  Array.isArray(tools) ? tools.map(decodeTool) : undefined;
+
+export function encodeTools(tools: readonly Tool[], target: EncodeTarget, losses: Loss[]): JsonObject {
+  const items = tools.flatMap((tool) => encodeTool(tool, target, losses) ?? []);
+  return items.length > 0 ? { tools: items } : {};
+}
+
+function decodeTool(item: Json): Tool {
+  const native = { dialect, item } as const;
+  if (!isObject(item) || item.type !== "function") {
+    return { kind: "server", label: isObject(item) ? textOf(item.type) : "tool", native };
+  }
+  return compact({
+    kind: "function",
+    name: textOf(item.name),
+    description: stringOf(item.description),
+    parameters: isObject(item.parameters) ? item.parameters : undefined,
+    strict: booleanOf(item.strict),
+    native,
+  });
+}
+
+/** Schemas are strict here unless told otherwise, and nowhere else: one that was not meant so would be refused. */
+function encodeTool(tool: Tool, target: EncodeTarget, losses: Loss[]): Json | undefined {
+  const said = verbatim(tool.native, target);
+  if (said !== undefined) return said;
+  if (tool.kind === "server") {
+    losses.push({ at: `tools.${tool.label}`, what: "dropped", why: `${dialect} has no such tool` });
+    return undefined;
+  }
+  const { name, description, strict = false, parameters = { type: "object", properties: {} } } = tool;
+  return compact({ type: "function", name, description, parameters, strict });
+}
+
+/** Hosted tools have no name that another wire would know: choosing one is choosing nothing there. */
+export function decodeToolChoice(choice: Json | undefined): ToolChoice | undefined {
+  if (choice === "auto" || choice === "none" || choice === "required") return { mode: choice };
+  if (!isObject(choice)) return undefined;
+  if (choice.type === "allowed_tools") {
+    const tools = Array.isArray(choice.tools) ? choice.tools : [];
+    const among = tools.flatMap((tool) => (isObject(tool) && typeof tool.name === "string" ? [tool.name] : []));
+    return { mode: choice.mode === "required" ? "required" : "auto", among };
+  }
+  const isNamed = choice.type === "function" || choice.type === "custom" || choice.type === undefined;
+  return isNamed && typeof choice.name === "string" ? { mode: "tool", name: choice.name } : undefined;
+}
+
+export function encodeToolChoice(choice: ToolChoice): Json {
+  if (choice.mode === "tool") return { type: "function", name: choice.name };
+  if (choice.among === undefined || choice.mode === "none") return choice.mode;
+  return { type: "allowed_tools", mode: choice.mode, tools: choice.among.map((name) => ({ type: "function", name })) };
+}

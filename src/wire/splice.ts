@@ -1,0 +1,116 @@
+import { CLOSE_BRACE, CLOSE_BRACKET, endOfString, JsonError, OPEN_BRACE, OPEN_BRACKET, QUOTE } from "./json.ts";
+
+/**
+ * Changes to JSON text that leave every other byte alone: `JSON.parse` → `JSON.stringify` would round big numbers,
+ * merge duplicate keys and rewrite escapes. Offsets are UTF-16 code units of the text.
+ */
+export type Span = { start: number; end: number };
+export type Member = Span & { key: string; value: Span };
+export type Edit = Span & { text: string };
+
+/** The members of the object that opens at `at`, in order, duplicates included. The text must be valid JSON. */
+export function members(text: string, at = skipSpace(text, 0)): Member[] {
+  if (text.charCodeAt(at) !== OPEN_BRACE) throw new JsonError("expected an object");
+  const found: Member[] = [];
+  for (let next = skipSpace(text, at + 1); text.charCodeAt(next) !== CLOSE_BRACE;) {
+    const keyEnd = endOfValue(text, next);
+    const valueStart = skipSpace(text, skipSpace(text, keyEnd) + 1);
+    const valueEnd = endOfValue(text, valueStart);
+    const key = JSON.parse(text.slice(next, keyEnd)) as string;
+    found.push({ key, start: next, end: valueEnd, value: { start: valueStart, end: valueEnd } });
+    next = skipComma(text, valueEnd);
+  }
+  return found;
+}
+
+/** The elements of the array that opens at `at`. The text must be valid JSON. */
+export function elements(text: string, at = skipSpace(text, 0)): Span[] {
+  if (text.charCodeAt(at) !== OPEN_BRACKET) throw new JsonError("expected an array");
+  const found: Span[] = [];
+  for (let next = skipSpace(text, at + 1); text.charCodeAt(next) !== CLOSE_BRACKET;) {
+    const end = endOfValue(text, next);
+    found.push({ start: next, end });
+    next = skipComma(text, end);
+  }
+  return found;
+}
+
+/** Gives every member of that name the new value: of duplicates, readers differ on which one counts. */
+export function replaceMember(all: readonly Member[], key: string, json: string): Edit[] {
+  return all.filter((member) => member.key === key).map(({ value }) => ({ ...value, text: json }));
+}
+
+/** Takes out every member of that name, each with one comma: the first members the one behind them, the rest the one before. */
+export function removeMember(all: readonly Member[], key: string): Edit[] {
+  const firstKept = all.findIndex((member) => member.key !== key);
+  return all.flatMap((member, i) => {
+    if (member.key !== key) return [];
+    const leads = firstKept < 0 || i < firstKept;
+    if (leads) return [{ start: member.start, end: all[i + 1]?.start ?? member.end, text: "" }];
+    return [{ start: all[i - 1]!.end, end: member.end, text: "" }];
+  });
+}
+
+/** Adds a member at the end of the object that closes the text (or that closes at `close`, the offset of its brace). */
+export function appendMember(text: string, key: string, json: string, close = text.lastIndexOf("}")): Edit {
+  let last = close - 1;
+  while (isSpace(text.charCodeAt(last))) last--;
+  const comma = text.charCodeAt(last) === OPEN_BRACE ? "" : ",";
+  return { start: last + 1, end: last + 1, text: `${comma}${JSON.stringify(key)}:${json}` };
+}
+
+/** Applies edits that do not overlap, in whatever order they come. */
+export function splice(text: string, edits: readonly Edit[]): string {
+  let out = "";
+  let at = 0;
+  for (const edit of edits.toSorted((a, b) => a.start - b.start)) {
+    out += text.slice(at, edit.start) + edit.text;
+    at = edit.end;
+  }
+  return out + text.slice(at);
+}
+
+/** A value that says nothing: null, an empty text, an empty list. */
+export const isEmptyJson = (json: string): boolean => /^(null|""|\[\s*\])$/.test(json);
+
+export const sliceOf = (text: string, { start, end }: Span): string => text.slice(start, end);
+
+function endOfValue(text: string, at: number): number {
+  const code = text.charCodeAt(at);
+  if (code === QUOTE) return endOfText(text, at);
+  if (code !== OPEN_BRACE && code !== OPEN_BRACKET) return endOfLiteral(text, at);
+  let depth = 0;
+  for (let i = at; i < text.length; i++) {
+    const c = text.charCodeAt(i);
+    if (c === QUOTE) i = endOfText(text, i) - 1;
+    else if (c === OPEN_BRACE || c === OPEN_BRACKET) depth++;
+    else if ((c === CLOSE_BRACE || c === CLOSE_BRACKET) && --depth === 0) return i + 1;
+  }
+  throw new JsonError("unexpected end of JSON");
+}
+
+function endOfText(text: string, at: number): number {
+  const end = endOfString(text, at);
+  if (end < 0) throw new JsonError("unterminated string");
+  return end;
+}
+
+const LITERAL = /[-+.\w]+/y;
+
+function endOfLiteral(text: string, at: number): number {
+  LITERAL.lastIndex = at;
+  if (!LITERAL.test(text)) throw new JsonError(`unexpected character at ${at}`);
+  return LITERAL.lastIndex;
+}
+
+function skipComma(text: string, at: number): number {
+  const next = skipSpace(text, at);
+  return text[next] === "," ? skipSpace(text, next + 1) : next;
+}
+
+function skipSpace(text: string, at: number): number {
+  while (isSpace(text.charCodeAt(at))) at++;
+  return at;
+}
+
+const isSpace = (code: number): boolean => code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09;

@@ -1,0 +1,119 @@
+import { concatBytes, decodeUtf8, encodeUtf8 } from "./bytes.ts";
+
+/**
+ * Server-sent events (WHATWG HTML, "Parsing an event stream") that keep their exact bytes: the `raw` of all events,
+ * joined, is the stream, whatever way it was cut.
+ */
+export type SseEvent = {
+  /** The event as it came, with the blank line that ends it. */
+  raw: Uint8Array;
+  event?: string;
+  /** The data lines, joined by a line feed. Absent: a comment, or blank lines. */
+  data?: string;
+  id?: string;
+};
+
+/** No provider sends an event near this size; an upstream that never ends one must not fill the memory. */
+export const MAX_EVENT_BYTES = 16 * 1024 * 1024;
+
+const LF = 0x0a;
+const CR = 0x0d;
+
+/** Cuts bytes into events. Lines end in LF, CRLF or CR; multi-byte characters may be split over chunks. */
+export class SseSplitter {
+  #parts: Uint8Array[] = [];
+  #size = 0;
+  #lineIsEmpty = true;
+  /** A CR was seen last: it may be half of a CRLF, so what it ends is decided on the next byte. */
+  #afterCr = false;
+  #blankCr = false;
+  #first = true;
+
+  push(chunk: Uint8Array): SseEvent[] {
+    const events: SseEvent[] = [];
+    let start = 0;
+    const cut = (end: number): void => {
+      events.push(this.#take(chunk.subarray(start, end)));
+      start = end;
+    };
+    for (let i = 0; i < chunk.length; i++) {
+      const byte = chunk[i];
+      if (this.#afterCr) {
+        this.#afterCr = false;
+        if (byte === LF) {
+          if (this.#blankCr) cut(i + 1);
+          continue;
+        }
+        if (this.#blankCr) cut(i);
+      }
+      if (byte === LF) {
+        if (this.#lineIsEmpty) cut(i + 1);
+        this.#lineIsEmpty = true;
+      } else if (byte === CR) {
+        this.#afterCr = true;
+        this.#blankCr = this.#lineIsEmpty;
+        this.#lineIsEmpty = true;
+      } else this.#lineIsEmpty = false;
+    }
+    if (start < chunk.length) this.#keep(chunk.subarray(start));
+    return events;
+  }
+
+  /** What is left when the stream has ended: a last event without its blank line still counts, as SDKs count it. */
+  flush(): SseEvent[] {
+    return this.#size > 0 ? [this.#take(new Uint8Array(0))] : [];
+  }
+
+  #keep(part: Uint8Array): void {
+    this.#size += part.length;
+    if (this.#size > MAX_EVENT_BYTES) throw new RangeError(`an event of over ${MAX_EVENT_BYTES} bytes`);
+    this.#parts.push(part.slice());
+  }
+
+  #take(part: Uint8Array): SseEvent {
+    const raw = concatBytes([...this.#parts, part]);
+    this.#parts = [];
+    this.#size = 0;
+    this.#lineIsEmpty = true;
+    const event = parseEvent(raw, this.#first);
+    this.#first = false;
+    return event;
+  }
+}
+
+/** A whole stream at once. */
+export function decodeSse(bytes: Uint8Array): SseEvent[] {
+  const splitter = new SseSplitter();
+  return [...splitter.push(bytes), ...splitter.flush()];
+}
+
+/** The inverse, for events of our own: named when `event` is given. */
+export function encodeSse({ event, data, id }: Omit<SseEvent, "raw"> & { data: string }): string {
+  const lines = data.split("\n").map((line) => `data: ${line}\n`);
+  return `${event === undefined ? "" : `event: ${event}\n`}${id === undefined ? "" : `id: ${id}\n`}${lines.join("")}\n`;
+}
+
+/** The event with other data, its other lines untouched; for events whose data stands on one line, as all JSON does. */
+export function withData(event: SseEvent, change: (data: string) => string): Uint8Array {
+  const text = decodeUtf8(event.raw);
+  const data = event.data ?? "";
+  const at = text.indexOf(data, text.search(/^data:/m) + 1);
+  if (data === "" || at < 0) return event.raw;
+  return encodeUtf8(text.slice(0, at) + change(data) + text.slice(at + data.length));
+}
+
+function parseEvent(raw: Uint8Array, isFirst: boolean): SseEvent {
+  const parsed: SseEvent = { raw };
+  const text = decodeUtf8(raw);
+  const lines = (isFirst && text.startsWith("\uFEFF") ? text.slice(1) : text).split(/\r\n|\n|\r/);
+  for (const line of lines) {
+    if (line === "" || line.startsWith(":")) continue;
+    const colon = line.indexOf(":");
+    const field = colon < 0 ? line : line.slice(0, colon);
+    const value = colon < 0 ? "" : line.slice(line[colon + 1] === " " ? colon + 2 : colon + 1);
+    if (field === "data") parsed.data = parsed.data === undefined ? value : `${parsed.data}\n${value}`;
+    else if (field === "event") parsed.event = value;
+    else if (field === "id" && !value.includes("\0")) parsed.id = value;
+  }
+  return parsed;
+}
