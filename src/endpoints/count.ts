@@ -1,0 +1,127 @@
+import { GatewayError } from "../canonical/error.ts";
+import type { Dialect, Loss } from "../canonical/types.ts";
+import { DIALECTS } from "../dialects/index.ts";
+import type { Asked } from "../gateway/ask.ts";
+import { encodeTarget } from "../gateway/path.ts";
+import { restoreBytes, restoreMeaning } from "../gateway/restore.ts";
+import type { Target } from "../routing/plan.ts";
+import type { Context } from "../session/session.ts";
+import { isObject, type Json, type JsonObject, parseJson } from "../wire/json.ts";
+import { appendMember, members, replaceMember, splice } from "../wire/splice.ts";
+import { geminiPath } from "./endpoint.ts";
+import type { Passing } from "./pass.ts";
+
+/** How a wire counts: where, what of a generation's body it takes there, and how it says the number. */
+type Counter = {
+  path: (target: Target) => string;
+  encode: (generation: JsonObject, target: Target) => JsonObject;
+  decode: (answer: JsonObject) => Json | undefined;
+  say: (tokens: number) => JsonObject;
+};
+
+const only = (members: readonly string[], body: JsonObject): JsonObject =>
+  Object.fromEntries(Object.entries(body).filter(([member]) => members.includes(member)));
+
+/** The members as the providers' own documents have them; any other is refused there ("Extra inputs are not permitted"). */
+const ANTHROPIC = ["model", "messages", "system", "tools", "tool_choice", "thinking", "output_config", "mcp_servers"];
+const OPENAI = [
+  "model",
+  "input",
+  "instructions",
+  "tools",
+  "tool_choice",
+  "parallel_tool_calls",
+  "text",
+  "reasoning",
+  "truncation",
+];
+
+const VERTEX = ["contents", "systemInstruction", "tools", "generationConfig"];
+
+const COUNTERS: Partial<Record<Dialect, Counter>> = {
+  anthropic: {
+    path: () => "/messages/count_tokens",
+    encode: (body) => only(ANTHROPIC, body),
+    decode: ({ input_tokens }) => input_tokens,
+    say: (tokens) => ({ input_tokens: tokens }),
+  },
+  "openai-responses": {
+    path: () => "/responses/input_tokens",
+    encode: (body) => only(OPENAI, body),
+    decode: ({ input_tokens }) => input_tokens,
+    say: (tokens) => ({ object: "response.input_tokens", input_tokens: tokens }),
+  },
+  gemini: {
+    path: (target) => geminiPath(target, "countTokens"),
+    // Bare contents are counted without instructions and tools; Vertex has them beside.
+    encode: (body, { provider, model }) =>
+      provider.host === "vertex"
+        ? only(VERTEX, body)
+        : { generateContentRequest: { model: `models/${model}`, ...body } },
+    decode: ({ totalTokens }) => totalTokens,
+    say: (tokens) => ({ totalTokens: tokens }),
+  },
+};
+
+/** The demo reads Chat and counts its words. */
+const DEMO: Counter = { ...COUNTERS["openai-responses"]!, path: () => "/input_tokens", encode: (body) => body };
+
+/** `around`: what stood around the request where it came in a member, Gemini's other form of a count. */
+export type Counted = Asked & { around?: (body: string) => string };
+
+type Counting = Pick<Passing, "target" | "provider" | "path" | "translate"> & { text: string; losses: Loss[] };
+
+/**
+ * A request whose tokens the provider counts: over the caller's own wire when it can, else over another of its own,
+ * with what the session would restore. Throws `request.unprocessable` when the provider cannot count: an estimate
+ * would be taken for the truth.
+ */
+export function counting(asked: Counted, context: Context, planned: Target): Counting {
+  const target = countingTarget(planned, asked.surface.dialect.id);
+  const counter = target.provider.id === "demo" ? DEMO : COUNTERS[target.dialect];
+  const provider = DIALECTS[target.dialect];
+  const isElsewhere = target.provider.host !== undefined && target.dialect !== "gemini";
+  if (counter === undefined || provider === undefined || isElsewhere) throw cannotCount(target);
+  const path = counter.path(target);
+  const as = encodeTarget(target);
+  const { instructions } = context;
+  const isKept = instructions === undefined || instructions.dialect === target.dialect;
+  if (isKept && target.dialect === asked.surface.dialect.id) {
+    const { body, losses } = restoreBytes(asked, context, as);
+    const isBare = target.dialect === "gemini" && target.provider.host === undefined && instructions !== undefined;
+    const around = asked.around ?? (isBare ? (whole: string) => `{"generateContentRequest":${whole}}` : undefined);
+    return { target, provider, path, text: around?.(named(body, target.model)) ?? body, losses };
+  }
+  const { body, losses } = restoreMeaning(asked, context, provider, as);
+  const text = JSON.stringify(counter.encode(parseJson(body) as JsonObject, target));
+  const surface = COUNTERS[asked.surface.dialect.id]!;
+  const translate: Passing["translate"] = (answer) => {
+    const tokens = isObject(answer) ? counter.decode(answer) : undefined;
+    if (typeof tokens === "number") return { value: surface.say(tokens), usage: {} };
+    throw new GatewayError("provider.execution_failed", "the provider's answer holds no count of tokens");
+  };
+  return { target, provider, path, text, losses, translate };
+}
+
+/** Inside Gemini's other form of a count the model is said again. */
+function named(body: string, model: string): string {
+  const all = members(body);
+  const name = JSON.stringify(`models/${model}`);
+  const edits = replaceMember(all, "model", name);
+  return splice(body, edits.length > 0 ? edits : [appendMember(body, "model", name)]);
+}
+
+function countingTarget(planned: Target, surface: Dialect): Target {
+  const { dialects, host } = planned.provider;
+  // There the model has chosen the wire.
+  if (host !== undefined) return planned;
+  const dialect = [surface, ...dialects].find((one) => dialects.includes(one) && COUNTERS[one] !== undefined);
+  return dialect === undefined ? planned : { ...planned, dialect };
+}
+
+const cannotCount = ({ provider }: Target): GatewayError =>
+  new GatewayError(
+    "request.unprocessable",
+    `model: provider ${provider.id} cannot count tokens, and the gateway does not guess`,
+    { param: "model" },
+  );

@@ -1,0 +1,103 @@
+import { z } from "zod";
+import { GatewayError } from "../canonical/error.ts";
+import { rhoneRequest, SURFACES } from "../gateway/surface.ts";
+import type { Target } from "../routing/plan.ts";
+import { elements, members, removeMember, replaceMember, splice } from "../wire/splice.ts";
+import {
+  decodeFromGemini,
+  decodeFromOpenai,
+  encodeForGemini,
+  encodeForOpenai,
+  type GeminiMethod,
+} from "./embeddings.ts";
+import { type Endpoint, expectOpenai, geminiPath, type JsonRequest, type Prepared, spliced } from "./endpoint.ts";
+import type { JsonObject } from "../wire/json.ts";
+
+const rhone = rhoneRequest.optional();
+const tokens = z.array(z.int()).min(1);
+
+/** `POST /v1/embeddings`, at whichever provider. */
+export const embeddings: Endpoint = {
+  id: "embeddings",
+  surface: SURFACES.chat,
+  request: z
+    .looseObject({
+      model: z.string().min(1).optional(),
+      input: z.union(
+        [z.string().min(1), z.array(z.string()).min(1), tokens, z.array(tokens).min(1)],
+        "expected a text, or a list of at least one text, token or list of tokens",
+      ),
+      encoding_format: z.enum(["float", "base64"]).nullish(),
+      dimensions: z.int().min(1).nullish(),
+      rhone,
+    })
+    .meta({ id: "EmbeddingRequest" }),
+  prepare: (asked, target) => {
+    if (target.dialect !== "gemini") {
+      expectOpenai(target, PATH);
+      return { path: PATH, text: spliced(asked, target.model) };
+    }
+    const { value, losses } = encodeForGemini(asked.body, target.model);
+    const base64 = asked.body.encoding_format === "base64";
+    const { path, body: sent } = atGemini(target, value);
+    return {
+      path,
+      text: JSON.stringify(sent),
+      losses,
+      translate: (body) => decodeFromGemini(body, { model: target.model, base64 }),
+    };
+  },
+};
+
+const PATH = "/embeddings";
+
+/** Vertex has no batches. */
+function atGemini(target: Target, batch: JsonObject): { path: string; body: JsonObject } {
+  const requests = batch.requests as JsonObject[];
+  if (target.provider.host !== "vertex") return { path: geminiPath(target, "batchEmbedContents"), body: batch };
+  if (requests.length > 1)
+    throw new GatewayError("request.unprocessable", "input: vertex embeds one text at a time", { param: "input" });
+  const { model: _, ...single } = requests[0]!;
+  return { path: geminiPath(target, "embedContent"), body: single };
+}
+
+const content = z.union([z.string().min(1), z.looseObject({})], "expected a content with parts");
+const REQUEST: Record<GeminiMethod, z.ZodType<object>> = {
+  embedContent: z.looseObject({ content, rhone }).meta({ id: "EmbedContentRequest" }),
+  batchEmbedContents: z
+    .looseObject({
+      requests: z.array(z.looseObject({ content })).min(1, "expected at least one request"),
+      rhone,
+    })
+    .meta({ id: "BatchEmbedContentsRequest" }),
+};
+
+/** `POST /v1beta/models/{model}:embedContent` and `:batchEmbedContents`, at whichever provider. */
+export const geminiEmbeddings = (method: GeminiMethod): Endpoint => ({
+  id: "embeddings",
+  surface: SURFACES.gemini,
+  request: REQUEST[method],
+  prepare: (asked, target) => {
+    if (target.dialect === "gemini")
+      return { path: geminiPath(target, method), text: splicedForGemini(asked, method, target) };
+    return toOpenai(asked, method, target);
+  },
+});
+
+function toOpenai({ body }: JsonRequest, method: GeminiMethod, target: Target): Prepared {
+  expectOpenai(target, PATH);
+  const { value, losses } = encodeForOpenai(body, method, target.model);
+  return { path: PATH, text: JSON.stringify(value), losses, translate: (answer) => decodeFromOpenai(answer, method) };
+}
+
+/** Gemini says the model in the path, and again in every request, where it must be the same. */
+function splicedForGemini({ text, members: top }: JsonRequest, method: GeminiMethod, target: Target): string {
+  const name = JSON.stringify(`models/${target.model}`);
+  const list = method === "embedContent" ? undefined : top.findLast(({ key }) => key === "requests");
+  const inner = list === undefined ? [] : elements(text, list.value.start);
+  return splice(text, [
+    ...removeMember(top, "rhone"),
+    ...replaceMember(top, "model", name),
+    ...inner.flatMap(({ start }) => replaceMember(members(text, start), "model", name)),
+  ]);
+}

@@ -1,0 +1,128 @@
+import { GatewayError } from "../canonical/error.ts";
+import type { Loss, Usage } from "../canonical/types.ts";
+import type { Encoded } from "../dialects/dialect.ts";
+import { read } from "../dialects/gemini/spelling.ts";
+import { isObject, type Json, type JsonObject, numberOf, textOf } from "../wire/json.ts";
+import { decodeUsage } from "./glimpse.ts";
+
+/** OpenAI's embeddings ⇄ Gemini's, both ways. Pure. */
+export type GeminiMethod = "embedContent" | "batchEmbedContents";
+
+type Translated = { value: JsonObject; usage: Usage };
+
+/** OpenAI's request → `batchEmbedContents`, which gives one vector for each of its requests. */
+export function encodeForGemini(body: JsonObject, model: string): Encoded<JsonObject> {
+  const inputs = Array.isArray(body.input) ? body.input : [body.input ?? null];
+  const losses: Loss[] = typeof body.user === "string" ? [{ at: "user", what: "dropped", why: "gemini has none" }] : [];
+  const dimensions = numberOf(body.dimensions);
+  const requests = inputs.map((input): JsonObject => {
+    if (typeof input !== "string")
+      throw unprocessable("input", "the provider reads texts; these tokens are of another's vocabulary");
+    return {
+      model: `models/${model}`,
+      content: { parts: [{ text: input }] },
+      ...(dimensions !== undefined && { outputDimensionality: dimensions }),
+    };
+  });
+  return { value: { requests }, losses };
+}
+
+/** Its inverse. `usage` is absent where Gemini says none: most of its embedding models do not. */
+export function decodeFromGemini(answer: Json, asked: { model: string; base64: boolean }): Translated {
+  const vectors = geminiVectors(answer);
+  const usage = usageOfGemini(answer);
+  const data = vectors.map((vector, index) => ({
+    object: "embedding",
+    index,
+    embedding: asked.base64 ? base64OfFloats(vector) : vector,
+  }));
+  const tokens = usage.fresh;
+  return {
+    value: {
+      object: "list",
+      data,
+      model: asked.model,
+      ...(tokens !== undefined && { usage: { prompt_tokens: tokens, total_tokens: tokens } }),
+    },
+    usage,
+  };
+}
+
+/** Gemini's request, single or batch → OpenAI's. */
+export function encodeForOpenai(body: JsonObject, method: GeminiMethod, model: string): Encoded<JsonObject> {
+  const requests = method === "embedContent" ? [body] : (body.requests as JsonObject[]);
+  const losses: Loss[] = [];
+  for (const member of ["taskType", "title"]) {
+    if (requests.some((request) => read(request, member) !== undefined))
+      losses.push({ at: member, what: "dropped", why: "openai's embeddings have none" });
+  }
+  const sizes = new Set(requests.map((request) => numberOf(read(request, "outputDimensionality"))));
+  if (sizes.size > 1) throw unprocessable("requests", "the provider gives all vectors of a call the same dimensions");
+  const [dimensions] = sizes;
+  const texts = requests.map((request, i) =>
+    textOfContent(request.content, method === "embedContent" ? "content" : `requests[${i}].content`),
+  );
+  const value: JsonObject = {
+    model,
+    input: texts.length === 1 ? texts[0]! : texts,
+    ...(dimensions !== undefined && { dimensions }),
+    encoding_format: "float",
+  };
+  return { value, losses };
+}
+
+/** Its inverse. */
+export function decodeFromOpenai(answer: Json, method: GeminiMethod): Translated {
+  const data = isObject(answer) && Array.isArray(answer.data) ? answer.data : undefined;
+  if (data === undefined || data.length === 0) throw noEmbeddings();
+  const embeddings = data
+    .map((one) => (isObject(one) ? one : {}))
+    // They have an index because nothing says that they come in order.
+    .toSorted((a, b) => (numberOf(a.index) ?? 0) - (numberOf(b.index) ?? 0))
+    .map(({ embedding }) => ({ values: vectorOf(embedding) }));
+  const usage = decodeUsage(isObject(answer) ? answer.usage : undefined);
+  const said = usage.fresh === undefined ? {} : { usageMetadata: { promptTokenCount: usage.fresh } };
+  const value = method === "embedContent" ? { embedding: embeddings[0]! } : { embeddings };
+  return { value: { ...value, ...said }, usage };
+}
+
+/** Little-endian float32, as OpenAI sends them and its SDKs read them; every platform of ours is little-endian. */
+export const base64OfFloats = (vector: readonly number[]): string =>
+  Buffer.from(Float32Array.from(vector).buffer).toString("base64");
+
+function geminiVectors(answer: Json): number[][] {
+  const body = isObject(answer) ? answer : {};
+  const list = Array.isArray(body.embeddings) ? body.embeddings : body.embedding === undefined ? [] : [body.embedding];
+  if (list.length === 0) throw noEmbeddings();
+  return list.map((one) => vectorOf(isObject(one) ? one.values : undefined));
+}
+
+function usageOfGemini(answer: Json): Usage {
+  const usage = decodeUsage(isObject(answer) ? answer.usageMetadata : undefined);
+  // An embedding says nothing: what goes in is all there is.
+  return usage.fresh === undefined ? usage : { ...usage, output: 0 };
+}
+
+function vectorOf(value: Json | undefined): number[] {
+  if (Array.isArray(value)) return value as number[];
+  // Asked for floats, some answer in base64 all the same, and of bytes (Perplexity, as recorded): nobody can tell which.
+  throw noEmbeddings();
+}
+
+/** One content is one vector, however many parts its text has. */
+function textOfContent(content: Json | undefined, at: string): string {
+  if (typeof content === "string") return content;
+  const parts = isObject(content) ? [content.parts ?? []].flat() : [];
+  const texts = parts.map((part) => {
+    const text = typeof part === "string" ? part : isObject(part) ? part.text : undefined;
+    if (text === undefined) throw unprocessable(`${at}.parts`, "the provider embeds texts only");
+    return textOf(text);
+  });
+  return texts.join("\n");
+}
+
+const noEmbeddings = (): GatewayError =>
+  new GatewayError("provider.execution_failed", "the provider's answer holds no embeddings of floats");
+
+const unprocessable = (param: string, why: string): GatewayError =>
+  new GatewayError("request.unprocessable", `${param}: ${why}`, { param });

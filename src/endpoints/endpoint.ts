@@ -1,0 +1,66 @@
+import type { z } from "zod";
+import { GatewayError } from "../canonical/error.ts";
+import type { Loss } from "../canonical/types.ts";
+import type { Opened } from "../gateway/ask.ts";
+import type { Surface } from "../gateway/surface.ts";
+import type { Target } from "../routing/plan.ts";
+import type { JsonObject } from "../wire/json.ts";
+import { appendMember, removeMember, replaceMember, splice } from "../wire/splice.ts";
+import type { Passing } from "./pass.ts";
+
+/** Another endpoint than generation: how its requests are checked, and what becomes of one for a provider. */
+export type Endpoint = {
+  /** The `surface` of its call records. */
+  id: string;
+  /** Whose clients call it: errors have this shape. */
+  surface: Surface;
+  request: z.ZodType<object>;
+  /** What a provider that a request without `model` means: OpenAI has defaults for two of its endpoints. */
+  defaultModel?: string;
+  /** Throws `request.unprocessable` when the provider has no such endpoint. */
+  prepare: (asked: JsonRequest, target: Target) => Prepared;
+};
+
+/** `model`: as the caller names it. `body` has no `rhone`. */
+export type JsonRequest = Opened & { body: JsonObject; model: string };
+
+export type Prepared = { path: string; text: string; losses?: Loss[]; translate?: Passing["translate"] };
+
+/** The caller's bytes with the provider's name for the model, and without `rhone`. */
+export function spliced({ text, members, body }: JsonRequest, model: string): string {
+  const name = JSON.stringify(model);
+  const cut = splice(text, [...removeMember(members, "rhone"), ...replaceMember(members, "model", name)]);
+  return "model" in body ? cut : splice(cut, [appendMember(cut, "model", name)]);
+}
+
+/** For the endpoints that only OpenAI's wire has: the same path at everyone who speaks it. */
+export const relayTo =
+  (path: string): Endpoint["prepare"] =>
+  (asked, target) => {
+    expectOpenai(target, path);
+    return { path, text: spliced(asked, target.model) };
+  };
+
+/** Chat and Responses are two wires of one API; the other endpoints stand beside both. */
+export const speaksOpenai = ({ dialect }: Target): boolean =>
+  dialect === "openai-chat" || dialect === "openai-responses";
+
+/** The embedded demo answers what its code says, and no other path. */
+const DEMO_PATHS = new Set(["/embeddings"]);
+
+export function expectOpenai(target: Target, path: string): void {
+  const { provider } = target;
+  const isThere = speaksOpenai(target) && provider.host === undefined;
+  if (!isThere || (provider.id === "demo" && !DEMO_PATHS.has(path))) throw hasNo(provider.id, path);
+}
+
+/** Below Gemini's own base URL, or Vertex's: the one cloud with addresses of its own where these methods are known. */
+export function geminiPath({ provider, model }: Target, method: string): string {
+  const path = `/models/${encodeURIComponent(model)}:${method}`;
+  if (provider.host === undefined) return path;
+  if (provider.host === "vertex") return `/publishers/google${path}`;
+  throw hasNo(provider.id, method);
+}
+
+const hasNo = (provider: string, what: string): GatewayError =>
+  new GatewayError("request.unprocessable", `model: provider ${provider} has no ${what}`, { param: "model" });

@@ -1,0 +1,203 @@
+import { GatewayError, toGatewayError } from "../canonical/error.ts";
+import type { Usage } from "../canonical/types.ts";
+import type { WireDialect } from "../dialects/dialect.ts";
+import type { Call, Notes } from "../gateway/call.ts";
+import { errorResponse, withHeaders } from "../gateway/path.ts";
+import type { Surface } from "../gateway/surface.ts";
+import { authorised } from "../providers/auth.ts";
+import { fetchOf, headersFor } from "../providers/call.ts";
+import { attempt } from "../routing/attempt.ts";
+import type { Target } from "../routing/plan.ts";
+import type { CallRecord } from "../store/records.ts";
+import { decodeUtf8, encodeUtf8 } from "../wire/bytes.ts";
+import { isObject, type Json, type JsonObject, tryParseJson } from "../wire/json.ts";
+import { encodeSse } from "../wire/sse.ts";
+import { teeRecorder } from "../wire/tee.ts";
+import { countsPictures, Glimpse } from "./glimpse.ts";
+
+/** A request of a non-generation endpoint, ready to be sent to the provider that its model chose. */
+export type Passing = {
+  call: Call;
+  notes: Notes;
+  target: Target;
+  /** The caller's wire: errors are told in it. The provider speaks `target.dialect`. */
+  surface: Surface;
+  provider: WireDialect;
+  /** Below the provider's base URL. */
+  path: string;
+  body: Body;
+  /** What the answer means to the caller, where its bytes are not already it. Throws `provider.execution_failed`. */
+  translate?: (body: Json) => { value: JsonObject; usage: Usage };
+};
+
+type Body = { text: string } | { stream: ReadableStream<Uint8Array>; contentType: string };
+
+/** Where it is handled: in the Worker, which keeps nothing but the record. */
+export type PassHost = {
+  now: () => number;
+  keepAlive: (work: Promise<unknown>) => void;
+  record: (record: CallRecord) => Promise<void>;
+};
+
+/** Pictures and long recordings take minutes until a provider says its first word. Milliseconds. */
+const HEADERS_MS = 300_000;
+
+/** Sends it and gives the answer back: natively where the caller's wire is the provider's. Never throws: an error is an answer, too. */
+export async function pass(passing: Passing, host: PassHost): Promise<Response> {
+  const { call, notes, surface } = passing;
+  const asked = { surface };
+  let upstream: Response | undefined;
+  try {
+    upstream = await sent(passing, host);
+    const response = !upstream.ok
+      ? await refused(passing, upstream, host)
+      : passing.translate === undefined
+        ? await relayed(passing, upstream, host)
+        : await translated(passing.translate, passing, upstream, host);
+    return withHeaders(response, { call, asked, notes }, upstream);
+  } catch (thrown) {
+    const error = toGatewayError(thrown);
+    host.keepAlive(recorded(notes, host, "failed", { error }));
+    return withHeaders(errorResponse(surface, error, call.id), { call, asked, notes }, upstream);
+  }
+}
+
+async function sent({ call, notes, target, path, body }: Passing, host: PassHost): Promise<Response> {
+  const { provider } = target;
+  const headers = headersFor(target.dialect, call.headers);
+  if ("stream" in body) headers.set("content-type", body.contentType);
+  notes.dispatchedAt = host.now();
+  const url = `${provider.baseUrl ?? "http://demo.invalid"}${path}`;
+  const request = await authorised(provider, { url, headers, body: "stream" in body ? body.stream : body.text });
+  const { response } = await attempt(target, request, {
+    fetch: fetchOf(provider),
+    now: host.now,
+    note: (made) => notes.attempts.push(made),
+    headersMs: HEADERS_MS,
+  });
+  notes.firstByteAt = host.now();
+  await notes.priced;
+  return response;
+}
+
+/** In the provider's own words, and in its own bytes where they have the caller's shape. */
+async function refused(passing: Passing, upstream: Response, host: PassHost): Promise<Response> {
+  const { surface, provider, notes, call } = passing;
+  const { status } = upstream;
+  if (status < 400)
+    throw new GatewayError(
+      "provider.execution_failed",
+      `the provider answered with status ${status}, which is no answer`,
+    );
+  const text = decodeUtf8(new Uint8Array(await upstream.arrayBuffer()));
+  const requestId = upstream.headers.get("x-request-id") ?? upstream.headers.get("request-id") ?? undefined;
+  const error = provider.decodeError(status, text, requestId);
+  host.keepAlive(recorded(notes, host, "failed", { error }));
+  const body = tryParseJson(text);
+  const isOwnShape = isObject(body) && isObject(body.error) && typeof body.error.message === "string";
+  if (surface.dialect.id !== provider.id || !isOwnShape) return errorResponse(surface, error, call.id);
+  return new Response(text, { status, headers: { "content-type": "application/json" } });
+}
+
+/** Read as a whole: what is no answer must not become one. */
+async function translated(
+  translate: NonNullable<Passing["translate"]>,
+  { notes }: Passing,
+  upstream: Response,
+  host: PassHost,
+): Promise<Response> {
+  const body = tryParseJson(await upstream.text());
+  if (body === undefined) throw new GatewayError("provider.execution_failed", "the provider's answer is not JSON");
+  const { value, usage } = translate(body);
+  host.keepAlive(recorded(notes, host, "completed", { usage }));
+  return new Response(JSON.stringify(value), { headers: { "content-type": "application/json" } });
+}
+
+/**
+ * The provider's bytes, whatever they are: JSON, audio, pictures, server-sent events. JavaScript wakes every 64 KiB to
+ * read along, and at the end of a stream, to say so where the provider never finished it.
+ */
+async function relayed(passing: Passing, upstream: Response, host: PassHost): Promise<Response> {
+  const type = upstream.headers.get("content-type") ?? "application/octet-stream";
+  const isStream = type.includes("event-stream");
+  const headers = new Headers({ "content-type": type });
+  for (const name of DESCRIBES) if (upstream.headers.has(name)) headers.set(name, upstream.headers.get(name)!);
+  // What the embedded provider has made in memory is no stream of the network: workerd never ends a tee of it.
+  if (upstream.body === null || passing.target.provider.id === "demo")
+    return await held(passing, upstream, headers, host);
+  const { client, blocks } = teeRecorder(upstream.body);
+  const ended = recordEnd(passing, blocks, isStream, host);
+  if (!isStream) {
+    host.keepAlive(ended);
+    return new Response(client, { status: upstream.status, headers });
+  }
+  const { readable, writable } = new IdentityTransformStream();
+  const piped = (async () => {
+    // Either end may fail. If it was the provider's, the client is still there to be told.
+    await client.pipeTo(writable, { preventClose: true, preventAbort: true }).catch(() => {});
+    const error = await ended;
+    const writer = writable.getWriter();
+    // What broke off may have done so within an event: a blank line ends it.
+    if (error !== undefined)
+      await writer.write(encodeUtf8(`\n\n${encodeSse({ event: "error", data: errorText(passing, error) })}`));
+    await writer.close();
+  })();
+  host.keepAlive(Promise.allSettled([piped]));
+  return new Response(readable, { headers });
+}
+
+async function held({ notes }: Passing, upstream: Response, headers: Headers, host: PassHost): Promise<Response> {
+  const bytes = new Uint8Array(await upstream.arrayBuffer());
+  const seen = new Glimpse();
+  seen.push(bytes);
+  host.keepAlive(recorded(notes, host, "completed", { usage: seen.usage }));
+  return new Response(bytes, { status: upstream.status, headers });
+}
+
+/** What a client of files reads beside the type; a length would only bind the relay. */
+const DESCRIBES = ["content-disposition"];
+
+/** Resolves when the call is on record: to the error that a stream's client has not been told yet. */
+async function recordEnd(
+  { notes }: Passing,
+  blocks: AsyncIterable<Uint8Array>,
+  isStream: boolean,
+  host: PassHost,
+): Promise<GatewayError | undefined> {
+  const seen = new Glimpse();
+  let cause: unknown;
+  try {
+    for await (const block of blocks) seen.push(block);
+  } catch (thrown) {
+    cause = thrown;
+  }
+  const { usage } = seen;
+  const isWhole = cause === undefined && (!isStream || seen.hasTerminal || seen.hasError);
+  if (isWhole && !seen.hasError) {
+    await host.record({ ...(await recordOf(notes, "completed", { usage })), stream: isStream });
+    return undefined;
+  }
+  const error = isWhole
+    ? new GatewayError("provider.execution_failed", "the provider reported an error within its stream")
+    : new GatewayError("stream.interrupted", "the provider's answer broke off before its end", { cause });
+  const status = isWhole ? "failed" : "incomplete";
+  await host.record({ ...(await recordOf(notes, status, { usage, error })), stream: isStream });
+  return isWhole ? undefined : error;
+}
+
+const errorText = ({ surface, call }: Passing, error: GatewayError): string =>
+  JSON.stringify(surface.dialect.encodeError(error, call.id));
+
+type Ended = [status: CallRecord["status"], said: { usage?: Usage; error?: GatewayError }];
+
+/** These calls are no turns of a conversation. */
+async function recordOf(notes: Notes, ...ended: Ended): Promise<CallRecord> {
+  await notes.priced;
+  const { turnId: _, costMicrosUsd, ...record } = notes.record(...ended);
+  const isPriced = costMicrosUsd !== undefined && !countsPictures(record.usage);
+  return isPriced ? { ...record, costMicrosUsd } : record;
+}
+
+async function recorded(notes: Notes, host: PassHost, ...ended: Ended): Promise<void> {
+  await host.record(await recordOf(notes, ...ended));
+}

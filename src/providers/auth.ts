@@ -1,0 +1,61 @@
+import { GatewayError } from "../canonical/error.ts";
+import { accessToken } from "./google.ts";
+import type { AwsKey, Provider } from "./provider.ts";
+
+/** A request on its way out. A body that is not held as text cannot be signed. */
+export type Outgoing<Body = string | ReadableStream<Uint8Array>> = { url: string; headers: Headers; body: Body };
+
+/** The request with the provider's own credential: the only place where one is put in. */
+export async function authorised<Body extends Outgoing["body"]>(
+  provider: Provider,
+  request: Outgoing<Body>,
+): Promise<Outgoing<Body>> {
+  const { apiKey, auth } = provider;
+  const { headers } = request;
+  if (auth === "aws" && provider.aws !== undefined) return await signed(provider.aws, request);
+  if (apiKey === undefined) return request;
+  switch (auth) {
+    case "none":
+      return request;
+    case "bearer":
+    // A Bedrock API key is a bearer token.
+    case "aws":
+      headers.set("authorization", `Bearer ${apiKey}`);
+      return request;
+    case "google":
+      headers.set("authorization", `Bearer ${await accessToken(apiKey)}`);
+      return request;
+    case "query": {
+      const url = new URL(request.url);
+      url.searchParams.set("key", apiKey);
+      return { ...request, url: url.href };
+    }
+    case "x-api-key":
+    case "x-goog-api-key":
+    case "api-key":
+      headers.set(auth, apiKey);
+      return request;
+  }
+}
+
+/** SigV4. Only the host and AWS's own headers are signed: what a proxy on the way may change must not break it. */
+async function signed<Body extends Outgoing["body"]>(key: AwsKey, request: Outgoing<Body>): Promise<Outgoing<Body>> {
+  if (typeof request.body !== "string")
+    throw new GatewayError("request.unprocessable", "this provider takes no streamed body");
+  const { AwsV4Signer } = await import("aws4fetch");
+  const signer = new AwsV4Signer({
+    method: "POST",
+    url: request.url,
+    body: request.body,
+    accessKeyId: key.id,
+    secretAccessKey: key.secret,
+    ...(key.session !== undefined && { sessionToken: key.session }),
+    service: "bedrock",
+    region: key.region,
+  });
+  const { headers } = await signer.sign();
+  headers.forEach((value, name) => {
+    if (name !== "host") request.headers.set(name, value);
+  });
+  return request;
+}

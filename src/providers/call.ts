@@ -1,0 +1,59 @@
+import type { Dialect, Loss } from "../canonical/types.ts";
+import { authorised, type Outgoing } from "./auth.ts";
+import { demo } from "./demo.ts";
+import { type Call, geminiPath, HOSTS } from "./host.ts";
+import type { Provider } from "./provider.ts";
+
+/** Where a dialect's calls go below the base URL. Gemini streams as server-sent events only when asked. */
+const PATH: Record<Dialect, (call: Call) => string> = {
+  "openai-chat": () => "/chat/completions",
+  "openai-responses": () => "/responses",
+  anthropic: () => "/messages",
+  gemini: geminiPath,
+  native: () => "/calls",
+};
+
+/** A generation call as the provider wants it, and what it cannot be told. */
+export async function requestTo(
+  provider: Provider,
+  call: Call,
+  { body, client }: { body: string; client: Headers },
+): Promise<Outgoing<string> & { losses: Loss[] }> {
+  const headers = headersFor(call.dialect, client);
+  const host = provider.host === undefined ? undefined : HOSTS[provider.host];
+  const { body: wrapped, losses } = host?.wrap(call, body, headers) ?? { body, losses: [] };
+  return { ...(await authorised(provider, { url: urlOf(provider, call), headers, body: wrapped })), losses };
+}
+
+/** The address. Origins come from configuration alone: nothing a client sends has a part in them but the model's name. */
+export function urlOf(provider: Provider, call: Call): string {
+  const own = provider.host === undefined ? undefined : HOSTS[provider.host].path(call);
+  return `${provider.baseUrl ?? "http://demo.invalid"}${own ?? PATH[call.dialect](call)}`;
+}
+
+/** What the client's request may say to this dialect; no header of another provider, and no credential. */
+export function headersFor(dialect: Dialect, client: Headers): Headers {
+  // Bytes must match: a compressed body would be decoded and re-encoded on the way.
+  const headers = new Headers({ "content-type": "application/json", "accept-encoding": "identity" });
+  for (const name of PASSED[dialect]) {
+    const value = client.get(name);
+    if (value !== null) headers.set(name, value);
+  }
+  if (dialect === "anthropic" && !headers.has("anthropic-version")) headers.set("anthropic-version", "2023-06-01");
+  return headers;
+}
+
+const PASSED: Record<Dialect, readonly string[]> = {
+  "openai-chat": ["accept"],
+  "openai-responses": ["accept", "openai-beta"],
+  anthropic: ["accept", "anthropic-version", "anthropic-beta"],
+  gemini: ["accept"],
+  native: ["accept"],
+};
+
+/** The embedded provider answers here; every other over the network. */
+export function fetchOf({ id, host }: Provider): (request: Request) => Promise<Response> {
+  if (id === "demo") return demo;
+  if (host === undefined) return (request) => fetch(request);
+  return async (request) => HOSTS[host].unwrap(await fetch(request));
+}

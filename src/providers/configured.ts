@@ -1,0 +1,95 @@
+import { z } from "zod";
+import type { Dialect } from "../canonical/types.ts";
+import type { Quirks } from "../dialects/dialect.ts";
+import { DIALECT_NAMES } from "../dialects/index.ts";
+import { tryParseJson } from "../wire/json.ts";
+import { type Auth, AUTHS, type Provider } from "./provider.ts";
+
+/** A row of `RHONE_PROVIDERS`. */
+const configuredRow = z.strictObject({
+  id: z.string().regex(/^[a-z0-9][a-z0-9-]{0,63}$/, "expected lower-case letters, digits and dashes"),
+  dialect: z.enum(DIALECT_NAMES as [Dialect, ...Dialect[]]),
+  base_url: z.url({ protocol: /^https?$/ }),
+  api_key: z.string().optional(),
+  auth: z.enum(AUTHS).optional(),
+  aws: z
+    .strictObject({
+      access_key_id: z.string(),
+      secret_access_key: z.string(),
+      session_token: z.string().optional(),
+      region: z.string(),
+    })
+    .optional(),
+  host: z.enum(["vertex", "bedrock"]).optional(),
+  quirks: z
+    .strictObject({
+      outputLimit: z.enum(["max_tokens", "max_completion_tokens"]).optional(),
+      reasoning: z.enum(["reasoning", "reasoning_content"]).optional(),
+      streamUsage: z.boolean().optional(),
+      developerRole: z.boolean().optional(),
+      seed: z.literal("random_seed").optional(),
+      lacks: z.array(z.string()).optional(),
+      lacksSchema: z.boolean().optional(),
+    })
+    .optional(),
+});
+
+const AUTH: Record<Dialect, Auth> = {
+  "openai-chat": "bearer",
+  "openai-responses": "bearer",
+  anthropic: "x-api-key",
+  gemini: "x-goog-api-key",
+  native: "bearer",
+};
+
+/** The rows that are right. One that has a shipped row's id stands in its place: what it serves and costs stays. */
+export function readConfigured(text: unknown, shipped: ReadonlyMap<string, Provider>, problems: string[]): Provider[] {
+  return listOf(text, problems).flatMap((item, i) => {
+    const parsed = configuredRow.safeParse(item);
+    if (parsed.success) return [providerOf(parsed.data, shipped.get(parsed.data.id))];
+    const { path, message } = parsed.error.issues[0]!;
+    const at = path.map((step) => `.${String(step)}`).join("");
+    problems.push(`RHONE_PROVIDERS[${i}]${at}: ${message}${rowName(item)}`);
+    return [];
+  });
+}
+
+function providerOf(row: z.infer<typeof configuredRow>, shipped: Provider | undefined): Provider {
+  const { id, dialect, base_url, api_key, auth, aws, host, quirks } = row;
+  const { maker, serves, pricedAs, pricedAsAsked, prices } = shipped ?? {};
+  return {
+    id,
+    dialects: [dialect],
+    baseUrl: base_url.replace(/\/+$/, ""),
+    auth: auth ?? (aws !== undefined ? "aws" : api_key === undefined ? "none" : AUTH[dialect]),
+    ...(api_key !== undefined && { apiKey: api_key }),
+    ...(aws && {
+      aws: {
+        id: aws.access_key_id,
+        secret: aws.secret_access_key,
+        region: aws.region,
+        ...(aws.session_token !== undefined && { session: aws.session_token }),
+      },
+    }),
+    ...(host !== undefined && { host }),
+    ...(maker !== undefined && { maker }),
+    ...(serves !== undefined && { serves }),
+    ...(pricedAs !== undefined && { pricedAs }),
+    ...(pricedAsAsked && { pricedAsAsked }),
+    ...(prices !== undefined && { prices }),
+    ...(quirks !== undefined && { quirks: quirks as Quirks }),
+  };
+}
+
+function listOf(text: unknown, problems: string[]): unknown[] {
+  if (text === undefined || text === "") return [];
+  const list = typeof text === "string" ? tryParseJson(text) : text;
+  if (Array.isArray(list)) return list;
+  problems.push("RHONE_PROVIDERS: expected a JSON list of provider rows");
+  return [];
+}
+
+const rowName = (item: unknown): string => {
+  const { id, dialect } = Object(item) as { id?: unknown; dialect?: unknown };
+  return typeof id === "string" ? ` (row ${id}${typeof dialect === "string" ? `, dialect ${dialect}` : ""})` : "";
+};

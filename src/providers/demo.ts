@@ -1,0 +1,121 @@
+import { unfold } from "../canonical/fold.ts";
+import type { Block, Message, ModelRequest, ModelResponse, StreamEvent } from "../canonical/types.ts";
+import { openaiChat } from "../dialects/openai-chat/index.ts";
+import { encodeUtf8 } from "../wire/bytes.ts";
+import { sha256 } from "../wire/hash.ts";
+import { isObject, parseJson, tryParseJson } from "../wire/json.ts";
+import { embedded } from "./demo-embed.ts";
+
+/**
+ * The embedded model: no network, no key, the same words for the same context. It remembers nothing itself and answers
+ * from the messages it is given, so whoever sees it remember has seen the gateway keep the context.
+ *
+ * A `fetch` that speaks the Chat dialect, embeds, and counts: to the path it is a provider like any other.
+ */
+export async function demo(request: Request): Promise<Response> {
+  const body = parseJson(await request.text());
+  const { pathname } = new URL(request.url);
+  if (pathname.endsWith("/embeddings")) return Response.json(embedded(isObject(body) ? body : {}));
+  const asked = openaiChat.decodeRequest(isObject(body) ? body : {});
+  const response = think(asked);
+  if (pathname.endsWith("/input_tokens"))
+    return Response.json({ object: "response.input_tokens", input_tokens: response.usage.fresh });
+  const wantsUsage = isObject(body) && isObject(body.stream_options) && body.stream_options.include_usage === true;
+  const reply = { created: Math.floor(Date.now() / 1000), includeUsage: wantsUsage };
+  if (!asked.stream) return Response.json(openaiChat.encodeResponse(response, reply));
+  const encoder = openaiChat.encodeStream(reply);
+  const frames = wordByWord(response)
+    .map((event) => encoder.push(event))
+    .filter((frame) => frame !== "");
+  const stream = new ReadableStream<Uint8Array>({
+    pull(controller) {
+      const frame = frames.shift();
+      if (frame === undefined) controller.close();
+      else controller.enqueue(encodeUtf8(frame));
+    },
+  });
+  return new Response(stream, { headers: { "content-type": "text/event-stream; charset=utf-8" } });
+}
+
+/** One word is one token: a count anybody can check. */
+export function think(request: ModelRequest): ModelResponse {
+  const said = request.messages.flatMap(({ role, blocks }) => blocks.map((block) => ({ role, text: wordsOf(block) })));
+  const block = cutOff(answerTo(request), request.maxOutput);
+  const isCut = block.kind === "text" && block.isCut;
+  const { isCut: _, ...whole } = { isCut: false, ...block };
+  return {
+    id: `chatcmpl-demo-${sha256(JSON.stringify(said)).slice(0, 16)}`,
+    model: "demo",
+    messages: [{ role: "assistant", blocks: [whole] }],
+    finish: { reason: isCut ? "length" : block.kind === "tool_call" ? "tool_calls" : "stop" },
+    usage: { fresh: said.reduce((sum, { text }) => sum + countWords(text), 0), output: countWords(wordsOf(block)) },
+  };
+}
+
+const CALL = /\bcall (?<name>[\w-]+)(?: with (?<args>\{.*\}))?/s;
+const FACT = /\bmy (?<thing>[\w ]{1,40}?) (?:is|are) (?<value>[^.!?\n]+)/gi;
+const QUESTION = /\bwhat(?:'s|’s| is| are) my (?<thing>[\w ]{1,40}?)\s*\?/i;
+const ECHO = /\bwhat did i (?:just )?say\b/i;
+
+function answerTo({ messages, tools = [] }: ModelRequest): Block {
+  const last = messages.at(-1);
+  const result = last?.blocks.findLast((block) => block.kind === "tool_result");
+  if (result !== undefined) return say(`The tool says: ${wordsOf(result)}`);
+  const question = textOf(last);
+  const call = CALL.exec(question)?.groups;
+  if (call?.name !== undefined) {
+    const { name, args = "{}" } = call;
+    const isDeclared = tools.some((tool) => tool.kind === "function" && tool.name === name);
+    if (!isDeclared) return say(`There is no tool named ${name}.`);
+    const whole = tryParseJson(args) === undefined ? "{}" : args;
+    return {
+      kind: "tool_call",
+      id: `call_${sha256(JSON.stringify([messages.length, name, whole])).slice(0, 24)}`,
+      name,
+      arguments: whole,
+    };
+  }
+  const asked = QUESTION.exec(question)?.groups?.thing?.toLowerCase();
+  if (asked !== undefined) {
+    const value = factsIn(messages).get(asked);
+    return say(value === undefined ? `You have not told me your ${asked} yet.` : `Your ${asked} is ${value}.`);
+  }
+  const before = messages.slice(0, -1).findLast(({ role }) => role === "user");
+  if (ECHO.test(question)) return say(before === undefined ? "Nothing yet." : `You said: ${textOf(before)}`);
+  const [fact] = factsIn(last === undefined ? [] : [last]);
+  return say(fact === undefined ? `You said: ${question}` : `I will remember that your ${fact[0]} is ${fact[1]}.`);
+}
+
+/** What the user said of "my …", the latest word for each. */
+function factsIn(messages: readonly Message[]): Map<string, string> {
+  const facts = new Map<string, string>();
+  for (const message of messages.filter(({ role }) => role === "user")) {
+    for (const { groups } of textOf(message).matchAll(FACT))
+      facts.set(groups!.thing!.toLowerCase(), groups!.value!.trim());
+  }
+  return facts;
+}
+
+const say = (text: string): Block => ({ kind: "text", text });
+
+function cutOff(block: Block, limit: number | undefined): Block & { isCut?: boolean } {
+  if (block.kind !== "text" || limit === undefined || countWords(block.text) <= limit) return block;
+  return { ...block, text: pieces(block.text).slice(0, limit).join(""), isCut: true };
+}
+
+/** A word with the space before it, as models stream. */
+const pieces = (text: string): string[] => text.match(/\s*\S+/g) ?? [];
+const countWords = (text: string): number => pieces(text).length;
+const textOf = (message: Message | undefined): string => (message?.blocks ?? []).map(wordsOf).join("\n");
+
+function wordsOf(block: Block): string {
+  if (block.kind === "text" || block.kind === "thinking") return block.text;
+  if (block.kind === "tool_call") return block.arguments;
+  return block.kind === "tool_result" ? block.content.map(wordsOf).join("\n") : "";
+}
+
+function wordByWord(response: ModelResponse): StreamEvent[] {
+  return unfold(response).flatMap((event) =>
+    event.type === "delta" ? pieces(event.text).map((text): StreamEvent => ({ ...event, text })) : [event],
+  );
+}

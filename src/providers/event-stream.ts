@@ -1,0 +1,113 @@
+import { concatBytes, decodeUtf8 } from "../wire/bytes.ts";
+
+/**
+ * AWS's binary framing of a streamed answer (`application/vnd.amazon.eventstream`). A frame is: its length, the length
+ * of its headers, the CRC-32 of those 8 bytes, the headers, the payload, and the CRC-32 of all before it; big-endian.
+ */
+export type Frame = { headers: Record<string, string>; payload: Uint8Array };
+
+const PRELUDE = 12;
+const TRAILER = 4;
+/** AWS's own limit for a payload is 24 MiB; no event of a model comes near it. */
+const MAX_FRAME_BYTES = 25 * 1024 * 1024;
+
+/** Cuts bytes into frames, whatever way they arrive. Throws `RangeError` on bytes that are no such stream. */
+export class FrameSplitter {
+  #left: Uint8Array = new Uint8Array(0);
+
+  push(chunk: Uint8Array): Frame[] {
+    let bytes = this.#left.length === 0 ? chunk : concatBytes([this.#left, chunk]);
+    const frames: Frame[] = [];
+    for (let size = sizeOf(bytes); size !== undefined && bytes.length >= size; size = sizeOf(bytes)) {
+      frames.push(decodeFrame(bytes.subarray(0, size)));
+      bytes = bytes.subarray(size);
+    }
+    // The chunk's own buffer may be used again by whoever read it.
+    this.#left = bytes.slice();
+    return frames;
+  }
+
+  /** The stream has ended: half a frame is a broken stream. */
+  end(): void {
+    if (this.#left.length > 0) throw new RangeError("the event stream ended within a frame");
+  }
+}
+
+export function decodeFrame(frame: Uint8Array): Frame {
+  const view = viewOf(frame);
+  const end = frame.length - TRAILER;
+  const headersEnd = PRELUDE + view.getUint32(4);
+  if (headersEnd > end) throw new RangeError("an event stream's headers are longer than their frame");
+  if (crc32(frame.subarray(0, end)) !== view.getUint32(end)) throw new RangeError("an event stream's frame is damaged");
+  return { headers: decodeHeaders(frame.subarray(PRELUDE, headersEnd)), payload: frame.subarray(headersEnd, end) };
+}
+
+/** Text headers only: nothing that AWS sends to us has others. */
+export function encodeFrame({ headers, payload }: Frame): Uint8Array {
+  const head = concatBytes(Object.entries(headers).map(([name, value]) => encodeHeader(name, value)));
+  const frame = new Uint8Array(PRELUDE + head.length + payload.length + TRAILER);
+  const view = viewOf(frame);
+  view.setUint32(0, frame.length);
+  view.setUint32(4, head.length);
+  view.setUint32(8, crc32(frame.subarray(0, 8)));
+  frame.set(head, PRELUDE);
+  frame.set(payload, PRELUDE + head.length);
+  view.setUint32(frame.length - TRAILER, crc32(frame.subarray(0, frame.length - TRAILER)));
+  return frame;
+}
+
+/** Undefined: its prelude is not all there yet. */
+function sizeOf(bytes: Uint8Array): number | undefined {
+  if (bytes.length < PRELUDE) return undefined;
+  const view = viewOf(bytes);
+  if (crc32(bytes.subarray(0, 8)) !== view.getUint32(8)) throw new RangeError("these bytes are no event stream");
+  const size = view.getUint32(0);
+  if (size < PRELUDE + TRAILER || size > MAX_FRAME_BYTES)
+    throw new RangeError(`an event stream's frame of ${size} bytes`);
+  return size;
+}
+
+const TEXT = 7;
+/** Bytes of a header's value by its type: true, false, byte, short, integer, long, bytes, text, timestamp, UUID. */
+const VALUE_BYTES: readonly (number | undefined)[] = [0, 0, 1, 2, 4, 8, undefined, undefined, 8, 16];
+
+function decodeHeaders(bytes: Uint8Array): Record<string, string> {
+  const view = viewOf(bytes);
+  const headers: Record<string, string> = {};
+  for (let at = 0; at < bytes.length;) {
+    const name = decodeUtf8(bytes.subarray(at + 1, at + 1 + bytes[at]!));
+    at += 1 + bytes[at]!;
+    const type = bytes[at++]!;
+    if (type >= VALUE_BYTES.length) throw new RangeError(`an event stream's header of the unknown type ${type}`);
+    let size = VALUE_BYTES[type];
+    if (size === undefined) {
+      size = view.getUint16(at);
+      at += 2;
+    }
+    if (type === TEXT) headers[name] = decodeUtf8(bytes.subarray(at, at + size));
+    at += size;
+  }
+  return headers;
+}
+
+function encodeHeader(name: string, value: string): Uint8Array {
+  const [key, text] = [new TextEncoder().encode(name), new TextEncoder().encode(value)];
+  return concatBytes([Uint8Array.of(key.length), key, Uint8Array.of(TEXT, text.length >> 8, text.length & 0xff), text]);
+}
+
+const viewOf = ({ buffer, byteOffset, byteLength }: Uint8Array): DataView =>
+  new DataView(buffer, byteOffset, byteLength);
+
+/** ISO 3309, as in gzip. */
+function crc32(bytes: Uint8Array): number {
+  const table = (crcTable ??= Uint32Array.from({ length: 256 }, (_, byte) => {
+    let crc = byte;
+    for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0xedb88320 : crc >>> 1;
+    return crc;
+  }));
+  let crc = 0xffffffff;
+  for (const byte of bytes) crc = (crc >>> 8) ^ table[(crc ^ byte) & 0xff]!;
+  return ~crc >>> 0;
+}
+
+let crcTable: Uint32Array | undefined;

@@ -1,0 +1,132 @@
+import type { Dialect, Loss } from "../canonical/types.ts";
+import { decodeUtf8, encodeUtf8 } from "../wire/bytes.ts";
+import { isObject, type JsonObject, stringOf, tryParseJson } from "../wire/json.ts";
+import { encodeSse } from "../wire/sse.ts";
+import { appendMember, members, removeMember, splice } from "../wire/splice.ts";
+import { type Frame, FrameSplitter } from "./event-stream.ts";
+import type { HostName } from "./provider.ts";
+
+/** `asSse`: how a Gemini stream is asked for; without it the stream is one JSON list. */
+export type Call = { model: string; dialect: Dialect; stream: boolean; asSse: boolean };
+
+/** A cloud that carries a maker's wire at addresses and in bodies of its own: what it does other than the maker. */
+export type Host = {
+  path(call: Call): string | undefined;
+  /** Changes the headers, and gives the body that it wants. */
+  wrap(call: Call, body: string, headers: Headers): { body: string; losses: Loss[] };
+  /** Its answer in the maker's own form. */
+  unwrap(response: Response): Response;
+};
+
+const vertex: Host = {
+  path({ model, dialect, stream, asSse }) {
+    if (dialect === "gemini") return `/publishers/google${geminiPath({ model, stream, asSse })}`;
+    if (dialect !== "anthropic") return undefined;
+    return `/publishers/anthropic/models/${encodeURIComponent(model)}:${stream ? "streamRawPredict" : "rawPredict"}`;
+  },
+  wrap({ dialect }, body, headers) {
+    if (dialect !== "anthropic") return { body, losses: [] };
+    headers.delete("anthropic-version");
+    const { kept, losses } = sortBetas(headers, "vertex");
+    if (kept.length > 0) headers.set("anthropic-beta", kept.join(","));
+    return { body: rewritten(body, ["model"], { anthropic_version: "vertex-2023-10-16" }), losses };
+  },
+  unwrap: (response) => response,
+};
+
+const bedrock: Host = {
+  path: ({ model, dialect, stream }) =>
+    dialect === "anthropic"
+      ? `/model/${encodeURIComponent(model)}/${stream ? "invoke-with-response-stream" : "invoke"}`
+      : undefined,
+  wrap({ dialect }, body, headers) {
+    if (dialect !== "anthropic") return { body, losses: [] };
+    for (const name of ["anthropic-version", "accept"]) headers.delete(name);
+    const { kept, losses } = sortBetas(headers, "bedrock");
+    const added = { anthropic_version: "bedrock-2023-05-31", ...(kept.length > 0 && { anthropic_beta: kept }) };
+    return { body: rewritten(body, ["model", "stream"], added), losses };
+  },
+  unwrap(response) {
+    const isFramed = response.headers.get("content-type")?.includes("vnd.amazon.eventstream") === true;
+    if (!isFramed || response.body === null) return response;
+    const frames = new FrameSplitter();
+    const asSse = new TransformStream<Uint8Array, Uint8Array>({
+      transform(chunk, controller) {
+        for (const frame of frames.push(chunk)) controller.enqueue(encodeUtf8(sseOf(frame)));
+      },
+      flush: () => frames.end(),
+    });
+    const headers = new Headers(response.headers);
+    headers.set("content-type", "text/event-stream; charset=utf-8");
+    return new Response(response.body.pipeThrough(asSse), { status: response.status, headers });
+  },
+};
+
+export const HOSTS: Record<HostName, Host> = { vertex, bedrock };
+
+export const geminiPath = ({ model, stream, asSse }: Omit<Call, "dialect">): string =>
+  `/models/${encodeURIComponent(model)}:${stream ? `streamGenerateContent${asSse ? "?alt=sse" : ""}` : "generateContent"}`;
+
+/** A frame of Bedrock → the event that Anthropic itself would send. */
+export function sseOf({ headers, payload }: Frame): string {
+  const said = tryParseJson(decodeUtf8(payload));
+  const body = isObject(said) ? said : {};
+  if (headers[":message-type"] !== "event")
+    return encodeSse({ event: "error", data: JSON.stringify(errorOf(headers, body)) });
+  if (typeof body.bytes !== "string") return "";
+  const data = decodeUtf8(Buffer.from(body.bytes, "base64"));
+  const event = tryParseJson(data);
+  const name = isObject(event) ? stringOf(event.type) : undefined;
+  return encodeSse({ ...(name !== undefined && { event: name }), data });
+}
+
+/** Of an exception its name is in the headers, of an unmodelled error its code. */
+function errorOf(headers: Frame["headers"], { message }: JsonObject): JsonObject {
+  const name = headers[":exception-type"] ?? headers[":error-code"] ?? "";
+  const text = stringOf(message) ?? headers[":error-message"] ?? name;
+  return { type: "error", error: { type: ERRORS[name] ?? "api_error", message: text } };
+}
+
+/** Bedrock's word → Anthropic's. Bedrock API reference, InvokeModelWithResponseStream, ResponseStream. */
+const ERRORS: Record<string, string> = {
+  throttlingException: "rate_limit_error",
+  serviceUnavailableException: "overloaded_error",
+  validationException: "invalid_request_error",
+  modelTimeoutException: "timeout_error",
+};
+
+/**
+ * The beta features that these clouds know; a name they do not know fails the whole call (LiteLLM's incident of
+ * 2026-02-13, PAINS 17). Anthropic's documentation names the platforms beside each feature, 2026-11.
+ */
+const BETAS: Record<HostName, RegExp> = {
+  vertex:
+    /^(interleaved-thinking|context-1m|computer-use|token-efficient-tools|output-128k|web-search|fine-grained-tool-streaming|context-management|tool-search-tool|compact)-20/,
+  bedrock:
+    /^(interleaved-thinking|context-1m|computer-use|token-efficient-tools|output-128k|fine-grained-tool-streaming|context-management|tool-search-tool|tool-examples|compact)-20/,
+};
+
+function sortBetas(headers: Headers, host: HostName): { kept: string[]; losses: Loss[] } {
+  const asked = (headers.get("anthropic-beta") ?? "").split(",").map((beta) => beta.trim());
+  headers.delete("anthropic-beta");
+  const betas = asked.filter((beta) => beta !== "");
+  const why = `${host} does not know it`;
+  return {
+    kept: betas.filter((beta) => BETAS[host].test(beta)),
+    losses: betas
+      .filter((beta) => !BETAS[host].test(beta))
+      .map((beta) => ({ at: `anthropic-beta.${beta}`, what: "dropped", why })),
+  };
+}
+
+/** The body's own bytes, without some members and with others; what the caller has set of these stays. */
+function rewritten(body: string, without: readonly string[], added: JsonObject): string {
+  const all = members(body);
+  const text = splice(
+    body,
+    without.flatMap((key) => removeMember(all, key)),
+  );
+  return Object.entries(added)
+    .filter(([key]) => !all.some((member) => member.key === key))
+    .reduce((out, [key, value]) => splice(out, [appendMember(out, key, JSON.stringify(value))]), text);
+}

@@ -1,0 +1,119 @@
+import { z } from "zod";
+import type { Price, Rate } from "../canonical/usage.ts";
+import { isObject, tryParseJson } from "../wire/json.ts";
+import type { Provider } from "./provider.ts";
+
+/** The price of the first of these names that has one, at that time. */
+export type PriceList = (names: readonly string[], at: Date) => Price | undefined;
+
+/** A provider's prices: those of the deployment, then those of the data. */
+export async function pricesOf({ prices, pricedAs }: Provider): Promise<PriceList> {
+  const listed = pricedAs === undefined ? () => undefined : await listedFor(pricedAs);
+  return (names, at) => {
+    const own = names.map((name) => prices?.get(name.toLowerCase())).find((price) => price !== undefined);
+    if (own !== undefined) return own;
+    const found = names.map((name) => listed(name, at)).find((price) => price !== undefined);
+    return found ?? prices?.get("*");
+  };
+}
+
+/**
+ * `@pydantic/genai-prices` (half a megabyte) is loaded when the first call of an isolate is on its way, and never for a
+ * provider that it does not know. Never throws: data that contradicts itself is no price.
+ */
+async function listedFor(providerId: string): Promise<(model: string, at: Date) => Price | undefined> {
+  const data = await import("@pydantic/genai-prices").catch(() => undefined);
+  return (model, timestamp) => {
+    try {
+      const found = data?.calcPrice({}, model, { providerId, timestamp });
+      return found ? priceOf(found.model_price) : undefined;
+    } catch {
+      return undefined;
+    }
+  };
+}
+
+type Listed = NonNullable<ReturnType<typeof import("@pydantic/genai-prices").calcPrice>>["model_price"];
+
+/** US dollars per million tokens → ours. A model that is paid by the hour or the page has no price per token. */
+function priceOf(listed: Listed): Price | undefined {
+  const rate = (key: string): Rate | undefined => rateOf(listed[key]);
+  const input = rate("input_mtok");
+  if (input === undefined) return undefined;
+  const each = (key: string): number | undefined => {
+    const thousand = listed[key];
+    return typeof thousand === "number" ? Math.round(thousand * 1000) : undefined;
+  };
+  const parts = {
+    cacheRead: rate("cache_read_mtok"),
+    cacheWrite: rate("cache_write_mtok"),
+    cacheWrite1h: rate("cache_write_1h_mtok"),
+    reasoning: rate("output_reasoning_mtok"),
+    inputAudio: rate("input_audio_mtok"),
+    outputAudio: rate("output_audio_mtok"),
+    call: each("requests_kcount"),
+    search: each("web_searches_kcount"),
+  };
+  return {
+    input,
+    // An embedding has no output to be paid for.
+    output: rate("output_mtok") ?? 0,
+    ...(Object.fromEntries(Object.entries(parts).filter(([, part]) => part !== undefined)) as Partial<Price>),
+  };
+}
+
+function rateOf(price: Listed[string]): Rate | undefined {
+  if (price === undefined || typeof price === "number") return price === undefined ? undefined : micros(price);
+  const tiers = price.tiers.map((tier) => ({ above: tier.start, rate: micros(tier.price) }));
+  return { base: micros(price.base), tiers: tiers.toSorted((a, b) => a.above - b.above) };
+}
+
+const micros = (dollars: number): number => Math.round(dollars * 1_000_000);
+
+const dollars = z.number().min(0);
+const ownPrice = z.strictObject({
+  input: dollars,
+  output: dollars,
+  cache_read: dollars.optional(),
+  cache_write: dollars.optional(),
+  cache_write_1h: dollars.optional(),
+});
+
+/** `RHONE_PRICES`: `{"provider/model": {input, output, …}}` in US dollars per million tokens; `provider/*` for the rest. */
+export function readPrices(
+  text: unknown,
+  rows: ReadonlyMap<string, Provider>,
+  problems: string[],
+): Map<string, Map<string, Price>> {
+  const all = new Map<string, Map<string, Price>>();
+  if (text === undefined || text === "") return all;
+  const given = typeof text === "string" ? tryParseJson(text) : text;
+  if (!isObject(given)) problems.push("RHONE_PRICES: expected a JSON object of prices by provider/model");
+  for (const [name, value] of isObject(given) ? Object.entries(given) : []) {
+    const slash = name.indexOf("/");
+    const id = name.slice(0, Math.max(0, slash)).toLowerCase();
+    const parsed = ownPrice.safeParse(value);
+    if (!rows.has(id)) problems.push(`RHONE_PRICES[${JSON.stringify(name)}]: expected {provider}/{model}`);
+    else if (!parsed.success) {
+      const { path, message } = parsed.error.issues[0]!;
+      problems.push(
+        `RHONE_PRICES[${JSON.stringify(name)}]${path.map((step) => `.${String(step)}`).join("")}: ${message}`,
+      );
+    } else
+      all.set(
+        id,
+        (all.get(id) ?? new Map<string, Price>()).set(name.slice(slash + 1).toLowerCase(), ownOf(parsed.data)),
+      );
+  }
+  return all;
+}
+
+function ownOf({ input, output, cache_read, cache_write, cache_write_1h }: z.infer<typeof ownPrice>): Price {
+  return {
+    input: micros(input),
+    output: micros(output),
+    ...(cache_read !== undefined && { cacheRead: micros(cache_read) }),
+    ...(cache_write !== undefined && { cacheWrite: micros(cache_write) }),
+    ...(cache_write_1h !== undefined && { cacheWrite1h: micros(cache_write_1h) }),
+  };
+}
