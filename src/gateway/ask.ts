@@ -1,0 +1,109 @@
+import { invalid } from "../canonical/error.ts";
+import type { Message } from "../canonical/types.ts";
+import type { Outside, WireDialect } from "../dialects/dialect.ts";
+import type { Instructions } from "../session/session.ts";
+import { isObject, type Json, JsonError, type JsonObject, parseJson } from "../wire/json.ts";
+import { elements, isEmptyJson, type Member, members, sliceOf } from "../wire/splice.ts";
+import { checked } from "./checked.ts";
+import { type RhoneRequest, rhoneRequest, type Surface } from "./surface.ts";
+
+/** A request's text, cut at its top level only: all that is needed to decide where it is handled. */
+export type Opened = { text: string; members: Member[]; rhone: RhoneRequest };
+
+/** What a call asks, beside the bytes in which it was asked. */
+export type Asked = Opened & {
+  surface: Surface;
+  outside: Outside;
+  /** Without `rhone`. */
+  body: JsonObject;
+  /** The model as the caller names it; `rhone.routing.model` wins. */
+  model: string;
+  stream: boolean;
+  /** The list of messages: each in the characters in which it came, and what each means. Same length. */
+  items: string[];
+  messages: Message[];
+  /** How many of them are the leading system messages. */
+  leading: number;
+  instructions?: Instructions;
+};
+
+/** Text → its members and the `rhone` object, into which the headers that say the same are taken. */
+export function open(text: string, headers: Headers): Opened {
+  const found = membersOf(text);
+  const member = found.findLast(({ key }) => key === "rhone");
+  const rhone = member === undefined ? {} : jsonOf(sliceOf(text, member.value), "rhone");
+  const sessionId = headers.get("x-rhone-session-id");
+  const contextMode = headers.get("x-rhone-context-mode");
+  const whole = isObject(rhone)
+    ? {
+        ...rhone,
+        ...(sessionId !== null && { session_id: sessionId }),
+        ...(contextMode !== null && { context_mode: contextMode }),
+      }
+    : rhone;
+  return { text, members: found, rhone: checked(rhoneRequest, whole, ["rhone"]) };
+}
+
+/** Decodes and checks the whole request. Throws `request.invalid`, naming the field and what was expected. */
+export function ask(opened: Opened, surface: Surface, outside: Outside = {}): Asked {
+  const { text, rhone } = opened;
+  const whole = jsonOf(text, "body");
+  if (!isObject(whole)) throw invalid("body", "expected a JSON object");
+  checked(surface.request, whole, []);
+  const { rhone: _, ...body } = whole;
+  const { dialect } = surface;
+  const asked = dialect.decodeRequest(body, outside);
+  const model = rhone.routing?.model ?? asked.model;
+  if (model === "") throw invalid("model", "expected the name of a model");
+  const items = itemsOf(opened, dialect);
+  const messages = dialect.decodeMessages(items.map((item) => parseJson(item)));
+  const firstOther = messages.findIndex(({ role }) => role !== "system");
+  const leading = firstOther < 0 ? messages.length : firstOther;
+  const instructions = instructionsOf(opened, dialect, items.slice(0, leading));
+  const common = { ...opened, surface, outside, body, model, stream: asked.stream, items, messages, leading };
+  return instructions === undefined ? common : { ...common, instructions };
+}
+
+/** A list's elements; a bare text or a single item is a list of one. */
+function itemsOf({ text, members }: Opened, { layout }: WireDialect): string[] {
+  const member = members.findLast(({ key }) => key === layout.items);
+  if (member === undefined) return [];
+  const { value } = member;
+  if (text[value.start] === "[") return elements(text, value.start).map((span) => sliceOf(text, span));
+  const one = sliceOf(text, value);
+  return [one.startsWith("{") || layout.itemOfText === undefined ? one : layout.itemOfText(one)];
+}
+
+function instructionsOf(
+  { text, members }: Opened,
+  { id, layout }: WireDialect,
+  leading: readonly string[],
+): Instructions | undefined {
+  const member = members.findLast(({ key }) => layout.instructions?.includes(key));
+  const isGiven = member !== undefined && !isEmptyJson(sliceOf(text, member.value));
+  if (!isGiven && leading.length === 0) return undefined;
+  return {
+    dialect: id,
+    ...(isGiven && { member: { key: member.key, json: sliceOf(text, member.value) } }),
+    ...(leading.length > 0 && { items: leading.join(",") }),
+  };
+}
+
+function membersOf(text: string): Member[] {
+  try {
+    return members(text);
+  } catch (cause) {
+    // The cut sees only the top level; the parser says better what is wrong with the whole.
+    if (!isObject(jsonOf(text, "body"))) throw invalid("body", "expected a JSON object");
+    throw cause;
+  }
+}
+
+export function jsonOf(text: string, field: string): Json {
+  try {
+    return parseJson(text);
+  } catch (cause) {
+    if (!(cause instanceof JsonError)) throw cause;
+    throw invalid(field, `not JSON that can be read: ${cause.message}`);
+  }
+}

@@ -1,0 +1,124 @@
+import { pairResults } from "../canonical/pair.ts";
+import type { Loss, Message } from "../canonical/types.ts";
+import type { EncodeTarget, StreamUsage, WireDialect } from "../dialects/dialect.ts";
+import { DIALECTS } from "../dialects/index.ts";
+import type { Context, Instructions } from "../session/session.ts";
+import type { Passage } from "../session/turns.ts";
+import { type Json, parseJson } from "../wire/json.ts";
+import {
+  appendMember,
+  type Edit,
+  isEmptyJson,
+  members as membersOf,
+  removeMember,
+  replaceMember,
+  sliceOf,
+  splice,
+} from "../wire/splice.ts";
+import type { Asked } from "./ask.ts";
+
+export type Restored = { body: string; losses: Loss[] };
+
+/**
+ * The body for a provider that speaks the caller's own wire: the caller's bytes, with another model name, without
+ * `rhone`, and with the list of messages completed by what the session holds. `usage`: it is asked for, too. Nothing
+ * else changes.
+ */
+export function restoreBytes(asked: Asked, context: Context, target: EncodeTarget, usage?: StreamUsage): Restored {
+  const { text, members, surface } = asked;
+  const { layout } = surface.dialect;
+  const model = JSON.stringify(target.model);
+  const { history, known, instructions } = context;
+  const isRestored = history.length > 0 || instructions?.items !== undefined;
+  const { items, losses } = isRestored
+    ? sayAgain([...itemsPassage(instructions), ...history], surface.dialect, target)
+    : NOTHING;
+  const given = asked.items.slice(0, asked.leading);
+  const fresh = asked.items.slice(asked.leading + known);
+  const list = `[${[...given, items, ...fresh].filter((part) => part !== "").join(",")}]`;
+  const edits: Edit[] = [
+    ...removeMember(members, "rhone"),
+    ...replaceMember(members, "model", model),
+    ...(isRestored ? replaceMember(members, layout.items, list) : []),
+  ];
+  const body = splice(text, edits);
+  const added: [key: string, json: string][] = [];
+  if (asked.outside.model === undefined) added.push(["model", model]);
+  if (isRestored) added.push([layout.items, list]);
+  if (instructions?.member !== undefined) added.push([instructions.member.key, instructions.member.json]);
+  if (usage !== undefined) added.push([...usage.member]);
+  return { body: added.reduce(withMember, body), losses };
+}
+
+/** Adds a member that is not there, or says nothing. */
+function withMember(text: string, [key, json]: readonly [string, string]): string {
+  const all = membersOf(text);
+  const known = all.findLast((member) => member.key === key);
+  if (known === undefined) return splice(text, [appendMember(text, key, json)]);
+  return isEmptyJson(sliceOf(text, known.value)) ? splice(text, replaceMember(all, key, json)) : text;
+}
+
+/** The body for a provider of another wire: decoded, completed, and said anew. */
+export function restoreMeaning(asked: Asked, context: Context, dialect: WireDialect, target: EncodeTarget): Restored {
+  const request = asked.surface.dialect.decodeRequest(asked.body, asked.outside);
+  const { history, known, instructions } = context;
+  const given = request.messages.length - asked.messages.length + asked.leading;
+  const messages = pairResults([
+    ...messagesOfInstructions(instructions),
+    ...request.messages.slice(0, given),
+    ...history.flatMap(messagesOf),
+    ...request.messages.slice(given + known),
+  ]);
+  const { value, losses } = dialect.encodeRequest({ ...request, messages }, target);
+  return { body: JSON.stringify(value), losses: [...unheard(asked, dialect), ...losses] };
+}
+
+/** The members of a request that only its own wire knows, on the way to another. */
+function unheard({ surface, body }: Asked, { id }: WireDialect): Loss[] {
+  if (surface.dialect.id === id) return [];
+  return Object.keys(body)
+    .filter((member) => body[member] !== null && !surface.dialect.layout.understood.has(member))
+    .map((at) => ({ at, what: "dropped", why: `${id} has no such member` }));
+}
+
+/** What wire items mean; their seals are their issuer's. */
+export function messagesOf({ dialect, items, issuer }: Passage): Message[] {
+  return DIALECTS[dialect]!.decodeMessages(parseJson(`[${items}]`) as Json[], issuer);
+}
+
+export function messagesOfInstructions(instructions: Instructions | undefined): Message[] {
+  if (instructions === undefined) return [];
+  const { dialect, member } = instructions;
+  const wire = DIALECTS[dialect]!;
+  const inMember =
+    member === undefined
+      ? []
+      : wire.decodeRequest({ [member.key]: parseJson(member.json), [wire.layout.items]: [] }).messages;
+  return [...inMember, ...itemsPassage(instructions).flatMap(messagesOf)];
+}
+
+const NOTHING: { items: string; losses: Loss[] } = { items: "", losses: [] };
+
+/** Wire items for a target: the very characters where all of it may be said verbatim, else decoded and encoded. */
+function sayAgain(
+  passages: readonly Passage[],
+  dialect: WireDialect,
+  target: EncodeTarget,
+): { items: string; losses: Loss[] } {
+  const isVerbatim = passages.every(
+    (passage) => passage.dialect === dialect.id && (!passage.sealed || passage.issuer === target.issuer),
+  );
+  if (isVerbatim)
+    return {
+      items: passages
+        .map(({ items }) => items)
+        .filter((items) => items !== "")
+        .join(","),
+      losses: [],
+    };
+  const { value, losses } = dialect.encodeMessages(pairResults(passages.flatMap(messagesOf)), target);
+  return { items: value.map((item) => JSON.stringify(item)).join(","), losses };
+}
+
+const itemsPassage = (instructions: Instructions | undefined): Passage[] =>
+  instructions?.items === undefined ? [] : [{ dialect: instructions.dialect, items: instructions.items }];

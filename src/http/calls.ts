@@ -1,0 +1,165 @@
+import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
+import { GatewayError } from "../canonical/error.ts";
+import type { Usage } from "../canonical/types.ts";
+import type { CallState } from "../session/calls.ts";
+import { type CallRecord, findCall, runIdOf, stopReasonOf } from "../store/records.ts";
+import { renamed } from "../wire/id.ts";
+import type { AppEnv } from "./context.ts";
+import { failures } from "./schemas.ts";
+import { stubOfId } from "./where.ts";
+
+const usage = z
+  .object({
+    fresh: z.int(),
+    cache_read: z.int(),
+    cache_write: z.int(),
+    output: z.int(),
+    reasoning: z.int(),
+    input_audio: z.int(),
+    output_audio: z.int(),
+    cache_write_1h: z.int(),
+    native: z.unknown(),
+  })
+  .partial()
+  .openapi("Usage", {
+    description:
+      "Disjoint token counts, but for reasoning and output_audio, which are part of output, input_audio of fresh and cache_write_1h of cache_write. Absent: the provider did not say.",
+  });
+
+const call = z
+  .looseObject({
+    id: z.string(),
+    object: z.literal("call"),
+    run_id: z.string(),
+    session_id: z.string(),
+    turn_id: z.string().optional(),
+    key_id: z.string(),
+    surface: z.string(),
+    status: z.enum(["running", "completed", "incomplete", "failed", "interrupted"]),
+    model_asked: z.string(),
+    model: z.string().optional(),
+    provider: z.string().optional(),
+    usage: usage.optional(),
+    cost_micros_usd: z.int().optional(),
+    created_at: z.string(),
+  })
+  .openapi("Call");
+
+const run = z
+  .looseObject({
+    id: z.string(),
+    object: z.literal("run"),
+    session_id: z.string(),
+    status: z.string(),
+    created_at: z.string(),
+    calls: z.array(call),
+  })
+  .openapi("Run");
+
+const params = z.object({ id: z.string() });
+
+const routes = {
+  call: createRoute({
+    method: "get",
+    path: "/v1/calls/{id}",
+    summary: "One model invocation and what became of it",
+    request: { params },
+    responses: {
+      200: { description: "The call", content: { "application/json": { schema: call } } },
+      ...failures(404),
+    },
+  }),
+  run: createRoute({
+    method: "get",
+    path: "/v1/runs/{id}",
+    summary: "A run; a plain call is a run of one call",
+    request: { params },
+    responses: { 200: { description: "The run", content: { "application/json": { schema: run } } }, ...failures(404) },
+  }),
+};
+
+export function calls(app: OpenAPIHono<AppEnv>): void {
+  app.openapi(routes.call, async (c) =>
+    c.json(await find(c.env, c.var.caller.org, c.req.valid("param").id, "call"), 200),
+  );
+  app.openapi(routes.run, async (c) => {
+    const found = await find(c.env, c.var.caller.org, c.req.valid("param").id, "run");
+    const { run_id: id, session_id, status, created_at, ended_at, stop_reason } = found;
+    return c.json(
+      { id, object: "run" as const, session_id, status, stop_reason, created_at, ended_at, calls: [found] },
+      200,
+    );
+  });
+}
+
+/** The session knows its calls at once; D1 those of sessions that are gone. */
+async function find(
+  env: Cloudflare.Env,
+  org: string,
+  id: string,
+  prefix: "call" | "run",
+): Promise<z.infer<typeof call>> {
+  const callId = renamed(id, "call");
+  const known = await stubOfId(env.SESSIONS, prefix, id)?.findCall(org, callId);
+  if (known !== undefined) {
+    const { record, started, status } = JSON.parse(known) as CallState;
+    return record === undefined ? { ...shown(started), status } : shown(record);
+  }
+  const record = id.startsWith(`${prefix}_`) ? await findCall(env.DB, org, callId) : undefined;
+  if (record === undefined) throw new GatewayError("object.not_found", `there is no such ${prefix}`);
+  return shown(record);
+}
+
+type Shown = Partial<CallRecord> &
+  Pick<CallRecord, "id" | "sessionId" | "keyId" | "surface" | "modelAsked" | "createdAt">;
+
+/** As the API writes it: snake_case, RFC 3339, and what is unknown absent. */
+function shown(record: Shown): z.infer<typeof call> {
+  const { usage: counted, latency, createdAt, endedAt, costMicrosUsd, attempts, losses, error, metadata } = record;
+  return {
+    id: record.id,
+    object: "call",
+    run_id: runIdOf(record.id),
+    session_id: record.sessionId,
+    ...(record.turnId !== undefined && { turn_id: record.turnId }),
+    key_id: record.keyId,
+    surface: record.surface,
+    stream: record.stream,
+    context_mode: record.contextMode,
+    status: record.status ?? "running",
+    ...(record.status !== undefined && { stop_reason: stopReasonOf(record as CallRecord) }),
+    ...(record.finishReason !== undefined && { finish_reason: record.finishReason }),
+    model_asked: record.modelAsked,
+    ...(record.model !== undefined && { model: record.model }),
+    ...(record.provider !== undefined && { provider: record.provider }),
+    ...(counted !== undefined && { usage: shownUsage(counted) }),
+    ...(costMicrosUsd !== undefined && { cost_micros_usd: costMicrosUsd }),
+    ...(latency !== undefined && {
+      latency_ms: { gateway: latency.gateway, upstream_first_byte: latency.firstByte, total: latency.total },
+    }),
+    ...(attempts !== undefined && {
+      attempts: attempts.map(({ startedAt, ...made }) => ({ ...made, started_at: new Date(startedAt).toISOString() })),
+    }),
+    ...(losses !== undefined && { losses }),
+    ...(error !== undefined && { error }),
+    ...(metadata !== undefined && { metadata }),
+    created_at: new Date(createdAt).toISOString(),
+    ...(endedAt !== undefined && { ended_at: new Date(endedAt).toISOString() }),
+  };
+}
+
+const shownUsage = ({
+  cacheRead,
+  cacheWrite,
+  cacheWrite1h,
+  inputAudio,
+  outputAudio,
+  ...same
+}: Usage): z.infer<typeof usage> => ({
+  ...same,
+  ...(inputAudio !== undefined && { input_audio: inputAudio }),
+  ...(outputAudio !== undefined && { output_audio: outputAudio }),
+  ...(cacheWrite1h !== undefined && { cache_write_1h: cacheWrite1h }),
+  ...(cacheRead !== undefined && { cache_read: cacheRead }),
+  ...(cacheWrite !== undefined && { cache_write: cacheWrite }),
+});

@@ -1,0 +1,62 @@
+import { type OpenAPIHono, z } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import { decodeChat, decodeChatStream, encodePrompt } from "../endpoints/completions.ts";
+import { type Endpoint, relayTo, speaksOpenai } from "../endpoints/endpoint.ts";
+import { rhoneRequest, SURFACES } from "../gateway/surface.ts";
+import type { Target } from "../routing/plan.ts";
+import { isObject, tryParseJson } from "../wire/json.ts";
+import { appendMember, splice } from "../wire/splice.ts";
+import type { AppEnv } from "./context.ts";
+import { callRead, document, readJson, targetOf } from "./endpoint.ts";
+import { infer } from "./inference.ts";
+
+const tokens = z.array(z.int()).min(1);
+
+const completion: Endpoint = {
+  id: "completions",
+  surface: SURFACES.completions,
+  request: z
+    .looseObject({
+      model: z.string().min(1).optional(),
+      prompt: z.union(
+        [z.string(), z.array(z.string()).min(1), tokens, z.array(tokens).min(1)],
+        "expected a text, or a list of at least one text, token or list of tokens",
+      ),
+      stream: z.boolean().nullish(),
+      rhone: rhoneRequest.optional(),
+    })
+    .meta({ id: "CompletionRequest" }),
+  prepare: relayTo("/completions"),
+};
+
+export function completions(app: OpenAPIHono<AppEnv>): void {
+  const path = "/v1/completions";
+  app.post(path, async (c) => {
+    const asked = await readJson(c, completion);
+    if (completes(await targetOf(c, asked.model, completion.surface))) return await callRead(c, completion, asked);
+    const { rhone, body } = asked;
+    const chat = JSON.stringify(encodePrompt(body));
+    return await chatted(c, splice(chat, [appendMember(chat, "rhone", JSON.stringify(rhone))]));
+  });
+  document(app, {
+    path,
+    summary: "OpenAI legacy completions; a chat for models that only chat",
+    json: completion.request,
+  });
+}
+
+/** OpenAI-compatible hosts have this endpoint; the demo and the other wires only chat. */
+const completes = (target: Target): boolean => speaksOpenai(target) && target.provider.id !== "demo";
+
+/** As a call like any other, in another shape. */
+async function chatted(c: Context<AppEnv>, body: string): Promise<Response> {
+  const request = new Request(c.req.raw.url, { method: "POST", headers: c.req.raw.headers, body });
+  const { caller } = c.var;
+  const response = await infer({ request, surface: "completions", caller, env: c.env, ctx: c.executionCtx });
+  const { status, headers } = response;
+  if (!response.ok || response.body === null) return response;
+  if (headers.get("content-type")?.includes("event-stream"))
+    return new Response(response.body.pipeThrough(decodeChatStream()), { status, headers });
+  const answer = tryParseJson(await response.text());
+  return new Response(JSON.stringify(isObject(answer) ? decodeChat(answer) : answer), { status, headers });
+}

@@ -1,0 +1,131 @@
+import type { OpenAPIHono } from "@hono/zod-openapi";
+import type { Context as HttpContext } from "hono";
+import type { z } from "zod";
+import { invalid } from "../canonical/error.ts";
+import { type Endpoint, expectOpenai, type JsonRequest } from "../endpoints/endpoint.ts";
+import { readForm } from "../endpoints/form.ts";
+import { pass, type PassHost } from "../endpoints/pass.ts";
+import { DIALECTS } from "../dialects/index.ts";
+import { type Asked, jsonOf, open } from "../gateway/ask.ts";
+import { checked } from "../gateway/checked.ts";
+import { type Call, Notes } from "../gateway/call.ts";
+import { strictly } from "../gateway/path.ts";
+import type { Surface } from "../gateway/surface.ts";
+import { providersOf } from "../providers/table.ts";
+import { plan, type Target } from "../routing/plan.ts";
+import { sessionNotFound } from "../session/session.ts";
+import { mint } from "../wire/id.ts";
+import { isObject, stringOf } from "../wire/json.ts";
+import { readText } from "./body.ts";
+import type { AppEnv } from "./context.ts";
+import { newSession, placeOfSession, type SessionStub, stubAt } from "./where.ts";
+
+type Http = HttpContext<AppEnv>;
+
+/** A JSON request of a non-generation endpoint. `named`: the model, where the path says it. Throws what is wrong with it. */
+export async function callJson(c: Http, endpoint: Endpoint, named?: string): Promise<Response> {
+  return await callRead(c, endpoint, await readJson(c, endpoint, named));
+}
+
+export async function callRead(c: Http, endpoint: Endpoint, asked: JsonRequest): Promise<Response> {
+  const { model, rhone, body } = asked;
+  const target = await targetOf(c, model, endpoint.surface);
+  const { path, text, losses = [], translate } = endpoint.prepare(asked, target);
+  if (rhone.strict && losses.length > 0) throw strictly(losses[0]!.at);
+  const { call, notes, host } = await begin(c, {
+    surface: endpoint,
+    model,
+    rhone,
+    stream: body.stream === true || body.stream_format === "sse",
+  });
+  notes.target = target;
+  notes.losses.push(...losses);
+  const provider = DIALECTS[target.dialect]!;
+  const passing = { call, notes, target, surface: endpoint.surface, provider, path, body: { text } };
+  return await pass({ ...passing, ...(translate && { translate }) }, host);
+}
+
+/** A form, piped through to the provider that its `model` chooses. */
+export async function callForm(c: Http, { id, surface }: Endpoint, path: string): Promise<Response> {
+  const headers = c.req.raw.headers;
+  const { rhone } = open("{}", headers);
+  const form = await readForm(c.req.raw, headers.get("x-rhone-model") ?? c.req.query("model"));
+  try {
+    const target = await targetOf(c, form.model, surface);
+    expectOpenai(target, path);
+    const { call, notes, host } = await begin(c, { surface: { id }, model: form.model, rhone, stream: false });
+    notes.target = target;
+    const provider = DIALECTS[target.dialect]!;
+    return await pass({ call, notes, target, surface, provider, path, body: form.send(target.model) }, host);
+  } finally {
+    form.release();
+  }
+}
+
+export const isForm = (c: Http): boolean => /^\s*multipart\//i.test(c.req.header("content-type") ?? "");
+
+/** The body, checked, and its model: SPEC 4 has `rhone.routing.model` win. */
+export async function readJson(
+  c: Http,
+  { request, defaultModel }: Pick<Endpoint, "request" | "defaultModel">,
+  named?: string,
+): Promise<JsonRequest> {
+  const text = await readText(c.req.raw);
+  const opened = open(text, c.req.raw.headers);
+  const whole = jsonOf(text, "body");
+  if (!isObject(whole)) throw invalid("body", "expected a JSON object");
+  checked(request, whole, []);
+  const { rhone: _, ...body } = whole;
+  const model = opened.rhone.routing?.model ?? named ?? stringOf(body.model) ?? defaultModel ?? "";
+  if (model === "") throw invalid("model", "expected the name of a model");
+  return { ...opened, body, model };
+}
+
+export async function targetOf(c: Http, model: string, surface: Pick<Surface, "dialect">): Promise<Target> {
+  const [target] = await plan(model, surface.dialect.id, providersOf(c.env));
+  return target;
+}
+
+type Begun = { call: Call; notes: Notes; host: PassHost; stub: SessionStub };
+
+/** A call that stands under a session like any stateless one, and reaches its record when the client has its answer. */
+export async function begin(
+  c: Http,
+  asked: Pick<Asked, "model" | "stream" | "rhone"> & { surface: { id: string } },
+): Promise<Begun> {
+  const createdAt = Date.now();
+  const { env, executionCtx: ctx } = c;
+  const { caller } = c.var;
+  const known = asked.rhone.session_id;
+  const isNew = known === undefined;
+  const { id: sessionId, place } = isNew
+    ? newSession(env.SESSIONS)
+    : { id: known, place: placeOfSession(env.SESSIONS, caller.org, known) };
+  const stub = stubAt(env.SESSIONS, place);
+  if (!isNew && (await stub.describe(caller.org)) === undefined) throw sessionNotFound();
+  const { headers } = c.req.raw;
+  const call = { id: mint("call", createdAt, place), sessionId, caller, headers, annotate: false, createdAt };
+  const host: PassHost = {
+    now: Date.now,
+    keepAlive: (work) => ctx.waitUntil(work),
+    // A record that cannot be kept is a matter for the log, not for the client.
+    record: async (record) => {
+      await stub
+        .record(JSON.stringify({ record, isNew }))
+        .catch((cause: unknown) => console.error("a record was lost", call.id, cause));
+    },
+  };
+  return { call, stub, host, notes: new Notes(call, asked, { contextMode: "stateless", now: Date.now }) };
+}
+
+type Documented = { path: string; summary: string; json?: z.ZodType<object>; form?: boolean; answer?: string };
+
+/** For `/openapi.json`. What a form holds beside its model is the provider's own. */
+export function document(app: OpenAPIHono<AppEnv>, { path, summary, json, form, answer }: Documented): void {
+  const content = {
+    ...(json !== undefined && { "application/json": { schema: json } }),
+    ...(form === true && { "multipart/form-data": { schema: { type: "object" as const } } }),
+  };
+  const responses = { 200: { description: answer ?? "The provider's answer, in its own bytes" } };
+  app.openAPIRegistry.registerPath({ method: "post", path, summary, request: { body: { content } }, responses });
+}

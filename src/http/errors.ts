@@ -1,0 +1,41 @@
+import { HTTPException } from "hono/http-exception";
+import { type GatewayError, invalid, toGatewayError } from "../canonical/error.ts";
+import { errorResponse } from "../gateway/path.ts";
+import { SURFACES, type SurfaceId } from "../gateway/surface.ts";
+
+/** Whose clients read the answers of a path. Every other path is the gateway's own. */
+export const GEMINI_PATH = /^\/(v1beta\/|v1\/(publishers|projects)\/|v1\/models\/.*:)/;
+const SHAPES: readonly [RegExp, SurfaceId][] = [
+  [GEMINI_PATH, "gemini"],
+  [/^\/v1\/messages(\/|$)/, "messages"],
+  [/^\/v1\/responses(\/|$)/, "responses"],
+  [/^\/v1\/(chat|models|completions|embeddings|images|audio|moderations)(\/|$)/, "chat"],
+];
+
+/** Any failure as an answer, in the shape that the route's clients read. What is not ours is logged without its content. */
+export function failure(thrown: unknown, path: string, requestId: string): Response {
+  // What the framework refuses by itself is a body that is no JSON, or does not say that it is.
+  const error =
+    thrown instanceof HTTPException && thrown.status < 500
+      ? invalid("body", "expected JSON, with content-type: application/json")
+      : toGatewayError(thrown);
+  if (error.code === "internal")
+    console.error(
+      "internal error",
+      requestId,
+      Object(error.cause) instanceof Error ? (error.cause as Error).stack : "",
+    );
+  const surface = SHAPES.find(([paths]) => paths.test(path))?.[1];
+  const response =
+    surface === undefined ? nativeError(error, requestId) : errorResponse(SURFACES[surface], error, requestId);
+  if (error.status === 401) response.headers.set("www-authenticate", 'Bearer realm="rhone"');
+  return response;
+}
+
+function nativeError(error: GatewayError, requestId: string): Response {
+  const { code, message, param, status } = error;
+  const retryable = status === 429 || status >= 500;
+  const details = param === undefined ? {} : { param };
+  const headers = { "x-request-id": requestId };
+  return Response.json({ error: { code, message, retryable, details, request_id: requestId } }, { status, headers });
+}

@@ -1,0 +1,66 @@
+import type { Catalogue, Model } from "../providers/catalogue.ts";
+import type { Provider } from "../providers/provider.ts";
+import { isConfigured } from "../providers/table.ts";
+
+/** A model as a caller may name it. `model`: what is known of it; absent for the demo, and for all that a provider has. */
+export type Listed = { id: string; provider: Provider; model?: Model };
+
+/**
+ * The models of the configured providers: by their bare names where these lead to them, else below their provider. A
+ * provider that the catalogue does not know serves whatever it serves.
+ */
+export function listed(providers: ReadonlyMap<string, Provider>, catalogue: Catalogue): Listed[] {
+  return [...providers.values()].filter(isConfigured).flatMap((provider) => {
+    const known = catalogue.models.filter((model) => model.provider === provider);
+    if (provider.id === "demo") return [{ id: "demo", provider }];
+    if (known.length === 0) return [{ id: `${provider.id}/*`, provider }];
+    return known.map((model) => {
+      const bare = model.id.slice(model.id.lastIndexOf("/") + 1);
+      const isPlain = catalogue.find(bare) === model && !model.id.startsWith("@");
+      return { id: isPlain ? bare : `${provider.id}/${model.id}`, provider, model };
+    });
+  });
+}
+
+/** OpenAI's list has four members; the rest is beyond its published shape, and no client minds. */
+export function asOpenai({ id, provider, model }: Listed): object {
+  return {
+    id,
+    object: "model",
+    created: Math.floor(releasedAt(model) / 1000),
+    owned_by: model?.maker ?? provider.id,
+    ...(model !== undefined && {
+      provider: provider.id,
+      ...(model.context !== undefined && { context_window: model.context }),
+      ...(model.maxOutput !== undefined && { max_output_tokens: model.maxOutput }),
+      ...(model.capabilities.length > 0 && { capabilities: model.capabilities }),
+      ...(model.modalities.input.length > 0 && { modalities: model.modalities }),
+    }),
+  };
+}
+
+export function asAnthropic({ id, model }: Listed): object {
+  return {
+    type: "model",
+    id,
+    display_name: model?.name ?? id,
+    created_at: new Date(releasedAt(model)).toISOString(),
+    max_input_tokens: model?.context ?? null,
+    max_tokens: model?.maxOutput ?? null,
+  };
+}
+
+export function asGemini({ id, model }: Listed): object {
+  return {
+    name: `models/${id}`,
+    displayName: model?.name ?? id,
+    ...(model?.context !== undefined && { inputTokenLimit: model.context }),
+    ...(model?.maxOutput !== undefined && { outputTokenLimit: model.maxOutput }),
+    supportedGenerationMethods: ["generateContent", "streamGenerateContent", "countTokens"],
+    ...(model?.capabilities.includes("reasoning") && { thinking: true }),
+  };
+}
+
+/** Milliseconds; the epoch where nobody knows, as Anthropic does it. */
+const releasedAt = (model: Model | undefined): number =>
+  model?.released === undefined ? 0 : Date.parse(model.released) || 0;

@@ -1,0 +1,132 @@
+import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import { GatewayError, invalid } from "../canonical/error.ts";
+import { errorResponse } from "../gateway/path.ts";
+import { SURFACES } from "../gateway/surface.ts";
+import { catalogueOf } from "../providers/catalogue.ts";
+import { providersOf } from "../providers/table.ts";
+import { mint } from "../wire/id.ts";
+import type { AppEnv } from "./context.ts";
+import { asAnthropic, asGemini, asOpenai, type Listed, listed } from "./listed.ts";
+import { failures } from "./schemas.ts";
+
+/** OpenAI's own members, so that `client.models.list()` reads it, and what else is known. */
+const model = z
+  .looseObject({ id: z.string(), object: z.literal("model"), created: z.int(), owned_by: z.string() })
+  .openapi("Model");
+
+const routes = {
+  list: createRoute({
+    method: "get",
+    path: "/v1/models",
+    summary:
+      "What can be called, in the shape of the caller's SDK; {provider}/* where only the provider knows its models",
+    responses: {
+      200: {
+        description: "Models",
+        content: { "application/json": { schema: z.object({ object: z.literal("list"), data: z.array(model) }) } },
+      },
+      ...failures(),
+    },
+  }),
+  get: createRoute({
+    method: "get",
+    path: "/v1/models/{id}",
+    summary: "One model",
+    request: { params: z.object({ id: z.string() }) },
+    responses: {
+      200: { description: "The model", content: { "application/json": { schema: model } } },
+      ...failures(404),
+    },
+  }),
+};
+
+export function models(app: OpenAPIHono<AppEnv>): void {
+  for (const path of ["/v1/models", "/v1beta/models"]) app.get(path, (c) => told(c, listAs[shapeOf(c)]));
+  // `fake/*`: SDKs escape the slash, and the path's one form has it open again.
+  for (const path of ["/v1/models/:id{.+}", "/v1beta/models/:id{.+}"])
+    app.get(path, (c) => told(c, async (c) => c.json(AS[shapeOf(c)](await find(c, c.req.param("id") ?? "")))));
+  for (const route of Object.values(routes)) app.openAPIRegistry.registerPath(route);
+}
+
+type Http = Context<AppEnv>;
+type Shape = "openai" | "anthropic" | "gemini";
+
+const AS: Record<Shape, (one: Listed) => object> = { openai: asOpenai, anthropic: asAnthropic, gemini: asGemini };
+
+/** Whose SDK asks: Anthropic's says its version; Google's has a path of its own, or a header. */
+function shapeOf({ req }: Http): Shape {
+  if (req.path.startsWith("/v1beta/") || req.header("x-goog-api-key") !== undefined) return "gemini";
+  return req.header("anthropic-version") === undefined ? "openai" : "anthropic";
+}
+
+const listAs: Record<Shape, (c: Http) => Promise<Response>> = {
+  openai: async (c) => c.json({ object: "list", data: (await all(c)).map(asOpenai) }),
+  anthropic: async (c) => {
+    const after = c.req.query("after_id");
+    const before = c.req.query("before_id");
+    const known = await all(c);
+    const at = (id: string): number => known.findIndex((one) => one.id === id);
+    const range =
+      before !== undefined
+        ? known.slice(0, Math.max(0, at(before)))
+        : known.slice(after === undefined ? 0 : at(after) + 1);
+    const limit = sizeOf(c, "limit") ?? range.length;
+    const page = before === undefined ? range.slice(0, limit) : range.slice(Math.max(0, range.length - limit));
+    return c.json({
+      data: page.map(asAnthropic),
+      has_more: page.length < range.length,
+      first_id: page[0]?.id ?? null,
+      last_id: page.at(-1)?.id ?? null,
+    });
+  },
+  gemini: async (c) => {
+    const token = c.req.query("pageToken") ?? "0";
+    if (!/^\d{1,6}$/.test(token)) throw invalid("pageToken", "expected the nextPageToken of a page");
+    const known = await all(c);
+    const start = Number(token);
+    const end = start + (sizeOf(c, "pageSize") ?? known.length);
+    return c.json({
+      models: known.slice(start, end).map(asGemini),
+      ...(end < known.length && { nextPageToken: String(end) }),
+    });
+  },
+};
+
+async function all(c: Http): Promise<Listed[]> {
+  const providers = providersOf(c.env);
+  return listed(providers, await catalogueOf(providers));
+}
+
+async function find(c: Http, id: string): Promise<Listed> {
+  const providers = providersOf(c.env);
+  const catalogue = await catalogueOf(providers);
+  const known = listed(providers, catalogue);
+  const wanted = id.toLowerCase();
+  const meant = catalogue.find(id);
+  const found =
+    known.find((one) => one.id.toLowerCase() === wanted) ??
+    known.find(({ model }) => model !== undefined && `${model.provider.id}/${model.id}`.toLowerCase() === wanted) ??
+    known.find(({ model }) => model !== undefined && model === meant);
+  if (found === undefined)
+    throw new GatewayError("model.not_found", `model: there is no ${id.slice(0, 200)}`, { param: "model" });
+  return found;
+}
+
+/** How many to a page; all of them where nothing is asked. */
+function sizeOf(c: Http, name: string): number | undefined {
+  const text = c.req.query(name);
+  if (text === undefined) return undefined;
+  if (!/^[1-9]\d{0,3}$/.test(text)) throw invalid(name, "expected a whole number from 1 to 9999");
+  return Number(text);
+}
+
+/** The path says nothing of Anthropic's clients: their errors are told here. */
+async function told(c: Http, answer: (c: Http) => Promise<Response>): Promise<Response> {
+  try {
+    return await answer(c);
+  } catch (thrown) {
+    if (shapeOf(c) !== "anthropic" || !(thrown instanceof GatewayError)) throw thrown;
+    return errorResponse(SURFACES.messages, thrown, c.req.header("x-request-id") ?? mint("req", Date.now()));
+  }
+}

@@ -1,0 +1,28 @@
+import { type OpenAPIHono, z } from "@hono/zod-openapi";
+import { type Endpoint, relayTo } from "../endpoints/endpoint.ts";
+import { rhoneRequest, SURFACES } from "../gateway/surface.ts";
+import type { AppEnv } from "./context.ts";
+import { callJson, document } from "./endpoint.ts";
+
+const moderation: Endpoint = {
+  id: "moderations",
+  surface: SURFACES.chat,
+  request: z
+    .looseObject({
+      model: z.string().min(1).optional(),
+      input: z.union(
+        [z.string(), z.array(z.union([z.string(), z.looseObject({})])).min(1)],
+        "expected a text, or a list of at least one text or part",
+      ),
+      rhone: rhoneRequest.optional(),
+    })
+    .meta({ id: "ModerationRequest" }),
+  // As at OpenAI.
+  defaultModel: "openai/omni-moderation-latest",
+  prepare: relayTo("/moderations"),
+};
+
+export function moderations(app: OpenAPIHono<AppEnv>): void {
+  app.post("/v1/moderations", (c) => callJson(c, moderation));
+  document(app, { path: "/v1/moderations", summary: "OpenAI moderations", json: moderation.request });
+}

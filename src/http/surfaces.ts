@@ -1,0 +1,77 @@
+import type { OpenAPIHono } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import { GatewayError, invalid } from "../canonical/error.ts";
+import type { Outside } from "../dialects/dialect.ts";
+import { SURFACES, type SurfaceId } from "../gateway/surface.ts";
+import type { AppEnv } from "./context.ts";
+import { infer } from "./inference.ts";
+
+/** Where SDKs call models; SPEC 4. Gemini's paths end in `{model}:{method}`. */
+const POSTS: Record<string, { surface: SurfaceId; summary: string }> = {
+  "/v1/chat/completions": { surface: "chat", summary: "OpenAI Chat Completions" },
+  "/v1/responses": { surface: "responses", summary: "OpenAI Responses" },
+  "/v1/messages": { surface: "messages", summary: "Anthropic Messages" },
+};
+const GEMINI = [
+  "/v1beta/models/:call{.+}",
+  "/v1/models/:call{.+}",
+  "/v1/publishers/:publisher/models/:call{.+}",
+  "/v1/projects/:project/locations/:location/publishers/:publisher/models/:call{.+}",
+];
+
+/** `{model}:{method}`. In Vertex mode Google's SDKs say `acme/model` as `publishers/acme/models/model`. */
+function callOf({ req }: Context<AppEnv>): string {
+  const { call = "", publisher = "google" } = req.param() as { call?: string; publisher?: string };
+  return publisher === "google" ? call : `${publisher}/${call}`;
+}
+
+/** What else Gemini's models can be asked, by method. */
+type Methods = Record<string, (c: Context<AppEnv>, model: string) => Promise<Response>>;
+
+export function surfaces(app: OpenAPIHono<AppEnv>, methods: Methods): void {
+  for (const [path, { surface, summary }] of Object.entries(POSTS)) {
+    app.post(path, (c) => {
+      if (surface === "messages") expectVersion(c.req.raw.headers);
+      return inferred(c, surface);
+    });
+    document(app, path, surface, summary);
+  }
+  for (const path of GEMINI)
+    app.post(path, (c) => {
+      const call = callOf(c);
+      const colon = call.lastIndexOf(":");
+      const method = Object.hasOwn(methods, call.slice(colon + 1)) ? methods[call.slice(colon + 1)] : undefined;
+      return method === undefined || colon < 0
+        ? inferred(c, "gemini", outsideOf(call, c.req.query("alt")))
+        : method(c, call.slice(0, colon));
+    });
+  document(app, "/v1beta/models/{model}:generateContent", "gemini", "Gemini generateContent");
+}
+
+const inferred = (c: Context<AppEnv>, surface: SurfaceId, outside: Outside = {}): Promise<Response> =>
+  infer({ request: c.req.raw, surface, outside, caller: c.var.caller, env: c.env, ctx: c.executionCtx });
+
+const document = (app: OpenAPIHono<AppEnv>, path: string, surface: SurfaceId, summary: string): void =>
+  app.openAPIRegistry.registerPath({
+    method: "post",
+    path,
+    summary: `${summary}; rhone.session_id makes it stateful`,
+    request: { body: { content: { "application/json": { schema: SURFACES[surface].request } } } },
+    responses: { 200: { description: "The answer, or its server-sent events" } },
+  });
+
+/** `gemini-2.5-pro:streamGenerateContent` */
+function outsideOf(call: string, alt: string | undefined): Outside {
+  const colon = call.lastIndexOf(":");
+  const method = call.slice(colon + 1);
+  if (colon < 0 || (method !== "generateContent" && method !== "streamGenerateContent")) {
+    throw new GatewayError("route.not_found", "there is no such method of a model");
+  }
+  const stream = method === "streamGenerateContent";
+  return { model: call.slice(0, colon), stream, asList: stream && alt !== "sse" };
+}
+
+/** As Anthropic itself demands it. */
+export function expectVersion(headers: Headers): void {
+  if (!headers.has("anthropic-version")) throw invalid("anthropic-version", "expected this header, as in 2023-06-01");
+}

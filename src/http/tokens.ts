@@ -1,0 +1,84 @@
+import { type OpenAPIHono, z } from "@hono/zod-openapi";
+import type { Context as HttpContext } from "hono";
+import { type ErrorCode, GatewayError } from "../canonical/error.ts";
+import type { Outside } from "../dialects/dialect.ts";
+import { counting } from "../endpoints/count.ts";
+import { pass } from "../endpoints/pass.ts";
+import { type Asked, ask, open } from "../gateway/ask.ts";
+import { strictly, saidIn } from "../gateway/path.ts";
+import { rhoneRequest, SURFACES } from "../gateway/surface.ts";
+import type { Context } from "../session/session.ts";
+import { removeMember, sliceOf, splice } from "../wire/splice.ts";
+import { readText } from "./body.ts";
+import type { AppEnv } from "./context.ts";
+import { begin, document, targetOf } from "./endpoint.ts";
+import { expectVersion } from "./surfaces.ts";
+import type { SessionStub } from "./where.ts";
+
+type Http = HttpContext<AppEnv>;
+type CountedSurface = "messages" | "responses" | "gemini";
+
+const rhone = rhoneRequest.optional();
+const model = z.string().min(1).optional();
+const messages = z.looseObject({ model, messages: z.array(z.looseObject({})).min(1), rhone });
+
+/** What a count asks for: a generation's body, and no more of it must be there than is counted. */
+const REQUEST: Record<CountedSurface, z.ZodType<object>> = {
+  messages: messages.meta({ id: "CountTokensRequest" }),
+  responses: z
+    .looseObject({ ...SURFACES.responses.request.shape, input: SURFACES.responses.request.shape.input.optional() })
+    .meta({ id: "InputTokensRequest" }),
+  gemini: SURFACES.gemini.request,
+};
+
+export function tokens(app: OpenAPIHono<AppEnv>): void {
+  app.post("/v1/messages/count_tokens", (c) => {
+    expectVersion(c.req.raw.headers);
+    return count(c, "messages");
+  });
+  app.post("/v1/responses/input_tokens", (c) => count(c, "responses"));
+  const exact = "counted by the provider itself; with rhone.session_id including what the session restores";
+  const answer = "The number of tokens";
+  document(app, { path: "/v1/messages/count_tokens", summary: `Anthropic: ${exact}`, json: REQUEST.messages, answer });
+  document(app, { path: "/v1/responses/input_tokens", summary: `OpenAI: ${exact}`, json: REQUEST.responses, answer });
+  const path = "/v1beta/models/{model}:countTokens";
+  document(app, { path, summary: `Gemini: ${exact}`, json: REQUEST.gemini, answer });
+}
+
+export const countTokens = (c: Http, model: string): Promise<Response> => count(c, "gemini", { model });
+
+async function count(c: Http, surfaceId: CountedSurface, outside: Outside = {}): Promise<Response> {
+  const { headers } = c.req.raw;
+  const outer = open(await readText(c.req.raw), headers);
+  // Gemini's other form has the request in a member.
+  const inner =
+    surfaceId === "gemini" ? outer.members.findLast(({ key }) => key === "generateContentRequest") : undefined;
+  const opened =
+    inner === undefined ? outer : { ...open(sliceOf(outer.text, inner.value), headers), rhone: outer.rhone };
+  const surface = { ...SURFACES[surfaceId], request: REQUEST[surfaceId] };
+  const around = (body: string): string =>
+    splice(outer.text, [...removeMember(outer.members, "rhone"), { ...inner!.value, text: body }]);
+  const asked = { ...ask(opened, surface, outside), ...(inner !== undefined && { around }) };
+  const planned = await targetOf(c, asked.model, surface);
+  const noted = { ...asked, surface: { id: "count_tokens" }, stream: false };
+  const { call, notes, host, stub } = await begin(c, noted);
+  const context = asked.rhone.session_id === undefined ? NOTHING : await contextOf(stub, call.caller.org, asked);
+  const { target, provider, path, text, losses, translate } = counting(asked, context, planned);
+  if (asked.rhone.strict && losses.length > 0) throw strictly(losses[0]!.at);
+  notes.target = target;
+  notes.losses.push(...losses);
+  const passing = { call, notes, target, surface, provider, path, body: { text } };
+  return await pass({ ...passing, ...(translate && { translate }) }, host);
+}
+
+const NOTHING: Context = { parent: undefined, history: [], known: 0 };
+
+type Told = { context: Context } | { error: { code: ErrorCode; message: string; param?: string } };
+
+/** What the session would restore for this call. */
+async function contextOf(stub: SessionStub, org: string, asked: Asked): Promise<Context> {
+  const told = JSON.parse(await stub.contextOf(org, JSON.stringify(saidIn(asked)))) as Told;
+  if ("context" in told) return told.context;
+  const { code, message, param } = told.error;
+  throw new GatewayError(code, message, param === undefined ? {} : { param });
+}

@@ -1,0 +1,58 @@
+import type { CallRecord } from "../store/records.ts";
+import type { Sql } from "./sql.ts";
+
+/**
+ * The calls of a session, each from before it is dispatched until long after: `running`, then how it ended. A call
+ * that runs when its object wakes up was left behind by a crash.
+ */
+export type Started = Omit<CallRecord, "status" | "usage" | "latency" | "endedAt" | "attempts" | "losses">;
+export type CallState = {
+  id: string;
+  status: CallRecord["status"] | "running";
+  started: Started;
+  record?: CallRecord;
+  received?: string;
+};
+
+type Row = { id: string; status: CallState["status"]; started: string; record: string | null; received: string | null };
+
+export function startCall(sql: Sql, started: Started): void {
+  sql(
+    "INSERT INTO calls (id, status, started, created_at) VALUES (?, 'running', ?, ?)",
+    started.id,
+    JSON.stringify(started),
+    started.createdAt,
+  );
+}
+
+/** `received`: wire items that came but never entered the head, as JSON text. The record leaves through the outbox. */
+export function endCall(sql: Sql, record: CallRecord, received?: string): void {
+  sql(
+    `INSERT INTO calls (id, status, started, record, received, created_at) VALUES (?1, ?2, ?3, ?3, ?4, ?5)
+     ON CONFLICT (id) DO UPDATE SET status = ?2, record = ?3, received = ?4`,
+    record.id,
+    record.status,
+    JSON.stringify(record),
+    received ?? null,
+    record.createdAt,
+  );
+  sql("INSERT OR REPLACE INTO outbox (id, payload) VALUES (?, ?)", record.id, JSON.stringify(record));
+}
+
+export const findCallState = (sql: Sql, id: string): CallState | undefined =>
+  sql<Row>("SELECT * FROM calls WHERE id = ?", id).map(stateOf)[0];
+
+export const listCalls = (sql: Sql): CallState[] => sql<Row>("SELECT * FROM calls ORDER BY id").map(stateOf);
+
+export const runningCalls = (sql: Sql): CallState[] =>
+  sql<Row>("SELECT * FROM calls WHERE status = 'running'").map(stateOf);
+
+function stateOf({ id, status, started, record, received }: Row): CallState {
+  return {
+    id,
+    status,
+    started: JSON.parse(started) as Started,
+    ...(record !== null && { record: JSON.parse(record) as CallRecord }),
+    ...(received !== null && { received }),
+  };
+}
