@@ -1,0 +1,410 @@
+import OpenAI from "openai";
+import type {
+  ChatCompletion,
+  ChatCompletionChunk,
+  ChatCompletionMessageParam,
+} from "openai/resources/chat/completions";
+import { describe, expect, it } from "vitest";
+import { baseUrl, key, type Rhone, type RhoneRequest } from "./gateway.ts";
+
+/** How a TypeScript user teaches the SDK our one object; without it, `// @ts-expect-error` on the member does. */
+declare module "openai/resources/chat/completions/completions" {
+  interface ChatCompletionCreateParamsBase {
+    rhone?: RhoneRequest;
+  }
+  interface ChatCompletion {
+    rhone?: Rhone;
+  }
+  interface ChatCompletionChunk {
+    rhone?: Rhone;
+  }
+}
+
+const client = new OpenAI({ baseURL: `${baseUrl}/v1`, apiKey: key, maxRetries: 0, logLevel: "off" });
+const { completions } = client.chat;
+
+const user = (content: string): ChatCompletionMessageParam => ({ role: "user", content });
+const alice = { model: "demo", messages: [user("My name is Alice.")] };
+const whatName = { model: "demo", messages: [user("What's my name?")] };
+const textOf = ({ choices }: ChatCompletion): string | null => choices[0]!.message.content;
+const inSessionOf = ({ rhone }: { rhone?: Rhone }): { rhone: RhoneRequest } => ({
+  rhone: { session_id: rhone!.session_id },
+});
+
+/** What the provider is shown in this session: the `mirror` model answers with the request it got. */
+async function shown(session: { rhone: RhoneRequest }): Promise<ChatCompletionMessageParam[]> {
+  const answer = await completions.create({ model: "fake/mirror", messages: [user("and?")], ...session });
+  return (JSON.parse(textOf(answer)!) as { messages: ChatCompletionMessageParam[] }).messages;
+}
+
+async function read(
+  stream: AsyncIterable<ChatCompletionChunk>,
+): Promise<{ chunks: ChatCompletionChunk[]; text: string }> {
+  const chunks: ChatCompletionChunk[] = [];
+  for await (const chunk of stream) chunks.push(chunk);
+  return { chunks, text: chunks.map(({ choices }) => choices[0]?.delta.content ?? "").join("") };
+}
+
+/** The error of a call that must fail. */
+const failureOf = (call: PromiseLike<unknown>): Promise<unknown> =>
+  Promise.resolve(call).then(
+    () => expect.unreachable("the call must fail"),
+    (error: unknown) => error,
+  );
+
+describe("a whole answer", () => {
+  it("is the SDK's own type, with our object beside it", async () => {
+    const answer = await completions.create(alice);
+    expect(answer).toMatchObject({
+      object: "chat.completion",
+      model: "demo",
+      choices: [{ index: 0, finish_reason: "stop", message: { role: "assistant" } }],
+      usage: { prompt_tokens: 4, completion_tokens: 8, total_tokens: 12 },
+      rhone: { session_id: expect.stringMatching(/^sess_/) as string, context: { mode: "stateful", turns: 0 } },
+    });
+    expect(textOf(answer)).toBe("I will remember that your name is Alice.");
+  });
+
+  it("names what answered in the headers", async () => {
+    const { data, response, request_id } = await completions.create(alice).withResponse();
+    expect(Object.fromEntries(response.headers)).toMatchObject({
+      "x-rhone-session-id": data.rhone!.session_id,
+      "x-rhone-call-id": data.rhone!.call_id,
+      "x-rhone-model": "demo",
+      "x-rhone-provider": "demo",
+    });
+    expect(request_id).toBe(response.headers.get("x-request-id"));
+    expect(request_id).not.toBeNull();
+  });
+
+  it("holds nothing of ours when the client asks for that", async () => {
+    const headers = { "x-rhone-annotate": "headers" };
+    const { data, response } = await completions.create(alice, { headers }).withResponse();
+    expect(data).not.toHaveProperty("rhone");
+    const next = await completions.create(whatName, {
+      headers: { ...headers, "x-rhone-session-id": response.headers.get("x-rhone-session-id")! },
+    });
+    expect([next.rhone, textOf(next)]).toEqual([undefined, "Your name is Alice."]);
+  });
+
+  it("comes under the SDK's compatibility path as well", async () => {
+    const compat = client.withOptions({ baseURL: `${baseUrl}/v1/compat/openai` });
+    expect(textOf(await compat.chat.completions.create(alice))).toContain("Alice");
+  });
+});
+
+describe("a session", () => {
+  it("remembers what was said before", async () => {
+    const first = await completions.create(alice);
+    const second = await completions.create({ ...whatName, ...inSessionOf(first) });
+    expect(textOf(second)).toBe("Your name is Alice.");
+    expect(second.rhone).toMatchObject({ session_id: first.rhone!.session_id, context: { turns: 1 } });
+  });
+
+  it("is not needed by a client that sends everything itself", async () => {
+    const first = await completions.create(alice);
+    const messages = [...alice.messages, first.choices[0]!.message, ...whatName.messages];
+    const stateless = { model: "demo", messages, rhone: { context_mode: "stateless" } } as const;
+    expect(textOf(await completions.create(stateless))).toBe("Your name is Alice.");
+  });
+
+  it("does not double a transcript that is sent in full", async () => {
+    const first = await completions.create(alice);
+    const messages = [...alice.messages, first.choices[0]!.message, ...whatName.messages];
+    const session = inSessionOf(first);
+    expect(textOf(await completions.create({ model: "demo", messages, ...session }))).toBe("Your name is Alice.");
+    expect((await shown(session)).map(({ role }) => role)).toEqual(["user", "assistant", "user", "assistant", "user"]);
+  });
+
+  it("goes on with another model, whole and streamed", async () => {
+    const first = await completions.create({ ...alice, model: "fake/say" });
+    const session = inSessionOf(first);
+    const second = await read(await completions.create({ ...whatName, ...session, stream: true }));
+    expect(second.text).toBe("Your name is Alice.");
+    expect((await shown(session)).map(({ content }) => content)).toEqual([
+      "My name is Alice.",
+      "Said say.",
+      "What's my name?",
+      "Your name is Alice.",
+      "and?",
+    ]);
+  });
+
+  it("answers all who call at once", async () => {
+    const session = inSessionOf(await completions.create(alice));
+    const calls = Array.from({ length: 8 }, () => completions.create({ ...whatName, ...session }));
+    const answers = await Promise.all(calls);
+    expect(answers.map(textOf)).toEqual(Array.from({ length: 8 }, () => "Your name is Alice."));
+    const depths = answers.map(({ rhone }) => rhone!.context.turns);
+    expect(depths.toSorted((a, b) => a - b)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+  });
+
+  it("keeps every character", async () => {
+    const odd = 'Füße, 日本語, עברית, 👩‍👩‍👧‍👦, "quoted\\", \u2028 and \u0007';
+    const first = await completions.create({ model: "demo", messages: [user(odd)] });
+    expect(textOf(first)).toBe(`You said: ${odd}`);
+    const streamed = await completions.create({ model: "demo", messages: [user(odd)], stream: true });
+    expect((await read(streamed)).text).toBe(`You said: ${odd}`);
+    expect((await shown(inSessionOf(first))).slice(0, 2)).toMatchObject([
+      { content: odd },
+      { content: `You said: ${odd}` },
+    ]);
+  });
+});
+
+describe("a stream", () => {
+  it("comes chunk by chunk, and its session is known from the first", async () => {
+    const { chunks, text } = await read(await completions.create({ ...alice, stream: true }));
+    expect(text).toBe("I will remember that your name is Alice.");
+    expect(chunks.length).toBeGreaterThan(5);
+    expect(chunks.map(({ choices }) => choices[0]?.finish_reason ?? null).filter(Boolean)).toEqual(["stop"]);
+    expect(chunks.at(-1)!.rhone!.session_id).toBe(chunks[0]!.rhone!.session_id);
+    const second = await completions.create({ ...whatName, ...inSessionOf(chunks[0]!) });
+    expect(textOf(second)).toBe("Your name is Alice.");
+  });
+
+  it("tells its usage when asked, and only then", async () => {
+    const said = { ...alice, stream: true } as const;
+    const asked = await read(await completions.create({ ...said, stream_options: { include_usage: true } }));
+    expect(asked.chunks.at(-1)).toMatchObject({
+      choices: [],
+      usage: { prompt_tokens: 4, completion_tokens: 8, total_tokens: 12 },
+    });
+    const { chunks } = await read(await completions.create(said));
+    expect(chunks.filter(({ usage }) => usage)).toEqual([]);
+  });
+
+  it("holds nothing of ours when the client asks for that", async () => {
+    const options = { headers: { "x-rhone-annotate": "headers" } };
+    const { data, response } = await completions.create({ ...alice, stream: true }, options).withResponse();
+    const { chunks, text } = await read(data);
+    expect([text, chunks.filter((chunk) => "rhone" in chunk)]).toEqual([
+      "I will remember that your name is Alice.",
+      [],
+    ]);
+    expect(response.headers.get("x-rhone-session-id")).toMatch(/^sess_/);
+  });
+
+  it("is folded by the SDK's helper", async () => {
+    const stream = completions.stream({ ...alice, stream_options: { include_usage: true } });
+    const heard: string[] = [];
+    const ends: string[] = [];
+    stream.on("content", (delta) => heard.push(delta));
+    stream.on("error", () => ends.push("error"));
+    stream.on("end", () => ends.push("end"));
+    const final = await stream.finalChatCompletion();
+    expect(heard.join("")).toBe("I will remember that your name is Alice.");
+    expect(ends).toEqual(["end"]);
+    expect(textOf(final)).toBe(heard.join(""));
+    expect(final.choices[0]!.finish_reason).toBe("stop");
+    expect(final.usage).toMatchObject({ completion_tokens: 8 });
+    expect(final.rhone).toMatchObject({ session_id: expect.stringMatching(/^sess_/) as string });
+  });
+
+  it("of ten thousand chunks is the SDK's to the last", async () => {
+    const { text } = await read(await completions.create({ ...alice, model: "fake/long-10000", stream: true }));
+    expect(text).toBe(Array.from({ length: 10_000 }, (_, i) => `${i} `).join(""));
+  });
+});
+
+describe("a client that leaves", () => {
+  /** Aborts when the first words are here, and gives what the provider is shown next. */
+  async function leave(model: string, rhone: RhoneRequest = {}): Promise<unknown[]> {
+    const session = inSessionOf(await completions.create({ model: "fake/say", messages: [user("hello")] }));
+    const abort = new AbortController();
+    const stream = await completions.create(
+      { model, messages: [user("count")], stream: true, rhone: { ...session.rhone, ...rhone } },
+      { signal: abort.signal },
+    );
+    for await (const { choices } of stream) if (choices[0]?.delta.content) abort.abort();
+    return (await shown(session)).map(({ content }) => content);
+  }
+
+  it("finds the reply complete when it comes back", async () => {
+    expect(await leave("fake/slow")).toEqual(["hello", "Said say.", "count", "One two three.", "and?"]);
+  });
+
+  it("finds nothing of it when it asked to cancel", async () => {
+    expect(await leave("fake/long-100000", { on_disconnect: "cancel" })).toEqual(["hello", "Said say.", "and?"]);
+  });
+});
+
+describe("tools", () => {
+  const parameters = { type: "object", properties: { city: { type: "string" } } };
+  const getWeather = { type: "function", function: { name: "get_weather", parameters } } as const;
+  const askWeather = { model: "demo", messages: [user('call get_weather with {"city":"Paris"}')], tools: [getWeather] };
+
+  it("are called, and take their result as the session's next message", async () => {
+    const first = await completions.create(askWeather);
+    const { finish_reason, message } = first.choices[0]!;
+    expect(finish_reason).toBe("tool_calls");
+    const [call] = message.tool_calls!;
+    expect(call).toMatchObject({ type: "function", function: { name: "get_weather", arguments: '{"city":"Paris"}' } });
+    const result = { role: "tool", tool_call_id: call!.id, content: "Sunny, 21 °C" } as const;
+    const second = await completions.create({ ...askWeather, messages: [result], ...inSessionOf(first) });
+    expect(textOf(second)).toBe("The tool says: Sunny, 21 °C");
+  });
+
+  it("are called in a stream", async () => {
+    const stream = completions.stream(askWeather);
+    const [choice] = (await stream.finalChatCompletion()).choices;
+    expect(choice).toMatchObject({
+      finish_reason: "tool_calls",
+      message: { tool_calls: [{ function: { name: "get_weather", arguments: '{"city":"Paris"}' } }] },
+    });
+  });
+
+  const runnable = {
+    ...askWeather,
+    tools: [
+      {
+        type: "function" as const,
+        function: {
+          name: "get_weather",
+          description: "The weather of a city",
+          parameters,
+          parse: JSON.parse as (text: string) => { city: string },
+          function: ({ city }: { city: string }) => `Sunny in ${city}`,
+        },
+      },
+    ],
+  };
+
+  it("are run by the SDK's loop, whose transcripts the session recognises", async () => {
+    const runner = completions.runTools({ ...runnable, ...inSessionOf(await completions.create(alice)) });
+    expect(await runner.finalContent()).toBe("The tool says: Sunny in Paris");
+    expect(runner.allChatCompletions().map(({ rhone }) => rhone!.context.turns)).toEqual([1, 2]);
+  });
+
+  it("are run by the SDK's loop in a stream, without a session", async () => {
+    const runner = completions.runTools({ ...runnable, stream: true });
+    expect(await runner.finalContent()).toBe("The tool says: Sunny in Paris");
+  });
+});
+
+describe.each([
+  ["whole", {}],
+  ["streamed", { stream: true }],
+] as const)("a %s call that is refused", (_, stream) => {
+  const call = (body: object, using = client): Promise<unknown> =>
+    failureOf(using.chat.completions.create({ ...alice, ...stream, ...body }));
+
+  it("for its key is an AuthenticationError", async () => {
+    const error = await call({}, client.withOptions({ apiKey: "rhone_sk_wrong" }));
+    expect(error).toBeInstanceOf(OpenAI.AuthenticationError);
+    expect(error).toMatchObject({ status: 401, code: "auth.invalid", type: "authentication_error" });
+  });
+
+  it.each([
+    ["the gateway", { messages: [] }, "messages", "request.invalid"],
+    ["the gateway, of our own object", { rhone: { sesion_id: "sess_x" } }, "rhone.sesion_id", "request.invalid"],
+    ["the provider", { model: "fake/refuse" }, "max_tokens", "too_large"],
+  ])("by %s is a BadRequestError that names the field", async (_, body, param, code) => {
+    const error = await call(body);
+    expect(error).toBeInstanceOf(OpenAI.BadRequestError);
+    expect(error).toMatchObject({ status: 400, param, code, message: expect.stringContaining(param) as string });
+  });
+
+  it("in a shape that is not OpenAI's is the SDK's error all the same", async () => {
+    const error = await call({ model: "fake/flat" });
+    expect(error).toBeInstanceOf(OpenAI.UnprocessableEntityError);
+    expect(error).toMatchObject({ code: "3051", message: "422 Flat refusal" });
+  });
+
+  it.each([
+    [{ model: "no-such-model" }, "model.not_found"],
+    [{ rhone: { session_id: "sess_typo" } }, "session.not_found"],
+  ])("for what is not there is a NotFoundError: %o", async (body, code) => {
+    const error = await call(body);
+    expect(error).toBeInstanceOf(OpenAI.NotFoundError);
+    expect(error).toMatchObject({ status: 404, code });
+  });
+
+  it("for its rate is a RateLimitError that says when to come back", async () => {
+    const error = await call({ model: "fake/limited" });
+    expect(error).toBeInstanceOf(OpenAI.RateLimitError);
+    expect(error).toMatchObject({ code: "rate_limit", message: "429 Slow down" });
+    expect((error as InstanceType<typeof OpenAI.RateLimitError>).headers.get("retry-after")).toBe("7");
+  });
+
+  it("for a busy session is a ConflictError that says when to come back", async () => {
+    const slow = await completions.create({ model: "fake/slow", messages: [user("count")], stream: true });
+    const chunks = slow[Symbol.asyncIterator]();
+    const first = (await chunks.next()).value as ChatCompletionChunk;
+    const error = await call({ rhone: { session_id: first.rhone!.session_id, on_busy: "reject" } });
+    expect(error).toBeInstanceOf(OpenAI.ConflictError);
+    expect(error).toMatchObject({ code: "session.busy" });
+    expect((error as InstanceType<typeof OpenAI.ConflictError>).headers.get("retry-after")).toBe("1");
+    await chunks.return?.();
+  });
+
+  it.each([
+    ["broken", 500, "Internal trouble"],
+    ["garbage", 502, "not JSON"],
+  ])("by a provider in trouble is an InternalServerError: %s", async (script, status, message) => {
+    const error = await call({ model: `fake/${script}` });
+    expect(error).toBeInstanceOf(OpenAI.InternalServerError);
+    expect(error).toMatchObject({ status, message: expect.stringContaining(message) as string });
+    expect((error as InstanceType<typeof OpenAI.APIError>).requestID).toBeTruthy();
+  });
+});
+
+describe.each([
+  ["stateful", {}],
+  ["stateless", { rhone: { context_mode: "stateless" } }],
+] as const)("a %s stream that breaks", (name, mode) => {
+  const broken = (script: string): { model: string; messages: ChatCompletionMessageParam[] } => ({
+    ...alice,
+    ...mode,
+    model: `fake/${script}`,
+  });
+  const scripts = [
+    ["cut", "stream.interrupted"],
+    ["empty", "stream.interrupted"],
+    ["failing", "overloaded"],
+    // A reset may overtake what was sent before it; then nothing of the answer is there.
+    ["reset", expect.stringMatching(/^(stream\.interrupted|provider\.unavailable)$/) as string],
+  ] as const;
+
+  it.each(scripts)("throws an APIError and never ends as a success: %s", async (script, code) => {
+    const error = await failureOf(completions.create({ ...broken(script), stream: true }).then(read));
+    expect(error).toBeInstanceOf(OpenAI.APIError);
+    expect(error).toMatchObject({ code, message: expect.stringMatching(/\w/) as string });
+  });
+
+  it.each(scripts)("throws an APIError through the SDK's helper, too: %s", async (script, code) => {
+    const stream = completions.stream(broken(script));
+    const error = await failureOf(stream.finalChatCompletion());
+    expect(error).toBeInstanceOf(OpenAI.APIError);
+    expect(error).toMatchObject({ code });
+    expect([stream.errored, stream.ended]).toEqual([true, true]);
+  });
+
+  it("throws when the provider sends what is no event of it", async () => {
+    const error = await failureOf(completions.create({ ...broken("notjson"), stream: true }).then(read));
+    // Stateless, the provider's bytes are relayed as they come, and it is the SDK that finds them unreadable.
+    if (name === "stateless") expect(error).toBeInstanceOf(SyntaxError);
+    else expect(error).toMatchObject({ name: "Error", code: "provider.execution_failed" });
+  });
+});
+
+it("a broken stream leaves the session as it was", async () => {
+  const session = inSessionOf(await completions.create(alice));
+  await failureOf(read(await completions.create({ ...alice, ...session, model: "fake/cut", stream: true })));
+  const next = await completions.create({ ...whatName, ...session });
+  expect([textOf(next), next.rhone!.context.turns]).toEqual(["Your name is Alice.", 1]);
+});
+
+describe("models", () => {
+  it("are listed, and each can be retrieved", async () => {
+    const models: OpenAI.Model[] = [];
+    for await (const model of client.models.list()) models.push(model);
+    expect(models.map(({ id }) => id)).toEqual(expect.arrayContaining(["demo", "fake/*"]));
+    expect(await client.models.retrieve("demo")).toMatchObject({ id: "demo", object: "model", owned_by: "demo" });
+    for (const model of models) expect(await client.models.retrieve(model.id)).toEqual(model);
+  });
+
+  it("that are not there are a NotFoundError", async () => {
+    expect(await failureOf(client.models.retrieve("no-such-model"))).toBeInstanceOf(OpenAI.NotFoundError);
+  });
+});

@@ -1,0 +1,41 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { answerMessages } from "./anthropic.ts";
+import { answerGemini } from "./gemini.ts";
+import { answerResponses } from "./responses.ts";
+import { answerChat } from "./upstream.ts";
+
+/** The scripted provider of every dialect: the path says which. `fixture-{case}` replays what a real one said. */
+export async function answer(request: Request): Promise<Response> {
+  const { pathname } = new URL(request.url);
+  const dialect = ROUTES.find(([end]) => end.test(pathname))?.[1];
+  if (dialect === undefined) return new Response(`no such route: ${pathname}`, { status: 599 });
+  const raw = await request.text();
+  const body = JSON.parse(raw) as { model?: string; stream?: boolean };
+  const [, model = body.model ?? "", method] = /\/models\/([^:]+):(\w+)$/.exec(pathname) ?? [];
+  const recorded = /^fixture-(.+)$/.exec(model)?.[1];
+  const isStream = body.stream === true || method === "streamGenerateContent";
+  if (recorded !== undefined) return await replay(join(FIXTURES, dialect, recorded), isStream);
+  return ANSWERS[dialect](raw, request);
+}
+
+const ANSWERS = {
+  "openai-chat": answerChat,
+  "openai-responses": answerResponses,
+  anthropic: answerMessages,
+  gemini: answerGemini,
+};
+
+const ROUTES: readonly [RegExp, keyof typeof ANSWERS][] = [
+  [/\/chat\/completions$/, "openai-chat"],
+  [/\/responses$/, "openai-responses"],
+  [/\/messages$/, "anthropic"],
+  [/\/models\/[^/]+:(stream)?[gG]enerateContent$/, "gemini"],
+];
+
+const FIXTURES = join(import.meta.dirname, "../fixtures");
+
+async function replay(path: string, isStream: boolean): Promise<Response> {
+  const [file, type] = isStream ? ["response.sse", "text/event-stream"] : ["response.json", "application/json"];
+  return new Response(await readFile(join(path, file)), { headers: { "content-type": type } });
+}

@@ -1,0 +1,167 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { findBeginning, nameAfter, ROOT } from "../../src/canonical/chain.ts";
+import { GatewayError, toGatewayError } from "../../src/canonical/error.ts";
+import { Fold, fold, unfold } from "../../src/canonical/fold.ts";
+import { amend, edit, isSealed, unseal, verbatim, verbatimMessage } from "../../src/canonical/native.ts";
+import { budgetOf, nearestEffort } from "../../src/canonical/reasoning.ts";
+import type { Block, Message, ModelResponse, Native } from "../../src/canonical/types.ts";
+import { costMicros, inputTokens } from "../../src/canonical/usage.ts";
+
+const text = fc.string({ unit: "grapheme", minLength: 1 });
+const native = fc.option(
+  fc.record({ dialect: fc.constant("anthropic" as const), item: fc.jsonValue() }) as fc.Arbitrary<Native>,
+  { nil: undefined },
+);
+const withNative = <T extends Block>(block: fc.Arbitrary<T>): fc.Arbitrary<T> =>
+  fc.tuple(block, native).map(([view, item]) => (item === undefined ? view : { ...view, native: item }));
+const block: fc.Arbitrary<Block> = fc.oneof(
+  withNative(fc.record({ kind: fc.constant("text" as const), text })),
+  withNative(fc.record({ kind: fc.constant("thinking" as const), text: fc.string() })),
+  withNative(fc.record({ kind: fc.constant("tool_call" as const), id: text, name: text, arguments: fc.json() })),
+  fc.record({
+    kind: fc.constant("opaque" as const),
+    label: text,
+    native: fc.constant({ dialect: "gemini" as const, item: {} }),
+  }),
+);
+const reply: fc.Arbitrary<Message> = fc.record({
+  role: fc.constant("assistant" as const),
+  blocks: fc.array(block, { minLength: 1 }),
+});
+const response: fc.Arbitrary<ModelResponse> = fc.record({
+  id: text,
+  model: text,
+  messages: fc.array(reply, { minLength: 1 }),
+  finish: fc.record({ reason: fc.constantFrom("stop" as const, "length" as const, "tool_calls" as const) }),
+  usage: fc.record({ fresh: fc.nat(), output: fc.nat() }),
+});
+
+describe("fold and unfold", () => {
+  it("are inverses", () => {
+    fc.assert(
+      fc.property(response, (whole) => {
+        expect(fold(unfold(whole))).toEqual(whole);
+      }),
+    );
+  });
+
+  it("keep what came when the rest did not", () => {
+    const folded = new Fold();
+    folded.push({ type: "start", id: "1", model: "m" });
+    folded.push({ type: "open", index: 0, block: { kind: "text", text: "" } });
+    folded.push({ type: "delta", index: 0, text: "Half" });
+    folded.push({ type: "error", error: new GatewayError("stream.interrupted", "cut") });
+    expect(folded.response).toBeUndefined();
+    expect(folded.messages).toEqual([{ role: "assistant", blocks: [{ kind: "text", text: "Half" }] }]);
+  });
+
+  it("take no stream without an end for an answer", () => {
+    expect(() => fold([{ type: "start", id: "1", model: "m" }])).toThrow(GatewayError);
+  });
+});
+
+describe("the chain", () => {
+  const user = (said: string): Message => ({ role: "user", blocks: [{ kind: "text", text: said }] });
+  const model = (...blocks: Block[]): Message => ({ role: "assistant", blocks });
+  const says = (said: string): Block => ({ kind: "text", text: said });
+  const call: Block = { kind: "tool_call", id: "1", name: "f", arguments: '{"a":1,"b":2}' };
+
+  it("names a place by what was said, not by how", () => {
+    const name = nameAfter(ROOT, [
+      user("Hi"),
+      model({ kind: "thinking", text: "hm" }, says("Hello "), says("there"), call),
+    ]);
+    const respelt: Block = { ...call, id: "another", arguments: '{ "b": 2, "a": 1 }' };
+    const lossy = [
+      { role: "system", blocks: [says("Be brief")] } as Message,
+      user("Hi"),
+      model(says("Hello there")),
+      model(respelt),
+    ];
+    expect(nameAfter(ROOT, lossy)).toBe(name);
+    expect(nameAfter(ROOT, [user("Hi!"), ...lossy.slice(2)])).not.toBe(name);
+    expect(nameAfter(ROOT, lossy.slice(0, -1))).not.toBe(name);
+  });
+
+  it("forgives how a client writes the model's words anew, not how it changes its own", () => {
+    const said = (quote: string): string => nameAfter(ROOT, [user("x"), model(says(`Input: {${quote}a${quote}:  2}`))]);
+    expect(said("'")).toBe(said('"'));
+    expect(nameAfter(ROOT, [user("'x'")])).not.toBe(nameAfter(ROOT, [user('"x"')]));
+  });
+
+  it("finds the longest beginning that is a turn's end", () => {
+    const first = nameAfter(ROOT, [user("a"), model(says("b"))]);
+    const second = nameAfter(first, [user("c"), model(says("d"))]);
+    const known = (name: string): string | undefined => ({ [first]: "turn 1", [second]: "turn 2" })[name];
+    const transcript = [user("a"), model(says("b")), user("c"), model(says("d")), user("e")];
+    expect(findBeginning(transcript, known)).toEqual({ place: "turn 2", count: 4 });
+    expect(findBeginning([...transcript.slice(0, 2), user("other")], known)).toEqual({ place: "turn 1", count: 2 });
+    expect(findBeginning([user("e")], known)).toBeUndefined();
+    expect(findBeginning([user("a")], known)).toBeUndefined();
+  });
+
+  it("knows a turn's end also where the same author goes on", () => {
+    const first = nameAfter(ROOT, [user("a"), model(says("b"))]);
+    const second = nameAfter(first, [model(says("few-shot")), user("c"), model(says("d"))]);
+    const known = (name: string): string | undefined => ({ [first]: "1", [second]: "2" })[name];
+    const transcript = [user("a"), model(says("b")), model(says("few-shot")), user("c"), model(says("d"))];
+    expect(findBeginning(transcript, known)).toEqual({ place: "2", count: 5 });
+  });
+});
+
+describe("natives", () => {
+  const sealed: Block = {
+    kind: "thinking",
+    text: "hm",
+    native: { dialect: "anthropic", item: { signature: "s" }, seal: "a/1" },
+  };
+  const message: Message = {
+    role: "assistant",
+    blocks: [sealed, { kind: "text", text: "x" }],
+    native: { dialect: "anthropic", item: { whole: true } },
+  };
+
+  it("go to their dialect, and what is sealed to its issuer only", () => {
+    expect(verbatim(sealed.native, { dialect: "anthropic", issuer: "a/1" })).toEqual({ signature: "s" });
+    expect(verbatim(sealed.native, { dialect: "anthropic", issuer: "a/2" })).toBeUndefined();
+    expect(verbatim(sealed.native, { dialect: "gemini", issuer: "a/1" })).toBeUndefined();
+    expect(verbatimMessage(message, { dialect: "anthropic", issuer: "a/1" })).toEqual({ whole: true });
+    expect(verbatimMessage(message, { dialect: "anthropic", issuer: "a/2" })).toBeUndefined();
+  });
+
+  it("do not survive an edit, and seals do not survive a change before them", () => {
+    expect(edit(sealed, { text: "other" })).toEqual({ kind: "thinking", text: "other" });
+    const after = amend([{ role: "user", blocks: [] }, message], 0, {
+      role: "user",
+      blocks: [{ kind: "text", text: "y" }],
+    });
+    expect(after[1]).toEqual({ role: "assistant", blocks: [{ kind: "text", text: "x" }] });
+    expect(isSealed(unseal(message))).toBe(false);
+  });
+});
+
+describe("money and effort", () => {
+  it("never tells a call cheaper than it was, and an unknown price not at all", () => {
+    const price = { input: 3_000_000, output: 15_000_000, cacheRead: 300_000 };
+    expect(costMicros({ fresh: 10, cacheRead: 100, output: 5 }, price)).toBe(10 * 3 + 30 + 75);
+    expect(costMicros({ fresh: 1, output: 0 }, { input: 1, output: 1 })).toBe(1);
+    expect(costMicros({ output: 5 }, price)).toBeUndefined();
+    expect(costMicros({ fresh: 1, output: 1 }, undefined)).toBeUndefined();
+  });
+
+  it("sums disjoint buckets, and knows unknown from none", () => {
+    expect(inputTokens({ fresh: 1, cacheRead: 2, cacheWrite: 3 })).toBe(6);
+    expect(inputTokens({ output: 3 })).toBeUndefined();
+  });
+
+  it("turns an effort into a budget and back", () => {
+    for (const effort of ["none", "minimal", "low", "medium", "high", "xhigh"] as const)
+      expect(nearestEffort(budgetOf(effort))).toBe(effort);
+  });
+
+  it("tells nothing of what it did not expect", () => {
+    const error = toGatewayError(new Error("password=1"));
+    expect([error.code, error.message.includes("password")]).toEqual(["internal", false]);
+  });
+});
