@@ -1,0 +1,34 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { Refusal } from "./refusal.ts";
+import { wrangler, WRANGLER_CONFIG } from "./wrangler.ts";
+
+export type Bundle = {
+  dir: string;
+  /** The entry module, absolute. */
+  main: string;
+  bytes: number;
+  gzipped: number;
+};
+
+/** The worker as a deployment would upload it, in a directory that goes away with this process. */
+export async function bundle(): Promise<Bundle> {
+  const dir = mkdtempSync(join(tmpdir(), "rhone-bundle-"));
+  process.on("exit", () => rmSync(dir, { recursive: true, force: true }));
+  const { ok, stdout, stderr } = await wrangler(["deploy", "--dry-run", "--outdir", dir, "--config", WRANGLER_CONFIG], {
+    env: { WRANGLER_LOG: "error" },
+  });
+  if (!ok) throw new Refusal(`The worker does not build:\n${stdout}${stderr}`);
+  const modules = readdirSync(dir).filter((name) => !name.endsWith(".map") && name !== "README.md");
+  const contents = Buffer.concat(modules.map((name) => readFileSync(join(dir, name))));
+  const main = modules.find((name) => name.endsWith(".js"));
+  if (main === undefined) throw new Refusal(`The worker does not build: no module in ${dir}`);
+  return { dir, main: join(dir, main), bytes: contents.length, gzipped: gzipSync(contents).length };
+}
+
+export const sizes = ({ bytes, gzipped }: Bundle): string =>
+  `Worker bundle: ${kib(bytes)} KiB, ${kib(gzipped)} KiB compressed with gzip`;
+
+const kib = (bytes: number): string => (bytes / 1024).toFixed(1);

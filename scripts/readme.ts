@@ -1,0 +1,85 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { freePort } from "./port.ts";
+import { Refusal, runScript } from "./refusal.ts";
+import { makeAdminKey, PROJECT } from "./settings.ts";
+
+/** The gateway is a job with a process group of its own, so that all of it ends with the shell. */
+const PRELUDE = `set -euo pipefail
+gateway=
+stop() { if [ -n "$gateway" ]; then kill -- "-$gateway" 2>/dev/null || true; wait "$gateway" || true; fi; }
+trap stop EXIT
+healthy() {
+  for _ in $(seq 900); do
+    if curl -s -o /dev/null 2>/dev/null "http://127.0.0.1:$PORT/healthz"; then return; fi
+    if ! kill -0 "$gateway" 2>/dev/null; then echo "the gateway ended" >&2; return 1; fi
+    sleep 0.2
+  done
+  echo "the gateway did not become healthy" >&2; return 1
+}`;
+
+/**
+ * Runs the commands of README.md as they are written, in their order, in one shell, and ends at the first that fails.
+ *
+ * - ```sh            runs in the shell. The block that holds `npm start` runs in the background until the end, and the
+ *                    next block waits until `GET /healthz` answers.
+ * - ```js run        runs as an ES module, with the project's packages. ```python run: with $PYTHON (python3; left out when it is
+ *                    set to nothing).
+ * - any other fence  is for reading.
+ *
+ * The gateway gets a free port, a state directory and a key of its own: `PORT`, `RHONE_STATE_DIR` and `RHONE_ADMIN_KEY`
+ * are exported, and `127.0.0.1:8787` in a block stands for that port. A curl that is answered with an error fails.
+ */
+await runScript(async () => {
+  const text = readFileSync(join(PROJECT, "README.md"), "utf8");
+  const port = await freePort();
+  const dir = mkdtempSync(join(tmpdir(), "rhone-readme-"));
+  process.on("exit", () => rmSync(dir, { recursive: true, force: true }));
+  const blocks = blocksOf(text.replaceAll(/(127\.0\.0\.1|localhost):8787/g, `127.0.0.1:${port}`));
+  if (blocks.length === 0) throw new Refusal("README.md: expected a block fenced as ```sh, ```js run or ```python run");
+
+  writeFileSync(join(dir, ".curlrc"), "fail-with-body\nshow-error\n");
+  const script = join(dir, "readme.sh");
+  writeFileSync(script, [PRELUDE, ...blocks.map((block, i) => commands(block, join(dir, `block-${i}`)))].join("\n"));
+  const shell = spawn("bash", [script], {
+    cwd: PROJECT,
+    stdio: ["ignore", "inherit", "inherit"],
+    env: {
+      ...process.env,
+      PORT: String(port),
+      RHONE_STATE_DIR: join(dir, "state"),
+      RHONE_ADMIN_KEY: makeAdminKey(),
+      CURL_HOME: dir,
+      PYTHON: process.env.PYTHON ?? "python3",
+    },
+  });
+  const [code] = (await once(shell, "close")) as [number | null];
+  if (code !== 0) throw new Refusal("README.md: the block above failed");
+  console.log(`README.md: ${blocks.length} blocks ran`);
+});
+
+type Block = { line: number; fence: "sh" | "js run" | "python run"; code: string };
+
+function blocksOf(text: string): Block[] {
+  return [...text.matchAll(/^```(sh|js run|python run)[ \t]*\n(.*?)^```[ \t]*$/gms)].map(
+    ({ 1: fence, 2: code, index }) => ({
+      line: text.slice(0, index).split("\n").length,
+      fence: fence as Block["fence"],
+      code: code!,
+    }),
+  );
+}
+
+function commands({ line, fence, code }: Block, file: string): string {
+  const heading = `echo; echo "README.md:${line} (${fence})"`;
+  if (fence === "sh" && /\bnpm start\b/.test(code))
+    return `${heading}\nset -m; {\n${code}} & gateway=$!; set +m\nhealthy`;
+  if (fence === "sh") return `${heading}\n${code}`;
+  writeFileSync(file, code);
+  // Over stdin, so that imports are looked for from here, the project.
+  if (fence === "js run") return `${heading}\n"${process.execPath}" --input-type=module - < "${file}"`;
+  return `${heading}\nif [ -n "$PYTHON" ]; then "$PYTHON" - < "${file}"; else echo "left out: no Python"; fi`;
+}

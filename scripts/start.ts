@@ -1,0 +1,35 @@
+import { runGateway } from "./gateway.ts";
+import { stopWith } from "./lifetime.ts";
+import { HOST } from "./port.ts";
+import { NO_ENV_FILES, WRANGLER_CONFIG } from "./wrangler.ts";
+
+/** `npm start`: the gateway on wrangler's local runtime, through its programming interface (no secret in an argument). */
+await runGateway(async ({ settings }) => {
+  const { unstable_DevEnv } = await import("wrangler");
+  const devEnv = new unstable_DevEnv();
+  devEnv.on("buildFailed", () => fail("the worker does not build"));
+  devEnv.on("error", ({ cause, message }: { cause?: Error; message?: string }) =>
+    fail((cause?.message ?? message)?.split("\n")[0] ?? "wrangler's local runtime failed"),
+  );
+  const { ready } = await devEnv.startWorker({
+    config: WRANGLER_CONFIG,
+    envFiles: NO_ENV_FILES,
+    bindings: Object.fromEntries(
+      Object.entries(settings.secrets).map(([name, value]) => [name, { type: "secret_text", value }]),
+    ),
+    dev: {
+      server: { hostname: HOST, port: settings.port },
+      persist: settings.stateDir,
+      // Neither an inspector nor a registry of running workers: gateways side by side know nothing of each other.
+      inspector: false,
+      remote: false,
+      watch: false,
+    },
+  });
+  await ready;
+});
+
+/** wrangler prints what is wrong in a build or in the worker's start, and then waits for a change that never comes here. */
+function fail(reason: string): void {
+  void stopWith(`The gateway could not start: ${reason}`);
+}
