@@ -22,15 +22,16 @@ export function nameAfter(from: string, messages: readonly Message[]): string {
 }
 
 /**
- * The longest beginning of `messages` that ends at a known place, and how many of them it holds. Only the end of
- * something the model said can be the end of a turn.
+ * The longest beginning of `messages`, said at the place `from`, that ends at a known place, and how many of them it
+ * holds. Only the end of something the model said can be the end of a turn.
  */
 export function findBeginning<Place>(
   messages: readonly Message[],
   known: (name: string) => Place | undefined,
+  from = ROOT,
 ): { place: Place; count: number } | undefined {
   let found: { place: Place; count: number } | undefined;
-  let run = start(ROOT);
+  let run = start(from);
   messages.forEach((message, i) => {
     run = say(run, message);
     if (message.role !== "assistant") return;

@@ -38,6 +38,8 @@ export type ErrorDetails = {
   status?: number;
   retryAfterSeconds?: number;
   upstream?: UpstreamError;
+  /** The code by which OpenAI's clients know it, where that is not ours. */
+  word?: string;
   cause?: unknown;
 };
 
@@ -48,6 +50,7 @@ export class GatewayError extends Error {
   readonly param?: string;
   readonly retryAfterSeconds?: number;
   readonly upstream?: UpstreamError;
+  readonly word?: string;
 
   /** `message` is for the caller: no internal detail, no header, no credential. */
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
@@ -57,6 +60,7 @@ export class GatewayError extends Error {
     if (details.param !== undefined) this.param = details.param;
     if (details.retryAfterSeconds !== undefined) this.retryAfterSeconds = details.retryAfterSeconds;
     if (details.upstream !== undefined) this.upstream = details.upstream;
+    if (details.word !== undefined) this.word = details.word;
   }
 }
 

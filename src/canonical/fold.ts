@@ -48,9 +48,9 @@ export class Fold {
   /** Absent until the stream has ended well. */
   get response(): ModelResponse | undefined {
     if (this.#end === undefined || this.#error !== undefined) return undefined;
-    const { finish, usage, rest } = this.#end;
-    const whole = { id: this.#id, model: this.#model, messages: this.messages, finish, usage };
-    return rest === undefined ? whole : { ...whole, rest };
+    const { finish, usage, alternatives, rest } = this.#end;
+    const said = { id: this.#id, model: this.#model, messages: this.messages, finish, usage };
+    return { ...said, ...(alternatives && { alternatives }), ...(rest && { rest }) };
   }
 
   /** What was said, finished or not. */
@@ -65,6 +65,16 @@ export class Fold {
       messages[item] = { ...(messages[item] ?? { role: "assistant", blocks: [] }), native };
     });
     return messages.filter(Boolean);
+  }
+
+  /** The last block is still growing. */
+  get isOpen(): boolean {
+    return this.#blocks.findLast(Boolean)?.isOpen === true;
+  }
+
+  /** The answer's id as the provider says it; empty before the first event. */
+  get id(): string {
+    return this.#id;
   }
 
   /** The model as the provider names it; empty before the first event. */
@@ -96,10 +106,11 @@ export function unfold(response: ModelResponse): StreamEvent[] {
       index++;
     }
   });
-  const { finish, usage, rest } = response;
+  const { finish, usage, alternatives, rest } = response;
   const items = response.messages.map((message) => message.native);
   const hasItems = items.some((native) => native !== undefined);
-  events.push({ type: "end", finish, usage, ...(hasItems && { items }), ...(rest !== undefined && { rest }) });
+  const beside = { ...(hasItems && { items }), ...(alternatives && { alternatives }), ...(rest && { rest }) };
+  events.push({ type: "end", finish, usage, ...beside });
   return events;
 }
 

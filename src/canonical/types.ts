@@ -13,7 +13,14 @@ export type Native = { dialect: Dialect; item: Json; seal?: string };
 /** All other fields of an item are a view of `native`. Change one only with `edit()`, which drops it. */
 export type Item = { native?: Native; cache?: "5m" | "1h" };
 
-export type Text = Item & { kind: "text"; text: string; citations?: Citation[]; refusal?: true };
+export type Text = Item & {
+  kind: "text";
+  text: string;
+  citations?: Citation[];
+  refusal?: true;
+  /** Of its tokens, where the caller asked for them and the provider tells them. */
+  logprobs?: Logprob[];
+};
 /** `text` is empty when the reasoning is only there sealed. */
 export type Thinking = Item & { kind: "thinking"; text: string };
 export type Media = Item & { kind: "media"; mime: string; source: Source; name?: string };
@@ -27,6 +34,8 @@ export type Opaque = Item & { kind: "opaque"; label: string; gist?: string; nati
 export type Part = Text | Media | Opaque;
 export type Block = Text | Thinking | Media | ToolCall | ToolResult | Opaque;
 
+/** `bytes`: the token's in UTF-8, where the provider says them. `top`: what else was likely in its place. */
+export type Logprob = { token: string; logprob: number; bytes?: number[]; top?: Logprob[] };
 export type Citation = { text?: string; url?: string; title?: string; start?: number; end?: number };
 export type Source =
   | { type: "base64"; data: string }
@@ -129,9 +138,13 @@ export type ModelResponse = {
   messages: Message[];
   finish: Finish;
   usage: Usage;
+  /** The same turn said otherwise, where several were asked for. The first is the reply, and the session's. */
+  alternatives?: Alternative[];
   /** What the answer's envelope says beside its messages. */
   rest?: Native;
 };
+
+export type Alternative = { messages: Message[]; finish: Finish };
 
 /**
  * A reply as it grows. Exactly one `end` or `error` comes last. `item` counts the wire items of the reply (a Responses
@@ -143,7 +156,14 @@ export type StreamEvent =
   | { type: "open"; index: number; item?: number; id?: string; block: Block }
   | { type: "delta"; index: number; text: string }
   | { type: "close"; index: number; block: Block }
-  | { type: "end"; finish: Finish; usage: Usage; items?: (Native | undefined)[]; rest?: Native }
+  | {
+      type: "end";
+      finish: Finish;
+      usage: Usage;
+      items?: (Native | undefined)[];
+      alternatives?: Alternative[];
+      rest?: Native;
+    }
   | { type: "error"; error: GatewayError };
 
 /** Something a target cannot hold. `at`: the field or block, in the caller's terms. */

@@ -27,6 +27,8 @@ export interface WireDialect {
   /** The body of a 2xx. Throws `provider.execution_failed` when it is no answer. */
   decodeResponse(body: Json, seal?: string): ModelResponse;
   encodeResponse(response: ModelResponse, reply: Reply): JsonObject;
+  /** A provider's own answer (JSON text) with every member the wire requires and the gateway alone knows, its other bytes untouched. */
+  complete?(answer: string, reply: Reply): string;
 
   /** How a stream is asked for its token counts, where they do not come unasked. */
   readonly streamUsage?: StreamUsage;
@@ -49,10 +51,16 @@ export type Outside = { model?: string; stream?: boolean; asList?: boolean };
 export type Layout = {
   /** The member with the list of messages. */
   items: "messages" | "input" | "contents";
+  /** Its other spelling, where it has one. */
+  itemsToo?: "blocks";
   /** The member with the instructions, in the spellings it may have, where they are not the list's own leading system messages. */
   instructions?: readonly string[];
+  /** The members that name what the gateway keeps itself: they go no further. */
+  state?: readonly string[];
   /** The members that mean something in canonical terms, or nothing to the answer. Any other is lost on another wire. */
   understood: ReadonlySet<string>;
+  /** An item of ours in the wire's own words, any other as it is; both as JSON text. */
+  inPlainWords?: (item: string) => string;
   /** The item that a bare text instead of the list stands for; both as JSON text. */
   itemOfText?: (text: string) => string;
 };
@@ -87,8 +95,12 @@ export type Encoded<T> = { value: T; losses: Loss[] };
 /** What an encoder must know of the call it answers. `created`: Unix seconds. */
 export type Reply = {
   created: number;
+  /** The answer's own id, where the gateway gives it one (Responses). */
+  id?: string;
   /** The caller asked for a usage chunk at the end of the stream (Chat `stream_options.include_usage`). */
   includeUsage?: boolean;
+  /** The call's and its session's own ids, for the wire that tells them (native). */
+  call?: { id: string; sessionId: string };
   /** The request, for wires that echo it (Responses). */
   request?: ModelRequest;
 };
@@ -97,6 +109,8 @@ export type Reply = {
 export interface StreamDecoder {
   /** The answer is finished; what still comes is only its end (usage, the terminal event). */
   readonly isFinishing: boolean;
+  /** The wire's very last word was said; absent where it has none beside the end of the connection. */
+  readonly isOver?: boolean;
   push(event: SseEvent): StreamEvent[];
   end(): StreamEvent[];
 }

@@ -2,6 +2,7 @@ import type { Dialect } from "../canonical/types.ts";
 import { anthropic } from "./anthropic/index.ts";
 import type { WireDialect } from "./dialect.ts";
 import { gemini } from "./gemini/index.ts";
+import { native } from "./native/index.ts";
 import { openaiChat } from "./openai-chat/index.ts";
 import { openaiResponses } from "./openai-responses/index.ts";
 
@@ -11,6 +12,7 @@ export const DIALECTS: Partial<Record<Dialect, WireDialect>> = {
   "openai-responses": openaiResponses,
   anthropic,
   gemini,
+  native,
 };
 
 /** Every name a provider row may give, spoken yet or not. */

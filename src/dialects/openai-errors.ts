@@ -41,7 +41,7 @@ export function errorMembers(error: GatewayError): JsonObject {
     message: error.message,
     type: error.upstream?.type ?? typeOf(error.status),
     param: error.param ?? null,
-    code: error.upstream?.code ?? error.code,
+    code: error.upstream?.code ?? error.word ?? error.code,
   };
 }
 

@@ -27,3 +27,41 @@ export function concatBytes(parts: readonly Uint8Array[]): Uint8Array {
   }
   return whole;
 }
+
+/** Between an object and a Worker a value may have 32 MiB, and a text takes up to two bytes a character. */
+const MAX_CROSSING = 4 * 1024 * 1024;
+
+/** A text on its way to an object: as it is, or, where it is too much for that, as its bytes. */
+export const crossingText = (text: string): string | ReadableStream<Uint8Array> =>
+  text.length <= MAX_CROSSING ? text : new Response(text).body!;
+
+/** A text that crossed as what it is, or as its bytes. */
+export const textOf = async (text: string | ReadableStream<Uint8Array>): Promise<string> =>
+  typeof text === "string" ? text : await new Response(text).text();
+
+/** What comes piece by piece, as a stream of bytes that makes the next piece when it is asked for. */
+export function streamOf(pieces: AsyncGenerator<string>): ReadableStream<Uint8Array> {
+  return new ReadableStream({
+    type: "bytes",
+    async pull(controller) {
+      const { value, done } = await pieces.next();
+      if (done !== true) return controller.enqueue(encodeUtf8(value));
+      controller.close();
+      controller.byobRequest?.respond(0);
+    },
+    async cancel() {
+      await pieces.return(undefined);
+    },
+  });
+}
+
+/** The lines of a stream, without the empty ones. */
+export async function* linesOf(bytes: ReadableStream<Uint8Array>): AsyncGenerator<string> {
+  let rest = "";
+  for await (const text of bytes.pipeThrough(new TextDecoderStream())) {
+    const lines = (rest + text).split("\n");
+    rest = lines.pop()!;
+    yield* lines.filter((line) => line !== "");
+  }
+  if (rest !== "") yield rest;
+}

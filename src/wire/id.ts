@@ -29,6 +29,12 @@ export function placeOf(prefix: string, id: string): string | undefined {
   return id.startsWith(`${prefix}_`) && PLACE.test(place) ? place : undefined;
 }
 
+/** When an id was minted, in Unix milliseconds; of a text that is none, whatever its letters come to. */
+export const mintedAt = (id: string): number => {
+  const at = id.indexOf("_") + 1;
+  return Number(decodeBase32(id.slice(at, at + 10)));
+};
+
 /** The same thing under another prefix: `call_x` and `turn_x` are two sides of one event. */
 export const renamed = (id: string, prefix: string): string => prefix + id.slice(id.indexOf("_"));
 

@@ -40,11 +40,11 @@ export function replaceMember(all: readonly Member[], key: string, json: string)
   return all.filter((member) => member.key === key).map(({ value }) => ({ ...value, text: json }));
 }
 
-/** Takes out every member of that name, each with one comma: the first members the one behind them, the rest the one before. */
-export function removeMember(all: readonly Member[], key: string): Edit[] {
-  const firstKept = all.findIndex((member) => member.key !== key);
+/** Takes out every member of these names, each with one comma: the first members the one behind them, the rest the one before. */
+export function removeMember(all: readonly Member[], ...keys: readonly string[]): Edit[] {
+  const firstKept = all.findIndex((member) => !keys.includes(member.key));
   return all.flatMap((member, i) => {
-    if (member.key !== key) return [];
+    if (!keys.includes(member.key)) return [];
     const leads = firstKept < 0 || i < firstKept;
     if (leads) return [{ start: member.start, end: all[i + 1]?.start ?? member.end, text: "" }];
     return [{ start: all[i - 1]!.end, end: member.end, text: "" }];

@@ -18,6 +18,7 @@ export const MAX_EVENT_BYTES = 16 * 1024 * 1024;
 
 const LF = 0x0a;
 const CR = 0x0d;
+const BOM = new Uint8Array([0xef, 0xbb, 0xbf]);
 
 /** Cuts bytes into events. Lines end in LF, CRLF or CR; multi-byte characters may be split over chunks. */
 export class SseSplitter {
@@ -100,6 +101,22 @@ export function withData(event: SseEvent, change: (data: string) => string): Uin
   const at = text.indexOf(data, text.search(/^data:/m) + 1);
   if (data === "" || at < 0) return event.raw;
   return encodeUtf8(text.slice(0, at) + change(data) + text.slice(at + data.length));
+}
+
+/** The event with this id, in place of any it had. */
+export function withId({ raw, id: own }: SseEvent, id: number): Uint8Array {
+  const line = encodeUtf8(`id: ${id}\n`);
+  if (own === undefined) {
+    const whole = new Uint8Array(line.length + raw.length);
+    // A byte order mark is one only where the stream begins.
+    const from = raw[0] === BOM[0] && raw[1] === BOM[1] && raw[2] === BOM[2] ? BOM.length : 0;
+    whole.set(raw.subarray(0, from));
+    whole.set(line, from);
+    whole.set(from === 0 ? raw : raw.subarray(from), from + line.length);
+    return whole;
+  }
+  const text = decodeUtf8(raw).replace(/^(\uFEFF?)id(:[^\r\n]*)?(\r\n|\n|\r)/gm, "$1");
+  return withId({ raw: encodeUtf8(text) }, id);
 }
 
 function parseEvent(raw: Uint8Array, isFirst: boolean): SseEvent {

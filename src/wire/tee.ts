@@ -19,6 +19,25 @@ export function teeRecorder(body: ReadableStream<Uint8Array>): {
   return { client, blocks: blocksOf(readable) };
 }
 
+/** A reader that takes whatever has come since it read last, up to 64 KiB; of a tee's branch, too. */
+export function blockReader(branch: ReadableStream<Uint8Array>): {
+  read: () => Promise<{ done: boolean; value?: Uint8Array | undefined }>;
+  releaseLock: () => void;
+} {
+  try {
+    const reader = branch.getReader({ mode: "byob" });
+    return {
+      read: () => reader.read(new Uint8Array(RECORDER_BLOCK)),
+      releaseLock: () => reader.releaseLock(),
+    };
+  } catch {
+    // A stream that was made in JavaScript gives its chunks as they are.
+    return branch.getReader();
+  }
+}
+
+export const isFullBlock = (block: Uint8Array): boolean => block.length === RECORDER_BLOCK;
+
 async function* blocksOf(readable: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
   const reader = readable.getReader({ mode: "byob" });
   try {

@@ -36,7 +36,7 @@ function laws(dialect: WireDialect): void {
     });
 
     law("n + 1 messages begin with the encoding of n, also when they are foreign", requests, ({ request }) => {
-      const messages = dialect.decodeMessages(itemsOf(dialect, request!)!).map(foreign);
+      const messages = dialect.decodeMessages(itemsOf(dialect, request!)!).map(foreignTo(dialect.id));
       const ends = messages.flatMap(({ role }, i) =>
         role === "assistant" && messages[i + 1]?.role !== "assistant" ? [i + 1] : [],
       );
@@ -48,7 +48,7 @@ function laws(dialect: WireDialect): void {
     });
 
     law("foreign messages keep their meaning through this wire", requests, ({ request }) => {
-      const messages = dialect.decodeMessages(itemsOf(dialect, request!)!).map(foreign).filter(isPlain);
+      const messages = dialect.decodeMessages(itemsOf(dialect, request!)!).map(foreignTo(dialect.id)).filter(isPlain);
       const { value, losses } = dialect.encodeMessages(messages, home);
       // A wire without system messages inside its list says them as somebody's text, and tells so.
       if (losses.some(({ at }) => at === "messages.system")) return;
@@ -158,8 +158,8 @@ function law(name: string, over: readonly Recording[], holds: (recording: Record
   });
 }
 
-function itemsOf(dialect: WireDialect, request: JsonObject): Json[] | undefined {
-  const items = request[dialect.layout.items];
+function itemsOf({ layout }: WireDialect, request: JsonObject): Json[] | undefined {
+  const items = request[layout.items] ?? request[layout.itemsToo ?? ""];
   return Array.isArray(items) ? items : undefined;
 }
 
@@ -180,16 +180,17 @@ function responseOf(dialect: WireDialect, { body, sse }: Recording): ModelRespon
   return sse === undefined ? dialect.decodeResponse(body!) : folding(eventsOf(dialect, encodeUtf8(sse))).response;
 }
 
-const OTHER: Dialect = "native";
-
 /** The message as it came from another wire: the same views of items that cannot be said here. */
-function foreign(message: Message): Message {
-  const { native: _, ...view } = message;
-  const blocks = message.blocks.map((block) =>
-    block.native === undefined ? block : { ...block, native: { ...block.native, dialect: OTHER } },
-  );
-  return { ...view, blocks };
-}
+const foreignTo =
+  (home: Dialect) =>
+  (message: Message): Message => {
+    const dialect: Dialect = home === "native" ? "anthropic" : "native";
+    const { native: _, ...view } = message;
+    const blocks = message.blocks.map((block) =>
+      block.native === undefined ? block : { ...block, native: { ...block.native, dialect } },
+    );
+    return { ...view, blocks };
+  };
 
 /** Only text, calls and text results: what every wire can say. */
 const isPlain = (message: Message): boolean =>

@@ -3,7 +3,7 @@ import { catalogueOf } from "../../src/providers/catalogue.ts";
 import { decodeFrame, encodeFrame, type Frame, FrameSplitter } from "../../src/providers/event-stream.ts";
 import { sseOf } from "../../src/providers/host.ts";
 import { isConfigured, readProviders, settingNames } from "../../src/providers/table.ts";
-import { plan } from "../../src/routing/plan.ts";
+import { locate } from "../../src/routing/locate.ts";
 import { concatBytes, encodeUtf8 } from "../../src/wire/bytes.ts";
 
 const chunk = (event: object): Frame => ({
@@ -159,7 +159,7 @@ describe("rows", () => {
 
 describe("a model's name", () => {
   const target = async (asked: string, settings: object): Promise<string> => {
-    const [{ provider, model, dialect }] = await plan(asked, "openai-chat", readProviders({ ...settings }).rows);
+    const { provider, model, dialect } = await locate(asked, "openai-chat", readProviders({ ...settings }).rows);
     return `${provider.id} ${model} ${dialect}`;
   };
 

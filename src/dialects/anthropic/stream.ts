@@ -47,6 +47,10 @@ class MessageDecoder implements StreamDecoder {
     return typeof this.#envelope.stop_reason === "string";
   }
 
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
   push({ data, event }: SseEvent): StreamEvent[] {
     if (data === undefined || this.#isOver || data.trim() === "[DONE]") return [];
     const said = tryParseJson(data);

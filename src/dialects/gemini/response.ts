@@ -1,31 +1,38 @@
 import { GatewayError } from "../../canonical/error.ts";
-import type { Block, Finish, FinishReason, Message, ModelResponse, Usage } from "../../canonical/types.ts";
+import type { Alternative, Block, Finish, FinishReason, Message, ModelResponse, Usage } from "../../canonical/types.ts";
 import { inputTokens } from "../../canonical/usage.ts";
 import { isObject, type Json, type JsonObject, textOf } from "../../wire/json.ts";
 import type { Reply } from "../dialect.ts";
 import { encodePart } from "./blocks.ts";
 import { encodeGrounding, withCitations } from "./grounding.ts";
+import { encodeLogprobs, withLogprobs } from "./logprobs.ts";
 import { decodeMessage } from "./messages.ts";
 import { reading } from "./reading.ts";
 
 const dialect = "gemini";
 
-/** The first candidate is the reply; others stay in `rest`, with all that the first says beside its content. */
+/** The first candidate is the reply; `rest` holds all that the candidates say beside their contents, too. */
 export function decodeResponse(body: Json, seal?: string): ModelResponse {
   const candidates = isObject(body) && Array.isArray(body.candidates) ? body.candidates : [];
   const [candidate, ...others] = candidates;
   if (!isObject(body) || (!isObject(candidate) && blockOf(body) === undefined)) {
     throw new GatewayError("provider.execution_failed", "the provider's answer holds no candidate");
   }
-  const { content, ...beside }: JsonObject = isObject(candidate) ? candidate : {};
   const id = textOf(body.responseId);
-  const messages = decodeContent(content, beside.groundingMetadata, seal, id);
+  const { content: _, ...beside }: JsonObject = isObject(candidate) ? candidate : {};
+  const { messages, finish } = decodeCandidate(
+    { finishReason: blockOf(body) ?? null, ...(isObject(candidate) && candidate) },
+    seal,
+    id,
+  );
+  const alternatives = others.filter(isObject).map((other, i) => decodeCandidate(other, seal, `${id}/${i + 1}`));
   return {
     id,
     model: textOf(body.modelVersion),
     messages,
-    finish: decodeFinish(beside.finishReason ?? blockOf(body), messages),
+    finish,
     usage: decodeUsage(body.usageMetadata),
+    ...(alternatives.length > 0 && { alternatives }),
     rest: { dialect, item: isObject(candidate) ? { ...body, candidates: [beside, ...others] } : body },
   };
 }
@@ -44,15 +51,20 @@ export function encodeResponse(response: ModelResponse, _reply: Reply): JsonObje
 }
 
 /** A content without parts says nothing, and is refused when it is said again. */
-function decodeContent(
-  content: Json | undefined,
-  grounding: Json | undefined,
-  seal: string | undefined,
-  id: string,
-): Message[] {
-  if (!isObject(content) || !Array.isArray(content.parts) || content.parts.length === 0) return [];
+function decodeCandidate(candidate: JsonObject, seal: string | undefined, id: string): Alternative {
+  const { content, groundingMetadata, logprobsResult, finishReason } = candidate;
+  const isSilent = !isObject(content) || !Array.isArray(content.parts) || content.parts.length === 0;
+  if (isSilent) return { messages: [], finish: decodeFinish(finishReason, []) };
   const message = decodeMessage({ ...content, role: "model" }, reading(seal, id));
-  return [{ ...message, blocks: withCitations(message.blocks, grounding) }];
+  const blocks = withLogprobs(withCitations(message.blocks, groundingMetadata), logprobsResult);
+  const messages = [{ ...message, blocks }];
+  return { messages, finish: decodeFinish(finishReason, messages) };
+}
+
+export function encodeCandidate({ messages, finish }: Alternative, index: number): JsonObject {
+  const blocks = messages.flatMap((message) => message.blocks);
+  const parts = blocks.flatMap((block) => encodeReplyPart(block) ?? []);
+  return { content: { role: "model", parts }, ...encodeEnding(finish, blocks), index };
 }
 
 /**
@@ -79,16 +91,24 @@ export function encodeEnvelope({ id, model, usage, rest }: ModelResponse): JsonO
 export function encodeEnd({ finish, rest }: ModelResponse, blocks: readonly Block[]): JsonObject {
   const [own] = candidatesOf(rest?.dialect === dialect ? rest.item : undefined);
   if (own !== undefined) return { ...own, finishReason: own.finishReason ?? encodeFinish(finish) };
-  const grounding = encodeGrounding(blocks.filter((block) => block.kind === "text"));
+  return { ...encodeEnding(finish, blocks), index: 0 };
+}
+
+function encodeEnding(finish: Finish, blocks: readonly Block[]): JsonObject {
+  const texts = blocks.filter((block) => block.kind === "text");
+  const grounding = encodeGrounding(texts);
+  const logprobs = texts.flatMap((text) => text.logprobs ?? []);
   return {
     finishReason: encodeFinish(finish),
-    index: 0,
     ...(grounding !== undefined && { groundingMetadata: grounding }),
+    ...(logprobs.length > 0 && { logprobsResult: encodeLogprobs(logprobs) }),
   };
 }
 
-const othersOf = ({ rest }: ModelResponse): JsonObject[] =>
-  candidatesOf(rest?.dialect === dialect ? rest.item : undefined).slice(1);
+const othersOf = ({ rest, alternatives = [] }: ModelResponse): JsonObject[] =>
+  rest?.dialect === dialect
+    ? candidatesOf(rest.item).slice(1)
+    : alternatives.map((other, i) => encodeCandidate(other, i + 1));
 
 const candidatesOf = (body: Json | undefined): JsonObject[] =>
   isObject(body) && Array.isArray(body.candidates) ? body.candidates.filter(isObject) : [];

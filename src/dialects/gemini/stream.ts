@@ -1,6 +1,6 @@
 import { GatewayError } from "../../canonical/error.ts";
 import { emptied, Fold, growing } from "../../canonical/fold.ts";
-import type { Block, ModelResponse, StreamEvent } from "../../canonical/types.ts";
+import type { Block, Logprob, ModelResponse, StreamEvent } from "../../canonical/types.ts";
 import { decodeUtf8 } from "../../wire/bytes.ts";
 import { isObject, type Json, type JsonObject, textOf, tryParseJson } from "../../wire/json.ts";
 import { encodeSse, type SseEvent } from "../../wire/sse.ts";
@@ -8,9 +8,10 @@ import type { Reply, StreamDecoder, StreamEncoder } from "../dialect.ts";
 import { decodePart } from "./blocks.ts";
 import { errorMembers, errorOf } from "./errors.ts";
 import { withCitations } from "./grounding.ts";
+import { decodeLogprobs } from "./logprobs.ts";
 import { GrowingCall } from "./partial.ts";
 import { type Reading, reading } from "./reading.ts";
-import { blockOf, decodeResponse, encodeEnd, encodeEnvelope, encodeReplyPart } from "./response.ts";
+import { blockOf, decodeResponse, encodeCandidate, encodeEnd, encodeEnvelope, encodeReplyPart } from "./response.ts";
 import { read } from "./spelling.ts";
 
 export const decodeStream = (seal?: string): StreamDecoder => new GeminiDecoder(seal);
@@ -39,7 +40,9 @@ class GeminiDecoder implements StreamDecoder {
   #from: Reading = reading(undefined);
   #failed = false;
   #nextIndex = 0;
-  #open: { index: number; block: Block; call?: GrowingCall } | undefined;
+  #open: { index: number; block: Block; call?: GrowingCall; logprobs?: Logprob[] } | undefined;
+  /** The candidates beside the first, each growing as a whole answer's would stand there. */
+  readonly #others = new Map<number, JsonObject>();
 
   readonly #seal: string | undefined;
 
@@ -69,12 +72,13 @@ class GeminiDecoder implements StreamDecoder {
     const content = this.#parts.length > 0 ? { content: { parts: this.#parts, role: "model" } } : {};
     const candidates =
       this.#candidate.finishReason === undefined ? {} : { candidates: [{ ...this.#candidate, ...content }] };
-    const { messages, finish, usage, rest } = decodeResponse({ ...envelope, ...candidates }, this.#seal);
+    const others = [...this.#others].toSorted(([a], [b]) => a - b).map(([, other]) => other);
+    const all = { candidates: [...(candidates.candidates ?? []), ...others] };
+    const whole = { ...envelope, ...(all.candidates.length > 0 && all) };
+    const { messages, finish, usage, alternatives, rest } = decodeResponse(whole, this.#seal);
     const items = messages.map(({ native }) => native);
-    return [
-      ...closing,
-      { type: "end", finish, usage, ...(items.length > 0 && { items }), ...(rest !== undefined && { rest }) },
-    ];
+    const beside = { ...(items.length > 0 && { items }), ...(alternatives && { alternatives }), ...(rest && { rest }) };
+    return [...closing, { type: "end", finish, usage, ...beside }];
   }
 
   chunk(chunk: Json | undefined): StreamEvent[] {
@@ -92,7 +96,10 @@ class GeminiDecoder implements StreamDecoder {
     }
     this.#envelope = { ...this.#envelope, ...envelope };
     for (const candidate of Array.isArray(candidates) ? candidates : []) {
-      if (isObject(candidate) && (candidate.index ?? 0) === 0) events.push(...this.#grow(candidate));
+      if (!isObject(candidate)) continue;
+      const index = candidate.index ?? 0;
+      if (index === 0) events.push(...this.#grow(candidate));
+      else if (typeof index === "number") this.#growOther(index, candidate);
     }
     return events;
   }
@@ -104,7 +111,17 @@ class GeminiDecoder implements StreamDecoder {
       this.#candidate.groundingMetadata = { ...before, ...groundingMetadata };
     }
     const parts = isObject(content) && Array.isArray(content.parts) ? content.parts : [];
-    return parts.flatMap((part) => this.#part(part));
+    const events = parts.flatMap((part) => this.#part(part));
+    const logprobs = decodeLogprobs(beside.logprobsResult);
+    if (logprobs.length > 0 && this.#open?.block.kind === "text") (this.#open.logprobs ??= []).push(...logprobs);
+    return events;
+  }
+
+  #growOther(index: number, { content, ...beside }: JsonObject): void {
+    const before = this.#others.get(index) ?? {};
+    const said = isObject(before.content) && Array.isArray(before.content.parts) ? before.content.parts : [];
+    const more = isObject(content) && Array.isArray(content.parts) ? content.parts : [];
+    this.#others.set(index, { ...before, ...beside, content: { role: "model", parts: more.reduce(glued, said) } });
   }
 
   #part(part: Json): StreamEvent[] {
@@ -165,8 +182,9 @@ class GeminiDecoder implements StreamDecoder {
     const open = this.#open;
     if (open === undefined) return [];
     this.#open = undefined;
-    const { index, block, call } = open;
-    if (call === undefined) return [{ type: "close", index, block: this.#finished(block) }];
+    const { index, block, call, logprobs } = open;
+    if (call === undefined)
+      return [{ type: "close", index, block: { ...this.#finished(block), ...(logprobs && { logprobs }) } }];
     this.#parts[this.#parts.length - 1] = call.whole;
     const finished = this.#finished(block);
     return [
@@ -212,7 +230,7 @@ class GeminiEncoder implements StreamEncoder {
         this.#blocks[event.index] = event.block;
         return this.#close(event.block);
       case "end": {
-        const { finish, usage, rest } = event;
+        const { finish, usage, rest, alternatives = [] } = event;
         const response = {
           id: this.#id,
           model: this.#model,
@@ -224,7 +242,8 @@ class GeminiEncoder implements StreamEncoder {
         const candidate = { content: { parts: [{ text: "" }], role: "model" }, ...encodeEnd(response, this.#blocks) };
         const { candidates: _, promptFeedback, ...envelope } = encodeEnvelope(response);
         // A refused prompt has no candidate.
-        const said = promptFeedback === undefined ? { candidates: [candidate] } : { promptFeedback };
+        const others = alternatives.map((other, i) => encodeCandidate(other, i + 1));
+        const said = promptFeedback === undefined ? { candidates: [candidate, ...others] } : { promptFeedback };
         return this.#chunk({ ...said, ...envelope });
       }
       case "error":
@@ -254,6 +273,13 @@ class GeminiEncoder implements StreamEncoder {
 /** Nothing but words: only such parts may be glued together. */
 const isPlain = (part: JsonObject): boolean =>
   typeof part.text === "string" && Object.keys(part).every((name) => name === "text" || name === "thought");
+
+/** Plain texts of one kind are one part. */
+function glued(parts: readonly Json[], part: Json): Json[] {
+  const last = parts.at(-1);
+  const isSame = isObject(last) && isObject(part) && isPlain(last) && isPlain(part) && last.thought === part.thought;
+  return isSame ? [...parts.slice(0, -1), { ...last, text: textOf(last.text) + textOf(part.text) }] : [...parts, part];
+}
 
 function plainJson(raw: Uint8Array): string | undefined {
   const text = decodeUtf8(raw).trim();

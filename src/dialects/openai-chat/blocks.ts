@@ -2,6 +2,7 @@ import { verbatim } from "../../canonical/native.ts";
 import type { Block, Citation, Loss, Media, Part, Text, Thinking, ToolCall } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, textOf } from "../../wire/json.ts";
 import { type EncodeTarget, fitId } from "../dialect.ts";
+import { decodeCacheMark, withCacheMark } from "../openai-cache.ts";
 
 const dialect = "openai-chat";
 
@@ -44,12 +45,14 @@ export function decodePart(item: Json): Block {
         mime: `audio/${textOf(audio.format) || "wav"}`,
         source: { type: "base64", data },
         native,
+        ...cacheOf(item),
       };
     }
     case "file": {
       const file = isObject(item.file) ? item.file : {};
       const name = typeof file.filename === "string" ? { name: file.filename } : {};
-      if (typeof file.file_data === "string") return { ...media(file.file_data, "application/pdf"), ...name, native };
+      if (typeof file.file_data === "string")
+        return { ...media(file.file_data, "application/pdf"), ...name, native, ...cacheOf(item) };
       const source = { type: "file", id: textOf(file.file_id) } as const;
       return { kind: "media", mime: "application/octet-stream", source, ...name, native };
     }
@@ -61,12 +64,14 @@ export function decodePart(item: Json): Block {
 /** undefined: this wire has no such part; where that loses something it is said. */
 export function encodePart(block: Block, target: EncodeTarget, losses: Loss[]): Json | undefined {
   const said = verbatim(block.native, target);
-  if (said !== undefined && block.kind !== "thinking") return said;
+  if (said !== undefined && (block.kind !== "thinking" || isPart(block, target))) return said;
   switch (block.kind) {
     case "text":
-      return { type: "text", text: block.text };
-    case "media":
-      return encodeMedia(block, losses);
+      return withCacheMark({ type: "text", text: block.text }, block, target.model);
+    case "media": {
+      const part = encodeMedia(block, losses);
+      return part === undefined ? undefined : withCacheMark(part, block, target.model);
+    }
     case "opaque":
       losses.push({ at: block.label, what: "dropped", why: "openai-chat has no such item" });
       return block.gist === undefined ? undefined : { type: "text", text: block.gist };
@@ -90,10 +95,16 @@ export function decodeThinking(message: JsonObject): Thinking[] {
   return text === "" ? [] : [{ kind: "thinking", text, native: { dialect, item: { reasoning_details: details } } }];
 }
 
+/** Mistral's thinking is a part of the content, not a member beside it. */
+export function isPart({ native }: Thinking, target: EncodeTarget): boolean {
+  const said = verbatim(native, target);
+  return isObject(said) && said.type !== undefined;
+}
+
 /** Foreign thinking is dropped: it is not the assistant's text, and no host could check it. */
 export function encodeThinking(block: Thinking, target: EncodeTarget, losses: Loss[]): JsonObject {
   const said = verbatim(block.native, target);
-  if (isObject(said) && said.type === undefined) return said;
+  if (isObject(said)) return said;
   losses.push({ at: "thinking", what: "dropped", why: "reasoning of another provider" });
   return {};
 }
@@ -124,12 +135,23 @@ export function encodeToolCall(block: ToolCall, target: EncodeTarget): JsonObjec
 export const toolIds = (target: EncodeTarget): RegExp => target.quirks?.toolId ?? /^.{1,40}$/s;
 
 /** A tool's answer is text here, but for hosts that take parts. */
-export function encodeResult(content: readonly Part[], target: EncodeTarget, losses: Loss[]): Json {
-  const parts = content.filter((part) => part.kind === "text" || verbatim(part.native, target) !== undefined);
-  if (parts.length < content.length)
-    losses.push({ at: "tool_result", what: "dropped", why: "openai-chat takes text only" });
-  return encodeContent(parts, target, losses);
+export const encodeResult = (content: readonly Part[], target: EncodeTarget, losses: Loss[]): Json =>
+  encodeContent(
+    content.filter((part) => !isShown(part, target)),
+    target,
+    losses,
+  );
+
+/** What a tool showed: the model gets to see it as the user's, behind the results. */
+export function encodeShown(content: readonly Part[], target: EncodeTarget, losses: Loss[]): Json[] {
+  const shown = content.filter((part) => isShown(part, target));
+  if (shown.length > 0)
+    losses.push({ at: "tool_result", what: "approximated", why: "openai-chat takes text only: shown behind it" });
+  return shown.flatMap((part) => encodePart(part, target, losses) ?? []);
 }
+
+const isShown = (part: Part, target: EncodeTarget): boolean =>
+  part.kind === "media" && part.source.type !== "text" && verbatim(part.native, target) === undefined;
 
 export function decodeAnnotations(message: JsonObject): { citations?: Citation[] } {
   const annotations = Array.isArray(message.annotations) ? message.annotations : [];
@@ -168,7 +190,7 @@ function media(url: string, mime: string): Media {
   return { kind: "media", mime: inline[1] || mime, source };
 }
 
-function encodeMedia({ mime, source, name }: Media, losses: Loss[]): Json | undefined {
+function encodeMedia({ mime, source, name }: Media, losses: Loss[]): JsonObject | undefined {
   if (source.type === "text") return { type: "text", text: source.text };
   const url =
     source.type === "base64" ? `data:${mime};base64,${source.data}` : source.type === "url" ? source.url : undefined;
@@ -183,7 +205,7 @@ function encodeMedia({ mime, source, name }: Media, losses: Loss[]): Json | unde
 }
 
 const cacheOf = (item: JsonObject): { cache?: "5m" | "1h" } => {
-  if (!isObject(item.cache_control)) return {};
+  if (!isObject(item.cache_control)) return decodeCacheMark(item);
   return { cache: item.cache_control.ttl === "1h" ? "1h" : "5m" };
 };
 

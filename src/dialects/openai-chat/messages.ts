@@ -14,20 +14,38 @@ export function encodeMessages(messages: readonly Message[], target: EncodeTarge
   const losses: Loss[] = [];
   const items: Json[] = [];
   let said: Message | undefined;
+  /** By tools, and not yet to the model: nothing may stand between a call's results. */
+  let shown: Json[] = [];
   const flush = (): void => {
     if (said !== undefined) items.push(...encodeAssistant(said, target, losses));
     said = undefined;
   };
+  const show = (): void => {
+    if (shown.length > 0) items.push({ role: "user", content: shown });
+    shown = [];
+  };
   for (const message of messages) {
     const whole = verbatimMessage(message, target);
+    const results = message.blocks.filter((block): block is ToolResult => block.kind === "tool_result");
+    if (results.length === 0) show();
     if (whole === undefined && message.role === "assistant") {
       said = said === undefined ? message : edit(said, { blocks: [...said.blocks, ...message.blocks] });
       continue;
     }
     flush();
-    items.push(...(whole === undefined ? encodeMessage(message, target, losses) : [whole]));
+    if (whole !== undefined) {
+      items.push(whole);
+      continue;
+    }
+    items.push(...results.map((result) => encodeToolMessage(result, target, losses)));
+    shown.push(...results.flatMap(({ content }) => blocks.encodeShown(content, target, losses)));
+    const rest = message.blocks.filter((block) => block.kind !== "tool_result");
+    const other = encodeMessage({ ...message, blocks: rest }, target, losses);
+    if (other.length > 0) show();
+    items.push(...other);
   }
   flush();
+  show();
   return { value: items, losses };
 }
 
@@ -58,18 +76,16 @@ function encodeMessage(message: Message, target: EncodeTarget, losses: Loss[]): 
     const content = blocks.encodeContent(message.blocks, target, losses);
     return content === "" ? [] : [{ role, content, ...name }];
   }
-  const results = message.blocks.filter((block): block is ToolResult => block.kind === "tool_result");
-  const rest = message.blocks.filter((block) => block.kind !== "tool_result");
-  const items: Json[] = results.map((result) => ({
-    role: "tool",
-    tool_call_id: fitId(result.id, blocks.toolIds(target)),
-    content: blocks.encodeResult(result.content, target, losses),
-  }));
   // Of what could not be said no empty message is left: hosts refuse those.
-  const content = blocks.encodeContent(rest, target, losses);
-  if (content !== "") items.push({ role: "user", content, ...name });
-  return items;
+  const content = blocks.encodeContent(message.blocks, target, losses);
+  return content === "" ? [] : [{ role: "user", content, ...name }];
 }
+
+const encodeToolMessage = ({ id, content }: ToolResult, target: EncodeTarget, losses: Loss[]): Json => ({
+  role: "tool",
+  tool_call_id: fitId(id, blocks.toolIds(target)),
+  content: blocks.encodeResult(content, target, losses),
+});
 
 function decodeAssistant(item: JsonObject): Block[] {
   const said = blocks.decodeContent(item.content);
@@ -90,15 +106,17 @@ function decodeAssistant(item: JsonObject): Block[] {
 }
 
 function encodeAssistant(message: Message, target: EncodeTarget, losses: Loss[]): Json[] {
-  const thinking = message.blocks.filter((block): block is Thinking => block.kind === "thinking");
+  const thinking = message.blocks.filter(
+    (block): block is Thinking => block.kind === "thinking" && !blocks.isPart(block, target),
+  );
   const calls = message.blocks.filter((block): block is ToolCall => block.kind === "tool_call");
   const said = message.blocks.filter(
-    ({ kind }) => kind !== "thinking" && kind !== "tool_call" && kind !== "tool_result",
+    (block) =>
+      block.kind !== "tool_call" &&
+      block.kind !== "tool_result" &&
+      (block.kind !== "thinking" || blocks.isPart(block, target)),
   );
-  const reasoning = Object.assign(
-    {},
-    ...thinking.map((block) => blocks.encodeThinking(block, target, losses)),
-  ) as JsonObject;
+  const reasoning = thinking.map((block) => blocks.encodeThinking(block, target, losses)).reduce(joinedReasoning, {});
   const content = joined(blocks.encodeContent(said, target, losses));
   if (content === "" && calls.length === 0 && Object.keys(reasoning).length === 0) return [];
   const toolCalls = calls.map((call) => blocks.encodeToolCall(call, target));
@@ -120,6 +138,16 @@ function decodeResult(item: JsonObject, id: Json | undefined): ToolResult {
 function decodeAudio(audio: JsonObject): Block {
   const gist = typeof audio.transcript === "string" ? { gist: audio.transcript } : {};
   return { kind: "opaque", label: "audio", ...gist, native: { dialect, item: { audio } } };
+}
+
+/** Of several messages that are said as one, each has thought: texts and lists grow. */
+function joinedReasoning(before: JsonObject, more: JsonObject): JsonObject {
+  const members = Object.entries(more).map(([member, value]) => {
+    const known = before[member];
+    if (typeof known === "string" && typeof value === "string") return [member, known + value];
+    return [member, Array.isArray(known) && Array.isArray(value) ? [...known, ...value] : value];
+  });
+  return { ...before, ...(Object.fromEntries(members) as JsonObject) };
 }
 
 /** Assistants' lists of plain texts become one text: many hosts take no list from them. */

@@ -42,6 +42,8 @@ export function encodeRequest(request: ModelRequest, target: EncodeTarget): Enco
   const { value: messages, losses } = encodeMessages(request.messages, target);
   const own = verbatim(request.rest, target);
   if (isObject(own)) return { value: { ...own, model: target.model, messages }, losses };
+  // "[] is too short - 'messages'": what says nothing at all is still somebody's turn.
+  if (messages.length === 0) messages.push({ role: "user", content: "" });
   const value: JsonObject = { model: target.model, messages };
   const add = (members: JsonObject): unknown => Object.assign(value, members);
   if (request.stream) add({ stream: true, stream_options: { include_usage: true } });

@@ -1,51 +1,73 @@
 import { GatewayError } from "../../canonical/error.ts";
-import type { Block, Finish, FinishReason, Message, ModelResponse, ToolCall, Usage } from "../../canonical/types.ts";
+import type {
+  Alternative,
+  Block,
+  Finish,
+  FinishReason,
+  Message,
+  ModelResponse,
+  ToolCall,
+  Usage,
+} from "../../canonical/types.ts";
 import { inputTokens } from "../../canonical/usage.ts";
 import { compact, isObject, type Json, type JsonObject, textOf } from "../../wire/json.ts";
 import type { Reply } from "../dialect.ts";
+import { decodeLogprobs, encodeLogprobs, logprobsOf } from "../openai-logprobs.ts";
 import { encodeAnnotations } from "./blocks.ts";
 import { decodeMessage } from "./messages.ts";
 
 const dialect = "openai-chat";
 
-/** The first choice is the reply; others stay in `rest`. */
+/** The first choice is the reply. */
 export function decodeResponse(body: Json, seal?: string): ModelResponse {
-  const choice = isObject(body) && Array.isArray(body.choices) ? body.choices[0] : undefined;
-  if (!isObject(body) || !isObject(choice) || !isObject(choice.message)) {
+  const choices = isObject(body) && Array.isArray(body.choices) ? body.choices : [];
+  const [first, ...alternatives] = choices.flatMap((choice) => decodeChoice(choice, seal) ?? []);
+  if (!isObject(body) || first === undefined || decodeChoice(choices[0], seal) === undefined) {
     throw new GatewayError("provider.execution_failed", "the provider's answer is not a chat completion");
   }
   const { choices: _, ...envelope } = body;
-  const message = decodeMessage({ role: "assistant", ...choice.message }, seal);
   return {
     id: textOf(body.id),
     model: textOf(body.model),
-    messages: [message],
-    finish: decodeFinish(choice.finish_reason, message),
+    ...first,
     usage: decodeUsage(body.usage),
+    ...(alternatives.length > 0 && { alternatives }),
     rest: { dialect, item: envelope },
   };
 }
 
 export function encodeResponse(response: ModelResponse, reply: Reply): JsonObject {
   const usage = encodeUsage(response.usage);
-  const said = response.messages.flatMap(({ blocks }) => blocks);
   return {
     id: response.id,
     object: "chat.completion",
     created: reply.created,
     model: response.model,
-    choices: [
-      {
-        index: 0,
-        message: encodeReply(said),
-        logprobs: null,
-        finish_reason: encodeFinish(
-          response.finish,
-          said.some((block) => block.kind === "text" && block.refusal === true),
-        ),
-      },
-    ],
+    choices: [response, ...(response.alternatives ?? [])].map(encodeChoice),
     ...(usage !== undefined && { usage }),
+  };
+}
+
+export function decodeChoice(choice: Json | undefined, seal: string | undefined): Alternative | undefined {
+  if (!isObject(choice) || !isObject(choice.message)) return undefined;
+  const message = decodeMessage({ role: "assistant", ...choice.message }, seal);
+  const logprobs = decodeLogprobs(isObject(choice.logprobs) ? choice.logprobs.content : undefined);
+  const finish = decodeFinish(choice.finish_reason, message);
+  if (logprobs.length === 0) return { messages: [message], finish };
+  const at = message.blocks.findIndex((block) => block.kind === "text" && !block.refusal);
+  const blocks = message.blocks.map((block, i) => (i === at ? { ...block, logprobs } : block));
+  return { messages: [{ ...message, blocks }], finish };
+}
+
+export function encodeChoice({ messages, finish }: Alternative, index: number): JsonObject {
+  const said = messages.flatMap(({ blocks }) => blocks);
+  const saysRefusal = said.some((block) => block.kind === "text" && block.refusal === true);
+  const logprobs = logprobsOf(said);
+  return {
+    index,
+    message: encodeReply(said),
+    logprobs: logprobs.length > 0 ? { content: encodeLogprobs(logprobs), refusal: null } : null,
+    finish_reason: encodeFinish(finish, saysRefusal),
   };
 }
 

@@ -1,13 +1,15 @@
 import { GatewayError } from "../../canonical/error.ts";
 import { emptied } from "../../canonical/fold.ts";
-import type { Block, StreamEvent, Usage } from "../../canonical/types.ts";
+import type { Alternative, Block, Logprob, StreamEvent, Usage } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, tryParseJson, textOf } from "../../wire/json.ts";
 import { encodeSse, type SseEvent } from "../../wire/sse.ts";
 import type { Reply, StreamDecoder, StreamEncoder, StreamUsage } from "../dialect.ts";
 import { encodeAnnotations } from "./blocks.ts";
+import { argumentsOf, callsOf, grow, growCall } from "./grow.ts";
 import { errorMembers, errorOf } from "../openai-errors.ts";
+import { decodeLogprobs, encodeLogprobs } from "../openai-logprobs.ts";
 import { decodeMessage } from "./messages.ts";
-import { decodeFinish, decodeUsage, encodeFinish, encodeUsage } from "./response.ts";
+import { decodeChoice, decodeFinish, decodeUsage, encodeChoice, encodeFinish, encodeUsage } from "./response.ts";
 
 const dialect = "openai-chat";
 
@@ -35,10 +37,13 @@ class ChatDecoder implements StreamDecoder {
   #finishReason: Json | undefined;
   #isDone = false;
   #failed = false;
-  #open: { index: number; block: Block; call?: number } | undefined;
+  /** `member`: where the host says its reasoning. */
+  #open: { index: number; block: Block; call?: number; member?: string; logprobs?: Logprob[] } | undefined;
   #nextIndex = 0;
   /** Deltas of calls that began while another was still unfinished. */
   #waiting: { call: number; delta: JsonObject }[] = [];
+  /** The choices beside the first, each growing as a whole answer's would stand there. */
+  readonly #others = new Map<number, { message: JsonObject; logprobs: Json[]; finish_reason?: Json }>();
 
   readonly #seal: string | undefined;
 
@@ -48,6 +53,10 @@ class ChatDecoder implements StreamDecoder {
 
   get isFinishing(): boolean {
     return this.#finishReason !== undefined || this.#isDone;
+  }
+
+  get isOver(): boolean {
+    return this.#isDone;
   }
 
   push({ data, event }: SseEvent): StreamEvent[] {
@@ -78,7 +87,13 @@ class ChatDecoder implements StreamDecoder {
     const finish = decodeFinish(this.#finishReason, message);
     const { choices: _, ...envelope } = this.#envelope ?? {};
     const items = message.native === undefined ? [] : [message.native];
-    return [...rest, { type: "end", finish, usage: this.#usage, items, rest: { dialect, item: envelope } }];
+    const alternatives = this.#alternatives();
+    const beside = {
+      items,
+      ...(alternatives.length > 0 && { alternatives }),
+      rest: { dialect, item: envelope },
+    } as const;
+    return [...rest, { type: "end", finish, usage: this.#usage, ...beside }];
   }
 
   #chunk(chunk: JsonObject): StreamEvent[] {
@@ -90,18 +105,44 @@ class ChatDecoder implements StreamDecoder {
     if (isObject(chunk.usage)) this.#usage = decodeUsage(chunk.usage);
     const choices = Array.isArray(chunk.choices) ? chunk.choices : [];
     for (const choice of choices) {
-      if (!isObject(choice) || (choice.index ?? 0) !== 0) continue;
+      if (!isObject(choice)) continue;
       const delta = isObject(choice.delta) ? choice.delta : isObject(choice.message) ? choice.message : {};
+      const logprobs =
+        isObject(choice.logprobs) && Array.isArray(choice.logprobs.content) ? choice.logprobs.content : [];
+      if (typeof choice.index === "number" && choice.index !== 0) {
+        this.#growOther(choice.index, choice, delta, logprobs);
+        continue;
+      }
       events.push(...this.#delta(delta));
+      if (logprobs.length > 0 && this.#open?.block.kind === "text")
+        (this.#open.logprobs ??= []).push(...decodeLogprobs(logprobs));
       if (typeof choice.finish_reason === "string") this.#finishReason = choice.finish_reason;
     }
     return events;
   }
 
+  #growOther(index: number, choice: JsonObject, delta: JsonObject, logprobs: readonly Json[]): void {
+    const other = this.#others.get(index) ?? { message: { role: "assistant" }, logprobs: [] };
+    this.#others.set(index, other);
+    grow(other.message, delta);
+    for (const call of Array.isArray(delta.tool_calls) ? delta.tool_calls : [])
+      if (isObject(call)) growCall(other.message, call);
+    other.logprobs.push(...logprobs);
+    if (typeof choice.finish_reason === "string") other.finish_reason = choice.finish_reason;
+  }
+
+  #alternatives(): Alternative[] {
+    const others = [...this.#others].toSorted(([a], [b]) => a - b).map(([, other]) => other);
+    return others.flatMap(
+      ({ logprobs, ...choice }) => decodeChoice({ ...choice, logprobs: { content: logprobs } }, this.#seal) ?? [],
+    );
+  }
+
   #delta(delta: JsonObject): StreamEvent[] {
     const events: StreamEvent[] = [];
-    const reasoning = firstText(delta.reasoning_content) ?? firstText(delta.reasoning);
-    if (reasoning !== undefined) events.push(...this.#grow({ kind: "thinking", text: reasoning }));
+    const member = firstText(delta.reasoning_content) === undefined ? "reasoning" : "reasoning_content";
+    const reasoning = firstText(delta[member]);
+    if (reasoning !== undefined) events.push(...this.#grow({ kind: "thinking", text: reasoning }, member));
     for (const part of Array.isArray(delta.content) ? delta.content : [delta.content]) events.push(...this.#part(part));
     if (typeof delta.refusal === "string" && delta.refusal !== "") {
       events.push(...this.#grow({ kind: "text", text: delta.refusal, refusal: true }));
@@ -124,11 +165,11 @@ class ChatDecoder implements StreamDecoder {
   }
 
   /** Text and thinking: the open block when it is of that kind, else the next one. */
-  #grow(piece: Extract<Block, { kind: "text" | "thinking" }>): StreamEvent[] {
+  #grow(piece: Extract<Block, { kind: "text" | "thinking" }>, member?: string): StreamEvent[] {
     const refuses = piece.kind === "text" && piece.refusal;
     const open = this.#open?.block;
     const isSame = open?.kind === piece.kind && (open.kind === "text" && open.refusal) === refuses;
-    const events = isSame ? [] : [...this.#close(), ...this.#start(emptied(piece))];
+    const events = isSame ? [] : [...this.#close(), ...this.#start(emptied(piece), { ...(member && { member }) })];
     return [...events, ...this.#add(piece.text)];
   }
 
@@ -142,13 +183,14 @@ class ChatDecoder implements StreamDecoder {
     }
     const events = this.#close();
     const { name } = isObject(delta.function) ? delta.function : {};
-    const start = this.#start({ kind: "tool_call", id: textOf(delta.id), name: textOf(name), arguments: "" }, call);
+    const begun = { kind: "tool_call", id: textOf(delta.id), name: textOf(name), arguments: "" } as const;
+    const start = this.#start(begun, { call });
     return [...events, ...start, ...this.#add(argumentsOf(delta))];
   }
 
-  #start(block: Block, call?: number): StreamEvent[] {
+  #start(block: Block, from: { call?: number; member?: string }): StreamEvent[] {
     const index = this.#nextIndex++;
-    this.#open = { index, block, ...(call !== undefined && { call }) };
+    this.#open = { index, block, ...from };
     return [{ type: "open", index, block }];
   }
 
@@ -165,8 +207,10 @@ class ChatDecoder implements StreamDecoder {
     const open = this.#open;
     if (open === undefined) return [];
     this.#open = undefined;
-    const item = open.call === undefined ? undefined : callsOf(this.#message)[open.call];
-    const { block } = open;
+    const { call, member, logprobs } = open;
+    const block = open.block.kind === "text" && logprobs !== undefined ? { ...open.block, logprobs } : open.block;
+    const thought = member !== undefined && block.kind === "thinking" ? { [member]: block.text } : undefined;
+    const item = call === undefined ? thought : callsOf(this.#message)[call];
     return [
       { type: "close", index: open.index, block: item === undefined ? block : { ...block, native: { dialect, item } } },
     ];
@@ -223,12 +267,16 @@ class ChatEncoder implements StreamEncoder {
         return member === undefined ? "" : this.#say({ [member]: event.text });
       }
       case "close": {
-        const annotations = event.block.kind === "text" ? encodeAnnotations(event.block) : [];
-        return annotations.length > 0 ? this.#say({ annotations }) : "";
+        if (event.block.kind !== "text") return "";
+        const annotations = encodeAnnotations(event.block);
+        const { logprobs = [] } = event.block;
+        const cited = annotations.length > 0 ? this.#say({ annotations }) : "";
+        return cited + (logprobs.length > 0 ? this.#sayLogprobs(logprobs) : "");
       }
       case "end": {
         const usage = encodeUsage(event.usage);
-        const last = this.#say({}, encodeFinish(event.finish, [...this.#kindOf.values()].includes("refusal")));
+        const end = this.#say({}, encodeFinish(event.finish, [...this.#kindOf.values()].includes("refusal")));
+        const last = end + (event.alternatives ?? []).map((other, i) => this.#sayOther(other, i + 1)).join("");
         const counted = this.#reply.includeUsage && usage !== undefined ? this.#chunk([], { usage }) : "";
         return `${last}${counted}${encodeSse({ data: "[DONE]" })}`;
       }
@@ -247,6 +295,22 @@ class ChatEncoder implements StreamEncoder {
     return this.#say({ tool_calls: [{ index: call, id, type: "function", function: { name, arguments: "" } }] });
   }
 
+  /** The tokens of a text are told when it has ended: no chunk of ours is one of the provider's. */
+  #sayLogprobs(logprobs: readonly Logprob[]): string {
+    const told = { content: encodeLogprobs(logprobs), refusal: null };
+    return this.#chunk([{ index: 0, delta: {}, logprobs: told, finish_reason: null }]);
+  }
+
+  /** Another choice, whole: it waited for the first. */
+  #sayOther(other: Alternative, index: number): string {
+    const { message, logprobs, finish_reason } = encodeChoice(other, index);
+    const { tool_calls: calls, ...said } = message as JsonObject;
+    const numbered = Array.isArray(calls) ? calls.map((call, i) => ({ index: i, ...(call as JsonObject) })) : [];
+    const delta = { ...said, ...(numbered.length > 0 && { tool_calls: numbered }) };
+    const chunk = this.#chunk([{ index, delta, logprobs: logprobs!, finish_reason: null }]);
+    return chunk + this.#chunk([{ index, delta: {}, logprobs: null, finish_reason: finish_reason! }]);
+  }
+
   #say(delta: JsonObject, finishReason: string | null = null): string {
     return this.#chunk([{ index: 0, delta, logprobs: null, finish_reason: finishReason }]);
   }
@@ -256,66 +320,6 @@ class ChatEncoder implements StreamEncoder {
     const chunk = { id: this.#id, object: "chat.completion.chunk", created, model: this.#model, choices, ...more };
     return encodeSse({ data: JSON.stringify(chunk) });
   }
-}
-
-/** Adds a delta to the message: texts and lists grow, anything else is the last word. Calls have a rule of their own. */
-function grow(message: JsonObject, delta: JsonObject): void {
-  for (const [member, value] of Object.entries(delta)) {
-    const before = message[member];
-    if (value === null || member === "tool_calls" || member === "role") continue;
-    if (typeof value === "string" && Array.isArray(before))
-      before.push(...(value === "" ? [] : [{ type: "text", text: value }]));
-    else if (typeof value === "string" && GROWING.has(member))
-      message[member] = (typeof before === "string" ? before : "") + value;
-    else if (Array.isArray(value)) message[member] = grownList(before, value);
-    else message[member] = value;
-  }
-}
-
-const GROWING = new Set(["content", "refusal", "reasoning", "reasoning_content"]);
-
-function grownList(before: Json | undefined, more: Json[]): Json[] {
-  if (Array.isArray(before)) return [...before, ...more];
-  return typeof before === "string" && before !== "" ? [{ type: "text", text: before }, ...more] : [...more];
-}
-
-const callsOf = (message: JsonObject): JsonObject[] => (message.tool_calls ??= []) as JsonObject[];
-
-/** Adds a call's delta; answers which call of the message it belongs to. Some hosts number every call 0: another id is another call. */
-function growCall(message: JsonObject, delta: JsonObject): number {
-  const calls = callsOf(message);
-  const { index: _, ...rest } = delta;
-  const sameIndex = typeof delta.index === "number" ? lastIndexWith(calls, delta.index) : calls.length - 1;
-  const known = calls[sameIndex];
-  const isNew = known === undefined || (typeof delta.id === "string" && delta.id !== "" && known.id !== delta.id);
-  if (isNew) {
-    const fresh: JsonObject = {
-      ...rest,
-      function: { name: "", ...(isObject(rest.function) ? rest.function : {}), arguments: argumentsOf(delta) },
-    };
-    if (typeof delta.custom === "object") delete fresh.function;
-    calls.push(fresh);
-    ORDINAL.set(fresh, typeof delta.index === "number" ? delta.index : calls.length - 1);
-    return calls.length - 1;
-  }
-  const { id: _id, type: _type, function: more, ...others } = rest;
-  Object.assign(known, others);
-  if (isObject(known.function)) {
-    known.function.arguments = textOf(known.function.arguments) + argumentsOf(delta);
-    if (isObject(more) && typeof more.name === "string" && known.function.name === "") known.function.name = more.name;
-  }
-  return sameIndex;
-}
-
-/** The `index` a host gave a call: a matter of the stream, no member of the finished call. */
-const ORDINAL = new WeakMap<JsonObject, number>();
-const lastIndexWith = (calls: readonly JsonObject[], ordinal: number): number =>
-  calls.findLastIndex((call) => ORDINAL.get(call) === ordinal);
-
-function argumentsOf(delta: JsonObject): string {
-  const args = isObject(delta.function) ? delta.function.arguments : undefined;
-  if (typeof args === "string") return args;
-  return args === undefined || args === null ? "" : JSON.stringify(args);
 }
 
 const isWhole = (block: Block): boolean => block.kind !== "tool_call" || tryParseJson(block.arguments) !== undefined;

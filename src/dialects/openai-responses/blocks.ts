@@ -2,6 +2,8 @@ import { verbatim } from "../../canonical/native.ts";
 import type { Block, Citation, Loss, Media, Opaque, Part, Text } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringOf, textOf } from "../../wire/json.ts";
 import type { EncodeTarget } from "../dialect.ts";
+import { decodeCacheMark, withCacheMark } from "../openai-cache.ts";
+import { decodeLogprobs } from "../openai-logprobs.ts";
 
 const dialect = "openai-responses";
 
@@ -26,34 +28,41 @@ export function encodeContent(
 export function decodePart(item: Json): Part {
   const native = { dialect, item } as const;
   if (!isObject(item)) return { kind: "opaque", label: UNKNOWN_PART, native };
+  const own = { native, ...decodeCacheMark(item) };
   switch (item.type) {
     case "input_text":
     case "text":
     case "summary_text":
     case "reasoning_text":
-      return { kind: "text", text: textOf(item.text), native };
+      return { kind: "text", text: textOf(item.text), ...own };
     case "output_text":
-      return { kind: "text", text: textOf(item.text), native, ...decodeAnnotations(item.annotations) };
+      return {
+        kind: "text",
+        text: textOf(item.text),
+        ...own,
+        ...decodeAnnotations(item.annotations),
+        ...(Array.isArray(item.logprobs) && item.logprobs.length > 0 && { logprobs: decodeLogprobs(item.logprobs) }),
+      };
     case "refusal":
-      return { kind: "text", text: textOf(item.refusal), refusal: true, native };
+      return { kind: "text", text: textOf(item.refusal), refusal: true, ...own };
     case "input_image": {
-      if (typeof item.file_id === "string") return { ...file(item.file_id, "image/*"), native };
+      if (typeof item.file_id === "string") return { ...file(item.file_id, "image/*"), ...own };
       const url = isObject(item.image_url) ? item.image_url.url : item.image_url;
-      return { ...media(textOf(url), "image/*"), native };
+      return { ...media(textOf(url), "image/*"), ...own };
     }
     case "input_file": {
       const name = typeof item.filename === "string" ? { name: item.filename } : {};
-      if (typeof item.file_data === "string") return { ...inline(item.file_data), ...name, native };
-      if (typeof item.file_url === "string") return { ...media(item.file_url, "application/pdf"), ...name, native };
-      return { ...file(textOf(item.file_id), "application/octet-stream"), ...name, native };
+      if (typeof item.file_data === "string") return { ...inline(item.file_data), ...name, ...own };
+      if (typeof item.file_url === "string") return { ...media(item.file_url, "application/pdf"), ...name, ...own };
+      return { ...file(textOf(item.file_id), "application/octet-stream"), ...name, ...own };
     }
     case "input_audio": {
       const audio = isObject(item.input_audio) ? item.input_audio : {};
       const source = { type: "base64", data: textOf(audio.data) } as const;
-      return { kind: "media", mime: `audio/${textOf(audio.format) || "wav"}`, source, native };
+      return { kind: "media", mime: `audio/${textOf(audio.format) || "wav"}`, source, ...own };
     }
     default:
-      return { kind: "opaque", label: UNKNOWN_PART, native };
+      return { kind: "opaque", label: UNKNOWN_PART, ...own };
   }
 }
 
@@ -61,9 +70,9 @@ export function decodePart(item: Json): Part {
 export function encodePart(block: Block, speaker: Speaker, target: EncodeTarget, losses: Loss[]): Json | undefined {
   switch (block.kind) {
     case "text":
-      return verbatim(block.native, target) ?? encodeText(block, speaker);
+      return verbatim(block.native, target) ?? marked(encodeText(block, speaker), block, speaker, target);
     case "media":
-      return verbatim(block.native, target) ?? encodeMedia(block, speaker, losses);
+      return verbatim(block.native, target) ?? marked(encodeMedia(block, speaker, losses), block, speaker, target);
     case "opaque": {
       const said = block.label === UNKNOWN_PART ? verbatim(block.native, target) : undefined;
       if (said !== undefined) return said;
@@ -76,6 +85,10 @@ export function encodePart(block: Block, speaker: Speaker, target: EncodeTarget,
       return undefined;
   }
 }
+
+/** Only what goes in is cached. */
+const marked = (part: JsonObject | undefined, block: Block, speaker: Speaker, { model }: EncodeTarget) =>
+  part === undefined || speaker === "model" ? part : withCacheMark(part, block, model);
 
 /** A part nobody knows; an item nobody knows has its type as the label. */
 export const UNKNOWN_PART = "part";
@@ -137,14 +150,12 @@ const inline = (data: string): Media =>
 
 const file = (id: string, mime: string): Media => ({ kind: "media", mime, source: { type: "file", id } });
 
-function encodeText(text: Text, speaker: Speaker): Json {
+function encodeText(text: Text, speaker: Speaker): JsonObject {
   if (speaker === "client") return { type: "input_text", text: text.text };
-  if (text.refusal) return { type: "refusal", refusal: text.text };
-  const annotations = encodeAnnotations(text);
-  return { type: "output_text", text: text.text, ...(annotations.length > 0 && { annotations }) };
+  return text.refusal ? { type: "refusal", refusal: text.text } : { type: "output_text", text: text.text };
 }
 
-function encodeMedia({ mime, source, name, native }: Media, speaker: Speaker, losses: Loss[]): Json | undefined {
+function encodeMedia({ mime, source, name, native }: Media, speaker: Speaker, losses: Loss[]): JsonObject | undefined {
   if (source.type === "text") return encodeText({ kind: "text", text: source.text }, speaker);
   const isImage = mime.startsWith("image/");
   const isDocument = !isImage && !mime.startsWith("audio/") && !mime.startsWith("video/");
@@ -157,10 +168,6 @@ function encodeMedia({ mime, source, name, native }: Media, speaker: Speaker, lo
     if (isImage) return { type: "input_image", image_url: url, detail: "auto" };
     if (isDocument && source.type === "url") return { type: "input_file", file_url: url };
     if (isDocument) return { type: "input_file", filename: name ?? "document.pdf", file_data: url };
-    if (mime.startsWith("audio/") && source.type === "base64") {
-      const format = mime === "audio/mpeg" ? "mp3" : mime.slice("audio/".length);
-      return { type: "input_audio", input_audio: { data: source.data, format } };
-    }
   }
   losses.push({
     at: "media",

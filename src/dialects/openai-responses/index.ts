@@ -1,12 +1,14 @@
 import type { WireDialect } from "../dialect.ts";
 import { decodeError, encodeError } from "../openai-errors.ts";
+import { inPlainWords } from "./compaction.ts";
+import { complete } from "./complete.ts";
 import { decodeMessages, encodeMessages } from "./messages.ts";
 import { decodeRequest, encodeRequest } from "./request.ts";
 import { decodeResponse, encodeResponse } from "./response.ts";
 import { decodeStream, encodeStream } from "./stream.ts";
 
 const UNDERSTOOD = new Set(
-  "input instructions model stream stream_options tools tool_choice parallel_tool_calls reasoning text max_output_tokens temperature top_p top_logprobs frequency_penalty presence_penalty user safety_identifier service_tier prompt_cache_key metadata store include".split(
+  "input instructions model stream stream_options tools tool_choice parallel_tool_calls reasoning text max_output_tokens temperature top_p top_logprobs frequency_penalty presence_penalty user safety_identifier service_tier prompt_cache_key metadata store include previous_response_id conversation background".split(
     " ",
   ),
 );
@@ -17,7 +19,9 @@ export const openaiResponses: WireDialect = {
   layout: {
     items: "input",
     instructions: ["instructions"],
+    state: ["previous_response_id", "conversation", "background"],
     understood: UNDERSTOOD,
+    inPlainWords,
     itemOfText: (text) => `{"role":"user","content":${text}}`,
   },
   decodeRequest,
@@ -26,6 +30,7 @@ export const openaiResponses: WireDialect = {
   encodeMessages,
   decodeResponse,
   encodeResponse,
+  complete,
   decodeStream,
   encodeStream,
   decodeError,

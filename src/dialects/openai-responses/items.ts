@@ -1,6 +1,7 @@
 import type { Block, Message } from "../../canonical/types.ts";
 import { isObject, type JsonObject, stringOf } from "../../wire/json.ts";
 import { fitId } from "../dialect.ts";
+import { encodeLogprobs } from "../openai-logprobs.ts";
 import { encodeAnnotations, UNKNOWN_PART } from "./blocks.ts";
 
 const dialect = "openai-responses";
@@ -96,7 +97,8 @@ export function outputPart(block: Block): JsonObject {
   if (native !== undefined) return native;
   if (block.kind !== "text") return { type: "output_text", text: "", annotations: [], logprobs: [] };
   if (block.refusal) return { type: "refusal", refusal: block.text };
-  return { type: "output_text", text: block.text, annotations: encodeAnnotations(block), logprobs: [] };
+  const logprobs = encodeLogprobs(block.logprobs ?? []);
+  return { type: "output_text", text: block.text, annotations: encodeAnnotations(block), logprobs };
 }
 
 /** The same for the same place in the same answer: a stream and the whole of it name their items alike. */

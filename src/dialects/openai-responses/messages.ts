@@ -3,6 +3,7 @@ import type { Block, Loss, Message, Part, Role, ToolCall, ToolResult } from "../
 import { compact, isObject, type Json, type JsonObject, stringOf, textOf } from "../../wire/json.ts";
 import { type Encoded, type EncodeTarget, fitId } from "../dialect.ts";
 import * as blocks from "./blocks.ts";
+import { plainItem } from "./compaction.ts";
 
 const dialect = "openai-responses";
 
@@ -26,7 +27,8 @@ export function encodeMessages(messages: readonly Message[], target: EncodeTarge
   return { value: items, losses };
 }
 
-export function decodeMessage(item: Json, seal?: string): Message {
+export function decodeMessage(said: Json, seal?: string): Message {
+  const item = plainItem(said);
   if (!isObject(item)) return { role: "user", blocks: [], native: { dialect, item } };
   const native = { dialect, item, ...(seal !== undefined && isSealed(item) && { seal }) } as const;
   switch (item.type ?? "message") {
@@ -58,7 +60,9 @@ function encodeMessage(message: Message, target: EncodeTarget, losses: Loss[]): 
   let parts: Part[] = [];
   const flush = (): void => {
     const content = blocks.encodeContent(parts, speaker, target, losses);
-    if (content.length > 0) items.push({ type: "message", role, content });
+    const isForeign = parts.every(({ native }) => verbatim(native, target) === undefined);
+    const said = speaker === "model" && isForeign ? asOneText(parts, content, losses) : content;
+    if (said.length > 0) items.push({ type: "message", role, content: said });
     parts = [];
   };
   for (const block of message.blocks) {
@@ -72,6 +76,13 @@ function encodeMessage(message: Message, target: EncodeTarget, losses: Loss[]): 
   }
   flush();
   return items;
+}
+
+/** Of an assistant's words that it did not make the published format takes a text; parts are its own items'. */
+function asOneText(parts: readonly Part[], content: readonly Json[], losses: Loss[]): string {
+  if (parts.some((part) => part.kind === "text" && part.citations !== undefined))
+    losses.push({ at: "citations", what: "dropped", why: `${dialect} takes back only citations that it made` });
+  return content.map((part) => (isObject(part) ? textOf(part.text ?? part.refusal) : "")).join("");
 }
 
 /** Foreign thinking is dropped: nobody could check it, and it is not the assistant's text. */

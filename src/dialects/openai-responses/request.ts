@@ -66,7 +66,7 @@ export function encodeRequest(request: ModelRequest, target: EncodeTarget): Enco
   if (request.maxOutput !== undefined) add({ max_output_tokens: encodeLimit(request.maxOutput, losses) });
   if (request.sampling !== undefined) add(encodeSampling(request.sampling, losses));
   if (request.user !== undefined) add({ user: request.user });
-  if (request.serviceTier !== undefined) add({ service_tier: request.serviceTier });
+  if (request.serviceTier !== undefined) add(encodeTier(request.serviceTier, losses));
   if (request.cacheKey !== undefined) add({ prompt_cache_key: request.cacheKey });
   const include = [
     ...(value.reasoning === undefined ? [] : ["reasoning.encrypted_content"]),
@@ -143,6 +143,15 @@ const SUMMARIES = new Set(["auto", "concise", "detailed"]);
 
 /** `max` is above our scale's end. */
 const decodeEffort = (word: Json | undefined): Effort | undefined => (word === "max" ? "xhigh" : effortOf(word));
+
+/** OpenAI's words; `on_demand`, `performance` and the like are contracts of other hosts. */
+const TIERS = new Set(["auto", "default", "flex", "scale", "priority", "fast", "ultrafast"]);
+
+function encodeTier(tier: string, losses: Loss[]): JsonObject {
+  if (TIERS.has(tier)) return { service_tier: tier };
+  losses.push({ at: "service_tier", what: "dropped", why: `${dialect} has no tier ${tier}` });
+  return {};
+}
 
 function decodeFormat(text: Json | undefined): Format | undefined {
   const format = isObject(text) ? text.format : undefined;

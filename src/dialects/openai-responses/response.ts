@@ -30,7 +30,7 @@ export function decodeResponse(body: Json, seal?: string): ModelResponse {
 }
 
 export function encodeResponse({ id, model, messages, finish, usage, rest }: ModelResponse, reply: Reply): JsonObject {
-  const publicId = responseIdOf(id);
+  const publicId = reply.id ?? responseIdOf(id);
   const output = encodeOutput(messages, publicId);
   return encodeEnvelope({ id: publicId, model, output, finish, usage, rest }, reply);
 }
@@ -71,10 +71,12 @@ export function encodeEnvelope(
     created_at: created,
     status,
     completed_at: status === "completed" ? created : null,
-    error: error === undefined ? null : { code: error.upstream?.code ?? error.code, message: error.message },
+    error:
+      error === undefined ? null : { code: error.upstream?.code ?? error.word ?? error.code, message: error.message },
     incomplete_details: reason === undefined ? null : { reason },
-    ...asked(request),
+    ...echoOf(request),
     ...own,
+    ...placeOf(request),
     id,
     model,
     output,
@@ -143,14 +145,27 @@ function encodeUsage(usage: Usage): JsonObject | null {
 }
 
 /** The request as a response repeats it. It came over this wire, so its body has the words. */
-function asked(request: ModelRequest | undefined): JsonObject {
-  const body = request?.rest?.dialect === dialect && isObject(request.rest.item) ? request.rest.item : {};
+export function echoOf(request: ModelRequest | undefined): JsonObject {
+  const body = bodyOf(request);
   const echoed = Object.entries(DEFAULTS).map(([member, value]) => [member, body[member] ?? value]);
   const tools = Array.isArray(body.tools) ? body.tools.map(echoTool) : [];
   const text = { format: { type: "text" }, ...(isObject(body.text) ? body.text : {}) };
   const reasoning = { effort: null, summary: null, ...(isObject(body.reasoning) ? body.reasoning : {}) };
   return { ...Object.fromEntries(echoed), tools, text, reasoning };
 }
+
+/** Where the answer stands. It is said in the request's words: a provider that was sent the whole context knows of no place. */
+export function placeOf(request: ModelRequest | undefined): JsonObject {
+  const { previous_response_id: previous, conversation, background } = bodyOf(request);
+  return {
+    ...(previous != null && { previous_response_id: previous }),
+    ...(conversation != null && { conversation: isObject(conversation) ? conversation : { id: conversation } }),
+    ...(background === true && { background }),
+  };
+}
+
+const bodyOf = (request: ModelRequest | undefined): JsonObject =>
+  request?.rest?.dialect === dialect && isObject(request.rest.item) ? request.rest.item : {};
 
 const DEFAULTS: JsonObject = {
   instructions: null,

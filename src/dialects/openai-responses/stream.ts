@@ -40,6 +40,10 @@ class ResponsesDecoder implements StreamDecoder {
     return this.#isOver;
   }
 
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
   push({ data }: SseEvent): StreamEvent[] {
     if (data === undefined || this.#isOver || data.trim() === "[DONE]") return [];
     const event = tryParseJson(data);
@@ -186,7 +190,7 @@ class ResponsesEncoder implements StreamEncoder {
   push(event: StreamEvent): string {
     switch (event.type) {
       case "start":
-        this.#head = { id: responseIdOf(event.id), model: event.model };
+        this.#head = { id: this.#reply.id ?? responseIdOf(event.id), model: event.model };
         return this.#life("response.created", {}) + this.#life("response.in_progress", {});
       case "open":
         this.#text = event.block.kind === "text" ? event : undefined;
@@ -250,7 +254,7 @@ class ResponsesEncoder implements StreamEncoder {
   }
 
   #life(type: string, state: Omit<Envelope, "id" | "model">): string {
-    const head = this.#head ?? { id: responseIdOf(""), model: "" };
+    const head = this.#head ?? { id: this.#reply.id ?? responseIdOf(""), model: "" };
     return this.#say(type, { response: encodeEnvelope({ ...head, ...state }, this.#reply) });
   }
 

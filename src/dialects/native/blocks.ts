@@ -1,0 +1,216 @@
+import type {
+  Block,
+  Citation,
+  Dialect,
+  Item,
+  Logprob,
+  Media,
+  Native,
+  Part,
+  Role,
+  Source,
+  Text,
+} from "../../canonical/types.ts";
+import { compact, isObject, type Json, type JsonObject, numberOf, stringOf, textOf } from "../../wire/json.ts";
+
+const dialect = "native";
+
+/** Who says a block of this type; anything that is not named here is the caller's. */
+export const ROLE: Record<string, Role> = {
+  system: "system",
+  response: "assistant",
+  thinking: "assistant",
+  tool_call: "assistant",
+};
+
+/** A type for each voice; what else a block says (media, what only a provider knows) stands inside it. */
+const TYPE: Record<Role, string> = { system: "system", user: "input", assistant: "response" };
+
+export function decodeBlock(item: Json): Block {
+  const unknown = { dialect, item } as const;
+  if (typeof item === "string") return { kind: "text", text: item };
+  if (!isObject(item)) return { kind: "opaque", label: "block", native: unknown };
+  const carried = decodeNative(item.native);
+  const own: Item = { ...(carried && { native: carried }), ...cacheOf(item) };
+  switch (item.type) {
+    case "system":
+    case "input":
+    case "response":
+      return decodeSpoken(item, own) ?? { kind: "opaque", label: textOf(item.type), native: unknown };
+    case "thinking":
+      return { kind: "thinking", text: textOf(item.text), ...own };
+    case "tool_call": {
+      const { id, name, arguments: args } = item;
+      return { kind: "tool_call", id: textOf(id), name: textOf(name), arguments: textOf(args), ...own };
+    }
+    case "tool_result":
+      return {
+        kind: "tool_result",
+        id: textOf(item.id),
+        ...(typeof item.name === "string" && { name: item.name }),
+        content: decodeContent(item.content),
+        ...(item.is_error === true && { isError: true as const }),
+        ...own,
+      };
+    default:
+      return { kind: "opaque", label: textOf(item.type) || "block", native: unknown };
+  }
+}
+
+/** The one form in which a block is shown: in answers, in a session's head, in its timeline. */
+export function encodeBlock(block: Block, role: Role): JsonObject {
+  const kept = {
+    ...(isKept(block) && { native: encodeNative(block.native) }),
+    ...(block.cache && { cache: block.cache }),
+  };
+  switch (block.kind) {
+    case "text":
+      return { type: TYPE[role], ...encodeText(block), ...kept };
+    case "media":
+      return { type: TYPE[role], media: encodeMedia(block), ...kept };
+    case "thinking":
+      return { type: "thinking", text: block.text, ...kept };
+    case "tool_call":
+      return { type: "tool_call", id: block.id, name: block.name, arguments: block.arguments, ...kept };
+    case "tool_result":
+      return {
+        type: "tool_result",
+        id: block.id,
+        ...(block.name !== undefined && { name: block.name }),
+        content: encodeContent(block.content, role),
+        ...(block.isError && { is_error: true }),
+        ...kept,
+      };
+    case "opaque": {
+      const { label, gist, native } = block;
+      if (native.dialect === dialect && isObject(native.item)) return native.item;
+      return {
+        type: TYPE[role],
+        opaque: compact({ label, gist }),
+        native: encodeNative(native),
+        ...kept,
+      };
+    }
+  }
+}
+
+/** Text, media, or what only its provider can read; undefined when it says none of them. */
+function decodeSpoken(item: JsonObject, own: Item): Part | undefined {
+  if (isObject(item.media)) return { ...decodeMedia(item.media), ...own };
+  if (isObject(item.opaque) && own.native !== undefined) {
+    const { label, gist } = item.opaque;
+    const said = typeof gist === "string" ? { gist } : {};
+    return { kind: "opaque", label: textOf(label) || "item", ...said, ...own, native: own.native };
+  }
+  if (typeof item.text !== "string") return undefined;
+  const citations = decodeCitations(item.citations);
+  const logprobs = decodeLogprobs(item.logprobs);
+  return {
+    kind: "text",
+    text: item.text,
+    ...(citations.length > 0 && { citations }),
+    ...(item.refusal === true && { refusal: true as const }),
+    ...(logprobs.length > 0 && { logprobs }),
+    ...own,
+  };
+}
+
+function encodeText({ text, citations, refusal, logprobs }: Text): JsonObject {
+  return {
+    text,
+    ...(citations && { citations: citations.map(encodeCitation) }),
+    ...(refusal && { refusal }),
+    ...(logprobs && { logprobs: logprobs.map(encodeLogprob) }),
+  };
+}
+
+/** A tool's answer: a text, or a list of what an input may say. */
+function decodeContent(content: Json | undefined): Part[] {
+  if (typeof content === "string") return content === "" ? [] : [{ kind: "text", text: content }];
+  return (Array.isArray(content) ? content : []).map((item): Part => {
+    const part = decodeBlock(item);
+    const isPart = part.kind === "text" || part.kind === "media" || part.kind === "opaque";
+    return isPart ? part : { kind: "opaque", label: part.kind, native: { dialect, item } };
+  });
+}
+
+function encodeContent(content: readonly Part[], role: Role): Json {
+  const parts = content.map((part) => encodeBlock(part, role));
+  const [first] = parts;
+  if (first === undefined) return "";
+  const isPlain = parts.length === 1 && typeof first.text === "string" && Object.keys(first).length === 2;
+  return isPlain ? first.text! : parts;
+}
+
+function decodeMedia(media: JsonObject): Media {
+  const { mime, source, name } = media;
+  return {
+    kind: "media",
+    mime: textOf(mime),
+    source: decodeSource(isObject(source) ? source : {}),
+    ...(typeof name === "string" && { name }),
+  };
+}
+
+const encodeMedia = ({ mime, source, name }: Media): JsonObject => compact({ mime, source, name });
+
+function decodeSource({ type, data, url, id, text }: JsonObject): Source {
+  if (type === "url") return { type, url: textOf(url) };
+  if (type === "file") return { type, id: textOf(id) };
+  return type === "text" ? { type, text: textOf(text) } : { type: "base64", data: textOf(data) };
+}
+
+const decodeCitations = (citations: Json | undefined): Citation[] =>
+  (Array.isArray(citations) ? citations : []).filter(isObject).map((cited) =>
+    compact({
+      text: stringOf(cited.text),
+      url: stringOf(cited.url),
+      title: stringOf(cited.title),
+      start: numberOf(cited.start),
+      end: numberOf(cited.end),
+    }),
+  );
+
+const encodeCitation = ({ text, url, title, start, end }: Citation): JsonObject =>
+  compact({ text, url, title, start, end });
+
+function decodeLogprobs(logprobs: Json | undefined): Logprob[] {
+  return (Array.isArray(logprobs) ? logprobs : []).filter(isObject).map(({ token, logprob, bytes, top }) => ({
+    token: textOf(token),
+    logprob: numberOf(logprob) ?? 0,
+    ...(Array.isArray(bytes) && { bytes: bytes.filter((byte) => typeof byte === "number") }),
+    ...(Array.isArray(top) && { top: decodeLogprobs(top) }),
+  }));
+}
+
+function encodeLogprob({ token, logprob, bytes, top }: Logprob): JsonObject {
+  return { token, logprob, ...(bytes && { bytes }), ...(top && { top: top.map(encodeLogprob) }) };
+}
+
+/**
+ * What a block says is its view; the provider's own item comes along only where the view cannot stand for it: reasoning,
+ * what is sealed, citations that their maker wants back, and what only its dialect knows.
+ */
+const isKept = (block: Block): block is Block & { native: Native } =>
+  block.native !== undefined &&
+  block.native.dialect !== dialect &&
+  (block.native.seal !== undefined ||
+    block.kind === "thinking" ||
+    (block.kind === "text" && block.citations !== undefined));
+
+const DIALECTS = new Set<Json>(["openai-chat", "openai-responses", "anthropic", "gemini"] satisfies Dialect[]);
+
+/** `issuer`: who alone can open it. */
+export function decodeNative(native: Json | undefined): Native | undefined {
+  if (!isObject(native) || !DIALECTS.has(native.dialect!) || native.item === undefined) return undefined;
+  const { dialect, item, issuer } = native;
+  return { dialect: dialect as Dialect, item, ...(typeof issuer === "string" && { seal: issuer }) };
+}
+
+export const encodeNative = ({ dialect, item, seal }: Native): JsonObject => ({
+  dialect,
+  ...(seal !== undefined && { issuer: seal }),
+  item,
+});
+
+const cacheOf = ({ cache }: JsonObject): { cache?: "5m" | "1h" } => (cache === "5m" || cache === "1h" ? { cache } : {});

@@ -1,0 +1,60 @@
+import { ERROR_STATUS, type ErrorCode, GatewayError, type UpstreamError } from "../../canonical/error.ts";
+import {
+  compact,
+  isObject,
+  type Json,
+  type JsonObject,
+  numberOf,
+  stringOf,
+  textOf,
+  tryParseJson,
+} from "../../wire/json.ts";
+
+/** SPEC 18's `{error: {code, message, retryable, details, request_id}}`. */
+export function decodeError(status: number, body: string, requestId?: string): GatewayError {
+  return errorOf(status, tryParseJson(body), requestId);
+}
+
+/** `status`: undefined for an error in a stream, whose code tells it. */
+export function errorOf(status: number | undefined, body: Json | undefined, requestId?: string): GatewayError {
+  const outer = isObject(body) ? body : {};
+  const error = isObject(outer.error) ? outer.error : outer;
+  const details = isObject(error.details) ? error.details : {};
+  const code = stringOf(error.code);
+  const known = status ?? (isOurs(code) ? ERROR_STATUS[code] : 502);
+  const upstream: UpstreamError = compact({ status: known, code, requestId: stringOf(error.request_id) ?? requestId });
+  const message = textOf(error.message) || `the provider answered with status ${known}`;
+  const told = compact({ param: stringOf(details.param), retryAfterSeconds: numberOf(details.retry_after_s) });
+  return new GatewayError(codeOf(known, code), message, { status: known, upstream, ...told });
+}
+
+export function encodeError(error: GatewayError, requestId: string): JsonObject {
+  return { error: errorMembers(error, requestId) };
+}
+
+export function errorMembers(error: GatewayError, requestId: string): JsonObject {
+  const { code, message, status, param, retryAfterSeconds, upstream } = error;
+  const details = compact({
+    param,
+    retry_after_s: retryAfterSeconds,
+    upstream: upstream && toldBy(upstream),
+  });
+  const retryable = status === 429 || status >= 500 || retryAfterSeconds !== undefined;
+  return { code, message, retryable, details, request_id: requestId };
+}
+
+const toldBy = ({ status, type, code, requestId }: UpstreamError): JsonObject =>
+  compact({ status, type, code, request_id: requestId });
+
+const isOurs = (code: string | undefined): code is ErrorCode => code !== undefined && Object.hasOwn(ERROR_STATUS, code);
+
+/** What is wrong with our own credentials at another gateway is no fault of the caller's request. */
+function codeOf(status: number, code: string | undefined): ErrorCode {
+  const isCredential = code?.startsWith("auth.") || status === 401 || status === 403;
+  if (isCredential) return "provider.execution_failed";
+  if (isOurs(code)) return code;
+  if (status === 429) return "rate.limited";
+  if (status === 408 || status === 504) return "provider.timeout";
+  if (status === 404) return "model.not_found";
+  return status >= 400 && status < 500 ? "request.invalid" : "provider.execution_failed";
+}

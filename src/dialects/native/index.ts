@@ -1,0 +1,34 @@
+import type { WireDialect } from "../dialect.ts";
+import { decodeError, encodeError } from "./errors.ts";
+import { decodeMessages, encodeMessages } from "./messages.ts";
+import { decodeRequest, encodeRequest } from "./request.ts";
+import { decodeResponse, encodeResponse } from "./response.ts";
+import { decodeStream, encodeStream } from "./stream.ts";
+
+const UNDERSTOOD = new Set(
+  "model input blocks instructions stream tools tool_choice parallel_tools reasoning format max_output_tokens temperature top_p top_k frequency_penalty presence_penalty seed stop logprobs user service_tier cache_key session_id context_mode parent routing safety assessment metadata tags on_busy on_disconnect strict store".split(
+    " ",
+  ),
+);
+
+/** The gateway's own wire (SPEC 6): calls of typed blocks, which say whatever any of the other wires can. */
+export const native: WireDialect = {
+  id: "native",
+  layout: {
+    items: "input",
+    itemsToo: "blocks",
+    instructions: ["instructions"],
+    understood: UNDERSTOOD,
+    itemOfText: (text) => `{"type":"input","text":${text}}`,
+  },
+  decodeRequest,
+  encodeRequest,
+  decodeMessages,
+  encodeMessages,
+  decodeResponse,
+  encodeResponse,
+  decodeStream,
+  encodeStream,
+  decodeError,
+  encodeError,
+};

@@ -1,0 +1,63 @@
+import { verbatim, verbatimMessage } from "../../canonical/native.ts";
+import type { Message } from "../../canonical/types.ts";
+import { isObject, type Json } from "../../wire/json.ts";
+import type { Encoded, EncodeTarget } from "../dialect.ts";
+import { decodeBlock, encodeBlock, ROLE } from "./blocks.ts";
+
+const dialect = "native";
+
+/** A block is an item, and so a message, of its own. */
+export const decodeMessages = (items: readonly Json[], _seal?: string): Message[] => items.map(decodeMessage);
+
+/** Whatever another wire said has a block here: nothing is lost. */
+export function encodeMessages(messages: readonly Message[], target: EncodeTarget): Encoded<Json[]> {
+  return { value: messages.flatMap((message) => encodeMessage(message, target)), losses: [] };
+}
+
+export function decodeMessage(item: Json): Message {
+  const role = (isObject(item) && typeof item.type === "string" && ROLE[item.type]) || "user";
+  const name = isObject(item) && role !== "assistant" && item.type !== "tool_result" ? item.name : undefined;
+  return {
+    role,
+    blocks: [decodeBlock(item)],
+    ...(typeof name === "string" && { name }),
+    native: { dialect, item },
+  };
+}
+
+export function encodeMessage(message: Message, target: EncodeTarget): Json[] {
+  const whole = verbatimMessage(message, target);
+  if (whole !== undefined) return [asItem(whole)];
+  const { role, name, blocks } = message;
+  return blocks.map((block) => ({ ...encodeBlock(block, role), ...named(block.kind, name) }));
+}
+
+/** The caller's name for who speaks; a call and a result have their tool's. */
+const named = (kind: string, name: string | undefined): { name?: string } =>
+  name === undefined || kind === "tool_call" || kind === "tool_result" ? {} : { name };
+
+/** `instructions`: its native is the member itself, so that it is not taken for a block. */
+export const decodeInstructions = (instructions: Json | undefined): Message[] => {
+  const blocks = [instructions ?? []].flat().map(decodeBlock);
+  return blocks.length === 0
+    ? []
+    : [{ role: "system", blocks, native: { dialect, item: { instructions: instructions! } } }];
+};
+
+/** The member for instructions that were one, and what follows them. */
+export function encodeInstructions(
+  messages: readonly Message[],
+  target: EncodeTarget,
+): { member: Json | undefined; rest: readonly Message[] } {
+  const own = verbatim(messages[0]?.native, target);
+  const isMember = isObject(own) && own.type === undefined && own.instructions !== undefined;
+  return isMember ? { member: own.instructions, rest: messages.slice(1) } : { member: undefined, rest: messages };
+}
+
+/** Instructions behind other words, and bare texts, are blocks like any other. */
+function asItem(whole: Json): Json {
+  if (typeof whole === "string") return { type: "input", text: whole };
+  if (!isObject(whole) || whole.type !== undefined || whole.instructions === undefined) return whole;
+  const texts = [whole.instructions].flat().map((one) => (isObject(one) ? one.text : one));
+  return { type: "system", text: texts.filter((text) => typeof text === "string").join("\n\n") };
+}

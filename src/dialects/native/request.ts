@@ -1,0 +1,137 @@
+import { invalid } from "../../canonical/error.ts";
+import { verbatim } from "../../canonical/native.ts";
+import { effortOf } from "../../canonical/reasoning.ts";
+import type { Format, Loss, Message, ModelRequest, Reasoning, Sampling } from "../../canonical/types.ts";
+import {
+  booleanOf,
+  compact,
+  isObject,
+  type Json,
+  type JsonObject,
+  numberOf,
+  stringOf,
+  textOf,
+} from "../../wire/json.ts";
+import type { Encoded, EncodeTarget } from "../dialect.ts";
+import { decodeInstructions, decodeMessages, encodeInstructions, encodeMessages } from "./messages.ts";
+import { decodeToolChoice, decodeTools, encodeToolChoice, encodeTools } from "./tools.ts";
+
+const dialect = "native";
+
+export function decodeRequest(body: JsonObject): ModelRequest {
+  return compact({
+    model: stringOf(body.model) ?? "",
+    stream: body.stream === true,
+    messages: [...decodeInstructions(body.instructions ?? undefined), ...decodeInput(body)],
+    tools: decodeTools(body.tools),
+    toolChoice: decodeToolChoice(body.tool_choice),
+    parallelTools: booleanOf(body.parallel_tools),
+    reasoning: decodeReasoning(body.reasoning),
+    format: decodeFormat(body.format),
+    maxOutput: numberOf(body.max_output_tokens),
+    sampling: decodeSampling(body),
+    user: stringOf(body.user),
+    serviceTier: stringOf(body.service_tier),
+    cacheKey: stringOf(body.cache_key),
+    rest: { dialect, item: body },
+  });
+}
+
+/** A body of this dialect keeps its other members; any other is said anew. */
+export function encodeRequest(request: ModelRequest, target: EncodeTarget): Encoded<JsonObject> {
+  const losses: Loss[] = [];
+  const own = verbatim(request.rest, target);
+  if (isObject(own)) {
+    const { member, rest } = encodeInstructions(request.messages, target);
+    const { instructions: before, ...body } = own;
+    const instructions = member ?? (decodeInstructions(before ?? undefined).length === 0 ? before : undefined);
+    const list = own.input === undefined && own.blocks !== undefined ? "blocks" : "input";
+    const { value } = encodeMessages(rest, target);
+    const said = compact({ ...body, model: target.model, instructions, [list]: value });
+    return { value: said, losses };
+  }
+  const sampling = encodeSampling(request.sampling ?? {}, losses);
+  const value = compact({
+    model: target.model,
+    input: encodeMessages(request.messages, target).value,
+    stream: request.stream || undefined,
+    tools: encodeTools(request.tools, target),
+    tool_choice: encodeToolChoice(request.toolChoice),
+    parallel_tools: request.parallelTools,
+    reasoning: encodeReasoning(request.reasoning),
+    format: request.format,
+    max_output_tokens: request.maxOutput,
+    ...sampling,
+    user: request.user,
+    service_tier: request.serviceTier,
+    cache_key: request.cacheKey,
+  });
+  return { value: value, losses };
+}
+
+/** A text, a block, or a list of them. */
+function decodeInput({ input, blocks }: JsonObject): Message[] {
+  const list = input ?? blocks;
+  if (list === undefined || list === null) throw invalid("input", "expected a text or at least one block");
+  return decodeMessages([list].flat());
+}
+
+function decodeReasoning(reasoning: Json | undefined): Reasoning | undefined {
+  if (!isObject(reasoning)) return undefined;
+  return compact({
+    effort: effortOf(reasoning.effort),
+    budget: numberOf(reasoning.budget_tokens),
+    summary: stringOf(reasoning.summary),
+  });
+}
+
+function encodeReasoning(reasoning: Reasoning | undefined): JsonObject | undefined {
+  if (reasoning === undefined) return undefined;
+  const { effort, budget, summary } = reasoning;
+  return compact({ effort, budget_tokens: budget, summary });
+}
+
+/** Said as it is meant: `{type: "text" | "json"}` or `{type: "json_schema", name, schema, description, strict}`. */
+function decodeFormat(format: Json | undefined): Format | undefined {
+  if (!isObject(format)) return undefined;
+  if (format.type === "text" || format.type === "json") return { type: format.type };
+  if (format.type !== "json_schema") return undefined;
+  return compact({
+    type: "json_schema" as const,
+    name: textOf(format.name) || "answer",
+    schema: format.schema ?? {},
+    description: stringOf(format.description),
+    strict: booleanOf(format.strict),
+  });
+}
+
+function decodeSampling(body: JsonObject): Sampling | undefined {
+  const stop = typeof body.stop === "string" ? [body.stop] : body.stop;
+  const sampling: Sampling = compact({
+    temperature: numberOf(body.temperature),
+    topP: numberOf(body.top_p),
+    topK: numberOf(body.top_k),
+    frequencyPenalty: numberOf(body.frequency_penalty),
+    presencePenalty: numberOf(body.presence_penalty),
+    seed: numberOf(body.seed),
+    stop: Array.isArray(stop) ? stop.filter((word) => typeof word === "string") : undefined,
+    logprobs: numberOf(body.logprobs),
+  });
+  return Object.keys(sampling).length > 0 ? sampling : undefined;
+}
+
+/** An answer is one. */
+function encodeSampling(sampling: Sampling, losses: Loss[]): { [member: string]: Json | undefined } {
+  const { temperature, topP, topK, frequencyPenalty, presencePenalty, seed, stop, n, logprobs } = sampling;
+  if (n !== undefined && n > 1) losses.push({ at: "n", what: "dropped", why: `${dialect} gives one answer` });
+  return {
+    temperature,
+    top_p: topP,
+    top_k: topK,
+    frequency_penalty: frequencyPenalty,
+    presence_penalty: presencePenalty,
+    seed,
+    stop,
+    logprobs,
+  };
+}

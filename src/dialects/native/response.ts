@@ -1,0 +1,120 @@
+import { GatewayError } from "../../canonical/error.ts";
+import type { Block, Finish, FinishReason, Message, ModelResponse, Usage } from "../../canonical/types.ts";
+import { compact, isObject, type Json, type JsonObject, numberOf, stringOf, textOf } from "../../wire/json.ts";
+import { renamed } from "../../wire/id.ts";
+import type { Reply } from "../dialect.ts";
+import { encodeBlock } from "./blocks.ts";
+import { errorOf } from "./errors.ts";
+import { decodeMessage } from "./messages.ts";
+
+const dialect = "native";
+
+/** `{call, output: [block], usage}`. */
+export function decodeResponse(body: Json, _seal?: string): ModelResponse {
+  if (isObject(body) && isObject(body.error)) throw errorOf(undefined, body);
+  if (!isObject(body) || !isObject(body.call) || !Array.isArray(body.output))
+    throw new GatewayError("provider.execution_failed", "the provider's answer is not a call's");
+  const { output, ...envelope } = body;
+  const messages = decodeOutput(output);
+  return {
+    id: textOf(body.call.id),
+    model: textOf(body.call.model),
+    messages,
+    finish: decodeFinish(body.call, messages),
+    usage: decodeUsage(body.usage),
+    rest: { dialect, item: envelope },
+  };
+}
+
+export function encodeResponse(response: ModelResponse, reply: Reply): JsonObject {
+  const { id, model, messages, finish, usage } = response;
+  const blocks = messages.flatMap((message) => message.blocks);
+  return {
+    call: encodeCall({ id, model, status: "completed", finish }, reply),
+    output: blocks.map(encodeOutput),
+    usage: encodeUsage(usage),
+  };
+}
+
+/** All output is the model's, whatever its blocks are. */
+export const decodeOutput = (output: readonly Json[]): Message[] =>
+  output.map((item) => ({ ...decodeMessage(item), role: "assistant" }));
+
+export const encodeOutput = (block: Block): JsonObject => encodeBlock(block, "assistant");
+
+type Called = { id: string; model: string; status: "running" | "completed" | "failed"; finish?: Finish };
+
+/** The call as `GET /v1/calls/{id}` tells of it, as far as it is known here. Only a gateway's reply has an id of ours. */
+export function encodeCall({ id, model, status, finish }: Called, { call, created }: Reply): JsonObject {
+  return compact({
+    id: call?.id ?? id,
+    object: "call",
+    ...(call !== undefined && { run_id: renamed(call.id, "run"), session_id: call.sessionId }),
+    ...(call !== undefined && status === "completed" && { turn_id: renamed(call.id, "turn") }),
+    status,
+    finish_reason: finish?.reason,
+    stop_sequence: finish?.stopSequence,
+    model: model === "" ? undefined : model,
+    created_at: new Date(created * 1000).toISOString(),
+  });
+}
+
+const REASONS = new Set<Json>([
+  "stop",
+  "length",
+  "tool_calls",
+  "content_filter",
+  "refusal",
+  "pause",
+  "other",
+] satisfies FinishReason[]);
+
+/** What was said decides: an answer that holds a call asks for its result. */
+export function decodeFinish(call: JsonObject, messages: readonly Message[]): Finish {
+  const native = stringOf(call.finish_reason);
+  const reason = native !== undefined && REASONS.has(native) ? (native as FinishReason) : "other";
+  const calls = messages.some(({ blocks }) => blocks.some(({ kind }) => kind === "tool_call"));
+  const isEnd = reason === "stop" || reason === "other";
+  return compact({
+    reason: calls && isEnd ? "tool_calls" : reason,
+    native,
+    stopSequence: stringOf(call.stop_sequence),
+  });
+}
+
+export function decodeUsage(usage: Json | undefined): Usage {
+  if (!isObject(usage)) return {};
+  return compact({
+    fresh: countOf(usage.fresh),
+    cacheRead: countOf(usage.cache_read),
+    cacheWrite: countOf(usage.cache_write),
+    output: countOf(usage.output),
+    reasoning: countOf(usage.reasoning),
+    inputAudio: countOf(usage.input_audio),
+    outputAudio: countOf(usage.output_audio),
+    cacheWrite1h: countOf(usage.cache_write_1h),
+    searches: countOf(usage.searches),
+    native: usage,
+  });
+}
+
+/** As the API writes counts everywhere: disjoint, absent where unknown, and the provider's own words beside them. */
+export function encodeUsage(usage: Usage): JsonObject {
+  return compact({
+    fresh: usage.fresh,
+    cache_read: usage.cacheRead,
+    cache_write: usage.cacheWrite,
+    output: usage.output,
+    reasoning: usage.reasoning,
+    input_audio: usage.inputAudio,
+    output_audio: usage.outputAudio,
+    cache_write_1h: usage.cacheWrite1h,
+    searches: usage.searches,
+    native: usage.native,
+  });
+}
+
+const countOf = (value: Json | undefined): number | undefined => {
+  const count = numberOf(value);
+  return count !== undefined && count >= 0 ? count : undefined;
+};

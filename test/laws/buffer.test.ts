@@ -1,0 +1,156 @@
+import { DatabaseSync } from "node:sqlite";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { EventBuffer, KEEP_TOLD } from "../../src/session/buffer.ts";
+import { type Piece } from "../../src/session/pieces.ts";
+import { migrate, type Sql } from "../../src/session/sql.ts";
+import { concatBytes, decodeUtf8, encodeUtf8 } from "../../src/wire/bytes.ts";
+
+/** A database as a Durable Object has it, and a clock that is moved by hand. */
+function home(): { sql: Sql; clock: { now: number }; open: (onPiece?: (piece: Piece) => void) => EventBuffer } {
+  const db = new DatabaseSync(":memory:");
+  const sql: Sql = (query, ...values) => {
+    if (values.length === 0 && query.includes(";")) {
+      db.exec(query);
+      return [];
+    }
+    return db
+      .prepare(query)
+      .all(...values.map((value) => (value instanceof ArrayBuffer ? new Uint8Array(value) : value))) as never[];
+  };
+  migrate({ sql, transact: (work) => work() });
+  const clock = { now: 1_700_000_000_000 };
+  return { sql, clock, open: (onPiece = () => {}) => new EventBuffer(sql, () => clock.now, onPiece) };
+}
+
+const event = (i: number): string => `data: {"n":${i}}\n\n`;
+const ONE = { blocks: 1, events: 1 };
+
+async function read(buffer: EventBuffer, call: string, after: number): Promise<string> {
+  const parts: Uint8Array[] = [];
+  for await (const part of buffer.of(call, after)) parts.push(part);
+  return decodeUtf8(concatBytes(parts));
+}
+
+/** Chunks of a stream: how many events come at once, whether a comment goes before them, and how long nothing comes then. */
+const chunks = fc.array(
+  fc.record({ events: fc.integer({ min: 0, max: 4 }), comment: fc.boolean(), pause: fc.constantFrom(0, 10, 1_500) }),
+  { minLength: 1, maxLength: 30 },
+);
+
+describe("what was told", () => {
+  it("is told again from any event on, whatever was written when, and whoever told something between", async () => {
+    await fc.assert(
+      fc.asyncProperty(chunks, async (told) => {
+        const { clock, open } = home();
+        const buffer = open();
+        buffer.begin("a");
+        buffer.begin("b");
+        const whole: string[] = [];
+        for (const { events, comment, pause } of told) {
+          const said = Array.from({ length: events }, (_, i) => event(whole.length + i));
+          if (comment && said.length > 0) said[0] = `: still here\n\n${said[0]}`;
+          buffer.append("a", encodeUtf8(said.join("")), { blocks: events + (comment && events > 0 ? 1 : 0), events });
+          whole.push(...said);
+          if (comment) buffer.append("b", encodeUtf8(event(0)), ONE);
+          clock.now += pause;
+        }
+        buffer.end("a");
+        buffer.end("b");
+        const again = open();
+        for (let after = 0; after <= whole.length; after++) {
+          expect(await read(buffer, "a", after)).toBe(whole.slice(after).join(""));
+          expect(await read(again, "a", after)).toBe(whole.slice(after).join(""));
+        }
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  it("reaches a reader that came while it was being told, once and in order", async () => {
+    const { clock, open } = home();
+    const buffer = open();
+    buffer.begin("a");
+    const readers = [read(buffer, "a", 0)];
+    for (let i = 0; i < 50; i++) {
+      buffer.append("a", encodeUtf8(event(i)), ONE);
+      clock.now += 300;
+      if (i % 10 === 0) readers.push(read(buffer, "a", i));
+      if (i % 3 === 0) await Promise.resolve();
+    }
+    buffer.end("a");
+    const whole = Array.from({ length: 50 }, (_, i) => event(i));
+    expect(await Promise.all(readers)).toEqual([0, 0, 10, 20, 30, 40].map((after) => whole.slice(after).join("")));
+  });
+
+  it("is written once a second or 64 KiB, never per chunk, and is not held in memory beyond that", () => {
+    const { sql, clock, open } = home();
+    const buffer = open();
+    buffer.begin("a");
+    const rows = (): number => sql<{ n: number }>("SELECT count(*) AS n FROM events")[0]!.n;
+    for (let i = 0; i < 1_000; i++) buffer.append("a", encodeUtf8(event(i)), ONE);
+    expect(rows()).toBe(0);
+    clock.now += 1_000;
+    buffer.append("a", encodeUtf8(event(1_000)), ONE);
+    expect(rows()).toBe(1);
+    buffer.append("a", encodeUtf8(`data: ${"x".repeat(64 * 1024)}\n\n`), ONE);
+    expect(rows()).toBe(2);
+  });
+
+  it("keeps an event that no row could hold", async () => {
+    const { open } = home();
+    const buffer = open();
+    const huge = `data: ${"é".repeat(2_000_000)}\n\n`;
+    buffer.begin("a");
+    buffer.append("a", encodeUtf8(event(0) + huge), { blocks: 2, events: 2 });
+    buffer.end("a");
+    expect((await read(open(), "a", 1)) === huge).toBe(true);
+  });
+
+  it("is dropped ten minutes after the reply, and not before", async () => {
+    const { clock, open } = home();
+    const buffer = open();
+    buffer.begin("a");
+    buffer.append("a", encodeUtf8(event(0)), ONE);
+    buffer.flush();
+    clock.now += 2 * KEEP_TOLD;
+    expect(buffer.drop()).toBeGreaterThan(clock.now);
+    buffer.end("a");
+    const seen = buffer.last - 1;
+    const at = buffer.drop()!;
+    clock.now += KEEP_TOLD - 1;
+    buffer.drop();
+    expect([buffer.eventsOf("a"), await read(buffer, "a", 0)]).toEqual([1, event(0)]);
+    expect(buffer.hasAllSince(seen)).toBe(true);
+    clock.now += 1;
+    expect([at, buffer.drop()]).toEqual([clock.now, undefined]);
+    expect(buffer.eventsOf("a")).toBeUndefined();
+    expect([buffer.hasAllSince(seen), buffer.hasAllSince(buffer.last)]).toEqual([false, true]);
+  });
+
+  it("has ids that only go up, also after a crash took the newest", () => {
+    const { clock, open } = home();
+    const ids: number[] = [];
+    const before = open(({ id }) => ids.push(id));
+    before.begin("a");
+    for (let i = 0; i < 10; i++) before.append("a", encodeUtf8(event(i)), ONE);
+    clock.now += 5;
+    const after = open(({ id }) => ids.push(id));
+    after.interrupt("a", () => ({ bytes: encodeUtf8(event(0)), count: ONE }));
+    expect(ids).toEqual(ids.toSorted((a, b) => a - b));
+    expect(new Set(ids).size).toBe(11);
+  });
+
+  it("ends with the word for a crash behind what was kept", async () => {
+    const { clock, open } = home();
+    const before = open();
+    before.begin("a");
+    before.append("a", encodeUtf8(event(0) + event(1)), { blocks: 2, events: 2 });
+    before.flush();
+    before.append("a", encodeUtf8(event(2)), ONE);
+    clock.now += 5;
+    const after = open();
+    after.interrupt("a", (events) => ({ bytes: encodeUtf8(`data: cut after ${events}\n\n`), count: ONE }));
+    expect(await read(after, "a", 1)).toBe(`${event(1)}data: cut after 2\n\n`);
+  });
+});
