@@ -1,5 +1,5 @@
 import { unfold } from "../canonical/fold.ts";
-import type { Block, Message, ModelRequest, ModelResponse, StreamEvent } from "../canonical/types.ts";
+import type { Alternative, Block, Message, ModelRequest, ModelResponse, StreamEvent } from "../canonical/types.ts";
 import { openaiChat } from "../dialects/openai-chat/index.ts";
 import { encodeUtf8 } from "../wire/bytes.ts";
 import { sha256 } from "../wire/hash.ts";
@@ -39,18 +39,29 @@ export async function demo(request: Request): Promise<Response> {
 
 /** One word is one token: a count anybody can check. */
 export function think(request: ModelRequest): ModelResponse {
-  const said = request.messages.flatMap(({ role, blocks }) => blocks.map((block) => ({ role, text: wordsOf(block) })));
-  const block = cutOff(answerTo(request), request.maxOutput);
-  const isCut = block.kind === "text" && block.isCut;
-  const { isCut: _, ...whole } = { isCut: false, ...block };
+  const { messages, maxOutput, sampling = {} } = request;
+  const said = messages.flatMap(({ role, blocks }) => blocks.map((block) => ({ role, text: wordsOf(block) })));
+  const { isCut, ...block } = cutOff(stopped(answerTo(request), sampling.stop ?? []), maxOutput);
+  const answer: Alternative = {
+    messages: [{ role: "assistant", blocks: [block] }],
+    finish: { reason: isCut ? "length" : block.kind === "tool_call" ? "tool_calls" : "stop" },
+  };
+  // Asked several times, it says the same.
+  const count = Math.min(sampling.n ?? 1, MAX_ANSWERS);
   return {
     id: `chatcmpl-demo-${sha256(JSON.stringify(said)).slice(0, 16)}`,
     model: "demo",
-    messages: [{ role: "assistant", blocks: [whole] }],
-    finish: { reason: isCut ? "length" : block.kind === "tool_call" ? "tool_calls" : "stop" },
-    usage: { fresh: said.reduce((sum, { text }) => sum + countWords(text), 0), output: countWords(wordsOf(block)) },
+    ...answer,
+    ...(count > 1 && { alternatives: Array.from({ length: count - 1 }, () => answer) }),
+    usage: {
+      fresh: said.reduce((sum, { text }) => sum + countWords(text), 0),
+      output: count * countWords(wordsOf(block)),
+    },
   };
 }
+
+/** As OpenAI bounds it. */
+const MAX_ANSWERS = 128;
 
 const CALL = /\bcall (?<name>[\w-]+)(?: with (?<args>\{.*\}))?/s;
 const FACT = /\bmy (?<thing>[\w ]{1,40}?) (?:is|are) (?<value>[^.!?\n]+)/gi;
@@ -97,6 +108,13 @@ function factsIn(messages: readonly Message[]): Map<string, string> {
 }
 
 const say = (text: string): Block => ({ kind: "text", text });
+
+/** Up to the first of the words at which it has to stop. */
+function stopped(block: Block, stop: readonly string[]): Block {
+  if (block.kind !== "text") return block;
+  const ends = stop.map((word) => block.text.indexOf(word)).filter((at) => at >= 0);
+  return ends.length === 0 ? block : { ...block, text: block.text.slice(0, Math.min(...ends)) };
+}
 
 function cutOff(block: Block, limit: number | undefined): Block & { isCut?: boolean } {
   if (block.kind !== "text" || limit === undefined || countWords(block.text) <= limit) return block;

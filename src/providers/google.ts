@@ -73,6 +73,7 @@ async function exchange({ email, key, keyId, tokenUri }: Account): Promise<Token
     throw new GatewayError(
       "provider.execution_failed",
       `Google gave no access token for the service account (status ${response.status}${why})`,
+      { upstream: { status: response.status } },
     );
   }
   const seconds = typeof said.expires_in === "number" ? said.expires_in : 3600;

@@ -1,62 +1,136 @@
-import { GatewayError } from "../canonical/error.ts";
+import { GatewayError, invalid } from "../canonical/error.ts";
 import type { Dialect } from "../canonical/types.ts";
-import { catalogueOf, makerOf } from "../providers/catalogue.ts";
 import type { Provider } from "../providers/provider.ts";
-import { isConfigured, missingSetting } from "../providers/table.ts";
+import { type Config, type Policy, type PolicyChanges, resolveAlias, withChanges } from "./config.ts";
+import { issuerOf, keyOf, locate, locateAt, type Target } from "./locate.ts";
 
-/** Where a call goes: a provider, the name it knows the model by, and the wire it is asked over. */
-export type Target = { provider: Provider; model: string; dialect: Dialect };
+/** What a call says of where it wants to go. `models`: to be tried after `model`, in this order. */
+export type Wish = PolicyChanges & {
+  model: string;
+  models?: readonly string[];
+  /** The only providers that may answer, the first before the others. */
+  providers?: readonly string[];
+};
+
+/** A target that may answer. All of a lower tier come before any of a higher one. */
+export type Candidate = { target: Target; tier: number; weight: number };
+
+/** Where a call may go, and how it is tried. */
+export type Candidates = { all: readonly [Candidate, ...Candidate[]]; policy: Policy };
 
 /**
- * The targets of a model, in the order they are tried. `{provider id}/{name}` goes to that provider under that name.
- * Any other name is looked for in the catalogue, `{maker}/{model}` or bare; one too new for it goes to the configured
- * provider that serves names like it. Throws `model.not_found`.
+ * Every target that a call may go to. Each name of it is an alias, a route of the deployment, or a model. Throws
+ * `model.not_found` for the model itself, `request.invalid` for what `rhone.routing` names beside it.
  */
-export async function plan(
-  asked: string,
+export async function candidatesOf(
+  { model, models = [], providers: ids, ...changes }: Wish,
   surface: Dialect,
-  providers: ReadonlyMap<string, Provider>,
-): Promise<[Target, ...Target[]]> {
-  const slash = asked.indexOf("/");
-  const named = slash > 0 ? providers.get(asked.slice(0, slash).toLowerCase()) : undefined;
-  if (named !== undefined && isConfigured(named)) return [target(named, asked.slice(slash + 1), surface)];
-  const found = (await catalogueOf(providers)).find(asked);
-  if (found !== undefined) return [target(found.provider, found.id, surface)];
-  if (named !== undefined) return [target(named, asked.slice(slash + 1), surface)];
-  const provider = serving(asked, providers);
-  const bare = provider?.serves?.test(asked.toLowerCase()) ? asked : asked.slice(slash + 1);
-  if (provider !== undefined) return [target(provider, provider.id === "demo" ? "demo" : bare, surface)];
-  throw new GatewayError(
-    "model.not_found",
-    `model: no provider serves ${JSON.stringify(asked.slice(0, 200))}; write it as {provider}/{model}, with a provider of GET /v1/models`,
-    { param: "model" },
+  { config, providers }: { config: Config; providers: ReadonlyMap<string, Provider> },
+): Promise<Candidates> {
+  const allowed = ids?.map((id, i) => providerNamed(id, i, providers));
+  const find = (name: string): Promise<Candidate[]> => expand(name, surface, { config, providers, allowed });
+  const first = await find(model);
+  const others = await Promise.all(models.map((name, i) => find(name).catch((cause) => refuse(cause, i))));
+  // Who asks for the fastest or the cheapest of several models means all of them.
+  const isRanked = changes.strategy !== undefined && changes.strategy !== "weighted";
+  const lists = [first, ...others].map((list, rank) =>
+    list.map((one) => (isRanked ? one : { ...one, tier: one.tier + rank * TIERS })),
   );
+  const [head, ...rest] = withoutTwins(lists.flat());
+  if (head === undefined) throw invalid("rhone.routing.providers", `none of them serves ${JSON.stringify(model)}`);
+  const route = routeOf(model, config);
+  const policy = withChanges(withChanges(config.policy, route?.changes ?? {}), changes);
+  return { all: [head, ...rest], policy };
 }
 
-/** Who serves names like it: of those that do, a configured one. */
-function serving(asked: string, providers: ReadonlyMap<string, Provider>): Provider | undefined {
-  const [maker, bare] = asked.toLowerCase().split(/\/(.*)/s);
-  const all = [...providers.values()].filter(({ serves, maker: own }) => {
-    if (serves === undefined) return false;
-    if (serves.test(asked.toLowerCase())) return true;
-    return bare !== undefined && own !== undefined && makerOf(own) === makerOf(maker!) && serves.test(bare);
-  });
-  return all.find(isConfigured) ?? all[0];
-}
+/** More tiers than any route has. */
+const TIERS = 1_000_000;
 
-function target(provider: Provider, model: string, surface: Dialect): Target {
-  // Dots alone would climb in the provider's path, where the name stands in it.
-  if (/^\.*$/.test(model))
-    throw new GatewayError("model.not_found", `model: expected a name after ${provider.id}/`, { param: "model" });
-  const missing = missingSetting(provider);
-  if (missing !== undefined) {
-    throw new GatewayError(
-      "model.not_found",
-      `model: provider ${provider.id} is not configured, ${missing} is not set`,
-      { param: "model" },
-    );
+type Places = { config: Config; providers: ReadonlyMap<string, Provider>; allowed: Provider[] | undefined };
+
+async function expand(name: string, surface: Dialect, { config, providers, allowed }: Places): Promise<Candidate[]> {
+  const model = resolveAlias(name, config.aliases);
+  const route = config.routes.get(model.toLowerCase());
+  if (route === undefined) {
+    const isQualified = providers.has(model.slice(0, model.indexOf("/")).toLowerCase());
+    if (allowed !== undefined && !isQualified) {
+      const targets = await Promise.all(allowed.map((provider) => locateAt(provider, model, surface)));
+      return targets.map((target, tier) => ({ target, tier, weight: 1 }));
+    }
+    return permitted([{ target: await locate(model, surface, providers), tier: 0, weight: 1 }], allowed);
   }
-  const own = provider.byModel?.find(([models]) => models.test(model.toLowerCase()))?.[1];
-  const dialect = own ?? (provider.dialects.includes(surface) ? surface : provider.dialects[0]);
-  return { provider, model, dialect };
+  const found = await Promise.allSettled(
+    route.targets.map(async ({ model: at, ...rest }) => ({ target: await locate(at, surface, providers), ...rest })),
+  );
+  const usable = found.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
+  // A route stands as long as one of its targets does.
+  if (usable.length === 0) throw found.find((one) => one.status === "rejected")!.reason;
+  return permitted(usable, allowed);
+}
+
+const routeOf = (name: string, { aliases, routes }: Config): ReturnType<Config["routes"]["get"]> =>
+  routes.get(resolveAlias(name, aliases).toLowerCase());
+
+function permitted(candidates: Candidate[], allowed: readonly Provider[] | undefined): Candidate[] {
+  if (allowed === undefined) return candidates;
+  const rank = ({ target }: Candidate): number => allowed.indexOf(target.provider);
+  return candidates.filter((one) => rank(one) >= 0).map((one) => ({ ...one, tier: one.tier + rank(one) }));
+}
+
+function withoutTwins(candidates: readonly Candidate[]): Candidate[] {
+  const seen = new Map(candidates.toReversed().map((one) => [keyOf(one.target), one]));
+  return candidates.filter((one) => seen.get(keyOf(one.target)) === one);
+}
+
+function providerNamed(id: string, i: number, providers: ReadonlyMap<string, Provider>): Provider {
+  const found = providers.get(id.toLowerCase());
+  if (found !== undefined) return found;
+  throw invalid(`rhone.routing.providers[${i}]`, `there is no provider ${JSON.stringify(id)}; see GET /v1/models`);
+}
+
+function refuse(cause: unknown, i: number): never {
+  if (!(cause instanceof GatewayError)) throw cause;
+  throw invalid(`rhone.routing.models[${i}]`, cause.message.replace(/^model: /, ""));
+}
+
+/** What the order of a plan depends on, beside the candidates. */
+export type Ranking = {
+  /** Who sealed something in the session's history, the newest last. */
+  issuers: readonly string[];
+  /** Milliseconds to the first content, as far as known. */
+  latencyOf: (target: Target) => number | undefined;
+  /** Anything that grows with the price. */
+  costOf: (target: Target) => number | undefined;
+  /** From 0 up to, but without, 1. */
+  random: () => number;
+};
+
+/** The targets in the order in which they are tried: who can open the session's seals, then tier by tier. */
+export function order({ all, policy: { strategy } }: Candidates, ranking: Ranking): [Target, ...Target[]] {
+  const { issuers, latencyOf, costOf } = ranking;
+  const drawn = strategy === "weighted" ? draw(all, ranking.random) : [...all];
+  const measure = { weighted: () => 0, least_latency: latencyOf, least_cost: costOf }[strategy];
+  const sealed = ({ target }: Candidate): number => issuers.lastIndexOf(issuerOf(target));
+  // What was never measured is tried first where it costs time, and last where it may cost money.
+  const unknown = strategy === "least_cost" ? Number.POSITIVE_INFINITY : 0;
+  const keys = new Map(drawn.map((one) => [one, measure(one.target) ?? unknown]));
+  const sorted = drawn.toSorted(
+    (a, b) => sealed(b) - sealed(a) || a.tier - b.tier || compare(keys.get(a)!, keys.get(b)!),
+  );
+  return sorted.map(({ target }) => target) as [Target, ...Target[]];
+}
+
+/** Infinities are equal, their difference is no number. */
+const compare = (a: number, b: number): number => (a === b ? 0 : a - b);
+
+/** A shuffle in which the heavier ones tend to come first: each draw takes one by its share of the weight that is left. */
+function draw(candidates: readonly Candidate[], random: () => number): Candidate[] {
+  const left = [...candidates];
+  const drawn: Candidate[] = [];
+  while (left.length > 0) {
+    let at = random() * left.reduce((sum, { weight }) => sum + weight, 0);
+    const found = left.findIndex(({ weight }) => (at -= weight) < 0);
+    drawn.push(...left.splice(Math.max(0, found), 1));
+  }
+  return drawn;
 }

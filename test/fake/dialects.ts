@@ -3,10 +3,16 @@ import { join } from "node:path";
 import { answerMessages } from "./anthropic.ts";
 import { answerGemini } from "./gemini.ts";
 import { answerResponses } from "./responses.ts";
+import { withFaults } from "./faults.ts";
 import { answerChat } from "./upstream.ts";
 
-/** The scripted provider of every dialect: the path says which. `fixture-{case}` replays what a real one said. */
-export async function answer(request: Request): Promise<Response> {
+/**
+ * The scripted provider of every dialect: the path says which. `fixture-{case}` replays what a real one said,
+ * `fault-{name}` fails as `faults.ts` says.
+ */
+export const answer = withFaults(scripted);
+
+async function scripted(request: Request): Promise<Response> {
   const { pathname } = new URL(request.url);
   const dialect = ROUTES.find(([end]) => end.test(pathname))?.[1];
   if (dialect === undefined) return new Response(`no such route: ${pathname}`, { status: 599 });
@@ -28,7 +34,7 @@ const ANSWERS = {
 
 const ROUTES: readonly [RegExp, keyof typeof ANSWERS][] = [
   [/\/chat\/completions$/, "openai-chat"],
-  [/\/responses$/, "openai-responses"],
+  [/\/responses(\/compact)?$/, "openai-responses"],
   [/\/messages$/, "anthropic"],
   [/\/models\/[^/]+:(stream)?[gG]enerateContent$/, "gemini"],
 ];

@@ -4,8 +4,9 @@ type Item = Record<string, unknown> & { type?: string; role?: string };
 type Body = { model: string; stream?: boolean; input: string | Item[] };
 
 /** A scripted provider of OpenAI's Responses. */
-export function answerResponses(raw: string): Response {
+export function answerResponses(raw: string, { url }: Pick<Request, "url">): Response {
   const body = JSON.parse(raw) as Body;
+  if (url.endsWith("/compact")) return compaction(raw, body);
   const [script] = body.model.split("-") as [string];
   const headers = { ...HEADERS, "x-request-id": "req_fake_responses" };
   if (isRefused(script)) {
@@ -26,6 +27,14 @@ export function answerResponses(raw: string): Response {
   if (script === "cut") return stream(frames.slice(0, -3));
   if (script === "failing") return stream([...frames.slice(0, -3), failed(whole, frames.length - 3)]);
   return stream(frames, 0, headers);
+}
+
+/** Only the model `sealed` has a compaction of its own; it shows what it was sent. */
+function compaction(raw: string, { model }: Body): Response {
+  if (!model.startsWith("sealed")) return json({ error: { message: "no such route", type: "not_found" } }, 404);
+  const { id, usage } = response(model, []);
+  const output = [{ id: "cmp_fake", type: "compaction", encrypted_content: ENCRYPTED, created_by: raw }];
+  return json({ id, object: "response.compaction", created_at: 1_750_000_000, output, usage });
 }
 
 /** What only the scripted organisation can read. */
@@ -68,7 +77,8 @@ function outputOf({ thinking, text, calls = [], declined }: Scene): Item[] {
 }
 
 const response = (model: string, output: Item[]) => ({
-  id: "resp_fake",
+  // Of its own, as every provider's: what is kept is found by it.
+  id: `resp_fake_${crypto.randomUUID()}`,
   object: "response",
   created_at: 1_750_000_000,
   completed_at: 1_750_000_001,

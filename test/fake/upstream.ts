@@ -105,6 +105,7 @@ export function answerChat(raw: string, request: Request): Response {
 /** A provider on a port of its own, for clients and gateways outside the test runtime. */
 export async function listen(
   handle: (request: Request) => Promise<Response>,
+  at = 0,
 ): Promise<{ url: string; close: () => Promise<void> }> {
   const server: Server = createServer((incoming, outgoing) => {
     void (async () => {
@@ -117,14 +118,17 @@ export async function listen(
         ...(chunks.length > 0 && { body: Buffer.concat(chunks) }),
       };
       const response = await handle(new Request(`http://fake.test${incoming.url}`, init));
+      if (response.headers.has("x-fake")) return outgoing.destroy();
       outgoing.writeHead(response.status, Object.fromEntries(response.headers));
+      // A provider may say its status long before its first word.
+      outgoing.flushHeaders();
       if (response.body === null) return outgoing.end();
       const body = Readable.fromWeb(response.body as never);
       body.on("error", () => outgoing.destroy());
       return body.pipe(outgoing);
     })();
   });
-  await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
+  await new Promise<void>((listening) => server.listen(at, "127.0.0.1", listening));
   const address = server.address();
   const port = typeof address === "object" && address !== null ? address.port : 0;
   const close = (): Promise<void> =>

@@ -1,0 +1,104 @@
+import type { ErrorCode } from "../canonical/error.ts";
+import type { Cooldown } from "./config.ts";
+
+/**
+ * What is known of a target. Times are Unix milliseconds. `open` until `until`; after that, and while nothing else is
+ * left, one call at a time may try it: `isProbed`.
+ */
+export type Health = {
+  failures: number;
+  until?: number;
+  isProbed?: true;
+  why?: { code: ErrorCode; message: string; at: number };
+  /** Milliseconds to the first content, the newest counting a fifth. */
+  latency?: number;
+};
+
+export type State = "closed" | "open" | "half_open";
+
+/** How a target may be used now: like any other, for one single try, or not at all. */
+export type Admission = "free" | "probe" | "refused";
+
+/**
+ * Which targets are out of use. N failures in a row open a target's breaker for the cool-down; then a single probe
+ * decides whether it returns or cools down again. Lives in an isolate and is shared by all of its calls.
+ */
+export class Breakers {
+  readonly #cooldown: Cooldown;
+  readonly #now: () => number;
+  readonly #known = new Map<string, Health>();
+
+  constructor(cooldown: Cooldown, now: () => number) {
+    this.#cooldown = cooldown;
+    this.#now = now;
+  }
+
+  state(key: string): State {
+    const { until } = this.health(key);
+    if (until === undefined) return "closed";
+    return this.#now() < until ? "open" : "half_open";
+  }
+
+  health(key: string): Health {
+    return this.#known.get(key) ?? { failures: 0 };
+  }
+
+  get keys(): string[] {
+    return [...this.#known.keys()];
+  }
+
+  /**
+   * Asks to try a target; whoever gets `probe` must tell how it went. `isLast`: there is no other, so it may be probed
+   * before its time, still by one call at a time.
+   */
+  admit(key: string, isLast: boolean): Admission {
+    const health = this.health(key);
+    const state = this.state(key);
+    if (state === "closed") return "free";
+    if (health.isProbed || (state === "open" && !isLast)) return "refused";
+    this.#set(key, { ...health, isProbed: true });
+    return "probe";
+  }
+
+  /** It answers, be it with a refusal of the request. `latency`: of a success. */
+  succeeded(key: string, latency?: number): void {
+    const before = this.health(key).latency;
+    const mean = latency === undefined ? before : before === undefined ? latency : before * 0.8 + latency * 0.2;
+    this.#set(key, { failures: 0, ...(mean !== undefined && { latency: mean }) });
+  }
+
+  failed(key: string, why: { code: ErrorCode; message: string }): void {
+    const { isProbed, until, failures: before, latency } = this.health(key);
+    const failures = before + 1;
+    const at = this.#now();
+    const opens = isProbed || failures >= this.#cooldown.failures;
+    const again = opens ? at + this.#cooldown.seconds * 1000 : until;
+    this.#set(key, {
+      failures,
+      why: { code: why.code, message: why.message, at },
+      ...(again !== undefined && { until: again }),
+      ...(latency !== undefined && { latency }),
+    });
+  }
+
+  /** The try said nothing of the target: its caller left, or another was faster. */
+  released(key: string): void {
+    const { isProbed: _, ...health } = this.health(key);
+    this.#set(key, health);
+  }
+
+  /** Milliseconds until the target may be tried again. */
+  waitOf(key: string): number {
+    return Math.max(0, (this.health(key).until ?? 0) - this.#now());
+  }
+
+  /** The newest last: of more names than any deployment has, the oldest are forgotten. */
+  #set(key: string, health: Health): void {
+    this.#known.delete(key);
+    this.#known.set(key, health);
+    if (this.#known.size > MAX_KNOWN) this.#known.delete(this.#known.keys().next().value!);
+  }
+}
+
+/** Callers choose model names, so there is no end of targets. */
+const MAX_KNOWN = 1000;

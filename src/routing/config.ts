@@ -1,0 +1,208 @@
+import { z } from "zod";
+import { tryParseJson } from "../wire/json.ts";
+
+/** How long is waited for what, in milliseconds. A `fetch` of workerd does not tell `connect` from `headers`. */
+export type Deadlines = {
+  /** Until the upstream's headers; both count from the dispatch and the shorter one ends the wait. */
+  connect: number;
+  headers: number;
+  /** From the headers to the first content event. A whole answer has no headers before it is finished. */
+  firstContent: number;
+  /** Between two chunks. */
+  idle: number;
+  /** The whole call, every attempt and the answer included. */
+  total: number;
+};
+
+/** `max`: second tries of one call, over all of its targets. The rest in milliseconds. */
+export type Retries = { max: number; baseMs: number; maxMs: number; retryAfterMaxMs: number };
+/** So many failures in a row put a target out of use for so long. */
+export type Cooldown = { failures: number; seconds: number };
+/** What becomes of a stream that breaks after it has begun: an error event, or the next target goes on with it. */
+export type Midstream = "error" | "continue";
+export const STRATEGIES = ["weighted", "least_latency", "least_cost"] as const;
+export type Strategy = (typeof STRATEGIES)[number];
+
+/** How a call is tried. */
+export type Policy = { deadlines: Deadlines; retries: Retries; midstream: Midstream; strategy: Strategy };
+/** What a request or a route says of it; the rest is the deployment's. */
+export type PolicyChanges = {
+  deadlines?: Partial<Deadlines>;
+  retries?: Partial<Retries>;
+  midstream?: Midstream;
+  strategy?: Strategy;
+};
+
+export type RouteTarget = { model: string; tier: number; weight: number };
+export type Route = { targets: readonly RouteTarget[]; changes: PolicyChanges };
+
+/** What a call is when it does not say. */
+export type Defaults = {
+  contextMode: "stateful" | "stateless";
+  onDisconnect: "complete" | "cancel";
+  onBusy: "queue" | "reject" | "branch";
+};
+
+/** A deployment's routing: `RHONE_CONFIG`, with the defaults of SPEC 20. Names are lower case. */
+export type Config = {
+  aliases: ReadonlyMap<string, string>;
+  routes: ReadonlyMap<string, Route>;
+  policy: Policy;
+  cooldown: Cooldown;
+  defaults: Defaults;
+};
+
+/** A day. A timer that is longer was not meant. */
+const ms = z.int().min(1).max(86_400_000);
+
+/** As the configuration and `rhone.routing` write them. */
+export const policySchema = {
+  deadlines_ms: z.strictObject({ connect: ms, headers: ms, first_content: ms, idle: ms, total: ms }).partial(),
+  retries: z
+    .strictObject({ max: z.int().min(0).max(10), base_ms: ms, max_ms: ms, retry_after_max_ms: z.int().min(0) })
+    .partial(),
+  midstream: z.enum(["error", "continue"]),
+  strategy: z.enum(STRATEGIES),
+};
+
+const name = z.string().min(1).max(256);
+const routeTarget = z.strictObject({
+  target: name,
+  tier: z.int().min(0).default(0),
+  weight: z.number().positive().max(1_000_000).default(1),
+});
+const targets = z.array(routeTarget).min(1, "expected at least one target");
+
+const schema = z
+  .strictObject({
+    aliases: z.record(name, name),
+    routes: z.record(name, z.union([targets, z.strictObject({ targets, ...optional(policySchema) })])),
+    ...policySchema,
+    cooldown: z.strictObject({ failures: z.int().min(1), seconds: z.number().positive().max(86_400) }).partial(),
+    defaults: z
+      .strictObject({
+        context_mode: z.enum(["stateful", "stateless"]),
+        on_disconnect: z.enum(["complete", "cancel"]),
+        on_busy: z.enum(["queue", "reject", "branch"]),
+      })
+      .partial(),
+  })
+  .partial();
+
+type Written = z.infer<typeof schema>;
+type WrittenPolicy = Pick<Written, keyof typeof policySchema>;
+
+/** SPEC 20. */
+export const DEFAULT_POLICY: Policy = {
+  deadlines: { connect: 10_000, headers: 60_000, firstContent: 60_000, idle: 60_000, total: 900_000 },
+  retries: { max: 2, baseMs: 250, maxMs: 8_000, retryAfterMaxMs: 30_000 },
+  midstream: "error",
+  strategy: "weighted",
+};
+
+/** The text of `RHONE_CONFIG`; none is all defaults. Throws `ConfigError`, naming the member and what was expected. */
+export function readConfig(text: string | undefined): Config {
+  const written = text === undefined || text.trim() === "" ? {} : tryParseJson(text);
+  if (written === undefined) throw new ConfigError("RHONE_CONFIG: expected JSON");
+  const parsed = schema.safeParse(written);
+  if (!parsed.success) throw new ConfigError(complaintOf(parsed.error));
+  const { aliases = {}, routes = {}, cooldown, defaults, ...policy } = parsed.data;
+  const config: Config = {
+    aliases: lowered(aliases),
+    routes: new Map([...lowered(routes)].map(([model, route]) => [model, routeOf(route)])),
+    policy: withChanges(DEFAULT_POLICY, changesOf(policy)),
+    cooldown: { failures: 3, seconds: 30, ...present(cooldown) },
+    defaults: {
+      contextMode: defaults?.context_mode ?? "stateful",
+      onDisconnect: defaults?.on_disconnect ?? "complete",
+      onBusy: defaults?.on_busy ?? "queue",
+    },
+  };
+  for (const alias of config.aliases.keys()) resolveAlias(alias, config.aliases);
+  return config;
+}
+
+/** A configuration that cannot be used: one line for whoever wrote it. */
+export class ConfigError extends Error {
+  override name = "ConfigError";
+}
+
+/** What a name stands for when all aliases are followed. Throws `ConfigError` where they run in a circle. */
+export function resolveAlias(model: string, aliases: Config["aliases"]): string {
+  const way: string[] = [];
+  let name = model;
+  for (let next = aliases.get(name.toLowerCase()); next !== undefined; next = aliases.get(name.toLowerCase())) {
+    way.push(name);
+    name = next;
+    const isCircle = way.some((one) => one.toLowerCase() === name.toLowerCase());
+    if (isCircle) throw new ConfigError(`RHONE_CONFIG.aliases: a loop: ${[...way, name].join(" → ")}`);
+  }
+  return name;
+}
+
+/** `changes` win, member by member. */
+export const withChanges = (policy: Policy, { deadlines, retries, ...rest }: PolicyChanges): Policy => ({
+  ...policy,
+  ...rest,
+  deadlines: { ...policy.deadlines, ...deadlines },
+  retries: { ...policy.retries, ...retries },
+});
+
+/** As it is written, in snake_case, → as it is used. */
+export function changesOf({ deadlines_ms, retries, midstream, strategy }: WrittenPolicy): PolicyChanges {
+  return {
+    ...(deadlines_ms && {
+      deadlines: present({
+        connect: deadlines_ms.connect,
+        headers: deadlines_ms.headers,
+        firstContent: deadlines_ms.first_content,
+        idle: deadlines_ms.idle,
+        total: deadlines_ms.total,
+      }),
+    }),
+    ...(retries && {
+      retries: present({
+        max: retries.max,
+        baseMs: retries.base_ms,
+        maxMs: retries.max_ms,
+        retryAfterMaxMs: retries.retry_after_max_ms,
+      }),
+    }),
+    ...(midstream && { midstream }),
+    ...(strategy && { strategy }),
+  };
+}
+
+function routeOf(written: NonNullable<Written["routes"]>[string]): Route {
+  const { targets: list, ...policy } = Array.isArray(written) ? { targets: written } : written;
+  return { targets: list.map(({ target, ...rest }) => ({ model: target, ...rest })), changes: changesOf(policy) };
+}
+
+const lowered = <T>(record: Record<string, T>): Map<string, T> =>
+  new Map(Object.entries(record).map(([key, value]) => [key.toLowerCase(), value]));
+
+/** An absent member must not stand in the way of a default. */
+function present<T extends object>(members: T | undefined): { [K in keyof T]?: NonNullable<T[K]> } {
+  const said = Object.entries(members ?? {}).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(said) as { [K in keyof T]?: NonNullable<T[K]> };
+}
+
+function optional<T extends Record<string, z.ZodType>>(shape: T): { [K in keyof T]: z.ZodOptional<T[K]> } {
+  const entries = Object.entries(shape).map(([key, type]) => [key, type.optional()]);
+  return Object.fromEntries(entries) as { [K in keyof T]: z.ZodOptional<T[K]> };
+}
+
+/** The innermost complaint: of a union's alternatives the one that the value comes closest to. */
+function complaintOf({ issues }: z.core.$ZodError, at = "RHONE_CONFIG"): string {
+  const issue = issues[0]!;
+  const here = issue.path.reduce<string>(
+    (path, step) => (typeof step === "number" ? `${path}[${step}]` : `${path}.${String(step)}`),
+    at,
+  );
+  if (issue.code === "invalid_union") {
+    const deepest = issue.errors.toSorted((a, b) => (b[0]?.path.length ?? 0) - (a[0]?.path.length ?? 0))[0];
+    if (deepest !== undefined) return complaintOf({ issues: deepest } as z.core.$ZodError, here);
+  }
+  if (issue.code === "unrecognized_keys") return `${here}.${issue.keys[0]!}: there is no such member`;
+  return `${here}: ${issue.message.replace(/^Invalid input: /, "")}`;
+}

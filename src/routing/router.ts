@@ -1,0 +1,30 @@
+import { Breakers } from "./breaker.ts";
+import { type Config, ConfigError, readConfig } from "./config.ts";
+
+/** What all calls of an isolate share: where they may go, and what is known of the targets. */
+export type Router = {
+  config: Config;
+  breakers: Breakers;
+  now: () => number;
+  /** From 0 up to, but without, 1. */
+  random: () => number;
+  /** Why the deployment's own configuration is not the one in use. */
+  problem?: string;
+};
+
+export function routerOf(config: Config, now: () => number = Date.now, random: () => number = Math.random): Router {
+  return { config, breakers: new Breakers(config.cooldown, now), now, random };
+}
+
+/**
+ * The router for a configuration's text. One that is wrong takes nothing down: the last good one stays (`lastGood`, its
+ * text), or else the defaults, and `problem` says why.
+ */
+export function routerFor(text: string | undefined, lastGood?: string): Router {
+  try {
+    return routerOf(readConfig(text));
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return { ...routerFor(lastGood === text ? undefined : lastGood), problem: error.message };
+  }
+}

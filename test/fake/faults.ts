@@ -1,0 +1,206 @@
+import { gzipSync } from "node:zlib";
+import { json } from "./scene.ts";
+
+/** A provider, by its path's wire and its model's name. */
+type Answer = (request: Request) => Promise<Response>;
+type Dialect = "openai-chat" | "openai-responses" | "anthropic" | "gemini";
+
+/** What a try of a gateway looked like from here. Milliseconds; `status` is absent while nothing was answered. */
+export type Tried = { model: string; at: number; status?: number };
+
+/** Everything asked of the faults below, in order. */
+export const tried: Tried[] = [];
+
+/** Times in milliseconds. What stalls does so for longer than any test waits. */
+const LONG = 600_000;
+const SLOW = 400;
+const FLAP = 1_000;
+
+/** A fault stands in for a good answer: `good` gives it, `count` tells how often this model was asked, from 1. */
+type Fault = (told: { good: () => Promise<Response>; count: number; dialect: Dialect }) => Response | Promise<Response>;
+
+const okAfter =
+  (failures: number, failed: Fault): Fault =>
+  (told) =>
+    told.count <= failures ? failed(told) : told.good();
+
+const failing: Fault = ({ dialect }) => refusal(dialect, 500);
+const limited =
+  (headers: Record<string, string> = {}): Fault =>
+  ({ dialect }) =>
+    refusal(dialect, 429, headers);
+
+/**
+ * What can go wrong with a provider, by the model's name: `fault-{name}`, and behind a dot anything that makes it a
+ * model of its own, with a count of its own (`fault-500-once.a`). A name that is none of these answers well.
+ */
+export const FAULTS: Record<string, Fault> = {
+  none: ({ good }) => good(),
+  "500-once": okAfter(1, failing),
+  "500-always": failing,
+  "503-while": okAfter(4, ({ dialect }) => refusal(dialect, 503)),
+  "429-after": okAfter(1, limited({ "retry-after": "1" })),
+  "429-bare": okAfter(1, limited()),
+  "429-always": limited({ "retry-after": "3600" }),
+  flapping: (told) => (Math.floor(Date.now() / FLAP) % 2 === 0 ? told.good() : failing(told)),
+  // The server that the answer goes through breaks the connection.
+  reset: () => new Response(null, { status: 599, headers: { "x-fake": "reset" } }),
+  blackhole: async () => {
+    await wait(LONG);
+    return new Response(null, { status: 599 });
+  },
+  silent: ({ good }) => framed(good, (frames) => [LONG, ...frames]),
+  stall: ({ good }) => framed(good, (frames) => [...begun(frames), LONG]),
+  cut: ({ good }) => framed(good, (frames) => [...begun(frames), 20, new Error("connection reset")]),
+  ended: ({ good }) => framed(good, begun),
+  malformed: ({ good }) => framed(good, (frames) => [...begun(frames), 20, "data: {nonsense\n\n"]),
+  "malformed-first": ({ good }) => framed(good, () => ["data: {nonsense\n\n"]),
+  unfinished: ({ good }) => framed(good, (frames) => begun(frames).slice(0, -1)),
+  error: ({ good, dialect }) => framed(good, (frames) => [...begun(frames), 20, errorFrame(dialect)]),
+  "error-first": ({ good, dialect }) => framed(good, (frames) => [...begun(frames).slice(0, -1), errorFrame(dialect)]),
+  "context-length": ({ dialect }) => refusal(dialect, 400, {}, TOO_LONG[dialect]),
+  "content-filter": ({ dialect }) => refusal(dialect, 400, {}, FILTERED),
+  "bad-key": ({ dialect }) => refusal(dialect, 401),
+  "slow-first": ({ good }) => framed(good, (frames) => [SLOW, ...frames]),
+  pauses: ({ good }) => framed(good, (frames) => frames.flatMap((frame) => [frame, 60])),
+  trickle: ({ good }) =>
+    framed(good, (frames) => [
+      SLOW,
+      ...frames
+        .join("")
+        .match(/[^]{1,400}/g)!
+        .flatMap((piece) => [piece, 1]),
+    ]),
+  oversized: ({ good }) => framed(good, (frames) => [`: ${"x".repeat(9 * 1024 * 1024)}\n\n`, ...frames]),
+  html: () => new Response("<html>It works!</html>", { headers: { "content-type": "text/html" } }),
+  gzip: async ({ good }) => {
+    const { status, headers, body } = await good();
+    const bytes = gzipSync(Buffer.from(await new Response(body).arrayBuffer()));
+    return new Response(bytes, { status, headers: { ...Object.fromEntries(headers), "content-encoding": "gzip" } });
+  },
+  redirect: () => new Response(null, { status: 307, headers: { location: "http://elsewhere.test/" } }),
+  "header-flood": async ({ good }) => {
+    const { status, headers, body } = await good();
+    const flood = Object.fromEntries(Array.from({ length: 60 }, (_, i) => [`x-flood-${i}`, "y".repeat(100)]));
+    return new Response(body, { status, headers: { ...Object.fromEntries(headers), ...flood } });
+  },
+};
+
+const counts = new Map<string, number>();
+
+/** The provider with its faults, and `GET /log`, `DELETE /log` for what was tried. */
+export const withFaults =
+  (answer: Answer): Answer =>
+  async (request) => {
+    const { pathname, searchParams } = new URL(request.url);
+    if (pathname.endsWith("/log")) return log(request.method, searchParams.get("model"));
+    const raw = await request.text();
+    const model = modelOf(pathname, raw);
+    const name = /^fault-([^.]+)/.exec(model)?.[1];
+    const again = (body: string): Request =>
+      new Request(request.url, { method: request.method, headers: request.headers, ...(raw !== "" && { body }) });
+    if (name === undefined) return await answer(again(raw));
+    const fault = FAULTS[name] ?? FAULTS.none!;
+    const count = (counts.get(model) ?? 0) + 1;
+    counts.set(model, count);
+    const noted: Tried = { model, at: Date.now() };
+    tried.push(noted);
+    const response = await fault({ good: () => answer(again(raw)), count, dialect: dialectOf(pathname) });
+    noted.status = response.status;
+    return response;
+  };
+
+function log(method: string, model: string | null): Response {
+  const found = tried.filter((one) => model === null || one.model === model);
+  if (method === "DELETE") {
+    tried.length = 0;
+    counts.clear();
+  }
+  return json(found);
+}
+
+function modelOf(pathname: string, raw: string): string {
+  const inPath = /\/models\/([^:]+):\w+$/.exec(pathname)?.[1];
+  if (inPath !== undefined) return decodeURIComponent(inPath);
+  return /"model"\s*:\s*"(fault-[^"]*)"/.exec(raw)?.[1] ?? "";
+}
+
+function dialectOf(pathname: string): Dialect {
+  if (pathname.endsWith("/responses")) return "openai-responses";
+  if (pathname.endsWith("/messages")) return "anthropic";
+  return pathname.includes("/models/") ? "gemini" : "openai-chat";
+}
+
+const wait = (ms: number): Promise<void> =>
+  new Promise((resolve) => {
+    setTimeout(resolve, ms).unref?.();
+  });
+
+/** A frame, a pause in milliseconds, or the end of the connection. */
+type Step = string | number | Error;
+
+/** The good stream's frames, changed; of a whole answer, its text in four pieces. */
+async function framed(good: () => Promise<Response>, change: (frames: string[]) => Iterable<Step>): Promise<Response> {
+  const response = await good();
+  const text = await response.text();
+  const isStream = response.headers.get("content-type")!.includes("event-stream");
+  const quarter = new RegExp(`[^]{1,${Math.ceil(text.length / 4)}}`, "g");
+  const frames = isStream ? text.split(/(?<=\n\n)/) : text.match(quarter)!;
+  const steps = change(frames)[Symbol.iterator]();
+  const body = new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      const { value: step, done } = steps.next();
+      if (done) return controller.close();
+      if (typeof step === "string") return controller.enqueue(new TextEncoder().encode(step));
+      if (step instanceof Error) return controller.error(step);
+      await wait(step);
+      return this.pull!(controller);
+    },
+  });
+  return new Response(body, { status: response.status, headers: response.headers });
+}
+
+/** Up to and with the first content: what a client has seen when the stream breaks. */
+function begun(frames: string[]): string[] {
+  const first = frames.findIndex((frame) => /"(content|text|delta)":\s*"[^"]|"text_delta"/.test(frame));
+  return frames.slice(0, Math.max(1, first + 1));
+}
+
+const TOO_LONG: Record<Dialect, { message: string; code?: string }> = {
+  "openai-chat": { message: "maximum context length is 8192 tokens", code: "context_length_exceeded" },
+  "openai-responses": { message: "maximum context length is 8192 tokens", code: "context_length_exceeded" },
+  anthropic: { message: "prompt is too long: 300000 tokens > 200000 maximum" },
+  gemini: { message: "The input token count (300000) exceeds the maximum number of tokens allowed (200000)." },
+};
+const FILTERED = { message: "The prompt was refused by a content filter", code: "content_filter" };
+
+const KINDS: Record<number, { anthropic: string; openai: string; gemini: string }> = {
+  400: { anthropic: "invalid_request_error", openai: "invalid_request_error", gemini: "INVALID_ARGUMENT" },
+  401: { anthropic: "authentication_error", openai: "authentication_error", gemini: "UNAUTHENTICATED" },
+  429: { anthropic: "rate_limit_error", openai: "rate_limit_error", gemini: "RESOURCE_EXHAUSTED" },
+  500: { anthropic: "api_error", openai: "server_error", gemini: "INTERNAL" },
+  503: { anthropic: "overloaded_error", openai: "server_error", gemini: "UNAVAILABLE" },
+};
+
+function errorBody(dialect: Dialect, status: number, { message, code }: { message: string; code?: string }): object {
+  const kind = KINDS[status]!;
+  if (dialect === "anthropic") return { type: "error", error: { type: kind.anthropic, message } };
+  if (dialect === "gemini") return { error: { code: status, message, status: kind.gemini } };
+  return { error: { message, type: kind.openai, param: null, code: code ?? null } };
+}
+
+const refusal = (
+  dialect: Dialect,
+  status: number,
+  headers: Record<string, string> = {},
+  said: { message: string; code?: string } = { message: `Fault ${status}` },
+): Response => json(errorBody(dialect, status, said), status, headers);
+
+function errorFrame(dialect: Dialect): string {
+  const said = { message: "Overloaded" };
+  if (dialect === "anthropic") return `event: error\ndata: ${JSON.stringify(errorBody(dialect, 503, said))}\n\n`;
+  if (dialect !== "openai-responses") return `data: ${JSON.stringify(errorBody(dialect, 503, said))}\n\n`;
+  const response = { id: "resp_fake", object: "response", status: "failed", output: [], model: "m" };
+  const error = { code: "server_error", message: said.message };
+  return `event: response.failed\ndata: ${JSON.stringify({ type: "response.failed", response: { ...response, error } })}\n\n`;
+}
