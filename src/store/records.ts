@@ -1,10 +1,12 @@
 import { and, eq } from "drizzle-orm";
+import type { BatchItem } from "drizzle-orm/batch";
 import { drizzle } from "drizzle-orm/d1";
 import type { ErrorCode } from "../canonical/error.ts";
 import type { Loss, Usage } from "../canonical/types.ts";
 import { renamed } from "../wire/id.ts";
 import type { Json } from "../wire/json.ts";
 import { calls, runs } from "./schema.ts";
+import { type SessionRecord, upsertSession } from "./sessions.ts";
 
 /** What is known of a call when it has ended, whichever way; never what was said in it. Times are Unix milliseconds. */
 export type CallRecord = {
@@ -31,25 +33,40 @@ export type CallRecord = {
   losses: Loss[];
   error?: { code: ErrorCode; message: string; status: number };
   metadata?: Record<string, string>;
+  /** What its key's accounts had set aside for it, and what of that it took: micro-dollars, and tokens in and out. */
+  charge?: {
+    parts: { account: string; grant: string; micros: number; tokens: number }[];
+    micros: number;
+    tokens: number;
+  };
   createdAt: number;
   endedAt: number;
 };
+
+/** What travels through outboxes and the queue. */
+export type Kept = CallRecord | SessionRecord;
 
 export type Attempt = {
   provider: string;
   model: string;
   /** The upstream's status; absent when none came. */
   status?: number;
+  /** Why the call went on without it; absent for the one that answered. */
   error?: ErrorCode;
+  reason?: string;
   startedAt: number;
-  /** Milliseconds until its headers came or it failed. */
+  /** Milliseconds until its first content came, or all of a whole answer, or until it failed. */
   ms: number;
+  /** What it counted and cost though nothing of it reached the caller; not part of the call's own. */
+  usage?: Usage;
+  costMicrosUsd?: number;
 };
 
-/** Writes records into D1. Queues deliver at least once: the same record twice leaves one row. */
-export async function keepRecords(d1: D1Database, records: readonly CallRecord[]): Promise<void> {
+/** Writes records into D1. Queues deliver at least once and in any order: the newest record of a thing leaves one row. */
+export async function keepRecords(d1: D1Database, records: readonly Kept[]): Promise<void> {
   const db = drizzle(d1);
-  const statements = records.flatMap((record) => {
+  const statements = records.flatMap((record): BatchItem<"sqlite">[] => {
+    if ("object" in record) return [upsertSession(db, record)];
     const call = callRow(record);
     const run = runRow(record);
     return [
@@ -84,7 +101,7 @@ export function stopReasonOf({ status, finishReason }: CallRecord): string {
 }
 
 function callRow(record: CallRecord): typeof calls.$inferInsert {
-  const { usage, latency, ...same } = record;
+  const { usage, latency, charge: _, ...same } = record;
   return {
     ...same,
     runId: runIdOf(record.id),
@@ -93,6 +110,10 @@ function callRow(record: CallRecord): typeof calls.$inferInsert {
     tokensCacheWrite: usage.cacheWrite ?? null,
     tokensOutput: usage.output ?? null,
     tokensReasoning: usage.reasoning ?? null,
+    tokensInputAudio: usage.inputAudio ?? null,
+    tokensOutputAudio: usage.outputAudio ?? null,
+    tokensCacheWrite1h: usage.cacheWrite1h ?? null,
+    searches: usage.searches ?? null,
     usageNative: usage.native ?? null,
     latencyGatewayMs: latency.gateway,
     latencyFirstByteMs: latency.firstByte ?? null,
@@ -108,6 +129,10 @@ function recordOf(row: typeof calls.$inferSelect): CallRecord {
     tokensCacheWrite,
     tokensOutput,
     tokensReasoning,
+    tokensInputAudio,
+    tokensOutputAudio,
+    tokensCacheWrite1h,
+    searches,
     usageNative,
     ...rest
   } = row;
@@ -118,6 +143,10 @@ function recordOf(row: typeof calls.$inferSelect): CallRecord {
     cacheWrite: tokensCacheWrite,
     output: tokensOutput,
     reasoning: tokensReasoning,
+    inputAudio: tokensInputAudio,
+    outputAudio: tokensOutputAudio,
+    cacheWrite1h: tokensCacheWrite1h,
+    searches,
   };
   return present({
     ...same,

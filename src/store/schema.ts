@@ -1,4 +1,4 @@
-import { index, integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
+import { index, integer, primaryKey, sqliteTable, text } from "drizzle-orm/sqlite-core";
 
 /**
  * What D1 keeps for questions over many sessions; nothing on the request path reads it. Times are Unix milliseconds,
@@ -42,6 +42,11 @@ export const calls = sqliteTable(
     tokensCacheWrite: integer("tokens_cache_write"),
     tokensOutput: integer("tokens_output"),
     tokensReasoning: integer("tokens_reasoning"),
+    /** Parts of the others, priced apart: of fresh, of output, and of what was written to a cache. */
+    tokensInputAudio: integer("tokens_input_audio"),
+    tokensOutputAudio: integer("tokens_output_audio"),
+    tokensCacheWrite1h: integer("tokens_cache_write_1h"),
+    searches: integer("searches"),
     usageNative: text("usage_native", { mode: "json" }),
     costMicrosUsd: integer("cost_micros_usd"),
     latencyGatewayMs: integer("latency_gateway_ms").notNull(),
@@ -55,4 +60,62 @@ export const calls = sqliteTable(
     endedAt: integer("ended_at").notNull(),
   },
   (t) => [index("calls_by_session").on(t.org, t.sessionId, t.createdAt), index("calls_by_time").on(t.org, t.createdAt)],
+);
+
+/** The list of sessions; what was said in them is in their own objects. */
+export const sessions = sqliteTable(
+  "sessions",
+  {
+    id: text("id").notNull(),
+    org: text("org").notNull(),
+    status: text("status", { enum: ["active", "paused", "deleted"] }).notNull(),
+    phase: text("phase"),
+    head: text("head"),
+    turns: integer("turns").notNull(),
+    metadata: text("metadata", { mode: "json" }).$type<Record<string, string>>().notNull(),
+    origin: text("origin", { mode: "json" }).$type<{ session: string; turn: string | null }>(),
+    revision: integer("revision").notNull(),
+    createdAt: integer("created_at").notNull(),
+    updatedAt: integer("updated_at").notNull(),
+  },
+  // A chosen id is its organisation's own: another may have the same.
+  (t) => [primaryKey({ columns: [t.org, t.id] }), index("sessions_by_time").on(t.org, t.createdAt, t.id)],
+);
+
+/** Keys and organisations as lists show them; each one's own object is the truth about it, and holds its secrets' digests. */
+export const keys = sqliteTable(
+  "keys",
+  {
+    id: text("id").primaryKey(),
+    org: text("org").notNull(),
+    name: text("name").notNull(),
+    policy: text("policy", { mode: "json" }).notNull(),
+    hint: text("hint").notNull(),
+    createdBy: text("created_by").notNull(),
+    createdAt: integer("created_at").notNull(),
+    expiresAt: integer("expires_at"),
+    revokedAt: integer("revoked_at"),
+  },
+  (t) => [index("keys_by_org").on(t.org, t.id)],
+);
+
+export const organizations = sqliteTable("organizations", {
+  id: text("id").primaryKey(),
+  name: text("name").notNull(),
+  createdAt: integer("created_at").notNull(),
+});
+
+/** Who did what to which object, never to be changed. `details`: the members that were given. */
+export const auditEvents = sqliteTable(
+  "audit_events",
+  {
+    id: text("id").primaryKey(),
+    org: text("org").notNull(),
+    at: integer("at").notNull(),
+    actor: text("actor").notNull(),
+    action: text("action").notNull(),
+    target: text("target").notNull(),
+    details: text("details", { mode: "json" }).notNull(),
+  },
+  (t) => [index("audit_events_by_time").on(t.org, t.at), index("audit_events_by_target").on(t.org, t.target, t.at)],
 );

@@ -1,0 +1,232 @@
+import { GatewayError, invalid } from "../canonical/error.ts";
+import type { Change } from "../store/changes.ts";
+import type { Storage } from "../store/sql.ts";
+import { equalSecrets } from "../wire/hash.ts";
+import { containsRange, isRange } from "./address.ts";
+import { note, OUTBOX_STEP } from "./changes.ts";
+import { LEDGER_STEPS } from "./ledger.ts";
+import { expectWithin, type Policy } from "./policy.ts";
+
+/** A key as it is made. `payers`: the keys above it, which are charged for it as well. `digest`: of its secret. */
+export type NewKey = {
+  id: string;
+  org: string;
+  policy: Policy;
+  payers: string[];
+  createdBy: string;
+  digest: string;
+  hint: string;
+};
+
+export type KeyState = {
+  id: string;
+  org: string;
+  policy: Policy;
+  payers: string[];
+  createdBy: string;
+  createdAt: number;
+  revokedAt?: number;
+  /** The end of its newest secret, and until when an older one still works. */
+  hint: string;
+  graceUntil?: number;
+};
+
+/** Who changes a key, and what that one may do: everything, where it is not said. */
+export type Actor = { keyId: string; policy?: Policy };
+
+type Row = {
+  id: string;
+  org: string;
+  policy: string;
+  payers: string;
+  created_by: string;
+  created_at: number;
+  revoked_at: number | null;
+};
+type SecretRow = { digest: string; hint: string; created_at: number; expires_at: number | null };
+
+export const KEY_STEPS: readonly string[] = [
+  `CREATE TABLE key (
+     id TEXT PRIMARY KEY, org TEXT NOT NULL, policy TEXT NOT NULL, payers TEXT NOT NULL, created_by TEXT NOT NULL,
+     created_at INTEGER NOT NULL, revoked_at INTEGER
+   );
+   CREATE TABLE secrets (digest TEXT PRIMARY KEY, hint TEXT NOT NULL, created_at INTEGER NOT NULL, expires_at INTEGER);
+   ${OUTBOX_STEP}
+   ${LEDGER_STEPS[0]}`,
+];
+
+/** A virtual key: what it may do, and which secrets open it. Every change is noted together with its audit event. */
+export class Key {
+  readonly #storage: Storage;
+  readonly #now: () => number;
+  #row: Row | undefined;
+  #policy: Policy | undefined;
+
+  constructor(storage: Storage, now: () => number) {
+    this.#storage = storage;
+    this.#now = now;
+    this.#load();
+  }
+
+  /** Throws when there is none: an object whose key was never made. */
+  get policy(): Policy {
+    if (this.#policy === undefined) throw noKey();
+    return this.#policy;
+  }
+
+  create({ id, org, policy, payers, createdBy, digest, hint }: NewKey): KeyState {
+    const now = this.#now();
+    const { sql, transact } = this.#storage;
+    transact(() => {
+      sql(
+        "INSERT INTO key (id, org, policy, payers, created_by, created_at) VALUES (?, ?, ?, ?, ?, ?)",
+        id,
+        org,
+        JSON.stringify(policy),
+        JSON.stringify(payers),
+        createdBy,
+        now,
+      );
+      this.#addSecret(digest, hint, now);
+      this.#load();
+      this.#note("key.created", createdBy, { policy });
+    });
+    return this.state;
+  }
+
+  /** undefined: another organisation's, or there is none. */
+  describe(org: string): KeyState | undefined {
+    return this.#row?.org === org ? this.state : undefined;
+  }
+
+  get state(): KeyState {
+    if (this.#row === undefined) throw noKey();
+    const { id, org, payers, created_by, created_at, revoked_at } = this.#row;
+    const [newest, ...older] = this.#secrets();
+    const grace = older.flatMap(({ expires_at }) => expires_at ?? []).filter((end) => end > this.#now());
+    return {
+      id,
+      org,
+      policy: this.policy,
+      payers: JSON.parse(payers) as string[],
+      createdBy: created_by,
+      createdAt: created_at,
+      hint: newest!.hint,
+      ...(revoked_at !== null && { revokedAt: revoked_at }),
+      ...(grace.length > 0 && { graceUntil: Math.max(...grace) }),
+    };
+  }
+
+  /**
+   * Until when the key stands, and with it this secret of it, where one is given; undefined: without an end. Throws
+   * `auth.invalid` or `auth.expired`.
+   */
+  expectStanding(digest?: string): number | undefined {
+    const now = this.#now();
+    if (this.#row === undefined || this.#row.revoked_at !== null) throw notValid();
+    const known = this.#secrets().find((secret) => equalSecrets(secret.digest, digest ?? ""));
+    if (digest !== undefined && known === undefined) throw notValid();
+    const secretEnd = known?.expires_at ?? Infinity;
+    if (secretEnd <= now) throw expired("this secret was replaced by another");
+    const { expires_at: keyEnd = Infinity } = this.policy;
+    if (keyEnd <= now) throw expired("the key has expired");
+    const end = Math.min(secretEnd, keyEnd);
+    return Number.isFinite(end) ? end : undefined;
+  }
+
+  /** `changes`: the members that are to be others. null takes away. Throws `request.invalid` and `auth.forbidden`. */
+  change(changes: Record<string, unknown>, actor: Actor): KeyState {
+    this.#expectMaster(actor);
+    const merged = { ...this.policy, ...changes };
+    const policy = Object.fromEntries(Object.entries(merged).filter(([, value]) => value !== null)) as Policy;
+    expectWithin(policy, actor.policy);
+    this.#storage.transact(() => {
+      this.#storage.sql("UPDATE key SET policy = ?", JSON.stringify(policy));
+      this.#load();
+      this.#note("key.changed", actor.keyId, changes);
+    });
+    return this.state;
+  }
+
+  /** Another secret. Those before it work on until the grace has passed, and no longer than the key. */
+  rotate(secret: { digest: string; hint: string }, graceMs: number, actor: Actor): KeyState {
+    this.#expectMaster(actor);
+    const now = this.#now();
+    const { revoked_at } = this.#row!;
+    const { expires_at = Infinity } = this.policy;
+    if (revoked_at !== null) throw invalid("id", "expected a key that is not revoked");
+    if (expires_at <= now) throw invalid("id", "expected a key that has not expired");
+    if (now + graceMs > expires_at) throw invalid("grace_s", "expected no more than the key has left");
+    this.#storage.transact(() => {
+      this.#storage.sql("UPDATE secrets SET expires_at = min(coalesce(expires_at, ?1), ?1)", now + graceMs);
+      this.#addSecret(secret.digest, secret.hint, now);
+      this.#note("key.rotated", actor.keyId, { grace_until: now + graceMs });
+    });
+    return this.state;
+  }
+
+  /** For good. Revoking twice is revoking once. */
+  revoke(actor: Actor): KeyState {
+    this.#expectMaster(actor);
+    if (this.#row!.revoked_at === null) {
+      this.#storage.transact(() => {
+        this.#storage.sql("UPDATE key SET revoked_at = ?", this.#now());
+        this.#load();
+        this.#note("key.revoked", actor.keyId, {});
+      });
+    }
+    return this.state;
+  }
+
+  /** Whoever could change a key that may do more could do more. */
+  #expectMaster({ policy }: Actor): void {
+    try {
+      expectWithin(this.policy, policy);
+    } catch (cause) {
+      throw new GatewayError("auth.forbidden", "the key may do more than the one that is to change it", { cause });
+    }
+  }
+
+  #secrets(): SecretRow[] {
+    return this.#storage.sql<SecretRow>("SELECT * FROM secrets ORDER BY created_at DESC, rowid DESC");
+  }
+
+  #addSecret(digest: string, hint: string, now: number): void {
+    this.#storage.sql("DELETE FROM secrets WHERE expires_at <= ?", now - KEEP_EXPIRED_MS);
+    this.#storage.sql("INSERT INTO secrets (digest, hint, created_at) VALUES (?, ?, ?)", digest, hint, now);
+  }
+
+  #load(): void {
+    [this.#row] = this.#storage.sql<Row>("SELECT * FROM key");
+    this.#policy = this.#row === undefined ? undefined : (JSON.parse(this.#row.policy) as Policy);
+  }
+
+  #note(action: Change["action"], actor: string, details: object): void {
+    const { id, org, policy, createdBy, createdAt, revokedAt, hint } = this.state;
+    const { name, expires_at: expiresAt } = policy;
+    const listed = { id, org, name, policy, hint, createdBy, createdAt };
+    note(this.#storage.sql, {
+      at: this.#now(),
+      org,
+      actor,
+      action,
+      target: id,
+      details,
+      key: { ...listed, ...(expiresAt !== undefined && { expiresAt }), ...(revokedAt !== undefined && { revokedAt }) },
+    });
+  }
+}
+
+/** Callers are told that a secret was replaced for this long; then it is as if it had never been. Milliseconds. */
+const KEEP_EXPIRED_MS = 30 * 86_400_000;
+
+/** Throws `auth.forbidden` when the key is bound to addresses and this is none of them. `address`: undefined when nobody says. */
+export function expectAddress(allowed: readonly string[] | undefined, address: string | undefined): void {
+  if (allowed === undefined) return;
+  const isThere = address !== undefined && isRange(address) && allowed.some((range) => containsRange(range, address));
+  if (!isThere) throw new GatewayError("auth.forbidden", "the key may not be used from this address");
+}
+
+export const notValid = (): GatewayError => new GatewayError("auth.invalid", "the key is not valid");
+const expired = (message: string): GatewayError => new GatewayError("auth.expired", message);
+const noKey = (): GatewayError => new GatewayError("object.not_found", "there is no such key");

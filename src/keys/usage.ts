@@ -1,0 +1,48 @@
+import type { Ledger } from "./ledger.ts";
+import type { Account } from "./policy.ts";
+
+/** What an account has spent, as the API writes it. Money is micro-dollars. */
+export type Usage = {
+  object: "usage";
+  time_zone: string;
+  budgets: {
+    period: string;
+    hard: boolean;
+    limit_micros_usd: number;
+    spent_micros_usd: number;
+    /** Set aside for calls that run. */
+    reserved_micros_usd: number;
+    remaining_micros_usd: number;
+    resets_at: string | null;
+  }[];
+  periods: { period: string; spent_micros_usd: number; reserved_micros_usd: number }[];
+  days: { day: string; calls: number; tokens: number; cost_micros_usd: number }[];
+};
+
+const DAYS = 62;
+
+export function usageOf(ledger: Ledger, { budgets, time_zone }: Account): Usage {
+  const standing = ledger.standing();
+  return {
+    object: "usage",
+    time_zone,
+    budgets: budgets.map(({ period, hard, limit_micros_usd }) => {
+      const { spent, held, resetAt } = standing.find((one) => one.period === period)!;
+      return {
+        period,
+        hard,
+        limit_micros_usd,
+        spent_micros_usd: spent,
+        reserved_micros_usd: held,
+        remaining_micros_usd: Math.max(0, limit_micros_usd - spent - held),
+        resets_at: Number.isFinite(resetAt) ? new Date(resetAt).toISOString() : null,
+      };
+    }),
+    periods: standing.map(({ period, spent, held }) => ({
+      period,
+      spent_micros_usd: spent,
+      reserved_micros_usd: held,
+    })),
+    days: ledger.days(DAYS).map(({ day, calls, tokens, micros }) => ({ day, calls, tokens, cost_micros_usd: micros })),
+  };
+}

@@ -1,0 +1,94 @@
+import { and, desc, eq, lt } from "drizzle-orm";
+import { drizzle } from "drizzle-orm/d1";
+import { auditEvents, keys, organizations } from "./schema.ts";
+
+/** A key as lists show it. Times are Unix milliseconds. */
+export type ListedKey = {
+  id: string;
+  org: string;
+  name: string;
+  policy: object;
+  hint: string;
+  createdBy: string;
+  createdAt: number;
+  expiresAt?: number;
+  revokedAt?: number;
+};
+
+export type ListedOrganization = { id: string; name: string; createdAt: number };
+
+/** What somebody did to a key or an organisation, and how that stands since. No secret, and no digest of one, is in it. */
+export type Change = {
+  /** Sorts by time. */
+  id: string;
+  at: number;
+  org: string;
+  /** The key that did it. */
+  actor: string;
+  action:
+    | "key.created"
+    | "key.changed"
+    | "key.rotated"
+    | "key.revoked"
+    | "organization.created"
+    | "organization.changed"
+    | "credential.set"
+    | "credential.removed";
+  target: string;
+  /** The members that were given. */
+  details: object;
+  key?: ListedKey;
+  organization?: ListedOrganization;
+};
+
+/** Writes changes into D1, in their order. The same one twice leaves one event. */
+export async function keepChanges(d1: D1Database, changes: readonly Change[]): Promise<void> {
+  const db = drizzle(d1);
+  const statements = changes.flatMap(({ key, organization, ...event }) => [
+    db.insert(auditEvents).values(event).onConflictDoNothing(),
+    ...(key === undefined
+      ? []
+      : [
+          db
+            .insert(keys)
+            .values(key)
+            .onConflictDoUpdate({ target: keys.id, set: rowOf(key) }),
+        ]),
+    ...(organization === undefined
+      ? []
+      : [
+          db
+            .insert(organizations)
+            .values(organization)
+            .onConflictDoUpdate({ target: organizations.id, set: organization }),
+        ]),
+  ]);
+  const [first, ...rest] = statements;
+  if (first !== undefined) await db.batch([first, ...rest]);
+}
+
+/** What is not said is not left as it was. */
+const rowOf = (key: ListedKey): typeof keys.$inferInsert => ({ expiresAt: null, revokedAt: null, ...key });
+
+/** Newest first. `after`: the last id of the page before. */
+export async function listKeys(
+  d1: D1Database,
+  org: string,
+  { limit, after }: { limit: number; after?: string | undefined },
+): Promise<ListedKey[]> {
+  const rows = await drizzle(d1)
+    .select()
+    .from(keys)
+    .where(and(eq(keys.org, org), after === undefined ? undefined : lt(keys.id, after)))
+    .orderBy(desc(keys.id))
+    .limit(limit);
+  return rows.map(({ expiresAt, revokedAt, policy, ...row }) => ({
+    ...row,
+    policy: policy as object,
+    ...(expiresAt !== null && { expiresAt }),
+    ...(revokedAt !== null && { revokedAt }),
+  }));
+}
+
+export const listOrganizations = (d1: D1Database): Promise<ListedOrganization[]> =>
+  drizzle(d1).select().from(organizations).orderBy(organizations.createdAt, organizations.id).limit(1000);

@@ -1,0 +1,98 @@
+import { and, desc, eq, gte, lt, ne, or, type SQL, sql } from "drizzle-orm";
+import { type DrizzleD1Database, drizzle } from "drizzle-orm/d1";
+import { sessions } from "./schema.ts";
+
+/** A session as lists show it. Of two records of one session the one with the higher revision is newer. */
+export type SessionRecord = {
+  object: "session";
+  id: string;
+  org: string;
+  /** `deleted`: it is gone; the record only keeps an older one from bringing it back. */
+  status: "active" | "paused" | "deleted";
+  phase?: string;
+  head?: string;
+  turns: number;
+  metadata: Record<string, string>;
+  origin?: { session: string; turn: string | null };
+  revision: number;
+  createdAt: number;
+  updatedAt: number;
+};
+
+/** Which sessions are wanted. Times are Unix milliseconds: from `createdFrom` on, and before `createdBefore`. */
+export type SessionFilter = {
+  status?: SessionRecord["status"];
+  metadata: Record<string, string>;
+  createdFrom?: number;
+  createdBefore?: number;
+  /** The place of the last one that is known already. */
+  after?: Pick<SessionRecord, "createdAt" | "id">;
+};
+
+/** The newest first. */
+export async function listSessions(
+  d1: D1Database,
+  { org, filter, limit }: { org: string; filter: SessionFilter; limit: number },
+): Promise<SessionRecord[]> {
+  const { status, metadata, createdFrom, createdBefore, after } = filter;
+  const conditions: (SQL | undefined)[] = [
+    eq(sessions.org, org),
+    status === undefined ? ne(sessions.status, "deleted") : eq(sessions.status, status),
+    createdFrom === undefined ? undefined : gte(sessions.createdAt, createdFrom),
+    createdBefore === undefined ? undefined : lt(sessions.createdAt, createdBefore),
+    after &&
+      or(
+        lt(sessions.createdAt, after.createdAt),
+        and(eq(sessions.createdAt, after.createdAt), lt(sessions.id, after.id)),
+      ),
+    // Each pair is compared as a value: a path could not name every key.
+    ...Object.entries(metadata).map(
+      ([key, value]) =>
+        sql`exists (select 1 from json_each(${sessions.metadata}) as pair where pair.key = ${key} and pair.value = ${value})`,
+    ),
+  ];
+  const rows = await drizzle(d1)
+    .select()
+    .from(sessions)
+    .where(and(...conditions))
+    .orderBy(desc(sessions.createdAt), desc(sessions.id))
+    .limit(limit);
+  return rows.map(({ phase, head, origin, ...row }) => ({
+    object: "session",
+    ...row,
+    ...(phase !== null && { phase }),
+    ...(head !== null && { head }),
+    ...(origin !== null && { origin }),
+  }));
+}
+
+/** When a session was made, by which a list goes on behind it. */
+export async function findCreated(d1: D1Database, org: string, id: string): Promise<number | undefined> {
+  const { createdAt } = sessions;
+  const [found] = await drizzle(d1)
+    .select({ createdAt })
+    .from(sessions)
+    .where(and(eq(sessions.org, org), eq(sessions.id, id)));
+  return found?.createdAt;
+}
+
+/** Writes a record unless a newer one is there: of the same session, or of one that was made later under the same id. */
+export function upsertSession(db: DrizzleD1Database, { object: _, ...record }: SessionRecord) {
+  const row: typeof sessions.$inferInsert = { phase: null, head: null, origin: null, ...record };
+  const { revision, createdAt } = sessions;
+  return db
+    .insert(sessions)
+    .values(row)
+    .onConflictDoUpdate({
+      target: [sessions.org, sessions.id],
+      set: row,
+      setWhere: or(
+        lt(createdAt, record.createdAt),
+        and(eq(createdAt, record.createdAt), lt(revision, record.revision)),
+      )!,
+    });
+}
+
+/** At once, for what must be in the list when its answer arrives. */
+export const keepSession = async (d1: D1Database, record: SessionRecord): Promise<void> =>
+  void (await upsertSession(drizzle(d1), record));
