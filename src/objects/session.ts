@@ -1,25 +1,46 @@
 import { DurableObject } from "cloudflare:workers";
-import { toGatewayError } from "../canonical/error.ts";
-import { ask, open } from "../gateway/ask.ts";
-import type { Envelope, Handled, Host } from "../gateway/call.ts";
-import { answer, errorResponse } from "../gateway/path.ts";
-import { messagesOf } from "../gateway/restore.ts";
-import { SURFACES } from "../gateway/surface.ts";
-import { type BlockFormat, headBlocks, timelineOf } from "../gateway/view.ts";
-import { providersOf } from "../providers/table.ts";
-import { findCallState, runningCalls } from "../session/calls.ts";
+import { GatewayError, invalid } from "../canonical/error.ts";
+import { importBranch } from "../gateway/branch.ts";
+import type { Caller, Envelope, Handled } from "../gateway/call.ts";
+import { autoCompact, type Command, type Commanded, perform } from "../gateway/commands.ts";
+import { converse, type Conversing } from "../gateway/conversations.ts";
+import { crossing } from "../gateway/crossing.ts";
+import type { Load } from "../gateway/far-tape.ts";
+import { type Recall, recall } from "../gateway/recall.ts";
+import { continueIn, inItsWords, type ResponsesState } from "../gateway/responses.ts";
+import { PROTOCOL, Sockets } from "../gateway/sockets.ts";
+import { StatefulCalls } from "../gateway/stateful.ts";
+import { Streams } from "../gateway/streams.ts";
+import { take } from "../gateway/taken.ts";
+import { shownSession } from "../gateway/view.ts";
+import { chargingOf } from "../http/accounts.ts";
+import { admitBond, bondIn } from "../http/bond.ts";
+import { directoryOf } from "../http/directory.ts";
+import { providersFor } from "../http/providers.ts";
+import { routerIn, settleRouter } from "../http/router.ts";
+import { catalogueOf } from "../providers/catalogue.ts";
+import { EventBuffer } from "../session/buffer.ts";
+import { type CallState, findCallState, type Started } from "../session/calls.ts";
+import { leftBehind } from "../session/crash.ts";
+import { deliver } from "../session/delivery.ts";
 import { Lease } from "../session/lease.ts";
-import { forgetSent, isEmpty, KEEP_SENT, markSent, pendingRecords, resend } from "../session/outbox.ts";
-import { type Description, type Instructions, type Said, Session } from "../session/session.ts";
-import { migrate, type Sql, type Storage } from "../session/sql.ts";
+import { allJoined } from "../session/media.ts";
+import { KEEP_SENT, resend } from "../session/outbox.ts";
+import { failLeftResponses } from "../session/responses.ts";
+import { recordOf } from "../session/row.ts";
+import { type Said, Session } from "../session/session.ts";
+import { isStored, type Sql, type Storage } from "../session/sql.ts";
+import { blobsOf } from "../store/blobs.ts";
 import type { CallRecord } from "../store/records.ts";
+import { keepSession } from "../store/sessions.ts";
+import { linesOf, textOf } from "../wire/bytes.ts";
+import { mintedAt, placeOf, placeOfHex } from "../wire/id.ts";
 import { parseJson } from "../wire/json.ts";
-import { elements, sliceOf } from "../wire/splice.ts";
 
 /** While a call runs, an alarm comes this often: it keeps the object awake, and finds the call should it crash. Milliseconds. */
 const HEARTBEAT = 30_000;
-/** Half of the 256 KB that a batch may have: characters are not bytes. */
-const MAX_BATCH = 128_000;
+/** How long after its beginning a call that runs elsewhere may still be unknown here. Milliseconds. */
+const FRESH = 2_000;
 /** The platform gives up an alarm after six failures; it is set anew before that. */
 const LAST_RETRY = 5;
 
@@ -27,201 +48,244 @@ const LAST_RETRY = 5;
 export class SessionObject extends DurableObject {
   readonly #sql: Sql;
   readonly #session: Session;
-  readonly #lease = new Lease();
-  #running = 0;
+  readonly #commanded: Commanded;
+  readonly #calls: StatefulCalls;
+  readonly #buffer: EventBuffer;
+  readonly #streams: Streams;
+  readonly #sockets: Sockets;
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
     super(ctx, env);
+    void ctx.blockConcurrencyWhile(() => settleRouter(env, (work) => ctx.waitUntil(work)));
     this.#sql = (query, ...values) => ctx.storage.sql.exec(query, ...values).toArray() as never[];
     const storage: Storage = { sql: this.#sql, transact: (work) => ctx.storage.transactionSync(work) };
-    migrate(storage);
     this.#session = new Session(storage, Date.now);
+    const place = placeOfHex(ctx.id.toString());
+    this.#commanded = {
+      session: this.#session,
+      sql: this.#sql,
+      lease: new Lease(),
+      blobs: blobsOf(env.BLOBS, place),
+      place,
+      providers: (org) => providersFor(env, org, (work) => ctx.waitUntil(work)),
+      router: () => routerIn(env),
+      now: Date.now,
+      charging: chargingOf(env, (work) => ctx.waitUntil(work)),
+      durable: () => this.#durable(),
+      list: (record) => this.#list(record),
+    };
+    const keepAwake = (work: Promise<unknown>): void => ctx.waitUntil(work);
+    this.#buffer = new EventBuffer(this.#sql, Date.now, (piece) => this.#sockets.tell(piece));
+    this.#streams = new Streams({ buffer: this.#buffer, keepAwake });
+    this.#sockets = new Sockets(
+      {
+        place,
+        session: this.#session,
+        buffer: this.#buffer,
+        now: Date.now,
+        answer: (envelope) => this.#calls.answer(envelope),
+        admit: (bond) => admitBond(bond, env, keepAwake),
+        create: (org, id) => void (this.#session.create(org, id) && keepAwake(this.#list())),
+        keepAwake,
+      },
+      ctx.getWebSockets(),
+    );
+    ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair('{"type":"ping"}', '{"type":"pong"}'));
+    this.#calls = new StatefulCalls({
+      ...this.#commanded,
+      streams: this.#streams,
+      keepAwake,
+      watch: () => void ctx.storage.setAlarm(Date.now() + HEARTBEAT),
+      name: ({ id, caller }, named) => this.#name({ id, org: caller.org }, named),
+      begun: () => ctx.waitUntil(this.#list()),
+      committed: (record, caller) =>
+        autoCompact(record, caller, (model) => this.#contextWindow(model), this.#commanded),
+    });
+    if (!this.#session.exists) return;
     resend(this.#sql);
+    failLeftResponses(this.#sql);
     this.#closeWhatACrashLeft();
   }
 
   /** Answers a stateful call. Errors are answers, too. */
-  async call({ headers: pairs, surface: surfaceId, outside, text, isNew, ...rest }: Envelope): Promise<Response> {
-    const surface = SURFACES[surfaceId];
-    const headers = new Headers(pairs);
-    let release: (() => void) | undefined;
-    try {
-      const asked = ask(open(text, headers), surface, outside);
-      if (!isNew) this.#session.expect(rest.caller.org);
-      release = await this.#lease.take(asked.rhone.on_busy ?? "queue");
-      const work: Promise<unknown>[] = [];
-      const host = this.#host(isNew, (more) => work.push(more));
-      const answered = answer({ ...rest, headers }, asked, host);
-      this.ctx.waitUntil(this.#untilDone(answered, work, release));
-      return await answered;
-    } catch (thrown) {
-      release?.();
-      return errorResponse(surface, toGatewayError(thrown), headers.get("x-request-id") ?? rest.id);
-    }
+  async call(envelope: Envelope): Promise<Response> {
+    return await this.#calls.answer(envelope);
   }
 
   /** Takes a stateless call into the history, off its caller's path. False: another organisation's session, or none. */
-  async record(handled: string): Promise<boolean> {
-    const { record, isNew, received, said } = parseJson(handled) as unknown as Handled;
-    if (isNew) this.#session.create(record.org, record.sessionId);
-    if (!this.#isOf(record.org)) return false;
-    if (said === undefined) this.#session.fail(record, received);
-    else {
-      const asked = messagesOf(said.input);
-      const context = this.#session.place({ messages: asked });
-      const list = `[${said.input.items}]`;
-      const input = {
-        ...said.input,
-        items: elements(list)
-          .slice(context.known)
-          .map((span) => sliceOf(list, span))
-          .join(","),
-      };
-      const messages = [...asked.slice(context.known), ...messagesOf(said.output)];
-      const { output, instructions } = said;
-      this.#session.commit(record, { context, input, output, messages, ...(instructions && { instructions }) });
-    }
+  async record(text: string | ReadableStream<Uint8Array>, told?: Load): Promise<boolean> {
+    const handled = parseJson(await textOf(text)) as unknown as Handled;
+    const { org, sessionId } = handled.record;
+    if (handled.isNew && this.#session.create(org, sessionId)) this.ctx.waitUntil(this.#list());
+    if (!this.has(org)) return false;
+    const { record, kept } = handled;
+    if (told !== undefined) this.#streams.told(record, told);
+    await take(handled, this.#session, this.#commanded.blobs);
+    this.#streams.recorded(record);
     await this.#durable();
+    if (kept !== undefined) await this.#name(record, kept.id);
     return true;
   }
 
-  /** What a call that says this would be restored with; nothing begins. Both as JSON text; an error crosses as a value, a thrown one would lose its code. */
-  contextOf(org: string, said: string): string {
-    try {
-      this.#session.expect(org);
-      return JSON.stringify({ context: this.#session.continue(parseJson(said) as unknown as Said) });
-    } catch (thrown) {
-      const { code, message, param } = toGatewayError(thrown);
-      return JSON.stringify({ error: { code, message, param } });
-    }
+  /** Some of the stream of a stateless call that still runs. */
+  tell(text: string, load: Load): void {
+    const { started, isNew } = parseJson(text) as unknown as { started: Started; isNew: boolean };
+    if (isNew && this.#session.create(started.org, started.sessionId)) this.ctx.waitUntil(this.#list());
+    if (!this.has(started.org)) return;
+    if (findCallState(this.#sql, started.id) === undefined) this.#session.start(started);
+    this.#streams.told(started, load);
   }
 
-  // What is read crosses to the Worker as JSON text: it is sent as it is, and numbers stay the text they were.
-
-  /** undefined, here and below: not this organisation's, or not there. */
-  async create(
+  /** What a call that says this would be restored with, as a JSON text; nothing begins. */
+  async contextOf(
     org: string,
-    id: string,
-    instructions?: Instructions,
-  ): Promise<{ isNew: boolean; session: Description }> {
-    const isNew = this.#session.create(org, id, instructions);
-    await this.ctx.storage.sync();
-    return { isNew, session: this.#session.describe() };
+    said: string | ReadableStream<Uint8Array>,
+    response?: ResponsesState,
+  ): Promise<Response> {
+    return await crossing(async () => {
+      const { blobs } = this.#commanded;
+      const asked = parseJson(await textOf(said)) as unknown as Said;
+      inItsWords(response, () => this.#session.expect(org));
+      const context = continueIn(this.#session, asked, response, this.#sql);
+      const history = await allJoined(context.history, blobs);
+      return Response.json({ ...context, history });
+    });
   }
 
-  describe(org: string): Description | undefined {
-    return this.#isOf(org) ? this.#session.describe() : undefined;
+  /** Whatever is done with a session beside calling it; see gateway/commands.ts. Answers as the API does. */
+  async perform(command: Command, caller: Caller): Promise<Response> {
+    return await crossing(() => perform(command, caller, this.#commanded));
   }
 
-  blocks(org: string, format: BlockFormat): string | undefined {
-    return this.#isOf(org) ? JSON.stringify(headBlocks(this.#session, format)) : undefined;
+  /** Makes this session of an exported branch. `parent`: the place of the one that it comes from. */
+  async adopt(lines: ReadableStream<Uint8Array>, made: { org: string; id: string; parent: string }): Promise<Response> {
+    return await crossing(async () => {
+      if (this.#session.exists) throw invalid("id", "expected an id that no session has yet");
+      await importBranch(linesOf(lines), this.#commanded, made);
+      await Promise.all([this.#durable(), this.#list()]);
+      return Response.json(shownSession(this.#session), { status: 201 });
+    });
   }
 
-  timeline(org: string): string | undefined {
-    return this.#isOf(org) ? JSON.stringify(timelineOf(this.#sql)) : undefined;
+  /** What OpenAI's API asks of this session as a conversation; see gateway/conversations.ts. */
+  async converse(asked: Conversing, id: string, caller: Caller): Promise<Response> {
+    return await crossing(() => converse(asked, id, caller, this.#commanded));
+  }
+
+  /** What OpenAI's API asks of a response that is kept here; see gateway/recall.ts. */
+  async recall(asked: Recall, org: string): Promise<Response> {
+    return await crossing(() => recall(asked, org, { ...this.#commanded, streams: this.#streams, calls: this.#calls }));
+  }
+
+  /** False: another organisation's, or not there. */
+  has(org: string): boolean {
+    return this.#session.exists && this.#session.row.org === org;
   }
 
   findCall(org: string, id: string): string | undefined {
-    const found = this.#isOf(org) ? findCallState(this.#sql, id) : undefined;
+    const found = this.has(org) ? findCallState(this.#sql, id) : undefined;
     return found === undefined ? undefined : JSON.stringify(found);
   }
 
-  /** At least once: a record leaves the outbox only some time after the queue has taken it. */
+  /** A call's stream behind its event number `after`; see gateway/streams.ts. */
+  async stream(org: string, id: string, after: number): Promise<Response> {
+    return await crossing(async () => {
+      // A stateless call runs elsewhere, and is known here a second after it has begun.
+      const isFresh = Math.abs(Date.now() - mintedAt(id)) < FRESH;
+      for (let tries = isFresh ? 20 : 0; tries > 0 && !this.#hasCall(org, id); tries--) await sleep(FRESH / 20);
+      return this.#streams.resume(this.#callOf(org, id), after);
+    });
+  }
+
+  /** Stops a running call. Resolves to what became of it, as JSON text. */
+  async cancel(org: string, id: string): Promise<Response> {
+    return await crossing(async () => {
+      this.#callOf(org, id);
+      await this.#calls.stop(id);
+      return Response.json(this.#callOf(org, id));
+    });
+  }
+
+  /** A WebSocket of rhone.ws.v1, whose bond the Worker gives. */
+  override async fetch(request: Request): Promise<Response> {
+    return await crossing(() => {
+      const bond = bondIn(request);
+      if (!bond.isNew) this.#session.expect(bond.org);
+      const [client, server] = Object.values(new WebSocketPair()) as [WebSocket, WebSocket];
+      this.ctx.acceptWebSocket(server);
+      this.#sockets.accept(server, bond);
+      return new Response(null, { status: 101, webSocket: client, headers: { "sec-websocket-protocol": PROTOCOL } });
+    });
+  }
+
+  override async webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
+    await this.#sockets.hear(socket, message);
+  }
+
+  override webSocketClose(socket: WebSocket): void {
+    this.#sockets.left(socket);
+  }
+
+  override webSocketError(socket: WebSocket): void {
+    this.#sockets.left(socket);
+  }
+
   override async alarm(info?: AlarmInvocationInfo): Promise<void> {
     const now = Date.now();
+    if (!isStored(this.#sql)) return;
+    let again: number | undefined = now + KEEP_SENT;
     try {
-      for (let records = pendingRecords(this.#sql); records.length > 0; records = pendingRecords(this.#sql)) {
-        await this.#send(records);
-        markSent(this.#sql, records, now);
-      }
-      forgetSent(this.#sql, now);
+      again = await deliver(this.#sql, this.env.RECORDS, now);
     } catch (cause) {
       if ((info?.retryCount ?? 0) < LAST_RETRY) throw cause;
     }
-    if (this.#running > 0) await this.ctx.storage.setAlarm(now + HEARTBEAT);
-    else if (!isEmpty(this.#sql)) await this.ctx.storage.setAlarm(now + KEEP_SENT);
+    const dropping = this.#session.exists ? this.#buffer.drop() : undefined;
+    if (this.#calls.areRunning) await this.ctx.storage.setAlarm(now + HEARTBEAT);
+    else if (again !== undefined || dropping !== undefined)
+      await this.ctx.storage.setAlarm(Math.min(again ?? Infinity, dropping ?? Infinity));
+    // Of a session that was deleted nothing is left, once its last records are where they belong.
+    else if (!this.#session.exists) await this.ctx.storage.deleteAll();
   }
 
-  /** Records that are too much for one batch go one by one. */
-  async #send(records: readonly CallRecord[]): Promise<void> {
-    const isOne = records.length === 1;
-    const isLarge = JSON.stringify(records).length > MAX_BATCH;
-    if (isOne || !isLarge) await this.env.RECORDS.sendBatch(records.map((body) => ({ body })));
-    else for (const record of records) await this.env.RECORDS.send(record);
-  }
-
-  #host(isNew: boolean, keepAlive: Host["keepAlive"]): Host {
-    const session = this.#session;
-    return {
-      contextMode: "stateful",
-      providers: providersOf(this.env),
-      now: Date.now,
-      keepAlive,
-      begin: (said, started) => {
-        if (isNew) session.create(started.org, started.sessionId);
-        const context = session.continue(said);
-        session.start(started);
-        void this.ctx.storage.setAlarm(Date.now() + HEARTBEAT);
-        return context;
-      },
-      commit: async (record, step) => {
-        session.commit(record, step);
-        await this.#durable();
-      },
-      fail: async (record, received) => {
-        session.fail(record, received);
-        await this.#durable();
-      },
-    };
-  }
-
-  /** Holds the session for one call until all of its work is done, whoever has left meanwhile. */
-  async #untilDone(answered: Promise<Response>, work: Promise<unknown>[], release: () => void): Promise<void> {
-    this.#running++;
-    try {
-      await Promise.allSettled([answered]);
-      await Promise.allSettled(work);
-    } finally {
-      this.#running--;
-      release();
-    }
-  }
-
+  /** Sends what stands in the outbox on its way, and waits for the disk. */
   async #durable(): Promise<void> {
     await this.ctx.storage.setAlarm(Date.now());
     await this.ctx.storage.sync();
   }
 
-  #isOf(org: string): boolean {
-    try {
-      this.#session.expect(org);
-      return true;
-    } catch {
-      return false;
-    }
+  /** Has a response found by the id that its provider gave it; one of ours says where it is. */
+  async #name({ id: call, org }: Pick<CallRecord, "id" | "org">, named: string): Promise<void> {
+    if (placeOf("resp", named) !== undefined) return;
+    await directoryOf(this.env.DIRECTORY, org, named).put(named, { place: this.#commanded.place, call });
   }
 
-  /** Whatever runs while this object is only being made ran in one that is gone. */
+  /** In the list of sessions before its first reply has ended, as a rule; the outbox brings it there in any case. */
+  async #list(record = recordOf(this.#session.row, false)): Promise<void> {
+    await keepSession(this.env.DB, record).catch(() => {});
+  }
+
+  /** Tokens; undefined for a model that nobody knows. */
+  async #contextWindow(model: string): Promise<number | undefined> {
+    return (await catalogueOf(await this.#commanded.providers(this.#session.row.org))).find(model)?.context;
+  }
+
+  #hasCall(org: string, id: string): boolean {
+    return this.has(org) && findCallState(this.#sql, id) !== undefined;
+  }
+
+  #callOf(org: string, id: string): CallState {
+    const found = this.has(org) ? findCallState(this.#sql, id) : undefined;
+    if (found === undefined) throw new GatewayError("object.not_found", "there is no such call");
+    return found;
+  }
+
   #closeWhatACrashLeft(): void {
-    for (const { started } of runningCalls(this.#sql)) {
-      const endedAt = Date.now();
-      const error = {
-        code: "stream.interrupted",
-        message: "the gateway was restarted during this call",
-        status: 502,
-      } as const;
-      const latency = { gateway: 0, total: endedAt - started.createdAt };
-      this.#session.fail({
-        ...started,
-        status: "interrupted",
-        usage: {},
-        latency,
-        attempts: [],
-        losses: [],
-        error,
-        endedAt,
-      });
-      void this.ctx.storage.setAlarm(endedAt);
+    for (const record of leftBehind(this.#sql, Date.now())) {
+      this.#session.fail(record);
+      this.#streams.leftBehind(record);
+      void this.ctx.storage.setAlarm(record.endedAt);
     }
   }
 }
+
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));

@@ -1,5 +1,6 @@
 import type { CallRecord } from "../store/records.ts";
-import type { Sql } from "./sql.ts";
+import { post } from "./outbox.ts";
+import { joinOn, splitOff, type Sql } from "./sql.ts";
 
 /**
  * The calls of a session, each from before it is dispatched until long after: `running`, then how it ended. A call
@@ -33,26 +34,39 @@ export function endCall(sql: Sql, record: CallRecord, received?: string): void {
     record.id,
     record.status,
     JSON.stringify(record),
-    received ?? null,
+    received === undefined ? null : splitOff(sql, receivedOf(record.id), received),
     record.createdAt,
   );
-  sql("INSERT OR REPLACE INTO outbox (id, payload) VALUES (?, ?)", record.id, JSON.stringify(record));
+  post(sql, record);
 }
 
 export const findCallState = (sql: Sql, id: string): CallState | undefined =>
-  sql<Row>("SELECT * FROM calls WHERE id = ?", id).map(stateOf)[0];
+  sql<Row>("SELECT * FROM calls WHERE id = ?", id).map((row) => stateOf(sql, row))[0];
 
-export const listCalls = (sql: Sql): CallState[] => sql<Row>("SELECT * FROM calls ORDER BY id").map(stateOf);
+/** In the order in which they began: those behind the call `after`, at most `limit`. */
+export const listCalls = (sql: Sql, { after = "", limit = -1 } = {}): CallState[] =>
+  sql<Row>("SELECT * FROM calls WHERE id > ? ORDER BY id LIMIT ?", after, limit).map((row) => stateOf(sql, row));
+
+export const listCallIds = (sql: Sql): { id: string; createdAt: number }[] =>
+  sql("SELECT id, created_at AS createdAt FROM calls ORDER BY id");
+
+/** The newest call that was answered. */
+export const lastAnswered = (sql: Sql): CallState | undefined =>
+  sql<Row>("SELECT * FROM calls WHERE status = 'completed' ORDER BY id DESC LIMIT 1").map((row) =>
+    stateOf(sql, row),
+  )[0];
 
 export const runningCalls = (sql: Sql): CallState[] =>
-  sql<Row>("SELECT * FROM calls WHERE status = 'running'").map(stateOf);
+  sql<Row>("SELECT * FROM calls WHERE status = 'running'").map((row) => stateOf(sql, row));
 
-function stateOf({ id, status, started, record, received }: Row): CallState {
+function stateOf(sql: Sql, { id, status, started, record, received }: Row): CallState {
   return {
     id,
     status,
     started: JSON.parse(started) as Started,
     ...(record !== null && { record: JSON.parse(record) as CallRecord }),
-    ...(received !== null && { received }),
+    ...(received !== null && { received: joinOn(sql, receivedOf(id), received) }),
   };
 }
+
+const receivedOf = (id: string): string => `${id}/received`;

@@ -14,6 +14,15 @@ export class Lease {
       if (onBusy === "reject") throw busy("another call is running on this session");
       await this.#wait();
     }
+    return this.#grant();
+  }
+
+  /** undefined: another has it. */
+  tryTake(): (() => void) | undefined {
+    return this.#isTaken ? undefined : this.#grant();
+  }
+
+  #grant(): () => void {
     this.#isTaken = true;
     let isMine = true;
     return () => {

@@ -1,4 +1,4 @@
-import type { CallRecord } from "../store/records.ts";
+import type { Kept } from "../store/records.ts";
 import type { Sql } from "./sql.ts";
 
 /** A queue takes at most 100 messages and 256 KB at once; a record has a few hundred bytes. */
@@ -9,15 +9,25 @@ const BATCH = 100;
  */
 export const KEEP_SENT = 5_000;
 
+/** `payload`: the row's own text, by which a newer record under the same id is told from the one that was sent. */
+export type Pending = { id: string; payload: string; record: Kept };
+
+/** Puts a record on its way, instead of an older one of the same thing. */
+export function post(sql: Sql, record: Kept): void {
+  sql("INSERT OR REPLACE INTO outbox (id, payload) VALUES (?, ?)", record.id, JSON.stringify(record));
+}
+
 /** The oldest records that the queue does not have. */
-export const pendingRecords = (sql: Sql): CallRecord[] =>
-  sql<{ payload: string }>("SELECT payload FROM outbox WHERE sent_at IS NULL ORDER BY id LIMIT ?", BATCH).map(
-    ({ payload }) => JSON.parse(payload) as CallRecord,
-  );
+export const pendingRecords = (sql: Sql): Pending[] =>
+  sql<{ id: string; payload: string }>(
+    "SELECT id, payload FROM outbox WHERE sent_at IS NULL ORDER BY id LIMIT ?",
+    BATCH,
+  ).map(({ id, payload }) => ({ id, payload, record: JSON.parse(payload) as Kept }));
 
 /** To be called when the queue has them, and not before: it may get a record twice, never not at all. */
-export function markSent(sql: Sql, records: readonly CallRecord[], now: number): void {
-  for (const { id } of records) sql("UPDATE outbox SET sent_at = ? WHERE id = ?", now, id);
+export function markSent(sql: Sql, sent: readonly Pending[], now: number): void {
+  for (const { id, payload } of sent)
+    sql("UPDATE outbox SET sent_at = ? WHERE id = ? AND payload = ?", now, id, payload);
 }
 
 export const forgetSent = (sql: Sql, now: number): unknown =>

@@ -1,25 +1,33 @@
-import { findBeginning, nameAfter, ROOT } from "../canonical/chain.ts";
+import { ROOT } from "../canonical/chain.ts";
 import { GatewayError } from "../canonical/error.ts";
-import type { Dialect, Message } from "../canonical/types.ts";
+import type { Loss, Message } from "../canonical/types.ts";
 import type { CallRecord } from "../store/records.ts";
+import type { SessionRecord } from "../store/sessions.ts";
 import { renamed } from "../wire/id.ts";
+import type { JsonObject } from "../wire/json.ts";
 import { endCall, startCall, type Started } from "./calls.ts";
-import type { Sql, Storage } from "./sql.ts";
-import { findTurn, insertTurn, type Passage, pathTo, type Turn, turnNamed } from "./turns.ts";
+import { type Change, noteChange } from "./changes.ts";
+import { post } from "./outbox.ts";
+import { findLastWords, findPlace, findWithin, type Place } from "./place.ts";
+import { areSame, type Instructions, readRow, recordOf, type SessionRow, writeRow } from "./row.ts";
+import { type KeptResponse, keepResponse } from "./responses.ts";
+import { isStored, migrate, type Sql, type Storage, tablesOf } from "./sql.ts";
+import { findTurn, insertTurn, namesOf, openCalls, type Passage, pathTo, type Turn, turnNamed } from "./turns.ts";
+
+export type { Instructions } from "./row.ts";
 
 /** Then compact or branch. SPEC 19. */
 const MAX_TURNS = 10_000;
-
-/** The system text of a session, in the wire it was given in: a member of its own, or the list's leading items. */
-export type Instructions = { dialect: Dialect; member?: { key: string; json: string }; items?: string };
 
 /** What a call says, as far as the session has to know. */
 export type Said = {
   /** Without the leading system messages; one a wire item. */
   messages: readonly Message[];
   instructions?: Instructions;
-  /** A turn or call id to continue from instead of the head. */
+  /** A turn or call id to continue from instead of the head; the session's own id for its beginning. */
   parent?: string;
+  /** By OpenAI's rule: what a response was instructed with is not carried to those that continue it. */
+  isChained?: true;
 };
 
 /** What was said before, and where this call continues. */
@@ -30,55 +38,50 @@ export type Context = {
   instructions?: Instructions;
   /** How many of the call's messages the history already holds. */
   known: number;
+  /** The turn will stand beside the head, since another call is running: `on_busy: "branch"`. */
+  isBeside?: true;
+  /** What the gateway had to say in the client's place, as the end of the history and the start of the new turn. */
+  added?: Passage;
+  losses?: readonly Loss[];
 };
 
-/** What a finished call adds. `messages`: the new ones and the reply's, for the chain. */
+/** What a finished call adds. `said` and `replied`: what is new in the request, and the reply, for the chain. */
 export type Step = {
   context: Context;
   input: Passage;
   output: Passage & { issuer: string };
-  messages: readonly Message[];
+  said: readonly Message[];
+  replied: readonly Message[];
   instructions?: Instructions;
 };
 
-export type Description = {
-  id: string;
-  org: string;
-  head: string | undefined;
-  turns: number;
-  createdAt: number;
-  updatedAt: number;
-};
-
-type Row = {
-  id: string;
-  org: string;
-  head: string | null;
-  instructions: string | null;
-  created_at: number;
-  updated_at: number;
-};
+/** What may be given to a session when it is made, and changed later. */
+export type Given = Partial<
+  Pick<SessionRow, "instructions" | "metadata" | "defaults" | "phase" | "origin" | "head" | "depth">
+>;
 
 export const sessionNotFound = (): GatewayError =>
   new GatewayError("session.not_found", "there is no such session", { param: "rhone.session_id" });
 
 /**
- * A session: a tree of turns and the place in it where the next call continues, the head. The way to the head stays in
- * memory while the object lives, so a warm call reads nothing.
+ * A session: a tree of turns and the place in it where the next call continues, the head. The way to the head is read
+ * with the first call and stays in memory while the object lives, so a warm call reads nothing.
  */
 export class Session {
   readonly #sql: Sql;
   readonly #storage: Storage;
   readonly #now: () => number;
-  #row: Row | undefined;
-  #path: Turn[];
+  #row: SessionRow | undefined;
+  #path: readonly Turn[] | undefined;
 
   constructor(storage: Storage, now: () => number) {
     this.#storage = storage;
     this.#sql = storage.sql;
     this.#now = now;
-    [this.#row] = this.#sql<Row>("SELECT * FROM session");
-    this.#path = this.#row?.head ? pathTo(this.#sql, this.#row.head) : [];
+    // Before it is asked for anything, so that whatever there is has the newest form.
+    if (!isStored(this.#sql)) return;
+    migrate(storage);
+    this.#row = readRow(this.#sql);
   }
 
   /** Throws `session.not_found`, for another organisation's session as for none. */
@@ -86,66 +89,80 @@ export class Session {
     if (this.#row?.org !== org) throw sessionNotFound();
   }
 
+  /** The same, for a call. Throws `session.paused`, too. */
+  expectActive(org: string): void {
+    this.expect(org);
+    if (this.#row!.status === "paused")
+      throw new GatewayError("session.paused", `the session is paused: POST /v1/sessions/${this.#row!.id}:resume`, {
+        param: "rhone.session_id",
+      });
+  }
+
   /** False when it exists already; then it stays as it is. */
-  create(org: string, id: string, given?: Instructions): boolean {
+  create(org: string, id: string, given: Given = {}): boolean {
     if (this.#row !== undefined) return false;
+    migrate(this.#storage);
     const now = this.#now();
-    const instructions = given === undefined ? null : JSON.stringify(given);
-    this.#sql(
-      "INSERT INTO session (id, org, instructions, created_at, updated_at) VALUES (?, ?, ?, ?, ?)",
+    const row: SessionRow = {
       id,
       org,
-      instructions,
-      now,
-      now,
-    );
-    this.#row = { id, org, head: null, instructions, created_at: now, updated_at: now };
+      head: null,
+      depth: 0,
+      status: "active",
+      phase: null,
+      metadata: {},
+      defaults: {},
+      ...given,
+      revision: 0,
+      createdAt: now,
+      updatedAt: now,
+    };
+    this.#write(row, () => {});
     return true;
   }
 
-  describe(): Description {
-    const { id, org, created_at: createdAt, updated_at: updatedAt } = this.#row!;
-    return { id, org, head: this.head?.id, turns: this.#path.length, createdAt, updatedAt };
+  get exists(): boolean {
+    return this.#row !== undefined;
+  }
+
+  /** Throws `session.not_found` where there is none. */
+  get row(): SessionRow {
+    if (this.#row === undefined) throw sessionNotFound();
+    return this.#row;
+  }
+
+  /** From the root, or the last compaction, to the head. */
+  get path(): readonly Turn[] {
+    const { head } = this.row;
+    return (this.#path ??= head === null ? [] : pathTo(this.#sql, head));
   }
 
   get head(): Turn | undefined {
-    return this.#path.at(-1);
-  }
-
-  /** From the root to the head. */
-  get path(): readonly Turn[] {
-    return this.#path;
+    return this.path.at(-1);
   }
 
   get instructions(): Instructions | undefined {
-    return this.#row?.instructions ? (JSON.parse(this.#row.instructions) as Instructions) : undefined;
+    return this.row.instructions;
   }
 
-  /**
-   * Where a call continues. A call that begins with a whole transcript of the session, or of an earlier place in it,
-   * continues there and only the rest is new; any other call is new as a whole and continues the head.
-   */
+  /** Where a call continues; see place.ts. Throws `object.not_found` for a parent that is no turn of this session. */
   continue(said: Said): Context {
-    const path = said.parent === undefined ? this.#path : this.#pathOf(said.parent);
-    const resent = said.parent === undefined ? this.#find(said.messages) : undefined;
-    const taken = resent === undefined ? path : this.#pathOf(resent.place);
-    if (taken.length >= MAX_TURNS) {
-      throw new GatewayError("request.invalid", `the session has ${MAX_TURNS} turns: compact it or branch from it`);
-    }
-    const instructions = said.instructions === undefined ? this.instructions : undefined;
-    return {
-      parent: taken.at(-1),
-      history: taken.flatMap(({ input, output }) => [input, output]),
-      known: resent?.count ?? 0,
-      ...(instructions !== undefined && { instructions }),
-    };
+    const { at, known } = said.parent === undefined ? this.#find(said.messages) : this.#findFrom(said.parent, said);
+    const path = at === undefined ? [] : this.pathOf(at);
+    const parent = path.at(-1);
+    if ((parent?.depth ?? 0) >= MAX_TURNS)
+      throw new GatewayError("request.invalid", `the session has ${MAX_TURNS} turns: compact it or branch from it`, {
+        param: "rhone.session_id",
+      });
+    const instructions = carried(said, this.instructions);
+    const history = path.flatMap(({ input, output }) => [input, output]);
+    return { parent, history, known, ...(instructions !== undefined && { instructions }) };
   }
 
   /** A stateless call brings its whole context: it stands where its transcript says, or at a root of its own. */
   place(said: Said): Context {
-    const resent = this.#find(said.messages);
-    const path = resent === undefined ? [] : this.#pathOf(resent.place);
-    return { parent: path.at(-1), history: [], known: resent?.count ?? 0 };
+    const { at, known } = findPlace(said.messages, [], (name) => turnNamed(this.#sql, name));
+    return { parent: at === undefined ? undefined : findTurn(this.#sql, at), history: [], known };
   }
 
   /** The call's row stands before its dispatch, so that a crash leaves a trace. */
@@ -154,59 +171,148 @@ export class Session {
   }
 
   /** Adds the turn and, unless another was committed meanwhile, moves the head: one transaction with the record. */
-  commit(record: CallRecord, step: Step): Turn {
-    const { parent } = step.context;
+  commit(record: CallRecord, step: Step, kept?: KeptResponse): Turn {
+    const { parent, isBeside } = step.context;
+    const { head, instructions: held } = this.row;
     const turn: Turn = {
       id: renamed(record.id, "turn"),
       parent: parent?.id,
+      kind: "call",
       depth: (parent?.depth ?? 0) + 1,
-      chain: nameAfter(parent?.chain ?? ROOT, step.messages),
+      ...namesOf(parent?.chain ?? ROOT, step.said, step.replied),
+      open: openCalls(step.replied),
       input: step.input,
       output: step.output,
       createdAt: record.endedAt,
     };
-    const moves = record.contextMode === "stateful" || parent?.id === this.head?.id;
-    const row: Row = {
-      ...this.#row!,
-      updated_at: record.endedAt,
-      ...(moves && { head: turn.id }),
-      ...(moves && step.instructions !== undefined && { instructions: JSON.stringify(step.instructions) }),
+    const isNext = (parent?.id ?? null) === head;
+    const moves = record.contextMode === "stateful" ? isBeside !== true : isNext;
+    const { instructions } = step;
+    const changes = {
+      updatedAt: record.endedAt,
+      ...(moves && { head: turn.id, depth: turn.depth }),
+      ...(moves && instructions !== undefined && !areSame(instructions, held) && { instructions }),
     };
-    this.#storage.transact(() => {
+    const path = isNext ? this.#path : undefined;
+    this.#write({ ...this.row, ...changes }, () => {
       insertTurn(this.#sql, turn);
-      this.#sql(
-        "UPDATE session SET head = ?, instructions = ?, updated_at = ?",
-        row.head,
-        row.instructions,
-        row.updated_at,
-      );
       endCall(this.#sql, record);
+      if (kept !== undefined) keepResponse(this.#sql, kept);
     });
-    this.#row = row;
-    if (moves) this.#path = parent?.id === this.head?.id ? [...this.#path, turn] : pathTo(this.#sql, turn.id);
+    if (moves) this.#path = path && [...path, turn];
     return turn;
   }
 
-  /** A call that failed or broke off: the head stays as it was, and what came of it stands beside. */
-  fail(record: CallRecord, received?: string): void {
-    this.#storage.transact(() => endCall(this.#sql, record, received));
+  /** A call that failed or broke off, or that became no turn: the head stays as it was, and what came of it stands beside. */
+  fail(record: CallRecord, received?: string, kept?: KeptResponse): void {
+    this.#storage.transact(() => {
+      // The session may have been deleted meanwhile. The call is on record all the same.
+      if (this.#row === undefined) return post(this.#sql, record);
+      endCall(this.#sql, record, received);
+      if (kept !== undefined) keepResponse(this.#sql, kept);
+    });
   }
 
-  #find(messages: readonly Message[]): { place: string; count: number } | undefined {
-    const { head } = this;
-    return findBeginning(messages, (name) => (name === head?.chain ? head.id : turnNamed(this.#sql, name)));
+  /** A change that is no call's. `also` is done in the same transaction. */
+  change(changes: Partial<SessionRow>, type: Change["type"], data: JsonObject = {}, also = (): void => {}): void {
+    this.#change({ ...this.row, ...changes }, type, data, also);
+  }
+
+  /** undefined: none from now on. */
+  setInstructions(instructions: Instructions | undefined): void {
+    const { instructions: _, ...rest } = this.row;
+    this.#change(instructions === undefined ? rest : { ...rest, instructions }, "instructions_set");
+  }
+
+  /** Goes on from turns that no call made. */
+  moveTo(turns: readonly Turn[], type: Change["type"], data: JsonObject = {}): void {
+    const head = turns.at(-1)!;
+    this.change({ head: head.id, depth: head.depth }, type, data, () =>
+      turns.forEach((turn) => insertTurn(this.#sql, turn)),
+    );
+  }
+
+  /** Takes turns in that another session held. It is there for nobody before `create`. */
+  adopt(turns: readonly Turn[]): void {
+    migrate(this.#storage);
+    this.#storage.transact(() => turns.forEach((turn) => insertTurn(this.#sql, turn)));
+  }
+
+  /** Forgets what was adopted by a session that was never made. */
+  disown(): void {
+    if (this.#row !== undefined) return;
+    this.#storage.transact(() => {
+      for (const table of tablesOf(this.#sql)) this.#sql(`DELETE FROM ${table}`);
+    });
+  }
+
+  /** Empties it; what stands in the outbox goes its way. It is there no more, for nobody. */
+  delete(): SessionRecord {
+    const row = { ...this.row, updatedAt: this.#now(), revision: this.row.revision + 1 };
+    const deleted = recordOf(row, true);
+    this.#storage.transact(() => {
+      for (const table of tablesOf(this.#sql)) if (table !== "outbox") this.#sql(`DELETE FROM ${table}`);
+      post(this.#sql, deleted);
+    });
+    this.#row = undefined;
+    this.#path = undefined;
+    return deleted;
   }
 
   /** The way to a turn, named by its own id or its call's. Throws `object.not_found`. */
-  #pathOf(id: string): readonly Turn[] {
+  pathOf(id: string, param = "rhone.parent"): readonly Turn[] {
     const turnId = renamed(id, "turn");
-    const at = this.#path.findIndex((turn) => turn.id === turnId);
-    if (at >= 0) return this.#path.slice(0, at + 1);
-    if (findTurn(this.#sql, turnId) === undefined) {
-      throw new GatewayError("object.not_found", "rhone.parent: there is no such turn in this session", {
-        param: "rhone.parent",
-      });
-    }
+    const path = this.path;
+    const at = path.at(-1)?.id === turnId ? path.length - 1 : path.findIndex((turn) => turn.id === turnId);
+    if (at >= 0) return at === path.length - 1 ? path : path.slice(0, at + 1);
+    if (findTurn(this.#sql, turnId) === undefined)
+      throw new GatewayError("object.not_found", `${param}: there is no such turn in this session`, { param });
     return pathTo(this.#sql, turnId);
   }
+
+  #find(messages: readonly Message[]): Place {
+    return findPlace(messages, this.path, (name) => turnNamed(this.#sql, name));
+  }
+
+  /** From a turn that is named, a transcript is recognised only where it leads to that very turn. */
+  #findFrom(parent: string, { messages }: Said): Place {
+    if (parent === this.row.id) return { at: undefined, known: 0 };
+    const path = this.pathOf(parent);
+    const head = path.at(-1)!;
+    const named = (name: string): string | undefined => (name === head.chain ? head.id : undefined);
+    const whole = findPlace(messages, path, named);
+    if (whole.at === head.id) return whole;
+    const within = findWithin(messages, path, named) ?? findLastWords(messages, head);
+    return within?.at === head.id ? within : { at: head.id, known: 0 };
+  }
+
+  #change(row: SessionRow, type: Change["type"], data: JsonObject = {}, also = (): void => {}): void {
+    const now = this.#now();
+    this.#write({ ...row, updatedAt: now }, () => {
+      noteChange(this.#sql, now, type, data);
+      also();
+    });
+    if (row.head !== this.#path?.at(-1)?.id) this.#path = undefined;
+  }
+
+  #write(row: SessionRow, also: () => void): void {
+    const next = { ...row, revision: row.revision + 1 };
+    this.#storage.transact(() => {
+      also();
+      writeRow(this.#sql, next, this.#row);
+      post(this.#sql, recordOf(next, false));
+    });
+    this.#row = next;
+  }
+}
+
+/**
+ * The instructions that hold for a call. One that continues a response gets those that were items of its input, and so
+ * are a part of what was said, whatever it instructs itself.
+ */
+function carried({ instructions: given, isChained }: Said, held: Instructions | undefined): Instructions | undefined {
+  if (isChained !== true) return given === undefined ? held : undefined;
+  return held?.items === undefined || given?.items !== undefined
+    ? undefined
+    : { dialect: held.dialect, items: held.items };
 }

@@ -1,4 +1,7 @@
-import type { Dialect } from "../canonical/types.ts";
+import { nameAfter, ROOT } from "../canonical/chain.ts";
+import type { Dialect, Message, ToolCall } from "../canonical/types.ts";
+import { mint } from "../wire/id.ts";
+import { isObject } from "../wire/json.ts";
 import { joinOn, splitOff, type Sql } from "./sql.ts";
 
 /** Wire items of one side of a turn: JSON texts joined by commas, in the very characters in which they were said. */
@@ -9,49 +12,118 @@ export type Passage = {
   issuer?: string;
   /** It holds something sealed. */
   sealed?: boolean;
+  /** The large strings that were taken out of `items`: it is no JSON before they are back (media.ts). */
+  cuts?: readonly Cut[];
 };
 
-/** One committed step. Immutable. `chain` names the place it ends at (canonical/chain.ts). */
+/** A string of a JSON text that is kept elsewhere: where it stood in what is left, and the hash it is kept under. */
+export type Cut = { at: number; blob: string };
+
+/** A tool call that waits for its result. `item`: its wire item's own id, by which some clients answer it. */
+export type OpenCall = { id: string; name: string; item?: string };
+
+/**
+ * One committed step. Immutable. `chain` names the place it ends at (canonical/chain.ts).
+ *
+ * `call`: a call made it. `items`: its client put it there, and no model had a part in it. `copy`: it stands for
+ * another turn, `origin`, of this session or of the one it branched from.
+ * `compaction`: the way from the root begins anew with it; it stands for all turns before it, and for their place.
+ */
 export type Turn = {
   id: string;
   parent: string | undefined;
-  /** How many turns lie on the way from the root, this one included. */
+  kind: "call" | "copy" | "compaction" | "items";
+  origin?: string;
+  /** How many turns the model sees up to here, this one included; a compaction is none. */
   depth: number;
   chain: string;
+  /** What its messages, and its reply alone, would be named at the root: how a part of a transcript is recognised. */
+  own: string;
+  reply: string;
+  /** What its reply asks for and nobody has answered yet. */
+  open: readonly OpenCall[];
   input: Passage;
   output: Passage & { issuer: string };
   createdAt: number;
 };
 
+/** The names of a turn that says this at the place `from`. */
+export function namesOf(
+  from: string,
+  said: readonly Message[],
+  replied: readonly Message[],
+): Pick<Turn, "chain" | "own" | "reply"> {
+  const messages = [...said, ...replied];
+  return { chain: nameAfter(from, messages), own: nameAfter(ROOT, messages), reply: nameAfter(ROOT, replied) };
+}
+
+export const openCalls = (replied: readonly Message[]): OpenCall[] =>
+  replied.flatMap(({ blocks }) => blocks.flatMap((block) => (block.kind === "tool_call" ? [openCall(block)] : [])));
+
+function openCall({ id, name, native }: ToolCall): OpenCall {
+  const item = isObject(native?.item) ? native.item.id : undefined;
+  return { id, name, ...(typeof item === "string" && item !== id && { item }) };
+}
+
+/** Turns as they will stand behind `parent`, in the session whose object is at `place`. */
+export function chained(
+  turns: readonly Omit<Turn, "id" | "parent" | "depth" | "createdAt">[],
+  { parent, place, now }: { parent: Turn | undefined; place: string; now: number },
+): Turn[] {
+  const made: Turn[] = [];
+  for (const turn of turns) {
+    const before = made.at(-1) ?? parent;
+    const depth = turn.kind === "compaction" ? 0 : (before?.depth ?? 0) + 1;
+    made.push({ ...turn, id: mint("turn", now, place), parent: before?.id, depth, createdAt: now });
+  }
+  return made;
+}
+
 type Row = {
   id: string;
   parent: string | null;
+  kind: Turn["kind"];
+  origin: string | null;
   depth: number;
   chain: string;
+  own: string;
+  reply: string;
+  open: string;
   input_dialect: Dialect;
   input: string;
+  input_cuts: string;
   output_dialect: Dialect;
   output: string;
+  output_cuts: string;
   issuer: string;
   sealed: number;
   created_at: number;
 };
 
-export function insertTurn(sql: Sql, { id, parent, depth, chain, input, output, createdAt }: Turn): void {
+export function insertTurn(sql: Sql, turn: Turn): void {
+  const { id, input, output } = turn;
   sql(
-    `INSERT INTO turns (id, parent, depth, chain, input_dialect, input, output_dialect, output, issuer, sealed, created_at)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    `INSERT INTO turns (id, parent, kind, origin, depth, chain, own, reply, open, input_dialect, input, input_cuts,
+                        output_dialect, output, output_cuts, issuer, sealed, created_at)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     id,
-    parent ?? null,
-    depth,
-    chain,
+    turn.parent ?? null,
+    turn.kind,
+    turn.origin ?? null,
+    turn.depth,
+    turn.chain,
+    turn.own,
+    turn.reply,
+    JSON.stringify(turn.open),
     input.dialect,
     splitOff(sql, `${id}/input`, input.items),
+    JSON.stringify(input.cuts ?? []),
     output.dialect,
     splitOff(sql, `${id}/output`, output.items),
+    JSON.stringify(output.cuts ?? []),
     output.issuer,
     output.sealed ? 1 : 0,
-    createdAt,
+    turn.createdAt,
   );
 }
 
@@ -59,35 +131,61 @@ export function findTurn(sql: Sql, id: string): Turn | undefined {
   return sql<Row>("SELECT * FROM turns WHERE id = ?", id).map((row) => turnOf(sql, row))[0];
 }
 
+export const hasTurn = (sql: Sql, id: string): boolean => sql("SELECT 1 FROM turns WHERE id = ?", id).length > 0;
+
 /** The turn that ends at this place; the newest, where the same was said twice. */
 export const turnNamed = (sql: Sql, chain: string): string | undefined =>
   sql<{ id: string }>("SELECT id FROM turns WHERE chain = ? ORDER BY id DESC LIMIT 1", chain)[0]?.id;
 
-/** From the root to this turn. */
+/** From the root, or the last compaction, to this turn. */
 export function pathTo(sql: Sql, id: string): Turn[] {
   const rows = sql<Row>(
     `WITH RECURSIVE path AS (
        SELECT * FROM turns WHERE id = ?
-       UNION ALL SELECT turns.* FROM turns JOIN path ON turns.id = path.parent
+       UNION ALL SELECT turns.* FROM turns JOIN path ON turns.id = path.parent WHERE path.kind <> 'compaction'
      ) SELECT * FROM path ORDER BY depth`,
     id,
   );
   return rows.map((row) => turnOf(sql, row));
 }
 
+/** What a tree is drawn from, without what was said. In the order in which they were made. */
+export type Branching = Pick<Turn, "id" | "parent" | "kind" | "origin" | "createdAt">;
+
+export const listBranchings = (sql: Sql): Branching[] =>
+  sql<Pick<Row, "id" | "parent" | "kind" | "origin" | "created_at">>(
+    "SELECT id, parent, kind, origin, created_at FROM turns ORDER BY id",
+  ).map(({ id, parent, kind, origin, created_at: createdAt }) => ({
+    id,
+    parent: parent ?? undefined,
+    kind,
+    ...(origin !== null && { origin }),
+    createdAt,
+  }));
+
 function turnOf(sql: Sql, row: Row): Turn {
   return {
     id: row.id,
     parent: row.parent ?? undefined,
+    kind: row.kind,
+    ...(row.origin !== null && { origin: row.origin }),
     depth: row.depth,
     chain: row.chain,
-    input: { dialect: row.input_dialect, items: joinOn(sql, `${row.id}/input`, row.input) },
+    own: row.own,
+    reply: row.reply,
+    open: row.open === "[]" ? NONE : (JSON.parse(row.open) as OpenCall[]),
+    input: { dialect: row.input_dialect, items: joinOn(sql, `${row.id}/input`, row.input), ...cutsOf(row.input_cuts) },
     output: {
       dialect: row.output_dialect,
       items: joinOn(sql, `${row.id}/output`, row.output),
       issuer: row.issuer,
       sealed: row.sealed === 1,
+      ...cutsOf(row.output_cuts),
     },
     createdAt: row.created_at,
   };
 }
+
+const NONE: readonly OpenCall[] = [];
+
+const cutsOf = (text: string): Pick<Passage, "cuts"> => (text === "[]" ? {} : { cuts: JSON.parse(text) as Cut[] });

@@ -1,0 +1,106 @@
+import { DurableObject } from "cloudflare:workers";
+import type { Admitted } from "../keys/admitted.ts";
+import { type Actor, Key, KEY_STEPS, type KeyState, type NewKey } from "../keys/key.ts";
+import { Ledger, type Need } from "../keys/ledger.ts";
+import type { TillAnswer } from "../keys/purse.ts";
+import { tell, type Told } from "../keys/told.ts";
+import { type Report, Turnstile } from "../keys/turnstile.ts";
+import { type Usage, usageOf } from "../keys/usage.ts";
+import { migrate, type Storage } from "../store/sql.ts";
+import { mint } from "../wire/id.ts";
+import { Publisher } from "./publisher.ts";
+
+/** A key's home: the truth about its secrets, its end, its money and its rates. Composes; decides nothing. */
+export class KeyObject extends DurableObject {
+  readonly #key: Key;
+  readonly #ledger: Ledger;
+  readonly #turnstile: Turnstile;
+  readonly #publisher: Publisher;
+
+  constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
+    super(ctx, env);
+    const storage: Storage = {
+      sql: (query, ...values) => ctx.storage.sql.exec(query, ...values).toArray() as never[],
+      transact: (work) => ctx.storage.transactionSync(work),
+    };
+    migrate(storage, KEY_STEPS);
+    this.#key = new Key(storage, Date.now);
+    this.#ledger = new Ledger("", {
+      sql: storage.sql,
+      now: Date.now,
+      mint: () => mint("grant", Date.now()),
+      account: () => this.#key.policy,
+    });
+    this.#turnstile = new Turnstile(this.#ledger);
+    this.#publisher = new Publisher(storage.sql, env.DB, ctx.storage);
+  }
+
+  async create(made: NewKey): Promise<KeyState> {
+    return await this.#changed(this.#key.create(made));
+  }
+
+  /** By a secret's digest, or by the key's id alone for what was derived from it. */
+  admit(digest?: string): Told<Admitted> {
+    return tell(() => {
+      const expiresAt = this.#key.expectStanding(digest);
+      const { id, org, policy, payers } = this.#key.state;
+      return { keyId: id, org, policy, payers, ...(expiresAt !== undefined && { expiresAt }) };
+    });
+  }
+
+  /** undefined, here and below: another organisation's, or none. */
+  describe(org: string): KeyState | undefined {
+    return this.#key.describe(org);
+  }
+
+  usage(org: string): Usage | undefined {
+    return this.#key.describe(org) === undefined ? undefined : usageOf(this.#ledger, this.#key.policy);
+  }
+
+  async change(org: string, changes: Record<string, unknown>, actor: Actor): Promise<Told<KeyState> | undefined> {
+    return await this.#told(org, () => this.#key.change(changes, actor));
+  }
+
+  async rotate(
+    org: string,
+    secret: { digest: string; hint: string },
+    graceMs: number,
+    actor: Actor,
+  ): Promise<Told<KeyState> | undefined> {
+    return await this.#told(org, () => this.#key.rotate(secret, graceMs, actor));
+  }
+
+  async revoke(org: string, actor: Actor): Promise<Told<KeyState> | undefined> {
+    return await this.#told(org, () => this.#key.revoke(actor));
+  }
+
+  /** `isOwn`: the call is the key's own, and not one of a key that it made; those outlive it, and are charged to it all the same. */
+  async take(isOwn: boolean, need: Need, report: Report): Promise<TillAnswer> {
+    this.#turnstile.report(report);
+    if (isOwn) {
+      const told = tell(() => this.#key.expectStanding());
+      if ("error" in told) return { refused: told.error };
+    }
+    return await this.#turnstile.take(need);
+  }
+
+  report(report: Report): void {
+    this.#turnstile.report(report);
+  }
+
+  override async alarm(): Promise<void> {
+    await this.#publisher.publish();
+  }
+
+  async #told(org: string, work: () => KeyState): Promise<Told<KeyState> | undefined> {
+    if (this.#key.describe(org) === undefined) return undefined;
+    const told = tell(work);
+    return "value" in told ? { value: await this.#changed(told.value) } : told;
+  }
+
+  async #changed(state: KeyState): Promise<KeyState> {
+    await this.ctx.storage.sync();
+    await this.#publisher.publish();
+    return state;
+  }
+}

@@ -1,0 +1,103 @@
+import { DurableObject } from "cloudflare:workers";
+import { GRANT_MS, Ledger, type Need } from "../keys/ledger.ts";
+import {
+  type Credential,
+  Organization,
+  ORGANIZATION_STEPS,
+  type OrganizationPolicy,
+  type OrganizationState,
+} from "../keys/organization.ts";
+import type { TillAnswer } from "../keys/purse.ts";
+import { type Report, Turnstile } from "../keys/turnstile.ts";
+import { type Usage, usageOf } from "../keys/usage.ts";
+import { migrate, type Storage } from "../store/sql.ts";
+import { mint } from "../wire/id.ts";
+import { Publisher } from "./publisher.ts";
+
+/** An organisation's home: its money and that of its tags. Composes; decides nothing. */
+export class OrganizationObject extends DurableObject {
+  readonly #organization: Organization;
+  readonly #storage: Storage;
+  readonly #accounts = new Map<string, { ledger: Ledger; turnstile: Turnstile }>();
+  readonly #publisher: Publisher;
+
+  constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
+    super(ctx, env);
+    this.#storage = {
+      sql: (query, ...values) => ctx.storage.sql.exec(query, ...values).toArray() as never[],
+      transact: (work) => ctx.storage.transactionSync(work),
+    };
+    migrate(this.#storage, ORGANIZATION_STEPS);
+    this.#organization = new Organization(this.#storage, Date.now);
+    this.#publisher = new Publisher(this.#storage.sql, env.DB, ctx.storage);
+  }
+
+  describe(): OrganizationState | undefined {
+    return this.#organization.describe();
+  }
+
+  async put(id: string, changes: Partial<OrganizationPolicy>, actor: string): Promise<OrganizationState> {
+    const state = this.#organization.put(id, changes, actor);
+    await this.ctx.storage.sync();
+    await this.#publisher.publish();
+    return state;
+  }
+
+  /** Of the organisation, or of one of its tags. */
+  usage(tag?: string): Usage | undefined {
+    const account = this.#organization.account(tag);
+    return account === undefined ? undefined : usageOf(this.#account(tag).ledger, account);
+  }
+
+  async take(tag: string | undefined, need: Need, report: Report): Promise<TillAnswer> {
+    const { tags } = this.#organization;
+    this.report(tag, report);
+    if (this.#organization.account(tag) === undefined) return { free: Date.now() + GRANT_MS, tags };
+    return { ...(await this.#account(tag).turnstile.take(need)), tags };
+  }
+
+  report(tag: string | undefined, report: Report): void {
+    if (report.settled.length > 0 || report.unused.length > 0) this.#account(tag).turnstile.report(report);
+  }
+
+  credentials(): Credential[] {
+    return this.#organization.credentials();
+  }
+
+  async setCredential(org: string, credential: Omit<Credential, "setAt">, actor: string): Promise<void> {
+    this.#organization.setCredential(org, credential, actor);
+    await this.ctx.storage.sync();
+    await this.#publisher.publish();
+  }
+
+  reseal(provider: string, sealed: string): void {
+    this.#organization.reseal(provider, sealed);
+  }
+
+  async removeCredential(org: string, provider: string, actor: string): Promise<boolean> {
+    const isGone = this.#organization.removeCredential(org, provider, actor);
+    await this.ctx.storage.sync();
+    await this.#publisher.publish();
+    return isGone;
+  }
+
+  override async alarm(): Promise<void> {
+    await this.#publisher.publish();
+  }
+
+  #account(tag: string | undefined): { ledger: Ledger; turnstile: Turnstile } {
+    const name = tag === undefined ? "" : `#${tag}`;
+    const known = this.#accounts.get(name);
+    if (known !== undefined) return known;
+    const ledger = new Ledger(name, {
+      sql: this.#storage.sql,
+      now: Date.now,
+      mint: () => mint("grant", Date.now()),
+      // A budget that was taken away meanwhile limits nothing any more.
+      account: () => this.#organization.account(tag) ?? { budgets: [], limits: {}, time_zone: "UTC" },
+    });
+    const account = { ledger, turnstile: new Turnstile(ledger) };
+    this.#accounts.set(name, account);
+    return account;
+  }
+}

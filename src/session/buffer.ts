@@ -1,0 +1,227 @@
+import { concatBytes } from "../wire/bytes.ts";
+import { behind, bytesAfter, type Count, lastOf, NOTHING, partsOf, type Piece, piecesOf, type Row } from "./pieces.ts";
+import type { Sql } from "./sql.ts";
+
+/** How long after a reply its stream can be resumed. SPEC 5.9. Milliseconds. */
+export const KEEP_TOLD = 10 * 60_000;
+/** Rows are written when this much has come, or this long after the last one: never per chunk. */
+const ROW_BYTES = 64 * 1024;
+const ROW_MS = 1_000;
+/** A row holds at most 2 MB; an event that is larger goes on in further ones. Bytes. */
+const MAX_ROW_BYTES = 1024 * 1024;
+/** Not worth waking up for more often than this. Milliseconds. */
+const DROP_EVERY = 30_000;
+
+type Live = { first: number; events: number; isStored: boolean };
+
+/**
+ * What a session's listeners were told, in the order in which they were told it, kept until ten minutes after each
+ * reply. The newest second is in memory, the rest in rows: a reader that lags behind costs neither memory nor anybody's
+ * time, and a crash takes a second at most.
+ */
+export class EventBuffer {
+  readonly #sql: Sql;
+  readonly #now: () => number;
+  readonly #onPiece: (piece: Piece) => void;
+  /** Streams that still grow: where they begin, and how many events they have. */
+  readonly #live = new Map<string, Live>();
+  #tail: Piece[] = [];
+  #tailBytes = 0;
+  #writtenAt: number;
+  #newest: number | undefined;
+  #growth: PromiseWithResolvers<void> | undefined;
+
+  constructor(sql: Sql, now: () => number, onPiece: (piece: Piece) => void) {
+    this.#sql = sql;
+    this.#now = now;
+    this.#onPiece = onPiece;
+    this.#writtenAt = now();
+  }
+
+  /** The id of the newest. In a new life it begins with the clock, so that ids which a crash took are never given again. */
+  get last(): number {
+    if (this.#newest === undefined) {
+      const [kept] = this.#sql<{ last: number | null }>("SELECT max(last) AS last FROM events");
+      this.#newest = Math.max(kept?.last ?? 0, this.#now() * 1000);
+    }
+    return this.#newest;
+  }
+
+  begin(call: string): void {
+    this.#live.set(call, { first: this.last + 1, events: 0, isStored: false });
+  }
+
+  /** More of a stream that has begun: whole blocks. */
+  append(call: string, bytes: Uint8Array, { blocks, events }: Count): void {
+    const stream = this.#live.get(call);
+    if (stream === undefined || bytes.length === 0) return;
+    this.#add({ call, bytes, blocks, events, ordinal: stream.events + 1 });
+    stream.events += events;
+  }
+
+  /** Something about a call that is no part of its stream. */
+  notice(call: string, json: Uint8Array): void {
+    this.#add({ call, bytes: json, blocks: 1, events: 0 });
+  }
+
+  /** A stream has ended; those who follow it are done when they have read it. */
+  end(call: string): void {
+    const stream = this.#live.get(call);
+    if (stream === undefined) return;
+    this.#live.delete(call);
+    this.flush();
+    this.#store(call, stream, this.#now());
+    this.#grow();
+  }
+
+  /** Ends a stream that a crash cut off, or never let begin. `lastWord`: what says so, given how many events are kept. */
+  interrupt(call: string, lastWord: (events: number) => { bytes: Uint8Array; count: Count }): void {
+    const [kept] = this.#sql<{ first: number }>("SELECT first FROM streams WHERE call = ?", call);
+    const first = kept?.first ?? this.last + 1;
+    const pieces = [...this.since(first - 1)].filter((piece) => piece.call === call && piece.ordinal !== undefined);
+    const events = pieces.reduce((sum, piece) => sum + piece.events, 0);
+    this.#live.set(call, { first, events, isStored: kept !== undefined });
+    const { bytes, count } = lastWord(events);
+    this.append(call, bytes, count);
+    this.end(call);
+  }
+
+  /** How many events a stream has so far; undefined when none is kept under that name. */
+  eventsOf(call: string): number | undefined {
+    return this.#find(call)?.events;
+  }
+
+  /** A stream's bytes behind its event number `after`, to its end: waits for what is still to come. */
+  async *of(call: string, after: number): AsyncGenerator<Uint8Array> {
+    let at = (this.#find(call)?.first ?? this.last + 1) - 1;
+    for (;;) {
+      const isOver = !this.#live.has(call);
+      const pieces = this.#after(at);
+      const rest = concatBytes(pieces.map((piece) => (piece.call === call ? bytesAfter(piece, after) : NOTHING)));
+      if (rest.length > 0) yield rest;
+      if (pieces.length > 0) {
+        at = lastOf(pieces.at(-1)!);
+        continue;
+      }
+      if (isOver) return;
+      await (this.#growth ??= Promise.withResolvers()).promise;
+    }
+  }
+
+  /** Everything told after this id, as far as it is kept. */
+  *since(id: number): Generator<Piece> {
+    const { last } = this;
+    for (let at = id; at < last;) {
+      const pieces = this.#after(at);
+      if (pieces.length === 0) return;
+      yield* pieces;
+      at = lastOf(pieces.at(-1)!);
+    }
+  }
+
+  /** Whether nothing that was told after this id is gone. */
+  hasAllSince(id: number): boolean {
+    const [gone] = this.#sql<{ last: number }>("SELECT last FROM dropped");
+    return id >= (gone?.last ?? 0);
+  }
+
+  /** Drops what has been kept long enough. Returns when to come again, in Unix milliseconds; undefined when nothing is left. */
+  drop(): number | undefined {
+    const now = this.#now();
+    this.#sql("DELETE FROM streams WHERE ended_at <= ?", now - KEEP_TOLD);
+    const firsts = [...this.#live.values()].map(({ first }) => first);
+    const [oldest] = this.#sql<{ first: number | null }>("SELECT min(first) AS first FROM streams");
+    const needed = Math.min(...firsts, oldest?.first ?? Infinity, this.last + 1);
+    const gone = this.#sql<{ last: number }>(
+      "DELETE FROM events WHERE last < ? AND written_at <= ? RETURNING last",
+      needed,
+      now - KEEP_TOLD,
+    );
+    if (gone.length > 0) {
+      const last = Math.max(...gone.map((row) => row.last));
+      this.#sql("INSERT OR REPLACE INTO dropped (id, last) VALUES (1, ?)", last);
+    }
+    const [next] = this.#sql<{ at: number | null }>(
+      "SELECT coalesce((SELECT min(ended_at) FROM streams), (SELECT min(written_at) FROM events)) AS at",
+    );
+    return next?.at == null ? undefined : Math.max(next.at + KEEP_TOLD, now + DROP_EVERY);
+  }
+
+  /** Writes what is only in memory. */
+  flush(): void {
+    if (this.#tail.length === 0) return;
+    const parts = partsOf(this.#tail);
+    const whole = concatBytes(this.#tail.map(({ bytes }) => bytes));
+    const now = this.#now();
+    for (let at = 0; at < whole.length; at += MAX_ROW_BYTES) {
+      this.#sql(
+        "INSERT INTO events (last, part, parts, bytes, written_at) VALUES (?, ?, ?, ?, ?)",
+        this.last,
+        at,
+        at === 0 ? JSON.stringify(parts) : "",
+        whole.slice(at, at + MAX_ROW_BYTES).buffer,
+        now,
+      );
+    }
+    for (const [call] of parts) {
+      const stream = this.#live.get(call);
+      // So that a crash leaves something that can be found.
+      if (stream !== undefined && !stream.isStored) this.#store(call, stream, null);
+    }
+    this.#tail = [];
+    this.#tailBytes = 0;
+    this.#writtenAt = now;
+  }
+
+  #add(added: Omit<Piece, "id">): void {
+    const piece = { ...added, id: this.last + 1 };
+    this.#newest = lastOf(piece);
+    this.#tail.push(piece);
+    this.#tailBytes += piece.bytes.length;
+    this.#onPiece(piece);
+    if (this.#tailBytes >= ROW_BYTES || this.#now() - this.#writtenAt >= ROW_MS) this.flush();
+    this.#grow();
+  }
+
+  #store(call: string, stream: Live, endedAt: number | null): void {
+    stream.isStored = true;
+    this.#sql(
+      "INSERT OR REPLACE INTO streams (call, first, events, ended_at) VALUES (?, ?, ?, ?)",
+      call,
+      stream.first,
+      stream.events,
+      endedAt,
+    );
+  }
+
+  #grow(): void {
+    this.#growth?.resolve();
+    this.#growth = undefined;
+  }
+
+  #find(call: string): { first: number; events: number } | undefined {
+    return (
+      this.#live.get(call) ??
+      this.#sql<{ first: number; events: number }>("SELECT first, events FROM streams WHERE call = ?", call)[0]
+    );
+  }
+
+  /** The pieces that come next after an id: of one row, or all that are in memory. */
+  #after(at: number): Piece[] {
+    const [oldest] = this.#tail;
+    if (at >= this.last) return [];
+    if (oldest !== undefined && at >= oldest.id - 1) {
+      let from = this.#tail.length;
+      while (from > 0 && lastOf(this.#tail[from - 1]!) > at) from--;
+      return this.#tail.slice(from).map((piece) => behind(piece, at));
+    }
+    const rows = this.#sql<Row>(
+      "SELECT * FROM events WHERE last = (SELECT min(last) FROM events WHERE last > ?) ORDER BY part",
+      at,
+    );
+    if (rows.length === 0) return this.#tail;
+    return piecesOf(rows)
+      .filter((piece) => lastOf(piece) > at)
+      .map((piece) => behind(piece, at));
+  }
+}

@@ -1,0 +1,42 @@
+import { mint } from "../wire/id.ts";
+import type { JsonObject } from "../wire/json.ts";
+import type { Sql } from "./sql.ts";
+
+/** What happened to a session beside its calls: for its timeline and its lineage. */
+export type Change = {
+  id: string;
+  type:
+    | "updated"
+    | "instructions_set"
+    | "phase_set"
+    | "paused"
+    | "resumed"
+    | "compacted"
+    | "branched"
+    | "snapshot"
+    | "items_added"
+    | "item_deleted";
+  data: JsonObject;
+  createdAt: number;
+};
+
+type Row = { id: string; type: Change["type"]; data: string; created_at: number };
+
+export function noteChange(sql: Sql, now: number, type: Change["type"], data: JsonObject = {}): void {
+  sql(
+    "INSERT INTO changes (id, type, data, created_at) VALUES (?, ?, ?, ?)",
+    mint("chg", now),
+    type,
+    JSON.stringify(data),
+    now,
+  );
+}
+
+/** In the order in which they happened. */
+export const listChanges = (sql: Sql): Change[] =>
+  sql<Row>("SELECT * FROM changes ORDER BY id").map(({ id, type, data, created_at: createdAt }) => ({
+    id,
+    type,
+    data: JSON.parse(data) as JsonObject,
+    createdAt,
+  }));

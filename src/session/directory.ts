@@ -1,0 +1,32 @@
+import type { Sql } from "./sql.ts";
+
+/** Where a response is that goes by its provider's own id: the place of its session's object, and its call there. */
+export type Whereabouts = { place: string; call: string };
+
+/** One shard of an organisation's directory: providers' response ids → where they are. It is made when first written to. */
+export class Directory {
+  readonly #sql: Sql;
+  #isMade: boolean;
+
+  constructor(sql: Sql) {
+    this.#sql = sql;
+    this.#isMade = sql("SELECT 1 FROM sqlite_master WHERE name = 'ids'").length > 0;
+  }
+
+  /** The newest of an id's places counts: some hosts give every response the same id. */
+  put(id: string, { place, call }: Whereabouts): void {
+    if (!this.#isMade)
+      this.#sql("CREATE TABLE ids (id TEXT PRIMARY KEY, place TEXT NOT NULL, call TEXT NOT NULL) WITHOUT ROWID");
+    this.#isMade = true;
+    this.#sql("INSERT OR REPLACE INTO ids (id, place, call) VALUES (?, ?, ?)", id, place, call);
+  }
+
+  find(id: string): Whereabouts | undefined {
+    if (!this.#isMade) return undefined;
+    return this.#sql<Whereabouts>("SELECT place, call FROM ids WHERE id = ?", id)[0];
+  }
+
+  remove(id: string): void {
+    if (this.#isMade) this.#sql("DELETE FROM ids WHERE id = ?", id);
+  }
+}

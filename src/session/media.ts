@@ -1,0 +1,61 @@
+import { GatewayError } from "../canonical/error.ts";
+import type { Blobs } from "../store/blobs.ts";
+import { sha256 } from "../wire/hash.ts";
+import { endOfString } from "../wire/json.ts";
+import type { Cut, Passage } from "./turns.ts";
+
+/** Characters, quotes included. SPEC 19: what is larger leaves the session for R2. */
+const LARGE = 256 * 1024;
+
+/** The passage without its large strings, which are durable elsewhere then. Inverse of `joined`. */
+export async function cut<P extends Passage>(passage: P, blobs: Blobs): Promise<P> {
+  const { items } = passage;
+  if (items.length < LARGE) return passage;
+  const cuts: Cut[] = [];
+  let rest = "";
+  let from = 0;
+  const puts: Promise<void>[] = [];
+  for (let start = items.indexOf('"'); start >= 0;) {
+    const end = endOfString(items, start);
+    if (end - start > LARGE) {
+      const literal = items.slice(start, end);
+      const blob = sha256(literal);
+      rest += items.slice(from, start);
+      cuts.push({ at: rest.length, blob });
+      puts.push(blobs.put(blob, literal));
+      from = end;
+    }
+    start = items.indexOf('"', end);
+  }
+  await Promise.all(puts);
+  return cuts.length === 0 ? passage : { ...passage, items: rest + items.slice(from), cuts };
+}
+
+/** The passage as it was said. Throws when what was cut out is no longer there. */
+export async function joined<P extends Passage>(passage: P, blobs: Blobs): Promise<P> {
+  const { cuts, ...whole } = passage;
+  if (cuts === undefined) return passage;
+  const texts = await Promise.all(cuts.map(({ blob }) => blobs.get(blob)));
+  let items = "";
+  let from = 0;
+  cuts.forEach(({ at }, i) => {
+    const text = texts[i];
+    if (text === undefined) throw missing();
+    items += passage.items.slice(from, at) + text;
+    from = at;
+  });
+  return { ...whole, items: items + passage.items.slice(from) } as P;
+}
+
+/** The same of a whole history, most of which is as it was said: it costs nothing where nothing was cut. */
+export const allJoined = async (passages: readonly Passage[], blobs: Blobs): Promise<readonly Passage[]> =>
+  passages.some(({ cuts }) => cuts !== undefined)
+    ? await Promise.all(passages.map((passage) => joined(passage, blobs)))
+    : passages;
+
+const missing = (): GatewayError =>
+  new GatewayError(
+    "request.unprocessable",
+    "a large part of this session (an image, a document) is no longer stored: branch before the turn that holds it, or compact",
+    { param: "rhone.session_id" },
+  );

@@ -1,0 +1,84 @@
+import { findBeginning, nameAfter, ROOT } from "../canonical/chain.ts";
+import type { Message } from "../canonical/types.ts";
+import type { Turn } from "./turns.ts";
+
+/**
+ * Where a call continues, and how many of its messages the session already holds. `at`: a turn's id; undefined is the
+ * beginning of the session.
+ */
+export type Place = { at: string | undefined; known: number };
+
+/**
+ * Where messages stand that come to a session whose way to the head is `path`. `named`: the turn that ends at a place.
+ *
+ * 1. They begin with what the session holds, up to whatever turn: there.
+ * 2. They begin with what some turn of the path said (a client's own loop over tools, a window over the history): behind
+ *    the part of the path that they repeat.
+ * 3. They begin with the model's last words: at the head.
+ * 4. They hold a reply of the path behind words that the session does not know: a transcript whose beginning was edited.
+ *    It stands at the beginning of the session, since to append it would say that reply twice.
+ * 5. Anything else is new as a whole, at the head: also replies that a client wrote itself (examples, a handover).
+ */
+export function findPlace(
+  messages: readonly Message[],
+  path: readonly Turn[],
+  named: (chain: string) => string | undefined,
+): Place {
+  const head = path.at(-1);
+  // Of two turns with the same name the one that the session stands at is meant.
+  const known = (name: string): string | undefined => (name === head?.chain ? head.id : named(name));
+  const beginning = findBeginning(messages, known);
+  if (beginning !== undefined) return { at: beginning.place, known: beginning.count };
+  return (
+    findWithin(messages, path, known) ??
+    findLastWords(messages, head) ?? { at: repeatsReply(messages, path) ? undefined : head?.id, known: 0 }
+  );
+}
+
+/** Where the messages continue the path from somewhere within it. */
+export function findWithin(
+  messages: readonly Message[],
+  path: readonly Turn[],
+  known: (chain: string) => string | undefined,
+): Place | undefined {
+  // A turn is known by its reply's end; without any reply that others follow, nothing needs to be looked for.
+  if (!isAnswered(messages)) return undefined;
+  const first = findBeginning(messages, (own) => path.findLast((turn) => turn.own === own));
+  if (first === undefined) return undefined;
+  const rest = findBeginning(messages.slice(first.count), known, first.place.chain);
+  return { at: rest?.place ?? first.place.id, known: first.count + (rest?.count ?? 0) };
+}
+
+/** How many of the messages are what the head's reply said, or its tool calls: clients send these back with the results. */
+export function findLastWords(messages: readonly Message[], head: Turn | undefined): Place | undefined {
+  const behind = messages.findIndex(({ role }) => role !== "assistant");
+  if (head === undefined || behind <= 0) return undefined;
+  const words = messages.slice(0, behind);
+  const calls = words.flatMap(({ blocks }) => blocks.filter((block) => block.kind === "tool_call"));
+  const isCalls = calls.length > 0 && calls.every(({ id }) => head.open.some((open) => open.id === id));
+  return isCalls || nameAfter(ROOT, words) === head.reply ? { at: head.id, known: behind } : undefined;
+}
+
+/** Behind words of the client's own stands a reply that the path holds, and something after it. */
+function repeatsReply(messages: readonly Message[], path: readonly Turn[]): boolean {
+  if (messages[0]?.role === "assistant" || !isAnswered(messages)) return false;
+  const replies = new Set(path.map(({ reply }) => reply));
+  return assistantRuns(messages).some((run) => replies.has(nameAfter(ROOT, run)));
+}
+
+/** The messages of each of the model's replies. */
+function assistantRuns(messages: readonly Message[]): Message[][] {
+  const runs: Message[][] = [];
+  messages.forEach((message, i) => {
+    if (message.role !== "assistant") return;
+    if (messages[i - 1]?.role === "assistant") runs.at(-1)!.push(message);
+    else runs.push([message]);
+  });
+  return runs;
+}
+
+/** The model said something, and the client something after it: no single message, nor one with the reply's beginning. */
+function isAnswered(messages: readonly Message[]): boolean {
+  const said = messages.findIndex(({ role }) => role === "assistant");
+  return said >= 0 && messages.slice(said).some(({ role }) => role === "user");
+}

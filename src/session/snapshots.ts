@@ -1,0 +1,21 @@
+import { invalid } from "../canonical/error.ts";
+import type { Sql } from "./sql.ts";
+
+/** A name for a place in a session. `turn`: null before the first one. */
+export type Snapshot = { name: string; turn: string | null; createdAt: number };
+
+type Row = { name: string; turn: string | null; created_at: number };
+
+/** Throws `request.invalid` when there is one of that name: a name never comes to mean another place. */
+export function takeSnapshot(sql: Sql, { name, turn, createdAt }: Snapshot): void {
+  if (findSnapshot(sql, name) !== undefined) throw invalid("name", "expected a name that no snapshot has yet");
+  sql("INSERT INTO snapshots (name, turn, created_at) VALUES (?, ?, ?)", name, turn, createdAt);
+}
+
+export const findSnapshot = (sql: Sql, name: string): Snapshot | undefined =>
+  sql<Row>("SELECT * FROM snapshots WHERE name = ?", name).map(snapshotOf)[0];
+
+export const listSnapshots = (sql: Sql): Snapshot[] =>
+  sql<Row>("SELECT * FROM snapshots ORDER BY created_at, name").map(snapshotOf);
+
+const snapshotOf = ({ name, turn, created_at: createdAt }: Row): Snapshot => ({ name, turn, createdAt });
