@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { GatewayError } from "../canonical/error.ts";
 import { rhoneRequest, SURFACES } from "../gateway/surface.ts";
-import type { Target } from "../routing/plan.ts";
+import type { Target } from "../routing/locate.ts";
 import { elements, members, removeMember, replaceMember, splice } from "../wire/splice.ts";
 import {
   decodeFromGemini,

@@ -3,7 +3,7 @@ import { GatewayError } from "../canonical/error.ts";
 import type { Loss } from "../canonical/types.ts";
 import type { Opened } from "../gateway/ask.ts";
 import type { Surface } from "../gateway/surface.ts";
-import type { Target } from "../routing/plan.ts";
+import type { Target } from "../routing/locate.ts";
 import type { JsonObject } from "../wire/json.ts";
 import { appendMember, removeMember, replaceMember, splice } from "../wire/splice.ts";
 import type { Passing } from "./pass.ts";

@@ -2,18 +2,21 @@ import { GatewayError, toGatewayError } from "../canonical/error.ts";
 import type { Usage } from "../canonical/types.ts";
 import type { WireDialect } from "../dialects/dialect.ts";
 import type { Call, Notes } from "../gateway/call.ts";
-import { errorResponse, withHeaders } from "../gateway/path.ts";
+import { errorResponse, withHeaders } from "../gateway/response.ts";
+import { noteReservation } from "../gateway/reserve.ts";
 import type { Surface } from "../gateway/surface.ts";
+import type { Reservation, Wanted } from "../keys/purse.ts";
 import { authorised } from "../providers/auth.ts";
 import { fetchOf, headersFor } from "../providers/call.ts";
 import { attempt } from "../routing/attempt.ts";
-import type { Target } from "../routing/plan.ts";
-import type { CallRecord } from "../store/records.ts";
+import type { Target } from "../routing/locate.ts";
+import type { Attempt, CallRecord } from "../store/records.ts";
 import { decodeUtf8, encodeUtf8 } from "../wire/bytes.ts";
 import { isObject, type Json, type JsonObject, tryParseJson } from "../wire/json.ts";
 import { encodeSse } from "../wire/sse.ts";
 import { teeRecorder } from "../wire/tee.ts";
 import { countsPictures, Glimpse } from "./glimpse.ts";
+import { wantedBy } from "./wanted.ts";
 
 /** A request of a non-generation endpoint, ready to be sent to the provider that its model chose. */
 export type Passing = {
@@ -36,6 +39,8 @@ type Body = { text: string } | { stream: ReadableStream<Uint8Array>; contentType
 export type PassHost = {
   now: () => number;
   keepAlive: (work: Promise<unknown>) => void;
+  /** Sets aside what the call may take. Throws `budget.exceeded` or `rate.limited`. */
+  reserve: (wanted: () => Promise<Wanted>) => Promise<Reservation | undefined>;
   record: (record: CallRecord) => Promise<void>;
 };
 
@@ -48,17 +53,21 @@ export async function pass(passing: Passing, host: PassHost): Promise<Response> 
   const asked = { surface };
   let upstream: Response | undefined;
   try {
+    await noteReservation(
+      notes,
+      host.reserve(() => wantedBy(passing)),
+    );
     upstream = await sent(passing, host);
     const response = !upstream.ok
       ? await refused(passing, upstream, host)
       : passing.translate === undefined
         ? await relayed(passing, upstream, host)
         : await translated(passing.translate, passing, upstream, host);
-    return withHeaders(response, { call, asked, notes }, upstream);
+    return withHeaders(response, { call, asked, notes }, upstream.headers);
   } catch (thrown) {
     const error = toGatewayError(thrown);
     host.keepAlive(recorded(notes, host, "failed", { error }));
-    return withHeaders(errorResponse(surface, error, call.id), { call, asked, notes }, upstream);
+    return withHeaders(errorResponse(surface, error, call.id), { call, asked, notes }, upstream?.headers);
   }
 }
 
@@ -69,12 +78,15 @@ async function sent({ call, notes, target, path, body }: Passing, host: PassHost
   notes.dispatchedAt = host.now();
   const url = `${provider.baseUrl ?? "http://demo.invalid"}${path}`;
   const request = await authorised(provider, { url, headers, body: "stream" in body ? body.stream : body.text });
-  const { response } = await attempt(target, request, {
-    fetch: fetchOf(provider),
-    now: host.now,
-    note: (made) => notes.attempts.push(made),
-    headersMs: HEADERS_MS,
-  });
+  const startedAt = host.now();
+  const made = (): Attempt => ({ provider: provider.id, model: target.model, startedAt, ms: host.now() - startedAt });
+  const { response } = await attempt(target, request, { fetch: fetchOf(provider), headersMs: HEADERS_MS }).catch(
+    (thrown: unknown) => {
+      notes.attempts.push({ ...made(), error: toGatewayError(thrown).code });
+      throw thrown;
+    },
+  );
+  notes.attempts.push({ ...made(), status: response.status });
   notes.firstByteAt = host.now();
   await notes.priced;
   return response;

@@ -1,11 +1,21 @@
 import type { Dialect } from "../canonical/types.ts";
+import type { Reply, WireDialect } from "../dialects/dialect.ts";
+import { isObject, tryParseJson } from "../wire/json.ts";
 import type { SseEvent } from "../wire/sse.ts";
 import { withData } from "../wire/sse.ts";
-import { appendMember, members, splice } from "../wire/splice.ts";
+import { appendMember, elements, members, sliceOf, splice } from "../wire/splice.ts";
 
 /** Puts the `rhone` object into answers, where SPEC 4 says, without touching another byte. */
 export function annotateBody(text: string, rhone: object): string {
-  return splice(text, [appendMember(text, "rhone", JSON.stringify(rhone))]);
+  const json = JSON.stringify(rhone);
+  if (!text.trimStart().startsWith("[")) return splice(text, [appendMember(text, "rhone", json)]);
+  // Gemini's stream as one list: the first chunk and the last, as where it is a stream.
+  const chunks = elements(text).filter(({ start }) => text[start] === "{");
+  const ends = new Set([chunks[0], chunks.at(-1)].filter((chunk) => chunk !== undefined));
+  return splice(
+    text,
+    [...ends].map(({ end }) => appendMember(text, "rhone", json, end - 1)),
+  );
 }
 
 /** The event, with `rhone` in it if it is one that carries it on this wire. `at`: the stream's first event or among its last. */
@@ -20,6 +30,18 @@ export function carriesLast(dialect: Dialect, event: SseEvent): boolean {
   if (dialect === "anthropic") return event.event === "message_delta";
   if (dialect === "openai-responses") return /^response\.(completed|incomplete|failed)$/.test(event.event ?? "");
   return true;
+}
+
+/** The event with what its wire requires and the provider left out, where it holds a whole answer. */
+export function completeEvent(surface: WireDialect, event: SseEvent, reply: Reply): SseEvent {
+  // Looked for as text first: most events are deltas, and have none.
+  if (surface.complete === undefined || event.data?.includes('"response"') !== true) return event;
+  const { data } = event;
+  const found = isObject(tryParseJson(data)) ? members(data).find(({ key }) => key === "response") : undefined;
+  if (found === undefined || data[found.value.start] !== "{") return event;
+  const whole = surface.complete(sliceOf(data, found.value), reply);
+  const changed = splice(data, [{ ...found.value, text: whole }]);
+  return { ...event, data: changed, raw: withData(event, () => changed) };
 }
 
 /** Anthropic and Responses name the object inside which their clients look. */

@@ -1,14 +1,20 @@
 import { GatewayError, toGatewayError } from "../canonical/error.ts";
 import { Fold } from "../canonical/fold.ts";
 import { isSealed } from "../canonical/native.ts";
-import type { Loss, ModelResponse } from "../canonical/types.ts";
+import type { Loss, ModelRequest, ModelResponse } from "../canonical/types.ts";
 import type { EncodeTarget, Reply, StreamUsage, WireDialect } from "../dialects/dialect.ts";
+import type { Deadlines } from "../routing/config.ts";
+import type { Target } from "../routing/locate.ts";
 import type { Context, Step } from "../session/session.ts";
 import type { Passage } from "../session/turns.ts";
+import type { KeptResponse } from "../session/responses.ts";
 import type { CallRecord } from "../store/records.ts";
+import { renamed } from "../wire/id.ts";
 import type { Asked } from "./ask.ts";
 import type { Call, Host, Notes } from "./call.ts";
 import { schemaLosses } from "./format.ts";
+import { LEFT, STOPPED } from "./hearing.ts";
+import { keptAnswer, keptFailure } from "./kept.ts";
 
 /** A call whose upstream has answered: all that turning this answer into the client's needs. */
 export type Answering = {
@@ -17,12 +23,28 @@ export type Answering = {
   host: Host;
   notes: Notes;
   context: Context;
-  /** The provider's wire, and how it was asked. */
+  /** Where it was asked, on which wire, how, and what could not be said there. */
+  place: Target;
   dialect: WireDialect;
   target: EncodeTarget & { issuer: string };
+  losses: Loss[];
+  deadlines: Deadlines;
+  /** When the call as a whole is given up, in Unix milliseconds. */
+  until: number;
   upstream: Response;
   cancel: () => void;
 };
+
+/** Whether the client gets the provider's own bytes: both speak the same wire, in the same mode. */
+export function keepsBytes(answering: Answering): boolean {
+  const { asked, call, upstream } = answering;
+  // A background response was promised under an id of ours before its provider was asked.
+  if (!isRelay(answering) || call.response?.background === true) return false;
+  return isEventStream(upstream) === (asked.stream && asked.outside.asList !== true);
+}
+
+export const isEventStream = (upstream: Response): boolean =>
+  upstream.headers.get("content-type")?.includes("event-stream") === true;
 
 /** Caller and provider speak the same wire. */
 export const isRelay = ({ asked, dialect }: Answering): boolean => asked.surface.dialect.id === dialect.id;
@@ -39,14 +61,19 @@ export function unaskedUsage({ asked, call, host, dialect, target }: Answering):
   return asked.members.some(({ key }) => key === streamUsage.member[0]) ? undefined : streamUsage;
 }
 
-export const replyOf = ({ asked, call }: Answering): Reply => ({
-  created: Math.floor(call.createdAt / 1000),
-  includeUsage: asksForUsage(asked),
-  // Few wires echo it: decoded when one does.
-  get request() {
-    return asked.surface.dialect.decodeRequest(asked.body, asked.outside);
-  },
-});
+export function replyOf({ asked, call }: Pick<Answering, "asked" | "call">): Reply {
+  let request: ModelRequest | undefined;
+  return {
+    created: Math.floor(call.createdAt / 1000),
+    id: renamed(call.id, "resp"),
+    includeUsage: asksForUsage(asked),
+    call: { id: call.id, sessionId: call.sessionId },
+    // Few wires echo it: decoded when one does.
+    get request() {
+      return (request ??= asked.surface.dialect.decodeRequest(asked.body, asked.outside));
+    },
+  };
+}
 
 /** Chat's `stream_options.include_usage`. */
 function asksForUsage({ body }: Asked): boolean {
@@ -61,21 +88,58 @@ export async function settle(answering: Answering, response: ModelResponse): Pro
     notes.losses.push(...unsaid(answering, response), ...schemaLosses(answering.asked, response));
   const { model, finish, usage } = response;
   await notes.priced;
-  const record = notes.record("completed", { ...(model !== "" && { model }), finish: finish.reason, usage });
-  await host.commit(record, stepOf(answering, response));
+  const heard = usage.output === undefined ? JSON.stringify(response.messages).length : 0;
+  const record = notes.record("completed", { ...(model !== "" && { model }), finish: finish.reason, usage, heard });
+  hearId(answering, response.id);
+  await host.commit(record, stepOf(answering, response), keptOf(answering, response));
   notes.isSettled = true;
+  host.charging.settle(record);
+  await notes.named;
   return record;
 }
 
+/** Where the client is told the provider's own id of a response, it is known by that id before its end is told. */
+export function hearId(answering: Answering, id: string): void {
+  const { call, host, notes } = answering;
+  if (call.response?.stored !== true || id === "" || !keepsBytes(answering)) return;
+  notes.named ??= host.name?.(id);
+  notes.named?.catch(() => {});
+}
+
+/** The answer as it can be asked for again. */
+const keptOf = (answering: Answering, response: ModelResponse): KeptResponse | undefined =>
+  answering.call.response?.stored === true
+    ? keptAnswer(answering.call, response, toldReply(answering, response.id))
+    : undefined;
+
+/** With the id that the client was told. */
+function toldReply(answering: Answering, id: string): Reply {
+  const reply = replyOf(answering);
+  return keepsBytes(answering) && id !== "" ? { ...reply, id } : reply;
+}
+
 /** What the provider said that the caller's wire has no words for. It is kept in the session all the same. */
-const unsaid = ({ asked }: Answering, { messages }: ModelResponse): Loss[] =>
-  messages
+function unsaid({ asked: { surface } }: Answering, { messages, finish }: ModelResponse): Loss[] {
+  // Our own wire carries any item whole.
+  if (surface.isOurs) return [];
+  const { id } = surface.dialect;
+  const items = messages
     .flatMap(({ blocks }) => blocks)
     .flatMap((block): Loss[] =>
-      block.kind === "opaque" && block.native.dialect !== asked.surface.dialect.id
-        ? [{ at: `output.${block.label}`, what: "dropped", why: `${asked.surface.dialect.id} has no such item` }]
+      block.kind === "opaque" && block.native.dialect !== id
+        ? [{ at: `output.${block.label}`, what: "dropped", why: `${id} has no such item` }]
         : [],
     );
+  if (finish.reason !== "pause") return items;
+  // Anthropic's `pause_turn`: sent back as it is, the answer goes on.
+  return [...items, { at: "finish_reason", what: "approximated", why: `${id} has no word for an answer that pauses` }];
+}
+
+/** How a call ended: because somebody wanted that, because its provider broke off, or otherwise badly. */
+function statusOf(error: GatewayError): CallRecord["status"] {
+  if (error === LEFT || error === STOPPED) return "interrupted";
+  return error.code === "stream.interrupted" ? "incomplete" : "failed";
+}
 
 /** Notes an answer that failed or broke off, with what came of it. */
 export async function settleFailure(answering: Answering, thrown: unknown, folded = new Fold()): Promise<void> {
@@ -83,11 +147,19 @@ export async function settleFailure(answering: Answering, thrown: unknown, folde
   // What goes wrong with a committed turn on its way to the client does not undo it.
   if (notes.isSettled) return;
   const error = toGatewayError(thrown);
-  const status = error.code === "stream.interrupted" ? "incomplete" : "failed";
+  const status = statusOf(error);
   const { messages, model } = folded;
-  const record = notes.record(status, { ...(model !== "" && { model }), error });
   const received = messages.length === 0 ? undefined : JSON.stringify(dialect.encodeMessages(messages, target).value);
-  await host.fail(record, received);
+  const record = notes.record(status, { ...(model !== "" && { model }), error, heard: received?.length ?? 0 });
+  host.charging.settle(record);
+  const { call } = answering;
+  // Of what failed before its first word no client knows an id, unless it was promised one.
+  const isKept = call.response?.stored === true && (messages.length > 0 || call.response.background);
+  await host.fail(
+    record,
+    received,
+    isKept ? keptFailure(call, error, folded, toldReply(answering, folded.id)) : undefined,
+  );
 }
 
 /** The error of an answer that could not be kept: the client must not believe that it was. */
@@ -95,8 +167,6 @@ export const lost = (cause: unknown): GatewayError =>
   cause instanceof GatewayError ? cause : new GatewayError("internal", "the answer could not be stored", { cause });
 
 function stepOf({ asked, context, dialect, target }: Answering, { messages }: ModelResponse): Step {
-  const from = asked.leading + context.known;
-  const input = { dialect: asked.surface.dialect.id, items: asked.items.slice(from).join(",") };
   const { value } = dialect.encodeMessages(messages, target);
   const output: Passage & { issuer: string } = {
     dialect: dialect.id,
@@ -104,6 +174,16 @@ function stepOf({ asked, context, dialect, target }: Answering, { messages }: Mo
     issuer: target.issuer,
     sealed: messages.some(isSealed),
   };
-  const step = { context, input, output, messages: [...asked.messages.slice(from), ...messages] };
-  return asked.instructions === undefined ? step : { ...step, instructions: asked.instructions };
+  return { ...halfStep(asked, context), output, replied: messages };
+}
+
+/** The client's half of a step: what is new in its request. */
+export function halfStep(asked: Asked, context: Context): Omit<Step, "output" | "replied"> {
+  const from = asked.leading + context.known;
+  const added = context.added === undefined ? [] : [context.added.items];
+  const input = { dialect: asked.surface.dialect.id, items: [...added, ...asked.items.slice(from)].join(",") };
+  const step = { context, input, said: asked.messages.slice(from) };
+  // Where only a part of them is new, the rest was restored.
+  const instructions = asked.instructions && { ...context.instructions, ...asked.instructions };
+  return instructions === undefined ? step : { ...step, instructions };
 }

@@ -22,27 +22,49 @@ export type Asked = Opened & {
   /** The list of messages: each in the characters in which it came, and what each means. Same length. */
   items: string[];
   messages: Message[];
+  /** Some of them are not as they came: the gateway's own were said in the wire's words. */
+  isReworded?: true;
   /** How many of them are the leading system messages. */
   leading: number;
   instructions?: Instructions;
 };
 
-/** Text → its members and the `rhone` object, into which the headers that say the same are taken. */
-export function open(text: string, headers: Headers): Opened {
+/**
+ * Text → its members and the `rhone` object, into which the headers that say the same are taken, and on a surface of
+ * ours the members that do. Of `rhone` and the top level `rhone` wins.
+ */
+export function open(text: string, headers: Headers, surface?: Surface): Opened {
   const found = membersOf(text);
+  const beside = surface?.isOurs ? checked(rhoneRequest, ownMembers(text, found)) : {};
   const member = found.findLast(({ key }) => key === "rhone");
   const rhone = member === undefined ? {} : jsonOf(sliceOf(text, member.value), "rhone");
-  const sessionId = headers.get("x-rhone-session-id");
-  const contextMode = headers.get("x-rhone-context-mode");
-  const whole = isObject(rhone)
-    ? {
-        ...rhone,
-        ...(sessionId !== null && { session_id: sessionId }),
-        ...(contextMode !== null && { context_mode: contextMode }),
-      }
-    : rhone;
-  return { text, members: found, rhone: checked(rhoneRequest, whole, ["rhone"]) };
+  const said = { ...beside, ...checked(rhoneRequest, rhone, ["rhone"]) };
+  return { text, members: found, rhone: { ...said, ...saidInHeaders(headers, said) } };
 }
+
+/** The headers that say what `rhone` may say, too. */
+const HEADERS = { "x-rhone-session-id": "session_id", "x-rhone-context-mode": "context_mode" } as const;
+
+/** Throws `request.invalid` for one that contradicts the body: neither of the two can be known to be meant. */
+function saidInHeaders(headers: Headers, said: RhoneRequest): RhoneRequest {
+  const given = Object.entries(HEADERS).flatMap(([name, member]) => {
+    const value = headers.get(name);
+    if (value === null) return [];
+    checked(rhoneRequest.shape[member].unwrap(), value, [name]);
+    if (said[member] !== undefined && said[member] !== value)
+      throw invalid(name, `expected the same as rhone.${member}, or only one of the two`);
+    return [[member, value]];
+  });
+  return Object.fromEntries(given) as RhoneRequest;
+}
+
+/** Those that a request may say inside `rhone`. */
+const ownMembers = (text: string, found: readonly Member[]): JsonObject =>
+  Object.fromEntries(
+    found
+      .filter(({ key }) => key in rhoneRequest.shape)
+      .map(({ key, value }) => [key, jsonOf(sliceOf(text, value), key)]),
+  );
 
 /** Decodes and checks the whole request. Throws `request.invalid`, naming the field and what was expected. */
 export function ask(opened: Opened, surface: Surface, outside: Outside = {}): Asked {
@@ -55,22 +77,29 @@ export function ask(opened: Opened, surface: Surface, outside: Outside = {}): As
   const asked = dialect.decodeRequest(body, outside);
   const model = rhone.routing?.model ?? asked.model;
   if (model === "") throw invalid("model", "expected the name of a model");
-  const items = itemsOf(opened, dialect);
+  const given = itemsOf(opened, dialect);
+  const items = given.map((item) => dialect.layout.inPlainWords?.(item) ?? item);
+  const isReworded = items.some((item, i) => item !== given[i]);
   const messages = dialect.decodeMessages(items.map((item) => parseJson(item)));
   const firstOther = messages.findIndex(({ role }) => role !== "system");
   const leading = firstOther < 0 ? messages.length : firstOther;
   const instructions = instructionsOf(opened, dialect, items.slice(0, leading));
   const common = { ...opened, surface, outside, body, model, stream: asked.stream, items, messages, leading };
-  return instructions === undefined ? common : { ...common, instructions };
+  return {
+    ...common,
+    ...(isReworded && { isReworded }),
+    ...(instructions !== undefined && { instructions }),
+  };
 }
 
 /** A list's elements; a bare text or a single item is a list of one. */
 function itemsOf({ text, members }: Opened, { layout }: WireDialect): string[] {
-  const member = members.findLast(({ key }) => key === layout.items);
+  const member = members.findLast(({ key }) => key === layout.items || key === layout.itemsToo);
   if (member === undefined) return [];
   const { value } = member;
   if (text[value.start] === "[") return elements(text, value.start).map((span) => sliceOf(text, span));
   const one = sliceOf(text, value);
+  if (isEmptyJson(one)) return [];
   return [one.startsWith("{") || layout.itemOfText === undefined ? one : layout.itemOfText(one)];
 }
 

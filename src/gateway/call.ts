@@ -1,20 +1,39 @@
 import type { GatewayError } from "../canonical/error.ts";
 import type { Loss, Usage } from "../canonical/types.ts";
-import { costMicros } from "../canonical/usage.ts";
+import { costMicros, type Price } from "../canonical/usage.ts";
 import type { Outside } from "../dialects/dialect.ts";
+import type { Rates } from "../keys/ledger.ts";
+import type { Policy } from "../keys/policy.ts";
+import type { Reservation } from "../keys/purse.ts";
 import { type PriceList, pricesOf } from "../providers/price.ts";
 import type { Provider } from "../providers/provider.ts";
-import type { Target } from "../routing/plan.ts";
+import type { Target } from "../routing/locate.ts";
+import type { Router } from "../routing/router.ts";
 import type { Started } from "../session/calls.ts";
+import type { KeptResponse } from "../session/responses.ts";
 import type { Context, Instructions, Said, Step } from "../session/session.ts";
 import type { Passage } from "../session/turns.ts";
 import { type Attempt, type CallRecord, runIdOf } from "../store/records.ts";
 import { renamed } from "../wire/id.ts";
 import type { Asked } from "./ask.ts";
+import { chargeOf, type Charging } from "./charge.ts";
+import type { Tape } from "./outlet.ts";
+import type { ResponsesState } from "./responses.ts";
 import type { SurfaceId } from "./surface.ts";
 
-/** Who calls: a key and its organisation. */
-export type Caller = { org: string; keyId: string };
+/**
+ * Who calls: a key and its organisation. `policy`: what the key may do; absent, everything: it is the bootstrap key.
+ * `payers`: the keys that made it, which are charged as well. It crosses to a session's object.
+ */
+export type Caller = {
+  org: string;
+  keyId: string;
+  policy?: Policy;
+  payers?: string[];
+  /** Of a client token: it speaks for this session alone, until then, in Unix milliseconds. */
+  session?: string;
+  expiresAt?: number;
+};
 
 /** One call, before anything is known of its body. `annotate`: whether answers carry the `rhone` object. */
 export type Call = {
@@ -24,6 +43,8 @@ export type Call = {
   headers: Headers;
   annotate: boolean;
   createdAt: number;
+  /** On OpenAI's Responses surface: the state that the caller asks for. */
+  response?: ResponsesState;
 };
 
 /**
@@ -33,12 +54,23 @@ export type Call = {
 export type Host = {
   contextMode: CallRecord["contextMode"];
   providers: ReadonlyMap<string, Provider>;
+  router: Router;
   now: () => number;
+  /** Sets aside what the call may cost, and settles what it did. */
+  charging: Charging;
   /** Keeps the host awake until then, also when the client has left. */
   keepAlive: (work: Promise<unknown>) => void;
-  begin: (said: Said, started: Started) => Context;
-  commit: (record: CallRecord, step: Step) => Promise<void>;
-  fail: (record: CallRecord, received?: string) => Promise<void>;
+  /** Says that the call is to be stopped, whoever still listens. */
+  stopped?: AbortSignal;
+  /** Hears a whole answer as its client is told it. */
+  told?: (call: string, body: Uint8Array) => void;
+  /** Where the stream of a call is kept; absent: nowhere. */
+  tape?: (call: string) => Tape;
+  begin: (said: Said, started: Started) => Promise<Context>;
+  commit: (record: CallRecord, step: Step, kept?: KeptResponse) => Promise<void>;
+  fail: (record: CallRecord, received?: string, kept?: KeptResponse) => Promise<void>;
+  /** Has a response found by the id that its provider gave it. What it resolves to is durable. */
+  name?: (id: string) => Promise<void>;
 };
 
 /** A call on its way to its session. `isNew`: the session begins with it. */
@@ -46,7 +78,8 @@ export type Envelope = Omit<Call, "headers"> & {
   headers: [string, string][];
   surface: SurfaceId;
   outside: Outside;
-  text: string;
+  /** As bytes where it is large: a value that crosses to an object has a limit, a stream has none. */
+  text: string | ReadableStream<Uint8Array>;
   isNew: boolean;
 };
 
@@ -56,6 +89,7 @@ export type Handled = {
   isNew: boolean;
   received?: string;
   said?: { input: Passage; output: Passage & { issuer: string }; instructions?: Instructions };
+  kept?: KeptResponse;
 };
 
 /** What of a request and its host stands in a record, be it a generation or not. */
@@ -65,12 +99,21 @@ type NotedHost = Pick<Host, "contextMode" | "now">;
 /** What is noted of a call while it runs. */
 export class Notes {
   readonly attempts: Attempt[] = [];
-  readonly losses: Loss[] = [];
+  losses: Loss[] = [];
   firstByteAt: number | undefined;
   target: Target | undefined;
+  /** The stream broke off after it had begun, and another target went on with it. */
+  rescued: { from: string; after_chars: number; how: "restart" | "continuation" } | undefined;
   /** The answer is durable. */
   isSettled = false;
   context: Context | undefined;
+  /** What was set aside for the call, where somebody counts; and how much was sent, should nobody count that. Bytes. */
+  reservation: Reservation | undefined;
+  bytesSent = 0;
+  /** How the key's limits stand, in a refusal, too. */
+  rates: Rates = {};
+  /** Resolves when the answer is found by its provider's own id. Begun when that is heard. */
+  named: Promise<void> | undefined;
   /** Resolves when the call can be priced. Begun when it is sent, so that neither its start nor its end waits for it. */
   priced: Promise<void> = Promise.resolve();
   #dispatchedAt: number | undefined;
@@ -85,6 +128,10 @@ export class Notes {
     this.#host = host;
   }
 
+  get now(): number {
+    return this.#host.now();
+  }
+
   get dispatchedAt(): number | undefined {
     return this.#dispatchedAt;
   }
@@ -92,6 +139,22 @@ export class Notes {
   set dispatchedAt(at: number) {
     this.#dispatchedAt = at;
     if (this.target !== undefined) this.priced = this.#price(this.target.provider);
+  }
+
+  /** The call goes to this target now, which cannot hold all of it. What an earlier one said no longer counts. */
+  aim(target: Target, losses: Loss[]): void {
+    this.target = target;
+    this.losses = losses;
+    this.firstByteAt = undefined;
+    this.#dispatchedAt ??= this.#host.now();
+    this.priced = this.#price(target.provider);
+  }
+
+  /** The attempt that had begun to answer came to nothing. */
+  brokeOff({ code, message }: GatewayError): void {
+    const at = this.attempts.findLastIndex(({ error }) => error === undefined);
+    const made = this.attempts[at];
+    if (made !== undefined) this.attempts[at] = { ...made, error: code, reason: message.slice(0, 500) };
   }
 
   async #price(provider: Provider): Promise<void> {
@@ -106,7 +169,8 @@ export class Notes {
     return {
       id,
       sessionId,
-      ...caller,
+      org: caller.org,
+      keyId: caller.keyId,
       surface: surface.id,
       stream,
       contextMode,
@@ -116,14 +180,16 @@ export class Notes {
     };
   }
 
-  /** `said`: what the answer said of itself; absent when there was none. */
+  /** `said`: what the answer said of itself; absent when there was none. `heard`: how much of it came, in characters. */
   record(
     status: CallRecord["status"],
-    said: { model?: string; finish?: string; usage?: Usage; error?: GatewayError },
+    said: { model?: string; finish?: string; usage?: Usage; error?: GatewayError; heard?: number },
   ): CallRecord {
-    const { model = this.target?.model, finish, usage = {}, error } = said;
+    const { model = this.target?.model, finish, usage = {}, error, heard = 0 } = said;
     const endedAt = this.#host.now();
-    const cost = this.#costOf(usage, said.model);
+    const price = this.#priceOf(said.model);
+    const cost = costMicros(usage, price);
+    const { reservation, bytesSent: sent } = this;
     return {
       ...this.started(),
       status,
@@ -139,6 +205,7 @@ export class Notes {
       ...(error !== undefined && {
         error: { code: error.code, message: error.message.slice(0, 2000), status: error.status },
       }),
+      ...(reservation && { charge: chargeOf(reservation.parts, { cost, usage, price, sent, heard }) }),
       endedAt,
     };
   }
@@ -153,7 +220,12 @@ export class Notes {
       call_id: id,
       run_id: runIdOf(id),
       context: { mode: this.#host.contextMode, turns: context?.parent?.depth ?? 0 },
-      routing: { model: record?.model ?? target?.model, provider: target?.provider.id, attempts: this.attempts.length },
+      routing: {
+        model: record?.model ?? target?.model,
+        provider: target?.provider.id,
+        attempts: this.attempts.length,
+        ...(this.rescued !== undefined && { rescued: this.rescued }),
+      },
       ...(record?.costMicrosUsd !== undefined && { cost_micros_usd: record.costMicrosUsd }),
       ...(this.losses.length > 0 && { losses: this.losses }),
       latency_ms: { gateway: this.#latency().gateway, upstream_first_byte: this.#latency().firstByte },
@@ -161,11 +233,11 @@ export class Notes {
   }
 
   /** The name of what answered says more than an alias does, or the name of somebody's deployment. */
-  #costOf(usage: Usage, answered: string | undefined): number | undefined {
+  #priceOf(answered: string | undefined): Price | undefined {
     const asked = this.target?.model;
     const names = this.target?.provider.pricedAsAsked ? [asked, answered] : [answered, asked];
     const known = names.filter((name) => name !== undefined);
-    return costMicros(usage, this.#prices?.(known, new Date(this.#call.createdAt)));
+    return this.#prices?.(known, new Date(this.#call.createdAt));
   }
 
   #latency(): { gateway: number; firstByte?: number } {

@@ -10,11 +10,72 @@ export function checked<T>(schema: z.ZodType<T>, value: unknown, at: readonly Pr
 
 /** The first of a schema's complaints. */
 export function refusalOf({ issues }: z.core.$ZodError, at: readonly PropertyKey[] = []): GatewayError {
-  const issue = issues[0]!;
-  const isUnknown = issue.code === "unrecognized_keys";
-  const param = fieldName([...at, ...issue.path, ...(isUnknown ? issue.keys.slice(0, 1) : [])]) || "body";
-  const expected = isUnknown ? "there is no such member" : issue.message.replace(/^Invalid (input|option): /, "");
+  const { path, expected } = complaintOf(issues[0]!);
+  const param = fieldName([...at, ...path]) || "body";
   return new GatewayError("request.invalid", `${param}: ${expected}`, { param });
+}
+
+type Issue = z.core.$ZodIssue;
+type Complaint = { path: readonly PropertyKey[]; expected: string };
+
+/** What a schema's author has said of it, or else what its kind of complaint comes down to. */
+function complaintOf(issue: Issue): Complaint {
+  const { path, message } = issue;
+  if (issue.code === "unrecognized_keys")
+    return { path: [...path, issue.keys[0]!], expected: "there is no such member" };
+  if (issue.code === "invalid_union") {
+    const inner = nearest(issue.errors);
+    if (inner !== undefined) return { path: [...path, ...inner.path], expected: inner.expected };
+  }
+  if (message.startsWith("expected")) return { path, expected: message };
+  switch (issue.code) {
+    case "too_small":
+      return { path, expected: `expected ${sized(issue, issue.inclusive ? "at least" : "more than", issue.minimum)}` };
+    case "too_big":
+      return { path, expected: `expected ${sized(issue, issue.inclusive ? "at most" : "less than", issue.maximum)}` };
+    case "not_multiple_of":
+      return { path, expected: `expected a multiple of ${issue.divisor}` };
+    case "invalid_format":
+      return { path, expected: `expected ${issue.pattern ?? `a valid ${issue.format}`}` };
+    case "invalid_key":
+      return { path, expected: `expected another name: ${complaintOf(issue.issues[0]!).expected}` };
+    case "invalid_union":
+      return { path, expected: `expected ${anyOf(issue)}` };
+    case "invalid_type":
+      return { path, expected: messageOf(message).replace(/^expected int, .*/, "expected a whole number") };
+    default:
+      return { path, expected: messageOf(message) };
+  }
+}
+
+/** Without the kind of complaint that the library writes before it. */
+const messageOf = (message: string): string => message.replace(/^[A-Z][a-z]+ [a-z]+: /, "");
+
+/** The words that choose a form, or else what each form wants. */
+function anyOf(issue: Extract<Issue, { code: "invalid_union" }>): string {
+  const words = "options" in issue ? (issue.options ?? []) : [];
+  if (words.length > 0) return `one of ${words.filter((word) => word !== undefined).join(", ")}`;
+  const wanted = issue.errors.flatMap(([first]) => (first === undefined ? [] : [complaintOf(first).expected]));
+  return [...new Set(wanted.map((one) => one.replace(/^expected |, received .*$/g, "")))].join(", or ");
+}
+
+/**
+ * Of the forms that a value may have, the one that it comes closest to: where it went wrong deepest. undefined when it
+ * is nothing like any of them, or as near to several that blame different places: then the union has the better word.
+ */
+function nearest(forms: readonly (readonly Issue[])[]): Complaint | undefined {
+  const firsts = forms.flatMap(([first]) => (first === undefined ? [] : [complaintOf(first)]));
+  const [deepest] = firsts.toSorted((a, b) => b.path.length - a.path.length);
+  if (deepest === undefined || deepest.path.length === 0) return undefined;
+  const places = firsts.filter(({ path }) => path.length === deepest.path.length).map(({ path }) => fieldName(path));
+  return new Set(places).size === 1 ? deepest : undefined;
+}
+
+const UNIT: Record<string, string> = { string: "character", array: "item", set: "item", map: "pair", file: "byte" };
+
+function sized({ origin }: { origin: string }, bound: string, size: number | bigint): string {
+  const unit = UNIT[origin];
+  return unit === undefined ? `${bound} ${size}` : `${bound} ${size} ${unit}${Number(size) === 1 ? "" : "s"}`;
 }
 
 /** `messages[0].role` */

@@ -14,6 +14,8 @@ export class Hearing {
   readonly folded = new Fold();
   readonly #decoder: StreamDecoder;
   readonly #splitter = new SseSplitter();
+  #hasEnded = false;
+  #wasOpen = false;
 
   constructor(decoder: StreamDecoder) {
     this.#decoder = decoder;
@@ -24,12 +26,25 @@ export class Hearing {
     return this.#decoder.isFinishing;
   }
 
+  /** It has said its very last word: all that can still come is the end of the connection. */
+  get isOver(): boolean {
+    return this.#decoder.isOver === true;
+  }
+
+  /** The provider has broken off within a block. */
+  get isWithinBlock(): boolean {
+    return this.#hasEnded ? this.#wasOpen : this.folded.isOpen;
+  }
+
   push(chunk: Uint8Array): Heard[] {
     return this.#splitter.push(chunk).map((event) => this.#hear(event));
   }
 
   /** A last event without its blank line, and what the decoder makes of the end. */
   end(): Heard[] {
+    if (this.#hasEnded) return [];
+    this.#hasEnded = true;
+    this.#wasOpen = this.folded.isOpen;
     const rest = this.#splitter.flush().map((event) => this.#hear(event));
     const decoded = this.#decoder.end();
     for (const event of decoded) this.folded.push(event);
@@ -42,6 +57,12 @@ export class Hearing {
     return { event, decoded, isFinishing: this.#decoder.isFinishing };
   }
 }
+
+/** Why a call ends early that nobody waits for. */
+export const LEFT = new GatewayError("stream.interrupted", "the client left, and had asked to cancel then");
+
+/** The same for everyone. */
+export const STOPPED = new GatewayError("stream.interrupted", "the call was cancelled");
 
 /** What a thrown thing says of a stream: an error of ours as it is, any other as a break. */
 export const brokenOff = (thrown: unknown): GatewayError =>

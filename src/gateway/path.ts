@@ -1,69 +1,97 @@
 import { GatewayError, toGatewayError } from "../canonical/error.ts";
-import type { EncodeTarget } from "../dialects/dialect.ts";
-import { DIALECTS } from "../dialects/index.ts";
-import { fetchOf, requestTo } from "../providers/call.ts";
-import { attempt } from "../routing/attempt.ts";
-import { plan, type Target } from "../routing/plan.ts";
+import type { Message } from "../canonical/types.ts";
+import { failOver, type Plan } from "../routing/failover.ts";
+import type { Target } from "../routing/locate.ts";
+import { candidatesOf } from "../routing/plan.ts";
 import type { Said } from "../session/session.ts";
-import { decodeUtf8 } from "../wire/bytes.ts";
-import { isObject, tryParseJson } from "../wire/json.ts";
-import { type Answering, isRelay, settleFailure, unaskedUsage } from "./answering.ts";
+import { expectModel } from "./admit.ts";
+import { replyOf, settleFailure } from "./answering.ts";
 import type { Asked } from "./ask.ts";
 import { type Call, type Host, Notes } from "./call.ts";
+import { answeringAt, dispatch, type Pending } from "./dispatch.ts";
+import { LEFT } from "./hearing.ts";
+import { type Answer, patiently } from "./patience.ts";
+import { Refusal } from "./refusal.ts";
+import type { Reached } from "./reach.ts";
 import { reply } from "./reply.ts";
-import { type Restored, restoreBytes, restoreMeaning } from "./restore.ts";
-import type { Surface } from "./surface.ts";
-import { bytesOf } from "./upstream.ts";
+import type { Rescue } from "./rescue.ts";
+import { permitted, reserve } from "./reserve.ts";
+import { errorResponse, withHeaders } from "./response.ts";
+import { hedgeOf, inOrder, wishOf, withTools } from "./route.ts";
 
 /**
  * THE PATH. Every call takes it, from every surface, streamed or whole, in the Worker or in a session's object:
- * where it may go, what was said before, the attempt, the answer. Never throws: an error is an answer, too.
+ * where it may go, what was said before, the attempts, the answer. Never throws: an error is an answer, too.
  */
-export async function answer(call: Call, asked: Asked, host: Host): Promise<Response> {
+export async function answer(call: Call, given: Asked, host: Host): Promise<Response> {
+  const { onDisconnect } = host.router.config.defaults;
+  const asked = { ...given, rhone: { on_disconnect: onDisconnect, ...given.rhone } };
+  const left = new AbortController();
+  const ends = host.stopped === undefined ? left.signal : AbortSignal.any([left.signal, host.stopped]);
+  const answered = respond(call, asked, host, ends);
+  if (!asked.stream || asked.outside.asList) return (await answered).response;
+  return await patiently(answered, {
+    surface: asked.surface,
+    reply: () => replyOf({ call, asked }),
+    headers: { "x-rhone-session-id": call.sessionId, "x-rhone-call-id": call.id },
+    keepAwake: host.keepAlive,
+    onGone: () => {
+      if (asked.rhone.on_disconnect === "cancel") left.abort(LEFT);
+    },
+  });
+}
+
+async function respond(call: Call, asked: Asked, host: Host, left: AbortSignal): Promise<Answer> {
   const notes = new Notes(call, asked, host);
-  let answering: Answering | undefined;
+  let pending: Pending | undefined;
+  let first: Target | undefined;
   try {
-    const [target] = await plan(asked.model, asked.surface.dialect.id, host.providers);
-    notes.target = target;
-    const dialect = DIALECTS[target.dialect];
-    if (dialect === undefined) throw unspoken(target);
-    const context = host.begin(saidIn(asked), notes.started());
-    notes.context = context;
-    const unanswered = { upstream: new Response(null), cancel: () => {} };
-    answering = { call, asked, host, notes, context, dialect, target: encodeTarget(target), ...unanswered };
-    const { body, losses } = restored(answering);
-    const request = await upstreamRequest(answering, target, body);
-    notes.losses.push(...losses, ...request.losses);
-    if (asked.rhone.strict && notes.losses.length > 0) throw strictly(notes.losses[0]!.at);
-    notes.dispatchedAt = host.now();
-    const tried = await attempt(target, request, {
-      fetch: fetchOf(target.provider),
-      now: host.now,
-      note: (made) => notes.attempts.push(made),
+    const candidates = await candidatesOf(wishOf(asked), asked.surface.dialect.id, {
+      config: host.router.config,
+      providers: host.providers,
     });
-    answering = { ...answering, upstream: tried.response, cancel: tried.cancel };
-    const response = tried.response.ok ? await reply(answering) : await refusal(answering);
-    return withHeaders(response, answering, tried.response);
+    notes.target = candidates.all[0].target;
+    const context = await host.begin(saidIn(asked), notes.started());
+    notes.context = context;
+    const { policy } = candidates;
+    pending = { call, asked, host, notes, context, policy, until: call.createdAt + policy.deadlines.total };
+    const targets = permitted(call.caller, asked, await inOrder(candidates, context, host));
+    notes.target = targets[0];
+    [first] = targets;
+    const plan: Plan = { targets, policy, ...(await hedgeOf(asked, targets, host)) };
+    if (plan.hedge !== undefined) expectModel(call.caller, plan.hedge.target.model, plan.hedge.target);
+    await reserve(pending, plan.hedge === undefined ? targets : [...targets, plan.hedge.target]);
+    const go = (way: Plan, said?: readonly Message[]): Promise<Reached> =>
+      withTools(pending!, left, (tools) =>
+        failOver(way, (target, how) => dispatch(pending!, target, how, said), tools),
+      );
+    const reached = await go(plan);
+    const { answering } = reached;
+    notes.aim(answering.place, answering.losses);
+    const rescue = policy.midstream === "continue" ? rescueBy(go, plan, answering.place) : undefined;
+    return { response: withHeaders(await reply(reached, rescue), answering, answering.upstream.headers) };
   } catch (thrown) {
     const error = toGatewayError(thrown);
-    if (answering !== undefined) await settleFailure(answering, error);
-    return withHeaders(errorResponse(asked.surface, error, call.id), { call, asked, notes });
+    // A fault of ours; the caller is told nothing of its inside.
+    if (error.code === "internal") console.error("internal error", call.id, error.cause);
+    // When nothing has helped, the error is the first target's, and so is the name beside it.
+    if (first !== undefined) notes.target = first;
+    if (pending !== undefined) await settleFailure(answeringAt(pending, notes.target!), error);
+    // What is refused before it begins has an id as well, and is on record under it.
+    else await host.fail(notes.record("failed", { error })).catch(() => {});
+    const upstream = error instanceof Refusal ? error.headers : undefined;
+    const response = errorResponse(asked.surface, error, call.id);
+    return { response: withHeaders(response, { call, asked, notes }, upstream), error };
   }
 }
 
-/** The request's id where all clients look for it, and where the surface's own do. A provider's own word stays. */
-function nameRequest(headers: Headers, id: string, surface: Surface): void {
-  headers.set("x-request-id", id);
-  const own = surface.requestIdHeader;
-  if (own !== undefined && !headers.has(own)) headers.set(own, id);
-}
-
-/** An error in the surface's own shape. */
-export function errorResponse(surface: Surface, error: GatewayError, requestId: string): Response {
-  const headers = new Headers({ "content-type": "application/json" });
-  nameRequest(headers, requestId, surface);
-  if (error.retryAfterSeconds !== undefined) headers.set("retry-after", String(error.retryAfterSeconds));
-  return new Response(JSON.stringify(surface.dialect.encodeError(error, requestId)), { status: error.status, headers });
+/** The targets that have not broken off go on with what one has begun. */
+function rescueBy(go: (way: Plan, said: readonly Message[]) => Promise<Reached>, plan: Plan, broken: Target): Rescue {
+  const [next, ...others] = plan.targets.filter((target) => target !== broken);
+  return async (said) => {
+    if (next === undefined) throw new GatewayError("provider.unavailable", "there is no other target to go on with it");
+    return await go({ targets: [next, ...others], policy: plan.policy }, said);
+  };
 }
 
 /** What a call says, as its session has to know it. */
@@ -74,92 +102,3 @@ export function saidIn({ messages, leading, instructions, rhone: { parent } }: A
     ...(parent !== undefined && { parent }),
   };
 }
-
-/** The caller's bytes where they can be kept, else what they mean. */
-function restored(answering: Answering): Restored {
-  const { asked, context, dialect, target } = answering;
-  const { instructions } = context;
-  const isKept = isRelay(answering) && (instructions === undefined || instructions.dialect === dialect.id);
-  return isKept
-    ? restoreBytes(asked, context, target, unaskedUsage(answering))
-    : restoreMeaning(asked, context, dialect, target);
-}
-
-/** What the provider refused, in its own words and, where they have the surface's shape, in its own bytes. */
-async function refusal(answering: Answering): Promise<Response> {
-  const { asked, call, dialect, upstream } = answering;
-  const bytes = await bytesOf(answering);
-  if (upstream.status < 400) {
-    throw new GatewayError(
-      "provider.execution_failed",
-      `the provider answered with status ${upstream.status}, which is no answer`,
-    );
-  }
-  const text = decodeUtf8(bytes);
-  const error = dialect.decodeError(upstream.status, text, requestIdOf(upstream.headers) ?? undefined);
-  await settleFailure(answering, error);
-  const body = tryParseJson(text);
-  const isOwnShape =
-    isRelay(answering) && isObject(body) && isObject(body.error) && typeof body.error.message === "string";
-  if (!isOwnShape) return errorResponse(asked.surface, error, call.id);
-  return new Response(bytes, {
-    status: upstream.status,
-    headers: { "content-type": upstream.headers.get("content-type") ?? "application/json" },
-  });
-}
-
-/** The body in the provider's own terms, signed as it wants it. */
-function upstreamRequest(
-  { call, asked }: Answering,
-  { provider, model, dialect }: Target,
-  body: string,
-): ReturnType<typeof requestTo> {
-  const asSse = !(asked.outside.asList && asked.surface.dialect.id === dialect);
-  return requestTo(provider, { model, dialect, stream: asked.stream, asSse }, { body, client: call.headers });
-}
-
-/** A target as the encoders want to know it. */
-export function encodeTarget({ provider, model, dialect }: Target): EncodeTarget & { issuer: string } {
-  const issuer = provider.sealsBy === "provider" ? provider.id : `${provider.id}/${model}`;
-  return { dialect, model, issuer, ...(provider.quirks && { quirks: provider.quirks }) };
-}
-
-/** Of the provider's headers those that tell the caller something; none that could set state or hide a body's length. */
-const PASSED = /^(retry-after|x-request-id|request-id|openai-(processing-ms|version)|(x|anthropic)-ratelimit-.*)$/;
-
-const requestIdOf = (headers: Headers): string | null => headers.get("x-request-id") ?? headers.get("request-id");
-
-/** The answer with what SPEC 3 says beside it. */
-export function withHeaders(
-  response: Response,
-  { call, asked, notes }: Pick<Answering, "call" | "notes"> & { asked: Pick<Asked, "surface"> },
-  upstream?: Response,
-): Response {
-  const headers = new Headers(response.headers);
-  upstream?.headers.forEach((value, name) => {
-    if (PASSED.test(name)) headers.set(name, value);
-  });
-  nameRequest(headers, call.headers.get("x-request-id") ?? requestIdOf(headers) ?? call.id, asked.surface);
-  headers.set("x-rhone-session-id", call.sessionId);
-  headers.set("x-rhone-call-id", call.id);
-  if (notes.target !== undefined) {
-    headers.set("x-rhone-model", encodeURI(notes.target.model));
-    headers.set("x-rhone-provider", notes.target.provider.id);
-  }
-  if (notes.losses.length > 0) headers.set("x-rhone-loss", String(notes.losses.length));
-  return new Response(response.body, { status: response.status, headers });
-}
-
-const unspoken = ({ provider, dialect }: Target): GatewayError =>
-  new GatewayError(
-    "request.unprocessable",
-    `model: provider ${provider.id} speaks ${dialect}, which this gateway does not speak yet`,
-    {
-      param: "model",
-    },
-  );
-
-export const strictly = (at: string): GatewayError =>
-  new GatewayError("request.unprocessable", `${at}: the provider cannot hold it, and rhone.strict is set`, {
-    param: at,
-  });

@@ -1,60 +1,164 @@
-import { GatewayError } from "../canonical/error.ts";
+import type { GatewayError } from "../canonical/error.ts";
 import { concatBytes } from "../wire/bytes.ts";
-import { type Answering, isRelay, lost, replyOf, settle, settleFailure, unaskedUsage } from "./answering.ts";
-import { brokenOff, type Heard, Hearing } from "./hearing.ts";
+import { type Answering, hearId, keepsBytes, lost, replyOf, settle, settleFailure, unaskedUsage } from "./answering.ts";
+import type { ModelResponse, StreamEvent } from "../canonical/types.ts";
+import { keyOf } from "../routing/locate.ts";
+import { brokenOff, type Heard, LEFT, NO_EVENT, STOPPED } from "./hearing.ts";
 import { keepAlive } from "./keep-alive.ts";
-import { Sink } from "./sink.ts";
-import { chunksOf } from "./upstream.ts";
+import { type Outlet, outletTo } from "./outlet.ts";
+import type { Begun } from "./reach.ts";
+import { begunOf, continuationOf, Joiner, type Rescue, rescuable, toldOf } from "./rescue.ts";
+import { between, chunksOf } from "./upstream.ts";
 import { RelayedTelling, type Telling, TranslatedTelling } from "./telling.ts";
 
 /** Event by event through JavaScript: decoded on the way, the end held back until the turn is durable. */
-export function pumped(answering: Answering): Response {
-  const { asked, call, host, notes, cancel } = answering;
-  const sink = new Sink(() => {
+export function pumped(begun: Begun, rescue?: Rescue): Response {
+  const { answering } = begun;
+  const { asked, call, host, cancel } = answering;
+  const outlet = outletTo(host.tape?.(call.id), () => {
     if (asked.rhone.on_disconnect === "cancel") cancel();
   });
-  const options = {
-    surface: asked.surface.dialect,
-    reply: replyOf(answering),
-    hides: unaskedUsage(answering)?.isItsEvent,
-    ...(call.annotate && { rhone: notes.rhone() }),
-  };
-  const telling = isRelay(answering) ? new RelayedTelling(options) : new TranslatedTelling(options);
-  host.keepAlive(pump(answering, sink, telling));
-  return new Response(sink.body, { headers: { "content-type": "text/event-stream; charset=utf-8" } });
+  host.keepAlive(pump(begun, outlet, rescue));
+  return new Response(outlet.body, { headers: { "content-type": "text/event-stream; charset=utf-8" } });
 }
 
-async function pump(answering: Answering, sink: Sink, telling: Telling): Promise<void> {
-  const { dialect, target, notes, cancel } = answering;
-  const hearing = new Hearing(dialect.decodeStream(target.issuer));
-  const tell = ({ event, decoded, isFinishing }: Heard): Uint8Array => telling.push(event, decoded, isFinishing);
-  const alive = keepAlive(answering.asked.surface.dialect.id, (ping) => sink.ping(ping));
+async function pump(begun: Begun, outlet: Outlet, rescue: Rescue | undefined): Promise<void> {
+  const alive = keepAlive(begun.answering.asked.surface.dialect.id, (ping) => outlet.ping(ping));
+  const teller = new Teller(outlet, alive.heard, tellingOf(begun.answering));
+  let { answering } = begun;
   try {
-    for await (const chunk of chunksOf(answering, () => hearing.isFinished)) {
-      alive.heard();
-      await sink.send(concatBytes(hearing.push(chunk).map(tell)));
-      if (hearing.folded.error !== undefined && hearing.folded.error.upstream === undefined) break;
-    }
-    await sink.send(concatBytes(hearing.end().map(tell)));
-    const { response, error } = hearing.folded;
-    if (response === undefined) throw error;
-    if (wasLeft(answering, sink)) throw LEFT;
+    let response = await teller.tell(begun, rescue !== undefined).catch((thrown: unknown) => {
+      begun.answering.cancel();
+      if (rescue === undefined || endOf(answering, outlet) !== undefined) throw thrown;
+      return undefined;
+    });
+    if (response === undefined) ({ answering, response } = await goOn(begun, teller, rescue!));
+    const ended = endOf(answering, outlet);
+    if (ended !== undefined) throw ended;
     const record = await settle(answering, response).catch((cause: unknown) => {
       throw lost(cause);
     });
-    await sink.send(telling.end(notes.rhone(record)));
+    await teller.end(answering.notes.rhone(record));
   } catch (thrown) {
-    cancel();
-    const error = wasLeft(answering, sink) ? LEFT : brokenOff(thrown);
+    answering.cancel();
+    const error = endOf(answering, outlet) ?? brokenOff(thrown);
     // Where not even that can be noted, the watchdog finds the call; the client is told either way.
-    await settleFailure(answering, error, hearing.folded).catch(() => {});
-    await sink.send(telling.fail(error));
+    await settleFailure(begun.answering, error, begun.hearing.folded).catch(() => {});
+    await teller.fail(error);
   } finally {
     alive.stop();
-    await sink.close();
+    await outlet.close();
   }
 }
 
-const LEFT = new GatewayError("stream.interrupted", "the client left, and had asked to cancel then");
+/** Another target goes on where the first has broken off; throws the first one's error where that cannot be. */
+async function goOn(
+  begun: Begun,
+  teller: Teller,
+  rescue: Rescue,
+): Promise<{ answering: Answering; response: ModelResponse }> {
+  const { hearing, answering: first } = begun;
+  const { folded } = hearing;
+  const said = rescuable(folded);
+  const cause = folded.error ?? brokenOff(undefined);
+  if (said === undefined) throw cause;
+  first.notes.brokeOff(cause);
+  const joiner = new Joiner(hearing);
+  const next = begunOf(
+    await rescue(continuationOf(said)).catch(() => {
+      throw cause;
+    }),
+  );
+  const { answering } = next;
+  answering.notes.aim(answering.place, answering.losses);
+  teller.goOn(translatedFor(first), toldOf(hearing), joiner);
+  const response = joiner.joined(folded, await teller.tell(next, true));
+  answering.notes.rescued = { from: keyOf(first.place), after_chars: said.length, how: joiner.how ?? "continuation" };
+  return { answering, response };
+}
 
-const wasLeft = ({ asked }: Answering, sink: Sink): boolean => sink.isGone && asked.rhone.on_disconnect === "cancel";
+function tellingOf(answering: Answering): Telling {
+  return keepsBytes(answering) ? new RelayedTelling(optionsOf(answering)) : translatedFor(answering);
+}
+
+const translatedFor = (answering: Answering): Telling => new TranslatedTelling(optionsOf(answering));
+
+const optionsOf = (answering: Answering): ConstructorParameters<typeof RelayedTelling>[0] => ({
+  surface: answering.asked.surface.dialect,
+  reply: replyOf(answering),
+  hides: unaskedUsage(answering)?.isItsEvent,
+  ...(answering.call.annotate && { rhone: answering.notes.rhone() }),
+});
+
+/** What a client is told of one stream, or of two that are one to it. */
+class Teller {
+  readonly #outlet: Outlet;
+  readonly #heard: () => void;
+  #telling: Telling;
+  #joiner: Joiner | undefined;
+
+  constructor(outlet: Outlet, heard: () => void, telling: Telling) {
+    this.#outlet = outlet;
+    this.#heard = heard;
+    this.#telling = telling;
+  }
+
+  /** From here on in the words of `telling`, which learns in silence what the client knows already. */
+  goOn(telling: Telling, told: readonly StreamEvent[], joiner: Joiner): void {
+    telling.push(NO_EVENT, told, false);
+    telling.counted();
+    this.#telling = telling;
+    this.#joiner = joiner;
+  }
+
+  /** Tells a stream as it comes. Resolves to the whole answer. `keepsError`: its error is not told, but only thrown. */
+  async tell({ answering, heard, hearing }: Begun, keepsError: boolean): Promise<ModelResponse> {
+    await this.#say(answering, heard);
+    for await (const chunk of chunksOf(answering, between(answering, hearing))) {
+      this.#heard();
+      const more = hearing.push(chunk);
+      const { error } = hearing.folded;
+      const failed = keepsError ? more.findIndex(({ decoded }) => decoded.some(({ type }) => type === "error")) : -1;
+      await this.#say(answering, failed < 0 ? more : more.slice(0, failed));
+      if (error !== undefined && (keepsError || error.upstream === undefined)) break;
+    }
+    const rest = hearing.end();
+    const { response, error } = hearing.folded;
+    if (response === undefined) throw error;
+    await this.#say(answering, rest);
+    return response;
+  }
+
+  async end(rhone: object): Promise<void> {
+    await this.#send(this.#telling.end(rhone));
+  }
+
+  async fail(error: GatewayError): Promise<void> {
+    await this.#send(this.#telling.fail(error));
+  }
+
+  async #say(answering: Answering, heard: readonly Heard[]): Promise<void> {
+    const joiner = this.#joiner;
+    const parts = heard.map(({ event, decoded, isFinishing }) => {
+      if (joiner !== undefined)
+        return this.#telling.push(
+          NO_EVENT,
+          decoded.flatMap((one) => joiner.push(one)),
+          isFinishing,
+        );
+      for (const one of decoded) if (one.type === "start") hearId(answering, one.id);
+      return this.#telling.push(event, decoded, isFinishing);
+    });
+    await this.#send(concatBytes(parts));
+  }
+
+  async #send(bytes: Uint8Array): Promise<void> {
+    await this.#outlet.send(bytes, this.#telling.counted());
+  }
+}
+
+/** Why a reply is not to go on, though its provider would. */
+function endOf({ asked, host }: Answering, outlet: Outlet): GatewayError | undefined {
+  if (host.stopped?.aborted) return STOPPED;
+  return outlet.isGone && asked.rhone.on_disconnect === "cancel" ? LEFT : undefined;
+}

@@ -1,25 +1,39 @@
 import type { GatewayError } from "../canonical/error.ts";
 import type { Dialect } from "../canonical/types.ts";
 import { concatBytes, encodeUtf8 } from "../wire/bytes.ts";
-import { type SseEvent, SseSplitter } from "../wire/sse.ts";
-import { teeRecorder } from "../wire/tee.ts";
+import { decodeSse, type SseEvent } from "../wire/sse.ts";
+import { blockReader, isFullBlock } from "../wire/tee.ts";
 import { annotateEvent } from "./annotate.ts";
-import { type Answering, replyOf, settle, settleFailure } from "./answering.ts";
-import { brokenOff, Hearing } from "./hearing.ts";
-import { keepAlive } from "./keep-alive.ts";
+import { replyOf, settle, settleFailure } from "./answering.ts";
+import { brokenOff } from "./hearing.ts";
+import type { Tape } from "./outlet.ts";
+import type { Begun } from "./reach.ts";
+import { between, chunksOf } from "./upstream.ts";
+import { Tally } from "./tally.ts";
 
 /**
- * The provider's bytes, natively: JavaScript wakes for the first event, every 64 KiB of recording, and at the end,
- * where it tells the truth about a missing terminal event before it closes.
+ * How often the recorder looks at what has come, at most: JavaScript wakes that seldom, however small the chunks are,
+ * and often enough to see that nothing comes. Milliseconds.
  */
-export function relayNatively(answering: Answering): Response {
+const PACE = 1_000;
+
+/**
+ * The provider's bytes, natively: JavaScript has seen those up to the first content, wakes once a second to record, and
+ * at the end, where it tells the truth about a missing terminal event before it closes.
+ */
+export function relayNatively(begun: Begun): Response {
+  const { answering } = begun;
   const { asked, host, upstream, call, notes } = answering;
-  const { client, blocks } = teeRecorder(upstream.body!);
-  const recorded = record(answering, blocks);
+  const [client, recorder] = upstream.body!.tee();
+  const passed = Promise.withResolvers<void>();
   const { readable, writable } = new IdentityTransformStream();
+  const { events, rest } = beginning(begun, asked.surface.dialect.id, call.annotate ? notes.rhone() : undefined);
+  const tape = host.tape?.(call.id);
+  putOn(tape, events);
+  const recorded = record(begun, { recorder, tape, passed: passed.promise });
   const relayed = (async () => {
     try {
-      await begin(client, writable, asked.surface.dialect.id, call.annotate ? notes.rhone() : undefined);
+      await write(writable, concatBytes([...events.map(({ raw }) => raw), rest]));
       await client.pipeTo(writable, { preventClose: true, preventAbort: true });
     } catch {
       // Either end may have failed. If it was the provider's, the client is still there to be told.
@@ -27,13 +41,15 @@ export function relayNatively(answering: Answering): Response {
       // A branch that nobody reads would hold the rest of the stream.
       if (!client.locked) await client.cancel().catch(() => {});
     }
+    passed.resolve();
     const error = await recorded;
-    const writer = writable.getWriter();
-    if (error !== undefined)
-      await writer.write(
-        encodeUtf8(asked.surface.dialect.encodeStream(replyOf(answering)).push({ type: "error", error })),
-      );
-    await writer.close();
+    const lastWord =
+      error === undefined ? "" : asked.surface.dialect.encodeStream(replyOf(answering)).push({ type: "error", error });
+    const told = decodeSse(encodeUtf8(lastWord));
+    putOn(tape, told);
+    tape?.end();
+    await write(writable, concatBytes(told.map(({ raw }) => raw)));
+    await writable.close();
   })();
   // A client that leaves ends its own branch only: the recorder reads on.
   host.keepAlive(Promise.allSettled([relayed, recorded]));
@@ -42,13 +58,19 @@ export function relayNatively(answering: Answering): Response {
 }
 
 /** Resolves when the call is on record: to the error that the client has not been told yet. */
-async function record(answering: Answering, blocks: AsyncIterable<Uint8Array>): Promise<GatewayError | undefined> {
-  const { dialect, target, host, notes } = answering;
-  const hearing = new Hearing(dialect.decodeStream(target.issuer));
+async function record(
+  { answering, hearing }: Begun,
+  { recorder, tape, passed }: { recorder: ReadableStream<Uint8Array>; tape: Tape | undefined; passed: Promise<void> },
+): Promise<GatewayError | undefined> {
+  const pace = Math.min(PACE, answering.deadlines.idle / 4);
   try {
-    for await (const block of blocks) {
-      notes.firstByteAt ??= host.now();
-      hearing.push(block);
+    for await (const block of chunksOf(answering, between(answering, hearing), blockReader(recorder))) {
+      putOn(
+        tape,
+        hearing.push(block).map(({ event }) => event),
+      );
+      // The branch keeps what comes meanwhile. When the client has all of it, nobody waits any longer.
+      if (!isFullBlock(block)) await soonest(passed, pace);
     }
     hearing.end();
     const { response, error } = hearing.folded;
@@ -57,37 +79,49 @@ async function record(answering: Answering, blocks: AsyncIterable<Uint8Array>): 
     return undefined;
   } catch (thrown) {
     const error = brokenOff(thrown);
+    answering.cancel();
     await settleFailure(answering, error, hearing.folded);
     return error.upstream === undefined ? error : undefined;
   }
 }
 
-/** Passes on what there is up to the first event, with `rhone` in that event; the rest is left to the pipe. */
-async function begin(
-  body: ReadableStream<Uint8Array>,
-  writable: WritableStream<Uint8Array>,
+async function soonest(event: Promise<void>, ms: number): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ms);
+  });
+  await Promise.race([event, late]);
+  clearTimeout(timer);
+}
+
+/** What was held back, to the byte: whole events, with `rhone` in the first, and what has begun to come behind them. */
+function beginning(
+  { chunks, heard }: Begun,
   dialect: Dialect,
   rhone: object | undefined,
-): Promise<void> {
-  const reader = body.getReader();
+): { events: SseEvent[]; rest: Uint8Array } {
+  const first = heard.findIndex(({ event }) => event.data !== undefined);
+  const events = heard.map(({ event }) => event);
+  const rest = concatBytes(chunks).subarray(events.reduce((size, { raw }) => size + raw.length, 0));
+  const told = events.map((event, i) =>
+    i === first && rhone !== undefined ? { ...event, raw: annotateEvent(dialect, event, rhone) } : event,
+  );
+  return { events: told, rest };
+}
+
+/** Events as the client is told them. */
+function putOn(tape: Tape | undefined, events: readonly SseEvent[]): void {
+  if (tape === undefined) return;
+  const tally = new Tally(false);
+  const bytes = concatBytes(events.map((event) => tally.block(event)));
+  tape.append(bytes, tally.take());
+}
+
+async function write(writable: WritableStream<Uint8Array>, bytes: Uint8Array): Promise<void> {
   const writer = writable.getWriter();
-  const splitter = new SseSplitter();
-  const events: SseEvent[] = [];
-  const alive = keepAlive(dialect, (ping) => writer.write(ping).catch(() => {}));
   try {
-    while (!events.some(({ data }) => data !== undefined)) {
-      const { value, done } = await reader.read();
-      if (done) break;
-      events.push(...splitter.push(value));
-    }
-    events.push(...splitter.flush());
-    const first = rhone === undefined ? -1 : events.findIndex(({ data }) => data !== undefined);
-    await writer.write(
-      concatBytes(events.map((event, i) => (i === first ? annotateEvent(dialect, event, rhone!) : event.raw))),
-    );
+    await writer.write(bytes);
   } finally {
-    alive.stop();
-    reader.releaseLock();
     writer.releaseLock();
   }
 }

@@ -1,67 +1,59 @@
-import { GatewayError } from "../canonical/error.ts";
-import { fold, unfold } from "../canonical/fold.ts";
+import { unfold } from "../canonical/fold.ts";
 import type { ModelResponse } from "../canonical/types.ts";
-import { concatBytes, decodeUtf8 } from "../wire/bytes.ts";
-import { tryParseJson } from "../wire/json.ts";
+import { concatBytes, decodeUtf8, encodeUtf8 } from "../wire/bytes.ts";
 import { decodeSse } from "../wire/sse.ts";
 import { annotateBody } from "./annotate.ts";
-import { type Answering, isRelay, replyOf, settle } from "./answering.ts";
+import { type Answering, isRelay, keepsBytes, replyOf, settle } from "./answering.ts";
 import { NO_EVENT } from "./hearing.ts";
 import { pumped } from "./pump.ts";
+import type { Reached, Whole } from "./reach.ts";
+import type { Rescue } from "./rescue.ts";
 import { relayNatively } from "./relay.ts";
 import { TranslatedTelling } from "./telling.ts";
-import { bytesOf } from "./upstream.ts";
 
-/** A provider's 2xx → the client's answer, on record before its last byte leaves. */
-export async function reply(answering: Answering): Promise<Response> {
-  const { asked, host, upstream } = answering;
-  if (!asked.stream || asked.outside.asList || !isEventStream(upstream) || upstream.body === null)
-    return await whole(answering);
-  return host.contextMode === "stateless" && isRelay(answering) ? relayNatively(answering) : pumped(answering);
+/** What a provider gave → the client's answer, on record before its last byte leaves. */
+export async function reply(reached: Reached, rescue?: Rescue): Promise<Response> {
+  if ("response" in reached) return await whole(reached);
+  const { answering } = reached;
+  // What may have to go on in other words is looked at as it passes.
+  const isNative = answering.host.contextMode === "stateless" && isRelay(answering) && rescue === undefined;
+  return isNative ? relayNatively(reached) : pumped(reached, rescue);
 }
 
-/** Read to its end before the client hears of it: what is no answer must not become one. */
-async function whole(answering: Answering): Promise<Response> {
-  const { asked, call, notes, upstream } = answering;
-  const bytes = await bytesOf(answering);
-  const response = wholeResponse(answering, bytes);
+async function whole({ answering, bytes, response }: Whole): Promise<Response> {
+  const { asked, call, host, notes, upstream } = answering;
   const record = await settle(answering, response);
   const rhone = call.annotate ? notes.rhone(record) : undefined;
-  const isAsked = isRelay(answering) && !isEventStream(upstream) && (!asked.stream || asked.outside.asList);
-  if (isAsked) {
+  if (keepsBytes(answering)) {
     const type = upstream.headers.get("content-type") ?? "application/json";
-    return new Response(rhone === undefined ? bytes : annotateBody(decodeUtf8(bytes), rhone), {
-      headers: { "content-type": type },
-    });
+    const kept = rhone === undefined ? bytes : encodeUtf8(annotateBody(completed(answering, decodeUtf8(bytes)), rhone));
+    host.told?.(call.id, kept);
+    return new Response(kept, { headers: { "content-type": type } });
   }
   if (asked.stream) return streamOf(answering, response, rhone);
   const body = asked.surface.dialect.encodeResponse(response, replyOf(answering));
-  return Response.json(rhone === undefined ? body : { ...body, rhone });
+  const said = encodeUtf8(JSON.stringify(rhone === undefined ? body : { ...body, rhone }));
+  host.told?.(call.id, said);
+  return new Response(said, { headers: { "content-type": "application/json" } });
 }
 
-/** A host that streams unasked is understood all the same. */
-function wholeResponse({ dialect, target, upstream }: Answering, bytes: Uint8Array): ModelResponse {
-  if (isEventStream(upstream)) {
-    const decoder = dialect.decodeStream(target.issuer);
-    return fold([...decodeSse(bytes).flatMap((event) => decoder.push(event)), ...decoder.end()]);
-  }
-  const body = tryParseJson(decodeUtf8(bytes));
-  if (body === undefined) throw new GatewayError("provider.execution_failed", "the provider's answer is not JSON");
-  return dialect.decodeResponse(body, target.issuer);
-}
+/** The provider's answer with what its wire requires and it left out. */
+const completed = (answering: Answering, body: string): string =>
+  answering.asked.surface.dialect.complete?.(body, replyOf(answering)) ?? body;
 
 /** A whole answer for a client that wants a stream, or Gemini's list of chunks. */
 function streamOf(answering: Answering, response: ModelResponse, rhone: object | undefined): Response {
-  const { asked } = answering;
+  const { asked, call, host } = answering;
   const surface = asked.surface.dialect;
   const telling = new TranslatedTelling({ surface, reply: replyOf(answering), ...(rhone && { rhone }) });
   const events = unfold(response);
   const bytes = concatBytes([telling.push(NO_EVENT, events), telling.end(rhone ?? {})]);
-  if (!asked.outside.asList)
+  if (!asked.outside.asList) {
+    const tape = host.tape?.(call.id);
+    tape?.append(bytes, telling.counted());
+    tape?.end();
     return new Response(bytes, { headers: { "content-type": "text/event-stream; charset=utf-8" } });
+  }
   const chunks = decodeSse(bytes).flatMap(({ data }) => data ?? []);
   return new Response(`[${chunks.join(",\n")}]`, { headers: { "content-type": "application/json" } });
 }
-
-const isEventStream = (upstream: Response): boolean =>
-  upstream.headers.get("content-type")?.includes("event-stream") === true;

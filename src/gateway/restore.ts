@@ -1,10 +1,10 @@
 import { pairResults } from "../canonical/pair.ts";
-import type { Loss, Message } from "../canonical/types.ts";
+import type { Loss, Message, ModelRequest } from "../canonical/types.ts";
 import type { EncodeTarget, StreamUsage, WireDialect } from "../dialects/dialect.ts";
 import { DIALECTS } from "../dialects/index.ts";
 import type { Context, Instructions } from "../session/session.ts";
 import type { Passage } from "../session/turns.ts";
-import { type Json, parseJson } from "../wire/json.ts";
+import { isObject, type Json, parseJson } from "../wire/json.ts";
 import {
   appendMember,
   type Edit,
@@ -21,15 +21,15 @@ export type Restored = { body: string; losses: Loss[] };
 
 /**
  * The body for a provider that speaks the caller's own wire: the caller's bytes, with another model name, without
- * `rhone`, and with the list of messages completed by what the session holds. `usage`: it is asked for, too. Nothing
- * else changes.
+ * `rhone` and what names a place of ours, and with the list of messages completed by what the session holds. `usage`:
+ * it is asked for, too. Nothing else changes.
  */
 export function restoreBytes(asked: Asked, context: Context, target: EncodeTarget, usage?: StreamUsage): Restored {
   const { text, members, surface } = asked;
   const { layout } = surface.dialect;
   const model = JSON.stringify(target.model);
   const { history, known, instructions } = context;
-  const isRestored = history.length > 0 || instructions?.items !== undefined;
+  const isRestored = history.length > 0 || instructions?.items !== undefined || asked.isReworded === true;
   const { items, losses } = isRestored
     ? sayAgain([...itemsPassage(instructions), ...history], surface.dialect, target)
     : NOTHING;
@@ -37,17 +37,21 @@ export function restoreBytes(asked: Asked, context: Context, target: EncodeTarge
   const fresh = asked.items.slice(asked.leading + known);
   const list = `[${[...given, items, ...fresh].filter((part) => part !== "").join(",")}]`;
   const edits: Edit[] = [
-    ...removeMember(members, "rhone"),
+    ...removeMember(members, "rhone", ...stateIn(asked)),
     ...replaceMember(members, "model", model),
-    ...(isRestored ? replaceMember(members, layout.items, list) : []),
   ];
-  const body = splice(text, edits);
   const added: [key: string, json: string][] = [];
   if (asked.outside.model === undefined) added.push(["model", model]);
-  if (isRestored) added.push([layout.items, list]);
   if (instructions?.member !== undefined) added.push([instructions.member.key, instructions.member.json]);
   if (usage !== undefined) added.push([...usage.member]);
-  return { body: added.reduce(withMember, body), losses };
+  const body = added.reduce(withMember, splice(text, edits));
+  // The list comes last: whatever looks for a member reads the whole text, and a history may be megabytes of it.
+  return { body: isRestored ? setMember(body, layout.items, list) : body, losses };
+}
+
+function setMember(text: string, key: string, json: string): string {
+  const edits = replaceMember(membersOf(text), key, json);
+  return splice(text, edits.length > 0 ? edits : [appendMember(text, key, json)]);
 }
 
 /** Adds a member that is not there, or says nothing. */
@@ -58,8 +62,14 @@ function withMember(text: string, [key, json]: readonly [string, string]): strin
   return isEmptyJson(sliceOf(text, known.value)) ? splice(text, replaceMember(all, key, json)) : text;
 }
 
-/** The body for a provider of another wire: decoded, completed, and said anew. */
-export function restoreMeaning(asked: Asked, context: Context, dialect: WireDialect, target: EncodeTarget): Restored {
+/** The body for a provider of another wire: decoded, completed, and said anew. `said`: messages behind the caller's own. */
+export function restoreMeaning(
+  asked: Asked,
+  context: Context,
+  dialect: WireDialect,
+  target: EncodeTarget,
+  said: readonly Message[] = [],
+): Restored {
   const request = asked.surface.dialect.decodeRequest(asked.body, asked.outside);
   const { history, known, instructions } = context;
   const given = request.messages.length - asked.messages.length + asked.leading;
@@ -68,10 +78,24 @@ export function restoreMeaning(asked: Asked, context: Context, dialect: WireDial
     ...request.messages.slice(0, given),
     ...history.flatMap(messagesOf),
     ...request.messages.slice(given + known),
+    ...said,
   ]);
-  const { value, losses } = dialect.encodeRequest({ ...request, messages }, target);
+  const { value, losses } = dialect.encodeRequest({ ...withoutState(request, asked), messages }, target);
   return { body: JSON.stringify(value), losses: [...unheard(asked, dialect), ...losses] };
 }
+
+/** What names a place of ours says nothing to a provider, of the caller's own wire neither. */
+function withoutState(request: ModelRequest, asked: Asked): ModelRequest {
+  const state = stateIn(asked);
+  const { rest } = request;
+  if (state.length === 0 || rest === undefined || !isObject(rest.item)) return request;
+  const item = Object.fromEntries(Object.entries(rest.item).filter(([member]) => !state.includes(member)));
+  return { ...request, rest: { ...rest, item } };
+}
+
+/** Those that name one: `null` and `false` do not, and stay. */
+const stateIn = ({ surface, body }: Asked): string[] =>
+  (surface.dialect.layout.state ?? []).filter((member) => (body[member] ?? false) !== false);
 
 /** The members of a request that only its own wire knows, on the way to another. */
 function unheard({ surface, body }: Asked, { id }: WireDialect): Loss[] {

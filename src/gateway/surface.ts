@@ -2,8 +2,11 @@ import { z } from "zod";
 import type { WireDialect } from "../dialects/dialect.ts";
 import { anthropic } from "../dialects/anthropic/index.ts";
 import { gemini } from "../dialects/gemini/index.ts";
+import { native } from "../dialects/native/index.ts";
 import { openaiChat } from "../dialects/openai-chat/index.ts";
 import { openaiResponses } from "../dialects/openai-responses/index.ts";
+import { policySchema } from "../routing/config.ts";
+import { block, format, system, tool, toolChoice } from "./blocks.ts";
 
 /** How callers reach models: a wire of theirs, and what of a request is checked before anything is done with it. */
 export type Surface = {
@@ -12,6 +15,8 @@ export type Surface = {
   request: z.ZodType<object>;
   /** The header in which its clients look for the request's id, where it is not `x-request-id`. */
   requestIdHeader?: string;
+  /** The wire is ours: what others say inside `rhone` may stand at the top level of its requests as well. */
+  isOurs?: true;
 };
 
 /** `sess_` and what the gateway minted or a client chose. */
@@ -19,13 +24,32 @@ export const sessionId = z
   .string()
   .regex(/^sess_[A-Za-z0-9_.:-]{1,128}$/, "expected sess_ and up to 128 of A-Z a-z 0-9 _ . : -");
 
+const modelName = z.string().min(1).max(256);
+const models = z.array(modelName).min(1, "expected at least one model").max(16);
+
+/** SPEC 8: where this call may go, and how it is tried. */
+const routing = z
+  .strictObject({
+    model: modelName,
+    models,
+    fallbacks: models,
+    providers: z.array(z.string().min(1).max(64)).min(1, "expected at least one provider").max(16),
+    ...policySchema,
+    hedge: z.strictObject({
+      after_ms: z.int().min(1).max(86_400_000),
+      model: modelName.optional(),
+      max_cost_micros_usd: z.int().min(0).optional(),
+    }),
+  })
+  .partial();
+
 /** SPEC 4: the one object of ours in a request. Unknown members are refused: a misspelt `sesion_id` must not start an empty session. */
 export const rhoneRequest = z
   .strictObject({
     session_id: sessionId,
     context_mode: z.enum(["stateful", "stateless"]),
     parent: z.string(),
-    routing: z.looseObject({ model: z.string().min(1).optional() }),
+    routing,
     safety: z.looseObject({}),
     assessment: z.union([z.looseObject({}), z.literal(false)]),
     // As OpenAI bounds its own: what is recorded must stay small.
@@ -33,7 +57,7 @@ export const rhoneRequest = z
       .record(z.string().max(64), z.string().max(512))
       .refine((pairs) => Object.keys(pairs).length <= 16, "expected at most 16 pairs"),
     tags: z.array(z.string().max(64)).max(16),
-    on_busy: z.enum(["queue", "reject"]),
+    on_busy: z.enum(["queue", "reject", "branch"]),
     on_disconnect: z.enum(["complete", "cancel"]),
     strict: z.boolean(),
     store: z.enum(["full", "metadata", "none"]),
@@ -65,12 +89,24 @@ const chatRequest = z
 const responsesRequest = z
   .looseObject({
     model,
-    input: z.union([z.string().min(1), z.array(z.looseObject({})).min(1)], "expected a text or at least one item"),
+    input: z.union([z.string().min(1), z.array(z.looseObject({}))], "expected a text or a list of items").nullish(),
     instructions: z.string().nullish(),
+    previous_response_id: z.string().min(1).nullish(),
+    conversation: z.union([z.string().min(1), z.looseObject({ id: z.string().min(1) })]).nullish(),
+    store: z.boolean().nullish(),
+    background: z.boolean().nullish(),
     stream,
     tools,
     rhone,
   })
+  // Where it stands may be all that a call has to say.
+  .refine(
+    ({ input, prompt, previous_response_id, conversation }) => {
+      const isElsewhere = [prompt, previous_response_id, conversation].some((place) => place != null);
+      return isElsewhere || (input != null && input.length > 0);
+    },
+    { path: ["input"], message: "expected a text or at least one item" },
+  )
   .meta({ id: "ResponseRequest" });
 
 const messagesRequest = z
@@ -103,11 +139,59 @@ const contentsRequest = z
   })
   .meta({ id: "GenerateContentRequest" });
 
+const blocks = z.union([z.string().min(1), z.array(block).min(1), block], "expected a text, a block or a list of them");
+
+/** Ours alone, so that a misspelt member is a mistake here as it is in `rhone`. */
+const callRequest = z
+  .strictObject({
+    ...rhoneRequest.shape,
+    model,
+    input: blocks.optional(),
+    blocks: blocks.optional(),
+    instructions: z.union([z.string(), z.array(system)]).nullish(),
+    tools: z.array(tool).max(256).optional(),
+    tool_choice: toolChoice.optional(),
+    parallel_tools: z.boolean().optional(),
+    reasoning: z
+      .strictObject({
+        effort: z.enum(["none", "minimal", "low", "medium", "high", "xhigh"]),
+        budget_tokens: z.int().min(0),
+        summary: z.enum(["auto", "concise", "detailed"]),
+      })
+      .partial()
+      .optional(),
+    format: format.optional(),
+    max_output_tokens: z.int().min(1).optional(),
+    temperature: z.number().min(0).optional(),
+    top_p: z.number().min(0).max(1).optional(),
+    top_k: z.int().min(0).optional(),
+    frequency_penalty: z.number().optional(),
+    presence_penalty: z.number().optional(),
+    seed: z.int().optional(),
+    stop: z.union([z.string(), z.array(z.string())]).optional(),
+    logprobs: z.int().min(0).max(20).optional(),
+    user: z.string().optional(),
+    service_tier: z.string().optional(),
+    cache_key: z.string().optional(),
+    stream,
+    rhone,
+  })
+  .refine(({ input, blocks }) => input !== undefined || blocks !== undefined, {
+    path: ["input"],
+    message: "expected a text, a block or a list of them",
+  })
+  .refine(({ input, blocks }) => input === undefined || blocks === undefined, {
+    path: ["blocks"],
+    message: "expected either input or blocks: they are two names of one list",
+  })
+  .meta({ id: "CallRequest" });
+
 export const SURFACES = {
   chat: { id: "chat", dialect: openaiChat, request: chatRequest },
   responses: { id: "responses", dialect: openaiResponses, request: responsesRequest },
   messages: { id: "messages", dialect: anthropic, request: messagesRequest, requestIdHeader: "request-id" },
   gemini: { id: "gemini", dialect: gemini, request: contentsRequest },
+  native: { id: "native", dialect: native, request: callRequest, isOurs: true },
   /** OpenAI's legacy completions, said as Chat for models that only chat. */
   completions: { id: "completions", dialect: openaiChat, request: chatRequest },
 } as const satisfies Record<string, Surface>;

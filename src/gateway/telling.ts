@@ -1,9 +1,11 @@
 import type { GatewayError } from "../canonical/error.ts";
 import type { StreamEvent } from "../canonical/types.ts";
 import type { Reply, StreamEncoder, StreamUsage, WireDialect } from "../dialects/dialect.ts";
+import type { Count } from "../session/pieces.ts";
 import { concatBytes, encodeUtf8 } from "../wire/bytes.ts";
 import { decodeSse, type SseEvent } from "../wire/sse.ts";
-import { annotateEvent, carriesLast } from "./annotate.ts";
+import { annotateEvent, carriesLast, completeEvent } from "./annotate.ts";
+import { isNumbered, Tally } from "./tally.ts";
 
 /** What a client hears of a stream: bytes now, and the end only when the turn is durable. */
 export interface Telling {
@@ -12,6 +14,8 @@ export interface Telling {
   /** The end that was held back, with the finished call's `rhone` object. */
   end(rhone: object): Uint8Array;
   fail(error: GatewayError): Uint8Array;
+  /** How much was told since this was asked last. */
+  counted(): Count;
 }
 
 /**
@@ -23,12 +27,18 @@ type Options = { surface: WireDialect; reply: Reply; rhone?: object; hides?: Str
 /** The provider's own bytes, event by event; only the end is held back. */
 export class RelayedTelling implements Telling {
   readonly #options: Options;
+  readonly #tally: Tally;
   readonly #held: SseEvent[] = [];
   #hasBegun = false;
   #hasToldError = false;
 
   constructor(options: Options) {
     this.#options = options;
+    this.#tally = tallyOf(options);
+  }
+
+  counted(): Count {
+    return this.#tally.take();
   }
 
   push(event: SseEvent, decoded: readonly StreamEvent[], isFinishing: boolean): Uint8Array {
@@ -37,46 +47,60 @@ export class RelayedTelling implements Telling {
     if (error !== undefined && error.upstream === undefined) return NOTHING;
     if (error !== undefined) this.#hasToldError = true;
     if (this.#options.hides?.(event)) return NOTHING;
+    const whole = this.#completed(event);
     if (isFinishing) {
-      this.#held.push(event);
+      this.#held.push(whole);
       return NOTHING;
     }
-    return this.#begin(event);
+    return this.#begin(whole);
   }
 
   end(rhone: object): Uint8Array {
     const { surface, rhone: isAnnotated } = this.#options;
     const last = isAnnotated === undefined ? -1 : this.#held.findLastIndex((event) => carriesLast(surface.id, event));
     return concatBytes(
-      this.#held.map((event, i) => (i === last ? annotateEvent(surface.id, event, rhone) : event.raw)),
+      this.#held.map((event, i) =>
+        this.#tally.block(i === last ? { ...event, raw: annotateEvent(surface.id, event, rhone) } : event),
+      ),
     );
   }
 
   fail(error: GatewayError): Uint8Array {
     // The end that was held back is not said: it would tell of a success.
-    if (this.#hasToldError) return concatBytes(this.#held.map(({ raw }) => raw));
+    if (this.#hasToldError) return concatBytes(this.#held.map((event) => this.#tally.block(event)));
     const { surface, reply } = this.#options;
-    return encodeUtf8(surface.encodeStream(reply).push({ type: "error", error }));
+    return this.#tally.said(surface.encodeStream(reply).push({ type: "error", error }));
+  }
+
+  #completed(event: SseEvent): SseEvent {
+    const { surface, reply, rhone } = this.#options;
+    return rhone === undefined ? event : completeEvent(surface, event, reply);
   }
 
   #begin(event: SseEvent): Uint8Array {
-    if (this.#hasBegun || event.data === undefined) return event.raw;
+    if (this.#hasBegun || event.data === undefined) return this.#tally.block(event);
     this.#hasBegun = true;
     const { surface, rhone } = this.#options;
-    return rhone === undefined ? event.raw : annotateEvent(surface.id, event, rhone);
+    return this.#tally.block(rhone === undefined ? event : { ...event, raw: annotateEvent(surface.id, event, rhone) });
   }
 }
 
 /** The same in the words of another wire. */
 export class TranslatedTelling implements Telling {
   readonly #options: Options;
+  readonly #tally: Tally;
   readonly #encoder: StreamEncoder;
   readonly #held: StreamEvent[] = [];
   #hasBegun = false;
 
   constructor(options: Options) {
     this.#options = options;
+    this.#tally = tallyOf(options);
     this.#encoder = options.surface.encodeStream(options.reply);
+  }
+
+  counted(): Count {
+    return this.#tally.take();
   }
 
   push(_event: SseEvent, decoded: readonly StreamEvent[]): Uint8Array {
@@ -84,25 +108,37 @@ export class TranslatedTelling implements Telling {
       .filter(({ type }) => type !== "error" && type !== "end")
       .map((event) => this.#encoder.push(event));
     this.#held.push(...decoded.filter(({ type }) => type === "end"));
-    const { surface, rhone } = this.#options;
-    const bytes = encodeUtf8(text.join(""));
-    if (this.#hasBegun || bytes.length === 0 || rhone === undefined) return bytes;
+    const { rhone } = this.#options;
+    const said = text.join("");
+    if (this.#hasBegun || said === "" || rhone === undefined) return this.#tally.said(said);
     this.#hasBegun = true;
-    return concatBytes(
-      decodeSse(bytes).map((event, i) => (i === 0 ? annotateEvent(surface.id, event, rhone) : event.raw)),
-    );
+    return this.#annotated(said, rhone, () => 0);
   }
 
   end(rhone: object): Uint8Array {
-    const events = decodeSse(encodeUtf8(this.#held.map((event) => this.#encoder.push(event)).join("")));
+    const text = this.#held.map((event) => this.#encoder.push(event)).join("");
     const { surface, rhone: isAnnotated } = this.#options;
-    const last = isAnnotated === undefined ? -1 : events.findLastIndex((event) => carriesLast(surface.id, event));
-    return concatBytes(events.map((event, i) => (i === last ? annotateEvent(surface.id, event, rhone) : event.raw)));
+    if (isAnnotated === undefined) return this.#tally.said(text);
+    return this.#annotated(text, rhone, (events) => events.findLastIndex((event) => carriesLast(surface.id, event)));
   }
 
   fail(error: GatewayError): Uint8Array {
-    return encodeUtf8(this.#encoder.push({ type: "error", error }));
+    return this.#tally.said(this.#encoder.push({ type: "error", error }));
+  }
+
+  #annotated(text: string, rhone: object, which: (events: readonly SseEvent[]) => number): Uint8Array {
+    const { surface } = this.#options;
+    const events = decodeSse(encodeUtf8(text));
+    const at = which(events);
+    return concatBytes(
+      events.map((event, i) =>
+        this.#tally.block(i === at ? { ...event, raw: annotateEvent(surface.id, event, rhone) } : event),
+      ),
+    );
   }
 }
+
+/** A stream that may be annotated may be numbered. */
+const tallyOf = ({ surface, rhone }: Options): Tally => new Tally(isNumbered(surface.id, rhone !== undefined));
 
 const NOTHING = new Uint8Array(0);

@@ -1,51 +1,90 @@
 import { GatewayError } from "../canonical/error.ts";
-import { DEADLINES } from "../routing/attempt.ts";
 import { concatBytes } from "../wire/bytes.ts";
 import type { Answering } from "./answering.ts";
+import type { Hearing } from "./hearing.ts";
 
 /** No answer is near this large; a provider that sends more must not fill the memory. */
 const MAX_WHOLE_BYTES = 64 * 1024 * 1024;
-/** How long an upstream may stay open when it has said that it is done. Milliseconds. */
-const LINGER = 2_000;
+/**
+ * How long an upstream may stay open when it has finished its answer: what still comes then are its token counts and
+ * the word that this was all. When that was said, too, only the connection is still to be closed, and one that closes
+ * by itself can be used again. Milliseconds.
+ */
+const LINGER = 10_000;
+const CLOSING = 500;
+
+/** How long an upstream may be silent. */
+export type Patience = {
+  /** When it is given up, in Unix milliseconds, and what its caller is told then. */
+  due: (heardAt: number) => { at: number; what: string };
+  /** Its answer is finished: neither silence nor a broken connection can take that back. */
+  isFinished: () => boolean;
+};
+
+/** No chunk may be longer in coming than the idle deadline. `hearing`: who knows whether the answer is finished. */
+export const between = ({ deadlines }: Pick<Answering, "deadlines">, hearing?: Hearing): Patience => ({
+  due: (heardAt) => {
+    const most = hearing?.isOver ? CLOSING : hearing?.isFinished ? LINGER : deadlines.idle;
+    const ms = Math.min(most, deadlines.idle);
+    return { at: heardAt + ms, what: `the provider sent nothing for ${ms / 1000} s` };
+  },
+  isFinished: () => hearing?.isFinished === true,
+});
 
 /**
- * The upstream's chunks. One that stays silent for too long is given up; once its answer is finished, neither silence
- * nor a broken connection can take that back.
+ * The upstream's chunks, until it ends or is given up. Whoever stops early may go on later: nothing is lost in between.
+ * Throws `provider.timeout`, or whatever breaks the connection.
  */
 export async function* chunksOf(
-  { upstream, notes, host, cancel }: Answering,
-  isFinished: () => boolean,
+  { upstream, notes, host, until, cancel }: Answering,
+  { due, isFinished }: Patience,
+  reader: ChunkReader | undefined = upstream.body?.getReader(),
 ): AsyncGenerator<Uint8Array> {
-  if (upstream.body === null) return;
-  const reader = upstream.body.getReader();
+  if (reader === undefined) return;
   let heardAt = host.now();
-  let isSilent = false;
-  // One timer for the whole stream: setting one for each chunk costs more than the chunk.
-  const watch = setInterval(() => {
-    if (host.now() - heardAt < (isFinished() ? LINGER : DEADLINES.idle)) return;
-    isSilent = true;
-    cancel();
-  }, LINGER / 2);
+  let late: GatewayError | undefined;
+  const limit = (): ReturnType<Patience["due"]> => {
+    const own = due(heardAt);
+    return own.at < until ? own : { at: until, what: "the call has taken as long as it may" };
+  };
+  // One timer at a time, set anew only when it comes: setting one for each chunk costs more than the chunk.
+  const watch = (): ReturnType<typeof setTimeout> => setTimeout(look, Math.max(0, limit().at - host.now()));
+  const look = (): void => {
+    const { at, what } = limit();
+    if (host.now() < at) timer = watch();
+    else {
+      late = new GatewayError("provider.timeout", what);
+      cancel();
+    }
+  };
+  let timer = watch();
   try {
     for (let read = await reader.read(); !read.done; read = await reader.read()) {
+      // It was on its way when the upstream was given up: too late all the same.
+      if (late !== undefined) throw late;
       heardAt = host.now();
       notes.firstByteAt ??= heardAt;
-      yield read.value;
+      yield read.value!;
     }
   } catch (cause) {
-    if (isFinished()) return;
-    if (!isSilent) throw cause;
-    throw new GatewayError("provider.timeout", `the provider sent nothing for ${DEADLINES.idle / 1000} s`, { cause });
+    if (!isFinished()) throw late ?? cause;
   } finally {
-    clearInterval(watch);
+    clearTimeout(timer);
+    reader.releaseLock();
   }
 }
+
+/** A reader of whatever kind, locked to its stream until it is released. */
+export type ChunkReader = {
+  read: () => Promise<{ done: boolean; value?: Uint8Array | undefined }>;
+  releaseLock: () => void;
+};
 
 /** All of it. */
 export async function bytesOf(answering: Answering): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let size = 0;
-  for await (const chunk of chunksOf(answering, () => false)) {
+  for await (const chunk of chunksOf(answering, between(answering))) {
     size += chunk.length;
     if (size > MAX_WHOLE_BYTES)
       throw new GatewayError("provider.execution_failed", "the provider's answer is too large");

@@ -1,88 +1,104 @@
-import type { Block, Message, Role } from "../canonical/types.ts";
+import type { Message } from "../canonical/types.ts";
+import type { WireDialect } from "../dialects/dialect.ts";
+import { anthropic } from "../dialects/anthropic/index.ts";
+import { gemini } from "../dialects/gemini/index.ts";
+import { native } from "../dialects/native/index.ts";
 import { openaiChat } from "../dialects/openai-chat/index.ts";
-import { listCalls } from "../session/calls.ts";
+import { listChanges } from "../session/changes.ts";
+import { joined } from "../session/media.ts";
 import type { Session } from "../session/session.ts";
+import type { Snapshot } from "../session/snapshots.ts";
 import type { Sql } from "../session/sql.ts";
-import { findTurn, type Passage } from "../session/turns.ts";
-import type { CallRecord } from "../store/records.ts";
-import { isObject, type Json, parseJson } from "../wire/json.ts";
-import { renamed } from "../wire/id.ts";
+import { listBranchings, type Passage } from "../session/turns.ts";
+import type { Blobs } from "../store/blobs.ts";
+import type { Json, JsonObject } from "../wire/json.ts";
 import { messagesOf, messagesOfInstructions } from "./restore.ts";
 
-/** The forms in which the continuity head can be read. */
-export const BLOCK_FORMATS = ["native", "openai"] as const;
+/** The forms in which the continuity head can be read: SPEC 2's blocks, and the lists of the wires. */
+export const BLOCK_FORMATS = ["native", "openai", "anthropic", "gemini"] as const;
 export type BlockFormat = (typeof BLOCK_FORMATS)[number];
 
-/** One thing that happened: a turn of the session, or a call that became none. Times are RFC 3339. */
-export type TimelineEntry = {
-  type: "turn" | "call";
-  call_id: string;
-  turn_id?: string;
-  parent_id?: string;
-  status: CallRecord["status"] | "running";
-  model?: string;
-  provider?: string;
-  created_at: string;
-  input?: Json[];
-  output?: Json[];
-  error?: { code: string; message: string };
-};
+const DIALECT: Record<BlockFormat, WireDialect> = { native, openai: openaiChat, anthropic, gemini };
 
-/** The continuity head: what the model sees next. */
-export function headBlocks(session: Session, format: BlockFormat): Json[] {
-  const messages = [
-    ...messagesOfInstructions(session.instructions),
-    ...session.path.flatMap(({ input, output }) => [...messagesOf(input), ...messagesOf(output)]),
-  ];
-  if (format === "native") return messages.flatMap(nativeBlocks);
-  return openaiChat.encodeMessages(messages, { dialect: openaiChat.id, model: "" }).value;
+/** The session as the API shows it. Times are RFC 3339. */
+export function shownSession({ row }: Session): JsonObject {
+  return {
+    id: row.id,
+    object: "session",
+    status: row.status,
+    phase: row.phase,
+    head: row.head,
+    turns: row.depth,
+    instructions: row.instructions === undefined ? null : textOf(messagesOfInstructions(row.instructions)),
+    metadata: row.metadata,
+    defaults: row.defaults,
+    branched_from: row.origin === undefined ? null : { session_id: row.origin.session, turn_id: row.origin.turn },
+    created_at: timeOf(row.createdAt),
+    updated_at: timeOf(row.updatedAt),
+  };
 }
 
-/** Everything that happened, in order, for rendering. */
-export function timelineOf(sql: Sql): TimelineEntry[] {
-  return listCalls(sql).map(({ id, status, started, record, received }) => {
-    const turn = status === "completed" ? findTurn(sql, renamed(id, "turn")) : undefined;
-    const partial = received === undefined ? undefined : parseJson(received);
-    return {
-      type: turn === undefined ? "call" : "turn",
-      call_id: id,
-      ...(turn !== undefined && { turn_id: turn.id }),
-      ...(turn?.parent !== undefined && { parent_id: turn.parent }),
-      status,
-      ...(record?.model !== undefined && { model: record.model }),
-      ...(record?.provider !== undefined && { provider: record.provider }),
-      created_at: new Date(started.createdAt).toISOString(),
-      ...(turn !== undefined && { input: blocksOf(turn.input), output: blocksOf(turn.output) }),
-      ...(Array.isArray(partial) && { output: partial }),
-      ...(record?.error !== undefined && { error: { code: record.error.code, message: record.error.message } }),
-    };
-  });
+/**
+ * The continuity head: what the model sees next. Anthropic and Gemini say the system text outside their list, so it is
+ * no part of it there.
+ */
+export async function headBlocks(session: Session, format: BlockFormat, blobs: Blobs): Promise<Json[]> {
+  const dialect = DIALECT[format];
+  const history = await Promise.all(
+    session.path.flatMap(({ input, output }) => [input, output]).map((one) => messagesIn(one, blobs)),
+  );
+  const system =
+    dialect.layout.instructions === undefined || format === "native"
+      ? messagesOfInstructions(session.instructions)
+      : [];
+  return dialect.encodeMessages([...system, ...history.flat()], { dialect: dialect.id, model: "" }).value;
 }
 
-const blocksOf = (passage: Passage): Json[] => messagesOf(passage).flatMap(nativeBlocks);
-
-/** SPEC 2's block types; what a block came as stays in the session and is not part of this view. */
-function nativeBlocks({ role, blocks }: Message): Json[] {
-  return blocks.map((block) => nativeBlock(block, role));
+/** Where a session comes from, every turn it ever had and which of them lead to its head, and what became of it. */
+export function shownLineage(session: Session, sql: Sql): JsonObject {
+  const { id, head, origin } = session.row;
+  const inHead = new Set(session.path.map((turn) => turn.id));
+  const changes = listChanges(sql);
+  const dataOf = (type: string): JsonObject[] =>
+    changes
+      .filter((change) => change.type === type)
+      .map(({ data, createdAt }) => ({ ...data, created_at: timeOf(createdAt) }));
+  return {
+    object: "lineage",
+    session_id: id,
+    head,
+    branched_from: origin === undefined ? null : { session_id: origin.session, turn_id: origin.turn },
+    branches: dataOf("branched"),
+    compactions: dataOf("compacted"),
+    turns: listBranchings(sql).map((turn) => ({
+      id: turn.id,
+      parent_id: turn.parent ?? null,
+      kind: turn.kind,
+      ...(turn.origin !== undefined && { copy_of: turn.origin }),
+      in_head: inHead.has(turn.id),
+      created_at: timeOf(turn.createdAt),
+    })),
+  };
 }
 
-const SPOKEN: Record<Role, string> = { system: "system", user: "input", assistant: "response" };
+export const shownSnapshot = ({ name, turn, createdAt }: Snapshot): JsonObject => ({
+  object: "snapshot",
+  name,
+  turn_id: turn,
+  created_at: timeOf(createdAt),
+});
 
-function nativeBlock(block: Block, role: Role): Json {
-  switch (block.kind) {
-    case "text":
-      return { type: SPOKEN[role], text: block.text };
-    case "thinking":
-      return { type: "thinking", text: block.text };
-    case "media":
-      return { type: SPOKEN[role], media: { mime: block.mime, source: block.source } };
-    case "tool_call":
-      return { type: "tool_call", id: block.id, name: block.name, arguments: block.arguments };
-    case "tool_result":
-      return { type: "tool_result", id: block.id, content: block.content.map((part) => nativeBlock(part, role)) };
-    case "opaque": {
-      const { dialect, item } = block.native;
-      return { type: SPOKEN[role], opaque: { dialect, label: block.label, ...(isObject(item) && { item }) } };
-    }
-  }
-}
+/** What a passage says, its large parts included, as SPEC 2's blocks. */
+export const blocksIn = async (passage: Passage, blobs: Blobs): Promise<Json[]> =>
+  nativeBlocks(await messagesIn(passage, blobs));
+
+export const nativeBlocks = (messages: readonly Message[]): Json[] =>
+  native.encodeMessages(messages, { dialect: native.id, model: "" }).value;
+
+export const timeOf = (at: number): string => new Date(at).toISOString();
+
+const messagesIn = async (passage: Passage, blobs: Blobs): Promise<Message[]> =>
+  messagesOf(await joined(passage, blobs));
+
+const textOf = (messages: readonly Message[]): string =>
+  messages.flatMap(({ blocks }) => blocks.flatMap((block) => (block.kind === "text" ? [block.text] : []))).join("\n\n");

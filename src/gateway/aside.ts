@@ -1,0 +1,81 @@
+import { GatewayError } from "../canonical/error.ts";
+import type { Message } from "../canonical/types.ts";
+import type { Provider } from "../providers/provider.ts";
+import type { Router } from "../routing/router.ts";
+import type { Session } from "../session/session.ts";
+import { mint } from "../wire/id.ts";
+import { ask, open } from "./ask.ts";
+import type { Caller, Host } from "./call.ts";
+import type { Charging } from "./charge.ts";
+import { answer } from "./path.ts";
+import { SURFACES } from "./surface.ts";
+
+/** What a question of the gateway's own needs. `caller`: on whose account it goes. */
+export type Asking = {
+  session: Session;
+  place: string;
+  caller: Caller;
+  providers: (org: string) => Promise<ReadonlyMap<string, Provider>>;
+  router: () => Router;
+  now: () => number;
+  charging: Charging;
+  durable: () => Promise<void>;
+};
+
+export type Question = { model: string; instructions: string; input: string };
+
+/**
+ * The gateway's own question to a model, over THE PATH. It is on record as a call of the session, and becomes none of
+ * its turns. Throws what the provider said.
+ */
+export async function askAside(
+  question: Question,
+  { session, place, caller, providers, router, now, charging, durable }: Asking,
+): Promise<string> {
+  const { id: sessionId } = session.row;
+  const createdAt = now();
+  let replied: readonly Message[] = [];
+  let failure: GatewayError | undefined;
+  const host: Host = {
+    contextMode: "stateless",
+    providers: await providers(caller.org),
+    router: router(),
+    now,
+    charging,
+    keepAlive: () => {},
+    begin: async (_, started) => {
+      session.start(started);
+      return { parent: undefined, history: [], known: 0 };
+    },
+    commit: async ({ turnId: _, ...record }, step) => {
+      ({ replied } = step);
+      session.fail(record);
+      await durable();
+    },
+    fail: async (record, received) => {
+      if (record.error !== undefined) {
+        const { code, message, status } = record.error;
+        failure = new GatewayError(code, message, { status });
+      }
+      session.fail(record, received);
+      await durable();
+    },
+  };
+  const call = {
+    id: mint("call", createdAt, place),
+    sessionId,
+    caller,
+    headers: new Headers(),
+    annotate: false,
+    createdAt,
+  };
+  const asked = ask(open(JSON.stringify(question), call.headers), SURFACES.native);
+  await (await answer(call, asked, host)).body?.cancel();
+  const text = replied
+    .flatMap(({ blocks }) => blocks.flatMap((block) => (block.kind === "text" ? [block.text] : [])))
+    .join("");
+  if (failure !== undefined) throw failure;
+  if (text.trim() === "")
+    throw new GatewayError("provider.execution_failed", `model: ${question.model} wrote nothing`, { param: "model" });
+  return text;
+}

@@ -1,0 +1,53 @@
+import { toGatewayError } from "../canonical/error.ts";
+import { findResponse, keepResponse, type KeptResponse } from "../session/responses.ts";
+import type { Sql } from "../session/sql.ts";
+import { isObject, type Json, parseJson, tryParseJson } from "../wire/json.ts";
+import { appendMember, replaceMember, splice } from "../wire/splice.ts";
+import { annotateBody } from "./annotate.ts";
+import { replyOf } from "./answering.ts";
+import type { Asked } from "./ask.ts";
+import { type Call, Notes } from "./call.ts";
+import { keptBeginning } from "./kept.ts";
+import { withHeaders } from "./response.ts";
+
+/**
+ * OpenAI's background mode: the caller hears at once that its response is queued, and asks for it later. The call runs
+ * on as a stream, whether its caller wanted one or not: what was said so far can be read then, and no time limit of a
+ * whole answer cuts a long one off.
+ */
+export type Background = { sql: Sql; now: () => number; durable: () => Promise<void> };
+
+/** Keeps the response as queued, and says so. */
+export async function queued(call: Call, asked: Asked, { sql, now, durable }: Background): Promise<Response> {
+  const kept = keptBeginning(call, asked.model, replyOf({ call, asked }), "queued");
+  keepResponse(sql, kept);
+  await durable();
+  const notes = new Notes(call, asked, { contextMode: "stateful", now });
+  const body = call.annotate ? annotateBody(kept.body, notes.rhone()) : kept.body;
+  const response = new Response(body, { headers: { "content-type": "application/json" } });
+  return withHeaders(response, { call, asked, notes });
+}
+
+/** The request's text as a stream's. */
+export function asStream({ text, members }: Asked): string {
+  const streamed = replaceMember(members, "stream", "true");
+  const edits = streamed.length > 0 ? streamed : [appendMember(text, "stream", "true")];
+  return splice(text, edits);
+}
+
+/** Reads the answer that nobody waits for to its end. One that failed before it began is kept as failed. */
+export async function runOut(response: Response, call: string, { sql, durable }: Background): Promise<void> {
+  if (response.ok) return await response.body?.pipeTo(new WritableStream()).catch(() => {});
+  const told = tryParseJson(await response.text());
+  const kept = findResponse(sql, call);
+  if (kept === undefined || (kept.status !== "queued" && kept.status !== "in_progress")) return;
+  keepResponse(sql, failed(kept, isObject(told) ? (told.error ?? null) : null));
+  await durable();
+}
+
+function failed(kept: KeptResponse, told: Json): KeptResponse {
+  const { code = "internal", message = toGatewayError(undefined).message } = isObject(told) ? told : {};
+  const body = Object(parseJson(kept.body)) as object;
+  const status = "failed";
+  return { ...kept, status, body: JSON.stringify({ ...body, status, error: { code, message } }) };
+}

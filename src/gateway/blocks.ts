@@ -1,0 +1,114 @@
+import { z } from "zod";
+
+/** The blocks of SPEC 2, as a native call may send them and as every reader of a session gets them. */
+
+const cache = z.enum(["5m", "1h"]).optional();
+
+/** A provider's own item, which its block stands for. `issuer`: who alone can open it. */
+const native = z.strictObject({
+  dialect: z.enum(["openai-chat", "openai-responses", "anthropic", "gemini"]),
+  issuer: z.string().optional(),
+  item: z.unknown(),
+});
+
+const source = z.discriminatedUnion("type", [
+  z.strictObject({ type: z.literal("base64"), data: z.string().min(1) }),
+  z.strictObject({ type: z.literal("url"), url: z.string().min(1) }),
+  z.strictObject({ type: z.literal("file"), id: z.string().min(1) }),
+  z.strictObject({ type: z.literal("text"), text: z.string() }),
+]);
+
+const media = z
+  .strictObject({
+    mime: z.string().regex(/^[\w.+-]+\/[\w.+*-]+$/, "expected a media type, as image/png"),
+    source,
+    name: z.string().optional(),
+  })
+  .meta({ id: "Media" });
+
+const citation = z
+  .strictObject({ text: z.string(), url: z.string(), title: z.string(), start: z.int(), end: z.int() })
+  .partial();
+
+/** What is said: one of a text, media, or an item that only its provider can read (then `native` is the item). */
+const spoken = (type: "system" | "input" | "response") =>
+  z
+    .strictObject({
+      type: z.literal(type),
+      text: z.string().optional(),
+      media: media.optional(),
+      opaque: z.strictObject({ label: z.string(), gist: z.string().optional() }).optional(),
+      name: z.string().optional(),
+      citations: z.array(citation).optional(),
+      refusal: z.boolean().optional(),
+      logprobs: z.array(z.looseObject({ token: z.string(), logprob: z.number() })).optional(),
+      native: native.optional(),
+      cache,
+    })
+    .refine(
+      ({ text, media, opaque }) => [text, media, opaque].filter((said) => said !== undefined).length === 1,
+      "expected one of text, media and opaque",
+    )
+    .refine(({ opaque, native }) => opaque === undefined || native !== undefined, "expected native beside opaque");
+
+export const system = spoken("system");
+const input = spoken("input");
+const response = spoken("response");
+
+export const block = z
+  .discriminatedUnion("type", [
+    system,
+    input,
+    response,
+    z.strictObject({ type: z.literal("thinking"), text: z.string(), native: native.optional(), cache }),
+    z.strictObject({
+      type: z.literal("tool_call"),
+      id: z.string().min(1),
+      name: z.string().min(1),
+      arguments: z.string().meta({ description: "JSON text, as the model wrote it" }),
+      native: native.optional(),
+      cache,
+    }),
+    z.strictObject({
+      type: z.literal("tool_result"),
+      id: z.string().min(1).meta({ description: "The call's" }),
+      name: z.string().optional(),
+      content: z.union([z.string(), z.array(z.discriminatedUnion("type", [input, response]))]),
+      is_error: z.boolean().optional(),
+      native: native.optional(),
+      cache,
+    }),
+  ])
+  .meta({ id: "Block" });
+
+export const tool = z
+  .discriminatedUnion("type", [
+    z.strictObject({
+      type: z.literal("function").default("function"),
+      name: z.string().min(1),
+      description: z.string().optional(),
+      parameters: z.looseObject({}).optional().meta({ description: "JSON Schema of the arguments" }),
+      strict: z.boolean().optional(),
+      cache,
+    }),
+    z.strictObject({ type: z.literal("provider"), native }),
+  ])
+  .meta({ id: "Tool" });
+
+export const toolChoice = z.union([
+  z.enum(["auto", "none", "required"]),
+  z.strictObject({ name: z.string().min(1) }),
+  z.strictObject({ mode: z.enum(["auto", "required"]), among: z.array(z.string()).optional() }),
+]);
+
+export const format = z.discriminatedUnion("type", [
+  z.strictObject({ type: z.literal("text") }),
+  z.strictObject({ type: z.literal("json") }),
+  z.strictObject({
+    type: z.literal("json_schema"),
+    name: z.string().optional(),
+    schema: z.looseObject({}),
+    description: z.string().optional(),
+    strict: z.boolean().optional(),
+  }),
+]);

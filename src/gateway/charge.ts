@@ -1,0 +1,70 @@
+import { costMicros, inputTokens, type Price } from "../canonical/usage.ts";
+import type { Usage } from "../canonical/types.ts";
+import type { Rates } from "../keys/ledger.ts";
+import type { Part, Reservation, Wanted } from "../keys/purse.ts";
+import type { CallRecord } from "../store/records.ts";
+import type { Surface } from "./surface.ts";
+
+/** Who is charged: a key, and the keys that made it. */
+type Payer = { org: string; keyId: string; payers?: readonly string[] };
+
+/** Sets money and rates aside before a call and settles them after it, with the accounts of its key. */
+export type Charging = {
+  /**
+   * `call`: its id. `wanted` is worked out only where somebody counts; undefined where nobody does. Throws
+   * `budget.exceeded`, `rate.limited`, or `auth.*` when the key is no more.
+   */
+  reserve: (
+    call: string,
+    caller: Payer,
+    tags: readonly string[],
+    wanted: () => Promise<Wanted>,
+  ) => Promise<Reservation | undefined>;
+  /** To be called when the call's record is durable, or cannot be made so. */
+  settle: (record: Pick<CallRecord, "id" | "charge">) => void;
+};
+
+/** What a call was charged: in its record, so that its accounts hear of it even when the isolate that made it is gone. */
+export type Charge = NonNullable<CallRecord["charge"]>;
+
+/** Tokens for a text that nobody counted: rather too few than too many, as no budget may be charged for what was not said. */
+const BYTES_A_TOKEN = 4;
+
+/**
+ * What is charged for a call: its cost where that is known. Where a provider did not say what it counted (a stream that broke off),
+ * what went in and what was heard of the answer stand for it; a call of which nothing was heard costs nothing.
+ */
+export function chargeOf(
+  parts: Part[],
+  told: { cost: number | undefined; usage: Usage; price: Price | undefined; sent: number; heard: number },
+): Charge {
+  const { cost, usage, price, sent, heard } = told;
+  const isCounted = usage.output !== undefined || inputTokens(usage) !== undefined;
+  const counted: Usage = isCounted
+    ? usage
+    : heard === 0
+      ? {}
+      : { fresh: Math.ceil(sent / BYTES_A_TOKEN), output: Math.ceil(heard / BYTES_A_TOKEN) };
+  const tokens = (inputTokens(counted) ?? 0) + (counted.output ?? 0);
+  return { parts, micros: cost ?? costMicros(counted, price) ?? 0, tokens };
+}
+
+/** How the key's limits stand, in the names that the surface's own clients read. */
+export function rateHeaders({ dialect }: Pick<Surface, "dialect">, rates: Rates, now: number): [string, string][] {
+  return (["requests", "tokens"] as const).flatMap((what): [string, string][] => {
+    const rate = rates[what];
+    if (rate === undefined) return [];
+    const { limit, remaining, resetAt } = rate;
+    if (dialect.id === "anthropic")
+      return [
+        [`anthropic-ratelimit-${what}-limit`, String(limit)],
+        [`anthropic-ratelimit-${what}-remaining`, String(remaining)],
+        [`anthropic-ratelimit-${what}-reset`, new Date(resetAt).toISOString()],
+      ];
+    return [
+      [`x-ratelimit-limit-${what}`, String(limit)],
+      [`x-ratelimit-remaining-${what}`, String(remaining)],
+      [`x-ratelimit-reset-${what}`, `${Math.max(0, Math.ceil((resetAt - now) / 1000))}s`],
+    ];
+  });
+}

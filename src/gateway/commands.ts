@@ -1,0 +1,215 @@
+import { GatewayError } from "../canonical/error.ts";
+import type { Provider } from "../providers/provider.ts";
+import type { Router } from "../routing/router.ts";
+import { lastAnswered, listCalls } from "../session/calls.ts";
+import type { Lease } from "../session/lease.ts";
+import { type Instructions, recordOf } from "../session/row.ts";
+import type { Given, Session } from "../session/session.ts";
+import { findSnapshot, listSnapshots, takeSnapshot } from "../session/snapshots.ts";
+import type { Sql } from "../session/sql.ts";
+import type { Blobs } from "../store/blobs.ts";
+import type { CallRecord } from "../store/records.ts";
+import type { SessionRecord } from "../store/sessions.ts";
+import type { Json, JsonObject } from "../wire/json.ts";
+import { askAside } from "./aside.ts";
+import type { Charging } from "./charge.ts";
+import { exportBranch, type Transform } from "./branch.ts";
+import type { Caller } from "./call.ts";
+import { type Compacted, type Compaction, compact } from "./compact.ts";
+import { replayable } from "./replayable.ts";
+import { timelineOf } from "./timeline.ts";
+import { type BlockFormat, headBlocks, shownLineage, shownSession, shownSnapshot } from "./view.ts";
+
+/** What can be done with a session beside calling it. */
+export type Command =
+  | { do: "create"; id: string; given: Given }
+  | { do: "show" | "pause" | "resume" | "delete" | "snapshots" | "lineage" }
+  | { do: "update"; metadata?: Patch | undefined; defaults?: JsonObject | undefined }
+  | { do: "setInstructions"; instructions: Instructions | undefined }
+  | { do: "setPhase"; phase: string | null }
+  | ({ do: "compact" } & Compaction)
+  | { do: "snapshot"; name: string }
+  | { do: "blocks"; format: BlockFormat }
+  | { do: "timeline" | "calls"; after?: string | undefined; limit?: number | undefined }
+  | { do: "export"; from?: string | undefined; isBefore?: boolean | undefined; transforms: readonly Transform[] }
+  | { do: "replayable"; from?: string | undefined }
+  | { do: "noteBranch"; session: string; turn: string | null };
+
+/** A key's new text; null takes it away. */
+export type Patch = Record<string, string | null>;
+
+export type Commanded = {
+  session: Session;
+  sql: Sql;
+  lease: Lease;
+  blobs: Blobs;
+  place: string;
+  providers: (org: string) => Promise<ReadonlyMap<string, Provider>>;
+  router: () => Router;
+  now: () => number;
+  charging: Charging;
+  durable: () => Promise<void>;
+  /** Has lists show the session as it is now: who changes one finds it there with the next request. */
+  list: (record: SessionRecord) => Promise<void>;
+};
+
+/** As OpenAI bounds its own. */
+const MAX_PAIRS = 16;
+
+/** The answer of the API. Throws `session.not_found`, and what is wrong with the command. */
+export async function perform(command: Command, caller: Caller, tools: Commanded): Promise<Response> {
+  const { session, sql, now, durable } = tools;
+  if (command.do === "create") {
+    const isNew = session.create(caller.org, command.id, command.given);
+    session.expect(caller.org);
+    return await shown(tools, isNew ? 201 : 200);
+  }
+  session.expect(caller.org);
+  switch (command.do) {
+    case "show":
+      return Response.json(shownSession(session));
+    case "update": {
+      const { metadata, defaults } = session.row;
+      const merged = patched(metadata, command.metadata ?? {}) as Record<string, string>;
+      if (Object.keys(merged).length > MAX_PAIRS)
+        throw new GatewayError("request.invalid", `metadata: expected at most ${MAX_PAIRS} pairs`, {
+          param: "metadata",
+        });
+      session.change({ metadata: merged, defaults: patched(defaults, command.defaults ?? {}) }, "updated");
+      return await shown(tools);
+    }
+    case "setInstructions":
+      session.setInstructions(command.instructions);
+      return await shown(tools);
+    case "setPhase":
+      session.change({ phase: command.phase }, "phase_set", { phase: command.phase });
+      return await shown(tools);
+    case "pause":
+      if (session.row.status !== "paused") session.change({ status: "paused" }, "paused");
+      return await shown(tools);
+    case "resume":
+      if (session.row.status === "paused") session.change({ status: "active" }, "resumed");
+      return await shown(tools);
+    case "compact": {
+      const release = await tools.lease.take("queue");
+      try {
+        session.expect(caller.org);
+        return Response.json(shownCompaction(session, await compactFor(command, caller, tools)));
+      } finally {
+        release();
+      }
+    }
+    case "snapshot": {
+      const taken = { name: command.name, turn: session.row.head, createdAt: now() };
+      session.change({}, "snapshot", { name: taken.name, turn_id: taken.turn }, () => takeSnapshot(sql, taken));
+      await durable();
+      return Response.json(shownSnapshot(taken), { status: 201 });
+    }
+    case "snapshots":
+      return list(listSnapshots(sql).map(shownSnapshot));
+    case "lineage":
+      return Response.json(shownLineage(session, sql));
+    case "blocks":
+      return list(await headBlocks(session, command.format, tools.blobs));
+    case "timeline":
+      return timelineOf(sql, tools.blobs, command);
+    case "calls": {
+      const { after, limit } = command;
+      return Response.json(
+        listCalls(sql, { ...(after !== undefined && { after }), ...(limit !== undefined && { limit }) }),
+      );
+    }
+    case "export": {
+      const named = command.from === undefined ? undefined : findSnapshot(sql, command.from);
+      // A snapshot that was taken before the first turn is a place, too.
+      const from = named === undefined ? command.from : (named.turn ?? session.row.id);
+      return exportBranch(session, { ...command, from }, tools.blobs);
+    }
+    case "replayable":
+      return Response.json(await replayable(session, sql, tools.blobs, command.from));
+    case "noteBranch":
+      session.change({}, "branched", { session_id: command.session, turn_id: command.turn });
+      await durable();
+      return new Response(null, { status: 204 });
+    case "delete": {
+      const { id } = session.row;
+      const deleted = session.delete();
+      await tools.blobs.clear();
+      await Promise.all([durable(), tools.list(deleted)]);
+      return Response.json({ id, object: "session", deleted: true });
+    }
+  }
+}
+
+/** Compacts on somebody's account; the lease must be held. */
+export async function compactFor(compaction: Compaction, caller: Caller, tools: Commanded): Promise<Compacted> {
+  const { session, sql, durable } = tools;
+  const compacted = await compact(compaction, {
+    ...tools,
+    summarize: (transcript, asked) => {
+      const model = asked ?? modelOf(session, sql);
+      return askAside({ model, instructions: SUMMARIZE, input: transcript }, { ...tools, caller });
+    },
+  });
+  await durable();
+  return compacted;
+}
+
+/** What a model is told that writes a summary. */
+export const SUMMARIZE =
+  "You are given the transcript of a conversation between a user and an assistant. Write a summary from which the assistant can go on as if it had read all of it: facts, names, numbers, decisions, results of tools, open questions and what the user wants. Write in the language of the conversation. Answer with the summary alone.";
+
+/** Whoever answers this session. */
+function modelOf({ row }: Session, sql: Sql): string {
+  const { model } = row.defaults;
+  if (typeof model === "string") return model;
+  const answered = lastAnswered(sql);
+  if (answered === undefined)
+    throw new GatewayError("request.invalid", "model: expected the name of a model", { param: "model" });
+  return answered.started.modelAsked;
+}
+
+/** Compacts when the head takes more than the share of the model's context window that the session allows. */
+export async function autoCompact(
+  record: CallRecord,
+  caller: Caller,
+  contextWindow: (model: string) => Promise<number | undefined>,
+  tools: Commanded,
+): Promise<void> {
+  const wanted = tools.session.row.defaults.auto_compact as AutoCompact | undefined;
+  if (wanted === undefined) return;
+  const { at, strategy = "summarize", context_window, ...options } = wanted;
+  const { usage } = record;
+  const tokens = (usage.fresh ?? 0) + (usage.cacheRead ?? 0) + (usage.cacheWrite ?? 0) + (usage.output ?? 0);
+  const window =
+    context_window ??
+    (await contextWindow(record.model ?? record.modelAsked)) ??
+    (await contextWindow(record.modelAsked));
+  if (window === undefined || tokens < at * window) return;
+  // A compaction that fails leaves the head as it was, and the next turn tries again.
+  await compactFor({ strategy, ...options }, caller, tools).catch(() => {});
+}
+
+type AutoCompact = { at: number; context_window?: number } & Partial<Compaction>;
+
+const shownCompaction = ({ row }: Session, { turnId, strategy, replaced, kept }: Compacted): JsonObject => ({
+  object: "compaction",
+  session_id: row.id,
+  turn_id: turnId,
+  head: row.head,
+  strategy,
+  replaced_turns: replaced,
+  kept_turns: kept,
+});
+
+async function shown({ session, durable, list }: Commanded, status = 200): Promise<Response> {
+  await Promise.all([durable(), list(recordOf(session.row, false))]);
+  return Response.json(shownSession(session), { status });
+}
+
+const list = (data: readonly Json[]): Response => Response.json({ object: "list", data });
+
+/** RFC 7396, at the top level. */
+function patched(old: JsonObject, patch: JsonObject): JsonObject {
+  return Object.fromEntries(Object.entries({ ...old, ...patch }).filter(([, value]) => value !== null));
+}

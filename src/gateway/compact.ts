@@ -1,0 +1,182 @@
+import { GatewayError, invalid } from "../canonical/error.ts";
+import { edit, isSealed, unseal } from "../canonical/native.ts";
+import type { Message } from "../canonical/types.ts";
+import { DIALECTS } from "../dialects/index.ts";
+import { cut, joined } from "../session/media.ts";
+import type { Session } from "../session/session.ts";
+import { chained, type Passage, type Turn } from "../session/turns.ts";
+import type { Blobs } from "../store/blobs.ts";
+import { messagesOf } from "./restore.ts";
+import { transcriptOf } from "./transcript.ts";
+
+export const STRATEGIES = ["summarize", "drop_oldest", "drop_tool_results", "window"] as const;
+export type Strategy = (typeof STRATEGIES)[number];
+
+/** `keep_last`: turns that stay as they are. `model`: who writes the summary. */
+export type Compaction = { strategy: Strategy; keep_last?: number | undefined; model?: string | undefined };
+
+/** What compacting needs. `summarize`: a model's summary of a transcript; throws what the model's provider said. */
+export type Compacting = {
+  session: Session;
+  blobs: Blobs;
+  place: string;
+  now: () => number;
+  summarize: (transcript: string, model: string | undefined) => Promise<string>;
+};
+
+/** Turns that stay behind a summary unless told otherwise: the model goes on in the words of the last exchanges. */
+const KEPT_BY_SUMMARY = 2;
+
+export type Compacted = { turnId: string; strategy: Strategy; replaced: number; kept: number };
+
+/**
+ * Puts a compaction into a session: a turn that stands for those before it, and copies of those that stay. The history
+ * is not touched; the head moves, and only when all is done. Throws `request.unprocessable` when there is nothing to do.
+ */
+export async function compact({ strategy, keep_last, model }: Compaction, tools: Compacting): Promise<Compacted> {
+  const { session, blobs, place, now } = tools;
+  const { path } = session;
+  const head = path.at(-1);
+  const turns = path.filter(({ kind }) => kind !== "compaction");
+  const cutAt = cutFor(strategy, turns, keep_last);
+  const dropped = strategy === "drop_tool_results" ? [] : turns.slice(0, cutAt);
+  if (head === undefined || cutAt <= 0) throw nothingToDo();
+  const summary =
+    strategy === "summarize" ? await summaryOf(path.slice(0, path.length - turns.length + cutAt), model, tools) : [];
+  const base = strategy === "drop_tool_results" ? path.find(({ kind }) => kind === "compaction") : undefined;
+  const kept =
+    strategy === "drop_tool_results"
+      ? await withoutResults(turns, cutAt, blobs)
+      : await unsealed(turns.slice(cutAt), blobs);
+  if (kept === undefined) throw nothingToDo();
+  const standIn: Standing = {
+    kind: "compaction",
+    // It ends where the last of those ended that it stands for: whoever resends the whole transcript continues behind it.
+    chain: dropped.at(-1)?.chain ?? NOWHERE,
+    own: "",
+    reply: "",
+    open: [],
+    input: base?.input ?? { dialect: "openai-chat", items: summary.map((item) => JSON.stringify(item)).join(",") },
+    output: base?.output ?? { dialect: "openai-chat", items: "", issuer: "" },
+  };
+  const made = chained([standIn, ...kept], { parent: head, place, now: now() });
+  const { id: turnId } = made[0]!;
+  const replaced = dropped.length > 0 ? dropped.length : cutAt;
+  session.moveTo(made, "compacted", {
+    strategy,
+    turn_id: turnId,
+    replaced_turns: replaced,
+    kept_turns: kept.length,
+    before: head.id,
+  });
+  return { turnId, strategy, replaced, kept: kept.length };
+}
+
+type Standing = Omit<Turn, "id" | "parent" | "depth" | "createdAt">;
+
+/** The name of no place. */
+const NOWHERE = "~";
+
+/** How many of the turns are compacted. A call and its results are never parted. */
+function cutFor(strategy: Strategy, turns: readonly Turn[], keepLast: number | undefined): number {
+  if (strategy === "window" && keepLast === undefined)
+    throw invalid("keep_last", "expected the number of turns that stay");
+  const kept =
+    keepLast ??
+    { summarize: KEPT_BY_SUMMARY, drop_oldest: Math.ceil(turns.length / 2), drop_tool_results: 1, window: 0 }[strategy];
+  let at = turns.length - kept;
+  if (strategy === "drop_tool_results") return at;
+  while (at > 0 && turns[at - 1]!.open.length > 0) at--;
+  return at;
+}
+
+async function summaryOf(
+  turns: readonly Turn[],
+  model: string | undefined,
+  { blobs, summarize }: Compacting,
+): Promise<object[]> {
+  const passages = await Promise.all(
+    turns.flatMap(({ input, output }) => [joined(input, blobs), joined(output, blobs)]),
+  );
+  const summary = await summarize(transcriptOf(passages.flatMap(messagesOf)), model);
+  return [{ role: "user", content: `What was said so far, in short:\n\n${summary}` }];
+}
+
+/** Copies behind another prefix than the one they were sealed under. */
+const unsealed = (turns: readonly Turn[], blobs: Blobs): Promise<Standing[]> =>
+  Promise.all(
+    turns.map(async (turn) =>
+      copyOf(turn, turn.input, turn.output.sealed ? await changed(turn.output, unseal, blobs) : turn.output),
+    ),
+  );
+
+/** undefined: there are no results among the first `count` turns. */
+async function withoutResults(turns: readonly Turn[], count: number, blobs: Blobs): Promise<Standing[] | undefined> {
+  let isAny = false;
+  const copies: Standing[] = [];
+  for (const [i, turn] of turns.entries()) {
+    const input = i < count ? await changed(turn.input, dropResults, blobs) : turn.input;
+    isAny ||= input !== turn.input;
+    // What follows a change was sealed over the old words.
+    const output = isAny && turn.output.sealed ? await changed(turn.output, unseal, blobs) : turn.output;
+    copies.push(copyOf(turn, input, output));
+  }
+  return isAny ? copies : undefined;
+}
+
+function dropResults(message: Message): Message {
+  if (!message.blocks.some(({ kind }) => kind === "tool_result")) return message;
+  const blocks = message.blocks.map((block) =>
+    block.kind === "tool_result" ? edit(block, { content: [{ kind: "text", text: "[result dropped]" }] }) : block,
+  );
+  return edit(message, { blocks });
+}
+
+/** A turn again, where the same was said before: a client that resends its transcript is recognised all the same. */
+export const copyOf = (
+  { id, origin, chain, own, reply, open }: Turn,
+  input: Passage,
+  output: Passage & { issuer: string },
+): Standing => ({
+  kind: "copy",
+  origin: origin ?? id,
+  chain,
+  own,
+  reply,
+  open,
+  input,
+  output,
+});
+
+/** The passage with changed messages, in its own wire; itself, when nothing changed. */
+export async function changed<P extends Passage>(
+  passage: P,
+  change: (message: Message) => Message | undefined,
+  blobs: Blobs,
+): Promise<P> {
+  const whole = await joined(passage, blobs);
+  const before = messagesOf(whole);
+  const after = before.map(change);
+  if (after.every((message, i) => message === before[i])) return passage;
+  const dialect = DIALECTS[passage.dialect]!;
+  const target = {
+    dialect: passage.dialect,
+    model: "",
+    ...(passage.issuer !== undefined && { issuer: passage.issuer }),
+  };
+  const { value } = dialect.encodeMessages(
+    after.filter((message) => message !== undefined),
+    target,
+  );
+  return await cut(
+    {
+      ...whole,
+      items: value.map((item) => JSON.stringify(item)).join(","),
+      sealed: after.some((one) => one !== undefined && isSealed(one)),
+    },
+    blobs,
+  );
+}
+
+const nothingToDo = (): GatewayError =>
+  new GatewayError("request.unprocessable", "there is nothing to compact: no turn lies before those that stay");

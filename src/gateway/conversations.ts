@@ -1,0 +1,155 @@
+import { ROOT } from "../canonical/chain.ts";
+import { GatewayError, invalid } from "../canonical/error.ts";
+import { unseal } from "../canonical/native.ts";
+import { openaiResponses } from "../dialects/openai-responses/index.ts";
+import { cut } from "../session/media.ts";
+import { recordOf } from "../session/row.ts";
+import { chained, namesOf, openCalls, type Turn } from "../session/turns.ts";
+import type { Blobs } from "../store/blobs.ts";
+import type { JsonObject } from "../wire/json.ts";
+import { renamed } from "../wire/id.ts";
+import type { Caller } from "./call.ts";
+import type { Commanded } from "./commands.ts";
+import { changed, copyOf } from "./compact.ts";
+import { type Item, itemsOf, itemsOfTurn, listOf, type Page, pageOf } from "./items.ts";
+import { conversationNotFound } from "./responses.ts";
+
+/** What OpenAI's API asks of a conversation, which is a session by its other name. */
+export type Conversing =
+  | { do: "create"; id: string; metadata: Record<string, string>; items: readonly JsonObject[] }
+  | { do: "show" | "delete" }
+  | { do: "update"; metadata: Record<string, string> }
+  | { do: "add"; items: readonly JsonObject[] }
+  | ({ do: "items" } & Page)
+  | { do: "item" | "deleteItem"; item: string };
+
+/** The answer of OpenAI's API. Throws `object.not_found` for another organisation's conversation, and for none. */
+export async function converse(asked: Conversing, id: string, caller: Caller, tools: Commanded): Promise<Response> {
+  const { session, blobs, durable, list } = tools;
+  if (asked.do === "create") {
+    session.create(caller.org, asked.id, { metadata: asked.metadata });
+    if (asked.items.length > 0) await add(asked.items, tools);
+    await Promise.all([durable(), list(recordOf(session.row, false))]);
+    return Response.json(shown(tools));
+  }
+  if (!session.exists || session.row.org !== caller.org) throw conversationNotFound(id);
+  switch (asked.do) {
+    case "show":
+      return Response.json(shown(tools));
+    case "update":
+      session.change({ metadata: asked.metadata }, "updated");
+      await Promise.all([durable(), list(recordOf(session.row, false))]);
+      return Response.json(shown(tools));
+    case "delete": {
+      const record = session.delete();
+      await blobs.clear();
+      await Promise.all([durable(), list(record)]);
+      return Response.json({ id, object: "conversation.deleted", deleted: true });
+    }
+    case "add":
+      return await alone(tools, async () => {
+        const made = await add(asked.items, tools);
+        await durable();
+        const items = await itemsOfTurn(made, blobs);
+        return Response.json(listOf(items, false));
+      });
+    case "items": {
+      const found = pageOf(await itemsOf(session.path, tools), asked);
+      if (found === undefined) throw invalid("after", "expected the id of an item of this conversation");
+      return Response.json(found);
+    }
+    case "item":
+      return Response.json(found(await itemsOf(session.path, tools), asked.item));
+    case "deleteItem":
+      return await alone(tools, async () => {
+        await remove(asked.item, tools);
+        await durable();
+        return Response.json(shown(tools));
+      });
+  }
+}
+
+/** `created_at`: Unix seconds. */
+export const shownConversation = (id: string, createdAt: number, metadata: Record<string, string>): JsonObject => ({
+  id: renamed(id, "conv"),
+  object: "conversation",
+  created_at: Math.floor(createdAt / 1000),
+  metadata,
+});
+
+const shown = ({ session: { row } }: Commanded): JsonObject => shownConversation(row.id, row.createdAt, row.metadata);
+
+/** While no call runs: both move the head. */
+async function alone(tools: Commanded, work: () => Promise<Response>): Promise<Response> {
+  const release = await tools.lease.take("queue");
+  try {
+    return await work();
+  } finally {
+    release();
+  }
+}
+
+/** A turn that no model had a part in. What its last items ask for is still to be answered. */
+async function add(given: readonly JsonObject[], { session, blobs, place, now }: Commanded): Promise<Turn> {
+  const messages = openaiResponses.decodeMessages(given.map((item) => structuredClone(item)));
+  const input = { dialect: openaiResponses.id, items: given.map((item) => JSON.stringify(item)).join(",") };
+  const end = messages.findLastIndex(({ role }) => role !== "assistant") + 1;
+  const [said, replied] = [messages.slice(0, end), messages.slice(end)];
+  const parent = session.head;
+  const turn = {
+    kind: "items" as const,
+    ...namesOf(parent?.chain ?? ROOT, said, replied),
+    open: openCalls(replied),
+    input: await cut(input, blobs),
+    output: NOTHING,
+  };
+  const made = chained([turn], { parent, place, now: now() });
+  session.moveTo(made, "items_added", { turn_id: made[0]!.id, items: given.length });
+  return made[0]!;
+}
+
+/** The history stays as it is; the head moves to one without the item, in which what follows it is unsealed. */
+async function remove(id: string, tools: Commanded): Promise<void> {
+  const { session, blobs, place, now } = tools;
+  const { path } = session;
+  const contents = await Promise.all(path.map((turn) => itemsOfTurn(turn, blobs)));
+  const at = contents.findIndex((items) => items.some((item) => item.id === id));
+  if (at < 0) throw itemNotFound(id);
+  const turn = path[at]!;
+  const [input, output] = await Promise.all([without(id, "input", turn, blobs), without(id, "output", turn, blobs)]);
+  const later = path.slice(at + 1).map(async (one) => copyOf(one, one.input, await changed(one.output, unseal, blobs)));
+  const rest = [
+    ...(input.items === "" && output.items === "" ? [] : [copyOf(turn, input, output)]),
+    ...(await Promise.all(later)),
+  ];
+  const made = chained(rest, { parent: path[at - 1], place, now: now() });
+  session.moveTo(made, "item_deleted", { item_id: id, before: session.row.head });
+}
+
+/** A side of a turn without one of its items; itself, when that is not there. */
+async function without(id: string, side: "input" | "output", turn: Turn, blobs: Blobs): Promise<Turn["output"]> {
+  const passage = { issuer: "", ...turn[side] };
+  const items = await itemsOfTurn({ ...turn, input: NOTHING, output: NOTHING, [side]: passage }, blobs);
+  if (!items.some((item) => item.id === id)) return passage;
+  const isOwn = passage.dialect === openaiResponses.id;
+  const kept = items.filter((item) => item.id !== id).flatMap((item) => (isOwn ? [item] : said(item)));
+  const { cuts: _, ...rest } = passage;
+  const text = kept.map((item) => JSON.stringify(item)).join(",");
+  return await cut({ ...rest, dialect: openaiResponses.id, items: text }, blobs);
+}
+
+const NOTHING = { dialect: openaiResponses.id, items: "", issuer: "" };
+
+/** An item of another wire, as a client would say it: its id names nothing that a provider has, nor does its reasoning. */
+function said({ id: _, ...item }: Item): JsonObject[] {
+  return item.type === "reasoning" ? [] : [item];
+}
+
+function found(items: readonly Item[], id: string): Item {
+  const item = items.find((one) => one.id === id);
+  if (item === undefined) throw itemNotFound(id);
+  return item;
+}
+
+const itemNotFound = (id: string): GatewayError =>
+  new GatewayError("object.not_found", `Item with id '${id}' not found.`, { param: "item_id" });

@@ -1,0 +1,92 @@
+import { z } from "zod";
+import type { Loss } from "../canonical/types.ts";
+import { native } from "../dialects/native/index.ts";
+import { isObject, type JsonObject, parseJson } from "../wire/json.ts";
+import { appendMember, members as membersOf, sliceOf, splice } from "../wire/splice.ts";
+import type { Opened } from "./ask.ts";
+import { STRATEGIES } from "./compact.ts";
+import { rhoneRequest, SURFACES, type Surface } from "./surface.ts";
+
+const call = SURFACES.native.request.shape;
+
+/**
+ * What a session says for calls that do not say it themselves: members of a native request (SPEC 5.4), how its calls
+ * behave, and when it is compacted. `null` takes a member away.
+ */
+export const sessionDefaults = z
+  .strictObject({
+    model: z.string().min(1),
+    tools: call.tools.unwrap(),
+    tool_choice: call.tool_choice.unwrap(),
+    parallel_tools: z.boolean(),
+    reasoning: call.reasoning.unwrap(),
+    format: call.format.unwrap(),
+    max_output_tokens: z.int().min(1),
+    temperature: call.temperature.unwrap(),
+    top_p: call.top_p.unwrap(),
+    top_k: call.top_k.unwrap(),
+    frequency_penalty: z.number(),
+    presence_penalty: z.number(),
+    seed: z.int(),
+    stop: call.stop.unwrap(),
+    on_busy: rhoneRequest.shape.on_busy.unwrap(),
+    on_disconnect: rhoneRequest.shape.on_disconnect.unwrap(),
+    strict: z.boolean(),
+    auto_compact: z.strictObject({
+      at: z.number().gt(0).max(1),
+      /** Tokens; of a model that the catalogue does not know. */
+      context_window: z.int().min(1).optional(),
+      strategy: z.enum(STRATEGIES).optional(),
+      keep_last: z.int().min(0).optional(),
+      model: z.string().min(1).optional(),
+    }),
+  })
+  .partial()
+  .meta({ id: "SessionDefaults" });
+
+export type SessionDefaults = z.infer<typeof sessionDefaults>;
+
+/** Those that stand in `rhone`. */
+const OF_RHONE = ["on_busy", "on_disconnect", "strict"] as const;
+
+/**
+ * The request as if its caller had said the session's defaults in the words of the surface. What the caller says wins,
+ * member by member, and in Gemini's `generationConfig` again member by member.
+ */
+export function withDefaults(opened: Opened, defaults: JsonObject, surface: Surface): Opened & { losses: Loss[] } {
+  const said = defaults as SessionDefaults;
+  const rhone = {
+    ...Object.fromEntries(OF_RHONE.flatMap((key) => (said[key] === undefined ? [] : [[key, said[key]]]))),
+    ...opened.rhone,
+  };
+  const { value, losses } = inWordsOf(surface, defaults);
+  const text = Object.entries(value).reduce(withMember, opened.text);
+  return { text, members: text === opened.text ? opened.members : membersOf(text), rhone, losses };
+}
+
+/** The members of a request to this surface. */
+function inWordsOf({ dialect }: Surface, defaults: JsonObject): { value: JsonObject; losses: Loss[] } {
+  const own = Object.fromEntries(
+    Object.entries(defaults).filter(([key]) => key !== "auto_compact" && !OF_RHONE.includes(key as never)),
+  );
+  if (Object.keys(own).length === 0) return { value: {}, losses: [] };
+  const { rest: _, ...request } = native.decodeRequest({ ...own, input: "-" });
+  const { value, losses } = dialect.encodeRequest(request, { dialect: dialect.id, model: request.model });
+  // What an encoder always says is no default: the list itself, the mode, an output limit that Anthropic must have.
+  const { [dialect.layout.items]: _items, stream: _stream, model, ...members } = value;
+  if (own.max_output_tokens === undefined) delete members.max_tokens;
+  return { value: { ...members, ...(own.model !== undefined && model !== undefined && { model }) }, losses };
+}
+
+function withMember(text: string, [key, value]: [string, JsonObject[string]]): string {
+  const known = membersOf(text).findLast((member) => member.key === key);
+  if (known === undefined) return splice(text, [appendMember(text, key, JSON.stringify(value))]);
+  if (key !== "generationConfig" || !isObject(value)) return text;
+  const given = parseJson(sliceOf(text, known.value));
+  if (!isObject(given)) return text;
+  const fresh = Object.entries(value).filter(([inner]) => !(inner in given));
+  return fresh.reduce((whole, [inner, json]) => {
+    const at = membersOf(whole).findLast((member) => member.key === key)!.value;
+    return splice(whole, [appendMember(whole, inner, JSON.stringify(json), at.end - 1)]);
+  }, text);
+}

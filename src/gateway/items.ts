@@ -1,0 +1,121 @@
+import type { Message } from "../canonical/types.ts";
+import { openaiResponses } from "../dialects/openai-responses/index.ts";
+import { encodeOutput } from "../dialects/openai-responses/items.ts";
+import { joined } from "../session/media.ts";
+import type { Session } from "../session/session.ts";
+import type { Passage, Turn } from "../session/turns.ts";
+import type { Blobs } from "../store/blobs.ts";
+import { sha256 } from "../wire/hash.ts";
+import { renamed } from "../wire/id.ts";
+import { isObject, type Json, type JsonObject } from "../wire/json.ts";
+import { messagesOf } from "./restore.ts";
+
+/** An item of a conversation as OpenAI lists it: under an id of its own, and finished. */
+export type Item = JsonObject & { id: string; type: string };
+
+type Reading = { session: Session; blobs: Blobs };
+
+/** What these turns said, oldest first, in the words of OpenAI's Responses whichever wire it came over. */
+export async function itemsOf(turns: readonly Turn[], { session, blobs }: Reading): Promise<Item[]> {
+  const instructions = session.instructions?.items;
+  const leading =
+    instructions === undefined
+      ? []
+      : inputItems({ dialect: session.instructions!.dialect, items: instructions }, session.row.id);
+  const said = await Promise.all(turns.map((turn) => itemsOfTurn(turn, blobs)));
+  return [...leading, ...said.flat()];
+}
+
+/** The same without the last reply: what the model was given for it. */
+export async function inputItemsOf(turns: readonly Turn[], reading: Reading): Promise<Item[]> {
+  const before = await itemsOf(turns.slice(0, -1), reading);
+  const last = turns.at(-1);
+  return last === undefined ? before : [...before, ...inputItems(await joined(last.input, reading.blobs), last.id)];
+}
+
+export async function itemsOfTurn({ id, input, output }: Turn, blobs: Blobs): Promise<Item[]> {
+  const [asked, answered] = await Promise.all([joined(input, blobs), joined(output, blobs)]);
+  return [...inputItems(asked, id), ...outputItems(answered, renamed(id, "resp"))];
+}
+
+/** What was said to the model; `owner`: whose id the items' own follow from, where they have none. */
+function inputItems(passage: Passage, owner: string): Item[] {
+  const target = {
+    dialect: openaiResponses.id,
+    model: "",
+    ...(passage.issuer !== undefined && { issuer: passage.issuer }),
+  };
+  const { value } = openaiResponses.encodeMessages(messagesOf(passage), target);
+  return value.map((item, at) => listed(item, `${owner} in ${at}`));
+}
+
+/** What the model said, under the ids by which it was told. */
+function outputItems(passage: Passage, owner: string): Item[] {
+  const messages: Message[] = messagesOf(passage);
+  return encodeOutput(messages, owner).map((item, at) => listed(item, `${owner} out ${at}`));
+}
+
+/** The id that an item has always had, or always will have. */
+function listed(item: Json, place: string): Item {
+  const said = isObject(item) ? item : {};
+  const type = typeof said.type === "string" ? said.type : "message";
+  const id =
+    typeof said.id === "string" && said.id !== ""
+      ? said.id
+      : `${PREFIX[type] ?? "item"}_${sha256(place).replace(/[-_]/g, "").slice(0, 32)}`;
+  return type === "message"
+    ? { ...said, id, type, status: said.status ?? "completed", content: contentOf(said) }
+    : { ...said, id, type };
+}
+
+const PREFIX: Record<string, string> = {
+  message: "msg",
+  function_call: "fc",
+  function_call_output: "fco",
+  reasoning: "rs",
+};
+
+/** A text alone is one part. */
+function contentOf({ content, role }: JsonObject): Json {
+  if (typeof content !== "string") return content ?? [];
+  return role === "assistant"
+    ? [{ type: "output_text", text: content, annotations: [], logprobs: [] }]
+    : [{ type: "input_text", text: content }];
+}
+
+/** What the users of a conversation said, as a compaction leaves it standing. `owner`: whose id the items' own follow from. */
+export function userItems(messages: readonly Message[], owner: string): Item[] {
+  const said = messages.flatMap((message): Message[] => {
+    const blocks = message.blocks.filter(({ kind }) => kind === "text" || kind === "media");
+    return message.role === "user" && blocks.length > 0 ? [{ role: "user", blocks }] : [];
+  });
+  const { value } = openaiResponses.encodeMessages(said, { dialect: openaiResponses.id, model: "" });
+  return value.map((item, at) => listed(item, `${owner} user ${at}`));
+}
+
+/** A page of a list, as OpenAI cuts it. `after`: the id of the item behind which it begins. */
+export type Page = { limit: number; order: "asc" | "desc"; after?: string | undefined };
+export type ItemList = {
+  object: "list";
+  data: Item[];
+  first_id: string | null;
+  last_id: string | null;
+  has_more: boolean;
+};
+
+/** undefined: there is no item with the id that the page is to begin behind. */
+export function pageOf(items: readonly Item[], { limit, order, after }: Page): ItemList | undefined {
+  const ordered = order === "asc" ? items : items.toReversed();
+  const from = after === undefined ? 0 : ordered.findIndex(({ id }) => id === after) + 1;
+  if (after !== undefined && from === 0) return undefined;
+  const data = ordered.slice(from, from + limit);
+  return listOf(data, from + limit < ordered.length);
+}
+
+export const listOf = (data: Item[], hasMore: boolean): ItemList => ({
+  object: "list",
+  data,
+  first_id: data[0]?.id ?? null,
+  last_id: data.at(-1)?.id ?? null,
+  has_more: hasMore,
+});

@@ -1,0 +1,49 @@
+import type { Count } from "../session/pieces.ts";
+import { Sink } from "./sink.ts";
+
+/** Where what a client is told is kept, so that it can be told again. Nobody waits for it. */
+export interface Tape {
+  /** Whole blocks of the stream, in order. */
+  append(bytes: Uint8Array, count: Count): void;
+  /** Nothing more will come. Calling that twice is harmless. */
+  end(): void;
+  /** Tells a client all of it, also what is still to come, at the client's own pace. Absent where it is kept elsewhere. */
+  play?(sink: Sink): void;
+}
+
+/** The way of a stream to its client and onto its tape. */
+export interface Outlet {
+  readonly body: ReadableStream<Uint8Array>;
+  /** The client has left. */
+  readonly isGone: boolean;
+  /** Resolves when more may come. */
+  send(bytes: Uint8Array, count: Count): Promise<void>;
+  ping(bytes: Uint8Array): Promise<void>;
+  /** Resolves when there is nothing more to do for the stream; the client may still be reading. */
+  close(): Promise<void>;
+}
+
+/**
+ * Where the tape can be played, the client hears it from there and holds nobody up: not the provider, not the session's
+ * next call. Elsewhere the upstream is read no faster than the client reads.
+ */
+export function outletTo(tape: Tape | undefined, onGone: () => void): Outlet {
+  const sink = new Sink(onGone);
+  const isPlayed = tape?.play !== undefined;
+  tape?.play?.(sink);
+  return {
+    body: sink.body,
+    get isGone() {
+      return sink.isGone;
+    },
+    send: async (bytes, count) => {
+      tape?.append(bytes, count);
+      if (!isPlayed) await sink.send(bytes);
+    },
+    ping: (bytes) => sink.ping(bytes),
+    close: async () => {
+      tape?.end();
+      if (!isPlayed) await sink.close();
+    },
+  };
+}

@@ -1,0 +1,57 @@
+import type { GatewayError } from "../canonical/error.ts";
+import { encodeUtf8 } from "../wire/bytes.ts";
+import { INTERVAL, keepAlive } from "./keep-alive.ts";
+import { Sink } from "./sink.ts";
+import type { Surface } from "./surface.ts";
+import type { Reply } from "../dialects/dialect.ts";
+
+/** An answer for the client; `error` where it is one. */
+export type Answer = { response: Response; error?: GatewayError };
+
+type Waiting = {
+  surface: Surface;
+  reply: () => Reply;
+  /** What can be said before it is known who answers. */
+  headers: Record<string, string>;
+  /** Keeps the host awake until then. */
+  keepAwake: (work: Promise<unknown>) => void;
+  /** The client has left before it was answered. */
+  onGone: () => void;
+  intervalMs?: number;
+};
+
+/**
+ * The response to a streamed call. It is held until there is an answer, so that an error has a status of its own; but
+ * no longer than a client or a proxy on the way waits in silence: then it begins without one, with keep-alives, and an
+ * error is an event.
+ */
+export async function patiently(answered: Promise<Answer>, waiting: Waiting): Promise<Response> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const silence = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), waiting.intervalMs ?? INTERVAL);
+  });
+  const answer = await Promise.race([answered, silence]);
+  clearTimeout(timer);
+  if (answer !== undefined) return answer.response;
+  const sink = new Sink(waiting.onGone);
+  waiting.keepAwake(tell(answered, sink, waiting));
+  const type = "text/event-stream; charset=utf-8";
+  return new Response(sink.body, { headers: { ...waiting.headers, "content-type": type } });
+}
+
+async function tell(answered: Promise<Answer>, sink: Sink, { surface, reply, intervalMs }: Waiting): Promise<void> {
+  const alive = keepAlive(surface.dialect.id, (ping) => sink.ping(ping), intervalMs);
+  alive.now();
+  const { response, error } = await answered;
+  alive.stop();
+  if (error !== undefined)
+    await sink.send(encodeUtf8(surface.dialect.encodeStream(reply()).push({ type: "error", error })));
+  else {
+    for await (const chunk of response.body ?? []) {
+      // Leaving the loop lets go of the answer's own stream: to it, the client has left.
+      if (sink.isGone) break;
+      await sink.send(chunk);
+    }
+  }
+  await sink.close();
+}

@@ -1,0 +1,124 @@
+import { GatewayError, invalid } from "../canonical/error.ts";
+import { unfold } from "../canonical/fold.ts";
+import type { StreamEvent } from "../canonical/types.ts";
+import { failureOf } from "../dialects/openai-errors.ts";
+import { openaiResponses } from "../dialects/openai-responses/index.ts";
+import { findCallState } from "../session/calls.ts";
+import { findResponse, forgetResponse, type KeptResponse, setResponseStatus } from "../session/responses.ts";
+import type { Session } from "../session/session.ts";
+import type { Sql } from "../session/sql.ts";
+import { findTurn } from "../session/turns.ts";
+import type { Blobs } from "../store/blobs.ts";
+import { concatBytes, encodeUtf8 } from "../wire/bytes.ts";
+import { renamed } from "../wire/id.ts";
+import { type JsonObject, parseJson, textOf } from "../wire/json.ts";
+import { members, replaceMember, sliceOf, splice } from "../wire/splice.ts";
+import { decodeSse, type SseEvent } from "../wire/sse.ts";
+import { inputItemsOf, type Page, pageOf } from "./items.ts";
+import { responseNotFound } from "./responses.ts";
+import type { StatefulCalls } from "./stateful.ts";
+import type { Streams } from "./streams.ts";
+
+/** What can be asked of a kept response. `id`: the one that its client asks by; `after`: the number of the last event it has. */
+export type Recall = { id: string; call: string } & (
+  | { do: "show" | "forget" | "cancel" }
+  | { do: "stream"; after: number }
+  | ({ do: "inputItems" } & Page)
+);
+
+export type Recalling = {
+  session: Session;
+  sql: Sql;
+  blobs: Blobs;
+  streams: Streams;
+  durable: () => Promise<void>;
+  /** Of those that run. */
+  calls: Pick<StatefulCalls, "begun" | "stop">;
+};
+
+/** The answer of OpenAI's API. Throws `object.not_found` for another organisation's response, and for none. */
+export async function recall(asked: Recall, org: string, tools: Recalling): Promise<Response> {
+  const { session, sql, durable, calls } = tools;
+  const { id, call } = asked;
+  const kept = session.exists && session.row.org === org ? findResponse(sql, call) : undefined;
+  if (kept === undefined) throw responseNotFound(id);
+  switch (asked.do) {
+    case "show":
+      return json(bodyOf(kept, id));
+    case "stream":
+      return await streamOf(kept, asked, tools);
+    case "forget":
+      forgetResponse(sql, call);
+      await durable();
+      return Response.json({ id, object: "response", deleted: true });
+    case "inputItems":
+      return await inputItems(asked, tools);
+    case "cancel": {
+      if (!kept.background)
+        throw new GatewayError("request.invalid", "Cannot cancel a synchronous response.", { param: "id" });
+      if (isOver(kept)) return json(bodyOf(kept, id));
+      setResponseStatus(sql, call, "cancelled");
+      await durable();
+      await calls.stop(call);
+      return json(bodyOf(findResponse(sql, call) ?? kept, id));
+    }
+  }
+}
+
+const isOver = ({ status }: KeptResponse): boolean => status !== "queued" && status !== "in_progress";
+
+const json = (text: string): Response => new Response(text, { headers: { "content-type": "application/json" } });
+
+/** A kept response as JSON text, as it stands now. */
+function bodyOf({ status, body }: KeptResponse, id: string): string {
+  const all = members(body);
+  const said = [
+    ...replaceMember(all, "status", JSON.stringify(status)),
+    ...replaceMember(all, "id", JSON.stringify(id)),
+  ];
+  const error = all.findLast(({ key }) => key === "error");
+  const isLost = status === "failed" && error !== undefined && sliceOf(body, error.value) === "null";
+  return splice(body, isLost ? [...said, ...replaceMember(all, "error", LOST)] : said);
+}
+
+const LOST = JSON.stringify({ code: "server_error", message: "the gateway was restarted during this response" });
+
+/** The events behind a number: as they were told, while they are kept, and later as the finished response says them again. */
+async function streamOf(
+  kept: KeptResponse,
+  { id, call, after }: { id: string; call: string; after: number },
+  { sql, streams, calls }: Recalling,
+): Promise<Response> {
+  if (kept.status === "queued") await calls.begun(call);
+  const state = findCallState(sql, call);
+  // Numbers are counted from 0, a stream's events from 1.
+  const now = findResponse(sql, call) ?? kept;
+  const told = streams.eventsOf(call);
+  if (state !== undefined && told !== undefined && (told > 0 || !isOver(now))) return streams.resume(state, after + 1);
+  if (!isOver(now)) throw invalid("stream", "expected a response that is told as a stream");
+  const rest = saidAgain(bodyOf(now, id), id).slice(after + 1);
+  return new Response(concatBytes(rest.map(({ raw }) => raw)), {
+    headers: { "content-type": "text/event-stream; charset=utf-8" },
+  });
+}
+
+/** The stream that says this response. */
+function saidAgain(text: string, id: string): SseEvent[] {
+  const body = parseJson(text) as JsonObject;
+  const isAnswer = body.status === "completed" || body.status === "incomplete";
+  const start: StreamEvent = { type: "start", id, model: textOf(body.model) };
+  const events: StreamEvent[] = isAnswer
+    ? unfold(openaiResponses.decodeResponse(body))
+    : [start, { type: "error", error: failureOf(body) }];
+  const encoder = openaiResponses.encodeStream({ created: Number(body.created_at), id });
+  return decodeSse(encodeUtf8(events.map((event) => encoder.push(event)).join("")));
+}
+
+/** All that the model was given: what was said up to there, and what the call said itself. */
+async function inputItems(page: { call: string } & Page, { session, sql, blobs }: Recalling): Promise<Response> {
+  const turn = findTurn(sql, renamed(page.call, "turn"));
+  const items = turn === undefined ? [] : await inputItemsOf(session.pathOf(turn.id), { session, blobs });
+  const found = pageOf(items, page);
+  if (found === undefined) throw invalid("after", "expected the id of an item of this list");
+  return Response.json(found);
+}

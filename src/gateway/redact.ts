@@ -1,0 +1,17 @@
+/** What is taken out where no texts are named: the plain forms of addresses, numbers and secrets. Linear, all of them. */
+const KINDS: readonly RegExp[] = [
+  /[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}/g, // e-mail
+  /\b[A-Z]{2}\d{2}(?: ?[A-Z\d]{4}){2,7}(?: ?[A-Z\d]{1,3})?\b/g, // IBAN
+  /\b\d(?:[ -]?\d){12,18}\b/g, // card
+  /(?<![\w+])(?:\+\d{1,3}[ .-]?|\()\d(?:[ ().-]{0,2}\d){6,12}\b/g, // telephone
+  /\b\d{1,3}(?:\.\d{1,3}){3}\b/g, // IP address
+  /\b(?:sk|pk|rk|ghp|gho|xox[abp]|AKIA|AIza|rhone_sk)[-_A-Za-z0-9]{16,200}/g, // secrets
+];
+
+const MARK = "[redacted]";
+
+/** Without the given texts; without all that looks private, when none are given. */
+export function redact(text: string, texts: readonly string[] | undefined): string {
+  if (texts !== undefined) return texts.reduce((rest, secret) => rest.replaceAll(secret, MARK), text);
+  return KINDS.reduce((rest, kind) => rest.replace(kind, MARK), text);
+}

@@ -1,0 +1,63 @@
+import { GatewayError } from "../canonical/error.ts";
+import { decodeUtf8 } from "../wire/bytes.ts";
+import { isObject, tryParseJson } from "../wire/json.ts";
+import { type Answering, isRelay } from "./answering.ts";
+import { bytesOf } from "./upstream.ts";
+
+/** What a provider refused, in its own words and, where they have the surface's shape, in its own bytes. */
+export class Refusal extends GatewayError {
+  readonly headers: Headers;
+  /** Absent where the caller reads another shape. */
+  readonly bytes?: Uint8Array;
+
+  constructor({ code, message, status, param, upstream }: GatewayError, said: RefusalDetails) {
+    const { retryAfterSeconds, headers, bytes } = said;
+    super(code, message, {
+      status,
+      ...(param !== undefined && { param }),
+      ...(upstream !== undefined && { upstream }),
+      ...(retryAfterSeconds !== undefined && { retryAfterSeconds }),
+    });
+    this.headers = headers;
+    if (bytes !== undefined) this.bytes = bytes;
+  }
+}
+
+type RefusalDetails = { headers: Headers; bytes?: Uint8Array; retryAfterSeconds?: number };
+
+/** A status that is no 2xx, as an error. */
+export async function refusal(answering: Answering): Promise<GatewayError> {
+  const { dialect, upstream, host } = answering;
+  const { status, headers } = upstream;
+  const bytes = await bytesOf(answering);
+  if (status < 400)
+    return new GatewayError(
+      "provider.execution_failed",
+      `the provider answered with status ${status}, which is no answer`,
+    );
+  const text = decodeUtf8(bytes);
+  const error = dialect.decodeError(status, text, requestIdOf(headers) ?? undefined);
+  const retryAfterSeconds = retryAfterOf(headers, host.now()) ?? error.retryAfterSeconds;
+  const body = tryParseJson(text);
+  const isOwnShape =
+    isRelay(answering) && isObject(body) && isObject(body.error) && typeof body.error.message === "string";
+  return new Refusal(error, {
+    headers,
+    ...(isOwnShape && { bytes }),
+    ...(retryAfterSeconds !== undefined && { retryAfterSeconds }),
+  });
+}
+
+export const requestIdOf = (headers: Headers): string | null =>
+  headers.get("x-request-id") ?? headers.get("request-id");
+
+/** RFC 9110: seconds or a date; OpenAI's and Azure's own header says it in milliseconds. */
+export function retryAfterOf(headers: Headers, now: number): number | undefined {
+  const ms = headers.get("retry-after-ms");
+  if (ms !== null && /^\d+(\.\d+)?$/.test(ms)) return Number(ms) / 1000;
+  const text = headers.get("retry-after");
+  if (text === null) return undefined;
+  if (/^\d+(\.\d+)?$/.test(text)) return Number(text);
+  const at = Date.parse(text);
+  return Number.isNaN(at) ? undefined : Math.max(0, (at - now) / 1000);
+}

@@ -1,0 +1,30 @@
+import { invalid } from "../canonical/error.ts";
+import { findCallState } from "../session/calls.ts";
+import type { Session } from "../session/session.ts";
+import type { Sql } from "../session/sql.ts";
+import type { Blobs } from "../store/blobs.ts";
+import { renamed } from "../wire/id.ts";
+import type { Json } from "../wire/json.ts";
+import { blocksIn } from "./view.ts";
+
+/** A turn as it can be said again. `model`: the one that was asked; absent for a turn that was copied from elsewhere. */
+export type Replayable = { turn_id: string; model?: string; input: Json[] };
+
+/** The turns of the head's way from `from` on, or the last one. Throws `object.not_found`, `request.invalid`. */
+export async function replayable(
+  session: Session,
+  sql: Sql,
+  blobs: Blobs,
+  from: string | undefined,
+): Promise<Replayable[]> {
+  const turns = session.path.filter(({ kind }) => kind !== "compaction");
+  const known = from === undefined ? undefined : session.pathOf(from, "from").at(-1)?.id;
+  const at = from === undefined ? turns.length - 1 : turns.findIndex(({ id }) => id === known);
+  if (from !== undefined && at < 0) throw invalid("from", "expected a turn on the way to the head");
+  return Promise.all(
+    turns.slice(Math.max(at, 0)).map(async ({ id, input }) => {
+      const model = findCallState(sql, renamed(id, "call"))?.started.modelAsked;
+      return { turn_id: id, ...(model !== undefined && { model }), input: await blocksIn(input, blobs) };
+    }),
+  );
+}

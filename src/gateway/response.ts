@@ -1,0 +1,48 @@
+import type { GatewayError } from "../canonical/error.ts";
+import type { Asked } from "./ask.ts";
+import type { Call, Notes } from "./call.ts";
+import { rateHeaders } from "./charge.ts";
+import { Refusal, requestIdOf } from "./refusal.ts";
+import type { Surface } from "./surface.ts";
+
+/** An error in the surface's own shape, and in the provider's own bytes where they have it. */
+export function errorResponse(surface: Surface, error: GatewayError, requestId: string): Response {
+  const refused = error instanceof Refusal ? error : undefined;
+  const type = refused?.bytes && refused.headers.get("content-type");
+  const headers = new Headers({ "content-type": type ?? "application/json" });
+  nameRequest(headers, requestId, surface);
+  // Whole seconds, as all clients read it.
+  if (error.retryAfterSeconds !== undefined) headers.set("retry-after", String(Math.ceil(error.retryAfterSeconds)));
+  const body = refused?.bytes ?? JSON.stringify(surface.dialect.encodeError(error, requestId));
+  return new Response(body, { status: error.status, headers });
+}
+
+/** The request's id where all clients look for it, and where the surface's own do. A provider's own word stays. */
+function nameRequest(headers: Headers, id: string, surface: Surface): void {
+  headers.set("x-request-id", id);
+  const own = surface.requestIdHeader;
+  if (own !== undefined && !headers.has(own)) headers.set(own, id);
+}
+
+/** Of the provider's headers those that tell the caller something; none that could set state or hide a body's length. */
+const PASSED = /^(retry-after|x-request-id|request-id|openai-(processing-ms|version)|(x|anthropic)-ratelimit-.*)$/;
+
+type Answered = { call: Call; asked: Pick<Asked, "surface">; notes: Notes };
+
+/** The answer with what SPEC 3 says beside it. `upstream`: the headers of the provider that gave it. */
+export function withHeaders(response: Response, { call, asked, notes }: Answered, upstream?: Headers): Response {
+  const headers = new Headers(response.headers);
+  upstream?.forEach((value, name) => {
+    if (PASSED.test(name)) headers.set(name, value);
+  });
+  nameRequest(headers, call.headers.get("x-request-id") ?? requestIdOf(headers) ?? call.id, asked.surface);
+  headers.set("x-rhone-session-id", call.sessionId);
+  headers.set("x-rhone-call-id", call.id);
+  if (notes.target !== undefined) {
+    headers.set("x-rhone-model", encodeURI(notes.target.model));
+    headers.set("x-rhone-provider", notes.target.provider.id);
+  }
+  if (notes.losses.length > 0) headers.set("x-rhone-loss", String(notes.losses.length));
+  for (const [name, value] of rateHeaders(asked.surface, notes.rates, notes.now)) headers.set(name, value);
+  return new Response(response.body, { status: response.status, headers });
+}

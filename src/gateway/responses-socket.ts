@@ -1,0 +1,170 @@
+import { GatewayError, invalid, toGatewayError } from "../canonical/error.ts";
+import { openaiResponses } from "../dialects/openai-responses/index.ts";
+import type { Whereabouts } from "../session/directory.ts";
+import { placeOf } from "../wire/id.ts";
+import { isObject, type JsonObject, stringOf, tryParseJson } from "../wire/json.ts";
+import { appendMember, members, removeMember, splice } from "../wire/splice.ts";
+import { SseSplitter } from "../wire/sse.ts";
+
+/** SPEC 19. */
+const MAX_FRAME_BYTES = 1024 * 1024;
+/** OpenAI's own limits: how long a connection lasts, in milliseconds; named lanes, and responses at work. */
+export const MAX_AGE = 60 * 60_000;
+const MAX_LANES = 32;
+const MAX_IN_FLIGHT = 16;
+/** Unstored responses that a connection can continue; agents continue the last one. */
+const MAX_HEARD = 64;
+
+export type Socket = { send(text: string): void };
+/** Answers a request's text as HTTP would, by what only this connection has heard. Throws what is wrong with the request. */
+export type Answer = (text: string, heard: ReadonlyMap<string, Whereabouts>) => Promise<Response>;
+
+/**
+ * OpenAI's WebSocket mode: `response.create` frames in, the events of a stream out, one response at a time in each lane
+ * (`stream_id`). What was told with `store: false` can be continued here and nowhere else, until a continuation fails.
+ */
+export class ResponsesSocket {
+  readonly #socket: Socket;
+  readonly #answer: Answer;
+  readonly #heard = new Map<string, Whereabouts>();
+  readonly #lanes = new Map<string, Promise<void>>();
+  #inFlight = 0;
+
+  constructor(socket: Socket, answer: Answer) {
+    this.#socket = socket;
+    this.#answer = answer;
+  }
+
+  /** Takes a frame. Resolves when it is answered. */
+  async receive(frame: string | ArrayBuffer): Promise<void> {
+    let lane: string | undefined;
+    try {
+      const event = eventIn(frame);
+      lane = laneOf(event);
+      const before = this.#lanes.get(lane ?? "") ?? Promise.resolve();
+      this.#admit(lane);
+      const answered = before.then(() => this.#create(frame as string, event, lane));
+      this.#lanes.set(lane ?? "", answered);
+      await answered;
+    } catch (thrown) {
+      this.#fail(toGatewayError(thrown), lane);
+    }
+  }
+
+  /** Says why the connection ends. */
+  expire(): void {
+    const message = "the connection has lasted 60 minutes: open a new one to go on";
+    this.#fail(new GatewayError("request.invalid", message, { word: "websocket_connection_limit_reached" }), undefined);
+  }
+
+  #admit(lane: string | undefined): void {
+    const isFull = !this.#lanes.has(lane ?? "") && this.#lanes.size >= MAX_LANES;
+    if (!isFull && this.#inFlight < MAX_IN_FLIGHT) return;
+    const message = `expected at most ${MAX_LANES} lanes, and ${MAX_IN_FLIGHT} responses at a time`;
+    throw new GatewayError("rate.limited", `stream_id: ${message}`, {
+      param: "stream_id",
+      word: "websocket_stream_limit_reached",
+    });
+  }
+
+  async #create(frame: string, event: JsonObject, lane: string | undefined): Promise<void> {
+    this.#inFlight++;
+    const previous = stringOf(event.previous_response_id);
+    let isGood = false;
+    try {
+      const response = await this.#answer(requestIn(frame, event), this.#heard);
+      isGood = await this.#tell(response, event.store === false, lane);
+    } catch (thrown) {
+      this.#fail(toGatewayError(thrown), lane);
+    } finally {
+      this.#inFlight--;
+      if (!isGood && previous !== undefined) this.#heard.delete(previous);
+    }
+  }
+
+  /** Whether the response was told to a good end. */
+  async #tell(response: Response, isUnstored: boolean, lane: string | undefined): Promise<boolean> {
+    if (response.headers.get("content-type")?.includes("event-stream") !== true || response.body === null) {
+      const told = tryParseJson(await response.text());
+      this.#send(errorFrame(isObject(told) && isObject(told.error) ? told.error : {}, response.status), lane);
+      return false;
+    }
+    const call = response.headers.get("x-rhone-call-id") ?? "";
+    const splitter = new SseSplitter();
+    let end: string | undefined;
+    for await (const chunk of response.body)
+      for (const { data } of splitter.push(chunk)) {
+        const event = data === undefined ? undefined : tryParseJson(data);
+        if (!isObject(event)) continue;
+        if (event.type === "error") this.#send(errorFrame(isObject(event.error) ? event.error : event, 500), lane);
+        else this.#send(data!, lane);
+        end = idOfEnd(event) ?? end;
+      }
+    if (end !== undefined && isUnstored) this.#hear(end, { call, place: placeOf("call", call) ?? "" });
+    return end !== undefined;
+  }
+
+  #hear(id: string, at: Whereabouts): void {
+    this.#heard.delete(id);
+    this.#heard.set(id, at);
+    const [oldest] = this.#heard.keys();
+    if (this.#heard.size > MAX_HEARD) this.#heard.delete(oldest!);
+  }
+
+  #fail(error: GatewayError, lane: string | undefined): void {
+    const { error: members } = openaiResponses.encodeError(error, "");
+    this.#send(errorFrame(members as JsonObject, error.status), lane);
+  }
+
+  #send(json: string, lane: string | undefined): void {
+    const text = lane === undefined ? json : splice(json, [appendMember(json, "stream_id", JSON.stringify(lane))]);
+    try {
+      this.#socket.send(text);
+    } catch {
+      // The client has gone. Its response goes on, and is kept.
+    }
+  }
+}
+
+/** Throws `request.invalid` naming what was expected of the frame. */
+function eventIn(frame: string | ArrayBuffer): JsonObject {
+  if (typeof frame !== "string") throw invalid("frame", "expected text");
+  if (frame.length > MAX_FRAME_BYTES || new TextEncoder().encode(frame).length > MAX_FRAME_BYTES)
+    throw new GatewayError("request.too_large", `frame: expected at most ${MAX_FRAME_BYTES / 1024 / 1024} MiB`);
+  const event = tryParseJson(frame);
+  if (!isObject(event)) throw invalid("frame", "expected a JSON object");
+  if (event.type !== "response.create") throw invalid("type", "expected response.create");
+  if (event.background === true) throw invalid("background", "expected none: it is a mode of HTTP");
+  if (event.stream === false) throw invalid("stream", "expected none: a connection always streams");
+  return event;
+}
+
+function laneOf({ stream_id: lane }: JsonObject): string | undefined {
+  if (lane === undefined || lane === null) return undefined;
+  if (typeof lane !== "string" || lane === "" || lane.length > 128)
+    throw invalid("stream_id", "expected a name of up to 128 characters");
+  return lane;
+}
+
+/** The frame as the body of the request that it stands for. */
+function requestIn(frame: string, { generate }: JsonObject): string {
+  const words = ["type", "stream_id", "stream", ...(generate === false ? [] : ["generate"])];
+  const body = splice(frame, removeMember(members(frame), ...words));
+  return splice(body, [appendMember(body, "stream", "true")]);
+}
+
+/** The id of a response that has ended well. */
+function idOfEnd({ type, response }: JsonObject): string | undefined {
+  const isEnd = type === "response.completed" || type === "response.incomplete";
+  return isEnd && isObject(response) ? stringOf(response.id) : undefined;
+}
+
+/** Clients tell the failures of this mode by their code, so there always is one. */
+function errorFrame({ type, code, message, param }: JsonObject, status: number): string {
+  const known = stringOf(code) ?? stringOf(type) ?? "server_error";
+  return JSON.stringify({
+    type: "error",
+    status,
+    error: { type: type ?? "invalid_request_error", code: known, message: message ?? known, param: param ?? null },
+  });
+}

@@ -1,0 +1,133 @@
+import { GatewayError, invalid } from "../canonical/error.ts";
+import type { Message } from "../canonical/types.ts";
+import { callNamed, isKept } from "../session/responses.ts";
+import type { Context, Said, Session } from "../session/session.ts";
+import type { Sql } from "../session/sql.ts";
+import { hasTurn } from "../session/turns.ts";
+import { renamed } from "../wire/id.ts";
+import { isObject, type Json } from "../wire/json.ts";
+import { sliceOf } from "../wire/splice.ts";
+import { type Asked, jsonOf, type Opened } from "./ask.ts";
+
+/**
+ * OpenAI's own state, as its Responses surface asks for it: what of a request is the gateway's to keep. Ids are the
+ * client's words here.
+ */
+export type AskedState = {
+  previous?: string;
+  conversation?: string;
+  stored: boolean;
+  background: boolean;
+  /** `generate: false`, a word of the WebSocket mode. */
+  isWarmUp: boolean;
+};
+
+/** The same, when it is known where things are. */
+export type ResponsesState = Pick<AskedState, "stored" | "background"> & {
+  /** The response that it continues, by the id the client used, and its call. */
+  from?: { id: string; call: string; isHeard?: true };
+  conversation?: string;
+  /** No model is to answer. */
+  isWarmUp?: true;
+};
+
+/** Throws `request.invalid`, naming the field and what was expected. */
+export function stateAsked(opened: Opened): AskedState {
+  const previous = memberOf(opened, "previous_response_id");
+  if (previous !== undefined && typeof previous !== "string")
+    throw invalid("previous_response_id", "expected the id of a response");
+  const named = memberOf(opened, "conversation");
+  const conversation = isObject(named) ? named.id : named;
+  if (conversation !== undefined && typeof conversation !== "string")
+    throw invalid("conversation", "expected the id of a conversation, or an object with it");
+  if (previous !== undefined && conversation !== undefined)
+    throw invalid(
+      "conversation",
+      "expected either conversation or previous_response_id: each names a place to continue",
+    );
+  const stored = memberOf(opened, "store") !== false;
+  const background = memberOf(opened, "background") === true;
+  if (background && !stored)
+    throw invalid("store", "expected true: a background response can only be asked for by its id");
+  return {
+    ...(previous !== undefined && { previous }),
+    ...(conversation !== undefined && { conversation }),
+    stored,
+    background,
+    isWarmUp: memberOf(opened, "generate") === false,
+  };
+}
+
+/** undefined: not there, or null. */
+function memberOf({ text, members }: Opened, key: string): Json | undefined {
+  const member = members.findLast((one) => one.key === key);
+  return member === undefined ? undefined : (jsonOf(sliceOf(text, member.value), key) ?? undefined);
+}
+
+/** OpenAI's own words, which its clients look for. */
+export const previousNotFound = (id: string): GatewayError =>
+  new GatewayError("object.not_found", `Previous response with id '${id}' not found.`, {
+    status: 400,
+    param: "previous_response_id",
+    word: "previous_response_not_found",
+  });
+
+export const conversationNotFound = (id: string): GatewayError =>
+  new GatewayError("object.not_found", `Conversation with id '${id}' not found.`, { param: "conversation" });
+
+/** What is wrong with the place that a call names, in the words by which it named it. */
+export function inItsWords(response: ResponsesState | undefined, check: () => void): void {
+  try {
+    check();
+  } catch (thrown) {
+    const { from, conversation } = response ?? {};
+    if (!(thrown instanceof GatewayError) || thrown.code !== "session.not_found") throw thrown;
+    if (from !== undefined) throw previousNotFound(from.id);
+    throw conversation === undefined ? thrown : conversationNotFound(conversation);
+  }
+}
+
+/** Where a call continues, by OpenAI's rules where it continues a response. Throws what OpenAI would refuse it with. */
+export function continueIn(session: Session, said: Said, response: ResponsesState | undefined, sql: Sql): Context {
+  const { from } = response ?? {};
+  // `rhone.parent` may be a response's public id, too.
+  const named = said.parent?.startsWith("resp_") === true ? callNamed(sql, said.parent) : undefined;
+  if (from === undefined) return session.continue(named === undefined ? said : { ...said, parent: named });
+  expectPrevious(from, sql);
+  const context = session.continue({ ...said, isChained: true });
+  expectCalls(said.messages, context);
+  return context;
+}
+
+export const responseNotFound = (id: string): GatewayError =>
+  new GatewayError("object.not_found", `Response with id '${id}' not found.`, { param: "response_id" });
+
+/** What a call asks that continues a response: from there, as if it had named the turn itself. */
+export function continuing(asked: Asked, { from, background }: ResponsesState): Asked {
+  const parent = from === undefined ? {} : { parent: from.call };
+  // It goes on without its client by what it is.
+  const outlives = background ? ({ on_disconnect: "complete" } as const) : {};
+  return { ...asked, rhone: { ...asked.rhone, ...parent, ...outlives } };
+}
+
+/** Throws `previous_response_not_found` for a response that was not kept, or became no turn. */
+function expectPrevious({ id, call, isHeard }: NonNullable<ResponsesState["from"]>, sql: Sql): void {
+  if (!(hasTurn(sql, renamed(call, "turn")) && (isHeard === true || isKept(sql, call)))) throw previousNotFound(id);
+}
+
+/** OpenAI refuses results of calls that the continued response has not made. Throws `request.invalid`. */
+function expectCalls(messages: readonly Message[], { parent, known }: Context): void {
+  const made = new Set(parent?.open.flatMap(({ id, item = id }) => [id, item]));
+  for (const { blocks } of messages.slice(known))
+    for (const block of blocks) {
+      if (block.kind === "tool_call") made.add(block.id);
+      if (block.kind === "tool_result" && !made.has(block.id))
+        throw new GatewayError(
+          "request.invalid",
+          `No tool call found for function call output with call_id ${block.id}.`,
+          {
+            param: "input",
+          },
+        );
+    }
+}

@@ -1,0 +1,132 @@
+import { GatewayError, invalid } from "../canonical/error.ts";
+import { costMicros } from "../canonical/usage.ts";
+import { catalogueOf } from "../providers/catalogue.ts";
+import { pricesOf } from "../providers/price.ts";
+import { changesOf } from "../routing/config.ts";
+import type { Hedge, Tools } from "../routing/failover.ts";
+import { keyOf, locate, type Target } from "../routing/locate.ts";
+import { type Candidates, order, type Wish } from "../routing/plan.ts";
+import type { Context } from "../session/session.ts";
+import type { Asked } from "./ask.ts";
+import type { Host } from "./call.ts";
+import type { Pending } from "./dispatch.ts";
+
+/** What a call says of where it wants to go. */
+export function wishOf({ model, rhone: { routing = {} } }: Asked): Wish {
+  const { models = [], fallbacks = [], providers } = routing;
+  return { model, models: [...models, ...fallbacks], ...(providers && { providers }), ...changesOf(routing) };
+}
+
+/** The targets in the order in which this call tries them. */
+export async function inOrder(
+  candidates: Candidates,
+  { history }: Context,
+  { router, now }: Host,
+): Promise<[Target, ...Target[]]> {
+  const isCheapest = candidates.policy.strategy === "least_cost";
+  const costs = isCheapest ? await costsOf(candidates, new Date(now())) : new Map<string, number>();
+  return order(candidates, {
+    issuers: history.flatMap(({ sealed, issuer }) => (sealed && issuer !== undefined ? [issuer] : [])),
+    latencyOf: (target) => router.breakers.health(keyOf(target)).latency,
+    costOf: (target) => costs.get(keyOf(target)),
+    random: router.random,
+  });
+}
+
+/** A call like most: what it costs tells which of two models is the cheaper one. */
+const TYPICAL = { fresh: 3_000, output: 1_000 };
+
+async function costsOf({ all }: Candidates, at: Date): Promise<Map<string, number>> {
+  const known = await Promise.all(
+    all.map(async ({ target }) => {
+      const prices = await pricesOf(target.provider);
+      const cost = costMicros(TYPICAL, prices([target.model], at));
+      return cost === undefined ? [] : [[keyOf(target), cost] as const];
+    }),
+  );
+  return new Map(known.flat());
+}
+
+/** The second target that starts when the first is silent. Throws `request.invalid` where there is none. */
+export async function hedgeOf(
+  asked: Asked,
+  targets: readonly Target[],
+  { providers, now }: Host,
+): Promise<{ hedge?: Hedge }> {
+  const { hedge } = asked.rhone.routing ?? {};
+  if (hedge === undefined) return {};
+  const target = hedge.model === undefined ? targets[1] : await located(hedge.model, asked, providers);
+  if (target === undefined || keyOf(target) === keyOf(targets[0]!))
+    throw invalid("rhone.routing.hedge", "expected a second target: name it in hedge.model, or give models");
+  const most = hedge.max_cost_micros_usd;
+  if (most !== undefined && (await costOf(asked, target, new Date(now()))) > most) return {};
+  // The plan's own, where it is one of them: it is not tried again when it has failed as the hedge.
+  const planned = targets.find((one) => keyOf(one) === keyOf(target)) ?? target;
+  return { hedge: { afterMs: hedge.after_ms, target: planned } };
+}
+
+const located = (model: string, { surface }: Asked, providers: Host["providers"]): Promise<Target> =>
+  locate(model, surface.dialect.id, providers).catch((cause: Error) => {
+    throw invalid("rhone.routing.hedge.model", cause.message.replace(/^model: /, ""));
+  });
+
+/** An answer of unknown length is taken for this long. Tokens. */
+const LIKELY_OUTPUT = 1_000;
+
+/** What a call may cost at a target at most, as far as can be told before: nothing is known of a model without a price. */
+async function costOf({ text, surface, body, outside }: Asked, { provider, model }: Target, at: Date): Promise<number> {
+  const prices = await pricesOf(provider);
+  const { maxOutput = LIKELY_OUTPUT } = surface.dialect.decodeRequest(body, outside);
+  // Four bytes a token is what tokenizers come to.
+  const cost = costMicros({ fresh: Math.ceil(text.length / 4), output: maxOutput }, prices([model], at));
+  return cost ?? Number.POSITIVE_INFINITY;
+}
+
+/** Does the work with what the loop of attempts needs of the call and its host, until nobody waits for it any longer. */
+export async function withTools<T>(
+  { host, notes, until, policy }: Pending,
+  left: AbortSignal,
+  work: (tools: Tools) => Promise<T>,
+): Promise<T> {
+  const total = new AbortController();
+  const seconds = policy.deadlines.total / 1000;
+  const late = new GatewayError("provider.timeout", `no provider has answered within the ${seconds} s that a call has`);
+  const timer = setTimeout(() => total.abort(late), Math.max(0, until - host.now()));
+  const { breakers, random } = host.router;
+  try {
+    return await work({
+      breakers,
+      now: host.now,
+      sleep,
+      random,
+      note: (attempt) => notes.attempts.push(attempt),
+      isLarger: async (target, than) => (await contextOf(target, host)) > (await contextOf(than, host)),
+      signal: AbortSignal.any([left, total.signal]),
+    });
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Tokens; of a model that the catalogue does not know, no number that could be compared. */
+async function contextOf({ provider, model }: Target, { providers }: Host): Promise<number> {
+  const { models } = await catalogueOf(providers);
+  const known = models.find((one) => one.provider === provider && one.id === model);
+  return known?.context ?? Number.NaN;
+}
+
+/** Resolves after so many milliseconds, or rejects with the signal's reason. */
+const sleep = (ms: number, signal: AbortSignal): Promise<void> =>
+  new Promise((resolve, reject) => {
+    const timer = setTimeout(done, ms);
+    function done(): void {
+      signal.removeEventListener("abort", stop);
+      resolve();
+    }
+    function stop(): void {
+      clearTimeout(timer);
+      reject(signal.reason);
+    }
+    if (signal.aborted) stop();
+    else signal.addEventListener("abort", stop, { once: true });
+  });

@@ -1,0 +1,284 @@
+import { GatewayError, invalid, toGatewayError } from "../canonical/error.ts";
+import { errorMembers } from "../dialects/native/errors.ts";
+import type { Scope } from "../keys/scope.ts";
+import type { EventBuffer } from "../session/buffer.ts";
+import type { Piece } from "../session/pieces.ts";
+import type { Session } from "../session/session.ts";
+import { decodeUtf8 } from "../wire/bytes.ts";
+import { mint } from "../wire/id.ts";
+import { isObject, tryParseJson } from "../wire/json.ts";
+import { decodeSse } from "../wire/sse.ts";
+import { expectScope, expectSurface } from "./admit.ts";
+import { open } from "./ask.ts";
+import type { Caller, Envelope } from "./call.ts";
+import { asStreamed, type Frame, idOf, readFrame } from "./frames.ts";
+import { SURFACES } from "./surface.ts";
+
+export const PROTOCOL = "rhone.ws.v1";
+
+/** What a client may have been sent that it has not shown to have read; beyond it, it is cut. Bytes, roughly. */
+const MAX_UNREAD = 4 * 1024 * 1024;
+/** From here on it is asked, with a `ping`. */
+const ASK_UNREAD = 1024 * 1024;
+/** How often those who only listen are looked at: a revoked key hears nothing five seconds later. Milliseconds. */
+const CHECK_EVERY = 2_000;
+
+const CLOSE = { isSlow: 4008, isRefused: 4001 } as const;
+
+/** Who holds a connection. It outlives the object's memory with it, so it is small: what the key may do is asked anew. */
+export type Bond = {
+  org: string;
+  keyId: string;
+  /** Of a client token, which speaks for this session alone. */
+  scopes?: Scope[];
+  /** When the token expires, in Unix milliseconds. */
+  expiresAt?: number;
+  address?: string;
+  sessionId: string;
+  /** The session begins with the first bind. */
+  isNew: boolean;
+  isBound: boolean;
+};
+
+type Listener = {
+  socket: WebSocket;
+  bond: Bond;
+  /** Frames of one client are taken one after the other. */
+  turn: Promise<void>;
+  sent: number;
+  read: number;
+  /** How much had been sent when the client was asked whether it reads. */
+  asked?: number;
+};
+
+/** A call that a connection has made: under what id its client knows it, and how to tell it that nobody listens. */
+type Made = { listener: Listener; id: string; hasBegun: boolean; left: AbortController };
+
+export type SocketHome = {
+  place: string;
+  session: Session;
+  buffer: EventBuffer;
+  now: () => number;
+  /** Answers a call, as HTTP has it answered. */
+  answer: (envelope: Envelope) => Promise<Response>;
+  /** What its key and token may do now. Throws `auth.*`. */
+  admit: (bond: Bond) => Promise<Caller>;
+  /** Has the session begin. */
+  create: (org: string, id: string) => void;
+  keepAwake: (work: Promise<unknown>) => void;
+};
+
+/** The connections of `rhone.ws.v1` on one session: all of them hear what any call of it says, however it was made. */
+export class Sockets {
+  readonly #home: SocketHome;
+  readonly #listeners = new Map<WebSocket, Listener>();
+  readonly #made = new Map<string, Made>();
+  #checkedAt = 0;
+
+  /** `held`: connections that have outlived the object's memory. */
+  constructor(home: SocketHome, held: readonly WebSocket[]) {
+    this.#home = home;
+    for (const socket of held) this.#listen(socket, socket.deserializeAttachment() as Bond);
+  }
+
+  accept(socket: WebSocket, bond: Bond): void {
+    socket.serializeAttachment(bond);
+    this.#listen(socket, bond);
+  }
+
+  /** A client's frame. What is wrong with it is told, and the connection stays. */
+  async hear(socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
+    const listener = this.#listeners.get(socket);
+    if (listener === undefined) return;
+    listener.turn = this.#answer(listener, message);
+    await listener.turn;
+  }
+
+  left(socket: WebSocket): void {
+    const listener = this.#listeners.get(socket);
+    this.#listeners.delete(socket);
+    for (const { listener: maker, left } of this.#made.values()) if (maker === listener) left.abort();
+  }
+
+  /** Something was told about or by a call of the session. */
+  tell(piece: Piece): void {
+    if (this.#listeners.size === 0) return;
+    const bound = [...this.#listeners.values()].filter(({ bond }) => bond.isBound);
+    if (bound.length === 0) return;
+    const made = this.#made.get(piece.call);
+    for (const event of eventsOf(piece)) {
+      const others = `{"type":"session.event","event_id":${event.id},"event":${event.json}}`;
+      for (const listener of bound) {
+        const isMaker = made?.listener === listener;
+        this.#push(listener, isMaker ? named(event, made.id) : others);
+      }
+    }
+    if (made !== undefined && piece.ordinal === undefined) this.#noticed(piece.call, made, piece.bytes);
+    this.#check(bound);
+  }
+
+  /** A notice says that a call begins, or that it is over. */
+  #noticed(call: string, made: Made, notice: Uint8Array): void {
+    made.hasBegun = true;
+    if (/^\{"type":"call\.(completed|failed)"/.test(decodeUtf8(notice))) this.#made.delete(call);
+  }
+
+  #listen(socket: WebSocket, bond: Bond): void {
+    this.#listeners.set(socket, { socket, bond, turn: Promise.resolve(), sent: 0, read: 0 });
+  }
+
+  async #answer(listener: Listener, message: string | ArrayBuffer): Promise<void> {
+    await listener.turn;
+    try {
+      await this.#take(listener, readFrame(message));
+    } catch (thrown) {
+      const error = errorMembers(toGatewayError(thrown), mint("req", this.#home.now()));
+      this.#send(listener, { type: "error", id: idOf(message), error });
+    }
+  }
+
+  async #take(listener: Listener, frame: Frame): Promise<void> {
+    // A client that pings by the clock may read nothing all the same.
+    if (frame.type !== "ping" && listener.asked !== undefined) {
+      listener.read = listener.asked;
+      delete listener.asked;
+    }
+    switch (frame.type) {
+      case "ping":
+        return this.#send(listener, { type: "pong", id: frame.id });
+      case "pong":
+        return;
+      case "session.bind":
+        return await this.#bind(listener, frame);
+      case "call.create":
+        return await this.#create(listener, frame);
+    }
+  }
+
+  async #bind(listener: Listener, frame: Extract<Frame, { type: "session.bind" }>): Promise<void> {
+    const { session, buffer, create } = this.#home;
+    const { bond, socket } = listener;
+    const caller = await this.#admit(listener);
+    expectScope(caller, "sessions:read");
+    if (frame.session_id !== undefined && frame.session_id !== bond.sessionId)
+      throw invalid("session_id", `expected ${bond.sessionId}, for which the connection was opened`);
+    if (bond.isNew && !session.exists) create(bond.org, bond.sessionId);
+    session.expect(bond.org);
+    const after = frame.after_event_id;
+    const { last } = buffer;
+    const missed = after === undefined ? [] : [...buffer.since(after)];
+    const replay =
+      after === undefined ? "none" : buffer.hasAllSince(after) ? "full" : missed.length > 0 ? "partial" : "none";
+    listener.bond = { ...bond, isNew: false, isBound: true };
+    socket.serializeAttachment(listener.bond);
+    this.#send(listener, { type: "session.bound", id: frame.id, session_id: bond.sessionId, event_id: last, replay });
+    for (const event of missed.flatMap(eventsOf))
+      this.#push(listener, `{"type":"session.event","event_id":${event.id},"event":${event.json}}`);
+  }
+
+  /** Resolves when the call is on its way; its events tell how it goes. */
+  async #create(
+    listener: Listener,
+    { id: given, surface, request }: Extract<Frame, { type: "call.create" }>,
+  ): Promise<void> {
+    const { place, now, keepAwake } = this.#home;
+    const { bond } = listener;
+    if (!bond.isBound) throw invalid("type", "expected session.bind first");
+    const caller = await this.#admit(listener);
+    expectScope(caller, "inference");
+    expectSurface(caller, surface);
+    const { text, outside } = asStreamed(surface, request);
+    const { rhone } = open(text, new Headers(), SURFACES[surface]);
+    if (rhone.session_id !== undefined && rhone.session_id !== bond.sessionId)
+      throw invalid(
+        "request.rhone.session_id",
+        `expected none, or ${bond.sessionId}, to which the connection is bound`,
+      );
+    if (rhone.context_mode === "stateless")
+      throw invalid("request.rhone.context_mode", "expected stateful: a stateless call is made over HTTP");
+    const createdAt = now();
+    const id = mint("call", createdAt, place);
+    const call = { id, sessionId: bond.sessionId, caller, annotate: true, createdAt, headers: [] };
+    const made: Made = { listener, id: given ?? id, hasBegun: false, left: new AbortController() };
+    this.#made.set(id, made);
+    keepAwake(this.#run({ ...call, surface, outside, text, isNew: false }, made));
+  }
+
+  async #run(envelope: Envelope, made: Made): Promise<void> {
+    const { id } = envelope;
+    const response = await this.#home.answer(envelope);
+    // What it says comes by another way: as the session's events.
+    const heard = new WritableStream();
+    if (response.ok) return await response.body?.pipeTo(heard, { signal: made.left.signal }).catch(() => {});
+    if (made.hasBegun) return;
+    this.#made.delete(id);
+    const told = tryParseJson(await response.text());
+    const error = isObject(told) ? told.error : null;
+    this.#send(made.listener, { type: "call.failed", id: made.id, call_id: id, error });
+  }
+
+  /** Throws `auth.*`: of a key that is dead, or a token that has expired. */
+  async #admit({ bond }: Listener): Promise<Caller> {
+    if ((bond.expiresAt ?? Infinity) <= this.#home.now())
+      throw new GatewayError("auth.expired", "the client token has expired: connect with a new one");
+    return await this.#home.admit(bond);
+  }
+
+  /** Those who only listen must not hear on when they no longer may. */
+  #check(bound: readonly Listener[]): void {
+    const now = this.#home.now();
+    if (now - this.#checkedAt < CHECK_EVERY) return;
+    this.#checkedAt = now;
+    for (const listener of bound) this.#home.keepAwake(this.#recheck(listener));
+  }
+
+  async #recheck(listener: Listener): Promise<void> {
+    try {
+      await this.#admit(listener);
+    } catch (thrown) {
+      this.#cut(listener, CLOSE.isRefused, toGatewayError(thrown).message);
+    }
+  }
+
+  #send(listener: Listener, frame: object): void {
+    this.#push(listener, JSON.stringify(frame));
+  }
+
+  /** The runtime does not tell how much of what was sent has left: a client that is asked must show that it reads. */
+  #push(listener: Listener, text: string): void {
+    if (!this.#listeners.has(listener.socket)) return;
+    try {
+      listener.socket.send(text);
+    } catch {
+      return this.left(listener.socket);
+    }
+    listener.sent += text.length;
+    const unread = listener.sent - listener.read;
+    if (unread > MAX_UNREAD) return this.#cut(listener, CLOSE.isSlow, "too slow: bind again with after_event_id");
+    if (unread <= ASK_UNREAD || listener.asked !== undefined) return;
+    listener.asked = listener.sent;
+    listener.socket.send('{"type":"ping"}');
+  }
+
+  #cut(listener: Listener, code: number, reason: string): void {
+    this.left(listener.socket);
+    // A reason has at most 123 bytes.
+    listener.socket.close(code, reason.slice(0, 60));
+  }
+}
+
+/** An event of a session as listeners are told it: JSON text with its type first. */
+type Event = { id: number; json: string };
+
+/** A piece's events. What is no JSON object (Chat's `[DONE]`) and what only keeps a stream alive is none. */
+function eventsOf({ id, call, ordinal, bytes }: Piece): Event[] {
+  if (ordinal === undefined) return [{ id, json: decodeUtf8(bytes) }];
+  return decodeSse(bytes).flatMap(({ data }, i) => {
+    const isEvent = data !== undefined && data.startsWith("{") && !data.includes("\n");
+    return isEvent ? [{ id: id + i, json: `{"type":"call.event","call_id":"${call}","event":${data}}` }] : [];
+  });
+}
+
+/** The event for the one who has made the call: under the id that it gave the call itself. */
+const named = ({ id, json }: Event, name: string): string =>
+  `${json.slice(0, -1)},"event_id":${id},"id":${JSON.stringify(name)}}`;

@@ -1,0 +1,230 @@
+import { toGatewayError } from "../canonical/error.ts";
+import type { Loss } from "../canonical/types.ts";
+import type { Provider } from "../providers/provider.ts";
+import type { Router } from "../routing/router.ts";
+import { findCallState, type Started } from "../session/calls.ts";
+import type { Lease } from "../session/lease.ts";
+import { allJoined, cut } from "../session/media.ts";
+import { isCancelled, keepResponse } from "../session/responses.ts";
+import type { Session } from "../session/session.ts";
+import type { Sql } from "../session/sql.ts";
+import type { Blobs } from "../store/blobs.ts";
+import type { CallRecord } from "../store/records.ts";
+import { textOf } from "../wire/bytes.ts";
+import { type Asked, ask, open } from "./ask.ts";
+import { replyOf } from "./answering.ts";
+import { asStream, queued, runOut } from "./background.ts";
+import type { Call, Caller, Envelope, Host } from "./call.ts";
+import type { Charging } from "./charge.ts";
+import { withDefaults } from "./defaults.ts";
+import { STOPPED } from "./hearing.ts";
+import { keptBeginning } from "./kept.ts";
+import { withKeyDefaults } from "./key-defaults.ts";
+import { answer } from "./path.ts";
+import { errorResponse } from "./response.ts";
+import { continueIn, continuing, inItsWords } from "./responses.ts";
+import type { Streams } from "./streams.ts";
+import { SURFACES } from "./surface.ts";
+import { answerOpenCalls } from "./unanswered.ts";
+import { warmUp } from "./warm-up.ts";
+
+/** What running a session's calls needs of the object that it lives in. */
+export type Home = {
+  session: Session;
+  lease: Lease;
+  streams: Streams;
+  blobs: Blobs;
+  /** Those of an organisation, which may bring credentials of its own. */
+  providers: (org: string) => Promise<ReadonlyMap<string, Provider>>;
+  router: () => Router;
+  sql: Sql;
+  now: () => number;
+  charging: Charging;
+  /** Has a call's response found by the id that its provider gave it. What it resolves to is durable. */
+  name: (call: Call, id: string) => Promise<void>;
+  /** Keeps the object awake until then. */
+  keepAwake: (work: Promise<unknown>) => void;
+  /** Has the alarm come while calls run, so that a crash of theirs is found. */
+  watch: () => void;
+  /** Resolves when all that was written is durable; what stands in the outbox is on its way then. */
+  durable: () => Promise<void>;
+  /** A session has begun with a call. */
+  begun: () => void;
+  /** A turn was committed: what follows from it may still be done before the next call. */
+  committed: (record: CallRecord, caller: Caller) => Promise<void>;
+};
+
+/** The calls of one session, where the session lives: one at a time, each until all of its work is done. */
+export class StatefulCalls {
+  readonly #home: Home;
+  /** Background calls, from when they are queued until they have ended. */
+  readonly #background = new Map<string, PromiseWithResolvers<void>>();
+  /** What stops the calls that are under way, by their ids. */
+  readonly #underWay = new Map<string, { stop: AbortController; done: Promise<void> }>();
+
+  constructor(home: Home) {
+    this.#home = home;
+  }
+
+  get areRunning(): boolean {
+    return this.#underWay.size > 0;
+  }
+
+  /** Answers a call. Errors are answers, too. */
+  async answer(envelope: Envelope): Promise<Response> {
+    const { headers: pairs, surface: surfaceId, outside, text, isNew, ...rest } = envelope;
+    const { session, lease, keepAwake } = this.#home;
+    const surface = SURFACES[surfaceId];
+    const headers = new Headers(pairs);
+    const { org } = rest.caller;
+    let release: (() => void) | undefined;
+    try {
+      const providers = await this.#home.providers(org);
+      if (!isNew) inItsWords(rest.response, () => session.expectActive(org));
+      const opened = open(await textOf(text), headers, surface);
+      const whole = isNew ? opened : withDefaults(opened, session.row.defaults, surface);
+      const given = ask(withKeyDefaults(whole, rest.caller, outside), surface, outside);
+      const asked = rest.response === undefined ? given : continuing(given, rest.response);
+      const call = { ...rest, headers, sessionId: isNew ? rest.sessionId : session.row.id };
+      if (call.response?.background === true && !this.#background.has(call.id))
+        return await this.#later(envelope, call, asked);
+      const onBusy = asked.rhone.on_busy ?? this.#home.router().config.defaults.onBusy;
+      release = onBusy === "branch" ? lease.tryTake() : await lease.take(onBusy);
+      // Whoever had the session meanwhile may have paused or deleted it.
+      if (!isNew) session.expectActive(org);
+      const running: Running = {
+        isNew,
+        providers,
+        isBeside: release === undefined,
+        work: [],
+        stop: new AbortController(),
+      };
+      const host = this.#host(call, asked, running);
+      const answered = call.response?.isWarmUp ? warmUp(call, asked, host) : answer(call, asked, host);
+      const done = this.#untilDone(call.id, answered, running, release);
+      this.#underWay.set(call.id, { stop: running.stop, done });
+      keepAwake(done);
+      return await answered;
+    } catch (thrown) {
+      release?.();
+      return errorResponse(surface, toGatewayError(thrown), headers.get("x-request-id") ?? rest.id);
+    }
+  }
+
+  /** Answers that the call is queued, and has it run on. */
+  async #later(envelope: Envelope, call: Call, asked: Asked): Promise<Response> {
+    const { session, keepAwake, begun } = this.#home;
+    if (envelope.isNew && session.create(call.caller.org, call.sessionId)) begun();
+    const response = await queued(call, asked, this.#home);
+    const begins = Promise.withResolvers<void>();
+    this.#background.set(call.id, begins);
+    const run = async (): Promise<void> => {
+      const answered = await this.answer({ ...envelope, text: asStream(asked), isNew: false });
+      await runOut(answered, call.id, this.#home);
+      begins.resolve();
+      this.#background.delete(call.id);
+    };
+    keepAwake(run());
+    return asked.stream ? await this.#told(call) : response;
+  }
+
+  /** Stops a call that is under way. Resolves when it is on record; at once when there is none. */
+  async stop(call: string): Promise<void> {
+    const underWay = this.#underWay.get(call);
+    underWay?.stop.abort(STOPPED);
+    await underWay?.done;
+  }
+
+  /** Resolves when a background call has begun, or never will. */
+  async begun(call: string): Promise<void> {
+    await this.#background.get(call)?.promise;
+  }
+
+  /** The events of a background call whose client listens from the beginning. */
+  async #told({ id }: Call): Promise<Response> {
+    const { sql, streams } = this.#home;
+    await this.begun(id);
+    const state = findCallState(sql, id);
+    if (state === undefined) throw toGatewayError(undefined);
+    return streams.resume(state, 0);
+  }
+
+  #host(call: Call, asked: Asked & { losses?: Loss[] }, running: Running): Host {
+    const { response } = call;
+    const { sql, name } = this.#home;
+    const { isNew, isBeside, work, stop } = running;
+    const { session, streams, blobs, router, now, charging, watch, durable, begun, committed } = this.#home;
+    const create = ({ org, sessionId }: Started): void => {
+      if (isNew && session.create(org, sessionId)) begun();
+    };
+    return {
+      contextMode: "stateful",
+      providers: running.providers,
+      router: router(),
+      now,
+      charging,
+      keepAlive: (more) => work.push(more),
+      stopped: stop.signal,
+      told: (id, body) => streams.whole(id, body),
+      tape: (id) => streams.tape(id),
+      begin: async (said, started) => {
+        create(started);
+        // It may have been cancelled while it was queued.
+        if (isCancelled(sql, call.id)) throw STOPPED;
+        const continued = continueIn(session, said, response, sql);
+        const found = answerOpenCalls(continued, said.messages, asked.surface.dialect);
+        const history = await allJoined(found.history, blobs);
+        session.start(started);
+        if (response?.stored === true && asked.stream)
+          keepResponse(sql, keptBeginning(call, asked.model, replyOf({ call, asked }), "in_progress"));
+        this.#background.get(call.id)?.resolve();
+        streams.started(started);
+        watch();
+        const losses = [...(asked.losses ?? []), ...(found.losses ?? [])];
+        return { ...found, history, losses, ...(isBeside && { isBeside }) };
+      },
+      commit: async (record, step, kept) => {
+        const [input, output] = await Promise.all([cut(step.input, blobs), cut(step.output, blobs)]);
+        session.commit(record, { ...step, input, output }, kept);
+        await durable();
+        streams.settled(record);
+        if (!isBeside) work.push(committed(record, call.caller));
+      },
+      name: (id) => name(call, id),
+      fail: async (record, received, kept) => {
+        create(record);
+        session.fail(record, received, kept);
+        await durable();
+        streams.settled(record);
+      },
+    };
+  }
+
+  /** Holds the session for one call until all of its work is done, whoever has left meanwhile. */
+  async #untilDone(
+    call: string,
+    answered: Promise<Response>,
+    { work }: Running,
+    release: (() => void) | undefined,
+  ): Promise<void> {
+    const { streams } = this.#home;
+    try {
+      await Promise.allSettled([answered]);
+      // Work may bring more work.
+      for (let done = 0; done < work.length; done++) await Promise.allSettled([work[done]]);
+      streams.done(call);
+    } finally {
+      this.#underWay.delete(call);
+      release?.();
+    }
+  }
+}
+
+/** `isBeside`: another call is running, and this one does not wait for it. */
+type Running = {
+  isNew: boolean;
+  providers: Host["providers"];
+  isBeside: boolean;
+  work: Promise<unknown>[];
+  stop: AbortController;
+};

@@ -1,0 +1,194 @@
+import type { WireDialect } from "../dialects/dialect.ts";
+import { GatewayError, invalid } from "../canonical/error.ts";
+import { encodeUsage } from "../dialects/native/response.ts";
+import type { EventBuffer } from "../session/buffer.ts";
+import type { Count } from "../session/pieces.ts";
+import type { CallState, Started } from "../session/calls.ts";
+import type { CallRecord } from "../store/records.ts";
+import { concatBytes, encodeUtf8 } from "../wire/bytes.ts";
+import { compact } from "../wire/json.ts";
+import { keepAlive } from "./keep-alive.ts";
+import type { Load } from "./far-tape.ts";
+import type { Tape } from "./outlet.ts";
+import { Sink } from "./sink.ts";
+import { SURFACES, type SurfaceId } from "./surface.ts";
+import { isNumbered, Tally } from "./tally.ts";
+
+type Home = {
+  buffer: EventBuffer;
+  /** Keeps the object awake until then. */
+  keepAwake: (work: Promise<unknown>) => void;
+};
+
+/** What a session tells of its calls: streams on tape while they run, and to be read again by whoever lost one. */
+export class Streams {
+  readonly #home: Home;
+  /** Calls whose streams are on tape, and what is on record of them while the end is still to be told. */
+  readonly #taped = new Map<string, CallRecord | undefined>();
+
+  constructor(home: Home) {
+    this.#home = home;
+  }
+
+  started({ id, surface, modelAsked, stream, createdAt }: Started): void {
+    const { buffer } = this.#home;
+    const created_at = new Date(createdAt).toISOString();
+    notify(buffer, id, { type: "call.started", call_id: id, surface, model: modelAsked, stream, created_at });
+    if (stream) buffer.begin(id);
+  }
+
+  isKept(call: string): boolean {
+    return this.#home.buffer.eventsOf(call) !== undefined;
+  }
+
+  tape(call: string): Tape {
+    const { buffer, keepAwake } = this.#home;
+    this.#taped.set(call, undefined);
+    return {
+      append: (bytes, count) => buffer.append(call, bytes, count),
+      end: () => this.#end(call),
+      play: (sink) => keepAwake(follow(buffer.of(call, 0), sink)),
+    };
+  }
+
+  /** Some of a stream that runs elsewhere. */
+  told(started: Started, { bytes, count }: Load): void {
+    if (!this.isKept(started.id)) this.started(started);
+    this.tape(started.id).append(bytes, count);
+    this.#home.buffer.flush();
+  }
+
+  /** A call that ran elsewhere is on record, and all of its stream has been told. */
+  recorded(record: CallRecord): void {
+    if (!this.isKept(record.id)) this.started(record);
+    this.settled(record);
+    this.#end(record.id);
+  }
+
+  /** An answer that is no stream, as its client is told it. */
+  whole(call: string, body: Uint8Array): void {
+    const head = encodeUtf8(`{"type":"call.event","call_id":"${call}","event":`);
+    this.#home.buffer.notice(call, concatBytes([head, body, encodeUtf8("}")]));
+    this.#end(call);
+  }
+
+  /** A call is on record. Its end is told behind its answer; a stream that failed before it began says why. */
+  settled(record: CallRecord): void {
+    const { id, status } = record;
+    if (status === "completed" || this.#taped.has(id)) this.#taped.set(id, record);
+    else this.#finish(record);
+  }
+
+  /** All work for a call is done. */
+  done(call: string): void {
+    this.#end(call);
+  }
+
+  #end(call: string): void {
+    const record = this.#taped.get(call);
+    this.#taped.delete(call);
+    this.#home.buffer.end(call);
+    if (record !== undefined) this.#finish(record);
+  }
+
+  #finish(record: CallRecord): void {
+    const { buffer } = this.#home;
+    const { id, error, status } = record;
+    if (error !== undefined && buffer.eventsOf(id) === 0) {
+      const { bytes, count } = lastWord(record, 0);
+      buffer.append(id, bytes, count);
+    }
+    buffer.end(id);
+    notify(buffer, id, status === "completed" ? completed(record) : failed(record));
+    buffer.flush();
+  }
+
+  /** How many events of a call's stream can be told again; undefined when it is not kept. */
+  eventsOf(call: string): number | undefined {
+    return this.#home.buffer.eventsOf(call);
+  }
+
+  /** A crash took the call, and the end of what was told of it. */
+  leftBehind(record: CallRecord): void {
+    const { buffer } = this.#home;
+    if (record.stream) buffer.interrupt(record.id, (events) => lastWord(record, events));
+    notify(buffer, record.id, failed(record));
+    buffer.flush();
+  }
+
+  /**
+   * What follows a stream's event number `after`: byte for byte what the client would have been told, to the end of
+   * the stream. Throws `request.invalid` naming `after`, `object.not_found` when the stream is no longer kept.
+   */
+  resume({ id, started, status, record }: CallState, after: number): Response {
+    const { buffer, keepAwake } = this.#home;
+    if (!started.stream)
+      throw invalid("id", "expected a call that was made as a stream; GET /v1/calls/{id} tells of others");
+    const events = buffer.eventsOf(id);
+    if (events === undefined)
+      throw new GatewayError("object.not_found", "the stream was kept until ten minutes after the reply");
+    if (events === 0 && status === "completed")
+      throw invalid("id", "expected a call whose stream was told as server-sent events");
+    // What a crash took cannot be told again; that it did is told in any case.
+    const cut = status === "interrupted" && record !== undefined ? lastWord(record, 0).count.events : 0;
+    const from = cut === 0 ? after : Math.min(after, events - cut);
+    if (from > events) throw invalid("after", `expected at most ${events}: the stream has no more events so far`);
+    const sink = new Sink(() => {});
+    const alive = keepAlive(SURFACES[started.surface as SurfaceId].dialect.id, (ping) => sink.ping(ping));
+    keepAwake(follow(buffer.of(id, from), sink).finally(alive.stop));
+    const headers = { "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache" };
+    return new Response(sink.body, {
+      headers: { ...headers, "x-rhone-call-id": id, "x-rhone-session-id": started.sessionId },
+    });
+  }
+}
+
+/** Tells a client what is there and what still comes, to the end or until it leaves. */
+async function follow(bytes: AsyncIterable<Uint8Array>, sink: Sink): Promise<void> {
+  for await (const more of bytes) {
+    if (sink.isGone) return;
+    await sink.send(more);
+  }
+  await sink.close();
+}
+
+const notify = (buffer: EventBuffer, call: string, notice: object): void =>
+  buffer.notice(call, encodeUtf8(JSON.stringify(notice)));
+
+const completed = ({ id, turnId, model, provider, finishReason, usage, costMicrosUsd }: CallRecord): object =>
+  compact({
+    type: "call.completed",
+    call_id: id,
+    turn_id: turnId,
+    model,
+    provider,
+    finish_reason: finishReason,
+    usage: encodeUsage(usage),
+    cost_micros_usd: costMicrosUsd,
+  });
+
+/** The error is the one that the caller's surface tells. */
+const failed = (record: CallRecord): object => ({
+  type: "call.failed",
+  call_id: record.id,
+  status: record.status,
+  error: dialectOf(record).encodeError(errorOf(record), record.id).error,
+});
+
+/** The surface's own words for the error with which a call ended, behind so many events. */
+function lastWord(record: CallRecord, events: number): { bytes: Uint8Array; count: Count } {
+  const dialect = dialectOf(record);
+  const encoder = dialect.encodeStream({ created: Math.floor(record.createdAt / 1000) });
+  const tally = new Tally(isNumbered(dialect.id, events > 0), events);
+  const bytes = tally.said(encoder.push({ type: "error", error: errorOf(record) }));
+  return { bytes, count: tally.take() };
+}
+
+const errorOf = ({ error }: CallRecord): GatewayError =>
+  error === undefined
+    ? new GatewayError("internal", "the call failed")
+    : new GatewayError(error.code, error.message, { status: error.status });
+
+/** Of the endpoints that generate nothing, OpenAI's words: they have no surface of their own. */
+const dialectOf = ({ surface }: CallRecord): WireDialect =>
+  (Object.hasOwn(SURFACES, surface) ? SURFACES[surface as SurfaceId] : SURFACES.chat).dialect;

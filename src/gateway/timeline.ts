@@ -1,0 +1,111 @@
+import { findCallState, listCallIds } from "../session/calls.ts";
+import { type Change, listChanges } from "../session/changes.ts";
+import type { Sql } from "../session/sql.ts";
+import { findTurn, listBranchings } from "../session/turns.ts";
+import type { Blobs } from "../store/blobs.ts";
+import type { CallRecord } from "../store/records.ts";
+import { streamOf } from "../wire/bytes.ts";
+import { renamed } from "../wire/id.ts";
+import { type Json, type JsonObject, parseJson } from "../wire/json.ts";
+import { blocksIn, timeOf } from "./view.ts";
+
+/** One thing that happened: a turn of the session, a call that became none, or a change. Times are RFC 3339. */
+export type TimelineEntry = {
+  id: string;
+  type: "turn" | "call" | Change["type"];
+  call_id?: string;
+  turn_id?: string;
+  parent_id?: string;
+  copy_of?: string;
+  status?: CallRecord["status"] | "running";
+  model?: string;
+  provider?: string;
+  created_at: string;
+  input?: Json[];
+  output?: Json[];
+  error?: { code: string; message: string };
+  data?: JsonObject;
+};
+
+/** Where an entry comes from; it is read when its turn comes. */
+type Happening = { id: string; at: number; read: () => Promise<TimelineEntry> };
+
+/**
+ * Everything that happened, in order, for rendering; as a stream, since it may be more than memory should hold.
+ * `after`: the id of the last entry that is known already.
+ */
+export function timelineOf(
+  sql: Sql,
+  blobs: Blobs,
+  { after, limit }: { after?: string | undefined; limit?: number | undefined },
+): Response {
+  const all = happenings(sql, blobs);
+  const from = after === undefined ? 0 : all.findIndex(({ id }) => id === after) + 1;
+  const page = all.slice(from, limit === undefined ? undefined : from + limit);
+  const hasMore = from + page.length < all.length;
+  const text = (async function* (): AsyncGenerator<string> {
+    yield '{"object":"list","data":[';
+    for (const [i, { read }] of page.entries()) yield `${i > 0 ? "," : ""}${JSON.stringify(await read())}`;
+    yield `],"has_more":${hasMore}}`;
+  })();
+  return new Response(streamOf(text), { headers: { "content-type": "application/json" } });
+}
+
+function happenings(sql: Sql, blobs: Blobs): Happening[] {
+  const calls = listCallIds(sql).map(({ id, createdAt }) => ({
+    id,
+    at: createdAt,
+    read: () => callEntry(sql, id, blobs),
+  }));
+  const turns = listBranchings(sql)
+    .filter(({ kind }) => kind !== "call")
+    .map(({ id, createdAt }) => ({ id, at: createdAt, read: () => turnEntry(sql, id, blobs) }));
+  const changes = listChanges(sql).map((change) => ({
+    id: change.id,
+    at: change.createdAt,
+    read: async () => changeEntry(change),
+  }));
+  return [...calls, ...turns, ...changes].toSorted((a, b) => a.at - b.at);
+}
+
+async function callEntry(sql: Sql, id: string, blobs: Blobs): Promise<TimelineEntry> {
+  const { status, started, record, received } = findCallState(sql, id)!;
+  const turn = status === "completed" ? findTurn(sql, renamed(id, "turn")) : undefined;
+  const partial = received === undefined ? undefined : parseJson(received);
+  return {
+    id,
+    type: turn === undefined ? "call" : "turn",
+    call_id: id,
+    ...(turn !== undefined && { turn_id: turn.id }),
+    ...(turn?.parent !== undefined && { parent_id: turn.parent }),
+    status,
+    ...(record?.model !== undefined && { model: record.model }),
+    ...(record?.provider !== undefined && { provider: record.provider }),
+    created_at: timeOf(started.createdAt),
+    ...(turn !== undefined && { input: await blocksIn(turn.input, blobs), output: await blocksIn(turn.output, blobs) }),
+    ...(Array.isArray(partial) && { output: partial }),
+    ...(record?.error !== undefined && { error: { code: record.error.code, message: record.error.message } }),
+  };
+}
+
+/** A turn that no call of this session made. */
+async function turnEntry(sql: Sql, id: string, blobs: Blobs): Promise<TimelineEntry> {
+  const { parent, origin, createdAt, input, output } = findTurn(sql, id)!;
+  return {
+    id,
+    type: "turn",
+    turn_id: id,
+    ...(parent !== undefined && { parent_id: parent }),
+    ...(origin !== undefined && { copy_of: origin }),
+    created_at: timeOf(createdAt),
+    input: await blocksIn(input, blobs),
+    output: await blocksIn(output, blobs),
+  };
+}
+
+const changeEntry = ({ id, type, data, createdAt }: Change): TimelineEntry => ({
+  id,
+  type,
+  created_at: timeOf(createdAt),
+  data,
+});

@@ -1,0 +1,66 @@
+import { createHmac } from "node:crypto";
+import { z } from "zod";
+import { GatewayError } from "../canonical/error.ts";
+import type { Scope } from "../keys/scope.ts";
+import { equalDigests } from "../wire/hash.ts";
+import { tryParseJson } from "../wire/json.ts";
+
+/**
+ * Client tokens: what a browser has instead of a key. One speaks for one session, for an hour at most, with some of its
+ * key's scopes, and dies with its key. It is checked without a look-up: `rhone_ct_{claims}.{HMAC of the claims}`, in
+ * characters that a WebSocket subprotocol may have.
+ */
+export type Claims = {
+  org: string;
+  session: string;
+  scopes: Scope[];
+  /** The key that gave it out. */
+  keyId: string;
+  /** Unix milliseconds. */
+  expiresAt: number;
+};
+
+/** The scopes a token may have. */
+export const TOKEN_SCOPES = ["inference", "sessions:read", "sessions:write"] as const satisfies readonly Scope[];
+
+export const MAX_TTL_S = 3_600;
+
+const PREFIX = "rhone_ct_";
+/** Ids and scopes are short; a longer text is not worth an HMAC. */
+const MAX_LENGTH = 2_048;
+
+/** `secret`: the deployment's own, of which the signing key is derived. */
+export function mintToken(secret: string, claims: Claims): string {
+  const told = Buffer.from(JSON.stringify(claims)).toString("base64url");
+  return `${PREFIX}${told}.${signatureOf(secret, told)}`;
+}
+
+/** The inverse. Throws `auth.invalid`, or `auth.expired`. */
+export function readToken(secret: string, token: string, now: number): Claims {
+  const [told = "", signature = "", ...more] = token.slice(PREFIX.length).split(".");
+  const isSigned =
+    token.length <= MAX_LENGTH && more.length === 0 && equalDigests(signature, signatureOf(secret, told));
+  const claims = isSigned ? claimsOf(told) : undefined;
+  if (claims === undefined) throw new GatewayError("auth.invalid", "the client token is not valid");
+  if (claims.expiresAt <= now)
+    throw new GatewayError("auth.expired", "the client token has expired: ask for a new one");
+  return claims;
+}
+
+export const isToken = (credential: string): boolean => credential.startsWith(PREFIX);
+
+const shape = z.object({
+  org: z.string(),
+  session: z.string(),
+  scopes: z.array(z.enum(TOKEN_SCOPES)),
+  keyId: z.string(),
+  expiresAt: z.number(),
+});
+
+const claimsOf = (told: string): Claims | undefined =>
+  shape.safeParse(tryParseJson(Buffer.from(told, "base64url").toString())).data;
+
+function signatureOf(secret: string, told: string): string {
+  const key = createHmac("sha256", secret).update("rhone client token v1").digest();
+  return createHmac("sha256", key).update(told).digest("base64url");
+}
