@@ -1,6 +1,6 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { GatewayError } from "../canonical/error.ts";
-import type { Usage } from "../canonical/types.ts";
+import { encodeUsage } from "../dialects/native/response.ts";
 import type { CallState } from "../session/calls.ts";
 import { type CallRecord, findCall, runIdOf, stopReasonOf } from "../store/records.ts";
 import { renamed } from "../wire/id.ts";
@@ -18,6 +18,7 @@ const usage = z
     input_audio: z.int(),
     output_audio: z.int(),
     cache_write_1h: z.int(),
+    searches: z.int(),
     native: z.unknown(),
   })
   .partial()
@@ -26,7 +27,7 @@ const usage = z
       "Disjoint token counts, but for reasoning and output_audio, which are part of output, input_audio of fresh and cache_write_1h of cache_write. Absent: the provider did not say.",
   });
 
-const call = z
+export const call = z
   .looseObject({
     id: z.string(),
     object: z.literal("call"),
@@ -45,7 +46,7 @@ const call = z
   })
   .openapi("Call");
 
-const run = z
+export const run = z
   .looseObject({
     id: z.string(),
     object: z.literal("run"),
@@ -83,14 +84,19 @@ export function calls(app: OpenAPIHono<AppEnv>): void {
     c.json(await find(c.env, c.var.caller.org, c.req.valid("param").id, "call"), 200),
   );
   app.openapi(routes.run, async (c) => {
-    const found = await find(c.env, c.var.caller.org, c.req.valid("param").id, "run");
-    const { run_id: id, session_id, status, created_at, ended_at, stop_reason } = found;
-    return c.json(
-      { id, object: "run" as const, session_id, status, stop_reason, created_at, ended_at, calls: [found] },
-      200,
-    );
+    return c.json(runOf(await find(c.env, c.var.caller.org, c.req.valid("param").id, "run")), 200);
   });
 }
+
+/** A plain call as the run that it is. */
+export function runOf(found: z.infer<typeof call>): z.infer<typeof run> {
+  const { run_id: id, session_id, status, created_at, ended_at, stop_reason } = found;
+  return { id, object: "run", session_id, status, stop_reason, created_at, ended_at, calls: [found] };
+}
+
+/** A call as its session knows it. */
+export const shownState = ({ record, started, status }: CallState): z.infer<typeof call> =>
+  record === undefined ? { ...shown(started), status } : shown(record);
 
 /** The session knows its calls at once; D1 those of sessions that are gone. */
 async function find(
@@ -101,10 +107,7 @@ async function find(
 ): Promise<z.infer<typeof call>> {
   const callId = renamed(id, "call");
   const known = await stubOfId(env.SESSIONS, prefix, id)?.findCall(org, callId);
-  if (known !== undefined) {
-    const { record, started, status } = JSON.parse(known) as CallState;
-    return record === undefined ? { ...shown(started), status } : shown(record);
-  }
+  if (known !== undefined) return shownState(JSON.parse(known) as CallState);
   const record = id.startsWith(`${prefix}_`) ? await findCall(env.DB, org, callId) : undefined;
   if (record === undefined) throw new GatewayError("object.not_found", `there is no such ${prefix}`);
   return shown(record);
@@ -132,7 +135,7 @@ function shown(record: Shown): z.infer<typeof call> {
     model_asked: record.modelAsked,
     ...(record.model !== undefined && { model: record.model }),
     ...(record.provider !== undefined && { provider: record.provider }),
-    ...(counted !== undefined && { usage: shownUsage(counted) }),
+    ...(counted !== undefined && { usage: encodeUsage(counted) }),
     ...(costMicrosUsd !== undefined && { cost_micros_usd: costMicrosUsd }),
     ...(latency !== undefined && {
       latency_ms: { gateway: latency.gateway, upstream_first_byte: latency.firstByte, total: latency.total },
@@ -147,19 +150,3 @@ function shown(record: Shown): z.infer<typeof call> {
     ...(endedAt !== undefined && { ended_at: new Date(endedAt).toISOString() }),
   };
 }
-
-const shownUsage = ({
-  cacheRead,
-  cacheWrite,
-  cacheWrite1h,
-  inputAudio,
-  outputAudio,
-  ...same
-}: Usage): z.infer<typeof usage> => ({
-  ...same,
-  ...(inputAudio !== undefined && { input_audio: inputAudio }),
-  ...(outputAudio !== undefined && { output_audio: outputAudio }),
-  ...(cacheWrite1h !== undefined && { cache_write_1h: cacheWrite1h }),
-  ...(cacheRead !== undefined && { cache_read: cacheRead }),
-  ...(cacheWrite !== undefined && { cache_write: cacheWrite }),
-});

@@ -3,7 +3,7 @@ import type { Context } from "hono";
 import { decodeChat, decodeChatStream, encodePrompt } from "../endpoints/completions.ts";
 import { type Endpoint, relayTo, speaksOpenai } from "../endpoints/endpoint.ts";
 import { rhoneRequest, SURFACES } from "../gateway/surface.ts";
-import type { Target } from "../routing/plan.ts";
+import type { Target } from "../routing/locate.ts";
 import { isObject, tryParseJson } from "../wire/json.ts";
 import { appendMember, splice } from "../wire/splice.ts";
 import type { AppEnv } from "./context.ts";

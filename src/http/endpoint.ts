@@ -6,17 +6,19 @@ import { type Endpoint, expectOpenai, type JsonRequest } from "../endpoints/endp
 import { readForm } from "../endpoints/form.ts";
 import { pass, type PassHost } from "../endpoints/pass.ts";
 import { DIALECTS } from "../dialects/index.ts";
+import { expectModel, expectSurface } from "../gateway/admit.ts";
 import { type Asked, jsonOf, open } from "../gateway/ask.ts";
 import { checked } from "../gateway/checked.ts";
 import { type Call, Notes } from "../gateway/call.ts";
-import { strictly } from "../gateway/path.ts";
+import { strictly } from "../gateway/dispatch.ts";
 import type { Surface } from "../gateway/surface.ts";
-import { providersOf } from "../providers/table.ts";
-import { plan, type Target } from "../routing/plan.ts";
+import { locate, type Target } from "../routing/locate.ts";
 import { sessionNotFound } from "../session/session.ts";
 import { mint } from "../wire/id.ts";
 import { isObject, stringOf } from "../wire/json.ts";
+import { chargingOf } from "./accounts.ts";
 import { readText } from "./body.ts";
+import { providersHere } from "./providers.ts";
 import type { AppEnv } from "./context.ts";
 import { newSession, placeOfSession, type SessionStub, stubAt } from "./where.ts";
 
@@ -82,7 +84,8 @@ export async function readJson(
 }
 
 export async function targetOf(c: Http, model: string, surface: Pick<Surface, "dialect">): Promise<Target> {
-  const [target] = await plan(model, surface.dialect.id, providersOf(c.env));
+  const target = await locate(model, surface.dialect.id, await providersHere(c));
+  expectModel(c.var.caller, model, target);
   return target;
 }
 
@@ -96,20 +99,24 @@ export async function begin(
   const createdAt = Date.now();
   const { env, executionCtx: ctx } = c;
   const { caller } = c.var;
+  expectSurface(caller, asked.surface.id);
+  const charging = chargingOf(env, (work) => ctx.waitUntil(work));
   const known = asked.rhone.session_id;
   const isNew = known === undefined;
   const { id: sessionId, place } = isNew
     ? newSession(env.SESSIONS)
     : { id: known, place: placeOfSession(env.SESSIONS, caller.org, known) };
   const stub = stubAt(env.SESSIONS, place);
-  if (!isNew && (await stub.describe(caller.org)) === undefined) throw sessionNotFound();
+  if (!isNew && !(await stub.has(caller.org))) throw sessionNotFound();
   const { headers } = c.req.raw;
   const call = { id: mint("call", createdAt, place), sessionId, caller, headers, annotate: false, createdAt };
   const host: PassHost = {
     now: Date.now,
+    reserve: (wanted) => charging.reserve(call.id, caller, asked.rhone.tags ?? [], wanted),
     keepAlive: (work) => ctx.waitUntil(work),
     // A record that cannot be kept is a matter for the log, not for the client.
     record: async (record) => {
+      charging.settle(record);
       await stub
         .record(JSON.stringify({ record, isNew }))
         .catch((cause: unknown) => console.error("a record was lost", call.id, cause));

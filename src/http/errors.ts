@@ -1,6 +1,6 @@
 import { HTTPException } from "hono/http-exception";
-import { type GatewayError, invalid, toGatewayError } from "../canonical/error.ts";
-import { errorResponse } from "../gateway/path.ts";
+import { invalid, toGatewayError } from "../canonical/error.ts";
+import { errorResponse } from "../gateway/response.ts";
 import { SURFACES, type SurfaceId } from "../gateway/surface.ts";
 
 /** Whose clients read the answers of a path. Every other path is the gateway's own. */
@@ -8,7 +8,7 @@ export const GEMINI_PATH = /^\/(v1beta\/|v1\/(publishers|projects)\/|v1\/models\
 const SHAPES: readonly [RegExp, SurfaceId][] = [
   [GEMINI_PATH, "gemini"],
   [/^\/v1\/messages(\/|$)/, "messages"],
-  [/^\/v1\/responses(\/|$)/, "responses"],
+  [/^\/v1\/(responses|conversations)(\/|$)/, "responses"],
   [/^\/v1\/(chat|models|completions|embeddings|images|audio|moderations)(\/|$)/, "chat"],
 ];
 
@@ -25,17 +25,8 @@ export function failure(thrown: unknown, path: string, requestId: string): Respo
       requestId,
       Object(error.cause) instanceof Error ? (error.cause as Error).stack : "",
     );
-  const surface = SHAPES.find(([paths]) => paths.test(path))?.[1];
-  const response =
-    surface === undefined ? nativeError(error, requestId) : errorResponse(SURFACES[surface], error, requestId);
+  const surface = SHAPES.find(([paths]) => paths.test(path))?.[1] ?? "native";
+  const response = errorResponse(SURFACES[surface], error, requestId);
   if (error.status === 401) response.headers.set("www-authenticate", 'Bearer realm="rhone"');
   return response;
-}
-
-function nativeError(error: GatewayError, requestId: string): Response {
-  const { code, message, param, status } = error;
-  const retryable = status === 429 || status >= 500;
-  const details = param === undefined ? {} : { param };
-  const headers = { "x-request-id": requestId };
-  return Response.json({ error: { code, message, retryable, details, request_id: requestId } }, { status, headers });
 }

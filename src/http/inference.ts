@@ -1,15 +1,25 @@
+import { expectSurface } from "../gateway/admit.ts";
 import { type Asked, ask, open } from "../gateway/ask.ts";
 import type { Caller, Handled, Host } from "../gateway/call.ts";
+import { FarTape, type Load } from "../gateway/far-tape.ts";
+import { withKeyDefaults } from "../gateway/key-defaults.ts";
 import { answer } from "../gateway/path.ts";
 import { SURFACES, type SurfaceId } from "../gateway/surface.ts";
 import type { Outside } from "../dialects/dialect.ts";
-import { providersOf } from "../providers/table.ts";
+import type { Started } from "../session/calls.ts";
 import type { Step } from "../session/session.ts";
 import { sessionNotFound } from "../session/session.ts";
 import type { CallRecord } from "../store/records.ts";
+import { crossingText } from "../wire/bytes.ts";
 import { mint } from "../wire/id.ts";
+import { chargingOf } from "./accounts.ts";
+import { providersFor } from "./providers.ts";
+import { Room } from "./load.ts";
 import { readText } from "./body.ts";
-import { newSession, placeOfSession, type SessionStub, stubAt } from "./where.ts";
+import { destinationOf, type HeardResponses, needsState } from "./destination.ts";
+import { expectOwnPlace } from "./own-session.ts";
+import { routerIn } from "./router.ts";
+import { type SessionStub, stubAt } from "./where.ts";
 
 type Inference = {
   request: Request;
@@ -21,25 +31,54 @@ type Inference = {
 };
 
 /** A generation call: to its session's object, or, when it is stateless, from here. Throws what is wrong with the request. */
-export async function infer({ request, surface, outside = {}, caller, env, ctx }: Inference): Promise<Response> {
+export async function infer({ request, ...inference }: Inference): Promise<Response> {
   const createdAt = Date.now();
-  const text = await readText(request);
-  const opened = open(text, request.headers);
-  const known = opened.rhone.session_id;
-  const isNew = known === undefined;
-  const { id: sessionId, place } = isNew
-    ? newSession(env.SESSIONS)
-    : { id: known, place: placeOfSession(env.SESSIONS, caller.org, known) };
-  const annotate = request.headers.get("x-rhone-annotate") !== "headers";
-  const call = { id: mint("call", createdAt, place), sessionId, caller, annotate, createdAt };
-  const stub = stubAt(env.SESSIONS, place);
-  if (opened.rhone.context_mode !== "stateless") {
-    const headers = [...request.headers].filter(([name]) => !CREDENTIALS.has(name));
-    return await stub.call({ ...call, headers, surface, outside, text, isNew });
+  expectSurface(inference.caller, inference.surface);
+  const held = ROOM.enter();
+  const work: Promise<unknown>[] = [];
+  const waitUntil = (more: Promise<unknown>): void => {
+    work.push(more);
+    inference.ctx.waitUntil(more);
+  };
+  try {
+    const text = await readText(request);
+    held.hold(text.length);
+    return await inferText({ ...inference, ctx: { waitUntil }, text, headers: request.headers, createdAt });
+  } finally {
+    void Promise.allSettled(work).then(held.leave);
   }
-  if (!isNew && (await stub.describe(caller.org)) === undefined) throw sessionNotFound();
+}
+
+const ROOM = new Room();
+
+/** `heard`: responses that only the caller's own connection knows of. */
+type Texted = Omit<Inference, "request"> & {
+  text: string;
+  headers: Headers;
+  createdAt: number;
+  heard?: HeardResponses;
+};
+
+/** The same of a body that has been read, by a caller who may use the surface. */
+export async function inferText(texted: Texted): Promise<Response> {
+  const { text, headers, createdAt, surface, outside = {}, caller, env, ctx } = texted;
+  const opened = withKeyDefaults(open(text, headers, SURFACES[surface]), caller, outside);
+  const { place, sessionId, isNew, response } = await destinationOf(opened, surface, { ...texted, org: caller.org });
+  expectOwnPlace(caller, { place, isNew }, env);
+  const annotate = headers.get("x-rhone-annotate") !== "headers";
+  const called = { id: mint("call", createdAt, place), sessionId, caller, annotate, createdAt };
+  const call = { ...called, ...(response !== undefined && { response }) };
+  const stub = stubAt(env.SESSIONS, place);
+  const { contextMode } = routerIn(env).config.defaults;
+  const mode = opened.rhone.context_mode ?? (needsState(response) ? "stateful" : contextMode);
+  if (mode !== "stateless") {
+    const pairs = [...headers].filter(([name]) => !CREDENTIALS.has(name));
+    return await stub.call({ ...call, headers: pairs, surface, outside, text: crossingText(text), isNew });
+  }
+  if (!isNew && !(await stub.has(caller.org))) throw sessionNotFound();
   const asked = ask(opened, SURFACES[surface], outside);
-  return await answer({ ...call, headers: request.headers }, asked, statelessHost(asked, { stub, isNew, env, ctx }));
+  const providers = await providersFor(env, caller.org, (work) => ctx.waitUntil(work));
+  return await answer({ ...call, headers }, asked, statelessHost(asked, { stub, isNew, env, ctx, providers }));
 }
 
 /** What admits a caller has been looked at, and goes no further. */
@@ -48,23 +87,46 @@ const CREDENTIALS = new Set(["authorization", "x-api-key", "x-goog-api-key", "co
 /** Nothing is restored, and what was said reaches the session when the client has its answer. */
 function statelessHost(
   asked: Asked,
-  { stub, isNew, env, ctx }: { stub: SessionStub; isNew: boolean; env: Cloudflare.Env; ctx: Inference["ctx"] },
+  {
+    stub,
+    isNew,
+    env,
+    ctx,
+    providers,
+  }: Pick<Inference, "env" | "ctx"> & Pick<Host, "providers"> & { stub: SessionStub; isNew: boolean },
 ): Host {
+  let begun: Started | undefined;
+  let tape: FarTape | undefined;
   const later = async (handled: Omit<Handled, "isNew">): Promise<void> => {
     // As text: numbers that were kept as they were written do not cross otherwise.
-    const kept = stub.record(JSON.stringify({ ...handled, isNew } satisfies Handled));
+    const text = crossingText(JSON.stringify({ ...handled, isNew } satisfies Handled));
+    const kept = tape === undefined ? stub.record(text) : tape.rest().then((rest) => stub.record(text, rest));
     ctx.waitUntil(kept.catch((cause: unknown) => console.error("a record was lost", handled.record.id, cause)));
   };
   return {
     contextMode: "stateless",
-    providers: providersOf(env),
+    providers,
+    router: routerIn(env),
     now: Date.now,
+    charging: chargingOf(env, (work) => ctx.waitUntil(work)),
     keepAlive: (work) => ctx.waitUntil(work),
-    begin: () => ({ parent: undefined, history: [], known: 0 }),
-    commit: (record: CallRecord, { output, instructions }: Step) => {
+    tape: () => {
+      const told = JSON.stringify({ started: begun!, isNew });
+      const send = async (load: Load): Promise<void> => {
+        const sent = stub.tell(told, load);
+        ctx.waitUntil(sent);
+        await sent;
+      };
+      return (tape = new FarTape(send, Date.now));
+    },
+    begin: async (_, started) => {
+      begun = started;
+      return { parent: undefined, history: [], known: 0 };
+    },
+    commit: (record: CallRecord, { output, instructions }: Step, kept) => {
       const items = asked.items.slice(asked.leading).join(",");
       const input = { dialect: asked.surface.dialect.id, items };
-      return later({ record, said: { input, output, ...(instructions && { instructions }) } });
+      return later({ record, said: { input, output, ...(instructions && { instructions }) }, ...(kept && { kept }) });
     },
     fail: (record, received) => later({ record, ...(received !== undefined && { received }) }),
   };

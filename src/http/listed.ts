@@ -50,13 +50,14 @@ export function asAnthropic({ id, model }: Listed): object {
   };
 }
 
-export function asGemini({ id, model }: Listed): object {
+export function asGemini({ id, provider, model }: Listed): object {
+  const embeds = provider.id === "demo" ? ["embedContent", "batchEmbedContents"] : [];
   return {
     name: `models/${id}`,
     displayName: model?.name ?? id,
     ...(model?.context !== undefined && { inputTokenLimit: model.context }),
     ...(model?.maxOutput !== undefined && { outputTokenLimit: model.maxOutput }),
-    supportedGenerationMethods: ["generateContent", "streamGenerateContent", "countTokens"],
+    supportedGenerationMethods: ["generateContent", "streamGenerateContent", "countTokens", ...embeds],
     ...(model?.capabilities.includes("reasoning") && { thinking: true }),
   };
 }

@@ -1,13 +1,13 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { GatewayError, invalid } from "../canonical/error.ts";
-import { errorResponse } from "../gateway/path.ts";
+import { errorResponse } from "../gateway/response.ts";
 import { SURFACES } from "../gateway/surface.ts";
 import { catalogueOf } from "../providers/catalogue.ts";
-import { providersOf } from "../providers/table.ts";
 import { mint } from "../wire/id.ts";
 import type { AppEnv } from "./context.ts";
 import { asAnthropic, asGemini, asOpenai, type Listed, listed } from "./listed.ts";
+import { providersHere } from "./providers.ts";
 import { failures } from "./schemas.ts";
 
 /** OpenAI's own members, so that `client.models.list()` reads it, and what else is known. */
@@ -94,12 +94,12 @@ const listAs: Record<Shape, (c: Http) => Promise<Response>> = {
 };
 
 async function all(c: Http): Promise<Listed[]> {
-  const providers = providersOf(c.env);
+  const providers = await providersHere(c);
   return listed(providers, await catalogueOf(providers));
 }
 
 async function find(c: Http, id: string): Promise<Listed> {
-  const providers = providersOf(c.env);
+  const providers = await providersHere(c);
   const catalogue = await catalogueOf(providers);
   const known = listed(providers, catalogue);
   const wanted = id.toLowerCase();

@@ -1,42 +1,84 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
+import { invalid } from "../canonical/error.ts";
+import { sessionDefaults } from "../gateway/defaults.ts";
 import { sessionId } from "../gateway/surface.ts";
-import { BLOCK_FORMATS } from "../gateway/view.ts";
-import { type Description, type Instructions, sessionNotFound } from "../session/session.ts";
+import type { Patch } from "../gateway/commands.ts";
+import type { Given } from "../session/session.ts";
+import { listSessions, type SessionFilter, type SessionRecord } from "../store/sessions.ts";
+import type { JsonObject } from "../wire/json.ts";
+import { commanded, systemText } from "./command.ts";
 import type { AppEnv } from "./context.ts";
+import { page, paged, pageOf, timeIn } from "./listing.ts";
 import { failures } from "./schemas.ts";
-import { newSession as mintSession, placeOfSession, type SessionStub, stubAt } from "./where.ts";
+import { newSession as mintSession } from "./where.ts";
 
-const params = z.object({ id: z.string().openapi({ example: "sess_support_123" }) });
+export const sessionParams = z.object({ id: z.string().openapi({ example: "sess_support_123" }) });
 
-const session = z
+const origin = z.object({ session_id: z.string(), turn_id: z.string().nullable() });
+
+export const session = z
   .object({
     id: z.string(),
     object: z.literal("session"),
+    status: z.enum(["active", "paused"]),
+    phase: z.string().nullable(),
     head: z.string().nullable().openapi({ description: "The turn where the next call continues." }),
-    turns: z.int().openapi({ description: "How many turns lie on the way to the head." }),
+    turns: z.int().openapi({ description: "How many turns the model sees." }),
+    instructions: z.string().nullable(),
+    metadata: z.record(z.string(), z.string()),
+    defaults: z.looseObject({}),
+    branched_from: origin.nullable(),
     created_at: z.string(),
     updated_at: z.string(),
   })
   .openapi("Session");
 
-const listOf = <T extends z.ZodType>(item: T) => z.object({ object: z.literal("list"), data: z.array(item) });
-const block = z.looseObject({}).openapi("Block");
-const entry = z
-  .looseObject({ type: z.enum(["turn", "call"]), call_id: z.string(), status: z.string(), created_at: z.string() })
-  .openapi("TimelineEntry");
+const listed = session.omit({ instructions: true, defaults: true }).openapi("ListedSession");
 
 /** Chosen ids must not look like minted ones: those name a place. */
-const chosenId = sessionId.refine(
+export const chosenId = sessionId.refine(
   (id) => !/^sess_[0-9a-hjkmnp-tv-z]{52}$/.test(id),
   "expected no id of the gateway's own kind",
 );
+
+const key = z.string().min(1).max(64);
+const value = z.string().max(512);
+const phase = z.string().min(1).max(64);
 
 const newSession = z
   .strictObject({
     id: chosenId.optional(),
     instructions: z.string().min(1).optional().openapi({ description: "The system text, until a call gives another." }),
+    metadata: z
+      .record(key, value)
+      .refine((pairs) => Object.keys(pairs).length <= 16, "expected at most 16 pairs")
+      .optional(),
+    defaults: sessionDefaults.optional().openapi({ description: "What calls say that do not say it themselves." }),
+    phase: phase.optional(),
   })
   .openapi("NewSession");
+
+const nullable = Object.fromEntries(
+  Object.entries(sessionDefaults.shape).map(([name, schema]) => [name, (schema as z.ZodType).nullable()]),
+);
+
+const changes = z
+  .strictObject({
+    metadata: z.record(key, value.nullable()),
+    defaults: z.strictObject(nullable).partial(),
+  })
+  .partial()
+  .openapi("SessionChanges", { description: "What is not named stays; null takes a member away." });
+
+type Changes = { metadata?: Patch; defaults?: JsonObject };
+
+const filters = page.extend({
+  status: z.enum(["active", "paused"]).optional(),
+  created_after: z.string().optional(),
+  created_before: z.string().optional(),
+});
+
+const ok = { description: "The session", content: { "application/json": { schema: session } } };
 
 const routes = {
   create: createRoute({
@@ -44,12 +86,15 @@ const routes = {
     path: "/v1/sessions",
     summary: "A session, with an id of the caller's choice if it has one",
     request: { body: { required: true, content: { "application/json": { schema: newSession } } } },
+    responses: { 200: { ...ok, description: "It was there already, and is as it was" }, 201: ok, ...failures(400) },
+  }),
+  list: createRoute({
+    method: "get",
+    path: "/v1/sessions",
+    summary: "The organisation's sessions, the newest first; metadata.KEY=VALUE filters",
+    request: { query: filters },
     responses: {
-      200: {
-        description: "It was there already, and is as it was",
-        content: { "application/json": { schema: session } },
-      },
-      201: { description: "The session", content: { "application/json": { schema: session } } },
+      200: { description: "A page of sessions", content: { "application/json": { schema: pageOf(listed) } } },
       ...failures(400),
     },
   }),
@@ -57,29 +102,30 @@ const routes = {
     method: "get",
     path: "/v1/sessions/{id}",
     summary: "A session",
-    request: { params },
-    responses: {
-      200: { description: "The session", content: { "application/json": { schema: session } } },
-      ...failures(404),
-    },
+    request: { params: sessionParams },
+    responses: { 200: ok, ...failures(404) },
   }),
-  blocks: createRoute({
-    method: "get",
-    path: "/v1/sessions/{id}/blocks",
-    summary: "The continuity head: what the model sees next",
-    request: { params, query: z.object({ format: z.enum(BLOCK_FORMATS).default("native") }) },
-    responses: {
-      200: { description: "Blocks", content: { "application/json": { schema: listOf(block) } } },
-      ...failures(400, 404),
-    },
+  update: createRoute({
+    method: "patch",
+    path: "/v1/sessions/{id}",
+    summary: "Metadata and defaults, member by member",
+    request: { params: sessionParams, body: { required: true, content: { "application/json": { schema: changes } } } },
+    responses: { 200: ok, ...failures(400, 404) },
   }),
-  timeline: createRoute({
-    method: "get",
-    path: "/v1/sessions/{id}/timeline",
-    summary: "Everything that happened in a session",
-    request: { params },
+  delete: createRoute({
+    method: "delete",
+    path: "/v1/sessions/{id}",
+    summary: "Deletes what was said; records of its calls stay",
+    request: { params: sessionParams },
     responses: {
-      200: { description: "Turns and calls in order", content: { "application/json": { schema: listOf(entry) } } },
+      200: {
+        description: "It is gone",
+        content: {
+          "application/json": {
+            schema: z.object({ id: z.string(), object: z.literal("session"), deleted: z.literal(true) }),
+          },
+        },
+      },
       ...failures(404),
     },
   }),
@@ -87,51 +133,68 @@ const routes = {
 
 export function sessions(app: OpenAPIHono<AppEnv>): void {
   app.openapi(routes.create, async (c) => {
-    const { org } = c.var.caller;
-    const { id: chosen, instructions } = c.req.valid("json");
-    const minted = mintSession(c.env.SESSIONS);
-    const id = chosen ?? minted.id;
-    const said = instructions === undefined ? undefined : systemText(instructions);
-    const { isNew, session: made } = await stubOf(c.env.SESSIONS, org, id).create(org, id, said);
-    return c.json(shown(made), isNew ? 201 : 200);
+    const { id: chosen, instructions, ...given } = c.req.valid("json");
+    const id = chosen ?? mintSession(c.env.SESSIONS).id;
+    const said = instructions === undefined ? {} : { instructions: systemText(instructions) };
+    return await commanded(c, id, { do: "create", id, given: { ...given, ...said } as Given });
   });
-  app.openapi(routes.get, async (c) => {
-    const { org } = c.var.caller;
-    return c.json(shown(present(await stubOf(c.env.SESSIONS, org, c.req.valid("param").id).describe(org))), 200);
+  app.openapi(routes.list, async (c) => {
+    const { limit, after, ...given } = c.req.valid("query");
+    const filter = filterOf(given, after, c.req.query());
+    const found = await listSessions(c.env.DB, { org: c.var.caller.org, filter, limit: limit + 1 });
+    const { data, ...rest } = paged(found, limit);
+    const last = data.at(-1);
+    return c.json({ ...rest, data: data.map(shown), last_id: last === undefined ? null : cursorOf(last) }, 200);
   });
-  app.openapi(routes.blocks, async (c) => {
-    const { org } = c.var.caller;
-    const data = present(
-      await stubOf(c.env.SESSIONS, org, c.req.valid("param").id).blocks(org, c.req.valid("query").format),
-    );
-    return c.json({ object: "list" as const, data: JSON.parse(data) as Record<string, unknown>[] }, 200);
+  app.openapi(routes.get, (c) => commanded(c, c.req.valid("param").id, { do: "show" }));
+  app.openapi(routes.update, async (c) => {
+    return await commanded(c, c.req.valid("param").id, { do: "update", ...(c.req.valid("json") as Changes) });
   });
-  app.openapi(routes.timeline, async (c) => {
-    const { org } = c.var.caller;
-    const data = present(await stubOf(c.env.SESSIONS, org, c.req.valid("param").id).timeline(org));
-    return c.json({ object: "list" as const, data: JSON.parse(data) as z.infer<typeof entry>[] }, 200);
-  });
+  app.openapi(routes.delete, (c) => commanded(c, c.req.valid("param").id, { do: "delete" }));
 }
 
-const shown = ({ id, turns, head, createdAt, updatedAt }: Description): z.infer<typeof session> => ({
-  id,
+const shown = (record: SessionRecord): z.infer<typeof listed> => ({
+  id: record.id,
   object: "session",
-  head: head ?? null,
-  turns,
-  created_at: new Date(createdAt).toISOString(),
-  updated_at: new Date(updatedAt).toISOString(),
+  status: record.status as "active" | "paused",
+  phase: record.phase ?? null,
+  head: record.head ?? null,
+  turns: record.turns,
+  metadata: record.metadata,
+  branched_from:
+    record.origin === undefined ? null : { session_id: record.origin.session, turn_id: record.origin.turn },
+  created_at: new Date(record.createdAt).toISOString(),
+  updated_at: new Date(record.updatedAt).toISOString(),
 });
 
-/** Instructions without a wire of their own are a system message of Chat's. */
-const systemText = (content: string): Instructions => ({
-  dialect: "openai-chat",
-  items: JSON.stringify({ role: "system", content }),
-});
+type Filters = Omit<z.infer<typeof filters>, "limit" | "after">;
 
-const stubOf = (namespace: Cloudflare.Env["SESSIONS"], org: string, id: string): SessionStub =>
-  stubAt(namespace, placeOfSession(namespace, org, id));
+/** `query`: all of it, for the pairs that have a key in their names. */
+function filterOf(
+  { status, created_after: from, created_before: before }: Filters,
+  after: string | undefined,
+  query: Record<string, string>,
+): SessionFilter {
+  const pairs = Object.entries(query).filter(([name]) => name.startsWith(METADATA));
+  const unknown = Object.keys(query).find((name) => !name.startsWith(METADATA) && !(name in filters.shape));
+  if (unknown !== undefined)
+    throw invalid(unknown, `expected one of ${Object.keys(filters.shape).join(", ")}, metadata.KEY`);
+  return {
+    metadata: Object.fromEntries(pairs.map(([name, text]) => [name.slice(METADATA.length), text])),
+    ...(status !== undefined && { status }),
+    ...(from !== undefined && { createdFrom: timeIn(from, "created_after") }),
+    ...(before !== undefined && { createdBefore: timeIn(before, "created_before") }),
+    ...(after !== undefined && { after: placeIn(after) }),
+  };
+}
 
-function present<T>(found: T | undefined): T {
-  if (found === undefined) throw sessionNotFound();
-  return found;
+const METADATA = "metadata.";
+
+/** A session's place in the list: the newest are first, and two may have been made at once. */
+const cursorOf = ({ createdAt, id }: SessionRecord): string => `${createdAt}.${id}`;
+
+function placeIn(cursor: string): { createdAt: number; id: string } {
+  const found = /^(\d{1,16})\.(sess_.+)$/.exec(cursor);
+  if (found === null) throw invalid("after", "expected the last_id of the page before");
+  return { createdAt: Number(found[1]), id: found[2]! };
 }

@@ -11,6 +11,7 @@ const POSTS: Record<string, { surface: SurfaceId; summary: string }> = {
   "/v1/chat/completions": { surface: "chat", summary: "OpenAI Chat Completions" },
   "/v1/responses": { surface: "responses", summary: "OpenAI Responses" },
   "/v1/messages": { surface: "messages", summary: "Anthropic Messages" },
+  "/v1/calls": { surface: "native", summary: "The gateway's own: typed blocks in, typed blocks out" },
 };
 const GEMINI = [
   "/v1beta/models/:call{.+}",

@@ -1,19 +1,17 @@
 import { type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context as HttpContext } from "hono";
-import { type ErrorCode, GatewayError } from "../canonical/error.ts";
 import type { Outside } from "../dialects/dialect.ts";
 import { counting } from "../endpoints/count.ts";
 import { pass } from "../endpoints/pass.ts";
-import { type Asked, ask, open } from "../gateway/ask.ts";
-import { strictly, saidIn } from "../gateway/path.ts";
+import { ask, open } from "../gateway/ask.ts";
+import { strictly } from "../gateway/dispatch.ts";
 import { rhoneRequest, SURFACES } from "../gateway/surface.ts";
-import type { Context } from "../session/session.ts";
 import { removeMember, sliceOf, splice } from "../wire/splice.ts";
 import { readText } from "./body.ts";
 import type { AppEnv } from "./context.ts";
+import { contextFor } from "./context-for.ts";
 import { begin, document, targetOf } from "./endpoint.ts";
 import { expectVersion } from "./surfaces.ts";
-import type { SessionStub } from "./where.ts";
 
 type Http = HttpContext<AppEnv>;
 type CountedSurface = "messages" | "responses" | "gemini";
@@ -26,7 +24,12 @@ const messages = z.looseObject({ model, messages: z.array(z.looseObject({})).min
 const REQUEST: Record<CountedSurface, z.ZodType<object>> = {
   messages: messages.meta({ id: "CountTokensRequest" }),
   responses: z
-    .looseObject({ ...SURFACES.responses.request.shape, input: SURFACES.responses.request.shape.input.optional() })
+    .looseObject({
+      ...SURFACES.responses.request.shape,
+      input: z
+        .union([z.string().min(1), z.array(z.looseObject({})).min(1)], "expected a text or at least one item")
+        .nullish(),
+    })
     .meta({ id: "InputTokensRequest" }),
   gemini: SURFACES.gemini.request,
 };
@@ -61,24 +64,12 @@ async function count(c: Http, surfaceId: CountedSurface, outside: Outside = {}):
   const asked = { ...ask(opened, surface, outside), ...(inner !== undefined && { around }) };
   const planned = await targetOf(c, asked.model, surface);
   const noted = { ...asked, surface: { id: "count_tokens" }, stream: false };
-  const { call, notes, host, stub } = await begin(c, noted);
-  const context = asked.rhone.session_id === undefined ? NOTHING : await contextOf(stub, call.caller.org, asked);
+  const context = await contextFor(c, asked, surfaceId);
+  const { call, notes, host } = await begin(c, noted);
   const { target, provider, path, text, losses, translate } = counting(asked, context, planned);
   if (asked.rhone.strict && losses.length > 0) throw strictly(losses[0]!.at);
   notes.target = target;
   notes.losses.push(...losses);
   const passing = { call, notes, target, surface, provider, path, body: { text } };
   return await pass({ ...passing, ...(translate && { translate }) }, host);
-}
-
-const NOTHING: Context = { parent: undefined, history: [], known: 0 };
-
-type Told = { context: Context } | { error: { code: ErrorCode; message: string; param?: string } };
-
-/** What the session would restore for this call. */
-async function contextOf(stub: SessionStub, org: string, asked: Asked): Promise<Context> {
-  const told = JSON.parse(await stub.contextOf(org, JSON.stringify(saidIn(asked)))) as Told;
-  if ("context" in told) return told.context;
-  const { code, message, param } = told.error;
-  throw new GatewayError(code, message, param === undefined ? {} : { param });
 }

@@ -30,6 +30,12 @@ export function stubOfId(sessions: Sessions, prefix: string, id: string): Sessio
   return found === undefined ? undefined : sessions.get(found);
 }
 
+/** The object at a place; undefined when that is none of ours. */
+export function stubOfPlace(sessions: Sessions, place: string): SessionStub | undefined {
+  const id = mintedId(sessions, place);
+  return id === undefined ? undefined : sessions.get(id);
+}
+
 function mintedId(sessions: Sessions, place: string): DurableObjectId | undefined {
   const hex = hexOfPlace(place);
   if (hex === undefined) return undefined;

@@ -1,0 +1,98 @@
+import type { Charging } from "../gateway/charge.ts";
+import { ADMIN_KEY_ID } from "../gateway/admit.ts";
+import { Admissions } from "../keys/admitted.ts";
+import { accountOf, Purse, type Till } from "../keys/purse.ts";
+import type { Settled } from "../keys/ledger.ts";
+import type { Report } from "../keys/turnstile.ts";
+import type { CallRecord } from "../store/records.ts";
+import { hexOfPlace, placeOf, placeOfHex } from "../wire/id.ts";
+
+/** What this isolate holds of all keys: shared by its requests and its objects, so it is plain data and no platform's. */
+export const admissions = new Admissions(Date.now);
+const purse = new Purse(Date.now, (ms) => new Promise((resolve) => setTimeout(resolve, ms)));
+
+type Keys = Cloudflare.Env["KEYS"];
+/** An object's methods as they are called from elsewhere. The platform's own type for that does not end on what is nested. */
+type Remote<Namespace> =
+  Namespace extends DurableObjectNamespace<infer Home>
+    ? {
+        [Name in keyof Home]: Home[Name] extends (...args: infer Args) => infer Result
+          ? (...args: Args) => Promise<Awaited<Result>>
+          : never;
+      }
+    : never;
+export type KeyStub = Remote<Keys>;
+export type OrganizationStub = Remote<Cloudflare.Env["ORGANIZATIONS"]>;
+type Objects = Pick<Cloudflare.Env, "KEYS" | "ORGANIZATIONS">;
+
+/** A new key's object, and its place. */
+export function newKeyObject(keys: Keys): { stub: KeyStub; place: string } {
+  const id = keys.newUniqueId();
+  return { stub: keys.get(id) as unknown as KeyStub, place: placeOfHex(id.toString()) };
+}
+
+/** The object of a key, by the place that its secret or its id says; undefined when there can be none. */
+export function keyAt(keys: Keys, place: string | undefined): KeyStub | undefined {
+  const hex = place === undefined ? undefined : hexOfPlace(place);
+  if (hex === undefined) return undefined;
+  try {
+    return keys.get(keys.idFromString(hex)) as unknown as KeyStub;
+  } catch {
+    // 256 bits that are no object's of this namespace.
+    return undefined;
+  }
+}
+
+export const keyOfId = (keys: Keys, id: string): KeyStub | undefined => keyAt(keys, placeOf("key", id));
+
+export const organizationOf = ({ ORGANIZATIONS }: Pick<Objects, "ORGANIZATIONS">, org: string): OrganizationStub =>
+  ORGANIZATIONS.get(ORGANIZATIONS.idFromName(org)) as unknown as OrganizationStub;
+
+/** What a call is charged to, and how. The bootstrap key stands above all budgets. */
+export function chargingOf(env: Objects, later: (work: Promise<unknown>) => void): Charging {
+  const tools = { till: tillOf(env), later };
+  return {
+    reserve: async (call, caller, tags, wanted) => {
+      if (caller.keyId === ADMIN_KEY_ID) return undefined;
+      const payers = { key: caller.keyId, above: caller.payers ?? [], organization: caller.org, tags };
+      return await purse.reserve(call, payers, await wanted(), tools);
+    },
+    settle: ({ id, charge }) => {
+      if (charge !== undefined) purse.settle(id, charge.parts, charge, tools);
+    },
+  };
+}
+
+/** Tells the accounts of calls by their records: the isolates that made them may have died. Whoever heard already hears nothing new. */
+export async function settleRecords(env: Objects, records: readonly CallRecord[]): Promise<void> {
+  const reports = new Map<string, Settled[]>();
+  for (const { id: call, charge } of records)
+    for (const { account, grant, micros, tokens } of charge?.parts ?? []) {
+      const settled = {
+        grant,
+        call,
+        held: { micros, tokens },
+        took: { micros: charge!.micros, tokens: charge!.tokens },
+      };
+      reports.set(account, [...(reports.get(account) ?? []), settled]);
+    }
+  const till = tillOf(env);
+  await Promise.all([...reports].map(([account, settled]) => till.report(account, { settled, unused: [] })));
+}
+
+function tillOf(env: Objects): Till {
+  return {
+    take: async (account, need, report) => {
+      const { id, tag, isPayer } = accountOf(account);
+      const key = keyOfId(env.KEYS, id);
+      return await (key === undefined
+        ? organizationOf(env, id).take(tag, need, report)
+        : key.take(!isPayer, need, report));
+    },
+    report: async (account, report: Report) => {
+      const { id, tag } = accountOf(account);
+      const key = keyOfId(env.KEYS, id);
+      await (key === undefined ? organizationOf(env, id).report(tag, report) : key.report(report));
+    },
+  };
+}

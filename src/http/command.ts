@@ -1,0 +1,29 @@
+import type { Context as HttpContext, TypedResponse } from "hono";
+import type { Command } from "../gateway/commands.ts";
+import { crossed } from "../gateway/crossing.ts";
+import type { Instructions } from "../session/row.ts";
+import type { AppEnv } from "./context.ts";
+import { placeOfSession, stubAt } from "./where.ts";
+
+/** A request of a route that no schema has typed. */
+export type Http = HttpContext<AppEnv>;
+
+/** An answer that the session's object has made already, in the shape that its route documents. */
+export type Passed = Response & TypedResponse<never, never, never>;
+
+/** Has a session do something, and passes its answer on. Throws what it refuses. */
+export async function commanded<E extends AppEnv>(c: HttpContext<E>, id: string, command: Command): Promise<Passed> {
+  const { SESSIONS } = c.env;
+  const { caller } = c.var;
+  const stub = stubAt(SESSIONS, placeOfSession(SESSIONS, caller.org, id));
+  return passed(await crossed(await stub.perform(command, caller)));
+}
+
+/** Its headers may still be added to: those of an answer that came from elsewhere are fixed. */
+export const passed = (response: Response): Passed => new Response(response.body, response) as Passed;
+
+/** Instructions without a wire of their own are a system message of Chat's. */
+export const systemText = (content: string): Instructions => ({
+  dialect: "openai-chat",
+  items: JSON.stringify({ role: "system", content }),
+});

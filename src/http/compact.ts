@@ -1,0 +1,148 @@
+import type { OpenAPIHono } from "@hono/zod-openapi";
+import type { Context as HttpContext } from "hono";
+import { z } from "zod";
+import { GatewayError } from "../canonical/error.ts";
+import { pass } from "../endpoints/pass.ts";
+import { DIALECTS } from "../dialects/index.ts";
+import { sealSummary } from "../dialects/openai-responses/compaction.ts";
+import { ask, type Asked, open } from "../gateway/ask.ts";
+import { SUMMARIZE } from "../gateway/commands.ts";
+import { encodeTarget } from "../gateway/dispatch.ts";
+import { userItems } from "../gateway/items.ts";
+import { messagesOf, messagesOfInstructions, restoreBytes } from "../gateway/restore.ts";
+import { rhoneRequest, SURFACES } from "../gateway/surface.ts";
+import { transcriptOf } from "../gateway/transcript.ts";
+import type { Target } from "../routing/locate.ts";
+import type { Context } from "../session/session.ts";
+import { isObject, type Json, type JsonObject, parseJson, textOf } from "../wire/json.ts";
+import { readText } from "./body.ts";
+import type { AppEnv } from "./context.ts";
+import { begin, document, targetOf } from "./endpoint.ts";
+import { contextFor } from "./context-for.ts";
+import { inferText } from "./inference.ts";
+
+type Http = HttpContext<AppEnv>;
+
+const compactRequest = z
+  .looseObject({
+    model: z.string("expected the name of a model").min(1, "expected the name of a model"),
+    input: z.union([z.string(), z.array(z.looseObject({}))], "expected a text or a list of items").nullish(),
+    previous_response_id: z.string().min(1).nullish(),
+    instructions: z.string().nullish(),
+    prompt_cache_key: z.string().max(64).nullish(),
+    rhone: rhoneRequest.optional(),
+  })
+  .refine(({ input, previous_response_id: previous }) => previous != null || (input != null && input.length > 0), {
+    path: ["input"],
+    message: "expected a text or at least one item",
+  })
+  .meta({ id: "CompactRequest" });
+
+/** OpenAI's compaction, for every provider's models. */
+export function compaction(app: OpenAPIHono<AppEnv>): void {
+  app.post("/v1/responses/compact", (c) => compact(c));
+  const summary =
+    "OpenAI: a conversation in short; the provider's own compaction where it has one, else a summary by the model";
+  document(app, { path: "/v1/responses/compact", summary, json: compactRequest, answer: "The compacted conversation" });
+}
+
+async function compact(c: Http): Promise<Response> {
+  const text = await readText(c.req.raw);
+  const asked = ask(open(text, c.req.raw.headers), { ...SURFACES.responses, request: compactRequest });
+  const context = await contextFor(c, asked, "responses");
+  const target = await targetOf(c, asked.model, asked.surface);
+  const own = target.dialect === asked.surface.dialect.id ? await byProvider(c, asked, context, target) : undefined;
+  return own ?? (await bySummary(c, asked, context));
+}
+
+/** In the provider's own way; undefined when it has none. */
+async function byProvider(c: Http, asked: Asked, context: Context, target: Target): Promise<Response | undefined> {
+  const { body, losses } = restoreBytes(asked, context, encodeTarget(target));
+  const { surface } = asked;
+  const { call, notes, host } = await begin(c, { ...asked, surface: { id: "compact" }, stream: false });
+  notes.target = target;
+  notes.losses.push(...losses);
+  const provider = DIALECTS[target.dialect]!;
+  const answered = await pass(
+    { call, notes, target, surface, provider, path: "/responses/compact", body: { text: body } },
+    host,
+  );
+  return LACKS.has(answered.status) || answered.status >= 500 ? undefined : answered;
+}
+
+/** How hosts say that they have no such route. One that is out of order may still be able to answer. */
+const LACKS = new Set([404, 405]);
+
+/** A summary by the model, in an item that later requests can bring back. What users said stays as it is, as with OpenAI. */
+async function bySummary(c: Http, asked: Asked, context: Context): Promise<Response> {
+  const answered = await summarize(c, asked, context);
+  if (!answered.ok) return answered;
+  const response = parseJson(await answered.text()) as JsonObject;
+  const summary = textIn(response.output);
+  if (summary.trim() === "")
+    throw new GatewayError("provider.execution_failed", `model: ${asked.model} wrote no summary`, { param: "model" });
+  const id = textOf(response.id);
+  const messages = [...context.history.flatMap(messagesOf), ...asked.messages.slice(context.known)];
+  const body = {
+    id,
+    object: "response.compaction",
+    created_at: response.created_at!,
+    output: [...userItems(messages, id), sealSummary(`cmp_${id.slice("resp_".length)}`, summary)],
+    usage: response.usage ?? NO_USAGE,
+    ...(response.rhone !== undefined && { rhone: response.rhone }),
+  };
+  const headers = new Headers(answered.headers);
+  headers.delete("content-length");
+  return new Response(JSON.stringify(body), { headers });
+}
+
+/** The counts are required here, so unknown ones have to be said as 0. */
+const NO_USAGE = {
+  input_tokens: 0,
+  input_tokens_details: { cached_tokens: 0 },
+  output_tokens: 0,
+  output_tokens_details: { reasoning_tokens: 0 },
+  total_tokens: 0,
+};
+
+/** The question is a call like any other, under a session of its own: it is no turn of the conversation that it is about. */
+function summarize(c: Http, asked: Asked, { history, known, instructions }: Context): Promise<Response> {
+  const messages = [
+    ...messagesOfInstructions(instructions),
+    ...history.flatMap(messagesOf),
+    ...asked.messages.slice(known),
+  ];
+  const { instructions: wanted, prompt_cache_key: key } = asked.body;
+  const { session_id: _, parent: __, ...rhone } = asked.rhone;
+  const request = {
+    model: asked.model,
+    instructions:
+      typeof wanted === "string" && wanted !== ""
+        ? `${SUMMARIZE}\n\nThe conversation's own instructions: ${wanted}`
+        : SUMMARIZE,
+    input: transcriptOf(messages),
+    store: false,
+    ...(typeof key === "string" && { prompt_cache_key: key }),
+    rhone: { ...rhone, context_mode: "stateless" },
+  };
+  const headers = new Headers(c.req.raw.headers);
+  headers.delete("x-rhone-session-id");
+  headers.delete("x-rhone-context-mode");
+  return inferText({
+    text: JSON.stringify(request),
+    headers,
+    surface: "responses",
+    caller: c.var.caller,
+    env: c.env,
+    ctx: c.executionCtx,
+    createdAt: Date.now(),
+  });
+}
+
+/** The texts of an answer's messages. */
+const textIn = (output: Json | undefined): string =>
+  (Array.isArray(output) ? output : [])
+    .filter(isObject)
+    .flatMap(({ content }) => (Array.isArray(content) ? content.filter(isObject) : []))
+    .map((part) => textOf(part.text))
+    .join("");

@@ -1,0 +1,24 @@
+import type { Context as HttpContext } from "hono";
+import type { Asked } from "../gateway/ask.ts";
+import { crossed } from "../gateway/crossing.ts";
+import { saidIn } from "../gateway/path.ts";
+import { continuing } from "../gateway/responses.ts";
+import type { SurfaceId } from "../gateway/surface.ts";
+import type { Context } from "../session/session.ts";
+import { crossingText } from "../wire/bytes.ts";
+import { parseJson } from "../wire/json.ts";
+import type { AppEnv } from "./context.ts";
+import { destinationOf } from "./destination.ts";
+import { stubAt } from "./where.ts";
+
+const NOTHING: Context = { parent: undefined, history: [], known: 0 };
+
+/** What the session that a request names, in whichever words, would restore for it; nothing begins. */
+export async function contextFor(c: HttpContext<AppEnv>, asked: Asked, surface: SurfaceId): Promise<Context> {
+  const { org } = c.var.caller;
+  const { place, isNew, response } = await destinationOf(asked, surface, { org, env: c.env });
+  if (isNew) return NOTHING;
+  const said = saidIn(response === undefined ? asked : continuing(asked, response));
+  const told = await stubAt(c.env.SESSIONS, place).contextOf(org, crossingText(JSON.stringify(said)), response);
+  return parseJson(await (await crossed(told)).text()) as unknown as Context;
+}

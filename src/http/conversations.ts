@@ -1,0 +1,174 @@
+import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
+import { invalid } from "../canonical/error.ts";
+import { type Conversing, shownConversation } from "../gateway/conversations.ts";
+import { crossed } from "../gateway/crossing.ts";
+import { conversationNotFound } from "../gateway/responses.ts";
+import { findCreated, listSessions, type SessionFilter } from "../store/sessions.ts";
+import type { JsonObject } from "../wire/json.ts";
+import { renamed } from "../wire/id.ts";
+import { type Http, type Passed, passed } from "./command.ts";
+import type { AppEnv } from "./context.ts";
+import { item, itemList, page } from "./responses.ts";
+import { failures } from "./schemas.ts";
+import { newSession, placeOfSession, stubAt } from "./where.ts";
+
+const metadata = z
+  .record(z.string().max(64), z.string().max(512))
+  .refine((pairs) => Object.keys(pairs).length <= 16, "expected at most 16 pairs");
+const items = z.array(z.looseObject({ type: z.string().optional() })).max(20, "expected at most 20 items");
+
+const conversation = z
+  .object({ id: z.string(), object: z.literal("conversation"), created_at: z.int(), metadata })
+  .openapi("Conversation");
+const deleted = z.object({ id: z.string(), object: z.literal("conversation.deleted"), deleted: z.literal(true) });
+const list = z.object({
+  object: z.literal("list"),
+  data: z.array(conversation),
+  first_id: z.string().nullable(),
+  last_id: z.string().nullable(),
+  has_more: z.boolean(),
+});
+
+const params = z.object({ id: z.string().openapi({ example: "conv_…" }) });
+const itemParams = params.extend({ item: z.string() });
+const include = { include: z.unknown().optional(), "include[]": z.unknown().optional() };
+const made = z.object({ metadata: metadata.nullish(), items: items.nullish() });
+
+const json = <T extends z.ZodType>(schema: T) => ({ "application/json": { schema } });
+const ok = <T extends z.ZodType>(schema: T, description: string) => ({ 200: { description, content: json(schema) } });
+
+const routes = {
+  create: createRoute({
+    method: "post",
+    path: "/v1/conversations",
+    summary: "OpenAI: a conversation, which is a session by another name: conv_x is sess_x",
+    request: { body: { content: json(made) } },
+    responses: { ...ok(conversation, "The conversation"), ...failures(400) },
+  }),
+  list: createRoute({
+    method: "get",
+    path: "/v1/conversations",
+    summary: "The organisation's conversations, the newest first; metadata.KEY=VALUE filters",
+    request: { query: z.looseObject({ limit: page.limit, after: page.after }) },
+    responses: { ...ok(list, "A page of conversations"), ...failures(400) },
+  }),
+  get: createRoute({
+    method: "get",
+    path: "/v1/conversations/{id}",
+    summary: "OpenAI: a conversation",
+    request: { params },
+    responses: { ...ok(conversation, "The conversation"), ...failures(404) },
+  }),
+  update: createRoute({
+    method: "post",
+    path: "/v1/conversations/{id}",
+    summary: "OpenAI: other metadata instead of what there was",
+    request: { params, body: { required: true, content: json(z.object({ metadata })) } },
+    responses: { ...ok(conversation, "The conversation"), ...failures(400, 404) },
+  }),
+  delete: createRoute({
+    method: "delete",
+    path: "/v1/conversations/{id}",
+    summary: "OpenAI: deletes a conversation, and what was said in it",
+    request: { params },
+    responses: { ...ok(deleted, "It is gone"), ...failures(404) },
+  }),
+  addItems: createRoute({
+    method: "post",
+    path: "/v1/conversations/{id}/items",
+    summary: "OpenAI: adds items behind what was said",
+    request: {
+      params,
+      query: z.object(include),
+      body: { required: true, content: json(z.object({ items: items.min(1) })) },
+    },
+    responses: { ...ok(itemList, "The items, with their ids"), ...failures(400, 404) },
+  }),
+  items: createRoute({
+    method: "get",
+    path: "/v1/conversations/{id}/items",
+    summary: "OpenAI: what was said, whichever surface it was said on",
+    request: { params, query: z.object({ ...page, ...include }) },
+    responses: { ...ok(itemList, "A page of items"), ...failures(400, 404) },
+  }),
+  item: createRoute({
+    method: "get",
+    path: "/v1/conversations/{id}/items/{item}",
+    summary: "OpenAI: one item",
+    request: { params: itemParams, query: z.object(include) },
+    responses: { ...ok(item, "The item"), ...failures(404) },
+  }),
+  deleteItem: createRoute({
+    method: "delete",
+    path: "/v1/conversations/{id}/items/{item}",
+    summary: "OpenAI: takes an item out of what the model sees next; the session's history keeps it",
+    request: { params: itemParams },
+    responses: { ...ok(conversation, "The conversation"), ...failures(404) },
+  }),
+};
+
+/** OpenAI's conversations. Each is a session, and any surface may go on with it. */
+export function conversations(app: OpenAPIHono<AppEnv>): void {
+  app.openapi(routes.create, (c) => {
+    const { metadata: pairs, items: given } = c.req.valid("json");
+    const { id } = newSession(c.env.SESSIONS);
+    const said = { metadata: pairs ?? {}, items: (given ?? []) as JsonObject[] };
+    return conversing(c, renamed(id, "conv"), { do: "create", id, ...said });
+  });
+  app.openapi(routes.list, async (c) => {
+    const { limit, after } = c.req.valid("query");
+    const { org } = c.var.caller;
+    const filter = await filterOf(c, after, c.req.query());
+    const found = await listSessions(c.env.DB, { org, filter, limit: limit + 1 });
+    const data = found.slice(0, limit).map((one) => shownConversation(one.id, one.createdAt, one.metadata));
+    const ids = data.map(({ id }) => id as string);
+    const ends = { first_id: ids[0] ?? null, last_id: ids.at(-1) ?? null };
+    return c.json({ object: "list" as const, data: data as never[], ...ends, has_more: found.length > limit }, 200);
+  });
+  app.openapi(routes.get, (c) => conversing(c, c.req.valid("param").id, { do: "show" }));
+  app.openapi(routes.update, (c) => conversing(c, c.req.valid("param").id, { do: "update", ...c.req.valid("json") }));
+  app.openapi(routes.delete, (c) => conversing(c, c.req.valid("param").id, { do: "delete" }));
+  app.openapi(routes.addItems, (c) => {
+    const { items: given } = c.req.valid("json");
+    return conversing(c, c.req.valid("param").id, { do: "add", items: given as JsonObject[] });
+  });
+  app.openapi(routes.items, (c) => {
+    const { limit, order, after } = c.req.valid("query");
+    return conversing(c, c.req.valid("param").id, { do: "items", limit, order, after });
+  });
+  app.openapi(routes.item, (c) => one(c, "item"));
+  app.openapi(routes.deleteItem, (c) => one(c, "deleteItem"));
+}
+
+function one(c: Http, what: "item" | "deleteItem"): Promise<Passed> {
+  const { id, item: name } = c.req.param() as { id: string; item: string };
+  return conversing(c, id, { do: what, item: name });
+}
+
+/** Has the conversation's session answer. Throws what it refuses. */
+async function conversing(c: Http, id: string, asked: Conversing): Promise<Passed> {
+  if (!CONVERSATION.test(id)) throw conversationNotFound(id);
+  const { SESSIONS } = c.env;
+  const { caller } = c.var;
+  const stub = stubAt(SESSIONS, placeOfSession(SESSIONS, caller.org, renamed(id, "sess")));
+  return passed(await crossed(await stub.converse(asked, id, caller)));
+}
+
+const CONVERSATION = /^conv_[A-Za-z0-9_.:-]{1,128}$/;
+const METADATA = "metadata.";
+
+async function filterOf(c: Http, after: string | undefined, query: Record<string, string>): Promise<SessionFilter> {
+  const unknown = Object.keys(query).find(
+    (name) => !name.startsWith(METADATA) && !["limit", "after", "order"].includes(name),
+  );
+  if (unknown !== undefined) throw invalid(unknown, "expected one of limit, after, metadata.KEY");
+  if (query.order !== undefined && query.order !== "desc")
+    throw invalid("order", "expected desc: the newest come first");
+  const pairs = Object.entries(query).filter(([name]) => name.startsWith(METADATA));
+  const wanted = { metadata: Object.fromEntries(pairs.map(([name, text]) => [name.slice(METADATA.length), text])) };
+  if (after === undefined) return wanted;
+  const id = renamed(after, "sess");
+  const createdAt = after.startsWith("conv_") ? await findCreated(c.env.DB, c.var.caller.org, id) : undefined;
+  if (createdAt === undefined) throw invalid("after", "expected the id of a conversation of this list");
+  return { ...wanted, after: { createdAt, id } };
+}

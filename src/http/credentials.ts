@@ -1,0 +1,113 @@
+import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import { GatewayError, invalid } from "../canonical/error.ts";
+import type { Credential } from "../keys/organization.ts";
+import { hintOf } from "../keys/secret.ts";
+import { seal, type VaultKeys } from "../keys/vault.ts";
+import { providersOf } from "../providers/table.ts";
+import { organizationOf } from "./accounts.ts";
+import type { AppEnv } from "./context.ts";
+import { forgetProviders, keysOf, placeOfCredential } from "./providers.ts";
+import { failures } from "./schemas.ts";
+
+const given = z.strictObject({ api_key: z.string().min(8).max(16_384) }).openapi("NewCredential");
+const credential = z
+  .object({
+    object: z.literal("credential"),
+    provider: z.string(),
+    hint: z.string().openapi({ description: "Its last four characters. The rest is never told." }),
+    set_at: z.string(),
+  })
+  .openapi("Credential");
+
+const params = z.object({ provider: z.string().openapi({ example: "openai" }) });
+const answer = <T extends z.ZodType>(description: string, schema: T) => ({
+  description,
+  content: { "application/json": { schema } },
+});
+
+const routes = {
+  list: createRoute({
+    method: "get",
+    path: "/v1/credentials",
+    summary: "The providers for which the organisation brings its own credential",
+    responses: {
+      200: answer(
+        "Credentials, but for their secret",
+        z.object({ object: z.literal("list"), data: z.array(credential) }),
+      ),
+      ...failures(),
+    },
+  }),
+  get: createRoute({
+    method: "get",
+    path: "/v1/credentials/{provider}",
+    summary: "Whether there is one, and since when",
+    request: { params },
+    responses: { 200: answer("The credential, but for its secret", credential), ...failures(404) },
+  }),
+  put: createRoute({
+    method: "put",
+    path: "/v1/credentials/{provider}",
+    summary: "The organisation's own credential of a provider, in the place of the deployment's. It is never returned",
+    request: { params, body: { required: true, content: { "application/json": { schema: given } } } },
+    responses: { 200: answer("The credential, but for its secret", credential), ...failures(400, 404) },
+  }),
+  remove: createRoute({
+    method: "delete",
+    path: "/v1/credentials/{provider}",
+    summary: "Takes it away; the deployment's own is used again",
+    request: { params },
+    responses: { 204: { description: "It is gone" }, ...failures(404) },
+  }),
+};
+
+export function credentials(app: OpenAPIHono<AppEnv>): void {
+  app.openapi(routes.list, async (c) => {
+    const data = (await organizationOf(c.env, c.var.caller.org).credentials()).map(shown);
+    return c.json({ object: "list" as const, data }, 200);
+  });
+  app.openapi(routes.get, async (c) => c.json(shown(await found(c, c.req.valid("param").provider)), 200));
+  app.openapi(routes.put, async (c) => {
+    const { org, keyId } = c.var.caller;
+    const { provider } = c.req.valid("param");
+    const { api_key } = c.req.valid("json");
+    if (!providersOf(c.env).has(provider)) throw noProvider();
+    const sealed = seal(api_key, placeOfCredential(org, provider), vaultOf(c));
+    await organizationOf(c.env, org).setCredential(org, { provider, sealed, hint: hintOf(api_key) }, keyId);
+    forgetProviders(org);
+    return c.json(shown(await found(c, provider)), 200);
+  });
+  app.openapi(routes.remove, async (c) => {
+    const { org, keyId } = c.var.caller;
+    if (!(await organizationOf(c.env, org).removeCredential(org, c.req.valid("param").provider, keyId))) throw none();
+    forgetProviders(org);
+    return c.body(null, 204);
+  });
+}
+
+function vaultOf({ env }: Context<AppEnv>): VaultKeys {
+  const keys = keysOf(env);
+  if (keys !== undefined) return keys;
+  throw invalid(
+    "RHONE_CREDENTIALS_KEY",
+    "expected this secret of the deployment to be 32 bytes in base64; without it no credential is stored",
+  );
+}
+
+async function found(c: Context<AppEnv>, provider: string): Promise<Credential> {
+  const all = await organizationOf(c.env, c.var.caller.org).credentials();
+  const known = all.find((one) => one.provider === provider);
+  if (known === undefined) throw none();
+  return known;
+}
+
+const none = (): GatewayError => new GatewayError("object.not_found", "there is no such credential");
+const noProvider = (): GatewayError => new GatewayError("object.not_found", "there is no such provider");
+
+const shown = ({ provider, hint, setAt }: Credential): z.infer<typeof credential> => ({
+  object: "credential",
+  provider,
+  hint,
+  set_at: new Date(setAt).toISOString(),
+});

@@ -1,0 +1,93 @@
+import { invalid } from "../canonical/error.ts";
+import type { Opened } from "../gateway/ask.ts";
+import {
+  type AskedState,
+  conversationNotFound,
+  previousNotFound,
+  type ResponsesState,
+  stateAsked,
+} from "../gateway/responses.ts";
+import type { SurfaceId } from "../gateway/surface.ts";
+import type { Whereabouts } from "../session/directory.ts";
+import { placeOf, renamed } from "../wire/id.ts";
+import { findResponsePlace } from "./directory.ts";
+import { newSession, placeOfSession, stubOfPlace } from "./where.ts";
+
+/** Where a call goes. `sessionId` is a guess where only a place is known: the session there knows its own. */
+export type Destination = { sessionId: string; place: string; isNew: boolean; response?: ResponsesState };
+
+/** Responses that were told with `store: false` on one connection, by the id that it was told. */
+export type HeardResponses = ReadonlyMap<string, Whereabouts>;
+
+type Going = { org: string; env: Cloudflare.Env; heard?: HeardResponses };
+
+/** Throws `request.invalid`, and `object.not_found` in OpenAI's words for a place that is none. */
+export async function destinationOf(opened: Opened, surface: SurfaceId, going: Going): Promise<Destination> {
+  const { org, env, heard } = going;
+  const state = surface === "responses" ? stateAsked(opened) : undefined;
+  const from = state?.previous === undefined ? undefined : await previous(state.previous, going);
+  const known = opened.rhone.session_id ?? sessionOf(state);
+  const to = known === undefined ? undefined : placeOfSession(env.SESSIONS, org, known);
+  if (from !== undefined && to !== undefined && from.place !== to)
+    throw invalid("previous_response_id", "expected a response of the session that rhone.session_id names");
+  const response = state && {
+    ...stateOf(state),
+    ...(from !== undefined && { from: from.response }),
+    ...(heard !== undefined && state.isWarmUp && { isWarmUp: true as const }),
+  };
+  const place = from?.place ?? to ?? placeOfParent(opened.rhone.parent, env);
+  if (opened.rhone.context_mode === "stateless" && needsState(response))
+    throw invalid("rhone.context_mode", "expected stateful, or no previous_response_id, conversation or background");
+  const at =
+    place === undefined
+      ? { ...idAndPlace(env), isNew: true }
+      : { sessionId: known ?? `sess_${place}`, place, isNew: false };
+  return { ...at, ...(response !== undefined && { response }) };
+}
+
+/** A turn, a call and a response of ours say themselves where they are. */
+function placeOfParent(parent: string | undefined, env: Cloudflare.Env): string | undefined {
+  const prefix = parent?.slice(0, parent.indexOf("_"));
+  const place = parent === undefined || !PLACED.has(prefix!) ? undefined : placeOf(prefix!, parent);
+  return place !== undefined && stubOfPlace(env.SESSIONS, place) !== undefined ? place : undefined;
+}
+
+const PLACED = new Set(["turn", "call", "resp"]);
+
+/** Whether the call lives by what the gateway keeps. */
+export const needsState = (response: ResponsesState | undefined): boolean =>
+  response !== undefined &&
+  (response.from !== undefined ||
+    response.conversation !== undefined ||
+    response.background ||
+    response.isWarmUp === true);
+
+function idAndPlace(env: Cloudflare.Env): { sessionId: string; place: string } {
+  const { id: sessionId, place } = newSession(env.SESSIONS);
+  return { sessionId, place };
+}
+
+const stateOf = ({ stored, background, conversation }: AskedState): ResponsesState => ({
+  stored,
+  background,
+  ...(conversation !== undefined && { conversation }),
+});
+
+/** A conversation is a session by its other name. */
+function sessionOf(state: AskedState | undefined): string | undefined {
+  const { conversation } = state ?? {};
+  if (conversation === undefined) return undefined;
+  if (!CONVERSATION.test(conversation)) throw conversationNotFound(conversation);
+  return renamed(conversation, "sess");
+}
+
+const CONVERSATION = /^conv_[A-Za-z0-9_.:-]{1,128}$/;
+
+async function previous(id: string, { org, env, heard }: Going) {
+  const local = heard?.get(id);
+  const found = local ?? (await findResponsePlace(env.DIRECTORY, org, id));
+  // An id with a place that is no object's is as unknown as any other.
+  if (found === undefined || stubOfPlace(env.SESSIONS, found.place) === undefined) throw previousNotFound(id);
+  const response = { id, call: found.call, ...(local !== undefined && { isHeard: true as const }) };
+  return { place: found.place, response };
+}

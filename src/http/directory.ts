@@ -1,0 +1,23 @@
+import type { Whereabouts } from "../session/directory.ts";
+import { sha256 } from "../wire/hash.ts";
+import { placeOf, renamed } from "../wire/id.ts";
+
+type Directories = Cloudflare.Env["DIRECTORY"];
+
+/**
+ * Where the response with this id is, for this organisation. Ids of ours say it themselves; those that providers gave
+ * stand in the organisation's directory, and nobody else's is ever asked.
+ */
+export async function findResponsePlace(
+  directories: Directories,
+  org: string,
+  id: string,
+): Promise<Whereabouts | undefined> {
+  const place = placeOf("resp", id);
+  if (place !== undefined) return { place, call: renamed(id, "call") };
+  return await directoryOf(directories, org, id).find(id);
+}
+
+/** Many shards of one organisation, so that none is a bottleneck: which one is a matter of the id alone. */
+export const directoryOf = (directories: Directories, org: string, id: string): ReturnType<Directories["get"]> =>
+  directories.get(directories.idFromName(`${org}/${Buffer.from(sha256(id), "base64url").toString("hex").slice(0, 2)}`));

@@ -1,0 +1,284 @@
+import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import { GatewayError, invalid } from "../canonical/error.ts";
+import { checked } from "../gateway/checked.ts";
+import { rhoneRequest } from "../gateway/surface.ts";
+import { ADMIN_KEY_ID } from "../gateway/admit.ts";
+import type { Caller } from "../gateway/call.ts";
+import type { Actor, KeyState } from "../keys/key.ts";
+import {
+  changedPolicy,
+  expectWithin,
+  inherited,
+  newPolicy,
+  policy as policySchema,
+  type Policy,
+} from "../keys/policy.ts";
+import { digestOf, hintOf, newSecret } from "../keys/secret.ts";
+import { heard } from "../keys/told.ts";
+import { listKeys } from "../store/changes.ts";
+import { mint } from "../wire/id.ts";
+import { type KeyStub, keyOfId, newKeyObject } from "./accounts.ts";
+import type { AppEnv } from "./context.ts";
+import { expectKnownModels } from "./key-models.ts";
+import { providersHere } from "./providers.ts";
+import { routerIn } from "./router.ts";
+import { failures } from "./schemas.ts";
+
+/** A key's life at most; who wants a longer one says that its deployment has none. Seconds. */
+const MAX_TTL_S = 10 * 366 * 86_400;
+/** Each key above is charged for every call below it. */
+const MAX_DEPTH = 8;
+
+const end = {
+  expires_at: z.iso.datetime({ offset: true }).optional().openapi({ description: "RFC 3339, in the future." }),
+  ttl_s: z.int().min(1).max(MAX_TTL_S).optional().openapi({ description: "Seconds from now, instead of expires_at." }),
+};
+
+const newKey = z.strictObject({ ...newPolicy.shape, ...end }).openapi("NewKey");
+const changedKey = z.strictObject({ ...changedPolicy.shape, ...end }).openapi("ChangedKey");
+const rotation = z
+  .strictObject({ grace_s: z.int().min(0).max(MAX_TTL_S).default(0) })
+  .openapi("KeyRotation", { description: "For how long the secrets before it still work." });
+
+const key = z
+  .looseObject({
+    id: z.string(),
+    object: z.literal("key"),
+    organization: z.string(),
+    ...policySchema.partial().shape,
+    status: z.enum(["active", "expired", "revoked"]),
+    secret_hint: z.string().openapi({ description: "The end of the newest secret." }),
+    grace_until: z.string().optional(),
+    created_by: z.string(),
+    created_at: z.string(),
+    expires_at: z.string().nullable(),
+    revoked_at: z.string().optional(),
+  })
+  .openapi("Key");
+const keyWithSecret = key
+  .extend({ secret: z.string().openapi({ description: "Shown this once." }) })
+  .openapi("KeyWithSecret");
+const usage = z.looseObject({ object: z.literal("usage") }).openapi("Usage of an account");
+const page = z.object({
+  object: z.literal("list"),
+  data: z.array(key),
+  has_more: z.boolean(),
+  last_id: z.string().nullable(),
+});
+
+const params = z.object({ id: z.string() });
+const body = <T extends z.ZodType>(schema: T) => ({ required: true, content: { "application/json": { schema } } });
+const answer = <T extends z.ZodType>(description: string, schema: T) => ({
+  description,
+  content: { "application/json": { schema } },
+});
+
+const routes = {
+  create: createRoute({
+    method: "post",
+    path: "/v1/keys",
+    summary: "A key, which can do no more than the one that makes it; its secret is shown this once",
+    request: { body: body(newKey) },
+    responses: { 201: answer("The key", keyWithSecret), ...failures(400) },
+  }),
+  list: createRoute({
+    method: "get",
+    path: "/v1/keys",
+    summary: "The organisation's keys, newest first",
+    request: {
+      query: z.object({ limit: z.coerce.number().int().min(1).max(100).default(20), after: z.string().optional() }),
+    },
+    responses: { 200: answer("Keys", page), ...failures(400) },
+  }),
+  get: createRoute({
+    method: "get",
+    path: "/v1/keys/{id}",
+    summary: "A key",
+    request: { params },
+    responses: { 200: answer("The key", key), ...failures(404) },
+  }),
+  change: createRoute({
+    method: "patch",
+    path: "/v1/keys/{id}",
+    summary: "Changes the members that are given; null takes a restriction away",
+    request: { params, body: body(changedKey) },
+    responses: { 200: answer("The key", key), ...failures(400, 404) },
+  }),
+  usage: createRoute({
+    method: "get",
+    path: "/v1/keys/{id}/usage",
+    summary: "What the key has spent, by budget, period and day",
+    request: { params },
+    responses: { 200: answer("Usage", usage), ...failures(404) },
+  }),
+};
+
+type Http = Context<AppEnv>;
+
+export function keys(app: OpenAPIHono<AppEnv>): void {
+  app.openapi(routes.create, async (c) => c.json(await create(c, c.req.valid("json")), 201));
+  app.openapi(routes.list, async (c) => {
+    const { limit, after } = c.req.valid("query");
+    const found = await listKeys(c.env.DB, c.var.caller.org, { limit: limit + 1, after });
+    const data = found.slice(0, limit).map((one) => shown({ ...one, policy: one.policy as Policy, payers: [] }));
+    return c.json(
+      { object: "list" as const, data, has_more: found.length > limit, last_id: data.at(-1)?.id ?? null },
+      200,
+    );
+  });
+  app.openapi(routes.get, async (c) => c.json(shown(await found(c, c.req.valid("param").id)), 200));
+  app.openapi(routes.change, async (c) =>
+    c.json(shown(await change(c, c.req.valid("param").id, c.req.valid("json"))), 200),
+  );
+  app.openapi(routes.usage, async (c) => {
+    const { id } = c.req.valid("param");
+    return c.json({ ...present(await stubOf(c, id).usage(c.var.caller.org)), key_id: id }, 200);
+  });
+  app.post("/v1/keys/:call", async (c) => {
+    const [, id = "", verb] = /^([^:]+):([a-z]+)$/.exec(c.req.param("call")) ?? [];
+    if (verb === "rotate") return c.json(await rotate(c, id), 200);
+    if (verb === "revoke") return c.json(shown(await revoke(c, id)), 200);
+    throw new GatewayError("route.not_found", "there is no such route");
+  });
+  app.openAPIRegistry.registerPath({
+    method: "post",
+    path: "/v1/keys/{id}:rotate",
+    summary: "Another secret, shown this once; those before it work until the grace has passed",
+    request: { params, body: { content: { "application/json": { schema: rotation } } } },
+    responses: { 200: answer("The key", keyWithSecret), ...failures(400, 404) },
+  });
+  app.openAPIRegistry.registerPath({
+    method: "post",
+    path: "/v1/keys/{id}:revoke",
+    summary: "Ends a key for good, everywhere within five seconds",
+    request: { params },
+    responses: { 200: answer("The key", key), ...failures(404) },
+  });
+}
+
+async function create(c: Http, asked: z.infer<typeof newKey>): Promise<Shown & { secret: string }> {
+  const { env } = c;
+  const { caller } = c.var;
+  const { ttl_s, expires_at, ...wanted } = asked;
+  const now = Date.now();
+  const expiresAt = endOf({ ttl_s, expires_at }, now);
+  const given = defined({ ...wanted, ...(expiresAt !== undefined && { expires_at: expiresAt }) }) as Policy;
+  const policy = inherited(given, caller.policy);
+  if (policy.expires_at === undefined && env.RHONE_KEY_TTL !== "optional")
+    throw invalid("expires_at", "expected this member or ttl_s; keys without an end need RHONE_KEY_TTL=optional");
+  expectWithin(policy, caller.policy);
+  expectRouting(policy.defaults);
+  await expectKnownModels(policy.allowed_models, await providersHere(c), routerIn(env).config);
+  const payers = caller.keyId === ADMIN_KEY_ID ? [] : [caller.keyId, ...(caller.payers ?? [])];
+  if (payers.length > MAX_DEPTH)
+    throw new GatewayError("auth.forbidden", `expected at most ${MAX_DEPTH} keys above a key`);
+  const { stub, place } = newKeyObject(env.KEYS);
+  const secret = newSecret(place);
+  const state = await stub.create({
+    id: mint("key", now, place),
+    org: caller.org,
+    policy,
+    payers,
+    createdBy: caller.keyId,
+    digest: digestOf(secret),
+    hint: hintOf(secret),
+  });
+  return { ...shown(state), secret };
+}
+
+async function change(c: Http, id: string, asked: z.infer<typeof changedKey>): Promise<KeyState> {
+  const { ttl_s, expires_at, ...changes } = asked;
+  const expiresAt = endOf({ ttl_s, expires_at }, Date.now());
+  expectRouting(changes.defaults ?? {});
+  await expectKnownModels(changes.allowed_models ?? undefined, await providersHere(c), routerIn(c.env).config);
+  const all = defined({ ...changes, ...(expiresAt !== undefined && { expires_at: expiresAt }) });
+  return heard(present(await stubOf(c, id).change(c.var.caller.org, all, actorOf(c.var.caller))));
+}
+
+async function rotate(c: Http, id: string): Promise<Shown & { secret: string }> {
+  const state = await found(c, id);
+  const text = await c.req.text();
+  const given =
+    text.trim() === ""
+      ? {}
+      : ((): unknown => {
+          try {
+            return JSON.parse(text);
+          } catch {
+            throw invalid("body", "expected JSON");
+          }
+        })();
+  const { grace_s } = checked(rotation, given);
+  const secret = newSecret(placeOfSecret(state.id));
+  const told = await stubOf(c, id).rotate(
+    c.var.caller.org,
+    { digest: digestOf(secret), hint: hintOf(secret) },
+    grace_s * 1000,
+    actorOf(c.var.caller),
+  );
+  return { ...shown(heard(present(told))), secret };
+}
+
+const revoke = async (c: Http, id: string): Promise<KeyState> =>
+  heard(present(await stubOf(c, id).revoke(c.var.caller.org, actorOf(c.var.caller))));
+
+const found = async (c: Http, id: string): Promise<KeyState> => present(await stubOf(c, id).describe(c.var.caller.org));
+
+/** The key's object holds it or says that it does not; nobody's id leads to nobody's object. */
+function stubOf(c: Http, id: string): KeyStub {
+  return present(keyOfId(c.env.KEYS, id));
+}
+
+/** An id ends in its key's place. */
+const placeOfSecret = (id: string): string => id.slice(-52);
+
+const actorOf = ({ keyId, policy }: Caller): Actor => ({ keyId, ...(policy !== undefined && { policy }) });
+
+/** Unix milliseconds. */
+function endOf(
+  { ttl_s, expires_at }: { ttl_s?: number | undefined; expires_at?: string | undefined },
+  now: number,
+): number | undefined {
+  if (ttl_s !== undefined && expires_at !== undefined) throw invalid("ttl_s", "expected this or expires_at, not both");
+  if (ttl_s !== undefined) return now + ttl_s * 1000;
+  if (expires_at === undefined) return undefined;
+  const at = Date.parse(expires_at);
+  if (at <= now) throw invalid("expires_at", "expected a time in the future");
+  return at;
+}
+
+/** A key's routing is what a call's may be. */
+function expectRouting({ routing }: Policy["defaults"]): void {
+  if (routing !== undefined) checked(rhoneRequest.shape.routing, routing, ["defaults", "routing"]);
+}
+
+const defined = (members: object): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined));
+
+function present<T>(found: T | undefined): T {
+  if (found === undefined) throw new GatewayError("object.not_found", "there is no such key");
+  return found;
+}
+
+type Shown = z.infer<typeof key>;
+
+/** As the API writes it. */
+function shown(state: Omit<KeyState, "payers"> & { payers?: string[] }): Shown {
+  const { id, org, policy, createdBy, createdAt, revokedAt, hint, graceUntil } = state;
+  const { expires_at, ...rest } = policy;
+  const hasEnded = expires_at !== undefined && expires_at <= Date.now();
+  return {
+    id,
+    object: "key",
+    organization: org,
+    ...rest,
+    status: revokedAt !== undefined ? "revoked" : hasEnded ? "expired" : "active",
+    secret_hint: hint,
+    created_by: createdBy,
+    created_at: new Date(createdAt).toISOString(),
+    expires_at: expires_at === undefined ? null : new Date(expires_at).toISOString(),
+    ...(revokedAt !== undefined && { revoked_at: new Date(revokedAt).toISOString() }),
+    ...(graceUntil !== undefined && { grace_until: new Date(graceUntil).toISOString() }),
+  };
+}

@@ -1,0 +1,31 @@
+import { z } from "@hono/zod-openapi";
+import { invalid } from "../canonical/error.ts";
+
+/** How a page of a list is asked for. */
+export const page = z.object({
+  limit: z.coerce.number().int().min(1).max(100).default(20).openapi({ description: "At most this many." }),
+  after: z.string().optional().openapi({ description: "The `last_id` of the page before." }),
+});
+
+export const listOf = <T extends z.ZodType>(item: T) => z.object({ object: z.literal("list"), data: z.array(item) });
+
+export const pageOf = <T extends z.ZodType>(item: T) =>
+  z.object({
+    object: z.literal("list"),
+    data: z.array(item),
+    has_more: z.boolean(),
+    last_id: z.string().nullable().openapi({ description: "What to send as `after` for the next page." }),
+  });
+
+/** A page of what was asked for with one more than the limit: whether there is more is known then. */
+export function paged<T extends { id: string }>(found: readonly T[], limit: number) {
+  const data = found.slice(0, limit);
+  return { object: "list" as const, data, has_more: found.length > limit, last_id: data.at(-1)?.id ?? null };
+}
+
+/** RFC 3339 → Unix milliseconds. Throws `request.invalid`. */
+export function timeIn(text: string, param: string): number {
+  const at = /^\d{4}-\d{2}-\d{2}/.test(text) ? Date.parse(text) : Number.NaN;
+  if (Number.isNaN(at)) throw invalid(param, "expected a time as in 2026-11-21T09:30:00Z");
+  return at;
+}

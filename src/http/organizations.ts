@@ -1,0 +1,133 @@
+import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import { GatewayError } from "../canonical/error.ts";
+import { DEFAULT_ORG, isAdmin } from "../gateway/admit.ts";
+import {
+  changedOrganization,
+  newOrganization,
+  organizationPolicy,
+  type OrganizationState,
+} from "../keys/organization.ts";
+import { listOrganizations } from "../store/changes.ts";
+import { mint } from "../wire/id.ts";
+import { type OrganizationStub, organizationOf } from "./accounts.ts";
+import type { AppEnv } from "./context.ts";
+import { failures } from "./schemas.ts";
+
+const made = newOrganization.openapi("NewOrganization");
+const changed = changedOrganization.openapi("ChangedOrganization");
+const organization = z
+  .looseObject({
+    id: z.string(),
+    object: z.literal("organization"),
+    ...organizationPolicy.partial().shape,
+    created_at: z.string().optional(),
+  })
+  .openapi("Organization");
+const usage = z.looseObject({ object: z.literal("usage") });
+
+const params = z.object({ id: z.string().openapi({ example: DEFAULT_ORG }) });
+const body = <T extends z.ZodType>(schema: T) => ({ required: true, content: { "application/json": { schema } } });
+const answer = <T extends z.ZodType>(description: string, schema: T) => ({
+  description,
+  content: { "application/json": { schema } },
+});
+
+const routes = {
+  create: createRoute({
+    method: "post",
+    path: "/v1/organizations",
+    summary: "An organisation. The bootstrap key's alone; it acts there with the header x-rhone-organization",
+    request: { body: body(made) },
+    responses: { 201: answer("The organisation", organization), ...failures(400) },
+  }),
+  list: createRoute({
+    method: "get",
+    path: "/v1/organizations",
+    summary: "All organisations. The bootstrap key's alone",
+    responses: {
+      200: answer("Organisations", z.object({ object: z.literal("list"), data: z.array(organization) })),
+      ...failures(),
+    },
+  }),
+  get: createRoute({
+    method: "get",
+    path: "/v1/organizations/{id}",
+    summary: "One's own organisation",
+    request: { params },
+    responses: { 200: answer("The organisation", organization), ...failures(404) },
+  }),
+  change: createRoute({
+    method: "patch",
+    path: "/v1/organizations/{id}",
+    summary: "Changes the members that are given: budgets and limits of all its keys together, and budgets of tags",
+    request: { params, body: body(changed) },
+    responses: { 200: answer("The organisation", organization), ...failures(400, 404) },
+  }),
+  usage: createRoute({
+    method: "get",
+    path: "/v1/organizations/{id}/usage",
+    summary: "What its keys have spent together, or what was spent under a tag, since there is a budget for that",
+    request: { params, query: z.object({ tag: z.string().optional() }) },
+    responses: { 200: answer("Usage", usage), ...failures(404) },
+  }),
+};
+
+export function organizations(app: OpenAPIHono<AppEnv>): void {
+  app.openapi(routes.create, async (c) => {
+    const id = mint("org", Date.now());
+    const policy = c.req.valid("json");
+    return c.json(shown(await organizationOf(c.env, id).put(id, policy, c.var.caller.keyId)), 201);
+  });
+  app.openapi(routes.list, async (c) => {
+    const data = (await listOrganizations(c.env.DB)).map(({ id, name, createdAt }) => ({
+      id,
+      object: "organization" as const,
+      name,
+      created_at: new Date(createdAt).toISOString(),
+    }));
+    return c.json({ object: "list" as const, data }, 200);
+  });
+  app.openapi(routes.get, async (c) => {
+    const { id } = c.req.valid("param");
+    return c.json(shown(await found(c, id)), 200);
+  });
+  app.openapi(routes.change, async (c) => {
+    const { id } = c.req.valid("param");
+    await found(c, id);
+    const changes = defined(c.req.valid("json"));
+    return c.json(shown(await stubOf(c, id).put(id, changes, c.var.caller.keyId)), 200);
+  });
+  app.openapi(routes.usage, async (c) => {
+    const { id } = c.req.valid("param");
+    return c.json(present(await stubOf(c, id).usage(c.req.valid("query").tag)), 200);
+  });
+}
+
+/** The default organisation is there before anything was said of it. */
+async function found(c: Context<AppEnv>, id: string): Promise<OrganizationState> {
+  const known = await stubOf(c, id).describe();
+  if (known !== undefined || id !== DEFAULT_ORG) return present(known);
+  return { id, policy: newOrganization.parse({ name: "Default" }), createdAt: 0 };
+}
+
+/** Throws `object.not_found` for any but the caller's own. */
+function stubOf(c: Context<AppEnv>, id: string): OrganizationStub {
+  const { caller } = c.var;
+  return present(id === caller.org || isAdmin(caller) ? organizationOf(c.env, id) : undefined);
+}
+
+function present<T>(found: T | undefined): T {
+  if (found === undefined) throw new GatewayError("object.not_found", "there is no such organisation");
+  return found;
+}
+
+const defined = <T extends object>(members: T): { [K in keyof T]?: Exclude<T[K], undefined> } =>
+  Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined)) as never;
+
+const shown = ({ id, policy, createdAt }: OrganizationState): z.infer<typeof organization> => ({
+  id,
+  object: "organization",
+  ...policy,
+  ...(createdAt > 0 && { created_at: new Date(createdAt).toISOString() }),
+});

@@ -1,0 +1,44 @@
+import type { Context } from "hono";
+import { GatewayError } from "../canonical/error.ts";
+import { placeOf } from "../wire/id.ts";
+import type { AppEnv } from "./context.ts";
+import { GEMINI_PATH } from "./errors.ts";
+import { placeOfSession } from "./where.ts";
+
+/** Where calls are made that name their session in the body; what they name is looked at when it is read. */
+const CALLS = /^\/v1\/(chat\/completions|responses|messages|calls)$/;
+const GENERATES = /:(stream)?[gG]enerateContent$/;
+
+/** A client token opens its own session's routes and no other's. Throws `auth.forbidden`. */
+export function expectOwnSession({ req, env, var: { caller } }: Context<AppEnv>): void {
+  const { session, org } = caller;
+  if (session === undefined || req.path === "/v1/ws") return;
+  const isCall =
+    req.method === "POST" && (CALLS.test(req.path) || (GEMINI_PATH.test(req.path) && GENERATES.test(req.path)));
+  if (isCall) return;
+  const [, kind, rest = ""] = /^\/v1\/(sessions|calls|runs)\/(.+)$/.exec(req.path) ?? [];
+  if (kind === "sessions" && isOf(session, rest, req.method)) return;
+  const place = placeOf(kind === "runs" ? "run" : "call", rest.split(":")[0]!);
+  if (kind !== "sessions" && place !== undefined && place === placeOfSession(env.SESSIONS, org, session)) return;
+  throw foreign(session);
+}
+
+/** Throws `auth.forbidden` for a call that goes elsewhere. */
+export function expectOwnPlace(
+  { session, org }: { session?: string; org: string },
+  to: { place: string; isNew: boolean },
+  env: Cloudflare.Env,
+): void {
+  if (session === undefined) return;
+  if (to.isNew || to.place !== placeOfSession(env.SESSIONS, org, session)) throw foreign(session);
+}
+
+/** An id may hold a colon: only what is done with a session has a verb behind one. */
+function isOf(session: string, rest: string, method: string): boolean {
+  if (rest === session || rest.startsWith(`${session}/`)) return true;
+  const verb = rest.startsWith(`${session}:`) ? rest.slice(session.length + 1) : undefined;
+  return method === "POST" && verb !== undefined && /^[a-z-]+$/.test(verb) && verb !== "token";
+}
+
+const foreign = (session: string): GatewayError =>
+  new GatewayError("auth.forbidden", `the client token speaks for ${session} alone`);

@@ -1,0 +1,85 @@
+import type { Context } from "hono";
+import { seal, unseal, isSealedBy, type VaultKeys, vaultKeysOf } from "../keys/vault.ts";
+import type { Provider } from "../providers/provider.ts";
+import { providersOf } from "../providers/table.ts";
+import { organizationOf } from "./accounts.ts";
+import type { AppEnv } from "./context.ts";
+
+type Env = Pick<Cloudflare.Env, "ORGANIZATIONS" | "RHONE_CREDENTIALS_KEY">;
+type Rows = ReadonlyMap<string, Provider>;
+
+/** For how long an isolate goes by the credentials it knows; from the half of it on it asks beside a call. Milliseconds. */
+const KNOWN_MS = 20_000;
+/** Organisations remembered by an isolate; beyond it, it begins anew. */
+const MAX_KNOWN = 5_000;
+
+type Known = { rows: Rows; base: Rows; told: string; askedAt: number; refreshedAt: number };
+const KNOWN = new Map<string, Known>();
+
+/**
+ * The providers as an organisation calls them: with its own credentials where it has set some. Without a vault nothing
+ * is stored, and nobody is asked.
+ */
+export async function providersFor(env: Env, org: string, later: (work: Promise<unknown>) => void): Promise<Rows> {
+  const keys = keysOf(env);
+  const base = providersOf(env);
+  if (keys === undefined) return base;
+  const now = Date.now();
+  const known = KNOWN.get(org);
+  if (known?.base !== base || now - known.askedAt > KNOWN_MS) return await ask(env, org, keys);
+  if (now - known.refreshedAt > KNOWN_MS / 2) {
+    known.refreshedAt = now;
+    later(ask(env, org, keys).catch(() => {}));
+  }
+  return known.rows;
+}
+
+/** Those of the caller's organisation. */
+export const providersHere = ({ env, var: { caller }, executionCtx }: Context<AppEnv>): Promise<Rows> =>
+  providersFor(env, caller.org, (work) => executionCtx.waitUntil(work));
+
+export const keysOf = ({ RHONE_CREDENTIALS_KEY: setting }: Env): VaultKeys | undefined =>
+  setting === undefined || setting === "" ? undefined : vaultKeysOf(setting);
+
+/** What a credential belongs to: sealed for one organisation and provider, it opens for no other. */
+export const placeOfCredential = (org: string, provider: string): string => `${org}/${provider}`;
+
+export const forgetProviders = (org: string): boolean => KNOWN.delete(org);
+
+async function ask(env: Env, org: string, keys: VaultKeys): Promise<Rows> {
+  const askedAt = Date.now();
+  const stub = organizationOf(env, org);
+  const stored = await stub.credentials();
+  const base = providersOf(env);
+  const told = JSON.stringify(stored);
+  const known = KNOWN.get(org);
+  // The same rows as long as nothing changed: a catalogue is kept for each table.
+  if (known?.told === told && known.base === base) {
+    KNOWN.set(org, { ...known, askedAt, refreshedAt: askedAt });
+    return known.rows;
+  }
+  const own = stored.flatMap(({ provider, sealed }): Provider[] => {
+    const row = base.get(provider);
+    const place = placeOfCredential(org, provider);
+    const apiKey = unseal(sealed, place, keys);
+    if (row === undefined) return [];
+    // Never the deployment's own instead: who pays would be another.
+    if (apiKey === undefined) return [withoutCredential(row)];
+    if (!isSealedBy(sealed, keys)) void stub.reseal(provider, seal(apiKey, place, keys)).catch(() => {});
+    return [withCredential(row, apiKey)];
+  });
+  const rows = own.length === 0 ? base : new Map([...base, ...own.map((row) => [row.id, row] as const)]);
+  if (KNOWN.size >= MAX_KNOWN) KNOWN.clear();
+  KNOWN.set(org, { rows, base, told, askedAt, refreshedAt: askedAt });
+  return rows;
+}
+
+function withoutCredential({ aws: _, apiKey: __, ...row }: Provider): Provider {
+  console.error("a stored credential does not open with RHONE_CREDENTIALS_KEY", row.id);
+  return row;
+}
+
+/** Its address stays the deployment's: nobody's credential goes where a client says. */
+function withCredential({ aws: _, ...row }: Provider, apiKey: string): Provider {
+  return { ...row, apiKey, ...(row.auth === "none" && { auth: "bearer" as const }) };
+}

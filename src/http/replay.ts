@@ -1,0 +1,84 @@
+import { z } from "zod";
+import { invalid } from "../canonical/error.ts";
+import type { Envelope } from "../gateway/call.ts";
+import type { Replayable } from "../gateway/replayable.ts";
+import { crossingText } from "../wire/bytes.ts";
+import { mint, renamed } from "../wire/id.ts";
+import { isObject, type JsonObject, parseJson } from "../wire/json.ts";
+import { branchSession } from "./branching.ts";
+import { commanded, type Http } from "./command.ts";
+import { placeOfSession, stubAt } from "./where.ts";
+
+/** One request must end some time; longer ones are replayed in parts. */
+const MAX_TURNS = 64;
+
+export const replayRequest = z.strictObject({
+  from: z
+    .string()
+    .min(1)
+    .max(200)
+    .optional()
+    .meta({ description: "The first turn to say again; the last one if absent." }),
+  model: z.string().min(1).optional().meta({ description: "Who answers; the model of each turn if absent." }),
+  dry_run: z.boolean().optional().meta({ description: "Only say what would be said." }),
+});
+
+/**
+ * Says the turns from one on again, each in its turn, in a branch that leaves the session before it. The session stays
+ * as it is. Ends with the first turn that fails.
+ */
+export async function replay(
+  c: Http,
+  id: string,
+  { from, model, dry_run: isDry = false }: z.infer<typeof replayRequest>,
+): Promise<Response> {
+  const told = await commanded(c, id, { do: "replayable", from });
+  const turns = await told.json<Replayable[]>();
+  const first = turns[0];
+  if (first === undefined) throw invalid("from", "expected a session that has a turn");
+  if (turns.length > MAX_TURNS)
+    throw invalid("from", `expected at most ${MAX_TURNS} turns from there on, there are ${turns.length}`);
+  const nameless = turns.find((turn) => (model ?? turn.model) === undefined);
+  if (nameless !== undefined)
+    throw invalid("model", "expected the name of a model: a turn that was copied does not know its own");
+  const asked = turns.map((turn) => ({ replay_of: turn.turn_id, model: (model ?? turn.model)!, input: turn.input }));
+  if (isDry) return c.json({ object: "replay", dry_run: true, session_id: null, turns: asked });
+  const branch = await (
+    await branchSession(c, id, { from: first.turn_id, isBefore: true, transforms: [] })
+  ).json<{ id: string }>();
+  const said: JsonObject[] = [];
+  for (const turn of asked) {
+    const answered = await sayAgain(c, branch.id, turn);
+    said.push(answered);
+    if (answered.status !== "completed") break;
+  }
+  return c.json({ object: "replay", dry_run: false, session_id: branch.id, turns: said });
+}
+
+type Turn = { replay_of: string; model: string; input: Replayable["input"] };
+
+async function sayAgain(c: Http, sessionId: string, { replay_of, model, input }: Turn): Promise<JsonObject> {
+  const { caller } = c.var;
+  const { SESSIONS } = c.env;
+  const createdAt = Date.now();
+  const place = placeOfSession(SESSIONS, caller.org, sessionId);
+  const callId = mint("call", createdAt, place);
+  const envelope: Envelope = {
+    id: callId,
+    sessionId,
+    caller,
+    annotate: false,
+    createdAt,
+    headers: [],
+    surface: "native",
+    outside: {},
+    text: crossingText(JSON.stringify({ model, input })),
+    isNew: false,
+  };
+  const response = await stubAt(SESSIONS, place).call(envelope);
+  const body = parseJson(await response.text());
+  const common = { replay_of, call_id: callId, model };
+  if (!response.ok || !isObject(body))
+    return { ...common, status: "failed", ...(isObject(body) && { error: body.error ?? null }) };
+  return { ...common, status: "completed", turn_id: renamed(callId, "turn"), output: body.output ?? [] };
+}

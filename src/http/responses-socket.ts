@@ -1,0 +1,53 @@
+import type { OpenAPIHono } from "@hono/zod-openapi";
+import { GatewayError } from "../canonical/error.ts";
+import { expectSurface } from "../gateway/admit.ts";
+import { MAX_AGE, ResponsesSocket } from "../gateway/responses-socket.ts";
+import type { AppEnv } from "./context.ts";
+import { inferText } from "./inference.ts";
+
+/** RFC 6455: the server ends a connection that has lasted too long. */
+const GOING_AWAY = 1001;
+
+/** OpenAI's WebSocket mode. The connection is the Worker's: it holds nothing that must outlive it. */
+export function responsesSocket(app: OpenAPIHono<AppEnv>): void {
+  app.get("/v1/responses", (c) => {
+    const { caller } = c.var;
+    expectSurface(caller, "responses");
+    if (c.req.header("upgrade")?.toLowerCase() !== "websocket")
+      throw new GatewayError(
+        "route.not_found",
+        "there is no such route: POST creates a response, and a WebSocket may be opened here",
+      );
+    const { 0: client, 1: server } = new WebSocketPair();
+    server.accept();
+    const { headers } = c.req.raw;
+    const socket = new ResponsesSocket(server, async (text, heard) => {
+      // Its key may have been revoked or changed since.
+      const now = await c.var.admitted();
+      expectSurface(now, "responses");
+      return await inferText({
+        text,
+        heard,
+        headers,
+        surface: "responses",
+        caller: now,
+        env: c.env,
+        ctx: c.executionCtx,
+        createdAt: Date.now(),
+      });
+    });
+    server.addEventListener("message", ({ data }) => void socket.receive(data as string | ArrayBuffer));
+    const age = setTimeout(() => {
+      socket.expire();
+      server.close(GOING_AWAY, "the connection has lasted 60 minutes");
+    }, MAX_AGE);
+    server.addEventListener("close", () => clearTimeout(age));
+    return new Response(null, { status: 101, webSocket: client });
+  });
+  app.openAPIRegistry.registerPath({
+    method: "get",
+    path: "/v1/responses",
+    summary: "OpenAI: the WebSocket mode; response.create frames in, a stream's events out",
+    responses: { 101: { description: "A WebSocket" } },
+  });
+}

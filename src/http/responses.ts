@@ -1,0 +1,111 @@
+import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import { invalid } from "../canonical/error.ts";
+import { crossed } from "../gateway/crossing.ts";
+import type { Recall } from "../gateway/recall.ts";
+import { responseNotFound } from "../gateway/responses.ts";
+import type { AppEnv } from "./context.ts";
+import { directoryOf, findResponsePlace } from "./directory.ts";
+import { failures } from "./schemas.ts";
+import { stubOfPlace } from "./where.ts";
+
+const params = z.object({ id: z.string().openapi({ example: "resp_…" }) });
+const response = z
+  .looseObject({ id: z.string(), object: z.literal("response"), status: z.string() })
+  .openapi("Response");
+const deleted = z.object({ id: z.string(), object: z.literal("response"), deleted: z.literal(true) });
+export const item = z.looseObject({ id: z.string(), type: z.string() }).openapi("Item");
+
+/** OpenAI's pages: at most 100 items, the newest first. */
+export const page = {
+  limit: z.coerce.number().int().min(1).max(100).default(20),
+  order: z.enum(["asc", "desc"]).default("desc"),
+  after: z.string().optional(),
+};
+/** Taken, and without a meaning here: what was kept is told as a whole. */
+const include = { include: z.union([z.string(), z.array(z.string())]).optional(), "include[]": z.unknown().optional() };
+
+export const itemList = z
+  .object({
+    object: z.literal("list"),
+    data: z.array(item),
+    first_id: z.string().nullable(),
+    last_id: z.string().nullable(),
+    has_more: z.boolean(),
+  })
+  .openapi("ItemList");
+
+const retrieval = z.object({
+  ...include,
+  stream: z.enum(["true", "false"]).default("false"),
+  starting_after: z.coerce.number().int().min(0).optional().openapi({
+    description: "The sequence number of the last event the client has; with stream=true.",
+  }),
+  include_obfuscation: z.string().optional(),
+});
+
+const json = <T extends z.ZodType>(schema: T) => ({ "application/json": { schema } });
+
+const routes = {
+  get: createRoute({
+    method: "get",
+    path: "/v1/responses/{id}",
+    summary: "OpenAI: a stored response, whichever provider answered; stream=true tells its events, also while it runs",
+    request: { params, query: retrieval },
+    responses: { 200: { description: "The response, or its events", content: json(response) }, ...failures(400, 404) },
+  }),
+  delete: createRoute({
+    method: "delete",
+    path: "/v1/responses/{id}",
+    summary: "OpenAI: forgets a response; the turn it made stays in its session",
+    request: { params },
+    responses: { 200: { description: "It is forgotten", content: json(deleted) }, ...failures(404) },
+  }),
+  inputItems: createRoute({
+    method: "get",
+    path: "/v1/responses/{id}/input_items",
+    summary: "OpenAI: the items that a response was made from",
+    request: { params, query: z.object({ ...page, ...include }) },
+    responses: { 200: { description: "A page of items", content: json(itemList) }, ...failures(400, 404) },
+  }),
+  cancel: createRoute({
+    method: "post",
+    path: "/v1/responses/{id}/cancel",
+    summary: "OpenAI: stops a background response; one that has ended stays as it is",
+    request: { params },
+    responses: { 200: { description: "The response", content: json(response) }, ...failures(400, 404) },
+  }),
+};
+
+/** OpenAI's stored responses. A response is a place in its session's tree, and its session's object keeps it. */
+export function responses(app: OpenAPIHono<AppEnv>): void {
+  app.openapi(routes.get, (c) => {
+    const { stream, starting_after: after } = c.req.valid("query");
+    if (after !== undefined && stream !== "true") throw invalid("starting_after", "expected it with stream=true only");
+    // Before the first event stands none.
+    return recalled(c, stream === "true" ? { do: "stream", after: after ?? -1 } : { do: "show" });
+  });
+  app.openapi(routes.delete, async (c) => {
+    const forgotten = await recalled(c, { do: "forget" });
+    const { id } = c.req.valid("param");
+    await directoryOf(c.env.DIRECTORY, c.var.caller.org, id).remove(id);
+    return forgotten;
+  });
+  app.openapi(routes.inputItems, (c) => recalled(c, { do: "inputItems", ...c.req.valid("query") }));
+  app.openapi(routes.cancel, (c) => recalled(c, { do: "cancel" }));
+}
+
+/** What the response's session answers, as it is: its body may be a stream. */
+async function recalled(c: Http, what: Asking): Promise<never> {
+  const id = c.req.param("id")!;
+  const { org } = c.var.caller;
+  const found = await findResponsePlace(c.env.DIRECTORY, org, id);
+  const stub = found && stubOfPlace(c.env.SESSIONS, found.place);
+  if (found === undefined || stub === undefined) throw responseNotFound(id);
+  const answered = await crossed(await stub.recall({ id, call: found.call, ...what }, org));
+  return new Response(answered.body, answered) as never;
+}
+
+type Http = Context<AppEnv>;
+type Asking = DistributedOmit<Recall, "id" | "call">;
+type DistributedOmit<T, K extends keyof T> = T extends unknown ? Omit<T, K> : never;

@@ -1,0 +1,40 @@
+import { type Router, routerFor } from "../routing/router.ts";
+
+type Env = Pick<Cloudflare.Env, "RHONE_CONFIG" | "BLOBS">;
+
+/** Where the newest configuration stands that was good: a deployment with a bad one goes on with it. */
+const LAST_GOOD = "config/last-good.json";
+
+let current: { text: string | undefined; router: Router; isSettled: boolean } | undefined;
+
+/** The router that all calls of this isolate share, be they handled in the Worker or in an object. */
+export function routerIn({ RHONE_CONFIG: text }: Env): Router {
+  if (current?.text !== text || current === undefined)
+    current = { text, router: routerFor(text), isSettled: text === undefined };
+  return current.router;
+}
+
+/**
+ * To be awaited before an isolate's first call. A good configuration is kept for the day when a bad one comes, behind
+ * the call's back; a bad one is replaced by the last good one, once, and the log says so.
+ */
+export async function settleRouter(env: Env, later: (work: Promise<unknown>) => void): Promise<void> {
+  const { problem } = routerIn(env);
+  const here = current!;
+  if (here.isSettled) return;
+  here.isSettled = true;
+  if (problem === undefined) later(keep(env, here.text!).catch(() => {}));
+  else {
+    console.error("RHONE_CONFIG is not used, the last good one stays:", problem);
+    const kept = await env.BLOBS.get(LAST_GOOD)
+      .then((found) => found?.text())
+      .catch(() => undefined);
+    here.router = routerFor(here.text, kept);
+  }
+}
+
+/** Isolates start often and configurations change seldom: what stands there already is not written again. */
+async function keep({ BLOBS }: Env, text: string): Promise<void> {
+  const kept = await BLOBS.get(LAST_GOOD);
+  if ((await kept?.text()) !== text) await BLOBS.put(LAST_GOOD, text);
+}

@@ -1,0 +1,60 @@
+import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
+import type { Breakers } from "../routing/breaker.ts";
+import type { AppEnv } from "./context.ts";
+import { routerIn } from "./router.ts";
+import { failures } from "./schemas.ts";
+
+const target = z
+  .object({
+    target: z.string().openapi({ description: "{provider}/{model}" }),
+    state: z.enum(["closed", "open", "half_open"]).openapi({
+      description: "closed: in use. open: it cools down. half_open: the next call that may go there decides.",
+    }),
+    failures: z.int().openapi({ description: "In a row, up to now" }),
+    retry_at: z.string().optional(),
+    latency_ms: z.int().optional().openapi({ description: "To the first content; the newest counts a fifth" }),
+    last_failure: z.object({ code: z.string(), message: z.string(), at: z.string() }).optional(),
+  })
+  .openapi("TargetHealth");
+
+const health = z
+  .object({
+    object: z.literal("routing.health"),
+    scope: z.literal("isolate").openapi({ description: "What this instance of the gateway has seen itself" }),
+    config: z.object({ status: z.enum(["ok", "last_good"]), problem: z.string().optional() }),
+    targets: z.array(target),
+  })
+  .openapi("RoutingHealth");
+
+const route = createRoute({
+  method: "get",
+  path: "/v1/routing/health",
+  summary: "The targets of late, whether they are in use, and why not",
+  responses: {
+    200: { description: "The targets", content: { "application/json": { schema: health } } },
+    ...failures(),
+  },
+});
+
+export function routing(app: OpenAPIHono<AppEnv>): void {
+  app.openapi(route, (c) => {
+    const { breakers, problem } = routerIn(c.env);
+    const targets = breakers.keys.toSorted().map((key) => shown(key, breakers));
+    const config = problem === undefined ? { status: "ok" as const } : { status: "last_good" as const, problem };
+    return c.json({ object: "routing.health" as const, scope: "isolate" as const, config, targets }, 200);
+  });
+}
+
+function shown(key: string, breakers: Breakers): z.infer<typeof target> {
+  const { failures: inRow, until, why, latency } = breakers.health(key);
+  return {
+    target: key,
+    state: breakers.state(key),
+    failures: inRow,
+    ...(until !== undefined && { retry_at: new Date(until).toISOString() }),
+    ...(latency !== undefined && { latency_ms: Math.round(latency) }),
+    ...(why !== undefined && {
+      last_failure: { code: why.code, message: why.message, at: new Date(why.at).toISOString() },
+    }),
+  };
+}

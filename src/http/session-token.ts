@@ -1,0 +1,51 @@
+import { z } from "@hono/zod-openapi";
+import { invalid } from "../canonical/error.ts";
+import { isAdmin } from "../gateway/admit.ts";
+import { MAX_TTL_S, mintToken, TOKEN_SCOPES } from "../gateway/token.ts";
+import { sessionNotFound } from "../session/session.ts";
+import type { Http } from "./command.ts";
+import { placeOfSession, stubAt } from "./where.ts";
+
+export const tokenRequest = z.strictObject({
+  ttl_s: z.int().min(1).max(MAX_TTL_S).default(900).meta({ description: "How long it is valid, in seconds." }),
+  scopes: z
+    .array(z.enum(TOKEN_SCOPES))
+    .min(1, "expected at least one scope")
+    .default(["inference", "sessions:read"])
+    .meta({ description: "What it may do with the session. None that the key itself has not." }),
+});
+
+export const clientToken = z
+  .object({
+    object: z.literal("client_token"),
+    token: z.string(),
+    session_id: z.string(),
+    scopes: z.array(z.enum(TOKEN_SCOPES)),
+    expires_at: z.string(),
+  })
+  .openapi("ClientToken");
+
+/** A token for a browser: for this session, for a while. It dies with the key that asks for it. */
+export async function giveToken(
+  c: Http,
+  id: string,
+  { ttl_s, scopes }: z.infer<typeof tokenRequest>,
+): Promise<Response> {
+  const { env } = c;
+  const { caller } = c.var;
+  const { org, keyId, policy } = caller;
+  if (!(await stubAt(env.SESSIONS, placeOfSession(env.SESSIONS, org, id)).has(org))) throw sessionNotFound();
+  scopes.forEach((scope, i) => {
+    if (!isAdmin(caller) && policy?.scopes.includes(scope) !== true)
+      throw invalid(`scopes[${i}]`, "expected a scope that the key has itself");
+  });
+  const expiresAt = Date.now() + ttl_s * 1000;
+  const token = mintToken(env.RHONE_ADMIN_KEY!, { org, session: id, scopes: [...new Set(scopes)], keyId, expiresAt });
+  return c.json({
+    object: "client_token" as const,
+    token,
+    session_id: id,
+    scopes: [...new Set(scopes)],
+    expires_at: new Date(expiresAt).toISOString(),
+  });
+}

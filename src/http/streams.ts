@@ -1,0 +1,67 @@
+import type { OpenAPIHono } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import { GatewayError, invalid } from "../canonical/error.ts";
+import { crossed } from "../gateway/crossing.ts";
+import type { CallState } from "../session/calls.ts";
+import { shownState } from "./calls.ts";
+import type { AppEnv } from "./context.ts";
+import { type SessionStub, stubOfId } from "./where.ts";
+
+/** A call while it runs: its stream told again from where a client lost it, and its end before its time. */
+export function streams(app: OpenAPIHono<AppEnv>): void {
+  app.get("/v1/calls/:call{.+:stream}", async (c) => {
+    const { stub, id } = calledBy(c);
+    return await crossed(await stub.stream(c.var.caller.org, id, after(c)));
+  });
+  app.post("/v1/calls/:call{.+:cancel}", async (c) => {
+    const { stub, id } = calledBy(c);
+    const state = await crossed(await stub.cancel(c.var.caller.org, id));
+    return c.json(shownState(await state.json<CallState>()));
+  });
+  document(app);
+}
+
+/** The call's id and its session's object. Throws `object.not_found`. */
+function calledBy({ req, env }: Context<AppEnv>): { stub: SessionStub; id: string } {
+  const { call = "" } = req.param() as { call?: string };
+  const id = call.slice(0, call.lastIndexOf(":"));
+  const stub = stubOfId(env.SESSIONS, "call", id);
+  if (stub === undefined) throw new GatewayError("object.not_found", "there is no such call");
+  return { stub, id };
+}
+
+/** A client that reconnects by itself says in the header what it has; the query is still that of its first try. */
+function after({ req }: Context<AppEnv>): number {
+  const header = req.header("last-event-id");
+  const [param, text] = header === undefined ? ["after", req.query("after") ?? "0"] : ["last-event-id", header];
+  if (!/^\d{1,15}$/.test(text)) throw invalid(param, "expected the number of an event, as in 12");
+  return Number(text);
+}
+
+function document(app: OpenAPIHono<AppEnv>): void {
+  const { openAPIRegistry: registry } = app;
+  const id = { name: "id", in: "path", required: true, schema: { type: "string" } } as const;
+  registry.registerPath({
+    method: "get",
+    path: "/v1/calls/{id}:stream",
+    summary: "The rest of a stream, in the form in which it was asked for: while it runs, and ten minutes longer",
+    parameters: [
+      id,
+      {
+        name: "after",
+        in: "query",
+        schema: { type: "integer" },
+        description: "The last event that was received; 0: none.",
+      },
+      { name: "last-event-id", in: "header", schema: { type: "integer" }, description: "The same; it wins." },
+    ],
+    responses: { 200: { description: "Server-sent events" } },
+  });
+  registry.registerPath({
+    method: "post",
+    path: "/v1/calls/{id}:cancel",
+    summary: "Stops a running call: what was said of it stays outside of the head",
+    parameters: [id],
+    responses: { 200: { description: "The call" } },
+  });
+}
