@@ -8,7 +8,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ["canonical"],
   ["dialects"],
   ["providers", "store", "shield"],
-  ["session", "routing"],
+  ["session", "routing", "keys"],
   ["gateway"],
   ["endpoints", "runs", "assess", "pipelines", "live", "data"],
   ["http", "console"],

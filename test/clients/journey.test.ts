@@ -2,6 +2,7 @@ import Anthropic from "@anthropic-ai/sdk";
 import { GoogleGenAI } from "@google/genai";
 import OpenAI from "openai";
 import { describe, expect, it } from "vitest";
+import { create, textOf } from "./calls.ts";
 import { baseUrl, key } from "./gateway.ts";
 import { shown, PROVIDERS, SEALED } from "./matrix.ts";
 
@@ -45,11 +46,17 @@ const responses: Say = async (model, input, session) => {
   return { text: data.output_text, session: response.headers.get(SESSION)! };
 };
 
+const native: Say = async (model, input, session) => {
+  const answer = await create({ model, input, ...(session !== undefined && { session_id: session }) });
+  return { text: textOf(answer), session: answer.call.session_id };
+};
+
 const SDKS = [
   { sdk: "OpenAI Chat", say: chat },
   { sdk: "Anthropic", say: messages },
   { sdk: "Gemini", say: gemini },
   { sdk: "OpenAI Responses", say: responses },
+  { sdk: "the native API", say: native },
 ];
 
 it("a session wanders through all SDKs and remembers", async () => {
@@ -65,7 +72,7 @@ describe.each(SDKS)("a session begun with $sdk", ({ say }) => {
   it("goes on through every other SDK on every other provider", async () => {
     const { session } = await say("demo", "My name is Alice.");
     for (const [i, next] of SDKS.entries()) {
-      const provider = PROVIDERS[i]!;
+      const provider = PROVIDERS[i % PROVIDERS.length]!;
       expect((await next.say(`${provider}/say`, `Word ${i}.`, session)).text).toBe("Said say.");
       const { text } = await next.say(`${provider}/mirror`, "and?", session);
       for (const said of ["My name is Alice.", "I will remember that your name is Alice.", `Word ${i}.`, "Said say."])

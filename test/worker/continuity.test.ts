@@ -1,4 +1,5 @@
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 import type { SessionObject } from "../../src/worker.ts";
 import { chat, errorOf, eventsOf, get, objectOf, post, request, sent, user } from "./client.ts";
@@ -32,7 +33,7 @@ describe("a session", () => {
       const second = await chat({ messages: whatName, rhone: { session_id: session } });
       expect(second.choices[0]!.message.content).toBe(`Your name is N${i}.`);
     }
-  });
+  }, 30_000);
 
   it("survives its object", async () => {
     const { rhone } = await chat(alice);
@@ -125,17 +126,6 @@ describe("a session", () => {
     expect((body.messages as { content: string }[])[0]!.content).toBe(long);
   });
 
-  it("takes one call at a time, the others in order", async () => {
-    const { rhone } = await chat({ model: "fake/say", messages: [user("start")] });
-    const session = { session_id: rhone.session_id };
-    const all = await Promise.all(
-      Array.from({ length: 20 }, (_, i) => chat({ model: "fake/say", messages: [user(`n${i}`)], rhone: session })),
-    );
-    const depths = all.map((answer) => (answer.rhone.context as { turns: number }).turns);
-    expect(depths.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 20 }, (_, i) => i + 1));
-    expect((await get(`/v1/sessions/${session.session_id}`)).turns).toBe(21);
-  });
-
   it("refuses at once when asked to", async () => {
     const { rhone } = await chat({ model: "fake/say", messages: [user("start")] });
     const slow = await post({
@@ -160,8 +150,10 @@ describe("a session", () => {
   it("is not there for another organisation, nor when nobody made it", async () => {
     const { rhone } = await chat(alice);
     const stub = objectOf(rhone.call_id);
-    expect(await stub.describe("org_other")).toBeUndefined();
-    expect(await stub.blocks("org_other", "native")).toBeUndefined();
+    const other = { org: "org_other", keyId: "key_x" };
+    for (const command of [{ do: "show" }, { do: "blocks", format: "native" }, { do: "delete" }] as const) {
+      expect([command.do, (await stub.perform(command, other)).status]).toEqual([command.do, 404]);
+    }
     expect(await stub.findCall("org_other", rhone.call_id)).toBeUndefined();
     const caller = { org: "org_other", keyId: "key_x" };
     const { call_id: id, session_id: sessionId } = rhone;
@@ -260,6 +252,222 @@ describe("what failed", () => {
     const { body } = await sent({ messages: [user("and?")], rhone: { session_id: session } });
     expect(body.messages).toHaveLength(1);
   });
+});
+
+const contents = (body: Record<string, unknown>): unknown[] =>
+  (body.messages as { content: unknown }[]).map(({ content }) => content);
+const said = { role: "assistant", content: "Said say." };
+const weather = [{ type: "function", function: { name: "get_weather", parameters: { type: "object" } } }];
+
+describe("a transcript", () => {
+  it("whose beginning was edited stands at the beginning, and says nothing twice", async () => {
+    const { rhone } = await chat({ model: "fake/say", messages: [user("one")] });
+    const session = { session_id: rhone.session_id };
+    await chat({ model: "fake/say", messages: [user("two")], rhone: session });
+    const edited = [user("ONE, edited"), said, user("two"), said, user("three")];
+    const { body, answer } = await sent({ messages: edited, rhone: session });
+    expect(contents(body)).toEqual(["ONE, edited", "Said say.", "two", "Said say.", "three"]);
+    expect(answer.rhone.context).toMatchObject({ turns: 0 });
+    const next = await sent({ messages: [user("four")], rhone: session });
+    expect(contents(next.body)).toHaveLength(7);
+  });
+
+  it("with replies that no model gave is new as a whole: examples, a handover", async () => {
+    const { rhone } = await chat({ model: "fake/say", messages: [user("one")] });
+    const example = [user("Translate: oui"), { role: "assistant", content: "yes" }, user("Translate: non")];
+    const { body } = await sent({ messages: example, rhone: { session_id: rhone.session_id } });
+    expect(contents(body)).toEqual(["one", "Said say.", "Translate: oui", "yes", "Translate: non"]);
+  });
+
+  it("whose last answer is to be given anew forks there", async () => {
+    const { rhone } = await chat({ model: "fake/say", messages: [user("one")] });
+    const session = { session_id: rhone.session_id };
+    await chat({ model: "fake/say", messages: [user("two")], rhone: session });
+    const { body } = await sent({ messages: [user("one"), said, user("two")], rhone: session });
+    expect(contents(body)).toEqual(["one", "Said say.", "two"]);
+    const lineage = (await get(`/v1/sessions/${session.session_id}/lineage`)) as { turns?: { in_head: boolean }[] };
+    expect(lineage.turns!.map(({ in_head }) => in_head)).toEqual([true, false, true]);
+  });
+
+  it("of the last exchange alone, as a client's own loop over tools sends it, goes on from the head", async () => {
+    const { rhone } = await chat({ messages: [user("My name is Alice.")] });
+    const session = { session_id: rhone.session_id };
+    const asked = user('call get_weather with {"city":"Paris"}');
+    const called = await chat({ messages: [asked], tools: weather, rhone: session });
+    const reply = called.choices[0]!.message;
+    const result = { role: "tool", tool_call_id: reply.tool_calls![0]!.id, content: "Sunny" };
+    const { body } = await sent({ messages: [asked, reply, result], tools: weather, rhone: session });
+    expect((body.messages as { role: string }[]).map(({ role }) => role)).toEqual([
+      "user",
+      "assistant",
+      "user",
+      "assistant",
+      "tool",
+    ]);
+  });
+
+  it("that begins with the call that it answers goes on from the head", async () => {
+    const asked = user('call get_weather with {"city":"Paris"}');
+    const called = await chat({ messages: [asked], tools: weather });
+    const reply = called.choices[0]!.message;
+    const result = { role: "tool", tool_call_id: reply.tool_calls![0]!.id, content: "Sunny" };
+    const rhone = { session_id: called.rhone.session_id };
+    const { body } = await sent({ messages: [reply, result], tools: weather, rhone });
+    expect((body.messages as { role: string }[]).map(({ role }) => role)).toEqual(["user", "assistant", "tool"]);
+  });
+
+  it("is recognised from the turn that it names, too, and the session's own id is its beginning", async () => {
+    const first = await chat({ model: "fake/say", messages: [user("one")] });
+    const session = { session_id: first.rhone.session_id };
+    await chat({ model: "fake/say", messages: [user("two")], rhone: session });
+    const from = { ...session, parent: first.rhone.call_id };
+    const { body } = await sent({ messages: [user("one"), said, user("other")], rhone: from });
+    expect(contents(body)).toEqual(["one", "Said say.", "other"]);
+    const anew = await sent({ messages: [user("zero")], rhone: { ...session, parent: session.session_id } });
+    expect(contents(anew.body)).toEqual(["zero"]);
+    const { rhone: elsewhere } = await chat({ messages: [user("x")] });
+    const wrong = await post({
+      model: "demo",
+      messages: [user("x")],
+      rhone: { ...session, parent: elsewhere.turn_id },
+    });
+    expect([wrong.status, (await errorOf(wrong)).param]).toEqual([404, "rhone.parent"]);
+  });
+});
+
+describe("the head", () => {
+  it("never holds a tool call that nobody answered", async () => {
+    const called = await chat({ messages: [user('call get_weather with {"city":"Paris"}')], tools: weather });
+    const rhone = { session_id: called.rhone.session_id };
+    const id = called.choices[0]!.message.tool_calls![0]!.id;
+    const { body, answer } = await sent({ messages: [user("never mind")], rhone });
+    expect((body.messages as object[]).slice(2)).toEqual([
+      { role: "tool", tool_call_id: id, content: "The tool was not run: no result was given." },
+      user("never mind"),
+    ]);
+    expect(answer.rhone.losses).toMatchObject([{ at: "messages", what: "approximated" }]);
+    const { body: later } = await sent({ messages: [user("and?")], rhone });
+    expect((later.messages as { role: string }[]).map(({ role }) => role).slice(0, 4)).toEqual([
+      "user",
+      "assistant",
+      "tool",
+      "user",
+    ]);
+  });
+
+  it("holds sealed items for their issuer alone, and only behind the words they were said after", async () => {
+    const first = await request("/v1/messages", {
+      method: "POST",
+      headers: { "anthropic-version": "2023-06-01" },
+      body: JSON.stringify({ model: "fakeanth/think", max_tokens: 9, messages: [user("hm")] }),
+    });
+    const { rhone, content } = (await first.json()) as { rhone: { session_id: string }; content: { type: string }[] };
+    expect(content[0]).toMatchObject({ type: "thinking", signature: expect.any(String) as string });
+    const session = { session_id: rhone.session_id };
+    const history = async (model: string, parent: object): Promise<string> => {
+      const { body } = await sent({ model, messages: [user("and?")], rhone: parent });
+      return JSON.stringify(body.messages);
+    };
+    const seal = (content[0] as unknown as { signature: string }).signature;
+    expect(await history("fakeanth/mirror", session)).not.toContain(seal);
+    expect(await history("fake/mirror", session)).not.toContain(seal);
+    const own = await request("/v1/messages", {
+      method: "POST",
+      headers: { "anthropic-version": "2023-06-01" },
+      body: JSON.stringify({ model: "fakeanth/think", max_tokens: 9, messages: [user("more")], rhone: session }),
+    });
+    // Said for the second time, the script answers with what it was sent.
+    expect(await own.text()).toContain(seal);
+    await request(`/v1/sessions/${session.session_id}:compact`, {
+      method: "POST",
+      body: JSON.stringify({ strategy: "window", keep_last: 1 }),
+    });
+    const compacted = await request("/v1/messages", {
+      method: "POST",
+      headers: { "anthropic-version": "2023-06-01" },
+      body: JSON.stringify({ model: "fakeanth/think", max_tokens: 9, messages: [user("more")], rhone: session }),
+    });
+    const sealsSent = JSON.parse(await compacted.text()) as { content: { type: string; text?: string }[] };
+    expect(sealsSent.content.find(({ type }) => type === "text")!.text).not.toContain('"signature"');
+  });
+});
+
+describe("a busy session", () => {
+  it("answers a hundred calls at once, in order", async () => {
+    const { rhone } = await chat({ model: "fake/say", messages: [user("start")] });
+    const session = { session_id: rhone.session_id };
+    const all = await Promise.all(
+      Array.from({ length: 100 }, (_, i) => chat({ model: "fake/say", messages: [user(`n${i}`)], rhone: session })),
+    );
+    const depths = all.map((answer) => (answer.rhone.context as { turns: number }).turns);
+    expect(depths.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 100 }, (_, i) => i + 1));
+    expect((await get(`/v1/sessions/${session.session_id}`)).turns).toBe(101);
+    const lineage = (await get(`/v1/sessions/${session.session_id}/lineage`)) as { turns?: { in_head: boolean }[] };
+    expect(lineage.turns!.filter(({ in_head }) => in_head)).toHaveLength(101);
+  }, 30_000);
+
+  it("forks when asked to, beside the head", async () => {
+    const { rhone } = await chat({ model: "fake/say", messages: [user("start")] });
+    const session = { session_id: rhone.session_id };
+    const slow = await post({ model: "fake/slow", stream: true, messages: [user("long")], rhone: session });
+    const branched = await sent({ messages: [user("quick")], rhone: { ...session, on_busy: "branch" } });
+    expect(contents(branched.body)).toEqual(["start", "Said say.", "quick"]);
+    await slow.text();
+    const { body } = await sent({ messages: [user("and?")], rhone: session });
+    expect(contents(body)).toEqual(["start", "Said say.", "long", "One two three.", "and?"]);
+    const onwards = await sent({
+      messages: [user("on")],
+      rhone: { ...session, parent: branched.answer.rhone.turn_id },
+    });
+    expect(contents(onwards.body).slice(0, 3)).toEqual(["start", "Said say.", "quick"]);
+    const free = await sent({ messages: [user("free")], rhone: { ...session, on_busy: "branch" } });
+    expect((await get(`/v1/sessions/${session.session_id}`)).head).toBe(free.answer.rhone.turn_id);
+  });
+});
+
+describe("a call that is refused", () => {
+  it("is on record under the ids that it was given", async () => {
+    const refused = await post({ model: "nobody/nothing", messages: [user("x")] });
+    const [id, session] = ["x-rhone-call-id", "x-rhone-session-id"].map((name) => refused.headers.get(name));
+    expect([refused.status, id]).toEqual([404, expect.any(String)]);
+    expect(await get(`/v1/calls/${id}`)).toMatchObject({ status: "failed", error: { code: "model.not_found" } });
+    expect(await get(`/v1/sessions/${session}`)).toMatchObject({ turns: 0 });
+  });
+
+  it("when its header and its body name two sessions, or the header none", async () => {
+    const headers = { "x-rhone-session-id": "sess_a" };
+    const two = await post({ model: "demo", messages: [user("x")], rhone: { session_id: "sess_b" } }, headers);
+    expect([two.status, (await errorOf(two)).param]).toEqual([400, "x-rhone-session-id"]);
+    const bad = await post({ model: "demo", messages: [user("x")] }, { "x-rhone-session-id": "nope" });
+    expect([bad.status, (await errorOf(bad)).param]).toEqual([400, "x-rhone-session-id"]);
+    const { rhone } = await chat(alice);
+    const same = { "x-rhone-session-id": rhone.session_id };
+    expect((await chat({ messages: whatName, rhone: { session_id: rhone.session_id } }, same)).rhone.session_id).toBe(
+      rhone.session_id,
+    );
+  });
+});
+
+it("leaves nothing behind where an id is only asked for", async () => {
+  const stub = env.SESSIONS.get(env.SESSIONS.idFromName("org_default/only-asked"));
+  expect((await request("/v1/sessions/sess_only-asked")).status).toBe(404);
+  await runInDurableObject(stub, (_: SessionObject, { storage }) => {
+    const tables = storage.sql.exec("SELECT name FROM sqlite_master WHERE name NOT LIKE '_cf_%'").toArray();
+    expect(tables).toEqual([]);
+  });
+});
+
+it("says that a session is full", async () => {
+  const { rhone } = await chat(alice);
+  await runInDurableObject(objectOf(rhone.call_id), (_: SessionObject, { storage }) => {
+    storage.sql.exec("UPDATE turns SET depth = 10000");
+  });
+  await evictDurableObject(objectOf(rhone.call_id));
+  const full = await post({ model: "demo", messages: whatName, rhone: { session_id: rhone.session_id } });
+  expect([full.status, (await errorOf(full)).message]).toMatchObject([
+    400,
+    expect.stringContaining("compact it or branch"),
+  ]);
 });
 
 describe("a session with a chosen id", () => {

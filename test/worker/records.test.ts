@@ -2,6 +2,7 @@ import {
   createMessageBatch,
   getQueueResult,
   createExecutionContext,
+  evictDurableObject,
   runDurableObjectAlarm,
   runInDurableObject,
 } from "cloudflare:test";
@@ -9,8 +10,11 @@ import { env } from "cloudflare:workers";
 import { drizzle } from "drizzle-orm/d1";
 import { eq } from "drizzle-orm";
 import { expect, it, vi } from "vitest";
-import type { CallRecord } from "../../src/store/records.ts";
-import { calls, runs } from "../../src/store/schema.ts";
+import { markSent, pendingRecords, post as postRecord } from "../../src/session/outbox.ts";
+import type { Sql } from "../../src/session/sql.ts";
+import { type CallRecord, findCall, keepRecords } from "../../src/store/records.ts";
+import { calls, runs, sessions } from "../../src/store/schema.ts";
+import type { SessionRecord } from "../../src/store/sessions.ts";
 import worker, { type SessionObject } from "../../src/worker.ts";
 import { chat, get, objectOf, post, request, user } from "./client.ts";
 
@@ -42,6 +46,16 @@ it("keeps every call and its run in D1", async () => {
   });
   const [run] = await db.select().from(runs).where(eq(runs.id, rhone.run_id));
   expect(run).toMatchObject({ status: "completed", stopReason: "end_turn", sessionId: rhone.session_id });
+});
+
+it("keeps every count that is priced apart", async () => {
+  const { rhone } = await chat({ messages: [user("x")] });
+  await vi.waitFor(async () => expect(await rowOf(rhone.call_id)).toBeDefined(), { timeout: 5000 });
+  const known = (await findCall(env.DB, "org_default", rhone.call_id))!;
+  const parts = { cacheWrite: 300, cacheWrite1h: 200, inputAudio: 3, outputAudio: 4, searches: 2 };
+  const usage = { ...known.usage, ...parts, reasoning: 1 };
+  await keepRecords(env.DB, [{ ...known, usage }]);
+  expect((await findCall(env.DB, "org_default", rhone.call_id))!.usage).toEqual(usage);
 });
 
 it("shows a call and its run at once, and when its session is gone", async () => {
@@ -125,6 +139,58 @@ it("loses no record when the queue is down", async () => {
   await vi.waitFor(async () => expect(await rowOf(rhone.call_id.replace("call_0", "call_1"))).toBeDefined(), {
     timeout: 5000,
   });
+});
+
+it("sends again what the queue may have lost when the runtime died", async () => {
+  const { rhone } = await chat({ messages: [user("x")] });
+  const stub = objectOf(rhone.call_id);
+  const lost = rhone.call_id.replace("call_0", "call_2");
+  await runInDurableObject(stub, (instance: SessionObject, { storage }) => {
+    const { record } = JSON.parse(instance.findCall("org_default", rhone.call_id)!) as { record: CallRecord };
+    const payload = JSON.stringify({ ...record, id: lost });
+    storage.sql.exec("INSERT INTO outbox (id, payload, sent_at) VALUES (?, ?, ?)", lost, payload, Date.now());
+  });
+  await evictDurableObject(stub);
+  expect(await rowOf(lost)).toBeUndefined();
+  await get(`/v1/sessions/${rhone.session_id}`);
+  await runDurableObjectAlarm(stub);
+  await vi.waitFor(async () => expect(await rowOf(lost)).toBeDefined(), { timeout: 5000 });
+});
+
+it("keeps a record that came while an older one of the same thing was being sent", async () => {
+  const { rhone } = await chat({ messages: [user("x")] });
+  await runInDurableObject(objectOf(rhone.call_id), (_: SessionObject, { storage }) => {
+    const sql: Sql = (query, ...values) => storage.sql.exec(query, ...values).toArray() as never[];
+    sql("DELETE FROM outbox");
+    postRecord(sql, sessionRecord(1));
+    const sent = pendingRecords(sql);
+    postRecord(sql, sessionRecord(2));
+    markSent(sql, sent, Date.now());
+    expect(pendingRecords(sql).map(({ record }) => record)).toMatchObject([{ revision: 2 }]);
+    sql("DELETE FROM outbox");
+  });
+});
+
+it("keeps the newest record of a session, in whatever order they come", async () => {
+  await keepRecords(env.DB, [sessionRecord(2)]);
+  await keepRecords(env.DB, [sessionRecord(1), sessionRecord(3), sessionRecord(2)]);
+  const [row] = await db.select().from(sessions).where(eq(sessions.id, "sess_order"));
+  expect(row).toMatchObject({ revision: 3, turns: 3 });
+  await keepRecords(env.DB, [{ ...sessionRecord(1), createdAt: 2 }]);
+  const [anew] = await db.select().from(sessions).where(eq(sessions.id, "sess_order"));
+  expect(anew).toMatchObject({ revision: 1, createdAt: 2 });
+});
+
+const sessionRecord = (revision: number): SessionRecord => ({
+  object: "session",
+  id: "sess_order",
+  org: "org_default",
+  status: "active",
+  turns: revision,
+  metadata: {},
+  revision,
+  createdAt: 1,
+  updatedAt: revision,
 });
 
 it("applies a record once, however often it is delivered, and lets no bad one hold up the others", async () => {

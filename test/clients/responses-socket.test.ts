@@ -1,0 +1,106 @@
+import OpenAI from "openai";
+import { ResponsesWS } from "openai/resources/responses/ws";
+import { describe, expect, it } from "vitest";
+import { baseUrl, key } from "./gateway.ts";
+import { Connection, type Event, expectSchema } from "./open-responses.ts";
+
+const create = { type: "response.create", model: "fakechat/mirror" };
+const textOf = (events: readonly Event[]): string => JSON.stringify(events.at(-1)!.response?.output);
+
+it("OpenAI's own client goes on over one connection", async () => {
+  const client = new OpenAI({ baseURL: `${baseUrl}/v1`, apiKey: key, logLevel: "off" });
+  const connection = new ResponsesWS(client);
+  const answer = (event: object) =>
+    new Promise<{ id: string; output: object[] }>((resolve, reject) => {
+      connection.once("response.completed", ({ response }) => resolve(response));
+      connection.once("error", reject);
+      connection.send({ type: "response.create", model: "fakeanth/mirror", ...event } as never);
+    });
+  const first = await answer({ input: "The code word is cobalt." });
+  const second = await answer({ input: "And?", previous_response_id: first.id });
+  expect(JSON.stringify(second.output)).toContain("cobalt");
+  connection.close();
+});
+
+describe("the WebSocket mode", () => {
+  it("is for those who have a key", async () => {
+    await expect(Connection.open({ authorization: "Bearer rhone_sk_wrong" })).rejects.toThrow("refused");
+  });
+
+  it("keeps stored responses for every connection and for HTTP", async () => {
+    const before = await Connection.open();
+    const { id } = (await before.turn({ ...create, input: "The code word is copper." })).at(-1)!.response!;
+    before.close();
+    const connection = await Connection.open();
+    expect(textOf(await connection.turn({ ...create, input: "And?", previous_response_id: id }))).toContain("copper");
+    const headers = { authorization: `Bearer ${key}` };
+    expect((await fetch(`${baseUrl}/v1/responses/${id}`, { headers })).status).toBe(200);
+    connection.close();
+  });
+
+  it("answers in the order of asking, and says which lane an event is of", async () => {
+    const connection = await Connection.open();
+    connection.send({ ...create, model: "fakechat/fault-pauses", input: "slow", stream_id: "a" });
+    connection.send({ ...create, input: "second in its lane", stream_id: "a" });
+    connection.send({ ...create, input: "in a lane of its own", stream_id: "b" });
+    const ends: Event[] = [];
+    while (ends.length < 3) {
+      const event = await connection.next();
+      if (event.type === "response.completed") ends.push(event);
+    }
+    expect(ends.map(({ stream_id }) => stream_id)).toEqual(["b", "a", "a"]);
+    expect(JSON.stringify(ends[2]!.response!.output)).toContain("second in its lane");
+    connection.close();
+  });
+
+  it("takes what is known ahead, and answers it with nothing", async () => {
+    const connection = await Connection.open();
+    const warm = await connection.turn({ ...create, store: false, generate: false, input: "The code word is zinc." });
+    const { response } = warm.at(-1)!;
+    expectSchema("ResponseResource", response);
+    expect(response).toMatchObject({ status: "completed", output: [] });
+    const next = await connection.turn({ ...create, store: false, previous_response_id: response!.id, input: "And?" });
+    expect(textOf(next)).toContain("zinc");
+    connection.close();
+  });
+
+  it("goes on with a session of any surface", async () => {
+    const connection = await Connection.open();
+    const [{ response }] = (await connection.turn({ ...create, model: "demo", input: "My name is Alice." })) as [Event];
+    const { session_id } = response!.rhone as { session_id: string };
+    const next = { ...create, model: "demo", input: "What's my name?", rhone: { session_id } };
+    expect(textOf(await connection.turn(next))).toContain("Your name is Alice.");
+    connection.close();
+  });
+
+  it.each([
+    ["no JSON", "{", "frame", 400],
+    ["no object", "[]", "frame", 400],
+    ["an unknown type", { type: "response.steer" }, "type", 400],
+    ["no type", { model: "demo", input: "hi" }, "type", 400],
+    ["bytes", new TextEncoder().encode("{}"), "frame", 400],
+    ["a background response", { ...create, input: "hi", background: true }, "background", 400],
+    ["a whole response", { ...create, input: "hi", stream: false }, "stream", 400],
+    ["a lane without a name", { ...create, input: "hi", stream_id: "" }, "stream_id", 400],
+    ["no input", { ...create }, "input", 400],
+    ["a model that nobody has", { ...create, model: "no-such-model", input: "hi" }, "model", 404],
+    ["an unknown conversation", { ...create, input: "hi", conversation: "conv_nope" }, "conversation", 404],
+    ["a frame of more than 1 MiB", { ...create, input: "x".repeat(1024 * 1024) }, null, 413],
+  ])("refuses %s, and stays", async (_, frame, param, status) => {
+    const connection = await Connection.open();
+    const [refusal] = await connection.turn(frame);
+    expectSchema("WebSocketErrorEvent", refusal);
+    expect(refusal).toMatchObject({ type: "error", status, error: { param } });
+    expect((await connection.turn({ ...create, input: "still there?" })).at(-1)!.type).toBe("response.completed");
+    connection.close();
+  });
+
+  it("says when a provider fails or breaks off", async () => {
+    const connection = await Connection.open();
+    const limited = await connection.turn({ ...create, model: "fakeresp/limited", input: "hi" });
+    expect(limited).toMatchObject([{ type: "error", status: 429, error: { message: "Slow down" } }]);
+    const cut = (await connection.turn({ ...create, model: "fakeresp/cut", input: "hi" })).at(-1)!;
+    expectSchema("WebSocketErrorEvent", cut);
+    connection.close();
+  });
+});

@@ -1,0 +1,38 @@
+import { expect, it } from "vitest";
+import { GatewayError } from "../../src/canonical/error.ts";
+import { type Answer, patiently } from "../../src/gateway/patience.ts";
+import { SURFACES } from "../../src/gateway/surface.ts";
+
+const waiting = {
+  surface: SURFACES.messages,
+  reply: () => ({ created: 0 }),
+  headers: { "x-rhone-call-id": "call_x" },
+  keepAwake: (work: Promise<unknown>) => void work.catch(() => {}),
+  onGone: () => {},
+  intervalMs: 20,
+};
+
+const later = (answer: Answer): Promise<Answer> =>
+  new Promise((resolve) => {
+    setTimeout(() => resolve(answer), 100);
+  });
+
+it("an answer that comes soon is the response, whatever it is", async () => {
+  const response = new Response("no", { status: 502 });
+  expect(await patiently(Promise.resolve({ response }), waiting)).toBe(response);
+});
+
+it("a client that waits long hears that its stream lives, and then the answer", async () => {
+  const response = await patiently(later({ response: new Response("event: done\n\n") }), waiting);
+  expect(response.headers.get("x-rhone-call-id")).toBe("call_x");
+  expect(await response.text()).toMatch(/^(event: ping\ndata: \{"type": "ping"\}\n\n){2,}event: done\n\n$/);
+});
+
+it("an error that comes late is an event in the surface's own form", async () => {
+  const error = new GatewayError("provider.timeout", "silent");
+  const response = await patiently(later({ response: new Response("{}", { status: 504 }), error }), waiting);
+  expect([response.status, await response.text()]).toEqual([
+    200,
+    expect.stringMatching(/event: error\ndata: \{.*silent/),
+  ]);
+});

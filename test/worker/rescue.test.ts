@@ -1,0 +1,95 @@
+import { expect, it } from "vitest";
+import { GatewayError } from "../../src/canonical/error.ts";
+import type { StreamEvent } from "../../src/canonical/types.ts";
+import { Hearing } from "../../src/gateway/hearing.ts";
+import { Joiner } from "../../src/gateway/rescue.ts";
+import { openaiChat } from "../../src/dialects/openai-chat/index.ts";
+import { encodeUtf8 } from "../../src/wire/bytes.ts";
+import { eventsOf, get, post, user } from "./client.ts";
+
+/** A stream of which so much was told before it broke. */
+function brokenAfter(text: string): Hearing {
+  const hearing = new Hearing(openaiChat.decodeStream());
+  const chunk = { id: "x", model: "m", choices: [{ index: 0, delta: { content: text } }] };
+  hearing.push(encodeUtf8(`data: ${JSON.stringify(chunk)}\n\n`));
+  return hearing;
+}
+
+const open: StreamEvent = { type: "open", index: 0, block: { kind: "text", text: "" } };
+const end: StreamEvent = { type: "end", finish: { reason: "stop" }, usage: {} };
+
+/** What a client is told of a second answer that comes in these pieces. */
+function joinedWith(said: string, pieces: string[]): [text: string, how: string | undefined] {
+  const joiner = new Joiner(brokenAfter(said));
+  const deltas = pieces.map((text): StreamEvent => ({ type: "delta", index: 0, text }));
+  const told = [open, ...deltas, end].flatMap((event) => joiner.push(event));
+  return [said + told.map((event) => (event.type === "delta" ? event.text : "")).join(""), joiner.how];
+}
+
+const SAID = "The quick brown fox jumps over the lazy";
+
+it("a second answer that begins as the first did is taken up where that one broke off", () => {
+  const whole = `${SAID} dog.`;
+  expect(joinedWith(SAID, whole.split(/(?=\w)/))).toEqual([whole, "restart"]);
+  expect(joinedWith(SAID, [whole])).toEqual([whole, "restart"]);
+});
+
+it("one that goes on is appended, without what it repeats", () => {
+  expect(joinedWith(SAID, [" dog", "."])).toEqual([`${SAID} dog.`, "continuation"]);
+  expect(joinedWith(SAID, ["the la", "zy dog."])).toEqual([`${SAID} dog.`, "continuation"]);
+  expect(joinedWith(SAID, ["The end."])).toEqual([`${SAID}The end.`, "continuation"]);
+});
+
+it("one that begins anew in other words would be no whole", () => {
+  expect(() => joinedWith(SAID, ["The quick brown fox jumps", " high."])).toThrow(GatewayError);
+  const call: StreamEvent = { type: "open", index: 0, block: { kind: "tool_call", id: "c", name: "f", arguments: "" } };
+  expect(() => new Joiner(brokenAfter(SAID)).push(call)).toThrow(GatewayError);
+});
+
+const textIn = (events: (string | undefined)[]): string =>
+  events
+    .filter((data) => data?.startsWith("{"))
+    .map(
+      (data) =>
+        (JSON.parse(data!) as { choices?: { delta: { content?: string } }[] }).choices?.[0]?.delta.content ?? "",
+    )
+    .join("");
+
+it.each(["stateful", "stateless"])(
+  "a %s stream that breaks is gone on with by the next target, and says so",
+  async (mode) => {
+    for (const [fault, fallback] of [
+      ["cut", "fake/fault-none"],
+      ["stall", "fakeanth/fault-none"],
+      ["error", "fakegem/fault-none"],
+      ["ended", "fakeresp/fault-none"],
+    ]) {
+      const routing = { fallbacks: [`${fallback}.rescue-${mode}`], midstream: "continue", deadlines_ms: { idle: 800 } };
+      const body = { messages: [user("x")], stream: true, rhone: { context_mode: mode, routing } };
+      const response = await post({ ...body, model: `fake/fault-${fault}.rescue-${mode}` });
+      const events = await eventsOf(response);
+      expect([fault, textIn(events), events.at(-1)]).toEqual([fault, "Said fault.", "[DONE]"]);
+      const call = await get(`/v1/calls/${response.headers.get("x-rhone-call-id")}`);
+      expect(call).toMatchObject({ status: "completed", provider: fallback!.split("/")[0] });
+      expect(call.attempts).toMatchObject([
+        { model: `fault-${fault}.rescue-${mode}`, error: expect.any(String) },
+        { status: 200 },
+      ]);
+    }
+  },
+);
+
+it("a stream that nobody goes on with ends with the first one's error", async () => {
+  const routing = { fallbacks: ["fake/fault-500-always.rescue"], midstream: "continue" };
+  const response = await post({
+    model: "fake/fault-cut.alone",
+    messages: [user("x")],
+    stream: true,
+    rhone: { routing },
+  });
+  const events = await eventsOf(response);
+  expect([textIn(events), JSON.parse(events.at(-1)!)]).toMatchObject([
+    "Said fault.",
+    { error: { code: "stream.interrupted" } },
+  ]);
+});
