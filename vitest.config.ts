@@ -23,6 +23,11 @@ export default defineConfig(async () => ({
               bindings: {
                 TEST_MIGRATIONS: await readD1Migrations(join(import.meta.dirname, "migrations")),
                 RHONE_ADMIN_KEY: "rhone_sk_test",
+                RHONE_CREDENTIALS_KEY: Buffer.alloc(32, 7).toString("base64"),
+                // Dollars per million tokens: what the scripted provider counts comes to 22 micro-dollars a call.
+                RHONE_PRICES: JSON.stringify({ "fake/paid": { input: 1, output: 2 } }),
+                // No test waits as long as a provider may ask a gateway to.
+                RHONE_CONFIG: JSON.stringify({ retries: { base_ms: 5, max_ms: 50, retry_after_max_ms: 2_000 } }),
                 RHONE_PROVIDERS: JSON.stringify([
                   { id: "fake", dialect: "openai-chat", base_url: "http://fake.test/v1", api_key: "fake-key" },
                   {
@@ -33,6 +38,8 @@ export default defineConfig(async () => ({
                     quirks: { streamUsage: true },
                   },
                   { id: "fakeanth", dialect: "anthropic", base_url: "http://fake.test/v1", api_key: "fake-key" },
+                  { id: "fakeresp", dialect: "openai-responses", base_url: "http://fake.test/v1", api_key: "fake-key" },
+                  { id: "fakegem", dialect: "gemini", base_url: "http://fake.test/v1", api_key: "fake-key" },
                   { id: "oai", dialect: "openai-chat", base_url: "http://more.test/v1", api_key: "fake-key" },
                   { id: "resp", dialect: "openai-responses", base_url: "http://more.test/v1", api_key: "fake-key" },
                   { id: "gem", dialect: "gemini", base_url: "http://more.test/v1", api_key: "fake-key" },

@@ -4,7 +4,10 @@ import { join, resolve } from "node:path";
 import { Refusal, runScript } from "./refusal.ts";
 import { PROJECT } from "./settings.ts";
 
-/** `npm run test:corpus`: every law over the recorded exchanges, where they are; they are no part of the repository. */
+/**
+ * `npm run test:corpus`: every law over the recorded exchanges, and over the makers' published documents, where they
+ * are; they are no part of the repository.
+ */
 await runScript(() => {
   const given = process.env.RHONE_CORPUS;
   const corpus = resolve(PROJECT, given ?? join("..", "shared", "corpus"));
@@ -14,11 +17,13 @@ await runScript(() => {
     console.log(`No corpus at ${corpus}: nothing to run. Set RHONE_CORPUS to where it is.`);
     return;
   }
+  const specs = process.env.RHONE_SPECS ?? join(PROJECT, "..", "shared", "specs");
+  if (!existsSync(specs)) console.log(`No published documents at ${specs}: set RHONE_SPECS to where they are.`);
   const vitest = join(PROJECT, "node_modules", "vitest", "vitest.mjs");
   const { status } = spawnSync(process.execPath, [vitest, "run", "--project", "node", "test/laws"], {
     cwd: PROJECT,
     stdio: "inherit",
-    env: { ...process.env, RHONE_CORPUS: corpus },
+    env: { ...process.env, RHONE_CORPUS: corpus, ...(existsSync(specs) && { RHONE_SPECS: resolve(specs) }) },
   });
   process.exitCode = status ?? 1;
 });

@@ -4,7 +4,8 @@ import { bundle, sizes } from "./bundle.ts";
 import { account, listed, type Account } from "./account.ts";
 import { Refusal, runScript } from "./refusal.ts";
 import { missingSecrets } from "./secrets.ts";
-import { checkProviders, PROJECT, readGiven } from "./settings.ts";
+import { checkRouting } from "./routing.ts";
+import { checkKeySettings, checkProviders, PROJECT, readGiven } from "./settings.ts";
 import { type Config, readConfig } from "./wrangler.ts";
 
 /** Outside git, and not wrangler's own `.wrangler/deploy/config.json`, which would redirect every other command. */
@@ -16,6 +17,8 @@ await runScript(async () => {
   if (unknown !== undefined) throw new Refusal(`npm run deploy: expected --dry-run or nothing, not ${unknown}`);
   const dryRun = process.argv.includes("--dry-run");
   checkProviders(readGiven());
+  checkKeySettings(readGiven());
+  await checkRouting(readGiven());
   console.log(sizes(await bundle()));
   const target = await account({ dryRun });
   // All questions first: what follows needs nobody.

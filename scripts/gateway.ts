@@ -4,6 +4,7 @@ import { endTogether, endWithRuntime, signalsFirst } from "./lifetime.ts";
 import { migrate } from "./migrate.ts";
 import { HOST, tryPort } from "./port.ts";
 import { Refusal, runScript } from "./refusal.ts";
+import { checkRouting } from "./routing.ts";
 import { readSettings, type Settings } from "./settings.ts";
 import { type Config, QUIET, readConfig } from "./wrangler.ts";
 
@@ -21,6 +22,7 @@ export function runGateway(serve: (local: Local) => Promise<void>): Promise<void
   return runScript(async () => {
     const settings = readSettings();
     for (const warning of settings.warnings) console.error(`Provider row left out: ${warning}`);
+    for (const warning of await checkRouting(settings.secrets)) console.error(`Target left out: ${warning}`);
     await refuseTakenPort(settings.port);
     try {
       const config = await readConfig();

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { accessSync, constants, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { parseEnv } from "node:util";
+import { vaultKeysOf } from "../src/keys/vault.ts";
 import { readProviders, settingNames } from "../src/providers/table.ts";
 import { Refusal } from "./refusal.ts";
 
@@ -25,6 +26,7 @@ export function readSettings(): Settings {
   const given = readGiven();
   const port = readPort(given.PORT);
   const warnings = checkProviders(given);
+  checkKeySettings(given);
   const stateDir = readStateDir(given.RHONE_STATE_DIR);
   const key: Pick<Settings, "adminKey" | "adminKeyFile"> =
     given.RHONE_ADMIN_KEY === undefined ? keptAdminKey(stateDir) : { adminKey: given.RHONE_ADMIN_KEY };
@@ -43,12 +45,26 @@ type Given = Record<string, string | undefined>;
 export function readGiven(): Given {
   const file = join(PROJECT, ".dev.vars");
   const all = { ...(existsSync(file) && parseEnv(readFileSync(file, "utf8"))), ...process.env };
-  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== ""));
+  const given: Given = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== ""));
+  const { RHONE_CONFIG: config } = given;
+  return config === undefined ? given : { ...given, RHONE_CONFIG: textOfConfig(config) };
 }
 
-/** `RHONE_PROVIDERS`, `RHONE_PRICES`, and the credentials and origins of the shipped rows: what a worker needs to call providers. */
+/** JSON, or the path of a file with it. */
+function textOfConfig(given: string): string {
+  if (given.trimStart().startsWith("{")) return given;
+  try {
+    return readFileSync(resolve(PROJECT, given), "utf8");
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new Refusal(`RHONE_CONFIG: expected JSON or the path of a file with it, got ${quote(given)} (${code})`);
+  }
+}
+
+/** `RHONE_PROVIDERS`, `RHONE_PRICES`, `RHONE_CONFIG`, and the credentials and origins of the shipped rows: what a worker needs to call providers. */
 export function workerSecrets(given: Given): Record<string, string> {
-  return Object.fromEntries(settingNames().flatMap((name) => (given[name] === undefined ? [] : [[name, given[name]]])));
+  const names = [...settingNames(), "RHONE_CONFIG", "RHONE_KEY_TTL", "RHONE_CREDENTIALS_KEY"];
+  return Object.fromEntries(names.flatMap((name) => (given[name] === undefined ? [] : [[name, given[name]]])));
 }
 
 /** A bad row of the list is a warning, since the others stand; anything else that is wrong is refused. */
@@ -57,6 +73,14 @@ export function checkProviders(given: Given): string[] {
   const refused = problems.find((problem) => !/^RHONE_(PROVIDERS|PRICES)\[/.test(problem));
   if (refused !== undefined) throw new Refusal(refused);
   return problems;
+}
+
+/** Throws what is wrong with the settings of keys and credentials; see docs/keys.md. */
+export function checkKeySettings({ RHONE_KEY_TTL: ttl, RHONE_CREDENTIALS_KEY: vault }: Given): void {
+  if (ttl !== undefined && ttl !== "optional" && ttl !== "required")
+    throw new Refusal(`RHONE_KEY_TTL: expected required or optional, got ${quote(ttl)}`);
+  if (vault !== undefined && vaultKeysOf(vault) === undefined)
+    throw new Refusal("RHONE_CREDENTIALS_KEY: expected 32 bytes in base64, or new,old while it is being replaced");
 }
 
 function readPort(text = "8787"): number {
