@@ -42,6 +42,7 @@ export default defineConfig(async () => ({
                   { id: "fakegem", dialect: "gemini", base_url: "http://fake.test/v1", api_key: "fake-key" },
                   { id: "oai", dialect: "openai-chat", base_url: "http://more.test/v1", api_key: "fake-key" },
                   { id: "resp", dialect: "openai-responses", base_url: "http://more.test/v1", api_key: "fake-key" },
+                  { id: "behind", dialect: "native", base_url: "http://behind.test/v1", api_key: "rhone_sk_test" },
                   { id: "gem", dialect: "gemini", base_url: "http://more.test/v1", api_key: "fake-key" },
                   { id: "ant", dialect: "anthropic", base_url: "http://more.test/v1", api_key: "fake-key" },
                 ]),

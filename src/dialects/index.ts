@@ -7,13 +7,10 @@ import { openaiChat } from "./openai-chat/index.ts";
 import { openaiResponses } from "./openai-responses/index.ts";
 
 /** The wires this gateway speaks, as a surface and to providers alike. */
-export const DIALECTS: Partial<Record<Dialect, WireDialect>> = {
+export const DIALECTS: Record<Dialect, WireDialect> = {
   "openai-chat": openaiChat,
   "openai-responses": openaiResponses,
   anthropic,
   gemini,
   native,
 };
-
-/** Every name a provider row may give, spoken yet or not. */
-export const DIALECT_NAMES: readonly Dialect[] = ["openai-chat", "openai-responses", "anthropic", "gemini"];

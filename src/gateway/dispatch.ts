@@ -63,7 +63,6 @@ export async function dispatch(
 export function answeringAt(pending: Pending, place: Target): Answering {
   const { policy, ...rest } = pending;
   const dialect = DIALECTS[place.dialect];
-  if (dialect === undefined) throw unspoken(place);
   const unanswered = { losses: [], upstream: new Response(null), cancel: () => {} };
   return { ...rest, ...unanswered, place, dialect, target: encodeTarget(place), deadlines: policy.deadlines };
 }
@@ -91,13 +90,6 @@ function upstreamRequest({ call, asked, place }: Answering, body: string): Retur
   const asSse = !(asked.outside.asList && asked.surface.dialect.id === dialect);
   return requestTo(provider, { model, dialect, stream: asked.stream, asSse }, { body, client: call.headers });
 }
-
-const unspoken = ({ provider, dialect }: Target): GatewayError =>
-  new GatewayError(
-    "request.unprocessable",
-    `model: provider ${provider.id} speaks ${dialect}, which this gateway does not speak yet`,
-    { param: "model" },
-  );
 
 export const strictly = (at: string): GatewayError =>
   new GatewayError("request.unprocessable", `${at}: the provider cannot hold it, and rhone.strict is set`, {

@@ -37,7 +37,7 @@ export function restoreBytes(asked: Asked, context: Context, target: EncodeTarge
   const fresh = asked.items.slice(asked.leading + known);
   const list = `[${[...given, items, ...fresh].filter((part) => part !== "").join(",")}]`;
   const edits: Edit[] = [
-    ...removeMember(members, "rhone", ...stateIn(asked)),
+    ...removeMember(members, "rhone", ...stateIn(asked), ...(isRestored && layout.itemsToo ? [layout.itemsToo] : [])),
     ...replaceMember(members, "model", model),
   ];
   const added: [key: string, json: string][] = [];

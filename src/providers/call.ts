@@ -40,6 +40,8 @@ export function headersFor(dialect: Dialect, client: Headers): Headers {
     if (value !== null) headers.set(name, value);
   }
   if (dialect === "anthropic" && !headers.has("anthropic-version")) headers.set("anthropic-version", "2023-06-01");
+  // Another gateway of this kind: the context is kept here, and it is sent whole.
+  if (dialect === "native") headers.set("x-rhone-context-mode", "stateless");
   return headers;
 }
 

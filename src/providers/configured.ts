@@ -1,14 +1,14 @@
 import { z } from "zod";
 import type { Dialect } from "../canonical/types.ts";
 import type { Quirks } from "../dialects/dialect.ts";
-import { DIALECT_NAMES } from "../dialects/index.ts";
+import { DIALECTS } from "../dialects/index.ts";
 import { tryParseJson } from "../wire/json.ts";
 import { type Auth, AUTHS, type Provider } from "./provider.ts";
 
 /** A row of `RHONE_PROVIDERS`. */
 const configuredRow = z.strictObject({
   id: z.string().regex(/^[a-z0-9][a-z0-9-]{0,63}$/, "expected lower-case letters, digits and dashes"),
-  dialect: z.enum(DIALECT_NAMES as [Dialect, ...Dialect[]]),
+  dialect: z.enum(Object.keys(DIALECTS) as [Dialect, ...Dialect[]]),
   base_url: z.url({ protocol: /^https?$/ }),
   api_key: z.string().optional(),
   auth: z.enum(AUTHS).optional(),

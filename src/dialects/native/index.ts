@@ -5,11 +5,15 @@ import { decodeRequest, encodeRequest } from "./request.ts";
 import { decodeResponse, encodeResponse } from "./response.ts";
 import { decodeStream, encodeStream } from "./stream.ts";
 
-const UNDERSTOOD = new Set(
-  "model input blocks instructions stream tools tool_choice parallel_tools reasoning format max_output_tokens temperature top_p top_k frequency_penalty presence_penalty seed stop logprobs user service_tier cache_key session_id context_mode parent routing safety assessment metadata tags on_busy on_disconnect strict store".split(
-    " ",
-  ),
-);
+/** What a call says to the gateway itself, and to no model: the members of `rhone` (SPEC 4). */
+const OWN =
+  "session_id context_mode parent routing safety assessment metadata tags on_busy on_disconnect strict store".split(" ");
+
+const UNDERSTOOD = new Set([
+  ..."model input blocks instructions stream tools tool_choice parallel_tools reasoning format max_output_tokens".split(" "),
+  ..."temperature top_p top_k frequency_penalty presence_penalty seed stop logprobs user service_tier cache_key".split(" "),
+  ...OWN,
+]);
 
 /** The gateway's own wire (SPEC 6): calls of typed blocks, which say whatever any of the other wires can. */
 export const native: WireDialect = {
@@ -18,6 +22,7 @@ export const native: WireDialect = {
     items: "input",
     itemsToo: "blocks",
     instructions: ["instructions"],
+    state: OWN,
     understood: UNDERSTOOD,
     itemOfText: (text) => `{"type":"input","text":${text}}`,
   },
