@@ -3,6 +3,7 @@ import { handle } from "./http/app.ts";
 import { type Kept, keepRecords } from "./store/records.ts";
 
 export { DirectoryObject } from "./objects/directory.ts";
+export { IdempotencyObject } from "./objects/idempotency.ts";
 export { KeyObject } from "./objects/key.ts";
 export { OrganizationObject } from "./objects/organization.ts";
 export { SessionObject } from "./objects/session.ts";

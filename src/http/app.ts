@@ -15,6 +15,7 @@ import type { AppEnv } from "./context.ts";
 import { credentials } from "./credentials.ts";
 import { batchEmbedContents, embedContent, embeddings } from "./embeddings.ts";
 import { failure, GEMINI_PATH } from "./errors.ts";
+import { answerOnce } from "./idempotency.ts";
 import { images } from "./images.ts";
 import { keys } from "./keys.ts";
 import { models } from "./models.ts";
@@ -35,13 +36,18 @@ import { countTokens, tokens } from "./tokens.ts";
 import { tokenAmong, ws } from "./ws.ts";
 
 /** The whole of HTTP: one canonical path, one place that admits, then the route. */
-export async function handle(request: Request, env: Cloudflare.Env, ctx: ExecutionContext): Promise<Response> {
+export async function handle(
+  request: Request,
+  env: Cloudflare.Env,
+  ctx: Pick<ExecutionContext, "waitUntil">,
+): Promise<Response> {
   const requestId = request.headers.get("x-request-id") ?? mint("req", Date.now());
   const url = new URL(request.url);
   try {
     await settleRouter(env, (work) => ctx.waitUntil(work));
     url.pathname = canonicalPath(url.pathname);
-    const response = await app.fetch(new Request(url, request), env, ctx);
+    // No route asks more of it than to wait.
+    const response = await app.fetch(new Request(url, request), env, ctx as ExecutionContext);
     if (!response.headers.has("x-request-id")) response.headers.set("x-request-id", requestId);
     return response;
   } catch (thrown) {
@@ -68,6 +74,11 @@ app.use("*", async (c, next) => {
     expectOwnSession(c);
   }
   await next();
+});
+
+app.use("*", async (c, next) => {
+  const key = c.req.method === "POST" ? c.req.header("idempotency-key") : undefined;
+  return key === undefined ? await next() : await answerOnce(c, key);
 });
 
 app.get("/healthz", (c) => c.text("ok"));

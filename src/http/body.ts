@@ -7,11 +7,15 @@ export const MAX_BODY_BYTES = 32 * 1024 * 1024;
 /** A client that has begun its body and sends no more of it for this long has gone. Milliseconds. */
 const IDLE_MS = 30_000;
 
-/**
- * The body as text. Reads no further than the limit, whatever its length was said to be, and waits for no part longer
- * than `idleMs`.
- */
+/** The body as text, read as `readBytes` does. */
 export async function readText(request: Request, idleMs = IDLE_MS): Promise<string> {
+  const text = decodeUtf8Strictly(await readBytes(request, idleMs));
+  if (text === undefined) throw invalid("body", "expected UTF-8");
+  return text;
+}
+
+/** The body. Reads no further than the limit, whatever its length was said to be, and waits for no part longer than `idleMs`. */
+export async function readBytes(request: Request, idleMs = IDLE_MS): Promise<Uint8Array> {
   if (Number(request.headers.get("content-length") ?? 0) > MAX_BODY_BYTES) throw tooLarge();
   const parts: Uint8Array[] = [];
   let size = 0;
@@ -20,9 +24,7 @@ export async function readText(request: Request, idleMs = IDLE_MS): Promise<stri
     if (size > MAX_BODY_BYTES) throw tooLarge();
     parts.push(part);
   }
-  const text = decodeUtf8Strictly(concatBytes(parts));
-  if (text === undefined) throw invalid("body", "expected UTF-8");
-  return text;
+  return concatBytes(parts);
 }
 
 async function* timely(body: ReadableStream<Uint8Array> | null, idleMs: number): AsyncGenerator<Uint8Array> {

@@ -40,12 +40,12 @@ export const textOf = async (text: string | ReadableStream<Uint8Array>): Promise
   typeof text === "string" ? text : await new Response(text).text();
 
 /** What comes piece by piece, as a stream of bytes that makes the next piece when it is asked for. */
-export function streamOf(pieces: AsyncGenerator<string>): ReadableStream<Uint8Array> {
+export function streamOf(pieces: AsyncGenerator<string | Uint8Array>): ReadableStream<Uint8Array> {
   return new ReadableStream({
     type: "bytes",
     async pull(controller) {
       const { value, done } = await pieces.next();
-      if (done !== true) return controller.enqueue(encodeUtf8(value));
+      if (done !== true) return controller.enqueue(typeof value === "string" ? encodeUtf8(value) : value);
       controller.close();
       controller.byobRequest?.respond(0);
     },

@@ -1,0 +1,161 @@
+import { GatewayError } from "../canonical/error.ts";
+import type { CallState } from "../session/calls.ts";
+import { Recording, RECORDINGS } from "../session/recording.ts";
+import type { Storage } from "../store/sql.ts";
+import { streamOf } from "../wire/bytes.ts";
+
+/** How long a request's first answer is what its repetitions get. SPEC 3. Milliseconds. */
+export const KEEP_ANSWERED = 24 * 60 * 60_000;
+/** How long the end of an answer waits for what is on record of its call. Milliseconds. */
+const SETTLE_MS = 5_000;
+
+/** `tellsSecret`: the answer is for those who wait for it, and never stored. */
+export type Repeatable = { fingerprint: string; tellsSecret: boolean };
+
+/** An answer as it begins; when all the work beside it is done; and what is on record of a call by then. */
+export type Ran = {
+  response: Response;
+  settled: () => Promise<unknown>;
+  statusOf: (call: string) => Promise<CallState["status"] | undefined>;
+};
+
+type Home = Storage & {
+  now: () => number;
+  /** Keeps the object awake until then. */
+  keepAwake: (work: Promise<unknown>) => void;
+  /** Has everything stored here deleted then, in Unix milliseconds. */
+  expireAt: (time: number) => void;
+  /** Resolves when all that was written is on disk. */
+  durable: () => Promise<void>;
+};
+
+type Head = { status: number; headers: [string, string][] };
+type Run = { fingerprint: string; head: Promise<Head>; recording: Recording };
+type Row = { run: number; fingerprint: string; head: string | null; size: number };
+
+/** All requests with one idempotency key: the first is run, the others get its answer. */
+export class Idempotency {
+  readonly #home: Home;
+  #running: Run | undefined;
+  #last = 0;
+
+  constructor(home: Home) {
+    this.#home = home;
+  }
+
+  /**
+   * The answer of the request that came first, from its first byte on, whether it still runs or has long ended. A first
+   * one that failed counts as none, and so does one that a crash took: nothing of it stands in `answers`. Throws `idempotency.mismatch` for another request, and for a secret told before.
+   */
+  async answer({ fingerprint, tellsSecret }: Repeatable, run: () => Promise<Ran>): Promise<Response> {
+    const { sql } = this.#home;
+    sql(RECORDINGS);
+    sql(ANSWERS);
+    const first = this.#running ?? this.#kept();
+    if (first === undefined) return await told(this.#begin({ fingerprint, tellsSecret }, run));
+    if (first.fingerprint !== fingerprint) throw mismatch("expected the request that it came with first");
+    const { headers, status, body } = await told(first);
+    headers.set("idempotency-replayed", "true");
+    return new Response(body, { status, headers });
+  }
+
+  /** Whether what is stored here is still being written. */
+  get isRunning(): boolean {
+    return this.#running !== undefined;
+  }
+
+  #begin({ fingerprint, tellsSecret }: Repeatable, run: () => Promise<Ran>): Run {
+    const { sql, now, keepAwake, expireAt } = this.#home;
+    const begun = Math.max(now(), this.#last + 1);
+    this.#last = begun;
+    expireAt(begun + KEEP_ANSWERED);
+    const recording = new Recording(sql, begun);
+    const head = Promise.withResolvers<Head>();
+    // Its client may have left before there is one.
+    head.promise.catch(() => {});
+    const running = { fingerprint, head: head.promise, recording };
+    this.#running = running;
+    const keep = (kept: Head): void => this.#keep(begun, running, tellsSecret ? undefined : kept);
+    keepAwake(this.#record(run, { recording, head, keep }));
+    return running;
+  }
+
+  /** An answer is kept before its readers are told that it has ended. */
+  async #record(
+    run: () => Promise<Ran>,
+    { recording, head, keep }: Pick<Run, "recording"> & { head: PromiseWithResolvers<Head>; keep: (of: Head) => void },
+  ): Promise<void> {
+    try {
+      const ran = await run();
+      const { status, headers, body } = ran.response;
+      const kept = { status, headers: [...headers] };
+      head.resolve(kept);
+      for await (const bytes of body ?? []) recording.append(bytes);
+      if (isAnswer(status) && !(await hasFailed(ran))) {
+        keep(kept);
+        await this.#home.durable();
+      }
+      this.#running = undefined;
+      recording.end();
+    } catch (cause) {
+      this.#running = undefined;
+      head.reject(cause);
+      recording.break(cause);
+    }
+  }
+
+  #keep(run: number, { fingerprint, recording }: Run, head: Head | undefined): void {
+    const { sql, transact } = this.#home;
+    transact(() => {
+      if (head !== undefined) recording.store();
+      const told = head === undefined ? null : JSON.stringify(head);
+      const size = head === undefined ? 0 : recording.size;
+      sql("INSERT INTO answers (run, fingerprint, head, size) VALUES (?, ?, ?, ?)", run, fingerprint, told, size);
+    });
+  }
+
+  #kept(): Run | undefined {
+    const { sql, now } = this.#home;
+    const [row] = sql<Row>("SELECT * FROM answers WHERE run > ? ORDER BY run DESC LIMIT 1", now() - KEEP_ANSWERED);
+    if (row === undefined) return undefined;
+    const { run, fingerprint, head, size } = row;
+    const recording = Recording.kept(sql, run, size);
+    return { fingerprint, recording, head: head === null ? secretTold() : Promise.resolve(JSON.parse(head) as Head) };
+  }
+}
+
+/** An answer stands here when it is whole. `run`: when it began, in Unix milliseconds. */
+const ANSWERS =
+  "CREATE TABLE IF NOT EXISTS answers (run INTEGER PRIMARY KEY, fingerprint TEXT NOT NULL, head TEXT, size INTEGER NOT NULL)";
+
+/** Successes, and what is wrong with the request itself; any other refusal may be none the next time. */
+const isAnswer = (status: number): boolean => status <= 400 || status === 422;
+
+/** A stream that broke after it had begun: its status still says 200, and its call's record does not. */
+async function hasFailed({ response, settled, statusOf }: Ran): Promise<boolean> {
+  const call = response.headers.get("x-rhone-call-id");
+  if (call === null) return false;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise((resolve) => {
+    timer = setTimeout(resolve, SETTLE_MS);
+  });
+  await Promise.race([settled(), late]);
+  clearTimeout(timer);
+  const status = await statusOf(call);
+  return status !== undefined && FAILED.has(status);
+}
+
+const FAILED: ReadonlySet<CallState["status"]> = new Set(["incomplete", "failed", "interrupted"]);
+
+async function told({ head, recording }: Run): Promise<Response> {
+  const { status, headers } = await head;
+  const hasBody = status !== 204 && status !== 304;
+  return new Response(hasBody ? streamOf(recording.read()) : null, { status, headers });
+}
+
+const secretTold = async (): Promise<never> => {
+  throw mismatch("expected a new one; the first answer told a secret, which is not kept");
+};
+
+const mismatch = (expected: string): GatewayError =>
+  new GatewayError("idempotency.mismatch", `idempotency-key: ${expected}`, { param: "idempotency-key" });

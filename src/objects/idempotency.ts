@@ -1,0 +1,54 @@
+import { DurableObject } from "cloudflare:workers";
+import { crossing } from "../gateway/crossing.ts";
+import { Idempotency, KEEP_ANSWERED, type Ran } from "../gateway/idempotency.ts";
+import { handle } from "../http/app.ts";
+import { onceOf } from "../http/idempotency.ts";
+import { stubOfId } from "../http/where.ts";
+import type { CallState } from "../session/calls.ts";
+
+/** An idempotency key's home: where its request is run, and its answer kept. Composes; decides nothing. */
+export class IdempotencyObject extends DurableObject {
+  readonly #idempotency: Idempotency;
+
+  constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
+    super(ctx, env);
+    this.#idempotency = new Idempotency({
+      sql: (query, ...values) => ctx.storage.sql.exec(query, ...values).toArray() as never[],
+      transact: (work) => ctx.storage.transactionSync(work),
+      now: Date.now,
+      keepAwake: (work) => ctx.waitUntil(work),
+      expireAt: (time) => void ctx.storage.setAlarm(time),
+      durable: () => ctx.storage.sync(),
+    });
+  }
+
+  /** `org`: of the caller, who has been admitted. */
+  async answer(request: Request, org: string): Promise<Response> {
+    return await crossing(async () => {
+      const { request: once, ...repeatable } = await onceOf(request);
+      return await this.#idempotency.answer(repeatable, () => this.#run(once, org));
+    });
+  }
+
+  override async alarm(): Promise<void> {
+    if (this.#idempotency.isRunning) await this.ctx.storage.setAlarm(Date.now() + KEEP_ANSWERED);
+    else await this.ctx.storage.deleteAll();
+  }
+
+  async #run(request: Request, org: string): Promise<Ran> {
+    const work: Promise<unknown>[] = [];
+    const waitUntil = (more: Promise<unknown>): void => {
+      work.push(more);
+      this.ctx.waitUntil(more);
+    };
+    const response = await handle(request, this.env, { waitUntil });
+    return {
+      response,
+      settled: () => Promise.allSettled(work),
+      statusOf: async (call) => {
+        const found = await stubOfId(this.env.SESSIONS, "call", call)?.findCall(org, call);
+        return found === undefined ? undefined : (JSON.parse(found) as CallState).status;
+      },
+    };
+  }
+}
