@@ -113,7 +113,11 @@ export class Ledger {
       // Infinite is left where there is no budget, so that here is one.
       const { period, limit, held, spent } = narrowest!;
       const resetAt = endOf(period, now, time_zone);
-      const message = `the ${period} budget of ${limit} micro-dollars is spent: ${spent} settled, ${held} in use`;
+      const state = `${spent} of ${limit} micro-dollars spent, ${held} in use`;
+      const message =
+        left > 0
+          ? `the call may cost more than is left of the ${period} budget: ${state}; a lower output limit may fit`
+          : `the ${period} budget is spent: ${state}`;
       const retry = Number.isFinite(resetAt) ? { retryAfterSeconds: Math.ceil((resetAt - now) / 1000) } : {};
       const wait = held > 0 && affordable(need, left + held, this.#largest()) !== undefined;
       return { refused: { code: "budget.exceeded", message, ...retry, rates }, ...(wait && { wait }) };

@@ -29,7 +29,8 @@ import { KEEP_SENT, resend } from "../session/outbox.ts";
 import { failLeftResponses } from "../session/responses.ts";
 import { recordOf } from "../session/row.ts";
 import { type Said, Session } from "../session/session.ts";
-import { isStored, type Sql, type Storage } from "../session/sql.ts";
+import type { Sql, Storage } from "../store/sql.ts";
+import { isStored } from "../session/sql.ts";
 import { blobsOf } from "../store/blobs.ts";
 import type { CallRecord } from "../store/records.ts";
 import { keepSession } from "../store/sessions.ts";
@@ -204,6 +205,11 @@ export class SessionObject extends DurableObject {
       await this.#calls.stop(id);
       return Response.json(this.#callOf(org, id));
     });
+  }
+
+  /** The client of a call has left, as the Worker noticed that had it from them. */
+  left(id: string): void {
+    this.#calls.left(id);
   }
 
   /** A WebSocket of rhone.ws.v1, whose bond the Worker gives. */

@@ -1,6 +1,6 @@
 import { concatBytes } from "../wire/bytes.ts";
 import { behind, bytesAfter, type Count, lastOf, NOTHING, partsOf, type Piece, piecesOf, type Row } from "./pieces.ts";
-import type { Sql } from "./sql.ts";
+import type { Sql } from "../store/sql.ts";
 
 /** How long after a reply its stream can be resumed. SPEC 5.9. Milliseconds. */
 export const KEEP_TOLD = 10 * 60_000;

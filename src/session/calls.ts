@@ -1,6 +1,7 @@
 import type { CallRecord } from "../store/records.ts";
 import { post } from "./outbox.ts";
-import { joinOn, splitOff, type Sql } from "./sql.ts";
+import type { Sql } from "../store/sql.ts";
+import { joinOn, splitOff } from "./sql.ts";
 
 /**
  * The calls of a session, each from before it is dispatched until long after: `running`, then how it ended. A call

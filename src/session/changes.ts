@@ -1,6 +1,6 @@
 import { mint } from "../wire/id.ts";
 import type { JsonObject } from "../wire/json.ts";
-import type { Sql } from "./sql.ts";
+import type { Sql } from "../store/sql.ts";
 
 /** What happened to a session beside its calls: for its timeline and its lineage. */
 export type Change = {

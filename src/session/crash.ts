@@ -1,6 +1,6 @@
 import type { CallRecord } from "../store/records.ts";
 import { runningCalls } from "./calls.ts";
-import type { Sql } from "./sql.ts";
+import type { Sql } from "../store/sql.ts";
 
 /**
  * Records of the calls that a crash left behind: whatever runs while its object is only being made ran in one that is

@@ -1,6 +1,6 @@
 import type { Kept } from "../store/records.ts";
 import { forgetSent, isEmpty, KEEP_SENT, markSent, pendingRecords } from "./outbox.ts";
-import type { Sql } from "./sql.ts";
+import type { Sql } from "../store/sql.ts";
 
 /** All that is needed of a queue. */
 export type RecordQueue = {

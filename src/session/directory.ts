@@ -1,4 +1,4 @@
-import type { Sql } from "./sql.ts";
+import type { Sql } from "../store/sql.ts";
 
 /** Where a response is that goes by its provider's own id: the place of its session's object, and its call there. */
 export type Whereabouts = { place: string; call: string };

@@ -1,5 +1,5 @@
 import type { Kept } from "../store/records.ts";
-import type { Sql } from "./sql.ts";
+import type { Sql } from "../store/sql.ts";
 
 /** A queue takes at most 100 messages and 256 KB at once; a record has a few hundred bytes. */
 const BATCH = 100;

@@ -1,4 +1,5 @@
-import { joinOn, splitOff, type Sql } from "./sql.ts";
+import type { Sql } from "../store/sql.ts";
+import { joinOn, splitOff } from "./sql.ts";
 
 /** OpenAI's words for how a response stands. */
 export type ResponseStatus = "queued" | "in_progress" | "completed" | "incomplete" | "failed" | "cancelled";

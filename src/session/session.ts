@@ -11,7 +11,8 @@ import { post } from "./outbox.ts";
 import { findLastWords, findPlace, findWithin, type Place } from "./place.ts";
 import { areSame, type Instructions, readRow, recordOf, type SessionRow, writeRow } from "./row.ts";
 import { type KeptResponse, keepResponse } from "./responses.ts";
-import { isStored, migrate, type Sql, type Storage, tablesOf } from "./sql.ts";
+import type { Sql, Storage } from "../store/sql.ts";
+import { isStored, migrate, tablesOf } from "./sql.ts";
 import { findTurn, insertTurn, namesOf, openCalls, type Passage, pathTo, type Turn, turnNamed } from "./turns.ts";
 
 export type { Instructions } from "./row.ts";

@@ -1,5 +1,5 @@
 import { invalid } from "../canonical/error.ts";
-import type { Sql } from "./sql.ts";
+import type { Sql } from "../store/sql.ts";
 
 /** A name for a place in a session. `turn`: null before the first one. */
 export type Snapshot = { name: string; turn: string | null; createdAt: number };

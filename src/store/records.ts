@@ -57,10 +57,10 @@ export type Attempt = {
   startedAt: number;
   /** Milliseconds until its first content came, or all of a whole answer, or until it failed. */
   ms: number;
-  /** What it counted and cost though nothing of it reached the caller; not part of the call's own. */
-  usage?: Usage;
-  costMicrosUsd?: number;
-};
+} & Waste;
+
+/** What an attempt counted and cost though the answer is not its own; no part of the call's. */
+export type Waste = { usage?: Usage; costMicrosUsd?: number };
 
 /** Writes records into D1. Queues deliver at least once and in any order: the newest record of a thing leaves one row. */
 export async function keepRecords(d1: D1Database, records: readonly Kept[]): Promise<void> {

@@ -1,5 +1,5 @@
 /** All that state in a Durable Object needs of its database: a query in, its rows out. Synchronous. */
-export type Sql = <Row>(query: string, ...values: (string | number | null)[]) => Row[];
+export type Sql = <Row>(query: string, ...values: (string | number | null | ArrayBuffer)[]) => Row[];
 
 /** Runs a piece of work as one transaction. */
 export type Transact = <T>(work: () => T) => T;
