@@ -25,7 +25,17 @@ export default defineConfig(async () => ({
                 RHONE_ADMIN_KEY: "rhone_sk_test",
                 RHONE_CREDENTIALS_KEY: Buffer.alloc(32, 7).toString("base64"),
                 // Dollars per million tokens: what the scripted provider counts comes to 22 micro-dollars a call.
-                RHONE_PRICES: JSON.stringify({ "fake/paid": { input: 1, output: 2 } }),
+                RHONE_PRICES: JSON.stringify(
+                  Object.fromEntries(
+                    [
+                      "fake/paid",
+                      "fake/fault-hollow.waste",
+                      "fake/fault-hollow.charge",
+                      "fakeanth/fault-mute.waste",
+                      "fakegem/fault-cut.waste",
+                    ].map((model) => [model, { input: 1, output: 2 }]),
+                  ),
+                ),
                 // No test waits as long as a provider may ask a gateway to.
                 RHONE_CONFIG: JSON.stringify({ retries: { base_ms: 5, max_ms: 50, retry_after_max_ms: 2_000 } }),
                 RHONE_PROVIDERS: JSON.stringify([

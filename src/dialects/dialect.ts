@@ -1,6 +1,6 @@
 import type { GatewayError } from "../canonical/error.ts";
 import type { Target } from "../canonical/native.ts";
-import type { Dialect, Loss, Message, ModelRequest, ModelResponse, StreamEvent } from "../canonical/types.ts";
+import type { Dialect, Loss, Message, ModelRequest, ModelResponse, StreamEvent, Usage } from "../canonical/types.ts";
 import { sha256 } from "../wire/hash.ts";
 import type { Json, JsonObject } from "../wire/json.ts";
 import type { SseEvent } from "../wire/sse.ts";
@@ -27,6 +27,8 @@ export interface WireDialect {
   /** The body of a 2xx. Throws `provider.execution_failed` when it is no answer. */
   decodeResponse(body: Json, seal?: string): ModelResponse;
   encodeResponse(response: ModelResponse, reply: Reply): JsonObject;
+  /** What the body of a 2xx counts, though it may be no answer. */
+  usageOf(body: JsonObject): Usage;
   /** A provider's own answer (JSON text) with every member the wire requires and the gateway alone knows, its other bytes untouched. */
   complete?(answer: string, reply: Reply): string;
 
@@ -111,6 +113,8 @@ export interface StreamDecoder {
   readonly isFinishing: boolean;
   /** The wire's very last word was said; absent where it has none beside the end of the connection. */
   readonly isOver?: boolean;
+  /** What the provider has counted so far, of an answer that may never end. */
+  readonly counted: Usage;
   push(event: SseEvent): StreamEvent[];
   end(): StreamEvent[];
 }

@@ -13,7 +13,7 @@ import { renamed } from "../wire/id.ts";
 import type { Asked } from "./ask.ts";
 import type { Call, Host, Notes } from "./call.ts";
 import { schemaLosses } from "./format.ts";
-import { LEFT, STOPPED } from "./hearing.ts";
+import { type Hearing, LEFT, STOPPED } from "./hearing.ts";
 import { keptAnswer, keptFailure } from "./kept.ts";
 
 /** A call whose upstream has answered: all that turning this answer into the client's needs. */
@@ -142,7 +142,11 @@ function statusOf(error: GatewayError): CallRecord["status"] {
 }
 
 /** Notes an answer that failed or broke off, with what came of it. */
-export async function settleFailure(answering: Answering, thrown: unknown, folded = new Fold()): Promise<void> {
+export async function settleFailure(
+  answering: Answering,
+  thrown: unknown,
+  { folded, counted }: Pick<Hearing, "folded" | "counted"> = { folded: new Fold(), counted: {} },
+): Promise<void> {
   const { host, notes, dialect, target } = answering;
   // What goes wrong with a committed turn on its way to the client does not undo it.
   if (notes.isSettled) return;
@@ -150,7 +154,9 @@ export async function settleFailure(answering: Answering, thrown: unknown, folde
   const status = statusOf(error);
   const { messages, model } = folded;
   const received = messages.length === 0 ? undefined : JSON.stringify(dialect.encodeMessages(messages, target).value);
-  const record = notes.record(status, { ...(model !== "" && { model }), error, heard: received?.length ?? 0 });
+  await notes.priced;
+  const heard = received?.length ?? 0;
+  const record = notes.record(status, { ...(model !== "" && { model }), error, usage: counted, heard });
   host.charging.settle(record);
   const { call } = answering;
   // Of what failed before its first word no client knows an id, unless it was promised one.

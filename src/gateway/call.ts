@@ -1,6 +1,6 @@
 import type { GatewayError } from "../canonical/error.ts";
 import type { Loss, Usage } from "../canonical/types.ts";
-import { costMicros, type Price } from "../canonical/usage.ts";
+import { costMicros } from "../canonical/usage.ts";
 import type { Outside } from "../dialects/dialect.ts";
 import type { Rates } from "../keys/ledger.ts";
 import type { Policy } from "../keys/policy.ts";
@@ -13,13 +13,14 @@ import type { Started } from "../session/calls.ts";
 import type { KeptResponse } from "../session/responses.ts";
 import type { Context, Instructions, Said, Step } from "../session/session.ts";
 import type { Passage } from "../session/turns.ts";
-import { type Attempt, type CallRecord, runIdOf } from "../store/records.ts";
+import { type Attempt, type CallRecord, runIdOf, type Waste } from "../store/records.ts";
 import { renamed } from "../wire/id.ts";
 import type { Asked } from "./ask.ts";
 import { chargeOf, type Charging } from "./charge.ts";
 import type { Tape } from "./outlet.ts";
 import type { ResponsesState } from "./responses.ts";
 import type { SurfaceId } from "./surface.ts";
+import { knownWaste, priceAt, wastedCost } from "./waste.ts";
 
 /**
  * Who calls: a key and its organisation. `policy`: what the key may do; absent, everything: it is the bootstrap key.
@@ -62,6 +63,8 @@ export type Host = {
   keepAlive: (work: Promise<unknown>) => void;
   /** Says that the call is to be stopped, whoever still listens. */
   stopped?: AbortSignal;
+  /** Says that the client has left, as far as the platform notices; from when the answer begins its body says it, too. */
+  left?: AbortSignal;
   /** Hears a whole answer as its client is told it. */
   told?: (call: string, body: Uint8Array) => void;
   /** Where the stream of a call is kept; absent: nowhere. */
@@ -150,11 +153,15 @@ export class Notes {
     this.priced = this.#price(target.provider);
   }
 
-  /** The attempt that had begun to answer came to nothing. */
-  brokeOff({ code, message }: GatewayError): void {
+  /** The attempt that had begun to answer came to nothing. Gives what notes its waste, once that is known to be one. */
+  brokeOff({ code, message }: GatewayError): (waste: Waste) => void {
     const at = this.attempts.findLastIndex(({ error }) => error === undefined);
-    const made = this.attempts[at];
-    if (made !== undefined) this.attempts[at] = { ...made, error: code, reason: message.slice(0, 500) };
+    const add = (more: Partial<Attempt>): void => {
+      const made = this.attempts[at];
+      if (made !== undefined) this.attempts[at] = { ...made, ...more };
+    };
+    add({ error: code, reason: message.slice(0, 500) });
+    return add;
   }
 
   async #price(provider: Provider): Promise<void> {
@@ -187,7 +194,8 @@ export class Notes {
   ): CallRecord {
     const { model = this.target?.model, finish, usage = {}, error, heard = 0 } = said;
     const endedAt = this.#host.now();
-    const price = this.#priceOf(said.model);
+    const at = new Date(this.#call.createdAt);
+    const price = this.target && this.#prices && priceAt(this.target, said.model, this.#prices, at);
     const cost = costMicros(usage, price);
     const { reservation, bytesSent: sent } = this;
     return {
@@ -205,7 +213,9 @@ export class Notes {
       ...(error !== undefined && {
         error: { code: error.code, message: error.message.slice(0, 2000), status: error.status },
       }),
-      ...(reservation && { charge: chargeOf(reservation.parts, { cost, usage, price, sent, heard }) }),
+      ...(reservation && {
+        charge: chargeOf(reservation.parts, { cost, usage, price, sent, heard, wasted: knownWaste(this.attempts) }),
+      }),
       endedAt,
     };
   }
@@ -214,6 +224,7 @@ export class Notes {
   rhone(record?: CallRecord): object {
     const { id, sessionId } = this.#call;
     const { target, context } = this;
+    const wasted = wastedCost(this.attempts);
     return {
       session_id: sessionId,
       turn_id: renamed(id, "turn"),
@@ -225,19 +236,12 @@ export class Notes {
         provider: target?.provider.id,
         attempts: this.attempts.length,
         ...(this.rescued !== undefined && { rescued: this.rescued }),
+        ...(wasted !== undefined && { wasted_cost_micros_usd: wasted }),
       },
       ...(record?.costMicrosUsd !== undefined && { cost_micros_usd: record.costMicrosUsd }),
       ...(this.losses.length > 0 && { losses: this.losses }),
       latency_ms: { gateway: this.#latency().gateway, upstream_first_byte: this.#latency().firstByte },
     };
-  }
-
-  /** The name of what answered says more than an alias does, or the name of somebody's deployment. */
-  #priceOf(answered: string | undefined): Price | undefined {
-    const asked = this.target?.model;
-    const names = this.target?.provider.pricedAsAsked ? [asked, answered] : [answered, asked];
-    const known = names.filter((name) => name !== undefined);
-    return this.#prices?.(known, new Date(this.#call.createdAt));
   }
 
   #latency(): { gateway: number; firstByte?: number } {

@@ -31,22 +31,29 @@ export type Charge = NonNullable<CallRecord["charge"]>;
 const BYTES_A_TOKEN = 4;
 
 /**
- * What is charged for a call: its cost where that is known. Where a provider did not say what it counted (a stream that broke off),
- * what went in and what was heard of the answer stand for it; a call of which nothing was heard costs nothing.
+ * What is charged for a call: its cost where that is known, and what was wasted on its way. Where a provider did not say
+ * what it counted (a stream that broke off), what went in and what was heard of the answer stand for it; a call of which
+ * nothing was heard costs nothing.
  */
 export function chargeOf(
   parts: Part[],
-  told: { cost: number | undefined; usage: Usage; price: Price | undefined; sent: number; heard: number },
+  told: {
+    cost: number | undefined;
+    usage: Usage;
+    price: Price | undefined;
+    sent: number;
+    heard: number;
+    wasted: number;
+  },
 ): Charge {
-  const { cost, usage, price, sent, heard } = told;
-  const isCounted = usage.output !== undefined || inputTokens(usage) !== undefined;
-  const counted: Usage = isCounted
-    ? usage
-    : heard === 0
-      ? {}
-      : { fresh: Math.ceil(sent / BYTES_A_TOKEN), output: Math.ceil(heard / BYTES_A_TOKEN) };
+  const { cost, usage, price, sent, heard, wasted } = told;
+  const guessed: Usage = {
+    ...(inputTokens(usage) === undefined && { fresh: Math.ceil(sent / BYTES_A_TOKEN) }),
+    ...(usage.output === undefined && { output: Math.ceil(heard / BYTES_A_TOKEN) }),
+  };
+  const counted = heard === 0 ? usage : { ...usage, ...guessed };
   const tokens = (inputTokens(counted) ?? 0) + (counted.output ?? 0);
-  return { parts, micros: cost ?? costMicros(counted, price) ?? 0, tokens };
+  return { parts, micros: wasted + (cost ?? costMicros(counted, price) ?? 0), tokens };
 }
 
 /** How the key's limits stand, in the names that the surface's own clients read. */

@@ -6,7 +6,7 @@ import type { Lease } from "../session/lease.ts";
 import { type Instructions, recordOf } from "../session/row.ts";
 import type { Given, Session } from "../session/session.ts";
 import { findSnapshot, listSnapshots, takeSnapshot } from "../session/snapshots.ts";
-import type { Sql } from "../session/sql.ts";
+import type { Sql } from "../store/sql.ts";
 import type { Blobs } from "../store/blobs.ts";
 import type { CallRecord } from "../store/records.ts";
 import type { SessionRecord } from "../store/sessions.ts";

@@ -158,7 +158,7 @@ export async function changed<P extends Passage>(
   const before = messagesOf(whole);
   const after = before.map(change);
   if (after.every((message, i) => message === before[i])) return passage;
-  const dialect = DIALECTS[passage.dialect]!;
+  const dialect = DIALECTS[passage.dialect];
   const target = {
     dialect: passage.dialect,
     model: "",

@@ -8,11 +8,13 @@ import type { Policy } from "../routing/config.ts";
 import type { Try } from "../routing/failover.ts";
 import { issuerOf, type Target } from "../routing/locate.ts";
 import type { Context } from "../session/session.ts";
+import type { Waste } from "../store/records.ts";
 import { type Answering, isRelay, unaskedUsage } from "./answering.ts";
 import type { Asked } from "./ask.ts";
 import type { Call, Host, Notes } from "./call.ts";
 import { reach, type Reached } from "./reach.ts";
 import { type Restored, restoreBytes, restoreMeaning } from "./restore.ts";
+import { wasteOf } from "./waste.ts";
 
 /** A call that has its place in a session and is on its way to its targets. */
 export type Pending = {
@@ -32,7 +34,7 @@ export type Pending = {
 export async function dispatch(
   pending: Pending,
   place: Target,
-  { signal, onStatus }: Parameters<Try<Reached>>[1],
+  { signal, onStatus, onWaste }: Parameters<Try<Reached>>[1],
   said: readonly Message[] = [],
 ): Promise<Reached> {
   const { asked, notes, policy } = pending;
@@ -51,10 +53,14 @@ export async function dispatch(
     signal,
   });
   onStatus(response.status);
+  let waste: Promise<Waste> | undefined;
   try {
-    return await reach({ ...answering, upstream: response, cancel });
+    return await reach({ ...answering, upstream: response, cancel }, (usage, model) => {
+      waste = wasteOf(place, usage, model, new Date(pending.call.createdAt));
+    });
   } catch (thrown) {
     cancel();
+    onWaste((await waste) ?? {});
     throw thrown;
   }
 }

@@ -1,5 +1,5 @@
 import { Fold } from "../canonical/fold.ts";
-import type { StreamEvent } from "../canonical/types.ts";
+import type { StreamEvent, Usage } from "../canonical/types.ts";
 import { GatewayError } from "../canonical/error.ts";
 import type { StreamDecoder } from "../dialects/dialect.ts";
 import { type SseEvent, SseSplitter } from "../wire/sse.ts";
@@ -29,6 +29,11 @@ export class Hearing {
   /** It has said its very last word: all that can still come is the end of the connection. */
   get isOver(): boolean {
     return this.#decoder.isOver === true;
+  }
+
+  /** What the provider has counted so far. */
+  get counted(): Usage {
+    return this.#decoder.counted;
   }
 
   /** The provider has broken off within a block. */

@@ -12,11 +12,11 @@ import { answeringAt, dispatch, type Pending } from "./dispatch.ts";
 import { LEFT } from "./hearing.ts";
 import { type Answer, patiently } from "./patience.ts";
 import { Refusal } from "./refusal.ts";
-import type { Reached } from "./reach.ts";
+import { type Reached, Wordless } from "./reach.ts";
 import { reply } from "./reply.ts";
 import type { Rescue } from "./rescue.ts";
 import { permitted, reserve } from "./reserve.ts";
-import { errorResponse, withHeaders } from "./response.ts";
+import { errorResponse, errorStream, withHeaders } from "./response.ts";
 import { hedgeOf, inOrder, wishOf, withTools } from "./route.ts";
 
 /**
@@ -27,19 +27,28 @@ export async function answer(call: Call, given: Asked, host: Host): Promise<Resp
   const { onDisconnect } = host.router.config.defaults;
   const asked = { ...given, rhone: { on_disconnect: onDisconnect, ...given.rhone } };
   const left = new AbortController();
+  const onGone = (): void => {
+    if (asked.rhone.on_disconnect === "cancel") left.abort(LEFT);
+  };
+  if (host.left?.aborted) onGone();
+  host.left?.addEventListener("abort", onGone, { once: true });
   const ends = host.stopped === undefined ? left.signal : AbortSignal.any([left.signal, host.stopped]);
   const answered = respond(call, asked, host, ends);
-  if (!asked.stream || asked.outside.asList) return (await answered).response;
-  return await patiently(answered, {
-    surface: asked.surface,
-    reply: () => replyOf({ call, asked }),
-    headers: { "x-rhone-session-id": call.sessionId, "x-rhone-call-id": call.id },
-    keepAwake: host.keepAlive,
-    onGone: () => {
-      if (asked.rhone.on_disconnect === "cancel") left.abort(LEFT);
-    },
-  });
+  const isTold = asked.stream && asked.outside.asList !== true;
+  const response = isTold ? await patiently(answered, waitingOf(call, asked, host, onGone)) : (await answered).response;
+  if (!host.left?.aborted) return response;
+  // Nobody is there to take it, and a body that is neither read nor given up would hold the call for ever.
+  await response.body?.cancel();
+  return new Response(null);
 }
+
+const waitingOf = (call: Call, asked: Asked, host: Host, onGone: () => void): Parameters<typeof patiently>[1] => ({
+  surface: asked.surface,
+  reply: () => replyOf({ call, asked }),
+  headers: { "x-rhone-session-id": call.sessionId, "x-rhone-call-id": call.id },
+  keepAwake: host.keepAlive,
+  onGone,
+});
 
 async function respond(call: Call, asked: Asked, host: Host, left: AbortSignal): Promise<Answer> {
   const notes = new Notes(call, asked, host);
@@ -80,7 +89,10 @@ async function respond(call: Call, asked: Asked, host: Host, left: AbortSignal):
     // What is refused before it begins has an id as well, and is on record under it.
     else await host.fail(notes.record("failed", { error })).catch(() => {});
     const upstream = error instanceof Refusal ? error.headers : undefined;
-    const response = errorResponse(asked.surface, error, call.id);
+    const response =
+      error instanceof Wordless
+        ? errorStream(asked.surface, error, replyOf({ call, asked }))
+        : errorResponse(asked.surface, error, call.id);
     return { response: withHeaders(response, { call, asked, notes }, upstream), error };
   }
 }

@@ -1,6 +1,7 @@
 import type { GatewayError } from "../canonical/error.ts";
 import { encodeUtf8 } from "../wire/bytes.ts";
 import { INTERVAL, keepAlive } from "./keep-alive.ts";
+import { EVENT_STREAM } from "./response.ts";
 import { Sink } from "./sink.ts";
 import type { Surface } from "./surface.ts";
 import type { Reply } from "../dialects/dialect.ts";
@@ -35,8 +36,7 @@ export async function patiently(answered: Promise<Answer>, waiting: Waiting): Pr
   if (answer !== undefined) return answer.response;
   const sink = new Sink(waiting.onGone);
   waiting.keepAwake(tell(answered, sink, waiting));
-  const type = "text/event-stream; charset=utf-8";
-  return new Response(sink.body, { headers: { ...waiting.headers, "content-type": type } });
+  return new Response(sink.body, { headers: { ...waiting.headers, "content-type": EVENT_STREAM } });
 }
 
 async function tell(answered: Promise<Answer>, sink: Sink, { surface, reply, intervalMs }: Waiting): Promise<void> {

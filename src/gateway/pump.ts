@@ -3,6 +3,7 @@ import { concatBytes } from "../wire/bytes.ts";
 import { type Answering, hearId, keepsBytes, lost, replyOf, settle, settleFailure, unaskedUsage } from "./answering.ts";
 import type { ModelResponse, StreamEvent } from "../canonical/types.ts";
 import { keyOf } from "../routing/locate.ts";
+import type { Waste } from "../store/records.ts";
 import { brokenOff, type Heard, LEFT, NO_EVENT, STOPPED } from "./hearing.ts";
 import { keepAlive } from "./keep-alive.ts";
 import { type Outlet, outletTo } from "./outlet.ts";
@@ -10,6 +11,8 @@ import type { Begun } from "./reach.ts";
 import { begunOf, continuationOf, Joiner, type Rescue, rescuable, toldOf } from "./rescue.ts";
 import { between, chunksOf } from "./upstream.ts";
 import { RelayedTelling, type Telling, TranslatedTelling } from "./telling.ts";
+import { wasteOf } from "./waste.ts";
+import { EVENT_STREAM } from "./response.ts";
 
 /** Event by event through JavaScript: decoded on the way, the end held back until the turn is durable. */
 export function pumped(begun: Begun, rescue?: Rescue): Response {
@@ -19,7 +22,7 @@ export function pumped(begun: Begun, rescue?: Rescue): Response {
     if (asked.rhone.on_disconnect === "cancel") cancel();
   });
   host.keepAlive(pump(begun, outlet, rescue));
-  return new Response(outlet.body, { headers: { "content-type": "text/event-stream; charset=utf-8" } });
+  return new Response(outlet.body, { headers: { "content-type": EVENT_STREAM } });
 }
 
 async function pump(begun: Begun, outlet: Outlet, rescue: Rescue | undefined): Promise<void> {
@@ -42,8 +45,11 @@ async function pump(begun: Begun, outlet: Outlet, rescue: Rescue | undefined): P
   } catch (thrown) {
     answering.cancel();
     const error = endOf(answering, outlet) ?? brokenOff(thrown);
+    // Who was to go on with it has not: the words are the first one's.
+    const { notes, place, losses } = begun.answering;
+    if (notes.target !== place) notes.aim(place, losses);
     // Where not even that can be noted, the watchdog finds the call; the client is told either way.
-    await settleFailure(begun.answering, error, begun.hearing.folded).catch(() => {});
+    await settleFailure(begun.answering, error, begun.hearing).catch(() => {});
     await teller.fail(error);
   } finally {
     alive.stop();
@@ -51,7 +57,10 @@ async function pump(begun: Begun, outlet: Outlet, rescue: Rescue | undefined): P
   }
 }
 
-/** Another target goes on where the first has broken off; throws the first one's error where that cannot be. */
+/**
+ * Another target goes on where the first has broken off; throws the first one's error where that cannot be. What either
+ * counted is wasted where the other's is the call's own.
+ */
 async function goOn(
   begun: Begun,
   teller: Teller,
@@ -62,20 +71,30 @@ async function goOn(
   const said = rescuable(folded);
   const cause = folded.error ?? brokenOff(undefined);
   if (said === undefined) throw cause;
-  first.notes.brokeOff(cause);
+  const noteWaste = first.notes.brokeOff(cause);
   const joiner = new Joiner(hearing);
-  const next = begunOf(
+  const second = begunOf(
     await rescue(continuationOf(said)).catch(() => {
       throw cause;
     }),
   );
-  const { answering } = next;
+  const { answering } = second;
   answering.notes.aim(answering.place, answering.losses);
   teller.goOn(translatedFor(first), toldOf(hearing), joiner);
-  const response = joiner.joined(folded, await teller.tell(next, true));
+  const whole = await teller.tell(second, true).catch(async (thrown: unknown) => {
+    answering.cancel();
+    const noteItsWaste = first.notes.brokeOff(brokenOff(thrown));
+    noteItsWaste(await wasteIn(second));
+    throw thrown;
+  });
+  const response = joiner.joined(folded, whole);
+  noteWaste(await wasteIn(begun));
   answering.notes.rescued = { from: keyOf(first.place), after_chars: said.length, how: joiner.how ?? "continuation" };
   return { answering, response };
 }
+
+const wasteIn = ({ answering: { place, call }, hearing }: Begun): Promise<Waste> =>
+  wasteOf(place, hearing.counted, hearing.folded.model, new Date(call.createdAt));
 
 function tellingOf(answering: Answering): Telling {
   return keepsBytes(answering) ? new RelayedTelling(optionsOf(answering)) : translatedFor(answering);
@@ -160,5 +179,6 @@ class Teller {
 /** Why a reply is not to go on, though its provider would. */
 function endOf({ asked, host }: Answering, outlet: Outlet): GatewayError | undefined {
   if (host.stopped?.aborted) return STOPPED;
-  return outlet.isGone && asked.rhone.on_disconnect === "cancel" ? LEFT : undefined;
+  const hasLeft = outlet.isGone || host.left?.aborted === true;
+  return hasLeft && asked.rhone.on_disconnect === "cancel" ? LEFT : undefined;
 }

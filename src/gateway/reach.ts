@@ -1,8 +1,8 @@
 import { GatewayError } from "../canonical/error.ts";
 import { fold } from "../canonical/fold.ts";
-import type { ModelResponse, StreamEvent } from "../canonical/types.ts";
+import type { ModelResponse, StreamEvent, Usage } from "../canonical/types.ts";
 import { decodeUtf8 } from "../wire/bytes.ts";
-import { tryParseJson } from "../wire/json.ts";
+import { isObject, tryParseJson } from "../wire/json.ts";
 import { decodeSse } from "../wire/sse.ts";
 import { type Answering, isEventStream } from "./answering.ts";
 import { brokenOff, type Heard, Hearing } from "./hearing.ts";
@@ -19,15 +19,21 @@ export type Begun = { answering: Answering; chunks: Uint8Array[]; heard: Heard[]
 /** More than any provider says before its first word, a Responses stream's two echoes of the request included. */
 const MAX_HELD_BYTES = 8 * 1024 * 1024;
 
-/** Holds an upstream's answer back until it is one. Throws what is wrong with it: then nothing of it was said to anyone. */
-export async function reach(answering: Answering): Promise<Reached> {
+/** What a provider has counted of an answer that is none, and the model as it names itself; "" where it did not. */
+export type Counted = (usage: Usage, model: string) => void;
+
+/**
+ * Holds an upstream's answer back until it is one. Throws what is wrong with it: then nothing of it was said to anyone,
+ * and `counted` has been told what it came to.
+ */
+export async function reach(answering: Answering, counted: Counted): Promise<Reached> {
   const { upstream, asked } = answering;
   if (!upstream.ok) throw await refusal(answering);
   const isStream = asked.stream && asked.outside.asList !== true && isEventStream(upstream) && upstream.body !== null;
-  return isStream ? await begin(answering) : await read(answering);
+  return isStream ? await begin(answering, counted) : await read(answering, counted);
 }
 
-async function begin(answering: Answering): Promise<Begun> {
+async function begin(answering: Answering, counted: Counted): Promise<Begun> {
   const { dialect, target, host, deadlines } = answering;
   const hearing = new Hearing(dialect.decodeStream(target.issuer));
   const begun: Begun = { answering, chunks: [], heard: [], hearing };
@@ -45,12 +51,20 @@ async function begin(answering: Answering): Promise<Begun> {
       if (hearing.folded.error !== undefined) throw hearing.folded.error;
       if (hearing.isFinished || heard.some(({ decoded }) => decoded.some(isContent))) return begun;
     }
+    begun.heard.push(...hearing.end());
+    if (hearing.folded.error !== undefined) throw hearing.folded.error;
+    return begun;
   } catch (thrown) {
-    throw brokenOff(thrown);
+    counted(hearing.counted, hearing.folded.model);
+    throw new Wordless(brokenOff(thrown));
   }
-  begun.heard.push(...hearing.end());
-  if (hearing.folded.error !== undefined) throw hearing.folded.error;
-  return begun;
+}
+
+/** A stream that broke off before its first word. When no other target helps, it is told where it happened: in a stream. */
+export class Wordless extends GatewayError {
+  constructor(error: GatewayError) {
+    super(error.code, error.message, error);
+  }
 }
 
 /** Something of the answer itself. That a text or a thought begins says nothing yet. */
@@ -59,20 +73,37 @@ const isContent = (event: StreamEvent): boolean => {
   return event.type === "delta" || event.type === "close" || event.type === "end";
 };
 
-async function read(answering: Answering): Promise<Whole> {
+async function read(answering: Answering, counted: Counted): Promise<Whole> {
   const bytes = await bytesOf(answering).catch((cause: unknown) => {
     throw brokenOff(cause);
   });
-  return { answering, bytes, response: wholeResponse(answering, bytes) };
+  return { answering, bytes, response: wholeResponse(answering, bytes, counted) };
 }
 
 /** A host that streams unasked is understood all the same. */
-function wholeResponse({ dialect, target, upstream }: Answering, bytes: Uint8Array): ModelResponse {
+function wholeResponse({ dialect, target, upstream }: Answering, bytes: Uint8Array, counted: Counted): ModelResponse {
   if (isEventStream(upstream)) {
     const decoder = dialect.decodeStream(target.issuer);
-    return fold([...decodeSse(bytes).flatMap((event) => decoder.push(event)), ...decoder.end()]);
+    const events = [...decodeSse(bytes).flatMap((event) => decoder.push(event)), ...decoder.end()];
+    return orCounted(
+      () => fold(events),
+      () => counted(decoder.counted, ""),
+    );
   }
   const body = tryParseJson(decodeUtf8(bytes));
   if (body === undefined) throw new GatewayError("provider.execution_failed", "the provider's answer is not JSON");
-  return dialect.decodeResponse(body, target.issuer);
+  return orCounted(
+    () => dialect.decodeResponse(body, target.issuer),
+    () => isObject(body) && counted(dialect.usageOf(body), ""),
+  );
+}
+
+/** What is no answer is counted on the way out. */
+function orCounted<T>(work: () => T, count: () => void): T {
+  try {
+    return work();
+  } catch (thrown) {
+    count();
+    throw thrown;
+  }
 }

@@ -6,7 +6,7 @@ import { openaiResponses } from "../dialects/openai-responses/index.ts";
 import { findCallState } from "../session/calls.ts";
 import { findResponse, forgetResponse, type KeptResponse, setResponseStatus } from "../session/responses.ts";
 import type { Session } from "../session/session.ts";
-import type { Sql } from "../session/sql.ts";
+import type { Sql } from "../store/sql.ts";
 import { findTurn } from "../session/turns.ts";
 import type { Blobs } from "../store/blobs.ts";
 import { concatBytes, encodeUtf8 } from "../wire/bytes.ts";
@@ -18,6 +18,7 @@ import { inputItemsOf, type Page, pageOf } from "./items.ts";
 import { responseNotFound } from "./responses.ts";
 import type { StatefulCalls } from "./stateful.ts";
 import type { Streams } from "./streams.ts";
+import { EVENT_STREAM } from "./response.ts";
 
 /** What can be asked of a kept response. `id`: the one that its client asks by; `after`: the number of the last event it has. */
 export type Recall = { id: string; call: string } & (
@@ -98,7 +99,7 @@ async function streamOf(
   if (!isOver(now)) throw invalid("stream", "expected a response that is told as a stream");
   const rest = saidAgain(bodyOf(now, id), id).slice(after + 1);
   return new Response(concatBytes(rest.map(({ raw }) => raw)), {
-    headers: { "content-type": "text/event-stream; charset=utf-8" },
+    headers: { "content-type": EVENT_STREAM },
   });
 }
 

@@ -5,7 +5,7 @@ import { decodeSse, type SseEvent } from "../wire/sse.ts";
 import { blockReader, isFullBlock } from "../wire/tee.ts";
 import { annotateEvent } from "./annotate.ts";
 import { replyOf, settle, settleFailure } from "./answering.ts";
-import { brokenOff } from "./hearing.ts";
+import { brokenOff, LEFT } from "./hearing.ts";
 import type { Tape } from "./outlet.ts";
 import type { Begun } from "./reach.ts";
 import { between, chunksOf } from "./upstream.ts";
@@ -26,17 +26,20 @@ export function relayNatively(begun: Begun): Response {
   const { asked, host, upstream, call, notes } = answering;
   const [client, recorder] = upstream.body!.tee();
   const passed = Promise.withResolvers<void>();
+  const gone = new AbortController();
   const { readable, writable } = new IdentityTransformStream();
   const { events, rest } = beginning(begun, asked.surface.dialect.id, call.annotate ? notes.rhone() : undefined);
   const tape = host.tape?.(call.id);
   putOn(tape, events);
-  const recorded = record(begun, { recorder, tape, passed: passed.promise });
+  const left = AbortSignal.any([gone.signal, ...(host.left ? [host.left] : [])]);
+  const recorded = record(begun, { recorder, tape, passed: passed.promise, left });
   const relayed = (async () => {
     try {
       await write(writable, concatBytes([...events.map(({ raw }) => raw), rest]));
       await client.pipeTo(writable, { preventClose: true, preventAbort: true });
     } catch {
       // Either end may have failed. If it was the provider's, the client is still there to be told.
+      if (hasFailed(writable)) gone.abort(LEFT);
       if (asked.rhone.on_disconnect === "cancel") answering.cancel();
       // A branch that nobody reads would hold the rest of the stream.
       if (!client.locked) await client.cancel().catch(() => {});
@@ -60,7 +63,12 @@ export function relayNatively(begun: Begun): Response {
 /** Resolves when the call is on record: to the error that the client has not been told yet. */
 async function record(
   { answering, hearing }: Begun,
-  { recorder, tape, passed }: { recorder: ReadableStream<Uint8Array>; tape: Tape | undefined; passed: Promise<void> },
+  {
+    recorder,
+    tape,
+    passed,
+    left,
+  }: { recorder: ReadableStream<Uint8Array>; tape: Tape | undefined; passed: Promise<void>; left: AbortSignal },
 ): Promise<GatewayError | undefined> {
   const pace = Math.min(PACE, answering.deadlines.idle / 4);
   try {
@@ -78,11 +86,21 @@ async function record(
     await settle(answering, response);
     return undefined;
   } catch (thrown) {
-    const error = brokenOff(thrown);
+    const isCancelled = left.aborted && answering.asked.rhone.on_disconnect === "cancel";
+    const error = isCancelled ? LEFT : brokenOff(thrown);
     answering.cancel();
-    await settleFailure(answering, error, hearing.folded);
+    await settleFailure(answering, error, hearing);
     return error.upstream === undefined ? error : undefined;
   }
+}
+
+/** Whoever should read it has gone: workerd's pipe does not let go of a stream that it cannot write to. */
+function hasFailed(writable: WritableStream<Uint8Array>): boolean {
+  if (writable.locked) return true;
+  const writer = writable.getWriter();
+  const { desiredSize } = writer;
+  writer.releaseLock();
+  return desiredSize === null;
 }
 
 async function soonest(event: Promise<void>, ms: number): Promise<void> {

@@ -1,7 +1,7 @@
 import { invalid } from "../canonical/error.ts";
 import { findCallState } from "../session/calls.ts";
 import type { Session } from "../session/session.ts";
-import type { Sql } from "../session/sql.ts";
+import type { Sql } from "../store/sql.ts";
 import type { Blobs } from "../store/blobs.ts";
 import { renamed } from "../wire/id.ts";
 import type { Json } from "../wire/json.ts";

@@ -10,6 +10,7 @@ import type { Reached, Whole } from "./reach.ts";
 import type { Rescue } from "./rescue.ts";
 import { relayNatively } from "./relay.ts";
 import { TranslatedTelling } from "./telling.ts";
+import { EVENT_STREAM } from "./response.ts";
 
 /** What a provider gave → the client's answer, on record before its last byte leaves. */
 export async function reply(reached: Reached, rescue?: Rescue): Promise<Response> {
@@ -52,7 +53,7 @@ function streamOf(answering: Answering, response: ModelResponse, rhone: object |
     const tape = host.tape?.(call.id);
     tape?.append(bytes, telling.counted());
     tape?.end();
-    return new Response(bytes, { headers: { "content-type": "text/event-stream; charset=utf-8" } });
+    return new Response(bytes, { headers: { "content-type": EVENT_STREAM } });
   }
   const chunks = decodeSse(bytes).flatMap(({ data }) => data ?? []);
   return new Response(`[${chunks.join(",\n")}]`, { headers: { "content-type": "application/json" } });

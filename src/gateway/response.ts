@@ -1,4 +1,5 @@
 import type { GatewayError } from "../canonical/error.ts";
+import type { Reply } from "../dialects/dialect.ts";
 import type { Asked } from "./ask.ts";
 import type { Call, Notes } from "./call.ts";
 import { rateHeaders } from "./charge.ts";
@@ -16,6 +17,14 @@ export function errorResponse(surface: Surface, error: GatewayError, requestId: 
   const body = refused?.bytes ?? JSON.stringify(surface.dialect.encodeError(error, requestId));
   return new Response(body, { status: error.status, headers });
 }
+
+/** The same as the only event of a stream. */
+export const errorStream = (surface: Surface, error: GatewayError, reply: Reply): Response =>
+  new Response(surface.dialect.encodeStream(reply).push({ type: "error", error }), {
+    headers: { "content-type": EVENT_STREAM },
+  });
+
+export const EVENT_STREAM = "text/event-stream; charset=utf-8";
 
 /** The request's id where all clients look for it, and where the surface's own do. A provider's own word stays. */
 function nameRequest(headers: Headers, id: string, surface: Surface): void {

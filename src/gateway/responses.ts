@@ -2,7 +2,7 @@ import { GatewayError, invalid } from "../canonical/error.ts";
 import type { Message } from "../canonical/types.ts";
 import { callNamed, isKept } from "../session/responses.ts";
 import type { Context, Said, Session } from "../session/session.ts";
-import type { Sql } from "../session/sql.ts";
+import type { Sql } from "../store/sql.ts";
 import { hasTurn } from "../session/turns.ts";
 import { renamed } from "../wire/id.ts";
 import { isObject, type Json } from "../wire/json.ts";

@@ -107,13 +107,13 @@ function unheard({ surface, body }: Asked, { id }: WireDialect): Loss[] {
 
 /** What wire items mean; their seals are their issuer's. */
 export function messagesOf({ dialect, items, issuer }: Passage): Message[] {
-  return DIALECTS[dialect]!.decodeMessages(parseJson(`[${items}]`) as Json[], issuer);
+  return DIALECTS[dialect].decodeMessages(parseJson(`[${items}]`) as Json[], issuer);
 }
 
 export function messagesOfInstructions(instructions: Instructions | undefined): Message[] {
   if (instructions === undefined) return [];
   const { dialect, member } = instructions;
-  const wire = DIALECTS[dialect]!;
+  const wire = DIALECTS[dialect];
   const inMember =
     member === undefined
       ? []

@@ -20,13 +20,15 @@ export function wishOf({ model, rhone: { routing = {} } }: Asked): Wish {
 /** The targets in the order in which this call tries them. */
 export async function inOrder(
   candidates: Candidates,
-  { history }: Context,
+  { history, parent }: Context,
   { router, now }: Host,
 ): Promise<[Target, ...Target[]]> {
   const isCheapest = candidates.policy.strategy === "least_cost";
   const costs = isCheapest ? await costsOf(candidates, new Date(now())) : new Map<string, number>();
+  const sealers = history.flatMap(({ sealed, issuer }) => (sealed && issuer !== undefined ? [issuer] : []));
   return order(candidates, {
-    issuers: history.flatMap(({ sealed, issuer }) => (sealed && issuer !== undefined ? [issuer] : [])),
+    // A tool's result belongs to the thoughts behind its call.
+    issuers: (parent?.open ?? []).length > 0 ? sealers.slice(-1) : sealers,
     latencyOf: (target) => router.breakers.health(keyOf(target)).latency,
     costOf: (target) => costs.get(keyOf(target)),
     random: router.random,

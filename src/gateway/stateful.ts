@@ -7,7 +7,7 @@ import type { Lease } from "../session/lease.ts";
 import { allJoined, cut } from "../session/media.ts";
 import { isCancelled, keepResponse } from "../session/responses.ts";
 import type { Session } from "../session/session.ts";
-import type { Sql } from "../session/sql.ts";
+import type { Sql } from "../store/sql.ts";
 import type { Blobs } from "../store/blobs.ts";
 import type { CallRecord } from "../store/records.ts";
 import { textOf } from "../wire/bytes.ts";
@@ -59,8 +59,8 @@ export class StatefulCalls {
   readonly #home: Home;
   /** Background calls, from when they are queued until they have ended. */
   readonly #background = new Map<string, PromiseWithResolvers<void>>();
-  /** What stops the calls that are under way, by their ids. */
-  readonly #underWay = new Map<string, { stop: AbortController; done: Promise<void> }>();
+  /** What stops the calls that are under way, and what tells them that their clients have left; by their ids. */
+  readonly #underWay = new Map<string, Pick<Running, "stop" | "left"> & { done: Promise<void> }>();
 
   constructor(home: Home) {
     this.#home = home;
@@ -98,11 +98,12 @@ export class StatefulCalls {
         isBeside: release === undefined,
         work: [],
         stop: new AbortController(),
+        left: new AbortController(),
       };
       const host = this.#host(call, asked, running);
       const answered = call.response?.isWarmUp ? warmUp(call, asked, host) : answer(call, asked, host);
       const done = this.#untilDone(call.id, answered, running, release);
-      this.#underWay.set(call.id, { stop: running.stop, done });
+      this.#underWay.set(call.id, { ...running, done });
       keepAwake(done);
       return await answered;
     } catch (thrown) {
@@ -135,6 +136,11 @@ export class StatefulCalls {
     await underWay?.done;
   }
 
+  /** The client of a call has left: the call decides what that means. */
+  left(call: string): void {
+    this.#underWay.get(call)?.left.abort();
+  }
+
   /** Resolves when a background call has begun, or never will. */
   async begun(call: string): Promise<void> {
     await this.#background.get(call)?.promise;
@@ -152,7 +158,7 @@ export class StatefulCalls {
   #host(call: Call, asked: Asked & { losses?: Loss[] }, running: Running): Host {
     const { response } = call;
     const { sql, name } = this.#home;
-    const { isNew, isBeside, work, stop } = running;
+    const { isNew, isBeside, work, stop, left } = running;
     const { session, streams, blobs, router, now, charging, watch, durable, begun, committed } = this.#home;
     const create = ({ org, sessionId }: Started): void => {
       if (isNew && session.create(org, sessionId)) begun();
@@ -165,6 +171,7 @@ export class StatefulCalls {
       charging,
       keepAlive: (more) => work.push(more),
       stopped: stop.signal,
+      left: left.signal,
       told: (id, body) => streams.whole(id, body),
       tape: (id) => streams.tape(id),
       begin: async (said, started) => {
@@ -227,4 +234,5 @@ type Running = {
   isBeside: boolean;
   work: Promise<unknown>[];
   stop: AbortController;
+  left: AbortController;
 };

@@ -13,6 +13,7 @@ import type { Tape } from "./outlet.ts";
 import { Sink } from "./sink.ts";
 import { SURFACES, type SurfaceId } from "./surface.ts";
 import { isNumbered, Tally } from "./tally.ts";
+import { EVENT_STREAM } from "./response.ts";
 
 type Home = {
   buffer: EventBuffer;
@@ -136,7 +137,7 @@ export class Streams {
     const sink = new Sink(() => {});
     const alive = keepAlive(SURFACES[started.surface as SurfaceId].dialect.id, (ping) => sink.ping(ping));
     keepAwake(follow(buffer.of(id, from), sink).finally(alive.stop));
-    const headers = { "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache" };
+    const headers = { "content-type": EVENT_STREAM, "cache-control": "no-cache" };
     return new Response(sink.body, {
       headers: { ...headers, "x-rhone-call-id": id, "x-rhone-session-id": started.sessionId },
     });

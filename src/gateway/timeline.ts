@@ -1,6 +1,6 @@
 import { findCallState, listCallIds } from "../session/calls.ts";
 import { type Change, listChanges } from "../session/changes.ts";
-import type { Sql } from "../session/sql.ts";
+import type { Sql } from "../store/sql.ts";
 import { findTurn, listBranchings } from "../session/turns.ts";
 import type { Blobs } from "../store/blobs.ts";
 import type { CallRecord } from "../store/records.ts";

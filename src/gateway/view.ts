@@ -8,7 +8,7 @@ import { listChanges } from "../session/changes.ts";
 import { joined } from "../session/media.ts";
 import type { Session } from "../session/session.ts";
 import type { Snapshot } from "../session/snapshots.ts";
-import type { Sql } from "../session/sql.ts";
+import type { Sql } from "../store/sql.ts";
 import { listBranchings, type Passage } from "../session/turns.ts";
 import type { Blobs } from "../store/blobs.ts";
 import type { Json, JsonObject } from "../wire/json.ts";

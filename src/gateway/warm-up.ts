@@ -6,7 +6,7 @@ import type { Asked } from "./ask.ts";
 import { type Call, type Host, Notes } from "./call.ts";
 import { keptAnswer } from "./kept.ts";
 import { saidIn } from "./path.ts";
-import { withHeaders } from "./response.ts";
+import { EVENT_STREAM, withHeaders } from "./response.ts";
 
 /**
  * OpenAI's `generate: false`: what the request says becomes a turn that no model has answered, and the response to it
@@ -28,6 +28,6 @@ export async function warmUp(call: Call, asked: Asked, host: Host): Promise<Resp
   await host.commit(notes.record("completed", { finish: "stop" }), step, kept);
   const encoder = dialect.encodeStream(reply);
   const events = unfold(answer).map((event) => encoder.push(event));
-  const headers = { "content-type": "text/event-stream; charset=utf-8" };
+  const headers = { "content-type": EVENT_STREAM };
   return withHeaders(new Response(encodeUtf8(events.join("")), { headers }), { call, asked, notes });
 }

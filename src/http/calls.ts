@@ -1,8 +1,9 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { GatewayError } from "../canonical/error.ts";
 import { encodeUsage } from "../dialects/native/response.ts";
+import { wastedCost } from "../gateway/waste.ts";
 import type { CallState } from "../session/calls.ts";
-import { type CallRecord, findCall, runIdOf, stopReasonOf } from "../store/records.ts";
+import { type Attempt, type CallRecord, findCall, runIdOf, stopReasonOf } from "../store/records.ts";
 import { renamed } from "../wire/id.ts";
 import type { AppEnv } from "./context.ts";
 import { failures } from "./schemas.ts";
@@ -42,6 +43,9 @@ export const call = z
     provider: z.string().optional(),
     usage: usage.optional(),
     cost_micros_usd: z.int().optional(),
+    wasted_cost_micros_usd: z.int().optional().openapi({
+      description: "What attempts cost whose answer is not the call's; no part of cost_micros_usd. Absent: not known.",
+    }),
     created_at: z.string(),
   })
   .openapi("Call");
@@ -119,6 +123,7 @@ type Shown = Partial<CallRecord> &
 /** As the API writes it: snake_case, RFC 3339, and what is unknown absent. */
 function shown(record: Shown): z.infer<typeof call> {
   const { usage: counted, latency, createdAt, endedAt, costMicrosUsd, attempts, losses, error, metadata } = record;
+  const wasted = attempts && wastedCost(attempts);
   return {
     id: record.id,
     object: "call",
@@ -140,9 +145,8 @@ function shown(record: Shown): z.infer<typeof call> {
     ...(latency !== undefined && {
       latency_ms: { gateway: latency.gateway, upstream_first_byte: latency.firstByte, total: latency.total },
     }),
-    ...(attempts !== undefined && {
-      attempts: attempts.map(({ startedAt, ...made }) => ({ ...made, started_at: new Date(startedAt).toISOString() })),
-    }),
+    ...(wasted !== undefined && { wasted_cost_micros_usd: wasted }),
+    ...(attempts !== undefined && { attempts: attempts.map(shownAttempt) }),
     ...(losses !== undefined && { losses }),
     ...(error !== undefined && { error }),
     ...(metadata !== undefined && { metadata }),
@@ -150,3 +154,10 @@ function shown(record: Shown): z.infer<typeof call> {
     ...(endedAt !== undefined && { ended_at: new Date(endedAt).toISOString() }),
   };
 }
+
+const shownAttempt = ({ startedAt, usage: counted, costMicrosUsd, ...made }: Attempt): object => ({
+  ...made,
+  started_at: new Date(startedAt).toISOString(),
+  ...(counted !== undefined && { usage: encodeUsage(counted) }),
+  ...(costMicrosUsd !== undefined && { cost_micros_usd: costMicrosUsd }),
+});

@@ -62,7 +62,7 @@ async function byProvider(c: Http, asked: Asked, context: Context, target: Targe
   const { call, notes, host } = await begin(c, { ...asked, surface: { id: "compact" }, stream: false });
   notes.target = target;
   notes.losses.push(...losses);
-  const provider = DIALECTS[target.dialect]!;
+  const provider = DIALECTS[target.dialect];
   const answered = await pass(
     { call, notes, target, surface, provider, path: "/responses/compact", body: { text: body } },
     host,

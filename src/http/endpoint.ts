@@ -42,7 +42,7 @@ export async function callRead(c: Http, endpoint: Endpoint, asked: JsonRequest):
   });
   notes.target = target;
   notes.losses.push(...losses);
-  const provider = DIALECTS[target.dialect]!;
+  const provider = DIALECTS[target.dialect];
   const passing = { call, notes, target, surface: endpoint.surface, provider, path, body: { text } };
   return await pass({ ...passing, ...(translate && { translate }) }, host);
 }
@@ -57,7 +57,7 @@ export async function callForm(c: Http, { id, surface }: Endpoint, path: string)
     expectOpenai(target, path);
     const { call, notes, host } = await begin(c, { surface: { id }, model: form.model, rhone, stream: false });
     notes.target = target;
-    const provider = DIALECTS[target.dialect]!;
+    const provider = DIALECTS[target.dialect];
     return await pass({ call, notes, target, surface, provider, path, body: form.send(target.model) }, host);
   } finally {
     form.release();

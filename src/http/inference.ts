@@ -43,7 +43,8 @@ export async function infer({ request, ...inference }: Inference): Promise<Respo
   try {
     const text = await readText(request);
     held.hold(text.length);
-    return await inferText({ ...inference, ctx: { waitUntil }, text, headers: request.headers, createdAt });
+    const { headers, signal: left } = request;
+    return await inferText({ ...inference, ctx: { waitUntil }, text, headers, left, createdAt });
   } finally {
     void Promise.allSettled(work).then(held.leave);
   }
@@ -51,17 +52,18 @@ export async function infer({ request, ...inference }: Inference): Promise<Respo
 
 const ROOM = new Room();
 
-/** `heard`: responses that only the caller's own connection knows of. */
+/** `heard`: responses that only the caller's own connection knows of. `left`: aborted when the caller leaves. */
 type Texted = Omit<Inference, "request"> & {
   text: string;
   headers: Headers;
   createdAt: number;
   heard?: HeardResponses;
+  left?: AbortSignal;
 };
 
 /** The same of a body that has been read, by a caller who may use the surface. */
 export async function inferText(texted: Texted): Promise<Response> {
-  const { text, headers, createdAt, surface, outside = {}, caller, env, ctx } = texted;
+  const { text, headers, createdAt, surface, outside = {}, caller, env, ctx, left } = texted;
   const opened = withKeyDefaults(open(text, headers, SURFACES[surface]), caller, outside);
   const { place, sessionId, isNew, response } = await destinationOf(opened, surface, { ...texted, org: caller.org });
   expectOwnPlace(caller, { place, isNew }, env);
@@ -73,12 +75,21 @@ export async function inferText(texted: Texted): Promise<Response> {
   const mode = opened.rhone.context_mode ?? (needsState(response) ? "stateful" : contextMode);
   if (mode !== "stateless") {
     const pairs = [...headers].filter(([name]) => !CREDENTIALS.has(name));
-    return await stub.call({ ...call, headers: pairs, surface, outside, text: crossingText(text), isNew });
+    left?.addEventListener("abort", () => ctx.waitUntil(stub.left(call.id)), { once: true });
+    const answered = stub.call({ ...call, headers: pairs, surface, outside, text: crossingText(text), isNew });
+    return await outliving(answered, ctx);
   }
   if (!isNew && !(await stub.has(caller.org))) throw sessionNotFound();
   const asked = ask(opened, SURFACES[surface], outside);
   const providers = await providersFor(env, caller.org, (work) => ctx.waitUntil(work));
-  return await answer({ ...call, headers }, asked, statelessHost(asked, { stub, isNew, env, ctx, providers }));
+  const host = statelessHost(asked, { stub, isNew, env, ctx, providers, left });
+  return await outliving(answer({ ...call, headers }, asked, host), ctx);
+}
+
+/** With nothing to wait for, the platform ends a request the moment its client leaves, before it tells it so. */
+function outliving(answered: Promise<Response>, { waitUntil }: Inference["ctx"]): Promise<Response> {
+  waitUntil(answered.catch(() => {}));
+  return answered;
 }
 
 /** What admits a caller has been looked at, and goes no further. */
@@ -93,7 +104,9 @@ function statelessHost(
     env,
     ctx,
     providers,
-  }: Pick<Inference, "env" | "ctx"> & Pick<Host, "providers"> & { stub: SessionStub; isNew: boolean },
+    left,
+  }: Pick<Inference, "env" | "ctx"> &
+    Pick<Host, "providers"> & { stub: SessionStub; isNew: boolean; left: AbortSignal | undefined },
 ): Host {
   let begun: Started | undefined;
   let tape: FarTape | undefined;
@@ -105,6 +118,7 @@ function statelessHost(
   };
   return {
     contextMode: "stateless",
+    ...(left && { left }),
     providers,
     router: routerIn(env),
     now: Date.now,

@@ -1,12 +1,18 @@
 import { GatewayError, toGatewayError } from "../canonical/error.ts";
-import type { Attempt } from "../store/records.ts";
+import type { Attempt, Waste } from "../store/records.ts";
 import type { Breakers } from "./breaker.ts";
 import type { Policy } from "./config.ts";
 import { keyOf, type Target } from "./locate.ts";
 import { blamesTarget, verdictOf, waitBefore } from "./retry.ts";
 
-/** One try at one target, up to where its answer can no longer be another's. `onStatus`: its headers have come. */
-export type Try<T> = (target: Target, tools: { signal: AbortSignal; onStatus: (status: number) => void }) => Promise<T>;
+/**
+ * One try at one target, up to where its answer can no longer be another's. `onStatus`: its headers have come.
+ * `onWaste`: it fails, and had counted something.
+ */
+export type Try<T> = (
+  target: Target,
+  tools: { signal: AbortSignal; onStatus: (status: number) => void; onWaste: (waste: Waste) => void },
+) => Promise<T>;
 
 export type Plan = {
   targets: readonly [Target, ...Target[]];
@@ -110,6 +116,7 @@ class Run<T> {
     const { breakers, now, note } = this.#tools;
     const startedAt = now();
     let status: number | undefined;
+    let wasted: Waste = {};
     const made = (): Attempt => ({
       provider: target.provider.id,
       model: target.model,
@@ -119,13 +126,17 @@ class Run<T> {
     });
     const key = keyOf(target);
     try {
-      const value = await this.#attempt(target, { signal, onStatus: (heard) => (status = heard) });
+      const value = await this.#attempt(target, {
+        signal,
+        onStatus: (heard) => (status = heard),
+        onWaste: (waste) => (wasted = waste),
+      });
       breakers.succeeded(key, now() - startedAt);
       note(made());
       return { value };
     } catch (thrown) {
       const error = signal.aborted ? toGatewayError(signal.reason) : toGatewayError(thrown);
-      note({ ...made(), error: error.code, reason: error.message.slice(0, 500) });
+      note({ ...made(), error: error.code, reason: error.message.slice(0, 500), ...wasted });
       if (signal.aborted) {
         breakers.released(key);
         throw error;
@@ -154,7 +165,8 @@ class Run<T> {
         racers[1]!.then(valueOf).then((won) => ({ value: won, loser: own })),
       ]);
       loser.abort(new GatewayError("provider.unavailable", "another target was faster"));
-      void Promise.allSettled(racers);
+      // What it has cost is on record with the call: a request that is given up ends at once.
+      await Promise.allSettled(racers);
       return { value };
     } catch {
       return await first;

@@ -95,7 +95,7 @@ function refuse(cause: unknown, i: number): never {
 
 /** What the order of a plan depends on, beside the candidates. */
 export type Ranking = {
-  /** Who sealed something in the session's history, the newest last. */
+  /** Who sealed something in the session's history, once for each time. */
   issuers: readonly string[];
   /** Milliseconds to the first content, as far as known. */
   latencyOf: (target: Target) => number | undefined;
@@ -105,12 +105,15 @@ export type Ranking = {
   random: () => number;
 };
 
-/** The targets in the order in which they are tried: who can open the session's seals, then tier by tier. */
+/** The targets in the order in which they are tried: who can open most of the session's seals, then tier by tier. */
 export function order({ all, policy: { strategy } }: Candidates, ranking: Ranking): [Target, ...Target[]] {
   const { issuers, latencyOf, costOf } = ranking;
   const drawn = strategy === "weighted" ? draw(all, ranking.random) : [...all];
   const measure = { weighted: () => 0, least_latency: latencyOf, least_cost: costOf }[strategy];
-  const sealed = ({ target }: Candidate): number => issuers.lastIndexOf(issuerOf(target));
+  const sealed = ({ target }: Candidate): number => {
+    const issuer = issuerOf(target);
+    return issuers.filter((one) => one === issuer).length;
+  };
   // What was never measured is tried first where it costs time, and last where it may cost money.
   const unknown = strategy === "least_cost" ? Number.POSITIVE_INFINITY : 0;
   const keys = new Map(drawn.map((one) => [one, measure(one.target) ?? unknown]));

@@ -72,6 +72,13 @@ export const FAULTS: Record<string, Fault> = {
         .flatMap((piece) => [piece, 1]),
     ]),
   oversized: ({ good }) => framed(good, (frames) => [`: ${"x".repeat(9 * 1024 * 1024)}\n\n`, ...frames]),
+  // Its first frame, in which some wires count already, and no word after it.
+  mute: ({ good }) => framed(good, ([first]) => [first!, LONG]),
+  // A whole answer without one, which is counted all the same.
+  hollow: async ({ good }) => {
+    const said = await (await good()).json();
+    return json({ ...Object(said), choices: [], content: undefined, candidates: [], output: undefined });
+  },
   html: () => new Response("<html>It works!</html>", { headers: { "content-type": "text/html" } }),
   gzip: async ({ good }) => {
     const { status, headers, body } = await good();

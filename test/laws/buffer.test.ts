@@ -3,7 +3,8 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { EventBuffer, KEEP_TOLD } from "../../src/session/buffer.ts";
 import { type Piece } from "../../src/session/pieces.ts";
-import { migrate, type Sql } from "../../src/session/sql.ts";
+import type { Sql } from "../../src/store/sql.ts";
+import { migrate } from "../../src/session/sql.ts";
 import { concatBytes, decodeUtf8, encodeUtf8 } from "../../src/wire/bytes.ts";
 
 /** A database as a Durable Object has it, and a clock that is moved by hand. */

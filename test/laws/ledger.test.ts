@@ -1,4 +1,4 @@
-import { DatabaseSync } from "node:sqlite";
+import { DatabaseSync, type SQLInputValue } from "node:sqlite";
 import { describe, expect, it } from "vitest";
 import { GRANT_MS, Ledger, LEDGER_STEPS, type Need, type Settled, type Taken } from "../../src/keys/ledger.ts";
 import type { Account } from "../../src/keys/policy.ts";
@@ -48,7 +48,7 @@ function sqlite(): Sql {
   return (query, ...values) => {
     const statement = known.get(query) ?? db.prepare(query);
     known.set(query, statement);
-    return statement.all(...values) as never[];
+    return statement.all(...(values as SQLInputValue[])) as never[];
   };
 }
 

@@ -164,9 +164,10 @@ describe("the order of a plan", () => {
     expect(plan(all, "least_cost", { costOf: of })).toEqual(["b/m", "a/m", "c/m"]);
   });
 
-  it("begins with who can open what the session holds sealed, the latest before the others", () => {
+  it("begins with who can open what the session holds sealed, and most of it", () => {
     const all: [Candidate, ...Candidate[]] = [candidate("a"), candidate("b", { tier: 4 }), candidate("c", { tier: 5 })];
-    expect(plan(all, "weighted", { issuers: ["c/m", "b/m", "nobody/m"] })).toEqual(["b/m", "c/m", "a/m"]);
+    expect(plan(all, "weighted", { issuers: ["b/m", "c/m", "b/m", "nobody/m"] })).toEqual(["b/m", "c/m", "a/m"]);
+    expect(plan(all, "weighted", { issuers: ["b/m", "a/m"] })).toEqual(["a/m", "b/m", "c/m"]);
   });
 });
 

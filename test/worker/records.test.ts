@@ -11,7 +11,7 @@ import { drizzle } from "drizzle-orm/d1";
 import { eq } from "drizzle-orm";
 import { expect, it, vi } from "vitest";
 import { markSent, pendingRecords, post as postRecord } from "../../src/session/outbox.ts";
-import type { Sql } from "../../src/session/sql.ts";
+import type { Sql } from "../../src/store/sql.ts";
 import { type CallRecord, findCall, keepRecords } from "../../src/store/records.ts";
 import { calls, runs, sessions } from "../../src/store/schema.ts";
 import type { SessionRecord } from "../../src/store/sessions.ts";

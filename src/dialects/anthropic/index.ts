@@ -2,7 +2,7 @@ import type { WireDialect } from "../dialect.ts";
 import { decodeError, encodeError } from "./errors.ts";
 import { decodeMessages, encodeMessages } from "./messages.ts";
 import { decodeRequest, encodeRequest } from "./request.ts";
-import { decodeResponse, encodeResponse } from "./response.ts";
+import { decodeResponse, decodeUsage, encodeResponse } from "./response.ts";
 import { decodeStream, encodeStream } from "./stream.ts";
 
 const UNDERSTOOD = new Set(
@@ -21,6 +21,7 @@ export const anthropic: WireDialect = {
   encodeMessages,
   decodeResponse,
   encodeResponse,
+  usageOf: (body) => decodeUsage(body.usage),
   decodeStream,
   encodeStream,
   decodeError,

@@ -1,6 +1,6 @@
 import { GatewayError } from "../../canonical/error.ts";
 import { emptied, growing } from "../../canonical/fold.ts";
-import type { Block, StreamEvent } from "../../canonical/types.ts";
+import type { Block, StreamEvent, Usage } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, numberOf, stringOf, textOf, tryParseJson } from "../../wire/json.ts";
 import { encodeSse, type SseEvent } from "../../wire/sse.ts";
 import type { Reply, StreamDecoder, StreamEncoder } from "../dialect.ts";
@@ -32,6 +32,7 @@ class MessageDecoder implements StreamDecoder {
   #usage: JsonObject = {};
   #isOver = false;
   #started = false;
+  #hasSaid = false;
   /** All blocks in the order of their beginning; those before `#live` are closed. */
   readonly #blocks: Growing[] = [];
   #live = 0;
@@ -49,6 +50,12 @@ class MessageDecoder implements StreamDecoder {
 
   get isOver(): boolean {
     return this.#isOver;
+  }
+
+  get counted(): Usage {
+    const { output, ...read } = decodeUsage(Object.keys(this.#usage).length > 0 ? this.#usage : undefined);
+    // `message_start` counts the output before there is any; only `message_delta` tells what it came to.
+    return output === undefined || (this.#hasSaid && !this.isFinishing) ? read : { ...read, output };
   }
 
   push({ data, event }: SseEvent): StreamEvent[] {
@@ -104,6 +111,7 @@ class MessageDecoder implements StreamDecoder {
   }
 
   #grow(index: Json | undefined, delta: JsonObject): StreamEvent[] {
+    this.#hasSaid = true;
     const known = this.#find(index);
     if (known === undefined) {
       const item = startOfDelta(delta);

@@ -2,7 +2,7 @@ import type { WireDialect } from "../dialect.ts";
 import { decodeError, encodeError } from "./errors.ts";
 import { decodeMessages, encodeMessages } from "./messages.ts";
 import { decodeRequest, encodeRequest } from "./request.ts";
-import { decodeResponse, encodeResponse } from "./response.ts";
+import { decodeResponse, decodeUsage, encodeResponse } from "./response.ts";
 import { decodeChunks, decodeStream, encodeStream } from "./stream.ts";
 
 const UNDERSTOOD = new Set(
@@ -27,6 +27,7 @@ export const gemini: WireDialect = {
   // Without `alt=sse` a stream is one JSON list of its chunks.
   decodeResponse: (body, seal) => (Array.isArray(body) ? decodeChunks(body, seal) : decodeResponse(body, seal)),
   encodeResponse,
+  usageOf: (body) => decodeUsage(body.usageMetadata),
   decodeStream,
   encodeStream,
   decodeError,

@@ -1,6 +1,6 @@
 import { GatewayError } from "../../canonical/error.ts";
 import { emptied, Fold, growing } from "../../canonical/fold.ts";
-import type { Block, Logprob, ModelResponse, StreamEvent } from "../../canonical/types.ts";
+import type { Block, Logprob, ModelResponse, StreamEvent, Usage } from "../../canonical/types.ts";
 import { decodeUtf8 } from "../../wire/bytes.ts";
 import { isObject, type Json, type JsonObject, textOf, tryParseJson } from "../../wire/json.ts";
 import { encodeSse, type SseEvent } from "../../wire/sse.ts";
@@ -11,7 +11,15 @@ import { withCitations } from "./grounding.ts";
 import { decodeLogprobs } from "./logprobs.ts";
 import { GrowingCall } from "./partial.ts";
 import { type Reading, reading } from "./reading.ts";
-import { blockOf, decodeResponse, encodeCandidate, encodeEnd, encodeEnvelope, encodeReplyPart } from "./response.ts";
+import {
+  blockOf,
+  decodeResponse,
+  decodeUsage,
+  encodeCandidate,
+  encodeEnd,
+  encodeEnvelope,
+  encodeReplyPart,
+} from "./response.ts";
 import { read } from "./spelling.ts";
 
 export const decodeStream = (seal?: string): StreamDecoder => new GeminiDecoder(seal);
@@ -52,6 +60,10 @@ class GeminiDecoder implements StreamDecoder {
 
   get isFinishing(): boolean {
     return this.#candidate.finishReason !== undefined || blockOf(this.#envelope ?? {}) !== undefined;
+  }
+
+  get counted(): Usage {
+    return decodeUsage(this.#envelope?.usageMetadata);
   }
 
   push({ data, raw }: SseEvent): StreamEvent[] {

@@ -2,16 +2,22 @@ import type { WireDialect } from "../dialect.ts";
 import { decodeError, encodeError } from "./errors.ts";
 import { decodeMessages, encodeMessages } from "./messages.ts";
 import { decodeRequest, encodeRequest } from "./request.ts";
-import { decodeResponse, encodeResponse } from "./response.ts";
+import { decodeResponse, decodeUsage, encodeResponse } from "./response.ts";
 import { decodeStream, encodeStream } from "./stream.ts";
 
 /** What a call says to the gateway itself, and to no model: the members of `rhone` (SPEC 4). */
 const OWN =
-  "session_id context_mode parent routing safety assessment metadata tags on_busy on_disconnect strict store".split(" ");
+  "session_id context_mode parent routing safety assessment metadata tags on_busy on_disconnect strict store".split(
+    " ",
+  );
 
 const UNDERSTOOD = new Set([
-  ..."model input blocks instructions stream tools tool_choice parallel_tools reasoning format max_output_tokens".split(" "),
-  ..."temperature top_p top_k frequency_penalty presence_penalty seed stop logprobs user service_tier cache_key".split(" "),
+  ..."model input blocks instructions stream tools tool_choice parallel_tools reasoning format max_output_tokens".split(
+    " ",
+  ),
+  ..."temperature top_p top_k frequency_penalty presence_penalty seed stop logprobs user service_tier cache_key".split(
+    " ",
+  ),
   ...OWN,
 ]);
 
@@ -32,6 +38,7 @@ export const native: WireDialect = {
   encodeMessages,
   decodeResponse,
   encodeResponse,
+  usageOf: (body) => decodeUsage(body.usage),
   decodeStream,
   encodeStream,
   decodeError,

@@ -1,6 +1,6 @@
 import { GatewayError } from "../../canonical/error.ts";
 import { emptied, growing } from "../../canonical/fold.ts";
-import type { Block, StreamEvent } from "../../canonical/types.ts";
+import type { Block, StreamEvent, Usage } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, numberOf, textOf, tryParseJson } from "../../wire/json.ts";
 import { encodeSse, type SseEvent } from "../../wire/sse.ts";
 import type { Reply, StreamDecoder, StreamEncoder } from "../dialect.ts";
@@ -21,10 +21,15 @@ class CallDecoder implements StreamDecoder {
   #open: { index: number; block: Block } | undefined;
   readonly #seen = new Set<number>();
   #isOver = false;
+  #usage: Json | undefined;
   #isFinished = false;
 
   get isFinishing(): boolean {
     return this.#isFinished;
+  }
+
+  get counted(): Usage {
+    return decodeUsage(this.#usage);
   }
 
   push({ data, event }: SseEvent): StreamEvent[] {
@@ -32,6 +37,7 @@ class CallDecoder implements StreamDecoder {
     const said = tryParseJson(data);
     if (!isObject(said))
       return this.#fail(new GatewayError("provider.execution_failed", "the provider sent an event that is not JSON"));
+    this.#usage = said.usage ?? this.#usage;
     switch (said.type ?? event) {
       case "call.started": {
         const call = isObject(said.call) ? said.call : {};

@@ -59,6 +59,10 @@ class ChatDecoder implements StreamDecoder {
     return this.#isDone;
   }
 
+  get counted(): Usage {
+    return this.#usage;
+  }
+
   push({ data, event }: SseEvent): StreamEvent[] {
     if (data === undefined || this.#failed) return [];
     if (data.trim() === "[DONE]") {

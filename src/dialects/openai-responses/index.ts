@@ -4,7 +4,7 @@ import { inPlainWords } from "./compaction.ts";
 import { complete } from "./complete.ts";
 import { decodeMessages, encodeMessages } from "./messages.ts";
 import { decodeRequest, encodeRequest } from "./request.ts";
-import { decodeResponse, encodeResponse } from "./response.ts";
+import { decodeResponse, decodeUsage, encodeResponse } from "./response.ts";
 import { decodeStream, encodeStream } from "./stream.ts";
 
 const UNDERSTOOD = new Set(
@@ -30,6 +30,7 @@ export const openaiResponses: WireDialect = {
   encodeMessages,
   decodeResponse,
   encodeResponse,
+  usageOf: (body) => decodeUsage(body.usage),
   complete,
   decodeStream,
   encodeStream,

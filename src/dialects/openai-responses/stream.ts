@@ -1,5 +1,5 @@
 import { GatewayError } from "../../canonical/error.ts";
-import type { Block, Native, StreamEvent } from "../../canonical/types.ts";
+import type { Block, Native, StreamEvent, Usage } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, textOf, tryParseJson } from "../../wire/json.ts";
 import { encodeSse, type SseEvent } from "../../wire/sse.ts";
 import type { Reply, StreamDecoder, StreamEncoder } from "../dialect.ts";
@@ -23,6 +23,7 @@ type Slot = { place: Json | undefined; reader: ItemReader; isDone: boolean };
 class ResponsesDecoder implements StreamDecoder {
   #hasStarted = false;
   #isOver = false;
+  #usage: Json | undefined;
   #nextIndex = 0;
   readonly #slots: Slot[] = [];
   /** Events of items that began while another was still growing. */
@@ -44,6 +45,10 @@ class ResponsesDecoder implements StreamDecoder {
     return this.#isOver;
   }
 
+  get counted(): Usage {
+    return decodeUsage(this.#usage);
+  }
+
   push({ data }: SseEvent): StreamEvent[] {
     if (data === undefined || this.#isOver || data.trim() === "[DONE]") return [];
     const event = tryParseJson(data);
@@ -60,6 +65,7 @@ class ResponsesDecoder implements StreamDecoder {
 
   #event(event: JsonObject): StreamEvent[] {
     const response = isObject(event.response) ? event.response : {};
+    this.#usage = response.usage ?? this.#usage;
     switch (event.type) {
       case "response.created":
       case "response.queued":

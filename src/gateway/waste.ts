@@ -1,0 +1,34 @@
+import type { Usage } from "../canonical/types.ts";
+import { costMicros, type Price } from "../canonical/usage.ts";
+import { type PriceList, pricesOf } from "../providers/price.ts";
+import type { Target } from "../routing/locate.ts";
+import type { Attempt, Waste } from "../store/records.ts";
+
+/** What an attempt that came to nothing had counted by then, and what that cost. `model`: as it named itself, if it did. */
+export async function wasteOf(target: Target, counted: Usage, model: string, at: Date): Promise<Waste> {
+  if (Object.values(counted).every((count) => count === undefined)) return {};
+  const cost = costMicros(counted, priceAt(target, model, await pricesOf(target.provider), at));
+  return { usage: counted, ...(cost !== undefined && { costMicrosUsd: cost }) };
+}
+
+/** The name of what answered says more than an alias does, or the name of somebody's deployment. */
+export function priceAt(
+  { provider, model }: Target,
+  answered: string | undefined,
+  prices: PriceList,
+  at: Date,
+): Price | undefined {
+  const said = answered === undefined || answered === "" ? [] : [answered];
+  return prices(provider.pricedAsAsked ? [model, ...said] : [...said, model], at);
+}
+
+/** Micro-dollars that were spent on nothing, as far as known: no attempt counts that says nothing of itself. */
+export const knownWaste = (attempts: readonly Attempt[]): number =>
+  attempts.reduce((sum, { costMicrosUsd = 0 }) => sum + costMicrosUsd, 0);
+
+/** The same where it is all that was spent on nothing; absent where nothing was counted, or something without its price. */
+export function wastedCost(attempts: readonly Attempt[]): number | undefined {
+  const counted = attempts.filter(({ usage }) => usage !== undefined);
+  const isKnown = counted.length > 0 && counted.every(({ costMicrosUsd }) => costMicrosUsd !== undefined);
+  return isKnown ? knownWaste(counted) : undefined;
+}
