@@ -51,6 +51,8 @@ export type Commanded = {
   durable: () => Promise<void>;
   /** Has lists show the session as it is now: who changes one finds it there with the next request. */
   list: (record: SessionRecord) => Promise<void>;
+  /** Stops the calls that are under way. */
+  stopCalls: () => Promise<void>;
 };
 
 /** As OpenAI bounds its own. */
@@ -133,12 +135,20 @@ export async function perform(command: Command, caller: Caller, tools: Commanded
       return new Response(null, { status: 204 });
     case "delete": {
       const { id } = session.row;
-      const deleted = session.delete();
-      await tools.blobs.clear();
-      await Promise.all([durable(), tools.list(deleted)]);
+      await removeSession(tools);
       return Response.json({ id, object: "session", deleted: true });
     }
   }
+}
+
+/** Empties the session and stops its calls: nobody could do so later, or see what they cost. */
+export async function removeSession({ session, blobs, durable, list: show, stopCalls }: Commanded): Promise<void> {
+  await stopCalls();
+  // Another may have removed it meanwhile.
+  if (!session.exists) return;
+  const deleted = session.delete();
+  await blobs.clear();
+  await Promise.all([durable(), show(deleted)]);
 }
 
 /** Compacts on somebody's account; the lease must be held. */

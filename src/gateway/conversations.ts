@@ -9,7 +9,7 @@ import type { Blobs } from "../store/blobs.ts";
 import type { JsonObject } from "../wire/json.ts";
 import { renamed } from "../wire/id.ts";
 import type { Caller } from "./call.ts";
-import type { Commanded } from "./commands.ts";
+import { type Commanded, removeSession } from "./commands.ts";
 import { changed, copyOf } from "./compact.ts";
 import { type Item, itemsOf, itemsOfTurn, listOf, type Page, pageOf } from "./items.ts";
 import { conversationNotFound } from "./responses.ts";
@@ -40,12 +40,9 @@ export async function converse(asked: Conversing, id: string, caller: Caller, to
       session.change({ metadata: asked.metadata }, "updated");
       await Promise.all([durable(), list(recordOf(session.row, false))]);
       return Response.json(shown(tools));
-    case "delete": {
-      const record = session.delete();
-      await blobs.clear();
-      await Promise.all([durable(), list(record)]);
+    case "delete":
+      await removeSession(tools);
       return Response.json({ id, object: "conversation.deleted", deleted: true });
-    }
     case "add":
       return await alone(tools, async () => {
         const made = await add(asked.items, tools);

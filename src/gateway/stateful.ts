@@ -136,6 +136,11 @@ export class StatefulCalls {
     await underWay?.done;
   }
 
+  /** Stops all of them, whoever waits for them. */
+  async stopAll(): Promise<void> {
+    await Promise.all([...this.#underWay.keys()].map((call) => this.stop(call)));
+  }
+
   /** The client of a call has left: the call decides what that means. */
   left(call: string): void {
     this.#underWay.get(call)?.left.abort();

@@ -46,6 +46,10 @@ export const ACCESS: Readonly<Record<string, Access>> = {
   "POST /v1/responses": "inference",
   // OpenAI's WebSocket.
   "GET /v1/responses": "inference",
+  // Whoever has a response made in the background polls it, and may stop it.
+  "GET /v1/responses/:id": "inference",
+  "GET /v1/responses/:id/input_items": "inference",
+  "POST /v1/responses/:id/cancel": "inference",
   "POST /v1/responses/input_tokens": "inference",
   "POST /v1/responses/compact": "inference",
   "POST /v1/calls": "inference",
@@ -90,10 +94,7 @@ export const ACCESS: Readonly<Record<string, Access>> = {
   "GET /v1/conversations/:id/items": "sessions:read",
   "GET /v1/conversations/:id/items/:item": "sessions:read",
   "DELETE /v1/conversations/:id/items/:item": "sessions:write",
-  "GET /v1/responses/:id": "sessions:read",
   "DELETE /v1/responses/:id": "sessions:write",
-  "GET /v1/responses/:id/input_items": "sessions:read",
-  "POST /v1/responses/:id/cancel": "sessions:write",
   "GET /v1/calls/:call{.+:stream}": "sessions:read",
   "POST /v1/calls/:call{.+:cancel}": "sessions:write",
   "GET /v1/calls/:id": "sessions:read",

@@ -74,6 +74,7 @@ export class SessionObject extends DurableObject {
       charging: chargingOf(env, (work) => ctx.waitUntil(work)),
       durable: () => this.#durable(),
       list: (record) => this.#list(record),
+      stopCalls: () => this.#calls.stopAll(),
     };
     const keepAwake = (work: Promise<unknown>): void => ctx.waitUntil(work);
     this.#buffer = new EventBuffer(this.#sql, Date.now, (piece) => this.#sockets.tell(piece));

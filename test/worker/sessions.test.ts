@@ -465,14 +465,14 @@ describe("a deleted session", () => {
     expect(await seen("sess_gone")).toEqual([]);
   });
 
-  it("is told to whoever was still calling it", async () => {
+  it("stops whatever was still calling it", async () => {
     const { id } = await sessionOf("one");
     const slow = await post({ model: "fake/slow", stream: true, messages: [user("x")], rhone: { session_id: id } });
     await api("DELETE", `/v1/sessions/${id}`);
-    expect(await slow.text()).toContain("session.not_found");
+    expect(await slow.text()).toContain("stream.interrupted");
     expect((await request(`/v1/sessions/${id}`)).status).toBe(404);
     const call = slow.headers.get("x-rhone-call-id")!;
-    await vi.waitFor(async () => expect(await get(`/v1/calls/${call}`)).toMatchObject({ status: "failed" }), {
+    await vi.waitFor(async () => expect(await get(`/v1/calls/${call}`)).toMatchObject({ status: "interrupted" }), {
       timeout: 5000,
     });
   });
