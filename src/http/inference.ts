@@ -87,8 +87,8 @@ export async function inferText(texted: Texted): Promise<Response> {
 }
 
 /** With nothing to wait for, the platform ends a request the moment its client leaves, before it tells it so. */
-function outliving(answered: Promise<Response>, { waitUntil }: Inference["ctx"]): Promise<Response> {
-  waitUntil(answered.catch(() => {}));
+function outliving(answered: Promise<Response>, ctx: Inference["ctx"]): Promise<Response> {
+  ctx.waitUntil(answered.catch(() => {}));
   return answered;
 }
 

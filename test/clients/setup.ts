@@ -52,7 +52,11 @@ async function serve(project: TestProject): Promise<() => Promise<void>> {
     PORT: String(port),
     RHONE_STATE_DIR: state,
     RHONE_ADMIN_KEY: key,
-    RHONE_CONFIG: JSON.stringify({ retries: { base_ms: 5, max_ms: 50, retry_after_max_ms: 2_000 } }),
+    RHONE_CONFIG: JSON.stringify({
+      retries: { base_ms: 5, max_ms: 50, retry_after_max_ms: 2_000 },
+      // Many files ask the same models to fail, in no order: none of them must find the breaker open.
+      cooldown: { failures: 1_000, seconds: 1 },
+    }),
     RHONE_PROVIDERS: JSON.stringify(
       Object.entries(ROWS).map(([id, dialect]) => ({ id, dialect, base_url: providerUrl, api_key: "fake-key" })),
     ),
