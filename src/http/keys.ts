@@ -23,7 +23,7 @@ import type { AppEnv } from "./context.ts";
 import { expectKnownModels } from "./key-models.ts";
 import { providersHere } from "./providers.ts";
 import { routerIn } from "./router.ts";
-import { failures } from "./schemas.ts";
+import { answer, body, failures } from "./schemas.ts";
 
 /** A key's life at most; who wants a longer one says that its deployment has none. Seconds. */
 const MAX_TTL_S = 10 * 366 * 86_400;
@@ -68,11 +68,6 @@ const page = z.object({
 });
 
 const params = z.object({ id: z.string() });
-const body = <T extends z.ZodType>(schema: T) => ({ required: true, content: { "application/json": { schema } } });
-const answer = <T extends z.ZodType>(description: string, schema: T) => ({
-  description,
-  content: { "application/json": { schema } },
-});
 
 const routes = {
   create: createRoute({

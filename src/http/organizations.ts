@@ -12,7 +12,7 @@ import { listOrganizations } from "../store/changes.ts";
 import { mint } from "../wire/id.ts";
 import { type OrganizationStub, organizationOf } from "./accounts.ts";
 import type { AppEnv } from "./context.ts";
-import { failures } from "./schemas.ts";
+import { answer, body, failures } from "./schemas.ts";
 
 const made = newOrganization.openapi("NewOrganization");
 const changed = changedOrganization.openapi("ChangedOrganization");
@@ -27,11 +27,6 @@ const organization = z
 const usage = z.looseObject({ object: z.literal("usage") });
 
 const params = z.object({ id: z.string().openapi({ example: DEFAULT_ORG }) });
-const body = <T extends z.ZodType>(schema: T) => ({ required: true, content: { "application/json": { schema } } });
-const answer = <T extends z.ZodType>(description: string, schema: T) => ({
-  description,
-  content: { "application/json": { schema } },
-});
 
 const routes = {
   create: createRoute({

@@ -16,6 +16,16 @@ const error = z
   })
   .openapi("Error");
 
+/** A route's JSON body, and its JSON answer, for the documentation and the check. */
+export const body = <T extends z.ZodType>(schema: T) => ({
+  required: true,
+  content: { "application/json": { schema } },
+});
+export const answer = <T extends z.ZodType>(description: string, schema: T) => ({
+  description,
+  content: { "application/json": { schema } },
+});
+
 const MEANING: Record<number, string> = {
   400: "A field is wrong; the message names it",
   401: "No valid key",

@@ -2,7 +2,7 @@ import { encodeUtf8 } from "../../src/wire/bytes.ts";
 import { decodeSse } from "../../src/wire/sse.ts";
 import { baseUrl, key } from "./gateway.ts";
 
-/** The native API as any HTTP client sees it; SDKs of ours are still to come. */
+/** The native API as any HTTP client sees it: nobody publishes an SDK for it. */
 export type Block = {
   type: string;
   text?: string;
