@@ -75,7 +75,7 @@ async function sent({ call, notes, target, path, body }: Passing, host: PassHost
   const { provider } = target;
   const headers = headersFor(target.dialect, call.headers);
   if ("stream" in body) headers.set("content-type", body.contentType);
-  notes.dispatchedAt = host.now();
+  notes.aim(target, notes.losses);
   const url = `${provider.baseUrl ?? "http://demo.invalid"}${path}`;
   const request = await authorised(provider, { url, headers, body: "stream" in body ? body.stream : body.text });
   const startedAt = host.now();

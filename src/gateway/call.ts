@@ -135,15 +135,6 @@ export class Notes {
     return this.#host.now();
   }
 
-  get dispatchedAt(): number | undefined {
-    return this.#dispatchedAt;
-  }
-
-  set dispatchedAt(at: number) {
-    this.#dispatchedAt = at;
-    if (this.target !== undefined) this.priced = this.#price(this.target.provider);
-  }
-
   /** The call goes to this target now, which cannot hold all of it. What an earlier one said no longer counts. */
   aim(target: Target, losses: Loss[]): void {
     this.target = target;
@@ -245,7 +236,8 @@ export class Notes {
   }
 
   #latency(): { gateway: number; firstByte?: number } {
-    const { dispatchedAt = this.#host.now(), firstByteAt } = this;
+    const { firstByteAt } = this;
+    const dispatchedAt = this.#dispatchedAt ?? this.#host.now();
     const gateway = dispatchedAt - this.#call.createdAt;
     return firstByteAt === undefined ? { gateway } : { gateway, firstByte: firstByteAt - dispatchedAt };
   }

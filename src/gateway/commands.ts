@@ -152,7 +152,7 @@ export async function removeSession({ session, blobs, durable, list: show, stopC
 }
 
 /** Compacts on somebody's account; the lease must be held. */
-export async function compactFor(compaction: Compaction, caller: Caller, tools: Commanded): Promise<Compacted> {
+async function compactFor(compaction: Compaction, caller: Caller, tools: Commanded): Promise<Compacted> {
   const { session, sql, durable } = tools;
   const compacted = await compact(compaction, {
     ...tools,

@@ -52,7 +52,7 @@ export const requestIdOf = (headers: Headers): string | null =>
   headers.get("x-request-id") ?? headers.get("request-id");
 
 /** RFC 9110: seconds or a date; OpenAI's and Azure's own header says it in milliseconds. */
-export function retryAfterOf(headers: Headers, now: number): number | undefined {
+function retryAfterOf(headers: Headers, now: number): number | undefined {
   const ms = headers.get("retry-after-ms");
   if (ms !== null && /^\d+(\.\d+)?$/.test(ms)) return Number(ms) / 1000;
   const text = headers.get("retry-after");

@@ -92,7 +92,7 @@ export const shownSnapshot = ({ name, turn, createdAt }: Snapshot): JsonObject =
 export const blocksIn = async (passage: Passage, blobs: Blobs): Promise<Json[]> =>
   nativeBlocks(await messagesIn(passage, blobs));
 
-export const nativeBlocks = (messages: readonly Message[]): Json[] =>
+const nativeBlocks = (messages: readonly Message[]): Json[] =>
   native.encodeMessages(messages, { dialect: native.id, model: "" }).value;
 
 export const timeOf = (at: number): string => new Date(at).toISOString();

@@ -2,7 +2,7 @@ import { GatewayError, invalid } from "../canonical/error.ts";
 import { concatBytes, decodeUtf8Strictly } from "../wire/bytes.ts";
 
 /** 32 MiB. SPEC 19. */
-export const MAX_BODY_BYTES = 32 * 1024 * 1024;
+const MAX_BODY_BYTES = 32 * 1024 * 1024;
 
 /** A client that has begun its body and sends no more of it for this long has gone. Milliseconds. */
 const IDLE_MS = 30_000;

@@ -12,7 +12,7 @@ export type Router = {
   problem?: string;
 };
 
-export function routerOf(config: Config, now: () => number = Date.now, random: () => number = Math.random): Router {
+function routerOf(config: Config, now: () => number = Date.now, random: () => number = Math.random): Router {
   return { config, breakers: new Breakers(config.cooldown, now), now, random };
 }
 

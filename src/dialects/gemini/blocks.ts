@@ -59,7 +59,7 @@ export function encodePart(block: Block, target: EncodeTarget, losses: Loss[]): 
   }
 }
 
-export function decodeCall(call: JsonObject, from: Reading): ToolCall {
+function decodeCall(call: JsonObject, from: Reading): ToolCall {
   const name = textOf(call.name);
   return { kind: "tool_call", id: idOf(call) ?? from.mintId(name), name, arguments: JSON.stringify(call.args ?? {}) };
 }

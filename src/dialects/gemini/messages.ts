@@ -78,7 +78,7 @@ function encodeBlocks(
   );
 }
 
-export function decodeParts(content: JsonObject, from: Reading): Block[] {
+function decodeParts(content: JsonObject, from: Reading): Block[] {
   const parts = Array.isArray(content.parts) ? content.parts : content.parts === undefined ? [] : [content.parts];
   return parts.flatMap((part) => decodePart(part, from) ?? []);
 }
