@@ -49,6 +49,10 @@ export async function sent(
   return { raw, body: JSON.parse(raw) as Said, answer };
 }
 
+/** What the messages say that a provider was sent. */
+export const contents = (body: Record<string, unknown>): unknown[] =>
+  (body.messages as { content: unknown }[]).map(({ content }) => content);
+
 export const eventsOf = async (response: Response): Promise<(string | undefined)[]> =>
   decodeSse(new Uint8Array(await response.arrayBuffer())).map(({ data }) => data);
 

@@ -2,32 +2,7 @@ import { createHash } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { noise } from "../fake/endpoints.ts";
 import { errorOf, eventsOf, get, request } from "./client.ts";
-
-type Said = Record<string, unknown>;
-
-const send = (path: string, body: unknown, headers: Record<string, string> = {}): Promise<Response> =>
-  request(path, { method: "POST", body: typeof body === "string" ? body : JSON.stringify(body), headers });
-
-async function asked(path: string, body: unknown, headers: Record<string, string> = {}): Promise<Said> {
-  const response = await send(path, body, headers);
-  const text = await response.text();
-  expect(response.status, text).toBe(200);
-  return JSON.parse(text) as Said;
-}
-
-/** What the provider was sent. */
-const mirrored = async (path: string, body: unknown, headers: Record<string, string> = {}) =>
-  (await asked(path, body, headers)) as { path: string; raw: string; headers: Record<string, string> };
-
-/** A call's record, which reaches its session after the answer. */
-async function recordOf(response: Response, status = "completed"): Promise<Said> {
-  const id = response.headers.get("x-rhone-call-id")!;
-  await expect.poll(async () => (await get(`/v1/calls/${id}`)).status, { timeout: 5000 }).toBe(status);
-  return await get(`/v1/calls/${id}`);
-}
-
-const VERSION = { "anthropic-version": "2023-06-01" };
-const WORDS = [{ role: "user", content: "one two three" }];
+import { asked, mirrored, recordOf, type Said, send, VERSION, WORDS } from "./endpoint-client.ts";
 
 describe("a request that is relayed", () => {
   it.each([
@@ -233,86 +208,6 @@ describe("a form", () => {
   });
 });
 
-describe("embeddings", () => {
-  type List = { data: { embedding: number[] | string }[]; usage?: Said };
-
-  it("of the demo are always the same, of unit length, near where words are shared, in the dimensions asked for", async () => {
-    const input = ["the cat sat", "the cat slept", "quantum physics"];
-    const { data, usage } = (await asked("/v1/embeddings", {
-      model: "demo",
-      input,
-      dimensions: 64,
-    })) as unknown as List;
-    const vectors = data.map(({ embedding }) => embedding as number[]);
-    const dot = (a: number, b: number): number => vectors[a]!.reduce((sum, x, i) => sum + x * vectors[b]![i]!, 0);
-    expect(vectors.map(({ length }) => length)).toEqual([64, 64, 64]);
-    expect(dot(0, 0)).toBeCloseTo(1);
-    expect(dot(0, 1)).toBeGreaterThan(dot(0, 2));
-    expect(usage).toEqual({ prompt_tokens: 8, total_tokens: 8 });
-    const body = { model: "demo", input: "the cat sat", dimensions: 64, encoding_format: "base64" };
-    const again = (await asked("/v1/embeddings", body)) as unknown as List;
-    expect(floats(again.data[0]!.embedding as string)).toEqual(vectors[0]);
-  });
-
-  it("come from a Gemini model through OpenAI's endpoint", async () => {
-    const body = { model: "gem/counted", input: ["a", "b"], dimensions: 3 };
-    expect(await asked("/v1/embeddings", body)).toEqual({
-      object: "list",
-      data: [0, 1].map((index) => ({ object: "embedding", index, embedding: [index, 0.5, -0.25] })),
-      model: "counted",
-      usage: { prompt_tokens: 4, total_tokens: 4 },
-    });
-    const base64 = (await asked("/v1/embeddings", { ...body, encoding_format: "base64" })) as unknown as List;
-    expect(floats(base64.data[1]!.embedding as string)).toEqual([1, 0.5, -0.25]);
-    expect(await asked("/v1/embeddings", { model: "gem/silent", input: "a" })).not.toHaveProperty("usage");
-  });
-
-  it.each(["/v1beta/models/", "/v1/models/", "/v1/compat/gemini/v1beta/models/"])(
-    "come from OpenAI's and the demo's models through Gemini's: %s",
-    async (models) => {
-      const content = { parts: [{ text: "one two" }] };
-      expect(await asked(`${models}oai/m:embedContent`, { content })).toEqual({
-        embedding: { values: [0, 0.5, -0.25] },
-        usageMetadata: { promptTokenCount: 6 },
-      });
-      const requests = [content, content].map((one) => ({ model: "models/oai/m", content: one }));
-      expect(await asked(`${models}oai/m:batchEmbedContents`, { requests })).toMatchObject({
-        embeddings: [{ values: [0, 0.5, -0.25] }, { values: [1, 0.5, -0.25] }],
-      });
-      expect(await asked(`${models}demo:embedContent`, { content })).toMatchObject({
-        usageMetadata: { promptTokenCount: 2 },
-      });
-    },
-  );
-
-  it("reach Gemini in the caller's bytes, with the provider's name in every place", async () => {
-    const raw =
-      '{ "requests": [ {"model": "models/gem/mirror", "content": {"parts":[{"text":"\\u00e9"}]}, "x": 1.0} ] }';
-    const sent = await mirrored("/v1beta/models/gem/mirror:batchEmbedContents", raw);
-    expect(sent.raw).toBe(raw.replace("gem/", ""));
-    expect([sent.path, sent.headers["x-goog-api-key"]]).toEqual(["/models/mirror:batchEmbedContents", "fake-key"]);
-  });
-
-  it("say what was lost on the way, or refuse when nothing may be", async () => {
-    const body = { content: { parts: [{ text: "x" }] }, taskType: "RETRIEVAL_QUERY" };
-    const path = "/v1beta/models/oai/m:embedContent";
-    const response = await send(path, body);
-    expect(response.headers.get("x-rhone-loss")).toBe("1");
-    expect(await recordOf(response)).toMatchObject({ losses: [{ at: "taskType" }] });
-    expect((await send(path, { ...body, rhone: { strict: true } })).status).toBe(422);
-  });
-
-  it("fail in the shape of whoever asked", async () => {
-    const openai = await send("/v1/embeddings", { model: "gem/refuse", input: "x" });
-    expect([openai.status, (await errorOf(openai)).message]).toEqual([404, "no such model"]);
-    const gemini = await send("/v1beta/models/oai/refuse:embedContent", { content: { parts: [{ text: "x" }] } });
-    expect([gemini.status, await gemini.json()]).toMatchObject([
-      404,
-      { error: { message: "no such model", status: "NOT_FOUND" } },
-    ]);
-  });
-});
-
 describe("legacy completions", () => {
   const body = { prompt: "My name is Alice.", max_tokens: 3 };
 
@@ -336,83 +231,6 @@ describe("legacy completions", () => {
   it("refuse what no chat can do", async () => {
     const response = await send("/v1/completions", { model: "demo", ...body, echo: true });
     expect([response.status, (await errorOf(response)).param]).toEqual([422, "echo"]);
-  });
-});
-
-describe("a count of tokens", () => {
-  const gemini = { contents: [{ role: "user", parts: [{ text: "one two three" }] }] };
-
-  it("is the provider's own, of the caller's bytes, over the caller's wire", async () => {
-    const messages = `{ "model":"ant/mirror","messages":${JSON.stringify(WORDS)} , "x":1.0}`;
-    expect(await mirrored("/v1/messages/count_tokens", messages, VERSION)).toMatchObject({
-      path: "/messages/count_tokens",
-      raw: messages.replace("ant/", ""),
-    });
-    expect(await mirrored("/v1/responses/input_tokens", { model: "resp/mirror", input: "x" })).toMatchObject({
-      path: "/responses/input_tokens",
-      raw: '{"model":"mirror","input":"x"}',
-    });
-    expect(await mirrored("/v1beta/models/gem/mirror:countTokens", gemini)).toMatchObject({
-      path: "/models/mirror:countTokens",
-      raw: JSON.stringify(gemini),
-    });
-    const whole = { generateContentRequest: { model: "models/gem/mirror", ...gemini } };
-    expect(await mirrored("/v1beta/models/gem/mirror:countTokens", whole)).toMatchObject({
-      raw: JSON.stringify(whole).replace("gem/", ""),
-    });
-  });
-
-  it.each([
-    ["/v1/messages/count_tokens", { messages: WORDS }, "input_tokens"],
-    ["/v1/responses/input_tokens", { input: WORDS, temperature: 1 }, "input_tokens"],
-    ["/v1beta/models/MODEL:countTokens", gemini, "totalTokens"],
-  ])("is exact through any surface: %s", async (path, body, member) => {
-    for (const model of ["ant/claude-sonnet-4-6", "gem/gemini-2.5-pro", "resp/gpt-5", "demo"]) {
-      const named = path.includes("MODEL") ? body : { model, ...body };
-      const told = await asked(path.replace("MODEL", model), named, VERSION);
-      expect([model, typeof told[member]]).toEqual([model, "number"]);
-      if (model === "demo") expect(told[member]).toBe(3);
-    }
-  });
-
-  it("asks a provider for nothing that its counter does not take", async () => {
-    const body = { model: "resp/refuse", max_tokens: 5, temperature: 1, messages: WORDS };
-    const response = await send("/v1/messages/count_tokens", body, VERSION);
-    expect([response.status, await response.json()]).toMatchObject([
-      404,
-      { type: "error", error: { message: "no such model" } },
-    ]);
-  });
-
-  it("is refused rather than guessed where the provider cannot count", async () => {
-    const response = await send("/v1/messages/count_tokens", { model: "oai/gpt", messages: WORDS }, VERSION);
-    expect([response.status, await response.json()]).toMatchObject([
-      422,
-      { type: "error", error: { message: expect.stringContaining("oai cannot count tokens") as string } },
-    ]);
-  });
-
-  it("includes instructions that were given on another wire", async () => {
-    const counted = async (system: string): Promise<number> => {
-      const messages = [{ role: "system", content: system }, ...WORDS];
-      const { rhone } = await asked("/v1/chat/completions", { model: "demo", messages });
-      const { session_id } = rhone as { session_id: string };
-      const body = { model: "ant/say", messages: [{ role: "user", content: "four" }], rhone: { session_id } };
-      return (await asked("/v1/messages/count_tokens", body, VERSION)).input_tokens as number;
-    };
-    // The scripted provider counts the characters that it is sent.
-    expect((await counted("Be very brief.")) - (await counted("Be brief."))).toBe(5);
-  });
-
-  it("includes what the session would restore, and begins nothing in it", async () => {
-    const first = await asked("/v1/chat/completions", { model: "demo", messages: WORDS });
-    const { session_id } = first.rhone as { session_id: string };
-    const said = (first.choices as { message: { content: string } }[])[0]!.message.content.split(" ").length;
-    const body = { model: "demo", messages: [{ role: "user", content: "four" }], rhone: { session_id } };
-    expect(await asked("/v1/messages/count_tokens", body, VERSION)).toEqual({ input_tokens: 3 + said + 1 });
-    expect(await get(`/v1/sessions/${session_id}`)).toMatchObject({ turns: 1 });
-    const lost = { ...body, rhone: { session_id, parent: "turn_nope" } };
-    expect((await send("/v1/messages/count_tokens", lost, VERSION)).status).toBe(404);
   });
 });
 
@@ -505,4 +323,3 @@ it("is all in the API's own description", async () => {
 });
 
 const digest = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
-const floats = (text: string): number[] => [...new Float32Array(Uint8Array.from(Buffer.from(text, "base64")).buffer)];
