@@ -11,24 +11,33 @@ export { SessionObject } from "./objects/session.ts";
 /** The entry: requests to `http/`, records from the queue to D1. */
 export default {
   fetch: handle,
-  async queue(batch, env) {
-    try {
-      await keep(
+  async queue({ messages }, env) {
+    const read = messages.map((message) => ({ message, records: JSON.parse(message.body) as Kept[] }));
+    const bad = new Set(
+      await unkept(
         env,
-        batch.messages.map(({ body }) => body),
-      );
-    } catch {
-      // One record that cannot be kept must not hold the others up: each on its own, and it alone is tried again.
-      await Promise.all(batch.messages.map((message) => keep(env, [message.body]).catch(() => message.retry())));
-    }
+        read.flatMap(({ records }) => records),
+      ),
+    );
+    for (const { message, records } of read) if (records.some((record) => bad.has(record))) message.retry();
   },
-} satisfies ExportedHandler<Cloudflare.Env, Kept>;
+} satisfies ExportedHandler<Cloudflare.Env, string>;
+
+/** Keeps records and gives those that cannot be: what fails together is tried again in halves, so that no record holds up another. */
+async function unkept(env: Cloudflare.Env, records: readonly Kept[]): Promise<readonly Kept[]> {
+  try {
+    await keep(env, records);
+    return [];
+  } catch (cause) {
+    if (records.length === 1) return records;
+    const middle = records.length >> 1;
+    const halves = [records.slice(0, middle), records.slice(middle)];
+    return (await Promise.all(halves.map((half) => unkept(env, half)))).flat();
+  }
+}
 
 /** In D1, and in the accounts of their keys: both take a record once, however often it comes. */
 async function keep(env: Cloudflare.Env, records: readonly Kept[]): Promise<void> {
   await keepRecords(env.DB, records);
-  await settleRecords(
-    env,
-    records.flatMap((record) => ("object" in record ? [] : [record])),
-  );
+  await settleRecords(env, records);
 }

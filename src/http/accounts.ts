@@ -4,7 +4,7 @@ import { Admissions } from "../keys/admitted.ts";
 import { accountOf, Purse, type Till } from "../keys/purse.ts";
 import type { Settled } from "../keys/ledger.ts";
 import type { Report } from "../keys/turnstile.ts";
-import type { CallRecord } from "../store/records.ts";
+import type { Kept } from "../store/records.ts";
 import { hexOfPlace, placeOf, placeOfHex } from "../wire/id.ts";
 
 /** What this isolate holds of all keys: shared by its requests and its objects, so it is plain data and no platform's. */
@@ -63,21 +63,24 @@ export function chargingOf(env: Objects, later: (work: Promise<unknown>) => void
   };
 }
 
-/** Tells the accounts of calls by their records: the isolates that made them may have died. Whoever heard already hears nothing new. */
-export async function settleRecords(env: Objects, records: readonly CallRecord[]): Promise<void> {
+/**
+ * Tells the accounts of calls by their records: the isolates that made them may have died. Whoever heard already hears
+ * nothing new. Most records charge nobody, and then nothing is done.
+ */
+export function settleRecords(env: Objects, records: readonly Kept[]): Promise<unknown> | undefined {
   const reports = new Map<string, Settled[]>();
-  for (const { id: call, charge } of records)
-    for (const { account, grant, micros, tokens } of charge?.parts ?? []) {
-      const settled = {
-        grant,
-        call,
-        held: { micros, tokens },
-        took: { micros: charge!.micros, tokens: charge!.tokens },
-      };
+  for (const record of records) {
+    if ("object" in record || record.charge === undefined) continue;
+    const { parts, micros, tokens } = record.charge;
+    const took = { micros, tokens };
+    for (const { account, grant, ...held } of parts) {
+      const settled = { grant, call: record.id, held, took };
       reports.set(account, [...(reports.get(account) ?? []), settled]);
     }
+  }
+  if (reports.size === 0) return undefined;
   const till = tillOf(env);
-  await Promise.all([...reports].map(([account, settled]) => till.report(account, { settled, unused: [] })));
+  return Promise.all([...reports].map(([account, settled]) => till.report(account, { settled, unused: [] })));
 }
 
 function tillOf(env: Objects): Till {

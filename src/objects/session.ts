@@ -22,10 +22,9 @@ import { catalogueOf } from "../providers/catalogue.ts";
 import { EventBuffer } from "../session/buffer.ts";
 import { type CallState, findCallState, type Started } from "../session/calls.ts";
 import { leftBehind } from "../session/crash.ts";
-import { deliver } from "../session/delivery.ts";
+import { Delivery, Mailbag } from "../session/delivery.ts";
 import { Lease } from "../session/lease.ts";
 import { allJoined } from "../session/media.ts";
-import { KEEP_SENT, resend } from "../session/outbox.ts";
 import { failLeftResponses } from "../session/responses.ts";
 import { recordOf } from "../session/row.ts";
 import { type Said, Session } from "../session/session.ts";
@@ -44,6 +43,11 @@ const HEARTBEAT = 30_000;
 const FRESH = 2_000;
 /** The platform gives up an alarm after six failures; it is set anew before that. */
 const LAST_RETRY = 5;
+/** When an object that has something on its way comes back to see that it has arrived: the queue needs about one. Milliseconds. */
+const SETTLED = 5_000;
+
+/** Of all the sessions that live in this isolate. */
+const MAILBAG = new Mailbag();
 
 /** A session's home: its only writer, its store, and where its calls run. Composes; decides nothing. */
 export class SessionObject extends DurableObject {
@@ -54,6 +58,9 @@ export class SessionObject extends DurableObject {
   readonly #buffer: EventBuffer;
   readonly #streams: Streams;
   readonly #sockets: Sockets;
+  readonly #delivery: Delivery;
+  /** When the alarm comes, as far as this life of the object knows. Unix milliseconds. */
+  #wakesAt = Infinity;
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
     super(ctx, env);
@@ -87,7 +94,7 @@ export class SessionObject extends DurableObject {
         now: Date.now,
         answer: (envelope) => this.#calls.answer(envelope),
         admit: (bond) => admitBond(bond, env, keepAwake),
-        create: (org, id) => void (this.#session.create(org, id) && keepAwake(this.#list())),
+        create: (org, id) => void (this.#session.create(org, id) && this.#send()),
         keepAwake,
       },
       ctx.getWebSockets(),
@@ -97,14 +104,14 @@ export class SessionObject extends DurableObject {
       ...this.#commanded,
       streams: this.#streams,
       keepAwake,
-      watch: () => void ctx.storage.setAlarm(Date.now() + HEARTBEAT),
+      watch: () => this.#wakeWithin(SETTLED),
       name: ({ id, caller }, named) => this.#name({ id, org: caller.org }, named),
-      begun: () => ctx.waitUntil(this.#list()),
+      begun: () => this.#send(),
       committed: (record, caller) =>
         autoCompact(record, caller, (model) => this.#contextWindow(model), this.#commanded),
     });
+    this.#delivery = new Delivery(this.#sql, Date.now);
     if (!this.#session.exists) return;
-    resend(this.#sql);
     failLeftResponses(this.#sql);
     this.#closeWhatACrashLeft();
   }
@@ -118,7 +125,7 @@ export class SessionObject extends DurableObject {
   async record(text: string | ReadableStream<Uint8Array>, told?: Load): Promise<boolean> {
     const handled = parseJson(await textOf(text)) as unknown as Handled;
     const { org, sessionId } = handled.record;
-    if (handled.isNew && this.#session.create(org, sessionId)) this.ctx.waitUntil(this.#list());
+    if (handled.isNew) this.#session.create(org, sessionId);
     if (!this.has(org)) return false;
     const { record, kept } = handled;
     if (told !== undefined) this.#streams.told(record, told);
@@ -132,7 +139,7 @@ export class SessionObject extends DurableObject {
   /** Some of the stream of a stateless call that still runs. */
   tell(text: string, load: Load): void {
     const { started, isNew } = parseJson(text) as unknown as { started: Started; isNew: boolean };
-    if (isNew && this.#session.create(started.org, started.sessionId)) this.ctx.waitUntil(this.#list());
+    if (isNew && this.#session.create(started.org, started.sessionId)) this.#send();
     if (!this.has(started.org)) return;
     if (findCallState(this.#sql, started.id) === undefined) this.#session.start(started);
     this.#streams.told(started, load);
@@ -238,26 +245,42 @@ export class SessionObject extends DurableObject {
   }
 
   override async alarm(info?: AlarmInvocationInfo): Promise<void> {
-    const now = Date.now();
+    this.#wakesAt = Infinity;
     if (!isStored(this.#sql)) return;
-    let again: number | undefined = now + KEEP_SENT;
+    let isLeft = true;
     try {
-      again = await deliver(this.#sql, this.env.RECORDS, now);
+      isLeft = await this.#delivery.settle(this.env.RECORDS);
     } catch (cause) {
       if ((info?.retryCount ?? 0) < LAST_RETRY) throw cause;
     }
-    const dropping = this.#session.exists ? this.#buffer.drop() : undefined;
-    if (this.#calls.areRunning) await this.ctx.storage.setAlarm(now + HEARTBEAT);
-    else if (again !== undefined || dropping !== undefined)
-      await this.ctx.storage.setAlarm(Math.min(again ?? Infinity, dropping ?? Infinity));
+    if (isLeft) this.#wakeWithin(SETTLED);
+    if (this.#calls.areRunning) this.#wakeWithin(HEARTBEAT);
+    const dropsAt = this.#session.exists ? this.#buffer.drop() : undefined;
+    if (dropsAt !== undefined) this.#wakeWithin(dropsAt - Date.now());
     // Of a session that was deleted nothing is left, once its last records are where they belong.
-    else if (!this.#session.exists) await this.ctx.storage.deleteAll();
+    if (!this.#session.exists && !isLeft) await this.ctx.storage.deleteAll();
   }
 
-  /** Sends what stands in the outbox on its way, and waits for the disk. */
+  /** Waits for the disk, and sends what stands in the outbox on its way. */
   async #durable(): Promise<void> {
-    await this.ctx.storage.setAlarm(Date.now());
+    this.#wakeWithin(SETTLED);
     await this.ctx.storage.sync();
+    this.#send();
+  }
+
+  /** To the queue, with what the isolate's other sessions send. The alarm sees to it that it arrives. */
+  #send(): void {
+    this.#wakeWithin(SETTLED);
+    const { RECORDS: queue } = this.env;
+    MAILBAG.put(this.#delivery.collect(), { queue, now: Date.now, keepAwake: (work) => this.ctx.waitUntil(work) });
+  }
+
+  /** Has the alarm come in so many milliseconds at the latest. */
+  #wakeWithin(ms: number): void {
+    const at = Date.now() + ms;
+    if (this.#wakesAt <= at) return;
+    this.#wakesAt = at;
+    void this.ctx.storage.setAlarm(at);
   }
 
   /** Has a response found by the id that its provider gave it; one of ours says where it is. */

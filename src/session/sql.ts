@@ -25,7 +25,7 @@ const MIGRATIONS: readonly string[] = [
      created_at INTEGER NOT NULL
    ) WITHOUT ROWID;
    CREATE INDEX calls_by_status ON calls (status);
-   CREATE TABLE outbox (id TEXT PRIMARY KEY, payload TEXT NOT NULL, sent_at INTEGER) WITHOUT ROWID;
+   CREATE TABLE outbox (id TEXT PRIMARY KEY, payload TEXT NOT NULL) WITHOUT ROWID;
    CREATE TABLE snapshots (name TEXT PRIMARY KEY, turn TEXT, created_at INTEGER NOT NULL) WITHOUT ROWID;
    CREATE TABLE changes (id TEXT PRIMARY KEY, type TEXT NOT NULL, data TEXT NOT NULL, created_at INTEGER NOT NULL) WITHOUT ROWID;
    CREATE TABLE responses (

@@ -1,12 +1,12 @@
 import { and, eq } from "drizzle-orm";
-import type { BatchItem } from "drizzle-orm/batch";
 import { drizzle } from "drizzle-orm/d1";
 import type { ErrorCode } from "../canonical/error.ts";
 import type { Loss, Usage } from "../canonical/types.ts";
 import { renamed } from "../wire/id.ts";
 import type { Json } from "../wire/json.ts";
 import { calls, runs } from "./schema.ts";
-import { type SessionRecord, upsertSession } from "./sessions.ts";
+import { type SessionRecord, upsertSessions } from "./sessions.ts";
+import { upsertInto } from "./upsert.ts";
 
 /** What is known of a call when it has ended, whichever way; never what was said in it. Times are Unix milliseconds. */
 export type CallRecord = {
@@ -62,21 +62,23 @@ export type Attempt = {
 /** What an attempt counted and cost though the answer is not its own; no part of the call's. */
 export type Waste = { usage?: Usage; costMicrosUsd?: number };
 
-/** Writes records into D1. Queues deliver at least once and in any order: the newest record of a thing leaves one row. */
+/**
+ * Writes records into D1, all of them or none, in one statement for each table. Queues deliver at least once and in any
+ * order: the newest record of a thing leaves one row.
+ */
 export async function keepRecords(d1: D1Database, records: readonly Kept[]): Promise<void> {
-  const db = drizzle(d1);
-  const statements = records.flatMap((record): BatchItem<"sqlite">[] => {
-    if ("object" in record) return [upsertSession(db, record)];
-    const call = callRow(record);
-    const run = runRow(record);
-    return [
-      db.insert(calls).values(call).onConflictDoUpdate({ target: calls.id, set: call }),
-      db.insert(runs).values(run).onConflictDoUpdate({ target: runs.id, set: run }),
-    ];
-  });
-  const [first, ...rest] = statements;
-  if (first !== undefined) await db.batch([first, ...rest]);
+  const ofSessions = records.filter((record) => "object" in record);
+  const ofCalls = records.flatMap((record) => ("object" in record ? [] : [record]));
+  const statements = [
+    ...upsertCalls(d1, ofCalls.map(callRow)),
+    ...upsertRuns(d1, ofCalls.map(runRow)),
+    ...upsertSessions(d1, ofSessions),
+  ];
+  if (statements.length > 0) await d1.batch(statements);
 }
+
+const upsertCalls = upsertInto(calls, [calls.id]);
+const upsertRuns = upsertInto(runs, [runs.id]);
 
 export async function findCall(d1: D1Database, org: string, id: string): Promise<CallRecord | undefined> {
   const found = await drizzle(d1)
@@ -105,18 +107,18 @@ function callRow(record: CallRecord): typeof calls.$inferInsert {
   return {
     ...same,
     runId: runIdOf(record.id),
-    tokensFresh: usage.fresh ?? null,
-    tokensCacheRead: usage.cacheRead ?? null,
-    tokensCacheWrite: usage.cacheWrite ?? null,
-    tokensOutput: usage.output ?? null,
-    tokensReasoning: usage.reasoning ?? null,
-    tokensInputAudio: usage.inputAudio ?? null,
-    tokensOutputAudio: usage.outputAudio ?? null,
-    tokensCacheWrite1h: usage.cacheWrite1h ?? null,
-    searches: usage.searches ?? null,
-    usageNative: usage.native ?? null,
+    tokensFresh: usage.fresh,
+    tokensCacheRead: usage.cacheRead,
+    tokensCacheWrite: usage.cacheWrite,
+    tokensOutput: usage.output,
+    tokensReasoning: usage.reasoning,
+    tokensInputAudio: usage.inputAudio,
+    tokensOutputAudio: usage.outputAudio,
+    tokensCacheWrite1h: usage.cacheWrite1h,
+    searches: usage.searches,
+    usageNative: usage.native,
     latencyGatewayMs: latency.gateway,
-    latencyFirstByteMs: latency.firstByte ?? null,
+    latencyFirstByteMs: latency.firstByte,
     latencyTotalMs: latency.total,
   };
 }

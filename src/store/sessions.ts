@@ -1,6 +1,7 @@
 import { and, desc, eq, gte, lt, ne, or, type SQL, sql } from "drizzle-orm";
-import { type DrizzleD1Database, drizzle } from "drizzle-orm/d1";
+import { drizzle } from "drizzle-orm/d1";
 import { sessions } from "./schema.ts";
+import { upsertInto } from "./upsert.ts";
 
 /** A session as lists show it. Of two records of one session the one with the higher revision is newer. */
 export type SessionRecord = {
@@ -76,23 +77,14 @@ export async function findCreated(d1: D1Database, org: string, id: string): Prom
   return found?.createdAt;
 }
 
-/** Writes a record unless a newer one is there: of the same session, or of one that was made later under the same id. */
-export function upsertSession(db: DrizzleD1Database, { object: _, ...record }: SessionRecord) {
-  const row: typeof sessions.$inferInsert = { phase: null, head: null, origin: null, ...record };
-  const { revision, createdAt } = sessions;
-  return db
-    .insert(sessions)
-    .values(row)
-    .onConflictDoUpdate({
-      target: [sessions.org, sessions.id],
-      set: row,
-      setWhere: or(
-        lt(createdAt, record.createdAt),
-        and(eq(createdAt, record.createdAt), lt(revision, record.revision)),
-      )!,
-    });
-}
+/** Writes records unless newer ones are there: of the same session, or of one that was made later under the same id. */
+export const upsertSessions = upsertInto(
+  sessions,
+  [sessions.org, sessions.id],
+  `sessions.created_at < excluded.created_at
+    OR (sessions.created_at = excluded.created_at AND sessions.revision < excluded.revision)`,
+);
 
 /** At once, for what must be in the list when its answer arrives. */
 export const keepSession = async (d1: D1Database, record: SessionRecord): Promise<void> =>
-  void (await upsertSession(drizzle(d1), record));
+  void (await d1.batch(upsertSessions(d1, [record])));

@@ -191,7 +191,7 @@ it("hears of a call by its record when its isolate said nothing, and only once",
     keyId: key.id,
     charge: { parts: [{ account: key.id, grant: taken.grant.id, micros: 500, tokens: 1 }], micros: 70, tokens: 9 },
   };
-  await env.RECORDS.sendBatch([{ body: record }, { body: record }]);
+  await env.RECORDS.send(JSON.stringify([record, record]), { contentType: "text" });
   await settledAt(`/v1/keys/${key.id}`, 70);
 });
 

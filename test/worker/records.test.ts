@@ -10,7 +10,8 @@ import { env } from "cloudflare:workers";
 import { drizzle } from "drizzle-orm/d1";
 import { eq } from "drizzle-orm";
 import { expect, it, vi } from "vitest";
-import { markSent, pendingRecords, post as postRecord } from "../../src/session/outbox.ts";
+import { Delivery, Mailbag } from "../../src/session/delivery.ts";
+import { post as postRecord } from "../../src/session/outbox.ts";
 import type { Sql } from "../../src/store/sql.ts";
 import { type CallRecord, findCall, keepRecords } from "../../src/store/records.ts";
 import { calls, runs, sessions } from "../../src/store/schema.ts";
@@ -129,9 +130,9 @@ it("loses no record when the queue is down", async () => {
     const again = { ...record, id: record.id.replace("call_0", "call_1") };
     storage.sql.exec("INSERT INTO outbox (id, payload) VALUES (?, ?)", again.id, JSON.stringify(again));
     const { RECORDS } = (instance as unknown as { env: Cloudflare.Env }).env;
-    const send = vi.spyOn(RECORDS, "sendBatch").mockRejectedValueOnce(new Error("queue down"));
+    const send = vi.spyOn(RECORDS, "send").mockRejectedValueOnce(new Error("queue down"));
     await expect(instance.alarm()).rejects.toThrow("queue down");
-    expect(storage.sql.exec("SELECT count(*) AS n FROM outbox WHERE sent_at IS NULL").one().n).toBe(1);
+    expect(storage.sql.exec("SELECT count(*) AS n FROM outbox WHERE id = ?", again.id).one().n).toBe(1);
     send.mockRestore();
     await storage.setAlarm(Date.now() + 60_000);
   });
@@ -148,7 +149,7 @@ it("sends again what the queue may have lost when the runtime died", async () =>
   await runInDurableObject(stub, (instance: SessionObject, { storage }) => {
     const { record } = JSON.parse(instance.findCall("org_default", rhone.call_id)!) as { record: CallRecord };
     const payload = JSON.stringify({ ...record, id: lost });
-    storage.sql.exec("INSERT INTO outbox (id, payload, sent_at) VALUES (?, ?, ?)", lost, payload, Date.now());
+    storage.sql.exec("INSERT INTO outbox (id, payload) VALUES (?, ?)", lost, payload);
   });
   await evictDurableObject(stub);
   expect(await rowOf(lost)).toBeUndefined();
@@ -157,18 +158,44 @@ it("sends again what the queue may have lost when the runtime died", async () =>
   await vi.waitFor(async () => expect(await rowOf(lost)).toBeDefined(), { timeout: 5000 });
 });
 
-it("keeps a record that came while an older one of the same thing was being sent", async () => {
+it("keeps a record that came while an older one of the same thing was on its way", async () => {
   const { rhone } = await chat({ messages: [user("x")] });
-  await runInDurableObject(objectOf(rhone.call_id), (_: SessionObject, { storage }) => {
+  await runInDurableObject(objectOf(rhone.call_id), async (_: SessionObject, { storage }) => {
     const sql: Sql = (query, ...values) => storage.sql.exec(query, ...values).toArray() as never[];
     sql("DELETE FROM outbox");
+    let now = 0;
+    const delivery = new Delivery(sql, () => now);
+    const send = vi.fn(async (_: string) => {});
+    const sent = (): unknown[] => send.mock.calls.flatMap(([message]) => JSON.parse(message));
     postRecord(sql, sessionRecord(1));
-    const sent = pendingRecords(sql);
+    await delivery.settle({ send });
     postRecord(sql, sessionRecord(2));
-    markSent(sql, sent, Date.now());
-    expect(pendingRecords(sql).map(({ record }) => record)).toMatchObject([{ revision: 2 }]);
-    sql("DELETE FROM outbox");
+    now = 60_000;
+    expect(await delivery.settle({ send })).toBe(true);
+    expect(sent()).toMatchObject([{ revision: 1 }, { revision: 2 }]);
+    now = 120_000;
+    expect(await delivery.settle({ send })).toBe(false);
+    expect(sent()).toHaveLength(2);
   });
+});
+
+it("sends what many objects of an isolate have for the queue in as few messages as it takes", async () => {
+  const bag = new Mailbag();
+  const work: Promise<unknown>[] = [];
+  const send = vi.fn(async (_: string) => {});
+  const carrier = { queue: { send }, keepAwake: (more: Promise<unknown>) => void work.push(more), now: Date.now };
+  const letters = Array.from({ length: 90 }, (_, i) => ({
+    id: `${i}`,
+    payload: JSON.stringify({ i, said: "x".repeat(1000) }),
+  }));
+  for (const letter of letters) bag.put([letter], carrier);
+  await Promise.all(work);
+  expect(work).toHaveLength(1);
+  expect(send.mock.calls.flatMap(([message]) => JSON.parse(message) as { i: number }[]).map(({ i }) => i)).toEqual(
+    letters.map((_, i) => i),
+  );
+  expect(send).toHaveBeenCalledTimes(3);
+  expect(letters.every((letter) => "takenAt" in letter)).toBe(true);
 });
 
 it("keeps the newest record of a session, in whatever order they come", async () => {
@@ -201,9 +228,9 @@ it("applies a record once, however often it is delivered, and lets no bad one ho
   const good = { ...record, id: "call_twice" };
   const bad = { ...record, id: "call_bad", surface: null } as unknown as CallRecord;
   for (const attempts of [1, 2]) {
-    const batch = createMessageBatch<CallRecord>("rhone-records", [
-      { id: "a", timestamp: new Date(), attempts, body: good },
-      { id: "b", timestamp: new Date(), attempts, body: bad },
+    const batch = createMessageBatch<string>("rhone-records", [
+      { id: "a", timestamp: new Date(), attempts, body: JSON.stringify([good]) },
+      { id: "b", timestamp: new Date(), attempts, body: JSON.stringify([bad]) },
     ]);
     await worker.queue(batch, env);
     const result = await getQueueResult(batch, createExecutionContext());
