@@ -19,10 +19,11 @@ import { directoryOf } from "../http/directory.ts";
 import { providersFor } from "../http/providers.ts";
 import { routerIn, settleRouter } from "../http/router.ts";
 import { catalogueOf } from "../providers/catalogue.ts";
+import { Alarm } from "../session/alarm.ts";
 import { EventBuffer } from "../session/buffer.ts";
 import { type CallState, findCallState, type Started } from "../session/calls.ts";
 import { leftBehind } from "../session/crash.ts";
-import { Delivery, Mailbag } from "../session/delivery.ts";
+import { Delivery, type Letter } from "../session/delivery.ts";
 import { Lease } from "../session/lease.ts";
 import { allJoined } from "../session/media.ts";
 import { failLeftResponses } from "../session/responses.ts";
@@ -34,6 +35,7 @@ import { blobsOf } from "../store/blobs.ts";
 import type { CallRecord } from "../store/records.ts";
 import { keepSession } from "../store/sessions.ts";
 import { linesOf, textOf } from "../wire/bytes.ts";
+import { Gathering } from "../wire/gather.ts";
 import { mintedAt, placeOf, placeOfHex } from "../wire/id.ts";
 import { parseJson } from "../wire/json.ts";
 
@@ -47,7 +49,7 @@ const LAST_RETRY = 5;
 const SETTLED = 5_000;
 
 /** Of all the sessions that live in this isolate. */
-const MAILBAG = new Mailbag();
+const BAG = new Gathering<Letter>();
 
 /** A session's home: its only writer, its store, and where its calls run. Composes; decides nothing. */
 export class SessionObject extends DurableObject {
@@ -59,8 +61,7 @@ export class SessionObject extends DurableObject {
   readonly #streams: Streams;
   readonly #sockets: Sockets;
   readonly #delivery: Delivery;
-  /** When the alarm comes, as far as this life of the object knows. Unix milliseconds. */
-  #wakesAt = Infinity;
+  readonly #alarm: Alarm;
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
     super(ctx, env);
@@ -104,13 +105,14 @@ export class SessionObject extends DurableObject {
       ...this.#commanded,
       streams: this.#streams,
       keepAwake,
-      watch: () => this.#wakeWithin(SETTLED),
+      watch: () => this.#alarm.within(SETTLED),
       name: ({ id, caller }, named) => this.#name({ id, org: caller.org }, named),
       begun: () => this.#send(),
       committed: (record, caller) =>
         autoCompact(record, caller, (model) => this.#contextWindow(model), this.#commanded),
     });
-    this.#delivery = new Delivery(this.#sql, Date.now);
+    this.#delivery = new Delivery({ sql: this.#sql, queue: env.RECORDS, bag: BAG, keepAwake, now: Date.now });
+    this.#alarm = new Alarm((at) => void ctx.storage.setAlarm(at), Date.now);
     if (!this.#session.exists) return;
     failLeftResponses(this.#sql);
     this.#closeWhatACrashLeft();
@@ -245,42 +247,33 @@ export class SessionObject extends DurableObject {
   }
 
   override async alarm(info?: AlarmInvocationInfo): Promise<void> {
-    this.#wakesAt = Infinity;
+    this.#alarm.rang();
     if (!isStored(this.#sql)) return;
     let isLeft = true;
     try {
-      isLeft = await this.#delivery.settle(this.env.RECORDS);
+      isLeft = await this.#delivery.settle();
     } catch (cause) {
       if ((info?.retryCount ?? 0) < LAST_RETRY) throw cause;
     }
-    if (isLeft) this.#wakeWithin(SETTLED);
-    if (this.#calls.areRunning) this.#wakeWithin(HEARTBEAT);
+    if (isLeft) this.#alarm.within(SETTLED);
+    if (this.#calls.areRunning) this.#alarm.within(HEARTBEAT);
     const dropsAt = this.#session.exists ? this.#buffer.drop() : undefined;
-    if (dropsAt !== undefined) this.#wakeWithin(dropsAt - Date.now());
+    if (dropsAt !== undefined) this.#alarm.within(dropsAt - Date.now());
     // Of a session that was deleted nothing is left, once its last records are where they belong.
     if (!this.#session.exists && !isLeft) await this.ctx.storage.deleteAll();
   }
 
   /** Waits for the disk, and sends what stands in the outbox on its way. */
   async #durable(): Promise<void> {
-    this.#wakeWithin(SETTLED);
+    this.#alarm.within(SETTLED);
     await this.ctx.storage.sync();
     this.#send();
   }
 
-  /** To the queue, with what the isolate's other sessions send. The alarm sees to it that it arrives. */
+  /** To the queue, what it does not have yet. The alarm sees to it that it arrives. */
   #send(): void {
-    this.#wakeWithin(SETTLED);
-    const { RECORDS: queue } = this.env;
-    MAILBAG.put(this.#delivery.collect(), { queue, now: Date.now, keepAwake: (work) => this.ctx.waitUntil(work) });
-  }
-
-  /** Has the alarm come in so many milliseconds at the latest. */
-  #wakeWithin(ms: number): void {
-    const at = Date.now() + ms;
-    if (this.#wakesAt <= at) return;
-    this.#wakesAt = at;
-    void this.ctx.storage.setAlarm(at);
+    this.#alarm.within(SETTLED);
+    this.#delivery.send();
   }
 
   /** Has a response found by the id that its provider gave it; one of ours says where it is. */

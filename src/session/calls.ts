@@ -1,5 +1,4 @@
 import type { CallRecord } from "../store/records.ts";
-import { post } from "./outbox.ts";
 import type { Sql } from "../store/sql.ts";
 import { joinOn, splitOff } from "./sql.ts";
 
@@ -27,7 +26,7 @@ export function startCall(sql: Sql, started: Started): void {
   );
 }
 
-/** `received`: wire items that came but never entered the head, as JSON text. The record leaves through the outbox. */
+/** `received`: wire items that came but never entered the head, as JSON text. */
 export function endCall(sql: Sql, record: CallRecord, received?: string): void {
   sql(
     `INSERT INTO calls (id, status, started, record, received, created_at) VALUES (?1, ?2, ?3, ?3, ?4, ?5)
@@ -38,7 +37,6 @@ export function endCall(sql: Sql, record: CallRecord, received?: string): void {
     received === undefined ? null : splitOff(sql, receivedOf(record.id), received),
     record.createdAt,
   );
-  post(sql, record);
 }
 
 export const findCallState = (sql: Sql, id: string): CallState | undefined =>

@@ -4,13 +4,16 @@ import type { Sql } from "../store/sql.ts";
 /** How many are looked at in one go: a record has about a kilobyte. */
 const PAGE = 100;
 
-/** A record on its way, as the text that its row holds: by it a newer one under the same id is told from what was sent. */
+/** Records on their way, as the text that their row holds: by it a newer one under the same id is told from what was sent. */
 export type Posted = { id: string; payload: string };
 
-/** Puts a record on its way, instead of an older one of the same thing. */
-export function post(sql: Sql, record: Kept): void {
-  sql("INSERT OR REPLACE INTO outbox (id, payload) VALUES (?, ?)", record.id, JSON.stringify(record));
-}
+/** Puts records on their way together, under the first one's id, instead of older ones. */
+export const post = (sql: Sql, ...records: readonly [Kept, ...Kept[]]): void =>
+  postText(sql, records[0].id, records.map((record) => JSON.stringify(record)).join(","));
+
+/** The same of records that are texts already. */
+export const postText = (sql: Sql, id: string, payload: string): void =>
+  void sql("INSERT OR REPLACE INTO outbox (id, payload) VALUES (?, ?)", id, payload);
 
 /** All of them, by their ids. */
 export function* posted(sql: Sql): Generator<Posted> {

@@ -58,7 +58,7 @@ export type Step = {
 
 /** What may be given to a session when it is made, and changed later. */
 export type Given = Partial<
-  Pick<SessionRow, "instructions" | "metadata" | "defaults" | "phase" | "origin" | "head" | "depth">
+  Pick<SessionRow, "instructions" | "metadata" | "defaults" | "phase" | "origin" | "head" | "depth" | "createdAt">
 >;
 
 export const sessionNotFound = (): GatewayError =>
@@ -113,9 +113,9 @@ export class Session {
       phase: null,
       metadata: {},
       defaults: {},
+      createdAt: now,
       ...given,
       revision: 0,
-      createdAt: now,
       updatedAt: now,
     };
     this.#write(row, () => {});
@@ -195,11 +195,12 @@ export class Session {
       ...(moves && instructions !== undefined && !areSame(instructions, held) && { instructions }),
     };
     const path = isNext ? this.#path : undefined;
-    this.#write({ ...this.row, ...changes }, () => {
+    const insert = (): void => {
       insertTurn(this.#sql, turn);
       endCall(this.#sql, record);
       if (kept !== undefined) keepResponse(this.#sql, kept);
-    });
+    };
+    this.#write({ ...this.row, ...changes }, insert, record);
     if (moves) this.#path = path && [...path, turn];
     return turn;
   }
@@ -208,7 +209,8 @@ export class Session {
   fail(record: CallRecord, received?: string, kept?: KeptResponse): void {
     this.#storage.transact(() => {
       // The session may have been deleted meanwhile. The call is on record all the same.
-      if (this.#row === undefined) return post(this.#sql, record);
+      post(this.#sql, record);
+      if (this.#row === undefined) return;
       endCall(this.#sql, record, received);
       if (kept !== undefined) keepResponse(this.#sql, kept);
     });
@@ -296,12 +298,15 @@ export class Session {
     if (row.head !== this.#path?.at(-1)?.id) this.#path = undefined;
   }
 
-  #write(row: SessionRow, also: () => void): void {
+  /** `made`: the call that the change comes of, whose record goes with the session's. */
+  #write(row: SessionRow, also: () => void, made?: CallRecord): void {
     const next = { ...row, revision: row.revision + 1 };
+    const record = recordOf(next, false);
     this.#storage.transact(() => {
       also();
       writeRow(this.#sql, next, this.#row);
-      post(this.#sql, recordOf(next, false));
+      if (made === undefined) post(this.#sql, record);
+      else post(this.#sql, made, record);
     });
     this.#row = next;
   }

@@ -10,9 +10,10 @@ import { env } from "cloudflare:workers";
 import { drizzle } from "drizzle-orm/d1";
 import { eq } from "drizzle-orm";
 import { expect, it, vi } from "vitest";
-import { Delivery, Mailbag } from "../../src/session/delivery.ts";
+import { Delivery, type Letter } from "../../src/session/delivery.ts";
 import { post as postRecord } from "../../src/session/outbox.ts";
 import type { Sql } from "../../src/store/sql.ts";
+import { Gathering } from "../../src/wire/gather.ts";
 import { type CallRecord, findCall, keepRecords } from "../../src/store/records.ts";
 import { calls, runs, sessions } from "../../src/store/schema.ts";
 import type { SessionRecord } from "../../src/store/sessions.ts";
@@ -164,39 +165,45 @@ it("keeps a record that came while an older one of the same thing was on its way
     const sql: Sql = (query, ...values) => storage.sql.exec(query, ...values).toArray() as never[];
     sql("DELETE FROM outbox");
     let now = 0;
-    const delivery = new Delivery(sql, () => now);
-    const send = vi.fn(async (_: string) => {});
-    const sent = (): unknown[] => send.mock.calls.flatMap(([message]) => JSON.parse(message));
+    const { way, sent } = office(sql, () => now);
+    const delivery = new Delivery(way);
     postRecord(sql, sessionRecord(1));
-    await delivery.settle({ send });
+    await delivery.settle();
     postRecord(sql, sessionRecord(2));
     now = 60_000;
-    expect(await delivery.settle({ send })).toBe(true);
-    expect(sent()).toMatchObject([{ revision: 1 }, { revision: 2 }]);
+    expect(await delivery.settle()).toBe(true);
+    expect(sent().flat()).toMatchObject([{ revision: 1 }, { revision: 2 }]);
     now = 120_000;
-    expect(await delivery.settle({ send })).toBe(false);
+    expect(await delivery.settle()).toBe(false);
     expect(sent()).toHaveLength(2);
   });
 });
 
 it("sends what many objects of an isolate have for the queue in as few messages as it takes", async () => {
-  const bag = new Mailbag();
-  const work: Promise<unknown>[] = [];
-  const send = vi.fn(async (_: string) => {});
-  const carrier = { queue: { send }, keepAwake: (more: Promise<unknown>) => void work.push(more), now: Date.now };
-  const letters = Array.from({ length: 90 }, (_, i) => ({
-    id: `${i}`,
-    payload: JSON.stringify({ i, said: "x".repeat(1000) }),
-  }));
-  for (const letter of letters) bag.put([letter], carrier);
-  await Promise.all(work);
-  expect(work).toHaveLength(1);
-  expect(send.mock.calls.flatMap(([message]) => JSON.parse(message) as { i: number }[]).map(({ i }) => i)).toEqual(
-    letters.map((_, i) => i),
-  );
-  expect(send).toHaveBeenCalledTimes(3);
-  expect(letters.every((letter) => "takenAt" in letter)).toBe(true);
+  const { rhone } = await chat({ messages: [user("x")] });
+  await runInDurableObject(objectOf(rhone.call_id), async (_: SessionObject, { storage }) => {
+    const sql: Sql = (query, ...values) => storage.sql.exec(query, ...values).toArray() as never[];
+    sql("DELETE FROM outbox");
+    const { way, sent, work } = office(sql, Date.now);
+    // The first one goes at once; what comes while it is gone, goes together.
+    for (let i = 0; i < 90; i++) {
+      postRecord(sql, { ...sessionRecord(i), id: `sess_${i}`, metadata: { said: "x".repeat(1000) } });
+      new Delivery(way).send();
+      sql("DELETE FROM outbox");
+    }
+    await Promise.all(work);
+    expect(sent().map((records) => records.length)).toEqual([1, 34, 34, 21]);
+    expect(work).toHaveLength(2);
+  });
 });
+
+function office(sql: Sql, now: () => number) {
+  const send = vi.fn(async (_: string) => {});
+  const work: Promise<unknown>[] = [];
+  const keepAwake = (more: Promise<unknown>): void => void work.push(more);
+  const way = { sql, queue: { send }, bag: new Gathering<Letter>(), keepAwake, now };
+  return { way, work, sent: () => send.mock.calls.map(([message]) => JSON.parse(message) as SessionRecord[]) };
+}
 
 it("keeps the newest record of a session, in whatever order they come", async () => {
   await keepRecords(env.DB, [sessionRecord(2)]);

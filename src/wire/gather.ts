@@ -1,0 +1,52 @@
+/** How long what comes close together is gathered. Milliseconds. */
+const GATHER = 25;
+/** Whoever waits for the others may be gone before it has left. From then on somebody else does. Milliseconds. */
+const OVERDUE = 1_000;
+
+/** Who carries what was gathered; until when it stays awake for that. What `carry` throws goes to the log. */
+export type Carrier<T> = {
+  carry: (things: T[]) => Promise<void>;
+  keepAwake: (work: Promise<unknown>) => void;
+  now: () => number;
+};
+
+/**
+ * What many requests of one isolate have for the same place, so that it goes there together: at once when it has been
+ * quiet, otherwise when the last has left for a moment. One of those who have something carries it for all of them; what
+ * the others have must be found again some other way, should it not arrive.
+ */
+export class Gathering<T> {
+  #things: T[] = [];
+  #leavesAt: number | undefined;
+  #leftAt = 0;
+
+  put(things: readonly T[], { carry, keepAwake, now }: Carrier<T>): void {
+    this.#things.push(...things);
+    const isCarried = this.#leavesAt !== undefined && now() < this.#leavesAt + OVERDUE;
+    if (this.#things.length === 0 || isCarried) return;
+    const wait = Math.max(0, this.#leftAt + GATHER - now());
+    this.#leavesAt = now() + wait;
+    const carried = async (): Promise<void> => {
+      if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
+      this.#leavesAt = undefined;
+      this.#leftAt = now();
+      await carry(this.#things.splice(0));
+    };
+    keepAwake(carried().catch((cause: unknown) => console.error("what was gathered did not arrive", cause)));
+  }
+}
+
+/** Neighbours together, as long as their sizes add up to no more than `most`; what is larger stands alone. */
+export function packed<T>(things: readonly T[], sizeOf: (thing: T) => number, most: number): T[][] {
+  const packs: T[][] = [];
+  let size = Infinity;
+  for (const thing of things) {
+    size += sizeOf(thing);
+    if (size > most) {
+      packs.push([]);
+      size = sizeOf(thing);
+    }
+    packs.at(-1)!.push(thing);
+  }
+  return packs;
+}
