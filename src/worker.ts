@@ -4,6 +4,7 @@ import { type Kept, keepRecords } from "./store/records.ts";
 
 export { DirectoryObject } from "./objects/directory.ts";
 export { IdempotencyObject } from "./objects/idempotency.ts";
+export { JournalObject } from "./objects/journal.ts";
 export { KeyObject } from "./objects/key.ts";
 export { OrganizationObject } from "./objects/organization.ts";
 export { SessionObject } from "./objects/session.ts";

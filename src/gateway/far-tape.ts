@@ -2,9 +2,11 @@ import type { Count } from "../session/pieces.ts";
 import { concatBytes } from "../wire/bytes.ts";
 import type { Tape } from "./outlet.ts";
 
-/** How much of a stream goes to its session at once, and how long a stream runs before its session knows of it. */
+/** How much of a stream goes to its session at once, and how long what is less may wait: each time is a request and a row. */
 const LOAD_BYTES = 64 * 1024;
-const LOAD_MS = 1_000;
+const LOAD_MS = 10_000;
+/** How long a stream runs before its session knows of it. */
+const FIRST_MS = 1_000;
 
 /** Some of a stream, on its way to where it is kept. */
 export type Load = { bytes: Uint8Array; count: Count };
@@ -29,7 +31,7 @@ export class FarTape implements Tape {
     this.#send = send;
     this.#now = now;
     // Whoever asks for the stream finds it from then on, though nothing may have been said yet.
-    this.#timer = setTimeout(() => this.#load(), LOAD_MS);
+    this.#timer = setTimeout(() => this.#load(), FIRST_MS);
   }
 
   append(bytes: Uint8Array, { blocks, events }: Count): void {
@@ -44,6 +46,11 @@ export class FarTape implements Tape {
   end(): void {
     clearTimeout(this.#timer);
     this.#over.resolve();
+  }
+
+  /** Whether some of it has gone already. */
+  get hasSent(): boolean {
+    return this.#sentAt !== undefined;
   }
 
   /** Resolves when the stream has ended, to what is still to go. */

@@ -16,9 +16,9 @@ const NOTHING: Context = { parent: undefined, history: [], known: 0 };
 /** What the session that a request names, in whichever words, would restore for it; nothing begins. */
 export async function contextFor(c: HttpContext<AppEnv>, asked: Asked, surface: SurfaceId): Promise<Context> {
   const { org } = c.var.caller;
-  const { place, isNew, response } = await destinationOf(asked, surface, { org, env: c.env });
-  if (isNew) return NOTHING;
+  const { at, response } = await destinationOf(asked, surface, { org, env: c.env });
+  if (at === undefined) return NOTHING;
   const said = saidIn(response === undefined ? asked : continuing(asked, response));
-  const told = await stubAt(c.env.SESSIONS, place).contextOf(org, crossingText(JSON.stringify(said)), response);
+  const told = await stubAt(c.env.SESSIONS, at.place).contextOf(org, crossingText(JSON.stringify(said)), response);
   return parseJson(await (await crossed(told)).text()) as unknown as Context;
 }

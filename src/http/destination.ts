@@ -11,10 +11,13 @@ import type { SurfaceId } from "../gateway/surface.ts";
 import type { Whereabouts } from "../session/directory.ts";
 import { placeOf, renamed } from "../wire/id.ts";
 import { findResponsePlace } from "./directory.ts";
-import { newSession, placeOfSession, stubOfPlace } from "./where.ts";
+import { placeOfSession, stubOfPlace } from "./where.ts";
 
-/** Where a call goes. `sessionId` is a guess where only a place is known: the session there knows its own. */
-export type Destination = { sessionId: string; place: string; isNew: boolean; response?: ResponsesState };
+/**
+ * Where a call goes; absent: it begins a session. `sessionId` is a guess where only a place is known: the session there
+ * knows its own.
+ */
+export type Destination = { at?: { sessionId: string; place: string }; response?: ResponsesState };
 
 /** Responses that were told with `store: false` on one connection, by the id that it was told. */
 export type HeardResponses = ReadonlyMap<string, Whereabouts>;
@@ -38,11 +41,10 @@ export async function destinationOf(opened: Opened, surface: SurfaceId, going: G
   const place = from?.place ?? to ?? placeOfParent(opened.rhone.parent, env);
   if (opened.rhone.context_mode === "stateless" && needsState(response))
     throw invalid("rhone.context_mode", "expected stateful, or no previous_response_id, conversation or background");
-  const at =
-    place === undefined
-      ? { ...idAndPlace(env), isNew: true }
-      : { sessionId: known ?? `sess_${place}`, place, isNew: false };
-  return { ...at, ...(response !== undefined && { response }) };
+  return {
+    ...(place !== undefined && { at: { sessionId: known ?? `sess_${place}`, place } }),
+    ...(response !== undefined && { response }),
+  };
 }
 
 /** A turn, a call and a response of ours say themselves where they are. */
@@ -61,11 +63,6 @@ export const needsState = (response: ResponsesState | undefined): boolean =>
     response.conversation !== undefined ||
     response.background ||
     response.isWarmUp === true);
-
-function idAndPlace(env: Cloudflare.Env): { sessionId: string; place: string } {
-  const { id: sessionId, place } = newSession(env.SESSIONS);
-  return { sessionId, place };
-}
 
 const stateOf = ({ stored, background, conversation }: AskedState): ResponsesState => ({
   stored,

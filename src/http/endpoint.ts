@@ -18,9 +18,10 @@ import { mint } from "../wire/id.ts";
 import { isObject, stringOf } from "../wire/json.ts";
 import { chargingOf } from "./accounts.ts";
 import { readText } from "./body.ts";
+import { beginning, enterJournal } from "./journal.ts";
 import { providersHere } from "./providers.ts";
 import type { AppEnv } from "./context.ts";
-import { newSession, placeOfSession, type SessionStub, stubAt } from "./where.ts";
+import { placeOfSession, stubAt } from "./where.ts";
 
 type Http = HttpContext<AppEnv>;
 
@@ -89,7 +90,7 @@ export async function targetOf(c: Http, model: string, surface: Pick<Surface, "d
   return target;
 }
 
-type Begun = { call: Call; notes: Notes; host: PassHost; stub: SessionStub };
+type Begun = { call: Call; notes: Notes; host: PassHost };
 
 /** A call that stands under a session like any stateless one, and reaches its record when the client has its answer. */
 export async function begin(
@@ -100,29 +101,31 @@ export async function begin(
   const { env, executionCtx: ctx } = c;
   const { caller } = c.var;
   expectSurface(caller, asked.surface.id);
-  const charging = chargingOf(env, (work) => ctx.waitUntil(work));
+  const waitUntil = (work: Promise<unknown>): void => ctx.waitUntil(work);
+  const charging = chargingOf(env, waitUntil);
   const known = asked.rhone.session_id;
   const isNew = known === undefined;
-  const { id: sessionId, place } = isNew
-    ? newSession(env.SESSIONS)
-    : { id: known, place: placeOfSession(env.SESSIONS, caller.org, known) };
+  const at = isNew ? undefined : { sessionId: known, place: placeOfSession(env.SESSIONS, caller.org, known) };
+  const { place, ...named } =
+    at === undefined ? beginning(env, createdAt, true) : { ...at, id: mint("call", createdAt, at.place) };
   const stub = stubAt(env.SESSIONS, place);
   if (!isNew && !(await stub.has(caller.org))) throw sessionNotFound();
   const { headers } = c.req.raw;
-  const call = { id: mint("call", createdAt, place), sessionId, caller, headers, annotate: false, createdAt };
+  const call = { ...named, caller, headers, annotate: false, createdAt };
   const host: PassHost = {
     now: Date.now,
     reserve: (wanted) => charging.reserve(call.id, caller, asked.rhone.tags ?? [], wanted),
-    keepAlive: (work) => ctx.waitUntil(work),
+    keepAlive: waitUntil,
     // A record that cannot be kept is a matter for the log, not for the client.
     record: async (record) => {
       charging.settle(record);
+      if (isNew && enterJournal({ record }, undefined, { journals: env.JOURNALS, waitUntil })) return;
       await stub
         .record(JSON.stringify({ record, isNew }))
         .catch((cause: unknown) => console.error("a record was lost", call.id, cause));
     },
   };
-  return { call, stub, host, notes: new Notes(call, asked, { contextMode: "stateless", now: Date.now }) };
+  return { call, host, notes: new Notes(call, asked, { contextMode: "stateless", now: Date.now }) };
 }
 
 type Documented = { path: string; summary: string; json?: z.ZodType<object>; form?: boolean; answer?: string };

@@ -13,6 +13,7 @@ import type { CallRecord } from "../store/records.ts";
 import { crossingText } from "../wire/bytes.ts";
 import { mint } from "../wire/id.ts";
 import { chargingOf } from "./accounts.ts";
+import { beginning, enterJournal } from "./journal.ts";
 import { providersFor } from "./providers.ts";
 import { Room } from "./load.ts";
 import { readText } from "./body.ts";
@@ -65,14 +66,19 @@ type Texted = Omit<Inference, "request"> & {
 export async function inferText(texted: Texted): Promise<Response> {
   const { text, headers, createdAt, surface, outside = {}, caller, env, ctx, left } = texted;
   const opened = withKeyDefaults(open(text, headers, SURFACES[surface]), caller, outside);
-  const { place, sessionId, isNew, response } = await destinationOf(opened, surface, { ...texted, org: caller.org });
-  expectOwnPlace(caller, { place, isNew }, env);
-  const annotate = headers.get("x-rhone-annotate") !== "headers";
-  const called = { id: mint("call", createdAt, place), sessionId, caller, annotate, createdAt };
-  const call = { ...called, ...(response !== undefined && { response }) };
-  const stub = stubAt(env.SESSIONS, place);
+  const { at, response } = await destinationOf(opened, surface, { ...texted, org: caller.org });
+  expectOwnPlace(caller, at?.place, env);
   const { contextMode } = routerIn(env).config.defaults;
   const mode = opened.rhone.context_mode ?? (needsState(response) ? "stateful" : contextMode);
+  const isNew = at === undefined;
+  // What a response is kept for is that somebody asks for it.
+  const isJournaled = isNew && mode === "stateless" && response === undefined;
+  const { place, ...named } = isNew
+    ? beginning(env, createdAt, isJournaled)
+    : { ...at, id: mint("call", createdAt, at.place) };
+  const annotate = headers.get("x-rhone-annotate") !== "headers";
+  const call = { ...named, caller, annotate, createdAt, ...(response !== undefined && { response }) };
+  const stub = stubAt(env.SESSIONS, place);
   if (mode !== "stateless") {
     const pairs = [...headers].filter(([name]) => !CREDENTIALS.has(name));
     left?.addEventListener("abort", () => ctx.waitUntil(stub.left(call.id)), { once: true });
@@ -82,7 +88,7 @@ export async function inferText(texted: Texted): Promise<Response> {
   if (!isNew && !(await stub.has(caller.org))) throw sessionNotFound();
   const asked = ask(opened, SURFACES[surface], outside);
   const providers = await providersFor(env, caller.org, (work) => ctx.waitUntil(work));
-  const host = statelessHost(asked, { stub, isNew, env, ctx, providers, left });
+  const host = statelessHost(asked, { stub, isNew, isJournaled, env, ctx, providers, left });
   return await outliving(answer({ ...call, headers }, asked, host), ctx);
 }
 
@@ -95,26 +101,38 @@ function outliving(answered: Promise<Response>, ctx: Inference["ctx"]): Promise<
 /** What admits a caller has been looked at, and goes no further. */
 const CREDENTIALS = new Set(["authorization", "x-api-key", "x-goog-api-key", "cookie"]);
 
-/** Nothing is restored, and what was said reaches the session when the client has its answer. */
+/** Nothing is restored, and what was said reaches the session, or the journal in its stead, when the client has its answer. */
 function statelessHost(
   asked: Asked,
   {
     stub,
     isNew,
+    isJournaled,
     env,
     ctx,
     providers,
     left,
   }: Pick<Inference, "env" | "ctx"> &
-    Pick<Host, "providers"> & { stub: SessionStub; isNew: boolean; left: AbortSignal | undefined },
+    Pick<Host, "providers"> & {
+      stub: SessionStub;
+      isNew: boolean;
+      isJournaled: boolean;
+      left: AbortSignal | undefined;
+    },
 ): Host {
   let begun: Started | undefined;
   let tape: FarTape | undefined;
-  const later = async (handled: Omit<Handled, "isNew">): Promise<void> => {
+  const { JOURNALS: journals } = env;
+  const waitUntil = (work: Promise<unknown>): void => ctx.waitUntil(work);
+  const keep = async (handled: Omit<Handled, "isNew">): Promise<void> => {
+    const rest = await tape?.rest();
+    if (isJournaled && tape?.hasSent !== true && enterJournal(handled, rest, { journals, waitUntil })) return;
     // As text: numbers that were kept as they were written do not cross otherwise.
-    const text = crossingText(JSON.stringify({ ...handled, isNew } satisfies Handled));
-    const kept = tape === undefined ? stub.record(text) : tape.rest().then((rest) => stub.record(text, rest));
-    ctx.waitUntil(kept.catch((cause: unknown) => console.error("a record was lost", handled.record.id, cause)));
+    await stub.record(crossingText(JSON.stringify({ ...handled, isNew } satisfies Handled)), rest);
+  };
+  const later = async (handled: Omit<Handled, "isNew">): Promise<void> => {
+    const lost = (cause: unknown): void => console.error("a record was lost", handled.record.id, cause);
+    waitUntil(keep(handled).catch(lost));
   };
   return {
     contextMode: "stateless",
@@ -122,8 +140,8 @@ function statelessHost(
     providers,
     router: routerIn(env),
     now: Date.now,
-    charging: chargingOf(env, (work) => ctx.waitUntil(work)),
-    keepAlive: (work) => ctx.waitUntil(work),
+    charging: chargingOf(env, waitUntil),
+    keepAlive: waitUntil,
     tape: () => {
       const told = JSON.stringify({ started: begun!, isNew });
       const send = async (load: Load): Promise<void> => {

@@ -23,14 +23,14 @@ export function expectOwnSession({ req, env, var: { caller } }: Context<AppEnv>)
   throw foreign(session);
 }
 
-/** Throws `auth.forbidden` for a call that goes elsewhere. */
+/** Throws `auth.forbidden` for a call that goes elsewhere. `place`: absent when it begins a session. */
 export function expectOwnPlace(
   { session, org }: { session?: string; org: string },
-  to: { place: string; isNew: boolean },
+  place: string | undefined,
   env: Cloudflare.Env,
 ): void {
   if (session === undefined) return;
-  if (to.isNew || to.place !== placeOfSession(env.SESSIONS, org, session)) throw foreign(session);
+  if (place !== placeOfSession(env.SESSIONS, org, session)) throw foreign(session);
 }
 
 /** An id may hold a colon: only what is done with a session has a verb behind one. */

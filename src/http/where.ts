@@ -1,5 +1,5 @@
 import { sessionNotFound } from "../session/session.ts";
-import { hexOfPlace, placeOf, placeOfHex } from "../wire/id.ts";
+import { hexOfPlace, journalOf, placeOf, placeOfHex } from "../wire/id.ts";
 
 type Sessions = Cloudflare.Env["SESSIONS"];
 export type SessionStub = ReturnType<Sessions["get"]>;
@@ -13,30 +13,32 @@ export function newSession(sessions: Sessions): { id: string; place: string } {
 /** Where a session of this organisation lives, whether it exists or not. Chosen names are the organisation's own. */
 export function placeOfSession(sessions: Sessions, org: string, id: string): string {
   const name = id.slice("sess_".length);
-  if (mintedId(sessions, name) !== undefined) return name;
+  if (objectAt(sessions, name) !== undefined) return name;
   return placeOfHex(sessions.idFromName(`${org}/${name}`).toString());
 }
 
+/** Throws `session.not_found` for a place that is none of ours. */
 export function stubAt(sessions: Sessions, place: string): SessionStub {
-  const id = mintedId(sessions, place);
-  if (id === undefined) throw sessionNotFound();
-  return sessions.get(id);
+  const stub = stubOfPlace(sessions, place);
+  if (stub === undefined) throw sessionNotFound();
+  return stub;
 }
 
 /** The object that an id of one of these kinds says it lives in; undefined when it says none of ours. */
 export function stubOfId(sessions: Sessions, prefix: string, id: string): SessionStub | undefined {
   const place = placeOf(prefix, id);
-  const found = place === undefined ? undefined : mintedId(sessions, place);
-  return found === undefined ? undefined : sessions.get(found);
+  return place === undefined ? undefined : stubOfPlace(sessions, place);
 }
 
 /** The object at a place; undefined when that is none of ours. */
 export function stubOfPlace(sessions: Sessions, place: string): SessionStub | undefined {
-  const id = mintedId(sessions, place);
+  const id = objectAt(sessions, place);
   return id === undefined ? undefined : sessions.get(id);
 }
 
-function mintedId(sessions: Sessions, place: string): DurableObjectId | undefined {
+/** A session that a stateless call began has an object by the call's name, which knows by it where the call stands. */
+function objectAt(sessions: Sessions, place: string): DurableObjectId | undefined {
+  if (journalOf(place) !== undefined) return sessions.idFromName(place);
   const hex = hexOfPlace(place);
   if (hex === undefined) return undefined;
   try {

@@ -16,6 +16,7 @@ import { shownSession } from "../gateway/view.ts";
 import { chargingOf } from "../http/accounts.ts";
 import { admitBond, bondIn } from "../http/bond.ts";
 import { directoryOf } from "../http/directory.ts";
+import { findJournaled, strikeJournaled } from "../http/journal.ts";
 import { providersFor } from "../http/providers.ts";
 import { routerIn, settleRouter } from "../http/router.ts";
 import { catalogueOf } from "../providers/catalogue.ts";
@@ -36,18 +37,13 @@ import type { CallRecord } from "../store/records.ts";
 import { keepSession } from "../store/sessions.ts";
 import { linesOf, textOf } from "../wire/bytes.ts";
 import { Gathering } from "../wire/gather.ts";
-import { mintedAt, placeOf, placeOfHex } from "../wire/id.ts";
+import { journalOf, mintedAt, placeOf, placeOfHex } from "../wire/id.ts";
 import { parseJson } from "../wire/json.ts";
 
 /** While a call runs, an alarm comes this often: it keeps the object awake, and finds the call should it crash. Milliseconds. */
 const HEARTBEAT = 30_000;
 /** How long after its beginning a call that runs elsewhere may still be unknown here. Milliseconds. */
 const FRESH = 2_000;
-/** The platform gives up an alarm after six failures; it is set anew before that. */
-const LAST_RETRY = 5;
-/** When an object that has something on its way comes back to see that it has arrived: the queue needs about one. Milliseconds. */
-const SETTLED = 5_000;
-
 /** Of all the sessions that live in this isolate. */
 const BAG = new Gathering<Letter>();
 
@@ -62,6 +58,7 @@ export class SessionObject extends DurableObject {
   readonly #sockets: Sockets;
   readonly #delivery: Delivery;
   readonly #alarm: Alarm;
+  #arrived: Promise<void> = Promise.resolve();
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
     super(ctx, env);
@@ -69,7 +66,8 @@ export class SessionObject extends DurableObject {
     this.#sql = (query, ...values) => ctx.storage.sql.exec(query, ...values).toArray() as never[];
     const storage: Storage = { sql: this.#sql, transact: (work) => ctx.storage.transactionSync(work) };
     this.#session = new Session(storage, Date.now);
-    const place = placeOfHex(ctx.id.toString());
+    // A name is that of the call with which the session began; see http/journal.ts.
+    const place = ctx.id.name ?? placeOfHex(ctx.id.toString());
     this.#commanded = {
       session: this.#session,
       sql: this.#sql,
@@ -85,6 +83,9 @@ export class SessionObject extends DurableObject {
       stopCalls: () => this.#calls.stopAll(),
     };
     const keepAwake = (work: Promise<unknown>): void => ctx.waitUntil(work);
+    this.#alarm = new Alarm((at) => void ctx.storage.setAlarm(at), Date.now);
+    const queue = env.RECORDS;
+    this.#delivery = new Delivery({ sql: this.#sql, queue, bag: BAG, alarm: this.#alarm, keepAwake, now: Date.now });
     this.#buffer = new EventBuffer(this.#sql, Date.now, (piece) => this.#sockets.tell(piece));
     this.#streams = new Streams({ buffer: this.#buffer, keepAwake });
     this.#sockets = new Sockets(
@@ -95,7 +96,7 @@ export class SessionObject extends DurableObject {
         now: Date.now,
         answer: (envelope) => this.#calls.answer(envelope),
         admit: (bond) => admitBond(bond, env, keepAwake),
-        create: (org, id) => void (this.#session.create(org, id) && this.#send()),
+        create: (org, id) => void (this.#session.create(org, id) && this.#delivery.send()),
         keepAwake,
       },
       ctx.getWebSockets(),
@@ -105,14 +106,12 @@ export class SessionObject extends DurableObject {
       ...this.#commanded,
       streams: this.#streams,
       keepAwake,
-      watch: () => this.#alarm.within(SETTLED),
+      watch: () => this.#delivery.watch(),
       name: ({ id, caller }, named) => this.#name({ id, org: caller.org }, named),
-      begun: () => this.#send(),
+      begun: () => this.#delivery.send(),
       committed: (record, caller) =>
         autoCompact(record, caller, (model) => this.#contextWindow(model), this.#commanded),
     });
-    this.#delivery = new Delivery({ sql: this.#sql, queue: env.RECORDS, bag: BAG, keepAwake, now: Date.now });
-    this.#alarm = new Alarm((at) => void ctx.storage.setAlarm(at), Date.now);
     if (!this.#session.exists) return;
     failLeftResponses(this.#sql);
     this.#closeWhatACrashLeft();
@@ -120,6 +119,7 @@ export class SessionObject extends DurableObject {
 
   /** Answers a stateful call. Errors are answers, too. */
   async call(envelope: Envelope): Promise<Response> {
+    await this.#arrive(envelope.caller.org);
     return await this.#calls.answer(envelope);
   }
 
@@ -127,8 +127,8 @@ export class SessionObject extends DurableObject {
   async record(text: string | ReadableStream<Uint8Array>, told?: Load): Promise<boolean> {
     const handled = parseJson(await textOf(text)) as unknown as Handled;
     const { org, sessionId } = handled.record;
-    if (handled.isNew) this.#session.create(org, sessionId);
-    if (!this.has(org)) return false;
+    if (handled.isNew) this.#session.create(org, sessionId, { createdAt: handled.record.createdAt });
+    if (!this.#isOf(org)) return false;
     const { record, kept } = handled;
     if (told !== undefined) this.#streams.told(record, told);
     await take(handled, this.#session, this.#commanded.blobs);
@@ -141,8 +141,8 @@ export class SessionObject extends DurableObject {
   /** Some of the stream of a stateless call that still runs. */
   tell(text: string, load: Load): void {
     const { started, isNew } = parseJson(text) as unknown as { started: Started; isNew: boolean };
-    if (isNew && this.#session.create(started.org, started.sessionId)) this.#send();
-    if (!this.has(started.org)) return;
+    if (isNew && this.#session.create(started.org, started.sessionId)) this.#delivery.send();
+    if (!this.#isOf(started.org)) return;
     if (findCallState(this.#sql, started.id) === undefined) this.#session.start(started);
     this.#streams.told(started, load);
   }
@@ -154,6 +154,7 @@ export class SessionObject extends DurableObject {
     response?: ResponsesState,
   ): Promise<Response> {
     return await crossing(async () => {
+      await this.#arrive(org);
       const { blobs } = this.#commanded;
       const asked = parseJson(await textOf(said)) as unknown as Said;
       inItsWords(response, () => this.#session.expect(org));
@@ -165,12 +166,16 @@ export class SessionObject extends DurableObject {
 
   /** Whatever is done with a session beside calling it; see gateway/commands.ts. Answers as the API does. */
   async perform(command: Command, caller: Caller): Promise<Response> {
-    return await crossing(() => perform(command, caller, this.#commanded));
+    return await crossing(async () => {
+      await this.#arrive(caller.org);
+      return await perform(command, caller, this.#commanded);
+    });
   }
 
   /** Makes this session of an exported branch. `parent`: the place of the one that it comes from. */
   async adopt(lines: ReadableStream<Uint8Array>, made: { org: string; id: string; parent: string }): Promise<Response> {
     return await crossing(async () => {
+      await this.#arrive(made.org);
       if (this.#session.exists) throw invalid("id", "expected an id that no session has yet");
       await importBranch(linesOf(lines), this.#commanded, made);
       await Promise.all([this.#durable(), this.#list()]);
@@ -180,27 +185,36 @@ export class SessionObject extends DurableObject {
 
   /** What OpenAI's API asks of this session as a conversation; see gateway/conversations.ts. */
   async converse(asked: Conversing, id: string, caller: Caller): Promise<Response> {
-    return await crossing(() => converse(asked, id, caller, this.#commanded));
+    return await crossing(async () => {
+      await this.#arrive(caller.org);
+      return await converse(asked, id, caller, this.#commanded);
+    });
   }
 
   /** What OpenAI's API asks of a response that is kept here; see gateway/recall.ts. */
   async recall(asked: Recall, org: string): Promise<Response> {
-    return await crossing(() => recall(asked, org, { ...this.#commanded, streams: this.#streams, calls: this.#calls }));
+    return await crossing(async () => {
+      await this.#arrive(org);
+      return await recall(asked, org, { ...this.#commanded, streams: this.#streams, calls: this.#calls });
+    });
   }
 
   /** False: another organisation's, or not there. */
-  has(org: string): boolean {
-    return this.#session.exists && this.#session.row.org === org;
+  async has(org: string): Promise<boolean> {
+    await this.#arrive(org);
+    return this.#isOf(org);
   }
 
-  findCall(org: string, id: string): string | undefined {
-    const found = this.has(org) ? findCallState(this.#sql, id) : undefined;
+  async findCall(org: string, id: string): Promise<string | undefined> {
+    await this.#arrive(org);
+    const found = this.#isOf(org) ? findCallState(this.#sql, id) : undefined;
     return found === undefined ? undefined : JSON.stringify(found);
   }
 
   /** A call's stream behind its event number `after`; see gateway/streams.ts. */
   async stream(org: string, id: string, after: number): Promise<Response> {
     return await crossing(async () => {
+      await this.#arrive(org);
       // A stateless call runs elsewhere, and is known here a second after it has begun.
       const isFresh = Math.abs(Date.now() - mintedAt(id)) < FRESH;
       for (let tries = isFresh ? 20 : 0; tries > 0 && !this.#hasCall(org, id); tries--) await sleep(FRESH / 20);
@@ -211,6 +225,7 @@ export class SessionObject extends DurableObject {
   /** Stops a running call. Resolves to what became of it, as JSON text. */
   async cancel(org: string, id: string): Promise<Response> {
     return await crossing(async () => {
+      await this.#arrive(org);
       this.#callOf(org, id);
       await this.#calls.stop(id);
       return Response.json(this.#callOf(org, id));
@@ -224,8 +239,9 @@ export class SessionObject extends DurableObject {
 
   /** A WebSocket of rhone.ws.v1, whose bond the Worker gives. */
   override async fetch(request: Request): Promise<Response> {
-    return await crossing(() => {
+    return await crossing(async () => {
       const bond = bondIn(request);
+      await this.#arrive(bond.org);
       if (!bond.isNew) this.#session.expect(bond.org);
       const [client, server] = Object.values(new WebSocketPair()) as [WebSocket, WebSocket];
       this.ctx.acceptWebSocket(server);
@@ -246,16 +262,10 @@ export class SessionObject extends DurableObject {
     this.#sockets.left(socket);
   }
 
-  override async alarm(info?: AlarmInvocationInfo): Promise<void> {
+  override async alarm(): Promise<void> {
     this.#alarm.rang();
     if (!isStored(this.#sql)) return;
-    let isLeft = true;
-    try {
-      isLeft = await this.#delivery.settle();
-    } catch (cause) {
-      if ((info?.retryCount ?? 0) < LAST_RETRY) throw cause;
-    }
-    if (isLeft) this.#alarm.within(SETTLED);
+    const isLeft = await this.#delivery.settle();
     if (this.#calls.areRunning) this.#alarm.within(HEARTBEAT);
     const dropsAt = this.#session.exists ? this.#buffer.drop() : undefined;
     if (dropsAt !== undefined) this.#alarm.within(dropsAt - Date.now());
@@ -263,16 +273,31 @@ export class SessionObject extends DurableObject {
     if (!this.#session.exists && !isLeft) await this.ctx.storage.deleteAll();
   }
 
-  /** Waits for the disk, and sends what stands in the outbox on its way. */
-  async #durable(): Promise<void> {
-    this.#alarm.within(SETTLED);
-    await this.ctx.storage.sync();
-    this.#send();
+  #isOf(org: string): boolean {
+    return this.#session.exists && this.#session.row.org === org;
   }
 
-  /** To the queue, what it does not have yet. The alarm sees to it that it arrives. */
-  #send(): void {
-    this.#alarm.within(SETTLED);
+  /** A session that a stateless call began comes here from its journal when somebody first asks for it: one at a time. */
+  async #arrive(org: string): Promise<void> {
+    if (this.#session.exists || journalOf(this.#commanded.place) === undefined) return;
+    const arrived = this.#arrived.then(() => this.#fetchIn(org));
+    this.#arrived = arrived.catch(() => {});
+    await arrived;
+  }
+
+  async #fetchIn(org: string): Promise<void> {
+    if (this.#session.exists) return;
+    const { place } = this.#commanded;
+    const entry = await findJournaled(this.env.JOURNALS, org, place);
+    if (entry === undefined || this.#session.exists) return;
+    await this.record(entry.text, entry.told);
+    await strikeJournaled(this.env.JOURNALS, org, place);
+  }
+
+  /** Waits for the disk, and sends what stands in the outbox on its way. */
+  async #durable(): Promise<void> {
+    this.#delivery.watch();
+    await this.ctx.storage.sync();
     this.#delivery.send();
   }
 
@@ -293,11 +318,11 @@ export class SessionObject extends DurableObject {
   }
 
   #hasCall(org: string, id: string): boolean {
-    return this.has(org) && findCallState(this.#sql, id) !== undefined;
+    return this.#isOf(org) && findCallState(this.#sql, id) !== undefined;
   }
 
   #callOf(org: string, id: string): CallState {
-    const found = this.has(org) ? findCallState(this.#sql, id) : undefined;
+    const found = this.#isOf(org) ? findCallState(this.#sql, id) : undefined;
     if (found === undefined) throw new GatewayError("object.not_found", "there is no such call");
     return found;
   }

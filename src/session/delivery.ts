@@ -1,5 +1,6 @@
 import { type Carrier, type Gathering, packed } from "../wire/gather.ts";
 import type { Sql } from "../store/sql.ts";
+import type { Alarm } from "./alarm.ts";
 import { forget, type Posted, posted } from "./outbox.ts";
 
 /** All that is needed of a queue: it takes messages of 128 KB at most. */
@@ -12,12 +13,19 @@ const MESSAGE = 40_000;
  * comes after sends it again (the local runtime keeps its queues in memory). The consumer applies it once. Milliseconds.
  */
 const KEEP_SENT = 2_500;
+/** When somebody looks whether it has arrived. Milliseconds. */
+const SETTLED = 5_000;
 
 /** `takenAt`: when the queue took it, in Unix milliseconds. */
 export type Letter = Posted & { takenAt?: number };
 
 /** `bag`: of all the objects that live in this isolate. */
-type Way = Pick<Carrier<Letter>, "keepAwake" | "now"> & { sql: Sql; queue: RecordQueue; bag: Gathering<Letter> };
+type Way = Pick<Carrier<Letter>, "keepAwake" | "now"> & {
+  sql: Sql;
+  queue: RecordQueue;
+  bag: Gathering<Letter>;
+  alarm: Alarm;
+};
 
 /** Brings an outbox to the queue. What is on its way is known in memory alone: what nobody remembers is sent again. */
 export class Delivery {
@@ -28,16 +36,22 @@ export class Delivery {
     this.#way = way;
   }
 
+  /** To be called with what is written into the outbox, so that it is sent even if nothing else happens any more. */
+  watch(): void {
+    this.#way.alarm.within(SETTLED);
+  }
+
   /** What nobody carries yet, with what the isolate's other objects send. That it has arrived is for `settle` to see. */
   send(): void {
+    this.watch();
     const { sql, bag, keepAwake, now } = this.#way;
     const fresh = [...posted(sql)].filter((row) => this.#letterOf(row) === undefined).map((row) => this.#carry(row));
     bag.put(fresh, { carry: (letters) => this.#give(letters), keepAwake, now });
   }
 
   /**
-   * Sends what the queue has not taken, and forgets what it has had for a while. Resolves to whether anything is left
-   * to come back for. Throws what the queue throws, and has lost nothing then.
+   * To be called with the alarm. Sends what the queue has not taken, and forgets what it has had for a while. Resolves
+   * to whether anything is left; the alarm is set for it then.
    */
   async settle(): Promise<boolean> {
     const { sql, now } = this.#way;
@@ -52,7 +66,9 @@ export class Delivery {
         this.#sent.delete(row.id);
       }
     }
-    await this.#give(late);
+    if (isLeft) this.watch();
+    // An alarm that throws is given up by the platform after six times; this one is set anew.
+    await this.#give(late).catch((cause: unknown) => console.error("records wait for the queue", cause));
     return isLeft;
   }
 

@@ -4,55 +4,78 @@
  * The first 26 characters after the prefix are a ULID in lower case: 48 bits of milliseconds, 80 bits of chance, so
  * ids sort by time. The place, where there is one, names the Durable Object that holds what the id stands for: 256
  * bits as 52 characters. Whoever has an id can go to its object without asking a directory.
+ *
+ * A session that a stateless call began is named after the call and the journal that the call stands in:
+ * `sess_{time and chance}.{journal}`. Without its prefix that is the place of all that is in the session.
  */
 const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"; // Crockford: no i, l, o, u
+const TIME_LENGTH = 10;
 const STAMP_LENGTH = 26;
-const PLACE = new RegExp(`^[${ALPHABET}]{52}$`);
+const OBJECT = new RegExp(`^[${ALPHABET}]{52}$`);
+const ENTRY = new RegExp(`^[${ALPHABET}]{26}\\.[${ALPHABET}]{52}$`);
 
 export function mint(prefix: string, now: number, place = ""): string {
   return `${prefix}_${stamp(now)}${place}`;
 }
 
-/** A Durable Object's id (64 hex digits) as it stands in our ids. */
-export const placeOfHex = (hex: string): string => encodeBase32(BigInt(`0x${hex}`), 52);
+/** A Durable Object's id (64 hex digits) as it stands in our ids: every five digits are four characters. */
+export function placeOfHex(hex: string): string {
+  const digits = `0${hex}`;
+  let place = "";
+  for (let i = 0; i < digits.length; i += 5) place += encodeBase32(Number.parseInt(digits.slice(i, i + 5), 16), 4);
+  return place;
+}
 
 /** The inverse: undefined when the text is no place. */
 export function hexOfPlace(place: string): string | undefined {
-  if (!PLACE.test(place)) return undefined;
-  const hex = decodeBase32(place).toString(16).padStart(64, "0");
-  return hex.length === 64 ? hex : undefined;
+  if (!OBJECT.test(place)) return undefined;
+  let digits = "";
+  for (let i = 0; i < place.length; i += 4)
+    digits += decodeBase32(place.slice(i, i + 4))
+      .toString(16)
+      .padStart(5, "0");
+  return digits.startsWith("0") ? digits.slice(1) : undefined;
 }
+
+/** The id of a call that stands in this journal and begins a session of its own. */
+export const mintEntry = (prefix: string, now: number, journal: string): string => mint(prefix, now, `.${journal}`);
+
+/** The journal that a place names in which a stateless call has begun it; undefined for every other place. */
+export const journalOf = (place: string): string | undefined =>
+  ENTRY.test(place) ? place.slice(STAMP_LENGTH + 1) : undefined;
 
 /** The place in an id with that prefix; undefined when the text is no such id. */
 export function placeOf(prefix: string, id: string): string | undefined {
-  const place = id.slice(prefix.length + 1 + STAMP_LENGTH);
-  return id.startsWith(`${prefix}_`) && PLACE.test(place) ? place : undefined;
+  if (!id.startsWith(`${prefix}_`)) return undefined;
+  const name = id.slice(prefix.length + 1);
+  const place = ENTRY.test(name) ? name : name.slice(STAMP_LENGTH);
+  return OBJECT.test(place) || ENTRY.test(place) ? place : undefined;
 }
+
+/** No id that is minted from then on sorts before it. */
+export const firstId = (prefix: string, time: number): string => `${prefix}_${encodeBase32(time, TIME_LENGTH)}`;
 
 /** When an id was minted, in Unix milliseconds; of a text that is none, whatever its letters come to. */
 export const mintedAt = (id: string): number => {
   const at = id.indexOf("_") + 1;
-  return Number(decodeBase32(id.slice(at, at + 10)));
+  return decodeBase32(id.slice(at, at + TIME_LENGTH));
 };
 
 /** The same thing under another prefix: `call_x` and `turn_x` are two sides of one event. */
 export const renamed = (id: string, prefix: string): string => prefix + id.slice(id.indexOf("_"));
 
+/** Five bits of each byte are as much chance as a character holds. */
 function stamp(now: number): string {
-  const chance = crypto.getRandomValues(new Uint8Array(10));
-  return encodeBase32(BigInt(now), 10) + encodeBase32(bigintOf(chance), 16);
+  const chance = crypto.getRandomValues(new Uint8Array(STAMP_LENGTH - TIME_LENGTH));
+  return chance.reduce((out, byte) => out + ALPHABET[byte % 32]!, encodeBase32(now, TIME_LENGTH));
 }
 
-const bigintOf = (bytes: Uint8Array): bigint => bytes.reduce((sum, byte) => (sum << 8n) | BigInt(byte), 0n);
-
-function encodeBase32(value: bigint, length: number): string {
+/** `value`: whole, and below 2^53, up to where numbers are exact. */
+function encodeBase32(value: number, length: number): string {
   let out = "";
-  for (let i = 0; i < length; i++, value >>= 5n) out = ALPHABET[Number(value & 31n)]! + out;
+  for (let rest = value; out.length < length; rest = Math.floor(rest / 32)) out = ALPHABET[rest % 32]! + out;
   return out;
 }
 
-function decodeBase32(text: string): bigint {
-  let value = 0n;
-  for (const character of text) value = (value << 5n) | BigInt(ALPHABET.indexOf(character));
-  return value;
-}
+const decodeBase32 = (text: string): number =>
+  Array.from(text).reduce((value, character) => value * 32 + ALPHABET.indexOf(character), 0);

@@ -1,0 +1,117 @@
+import type { Handled } from "../gateway/call.ts";
+import type { Entry, Told } from "../session/journal.ts";
+import type { CallRecord } from "../store/records.ts";
+import type { SessionRecord } from "../store/sessions.ts";
+import { Gathering, packed } from "../wire/gather.ts";
+import { hexOfPlace, journalOf, mint, mintEntry, mintedAt, placeOf, placeOfHex, renamed } from "../wire/id.ts";
+import { newSession } from "./where.ts";
+
+type Journals = Cloudflare.Env["JOURNALS"];
+
+/** What one entry may hold, in UTF-16 code units: what is larger goes to the session's own object at once. */
+const ENTRY = 64_000;
+/** The most that crosses at once, in the same: a message between objects may have 32 MiB. */
+const LOAD = 4_000_000;
+/** How long an isolate fills one journal; an object may have 10 GB, and a thousand calls a second are a GB in ten minutes. */
+const TERM = 60 * 60_000;
+/** How long after its beginning a call may still be on its way to its journal, and how often one looks. Milliseconds. */
+const FRESH = 2_000;
+const LOOK = 50;
+
+const GATHERED = new Gathering<Entry>();
+let current: { journal: string; until: number } | undefined;
+
+/** The ids of a call and of the session that it begins, and that session's place. `isJournaled`: the call is stateless. */
+export function beginning(
+  { SESSIONS, JOURNALS }: Pick<Cloudflare.Env, "SESSIONS" | "JOURNALS">,
+  now: number,
+  isJournaled: boolean,
+): { id: string; sessionId: string; place: string } {
+  if (!isJournaled) {
+    const { id: sessionId, place } = newSession(SESSIONS);
+    return { id: mint("call", now, place), sessionId, place };
+  }
+  if (current === undefined || now > current.until)
+    current = { journal: placeOfHex(JOURNALS.newUniqueId().toString()), until: now + TERM };
+  const id = mintEntry("call", now, current.journal);
+  return { id, sessionId: renamed(id, "sess"), place: placeOf("call", id)! };
+}
+
+/**
+ * Writes a call into its journal, with others of this isolate, instead of into a session of its own: that is made of it
+ * when somebody asks for it. False: it is too large for that. `told`: its stream.
+ */
+export function enterJournal(
+  { record, said, received }: Omit<Handled, "isNew">,
+  told: Told | undefined,
+  { journals, waitUntil }: { journals: Journals; waitUntil: (work: Promise<unknown>) => void },
+): boolean {
+  // What it cost is settled by the record that goes from here; its session tells it nobody again.
+  const { charge: _, ...uncharged } = record;
+  const handled = {
+    record: uncharged,
+    isNew: true,
+    ...(said && { said }),
+    ...(received !== undefined && { received }),
+  };
+  const text = JSON.stringify(handled satisfies Handled);
+  if (text.length + (told?.bytes.length ?? 0) > ENTRY) return false;
+  const payload = `${JSON.stringify(record)},${JSON.stringify(sessionOf(record))}`;
+  const entry = { id: record.id, org: record.org, text, payload, ...(told !== undefined && { told }) };
+  GATHERED.put([entry], { carry: (entries) => write(entries, journals), keepAwake: waitUntil, now: Date.now });
+  return true;
+}
+
+/** Each to its own: the hour may have struck in between. */
+async function write(entries: readonly Entry[], journals: Journals): Promise<void> {
+  const byJournal = Map.groupBy(entries, ({ id }) => journalOf(placeOf("call", id)!)!);
+  for (const [journal, some] of byJournal)
+    for (const load of packed(some, sizeOf, LOAD)) await stubOf(journals, journal)?.enter(load);
+}
+
+const sizeOf = ({ text, payload, told }: Entry): number => text.length + payload.length + (told?.bytes.length ?? 0);
+
+/** The session as it will be, for lists. Any change of it has a higher revision. */
+const sessionOf = ({ org, sessionId, turnId, createdAt, endedAt }: CallRecord): SessionRecord => ({
+  object: "session",
+  id: sessionId,
+  org,
+  status: "active",
+  ...(turnId !== undefined && { head: turnId }),
+  turns: turnId === undefined ? 0 : 1,
+  metadata: {},
+  revision: 1,
+  createdAt,
+  updatedAt: endedAt,
+});
+
+/** What a session's object at this place takes in; undefined when there is no such call. */
+export async function findJournaled(
+  journals: Journals,
+  org: string,
+  place: string,
+): Promise<Pick<Entry, "text" | "told"> | undefined> {
+  const id = `call_${place}`;
+  const stub = stubOf(journals, journalOf(place)!);
+  for (;;) {
+    const found = await stub?.find(org, id);
+    if (found !== undefined || Math.abs(Date.now() - mintedAt(id)) > FRESH) return found;
+    await new Promise((resolve) => setTimeout(resolve, LOOK));
+  }
+}
+
+/** The inverse of writing it there, when the session's object has it. */
+export async function strikeJournaled(journals: Journals, org: string, place: string): Promise<void> {
+  await stubOf(journals, journalOf(place)!)?.strike(org, `call_${place}`);
+}
+
+/** undefined: no journal of ours. */
+function stubOf(journals: Journals, journal: string): ReturnType<Journals["get"]> | undefined {
+  const hex = hexOfPlace(journal);
+  if (hex === undefined) return undefined;
+  try {
+    return journals.get(journals.idFromString(hex));
+  } catch {
+    return undefined;
+  }
+}

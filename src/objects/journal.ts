@@ -1,0 +1,50 @@
+import { DurableObject } from "cloudflare:workers";
+import { Alarm } from "../session/alarm.ts";
+import { KEEP_TOLD } from "../session/buffer.ts";
+import { Delivery, type Letter } from "../session/delivery.ts";
+import { type Entry, Journal } from "../session/journal.ts";
+import type { Sql } from "../store/sql.ts";
+import { Gathering } from "../wire/gather.ts";
+
+/** Of all the journals that live in this isolate. */
+const BAG = new Gathering<Letter>();
+
+/** A home for the stateless calls of one isolate. Composes; decides nothing. */
+export class JournalObject extends DurableObject {
+  readonly #journal: Journal;
+  readonly #delivery: Delivery;
+  readonly #alarm: Alarm;
+
+  constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
+    super(ctx, env);
+    const sql: Sql = (query, ...values) => ctx.storage.sql.exec(query, ...values).toArray() as never[];
+    this.#journal = new Journal({ sql, transact: (work) => ctx.storage.transactionSync(work) });
+    const keepAwake = (work: Promise<unknown>): void => ctx.waitUntil(work);
+    this.#alarm = new Alarm((at) => void ctx.storage.setAlarm(at), Date.now);
+    this.#delivery = new Delivery({ sql, queue: env.RECORDS, bag: BAG, alarm: this.#alarm, keepAwake, now: Date.now });
+  }
+
+  /** Resolves when they are durable, and on their way to the queue. */
+  async enter(entries: readonly Entry[]): Promise<void> {
+    this.#journal.enter(entries);
+    this.#delivery.watch();
+    await this.ctx.storage.sync();
+    this.#delivery.send();
+  }
+
+  /** A call as its session would take it in; undefined for another organisation's as for none. */
+  find(org: string, id: string): Pick<Entry, "text" | "told"> | undefined {
+    return this.#journal.find(org, id);
+  }
+
+  /** To be called when a call's session has it durably. */
+  strike(org: string, id: string): void {
+    this.#journal.strike(org, id);
+  }
+
+  override async alarm(): Promise<void> {
+    this.#alarm.rang();
+    await this.#delivery.settle();
+    if (this.#journal.drop(Date.now())) this.#alarm.within(KEEP_TOLD);
+  }
+}
