@@ -7,12 +7,13 @@ import type { Lease } from "../session/lease.ts";
 import { allJoined, cut } from "../session/media.ts";
 import { isCancelled, keepResponse } from "../session/responses.ts";
 import type { Session } from "../session/session.ts";
+import type { Passage } from "../session/turns.ts";
 import type { Sql } from "../store/sql.ts";
 import type { Blobs } from "../store/blobs.ts";
 import type { CallRecord } from "../store/records.ts";
 import { textOf } from "../wire/bytes.ts";
 import { type Asked, ask, open } from "./ask.ts";
-import { replyOf } from "./answering.ts";
+import { halfStep, replyOf } from "./answering.ts";
 import { asStream, queued, runOut } from "./background.ts";
 import type { Call, Caller, Envelope, Host } from "./call.ts";
 import type { Charging } from "./charge.ts";
@@ -165,6 +166,8 @@ export class StatefulCalls {
     const { sql, name } = this.#home;
     const { isNew, isBeside, work, stop, left } = running;
     const { session, streams, blobs, router, now, charging, watch, durable, begun, committed } = this.#home;
+    /** Large media leave while the provider thinks. */
+    let input: Promise<Passage> | undefined;
     const create = ({ org, sessionId }: Started): void => {
       if (isNew && session.create(org, sessionId)) begun();
     };
@@ -182,10 +185,12 @@ export class StatefulCalls {
       begin: async (said, started) => {
         create(started);
         // It may have been cancelled while it was queued.
-        if (isCancelled(sql, call.id)) throw STOPPED;
+        if (response !== undefined && isCancelled(sql, call.id)) throw STOPPED;
         const continued = continueIn(session, said, response, sql);
         const found = answerOpenCalls(continued, said.messages, asked.surface.dialect);
         const history = await allJoined(found.history, blobs);
+        input = cut(halfStep(asked, found).input, blobs);
+        work.push(input.catch(() => {}));
         session.start(started);
         if (response?.stored === true && asked.stream)
           keepResponse(sql, keptBeginning(call, asked.model, replyOf({ call, asked }), "in_progress"));
@@ -196,8 +201,8 @@ export class StatefulCalls {
         return { ...found, history, losses, ...(isBeside && { isBeside }) };
       },
       commit: async (record, step, kept) => {
-        const [input, output] = await Promise.all([cut(step.input, blobs), cut(step.output, blobs)]);
-        session.commit(record, { ...step, input, output }, kept);
+        const [said, replied] = await Promise.all([input, cut(step.output, blobs)]);
+        session.commit(record, { ...step, input: said ?? step.input, output: replied }, kept);
         await durable();
         streams.settled(record);
         if (!isBeside) work.push(committed(record, call.caller));

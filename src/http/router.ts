@@ -15,22 +15,26 @@ export function routerIn({ RHONE_CONFIG: text }: Env): Router {
 }
 
 /**
- * To be awaited before an isolate's first call. A good configuration is kept for the day when a bad one comes, behind
- * the call's back; a bad one is replaced by the last good one, once, and the log says so.
+ * To be awaited before an isolate's first call; undefined: there is nothing to wait for. A good configuration is kept
+ * for the day when a bad one comes, behind the call's back; a bad one is replaced by the last good one, once, and the log
+ * says so.
  */
-export async function settleRouter(env: Env, later: (work: Promise<unknown>) => void): Promise<void> {
+export function settleRouter(env: Env, later: (work: Promise<unknown>) => void): Promise<void> | undefined {
   const { problem } = routerIn(env);
   const here = current!;
-  if (here.isSettled) return;
+  if (here.isSettled) return undefined;
   here.isSettled = true;
-  if (problem === undefined) later(keep(env, here.text!).catch(() => {}));
-  else {
-    console.error("RHONE_CONFIG is not used, the last good one stays:", problem);
-    const kept = await env.BLOBS.get(LAST_GOOD)
-      .then((found) => found?.text())
-      .catch(() => undefined);
-    here.router = routerFor(here.text, kept);
-  }
+  if (problem !== undefined) return mend(here, problem, env);
+  later(keep(env, here.text!).catch(() => {}));
+  return undefined;
+}
+
+async function mend(here: NonNullable<typeof current>, problem: string, { BLOBS }: Env): Promise<void> {
+  console.error("RHONE_CONFIG is not used, the last good one stays:", problem);
+  const kept = await BLOBS.get(LAST_GOOD)
+    .then((found) => found?.text())
+    .catch(() => undefined);
+  here.router = routerFor(here.text, kept);
 }
 
 /** Isolates start often and configurations change seldom: what stands there already is not written again. */

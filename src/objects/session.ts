@@ -31,7 +31,7 @@ import { failLeftResponses } from "../session/responses.ts";
 import { recordOf } from "../session/row.ts";
 import { type Said, Session } from "../session/session.ts";
 import type { Sql, Storage } from "../store/sql.ts";
-import { isStored } from "../session/sql.ts";
+import { completing, isStored } from "../session/sql.ts";
 import { blobsOf } from "../store/blobs.ts";
 import type { CallRecord } from "../store/records.ts";
 import { keepSession } from "../store/sessions.ts";
@@ -62,8 +62,9 @@ export class SessionObject extends DurableObject {
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
     super(ctx, env);
-    void ctx.blockConcurrencyWhile(() => settleRouter(env, (work) => ctx.waitUntil(work)));
-    this.#sql = (query, ...values) => ctx.storage.sql.exec(query, ...values).toArray() as never[];
+    const settling = settleRouter(env, (work) => ctx.waitUntil(work));
+    if (settling !== undefined) void ctx.blockConcurrencyWhile(() => settling);
+    this.#sql = completing((query, ...values) => ctx.storage.sql.exec(query, ...values).toArray() as never[]);
     const storage: Storage = { sql: this.#sql, transact: (work) => ctx.storage.transactionSync(work) };
     this.#session = new Session(storage, Date.now);
     // A name is that of the call with which the session began; see http/journal.ts.

@@ -1,5 +1,5 @@
 import type { Sql } from "../store/sql.ts";
-import { joinOn, splitOff } from "./sql.ts";
+import { hasTable, joinOn, splitOff } from "./sql.ts";
 
 /** OpenAI's words for how a response stands. */
 export type ResponseStatus = "queued" | "in_progress" | "completed" | "incomplete" | "failed" | "cancelled";
@@ -50,8 +50,10 @@ export const setResponseStatus = (sql: Sql, call: string, status: ResponseStatus
   sql("UPDATE responses SET status = ? WHERE call = ?", status, call);
 
 /** For an object that has just been made: what ran in the one before will not go on. */
-export const failLeftResponses = (sql: Sql): unknown =>
-  sql("UPDATE responses SET status = 'failed' WHERE status IN ('queued', 'in_progress')");
+export function failLeftResponses(sql: Sql): void {
+  if (hasTable(sql, "responses"))
+    sql("UPDATE responses SET status = 'failed' WHERE status IN ('queued', 'in_progress')");
+}
 
 const findStatus = (sql: Sql, call: string): ResponseStatus | undefined =>
   sql<{ status: ResponseStatus }>("SELECT status FROM responses WHERE call = ?", call)[0]?.status;
