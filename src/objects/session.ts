@@ -82,6 +82,7 @@ export class SessionObject extends DurableObject {
       durable: () => this.#durable(),
       list: (record) => this.#list(record),
       stopCalls: () => this.#calls.stopAll(),
+      hangUp: () => this.#sockets.hangUp(),
     };
     const keepAwake = (work: Promise<unknown>): void => ctx.waitUntil(work);
     this.#alarm = new Alarm((at) => void ctx.storage.setAlarm(at), Date.now);
@@ -308,7 +309,7 @@ export class SessionObject extends DurableObject {
     await directoryOf(this.env.DIRECTORY, org, named).put(named, { place: this.#commanded.place, call });
   }
 
-  /** In the list of sessions before its first reply has ended, as a rule; the outbox brings it there in any case. */
+  /** In the list of sessions before the answer leaves, as a rule; the outbox brings it there in any case. */
   async #list(record = recordOf(this.#session.row, false)): Promise<void> {
     await keepSession(this.env.DB, record).catch(() => {});
   }

@@ -1,23 +1,42 @@
 import { concatBytes } from "../wire/bytes.ts";
-import { behind, bytesAfter, type Count, lastOf, NOTHING, partsOf, type Piece, piecesOf, type Row } from "./pieces.ts";
+import { decodeSse, type SseEvent } from "../wire/sse.ts";
+import {
+  behind,
+  bytesAfter,
+  type Count,
+  isCounted,
+  lastOf,
+  NOTHING,
+  partsOf,
+  type Piece,
+  piecesOf,
+  type Row,
+} from "./pieces.ts";
 import type { Sql } from "../store/sql.ts";
 
 /** How long after a reply its stream can be resumed. SPEC 5.9. Milliseconds. */
 export const KEEP_TOLD = 10 * 60_000;
-/** Rows are written when this much has come, or this long after the last one: never per chunk. */
+/**
+ * Rows are written when this much has come, or when the first of it is this old: never per chunk. A row is a third of
+ * what a call costs, and all that a later one risks is the telling again of what a crash interrupts: turns do not depend
+ * on it.
+ */
 const ROW_BYTES = 64 * 1024;
-const ROW_MS = 1_000;
+const ROW_MS = 5_000;
 /** A row holds at most 2 MB; an event that is larger goes on in further ones. Bytes. */
 const MAX_ROW_BYTES = 1024 * 1024;
 /** Not worth waking up for more often than this. Milliseconds. */
 const DROP_EVERY = 30_000;
 
+/** What is kept of a stream: how many events, and the last of them. */
+export type Kept = { events: number; last: SseEvent | undefined };
+
 type Live = { first: number; events: number; isStored: boolean };
 
 /**
  * What a session's listeners were told, in the order in which they were told it, kept until ten minutes after each
- * reply. The newest second is in memory, the rest in rows: a reader that lags behind costs neither memory nor anybody's
- * time, and a crash takes a second at most.
+ * reply. The newest five seconds are in memory, the rest in rows: a reader that lags behind costs neither memory nor
+ * anybody's time, and a crash takes no more than those.
  */
 export class EventBuffer {
   readonly #sql: Sql;
@@ -27,7 +46,8 @@ export class EventBuffer {
   readonly #live = new Map<string, Live>();
   #tail: Piece[] = [];
   #tailBytes = 0;
-  #writtenAt: number;
+  /** Since when. */
+  #tailAt = 0;
   #newest: number | undefined;
   #growth: PromiseWithResolvers<void> | undefined;
 
@@ -35,7 +55,6 @@ export class EventBuffer {
     this.#sql = sql;
     this.#now = now;
     this.#onPiece = onPiece;
-    this.#writtenAt = now();
   }
 
   /** The id of the newest. In a new life it begins with the clock, so that ids which a crash took are never given again. */
@@ -74,14 +93,15 @@ export class EventBuffer {
     this.#grow();
   }
 
-  /** Ends a stream that a crash cut off, or never let begin. `lastWord`: what says so, given how many events are kept. */
-  interrupt(call: string, lastWord: (events: number) => { bytes: Uint8Array; count: Count }): void {
+  /** Ends a stream that a crash cut off, or never let begin. `lastWord`: what says so, behind what is kept. */
+  interrupt(call: string, lastWord: (kept: Kept) => { bytes: Uint8Array; count: Count }): void {
     const [kept] = this.#sql<{ first: number }>("SELECT first FROM streams WHERE call = ?", call);
     const first = kept?.first ?? this.last + 1;
     const pieces = [...this.since(first - 1)].filter((piece) => piece.call === call && piece.ordinal !== undefined);
     const events = pieces.reduce((sum, piece) => sum + piece.events, 0);
     this.#live.set(call, { first, events, isStored: kept !== undefined });
-    const { bytes, count } = lastWord(events);
+    const last = decodeSse(pieces.at(-1)?.bytes ?? NOTHING).findLast(isCounted);
+    const { bytes, count } = lastWord({ events, last });
     this.append(call, bytes, count);
     this.end(call);
   }
@@ -132,8 +152,10 @@ export class EventBuffer {
     const firsts = [...this.#live.values()].map(({ first }) => first);
     const [oldest] = this.#sql<{ first: number | null }>("SELECT min(first) AS first FROM streams");
     const needed = Math.min(...firsts, oldest?.first ?? Infinity, this.last + 1);
+    // Rows stand in the order in which they were written: the first one that is young ends the search.
     const gone = this.#sql<{ last: number }>(
-      "DELETE FROM events WHERE last < ? AND written_at <= ? RETURNING last",
+      `DELETE FROM events WHERE last < min(?1, coalesce(
+         (SELECT last FROM events WHERE written_at > ?2 ORDER BY last LIMIT 1), ?1)) RETURNING last`,
       needed,
       now - KEEP_TOLD,
     );
@@ -142,7 +164,7 @@ export class EventBuffer {
       this.#sql("INSERT OR REPLACE INTO dropped (id, last) VALUES (1, ?)", last);
     }
     const [next] = this.#sql<{ at: number | null }>(
-      "SELECT coalesce((SELECT min(ended_at) FROM streams), (SELECT min(written_at) FROM events)) AS at",
+      "SELECT coalesce((SELECT min(ended_at) FROM streams), (SELECT written_at FROM events ORDER BY last LIMIT 1)) AS at",
     );
     return next?.at == null ? undefined : Math.max(next.at + KEEP_TOLD, now + DROP_EVERY);
   }
@@ -170,16 +192,17 @@ export class EventBuffer {
     }
     this.#tail = [];
     this.#tailBytes = 0;
-    this.#writtenAt = now;
   }
 
   #add(added: Omit<Piece, "id">): void {
     const piece = { ...added, id: this.last + 1 };
+    const now = this.#now();
+    if (this.#tail.length === 0) this.#tailAt = now;
     this.#newest = lastOf(piece);
     this.#tail.push(piece);
     this.#tailBytes += piece.bytes.length;
     this.#onPiece(piece);
-    if (this.#tailBytes >= ROW_BYTES || this.#now() - this.#writtenAt >= ROW_MS) this.flush();
+    if (this.#tailBytes >= ROW_BYTES || now - this.#tailAt >= ROW_MS) this.flush();
     this.#grow();
   }
 

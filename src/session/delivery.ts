@@ -1,7 +1,7 @@
 import { type Carrier, type Gathering, packed } from "../wire/gather.ts";
 import type { Sql } from "../store/sql.ts";
 import type { Alarm } from "./alarm.ts";
-import { forget, type Posted, posted } from "./outbox.ts";
+import { forgetUpTo, type Posted, postedBehind } from "./outbox.ts";
 
 /** All that is needed of a queue: it takes messages of 128 KB at most. */
 export type RecordQueue = { send: (message: string, how: { contentType: "text" }) => Promise<unknown> };
@@ -30,7 +30,8 @@ type Way = Pick<Carrier<Letter>, "keepAwake" | "now"> & {
 /** Brings an outbox to the queue. What is on its way is known in memory alone: what nobody remembers is sent again. */
 export class Delivery {
   readonly #way: Way;
-  readonly #sent = new Map<string, Letter>();
+  /** All that is in the outbox and was looked at, in its order. */
+  readonly #letters: Letter[] = [];
 
   constructor(way: Way) {
     this.#way = way;
@@ -41,12 +42,11 @@ export class Delivery {
     this.#way.alarm.within(SETTLED);
   }
 
-  /** What nobody carries yet, with what the isolate's other objects send. That it has arrived is for `settle` to see. */
+  /** What is new, with what the isolate's other objects send. That it has arrived is for `settle` to see. */
   send(): void {
+    const { bag, keepAwake, now } = this.#way;
     this.watch();
-    const { sql, bag, keepAwake, now } = this.#way;
-    const fresh = [...posted(sql)].filter((row) => this.#letterOf(row) === undefined).map((row) => this.#carry(row));
-    bag.put(fresh, { carry: (letters) => this.#give(letters), keepAwake, now });
+    bag.put(this.#collect(), { carry: (letters) => this.#give(letters), keepAwake, now });
   }
 
   /**
@@ -55,32 +55,22 @@ export class Delivery {
    */
   async settle(): Promise<boolean> {
     const { sql, now } = this.#way;
-    const late: Letter[] = [];
-    let isLeft = false;
-    for (const row of posted(sql)) {
-      const letter = this.#letterOf(row) ?? this.#carry(row);
-      if (letter.takenAt === undefined) late.push(letter);
-      if (letter.takenAt === undefined || letter.takenAt > now() - KEEP_SENT) isLeft = true;
-      else {
-        forget(sql, row);
-        this.#sent.delete(row.id);
-      }
-    }
+    this.#collect();
+    const late = this.#letters.filter(({ takenAt }) => takenAt === undefined);
+    const kept = this.#letters.findIndex(({ takenAt = Infinity }) => takenAt > now() - KEEP_SENT);
+    const last = this.#letters.splice(0, kept < 0 ? Infinity : kept).at(-1);
+    if (last !== undefined) forgetUpTo(sql, last.number);
+    const isLeft = this.#letters.length > 0;
     if (isLeft) this.watch();
     // An alarm that throws is given up by the platform after six times; this one is set anew.
     await this.#give(late).catch((cause: unknown) => console.error("records wait for the queue", cause));
     return isLeft;
   }
 
-  #letterOf({ id, payload }: Posted): Letter | undefined {
-    const letter = this.#sent.get(id);
-    return letter?.payload === payload ? letter : undefined;
-  }
-
-  #carry(row: Posted): Letter {
-    const letter = { ...row };
-    this.#sent.set(row.id, letter);
-    return letter;
+  #collect(): Letter[] {
+    const fresh: Letter[] = postedBehind(this.#way.sql, this.#letters.at(-1)?.number ?? 0);
+    this.#letters.push(...fresh);
+    return fresh;
   }
 
   /** In as few messages as they fit into, each a JSON list of records. */

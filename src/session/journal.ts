@@ -1,6 +1,6 @@
 import { migrate, type Sql, type Storage } from "../store/sql.ts";
 import { KEEP_TOLD } from "./buffer.ts";
-import { postText } from "./outbox.ts";
+import { OUTBOX, postText } from "./outbox.ts";
 import type { Count } from "./pieces.ts";
 import { firstId } from "../wire/id.ts";
 
@@ -11,7 +11,7 @@ import { firstId } from "../wire/id.ts";
 const MIGRATIONS: readonly string[] = [
   `CREATE TABLE entries (id TEXT PRIMARY KEY, org TEXT NOT NULL, text TEXT NOT NULL) WITHOUT ROWID;
    CREATE TABLE told (id TEXT PRIMARY KEY, blocks INTEGER NOT NULL, events INTEGER NOT NULL, bytes BLOB NOT NULL) WITHOUT ROWID;
-   CREATE TABLE outbox (id TEXT PRIMARY KEY, payload TEXT NOT NULL) WITHOUT ROWID;`,
+   ${OUTBOX};`,
 ];
 
 /** All of a stream, as its client was told it. */
@@ -39,7 +39,7 @@ export class Journal {
       for (const { id, org, text, payload, told } of entries) {
         this.#sql("INSERT OR IGNORE INTO entries (id, org, text) VALUES (?, ?, ?)", id, org, text);
         if (told !== undefined) this.#keepTold(id, told);
-        postText(this.#sql, id, payload);
+        postText(this.#sql, payload);
       }
     });
   }

@@ -7,7 +7,7 @@ import type { Cut, Passage } from "./turns.ts";
 /** Characters, quotes included. SPEC 19: what is larger leaves the session for R2. */
 const LARGE = 256 * 1024;
 
-/** The passage without its large strings, which are durable elsewhere then. Inverse of `joined`. */
+/** The passage without its large media, which are durable elsewhere then. Inverse of `joined`. */
 export async function cut<P extends Passage>(passage: P, blobs: Blobs): Promise<P> {
   const { items } = passage;
   if (items.length < LARGE) return passage;
@@ -17,8 +17,8 @@ export async function cut<P extends Passage>(passage: P, blobs: Blobs): Promise<
   const puts: Promise<void>[] = [];
   for (let start = items.indexOf('"'); start >= 0;) {
     const end = endOfString(items, start);
-    if (end - start > LARGE) {
-      const literal = items.slice(start, end);
+    const literal = end - start > LARGE ? items.slice(start, end) : "";
+    if (literal !== "" && isData(literal)) {
       const blob = sha256(literal);
       rest += items.slice(from, start);
       cuts.push({ at: rest.length, blob });
@@ -30,6 +30,9 @@ export async function cut<P extends Passage>(passage: P, blobs: Blobs): Promise<
   await Promise.all(puts);
   return cuts.length === 0 ? passage : { ...passage, items: rest + items.slice(from), cuts };
 }
+
+/** Data have no blanks, and words have one every few: these stay, however long they are. A data URL's beginning is neither. */
+const isData = (literal: string): boolean => !literal.slice(1024, 5120).includes(" ");
 
 /** The passage as it was said. Throws when what was cut out is no longer there. */
 export async function joined<P extends Passage>(passage: P, blobs: Blobs): Promise<P> {

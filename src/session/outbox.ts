@@ -1,29 +1,23 @@
 import type { Kept } from "../store/records.ts";
 import type { Sql } from "../store/sql.ts";
 
-/** How many are looked at in one go: a record has about a kilobyte. */
-const PAGE = 100;
+/** For a schema. Numbers go up, also over a gap: only the lowest are ever taken away, or all. */
+export const OUTBOX = "CREATE TABLE outbox (number INTEGER PRIMARY KEY, payload TEXT NOT NULL)";
 
-/** Records on their way, as the text that their row holds: by it a newer one under the same id is told from what was sent. */
-export type Posted = { id: string; payload: string };
+/** Records on their way: JSON texts with commas between them. */
+export type Posted = { number: number; payload: string };
 
-/** Puts records on their way together, under the first one's id, instead of older ones. */
+/** Puts records on their way, together and behind those that are. */
 export const post = (sql: Sql, ...records: readonly [Kept, ...Kept[]]): void =>
-  postText(sql, records[0].id, records.map((record) => JSON.stringify(record)).join(","));
+  postText(sql, records.map((record) => JSON.stringify(record)).join(","));
 
 /** The same of records that are texts already. */
-export const postText = (sql: Sql, id: string, payload: string): void =>
-  void sql("INSERT OR REPLACE INTO outbox (id, payload) VALUES (?, ?)", id, payload);
+export const postText = (sql: Sql, payload: string): void =>
+  void sql("INSERT INTO outbox (payload) VALUES (?)", payload);
 
-/** All of them, by their ids. */
-export function* posted(sql: Sql): Generator<Posted> {
-  for (let page: Posted[] = [], after = ""; ; after = page.at(-1)!.id) {
-    page = sql("SELECT id, payload FROM outbox WHERE id > ? ORDER BY id LIMIT ?", after, PAGE);
-    yield* page;
-    if (page.length < PAGE) return;
-  }
-}
+/** Those that were posted behind this one, in their order. */
+export const postedBehind = (sql: Sql, number: number): Posted[] =>
+  sql("SELECT number, payload FROM outbox WHERE number > ? ORDER BY number", number);
 
-/** What has arrived, unless a newer one has taken its place. */
-export const forget = (sql: Sql, { id, payload }: Posted): unknown =>
-  sql("DELETE FROM outbox WHERE id = ? AND payload = ?", id, payload);
+/** Takes away what has arrived: all up to and with this one. */
+export const forgetUpTo = (sql: Sql, number: number): unknown => sql("DELETE FROM outbox WHERE number <= ?", number);

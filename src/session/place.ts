@@ -42,7 +42,7 @@ export function findWithin(
   known: (chain: string) => string | undefined,
 ): Place | undefined {
   // A turn is known by its reply's end; without any reply that others follow, nothing needs to be looked for.
-  if (!isAnswered(messages)) return undefined;
+  if (path.length === 0 || !isAnswered(messages)) return undefined;
   const first = findBeginning(messages, (own) => path.findLast((turn) => turn.own === own));
   if (first === undefined) return undefined;
   const rest = findBeginning(messages.slice(first.count), known, first.place.chain);
@@ -61,7 +61,7 @@ export function findLastWords(messages: readonly Message[], head: Turn | undefin
 
 /** Behind words of the client's own stands a reply that the path holds, and something after it. */
 function repeatsReply(messages: readonly Message[], path: readonly Turn[]): boolean {
-  if (messages[0]?.role === "assistant" || !isAnswered(messages)) return false;
+  if (path.length === 0 || messages[0]?.role === "assistant" || !isAnswered(messages)) return false;
   const replies = new Set(path.map(({ reply }) => reply));
   return assistantRuns(messages).some((run) => replies.has(nameAfter(ROOT, run)));
 }

@@ -1,4 +1,4 @@
-import { ROOT } from "../canonical/chain.ts";
+import { namesOf, ROOT } from "../canonical/chain.ts";
 import { GatewayError } from "../canonical/error.ts";
 import type { Loss, Message } from "../canonical/types.ts";
 import type { CallRecord } from "../store/records.ts";
@@ -13,7 +13,7 @@ import { areSame, type Instructions, readRow, recordOf, type SessionRow, writeRo
 import { type KeptResponse, keepResponse } from "./responses.ts";
 import type { Sql, Storage } from "../store/sql.ts";
 import { isStored, migrate, tablesOf } from "./sql.ts";
-import { findTurn, insertTurn, namesOf, openCalls, type Passage, pathTo, type Turn, turnNamed } from "./turns.ts";
+import { findTurn, insertTurn, isAnyTurn, openCalls, type Passage, pathTo, type Turn, turnNamed } from "./turns.ts";
 
 export type { Instructions } from "./row.ts";
 
@@ -148,7 +148,8 @@ export class Session {
 
   /** Where a call continues; see place.ts. Throws `object.not_found` for a parent that is no turn of this session. */
   continue(said: Said): Context {
-    const { at, known } = said.parent === undefined ? this.#find(said.messages) : this.#findFrom(said.parent, said);
+    const { at, known } =
+      said.parent === undefined ? this.#placeOf(said.messages, this.path) : this.#findFrom(said.parent, said);
     const path = at === undefined ? [] : this.pathOf(at);
     const parent = path.at(-1);
     if ((parent?.depth ?? 0) >= MAX_TURNS)
@@ -162,7 +163,7 @@ export class Session {
 
   /** A stateless call brings its whole context: it stands where its transcript says, or at a root of its own. */
   place(said: Said): Context {
-    const { at, known } = findPlace(said.messages, [], (name) => turnNamed(this.#sql, name));
+    const { at, known } = this.#placeOf(said.messages, []);
     return { parent: at === undefined ? undefined : findTurn(this.#sql, at), history: [], known };
   }
 
@@ -273,8 +274,9 @@ export class Session {
     return pathTo(this.#sql, turnId);
   }
 
-  #find(messages: readonly Message[]): Place {
-    return findPlace(messages, this.path, (name) => turnNamed(this.#sql, name));
+  #placeOf(messages: readonly Message[], path: readonly Turn[]): Place {
+    if (path.length === 0 && !isAnyTurn(this.#sql)) return { at: undefined, known: 0 };
+    return findPlace(messages, path, (name) => turnNamed(this.#sql, name));
   }
 
   /** From a turn that is named, a transcript is recognised only where it leads to that very turn. */

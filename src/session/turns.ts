@@ -1,4 +1,4 @@
-import { nameAfter, ROOT } from "../canonical/chain.ts";
+import type { Names } from "../canonical/chain.ts";
 import type { Dialect, Message, ToolCall } from "../canonical/types.ts";
 import { mint } from "../wire/id.ts";
 import { isObject } from "../wire/json.ts";
@@ -24,39 +24,25 @@ export type Cut = { at: number; blob: string };
 export type OpenCall = { id: string; name: string; item?: string };
 
 /**
- * One committed step. Immutable. `chain` names the place it ends at (canonical/chain.ts).
+ * One committed step. Immutable. Its names: canonical/chain.ts.
  *
  * `call`: a call made it. `items`: its client put it there, and no model had a part in it. `copy`: it stands for
  * another turn, `origin`, of this session or of the one it branched from.
  * `compaction`: the way from the root begins anew with it; it stands for all turns before it, and for their place.
  */
-export type Turn = {
+export type Turn = Names & {
   id: string;
   parent: string | undefined;
   kind: "call" | "copy" | "compaction" | "items";
   origin?: string;
   /** How many turns the model sees up to here, this one included; a compaction is none. */
   depth: number;
-  chain: string;
-  /** What its messages, and its reply alone, would be named at the root: how a part of a transcript is recognised. */
-  own: string;
-  reply: string;
   /** What its reply asks for and nobody has answered yet. */
   open: readonly OpenCall[];
   input: Passage;
   output: Passage & { issuer: string };
   createdAt: number;
 };
-
-/** The names of a turn that says this at the place `from`. */
-export function namesOf(
-  from: string,
-  said: readonly Message[],
-  replied: readonly Message[],
-): Pick<Turn, "chain" | "own" | "reply"> {
-  const messages = [...said, ...replied];
-  return { chain: nameAfter(from, messages), own: nameAfter(ROOT, messages), reply: nameAfter(ROOT, replied) };
-}
 
 export const openCalls = (replied: readonly Message[]): OpenCall[] =>
   replied.flatMap(({ blocks }) => blocks.flatMap((block) => (block.kind === "tool_call" ? [openCall(block)] : [])));
@@ -133,6 +119,9 @@ export function findTurn(sql: Sql, id: string): Turn | undefined {
 }
 
 export const hasTurn = (sql: Sql, id: string): boolean => sql("SELECT 1 FROM turns WHERE id = ?", id).length > 0;
+
+/** Whether anything was ever said. */
+export const isAnyTurn = (sql: Sql): boolean => sql("SELECT 1 FROM turns LIMIT 1").length > 0;
 
 /** The turn that ends at this place; the newest, where the same was said twice. */
 export const turnNamed = (sql: Sql, chain: string): string | undefined =>

@@ -130,12 +130,18 @@ it("loses no record when the queue is down", async () => {
   await runInDurableObject(stub, async (instance: SessionObject, { storage }) => {
     const { record } = JSON.parse((await instance.findCall("org_default", rhone.call_id))!) as { record: CallRecord };
     const again = { ...record, id: record.id.replace("call_0", "call_1") };
-    storage.sql.exec("INSERT INTO outbox (id, payload) VALUES (?, ?)", again.id, JSON.stringify(again));
+    storage.sql.exec("INSERT INTO outbox (payload) VALUES (?)", JSON.stringify(again));
     const { RECORDS } = (instance as unknown as { env: Cloudflare.Env }).env;
     const send = vi.spyOn(RECORDS, "send").mockRejectedValueOnce(new Error("queue down"));
     await instance.alarm();
     expect(await storage.getAlarm()).not.toBeNull();
-    expect(storage.sql.exec("SELECT count(*) AS n FROM outbox WHERE id = ?", again.id).one().n).toBe(1);
+    expect(
+      storage.sql
+        .exec("SELECT payload FROM outbox")
+        .toArray()
+        .map(({ payload }) => payload)
+        .join(),
+    ).toContain(again.id);
     send.mockRestore();
     await storage.setAlarm(Date.now() + 60_000);
   });
@@ -152,7 +158,7 @@ it("sends again what the queue may have lost when the runtime died", async () =>
   await runInDurableObject(stub, async (instance: SessionObject, { storage }) => {
     const { record } = JSON.parse((await instance.findCall("org_default", rhone.call_id))!) as { record: CallRecord };
     const payload = JSON.stringify({ ...record, id: lost });
-    storage.sql.exec("INSERT INTO outbox (id, payload) VALUES (?, ?)", lost, payload);
+    storage.sql.exec("INSERT INTO outbox (payload) VALUES (?)", payload);
   });
   await evictDurableObject(stub);
   expect(await rowOf(lost)).toBeUndefined();
