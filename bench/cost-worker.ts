@@ -2,6 +2,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import gateway, {
   DirectoryObject as Directory,
   IdempotencyObject as Idempotency,
+  JournalObject as Journal,
   KeyObject as Key,
   OrganizationObject as Organization,
   SessionObject as Session,
@@ -73,24 +74,16 @@ function countStorage({ storage }: DurableObjectState, name: string): void {
 }
 
 function countedEnv(env: Cloudflare.Env): Cloudflare.Env {
-  const queue = {
-    send: (body: never) => {
-      countMessages([{ body }]);
-      return env.RECORDS.send(body);
-    },
-    sendBatch: (messages: { body: never }[]) => {
-      countMessages(messages);
-      return env.RECORDS.sendBatch(messages);
+  const queue: Pick<Queue<string>, "send"> = {
+    send: (message, options) => {
+      count("queue: messages");
+      count("queue: bytes", message.length);
+      return (env.RECORDS as Queue<string>).send(message, options);
     },
   };
   return new Proxy(env, {
     get: (all, name) => (name === "RECORDS" ? queue : name === "DB" ? countedDb(env.DB) : Reflect.get(all, name)),
   });
-}
-
-function countMessages(messages: readonly { body: unknown }[]): void {
-  count("queue: messages", messages.length);
-  count("queue: bytes", JSON.stringify(messages).length);
 }
 
 function countedDb(db: D1Database): D1Database {
@@ -115,6 +108,7 @@ function countedDb(db: D1Database): D1Database {
 }
 
 export const SessionObject = counted(Session as unknown as Made<Session>, "session");
+export const JournalObject = counted(Journal as unknown as Made<Journal>, "journal");
 export const KeyObject = counted(Key as unknown as Made<Key>, "key");
 export const OrganizationObject = counted(Organization as unknown as Made<Organization>, "organisation");
 export const IdempotencyObject = counted(Idempotency as unknown as Made<Idempotency>, "idempotency");
