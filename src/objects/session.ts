@@ -266,7 +266,7 @@ export class SessionObject extends DurableObject {
 
   override async alarm(): Promise<void> {
     this.#alarm.rang();
-    if (!isStored(this.#sql)) return;
+    if (!this.#session.exists && !isStored(this.#sql)) return;
     const isLeft = await this.#delivery.settle();
     if (this.#calls.areRunning) this.#alarm.within(HEARTBEAT);
     const dropsAt = this.#session.exists ? this.#buffer.drop() : undefined;
