@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { claim } from "./claim.ts";
 import { endTogether, endWithRuntime, signalsFirst } from "./lifetime.ts";
 import { migrate } from "./migrate.ts";
 import { HOST, tryPort } from "./port.ts";
@@ -24,6 +25,7 @@ export function runGateway(serve: (local: Local) => Promise<void>): Promise<void
     for (const warning of settings.warnings) console.error(`Provider row left out: ${warning}`);
     for (const warning of await checkRouting(settings.secrets)) console.error(`Target left out: ${warning}`);
     await refuseTakenPort(settings.port);
+    claim(settings.stateDir);
     try {
       const config = await readConfig();
       // wrangler dev puts its files below `v3`; the path given to Miniflare includes it.
