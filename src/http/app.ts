@@ -7,6 +7,7 @@ import { refusalOf } from "../gateway/checked.ts";
 import { mint } from "../wire/id.ts";
 import { accessOf, actingIn, expectAccess, gateOf } from "./access.ts";
 import { audio } from "./audio.ts";
+import { expectPlain } from "./body.ts";
 import { calls } from "./calls.ts";
 import { compaction } from "./compact.ts";
 import { conversations } from "./conversations.ts";
@@ -19,11 +20,13 @@ import { answerOnce } from "./idempotency.ts";
 import { images } from "./images.ts";
 import { keys } from "./keys.ts";
 import { models } from "./models.ts";
+import { isPreflight, pageOf, preflight, showTo } from "./cors.ts";
 import { expectOwnSession } from "./own-session.ts";
 import { moderations } from "./moderations.ts";
 import { organizations } from "./organizations.ts";
-import { canonicalPath } from "./path.ts";
-import { settleRouter } from "./router.ts";
+import { Matcher } from "./matcher.ts";
+import { canonicalRequest } from "./path.ts";
+import { routerIn, settleRouter } from "./router.ts";
 import { routing } from "./routing.ts";
 import { sessionVerbs } from "./session-verbs.ts";
 import { sessionViews } from "./session-views.ts";
@@ -41,21 +44,43 @@ export async function handle(
   env: Cloudflare.Env,
   ctx: Pick<ExecutionContext, "waitUntil">,
 ): Promise<Response> {
-  const requestId = request.headers.get("x-request-id") ?? mint("req", Date.now());
-  const url = new URL(request.url);
+  const response = await answered(request, env, ctx);
+  if (!response.headers.has("x-request-id")) response.headers.set("x-request-id", requestIdOf(request));
+  const page = pageIn(request, env);
+  if (page !== undefined) showTo(page, response);
+  return response;
+}
+
+async function answered(
+  request: Request,
+  env: Cloudflare.Env,
+  ctx: Pick<ExecutionContext, "waitUntil">,
+): Promise<Response> {
   try {
     await settleRouter(env, (work) => ctx.waitUntil(work));
-    url.pathname = canonicalPath(url.pathname);
-    // No route asks more of it than to wait.
-    const response = await app.fetch(new Request(url, request), env, ctx as ExecutionContext);
-    if (!response.headers.has("x-request-id")) response.headers.set("x-request-id", requestId);
-    return response;
+    const canonical = canonicalRequest(request);
+    // No route asks more of the context than to wait.
+    return toPreflight(canonical, env) ?? (await app.fetch(canonical, env, ctx as ExecutionContext));
   } catch (thrown) {
-    return failure(thrown, url.pathname, requestId);
+    return failure(thrown, new URL(request.url).pathname, requestIdOf(request));
   }
 }
 
+/** The answer to a page that asks what it may send; undefined for every other request. */
+function toPreflight(request: Request, env: Cloudflare.Env): Response | undefined {
+  if (!isPreflight(request) || pageIn(request, env) === undefined) return undefined;
+  const methods = methodsAt(new URL(request.url).pathname);
+  return methods.length === 0 ? undefined : preflight(request, methods);
+}
+
+const pageIn = (request: Request, env: Cloudflare.Env): string | undefined =>
+  pageOf(request, routerIn(env).config.cors.origins);
+
+/** The client's own, or else one of ours. */
+const requestIdOf = ({ headers }: Request): string => headers.get("x-request-id") ?? mint("req", Date.now());
+
 const app = new OpenAPIHono<AppEnv>({
+  router: new Matcher(),
   defaultHook: (result) => {
     if (!result.success) throw refusalOf(result.error);
   },
@@ -73,10 +98,7 @@ app.use("*", async (c, next) => {
     c.set("caller", await admitted());
     expectOwnSession(c);
   }
-  await next();
-});
-
-app.use("*", async (c, next) => {
+  expectPlain(c.req.raw);
   const key = c.req.method === "POST" ? c.req.header("idempotency-key") : undefined;
   return key === undefined ? await next() : await answerOnce(c, key);
 });
@@ -120,10 +142,24 @@ app.doc31("/openapi.json", {
   security: Object.keys(SCHEMES).map((name) => ({ [name]: [] })),
 });
 
-app.notFound(() => {
-  throw new GatewayError("route.not_found", "there is no such route");
+app.notFound((c) => {
+  const methods = methodsAt(c.req.path);
+  if (methods.length === 0) throw new GatewayError("route.not_found", "there is no such route");
+  const error = new GatewayError("request.invalid", `method: expected ${methods.join(" or ")}`, {
+    param: "method",
+    status: 405,
+  });
+  const response = failure(error, c.req.path, requestIdOf(c.req.raw));
+  response.headers.set("allow", methods.join(", "));
+  return response;
 });
-app.onError((thrown, c) => failure(thrown, c.req.path, c.req.header("x-request-id") ?? mint("req", Date.now())));
+app.onError((thrown, c) => failure(thrown, c.req.path, requestIdOf(c.req.raw)));
+
+/** The methods by which something is at a path. Middleware, which answers every method, is everywhere. */
+const methodsAt = (path: string): string[] =>
+  ["GET", "POST", "PATCH", "PUT", "DELETE"].filter((method) =>
+    app.router.match(method, path)[0].some(([[, route]]) => route.method === method),
+  );
 
 /** Every route that there is: the test of who may come in where goes through them. */
 export const routes = (): { method: string; path: string }[] =>

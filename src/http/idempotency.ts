@@ -30,6 +30,8 @@ export async function onceOf(request: Request): Promise<Repeatable & { request: 
   const { pathname, searchParams } = new URL(request.url);
   const headers = new Headers(request.headers);
   headers.delete("idempotency-key");
+  // Which page may read the answer is said to each repetition, not once for all.
+  headers.delete("origin");
   // What the body might say as well; and no credential.
   const said = [...headers].filter(([name]) => name.startsWith("x-rhone-"));
   const asked = [...searchParams].filter(([name]) => name !== "key");

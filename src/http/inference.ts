@@ -1,3 +1,4 @@
+import { invalid } from "../canonical/error.ts";
 import { expectSurface } from "../gateway/admit.ts";
 import { type Asked, ask, open } from "../gateway/ask.ts";
 import type { Caller, Handled, Host } from "../gateway/call.ts";
@@ -42,8 +43,7 @@ export async function infer({ request, ...inference }: Inference): Promise<Respo
     inference.ctx.waitUntil(more);
   };
   try {
-    const text = await readText(request);
-    held.hold(text.length);
+    const text = await readText(request, undefined, held.hold);
     const { headers, signal: left } = request;
     return await inferText({ ...inference, ctx: { waitUntil }, text, headers, left, createdAt });
   } finally {
@@ -76,7 +76,7 @@ export async function inferText(texted: Texted): Promise<Response> {
   const { place, ...named } = isNew
     ? beginning(env, createdAt, isJournaled)
     : { ...at, id: mint("call", createdAt, at.place) };
-  const annotate = headers.get("x-rhone-annotate") !== "headers";
+  const annotate = !leavesBodies(headers);
   const call = { ...named, caller, annotate, createdAt, ...(response !== undefined && { response }) };
   const stub = stubAt(env.SESSIONS, place);
   if (mode !== "stateless") {
@@ -90,6 +90,13 @@ export async function inferText(texted: Texted): Promise<Response> {
   const providers = await providersFor(env, caller.org, (work) => ctx.waitUntil(work));
   const host = statelessHost(asked, { stub, isNew, isJournaled, env, ctx, providers, left });
   return await outliving(answer({ ...call, headers }, asked, host), ctx);
+}
+
+/** Whether the caller wants bodies as they are, and what is said of them in headers alone. Throws `request.invalid`. */
+function leavesBodies(headers: Headers): boolean {
+  const annotate = headers.get("x-rhone-annotate");
+  if (annotate !== null && annotate !== "headers") throw invalid("x-rhone-annotate", "expected headers, or none");
+  return annotate !== null;
 }
 
 /** With nothing to wait for, the platform ends a request the moment its client leaves, before it tells it so. */

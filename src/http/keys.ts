@@ -21,6 +21,7 @@ import { mint } from "../wire/id.ts";
 import { type KeyStub, keyOfId, newKeyObject } from "./accounts.ts";
 import type { AppEnv } from "./context.ts";
 import { expectKnownModels } from "./key-models.ts";
+import { pageOf, pageOfIds, paged } from "./listing.ts";
 import { providersHere } from "./providers.ts";
 import { routerIn } from "./router.ts";
 import { answer, body, failures } from "./schemas.ts";
@@ -60,12 +61,6 @@ const keyWithSecret = key
   .extend({ secret: z.string().openapi({ description: "Shown this once." }) })
   .openapi("KeyWithSecret");
 const usage = z.looseObject({ object: z.literal("usage") }).openapi("Usage of an account");
-const page = z.object({
-  object: z.literal("list"),
-  data: z.array(key),
-  has_more: z.boolean(),
-  last_id: z.string().nullable(),
-});
 
 const params = z.object({ id: z.string() });
 
@@ -81,10 +76,8 @@ const routes = {
     method: "get",
     path: "/v1/keys",
     summary: "The organisation's keys, newest first",
-    request: {
-      query: z.object({ limit: z.coerce.number().int().min(1).max(100).default(20), after: z.string().optional() }),
-    },
-    responses: { 200: answer("Keys", page), ...failures(400) },
+    request: { query: pageOfIds("key") },
+    responses: { 200: answer("Keys", pageOf(key)), ...failures(400) },
   }),
   get: createRoute({
     method: "get",
@@ -116,11 +109,8 @@ export function keys(app: OpenAPIHono<AppEnv>): void {
   app.openapi(routes.list, async (c) => {
     const { limit, after } = c.req.valid("query");
     const found = await listKeys(c.env.DB, c.var.caller.org, { limit: limit + 1, after });
-    const data = found.slice(0, limit).map((one) => shown({ ...one, policy: one.policy as Policy, payers: [] }));
-    return c.json(
-      { object: "list" as const, data, has_more: found.length > limit, last_id: data.at(-1)?.id ?? null },
-      200,
-    );
+    const all = found.map((one) => shown({ ...one, policy: one.policy as Policy, payers: [] }));
+    return c.json(paged(all, limit), 200);
   });
   app.openapi(routes.get, async (c) => c.json(shown(await found(c, c.req.valid("param").id)), 200));
   app.openapi(routes.change, async (c) =>

@@ -1,11 +1,22 @@
 import { z } from "@hono/zod-openapi";
 import { invalid } from "../canonical/error.ts";
+import { placeOf } from "../wire/id.ts";
 
 /** How a page of a list is asked for. */
 export const page = z.object({
   limit: z.coerce.number().int().min(1).max(100).default(20).openapi({ description: "At most this many." }),
   after: z.string().optional().openapi({ description: "The `last_id` of the page before." }),
 });
+
+/** The same of a list whose entries have ids of this kind. */
+export const pageOfIds = (prefix: string) =>
+  page.extend({
+    after: z
+      .string()
+      .refine((id) => placeOf(prefix, id) !== undefined, "expected the last_id of the page before")
+      .optional()
+      .openapi({ description: "The `last_id` of the page before." }),
+  });
 
 export const listOf = <T extends z.ZodType>(item: T) => z.object({ object: z.literal("list"), data: z.array(item) });
 

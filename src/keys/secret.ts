@@ -12,8 +12,22 @@ export const newSecret = (place: string): string => `rhone_sk_${place}${randomBy
 /** The place in a secret; undefined when the text is none of ours. */
 export const placeInSecret = (text: string): string | undefined => SECRET.exec(text)?.[1];
 
-/** All that is stored of a secret. It has 256 bits of chance: salt would add nothing. */
-export const digestOf = (secret: string): string => sha256(secret);
+/**
+ * All that is stored of a secret. It has 256 bits of chance: salt would add nothing. An isolate remembers the digests of
+ * those that came lately. To find one tells no more than that it came: what it opens is decided by comparing digests.
+ */
+export function digestOf(secret: string): string {
+  const known = DIGESTS.get(secret);
+  if (known !== undefined) return known;
+  if (DIGESTS.size >= MAX_DIGESTS) DIGESTS.clear();
+  const digest = sha256(secret);
+  DIGESTS.set(secret, digest);
+  return digest;
+}
+
+const DIGESTS = new Map<string, string>();
+/** Beyond it an isolate begins anew. A secret is of 512 characters at most where it comes from outside. */
+const MAX_DIGESTS = 1_000;
 
 /** What people are shown to tell secrets apart. */
 export const hintOf = (secret: string): string => `…${secret.slice(-4)}`;

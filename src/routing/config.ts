@@ -43,6 +43,9 @@ export type Defaults = {
   onBusy: "queue" | "reject" | "branch";
 };
 
+/** Whose pages may call the gateway from a browser. None by default. */
+export type Cors = { origins: ReadonlySet<string> };
+
 /** A deployment's routing: `RHONE_CONFIG`, with the defaults of SPEC 20. Names are lower case. */
 export type Config = {
   aliases: ReadonlyMap<string, string>;
@@ -50,6 +53,7 @@ export type Config = {
   policy: Policy;
   cooldown: Cooldown;
   defaults: Defaults;
+  cors: Cors;
 };
 
 /** A day. A timer that is longer was not meant. */
@@ -72,6 +76,8 @@ const routeTarget = z.strictObject({
   weight: z.number().positive().max(1_000_000).default(1),
 });
 const targets = z.array(routeTarget).min(1, "expected at least one target");
+/** As browsers send it. Never `*`: who may call is said by name. */
+const origin = z.string().refine(isOrigin, "expected an origin as in https://app.example");
 
 const schema = z
   .strictObject({
@@ -86,6 +92,7 @@ const schema = z
         on_busy: z.enum(["queue", "reject", "branch"]),
       })
       .partial(),
+    cors: z.strictObject({ origins: z.array(origin) }),
   })
   .partial();
 
@@ -106,7 +113,7 @@ export function readConfig(text: string | undefined): Config {
   if (written === undefined) throw new ConfigError("RHONE_CONFIG: expected JSON");
   const parsed = schema.safeParse(written);
   if (!parsed.success) throw new ConfigError(complaintOf(parsed.error));
-  const { aliases = {}, routes = {}, cooldown, defaults, ...policy } = parsed.data;
+  const { aliases = {}, routes = {}, cooldown, defaults, cors, ...policy } = parsed.data;
   const config: Config = {
     aliases: lowered(aliases),
     routes: new Map([...lowered(routes)].map(([model, route]) => [model, routeOf(route)])),
@@ -117,6 +124,7 @@ export function readConfig(text: string | undefined): Config {
       onDisconnect: defaults?.on_disconnect ?? "complete",
       onBusy: defaults?.on_busy ?? "queue",
     },
+    cors: { origins: new Set(cors?.origins) },
   };
   for (const alias of config.aliases.keys()) resolveAlias(alias, config.aliases);
   return config;
@@ -176,6 +184,11 @@ export function changesOf({ deadlines_ms, retries, midstream, strategy }: Writte
 function routeOf(written: NonNullable<Written["routes"]>[string]): Route {
   const { targets: list, ...policy } = Array.isArray(written) ? { targets: written } : written;
   return { targets: list.map(({ target, ...rest }) => ({ model: target, ...rest })), changes: changesOf(policy) };
+}
+
+function isOrigin(text: string): boolean {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  return url?.origin === text && /^https?:$/.test(url.protocol) && !text.includes("*");
 }
 
 const lowered = <T>(record: Record<string, T>): Map<string, T> =>
