@@ -13,13 +13,29 @@ import type { Block, Message, Part, Source } from "./types.ts";
 export const ROOT = "";
 
 type Author = "client" | "model";
-type Atom = ["text", string] | ["call", string, string] | ["result", string] | ["media", string];
-type Run = { before: string; author: Author | undefined; atoms: Atom[] };
+/** `said`: its settled atoms, each as JSON text; none, and the run names nothing. */
+type Run = { author: Author; said: string[] };
+
+export type Names = {
+  /** The place after what was said and replied. */
+  chain: string;
+  /** What that, and the reply alone, would be named at the root: how a part of a transcript is recognised. */
+  own: string;
+  reply: string;
+};
+
+/** The names of a turn that says this at the place `from`. */
+export function namesOf(from: string, said: readonly Message[], replied: readonly Message[]): Names {
+  const [asked, answered] = [runsOf(said), runsOf(replied)];
+  // What the client says last in the model's name is the beginning of the reply.
+  const isJoined = asked.at(-1)?.author === answered[0]?.author;
+  const runs = isJoined ? runsOf([...said, ...replied]) : [...asked, ...answered];
+  const own = nameBehind(ROOT, runs);
+  return { chain: from === ROOT ? own : nameBehind(from, runs), own, reply: nameBehind(ROOT, answered) };
+}
 
 /** The name of the place after these messages, said at the place `from`. */
-export function nameAfter(from: string, messages: readonly Message[]): string {
-  return nameOf(messages.reduce(say, start(from)));
-}
+export const nameAfter = (from: string, messages: readonly Message[]): string => nameBehind(from, runsOf(messages));
 
 /**
  * The longest beginning of `messages`, said at the place `from`, that ends at a known place, and how many of them it
@@ -31,65 +47,105 @@ export function findBeginning<Place>(
   from = ROOT,
 ): { place: Place; count: number } | undefined {
   let found: { place: Place; count: number } | undefined;
-  let run = start(from);
+  let before = from;
+  let open: OpenRun | undefined;
   messages.forEach((message, i) => {
-    run = say(run, message);
-    if (message.role !== "assistant") return;
-    const name = nameOf(run);
+    if (message.role === "system") return;
+    const author = authorOf(message);
+    if (open?.author !== author) {
+      before = nameBehind(before, open === undefined ? [] : [open.run]);
+      open = new OpenRun(author);
+    }
+    open.say(message);
+    if (author !== "model") return;
+    const name = nameBehind(before, [open.run]);
     const place = known(name);
     if (place === undefined) return;
     found = { place, count: i + 1 };
-    run = start(name);
+    before = name;
+    open = undefined;
   });
   return found;
 }
 
-const start = (before: string): Run => ({ before, author: undefined, atoms: [] });
+const nameBehind = (from: string, runs: readonly Run[]): string =>
+  runs.reduce(
+    (before, { author, said }) =>
+      said.length === 0 ? before : sha256(`[${JSON.stringify(before)},"${author}",[${said.join(",")}]]`),
+    from,
+  );
 
-function say(run: Run, message: Message): Run {
-  if (message.role === "system") return run;
-  const author: Author = message.role === "assistant" ? "model" : "client";
-  const current = author === run.author ? run : { before: nameOf(run), author, atoms: [] };
-  return { ...current, author, atoms: message.blocks.reduce(addAtom, [...current.atoms]) };
+function runsOf(messages: readonly Message[]): Run[] {
+  const runs: OpenRun[] = [];
+  for (const message of messages) {
+    if (message.role === "system") continue;
+    const author = authorOf(message);
+    if (runs.at(-1)?.author !== author) runs.push(new OpenRun(author));
+    runs.at(-1)!.say(message);
+  }
+  return runs.map(({ run }) => run);
 }
 
-function nameOf({ before, author, atoms }: Run): string {
-  const said = atoms.map((atom) => settled(atom, author)).filter((atom) => atom[0] !== "text" || atom[1] !== "");
-  return said.length === 0 ? before : sha256(JSON.stringify([before, author, said]));
+const authorOf = ({ role }: Message): Author => (role === "assistant" ? "model" : "client");
+
+/** A run as it grows. Neighbouring texts are one, so the last is settled only when it is known to have ended. */
+class OpenRun {
+  readonly author: Author;
+  readonly #said: string[] = [];
+  #text = "";
+
+  constructor(author: Author) {
+    this.author = author;
+  }
+
+  get run(): Run {
+    return { author: this.author, said: [...this.#said, ...this.#settledText()] };
+  }
+
+  say({ blocks }: Message): void {
+    for (const block of blocks) {
+      if (block.kind === "text") this.#text += block.text;
+      const atom = atomOf(block);
+      if (atom === undefined) continue;
+      this.#said.push(...this.#settledText(), JSON.stringify(atom));
+      this.#text = "";
+    }
+  }
+
+  #settledText(): string[] {
+    const text = settled(this.#text, this.author);
+    return text === "" ? [] : [JSON.stringify(["text", text])];
+  }
 }
 
-function addAtom(atoms: Atom[], block: Block): Atom[] {
-  const last = atoms.at(-1);
+/** What is no text, in what of it clients leave as it was: not the spelling of JSON. */
+function atomOf(block: Block): string[] | undefined {
   switch (block.kind) {
-    case "text":
-      if (last?.[0] === "text") atoms[atoms.length - 1] = ["text", last[1] + block.text];
-      else atoms.push(["text", block.text]);
-      return atoms;
     case "tool_call":
-      atoms.push(["call", block.name, block.arguments]);
-      return atoms;
+      return ["call", block.name, sortedJson(block.arguments)];
     case "tool_result":
-      atoms.push(["result", resultText(block.content)]);
-      return atoms;
+      return ["result", sortedJson(resultText(block.content))];
     case "media":
-      atoms.push(["media", sha256(sourceText(block.source))]);
-      return atoms;
+      return ["media", sha256(sourceText(block.source))];
+    case "text":
     case "thinking":
     case "opaque":
-      return atoms;
+      return undefined;
   }
 }
 
 /**
- * What clients change without changing the meaning: white space around texts, the spelling of JSON, and, where they
- * parse what the model said and write it anew, its quotes and inner white space. Their own words they send as they are.
+ * What clients change without changing the meaning: white space around texts, and, where they parse what the model said
+ * and write it anew, its quotes and inner white space. Their own words they send as they are.
  */
-function settled(atom: Atom, author: Author | undefined): Atom {
-  if (atom[0] === "text" && author === "model")
-    return ["text", atom[1].replace(/["'`]/g, "'").replace(/\s+/g, " ").trim()];
-  if (atom[0] === "text") return ["text", atom[1].trim()];
-  if (atom[0] === "call") return ["call", atom[1], sortedJson(atom[2])];
-  return atom[0] === "result" ? ["result", sortedJson(atom[1])] : atom;
+function settled(text: string, author: Author): string {
+  if (author === "client") return text.trim();
+  // Single blanks, which are most white space, stay where they are: replacing each of them is what takes time.
+  return text
+    .replaceAll('"', "'")
+    .replaceAll("`", "'")
+    .replace(/[^\S ]\s*| \s+/g, " ")
+    .trim();
 }
 
 const resultText = (content: readonly Part[]): string =>

@@ -1,7 +1,7 @@
 import { GatewayError, toGatewayError } from "../canonical/error.ts";
 import { Fold } from "../canonical/fold.ts";
 import { isSealed } from "../canonical/native.ts";
-import type { Loss, ModelRequest, ModelResponse } from "../canonical/types.ts";
+import type { Loss, ModelResponse } from "../canonical/types.ts";
 import type { EncodeTarget, Reply, StreamUsage, WireDialect } from "../dialects/dialect.ts";
 import type { Deadlines } from "../routing/config.ts";
 import type { Target } from "../routing/locate.ts";
@@ -62,16 +62,12 @@ export function unaskedUsage({ asked, call, host, dialect, target }: Answering):
 }
 
 export function replyOf({ asked, call }: Pick<Answering, "asked" | "call">): Reply {
-  let request: ModelRequest | undefined;
   return {
     created: Math.floor(call.createdAt / 1000),
     id: renamed(call.id, "resp"),
     includeUsage: asksForUsage(asked),
     call: { id: call.id, sessionId: call.sessionId },
-    // Few wires echo it: decoded when one does.
-    get request() {
-      return (request ??= asked.surface.dialect.decodeRequest(asked.body, asked.outside));
-    },
+    request: asked.request,
   };
 }
 
@@ -101,7 +97,8 @@ export async function settle(answering: Answering, response: ModelResponse): Pro
 /** Where the client is told the provider's own id of a response, it is known by that id before its end is told. */
 export function hearId(answering: Answering, id: string): void {
   const { call, host, notes } = answering;
-  if (call.response?.stored !== true || id === "" || !keepsBytes(answering)) return;
+  if (call.response?.stored !== true || id === "" || !keepsBytes(answering) || notes.rescued !== undefined) return;
+  notes.toldId ??= id;
   notes.named ??= host.name?.(id);
   notes.named?.catch(() => {});
 }
@@ -112,10 +109,13 @@ const keptOf = (answering: Answering, response: ModelResponse): KeptResponse | u
     ? keptAnswer(answering.call, response, toldReply(answering, response.id))
     : undefined;
 
-/** With the id that the client was told. */
-function toldReply(answering: Answering, id: string): Reply {
+/** With the id that the client was told: the first one's, where another has gone on with the answer. `id`: as the provider says it. */
+export function toldReply(answering: Answering, id: string): Reply {
+  const { rescued, toldId } = answering.notes;
+  const own = keepsBytes(answering) && id !== "" ? id : undefined;
+  const told = rescued === undefined ? own : toldId;
   const reply = replyOf(answering);
-  return keepsBytes(answering) && id !== "" ? { ...reply, id } : reply;
+  return told === undefined ? reply : { ...reply, id: told };
 }
 
 /** What the provider said that the caller's wire has no words for. It is kept in the session all the same. */

@@ -1,5 +1,5 @@
 import { invalid } from "../canonical/error.ts";
-import type { Message } from "../canonical/types.ts";
+import type { Message, ModelRequest } from "../canonical/types.ts";
 import type { Outside, WireDialect } from "../dialects/dialect.ts";
 import type { Instructions } from "../session/session.ts";
 import { isObject, type Json, JsonError, type JsonObject, parseJson } from "../wire/json.ts";
@@ -14,12 +14,13 @@ export type Opened = { text: string; members: Member[]; rhone: RhoneRequest };
 export type Asked = Opened & {
   surface: Surface;
   outside: Outside;
-  /** Without `rhone`. */
+  /** Without `rhone`, and what it means. */
   body: JsonObject;
+  request: ModelRequest;
   /** The model as the caller names it; `rhone.routing.model` wins. */
   model: string;
   stream: boolean;
-  /** The list of messages: each in the characters in which it came, and what each means. Same length. */
+  /** The list of messages: each in the characters in which it came, and what each means; the last ones of `request`. Same length. */
   items: string[];
   messages: Message[];
   /** Some of them are not as they came: the gateway's own were said in the wire's words. */
@@ -74,19 +75,27 @@ export function ask(opened: Opened, surface: Surface, outside: Outside = {}): As
   checked(surface.request, whole, []);
   const { rhone: _, ...body } = whole;
   const { dialect } = surface;
-  const asked = dialect.decodeRequest(body, outside);
-  const model = rhone.routing?.model ?? asked.model;
+  const request = dialect.decodeRequest(body, outside);
+  const model = rhone.routing?.model ?? request.model;
   if (model === "") throw invalid("model", "expected the name of a model");
   const given = itemsOf(opened, dialect);
   const items = given.map((item) => dialect.layout.inPlainWords?.(item) ?? item);
   const isReworded = items.some((item, i) => item !== given[i]);
-  const messages = dialect.decodeMessages(items.map((item) => parseJson(item)));
+  const messages = request.messages.slice(request.messages.length - items.length);
   const firstOther = messages.findIndex(({ role }) => role !== "system");
   const leading = firstOther < 0 ? messages.length : firstOther;
   const instructions = instructionsOf(opened, dialect, items.slice(0, leading));
-  const common = { ...opened, surface, outside, body, model, stream: asked.stream, items, messages, leading };
   return {
-    ...common,
+    ...opened,
+    surface,
+    outside,
+    body,
+    request,
+    model,
+    stream: request.stream,
+    items,
+    messages,
+    leading,
     ...(isReworded && { isReworded }),
     ...(instructions !== undefined && { instructions }),
   };

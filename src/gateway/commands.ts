@@ -53,6 +53,8 @@ export type Commanded = {
   list: (record: SessionRecord) => Promise<void>;
   /** Stops the calls that are under way. */
   stopCalls: () => Promise<void>;
+  /** Ends the connections of those who listen: there is nothing any more that could be told. */
+  hangUp: () => void;
 };
 
 /** As OpenAI bounds its own. */
@@ -112,7 +114,7 @@ export async function perform(command: Command, caller: Caller, tools: Commanded
     case "lineage":
       return Response.json(shownLineage(session, sql));
     case "blocks":
-      return list(await headBlocks(session, command.format, tools.blobs));
+      return Response.json(await headBlocks(session, command.format, tools.blobs));
     case "timeline":
       return timelineOf(sql, tools.blobs, command);
     case "calls": {
@@ -142,11 +144,13 @@ export async function perform(command: Command, caller: Caller, tools: Commanded
 }
 
 /** Empties the session and stops its calls: nobody could do so later, or see what they cost. */
-export async function removeSession({ session, blobs, durable, list: show, stopCalls }: Commanded): Promise<void> {
+export async function removeSession(tools: Commanded): Promise<void> {
+  const { session, blobs, durable, list: show, stopCalls, hangUp } = tools;
   await stopCalls();
   // Another may have removed it meanwhile.
   if (!session.exists) return;
   const deleted = session.delete();
+  hangUp();
   await blobs.clear();
   await Promise.all([durable(), show(deleted)]);
 }

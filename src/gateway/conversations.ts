@@ -1,10 +1,10 @@
-import { ROOT } from "../canonical/chain.ts";
+import { namesOf, ROOT } from "../canonical/chain.ts";
 import { GatewayError, invalid } from "../canonical/error.ts";
 import { unseal } from "../canonical/native.ts";
 import { openaiResponses } from "../dialects/openai-responses/index.ts";
 import { cut } from "../session/media.ts";
 import { recordOf } from "../session/row.ts";
-import { chained, namesOf, openCalls, type Turn } from "../session/turns.ts";
+import { chained, openCalls, type Turn } from "../session/turns.ts";
 import type { Blobs } from "../store/blobs.ts";
 import type { JsonObject } from "../wire/json.ts";
 import { renamed } from "../wire/id.ts";

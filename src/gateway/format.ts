@@ -9,7 +9,7 @@ import type { Asked } from "./ask.ts";
  */
 export function schemaLosses(asked: Asked, { messages, finish }: ModelResponse): Loss[] {
   if (finish.reason !== "stop") return [];
-  const { format } = asked.surface.dialect.decodeRequest(asked.body, asked.outside);
+  const { format } = asked.request;
   if (format?.type !== "json_schema" || !isObject(format.schema)) return [];
   const text = messages
     .flatMap(({ blocks }) => blocks.flatMap((block) => (block.kind === "text" ? [block.text] : [])))

@@ -51,7 +51,7 @@ function inputItems(passage: Passage, owner: string): Item[] {
 
 /** What the model said, under the ids by which it was told. */
 function outputItems(passage: Passage, owner: string): Item[] {
-  const messages: Message[] = messagesOf(passage);
+  const messages = messagesOf(passage);
   return encodeOutput(messages, owner).map((item, at) => listed(item, `${owner} out ${at}`));
 }
 

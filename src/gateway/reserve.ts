@@ -1,5 +1,4 @@
 import { GatewayError } from "../canonical/error.ts";
-import type { ModelRequest } from "../canonical/types.ts";
 import { costMicros, type Price } from "../canonical/usage.ts";
 import { LimitError, type Reservation, type Wanted } from "../keys/purse.ts";
 import { catalogueOf } from "../providers/catalogue.ts";
@@ -7,6 +6,7 @@ import { pricesOf } from "../providers/price.ts";
 import type { Provider } from "../providers/provider.ts";
 import type { Target } from "../routing/locate.ts";
 import type { Context } from "../session/session.ts";
+import type { Passage } from "../session/turns.ts";
 import { mayUse } from "./admit.ts";
 import type { Asked } from "./ask.ts";
 import type { Caller, Notes } from "./call.ts";
@@ -44,10 +44,9 @@ export async function reserve(
 ): Promise<void> {
   notes.bytesSent = bytesOf(asked, context);
   const reserved = host.charging.reserve(call.id, call.caller, asked.rhone.tags ?? [], async () => {
-    const request = asked.surface.dialect.decodeRequest(asked.body, asked.outside);
     const wanted = await Promise.all(
       targets.map((target) =>
-        wantedAt(target, host.providers, new Date(call.createdAt), { request, asked, bytes: notes.bytesSent }),
+        wantedAt(target, host.providers, new Date(call.createdAt), { asked, bytes: notes.bytesSent }),
       ),
     );
     return wanted.reduce(larger);
@@ -66,19 +65,19 @@ export async function noteReservation(notes: Notes, reserved: Promise<Reservatio
   }
 }
 
-type Asking = { request: ModelRequest; asked: Asked; bytes: number };
+type Asking = { asked: Asked; bytes: number };
 
 async function wantedAt(
   { provider, model }: Target,
   providers: ReadonlyMap<string, Provider>,
   at: Date,
-  { request, asked, bytes }: Asking,
+  { asked, bytes }: Asking,
 ): Promise<Wanted> {
   const { models } = await catalogueOf(providers);
   const known = models.find((one) => one.provider === provider && one.id === model);
   const input = Math.min(inputBound(bytes, asked), known?.context ?? LARGEST_CONTEXT);
-  const choices = request.sampling?.n ?? 1;
-  const given = request.maxOutput;
+  const choices = asked.request.sampling?.n ?? 1;
+  const given = asked.request.maxOutput;
   const output = (given ?? Math.min(known?.maxOutput ?? OPEN_OUTPUT, OPEN_OUTPUT)) * choices;
   const tokens = Math.ceil(bytes / 4) + (given ?? 0) * choices;
   const price = await priceOf(provider, model, at);
@@ -129,13 +128,22 @@ function bytesOf({ surface, text, members, items }: Asked, { history, instructio
   const beside = members.filter(({ key }) => !UNREAD.has(key) && key !== layout.items);
   const sizes = [
     ...items.map((item) => Buffer.byteLength(item)),
-    ...history.map((passage) => Buffer.byteLength(passage.items)),
+    ...history.map(sizeOf),
     ...beside.map(({ value }) => Buffer.byteLength(text.slice(value.start, value.end))),
     Buffer.byteLength(instructions?.items ?? ""),
     Buffer.byteLength(instructions?.member?.json ?? ""),
   ];
   return sizes.reduce((sum, size) => sum + size, 0);
 }
+
+/** Counted once for a session's history, which grows at its end. */
+function sizeOf(passage: Passage): number {
+  const size = SIZES.get(passage) ?? Buffer.byteLength(passage.items);
+  SIZES.set(passage, size);
+  return size;
+}
+
+const SIZES = new WeakMap<Passage, number>();
 
 /** No model reads these. */
 const UNREAD = new Set([

@@ -35,7 +35,7 @@ export function restoreBytes(asked: Asked, context: Context, target: EncodeTarge
     : NOTHING;
   const given = asked.items.slice(0, asked.leading);
   const fresh = asked.items.slice(asked.leading + known);
-  const list = `[${[...given, items, ...fresh].filter((part) => part !== "").join(",")}]`;
+  const list = `[${listed([...given, items, ...fresh])}]`;
   const edits: Edit[] = [
     ...removeMember(members, "rhone", ...stateIn(asked), ...(isRestored && layout.itemsToo ? [layout.itemsToo] : [])),
     ...replaceMember(members, "model", model),
@@ -70,7 +70,7 @@ export function restoreMeaning(
   target: EncodeTarget,
   said: readonly Message[] = [],
 ): Restored {
-  const request = asked.surface.dialect.decodeRequest(asked.body, asked.outside);
+  const { request } = asked;
   const { history, known, instructions } = context;
   const given = request.messages.length - asked.messages.length + asked.leading;
   const messages = pairResults([
@@ -105,10 +105,17 @@ function unheard({ surface, body }: Asked, { id }: WireDialect): Loss[] {
     .map((at) => ({ at, what: "dropped", why: `${id} has no such member` }));
 }
 
-/** What wire items mean; their seals are their issuer's. */
-export function messagesOf({ dialect, items, issuer }: Passage): Message[] {
-  return DIALECTS[dialect].decodeMessages(parseJson(`[${items}]`) as Json[], issuer);
+/** What wire items mean; their seals are their issuer's. Kept as long as the passage: a session's history is decoded once. */
+export function messagesOf(passage: Passage): readonly Message[] {
+  const known = MEANINGS.get(passage);
+  if (known !== undefined) return known;
+  const { dialect, items, issuer } = passage;
+  const messages = DIALECTS[dialect].decodeMessages(parseJson(`[${items}]`) as Json[], issuer);
+  MEANINGS.set(passage, messages);
+  return messages;
 }
+
+const MEANINGS = new WeakMap<Passage, readonly Message[]>();
 
 export function messagesOfInstructions(instructions: Instructions | undefined): Message[] {
   if (instructions === undefined) return [];
@@ -132,17 +139,14 @@ function sayAgain(
   const isVerbatim = passages.every(
     (passage) => passage.dialect === dialect.id && (!passage.sealed || passage.issuer === target.issuer),
   );
-  if (isVerbatim)
-    return {
-      items: passages
-        .map(({ items }) => items)
-        .filter((items) => items !== "")
-        .join(","),
-      losses: [],
-    };
+  if (isVerbatim) return { items: listed(passages.map(({ items }) => items)), losses: [] };
   const { value, losses } = dialect.encodeMessages(pairResults(passages.flatMap(messagesOf)), target);
   return { items: value.map((item) => JSON.stringify(item)).join(","), losses };
 }
+
+/** The inside of a list: what is empty says nothing. Strings that are added are copied once, when they are sent. */
+const listed = (texts: readonly string[]): string =>
+  texts.reduce((list, text) => (list === "" ? text : text === "" ? list : `${list},${text}`), "");
 
 const itemsPassage = (instructions: Instructions | undefined): Passage[] =>
   instructions?.items === undefined ? [] : [{ dialect: instructions.dialect, items: instructions.items }];

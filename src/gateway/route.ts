@@ -4,7 +4,7 @@ import { catalogueOf } from "../providers/catalogue.ts";
 import { pricesOf } from "../providers/price.ts";
 import { changesOf } from "../routing/config.ts";
 import type { Hedge, Tools } from "../routing/failover.ts";
-import { keyOf, locate, type Target } from "../routing/locate.ts";
+import { healthKeyOf, keyOf, locate, type Target } from "../routing/locate.ts";
 import { type Candidates, order, type Wish } from "../routing/plan.ts";
 import type { Context } from "../session/session.ts";
 import type { Asked } from "./ask.ts";
@@ -29,7 +29,7 @@ export async function inOrder(
   return order(candidates, {
     // A tool's result belongs to the thoughts behind its call.
     issuers: (parent?.open ?? []).length > 0 ? sealers.slice(-1) : sealers,
-    latencyOf: (target) => router.breakers.health(keyOf(target)).latency,
+    latencyOf: (target) => router.breakers.health(healthKeyOf(target)).latency,
     costOf: (target) => costs.get(keyOf(target)),
     random: router.random,
   });
@@ -76,9 +76,9 @@ const located = (model: string, { surface }: Asked, providers: Host["providers"]
 const LIKELY_OUTPUT = 1_000;
 
 /** What a call may cost at a target at most, as far as can be told before: nothing is known of a model without a price. */
-async function costOf({ text, surface, body, outside }: Asked, { provider, model }: Target, at: Date): Promise<number> {
+async function costOf({ text, request }: Asked, { provider, model }: Target, at: Date): Promise<number> {
   const prices = await pricesOf(provider);
-  const { maxOutput = LIKELY_OUTPUT } = surface.dialect.decodeRequest(body, outside);
+  const { maxOutput = LIKELY_OUTPUT } = request;
   // Four bytes a token is what tokenizers come to.
   const cost = costMicros({ fresh: Math.ceil(text.length / 4), output: maxOutput }, prices([model], at));
   return cost ?? Number.POSITIVE_INFINITY;

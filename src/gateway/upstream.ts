@@ -1,5 +1,6 @@
 import { GatewayError } from "../canonical/error.ts";
 import { concatBytes } from "../wire/bytes.ts";
+import { blockReader } from "../wire/tee.ts";
 import type { Answering } from "./answering.ts";
 import type { Hearing } from "./hearing.ts";
 
@@ -84,7 +85,9 @@ export type ChunkReader = {
 export async function bytesOf(answering: Answering): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let size = 0;
-  for await (const chunk of chunksOf(answering, between(answering))) {
+  const { body } = answering.upstream;
+  const reader = body === null ? undefined : blockReader(body);
+  for await (const chunk of chunksOf(answering, between(answering), reader)) {
     size += chunk.length;
     if (size > MAX_WHOLE_BYTES)
       throw new GatewayError("provider.execution_failed", "the provider's answer is too large");

@@ -39,19 +39,26 @@ export function shownSession({ row }: Session): JsonObject {
 }
 
 /**
- * The continuity head: what the model sees next. Anthropic and Gemini say the system text outside their list, so it is
- * no part of it there.
+ * The continuity head: what the model sees next, as a list in the words of a wire. Anthropic and Gemini say the system
+ * text in a member of their own beside their list, and so it is here.
  */
-export async function headBlocks(session: Session, format: BlockFormat, blobs: Blobs): Promise<Json[]> {
+export async function headBlocks(session: Session, format: BlockFormat, blobs: Blobs): Promise<JsonObject> {
   const dialect = DIALECT[format];
   const history = await Promise.all(
     session.path.flatMap(({ input, output }) => [input, output]).map((one) => messagesIn(one, blobs)),
   );
-  const system =
-    dialect.layout.instructions === undefined || format === "native"
-      ? messagesOfInstructions(session.instructions)
-      : [];
-  return dialect.encodeMessages([...system, ...history.flat()], { dialect: dialect.id, model: "" }).value;
+  const system = messagesOfInstructions(session.instructions);
+  const isBeside = dialect.layout.instructions !== undefined && format !== "native";
+  const listed = isBeside ? history.flat() : [...system, ...history.flat()];
+  const { value: data } = dialect.encodeMessages(listed, { dialect: dialect.id, model: "" });
+  return { object: "list", ...(isBeside && besideList(system, dialect)), data };
+}
+
+/** The member in which a wire says the system text; none, where there is no text. */
+function besideList(system: readonly Message[], dialect: WireDialect): JsonObject {
+  const request = { model: "", stream: false, messages: [...system] };
+  const { value } = dialect.encodeRequest(request, { dialect: dialect.id, model: "" });
+  return Object.fromEntries(Object.entries(value).filter(([member]) => dialect.layout.instructions?.includes(member)));
 }
 
 /** Where a session comes from, every turn it ever had and which of them lead to its head, and what became of it. */
@@ -97,7 +104,7 @@ const nativeBlocks = (messages: readonly Message[]): Json[] =>
 
 export const timeOf = (at: number): string => new Date(at).toISOString();
 
-const messagesIn = async (passage: Passage, blobs: Blobs): Promise<Message[]> =>
+const messagesIn = async (passage: Passage, blobs: Blobs): Promise<readonly Message[]> =>
   messagesOf(await joined(passage, blobs));
 
 const textOf = (messages: readonly Message[]): string =>

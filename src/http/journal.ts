@@ -46,6 +46,8 @@ export function enterJournal(
   told: Told | undefined,
   { journals, waitUntil }: { journals: Journals; waitUntil: (work: Promise<unknown>) => void },
 ): boolean {
+  // Seen before anything of it is written down.
+  if ((said?.input.items.length ?? 0) + (said?.output.items.length ?? 0) > ENTRY) return false;
   // What it cost is settled by the record that goes from here; its session tells it nobody again.
   const { charge: _, ...uncharged } = record;
   const handled = {

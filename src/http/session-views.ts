@@ -5,7 +5,7 @@ import { renamed } from "../wire/id.ts";
 import { call, run, runOf, shownState } from "./calls.ts";
 import { commanded } from "./command.ts";
 import type { AppEnv } from "./context.ts";
-import { listOf, page, paged, pageOf } from "./listing.ts";
+import { listOf, paged, pageOf, pageOfIds } from "./listing.ts";
 import { failures } from "./schemas.ts";
 import { sessionParams as params } from "./sessions.ts";
 
@@ -34,7 +34,10 @@ const routes = {
     path: "/v1/sessions/{id}/blocks",
     summary: "The continuity head: what the model sees next",
     request: { params, query: z.object({ format: z.enum(BLOCK_FORMATS).default("native") }) },
-    responses: read("Blocks, or the messages of a wire", listOf(block)),
+    responses: read(
+      "Blocks, or the messages of a wire; beside them its member for the system text, where it has one",
+      listOf(block).extend({ system: z.unknown().optional(), systemInstruction: z.unknown().optional() }),
+    ),
   }),
   timeline: createRoute({
     method: "get",
@@ -70,14 +73,14 @@ const routes = {
     method: "get",
     path: "/v1/sessions/{id}/calls",
     summary: "The calls of a session, the oldest first",
-    request: { params, query: page },
+    request: { params, query: pageOfIds("call") },
     responses: read("A page of calls", pageOf(call)),
   }),
   runs: createRoute({
     method: "get",
     path: "/v1/sessions/{id}/runs",
     summary: "The runs of a session, the oldest first; a plain call is a run of one call",
-    request: { params, query: page },
+    request: { params, query: pageOfIds("run") },
     responses: read("A page of runs", pageOf(run)),
   }),
 };

@@ -13,11 +13,14 @@ export class JsonError extends Error {
 export function parseJson(text: string): Json {
   if (!isShallow(text)) throw new JsonError(`nested deeper than ${MAX_DEPTH} levels`);
   try {
-    return (LONG_NUMBER.test(text) ? JSON.parse(text, keepNumber) : JSON.parse(text)) as Json;
+    return parse(text);
   } catch (cause) {
     throw new JsonError(cause instanceof Error ? cause.message : "not JSON");
   }
 }
+
+const parse = (text: string): Json =>
+  (LONG_NUMBER.test(text) ? JSON.parse(text, keepNumber) : JSON.parse(text)) as Json;
 
 /**
  * Numbers that a double cannot hold stay the text they were (ECMAScript's `JSON.rawJSON`), so what is decoded and said
@@ -36,12 +39,16 @@ const { rawJSON: rawJson } = JSON as typeof JSON & { rawJSON: (text: string) => 
 
 /** As `parseJson`, for text that may well be something else. */
 export function tryParseJson(text: string): Json | undefined {
+  if (!MAY_BE_JSON.test(text) || !isShallow(text)) return undefined;
   try {
-    return parseJson(text);
+    return parse(text);
   } catch {
     return undefined;
   }
 }
+
+/** Most of what is no JSON does not even begin like it, and an exception costs what kilobytes of parsing cost. */
+const MAY_BE_JSON = /^\s*(?:["[{]|(?:-?\d[\d.eE+-]*|true|false|null)\s*$)/;
 
 export function isObject(value: unknown): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);

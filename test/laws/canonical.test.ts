@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { findBeginning, nameAfter, ROOT } from "../../src/canonical/chain.ts";
+import { findBeginning, nameAfter, namesOf, ROOT } from "../../src/canonical/chain.ts";
 import { GatewayError, toGatewayError } from "../../src/canonical/error.ts";
 import { Fold, fold, unfold } from "../../src/canonical/fold.ts";
 import { amend, edit, isSealed, unseal, verbatim, verbatimMessage } from "../../src/canonical/native.ts";
@@ -88,6 +88,44 @@ describe("the chain", () => {
     const said = (quote: string): string => nameAfter(ROOT, [user("x"), model(says(`Input: {${quote}a${quote}:  2}`))]);
     expect(said("'")).toBe(said('"'));
     expect(nameAfter(ROOT, [user("'x'")])).not.toBe(nameAfter(ROOT, [user('"x"')]));
+  });
+
+  it("is named as it always was, since sessions hold the names of their turns", () => {
+    const said = [
+      { role: "system", blocks: [says("Be brief.")] },
+      user(" Weather\n in Pau?  "),
+      { role: "user", blocks: [{ kind: "media", mime: "image/png", source: { type: "base64", data: "AAAA" } }] },
+    ] satisfies Message[];
+    const replied = model({ kind: "thinking", text: "hm" }, says(' "One"\t`moment`  '), {
+      kind: "tool_call",
+      id: "1",
+      name: "weather",
+      arguments: '{"to":12345678901234567890, "at": "Pau" }',
+    });
+    const results = [' {"b":[1,{"d":2,"c":3}],"a":null}', "no JSON "].map(
+      (text, i) => ({ kind: "tool_result", id: String(i), content: [{ kind: "text", text }] }) satisfies Block,
+    );
+    const answered = [{ role: "user", blocks: results }, model(says("Rain."))] satisfies Message[];
+    expect(nameAfter(ROOT, [...said, replied, ...answered])).toBe("o_DvKsc3mTBR-IE7EAJgsLruxXnXKLg7OoIgOr0_xAM");
+    expect(nameAfter("abc", said)).toBe("4CIhwBMqI9_dYSRr6eTa1BLMQxkl3i3XmCrI-ZrJTsA");
+  });
+
+  it("names a turn as what it says is named, however that is parted", () => {
+    const message = fc.oneof(
+      reply,
+      fc.record({ role: fc.constantFrom("user" as const, "system" as const), blocks: fc.array(block) }),
+    );
+    fc.assert(
+      fc.property(fc.array(message), fc.nat(), fc.constantFrom(ROOT, "elsewhere"), (messages, at, from) => {
+        const said = messages.slice(0, at % (messages.length + 1));
+        const replied = messages.slice(said.length);
+        expect(namesOf(from, said, replied)).toEqual({
+          chain: nameAfter(from, messages),
+          own: nameAfter(ROOT, messages),
+          reply: nameAfter(ROOT, replied),
+        });
+      }),
+    );
   });
 
   it("finds the longest beginning that is a turn's end", () => {

@@ -3,6 +3,7 @@ import type { Loss, Message } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, textOf } from "../../wire/json.ts";
 import type { Encoded, EncodeTarget } from "../dialect.ts";
 import { decodeContent, encodeContent } from "./blocks.ts";
+import { distinctCalls } from "./calls.ts";
 
 const dialect = "anthropic";
 
@@ -19,7 +20,7 @@ export function encodeMessages(messages: readonly Message[], target: EncodeTarge
       items.push({ role: run.role, content: resultsFirst(run.content, items.at(-1)) });
     run = undefined;
   };
-  for (const message of messages) {
+  for (const message of distinctCalls(messages, (one) => verbatimItem(one, target) !== undefined)) {
     const whole = verbatimItem(message, target);
     if (whole !== undefined) {
       flush();
