@@ -113,6 +113,8 @@ export interface StreamDecoder {
   readonly isFinishing: boolean;
   /** The wire's very last word was said; absent where it has none beside the end of the connection. */
   readonly isOver?: boolean;
+  /** That word, where an answer can be finished without it: a client may wait for it, though its provider leaves it out. */
+  readonly terminator?: string;
   /** What the provider has counted so far, of an answer that may never end. */
   readonly counted: Usage;
   push(event: SseEvent): StreamEvent[];
@@ -122,6 +124,8 @@ export interface StreamDecoder {
 /** Events → the text of the wire's events, "" where it has none. `error` events included. */
 export interface StreamEncoder {
   push(event: StreamEvent): string;
+  /** What is said next comes behind this event of the same wire's: the count of a wire that numbers its events goes on. */
+  follow?(last: SseEvent): void;
 }
 
 /** An id the target takes: itself, or 32 hexadecimal characters that are always the same for it. */

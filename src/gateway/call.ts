@@ -107,6 +107,8 @@ export class Notes {
   target: Target | undefined;
   /** The stream broke off after it had begun, and another target went on with it. */
   rescued: { from: string; after_chars: number; how: "restart" | "continuation" } | undefined;
+  /** A kept response's id as the provider names it, and the client was told it. */
+  toldId: string | undefined;
   /** The answer is durable. */
   isSettled = false;
   context: Context | undefined;

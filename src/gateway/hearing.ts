@@ -2,7 +2,8 @@ import { Fold } from "../canonical/fold.ts";
 import type { StreamEvent, Usage } from "../canonical/types.ts";
 import { GatewayError } from "../canonical/error.ts";
 import type { StreamDecoder } from "../dialects/dialect.ts";
-import { type SseEvent, SseSplitter } from "../wire/sse.ts";
+import { encodeUtf8 } from "../wire/bytes.ts";
+import { decodeSse, type SseEvent, SseSplitter } from "../wire/sse.ts";
 
 /** Stands where a meaning has no event of its own: at the end of a stream. */
 export const NO_EVENT: SseEvent = { raw: new Uint8Array(0) };
@@ -15,7 +16,10 @@ export class Hearing {
   readonly #decoder: StreamDecoder;
   readonly #splitter = new SseSplitter();
   #hasEnded = false;
+  #last: SseEvent | undefined;
   #wasOpen = false;
+  #wasWithinEvent = false;
+  #leftOut = "";
 
   constructor(decoder: StreamDecoder) {
     this.#decoder = decoder;
@@ -41,23 +45,44 @@ export class Hearing {
     return this.#hasEnded ? this.#wasOpen : this.folded.isOpen;
   }
 
+  /** What a client has to be told at the end, and the provider did not say. */
+  get leftOut(): string {
+    return this.#leftOut;
+  }
+
+  /** The last event that said something, and no error. */
+  get last(): SseEvent | undefined {
+    return this.#last;
+  }
+
+  /** Events of ours behind bytes of the provider's: it may have broken off within an event, which has to end first. */
+  behind(events: string): string {
+    const isWithin = this.#hasEnded ? this.#wasWithinEvent : this.#splitter.isWithinEvent;
+    return isWithin && events !== "" ? `\n\n${events}` : events;
+  }
+
   push(chunk: Uint8Array): Heard[] {
     return this.#splitter.push(chunk).map((event) => this.#hear(event));
   }
 
-  /** A last event without its blank line, and what the decoder makes of the end. */
+  /** A last event without its blank line, what the decoder makes of the end, and the wire's own if it was left out. */
   end(): Heard[] {
     if (this.#hasEnded) return [];
     this.#hasEnded = true;
     this.#wasOpen = this.folded.isOpen;
+    this.#wasWithinEvent = this.#splitter.isWithinEvent;
     const rest = this.#splitter.flush().map((event) => this.#hear(event));
+    const { isFinishing, isOver, terminator = "" } = this.#decoder;
+    if (isFinishing && isOver === false) this.#leftOut = terminator;
     const decoded = this.#decoder.end();
     for (const event of decoded) this.folded.push(event);
-    return [...rest, { event: NO_EVENT, decoded, isFinishing: this.#decoder.isFinishing }];
+    const [event = NO_EVENT] = decodeSse(encodeUtf8(this.behind(this.#leftOut)));
+    return [...rest, { event, decoded, isFinishing: this.#decoder.isFinishing }];
   }
 
   #hear(event: SseEvent): Heard {
     const decoded = this.#decoder.push(event);
+    if (event.data !== undefined && decoded.every(({ type }) => type !== "error")) this.#last = event;
     for (const one of decoded) this.folded.push(one);
     return { event, decoded, isFinishing: this.#decoder.isFinishing };
   }

@@ -1,7 +1,18 @@
 import type { GatewayError } from "../canonical/error.ts";
 import { concatBytes } from "../wire/bytes.ts";
-import { type Answering, hearId, keepsBytes, lost, replyOf, settle, settleFailure, unaskedUsage } from "./answering.ts";
-import type { ModelResponse, StreamEvent } from "../canonical/types.ts";
+import { pacedReader } from "../wire/tee.ts";
+import {
+  type Answering,
+  hearId,
+  keepsBytes,
+  lost,
+  replyOf,
+  settle,
+  settleFailure,
+  toldReply,
+  unaskedUsage,
+} from "./answering.ts";
+import type { ModelResponse } from "../canonical/types.ts";
 import { keyOf } from "../routing/locate.ts";
 import type { Waste } from "../store/records.ts";
 import { brokenOff, type Heard, LEFT, NO_EVENT, STOPPED } from "./hearing.ts";
@@ -80,7 +91,7 @@ async function goOn(
   );
   const { answering } = second;
   answering.notes.aim(answering.place, answering.losses);
-  teller.goOn(translatedFor(first), toldOf(hearing), joiner);
+  teller.goOn(joiner, keepsBytes(first) ? knowing(begun) : undefined);
   const whole = await teller.tell(second, true).catch(async (thrown: unknown) => {
     answering.cancel();
     const noteItsWaste = first.notes.brokeOff(brokenOff(thrown));
@@ -97,10 +108,16 @@ const wasteIn = ({ answering: { place, call }, hearing }: Begun): Promise<Waste>
   wasteOf(place, hearing.counted, hearing.folded.model, new Date(call.createdAt));
 
 function tellingOf(answering: Answering): Telling {
-  return keepsBytes(answering) ? new RelayedTelling(optionsOf(answering)) : translatedFor(answering);
+  return keepsBytes(answering) ? new RelayedTelling(optionsOf(answering)) : new TranslatedTelling(optionsOf(answering));
 }
 
-const translatedFor = (answering: Answering): Telling => new TranslatedTelling(optionsOf(answering));
+/** Words of ours for a client that has heard its provider's own: their ids and their count are gone on with. */
+function knowing({ answering, hearing }: Begun): Telling {
+  const reply = toldReply(answering, hearing.folded.id);
+  const telling = new TranslatedTelling({ ...optionsOf(answering), reply });
+  telling.learn(toldOf(hearing), hearing.last);
+  return telling;
+}
 
 const optionsOf = (answering: Answering): ConstructorParameters<typeof RelayedTelling>[0] => ({
   surface: answering.asked.surface.dialect,
@@ -122,10 +139,8 @@ class Teller {
     this.#telling = telling;
   }
 
-  /** From here on in the words of `telling`, which learns in silence what the client knows already. */
-  goOn(telling: Telling, told: readonly StreamEvent[], joiner: Joiner): void {
-    telling.push(NO_EVENT, told, false);
-    telling.counted();
+  /** From here on what another says, joined to what was said; in the words of `telling`, where they change. */
+  goOn(joiner: Joiner, telling: Telling = this.#telling): void {
     this.#telling = telling;
     this.#joiner = joiner;
   }
@@ -133,7 +148,9 @@ class Teller {
   /** Tells a stream as it comes. Resolves to the whole answer. `keepsError`: its error is not told, but only thrown. */
   async tell({ answering, heard, hearing }: Begun, keepsError: boolean): Promise<ModelResponse> {
     await this.#say(answering, heard);
-    for await (const chunk of chunksOf(answering, between(answering, hearing))) {
+    const { upstream, host } = answering;
+    const reader = upstream.body === null ? undefined : pacedReader(upstream.body, host.now);
+    for await (const chunk of chunksOf(answering, between(answering, hearing), reader)) {
       this.#heard();
       const more = hearing.push(chunk);
       const { error } = hearing.folded;

@@ -22,7 +22,7 @@ const PACE = 1_000;
  * at the end, where it tells the truth about a missing terminal event before it closes.
  */
 export function relayNatively(begun: Begun): Response {
-  const { answering } = begun;
+  const { answering, hearing } = begun;
   const { asked, host, upstream, call, notes } = answering;
   const [client, recorder] = upstream.body!.tee();
   const passed = Promise.withResolvers<void>();
@@ -47,11 +47,12 @@ export function relayNatively(begun: Begun): Response {
     passed.resolve();
     const error = await recorded;
     const lastWord =
-      error === undefined ? "" : asked.surface.dialect.encodeStream(replyOf(answering)).push({ type: "error", error });
-    const told = decodeSse(encodeUtf8(lastWord));
-    putOn(tape, told);
+      error === undefined
+        ? hearing.leftOut
+        : asked.surface.dialect.encodeStream(replyOf(answering)).push({ type: "error", error });
+    putOn(tape, decodeSse(encodeUtf8(lastWord)));
     tape?.end();
-    await write(writable, concatBytes(told.map(({ raw }) => raw)));
+    await write(writable, encodeUtf8(hearing.behind(lastWord)));
     await writable.close();
   })();
   // A client that leaves ends its own branch only: the recorder reads on.

@@ -12,10 +12,18 @@ const MAX_FRAME_BYTES = 1024 * 1024;
 export const MAX_AGE = 60 * 60_000;
 const MAX_LANES = 32;
 const MAX_IN_FLIGHT = 16;
+/**
+ * What a client may be told without a frame of its own. The runtime does not tell how much of it has left, and clients of
+ * this mode answer no `ping`: so it is more than sixteen answers have as a rule, and less than an isolate's memory.
+ * Characters.
+ */
+const MAX_TOLD = 64 * 1024 * 1024;
+/** As on `rhone.ws.v1`. */
+const TOO_SLOW = 4008;
 /** Unstored responses that a connection can continue; agents continue the last one. */
 const MAX_HEARD = 64;
 
-export type Socket = { send(text: string): void };
+export type Socket = { send(text: string): void; close(code: number, reason: string): void };
 /** Answers a request's text as HTTP would, by what only this connection has heard. Throws what is wrong with the request. */
 export type Answer = (text: string, heard: ReadonlyMap<string, Whereabouts>) => Promise<Response>;
 
@@ -29,6 +37,7 @@ export class ResponsesSocket {
   readonly #heard = new Map<string, Whereabouts>();
   readonly #lanes = new Map<string, Promise<void>>();
   #inFlight = 0;
+  #told = 0;
 
   constructor(socket: Socket, answer: Answer) {
     this.#socket = socket;
@@ -37,6 +46,7 @@ export class ResponsesSocket {
 
   /** Takes a frame. Resolves when it is answered. */
   async receive(frame: string | ArrayBuffer): Promise<void> {
+    this.#told = 0;
     let lane: string | undefined;
     try {
       const event = eventIn(frame);
@@ -117,9 +127,12 @@ export class ResponsesSocket {
   }
 
   #send(json: string, lane: string | undefined): void {
+    if (this.#told > MAX_TOLD) return;
     const text = lane === undefined ? json : splice(json, [appendMember(json, "stream_id", JSON.stringify(lane))]);
+    this.#told += text.length;
     try {
-      this.#socket.send(text);
+      if (this.#told > MAX_TOLD) this.#socket.close(TOO_SLOW, "too much was told that may not have been read");
+      else this.#socket.send(text);
     } catch {
       // The client has gone. Its response goes on, and is kept.
     }

@@ -23,7 +23,7 @@ const ASK_UNREAD = 1024 * 1024;
 /** How often those who only listen are looked at: a revoked key hears nothing five seconds later. Milliseconds. */
 const CHECK_EVERY = 2_000;
 
-const CLOSE = { isSlow: 4008, isRefused: 4001 } as const;
+const CLOSE = { isRefused: 4001, isDeleted: 4004, isSlow: 4008 } as const;
 
 /** Who holds a connection. It outlives the object's memory with it, so it is small: what the key may do is asked anew. */
 export type Bond = {
@@ -100,6 +100,11 @@ export class Sockets {
     for (const { listener: maker, left } of this.#made.values()) if (maker === listener) left.abort();
   }
 
+  /** The session is gone, and its listeners with it. */
+  hangUp(): void {
+    for (const listener of this.#listeners.values()) this.#cut(listener, CLOSE.isDeleted, "the session was deleted");
+  }
+
   /** Something was told about or by a call of the session. */
   tell(piece: Piece): void {
     if (this.#listeners.size === 0) return;
@@ -132,8 +137,10 @@ export class Sockets {
     try {
       await this.#take(listener, readFrame(message));
     } catch (thrown) {
-      const error = errorMembers(toGatewayError(thrown), mint("req", this.#home.now()));
-      this.#send(listener, { type: "error", id: idOf(message), error });
+      const error = toGatewayError(thrown);
+      const members = errorMembers(error, mint("req", this.#home.now()));
+      this.#send(listener, { type: "error", id: idOf(message), error: members });
+      if (error.status === 401) this.#cut(listener, CLOSE.isRefused, error.message);
     }
   }
 

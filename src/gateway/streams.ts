@@ -1,7 +1,7 @@
 import type { WireDialect } from "../dialects/dialect.ts";
 import { GatewayError, invalid } from "../canonical/error.ts";
 import { encodeUsage } from "../dialects/native/response.ts";
-import type { EventBuffer } from "../session/buffer.ts";
+import type { EventBuffer, Kept } from "../session/buffer.ts";
 import type { Count } from "../session/pieces.ts";
 import type { CallState, Started } from "../session/calls.ts";
 import type { CallRecord } from "../store/records.ts";
@@ -44,7 +44,8 @@ export class Streams {
 
   tape(call: string): Tape {
     const { buffer, keepAwake } = this.#home;
-    this.#taped.set(call, undefined);
+    // A whole answer that is told as a stream is on record before its stream begins.
+    if (!this.#taped.has(call)) this.#taped.set(call, undefined);
     return {
       append: (bytes, count) => buffer.append(call, bytes, count),
       end: () => this.#end(call),
@@ -96,7 +97,7 @@ export class Streams {
     const { buffer } = this.#home;
     const { id, error, status } = record;
     if (error !== undefined && buffer.eventsOf(id) === 0) {
-      const { bytes, count } = lastWord(record, 0);
+      const { bytes, count } = lastWord(record);
       buffer.append(id, bytes, count);
     }
     buffer.end(id);
@@ -112,7 +113,7 @@ export class Streams {
   /** A crash took the call, and the end of what was told of it. */
   leftBehind(record: CallRecord): void {
     const { buffer } = this.#home;
-    if (record.stream) buffer.interrupt(record.id, (events) => lastWord(record, events));
+    if (record.stream) buffer.interrupt(record.id, (kept) => lastWord(record, kept));
     notify(buffer, record.id, failed(record));
     buffer.flush();
   }
@@ -131,7 +132,7 @@ export class Streams {
     if (events === 0 && status === "completed")
       throw invalid("id", "expected a call whose stream was told as server-sent events");
     // What a crash took cannot be told again; that it did is told in any case.
-    const cut = status === "interrupted" && record !== undefined ? lastWord(record, 0).count.events : 0;
+    const cut = status === "interrupted" && record !== undefined ? lastWord(record).count.events : 0;
     const from = cut === 0 ? after : Math.min(after, events - cut);
     if (from > events) throw invalid("after", `expected at most ${events}: the stream has no more events so far`);
     const sink = new Sink(() => {});
@@ -176,11 +177,12 @@ const failed = (record: CallRecord): object => ({
   error: dialectOf(record).encodeError(errorOf(record), record.id).error,
 });
 
-/** The surface's own words for the error with which a call ended, behind so many events. */
-function lastWord(record: CallRecord, events: number): { bytes: Uint8Array; count: Count } {
+/** The surface's own words for the error with which a call ended. `kept`: of the stream that it ends, where one had begun. */
+function lastWord(record: CallRecord, kept?: Kept): { bytes: Uint8Array; count: Count } {
   const dialect = dialectOf(record);
   const encoder = dialect.encodeStream({ created: Math.floor(record.createdAt / 1000) });
-  const tally = new Tally(isNumbered(dialect.id, events > 0), events);
+  if (kept?.last !== undefined) encoder.follow?.(kept.last);
+  const tally = new Tally(isNumbered(dialect.id, kept !== undefined), kept?.events);
   const bytes = tally.said(encoder.push({ type: "error", error: errorOf(record) }));
   return { bytes, count: tally.take() };
 }

@@ -115,6 +115,13 @@ export class TranslatedTelling implements Telling {
     return this.#annotated(said, rhone, () => 0);
   }
 
+  /** What a client knows already, in its own words: nothing of it is said again. `last`: the event it was told last. */
+  learn(told: readonly StreamEvent[], last: SseEvent | undefined): void {
+    for (const event of told) this.#encoder.push(event);
+    if (last !== undefined) this.#encoder.follow?.(last);
+    this.#hasBegun = true;
+  }
+
   end(rhone: object): Uint8Array {
     const text = this.#held.map((event) => this.#encoder.push(event)).join("");
     const { surface, rhone: isAnnotated } = this.#options;

@@ -30,6 +30,11 @@ export class SseSplitter {
   #blankCr = false;
   #first = true;
 
+  /** An event has begun, and no blank line has ended it. */
+  get isWithinEvent(): boolean {
+    return this.#size > 0;
+  }
+
   push(chunk: Uint8Array): SseEvent[] {
     const events: SseEvent[] = [];
     let start = 0;

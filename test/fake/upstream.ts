@@ -80,6 +80,8 @@ export function answerChat(raw: string, request: Request): Response {
         ],
         150,
       );
+    case "unstreamed":
+      return whole(text, headers);
     case "long":
       return stream(long(Number(count)), 0, headers);
     case "think":

@@ -187,8 +187,8 @@ describe("what a session holds", () => {
   it("is read in the words of each wire", async () => {
     const { id } = await sessionOf("one");
     await verb(id, "set-instructions", { instructions: "Be brief." });
-    const blocks = async (format: string): Promise<Json[]> =>
-      ((await get(`/v1/sessions/${id}/blocks?format=${format}`)) as Json).data;
+    const head = async (format: string): Promise<Json> => get(`/v1/sessions/${id}/blocks?format=${format}`);
+    const blocks = async (format: string): Promise<Json[]> => (await head(format)).data;
     expect((await blocks("native")).map(({ type, text }) => [type, text])).toEqual([
       ["system", "Be brief."],
       ["input", "one"],
@@ -197,6 +197,10 @@ describe("what a session holds", () => {
     expect((await blocks("openai")).map(({ role }) => role)).toEqual(["system", "user", "assistant"]);
     expect((await blocks("anthropic")).map(({ role }) => role)).toEqual(["user", "assistant"]);
     expect((await blocks("gemini")).map(({ role }) => role)).toEqual(["user", "model"]);
+    // Where the system text stands beside the list it does so here.
+    expect(await head("anthropic")).toMatchObject({ system: "Be brief." });
+    expect(await head("gemini")).toMatchObject({ systemInstruction: { parts: [{ text: "Be brief." }] } });
+    expect(Object.keys(await head("openai"))).toEqual(["object", "data"]);
     const wrong = await api("GET", `/v1/sessions/${id}/blocks?format=xml`);
     expect([wrong.status, wrong.body.error.details]).toEqual([400, { param: "format" }]);
   });

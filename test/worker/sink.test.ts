@@ -1,4 +1,5 @@
 import { expect, it, vi } from "vitest";
+import { ResponsesSocket } from "../../src/gateway/responses-socket.ts";
 import { Sink } from "../../src/gateway/sink.ts";
 
 it("lets a client go that has stalled, and everyone who waits for it", async () => {
@@ -14,4 +15,14 @@ it("lets a client go that has stalled, and everyone who waits for it", async () 
   } finally {
     vi.useRealTimers();
   }
+});
+
+it("lets a client of OpenAI's WebSocket mode go that may have read nothing of 64 MiB", async () => {
+  const event = `data: {"type":"response.output_text.delta","delta":"${"x".repeat(1024 * 1024)}"}\n\n`;
+  const answer = async (): Promise<Response> =>
+    new Response(event.repeat(70), { headers: { "content-type": "text/event-stream" } });
+  const send = vi.fn<(text: string) => void>();
+  const close = vi.fn<(code: number, reason: string) => void>();
+  await new ResponsesSocket({ send, close }, answer).receive('{"type":"response.create","model":"demo"}');
+  expect([send.mock.calls.length, close.mock.calls]).toEqual([63, [[4008, expect.any(String)]]]);
 });

@@ -1,5 +1,7 @@
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it, vi } from "vitest";
+import { type SocketHome, Sockets } from "../../src/gateway/sockets.ts";
+import { notValid } from "../../src/keys/key.ts";
 import type { SessionObject } from "../../src/worker.ts";
 import { chat, get, objectOf, post, request, user } from "./client.ts";
 
@@ -194,6 +196,14 @@ describe("connections of one session", () => {
     client.leave();
   });
 
+  it("tell the end of a call whose provider answers whole, though it was asked for a stream", async () => {
+    const client = await bound();
+    client.say(create("fake/unstreamed"));
+    expect(await client.type("call.completed")).toMatchObject({ id: "c1", finish_reason: "stop" });
+    expect(client.frames.filter(({ type }) => type === "call.event").length).toBeGreaterThan(1);
+    client.leave();
+  });
+
   it("tell a call's failure to the one who made it, begun or not", async () => {
     const client = await bound();
     client.say(create("nobody/knows", "x", "c1"));
@@ -287,6 +297,31 @@ describe("a connection that cannot be", () => {
     expect(await refused(await upgrade("?session_id=sess_nope"))).toEqual([404, "session.not_found"]);
     expect(await refused(await upgrade("", {}, null))).toEqual([401, "auth.missing"]);
     expect(await refused(await upgrade("", {}, "rhone_sk_wrong"))).toEqual([401, "auth.invalid"]);
+  });
+});
+
+describe("a connection that may not go on", () => {
+  it("is closed when its session is deleted, and told why", async () => {
+    const { rhone } = await chat({ messages: [user("Hello.")] });
+    const clients = [await bound(rhone.session_id), await connect()];
+    clients[1]!.say({ type: "session.bind", session_id: rhone.session_id });
+    await clients[1]!.type("session.bound");
+    expect((await request(`/v1/sessions/${rhone.session_id}`, { method: "DELETE" })).status).toBe(200);
+    const closed = { code: 4004, reason: "the session was deleted" };
+    await vi.waitFor(() => expect(clients.map((client) => client.closed)).toEqual([closed, closed]), 5_000);
+  });
+
+  it("is refused at its next frame, and closed, when its key is no longer valid", async () => {
+    const { 0: near, 1: far } = new WebSocketPair();
+    far.accept();
+    // The clock of a key's admission cannot be moved here: what it comes to stands in its place.
+    const home = { now: Date.now, admit: () => Promise.reject(notValid()) } as unknown as SocketHome;
+    const sockets = new Sockets(home, []);
+    sockets.accept(far, { org: "org_default", keyId: "key_x", sessionId: "sess_x", isNew: false, isBound: true });
+    const client = new Client(near);
+    await sockets.hear(far, JSON.stringify(create("demo")));
+    expect(await client.type("error")).toMatchObject({ id: "c1", error: { code: "auth.invalid" } });
+    await vi.waitFor(() => expect(client.closed).toMatchObject({ code: 4001 }));
   });
 });
 

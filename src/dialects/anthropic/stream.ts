@@ -18,6 +18,7 @@ import {
 } from "./response.ts";
 
 const dialect = "anthropic";
+const MESSAGE_STOP = encodeSse({ event: "message_stop", data: '{"type":"message_stop"}' });
 
 export const decodeStream = (seal?: string): StreamDecoder => new MessageDecoder(seal);
 export const encodeStream = (_: Reply): StreamEncoder => new MessageEncoder();
@@ -28,6 +29,7 @@ export const encodeStream = (_: Reply): StreamEncoder => new MessageEncoder();
  * whatever still follows then (`[DONE]` at OpenRouter) means nothing.
  */
 class MessageDecoder implements StreamDecoder {
+  readonly terminator = MESSAGE_STOP;
   #envelope: JsonObject = {};
   #usage: JsonObject = {};
   #isOver = false;
@@ -241,7 +243,7 @@ class MessageEncoder implements StreamEncoder {
         const isOwn = rest?.dialect === dialect;
         const delta = { ...(isOwn && detailsOf(rest.item)), ...encodeFinish(finish, this.#holdsCall) };
         const last = say({ type: "message_delta", delta, usage: encodeUsage(usage, isOwn) });
-        return last + say({ type: "message_stop" });
+        return last + MESSAGE_STOP;
       }
       case "error":
         return say(errorMembers(event.error));

@@ -188,6 +188,11 @@ class CallEncoder implements StreamEncoder {
     }
   }
 
+  follow({ data }: SseEvent): void {
+    const last = tryParseJson(data ?? "");
+    this.#events = Math.max(this.#events, (isObject(last) && numberOf(last.event_id)) || 0);
+  }
+
   #call(status: "running" | "failed"): JsonObject {
     return encodeCall({ id: this.#id, model: this.#model, status }, this.#reply);
   }

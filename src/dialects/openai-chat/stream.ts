@@ -25,12 +25,16 @@ export const streamUsage: StreamUsage = {
   },
 };
 
+const DONE = encodeSse({ data: "[DONE]" });
+
 /**
  * Chunks → events, one block open at a time. Beside them the message grows as the wire would write it whole, unknown
  * members included: that is what the next request says again. The stream has ended well when a finish reason was
- * given or `[DONE]` came; usage may still follow, so `end` waits for the end of the stream.
+ * given; usage may still follow, so `end` waits for the end of the stream. `[DONE]` alone tells of no end of the
+ * answer: a proxy whose own provider broke off says it, too.
  */
 class ChatDecoder implements StreamDecoder {
+  readonly terminator = DONE;
   readonly #message: JsonObject = { role: "assistant" };
   #envelope: JsonObject | undefined;
   #usage: Usage = {};
@@ -52,7 +56,7 @@ class ChatDecoder implements StreamDecoder {
   }
 
   get isFinishing(): boolean {
-    return this.#finishReason !== undefined || this.#isDone;
+    return this.#finishReason !== undefined;
   }
 
   get isOver(): boolean {
@@ -67,7 +71,7 @@ class ChatDecoder implements StreamDecoder {
     if (data === undefined || this.#failed) return [];
     if (data.trim() === "[DONE]") {
       this.#isDone = true;
-      return [];
+      return this.isFinishing ? [] : this.#fail(unfinished());
     }
     const chunk = tryParseJson(data);
     if (!isObject(chunk))
@@ -79,13 +83,7 @@ class ChatDecoder implements StreamDecoder {
 
   end(): StreamEvent[] {
     if (this.#failed) return [];
-    if (this.#finishReason === undefined && !this.#isDone) {
-      const error = new GatewayError(
-        "stream.interrupted",
-        "the provider's stream ended before the answer was finished",
-      );
-      return [...this.#close(), ...this.#fail(error)];
-    }
+    if (!this.isFinishing) return [...this.#close(), ...this.#fail(unfinished())];
     const rest = this.#flush();
     const message = decodeMessage(this.#message, this.#seal);
     const finish = decodeFinish(this.#finishReason, message);
@@ -282,7 +280,7 @@ class ChatEncoder implements StreamEncoder {
         const end = this.#say({}, encodeFinish(event.finish, [...this.#kindOf.values()].includes("refusal")));
         const last = end + (event.alternatives ?? []).map((other, i) => this.#sayOther(other, i + 1)).join("");
         const counted = this.#reply.includeUsage && usage !== undefined ? this.#chunk([], { usage }) : "";
-        return `${last}${counted}${encodeSse({ data: "[DONE]" })}`;
+        return `${last}${counted}${DONE}`;
       }
       case "error":
         return encodeSse({ data: JSON.stringify({ error: errorMembers(event.error) }) });
@@ -326,6 +324,8 @@ class ChatEncoder implements StreamEncoder {
   }
 }
 
+const unfinished = (): GatewayError =>
+  new GatewayError("stream.interrupted", "the provider's stream ended before the answer was finished");
 const isWhole = (block: Block): boolean => block.kind !== "tool_call" || tryParseJson(block.arguments) !== undefined;
 const firstText = (value: Json | undefined): string | undefined =>
   typeof value === "string" && value !== "" ? value : undefined;

@@ -1,6 +1,6 @@
 import { GatewayError } from "../../canonical/error.ts";
 import type { Block, Native, StreamEvent, Usage } from "../../canonical/types.ts";
-import { isObject, type Json, type JsonObject, textOf, tryParseJson } from "../../wire/json.ts";
+import { isObject, type Json, type JsonObject, numberOf, textOf, tryParseJson } from "../../wire/json.ts";
 import { encodeSse, type SseEvent } from "../../wire/sse.ts";
 import type { Reply, StreamDecoder, StreamEncoder } from "../dialect.ts";
 import { errorMembers, failureOf } from "../openai-errors.ts";
@@ -226,6 +226,11 @@ class ResponsesEncoder implements StreamEncoder {
       case "error":
         return this.#fail(event.error);
     }
+  }
+
+  follow({ data }: SseEvent): void {
+    const last = tryParseJson(data ?? "");
+    this.#number = Math.max(this.#number, ((isObject(last) && numberOf(last.sequence_number)) || 0) + 1);
   }
 
   #beginText(): string {

@@ -1,0 +1,58 @@
+import { expect, it } from "vitest";
+import { concatBytes, decodeUtf8, streamOf } from "../../src/wire/bytes.ts";
+import { pacedReader } from "../../src/wire/tee.ts";
+
+/** A clock that stands still: whatever comes, comes in quick succession. */
+const STILL = (): number => 0;
+
+async function chunksOf(body: ReadableStream<Uint8Array>, heard: (size: number) => void = () => {}): Promise<string[]> {
+  const reader = pacedReader(body, STILL);
+  const chunks: Uint8Array[] = [];
+  for (let read = await reader.read(); !read.done; read = await reader.read()) {
+    chunks.push(read.value!);
+    heard(read.value!.length);
+  }
+  return [...chunks.map(decodeUtf8), decodeUtf8(concatBytes(chunks))];
+}
+
+const asked = (model: string): Promise<Response> =>
+  fetch("http://fake.test/v1/chat/completions", {
+    method: "POST",
+    body: JSON.stringify({ model, stream: true, messages: [{ role: "user", content: "x" }] }),
+  });
+
+it("gives what comes in quick succession together, and all of it", async () => {
+  const whole = await (await asked("long-3000")).text();
+  const chunks = await chunksOf((await asked("long-3000")).body!);
+  const told = chunks.pop();
+  expect(told === whole).toBe(true);
+  expect(chunks.length).toBeLessThan(3_000);
+});
+
+it("breaks off where its body does", async () => {
+  const broken = streamOf(
+    (async function* () {
+      yield* ["one", "two", "three"];
+      throw new Error("connection reset");
+    })(),
+  );
+  await expect(chunksOf(broken)).rejects.toThrow("connection reset");
+});
+
+it("reads no further ahead of who is slower than 256 KiB and a little", async () => {
+  const KIB = 1024;
+  let pulled = 0;
+  let read = 0;
+  let ahead = 0;
+  const body = streamOf(
+    (async function* () {
+      for (; pulled < 4 * KIB * KIB; pulled += KIB) yield "x".repeat(KIB);
+    })(),
+  );
+  const chunks = await chunksOf(body, (size) => {
+    read += size;
+    ahead = Math.max(ahead, pulled - read);
+  });
+  expect(chunks.pop()!.length).toBe(4 * KIB * KIB);
+  expect(ahead).toBeLessThan(300 * KIB);
+});
