@@ -36,8 +36,11 @@ export default defineConfig(async () => ({
                     ].map((model) => [model, { input: 1, output: 2 }]),
                   ),
                 ),
-                // No test waits as long as a provider may ask a gateway to.
-                RHONE_CONFIG: JSON.stringify({ retries: { base_ms: 5, max_ms: 50, retry_after_max_ms: 2_000 } }),
+                // No test waits as long as a provider may ask a gateway to, and none has others' failures count against it.
+                RHONE_CONFIG: JSON.stringify({
+                  retries: { base_ms: 5, max_ms: 50, retry_after_max_ms: 2_000 },
+                  cooldown: { failures: 8 },
+                }),
                 RHONE_PROVIDERS: JSON.stringify([
                   { id: "fake", dialect: "openai-chat", base_url: "http://fake.test/v1", api_key: "fake-key" },
                   {

@@ -6,7 +6,7 @@ import type { Block, Message, ModelResponse, StreamEvent } from "./types.ts";
 export class Fold {
   #id = "";
   #model = "";
-  readonly #blocks: { item: number; block: Block; isOpen: boolean }[] = [];
+  readonly #blocks: { item: number; id: string | undefined; block: Block; isOpen: boolean }[] = [];
   #end: Extract<StreamEvent, { type: "end" }> | undefined;
   #error: GatewayError | undefined;
 
@@ -17,7 +17,7 @@ export class Fold {
         this.#model = event.model;
         return;
       case "open":
-        this.#blocks[event.index] = { item: event.item ?? 0, block: event.block, isOpen: true };
+        this.#blocks[event.index] = { item: event.item ?? 0, id: event.id, block: event.block, isOpen: true };
         return;
       case "delta": {
         const slot = this.#blocks[event.index];
@@ -65,6 +65,20 @@ export class Fold {
       messages[item] = { ...(messages[item] ?? { role: "assistant", blocks: [] }), native };
     });
     return messages.filter(Boolean);
+  }
+
+  /** The events that come to what was said so far, one delta a block; of a block that is still growing no end. */
+  get said(): StreamEvent[] {
+    const start: StreamEvent = { type: "start", id: this.#id, model: this.#model };
+    const blocks = this.#blocks.flatMap(({ item, id, block, isOpen }, index): StreamEvent[] => {
+      const text = growing(block);
+      return [
+        { type: "open", index, ...(item > 0 && { item }), ...(id !== undefined && { id }), block: emptied(block) },
+        ...(text === "" ? [] : [{ type: "delta" as const, index, text }]),
+        ...(isOpen ? [] : [{ type: "close" as const, index, block }]),
+      ];
+    });
+    return [start, ...blocks];
   }
 
   /** The last block is still growing. */

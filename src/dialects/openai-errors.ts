@@ -1,4 +1,11 @@
-import { type ErrorCode, GatewayError, type UpstreamError } from "../canonical/error.ts";
+import {
+  beside,
+  type ErrorCode,
+  GatewayError,
+  type UpstreamError,
+  upstreamMembers,
+  wordsOf,
+} from "../canonical/error.ts";
 import { isObject, type Json, type JsonObject, textOf, tryParseJson } from "../wire/json.ts";
 
 /**
@@ -36,12 +43,15 @@ export function encodeError(error: GatewayError, requestId: string): JsonObject 
   return { error: { ...errorMembers(error), request_id: requestId } };
 }
 
+/** `upstream` is beyond the published shape, which has no place for it, and no SDK minds. */
 export function errorMembers(error: GatewayError): JsonObject {
+  const [words, upstream] = [wordsOf(error), beside(error)];
   return {
     message: error.message,
-    type: error.upstream?.type ?? typeOf(error.status),
+    type: words?.type ?? typeOf(error.status),
     param: error.param ?? null,
-    code: error.upstream?.code ?? error.word ?? error.code,
+    code: words?.code ?? error.word ?? error.code,
+    ...(upstream !== undefined && { upstream: upstreamMembers(upstream) }),
   };
 }
 
@@ -57,7 +67,7 @@ function codeOf(status: number, upstream: UpstreamError): ErrorCode {
   if (status === 429) return "rate.limited";
   if (status === 408 || status === 504) return "provider.timeout";
   if (status === 404) return "model.not_found";
-  if (status >= 400 && status < 500 && status !== 401 && status !== 403) return "request.invalid";
+  if (status >= 400 && status < 500 && ![401, 402, 403].includes(status)) return "request.invalid";
   return "provider.execution_failed";
 }
 

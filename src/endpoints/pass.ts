@@ -1,4 +1,4 @@
-import { GatewayError, toGatewayError } from "../canonical/error.ts";
+import { GatewayError, toGatewayError, asTold } from "../canonical/error.ts";
 import type { Usage } from "../canonical/types.ts";
 import type { WireDialect } from "../dialects/dialect.ts";
 import type { Call, Notes } from "../gateway/call.ts";
@@ -103,11 +103,13 @@ async function refused(passing: Passing, upstream: Response, host: PassHost): Pr
     );
   const text = decodeUtf8(new Uint8Array(await upstream.arrayBuffer()));
   const requestId = upstream.headers.get("x-request-id") ?? upstream.headers.get("request-id") ?? undefined;
-  const error = provider.decodeError(status, text, requestId);
+  const said = provider.decodeError(status, text, requestId);
+  const error = asTold(said);
   host.keepAlive(recorded(notes, host, "failed", { error }));
   const body = tryParseJson(text);
   const isOwnShape = isObject(body) && isObject(body.error) && typeof body.error.message === "string";
-  if (surface.dialect.id !== provider.id || !isOwnShape) return errorResponse(surface, error, call.id);
+  if (surface.dialect.id !== provider.id || !isOwnShape || error !== said)
+    return errorResponse(surface, error, call.id);
   return new Response(text, { status, headers: { "content-type": "application/json" } });
 }
 

@@ -1,4 +1,4 @@
-import { GatewayError } from "../canonical/error.ts";
+import { GatewayError, asTold } from "../canonical/error.ts";
 import { decodeUtf8 } from "../wire/bytes.ts";
 import { isObject, tryParseJson } from "../wire/json.ts";
 import { type Answering, isRelay } from "./answering.ts";
@@ -36,11 +36,16 @@ export async function refusal(answering: Answering): Promise<GatewayError> {
       `the provider answered with status ${status}, which is no answer`,
     );
   const text = decodeUtf8(bytes);
-  const error = dialect.decodeError(status, text, requestIdOf(headers) ?? undefined);
+  const said = dialect.decodeError(status, text, requestIdOf(headers) ?? undefined);
+  const error = asTold(said);
   const retryAfterSeconds = retryAfterOf(headers, host.now()) ?? error.retryAfterSeconds;
   const body = tryParseJson(text);
   const isOwnShape =
-    isRelay(answering) && isObject(body) && isObject(body.error) && typeof body.error.message === "string";
+    error === said &&
+    isRelay(answering) &&
+    isObject(body) &&
+    isObject(body.error) &&
+    typeof body.error.message === "string";
   return new Refusal(error, {
     headers,
     ...(isOwnShape && { bytes }),

@@ -1,5 +1,5 @@
 import { GatewayError } from "../canonical/error.ts";
-import { type Fold, unfold } from "../canonical/fold.ts";
+import type { Fold } from "../canonical/fold.ts";
 import type { Block, Message, ModelResponse, StreamEvent } from "../canonical/types.ts";
 import type { Hearing } from "./hearing.ts";
 import type { Begun, Reached } from "./reach.ts";
@@ -36,10 +36,9 @@ export const continuationOf = (text: string): Message[] =>
 
 /** The events that a client has been told, so that an encoder knows where its wire stands. */
 export function toldOf({ folded, isWithinBlock }: Hearing): StreamEvent[] {
-  const { id, model, messages } = folded;
-  const whole = unfold({ id, model, messages: plain(messages), finish: { reason: "other" }, usage: {} });
-  const told = whole.filter(({ type }) => type !== "end");
-  return isWithinBlock ? told.slice(0, -1) : told;
+  const { said } = folded;
+  // A decoder that is told of the end closes the block; its client was told of no end.
+  return isWithinBlock && said.at(-1)?.type === "close" ? said.slice(0, -1) : said;
 }
 
 /** Without the providers' own items: the answer will be nobody's alone. */

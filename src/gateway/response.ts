@@ -1,4 +1,4 @@
-import type { GatewayError } from "../canonical/error.ts";
+import { type GatewayError, isRetryable } from "../canonical/error.ts";
 import type { Reply } from "../dialects/dialect.ts";
 import type { Asked } from "./ask.ts";
 import type { Call, Notes } from "./call.ts";
@@ -14,6 +14,8 @@ export function errorResponse(surface: Surface, error: GatewayError, requestId: 
   nameRequest(headers, requestId, surface);
   // Whole seconds, as all clients read it.
   if (error.retryAfterSeconds !== undefined) headers.set("retry-after", String(Math.ceil(error.retryAfterSeconds)));
+  // OpenAI's and Anthropic's SDKs send every 5xx again, unless they are told not to.
+  if (error.status >= 500 && !isRetryable(error)) headers.set("x-should-retry", "false");
   const body = refused?.bytes ?? JSON.stringify(surface.dialect.encodeError(error, requestId));
   return new Response(body, { status: error.status, headers });
 }

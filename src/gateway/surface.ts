@@ -71,6 +71,8 @@ const tools = z.array(z.looseObject({})).max(256).nullish();
 const model = z.string().min(1).optional();
 const stream = z.boolean().nullish();
 const rhone = rhoneRequest.optional();
+/** Of output tokens. What is reserved for a call and what another wire is asked for is reckoned with it. */
+const limit = z.int().min(1).nullish();
 
 // Members that are not named here pass to the provider untouched; it is the judge of them.
 
@@ -80,6 +82,8 @@ const chatRequest = z
     messages: z
       .array(z.looseObject({ role: z.enum(["system", "developer", "user", "assistant", "tool", "function"]) }))
       .min(1, "expected at least one message"),
+    max_tokens: limit,
+    max_completion_tokens: limit,
     stream,
     tools,
     rhone,
@@ -95,6 +99,7 @@ const responsesRequest = z
     conversation: z.union([z.string().min(1), z.looseObject({ id: z.string().min(1) })]).nullish(),
     store: z.boolean().nullish(),
     background: z.boolean().nullish(),
+    max_output_tokens: limit,
     stream,
     tools,
     rhone,
@@ -127,12 +132,16 @@ const messagesRequest = z
   })
   .meta({ id: "MessageRequest" });
 
+const generationConfig = z.looseObject({ maxOutputTokens: limit, max_output_tokens: limit }).nullish();
+
 const contentsRequest = z
   .looseObject({
     contents: z.union(
       [z.string().min(1), z.array(z.union([z.string(), z.looseObject({})])).min(1), z.looseObject({})],
       "expected at least one content",
     ),
+    generationConfig,
+    generation_config: generationConfig,
     // Google's clients send one tool without its list.
     tools: z.union([tools, z.looseObject({})]),
     rhone,

@@ -22,6 +22,7 @@ const completion: Endpoint = {
         [z.string(), z.array(z.string()).min(1), tokens, z.array(tokens).min(1)],
         "expected a text, or a list of at least one text, token or list of tokens",
       ),
+      max_tokens: z.int().min(0).nullish(),
       stream: z.boolean().nullish(),
       rhone: rhoneRequest.optional(),
     })

@@ -66,7 +66,7 @@ async function ask(env: Env, org: string, keys: VaultKeys): Promise<Rows> {
     // Never the deployment's own instead: who pays would be another.
     if (apiKey === undefined) return [withoutCredential(row)];
     if (!isSealedBy(sealed, keys)) void stub.reseal(provider, seal(apiKey, place, keys)).catch(() => {});
-    return [withCredential(row, apiKey)];
+    return [withCredential(row, apiKey, org)];
   });
   const rows = own.length === 0 ? base : new Map([...base, ...own.map((row) => [row.id, row] as const)]);
   if (KNOWN.size >= MAX_KNOWN) KNOWN.clear();
@@ -80,6 +80,6 @@ function withoutCredential({ aws: _, apiKey: __, ...row }: Provider): Provider {
 }
 
 /** Its address stays the deployment's: nobody's credential goes where a client says. */
-function withCredential({ aws: _, ...row }: Provider, apiKey: string): Provider {
-  return { ...row, apiKey, ...(row.auth === "none" && { auth: "bearer" as const }) };
+function withCredential({ aws: _, ...row }: Provider, apiKey: string, account: string): Provider {
+  return { ...row, apiKey, account, ...(row.auth === "none" && { auth: "bearer" as const }) };
 }

@@ -1,16 +1,19 @@
 import { type Router, routerFor } from "../routing/router.ts";
+import { sharedIn } from "./shared.ts";
 
 type Env = Pick<Cloudflare.Env, "RHONE_CONFIG" | "BLOBS">;
 
 /** Where the newest configuration stands that was good: a deployment with a bad one goes on with it. */
 const LAST_GOOD = "config/last-good.json";
 
+const SHARED = sharedIn(() => caches.default);
+
 let current: { text: string | undefined; router: Router; isSettled: boolean } | undefined;
 
 /** The router that all calls of this isolate share, be they handled in the Worker or in an object. */
 export function routerIn({ RHONE_CONFIG: text }: Env): Router {
   if (current?.text !== text || current === undefined)
-    current = { text, router: routerFor(text), isSettled: text === undefined };
+    current = { text, router: routerFor(text, undefined, SHARED), isSettled: text === undefined };
   return current.router;
 }
 
@@ -34,7 +37,7 @@ async function mend(here: NonNullable<typeof current>, problem: string, { BLOBS 
   const kept = await BLOBS.get(LAST_GOOD)
     .then((found) => found?.text())
     .catch(() => undefined);
-  here.router = routerFor(here.text, kept);
+  here.router = routerFor(here.text, kept, SHARED);
 }
 
 /** Isolates start often and configurations change seldom: what stands there already is not written again. */

@@ -13,6 +13,7 @@ const target = z
     failures: z.int().openapi({ description: "In a row, up to now" }),
     retry_at: z.string().optional(),
     latency_ms: z.int().optional().openapi({ description: "To the first content; the newest counts a fifth" }),
+    told: z.literal(true).optional().openapi({ description: "Another instance in this data centre found it down" }),
     last_failure: z.object({ code: z.string(), message: z.string(), at: z.string() }).optional(),
   })
   .openapi("TargetHealth");
@@ -20,7 +21,9 @@ const target = z
 const health = z
   .object({
     object: z.literal("routing.health"),
-    scope: z.literal("isolate").openapi({ description: "What this instance of the gateway has seen itself" }),
+    scope: z.literal("isolate").openapi({
+      description: "What this instance of the gateway has seen itself, or was told when it was about to try a target",
+    }),
     config: z.object({ status: z.enum(["ok", "last_good"]), problem: z.string().optional() }),
     targets: z.array(target),
   })
@@ -39,19 +42,23 @@ const route = createRoute({
 export function routing(app: OpenAPIHono<AppEnv>): void {
   app.openapi(route, (c) => {
     const { breakers, problem } = routerIn(c.env);
-    const targets = breakers.keys.toSorted().map((key) => shown(key, breakers));
+    const own = `${c.var.caller.org} `;
+    // With an account of its own, an organisation's targets are nobody else's business.
+    const keys = breakers.keys.filter((key) => !key.includes(" ") || key.startsWith(own));
+    const targets = keys.toSorted().map((key) => shown(key, breakers));
     const config = problem === undefined ? { status: "ok" as const } : { status: "last_good" as const, problem };
     return c.json({ object: "routing.health" as const, scope: "isolate" as const, config, targets }, 200);
   });
 }
 
 function shown(key: string, breakers: Breakers): z.infer<typeof target> {
-  const { failures: inRow, until, why, latency } = breakers.health(key);
+  const { failures: inRow, until, why, latency, isTold } = breakers.health(key);
   return {
-    target: key,
+    target: key.slice(key.indexOf(" ") + 1),
     state: breakers.state(key),
     failures: inRow,
     ...(until !== undefined && { retry_at: new Date(until).toISOString() }),
+    ...(isTold && { told: true as const }),
     ...(latency !== undefined && { latency_ms: Math.round(latency) }),
     ...(why !== undefined && {
       last_failure: { code: why.code, message: why.message, at: new Date(why.at).toISOString() },

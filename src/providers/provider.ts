@@ -12,6 +12,8 @@ export type Provider = {
   /** With the version segment; the wire's resource path is appended. Absent: embedded, or still to be configured. */
   baseUrl?: string;
   apiKey?: string;
+  /** The organisation whose own account it is asked with; absent: the deployment's. */
+  account?: string;
   aws?: AwsKey;
   auth: Auth;
   /** The cloud whose addresses and bodies it has, where they are not the wire's own. */

@@ -9,6 +9,8 @@ export type Health = {
   failures: number;
   until?: number;
   isProbed?: true;
+  /** Another isolate found that it is down. */
+  isTold?: true;
   why?: { code: ErrorCode; message: string; at: number };
   /** Milliseconds to the first content, the newest counting a fifth. */
   latency?: number;
@@ -20,17 +22,38 @@ export type State = "closed" | "open" | "half_open";
 export type Admission = "free" | "probe" | "refused";
 
 /**
+ * Where isolates tell each other which targets are down. It is asked only about a target that has just failed or is about
+ * to be probed, never about one in use; what it does not know, an isolate finds out by itself. Never rejects.
+ */
+export type Shared = {
+  /** Until when the target is said to be down, in Unix milliseconds. */
+  downUntil: (key: string) => Promise<number | undefined>;
+  tellDown: (key: string, until: number) => Promise<void>;
+  tellUp: (key: string) => Promise<void>;
+};
+
+/** For an isolate that is alone. */
+export const UNSHARED: Shared = {
+  downUntil: async () => undefined,
+  tellDown: async () => {},
+  tellUp: async () => {},
+};
+
+/**
  * Which targets are out of use. N failures in a row open a target's breaker for the cool-down; then a single probe
- * decides whether it returns or cools down again. Lives in an isolate and is shared by all of its calls.
+ * decides whether it returns or cools down again. Lives in an isolate and is shared by all of its calls; `shared` lets
+ * other isolates know of a breaker that opens, of a probe that begins, and of one that has succeeded.
  */
 export class Breakers {
   readonly #cooldown: Cooldown;
   readonly #now: () => number;
+  readonly #shared: Shared;
   readonly #known = new Map<string, Health>();
 
-  constructor(cooldown: Cooldown, now: () => number) {
+  constructor(cooldown: Cooldown, now: () => number, shared: Shared = UNSHARED) {
     this.#cooldown = cooldown;
     this.#now = now;
+    this.#shared = shared;
   }
 
   state(key: string): State {
@@ -49,25 +72,33 @@ export class Breakers {
 
   /**
    * Asks to try a target; whoever gets `probe` must tell how it went. `isLast`: there is no other, so it may be probed
-   * before its time, still by one call at a time.
+   * before its time, still by one call at a time, and ten times a second.
    */
-  admit(key: string, isLast: boolean): Admission {
+  async admit(key: string, isLast: boolean): Promise<Admission> {
     const health = this.health(key);
     const state = this.state(key);
     if (state === "closed") return "free";
     if (health.isProbed || (state === "open" && !isLast)) return "refused";
+    const failedAt = health.why?.at ?? Number.NEGATIVE_INFINITY;
+    if (isLast && this.#now() - failedAt < LAST_RESORT) return "refused";
     this.#set(key, { ...health, isProbed: true });
+    if (isLast) return "probe";
+    if (await this.#isSaidDown(key)) return "refused";
+    // Whoever else comes to this point waits for what this probe finds, or for as long as if it had failed.
+    void this.#shared.tellDown(key, this.#now() + this.#cooldown.seconds * 1000);
     return "probe";
   }
 
   /** It answers, be it with a refusal of the request. `latency`: of a success. */
   succeeded(key: string, latency?: number): void {
-    const before = this.health(key).latency;
+    const { latency: before, until } = this.health(key);
+    if (until !== undefined) void this.#shared.tellUp(key);
     const mean = latency === undefined ? before : before === undefined ? latency : before * 0.8 + latency * 0.2;
     this.#set(key, { failures: 0, ...(mean !== undefined && { latency: mean }) });
   }
 
-  failed(key: string, why: { code: ErrorCode; message: string }): void {
+  /** It does not answer as it should. Resolves when it is known whether others have found it down. */
+  async failed(key: string, why: { code: ErrorCode; message: string }): Promise<void> {
     const { isProbed, until, failures: before, latency } = this.health(key);
     const failures = before + 1;
     const at = this.#now();
@@ -79,6 +110,17 @@ export class Breakers {
       ...(again !== undefined && { until: again }),
       ...(latency !== undefined && { latency }),
     });
+    if (opens) void this.#shared.tellDown(key, again!);
+    else await this.#isSaidDown(key);
+  }
+
+  /** Others have found it down: then it is down here, too, for as long. */
+  async #isSaidDown(key: string): Promise<boolean> {
+    const until = await this.#shared.downUntil(key);
+    if (until === undefined || until <= this.#now()) return false;
+    const { isProbed: _, ...health } = this.health(key);
+    this.#set(key, { ...health, until, isTold: true });
+    return true;
   }
 
   /** The try said nothing of the target: its caller left, or another was faster. */
@@ -99,6 +141,12 @@ export class Breakers {
     if (this.#known.size > MAX_KNOWN) this.#known.delete(this.#known.keys().next().value!);
   }
 }
+
+/**
+ * A target without a stand-in is asked before its time, so that it is back as soon as it answers, but no more often than
+ * this: one that refuses at once would be asked as fast as its callers come. Milliseconds.
+ */
+const LAST_RESORT = 100;
 
 /** Callers choose model names, so there is no end of targets. */
 const MAX_KNOWN = 1000;

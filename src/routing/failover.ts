@@ -2,7 +2,7 @@ import { GatewayError, toGatewayError } from "../canonical/error.ts";
 import type { Attempt, Waste } from "../store/records.ts";
 import type { Breakers } from "./breaker.ts";
 import type { Policy } from "./config.ts";
-import { keyOf, type Target } from "./locate.ts";
+import { healthKeyOf, keyOf, type Target } from "./locate.ts";
 import { blamesTarget, verdictOf, waitBefore } from "./retry.ts";
 
 /**
@@ -48,7 +48,7 @@ export async function failOver<T>(plan: Plan, attempt: Try<T>, tools: Tools): Pr
   const run = new Run(plan, attempt, tools);
   for (const [i, target] of targets.entries()) {
     if (await run.isBarred(target)) continue;
-    const admission = breakers.admit(keyOf(target), false);
+    const admission = await breakers.admit(healthKeyOf(target), false);
     if (admission === "refused") continue;
     const answer = await run.use(target, { mayRepeat: admission === "free", isLast: i === targets.length - 1 });
     if (answer !== undefined) return answer.value;
@@ -56,7 +56,7 @@ export async function failOver<T>(plan: Plan, attempt: Try<T>, tools: Tools): Pr
   if (run.firstError !== undefined) throw run.firstError;
   // All of them cool down: one call at a time may ask whether the best of them is back.
   for (const target of targets) {
-    if (breakers.admit(keyOf(target), true) === "refused") continue;
+    if ((await breakers.admit(healthKeyOf(target), true)) === "refused") continue;
     const answer = await run.use(target, { mayRepeat: false, isLast: true });
     if (answer !== undefined) return answer.value;
     break;
@@ -106,7 +106,7 @@ class Run<T> {
       // Whoever has somewhere else to go waits no longer than it would of its own accord.
       const mostMs = how.isLast ? retries.retryAfterMaxMs : Math.min(retries.maxMs, retries.retryAfterMaxMs);
       const wait = waitBefore(count, error, retries, { random, mostMs });
-      if (wait === undefined || breakers.state(keyOf(target)) !== "closed") return undefined;
+      if (wait === undefined || breakers.state(healthKeyOf(target)) !== "closed") return undefined;
       this.#retriesLeft--;
       await sleep(wait, signal);
     }
@@ -124,7 +124,7 @@ class Run<T> {
       ms: now() - startedAt,
       ...(status !== undefined && { status }),
     });
-    const key = keyOf(target);
+    const key = healthKeyOf(target);
     try {
       const value = await this.#attempt(target, {
         signal,
@@ -141,7 +141,7 @@ class Run<T> {
         breakers.released(key);
         throw error;
       }
-      if (blamesTarget(verdictOf(error))) breakers.failed(key, error);
+      if (blamesTarget(verdictOf(error))) await breakers.failed(key, error);
       else breakers.succeeded(key);
       return { error };
     }
@@ -156,7 +156,7 @@ class Run<T> {
       () => false,
     );
     timer.abort();
-    if (!isSilent || breakers.admit(keyOf(second), false) === "refused") return await first;
+    if (!isSilent || (await breakers.admit(healthKeyOf(second), false)) === "refused") return await first;
     this.#hedged = second;
     const racers = [first, this.#try(second, other.signal)];
     try {
@@ -190,10 +190,10 @@ function childOf(parent: AbortSignal): AbortController {
 
 function coolingDown(targets: Plan["targets"], breakers: Breakers): GatewayError {
   const why = targets.map((target) => {
-    const { why: last } = breakers.health(keyOf(target));
-    return `${keyOf(target)} (${last?.message ?? "a call is trying it"})`;
+    const { why: last } = breakers.health(healthKeyOf(target));
+    return `${keyOf(target)} (${last?.message ?? "it failed of late, or a call is trying it"})`;
   });
-  const wait = Math.min(...targets.map((target) => breakers.waitOf(keyOf(target))));
+  const wait = Math.min(...targets.map((target) => breakers.waitOf(healthKeyOf(target))));
   return new GatewayError("provider.unavailable", `every target cools down after failures: ${why.join("; ")}`, {
     status: 503,
     retryAfterSeconds: Math.max(1, Math.ceil(wait / 1000)),

@@ -10,6 +10,10 @@ export type Target = { provider: Provider; model: string; dialect: Dialect };
 /** A target's name, for whoever keeps something about it. */
 export const keyOf = ({ provider, model }: Target): string => `${provider.id}/${model}`;
 
+/** The same for what is known of its health: one account's refused key or spent quota says nothing of another's. */
+export const healthKeyOf = (target: Target): string =>
+  target.provider.account === undefined ? keyOf(target) : `${target.provider.account} ${keyOf(target)}`;
+
 /** Who made what it seals, and alone can open it. */
 export const issuerOf = ({ provider, model }: Target): string =>
   provider.sealsBy === "provider" ? provider.id : `${provider.id}/${model}`;

@@ -1,4 +1,4 @@
-import { Breakers } from "./breaker.ts";
+import { Breakers, type Shared, UNSHARED } from "./breaker.ts";
 import { type Config, ConfigError, readConfig } from "./config.ts";
 
 /** What all calls of an isolate share: where they may go, and what is known of the targets. */
@@ -12,19 +12,20 @@ export type Router = {
   problem?: string;
 };
 
-function routerOf(config: Config, now: () => number = Date.now, random: () => number = Math.random): Router {
-  return { config, breakers: new Breakers(config.cooldown, now), now, random };
+function routerOf(config: Config, shared: Shared): Router {
+  const { now } = Date;
+  return { config, breakers: new Breakers(config.cooldown, now, shared), now, random: Math.random };
 }
 
 /**
  * The router for a configuration's text. One that is wrong takes nothing down: the last good one stays (`lastGood`, its
- * text), or else the defaults, and `problem` says why.
+ * text), or else the defaults, and `problem` says why. `shared`: where its isolate and others tell each other of targets.
  */
-export function routerFor(text: string | undefined, lastGood?: string): Router {
+export function routerFor(text: string | undefined, lastGood?: string, shared: Shared = UNSHARED): Router {
   try {
-    return routerOf(readConfig(text));
+    return routerOf(readConfig(text), shared);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    return { ...routerFor(lastGood === text ? undefined : lastGood), problem: error.message };
+    return { ...routerFor(lastGood === text ? undefined : lastGood, undefined, shared), problem: error.message };
   }
 }

@@ -13,6 +13,8 @@ declare module "vitest" {
   interface ProvidedContext {
     /** `baseUrl` is the origin alone: each SDK adds what it is used to. */
     gateway: { baseUrl: string; key: string };
+    /** Where the provider on bare sockets tells what it has seen. */
+    wireUrl: string;
   }
 }
 
@@ -24,6 +26,15 @@ const ROWS = {
   fakeanth: "anthropic",
   fakegem: "gemini",
 };
+
+/** The provider on bare sockets, and one where nobody listens. */
+const WIRE_ROWS = {
+  wire: "openai-chat",
+  wireresp: "openai-responses",
+  wireanth: "anthropic",
+  wiregem: "gemini",
+};
+const NOBODY = "http://127.0.0.1:9/v1";
 
 const START_MS = 90_000;
 const END_MS = 10_000;
@@ -41,8 +52,8 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
 
 async function serve(project: TestProject): Promise<() => Promise<void>> {
   const provider = new Worker(join(import.meta.dirname, "provider.ts"));
-  const [[providerUrl], state, port] = await Promise.all([
-    once(provider, "message") as Promise<[string]>,
+  const [[{ url, wireUrl }], state, port] = await Promise.all([
+    once(provider, "message") as Promise<[{ url: string; wireUrl: string }]>,
     mkdtemp(join(tmpdir(), "rhone-clients-")),
     freePort(),
   ]);
@@ -57,9 +68,11 @@ async function serve(project: TestProject): Promise<() => Promise<void>> {
       // Many files ask the same models to fail, in no order: none of them must find the breaker open.
       cooldown: { failures: 1_000, seconds: 1 },
     }),
-    RHONE_PROVIDERS: JSON.stringify(
-      Object.entries(ROWS).map(([id, dialect]) => ({ id, dialect, base_url: providerUrl, api_key: "fake-key" })),
-    ),
+    RHONE_PROVIDERS: JSON.stringify([
+      ...rowsAt(url, ROWS),
+      ...rowsAt(wireUrl, WIRE_ROWS),
+      ...rowsAt(NOBODY, Object.fromEntries(Object.entries(WIRE_ROWS).map(([id, dialect]) => [`no${id}`, dialect]))),
+    ]),
   });
   const teardown = async (): Promise<void> => {
     try {
@@ -76,8 +89,12 @@ async function serve(project: TestProject): Promise<() => Promise<void>> {
     throw error;
   }
   project.provide("gateway", { baseUrl, key });
+  project.provide("wireUrl", wireUrl);
   return teardown;
 }
+
+const rowsAt = (base_url: string, rows: Record<string, string>): object[] =>
+  Object.entries(rows).map(([id, dialect]) => ({ id, dialect, base_url, api_key: "fake-key" }));
 
 type Gateway = { process: ChildProcess; pid: number; lastWords: () => string; onExit: () => void };
 

@@ -14,6 +14,11 @@ export async function answerEndpoint(request: Request): Promise<Response> {
   const path = pathname.replace(/^\/v1/, "");
   const model = body.model ?? /\/models\/([^:]+):/.exec(path)?.[1] ?? "";
   if (model.endsWith("refuse")) return refusal(path);
+  if (model.endsWith("bad-key"))
+    return Response.json(
+      { error: { message: "Incorrect API key: sk-1***9", code: "invalid_api_key" } },
+      { status: 401 },
+    );
   if (model.endsWith("reset")) return broken();
   if (model.endsWith("mirror")) return mirrored(path, request, raw);
   switch (path) {

@@ -80,6 +80,8 @@ export const FAULTS: Record<string, Fault> = {
     return json({ ...Object(said), choices: [], content: undefined, candidates: [], output: undefined });
   },
   html: () => new Response("<html>It works!</html>", { headers: { "content-type": "text/html" } }),
+  // Over a real connection only: a function that stands in for the network has its answer encoded by Miniflare, which
+  // goes by these headers and compresses JSON a second time.
   gzip: async ({ good }) => {
     const { status, headers, body } = await good();
     const bytes = gzipSync(Buffer.from(await new Response(body).arrayBuffer()));

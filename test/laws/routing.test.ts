@@ -69,6 +69,19 @@ describe("the configuration", () => {
     ['{"retries":{"max":1.5}}', "RHONE_CONFIG.retries.max: "],
     ['{"cooldown":{"failures":0}}', "RHONE_CONFIG.cooldown.failures: "],
     ['{"defaults":{"on_busy":"wait"}}', "RHONE_CONFIG.defaults.on_busy: "],
+    ['{"cors":{}}', "RHONE_CONFIG.cors.origins: "],
+    ...[
+      "*",
+      "app.example",
+      "https://app.example/",
+      "https://APP.example",
+      "null",
+      "file:///x",
+      "https://*.example",
+    ].map((origin) => [
+      JSON.stringify({ cors: { origins: ["https://ok.example", origin] } }),
+      "RHONE_CONFIG.cors.origins[1]: expected an origin as in https://app.example",
+    ]),
   ])("is refused by its path: %s", (text, said) => {
     expect(() => readConfig(text)).toThrow(ConfigError);
     expect(() => readConfig(text)).toThrow(said);
@@ -321,10 +334,13 @@ describe("the loop of attempts", () => {
     expect(breakers.state("a/m")).toBe("closed");
   });
 
-  it("lets one call at a time ask a target that cools down when there is no other, and says so to the rest", async () => {
-    const { call, tools, breakers } = world(() => broken);
+  it("lets ten calls a second ask a target that cools down when there is no other, and says so to the rest", async () => {
+    const { call, tools, breakers, pass } = world(() => broken);
     await expect(call([at("a")])).rejects.toBe(broken);
-    expect(breakers.admit("a/m", true)).toBe("probe");
+    pass(99);
+    expect(await breakers.admit("a/m", true)).toBe("refused");
+    pass(1);
+    expect(await breakers.admit("a/m", true)).toBe("probe");
     const refused = failOver({ targets: [at("a")], policy: DEFAULT_POLICY }, () => Promise.resolve("never"), tools);
     await expect(refused).rejects.toMatchObject({ status: 503, retryAfterSeconds: 30 });
     breakers.succeeded("a/m");
@@ -416,9 +432,9 @@ it("a day of a flapping provider: callers are served, the target is not hammered
   expect(breakers.keys.toSorted()).toEqual(["a/m", "b/m"]);
 });
 
-it("breakers forget the oldest of more targets than anybody has", () => {
+it("breakers forget the oldest of more targets than anybody has", async () => {
   const breakers = new Breakers({ failures: 1, seconds: 30 }, () => 0);
-  for (let i = 0; i < 5_000; i++) breakers.failed(`p/${i}`, broken);
+  for (let i = 0; i < 5_000; i++) await breakers.failed(`p/${i}`, broken);
   expect(breakers.keys).toHaveLength(1000);
   expect(breakers.state("p/4999")).toBe("open");
 });

@@ -135,13 +135,8 @@ it("loses no record when the queue is down", async () => {
     const send = vi.spyOn(RECORDS, "send").mockRejectedValueOnce(new Error("queue down"));
     await instance.alarm();
     expect(await storage.getAlarm()).not.toBeNull();
-    expect(
-      storage.sql
-        .exec("SELECT payload FROM outbox")
-        .toArray()
-        .map(({ payload }) => payload)
-        .join(),
-    ).toContain(again.id);
+    const rows = storage.sql.exec<{ payload: string }>("SELECT payload FROM outbox").toArray();
+    expect(rows.map(({ payload }) => payload).join()).toContain(again.id);
     send.mockRestore();
     await storage.setAlarm(Date.now() + 60_000);
   });

@@ -5,7 +5,7 @@ import { Hearing } from "../../src/gateway/hearing.ts";
 import { Joiner } from "../../src/gateway/rescue.ts";
 import { openaiChat } from "../../src/dialects/openai-chat/index.ts";
 import { encodeUtf8 } from "../../src/wire/bytes.ts";
-import { eventsOf, get, post, user } from "./client.ts";
+import { eventsOf, get, post, request, user } from "./client.ts";
 
 /** A stream of which so much was told before it broke. */
 function brokenAfter(text: string): Hearing {
@@ -93,3 +93,38 @@ it("a stream that nobody goes on with ends with the first one's error", async ()
     { error: { code: "stream.interrupted" } },
   ]);
 });
+
+type ResponsesEvent = {
+  type: string;
+  sequence_number: number;
+  item_id?: string;
+  output_index?: number;
+  item?: { id: string };
+  response?: { id: string; output: { id: string; content: { text: string }[] }[] };
+};
+
+it.each([
+  ["fakeresp/fault-cut", "fakeresp/fault-none"],
+  ["fakeresp/fault-cut", "fake/fault-none"],
+  ["fake/fault-cut", "fakeresp/fault-none"],
+  ["fakeanth/fault-error", "fakegem/fault-none"],
+])(
+  "a Responses stream of %s that %s goes on with is one response: its ids and its count go on, too",
+  async (from, to) => {
+    const name = `${from}.ids-${to.replaceAll(/\W/g, "-")}`;
+    const routing = { fallbacks: [`${to}.ids-${from.replaceAll(/\W/g, "-")}`], midstream: "continue" };
+    const body = { model: name, input: "x", stream: true, store: true, rhone: { routing } };
+    const response = await request("/v1/responses", { method: "POST", body: JSON.stringify(body) });
+    const events = (await eventsOf(response)).map((data) => JSON.parse(data!) as ResponsesEvent);
+    expect([events[0]!.type, events.at(-1)!.type]).toEqual(["response.created", "response.completed"]);
+    expect(new Set(events.flatMap((event) => event.response?.id ?? [])).size).toBe(1);
+    const ids = events.flatMap(({ item_id, item }) => item_id ?? item?.id ?? []);
+    const { output, id } = events.at(-1)!.response!;
+    expect([...new Set(ids)]).toEqual(output.map((item) => item.id));
+    expect(output[0]!.content[0]!.text).toBe("Said fault.");
+    const numbers = events.map(({ sequence_number }) => sequence_number);
+    expect(numbers).toEqual(numbers.toSorted((a, b) => a - b));
+    expect(new Set(numbers).size).toBe(numbers.length);
+    expect(await get(`/v1/responses/${id}`)).toMatchObject({ id, status: "completed" });
+  },
+);

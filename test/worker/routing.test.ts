@@ -38,13 +38,14 @@ it("tells who answered, after how many tries, and what was wrong with the others
     reason: "Fault 500",
   };
   expect(attempts).toMatchObject([lost, lost, lost, { provider: "fakeanth", model: "say", status: 200 }]);
+  for (let i = 0; i < 2; i++) await (await post({ ...say, model: "ignored", rhone })).text();
   expect(await get("/v1/routing/health")).toMatchObject({
     config: { status: "ok" },
     targets: expect.arrayContaining([
       expect.objectContaining({
         target: "fake/fault-500-always.truth",
         state: "open",
-        failures: 3,
+        failures: 8,
         last_failure: expect.objectContaining({ message: "Fault 500" }),
       }),
     ]),

@@ -1,4 +1,11 @@
-import { type ErrorCode, GatewayError, type UpstreamError } from "../../canonical/error.ts";
+import {
+  beside,
+  type ErrorCode,
+  GatewayError,
+  type UpstreamError,
+  upstreamMembers,
+  wordsOf,
+} from "../../canonical/error.ts";
 import { isObject, type Json, type JsonObject, stringOf, textOf, tryParseJson } from "../../wire/json.ts";
 
 /** `{type: "error", error: {type, message}, request_id}`. */
@@ -30,11 +37,14 @@ export function encodeError(error: GatewayError, requestId: string): JsonObject 
   return { ...errorMembers(error), request_id: requestId };
 }
 
-/** `code` is beyond the published shape, which has no place for it, and no SDK minds. */
+/** `code` and `upstream` are beyond the published shape, which has no place for them, and no SDK minds. */
 export function errorMembers(error: GatewayError): { type: "error"; error: JsonObject } {
-  const said = error.upstream?.type;
+  const [words, upstream] = [wordsOf(error), beside(error)];
+  const said = words?.type;
   const type = said !== undefined && said in STATUS ? said : typeOf(error.status);
-  return { type: "error", error: { type, message: error.message, code: error.upstream?.code ?? error.code } };
+  const code = words?.code ?? error.code;
+  const told = { type, message: error.message, code };
+  return { type: "error", error: { ...told, ...(upstream !== undefined && { upstream: upstreamMembers(upstream) }) } };
 }
 
 /** Anthropic, "Errors". */

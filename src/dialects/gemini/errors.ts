@@ -1,4 +1,4 @@
-import { type ErrorCode, GatewayError, type UpstreamError } from "../../canonical/error.ts";
+import { beside, type ErrorCode, GatewayError, type UpstreamError, wordsOf } from "../../canonical/error.ts";
 import { isObject, type Json, type JsonObject, textOf, tryParseJson } from "../../wire/json.ts";
 
 /** Google's `{error: {code, message, status, details}}`; streams without `alt=sse` wrap it in a list. */
@@ -34,15 +34,17 @@ export function encodeError(error: GatewayError, requestId: string): JsonObject 
 }
 
 export function errorMembers(error: GatewayError): JsonObject {
-  const { message, status, upstream, retryAfterSeconds, code } = error;
+  const { message, status, retryAfterSeconds, code } = error;
+  const [words, upstream] = [wordsOf(error), beside(error)];
   // A number would only repeat the status.
-  const reason = upstream?.code === undefined || /^\d+$/.test(upstream.code) ? code : upstream.code;
+  const reason = words?.code === undefined || /^\d+$/.test(words.code) ? code : words.code;
+  const metadata = upstream && { upstream_status: String(upstream.status), upstream_code: upstream.code ?? "" };
   return {
     code: status,
     message,
-    status: upstream?.type !== undefined && NAMES.has(upstream.type) ? upstream.type : nameOf(status),
+    status: words?.type !== undefined && NAMES.has(words.type) ? words.type : nameOf(status),
     details: [
-      { "@type": "type.googleapis.com/google.rpc.ErrorInfo", reason, domain: "gateway" },
+      { "@type": "type.googleapis.com/google.rpc.ErrorInfo", reason, domain: "gateway", ...(metadata && { metadata }) },
       ...(retryAfterSeconds === undefined
         ? []
         : [{ "@type": "type.googleapis.com/google.rpc.RetryInfo", retryDelay: `${retryAfterSeconds}s` }]),
@@ -57,7 +59,7 @@ function codeOf(status: number, { code }: UpstreamError, message: string): Error
   if (status === 429) return "rate.limited";
   if (status === 408 || status === 504) return "provider.timeout";
   if (status === 404) return "model.not_found";
-  if (status >= 400 && status < 500 && status !== 401 && status !== 403) return "request.invalid";
+  if (status >= 400 && status < 500 && ![401, 402, 403].includes(status)) return "request.invalid";
   return "provider.execution_failed";
 }
 

@@ -1,4 +1,11 @@
-import { ERROR_STATUS, type ErrorCode, GatewayError, type UpstreamError } from "../../canonical/error.ts";
+import {
+  ERROR_STATUS,
+  type ErrorCode,
+  GatewayError,
+  isRetryable,
+  type UpstreamError,
+  upstreamMembers,
+} from "../../canonical/error.ts";
 import {
   compact,
   isObject,
@@ -33,18 +40,14 @@ export function encodeError(error: GatewayError, requestId: string): JsonObject 
 }
 
 export function errorMembers(error: GatewayError, requestId: string): JsonObject {
-  const { code, message, status, param, retryAfterSeconds, upstream } = error;
+  const { code, message, param, retryAfterSeconds, upstream } = error;
   const details = compact({
     param,
     retry_after_s: retryAfterSeconds,
-    upstream: upstream && toldBy(upstream),
+    upstream: upstream && upstreamMembers(upstream),
   });
-  const retryable = status === 429 || status >= 500 || retryAfterSeconds !== undefined;
-  return { code, message, retryable, details, request_id: requestId };
+  return { code, message, retryable: isRetryable(error), details, request_id: requestId };
 }
-
-const toldBy = ({ status, type, code, requestId }: UpstreamError): JsonObject =>
-  compact({ status, type, code, request_id: requestId });
 
 const isOurs = (code: string | undefined): code is ErrorCode => code !== undefined && Object.hasOwn(ERROR_STATUS, code);
 

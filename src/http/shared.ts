@@ -1,0 +1,39 @@
+import type { Shared } from "../routing/breaker.ts";
+
+/**
+ * What the isolates of a data centre tell each other of targets that are down, in its cache. Where a Worker has none (on
+ * `workers.dev`), or it fails, nothing is known, and each isolate finds out by itself.
+ */
+export function sharedIn(cache: () => Pick<Cache, "match" | "put" | "delete">, now: () => number = Date.now): Shared {
+  return {
+    downUntil: async (key) => {
+      const found = await orNothing(async () => await cache().match(urlOf(key)));
+      const until = Number(await found?.text());
+      return Number.isNaN(until) ? undefined : until;
+    },
+    tellDown: async (key, until) => {
+      const seconds = Math.ceil((until - now()) / 1000);
+      const said = new Response(String(until), { headers: { "cache-control": `max-age=${seconds}` } });
+      await orNothing(async () => await cache().put(urlOf(key), said));
+    },
+    tellUp: async (key) => void (await orNothing(async () => await cache().delete(urlOf(key)))),
+  };
+}
+
+/** No request of a client's can have this address: it is none of the zone's. */
+const urlOf = (key: string): string => `https://targets.rhone.invalid/${encodeURIComponent(key)}`;
+
+/** A cache is asked on behalf of a call that waits: what it does not know soon, it does not know. Milliseconds. */
+const SOON = 250;
+
+async function orNothing<T>(work: () => Promise<T>): Promise<T | undefined> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), SOON);
+  });
+  try {
+    return await Promise.race([work().catch(() => undefined), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

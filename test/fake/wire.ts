@@ -1,0 +1,369 @@
+import { createServer, type Server, type Socket } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import { gzipSync } from "node:zlib";
+
+/**
+ * A provider on bare sockets, for what no HTTP server lets one say: half a chunk, a byte at a time, a connection that is
+ * reset before its headers. It knows nothing of `faults.ts`, and nothing of how the gateway takes it.
+ */
+export type Wire = "chat" | "responses" | "messages" | "gemini";
+
+/** One request, as the provider saw it. Milliseconds; `goneAt`: when the other side let go before all was said. */
+export type Seen = { model: string; at: number; goneAt?: number };
+
+/** Bytes, a pause in milliseconds, or how the connection ends before the answer does: `RESET` (RST) or `CLOSE` (FIN). */
+type Step = string | Uint8Array | number;
+const RESET = "\0reset";
+const CLOSE = "\0close";
+
+const DONE = "data: [DONE]\n\n";
+const HEAD = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+const LAST = "0\r\n\r\n";
+const chunked = (text: string): string => `${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`;
+
+export const WORDS = ["One ", "two ", "three ", "four."];
+export const WHOLE = WORDS.join("");
+const LONG = 60_000;
+const SOON = 150;
+
+/** Listens on any port of this machine. `GET /log?model=` tells what was seen. */
+export async function listenWire(): Promise<{ url: string; close: () => Promise<void> }> {
+  const log: Seen[] = [];
+  const sockets = new Set<Socket>();
+  const server: Server = createServer((socket) => {
+    sockets.add(socket);
+    socket.on("close", () => sockets.delete(socket));
+    // A peer that resets is what this is about.
+    socket.on("error", () => {});
+    converse(socket, log);
+  });
+  await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
+  const address = server.address();
+  const port = typeof address === "object" && address !== null ? address.port : 0;
+  const close = (): Promise<void> =>
+    new Promise((closed) => {
+      for (const socket of sockets) socket.destroy();
+      server.close(() => closed());
+    });
+  return { url: `http://127.0.0.1:${port}/v1`, close };
+}
+
+function converse(socket: Socket, log: Seen[]): void {
+  let text = "";
+  let answered: Promise<void> = Promise.resolve();
+  socket.on("data", (piece: Buffer) => {
+    text += piece.toString("latin1");
+    const end = text.indexOf("\r\n\r\n") + 4;
+    const length = Number(/^content-length: *(\d+)/im.exec(text)?.[1] ?? 0);
+    if (end < 4 || text.length < end + length) return;
+    const path = text.split(" ", 2)[1]!;
+    const body = text.slice(end, end + length);
+    text = text.slice(end + length);
+    answered = answered.then(() =>
+      path.includes("/log?") ? tell(socket, path, log) : answer(socket, path, body, log),
+    );
+  });
+}
+
+function tell(socket: Socket, path: string, log: readonly Seen[]): void {
+  const model = new URL(path, "http://wire.test").searchParams.get("model");
+  send(socket, whole("200 OK", JSON.stringify(log.filter((seen) => seen.model === model))));
+}
+
+async function answer(socket: Socket, path: string, body: string, log: Seen[]): Promise<void> {
+  const model = /\/models\/([^:]+):/.exec(path)?.[1] ?? /"model":\s*"([^"]*)"/.exec(body)?.[1] ?? "";
+  const isStream = /"stream":\s*true/.test(body) || path.includes(":streamGenerateContent");
+  const seen: Seen = { model: decodeURIComponent(model), at: Date.now() };
+  log.push(seen);
+  const count = log.filter((one) => one.model === seen.model).length;
+  let isOver = false;
+  const left = new AbortController();
+  const onClose = (): void => {
+    if (!isOver) seen.goneAt = Date.now();
+    left.abort();
+  };
+  socket.once("close", onClose);
+  const [name = ""] = seen.model.split(".");
+  const wire = wireOf(path);
+  for (const step of (FAULTS[name] ?? FAULTS.good!)({ wire, count, isStream, goesOn: body.includes("cut off by") })) {
+    if (typeof step === "number") await sleep(step, undefined, { signal: left.signal, ref: false }).catch(() => {});
+    else if (step === CLOSE) {
+      isOver = true;
+      socket.end();
+    } else if (step === RESET) {
+      isOver = true;
+      socket.resetAndDestroy();
+    } else if (!socket.destroyed && !send(socket, step)) await drained(socket, left.signal);
+    if (socket.destroyed) return;
+  }
+  isOver = true;
+  // The connection is used again.
+  socket.off("close", onClose);
+}
+
+const send = (socket: Socket, bytes: string | Uint8Array): boolean =>
+  typeof bytes === "string" ? socket.write(bytes, "utf8") : socket.write(bytes);
+
+const drained = (socket: Socket, left: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    socket.once("drain", () => resolve());
+    left.addEventListener("abort", () => resolve(), { once: true });
+  });
+
+function wireOf(path: string): Wire {
+  if (path.endsWith("/responses")) return "responses";
+  if (path.endsWith("/messages")) return "messages";
+  return path.includes("/models/") ? "gemini" : "chat";
+}
+
+/** What is asked: `count` from 1, of this model; `goesOn`: to continue what another has begun. */
+type Told = { wire: Wire; count: number; isStream: boolean; goesOn: boolean };
+type Fault = (told: Told) => Iterable<Step>;
+
+const good: Fault = ({ wire, isStream, goesOn }) => {
+  const words = goesOn ? WORDS.slice(2) : WORDS;
+  return isStream ? streamed(framesOf(wire, words)) : [whole("200 OK", answerOf(wire, words.join("")))];
+};
+const once =
+  (fault: Fault, times = 1): Fault =>
+  (told) =>
+    told.count <= times ? fault(told) : good(told);
+const refused =
+  (status: string, headers = "", words: Record<string, string> = {}): Fault =>
+  ({ wire }) => [whole(status, errorOf(wire, status, words), headers)];
+/** The stream up to its second word, and then so. A whole answer stops in its middle, and is cut there at the latest. */
+const after =
+  (...rest: Step[]): Fault =>
+  ({ wire, isStream }) => {
+    if (isStream) return [HEAD, ...opened(wire).map(chunked), ...rest];
+    const body = answerOf(wire, WHOLE);
+    const half = `${headOf("200 OK", body.length)}${body.slice(0, body.length / 2)}`;
+    return [half, ...rest.filter((step) => typeof step === "number"), RESET];
+  };
+
+/** By a model's name, up to its first dot. Any other answers well. */
+export const FAULTS: Record<string, Fault> = {
+  good,
+  blackhole: () => [LONG],
+  reset: () => [RESET],
+  closed: () => [CLOSE],
+  "429-after": once(refused("429 Too Many Requests", "retry-after: 1\r\n")),
+  "429-bare": once(refused("429 Too Many Requests")),
+  "500-once": once(refused("500 Internal Server Error")),
+  "503-while": once(refused("503 Service Unavailable"), 4),
+  "slow-first": ({ wire, isStream }) =>
+    isStream ? [HEAD, LONG, ...framesOf(wire, WORDS).map(chunked), LAST] : [LONG, whole("200 OK", answerOf(wire, ""))],
+  stall: after(LONG),
+  // A reset discards what its receiver has not read yet: the pause lets it be read.
+  cut: after(SOON, RESET),
+  "cut-in-frame": after(chunked('data: {"id":"chatcmpl-wi'), SOON, RESET),
+  "cut-politely": after(CLOSE),
+  "cut-at-end": (told) =>
+    told.isStream ? [HEAD, ...framesOf(told.wire, WORDS).map(chunked), SOON, RESET] : good(told),
+  malformed: after(chunked("data: {nonsense\n\n"), LAST),
+  unfinished: after(LAST),
+  // All of the answer, without the event that its wire ends with.
+  "no-terminal": (told) =>
+    told.isStream
+      ? streamed(framesOf(told.wire, WORDS).filter((frame) => !/\[DONE\]|message_stop/.test(frame)))
+      : good(told),
+  // As a proxy says it whose own provider broke off.
+  "only-done": ({ wire, isStream }) =>
+    isStream ? [HEAD, ...opened(wire).map(chunked), chunked(DONE), LAST] : [whole("200 OK", "{}")],
+  error: ({ wire, isStream }) =>
+    isStream
+      ? [HEAD, ...opened(wire).map(chunked), chunked(errorFrame(wire)), LAST]
+      : [whole("200 OK", errorOf(wire, "503", {}))],
+  "error-first": ({ wire, isStream }) =>
+    isStream
+      ? [
+          HEAD,
+          ...framesOf(wire, WORDS)
+            .slice(0, wire === "gemini" ? 0 : 1)
+            .map(chunked),
+          chunked(errorFrame(wire)),
+          LAST,
+        ]
+      : [whole("200 OK", errorOf(wire, "503", {}))],
+  html: () => [whole("200 OK", "<html><body>It works!</body></html>", "", "text/html")],
+  gzip: ({ wire, isStream }) => {
+    const [text, type] = isStream
+      ? [framesOf(wire, WORDS).join(""), "text/event-stream"]
+      : [answerOf(wire, WHOLE), "application/json"];
+    const bytes = gzipSync(text);
+    return [headOf("200 OK", bytes.length, "content-encoding: gzip\r\n", type), bytes];
+  },
+  redirect: () => [whole("307 Temporary Redirect", "", "location: http://127.0.0.1:9/elsewhere\r\n")],
+  "header-flood": () => {
+    const flood = Array.from({ length: 4_000 }, (_, i) => `x-flood-${i}: ${"y".repeat(100)}\r\n`).join("");
+    return [`HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n${flood}transfer-encoding: chunked\r\n\r\n`, LAST];
+  },
+  oversized: (told) => {
+    if (!told.isStream) return good(told);
+    const more = Array.from({ length: 40 }, (_, i) => chunked(`${i === 0 ? "data: " : ""}${"x".repeat(512 * 1024)}`));
+    return [HEAD, ...opened(told.wire).map(chunked), ...more, LAST];
+  },
+  trickle: (told) => {
+    if (!told.isStream) return good(told);
+    const pieces = framesOf(told.wire, WORDS)
+      .join("")
+      .match(/[^]{1,5}/g)!;
+    return [HEAD, ...pieces.flatMap((piece, i) => (i % 10 === 0 ? [1, chunked(piece)] : [chunked(piece)])), LAST];
+  },
+  "context-length": refused("400 Bad Request", "", {
+    chat: '{"error":{"message":"This model\'s maximum context length is 8192 tokens","type":"invalid_request_error","param":"messages","code":"context_length_exceeded"}}',
+    responses:
+      '{"error":{"message":"Your input exceeds the context window of this model.","type":"invalid_request_error","param":"input","code":"context_length_exceeded"}}',
+    messages:
+      '{"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: 300000 tokens > 200000 maximum"}}',
+    gemini:
+      '{"error":{"code":400,"message":"The input token count (300000) exceeds the maximum number of tokens allowed (200000).","status":"INVALID_ARGUMENT"}}',
+  }),
+  "content-filter": refused("400 Bad Request", "", {
+    chat: '{"error":{"message":"The prompt was filtered","type":null,"param":"prompt","code":"content_filter"}}',
+  }),
+  "bad-key": refused("401 Unauthorized"),
+};
+
+const streamed = (frames: string[]): Step[] => [HEAD, ...frames.map(chunked), LAST];
+const headOf = (status: string, length: number, headers = "", type = "application/json"): string =>
+  `HTTP/1.1 ${status}\r\ncontent-type: ${type}\r\n${headers}content-length: ${length}\r\n\r\n`;
+const whole = (status: string, body: string, headers = "", type = "application/json"): string =>
+  headOf(status, Buffer.byteLength(body), headers, type) + body;
+
+/** A stream's frames, up to and with its second word. */
+function opened(wire: Wire): string[] {
+  const frames = framesOf(wire, WORDS);
+  return frames.slice(0, frames.findIndex((frame) => frame.includes(WORDS[1]!)) + 1);
+}
+
+function framesOf(wire: Wire, words: readonly string[]): string[] {
+  return { chat: chatFrames, responses: responsesFrames, messages: messagesFrames, gemini: geminiFrames }[wire](words);
+}
+
+const data = (value: object): string => `data: ${JSON.stringify(value)}\n\n`;
+const named = (type: string, members: object): string => `event: ${type}\n${data({ type, ...members })}`;
+
+function chatFrames(words: readonly string[]): string[] {
+  const chunk = (delta: object, finish_reason: string | null = null): string =>
+    data({
+      id: "chatcmpl-wire",
+      object: "chat.completion.chunk",
+      created: 1,
+      model: "wire-model",
+      choices: [{ index: 0, delta, finish_reason }],
+    });
+  return [
+    chunk({ role: "assistant", content: "" }),
+    ...words.map((content) => chunk({ content })),
+    chunk({}, "stop"),
+    DONE,
+  ];
+}
+
+const responseOf = (text: string, status: string): object => ({
+  id: "resp_wire",
+  object: "response",
+  created_at: 1,
+  status,
+  model: "wire-model",
+  output: text === "" ? [] : [messageOf(text, "completed")],
+  error: null,
+  incomplete_details: null,
+  usage: { input_tokens: 3, output_tokens: 4, total_tokens: 7 },
+});
+const messageOf = (text: string, status: string): object => ({
+  id: "msg_wire",
+  type: "message",
+  role: "assistant",
+  status,
+  content: text === "" ? [] : [{ type: "output_text", text, annotations: [] }],
+});
+
+function responsesFrames(words: readonly string[]): string[] {
+  const text = words.join("");
+  const at = { item_id: "msg_wire", output_index: 0, content_index: 0 };
+  const events: [type: string, members: object][] = [
+    ["response.created", { response: responseOf("", "in_progress") }],
+    ["response.output_item.added", { output_index: 0, item: messageOf("", "in_progress") }],
+    ["response.content_part.added", { ...at, part: { type: "output_text", text: "", annotations: [] } }],
+    ...words.map((delta): [string, object] => ["response.output_text.delta", { ...at, delta }]),
+    ["response.output_text.done", { ...at, text }],
+    ["response.content_part.done", { ...at, part: { type: "output_text", text, annotations: [] } }],
+    ["response.output_item.done", { output_index: 0, item: messageOf(text, "completed") }],
+    ["response.completed", { response: responseOf(text, "completed") }],
+  ];
+  return events.map(([type, members], sequence_number) => named(type, { sequence_number, ...members }));
+}
+
+const messageBody = (content: object[], stop_reason: string | null): object => ({
+  id: "msg_wire",
+  type: "message",
+  role: "assistant",
+  model: "wire-model",
+  content,
+  stop_reason,
+  stop_sequence: null,
+  usage: { input_tokens: 3, output_tokens: stop_reason === null ? 1 : 4 },
+});
+
+function messagesFrames(words: readonly string[]): string[] {
+  return [
+    named("message_start", { message: messageBody([], null) }),
+    named("content_block_start", { index: 0, content_block: { type: "text", text: "" } }),
+    ...words.map((text) => named("content_block_delta", { index: 0, delta: { type: "text_delta", text } })),
+    named("content_block_stop", { index: 0 }),
+    named("message_delta", { delta: { stop_reason: "end_turn", stop_sequence: null }, usage: { output_tokens: 4 } }),
+    named("message_stop", {}),
+  ];
+}
+
+const geminiChunk = (text: string, finishReason?: string): object => ({
+  candidates: [
+    { index: 0, content: { role: "model", parts: [{ text }] }, ...(finishReason !== undefined && { finishReason }) },
+  ],
+  usageMetadata: { promptTokenCount: 3, candidatesTokenCount: 4, totalTokenCount: 7 },
+  modelVersion: "wire-model",
+  responseId: "wire",
+});
+
+const geminiFrames = (words: readonly string[]): string[] =>
+  words.map((text, i) => data(geminiChunk(text, i === words.length - 1 ? "STOP" : undefined)));
+
+/** The same, whole. */
+function answerOf(wire: Wire, text: string): string {
+  const answers: Record<Wire, () => object> = {
+    chat: () => ({
+      id: "chatcmpl-wire",
+      object: "chat.completion",
+      created: 1,
+      model: "wire-model",
+      choices: [{ index: 0, message: { role: "assistant", content: text }, finish_reason: "stop" }],
+      usage: { prompt_tokens: 3, completion_tokens: 4, total_tokens: 7 },
+    }),
+    responses: () => responseOf(text, "completed"),
+    messages: () => messageBody([{ type: "text", text }], "end_turn"),
+    gemini: () => geminiChunk(text, "STOP"),
+  };
+  return JSON.stringify(answers[wire]());
+}
+
+function errorOf(wire: Wire, status: string, words: Record<string, string>): string {
+  const own = words[wire];
+  if (own !== undefined) return own;
+  const message = `The provider says ${status}`;
+  if (wire === "messages") return JSON.stringify({ type: "error", error: { type: "api_error", message } });
+  if (wire === "gemini")
+    return JSON.stringify({ error: { code: Number.parseInt(status, 10), message, status: "INTERNAL" } });
+  return JSON.stringify({ error: { message, type: "server_error", param: null, code: null } });
+}
+
+function errorFrame(wire: Wire): string {
+  const message = "Overloaded";
+  if (wire === "messages") return named("error", { error: { type: "overloaded_error", message } });
+  if (wire === "responses")
+    return named("response.failed", {
+      response: { ...responseOf("", "failed"), error: { code: "server_error", message } },
+    });
+  return `data: ${errorOf(wire, "503", {})}\n\n`;
+}
