@@ -38,8 +38,8 @@ export function open(text: string, headers: Headers, surface?: Surface): Opened 
   const found = membersOf(text);
   const beside = surface?.isOurs ? checked(rhoneRequest, ownMembers(text, found)) : {};
   const member = found.findLast(({ key }) => key === "rhone");
-  const rhone = member === undefined ? {} : jsonOf(sliceOf(text, member.value), "rhone");
-  const said = { ...beside, ...checked(rhoneRequest, rhone, ["rhone"]) };
+  const rhone = member && checked(rhoneRequest, jsonOf(sliceOf(text, member.value), "rhone"), ["rhone"]);
+  const said = { ...beside, ...rhone };
   return { text, members: found, rhone: { ...said, ...saidInHeaders(headers, said) } };
 }
 

@@ -78,14 +78,15 @@ export async function inferText(texted: Texted): Promise<Response> {
     : { ...at, id: mint("call", createdAt, at.place) };
   const annotate = !leavesBodies(headers);
   const call = { ...named, caller, annotate, createdAt, ...(response !== undefined && { response }) };
-  const stub = stubAt(env.SESSIONS, place);
+  const stub = (): SessionStub => stubAt(env.SESSIONS, place);
   if (mode !== "stateless") {
     const pairs = [...headers].filter(([name]) => !CREDENTIALS.has(name));
-    left?.addEventListener("abort", () => ctx.waitUntil(stub.left(call.id)), { once: true });
-    const answered = stub.call({ ...call, headers: pairs, surface, outside, text: crossingText(text), isNew });
+    const session = stub();
+    left?.addEventListener("abort", () => ctx.waitUntil(session.left(call.id)), { once: true });
+    const answered = session.call({ ...call, headers: pairs, surface, outside, text: crossingText(text), isNew });
     return await outliving(answered, ctx);
   }
-  if (!isNew && !(await stub.has(caller.org))) throw sessionNotFound();
+  if (!isNew && !(await stub().has(caller.org))) throw sessionNotFound();
   const asked = ask(opened, SURFACES[surface], outside);
   const providers = await providersFor(env, caller.org, (work) => ctx.waitUntil(work));
   const host = statelessHost(asked, { stub, isNew, isJournaled, env, ctx, providers, left });
@@ -121,7 +122,7 @@ function statelessHost(
     left,
   }: Pick<Inference, "env" | "ctx"> &
     Pick<Host, "providers"> & {
-      stub: SessionStub;
+      stub: () => SessionStub;
       isNew: boolean;
       isJournaled: boolean;
       left: AbortSignal | undefined;
@@ -135,7 +136,7 @@ function statelessHost(
     const rest = await tape?.rest();
     if (isJournaled && tape?.hasSent !== true && enterJournal(handled, rest, { journals, waitUntil })) return;
     // As text: numbers that were kept as they were written do not cross otherwise.
-    await stub.record(crossingText(JSON.stringify({ ...handled, isNew } satisfies Handled)), rest);
+    await stub().record(crossingText(JSON.stringify({ ...handled, isNew } satisfies Handled)), rest);
   };
   const later = async (handled: Omit<Handled, "isNew">): Promise<void> => {
     const lost = (cause: unknown): void => console.error("a record was lost", handled.record.id, cause);
@@ -152,7 +153,7 @@ function statelessHost(
     tape: () => {
       const told = JSON.stringify({ started: begun!, isNew });
       const send = async (load: Load): Promise<void> => {
-        const sent = stub.tell(told, load);
+        const sent = stub().tell(told, load);
         ctx.waitUntil(sent);
         await sent;
       };
