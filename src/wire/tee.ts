@@ -5,6 +5,8 @@
 const RECORDER_BLOCK = 8 * 1024;
 /** What comes this soon after the last is taken together. Milliseconds. */
 const TOGETHER = 1;
+/** How many in a row that do are no burst yet: an answer's last words, its end and its usage are some four or five. */
+const BURST = 8;
 /** How far a body is read ahead of who is slower than it. Bytes. */
 const MAX_AHEAD = 256 * 1024;
 
@@ -32,24 +34,27 @@ type ChunkReader = {
 };
 
 /**
- * A reader that takes what comes within a millisecond of the last as one chunk. To wake JavaScript and to write cost ten
- * times an event's own work, so a provider that sends a thousand events at once must not cost a thousand of each; a
- * model that says a word every ten milliseconds is heard word by word.
+ * A reader that takes what comes in a burst, each within a millisecond of the last, as one chunk a millisecond. To wake
+ * JavaScript and to write cost ten times an event's own work, so a provider that sends a thousand events at once must not
+ * cost a thousand of each; a model that says a word every ten milliseconds is heard word by word, and so are the few
+ * that come together where an answer begins and ends.
  */
 export function pacedReader(body: ReadableStream<Uint8Array>, now: () => number): ChunkReader {
   let reader: ChunkReader = body.getReader();
-  let isSlow = true;
+  let isGathering = false;
+  let inARow = 0;
   let readAt = 0;
   return {
     read: async () => {
       const read = await reader.read();
       const early = readAt + TOGETHER - now();
-      if (read.value !== undefined && early > 0 && !isFullBlock(read.value)) {
+      inARow = early > 0 ? inARow + 1 : 0;
+      if (inARow > BURST && !read.done && !isFullBlock(read.value!)) {
         // What it takes to have them together is more memory than a stream is worth that never needs it.
-        if (isSlow) {
+        if (!isGathering) {
           reader.releaseLock();
           reader = gatheringReader(body);
-          isSlow = false;
+          isGathering = true;
         }
         await new Promise((resolve) => setTimeout(resolve, early));
       }

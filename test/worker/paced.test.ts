@@ -29,10 +29,21 @@ it("gives what comes in quick succession together, and all of it", async () => {
   expect(chunks.length).toBeLessThan(3_000);
 });
 
-it("breaks off where its body does", async () => {
+const words = (count: number): string[] => Array.from({ length: count }, (_, i) => `word ${i} `);
+
+it("gives a few that come together one by one: an answer begins and ends with such", async () => {
+  const few = streamOf(
+    (async function* () {
+      yield* words(8);
+    })(),
+  );
+  expect(await chunksOf(few)).toEqual([...words(8), words(8).join("")]);
+});
+
+it.each([3, 30])("breaks off where its body does, behind %i chunks", async (count) => {
   const broken = streamOf(
     (async function* () {
-      yield* ["one", "two", "three"];
+      yield* words(count);
       throw new Error("connection reset");
     })(),
   );
