@@ -22,6 +22,8 @@ export default {
       const records = some.flatMap((one) => one.records);
       const bad = new Set(await unkept(env, records));
       for (const one of some) if (one.records.some((record) => bad.has(record))) one.message.retry();
+      // The local runtime has one thread for all, and looks for requests only when nothing else is to be done.
+      await new Promise((resolve) => setTimeout(resolve, 1));
     }
   },
 } satisfies ExportedHandler<Cloudflare.Env, string>;
