@@ -3,10 +3,9 @@ import { once } from "node:events";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from "miniflare";
-import { unstable_getMiniflareWorkerOptions } from "wrangler";
 import { migrate } from "../scripts/migrate.ts";
 import { freePort } from "../scripts/port.ts";
+import { runtimeOf } from "../scripts/runtime.ts";
 import { readConfig, wrangler, WRANGLER_CONFIG } from "../scripts/wrangler.ts";
 import { HERE, KEY, rhoneCall } from "./asks.ts";
 import { agentFor, exchange } from "./client.ts";
@@ -21,7 +20,7 @@ import { endingOf, sessionOf } from "./ways.ts";
  * that costs. Each kind of call is made a number of times, and all that follows from them is waited for.
  */
 const CALLS = 40;
-/** Records leave with an alarm, and are forgotten by another one seconds later (`KEEP_SENT`). */
+/** Records leave with an alarm at the latest, and are forgotten by another one seconds later (`SETTLED`). */
 const SETTLE_MS = 9000;
 
 const upstream = await provider();
@@ -161,35 +160,16 @@ async function serve(): Promise<string> {
   const main = readdirSync(dir).find((name) => name.endsWith(".js"))!;
   const config = await readConfig();
   await migrate(config, persistDir);
-  const { modulesRules: _, ...worker } = unstable_getMiniflareWorkerOptions(WRANGLER_CONFIG).workerOptions;
   const port = await freePort();
-  const runtime = new Miniflare({
-    ...convertV4MiniflareOptions({
-      host: "127.0.0.1",
-      port: 0,
-      cf: false,
-      logRequests: false,
-      log: new Log(LogLevel.ERROR),
-      workers: [
-        {
-          ...worker,
-          name: config.name,
-          modulesRoot: dir,
-          modules: [{ type: "ESModule", path: join(dir, main) }],
-          bindings: {
-            RHONE_ADMIN_KEY: KEY,
-            // A hard budget takes no model whose price nobody knows.
-            RHONE_PRICES: JSON.stringify({ "benchchat/*": { input: 1, output: 1 } }),
-            RHONE_PROVIDERS: JSON.stringify([
-              { id: "benchchat", dialect: "openai-chat", base_url: `${upstream}/v1`, api_key: "upstream-key" },
-            ]),
-          },
-          unsafeDirectSockets: [{ host: "127.0.0.1", port }],
-        },
-      ],
-    }),
-    resourcePersistencePath: persistDir,
-  });
+  const secrets = {
+    RHONE_ADMIN_KEY: KEY,
+    // A hard budget takes no model whose price nobody knows.
+    RHONE_PRICES: JSON.stringify({ "benchchat/*": { input: 1, output: 1 } }),
+    RHONE_PROVIDERS: JSON.stringify([
+      { id: "benchchat", dialect: "openai-chat", base_url: `${upstream}/v1`, api_key: "upstream-key" },
+    ]),
+  };
+  const runtime = await runtimeOf({ dir, main: join(dir, main) }, { settings: { port, secrets }, config, persistDir });
   await runtime.ready;
   return `http://127.0.0.1:${port}`;
 }

@@ -5,7 +5,10 @@ import { HOST } from "./port.ts";
 import { WRANGLER_CONFIG } from "./wrangler.ts";
 
 /** The worker on the production runtime, with a socket of its own on the settings' port. It starts by itself. */
-export async function runtimeOf({ dir, main }: Bundle, { settings, config, persistDir }: Local): Promise<Miniflare> {
+export async function runtimeOf(
+  { dir, main }: Pick<Bundle, "dir" | "main">,
+  { settings, config, persistDir }: Omit<Local, "settings"> & { settings: Pick<Local["settings"], "port" | "secrets"> },
+): Promise<Miniflare> {
   const { Log, LogLevel, Miniflare, convertV4MiniflareOptions } = await import("miniflare");
   const { unstable_getMiniflareWorkerOptions } = await import("wrangler");
   // Its `modulesRules` are for loading from source files, which are bundled already.
