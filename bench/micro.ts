@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { findBeginning, nameAfter } from "../src/canonical/chain.ts";
+import { findBeginning, nameAfter } from "../src/canonical/turn-hash.ts";
 import type { Dialect, StreamEvent } from "../src/canonical/types.ts";
 import { DIALECTS } from "../src/dialects/index.ts";
 import { encodeUtf8 } from "../src/wire/bytes.ts";

@@ -1,5 +1,5 @@
 import { GatewayError, toGatewayError } from "../canonical/error.ts";
-import { Fold } from "../canonical/fold.ts";
+import { Fold } from "../canonical/accumulator.ts";
 import { isSealed } from "../canonical/native.ts";
 import type { Loss, ModelResponse } from "../canonical/types.ts";
 import type { EncodeTarget, Reply, StreamUsage, WireDialect } from "../dialects/dialect.ts";

@@ -1,4 +1,4 @@
-import { namesOf, ROOT } from "../canonical/chain.ts";
+import { namesOf, ROOT } from "../canonical/turn-hash.ts";
 import { GatewayError, invalid } from "../canonical/error.ts";
 import { unseal } from "../canonical/native.ts";
 import { openaiResponses } from "../dialects/openai-responses/index.ts";

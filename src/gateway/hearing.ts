@@ -1,4 +1,4 @@
-import { Fold } from "../canonical/fold.ts";
+import { Fold } from "../canonical/accumulator.ts";
 import type { StreamEvent, Usage } from "../canonical/types.ts";
 import { GatewayError } from "../canonical/error.ts";
 import type { StreamDecoder } from "../dialects/dialect.ts";

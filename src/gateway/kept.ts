@@ -1,5 +1,5 @@
 import type { GatewayError } from "../canonical/error.ts";
-import { type Fold, unfold } from "../canonical/fold.ts";
+import { type Fold, unfold } from "../canonical/accumulator.ts";
 import type { ModelResponse, StreamEvent } from "../canonical/types.ts";
 import type { Reply } from "../dialects/dialect.ts";
 import { openaiResponses } from "../dialects/openai-responses/index.ts";

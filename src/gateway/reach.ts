@@ -1,5 +1,5 @@
 import { GatewayError } from "../canonical/error.ts";
-import { fold } from "../canonical/fold.ts";
+import { fold } from "../canonical/accumulator.ts";
 import type { ModelResponse, StreamEvent, Usage } from "../canonical/types.ts";
 import { decodeUtf8 } from "../wire/bytes.ts";
 import { isObject, tryParseJson } from "../wire/json.ts";

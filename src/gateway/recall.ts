@@ -1,5 +1,5 @@
 import { GatewayError, invalid } from "../canonical/error.ts";
-import { unfold } from "../canonical/fold.ts";
+import { unfold } from "../canonical/accumulator.ts";
 import type { StreamEvent } from "../canonical/types.ts";
 import { failureOf } from "../dialects/openai-errors.ts";
 import { openaiResponses } from "../dialects/openai-responses/index.ts";

@@ -1,4 +1,4 @@
-import { unfold } from "../canonical/fold.ts";
+import { unfold } from "../canonical/accumulator.ts";
 import type { ModelResponse } from "../canonical/types.ts";
 import { concatBytes, decodeUtf8, encodeUtf8 } from "../wire/bytes.ts";
 import { decodeSse } from "../wire/sse.ts";

@@ -1,5 +1,5 @@
 import { GatewayError } from "../canonical/error.ts";
-import type { Fold } from "../canonical/fold.ts";
+import type { Fold } from "../canonical/accumulator.ts";
 import type { Block, Message, ModelResponse, StreamEvent } from "../canonical/types.ts";
 import type { Hearing } from "./hearing.ts";
 import type { Begun, Reached } from "./reach.ts";

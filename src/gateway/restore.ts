@@ -1,4 +1,4 @@
-import { pairResults } from "../canonical/pair.ts";
+import { pairResults } from "../canonical/tool-results.ts";
 import type { Loss, Message, ModelRequest } from "../canonical/types.ts";
 import type { EncodeTarget, StreamUsage, WireDialect } from "../dialects/dialect.ts";
 import { DIALECTS } from "../dialects/index.ts";

@@ -1,4 +1,4 @@
-import { pairResults } from "../canonical/pair.ts";
+import { pairResults } from "../canonical/tool-results.ts";
 import type { Loss, Message, ToolResult } from "../canonical/types.ts";
 import type { WireDialect } from "../dialects/dialect.ts";
 import type { Context } from "../session/session.ts";

@@ -1,4 +1,4 @@
-import { unfold } from "../canonical/fold.ts";
+import { unfold } from "../canonical/accumulator.ts";
 import type { ModelResponse } from "../canonical/types.ts";
 import { encodeUtf8 } from "../wire/bytes.ts";
 import { halfStep, replyOf } from "./answering.ts";

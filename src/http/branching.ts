@@ -1,6 +1,6 @@
 import { GatewayError } from "../canonical/error.ts";
 import type { Transform } from "../gateway/branch.ts";
-import { crossed } from "../gateway/crossing.ts";
+import { crossed } from "../canonical/rpc-error.ts";
 import { type Http, type Passed, passed } from "./command.ts";
 import { newSession, placeOfSession, stubAt } from "./where.ts";
 

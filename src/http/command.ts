@@ -1,6 +1,6 @@
 import type { Context as HttpContext, TypedResponse } from "hono";
 import type { Command } from "../gateway/commands.ts";
-import { crossed } from "../gateway/crossing.ts";
+import { crossed } from "../canonical/rpc-error.ts";
 import type { Instructions } from "../session/row.ts";
 import type { AppEnv } from "./context.ts";
 import { placeOfSession, stubAt } from "./where.ts";

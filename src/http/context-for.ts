@@ -1,6 +1,6 @@
 import type { Context as HttpContext } from "hono";
 import type { Asked } from "../gateway/ask.ts";
-import { crossed } from "../gateway/crossing.ts";
+import { crossed } from "../canonical/rpc-error.ts";
 import { saidIn } from "../gateway/path.ts";
 import { continuing } from "../gateway/responses.ts";
 import type { SurfaceId } from "../gateway/surface.ts";

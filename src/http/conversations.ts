@@ -1,7 +1,7 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { invalid } from "../canonical/error.ts";
 import { type Conversing, shownConversation } from "../gateway/conversations.ts";
-import { crossed } from "../gateway/crossing.ts";
+import { crossed } from "../canonical/rpc-error.ts";
 import { conversationNotFound } from "../gateway/responses.ts";
 import { findCreated, listSessions, type SessionFilter } from "../store/sessions.ts";
 import type { JsonObject } from "../wire/json.ts";

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import type { Context } from "hono";
 import { invalid } from "../canonical/error.ts";
-import { crossed } from "../gateway/crossing.ts";
+import { crossed } from "../canonical/rpc-error.ts";
 import type { Repeatable } from "../gateway/idempotency.ts";
 import { readBytes } from "./body.ts";
 import type { AppEnv } from "./context.ts";

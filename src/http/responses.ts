@@ -1,7 +1,7 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { invalid } from "../canonical/error.ts";
-import { crossed } from "../gateway/crossing.ts";
+import { crossed } from "../canonical/rpc-error.ts";
 import type { Recall } from "../gateway/recall.ts";
 import { responseNotFound } from "../gateway/responses.ts";
 import type { AppEnv } from "./context.ts";

@@ -1,7 +1,7 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { GatewayError, invalid } from "../canonical/error.ts";
-import { crossed } from "../gateway/crossing.ts";
+import { crossed } from "../canonical/rpc-error.ts";
 import type { CallState } from "../session/calls.ts";
 import { shownState } from "./calls.ts";
 import type { AppEnv } from "./context.ts";

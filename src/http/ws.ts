@@ -2,7 +2,7 @@ import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { GatewayError, invalid } from "../canonical/error.ts";
 import { expectScope } from "../gateway/admit.ts";
-import { crossed } from "../gateway/crossing.ts";
+import { crossed } from "../canonical/rpc-error.ts";
 import { PROTOCOL } from "../gateway/sockets.ts";
 import { sessionId } from "../gateway/surface.ts";
 import { bondOf, withBond } from "./bond.ts";

@@ -1,5 +1,5 @@
 import { DurableObject } from "cloudflare:workers";
-import { crossing } from "../gateway/crossing.ts";
+import { crossing } from "../canonical/rpc-error.ts";
 import { Idempotency, KEEP_ANSWERED, type Ran } from "../gateway/idempotency.ts";
 import { handle } from "../http/app.ts";
 import { onceOf } from "../http/idempotency.ts";

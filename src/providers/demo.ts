@@ -1,4 +1,4 @@
-import { unfold } from "../canonical/fold.ts";
+import { unfold } from "../canonical/accumulator.ts";
 import type { Alternative, Block, Message, ModelRequest, ModelResponse, StreamEvent } from "../canonical/types.ts";
 import { openaiChat } from "../dialects/openai-chat/index.ts";
 import { encodeUtf8 } from "../wire/bytes.ts";

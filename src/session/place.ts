@@ -1,4 +1,4 @@
-import { findBeginning, nameAfter, ROOT } from "../canonical/chain.ts";
+import { findBeginning, nameAfter, ROOT } from "../canonical/turn-hash.ts";
 import type { Message } from "../canonical/types.ts";
 import type { Turn } from "./turns.ts";
 

@@ -1,4 +1,4 @@
-import { namesOf, ROOT } from "../canonical/chain.ts";
+import { namesOf, ROOT } from "../canonical/turn-hash.ts";
 import { GatewayError } from "../canonical/error.ts";
 import type { Loss, Message } from "../canonical/types.ts";
 import type { CallRecord } from "../store/records.ts";

@@ -1,4 +1,4 @@
-import type { Names } from "../canonical/chain.ts";
+import type { Names } from "../canonical/turn-hash.ts";
 import type { Dialect, Message, ToolCall } from "../canonical/types.ts";
 import { mint } from "../wire/id.ts";
 import { isObject } from "../wire/json.ts";

@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { findBeginning, nameAfter, namesOf, ROOT } from "../../src/canonical/chain.ts";
+import { findBeginning, nameAfter, namesOf, ROOT } from "../../src/canonical/turn-hash.ts";
 import { GatewayError, toGatewayError } from "../../src/canonical/error.ts";
-import { Fold, fold, unfold } from "../../src/canonical/fold.ts";
+import { Fold, fold, unfold } from "../../src/canonical/accumulator.ts";
 import { amend, edit, isSealed, unseal, verbatim, verbatimMessage } from "../../src/canonical/native.ts";
 import { budgetOf, nearestEffort } from "../../src/canonical/reasoning.ts";
 import type { Block, Message, ModelResponse, Native } from "../../src/canonical/types.ts";

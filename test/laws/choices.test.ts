@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { fold, unfold } from "../../src/canonical/fold.ts";
+import { fold, unfold } from "../../src/canonical/accumulator.ts";
 import type { Alternative, Logprob, ModelResponse } from "../../src/canonical/types.ts";
 import type { WireDialect } from "../../src/dialects/dialect.ts";
 import { gemini } from "../../src/dialects/gemini/index.ts";

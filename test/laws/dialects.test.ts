@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { nameAfter } from "../../src/canonical/chain.ts";
-import { Fold, fold, unfold } from "../../src/canonical/fold.ts";
+import { nameAfter } from "../../src/canonical/turn-hash.ts";
+import { Fold, fold, unfold } from "../../src/canonical/accumulator.ts";
 import type { Dialect, Message, ModelResponse, StreamEvent } from "../../src/canonical/types.ts";
 import type { Reply, StreamDecoder, WireDialect } from "../../src/dialects/dialect.ts";
 import { DIALECTS } from "../../src/dialects/index.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { nameAfter } from "../../src/canonical/chain.ts";
-import { Fold } from "../../src/canonical/fold.ts";
+import { nameAfter } from "../../src/canonical/turn-hash.ts";
+import { Fold } from "../../src/canonical/accumulator.ts";
 import { GatewayError } from "../../src/canonical/error.ts";
 import type { Block, Message, ModelResponse, StreamEvent } from "../../src/canonical/types.ts";
 import type { WireDialect } from "../../src/dialects/dialect.ts";

@@ -1,5 +1,5 @@
 import { GatewayError } from "../../canonical/error.ts";
-import { emptied, growing } from "../../canonical/fold.ts";
+import { emptied, growing } from "../../canonical/accumulator.ts";
 import type { Block, StreamEvent, Usage } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, numberOf, stringOf, textOf, tryParseJson } from "../../wire/json.ts";
 import { encodeSse, type SseEvent } from "../../wire/sse.ts";

@@ -1,5 +1,5 @@
 import { verbatim, verbatimMessage } from "../../canonical/native.ts";
-import { pairResults } from "../../canonical/pair.ts";
+import { pairResults } from "../../canonical/tool-results.ts";
 import type { Block, Loss, Message, ToolCall } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject } from "../../wire/json.ts";
 import type { Encoded, EncodeTarget } from "../dialect.ts";

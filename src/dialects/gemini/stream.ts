@@ -1,5 +1,5 @@
 import { GatewayError } from "../../canonical/error.ts";
-import { emptied, Fold, growing } from "../../canonical/fold.ts";
+import { emptied, Fold, growing } from "../../canonical/accumulator.ts";
 import type { Block, Logprob, ModelResponse, StreamEvent, Usage } from "../../canonical/types.ts";
 import { decodeUtf8 } from "../../wire/bytes.ts";
 import { isObject, type Json, type JsonObject, textOf, tryParseJson } from "../../wire/json.ts";

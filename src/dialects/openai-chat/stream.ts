@@ -1,5 +1,5 @@
 import { GatewayError } from "../../canonical/error.ts";
-import { emptied } from "../../canonical/fold.ts";
+import { emptied } from "../../canonical/accumulator.ts";
 import type { Alternative, Block, Logprob, StreamEvent, Usage } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, tryParseJson, textOf } from "../../wire/json.ts";
 import { encodeSse, type SseEvent } from "../../wire/sse.ts";

@@ -1,4 +1,4 @@
-import { emptied, growing } from "../../canonical/fold.ts";
+import { emptied, growing } from "../../canonical/accumulator.ts";
 import type { Block, StreamEvent } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringOf, textOf } from "../../wire/json.ts";
 import { decodePart, encodeAnnotations } from "./blocks.ts";

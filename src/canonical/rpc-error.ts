@@ -1,4 +1,4 @@
-import { type ErrorCode, GatewayError, toGatewayError } from "../canonical/error.ts";
+import { type ErrorCode, GatewayError, toGatewayError } from "./error.ts";
 
 /**
  * Answers on their way from an object to the Worker. An error crosses as one: a thrown one would lose its code. Bodies
