@@ -3,7 +3,7 @@ import type { Block, Item, Loss, Native, Part, Text, ToolCall, ToolResult } from
 import { isObject, type Json, type JsonObject, textOf, tryParseJson } from "../../wire/json.ts";
 import { type EncodeTarget, fitId } from "../dialect.ts";
 import { decodeCitations } from "./citations.ts";
-import { gistOf } from "./gist.ts";
+import { gistOf } from "./fallback-text.ts";
 import { decodeMedia, encodeMedia } from "./media.ts";
 import { isSealed } from "./seal.ts";
 

@@ -3,7 +3,7 @@ import type { Loss, Message } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, textOf } from "../../wire/json.ts";
 import type { Encoded, EncodeTarget } from "../dialect.ts";
 import { decodeContent, encodeContent } from "./blocks.ts";
-import { distinctCalls } from "./calls.ts";
+import { distinctCalls } from "./tool-ids.ts";
 
 const dialect = "anthropic";
 

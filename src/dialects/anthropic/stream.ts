@@ -6,7 +6,7 @@ import { encodeSse, type SseEvent } from "../../wire/sse.ts";
 import type { Reply, StreamDecoder, StreamEncoder } from "../dialect.ts";
 import { encodeCitations } from "./citations.ts";
 import { errorMembers, errorOf } from "./errors.ts";
-import { type Growing, grow, startOfDelta, textOfDelta, whole } from "./grow.ts";
+import { type Growing, grow, startOfDelta, textOfDelta, whole } from "./deltas.ts";
 import {
   decodeFinish,
   decodeReply,
