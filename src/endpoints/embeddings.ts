@@ -1,7 +1,7 @@
 import { GatewayError } from "../canonical/error.ts";
 import type { Loss, Usage } from "../canonical/types.ts";
 import type { Encoded } from "../dialects/dialect.ts";
-import { read } from "../dialects/gemini/spelling.ts";
+import { read } from "../dialects/gemini/casing.ts";
 import { isObject, type Json, type JsonObject, numberOf, textOf } from "../wire/json.ts";
 import { decodeUsage } from "./glimpse.ts";
 

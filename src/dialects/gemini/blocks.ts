@@ -3,9 +3,9 @@ import type { Block, Loss, Native, Opaque, ToolCall } from "../../canonical/type
 import { isObject, type Json, type JsonObject, textOf, tryParseJson } from "../../wire/json.ts";
 import type { EncodeTarget } from "../dialect.ts";
 import { decodeMedia, encodeMedia } from "./media.ts";
-import { idOf, type Reading } from "./reading.ts";
-import { decodeResult } from "./results.ts";
-import { camel, read } from "./spelling.ts";
+import { idOf, type Reading } from "./decode-context.ts";
+import { decodeResult } from "./tool-results.ts";
+import { camel, read } from "./casing.ts";
 
 const dialect = "gemini";
 

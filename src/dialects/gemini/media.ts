@@ -1,6 +1,6 @@
 import type { Loss, Media } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, textOf } from "../../wire/json.ts";
-import { read } from "./spelling.ts";
+import { read } from "./casing.ts";
 
 /** `inlineData` or `fileData` of a part. */
 export function decodeMedia(item: JsonObject): Media | undefined {

@@ -4,9 +4,9 @@ import type { Block, Loss, Message, ToolCall } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject } from "../../wire/json.ts";
 import type { Encoded, EncodeTarget } from "../dialect.ts";
 import { decodePart, encodePart, markUnsigned } from "./blocks.ts";
-import { idOf, type Reading, reading } from "./reading.ts";
-import { type Called, encodeResult } from "./results.ts";
-import { read } from "./spelling.ts";
+import { idOf, type Reading, reading } from "./decode-context.ts";
+import { type Called, encodeResult } from "./tool-results.ts";
+import { read } from "./casing.ts";
 
 const dialect = "gemini";
 

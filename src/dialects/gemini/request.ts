@@ -3,9 +3,9 @@ import { verbatim } from "../../canonical/native.ts";
 import type { Loss, ModelRequest } from "../../canonical/types.ts";
 import { compact, isObject, type Json, type JsonObject, stringOf } from "../../wire/json.ts";
 import type { Encoded, EncodeTarget } from "../dialect.ts";
-import { decodeConfig, encodeConfig } from "./config.ts";
+import { decodeConfig, encodeConfig } from "./generation-config.ts";
 import { decodeInstructions, decodeMessages, encodeInstructions, encodeMessages } from "./messages.ts";
-import { read, spelled } from "./spelling.ts";
+import { read, spelled } from "./casing.ts";
 import { decodeTools, decodeToolChoice, encodeToolChoice, encodeTools } from "./tools.ts";
 
 const dialect = "gemini";

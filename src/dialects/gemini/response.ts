@@ -7,7 +7,7 @@ import { encodePart } from "./blocks.ts";
 import { encodeGrounding, withCitations } from "./grounding.ts";
 import { encodeLogprobs, withLogprobs } from "./logprobs.ts";
 import { decodeMessage } from "./messages.ts";
-import { reading } from "./reading.ts";
+import { reading } from "./decode-context.ts";
 
 const dialect = "gemini";
 

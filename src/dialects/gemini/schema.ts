@@ -1,6 +1,6 @@
 import type { Loss } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, textOf } from "../../wire/json.ts";
-import { camel } from "./spelling.ts";
+import { camel } from "./casing.ts";
 
 /** Gemini's Schema (an OpenAPI subset: upper-case types, `nullable`, counts as strings) → JSON Schema. */
 export function decodeSchema(schema: Json): Json {

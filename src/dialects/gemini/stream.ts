@@ -9,8 +9,8 @@ import { decodePart } from "./blocks.ts";
 import { errorMembers, errorOf } from "./errors.ts";
 import { withCitations } from "./grounding.ts";
 import { decodeLogprobs } from "./logprobs.ts";
-import { GrowingCall } from "./partial.ts";
-import { type Reading, reading } from "./reading.ts";
+import { GrowingCall } from "./partial-args.ts";
+import { type Reading, reading } from "./decode-context.ts";
 import {
   blockOf,
   decodeResponse,
@@ -20,7 +20,7 @@ import {
   encodeEnvelope,
   encodeReplyPart,
 } from "./response.ts";
-import { read } from "./spelling.ts";
+import { read } from "./casing.ts";
 
 export const decodeStream = (seal?: string): StreamDecoder => new GeminiDecoder(seal);
 export const encodeStream = (_reply: Reply): StreamEncoder => new GeminiEncoder();

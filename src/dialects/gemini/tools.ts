@@ -3,7 +3,7 @@ import type { FunctionTool, Loss, Tool, ToolChoice } from "../../canonical/types
 import { compact, isObject, type Json, type JsonObject, stringOf, textOf } from "../../wire/json.ts";
 import type { EncodeTarget } from "../dialect.ts";
 import { encodeSchema, decodeSchema } from "./schema.ts";
-import { camel, read } from "./spelling.ts";
+import { camel, read } from "./casing.ts";
 
 const dialect = "gemini";
 

@@ -1,5 +1,5 @@
 import { isObject, type Json, type JsonObject } from "../../wire/json.ts";
-import { read, spelled } from "./spelling.ts";
+import { read, spelled } from "./casing.ts";
 
 /** No argument list is near this long; a path must not make a stream fill the memory. */
 const MAX_INDEX = 10_000;

@@ -3,7 +3,7 @@ import type { Loss, Part, ToolResult } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, textOf, tryParseJson } from "../../wire/json.ts";
 import type { EncodeTarget } from "../dialect.ts";
 import { decodeMedia, encodeMedia } from "./media.ts";
-import { idOf, type Reading } from "./reading.ts";
+import { idOf, type Reading } from "./decode-context.ts";
 
 /** A call as a result needs it: Gemini answers by name, and by the id only where the call said one. */
 export type Called = { name: string; saysId: boolean };

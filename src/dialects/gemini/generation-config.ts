@@ -1,9 +1,9 @@
 import { budgetOf, effortOf } from "../../canonical/reasoning.ts";
 import type { Effort, Format, Loss, Reasoning, Sampling } from "../../canonical/types.ts";
 import { compact, isObject, type Json, type JsonObject, numberOf, textOf } from "../../wire/json.ts";
-import { isGemini3 } from "./results.ts";
+import { isGemini3 } from "./tool-results.ts";
 import { decodeSchema, encodeSchema } from "./schema.ts";
-import { read } from "./spelling.ts";
+import { read } from "./casing.ts";
 
 /** `generationConfig`: all that steers the answer. */
 export type Config = { sampling?: Sampling; format?: Format; reasoning?: Reasoning; maxOutput?: number };
