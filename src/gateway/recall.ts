@@ -1,7 +1,7 @@
 import { GatewayError, invalid } from "../canonical/error.ts";
 import { unfold } from "../canonical/accumulator.ts";
 import type { StreamEvent } from "../canonical/types.ts";
-import { failureOf } from "../dialects/openai-errors.ts";
+import { failureOf } from "../dialects/openai/errors.ts";
 import { openaiResponses } from "../dialects/openai-responses/index.ts";
 import { findCallState } from "../session/calls.ts";
 import { findResponse, forgetResponse, type KeptResponse, setResponseStatus } from "../session/responses.ts";

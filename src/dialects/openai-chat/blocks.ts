@@ -2,7 +2,7 @@ import { verbatim } from "../../canonical/native.ts";
 import type { Block, Citation, Loss, Media, Part, Text, Thinking, ToolCall } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, textOf } from "../../wire/json.ts";
 import { type EncodeTarget, fitId } from "../dialect.ts";
-import { decodeCacheMark, withCacheMark } from "../openai-cache.ts";
+import { decodeCacheMark, withCacheMark } from "../openai/cache.ts";
 
 const dialect = "openai-chat";
 

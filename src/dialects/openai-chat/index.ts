@@ -1,5 +1,5 @@
 import type { WireDialect } from "../dialect.ts";
-import { decodeError, encodeError } from "../openai-errors.ts";
+import { decodeError, encodeError } from "../openai/errors.ts";
 import { decodeMessages, encodeMessages } from "./messages.ts";
 import { decodeRequest, encodeRequest } from "./request.ts";
 import { decodeResponse, decodeUsage, encodeResponse } from "./response.ts";

@@ -12,7 +12,7 @@ import type {
 import { inputTokens } from "../../canonical/usage.ts";
 import { compact, isObject, type Json, type JsonObject, textOf } from "../../wire/json.ts";
 import type { Reply } from "../dialect.ts";
-import { decodeLogprobs, encodeLogprobs, logprobsOf } from "../openai-logprobs.ts";
+import { decodeLogprobs, encodeLogprobs, logprobsOf } from "../openai/logprobs.ts";
 import { encodeAnnotations } from "./blocks.ts";
 import { decodeMessage } from "./messages.ts";
 

@@ -6,8 +6,8 @@ import { encodeSse, type SseEvent } from "../../wire/sse.ts";
 import type { Reply, StreamDecoder, StreamEncoder, StreamUsage } from "../dialect.ts";
 import { encodeAnnotations } from "./blocks.ts";
 import { argumentsOf, callsOf, grow, growCall } from "./grow.ts";
-import { errorMembers, errorOf } from "../openai-errors.ts";
-import { decodeLogprobs, encodeLogprobs } from "../openai-logprobs.ts";
+import { errorMembers, errorOf } from "../openai/errors.ts";
+import { decodeLogprobs, encodeLogprobs } from "../openai/logprobs.ts";
 import { decodeMessage } from "./messages.ts";
 import { decodeChoice, decodeFinish, decodeUsage, encodeChoice, encodeFinish, encodeUsage } from "./response.ts";
 

@@ -2,8 +2,8 @@ import { verbatim } from "../../canonical/native.ts";
 import type { Block, Citation, Loss, Media, Opaque, Part, Text } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringOf, textOf } from "../../wire/json.ts";
 import type { EncodeTarget } from "../dialect.ts";
-import { decodeCacheMark, withCacheMark } from "../openai-cache.ts";
-import { decodeLogprobs } from "../openai-logprobs.ts";
+import { decodeCacheMark, withCacheMark } from "../openai/cache.ts";
+import { decodeLogprobs } from "../openai/logprobs.ts";
 
 const dialect = "openai-responses";
 

@@ -1,5 +1,5 @@
 import type { WireDialect } from "../dialect.ts";
-import { decodeError, encodeError } from "../openai-errors.ts";
+import { decodeError, encodeError } from "../openai/errors.ts";
 import { inPlainWords } from "./compaction.ts";
 import { complete } from "./complete.ts";
 import { decodeMessages, encodeMessages } from "./messages.ts";

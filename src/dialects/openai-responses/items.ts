@@ -1,7 +1,7 @@
 import type { Block, Message } from "../../canonical/types.ts";
 import { isObject, type JsonObject, stringOf } from "../../wire/json.ts";
 import { fitId } from "../dialect.ts";
-import { encodeLogprobs } from "../openai-logprobs.ts";
+import { encodeLogprobs } from "../openai/logprobs.ts";
 import { encodeAnnotations, UNKNOWN_PART } from "./blocks.ts";
 
 const dialect = "openai-responses";

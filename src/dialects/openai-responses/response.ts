@@ -3,7 +3,7 @@ import type { Block, Finish, ModelRequest, ModelResponse, Native, Usage } from "
 import { inputTokens } from "../../canonical/usage.ts";
 import { isObject, type Json, type JsonObject, textOf } from "../../wire/json.ts";
 import type { Reply } from "../dialect.ts";
-import { failureOf } from "../openai-errors.ts";
+import { failureOf } from "../openai/errors.ts";
 import { encodeOutput, responseIdOf } from "./items.ts";
 import { decodeMessage } from "./messages.ts";
 

@@ -3,7 +3,7 @@ import type { Block, Native, StreamEvent, Usage } from "../../canonical/types.ts
 import { isObject, type Json, type JsonObject, numberOf, textOf, tryParseJson } from "../../wire/json.ts";
 import { encodeSse, type SseEvent } from "../../wire/sse.ts";
 import type { Reply, StreamDecoder, StreamEncoder } from "../dialect.ts";
-import { errorMembers, failureOf } from "../openai-errors.ts";
+import { errorMembers, failureOf } from "../openai/errors.ts";
 import { ItemReader, ItemWriter } from "./growth.ts";
 import { responseIdOf, sayable } from "./items.ts";
 import { decodeMessage } from "./messages.ts";

@@ -1,5 +1,5 @@
-import type { Block, Logprob } from "../canonical/types.ts";
-import { isObject, type Json, type JsonObject, numberOf } from "../wire/json.ts";
+import type { Block, Logprob } from "../../canonical/types.ts";
+import { isObject, type Json, type JsonObject, numberOf } from "../../wire/json.ts";
 
 /** `[{token, logprob, bytes, top_logprobs}]`, the same on both OpenAI wires. */
 export function decodeLogprobs(tokens: Json | undefined): Logprob[] {

@@ -5,8 +5,8 @@ import {
   type UpstreamError,
   upstreamMembers,
   wordsOf,
-} from "../canonical/error.ts";
-import { isObject, type Json, type JsonObject, textOf, tryParseJson } from "../wire/json.ts";
+} from "../../canonical/error.ts";
+import { isObject, type Json, type JsonObject, textOf, tryParseJson } from "../../wire/json.ts";
 
 /**
  * The errors of both OpenAI wires: `{error: {…}}`, and the flat bodies of their kin: Mistral's `{message}` and `{detail}`,

@@ -1,5 +1,5 @@
-import type { Item } from "../canonical/types.ts";
-import { isObject, type JsonObject } from "../wire/json.ts";
+import type { Item } from "../../canonical/types.ts";
+import { isObject, type JsonObject } from "../../wire/json.ts";
 
 /** From GPT-5.6 on; the models before it cache by prefix alone, and refuse a member that they do not know. */
 const KNOWS_MARKS = /^gpt-(5\.([6-9]|\d\d)|[6-9]|\d\d)/;
