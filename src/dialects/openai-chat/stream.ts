@@ -5,7 +5,7 @@ import { isObject, type Json, type JsonObject, tryParseJson, textOf } from "../.
 import { encodeSse, type SseEvent } from "../../wire/sse.ts";
 import type { Reply, StreamDecoder, StreamEncoder, StreamUsage } from "../dialect.ts";
 import { encodeAnnotations } from "./blocks.ts";
-import { argumentsOf, callsOf, grow, growCall } from "./grow.ts";
+import { argumentsOf, callsOf, grow, growCall } from "./deltas.ts";
 import { errorMembers, errorOf } from "../openai/errors.ts";
 import { decodeLogprobs, encodeLogprobs } from "../openai/logprobs.ts";
 import { decodeMessage } from "./messages.ts";
