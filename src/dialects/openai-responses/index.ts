@@ -1,7 +1,7 @@
 import type { WireDialect } from "../dialect.ts";
 import { decodeError, encodeError } from "../openai/errors.ts";
 import { inPlainWords } from "./compaction.ts";
-import { complete } from "./complete.ts";
+import { complete } from "./required-members.ts";
 import { decodeMessages, encodeMessages } from "./messages.ts";
 import { decodeRequest, encodeRequest } from "./request.ts";
 import { decodeResponse, decodeUsage, encodeResponse } from "./response.ts";

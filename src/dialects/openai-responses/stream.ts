@@ -4,7 +4,7 @@ import { isObject, type Json, type JsonObject, numberOf, textOf, tryParseJson } 
 import { encodeSse, type SseEvent } from "../../wire/sse.ts";
 import type { Reply, StreamDecoder, StreamEncoder } from "../dialect.ts";
 import { errorMembers, failureOf } from "../openai/errors.ts";
-import { ItemReader, ItemWriter } from "./growth.ts";
+import { ItemReader, ItemWriter } from "./item-stream.ts";
 import { responseIdOf, sayable } from "./items.ts";
 import { decodeMessage } from "./messages.ts";
 import { decodeEnvelope, decodeFinish, decodeUsage, encodeEnvelope, type Envelope, whyIncomplete } from "./response.ts";
