@@ -3,7 +3,7 @@ import type { Loss, Usage } from "../canonical/types.ts";
 import type { Encoded } from "../dialects/dialect.ts";
 import { read } from "../dialects/gemini/casing.ts";
 import { isObject, type Json, type JsonObject, numberOf, textOf } from "../wire/json.ts";
-import { decodeUsage } from "./glimpse.ts";
+import { decodeUsage } from "./answer-scan.ts";
 
 /** OpenAI's embeddings ⇄ Gemini's, both ways. Pure. */
 export type GeminiMethod = "embedContent" | "batchEmbedContents";

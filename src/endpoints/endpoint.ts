@@ -6,7 +6,7 @@ import type { Surface } from "../gateway/surface.ts";
 import type { Target } from "../routing/locate.ts";
 import type { JsonObject } from "../wire/json.ts";
 import { appendMember, removeMember, replaceMember, splice } from "../wire/splice.ts";
-import type { Passing } from "./pass.ts";
+import type { Passing } from "./relay.ts";
 
 /** Another endpoint than generation: how its requests are checked, and what becomes of one for a provider. */
 export type Endpoint = {

@@ -2,7 +2,7 @@ import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context as HttpContext } from "hono";
 import { z } from "zod";
 import { GatewayError } from "../canonical/error.ts";
-import { pass } from "../endpoints/pass.ts";
+import { pass } from "../endpoints/relay.ts";
 import { DIALECTS } from "../dialects/index.ts";
 import { sealSummary } from "../dialects/openai-responses/compaction.ts";
 import { ask, type Asked, open } from "../gateway/ask.ts";

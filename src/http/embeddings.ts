@@ -1,6 +1,6 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
-import { embeddings as openai, geminiEmbeddings } from "../endpoints/embed.ts";
+import { embeddings as openai, geminiEmbeddings } from "../endpoints/embeddings-endpoint.ts";
 import type { AppEnv } from "./context.ts";
 import { callJson, document } from "./endpoint.ts";
 

@@ -4,7 +4,7 @@ import type { z } from "zod";
 import { invalid } from "../canonical/error.ts";
 import { type Endpoint, expectOpenai, type JsonRequest } from "../endpoints/endpoint.ts";
 import { readForm } from "../endpoints/form.ts";
-import { pass, type PassHost } from "../endpoints/pass.ts";
+import { pass, type PassHost } from "../endpoints/relay.ts";
 import { DIALECTS } from "../dialects/index.ts";
 import { expectModel, expectSurface } from "../gateway/admit.ts";
 import { type Asked, jsonOf, open } from "../gateway/ask.ts";

@@ -1,8 +1,8 @@
 import { type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context as HttpContext } from "hono";
 import type { Outside } from "../dialects/dialect.ts";
-import { counting } from "../endpoints/count.ts";
-import { pass } from "../endpoints/pass.ts";
+import { counting } from "../endpoints/count-tokens.ts";
+import { pass } from "../endpoints/relay.ts";
 import { ask, open } from "../gateway/ask.ts";
 import { strictly } from "../gateway/dispatch.ts";
 import { rhoneRequest, SURFACES } from "../gateway/surface.ts";

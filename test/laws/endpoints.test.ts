@@ -8,7 +8,7 @@ import {
   encodeForOpenai,
 } from "../../src/endpoints/embeddings.ts";
 import { decodeChat, encodePrompt } from "../../src/endpoints/completions.ts";
-import { countsPictures, decodeUsage, Glimpse } from "../../src/endpoints/glimpse.ts";
+import { countsPictures, decodeUsage, Glimpse } from "../../src/endpoints/answer-scan.ts";
 import { concatBytes, decodeUtf8, encodeUtf8 } from "../../src/wire/bytes.ts";
 import { boundaryOf, type FoundPart, PartFinder, replaced } from "../../src/wire/multipart.ts";
 

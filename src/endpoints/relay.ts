@@ -15,8 +15,8 @@ import { decodeUtf8, encodeUtf8 } from "../wire/bytes.ts";
 import { isObject, type Json, type JsonObject, tryParseJson } from "../wire/json.ts";
 import { encodeSse } from "../wire/sse.ts";
 import { teeRecorder } from "../wire/tee.ts";
-import { countsPictures, Glimpse } from "./glimpse.ts";
-import { wantedBy } from "./wanted.ts";
+import { countsPictures, Glimpse } from "./answer-scan.ts";
+import { wantedBy } from "./estimate.ts";
 
 /** A request of a non-generation endpoint, ready to be sent to the provider that its model chose. */
 export type Passing = {

@@ -9,7 +9,7 @@ import type { Context } from "../session/session.ts";
 import { isObject, type Json, type JsonObject, parseJson } from "../wire/json.ts";
 import { appendMember, members, replaceMember, splice } from "../wire/splice.ts";
 import { geminiPath } from "./endpoint.ts";
-import type { Passing } from "./pass.ts";
+import type { Passing } from "./relay.ts";
 
 /** How a wire counts: where, what of a generation's body it takes there, and how it says the number. */
 type Counter = {
