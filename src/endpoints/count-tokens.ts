@@ -3,7 +3,7 @@ import type { Dialect, Loss } from "../canonical/types.ts";
 import { DIALECTS } from "../dialects/index.ts";
 import type { Asked } from "../gateway/ask.ts";
 import { encodeTarget } from "../gateway/dispatch.ts";
-import { restoreBytes, restoreMeaning } from "../gateway/restore.ts";
+import { restoreBytes, restoreMeaning } from "../gateway/request-body.ts";
 import type { Target } from "../routing/locate.ts";
 import type { Context } from "../session/session.ts";
 import { isObject, type Json, type JsonObject, parseJson } from "../wire/json.ts";

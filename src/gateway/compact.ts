@@ -6,7 +6,7 @@ import { cut, joined } from "../session/media.ts";
 import type { Session } from "../session/session.ts";
 import { chained, type Passage, type Turn } from "../session/turns.ts";
 import type { Blobs } from "../store/blobs.ts";
-import { messagesOf } from "./restore.ts";
+import { messagesOf } from "./request-body.ts";
 import { transcriptOf } from "./transcript.ts";
 
 export const STRATEGIES = ["summarize", "drop_oldest", "drop_tool_results", "window"] as const;

@@ -13,7 +13,7 @@ import { type Answering, isRelay, unaskedUsage } from "./answering.ts";
 import type { Asked } from "./ask.ts";
 import type { Call, Host, Notes } from "./call.ts";
 import { reach, type Reached } from "./reach.ts";
-import { type Restored, restoreBytes, restoreMeaning } from "./restore.ts";
+import { type Restored, restoreBytes, restoreMeaning } from "./request-body.ts";
 import { wasteOf } from "./waste.ts";
 
 /** A call that has its place in a session and is on its way to its targets. */

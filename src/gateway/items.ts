@@ -8,7 +8,7 @@ import type { Blobs } from "../store/blobs.ts";
 import { sha256 } from "../wire/hash.ts";
 import { renamed } from "../wire/id.ts";
 import { isObject, type Json, type JsonObject } from "../wire/json.ts";
-import { messagesOf } from "./restore.ts";
+import { messagesOf } from "./request-body.ts";
 
 /** An item of a conversation as OpenAI lists it: under an id of its own, and finished. */
 export type Item = JsonObject & { id: string; type: string };

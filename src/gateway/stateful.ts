@@ -26,7 +26,7 @@ import { errorResponse } from "./response.ts";
 import { continueIn, continuing, inItsWords } from "./responses.ts";
 import type { Streams } from "./streams.ts";
 import { SURFACES } from "./surface.ts";
-import { answerOpenCalls } from "./unanswered.ts";
+import { answerOpenCalls } from "./missing-results.ts";
 import { warmUp } from "./warm-up.ts";
 
 /** What running a session's calls needs of the object that it lives in. */

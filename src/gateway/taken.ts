@@ -3,7 +3,7 @@ import type { Session } from "../session/session.ts";
 import type { Blobs } from "../store/blobs.ts";
 import { elements, sliceOf } from "../wire/splice.ts";
 import type { Handled } from "./call.ts";
-import { messagesOf } from "./restore.ts";
+import { messagesOf } from "./request-body.ts";
 
 /** Takes a stateless call, which the Worker has handled, into its session's history: where its transcript says. */
 export async function take({ record, received, said, kept }: Handled, session: Session, blobs: Blobs): Promise<void> {

@@ -9,7 +9,7 @@ import { ask, type Asked, open } from "../gateway/ask.ts";
 import { SUMMARIZE } from "../gateway/commands.ts";
 import { encodeTarget } from "../gateway/dispatch.ts";
 import { userItems } from "../gateway/items.ts";
-import { messagesOf, messagesOfInstructions, restoreBytes } from "../gateway/restore.ts";
+import { messagesOf, messagesOfInstructions, restoreBytes } from "../gateway/request-body.ts";
 import { rhoneRequest, SURFACES } from "../gateway/surface.ts";
 import { transcriptOf } from "../gateway/transcript.ts";
 import type { Target } from "../routing/locate.ts";
