@@ -6,7 +6,7 @@ import type { Scope } from "../keys/scope.ts";
 import { digestOf, placeInSecret } from "../keys/secret.ts";
 import type { Told } from "../keys/told.ts";
 import { equalDigests } from "../wire/hash.ts";
-import type { Caller } from "./call.ts";
+import type { Caller } from "./call/call.ts";
 
 /** No real key is near this long; a longer one is not worth hashing. */
 const MAX_KEY_LENGTH = 512;

@@ -11,7 +11,7 @@ import type { KeptResponse } from "../session/responses.ts";
 import type { CallRecord } from "../store/records.ts";
 import { renamed } from "../wire/id.ts";
 import type { Asked } from "./ask.ts";
-import type { Call, Host, Notes } from "./call.ts";
+import type { Call, Host, Notes } from "./call/call.ts";
 import { schemaLosses } from "./format.ts";
 import { type Hearing, LEFT, STOPPED } from "./hearing.ts";
 import { keptAnswer, keptFailure } from "./kept.ts";

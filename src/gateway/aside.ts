@@ -5,8 +5,8 @@ import type { Router } from "../routing/router.ts";
 import type { Session } from "../session/session.ts";
 import { mint } from "../wire/id.ts";
 import { ask, open } from "./ask.ts";
-import type { Caller, Host } from "./call.ts";
-import type { Charging } from "./charge.ts";
+import type { Caller, Host } from "./call/call.ts";
+import type { Charging } from "./call/charge.ts";
 import { answer } from "./path.ts";
 import { SURFACES } from "./surface.ts";
 

@@ -6,7 +6,7 @@ import { appendMember, replaceMember, splice } from "../wire/splice.ts";
 import { annotateBody } from "./annotate.ts";
 import { replyOf } from "./answering.ts";
 import type { Asked } from "./ask.ts";
-import { type Call, Notes } from "./call.ts";
+import { type Call, Notes } from "./call/call.ts";
 import { keptBeginning } from "./kept.ts";
 import { withHeaders } from "./response.ts";
 

@@ -2,7 +2,7 @@ import { GatewayError } from "../canonical/error.ts";
 import type { Policy } from "../keys/policy.ts";
 import { placeOf } from "../wire/id.ts";
 import { ADMIN_KEY_ID, admit, admitById, type Gate } from "./admit.ts";
-import type { Caller } from "./call.ts";
+import type { Caller } from "./call/call.ts";
 import { type Claims, isToken, readToken } from "./token.ts";
 
 /** Who calls with this credential: a key, or a client token that a key has given out. Throws as `admit` does. */

@@ -8,7 +8,7 @@ import { chained, openCalls, type Turn } from "../session/turns.ts";
 import type { Blobs } from "../store/blobs.ts";
 import type { JsonObject } from "../wire/json.ts";
 import { renamed } from "../wire/id.ts";
-import type { Caller } from "./call.ts";
+import type { Caller } from "./call/call.ts";
 import { type Commanded, removeSession } from "./commands.ts";
 import { changed, copyOf } from "./compact.ts";
 import { type Item, itemsOf, itemsOfTurn, listOf, type Page, pageOf } from "./items.ts";

@@ -11,10 +11,10 @@ import type { Context } from "../session/session.ts";
 import type { Waste } from "../store/records.ts";
 import { type Answering, isRelay, unaskedUsage } from "./answering.ts";
 import type { Asked } from "./ask.ts";
-import type { Call, Host, Notes } from "./call.ts";
+import type { Call, Host, Notes } from "./call/call.ts";
 import { reach, type Reached } from "./reach.ts";
 import { type Restored, restoreBytes, restoreMeaning } from "./request-body.ts";
-import { wasteOf } from "./waste.ts";
+import { wasteOf } from "./call/attempt-cost.ts";
 
 /** A call that has its place in a session and is on its way to its targets. */
 export type Pending = {

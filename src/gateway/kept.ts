@@ -7,7 +7,7 @@ import type { KeptResponse, ResponseStatus } from "../session/responses.ts";
 import { encodeUtf8 } from "../wire/bytes.ts";
 import { isObject, type JsonObject, parseJson, stringOf } from "../wire/json.ts";
 import { decodeSse } from "../wire/sse.ts";
-import type { Call } from "./call.ts";
+import type { Call } from "./call/call.ts";
 
 type Kept = Pick<Call, "id" | "response">;
 

@@ -1,5 +1,5 @@
 import type { Opened } from "./ask.ts";
-import type { Caller } from "./call.ts";
+import type { Caller } from "./call/call.ts";
 
 /** The request as if its caller had said what the key has for those who say nothing. What the caller says wins, member by member. */
 export function withKeyDefaults<T extends Opened>(opened: T, { policy }: Caller, outside: { model?: string } = {}): T {

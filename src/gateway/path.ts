@@ -7,7 +7,7 @@ import type { Said } from "../session/session.ts";
 import { expectModel } from "./admit.ts";
 import { replyOf, settleFailure } from "./answering.ts";
 import type { Asked } from "./ask.ts";
-import { type Call, type Host, Notes } from "./call.ts";
+import { type Call, type Host, Notes } from "./call/call.ts";
 import { answeringAt, dispatch, type Pending } from "./dispatch.ts";
 import { LEFT } from "./hearing.ts";
 import { type Answer, patiently } from "./patience.ts";

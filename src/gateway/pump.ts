@@ -22,7 +22,7 @@ import type { Begun } from "./reach.ts";
 import { begunOf, continuationOf, Joiner, type Rescue, rescuable, toldOf } from "./rescue.ts";
 import { between, chunksOf } from "./upstream.ts";
 import { RelayedTelling, type Telling, TranslatedTelling } from "./telling.ts";
-import { wasteOf } from "./waste.ts";
+import { wasteOf } from "./call/attempt-cost.ts";
 import { EVENT_STREAM } from "./response.ts";
 
 /** Event by event through JavaScript: decoded on the way, the end held back until the turn is durable. */

@@ -9,7 +9,7 @@ import type { Context } from "../session/session.ts";
 import type { Passage } from "../session/turns.ts";
 import { mayUse } from "./admit.ts";
 import type { Asked } from "./ask.ts";
-import type { Caller, Notes } from "./call.ts";
+import type { Caller, Notes } from "./call/call.ts";
 import type { Pending } from "./dispatch.ts";
 
 /** The output of a call that bounds none, where the model has no lower bound of its own. Tokens. */

@@ -1,8 +1,8 @@
 import { type GatewayError, isRetryable } from "../canonical/error.ts";
 import type { Reply } from "../dialects/dialect.ts";
 import type { Asked } from "./ask.ts";
-import type { Call, Notes } from "./call.ts";
-import { rateHeaders } from "./charge.ts";
+import type { Call, Notes } from "./call/call.ts";
+import { rateHeaders } from "./call/charge.ts";
 import { Refusal, requestIdOf } from "./refusal.ts";
 import type { Surface } from "./surface.ts";
 

@@ -8,7 +8,7 @@ import { healthKeyOf, keyOf, locate, type Target } from "../routing/locate.ts";
 import { type Candidates, order, type Wish } from "../routing/plan.ts";
 import type { Context } from "../session/session.ts";
 import type { Asked } from "./ask.ts";
-import type { Host } from "./call.ts";
+import type { Host } from "./call/call.ts";
 import type { Pending } from "./dispatch.ts";
 
 /** What a call says of where it wants to go. */

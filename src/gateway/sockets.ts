@@ -10,7 +10,7 @@ import { isObject, tryParseJson } from "../wire/json.ts";
 import { decodeSse } from "../wire/sse.ts";
 import { expectScope, expectSurface } from "./admit.ts";
 import { open } from "./ask.ts";
-import type { Caller, Envelope } from "./call.ts";
+import type { Caller, Envelope } from "./call/call.ts";
 import { asStreamed, type Frame, idOf, readFrame } from "./frames.ts";
 import { SURFACES } from "./surface.ts";
 

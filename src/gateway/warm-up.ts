@@ -3,7 +3,7 @@ import type { ModelResponse } from "../canonical/types.ts";
 import { encodeUtf8 } from "../wire/bytes.ts";
 import { halfStep, replyOf } from "./answering.ts";
 import type { Asked } from "./ask.ts";
-import { type Call, type Host, Notes } from "./call.ts";
+import { type Call, type Host, Notes } from "./call/call.ts";
 import { keptAnswer } from "./kept.ts";
 import { saidIn } from "./path.ts";
 import { EVENT_STREAM, withHeaders } from "./response.ts";

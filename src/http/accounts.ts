@@ -1,4 +1,4 @@
-import type { Charging } from "../gateway/charge.ts";
+import type { Charging } from "../gateway/call/charge.ts";
 import { ADMIN_KEY_ID } from "../gateway/admit.ts";
 import { Admissions } from "../keys/admitted.ts";
 import { accountOf, Purse, type Till } from "../keys/purse.ts";

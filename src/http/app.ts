@@ -2,7 +2,7 @@ import { OpenAPIHono } from "@hono/zod-openapi";
 import type { HonoRequest } from "hono";
 import { GatewayError } from "../canonical/error.ts";
 import { admitBearer } from "../gateway/bearer.ts";
-import type { Caller } from "../gateway/call.ts";
+import type { Caller } from "../gateway/call/call.ts";
 import { refusalOf } from "../gateway/checked.ts";
 import { mint } from "../wire/id.ts";
 import { accessOf, actingIn, expectAccess, gateOf } from "./access.ts";

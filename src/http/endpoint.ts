@@ -9,7 +9,7 @@ import { DIALECTS } from "../dialects/index.ts";
 import { expectModel, expectSurface } from "../gateway/admit.ts";
 import { type Asked, jsonOf, open } from "../gateway/ask.ts";
 import { checked } from "../gateway/checked.ts";
-import { type Call, Notes } from "../gateway/call.ts";
+import { type Call, Notes } from "../gateway/call/call.ts";
 import { strictly } from "../gateway/dispatch.ts";
 import type { Surface } from "../gateway/surface.ts";
 import { locate, type Target } from "../routing/locate.ts";

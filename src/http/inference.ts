@@ -1,7 +1,7 @@
 import { invalid } from "../canonical/error.ts";
 import { expectSurface } from "../gateway/admit.ts";
 import { type Asked, ask, open } from "../gateway/ask.ts";
-import type { Caller, Handled, Host } from "../gateway/call.ts";
+import type { Caller, Handled, Host } from "../gateway/call/call.ts";
 import { FarTape, type Load } from "../gateway/far-tape.ts";
 import { withKeyDefaults } from "../gateway/key-defaults.ts";
 import { answer } from "../gateway/path.ts";

@@ -1,4 +1,4 @@
-import type { Handled } from "../gateway/call.ts";
+import type { Handled } from "../gateway/call/call.ts";
 import type { Entry, Told } from "../session/journal.ts";
 import type { CallRecord } from "../store/records.ts";
 import type { SessionRecord } from "../store/sessions.ts";

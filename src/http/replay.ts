@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { invalid } from "../canonical/error.ts";
-import type { Envelope } from "../gateway/call.ts";
+import type { Envelope } from "../gateway/call/call.ts";
 import type { Replayable } from "../gateway/replayable.ts";
 import { crossingText } from "../wire/bytes.ts";
 import { mint, renamed } from "../wire/id.ts";

@@ -1,7 +1,7 @@
 import { DurableObject } from "cloudflare:workers";
 import { GatewayError, invalid } from "../canonical/error.ts";
 import { importBranch } from "../gateway/branch.ts";
-import type { Caller, Envelope, Handled } from "../gateway/call.ts";
+import type { Caller, Envelope, Handled } from "../gateway/call/call.ts";
 import { autoCompact, type Command, type Commanded, perform } from "../gateway/commands.ts";
 import { converse, type Conversing } from "../gateway/conversations.ts";
 import { crossing } from "../canonical/rpc-error.ts";

@@ -1,8 +1,8 @@
-import type { Usage } from "../canonical/types.ts";
-import { costMicros, type Price } from "../canonical/usage.ts";
-import { type PriceList, pricesOf } from "../providers/price.ts";
-import type { Target } from "../routing/locate.ts";
-import type { Attempt, Waste } from "../store/records.ts";
+import type { Usage } from "../../canonical/types.ts";
+import { costMicros, type Price } from "../../canonical/usage.ts";
+import { type PriceList, pricesOf } from "../../providers/price.ts";
+import type { Target } from "../../routing/locate.ts";
+import type { Attempt, Waste } from "../../store/records.ts";
 
 /** What an attempt that came to nothing had counted by then, and what that cost. `model`: as it named itself, if it did. */
 export async function wasteOf(target: Target, counted: Usage, model: string, at: Date): Promise<Waste> {

@@ -1,26 +1,26 @@
-import type { GatewayError } from "../canonical/error.ts";
-import type { Loss, Usage } from "../canonical/types.ts";
-import { costMicros } from "../canonical/usage.ts";
-import type { Outside } from "../dialects/dialect.ts";
-import type { Rates } from "../keys/ledger.ts";
-import type { Policy } from "../keys/policy.ts";
-import type { Reservation } from "../keys/purse.ts";
-import { type PriceList, pricesOf } from "../providers/price.ts";
-import type { Provider } from "../providers/provider.ts";
-import type { Target } from "../routing/locate.ts";
-import type { Router } from "../routing/router.ts";
-import type { Started } from "../session/calls.ts";
-import type { KeptResponse } from "../session/responses.ts";
-import type { Context, Instructions, Said, Step } from "../session/session.ts";
-import type { Passage } from "../session/turns.ts";
-import { type Attempt, type CallRecord, runIdOf, type Waste } from "../store/records.ts";
-import { renamed } from "../wire/id.ts";
-import type { Asked } from "./ask.ts";
+import type { GatewayError } from "../../canonical/error.ts";
+import type { Loss, Usage } from "../../canonical/types.ts";
+import { costMicros } from "../../canonical/usage.ts";
+import type { Outside } from "../../dialects/dialect.ts";
+import type { Rates } from "../../keys/ledger.ts";
+import type { Policy } from "../../keys/policy.ts";
+import type { Reservation } from "../../keys/purse.ts";
+import { type PriceList, pricesOf } from "../../providers/price.ts";
+import type { Provider } from "../../providers/provider.ts";
+import type { Target } from "../../routing/locate.ts";
+import type { Router } from "../../routing/router.ts";
+import type { Started } from "../../session/calls.ts";
+import type { KeptResponse } from "../../session/responses.ts";
+import type { Context, Instructions, Said, Step } from "../../session/session.ts";
+import type { Passage } from "../../session/turns.ts";
+import { type Attempt, type CallRecord, runIdOf, type Waste } from "../../store/records.ts";
+import { renamed } from "../../wire/id.ts";
+import type { Asked } from "../ask.ts";
 import { chargeOf, type Charging } from "./charge.ts";
-import type { Tape } from "./outlet.ts";
-import type { ResponsesState } from "./responses.ts";
-import type { SurfaceId } from "./surface.ts";
-import { knownWaste, priceAt, wastedCost } from "./waste.ts";
+import type { Tape } from "../outlet.ts";
+import type { ResponsesState } from "../responses.ts";
+import type { SurfaceId } from "../surface.ts";
+import { knownWaste, priceAt, wastedCost } from "./attempt-cost.ts";
 
 /**
  * Who calls: a key and its organisation. `policy`: what the key may do; absent, everything: it is the bootstrap key.

@@ -1,9 +1,9 @@
-import { costMicros, inputTokens, type Price } from "../canonical/usage.ts";
-import type { Usage } from "../canonical/types.ts";
-import type { Rates } from "../keys/ledger.ts";
-import type { Part, Reservation, Wanted } from "../keys/purse.ts";
-import type { CallRecord } from "../store/records.ts";
-import type { Surface } from "./surface.ts";
+import { costMicros, inputTokens, type Price } from "../../canonical/usage.ts";
+import type { Usage } from "../../canonical/types.ts";
+import type { Rates } from "../../keys/ledger.ts";
+import type { Part, Reservation, Wanted } from "../../keys/purse.ts";
+import type { CallRecord } from "../../store/records.ts";
+import type { Surface } from "../surface.ts";
 
 /** Who is charged: a key, and the keys that made it. */
 type Payer = { org: string; keyId: string; payers?: readonly string[] };
