@@ -1,8 +1,8 @@
 import type { GatewayError } from "../canonical/error.ts";
 import { encodeUtf8 } from "../wire/bytes.ts";
-import { INTERVAL, keepAlive } from "./keep-alive.ts";
+import { INTERVAL, keepAlive } from "./output/keep-alive.ts";
 import { EVENT_STREAM } from "./response.ts";
-import { Sink } from "./sink.ts";
+import { Sink } from "./output/client-stream.ts";
 import type { Surface } from "./surface.ts";
 import type { Reply } from "../dialects/dialect.ts";
 

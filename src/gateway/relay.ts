@@ -6,10 +6,10 @@ import { blockReader, isFullBlock } from "../wire/tee.ts";
 import { annotateEvent } from "./annotate.ts";
 import { replyOf, settle, settleFailure } from "./answering.ts";
 import { brokenOff, LEFT } from "./hearing.ts";
-import type { Tape } from "./outlet.ts";
+import type { Tape } from "./output/recorder.ts";
 import type { Begun } from "./reach.ts";
 import { between, chunksOf } from "./upstream.ts";
-import { Tally } from "./tally.ts";
+import { Tally } from "./output/event-numbers.ts";
 
 /**
  * How often the recorder looks at what has come, at most: JavaScript wakes that seldom, however small the chunks are,

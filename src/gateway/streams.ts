@@ -7,12 +7,12 @@ import type { CallState, Started } from "../session/calls.ts";
 import type { CallRecord } from "../store/records.ts";
 import { concatBytes, encodeUtf8 } from "../wire/bytes.ts";
 import { compact } from "../wire/json.ts";
-import { keepAlive } from "./keep-alive.ts";
-import type { Load } from "./far-tape.ts";
-import type { Tape } from "./outlet.ts";
-import { Sink } from "./sink.ts";
+import { keepAlive } from "./output/keep-alive.ts";
+import type { Load } from "./output/remote-recorder.ts";
+import type { Tape } from "./output/recorder.ts";
+import { Sink } from "./output/client-stream.ts";
 import { SURFACES, type SurfaceId } from "./surface.ts";
-import { isNumbered, Tally } from "./tally.ts";
+import { isNumbered, Tally } from "./output/event-numbers.ts";
 import { EVENT_STREAM } from "./response.ts";
 
 type Home = {

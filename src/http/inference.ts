@@ -2,7 +2,7 @@ import { invalid } from "../canonical/error.ts";
 import { expectSurface } from "../gateway/admit.ts";
 import { type Asked, ask, open } from "../gateway/ask.ts";
 import type { Caller, Handled, Host } from "../gateway/call/call.ts";
-import { FarTape, type Load } from "../gateway/far-tape.ts";
+import { FarTape, type Load } from "../gateway/output/remote-recorder.ts";
 import { withKeyDefaults } from "../gateway/key-defaults.ts";
 import { answer } from "../gateway/path.ts";
 import { SURFACES, type SurfaceId } from "../gateway/surface.ts";

@@ -5,7 +5,7 @@ import type { Caller, Envelope, Handled } from "../gateway/call/call.ts";
 import { autoCompact, type Command, type Commanded, perform } from "../gateway/commands.ts";
 import { converse, type Conversing } from "../gateway/conversations.ts";
 import { crossing } from "../canonical/rpc-error.ts";
-import type { Load } from "../gateway/far-tape.ts";
+import type { Load } from "../gateway/output/remote-recorder.ts";
 import { type Recall, recall } from "../gateway/recall.ts";
 import { continueIn, inItsWords, type ResponsesState } from "../gateway/responses.ts";
 import { PROTOCOL, Sockets } from "../gateway/sockets.ts";

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { Tally } from "../../src/gateway/tally.ts";
+import { Tally } from "../../src/gateway/output/event-numbers.ts";
 import { concatBytes, decodeUtf8, encodeUtf8 } from "../../src/wire/bytes.ts";
 import { decodeSse } from "../../src/wire/sse.ts";
 

@@ -17,7 +17,7 @@ import { type Attempt, type CallRecord, runIdOf, type Waste } from "../../store/
 import { renamed } from "../../wire/id.ts";
 import type { Asked } from "../ask.ts";
 import { chargeOf, type Charging } from "./charge.ts";
-import type { Tape } from "../outlet.ts";
+import type { Tape } from "../output/recorder.ts";
 import type { ResponsesState } from "../responses.ts";
 import type { SurfaceId } from "../surface.ts";
 import { knownWaste, priceAt, wastedCost } from "./attempt-cost.ts";

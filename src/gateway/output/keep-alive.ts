@@ -1,5 +1,5 @@
-import type { Dialect } from "../canonical/types.ts";
-import { encodeUtf8 } from "../wire/bytes.ts";
+import type { Dialect } from "../../canonical/types.ts";
+import { encodeUtf8 } from "../../wire/bytes.ts";
 
 /** Proxies on the way cut what is silent for a minute; SPEC 4 says 15 s. Milliseconds. */
 export const INTERVAL = 15_000;

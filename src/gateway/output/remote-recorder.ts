@@ -1,6 +1,6 @@
-import type { Count } from "../session/pieces.ts";
-import { concatBytes } from "../wire/bytes.ts";
-import type { Tape } from "./outlet.ts";
+import type { Count } from "../../session/pieces.ts";
+import { concatBytes } from "../../wire/bytes.ts";
+import type { Tape } from "./recorder.ts";
 
 /** How much of a stream goes to its session at once, and how long what is less may wait: each time is a request and a row. */
 const LOAD_BYTES = 64 * 1024;

@@ -1,7 +1,7 @@
-import type { Dialect } from "../canonical/types.ts";
-import { type Count, isCounted } from "../session/pieces.ts";
-import { encodeUtf8 } from "../wire/bytes.ts";
-import { type SseEvent, withId } from "../wire/sse.ts";
+import type { Dialect } from "../../canonical/types.ts";
+import { type Count, isCounted } from "../../session/pieces.ts";
+import { encodeUtf8 } from "../../wire/bytes.ts";
+import { type SseEvent, withId } from "../../wire/sse.ts";
 
 /**
  * The wires whose events get their number as `id:`. Google's own client takes an event whose first line is not its

@@ -1,5 +1,5 @@
-import type { Count } from "../session/pieces.ts";
-import { Sink } from "./sink.ts";
+import type { Count } from "../../session/pieces.ts";
+import { Sink } from "./client-stream.ts";
 
 /** Where what a client is told is kept, so that it can be told again. Nobody waits for it. */
 export interface Tape {
