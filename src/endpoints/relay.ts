@@ -2,7 +2,7 @@ import { GatewayError, toGatewayError, asTold } from "../canonical/error.ts";
 import type { Usage } from "../canonical/types.ts";
 import type { WireDialect } from "../dialects/dialect.ts";
 import type { Call, Notes } from "../gateway/call/call.ts";
-import { errorResponse, withHeaders } from "../gateway/response.ts";
+import { errorResponse, withHeaders } from "../gateway/reply/headers.ts";
 import { noteReservation } from "../gateway/reserve.ts";
 import type { Surface } from "../gateway/surface.ts";
 import type { Reservation, Wanted } from "../keys/purse.ts";

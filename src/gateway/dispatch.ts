@@ -9,7 +9,7 @@ import type { Try } from "../routing/failover.ts";
 import { issuerOf, type Target } from "../routing/locate.ts";
 import type { Context } from "../session/session.ts";
 import type { Waste } from "../store/records.ts";
-import { type Answering, isRelay, unaskedUsage } from "./answering.ts";
+import { type Answering, isRelay, unaskedUsage } from "./reply/settle.ts";
 import type { Asked } from "./ask.ts";
 import type { Call, Host, Notes } from "./call/call.ts";
 import { reach, type Reached } from "./reach.ts";

@@ -5,18 +5,18 @@ import type { Target } from "../routing/locate.ts";
 import { candidatesOf } from "../routing/plan.ts";
 import type { Said } from "../session/session.ts";
 import { expectModel } from "./admit.ts";
-import { replyOf, settleFailure } from "./answering.ts";
+import { replyOf, settleFailure } from "./reply/settle.ts";
 import type { Asked } from "./ask.ts";
 import { type Call, type Host, Notes } from "./call/call.ts";
 import { answeringAt, dispatch, type Pending } from "./dispatch.ts";
 import { LEFT } from "./hearing.ts";
-import { type Answer, patiently } from "./patience.ts";
+import { type Answer, patiently } from "./reply/early-response.ts";
 import { Refusal } from "./refusal.ts";
 import { type Reached, Wordless } from "./reach.ts";
-import { reply } from "./reply.ts";
-import type { Rescue } from "./rescue.ts";
+import { reply } from "./reply/reply.ts";
+import type { Rescue } from "./reply/recovery.ts";
 import { permitted, reserve } from "./reserve.ts";
-import { errorResponse, errorStream, withHeaders } from "./response.ts";
+import { errorResponse, errorStream, withHeaders } from "./reply/headers.ts";
 import { hedgeOf, inOrder, wishOf, withTools } from "./route.ts";
 
 /**

@@ -4,7 +4,7 @@ import type { ModelResponse, StreamEvent, Usage } from "../canonical/types.ts";
 import { decodeUtf8 } from "../wire/bytes.ts";
 import { isObject, tryParseJson } from "../wire/json.ts";
 import { decodeSse } from "../wire/sse.ts";
-import { type Answering, isEventStream } from "./answering.ts";
+import { type Answering, isEventStream } from "./reply/settle.ts";
 import { brokenOff, type Heard, Hearing } from "./hearing.ts";
 import { refusal } from "./refusal.ts";
 import { bytesOf, chunksOf } from "./upstream.ts";

@@ -18,7 +18,7 @@ import { inputItemsOf, type Page, pageOf } from "./items.ts";
 import { responseNotFound } from "./responses.ts";
 import type { StatefulCalls } from "./stateful.ts";
 import type { Streams } from "./streams.ts";
-import { EVENT_STREAM } from "./response.ts";
+import { EVENT_STREAM } from "./reply/headers.ts";
 
 /** What can be asked of a kept response. `id`: the one that its client asks by; `after`: the number of the last event it has. */
 export type Recall = { id: string; call: string } & (

@@ -1,7 +1,7 @@
 import { GatewayError, asTold } from "../canonical/error.ts";
 import { decodeUtf8 } from "../wire/bytes.ts";
 import { isObject, tryParseJson } from "../wire/json.ts";
-import { type Answering, isRelay } from "./answering.ts";
+import { type Answering, isRelay } from "./reply/settle.ts";
 import { bytesOf } from "./upstream.ts";
 
 /** What a provider refused, in its own words and, where they have the surface's shape, in its own bytes. */

@@ -13,7 +13,7 @@ import type { Tape } from "./output/recorder.ts";
 import { Sink } from "./output/client-stream.ts";
 import { SURFACES, type SurfaceId } from "./surface.ts";
 import { isNumbered, Tally } from "./output/event-numbers.ts";
-import { EVENT_STREAM } from "./response.ts";
+import { EVENT_STREAM } from "./reply/headers.ts";
 
 type Home = {
   buffer: EventBuffer;

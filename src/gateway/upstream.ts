@@ -1,7 +1,7 @@
 import { GatewayError } from "../canonical/error.ts";
 import { concatBytes } from "../wire/bytes.ts";
 import { blockReader } from "../wire/tee.ts";
-import type { Answering } from "./answering.ts";
+import type { Answering } from "./reply/settle.ts";
 import type { Hearing } from "./hearing.ts";
 
 /** No answer is near this large; a provider that sends more must not fill the memory. */

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { GatewayError } from "../../src/canonical/error.ts";
-import { type Answer, patiently } from "../../src/gateway/patience.ts";
+import { type Answer, patiently } from "../../src/gateway/reply/early-response.ts";
 import { SURFACES } from "../../src/gateway/surface.ts";
 
 const waiting = {

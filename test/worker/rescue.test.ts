@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 import { GatewayError } from "../../src/canonical/error.ts";
 import type { StreamEvent } from "../../src/canonical/types.ts";
 import { Hearing } from "../../src/gateway/hearing.ts";
-import { Joiner } from "../../src/gateway/rescue.ts";
+import { Joiner } from "../../src/gateway/reply/recovery.ts";
 import { openaiChat } from "../../src/dialects/openai-chat/index.ts";
 import { encodeUtf8 } from "../../src/wire/bytes.ts";
 import { eventsOf, get, post, request, user } from "./client.ts";

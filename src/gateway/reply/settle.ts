@@ -1,20 +1,20 @@
-import { GatewayError, toGatewayError } from "../canonical/error.ts";
-import { Fold } from "../canonical/accumulator.ts";
-import { isSealed } from "../canonical/native.ts";
-import type { Loss, ModelResponse } from "../canonical/types.ts";
-import type { EncodeTarget, Reply, StreamUsage, WireDialect } from "../dialects/dialect.ts";
-import type { Deadlines } from "../routing/config.ts";
-import type { Target } from "../routing/locate.ts";
-import type { Context, Step } from "../session/session.ts";
-import type { Passage } from "../session/turns.ts";
-import type { KeptResponse } from "../session/responses.ts";
-import type { CallRecord } from "../store/records.ts";
-import { renamed } from "../wire/id.ts";
-import type { Asked } from "./ask.ts";
-import type { Call, Host, Notes } from "./call/call.ts";
-import { schemaLosses } from "./format.ts";
-import { type Hearing, LEFT, STOPPED } from "./hearing.ts";
-import { keptAnswer, keptFailure } from "./kept.ts";
+import { GatewayError, toGatewayError } from "../../canonical/error.ts";
+import { Fold } from "../../canonical/accumulator.ts";
+import { isSealed } from "../../canonical/native.ts";
+import type { Loss, ModelResponse } from "../../canonical/types.ts";
+import type { EncodeTarget, Reply, StreamUsage, WireDialect } from "../../dialects/dialect.ts";
+import type { Deadlines } from "../../routing/config.ts";
+import type { Target } from "../../routing/locate.ts";
+import type { Context, Step } from "../../session/session.ts";
+import type { Passage } from "../../session/turns.ts";
+import type { KeptResponse } from "../../session/responses.ts";
+import type { CallRecord } from "../../store/records.ts";
+import { renamed } from "../../wire/id.ts";
+import type { Asked } from "../ask.ts";
+import type { Call, Host, Notes } from "../call/call.ts";
+import { schemaLosses } from "./schema-check.ts";
+import { type Hearing, LEFT, STOPPED } from "../hearing.ts";
+import { keptAnswer, keptFailure } from "./response-object.ts";
 
 /** A call whose upstream has answered: all that turning this answer into the client's needs. */
 export type Answering = {

@@ -1,16 +1,16 @@
-import { unfold } from "../canonical/accumulator.ts";
-import type { ModelResponse } from "../canonical/types.ts";
-import { concatBytes, decodeUtf8, encodeUtf8 } from "../wire/bytes.ts";
-import { decodeSse } from "../wire/sse.ts";
+import { unfold } from "../../canonical/accumulator.ts";
+import type { ModelResponse } from "../../canonical/types.ts";
+import { concatBytes, decodeUtf8, encodeUtf8 } from "../../wire/bytes.ts";
+import { decodeSse } from "../../wire/sse.ts";
 import { annotateBody } from "./annotate.ts";
-import { type Answering, isRelay, keepsBytes, replyOf, settle } from "./answering.ts";
-import { NO_EVENT } from "./hearing.ts";
-import { pumped } from "./pump.ts";
-import type { Reached, Whole } from "./reach.ts";
-import type { Rescue } from "./rescue.ts";
+import { type Answering, isRelay, keepsBytes, replyOf, settle } from "./settle.ts";
+import { NO_EVENT } from "../hearing.ts";
+import { pumped } from "./stream.ts";
+import type { Reached, Whole } from "../reach.ts";
+import type { Rescue } from "./recovery.ts";
 import { relayNatively } from "./relay.ts";
-import { TranslatedTelling } from "./telling.ts";
-import { EVENT_STREAM } from "./response.ts";
+import { TranslatedTelling } from "./writers.ts";
+import { EVENT_STREAM } from "./headers.ts";
 
 /** What a provider gave → the client's answer, on record before its last byte leaves. */
 export async function reply(reached: Reached, rescue?: Rescue): Promise<Response> {

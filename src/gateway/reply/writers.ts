@@ -1,11 +1,11 @@
-import type { GatewayError } from "../canonical/error.ts";
-import type { StreamEvent } from "../canonical/types.ts";
-import type { Reply, StreamEncoder, StreamUsage, WireDialect } from "../dialects/dialect.ts";
-import type { Count } from "../session/pieces.ts";
-import { concatBytes, encodeUtf8 } from "../wire/bytes.ts";
-import { decodeSse, type SseEvent } from "../wire/sse.ts";
+import type { GatewayError } from "../../canonical/error.ts";
+import type { StreamEvent } from "../../canonical/types.ts";
+import type { Reply, StreamEncoder, StreamUsage, WireDialect } from "../../dialects/dialect.ts";
+import type { Count } from "../../session/pieces.ts";
+import { concatBytes, encodeUtf8 } from "../../wire/bytes.ts";
+import { decodeSse, type SseEvent } from "../../wire/sse.ts";
 import { annotateEvent, carriesLast, completeEvent } from "./annotate.ts";
-import { isNumbered, Tally } from "./output/event-numbers.ts";
+import { isNumbered, Tally } from "../output/event-numbers.ts";
 
 /** What a client hears of a stream: bytes now, and the end only when the turn is durable. */
 export interface Telling {

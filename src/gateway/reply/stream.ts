@@ -1,6 +1,6 @@
-import type { GatewayError } from "../canonical/error.ts";
-import { concatBytes } from "../wire/bytes.ts";
-import { pacedReader } from "../wire/tee.ts";
+import type { GatewayError } from "../../canonical/error.ts";
+import { concatBytes } from "../../wire/bytes.ts";
+import { pacedReader } from "../../wire/tee.ts";
 import {
   type Answering,
   hearId,
@@ -11,19 +11,19 @@ import {
   settleFailure,
   toldReply,
   unaskedUsage,
-} from "./answering.ts";
-import type { ModelResponse } from "../canonical/types.ts";
-import { keyOf } from "../routing/locate.ts";
-import type { Waste } from "../store/records.ts";
-import { brokenOff, type Heard, LEFT, NO_EVENT, STOPPED } from "./hearing.ts";
-import { keepAlive } from "./output/keep-alive.ts";
-import { type Outlet, outletTo } from "./output/recorder.ts";
-import type { Begun } from "./reach.ts";
-import { begunOf, continuationOf, Joiner, type Rescue, rescuable, toldOf } from "./rescue.ts";
-import { between, chunksOf } from "./upstream.ts";
-import { RelayedTelling, type Telling, TranslatedTelling } from "./telling.ts";
-import { wasteOf } from "./call/attempt-cost.ts";
-import { EVENT_STREAM } from "./response.ts";
+} from "./settle.ts";
+import type { ModelResponse } from "../../canonical/types.ts";
+import { keyOf } from "../../routing/locate.ts";
+import type { Waste } from "../../store/records.ts";
+import { brokenOff, type Heard, LEFT, NO_EVENT, STOPPED } from "../hearing.ts";
+import { keepAlive } from "../output/keep-alive.ts";
+import { type Outlet, outletTo } from "../output/recorder.ts";
+import type { Begun } from "../reach.ts";
+import { begunOf, continuationOf, Joiner, type Rescue, rescuable, toldOf } from "./recovery.ts";
+import { between, chunksOf } from "../upstream.ts";
+import { RelayedTelling, type Telling, TranslatedTelling } from "./writers.ts";
+import { wasteOf } from "../call/attempt-cost.ts";
+import { EVENT_STREAM } from "./headers.ts";
 
 /** Event by event through JavaScript: decoded on the way, the end held back until the turn is durable. */
 export function pumped(begun: Begun, rescue?: Rescue): Response {

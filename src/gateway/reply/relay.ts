@@ -1,15 +1,15 @@
-import type { GatewayError } from "../canonical/error.ts";
-import type { Dialect } from "../canonical/types.ts";
-import { concatBytes, encodeUtf8 } from "../wire/bytes.ts";
-import { decodeSse, type SseEvent } from "../wire/sse.ts";
-import { blockReader, isFullBlock } from "../wire/tee.ts";
+import type { GatewayError } from "../../canonical/error.ts";
+import type { Dialect } from "../../canonical/types.ts";
+import { concatBytes, encodeUtf8 } from "../../wire/bytes.ts";
+import { decodeSse, type SseEvent } from "../../wire/sse.ts";
+import { blockReader, isFullBlock } from "../../wire/tee.ts";
 import { annotateEvent } from "./annotate.ts";
-import { replyOf, settle, settleFailure } from "./answering.ts";
-import { brokenOff, LEFT } from "./hearing.ts";
-import type { Tape } from "./output/recorder.ts";
-import type { Begun } from "./reach.ts";
-import { between, chunksOf } from "./upstream.ts";
-import { Tally } from "./output/event-numbers.ts";
+import { replyOf, settle, settleFailure } from "./settle.ts";
+import { brokenOff, LEFT } from "../hearing.ts";
+import type { Tape } from "../output/recorder.ts";
+import type { Begun } from "../reach.ts";
+import { between, chunksOf } from "../upstream.ts";
+import { Tally } from "../output/event-numbers.ts";
 
 /**
  * How often the recorder looks at what has come, at most: JavaScript wakes that seldom, however small the chunks are,

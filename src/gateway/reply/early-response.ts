@@ -1,10 +1,10 @@
-import type { GatewayError } from "../canonical/error.ts";
-import { encodeUtf8 } from "../wire/bytes.ts";
-import { INTERVAL, keepAlive } from "./output/keep-alive.ts";
-import { EVENT_STREAM } from "./response.ts";
-import { Sink } from "./output/client-stream.ts";
-import type { Surface } from "./surface.ts";
-import type { Reply } from "../dialects/dialect.ts";
+import type { GatewayError } from "../../canonical/error.ts";
+import { encodeUtf8 } from "../../wire/bytes.ts";
+import { INTERVAL, keepAlive } from "../output/keep-alive.ts";
+import { EVENT_STREAM } from "./headers.ts";
+import { Sink } from "../output/client-stream.ts";
+import type { Surface } from "../surface.ts";
+import type { Reply } from "../../dialects/dialect.ts";
 
 /** An answer for the client; `error` where it is one. */
 export type Answer = { response: Response; error?: GatewayError };

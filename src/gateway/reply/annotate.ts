@@ -1,9 +1,9 @@
-import type { Dialect } from "../canonical/types.ts";
-import type { Reply, WireDialect } from "../dialects/dialect.ts";
-import { isObject, tryParseJson } from "../wire/json.ts";
-import type { SseEvent } from "../wire/sse.ts";
-import { withData } from "../wire/sse.ts";
-import { appendMember, elements, members, sliceOf, splice } from "../wire/splice.ts";
+import type { Dialect } from "../../canonical/types.ts";
+import type { Reply, WireDialect } from "../../dialects/dialect.ts";
+import { isObject, tryParseJson } from "../../wire/json.ts";
+import type { SseEvent } from "../../wire/sse.ts";
+import { withData } from "../../wire/sse.ts";
+import { appendMember, elements, members, sliceOf, splice } from "../../wire/splice.ts";
 
 /** Puts the `rhone` object into answers, where SPEC 4 says, without touching another byte. */
 export function annotateBody(text: string, rhone: object): string {
