@@ -11,8 +11,8 @@ import { renamed } from "../wire/id.ts";
 import type { Caller } from "./call/call.ts";
 import { type Commanded, removeSession } from "./commands.ts";
 import { changed, copyOf } from "./compact.ts";
-import { type Item, itemsOf, itemsOfTurn, listOf, type Page, pageOf } from "./items.ts";
-import { conversationNotFound } from "./responses.ts";
+import { type Item, itemsOf, itemsOfTurn, listOf, type Page, pageOf } from "./responses/items.ts";
+import { conversationNotFound } from "./responses/state.ts";
 
 /** What OpenAI's API asks of a conversation, which is a session by its other name. */
 export type Conversing =

@@ -14,7 +14,7 @@ import type { CallRecord } from "../store/records.ts";
 import { textOf } from "../wire/bytes.ts";
 import { type Asked, ask, open } from "./ask.ts";
 import { halfStep, replyOf } from "./reply/settle.ts";
-import { asStream, queued, runOut } from "./background.ts";
+import { asStream, queued, runOut } from "./responses/background.ts";
 import type { Call, Caller, Envelope, Host } from "./call/call.ts";
 import type { Charging } from "./call/charge.ts";
 import { withDefaults } from "./defaults.ts";
@@ -23,11 +23,11 @@ import { keptBeginning } from "./reply/response-object.ts";
 import { withKeyDefaults } from "./key-defaults.ts";
 import { answer } from "./path.ts";
 import { errorResponse } from "./reply/headers.ts";
-import { continueIn, continuing, inItsWords } from "./responses.ts";
+import { continueIn, continuing, inItsWords } from "./responses/state.ts";
 import type { Streams } from "./streams.ts";
 import { SURFACES } from "./surface.ts";
 import { answerOpenCalls } from "./missing-results.ts";
-import { warmUp } from "./warm-up.ts";
+import { warmUp } from "./responses/warm-up.ts";
 
 /** What running a session's calls needs of the object that it lives in. */
 export type Home = {

@@ -8,7 +8,7 @@ import { sealSummary } from "../dialects/openai-responses/compaction.ts";
 import { ask, type Asked, open } from "../gateway/ask.ts";
 import { SUMMARIZE } from "../gateway/commands.ts";
 import { encodeTarget } from "../gateway/dispatch.ts";
-import { userItems } from "../gateway/items.ts";
+import { userItems } from "../gateway/responses/items.ts";
 import { messagesOf, messagesOfInstructions, restoreBytes } from "../gateway/request-body.ts";
 import { rhoneRequest, SURFACES } from "../gateway/surface.ts";
 import { transcriptOf } from "../gateway/transcript.ts";

@@ -2,7 +2,7 @@ import type { Context as HttpContext } from "hono";
 import type { Asked } from "../gateway/ask.ts";
 import { crossed } from "../canonical/rpc-error.ts";
 import { saidIn } from "../gateway/path.ts";
-import { continuing } from "../gateway/responses.ts";
+import { continuing } from "../gateway/responses/state.ts";
 import type { SurfaceId } from "../gateway/surface.ts";
 import type { Context } from "../session/session.ts";
 import { crossingText } from "../wire/bytes.ts";

@@ -2,7 +2,7 @@ import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { invalid } from "../canonical/error.ts";
 import { type Conversing, shownConversation } from "../gateway/conversations.ts";
 import { crossed } from "../canonical/rpc-error.ts";
-import { conversationNotFound } from "../gateway/responses.ts";
+import { conversationNotFound } from "../gateway/responses/state.ts";
 import { findCreated, listSessions, type SessionFilter } from "../store/sessions.ts";
 import type { JsonObject } from "../wire/json.ts";
 import { renamed } from "../wire/id.ts";

@@ -6,7 +6,7 @@ import {
   previousNotFound,
   type ResponsesState,
   stateAsked,
-} from "../gateway/responses.ts";
+} from "../gateway/responses/state.ts";
 import type { SurfaceId } from "../gateway/surface.ts";
 import type { Whereabouts } from "../session/directory.ts";
 import { placeOf, renamed } from "../wire/id.ts";

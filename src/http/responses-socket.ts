@@ -1,7 +1,7 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import { GatewayError } from "../canonical/error.ts";
 import { expectSurface } from "../gateway/admit.ts";
-import { MAX_AGE, ResponsesSocket } from "../gateway/responses-socket.ts";
+import { MAX_AGE, ResponsesSocket } from "../gateway/responses/websocket.ts";
 import type { AppEnv } from "./context.ts";
 import { inferText } from "./inference.ts";
 

@@ -3,7 +3,7 @@ import type { Context } from "hono";
 import { invalid } from "../canonical/error.ts";
 import { crossed } from "../canonical/rpc-error.ts";
 import type { Recall } from "../gateway/recall.ts";
-import { responseNotFound } from "../gateway/responses.ts";
+import { responseNotFound } from "../gateway/responses/state.ts";
 import type { AppEnv } from "./context.ts";
 import { directoryOf, findResponsePlace } from "./directory.ts";
 import { failures } from "./schemas.ts";

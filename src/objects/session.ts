@@ -7,7 +7,7 @@ import { converse, type Conversing } from "../gateway/conversations.ts";
 import { crossing } from "../canonical/rpc-error.ts";
 import type { Load } from "../gateway/output/remote-recorder.ts";
 import { type Recall, recall } from "../gateway/recall.ts";
-import { continueIn, inItsWords, type ResponsesState } from "../gateway/responses.ts";
+import { continueIn, inItsWords, type ResponsesState } from "../gateway/responses/state.ts";
 import { PROTOCOL, Sockets } from "../gateway/sockets.ts";
 import { StatefulCalls } from "../gateway/stateful.ts";
 import { Streams } from "../gateway/streams.ts";

@@ -1,5 +1,5 @@
 import { expect, it, vi } from "vitest";
-import { ResponsesSocket } from "../../src/gateway/responses-socket.ts";
+import { ResponsesSocket } from "../../src/gateway/responses/websocket.ts";
 import { Sink } from "../../src/gateway/output/client-stream.ts";
 
 it("lets a client go that has stalled, and everyone who waits for it", async () => {

@@ -18,7 +18,7 @@ import { renamed } from "../../wire/id.ts";
 import type { Asked } from "../ask.ts";
 import { chargeOf, type Charging } from "./charge.ts";
 import type { Tape } from "../output/recorder.ts";
-import type { ResponsesState } from "../responses.ts";
+import type { ResponsesState } from "../responses/state.ts";
 import type { SurfaceId } from "../surface.ts";
 import { knownWaste, priceAt, wastedCost } from "./attempt-cost.ts";
 

@@ -1,14 +1,14 @@
-import type { Message } from "../canonical/types.ts";
-import { openaiResponses } from "../dialects/openai-responses/index.ts";
-import { encodeOutput } from "../dialects/openai-responses/items.ts";
-import { joined } from "../session/media.ts";
-import type { Session } from "../session/session.ts";
-import type { Passage, Turn } from "../session/turns.ts";
-import type { Blobs } from "../store/blobs.ts";
-import { sha256 } from "../wire/hash.ts";
-import { renamed } from "../wire/id.ts";
-import { isObject, type Json, type JsonObject } from "../wire/json.ts";
-import { messagesOf } from "./request-body.ts";
+import type { Message } from "../../canonical/types.ts";
+import { openaiResponses } from "../../dialects/openai-responses/index.ts";
+import { encodeOutput } from "../../dialects/openai-responses/items.ts";
+import { joined } from "../../session/media.ts";
+import type { Session } from "../../session/session.ts";
+import type { Passage, Turn } from "../../session/turns.ts";
+import type { Blobs } from "../../store/blobs.ts";
+import { sha256 } from "../../wire/hash.ts";
+import { renamed } from "../../wire/id.ts";
+import { isObject, type Json, type JsonObject } from "../../wire/json.ts";
+import { messagesOf } from "../request-body.ts";
 
 /** An item of a conversation as OpenAI lists it: under an id of its own, and finished. */
 export type Item = JsonObject & { id: string; type: string };

@@ -1,13 +1,13 @@
-import { GatewayError, invalid } from "../canonical/error.ts";
-import type { Message } from "../canonical/types.ts";
-import { callNamed, isKept } from "../session/responses.ts";
-import type { Context, Said, Session } from "../session/session.ts";
-import type { Sql } from "../store/sql.ts";
-import { hasTurn } from "../session/turns.ts";
-import { renamed } from "../wire/id.ts";
-import { isObject, type Json } from "../wire/json.ts";
-import { sliceOf } from "../wire/splice.ts";
-import { type Asked, jsonOf, type Opened } from "./ask.ts";
+import { GatewayError, invalid } from "../../canonical/error.ts";
+import type { Message } from "../../canonical/types.ts";
+import { callNamed, isKept } from "../../session/responses.ts";
+import type { Context, Said, Session } from "../../session/session.ts";
+import type { Sql } from "../../store/sql.ts";
+import { hasTurn } from "../../session/turns.ts";
+import { renamed } from "../../wire/id.ts";
+import { isObject, type Json } from "../../wire/json.ts";
+import { sliceOf } from "../../wire/splice.ts";
+import { type Asked, jsonOf, type Opened } from "../ask.ts";
 
 /**
  * OpenAI's own state, as its Responses surface asks for it: what of a request is the gateway's to keep. Ids are the

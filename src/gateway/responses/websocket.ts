@@ -1,10 +1,10 @@
-import { GatewayError, invalid, toGatewayError } from "../canonical/error.ts";
-import { openaiResponses } from "../dialects/openai-responses/index.ts";
-import type { Whereabouts } from "../session/directory.ts";
-import { placeOf } from "../wire/id.ts";
-import { isObject, type JsonObject, stringOf, tryParseJson } from "../wire/json.ts";
-import { appendMember, members, removeMember, splice } from "../wire/splice.ts";
-import { SseSplitter } from "../wire/sse.ts";
+import { GatewayError, invalid, toGatewayError } from "../../canonical/error.ts";
+import { openaiResponses } from "../../dialects/openai-responses/index.ts";
+import type { Whereabouts } from "../../session/directory.ts";
+import { placeOf } from "../../wire/id.ts";
+import { isObject, type JsonObject, stringOf, tryParseJson } from "../../wire/json.ts";
+import { appendMember, members, removeMember, splice } from "../../wire/splice.ts";
+import { SseSplitter } from "../../wire/sse.ts";
 
 /** SPEC 19. */
 const MAX_FRAME_BYTES = 1024 * 1024;

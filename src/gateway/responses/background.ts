@@ -1,14 +1,14 @@
-import { toGatewayError } from "../canonical/error.ts";
-import { findResponse, keepResponse, type KeptResponse } from "../session/responses.ts";
-import type { Sql } from "../store/sql.ts";
-import { isObject, type Json, parseJson, tryParseJson } from "../wire/json.ts";
-import { appendMember, replaceMember, splice } from "../wire/splice.ts";
-import { annotateBody } from "./reply/annotate.ts";
-import { replyOf } from "./reply/settle.ts";
-import type { Asked } from "./ask.ts";
-import { type Call, Notes } from "./call/call.ts";
-import { keptBeginning } from "./reply/response-object.ts";
-import { withHeaders } from "./reply/headers.ts";
+import { toGatewayError } from "../../canonical/error.ts";
+import { findResponse, keepResponse, type KeptResponse } from "../../session/responses.ts";
+import type { Sql } from "../../store/sql.ts";
+import { isObject, type Json, parseJson, tryParseJson } from "../../wire/json.ts";
+import { appendMember, replaceMember, splice } from "../../wire/splice.ts";
+import { annotateBody } from "../reply/annotate.ts";
+import { replyOf } from "../reply/settle.ts";
+import type { Asked } from "../ask.ts";
+import { type Call, Notes } from "../call/call.ts";
+import { keptBeginning } from "../reply/response-object.ts";
+import { withHeaders } from "../reply/headers.ts";
 
 /**
  * OpenAI's background mode: the caller hears at once that its response is queued, and asks for it later. The call runs

@@ -1,12 +1,12 @@
-import { unfold } from "../canonical/accumulator.ts";
-import type { ModelResponse } from "../canonical/types.ts";
-import { encodeUtf8 } from "../wire/bytes.ts";
-import { halfStep, replyOf } from "./reply/settle.ts";
-import type { Asked } from "./ask.ts";
-import { type Call, type Host, Notes } from "./call/call.ts";
-import { keptAnswer } from "./reply/response-object.ts";
-import { saidIn } from "./path.ts";
-import { EVENT_STREAM, withHeaders } from "./reply/headers.ts";
+import { unfold } from "../../canonical/accumulator.ts";
+import type { ModelResponse } from "../../canonical/types.ts";
+import { encodeUtf8 } from "../../wire/bytes.ts";
+import { halfStep, replyOf } from "../reply/settle.ts";
+import type { Asked } from "../ask.ts";
+import { type Call, type Host, Notes } from "../call/call.ts";
+import { keptAnswer } from "../reply/response-object.ts";
+import { saidIn } from "../path.ts";
+import { EVENT_STREAM, withHeaders } from "../reply/headers.ts";
 
 /**
  * OpenAI's `generate: false`: what the request says becomes a turn that no model has answered, and the response to it
