@@ -1,5 +1,5 @@
 import type { Context as HttpContext, TypedResponse } from "hono";
-import type { Command } from "../gateway/commands.ts";
+import type { Command } from "../gateway/session/commands.ts";
 import { crossed } from "../canonical/rpc-error.ts";
 import type { Instructions } from "../session/row.ts";
 import type { AppEnv } from "./context.ts";

@@ -6,7 +6,7 @@ import { pass } from "../endpoints/relay.ts";
 import { DIALECTS } from "../dialects/index.ts";
 import { sealSummary } from "../dialects/openai-responses/compaction.ts";
 import { ask, type Asked, open } from "../gateway/ask.ts";
-import { SUMMARIZE } from "../gateway/commands.ts";
+import { SUMMARIZE } from "../gateway/session/commands.ts";
 import { encodeTarget } from "../gateway/dispatch.ts";
 import { userItems } from "../gateway/responses/items.ts";
 import { messagesOf, messagesOfInstructions, restoreBytes } from "../gateway/request-body.ts";

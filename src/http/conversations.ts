@@ -1,6 +1,6 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { invalid } from "../canonical/error.ts";
-import { type Conversing, shownConversation } from "../gateway/conversations.ts";
+import { type Conversing, shownConversation } from "../gateway/session/conversations.ts";
 import { crossed } from "../canonical/rpc-error.ts";
 import { conversationNotFound } from "../gateway/responses/state.ts";
 import { findCreated, listSessions, type SessionFilter } from "../store/sessions.ts";

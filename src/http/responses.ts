@@ -2,7 +2,7 @@ import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { invalid } from "../canonical/error.ts";
 import { crossed } from "../canonical/rpc-error.ts";
-import type { Recall } from "../gateway/recall.ts";
+import type { Recall } from "../gateway/session/stored-responses.ts";
 import { responseNotFound } from "../gateway/responses/state.ts";
 import type { AppEnv } from "./context.ts";
 import { directoryOf, findResponsePlace } from "./directory.ts";

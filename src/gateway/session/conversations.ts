@@ -1,18 +1,18 @@
-import { namesOf, ROOT } from "../canonical/turn-hash.ts";
-import { GatewayError, invalid } from "../canonical/error.ts";
-import { unseal } from "../canonical/native.ts";
-import { openaiResponses } from "../dialects/openai-responses/index.ts";
-import { cut } from "../session/media.ts";
-import { recordOf } from "../session/row.ts";
-import { chained, openCalls, type Turn } from "../session/turns.ts";
-import type { Blobs } from "../store/blobs.ts";
-import type { JsonObject } from "../wire/json.ts";
-import { renamed } from "../wire/id.ts";
-import type { Caller } from "./call/call.ts";
+import { namesOf, ROOT } from "../../canonical/turn-hash.ts";
+import { GatewayError, invalid } from "../../canonical/error.ts";
+import { unseal } from "../../canonical/native.ts";
+import { openaiResponses } from "../../dialects/openai-responses/index.ts";
+import { cut } from "../../session/media.ts";
+import { recordOf } from "../../session/row.ts";
+import { chained, openCalls, type Turn } from "../../session/turns.ts";
+import type { Blobs } from "../../store/blobs.ts";
+import type { JsonObject } from "../../wire/json.ts";
+import { renamed } from "../../wire/id.ts";
+import type { Caller } from "../call/call.ts";
 import { type Commanded, removeSession } from "./commands.ts";
-import { changed, copyOf } from "./compact.ts";
-import { type Item, itemsOf, itemsOfTurn, listOf, type Page, pageOf } from "./responses/items.ts";
-import { conversationNotFound } from "./responses/state.ts";
+import { changed, copyOf } from "../compact.ts";
+import { type Item, itemsOf, itemsOfTurn, listOf, type Page, pageOf } from "../responses/items.ts";
+import { conversationNotFound } from "../responses/state.ts";
 
 /** What OpenAI's API asks of a conversation, which is a session by its other name. */
 export type Conversing =

@@ -1,19 +1,19 @@
-import type { WireDialect } from "../dialects/dialect.ts";
-import { GatewayError, invalid } from "../canonical/error.ts";
-import { encodeUsage } from "../dialects/native/response.ts";
-import type { EventBuffer, Kept } from "../session/buffer.ts";
-import type { Count } from "../session/pieces.ts";
-import type { CallState, Started } from "../session/calls.ts";
-import type { CallRecord } from "../store/records.ts";
-import { concatBytes, encodeUtf8 } from "../wire/bytes.ts";
-import { compact } from "../wire/json.ts";
-import { keepAlive } from "./output/keep-alive.ts";
-import type { Load } from "./output/remote-recorder.ts";
-import type { Tape } from "./output/recorder.ts";
-import { Sink } from "./output/client-stream.ts";
-import { SURFACES, type SurfaceId } from "./surface.ts";
-import { isNumbered, Tally } from "./output/event-numbers.ts";
-import { EVENT_STREAM } from "./reply/headers.ts";
+import type { WireDialect } from "../../dialects/dialect.ts";
+import { GatewayError, invalid } from "../../canonical/error.ts";
+import { encodeUsage } from "../../dialects/native/response.ts";
+import type { EventBuffer, Kept } from "../../session/buffer.ts";
+import type { Count } from "../../session/pieces.ts";
+import type { CallState, Started } from "../../session/calls.ts";
+import type { CallRecord } from "../../store/records.ts";
+import { concatBytes, encodeUtf8 } from "../../wire/bytes.ts";
+import { compact } from "../../wire/json.ts";
+import { keepAlive } from "../output/keep-alive.ts";
+import type { Load } from "../output/remote-recorder.ts";
+import type { Tape } from "../output/recorder.ts";
+import { Sink } from "../output/client-stream.ts";
+import { SURFACES, type SurfaceId } from "../surface.ts";
+import { isNumbered, Tally } from "../output/event-numbers.ts";
+import { EVENT_STREAM } from "../reply/headers.ts";
 
 type Home = {
   buffer: EventBuffer;

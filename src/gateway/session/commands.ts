@@ -1,24 +1,24 @@
-import { GatewayError } from "../canonical/error.ts";
-import type { Provider } from "../providers/provider.ts";
-import type { Router } from "../routing/router.ts";
-import { lastAnswered, listCalls } from "../session/calls.ts";
-import type { Lease } from "../session/lease.ts";
-import { type Instructions, recordOf } from "../session/row.ts";
-import type { Given, Session } from "../session/session.ts";
-import { findSnapshot, listSnapshots, takeSnapshot } from "../session/snapshots.ts";
-import type { Sql } from "../store/sql.ts";
-import type { Blobs } from "../store/blobs.ts";
-import type { CallRecord } from "../store/records.ts";
-import type { SessionRecord } from "../store/sessions.ts";
-import type { Json, JsonObject } from "../wire/json.ts";
-import { askAside } from "./aside.ts";
-import type { Charging } from "./call/charge.ts";
-import { exportBranch, type Transform } from "./branch.ts";
-import type { Caller } from "./call/call.ts";
-import { type Compacted, type Compaction, compact } from "./compact.ts";
-import { replayable } from "./replayable.ts";
-import { timelineOf } from "./timeline.ts";
-import { type BlockFormat, headBlocks, shownLineage, shownSession, shownSnapshot } from "./view.ts";
+import { GatewayError } from "../../canonical/error.ts";
+import type { Provider } from "../../providers/provider.ts";
+import type { Router } from "../../routing/router.ts";
+import { lastAnswered, listCalls } from "../../session/calls.ts";
+import type { Lease } from "../../session/lease.ts";
+import { type Instructions, recordOf } from "../../session/row.ts";
+import type { Given, Session } from "../../session/session.ts";
+import { findSnapshot, listSnapshots, takeSnapshot } from "../../session/snapshots.ts";
+import type { Sql } from "../../store/sql.ts";
+import type { Blobs } from "../../store/blobs.ts";
+import type { CallRecord } from "../../store/records.ts";
+import type { SessionRecord } from "../../store/sessions.ts";
+import type { Json, JsonObject } from "../../wire/json.ts";
+import { askAside } from "./ask-model.ts";
+import type { Charging } from "../call/charge.ts";
+import { exportBranch, type Transform } from "../branch.ts";
+import type { Caller } from "../call/call.ts";
+import { type Compacted, type Compaction, compact } from "../compact.ts";
+import { replayable } from "../replayable.ts";
+import { timelineOf } from "../timeline.ts";
+import { type BlockFormat, headBlocks, shownLineage, shownSession, shownSnapshot } from "../view.ts";
 
 /** What can be done with a session beside calling it. */
 export type Command =

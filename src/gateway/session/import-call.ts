@@ -1,9 +1,9 @@
-import { cut } from "../session/media.ts";
-import type { Session } from "../session/session.ts";
-import type { Blobs } from "../store/blobs.ts";
-import { elements, sliceOf } from "../wire/splice.ts";
-import type { Handled } from "./call/call.ts";
-import { messagesOf } from "./request-body.ts";
+import { cut } from "../../session/media.ts";
+import type { Session } from "../../session/session.ts";
+import type { Blobs } from "../../store/blobs.ts";
+import { elements, sliceOf } from "../../wire/splice.ts";
+import type { Handled } from "../call/call.ts";
+import { messagesOf } from "../request-body.ts";
 
 /** Takes a stateless call, which the Worker has handled, into its session's history: where its transcript says. */
 export async function take({ record, received, said, kept }: Handled, session: Session, blobs: Blobs): Promise<void> {

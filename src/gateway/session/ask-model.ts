@@ -1,14 +1,14 @@
-import { GatewayError } from "../canonical/error.ts";
-import type { Message } from "../canonical/types.ts";
-import type { Provider } from "../providers/provider.ts";
-import type { Router } from "../routing/router.ts";
-import type { Session } from "../session/session.ts";
-import { mint } from "../wire/id.ts";
-import { ask, open } from "./ask.ts";
-import type { Caller, Host } from "./call/call.ts";
-import type { Charging } from "./call/charge.ts";
-import { answer } from "./path.ts";
-import { SURFACES } from "./surface.ts";
+import { GatewayError } from "../../canonical/error.ts";
+import type { Message } from "../../canonical/types.ts";
+import type { Provider } from "../../providers/provider.ts";
+import type { Router } from "../../routing/router.ts";
+import type { Session } from "../../session/session.ts";
+import { mint } from "../../wire/id.ts";
+import { ask, open } from "../ask.ts";
+import type { Caller, Host } from "../call/call.ts";
+import type { Charging } from "../call/charge.ts";
+import { answer } from "../path.ts";
+import { SURFACES } from "../surface.ts";
 
 /** What a question of the gateway's own needs. `caller`: on whose account it goes. */
 export type Asking = {

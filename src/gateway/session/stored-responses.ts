@@ -1,24 +1,24 @@
-import { GatewayError, invalid } from "../canonical/error.ts";
-import { unfold } from "../canonical/accumulator.ts";
-import type { StreamEvent } from "../canonical/types.ts";
-import { failureOf } from "../dialects/openai/errors.ts";
-import { openaiResponses } from "../dialects/openai-responses/index.ts";
-import { findCallState } from "../session/calls.ts";
-import { findResponse, forgetResponse, type KeptResponse, setResponseStatus } from "../session/responses.ts";
-import type { Session } from "../session/session.ts";
-import type { Sql } from "../store/sql.ts";
-import { findTurn } from "../session/turns.ts";
-import type { Blobs } from "../store/blobs.ts";
-import { concatBytes, encodeUtf8 } from "../wire/bytes.ts";
-import { renamed } from "../wire/id.ts";
-import { type JsonObject, parseJson, textOf } from "../wire/json.ts";
-import { members, replaceMember, sliceOf, splice } from "../wire/splice.ts";
-import { decodeSse, type SseEvent } from "../wire/sse.ts";
-import { inputItemsOf, type Page, pageOf } from "./responses/items.ts";
-import { responseNotFound } from "./responses/state.ts";
-import type { StatefulCalls } from "./stateful.ts";
-import type { Streams } from "./streams.ts";
-import { EVENT_STREAM } from "./reply/headers.ts";
+import { GatewayError, invalid } from "../../canonical/error.ts";
+import { unfold } from "../../canonical/accumulator.ts";
+import type { StreamEvent } from "../../canonical/types.ts";
+import { failureOf } from "../../dialects/openai/errors.ts";
+import { openaiResponses } from "../../dialects/openai-responses/index.ts";
+import { findCallState } from "../../session/calls.ts";
+import { findResponse, forgetResponse, type KeptResponse, setResponseStatus } from "../../session/responses.ts";
+import type { Session } from "../../session/session.ts";
+import type { Sql } from "../../store/sql.ts";
+import { findTurn } from "../../session/turns.ts";
+import type { Blobs } from "../../store/blobs.ts";
+import { concatBytes, encodeUtf8 } from "../../wire/bytes.ts";
+import { renamed } from "../../wire/id.ts";
+import { type JsonObject, parseJson, textOf } from "../../wire/json.ts";
+import { members, replaceMember, sliceOf, splice } from "../../wire/splice.ts";
+import { decodeSse, type SseEvent } from "../../wire/sse.ts";
+import { inputItemsOf, type Page, pageOf } from "../responses/items.ts";
+import { responseNotFound } from "../responses/state.ts";
+import type { StatefulCalls } from "./session-calls.ts";
+import type { Streams } from "./session-streams.ts";
+import { EVENT_STREAM } from "../reply/headers.ts";
 
 /** What can be asked of a kept response. `id`: the one that its client asks by; `after`: the number of the last event it has. */
 export type Recall = { id: string; call: string } & (
