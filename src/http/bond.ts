@@ -2,7 +2,7 @@ import type { Context } from "hono";
 import { admitById, type Gate } from "../gateway/admit.ts";
 import { admitClaims } from "../gateway/bearer.ts";
 import type { Caller } from "../gateway/call/call.ts";
-import type { Bond } from "../gateway/sockets.ts";
+import type { Bond } from "../gateway/sockets/session-sockets.ts";
 import { placeOf } from "../wire/id.ts";
 import { admissions, keyAt } from "./accounts.ts";
 import type { AppEnv } from "./context.ts";

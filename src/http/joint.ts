@@ -1,6 +1,6 @@
 import { toGatewayError } from "../canonical/error.ts";
 import { errorMembers } from "../dialects/native/errors.ts";
-import { PROTOCOL } from "../gateway/sockets.ts";
+import { PROTOCOL } from "../gateway/sockets/session-sockets.ts";
 import { mint } from "../wire/id.ts";
 import { isObject, tryParseJson } from "../wire/json.ts";
 

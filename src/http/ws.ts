@@ -3,7 +3,7 @@ import type { Context } from "hono";
 import { GatewayError, invalid } from "../canonical/error.ts";
 import { expectScope } from "../gateway/admit.ts";
 import { crossed } from "../canonical/rpc-error.ts";
-import { PROTOCOL } from "../gateway/sockets.ts";
+import { PROTOCOL } from "../gateway/sockets/session-sockets.ts";
 import { sessionId } from "../gateway/surface.ts";
 import { bondOf, withBond } from "./bond.ts";
 import type { AppEnv } from "./context.ts";

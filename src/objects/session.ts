@@ -8,7 +8,7 @@ import { crossing } from "../canonical/rpc-error.ts";
 import type { Load } from "../gateway/output/remote-recorder.ts";
 import { type Recall, recall } from "../gateway/session/stored-responses.ts";
 import { continueIn, inItsWords, type ResponsesState } from "../gateway/responses/state.ts";
-import { PROTOCOL, Sockets } from "../gateway/sockets.ts";
+import { PROTOCOL, Sockets } from "../gateway/sockets/session-sockets.ts";
 import { StatefulCalls } from "../gateway/session/session-calls.ts";
 import { Streams } from "../gateway/session/session-streams.ts";
 import { take } from "../gateway/session/import-call.ts";

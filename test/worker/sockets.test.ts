@@ -1,6 +1,6 @@
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it, vi } from "vitest";
-import { type SocketHome, Sockets } from "../../src/gateway/sockets.ts";
+import { type SocketHome, Sockets } from "../../src/gateway/sockets/session-sockets.ts";
 import { notValid } from "../../src/keys/key.ts";
 import type { SessionObject } from "../../src/worker.ts";
 import { chat, get, objectOf, post, request, user } from "./client.ts";

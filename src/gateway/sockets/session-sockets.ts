@@ -1,18 +1,18 @@
-import { GatewayError, invalid, toGatewayError } from "../canonical/error.ts";
-import { errorMembers } from "../dialects/native/errors.ts";
-import type { Scope } from "../keys/scope.ts";
-import type { EventBuffer } from "../session/buffer.ts";
-import type { Piece } from "../session/pieces.ts";
-import type { Session } from "../session/session.ts";
-import { decodeUtf8 } from "../wire/bytes.ts";
-import { mint } from "../wire/id.ts";
-import { isObject, tryParseJson } from "../wire/json.ts";
-import { decodeSse } from "../wire/sse.ts";
-import { expectScope, expectSurface } from "./admit.ts";
-import { open } from "./ask.ts";
-import type { Caller, Envelope } from "./call/call.ts";
+import { GatewayError, invalid, toGatewayError } from "../../canonical/error.ts";
+import { errorMembers } from "../../dialects/native/errors.ts";
+import type { Scope } from "../../keys/scope.ts";
+import type { EventBuffer } from "../../session/buffer.ts";
+import type { Piece } from "../../session/pieces.ts";
+import type { Session } from "../../session/session.ts";
+import { decodeUtf8 } from "../../wire/bytes.ts";
+import { mint } from "../../wire/id.ts";
+import { isObject, tryParseJson } from "../../wire/json.ts";
+import { decodeSse } from "../../wire/sse.ts";
+import { expectScope, expectSurface } from "../admit.ts";
+import { open } from "../ask.ts";
+import type { Caller, Envelope } from "../call/call.ts";
 import { asStreamed, type Frame, idOf, readFrame } from "./frames.ts";
-import { SURFACES } from "./surface.ts";
+import { SURFACES } from "../surface.ts";
 
 export const PROTOCOL = "rhone.ws.v1";
 

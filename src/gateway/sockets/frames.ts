@@ -1,11 +1,11 @@
 import { z } from "zod";
-import { GatewayError, invalid } from "../canonical/error.ts";
-import type { Outside } from "../dialects/dialect.ts";
-import { encodeUtf8 } from "../wire/bytes.ts";
-import { isObject, tryParseJson } from "../wire/json.ts";
-import { appendMember, members, removeMember, replaceMember, sliceOf, splice } from "../wire/splice.ts";
-import { checked } from "./checked.ts";
-import { sessionId, type SurfaceId } from "./surface.ts";
+import { GatewayError, invalid } from "../../canonical/error.ts";
+import type { Outside } from "../../dialects/dialect.ts";
+import { encodeUtf8 } from "../../wire/bytes.ts";
+import { isObject, tryParseJson } from "../../wire/json.ts";
+import { appendMember, members, removeMember, replaceMember, sliceOf, splice } from "../../wire/splice.ts";
+import { checked } from "../checked.ts";
+import { sessionId, type SurfaceId } from "../surface.ts";
 
 /** SPEC 19. Bytes. */
 const MAX_FRAME_BYTES = 1024 * 1024;
