@@ -12,7 +12,7 @@ import type { Waste } from "../store/records.ts";
 import { type Answering, isRelay, unaskedUsage } from "./reply/settle.ts";
 import type { Asked } from "./ask.ts";
 import type { Call, Host, Notes } from "./call/call.ts";
-import { reach, type Reached } from "./reach.ts";
+import { reach, type Reached } from "./upstream/answer.ts";
 import { type Restored, restoreBytes, restoreMeaning } from "./request-body.ts";
 import { wasteOf } from "./call/attempt-cost.ts";
 

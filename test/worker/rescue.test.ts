@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { GatewayError } from "../../src/canonical/error.ts";
 import type { StreamEvent } from "../../src/canonical/types.ts";
-import { Hearing } from "../../src/gateway/hearing.ts";
+import { Hearing } from "../../src/gateway/upstream/stream-reader.ts";
 import { Joiner } from "../../src/gateway/reply/recovery.ts";
 import { openaiChat } from "../../src/dialects/openai-chat/index.ts";
 import { encodeUtf8 } from "../../src/wire/bytes.ts";

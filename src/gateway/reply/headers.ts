@@ -3,7 +3,7 @@ import type { Reply } from "../../dialects/dialect.ts";
 import type { Asked } from "../ask.ts";
 import type { Call, Notes } from "../call/call.ts";
 import { rateHeaders } from "../call/charge.ts";
-import { Refusal, requestIdOf } from "../refusal.ts";
+import { Refusal, requestIdOf } from "../upstream/refusal.ts";
 import type { Surface } from "../surface.ts";
 
 /** An error in the surface's own shape, and in the provider's own bytes where they have it. */

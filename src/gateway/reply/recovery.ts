@@ -1,8 +1,8 @@
 import { GatewayError } from "../../canonical/error.ts";
 import type { Fold } from "../../canonical/accumulator.ts";
 import type { Block, Message, ModelResponse, StreamEvent } from "../../canonical/types.ts";
-import type { Hearing } from "../hearing.ts";
-import type { Begun, Reached } from "../reach.ts";
+import type { Hearing } from "../upstream/stream-reader.ts";
+import type { Begun, Reached } from "../upstream/answer.ts";
 
 /** Asks the targets that are left to go on; `said`: what the broken answer came to. Throws when none of them does. */
 export type Rescue = (said: readonly Message[]) => Promise<Reached>;

@@ -5,10 +5,10 @@ import { decodeSse, type SseEvent } from "../../wire/sse.ts";
 import { blockReader, isFullBlock } from "../../wire/tee.ts";
 import { annotateEvent } from "./annotate.ts";
 import { replyOf, settle, settleFailure } from "./settle.ts";
-import { brokenOff, LEFT } from "../hearing.ts";
+import { brokenOff, LEFT } from "../upstream/stream-reader.ts";
 import type { Tape } from "../output/recorder.ts";
-import type { Begun } from "../reach.ts";
-import { between, chunksOf } from "../upstream.ts";
+import type { Begun } from "../upstream/answer.ts";
+import { between, chunksOf } from "../upstream/read.ts";
 import { Tally } from "../output/event-numbers.ts";
 
 /**

@@ -13,7 +13,7 @@ import { renamed } from "../../wire/id.ts";
 import type { Asked } from "../ask.ts";
 import type { Call, Host, Notes } from "../call/call.ts";
 import { schemaLosses } from "./schema-check.ts";
-import { type Hearing, LEFT, STOPPED } from "../hearing.ts";
+import { type Hearing, LEFT, STOPPED } from "../upstream/stream-reader.ts";
 import { keptAnswer, keptFailure } from "./response-object.ts";
 
 /** A call whose upstream has answered: all that turning this answer into the client's needs. */

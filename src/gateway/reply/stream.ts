@@ -15,12 +15,12 @@ import {
 import type { ModelResponse } from "../../canonical/types.ts";
 import { keyOf } from "../../routing/locate.ts";
 import type { Waste } from "../../store/records.ts";
-import { brokenOff, type Heard, LEFT, NO_EVENT, STOPPED } from "../hearing.ts";
+import { brokenOff, type Heard, LEFT, NO_EVENT, STOPPED } from "../upstream/stream-reader.ts";
 import { keepAlive } from "../output/keep-alive.ts";
 import { type Outlet, outletTo } from "../output/recorder.ts";
-import type { Begun } from "../reach.ts";
+import type { Begun } from "../upstream/answer.ts";
 import { begunOf, continuationOf, Joiner, type Rescue, rescuable, toldOf } from "./recovery.ts";
-import { between, chunksOf } from "../upstream.ts";
+import { between, chunksOf } from "../upstream/read.ts";
 import { RelayedTelling, type Telling, TranslatedTelling } from "./writers.ts";
 import { wasteOf } from "../call/attempt-cost.ts";
 import { EVENT_STREAM } from "./headers.ts";

@@ -18,7 +18,7 @@ import { asStream, queued, runOut } from "../responses/background.ts";
 import type { Call, Caller, Envelope, Host } from "../call/call.ts";
 import type { Charging } from "../call/charge.ts";
 import { withDefaults } from "../defaults.ts";
-import { STOPPED } from "../hearing.ts";
+import { STOPPED } from "../upstream/stream-reader.ts";
 import { keptBeginning } from "../reply/response-object.ts";
 import { withKeyDefaults } from "../key-defaults.ts";
 import { answer } from "../path.ts";

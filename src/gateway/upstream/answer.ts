@@ -1,13 +1,13 @@
-import { GatewayError } from "../canonical/error.ts";
-import { fold } from "../canonical/accumulator.ts";
-import type { ModelResponse, StreamEvent, Usage } from "../canonical/types.ts";
-import { decodeUtf8 } from "../wire/bytes.ts";
-import { isObject, tryParseJson } from "../wire/json.ts";
-import { decodeSse } from "../wire/sse.ts";
-import { type Answering, isEventStream } from "./reply/settle.ts";
-import { brokenOff, type Heard, Hearing } from "./hearing.ts";
+import { GatewayError } from "../../canonical/error.ts";
+import { fold } from "../../canonical/accumulator.ts";
+import type { ModelResponse, StreamEvent, Usage } from "../../canonical/types.ts";
+import { decodeUtf8 } from "../../wire/bytes.ts";
+import { isObject, tryParseJson } from "../../wire/json.ts";
+import { decodeSse } from "../../wire/sse.ts";
+import { type Answering, isEventStream } from "../reply/settle.ts";
+import { brokenOff, type Heard, Hearing } from "./stream-reader.ts";
 import { refusal } from "./refusal.ts";
-import { bytesOf, chunksOf } from "./upstream.ts";
+import { bytesOf, chunksOf } from "./read.ts";
 
 /** An answer that is this target's from here on: all of it, or a stream up to its first content. */
 export type Reached = Whole | Begun;

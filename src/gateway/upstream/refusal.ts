@@ -1,8 +1,8 @@
-import { GatewayError, asTold } from "../canonical/error.ts";
-import { decodeUtf8 } from "../wire/bytes.ts";
-import { isObject, tryParseJson } from "../wire/json.ts";
-import { type Answering, isRelay } from "./reply/settle.ts";
-import { bytesOf } from "./upstream.ts";
+import { GatewayError, asTold } from "../../canonical/error.ts";
+import { decodeUtf8 } from "../../wire/bytes.ts";
+import { isObject, tryParseJson } from "../../wire/json.ts";
+import { type Answering, isRelay } from "../reply/settle.ts";
+import { bytesOf } from "./read.ts";
 
 /** What a provider refused, in its own words and, where they have the surface's shape, in its own bytes. */
 export class Refusal extends GatewayError {

@@ -1,8 +1,8 @@
-import { GatewayError } from "../canonical/error.ts";
-import { concatBytes } from "../wire/bytes.ts";
-import { blockReader } from "../wire/tee.ts";
-import type { Answering } from "./reply/settle.ts";
-import type { Hearing } from "./hearing.ts";
+import { GatewayError } from "../../canonical/error.ts";
+import { concatBytes } from "../../wire/bytes.ts";
+import { blockReader } from "../../wire/tee.ts";
+import type { Answering } from "../reply/settle.ts";
+import type { Hearing } from "./stream-reader.ts";
 
 /** No answer is near this large; a provider that sends more must not fill the memory. */
 const MAX_WHOLE_BYTES = 64 * 1024 * 1024;

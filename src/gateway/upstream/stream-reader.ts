@@ -1,9 +1,9 @@
-import { Fold } from "../canonical/accumulator.ts";
-import type { StreamEvent, Usage } from "../canonical/types.ts";
-import { GatewayError } from "../canonical/error.ts";
-import type { StreamDecoder } from "../dialects/dialect.ts";
-import { encodeUtf8 } from "../wire/bytes.ts";
-import { decodeSse, type SseEvent, SseSplitter } from "../wire/sse.ts";
+import { Fold } from "../../canonical/accumulator.ts";
+import type { StreamEvent, Usage } from "../../canonical/types.ts";
+import { GatewayError } from "../../canonical/error.ts";
+import type { StreamDecoder } from "../../dialects/dialect.ts";
+import { encodeUtf8 } from "../../wire/bytes.ts";
+import { decodeSse, type SseEvent, SseSplitter } from "../../wire/sse.ts";
 
 /** Stands where a meaning has no event of its own: at the end of a stream. */
 export const NO_EVENT: SseEvent = { raw: new Uint8Array(0) };
