@@ -1,7 +1,7 @@
-import { GatewayError, invalid } from "../canonical/error.ts";
-import type { Provider } from "../providers/provider.ts";
-import type { Config } from "../routing/config.ts";
-import { locate } from "../routing/locate.ts";
+import { GatewayError, invalid } from "../../canonical/error.ts";
+import type { Provider } from "../../providers/provider.ts";
+import type { Config } from "../../routing/config.ts";
+import { locate } from "../../routing/locate.ts";
 
 /** Throws `request.invalid` naming the first that nobody serves: a misspelt name would shut its key out. */
 export async function expectKnownModels(

@@ -1,14 +1,14 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
-import { GatewayError, invalid } from "../canonical/error.ts";
-import type { Credential } from "../keys/organization.ts";
-import { hintOf } from "../keys/secret.ts";
-import { seal, type VaultKeys } from "../keys/vault.ts";
-import { providersOf } from "../providers/table.ts";
-import { organizationOf } from "./accounts.ts";
-import type { AppEnv } from "./context.ts";
-import { forgetProviders, keysOf, placeOfCredential } from "./providers.ts";
-import { failures } from "./schemas.ts";
+import { GatewayError, invalid } from "../../canonical/error.ts";
+import type { Credential } from "../../keys/organization.ts";
+import { hintOf } from "../../keys/secret.ts";
+import { seal, type VaultKeys } from "../../keys/vault.ts";
+import { providersOf } from "../../providers/table.ts";
+import { organizationOf } from "../accounts.ts";
+import type { AppEnv } from "../context.ts";
+import { forgetProviders, keysOf, placeOfCredential } from "../providers.ts";
+import { failures } from "../schemas.ts";
 
 const given = z.strictObject({ api_key: z.string().min(8).max(16_384) }).openapi("NewCredential");
 const credential = z

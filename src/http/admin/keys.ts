@@ -1,11 +1,11 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
-import { GatewayError, invalid } from "../canonical/error.ts";
-import { checked } from "../gateway/checked.ts";
-import { rhoneRequest } from "../gateway/surface.ts";
-import { ADMIN_KEY_ID } from "../gateway/admit.ts";
-import type { Caller } from "../gateway/call/call.ts";
-import type { Actor, KeyState } from "../keys/key.ts";
+import { GatewayError, invalid } from "../../canonical/error.ts";
+import { checked } from "../../gateway/checked.ts";
+import { rhoneRequest } from "../../gateway/surface.ts";
+import { ADMIN_KEY_ID } from "../../gateway/admit.ts";
+import type { Caller } from "../../gateway/call/call.ts";
+import type { Actor, KeyState } from "../../keys/key.ts";
 import {
   changedPolicy,
   expectWithin,
@@ -13,18 +13,18 @@ import {
   newPolicy,
   policy as policySchema,
   type Policy,
-} from "../keys/policy.ts";
-import { digestOf, hintOf, newSecret } from "../keys/secret.ts";
-import { heard } from "../keys/told.ts";
-import { listKeys } from "../store/changes.ts";
-import { mint } from "../wire/id.ts";
-import { type KeyStub, keyOfId, newKeyObject } from "./accounts.ts";
-import type { AppEnv } from "./context.ts";
-import { expectKnownModels } from "./key-models.ts";
-import { pageOf, pageOfIds, paged } from "./listing.ts";
-import { providersHere } from "./providers.ts";
-import { routerIn } from "./router.ts";
-import { answer, body, failures } from "./schemas.ts";
+} from "../../keys/policy.ts";
+import { digestOf, hintOf, newSecret } from "../../keys/secret.ts";
+import { heard } from "../../keys/told.ts";
+import { listKeys } from "../../store/changes.ts";
+import { mint } from "../../wire/id.ts";
+import { type KeyStub, keyOfId, newKeyObject } from "../accounts.ts";
+import type { AppEnv } from "../context.ts";
+import { expectKnownModels } from "./allowed-models.ts";
+import { pageOf, pageOfIds, paged } from "../listing.ts";
+import { providersHere } from "../providers.ts";
+import { routerIn } from "../router.ts";
+import { answer, body, failures } from "../schemas.ts";
 
 /** A key's life at most; who wants a longer one says that its deployment has none. Seconds. */
 const MAX_TTL_S = 10 * 366 * 86_400;

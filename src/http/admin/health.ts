@@ -1,8 +1,8 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
-import type { Breakers } from "../routing/breaker.ts";
-import type { AppEnv } from "./context.ts";
-import { routerIn } from "./router.ts";
-import { failures } from "./schemas.ts";
+import type { Breakers } from "../../routing/breaker.ts";
+import type { AppEnv } from "../context.ts";
+import { routerIn } from "../router.ts";
+import { failures } from "../schemas.ts";
 
 const target = z
   .object({

@@ -1,18 +1,18 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
-import { GatewayError } from "../canonical/error.ts";
-import { DEFAULT_ORG, isAdmin } from "../gateway/admit.ts";
+import { GatewayError } from "../../canonical/error.ts";
+import { DEFAULT_ORG, isAdmin } from "../../gateway/admit.ts";
 import {
   changedOrganization,
   newOrganization,
   organizationPolicy,
   type OrganizationState,
-} from "../keys/organization.ts";
-import { listOrganizations } from "../store/changes.ts";
-import { mint } from "../wire/id.ts";
-import { type OrganizationStub, organizationOf } from "./accounts.ts";
-import type { AppEnv } from "./context.ts";
-import { answer, body, failures } from "./schemas.ts";
+} from "../../keys/organization.ts";
+import { listOrganizations } from "../../store/changes.ts";
+import { mint } from "../../wire/id.ts";
+import { type OrganizationStub, organizationOf } from "../accounts.ts";
+import type { AppEnv } from "../context.ts";
+import { answer, body, failures } from "../schemas.ts";
 
 const made = newOrganization.openapi("NewOrganization");
 const changed = changedOrganization.openapi("ChangedOrganization");
