@@ -5,7 +5,7 @@ import { wastedCost } from "../gateway/call/attempt-cost.ts";
 import type { CallState } from "../session/calls.ts";
 import { type Attempt, type CallRecord, findCall, runIdOf, stopReasonOf } from "../store/records.ts";
 import { renamed } from "../wire/id.ts";
-import type { AppEnv } from "./context.ts";
+import type { AppEnv } from "./admission/context.ts";
 import { failures } from "./schemas.ts";
 import { stubOfId } from "./where.ts";
 

@@ -16,7 +16,7 @@ import type { Target } from "../routing/locate.ts";
 import type { Context } from "../session/session.ts";
 import { isObject, type Json, type JsonObject, parseJson, textOf } from "../wire/json.ts";
 import { readText } from "./body.ts";
-import type { AppEnv } from "./context.ts";
+import type { AppEnv } from "./admission/context.ts";
 import { begin, document, targetOf } from "./endpoint.ts";
 import { contextFor } from "./context-for.ts";
 import { inferText } from "./inference.ts";

@@ -6,7 +6,7 @@ import { rhoneRequest, SURFACES } from "../gateway/surface.ts";
 import type { Target } from "../routing/locate.ts";
 import { isObject, tryParseJson } from "../wire/json.ts";
 import { appendMember, splice } from "../wire/splice.ts";
-import type { AppEnv } from "./context.ts";
+import type { AppEnv } from "./admission/context.ts";
 import { callRead, document, readJson, targetOf } from "./endpoint.ts";
 import { infer } from "./inference.ts";
 

@@ -7,7 +7,7 @@ import type { SurfaceId } from "../gateway/surface.ts";
 import type { Context } from "../session/session.ts";
 import { crossingText } from "../wire/bytes.ts";
 import { parseJson } from "../wire/json.ts";
-import type { AppEnv } from "./context.ts";
+import type { AppEnv } from "./admission/context.ts";
 import { destinationOf } from "./destination.ts";
 import { stubAt } from "./where.ts";
 

@@ -7,7 +7,7 @@ import { findCreated, listSessions, type SessionFilter } from "../store/sessions
 import type { JsonObject } from "../wire/json.ts";
 import { renamed } from "../wire/id.ts";
 import { type Http, type Passed, passed } from "./command.ts";
-import type { AppEnv } from "./context.ts";
+import type { AppEnv } from "./admission/context.ts";
 import { item, itemList, page } from "./responses.ts";
 import { failures } from "./schemas.ts";
 import { newSession, placeOfSession, stubAt } from "./where.ts";

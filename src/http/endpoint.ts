@@ -20,7 +20,7 @@ import { chargingOf } from "./accounts.ts";
 import { readText } from "./body.ts";
 import { beginning, enterJournal } from "./journal.ts";
 import { providersHere } from "./providers.ts";
-import type { AppEnv } from "./context.ts";
+import type { AppEnv } from "./admission/context.ts";
 import { placeOfSession, stubAt } from "./where.ts";
 
 type Http = HttpContext<AppEnv>;

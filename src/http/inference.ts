@@ -19,7 +19,7 @@ import { providersFor } from "./providers.ts";
 import { Room } from "./load.ts";
 import { readText } from "./body.ts";
 import { destinationOf, type HeardResponses, needsState } from "./destination.ts";
-import { expectOwnPlace } from "./own-session.ts";
+import { expectOwnPlace } from "./admission/client-token.ts";
 import { routerIn } from "./router.ts";
 import { type SessionStub, stubAt } from "./where.ts";
 

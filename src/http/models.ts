@@ -5,7 +5,7 @@ import { errorResponse } from "../gateway/reply/headers.ts";
 import { SURFACES } from "../gateway/surface.ts";
 import { catalogueOf } from "../providers/catalogue.ts";
 import { mint } from "../wire/id.ts";
-import type { AppEnv } from "./context.ts";
+import type { AppEnv } from "./admission/context.ts";
 import { asAnthropic, asGemini, asOpenai, type Listed, listed } from "./listed.ts";
 import { providersHere } from "./providers.ts";
 import { failures } from "./schemas.ts";

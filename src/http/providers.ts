@@ -3,7 +3,7 @@ import { seal, unseal, isSealedBy, type VaultKeys, vaultKeysOf } from "../keys/v
 import type { Provider } from "../providers/provider.ts";
 import { providersOf } from "../providers/table.ts";
 import { organizationOf } from "./accounts.ts";
-import type { AppEnv } from "./context.ts";
+import type { AppEnv } from "./admission/context.ts";
 
 type Env = Pick<Cloudflare.Env, "ORGANIZATIONS" | "RHONE_CREDENTIALS_KEY">;
 type Rows = ReadonlyMap<string, Provider>;

@@ -4,7 +4,7 @@ import { invalid } from "../canonical/error.ts";
 import { crossed } from "../canonical/rpc-error.ts";
 import type { Recall } from "../gateway/session/stored-responses.ts";
 import { responseNotFound } from "../gateway/responses/state.ts";
-import type { AppEnv } from "./context.ts";
+import type { AppEnv } from "./admission/context.ts";
 import { directoryOf, findResponsePlace } from "./directory.ts";
 import { failures } from "./schemas.ts";
 import { stubOfPlace } from "./where.ts";

@@ -7,7 +7,7 @@ import { jsonOf } from "../gateway/ask.ts";
 import { branchSession } from "./branching.ts";
 import { readText } from "./body.ts";
 import { commanded, type Http, systemText } from "./command.ts";
-import type { AppEnv } from "./context.ts";
+import type { AppEnv } from "./admission/context.ts";
 import { replay, replayRequest } from "./replay.ts";
 import { failures } from "./schemas.ts";
 import { clientToken, giveToken, tokenRequest } from "./session-token.ts";

@@ -4,7 +4,7 @@ import type { CallState } from "../session/calls.ts";
 import { renamed } from "../wire/id.ts";
 import { call, run, runOf, shownState } from "./calls.ts";
 import { commanded } from "./command.ts";
-import type { AppEnv } from "./context.ts";
+import type { AppEnv } from "./admission/context.ts";
 import { listOf, paged, pageOf, pageOfIds } from "./listing.ts";
 import { failures } from "./schemas.ts";
 import { sessionParams as params } from "./sessions.ts";

@@ -7,7 +7,7 @@ import type { Given } from "../session/session.ts";
 import { listSessions, type SessionFilter, type SessionRecord } from "../store/sessions.ts";
 import type { JsonObject } from "../wire/json.ts";
 import { commanded, systemText } from "./command.ts";
-import type { AppEnv } from "./context.ts";
+import type { AppEnv } from "./admission/context.ts";
 import { page, paged, pageOf, timeIn } from "./listing.ts";
 import { failures } from "./schemas.ts";
 import { newSession as mintSession } from "./where.ts";

@@ -3,7 +3,7 @@ import type { Context } from "hono";
 import { GatewayError, invalid } from "../canonical/error.ts";
 import type { Outside } from "../dialects/dialect.ts";
 import { SURFACES, type SurfaceId } from "../gateway/surface.ts";
-import type { AppEnv } from "./context.ts";
+import type { AppEnv } from "./admission/context.ts";
 import { infer } from "./inference.ts";
 
 /** Where SDKs call models; SPEC 4. Gemini's paths end in `{model}:{method}`. */

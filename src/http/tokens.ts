@@ -8,7 +8,7 @@ import { strictly } from "../gateway/dispatch.ts";
 import { rhoneRequest, SURFACES } from "../gateway/surface.ts";
 import { removeMember, sliceOf, splice } from "../wire/splice.ts";
 import { readText } from "./body.ts";
-import type { AppEnv } from "./context.ts";
+import type { AppEnv } from "./admission/context.ts";
 import { contextFor } from "./context-for.ts";
 import { begin, document, targetOf } from "./endpoint.ts";
 import { expectVersion } from "./surfaces.ts";

@@ -6,7 +6,7 @@ import { crossed } from "../canonical/rpc-error.ts";
 import { PROTOCOL } from "../gateway/sockets/session-sockets.ts";
 import { sessionId } from "../gateway/surface.ts";
 import { bondOf, withBond } from "./bond.ts";
-import type { AppEnv } from "./context.ts";
+import type { AppEnv } from "./admission/context.ts";
 import { joined } from "./joint.ts";
 import { newSession, placeOfSession, stubAt } from "./where.ts";
 

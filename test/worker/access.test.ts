@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { ACCESS } from "../../src/http/access.ts";
+import { ACCESS } from "../../src/http/admission/access.ts";
 import { routes } from "../../src/http/app.ts";
 import { SCOPES } from "../../src/keys/scope.ts";
 import { KEY, request } from "./client.ts";

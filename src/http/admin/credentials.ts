@@ -6,7 +6,7 @@ import { hintOf } from "../../keys/secret.ts";
 import { seal, type VaultKeys } from "../../keys/vault.ts";
 import { providersOf } from "../../providers/table.ts";
 import { organizationOf } from "../accounts.ts";
-import type { AppEnv } from "../context.ts";
+import type { AppEnv } from "../admission/context.ts";
 import { forgetProviders, keysOf, placeOfCredential } from "../providers.ts";
 import { failures } from "../schemas.ts";
 

@@ -1,6 +1,6 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Breakers } from "../../routing/breaker.ts";
-import type { AppEnv } from "../context.ts";
+import type { AppEnv } from "../admission/context.ts";
 import { routerIn } from "../router.ts";
 import { failures } from "../schemas.ts";
 

@@ -19,7 +19,7 @@ import { heard } from "../../keys/told.ts";
 import { listKeys } from "../../store/changes.ts";
 import { mint } from "../../wire/id.ts";
 import { type KeyStub, keyOfId, newKeyObject } from "../accounts.ts";
-import type { AppEnv } from "../context.ts";
+import type { AppEnv } from "../admission/context.ts";
 import { expectKnownModels } from "./allowed-models.ts";
 import { pageOf, pageOfIds, paged } from "../listing.ts";
 import { providersHere } from "../providers.ts";

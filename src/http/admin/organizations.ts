@@ -11,7 +11,7 @@ import {
 import { listOrganizations } from "../../store/changes.ts";
 import { mint } from "../../wire/id.ts";
 import { type OrganizationStub, organizationOf } from "../accounts.ts";
-import type { AppEnv } from "../context.ts";
+import type { AppEnv } from "../admission/context.ts";
 import { answer, body, failures } from "../schemas.ts";
 
 const made = newOrganization.openapi("NewOrganization");

@@ -1,10 +1,10 @@
 import type { Context } from "hono";
 import { matchedRoutes } from "hono/route";
-import { GatewayError } from "../canonical/error.ts";
-import { DEFAULT_ORG, expectScope, type Gate, isAdmin } from "../gateway/admit.ts";
-import type { Caller } from "../gateway/call/call.ts";
-import type { Scope } from "../keys/scope.ts";
-import { admissions, keyAt, organizationOf } from "./accounts.ts";
+import { GatewayError } from "../../canonical/error.ts";
+import { DEFAULT_ORG, expectScope, type Gate, isAdmin } from "../../gateway/admit.ts";
+import type { Caller } from "../../gateway/call/call.ts";
+import type { Scope } from "../../keys/scope.ts";
+import { admissions, keyAt, organizationOf } from "../accounts.ts";
 import type { AppEnv } from "./context.ts";
 
 /** What admission needs of a request and its deployment. */
