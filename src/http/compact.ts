@@ -17,7 +17,7 @@ import type { Context } from "../session/session.ts";
 import { isObject, type Json, type JsonObject, parseJson, textOf } from "../wire/json.ts";
 import { readText } from "./body.ts";
 import type { AppEnv } from "./admission/context.ts";
-import { begin, document, targetOf } from "./endpoint.ts";
+import { begin, document, targetOf } from "./endpoints/endpoint.ts";
 import { contextFor } from "./context-for.ts";
 import { inferText } from "./inference.ts";
 

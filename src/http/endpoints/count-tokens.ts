@@ -1,17 +1,17 @@
 import { type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context as HttpContext } from "hono";
-import type { Outside } from "../dialects/dialect.ts";
-import { counting } from "../endpoints/count-tokens.ts";
-import { pass } from "../endpoints/relay.ts";
-import { ask, open } from "../gateway/ask.ts";
-import { strictly } from "../gateway/dispatch.ts";
-import { rhoneRequest, SURFACES } from "../gateway/surface.ts";
-import { removeMember, sliceOf, splice } from "../wire/splice.ts";
-import { readText } from "./body.ts";
-import type { AppEnv } from "./admission/context.ts";
-import { contextFor } from "./context-for.ts";
+import type { Outside } from "../../dialects/dialect.ts";
+import { counting } from "../../endpoints/count-tokens.ts";
+import { pass } from "../../endpoints/relay.ts";
+import { ask, open } from "../../gateway/ask.ts";
+import { strictly } from "../../gateway/dispatch.ts";
+import { rhoneRequest, SURFACES } from "../../gateway/surface.ts";
+import { removeMember, sliceOf, splice } from "../../wire/splice.ts";
+import { readText } from "../body.ts";
+import type { AppEnv } from "../admission/context.ts";
+import { contextFor } from "../context-for.ts";
 import { begin, document, targetOf } from "./endpoint.ts";
-import { expectVersion } from "./surfaces.ts";
+import { expectVersion } from "../surfaces.ts";
 
 type Http = HttpContext<AppEnv>;
 type CountedSurface = "messages" | "responses" | "gemini";

@@ -1,14 +1,14 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
-import { GatewayError, invalid } from "../canonical/error.ts";
-import { errorResponse } from "../gateway/reply/headers.ts";
-import { SURFACES } from "../gateway/surface.ts";
-import { catalogueOf } from "../providers/catalogue.ts";
-import { mint } from "../wire/id.ts";
-import type { AppEnv } from "./admission/context.ts";
-import { asAnthropic, asGemini, asOpenai, type Listed, listed } from "./listed.ts";
-import { providersHere } from "./providers.ts";
-import { failures } from "./schemas.ts";
+import { GatewayError, invalid } from "../../canonical/error.ts";
+import { errorResponse } from "../../gateway/reply/headers.ts";
+import { SURFACES } from "../../gateway/surface.ts";
+import { catalogueOf } from "../../providers/catalogue.ts";
+import { mint } from "../../wire/id.ts";
+import type { AppEnv } from "../admission/context.ts";
+import { asAnthropic, asGemini, asOpenai, type Listed, listed } from "./model-list.ts";
+import { providersHere } from "../providers.ts";
+import { failures } from "../schemas.ts";
 
 /** OpenAI's own members, so that `client.models.list()` reads it, and what else is known. */
 const model = z
