@@ -34,7 +34,7 @@ import { responses } from "./responses.ts";
 import { responsesSocket } from "./responses-socket.ts";
 import { sessions } from "./sessions.ts";
 import { streams } from "./streams.ts";
-import { surfaces } from "./surfaces.ts";
+import { surfaces } from "./inference/routes.ts";
 import { countTokens, tokens } from "./endpoints/count-tokens.ts";
 import { tokenAmong, ws } from "./ws.ts";
 

@@ -18,8 +18,8 @@ import { isObject, type Json, type JsonObject, parseJson, textOf } from "../wire
 import { readText } from "./body.ts";
 import type { AppEnv } from "./admission/context.ts";
 import { begin, document, targetOf } from "./endpoints/endpoint.ts";
-import { contextFor } from "./context-for.ts";
-import { inferText } from "./inference.ts";
+import { contextFor } from "./inference/session-context.ts";
+import { inferText } from "./inference/infer.ts";
 
 type Http = HttpContext<AppEnv>;
 

@@ -8,7 +8,7 @@ import { isObject, tryParseJson } from "../../wire/json.ts";
 import { appendMember, splice } from "../../wire/splice.ts";
 import type { AppEnv } from "../admission/context.ts";
 import { callRead, document, readJson, targetOf } from "./endpoint.ts";
-import { infer } from "../inference.ts";
+import { infer } from "../inference/infer.ts";
 
 const tokens = z.array(z.int()).min(1);
 

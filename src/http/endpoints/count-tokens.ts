@@ -9,9 +9,9 @@ import { rhoneRequest, SURFACES } from "../../gateway/surface.ts";
 import { removeMember, sliceOf, splice } from "../../wire/splice.ts";
 import { readText } from "../body.ts";
 import type { AppEnv } from "../admission/context.ts";
-import { contextFor } from "../context-for.ts";
+import { contextFor } from "../inference/session-context.ts";
 import { begin, document, targetOf } from "./endpoint.ts";
-import { expectVersion } from "../surfaces.ts";
+import { expectVersion } from "../inference/routes.ts";
 
 type Http = HttpContext<AppEnv>;
 type CountedSurface = "messages" | "responses" | "gemini";

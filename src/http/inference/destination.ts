@@ -1,17 +1,17 @@
-import { invalid } from "../canonical/error.ts";
-import type { Opened } from "../gateway/ask.ts";
+import { invalid } from "../../canonical/error.ts";
+import type { Opened } from "../../gateway/ask.ts";
 import {
   type AskedState,
   conversationNotFound,
   previousNotFound,
   type ResponsesState,
   stateAsked,
-} from "../gateway/responses/state.ts";
-import type { SurfaceId } from "../gateway/surface.ts";
-import type { Whereabouts } from "../session/directory.ts";
-import { placeOf, renamed } from "../wire/id.ts";
-import { findResponsePlace } from "./directory.ts";
-import { placeOfSession, stubOfPlace } from "./where.ts";
+} from "../../gateway/responses/state.ts";
+import type { SurfaceId } from "../../gateway/surface.ts";
+import type { Whereabouts } from "../../session/directory.ts";
+import { placeOf, renamed } from "../../wire/id.ts";
+import { findResponsePlace } from "../directory.ts";
+import { placeOfSession, stubOfPlace } from "../where.ts";
 
 /**
  * Where a call goes; absent: it begins a session. `sessionId` is a guess where only a place is known: the session there

@@ -1,15 +1,15 @@
 import type { Context as HttpContext } from "hono";
-import type { Asked } from "../gateway/ask.ts";
-import { crossed } from "../canonical/rpc-error.ts";
-import { saidIn } from "../gateway/path.ts";
-import { continuing } from "../gateway/responses/state.ts";
-import type { SurfaceId } from "../gateway/surface.ts";
-import type { Context } from "../session/session.ts";
-import { crossingText } from "../wire/bytes.ts";
-import { parseJson } from "../wire/json.ts";
-import type { AppEnv } from "./admission/context.ts";
+import type { Asked } from "../../gateway/ask.ts";
+import { crossed } from "../../canonical/rpc-error.ts";
+import { saidIn } from "../../gateway/path.ts";
+import { continuing } from "../../gateway/responses/state.ts";
+import type { SurfaceId } from "../../gateway/surface.ts";
+import type { Context } from "../../session/session.ts";
+import { crossingText } from "../../wire/bytes.ts";
+import { parseJson } from "../../wire/json.ts";
+import type { AppEnv } from "../admission/context.ts";
 import { destinationOf } from "./destination.ts";
-import { stubAt } from "./where.ts";
+import { stubAt } from "../where.ts";
 
 const NOTHING: Context = { parent: undefined, history: [], known: 0 };
 

@@ -1,10 +1,10 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
-import { GatewayError, invalid } from "../canonical/error.ts";
-import type { Outside } from "../dialects/dialect.ts";
-import { SURFACES, type SurfaceId } from "../gateway/surface.ts";
-import type { AppEnv } from "./admission/context.ts";
-import { infer } from "./inference.ts";
+import { GatewayError, invalid } from "../../canonical/error.ts";
+import type { Outside } from "../../dialects/dialect.ts";
+import { SURFACES, type SurfaceId } from "../../gateway/surface.ts";
+import type { AppEnv } from "../admission/context.ts";
+import { infer } from "./infer.ts";
 
 /** Where SDKs call models; SPEC 4. Gemini's paths end in `{model}:{method}`. */
 const POSTS: Record<string, { surface: SurfaceId; summary: string }> = {
