@@ -1,16 +1,16 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
-import { invalid } from "../canonical/error.ts";
-import { type Conversing, shownConversation } from "../gateway/session/conversations.ts";
-import { crossed } from "../canonical/rpc-error.ts";
-import { conversationNotFound } from "../gateway/responses/state.ts";
-import { findCreated, listSessions, type SessionFilter } from "../store/sessions.ts";
-import type { JsonObject } from "../wire/json.ts";
-import { renamed } from "../wire/id.ts";
-import { type Http, type Passed, passed } from "./command.ts";
-import type { AppEnv } from "./admission/context.ts";
+import { invalid } from "../../canonical/error.ts";
+import { type Conversing, shownConversation } from "../../gateway/session/conversations.ts";
+import { crossed } from "../../canonical/rpc-error.ts";
+import { conversationNotFound } from "../../gateway/responses/state.ts";
+import { findCreated, listSessions, type SessionFilter } from "../../store/sessions.ts";
+import type { JsonObject } from "../../wire/json.ts";
+import { renamed } from "../../wire/id.ts";
+import { type Http, type Passed, passed } from "../command.ts";
+import type { AppEnv } from "../admission/context.ts";
 import { item, itemList, page } from "./responses.ts";
-import { failures } from "./schemas.ts";
-import { newSession, placeOfSession, stubAt } from "./where.ts";
+import { failures } from "../schemas.ts";
+import { newSession, placeOfSession, stubAt } from "../where.ts";
 
 const metadata = z
   .record(z.string().max(64), z.string().max(512))

@@ -1,13 +1,13 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
-import { invalid } from "../canonical/error.ts";
-import { crossed } from "../canonical/rpc-error.ts";
-import type { Recall } from "../gateway/session/stored-responses.ts";
-import { responseNotFound } from "../gateway/responses/state.ts";
-import type { AppEnv } from "./admission/context.ts";
-import { directoryOf, findResponsePlace } from "./directory.ts";
-import { failures } from "./schemas.ts";
-import { stubOfPlace } from "./where.ts";
+import { invalid } from "../../canonical/error.ts";
+import { crossed } from "../../canonical/rpc-error.ts";
+import type { Recall } from "../../gateway/session/stored-responses.ts";
+import { responseNotFound } from "../../gateway/responses/state.ts";
+import type { AppEnv } from "../admission/context.ts";
+import { directoryOf, findResponsePlace } from "../directory.ts";
+import { failures } from "../schemas.ts";
+import { stubOfPlace } from "../where.ts";
 
 const params = z.object({ id: z.string().openapi({ example: "resp_…" }) });
 const response = z
