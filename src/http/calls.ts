@@ -6,7 +6,7 @@ import type { CallState } from "../session/calls.ts";
 import { type Attempt, type CallRecord, findCall, runIdOf, stopReasonOf } from "../store/records.ts";
 import { renamed } from "../wire/id.ts";
 import type { AppEnv } from "./admission/context.ts";
-import { failures } from "./schemas.ts";
+import { failures } from "./openapi/schemas.ts";
 import { stubOfId } from "./where.ts";
 
 const usage = z

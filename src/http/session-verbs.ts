@@ -9,7 +9,7 @@ import { readText } from "./body.ts";
 import { commanded, type Http, systemText } from "./command.ts";
 import type { AppEnv } from "./admission/context.ts";
 import { replay, replayRequest } from "./replay.ts";
-import { failures } from "./schemas.ts";
+import { failures } from "./openapi/schemas.ts";
 import { clientToken, giveToken, tokenRequest } from "./session-token.ts";
 import { chosenId, session } from "./sessions.ts";
 

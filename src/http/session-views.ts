@@ -5,8 +5,8 @@ import { renamed } from "../wire/id.ts";
 import { call, run, runOf, shownState } from "./calls.ts";
 import { commanded } from "./command.ts";
 import type { AppEnv } from "./admission/context.ts";
-import { listOf, paged, pageOf, pageOfIds } from "./listing.ts";
-import { failures } from "./schemas.ts";
+import { listOf, paged, pageOf, pageOfIds } from "./openapi/pages.ts";
+import { failures } from "./openapi/schemas.ts";
 import { sessionParams as params } from "./sessions.ts";
 
 const block = z.looseObject({}).openapi("Block");

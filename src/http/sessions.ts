@@ -8,8 +8,8 @@ import { listSessions, type SessionFilter, type SessionRecord } from "../store/s
 import type { JsonObject } from "../wire/json.ts";
 import { commanded, systemText } from "./command.ts";
 import type { AppEnv } from "./admission/context.ts";
-import { page, paged, pageOf, timeIn } from "./listing.ts";
-import { failures } from "./schemas.ts";
+import { page, paged, pageOf, timeIn } from "./openapi/pages.ts";
+import { failures } from "./openapi/schemas.ts";
 import { newSession as mintSession } from "./where.ts";
 
 export const sessionParams = z.object({ id: z.string().openapi({ example: "sess_support_123" }) });

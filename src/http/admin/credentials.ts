@@ -8,7 +8,7 @@ import { providersOf } from "../../providers/table.ts";
 import { organizationOf } from "../accounts.ts";
 import type { AppEnv } from "../admission/context.ts";
 import { forgetProviders, keysOf, placeOfCredential } from "../providers.ts";
-import { failures } from "../schemas.ts";
+import { failures } from "../openapi/schemas.ts";
 
 const given = z.strictObject({ api_key: z.string().min(8).max(16_384) }).openapi("NewCredential");
 const credential = z

@@ -21,10 +21,10 @@ import { mint } from "../../wire/id.ts";
 import { type KeyStub, keyOfId, newKeyObject } from "../accounts.ts";
 import type { AppEnv } from "../admission/context.ts";
 import { expectKnownModels } from "./allowed-models.ts";
-import { pageOf, pageOfIds, paged } from "../listing.ts";
+import { pageOf, pageOfIds, paged } from "../openapi/pages.ts";
 import { providersHere } from "../providers.ts";
 import { routerIn } from "../router.ts";
-import { answer, body, failures } from "../schemas.ts";
+import { answer, body, failures } from "../openapi/schemas.ts";
 
 /** A key's life at most; who wants a longer one says that its deployment has none. Seconds. */
 const MAX_TTL_S = 10 * 366 * 86_400;

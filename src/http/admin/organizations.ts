@@ -12,7 +12,7 @@ import { listOrganizations } from "../../store/changes.ts";
 import { mint } from "../../wire/id.ts";
 import { type OrganizationStub, organizationOf } from "../accounts.ts";
 import type { AppEnv } from "../admission/context.ts";
-import { answer, body, failures } from "../schemas.ts";
+import { answer, body, failures } from "../openapi/schemas.ts";
 
 const made = newOrganization.openapi("NewOrganization");
 const changed = changedOrganization.openapi("ChangedOrganization");

@@ -8,7 +8,7 @@ import { mint } from "../../wire/id.ts";
 import type { AppEnv } from "../admission/context.ts";
 import { asAnthropic, asGemini, asOpenai, type Listed, listed } from "./model-list.ts";
 import { providersHere } from "../providers.ts";
-import { failures } from "../schemas.ts";
+import { failures } from "../openapi/schemas.ts";
 
 /** OpenAI's own members, so that `client.models.list()` reads it, and what else is known. */
 const model = z

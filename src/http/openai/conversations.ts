@@ -9,7 +9,7 @@ import { renamed } from "../../wire/id.ts";
 import { type Http, type Passed, passed } from "../command.ts";
 import type { AppEnv } from "../admission/context.ts";
 import { item, itemList, page } from "./responses.ts";
-import { failures } from "../schemas.ts";
+import { failures } from "../openapi/schemas.ts";
 import { newSession, placeOfSession, stubAt } from "../where.ts";
 
 const metadata = z

@@ -6,7 +6,7 @@ import type { Recall } from "../../gateway/session/stored-responses.ts";
 import { responseNotFound } from "../../gateway/responses/state.ts";
 import type { AppEnv } from "../admission/context.ts";
 import { directoryOf, findResponsePlace } from "../directory.ts";
-import { failures } from "../schemas.ts";
+import { failures } from "../openapi/schemas.ts";
 import { stubOfPlace } from "../where.ts";
 
 const params = z.object({ id: z.string().openapi({ example: "resp_…" }) });

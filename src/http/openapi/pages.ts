@@ -1,6 +1,6 @@
 import { z } from "@hono/zod-openapi";
-import { invalid } from "../canonical/error.ts";
-import { placeOf } from "../wire/id.ts";
+import { invalid } from "../../canonical/error.ts";
+import { placeOf } from "../../wire/id.ts";
 
 /** How a page of a list is asked for. */
 export const page = z.object({
