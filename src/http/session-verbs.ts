@@ -5,7 +5,7 @@ import { checked } from "../gateway/checked.ts";
 import { STRATEGIES } from "../gateway/compact.ts";
 import { jsonOf } from "../gateway/ask.ts";
 import { branchSession } from "./branching.ts";
-import { readText } from "./body.ts";
+import { readText } from "./request/body.ts";
 import { commanded, type Http, systemText } from "./command.ts";
 import type { AppEnv } from "./admission/context.ts";
 import { replay, replayRequest } from "./replay.ts";

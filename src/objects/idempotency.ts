@@ -2,7 +2,7 @@ import { DurableObject } from "cloudflare:workers";
 import { crossing } from "../canonical/rpc-error.ts";
 import { Idempotency, KEEP_ANSWERED, type Ran } from "../gateway/idempotency.ts";
 import { handle } from "../http/app.ts";
-import { onceOf } from "../http/idempotency.ts";
+import { onceOf } from "../http/request/idempotency.ts";
 import { stubOfId } from "../http/where.ts";
 import type { CallState } from "../session/calls.ts";
 

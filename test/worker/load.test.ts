@@ -1,5 +1,5 @@
 import { expect, it, vi } from "vitest";
-import { readText } from "../../src/http/body.ts";
+import { readText } from "../../src/http/request/body.ts";
 import { Room } from "../../src/http/load.ts";
 import { encodeUtf8 } from "../../src/wire/bytes.ts";
 

@@ -2,7 +2,7 @@ import type { Context } from "hono";
 import { GatewayError } from "../../canonical/error.ts";
 import { placeOf } from "../../wire/id.ts";
 import type { AppEnv } from "./context.ts";
-import { GEMINI_PATH } from "../errors.ts";
+import { GEMINI_PATH } from "../request/errors.ts";
 import { placeOfSession } from "../where.ts";
 
 /** Where calls are made that name their session in the body; what they name is looked at when it is read. */

@@ -7,7 +7,7 @@ import { ask, open } from "../../gateway/ask.ts";
 import { strictly } from "../../gateway/dispatch.ts";
 import { rhoneRequest, SURFACES } from "../../gateway/surface.ts";
 import { removeMember, sliceOf, splice } from "../../wire/splice.ts";
-import { readText } from "../body.ts";
+import { readText } from "../request/body.ts";
 import type { AppEnv } from "../admission/context.ts";
 import { contextFor } from "../inference/session-context.ts";
 import { begin, document, targetOf } from "./endpoint.ts";

@@ -17,7 +17,7 @@ import { sessionNotFound } from "../../session/session.ts";
 import { mint } from "../../wire/id.ts";
 import { isObject, stringOf } from "../../wire/json.ts";
 import { chargingOf } from "../accounts.ts";
-import { readText } from "../body.ts";
+import { readText } from "../request/body.ts";
 import { beginning, enterJournal } from "../journal.ts";
 import { providersHere } from "../providers.ts";
 import type { AppEnv } from "../admission/context.ts";

@@ -17,7 +17,7 @@ import { chargingOf } from "../accounts.ts";
 import { beginning, enterJournal } from "../journal.ts";
 import { providersFor } from "../providers.ts";
 import { Room } from "../load.ts";
-import { readText } from "../body.ts";
+import { readText } from "../request/body.ts";
 import { destinationOf, type HeardResponses, needsState } from "./destination.ts";
 import { expectOwnPlace } from "../admission/client-token.ts";
 import { routerIn } from "../router.ts";

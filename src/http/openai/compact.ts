@@ -15,7 +15,7 @@ import { transcriptOf } from "../../gateway/transcript.ts";
 import type { Target } from "../../routing/locate.ts";
 import type { Context } from "../../session/session.ts";
 import { isObject, type Json, type JsonObject, parseJson, textOf } from "../../wire/json.ts";
-import { readText } from "../body.ts";
+import { readText } from "../request/body.ts";
 import type { AppEnv } from "../admission/context.ts";
 import { begin, document, targetOf } from "../endpoints/endpoint.ts";
 import { contextFor } from "../inference/session-context.ts";

@@ -1,4 +1,4 @@
-import { GatewayError } from "../canonical/error.ts";
+import { GatewayError } from "../../canonical/error.ts";
 
 /** The SDK-specific mounts are other names of the same routes. Some SDKs bring the version themselves. */
 const COMPAT = /^\/v1\/compat\/(openai|anthropic|gemini)(\/v1(?:beta1?)?)?(?=\/)/;

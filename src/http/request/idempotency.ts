@@ -1,10 +1,10 @@
 import { createHash } from "node:crypto";
 import type { Context } from "hono";
-import { invalid } from "../canonical/error.ts";
-import { crossed } from "../canonical/rpc-error.ts";
-import type { Repeatable } from "../gateway/idempotency.ts";
+import { invalid } from "../../canonical/error.ts";
+import { crossed } from "../../canonical/rpc-error.ts";
+import type { Repeatable } from "../../gateway/idempotency.ts";
 import { readBytes } from "./body.ts";
-import type { AppEnv } from "./admission/context.ts";
+import type { AppEnv } from "../admission/context.ts";
 
 /**
  * An admitted POST with an idempotency key. It runs in the key's own object, so that repetitions of it meet there
