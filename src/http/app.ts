@@ -8,7 +8,7 @@ import { mint } from "../wire/id.ts";
 import { accessOf, actingIn, expectAccess, gateOf } from "./admission/access.ts";
 import { audio } from "./endpoints/audio.ts";
 import { expectPlain } from "./request/body.ts";
-import { calls } from "./calls.ts";
+import { calls } from "./sessions/calls.ts";
 import { compaction } from "./openai/compact.ts";
 import { conversations } from "./openai/conversations.ts";
 import { completions } from "./endpoints/completions.ts";
@@ -28,15 +28,15 @@ import { Matcher } from "./request/route-cache.ts";
 import { canonicalRequest } from "./request/canonical-path.ts";
 import { routerIn, settleRouter } from "./router.ts";
 import { routing } from "./admin/health.ts";
-import { sessionVerbs } from "./session-verbs.ts";
-import { sessionViews } from "./session-views.ts";
+import { sessionVerbs } from "./sessions/verbs.ts";
+import { sessionViews } from "./sessions/views.ts";
 import { responses } from "./openai/responses.ts";
 import { responsesSocket } from "./openai/websocket.ts";
-import { sessions } from "./sessions.ts";
-import { streams } from "./streams.ts";
+import { sessions } from "./sessions/sessions.ts";
+import { streams } from "./sessions/streams.ts";
 import { surfaces } from "./inference/routes.ts";
 import { countTokens, tokens } from "./endpoints/count-tokens.ts";
-import { tokenAmong, ws } from "./ws.ts";
+import { tokenAmong, ws } from "./sessions/websocket.ts";
 
 /** The whole of HTTP: one canonical path, one place that admits, then the route. */
 export async function handle(

@@ -6,7 +6,7 @@ import { conversationNotFound } from "../../gateway/responses/state.ts";
 import { findCreated, listSessions, type SessionFilter } from "../../store/sessions.ts";
 import type { JsonObject } from "../../wire/json.ts";
 import { renamed } from "../../wire/id.ts";
-import { type Http, type Passed, passed } from "../command.ts";
+import { type Http, type Passed, passed } from "../sessions/command.ts";
 import type { AppEnv } from "../admission/context.ts";
 import { item, itemList, page } from "./responses.ts";
 import { failures } from "../openapi/schemas.ts";

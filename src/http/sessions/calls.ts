@@ -1,13 +1,13 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
-import { GatewayError } from "../canonical/error.ts";
-import { encodeUsage } from "../dialects/native/response.ts";
-import { wastedCost } from "../gateway/call/attempt-cost.ts";
-import type { CallState } from "../session/calls.ts";
-import { type Attempt, type CallRecord, findCall, runIdOf, stopReasonOf } from "../store/records.ts";
-import { renamed } from "../wire/id.ts";
-import type { AppEnv } from "./admission/context.ts";
-import { failures } from "./openapi/schemas.ts";
-import { stubOfId } from "./where.ts";
+import { GatewayError } from "../../canonical/error.ts";
+import { encodeUsage } from "../../dialects/native/response.ts";
+import { wastedCost } from "../../gateway/call/attempt-cost.ts";
+import type { CallState } from "../../session/calls.ts";
+import { type Attempt, type CallRecord, findCall, runIdOf, stopReasonOf } from "../../store/records.ts";
+import { renamed } from "../../wire/id.ts";
+import type { AppEnv } from "../admission/context.ts";
+import { failures } from "../openapi/schemas.ts";
+import { stubOfId } from "../where.ts";
 
 const usage = z
   .object({

@@ -1,8 +1,8 @@
-import { toGatewayError } from "../canonical/error.ts";
-import { errorMembers } from "../dialects/native/errors.ts";
-import { PROTOCOL } from "../gateway/sockets/session-sockets.ts";
-import { mint } from "../wire/id.ts";
-import { isObject, tryParseJson } from "../wire/json.ts";
+import { toGatewayError } from "../../canonical/error.ts";
+import { errorMembers } from "../../dialects/native/errors.ts";
+import { PROTOCOL } from "../../gateway/sockets/session-sockets.ts";
+import { mint } from "../../wire/id.ts";
+import { isObject, tryParseJson } from "../../wire/json.ts";
 
 /** Opens the connection that a session's object holds; of a new session's, where none is named. */
 type Connect = (session: string | undefined) => Promise<Response>;

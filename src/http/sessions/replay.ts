@@ -1,13 +1,13 @@
 import { z } from "zod";
-import { invalid } from "../canonical/error.ts";
-import type { Envelope } from "../gateway/call/call.ts";
-import type { Replayable } from "../gateway/replayable.ts";
-import { crossingText } from "../wire/bytes.ts";
-import { mint, renamed } from "../wire/id.ts";
-import { isObject, type JsonObject, parseJson } from "../wire/json.ts";
-import { branchSession } from "./branching.ts";
+import { invalid } from "../../canonical/error.ts";
+import type { Envelope } from "../../gateway/call/call.ts";
+import type { Replayable } from "../../gateway/replayable.ts";
+import { crossingText } from "../../wire/bytes.ts";
+import { mint, renamed } from "../../wire/id.ts";
+import { isObject, type JsonObject, parseJson } from "../../wire/json.ts";
+import { branchSession } from "./branch.ts";
 import { commanded, type Http } from "./command.ts";
-import { placeOfSession, stubAt } from "./where.ts";
+import { placeOfSession, stubAt } from "../where.ts";
 
 /** One request must end some time; longer ones are replayed in parts. */
 const MAX_TURNS = 64;

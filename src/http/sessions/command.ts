@@ -1,9 +1,9 @@
 import type { Context as HttpContext, TypedResponse } from "hono";
-import type { Command } from "../gateway/session/commands.ts";
-import { crossed } from "../canonical/rpc-error.ts";
-import type { Instructions } from "../session/row.ts";
-import type { AppEnv } from "./admission/context.ts";
-import { placeOfSession, stubAt } from "./where.ts";
+import type { Command } from "../../gateway/session/commands.ts";
+import { crossed } from "../../canonical/rpc-error.ts";
+import type { Instructions } from "../../session/row.ts";
+import type { AppEnv } from "../admission/context.ts";
+import { placeOfSession, stubAt } from "../where.ts";
 
 /** A request of a route that no schema has typed. */
 export type Http = HttpContext<AppEnv>;

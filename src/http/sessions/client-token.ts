@@ -1,10 +1,10 @@
 import { z } from "@hono/zod-openapi";
-import { invalid } from "../canonical/error.ts";
-import { isAdmin } from "../gateway/admit.ts";
-import { MAX_TTL_S, mintToken, TOKEN_SCOPES } from "../gateway/token.ts";
-import { sessionNotFound } from "../session/session.ts";
+import { invalid } from "../../canonical/error.ts";
+import { isAdmin } from "../../gateway/admit.ts";
+import { MAX_TTL_S, mintToken, TOKEN_SCOPES } from "../../gateway/token.ts";
+import { sessionNotFound } from "../../session/session.ts";
 import type { Http } from "./command.ts";
-import { placeOfSession, stubAt } from "./where.ts";
+import { placeOfSession, stubAt } from "../where.ts";
 
 export const tokenRequest = z.strictObject({
   ttl_s: z.int().min(1).max(MAX_TTL_S).default(900).meta({ description: "How long it is valid, in seconds." }),

@@ -1,11 +1,11 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
-import { GatewayError, invalid } from "../canonical/error.ts";
-import { crossed } from "../canonical/rpc-error.ts";
-import type { CallState } from "../session/calls.ts";
+import { GatewayError, invalid } from "../../canonical/error.ts";
+import { crossed } from "../../canonical/rpc-error.ts";
+import type { CallState } from "../../session/calls.ts";
 import { shownState } from "./calls.ts";
-import type { AppEnv } from "./admission/context.ts";
-import { type SessionStub, stubOfId } from "./where.ts";
+import type { AppEnv } from "../admission/context.ts";
+import { type SessionStub, stubOfId } from "../where.ts";
 
 /** A call while it runs: its stream told again from where a client lost it, and its end before its time. */
 export function streams(app: OpenAPIHono<AppEnv>): void {

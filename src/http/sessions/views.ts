@@ -1,12 +1,12 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
-import { BLOCK_FORMATS } from "../gateway/view.ts";
-import type { CallState } from "../session/calls.ts";
-import { renamed } from "../wire/id.ts";
+import { BLOCK_FORMATS } from "../../gateway/view.ts";
+import type { CallState } from "../../session/calls.ts";
+import { renamed } from "../../wire/id.ts";
 import { call, run, runOf, shownState } from "./calls.ts";
 import { commanded } from "./command.ts";
-import type { AppEnv } from "./admission/context.ts";
-import { listOf, paged, pageOf, pageOfIds } from "./openapi/pages.ts";
-import { failures } from "./openapi/schemas.ts";
+import type { AppEnv } from "../admission/context.ts";
+import { listOf, paged, pageOf, pageOfIds } from "../openapi/pages.ts";
+import { failures } from "../openapi/schemas.ts";
 import { sessionParams as params } from "./sessions.ts";
 
 const block = z.looseObject({}).openapi("Block");

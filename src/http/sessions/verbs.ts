@@ -1,16 +1,16 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
-import { GatewayError } from "../canonical/error.ts";
-import { transform } from "../gateway/branch.ts";
-import { checked } from "../gateway/checked.ts";
-import { STRATEGIES } from "../gateway/compact.ts";
-import { jsonOf } from "../gateway/ask.ts";
-import { branchSession } from "./branching.ts";
-import { readText } from "./request/body.ts";
+import { GatewayError } from "../../canonical/error.ts";
+import { transform } from "../../gateway/branch.ts";
+import { checked } from "../../gateway/checked.ts";
+import { STRATEGIES } from "../../gateway/compact.ts";
+import { jsonOf } from "../../gateway/ask.ts";
+import { branchSession } from "./branch.ts";
+import { readText } from "../request/body.ts";
 import { commanded, type Http, systemText } from "./command.ts";
-import type { AppEnv } from "./admission/context.ts";
+import type { AppEnv } from "../admission/context.ts";
 import { replay, replayRequest } from "./replay.ts";
-import { failures } from "./openapi/schemas.ts";
-import { clientToken, giveToken, tokenRequest } from "./session-token.ts";
+import { failures } from "../openapi/schemas.ts";
+import { clientToken, giveToken, tokenRequest } from "./client-token.ts";
 import { chosenId, session } from "./sessions.ts";
 
 /** `POST /v1/sessions/{id}:{verb}`: what its body must be, and what it does. */

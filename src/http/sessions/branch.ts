@@ -1,8 +1,8 @@
-import { GatewayError } from "../canonical/error.ts";
-import type { Transform } from "../gateway/branch.ts";
-import { crossed } from "../canonical/rpc-error.ts";
+import { GatewayError } from "../../canonical/error.ts";
+import type { Transform } from "../../gateway/branch.ts";
+import { crossed } from "../../canonical/rpc-error.ts";
 import { type Http, type Passed, passed } from "./command.ts";
-import { newSession, placeOfSession, stubAt } from "./where.ts";
+import { newSession, placeOfSession, stubAt } from "../where.ts";
 
 export type Branching = {
   from?: string | undefined;

@@ -1,14 +1,14 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
-import { GatewayError, invalid } from "../canonical/error.ts";
-import { expectScope } from "../gateway/admit.ts";
-import { crossed } from "../canonical/rpc-error.ts";
-import { PROTOCOL } from "../gateway/sockets/session-sockets.ts";
-import { sessionId } from "../gateway/surface.ts";
-import { bondOf, withBond } from "./bond.ts";
-import type { AppEnv } from "./admission/context.ts";
-import { joined } from "./joint.ts";
-import { newSession, placeOfSession, stubAt } from "./where.ts";
+import { GatewayError, invalid } from "../../canonical/error.ts";
+import { expectScope } from "../../gateway/admit.ts";
+import { crossed } from "../../canonical/rpc-error.ts";
+import { PROTOCOL } from "../../gateway/sockets/session-sockets.ts";
+import { sessionId } from "../../gateway/surface.ts";
+import { bondOf, withBond } from "../bond.ts";
+import type { AppEnv } from "../admission/context.ts";
+import { joined } from "./socket-bridge.ts";
+import { newSession, placeOfSession, stubAt } from "../where.ts";
 
 /** Browsers cannot set headers: their client token is a second subprotocol. */
 const TOKEN = "rhone.token.";

@@ -1,16 +1,16 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
-import { invalid } from "../canonical/error.ts";
-import { sessionDefaults } from "../gateway/defaults.ts";
-import { sessionId } from "../gateway/surface.ts";
-import type { Patch } from "../gateway/session/commands.ts";
-import type { Given } from "../session/session.ts";
-import { listSessions, type SessionFilter, type SessionRecord } from "../store/sessions.ts";
-import type { JsonObject } from "../wire/json.ts";
+import { invalid } from "../../canonical/error.ts";
+import { sessionDefaults } from "../../gateway/defaults.ts";
+import { sessionId } from "../../gateway/surface.ts";
+import type { Patch } from "../../gateway/session/commands.ts";
+import type { Given } from "../../session/session.ts";
+import { listSessions, type SessionFilter, type SessionRecord } from "../../store/sessions.ts";
+import type { JsonObject } from "../../wire/json.ts";
 import { commanded, systemText } from "./command.ts";
-import type { AppEnv } from "./admission/context.ts";
-import { page, paged, pageOf, timeIn } from "./openapi/pages.ts";
-import { failures } from "./openapi/schemas.ts";
-import { newSession as mintSession } from "./where.ts";
+import type { AppEnv } from "../admission/context.ts";
+import { page, paged, pageOf, timeIn } from "../openapi/pages.ts";
+import { failures } from "../openapi/schemas.ts";
+import { newSession as mintSession } from "../where.ts";
 
 export const sessionParams = z.object({ id: z.string().openapi({ example: "sess_support_123" }) });
 
