@@ -1,9 +1,9 @@
 import { GatewayError } from "../canonical/error.ts";
 import type { Policy } from "../keys/policy.ts";
 import { placeOf } from "../wire/id.ts";
-import { ADMIN_KEY_ID, admit, admitById, type Gate } from "./admit.ts";
+import { ADMIN_KEY_ID, admit, admitById, type Gate } from "../keys/authenticate.ts";
 import type { Caller } from "./call/call.ts";
-import { type Claims, isToken, readToken } from "./token.ts";
+import { type Claims, isToken, readToken } from "../keys/client-token.ts";
 
 /** Who calls with this credential: a key, or a client token that a key has given out. Throws as `admit` does. */
 export async function admitBearer(given: string | undefined, gate: Gate, now: number): Promise<Caller> {

@@ -4,7 +4,7 @@ import { failOver, type Plan } from "../routing/failover.ts";
 import type { Target } from "../routing/locate.ts";
 import { candidatesOf } from "../routing/plan.ts";
 import type { Said } from "../session/session.ts";
-import { expectModel } from "./admit.ts";
+import { expectModel } from "../keys/authenticate.ts";
 import { replyOf, settleFailure } from "./reply/settle.ts";
 import type { Asked } from "./ask.ts";
 import { type Call, type Host, Notes } from "./call/call.ts";

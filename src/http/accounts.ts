@@ -1,6 +1,6 @@
 import type { Charging } from "../gateway/call/charge.ts";
-import { ADMIN_KEY_ID } from "../gateway/admit.ts";
-import { Admissions } from "../keys/admitted.ts";
+import { ADMIN_KEY_ID } from "../keys/authenticate.ts";
+import { Admissions } from "../keys/key-cache.ts";
 import { accountOf, Purse, type Till } from "../keys/purse.ts";
 import type { Settled } from "../keys/ledger.ts";
 import type { Report } from "../keys/turnstile.ts";

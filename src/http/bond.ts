@@ -1,5 +1,5 @@
 import type { Context } from "hono";
-import { admitById, type Gate } from "../gateway/admit.ts";
+import { admitById, type Gate } from "../keys/authenticate.ts";
 import { admitClaims } from "../gateway/bearer.ts";
 import type { Caller } from "../gateway/call/call.ts";
 import type { Bond } from "../gateway/sockets/session-sockets.ts";

@@ -2,7 +2,7 @@ import { GatewayError, invalid } from "../canonical/error.ts";
 import type { Change } from "../store/changes.ts";
 import type { Storage } from "../store/sql.ts";
 import { equalSecrets } from "../wire/hash.ts";
-import { containsRange, isRange } from "./address.ts";
+import { containsRange, isRange } from "./ip-ranges.ts";
 import { note, OUTBOX_STEP } from "./changes.ts";
 import { LEDGER_STEPS } from "./ledger.ts";
 import { expectWithin, type Policy } from "./policy.ts";

@@ -1,5 +1,5 @@
 import { DurableObject } from "cloudflare:workers";
-import type { Admitted } from "../keys/admitted.ts";
+import type { Admitted } from "../keys/key-cache.ts";
 import { type Actor, Key, KEY_STEPS, type KeyState, type NewKey } from "../keys/key.ts";
 import { Ledger, type Need } from "../keys/ledger.ts";
 import type { TillAnswer } from "../keys/purse.ts";

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { type Claims, mintToken, readToken, TOKEN_SCOPES } from "../../src/gateway/token.ts";
+import { type Claims, mintToken, readToken, TOKEN_SCOPES } from "../../src/keys/client-token.ts";
 
 const claims: fc.Arbitrary<Claims> = fc.record({
   org: fc.string(),

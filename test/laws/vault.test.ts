@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { containsRange, isRange } from "../../src/keys/address.ts";
+import { containsRange, isRange } from "../../src/keys/ip-ranges.ts";
 import { endOf, firstDay } from "../../src/keys/calendar.ts";
 import { coversModel } from "../../src/keys/policy.ts";
 import { isSealedBy, seal, unseal, vaultKeysOf } from "../../src/keys/vault.ts";

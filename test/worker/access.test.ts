@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { ACCESS } from "../../src/http/admission/access.ts";
 import { routes } from "../../src/http/app.ts";
-import { SCOPES } from "../../src/keys/scope.ts";
+import { SCOPES } from "../../src/keys/scopes.ts";
 import { KEY, request } from "./client.ts";
 
 /** Middleware answers every method; the rest are routes. */

@@ -1,6 +1,6 @@
 import { env } from "cloudflare:workers";
 import { expect, it, vi } from "vitest";
-import { mintToken } from "../../src/gateway/token.ts";
+import { mintToken } from "../../src/keys/client-token.ts";
 import { chat, KEY, post, request, user } from "./client.ts";
 
 type Given = { token: string; scopes: string[]; expires_at: string; session_id: string };

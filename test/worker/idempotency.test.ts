@@ -1,7 +1,7 @@
 import { evictDurableObject, listDurableObjectIds, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
-import { ADMIN_KEY_ID, DEFAULT_ORG } from "../../src/gateway/admit.ts";
+import { ADMIN_KEY_ID, DEFAULT_ORG } from "../../src/keys/authenticate.ts";
 import { chat, errorOf, KEY, post, request, user } from "./client.ts";
 
 type Said = Record<string, unknown>;

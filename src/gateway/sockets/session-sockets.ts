@@ -1,6 +1,6 @@
 import { GatewayError, invalid, toGatewayError } from "../../canonical/error.ts";
 import { errorMembers } from "../../dialects/native/errors.ts";
-import type { Scope } from "../../keys/scope.ts";
+import type { Scope } from "../../keys/scopes.ts";
 import type { EventBuffer } from "../../session/buffer.ts";
 import type { Piece } from "../../session/pieces.ts";
 import type { Session } from "../../session/session.ts";
@@ -8,7 +8,7 @@ import { decodeUtf8 } from "../../wire/bytes.ts";
 import { mint } from "../../wire/id.ts";
 import { isObject, tryParseJson } from "../../wire/json.ts";
 import { decodeSse } from "../../wire/sse.ts";
-import { expectScope, expectSurface } from "../admit.ts";
+import { expectScope, expectSurface } from "../../keys/authenticate.ts";
 import { open } from "../ask.ts";
 import type { Caller, Envelope } from "../call/call.ts";
 import { asStreamed, type Frame, idOf, readFrame } from "./frames.ts";

@@ -3,7 +3,7 @@ import type { Context } from "hono";
 import { GatewayError, invalid } from "../../canonical/error.ts";
 import { checked } from "../../gateway/checked.ts";
 import { rhoneRequest } from "../../gateway/surface.ts";
-import { ADMIN_KEY_ID } from "../../gateway/admit.ts";
+import { ADMIN_KEY_ID } from "../../keys/authenticate.ts";
 import type { Caller } from "../../gateway/call/call.ts";
 import type { Actor, KeyState } from "../../keys/key.ts";
 import {

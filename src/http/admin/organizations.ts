@@ -1,7 +1,7 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { GatewayError } from "../../canonical/error.ts";
-import { DEFAULT_ORG, isAdmin } from "../../gateway/admit.ts";
+import { DEFAULT_ORG, isAdmin } from "../../keys/authenticate.ts";
 import {
   changedOrganization,
   newOrganization,

@@ -1,9 +1,9 @@
 import type { Context } from "hono";
 import { matchedRoutes } from "hono/route";
 import { GatewayError } from "../../canonical/error.ts";
-import { DEFAULT_ORG, expectScope, type Gate, isAdmin } from "../../gateway/admit.ts";
+import { DEFAULT_ORG, expectScope, type Gate, isAdmin } from "../../keys/authenticate.ts";
 import type { Caller } from "../../gateway/call/call.ts";
-import type { Scope } from "../../keys/scope.ts";
+import type { Scope } from "../../keys/scopes.ts";
 import { admissions, keyAt, organizationOf } from "../accounts.ts";
 import type { AppEnv } from "./context.ts";
 

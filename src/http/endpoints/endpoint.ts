@@ -6,7 +6,7 @@ import { type Endpoint, expectOpenai, type JsonRequest } from "../../endpoints/e
 import { readForm } from "../../endpoints/form.ts";
 import { pass, type PassHost } from "../../endpoints/relay.ts";
 import { DIALECTS } from "../../dialects/index.ts";
-import { expectModel, expectSurface } from "../../gateway/admit.ts";
+import { expectModel, expectSurface } from "../../keys/authenticate.ts";
 import { type Asked, jsonOf, open } from "../../gateway/ask.ts";
 import { checked } from "../../gateway/checked.ts";
 import { type Call, Notes } from "../../gateway/call/call.ts";

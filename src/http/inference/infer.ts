@@ -1,5 +1,5 @@
 import { invalid } from "../../canonical/error.ts";
-import { expectSurface } from "../../gateway/admit.ts";
+import { expectSurface } from "../../keys/authenticate.ts";
 import { type Asked, ask, open } from "../../gateway/ask.ts";
 import type { Caller, Handled, Host } from "../../gateway/call/call.ts";
 import { FarTape, type Load } from "../../gateway/output/remote-recorder.ts";

@@ -1,6 +1,6 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import { GatewayError } from "../../canonical/error.ts";
-import { expectSurface } from "../../gateway/admit.ts";
+import { expectSurface } from "../../keys/authenticate.ts";
 import { MAX_AGE, ResponsesSocket } from "../../gateway/responses/websocket.ts";
 import type { AppEnv } from "../admission/context.ts";
 import { inferText } from "../inference/infer.ts";

@@ -1,7 +1,7 @@
 import { z } from "@hono/zod-openapi";
 import { invalid } from "../../canonical/error.ts";
-import { isAdmin } from "../../gateway/admit.ts";
-import { MAX_TTL_S, mintToken, TOKEN_SCOPES } from "../../gateway/token.ts";
+import { isAdmin } from "../../keys/authenticate.ts";
+import { MAX_TTL_S, mintToken, TOKEN_SCOPES } from "../../keys/client-token.ts";
 import { sessionNotFound } from "../../session/session.ts";
 import type { Http } from "./command.ts";
 import { placeOfSession, stubAt } from "../where.ts";

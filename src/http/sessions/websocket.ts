@@ -1,7 +1,7 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { GatewayError, invalid } from "../../canonical/error.ts";
-import { expectScope } from "../../gateway/admit.ts";
+import { expectScope } from "../../keys/authenticate.ts";
 import { crossed } from "../../canonical/rpc-error.ts";
 import { PROTOCOL } from "../../gateway/sockets/session-sockets.ts";
 import { sessionId } from "../../gateway/surface.ts";

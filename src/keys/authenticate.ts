@@ -1,12 +1,12 @@
 import { GatewayError } from "../canonical/error.ts";
-import type { Admissions, Admitted } from "../keys/admitted.ts";
-import { expectAddress, notValid } from "../keys/key.ts";
-import { coversModel, type SurfaceName } from "../keys/policy.ts";
-import type { Scope } from "../keys/scope.ts";
-import { digestOf, placeInSecret } from "../keys/secret.ts";
-import type { Told } from "../keys/told.ts";
+import type { Admissions, Admitted } from "./key-cache.ts";
+import { expectAddress, notValid } from "./key.ts";
+import { coversModel, type SurfaceName } from "./policy.ts";
+import type { Scope } from "./scopes.ts";
+import { digestOf, placeInSecret } from "./secret.ts";
+import type { Told } from "./told.ts";
 import { equalDigests } from "../wire/hash.ts";
-import type { Caller } from "./call/call.ts";
+import type { Caller } from "../gateway/call/call.ts";
 
 /** No real key is near this long; a longer one is not worth hashing. */
 const MAX_KEY_LENGTH = 512;

@@ -1,7 +1,7 @@
 import { createHmac } from "node:crypto";
 import { z } from "zod";
 import { GatewayError } from "../canonical/error.ts";
-import type { Scope } from "../keys/scope.ts";
+import type { Scope } from "./scopes.ts";
 import { equalDigests } from "../wire/hash.ts";
 import { tryParseJson } from "../wire/json.ts";
 
