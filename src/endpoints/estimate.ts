@@ -1,5 +1,5 @@
 import { costMicros } from "../canonical/usage.ts";
-import type { Wanted } from "../keys/purse.ts";
+import type { Wanted } from "../keys/budget/grant-pool.ts";
 import { pricesOf } from "../providers/price.ts";
 import type { Target } from "../routing/locate.ts";
 import { isObject, tryParseJson } from "../wire/json.ts";

@@ -1,6 +1,6 @@
 import { GatewayError } from "../canonical/error.ts";
 import { costMicros, type Price } from "../canonical/usage.ts";
-import { LimitError, type Reservation, type Wanted } from "../keys/purse.ts";
+import { LimitError, type Reservation, type Wanted } from "../keys/budget/grant-pool.ts";
 import { catalogueOf } from "../providers/catalogue.ts";
 import { pricesOf } from "../providers/price.ts";
 import type { Provider } from "../providers/provider.ts";

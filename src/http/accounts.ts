@@ -1,9 +1,9 @@
 import type { Charging } from "../gateway/call/charge.ts";
 import { ADMIN_KEY_ID } from "../keys/authenticate.ts";
 import { Admissions } from "../keys/key-cache.ts";
-import { accountOf, Purse, type Till } from "../keys/purse.ts";
-import type { Settled } from "../keys/ledger.ts";
-import type { Report } from "../keys/turnstile.ts";
+import { accountOf, Purse, type Till } from "../keys/budget/grant-pool.ts";
+import type { Settled } from "../keys/budget/ledger.ts";
+import type { Report } from "../keys/budget/wait-queue.ts";
 import type { Kept } from "../store/records.ts";
 import { hexOfPlace, placeOf, placeOfHex } from "../wire/id.ts";
 

@@ -4,7 +4,7 @@ import type { Storage } from "../store/sql.ts";
 import { equalSecrets } from "../wire/hash.ts";
 import { containsRange, isRange } from "./ip-ranges.ts";
 import { note, OUTBOX_STEP } from "./changes.ts";
-import { LEDGER_STEPS } from "./ledger.ts";
+import { LEDGER_STEPS } from "./budget/ledger.ts";
 import { expectWithin, type Policy } from "./policy.ts";
 
 /** A key as it is made. `payers`: the keys above it, which are charged for it as well. `digest`: of its secret. */

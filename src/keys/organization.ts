@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { Storage } from "../store/sql.ts";
 import { note, OUTBOX_STEP } from "./changes.ts";
-import { LEDGER_STEPS } from "./ledger.ts";
+import { LEDGER_STEPS } from "./budget/ledger.ts";
 import { type Account, budgets, limits, timeZone } from "./policy.ts";
 
 const tag = z.string().min(1).max(64);

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { invalid } from "../canonical/error.ts";
 import { containsRange, isRange } from "./ip-ranges.ts";
-import { isTimeZone, PERIODS } from "./calendar.ts";
+import { isTimeZone, PERIODS } from "./budget/periods.ts";
 import { SCOPES } from "./scopes.ts";
 
 /** What a key may do, as the API writes it and as it is stored. Money is whole micro-dollars. */

@@ -1,11 +1,11 @@
 import { DurableObject } from "cloudflare:workers";
 import type { Admitted } from "../keys/key-cache.ts";
 import { type Actor, Key, KEY_STEPS, type KeyState, type NewKey } from "../keys/key.ts";
-import { Ledger, type Need } from "../keys/ledger.ts";
-import type { TillAnswer } from "../keys/purse.ts";
+import { Ledger, type Need } from "../keys/budget/ledger.ts";
+import type { TillAnswer } from "../keys/budget/grant-pool.ts";
 import { tell, type Told } from "../keys/told.ts";
-import { type Report, Turnstile } from "../keys/turnstile.ts";
-import { type Usage, usageOf } from "../keys/usage.ts";
+import { type Report, Turnstile } from "../keys/budget/wait-queue.ts";
+import { type Usage, usageOf } from "../keys/budget/usage.ts";
 import { migrate, type Storage } from "../store/sql.ts";
 import { mint } from "../wire/id.ts";
 import { Publisher } from "./publisher.ts";

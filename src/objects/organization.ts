@@ -1,5 +1,5 @@
 import { DurableObject } from "cloudflare:workers";
-import { GRANT_MS, Ledger, type Need } from "../keys/ledger.ts";
+import { GRANT_MS, Ledger, type Need } from "../keys/budget/ledger.ts";
 import {
   type Credential,
   Organization,
@@ -7,9 +7,9 @@ import {
   type OrganizationPolicy,
   type OrganizationState,
 } from "../keys/organization.ts";
-import type { TillAnswer } from "../keys/purse.ts";
-import { type Report, Turnstile } from "../keys/turnstile.ts";
-import { type Usage, usageOf } from "../keys/usage.ts";
+import type { TillAnswer } from "../keys/budget/grant-pool.ts";
+import { type Report, Turnstile } from "../keys/budget/wait-queue.ts";
+import { type Usage, usageOf } from "../keys/budget/usage.ts";
 import { migrate, type Storage } from "../store/sql.ts";
 import { mint } from "../wire/id.ts";
 import { Publisher } from "./publisher.ts";

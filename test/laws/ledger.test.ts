@@ -1,9 +1,9 @@
 import { DatabaseSync, type SQLInputValue } from "node:sqlite";
 import { describe, expect, it } from "vitest";
-import { GRANT_MS, Ledger, LEDGER_STEPS, type Need, type Settled, type Taken } from "../../src/keys/ledger.ts";
+import { GRANT_MS, Ledger, LEDGER_STEPS, type Need, type Settled, type Taken } from "../../src/keys/budget/ledger.ts";
 import type { Account } from "../../src/keys/policy.ts";
-import { accountOf, Purse, type Till } from "../../src/keys/purse.ts";
-import { type Report, Turnstile } from "../../src/keys/turnstile.ts";
+import { accountOf, Purse, type Till } from "../../src/keys/budget/grant-pool.ts";
+import { type Report, Turnstile } from "../../src/keys/budget/wait-queue.ts";
 import type { Sql } from "../../src/store/sql.ts";
 
 /** A clock that stands until it is told to go on; sleepers wake in their order. */

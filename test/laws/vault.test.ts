@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { containsRange, isRange } from "../../src/keys/ip-ranges.ts";
-import { endOf, firstDay } from "../../src/keys/calendar.ts";
+import { endOf, firstDay } from "../../src/keys/budget/periods.ts";
 import { coversModel } from "../../src/keys/policy.ts";
 import { isSealedBy, seal, unseal, vaultKeysOf } from "../../src/keys/vault.ts";
 

@@ -1,7 +1,7 @@
 import { costMicros, inputTokens, type Price } from "../../canonical/usage.ts";
 import type { Usage } from "../../canonical/types.ts";
-import type { Rates } from "../../keys/ledger.ts";
-import type { Part, Reservation, Wanted } from "../../keys/purse.ts";
+import type { Rates } from "../../keys/budget/ledger.ts";
+import type { Part, Reservation, Wanted } from "../../keys/budget/grant-pool.ts";
 import type { CallRecord } from "../../store/records.ts";
 import type { Surface } from "../surface.ts";
 

@@ -1,6 +1,6 @@
-import { GatewayError } from "../canonical/error.ts";
+import { GatewayError } from "../../canonical/error.ts";
 import type { Amounts, Grant, Need, Rates, Refusal, Settled, Taken, Unused } from "./ledger.ts";
-import type { Report } from "./turnstile.ts";
+import type { Report } from "./wait-queue.ts";
 
 /** How long what is settled may wait for more of it on its way to the account's object. Milliseconds. */
 const FLUSH_MS = 1_000;
