@@ -8,7 +8,7 @@ import { type Report, Turnstile } from "../keys/budget/wait-queue.ts";
 import { type Usage, usageOf } from "../keys/budget/usage.ts";
 import { migrate, type Storage } from "../store/sql.ts";
 import { mint } from "../wire/id.ts";
-import { Publisher } from "./publisher.ts";
+import { Publisher } from "./audit-publisher.ts";
 
 /** A key's home: the truth about its secrets, its end, its money and its rates. Composes; decides nothing. */
 export class KeyObject extends DurableObject {

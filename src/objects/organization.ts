@@ -12,7 +12,7 @@ import { type Report, Turnstile } from "../keys/budget/wait-queue.ts";
 import { type Usage, usageOf } from "../keys/budget/usage.ts";
 import { migrate, type Storage } from "../store/sql.ts";
 import { mint } from "../wire/id.ts";
-import { Publisher } from "./publisher.ts";
+import { Publisher } from "./audit-publisher.ts";
 
 /** An organisation's home: its money and that of its tags. Composes; decides nothing. */
 export class OrganizationObject extends DurableObject {
