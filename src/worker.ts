@@ -1,4 +1,4 @@
-import { settleRecords } from "./http/accounts.ts";
+import { settleRecords } from "./platform/key-stubs.ts";
 import { handle } from "./http/app.ts";
 import { type Kept, keepRecords } from "./store/records.ts";
 import { packed } from "./wire/gather.ts";

@@ -26,7 +26,7 @@ import { moderations } from "./endpoints/moderations.ts";
 import { organizations } from "./admin/organizations.ts";
 import { Matcher } from "./request/route-cache.ts";
 import { canonicalRequest } from "./request/canonical-path.ts";
-import { routerIn, settleRouter } from "./router.ts";
+import { routerIn, settleRouter } from "../platform/router.ts";
 import { routing } from "./admin/health.ts";
 import { sessionVerbs } from "./sessions/verbs.ts";
 import { sessionViews } from "./sessions/views.ts";

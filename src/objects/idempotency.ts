@@ -3,7 +3,7 @@ import { crossing } from "../canonical/rpc-error.ts";
 import { Idempotency, KEEP_ANSWERED, type Ran } from "../gateway/idempotency.ts";
 import { handle } from "../http/app.ts";
 import { onceOf } from "../http/request/idempotency.ts";
-import { stubOfId } from "../http/where.ts";
+import { stubOfId } from "../platform/session-stubs.ts";
 import type { CallState } from "../session/calls.ts";
 
 /** An idempotency key's home: where its request is run, and its answer kept. Composes; decides nothing. */

@@ -1,6 +1,6 @@
 import { expect, it, vi } from "vitest";
 import { readText } from "../../src/http/request/body.ts";
-import { Room } from "../../src/http/load.ts";
+import { Room } from "../../src/platform/capacity.ts";
 import { encodeUtf8 } from "../../src/wire/bytes.ts";
 
 const full = expect.objectContaining({ status: 503, retryAfterSeconds: 1 });

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { sharedIn } from "../../src/http/shared.ts";
+import { sharedIn } from "../../src/platform/shared-breakers.ts";
 import { Breakers } from "../../src/routing/breaker.ts";
 
 const COOLDOWN = { failures: 3, seconds: 30 };

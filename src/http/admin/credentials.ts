@@ -5,9 +5,9 @@ import type { Credential } from "../../keys/organization.ts";
 import { hintOf } from "../../keys/secret.ts";
 import { seal, type VaultKeys } from "../../keys/vault.ts";
 import { providersOf } from "../../providers/table.ts";
-import { organizationOf } from "../accounts.ts";
+import { organizationOf } from "../../platform/key-stubs.ts";
 import type { AppEnv } from "../admission/context.ts";
-import { forgetProviders, keysOf, placeOfCredential } from "../providers.ts";
+import { forgetProviders, keysOf, placeOfCredential } from "../../platform/org-providers.ts";
 import { failures } from "../openapi/schemas.ts";
 
 const given = z.strictObject({ api_key: z.string().min(8).max(16_384) }).openapi("NewCredential");

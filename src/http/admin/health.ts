@@ -1,7 +1,7 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Breakers } from "../../routing/breaker.ts";
 import type { AppEnv } from "../admission/context.ts";
-import { routerIn } from "../router.ts";
+import { routerIn } from "../../platform/router.ts";
 import { failures } from "../openapi/schemas.ts";
 
 const target = z

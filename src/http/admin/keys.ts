@@ -18,12 +18,12 @@ import { digestOf, hintOf, newSecret } from "../../keys/secret.ts";
 import { heard } from "../../keys/told.ts";
 import { listKeys } from "../../store/changes.ts";
 import { mint } from "../../wire/id.ts";
-import { type KeyStub, keyOfId, newKeyObject } from "../accounts.ts";
+import { type KeyStub, keyOfId, newKeyObject } from "../../platform/key-stubs.ts";
 import type { AppEnv } from "../admission/context.ts";
 import { expectKnownModels } from "./allowed-models.ts";
 import { pageOf, pageOfIds, paged } from "../openapi/pages.ts";
-import { providersHere } from "../providers.ts";
-import { routerIn } from "../router.ts";
+import { providersHere } from "../../platform/org-providers.ts";
+import { routerIn } from "../../platform/router.ts";
 import { answer, body, failures } from "../openapi/schemas.ts";
 
 /** A key's life at most; who wants a longer one says that its deployment has none. Seconds. */

@@ -10,7 +10,7 @@ import {
 } from "../../keys/organization.ts";
 import { listOrganizations } from "../../store/changes.ts";
 import { mint } from "../../wire/id.ts";
-import { type OrganizationStub, organizationOf } from "../accounts.ts";
+import { type OrganizationStub, organizationOf } from "../../platform/key-stubs.ts";
 import type { AppEnv } from "../admission/context.ts";
 import { answer, body, failures } from "../openapi/schemas.ts";
 

@@ -4,7 +4,7 @@ import { GatewayError } from "../../canonical/error.ts";
 import { DEFAULT_ORG, expectScope, type Gate, isAdmin } from "../../keys/authenticate.ts";
 import type { Caller } from "../../gateway/call/call.ts";
 import type { Scope } from "../../keys/scopes.ts";
-import { admissions, keyAt, organizationOf } from "../accounts.ts";
+import { admissions, keyAt, organizationOf } from "../../platform/key-stubs.ts";
 import type { AppEnv } from "./context.ts";
 
 /** What admission needs of a request and its deployment. */

@@ -3,7 +3,7 @@ import { GatewayError } from "../../canonical/error.ts";
 import { placeOf } from "../../wire/id.ts";
 import type { AppEnv } from "./context.ts";
 import { GEMINI_PATH } from "../request/errors.ts";
-import { placeOfSession } from "../where.ts";
+import { placeOfSession } from "../../platform/session-stubs.ts";
 
 /** Where calls are made that name their session in the body; what they name is looked at when it is read. */
 const CALLS = /^\/v1\/(chat\/completions|responses|messages|calls)$/;

@@ -16,12 +16,12 @@ import { locate, type Target } from "../../routing/locate.ts";
 import { sessionNotFound } from "../../session/session.ts";
 import { mint } from "../../wire/id.ts";
 import { isObject, stringOf } from "../../wire/json.ts";
-import { chargingOf } from "../accounts.ts";
+import { chargingOf } from "../../platform/key-stubs.ts";
 import { readText } from "../request/body.ts";
-import { beginning, enterJournal } from "../journal.ts";
-import { providersHere } from "../providers.ts";
+import { beginning, enterJournal } from "../../platform/call-journal.ts";
+import { providersHere } from "../../platform/org-providers.ts";
 import type { AppEnv } from "../admission/context.ts";
-import { placeOfSession, stubAt } from "../where.ts";
+import { placeOfSession, stubAt } from "../../platform/session-stubs.ts";
 
 type Http = HttpContext<AppEnv>;
 

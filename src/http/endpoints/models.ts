@@ -7,7 +7,7 @@ import { catalogueOf } from "../../providers/catalogue.ts";
 import { mint } from "../../wire/id.ts";
 import type { AppEnv } from "../admission/context.ts";
 import { asAnthropic, asGemini, asOpenai, type Listed, listed } from "./model-list.ts";
-import { providersHere } from "../providers.ts";
+import { providersHere } from "../../platform/org-providers.ts";
 import { failures } from "../openapi/schemas.ts";
 
 /** OpenAI's own members, so that `client.models.list()` reads it, and what else is known. */

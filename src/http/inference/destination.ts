@@ -10,8 +10,8 @@ import {
 import type { SurfaceId } from "../../gateway/surface.ts";
 import type { Whereabouts } from "../../session/directory.ts";
 import { placeOf, renamed } from "../../wire/id.ts";
-import { findResponsePlace } from "../directory.ts";
-import { placeOfSession, stubOfPlace } from "../where.ts";
+import { findResponsePlace } from "../../platform/response-index.ts";
+import { placeOfSession, stubOfPlace } from "../../platform/session-stubs.ts";
 
 /**
  * Where a call goes; absent: it begins a session. `sessionId` is a guess where only a place is known: the session there

@@ -13,15 +13,15 @@ import { sessionNotFound } from "../../session/session.ts";
 import type { CallRecord } from "../../store/records.ts";
 import { crossingText } from "../../wire/bytes.ts";
 import { mint } from "../../wire/id.ts";
-import { chargingOf } from "../accounts.ts";
-import { beginning, enterJournal } from "../journal.ts";
-import { providersFor } from "../providers.ts";
-import { Room } from "../load.ts";
+import { chargingOf } from "../../platform/key-stubs.ts";
+import { beginning, enterJournal } from "../../platform/call-journal.ts";
+import { providersFor } from "../../platform/org-providers.ts";
+import { Room } from "../../platform/capacity.ts";
 import { readText } from "../request/body.ts";
 import { destinationOf, type HeardResponses, needsState } from "./destination.ts";
 import { expectOwnPlace } from "../admission/client-token.ts";
-import { routerIn } from "../router.ts";
-import { type SessionStub, stubAt } from "../where.ts";
+import { routerIn } from "../../platform/router.ts";
+import { type SessionStub, stubAt } from "../../platform/session-stubs.ts";
 
 type Inference = {
   request: Request;

@@ -9,7 +9,7 @@ import { crossingText } from "../../wire/bytes.ts";
 import { parseJson } from "../../wire/json.ts";
 import type { AppEnv } from "../admission/context.ts";
 import { destinationOf } from "./destination.ts";
-import { stubAt } from "../where.ts";
+import { stubAt } from "../../platform/session-stubs.ts";
 
 const NOTHING: Context = { parent: undefined, history: [], known: 0 };
 

@@ -10,7 +10,7 @@ import { type Http, type Passed, passed } from "../sessions/command.ts";
 import type { AppEnv } from "../admission/context.ts";
 import { item, itemList, page } from "./responses.ts";
 import { failures } from "../openapi/schemas.ts";
-import { newSession, placeOfSession, stubAt } from "../where.ts";
+import { newSession, placeOfSession, stubAt } from "../../platform/session-stubs.ts";
 
 const metadata = z
   .record(z.string().max(64), z.string().max(512))

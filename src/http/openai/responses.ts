@@ -5,9 +5,9 @@ import { crossed } from "../../canonical/rpc-error.ts";
 import type { Recall } from "../../gateway/session/stored-responses.ts";
 import { responseNotFound } from "../../gateway/responses/state.ts";
 import type { AppEnv } from "../admission/context.ts";
-import { directoryOf, findResponsePlace } from "../directory.ts";
+import { directoryOf, findResponsePlace } from "../../platform/response-index.ts";
 import { failures } from "../openapi/schemas.ts";
-import { stubOfPlace } from "../where.ts";
+import { stubOfPlace } from "../../platform/session-stubs.ts";
 
 const params = z.object({ id: z.string().openapi({ example: "resp_…" }) });
 const response = z

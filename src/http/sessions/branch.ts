@@ -2,7 +2,7 @@ import { GatewayError } from "../../canonical/error.ts";
 import type { Transform } from "../../gateway/branch.ts";
 import { crossed } from "../../canonical/rpc-error.ts";
 import { type Http, type Passed, passed } from "./command.ts";
-import { newSession, placeOfSession, stubAt } from "../where.ts";
+import { newSession, placeOfSession, stubAt } from "../../platform/session-stubs.ts";
 
 export type Branching = {
   from?: string | undefined;

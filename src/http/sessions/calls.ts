@@ -7,7 +7,7 @@ import { type Attempt, type CallRecord, findCall, runIdOf, stopReasonOf } from "
 import { renamed } from "../../wire/id.ts";
 import type { AppEnv } from "../admission/context.ts";
 import { failures } from "../openapi/schemas.ts";
-import { stubOfId } from "../where.ts";
+import { stubOfId } from "../../platform/session-stubs.ts";
 
 const usage = z
   .object({

@@ -4,7 +4,7 @@ import { isAdmin } from "../../keys/authenticate.ts";
 import { MAX_TTL_S, mintToken, TOKEN_SCOPES } from "../../keys/client-token.ts";
 import { sessionNotFound } from "../../session/session.ts";
 import type { Http } from "./command.ts";
-import { placeOfSession, stubAt } from "../where.ts";
+import { placeOfSession, stubAt } from "../../platform/session-stubs.ts";
 
 export const tokenRequest = z.strictObject({
   ttl_s: z.int().min(1).max(MAX_TTL_S).default(900).meta({ description: "How long it is valid, in seconds." }),

@@ -3,7 +3,7 @@ import type { Command } from "../../gateway/session/commands.ts";
 import { crossed } from "../../canonical/rpc-error.ts";
 import type { Instructions } from "../../session/row.ts";
 import type { AppEnv } from "../admission/context.ts";
-import { placeOfSession, stubAt } from "../where.ts";
+import { placeOfSession, stubAt } from "../../platform/session-stubs.ts";
 
 /** A request of a route that no schema has typed. */
 export type Http = HttpContext<AppEnv>;

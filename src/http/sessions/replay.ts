@@ -7,7 +7,7 @@ import { mint, renamed } from "../../wire/id.ts";
 import { isObject, type JsonObject, parseJson } from "../../wire/json.ts";
 import { branchSession } from "./branch.ts";
 import { commanded, type Http } from "./command.ts";
-import { placeOfSession, stubAt } from "../where.ts";
+import { placeOfSession, stubAt } from "../../platform/session-stubs.ts";
 
 /** One request must end some time; longer ones are replayed in parts. */
 const MAX_TURNS = 64;

@@ -10,7 +10,7 @@ import { commanded, systemText } from "./command.ts";
 import type { AppEnv } from "../admission/context.ts";
 import { page, paged, pageOf, timeIn } from "../openapi/pages.ts";
 import { failures } from "../openapi/schemas.ts";
-import { newSession as mintSession } from "../where.ts";
+import { newSession as mintSession } from "../../platform/session-stubs.ts";
 
 export const sessionParams = z.object({ id: z.string().openapi({ example: "sess_support_123" }) });
 

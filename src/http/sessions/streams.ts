@@ -5,7 +5,7 @@ import { crossed } from "../../canonical/rpc-error.ts";
 import type { CallState } from "../../session/calls.ts";
 import { shownState } from "./calls.ts";
 import type { AppEnv } from "../admission/context.ts";
-import { type SessionStub, stubOfId } from "../where.ts";
+import { type SessionStub, stubOfId } from "../../platform/session-stubs.ts";
 
 /** A call while it runs: its stream told again from where a client lost it, and its end before its time. */
 export function streams(app: OpenAPIHono<AppEnv>): void {

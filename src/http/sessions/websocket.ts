@@ -5,10 +5,10 @@ import { expectScope } from "../../keys/authenticate.ts";
 import { crossed } from "../../canonical/rpc-error.ts";
 import { PROTOCOL } from "../../gateway/sockets/session-sockets.ts";
 import { sessionId } from "../../gateway/surface.ts";
-import { bondOf, withBond } from "../bond.ts";
+import { bondOf, withBond } from "../../platform/socket-ticket.ts";
 import type { AppEnv } from "../admission/context.ts";
 import { joined } from "./socket-bridge.ts";
-import { newSession, placeOfSession, stubAt } from "../where.ts";
+import { newSession, placeOfSession, stubAt } from "../../platform/session-stubs.ts";
 
 /** Browsers cannot set headers: their client token is a second subprotocol. */
 const TOKEN = "rhone.token.";

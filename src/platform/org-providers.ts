@@ -2,8 +2,8 @@ import type { Context } from "hono";
 import { seal, unseal, isSealedBy, type VaultKeys, vaultKeysOf } from "../keys/vault.ts";
 import type { Provider } from "../providers/provider.ts";
 import { providersOf } from "../providers/table.ts";
-import { organizationOf } from "./accounts.ts";
-import type { AppEnv } from "./admission/context.ts";
+import { organizationOf } from "./key-stubs.ts";
+import type { AppEnv } from "../http/admission/context.ts";
 
 type Env = Pick<Cloudflare.Env, "ORGANIZATIONS" | "RHONE_CREDENTIALS_KEY">;
 type Rows = ReadonlyMap<string, Provider>;

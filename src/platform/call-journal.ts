@@ -4,7 +4,7 @@ import type { CallRecord } from "../store/records.ts";
 import type { SessionRecord } from "../store/sessions.ts";
 import { Gathering, packed } from "../wire/gather.ts";
 import { hexOfPlace, journalOf, mint, mintEntry, mintedAt, placeOf, placeOfHex, renamed } from "../wire/id.ts";
-import { newSession } from "./where.ts";
+import { newSession } from "./session-stubs.ts";
 
 type Journals = Cloudflare.Env["JOURNALS"];
 

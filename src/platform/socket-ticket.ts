@@ -4,8 +4,8 @@ import { admitClaims } from "../gateway/bearer.ts";
 import type { Caller } from "../gateway/call/call.ts";
 import type { Bond } from "../gateway/sockets/session-sockets.ts";
 import { placeOf } from "../wire/id.ts";
-import { admissions, keyAt } from "./accounts.ts";
-import type { AppEnv } from "./admission/context.ts";
+import { admissions, keyAt } from "./key-stubs.ts";
+import type { AppEnv } from "../http/admission/context.ts";
 
 /** The Worker has admitted who connects, and tells the session's object whom it holds. No client can say it itself. */
 const HEADER = "x-rhone-bond";

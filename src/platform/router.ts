@@ -1,5 +1,5 @@
 import { type Router, routerFor } from "../routing/router.ts";
-import { sharedIn } from "./shared.ts";
+import { sharedIn } from "./shared-breakers.ts";
 
 type Env = Pick<Cloudflare.Env, "RHONE_CONFIG" | "BLOBS">;
 
