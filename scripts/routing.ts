@@ -1,6 +1,6 @@
 import { GatewayError } from "../src/canonical/error.ts";
 import type { Provider } from "../src/providers/provider.ts";
-import { isConfigured, readProviders } from "../src/providers/table.ts";
+import { isConfigured, readProviders } from "../src/providers/registry.ts";
 import { type Config, ConfigError, readConfig, resolveAlias } from "../src/routing/config.ts";
 import { locate } from "../src/routing/locate.ts";
 import { Refusal } from "./refusal.ts";

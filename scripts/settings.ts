@@ -3,7 +3,7 @@ import { accessSync, constants, existsSync, mkdirSync, readdirSync, readFileSync
 import { dirname, join, resolve } from "node:path";
 import { parseEnv } from "node:util";
 import { vaultKeysOf } from "../src/keys/vault.ts";
-import { readProviders, settingNames } from "../src/providers/table.ts";
+import { readProviders, settingNames } from "../src/providers/registry.ts";
 import { Refusal } from "./refusal.ts";
 
 export const PROJECT = join(import.meta.dirname, "..");

@@ -1,6 +1,6 @@
 import { costMicros } from "../canonical/usage.ts";
 import type { Wanted } from "../keys/budget/grant-pool.ts";
-import { pricesOf } from "../providers/price.ts";
+import { pricesOf } from "../providers/prices.ts";
 import type { Target } from "../routing/locate.ts";
 import { isObject, tryParseJson } from "../wire/json.ts";
 

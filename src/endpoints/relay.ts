@@ -7,7 +7,7 @@ import { noteReservation } from "../gateway/reserve.ts";
 import type { Surface } from "../gateway/surface.ts";
 import type { Reservation, Wanted } from "../keys/budget/grant-pool.ts";
 import { authorised } from "../providers/auth.ts";
-import { fetchOf, headersFor } from "../providers/call.ts";
+import { fetchOf, headersFor } from "../providers/request.ts";
 import { attempt } from "../routing/attempt.ts";
 import type { Target } from "../routing/locate.ts";
 import type { Attempt, CallRecord } from "../store/records.ts";

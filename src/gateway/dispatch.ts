@@ -2,7 +2,7 @@ import { GatewayError } from "../canonical/error.ts";
 import type { Message } from "../canonical/types.ts";
 import type { EncodeTarget } from "../dialects/dialect.ts";
 import { DIALECTS } from "../dialects/index.ts";
-import { fetchOf, requestTo } from "../providers/call.ts";
+import { fetchOf, requestTo } from "../providers/request.ts";
 import { attempt } from "../routing/attempt.ts";
 import type { Policy } from "../routing/config.ts";
 import type { Try } from "../routing/failover.ts";

@@ -2,7 +2,7 @@ import { GatewayError } from "../canonical/error.ts";
 import { costMicros, type Price } from "../canonical/usage.ts";
 import { LimitError, type Reservation, type Wanted } from "../keys/budget/grant-pool.ts";
 import { catalogueOf } from "../providers/catalogue.ts";
-import { pricesOf } from "../providers/price.ts";
+import { pricesOf } from "../providers/prices.ts";
 import type { Provider } from "../providers/provider.ts";
 import type { Target } from "../routing/locate.ts";
 import type { Context } from "../session/session.ts";

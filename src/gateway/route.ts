@@ -1,7 +1,7 @@
 import { GatewayError, invalid } from "../canonical/error.ts";
 import { costMicros } from "../canonical/usage.ts";
 import { catalogueOf } from "../providers/catalogue.ts";
-import { pricesOf } from "../providers/price.ts";
+import { pricesOf } from "../providers/prices.ts";
 import { changesOf } from "../routing/config.ts";
 import type { Hedge, Tools } from "../routing/failover.ts";
 import { healthKeyOf, keyOf, locate, type Target } from "../routing/locate.ts";

@@ -1,7 +1,7 @@
 import type { Context } from "hono";
 import { seal, unseal, isSealedBy, type VaultKeys, vaultKeysOf } from "../keys/vault.ts";
 import type { Provider } from "../providers/provider.ts";
-import { providersOf } from "../providers/table.ts";
+import { providersOf } from "../providers/registry.ts";
 import { organizationOf } from "./key-stubs.ts";
 import type { AppEnv } from "../http/admission/context.ts";
 

@@ -1,5 +1,5 @@
 import { GatewayError } from "../canonical/error.ts";
-import { accessToken } from "./google.ts";
+import { accessToken } from "./google-auth.ts";
 import type { AwsKey, Provider } from "./provider.ts";
 
 /** A request on its way out. A body that is not held as text cannot be signed. */

@@ -1,5 +1,5 @@
 import type { Provider } from "./provider.ts";
-import { isConfigured } from "./table.ts";
+import { isConfigured } from "./registry.ts";
 
 /** A model at a provider, as far as it is known. */
 export type Model = {

@@ -4,7 +4,7 @@ import { openaiChat } from "../dialects/openai-chat/index.ts";
 import { encodeUtf8 } from "../wire/bytes.ts";
 import { sha256 } from "../wire/hash.ts";
 import { isObject, parseJson, tryParseJson } from "../wire/json.ts";
-import { embedded } from "./demo-embed.ts";
+import { embedded } from "./demo-embeddings.ts";
 
 /**
  * The embedded model: no network, no key, the same words for the same context. It remembers nothing itself and answers

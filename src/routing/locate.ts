@@ -2,7 +2,7 @@ import { GatewayError } from "../canonical/error.ts";
 import type { Dialect } from "../canonical/types.ts";
 import { catalogueOf, makerOf } from "../providers/catalogue.ts";
 import type { Provider } from "../providers/provider.ts";
-import { isConfigured, missingSetting } from "../providers/table.ts";
+import { isConfigured, missingSetting } from "../providers/registry.ts";
 
 /** Where a call goes: a provider, the name it knows the model by, and the wire it is asked over. */
 export type Target = { provider: Provider; model: string; dialect: Dialect };

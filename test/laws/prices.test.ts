@@ -5,8 +5,8 @@ import { decodeUsage as anthropic } from "../../src/dialects/anthropic/response.
 import { decodeUsage as gemini } from "../../src/dialects/gemini/response.ts";
 import { decodeUsage as openaiChat } from "../../src/dialects/openai-chat/response.ts";
 import { decodeUsage as openaiResponses } from "../../src/dialects/openai-responses/response.ts";
-import { pricesOf } from "../../src/providers/price.ts";
-import { readProviders } from "../../src/providers/table.ts";
+import { pricesOf } from "../../src/providers/prices.ts";
+import { readProviders } from "../../src/providers/registry.ts";
 import type { JsonObject } from "../../src/wire/json.ts";
 
 const DECODE = { "openai-chat": openaiChat, "openai-responses": openaiResponses, anthropic, gemini, native: undefined };

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { catalogueOf } from "../../src/providers/catalogue.ts";
-import { decodeFrame, encodeFrame, type Frame, FrameSplitter } from "../../src/providers/event-stream.ts";
-import { sseOf } from "../../src/providers/host.ts";
-import { isConfigured, readProviders, settingNames } from "../../src/providers/table.ts";
+import { decodeFrame, encodeFrame, type Frame, FrameSplitter } from "../../src/providers/aws-event-stream.ts";
+import { sseOf } from "../../src/providers/clouds.ts";
+import { isConfigured, readProviders, settingNames } from "../../src/providers/registry.ts";
 import { locate } from "../../src/routing/locate.ts";
 import { concatBytes, encodeUtf8 } from "../../src/wire/bytes.ts";
 

@@ -6,7 +6,7 @@ import { parse } from "yaml";
 import { DIALECTS } from "../../src/dialects/index.ts";
 import type { EncodeTarget, WireDialect } from "../../src/dialects/dialect.ts";
 import { SURFACES } from "../../src/gateway/surface.ts";
-import { SHIPPED } from "../../src/providers/shipped.ts";
+import { SHIPPED } from "../../src/providers/builtin.ts";
 import { isObject, type Json, type JsonObject } from "../../src/wire/json.ts";
 import { recordings } from "./recordings.ts";
 

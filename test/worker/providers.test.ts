@@ -1,6 +1,6 @@
 import { createHash, createHmac, createVerify, generateKeyPairSync } from "node:crypto";
 import { describe, expect, it } from "vitest";
-import { encodeFrame } from "../../src/providers/event-stream.ts";
+import { encodeFrame } from "../../src/providers/aws-event-stream.ts";
 import { concatBytes, encodeUtf8 } from "../../src/wire/bytes.ts";
 import { decodeSse } from "../../src/wire/sse.ts";
 import { ask, network, type Said, withNetwork } from "./network.ts";

@@ -1,6 +1,6 @@
 import type { Usage } from "../../canonical/types.ts";
 import { costMicros, type Price } from "../../canonical/usage.ts";
-import { type PriceList, pricesOf } from "../../providers/price.ts";
+import { type PriceList, pricesOf } from "../../providers/prices.ts";
 import type { Target } from "../../routing/locate.ts";
 import type { Attempt, Waste } from "../../store/records.ts";
 

@@ -5,7 +5,7 @@ import type { Outside } from "../../dialects/dialect.ts";
 import type { Rates } from "../../keys/budget/ledger.ts";
 import type { Policy } from "../../keys/policy.ts";
 import type { Reservation } from "../../keys/budget/grant-pool.ts";
-import { type PriceList, pricesOf } from "../../providers/price.ts";
+import { type PriceList, pricesOf } from "../../providers/prices.ts";
 import type { Provider } from "../../providers/provider.ts";
 import type { Target } from "../../routing/locate.ts";
 import type { Router } from "../../routing/router.ts";

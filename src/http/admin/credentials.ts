@@ -4,7 +4,7 @@ import { GatewayError, invalid } from "../../canonical/error.ts";
 import type { Credential } from "../../keys/organization.ts";
 import { hintOf } from "../../keys/secret.ts";
 import { seal, type VaultKeys } from "../../keys/vault.ts";
-import { providersOf } from "../../providers/table.ts";
+import { providersOf } from "../../providers/registry.ts";
 import { organizationOf } from "../../platform/key-stubs.ts";
 import type { AppEnv } from "../admission/context.ts";
 import { forgetProviders, keysOf, placeOfCredential } from "../../platform/org-providers.ts";

@@ -1,6 +1,6 @@
 import type { Catalogue, Model } from "../../providers/catalogue.ts";
 import type { Provider } from "../../providers/provider.ts";
-import { isConfigured } from "../../providers/table.ts";
+import { isConfigured } from "../../providers/registry.ts";
 
 /** A model as a caller may name it. `model`: what is known of it; absent for the demo, and for all that a provider has. */
 export type Listed = { id: string; provider: Provider; model?: Model };

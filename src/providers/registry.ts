@@ -1,8 +1,8 @@
-import { readConfigured } from "./configured.ts";
-import { serviceAccount } from "./google.ts";
-import { readPrices } from "./price.ts";
+import { readConfigured } from "./custom.ts";
+import { serviceAccount } from "./google-auth.ts";
+import { readPrices } from "./prices.ts";
 import type { Auth, Provider } from "./provider.ts";
-import { SHIPPED } from "./shipped.ts";
+import { SHIPPED } from "./builtin.ts";
 
 export type Settings = Readonly<Record<string, unknown>>;
 

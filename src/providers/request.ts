@@ -1,7 +1,7 @@
 import type { Dialect, Loss } from "../canonical/types.ts";
 import { authorised, type Outgoing } from "./auth.ts";
 import { demo } from "./demo.ts";
-import { type Call, geminiPath, HOSTS } from "./host.ts";
+import { type Call, geminiPath, HOSTS } from "./clouds.ts";
 import type { Provider } from "./provider.ts";
 
 /** Where a dialect's calls go below the base URL. Gemini streams as server-sent events only when asked. */

@@ -3,7 +3,7 @@ import { decodeUtf8, encodeUtf8 } from "../wire/bytes.ts";
 import { isObject, type JsonObject, stringOf, tryParseJson } from "../wire/json.ts";
 import { encodeSse } from "../wire/sse.ts";
 import { appendMember, members, removeMember, splice } from "../wire/splice.ts";
-import { type Frame, FrameSplitter } from "./event-stream.ts";
+import { type Frame, FrameSplitter } from "./aws-event-stream.ts";
 import type { HostName } from "./provider.ts";
 
 /** `asSse`: how a Gemini stream is asked for; without it the stream is one JSON list. */
