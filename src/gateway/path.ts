@@ -2,7 +2,7 @@ import { GatewayError, toGatewayError } from "../canonical/error.ts";
 import type { Message } from "../canonical/types.ts";
 import { failOver, type Plan } from "../routing/failover.ts";
 import type { Target } from "../routing/locate.ts";
-import { candidatesOf } from "../routing/plan.ts";
+import { candidatesOf } from "../routing/candidates.ts";
 import type { Said } from "../session/session.ts";
 import { expectModel } from "../keys/authenticate.ts";
 import { replyOf, settleFailure } from "./reply/settle.ts";

@@ -5,7 +5,7 @@ import { pricesOf } from "../providers/prices.ts";
 import { changesOf } from "../routing/config.ts";
 import type { Hedge, Tools } from "../routing/failover.ts";
 import { healthKeyOf, keyOf, locate, type Target } from "../routing/locate.ts";
-import { type Candidates, order, type Wish } from "../routing/plan.ts";
+import { type Candidates, order, type Wish } from "../routing/candidates.ts";
 import type { Context } from "../session/session.ts";
 import type { Asked } from "./ask.ts";
 import type { Host } from "./call/call.ts";

@@ -4,7 +4,7 @@ import { GatewayError } from "../../src/canonical/error.ts";
 import type { Provider } from "../../src/providers/provider.ts";
 import { ConfigError, DEFAULT_POLICY, readConfig } from "../../src/routing/config.ts";
 import { keyOf, type Target } from "../../src/routing/locate.ts";
-import { candidatesOf, order, type Candidate, type Ranking } from "../../src/routing/plan.ts";
+import { candidatesOf, order, type Candidate, type Ranking } from "../../src/routing/candidates.ts";
 import { verdictOf, waitBefore } from "../../src/routing/retry.ts";
 import { at, broken, failed, providers, silent, tooLong } from "./targets.ts";
 
