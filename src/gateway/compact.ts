@@ -2,7 +2,7 @@ import { GatewayError, invalid } from "../canonical/error.ts";
 import { edit, isSealed, unseal } from "../canonical/native.ts";
 import type { Message } from "../canonical/types.ts";
 import { DIALECTS } from "../dialects/index.ts";
-import { cut, joined } from "../session/media.ts";
+import { cut, joined } from "../session/large-strings.ts";
 import type { Session } from "../session/session.ts";
 import { chained, type Passage, type Turn } from "../session/turns.ts";
 import type { Blobs } from "../store/blobs.ts";

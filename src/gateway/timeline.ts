@@ -1,5 +1,5 @@
 import { findCallState, listCallIds } from "../session/calls.ts";
-import { type Change, listChanges } from "../session/changes.ts";
+import { type Change, listChanges } from "../session/activity.ts";
 import type { Sql } from "../store/sql.ts";
 import { findTurn, listBranchings } from "../session/turns.ts";
 import type { Blobs } from "../store/blobs.ts";

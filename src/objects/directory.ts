@@ -1,5 +1,5 @@
 import { DurableObject } from "cloudflare:workers";
-import { Directory, type Whereabouts } from "../session/directory.ts";
+import { Directory, type Whereabouts } from "../session/response-index.ts";
 
 /** A shard of an organisation's directory of the response ids that providers gave. Composes; decides nothing. */
 export class DirectoryObject extends DurableObject {

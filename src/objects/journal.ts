@@ -2,7 +2,7 @@ import { DurableObject } from "cloudflare:workers";
 import { Alarm } from "../session/alarm.ts";
 import { KEEP_TOLD } from "../session/buffer.ts";
 import { Delivery, type Letter } from "../session/delivery.ts";
-import { type Entry, Journal } from "../session/journal.ts";
+import { type Entry, Journal } from "../session/call-journal.ts";
 import type { Sql } from "../store/sql.ts";
 import { Gathering } from "../wire/gather.ts";
 

@@ -1,5 +1,5 @@
 import type { Handled } from "../gateway/call/call.ts";
-import type { Entry, Told } from "../session/journal.ts";
+import type { Entry, Told } from "../session/call-journal.ts";
 import type { CallRecord } from "../store/records.ts";
 import type { SessionRecord } from "../store/sessions.ts";
 import { Gathering, packed } from "../wire/gather.ts";

@@ -1,4 +1,4 @@
-import type { Whereabouts } from "../session/directory.ts";
+import type { Whereabouts } from "../session/response-index.ts";
 import { sha256 } from "../wire/hash.ts";
 import { placeOf, renamed } from "../wire/id.ts";
 

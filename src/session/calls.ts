@@ -1,6 +1,6 @@
 import type { CallRecord } from "../store/records.ts";
 import type { Sql } from "../store/sql.ts";
-import { joinOn, splitOff } from "./sql.ts";
+import { joinOn, splitOff } from "./schema.ts";
 
 /**
  * The calls of a session, each from before it is dispatched until long after: `running`, then how it ended. A call

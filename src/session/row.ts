@@ -2,7 +2,7 @@ import type { Dialect } from "../canonical/types.ts";
 import type { SessionRecord } from "../store/sessions.ts";
 import type { JsonObject } from "../wire/json.ts";
 import type { Sql } from "../store/sql.ts";
-import { joinOn, splitOff } from "./sql.ts";
+import { joinOn, splitOff } from "./schema.ts";
 
 /** The system text of a session, in the wire it was given in: a member of its own, or the list's leading items. */
 export type Instructions = { dialect: Dialect; member?: { key: string; json: string }; items?: string };

@@ -6,13 +6,13 @@ import type { SessionRecord } from "../store/sessions.ts";
 import { renamed } from "../wire/id.ts";
 import type { JsonObject } from "../wire/json.ts";
 import { endCall, startCall, type Started } from "./calls.ts";
-import { type Change, noteChange } from "./changes.ts";
+import { type Change, noteChange } from "./activity.ts";
 import { post } from "./outbox.ts";
-import { findLastWords, findPlace, findWithin, type Place } from "./place.ts";
+import { findLastWords, findPlace, findWithin, type Place } from "./continuation.ts";
 import { areSame, type Instructions, readRow, recordOf, type SessionRow, writeRow } from "./row.ts";
-import { type KeptResponse, keepResponse } from "./responses.ts";
+import { type KeptResponse, keepResponse } from "./stored-responses.ts";
 import type { Sql, Storage } from "../store/sql.ts";
-import { isStored, migrate, tablesOf } from "./sql.ts";
+import { isStored, migrate, tablesOf } from "./schema.ts";
 import { findTurn, insertTurn, isAnyTurn, openCalls, type Passage, pathTo, type Turn, turnNamed } from "./turns.ts";
 
 export type { Instructions } from "./row.ts";

@@ -3,7 +3,7 @@ import type { Dialect, Message, ToolCall } from "../canonical/types.ts";
 import { mint } from "../wire/id.ts";
 import { isObject } from "../wire/json.ts";
 import type { Sql } from "../store/sql.ts";
-import { joinOn, splitOff } from "./sql.ts";
+import { joinOn, splitOff } from "./schema.ts";
 
 /** Wire items of one side of a turn: JSON texts joined by commas, in the very characters in which they were said. */
 export type Passage = {

@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { EventBuffer, KEEP_TOLD } from "../../src/session/buffer.ts";
 import { type Piece } from "../../src/session/pieces.ts";
 import type { Sql } from "../../src/store/sql.ts";
-import { completing, migrate } from "../../src/session/sql.ts";
+import { completing, migrate } from "../../src/session/schema.ts";
 import { concatBytes, decodeUtf8, encodeUtf8 } from "../../src/wire/bytes.ts";
 
 /** A database as a Durable Object has it, and a clock that is moved by hand. */

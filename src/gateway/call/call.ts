@@ -10,7 +10,7 @@ import type { Provider } from "../../providers/provider.ts";
 import type { Target } from "../../routing/locate.ts";
 import type { Router } from "../../routing/router.ts";
 import type { Started } from "../../session/calls.ts";
-import type { KeptResponse } from "../../session/responses.ts";
+import type { KeptResponse } from "../../session/stored-responses.ts";
 import type { Context, Instructions, Said, Step } from "../../session/session.ts";
 import type { Passage } from "../../session/turns.ts";
 import { type Attempt, type CallRecord, runIdOf, type Waste } from "../../store/records.ts";

@@ -3,7 +3,7 @@ import { type Fold, unfold } from "../../canonical/accumulator.ts";
 import type { ModelResponse, StreamEvent } from "../../canonical/types.ts";
 import type { Reply } from "../../dialects/dialect.ts";
 import { openaiResponses } from "../../dialects/openai-responses/index.ts";
-import type { KeptResponse, ResponseStatus } from "../../session/responses.ts";
+import type { KeptResponse, ResponseStatus } from "../../session/stored-responses.ts";
 import { encodeUtf8 } from "../../wire/bytes.ts";
 import { isObject, type JsonObject, parseJson, stringOf } from "../../wire/json.ts";
 import { decodeSse } from "../../wire/sse.ts";

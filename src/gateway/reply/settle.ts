@@ -7,7 +7,7 @@ import type { Deadlines } from "../../routing/config.ts";
 import type { Target } from "../../routing/locate.ts";
 import type { Context, Step } from "../../session/session.ts";
 import type { Passage } from "../../session/turns.ts";
-import type { KeptResponse } from "../../session/responses.ts";
+import type { KeptResponse } from "../../session/stored-responses.ts";
 import type { CallRecord } from "../../store/records.ts";
 import { renamed } from "../../wire/id.ts";
 import type { Asked } from "../ask.ts";

@@ -1,5 +1,5 @@
 import { toGatewayError } from "../../canonical/error.ts";
-import { findResponse, keepResponse, type KeptResponse } from "../../session/responses.ts";
+import { findResponse, keepResponse, type KeptResponse } from "../../session/stored-responses.ts";
 import type { Sql } from "../../store/sql.ts";
 import { isObject, type Json, parseJson, tryParseJson } from "../../wire/json.ts";
 import { appendMember, replaceMember, splice } from "../../wire/splice.ts";

@@ -1,7 +1,7 @@
 import type { Message } from "../../canonical/types.ts";
 import { openaiResponses } from "../../dialects/openai-responses/index.ts";
 import { encodeOutput } from "../../dialects/openai-responses/items.ts";
-import { joined } from "../../session/media.ts";
+import { joined } from "../../session/large-strings.ts";
 import type { Session } from "../../session/session.ts";
 import type { Passage, Turn } from "../../session/turns.ts";
 import type { Blobs } from "../../store/blobs.ts";

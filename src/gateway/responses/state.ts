@@ -1,6 +1,6 @@
 import { GatewayError, invalid } from "../../canonical/error.ts";
 import type { Message } from "../../canonical/types.ts";
-import { callNamed, isKept } from "../../session/responses.ts";
+import { callNamed, isKept } from "../../session/stored-responses.ts";
 import type { Context, Said, Session } from "../../session/session.ts";
 import type { Sql } from "../../store/sql.ts";
 import { hasTurn } from "../../session/turns.ts";

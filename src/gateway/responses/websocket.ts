@@ -1,6 +1,6 @@
 import { GatewayError, invalid, toGatewayError } from "../../canonical/error.ts";
 import { openaiResponses } from "../../dialects/openai-responses/index.ts";
-import type { Whereabouts } from "../../session/directory.ts";
+import type { Whereabouts } from "../../session/response-index.ts";
 import { placeOf } from "../../wire/id.ts";
 import { isObject, type JsonObject, stringOf, tryParseJson } from "../../wire/json.ts";
 import { appendMember, members, removeMember, splice } from "../../wire/splice.ts";

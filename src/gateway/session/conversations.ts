@@ -2,7 +2,7 @@ import { namesOf, ROOT } from "../../canonical/turn-hash.ts";
 import { GatewayError, invalid } from "../../canonical/error.ts";
 import { unseal } from "../../canonical/native.ts";
 import { openaiResponses } from "../../dialects/openai-responses/index.ts";
-import { cut } from "../../session/media.ts";
+import { cut } from "../../session/large-strings.ts";
 import { recordOf } from "../../session/row.ts";
 import { chained, openCalls, type Turn } from "../../session/turns.ts";
 import type { Blobs } from "../../store/blobs.ts";

@@ -1,4 +1,4 @@
-import { cut } from "../../session/media.ts";
+import { cut } from "../../session/large-strings.ts";
 import type { Session } from "../../session/session.ts";
 import type { Blobs } from "../../store/blobs.ts";
 import { elements, sliceOf } from "../../wire/splice.ts";

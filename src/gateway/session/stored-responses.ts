@@ -4,7 +4,7 @@ import type { StreamEvent } from "../../canonical/types.ts";
 import { failureOf } from "../../dialects/openai/errors.ts";
 import { openaiResponses } from "../../dialects/openai-responses/index.ts";
 import { findCallState } from "../../session/calls.ts";
-import { findResponse, forgetResponse, type KeptResponse, setResponseStatus } from "../../session/responses.ts";
+import { findResponse, forgetResponse, type KeptResponse, setResponseStatus } from "../../session/stored-responses.ts";
 import type { Session } from "../../session/session.ts";
 import type { Sql } from "../../store/sql.ts";
 import { findTurn } from "../../session/turns.ts";

@@ -8,7 +8,7 @@ import {
   stateAsked,
 } from "../../gateway/responses/state.ts";
 import type { SurfaceId } from "../../gateway/surface.ts";
-import type { Whereabouts } from "../../session/directory.ts";
+import type { Whereabouts } from "../../session/response-index.ts";
 import { placeOf, renamed } from "../../wire/id.ts";
 import { findResponsePlace } from "../../platform/response-index.ts";
 import { placeOfSession, stubOfPlace } from "../../platform/session-stubs.ts";

@@ -1,5 +1,5 @@
 import type { Sql } from "../store/sql.ts";
-import { hasTable, joinOn, splitOff } from "./sql.ts";
+import { hasTable, joinOn, splitOff } from "./schema.ts";
 
 /** OpenAI's words for how a response stands. */
 export type ResponseStatus = "queued" | "in_progress" | "completed" | "incomplete" | "failed" | "cancelled";
