@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { PROJECT } from "./settings.ts";
 
-export const WRANGLER_CONFIG = join(PROJECT, "wrangler.jsonc");
+export const WRANGLER_CONFIG = join(PROJECT, "wrangler.toml");
 
-/** What the scripts read of `wrangler.jsonc`; wrangler's own type leans on a package that is not published. */
+/** What the scripts read of `wrangler.toml`; wrangler's own type imports a package that is not published. */
 export type Config = {
   name: string;
   main: string;
