@@ -4,7 +4,7 @@ import { native } from "../dialects/native/index.ts";
 import { isObject, type JsonObject, parseJson } from "../wire/json.ts";
 import { appendMember, members as membersOf, sliceOf, splice } from "../wire/splice.ts";
 import type { Opened } from "./ask.ts";
-import { STRATEGIES } from "./compact.ts";
+import { STRATEGIES } from "../session/history/compact.ts";
 import { rhoneRequest, SURFACES, type Surface } from "./surface.ts";
 
 const call = SURFACES.native.request.shape;

@@ -1,6 +1,6 @@
 import { DurableObject } from "cloudflare:workers";
 import { GatewayError, invalid } from "../canonical/error.ts";
-import { importBranch } from "../gateway/branch.ts";
+import { importBranch } from "../session/history/branch.ts";
 import type { Caller, Envelope, Handled } from "../gateway/call/call.ts";
 import { autoCompact, type Command, type Commanded, perform } from "../gateway/session/commands.ts";
 import { converse, type Conversing } from "../gateway/session/conversations.ts";
@@ -12,7 +12,7 @@ import { PROTOCOL, Sockets } from "../gateway/sockets/session-sockets.ts";
 import { StatefulCalls } from "../gateway/session/session-calls.ts";
 import { Streams } from "../gateway/session/session-streams.ts";
 import { take } from "../gateway/session/import-call.ts";
-import { shownSession } from "../gateway/view.ts";
+import { shownSession } from "../session/history/views.ts";
 import { chargingOf } from "../platform/key-stubs.ts";
 import { admitBond, bondIn } from "../platform/socket-ticket.ts";
 import { directoryOf } from "../platform/response-index.ts";

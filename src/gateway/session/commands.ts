@@ -13,12 +13,18 @@ import type { SessionRecord } from "../../store/sessions.ts";
 import type { Json, JsonObject } from "../../wire/json.ts";
 import { askAside } from "./ask-model.ts";
 import type { Charging } from "../call/charge.ts";
-import { exportBranch, type Transform } from "../branch.ts";
+import { exportBranch, type Transform } from "../../session/history/branch.ts";
 import type { Caller } from "../call/call.ts";
-import { type Compacted, type Compaction, compact } from "../compact.ts";
-import { replayable } from "../replayable.ts";
-import { timelineOf } from "../timeline.ts";
-import { type BlockFormat, headBlocks, shownLineage, shownSession, shownSnapshot } from "../view.ts";
+import { type Compacted, type Compaction, compact } from "../../session/history/compact.ts";
+import { replayable } from "../../session/history/replay-plan.ts";
+import { timelineOf } from "../../session/history/timeline.ts";
+import {
+  type BlockFormat,
+  headBlocks,
+  shownLineage,
+  shownSession,
+  shownSnapshot,
+} from "../../session/history/views.ts";
 
 /** What can be done with a session beside calling it. */
 export type Command =

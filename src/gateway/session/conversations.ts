@@ -10,7 +10,7 @@ import type { JsonObject } from "../../wire/json.ts";
 import { renamed } from "../../wire/id.ts";
 import type { Caller } from "../call/call.ts";
 import { type Commanded, removeSession } from "./commands.ts";
-import { changed, copyOf } from "../compact.ts";
+import { changed, copyOf } from "../../session/history/compact.ts";
 import { type Item, itemsOf, itemsOfTurn, listOf, type Page, pageOf } from "../responses/items.ts";
 import { conversationNotFound } from "../responses/state.ts";
 

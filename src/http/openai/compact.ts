@@ -11,7 +11,7 @@ import { encodeTarget } from "../../gateway/dispatch.ts";
 import { userItems } from "../../gateway/responses/items.ts";
 import { messagesOf, messagesOfInstructions, restoreBytes } from "../../gateway/request-body.ts";
 import { rhoneRequest, SURFACES } from "../../gateway/surface.ts";
-import { transcriptOf } from "../../gateway/transcript.ts";
+import { transcriptOf } from "../../session/history/transcript.ts";
 import type { Target } from "../../routing/locate.ts";
 import type { Context } from "../../session/session.ts";
 import { isObject, type Json, type JsonObject, parseJson, textOf } from "../../wire/json.ts";

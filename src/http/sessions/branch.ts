@@ -1,5 +1,5 @@
 import { GatewayError } from "../../canonical/error.ts";
-import type { Transform } from "../../gateway/branch.ts";
+import type { Transform } from "../../session/history/branch.ts";
 import { crossed } from "../../canonical/rpc-error.ts";
 import { type Http, type Passed, passed } from "./command.ts";
 import { newSession, placeOfSession, stubAt } from "../../platform/session-stubs.ts";

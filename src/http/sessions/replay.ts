@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { invalid } from "../../canonical/error.ts";
 import type { Envelope } from "../../gateway/call/call.ts";
-import type { Replayable } from "../../gateway/replayable.ts";
+import type { Replayable } from "../../session/history/replay-plan.ts";
 import { crossingText } from "../../wire/bytes.ts";
 import { mint, renamed } from "../../wire/id.ts";
 import { isObject, type JsonObject, parseJson } from "../../wire/json.ts";

@@ -1,8 +1,8 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { GatewayError } from "../../canonical/error.ts";
-import { transform } from "../../gateway/branch.ts";
+import { transform } from "../../session/history/branch.ts";
 import { checked } from "../../gateway/checked.ts";
-import { STRATEGIES } from "../../gateway/compact.ts";
+import { STRATEGIES } from "../../session/history/compact.ts";
 import { jsonOf } from "../../gateway/ask.ts";
 import { branchSession } from "./branch.ts";
 import { readText } from "../request/body.ts";

@@ -1,5 +1,5 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
-import { BLOCK_FORMATS } from "../../gateway/view.ts";
+import { BLOCK_FORMATS } from "../../session/history/views.ts";
 import type { CallState } from "../../session/calls.ts";
 import { renamed } from "../../wire/id.ts";
 import { call, run, runOf, shownState } from "./calls.ts";

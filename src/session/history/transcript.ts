@@ -1,4 +1,4 @@
-import type { Block, Message, Role } from "../canonical/types.ts";
+import type { Block, Message, Role } from "../../canonical/types.ts";
 
 const SPEAKER: Record<Role, string> = { system: "System", user: "User", assistant: "Assistant" };
 

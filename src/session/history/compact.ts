@@ -1,12 +1,12 @@
-import { GatewayError, invalid } from "../canonical/error.ts";
-import { edit, isSealed, unseal } from "../canonical/native.ts";
-import type { Message } from "../canonical/types.ts";
-import { DIALECTS } from "../dialects/index.ts";
-import { cut, joined } from "../session/large-strings.ts";
-import type { Session } from "../session/session.ts";
-import { chained, type Passage, type Turn } from "../session/turns.ts";
-import type { Blobs } from "../store/blobs.ts";
-import { messagesOf } from "./request-body.ts";
+import { GatewayError, invalid } from "../../canonical/error.ts";
+import { edit, isSealed, unseal } from "../../canonical/native.ts";
+import type { Message } from "../../canonical/types.ts";
+import { DIALECTS } from "../../dialects/index.ts";
+import { cut, joined } from "../large-strings.ts";
+import type { Session } from "../session.ts";
+import { chained, type Passage, type Turn } from "../turns.ts";
+import type { Blobs } from "../../store/blobs.ts";
+import { messagesOf } from "../../gateway/request-body.ts";
 import { transcriptOf } from "./transcript.ts";
 
 export const STRATEGIES = ["summarize", "drop_oldest", "drop_tool_results", "window"] as const;

@@ -1,11 +1,11 @@
-import { invalid } from "../canonical/error.ts";
-import { findCallState } from "../session/calls.ts";
-import type { Session } from "../session/session.ts";
-import type { Sql } from "../store/sql.ts";
-import type { Blobs } from "../store/blobs.ts";
-import { renamed } from "../wire/id.ts";
-import type { Json } from "../wire/json.ts";
-import { blocksIn } from "./view.ts";
+import { invalid } from "../../canonical/error.ts";
+import { findCallState } from "../calls.ts";
+import type { Session } from "../session.ts";
+import type { Sql } from "../../store/sql.ts";
+import type { Blobs } from "../../store/blobs.ts";
+import { renamed } from "../../wire/id.ts";
+import type { Json } from "../../wire/json.ts";
+import { blocksIn } from "./views.ts";
 
 /** A turn as it can be said again. `model`: the one that was asked; absent for a turn that was copied from elsewhere. */
 export type Replayable = { turn_id: string; model?: string; input: Json[] };

@@ -1,13 +1,13 @@
-import { findCallState, listCallIds } from "../session/calls.ts";
-import { type Change, listChanges } from "../session/activity.ts";
-import type { Sql } from "../store/sql.ts";
-import { findTurn, listBranchings } from "../session/turns.ts";
-import type { Blobs } from "../store/blobs.ts";
-import type { CallRecord } from "../store/records.ts";
-import { streamOf } from "../wire/bytes.ts";
-import { renamed } from "../wire/id.ts";
-import { type Json, type JsonObject, parseJson } from "../wire/json.ts";
-import { blocksIn, timeOf } from "./view.ts";
+import { findCallState, listCallIds } from "../calls.ts";
+import { type Change, listChanges } from "../activity.ts";
+import type { Sql } from "../../store/sql.ts";
+import { findTurn, listBranchings } from "../turns.ts";
+import type { Blobs } from "../../store/blobs.ts";
+import type { CallRecord } from "../../store/records.ts";
+import { streamOf } from "../../wire/bytes.ts";
+import { renamed } from "../../wire/id.ts";
+import { type Json, type JsonObject, parseJson } from "../../wire/json.ts";
+import { blocksIn, timeOf } from "./views.ts";
 
 /** One thing that happened: a turn of the session, a call that became none, or a change. Times are RFC 3339. */
 export type TimelineEntry = {

@@ -1,18 +1,18 @@
-import type { Message } from "../canonical/types.ts";
-import type { WireDialect } from "../dialects/dialect.ts";
-import { anthropic } from "../dialects/anthropic/index.ts";
-import { gemini } from "../dialects/gemini/index.ts";
-import { native } from "../dialects/native/index.ts";
-import { openaiChat } from "../dialects/openai-chat/index.ts";
-import { listChanges } from "../session/activity.ts";
-import { joined } from "../session/large-strings.ts";
-import type { Session } from "../session/session.ts";
-import type { Snapshot } from "../session/snapshots.ts";
-import type { Sql } from "../store/sql.ts";
-import { listBranchings, type Passage } from "../session/turns.ts";
-import type { Blobs } from "../store/blobs.ts";
-import type { Json, JsonObject } from "../wire/json.ts";
-import { messagesOf, messagesOfInstructions } from "./request-body.ts";
+import type { Message } from "../../canonical/types.ts";
+import type { WireDialect } from "../../dialects/dialect.ts";
+import { anthropic } from "../../dialects/anthropic/index.ts";
+import { gemini } from "../../dialects/gemini/index.ts";
+import { native } from "../../dialects/native/index.ts";
+import { openaiChat } from "../../dialects/openai-chat/index.ts";
+import { listChanges } from "../activity.ts";
+import { joined } from "../large-strings.ts";
+import type { Session } from "../session.ts";
+import type { Snapshot } from "../snapshots.ts";
+import type { Sql } from "../../store/sql.ts";
+import { listBranchings, type Passage } from "../turns.ts";
+import type { Blobs } from "../../store/blobs.ts";
+import type { Json, JsonObject } from "../../wire/json.ts";
+import { messagesOf, messagesOfInstructions } from "../../gateway/request-body.ts";
 
 /** The forms in which the continuity head can be read: SPEC 2's blocks, and the lists of the wires. */
 export const BLOCK_FORMATS = ["native", "openai", "anthropic", "gemini"] as const;

@@ -1,10 +1,10 @@
 import { z } from "zod";
-import { edit, unseal } from "../canonical/native.ts";
-import type { Block, Message, Part } from "../canonical/types.ts";
-import type { Given, Session } from "../session/session.ts";
-import { chained, type Turn } from "../session/turns.ts";
-import type { Blobs } from "../store/blobs.ts";
-import { streamOf } from "../wire/bytes.ts";
+import { edit, unseal } from "../../canonical/native.ts";
+import type { Block, Message, Part } from "../../canonical/types.ts";
+import type { Given, Session } from "../session.ts";
+import { chained, type Turn } from "../turns.ts";
+import type { Blobs } from "../../store/blobs.ts";
+import { streamOf } from "../../wire/bytes.ts";
 import { changed, copyOf } from "./compact.ts";
 import { redact } from "./redact.ts";
 
