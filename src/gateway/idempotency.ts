@@ -1,6 +1,6 @@
 import { GatewayError } from "../canonical/error.ts";
 import type { CallState } from "../session/calls.ts";
-import { Recording, RECORDINGS } from "../session/recording.ts";
+import { Recording, RECORDINGS } from "../session/stream/byte-log.ts";
 import type { Storage } from "../store/sql.ts";
 import { streamOf } from "../wire/bytes.ts";
 

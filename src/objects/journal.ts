@@ -1,6 +1,6 @@
 import { DurableObject } from "cloudflare:workers";
 import { Alarm } from "../session/alarm.ts";
-import { KEEP_TOLD } from "../session/buffer.ts";
+import { KEEP_TOLD } from "../session/stream/event-buffer.ts";
 import { Delivery, type Letter } from "../session/delivery.ts";
 import { type Entry, Journal } from "../session/call-journal.ts";
 import type { Sql } from "../store/sql.ts";

@@ -21,7 +21,7 @@ import { providersFor } from "../platform/org-providers.ts";
 import { routerIn, settleRouter } from "../platform/router.ts";
 import { catalogueOf } from "../providers/catalogue.ts";
 import { Alarm } from "../session/alarm.ts";
-import { EventBuffer } from "../session/buffer.ts";
+import { EventBuffer } from "../session/stream/event-buffer.ts";
 import { type CallState, findCallState, type Started } from "../session/calls.ts";
 import { leftBehind } from "../session/recovery.ts";
 import { Delivery, type Letter } from "../session/delivery.ts";

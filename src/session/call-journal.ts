@@ -1,7 +1,7 @@
 import { migrate, type Sql, type Storage } from "../store/sql.ts";
-import { KEEP_TOLD } from "./buffer.ts";
+import { KEEP_TOLD } from "./stream/event-buffer.ts";
 import { OUTBOX, postText } from "./outbox.ts";
-import type { Count } from "./pieces.ts";
+import type { Count } from "./stream/segments.ts";
 import { firstId } from "../wire/id.ts";
 
 /**

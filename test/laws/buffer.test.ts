@@ -1,8 +1,8 @@
 import { DatabaseSync } from "node:sqlite";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { EventBuffer, KEEP_TOLD } from "../../src/session/buffer.ts";
-import { type Piece } from "../../src/session/pieces.ts";
+import { EventBuffer, KEEP_TOLD } from "../../src/session/stream/event-buffer.ts";
+import { type Piece } from "../../src/session/stream/segments.ts";
 import type { Sql } from "../../src/store/sql.ts";
 import { completing, migrate } from "../../src/session/schema.ts";
 import { concatBytes, decodeUtf8, encodeUtf8 } from "../../src/wire/bytes.ts";

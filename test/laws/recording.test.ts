@@ -1,7 +1,7 @@
 import { DatabaseSync } from "node:sqlite";
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { Recording, RECORDINGS } from "../../src/session/recording.ts";
+import { Recording, RECORDINGS } from "../../src/session/stream/byte-log.ts";
 import type { Sql } from "../../src/store/sql.ts";
 import { concatBytes } from "../../src/wire/bytes.ts";
 

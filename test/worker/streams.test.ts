@@ -1,7 +1,7 @@
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it, vi } from "vitest";
-import { KEEP_TOLD } from "../../src/session/buffer.ts";
-import { isCounted } from "../../src/session/pieces.ts";
+import { KEEP_TOLD } from "../../src/session/stream/event-buffer.ts";
+import { isCounted } from "../../src/session/stream/segments.ts";
 import { concatBytes, decodeUtf8, encodeUtf8 } from "../../src/wire/bytes.ts";
 import { decodeSse, type SseEvent } from "../../src/wire/sse.ts";
 import type { SessionObject } from "../../src/worker.ts";

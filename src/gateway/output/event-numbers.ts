@@ -1,5 +1,5 @@
 import type { Dialect } from "../../canonical/types.ts";
-import { type Count, isCounted } from "../../session/pieces.ts";
+import { type Count, isCounted } from "../../session/stream/segments.ts";
 import { encodeUtf8 } from "../../wire/bytes.ts";
 import { type SseEvent, withId } from "../../wire/sse.ts";
 

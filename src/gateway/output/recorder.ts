@@ -1,4 +1,4 @@
-import type { Count } from "../../session/pieces.ts";
+import type { Count } from "../../session/stream/segments.ts";
 import { Sink } from "./client-stream.ts";
 
 /** Where what a client is told is kept, so that it can be told again. Nobody waits for it. */

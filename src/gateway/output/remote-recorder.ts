@@ -1,4 +1,4 @@
-import type { Count } from "../../session/pieces.ts";
+import type { Count } from "../../session/stream/segments.ts";
 import { concatBytes } from "../../wire/bytes.ts";
 import type { Tape } from "./recorder.ts";
 

@@ -1,7 +1,7 @@
 import type { GatewayError } from "../../canonical/error.ts";
 import type { StreamEvent } from "../../canonical/types.ts";
 import type { Reply, StreamEncoder, StreamUsage, WireDialect } from "../../dialects/dialect.ts";
-import type { Count } from "../../session/pieces.ts";
+import type { Count } from "../../session/stream/segments.ts";
 import { concatBytes, encodeUtf8 } from "../../wire/bytes.ts";
 import { decodeSse, type SseEvent } from "../../wire/sse.ts";
 import { annotateEvent, carriesLast, completeEvent } from "./annotate.ts";

@@ -1,8 +1,8 @@
 import type { WireDialect } from "../../dialects/dialect.ts";
 import { GatewayError, invalid } from "../../canonical/error.ts";
 import { encodeUsage } from "../../dialects/native/response.ts";
-import type { EventBuffer, Kept } from "../../session/buffer.ts";
-import type { Count } from "../../session/pieces.ts";
+import type { EventBuffer, Kept } from "../../session/stream/event-buffer.ts";
+import type { Count } from "../../session/stream/segments.ts";
 import type { CallState, Started } from "../../session/calls.ts";
 import type { CallRecord } from "../../store/records.ts";
 import { concatBytes, encodeUtf8 } from "../../wire/bytes.ts";

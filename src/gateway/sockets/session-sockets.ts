@@ -1,8 +1,8 @@
 import { GatewayError, invalid, toGatewayError } from "../../canonical/error.ts";
 import { errorMembers } from "../../dialects/native/errors.ts";
 import type { Scope } from "../../keys/scopes.ts";
-import type { EventBuffer } from "../../session/buffer.ts";
-import type { Piece } from "../../session/pieces.ts";
+import type { EventBuffer } from "../../session/stream/event-buffer.ts";
+import type { Piece } from "../../session/stream/segments.ts";
 import type { Session } from "../../session/session.ts";
 import { decodeUtf8 } from "../../wire/bytes.ts";
 import { mint } from "../../wire/id.ts";

@@ -1,5 +1,5 @@
-import { concatBytes } from "../wire/bytes.ts";
-import type { Sql } from "../store/sql.ts";
+import { concatBytes } from "../../wire/bytes.ts";
+import type { Sql } from "../../store/sql.ts";
 
 /** What is in memory of a recording before it becomes a row; a row holds at most 2 MB. Bytes. */
 const ROW_BYTES = 512 * 1024;

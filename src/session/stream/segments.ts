@@ -1,5 +1,5 @@
-import { concatBytes } from "../wire/bytes.ts";
-import { decodeSse } from "../wire/sse.ts";
+import { concatBytes } from "../../wire/bytes.ts";
+import { decodeSse } from "../../wire/sse.ts";
 
 /** `blocks`: what stands between blank lines, comments too. `events`: those of them that count in a stream. */
 export type Count = { blocks: number; events: number };

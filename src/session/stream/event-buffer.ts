@@ -1,5 +1,5 @@
-import { concatBytes } from "../wire/bytes.ts";
-import { decodeSse, type SseEvent } from "../wire/sse.ts";
+import { concatBytes } from "../../wire/bytes.ts";
+import { decodeSse, type SseEvent } from "../../wire/sse.ts";
 import {
   behind,
   bytesAfter,
@@ -11,8 +11,8 @@ import {
   type Piece,
   piecesOf,
   type Row,
-} from "./pieces.ts";
-import type { Sql } from "../store/sql.ts";
+} from "./segments.ts";
+import type { Sql } from "../../store/sql.ts";
 
 /** How long after a reply its stream can be resumed. SPEC 5.9. Milliseconds. */
 export const KEEP_TOLD = 10 * 60_000;
