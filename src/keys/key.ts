@@ -1,9 +1,9 @@
 import { GatewayError, invalid } from "../canonical/error.ts";
-import type { Change } from "../store/changes.ts";
+import type { Change } from "../store/audit.ts";
 import type { Storage } from "../store/sql.ts";
 import { equalSecrets } from "../wire/hash.ts";
 import { containsRange, isRange } from "./ip-ranges.ts";
-import { note, OUTBOX_STEP } from "./changes.ts";
+import { note, OUTBOX_STEP } from "../store/audit-outbox.ts";
 import { LEDGER_STEPS } from "./budget/ledger.ts";
 import { expectWithin, type Policy } from "./policy.ts";
 

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { Storage } from "../store/sql.ts";
-import { note, OUTBOX_STEP } from "./changes.ts";
+import { note, OUTBOX_STEP } from "../store/audit-outbox.ts";
 import { LEDGER_STEPS } from "./budget/ledger.ts";
 import { type Account, budgets, limits, timeZone } from "./policy.ts";
 

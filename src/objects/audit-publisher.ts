@@ -1,5 +1,5 @@
-import { forgetChanges, pendingChanges } from "../keys/changes.ts";
-import { keepChanges } from "../store/changes.ts";
+import { forgetChanges, pendingChanges } from "../store/audit-outbox.ts";
+import { keepChanges } from "../store/audit.ts";
 import type { Sql } from "../store/sql.ts";
 
 /** The platform gives up an alarm after six failures; it is set anew long before. Milliseconds. */

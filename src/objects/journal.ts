@@ -1,7 +1,7 @@
 import { DurableObject } from "cloudflare:workers";
-import { Alarm } from "../session/alarm.ts";
+import { Alarm } from "../store/alarm.ts";
 import { KEEP_TOLD } from "../session/stream/event-buffer.ts";
-import { Delivery, type Letter } from "../session/delivery.ts";
+import { Delivery, type Letter } from "../store/outbox-sender.ts";
 import { type Entry, Journal } from "../session/call-journal.ts";
 import type { Sql } from "../store/sql.ts";
 import { Gathering } from "../wire/gather.ts";

@@ -1,6 +1,6 @@
 import { migrate, type Sql, type Storage } from "../store/sql.ts";
 import { KEEP_TOLD } from "./stream/event-buffer.ts";
-import { OUTBOX, postText } from "./outbox.ts";
+import { OUTBOX, postText } from "../store/outbox.ts";
 import type { Count } from "./stream/segments.ts";
 import { firstId } from "../wire/id.ts";
 

@@ -1,4 +1,4 @@
-import { OUTBOX } from "./outbox.ts";
+import { OUTBOX } from "../store/outbox.ts";
 import { migrate as bringUpToDate, type Sql, type Storage } from "../store/sql.ts";
 
 /**

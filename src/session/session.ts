@@ -7,7 +7,7 @@ import { renamed } from "../wire/id.ts";
 import type { JsonObject } from "../wire/json.ts";
 import { endCall, startCall, type Started } from "./calls.ts";
 import { type Change, noteChange } from "./activity.ts";
-import { post } from "./outbox.ts";
+import { post } from "../store/outbox.ts";
 import { findLastWords, findPlace, findWithin, type Place } from "./continuation.ts";
 import { areSame, type Instructions, readRow, recordOf, type SessionRow, writeRow } from "./row.ts";
 import { type KeptResponse, keepResponse } from "./stored-responses.ts";

@@ -16,7 +16,7 @@ import {
 } from "../../keys/policy.ts";
 import { digestOf, hintOf, newSecret } from "../../keys/secret.ts";
 import { heard } from "../../keys/told.ts";
-import { listKeys } from "../../store/changes.ts";
+import { listKeys } from "../../store/audit.ts";
 import { mint } from "../../wire/id.ts";
 import { type KeyStub, keyOfId, newKeyObject } from "../../platform/key-stubs.ts";
 import type { AppEnv } from "../admission/context.ts";

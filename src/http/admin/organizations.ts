@@ -8,7 +8,7 @@ import {
   organizationPolicy,
   type OrganizationState,
 } from "../../keys/organization.ts";
-import { listOrganizations } from "../../store/changes.ts";
+import { listOrganizations } from "../../store/audit.ts";
 import { mint } from "../../wire/id.ts";
 import { type OrganizationStub, organizationOf } from "../../platform/key-stubs.ts";
 import type { AppEnv } from "../admission/context.ts";

@@ -1,5 +1,5 @@
-import type { Change } from "../store/changes.ts";
-import type { Sql } from "../store/sql.ts";
+import type { Change } from "./audit.ts";
+import type { Sql } from "./sql.ts";
 import { mint } from "../wire/id.ts";
 
 /** Changes on their way to where they can be listed. Written together with the change itself, so that none is lost. */

@@ -1,5 +1,5 @@
-import type { Kept } from "../store/records.ts";
-import type { Sql } from "../store/sql.ts";
+import type { Kept } from "./records.ts";
+import type { Sql } from "./sql.ts";
 
 /** For a schema. Numbers go up, also over a gap: only the lowest are ever taken away, or all. */
 export const OUTBOX = "CREATE TABLE outbox (number INTEGER PRIMARY KEY, payload TEXT NOT NULL)";

@@ -1,5 +1,5 @@
 import { type Carrier, type Gathering, packed } from "../wire/gather.ts";
-import type { Sql } from "../store/sql.ts";
+import type { Sql } from "./sql.ts";
 import type { Alarm } from "./alarm.ts";
 import { forgetUpTo, type Posted, postedBehind } from "./outbox.ts";
 
