@@ -1,7 +1,7 @@
 import { GatewayError } from "../canonical/error.ts";
 import type { Dialect, Loss } from "../canonical/types.ts";
 import { DIALECTS } from "../dialects/index.ts";
-import type { Asked } from "../gateway/ask.ts";
+import type { Asked } from "../surfaces/request.ts";
 import { encodeTarget } from "../gateway/dispatch.ts";
 import { restoreBytes, restoreMeaning } from "../gateway/request-body.ts";
 import type { Target } from "../routing/locate.ts";

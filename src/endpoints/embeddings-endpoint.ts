@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { GatewayError } from "../canonical/error.ts";
-import { rhoneRequest, SURFACES } from "../gateway/surface.ts";
+import { rhoneRequest, SURFACES } from "../surfaces/index.ts";
 import type { Target } from "../routing/locate.ts";
 import { elements, members, removeMember, replaceMember, splice } from "../wire/splice.ts";
 import {

@@ -1,8 +1,8 @@
 import type { z } from "zod";
 import { GatewayError } from "../canonical/error.ts";
 import type { Loss } from "../canonical/types.ts";
-import type { Opened } from "../gateway/ask.ts";
-import type { Surface } from "../gateway/surface.ts";
+import type { Opened } from "../surfaces/request.ts";
+import type { Surface } from "../surfaces/index.ts";
 import type { Target } from "../routing/locate.ts";
 import type { JsonObject } from "../wire/json.ts";
 import { appendMember, removeMember, replaceMember, splice } from "../wire/splice.ts";

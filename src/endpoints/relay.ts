@@ -4,7 +4,7 @@ import type { WireDialect } from "../dialects/dialect.ts";
 import type { Call, Notes } from "../gateway/call/call.ts";
 import { errorResponse, withHeaders } from "../gateway/reply/headers.ts";
 import { noteReservation } from "../gateway/reserve.ts";
-import type { Surface } from "../gateway/surface.ts";
+import type { Surface } from "../surfaces/index.ts";
 import type { Reservation, Wanted } from "../keys/budget/grant-pool.ts";
 import { authorised } from "../providers/auth.ts";
 import { fetchOf, headersFor } from "../providers/request.ts";

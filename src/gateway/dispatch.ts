@@ -10,7 +10,7 @@ import { issuerOf, type Target } from "../routing/locate.ts";
 import type { Context } from "../session/session.ts";
 import type { Waste } from "../store/records.ts";
 import { type Answering, isRelay, unaskedUsage } from "./reply/settle.ts";
-import type { Asked } from "./ask.ts";
+import type { Asked } from "../surfaces/request.ts";
 import type { Call, Host, Notes } from "./call/call.ts";
 import { reach, type Reached } from "./upstream/answer.ts";
 import { type Restored, restoreBytes, restoreMeaning } from "./request-body.ts";

@@ -1,4 +1,4 @@
-import type { Opened } from "./ask.ts";
+import type { Opened } from "../surfaces/request.ts";
 import type { Caller } from "./call/call.ts";
 
 /** The request as if its caller had said what the key has for those who say nothing. What the caller says wins, member by member. */

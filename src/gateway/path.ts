@@ -6,7 +6,7 @@ import { candidatesOf } from "../routing/candidates.ts";
 import type { Said } from "../session/session.ts";
 import { expectModel } from "../keys/authenticate.ts";
 import { replyOf, settleFailure } from "./reply/settle.ts";
-import type { Asked } from "./ask.ts";
+import type { Asked } from "../surfaces/request.ts";
 import { type Call, type Host, Notes } from "./call/call.ts";
 import { answeringAt, dispatch, type Pending } from "./dispatch.ts";
 import { LEFT } from "./upstream/stream-reader.ts";

@@ -15,7 +15,7 @@ import {
   sliceOf,
   splice,
 } from "../wire/splice.ts";
-import type { Asked } from "./ask.ts";
+import type { Asked } from "../surfaces/request.ts";
 
 export type Restored = { body: string; losses: Loss[] };
 

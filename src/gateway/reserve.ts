@@ -8,7 +8,7 @@ import type { Target } from "../routing/locate.ts";
 import type { Context } from "../session/session.ts";
 import type { Passage } from "../session/turns.ts";
 import { mayUse } from "../keys/authenticate.ts";
-import type { Asked } from "./ask.ts";
+import type { Asked } from "../surfaces/request.ts";
 import type { Caller, Notes } from "./call/call.ts";
 import type { Pending } from "./dispatch.ts";
 

@@ -7,7 +7,7 @@ import type { Hedge, Tools } from "../routing/failover.ts";
 import { healthKeyOf, keyOf, locate, type Target } from "../routing/locate.ts";
 import { type Candidates, order, type Wish } from "../routing/candidates.ts";
 import type { Context } from "../session/session.ts";
-import type { Asked } from "./ask.ts";
+import type { Asked } from "../surfaces/request.ts";
 import type { Host } from "./call/call.ts";
 import type { Pending } from "./dispatch.ts";
 

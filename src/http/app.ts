@@ -3,7 +3,7 @@ import type { HonoRequest } from "hono";
 import { GatewayError } from "../canonical/error.ts";
 import { admitBearer } from "../gateway/bearer.ts";
 import type { Caller } from "../gateway/call/call.ts";
-import { refusalOf } from "../gateway/checked.ts";
+import { refusalOf } from "../surfaces/validate.ts";
 import { mint } from "../wire/id.ts";
 import { accessOf, actingIn, expectAccess, gateOf } from "./admission/access.ts";
 import { audio } from "./endpoints/audio.ts";

@@ -1,5 +1,5 @@
 import { inject } from "vitest";
-import type { RhoneRequest } from "../../src/gateway/surface.ts";
+import type { RhoneRequest } from "../../src/surfaces/index.ts";
 
 /** The served gateway of `setup.ts`. */
 export const { baseUrl, key } = inject("gateway");

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import type { GatewayError } from "../../src/canonical/error.ts";
-import { checked } from "../../src/gateway/checked.ts";
-import { SURFACES } from "../../src/gateway/surface.ts";
+import { checked } from "../../src/surfaces/validate.ts";
+import { SURFACES } from "../../src/surfaces/index.ts";
 
 function refusal(schema: z.ZodType, value: unknown): string {
   try {

@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { DIALECTS } from "../../src/dialects/index.ts";
 import type { EncodeTarget, WireDialect } from "../../src/dialects/dialect.ts";
-import { SURFACES } from "../../src/gateway/surface.ts";
+import { SURFACES } from "../../src/surfaces/index.ts";
 import { SHIPPED } from "../../src/providers/builtin.ts";
 import { isObject, type Json, type JsonObject } from "../../src/wire/json.ts";
 import { recordings } from "./recordings.ts";

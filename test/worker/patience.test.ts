@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { GatewayError } from "../../src/canonical/error.ts";
 import { type Answer, patiently } from "../../src/gateway/reply/early-response.ts";
-import { SURFACES } from "../../src/gateway/surface.ts";
+import { SURFACES } from "../../src/surfaces/index.ts";
 
 const waiting = {
   surface: SURFACES.messages,

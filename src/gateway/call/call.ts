@@ -15,11 +15,11 @@ import type { Context, Instructions, Said, Step } from "../../session/session.ts
 import type { Passage } from "../../session/turns.ts";
 import { type Attempt, type CallRecord, runIdOf, type Waste } from "../../store/records.ts";
 import { renamed } from "../../wire/id.ts";
-import type { Asked } from "../ask.ts";
+import type { Asked } from "../../surfaces/request.ts";
 import { chargeOf, type Charging } from "./charge.ts";
 import type { Tape } from "../output/recorder.ts";
 import type { ResponsesState } from "../responses/state.ts";
-import type { SurfaceId } from "../surface.ts";
+import type { SurfaceId } from "../../surfaces/index.ts";
 import { knownWaste, priceAt, wastedCost } from "./attempt-cost.ts";
 
 /**

@@ -3,7 +3,7 @@ import type { Usage } from "../../canonical/types.ts";
 import type { Rates } from "../../keys/budget/ledger.ts";
 import type { Part, Reservation, Wanted } from "../../keys/budget/grant-pool.ts";
 import type { CallRecord } from "../../store/records.ts";
-import type { Surface } from "../surface.ts";
+import type { Surface } from "../../surfaces/index.ts";
 
 /** Who is charged: a key, and the keys that made it. */
 type Payer = { org: string; keyId: string; payers?: readonly string[] };

@@ -3,7 +3,7 @@ import { encodeUtf8 } from "../../wire/bytes.ts";
 import { INTERVAL, keepAlive } from "../output/keep-alive.ts";
 import { EVENT_STREAM } from "./headers.ts";
 import { Sink } from "../output/client-stream.ts";
-import type { Surface } from "../surface.ts";
+import type { Surface } from "../../surfaces/index.ts";
 import type { Reply } from "../../dialects/dialect.ts";
 
 /** An answer for the client; `error` where it is one. */

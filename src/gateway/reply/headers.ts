@@ -1,10 +1,10 @@
 import { type GatewayError, isRetryable } from "../../canonical/error.ts";
 import type { Reply } from "../../dialects/dialect.ts";
-import type { Asked } from "../ask.ts";
+import type { Asked } from "../../surfaces/request.ts";
 import type { Call, Notes } from "../call/call.ts";
 import { rateHeaders } from "../call/charge.ts";
 import { Refusal, requestIdOf } from "../upstream/refusal.ts";
-import type { Surface } from "../surface.ts";
+import type { Surface } from "../../surfaces/index.ts";
 
 /** An error in the surface's own shape, and in the provider's own bytes where they have it. */
 export function errorResponse(surface: Surface, error: GatewayError, requestId: string): Response {

@@ -1,7 +1,7 @@
 import { Validator } from "@cfworker/json-schema";
 import type { Loss, ModelResponse } from "../../canonical/types.ts";
 import { isObject, tryParseJson } from "../../wire/json.ts";
-import type { Asked } from "../ask.ts";
+import type { Asked } from "../../surfaces/request.ts";
 
 /**
  * Where an answer strays from the schema it was asked for: the caller's own, not what was lowered for the provider.

@@ -10,7 +10,7 @@ import type { Passage } from "../../session/turns.ts";
 import type { KeptResponse } from "../../session/stored-responses.ts";
 import type { CallRecord } from "../../store/records.ts";
 import { renamed } from "../../wire/id.ts";
-import type { Asked } from "../ask.ts";
+import type { Asked } from "../../surfaces/request.ts";
 import type { Call, Host, Notes } from "../call/call.ts";
 import { schemaLosses } from "./schema-check.ts";
 import { type Hearing, LEFT, STOPPED } from "../upstream/stream-reader.ts";

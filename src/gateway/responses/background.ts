@@ -5,7 +5,7 @@ import { isObject, type Json, parseJson, tryParseJson } from "../../wire/json.ts
 import { appendMember, replaceMember, splice } from "../../wire/splice.ts";
 import { annotateBody } from "../reply/annotate.ts";
 import { replyOf } from "../reply/settle.ts";
-import type { Asked } from "../ask.ts";
+import type { Asked } from "../../surfaces/request.ts";
 import { type Call, Notes } from "../call/call.ts";
 import { keptBeginning } from "../reply/response-object.ts";
 import { withHeaders } from "../reply/headers.ts";

@@ -7,7 +7,7 @@ import { hasTurn } from "../../session/turns.ts";
 import { renamed } from "../../wire/id.ts";
 import { isObject, type Json } from "../../wire/json.ts";
 import { sliceOf } from "../../wire/splice.ts";
-import { type Asked, jsonOf, type Opened } from "../ask.ts";
+import { type Asked, jsonOf, type Opened } from "../../surfaces/request.ts";
 
 /**
  * OpenAI's own state, as its Responses surface asks for it: what of a request is the gateway's to keep. Ids are the

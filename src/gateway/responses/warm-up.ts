@@ -2,7 +2,7 @@ import { unfold } from "../../canonical/accumulator.ts";
 import type { ModelResponse } from "../../canonical/types.ts";
 import { encodeUtf8 } from "../../wire/bytes.ts";
 import { halfStep, replyOf } from "../reply/settle.ts";
-import type { Asked } from "../ask.ts";
+import type { Asked } from "../../surfaces/request.ts";
 import { type Call, type Host, Notes } from "../call/call.ts";
 import { keptAnswer } from "../reply/response-object.ts";
 import { saidIn } from "../path.ts";

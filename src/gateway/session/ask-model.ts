@@ -4,11 +4,11 @@ import type { Provider } from "../../providers/provider.ts";
 import type { Router } from "../../routing/router.ts";
 import type { Session } from "../../session/session.ts";
 import { mint } from "../../wire/id.ts";
-import { ask, open } from "../ask.ts";
+import { ask, open } from "../../surfaces/request.ts";
 import type { Caller, Host } from "../call/call.ts";
 import type { Charging } from "../call/charge.ts";
 import { answer } from "../path.ts";
-import { SURFACES } from "../surface.ts";
+import { SURFACES } from "../../surfaces/index.ts";
 
 /** What a question of the gateway's own needs. `caller`: on whose account it goes. */
 export type Asking = {

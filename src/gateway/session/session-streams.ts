@@ -11,7 +11,7 @@ import { keepAlive } from "../output/keep-alive.ts";
 import type { Load } from "../output/remote-recorder.ts";
 import type { Tape } from "../output/recorder.ts";
 import { Sink } from "../output/client-stream.ts";
-import { SURFACES, type SurfaceId } from "../surface.ts";
+import { SURFACES, type SurfaceId } from "../../surfaces/index.ts";
 import { isNumbered, Tally } from "../output/event-numbers.ts";
 import { EVENT_STREAM } from "../reply/headers.ts";
 

@@ -4,8 +4,8 @@ import type { Outside } from "../../dialects/dialect.ts";
 import { encodeUtf8 } from "../../wire/bytes.ts";
 import { isObject, tryParseJson } from "../../wire/json.ts";
 import { appendMember, members, removeMember, replaceMember, sliceOf, splice } from "../../wire/splice.ts";
-import { checked } from "../checked.ts";
-import { sessionId, type SurfaceId } from "../surface.ts";
+import { checked } from "../../surfaces/validate.ts";
+import { sessionId, type SurfaceId } from "../../surfaces/index.ts";
 
 /** SPEC 19. Bytes. */
 const MAX_FRAME_BYTES = 1024 * 1024;

@@ -9,10 +9,10 @@ import { mint } from "../../wire/id.ts";
 import { isObject, tryParseJson } from "../../wire/json.ts";
 import { decodeSse } from "../../wire/sse.ts";
 import { expectScope, expectSurface } from "../../keys/authenticate.ts";
-import { open } from "../ask.ts";
+import { open } from "../../surfaces/request.ts";
 import type { Caller, Envelope } from "../call/call.ts";
 import { asStreamed, type Frame, idOf, readFrame } from "./frames.ts";
-import { SURFACES } from "../surface.ts";
+import { SURFACES } from "../../surfaces/index.ts";
 
 export const PROTOCOL = "rhone.ws.v1";
 

@@ -1,8 +1,8 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { GatewayError, invalid } from "../../canonical/error.ts";
-import { checked } from "../../gateway/checked.ts";
-import { rhoneRequest } from "../../gateway/surface.ts";
+import { checked } from "../../surfaces/validate.ts";
+import { rhoneRequest } from "../../surfaces/index.ts";
 import { ADMIN_KEY_ID } from "../../keys/authenticate.ts";
 import type { Caller } from "../../gateway/call/call.ts";
 import type { Actor, KeyState } from "../../keys/key.ts";

@@ -1,6 +1,6 @@
 import { type OpenAPIHono, z } from "@hono/zod-openapi";
 import { type Endpoint, relayTo } from "../../endpoints/endpoint.ts";
-import { rhoneRequest, SURFACES } from "../../gateway/surface.ts";
+import { rhoneRequest, SURFACES } from "../../surfaces/index.ts";
 import type { AppEnv } from "../admission/context.ts";
 import { callForm, callJson, document } from "./endpoint.ts";
 

@@ -2,7 +2,7 @@ import { type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { decodeChat, decodeChatStream, encodePrompt } from "../../endpoints/completions.ts";
 import { type Endpoint, relayTo, speaksOpenai } from "../../endpoints/endpoint.ts";
-import { rhoneRequest, SURFACES } from "../../gateway/surface.ts";
+import { rhoneRequest, SURFACES } from "../../surfaces/index.ts";
 import type { Target } from "../../routing/locate.ts";
 import { isObject, tryParseJson } from "../../wire/json.ts";
 import { appendMember, splice } from "../../wire/splice.ts";

@@ -2,7 +2,7 @@ import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { GatewayError, invalid } from "../../canonical/error.ts";
 import { errorResponse } from "../../gateway/reply/headers.ts";
-import { SURFACES } from "../../gateway/surface.ts";
+import { SURFACES } from "../../surfaces/index.ts";
 import { catalogueOf } from "../../providers/catalogue.ts";
 import { mint } from "../../wire/id.ts";
 import type { AppEnv } from "../admission/context.ts";

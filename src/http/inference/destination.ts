@@ -1,5 +1,5 @@
 import { invalid } from "../../canonical/error.ts";
-import type { Opened } from "../../gateway/ask.ts";
+import type { Opened } from "../../surfaces/request.ts";
 import {
   type AskedState,
   conversationNotFound,
@@ -7,7 +7,7 @@ import {
   type ResponsesState,
   stateAsked,
 } from "../../gateway/responses/state.ts";
-import type { SurfaceId } from "../../gateway/surface.ts";
+import type { SurfaceId } from "../../surfaces/index.ts";
 import type { Whereabouts } from "../../session/response-index.ts";
 import { placeOf, renamed } from "../../wire/id.ts";
 import { findResponsePlace } from "../../platform/response-index.ts";

@@ -1,11 +1,11 @@
 import { invalid } from "../../canonical/error.ts";
 import { expectSurface } from "../../keys/authenticate.ts";
-import { type Asked, ask, open } from "../../gateway/ask.ts";
+import { type Asked, ask, open } from "../../surfaces/request.ts";
 import type { Caller, Handled, Host } from "../../gateway/call/call.ts";
 import { FarTape, type Load } from "../../gateway/output/remote-recorder.ts";
 import { withKeyDefaults } from "../../gateway/key-defaults.ts";
 import { answer } from "../../gateway/path.ts";
-import { SURFACES, type SurfaceId } from "../../gateway/surface.ts";
+import { SURFACES, type SurfaceId } from "../../surfaces/index.ts";
 import type { Outside } from "../../dialects/dialect.ts";
 import type { Started } from "../../session/calls.ts";
 import type { Step } from "../../session/session.ts";

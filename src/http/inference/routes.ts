@@ -2,7 +2,7 @@ import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { GatewayError, invalid } from "../../canonical/error.ts";
 import type { Outside } from "../../dialects/dialect.ts";
-import { SURFACES, type SurfaceId } from "../../gateway/surface.ts";
+import { SURFACES, type SurfaceId } from "../../surfaces/index.ts";
 import type { AppEnv } from "../admission/context.ts";
 import { infer } from "./infer.ts";
 

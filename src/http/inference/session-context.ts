@@ -1,9 +1,9 @@
 import type { Context as HttpContext } from "hono";
-import type { Asked } from "../../gateway/ask.ts";
+import type { Asked } from "../../surfaces/request.ts";
 import { crossed } from "../../canonical/rpc-error.ts";
 import { saidIn } from "../../gateway/path.ts";
 import { continuing } from "../../gateway/responses/state.ts";
-import type { SurfaceId } from "../../gateway/surface.ts";
+import type { SurfaceId } from "../../surfaces/index.ts";
 import type { Context } from "../../session/session.ts";
 import { crossingText } from "../../wire/bytes.ts";
 import { parseJson } from "../../wire/json.ts";

@@ -1,7 +1,7 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { invalid } from "../../canonical/error.ts";
-import { sessionDefaults } from "../../gateway/defaults.ts";
-import { sessionId } from "../../gateway/surface.ts";
+import { sessionDefaults } from "../../surfaces/defaults.ts";
+import { sessionId } from "../../surfaces/index.ts";
 import type { Patch } from "../../gateway/session/commands.ts";
 import type { Given } from "../../session/session.ts";
 import { listSessions, type SessionFilter, type SessionRecord } from "../../store/sessions.ts";

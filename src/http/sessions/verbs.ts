@@ -1,9 +1,9 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { GatewayError } from "../../canonical/error.ts";
 import { transform } from "../../session/history/branch.ts";
-import { checked } from "../../gateway/checked.ts";
+import { checked } from "../../surfaces/validate.ts";
 import { STRATEGIES } from "../../session/history/compact.ts";
-import { jsonOf } from "../../gateway/ask.ts";
+import { jsonOf } from "../../surfaces/request.ts";
 import { branchSession } from "./branch.ts";
 import { readText } from "../request/body.ts";
 import { commanded, type Http, systemText } from "./command.ts";

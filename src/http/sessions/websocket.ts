@@ -4,7 +4,7 @@ import { GatewayError, invalid } from "../../canonical/error.ts";
 import { expectScope } from "../../keys/authenticate.ts";
 import { crossed } from "../../canonical/rpc-error.ts";
 import { PROTOCOL } from "../../gateway/sockets/session-sockets.ts";
-import { sessionId } from "../../gateway/surface.ts";
+import { sessionId } from "../../surfaces/index.ts";
 import { bondOf, withBond } from "../../platform/socket-ticket.ts";
 import type { AppEnv } from "../admission/context.ts";
 import { joined } from "./socket-bridge.ts";

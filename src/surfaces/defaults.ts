@@ -3,9 +3,9 @@ import type { Loss } from "../canonical/types.ts";
 import { native } from "../dialects/native/index.ts";
 import { isObject, type JsonObject, parseJson } from "../wire/json.ts";
 import { appendMember, members as membersOf, sliceOf, splice } from "../wire/splice.ts";
-import type { Opened } from "./ask.ts";
+import type { Opened } from "./request.ts";
 import { STRATEGIES } from "../session/history/compact.ts";
-import { rhoneRequest, SURFACES, type Surface } from "./surface.ts";
+import { rhoneRequest, SURFACES, type Surface } from "./index.ts";
 
 const call = SURFACES.native.request.shape;
 

@@ -4,8 +4,8 @@ import type { Outside, WireDialect } from "../dialects/dialect.ts";
 import type { Instructions } from "../session/session.ts";
 import { isObject, type Json, JsonError, type JsonObject, parseJson } from "../wire/json.ts";
 import { elements, isEmptyJson, type Member, members, sliceOf } from "../wire/splice.ts";
-import { checked } from "./checked.ts";
-import { type RhoneRequest, rhoneRequest, type Surface } from "./surface.ts";
+import { checked } from "./validate.ts";
+import { type RhoneRequest, rhoneRequest, type Surface } from "./index.ts";
 
 /** A request's text, cut at its top level only: all that is needed to decide where it is handled. */
 export type Opened = { text: string; members: Member[]; rhone: RhoneRequest };
