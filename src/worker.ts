@@ -1,7 +1,7 @@
 import { settleRecords } from "./platform/key-stubs.ts";
 import { handle } from "./http/app.ts";
 import { type Kept, keepRecords } from "./store/records.ts";
-import { packed } from "./wire/gather.ts";
+import { packed } from "./wire/batcher.ts";
 
 export { DirectoryObject } from "./objects/directory.ts";
 export { IdempotencyObject } from "./objects/idempotency.ts";

@@ -4,7 +4,7 @@ import { KEEP_TOLD } from "../session/stream/event-buffer.ts";
 import { Delivery, type Letter } from "../store/outbox-sender.ts";
 import { type Entry, Journal } from "../session/call-journal.ts";
 import type { Sql } from "../store/sql.ts";
-import { Gathering } from "../wire/gather.ts";
+import { Gathering } from "../wire/batcher.ts";
 
 /** Of all the journals that live in this isolate. */
 const BAG = new Gathering<Letter>();

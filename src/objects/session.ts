@@ -36,7 +36,7 @@ import { blobsOf } from "../store/blobs.ts";
 import type { CallRecord } from "../store/records.ts";
 import { keepSession } from "../store/sessions.ts";
 import { linesOf, textOf } from "../wire/bytes.ts";
-import { Gathering } from "../wire/gather.ts";
+import { Gathering } from "../wire/batcher.ts";
 import { journalOf, mintedAt, placeOf, placeOfHex } from "../wire/id.ts";
 import { parseJson } from "../wire/json.ts";
 

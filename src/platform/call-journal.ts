@@ -2,7 +2,7 @@ import type { Handled } from "../gateway/call/call.ts";
 import type { Entry, Told } from "../session/call-journal.ts";
 import type { CallRecord } from "../store/records.ts";
 import type { SessionRecord } from "../store/sessions.ts";
-import { Gathering, packed } from "../wire/gather.ts";
+import { Gathering, packed } from "../wire/batcher.ts";
 import { hexOfPlace, journalOf, mint, mintEntry, mintedAt, placeOf, placeOfHex, renamed } from "../wire/id.ts";
 import { newSession } from "./session-stubs.ts";
 

@@ -1,4 +1,4 @@
-import { type Carrier, type Gathering, packed } from "../wire/gather.ts";
+import { type Carrier, type Gathering, packed } from "../wire/batcher.ts";
 import type { Sql } from "./sql.ts";
 import type { Alarm } from "./alarm.ts";
 import { forgetUpTo, type Posted, postedBehind } from "./outbox.ts";

@@ -14,7 +14,7 @@ import { Alarm } from "../../src/store/alarm.ts";
 import { Delivery, type Letter } from "../../src/store/outbox-sender.ts";
 import { post as postRecord } from "../../src/store/outbox.ts";
 import type { Sql } from "../../src/store/sql.ts";
-import { Gathering } from "../../src/wire/gather.ts";
+import { Gathering } from "../../src/wire/batcher.ts";
 import { type CallRecord, findCall, keepRecords } from "../../src/store/records.ts";
 import { calls, runs, sessions } from "../../src/store/schema.ts";
 import type { SessionRecord } from "../../src/store/sessions.ts";
