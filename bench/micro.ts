@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { findBeginning, nameAfter } from "../src/canonical/turn-hash.ts";
+import { longestKnownPrefix, hashAfter } from "../src/canonical/turn-hash.ts";
 import type { Dialect, StreamEvent } from "../src/canonical/types.ts";
 import { DIALECTS } from "../src/dialects/index.ts";
 import { encodeUtf8 } from "../src/wire/bytes.ts";
@@ -111,11 +111,11 @@ function chainParts(): Part[] {
   const messages = DIALECTS["openai-chat"].decodeMessages(items);
   const bytes = JSON.stringify(items).length;
   return [
-    { name: "chain: the name of a transcript of 400", bytes, pass: () => nameAfter("", messages) },
+    { name: "chain: the name of a transcript of 400", bytes, pass: () => hashAfter("", messages) },
     {
       name: "chain: a resent transcript of 400 recognised",
       bytes,
-      pass: () => findBeginning(messages, (name) => name),
+      pass: () => longestKnownPrefix(messages, (name) => name),
     },
   ];
 }

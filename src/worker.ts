@@ -1,7 +1,7 @@
 import { settleRecords } from "./platform/key-stubs.ts";
 import { handle } from "./http/app.ts";
 import { type Kept, keepRecords } from "./store/records.ts";
-import { packed } from "./wire/batcher.ts";
+import { chunkBySize } from "./wire/batcher.ts";
 
 export { DirectoryObject } from "./objects/directory.ts";
 export { IdempotencyObject } from "./objects/idempotency.ts";
@@ -18,7 +18,7 @@ export default {
   fetch: handle,
   async queue({ messages }, env) {
     const read = messages.map((message) => ({ message, records: JSON.parse(message.body) as Kept[] }));
-    for (const some of packed(read, ({ records }) => records.length, TOGETHER)) {
+    for (const some of chunkBySize(read, ({ records }) => records.length, TOGETHER)) {
       const records = some.flatMap((one) => one.records);
       const bad = new Set(await unkept(env, records));
       for (const one of some) if (one.records.some((record) => bad.has(record))) one.message.retry();

@@ -3,7 +3,7 @@ import { GatewayError } from "./error.ts";
 import type { Block, Message, ModelResponse, StreamEvent } from "./types.ts";
 
 /** A stream → the whole answer it stands for; what was received so far, when it broke off. Inverse of `unfold`. */
-export class Fold {
+export class StreamAccumulator {
   #id = "";
   #model = "";
   readonly #blocks: { item: number; id: string | undefined; block: Block; isOpen: boolean }[] = [];
@@ -68,12 +68,12 @@ export class Fold {
   }
 
   /** The events that come to what was said so far, one delta a block; of a block that is still growing no end. */
-  get said(): StreamEvent[] {
+  get toEvents(): StreamEvent[] {
     const start: StreamEvent = { type: "start", id: this.#id, model: this.#model };
     const blocks = this.#blocks.flatMap(({ item, id, block, isOpen }, index): StreamEvent[] => {
-      const text = growing(block);
+      const text = deltaText(block);
       return [
-        { type: "open", index, ...(item > 0 && { item }), ...(id !== undefined && { id }), block: emptied(block) },
+        { type: "open", index, ...(item > 0 && { item }), ...(id !== undefined && { id }), block: openBlock(block) },
         ...(text === "" ? [] : [{ type: "delta" as const, index, text }]),
         ...(isOpen ? [] : [{ type: "close" as const, index, block }]),
       ];
@@ -98,7 +98,7 @@ export class Fold {
 }
 
 export function fold(events: Iterable<StreamEvent>): ModelResponse {
-  const folded = new Fold();
+  const folded = new StreamAccumulator();
   for (const event of events) folded.push(event);
   if (folded.error !== undefined) throw folded.error;
   if (folded.response === undefined) throw new GatewayError("stream.interrupted", "the stream ended without an end");
@@ -113,8 +113,8 @@ export function unfold(response: ModelResponse): StreamEvent[] {
     const native = message.native?.item;
     const id = isObject(native) && typeof native.id === "string" ? { id: native.id } : {};
     for (const block of message.blocks) {
-      events.push({ type: "open", index, ...(item > 0 && { item }), ...id, block: emptied(block) });
-      const text = growing(block);
+      events.push({ type: "open", index, ...(item > 0 && { item }), ...id, block: openBlock(block) });
+      const text = deltaText(block);
       if (text !== "") events.push({ type: "delta", index, text });
       events.push({ type: "close", index, block });
       index++;
@@ -129,7 +129,7 @@ export function unfold(response: ModelResponse): StreamEvent[] {
 }
 
 /** The part of a block that comes in pieces; "" for those that come whole. */
-export function growing(block: Block): string {
+export function deltaText(block: Block): string {
   if (block.kind === "text" || block.kind === "thinking") return block.text;
   return block.kind === "tool_call" ? block.arguments : "";
 }
@@ -140,7 +140,7 @@ function grown(block: Block, more: string): Block {
 }
 
 /** As a block opens: nothing said yet, and no native, which would already tell the end. */
-export function emptied(block: Block): Block {
+export function openBlock(block: Block): Block {
   if (block.kind === "text") return { kind: "text", text: "", ...(block.refusal && { refusal: true as const }) };
   if (block.kind === "thinking") return { kind: "thinking", text: "" };
   if (block.kind === "tool_call") return { kind: "tool_call", id: block.id, name: block.name, arguments: "" };

@@ -1,4 +1,4 @@
-import { compact, type JsonObject } from "../wire/json.ts";
+import { withoutUndefined, type JsonObject } from "../wire/json.ts";
 
 /** Everything that can go wrong, as a closed list: `family.reason` → HTTP status. SPEC 18. */
 export const ERROR_STATUS = {
@@ -71,7 +71,7 @@ export class GatewayError extends Error {
  * of the request: under its own status an SDK would take it for one of the caller's key, and a provider that quotes the
  * credential would be quoted. It is a 502 then, and what the provider said stands beside it.
  */
-export function asTold(error: GatewayError): GatewayError {
+export function toClientError(error: GatewayError): GatewayError {
   const { code, upstream, retryAfterSeconds } = error;
   if (upstream === undefined || !isOfAccount(error)) return error;
   const isCredential = upstream.status === 401 || upstream.code?.startsWith("API_KEY_") === true;
@@ -85,16 +85,16 @@ const isOfAccount = ({ code, upstream }: GatewayError): boolean =>
   code === "provider.execution_failed" && upstream !== undefined && upstream.status >= 400 && upstream.status < 500;
 
 /** The provider's own words for an error, where it is told under the status that they came with. */
-export const wordsOf = ({ upstream, status }: GatewayError): UpstreamError | undefined =>
+export const upstreamDetails = ({ upstream, status }: GatewayError): UpstreamError | undefined =>
   upstream?.status === status ? upstream : undefined;
 
 /** What the provider said of an error that is told as another. */
-export const beside = (error: GatewayError): UpstreamError | undefined =>
-  wordsOf(error) === undefined ? error.upstream : undefined;
+export const hiddenUpstream = (error: GatewayError): UpstreamError | undefined =>
+  upstreamDetails(error) === undefined ? error.upstream : undefined;
 
 /** As it stands in an error's body. */
 export const upstreamMembers = ({ status, type, code, requestId }: UpstreamError): JsonObject =>
-  compact({ status, type, code, request_id: requestId });
+  withoutUndefined({ status, type, code, request_id: requestId });
 
 /** Whether the same request may do better in a while. */
 export const isRetryable = (error: GatewayError): boolean =>

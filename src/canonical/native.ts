@@ -2,16 +2,16 @@ import type { Json } from "../wire/json.ts";
 import type { Dialect, Item, Message, Native } from "./types.ts";
 
 /** Who reads next: a wire, and the issuer whose seals can be opened there. */
-export type Target = { dialect: Dialect; issuer?: string };
+export type NativeTarget = { dialect: Dialect; issuer?: string };
 
 /** The wire item itself, if the target speaks its dialect and may open it. */
-export function verbatim(native: Native | undefined, target: Target): Json | undefined {
+export function verbatim(native: Native | undefined, target: NativeTarget): Json | undefined {
   if (native === undefined || native.dialect !== target.dialect) return undefined;
   return native.seal === undefined || native.seal === target.issuer ? native.item : undefined;
 }
 
 /** A message is said again whole only when every block in it may be. */
-export function verbatimMessage(message: Message, target: Target): Json | undefined {
+export function verbatimMessage(message: Message, target: NativeTarget): Json | undefined {
   const mayAll = message.blocks.every(
     (block) => block.native?.seal === undefined || block.native.seal === target.issuer,
   );

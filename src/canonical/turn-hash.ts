@@ -16,7 +16,7 @@ type Author = "client" | "model";
 /** `said`: its settled atoms, each as JSON text; none, and the run names nothing. */
 type Run = { author: Author; said: string[] };
 
-export type Names = {
+export type TurnHashes = {
   /** The place after what was said and replied. */
   chain: string;
   /** What that, and the reply alone, would be named at the root: how a part of a transcript is recognised. */
@@ -25,7 +25,7 @@ export type Names = {
 };
 
 /** The names of a turn that says this at the place `from`. */
-export function namesOf(from: string, said: readonly Message[], replied: readonly Message[]): Names {
+export function turnHashes(from: string, said: readonly Message[], replied: readonly Message[]): TurnHashes {
   const [asked, answered] = [runsOf(said), runsOf(replied)];
   // What the client says last in the model's name is the beginning of the reply.
   const isJoined = asked.at(-1)?.author === answered[0]?.author;
@@ -35,13 +35,13 @@ export function namesOf(from: string, said: readonly Message[], replied: readonl
 }
 
 /** The name of the place after these messages, said at the place `from`. */
-export const nameAfter = (from: string, messages: readonly Message[]): string => nameBehind(from, runsOf(messages));
+export const hashAfter = (from: string, messages: readonly Message[]): string => nameBehind(from, runsOf(messages));
 
 /**
  * The longest beginning of `messages`, said at the place `from`, that ends at a known place, and how many of them it
  * holds. Only the end of something the model said can be the end of a turn.
  */
-export function findBeginning<Place>(
+export function longestKnownPrefix<Place>(
   messages: readonly Message[],
   known: (name: string) => Place | undefined,
   from = ROOT,

@@ -1,5 +1,5 @@
 import type { GatewayError } from "../canonical/error.ts";
-import type { Target } from "../canonical/native.ts";
+import type { NativeTarget } from "../canonical/native.ts";
 import type { Dialect, Loss, Message, ModelRequest, ModelResponse, StreamEvent, Usage } from "../canonical/types.ts";
 import { sha256 } from "../wire/hash.ts";
 import type { Json, JsonObject } from "../wire/json.ts";
@@ -14,10 +14,10 @@ import type { SseEvent } from "../wire/sse.ts";
  */
 export interface WireDialect {
   readonly id: Dialect;
-  readonly layout: Layout;
+  readonly layout: BodyLayout;
 
   /** Throws `request.invalid` naming the field. `model` and `stream` where the wire says them outside the body. */
-  decodeRequest(body: JsonObject, outside?: Outside): ModelRequest;
+  decodeRequest(body: JsonObject, outside?: PathParams): ModelRequest;
   encodeRequest(request: ModelRequest, target: EncodeTarget): Encoded<JsonObject>;
 
   /** Items of the wire's list. `seal`: the issuer whose seals they may carry. */
@@ -26,16 +26,16 @@ export interface WireDialect {
 
   /** The body of a 2xx. Throws `provider.execution_failed` when it is no answer. */
   decodeResponse(body: Json, seal?: string): ModelResponse;
-  encodeResponse(response: ModelResponse, reply: Reply): JsonObject;
+  encodeResponse(response: ModelResponse, reply: ReplyContext): JsonObject;
   /** What the body of a 2xx counts, though it may be no answer. */
   usageOf(body: JsonObject): Usage;
   /** A provider's own answer (JSON text) with every member the wire requires and the gateway alone knows, its other bytes untouched. */
-  complete?(answer: string, reply: Reply): string;
+  complete?(answer: string, reply: ReplyContext): string;
 
   /** How a stream is asked for its token counts, where they do not come unasked. */
   readonly streamUsage?: StreamUsage;
   decodeStream(seal?: string): StreamDecoder;
-  encodeStream(reply: Reply): StreamEncoder;
+  encodeStream(reply: ReplyContext): StreamEncoder;
 
   /** The body of a status that is no 2xx, JSON or not. */
   decodeError(status: number, body: string, requestId?: string): GatewayError;
@@ -47,27 +47,27 @@ export interface WireDialect {
  * What a wire says outside the body: Gemini has its model and its mode in the path. `asList`: its stream is wanted as
  * one JSON list, not as server-sent events.
  */
-export type Outside = { model?: string; stream?: boolean; asList?: boolean };
+export type PathParams = { model?: string; stream?: boolean; asList?: boolean };
 
 /** Where a body holds what a session restores. */
-export type Layout = {
+export type BodyLayout = {
   /** The member with the list of messages. */
   items: "messages" | "input" | "contents";
   /** Its other spelling, where it has one. */
-  itemsToo?: "blocks";
+  itemsAlias?: "blocks";
   /** The member with the instructions, in the spellings it may have, where they are not the list's own leading system messages. */
   instructions?: readonly string[];
   /** The members that name what the gateway keeps itself: they go no further. */
   state?: readonly string[];
   /** The members that mean something in canonical terms, or nothing to the answer. Any other is lost on another wire. */
-  understood: ReadonlySet<string>;
+  knownMembers: ReadonlySet<string>;
   /** An item of ours in the wire's own words, any other as it is; both as JSON text. */
-  inPlainWords?: (item: string) => string;
+  toPortableItem?: (item: string) => string;
   /** The item that a bare text instead of the list stands for; both as JSON text. */
-  itemOfText?: (text: string) => string;
+  itemFromText?: (text: string) => string;
 };
 
-export type EncodeTarget = Target & { model: string; quirks?: Quirks };
+export type EncodeTarget = NativeTarget & { model: string; quirks?: Quirks };
 
 /** How a host strays from its dialect: data of its provider row. */
 export type Quirks = {
@@ -95,7 +95,7 @@ export type StreamUsage = { member: readonly [key: string, json: string]; isItsE
 export type Encoded<T> = { value: T; losses: Loss[] };
 
 /** What an encoder must know of the call it answers. `created`: Unix seconds. */
-export type Reply = {
+export type ReplyContext = {
   created: number;
   /** The answer's own id, where the gateway gives it one (Responses). */
   id?: string;
@@ -110,13 +110,13 @@ export type Reply = {
 /** Feed it every event. `end()` when the upstream has ended: an `error` unless the provider said that it is done. */
 export interface StreamDecoder {
   /** The answer is finished; what still comes is only its end (usage, the terminal event). */
-  readonly isFinishing: boolean;
+  readonly isAnswerComplete: boolean;
   /** The wire's very last word was said; absent where it has none beside the end of the connection. */
-  readonly isOver?: boolean;
+  readonly isTerminated?: boolean;
   /** That word, where an answer can be finished without it: a client may wait for it, though its provider leaves it out. */
   readonly terminator?: string;
   /** What the provider has counted so far, of an answer that may never end. */
-  readonly counted: Usage;
+  readonly usage: Usage;
   push(event: SseEvent): StreamEvent[];
   end(): StreamEvent[];
 }
@@ -125,11 +125,11 @@ export interface StreamDecoder {
 export interface StreamEncoder {
   push(event: StreamEvent): string;
   /** What is said next comes behind this event of the same wire's: the count of a wire that numbers its events goes on. */
-  follow?(last: SseEvent): void;
+  resumeAfter?(last: SseEvent): void;
 }
 
 /** An id the target takes: itself, or 32 hexadecimal characters that are always the same for it. */
-export function fitId(id: string, fits: RegExp): string {
+export function safeId(id: string, fits: RegExp): string {
   if (fits.test(id)) return id;
   return Buffer.from(sha256(id), "base64url").toString("hex").slice(0, 32);
 }

@@ -1,6 +1,6 @@
 import { GatewayError } from "../canonical/error.ts";
 import { encodeUtf8 } from "../wire/bytes.ts";
-import { isObject, type Json, type JsonObject, textOf, tryParseJson } from "../wire/json.ts";
+import { isObject, type Json, type JsonObject, stringifyMember, tryParseJson } from "../wire/json.ts";
 import { type SseEvent, SseSplitter, withData } from "../wire/sse.ts";
 
 /** OpenAI's legacy completions ⇄ Chat, for models that only chat. Pure. */
@@ -27,12 +27,12 @@ export function decodeChat(answer: JsonObject): JsonObject {
   const list = Array.isArray(choices) ? choices.filter(isObject) : [];
   return {
     ...rest,
-    id: textOf(rest.id).replace(/^chatcmpl-/, "cmpl-"),
+    id: stringifyMember(rest.id).replace(/^chatcmpl-/, "cmpl-"),
     object: "text_completion",
     choices: list.map(({ index, message, delta, finish_reason }): JsonObject => {
       const said = isObject(message) ? message : isObject(delta) ? delta : {};
       return {
-        text: textOf(said.content) || textOf(said.refusal),
+        text: stringifyMember(said.content) || stringifyMember(said.refusal),
         index: index ?? 0,
         logprobs: null,
         finish_reason: finish_reason ?? null,

@@ -1,8 +1,8 @@
 import { GatewayError } from "../canonical/error.ts";
 import type { Loss, Usage } from "../canonical/types.ts";
 import type { Encoded } from "../dialects/dialect.ts";
-import { read } from "../dialects/gemini/casing.ts";
-import { isObject, type Json, type JsonObject, numberOf, textOf } from "../wire/json.ts";
+import { readMember } from "../dialects/gemini/casing.ts";
+import { isObject, type Json, type JsonObject, numberOf, stringifyMember } from "../wire/json.ts";
 import { decodeUsage } from "./answer-scan.ts";
 
 /** OpenAI's embeddings ⇄ Gemini's, both ways. Pure. */
@@ -52,11 +52,11 @@ export function decodeFromGemini(answer: Json, asked: { model: string; base64: b
 export function encodeForOpenai(body: JsonObject, method: GeminiMethod, model: string): Encoded<JsonObject> {
   const requests = method === "embedContent" ? [body] : (body.requests as JsonObject[]);
   const losses: Loss[] = [];
-  for (const member of ["taskType", "title"]) {
-    if (requests.some((request) => read(request, member) !== undefined))
-      losses.push({ at: member, what: "dropped", why: "openai's embeddings have none" });
+  for (const name of ["taskType", "title"]) {
+    if (requests.some((request) => readMember(request, name) !== undefined))
+      losses.push({ at: name, what: "dropped", why: "openai's embeddings have none" });
   }
-  const sizes = new Set(requests.map((request) => numberOf(read(request, "outputDimensionality"))));
+  const sizes = new Set(requests.map((request) => numberOf(readMember(request, "outputDimensionality"))));
   if (sizes.size > 1) throw unprocessable("requests", "the provider gives all vectors of a call the same dimensions");
   const [dimensions] = sizes;
   const texts = requests.map((request, i) =>
@@ -116,7 +116,7 @@ function textOfContent(content: Json | undefined, at: string): string {
   const texts = parts.map((part) => {
     const text = typeof part === "string" ? part : isObject(part) ? part.text : undefined;
     if (text === undefined) throw unprocessable(`${at}.parts`, "the provider embeds texts only");
-    return textOf(text);
+    return stringifyMember(text);
   });
   return texts.join("\n");
 }

@@ -1,5 +1,5 @@
 import { GatewayError, invalid } from "../canonical/error.ts";
-import { boundaryOf, type FoundPart, PartFinder, replaced } from "../wire/multipart.ts";
+import { boundaryOf, type FormField, FieldFinder, replaceField } from "../wire/multipart.ts";
 
 /**
  * A form whose model is known, and of which no more has been read than that took. `send` gives the rest of it, with the
@@ -42,7 +42,7 @@ export async function readForm(request: Request, named?: string): Promise<Form> 
   }
   const send = (model: string): { stream: ReadableStream<Uint8Array>; contentType: string } => {
     const isSame = model === found.value;
-    const head = isSame ? held : [...replaced(held.splice(0), found, model)];
+    const head = isSame ? held : [...replaceField(held.splice(0), found, model)];
     const grown = isSame ? 0 : new TextEncoder().encode(model).length - (found.end - found.start);
     return { stream: piped(rest, head, grown), contentType };
   };
@@ -52,8 +52,8 @@ export async function readForm(request: Request, named?: string): Promise<Form> 
 async function readToModel(
   body: ReadableStream<Uint8Array>,
   boundary: string,
-): Promise<{ found?: FoundPart; held: Uint8Array[]; release: () => void }> {
-  const finder = new PartFinder(boundary, "model");
+): Promise<{ found?: FormField; held: Uint8Array[]; release: () => void }> {
+  const finder = new FieldFinder(boundary, "model");
   const reader = body.getReader();
   const held: Uint8Array[] = [];
   let size = 0;

@@ -1,4 +1,4 @@
-import { GatewayError, toGatewayError, asTold } from "../canonical/error.ts";
+import { GatewayError, toGatewayError, toClientError } from "../canonical/error.ts";
 import type { Usage } from "../canonical/types.ts";
 import type { WireDialect } from "../dialects/dialect.ts";
 import type { Call, Notes } from "../gateway/call/call.ts";
@@ -14,7 +14,7 @@ import type { Attempt, CallRecord } from "../store/records.ts";
 import { decodeUtf8, encodeUtf8 } from "../wire/bytes.ts";
 import { isObject, type Json, type JsonObject, tryParseJson } from "../wire/json.ts";
 import { encodeSse } from "../wire/sse.ts";
-import { teeRecorder } from "../wire/tee.ts";
+import { recordingStream } from "../wire/tee.ts";
 import { countsPictures, Glimpse } from "./answer-scan.ts";
 import { wantedBy } from "./estimate.ts";
 
@@ -104,7 +104,7 @@ async function refused(passing: Passing, upstream: Response, host: PassHost): Pr
   const text = decodeUtf8(new Uint8Array(await upstream.arrayBuffer()));
   const requestId = upstream.headers.get("x-request-id") ?? upstream.headers.get("request-id") ?? undefined;
   const said = provider.decodeError(status, text, requestId);
-  const error = asTold(said);
+  const error = toClientError(said);
   host.keepAlive(recorded(notes, host, "failed", { error }));
   const body = tryParseJson(text);
   const isOwnShape = isObject(body) && isObject(body.error) && typeof body.error.message === "string";
@@ -139,7 +139,7 @@ async function relayed(passing: Passing, upstream: Response, host: PassHost): Pr
   // What the embedded provider has made in memory is no stream of the network: workerd never ends a tee of it.
   if (upstream.body === null || passing.target.provider.id === "demo")
     return await held(passing, upstream, headers, host);
-  const { client, blocks } = teeRecorder(upstream.body);
+  const { client, blocks } = recordingStream(upstream.body);
   const ended = recordEnd(passing, blocks, isStream, host);
   if (!isStream) {
     host.keepAlive(ended);

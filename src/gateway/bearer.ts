@@ -1,6 +1,6 @@
 import { GatewayError } from "../canonical/error.ts";
 import type { Policy } from "../keys/policy.ts";
-import { placeOf } from "../wire/id.ts";
+import { objectIdIn } from "../wire/id.ts";
 import { ADMIN_KEY_ID, admit, admitById, type Gate } from "../keys/authenticate.ts";
 import type { Caller } from "./call/call.ts";
 import { type Claims, isToken, readToken } from "../keys/client-token.ts";
@@ -17,7 +17,7 @@ export async function admitBearer(given: string | undefined, gate: Gate, now: nu
 
 /** What a token allows as long as its key does. Throws `auth.invalid` when the key is dead. */
 export async function admitClaims({ keyId, org, session, scopes, expiresAt }: Claims, gate: Gate): Promise<Caller> {
-  const caller = await admitById(keyId, placeOf("key", keyId), gate);
+  const caller = await admitById(keyId, objectIdIn("key", keyId), gate);
   // The bootstrap key gives tokens out in the organisation that it acts in.
   if (caller.org !== org && keyId !== ADMIN_KEY_ID)
     throw new GatewayError("auth.invalid", "the client token is not valid");

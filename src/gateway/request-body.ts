@@ -37,7 +37,12 @@ export function restoreBytes(asked: Asked, context: Context, target: EncodeTarge
   const fresh = asked.items.slice(asked.leading + known);
   const list = `[${listed([...given, items, ...fresh])}]`;
   const edits: Edit[] = [
-    ...removeMember(members, "rhone", ...stateIn(asked), ...(isRestored && layout.itemsToo ? [layout.itemsToo] : [])),
+    ...removeMember(
+      members,
+      "rhone",
+      ...stateIn(asked),
+      ...(isRestored && layout.itemsAlias ? [layout.itemsAlias] : []),
+    ),
     ...replaceMember(members, "model", model),
   ];
   const added: [key: string, json: string][] = [];
@@ -101,7 +106,7 @@ const stateIn = ({ surface, body }: Asked): string[] =>
 function unheard({ surface, body }: Asked, { id }: WireDialect): Loss[] {
   if (surface.dialect.id === id) return [];
   return Object.keys(body)
-    .filter((member) => body[member] !== null && !surface.dialect.layout.understood.has(member))
+    .filter((member) => body[member] !== null && !surface.dialect.layout.knownMembers.has(member))
     .map((at) => ({ at, what: "dropped", why: `${id} has no such member` }));
 }
 

@@ -4,7 +4,7 @@ import { GatewayError } from "../canonical/error.ts";
 import { admitBearer } from "../gateway/bearer.ts";
 import type { Caller } from "../gateway/call/call.ts";
 import { refusalOf } from "../surfaces/validate.ts";
-import { mint } from "../wire/id.ts";
+import { newId } from "../wire/id.ts";
 import { accessOf, actingIn, expectAccess, gateOf } from "./admission/access.ts";
 import { audio } from "./endpoints/audio.ts";
 import { expectPlain } from "./request/body.ts";
@@ -77,7 +77,7 @@ const pageIn = (request: Request, env: Cloudflare.Env): string | undefined =>
   pageOf(request, routerIn(env).config.cors.origins);
 
 /** The client's own, or else one of ours. */
-const requestIdOf = ({ headers }: Request): string => headers.get("x-request-id") ?? mint("req", Date.now());
+const requestIdOf = ({ headers }: Request): string => headers.get("x-request-id") ?? newId("req", Date.now());
 
 const app = new OpenAPIHono<AppEnv>({
   router: new Matcher(),

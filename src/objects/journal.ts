@@ -4,10 +4,10 @@ import { KEEP_TOLD } from "../session/stream/event-buffer.ts";
 import { Delivery, type Letter } from "../store/outbox-sender.ts";
 import { type Entry, Journal } from "../session/call-journal.ts";
 import type { Sql } from "../store/sql.ts";
-import { Gathering } from "../wire/batcher.ts";
+import { Batcher } from "../wire/batcher.ts";
 
 /** Of all the journals that live in this isolate. */
-const BAG = new Gathering<Letter>();
+const BAG = new Batcher<Letter>();
 
 /** A home for the stateless calls of one isolate. Composes; decides nothing. */
 export class JournalObject extends DurableObject {

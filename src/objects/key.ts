@@ -7,7 +7,7 @@ import { tell, type Told } from "../keys/told.ts";
 import { type Report, Turnstile } from "../keys/budget/wait-queue.ts";
 import { type Usage, usageOf } from "../keys/budget/usage.ts";
 import { migrate, type Storage } from "../store/sql.ts";
-import { mint } from "../wire/id.ts";
+import { newId } from "../wire/id.ts";
 import { Publisher } from "./audit-publisher.ts";
 
 /** A key's home: the truth about its secrets, its end, its money and its rates. Composes; decides nothing. */
@@ -28,7 +28,7 @@ export class KeyObject extends DurableObject {
     this.#ledger = new Ledger("", {
       sql: storage.sql,
       now: Date.now,
-      mint: () => mint("grant", Date.now()),
+      mint: () => newId("grant", Date.now()),
       account: () => this.#key.policy,
     });
     this.#turnstile = new Turnstile(this.#ledger);

@@ -11,7 +11,7 @@ import type { TillAnswer } from "../keys/budget/grant-pool.ts";
 import { type Report, Turnstile } from "../keys/budget/wait-queue.ts";
 import { type Usage, usageOf } from "../keys/budget/usage.ts";
 import { migrate, type Storage } from "../store/sql.ts";
-import { mint } from "../wire/id.ts";
+import { newId } from "../wire/id.ts";
 import { Publisher } from "./audit-publisher.ts";
 
 /** An organisation's home: its money and that of its tags. Composes; decides nothing. */
@@ -92,7 +92,7 @@ export class OrganizationObject extends DurableObject {
     const ledger = new Ledger(name, {
       sql: this.#storage.sql,
       now: Date.now,
-      mint: () => mint("grant", Date.now()),
+      mint: () => newId("grant", Date.now()),
       // A budget that was taken away meanwhile limits nothing any more.
       account: () => this.#organization.account(tag) ?? { budgets: [], limits: {}, time_zone: "UTC" },
     });

@@ -35,9 +35,9 @@ import { completing, isStored } from "../session/schema.ts";
 import { blobsOf } from "../store/blobs.ts";
 import type { CallRecord } from "../store/records.ts";
 import { keepSession } from "../store/sessions.ts";
-import { linesOf, textOf } from "../wire/bytes.ts";
-import { Gathering } from "../wire/batcher.ts";
-import { journalOf, mintedAt, placeOf, placeOfHex } from "../wire/id.ts";
+import { linesOf, readRpcText } from "../wire/bytes.ts";
+import { Batcher } from "../wire/batcher.ts";
+import { journalIn, createdAtOf, objectIdIn, encodeObjectId } from "../wire/id.ts";
 import { parseJson } from "../wire/json.ts";
 
 /** While a call runs, an alarm comes this often: it keeps the object awake, and finds the call should it crash. Milliseconds. */
@@ -45,7 +45,7 @@ const HEARTBEAT = 30_000;
 /** How long after its beginning a call that runs elsewhere may still be unknown here. Milliseconds. */
 const FRESH = 2_000;
 /** Of all the sessions that live in this isolate. */
-const BAG = new Gathering<Letter>();
+const BAG = new Batcher<Letter>();
 
 /** A session's home: its only writer, its store, and where its calls run. Composes; decides nothing. */
 export class SessionObject extends DurableObject {
@@ -68,7 +68,7 @@ export class SessionObject extends DurableObject {
     const storage: Storage = { sql: this.#sql, transact: (work) => ctx.storage.transactionSync(work) };
     this.#session = new Session(storage, Date.now);
     // A name is that of the call with which the session began; see http/journal.ts.
-    const place = ctx.id.name ?? placeOfHex(ctx.id.toString());
+    const place = ctx.id.name ?? encodeObjectId(ctx.id.toString());
     this.#commanded = {
       session: this.#session,
       sql: this.#sql,
@@ -127,7 +127,7 @@ export class SessionObject extends DurableObject {
 
   /** Takes a stateless call into the history, off its caller's path. False: another organisation's session, or none. */
   async record(text: string | ReadableStream<Uint8Array>, told?: Load): Promise<boolean> {
-    const handled = parseJson(await textOf(text)) as unknown as Handled;
+    const handled = parseJson(await readRpcText(text)) as unknown as Handled;
     const { org, sessionId } = handled.record;
     if (handled.isNew) this.#session.create(org, sessionId, { createdAt: handled.record.createdAt });
     if (!this.#isOf(org)) return false;
@@ -158,7 +158,7 @@ export class SessionObject extends DurableObject {
     return await crossing(async () => {
       await this.#arrive(org);
       const { blobs } = this.#commanded;
-      const asked = parseJson(await textOf(said)) as unknown as Said;
+      const asked = parseJson(await readRpcText(said)) as unknown as Said;
       inItsWords(response, () => this.#session.expect(org));
       const context = continueIn(this.#session, asked, response, this.#sql);
       const history = await allJoined(context.history, blobs);
@@ -218,7 +218,7 @@ export class SessionObject extends DurableObject {
     return await crossing(async () => {
       await this.#arrive(org);
       // A stateless call runs elsewhere, and is known here a second after it has begun.
-      const isFresh = Math.abs(Date.now() - mintedAt(id)) < FRESH;
+      const isFresh = Math.abs(Date.now() - createdAtOf(id)) < FRESH;
       for (let tries = isFresh ? 20 : 0; tries > 0 && !this.#hasCall(org, id); tries--) await sleep(FRESH / 20);
       return this.#streams.resume(this.#callOf(org, id), after);
     });
@@ -281,7 +281,7 @@ export class SessionObject extends DurableObject {
 
   /** A session that a stateless call began comes here from its journal when somebody first asks for it: one at a time. */
   async #arrive(org: string): Promise<void> {
-    if (this.#session.exists || journalOf(this.#commanded.place) === undefined) return;
+    if (this.#session.exists || journalIn(this.#commanded.place) === undefined) return;
     const arrived = this.#arrived.then(() => this.#fetchIn(org));
     this.#arrived = arrived.catch(() => {});
     await arrived;
@@ -305,7 +305,7 @@ export class SessionObject extends DurableObject {
 
   /** Has a response found by the id that its provider gave it; one of ours says where it is. */
   async #name({ id: call, org }: Pick<CallRecord, "id" | "org">, named: string): Promise<void> {
-    if (placeOf("resp", named) !== undefined) return;
+    if (objectIdIn("resp", named) !== undefined) return;
     await directoryOf(this.env.DIRECTORY, org, named).put(named, { place: this.#commanded.place, call });
   }
 

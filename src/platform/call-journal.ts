@@ -2,8 +2,17 @@ import type { Handled } from "../gateway/call/call.ts";
 import type { Entry, Told } from "../session/call-journal.ts";
 import type { CallRecord } from "../store/records.ts";
 import type { SessionRecord } from "../store/sessions.ts";
-import { Gathering, packed } from "../wire/batcher.ts";
-import { hexOfPlace, journalOf, mint, mintEntry, mintedAt, placeOf, placeOfHex, renamed } from "../wire/id.ts";
+import { Batcher, chunkBySize } from "../wire/batcher.ts";
+import {
+  decodeObjectId,
+  journalIn,
+  newId,
+  newJournalId,
+  createdAtOf,
+  objectIdIn,
+  encodeObjectId,
+  withPrefix,
+} from "../wire/id.ts";
 import { newSession } from "./session-stubs.ts";
 
 type Journals = Cloudflare.Env["JOURNALS"];
@@ -18,7 +27,7 @@ const TERM = 60 * 60_000;
 const FRESH = 2_000;
 const LOOK = 50;
 
-const GATHERED = new Gathering<Entry>();
+const GATHERED = new Batcher<Entry>();
 let current: { journal: string; until: number } | undefined;
 
 /** The ids of a call and of the session that it begins, and that session's place. `isJournaled`: the call is stateless. */
@@ -29,12 +38,12 @@ export function beginning(
 ): { id: string; sessionId: string; place: string } {
   if (!isJournaled) {
     const { id: sessionId, place } = newSession(SESSIONS);
-    return { id: mint("call", now, place), sessionId, place };
+    return { id: newId("call", now, place), sessionId, place };
   }
   if (current === undefined || now > current.until)
-    current = { journal: placeOfHex(JOURNALS.newUniqueId().toString()), until: now + TERM };
-  const id = mintEntry("call", now, current.journal);
-  return { id, sessionId: renamed(id, "sess"), place: placeOf("call", id)! };
+    current = { journal: encodeObjectId(JOURNALS.newUniqueId().toString()), until: now + TERM };
+  const id = newJournalId("call", now, current.journal);
+  return { id, sessionId: withPrefix(id, "sess"), place: objectIdIn("call", id)! };
 }
 
 /**
@@ -66,9 +75,9 @@ export function enterJournal(
 
 /** Each to its own: the hour may have struck in between. */
 async function write(entries: readonly Entry[], journals: Journals): Promise<void> {
-  const byJournal = Map.groupBy(entries, ({ id }) => journalOf(placeOf("call", id)!)!);
+  const byJournal = Map.groupBy(entries, ({ id }) => journalIn(objectIdIn("call", id)!)!);
   for (const [journal, some] of byJournal)
-    for (const load of packed(some, sizeOf, LOAD)) await stubOf(journals, journal)?.enter(load);
+    for (const load of chunkBySize(some, sizeOf, LOAD)) await stubOf(journals, journal)?.enter(load);
 }
 
 const sizeOf = ({ text, payload, told }: Entry): number => text.length + payload.length + (told?.bytes.length ?? 0);
@@ -94,22 +103,22 @@ export async function findJournaled(
   place: string,
 ): Promise<Pick<Entry, "text" | "told"> | undefined> {
   const id = `call_${place}`;
-  const stub = stubOf(journals, journalOf(place)!);
+  const stub = stubOf(journals, journalIn(place)!);
   for (;;) {
     const found = await stub?.find(org, id);
-    if (found !== undefined || Math.abs(Date.now() - mintedAt(id)) > FRESH) return found;
+    if (found !== undefined || Math.abs(Date.now() - createdAtOf(id)) > FRESH) return found;
     await new Promise((resolve) => setTimeout(resolve, LOOK));
   }
 }
 
 /** The inverse of writing it there, when the session's object has it. */
 export async function strikeJournaled(journals: Journals, org: string, place: string): Promise<void> {
-  await stubOf(journals, journalOf(place)!)?.strike(org, `call_${place}`);
+  await stubOf(journals, journalIn(place)!)?.strike(org, `call_${place}`);
 }
 
 /** undefined: no journal of ours. */
 function stubOf(journals: Journals, journal: string): ReturnType<Journals["get"]> | undefined {
-  const hex = hexOfPlace(journal);
+  const hex = decodeObjectId(journal);
   if (hex === undefined) return undefined;
   try {
     return journals.get(journals.idFromString(hex));

@@ -5,7 +5,7 @@ import { accountOf, Purse, type Till } from "../keys/budget/grant-pool.ts";
 import type { Settled } from "../keys/budget/ledger.ts";
 import type { Report } from "../keys/budget/wait-queue.ts";
 import type { Kept } from "../store/records.ts";
-import { hexOfPlace, placeOf, placeOfHex } from "../wire/id.ts";
+import { decodeObjectId, objectIdIn, encodeObjectId } from "../wire/id.ts";
 
 /** What this isolate holds of all keys: shared by its requests and its objects, so it is plain data and no platform's. */
 export const admissions = new Admissions(Date.now);
@@ -28,12 +28,12 @@ type Objects = Pick<Cloudflare.Env, "KEYS" | "ORGANIZATIONS">;
 /** A new key's object, and its place. */
 export function newKeyObject(keys: Keys): { stub: KeyStub; place: string } {
   const id = keys.newUniqueId();
-  return { stub: keys.get(id) as unknown as KeyStub, place: placeOfHex(id.toString()) };
+  return { stub: keys.get(id) as unknown as KeyStub, place: encodeObjectId(id.toString()) };
 }
 
 /** The object of a key, by the place that its secret or its id says; undefined when there can be none. */
 export function keyAt(keys: Keys, place: string | undefined): KeyStub | undefined {
-  const hex = place === undefined ? undefined : hexOfPlace(place);
+  const hex = place === undefined ? undefined : decodeObjectId(place);
   if (hex === undefined) return undefined;
   try {
     return keys.get(keys.idFromString(hex)) as unknown as KeyStub;
@@ -43,7 +43,7 @@ export function keyAt(keys: Keys, place: string | undefined): KeyStub | undefine
   }
 }
 
-export const keyOfId = (keys: Keys, id: string): KeyStub | undefined => keyAt(keys, placeOf("key", id));
+export const keyOfId = (keys: Keys, id: string): KeyStub | undefined => keyAt(keys, objectIdIn("key", id));
 
 export const organizationOf = ({ ORGANIZATIONS }: Pick<Objects, "ORGANIZATIONS">, org: string): OrganizationStub =>
   ORGANIZATIONS.get(ORGANIZATIONS.idFromName(org)) as unknown as OrganizationStub;

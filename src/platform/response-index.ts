@@ -1,6 +1,6 @@
 import type { Whereabouts } from "../session/response-index.ts";
 import { sha256 } from "../wire/hash.ts";
-import { placeOf, renamed } from "../wire/id.ts";
+import { objectIdIn, withPrefix } from "../wire/id.ts";
 
 type Directories = Cloudflare.Env["DIRECTORY"];
 
@@ -13,8 +13,8 @@ export async function findResponsePlace(
   org: string,
   id: string,
 ): Promise<Whereabouts | undefined> {
-  const place = placeOf("resp", id);
-  if (place !== undefined) return { place, call: renamed(id, "call") };
+  const place = objectIdIn("resp", id);
+  if (place !== undefined) return { place, call: withPrefix(id, "call") };
   return await directoryOf(directories, org, id).find(id);
 }
 

@@ -1,12 +1,12 @@
 import { sessionNotFound } from "../session/session.ts";
-import { hexOfPlace, journalOf, placeOf, placeOfHex } from "../wire/id.ts";
+import { decodeObjectId, journalIn, objectIdIn, encodeObjectId } from "../wire/id.ts";
 
 type Sessions = Cloudflare.Env["SESSIONS"];
 export type SessionStub = ReturnType<Sessions["get"]>;
 
 /** A new session's id and place: no directory is asked, and nothing is stored before its first call. */
 export function newSession(sessions: Sessions): { id: string; place: string } {
-  const place = placeOfHex(sessions.newUniqueId().toString());
+  const place = encodeObjectId(sessions.newUniqueId().toString());
   return { id: `sess_${place}`, place };
 }
 
@@ -14,7 +14,7 @@ export function newSession(sessions: Sessions): { id: string; place: string } {
 export function placeOfSession(sessions: Sessions, org: string, id: string): string {
   const name = id.slice("sess_".length);
   if (objectAt(sessions, name) !== undefined) return name;
-  return placeOfHex(sessions.idFromName(`${org}/${name}`).toString());
+  return encodeObjectId(sessions.idFromName(`${org}/${name}`).toString());
 }
 
 /** Throws `session.not_found` for a place that is none of ours. */
@@ -26,7 +26,7 @@ export function stubAt(sessions: Sessions, place: string): SessionStub {
 
 /** The object that an id of one of these kinds says it lives in; undefined when it says none of ours. */
 export function stubOfId(sessions: Sessions, prefix: string, id: string): SessionStub | undefined {
-  const place = placeOf(prefix, id);
+  const place = objectIdIn(prefix, id);
   return place === undefined ? undefined : stubOfPlace(sessions, place);
 }
 
@@ -38,8 +38,8 @@ export function stubOfPlace(sessions: Sessions, place: string): SessionStub | un
 
 /** A session that a stateless call began has an object by the call's name, which knows by it where the call stands. */
 function objectAt(sessions: Sessions, place: string): DurableObjectId | undefined {
-  if (journalOf(place) !== undefined) return sessions.idFromName(place);
-  const hex = hexOfPlace(place);
+  if (journalIn(place) !== undefined) return sessions.idFromName(place);
+  const hex = decodeObjectId(place);
   if (hex === undefined) return undefined;
   try {
     return sessions.idFromString(hex);

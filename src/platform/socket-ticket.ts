@@ -3,7 +3,7 @@ import { admitById, type Gate } from "../keys/authenticate.ts";
 import { admitClaims } from "../gateway/bearer.ts";
 import type { Caller } from "../gateway/call/call.ts";
 import type { Bond } from "../gateway/sockets/session-sockets.ts";
-import { placeOf } from "../wire/id.ts";
+import { objectIdIn } from "../wire/id.ts";
 import { admissions, keyAt } from "./key-stubs.ts";
 import type { AppEnv } from "../http/admission/context.ts";
 
@@ -44,5 +44,5 @@ export async function admitBond(bond: Bond, env: Cloudflare.Env, later: Gate["la
   const ask: Gate["ask"] = (place, digest) => keyAt(env.KEYS, place)?.admit(digest);
   const gate: Gate = { admissions, adminKey: env.RHONE_ADMIN_KEY, ask, address, later };
   if (scopes !== undefined) return await admitClaims({ keyId, org, session, scopes, expiresAt }, gate);
-  return { ...(await admitById(keyId, placeOf("key", keyId), gate)), org };
+  return { ...(await admitById(keyId, objectIdIn("key", keyId), gate)), org };
 }

@@ -1,5 +1,5 @@
 import { sha256 } from "../wire/hash.ts";
-import { type Json, type JsonObject, numberOf, textOf } from "../wire/json.ts";
+import { type Json, type JsonObject, numberOf, stringifyMember } from "../wire/json.ts";
 
 /** As many as a small model has. */
 const DIMENSIONS = 256;
@@ -27,7 +27,7 @@ export function embedded(body: JsonObject): JsonObject {
 
 /** One word is one token; a token of another's vocabulary is a word that nobody can read. */
 const wordsOf = (input: Json): string[] =>
-  Array.isArray(input) ? input.map(textOf) : (textOf(input).toLowerCase().match(/\S+/g) ?? []);
+  Array.isArray(input) ? input.map(stringifyMember) : (stringifyMember(input).toLowerCase().match(/\S+/g) ?? []);
 
 function vectorOf(words: readonly string[], dimensions: number): Float32Array {
   const vector = new Float32Array(dimensions);

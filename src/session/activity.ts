@@ -1,4 +1,4 @@
-import { mint } from "../wire/id.ts";
+import { newId } from "../wire/id.ts";
 import type { JsonObject } from "../wire/json.ts";
 import type { Sql } from "../store/sql.ts";
 
@@ -25,7 +25,7 @@ type Row = { id: string; type: Change["type"]; data: string; created_at: number 
 export function noteChange(sql: Sql, now: number, type: Change["type"], data: JsonObject = {}): void {
   sql(
     "INSERT INTO changes (id, type, data, created_at) VALUES (?, ?, ?, ?)",
-    mint("chg", now),
+    newId("chg", now),
     type,
     JSON.stringify(data),
     now,

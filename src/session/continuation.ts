@@ -1,4 +1,4 @@
-import { findBeginning, nameAfter, ROOT } from "../canonical/turn-hash.ts";
+import { longestKnownPrefix, hashAfter, ROOT } from "../canonical/turn-hash.ts";
 import type { Message } from "../canonical/types.ts";
 import type { Turn } from "./turns.ts";
 
@@ -27,7 +27,7 @@ export function findPlace(
   const head = path.at(-1);
   // Of two turns with the same name the one that the session stands at is meant.
   const known = (name: string): string | undefined => (name === head?.chain ? head.id : named(name));
-  const beginning = findBeginning(messages, known);
+  const beginning = longestKnownPrefix(messages, known);
   if (beginning !== undefined) return { at: beginning.place, known: beginning.count };
   return (
     findWithin(messages, path, known) ??
@@ -43,9 +43,9 @@ export function findWithin(
 ): Place | undefined {
   // A turn is known by its reply's end; without any reply that others follow, nothing needs to be looked for.
   if (path.length === 0 || !isAnswered(messages)) return undefined;
-  const first = findBeginning(messages, (own) => path.findLast((turn) => turn.own === own));
+  const first = longestKnownPrefix(messages, (own) => path.findLast((turn) => turn.own === own));
   if (first === undefined) return undefined;
-  const rest = findBeginning(messages.slice(first.count), known, first.place.chain);
+  const rest = longestKnownPrefix(messages.slice(first.count), known, first.place.chain);
   return { at: rest?.place ?? first.place.id, known: first.count + (rest?.count ?? 0) };
 }
 
@@ -56,14 +56,14 @@ export function findLastWords(messages: readonly Message[], head: Turn | undefin
   const words = messages.slice(0, behind);
   const calls = words.flatMap(({ blocks }) => blocks.filter((block) => block.kind === "tool_call"));
   const isCalls = calls.length > 0 && calls.every(({ id }) => head.open.some((open) => open.id === id));
-  return isCalls || nameAfter(ROOT, words) === head.reply ? { at: head.id, known: behind } : undefined;
+  return isCalls || hashAfter(ROOT, words) === head.reply ? { at: head.id, known: behind } : undefined;
 }
 
 /** Behind words of the client's own stands a reply that the path holds, and something after it. */
 function repeatsReply(messages: readonly Message[], path: readonly Turn[]): boolean {
   if (path.length === 0 || messages[0]?.role === "assistant" || !isAnswered(messages)) return false;
   const replies = new Set(path.map(({ reply }) => reply));
-  return assistantRuns(messages).some((run) => replies.has(nameAfter(ROOT, run)));
+  return assistantRuns(messages).some((run) => replies.has(hashAfter(ROOT, run)));
 }
 
 /** The messages of each of the model's replies. */

@@ -1,9 +1,9 @@
-import { namesOf, ROOT } from "../canonical/turn-hash.ts";
+import { turnHashes, ROOT } from "../canonical/turn-hash.ts";
 import { GatewayError } from "../canonical/error.ts";
 import type { Loss, Message } from "../canonical/types.ts";
 import type { CallRecord } from "../store/records.ts";
 import type { SessionRecord } from "../store/sessions.ts";
-import { renamed } from "../wire/id.ts";
+import { withPrefix } from "../wire/id.ts";
 import type { JsonObject } from "../wire/json.ts";
 import { endCall, startCall, type Started } from "./calls.ts";
 import { type Change, noteChange } from "./activity.ts";
@@ -177,11 +177,11 @@ export class Session {
     const { parent, isBeside } = step.context;
     const { head, instructions: held } = this.row;
     const turn: Turn = {
-      id: renamed(record.id, "turn"),
+      id: withPrefix(record.id, "turn"),
       parent: parent?.id,
       kind: "call",
       depth: (parent?.depth ?? 0) + 1,
-      ...namesOf(parent?.chain ?? ROOT, step.said, step.replied),
+      ...turnHashes(parent?.chain ?? ROOT, step.said, step.replied),
       open: openCalls(step.replied),
       input: step.input,
       output: step.output,
@@ -265,7 +265,7 @@ export class Session {
 
   /** The way to a turn, named by its own id or its call's. Throws `object.not_found`. */
   pathOf(id: string, param = "rhone.parent"): readonly Turn[] {
-    const turnId = renamed(id, "turn");
+    const turnId = withPrefix(id, "turn");
     const path = this.path;
     const at = path.at(-1)?.id === turnId ? path.length - 1 : path.findIndex((turn) => turn.id === turnId);
     if (at >= 0) return at === path.length - 1 ? path : path.slice(0, at + 1);

@@ -1,6 +1,6 @@
-import type { Names } from "../canonical/turn-hash.ts";
+import type { TurnHashes } from "../canonical/turn-hash.ts";
 import type { Dialect, Message, ToolCall } from "../canonical/types.ts";
-import { mint } from "../wire/id.ts";
+import { newId } from "../wire/id.ts";
 import { isObject } from "../wire/json.ts";
 import type { Sql } from "../store/sql.ts";
 import { joinOn, splitOff } from "./schema.ts";
@@ -30,7 +30,7 @@ export type OpenCall = { id: string; name: string; item?: string };
  * another turn, `origin`, of this session or of the one it branched from.
  * `compaction`: the way from the root begins anew with it; it stands for all turns before it, and for their place.
  */
-export type Turn = Names & {
+export type Turn = TurnHashes & {
   id: string;
   parent: string | undefined;
   kind: "call" | "copy" | "compaction" | "items";
@@ -61,7 +61,7 @@ export function chained(
   for (const turn of turns) {
     const before = made.at(-1) ?? parent;
     const depth = turn.kind === "compaction" ? 0 : (before?.depth ?? 0) + 1;
-    made.push({ ...turn, id: mint("turn", now, place), parent: before?.id, depth, createdAt: now });
+    made.push({ ...turn, id: newId("turn", now, place), parent: before?.id, depth, createdAt: now });
   }
   return made;
 }

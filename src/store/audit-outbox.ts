@@ -1,12 +1,12 @@
 import type { Change } from "./audit.ts";
 import type { Sql } from "./sql.ts";
-import { mint } from "../wire/id.ts";
+import { newId } from "../wire/id.ts";
 
 /** Changes on their way to where they can be listed. Written together with the change itself, so that none is lost. */
 export const OUTBOX_STEP = "CREATE TABLE changes (id TEXT PRIMARY KEY, change TEXT NOT NULL);";
 
 export function note(sql: Sql, change: Omit<Change, "id">): void {
-  const id = mint("evt", change.at);
+  const id = newId("evt", change.at);
   sql("INSERT INTO changes (id, change) VALUES (?, ?)", id, JSON.stringify({ id, ...change } satisfies Change));
 }
 

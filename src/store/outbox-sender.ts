@@ -1,4 +1,4 @@
-import { type Carrier, type Gathering, packed } from "../wire/batcher.ts";
+import { type BatchFlusher, type Batcher, chunkBySize } from "../wire/batcher.ts";
 import type { Sql } from "./sql.ts";
 import type { Alarm } from "./alarm.ts";
 import { forgetUpTo, type Posted, postedBehind } from "./outbox.ts";
@@ -20,10 +20,10 @@ const SETTLED = 5_000;
 export type Letter = Posted & { takenAt?: number };
 
 /** `bag`: of all the objects that live in this isolate. */
-type Way = Pick<Carrier<Letter>, "keepAwake" | "now"> & {
+type Way = Pick<BatchFlusher<Letter>, "keepAwake" | "now"> & {
   sql: Sql;
   queue: RecordQueue;
-  bag: Gathering<Letter>;
+  bag: Batcher<Letter>;
   alarm: Alarm;
 };
 
@@ -76,7 +76,7 @@ export class Delivery {
   /** In as few messages as they fit into, each a JSON list of records. */
   async #give(letters: readonly Letter[]): Promise<void> {
     const { queue, now } = this.#way;
-    for (const message of packed(letters, ({ payload }) => payload.length + 1, MESSAGE)) {
+    for (const message of chunkBySize(letters, ({ payload }) => payload.length + 1, MESSAGE)) {
       await queue.send(`[${message.map(({ payload }) => payload).join(",")}]`, { contentType: "text" });
       for (const letter of message) letter.takenAt = now();
     }

@@ -2,7 +2,7 @@ import { and, eq } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
 import type { ErrorCode } from "../canonical/error.ts";
 import type { Loss, Usage } from "../canonical/types.ts";
-import { renamed } from "../wire/id.ts";
+import { withPrefix } from "../wire/id.ts";
 import type { Json } from "../wire/json.ts";
 import { calls, runs } from "./schema.ts";
 import { type SessionRecord, upsertSessions } from "./sessions.ts";
@@ -90,7 +90,7 @@ export async function findCall(d1: D1Database, org: string, id: string): Promise
 }
 
 /** A plain call is a run of one call, and they share all but the prefix of their ids. */
-export const runIdOf = (callId: string): string => renamed(callId, "run");
+export const runIdOf = (callId: string): string => withPrefix(callId, "run");
 
 function runRow(record: CallRecord): typeof runs.$inferInsert {
   const { id, org, sessionId, keyId, status, createdAt, endedAt } = record;

@@ -1,6 +1,6 @@
 import { invalid } from "../canonical/error.ts";
 import type { Message, ModelRequest } from "../canonical/types.ts";
-import type { Outside, WireDialect } from "../dialects/dialect.ts";
+import type { PathParams, WireDialect } from "../dialects/dialect.ts";
 import type { Instructions } from "../session/session.ts";
 import { isObject, type Json, JsonError, type JsonObject, parseJson } from "../wire/json.ts";
 import { elements, isEmptyJson, type Member, members, sliceOf } from "../wire/splice.ts";
@@ -13,7 +13,7 @@ export type Opened = { text: string; members: Member[]; rhone: RhoneRequest };
 /** What a call asks, beside the bytes in which it was asked. */
 export type Asked = Opened & {
   surface: Surface;
-  outside: Outside;
+  outside: PathParams;
   /** Without `rhone`, and what it means. */
   body: JsonObject;
   request: ModelRequest;
@@ -68,7 +68,7 @@ const ownMembers = (text: string, found: readonly Member[]): JsonObject =>
   );
 
 /** Decodes and checks the whole request. Throws `request.invalid`, naming the field and what was expected. */
-export function ask(opened: Opened, surface: Surface, outside: Outside = {}): Asked {
+export function ask(opened: Opened, surface: Surface, outside: PathParams = {}): Asked {
   const { text, rhone } = opened;
   const whole = jsonOf(text, "body");
   if (!isObject(whole)) throw invalid("body", "expected a JSON object");
@@ -79,7 +79,7 @@ export function ask(opened: Opened, surface: Surface, outside: Outside = {}): As
   const model = rhone.routing?.model ?? request.model;
   if (model === "") throw invalid("model", "expected the name of a model");
   const given = itemsOf(opened, dialect);
-  const items = given.map((item) => dialect.layout.inPlainWords?.(item) ?? item);
+  const items = given.map((item) => dialect.layout.toPortableItem?.(item) ?? item);
   const isReworded = items.some((item, i) => item !== given[i]);
   const messages = request.messages.slice(request.messages.length - items.length);
   const firstOther = messages.findIndex(({ role }) => role !== "system");
@@ -103,13 +103,13 @@ export function ask(opened: Opened, surface: Surface, outside: Outside = {}): As
 
 /** A list's elements; a bare text or a single item is a list of one. */
 function itemsOf({ text, members }: Opened, { layout }: WireDialect): string[] {
-  const member = members.findLast(({ key }) => key === layout.items || key === layout.itemsToo);
+  const member = members.findLast(({ key }) => key === layout.items || key === layout.itemsAlias);
   if (member === undefined) return [];
   const { value } = member;
   if (text[value.start] === "[") return elements(text, value.start).map((span) => sliceOf(text, span));
   const one = sliceOf(text, value);
   if (isEmptyJson(one)) return [];
-  return [one.startsWith("{") || layout.itemOfText === undefined ? one : layout.itemOfText(one)];
+  return [one.startsWith("{") || layout.itemFromText === undefined ? one : layout.itemFromText(one)];
 }
 
 function instructionsOf(

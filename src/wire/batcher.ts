@@ -4,7 +4,7 @@ const GATHER = 25;
 const OVERDUE = 1_000;
 
 /** Who carries what was gathered; until when it stays awake for that. What `carry` throws goes to the log. */
-export type Carrier<T> = {
+export type BatchFlusher<T> = {
   carry: (things: T[]) => Promise<void>;
   keepAwake: (work: Promise<unknown>) => void;
   now: () => number;
@@ -15,12 +15,12 @@ export type Carrier<T> = {
  * quiet, otherwise when the last has left for a moment. One of those who have something carries it for all of them; what
  * the others have must be found again some other way, should it not arrive.
  */
-export class Gathering<T> {
+export class Batcher<T> {
   #things: T[] = [];
   #leavesAt: number | undefined;
   #leftAt = 0;
 
-  put(things: readonly T[], { carry, keepAwake, now }: Carrier<T>): void {
+  put(things: readonly T[], { carry, keepAwake, now }: BatchFlusher<T>): void {
     this.#things.push(...things);
     const isCarried = this.#leavesAt !== undefined && now() < this.#leavesAt + OVERDUE;
     if (this.#things.length === 0 || isCarried) return;
@@ -37,7 +37,7 @@ export class Gathering<T> {
 }
 
 /** Neighbours together, as long as their sizes add up to no more than `most`; what is larger stands alone. */
-export function packed<T>(things: readonly T[], sizeOf: (thing: T) => number, most: number): T[][] {
+export function chunkBySize<T>(things: readonly T[], sizeOf: (thing: T) => number, most: number): T[][] {
   const packs: T[][] = [];
   let size = Infinity;
   for (const thing of things) {

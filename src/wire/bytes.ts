@@ -32,11 +32,11 @@ export function concatBytes(parts: readonly Uint8Array[]): Uint8Array {
 const MAX_CROSSING = 4 * 1024 * 1024;
 
 /** A text on its way to an object: as it is, or, where it is too much for that, as its bytes. */
-export const crossingText = (text: string): string | ReadableStream<Uint8Array> =>
+export const toRpcText = (text: string): string | ReadableStream<Uint8Array> =>
   text.length <= MAX_CROSSING ? text : new Response(text).body!;
 
 /** A text that crossed as what it is, or as its bytes. */
-export const textOf = async (text: string | ReadableStream<Uint8Array>): Promise<string> =>
+export const readRpcText = async (text: string | ReadableStream<Uint8Array>): Promise<string> =>
   typeof text === "string" ? text : await new Response(text).text();
 
 /** What comes piece by piece, as a stream of bytes that makes the next piece when it is asked for. */

@@ -14,12 +14,12 @@ const STAMP_LENGTH = 26;
 const OBJECT = new RegExp(`^[${ALPHABET}]{52}$`);
 const ENTRY = new RegExp(`^[${ALPHABET}]{26}\\.[${ALPHABET}]{52}$`);
 
-export function mint(prefix: string, now: number, place = ""): string {
+export function newId(prefix: string, now: number, place = ""): string {
   return `${prefix}_${stamp(now)}${place}`;
 }
 
 /** A Durable Object's id (64 hex digits) as it stands in our ids: every five digits are four characters. */
-export function placeOfHex(hex: string): string {
+export function encodeObjectId(hex: string): string {
   const digits = `0${hex}`;
   let place = "";
   for (let i = 0; i < digits.length; i += 5) place += encodeBase32(Number.parseInt(digits.slice(i, i + 5), 16), 4);
@@ -27,7 +27,7 @@ export function placeOfHex(hex: string): string {
 }
 
 /** The inverse: undefined when the text is no place. */
-export function hexOfPlace(place: string): string | undefined {
+export function decodeObjectId(place: string): string | undefined {
   if (!OBJECT.test(place)) return undefined;
   let digits = "";
   for (let i = 0; i < place.length; i += 4)
@@ -38,14 +38,14 @@ export function hexOfPlace(place: string): string | undefined {
 }
 
 /** The id of a call that stands in this journal and begins a session of its own. */
-export const mintEntry = (prefix: string, now: number, journal: string): string => mint(prefix, now, `.${journal}`);
+export const newJournalId = (prefix: string, now: number, journal: string): string => newId(prefix, now, `.${journal}`);
 
 /** The journal that a place names in which a stateless call has begun it; undefined for every other place. */
-export const journalOf = (place: string): string | undefined =>
+export const journalIn = (place: string): string | undefined =>
   ENTRY.test(place) ? place.slice(STAMP_LENGTH + 1) : undefined;
 
 /** The place in an id with that prefix; undefined when the text is no such id. */
-export function placeOf(prefix: string, id: string): string | undefined {
+export function objectIdIn(prefix: string, id: string): string | undefined {
   if (!id.startsWith(`${prefix}_`)) return undefined;
   const name = id.slice(prefix.length + 1);
   const place = ENTRY.test(name) ? name : name.slice(STAMP_LENGTH);
@@ -56,13 +56,13 @@ export function placeOf(prefix: string, id: string): string | undefined {
 export const firstId = (prefix: string, time: number): string => `${prefix}_${encodeBase32(time, TIME_LENGTH)}`;
 
 /** When an id was minted, in Unix milliseconds; of a text that is none, whatever its letters come to. */
-export const mintedAt = (id: string): number => {
+export const createdAtOf = (id: string): number => {
   const at = id.indexOf("_") + 1;
   return decodeBase32(id.slice(at, at + TIME_LENGTH));
 };
 
 /** The same thing under another prefix: `call_x` and `turn_x` are two sides of one event. */
-export const renamed = (id: string, prefix: string): string => prefix + id.slice(id.indexOf("_"));
+export const withPrefix = (id: string, prefix: string): string => prefix + id.slice(id.indexOf("_"));
 
 /** Five bits of each byte are as much chance as a character holds. */
 function stamp(now: number): string {

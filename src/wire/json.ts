@@ -55,12 +55,12 @@ export function isObject(value: unknown): value is JsonObject {
 }
 
 /** Absent is not null, and not undefined either: an object without its undefined members. */
-export function compact<T extends object>(members: { [K in keyof T]: T[K] | undefined }): T {
+export function withoutUndefined<T extends object>(members: { [K in keyof T]: T[K] | undefined }): T {
   return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined)) as T;
 }
 
 /** A member as text, whatever was sent for it: "" for nothing, JSON for what is no text. */
-export function textOf(value: Json | undefined): string {
+export function stringifyMember(value: Json | undefined): string {
   if (typeof value === "string") return value;
   return value === undefined || value === null ? "" : JSON.stringify(value);
 }

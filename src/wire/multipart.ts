@@ -1,7 +1,7 @@
 import { concatBytes, decodeUtf8, encodeUtf8 } from "./bytes.ts";
 
 /** Where a part's value stands in a form's bytes: `start` inclusive, `end` exclusive. */
-export type FoundPart = { start: number; end: number; value: string };
+export type FormField = { start: number; end: number; value: string };
 
 type State = "body" | "delimiter" | "headers" | "value" | "end";
 
@@ -20,7 +20,7 @@ export function boundaryOf(contentType: string): string | undefined {
  * Finds one field in a form (RFC 7578) that comes in pieces, and reads no further. Keeps only what a boundary cut in two
  * could need; whoever feeds it keeps the bytes.
  */
-export class PartFinder {
+export class FieldFinder {
   readonly #name: string;
   readonly #delimiter: Uint8Array;
   /** What is still to be looked at, and its place in the form. The first boundary has no line before it: here it has. */
@@ -38,7 +38,7 @@ export class PartFinder {
     return this.#state === "end";
   }
 
-  push(chunk: Uint8Array): FoundPart | undefined {
+  push(chunk: Uint8Array): FormField | undefined {
     this.#pending = concatBytes([this.#pending, chunk]);
     for (;;) {
       const before = this.#state;
@@ -49,7 +49,7 @@ export class PartFinder {
   }
 
   /** Goes on to the next state, or stays where it is until more has come. */
-  #step(): FoundPart | undefined {
+  #step(): FormField | undefined {
     switch (this.#state) {
       case "body": {
         const at = this.#find(this.#delimiter);
@@ -112,9 +112,9 @@ function nameIn(headers: string): string | undefined {
 }
 
 /** The held bytes with other ones in one place: piece by piece, copied nowhere. */
-export function* replaced(
+export function* replaceField(
   held: readonly Uint8Array[],
-  { start, end }: FoundPart,
+  { start, end }: FormField,
   value: string,
 ): Generator<Uint8Array> {
   let at = 0;

@@ -17,7 +17,7 @@ const MAX_AHEAD = 256 * 1024;
  * more than it has (`text()`, `readAtLeast()`) makes workerd hold back the other branch too, and the client gets
  * nothing until the stream ends.
  */
-export function teeRecorder(body: ReadableStream<Uint8Array>): {
+export function recordingStream(body: ReadableStream<Uint8Array>): {
   client: ReadableStream<Uint8Array>;
   blocks: AsyncGenerator<Uint8Array>;
 } {
@@ -71,7 +71,7 @@ export function pacedReader(body: ReadableStream<Uint8Array>, now: () => number)
  * further ahead than MAX_AHEAD.
  */
 function gatheringReader(body: ReadableStream<Uint8Array>): ChunkReader {
-  const { client, blocks } = teeRecorder(body);
+  const { client, blocks } = recordingStream(body);
   const reader = blockReader(client);
   let ahead = 0;
   let caughtUp: PromiseWithResolvers<void> | undefined;

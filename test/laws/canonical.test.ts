@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { findBeginning, nameAfter, namesOf, ROOT } from "../../src/canonical/turn-hash.ts";
+import { longestKnownPrefix, hashAfter, turnHashes, ROOT } from "../../src/canonical/turn-hash.ts";
 import { GatewayError, toGatewayError } from "../../src/canonical/error.ts";
-import { Fold, fold, unfold } from "../../src/canonical/accumulator.ts";
+import { StreamAccumulator, fold, unfold } from "../../src/canonical/accumulator.ts";
 import { amend, edit, isSealed, unseal, verbatim, verbatimMessage } from "../../src/canonical/native.ts";
 import { budgetOf, nearestEffort } from "../../src/canonical/reasoning.ts";
 import type { Block, Message, ModelResponse, Native } from "../../src/canonical/types.ts";
@@ -47,7 +47,7 @@ describe("fold and unfold", () => {
   });
 
   it("keep what came when the rest did not", () => {
-    const folded = new Fold();
+    const folded = new StreamAccumulator();
     folded.push({ type: "start", id: "1", model: "m" });
     folded.push({ type: "open", index: 0, block: { kind: "text", text: "" } });
     folded.push({ type: "delta", index: 0, text: "Half" });
@@ -68,7 +68,7 @@ describe("the chain", () => {
   const call: Block = { kind: "tool_call", id: "1", name: "f", arguments: '{"a":1,"b":2}' };
 
   it("names a place by what was said, not by how", () => {
-    const name = nameAfter(ROOT, [
+    const name = hashAfter(ROOT, [
       user("Hi"),
       model({ kind: "thinking", text: "hm" }, says("Hello "), says("there"), call),
     ]);
@@ -79,15 +79,15 @@ describe("the chain", () => {
       model(says("Hello there")),
       model(respelt),
     ];
-    expect(nameAfter(ROOT, lossy)).toBe(name);
-    expect(nameAfter(ROOT, [user("Hi!"), ...lossy.slice(2)])).not.toBe(name);
-    expect(nameAfter(ROOT, lossy.slice(0, -1))).not.toBe(name);
+    expect(hashAfter(ROOT, lossy)).toBe(name);
+    expect(hashAfter(ROOT, [user("Hi!"), ...lossy.slice(2)])).not.toBe(name);
+    expect(hashAfter(ROOT, lossy.slice(0, -1))).not.toBe(name);
   });
 
   it("forgives how a client writes the model's words anew, not how it changes its own", () => {
-    const said = (quote: string): string => nameAfter(ROOT, [user("x"), model(says(`Input: {${quote}a${quote}:  2}`))]);
+    const said = (quote: string): string => hashAfter(ROOT, [user("x"), model(says(`Input: {${quote}a${quote}:  2}`))]);
     expect(said("'")).toBe(said('"'));
-    expect(nameAfter(ROOT, [user("'x'")])).not.toBe(nameAfter(ROOT, [user('"x"')]));
+    expect(hashAfter(ROOT, [user("'x'")])).not.toBe(hashAfter(ROOT, [user('"x"')]));
   });
 
   it("is named as it always was, since sessions hold the names of their turns", () => {
@@ -106,8 +106,8 @@ describe("the chain", () => {
       (text, i) => ({ kind: "tool_result", id: String(i), content: [{ kind: "text", text }] }) satisfies Block,
     );
     const answered = [{ role: "user", blocks: results }, model(says("Rain."))] satisfies Message[];
-    expect(nameAfter(ROOT, [...said, replied, ...answered])).toBe("o_DvKsc3mTBR-IE7EAJgsLruxXnXKLg7OoIgOr0_xAM");
-    expect(nameAfter("abc", said)).toBe("4CIhwBMqI9_dYSRr6eTa1BLMQxkl3i3XmCrI-ZrJTsA");
+    expect(hashAfter(ROOT, [...said, replied, ...answered])).toBe("o_DvKsc3mTBR-IE7EAJgsLruxXnXKLg7OoIgOr0_xAM");
+    expect(hashAfter("abc", said)).toBe("4CIhwBMqI9_dYSRr6eTa1BLMQxkl3i3XmCrI-ZrJTsA");
   });
 
   it("names a turn as what it says is named, however that is parted", () => {
@@ -119,32 +119,35 @@ describe("the chain", () => {
       fc.property(fc.array(message), fc.nat(), fc.constantFrom(ROOT, "elsewhere"), (messages, at, from) => {
         const said = messages.slice(0, at % (messages.length + 1));
         const replied = messages.slice(said.length);
-        expect(namesOf(from, said, replied)).toEqual({
-          chain: nameAfter(from, messages),
-          own: nameAfter(ROOT, messages),
-          reply: nameAfter(ROOT, replied),
+        expect(turnHashes(from, said, replied)).toEqual({
+          chain: hashAfter(from, messages),
+          own: hashAfter(ROOT, messages),
+          reply: hashAfter(ROOT, replied),
         });
       }),
     );
   });
 
   it("finds the longest beginning that is a turn's end", () => {
-    const first = nameAfter(ROOT, [user("a"), model(says("b"))]);
-    const second = nameAfter(first, [user("c"), model(says("d"))]);
+    const first = hashAfter(ROOT, [user("a"), model(says("b"))]);
+    const second = hashAfter(first, [user("c"), model(says("d"))]);
     const known = (name: string): string | undefined => ({ [first]: "turn 1", [second]: "turn 2" })[name];
     const transcript = [user("a"), model(says("b")), user("c"), model(says("d")), user("e")];
-    expect(findBeginning(transcript, known)).toEqual({ place: "turn 2", count: 4 });
-    expect(findBeginning([...transcript.slice(0, 2), user("other")], known)).toEqual({ place: "turn 1", count: 2 });
-    expect(findBeginning([user("e")], known)).toBeUndefined();
-    expect(findBeginning([user("a")], known)).toBeUndefined();
+    expect(longestKnownPrefix(transcript, known)).toEqual({ place: "turn 2", count: 4 });
+    expect(longestKnownPrefix([...transcript.slice(0, 2), user("other")], known)).toEqual({
+      place: "turn 1",
+      count: 2,
+    });
+    expect(longestKnownPrefix([user("e")], known)).toBeUndefined();
+    expect(longestKnownPrefix([user("a")], known)).toBeUndefined();
   });
 
   it("knows a turn's end also where the same author goes on", () => {
-    const first = nameAfter(ROOT, [user("a"), model(says("b"))]);
-    const second = nameAfter(first, [model(says("few-shot")), user("c"), model(says("d"))]);
+    const first = hashAfter(ROOT, [user("a"), model(says("b"))]);
+    const second = hashAfter(first, [model(says("few-shot")), user("c"), model(says("d"))]);
     const known = (name: string): string | undefined => ({ [first]: "1", [second]: "2" })[name];
     const transcript = [user("a"), model(says("b")), model(says("few-shot")), user("c"), model(says("d"))];
-    expect(findBeginning(transcript, known)).toEqual({ place: "2", count: 5 });
+    expect(longestKnownPrefix(transcript, known)).toEqual({ place: "2", count: 5 });
   });
 });
 

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { nameAfter } from "../../src/canonical/turn-hash.ts";
-import { Fold, fold, unfold } from "../../src/canonical/accumulator.ts";
+import { hashAfter } from "../../src/canonical/turn-hash.ts";
+import { StreamAccumulator, fold, unfold } from "../../src/canonical/accumulator.ts";
 import type { Dialect, Message, ModelResponse, StreamEvent } from "../../src/canonical/types.ts";
-import type { Reply, StreamDecoder, WireDialect } from "../../src/dialects/dialect.ts";
+import type { ReplyContext, StreamDecoder, WireDialect } from "../../src/dialects/dialect.ts";
 import { DIALECTS } from "../../src/dialects/index.ts";
 import { concatBytes, decodeUtf8, encodeUtf8 } from "../../src/wire/bytes.ts";
 import { isObject, type Json, type JsonObject, tryParseJson } from "../../src/wire/json.ts";
@@ -20,7 +20,7 @@ function laws(dialect: WireDialect): void {
   const wholes = all.filter(({ body, status }) => body !== undefined && status === 200);
   const streams = all.filter(({ sse, status }) => sse !== undefined && status === 200);
   const home = { dialect: dialect.id, model: "m", issuer: "home" };
-  const reply: Reply = { created: 1, includeUsage: true };
+  const reply: ReplyContext = { created: 1, includeUsage: true };
 
   describe(`${dialect.id}: ${all.length} recordings`, () => {
     law("a request encodes to the body it was decoded from", requests, ({ request }) => {
@@ -52,7 +52,7 @@ function laws(dialect: WireDialect): void {
       const { value, losses } = dialect.encodeMessages(messages, home);
       // A wire without system messages inside its list says them as somebody's text, and tells so.
       if (losses.some(({ at }) => at === "messages.system")) return;
-      expect(nameAfter("", dialect.decodeMessages(value))).toBe(nameAfter("", messages));
+      expect(hashAfter("", dialect.decodeMessages(value))).toBe(hashAfter("", messages));
     });
 
     law("an answer survives the wire", wholes, ({ body }) => {
@@ -81,7 +81,7 @@ function laws(dialect: WireDialect): void {
       if (folded.response === undefined || folded.messages.some(isCut)) return;
       const { value, losses } = dialect.encodeMessages(folded.messages, home);
       expect(losses).toEqual([]);
-      expect(nameAfter("", dialect.decodeMessages(value))).toBe(nameAfter("", folded.messages));
+      expect(hashAfter("", dialect.decodeMessages(value))).toBe(hashAfter("", folded.messages));
     });
 
     law("any cut of a stream decodes alike", streams, ({ sse }) => {
@@ -159,7 +159,7 @@ function law(name: string, over: readonly Recording[], holds: (recording: Record
 }
 
 function itemsOf({ layout }: WireDialect, request: JsonObject): Json[] | undefined {
-  const items = request[layout.items] ?? request[layout.itemsToo ?? ""];
+  const items = request[layout.items] ?? request[layout.itemsAlias ?? ""];
   return Array.isArray(items) ? items : undefined;
 }
 
@@ -170,8 +170,8 @@ function decodeWith(decoder: StreamDecoder, events: ReturnType<typeof decodeSse>
 const eventsOf = (dialect: WireDialect, bytes: Uint8Array, seal?: string): StreamEvent[] =>
   decodeWith(dialect.decodeStream(seal), decodeSse(bytes));
 
-function folding(events: readonly StreamEvent[]): Fold {
-  const folded = new Fold();
+function folding(events: readonly StreamEvent[]): StreamAccumulator {
+  const folded = new StreamAccumulator();
   for (const event of events) folded.push(event);
   return folded;
 }

@@ -10,7 +10,7 @@ import {
 import { decodeChat, encodePrompt } from "../../src/endpoints/completions.ts";
 import { countsPictures, decodeUsage, Glimpse } from "../../src/endpoints/answer-scan.ts";
 import { concatBytes, decodeUtf8, encodeUtf8 } from "../../src/wire/bytes.ts";
-import { boundaryOf, type FoundPart, PartFinder, replaced } from "../../src/wire/multipart.ts";
+import { boundaryOf, type FormField, FieldFinder, replaceField } from "../../src/wire/multipart.ts";
 
 /** A form as clients write it; the file holds what looks like a boundary and is none. */
 const FILE = 'RIFF\r\n--bound\r\n--boundar\u0000name="model"\r\n\r\nnot-this';
@@ -20,8 +20,8 @@ const file: [string, string] = ['name="file"; filename="a; name=model.wav"\r\nCo
 const model: [string, string] = ['name="model"', "whisper-1"];
 
 /** Fed in pieces of these sizes, over and over. */
-function find(text: string, sizes: readonly number[] = [text.length]): { found?: FoundPart; isOver: boolean } {
-  const finder = new PartFinder("boundary", "model");
+function find(text: string, sizes: readonly number[] = [text.length]): { found?: FormField; isOver: boolean } {
+  const finder = new FieldFinder("boundary", "model");
   const bytes = encodeUtf8(text);
   for (let at = 0, i = 0; at < bytes.length; i++) {
     const size = sizes[i % sizes.length]!;
@@ -79,7 +79,7 @@ describe("a field of a form", () => {
         for (let at = 0, i = 0; at < bytes.length; at += sizes[i++ % sizes.length]!)
           held.push(bytes.subarray(at, at + sizes[i % sizes.length]!));
         const { found } = find(text);
-        const changed = decodeUtf8(concatBytes([...replaced(held, found!, "großes-modell")]));
+        const changed = decodeUtf8(concatBytes([...replaceField(held, found!, "großes-modell")]));
         expect(changed).toBe(form(file, ['name="model"', "großes-modell"], file));
       }),
     );

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { nameAfter } from "../../src/canonical/turn-hash.ts";
-import { Fold } from "../../src/canonical/accumulator.ts";
+import { hashAfter } from "../../src/canonical/turn-hash.ts";
+import { StreamAccumulator } from "../../src/canonical/accumulator.ts";
 import { GatewayError } from "../../src/canonical/error.ts";
 import type { Block, Message, ModelResponse, StreamEvent } from "../../src/canonical/types.ts";
 import type { WireDialect } from "../../src/dialects/dialect.ts";
@@ -25,7 +25,7 @@ describe.each(OTHERS.map((wire) => [wire.id, wire] as const))("%s through blocks
     for (const request of requests) {
       const messages = messagesIn(wire, request);
       const through = native.decodeMessages(native.encodeMessages(messages, HOME).value);
-      expect(nameAfter("", through)).toBe(nameAfter("", messages));
+      expect(hashAfter("", through)).toBe(hashAfter("", messages));
       expect(through.flatMap(({ blocks }) => blocks).map(essence)).toEqual(
         messages.flatMap(({ blocks }) => blocks).map(essence),
       );
@@ -141,8 +141,8 @@ function heard(wire: WireDialect, sse: string): StreamEvent[] {
   return [...decodeSse(encodeUtf8(sse)).flatMap((event) => decoder.push(event)), ...decoder.end()];
 }
 
-function folded(events: readonly StreamEvent[]): Fold {
-  const fold = new Fold();
+function folded(events: readonly StreamEvent[]): StreamAccumulator {
+  const fold = new StreamAccumulator();
   for (const event of events) fold.push(event);
   return fold;
 }

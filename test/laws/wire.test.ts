@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { concatBytes, decodeUtf8, encodeUtf8 } from "../../src/wire/bytes.ts";
 import { equalSecrets, sha256 } from "../../src/wire/hash.ts";
-import { hexOfPlace, mint, mintedAt, placeOf, placeOfHex, renamed } from "../../src/wire/id.ts";
+import { decodeObjectId, newId, createdAtOf, objectIdIn, encodeObjectId, withPrefix } from "../../src/wire/id.ts";
 import { type Json, JsonError, MAX_DEPTH, parseJson, tryParseJson } from "../../src/wire/json.ts";
 import {
   appendMember,
@@ -219,10 +219,10 @@ describe("ids", () => {
   it("say where they live, and only that", () => {
     fc.assert(
       fc.property(hex, fc.nat(), (place, now) => {
-        const id = mint("call", now, placeOfHex(place));
-        expect(hexOfPlace(placeOf("call", id)!)).toBe(place);
-        expect(placeOf("run", id)).toBeUndefined();
-        expect(placeOf("run", renamed(id, "run"))).toBe(placeOf("call", id));
+        const id = newId("call", now, encodeObjectId(place));
+        expect(decodeObjectId(objectIdIn("call", id)!)).toBe(place);
+        expect(objectIdIn("run", id)).toBeUndefined();
+        expect(objectIdIn("run", withPrefix(id, "run"))).toBe(objectIdIn("call", id));
       }),
     );
   });
@@ -230,7 +230,10 @@ describe("ids", () => {
   it("write a place as the number that it is", () => {
     fc.assert(
       fc.property(hex, (place) => {
-        const value = Array.from(placeOfHex(place)).reduce((sum, c) => sum * 32n + BigInt(CROCKFORD.indexOf(c)), 0n);
+        const value = Array.from(encodeObjectId(place)).reduce(
+          (sum, c) => sum * 32n + BigInt(CROCKFORD.indexOf(c)),
+          0n,
+        );
         expect(value).toBe(BigInt(`0x${place}`));
       }),
     );
@@ -239,28 +242,28 @@ describe("ids", () => {
   it("say when they were minted", () => {
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 2 ** 47 }), (now) => {
-        expect(mintedAt(mint("call", now))).toBe(now);
+        expect(createdAtOf(newId("call", now))).toBe(now);
       }),
     );
   });
 
   it("never come twice", () => {
-    const ids = Array.from({ length: 10_000 }, () => mint("call", 1));
+    const ids = Array.from({ length: 10_000 }, () => newId("call", 1));
     expect(new Set(ids).size).toBe(ids.length);
     for (const c of CROCKFORD) expect(ids.some((id) => id.endsWith(c))).toBe(true);
   });
 
   it("sort by time", () => {
     const times = [0, 1, 1_700_000_000_000, 1_700_000_000_001, 2 ** 47];
-    const ids = times.map((now) => mint("turn", now));
+    const ids = times.map((now) => newId("turn", now));
     expect(ids.toSorted()).toEqual(ids);
   });
 
   it("are not read out of what is no id", () => {
     for (const id of ["", "call_", "call_short", `call_${"u".repeat(78)}`, "x".repeat(1000)])
-      expect(placeOf("call", id)).toBeUndefined();
-    for (const first of ["2", "z"]) expect(hexOfPlace(first.padEnd(52, "z"))).toBeUndefined();
-    expect(hexOfPlace("1".padEnd(52, "z"))).toBe("f".repeat(64));
+      expect(objectIdIn("call", id)).toBeUndefined();
+    for (const first of ["2", "z"]) expect(decodeObjectId(first.padEnd(52, "z"))).toBeUndefined();
+    expect(decodeObjectId("1".padEnd(52, "z"))).toBe("f".repeat(64));
   });
 });
 

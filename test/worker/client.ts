@@ -1,6 +1,6 @@
 import { env, exports } from "cloudflare:workers";
 import { expect } from "vitest";
-import { placeOf } from "../../src/wire/id.ts";
+import { objectIdIn } from "../../src/wire/id.ts";
 import { decodeSse } from "../../src/wire/sse.ts";
 
 /** The gateway as a client sees it, from inside the runtime. */
@@ -66,7 +66,7 @@ export const get = async (path: string): Promise<Said> => (await request(path)).
 
 /** The session's object, by any id that is in it. */
 export function objectOf(callId: string): ReturnType<typeof env.SESSIONS.get> {
-  const digits = Array.from(placeOf("call", callId)!).reduce(
+  const digits = Array.from(objectIdIn("call", callId)!).reduce(
     (sum, c) => (sum << 5n) | BigInt("0123456789abcdefghjkmnpqrstvwxyz".indexOf(c)),
     0n,
   );

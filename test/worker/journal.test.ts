@@ -2,7 +2,7 @@ import { evictAllDurableObjects, listDurableObjectIds, runInDurableObject } from
 import { env } from "cloudflare:workers";
 import { expect, it, vi } from "vitest";
 import { findCall } from "../../src/store/records.ts";
-import { placeOf } from "../../src/wire/id.ts";
+import { objectIdIn } from "../../src/wire/id.ts";
 import type { JournalObject } from "../../src/worker.ts";
 import { type Answer, chat, get, post, request, user } from "./client.ts";
 
@@ -10,7 +10,7 @@ const stateless = { context_mode: "stateless" };
 const say = (more: object = {}): Promise<Answer> => chat({ messages: [user("one")], rhone: stateless, ...more });
 const sessions = async (): Promise<number> => (await listDurableObjectIds(env.SESSIONS)).length;
 const stub = ({ rhone }: Answer): ReturnType<typeof env.SESSIONS.get> =>
-  env.SESSIONS.get(env.SESSIONS.idFromName(placeOf("call", rhone.call_id)!));
+  env.SESSIONS.get(env.SESSIONS.idFromName(objectIdIn("call", rhone.call_id)!));
 
 /** What stands in all journals of this file. */
 async function entries(): Promise<string[]> {
@@ -66,7 +66,7 @@ it("has a call go on statefully from a stateless one, and again when all have sl
   const { session_id } = rhone;
   const second = await chat({ messages: [user("What is my name?")], rhone: { session_id } });
   expect(second.choices[0]!.message.content).toContain("Alice");
-  expect(placeOf("call", second.rhone.call_id)).toBe(placeOf("call", rhone.call_id));
+  expect(objectIdIn("call", second.rhone.call_id)).toBe(objectIdIn("call", rhone.call_id));
   await evictAllDurableObjects();
   const third = await chat({ messages: [user("And what is my name?")], rhone: { parent: second.rhone.turn_id } });
   expect(third.rhone).toMatchObject({ session_id, context: { turns: 2 } });

@@ -14,7 +14,7 @@ import { Alarm } from "../../src/store/alarm.ts";
 import { Delivery, type Letter } from "../../src/store/outbox-sender.ts";
 import { post as postRecord } from "../../src/store/outbox.ts";
 import type { Sql } from "../../src/store/sql.ts";
-import { Gathering } from "../../src/wire/batcher.ts";
+import { Batcher } from "../../src/wire/batcher.ts";
 import { type CallRecord, findCall, keepRecords } from "../../src/store/records.ts";
 import { calls, runs, sessions } from "../../src/store/schema.ts";
 import type { SessionRecord } from "../../src/store/sessions.ts";
@@ -205,7 +205,7 @@ function office(sql: Sql, now: () => number) {
   const work: Promise<unknown>[] = [];
   const keepAwake = (more: Promise<unknown>): void => void work.push(more);
   const alarm = new Alarm(() => {}, now);
-  const way = { sql, queue: { send }, bag: new Gathering<Letter>(), alarm, keepAwake, now };
+  const way = { sql, queue: { send }, bag: new Batcher<Letter>(), alarm, keepAwake, now };
   return { way, work, sent: () => send.mock.calls.map(([message]) => JSON.parse(message) as SessionRecord[]) };
 }
 

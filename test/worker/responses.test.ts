@@ -1,7 +1,7 @@
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it, vi } from "vitest";
 import type { SessionObject } from "../../src/objects/session.ts";
-import { renamed } from "../../src/wire/id.ts";
+import { withPrefix } from "../../src/wire/id.ts";
 import { errorOf, eventsOf, get, objectOf, request } from "./client.ts";
 
 type Said = Record<string, unknown>;
@@ -16,7 +16,7 @@ async function created(body: Said, headers: Record<string, string> = {}): Promis
   return await response.json();
 }
 
-const objectOfResponse = (id: string): ReturnType<typeof objectOf> => objectOf(renamed(id, "call"));
+const objectOfResponse = (id: string): ReturnType<typeof objectOf> => objectOf(withPrefix(id, "call"));
 const statusOf = async (id: string): Promise<string> => (await get(`/v1/responses/${id}`)).status as string;
 
 describe("a response", () => {
@@ -47,7 +47,7 @@ describe("a response", () => {
   it("is its organisation's own", async () => {
     const { id } = await created({ input: "Hello" });
     const stub = objectOfResponse(id);
-    const asked = { id: id, call: renamed(id, "call") };
+    const asked = { id: id, call: withPrefix(id, "call") };
     for (const what of ["show", "forget", "cancel"] as const)
       expect((await stub.recall({ ...asked, do: what }, "org_other")).status).toBe(404);
     expect((await stub.converse({ do: "show" }, "conv_x", { org: "org_other" } as never)).status).toBe(404);

@@ -1,9 +1,9 @@
 import { verbatim } from "../../canonical/native.ts";
 import type { Block, Item, Loss, Native, Part, Text, ToolCall, ToolResult } from "../../canonical/types.ts";
-import { isObject, type Json, type JsonObject, textOf, tryParseJson } from "../../wire/json.ts";
-import { type EncodeTarget, fitId } from "../dialect.ts";
+import { isObject, type Json, type JsonObject, stringifyMember, tryParseJson } from "../../wire/json.ts";
+import { type EncodeTarget, safeId } from "../dialect.ts";
 import { decodeCitations } from "./citations.ts";
-import { gistOf } from "./fallback-text.ts";
+import { fallbackTextOf } from "./fallback-text.ts";
 import { decodeMedia, encodeMedia } from "./media.ts";
 import { isSealed } from "./seal.ts";
 
@@ -25,9 +25,9 @@ export function decodeBlock(item: Json, seal?: string): Block {
   const own = { native, ...cacheOf(item) };
   switch (item.type) {
     case "text":
-      return { kind: "text", text: textOf(item.text), ...decodeCitations(item.citations), ...own };
+      return { kind: "text", text: stringifyMember(item.text), ...decodeCitations(item.citations), ...own };
     case "thinking":
-      return { kind: "thinking", text: textOf(item.thinking), ...own };
+      return { kind: "thinking", text: stringifyMember(item.thinking), ...own };
     case "redacted_thinking":
       return { kind: "thinking", text: "", ...own };
     case "image":
@@ -74,8 +74,8 @@ function encodeText(block: Text, losses: Loss[]): JsonObject {
 
 const decodeToolCall = (item: JsonObject, own: Item): ToolCall => ({
   kind: "tool_call",
-  id: textOf(item.id),
-  name: textOf(item.name),
+  id: stringifyMember(item.id),
+  name: stringifyMember(item.name),
   arguments: JSON.stringify(item.input ?? {}),
   ...own,
 });
@@ -87,7 +87,7 @@ function encodeToolCall(block: ToolCall, target: EncodeTarget, losses: Loss[]): 
   if (input === undefined)
     losses.push({ at: "tool_call.arguments", what: "approximated", why: "anthropic takes a JSON object only" });
   return withCache(
-    { type: "tool_use", id: fitId(block.id || name, toolIds(target)), name, input: input ?? { _raw: args } },
+    { type: "tool_use", id: safeId(block.id || name, toolIds(target)), name, input: input ?? { _raw: args } },
     block,
   );
 }
@@ -104,7 +104,7 @@ function decodeResult(item: JsonObject, own: Item): ToolResult {
     block.kind === "text" || block.kind === "media" || block.kind === "opaque" ? block : opaque(block.native!.item),
   );
   const isError = item.is_error === true ? { isError: true as const } : {};
-  return { kind: "tool_result", id: textOf(item.tool_use_id), content, ...isError, ...own };
+  return { kind: "tool_result", id: stringifyMember(item.tool_use_id), content, ...isError, ...own };
 }
 
 function encodeResult(block: ToolResult, target: EncodeTarget, losses: Loss[]): JsonObject {
@@ -116,7 +116,7 @@ function encodeResult(block: ToolResult, target: EncodeTarget, losses: Loss[]): 
   return withCache(
     {
       type: "tool_result",
-      tool_use_id: fitId(block.id, toolIds(target)),
+      tool_use_id: safeId(block.id, toolIds(target)),
       ...(content !== undefined && { content }),
       ...(block.isError && { is_error: true }),
     },
@@ -128,8 +128,8 @@ function encodeResult(block: ToolResult, target: EncodeTarget, losses: Loss[]): 
 const toolIds = (target: EncodeTarget): RegExp => target.quirks?.toolId ?? /^[a-zA-Z0-9_-]{1,64}$/;
 
 function opaque(item: Json, own?: Item): Extract<Block, { kind: "opaque" }> {
-  const label = (isObject(item) ? textOf(item.type) : "") || "block";
-  return { kind: "opaque", label, ...gistOf(item), native: { dialect, item }, ...own } as const;
+  const label = (isObject(item) ? stringifyMember(item.type) : "") || "block";
+  return { kind: "opaque", label, ...fallbackTextOf(item), native: { dialect, item }, ...own } as const;
 }
 
 export function cacheOf(item: JsonObject): { cache?: "5m" | "1h" } {

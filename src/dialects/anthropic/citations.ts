@@ -1,10 +1,10 @@
 import type { Citation, Text } from "../../canonical/types.ts";
-import { compact, isObject, type Json, stringOf } from "../../wire/json.ts";
+import { withoutUndefined, isObject, type Json, stringOf } from "../../wire/json.ts";
 
 /** Places in the sources (`start_char_index`, pages, blocks) are no places in the answer: those stay in the native. */
 export function decodeCitations(citations: Json | undefined): { citations?: Citation[] } {
   const known = (Array.isArray(citations) ? citations : []).filter(isObject).map((cited): Citation =>
-    compact({
+    withoutUndefined({
       text: stringOf(cited.cited_text),
       url: stringOf(cited.url) ?? urlOf(cited.source),
       title: stringOf(cited.title) ?? stringOf(cited.document_title),

@@ -1,15 +1,15 @@
 import type { Block } from "../../canonical/types.ts";
-import { isObject, type Json, type JsonObject, textOf, tryParseJson } from "../../wire/json.ts";
+import { isObject, type Json, type JsonObject, stringifyMember, tryParseJson } from "../../wire/json.ts";
 import { decodeBlock } from "./blocks.ts";
 
 /** A content block on its way: the item as the wire would write it whole so far, and the JSON text of its input. */
-export type Growing = { index: number; item: JsonObject; partial: string; stopped: boolean };
+export type OpenBlock = { index: number; item: JsonObject; partial: string; stopped: boolean };
 
 /** Adds a delta. One that nobody knows adds its members: texts and lists grow, anything else is the last word. */
-export function grow(block: Growing, delta: JsonObject): void {
+export function appendDelta(block: OpenBlock, delta: JsonObject): void {
   switch (delta.type) {
     case "input_json_delta":
-      block.partial += textOf(delta.partial_json);
+      block.partial += stringifyMember(delta.partial_json);
       return;
     case "citations_delta":
       block.item.citations = [...listOf(block.item.citations), delta.citation ?? null];
@@ -21,10 +21,10 @@ export function grow(block: Growing, delta: JsonObject): void {
 }
 
 /** What a delta adds to the block's growing text: "" for signatures, citations and the like. */
-export function textOfDelta({ item }: Growing, delta: JsonObject): string {
-  if (item.type === "text" && delta.type === "text_delta") return textOf(delta.text);
-  if (item.type === "thinking" && delta.type === "thinking_delta") return textOf(delta.thinking);
-  return item.type === "tool_use" && delta.type === "input_json_delta" ? textOf(delta.partial_json) : "";
+export function textOfDelta({ item }: OpenBlock, delta: JsonObject): string {
+  if (item.type === "text" && delta.type === "text_delta") return stringifyMember(delta.text);
+  if (item.type === "thinking" && delta.type === "thinking_delta") return stringifyMember(delta.thinking);
+  return item.type === "tool_use" && delta.type === "input_json_delta" ? stringifyMember(delta.partial_json) : "";
 }
 
 /** The block that a delta without a beginning belongs to; undefined where the delta does not tell. */
@@ -34,7 +34,7 @@ export function startOfDelta(delta: JsonObject): JsonObject | undefined {
 }
 
 /** The block as it stands. Its arguments are the text that came: only the native has them parsed, as the wire does. */
-export function whole({ item, partial }: Growing, seal?: string): Block {
+export function currentBlock({ item, partial }: OpenBlock, seal?: string): Block {
   if (partial === "") return decodeBlock(item, seal);
   const input = tryParseJson(partial);
   // Cut by the length limit: kept as text, in an object, as the wire takes no other.

@@ -1,12 +1,12 @@
 import {
-  beside,
+  hiddenUpstream,
   type ErrorCode,
   GatewayError,
   type UpstreamError,
   upstreamMembers,
-  wordsOf,
+  upstreamDetails,
 } from "../../canonical/error.ts";
-import { isObject, type Json, type JsonObject, stringOf, textOf, tryParseJson } from "../../wire/json.ts";
+import { isObject, type Json, type JsonObject, stringOf, stringifyMember, tryParseJson } from "../../wire/json.ts";
 
 /** `{type: "error", error: {type, message}, request_id}`. */
 export function decodeError(status: number, body: string, requestId?: string): GatewayError {
@@ -22,7 +22,7 @@ export function errorOf(status: number | undefined, body: Json | undefined, requ
   const said = [inner.message, outer.message, outer.detail, outer.error].find(
     (text) => text !== undefined && text !== null,
   );
-  const message = said === undefined ? `the provider answered with status ${known}` : textOf(said);
+  const message = said === undefined ? `the provider answered with status ${known}` : stringifyMember(said);
   const id = stringOf(outer.request_id) ?? requestId;
   const upstream: UpstreamError = {
     status: known,
@@ -39,7 +39,7 @@ export function encodeError(error: GatewayError, requestId: string): JsonObject 
 
 /** `code` and `upstream` are beyond the published shape, which has no place for them, and no SDK minds. */
 export function errorMembers(error: GatewayError): { type: "error"; error: JsonObject } {
-  const [words, upstream] = [wordsOf(error), beside(error)];
+  const [words, upstream] = [upstreamDetails(error), hiddenUpstream(error)];
   const said = words?.type;
   const type = said !== undefined && said in STATUS ? said : typeOf(error.status);
   const code = words?.code ?? error.code;

@@ -1,10 +1,10 @@
-import { isObject, type Json, textOf } from "../../wire/json.ts";
+import { isObject, type Json, stringifyMember } from "../../wire/json.ts";
 
 /** Characters of a gist: enough for a page of search results, not for a fetched book. */
 const MAX_GIST = 4_000;
 
 /** What anybody can read of an item that only this wire has. Absent where there is nothing to read: calls, containers. */
-export function gistOf(item: Json): { gist?: string } {
+export function fallbackTextOf(item: Json): { gist?: string } {
   const lines = isObject(item) ? linesOf(item.type, item.content, item) : [];
   const gist = lines.filter(Boolean).join("\n").slice(0, MAX_GIST);
   return gist === "" ? {} : { gist };
@@ -12,7 +12,7 @@ export function gistOf(item: Json): { gist?: string } {
 
 function linesOf(type: Json | undefined, content: Json | undefined, item: Json): string[] {
   if (type === "document") return isObject(item) && isObject(item.source) ? texts(item.source.content) : [];
-  if (type === "compaction") return [textOf(content)];
+  if (type === "compaction") return [stringifyMember(content)];
   if (type === "search_result") return [pageOf(item, "source"), ...texts(content)];
   if (type === "web_fetch_tool_result") return isObject(content) ? [pageOf(content, "url")] : [];
   if (Array.isArray(content)) return content.flatMap((part) => [pageOf(part, "url"), ...texts([part])]);
@@ -28,5 +28,5 @@ function pageOf(item: Json, member: "url" | "source"): string {
 
 function texts(content: Json | undefined): string[] {
   if (typeof content === "string") return [content];
-  return Array.isArray(content) ? content.map((part) => (isObject(part) ? textOf(part.text) : "")) : [];
+  return Array.isArray(content) ? content.map((part) => (isObject(part) ? stringifyMember(part.text) : "")) : [];
 }

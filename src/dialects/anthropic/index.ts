@@ -14,7 +14,7 @@ const UNDERSTOOD = new Set(
 /** Anthropic Messages, and the hosts that offer their own models under it. */
 export const anthropic: WireDialect = {
   id: "anthropic",
-  layout: { items: "messages", instructions: ["system"], understood: UNDERSTOOD },
+  layout: { items: "messages", instructions: ["system"], knownMembers: UNDERSTOOD },
   decodeRequest,
   encodeRequest,
   decodeMessages,

@@ -1,5 +1,5 @@
 import type { Item, Loss, Media, Source } from "../../canonical/types.ts";
-import { isObject, type Json, type JsonObject, stringOf, textOf } from "../../wire/json.ts";
+import { isObject, type Json, type JsonObject, stringOf, stringifyMember } from "../../wire/json.ts";
 
 /** `image` and `document`. undefined: a document made of blocks, or a source nobody knows. */
 export function decodeMedia(item: JsonObject, own: Item): Media | undefined {
@@ -34,13 +34,13 @@ const DOCUMENT = {
 function decodeSource(from: JsonObject): Source | undefined {
   switch (from.type) {
     case "base64":
-      return { type: "base64", data: textOf(from.data) };
+      return { type: "base64", data: stringifyMember(from.data) };
     case "url":
-      return { type: "url", url: textOf(from.url) };
+      return { type: "url", url: stringifyMember(from.url) };
     case "file":
-      return { type: "file", id: textOf(from.file_id) };
+      return { type: "file", id: stringifyMember(from.file_id) };
     case "text":
-      return { type: "text", text: textOf(from.data) };
+      return { type: "text", text: stringifyMember(from.data) };
     case "content":
       return decodeTexts(from.content);
     default:
@@ -52,7 +52,7 @@ function decodeSource(from: JsonObject): Source | undefined {
 function decodeTexts(content: Json | undefined): Source | undefined {
   if (typeof content === "string") return { type: "text", text: content };
   if (!Array.isArray(content) || !content.every((part) => isObject(part) && part.type === "text")) return undefined;
-  return { type: "text", text: content.map((part) => textOf((part as JsonObject).text)).join("\n") };
+  return { type: "text", text: content.map((part) => stringifyMember((part as JsonObject).text)).join("\n") };
 }
 
 const IMAGES = new Set(["image/jpeg", "image/png", "image/gif", "image/webp"]);

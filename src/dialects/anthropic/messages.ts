@@ -1,9 +1,9 @@
 import { verbatim, verbatimMessage } from "../../canonical/native.ts";
 import type { Loss, Message } from "../../canonical/types.ts";
-import { isObject, type Json, type JsonObject, textOf } from "../../wire/json.ts";
+import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
 import type { Encoded, EncodeTarget } from "../dialect.ts";
 import { decodeContent, encodeContent } from "./blocks.ts";
-import { distinctCalls } from "./tool-ids.ts";
+import { uniqueToolIds } from "./tool-ids.ts";
 
 const dialect = "anthropic";
 
@@ -20,7 +20,7 @@ export function encodeMessages(messages: readonly Message[], target: EncodeTarge
       items.push({ role: run.role, content: resultsFirst(run.content, items.at(-1)) });
     run = undefined;
   };
-  for (const message of distinctCalls(messages, (one) => verbatimItem(one, target) !== undefined)) {
+  for (const message of uniqueToolIds(messages, (one) => verbatimItem(one, target) !== undefined)) {
     const whole = verbatimItem(message, target);
     if (whole !== undefined) {
       flush();
@@ -108,8 +108,8 @@ function verbatimItem(message: Message, target: EncodeTarget): JsonObject | unde
 const isListed = (message: Message, target: EncodeTarget): boolean => verbatimItem(message, target) !== undefined;
 
 /** Nothing but white space: as a message the API refuses it. */
-export const isSilent = (content: readonly Json[]): boolean =>
-  content.every((item) => isObject(item) && item.type === "text" && textOf(item.text).trim() === "");
+export const hasNoContent = (content: readonly Json[]): boolean =>
+  content.every((item) => isObject(item) && item.type === "text" && stringifyMember(item.text).trim() === "");
 
 /** After calls the API wants their results before anything else that the message says. */
 function resultsFirst(content: readonly Json[], before: Json | undefined): Json[] {

@@ -1,18 +1,26 @@
 import { invalid } from "../../canonical/error.ts";
 import { verbatim } from "../../canonical/native.ts";
 import type { Format, Loss, ModelRequest, Sampling } from "../../canonical/types.ts";
-import { compact, isObject, type Json, type JsonObject, numberOf, stringOf, textOf } from "../../wire/json.ts";
+import {
+  withoutUndefined,
+  isObject,
+  type Json,
+  type JsonObject,
+  numberOf,
+  stringOf,
+  stringifyMember,
+} from "../../wire/json.ts";
 import type { Encoded, EncodeTarget } from "../dialect.ts";
 import { decodeMessages, decodeSystem, encodeMessages, encodeSystem } from "./messages.ts";
-import { lowered } from "./schema.ts";
-import { decodeReasoning, encodeReasoning, generationOf, isUnsignedLoop } from "./thinking.ts";
+import { toSupportedSchema } from "./schema.ts";
+import { decodeReasoning, encodeReasoning, modelVersion, isUnsignedLoop } from "./thinking.ts";
 import { decodeToolChoice, decodeTools, encodeToolChoice, encodeTools } from "./tools.ts";
 
 const dialect = "anthropic";
 
 export function decodeRequest(body: JsonObject): ModelRequest {
   if (!Array.isArray(body.messages)) throw invalid("messages", "expected a list of messages");
-  return compact({
+  return withoutUndefined({
     model: stringOf(body.model) ?? "",
     stream: body.stream === true,
     messages: [...decodeSystem(body.system), ...decodeMessages(body.messages)],
@@ -23,7 +31,7 @@ export function decodeRequest(body: JsonObject): ModelRequest {
     maxOutput: numberOf(body.max_tokens),
     sampling: decodeSampling(body),
     user: isObject(body.metadata) ? stringOf(body.metadata.user_id) : undefined,
-    serviceTier: TIERS[textOf(body.service_tier)],
+    serviceTier: TIERS[stringifyMember(body.service_tier)],
     rest: { dialect, item: body },
   });
 }
@@ -35,17 +43,17 @@ export function encodeRequest(request: ModelRequest, target: EncodeTarget): Enco
   losses.unshift(...instructions.losses);
   const system = instructions.value;
   const own = verbatim(request.rest, target);
-  if (isObject(own)) return { value: sayAgain(own, { model: target.model, messages }, system, losses), losses };
+  if (isObject(own)) return { value: reuseBody(own, { model: target.model, messages }, system, losses), losses };
   if (messages.length === 0) {
     // "messages: at least one message is required", and a text must not be blank.
     losses.push({ at: "messages", what: "approximated", why: "anthropic wants a user's message beside instructions" });
     messages.push({ role: "user", content: "." });
   }
-  return { value: sayAnew(request, target, { messages, ...(system !== undefined && { system }) }, losses), losses };
+  return { value: buildBody(request, target, { messages, ...(system !== undefined && { system }) }, losses), losses };
 }
 
 /** `system` as the messages have it now; a body whose own member was empty keeps it. */
-function sayAgain(own: JsonObject, said: JsonObject, system: Json | undefined, losses: Loss[]): JsonObject {
+function reuseBody(own: JsonObject, said: JsonObject, system: Json | undefined, losses: Loss[]): JsonObject {
   const { system: before, ...rest } = own;
   const isEmpty = decodeSystem(before).length === 0;
   const kept = system ?? (isEmpty ? before : undefined);
@@ -56,16 +64,16 @@ function sayAgain(own: JsonObject, said: JsonObject, system: Json | undefined, l
   return Object.fromEntries(Object.entries(body).filter(([member]) => member !== "thinking"));
 }
 
-function sayAnew(request: ModelRequest, target: EncodeTarget, said: JsonObject, losses: Loss[]): JsonObject {
+function buildBody(request: ModelRequest, target: EncodeTarget, said: JsonObject, losses: Loss[]): JsonObject {
   if (request.cacheKey !== undefined)
     losses.push({ at: "prompt_cache_key", what: "dropped", why: "anthropic finds its caches without" });
-  const generation = generationOf(target.model);
+  const generation = modelVersion(target.model);
   const tools = encodeTools(request.tools ?? [], target, losses);
   const choice = tools.tools === undefined ? {} : encodeToolChoice(request);
   const hindrance = hindranceOf(choice, said.messages as Json[], generation);
   const { thinking, effort, maxTokens, thinks } = encodeReasoning(request, generation, losses, hindrance);
-  const output = compact({ effort, format: encodeFormat(request.format, losses) }) as JsonObject;
-  return compact({
+  const output = withoutUndefined({ effort, format: encodeFormat(request.format, losses) }) as JsonObject;
+  return withoutUndefined({
     model: target.model,
     max_tokens: maxTokens,
     ...said,
@@ -102,14 +110,15 @@ function decodeFormat(body: JsonObject): Format | undefined {
 
 function encodeFormat(format: Format | undefined, losses: Loss[]): Json | undefined {
   if (format === undefined || format.type === "text") return undefined;
-  if (format.type === "json_schema") return { type: "json_schema", schema: lowered(format.schema, "format", losses) };
+  if (format.type === "json_schema")
+    return { type: "json_schema", schema: toSupportedSchema(format.schema, "format", losses) };
   losses.push({ at: "format", what: "dropped", why: "anthropic writes JSON by schema only" });
   return undefined;
 }
 
 function decodeSampling(body: JsonObject): Sampling | undefined {
   const stop = Array.isArray(body.stop_sequences) ? body.stop_sequences : undefined;
-  const sampling: Sampling = compact({
+  const sampling: Sampling = withoutUndefined({
     temperature: numberOf(body.temperature),
     topP: numberOf(body.top_p),
     topK: numberOf(body.top_k),
@@ -137,7 +146,7 @@ function encodeSampling(sampling: Sampling, manner: Manner, losses: Loss[]): Jso
   const topK = isFixed && sampling.topK !== undefined ? drop("top_k", fixed(manner)) : sampling.topK;
   const stop = sampling.stop?.filter((word) => word.trim() !== "");
   if (stop !== undefined && stop.length < sampling.stop!.length) drop("stop", "anthropic stops at no white space");
-  return compact({
+  return withoutUndefined({
     temperature,
     top_p: topP,
     top_k: topK,

@@ -1,11 +1,19 @@
 import { GatewayError } from "../../canonical/error.ts";
 import type { Block, Finish, FinishReason, Message, ModelResponse, Usage } from "../../canonical/types.ts";
-import { compact, isObject, type Json, type JsonObject, numberOf, stringOf, textOf } from "../../wire/json.ts";
-import { fitId, type Reply } from "../dialect.ts";
+import {
+  withoutUndefined,
+  isObject,
+  type Json,
+  type JsonObject,
+  numberOf,
+  stringOf,
+  stringifyMember,
+} from "../../wire/json.ts";
+import { safeId, type ReplyContext } from "../dialect.ts";
 import { decodeBlock, inputOf } from "./blocks.ts";
 import { encodeCitations } from "./citations.ts";
 import { errorOf } from "./errors.ts";
-import { isSilent } from "./messages.ts";
+import { hasNoContent } from "./messages.ts";
 
 const dialect = "anthropic";
 
@@ -16,8 +24,8 @@ export function decodeResponse(body: Json, seal?: string): ModelResponse {
   const { content, ...envelope } = body;
   const messages = decodeReply(content, seal);
   return {
-    id: textOf(body.id),
-    model: textOf(body.model),
+    id: stringifyMember(body.id),
+    model: stringifyMember(body.model),
     messages,
     finish: decodeFinish(envelope, messages),
     usage: decodeUsage(body.usage),
@@ -26,7 +34,10 @@ export function decodeResponse(body: Json, seal?: string): ModelResponse {
 }
 
 /** Its own envelope is carried on; what the canonical answer knows better stands over it. */
-export function encodeResponse({ id, model, messages, finish, usage, rest }: ModelResponse, _: Reply): JsonObject {
+export function encodeResponse(
+  { id, model, messages, finish, usage, rest }: ModelResponse,
+  _: ReplyContext,
+): JsonObject {
   const blocks = messages.flatMap((message) => message.blocks);
   const own = rest?.dialect === dialect && isObject(rest.item) ? rest.item : {};
   return {
@@ -52,7 +63,7 @@ export function decodeReply(content: readonly Json[], seal?: string): Message[] 
   if (content.length === 0) return [];
   const blocks = content.map((item) => decodeBlock(item, seal));
   const said = content.filter((item) => !isObject(item) || item.type !== "text" || item.text !== "");
-  if (isSilent(said)) return [{ role: "assistant", blocks }];
+  if (hasNoContent(said)) return [{ role: "assistant", blocks }];
   return [{ role: "assistant", blocks, native: { dialect, item: { role: "assistant", content: said } } }];
 }
 
@@ -81,7 +92,7 @@ export function encodeReplyBlock(block: Block): JsonObject | undefined {
 
 /** Clients tell a message by its id; the same answer has the same one. */
 export const messageId = (id: string): string =>
-  id.startsWith("msg_") ? id : `msg_${fitId(id, /^[a-zA-Z0-9_-]{1,60}$/)}`;
+  id.startsWith("msg_") ? id : `msg_${safeId(id, /^[a-zA-Z0-9_-]{1,60}$/)}`;
 
 const FINISH: Record<string, FinishReason> = {
   end_turn: "stop",
@@ -99,7 +110,7 @@ export function decodeFinish(envelope: JsonObject, messages: readonly Message[])
   const reason = word === undefined ? "other" : (FINISH[word] ?? "other");
   const calls = messages.some(({ blocks }) => blocks.some(({ kind }) => kind === "tool_call"));
   const isCut = reason !== "stop" && reason !== "other";
-  return compact({
+  return withoutUndefined({
     reason: calls && !isCut ? "tool_calls" : reason,
     native: word,
     stopSequence: stringOf(envelope.stop_sequence),
@@ -130,7 +141,7 @@ export function decodeUsage(usage: Json | undefined): Usage {
   const details = isObject(usage.output_tokens_details) ? usage.output_tokens_details : {};
   const tools = isObject(usage.server_tool_use) ? usage.server_tool_use : {};
   const written = isObject(usage.cache_creation) ? usage.cache_creation : {};
-  return compact({
+  return withoutUndefined({
     fresh: countOf(usage.input_tokens),
     cacheRead: countOf(usage.cache_read_input_tokens),
     cacheWrite: countOf(usage.cache_creation_input_tokens),

@@ -1,5 +1,5 @@
 import type { Loss } from "../../canonical/types.ts";
-import { isObject, type Json, type JsonObject, textOf } from "../../wire/json.ts";
+import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
 
 const ALTERNATIVES = ["anyOf", "oneOf", "allOf"] as const;
 
@@ -28,7 +28,7 @@ const FORMATS = new Set("date-time time date duration email hostname uri ipv4 ip
  * A schema for where the API compiles it: objects are closed, and a constraint it cannot hold stands in the
  * description, where Anthropic's own SDKs put it, so that the model still reads it.
  */
-export function lowered(schema: Json, at: string, losses: Loss[]): Json {
+export function toSupportedSchema(schema: Json, at: string, losses: Loss[]): Json {
   const unsaid = new Set<string>();
   const value = lower(schema, unsaid);
   if (unsaid.size > 0) {
@@ -61,7 +61,7 @@ function lower(schema: Json, unsaid: Set<string>): Json {
 }
 
 function isKnown(word: string, value: Json): boolean {
-  if (word === "format") return FORMATS.has(textOf(value));
+  if (word === "format") return FORMATS.has(stringifyMember(value));
   return KNOWN.has(word) || (word === "minItems" && (value === 0 || value === 1));
 }
 

@@ -1,12 +1,20 @@
 import { GatewayError } from "../../canonical/error.ts";
-import { emptied, growing } from "../../canonical/accumulator.ts";
+import { openBlock, deltaText } from "../../canonical/accumulator.ts";
 import type { Block, StreamEvent, Usage } from "../../canonical/types.ts";
-import { isObject, type Json, type JsonObject, numberOf, stringOf, textOf, tryParseJson } from "../../wire/json.ts";
+import {
+  isObject,
+  type Json,
+  type JsonObject,
+  numberOf,
+  stringOf,
+  stringifyMember,
+  tryParseJson,
+} from "../../wire/json.ts";
 import { encodeSse, type SseEvent } from "../../wire/sse.ts";
-import type { Reply, StreamDecoder, StreamEncoder } from "../dialect.ts";
+import type { ReplyContext, StreamDecoder, StreamEncoder } from "../dialect.ts";
 import { encodeCitations } from "./citations.ts";
 import { errorMembers, errorOf } from "./errors.ts";
-import { type Growing, grow, startOfDelta, textOfDelta, whole } from "./deltas.ts";
+import { type OpenBlock, appendDelta, startOfDelta, textOfDelta, currentBlock } from "./deltas.ts";
 import {
   decodeFinish,
   decodeReply,
@@ -21,7 +29,7 @@ const dialect = "anthropic";
 const MESSAGE_STOP = encodeSse({ event: "message_stop", data: '{"type":"message_stop"}' });
 
 export const decodeStream = (seal?: string): StreamDecoder => new MessageDecoder(seal);
-export const encodeStream = (_: Reply): StreamEncoder => new MessageEncoder();
+export const encodeStream = (_: ReplyContext): StreamEncoder => new MessageEncoder();
 
 /**
  * Events → events. The wire's blocks come one after the other; one that begins early, as some hosts let it, waits until
@@ -36,7 +44,7 @@ class MessageDecoder implements StreamDecoder {
   #started = false;
   #hasSaid = false;
   /** All blocks in the order of their beginning; those before `#live` are closed. */
-  readonly #blocks: Growing[] = [];
+  readonly #blocks: OpenBlock[] = [];
   #live = 0;
   #isOpen = false;
 
@@ -46,18 +54,18 @@ class MessageDecoder implements StreamDecoder {
     this.#seal = seal;
   }
 
-  get isFinishing(): boolean {
+  get isAnswerComplete(): boolean {
     return typeof this.#envelope.stop_reason === "string";
   }
 
-  get isOver(): boolean {
+  get isTerminated(): boolean {
     return this.#isOver;
   }
 
-  get counted(): Usage {
+  get usage(): Usage {
     const { output, ...read } = decodeUsage(Object.keys(this.#usage).length > 0 ? this.#usage : undefined);
     // `message_start` counts the output before there is any; only `message_delta` tells what it came to.
-    return output === undefined || (this.#hasSaid && !this.isFinishing) ? read : { ...read, output };
+    return output === undefined || (this.#hasSaid && !this.isAnswerComplete) ? read : { ...read, output };
   }
 
   push({ data, event }: SseEvent): StreamEvent[] {
@@ -87,7 +95,7 @@ class MessageDecoder implements StreamDecoder {
 
   end(): StreamEvent[] {
     if (this.#isOver) return [];
-    if (this.isFinishing) return this.#end();
+    if (this.isAnswerComplete) return this.#end();
     const closed = this.#isOpen ? this.#close(this.#blocks[this.#live]!) : [];
     const why = "the provider's stream ended before the answer was finished";
     return [...closed, ...this.#fail(new GatewayError("stream.interrupted", why))];
@@ -99,7 +107,7 @@ class MessageDecoder implements StreamDecoder {
     this.#count(message.usage);
     if (this.#started) return [];
     this.#started = true;
-    return [{ type: "start", id: textOf(message.id), model: textOf(message.model) }];
+    return [{ type: "start", id: stringifyMember(message.id), model: stringifyMember(message.model) }];
   }
 
   #begin(index: Json | undefined, item: JsonObject): StreamEvent[] {
@@ -121,7 +129,7 @@ class MessageDecoder implements StreamDecoder {
       const begun = this.#begin(index, item);
       return [...begun, ...this.#grow(this.#blocks.at(-1)!.index, delta)];
     }
-    grow(known, delta);
+    appendDelta(known, delta);
     if (known !== this.#blocks[this.#live] || !this.#isOpen) return [];
     const text = textOfDelta(known, delta);
     return text === "" ? [] : [{ type: "delta", index: this.#live, text }];
@@ -147,7 +155,7 @@ class MessageDecoder implements StreamDecoder {
     for (const [member, value] of Object.entries(usage)) if (value !== null) this.#usage[member] = value;
   }
 
-  #find(index: Json | undefined): Growing | undefined {
+  #find(index: Json | undefined): OpenBlock | undefined {
     return this.#blocks.findLast((block) => block.index === index && !block.stopped);
   }
 
@@ -155,11 +163,11 @@ class MessageDecoder implements StreamDecoder {
   #open(): StreamEvent[] {
     const block = this.#blocks[this.#live];
     if (block === undefined || this.#isOpen) return [];
-    const view = whole(block, this.#seal);
+    const view = currentBlock(block, this.#seal);
     if (view.kind !== "text" && view.kind !== "thinking" && view.kind !== "tool_call") return [];
     this.#isOpen = true;
-    const text = view.kind === "tool_call" ? block.partial : growing(view);
-    const open: StreamEvent = { type: "open", index: this.#live, block: emptied(view) };
+    const text = view.kind === "tool_call" ? block.partial : deltaText(view);
+    const open: StreamEvent = { type: "open", index: this.#live, block: openBlock(view) };
     return text === "" ? [open] : [open, { type: "delta", index: this.#live, text }];
   }
 
@@ -172,9 +180,9 @@ class MessageDecoder implements StreamDecoder {
     return [...events, ...this.#open()];
   }
 
-  #close(block: Growing): StreamEvent[] {
+  #close(block: OpenBlock): StreamEvent[] {
     const index = this.#live++;
-    const view = whole(block, this.#seal);
+    const view = currentBlock(block, this.#seal);
     const events: StreamEvent[] = [];
     if (!this.#isOpen) events.push({ type: "open", index, block: view });
     // Arguments that came whole with the start, or none at all: a client that only adds up deltas must have them too.
@@ -190,7 +198,7 @@ class MessageDecoder implements StreamDecoder {
     this.#isOver = true;
     const { usage: _, ...envelope } = this.#envelope;
     const messages = decodeReply(
-      this.#blocks.map((block) => whole(block).native!.item),
+      this.#blocks.map((block) => currentBlock(block).native!.item),
       this.#seal,
     );
     const items = messages.flatMap(({ native }) => (native === undefined ? [] : [native]));
@@ -279,7 +287,7 @@ class MessageEncoder implements StreamEncoder {
       if (item === undefined || (block.kind === "text" && block.text === "")) return "";
       text += this.#beginItem(startOf(block) ?? item);
     }
-    const unsaid = this.#said === "" ? growing(block) : "";
+    const unsaid = this.#said === "" ? deltaText(block) : "";
     if (unsaid !== "") text += this.#delta(deltaOf(block.kind, unsaid));
     if (block.kind === "text")
       for (const citation of encodeCitations(block)) text += this.#delta({ type: "citations_delta", citation });

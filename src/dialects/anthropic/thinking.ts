@@ -1,6 +1,6 @@
 import { budgetOf, effortOf, nearestEffort } from "../../canonical/reasoning.ts";
 import type { Effort, Loss, ModelRequest, Reasoning } from "../../canonical/types.ts";
-import { compact, isObject, type Json, type JsonObject, numberOf, textOf } from "../../wire/json.ts";
+import { withoutUndefined, isObject, type Json, type JsonObject, numberOf, stringifyMember } from "../../wire/json.ts";
 
 /** Output tokens when the caller sets no limit: the wire demands one. */
 const DEFAULT_LIMIT = 4_096;
@@ -19,7 +19,7 @@ export function decodeReasoning(body: JsonObject): Reasoning | undefined {
   if (!isAsked) return effort === undefined ? undefined : { effort };
   // Models that know `adaptive` leave the words out unless asked; with a budget they come unless declined.
   const isShown = thinking.display === "summarized" || (thinking.type === "enabled" && thinking.display !== "omitted");
-  return compact({ effort, budget: numberOf(thinking.budget_tokens), summary: isShown ? "auto" : undefined });
+  return withoutUndefined({ effort, budget: numberOf(thinking.budget_tokens), summary: isShown ? "auto" : undefined });
 }
 
 /** `effort` goes to `output_config`; `thinks`: the API's limits for thinking requests hold. */
@@ -76,7 +76,7 @@ function wordOf(effort: Effort, generation: number): string {
  * From 406 on thinking is adaptive, from 407 on a budget is a 400 ("thinking.type.enabled" is not supported for this model),
  * and so is `temperature` (inspect_ai#3721). Other makers' models behind this wire know budgets.
  */
-export function generationOf(model: string): number | undefined {
+export function modelVersion(model: string): number | undefined {
   const found = /claude-(?:[a-z]+-)?(\d)(?:[-.](\d{1,2})(?!\d))?/.exec(model);
   return found === null ? undefined : Number(found[1]) * 100 + Number(found[2] ?? 0);
 }
@@ -91,10 +91,10 @@ export function isUnsignedLoop(messages: readonly Json[]): boolean {
   const begin = said.findLastIndex((message) => message.role !== "assistant" && !holds(message, RESULT)) + 1;
   const first = said.slice(begin).find(({ role }) => role === "assistant");
   const [block] = Array.isArray(first?.content) ? first.content : [];
-  return !isObject(block) || !THOUGHT.has(textOf(block.type));
+  return !isObject(block) || !THOUGHT.has(stringifyMember(block.type));
 }
 
 const RESULT = new Set(["tool_result"]);
 const THOUGHT = new Set(["thinking", "redacted_thinking"]);
 const holds = ({ content }: JsonObject, types: ReadonlySet<string>): boolean =>
-  Array.isArray(content) && content.some((block) => isObject(block) && types.has(textOf(block.type)));
+  Array.isArray(content) && content.some((block) => isObject(block) && types.has(stringifyMember(block.type)));

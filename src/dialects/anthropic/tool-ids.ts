@@ -1,6 +1,6 @@
 import { edit } from "../../canonical/native.ts";
 import type { Block, Message } from "../../canonical/types.ts";
-import { fitId } from "../dialect.ts";
+import { safeId } from "../dialect.ts";
 
 /**
  * Messages in which no two calls have one id. The API refuses those ("`tool_use` ids must be unique"), and other wires
@@ -10,7 +10,7 @@ import { fitId } from "../dialect.ts";
  * results answering open calls of one id in their order. What is added behind changes nothing before. `isWhole`: what is
  * said in its own bytes, which stay.
  */
-export function distinctCalls(
+export function uniqueToolIds(
   messages: readonly Message[],
   isWhole: (message: Message) => boolean,
 ): readonly Message[] {
@@ -20,7 +20,7 @@ export function distinctCalls(
   const called = (id: string, isKept: boolean): string => {
     const before = times.get(id) ?? 0;
     times.set(id, before + 1);
-    const own = before === 0 || isKept ? id : fitId(`${id} ${before}`, NONE);
+    const own = before === 0 || isKept ? id : safeId(`${id} ${before}`, NONE);
     open.set(id, [...(open.get(id) ?? []), own]);
     return own;
   };

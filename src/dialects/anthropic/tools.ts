@@ -1,9 +1,17 @@
 import { verbatim } from "../../canonical/native.ts";
 import type { FunctionTool, Loss, ModelRequest, Tool, ToolChoice } from "../../canonical/types.ts";
-import { booleanOf, compact, isObject, type Json, type JsonObject, stringOf, textOf } from "../../wire/json.ts";
+import {
+  booleanOf,
+  withoutUndefined,
+  isObject,
+  type Json,
+  type JsonObject,
+  stringOf,
+  stringifyMember,
+} from "../../wire/json.ts";
 import type { EncodeTarget } from "../dialect.ts";
 import { cacheOf, withCache } from "./blocks.ts";
-import { asObjectSchema, lowered } from "./schema.ts";
+import { asObjectSchema, toSupportedSchema } from "./schema.ts";
 
 const dialect = "anthropic";
 
@@ -33,10 +41,10 @@ function decodeTool(item: Json): Tool {
   const native = { dialect, item } as const;
   if (!isObject(item)) return { kind: "server", label: "tool", native };
   const isFunction = item.type === undefined || item.type === null || item.type === "custom";
-  if (!isFunction) return { kind: "server", label: textOf(item.type), native, ...cacheOf(item) };
-  return compact({
+  if (!isFunction) return { kind: "server", label: stringifyMember(item.type), native, ...cacheOf(item) };
+  return withoutUndefined({
     kind: "function",
-    name: textOf(item.name),
+    name: stringifyMember(item.name),
     description: stringOf(item.description),
     parameters: isObject(item.input_schema) ? item.input_schema : undefined,
     strict: booleanOf(item.strict),
@@ -49,19 +57,19 @@ function encodeFunction(tool: FunctionTool, losses: Loss[]): JsonObject {
   const { name, description, parameters, strict } = tool;
   const at = `tools.${name}.parameters`;
   const schema = asObjectSchema(parameters ?? {}, at, losses);
-  const inputSchema = strict ? lowered(schema, at, losses) : schema;
-  return withCache(compact({ name, description, input_schema: inputSchema, strict }) as JsonObject, tool);
+  const inputSchema = strict ? toSupportedSchema(schema, at, losses) : schema;
+  return withCache(withoutUndefined({ name, description, input_schema: inputSchema, strict }) as JsonObject, tool);
 }
 
 const MODES: Record<string, "auto" | "none" | "required"> = { auto: "auto", none: "none", any: "required" };
 
 export function decodeToolChoice(choice: Json | undefined): { toolChoice?: ToolChoice; parallelTools?: boolean } {
   if (!isObject(choice)) return {};
-  const mode = MODES[textOf(choice.type)];
-  const named = choice.type === "tool" ? { mode: "tool" as const, name: textOf(choice.name) } : undefined;
+  const mode = MODES[stringifyMember(choice.type)];
+  const named = choice.type === "tool" ? { mode: "tool" as const, name: stringifyMember(choice.name) } : undefined;
   const toolChoice = mode === undefined ? named : { mode };
   const disabled = booleanOf(choice.disable_parallel_tool_use);
-  return compact({ toolChoice, parallelTools: disabled === undefined ? undefined : !disabled });
+  return withoutUndefined({ toolChoice, parallelTools: disabled === undefined ? undefined : !disabled });
 }
 
 /** Without tools a choice is refused. Calls one at a time are a member of the choice here. */

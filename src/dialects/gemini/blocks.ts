@@ -1,11 +1,11 @@
 import { verbatim } from "../../canonical/native.ts";
 import type { Block, Loss, Native, Opaque, ToolCall } from "../../canonical/types.ts";
-import { isObject, type Json, type JsonObject, textOf, tryParseJson } from "../../wire/json.ts";
+import { isObject, type Json, type JsonObject, stringifyMember, tryParseJson } from "../../wire/json.ts";
 import type { EncodeTarget } from "../dialect.ts";
 import { decodeMedia, encodeMedia } from "./media.ts";
-import { idOf, type Reading } from "./decode-context.ts";
+import { idOf, type DecodeContext } from "./decode-context.ts";
 import { decodeResult } from "./tool-results.ts";
-import { camel, read } from "./casing.ts";
+import { camel, readMember } from "./casing.ts";
 
 const dialect = "gemini";
 
@@ -19,17 +19,17 @@ const UNSIGNED = "c2tpcF90aG91Z2h0X3NpZ25hdHVyZV92YWxpZGF0b3I=";
 const NOBODYS = new Set<Json>([UNSIGNED, "Y29udGV4dF9lbmdpbmVlcmluZ19pc190aGVfd2F5X3RvX2dv"]);
 
 /** undefined: the part says nothing (Gemini ends many a stream with an empty text). */
-export function decodePart(item: Json, from: Reading): Block | undefined {
+export function decodePart(item: Json, from: DecodeContext): Block | undefined {
   if (typeof item === "string") return { kind: "text", text: item };
   if (!isObject(item)) return { kind: "opaque", label: "part", native: { dialect, item } };
-  const signature = read(item, "thoughtSignature");
+  const signature = readMember(item, "thoughtSignature");
   const isSealed = typeof signature === "string" && !NOBODYS.has(signature);
   const native: Native = { dialect, item, ...(isSealed && from.seal !== undefined && { seal: from.seal }) };
-  const call = read(item, "functionCall");
+  const call = readMember(item, "functionCall");
   if (isObject(call)) return { ...decodeCall(call, from), native };
-  const result = read(item, "functionResponse");
+  const result = readMember(item, "functionResponse");
   if (isObject(result)) return { ...decodeResult(result, from), native };
-  if (item.thought === true) return { kind: "thinking", text: textOf(item.text), native };
+  if (item.thought === true) return { kind: "thinking", text: stringifyMember(item.text), native };
   if (typeof item.text === "string") {
     return item.text === "" && signature === undefined ? undefined : { kind: "text", text: item.text, native };
   }
@@ -59,9 +59,9 @@ export function encodePart(block: Block, target: EncodeTarget, losses: Loss[]): 
   }
 }
 
-function decodeCall(call: JsonObject, from: Reading): ToolCall {
-  const name = textOf(call.name);
-  return { kind: "tool_call", id: idOf(call) ?? from.mintId(name), name, arguments: JSON.stringify(call.args ?? {}) };
+function decodeCall(call: JsonObject, from: DecodeContext): ToolCall {
+  const name = stringifyMember(call.name);
+  return { kind: "tool_call", id: idOf(call) ?? from.newId(name), name, arguments: JSON.stringify(call.args ?? {}) };
 }
 
 /** Vertex' proto knows no `id`, but the API takes it: 78 recorded calls that have one were answered with 200. */
@@ -77,9 +77,9 @@ export function encodeCall({ id, name, arguments: text }: ToolCall): JsonObject 
 
 /** Calls that were made elsewhere: the first of a turn needs a signature, the others need none. */
 export function markUnsigned(parts: readonly Json[]): Json[] {
-  const first = parts.findIndex((part) => isObject(part) && isObject(read(part, "functionCall")));
+  const first = parts.findIndex((part) => isObject(part) && isObject(readMember(part, "functionCall")));
   const call = parts[first];
-  if (!isObject(call) || read(call, "thoughtSignature") !== undefined) return [...parts];
+  if (!isObject(call) || readMember(call, "thoughtSignature") !== undefined) return [...parts];
   return parts.with(first, { ...call, thoughtSignature: UNSIGNED });
 }
 
@@ -89,7 +89,7 @@ function decodeOpaque(item: JsonObject, native: Native): Opaque {
     Object.keys(item)
       .map(camel)
       .find((name) => !name.startsWith("thought")) ?? "part";
-  const inner = read(item, label);
+  const inner = readMember(item, label);
   const { code, output } = isObject(inner) ? inner : {};
   const gist = typeof code === "string" ? `\`\`\`python\n${code}\n\`\`\`` : typeof output === "string" ? output : "";
   return { kind: "opaque", label, ...(gist !== "" && { gist }), native };

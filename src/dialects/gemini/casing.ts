@@ -4,10 +4,10 @@ import type { Json, JsonObject } from "../../wire/json.ts";
  * A member under either of its spellings. The API takes both (proto3 JSON), and google-genai clients mix them in one
  * body: 57 recorded Vertex requests say `systemInstruction` beside `function_call`.
  */
-export const read = (item: JsonObject, name: string): Json | undefined => item[name] ?? item[snake(name)];
+export const readMember = (item: JsonObject, name: string): Json | undefined => item[name] ?? item[snake(name)];
 
 /** The spelling in which this body says it; camelCase when it does not. */
-export const spelled = (item: JsonObject, name: string): string =>
+export const memberName = (item: JsonObject, name: string): string =>
   item[name] === undefined && item[snake(name)] !== undefined ? snake(name) : name;
 
 export const camel = (name: string): string => name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());

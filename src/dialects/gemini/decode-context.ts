@@ -2,13 +2,13 @@ import { sha256 } from "../../wire/hash.ts";
 import type { JsonObject } from "../../wire/json.ts";
 
 /** What a part's view depends on beside the part: who signed it, and which id a call without one gets. */
-export type Reading = { seal?: string; mintId: (name: string) => string };
+export type DecodeContext = { seal?: string; newId: (name: string) => string };
 
 /** Ids follow from place and name, so that a transcript read twice has the same ones. `scope`: the answer's own id. */
-export function reading(seal: string | undefined, scope = ""): Reading {
+export function decodeContext(seal: string | undefined, scope = ""): DecodeContext {
   let minted = 0;
   const mintId = (name: string): string => `call_${sha256(`${scope}/${minted++}/${name}`).slice(0, 22)}`;
-  return { ...(seal !== undefined && { seal }), mintId };
+  return { ...(seal !== undefined && { seal }), newId: mintId };
 }
 
 /** The id that the wire itself says. */

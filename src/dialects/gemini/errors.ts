@@ -1,5 +1,11 @@
-import { beside, type ErrorCode, GatewayError, type UpstreamError, wordsOf } from "../../canonical/error.ts";
-import { isObject, type Json, type JsonObject, textOf, tryParseJson } from "../../wire/json.ts";
+import {
+  hiddenUpstream,
+  type ErrorCode,
+  GatewayError,
+  type UpstreamError,
+  upstreamDetails,
+} from "../../canonical/error.ts";
+import { isObject, type Json, type JsonObject, stringifyMember, tryParseJson } from "../../wire/json.ts";
 
 /** Google's `{error: {code, message, status, details}}`; streams without `alt=sse` wrap it in a list. */
 export function decodeError(status: number, body: string, requestId?: string): GatewayError {
@@ -18,8 +24,8 @@ export function errorOf(status: number, body: Json | undefined, requestId?: stri
     ...(code !== undefined && { code }),
     ...(requestId !== undefined && { requestId }),
   };
-  const message = textOf(error.message) || `the provider answered with status ${status}`;
-  const seconds = details.map((detail) => Number.parseFloat(textOf(detail.retryDelay))).find(Number.isFinite);
+  const message = stringifyMember(error.message) || `the provider answered with status ${status}`;
+  const seconds = details.map((detail) => Number.parseFloat(stringifyMember(detail.retryDelay))).find(Number.isFinite);
   return new GatewayError(codeOf(status, upstream, message), message, {
     status,
     upstream,
@@ -35,7 +41,7 @@ export function encodeError(error: GatewayError, requestId: string): JsonObject 
 
 export function errorMembers(error: GatewayError): JsonObject {
   const { message, status, retryAfterSeconds, code } = error;
-  const [words, upstream] = [wordsOf(error), beside(error)];
+  const [words, upstream] = [upstreamDetails(error), hiddenUpstream(error)];
   // A number would only repeat the status.
   const reason = words?.code === undefined || /^\d+$/.test(words.code) ? code : words.code;
   const metadata = upstream && { upstream_status: String(upstream.status), upstream_code: upstream.code ?? "" };

@@ -1,20 +1,20 @@
 import { budgetOf, effortOf } from "../../canonical/reasoning.ts";
 import type { Effort, Format, Loss, Reasoning, Sampling } from "../../canonical/types.ts";
-import { compact, isObject, type Json, type JsonObject, numberOf, textOf } from "../../wire/json.ts";
+import { withoutUndefined, isObject, type Json, type JsonObject, numberOf, stringifyMember } from "../../wire/json.ts";
 import { isGemini3 } from "./tool-results.ts";
 import { decodeSchema, encodeSchema } from "./schema.ts";
-import { read } from "./casing.ts";
+import { readMember } from "./casing.ts";
 
 /** `generationConfig`: all that steers the answer. */
 export type Config = { sampling?: Sampling; format?: Format; reasoning?: Reasoning; maxOutput?: number };
 
 export function decodeConfig(config: Json | undefined): Config {
   if (!isObject(config)) return {};
-  return compact({
+  return withoutUndefined({
     sampling: decodeSampling(config),
     format: decodeFormat(config),
-    reasoning: decodeReasoning(read(config, "thinkingConfig")),
-    maxOutput: numberOf(read(config, "maxOutputTokens")),
+    reasoning: decodeReasoning(readMember(config, "thinkingConfig")),
+    maxOutput: numberOf(readMember(config, "maxOutputTokens")),
   });
 }
 
@@ -33,17 +33,17 @@ export function encodeConfig(
 }
 
 function decodeSampling(config: JsonObject): Sampling | undefined {
-  const stop = read(config, "stopSequences");
-  const sampling: Sampling = compact({
+  const stop = readMember(config, "stopSequences");
+  const sampling: Sampling = withoutUndefined({
     temperature: numberOf(config.temperature),
-    topP: numberOf(read(config, "topP")),
-    topK: numberOf(read(config, "topK")),
-    frequencyPenalty: numberOf(read(config, "frequencyPenalty")),
-    presencePenalty: numberOf(read(config, "presencePenalty")),
+    topP: numberOf(readMember(config, "topP")),
+    topK: numberOf(readMember(config, "topK")),
+    frequencyPenalty: numberOf(readMember(config, "frequencyPenalty")),
+    presencePenalty: numberOf(readMember(config, "presencePenalty")),
     seed: numberOf(config.seed),
     stop: Array.isArray(stop) ? stop.filter((word) => typeof word === "string") : undefined,
-    n: numberOf(read(config, "candidateCount")),
-    logprobs: read(config, "responseLogprobs") === true ? (numberOf(config.logprobs) ?? 0) : undefined,
+    n: numberOf(readMember(config, "candidateCount")),
+    logprobs: readMember(config, "responseLogprobs") === true ? (numberOf(config.logprobs) ?? 0) : undefined,
   });
   return Object.keys(sampling).length > 0 ? sampling : undefined;
 }
@@ -55,7 +55,7 @@ function encodeSampling(sampling: Sampling, losses: Loss[]): JsonObject {
   const { temperature, topP, topK, frequencyPenalty, presencePenalty, seed, stop, n, logprobs } = sampling;
   if (stop !== undefined && stop.length > MAX_STOPS)
     losses.push({ at: "stop", what: "approximated", why: `gemini takes ${MAX_STOPS} stop sequences` });
-  return compact({
+  return withoutUndefined({
     temperature,
     topP,
     topK,
@@ -69,9 +69,10 @@ function encodeSampling(sampling: Sampling, losses: Loss[]): JsonObject {
 }
 
 function decodeFormat(config: JsonObject): Format | undefined {
-  const mime = read(config, "responseMimeType");
-  const own = read(config, "responseSchema");
-  const schema = read(config, "responseJsonSchema") ?? (own === undefined || own === null ? null : decodeSchema(own));
+  const mime = readMember(config, "responseMimeType");
+  const own = readMember(config, "responseSchema");
+  const schema =
+    readMember(config, "responseJsonSchema") ?? (own === undefined || own === null ? null : decodeSchema(own));
   if (schema !== null) return { type: "json_schema", name: nameOf(schema), schema };
   if (mime === "application/json") return { type: "json" };
   return mime === "text/plain" ? { type: "text" } : undefined;
@@ -91,19 +92,19 @@ function encodeFormat(format: Format, losses: Loss[]): JsonObject {
 
 /** Others want a name for a schema, and of these characters only. */
 function nameOf(schema: Json): string {
-  const title = isObject(schema) ? textOf(schema.title) : "";
+  const title = isObject(schema) ? stringifyMember(schema.title) : "";
   return title.replace(/[^\w-]+/g, "_").slice(0, 64) || "answer";
 }
 
 /** A budget of −1 leaves it to the model. */
 function decodeReasoning(thinking: Json | undefined): Reasoning | undefined {
   if (!isObject(thinking)) return undefined;
-  const asked = numberOf(read(thinking, "thinkingBudget"));
-  const level = effortOf(textOf(read(thinking, "thinkingLevel")).toLowerCase());
-  const reasoning: Reasoning = compact({
+  const asked = numberOf(readMember(thinking, "thinkingBudget"));
+  const level = effortOf(stringifyMember(readMember(thinking, "thinkingLevel")).toLowerCase());
+  const reasoning: Reasoning = withoutUndefined({
     effort: asked === 0 ? "none" : level,
     budget: asked !== undefined && asked > 0 ? asked : undefined,
-    summary: read(thinking, "includeThoughts") === true ? "auto" : undefined,
+    summary: readMember(thinking, "includeThoughts") === true ? "auto" : undefined,
   });
   return Object.keys(reasoning).length > 0 ? reasoning : undefined;
 }

@@ -1,5 +1,5 @@
 import type { Block, Citation, Text } from "../../canonical/types.ts";
-import { isObject, type Json, type JsonObject, textOf } from "../../wire/json.ts";
+import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
 
 /**
  * Citations for the texts they stand in. Supports give offsets in bytes of a part, which a stream's chunks cut
@@ -36,7 +36,7 @@ export function encodeGrounding(texts: readonly Text[]): JsonObject | undefined 
 }
 
 function citationsIn(text: string, support: JsonObject, sources: readonly Citation[]): Citation[] {
-  const words = isObject(support.segment) ? textOf(support.segment.text) : "";
+  const words = isObject(support.segment) ? stringifyMember(support.segment.text) : "";
   const start = words === "" ? -1 : text.indexOf(words);
   if (start < 0) return [];
   return listOf(support.groundingChunkIndices).flatMap((index) => {

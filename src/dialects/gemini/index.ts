@@ -17,8 +17,8 @@ export const gemini: WireDialect = {
   layout: {
     items: "contents",
     instructions: ["systemInstruction", "system_instruction"],
-    understood: UNDERSTOOD,
-    itemOfText: (text) => `{"role":"user","parts":[{"text":${text}}]}`,
+    knownMembers: UNDERSTOOD,
+    itemFromText: (text) => `{"role":"user","parts":[{"text":${text}}]}`,
   },
   decodeRequest,
   encodeRequest,

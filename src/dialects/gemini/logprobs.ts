@@ -1,5 +1,5 @@
 import type { Block, Logprob } from "../../canonical/types.ts";
-import { isObject, type Json, type JsonObject, numberOf, textOf } from "../../wire/json.ts";
+import { isObject, type Json, type JsonObject, numberOf, stringifyMember } from "../../wire/json.ts";
 
 /** `logprobsResult`: a list of the chosen tokens, and beside it one of what was likely in each one's place. */
 export function decodeLogprobs(result: Json | undefined): Logprob[] {
@@ -29,7 +29,7 @@ export function withLogprobs(blocks: readonly Block[], result: Json | undefined)
 
 const decodeToken = (item: Json): Logprob =>
   isObject(item)
-    ? { token: textOf(item.token), logprob: numberOf(item.logProbability) ?? 0 }
-    : { token: textOf(item), logprob: 0 };
+    ? { token: stringifyMember(item.token), logprob: numberOf(item.logProbability) ?? 0 }
+    : { token: stringifyMember(item), logprob: 0 };
 
 const encodeToken = ({ token, logprob }: Logprob): JsonObject => ({ token, logProbability: logprob });

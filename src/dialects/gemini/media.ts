@@ -1,16 +1,24 @@
 import type { Loss, Media } from "../../canonical/types.ts";
-import { isObject, type Json, type JsonObject, textOf } from "../../wire/json.ts";
-import { read } from "./casing.ts";
+import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
+import { readMember } from "./casing.ts";
 
 /** `inlineData` or `fileData` of a part. */
 export function decodeMedia(item: JsonObject): Media | undefined {
-  const inline = read(item, "inlineData");
+  const inline = readMember(item, "inlineData");
   if (isObject(inline)) {
-    return { kind: "media", mime: mimeOf(inline), source: { type: "base64", data: base64(textOf(inline.data)) } };
+    return {
+      kind: "media",
+      mime: mimeOf(inline),
+      source: { type: "base64", data: base64(stringifyMember(inline.data)) },
+    };
   }
-  const file = read(item, "fileData");
+  const file = readMember(item, "fileData");
   if (!isObject(file)) return undefined;
-  return { kind: "media", mime: mimeOf(file), source: { type: "url", url: textOf(read(file, "fileUri")) } };
+  return {
+    kind: "media",
+    mime: mimeOf(file),
+    source: { type: "url", url: stringifyMember(readMember(file, "fileUri")) },
+  };
 }
 
 /** Both members need a media type; URLs other than Google's own are fetched by Vertex and by Gemini 3. */
@@ -28,7 +36,7 @@ export function encodeMedia({ mime, source }: Media, losses: Loss[]): Json | und
   }
 }
 
-const mimeOf = (data: JsonObject): string => textOf(read(data, "mimeType")) || UNKNOWN;
+const mimeOf = (data: JsonObject): string => stringifyMember(readMember(data, "mimeType")) || UNKNOWN;
 
 /** google-genai sends base64url; every other wire wants the standard alphabet. */
 const base64 = (data: string): string => (/[-_]/.test(data) ? data.replaceAll("-", "+").replaceAll("_", "/") : data);

@@ -4,14 +4,14 @@ import type { Block, Loss, Message, ToolCall } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject } from "../../wire/json.ts";
 import type { Encoded, EncodeTarget } from "../dialect.ts";
 import { decodePart, encodePart, markUnsigned } from "./blocks.ts";
-import { idOf, type Reading, reading } from "./decode-context.ts";
-import { type Called, encodeResult } from "./tool-results.ts";
-import { read } from "./casing.ts";
+import { idOf, type DecodeContext, decodeContext } from "./decode-context.ts";
+import { type AnsweredCall, encodeResult } from "./tool-results.ts";
+import { readMember } from "./casing.ts";
 
 const dialect = "gemini";
 
 export function decodeMessages(items: readonly Json[], seal?: string): Message[] {
-  const from = reading(seal);
+  const from = decodeContext(seal);
   return pairResults(items.map((item) => decodeMessage(item, from)));
 }
 
@@ -22,7 +22,7 @@ export function decodeMessages(items: readonly Json[], seal?: string): Message[]
 export function encodeMessages(messages: readonly Message[], target: EncodeTarget): Encoded<Json[]> {
   const losses: Loss[] = [];
   const items: Json[] = [];
-  const called = new Map<string, Called>();
+  const called = new Map<string, AnsweredCall>();
   let open: { role: "user" | "model"; parts: Json[] } | undefined;
   const flush = (): void => {
     if (open !== undefined && open.parts.length > 0) items.push(closed(open.role, open.parts));
@@ -30,7 +30,7 @@ export function encodeMessages(messages: readonly Message[], target: EncodeTarge
   };
   for (const message of messages) {
     for (const block of message.blocks) {
-      if (block.kind === "tool_call") called.set(block.id, { name: block.name, saysId: saysId(block, target) });
+      if (block.kind === "tool_call") called.set(block.id, { name: block.name, hasId: saysId(block, target) });
     }
     const whole = verbatimMessage(message, target);
     if (whole !== undefined) {
@@ -48,7 +48,7 @@ export function encodeMessages(messages: readonly Message[], target: EncodeTarge
 }
 
 /** A content; a bare text is the user's. */
-export function decodeMessage(item: Json, from: Reading): Message {
+export function decodeMessage(item: Json, from: DecodeContext): Message {
   if (typeof item === "string") return { role: "user", blocks: [{ kind: "text", text: item }] };
   const native = { dialect, item } as const;
   if (!isObject(item)) return { role: "user", blocks: [], native };
@@ -57,7 +57,7 @@ export function decodeMessage(item: Json, from: Reading): Message {
 
 function encodeBlocks(
   message: Message,
-  called: ReadonlyMap<string, Called>,
+  called: ReadonlyMap<string, AnsweredCall>,
   target: EncodeTarget,
   losses: Loss[],
 ): Json[] {
@@ -78,7 +78,7 @@ function encodeBlocks(
   );
 }
 
-function decodeParts(content: JsonObject, from: Reading): Block[] {
+function decodeParts(content: JsonObject, from: DecodeContext): Block[] {
   const parts = Array.isArray(content.parts) ? content.parts : content.parts === undefined ? [] : [content.parts];
   return parts.flatMap((part) => decodePart(part, from) ?? []);
 }
@@ -88,8 +88,8 @@ export function decodeInstructions(content: Json | undefined): Message[] {
   if (content === undefined || content === null) return [];
   const native = { dialect, item: content } as const;
   const blocks: Block[] = isObject(content)
-    ? decodeParts(content, reading(undefined))
-    : [content].flat().flatMap((part) => decodePart(part, reading(undefined)) ?? []);
+    ? decodeParts(content, decodeContext(undefined))
+    : [content].flat().flatMap((part) => decodePart(part, decodeContext(undefined)) ?? []);
   return [{ role: "system", blocks, native }];
 }
 
@@ -120,6 +120,6 @@ const closed = (role: "user" | "model", parts: Json[]): JsonObject => ({
 /** Whether the call will be said with an id: always, unless it is Gemini's own and had none. */
 function saysId(call: ToolCall, target: EncodeTarget): boolean {
   const said = verbatim(call.native, target);
-  const own = isObject(said) ? read(said, "functionCall") : undefined;
+  const own = isObject(said) ? readMember(said, "functionCall") : undefined;
   return !isObject(own) || idOf(own) !== undefined;
 }

@@ -1,5 +1,5 @@
 import { isObject, type Json, type JsonObject } from "../../wire/json.ts";
-import { read, spelled } from "./casing.ts";
+import { readMember, memberName } from "./casing.ts";
 
 /** No argument list is near this long; a path must not make a stream fill the memory. */
 const MAX_INDEX = 10_000;
@@ -8,7 +8,7 @@ const MAX_INDEX = 10_000;
  * A Vertex call whose arguments come in pieces: `{name, willContinue}`, then `{partialArgs: [{jsonPath, stringValue …}],
  * willContinue}`, and at last a piece without `willContinue`. A string at one path may itself go on.
  */
-export class GrowingCall {
+export class PartialCall {
   readonly #part: JsonObject;
   readonly #call: JsonObject;
   readonly #args: JsonObject;
@@ -22,20 +22,21 @@ export class GrowingCall {
   }
 
   add(call: JsonObject): void {
-    const pieces = read(call, "partialArgs");
+    const pieces = readMember(call, "partialArgs");
     for (const piece of Array.isArray(pieces) ? pieces : []) if (isObject(piece)) this.#set(piece);
   }
 
   /** The part as the wire would write it whole. */
-  get whole(): JsonObject {
+  get toCall(): JsonObject {
     const members = Object.fromEntries(Object.entries(this.#call).filter(([name]) => !OF_STREAMS.has(name)));
-    const member = spelled(this.#part, "functionCall");
+    const member = memberName(this.#part, "functionCall");
     return { ...this.#part, [member]: { ...members, args: structuredClone(this.#args) } };
   }
 
   #set(piece: JsonObject): void {
-    const path = read(piece, "jsonPath");
-    const value = read(piece, "stringValue") ?? read(piece, "numberValue") ?? read(piece, "boolValue") ?? null;
+    const path = readMember(piece, "jsonPath");
+    const value =
+      readMember(piece, "stringValue") ?? readMember(piece, "numberValue") ?? readMember(piece, "boolValue") ?? null;
     const keys = typeof path === "string" ? keysOf(path) : [];
     const last = keys.pop();
     if (last === undefined) return;
@@ -43,7 +44,7 @@ export class GrowingCall {
     const before = valueAt(at, last);
     const goesOn = this.#unfinished === path && typeof before === "string" && typeof value === "string";
     put(at, last, goesOn ? before + value : value);
-    this.#unfinished = read(piece, "willContinue") === true ? path : undefined;
+    this.#unfinished = readMember(piece, "willContinue") === true ? path : undefined;
   }
 }
 

@@ -1,11 +1,11 @@
 import { invalid } from "../../canonical/error.ts";
 import { verbatim } from "../../canonical/native.ts";
 import type { Loss, ModelRequest } from "../../canonical/types.ts";
-import { compact, isObject, type Json, type JsonObject, stringOf } from "../../wire/json.ts";
+import { withoutUndefined, isObject, type Json, type JsonObject, stringOf } from "../../wire/json.ts";
 import type { Encoded, EncodeTarget } from "../dialect.ts";
 import { decodeConfig, encodeConfig } from "./generation-config.ts";
 import { decodeInstructions, decodeMessages, encodeInstructions, encodeMessages } from "./messages.ts";
-import { read, spelled } from "./casing.ts";
+import { readMember, memberName } from "./casing.ts";
 import { decodeTools, decodeToolChoice, encodeToolChoice, encodeTools } from "./tools.ts";
 
 const dialect = "gemini";
@@ -16,13 +16,13 @@ export function decodeRequest(body: JsonObject, outside: { model?: string; strea
   if (typeof contents !== "string" && !Array.isArray(contents) && !isObject(contents))
     throw invalid("contents", "expected a list of contents");
   const items: Json[] = Array.isArray(contents) ? contents : [contents];
-  return compact({
+  return withoutUndefined({
     model: outside.model ?? (stringOf(body.model) ?? "").replace(/^models\//, ""),
     stream: outside.stream ?? false,
-    messages: [...decodeInstructions(read(body, "systemInstruction")), ...decodeMessages(items)],
+    messages: [...decodeInstructions(readMember(body, "systemInstruction")), ...decodeMessages(items)],
     tools: decodeTools(body.tools),
-    toolChoice: decodeToolChoice(read(body, "toolConfig")),
-    ...decodeConfig(read(body, "generationConfig")),
+    toolChoice: decodeToolChoice(readMember(body, "toolConfig")),
+    ...decodeConfig(readMember(body, "generationConfig")),
     rest: { dialect, item: body },
   });
 }
@@ -43,7 +43,7 @@ export function encodeRequest(request: ModelRequest, target: EncodeTarget): Enco
     contents.value.push({ role: "user", parts: [{ text: " " }] });
   }
   const { model: _, ...value }: JsonObject = { ...body, contents: contents.value };
-  const instructions = spelled(body, "systemInstruction");
+  const instructions = memberName(body, "systemInstruction");
   if (system !== undefined) value[instructions] = system;
   else if (isObject(value[instructions]) || typeof value[instructions] === "string") delete value[instructions];
   return { value, losses };

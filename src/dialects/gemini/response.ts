@@ -1,13 +1,13 @@
 import { GatewayError } from "../../canonical/error.ts";
 import type { Alternative, Block, Finish, FinishReason, Message, ModelResponse, Usage } from "../../canonical/types.ts";
 import { inputTokens } from "../../canonical/usage.ts";
-import { isObject, type Json, type JsonObject, textOf } from "../../wire/json.ts";
-import type { Reply } from "../dialect.ts";
+import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
+import type { ReplyContext } from "../dialect.ts";
 import { encodePart } from "./blocks.ts";
 import { encodeGrounding, withCitations } from "./grounding.ts";
 import { encodeLogprobs, withLogprobs } from "./logprobs.ts";
 import { decodeMessage } from "./messages.ts";
-import { reading } from "./decode-context.ts";
+import { decodeContext } from "./decode-context.ts";
 
 const dialect = "gemini";
 
@@ -18,7 +18,7 @@ export function decodeResponse(body: Json, seal?: string): ModelResponse {
   if (!isObject(body) || (!isObject(candidate) && blockOf(body) === undefined)) {
     throw new GatewayError("provider.execution_failed", "the provider's answer holds no candidate");
   }
-  const id = textOf(body.responseId);
+  const id = stringifyMember(body.responseId);
   const { content: _, ...beside }: JsonObject = isObject(candidate) ? candidate : {};
   const { messages, finish } = decodeCandidate(
     { finishReason: blockOf(body) ?? null, ...(isObject(candidate) && candidate) },
@@ -28,7 +28,7 @@ export function decodeResponse(body: Json, seal?: string): ModelResponse {
   const alternatives = others.filter(isObject).map((other, i) => decodeCandidate(other, seal, `${id}/${i + 1}`));
   return {
     id,
-    model: textOf(body.modelVersion),
+    model: stringifyMember(body.modelVersion),
     messages,
     finish,
     usage: decodeUsage(body.usageMetadata),
@@ -37,7 +37,7 @@ export function decodeResponse(body: Json, seal?: string): ModelResponse {
   };
 }
 
-export function encodeResponse(response: ModelResponse, _reply: Reply): JsonObject {
+export function encodeResponse(response: ModelResponse, _reply: ReplyContext): JsonObject {
   const blocks = response.messages.flatMap((message) => message.blocks);
   const own = response.messages.length === 1 ? response.messages[0]!.native : undefined;
   const content =
@@ -55,7 +55,7 @@ function decodeCandidate(candidate: JsonObject, seal: string | undefined, id: st
   const { content, groundingMetadata, logprobsResult, finishReason } = candidate;
   const isSilent = !isObject(content) || !Array.isArray(content.parts) || content.parts.length === 0;
   if (isSilent) return { messages: [], finish: decodeFinish(finishReason, []) };
-  const message = decodeMessage({ ...content, role: "model" }, reading(seal, id));
+  const message = decodeMessage({ ...content, role: "model" }, decodeContext(seal, id));
   const blocks = withLogprobs(withCitations(message.blocks, groundingMetadata), logprobsResult);
   const messages = [{ ...message, blocks }];
   return { messages, finish: decodeFinish(finishReason, messages) };
@@ -116,7 +116,7 @@ const candidatesOf = (body: Json | undefined): JsonObject[] =>
 /** Why there is no answer at all. */
 export function blockOf(body: JsonObject): string | undefined {
   const reason = isObject(body.promptFeedback) ? body.promptFeedback.blockReason : undefined;
-  return reason === undefined || reason === null ? undefined : textOf(reason);
+  return reason === undefined || reason === null ? undefined : stringifyMember(reason);
 }
 
 const FINISH: Record<string, FinishReason> = {
@@ -139,7 +139,7 @@ const FINISH: Record<string, FinishReason> = {
 
 /** Gemini says STOP for calls too: what was said decides. */
 function decodeFinish(word: Json | undefined, messages: readonly Message[]): Finish {
-  const native = textOf(word);
+  const native = stringifyMember(word);
   const said = native === "" ? "stop" : (FINISH[native] ?? "other");
   const calls = messages.some(({ blocks }) => blocks.some(({ kind }) => kind === "tool_call"));
   const reason = calls && (said === "stop" || said === "other") ? "tool_calls" : said;

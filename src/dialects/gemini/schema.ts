@@ -1,5 +1,5 @@
 import type { Loss } from "../../canonical/types.ts";
-import { isObject, type Json, type JsonObject, textOf } from "../../wire/json.ts";
+import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
 import { camel } from "./casing.ts";
 
 /** Gemini's Schema (an OpenAPI subset: upper-case types, `nullable`, counts as strings) → JSON Schema. */
@@ -56,7 +56,7 @@ function nullable(schema: JsonObject): JsonObject {
   const { type, anyOf } = schema;
   if (Array.isArray(anyOf)) return { ...schema, anyOf: [...anyOf, { type: "null" }] };
   const values = Array.isArray(schema.enum) ? { enum: [...schema.enum, null] } : {};
-  return type === undefined ? schema : { ...schema, ...values, type: [textOf(type), "null"] };
+  return type === undefined ? schema : { ...schema, ...values, type: [stringifyMember(type), "null"] };
 }
 
 const mapped = (value: Json, change: (schema: Json) => Json): Json =>

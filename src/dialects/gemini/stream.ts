@@ -1,16 +1,16 @@
 import { GatewayError } from "../../canonical/error.ts";
-import { emptied, Fold, growing } from "../../canonical/accumulator.ts";
+import { openBlock, StreamAccumulator, deltaText } from "../../canonical/accumulator.ts";
 import type { Block, Logprob, ModelResponse, StreamEvent, Usage } from "../../canonical/types.ts";
 import { decodeUtf8 } from "../../wire/bytes.ts";
-import { isObject, type Json, type JsonObject, textOf, tryParseJson } from "../../wire/json.ts";
+import { isObject, type Json, type JsonObject, stringifyMember, tryParseJson } from "../../wire/json.ts";
 import { encodeSse, type SseEvent } from "../../wire/sse.ts";
-import type { Reply, StreamDecoder, StreamEncoder } from "../dialect.ts";
+import type { ReplyContext, StreamDecoder, StreamEncoder } from "../dialect.ts";
 import { decodePart } from "./blocks.ts";
 import { errorMembers, errorOf } from "./errors.ts";
 import { withCitations } from "./grounding.ts";
 import { decodeLogprobs } from "./logprobs.ts";
-import { GrowingCall } from "./partial-args.ts";
-import { type Reading, reading } from "./decode-context.ts";
+import { PartialCall } from "./partial-args.ts";
+import { type DecodeContext, decodeContext } from "./decode-context.ts";
 import {
   blockOf,
   decodeResponse,
@@ -20,15 +20,15 @@ import {
   encodeEnvelope,
   encodeReplyPart,
 } from "./response.ts";
-import { read } from "./casing.ts";
+import { readMember } from "./casing.ts";
 
 export const decodeStream = (seal?: string): StreamDecoder => new GeminiDecoder(seal);
-export const encodeStream = (_reply: Reply): StreamEncoder => new GeminiEncoder();
+export const encodeStream = (_reply: ReplyContext): StreamEncoder => new GeminiEncoder();
 
 /** A stream that was asked for without `alt=sse`: the list of its chunks. */
 export function decodeChunks(chunks: readonly Json[], seal?: string): ModelResponse {
   const decoder = new GeminiDecoder(seal);
-  const folded = new Fold();
+  const folded = new StreamAccumulator();
   for (const chunk of chunks) for (const event of decoder.chunk(chunk)) folded.push(event);
   for (const event of decoder.end()) folded.push(event);
   if (folded.error !== undefined) throw folded.error;
@@ -45,10 +45,10 @@ class GeminiDecoder implements StreamDecoder {
   #envelope: JsonObject | undefined;
   #candidate: JsonObject = {};
   readonly #parts: Json[] = [];
-  #from: Reading = reading(undefined);
+  #from: DecodeContext = decodeContext(undefined);
   #failed = false;
   #nextIndex = 0;
-  #open: { index: number; block: Block; call?: GrowingCall; logprobs?: Logprob[] } | undefined;
+  #open: { index: number; block: Block; call?: PartialCall; logprobs?: Logprob[] } | undefined;
   /** The candidates beside the first, each growing as a whole answer's would stand there. */
   readonly #others = new Map<number, JsonObject>();
 
@@ -58,11 +58,11 @@ class GeminiDecoder implements StreamDecoder {
     this.#seal = seal;
   }
 
-  get isFinishing(): boolean {
+  get isAnswerComplete(): boolean {
     return this.#candidate.finishReason !== undefined || blockOf(this.#envelope ?? {}) !== undefined;
   }
 
-  get counted(): Usage {
+  get usage(): Usage {
     return decodeUsage(this.#envelope?.usageMetadata);
   }
 
@@ -75,7 +75,7 @@ class GeminiDecoder implements StreamDecoder {
 
   end(): StreamEvent[] {
     if (this.#failed) return [];
-    if (!this.isFinishing) {
+    if (!this.isAnswerComplete) {
       const message = "the provider's stream ended before the answer was finished";
       return this.#fail(new GatewayError("stream.interrupted", message));
     }
@@ -102,9 +102,9 @@ class GeminiDecoder implements StreamDecoder {
     const { candidates, ...envelope } = body;
     const events: StreamEvent[] = [];
     if (this.#envelope === undefined) {
-      const id = textOf(body.responseId);
-      this.#from = reading(this.#seal, id);
-      events.push({ type: "start", id, model: textOf(body.modelVersion) });
+      const id = stringifyMember(body.responseId);
+      this.#from = decodeContext(this.#seal, id);
+      events.push({ type: "start", id, model: stringifyMember(body.modelVersion) });
     }
     this.#envelope = { ...this.#envelope, ...envelope };
     for (const candidate of Array.isArray(candidates) ? candidates : []) {
@@ -137,11 +137,11 @@ class GeminiDecoder implements StreamDecoder {
   }
 
   #part(part: Json): StreamEvent[] {
-    const call = isObject(part) ? read(part, "functionCall") : undefined;
+    const call = isObject(part) ? readMember(part, "functionCall") : undefined;
     if (!isObject(part)) return this.#whole(part);
     if (isObject(call)) return this.#call(part, call);
     if (!isPlain(part)) return this.#whole(part);
-    const text = textOf(part.text);
+    const text = stringifyMember(part.text);
     if (text === "") return [];
     const kind = part.thought === true ? "thinking" : "text";
     const isSame = this.#open?.block.kind === kind;
@@ -153,16 +153,16 @@ class GeminiDecoder implements StreamDecoder {
 
   #call(part: JsonObject, call: JsonObject): StreamEvent[] {
     const growing = call.name === undefined ? this.#open?.call : undefined;
-    const goesOn = read(call, "willContinue") === true;
+    const goesOn = readMember(call, "willContinue") === true;
     if (growing !== undefined) {
       growing.add(call);
       return goesOn ? [] : this.#close();
     }
-    if (!goesOn && read(call, "partialArgs") === undefined) return this.#whole(part);
-    const begun = new GrowingCall(part, call);
-    const block = decodePart(begun.whole, this.#from);
+    if (!goesOn && readMember(call, "partialArgs") === undefined) return this.#whole(part);
+    const begun = new PartialCall(part, call);
+    const block = decodePart(begun.toCall, this.#from);
     if (block === undefined) return [];
-    const events = [...this.#close(), ...this.#start(block, begun.whole, begun)];
+    const events = [...this.#close(), ...this.#start(block, begun.toCall, begun)];
     return goesOn ? events : [...events, ...this.#close()];
   }
 
@@ -170,23 +170,23 @@ class GeminiDecoder implements StreamDecoder {
     const block = decodePart(part, this.#from);
     if (block === undefined) return [];
     const events = [...this.#close(), ...this.#start(block, part)];
-    const text = growing(block);
+    const text = deltaText(block);
     const { index } = this.#open!;
     return [...events, ...(text === "" ? [] : [{ type: "delta", index, text } as const]), ...this.#close()];
   }
 
-  #start(block: Block, part: Json, call?: GrowingCall): StreamEvent[] {
+  #start(block: Block, part: Json, call?: PartialCall): StreamEvent[] {
     const index = this.#nextIndex++;
     this.#parts.push(part);
     this.#open = { index, block, ...(call !== undefined && { call }) };
-    return [{ type: "open", index, block: emptied(block) }];
+    return [{ type: "open", index, block: openBlock(block) }];
   }
 
   /** The open block is plain text: its part, which is the last one, grows with it. */
   #add(text: string): StreamEvent[] {
     const open = this.#open!;
     const part = this.#parts.at(-1);
-    if (isObject(part)) this.#parts[this.#parts.length - 1] = { ...part, text: textOf(part.text) + text };
+    if (isObject(part)) this.#parts[this.#parts.length - 1] = { ...part, text: stringifyMember(part.text) + text };
     return [{ type: "delta", index: open.index, text }];
   }
 
@@ -197,17 +197,17 @@ class GeminiDecoder implements StreamDecoder {
     const { index, block, call, logprobs } = open;
     if (call === undefined)
       return [{ type: "close", index, block: { ...this.#finished(block), ...(logprobs && { logprobs }) } }];
-    this.#parts[this.#parts.length - 1] = call.whole;
+    this.#parts[this.#parts.length - 1] = call.toCall;
     const finished = this.#finished(block);
     return [
-      { type: "delta", index, text: growing(finished) },
+      { type: "delta", index, text: deltaText(finished) },
       { type: "close", index, block: finished },
     ];
   }
 
   /** The block as its part says it now; the id is the one it was opened with. */
   #finished(block: Block): Block {
-    const known: Reading = { ...this.#from, mintId: () => (block.kind === "tool_call" ? block.id : "") };
+    const known: DecodeContext = { ...this.#from, newId: () => (block.kind === "tool_call" ? block.id : "") };
     const finished = decodePart(this.#parts.at(-1)!, known) ?? block;
     return withCitations([finished], this.#candidate.groundingMetadata)[0]!;
   }
@@ -268,7 +268,7 @@ class GeminiEncoder implements StreamEncoder {
     const part = encodeReplyPart(block);
     if (part === undefined) return "";
     if (block.kind !== "text" && block.kind !== "thinking") return this.#say(part);
-    const isSigned = isObject(part) && read(part, "thoughtSignature") !== undefined;
+    const isSigned = isObject(part) && readMember(part, "thoughtSignature") !== undefined;
     return isSigned ? this.#say({ ...part, text: "" }) : "";
   }
 
@@ -290,7 +290,9 @@ const isPlain = (part: JsonObject): boolean =>
 function glued(parts: readonly Json[], part: Json): Json[] {
   const last = parts.at(-1);
   const isSame = isObject(last) && isObject(part) && isPlain(last) && isPlain(part) && last.thought === part.thought;
-  return isSame ? [...parts.slice(0, -1), { ...last, text: textOf(last.text) + textOf(part.text) }] : [...parts, part];
+  return isSame
+    ? [...parts.slice(0, -1), { ...last, text: stringifyMember(last.text) + stringifyMember(part.text) }]
+    : [...parts, part];
 }
 
 function plainJson(raw: Uint8Array): string | undefined {

@@ -1,16 +1,16 @@
 import { verbatim } from "../../canonical/native.ts";
 import type { Loss, Part, ToolResult } from "../../canonical/types.ts";
-import { isObject, type Json, type JsonObject, textOf, tryParseJson } from "../../wire/json.ts";
+import { isObject, type Json, type JsonObject, stringifyMember, tryParseJson } from "../../wire/json.ts";
 import type { EncodeTarget } from "../dialect.ts";
 import { decodeMedia, encodeMedia } from "./media.ts";
-import { idOf, type Reading } from "./decode-context.ts";
+import { idOf, type DecodeContext } from "./decode-context.ts";
 
 /** A call as a result needs it: Gemini answers by name, and by the id only where the call said one. */
-export type Called = { name: string; saysId: boolean };
+export type AnsweredCall = { name: string; hasId: boolean };
 
 /** `response` is an object always. `{result: …}`, `{output: …}` and `{error: …}` hold what a tool said; any other is said whole. */
-export function decodeResult(item: JsonObject, from: Reading): ToolResult {
-  const name = textOf(item.name);
+export function decodeResult(item: JsonObject, from: DecodeContext): ToolResult {
+  const name = stringifyMember(item.name);
   const response = isObject(item.response) ? item.response : {};
   const wrapped = wrappedIn(response);
   const said = wrapped === undefined ? response : response[wrapped]!;
@@ -19,7 +19,7 @@ export function decodeResult(item: JsonObject, from: Reading): ToolResult {
   const media = parts.flatMap((part) => (isObject(part) ? (decodeMedia(part) ?? []) : []));
   return {
     kind: "tool_result",
-    id: idOf(item) ?? from.mintId(name),
+    id: idOf(item) ?? from.newId(name),
     name,
     content: [{ kind: "text", text }, ...media],
     ...(wrapped === "error" && { isError: true as const }),
@@ -29,7 +29,7 @@ export function decodeResult(item: JsonObject, from: Reading): ToolResult {
 /** Media of a result are parts of it since Gemini 3; to the models before they are shown beside it. */
 export function encodeResult(
   result: ToolResult,
-  called: Called | undefined,
+  called: AnsweredCall | undefined,
   target: EncodeTarget,
   losses: Loss[],
 ): Json[] {
@@ -41,11 +41,11 @@ export function encodeResult(
   const shown = media.filter((part) => isObject(part) && part.text === undefined);
   const texts = media
     .filter((part) => isObject(part) && part.text !== undefined)
-    .map((part) => textOf((part as JsonObject).text));
+    .map((part) => stringifyMember((part as JsonObject).text));
   const response = encodeText([textIn(result.content, losses), ...texts].join(""), result.isError);
   const isInside = shown.length > 0 && isGemini3(target.model);
   const functionResponse: JsonObject = {
-    ...(called?.saysId !== false && result.id !== "" && { id: result.id }),
+    ...(called?.hasId !== false && result.id !== "" && { id: result.id }),
     name: name === "" ? "tool" : name,
     response,
     ...(isInside && { parts: shown }),

@@ -1,9 +1,9 @@
 import { verbatim } from "../../canonical/native.ts";
 import type { FunctionTool, Loss, Tool, ToolChoice } from "../../canonical/types.ts";
-import { compact, isObject, type Json, type JsonObject, stringOf, textOf } from "../../wire/json.ts";
+import { withoutUndefined, isObject, type Json, type JsonObject, stringOf, stringifyMember } from "../../wire/json.ts";
 import type { EncodeTarget } from "../dialect.ts";
 import { encodeSchema, decodeSchema } from "./schema.ts";
-import { camel, read } from "./casing.ts";
+import { camel, readMember } from "./casing.ts";
 
 const dialect = "gemini";
 
@@ -35,12 +35,12 @@ export function encodeTools(tools: readonly Tool[], target: EncodeTarget, losses
 
 /** VALIDATED is AUTO with checked arguments. */
 export function decodeToolChoice(config: Json | undefined): ToolChoice | undefined {
-  const calling = isObject(config) ? read(config, "functionCallingConfig") : undefined;
+  const calling = isObject(config) ? readMember(config, "functionCallingConfig") : undefined;
   if (!isObject(calling)) return undefined;
-  const allowed = read(calling, "allowedFunctionNames");
-  const names = Array.isArray(allowed) ? allowed.map(textOf) : [];
+  const allowed = readMember(calling, "allowedFunctionNames");
+  const names = Array.isArray(allowed) ? allowed.map(stringifyMember) : [];
   const among = names.length > 0 ? { among: names } : {};
-  switch (textOf(calling.mode).toUpperCase()) {
+  switch (stringifyMember(calling.mode).toUpperCase()) {
     case "AUTO":
     case "VALIDATED":
       return { mode: "auto", ...among };
@@ -69,15 +69,15 @@ const calling = (config: JsonObject): JsonObject => ({ toolConfig: { functionCal
 function decodeFunction(item: Json): Tool {
   const native = { dialect, item } as const;
   if (!isObject(item)) return { kind: "server", label: "function", native };
-  const jsonSchema = read(item, "parametersJsonSchema");
+  const jsonSchema = readMember(item, "parametersJsonSchema");
   const parameters = isObject(jsonSchema)
     ? jsonSchema
     : isObject(item.parameters)
       ? decodeSchema(item.parameters)
       : undefined;
-  return compact({
+  return withoutUndefined({
     kind: "function",
-    name: textOf(item.name),
+    name: stringifyMember(item.name),
     description: stringOf(item.description),
     parameters,
     native,
@@ -85,7 +85,7 @@ function decodeFunction(item: Json): Tool {
 }
 
 function encodeFunction({ name, description, parameters }: FunctionTool, losses: Loss[]): JsonObject {
-  return compact({
+  return withoutUndefined({
     name,
     description,
     parametersJsonSchema:

@@ -11,7 +11,15 @@ import type {
   Source,
   Text,
 } from "../../canonical/types.ts";
-import { compact, isObject, type Json, type JsonObject, numberOf, stringOf, textOf } from "../../wire/json.ts";
+import {
+  withoutUndefined,
+  isObject,
+  type Json,
+  type JsonObject,
+  numberOf,
+  stringOf,
+  stringifyMember,
+} from "../../wire/json.ts";
 
 const dialect = "native";
 
@@ -36,24 +44,30 @@ export function decodeBlock(item: Json): Block {
     case "system":
     case "input":
     case "response":
-      return decodeSpoken(item, own) ?? { kind: "opaque", label: textOf(item.type), native: unknown };
+      return decodeSpoken(item, own) ?? { kind: "opaque", label: stringifyMember(item.type), native: unknown };
     case "thinking":
-      return { kind: "thinking", text: textOf(item.text), ...own };
+      return { kind: "thinking", text: stringifyMember(item.text), ...own };
     case "tool_call": {
       const { id, name, arguments: args } = item;
-      return { kind: "tool_call", id: textOf(id), name: textOf(name), arguments: textOf(args), ...own };
+      return {
+        kind: "tool_call",
+        id: stringifyMember(id),
+        name: stringifyMember(name),
+        arguments: stringifyMember(args),
+        ...own,
+      };
     }
     case "tool_result":
       return {
         kind: "tool_result",
-        id: textOf(item.id),
+        id: stringifyMember(item.id),
         ...(typeof item.name === "string" && { name: item.name }),
         content: decodeContent(item.content),
         ...(item.is_error === true && { isError: true as const }),
         ...own,
       };
     default:
-      return { kind: "opaque", label: textOf(item.type) || "block", native: unknown };
+      return { kind: "opaque", label: stringifyMember(item.type) || "block", native: unknown };
   }
 }
 
@@ -86,7 +100,7 @@ export function encodeBlock(block: Block, role: Role): JsonObject {
       if (native.dialect === dialect && isObject(native.item)) return native.item;
       return {
         type: TYPE[role],
-        opaque: compact({ label, gist }),
+        opaque: withoutUndefined({ label, gist }),
         native: encodeNative(native),
         ...kept,
       };
@@ -100,7 +114,7 @@ function decodeSpoken(item: JsonObject, own: Item): Part | undefined {
   if (isObject(item.opaque) && own.native !== undefined) {
     const { label, gist } = item.opaque;
     const said = typeof gist === "string" ? { gist } : {};
-    return { kind: "opaque", label: textOf(label) || "item", ...said, ...own, native: own.native };
+    return { kind: "opaque", label: stringifyMember(label) || "item", ...said, ...own, native: own.native };
   }
   if (typeof item.text !== "string") return undefined;
   const citations = decodeCitations(item.citations);
@@ -146,23 +160,23 @@ function decodeMedia(media: JsonObject): Media {
   const { mime, source, name } = media;
   return {
     kind: "media",
-    mime: textOf(mime),
+    mime: stringifyMember(mime),
     source: decodeSource(isObject(source) ? source : {}),
     ...(typeof name === "string" && { name }),
   };
 }
 
-const encodeMedia = ({ mime, source, name }: Media): JsonObject => compact({ mime, source, name });
+const encodeMedia = ({ mime, source, name }: Media): JsonObject => withoutUndefined({ mime, source, name });
 
 function decodeSource({ type, data, url, id, text }: JsonObject): Source {
-  if (type === "url") return { type, url: textOf(url) };
-  if (type === "file") return { type, id: textOf(id) };
-  return type === "text" ? { type, text: textOf(text) } : { type: "base64", data: textOf(data) };
+  if (type === "url") return { type, url: stringifyMember(url) };
+  if (type === "file") return { type, id: stringifyMember(id) };
+  return type === "text" ? { type, text: stringifyMember(text) } : { type: "base64", data: stringifyMember(data) };
 }
 
 const decodeCitations = (citations: Json | undefined): Citation[] =>
   (Array.isArray(citations) ? citations : []).filter(isObject).map((cited) =>
-    compact({
+    withoutUndefined({
       text: stringOf(cited.text),
       url: stringOf(cited.url),
       title: stringOf(cited.title),
@@ -172,11 +186,11 @@ const decodeCitations = (citations: Json | undefined): Citation[] =>
   );
 
 const encodeCitation = ({ text, url, title, start, end }: Citation): JsonObject =>
-  compact({ text, url, title, start, end });
+  withoutUndefined({ text, url, title, start, end });
 
 function decodeLogprobs(logprobs: Json | undefined): Logprob[] {
   return (Array.isArray(logprobs) ? logprobs : []).filter(isObject).map(({ token, logprob, bytes, top }) => ({
-    token: textOf(token),
+    token: stringifyMember(token),
     logprob: numberOf(logprob) ?? 0,
     ...(Array.isArray(bytes) && { bytes: bytes.filter((byte) => typeof byte === "number") }),
     ...(Array.isArray(top) && { top: decodeLogprobs(top) }),

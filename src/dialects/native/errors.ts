@@ -7,13 +7,13 @@ import {
   upstreamMembers,
 } from "../../canonical/error.ts";
 import {
-  compact,
+  withoutUndefined,
   isObject,
   type Json,
   type JsonObject,
   numberOf,
   stringOf,
-  textOf,
+  stringifyMember,
   tryParseJson,
 } from "../../wire/json.ts";
 
@@ -29,9 +29,13 @@ export function errorOf(status: number | undefined, body: Json | undefined, requ
   const details = isObject(error.details) ? error.details : {};
   const code = stringOf(error.code);
   const known = status ?? (isOurs(code) ? ERROR_STATUS[code] : 502);
-  const upstream: UpstreamError = compact({ status: known, code, requestId: stringOf(error.request_id) ?? requestId });
-  const message = textOf(error.message) || `the provider answered with status ${known}`;
-  const told = compact({ param: stringOf(details.param), retryAfterSeconds: numberOf(details.retry_after_s) });
+  const upstream: UpstreamError = withoutUndefined({
+    status: known,
+    code,
+    requestId: stringOf(error.request_id) ?? requestId,
+  });
+  const message = stringifyMember(error.message) || `the provider answered with status ${known}`;
+  const told = withoutUndefined({ param: stringOf(details.param), retryAfterSeconds: numberOf(details.retry_after_s) });
   return new GatewayError(codeOf(known, code), message, { status: known, upstream, ...told });
 }
 
@@ -41,7 +45,7 @@ export function encodeError(error: GatewayError, requestId: string): JsonObject 
 
 export function errorMembers(error: GatewayError, requestId: string): JsonObject {
   const { code, message, param, retryAfterSeconds, upstream } = error;
-  const details = compact({
+  const details = withoutUndefined({
     param,
     retry_after_s: retryAfterSeconds,
     upstream: upstream && upstreamMembers(upstream),

@@ -4,13 +4,13 @@ import { effortOf } from "../../canonical/reasoning.ts";
 import type { Format, Loss, Message, ModelRequest, Reasoning, Sampling } from "../../canonical/types.ts";
 import {
   booleanOf,
-  compact,
+  withoutUndefined,
   isObject,
   type Json,
   type JsonObject,
   numberOf,
   stringOf,
-  textOf,
+  stringifyMember,
 } from "../../wire/json.ts";
 import type { Encoded, EncodeTarget } from "../dialect.ts";
 import { decodeInstructions, decodeMessages, encodeInstructions, encodeMessages } from "./messages.ts";
@@ -19,7 +19,7 @@ import { decodeToolChoice, decodeTools, encodeToolChoice, encodeTools } from "./
 const dialect = "native";
 
 export function decodeRequest(body: JsonObject): ModelRequest {
-  return compact({
+  return withoutUndefined({
     model: stringOf(body.model) ?? "",
     stream: body.stream === true,
     messages: [...decodeInstructions(body.instructions ?? undefined), ...decodeInput(body)],
@@ -47,11 +47,11 @@ export function encodeRequest(request: ModelRequest, target: EncodeTarget): Enco
     const instructions = member ?? (decodeInstructions(before ?? undefined).length === 0 ? before : undefined);
     const list = own.input === undefined && own.blocks !== undefined ? "blocks" : "input";
     const { value } = encodeMessages(rest, target);
-    const said = compact({ ...body, model: target.model, instructions, [list]: value });
+    const said = withoutUndefined({ ...body, model: target.model, instructions, [list]: value });
     return { value: said, losses };
   }
   const sampling = encodeSampling(request.sampling ?? {}, losses);
-  const value = compact({
+  const value = withoutUndefined({
     model: target.model,
     input: encodeMessages(request.messages, target).value,
     stream: request.stream || undefined,
@@ -78,7 +78,7 @@ function decodeInput({ input, blocks }: JsonObject): Message[] {
 
 function decodeReasoning(reasoning: Json | undefined): Reasoning | undefined {
   if (!isObject(reasoning)) return undefined;
-  return compact({
+  return withoutUndefined({
     effort: effortOf(reasoning.effort),
     budget: numberOf(reasoning.budget_tokens),
     summary: stringOf(reasoning.summary),
@@ -88,7 +88,7 @@ function decodeReasoning(reasoning: Json | undefined): Reasoning | undefined {
 function encodeReasoning(reasoning: Reasoning | undefined): JsonObject | undefined {
   if (reasoning === undefined) return undefined;
   const { effort, budget, summary } = reasoning;
-  return compact({ effort, budget_tokens: budget, summary });
+  return withoutUndefined({ effort, budget_tokens: budget, summary });
 }
 
 /** Said as it is meant: `{type: "text" | "json"}` or `{type: "json_schema", name, schema, description, strict}`. */
@@ -96,9 +96,9 @@ function decodeFormat(format: Json | undefined): Format | undefined {
   if (!isObject(format)) return undefined;
   if (format.type === "text" || format.type === "json") return { type: format.type };
   if (format.type !== "json_schema") return undefined;
-  return compact({
+  return withoutUndefined({
     type: "json_schema" as const,
-    name: textOf(format.name) || "answer",
+    name: stringifyMember(format.name) || "answer",
     schema: format.schema ?? {},
     description: stringOf(format.description),
     strict: booleanOf(format.strict),
@@ -107,7 +107,7 @@ function decodeFormat(format: Json | undefined): Format | undefined {
 
 function decodeSampling(body: JsonObject): Sampling | undefined {
   const stop = typeof body.stop === "string" ? [body.stop] : body.stop;
-  const sampling: Sampling = compact({
+  const sampling: Sampling = withoutUndefined({
     temperature: numberOf(body.temperature),
     topP: numberOf(body.top_p),
     topK: numberOf(body.top_k),

@@ -1,8 +1,16 @@
 import { GatewayError } from "../../canonical/error.ts";
 import type { Block, Finish, FinishReason, Message, ModelResponse, Usage } from "../../canonical/types.ts";
-import { compact, isObject, type Json, type JsonObject, numberOf, stringOf, textOf } from "../../wire/json.ts";
-import { renamed } from "../../wire/id.ts";
-import type { Reply } from "../dialect.ts";
+import {
+  withoutUndefined,
+  isObject,
+  type Json,
+  type JsonObject,
+  numberOf,
+  stringOf,
+  stringifyMember,
+} from "../../wire/json.ts";
+import { withPrefix } from "../../wire/id.ts";
+import type { ReplyContext } from "../dialect.ts";
 import { encodeBlock } from "./blocks.ts";
 import { errorOf } from "./errors.ts";
 import { decodeMessage } from "./messages.ts";
@@ -17,8 +25,8 @@ export function decodeResponse(body: Json, _seal?: string): ModelResponse {
   const { output, ...envelope } = body;
   const messages = decodeOutput(output);
   return {
-    id: textOf(body.call.id),
-    model: textOf(body.call.model),
+    id: stringifyMember(body.call.id),
+    model: stringifyMember(body.call.model),
     messages,
     finish: decodeFinish(body.call, messages),
     usage: decodeUsage(body.usage),
@@ -26,7 +34,7 @@ export function decodeResponse(body: Json, _seal?: string): ModelResponse {
   };
 }
 
-export function encodeResponse(response: ModelResponse, reply: Reply): JsonObject {
+export function encodeResponse(response: ModelResponse, reply: ReplyContext): JsonObject {
   const { id, model, messages, finish, usage } = response;
   const blocks = messages.flatMap((message) => message.blocks);
   return {
@@ -45,12 +53,12 @@ export const encodeOutput = (block: Block): JsonObject => encodeBlock(block, "as
 type Called = { id: string; model: string; status: "running" | "completed" | "failed"; finish?: Finish };
 
 /** The call as `GET /v1/calls/{id}` tells of it, as far as it is known here. Only a gateway's reply has an id of ours. */
-export function encodeCall({ id, model, status, finish }: Called, { call, created }: Reply): JsonObject {
-  return compact({
+export function encodeCall({ id, model, status, finish }: Called, { call, created }: ReplyContext): JsonObject {
+  return withoutUndefined({
     id: call?.id ?? id,
     object: "call",
-    ...(call !== undefined && { run_id: renamed(call.id, "run"), session_id: call.sessionId }),
-    ...(call !== undefined && status === "completed" && { turn_id: renamed(call.id, "turn") }),
+    ...(call !== undefined && { run_id: withPrefix(call.id, "run"), session_id: call.sessionId }),
+    ...(call !== undefined && status === "completed" && { turn_id: withPrefix(call.id, "turn") }),
     status,
     finish_reason: finish?.reason,
     stop_sequence: finish?.stopSequence,
@@ -75,7 +83,7 @@ export function decodeFinish(call: JsonObject, messages: readonly Message[]): Fi
   const reason = native !== undefined && REASONS.has(native) ? (native as FinishReason) : "other";
   const calls = messages.some(({ blocks }) => blocks.some(({ kind }) => kind === "tool_call"));
   const isEnd = reason === "stop" || reason === "other";
-  return compact({
+  return withoutUndefined({
     reason: calls && isEnd ? "tool_calls" : reason,
     native,
     stopSequence: stringOf(call.stop_sequence),
@@ -84,7 +92,7 @@ export function decodeFinish(call: JsonObject, messages: readonly Message[]): Fi
 
 export function decodeUsage(usage: Json | undefined): Usage {
   if (!isObject(usage)) return {};
-  return compact({
+  return withoutUndefined({
     fresh: countOf(usage.fresh),
     cacheRead: countOf(usage.cache_read),
     cacheWrite: countOf(usage.cache_write),
@@ -100,7 +108,7 @@ export function decodeUsage(usage: Json | undefined): Usage {
 
 /** As the API writes counts everywhere: disjoint, absent where unknown, and the provider's own words beside them. */
 export function encodeUsage(usage: Usage): JsonObject {
-  return compact({
+  return withoutUndefined({
     fresh: usage.fresh,
     cache_read: usage.cacheRead,
     cache_write: usage.cacheWrite,

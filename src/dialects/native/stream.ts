@@ -1,9 +1,9 @@
 import { GatewayError } from "../../canonical/error.ts";
-import { emptied, growing } from "../../canonical/accumulator.ts";
+import { openBlock, deltaText } from "../../canonical/accumulator.ts";
 import type { Block, StreamEvent, Usage } from "../../canonical/types.ts";
-import { isObject, type Json, type JsonObject, numberOf, textOf, tryParseJson } from "../../wire/json.ts";
+import { isObject, type Json, type JsonObject, numberOf, stringifyMember, tryParseJson } from "../../wire/json.ts";
 import { encodeSse, type SseEvent } from "../../wire/sse.ts";
-import type { Reply, StreamDecoder, StreamEncoder } from "../dialect.ts";
+import type { ReplyContext, StreamDecoder, StreamEncoder } from "../dialect.ts";
 import { decodeBlock } from "./blocks.ts";
 import { errorMembers, errorOf } from "./errors.ts";
 import { decodeFinish, decodeOutput, decodeUsage, encodeCall, encodeOutput, encodeUsage } from "./response.ts";
@@ -11,7 +11,7 @@ import { decodeFinish, decodeOutput, decodeUsage, encodeCall, encodeOutput, enco
 const dialect = "native";
 
 export const decodeStream = (_seal?: string): StreamDecoder => new CallDecoder();
-export const encodeStream = (reply: Reply): StreamEncoder => new CallEncoder(reply);
+export const encodeStream = (reply: ReplyContext): StreamEncoder => new CallEncoder(reply);
 
 /**
  * Events → events. Deltas tell what grows, by the index of its block in the output; `call.completed` has the whole
@@ -24,11 +24,11 @@ class CallDecoder implements StreamDecoder {
   #usage: Json | undefined;
   #isFinished = false;
 
-  get isFinishing(): boolean {
+  get isAnswerComplete(): boolean {
     return this.#isFinished;
   }
 
-  get counted(): Usage {
+  get usage(): Usage {
     return decodeUsage(this.#usage);
   }
 
@@ -41,7 +41,7 @@ class CallDecoder implements StreamDecoder {
     switch (said.type ?? event) {
       case "call.started": {
         const call = isObject(said.call) ? said.call : {};
-        return [{ type: "start", id: textOf(call.id), model: textOf(call.model) }];
+        return [{ type: "start", id: stringifyMember(call.id), model: stringifyMember(call.model) }];
       }
       case "response.delta":
         return this.#grow(said, { kind: "text", text: "", ...(said.refusal === true && { refusal: true }) }, said.text);
@@ -49,7 +49,12 @@ class CallDecoder implements StreamDecoder {
         return this.#grow(said, { kind: "thinking", text: "" }, said.text);
       case "tool_call.started":
       case "tool_call.delta": {
-        const call = { kind: "tool_call", id: textOf(said.id), name: textOf(said.name), arguments: "" } as const;
+        const call = {
+          kind: "tool_call",
+          id: stringifyMember(said.id),
+          name: stringifyMember(said.name),
+          arguments: "",
+        } as const;
         return this.#grow(said, call, said.arguments);
       }
       case "tool_call.done":
@@ -74,7 +79,7 @@ class CallDecoder implements StreamDecoder {
     // A block that is closed says no more.
     if (at !== this.#open?.index && this.#seen.has(at)) return [];
     const events = at === this.#open?.index ? [] : [...this.#close(), ...this.#begin(at, begun)];
-    const text = textOf(more);
+    const text = stringifyMember(more);
     const open = this.#open;
     if (open === undefined || text === "") return events;
     if (open.block.kind === "tool_call") open.block = { ...open.block, arguments: open.block.arguments + text };
@@ -109,8 +114,8 @@ class CallDecoder implements StreamDecoder {
     const events = this.#close(last?.kind === this.#open?.block.kind ? last : undefined);
     messages.forEach(({ blocks: [block] }, index) => {
       if (this.#seen.has(index) || block === undefined) return;
-      events.push(...this.#begin(index, emptied(block)));
-      const text = growing(block);
+      events.push(...this.#begin(index, openBlock(block)));
+      const text = deltaText(block);
       if (text !== "") events.push({ type: "delta", index, text });
       events.push(...this.#close(block));
     });
@@ -146,9 +151,9 @@ class CallEncoder implements StreamEncoder {
   #block: Block | undefined;
   readonly #output: Block[] = [];
 
-  readonly #reply: Reply;
+  readonly #reply: ReplyContext;
 
-  constructor(reply: Reply) {
+  constructor(reply: ReplyContext) {
     this.#reply = reply;
   }
 
@@ -168,7 +173,7 @@ class CallEncoder implements StreamEncoder {
         return this.#grow(event.index, event.text);
       case "close": {
         const { index, block } = event;
-        const unsaid = this.#said === "" ? growing(block) : "";
+        const unsaid = this.#said === "" ? deltaText(block) : "";
         const grown = unsaid === "" ? "" : this.#grow(index, unsaid);
         this.#output[index] = block;
         if (block.kind !== "tool_call") return grown;
@@ -183,12 +188,12 @@ class CallEncoder implements StreamEncoder {
       }
       case "error": {
         const call = this.#call("failed");
-        return this.#say("call.failed", { call, error: errorMembers(event.error, textOf(call.id)) });
+        return this.#say("call.failed", { call, error: errorMembers(event.error, stringifyMember(call.id)) });
       }
     }
   }
 
-  follow({ data }: SseEvent): void {
+  resumeAfter({ data }: SseEvent): void {
     const last = tryParseJson(data ?? "");
     this.#events = Math.max(this.#events, (isObject(last) && numberOf(last.event_id)) || 0);
   }

@@ -1,6 +1,6 @@
 import { verbatim } from "../../canonical/native.ts";
 import type { Tool, ToolChoice } from "../../canonical/types.ts";
-import { booleanOf, compact, isObject, type Json, stringOf, textOf } from "../../wire/json.ts";
+import { booleanOf, withoutUndefined, isObject, type Json, stringOf, stringifyMember } from "../../wire/json.ts";
 import type { EncodeTarget } from "../dialect.ts";
 import { decodeNative, encodeNative } from "./blocks.ts";
 
@@ -19,13 +19,13 @@ function decodeTool(item: Json): Tool {
   if (item.type === "provider") {
     const native = decodeNative(item.native);
     const tool = isObject(native?.item) ? native.item : {};
-    const label = textOf(tool.type) || (Object.keys(tool)[0] ?? "tool");
+    const label = stringifyMember(tool.type) || (Object.keys(tool)[0] ?? "tool");
     return { kind: "server", label, native: native ?? own.native };
   }
-  if ((item.type ?? "function") !== "function") return { kind: "server", label: textOf(item.type), ...own };
-  return compact({
+  if ((item.type ?? "function") !== "function") return { kind: "server", label: stringifyMember(item.type), ...own };
+  return withoutUndefined({
     kind: "function",
-    name: textOf(item.name),
+    name: stringifyMember(item.name),
     description: stringOf(item.description),
     parameters: isObject(item.parameters) ? item.parameters : undefined,
     strict: booleanOf(item.strict),
@@ -39,7 +39,7 @@ function encodeTool(tool: Tool, target: EncodeTarget): Json {
   if (said !== undefined) return said;
   if (tool.kind === "server") return { type: "provider", native: encodeNative(tool.native) };
   const { name, description, parameters, strict, cache } = tool;
-  return compact({ type: "function", name, description, parameters, strict, cache });
+  return withoutUndefined({ type: "function", name, description, parameters, strict, cache });
 }
 
 /** `"auto"`, `"none"`, `"required"`, `{name}`, or `{mode, among: [name]}`. */

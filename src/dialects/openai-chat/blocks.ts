@@ -1,7 +1,7 @@
 import { verbatim } from "../../canonical/native.ts";
 import type { Block, Citation, Loss, Media, Part, Text, Thinking, ToolCall } from "../../canonical/types.ts";
-import { isObject, type Json, type JsonObject, textOf } from "../../wire/json.ts";
-import { type EncodeTarget, fitId } from "../dialect.ts";
+import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
+import { type EncodeTarget, safeId } from "../dialect.ts";
 import { decodeCacheMark, withCacheMark } from "../openai/cache.ts";
 
 const dialect = "openai-chat";
@@ -24,25 +24,25 @@ export function decodePart(item: Json): Block {
   if (!isObject(item)) return { kind: "opaque", label: "part", native };
   switch (item.type) {
     case "text":
-      return { kind: "text", text: textOf(item.text), native, ...cacheOf(item) };
+      return { kind: "text", text: stringifyMember(item.text), native, ...cacheOf(item) };
     case "refusal":
-      return { kind: "text", text: textOf(item.refusal), refusal: true, native };
+      return { kind: "text", text: stringifyMember(item.refusal), refusal: true, native };
     case "thinking":
       return { kind: "thinking", text: joinedText(item.thinking), native };
     case "image_url": {
       const image = isObject(item.image_url) ? item.image_url.url : item.image_url;
-      return { ...media(textOf(image), "image/*"), native, ...cacheOf(item) };
+      return { ...media(stringifyMember(image), "image/*"), native, ...cacheOf(item) };
     }
     case "video_url": {
       const video = isObject(item.video_url) ? item.video_url.url : item.video_url;
-      return { ...media(textOf(video), "video/*"), native };
+      return { ...media(stringifyMember(video), "video/*"), native };
     }
     case "input_audio": {
       const audio = isObject(item.input_audio) ? item.input_audio : {};
-      const data = textOf(audio.data);
+      const data = stringifyMember(audio.data);
       return {
         kind: "media",
-        mime: `audio/${textOf(audio.format) || "wav"}`,
+        mime: `audio/${stringifyMember(audio.format) || "wav"}`,
         source: { type: "base64", data },
         native,
         ...cacheOf(item),
@@ -53,11 +53,11 @@ export function decodePart(item: Json): Block {
       const name = typeof file.filename === "string" ? { name: file.filename } : {};
       if (typeof file.file_data === "string")
         return { ...media(file.file_data, "application/pdf"), ...name, native, ...cacheOf(item) };
-      const source = { type: "file", id: textOf(file.file_id) } as const;
+      const source = { type: "file", id: stringifyMember(file.file_id) } as const;
       return { kind: "media", mime: "application/octet-stream", source, ...name, native };
     }
     default:
-      return { kind: "opaque", label: textOf(item.type) || "part", native };
+      return { kind: "opaque", label: stringifyMember(item.type) || "part", native };
   }
 }
 
@@ -114,12 +114,12 @@ export function decodeToolCall(item: Json): Block {
   if (isObject(item) && isObject(item.function)) {
     const { name, arguments: args } = item.function;
     const text = typeof args === "string" ? args : JSON.stringify(args ?? {});
-    return { kind: "tool_call", id: textOf(item.id), name: textOf(name), arguments: text, native };
+    return { kind: "tool_call", id: stringifyMember(item.id), name: stringifyMember(name), arguments: text, native };
   }
   if (isObject(item) && isObject(item.custom)) {
     const { name, input } = item.custom;
     const args = JSON.stringify({ input: input ?? "" });
-    return { kind: "tool_call", id: textOf(item.id), name: textOf(name), arguments: args, native };
+    return { kind: "tool_call", id: stringifyMember(item.id), name: stringifyMember(name), arguments: args, native };
   }
   return { kind: "opaque", label: "tool_call", native };
 }
@@ -128,7 +128,7 @@ export function encodeToolCall(block: ToolCall, target: EncodeTarget): JsonObjec
   const said = verbatim(block.native, target);
   if (isObject(said)) return said;
   const { name, arguments: args } = block;
-  return { id: fitId(block.id, toolIds(target)), type: "function", function: { name, arguments: args || "{}" } };
+  return { id: safeId(block.id, toolIds(target)), type: "function", function: { name, arguments: args || "{}" } };
 }
 
 /** OpenAI refuses ids of more than 40 characters. */
@@ -143,7 +143,7 @@ export const encodeResult = (content: readonly Part[], target: EncodeTarget, los
   );
 
 /** What a tool showed: the model gets to see it as the user's, behind the results. */
-export function encodeShown(content: readonly Part[], target: EncodeTarget, losses: Loss[]): Json[] {
+export function encodeDisplayText(content: readonly Part[], target: EncodeTarget, losses: Loss[]): Json[] {
   const shown = content.filter((part) => isShown(part, target));
   if (shown.length > 0)
     losses.push({ at: "tool_result", what: "approximated", why: "openai-chat takes text only: shown behind it" });

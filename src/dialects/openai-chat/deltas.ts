@@ -1,7 +1,7 @@
-import { isObject, type Json, type JsonObject, textOf } from "../../wire/json.ts";
+import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
 
 /** Adds a delta to the message: texts and lists grow, anything else is the last word. Calls have a rule of their own. */
-export function grow(message: JsonObject, delta: JsonObject): void {
+export function appendDelta(message: JsonObject, delta: JsonObject): void {
   for (const [member, value] of Object.entries(delta)) {
     const before = message[member];
     if (value === null || member === "tool_calls" || member === "role") continue;
@@ -24,7 +24,7 @@ function grownList(before: Json | undefined, more: Json[]): Json[] {
 export const callsOf = (message: JsonObject): JsonObject[] => (message.tool_calls ??= []) as JsonObject[];
 
 /** Adds a call's delta; answers which call of the message it belongs to. Some hosts number every call 0: another id is another call. */
-export function growCall(message: JsonObject, delta: JsonObject): number {
+export function appendCallDelta(message: JsonObject, delta: JsonObject): number {
   const calls = callsOf(message);
   const { index: _, ...rest } = delta;
   const sameIndex = typeof delta.index === "number" ? lastIndexWith(calls, delta.index) : calls.length - 1;
@@ -43,7 +43,7 @@ export function growCall(message: JsonObject, delta: JsonObject): number {
   const { id: _id, type: _type, function: more, ...others } = rest;
   Object.assign(known, others);
   if (isObject(known.function)) {
-    known.function.arguments = textOf(known.function.arguments) + argumentsOf(delta);
+    known.function.arguments = stringifyMember(known.function.arguments) + argumentsOf(delta);
     if (isObject(more) && typeof more.name === "string" && known.function.name === "") known.function.name = more.name;
   }
   return sameIndex;

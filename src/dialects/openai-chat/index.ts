@@ -14,7 +14,7 @@ const UNDERSTOOD = new Set(
 /** OpenAI Chat Completions, and what the many compatible hosts make of it. */
 export const openaiChat: WireDialect = {
   id: "openai-chat",
-  layout: { items: "messages", understood: UNDERSTOOD },
+  layout: { items: "messages", knownMembers: UNDERSTOOD },
   decodeRequest,
   encodeRequest,
   decodeMessages,

@@ -1,7 +1,7 @@
 import { edit, verbatimMessage } from "../../canonical/native.ts";
 import type { Block, Loss, Message, Part, Text, Thinking, ToolCall, ToolResult } from "../../canonical/types.ts";
-import { isObject, type Json, type JsonObject, textOf } from "../../wire/json.ts";
-import { type Encoded, type EncodeTarget, fitId } from "../dialect.ts";
+import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
+import { type Encoded, type EncodeTarget, safeId } from "../dialect.ts";
 import * as blocks from "./blocks.ts";
 
 const dialect = "openai-chat";
@@ -38,7 +38,7 @@ export function encodeMessages(messages: readonly Message[], target: EncodeTarge
       continue;
     }
     items.push(...results.map((result) => encodeToolMessage(result, target, losses)));
-    shown.push(...results.flatMap(({ content }) => blocks.encodeShown(content, target, losses)));
+    shown.push(...results.flatMap(({ content }) => blocks.encodeDisplayText(content, target, losses)));
     const rest = message.blocks.filter((block) => block.kind !== "tool_result");
     const other = encodeMessage({ ...message, blocks: rest }, target, losses);
     if (other.length > 0) show();
@@ -83,7 +83,7 @@ function encodeMessage(message: Message, target: EncodeTarget, losses: Loss[]): 
 
 const encodeToolMessage = ({ id, content }: ToolResult, target: EncodeTarget, losses: Loss[]): Json => ({
   role: "tool",
-  tool_call_id: fitId(id, blocks.toolIds(target)),
+  tool_call_id: safeId(id, blocks.toolIds(target)),
   content: blocks.encodeResult(content, target, losses),
 });
 
@@ -98,10 +98,10 @@ function decodeAssistant(item: JsonObject): Block[] {
     ...said,
     ...(refusal === undefined ? [] : [{ kind: "text", text: refusal, refusal: true } as const]),
     ...calls,
-    ...(isObject(item.function_call) && textOf(item.function_call.name) !== ""
+    ...(isObject(item.function_call) && stringifyMember(item.function_call.name) !== ""
       ? [blocks.decodeToolCall({ id: "", function: item.function_call })]
       : []),
-    ...(isObject(item.audio) && textOf(item.audio.id) !== "" ? [decodeAudio(item.audio)] : []),
+    ...(isObject(item.audio) && stringifyMember(item.audio.id) !== "" ? [decodeAudio(item.audio)] : []),
   ];
 }
 
@@ -132,7 +132,7 @@ function encodeAssistant(message: Message, target: EncodeTarget, losses: Loss[])
 
 function decodeResult(item: JsonObject, id: Json | undefined): ToolResult {
   const content = blocks.decodeContent(item.content) as Part[];
-  return { kind: "tool_result", id: textOf(id), content };
+  return { kind: "tool_result", id: stringifyMember(id), content };
 }
 
 function decodeAudio(audio: JsonObject): Block {

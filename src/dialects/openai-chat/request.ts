@@ -4,13 +4,13 @@ import { effortOf, nearestEffort } from "../../canonical/reasoning.ts";
 import type { Format, Loss, ModelRequest, Reasoning, Sampling, Tool, ToolChoice } from "../../canonical/types.ts";
 import {
   booleanOf,
-  compact,
+  withoutUndefined,
   isObject,
   type Json,
   type JsonObject,
   numberOf,
   stringOf,
-  textOf,
+  stringifyMember,
 } from "../../wire/json.ts";
 import type { Encoded, EncodeTarget } from "../dialect.ts";
 import { decodeMessages, encodeMessages } from "./messages.ts";
@@ -19,7 +19,7 @@ const dialect = "openai-chat";
 
 export function decodeRequest(body: JsonObject): ModelRequest {
   if (!Array.isArray(body.messages)) throw invalid("messages", "expected a list of messages");
-  return compact({
+  return withoutUndefined({
     model: typeof body.model === "string" ? body.model : "",
     stream: body.stream === true,
     messages: decodeMessages(body.messages),
@@ -84,12 +84,12 @@ function decodeTool(item: Json): Tool {
   const native = { dialect, item } as const;
   // Mistral's clients leave the type out.
   if (!isObject(item) || (item.type ?? "function") !== "function" || !isObject(item.function)) {
-    return { kind: "server", label: isObject(item) ? textOf(item.type) : "tool", native };
+    return { kind: "server", label: isObject(item) ? stringifyMember(item.type) : "tool", native };
   }
   const { name, description, parameters, strict } = item.function;
-  return compact({
+  return withoutUndefined({
     kind: "function",
-    name: textOf(name),
+    name: stringifyMember(name),
     description: stringOf(description),
     parameters: isObject(parameters) ? parameters : undefined,
     strict: booleanOf(strict),
@@ -110,7 +110,7 @@ function encodeTools(tools: readonly Tool[], target: EncodeTarget, losses: Loss[
     return [
       {
         type: "function",
-        function: compact({ name, description, parameters: parametersOrNone, strict }) as JsonObject,
+        function: withoutUndefined({ name, description, parameters: parametersOrNone, strict }) as JsonObject,
       },
     ];
   });
@@ -135,14 +135,14 @@ function encodeToolChoice(choice: ToolChoice): Json {
 
 function decodeAllowed({ mode, tools }: JsonObject): ToolChoice {
   const among = (Array.isArray(tools) ? tools : []).flatMap((tool) =>
-    isObject(tool) && isObject(tool.function) ? [textOf(tool.function.name)] : [],
+    isObject(tool) && isObject(tool.function) ? [stringifyMember(tool.function.name)] : [],
   );
   return { mode: mode === "required" ? "required" : "auto", among };
 }
 
 function decodeReasoning(body: JsonObject): Reasoning | undefined {
   const asked = isObject(body.reasoning) ? body.reasoning : {};
-  const reasoning: Reasoning = compact({
+  const reasoning: Reasoning = withoutUndefined({
     effort:
       effortOf(body.reasoning_effort) ?? effortOf(asked.effort) ?? (asked.enabled === true ? "medium" : undefined),
     budget: numberOf(asked.max_tokens),
@@ -161,9 +161,9 @@ function decodeFormat(format: Json | undefined): Format | undefined {
   if (format.type === "json_object") return { type: "json" };
   if (format.type !== "json_schema" || !isObject(format.json_schema)) return undefined;
   const { name, schema, description, strict } = format.json_schema;
-  return compact({
+  return withoutUndefined({
     type: "json_schema" as const,
-    name: textOf(name) || "answer",
+    name: stringifyMember(name) || "answer",
     schema: schema ?? {},
     description: stringOf(description),
     strict: booleanOf(strict),
@@ -179,13 +179,16 @@ function encodeFormat(format: Format, { quirks }: EncodeTarget, losses: Loss[]):
   }
   const { name, schema, description, strict } = format;
   return {
-    response_format: { type: "json_schema", json_schema: compact({ name, description, schema, strict }) as JsonObject },
+    response_format: {
+      type: "json_schema",
+      json_schema: withoutUndefined({ name, description, schema, strict }) as JsonObject,
+    },
   };
 }
 
 function decodeSampling(body: JsonObject): Sampling | undefined {
   const stop = typeof body.stop === "string" ? [body.stop] : body.stop;
-  const sampling: Sampling = compact({
+  const sampling: Sampling = withoutUndefined({
     temperature: numberOf(body.temperature),
     topP: numberOf(body.top_p),
     topK: numberOf(body.top_k),
@@ -202,7 +205,7 @@ function decodeSampling(body: JsonObject): Sampling | undefined {
 function encodeSampling(sampling: Sampling, { quirks }: EncodeTarget, losses: Loss[]): JsonObject {
   const { temperature, topP, topK, frequencyPenalty, presencePenalty, seed, stop, n, logprobs } = sampling;
   if (topK !== undefined) losses.push({ at: "top_k", what: "dropped", why: "openai-chat has none" });
-  return compact({
+  return withoutUndefined({
     temperature,
     top_p: topP,
     frequency_penalty: frequencyPenalty,

@@ -10,8 +10,8 @@ import type {
   Usage,
 } from "../../canonical/types.ts";
 import { inputTokens } from "../../canonical/usage.ts";
-import { compact, isObject, type Json, type JsonObject, textOf } from "../../wire/json.ts";
-import type { Reply } from "../dialect.ts";
+import { withoutUndefined, isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
+import type { ReplyContext } from "../dialect.ts";
 import { decodeLogprobs, encodeLogprobs, logprobsOf } from "../openai/logprobs.ts";
 import { encodeAnnotations } from "./blocks.ts";
 import { decodeMessage } from "./messages.ts";
@@ -27,8 +27,8 @@ export function decodeResponse(body: Json, seal?: string): ModelResponse {
   }
   const { choices: _, ...envelope } = body;
   return {
-    id: textOf(body.id),
-    model: textOf(body.model),
+    id: stringifyMember(body.id),
+    model: stringifyMember(body.model),
     ...first,
     usage: decodeUsage(body.usage),
     ...(alternatives.length > 0 && { alternatives }),
@@ -36,7 +36,7 @@ export function decodeResponse(body: Json, seal?: string): ModelResponse {
   };
 }
 
-export function encodeResponse(response: ModelResponse, reply: Reply): JsonObject {
+export function encodeResponse(response: ModelResponse, reply: ReplyContext): JsonObject {
   const usage = encodeUsage(response.usage);
   return {
     id: response.id,
@@ -119,7 +119,7 @@ export function decodeUsage(usage: Json | undefined): Usage {
     ...(cacheRead !== undefined && { cacheRead }),
     ...(cacheWrite !== undefined && { cacheWrite }),
     ...(completion !== undefined && { output: isApart ? completion + reasoning : completion }),
-    ...compact({
+    ...withoutUndefined({
       reasoning,
       inputAudio: countOf(promptDetails.audio_tokens),
       outputAudio: countOf(completionDetails.audio_tokens),
@@ -132,8 +132,8 @@ export function encodeUsage(usage: Usage): JsonObject | undefined {
   const prompt = inputTokens(usage);
   if (prompt === undefined && usage.output === undefined) return undefined;
   const { cacheRead, cacheWrite, reasoning, inputAudio, outputAudio } = usage;
-  const sent = compact({ cached_tokens: cacheRead, cache_write_tokens: cacheWrite, audio_tokens: inputAudio });
-  const said = compact({ reasoning_tokens: reasoning, audio_tokens: outputAudio });
+  const sent = withoutUndefined({ cached_tokens: cacheRead, cache_write_tokens: cacheWrite, audio_tokens: inputAudio });
+  const said = withoutUndefined({ reasoning_tokens: reasoning, audio_tokens: outputAudio });
   return {
     prompt_tokens: prompt ?? 0,
     completion_tokens: usage.output ?? 0,

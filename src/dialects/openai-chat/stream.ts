@@ -1,11 +1,11 @@
 import { GatewayError } from "../../canonical/error.ts";
-import { emptied } from "../../canonical/accumulator.ts";
+import { openBlock } from "../../canonical/accumulator.ts";
 import type { Alternative, Block, Logprob, StreamEvent, Usage } from "../../canonical/types.ts";
-import { isObject, type Json, type JsonObject, tryParseJson, textOf } from "../../wire/json.ts";
+import { isObject, type Json, type JsonObject, tryParseJson, stringifyMember } from "../../wire/json.ts";
 import { encodeSse, type SseEvent } from "../../wire/sse.ts";
-import type { Reply, StreamDecoder, StreamEncoder, StreamUsage } from "../dialect.ts";
+import type { ReplyContext, StreamDecoder, StreamEncoder, StreamUsage } from "../dialect.ts";
 import { encodeAnnotations } from "./blocks.ts";
-import { argumentsOf, callsOf, grow, growCall } from "./deltas.ts";
+import { argumentsOf, callsOf, appendDelta, appendCallDelta } from "./deltas.ts";
 import { errorMembers, errorOf } from "../openai/errors.ts";
 import { decodeLogprobs, encodeLogprobs } from "../openai/logprobs.ts";
 import { decodeMessage } from "./messages.ts";
@@ -14,7 +14,7 @@ import { decodeChoice, decodeFinish, decodeUsage, encodeChoice, encodeFinish, en
 const dialect = "openai-chat";
 
 export const decodeStream = (seal?: string): StreamDecoder => new ChatDecoder(seal);
-export const encodeStream = (reply: Reply): StreamEncoder => new ChatEncoder(reply);
+export const encodeStream = (reply: ReplyContext): StreamEncoder => new ChatEncoder(reply);
 
 /** The counts come in a chunk of their own, without choices, before `[DONE]`. */
 export const streamUsage: StreamUsage = {
@@ -55,15 +55,15 @@ class ChatDecoder implements StreamDecoder {
     this.#seal = seal;
   }
 
-  get isFinishing(): boolean {
+  get isAnswerComplete(): boolean {
     return this.#finishReason !== undefined;
   }
 
-  get isOver(): boolean {
+  get isTerminated(): boolean {
     return this.#isDone;
   }
 
-  get counted(): Usage {
+  get usage(): Usage {
     return this.#usage;
   }
 
@@ -71,7 +71,7 @@ class ChatDecoder implements StreamDecoder {
     if (data === undefined || this.#failed) return [];
     if (data.trim() === "[DONE]") {
       this.#isDone = true;
-      return this.isFinishing ? [] : this.#fail(unfinished());
+      return this.isAnswerComplete ? [] : this.#fail(unfinished());
     }
     const chunk = tryParseJson(data);
     if (!isObject(chunk))
@@ -83,7 +83,7 @@ class ChatDecoder implements StreamDecoder {
 
   end(): StreamEvent[] {
     if (this.#failed) return [];
-    if (!this.isFinishing) return [...this.#close(), ...this.#fail(unfinished())];
+    if (!this.isAnswerComplete) return [...this.#close(), ...this.#fail(unfinished())];
     const rest = this.#flush();
     const message = decodeMessage(this.#message, this.#seal);
     const finish = decodeFinish(this.#finishReason, message);
@@ -102,7 +102,7 @@ class ChatDecoder implements StreamDecoder {
     const events: StreamEvent[] = [];
     if (this.#envelope === undefined) {
       this.#envelope = chunk;
-      events.push({ type: "start", id: textOf(chunk.id), model: textOf(chunk.model) });
+      events.push({ type: "start", id: stringifyMember(chunk.id), model: stringifyMember(chunk.model) });
     }
     if (isObject(chunk.usage)) this.#usage = decodeUsage(chunk.usage);
     const choices = Array.isArray(chunk.choices) ? chunk.choices : [];
@@ -126,9 +126,9 @@ class ChatDecoder implements StreamDecoder {
   #growOther(index: number, choice: JsonObject, delta: JsonObject, logprobs: readonly Json[]): void {
     const other = this.#others.get(index) ?? { message: { role: "assistant" }, logprobs: [] };
     this.#others.set(index, other);
-    grow(other.message, delta);
+    appendDelta(other.message, delta);
     for (const call of Array.isArray(delta.tool_calls) ? delta.tool_calls : [])
-      if (isObject(call)) growCall(other.message, call);
+      if (isObject(call)) appendCallDelta(other.message, call);
     other.logprobs.push(...logprobs);
     if (typeof choice.finish_reason === "string") other.finish_reason = choice.finish_reason;
   }
@@ -149,9 +149,9 @@ class ChatDecoder implements StreamDecoder {
     if (typeof delta.refusal === "string" && delta.refusal !== "") {
       events.push(...this.#grow({ kind: "text", text: delta.refusal, refusal: true }));
     }
-    grow(this.#message, delta);
+    appendDelta(this.#message, delta);
     for (const call of Array.isArray(delta.tool_calls) ? delta.tool_calls : []) {
-      if (isObject(call)) events.push(...this.#call(growCall(this.#message, call), call));
+      if (isObject(call)) events.push(...this.#call(appendCallDelta(this.#message, call), call));
     }
     return events;
   }
@@ -171,7 +171,7 @@ class ChatDecoder implements StreamDecoder {
     const refuses = piece.kind === "text" && piece.refusal;
     const open = this.#open?.block;
     const isSame = open?.kind === piece.kind && (open.kind === "text" && open.refusal) === refuses;
-    const events = isSame ? [] : [...this.#close(), ...this.#start(emptied(piece), { ...(member && { member }) })];
+    const events = isSame ? [] : [...this.#close(), ...this.#start(openBlock(piece), { ...(member && { member }) })];
     return [...events, ...this.#add(piece.text)];
   }
 
@@ -185,7 +185,12 @@ class ChatDecoder implements StreamDecoder {
     }
     const events = this.#close();
     const { name } = isObject(delta.function) ? delta.function : {};
-    const begun = { kind: "tool_call", id: textOf(delta.id), name: textOf(name), arguments: "" } as const;
+    const begun = {
+      kind: "tool_call",
+      id: stringifyMember(delta.id),
+      name: stringifyMember(name),
+      arguments: "",
+    } as const;
     const start = this.#start(begun, { call });
     return [...events, ...start, ...this.#add(argumentsOf(delta))];
   }
@@ -247,9 +252,9 @@ class ChatEncoder implements StreamEncoder {
   readonly #callOf = new Map<number, number>();
   readonly #kindOf = new Map<number, "content" | "refusal" | "reasoning_content">();
 
-  readonly #reply: Reply;
+  readonly #reply: ReplyContext;
 
-  constructor(reply: Reply) {
+  constructor(reply: ReplyContext) {
     this.#reply = reply;
   }
 

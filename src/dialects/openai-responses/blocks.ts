@@ -1,6 +1,6 @@
 import { verbatim } from "../../canonical/native.ts";
 import type { Block, Citation, Loss, Media, Opaque, Part, Text } from "../../canonical/types.ts";
-import { isObject, type Json, type JsonObject, stringOf, textOf } from "../../wire/json.ts";
+import { isObject, type Json, type JsonObject, stringOf, stringifyMember } from "../../wire/json.ts";
 import type { EncodeTarget } from "../dialect.ts";
 import { decodeCacheMark, withCacheMark } from "../openai/cache.ts";
 import { decodeLogprobs } from "../openai/logprobs.ts";
@@ -8,7 +8,7 @@ import { decodeLogprobs } from "../openai/logprobs.ts";
 const dialect = "openai-responses";
 
 /** What a message may hold depends on who says it: `output_text` is the model's, `input_…` everybody else's. */
-export type Speaker = "model" | "client";
+export type ItemRole = "model" | "client";
 
 /** `content` of a message, or a tool's `output`: a string, a list of parts, or nothing. */
 export function decodeContent(content: Json | undefined): Part[] {
@@ -18,7 +18,7 @@ export function decodeContent(content: Json | undefined): Part[] {
 
 export function encodeContent(
   blocks: readonly Block[],
-  speaker: Speaker,
+  speaker: ItemRole,
   target: EncodeTarget,
   losses: Loss[],
 ): Json[] {
@@ -34,32 +34,32 @@ export function decodePart(item: Json): Part {
     case "text":
     case "summary_text":
     case "reasoning_text":
-      return { kind: "text", text: textOf(item.text), ...own };
+      return { kind: "text", text: stringifyMember(item.text), ...own };
     case "output_text":
       return {
         kind: "text",
-        text: textOf(item.text),
+        text: stringifyMember(item.text),
         ...own,
         ...decodeAnnotations(item.annotations),
         ...(Array.isArray(item.logprobs) && item.logprobs.length > 0 && { logprobs: decodeLogprobs(item.logprobs) }),
       };
     case "refusal":
-      return { kind: "text", text: textOf(item.refusal), refusal: true, ...own };
+      return { kind: "text", text: stringifyMember(item.refusal), refusal: true, ...own };
     case "input_image": {
       if (typeof item.file_id === "string") return { ...file(item.file_id, "image/*"), ...own };
       const url = isObject(item.image_url) ? item.image_url.url : item.image_url;
-      return { ...media(textOf(url), "image/*"), ...own };
+      return { ...media(stringifyMember(url), "image/*"), ...own };
     }
     case "input_file": {
       const name = typeof item.filename === "string" ? { name: item.filename } : {};
       if (typeof item.file_data === "string") return { ...inline(item.file_data), ...name, ...own };
       if (typeof item.file_url === "string") return { ...media(item.file_url, "application/pdf"), ...name, ...own };
-      return { ...file(textOf(item.file_id), "application/octet-stream"), ...name, ...own };
+      return { ...file(stringifyMember(item.file_id), "application/octet-stream"), ...name, ...own };
     }
     case "input_audio": {
       const audio = isObject(item.input_audio) ? item.input_audio : {};
-      const source = { type: "base64", data: textOf(audio.data) } as const;
-      return { kind: "media", mime: `audio/${textOf(audio.format) || "wav"}`, source, ...own };
+      const source = { type: "base64", data: stringifyMember(audio.data) } as const;
+      return { kind: "media", mime: `audio/${stringifyMember(audio.format) || "wav"}`, source, ...own };
     }
     default:
       return { kind: "opaque", label: UNKNOWN_PART, ...own };
@@ -67,7 +67,7 @@ export function decodePart(item: Json): Part {
 }
 
 /** undefined: this wire has no such part; where that loses something it is said. */
-export function encodePart(block: Block, speaker: Speaker, target: EncodeTarget, losses: Loss[]): Json | undefined {
+export function encodePart(block: Block, speaker: ItemRole, target: EncodeTarget, losses: Loss[]): Json | undefined {
   switch (block.kind) {
     case "text":
       return verbatim(block.native, target) ?? marked(encodeText(block, speaker), block, speaker, target);
@@ -87,14 +87,14 @@ export function encodePart(block: Block, speaker: Speaker, target: EncodeTarget,
 }
 
 /** Only what goes in is cached. */
-const marked = (part: JsonObject | undefined, block: Block, speaker: Speaker, { model }: EncodeTarget) =>
+const marked = (part: JsonObject | undefined, block: Block, speaker: ItemRole, { model }: EncodeTarget) =>
   part === undefined || speaker === "model" ? part : withCacheMark(part, block, model);
 
 /** A part nobody knows; an item nobody knows has its type as the label. */
 export const UNKNOWN_PART = "part";
 
 /** What a server tool's item says in words, for a reader that does not know the tool: code, queries, results. */
-export function gistOf(item: JsonObject): Pick<Opaque, "gist"> {
+export function fallbackTextOf(item: JsonObject): Pick<Opaque, "gist"> {
   const action = isObject(item.action) ? item.action : {};
   const said = [item.code, action.query, item.queries, action.commands, item.output, item.outputs, item.results];
   const gist = [...said, typeof item.error === "string" ? item.error : undefined]
@@ -150,12 +150,12 @@ const inline = (data: string): Media =>
 
 const file = (id: string, mime: string): Media => ({ kind: "media", mime, source: { type: "file", id } });
 
-function encodeText(text: Text, speaker: Speaker): JsonObject {
+function encodeText(text: Text, speaker: ItemRole): JsonObject {
   if (speaker === "client") return { type: "input_text", text: text.text };
   return text.refusal ? { type: "refusal", refusal: text.text } : { type: "output_text", text: text.text };
 }
 
-function encodeMedia({ mime, source, name, native }: Media, speaker: Speaker, losses: Loss[]): JsonObject | undefined {
+function encodeMedia({ mime, source, name, native }: Media, speaker: ItemRole, losses: Loss[]): JsonObject | undefined {
   if (source.type === "text") return encodeText({ kind: "text", text: source.text }, speaker);
   const isImage = mime.startsWith("image/");
   const isDocument = !isImage && !mime.startsWith("audio/") && !mime.startsWith("video/");

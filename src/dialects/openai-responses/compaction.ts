@@ -22,7 +22,7 @@ function summaryIn(item: Json): string | undefined {
 }
 
 /** The item as every provider understands it: the message that a summary of ours stands for, or itself. */
-export function plainItem(item: Json): Json {
+export function portableSummary(item: Json): Json {
   const summary = summaryIn(item);
   if (summary === undefined) return item;
   const text = `What was said so far, in short:\n\n${summary}`;
@@ -30,5 +30,5 @@ export function plainItem(item: Json): Json {
 }
 
 /** The same of an item as JSON text, which stays as it is where it can. */
-export const inPlainWords = (item: string): string =>
-  item.includes(`"${MARK}`) ? JSON.stringify(plainItem(tryParseJson(item) ?? null)) : item;
+export const toPortableItem = (item: string): string =>
+  item.includes(`"${MARK}`) ? JSON.stringify(portableSummary(tryParseJson(item) ?? null)) : item;

@@ -1,7 +1,7 @@
 import type { WireDialect } from "../dialect.ts";
 import { decodeError, encodeError } from "../openai/errors.ts";
-import { inPlainWords } from "./compaction.ts";
-import { complete } from "./required-members.ts";
+import { toPortableItem } from "./compaction.ts";
+import { addRequiredMembers } from "./required-members.ts";
 import { decodeMessages, encodeMessages } from "./messages.ts";
 import { decodeRequest, encodeRequest } from "./request.ts";
 import { decodeResponse, decodeUsage, encodeResponse } from "./response.ts";
@@ -20,9 +20,9 @@ export const openaiResponses: WireDialect = {
     items: "input",
     instructions: ["instructions"],
     state: ["previous_response_id", "conversation", "background"],
-    understood: UNDERSTOOD,
-    inPlainWords,
-    itemOfText: (text) => `{"role":"user","content":${text}}`,
+    knownMembers: UNDERSTOOD,
+    toPortableItem,
+    itemFromText: (text) => `{"role":"user","content":${text}}`,
   },
   decodeRequest,
   encodeRequest,
@@ -31,7 +31,7 @@ export const openaiResponses: WireDialect = {
   decodeResponse,
   encodeResponse,
   usageOf: (body) => decodeUsage(body.usage),
-  complete,
+  complete: addRequiredMembers,
   decodeStream,
   encodeStream,
   decodeError,

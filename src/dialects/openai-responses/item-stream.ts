@@ -1,8 +1,8 @@
-import { emptied, growing } from "../../canonical/accumulator.ts";
+import { openBlock, deltaText } from "../../canonical/accumulator.ts";
 import type { Block, StreamEvent } from "../../canonical/types.ts";
-import { isObject, type Json, type JsonObject, stringOf, textOf } from "../../wire/json.ts";
+import { isObject, type Json, type JsonObject, stringOf, stringifyMember } from "../../wire/json.ts";
 import { decodePart, encodeAnnotations } from "./blocks.ts";
-import { itemId, joins, ownId, openItem, outputItem, outputPart } from "./items.ts";
+import { itemId, continuesMessage, ownId, openItem, outputItem, outputPart } from "./items.ts";
 import { customArguments, decodeMessage, PARAGRAPH } from "./messages.ts";
 
 /**
@@ -33,15 +33,15 @@ export class ItemReader {
   }
 
   /** Reasoning and calls begin with their item, texts with their part. */
-  begin(): StreamEvent[] {
+  start(): StreamEvent[] {
     const { type } = this.#item;
     if (type !== "reasoning" && type !== "function_call" && type !== "custom_tool_call") return [];
     const [block] = decodeMessage(this.#item).blocks;
-    return block === undefined ? [] : this.#start(0, emptied(block));
+    return block === undefined ? [] : this.#start(0, openBlock(block));
   }
 
   push(event: JsonObject): StreamEvent[] {
-    const delta = textOf(event.delta);
+    const delta = stringifyMember(event.delta);
     const at = this.#placeOf(event.content_index ?? 0);
     switch (event.type) {
       case "response.content_part.added": {
@@ -51,23 +51,23 @@ export class ItemReader {
       case "response.output_text.delta":
         return [...this.#text(at), ...this.#grow(delta)];
       case "response.output_text.done":
-        return [...this.#text(at), ...this.#complete(textOf(event.text))];
+        return [...this.#text(at), ...this.#complete(stringifyMember(event.text))];
       case "response.refusal.delta":
         return [...this.#text(at, true), ...this.#grow(delta)];
       case "response.refusal.done":
-        return [...this.#text(at, true), ...this.#complete(textOf(event.refusal))];
+        return [...this.#text(at, true), ...this.#complete(stringifyMember(event.refusal))];
       case "response.content_part.done":
         if (this.#item.type === "message" && this.#open?.at === at) this.#open.block = decodePart(event.part ?? null);
         return [];
       case "response.reasoning_summary_text.delta":
-        return this.#reason(`summary ${textOf(event.summary_index)}`, delta);
+        return this.#reason(`summary ${stringifyMember(event.summary_index)}`, delta);
       case "response.reasoning_text.delta":
       case "response.reasoning.delta":
         return this.#reason(`content ${at}`, delta);
       case "response.function_call_arguments.delta":
         return this.#grow(delta);
       case "response.function_call_arguments.done":
-        return this.#complete(textOf(event.arguments));
+        return this.#complete(stringifyMember(event.arguments));
       case "response.custom_tool_call_input.delta":
         return this.#grow(`${this.#open?.said === "" ? CUSTOM_START : ""}${JSON.stringify(delta).slice(1, -1)}`);
       case "response.custom_tool_call_input.done":
@@ -84,7 +84,7 @@ export class ItemReader {
     const events = this.#close(this.#open === undefined ? undefined : blocks[this.#open.at]);
     blocks.forEach((block, at) => {
       if (this.#saidAt.has(at)) return;
-      events.push(...this.#start(at, emptied(block)), ...this.#close(block));
+      events.push(...this.#start(at, openBlock(block)), ...this.#close(block));
     });
     return events;
   }
@@ -144,7 +144,7 @@ export class ItemReader {
     const open = this.#open;
     if (open === undefined) return [];
     const block = finished ?? withText(open.block, open.said);
-    const rest = this.#complete(growing(block));
+    const rest = this.#complete(deltaText(block));
     this.#open = undefined;
     return [...rest, { type: "close", index: open.index, block }];
   }
@@ -154,13 +154,13 @@ export class ItemReader {
 const CUSTOM_START = '{"input":"';
 
 function withText(block: Block, text: string): Block {
-  if (growing(block) !== "") return block;
+  if (deltaText(block) !== "") return block;
   if (block.kind === "text" || block.kind === "thinking") return { ...block, text };
   return block.kind === "tool_call" ? { ...block, arguments: text } : block;
 }
 
 /** Says one event with its number. */
-export type Say = (type: string, members: JsonObject) => string;
+export type EmitEvent = (type: string, members: JsonObject) => string;
 
 type Place = { responseId: string; index: number; id: string | undefined; ordinal: number | undefined };
 
@@ -174,10 +174,10 @@ export class ItemWriter {
   readonly #first: Block;
   readonly #index: number;
   readonly #ordinal: number | undefined;
-  readonly #say: Say;
+  readonly #say: EmitEvent;
 
   /** `id`: the item's own, if it comes from this wire. `ordinal`: which of the answer's items it is there. */
-  constructor(first: Block, place: Place, say: Say) {
+  constructor(first: Block, place: Place, say: EmitEvent) {
     const { id, responseId, index, ordinal } = place;
     this.#first = first;
     this.#index = index;
@@ -190,7 +190,7 @@ export class ItemWriter {
     return outputItem(this.#id, this.#blocks);
   }
 
-  begin(): string {
+  start(): string {
     return this.#say("response.output_item.added", {
       output_index: this.#index,
       item: openItem(this.#id, this.#first),
@@ -199,7 +199,7 @@ export class ItemWriter {
 
   /** Whether a block is the next part of this item. */
   takes(block: Block, ordinal: number | undefined): boolean {
-    return this.#ordinal === ordinal && joins(this.#first, block);
+    return this.#ordinal === ordinal && continuesMessage(this.#first, block);
   }
 
   open(block: Block): string {
@@ -232,7 +232,7 @@ export class ItemWriter {
   }
 
   close(block: Block): string {
-    const whole = block.kind === "tool_call" ? block.arguments || "{}" : growing(block);
+    const whole = block.kind === "tool_call" ? block.arguments || "{}" : deltaText(block);
     const rest = this.#said === "" && whole !== "" ? this.delta(whole) : "";
     const done = this.#finish(block, whole);
     this.#blocks.push(block);

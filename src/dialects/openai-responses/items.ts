@@ -1,6 +1,6 @@
 import type { Block, Message } from "../../canonical/types.ts";
 import { isObject, type JsonObject, stringOf } from "../../wire/json.ts";
-import { fitId } from "../dialect.ts";
+import { safeId } from "../dialect.ts";
 import { encodeLogprobs } from "../openai/logprobs.ts";
 import { encodeAnnotations, UNKNOWN_PART } from "./blocks.ts";
 
@@ -14,14 +14,14 @@ export function encodeOutput(messages: readonly Message[], responseId: string): 
       items.push(native.item);
       continue;
     }
-    for (const group of grouped(blocks.flatMap(sayable)))
+    for (const group of grouped(blocks.flatMap(representable)))
       items.push(outputItem(itemId(group[0]!, responseId, items.length), group));
   }
   return items;
 }
 
 /** What stands for a block in an answer; nothing for what only another wire knows: its gist is no word of the model. */
-export function sayable(block: Block): Block[] {
+export function representable(block: Block): Block[] {
   if (block.kind === "tool_result") return [];
   // Gemini hangs signatures on empty texts.
   if (block.kind === "text" && block.text === "" && nativeOf(block) === undefined) return [];
@@ -34,13 +34,13 @@ function grouped(blocks: readonly Block[]): Block[][] {
   const groups: Block[][] = [];
   for (const block of blocks) {
     const last = groups.at(-1);
-    if (last !== undefined && joins(last[0]!, block)) last.push(block);
+    if (last !== undefined && continuesMessage(last[0]!, block)) last.push(block);
     else groups.push([block]);
   }
   return groups;
 }
 
-export const joins = (first: Block, next: Block): boolean => isPart(first) && isPart(next);
+export const continuesMessage = (first: Block, next: Block): boolean => isPart(first) && isPart(next);
 
 const isPart = (block: Block | undefined): boolean =>
   block?.kind === "text" || (block?.kind === "opaque" && block.label === UNKNOWN_PART);
@@ -117,7 +117,7 @@ const PREFIX: Record<Block["kind"], string> = {
 };
 
 /** No id fits: it is always the hash. */
-const hashOf = (id: string): string => fitId(id, /(?!)/);
+const hashOf = (id: string): string => safeId(id, /(?!)/);
 
 /** What only this wire knows comes whole as it begins, its id included. */
 export const ownId = (block: Block): string | undefined =>

@@ -1,9 +1,9 @@
 import { verbatim, verbatimMessage } from "../../canonical/native.ts";
 import type { Block, Loss, Message, Part, Role, ToolCall, ToolResult } from "../../canonical/types.ts";
-import { compact, isObject, type Json, type JsonObject, stringOf, textOf } from "../../wire/json.ts";
-import { type Encoded, type EncodeTarget, fitId } from "../dialect.ts";
+import { withoutUndefined, isObject, type Json, type JsonObject, stringOf, stringifyMember } from "../../wire/json.ts";
+import { type Encoded, type EncodeTarget, safeId } from "../dialect.ts";
 import * as blocks from "./blocks.ts";
-import { plainItem } from "./compaction.ts";
+import { portableSummary } from "./compaction.ts";
 
 const dialect = "openai-responses";
 
@@ -28,7 +28,7 @@ export function encodeMessages(messages: readonly Message[], target: EncodeTarge
 }
 
 export function decodeMessage(said: Json, seal?: string): Message {
-  const item = plainItem(said);
+  const item = portableSummary(said);
   if (!isObject(item)) return { role: "user", blocks: [], native: { dialect, item } };
   const native = { dialect, item, ...(seal !== undefined && isSealed(item) && { seal }) } as const;
   switch (item.type ?? "message") {
@@ -45,8 +45,12 @@ export function decodeMessage(said: Json, seal?: string): Message {
     case "custom_tool_call_output":
       return { role: "user", blocks: [{ ...decodeToolResult(item), native }], native };
     default: {
-      const label = textOf(item.type);
-      return { role: authorOf(item), blocks: [{ kind: "opaque", label, ...blocks.gistOf(item), native }], native };
+      const label = stringifyMember(item.type);
+      return {
+        role: authorOf(item),
+        blocks: [{ kind: "opaque", label, ...blocks.fallbackTextOf(item), native }],
+        native,
+      };
     }
   }
 }
@@ -82,7 +86,7 @@ function encodeMessage(message: Message, target: EncodeTarget, losses: Loss[]): 
 function asOneText(parts: readonly Part[], content: readonly Json[], losses: Loss[]): string {
   if (parts.some((part) => part.kind === "text" && part.citations !== undefined))
     losses.push({ at: "citations", what: "dropped", why: `${dialect} takes back only citations that it made` });
-  return content.map((part) => (isObject(part) ? textOf(part.text ?? part.refusal) : "")).join("");
+  return content.map((part) => (isObject(part) ? stringifyMember(part.text ?? part.refusal) : "")).join("");
 }
 
 /** Foreign thinking is dropped: nobody could check it, and it is not the assistant's text. */
@@ -110,19 +114,24 @@ function encodeBlock(block: Block, target: EncodeTarget, losses: Loss[]): Json[]
 }
 
 function decodeToolCall(item: JsonObject): ToolCall {
-  const args = item.type === "custom_tool_call" ? customArguments(item.input) : textOf(item.arguments);
-  return { kind: "tool_call", id: textOf(item.call_id), name: textOf(item.name), arguments: args };
+  const args = item.type === "custom_tool_call" ? customArguments(item.input) : stringifyMember(item.arguments);
+  return { kind: "tool_call", id: stringifyMember(item.call_id), name: stringifyMember(item.name), arguments: args };
 }
 
 /** The free text of a custom tool as the arguments of a function, for wires that know functions alone. */
-export const customArguments = (input: Json | undefined): string => JSON.stringify({ input: textOf(input) });
+export const customArguments = (input: Json | undefined): string => JSON.stringify({ input: stringifyMember(input) });
 
 function decodeToolResult(item: JsonObject): ToolResult {
   const content: Part[] =
     typeof item.output === "string" || Array.isArray(item.output)
       ? blocks.decodeContent(item.output)
-      : [{ kind: "text", text: textOf(item.output) }];
-  return compact({ kind: "tool_result" as const, id: textOf(item.call_id), name: stringOf(item.name), content });
+      : [{ kind: "text", text: stringifyMember(item.output) }];
+  return withoutUndefined({
+    kind: "tool_result" as const,
+    id: stringifyMember(item.call_id),
+    name: stringOf(item.name),
+    content,
+  });
 }
 
 /** One text is a string, as every client writes it; anything else a list of parts. */
@@ -130,20 +139,20 @@ function encodeOutput(content: readonly Part[], target: EncodeTarget, losses: Lo
   const parts = blocks.encodeContent(content, "client", target, losses);
   const [first] = parts;
   if (first === undefined) return "";
-  return parts.length === 1 && isObject(first) && first.type === "input_text" ? textOf(first.text) : parts;
+  return parts.length === 1 && isObject(first) && first.type === "input_text" ? stringifyMember(first.text) : parts;
 }
 
 /** OpenAI refuses call ids of more than 64 characters. */
 const CALL_ID = /^.{1,64}$/s;
 
 const callId = ({ id }: ToolCall | ToolResult, target: EncodeTarget): string =>
-  fitId(id, target.quirks?.toolId ?? CALL_ID);
+  safeId(id, target.quirks?.toolId ?? CALL_ID);
 
 /** Summaries first, then the reasoning itself, where a host shows it; parts stand apart as paragraphs. */
 function reasoningText(item: JsonObject): string {
   return [item.summary, item.content]
     .flatMap((parts) => (Array.isArray(parts) ? parts : [parts]))
-    .map((part) => textOf(isObject(part) ? part.text : part))
+    .map((part) => stringifyMember(isObject(part) ? part.text : part))
     .filter((text) => text !== "")
     .join(PARAGRAPH);
 }
@@ -190,7 +199,7 @@ function asItem(whole: Json): Json {
 }
 
 function withoutId(whole: Json): Json {
-  if (!isObject(whole) || !OWN_WORDS.has(textOf(whole.type ?? "message"))) return whole;
+  if (!isObject(whole) || !OWN_WORDS.has(stringifyMember(whole.type ?? "message"))) return whole;
   const { id: _, ...item } = whole;
   return item;
 }

@@ -4,13 +4,13 @@ import { effortOf, nearestEffort } from "../../canonical/reasoning.ts";
 import type { Effort, Format, Loss, Message, ModelRequest, Reasoning, Sampling } from "../../canonical/types.ts";
 import {
   booleanOf,
-  compact,
+  withoutUndefined,
   isObject,
   type Json,
   type JsonObject,
   numberOf,
   stringOf,
-  textOf,
+  stringifyMember,
 } from "../../wire/json.ts";
 import type { Encoded, EncodeTarget } from "../dialect.ts";
 import { decodeMessages, encodeMessages } from "./messages.ts";
@@ -19,8 +19,8 @@ import { decodeToolChoice, decodeTools, encodeToolChoice, encodeTools } from "./
 const dialect = "openai-responses";
 
 export function decodeRequest(body: JsonObject): ModelRequest {
-  return compact({
-    model: textOf(body.model),
+  return withoutUndefined({
+    model: stringifyMember(body.model),
     stream: body.stream === true,
     messages: [...decodeInstructions(body.instructions), ...decodeInput(body)],
     tools: decodeTools(body.tools),
@@ -46,7 +46,10 @@ export function encodeRequest(request: ModelRequest, target: EncodeTarget): Enco
     const { instructions: before, input: _, ...rest } = own;
     const kept = typeof before === "string" && before !== "" ? undefined : before;
     const input = encodeInput(following, items, own);
-    return { value: compact({ ...rest, model: target.model, instructions: instructions ?? kept, input }), losses };
+    return {
+      value: withoutUndefined({ ...rest, model: target.model, instructions: instructions ?? kept, input }),
+      losses,
+    };
   }
   const value: JsonObject = {
     model: target.model,
@@ -128,7 +131,10 @@ function isKept(item: Json, losses: Loss[]): boolean {
 
 function decodeReasoning(asked: Json | undefined): Reasoning | undefined {
   if (!isObject(asked)) return undefined;
-  const reasoning: Reasoning = compact({ effort: decodeEffort(asked.effort), summary: stringOf(asked.summary) });
+  const reasoning: Reasoning = withoutUndefined({
+    effort: decodeEffort(asked.effort),
+    summary: stringOf(asked.summary),
+  });
   return Object.keys(reasoning).length > 0 ? reasoning : undefined;
 }
 
@@ -160,9 +166,9 @@ function decodeFormat(text: Json | undefined): Format | undefined {
   if (format.type === "json_object") return { type: "json" };
   if (format.type !== "json_schema") return undefined;
   const { name, schema, description, strict } = format;
-  return compact({
+  return withoutUndefined({
     type: "json_schema" as const,
-    name: textOf(name) || "answer",
+    name: stringifyMember(name) || "answer",
     schema: schema ?? {},
     description: stringOf(description),
     strict: booleanOf(strict),
@@ -173,7 +179,7 @@ function encodeFormat(format: Format): JsonObject {
   if (format.type === "text") return { type: "text" };
   if (format.type === "json") return { type: "json_object" };
   const { name, schema, description, strict } = format;
-  return compact({ type: "json_schema", name, description, schema, strict });
+  return withoutUndefined({ type: "json_schema", name, description, schema, strict });
 }
 
 /** OpenAI's specification and its API refuse less. */
@@ -192,7 +198,7 @@ function encodeLimit(tokens: number, losses: Loss[]): number {
 function decodeSampling(body: JsonObject): Sampling | undefined {
   const include = Array.isArray(body.include) ? body.include : [];
   const asksLogprobs = include.includes("message.output_text.logprobs");
-  const sampling: Sampling = compact({
+  const sampling: Sampling = withoutUndefined({
     temperature: numberOf(body.temperature),
     topP: numberOf(body.top_p),
     frequencyPenalty: numberOf(body.frequency_penalty),
@@ -214,5 +220,5 @@ function encodeSampling(sampling: Sampling, losses: Loss[]): JsonObject {
   };
   for (const [at, value] of Object.entries(unknown))
     if (value !== undefined) losses.push({ at, what: "dropped", why: `${dialect} has none` });
-  return compact({ temperature, top_p: topP, top_logprobs: logprobs });
+  return withoutUndefined({ temperature, top_p: topP, top_logprobs: logprobs });
 }

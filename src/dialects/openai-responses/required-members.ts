@@ -1,17 +1,17 @@
 import type { Json, JsonObject } from "../../wire/json.ts";
 import { type Edit, members, replaceMember, sliceOf, splice } from "../../wire/splice.ts";
-import type { Reply } from "../dialect.ts";
-import { echoOf, placeOf } from "./response.ts";
+import type { ReplyContext } from "../dialect.ts";
+import { requestEcho, conversationPosition } from "./response.ts";
 
 /**
  * A provider's response object with every member the specification requires: older and kindred hosts leave some out,
  * and none of them knows where in its conversation a response stands that was asked with the whole context. What it
  * says is not touched, but for that.
  */
-export function complete(answer: string, { created, request }: Reply): string {
+export function addRequiredMembers(answer: string, { created, request }: ReplyContext): string {
   const found = members(answer);
   const isThere = (key: string): boolean => found.some((member) => member.key === key);
-  const place = placeOf(request);
+  const place = conversationPosition(request);
   const status = found.findLast(({ key }) => key === "status");
   const isCompleted = status !== undefined && sliceOf(answer, status.value) === '"completed"';
   const required: JsonObject = {
@@ -22,7 +22,7 @@ export function complete(answer: string, { created, request }: Reply): string {
     incomplete_details: null,
     output: [],
     usage: null,
-    ...echoOf(request),
+    ...requestEcho(request),
     ...place,
   };
   const absent = Object.entries(required).filter(([key]) => !isThere(key));

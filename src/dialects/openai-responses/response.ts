@@ -1,9 +1,9 @@
 import { GatewayError } from "../../canonical/error.ts";
 import type { Block, Finish, ModelRequest, ModelResponse, Native, Usage } from "../../canonical/types.ts";
 import { inputTokens } from "../../canonical/usage.ts";
-import { isObject, type Json, type JsonObject, textOf } from "../../wire/json.ts";
-import type { Reply } from "../dialect.ts";
-import { failureOf } from "../openai/errors.ts";
+import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
+import type { ReplyContext } from "../dialect.ts";
+import { streamErrorOf } from "../openai/errors.ts";
 import { encodeOutput, responseIdOf } from "./items.ts";
 import { decodeMessage } from "./messages.ts";
 
@@ -14,11 +14,11 @@ export function decodeResponse(body: Json, seal?: string): ModelResponse {
   if (!isObject(body) || !Array.isArray(body.output)) {
     throw new GatewayError("provider.execution_failed", "the provider's answer is not a response");
   }
-  if (body.status === "failed") throw failureOf(body);
+  if (body.status === "failed") throw streamErrorOf(body);
   const messages = body.output.map((item) => ({ ...decodeMessage(item, seal), role: "assistant" as const }));
   return {
-    id: textOf(body.id),
-    model: textOf(body.model),
+    id: stringifyMember(body.id),
+    model: stringifyMember(body.model),
     messages,
     finish: decodeFinish(
       body,
@@ -29,7 +29,10 @@ export function decodeResponse(body: Json, seal?: string): ModelResponse {
   };
 }
 
-export function encodeResponse({ id, model, messages, finish, usage, rest }: ModelResponse, reply: Reply): JsonObject {
+export function encodeResponse(
+  { id, model, messages, finish, usage, rest }: ModelResponse,
+  reply: ReplyContext,
+): JsonObject {
   const publicId = reply.id ?? responseIdOf(id);
   const output = encodeOutput(messages, publicId);
   return encodeEnvelope({ id: publicId, model, output, finish, usage, rest }, reply);
@@ -54,10 +57,10 @@ export type Envelope = {
 /** Every member that the specification requires: what the host said, else what was asked for, else OpenAI's defaults. */
 export function encodeEnvelope(
   { id, model, output = [], finish, error, usage = {}, rest }: Envelope,
-  { created, request }: Reply,
+  { created, request }: ReplyContext,
 ): JsonObject {
   const own = rest?.dialect === dialect && isObject(rest.item) ? rest.item : undefined;
-  const reason = finish && whyIncomplete(finish, output);
+  const reason = finish && incompleteReason(finish, output);
   const status =
     error !== undefined
       ? "failed"
@@ -74,9 +77,9 @@ export function encodeEnvelope(
     error:
       error === undefined ? null : { code: error.upstream?.code ?? error.word ?? error.code, message: error.message },
     incomplete_details: reason === undefined ? null : { reason },
-    ...echoOf(request),
+    ...requestEcho(request),
     ...own,
-    ...placeOf(request),
+    ...conversationPosition(request),
     id,
     model,
     output,
@@ -85,7 +88,7 @@ export function encodeEnvelope(
 }
 
 /** The wire's word for an answer that was cut short; a refusal without words can only be told as filtered. */
-export function whyIncomplete({ reason }: Finish, output: readonly JsonObject[]): string | undefined {
+export function incompleteReason({ reason }: Finish, output: readonly JsonObject[]): string | undefined {
   if (reason === "length") return "max_output_tokens";
   const refusesAloud = output.some(
     ({ content }) => Array.isArray(content) && content.some((part) => isObject(part) && part.type === "refusal"),
@@ -96,7 +99,7 @@ export function whyIncomplete({ reason }: Finish, output: readonly JsonObject[])
 /** Decided by what was said: an answer that holds a call asks for its result, whatever the status. */
 export function decodeFinish({ status, incomplete_details: details }: JsonObject, blocks: readonly Block[]): Finish {
   const why = isObject(details) ? details.reason : undefined;
-  const native = typeof why === "string" ? why : textOf(status);
+  const native = typeof why === "string" ? why : stringifyMember(status);
   if (why === "max_output_tokens" || why === "max_tokens") return { reason: "length", native };
   if (why === "content_filter") return { reason: "content_filter", native };
   if (blocks.some(({ kind }) => kind === "tool_call")) return { reason: "tool_calls", native };
@@ -145,7 +148,7 @@ function encodeUsage(usage: Usage): JsonObject | null {
 }
 
 /** The request as a response repeats it. It came over this wire, so its body has the words. */
-export function echoOf(request: ModelRequest | undefined): JsonObject {
+export function requestEcho(request: ModelRequest | undefined): JsonObject {
   const body = bodyOf(request);
   const echoed = Object.entries(DEFAULTS).map(([member, value]) => [member, body[member] ?? value]);
   const tools = Array.isArray(body.tools) ? body.tools.map(echoTool) : [];
@@ -155,7 +158,7 @@ export function echoOf(request: ModelRequest | undefined): JsonObject {
 }
 
 /** Where the answer stands. It is said in the request's words: a provider that was sent the whole context knows of no place. */
-export function placeOf(request: ModelRequest | undefined): JsonObject {
+export function conversationPosition(request: ModelRequest | undefined): JsonObject {
   const { previous_response_id: previous, conversation, background } = bodyOf(request);
   return {
     ...(previous != null && { previous_response_id: previous }),

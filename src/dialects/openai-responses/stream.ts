@@ -1,18 +1,25 @@
 import { GatewayError } from "../../canonical/error.ts";
 import type { Block, Native, StreamEvent, Usage } from "../../canonical/types.ts";
-import { isObject, type Json, type JsonObject, numberOf, textOf, tryParseJson } from "../../wire/json.ts";
+import { isObject, type Json, type JsonObject, numberOf, stringifyMember, tryParseJson } from "../../wire/json.ts";
 import { encodeSse, type SseEvent } from "../../wire/sse.ts";
-import type { Reply, StreamDecoder, StreamEncoder } from "../dialect.ts";
-import { errorMembers, failureOf } from "../openai/errors.ts";
+import type { ReplyContext, StreamDecoder, StreamEncoder } from "../dialect.ts";
+import { errorMembers, streamErrorOf } from "../openai/errors.ts";
 import { ItemReader, ItemWriter } from "./item-stream.ts";
-import { responseIdOf, sayable } from "./items.ts";
+import { responseIdOf, representable } from "./items.ts";
 import { decodeMessage } from "./messages.ts";
-import { decodeEnvelope, decodeFinish, decodeUsage, encodeEnvelope, type Envelope, whyIncomplete } from "./response.ts";
+import {
+  decodeEnvelope,
+  decodeFinish,
+  decodeUsage,
+  encodeEnvelope,
+  type Envelope,
+  incompleteReason,
+} from "./response.ts";
 
 const dialect = "openai-responses";
 
 export const decodeStream = (seal?: string): StreamDecoder => new ResponsesDecoder(seal);
-export const encodeStream = (reply: Reply): StreamEncoder => new ResponsesEncoder(reply);
+export const encodeStream = (reply: ReplyContext): StreamEncoder => new ResponsesEncoder(reply);
 
 type Slot = { place: Json | undefined; reader: ItemReader; isDone: boolean };
 
@@ -37,15 +44,15 @@ class ResponsesDecoder implements StreamDecoder {
     this.#seal = seal;
   }
 
-  get isFinishing(): boolean {
+  get isAnswerComplete(): boolean {
     return this.#isOver;
   }
 
-  get isOver(): boolean {
+  get isTerminated(): boolean {
     return this.#isOver;
   }
 
-  get counted(): Usage {
+  get usage(): Usage {
     return decodeUsage(this.#usage);
   }
 
@@ -75,11 +82,11 @@ class ResponsesDecoder implements StreamDecoder {
       case "response.incomplete":
         return [...this.#start(response), ...this.#end(response)];
       case "response.failed":
-        return this.#fail(failureOf(response));
+        return this.#fail(streamErrorOf(response));
       case "error":
-        return this.#fail(failureOf(event));
+        return this.#fail(streamErrorOf(event));
       case undefined:
-        return isObject(event.error) ? this.#fail(failureOf(event)) : [];
+        return isObject(event.error) ? this.#fail(streamErrorOf(event)) : [];
       default:
         return event.output_index === undefined ? [] : [...this.#start({}), ...this.#item(event)];
     }
@@ -88,7 +95,7 @@ class ResponsesDecoder implements StreamDecoder {
   #start({ id, model }: JsonObject): StreamEvent[] {
     if (this.#hasStarted) return [];
     this.#hasStarted = true;
-    return [{ type: "start", id: textOf(id), model: textOf(model) }];
+    return [{ type: "start", id: stringifyMember(id), model: stringifyMember(model) }];
   }
 
   get #current(): Slot | undefined {
@@ -121,7 +128,7 @@ class ResponsesDecoder implements StreamDecoder {
       this.#seal,
     );
     this.#slots.push({ place: event.output_index, reader, isDone: false });
-    return event.type === "response.output_item.added" ? reader.begin() : reader.push(event);
+    return event.type === "response.output_item.added" ? reader.start() : reader.push(event);
   }
 
   /** An item that was never begun comes whole. */
@@ -187,9 +194,9 @@ class ResponsesEncoder implements StreamEncoder {
   /** A text that is not begun yet: one that stays empty is none of this wire. */
   #text: Extract<StreamEvent, { type: "open" }> | undefined;
 
-  readonly #reply: Reply;
+  readonly #reply: ReplyContext;
 
-  constructor(reply: Reply) {
+  constructor(reply: ReplyContext) {
     this.#reply = reply;
   }
 
@@ -201,14 +208,14 @@ class ResponsesEncoder implements StreamEncoder {
       case "open":
         this.#text = event.block.kind === "text" ? event : undefined;
         if (this.#text !== undefined) return "";
-        return sayable(event.block)
+        return representable(event.block)
           .map((block) => this.#open({ ...event, block }))
           .join("");
       case "delta":
         return this.#beginText() + (this.#writer?.delta(event.text) ?? "");
       case "close": {
         const isBegun = event.block.kind === "text" && this.#text === undefined;
-        return (isBegun ? [event.block] : sayable(event.block))
+        return (isBegun ? [event.block] : representable(event.block))
           .map((block) => this.#beginText() + (this.#writer?.close(block) ?? ""))
           .join("");
       }
@@ -220,7 +227,7 @@ class ResponsesEncoder implements StreamEncoder {
           ...(lastWord(place, item, natives) ?? item),
           id: item.id!,
         }));
-        const type = whyIncomplete(finish, output) === undefined ? "response.completed" : "response.incomplete";
+        const type = incompleteReason(finish, output) === undefined ? "response.completed" : "response.incomplete";
         return last + this.#life(type, { output, finish, usage, rest });
       }
       case "error":
@@ -228,7 +235,7 @@ class ResponsesEncoder implements StreamEncoder {
     }
   }
 
-  follow({ data }: SseEvent): void {
+  resumeAfter({ data }: SseEvent): void {
     const last = tryParseJson(data ?? "");
     this.#number = Math.max(this.#number, ((isObject(last) && numberOf(last.sequence_number)) || 0) + 1);
   }
@@ -244,7 +251,7 @@ class ResponsesEncoder implements StreamEncoder {
     const ended = this.#endItem();
     const responseId = this.#head?.id ?? "";
     this.#writer = new ItemWriter(block, { responseId, index: this.#output.length, id, ordinal: item }, this.#say);
-    return ended + this.#writer.begin() + this.#writer.open(block);
+    return ended + this.#writer.start() + this.#writer.open(block);
   }
 
   #endItem(): string {

@@ -1,6 +1,14 @@
 import { verbatim } from "../../canonical/native.ts";
 import type { Loss, Tool, ToolChoice } from "../../canonical/types.ts";
-import { booleanOf, compact, isObject, type Json, type JsonObject, stringOf, textOf } from "../../wire/json.ts";
+import {
+  booleanOf,
+  withoutUndefined,
+  isObject,
+  type Json,
+  type JsonObject,
+  stringOf,
+  stringifyMember,
+} from "../../wire/json.ts";
 import type { EncodeTarget } from "../dialect.ts";
 
 const dialect = "openai-responses";
@@ -16,11 +24,11 @@ export function encodeTools(tools: readonly Tool[], target: EncodeTarget, losses
 function decodeTool(item: Json): Tool {
   const native = { dialect, item } as const;
   if (!isObject(item) || item.type !== "function") {
-    return { kind: "server", label: isObject(item) ? textOf(item.type) : "tool", native };
+    return { kind: "server", label: isObject(item) ? stringifyMember(item.type) : "tool", native };
   }
-  return compact({
+  return withoutUndefined({
     kind: "function",
-    name: textOf(item.name),
+    name: stringifyMember(item.name),
     description: stringOf(item.description),
     parameters: isObject(item.parameters) ? item.parameters : undefined,
     strict: booleanOf(item.strict),
@@ -37,7 +45,7 @@ function encodeTool(tool: Tool, target: EncodeTarget, losses: Loss[]): Json | un
     return undefined;
   }
   const { name, description, strict = false, parameters = { type: "object", properties: {} } } = tool;
-  return compact({ type: "function", name, description, parameters, strict });
+  return withoutUndefined({ type: "function", name, description, parameters, strict });
 }
 
 /** Hosted tools have no name that another wire would know: choosing one is choosing nothing there. */

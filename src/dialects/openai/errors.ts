@@ -1,12 +1,12 @@
 import {
-  beside,
+  hiddenUpstream,
   type ErrorCode,
   GatewayError,
   type UpstreamError,
   upstreamMembers,
-  wordsOf,
+  upstreamDetails,
 } from "../../canonical/error.ts";
-import { isObject, type Json, type JsonObject, textOf, tryParseJson } from "../../wire/json.ts";
+import { isObject, type Json, type JsonObject, stringifyMember, tryParseJson } from "../../wire/json.ts";
 
 /**
  * The errors of both OpenAI wires: `{error: {…}}`, and the flat bodies of their kin: Mistral's `{message}` and `{detail}`,
@@ -22,7 +22,7 @@ export function errorOf(status: number, body: Json | undefined, requestId?: stri
   const said = [inner.message, outer.message, outer.detail, outer.error].find(
     (text) => text !== undefined && text !== null,
   );
-  const message = said === undefined ? `the provider answered with status ${status}` : textOf(said);
+  const message = said === undefined ? `the provider answered with status ${status}` : stringifyMember(said);
   const upstream: UpstreamError = {
     status,
     ...(typeof inner.type === "string" && inner.type !== "error" && { type: inner.type }),
@@ -34,7 +34,7 @@ export function errorOf(status: number, body: Json | undefined, requestId?: stri
 }
 
 /** An error said inside a 200, by an event or a failed response: its code stands for the status that was not sent. */
-export function failureOf(body: JsonObject): GatewayError {
+export function streamErrorOf(body: JsonObject): GatewayError {
   const { code } = isObject(body.error) ? body.error : body;
   return errorOf((typeof code === "string" && STATUS[code]) || 502, body);
 }
@@ -45,7 +45,7 @@ export function encodeError(error: GatewayError, requestId: string): JsonObject 
 
 /** `upstream` is beyond the published shape, which has no place for it, and no SDK minds. */
 export function errorMembers(error: GatewayError): JsonObject {
-  const [words, upstream] = [wordsOf(error), beside(error)];
+  const [words, upstream] = [upstreamDetails(error), hiddenUpstream(error)];
   return {
     message: error.message,
     type: words?.type ?? typeOf(error.status),

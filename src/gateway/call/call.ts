@@ -1,7 +1,7 @@
 import type { GatewayError } from "../../canonical/error.ts";
 import type { Loss, Usage } from "../../canonical/types.ts";
 import { costMicros } from "../../canonical/usage.ts";
-import type { Outside } from "../../dialects/dialect.ts";
+import type { PathParams } from "../../dialects/dialect.ts";
 import type { Rates } from "../../keys/budget/ledger.ts";
 import type { Policy } from "../../keys/policy.ts";
 import type { Reservation } from "../../keys/budget/grant-pool.ts";
@@ -14,7 +14,7 @@ import type { KeptResponse } from "../../session/stored-responses.ts";
 import type { Context, Instructions, Said, Step } from "../../session/session.ts";
 import type { Passage } from "../../session/turns.ts";
 import { type Attempt, type CallRecord, runIdOf, type Waste } from "../../store/records.ts";
-import { renamed } from "../../wire/id.ts";
+import { withPrefix } from "../../wire/id.ts";
 import type { Asked } from "../../surfaces/request.ts";
 import { chargeOf, type Charging } from "./charge.ts";
 import type { Tape } from "../output/recorder.ts";
@@ -80,7 +80,7 @@ export type Host = {
 export type Envelope = Omit<Call, "headers"> & {
   headers: [string, string][];
   surface: SurfaceId;
-  outside: Outside;
+  outside: PathParams;
   /** As bytes where it is large: a value that crosses to an object has a limit, a stream has none. */
   text: string | ReadableStream<Uint8Array>;
   isNew: boolean;
@@ -194,7 +194,7 @@ export class Notes {
     return {
       ...this.started(),
       status,
-      ...(status === "completed" && { turnId: renamed(this.#call.id, "turn") }),
+      ...(status === "completed" && { turnId: withPrefix(this.#call.id, "turn") }),
       ...(model !== undefined && { model }),
       ...(this.target !== undefined && { provider: this.target.provider.id }),
       ...(finish !== undefined && { finishReason: finish }),
@@ -220,7 +220,7 @@ export class Notes {
     const wasted = wastedCost(this.attempts);
     return {
       session_id: sessionId,
-      turn_id: renamed(id, "turn"),
+      turn_id: withPrefix(id, "turn"),
       call_id: id,
       run_id: runIdOf(id),
       context: { mode: this.#host.contextMode, turns: context?.parent?.depth ?? 0 },

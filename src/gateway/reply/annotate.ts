@@ -1,5 +1,5 @@
 import type { Dialect } from "../../canonical/types.ts";
-import type { Reply, WireDialect } from "../../dialects/dialect.ts";
+import type { ReplyContext, WireDialect } from "../../dialects/dialect.ts";
 import { isObject, tryParseJson } from "../../wire/json.ts";
 import type { SseEvent } from "../../wire/sse.ts";
 import { withData } from "../../wire/sse.ts";
@@ -33,7 +33,7 @@ export function carriesLast(dialect: Dialect, event: SseEvent): boolean {
 }
 
 /** The event with what its wire requires and the provider left out, where it holds a whole answer. */
-export function completeEvent(surface: WireDialect, event: SseEvent, reply: Reply): SseEvent {
+export function completeEvent(surface: WireDialect, event: SseEvent, reply: ReplyContext): SseEvent {
   // Looked for as text first: most events are deltas, and have none.
   if (surface.complete === undefined || event.data?.includes('"response"') !== true) return event;
   const { data } = event;

@@ -4,14 +4,14 @@ import { INTERVAL, keepAlive } from "../output/keep-alive.ts";
 import { EVENT_STREAM } from "./headers.ts";
 import { Sink } from "../output/client-stream.ts";
 import type { Surface } from "../../surfaces/index.ts";
-import type { Reply } from "../../dialects/dialect.ts";
+import type { ReplyContext } from "../../dialects/dialect.ts";
 
 /** An answer for the client; `error` where it is one. */
 export type Answer = { response: Response; error?: GatewayError };
 
 type Waiting = {
   surface: Surface;
-  reply: () => Reply;
+  reply: () => ReplyContext;
   /** What can be said before it is known who answers. */
   headers: Record<string, string>;
   /** Keeps the host awake until then. */

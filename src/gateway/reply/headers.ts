@@ -1,5 +1,5 @@
 import { type GatewayError, isRetryable } from "../../canonical/error.ts";
-import type { Reply } from "../../dialects/dialect.ts";
+import type { ReplyContext } from "../../dialects/dialect.ts";
 import type { Asked } from "../../surfaces/request.ts";
 import type { Call, Notes } from "../call/call.ts";
 import { rateHeaders } from "../call/charge.ts";
@@ -21,7 +21,7 @@ export function errorResponse(surface: Surface, error: GatewayError, requestId: 
 }
 
 /** The same as the only event of a stream. */
-export const errorStream = (surface: Surface, error: GatewayError, reply: Reply): Response =>
+export const errorStream = (surface: Surface, error: GatewayError, reply: ReplyContext): Response =>
   new Response(surface.dialect.encodeStream(reply).push({ type: "error", error }), {
     headers: { "content-type": EVENT_STREAM },
   });

@@ -1,5 +1,5 @@
 import { GatewayError } from "../../canonical/error.ts";
-import type { Fold } from "../../canonical/accumulator.ts";
+import type { StreamAccumulator } from "../../canonical/accumulator.ts";
 import type { Block, Message, ModelResponse, StreamEvent } from "../../canonical/types.ts";
 import type { Hearing } from "../upstream/stream-reader.ts";
 import type { Begun, Reached } from "../upstream/answer.ts";
@@ -14,7 +14,7 @@ export type How = "restart" | "continuation";
  * The text of a broken answer, where that is all a client has seen of it: thoughts need not be gone on with, but half a
  * call of a tool, or what only one provider can say, cannot be.
  */
-export function rescuable(folded: Fold): string | undefined {
+export function rescuable(folded: StreamAccumulator): string | undefined {
   const blocks = folded.messages.flatMap((message) => message.blocks);
   if (blocks.some(({ kind }) => kind !== "text" && kind !== "thinking")) return undefined;
   return textOf(blocks);
@@ -36,7 +36,7 @@ export const continuationOf = (text: string): Message[] =>
 
 /** The events that a client has been told, so that an encoder knows where its wire stands. */
 export function toldOf({ folded, isWithinBlock }: Hearing): StreamEvent[] {
-  const { said } = folded;
+  const { toEvents: said } = folded;
   // A decoder that is told of the end closes the block; its client was told of no end.
   return isWithinBlock && said.at(-1)?.type === "close" ? said.slice(0, -1) : said;
 }
@@ -127,7 +127,7 @@ export class Joiner {
   }
 
   /** The joined answer, as the session keeps it: one text, by the one who ended it. */
-  joined({ id }: Pick<Fold, "id">, { model, finish, usage }: ModelResponse): ModelResponse {
+  joined({ id }: Pick<StreamAccumulator, "id">, { model, finish, usage }: ModelResponse): ModelResponse {
     const block: Block = { kind: "text", text: this.#said + this.#added };
     const thoughts = this.#messages.flatMap(({ blocks }) => blocks.filter(({ kind }) => kind === "thinking"));
     return { id, model, messages: [{ role: "assistant", blocks: [...thoughts, block] }], finish, usage };

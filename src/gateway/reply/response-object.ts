@@ -1,7 +1,7 @@
 import type { GatewayError } from "../../canonical/error.ts";
-import { type Fold, unfold } from "../../canonical/accumulator.ts";
+import { type StreamAccumulator, unfold } from "../../canonical/accumulator.ts";
 import type { ModelResponse, StreamEvent } from "../../canonical/types.ts";
-import type { Reply } from "../../dialects/dialect.ts";
+import type { ReplyContext } from "../../dialects/dialect.ts";
 import { openaiResponses } from "../../dialects/openai-responses/index.ts";
 import type { KeptResponse, ResponseStatus } from "../../session/stored-responses.ts";
 import { encodeUtf8 } from "../../wire/bytes.ts";
@@ -12,18 +12,23 @@ import type { Call } from "../call/call.ts";
 type Kept = Pick<Call, "id" | "response">;
 
 /** An answer as it is kept to be asked for again, under the id that its client was told. */
-export const keptAnswer = (call: Kept, response: ModelResponse, reply: Reply): KeptResponse =>
+export const keptAnswer = (call: Kept, response: ModelResponse, reply: ReplyContext): KeptResponse =>
   kept(call, openaiResponses.encodeResponse(response, reply));
 
 /** The same of an answer that failed or broke off, as far as it had come. */
-export function keptFailure(call: Kept, error: GatewayError, folded: Fold, reply: Reply): KeptResponse {
+export function keptFailure(
+  call: Kept,
+  error: GatewayError,
+  folded: StreamAccumulator,
+  reply: ReplyContext,
+): KeptResponse {
   const { messages, model } = folded;
   const partial = unfold({ id: "", model, messages, finish: { reason: "other" }, usage: {} });
   return kept(call, lastSaid([...partial.filter(({ type }) => type !== "end"), { type: "error", error }], reply));
 }
 
 /** The same of an answer that is still to come. */
-export const keptBeginning = (call: Kept, model: string, reply: Reply, status: ResponseStatus): KeptResponse =>
+export const keptBeginning = (call: Kept, model: string, reply: ReplyContext, status: ResponseStatus): KeptResponse =>
   kept(call, { ...lastSaid([{ type: "start", id: "", model }], reply), status });
 
 function kept({ id: call, response }: Kept, body: JsonObject): KeptResponse {
@@ -37,7 +42,7 @@ function kept({ id: call, response }: Kept, body: JsonObject): KeptResponse {
 }
 
 /** The response object as the last of the stream's events has it. */
-function lastSaid(events: readonly StreamEvent[], reply: Reply): JsonObject {
+function lastSaid(events: readonly StreamEvent[], reply: ReplyContext): JsonObject {
   const encoder = openaiResponses.encodeStream(reply);
   const told = decodeSse(encodeUtf8(events.map((event) => encoder.push(event)).join("")));
   const event = parseJson(told.at(-1)!.data!);

@@ -1,15 +1,15 @@
 import { GatewayError, toGatewayError } from "../../canonical/error.ts";
-import { Fold } from "../../canonical/accumulator.ts";
+import { StreamAccumulator } from "../../canonical/accumulator.ts";
 import { isSealed } from "../../canonical/native.ts";
 import type { Loss, ModelResponse } from "../../canonical/types.ts";
-import type { EncodeTarget, Reply, StreamUsage, WireDialect } from "../../dialects/dialect.ts";
+import type { EncodeTarget, ReplyContext, StreamUsage, WireDialect } from "../../dialects/dialect.ts";
 import type { Deadlines } from "../../routing/config.ts";
 import type { Target } from "../../routing/locate.ts";
 import type { Context, Step } from "../../session/session.ts";
 import type { Passage } from "../../session/turns.ts";
 import type { KeptResponse } from "../../session/stored-responses.ts";
 import type { CallRecord } from "../../store/records.ts";
-import { renamed } from "../../wire/id.ts";
+import { withPrefix } from "../../wire/id.ts";
 import type { Asked } from "../../surfaces/request.ts";
 import type { Call, Host, Notes } from "../call/call.ts";
 import { schemaLosses } from "./schema-check.ts";
@@ -61,10 +61,10 @@ export function unaskedUsage({ asked, call, host, dialect, target }: Answering):
   return asked.members.some(({ key }) => key === streamUsage.member[0]) ? undefined : streamUsage;
 }
 
-export function replyOf({ asked, call }: Pick<Answering, "asked" | "call">): Reply {
+export function replyOf({ asked, call }: Pick<Answering, "asked" | "call">): ReplyContext {
   return {
     created: Math.floor(call.createdAt / 1000),
-    id: renamed(call.id, "resp"),
+    id: withPrefix(call.id, "resp"),
     includeUsage: asksForUsage(asked),
     call: { id: call.id, sessionId: call.sessionId },
     request: asked.request,
@@ -110,7 +110,7 @@ const keptOf = (answering: Answering, response: ModelResponse): KeptResponse | u
     : undefined;
 
 /** With the id that the client was told: the first one's, where another has gone on with the answer. `id`: as the provider says it. */
-export function toldReply(answering: Answering, id: string): Reply {
+export function toldReply(answering: Answering, id: string): ReplyContext {
   const { rescued, toldId } = answering.notes;
   const own = keepsBytes(answering) && id !== "" ? id : undefined;
   const told = rescued === undefined ? own : toldId;
@@ -145,7 +145,7 @@ function statusOf(error: GatewayError): CallRecord["status"] {
 export async function settleFailure(
   answering: Answering,
   thrown: unknown,
-  { folded, counted }: Pick<Hearing, "folded" | "counted"> = { folded: new Fold(), counted: {} },
+  { folded, counted }: Pick<Hearing, "folded" | "counted"> = { folded: new StreamAccumulator(), counted: {} },
 ): Promise<void> {
   const { host, notes, dialect, target } = answering;
   // What goes wrong with a committed turn on its way to the client does not undo it.

@@ -1,6 +1,6 @@
 import type { GatewayError } from "../../canonical/error.ts";
 import type { StreamEvent } from "../../canonical/types.ts";
-import type { Reply, StreamEncoder, StreamUsage, WireDialect } from "../../dialects/dialect.ts";
+import type { ReplyContext, StreamEncoder, StreamUsage, WireDialect } from "../../dialects/dialect.ts";
 import type { Count } from "../../session/stream/segments.ts";
 import { concatBytes, encodeUtf8 } from "../../wire/bytes.ts";
 import { decodeSse, type SseEvent } from "../../wire/sse.ts";
@@ -22,7 +22,12 @@ export interface Telling {
  * `rhone`: the object for the stream's first event; absent when the client wants its stream untouched. `hides`: the
  * event that the client did not ask for.
  */
-type Options = { surface: WireDialect; reply: Reply; rhone?: object; hides?: StreamUsage["isItsEvent"] | undefined };
+type Options = {
+  surface: WireDialect;
+  reply: ReplyContext;
+  rhone?: object;
+  hides?: StreamUsage["isItsEvent"] | undefined;
+};
 
 /** The provider's own bytes, event by event; only the end is held back. */
 export class RelayedTelling implements Telling {
@@ -118,7 +123,7 @@ export class TranslatedTelling implements Telling {
   /** What a client knows already, in its own words: nothing of it is said again. `last`: the event it was told last. */
   learn(told: readonly StreamEvent[], last: SseEvent | undefined): void {
     for (const event of told) this.#encoder.push(event);
-    if (last !== undefined) this.#encoder.follow?.(last);
+    if (last !== undefined) this.#encoder.resumeAfter?.(last);
     this.#hasBegun = true;
   }
 

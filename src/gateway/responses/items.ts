@@ -6,7 +6,7 @@ import type { Session } from "../../session/session.ts";
 import type { Passage, Turn } from "../../session/turns.ts";
 import type { Blobs } from "../../store/blobs.ts";
 import { sha256 } from "../../wire/hash.ts";
-import { renamed } from "../../wire/id.ts";
+import { withPrefix } from "../../wire/id.ts";
 import { isObject, type Json, type JsonObject } from "../../wire/json.ts";
 import { messagesOf } from "../request-body.ts";
 
@@ -35,7 +35,7 @@ export async function inputItemsOf(turns: readonly Turn[], reading: Reading): Pr
 
 export async function itemsOfTurn({ id, input, output }: Turn, blobs: Blobs): Promise<Item[]> {
   const [asked, answered] = await Promise.all([joined(input, blobs), joined(output, blobs)]);
-  return [...inputItems(asked, id), ...outputItems(answered, renamed(id, "resp"))];
+  return [...inputItems(asked, id), ...outputItems(answered, withPrefix(id, "resp"))];
 }
 
 /** What was said to the model; `owner`: whose id the items' own follow from, where they have none. */

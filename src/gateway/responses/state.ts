@@ -4,7 +4,7 @@ import { callNamed, isKept } from "../../session/stored-responses.ts";
 import type { Context, Said, Session } from "../../session/session.ts";
 import type { Sql } from "../../store/sql.ts";
 import { hasTurn } from "../../session/turns.ts";
-import { renamed } from "../../wire/id.ts";
+import { withPrefix } from "../../wire/id.ts";
 import { isObject, type Json } from "../../wire/json.ts";
 import { sliceOf } from "../../wire/splice.ts";
 import { type Asked, jsonOf, type Opened } from "../../surfaces/request.ts";
@@ -112,7 +112,7 @@ export function continuing(asked: Asked, { from, background }: ResponsesState): 
 
 /** Throws `previous_response_not_found` for a response that was not kept, or became no turn. */
 function expectPrevious({ id, call, isHeard }: NonNullable<ResponsesState["from"]>, sql: Sql): void {
-  if (!(hasTurn(sql, renamed(call, "turn")) && (isHeard === true || isKept(sql, call)))) throw previousNotFound(id);
+  if (!(hasTurn(sql, withPrefix(call, "turn")) && (isHeard === true || isKept(sql, call)))) throw previousNotFound(id);
 }
 
 /** OpenAI refuses results of calls that the continued response has not made. Throws `request.invalid`. */

@@ -1,7 +1,7 @@
 import { GatewayError, invalid, toGatewayError } from "../../canonical/error.ts";
 import { openaiResponses } from "../../dialects/openai-responses/index.ts";
 import type { Whereabouts } from "../../session/response-index.ts";
-import { placeOf } from "../../wire/id.ts";
+import { objectIdIn } from "../../wire/id.ts";
 import { isObject, type JsonObject, stringOf, tryParseJson } from "../../wire/json.ts";
 import { appendMember, members, removeMember, splice } from "../../wire/splice.ts";
 import { SseSplitter } from "../../wire/sse.ts";
@@ -110,7 +110,7 @@ export class ResponsesSocket {
         else this.#send(data!, lane);
         end = idOfEnd(event) ?? end;
       }
-    if (end !== undefined && isUnstored) this.#hear(end, { call, place: placeOf("call", call) ?? "" });
+    if (end !== undefined && isUnstored) this.#hear(end, { call, place: objectIdIn("call", call) ?? "" });
     return end !== undefined;
   }
 

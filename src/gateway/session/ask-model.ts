@@ -3,7 +3,7 @@ import type { Message } from "../../canonical/types.ts";
 import type { Provider } from "../../providers/provider.ts";
 import type { Router } from "../../routing/router.ts";
 import type { Session } from "../../session/session.ts";
-import { mint } from "../../wire/id.ts";
+import { newId } from "../../wire/id.ts";
 import { ask, open } from "../../surfaces/request.ts";
 import type { Caller, Host } from "../call/call.ts";
 import type { Charging } from "../call/charge.ts";
@@ -62,7 +62,7 @@ export async function askAside(
     },
   };
   const call = {
-    id: mint("call", createdAt, place),
+    id: newId("call", createdAt, place),
     sessionId,
     caller,
     headers: new Headers(),

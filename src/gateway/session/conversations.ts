@@ -1,4 +1,4 @@
-import { namesOf, ROOT } from "../../canonical/turn-hash.ts";
+import { turnHashes, ROOT } from "../../canonical/turn-hash.ts";
 import { GatewayError, invalid } from "../../canonical/error.ts";
 import { unseal } from "../../canonical/native.ts";
 import { openaiResponses } from "../../dialects/openai-responses/index.ts";
@@ -7,7 +7,7 @@ import { recordOf } from "../../session/row.ts";
 import { chained, openCalls, type Turn } from "../../session/turns.ts";
 import type { Blobs } from "../../store/blobs.ts";
 import type { JsonObject } from "../../wire/json.ts";
-import { renamed } from "../../wire/id.ts";
+import { withPrefix } from "../../wire/id.ts";
 import type { Caller } from "../call/call.ts";
 import { type Commanded, removeSession } from "./commands.ts";
 import { changed, copyOf } from "../../session/history/compact.ts";
@@ -68,7 +68,7 @@ export async function converse(asked: Conversing, id: string, caller: Caller, to
 
 /** `created_at`: Unix seconds. */
 export const shownConversation = (id: string, createdAt: number, metadata: Record<string, string>): JsonObject => ({
-  id: renamed(id, "conv"),
+  id: withPrefix(id, "conv"),
   object: "conversation",
   created_at: Math.floor(createdAt / 1000),
   metadata,
@@ -95,7 +95,7 @@ async function add(given: readonly JsonObject[], { session, blobs, place, now }:
   const parent = session.head;
   const turn = {
     kind: "items" as const,
-    ...namesOf(parent?.chain ?? ROOT, said, replied),
+    ...turnHashes(parent?.chain ?? ROOT, said, replied),
     open: openCalls(replied),
     input: await cut(input, blobs),
     output: NOTHING,

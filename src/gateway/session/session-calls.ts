@@ -11,7 +11,7 @@ import type { Passage } from "../../session/turns.ts";
 import type { Sql } from "../../store/sql.ts";
 import type { Blobs } from "../../store/blobs.ts";
 import type { CallRecord } from "../../store/records.ts";
-import { textOf } from "../../wire/bytes.ts";
+import { readRpcText } from "../../wire/bytes.ts";
 import { type Asked, ask, open } from "../../surfaces/request.ts";
 import { halfStep, replyOf } from "../reply/settle.ts";
 import { asStream, queued, runOut } from "../responses/background.ts";
@@ -82,7 +82,7 @@ export class StatefulCalls {
     try {
       const providers = await this.#home.providers(org);
       if (!isNew) inItsWords(rest.response, () => session.expectActive(org));
-      const opened = open(await textOf(text), headers, surface);
+      const opened = open(await readRpcText(text), headers, surface);
       const whole = isNew ? opened : withDefaults(opened, session.row.defaults, surface);
       const given = ask(withKeyDefaults(whole, rest.caller, outside), surface, outside);
       const asked = rest.response === undefined ? given : continuing(given, rest.response);

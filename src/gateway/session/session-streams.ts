@@ -6,7 +6,7 @@ import type { Count } from "../../session/stream/segments.ts";
 import type { CallState, Started } from "../../session/calls.ts";
 import type { CallRecord } from "../../store/records.ts";
 import { concatBytes, encodeUtf8 } from "../../wire/bytes.ts";
-import { compact } from "../../wire/json.ts";
+import { withoutUndefined } from "../../wire/json.ts";
 import { keepAlive } from "../output/keep-alive.ts";
 import type { Load } from "../output/remote-recorder.ts";
 import type { Tape } from "../output/recorder.ts";
@@ -158,7 +158,7 @@ const notify = (buffer: EventBuffer, call: string, notice: object): void =>
   buffer.notice(call, encodeUtf8(JSON.stringify(notice)));
 
 const completed = ({ id, turnId, model, provider, finishReason, usage, costMicrosUsd }: CallRecord): object =>
-  compact({
+  withoutUndefined({
     type: "call.completed",
     call_id: id,
     turn_id: turnId,
@@ -181,7 +181,7 @@ const failed = (record: CallRecord): object => ({
 function lastWord(record: CallRecord, kept?: Kept): { bytes: Uint8Array; count: Count } {
   const dialect = dialectOf(record);
   const encoder = dialect.encodeStream({ created: Math.floor(record.createdAt / 1000) });
-  if (kept?.last !== undefined) encoder.follow?.(kept.last);
+  if (kept?.last !== undefined) encoder.resumeAfter?.(kept.last);
   const tally = new Tally(isNumbered(dialect.id, kept !== undefined), kept?.events);
   const bytes = tally.said(encoder.push({ type: "error", error: errorOf(record) }));
   return { bytes, count: tally.take() };

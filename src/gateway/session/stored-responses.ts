@@ -1,7 +1,7 @@
 import { GatewayError, invalid } from "../../canonical/error.ts";
 import { unfold } from "../../canonical/accumulator.ts";
 import type { StreamEvent } from "../../canonical/types.ts";
-import { failureOf } from "../../dialects/openai/errors.ts";
+import { streamErrorOf } from "../../dialects/openai/errors.ts";
 import { openaiResponses } from "../../dialects/openai-responses/index.ts";
 import { findCallState } from "../../session/calls.ts";
 import { findResponse, forgetResponse, type KeptResponse, setResponseStatus } from "../../session/stored-responses.ts";
@@ -10,8 +10,8 @@ import type { Sql } from "../../store/sql.ts";
 import { findTurn } from "../../session/turns.ts";
 import type { Blobs } from "../../store/blobs.ts";
 import { concatBytes, encodeUtf8 } from "../../wire/bytes.ts";
-import { renamed } from "../../wire/id.ts";
-import { type JsonObject, parseJson, textOf } from "../../wire/json.ts";
+import { withPrefix } from "../../wire/id.ts";
+import { type JsonObject, parseJson, stringifyMember } from "../../wire/json.ts";
 import { members, replaceMember, sliceOf, splice } from "../../wire/splice.ts";
 import { decodeSse, type SseEvent } from "../../wire/sse.ts";
 import { inputItemsOf, type Page, pageOf } from "../responses/items.ts";
@@ -107,17 +107,17 @@ async function streamOf(
 function saidAgain(text: string, id: string): SseEvent[] {
   const body = parseJson(text) as JsonObject;
   const isAnswer = body.status === "completed" || body.status === "incomplete";
-  const start: StreamEvent = { type: "start", id, model: textOf(body.model) };
+  const start: StreamEvent = { type: "start", id, model: stringifyMember(body.model) };
   const events: StreamEvent[] = isAnswer
     ? unfold(openaiResponses.decodeResponse(body))
-    : [start, { type: "error", error: failureOf(body) }];
+    : [start, { type: "error", error: streamErrorOf(body) }];
   const encoder = openaiResponses.encodeStream({ created: Number(body.created_at), id });
   return decodeSse(encodeUtf8(events.map((event) => encoder.push(event)).join("")));
 }
 
 /** All that the model was given: what was said up to there, and what the call said itself. */
 async function inputItems(page: { call: string } & Page, { session, sql, blobs }: Recalling): Promise<Response> {
-  const turn = findTurn(sql, renamed(page.call, "turn"));
+  const turn = findTurn(sql, withPrefix(page.call, "turn"));
   const items = turn === undefined ? [] : await inputItemsOf(session.pathOf(turn.id), { session, blobs });
   const found = pageOf(items, page);
   if (found === undefined) throw invalid("after", "expected the id of an item of this list");

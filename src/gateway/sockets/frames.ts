@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { GatewayError, invalid } from "../../canonical/error.ts";
-import type { Outside } from "../../dialects/dialect.ts";
+import type { PathParams } from "../../dialects/dialect.ts";
 import { encodeUtf8 } from "../../wire/bytes.ts";
 import { isObject, tryParseJson } from "../../wire/json.ts";
 import { appendMember, members, removeMember, replaceMember, sliceOf, splice } from "../../wire/splice.ts";
@@ -60,7 +60,7 @@ export function idOf(message: string | ArrayBuffer): string | undefined {
 }
 
 /** A frame's request as its surface takes it over HTTP. Every call of a socket streams. */
-export function asStreamed(surface: SurfaceId, request: string): { text: string; outside: Outside } {
+export function asStreamed(surface: SurfaceId, request: string): { text: string; outside: PathParams } {
   const all = members(request);
   if (surface === "gemini") {
     // Where Google's own routes say it.

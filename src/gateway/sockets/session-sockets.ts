@@ -5,7 +5,7 @@ import type { EventBuffer } from "../../session/stream/event-buffer.ts";
 import type { Piece } from "../../session/stream/segments.ts";
 import type { Session } from "../../session/session.ts";
 import { decodeUtf8 } from "../../wire/bytes.ts";
-import { mint } from "../../wire/id.ts";
+import { newId } from "../../wire/id.ts";
 import { isObject, tryParseJson } from "../../wire/json.ts";
 import { decodeSse } from "../../wire/sse.ts";
 import { expectScope, expectSurface } from "../../keys/authenticate.ts";
@@ -138,7 +138,7 @@ export class Sockets {
       await this.#take(listener, readFrame(message));
     } catch (thrown) {
       const error = toGatewayError(thrown);
-      const members = errorMembers(error, mint("req", this.#home.now()));
+      const members = errorMembers(error, newId("req", this.#home.now()));
       this.#send(listener, { type: "error", id: idOf(message), error: members });
       if (error.status === 401) this.#cut(listener, CLOSE.isRefused, error.message);
     }
@@ -204,7 +204,7 @@ export class Sockets {
     if (rhone.context_mode === "stateless")
       throw invalid("request.rhone.context_mode", "expected stateful: a stateless call is made over HTTP");
     const createdAt = now();
-    const id = mint("call", createdAt, place);
+    const id = newId("call", createdAt, place);
     const call = { id, sessionId: bond.sessionId, caller, annotate: true, createdAt, headers: [] };
     const made: Made = { listener, id: given ?? id, hasBegun: false, left: new AbortController() };
     this.#made.set(id, made);

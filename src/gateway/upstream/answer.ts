@@ -87,7 +87,7 @@ function wholeResponse({ dialect, target, upstream }: Answering, bytes: Uint8Arr
     const events = [...decodeSse(bytes).flatMap((event) => decoder.push(event)), ...decoder.end()];
     return orCounted(
       () => fold(events),
-      () => counted(decoder.counted, ""),
+      () => counted(decoder.usage, ""),
     );
   }
   const body = tryParseJson(decodeUtf8(bytes));

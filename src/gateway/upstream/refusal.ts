@@ -1,4 +1,4 @@
-import { GatewayError, asTold } from "../../canonical/error.ts";
+import { GatewayError, toClientError } from "../../canonical/error.ts";
 import { decodeUtf8 } from "../../wire/bytes.ts";
 import { isObject, tryParseJson } from "../../wire/json.ts";
 import { type Answering, isRelay } from "../reply/settle.ts";
@@ -37,7 +37,7 @@ export async function refusal(answering: Answering): Promise<GatewayError> {
     );
   const text = decodeUtf8(bytes);
   const said = dialect.decodeError(status, text, requestIdOf(headers) ?? undefined);
-  const error = asTold(said);
+  const error = toClientError(said);
   const retryAfterSeconds = retryAfterOf(headers, host.now()) ?? error.retryAfterSeconds;
   const body = tryParseJson(text);
   const isOwnShape =

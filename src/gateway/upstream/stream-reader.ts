@@ -1,4 +1,4 @@
-import { Fold } from "../../canonical/accumulator.ts";
+import { StreamAccumulator } from "../../canonical/accumulator.ts";
 import type { StreamEvent, Usage } from "../../canonical/types.ts";
 import { GatewayError } from "../../canonical/error.ts";
 import type { StreamDecoder } from "../../dialects/dialect.ts";
@@ -12,7 +12,7 @@ export type Heard = { event: SseEvent; decoded: StreamEvent[]; isFinishing: bool
 
 /** Bytes → events → meaning → the answer as far as it has come. */
 export class Hearing {
-  readonly folded = new Fold();
+  readonly folded = new StreamAccumulator();
   readonly #decoder: StreamDecoder;
   readonly #splitter = new SseSplitter();
   #hasEnded = false;
@@ -27,17 +27,17 @@ export class Hearing {
 
   /** The provider has said that its answer is done: nothing that comes after can take it back. */
   get isFinished(): boolean {
-    return this.#decoder.isFinishing;
+    return this.#decoder.isAnswerComplete;
   }
 
   /** It has said its very last word: all that can still come is the end of the connection. */
   get isOver(): boolean {
-    return this.#decoder.isOver === true;
+    return this.#decoder.isTerminated === true;
   }
 
   /** What the provider has counted so far. */
   get counted(): Usage {
-    return this.#decoder.counted;
+    return this.#decoder.usage;
   }
 
   /** The provider has broken off within a block. */
@@ -72,19 +72,19 @@ export class Hearing {
     this.#wasOpen = this.folded.isOpen;
     this.#wasWithinEvent = this.#splitter.isWithinEvent;
     const rest = this.#splitter.flush().map((event) => this.#hear(event));
-    const { isFinishing, isOver, terminator = "" } = this.#decoder;
+    const { isAnswerComplete: isFinishing, isTerminated: isOver, terminator = "" } = this.#decoder;
     if (isFinishing && isOver === false) this.#leftOut = terminator;
     const decoded = this.#decoder.end();
     for (const event of decoded) this.folded.push(event);
     const [event = NO_EVENT] = decodeSse(encodeUtf8(this.behind(this.#leftOut)));
-    return [...rest, { event, decoded, isFinishing: this.#decoder.isFinishing }];
+    return [...rest, { event, decoded, isFinishing: this.#decoder.isAnswerComplete }];
   }
 
   #hear(event: SseEvent): Heard {
     const decoded = this.#decoder.push(event);
     if (event.data !== undefined && decoded.every(({ type }) => type !== "error")) this.#last = event;
     for (const one of decoded) this.folded.push(one);
-    return { event, decoded, isFinishing: this.#decoder.isFinishing };
+    return { event, decoded, isFinishing: this.#decoder.isAnswerComplete };
   }
 }
 

@@ -17,7 +17,7 @@ import {
 import { digestOf, hintOf, newSecret } from "../../keys/secret.ts";
 import { heard } from "../../keys/told.ts";
 import { listKeys } from "../../store/audit.ts";
-import { mint } from "../../wire/id.ts";
+import { newId } from "../../wire/id.ts";
 import { type KeyStub, keyOfId, newKeyObject } from "../../platform/key-stubs.ts";
 import type { AppEnv } from "../admission/context.ts";
 import { expectKnownModels } from "./allowed-models.ts";
@@ -161,7 +161,7 @@ async function create(c: Http, asked: z.infer<typeof newKey>): Promise<Shown & {
   const { stub, place } = newKeyObject(env.KEYS);
   const secret = newSecret(place);
   const state = await stub.create({
-    id: mint("key", now, place),
+    id: newId("key", now, place),
     org: caller.org,
     policy,
     payers,

@@ -9,7 +9,7 @@ import {
   type OrganizationState,
 } from "../../keys/organization.ts";
 import { listOrganizations } from "../../store/audit.ts";
-import { mint } from "../../wire/id.ts";
+import { newId } from "../../wire/id.ts";
 import { type OrganizationStub, organizationOf } from "../../platform/key-stubs.ts";
 import type { AppEnv } from "../admission/context.ts";
 import { answer, body, failures } from "../openapi/schemas.ts";
@@ -70,7 +70,7 @@ const routes = {
 
 export function organizations(app: OpenAPIHono<AppEnv>): void {
   app.openapi(routes.create, async (c) => {
-    const id = mint("org", Date.now());
+    const id = newId("org", Date.now());
     const policy = c.req.valid("json");
     return c.json(shown(await organizationOf(c.env, id).put(id, policy, c.var.caller.keyId)), 201);
   });

@@ -1,6 +1,6 @@
 import type { Context } from "hono";
 import { GatewayError } from "../../canonical/error.ts";
-import { placeOf } from "../../wire/id.ts";
+import { objectIdIn } from "../../wire/id.ts";
 import type { AppEnv } from "./context.ts";
 import { GEMINI_PATH } from "../request/errors.ts";
 import { placeOfSession } from "../../platform/session-stubs.ts";
@@ -18,7 +18,7 @@ export function expectOwnSession({ req, env, var: { caller } }: Context<AppEnv>)
   if (isCall) return;
   const [, kind, rest = ""] = /^\/v1\/(sessions|calls|runs)\/(.+)$/.exec(req.path) ?? [];
   if (kind === "sessions" && isOf(session, rest, req.method)) return;
-  const place = placeOf(kind === "runs" ? "run" : "call", rest.split(":")[0]!);
+  const place = objectIdIn(kind === "runs" ? "run" : "call", rest.split(":")[0]!);
   if (kind !== "sessions" && place !== undefined && place === placeOfSession(env.SESSIONS, org, session)) return;
   throw foreign(session);
 }

@@ -1,6 +1,6 @@
 import { type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context as HttpContext } from "hono";
-import type { Outside } from "../../dialects/dialect.ts";
+import type { PathParams } from "../../dialects/dialect.ts";
 import { counting } from "../../endpoints/count-tokens.ts";
 import { pass } from "../../endpoints/relay.ts";
 import { ask, open } from "../../surfaces/request.ts";
@@ -50,7 +50,7 @@ export function tokens(app: OpenAPIHono<AppEnv>): void {
 
 export const countTokens = (c: Http, model: string): Promise<Response> => count(c, "gemini", { model });
 
-async function count(c: Http, surfaceId: CountedSurface, outside: Outside = {}): Promise<Response> {
+async function count(c: Http, surfaceId: CountedSurface, outside: PathParams = {}): Promise<Response> {
   const { headers } = c.req.raw;
   const outer = open(await readText(c.req.raw), headers);
   // Gemini's other form has the request in a member.

@@ -14,7 +14,7 @@ import { strictly } from "../../gateway/dispatch.ts";
 import type { Surface } from "../../surfaces/index.ts";
 import { locate, type Target } from "../../routing/locate.ts";
 import { sessionNotFound } from "../../session/session.ts";
-import { mint } from "../../wire/id.ts";
+import { newId } from "../../wire/id.ts";
 import { isObject, stringOf } from "../../wire/json.ts";
 import { chargingOf } from "../../platform/key-stubs.ts";
 import { readText } from "../request/body.ts";
@@ -107,7 +107,7 @@ export async function begin(
   const isNew = known === undefined;
   const at = isNew ? undefined : { sessionId: known, place: placeOfSession(env.SESSIONS, caller.org, known) };
   const { place, ...named } =
-    at === undefined ? beginning(env, createdAt, true) : { ...at, id: mint("call", createdAt, at.place) };
+    at === undefined ? beginning(env, createdAt, true) : { ...at, id: newId("call", createdAt, at.place) };
   const stub = stubAt(env.SESSIONS, place);
   if (!isNew && !(await stub.has(caller.org))) throw sessionNotFound();
   const { headers } = c.req.raw;

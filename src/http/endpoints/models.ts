@@ -4,7 +4,7 @@ import { GatewayError, invalid } from "../../canonical/error.ts";
 import { errorResponse } from "../../gateway/reply/headers.ts";
 import { SURFACES } from "../../surfaces/index.ts";
 import { catalogueOf } from "../../providers/catalogue.ts";
-import { mint } from "../../wire/id.ts";
+import { newId } from "../../wire/id.ts";
 import type { AppEnv } from "../admission/context.ts";
 import { asAnthropic, asGemini, asOpenai, type Listed, listed } from "./model-list.ts";
 import { providersHere } from "../../platform/org-providers.ts";
@@ -127,6 +127,6 @@ async function told(c: Http, answer: (c: Http) => Promise<Response>): Promise<Re
     return await answer(c);
   } catch (thrown) {
     if (shapeOf(c) !== "anthropic" || !(thrown instanceof GatewayError)) throw thrown;
-    return errorResponse(SURFACES.messages, thrown, c.req.header("x-request-id") ?? mint("req", Date.now()));
+    return errorResponse(SURFACES.messages, thrown, c.req.header("x-request-id") ?? newId("req", Date.now()));
   }
 }

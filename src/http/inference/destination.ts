@@ -9,7 +9,7 @@ import {
 } from "../../gateway/responses/state.ts";
 import type { SurfaceId } from "../../surfaces/index.ts";
 import type { Whereabouts } from "../../session/response-index.ts";
-import { placeOf, renamed } from "../../wire/id.ts";
+import { objectIdIn, withPrefix } from "../../wire/id.ts";
 import { findResponsePlace } from "../../platform/response-index.ts";
 import { placeOfSession, stubOfPlace } from "../../platform/session-stubs.ts";
 
@@ -50,7 +50,7 @@ export async function destinationOf(opened: Opened, surface: SurfaceId, going: G
 /** A turn, a call and a response of ours say themselves where they are. */
 function placeOfParent(parent: string | undefined, env: Cloudflare.Env): string | undefined {
   const prefix = parent?.slice(0, parent.indexOf("_"));
-  const place = parent === undefined || !PLACED.has(prefix!) ? undefined : placeOf(prefix!, parent);
+  const place = parent === undefined || !PLACED.has(prefix!) ? undefined : objectIdIn(prefix!, parent);
   return place !== undefined && stubOfPlace(env.SESSIONS, place) !== undefined ? place : undefined;
 }
 
@@ -75,7 +75,7 @@ function sessionOf(state: AskedState | undefined): string | undefined {
   const { conversation } = state ?? {};
   if (conversation === undefined) return undefined;
   if (!CONVERSATION.test(conversation)) throw conversationNotFound(conversation);
-  return renamed(conversation, "sess");
+  return withPrefix(conversation, "sess");
 }
 
 const CONVERSATION = /^conv_[A-Za-z0-9_.:-]{1,128}$/;

@@ -6,13 +6,13 @@ import { FarTape, type Load } from "../../gateway/output/remote-recorder.ts";
 import { withKeyDefaults } from "../../gateway/key-defaults.ts";
 import { answer } from "../../gateway/path.ts";
 import { SURFACES, type SurfaceId } from "../../surfaces/index.ts";
-import type { Outside } from "../../dialects/dialect.ts";
+import type { PathParams } from "../../dialects/dialect.ts";
 import type { Started } from "../../session/calls.ts";
 import type { Step } from "../../session/session.ts";
 import { sessionNotFound } from "../../session/session.ts";
 import type { CallRecord } from "../../store/records.ts";
-import { crossingText } from "../../wire/bytes.ts";
-import { mint } from "../../wire/id.ts";
+import { toRpcText } from "../../wire/bytes.ts";
+import { newId } from "../../wire/id.ts";
 import { chargingOf } from "../../platform/key-stubs.ts";
 import { beginning, enterJournal } from "../../platform/call-journal.ts";
 import { providersFor } from "../../platform/org-providers.ts";
@@ -26,7 +26,7 @@ import { type SessionStub, stubAt } from "../../platform/session-stubs.ts";
 type Inference = {
   request: Request;
   surface: SurfaceId;
-  outside?: Outside;
+  outside?: PathParams;
   caller: Caller;
   env: Cloudflare.Env;
   ctx: Pick<ExecutionContext, "waitUntil">;
@@ -75,7 +75,7 @@ export async function inferText(texted: Texted): Promise<Response> {
   const isJournaled = isNew && mode === "stateless" && response === undefined;
   const { place, ...named } = isNew
     ? beginning(env, createdAt, isJournaled)
-    : { ...at, id: mint("call", createdAt, at.place) };
+    : { ...at, id: newId("call", createdAt, at.place) };
   const annotate = !leavesBodies(headers);
   const call = { ...named, caller, annotate, createdAt, ...(response !== undefined && { response }) };
   const stub = (): SessionStub => stubAt(env.SESSIONS, place);
@@ -83,7 +83,7 @@ export async function inferText(texted: Texted): Promise<Response> {
     const pairs = [...headers].filter(([name]) => !CREDENTIALS.has(name));
     const session = stub();
     left?.addEventListener("abort", () => ctx.waitUntil(session.left(call.id)), { once: true });
-    const answered = session.call({ ...call, headers: pairs, surface, outside, text: crossingText(text), isNew });
+    const answered = session.call({ ...call, headers: pairs, surface, outside, text: toRpcText(text), isNew });
     return await outliving(answered, ctx);
   }
   if (!isNew && !(await stub().has(caller.org))) throw sessionNotFound();
@@ -136,7 +136,7 @@ function statelessHost(
     const rest = await tape?.rest();
     if (isJournaled && tape?.hasSent !== true && enterJournal(handled, rest, { journals, waitUntil })) return;
     // As text: numbers that were kept as they were written do not cross otherwise.
-    await stub().record(crossingText(JSON.stringify({ ...handled, isNew } satisfies Handled)), rest);
+    await stub().record(toRpcText(JSON.stringify({ ...handled, isNew } satisfies Handled)), rest);
   };
   const later = async (handled: Omit<Handled, "isNew">): Promise<void> => {
     const lost = (cause: unknown): void => console.error("a record was lost", handled.record.id, cause);

@@ -1,7 +1,7 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { GatewayError, invalid } from "../../canonical/error.ts";
-import type { Outside } from "../../dialects/dialect.ts";
+import type { PathParams } from "../../dialects/dialect.ts";
 import { SURFACES, type SurfaceId } from "../../surfaces/index.ts";
 import type { AppEnv } from "../admission/context.ts";
 import { infer } from "./infer.ts";
@@ -49,7 +49,7 @@ export function surfaces(app: OpenAPIHono<AppEnv>, methods: Methods): void {
   document(app, "/v1beta/models/{model}:generateContent", "gemini", "Gemini generateContent");
 }
 
-const inferred = (c: Context<AppEnv>, surface: SurfaceId, outside: Outside = {}): Promise<Response> =>
+const inferred = (c: Context<AppEnv>, surface: SurfaceId, outside: PathParams = {}): Promise<Response> =>
   infer({ request: c.req.raw, surface, outside, caller: c.var.caller, env: c.env, ctx: c.executionCtx });
 
 const document = (app: OpenAPIHono<AppEnv>, path: string, surface: SurfaceId, summary: string): void =>
@@ -62,7 +62,7 @@ const document = (app: OpenAPIHono<AppEnv>, path: string, surface: SurfaceId, su
   });
 
 /** `gemini-2.5-pro:streamGenerateContent` */
-function outsideOf(call: string, alt: string | undefined): Outside {
+function outsideOf(call: string, alt: string | undefined): PathParams {
   const colon = call.lastIndexOf(":");
   const method = call.slice(colon + 1);
   if (colon < 0 || (method !== "generateContent" && method !== "streamGenerateContent")) {

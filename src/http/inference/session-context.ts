@@ -5,7 +5,7 @@ import { saidIn } from "../../gateway/path.ts";
 import { continuing } from "../../gateway/responses/state.ts";
 import type { SurfaceId } from "../../surfaces/index.ts";
 import type { Context } from "../../session/session.ts";
-import { crossingText } from "../../wire/bytes.ts";
+import { toRpcText } from "../../wire/bytes.ts";
 import { parseJson } from "../../wire/json.ts";
 import type { AppEnv } from "../admission/context.ts";
 import { destinationOf } from "./destination.ts";
@@ -19,6 +19,6 @@ export async function contextFor(c: HttpContext<AppEnv>, asked: Asked, surface: 
   const { at, response } = await destinationOf(asked, surface, { org, env: c.env });
   if (at === undefined) return NOTHING;
   const said = saidIn(response === undefined ? asked : continuing(asked, response));
-  const told = await stubAt(c.env.SESSIONS, at.place).contextOf(org, crossingText(JSON.stringify(said)), response);
+  const told = await stubAt(c.env.SESSIONS, at.place).contextOf(org, toRpcText(JSON.stringify(said)), response);
   return parseJson(await (await crossed(told)).text()) as unknown as Context;
 }

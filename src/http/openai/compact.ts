@@ -14,7 +14,7 @@ import { rhoneRequest, SURFACES } from "../../surfaces/index.ts";
 import { transcriptOf } from "../../session/history/transcript.ts";
 import type { Target } from "../../routing/locate.ts";
 import type { Context } from "../../session/session.ts";
-import { isObject, type Json, type JsonObject, parseJson, textOf } from "../../wire/json.ts";
+import { isObject, type Json, type JsonObject, parseJson, stringifyMember } from "../../wire/json.ts";
 import { readText } from "../request/body.ts";
 import type { AppEnv } from "../admission/context.ts";
 import { begin, document, targetOf } from "../endpoints/endpoint.ts";
@@ -81,7 +81,7 @@ async function bySummary(c: Http, asked: Asked, context: Context): Promise<Respo
   const summary = textIn(response.output);
   if (summary.trim() === "")
     throw new GatewayError("provider.execution_failed", `model: ${asked.model} wrote no summary`, { param: "model" });
-  const id = textOf(response.id);
+  const id = stringifyMember(response.id);
   const messages = [...context.history.flatMap(messagesOf), ...asked.messages.slice(context.known)];
   const body = {
     id,
@@ -144,5 +144,5 @@ const textIn = (output: Json | undefined): string =>
   (Array.isArray(output) ? output : [])
     .filter(isObject)
     .flatMap(({ content }) => (Array.isArray(content) ? content.filter(isObject) : []))
-    .map((part) => textOf(part.text))
+    .map((part) => stringifyMember(part.text))
     .join("");

@@ -5,7 +5,7 @@ import { crossed } from "../../canonical/rpc-error.ts";
 import { conversationNotFound } from "../../gateway/responses/state.ts";
 import { findCreated, listSessions, type SessionFilter } from "../../store/sessions.ts";
 import type { JsonObject } from "../../wire/json.ts";
-import { renamed } from "../../wire/id.ts";
+import { withPrefix } from "../../wire/id.ts";
 import { type Http, type Passed, passed } from "../sessions/command.ts";
 import type { AppEnv } from "../admission/context.ts";
 import { item, itemList, page } from "./responses.ts";
@@ -113,7 +113,7 @@ export function conversations(app: OpenAPIHono<AppEnv>): void {
     const { metadata: pairs, items: given } = c.req.valid("json");
     const { id } = newSession(c.env.SESSIONS);
     const said = { metadata: pairs ?? {}, items: (given ?? []) as JsonObject[] };
-    return conversing(c, renamed(id, "conv"), { do: "create", id, ...said });
+    return conversing(c, withPrefix(id, "conv"), { do: "create", id, ...said });
   });
   app.openapi(routes.list, async (c) => {
     const { limit, after } = c.req.valid("query");
@@ -150,7 +150,7 @@ async function conversing(c: Http, id: string, asked: Conversing): Promise<Passe
   if (!CONVERSATION.test(id)) throw conversationNotFound(id);
   const { SESSIONS } = c.env;
   const { caller } = c.var;
-  const stub = stubAt(SESSIONS, placeOfSession(SESSIONS, caller.org, renamed(id, "sess")));
+  const stub = stubAt(SESSIONS, placeOfSession(SESSIONS, caller.org, withPrefix(id, "sess")));
   return passed(await crossed(await stub.converse(asked, id, caller)));
 }
 
@@ -167,7 +167,7 @@ async function filterOf(c: Http, after: string | undefined, query: Record<string
   const pairs = Object.entries(query).filter(([name]) => name.startsWith(METADATA));
   const wanted = { metadata: Object.fromEntries(pairs.map(([name, text]) => [name.slice(METADATA.length), text])) };
   if (after === undefined) return wanted;
-  const id = renamed(after, "sess");
+  const id = withPrefix(after, "sess");
   const createdAt = after.startsWith("conv_") ? await findCreated(c.env.DB, c.var.caller.org, id) : undefined;
   if (createdAt === undefined) throw invalid("after", "expected the id of a conversation of this list");
   return { ...wanted, after: { createdAt, id } };

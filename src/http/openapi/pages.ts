@@ -1,6 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import { invalid } from "../../canonical/error.ts";
-import { placeOf } from "../../wire/id.ts";
+import { objectIdIn } from "../../wire/id.ts";
 
 /** How a page of a list is asked for. */
 export const page = z.object({
@@ -13,7 +13,7 @@ export const pageOfIds = (prefix: string) =>
   page.extend({
     after: z
       .string()
-      .refine((id) => placeOf(prefix, id) !== undefined, "expected the last_id of the page before")
+      .refine((id) => objectIdIn(prefix, id) !== undefined, "expected the last_id of the page before")
       .optional()
       .openapi({ description: "The `last_id` of the page before." }),
   });

@@ -4,7 +4,7 @@ import { encodeUsage } from "../../dialects/native/response.ts";
 import { wastedCost } from "../../gateway/call/attempt-cost.ts";
 import type { CallState } from "../../session/calls.ts";
 import { type Attempt, type CallRecord, findCall, runIdOf, stopReasonOf } from "../../store/records.ts";
-import { renamed } from "../../wire/id.ts";
+import { withPrefix } from "../../wire/id.ts";
 import type { AppEnv } from "../admission/context.ts";
 import { failures } from "../openapi/schemas.ts";
 import { stubOfId } from "../../platform/session-stubs.ts";
@@ -109,7 +109,7 @@ async function find(
   id: string,
   prefix: "call" | "run",
 ): Promise<z.infer<typeof call>> {
-  const callId = renamed(id, "call");
+  const callId = withPrefix(id, "call");
   const known = await stubOfId(env.SESSIONS, prefix, id)?.findCall(org, callId);
   if (known !== undefined) return shownState(JSON.parse(known) as CallState);
   const record = id.startsWith(`${prefix}_`) ? await findCall(env.DB, org, callId) : undefined;

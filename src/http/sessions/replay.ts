@@ -2,8 +2,8 @@ import { z } from "zod";
 import { invalid } from "../../canonical/error.ts";
 import type { Envelope } from "../../gateway/call/call.ts";
 import type { Replayable } from "../../session/history/replay-plan.ts";
-import { crossingText } from "../../wire/bytes.ts";
-import { mint, renamed } from "../../wire/id.ts";
+import { toRpcText } from "../../wire/bytes.ts";
+import { newId, withPrefix } from "../../wire/id.ts";
 import { isObject, type JsonObject, parseJson } from "../../wire/json.ts";
 import { branchSession } from "./branch.ts";
 import { commanded, type Http } from "./command.ts";
@@ -62,7 +62,7 @@ async function sayAgain(c: Http, sessionId: string, { replay_of, model, input }:
   const { SESSIONS } = c.env;
   const createdAt = Date.now();
   const place = placeOfSession(SESSIONS, caller.org, sessionId);
-  const callId = mint("call", createdAt, place);
+  const callId = newId("call", createdAt, place);
   const envelope: Envelope = {
     id: callId,
     sessionId,
@@ -72,7 +72,7 @@ async function sayAgain(c: Http, sessionId: string, { replay_of, model, input }:
     headers: [],
     surface: "native",
     outside: {},
-    text: crossingText(JSON.stringify({ model, input })),
+    text: toRpcText(JSON.stringify({ model, input })),
     isNew: false,
   };
   const response = await stubAt(SESSIONS, place).call(envelope);
@@ -80,5 +80,5 @@ async function sayAgain(c: Http, sessionId: string, { replay_of, model, input }:
   const common = { replay_of, call_id: callId, model };
   if (!response.ok || !isObject(body))
     return { ...common, status: "failed", ...(isObject(body) && { error: body.error ?? null }) };
-  return { ...common, status: "completed", turn_id: renamed(callId, "turn"), output: body.output ?? [] };
+  return { ...common, status: "completed", turn_id: withPrefix(callId, "turn"), output: body.output ?? [] };
 }

@@ -1,7 +1,7 @@
 import { toGatewayError } from "../../canonical/error.ts";
 import { errorMembers } from "../../dialects/native/errors.ts";
 import { PROTOCOL } from "../../gateway/sockets/session-sockets.ts";
-import { mint } from "../../wire/id.ts";
+import { newId } from "../../wire/id.ts";
 import { isObject, tryParseJson } from "../../wire/json.ts";
 
 /** Opens the connection that a session's object holds; of a new session's, where none is named. */
@@ -44,7 +44,7 @@ export function joined(connect: Connect): Response {
       }
       far.socket.send(data);
     } catch (thrown) {
-      const error = errorMembers(toGatewayError(thrown), mint("req", Date.now()));
+      const error = errorMembers(toGatewayError(thrown), newId("req", Date.now()));
       near.send(JSON.stringify({ type: "error", id: bind?.id, error }));
     }
   };

@@ -1,7 +1,7 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { BLOCK_FORMATS } from "../../session/history/views.ts";
 import type { CallState } from "../../session/calls.ts";
-import { renamed } from "../../wire/id.ts";
+import { withPrefix } from "../../wire/id.ts";
 import { call, run, runOf, shownState } from "./calls.ts";
 import { commanded } from "./command.ts";
 import type { AppEnv } from "../admission/context.ts";
@@ -103,7 +103,7 @@ export function sessionViews(app: OpenAPIHono<AppEnv>): void {
   });
   app.openapi(routes.runs, async (c) => {
     const { limit, after } = c.req.valid("query");
-    const known = after === undefined ? undefined : renamed(after, "call");
+    const known = after === undefined ? undefined : withPrefix(after, "call");
     const states = await (
       await commanded(c, c.req.valid("param").id, { do: "calls", after: known, limit: limit + 1 })
     ).json<CallState[]>();

@@ -3,7 +3,7 @@ import { findCallState } from "../calls.ts";
 import type { Session } from "../session.ts";
 import type { Sql } from "../../store/sql.ts";
 import type { Blobs } from "../../store/blobs.ts";
-import { renamed } from "../../wire/id.ts";
+import { withPrefix } from "../../wire/id.ts";
 import type { Json } from "../../wire/json.ts";
 import { blocksIn } from "./views.ts";
 
@@ -23,7 +23,7 @@ export async function replayable(
   if (from !== undefined && at < 0) throw invalid("from", "expected a turn on the way to the head");
   return Promise.all(
     turns.slice(Math.max(at, 0)).map(async ({ id, input }) => {
-      const model = findCallState(sql, renamed(id, "call"))?.started.modelAsked;
+      const model = findCallState(sql, withPrefix(id, "call"))?.started.modelAsked;
       return { turn_id: id, ...(model !== undefined && { model }), input: await blocksIn(input, blobs) };
     }),
   );

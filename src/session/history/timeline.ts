@@ -5,7 +5,7 @@ import { findTurn, listBranchings } from "../turns.ts";
 import type { Blobs } from "../../store/blobs.ts";
 import type { CallRecord } from "../../store/records.ts";
 import { streamOf } from "../../wire/bytes.ts";
-import { renamed } from "../../wire/id.ts";
+import { withPrefix } from "../../wire/id.ts";
 import { type Json, type JsonObject, parseJson } from "../../wire/json.ts";
 import { blocksIn, timeOf } from "./views.ts";
 
@@ -70,7 +70,7 @@ function happenings(sql: Sql, blobs: Blobs): Happening[] {
 
 async function callEntry(sql: Sql, id: string, blobs: Blobs): Promise<TimelineEntry> {
   const { status, started, record, received } = findCallState(sql, id)!;
-  const turn = status === "completed" ? findTurn(sql, renamed(id, "turn")) : undefined;
+  const turn = status === "completed" ? findTurn(sql, withPrefix(id, "turn")) : undefined;
   const partial = received === undefined ? undefined : parseJson(received);
   return {
     id,
