@@ -9,6 +9,8 @@ export type Bundle = {
   dir: string;
   /** The entry module, absolute. */
   main: string;
+  /** esbuild's account of what the bundle consists of. */
+  metafile: string;
   bytes: number;
   gzipped: number;
 };
@@ -17,18 +19,20 @@ export type Bundle = {
 export async function bundle(): Promise<Bundle> {
   const dir = mkdtempSync(join(tmpdir(), "rhone-bundle-"));
   process.on("exit", () => rmSync(dir, { recursive: true, force: true }));
-  const { ok, stdout, stderr } = await wrangler(["deploy", "--dry-run", "--outdir", dir, "--config", WRANGLER_CONFIG], {
-    env: { WRANGLER_LOG: "error" },
-  });
+  const metafile = join(dir, "metafile.json");
+  const { ok, stdout, stderr } = await wrangler(
+    ["deploy", "--dry-run", "--outdir", dir, "--metafile", metafile, "--config", WRANGLER_CONFIG],
+    { env: { WRANGLER_LOG: "error" } },
+  );
   if (!ok) throw new Refusal(`The worker does not build:\n${stdout}${stderr}`);
-  const modules = readdirSync(dir).filter((name) => !name.endsWith(".map") && name !== "README.md");
+  const modules = readdirSync(dir).filter((name) => !/\.(map|json|md)$/.test(name));
   const contents = Buffer.concat(modules.map((name) => readFileSync(join(dir, name))));
   const main = modules.find((name) => name.endsWith(".js"));
   if (main === undefined) throw new Refusal(`The worker does not build: no module in ${dir}`);
-  return { dir, main: join(dir, main), bytes: contents.length, gzipped: gzipSync(contents).length };
+  return { dir, main: join(dir, main), metafile, bytes: contents.length, gzipped: gzipSync(contents).length };
 }
 
 export const sizes = ({ bytes, gzipped }: Bundle): string =>
-  `Worker bundle: ${kib(bytes)} KiB, ${kib(gzipped)} KiB compressed with gzip`;
+  `Worker bundle, minified: ${kib(bytes)} KiB, ${kib(gzipped)} KiB compressed with gzip`;
 
-const kib = (bytes: number): string => (bytes / 1024).toFixed(1);
+export const kib = (bytes: number): string => (bytes / 1024).toFixed(1);

@@ -2,6 +2,7 @@ import type { Miniflare } from "miniflare";
 import type { Bundle } from "./bundle.ts";
 import type { Local } from "./gateway.ts";
 import { HOST } from "./port.ts";
+import { sourcePositions } from "./source-positions.ts";
 import { WRANGLER_CONFIG } from "./wrangler.ts";
 
 /** The worker on the production runtime, with a socket of its own on the settings' port. It starts by itself. */
@@ -13,6 +14,7 @@ export async function runtimeOf(
   const { unstable_getMiniflareWorkerOptions } = await import("wrangler");
   // Its `modulesRules` are for loading from source files, which are bundled already.
   const { modulesRules: _, ...worker } = unstable_getMiniflareWorkerOptions(WRANGLER_CONFIG).workerOptions;
+  const readable = sourcePositions(main);
   return new Miniflare({
     ...convertV4MiniflareOptions({
       host: HOST,
@@ -20,6 +22,8 @@ export async function runtimeOf(
       cf: false,
       logRequests: false,
       log: new Log(LogLevel.ERROR),
+      handleStructuredLogs: ({ level, message }) =>
+        (level === "error" || level === "warn" ? console.error : console.log)(readable(message)),
       workers: [
         {
           ...worker,
