@@ -1,6 +1,6 @@
 import { settleRecords } from "./platform/key-stubs.ts";
 import { handle } from "./http/app.ts";
-import { type Kept, keepRecords } from "./store/records.ts";
+import { type StoredRecord, upsertRecords } from "./store/records.ts";
 import { chunkBySize } from "./wire/batcher.ts";
 
 export { DirectoryObject } from "./objects/directory.ts";
@@ -17,7 +17,7 @@ const TOGETHER = 64;
 export default {
   fetch: handle,
   async queue({ messages }, env) {
-    const read = messages.map((message) => ({ message, records: JSON.parse(message.body) as Kept[] }));
+    const read = messages.map((message) => ({ message, records: JSON.parse(message.body) as StoredRecord[] }));
     for (const some of chunkBySize(read, ({ records }) => records.length, TOGETHER)) {
       const records = some.flatMap((one) => one.records);
       const bad = new Set(await unkept(env, records));
@@ -29,7 +29,7 @@ export default {
 } satisfies ExportedHandler<Cloudflare.Env, string>;
 
 /** Keeps records and gives those that cannot be: what fails together is tried again in halves, so that no record holds up another. */
-async function unkept(env: Cloudflare.Env, records: readonly Kept[]): Promise<readonly Kept[]> {
+async function unkept(env: Cloudflare.Env, records: readonly StoredRecord[]): Promise<readonly StoredRecord[]> {
   try {
     await keep(env, records);
     return [];
@@ -42,7 +42,7 @@ async function unkept(env: Cloudflare.Env, records: readonly Kept[]): Promise<re
 }
 
 /** In D1, and in the accounts of their keys: both take a record once, however often it comes. */
-async function keep(env: Cloudflare.Env, records: readonly Kept[]): Promise<void> {
-  await keepRecords(env.DB, records);
+async function keep(env: Cloudflare.Env, records: readonly StoredRecord[]): Promise<void> {
+  await upsertRecords(env.DB, records);
   await settleRecords(env, records);
 }

@@ -5,8 +5,8 @@ import type { Call, Notes } from "../gateway/call/call.ts";
 import { errorResponse, withHeaders } from "../gateway/reply/headers.ts";
 import { noteReservation } from "../gateway/reserve.ts";
 import type { Surface } from "../surfaces/index.ts";
-import type { Reservation, Wanted } from "../keys/budget/grant-pool.ts";
-import { authorised } from "../providers/auth.ts";
+import type { Reservation, Estimate } from "../keys/budget/grant-pool.ts";
+import { withCredential } from "../providers/auth.ts";
 import { fetchOf, headersFor } from "../providers/request.ts";
 import { attempt } from "../routing/attempt.ts";
 import type { Target } from "../routing/locate.ts";
@@ -40,7 +40,7 @@ export type PassHost = {
   now: () => number;
   keepAlive: (work: Promise<unknown>) => void;
   /** Sets aside what the call may take. Throws `budget.exceeded` or `rate.limited`. */
-  reserve: (wanted: () => Promise<Wanted>) => Promise<Reservation | undefined>;
+  reserve: (wanted: () => Promise<Estimate>) => Promise<Reservation | undefined>;
   record: (record: CallRecord) => Promise<void>;
 };
 
@@ -77,7 +77,7 @@ async function sent({ call, notes, target, path, body }: Passing, host: PassHost
   if ("stream" in body) headers.set("content-type", body.contentType);
   notes.aim(target, notes.losses);
   const url = `${provider.baseUrl ?? "http://demo.invalid"}${path}`;
-  const request = await authorised(provider, { url, headers, body: "stream" in body ? body.stream : body.text });
+  const request = await withCredential(provider, { url, headers, body: "stream" in body ? body.stream : body.text });
   const startedAt = host.now();
   const made = (): Attempt => ({ provider: provider.id, model: target.model, startedAt, ms: host.now() - startedAt });
   const { response } = await attempt(target, request, { fetch: fetchOf(provider), headersMs: HEADERS_MS }).catch(

@@ -2,13 +2,13 @@ import { GatewayError } from "../canonical/error.ts";
 import type { Message } from "../canonical/types.ts";
 import type { EncodeTarget } from "../dialects/dialect.ts";
 import { DIALECTS } from "../dialects/index.ts";
-import { fetchOf, requestTo } from "../providers/request.ts";
+import { fetchOf, buildRequest } from "../providers/request.ts";
 import { attempt } from "../routing/attempt.ts";
-import type { Policy } from "../routing/config.ts";
-import type { Try } from "../routing/failover.ts";
+import type { RoutingPolicy } from "../routing/config.ts";
+import type { AttemptFn } from "../routing/failover.ts";
 import { issuerOf, type Target } from "../routing/locate.ts";
 import type { Context } from "../session/session.ts";
-import type { Waste } from "../store/records.ts";
+import type { DiscardedUsage } from "../store/records.ts";
 import { type Answering, isRelay, unaskedUsage } from "./reply/settle.ts";
 import type { Asked } from "../surfaces/request.ts";
 import type { Call, Host, Notes } from "./call/call.ts";
@@ -23,7 +23,7 @@ export type Pending = {
   host: Host;
   notes: Notes;
   context: Context;
-  policy: Policy;
+  policy: RoutingPolicy;
   until: number;
 };
 
@@ -34,7 +34,7 @@ export type Pending = {
 export async function dispatch(
   pending: Pending,
   place: Target,
-  { signal, onStatus, onWaste }: Parameters<Try<Reached>>[1],
+  { signal, onStatus, onDiscardedUsage: onWaste }: Parameters<AttemptFn<Reached>>[1],
   said: readonly Message[] = [],
 ): Promise<Reached> {
   const { asked, notes, policy } = pending;
@@ -53,7 +53,7 @@ export async function dispatch(
     signal,
   });
   onStatus(response.status);
-  let waste: Promise<Waste> | undefined;
+  let waste: Promise<DiscardedUsage> | undefined;
   try {
     return await reach({ ...answering, upstream: response, cancel }, (usage, model) => {
       waste = wasteOf(place, usage, model, new Date(pending.call.createdAt));
@@ -91,10 +91,10 @@ function restored(answering: Answering, said: readonly Message[]): Restored {
 }
 
 /** The body in the provider's own terms, signed as it wants it. */
-function upstreamRequest({ call, asked, place }: Answering, body: string): ReturnType<typeof requestTo> {
+function upstreamRequest({ call, asked, place }: Answering, body: string): ReturnType<typeof buildRequest> {
   const { provider, model, dialect } = place;
   const asSse = !(asked.outside.asList && asked.surface.dialect.id === dialect);
-  return requestTo(provider, { model, dialect, stream: asked.stream, asSse }, { body, client: call.headers });
+  return buildRequest(provider, { model, dialect, stream: asked.stream, asSse }, { body, client: call.headers });
 }
 
 export const strictly = (at: string): GatewayError =>

@@ -1,6 +1,6 @@
 import { GatewayError } from "../canonical/error.ts";
 import type { CallState } from "../session/calls.ts";
-import { Recording, RECORDINGS } from "../session/stream/byte-log.ts";
+import { ByteLog, BYTE_LOG_SCHEMA } from "../session/stream/byte-log.ts";
 import type { Storage } from "../store/sql.ts";
 import { streamOf } from "../wire/bytes.ts";
 
@@ -30,7 +30,7 @@ type Home = Storage & {
 };
 
 type Head = { status: number; headers: [string, string][] };
-type Run = { fingerprint: string; head: Promise<Head>; recording: Recording };
+type Run = { fingerprint: string; head: Promise<Head>; recording: ByteLog };
 type Row = { run: number; fingerprint: string; head: string | null; size: number };
 
 /** All requests with one idempotency key: the first is run, the others get its answer. */
@@ -49,7 +49,7 @@ export class Idempotency {
    */
   async answer({ fingerprint, tellsSecret }: Repeatable, run: () => Promise<Ran>): Promise<Response> {
     const { sql } = this.#home;
-    sql(RECORDINGS);
+    sql(BYTE_LOG_SCHEMA);
     sql(ANSWERS);
     const first = this.#running ?? this.#kept();
     if (first === undefined) return await told(this.#begin({ fingerprint, tellsSecret }, run));
@@ -69,7 +69,7 @@ export class Idempotency {
     const begun = Math.max(now(), this.#last + 1);
     this.#last = begun;
     expireAt(begun + KEEP_ANSWERED);
-    const recording = new Recording(sql, begun);
+    const recording = new ByteLog(sql, begun);
     const head = Promise.withResolvers<Head>();
     // Its client may have left before there is one.
     head.promise.catch(() => {});
@@ -119,7 +119,7 @@ export class Idempotency {
     const [row] = sql<Row>("SELECT * FROM answers WHERE run > ? ORDER BY run DESC LIMIT 1", now() - KEEP_ANSWERED);
     if (row === undefined) return undefined;
     const { run, fingerprint, head, size } = row;
-    const recording = Recording.kept(sql, run, size);
+    const recording = ByteLog.retained(sql, run, size);
     return { fingerprint, recording, head: head === null ? secretTold() : Promise.resolve(JSON.parse(head) as Head) };
   }
 }

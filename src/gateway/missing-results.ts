@@ -2,7 +2,7 @@ import { pairResults } from "../canonical/tool-results.ts";
 import type { Loss, Message, ToolResult } from "../canonical/types.ts";
 import type { WireDialect } from "../dialects/dialect.ts";
 import type { Context } from "../session/session.ts";
-import type { OpenCall } from "../session/turns.ts";
+import type { PendingToolCall } from "../session/turns.ts";
 
 /**
  * The context of a call that goes on without the results of the tools that the model has asked for: providers refuse
@@ -28,7 +28,7 @@ export function answerOpenCalls(context: Context, messages: readonly Message[], 
 }
 
 /** The calls that these messages do not answer, by id or, where the wire has none, by name and order. */
-function withoutResults(open: readonly OpenCall[], messages: readonly Message[]): OpenCall[] {
+function withoutResults(open: readonly PendingToolCall[], messages: readonly Message[]): PendingToolCall[] {
   const asked: Message = {
     role: "assistant",
     blocks: open.map(({ id, name }) => ({ kind: "tool_call", id, name, arguments: "{}" })),
@@ -41,7 +41,7 @@ function withoutResults(open: readonly OpenCall[], messages: readonly Message[])
   return open.filter(({ id, item }) => !answered.has(id) && !(item !== undefined && answered.has(item)));
 }
 
-const noResult = ({ id, name }: OpenCall): ToolResult => ({
+const noResult = ({ id, name }: PendingToolCall): ToolResult => ({
   kind: "tool_result",
   id,
   name,

@@ -1,9 +1,9 @@
 import { GatewayError, toGatewayError } from "../canonical/error.ts";
 import type { Message } from "../canonical/types.ts";
-import { failOver, type Plan } from "../routing/failover.ts";
+import { failOver, type FailoverPlan } from "../routing/failover.ts";
 import type { Target } from "../routing/locate.ts";
 import { candidatesOf } from "../routing/candidates.ts";
-import type { Said } from "../session/session.ts";
+import type { TurnInput } from "../session/session.ts";
 import { expectModel } from "../keys/authenticate.ts";
 import { replyOf, settleFailure } from "./reply/settle.ts";
 import type { Asked } from "../surfaces/request.ts";
@@ -67,10 +67,10 @@ async function respond(call: Call, asked: Asked, host: Host, left: AbortSignal):
     const targets = permitted(call.caller, asked, await inOrder(candidates, context, host));
     notes.target = targets[0];
     [first] = targets;
-    const plan: Plan = { targets, policy, ...(await hedgeOf(asked, targets, host)) };
+    const plan: FailoverPlan = { targets, policy, ...(await hedgeOf(asked, targets, host)) };
     if (plan.hedge !== undefined) expectModel(call.caller, plan.hedge.target.model, plan.hedge.target);
     await reserve(pending, plan.hedge === undefined ? targets : [...targets, plan.hedge.target]);
-    const go = (way: Plan, said?: readonly Message[]): Promise<Reached> =>
+    const go = (way: FailoverPlan, said?: readonly Message[]): Promise<Reached> =>
       withTools(pending!, left, (tools) =>
         failOver(way, (target, how) => dispatch(pending!, target, how, said), tools),
       );
@@ -98,7 +98,11 @@ async function respond(call: Call, asked: Asked, host: Host, left: AbortSignal):
 }
 
 /** The targets that have not broken off go on with what one has begun. */
-function rescueBy(go: (way: Plan, said: readonly Message[]) => Promise<Reached>, plan: Plan, broken: Target): Rescue {
+function rescueBy(
+  go: (way: FailoverPlan, said: readonly Message[]) => Promise<Reached>,
+  plan: FailoverPlan,
+  broken: Target,
+): Rescue {
   const [next, ...others] = plan.targets.filter((target) => target !== broken);
   return async (said) => {
     if (next === undefined) throw new GatewayError("provider.unavailable", "there is no other target to go on with it");
@@ -107,7 +111,7 @@ function rescueBy(go: (way: Plan, said: readonly Message[]) => Promise<Reached>,
 }
 
 /** What a call says, as its session has to know it. */
-export function saidIn({ messages, leading, instructions, rhone: { parent } }: Asked): Said {
+export function saidIn({ messages, leading, instructions, rhone: { parent } }: Asked): TurnInput {
   return {
     messages: messages.slice(leading),
     ...(instructions !== undefined && { instructions }),

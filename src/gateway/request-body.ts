@@ -3,7 +3,7 @@ import type { Loss, Message, ModelRequest } from "../canonical/types.ts";
 import type { EncodeTarget, StreamUsage, WireDialect } from "../dialects/dialect.ts";
 import { DIALECTS } from "../dialects/index.ts";
 import type { Context, Instructions } from "../session/session.ts";
-import type { Passage } from "../session/turns.ts";
+import type { WireItems } from "../session/turns.ts";
 import { isObject, type Json, parseJson } from "../wire/json.ts";
 import {
   appendMember,
@@ -111,7 +111,7 @@ function unheard({ surface, body }: Asked, { id }: WireDialect): Loss[] {
 }
 
 /** What wire items mean; their seals are their issuer's. Kept as long as the passage: a session's history is decoded once. */
-export function messagesOf(passage: Passage): readonly Message[] {
+export function messagesOf(passage: WireItems): readonly Message[] {
   const known = MEANINGS.get(passage);
   if (known !== undefined) return known;
   const { dialect, items, issuer } = passage;
@@ -120,7 +120,7 @@ export function messagesOf(passage: Passage): readonly Message[] {
   return messages;
 }
 
-const MEANINGS = new WeakMap<Passage, readonly Message[]>();
+const MEANINGS = new WeakMap<WireItems, readonly Message[]>();
 
 export function messagesOfInstructions(instructions: Instructions | undefined): Message[] {
   if (instructions === undefined) return [];
@@ -137,7 +137,7 @@ const NOTHING: { items: string; losses: Loss[] } = { items: "", losses: [] };
 
 /** Wire items for a target: the very characters where all of it may be said verbatim, else decoded and encoded. */
 function sayAgain(
-  passages: readonly Passage[],
+  passages: readonly WireItems[],
   dialect: WireDialect,
   target: EncodeTarget,
 ): { items: string; losses: Loss[] } {
@@ -153,5 +153,5 @@ function sayAgain(
 const listed = (texts: readonly string[]): string =>
   texts.reduce((list, text) => (list === "" ? text : text === "" ? list : `${list},${text}`), "");
 
-const itemsPassage = (instructions: Instructions | undefined): Passage[] =>
+const itemsPassage = (instructions: Instructions | undefined): WireItems[] =>
   instructions?.items === undefined ? [] : [{ dialect: instructions.dialect, items: instructions.items }];

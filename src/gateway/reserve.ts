@@ -1,12 +1,12 @@
 import { GatewayError } from "../canonical/error.ts";
 import { costMicros, type Price } from "../canonical/usage.ts";
-import { LimitError, type Reservation, type Wanted } from "../keys/budget/grant-pool.ts";
+import { LimitError, type Reservation, type Estimate } from "../keys/budget/grant-pool.ts";
 import { catalogueOf } from "../providers/catalogue.ts";
 import { pricesOf } from "../providers/prices.ts";
 import type { Provider } from "../providers/provider.ts";
 import type { Target } from "../routing/locate.ts";
 import type { Context } from "../session/session.ts";
-import type { Passage } from "../session/turns.ts";
+import type { WireItems } from "../session/turns.ts";
 import { mayUse } from "../keys/authenticate.ts";
 import type { Asked } from "../surfaces/request.ts";
 import type { Caller, Notes } from "./call/call.ts";
@@ -72,7 +72,7 @@ async function wantedAt(
   providers: ReadonlyMap<string, Provider>,
   at: Date,
   { asked, bytes }: Asking,
-): Promise<Wanted> {
+): Promise<Estimate> {
   const { models } = await catalogueOf(providers);
   const known = models.find((one) => one.provider === provider && one.id === model);
   const input = Math.min(inputBound(bytes, asked), known?.context ?? LARGEST_CONTEXT);
@@ -137,13 +137,13 @@ function bytesOf({ surface, text, members, items }: Asked, { history, instructio
 }
 
 /** Counted once for a session's history, which grows at its end. */
-function sizeOf(passage: Passage): number {
+function sizeOf(passage: WireItems): number {
   const size = SIZES.get(passage) ?? Buffer.byteLength(passage.items);
   SIZES.set(passage, size);
   return size;
 }
 
-const SIZES = new WeakMap<Passage, number>();
+const SIZES = new WeakMap<WireItems, number>();
 
 /** No model reads these. */
 const UNREAD = new Set([
@@ -157,7 +157,7 @@ const UNREAD = new Set([
   "metadata",
 ]);
 
-const larger = (a: Wanted, b: Wanted): Wanted => ({
+const larger = (a: Estimate, b: Estimate): Estimate => ({
   micros: Math.max(a.micros, b.micros),
   tokens: Math.max(a.tokens, b.tokens),
   ...((a.least !== undefined || b.least !== undefined) && { least: Math.max(a.least ?? 0, b.least ?? 0) }),

@@ -3,16 +3,16 @@ import { costMicros } from "../canonical/usage.ts";
 import { catalogueOf } from "../providers/catalogue.ts";
 import { pricesOf } from "../providers/prices.ts";
 import { changesOf } from "../routing/config.ts";
-import type { Hedge, Tools } from "../routing/failover.ts";
+import type { Hedge, FailoverServices } from "../routing/failover.ts";
 import { healthKeyOf, keyOf, locate, type Target } from "../routing/locate.ts";
-import { type Candidates, order, type Wish } from "../routing/candidates.ts";
+import { type Candidates, rankTargets, type RoutingRequest } from "../routing/candidates.ts";
 import type { Context } from "../session/session.ts";
 import type { Asked } from "../surfaces/request.ts";
 import type { Host } from "./call/call.ts";
 import type { Pending } from "./dispatch.ts";
 
 /** What a call says of where it wants to go. */
-export function wishOf({ model, rhone: { routing = {} } }: Asked): Wish {
+export function wishOf({ model, rhone: { routing = {} } }: Asked): RoutingRequest {
   const { models = [], fallbacks = [], providers } = routing;
   return { model, models: [...models, ...fallbacks], ...(providers && { providers }), ...changesOf(routing) };
 }
@@ -26,7 +26,7 @@ export async function inOrder(
   const isCheapest = candidates.policy.strategy === "least_cost";
   const costs = isCheapest ? await costsOf(candidates, new Date(now())) : new Map<string, number>();
   const sealers = history.flatMap(({ sealed, issuer }) => (sealed && issuer !== undefined ? [issuer] : []));
-  return order(candidates, {
+  return rankTargets(candidates, {
     // A tool's result belongs to the thoughts behind its call.
     issuers: (parent?.open ?? []).length > 0 ? sealers.slice(-1) : sealers,
     latencyOf: (target) => router.breakers.health(healthKeyOf(target)).latency,
@@ -88,7 +88,7 @@ async function costOf({ text, request }: Asked, { provider, model }: Target, at:
 export async function withTools<T>(
   { host, notes, until, policy }: Pending,
   left: AbortSignal,
-  work: (tools: Tools) => Promise<T>,
+  work: (tools: FailoverServices) => Promise<T>,
 ): Promise<T> {
   const total = new AbortController();
   const seconds = policy.deadlines.total / 1000;
@@ -101,7 +101,7 @@ export async function withTools<T>(
       now: host.now,
       sleep,
       random,
-      note: (attempt) => notes.attempts.push(attempt),
+      logAttempt: (attempt) => notes.attempts.push(attempt),
       isLarger: async (target, than) => (await contextOf(target, host)) > (await contextOf(than, host)),
       signal: AbortSignal.any([left, total.signal]),
     });

@@ -1,9 +1,9 @@
 import { GatewayError } from "../canonical/error.ts";
-import type { Admissions, Admitted } from "./key-cache.ts";
-import { expectAddress, notValid } from "./key.ts";
+import type { KeyCache, AuthenticatedKey } from "./key-cache.ts";
+import { requireAddress, invalidKey } from "./key.ts";
 import { coversModel, type SurfaceName } from "./policy.ts";
 import type { Scope } from "./scopes.ts";
-import { digestOf, placeInSecret } from "./secret.ts";
+import { digestOf, objectIdInSecret } from "./secret.ts";
 import type { Told } from "./told.ts";
 import { equalDigests } from "../wire/hash.ts";
 import type { Caller } from "../gateway/call/call.ts";
@@ -13,10 +13,10 @@ const MAX_KEY_LENGTH = 512;
 
 /** What admission needs to know, and whom it may ask. */
 export type Gate = {
-  admissions: Admissions;
+  admissions: KeyCache;
   adminKey: string | undefined;
   /** Asks the key's object; undefined when there can be none at that place. */
-  ask: (place: string, digest?: string) => Promise<Told<Admitted>> | undefined;
+  ask: (place: string, digest?: string) => Promise<Told<AuthenticatedKey>> | undefined;
   /** From where the caller comes, as the network says. */
   address: string | undefined;
   later: (work: Promise<unknown>) => void;
@@ -34,18 +34,18 @@ export async function admit(given: string | undefined, gate: Gate): Promise<Call
       "this deployment has no RHONE_ADMIN_KEY yet: set it with wrangler secret put RHONE_ADMIN_KEY",
     );
   }
-  if (given.length > MAX_KEY_LENGTH) throw notValid();
+  if (given.length > MAX_KEY_LENGTH) throw invalidKey();
   const digest = digestOf(given);
   if (equalDigests(digest, digestOf(adminKey))) return { org: DEFAULT_ORG, keyId: ADMIN_KEY_ID };
-  const place = placeInSecret(given);
-  if (place === undefined) throw notValid();
+  const place = objectIdInSecret(given);
+  if (place === undefined) throw invalidKey();
   return await admitted(gate, digest, place, digest);
 }
 
 /** Who calls with something that this key has given out: it dies with the key. */
 export async function admitById(keyId: string, place: string | undefined, gate: Gate): Promise<Caller> {
   if (keyId === ADMIN_KEY_ID) return { org: DEFAULT_ORG, keyId };
-  if (place === undefined) throw notValid();
+  if (place === undefined) throw invalidKey();
   return await admitted(gate, keyId, place);
 }
 
@@ -55,13 +55,13 @@ async function admitted(
   place: string,
   digest?: string,
 ): Promise<Caller> {
-  const asked = async (): Promise<Told<Admitted>> => {
+  const asked = async (): Promise<Told<AuthenticatedKey>> => {
     const told = ask(place, digest);
-    if (told === undefined) throw notValid();
+    if (told === undefined) throw invalidKey();
     return await told;
   };
-  const { keyId, org, policy, payers } = await admissions.of(name, asked, later);
-  expectAddress(policy.allowed_ips, address);
+  const { keyId, org, policy, payers } = await admissions.get(name, asked, later);
+  requireAddress(policy.allowed_ips, address);
   return { org, keyId, policy, ...(payers.length > 0 && { payers }) };
 }
 

@@ -30,7 +30,7 @@ const PREFIX = "rhone_ct_";
 const MAX_LENGTH = 2_048;
 
 /** `secret`: the deployment's own, of which the signing key is derived. */
-export function mintToken(secret: string, claims: Claims): string {
+export function issueToken(secret: string, claims: Claims): string {
   const told = Buffer.from(JSON.stringify(claims)).toString("base64url");
   return `${PREFIX}${told}.${signatureOf(secret, told)}`;
 }

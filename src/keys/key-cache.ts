@@ -3,7 +3,7 @@ import type { Policy } from "./policy.ts";
 import { heard, type Told } from "./told.ts";
 
 /** What an isolate has to know of a key to let its callers in. `expiresAt`: of the secret or of the key, if ever. */
-export type Admitted = { keyId: string; org: string; policy: Policy; payers: string[]; expiresAt?: number };
+export type AuthenticatedKey = { keyId: string; org: string; policy: Policy; payers: string[]; expiresAt?: number };
 
 /** What a key's object says counts for this long: a key that is revoked is dead everywhere after five seconds, the way to an answer included. Milliseconds. */
 const STANDING_MS = 4_000;
@@ -12,11 +12,11 @@ const REFRESH_MS = 2_000;
 /** Answers remembered by an isolate; beyond it, it begins anew. */
 const MAX_KNOWN = 10_000;
 
-type Known = { told: Told<Admitted>; askedAt: number; refreshedAt: number };
-type Ask = () => Promise<Told<Admitted>>;
+type Known = { told: Told<AuthenticatedKey>; askedAt: number; refreshedAt: number };
+type Ask = () => Promise<Told<AuthenticatedKey>>;
 
 /** What the keys' objects have said lately, by what it was asked by: the whole digest of a secret, or a key's id. */
-export class Admissions {
+export class KeyCache {
   readonly #known = new Map<string, Known>();
   readonly #now: () => number;
 
@@ -25,7 +25,7 @@ export class Admissions {
   }
 
   /** `later` keeps a question alive that nobody waits for. Throws what the object refuses with. */
-  async of(name: string, ask: Ask, later: (work: Promise<unknown>) => void): Promise<Admitted> {
+  async get(name: string, ask: Ask, later: (work: Promise<unknown>) => void): Promise<AuthenticatedKey> {
     const now = this.#now();
     const known = this.#known.get(name);
     const isCurrent = known !== undefined && now - known.askedAt < STANDING_MS;
@@ -37,13 +37,13 @@ export class Admissions {
     return this.#standing(known.told);
   }
 
-  #standing(told: Told<Admitted>): Admitted {
+  #standing(told: Told<AuthenticatedKey>): AuthenticatedKey {
     const admitted = heard(told);
     if ((admitted.expiresAt ?? Infinity) <= this.#now()) throw new GatewayError("auth.expired", "the key has expired");
     return admitted;
   }
 
-  async #ask(name: string, ask: Ask): Promise<Told<Admitted>> {
+  async #ask(name: string, ask: Ask): Promise<Told<AuthenticatedKey>> {
     // Before the question: what is answered may be that old.
     const askedAt = this.#now();
     const told = await ask().catch((cause: unknown): never => {

@@ -1,11 +1,11 @@
 import { GatewayError, invalid } from "../canonical/error.ts";
-import type { Change } from "../store/audit.ts";
+import type { AuditEvent } from "../store/audit.ts";
 import type { Storage } from "../store/sql.ts";
 import { equalSecrets } from "../wire/hash.ts";
 import { containsRange, isRange } from "./ip-ranges.ts";
-import { note, OUTBOX_STEP } from "../store/audit-outbox.ts";
+import { enqueueAudit, AUDIT_SCHEMA } from "../store/audit-outbox.ts";
 import { LEDGER_STEPS } from "./budget/ledger.ts";
-import { expectWithin, type Policy } from "./policy.ts";
+import { requireSubset, type Policy } from "./policy.ts";
 
 /** A key as it is made. `payers`: the keys above it, which are charged for it as well. `digest`: of its secret. */
 export type NewKey = {
@@ -51,7 +51,7 @@ export const KEY_STEPS: readonly string[] = [
      created_at INTEGER NOT NULL, revoked_at INTEGER
    );
    CREATE TABLE secrets (digest TEXT PRIMARY KEY, hint TEXT NOT NULL, created_at INTEGER NOT NULL, expires_at INTEGER);
-   ${OUTBOX_STEP}
+   ${AUDIT_SCHEMA}
    ${LEDGER_STEPS[0]}`,
 ];
 
@@ -121,11 +121,11 @@ export class Key {
    * Until when the key stands, and with it this secret of it, where one is given; undefined: without an end. Throws
    * `auth.invalid` or `auth.expired`.
    */
-  expectStanding(digest?: string): number | undefined {
+  requireActive(digest?: string): number | undefined {
     const now = this.#now();
-    if (this.#row === undefined || this.#row.revoked_at !== null) throw notValid();
+    if (this.#row === undefined || this.#row.revoked_at !== null) throw invalidKey();
     const known = this.#secrets().find((secret) => equalSecrets(secret.digest, digest ?? ""));
-    if (digest !== undefined && known === undefined) throw notValid();
+    if (digest !== undefined && known === undefined) throw invalidKey();
     const secretEnd = known?.expires_at ?? Infinity;
     if (secretEnd <= now) throw expired("this secret was replaced by another");
     const { expires_at: keyEnd = Infinity } = this.policy;
@@ -139,7 +139,7 @@ export class Key {
     this.#expectMaster(actor);
     const merged = { ...this.policy, ...changes };
     const policy = Object.fromEntries(Object.entries(merged).filter(([, value]) => value !== null)) as Policy;
-    expectWithin(policy, actor.policy);
+    requireSubset(policy, actor.policy);
     this.#storage.transact(() => {
       this.#storage.sql("UPDATE key SET policy = ?", JSON.stringify(policy));
       this.#load();
@@ -181,7 +181,7 @@ export class Key {
   /** Whoever could change a key that may do more could do more. */
   #expectMaster({ policy }: Actor): void {
     try {
-      expectWithin(this.policy, policy);
+      requireSubset(this.policy, policy);
     } catch (cause) {
       throw new GatewayError("auth.forbidden", "the key may do more than the one that is to change it", { cause });
     }
@@ -201,11 +201,11 @@ export class Key {
     this.#policy = this.#row === undefined ? undefined : (JSON.parse(this.#row.policy) as Policy);
   }
 
-  #note(action: Change["action"], actor: string, details: object): void {
+  #note(action: AuditEvent["action"], actor: string, details: object): void {
     const { id, org, policy, createdBy, createdAt, revokedAt, hint } = this.state;
     const { name, expires_at: expiresAt } = policy;
     const listed = { id, org, name, policy, hint, createdBy, createdAt };
-    note(this.#storage.sql, {
+    enqueueAudit(this.#storage.sql, {
       at: this.#now(),
       org,
       actor,
@@ -221,12 +221,12 @@ export class Key {
 const KEEP_EXPIRED_MS = 30 * 86_400_000;
 
 /** Throws `auth.forbidden` when the key is bound to addresses and this is none of them. `address`: undefined when nobody says. */
-export function expectAddress(allowed: readonly string[] | undefined, address: string | undefined): void {
+export function requireAddress(allowed: readonly string[] | undefined, address: string | undefined): void {
   if (allowed === undefined) return;
   const isThere = address !== undefined && isRange(address) && allowed.some((range) => containsRange(range, address));
   if (!isThere) throw new GatewayError("auth.forbidden", "the key may not be used from this address");
 }
 
-export const notValid = (): GatewayError => new GatewayError("auth.invalid", "the key is not valid");
+export const invalidKey = (): GatewayError => new GatewayError("auth.invalid", "the key is not valid");
 const expired = (message: string): GatewayError => new GatewayError("auth.expired", message);
 const noKey = (): GatewayError => new GatewayError("object.not_found", "there is no such key");

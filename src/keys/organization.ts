@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { Storage } from "../store/sql.ts";
-import { note, OUTBOX_STEP } from "../store/audit-outbox.ts";
+import { enqueueAudit, AUDIT_SCHEMA } from "../store/audit-outbox.ts";
 import { LEDGER_STEPS } from "./budget/ledger.ts";
 import { type Account, budgets, limits, timeZone } from "./policy.ts";
 
@@ -36,7 +36,7 @@ type Row = { id: string; policy: string; created_at: number };
 export const ORGANIZATION_STEPS: readonly string[] = [
   `CREATE TABLE organization (id TEXT PRIMARY KEY, policy TEXT NOT NULL, created_at INTEGER NOT NULL);
    CREATE TABLE credentials (provider TEXT PRIMARY KEY, sealed TEXT NOT NULL, hint TEXT NOT NULL, set_at INTEGER NOT NULL);
-   ${OUTBOX_STEP}
+   ${AUDIT_SCHEMA}
    ${LEDGER_STEPS[0]}`,
 ];
 
@@ -75,7 +75,7 @@ export class Organization {
       );
       const action = isNew ? "organization.created" : "organization.changed";
       const organization = { id, name: policy.name, createdAt };
-      note(sql, { at: now, org: id, actor, action, target: id, details: changes, organization });
+      enqueueAudit(sql, { at: now, org: id, actor, action, target: id, details: changes, organization });
       this.#load();
     });
     return this.describe()!;
@@ -116,7 +116,7 @@ export class Organization {
         hint,
         now,
       );
-      note(sql, { at: now, org, actor, action: "credential.set", target: provider, details: { hint } });
+      enqueueAudit(sql, { at: now, org, actor, action: "credential.set", target: provider, details: { hint } });
     });
   }
 
@@ -130,7 +130,7 @@ export class Organization {
     const { sql, transact } = this.#storage;
     return transact(() => {
       if (sql("DELETE FROM credentials WHERE provider = ? RETURNING provider", provider).length === 0) return false;
-      note(sql, { at: this.#now(), org, actor, action: "credential.removed", target: provider, details: {} });
+      enqueueAudit(sql, { at: this.#now(), org, actor, action: "credential.removed", target: provider, details: {} });
       return true;
     });
   }

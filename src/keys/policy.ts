@@ -109,12 +109,12 @@ export const changedPolicy = z
   })
   .partial();
 
-export const policy = z.strictObject(members);
+export const policySchema = z.strictObject(members);
 /** `expires_at`: Unix milliseconds; absent: never, where the deployment allows that. */
-export type Policy = z.infer<typeof policy> & { expires_at?: number };
+export type Policy = z.infer<typeof policySchema> & { expires_at?: number };
 
 /** The policy with what a maker's is narrower in and this one leaves open. */
-export function inherited(wanted: Policy, maker: Policy | undefined): Policy {
+export function inheritPolicy(wanted: Policy, maker: Policy | undefined): Policy {
   if (maker === undefined) return wanted;
   const { allowed_models, allowed_surfaces, allowed_ips, expires_at } = maker;
   return {
@@ -131,7 +131,7 @@ export function inherited(wanted: Policy, maker: Policy | undefined): Policy {
  * A key never exceeds its maker. Throws `request.invalid` naming the first field that would. Budgets need no look: what a key
  * spends is charged to its makers as well.
  */
-export function expectWithin(wanted: Policy, maker: Policy | undefined): void {
+export function requireSubset(wanted: Policy, maker: Policy | undefined): void {
   if (maker === undefined) return;
   wanted.scopes.forEach((scope, i) => maker.scopes.includes(scope) || beyond(`scopes[${i}]`));
   if (!isWithin(wanted.allowed_models, maker.allowed_models, coversModel)) beyond("allowed_models");

@@ -10,7 +10,7 @@ const SECRET = /^rhone_sk_([0-9a-hjkmnp-tv-z]{52})([A-Za-z0-9_-]{43})$/;
 export const newSecret = (place: string): string => `rhone_sk_${place}${randomBytes(32).toString("base64url")}`;
 
 /** The place in a secret; undefined when the text is none of ours. */
-export const placeInSecret = (text: string): string | undefined => SECRET.exec(text)?.[1];
+export const objectIdInSecret = (text: string): string | undefined => SECRET.exec(text)?.[1];
 
 /**
  * All that is stored of a secret. It has 256 bits of chance: salt would add nothing. An isolate remembers the digests of

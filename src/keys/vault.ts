@@ -18,7 +18,7 @@ export function vaultKeysOf(setting: string): VaultKeys | undefined {
 }
 
 /** `place`: what the text belongs to; it opens nowhere else. */
-export function seal(text: string, place: string, [newest]: VaultKeys): string {
+export function encrypt(text: string, place: string, [newest]: VaultKeys): string {
   const nonce = randomBytes(12);
   const cipher = createCipheriv(ALGORITHM, newest!.key, nonce).setAAD(Buffer.from(place));
   const sealed = Buffer.concat([cipher.update(text, "utf8"), cipher.final(), cipher.getAuthTag()]);
@@ -26,7 +26,7 @@ export function seal(text: string, place: string, [newest]: VaultKeys): string {
 }
 
 /** The inverse; undefined when the key is not among these, or something was changed. */
-export function unseal(text: string, place: string, keys: VaultKeys): string | undefined {
+export function decrypt(text: string, place: string, keys: VaultKeys): string | undefined {
   const [name, nonce = "", body = ""] = text.split(".");
   const found = keys.find((one) => one.name === name);
   if (found === undefined) return undefined;
@@ -41,4 +41,4 @@ export function unseal(text: string, place: string, keys: VaultKeys): string | u
   }
 }
 
-export const isSealedBy = (text: string, [newest]: VaultKeys): boolean => text.startsWith(`${newest!.name}.`);
+export const isEncryptedWith = (text: string, [newest]: VaultKeys): boolean => text.startsWith(`${newest!.name}.`);

@@ -1,5 +1,5 @@
-import { forgetChanges, pendingChanges } from "../store/audit-outbox.ts";
-import { keepChanges } from "../store/audit.ts";
+import { deleteAuditEvents, pendingAuditEvents } from "../store/audit-outbox.ts";
+import { writeAuditEvents } from "../store/audit.ts";
 import type { Sql } from "../store/sql.ts";
 
 /** The platform gives up an alarm after six failures; it is set anew long before. Milliseconds. */
@@ -23,7 +23,7 @@ export class Publisher {
 
   /** Never throws. The alarm is set before, so that a crash in between is made good. */
   async publish(): Promise<void> {
-    if (pendingChanges(this.#sql).length === 0) return;
+    if (pendingAuditEvents(this.#sql).length === 0) return;
     await this.#storage.setAlarm(Date.now() + RETRY_MS);
     this.#publishing = this.#publishing.then(() => this.#all());
     await this.#publishing;
@@ -31,9 +31,9 @@ export class Publisher {
 
   async #all(): Promise<void> {
     try {
-      for (let some = pendingChanges(this.#sql); some.length > 0; some = pendingChanges(this.#sql)) {
-        await keepChanges(this.#db, some);
-        forgetChanges(this.#sql, some);
+      for (let some = pendingAuditEvents(this.#sql); some.length > 0; some = pendingAuditEvents(this.#sql)) {
+        await writeAuditEvents(this.#db, some);
+        deleteAuditEvents(this.#sql, some);
       }
     } catch (cause) {
       console.error("changes wait for D1", cause);

@@ -1,18 +1,18 @@
 import { DurableObject } from "cloudflare:workers";
 import { Alarm } from "../store/alarm.ts";
-import { KEEP_TOLD } from "../session/stream/event-buffer.ts";
-import { Delivery, type Letter } from "../store/outbox-sender.ts";
-import { type Entry, Journal } from "../session/call-journal.ts";
+import { STREAM_RETENTION_MS } from "../session/stream/event-buffer.ts";
+import { OutboxSender, type PendingRow } from "../store/outbox-sender.ts";
+import { type JournalEntry, Journal } from "../session/call-journal.ts";
 import type { Sql } from "../store/sql.ts";
 import { Batcher } from "../wire/batcher.ts";
 
 /** Of all the journals that live in this isolate. */
-const BAG = new Batcher<Letter>();
+const BAG = new Batcher<PendingRow>();
 
 /** A home for the stateless calls of one isolate. Composes; decides nothing. */
 export class JournalObject extends DurableObject {
   readonly #journal: Journal;
-  readonly #delivery: Delivery;
+  readonly #delivery: OutboxSender;
   readonly #alarm: Alarm;
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
@@ -21,11 +21,18 @@ export class JournalObject extends DurableObject {
     this.#journal = new Journal({ sql, transact: (work) => ctx.storage.transactionSync(work) });
     const keepAwake = (work: Promise<unknown>): void => ctx.waitUntil(work);
     this.#alarm = new Alarm((at) => void ctx.storage.setAlarm(at), Date.now);
-    this.#delivery = new Delivery({ sql, queue: env.RECORDS, bag: BAG, alarm: this.#alarm, keepAwake, now: Date.now });
+    this.#delivery = new OutboxSender({
+      sql,
+      queue: env.RECORDS,
+      bag: BAG,
+      alarm: this.#alarm,
+      keepAwake,
+      now: Date.now,
+    });
   }
 
   /** Resolves when they are durable, and on their way to the queue. */
-  async enter(entries: readonly Entry[]): Promise<void> {
+  async enter(entries: readonly JournalEntry[]): Promise<void> {
     this.#journal.enter(entries);
     this.#delivery.watch();
     await this.ctx.storage.sync();
@@ -33,18 +40,18 @@ export class JournalObject extends DurableObject {
   }
 
   /** A call as its session would take it in; undefined for another organisation's as for none. */
-  find(org: string, id: string): Pick<Entry, "text" | "told"> | undefined {
+  find(org: string, id: string): Pick<JournalEntry, "text" | "told"> | undefined {
     return this.#journal.find(org, id);
   }
 
   /** To be called when a call's session has it durably. */
   strike(org: string, id: string): void {
-    this.#journal.strike(org, id);
+    this.#journal.remove(org, id);
   }
 
   override async alarm(): Promise<void> {
-    this.#alarm.rang();
+    this.#alarm.onAlarm();
     await this.#delivery.settle();
-    if (this.#journal.drop(Date.now())) this.#alarm.within(KEEP_TOLD);
+    if (this.#journal.drop(Date.now())) this.#alarm.within(STREAM_RETENTION_MS);
   }
 }

@@ -1,11 +1,11 @@
 import { DurableObject } from "cloudflare:workers";
-import type { Admitted } from "../keys/key-cache.ts";
+import type { AuthenticatedKey } from "../keys/key-cache.ts";
 import { type Actor, Key, KEY_STEPS, type KeyState, type NewKey } from "../keys/key.ts";
-import { Ledger, type Need } from "../keys/budget/ledger.ts";
-import type { TillAnswer } from "../keys/budget/grant-pool.ts";
+import { Ledger, type GrantRequest } from "../keys/budget/ledger.ts";
+import type { AccountReply } from "../keys/budget/grant-pool.ts";
 import { tell, type Told } from "../keys/told.ts";
-import { type Report, Turnstile } from "../keys/budget/wait-queue.ts";
-import { type Usage, usageOf } from "../keys/budget/usage.ts";
+import { type UsageReport, WaitQueue } from "../keys/budget/wait-queue.ts";
+import { type AccountUsage, usageOf } from "../keys/budget/usage.ts";
 import { migrate, type Storage } from "../store/sql.ts";
 import { newId } from "../wire/id.ts";
 import { Publisher } from "./audit-publisher.ts";
@@ -14,7 +14,7 @@ import { Publisher } from "./audit-publisher.ts";
 export class KeyObject extends DurableObject {
   readonly #key: Key;
   readonly #ledger: Ledger;
-  readonly #turnstile: Turnstile;
+  readonly #turnstile: WaitQueue;
   readonly #publisher: Publisher;
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
@@ -31,7 +31,7 @@ export class KeyObject extends DurableObject {
       mint: () => newId("grant", Date.now()),
       account: () => this.#key.policy,
     });
-    this.#turnstile = new Turnstile(this.#ledger);
+    this.#turnstile = new WaitQueue(this.#ledger);
     this.#publisher = new Publisher(storage.sql, env.DB, ctx.storage);
   }
 
@@ -40,9 +40,9 @@ export class KeyObject extends DurableObject {
   }
 
   /** By a secret's digest, or by the key's id alone for what was derived from it. */
-  admit(digest?: string): Told<Admitted> {
+  admit(digest?: string): Told<AuthenticatedKey> {
     return tell(() => {
-      const expiresAt = this.#key.expectStanding(digest);
+      const expiresAt = this.#key.requireActive(digest);
       const { id, org, policy, payers } = this.#key.state;
       return { keyId: id, org, policy, payers, ...(expiresAt !== undefined && { expiresAt }) };
     });
@@ -53,7 +53,7 @@ export class KeyObject extends DurableObject {
     return this.#key.describe(org);
   }
 
-  usage(org: string): Usage | undefined {
+  usage(org: string): AccountUsage | undefined {
     return this.#key.describe(org) === undefined ? undefined : usageOf(this.#ledger, this.#key.policy);
   }
 
@@ -75,16 +75,16 @@ export class KeyObject extends DurableObject {
   }
 
   /** `isOwn`: the call is the key's own, and not one of a key that it made; those outlive it, and are charged to it all the same. */
-  async take(isOwn: boolean, need: Need, report: Report): Promise<TillAnswer> {
+  async take(isOwn: boolean, need: GrantRequest, report: UsageReport): Promise<AccountReply> {
     this.#turnstile.report(report);
     if (isOwn) {
-      const told = tell(() => this.#key.expectStanding());
+      const told = tell(() => this.#key.requireActive());
       if ("error" in told) return { refused: told.error };
     }
     return await this.#turnstile.take(need);
   }
 
-  report(report: Report): void {
+  report(report: UsageReport): void {
     this.#turnstile.report(report);
   }
 

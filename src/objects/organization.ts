@@ -1,5 +1,5 @@
 import { DurableObject } from "cloudflare:workers";
-import { GRANT_MS, Ledger, type Need } from "../keys/budget/ledger.ts";
+import { GRANT_MS, Ledger, type GrantRequest } from "../keys/budget/ledger.ts";
 import {
   type Credential,
   Organization,
@@ -7,9 +7,9 @@ import {
   type OrganizationPolicy,
   type OrganizationState,
 } from "../keys/organization.ts";
-import type { TillAnswer } from "../keys/budget/grant-pool.ts";
-import { type Report, Turnstile } from "../keys/budget/wait-queue.ts";
-import { type Usage, usageOf } from "../keys/budget/usage.ts";
+import type { AccountReply } from "../keys/budget/grant-pool.ts";
+import { type UsageReport, WaitQueue } from "../keys/budget/wait-queue.ts";
+import { type AccountUsage, usageOf } from "../keys/budget/usage.ts";
 import { migrate, type Storage } from "../store/sql.ts";
 import { newId } from "../wire/id.ts";
 import { Publisher } from "./audit-publisher.ts";
@@ -18,7 +18,7 @@ import { Publisher } from "./audit-publisher.ts";
 export class OrganizationObject extends DurableObject {
   readonly #organization: Organization;
   readonly #storage: Storage;
-  readonly #accounts = new Map<string, { ledger: Ledger; turnstile: Turnstile }>();
+  readonly #accounts = new Map<string, { ledger: Ledger; turnstile: WaitQueue }>();
   readonly #publisher: Publisher;
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
@@ -44,19 +44,19 @@ export class OrganizationObject extends DurableObject {
   }
 
   /** Of the organisation, or of one of its tags. */
-  usage(tag?: string): Usage | undefined {
+  usage(tag?: string): AccountUsage | undefined {
     const account = this.#organization.account(tag);
     return account === undefined ? undefined : usageOf(this.#account(tag).ledger, account);
   }
 
-  async take(tag: string | undefined, need: Need, report: Report): Promise<TillAnswer> {
+  async take(tag: string | undefined, need: GrantRequest, report: UsageReport): Promise<AccountReply> {
     const { tags } = this.#organization;
     this.report(tag, report);
     if (this.#organization.account(tag) === undefined) return { free: Date.now() + GRANT_MS, tags };
     return { ...(await this.#account(tag).turnstile.take(need)), tags };
   }
 
-  report(tag: string | undefined, report: Report): void {
+  report(tag: string | undefined, report: UsageReport): void {
     if (report.settled.length > 0 || report.unused.length > 0) this.#account(tag).turnstile.report(report);
   }
 
@@ -85,7 +85,7 @@ export class OrganizationObject extends DurableObject {
     await this.#publisher.publish();
   }
 
-  #account(tag: string | undefined): { ledger: Ledger; turnstile: Turnstile } {
+  #account(tag: string | undefined): { ledger: Ledger; turnstile: WaitQueue } {
     const name = tag === undefined ? "" : `#${tag}`;
     const known = this.#accounts.get(name);
     if (known !== undefined) return known;
@@ -96,7 +96,7 @@ export class OrganizationObject extends DurableObject {
       // A budget that was taken away meanwhile limits nothing any more.
       account: () => this.#organization.account(tag) ?? { budgets: [], limits: {}, time_zone: "UTC" },
     });
-    const account = { ledger, turnstile: new Turnstile(ledger) };
+    const account = { ledger, turnstile: new WaitQueue(ledger) };
     this.#accounts.set(name, account);
     return account;
   }

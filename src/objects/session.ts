@@ -12,7 +12,7 @@ import { PROTOCOL, Sockets } from "../gateway/sockets/session-sockets.ts";
 import { StatefulCalls } from "../gateway/session/session-calls.ts";
 import { Streams } from "../gateway/session/session-streams.ts";
 import { take } from "../gateway/session/import-call.ts";
-import { shownSession } from "../session/history/views.ts";
+import { toApiSession } from "../session/history/views.ts";
 import { chargingOf } from "../platform/key-stubs.ts";
 import { admitBond, bondIn } from "../platform/socket-ticket.ts";
 import { directoryOf } from "../platform/response-index.ts";
@@ -22,19 +22,19 @@ import { routerIn, settleRouter } from "../platform/router.ts";
 import { catalogueOf } from "../providers/catalogue.ts";
 import { Alarm } from "../store/alarm.ts";
 import { EventBuffer } from "../session/stream/event-buffer.ts";
-import { type CallState, findCallState, type Started } from "../session/calls.ts";
-import { leftBehind } from "../session/recovery.ts";
-import { Delivery, type Letter } from "../store/outbox-sender.ts";
+import { type CallState, findCallState, type CallStart } from "../session/calls.ts";
+import { interruptedCalls } from "../session/recovery.ts";
+import { OutboxSender, type PendingRow } from "../store/outbox-sender.ts";
 import { Lease } from "../session/lease.ts";
-import { allJoined } from "../session/large-strings.ts";
-import { failLeftResponses } from "../session/stored-responses.ts";
+import { inlineAll } from "../session/large-strings.ts";
+import { failInterruptedResponses } from "../session/stored-responses.ts";
 import { recordOf } from "../session/row.ts";
-import { type Said, Session } from "../session/session.ts";
+import { type TurnInput, Session } from "../session/session.ts";
 import type { Sql, Storage } from "../store/sql.ts";
-import { completing, isStored } from "../session/schema.ts";
+import { withLazyTables, isStored } from "../session/schema.ts";
 import { blobsOf } from "../store/blobs.ts";
 import type { CallRecord } from "../store/records.ts";
-import { keepSession } from "../store/sessions.ts";
+import { upsertSession } from "../store/sessions.ts";
 import { linesOf, readRpcText } from "../wire/bytes.ts";
 import { Batcher } from "../wire/batcher.ts";
 import { journalIn, createdAtOf, objectIdIn, encodeObjectId } from "../wire/id.ts";
@@ -45,7 +45,7 @@ const HEARTBEAT = 30_000;
 /** How long after its beginning a call that runs elsewhere may still be unknown here. Milliseconds. */
 const FRESH = 2_000;
 /** Of all the sessions that live in this isolate. */
-const BAG = new Batcher<Letter>();
+const BAG = new Batcher<PendingRow>();
 
 /** A session's home: its only writer, its store, and where its calls run. Composes; decides nothing. */
 export class SessionObject extends DurableObject {
@@ -56,7 +56,7 @@ export class SessionObject extends DurableObject {
   readonly #buffer: EventBuffer;
   readonly #streams: Streams;
   readonly #sockets: Sockets;
-  readonly #delivery: Delivery;
+  readonly #delivery: OutboxSender;
   readonly #alarm: Alarm;
   #arrived: Promise<void> = Promise.resolve();
 
@@ -64,7 +64,7 @@ export class SessionObject extends DurableObject {
     super(ctx, env);
     const settling = settleRouter(env, (work) => ctx.waitUntil(work));
     if (settling !== undefined) void ctx.blockConcurrencyWhile(() => settling);
-    this.#sql = completing((query, ...values) => ctx.storage.sql.exec(query, ...values).toArray() as never[]);
+    this.#sql = withLazyTables((query, ...values) => ctx.storage.sql.exec(query, ...values).toArray() as never[]);
     const storage: Storage = { sql: this.#sql, transact: (work) => ctx.storage.transactionSync(work) };
     this.#session = new Session(storage, Date.now);
     // A name is that of the call with which the session began; see http/journal.ts.
@@ -87,7 +87,14 @@ export class SessionObject extends DurableObject {
     const keepAwake = (work: Promise<unknown>): void => ctx.waitUntil(work);
     this.#alarm = new Alarm((at) => void ctx.storage.setAlarm(at), Date.now);
     const queue = env.RECORDS;
-    this.#delivery = new Delivery({ sql: this.#sql, queue, bag: BAG, alarm: this.#alarm, keepAwake, now: Date.now });
+    this.#delivery = new OutboxSender({
+      sql: this.#sql,
+      queue,
+      bag: BAG,
+      alarm: this.#alarm,
+      keepAwake,
+      now: Date.now,
+    });
     this.#buffer = new EventBuffer(this.#sql, Date.now, (piece) => this.#sockets.tell(piece));
     this.#streams = new Streams({ buffer: this.#buffer, keepAwake });
     this.#sockets = new Sockets(
@@ -115,7 +122,7 @@ export class SessionObject extends DurableObject {
         autoCompact(record, caller, (model) => this.#contextWindow(model), this.#commanded),
     });
     if (!this.#session.exists) return;
-    failLeftResponses(this.#sql);
+    failInterruptedResponses(this.#sql);
     this.#closeWhatACrashLeft();
   }
 
@@ -142,7 +149,7 @@ export class SessionObject extends DurableObject {
 
   /** Some of the stream of a stateless call that still runs. */
   tell(text: string, load: Load): void {
-    const { started, isNew } = parseJson(text) as unknown as { started: Started; isNew: boolean };
+    const { started, isNew } = parseJson(text) as unknown as { started: CallStart; isNew: boolean };
     if (isNew && this.#session.create(started.org, started.sessionId)) this.#delivery.send();
     if (!this.#isOf(started.org)) return;
     if (findCallState(this.#sql, started.id) === undefined) this.#session.start(started);
@@ -158,10 +165,10 @@ export class SessionObject extends DurableObject {
     return await crossing(async () => {
       await this.#arrive(org);
       const { blobs } = this.#commanded;
-      const asked = parseJson(await readRpcText(said)) as unknown as Said;
-      inItsWords(response, () => this.#session.expect(org));
+      const asked = parseJson(await readRpcText(said)) as unknown as TurnInput;
+      inItsWords(response, () => this.#session.requireOrganization(org));
       const context = continueIn(this.#session, asked, response, this.#sql);
-      const history = await allJoined(context.history, blobs);
+      const history = await inlineAll(context.history, blobs);
       return Response.json({ ...context, history });
     });
   }
@@ -181,7 +188,7 @@ export class SessionObject extends DurableObject {
       if (this.#session.exists) throw invalid("id", "expected an id that no session has yet");
       await importBranch(linesOf(lines), this.#commanded, made);
       await Promise.all([this.#durable(), this.#list()]);
-      return Response.json(shownSession(this.#session), { status: 201 });
+      return Response.json(toApiSession(this.#session), { status: 201 });
     });
   }
 
@@ -244,7 +251,7 @@ export class SessionObject extends DurableObject {
     return await crossing(async () => {
       const bond = bondIn(request);
       await this.#arrive(bond.org);
-      if (!bond.isNew) this.#session.expect(bond.org);
+      if (!bond.isNew) this.#session.requireOrganization(bond.org);
       const [client, server] = Object.values(new WebSocketPair()) as [WebSocket, WebSocket];
       this.ctx.acceptWebSocket(server);
       this.#sockets.accept(server, bond);
@@ -265,7 +272,7 @@ export class SessionObject extends DurableObject {
   }
 
   override async alarm(): Promise<void> {
-    this.#alarm.rang();
+    this.#alarm.onAlarm();
     if (!this.#session.exists && !isStored(this.#sql)) return;
     const isLeft = await this.#delivery.settle();
     if (this.#calls.areRunning) this.#alarm.within(HEARTBEAT);
@@ -311,7 +318,7 @@ export class SessionObject extends DurableObject {
 
   /** In the list of sessions before the answer leaves, as a rule; the outbox brings it there in any case. */
   async #list(record = recordOf(this.#session.row, false)): Promise<void> {
-    await keepSession(this.env.DB, record).catch(() => {});
+    await upsertSession(this.env.DB, record).catch(() => {});
   }
 
   /** Tokens; undefined for a model that nobody knows. */
@@ -330,7 +337,7 @@ export class SessionObject extends DurableObject {
   }
 
   #closeWhatACrashLeft(): void {
-    for (const record of leftBehind(this.#sql, Date.now())) {
+    for (const record of interruptedCalls(this.#sql, Date.now())) {
       this.#session.fail(record);
       this.#streams.leftBehind(record);
       void this.ctx.storage.setAlarm(record.endedAt);

@@ -1,5 +1,5 @@
 import type { Handled } from "../gateway/call/call.ts";
-import type { Entry, Told } from "../session/call-journal.ts";
+import type { JournalEntry, RecordedStream } from "../session/call-journal.ts";
 import type { CallRecord } from "../store/records.ts";
 import type { SessionRecord } from "../store/sessions.ts";
 import { Batcher, chunkBySize } from "../wire/batcher.ts";
@@ -27,7 +27,7 @@ const TERM = 60 * 60_000;
 const FRESH = 2_000;
 const LOOK = 50;
 
-const GATHERED = new Batcher<Entry>();
+const GATHERED = new Batcher<JournalEntry>();
 let current: { journal: string; until: number } | undefined;
 
 /** The ids of a call and of the session that it begins, and that session's place. `isJournaled`: the call is stateless. */
@@ -52,7 +52,7 @@ export function beginning(
  */
 export function enterJournal(
   { record, said, received }: Omit<Handled, "isNew">,
-  told: Told | undefined,
+  told: RecordedStream | undefined,
   { journals, waitUntil }: { journals: Journals; waitUntil: (work: Promise<unknown>) => void },
 ): boolean {
   // Seen before anything of it is written down.
@@ -74,13 +74,14 @@ export function enterJournal(
 }
 
 /** Each to its own: the hour may have struck in between. */
-async function write(entries: readonly Entry[], journals: Journals): Promise<void> {
+async function write(entries: readonly JournalEntry[], journals: Journals): Promise<void> {
   const byJournal = Map.groupBy(entries, ({ id }) => journalIn(objectIdIn("call", id)!)!);
   for (const [journal, some] of byJournal)
     for (const load of chunkBySize(some, sizeOf, LOAD)) await stubOf(journals, journal)?.enter(load);
 }
 
-const sizeOf = ({ text, payload, told }: Entry): number => text.length + payload.length + (told?.bytes.length ?? 0);
+const sizeOf = ({ text, payload, told }: JournalEntry): number =>
+  text.length + payload.length + (told?.bytes.length ?? 0);
 
 /** The session as it will be, for lists. Any change of it has a higher revision. */
 const sessionOf = ({ org, sessionId, turnId, createdAt, endedAt }: CallRecord): SessionRecord => ({
@@ -101,7 +102,7 @@ export async function findJournaled(
   journals: Journals,
   org: string,
   place: string,
-): Promise<Pick<Entry, "text" | "told"> | undefined> {
+): Promise<Pick<JournalEntry, "text" | "told"> | undefined> {
   const id = `call_${place}`;
   const stub = stubOf(journals, journalIn(place)!);
   for (;;) {

@@ -1,15 +1,15 @@
 import type { Charging } from "../gateway/call/charge.ts";
 import { ADMIN_KEY_ID } from "../keys/authenticate.ts";
-import { Admissions } from "../keys/key-cache.ts";
-import { accountOf, Purse, type Till } from "../keys/budget/grant-pool.ts";
-import type { Settled } from "../keys/budget/ledger.ts";
-import type { Report } from "../keys/budget/wait-queue.ts";
-import type { Kept } from "../store/records.ts";
+import { KeyCache } from "../keys/key-cache.ts";
+import { accountOf, GrantPool, type AccountClient } from "../keys/budget/grant-pool.ts";
+import type { Settlement } from "../keys/budget/ledger.ts";
+import type { UsageReport } from "../keys/budget/wait-queue.ts";
+import type { StoredRecord } from "../store/records.ts";
 import { decodeObjectId, objectIdIn, encodeObjectId } from "../wire/id.ts";
 
 /** What this isolate holds of all keys: shared by its requests and its objects, so it is plain data and no platform's. */
-export const admissions = new Admissions(Date.now);
-const purse = new Purse(Date.now, (ms) => new Promise((resolve) => setTimeout(resolve, ms)));
+export const admissions = new KeyCache(Date.now);
+const purse = new GrantPool(Date.now, (ms) => new Promise((resolve) => setTimeout(resolve, ms)));
 
 type Keys = Cloudflare.Env["KEYS"];
 /** An object's methods as they are called from elsewhere. The platform's own type for that does not end on what is nested. */
@@ -67,8 +67,8 @@ export function chargingOf(env: Objects, later: (work: Promise<unknown>) => void
  * Tells the accounts of calls by their records: the isolates that made them may have died. Whoever heard already hears
  * nothing new. Most records charge nobody, and then nothing is done.
  */
-export function settleRecords(env: Objects, records: readonly Kept[]): Promise<unknown> | undefined {
-  const reports = new Map<string, Settled[]>();
+export function settleRecords(env: Objects, records: readonly StoredRecord[]): Promise<unknown> | undefined {
+  const reports = new Map<string, Settlement[]>();
   for (const record of records) {
     if ("object" in record || record.charge === undefined) continue;
     const { parts, micros, tokens } = record.charge;
@@ -83,7 +83,7 @@ export function settleRecords(env: Objects, records: readonly Kept[]): Promise<u
   return Promise.all([...reports].map(([account, settled]) => till.report(account, { settled, unused: [] })));
 }
 
-function tillOf(env: Objects): Till {
+function tillOf(env: Objects): AccountClient {
   return {
     take: async (account, need, report) => {
       const { id, tag, isPayer } = accountOf(account);
@@ -92,7 +92,7 @@ function tillOf(env: Objects): Till {
         ? organizationOf(env, id).take(tag, need, report)
         : key.take(!isPayer, need, report));
     },
-    report: async (account, report: Report) => {
+    report: async (account, report: UsageReport) => {
       const { id, tag } = accountOf(account);
       const key = keyOfId(env.KEYS, id);
       await (key === undefined ? organizationOf(env, id).report(tag, report) : key.report(report));

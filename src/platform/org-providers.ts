@@ -1,5 +1,5 @@
 import type { Context } from "hono";
-import { seal, unseal, isSealedBy, type VaultKeys, vaultKeysOf } from "../keys/vault.ts";
+import { encrypt, decrypt, isEncryptedWith, type VaultKeys, vaultKeysOf } from "../keys/vault.ts";
 import type { Provider } from "../providers/provider.ts";
 import { providersOf } from "../providers/registry.ts";
 import { organizationOf } from "./key-stubs.ts";
@@ -61,11 +61,11 @@ async function ask(env: Env, org: string, keys: VaultKeys): Promise<Rows> {
   const own = stored.flatMap(({ provider, sealed }): Provider[] => {
     const row = base.get(provider);
     const place = placeOfCredential(org, provider);
-    const apiKey = unseal(sealed, place, keys);
+    const apiKey = decrypt(sealed, place, keys);
     if (row === undefined) return [];
     // Never the deployment's own instead: who pays would be another.
     if (apiKey === undefined) return [withoutCredential(row)];
-    if (!isSealedBy(sealed, keys)) void stub.reseal(provider, seal(apiKey, place, keys)).catch(() => {});
+    if (!isEncryptedWith(sealed, keys)) void stub.reseal(provider, encrypt(apiKey, place, keys)).catch(() => {});
     return [withCredential(row, apiKey, org)];
   });
   const rows = own.length === 0 ? base : new Map([...base, ...own.map((row) => [row.id, row] as const)]);

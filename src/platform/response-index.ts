@@ -1,4 +1,4 @@
-import type { Whereabouts } from "../session/response-index.ts";
+import type { ResponseLocation } from "../session/response-index.ts";
 import { sha256 } from "../wire/hash.ts";
 import { objectIdIn, withPrefix } from "../wire/id.ts";
 
@@ -12,7 +12,7 @@ export async function findResponsePlace(
   directories: Directories,
   org: string,
   id: string,
-): Promise<Whereabouts | undefined> {
+): Promise<ResponseLocation | undefined> {
   const place = objectIdIn("resp", id);
   if (place !== undefined) return { place, call: withPrefix(id, "call") };
   return await directoryOf(directories, org, id).find(id);

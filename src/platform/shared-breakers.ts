@@ -1,22 +1,25 @@
-import type { Shared } from "../routing/breaker.ts";
+import type { BreakerStore } from "../routing/breaker.ts";
 
 /**
  * What the isolates of a data centre tell each other of targets that are down, in its cache. Where a Worker has none (on
  * `workers.dev`), or it fails, nothing is known, and each isolate finds out by itself.
  */
-export function sharedIn(cache: () => Pick<Cache, "match" | "put" | "delete">, now: () => number = Date.now): Shared {
+export function sharedIn(
+  cache: () => Pick<Cache, "match" | "put" | "delete">,
+  now: () => number = Date.now,
+): BreakerStore {
   return {
     downUntil: async (key) => {
       const found = await orNothing(async () => await cache().match(urlOf(key)));
       const until = Number(await found?.text());
       return Number.isNaN(until) ? undefined : until;
     },
-    tellDown: async (key, until) => {
+    markDown: async (key, until) => {
       const seconds = Math.ceil((until - now()) / 1000);
       const said = new Response(String(until), { headers: { "cache-control": `max-age=${seconds}` } });
       await orNothing(async () => await cache().put(urlOf(key), said));
     },
-    tellUp: async (key) => void (await orNothing(async () => await cache().delete(urlOf(key)))),
+    markUp: async (key) => void (await orNothing(async () => await cache().delete(urlOf(key)))),
   };
 }
 

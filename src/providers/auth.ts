@@ -3,13 +3,13 @@ import { accessToken } from "./google-auth.ts";
 import type { AwsKey, Provider } from "./provider.ts";
 
 /** A request on its way out. A body that is not held as text cannot be signed. */
-export type Outgoing<Body = string | ReadableStream<Uint8Array>> = { url: string; headers: Headers; body: Body };
+export type OutgoingRequest<Body = string | ReadableStream<Uint8Array>> = { url: string; headers: Headers; body: Body };
 
 /** The request with the provider's own credential: the only place where one is put in. */
-export async function authorised<Body extends Outgoing["body"]>(
+export async function withCredential<Body extends OutgoingRequest["body"]>(
   provider: Provider,
-  request: Outgoing<Body>,
-): Promise<Outgoing<Body>> {
+  request: OutgoingRequest<Body>,
+): Promise<OutgoingRequest<Body>> {
   const { apiKey, auth } = provider;
   const { headers } = request;
   if (auth === "aws" && provider.aws !== undefined) return await signed(provider.aws, request);
@@ -39,7 +39,10 @@ export async function authorised<Body extends Outgoing["body"]>(
 }
 
 /** SigV4. Only the host and AWS's own headers are signed: what a proxy on the way may change must not break it. */
-async function signed<Body extends Outgoing["body"]>(key: AwsKey, request: Outgoing<Body>): Promise<Outgoing<Body>> {
+async function signed<Body extends OutgoingRequest["body"]>(
+  key: AwsKey,
+  request: OutgoingRequest<Body>,
+): Promise<OutgoingRequest<Body>> {
   if (typeof request.body !== "string")
     throw new GatewayError("request.unprocessable", "this provider takes no streamed body");
   const { AwsV4Signer } = await import("aws4fetch");

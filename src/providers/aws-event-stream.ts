@@ -4,7 +4,7 @@ import { concatBytes, decodeUtf8 } from "../wire/bytes.ts";
  * AWS's binary framing of a streamed answer (`application/vnd.amazon.eventstream`). A frame is: its length, the length
  * of its headers, the CRC-32 of those 8 bytes, the headers, the payload, and the CRC-32 of all before it; big-endian.
  */
-export type Frame = { headers: Record<string, string>; payload: Uint8Array };
+export type EventFrame = { headers: Record<string, string>; payload: Uint8Array };
 
 const PRELUDE = 12;
 const TRAILER = 4;
@@ -15,9 +15,9 @@ const MAX_FRAME_BYTES = 25 * 1024 * 1024;
 export class FrameSplitter {
   #left: Uint8Array = new Uint8Array(0);
 
-  push(chunk: Uint8Array): Frame[] {
+  push(chunk: Uint8Array): EventFrame[] {
     let bytes = this.#left.length === 0 ? chunk : concatBytes([this.#left, chunk]);
-    const frames: Frame[] = [];
+    const frames: EventFrame[] = [];
     for (let size = sizeOf(bytes); size !== undefined && bytes.length >= size; size = sizeOf(bytes)) {
       frames.push(decodeFrame(bytes.subarray(0, size)));
       bytes = bytes.subarray(size);
@@ -33,7 +33,7 @@ export class FrameSplitter {
   }
 }
 
-export function decodeFrame(frame: Uint8Array): Frame {
+export function decodeFrame(frame: Uint8Array): EventFrame {
   const view = viewOf(frame);
   const end = frame.length - TRAILER;
   const headersEnd = PRELUDE + view.getUint32(4);
@@ -43,7 +43,7 @@ export function decodeFrame(frame: Uint8Array): Frame {
 }
 
 /** Text headers only: nothing that AWS sends to us has others. */
-export function encodeFrame({ headers, payload }: Frame): Uint8Array {
+export function encodeFrame({ headers, payload }: EventFrame): Uint8Array {
   const head = concatBytes(Object.entries(headers).map(([name, value]) => encodeHeader(name, value)));
   const frame = new Uint8Array(PRELUDE + head.length + payload.length + TRAILER);
   const view = viewOf(frame);

@@ -18,7 +18,7 @@ const USUAL = { quirks: { outputLimit: "max_tokens", streamUsage: true } } as co
  * The shipped rows, the makers' own before the hosts of others' models: a name that several know goes to the first that
  * is configured. Base URLs are those of the providers' own documentation, 2026-11.
  */
-export const SHIPPED: Record<string, Row> = {
+export const BUILTIN_PROVIDERS: Record<string, Row> = {
   demo: {
     dialects: ["openai-chat"],
     auth: "none",

@@ -3,22 +3,22 @@ import { decodeUtf8, encodeUtf8 } from "../wire/bytes.ts";
 import { isObject, type JsonObject, stringOf, tryParseJson } from "../wire/json.ts";
 import { encodeSse } from "../wire/sse.ts";
 import { appendMember, members, removeMember, splice } from "../wire/splice.ts";
-import { type Frame, FrameSplitter } from "./aws-event-stream.ts";
-import type { HostName } from "./provider.ts";
+import { type EventFrame, FrameSplitter } from "./aws-event-stream.ts";
+import type { CloudName } from "./provider.ts";
 
 /** `asSse`: how a Gemini stream is asked for; without it the stream is one JSON list. */
-export type Call = { model: string; dialect: Dialect; stream: boolean; asSse: boolean };
+export type CloudCall = { model: string; dialect: Dialect; stream: boolean; asSse: boolean };
 
 /** A cloud that carries a maker's wire at addresses and in bodies of its own: what it does other than the maker. */
-export type Host = {
-  path(call: Call): string | undefined;
+export type Cloud = {
+  path(call: CloudCall): string | undefined;
   /** Changes the headers, and gives the body that it wants. */
-  wrap(call: Call, body: string, headers: Headers): { body: string; losses: Loss[] };
+  wrap(call: CloudCall, body: string, headers: Headers): { body: string; losses: Loss[] };
   /** Its answer in the maker's own form. */
   unwrap(response: Response): Response;
 };
 
-const vertex: Host = {
+const vertex: Cloud = {
   path({ model, dialect, stream, asSse }) {
     if (dialect === "gemini") return `/publishers/google${geminiPath({ model, stream, asSse })}`;
     if (dialect !== "anthropic") return undefined;
@@ -34,7 +34,7 @@ const vertex: Host = {
   unwrap: (response) => response,
 };
 
-const bedrock: Host = {
+const bedrock: Cloud = {
   path: ({ model, dialect, stream }) =>
     dialect === "anthropic"
       ? `/model/${encodeURIComponent(model)}/${stream ? "invoke-with-response-stream" : "invoke"}`
@@ -62,13 +62,13 @@ const bedrock: Host = {
   },
 };
 
-export const HOSTS: Record<HostName, Host> = { vertex, bedrock };
+export const CLOUDS: Record<CloudName, Cloud> = { vertex, bedrock };
 
-export const geminiPath = ({ model, stream, asSse }: Omit<Call, "dialect">): string =>
+export const geminiPath = ({ model, stream, asSse }: Omit<CloudCall, "dialect">): string =>
   `/models/${encodeURIComponent(model)}:${stream ? `streamGenerateContent${asSse ? "?alt=sse" : ""}` : "generateContent"}`;
 
 /** A frame of Bedrock → the event that Anthropic itself would send. */
-export function sseOf({ headers, payload }: Frame): string {
+export function sseOf({ headers, payload }: EventFrame): string {
   const said = tryParseJson(decodeUtf8(payload));
   const body = isObject(said) ? said : {};
   if (headers[":message-type"] !== "event")
@@ -81,7 +81,7 @@ export function sseOf({ headers, payload }: Frame): string {
 }
 
 /** Of an exception its name is in the headers, of an unmodelled error its code. */
-function errorOf(headers: Frame["headers"], { message }: JsonObject): JsonObject {
+function errorOf(headers: EventFrame["headers"], { message }: JsonObject): JsonObject {
   const name = headers[":exception-type"] ?? headers[":error-code"] ?? "";
   const text = stringOf(message) ?? headers[":error-message"] ?? name;
   return { type: "error", error: { type: ERRORS[name] ?? "api_error", message: text } };
@@ -99,14 +99,14 @@ const ERRORS: Record<string, string> = {
  * The beta features that these clouds know; a name they do not know fails the whole call (LiteLLM's incident of
  * 2026-02-13, PAINS 17). Anthropic's documentation names the platforms beside each feature, 2026-11.
  */
-const BETAS: Record<HostName, RegExp> = {
+const BETAS: Record<CloudName, RegExp> = {
   vertex:
     /^(interleaved-thinking|context-1m|computer-use|token-efficient-tools|output-128k|web-search|fine-grained-tool-streaming|context-management|tool-search-tool|compact)-20/,
   bedrock:
     /^(interleaved-thinking|context-1m|computer-use|token-efficient-tools|output-128k|fine-grained-tool-streaming|context-management|tool-search-tool|tool-examples|compact)-20/,
 };
 
-function sortBetas(headers: Headers, host: HostName): { kept: string[]; losses: Loss[] } {
+function sortBetas(headers: Headers, host: CloudName): { kept: string[]; losses: Loss[] } {
   const asked = (headers.get("anthropic-beta") ?? "").split(",").map((beta) => beta.trim());
   headers.delete("anthropic-beta");
   const betas = asked.filter((beta) => beta !== "");

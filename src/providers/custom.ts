@@ -43,7 +43,11 @@ const AUTH: Record<Dialect, Auth> = {
 };
 
 /** The rows that are right. One that has a shipped row's id stands in its place: what it serves and costs stays. */
-export function readConfigured(text: unknown, shipped: ReadonlyMap<string, Provider>, problems: string[]): Provider[] {
+export function readCustomProviders(
+  text: unknown,
+  shipped: ReadonlyMap<string, Provider>,
+  problems: string[],
+): Provider[] {
   return listOf(text, problems).flatMap((item, i) => {
     const parsed = configuredRow.safeParse(item);
     if (parsed.success) return [providerOf(parsed.data, shipped.get(parsed.data.id))];

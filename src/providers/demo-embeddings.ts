@@ -8,7 +8,7 @@ const DIMENSIONS = 256;
  * The demo's embeddings: every word, and every three letters of it, is hashed to a dimension and a sign (feature
  * hashing). Texts that share words come out near each other, and nobody should take it for more than that.
  */
-export function embedded(body: JsonObject): JsonObject {
+export function embedTexts(body: JsonObject): JsonObject {
   const { input = null } = body;
   const isOne = !Array.isArray(input) || typeof input[0] === "number";
   const texts = (isOne ? [input] : input).map(wordsOf);

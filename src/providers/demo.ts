@@ -4,7 +4,7 @@ import { openaiChat } from "../dialects/openai-chat/index.ts";
 import { encodeUtf8 } from "../wire/bytes.ts";
 import { sha256 } from "../wire/hash.ts";
 import { isObject, parseJson, tryParseJson } from "../wire/json.ts";
-import { embedded } from "./demo-embeddings.ts";
+import { embedTexts } from "./demo-embeddings.ts";
 
 /**
  * The embedded model: no network, no key, the same words for the same context. It remembers nothing itself and answers
@@ -15,9 +15,9 @@ import { embedded } from "./demo-embeddings.ts";
 export async function demo(request: Request): Promise<Response> {
   const body = parseJson(await request.text());
   const { pathname } = new URL(request.url);
-  if (pathname.endsWith("/embeddings")) return Response.json(embedded(isObject(body) ? body : {}));
+  if (pathname.endsWith("/embeddings")) return Response.json(embedTexts(isObject(body) ? body : {}));
   const asked = openaiChat.decodeRequest(isObject(body) ? body : {});
-  const response = think(asked);
+  const response = respond(asked);
   if (pathname.endsWith("/input_tokens"))
     return Response.json({ object: "response.input_tokens", input_tokens: response.usage.fresh });
   const wantsUsage = isObject(body) && isObject(body.stream_options) && body.stream_options.include_usage === true;
@@ -38,7 +38,7 @@ export async function demo(request: Request): Promise<Response> {
 }
 
 /** One word is one token: a count anybody can check. */
-export function think(request: ModelRequest): ModelResponse {
+export function respond(request: ModelRequest): ModelResponse {
   const { messages, maxOutput, sampling = {} } = request;
   const said = messages.flatMap(({ role, blocks }) => blocks.map((block) => ({ role, text: wordsOf(block) })));
   const { isCut, ...block } = cutOff(stopped(answerTo(request), sampling.stop ?? []), maxOutput);

@@ -17,7 +17,7 @@ export type Provider = {
   aws?: AwsKey;
   auth: Auth;
   /** The cloud whose addresses and bodies it has, where they are not the wire's own. */
-  host?: HostName;
+  host?: CloudName;
   /** Whose models these are; absent where it hosts models of several makers. */
   maker?: string;
   /** Bare model names that belong here, known to the catalogue or not. Lower case. */
@@ -40,4 +40,4 @@ export type Auth = (typeof AUTHS)[number];
 export type AwsKey = { id: string; secret: string; session?: string; region: string };
 
 /** Clouds that carry a maker's wire at addresses and in bodies of their own. */
-export type HostName = "vertex" | "bedrock";
+export type CloudName = "vertex" | "bedrock";

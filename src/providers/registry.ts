@@ -1,8 +1,8 @@
-import { readConfigured } from "./custom.ts";
+import { readCustomProviders } from "./custom.ts";
 import { serviceAccount } from "./google-auth.ts";
 import { readPrices } from "./prices.ts";
 import type { Auth, Provider } from "./provider.ts";
-import { SHIPPED } from "./builtin.ts";
+import { BUILTIN_PROVIDERS } from "./builtin.ts";
 
 export type Settings = Readonly<Record<string, unknown>>;
 
@@ -13,11 +13,11 @@ export type Settings = Readonly<Record<string, unknown>>;
 export function readProviders(settings: Settings): { rows: Map<string, Provider>; problems: string[] } {
   const rows = new Map<string, Provider>();
   const problems: string[] = [];
-  for (const [id, row] of Object.entries(SHIPPED)) {
+  for (const [id, row] of Object.entries(BUILTIN_PROVIDERS)) {
     const given = readGiven(id, row.auth, settings, problems);
     rows.set(id, { id, ...row, ...given });
   }
-  for (const row of readConfigured(settings.RHONE_PROVIDERS, rows, problems)) rows.set(row.id, row);
+  for (const row of readCustomProviders(settings.RHONE_PROVIDERS, rows, problems)) rows.set(row.id, row);
   for (const [id, prices] of readPrices(settings.RHONE_PRICES, rows, problems)) {
     const row = rows.get(id)!;
     rows.set(id, { ...row, prices: new Map([...(row.prices ?? []), ...prices]) });
@@ -29,7 +29,7 @@ export function readProviders(settings: Settings): { rows: Map<string, Provider>
 export const settingNames = (): string[] => [
   "RHONE_PROVIDERS",
   "RHONE_PRICES",
-  ...Object.keys(SHIPPED).flatMap((id) => [`${settingOf(id)}_API_KEY`, `${settingOf(id)}_BASE_URL`]),
+  ...Object.keys(BUILTIN_PROVIDERS).flatMap((id) => [`${settingOf(id)}_API_KEY`, `${settingOf(id)}_BASE_URL`]),
   "VERTEX_PROJECT",
   "VERTEX_LOCATION",
   "WORKERS_AI_ACCOUNT_ID",

@@ -1,11 +1,11 @@
 import type { Dialect, Loss } from "../canonical/types.ts";
-import { authorised, type Outgoing } from "./auth.ts";
+import { withCredential, type OutgoingRequest } from "./auth.ts";
 import { demo } from "./demo.ts";
-import { type Call, geminiPath, HOSTS } from "./clouds.ts";
+import { type CloudCall, geminiPath, CLOUDS } from "./clouds.ts";
 import type { Provider } from "./provider.ts";
 
 /** Where a dialect's calls go below the base URL. Gemini streams as server-sent events only when asked. */
-const PATH: Record<Dialect, (call: Call) => string> = {
+const PATH: Record<Dialect, (call: CloudCall) => string> = {
   "openai-chat": () => "/chat/completions",
   "openai-responses": () => "/responses",
   anthropic: () => "/messages",
@@ -14,20 +14,20 @@ const PATH: Record<Dialect, (call: Call) => string> = {
 };
 
 /** A generation call as the provider wants it, and what it cannot be told. */
-export async function requestTo(
+export async function buildRequest(
   provider: Provider,
-  call: Call,
+  call: CloudCall,
   { body, client }: { body: string; client: Headers },
-): Promise<Outgoing<string> & { losses: Loss[] }> {
+): Promise<OutgoingRequest<string> & { losses: Loss[] }> {
   const headers = headersFor(call.dialect, client);
-  const host = provider.host === undefined ? undefined : HOSTS[provider.host];
+  const host = provider.host === undefined ? undefined : CLOUDS[provider.host];
   const { body: wrapped, losses } = host?.wrap(call, body, headers) ?? { body, losses: [] };
-  return { ...(await authorised(provider, { url: urlOf(provider, call), headers, body: wrapped })), losses };
+  return { ...(await withCredential(provider, { url: urlOf(provider, call), headers, body: wrapped })), losses };
 }
 
 /** The address. Origins come from configuration alone: nothing a client sends has a part in them but the model's name. */
-export function urlOf(provider: Provider, call: Call): string {
-  const own = provider.host === undefined ? undefined : HOSTS[provider.host].path(call);
+export function urlOf(provider: Provider, call: CloudCall): string {
+  const own = provider.host === undefined ? undefined : CLOUDS[provider.host].path(call);
   return `${provider.baseUrl ?? "http://demo.invalid"}${own ?? PATH[call.dialect](call)}`;
 }
 
@@ -57,5 +57,5 @@ const PASSED: Record<Dialect, readonly string[]> = {
 export function fetchOf({ id, host }: Provider): (request: Request) => Promise<Response> {
   if (id === "demo") return demo;
   if (host === undefined) return (request) => fetch(request);
-  return async (request) => HOSTS[host].unwrap(await fetch(request));
+  return async (request) => CLOUDS[host].unwrap(await fetch(request));
 }

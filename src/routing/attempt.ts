@@ -4,14 +4,14 @@ import type { Target } from "./locate.ts";
 export type Fetch = (request: Request) => Promise<Response>;
 
 /** An upstream that has answered with a status. `cancel` ends its answer. */
-export type Answered = { response: Response; cancel: () => void };
+export type AttemptResponse = { response: Response; cancel: () => void };
 
 /** One request to one target. Throws `provider.*`, or the signal's reason. */
 export async function attempt(
   { provider }: Target,
   request: { url: string; headers: Headers; body: string | ReadableStream<Uint8Array> },
   { fetch, headersMs, signal }: { fetch: Fetch; headersMs: number; signal?: AbortSignal },
-): Promise<Answered> {
+): Promise<AttemptResponse> {
   const abort = new AbortController();
   signal?.addEventListener("abort", () => abort.abort(signal.reason), { once: true, signal: abort.signal });
   const silent = new GatewayError("provider.timeout", `${provider.id} did not answer within ${headersMs / 1000} s`);

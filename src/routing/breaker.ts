@@ -10,7 +10,7 @@ export type Health = {
   until?: number;
   isProbed?: true;
   /** Another isolate found that it is down. */
-  isTold?: true;
+  isPublished?: true;
   why?: { code: ErrorCode; message: string; at: number };
   /** Milliseconds to the first content, the newest counting a fifth. */
   latency?: number;
@@ -25,18 +25,18 @@ export type Admission = "free" | "probe" | "refused";
  * Where isolates tell each other which targets are down. It is asked only about a target that has just failed or is about
  * to be probed, never about one in use; what it does not know, an isolate finds out by itself. Never rejects.
  */
-export type Shared = {
+export type BreakerStore = {
   /** Until when the target is said to be down, in Unix milliseconds. */
   downUntil: (key: string) => Promise<number | undefined>;
-  tellDown: (key: string, until: number) => Promise<void>;
-  tellUp: (key: string) => Promise<void>;
+  markDown: (key: string, until: number) => Promise<void>;
+  markUp: (key: string) => Promise<void>;
 };
 
 /** For an isolate that is alone. */
-export const UNSHARED: Shared = {
+export const LOCAL_ONLY: BreakerStore = {
   downUntil: async () => undefined,
-  tellDown: async () => {},
-  tellUp: async () => {},
+  markDown: async () => {},
+  markUp: async () => {},
 };
 
 /**
@@ -47,10 +47,10 @@ export const UNSHARED: Shared = {
 export class Breakers {
   readonly #cooldown: Cooldown;
   readonly #now: () => number;
-  readonly #shared: Shared;
+  readonly #shared: BreakerStore;
   readonly #known = new Map<string, Health>();
 
-  constructor(cooldown: Cooldown, now: () => number, shared: Shared = UNSHARED) {
+  constructor(cooldown: Cooldown, now: () => number, shared: BreakerStore = LOCAL_ONLY) {
     this.#cooldown = cooldown;
     this.#now = now;
     this.#shared = shared;
@@ -85,14 +85,14 @@ export class Breakers {
     if (isLast) return "probe";
     if (await this.#isSaidDown(key)) return "refused";
     // Whoever else comes to this point waits for what this probe finds, or for as long as if it had failed.
-    void this.#shared.tellDown(key, this.#now() + this.#cooldown.seconds * 1000);
+    void this.#shared.markDown(key, this.#now() + this.#cooldown.seconds * 1000);
     return "probe";
   }
 
   /** It answers, be it with a refusal of the request. `latency`: of a success. */
   succeeded(key: string, latency?: number): void {
     const { latency: before, until } = this.health(key);
-    if (until !== undefined) void this.#shared.tellUp(key);
+    if (until !== undefined) void this.#shared.markUp(key);
     const mean = latency === undefined ? before : before === undefined ? latency : before * 0.8 + latency * 0.2;
     this.#set(key, { failures: 0, ...(mean !== undefined && { latency: mean }) });
   }
@@ -110,7 +110,7 @@ export class Breakers {
       ...(again !== undefined && { until: again }),
       ...(latency !== undefined && { latency }),
     });
-    if (opens) void this.#shared.tellDown(key, again!);
+    if (opens) void this.#shared.markDown(key, again!);
     else await this.#isSaidDown(key);
   }
 
@@ -119,7 +119,7 @@ export class Breakers {
     const until = await this.#shared.downUntil(key);
     if (until === undefined || until <= this.#now()) return false;
     const { isProbed: _, ...health } = this.health(key);
-    this.#set(key, { ...health, until, isTold: true });
+    this.#set(key, { ...health, until, isPublished: true });
     return true;
   }
 

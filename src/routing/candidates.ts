@@ -1,11 +1,11 @@
 import { GatewayError, invalid } from "../canonical/error.ts";
 import type { Dialect } from "../canonical/types.ts";
 import type { Provider } from "../providers/provider.ts";
-import { type Config, type Policy, type PolicyChanges, resolveAlias, withChanges } from "./config.ts";
+import { type Config, type RoutingPolicy, type PolicyChanges, resolveAlias, withChanges } from "./config.ts";
 import { issuerOf, keyOf, locate, locateAt, type Target } from "./locate.ts";
 
 /** What a call says of where it wants to go. `models`: to be tried after `model`, in this order. */
-export type Wish = PolicyChanges & {
+export type RoutingRequest = PolicyChanges & {
   model: string;
   models?: readonly string[];
   /** The only providers that may answer, the first before the others. */
@@ -16,14 +16,14 @@ export type Wish = PolicyChanges & {
 export type Candidate = { target: Target; tier: number; weight: number };
 
 /** Where a call may go, and how it is tried. */
-export type Candidates = { all: readonly [Candidate, ...Candidate[]]; policy: Policy };
+export type Candidates = { all: readonly [Candidate, ...Candidate[]]; policy: RoutingPolicy };
 
 /**
  * Every target that a call may go to. Each name of it is an alias, a route of the deployment, or a model. Throws
  * `model.not_found` for the model itself, `request.invalid` for what `rhone.routing` names beside it.
  */
 export async function candidatesOf(
-  { model, models = [], providers: ids, ...changes }: Wish,
+  { model, models = [], providers: ids, ...changes }: RoutingRequest,
   surface: Dialect,
   { config, providers }: { config: Config; providers: ReadonlyMap<string, Provider> },
 ): Promise<Candidates> {
@@ -106,7 +106,7 @@ export type Ranking = {
 };
 
 /** The targets in the order in which they are tried: who can open most of the session's seals, then tier by tier. */
-export function order({ all, policy: { strategy } }: Candidates, ranking: Ranking): [Target, ...Target[]] {
+export function rankTargets({ all, policy: { strategy } }: Candidates, ranking: Ranking): [Target, ...Target[]] {
   const { issuers, latencyOf, costOf } = ranking;
   const drawn = strategy === "weighted" ? draw(all, ranking.random) : [...all];
   const measure = { weighted: () => 0, least_latency: latencyOf, least_cost: costOf }[strategy];

@@ -20,17 +20,17 @@ export type Retries = { max: number; baseMs: number; maxMs: number; retryAfterMa
 export type Cooldown = { failures: number; seconds: number };
 /** What becomes of a stream that breaks after it has begun: an error event, or the next target goes on with it. */
 export type Midstream = "error" | "continue";
-export const STRATEGIES = ["weighted", "least_latency", "least_cost"] as const;
-export type Strategy = (typeof STRATEGIES)[number];
+export const ROUTING_STRATEGIES = ["weighted", "least_latency", "least_cost"] as const;
+export type RoutingStrategy = (typeof ROUTING_STRATEGIES)[number];
 
 /** How a call is tried. */
-export type Policy = { deadlines: Deadlines; retries: Retries; midstream: Midstream; strategy: Strategy };
+export type RoutingPolicy = { deadlines: Deadlines; retries: Retries; midstream: Midstream; strategy: RoutingStrategy };
 /** What a request or a route says of it; the rest is the deployment's. */
 export type PolicyChanges = {
   deadlines?: Partial<Deadlines>;
   retries?: Partial<Retries>;
   midstream?: Midstream;
-  strategy?: Strategy;
+  strategy?: RoutingStrategy;
 };
 
 export type RouteTarget = { model: string; tier: number; weight: number };
@@ -50,7 +50,7 @@ export type Cors = { origins: ReadonlySet<string> };
 export type Config = {
   aliases: ReadonlyMap<string, string>;
   routes: ReadonlyMap<string, Route>;
-  policy: Policy;
+  policy: RoutingPolicy;
   cooldown: Cooldown;
   defaults: Defaults;
   cors: Cors;
@@ -66,7 +66,7 @@ export const policySchema = {
     .strictObject({ max: z.int().min(0).max(10), base_ms: ms, max_ms: ms, retry_after_max_ms: z.int().min(0) })
     .partial(),
   midstream: z.enum(["error", "continue"]),
-  strategy: z.enum(STRATEGIES),
+  strategy: z.enum(ROUTING_STRATEGIES),
 };
 
 const name = z.string().min(1).max(256);
@@ -100,7 +100,7 @@ type Written = z.infer<typeof schema>;
 type WrittenPolicy = Pick<Written, keyof typeof policySchema>;
 
 /** SPEC 20. */
-export const DEFAULT_POLICY: Policy = {
+export const DEFAULT_POLICY: RoutingPolicy = {
   deadlines: { connect: 10_000, headers: 60_000, firstContent: 60_000, idle: 60_000, total: 900_000 },
   retries: { max: 2, baseMs: 250, maxMs: 8_000, retryAfterMaxMs: 30_000 },
   midstream: "error",
@@ -149,7 +149,7 @@ export function resolveAlias(model: string, aliases: Config["aliases"]): string 
 }
 
 /** `changes` win, member by member. */
-export const withChanges = (policy: Policy, { deadlines, retries, ...rest }: PolicyChanges): Policy => ({
+export const withChanges = (policy: RoutingPolicy, { deadlines, retries, ...rest }: PolicyChanges): RoutingPolicy => ({
   ...policy,
   ...rest,
   deadlines: { ...policy.deadlines, ...deadlines },

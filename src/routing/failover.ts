@@ -1,36 +1,36 @@
 import { GatewayError, toGatewayError } from "../canonical/error.ts";
-import type { Attempt, Waste } from "../store/records.ts";
+import type { Attempt, DiscardedUsage } from "../store/records.ts";
 import type { Breakers } from "./breaker.ts";
-import type { Policy } from "./config.ts";
+import type { RoutingPolicy } from "./config.ts";
 import { healthKeyOf, keyOf, type Target } from "./locate.ts";
-import { blamesTarget, verdictOf, waitBefore } from "./retry.ts";
+import { blamesTarget, verdictOf, retryDelay } from "./retry.ts";
 
 /**
  * One try at one target, up to where its answer can no longer be another's. `onStatus`: its headers have come.
  * `onWaste`: it fails, and had counted something.
  */
-export type Try<T> = (
+export type AttemptFn<T> = (
   target: Target,
-  tools: { signal: AbortSignal; onStatus: (status: number) => void; onWaste: (waste: Waste) => void },
+  tools: { signal: AbortSignal; onStatus: (status: number) => void; onDiscardedUsage: (waste: DiscardedUsage) => void },
 ) => Promise<T>;
 
-export type Plan = {
+export type FailoverPlan = {
   targets: readonly [Target, ...Target[]];
-  policy: Pick<Policy, "retries">;
+  policy: Pick<RoutingPolicy, "retries">;
   hedge?: Hedge;
 };
 
 /** `target` starts as well when the first one has been silent for `afterMs`. */
 export type Hedge = { afterMs: number; target: Target };
 
-export type Tools = {
+export type FailoverServices = {
   breakers: Breakers;
   now: () => number;
   /** Resolves after so many milliseconds, or rejects with the signal's reason. */
   sleep: (ms: number, signal: AbortSignal) => Promise<void>;
   random: () => number;
   /** Every try that has ended, and how. */
-  note: (attempt: Attempt) => void;
+  logAttempt: (attempt: Attempt) => void;
   /** Whether a target holds more context than another, as far as both are known. */
   isLarger: (target: Target, than: Target) => Promise<boolean>;
   /** Aborted, with a `GatewayError`, when nobody waits any longer. */
@@ -42,7 +42,7 @@ export type Tools = {
  * left, then left for the next one; a silent one is left at once. Targets that cool down are passed over, unless there
  * is no other. Throws the first error when nothing helps: the caller asked for that target, and not for its stand-ins.
  */
-export async function failOver<T>(plan: Plan, attempt: Try<T>, tools: Tools): Promise<T> {
+export async function failOver<T>(plan: FailoverPlan, attempt: AttemptFn<T>, tools: FailoverServices): Promise<T> {
   const { breakers } = tools;
   const { targets } = plan;
   const run = new Run(plan, attempt, tools);
@@ -67,16 +67,16 @@ export async function failOver<T>(plan: Plan, attempt: Try<T>, tools: Tools): Pr
 /** What one call has been through. */
 class Run<T> {
   firstError: GatewayError | undefined;
-  readonly #plan: Plan;
-  readonly #attempt: Try<T>;
-  readonly #tools: Tools;
+  readonly #plan: FailoverPlan;
+  readonly #attempt: AttemptFn<T>;
+  readonly #tools: FailoverServices;
   #retriesLeft: number;
   /** The context did not fit there. */
   #tooSmall: Target | undefined;
   /** A hedge has had its try. */
   #hedged: Target | undefined;
 
-  constructor(plan: Plan, attempt: Try<T>, tools: Tools) {
+  constructor(plan: FailoverPlan, attempt: AttemptFn<T>, tools: FailoverServices) {
     this.#plan = plan;
     this.#attempt = attempt;
     this.#tools = tools;
@@ -105,7 +105,7 @@ class Run<T> {
       if (verdict !== "again" || !how.mayRepeat || this.#retriesLeft === 0) return undefined;
       // Whoever has somewhere else to go waits no longer than it would of its own accord.
       const mostMs = how.isLast ? retries.retryAfterMaxMs : Math.min(retries.maxMs, retries.retryAfterMaxMs);
-      const wait = waitBefore(count, error, retries, { random, mostMs });
+      const wait = retryDelay(count, error, retries, { random, mostMs });
       if (wait === undefined || breakers.state(healthKeyOf(target)) !== "closed") return undefined;
       this.#retriesLeft--;
       await sleep(wait, signal);
@@ -113,10 +113,10 @@ class Run<T> {
   }
 
   async #try(target: Target, signal: AbortSignal): Promise<{ value: T } | { error: GatewayError }> {
-    const { breakers, now, note } = this.#tools;
+    const { breakers, now, logAttempt: note } = this.#tools;
     const startedAt = now();
     let status: number | undefined;
-    let wasted: Waste = {};
+    let wasted: DiscardedUsage = {};
     const made = (): Attempt => ({
       provider: target.provider.id,
       model: target.model,
@@ -129,7 +129,7 @@ class Run<T> {
       const value = await this.#attempt(target, {
         signal,
         onStatus: (heard) => (status = heard),
-        onWaste: (waste) => (wasted = waste),
+        onDiscardedUsage: (waste) => (wasted = waste),
       });
       breakers.succeeded(key, now() - startedAt);
       note(made());
@@ -188,7 +188,7 @@ function childOf(parent: AbortSignal): AbortController {
   return child;
 }
 
-function coolingDown(targets: Plan["targets"], breakers: Breakers): GatewayError {
+function coolingDown(targets: FailoverPlan["targets"], breakers: Breakers): GatewayError {
   const why = targets.map((target) => {
     const { why: last } = breakers.health(healthKeyOf(target));
     return `${keyOf(target)} (${last?.message ?? "it failed of late, or a call is trying it"})`;

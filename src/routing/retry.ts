@@ -34,7 +34,7 @@ export const blamesTarget = (verdict: Verdict): boolean => verdict === "next" ||
  * provider asks for and some chance on top, so that many callers do not come back at once. Undefined when the provider
  * asks for more than `mostMs`.
  */
-export function waitBefore(
+export function retryDelay(
   count: number,
   { retryAfterSeconds }: Pick<GatewayError, "retryAfterSeconds">,
   { baseMs, maxMs }: Retries,

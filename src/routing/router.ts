@@ -1,4 +1,4 @@
-import { Breakers, type Shared, UNSHARED } from "./breaker.ts";
+import { Breakers, type BreakerStore, LOCAL_ONLY } from "./breaker.ts";
 import { type Config, ConfigError, readConfig } from "./config.ts";
 
 /** What all calls of an isolate share: where they may go, and what is known of the targets. */
@@ -12,7 +12,7 @@ export type Router = {
   problem?: string;
 };
 
-function routerOf(config: Config, shared: Shared): Router {
+function routerOf(config: Config, shared: BreakerStore): Router {
   const { now } = Date;
   return { config, breakers: new Breakers(config.cooldown, now, shared), now, random: Math.random };
 }
@@ -21,7 +21,7 @@ function routerOf(config: Config, shared: Shared): Router {
  * The router for a configuration's text. One that is wrong takes nothing down: the last good one stays (`lastGood`, its
  * text), or else the defaults, and `problem` says why. `shared`: where its isolate and others tell each other of targets.
  */
-export function routerFor(text: string | undefined, lastGood?: string, shared: Shared = UNSHARED): Router {
+export function routerFor(text: string | undefined, lastGood?: string, shared: BreakerStore = LOCAL_ONLY): Router {
   try {
     return routerOf(readConfig(text), shared);
   } catch (error) {

@@ -3,7 +3,7 @@ import type { JsonObject } from "../wire/json.ts";
 import type { Sql } from "../store/sql.ts";
 
 /** What happened to a session beside its calls: for its timeline and its lineage. */
-export type Change = {
+export type SessionEvent = {
   id: string;
   type:
     | "updated"
@@ -20,9 +20,9 @@ export type Change = {
   createdAt: number;
 };
 
-type Row = { id: string; type: Change["type"]; data: string; created_at: number };
+type Row = { id: string; type: SessionEvent["type"]; data: string; created_at: number };
 
-export function noteChange(sql: Sql, now: number, type: Change["type"], data: JsonObject = {}): void {
+export function recordEvent(sql: Sql, now: number, type: SessionEvent["type"], data: JsonObject = {}): void {
   sql(
     "INSERT INTO changes (id, type, data, created_at) VALUES (?, ?, ?, ?)",
     newId("chg", now),
@@ -33,7 +33,7 @@ export function noteChange(sql: Sql, now: number, type: Change["type"], data: Js
 }
 
 /** In the order in which they happened. */
-export const listChanges = (sql: Sql): Change[] =>
+export const listEvents = (sql: Sql): SessionEvent[] =>
   sql<Row>("SELECT * FROM changes ORDER BY id").map(({ id, type, data, created_at: createdAt }) => ({
     id,
     type,

@@ -1,7 +1,7 @@
 import { migrate, type Sql, type Storage } from "../store/sql.ts";
-import { KEEP_TOLD } from "./stream/event-buffer.ts";
-import { OUTBOX, postText } from "../store/outbox.ts";
-import type { Count } from "./stream/segments.ts";
+import { STREAM_RETENTION_MS } from "./stream/event-buffer.ts";
+import { OUTBOX, enqueueText } from "../store/outbox.ts";
+import type { EventCount } from "./stream/segments.ts";
 import { firstId } from "../wire/id.ts";
 
 /**
@@ -15,10 +15,10 @@ const MIGRATIONS: readonly string[] = [
 ];
 
 /** All of a stream, as its client was told it. */
-export type Told = { bytes: Uint8Array; count: Count };
+export type RecordedStream = { bytes: Uint8Array; count: EventCount };
 
 /** `text`: what its session would take in, as JSON. `payload`: its record and its session's, as they go to the queue. */
-export type Entry = { id: string; org: string; text: string; payload: string; told?: Told };
+export type JournalEntry = { id: string; org: string; text: string; payload: string; told?: RecordedStream };
 
 /** How long a call may have run before it came here, at most: a longer one is told to its session. Milliseconds. */
 const SHORT = 60_000;
@@ -34,28 +34,31 @@ export class Journal {
   }
 
   /** What comes twice stands there once. */
-  enter(entries: readonly Entry[]): void {
+  enter(entries: readonly JournalEntry[]): void {
     this.#storage.transact(() => {
       for (const { id, org, text, payload, told } of entries) {
         this.#sql("INSERT OR IGNORE INTO entries (id, org, text) VALUES (?, ?, ?)", id, org, text);
         if (told !== undefined) this.#keepTold(id, told);
-        postText(this.#sql, payload);
+        enqueueText(this.#sql, payload);
       }
     });
   }
 
   /** undefined: another organisation's, or not there. */
-  find(org: string, id: string): Pick<Entry, "text" | "told"> | undefined {
+  find(org: string, id: string): Pick<JournalEntry, "text" | "told"> | undefined {
     const [found] = this.#sql<{ text: string }>("SELECT text FROM entries WHERE id = ? AND org = ?", id, org);
     if (found === undefined) return undefined;
-    const [told] = this.#sql<Count & { bytes: ArrayBuffer }>("SELECT blocks, events, bytes FROM told WHERE id = ?", id);
+    const [told] = this.#sql<EventCount & { bytes: ArrayBuffer }>(
+      "SELECT blocks, events, bytes FROM told WHERE id = ?",
+      id,
+    );
     if (told === undefined) return found;
     const { blocks, events, bytes } = told;
     return { ...found, told: { bytes: new Uint8Array(bytes), count: { blocks, events } } };
   }
 
   /** For a call whose session has taken it in. */
-  strike(org: string, id: string): void {
+  remove(org: string, id: string): void {
     this.#storage.transact(() => {
       if (this.#sql("DELETE FROM entries WHERE id = ? AND org = ? RETURNING id", id, org).length === 0) return;
       this.#sql("DELETE FROM told WHERE id = ?", id);
@@ -64,11 +67,11 @@ export class Journal {
 
   /** Drops the streams that can no longer be resumed. Whether there are others. */
   drop(now: number): boolean {
-    this.#sql("DELETE FROM told WHERE id < ?", firstId("call", now - KEEP_TOLD - SHORT));
+    this.#sql("DELETE FROM told WHERE id < ?", firstId("call", now - STREAM_RETENTION_MS - SHORT));
     return this.#sql("SELECT 1 FROM told LIMIT 1").length > 0;
   }
 
-  #keepTold(id: string, { bytes, count: { blocks, events } }: Told): void {
+  #keepTold(id: string, { bytes, count: { blocks, events } }: RecordedStream): void {
     const { buffer } = bytes.slice();
     this.#sql("INSERT OR IGNORE INTO told (id, blocks, events, bytes) VALUES (?, ?, ?, ?)", id, blocks, events, buffer);
   }

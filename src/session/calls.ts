@@ -1,23 +1,23 @@
 import type { CallRecord } from "../store/records.ts";
 import type { Sql } from "../store/sql.ts";
-import { joinOn, splitOff } from "./schema.ts";
+import { loadText, storeText } from "./schema.ts";
 
 /**
  * The calls of a session, each from before it is dispatched until long after: `running`, then how it ended. A call
  * that runs when its object wakes up was left behind by a crash.
  */
-export type Started = Omit<CallRecord, "status" | "usage" | "latency" | "endedAt" | "attempts" | "losses">;
+export type CallStart = Omit<CallRecord, "status" | "usage" | "latency" | "endedAt" | "attempts" | "losses">;
 export type CallState = {
   id: string;
   status: CallRecord["status"] | "running";
-  started: Started;
+  started: CallStart;
   record?: CallRecord;
   received?: string;
 };
 
 type Row = { id: string; status: CallState["status"]; started: string; record: string | null; received: string | null };
 
-export function startCall(sql: Sql, started: Started): void {
+export function startCall(sql: Sql, started: CallStart): void {
   sql(
     "INSERT INTO calls (id, status, started, created_at) VALUES (?, 'running', ?, ?)",
     started.id,
@@ -34,7 +34,7 @@ export function endCall(sql: Sql, record: CallRecord, received?: string): void {
     record.id,
     record.status,
     JSON.stringify(record),
-    received === undefined ? null : splitOff(sql, receivedOf(record.id), received),
+    received === undefined ? null : storeText(sql, receivedOf(record.id), received),
     record.createdAt,
   );
 }
@@ -62,9 +62,9 @@ function stateOf(sql: Sql, { id, status, started, record, received }: Row): Call
   return {
     id,
     status,
-    started: JSON.parse(started) as Started,
+    started: JSON.parse(started) as CallStart,
     ...(record !== null && { record: JSON.parse(record) as CallRecord }),
-    ...(received !== null && { received: joinOn(sql, receivedOf(id), received) }),
+    ...(received !== null && { received: loadText(sql, receivedOf(id), received) }),
   };
 }
 

@@ -6,7 +6,7 @@ import type { Turn } from "./turns.ts";
  * Where a call continues, and how many of its messages the session already holds. `at`: a turn's id; undefined is the
  * beginning of the session.
  */
-export type Place = { at: string | undefined; known: number };
+export type Continuation = { at: string | undefined; matchedCount: number };
 
 /**
  * Where messages stand that come to a session whose way to the head is `path`. `named`: the turn that ends at a place.
@@ -19,44 +19,44 @@ export type Place = { at: string | undefined; known: number };
  *    It stands at the beginning of the session, since to append it would say that reply twice.
  * 5. Anything else is new as a whole, at the head: also replies that a client wrote itself (examples, a handover).
  */
-export function findPlace(
+export function findContinuation(
   messages: readonly Message[],
   path: readonly Turn[],
   named: (chain: string) => string | undefined,
-): Place {
+): Continuation {
   const head = path.at(-1);
   // Of two turns with the same name the one that the session stands at is meant.
   const known = (name: string): string | undefined => (name === head?.chain ? head.id : named(name));
   const beginning = longestKnownPrefix(messages, known);
-  if (beginning !== undefined) return { at: beginning.place, known: beginning.count };
+  if (beginning !== undefined) return { at: beginning.place, matchedCount: beginning.count };
   return (
-    findWithin(messages, path, known) ??
-    findLastWords(messages, head) ?? { at: repeatsReply(messages, path) ? undefined : head?.id, known: 0 }
+    findInPath(messages, path, known) ??
+    matchLastReply(messages, head) ?? { at: repeatsReply(messages, path) ? undefined : head?.id, matchedCount: 0 }
   );
 }
 
 /** Where the messages continue the path from somewhere within it. */
-export function findWithin(
+export function findInPath(
   messages: readonly Message[],
   path: readonly Turn[],
   known: (chain: string) => string | undefined,
-): Place | undefined {
+): Continuation | undefined {
   // A turn is known by its reply's end; without any reply that others follow, nothing needs to be looked for.
   if (path.length === 0 || !isAnswered(messages)) return undefined;
   const first = longestKnownPrefix(messages, (own) => path.findLast((turn) => turn.own === own));
   if (first === undefined) return undefined;
   const rest = longestKnownPrefix(messages.slice(first.count), known, first.place.chain);
-  return { at: rest?.place ?? first.place.id, known: first.count + (rest?.count ?? 0) };
+  return { at: rest?.place ?? first.place.id, matchedCount: first.count + (rest?.count ?? 0) };
 }
 
 /** How many of the messages are what the head's reply said, or its tool calls: clients send these back with the results. */
-export function findLastWords(messages: readonly Message[], head: Turn | undefined): Place | undefined {
+export function matchLastReply(messages: readonly Message[], head: Turn | undefined): Continuation | undefined {
   const behind = messages.findIndex(({ role }) => role !== "assistant");
   if (head === undefined || behind <= 0) return undefined;
   const words = messages.slice(0, behind);
   const calls = words.flatMap(({ blocks }) => blocks.filter((block) => block.kind === "tool_call"));
   const isCalls = calls.length > 0 && calls.every(({ id }) => head.open.some((open) => open.id === id));
-  return isCalls || hashAfter(ROOT, words) === head.reply ? { at: head.id, known: behind } : undefined;
+  return isCalls || hashAfter(ROOT, words) === head.reply ? { at: head.id, matchedCount: behind } : undefined;
 }
 
 /** Behind words of the client's own stands a reply that the path holds, and something after it. */

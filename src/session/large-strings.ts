@@ -2,16 +2,16 @@ import { GatewayError } from "../canonical/error.ts";
 import type { Blobs } from "../store/blobs.ts";
 import { sha256 } from "../wire/hash.ts";
 import { endOfString } from "../wire/json.ts";
-import type { Cut, Passage } from "./turns.ts";
+import type { BlobRef, WireItems } from "./turns.ts";
 
 /** Characters, quotes included. SPEC 19: what is larger leaves the session for R2. */
 const LARGE = 256 * 1024;
 
 /** The passage without its large media, which are durable elsewhere then. Inverse of `joined`. */
-export async function cut<P extends Passage>(passage: P, blobs: Blobs): Promise<P> {
+export async function offload<P extends WireItems>(passage: P, blobs: Blobs): Promise<P> {
   const { items } = passage;
   if (items.length < LARGE) return passage;
-  const cuts: Cut[] = [];
+  const cuts: BlobRef[] = [];
   let rest = "";
   let from = 0;
   const puts: Promise<void>[] = [];
@@ -35,7 +35,7 @@ export async function cut<P extends Passage>(passage: P, blobs: Blobs): Promise<
 const isData = (literal: string): boolean => !literal.slice(1024, 5120).includes(" ");
 
 /** The passage as it was said. Throws when what was cut out is no longer there. */
-export async function joined<P extends Passage>(passage: P, blobs: Blobs): Promise<P> {
+export async function inline<P extends WireItems>(passage: P, blobs: Blobs): Promise<P> {
   const { cuts, ...whole } = passage;
   if (cuts === undefined) return passage;
   const texts = await Promise.all(cuts.map(({ blob }) => blobs.get(blob)));
@@ -51,9 +51,9 @@ export async function joined<P extends Passage>(passage: P, blobs: Blobs): Promi
 }
 
 /** The same of a whole history, most of which is as it was said: it costs nothing where nothing was cut. */
-export const allJoined = async (passages: readonly Passage[], blobs: Blobs): Promise<readonly Passage[]> =>
+export const inlineAll = async (passages: readonly WireItems[], blobs: Blobs): Promise<readonly WireItems[]> =>
   passages.some(({ cuts }) => cuts !== undefined)
-    ? await Promise.all(passages.map((passage) => joined(passage, blobs)))
+    ? await Promise.all(passages.map((passage) => inline(passage, blobs)))
     : passages;
 
 const missing = (): GatewayError =>

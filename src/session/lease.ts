@@ -9,7 +9,7 @@ export class Lease {
   readonly #waiting: (() => void)[] = [];
 
   /** Resolves to what gives the lease back; calling that twice is harmless. Throws `session.busy`. */
-  async take(onBusy: "queue" | "reject"): Promise<() => void> {
+  async acquire(onBusy: "queue" | "reject"): Promise<() => void> {
     if (this.#isTaken) {
       if (onBusy === "reject") throw busy("another call is running on this session");
       await this.#wait();
@@ -18,7 +18,7 @@ export class Lease {
   }
 
   /** undefined: another has it. */
-  tryTake(): (() => void) | undefined {
+  tryAcquire(): (() => void) | undefined {
     return this.#isTaken ? undefined : this.#grant();
   }
 

@@ -6,7 +6,7 @@ import type { Sql } from "../store/sql.ts";
  * Records of the calls that a crash left behind: whatever runs while its object is only being made ran in one that is
  * gone. What it may have said is not known.
  */
-export const leftBehind = (sql: Sql, endedAt: number): CallRecord[] =>
+export const interruptedCalls = (sql: Sql, endedAt: number): CallRecord[] =>
   runningCalls(sql).map(({ started }) => ({
     ...started,
     status: "interrupted",

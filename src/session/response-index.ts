@@ -1,10 +1,10 @@
 import type { Sql } from "../store/sql.ts";
 
 /** Where a response is that goes by its provider's own id: the place of its session's object, and its call there. */
-export type Whereabouts = { place: string; call: string };
+export type ResponseLocation = { place: string; call: string };
 
 /** One shard of an organisation's directory: providers' response ids → where they are. It is made when first written to. */
-export class Directory {
+export class ResponseIndex {
   readonly #sql: Sql;
   #isMade: boolean;
 
@@ -14,16 +14,16 @@ export class Directory {
   }
 
   /** The newest of an id's places counts: some hosts give every response the same id. */
-  put(id: string, { place, call }: Whereabouts): void {
+  put(id: string, { place, call }: ResponseLocation): void {
     if (!this.#isMade)
       this.#sql("CREATE TABLE ids (id TEXT PRIMARY KEY, place TEXT NOT NULL, call TEXT NOT NULL) WITHOUT ROWID");
     this.#isMade = true;
     this.#sql("INSERT OR REPLACE INTO ids (id, place, call) VALUES (?, ?, ?)", id, place, call);
   }
 
-  find(id: string): Whereabouts | undefined {
+  find(id: string): ResponseLocation | undefined {
     if (!this.#isMade) return undefined;
-    return this.#sql<Whereabouts>("SELECT place, call FROM ids WHERE id = ?", id)[0];
+    return this.#sql<ResponseLocation>("SELECT place, call FROM ids WHERE id = ?", id)[0];
   }
 
   remove(id: string): void {

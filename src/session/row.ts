@@ -2,7 +2,7 @@ import type { Dialect } from "../canonical/types.ts";
 import type { SessionRecord } from "../store/sessions.ts";
 import type { JsonObject } from "../wire/json.ts";
 import type { Sql } from "../store/sql.ts";
-import { joinOn, splitOff } from "./schema.ts";
+import { loadText, storeText } from "./schema.ts";
 
 /** The system text of a session, in the wire it was given in: a member of its own, or the list's leading items. */
 export type Instructions = { dialect: Dialect; member?: { key: string; json: string }; items?: string };
@@ -56,7 +56,7 @@ export function readRow(sql: Sql): SessionRow | undefined {
   return {
     ...same,
     ...(instructions !== null && {
-      instructions: JSON.parse(joinOn(sql, INSTRUCTIONS, instructions)) as Instructions,
+      instructions: JSON.parse(loadText(sql, INSTRUCTIONS, instructions)) as Instructions,
     }),
     ...(origin !== null && { origin: JSON.parse(origin) as Origin }),
     metadata: JSON.parse(metadata) as Record<string, string>,
@@ -87,12 +87,12 @@ export function writeRow(sql: Sql, row: SessionRow, old?: SessionRow): void {
     row.updatedAt,
   );
   if (row.instructions === old?.instructions) return;
-  const text = row.instructions === undefined ? null : splitOff(sql, INSTRUCTIONS, JSON.stringify(row.instructions));
+  const text = row.instructions === undefined ? null : storeText(sql, INSTRUCTIONS, JSON.stringify(row.instructions));
   sql("UPDATE session SET instructions = ?", text);
 }
 
 /** The same system text, so that a client that says it with every call has it written once. */
-export const areSame = (a: Instructions | undefined, b: Instructions | undefined): boolean =>
+export const sameInstructions = (a: Instructions | undefined, b: Instructions | undefined): boolean =>
   a?.dialect === b?.dialect &&
   a?.items === b?.items &&
   a?.member?.key === b?.member?.key &&

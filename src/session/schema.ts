@@ -36,7 +36,7 @@ const MIGRATIONS: readonly string[] = [
 ];
 
 /** What few sessions need: a table costs a page, two rows and 40 µs, in every one that has it. */
-const SELDOM = `
+const LAZY_TABLES = `
    CREATE TABLE IF NOT EXISTS overflow (
      owner TEXT, part INTEGER, text TEXT NOT NULL, PRIMARY KEY (owner, part)
    ) WITHOUT ROWID;
@@ -52,14 +52,14 @@ const SELDOM = `
    CREATE TABLE IF NOT EXISTS dropped (id INTEGER PRIMARY KEY, last INTEGER NOT NULL);`;
 
 /** A session's database, in which what few need is made by the first query that misses it. */
-export const completing =
+export const withLazyTables =
   (sql: Sql): Sql =>
   (query, ...values) => {
     try {
       return sql(query, ...values);
     } catch (error) {
       if (!String(error).includes("no such table")) throw error;
-      sql(SELDOM);
+      sql(LAZY_TABLES);
       return sql(query, ...values);
     }
   };
@@ -85,7 +85,7 @@ const PIECE = 250_000;
 const isShort = (text: string): boolean => text.length < PIECE - 1;
 
 /** The part of a text that fits a row; the rest is kept under `owner`, instead of what was there. */
-export function splitOff(sql: Sql, owner: string, text: string): string {
+export function storeText(sql: Sql, owner: string, text: string): string {
   if (isShort(text)) return text;
   const [first = "", ...rest] = piecesOf(text);
   sql("DELETE FROM overflow WHERE owner = ? AND part > ?", owner, rest.length);
@@ -96,7 +96,7 @@ export function splitOff(sql: Sql, owner: string, text: string): string {
 }
 
 /** The inverse. */
-export function joinOn(sql: Sql, owner: string, text: string): string {
+export function loadText(sql: Sql, owner: string, text: string): string {
   if (isShort(text)) return text;
   const more = sql<{ text: string }>("SELECT text FROM overflow WHERE owner = ? ORDER BY part", owner);
   return text + more.map((row) => row.text).join("");

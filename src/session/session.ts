@@ -5,15 +5,24 @@ import type { CallRecord } from "../store/records.ts";
 import type { SessionRecord } from "../store/sessions.ts";
 import { withPrefix } from "../wire/id.ts";
 import type { JsonObject } from "../wire/json.ts";
-import { endCall, startCall, type Started } from "./calls.ts";
-import { type Change, noteChange } from "./activity.ts";
-import { post } from "../store/outbox.ts";
-import { findLastWords, findPlace, findWithin, type Place } from "./continuation.ts";
-import { areSame, type Instructions, readRow, recordOf, type SessionRow, writeRow } from "./row.ts";
-import { type KeptResponse, keepResponse } from "./stored-responses.ts";
+import { endCall, startCall, type CallStart } from "./calls.ts";
+import { type SessionEvent, recordEvent } from "./activity.ts";
+import { enqueue } from "../store/outbox.ts";
+import { matchLastReply, findContinuation, findInPath, type Continuation } from "./continuation.ts";
+import { sameInstructions, type Instructions, readRow, recordOf, type SessionRow, writeRow } from "./row.ts";
+import { type StoredResponse, storeResponse } from "./stored-responses.ts";
 import type { Sql, Storage } from "../store/sql.ts";
 import { isStored, migrate, tablesOf } from "./schema.ts";
-import { findTurn, insertTurn, isAnyTurn, openCalls, type Passage, pathTo, type Turn, turnNamed } from "./turns.ts";
+import {
+  findTurn,
+  insertTurn,
+  isAnyTurn,
+  openCalls,
+  type WireItems,
+  pathTo,
+  type Turn,
+  findTurnByHash,
+} from "./turns.ts";
 
 export type { Instructions } from "./row.ts";
 
@@ -21,7 +30,7 @@ export type { Instructions } from "./row.ts";
 const MAX_TURNS = 10_000;
 
 /** What a call says, as far as the session has to know. */
-export type Said = {
+export type TurnInput = {
   /** Without the leading system messages; one a wire item. */
   messages: readonly Message[];
   instructions?: Instructions;
@@ -34,7 +43,7 @@ export type Said = {
 /** What was said before, and where this call continues. */
 export type Context = {
   parent: Turn | undefined;
-  history: readonly Passage[];
+  history: readonly WireItems[];
   /** Only when the call gives none. */
   instructions?: Instructions;
   /** How many of the call's messages the history already holds. */
@@ -42,22 +51,22 @@ export type Context = {
   /** The turn will stand beside the head, since another call is running: `on_busy: "branch"`. */
   isBeside?: true;
   /** What the gateway had to say in the client's place, as the end of the history and the start of the new turn. */
-  added?: Passage;
+  added?: WireItems;
   losses?: readonly Loss[];
 };
 
 /** What a finished call adds. `said` and `replied`: what is new in the request, and the reply, for the chain. */
-export type Step = {
+export type CompletedTurn = {
   context: Context;
-  input: Passage;
-  output: Passage & { issuer: string };
-  said: readonly Message[];
-  replied: readonly Message[];
+  input: WireItems;
+  output: WireItems & { issuer: string };
+  requested: readonly Message[];
+  reply: readonly Message[];
   instructions?: Instructions;
 };
 
 /** What may be given to a session when it is made, and changed later. */
-export type Given = Partial<
+export type SessionInit = Partial<
   Pick<SessionRow, "instructions" | "metadata" | "defaults" | "phase" | "origin" | "head" | "depth" | "createdAt">
 >;
 
@@ -86,13 +95,13 @@ export class Session {
   }
 
   /** Throws `session.not_found`, for another organisation's session as for none. */
-  expect(org: string): void {
+  requireOrganization(org: string): void {
     if (this.#row?.org !== org) throw sessionNotFound();
   }
 
   /** The same, for a call. Throws `session.paused`, too. */
-  expectActive(org: string): void {
-    this.expect(org);
+  requireActive(org: string): void {
+    this.requireOrganization(org);
     if (this.#row!.status === "paused")
       throw new GatewayError("session.paused", `the session is paused: POST /v1/sessions/${this.#row!.id}:resume`, {
         param: "rhone.session_id",
@@ -100,7 +109,7 @@ export class Session {
   }
 
   /** False when it exists already; then it stays as it is. */
-  create(org: string, id: string, given: Given = {}): boolean {
+  create(org: string, id: string, given: SessionInit = {}): boolean {
     if (this.#row !== undefined) return false;
     migrate(this.#storage);
     const now = this.#now();
@@ -147,8 +156,8 @@ export class Session {
   }
 
   /** Where a call continues; see place.ts. Throws `object.not_found` for a parent that is no turn of this session. */
-  continue(said: Said): Context {
-    const { at, known } =
+  continue(said: TurnInput): Context {
+    const { at, matchedCount: known } =
       said.parent === undefined ? this.#placeOf(said.messages, this.path) : this.#findFrom(said.parent, said);
     const path = at === undefined ? [] : this.pathOf(at);
     const parent = path.at(-1);
@@ -162,18 +171,18 @@ export class Session {
   }
 
   /** A stateless call brings its whole context: it stands where its transcript says, or at a root of its own. */
-  place(said: Said): Context {
-    const { at, known } = this.#placeOf(said.messages, []);
+  locate(said: TurnInput): Context {
+    const { at, matchedCount: known } = this.#placeOf(said.messages, []);
     return { parent: at === undefined ? undefined : findTurn(this.#sql, at), history: [], known };
   }
 
   /** The call's row stands before its dispatch, so that a crash leaves a trace. */
-  start(started: Started): void {
+  start(started: CallStart): void {
     startCall(this.#sql, started);
   }
 
   /** Adds the turn and, unless another was committed meanwhile, moves the head: one transaction with the record. */
-  commit(record: CallRecord, step: Step, kept?: KeptResponse): Turn {
+  commit(record: CallRecord, step: CompletedTurn, kept?: StoredResponse): Turn {
     const { parent, isBeside } = step.context;
     const { head, instructions: held } = this.row;
     const turn: Turn = {
@@ -181,8 +190,8 @@ export class Session {
       parent: parent?.id,
       kind: "call",
       depth: (parent?.depth ?? 0) + 1,
-      ...turnHashes(parent?.chain ?? ROOT, step.said, step.replied),
-      open: openCalls(step.replied),
+      ...turnHashes(parent?.chain ?? ROOT, step.requested, step.reply),
+      open: openCalls(step.reply),
       input: step.input,
       output: step.output,
       createdAt: record.endedAt,
@@ -193,13 +202,13 @@ export class Session {
     const changes = {
       updatedAt: record.endedAt,
       ...(moves && { head: turn.id, depth: turn.depth }),
-      ...(moves && instructions !== undefined && !areSame(instructions, held) && { instructions }),
+      ...(moves && instructions !== undefined && !sameInstructions(instructions, held) && { instructions }),
     };
     const path = isNext ? this.#path : undefined;
     const insert = (): void => {
       insertTurn(this.#sql, turn);
       endCall(this.#sql, record);
-      if (kept !== undefined) keepResponse(this.#sql, kept);
+      if (kept !== undefined) storeResponse(this.#sql, kept);
     };
     this.#write({ ...this.row, ...changes }, insert, record);
     if (moves) this.#path = path && [...path, turn];
@@ -207,18 +216,18 @@ export class Session {
   }
 
   /** A call that failed or broke off, or that became no turn: the head stays as it was, and what came of it stands beside. */
-  fail(record: CallRecord, received?: string, kept?: KeptResponse): void {
+  fail(record: CallRecord, received?: string, kept?: StoredResponse): void {
     this.#storage.transact(() => {
       // The session may have been deleted meanwhile. The call is on record all the same.
-      post(this.#sql, record);
+      enqueue(this.#sql, record);
       if (this.#row === undefined) return;
       endCall(this.#sql, record, received);
-      if (kept !== undefined) keepResponse(this.#sql, kept);
+      if (kept !== undefined) storeResponse(this.#sql, kept);
     });
   }
 
   /** A change that is no call's. `also` is done in the same transaction. */
-  change(changes: Partial<SessionRow>, type: Change["type"], data: JsonObject = {}, also = (): void => {}): void {
+  change(changes: Partial<SessionRow>, type: SessionEvent["type"], data: JsonObject = {}, also = (): void => {}): void {
     this.#change({ ...this.row, ...changes }, type, data, also);
   }
 
@@ -229,7 +238,7 @@ export class Session {
   }
 
   /** Goes on from turns that no call made. */
-  moveTo(turns: readonly Turn[], type: Change["type"], data: JsonObject = {}): void {
+  moveTo(turns: readonly Turn[], type: SessionEvent["type"], data: JsonObject = {}): void {
     const head = turns.at(-1)!;
     this.change({ head: head.id, depth: head.depth }, type, data, () =>
       turns.forEach((turn) => insertTurn(this.#sql, turn)),
@@ -237,13 +246,13 @@ export class Session {
   }
 
   /** Takes turns in that another session held. It is there for nobody before `create`. */
-  adopt(turns: readonly Turn[]): void {
+  importTurns(turns: readonly Turn[]): void {
     migrate(this.#storage);
     this.#storage.transact(() => turns.forEach((turn) => insertTurn(this.#sql, turn)));
   }
 
   /** Forgets what was adopted by a session that was never made. */
-  disown(): void {
+  discardImport(): void {
     if (this.#row !== undefined) return;
     this.#storage.transact(() => {
       for (const table of tablesOf(this.#sql)) this.#sql(`DELETE FROM ${table}`);
@@ -256,7 +265,7 @@ export class Session {
     const deleted = recordOf(row, true);
     this.#storage.transact(() => {
       for (const table of tablesOf(this.#sql)) if (table !== "outbox") this.#sql(`DELETE FROM ${table}`);
-      post(this.#sql, deleted);
+      enqueue(this.#sql, deleted);
     });
     this.#row = undefined;
     this.#path = undefined;
@@ -274,27 +283,27 @@ export class Session {
     return pathTo(this.#sql, turnId);
   }
 
-  #placeOf(messages: readonly Message[], path: readonly Turn[]): Place {
-    if (path.length === 0 && !isAnyTurn(this.#sql)) return { at: undefined, known: 0 };
-    return findPlace(messages, path, (name) => turnNamed(this.#sql, name));
+  #placeOf(messages: readonly Message[], path: readonly Turn[]): Continuation {
+    if (path.length === 0 && !isAnyTurn(this.#sql)) return { at: undefined, matchedCount: 0 };
+    return findContinuation(messages, path, (name) => findTurnByHash(this.#sql, name));
   }
 
   /** From a turn that is named, a transcript is recognised only where it leads to that very turn. */
-  #findFrom(parent: string, { messages }: Said): Place {
-    if (parent === this.row.id) return { at: undefined, known: 0 };
+  #findFrom(parent: string, { messages }: TurnInput): Continuation {
+    if (parent === this.row.id) return { at: undefined, matchedCount: 0 };
     const path = this.pathOf(parent);
     const head = path.at(-1)!;
     const named = (name: string): string | undefined => (name === head.chain ? head.id : undefined);
-    const whole = findPlace(messages, path, named);
+    const whole = findContinuation(messages, path, named);
     if (whole.at === head.id) return whole;
-    const within = findWithin(messages, path, named) ?? findLastWords(messages, head);
-    return within?.at === head.id ? within : { at: head.id, known: 0 };
+    const within = findInPath(messages, path, named) ?? matchLastReply(messages, head);
+    return within?.at === head.id ? within : { at: head.id, matchedCount: 0 };
   }
 
-  #change(row: SessionRow, type: Change["type"], data: JsonObject = {}, also = (): void => {}): void {
+  #change(row: SessionRow, type: SessionEvent["type"], data: JsonObject = {}, also = (): void => {}): void {
     const now = this.#now();
     this.#write({ ...row, updatedAt: now }, () => {
-      noteChange(this.#sql, now, type, data);
+      recordEvent(this.#sql, now, type, data);
       also();
     });
     if (row.head !== this.#path?.at(-1)?.id) this.#path = undefined;
@@ -307,8 +316,8 @@ export class Session {
     this.#storage.transact(() => {
       also();
       writeRow(this.#sql, next, this.#row);
-      if (made === undefined) post(this.#sql, record);
-      else post(this.#sql, made, record);
+      if (made === undefined) enqueue(this.#sql, record);
+      else enqueue(this.#sql, made, record);
     });
     this.#row = next;
   }
@@ -318,7 +327,10 @@ export class Session {
  * The instructions that hold for a call. One that continues a response gets those that were items of its input, and so
  * are a part of what was said, whatever it instructs itself.
  */
-function carried({ instructions: given, isChained }: Said, held: Instructions | undefined): Instructions | undefined {
+function carried(
+  { instructions: given, isChained }: TurnInput,
+  held: Instructions | undefined,
+): Instructions | undefined {
   if (isChained !== true) return given === undefined ? held : undefined;
   return held?.items === undefined || given?.items !== undefined
     ? undefined

@@ -3,10 +3,10 @@ import type { Dialect, Message, ToolCall } from "../canonical/types.ts";
 import { newId } from "../wire/id.ts";
 import { isObject } from "../wire/json.ts";
 import type { Sql } from "../store/sql.ts";
-import { joinOn, splitOff } from "./schema.ts";
+import { loadText, storeText } from "./schema.ts";
 
 /** Wire items of one side of a turn: JSON texts joined by commas, in the very characters in which they were said. */
-export type Passage = {
+export type WireItems = {
   dialect: Dialect;
   items: string;
   /** Who said it and alone can open its seals; absent for what a client said. */
@@ -14,14 +14,14 @@ export type Passage = {
   /** It holds something sealed. */
   sealed?: boolean;
   /** The large strings that were taken out of `items`: it is no JSON before they are back (media.ts). */
-  cuts?: readonly Cut[];
+  cuts?: readonly BlobRef[];
 };
 
 /** A string of a JSON text that is kept elsewhere: where it stood in what is left, and the hash it is kept under. */
-export type Cut = { at: number; blob: string };
+export type BlobRef = { at: number; blob: string };
 
 /** A tool call that waits for its result. `item`: its wire item's own id, by which some clients answer it. */
-export type OpenCall = { id: string; name: string; item?: string };
+export type PendingToolCall = { id: string; name: string; item?: string };
 
 /**
  * One committed step. Immutable. Its names: canonical/chain.ts.
@@ -38,22 +38,22 @@ export type Turn = TurnHashes & {
   /** How many turns the model sees up to here, this one included; a compaction is none. */
   depth: number;
   /** What its reply asks for and nobody has answered yet. */
-  open: readonly OpenCall[];
-  input: Passage;
-  output: Passage & { issuer: string };
+  open: readonly PendingToolCall[];
+  input: WireItems;
+  output: WireItems & { issuer: string };
   createdAt: number;
 };
 
-export const openCalls = (replied: readonly Message[]): OpenCall[] =>
+export const openCalls = (replied: readonly Message[]): PendingToolCall[] =>
   replied.flatMap(({ blocks }) => blocks.flatMap((block) => (block.kind === "tool_call" ? [openCall(block)] : [])));
 
-function openCall({ id, name, native }: ToolCall): OpenCall {
+function openCall({ id, name, native }: ToolCall): PendingToolCall {
   const item = isObject(native?.item) ? native.item.id : undefined;
   return { id, name, ...(typeof item === "string" && item !== id && { item }) };
 }
 
 /** Turns as they will stand behind `parent`, in the session whose object is at `place`. */
-export function chained(
+export function linkTurns(
   turns: readonly Omit<Turn, "id" | "parent" | "depth" | "createdAt">[],
   { parent, place, now }: { parent: Turn | undefined; place: string; now: number },
 ): Turn[] {
@@ -103,10 +103,10 @@ export function insertTurn(sql: Sql, turn: Turn): void {
     turn.reply,
     JSON.stringify(turn.open),
     input.dialect,
-    splitOff(sql, `${id}/input`, input.items),
+    storeText(sql, `${id}/input`, input.items),
     JSON.stringify(input.cuts ?? []),
     output.dialect,
-    splitOff(sql, `${id}/output`, output.items),
+    storeText(sql, `${id}/output`, output.items),
     JSON.stringify(output.cuts ?? []),
     output.issuer,
     output.sealed ? 1 : 0,
@@ -124,7 +124,7 @@ export const hasTurn = (sql: Sql, id: string): boolean => sql("SELECT 1 FROM tur
 export const isAnyTurn = (sql: Sql): boolean => sql("SELECT 1 FROM turns LIMIT 1").length > 0;
 
 /** The turn that ends at this place; the newest, where the same was said twice. */
-export const turnNamed = (sql: Sql, chain: string): string | undefined =>
+export const findTurnByHash = (sql: Sql, chain: string): string | undefined =>
   sql<{ id: string }>("SELECT id FROM turns WHERE chain = ? ORDER BY id DESC LIMIT 1", chain)[0]?.id;
 
 /** From the root, or the last compaction, to this turn. */
@@ -140,9 +140,9 @@ export function pathTo(sql: Sql, id: string): Turn[] {
 }
 
 /** What a tree is drawn from, without what was said. In the order in which they were made. */
-export type Branching = Pick<Turn, "id" | "parent" | "kind" | "origin" | "createdAt">;
+export type TurnNode = Pick<Turn, "id" | "parent" | "kind" | "origin" | "createdAt">;
 
-export const listBranchings = (sql: Sql): Branching[] =>
+export const listTurnNodes = (sql: Sql): TurnNode[] =>
   sql<Pick<Row, "id" | "parent" | "kind" | "origin" | "created_at">>(
     "SELECT id, parent, kind, origin, created_at FROM turns ORDER BY id",
   ).map(({ id, parent, kind, origin, created_at: createdAt }) => ({
@@ -163,11 +163,15 @@ function turnOf(sql: Sql, row: Row): Turn {
     chain: row.chain,
     own: row.own,
     reply: row.reply,
-    open: row.open === "[]" ? NONE : (JSON.parse(row.open) as OpenCall[]),
-    input: { dialect: row.input_dialect, items: joinOn(sql, `${row.id}/input`, row.input), ...cutsOf(row.input_cuts) },
+    open: row.open === "[]" ? NONE : (JSON.parse(row.open) as PendingToolCall[]),
+    input: {
+      dialect: row.input_dialect,
+      items: loadText(sql, `${row.id}/input`, row.input),
+      ...cutsOf(row.input_cuts),
+    },
     output: {
       dialect: row.output_dialect,
-      items: joinOn(sql, `${row.id}/output`, row.output),
+      items: loadText(sql, `${row.id}/output`, row.output),
       issuer: row.issuer,
       sealed: row.sealed === 1,
       ...cutsOf(row.output_cuts),
@@ -176,6 +180,7 @@ function turnOf(sql: Sql, row: Row): Turn {
   };
 }
 
-const NONE: readonly OpenCall[] = [];
+const NONE: readonly PendingToolCall[] = [];
 
-const cutsOf = (text: string): Pick<Passage, "cuts"> => (text === "[]" ? {} : { cuts: JSON.parse(text) as Cut[] });
+const cutsOf = (text: string): Pick<WireItems, "cuts"> =>
+  text === "[]" ? {} : { cuts: JSON.parse(text) as BlobRef[] };

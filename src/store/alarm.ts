@@ -19,7 +19,7 @@ export class Alarm {
   }
 
   /** It has come, and will not again by itself. */
-  rang(): void {
+  onAlarm(): void {
     this.#at = Infinity;
   }
 }

@@ -18,7 +18,7 @@ export type ListedKey = {
 export type ListedOrganization = { id: string; name: string; createdAt: number };
 
 /** What somebody did to a key or an organisation, and how that stands since. No secret, and no digest of one, is in it. */
-export type Change = {
+export type AuditEvent = {
   /** Sorts by time. */
   id: string;
   at: number;
@@ -42,7 +42,7 @@ export type Change = {
 };
 
 /** Writes changes into D1, in their order. The same one twice leaves one event. */
-export async function keepChanges(d1: D1Database, changes: readonly Change[]): Promise<void> {
+export async function writeAuditEvents(d1: D1Database, changes: readonly AuditEvent[]): Promise<void> {
   const db = drizzle(d1);
   const statements = changes.flatMap(({ key, organization, ...event }) => [
     db.insert(auditEvents).values(event).onConflictDoNothing(),

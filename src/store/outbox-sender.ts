@@ -1,7 +1,7 @@
 import { type BatchFlusher, type Batcher, chunkBySize } from "../wire/batcher.ts";
 import type { Sql } from "./sql.ts";
 import type { Alarm } from "./alarm.ts";
-import { forgetUpTo, type Posted, postedBehind } from "./outbox.ts";
+import { deleteThrough, type OutboxRow, rowsAfter } from "./outbox.ts";
 
 /** All that is needed of a queue: it takes messages of 128 KB at most. */
 export type RecordQueue = { send: (message: string, how: { contentType: "text" }) => Promise<unknown> };
@@ -17,21 +17,21 @@ const KEEP_SENT = 2_500;
 const SETTLED = 5_000;
 
 /** `takenAt`: when the queue took it, in Unix milliseconds. */
-export type Letter = Posted & { takenAt?: number };
+export type PendingRow = OutboxRow & { takenAt?: number };
 
 /** `bag`: of all the objects that live in this isolate. */
-type Way = Pick<BatchFlusher<Letter>, "keepAwake" | "now"> & {
+type Way = Pick<BatchFlusher<PendingRow>, "keepAwake" | "now"> & {
   sql: Sql;
   queue: RecordQueue;
-  bag: Batcher<Letter>;
+  bag: Batcher<PendingRow>;
   alarm: Alarm;
 };
 
 /** Brings an outbox to the queue. What is on its way is known in memory alone: what nobody remembers is sent again. */
-export class Delivery {
+export class OutboxSender {
   readonly #way: Way;
   /** All that is in the outbox and was looked at, in its order. */
-  readonly #letters: Letter[] = [];
+  readonly #letters: PendingRow[] = [];
 
   constructor(way: Way) {
     this.#way = way;
@@ -59,7 +59,7 @@ export class Delivery {
     const late = this.#letters.filter(({ takenAt }) => takenAt === undefined);
     const kept = this.#letters.findIndex(({ takenAt = Infinity }) => takenAt > now() - KEEP_SENT);
     const last = this.#letters.splice(0, kept < 0 ? Infinity : kept).at(-1);
-    if (last !== undefined) forgetUpTo(sql, last.number);
+    if (last !== undefined) deleteThrough(sql, last.number);
     const isLeft = this.#letters.length > 0;
     if (isLeft) this.watch();
     // An alarm that throws is given up by the platform after six times; this one is set anew.
@@ -67,14 +67,14 @@ export class Delivery {
     return isLeft;
   }
 
-  #collect(): Letter[] {
-    const fresh: Letter[] = postedBehind(this.#way.sql, this.#letters.at(-1)?.number ?? 0);
+  #collect(): PendingRow[] {
+    const fresh: PendingRow[] = rowsAfter(this.#way.sql, this.#letters.at(-1)?.number ?? 0);
     this.#letters.push(...fresh);
     return fresh;
   }
 
   /** In as few messages as they fit into, each a JSON list of records. */
-  async #give(letters: readonly Letter[]): Promise<void> {
+  async #give(letters: readonly PendingRow[]): Promise<void> {
     const { queue, now } = this.#way;
     for (const message of chunkBySize(letters, ({ payload }) => payload.length + 1, MESSAGE)) {
       await queue.send(`[${message.map(({ payload }) => payload).join(",")}]`, { contentType: "text" });

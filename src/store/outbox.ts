@@ -1,23 +1,23 @@
-import type { Kept } from "./records.ts";
+import type { StoredRecord } from "./records.ts";
 import type { Sql } from "./sql.ts";
 
 /** For a schema. Numbers go up, also over a gap: only the lowest are ever taken away, or all. */
 export const OUTBOX = "CREATE TABLE outbox (number INTEGER PRIMARY KEY, payload TEXT NOT NULL)";
 
 /** Records on their way: JSON texts with commas between them. */
-export type Posted = { number: number; payload: string };
+export type OutboxRow = { number: number; payload: string };
 
 /** Puts records on their way, together and behind those that are. */
-export const post = (sql: Sql, ...records: readonly [Kept, ...Kept[]]): void =>
-  postText(sql, records.map((record) => JSON.stringify(record)).join(","));
+export const enqueue = (sql: Sql, ...records: readonly [StoredRecord, ...StoredRecord[]]): void =>
+  enqueueText(sql, records.map((record) => JSON.stringify(record)).join(","));
 
 /** The same of records that are texts already. */
-export const postText = (sql: Sql, payload: string): void =>
+export const enqueueText = (sql: Sql, payload: string): void =>
   void sql("INSERT INTO outbox (payload) VALUES (?)", payload);
 
 /** Those that were posted behind this one, in their order. */
-export const postedBehind = (sql: Sql, number: number): Posted[] =>
+export const rowsAfter = (sql: Sql, number: number): OutboxRow[] =>
   sql("SELECT number, payload FROM outbox WHERE number > ? ORDER BY number", number);
 
 /** Takes away what has arrived: all up to and with this one. */
-export const forgetUpTo = (sql: Sql, number: number): unknown => sql("DELETE FROM outbox WHERE number <= ?", number);
+export const deleteThrough = (sql: Sql, number: number): unknown => sql("DELETE FROM outbox WHERE number <= ?", number);

@@ -44,7 +44,7 @@ export type CallRecord = {
 };
 
 /** What travels through outboxes and the queue. */
-export type Kept = CallRecord | SessionRecord;
+export type StoredRecord = CallRecord | SessionRecord;
 
 export type Attempt = {
   provider: string;
@@ -57,16 +57,16 @@ export type Attempt = {
   startedAt: number;
   /** Milliseconds until its first content came, or all of a whole answer, or until it failed. */
   ms: number;
-} & Waste;
+} & DiscardedUsage;
 
 /** What an attempt counted and cost though the answer is not its own; no part of the call's. */
-export type Waste = { usage?: Usage; costMicrosUsd?: number };
+export type DiscardedUsage = { usage?: Usage; costMicrosUsd?: number };
 
 /**
  * Writes records into D1, all of them or none, in one statement for each table. Queues deliver at least once and in any
  * order: the newest record of a thing leaves one row.
  */
-export async function keepRecords(d1: D1Database, records: readonly Kept[]): Promise<void> {
+export async function upsertRecords(d1: D1Database, records: readonly StoredRecord[]): Promise<void> {
   const ofSessions = records.filter((record) => "object" in record);
   const ofCalls = records.flatMap((record) => ("object" in record ? [] : [record]));
   const statements = [

@@ -86,5 +86,5 @@ export const upsertSessions = upsertInto(
 );
 
 /** At once, for what must be in the list when its answer arrives. */
-export const keepSession = async (d1: D1Database, record: SessionRecord): Promise<void> =>
+export const upsertSession = async (d1: D1Database, record: SessionRecord): Promise<void> =>
   void (await d1.batch(upsertSessions(d1, [record])));

@@ -4,7 +4,7 @@ import { native } from "../dialects/native/index.ts";
 import { isObject, type JsonObject, parseJson } from "../wire/json.ts";
 import { appendMember, members as membersOf, sliceOf, splice } from "../wire/splice.ts";
 import type { Opened } from "./request.ts";
-import { STRATEGIES } from "../session/history/compact.ts";
+import { COMPACTION_STRATEGIES } from "../session/history/compact.ts";
 import { rhoneRequest, SURFACES, type Surface } from "./index.ts";
 
 const call = SURFACES.native.request.shape;
@@ -36,7 +36,7 @@ export const sessionDefaults = z
       at: z.number().gt(0).max(1),
       /** Tokens; of a model that the catalogue does not know. */
       context_window: z.int().min(1).optional(),
-      strategy: z.enum(STRATEGIES).optional(),
+      strategy: z.enum(COMPACTION_STRATEGIES).optional(),
       keep_last: z.int().min(0).optional(),
       model: z.string().min(1).optional(),
     }),

@@ -1,16 +1,16 @@
 import { DatabaseSync } from "node:sqlite";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { EventBuffer, KEEP_TOLD } from "../../src/session/stream/event-buffer.ts";
-import { type Piece } from "../../src/session/stream/segments.ts";
+import { EventBuffer, STREAM_RETENTION_MS } from "../../src/session/stream/event-buffer.ts";
+import { type Segment } from "../../src/session/stream/segments.ts";
 import type { Sql } from "../../src/store/sql.ts";
-import { completing, migrate } from "../../src/session/schema.ts";
+import { withLazyTables, migrate } from "../../src/session/schema.ts";
 import { concatBytes, decodeUtf8, encodeUtf8 } from "../../src/wire/bytes.ts";
 
 /** A database as a Durable Object has it, and a clock that is moved by hand. */
-function home(): { sql: Sql; clock: { now: number }; open: (onPiece?: (piece: Piece) => void) => EventBuffer } {
+function home(): { sql: Sql; clock: { now: number }; open: (onPiece?: (piece: Segment) => void) => EventBuffer } {
   const db = new DatabaseSync(":memory:");
-  const sql: Sql = completing((query, ...values) => {
+  const sql: Sql = withLazyTables((query, ...values) => {
     if (values.length === 0 && query.includes(";")) {
       db.exec(query);
       return [];
@@ -45,8 +45,8 @@ describe("what was told", () => {
       fc.asyncProperty(chunks, async (told) => {
         const { clock, open } = home();
         const buffer = open();
-        buffer.begin("a");
-        buffer.begin("b");
+        buffer.start("a");
+        buffer.start("b");
         const whole: string[] = [];
         for (const { events, comment, pause } of told) {
           const said = Array.from({ length: events }, (_, i) => event(whole.length + i));
@@ -71,7 +71,7 @@ describe("what was told", () => {
   it("reaches a reader that came while it was being told, once and in order", async () => {
     const { clock, open } = home();
     const buffer = open();
-    buffer.begin("a");
+    buffer.start("a");
     const readers = [read(buffer, "a", 0)];
     for (let i = 0; i < 50; i++) {
       buffer.append("a", encodeUtf8(event(i)), ONE);
@@ -87,7 +87,7 @@ describe("what was told", () => {
   it("is written every five seconds or 64 KiB, never per chunk, and is not held in memory beyond that", () => {
     const { sql, clock, open } = home();
     const buffer = open();
-    buffer.begin("a");
+    buffer.start("a");
     const rows = (): number => sql<{ n: number }>("SELECT count(*) AS n FROM events")[0]!.n;
     for (let i = 0; i < 1_000; i++) buffer.append("a", encodeUtf8(event(i)), ONE);
     expect(rows()).toBe(0);
@@ -105,7 +105,7 @@ describe("what was told", () => {
     const { open } = home();
     const buffer = open();
     const huge = `data: ${"é".repeat(2_000_000)}\n\n`;
-    buffer.begin("a");
+    buffer.start("a");
     buffer.append("a", encodeUtf8(event(0) + huge), { blocks: 2, events: 2 });
     buffer.end("a");
     expect((await read(open(), "a", 1)) === huge).toBe(true);
@@ -114,15 +114,15 @@ describe("what was told", () => {
   it("is dropped ten minutes after the reply, and not before", async () => {
     const { clock, open } = home();
     const buffer = open();
-    buffer.begin("a");
+    buffer.start("a");
     buffer.append("a", encodeUtf8(event(0)), ONE);
     buffer.flush();
-    clock.now += 2 * KEEP_TOLD;
+    clock.now += 2 * STREAM_RETENTION_MS;
     expect(buffer.drop()).toBeGreaterThan(clock.now);
     buffer.end("a");
     const seen = buffer.last - 1;
     const at = buffer.drop()!;
-    clock.now += KEEP_TOLD - 1;
+    clock.now += STREAM_RETENTION_MS - 1;
     buffer.drop();
     expect([buffer.eventsOf("a"), await read(buffer, "a", 0)]).toEqual([1, event(0)]);
     expect(buffer.hasAllSince(seen)).toBe(true);
@@ -136,7 +136,7 @@ describe("what was told", () => {
     const { clock, open } = home();
     const ids: number[] = [];
     const before = open(({ id }) => ids.push(id));
-    before.begin("a");
+    before.start("a");
     for (let i = 0; i < 10; i++) before.append("a", encodeUtf8(event(i)), ONE);
     clock.now += 5;
     const after = open(({ id }) => ids.push(id));
@@ -148,7 +148,7 @@ describe("what was told", () => {
   it("ends with the word for a crash behind what was kept", async () => {
     const { clock, open } = home();
     const before = open();
-    before.begin("a");
+    before.start("a");
     before.append("a", encodeUtf8(event(0) + event(1)), { blocks: 2, events: 2 });
     before.flush();
     before.append("a", encodeUtf8(event(2)), ONE);

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { GatewayError } from "../../src/canonical/error.ts";
 import { Breakers } from "../../src/routing/breaker.ts";
 import { DEFAULT_POLICY } from "../../src/routing/config.ts";
-import { failOver, type Plan, type Tools, type Try } from "../../src/routing/failover.ts";
+import { failOver, type FailoverPlan, type FailoverServices, type AttemptFn } from "../../src/routing/failover.ts";
 import { keyOf, type Target } from "../../src/routing/locate.ts";
 import type { Attempt } from "../../src/store/records.ts";
 import { at, broken, failed, silent, tooLong } from "./targets.ts";
@@ -14,16 +14,16 @@ function world(script: (target: Target, count: number, now: number) => GatewayEr
   const tries: string[] = [];
   const counts = new Map<string, number>();
   const breakers = new Breakers({ failures: 3, seconds: 30 }, () => now);
-  const tools: Tools = {
+  const tools: FailoverServices = {
     breakers,
     now: () => now,
     sleep: async (ms) => void (now += ms),
     random: () => 0,
-    note: (attempt) => attempts.push(attempt),
+    logAttempt: (attempt) => attempts.push(attempt),
     isLarger: async ({ provider }, than) => provider.id > than.provider.id,
     signal: new AbortController().signal,
   };
-  const attempt: Try<string> = async (target) => {
+  const attempt: AttemptFn<string> = async (target) => {
     const key = keyOf(target);
     tries.push(key);
     counts.set(key, (counts.get(key) ?? 0) + 1);
@@ -32,7 +32,7 @@ function world(script: (target: Target, count: number, now: number) => GatewayEr
     if (outcome instanceof GatewayError) throw outcome;
     return key;
   };
-  const call = (targets: [Target, ...Target[]], more: Partial<Plan> = {}): Promise<string> =>
+  const call = (targets: [Target, ...Target[]], more: Partial<FailoverPlan> = {}): Promise<string> =>
     failOver({ targets, policy: DEFAULT_POLICY, ...more }, attempt, tools);
   return { call, tries, attempts, breakers, tools, pass: (ms: number) => (now += ms), now: () => now };
 }
@@ -126,7 +126,7 @@ describe("the loop of attempts", () => {
     const gone = new AbortController();
     const left = new GatewayError("stream.interrupted", "left");
     const { tools, breakers } = world(() => "ok");
-    const attempt: Try<string> = async () => {
+    const attempt: AttemptFn<string> = async () => {
       gone.abort(left);
       throw broken;
     };
@@ -140,12 +140,12 @@ describe("the loop of attempts", () => {
 });
 
 describe("a hedge", () => {
-  const tools = (): Tools & { attempts: Attempt[] } => {
+  const tools = (): FailoverServices & { attempts: Attempt[] } => {
     const attempts: Attempt[] = [];
     const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
-    return { ...world(() => "ok").tools, sleep, note: (one) => attempts.push(one), attempts };
+    return { ...world(() => "ok").tools, sleep, logAttempt: (one) => attempts.push(one), attempts };
   };
-  const hedged = (attempt: Try<string>, all: Tools): Promise<string> =>
+  const hedged = (attempt: AttemptFn<string>, all: FailoverServices): Promise<string> =>
     failOver({ targets: [at("a")], policy: DEFAULT_POLICY, hedge: { afterMs: 5, target: at("b") } }, attempt, all);
 
   it("starts when the first is silent; the first content wins and the other is cancelled", async () => {
@@ -168,7 +168,7 @@ describe("a hedge", () => {
   it("never starts when the first is quick, and leaves the winner alone", async () => {
     const asked: string[] = [];
     let signalOfWinner: AbortSignal | undefined;
-    const attempt: Try<string> = async (target, { signal }) => {
+    const attempt: AttemptFn<string> = async (target, { signal }) => {
       asked.push(keyOf(target));
       signalOfWinner = signal;
       return "a";
@@ -178,7 +178,7 @@ describe("a hedge", () => {
   });
 
   it("fails with the first one's error when both do", async () => {
-    const attempt: Try<string> = async ({ provider }) => {
+    const attempt: AttemptFn<string> = async ({ provider }) => {
       if (provider.id === "a") await new Promise((resolve) => setTimeout(resolve, 20));
       throw provider.id === "a" ? silent : failed(500);
     };

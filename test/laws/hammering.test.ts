@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { Breakers, type Shared, UNSHARED } from "../../src/routing/breaker.ts";
+import { Breakers, type BreakerStore, LOCAL_ONLY } from "../../src/routing/breaker.ts";
 
 /**
  * How often a dead target is asked by a deployment of many isolates. Time is a number here; calls arrive evenly, each at
@@ -18,7 +18,7 @@ async function triesPerMinute(
   { minutes = 6, backAt = Number.POSITIVE_INFINITY } = {},
 ): Promise<number[]> {
   let now = 0;
-  const shared = isShared ? cacheOf(() => now) : UNSHARED;
+  const shared = isShared ? cacheOf(() => now) : LOCAL_ONLY;
   const all = Array.from({ length: isolates }, () => new Breakers(COOLDOWN, () => now, shared));
   const random = numbers(isolates * 31 + callsPerSecond);
   const tries = Array.from({ length: minutes }, () => 0);
@@ -33,12 +33,12 @@ async function triesPerMinute(
 }
 
 /** A data centre's cache: what is written is read a little later, and forgotten when it is over. */
-function cacheOf(now: () => number): Shared {
+function cacheOf(now: () => number): BreakerStore {
   let said: { until: number; from: number }[] = [];
   return {
     downUntil: async () => said.findLast(({ from }) => from <= now())?.until,
-    tellDown: async (_, until) => void (said = [...said.slice(-50), { until, from: now() + LAG }]),
-    tellUp: async () => void (said = []),
+    markDown: async (_, until) => void (said = [...said.slice(-50), { until, from: now() + LAG }]),
+    markUp: async () => void (said = []),
   };
 }
 

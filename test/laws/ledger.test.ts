@@ -1,9 +1,16 @@
 import { DatabaseSync, type SQLInputValue } from "node:sqlite";
 import { describe, expect, it } from "vitest";
-import { GRANT_MS, Ledger, LEDGER_STEPS, type Need, type Settled, type Taken } from "../../src/keys/budget/ledger.ts";
+import {
+  GRANT_MS,
+  Ledger,
+  LEDGER_STEPS,
+  type GrantRequest,
+  type Settlement,
+  type GrantResult,
+} from "../../src/keys/budget/ledger.ts";
 import type { Account } from "../../src/keys/policy.ts";
-import { accountOf, Purse, type Till } from "../../src/keys/budget/grant-pool.ts";
-import { type Report, Turnstile } from "../../src/keys/budget/wait-queue.ts";
+import { accountOf, GrantPool, type AccountClient } from "../../src/keys/budget/grant-pool.ts";
+import { type UsageReport, WaitQueue } from "../../src/keys/budget/wait-queue.ts";
 import type { Sql } from "../../src/store/sql.ts";
 
 /** A clock that stands until it is told to go on; sleepers wake in their order. */
@@ -59,14 +66,19 @@ function ledgerOf(account: Account, clock = new Clock()): { ledger: Ledger; cloc
   return { ledger, clock, sql };
 }
 
-const need = (micros: number, more: Partial<Need> = {}): Need => ({ micros, tokens: 1, calls: 1, ...more });
+const need = (micros: number, more: Partial<GrantRequest> = {}): GrantRequest => ({
+  micros,
+  tokens: 1,
+  calls: 1,
+  ...more,
+});
 
-function granted(taken: Taken): string {
+function granted(taken: GrantResult): string {
   if ("refused" in taken) throw new Error(taken.refused.message);
   return taken.grant.id;
 }
 
-const ended = (grant: string, call: string, held: number, took: number): Settled => ({
+const ended = (grant: string, call: string, held: number, took: number): Settlement => ({
   grant,
   call,
   held: { micros: held, tokens: 1 },
@@ -81,7 +93,7 @@ const totalOf = (ledger: Ledger): { spent: number; held: number } => {
 describe("a ledger", () => {
   it("sets money aside, and takes what the call cost", () => {
     const { ledger } = ledgerOf(budget(1000));
-    const grant = granted(ledger.take(need(400)));
+    const grant = granted(ledger.grant(need(400)));
     expect(totalOf(ledger)).toEqual({ spent: 0, held: 400 });
     ledger.settle(ended(grant, "a", 400, 150));
     expect(totalOf(ledger)).toEqual({ spent: 150, held: 0 });
@@ -89,7 +101,7 @@ describe("a ledger", () => {
 
   it("settles a call once, whoever tells of it and how often", () => {
     const { ledger } = ledgerOf(budget(1000));
-    const taken = ledger.take(need(10, { calls: 2 }));
+    const taken = ledger.grant(need(10, { calls: 2 }));
     const grant = granted(taken);
     for (let i = 0; i < 3; i++) ledger.settle(ended(grant, "a", 10, 7));
     ledger.settle(ended(grant, "b", 10, 5));
@@ -99,35 +111,35 @@ describe("a ledger", () => {
 
   it("refuses what could pass a hard budget, and says when it begins anew", () => {
     const { ledger, clock } = ledgerOf(budget(1000, "daily"));
-    ledger.settle(ended(granted(ledger.take(need(1000))), "a", 1000, 990));
-    const taken = ledger.take(need(11));
+    ledger.settle(ended(granted(ledger.grant(need(1000))), "a", 1000, 990));
+    const taken = ledger.grant(need(11));
     expect(taken).toMatchObject({ refused: { code: "budget.exceeded", retryAfterSeconds: 14 * 3600 } });
-    expect(ledger.take(need(10))).toHaveProperty("grant");
+    expect(ledger.grant(need(10))).toHaveProperty("grant");
     clock.at += 14 * 3_600_000;
-    expect(ledger.take(need(1000))).toHaveProperty("grant");
+    expect(ledger.grant(need(1000))).toHaveProperty("grant");
   });
 
   it("lets a reply end that cost more than was set aside, and refuses the next", () => {
     const { ledger } = ledgerOf(budget(100));
-    ledger.settle(ended(granted(ledger.take(need(100))), "a", 100, 130));
+    ledger.settle(ended(granted(ledger.grant(need(100))), "a", 100, 130));
     expect(totalOf(ledger)).toEqual({ spent: 130, held: 0 });
-    expect(ledger.take(need(1))).toMatchObject({ refused: { code: "budget.exceeded" } });
+    expect(ledger.grant(need(1))).toMatchObject({ refused: { code: "budget.exceeded" } });
   });
 
   it("lets a call without a bound run on what is left, when others cost no more", () => {
     const { ledger } = ledgerOf(budget(1000));
-    const first = ledger.take(need(4000, { least: 10 }));
+    const first = ledger.grant(need(4000, { least: 10 }));
     expect(first).toMatchObject({ grant: { micros: 1000, calls: 1 } });
-    expect(ledger.take(need(4000, { least: 10 }))).toMatchObject({ wait: true });
+    expect(ledger.grant(need(4000, { least: 10 }))).toMatchObject({ wait: true });
     ledger.settle(ended(granted(first), "a", 1000, 700));
-    expect(ledger.take(need(4000, { least: 10 }))).toMatchObject({ refused: { code: "budget.exceeded" } });
-    expect(ledger.take(need(300))).toHaveProperty("grant");
+    expect(ledger.grant(need(4000, { least: 10 }))).toMatchObject({ refused: { code: "budget.exceeded" } });
+    expect(ledger.grant(need(300))).toHaveProperty("grant");
   });
 
   it("lets calls without a bound run side by side when it is known what they cost", () => {
     const { ledger } = ledgerOf(budget(1000));
-    ledger.settle(ended(granted(ledger.take(need(4000, { least: 10 }))), "a", 1000, 20));
-    for (let i = 0; i < 5; i++) expect(ledger.take(need(4000, { least: 10 }))).toHaveProperty("grant");
+    ledger.settle(ended(granted(ledger.grant(need(4000, { least: 10 }))), "a", 1000, 20));
+    for (let i = 0; i < 5; i++) expect(ledger.grant(need(4000, { least: 10 }))).toHaveProperty("grant");
     const { held } = totalOf(ledger);
     expect(held).toBeLessThanOrEqual(980);
     expect(held).toBeGreaterThanOrEqual(5 * 80);
@@ -136,21 +148,21 @@ describe("a ledger", () => {
   it("counts a soft budget and stops nothing for it", () => {
     const soft: Account = { ...OPEN, budgets: [{ period: "daily", limit_micros_usd: 10, hard: false }] };
     const { ledger } = ledgerOf(soft);
-    ledger.settle(ended(granted(ledger.take(need(500))), "a", 0, 500));
-    expect(ledger.take(need(500))).toHaveProperty("grant");
+    ledger.settle(ended(granted(ledger.grant(need(500))), "a", 0, 500));
+    expect(ledger.grant(need(500))).toHaveProperty("grant");
     expect(ledger.standing()[0]).toMatchObject({ period: "daily", spent: 500 });
   });
 
   it("takes no call without a price into a hard budget", () => {
     const { ledger } = ledgerOf(budget(1000));
-    expect(ledger.take(need(0, { isUnpriced: true }))).toMatchObject({ refused: { code: "model.not_allowed" } });
-    expect(ledgerOf(OPEN).ledger.take(need(0, { isUnpriced: true }))).toHaveProperty("grant");
+    expect(ledger.grant(need(0, { isUnpriced: true }))).toMatchObject({ refused: { code: "model.not_allowed" } });
+    expect(ledgerOf(OPEN).ledger.grant(need(0, { isUnpriced: true }))).toHaveProperty("grant");
   });
 
   it("gives up a grant of an isolate that died, and still hears of its calls", () => {
     const { ledger, clock } = ledgerOf(budget(1000));
-    const grant = granted(ledger.take(need(600)));
-    expect(ledger.take(need(600))).toMatchObject({ wait: true });
+    const grant = granted(ledger.grant(need(600)));
+    expect(ledger.grant(need(600))).toMatchObject({ wait: true });
     clock.at += 21 * 60_000;
     expect(totalOf(ledger)).toEqual({ spent: 0, held: 0 });
     for (let i = 0; i < 2; i++) ledger.settle(ended(grant, "late", 600, 250));
@@ -159,13 +171,13 @@ describe("a ledger", () => {
 
   it("takes a grant's rest back once", () => {
     const { ledger } = ledgerOf(budget(1_000_000));
-    const taken = ledger.take(need(10, { calls: 50 }));
+    const taken = ledger.grant(need(10, { calls: 50 }));
     if (!("grant" in taken)) throw new Error("refused");
     const { id, calls, micros, tokens } = taken.grant;
     expect(calls).toBe(50);
     const rest = { grant: id, calls: calls - 1, micros: micros - 10, tokens };
-    ledger.giveBack(rest);
-    ledger.giveBack(rest);
+    ledger.returnUnused(rest);
+    ledger.returnUnused(rest);
     expect(totalOf(ledger)).toEqual({ spent: 0, held: 10 });
   });
 
@@ -175,10 +187,10 @@ describe("a ledger", () => {
     // 23:30 on the day on which Switzerland goes back to winter time: 25 hours long.
     clock.at = Date.parse("2026-10-25T22:30:00Z");
     const { ledger } = ledgerOf(zurich, clock);
-    ledger.settle(ended(granted(ledger.take(need(100))), "a", 100, 100));
-    expect(ledger.take(need(1))).toMatchObject({ refused: { retryAfterSeconds: 1800 } });
+    ledger.settle(ended(granted(ledger.grant(need(100))), "a", 100, 100));
+    expect(ledger.grant(need(1))).toMatchObject({ refused: { retryAfterSeconds: 1800 } });
     clock.at += 1_800_000;
-    expect(ledger.take(need(1))).toHaveProperty("grant");
+    expect(ledger.grant(need(1))).toHaveProperty("grant");
     expect(ledger.days(5).map(({ day }) => day)).toEqual(["2026-10-25"]);
   });
 });
@@ -186,17 +198,17 @@ describe("a ledger", () => {
 /** Isolates, each with a purse of its own, and one account that knows the truth. */
 class World {
   readonly clock = new Clock();
-  readonly turnstile: Turnstile;
+  readonly turnstile: WaitQueue;
   readonly ledger: Ledger;
   readonly asked = { take: 0, report: 0 };
-  readonly till: Till;
-  readonly tools: { till: Till; later: (work: Promise<unknown>) => void };
+  readonly till: AccountClient;
+  readonly tools: { till: AccountClient; later: (work: Promise<unknown>) => void };
 
   constructor(account: Account) {
     ({ ledger: this.ledger } = ledgerOf(account, this.clock));
-    this.turnstile = new Turnstile(this.ledger);
+    this.turnstile = new WaitQueue(this.ledger);
     this.till = {
-      take: async (name, wanted, report: Report) => {
+      take: async (name, wanted, report: UsageReport) => {
         if (accountOf(name).id !== "key_a") return { free: this.clock.at + GRANT_MS };
         this.asked.take++;
         this.turnstile.report(report);
@@ -210,8 +222,8 @@ class World {
     this.tools = { till: this.till, later: (work) => void work };
   }
 
-  isolate(): Purse {
-    return new Purse(this.clock.now, this.clock.sleep);
+  isolate(): GrantPool {
+    return new GrantPool(this.clock.now, this.clock.sleep);
   }
 }
 
@@ -256,7 +268,7 @@ describe("isolates with one account", () => {
       // Some of the calls come too late for it.
       const pays = CALLS * 200;
       const world = new World({ ...budget(pays), limits: { concurrency: 500 } });
-      const records: Settled[] = [];
+      const records: Settlement[] = [];
       let isolates = Array.from({ length: 8 }, () => world.isolate());
       let truth = 0;
       let refused = 0;

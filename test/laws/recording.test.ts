@@ -1,7 +1,7 @@
 import { DatabaseSync } from "node:sqlite";
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { Recording, RECORDINGS } from "../../src/session/stream/byte-log.ts";
+import { ByteLog, BYTE_LOG_SCHEMA } from "../../src/session/stream/byte-log.ts";
 import type { Sql } from "../../src/store/sql.ts";
 import { concatBytes } from "../../src/wire/bytes.ts";
 
@@ -16,11 +16,11 @@ function database(): Sql {
         ...row,
         ...(row.bytes instanceof Uint8Array && { bytes: row.bytes.slice().buffer }),
       })) as never[];
-  sql(RECORDINGS);
+  sql(BYTE_LOG_SCHEMA);
   return sql;
 }
 
-async function all(recording: Recording): Promise<Uint8Array> {
+async function all(recording: ByteLog): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   for await (const part of recording.read()) parts.push(part);
   return concatBytes(parts);
@@ -39,7 +39,7 @@ it("a recording is read whole by whoever reads it, whenever and however slowly",
   await fc.assert(
     fc.asyncProperty(steps, async (told) => {
       const sql = database();
-      const recording = new Recording(sql, 7);
+      const recording = new ByteLog(sql, 7);
       const whole: Uint8Array[] = [];
       const readers = Array.from({ length: 4 }, () => ({ from: recording.read(), had: [] as Uint8Array[] }));
       for (const step of told) {
@@ -60,16 +60,16 @@ it("a recording is read whole by whoever reads it, whenever and however slowly",
         for await (const more of from) had.push(more);
         expect(expected.equals(concatBytes(had))).toBe(true);
       }
-      expect(expected.equals(await all(Recording.kept(sql, 7, recording.size)))).toBe(true);
+      expect(expected.equals(await all(ByteLog.retained(sql, 7, recording.size)))).toBe(true);
     }),
     { numRuns: 40 },
   );
 });
 
 it("one that was broken off breaks its readers off, and one that is gone does", async () => {
-  const recording = new Recording(database(), 7);
+  const recording = new ByteLog(database(), 7);
   recording.append(new Uint8Array(3));
   recording.break(new Error("it broke"));
   await expect(all(recording)).rejects.toThrow("it broke");
-  await expect(all(Recording.kept(database(), 7, 3))).rejects.toThrow("no longer kept");
+  await expect(all(ByteLog.retained(database(), 7, 3))).rejects.toThrow("no longer kept");
 });

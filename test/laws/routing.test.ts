@@ -4,8 +4,8 @@ import { GatewayError } from "../../src/canonical/error.ts";
 import type { Provider } from "../../src/providers/provider.ts";
 import { ConfigError, DEFAULT_POLICY, readConfig } from "../../src/routing/config.ts";
 import { keyOf, type Target } from "../../src/routing/locate.ts";
-import { candidatesOf, order, type Candidate, type Ranking } from "../../src/routing/candidates.ts";
-import { verdictOf, waitBefore } from "../../src/routing/retry.ts";
+import { candidatesOf, rankTargets, type Candidate, type Ranking } from "../../src/routing/candidates.ts";
+import { verdictOf, retryDelay } from "../../src/routing/retry.ts";
 import { at, broken, failed, providers, silent, tooLong } from "./targets.ts";
 
 const candidate = (id: string, more: Partial<Candidate> = {}): Candidate => ({
@@ -18,7 +18,7 @@ const names = (targets: readonly Target[]): string[] => targets.map(keyOf);
 
 const ranking: Ranking = { issuers: [], latencyOf: () => undefined, costOf: () => undefined, random: () => 0 };
 const plan = (all: [Candidate, ...Candidate[]], strategy = DEFAULT_POLICY.strategy, more: Partial<Ranking> = {}) =>
-  names(order({ all, policy: { ...DEFAULT_POLICY, strategy } }, { ...ranking, ...more }));
+  names(rankTargets({ all, policy: { ...DEFAULT_POLICY, strategy } }, { ...ranking, ...more }));
 
 describe("the configuration", () => {
   it("has SPEC 20's defaults, and takes what SPEC 20 writes", () => {
@@ -200,14 +200,14 @@ describe("a failure's verdict", () => {
     const { retries } = DEFAULT_POLICY;
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 30 }), fc.double({ min: 0, max: 0.999, noNaN: true }), (count, chance) => {
-        const wait = waitBefore(count, failed(500), retries, { random: () => chance, mostMs: 1 })!;
+        const wait = retryDelay(count, failed(500), retries, { random: () => chance, mostMs: 1 })!;
         const full = Math.min(retries.maxMs, retries.baseMs * 2 ** (count - 1));
         expect(wait).toBeGreaterThanOrEqual(full / 2);
         expect(wait).toBeLessThanOrEqual(full);
       }),
     );
     const asked = failed(429, { retryAfterSeconds: 2 });
-    expect(waitBefore(1, asked, retries, { random: () => 0, mostMs: 30_000 })).toBe(2_000);
-    expect(waitBefore(1, asked, retries, { random: () => 0, mostMs: 1_999 })).toBeUndefined();
+    expect(retryDelay(1, asked, retries, { random: () => 0, mostMs: 30_000 })).toBe(2_000);
+    expect(retryDelay(1, asked, retries, { random: () => 0, mostMs: 1_999 })).toBeUndefined();
   });
 });

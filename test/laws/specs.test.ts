@@ -6,7 +6,7 @@ import { parse } from "yaml";
 import { DIALECTS } from "../../src/dialects/index.ts";
 import type { EncodeTarget, WireDialect } from "../../src/dialects/dialect.ts";
 import { SURFACES } from "../../src/surfaces/index.ts";
-import { SHIPPED } from "../../src/providers/builtin.ts";
+import { BUILTIN_PROVIDERS } from "../../src/providers/builtin.ts";
 import { isObject, type Json, type JsonObject } from "../../src/wire/json.ts";
 import { recordings } from "./recordings.ts";
 
@@ -21,7 +21,7 @@ type Published = { wire: string; document: string; schema: string; targets: Enco
 const openai = (dialect: EncodeTarget["dialect"], model: string): EncodeTarget => ({
   dialect,
   model,
-  quirks: SHIPPED.openai!.quirks!,
+  quirks: BUILTIN_PROVIDERS.openai!.quirks!,
 });
 
 /** Of Claude's models one for each way to think. */

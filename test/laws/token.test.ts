@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { type Claims, mintToken, readToken, TOKEN_SCOPES } from "../../src/keys/client-token.ts";
+import { type Claims, issueToken, readToken, TOKEN_SCOPES } from "../../src/keys/client-token.ts";
 
 const claims: fc.Arbitrary<Claims> = fc.record({
   org: fc.string(),
@@ -13,7 +13,7 @@ const claims: fc.Arbitrary<Claims> = fc.record({
 it("a client token says again what it was made with, in characters that a subprotocol may have", () => {
   fc.assert(
     fc.property(claims, fc.string({ minLength: 1 }), (said, secret) => {
-      const token = mintToken(secret, said);
+      const token = issueToken(secret, said);
       expect(token).toMatch(/^[A-Za-z0-9._-]+$/);
       expect(readToken(secret, token, said.expiresAt - 1)).toEqual(said);
       expect(() => readToken(secret, token, said.expiresAt)).toThrow("expired");
@@ -24,7 +24,7 @@ it("a client token says again what it was made with, in characters that a subpro
 
 it("a client token that was changed anywhere is none", () => {
   const said: Claims = { org: "o", session: "sess_a", scopes: ["sessions:read"], keyId: "key_a", expiresAt: 1_000 };
-  const token = mintToken("secret", said);
+  const token = issueToken("secret", said);
   // The last character holds two bits that stand for nothing; every other one counts.
   for (let i = "rhone_ct_".length; i < token.length - 1; i++) {
     const other = token[i] === "A" ? "B" : "A";

@@ -2,24 +2,24 @@ import { expect, it } from "vitest";
 import { containsRange, isRange } from "../../src/keys/ip-ranges.ts";
 import { endOf, firstDay } from "../../src/keys/budget/periods.ts";
 import { coversModel } from "../../src/keys/policy.ts";
-import { isSealedBy, seal, unseal, vaultKeysOf } from "../../src/keys/vault.ts";
+import { isEncryptedWith, encrypt, decrypt, vaultKeysOf } from "../../src/keys/vault.ts";
 
 const keyText = (fill: number): string => Buffer.alloc(32, fill).toString("base64");
 
 it("opens what it sealed, at its own place and unchanged, also under an older key", () => {
   const old = vaultKeysOf(keyText(1))!;
   const both = vaultKeysOf(`${keyText(2)},${keyText(1)}`)!;
-  const sealed = seal("sk-secret", "org_a/openai", old);
+  const sealed = encrypt("sk-secret", "org_a/openai", old);
   expect(sealed).not.toContain("secret");
-  expect(seal("sk-secret", "org_a/openai", old)).not.toBe(sealed);
-  expect(unseal(sealed, "org_a/openai", both)).toBe("sk-secret");
-  expect([isSealedBy(sealed, old), isSealedBy(sealed, both)]).toEqual([true, false]);
-  expect(unseal(sealed, "org_b/openai", old)).toBeUndefined();
-  expect(unseal(sealed, "org_a/openai", vaultKeysOf(keyText(3))!)).toBeUndefined();
+  expect(encrypt("sk-secret", "org_a/openai", old)).not.toBe(sealed);
+  expect(decrypt(sealed, "org_a/openai", both)).toBe("sk-secret");
+  expect([isEncryptedWith(sealed, old), isEncryptedWith(sealed, both)]).toEqual([true, false]);
+  expect(decrypt(sealed, "org_b/openai", old)).toBeUndefined();
+  expect(decrypt(sealed, "org_a/openai", vaultKeysOf(keyText(3))!)).toBeUndefined();
   const [name, nonce, body] = sealed.split(".") as [string, string, string];
   const bent = Buffer.from(body, "base64url");
   bent[0]! ^= 1;
-  expect(unseal([name, nonce, bent.toString("base64url")].join("."), "org_a/openai", old)).toBeUndefined();
+  expect(decrypt([name, nonce, bent.toString("base64url")].join("."), "org_a/openai", old)).toBeUndefined();
   for (const bad of ["", "x", keyText(1).slice(0, 20), `${keyText(1)},`]) expect(vaultKeysOf(bad)).toBeUndefined();
 });
 

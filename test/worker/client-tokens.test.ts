@@ -1,6 +1,6 @@
 import { env } from "cloudflare:workers";
 import { expect, it, vi } from "vitest";
-import { mintToken } from "../../src/keys/client-token.ts";
+import { issueToken } from "../../src/keys/client-token.ts";
 import { chat, KEY, post, request, user } from "./client.ts";
 
 type Given = { token: string; scopes: string[]; expires_at: string; session_id: string };
@@ -118,9 +118,9 @@ it("a client token that is wrong, expired or another deployment's opens nothing"
   const session = await begin();
   const { token } = await give(session);
   const claims = { org: "org_default", session, scopes: ["sessions:read" as const], keyId: "key_admin" };
-  const expired = mintToken(env.RHONE_ADMIN_KEY!, { ...claims, expiresAt: Date.now() - 1 });
-  const foreign = mintToken("another secret", { ...claims, expiresAt: Date.now() + 60_000 });
-  const dead = mintToken(env.RHONE_ADMIN_KEY!, { ...claims, keyId: "key_gone", expiresAt: Date.now() + 60_000 });
+  const expired = issueToken(env.RHONE_ADMIN_KEY!, { ...claims, expiresAt: Date.now() - 1 });
+  const foreign = issueToken("another secret", { ...claims, expiresAt: Date.now() + 60_000 });
+  const dead = issueToken(env.RHONE_ADMIN_KEY!, { ...claims, keyId: "key_gone", expiresAt: Date.now() + 60_000 });
   for (const [bad, code] of [
     [expired, "auth.expired"],
     [foreign, "auth.invalid"],

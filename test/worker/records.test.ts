@@ -11,11 +11,11 @@ import { drizzle } from "drizzle-orm/d1";
 import { eq } from "drizzle-orm";
 import { expect, it, vi } from "vitest";
 import { Alarm } from "../../src/store/alarm.ts";
-import { Delivery, type Letter } from "../../src/store/outbox-sender.ts";
-import { post as postRecord } from "../../src/store/outbox.ts";
+import { OutboxSender, type PendingRow } from "../../src/store/outbox-sender.ts";
+import { enqueue as postRecord } from "../../src/store/outbox.ts";
 import type { Sql } from "../../src/store/sql.ts";
 import { Batcher } from "../../src/wire/batcher.ts";
-import { type CallRecord, findCall, keepRecords } from "../../src/store/records.ts";
+import { type CallRecord, findCall, upsertRecords } from "../../src/store/records.ts";
 import { calls, runs, sessions } from "../../src/store/schema.ts";
 import type { SessionRecord } from "../../src/store/sessions.ts";
 import worker, { type SessionObject } from "../../src/worker.ts";
@@ -57,7 +57,7 @@ it("keeps every count that is priced apart", async () => {
   const known = (await findCall(env.DB, "org_default", rhone.call_id))!;
   const parts = { cacheWrite: 300, cacheWrite1h: 200, inputAudio: 3, outputAudio: 4, searches: 2 };
   const usage = { ...known.usage, ...parts, reasoning: 1 };
-  await keepRecords(env.DB, [{ ...known, usage }]);
+  await upsertRecords(env.DB, [{ ...known, usage }]);
   expect((await findCall(env.DB, "org_default", rhone.call_id))!.usage).toEqual(usage);
 });
 
@@ -169,7 +169,7 @@ it("keeps a record that came while an older one of the same thing was on its way
     sql("DELETE FROM outbox");
     let now = 0;
     const { way, sent } = office(sql, () => now);
-    const delivery = new Delivery(way);
+    const delivery = new OutboxSender(way);
     postRecord(sql, sessionRecord(1));
     await delivery.settle();
     postRecord(sql, sessionRecord(2));
@@ -191,7 +191,7 @@ it("sends what many objects of an isolate have for the queue in as few messages 
     // The first one goes at once; what comes while it is gone, goes together.
     for (let i = 0; i < 90; i++) {
       postRecord(sql, { ...sessionRecord(i), id: `sess_${i}`, metadata: { said: "x".repeat(1000) } });
-      new Delivery(way).send();
+      new OutboxSender(way).send();
       sql("DELETE FROM outbox");
     }
     await Promise.all(work);
@@ -205,16 +205,16 @@ function office(sql: Sql, now: () => number) {
   const work: Promise<unknown>[] = [];
   const keepAwake = (more: Promise<unknown>): void => void work.push(more);
   const alarm = new Alarm(() => {}, now);
-  const way = { sql, queue: { send }, bag: new Batcher<Letter>(), alarm, keepAwake, now };
+  const way = { sql, queue: { send }, bag: new Batcher<PendingRow>(), alarm, keepAwake, now };
   return { way, work, sent: () => send.mock.calls.map(([message]) => JSON.parse(message) as SessionRecord[]) };
 }
 
 it("keeps the newest record of a session, in whatever order they come", async () => {
-  await keepRecords(env.DB, [sessionRecord(2)]);
-  await keepRecords(env.DB, [sessionRecord(1), sessionRecord(3), sessionRecord(2)]);
+  await upsertRecords(env.DB, [sessionRecord(2)]);
+  await upsertRecords(env.DB, [sessionRecord(1), sessionRecord(3), sessionRecord(2)]);
   const [row] = await db.select().from(sessions).where(eq(sessions.id, "sess_order"));
   expect(row).toMatchObject({ revision: 3, turns: 3 });
-  await keepRecords(env.DB, [{ ...sessionRecord(1), createdAt: 2 }]);
+  await upsertRecords(env.DB, [{ ...sessionRecord(1), createdAt: 2 }]);
   const [anew] = await db.select().from(sessions).where(eq(sessions.id, "sess_order"));
   expect(anew).toMatchObject({ revision: 1, createdAt: 2 });
 });

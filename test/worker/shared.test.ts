@@ -24,7 +24,7 @@ it("what one isolate has found down costs another a single try", async () => {
       return second.state("p/a");
     })
     .toBe("open");
-  expect([second.health("p/a").isTold, await second.admit("p/a", false)]).toEqual([true, "refused"]);
+  expect([second.health("p/a").isPublished, await second.admit("p/a", false)]).toEqual([true, "refused"]);
 });
 
 it("one of them asks whether it is back, the others wait for what it finds", async () => {

@@ -1,7 +1,7 @@
 import { createExecutionContext, createMessageBatch, getQueueResult } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { expect, it } from "vitest";
-import { type CallRecord, findCall, keepRecords, type Kept } from "../../src/store/records.ts";
+import { type CallRecord, findCall, upsertRecords, type StoredRecord } from "../../src/store/records.ts";
 import { findCreated, type SessionRecord } from "../../src/store/sessions.ts";
 import worker from "../../src/worker.ts";
 
@@ -69,16 +69,16 @@ it("keeps many records with three statements, and each as it was said", async ()
     losses: [{ at: text, what: "dropped" as const, why: text }],
   }));
   const { d1, batches } = counted();
-  await keepRecords(d1, [...records, SESSION]);
+  await upsertRecords(d1, [...records, SESSION]);
   expect(batches).toEqual([3]);
   for (const record of records) expect(await kept(record.id)).toEqual(record);
   expect(await findCreated(env.DB, "org_default", "sess_store")).toBe(1);
-  await keepRecords(d1, []);
+  await upsertRecords(d1, []);
   expect(batches).toEqual([3]);
 });
 
 it("keeps what has half a character in it", async () => {
-  await keepRecords(env.DB, [{ ...RECORD, id: "call_half", modelAsked: "a\ud800b", metadata: { a: "\udc00" } }]);
+  await upsertRecords(env.DB, [{ ...RECORD, id: "call_half", modelAsked: "a\ud800b", metadata: { a: "\udc00" } }]);
   const { modelAsked, metadata } = (await kept("call_half"))!;
   expect(modelAsked).toMatch(/^a.+b$/);
   expect(metadata).toEqual({ a: "\udc00" });
@@ -87,7 +87,7 @@ it("keeps what has half a character in it", async () => {
 it("forgets what a newer record of a call does not say, also in one batch", async () => {
   const first = { ...RECORD, id: "call_less", metadata: { team: "a" }, usage: { fresh: 1, native: { a: 1 } } };
   const less = { ...RECORD, id: "call_less", usage: { output: 2 } };
-  await keepRecords(env.DB, [first, less]);
+  await upsertRecords(env.DB, [first, less]);
   expect(await kept("call_less")).toEqual(less);
 });
 
@@ -95,7 +95,7 @@ it("keeps more than D1 takes as one value", async () => {
   const metadata = { text: "\u4e00".repeat(40_000) };
   const records = Array.from({ length: 40 }, (_, i) => ({ ...RECORD, id: `call_large${i}`, metadata }));
   const { d1, batches } = counted();
-  await keepRecords(d1, records);
+  await upsertRecords(d1, records);
   expect(batches).toEqual([4]);
   for (const { id } of [records[0]!, records.at(-1)!]) expect((await kept(id))?.metadata).toEqual(metadata);
 });
@@ -103,7 +103,7 @@ it("keeps more than D1 takes as one value", async () => {
 it("takes many records as one message, and asks for that again when one of them is bad", async () => {
   const named = (id: string): CallRecord => ({ ...RECORD, id });
   const bad = { ...named("call_bad"), surface: null } as unknown as CallRecord;
-  const lists: Kept[][] = [
+  const lists: StoredRecord[][] = [
     [named("call_m1"), { ...SESSION, id: "sess_m1" }],
     [named("call_m2"), bad, named("call_m3")],
     [named("call_m4")],

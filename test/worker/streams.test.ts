@@ -1,6 +1,6 @@
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it, vi } from "vitest";
-import { KEEP_TOLD } from "../../src/session/stream/event-buffer.ts";
+import { STREAM_RETENTION_MS } from "../../src/session/stream/event-buffer.ts";
 import { isCounted } from "../../src/session/stream/segments.ts";
 import { concatBytes, decodeUtf8, encodeUtf8 } from "../../src/wire/bytes.ts";
 import { decodeSse, type SseEvent } from "../../src/wire/sse.ts";
@@ -138,7 +138,7 @@ describe("a stream that was lost", () => {
         storage.sql.exec("UPDATE streams SET ended_at = ended_at - ?", ms);
         storage.sql.exec("UPDATE events SET written_at = written_at - ?", ms);
       });
-    await age(KEEP_TOLD - 60_000);
+    await age(STREAM_RETENTION_MS - 60_000);
     await runDurableObjectAlarm(stub);
     expect((await resume(call, 1)).status).toBe(200);
     await age(60_000);

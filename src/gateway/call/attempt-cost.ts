@@ -2,10 +2,10 @@ import type { Usage } from "../../canonical/types.ts";
 import { costMicros, type Price } from "../../canonical/usage.ts";
 import { type PriceList, pricesOf } from "../../providers/prices.ts";
 import type { Target } from "../../routing/locate.ts";
-import type { Attempt, Waste } from "../../store/records.ts";
+import type { Attempt, DiscardedUsage } from "../../store/records.ts";
 
 /** What an attempt that came to nothing had counted by then, and what that cost. `model`: as it named itself, if it did. */
-export async function wasteOf(target: Target, counted: Usage, model: string, at: Date): Promise<Waste> {
+export async function wasteOf(target: Target, counted: Usage, model: string, at: Date): Promise<DiscardedUsage> {
   if (Object.values(counted).every((count) => count === undefined)) return {};
   const cost = costMicros(counted, priceAt(target, model, await pricesOf(target.provider), at));
   return { usage: counted, ...(cost !== undefined && { costMicrosUsd: cost }) };

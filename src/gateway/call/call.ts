@@ -9,11 +9,11 @@ import { type PriceList, pricesOf } from "../../providers/prices.ts";
 import type { Provider } from "../../providers/provider.ts";
 import type { Target } from "../../routing/locate.ts";
 import type { Router } from "../../routing/router.ts";
-import type { Started } from "../../session/calls.ts";
-import type { KeptResponse } from "../../session/stored-responses.ts";
-import type { Context, Instructions, Said, Step } from "../../session/session.ts";
-import type { Passage } from "../../session/turns.ts";
-import { type Attempt, type CallRecord, runIdOf, type Waste } from "../../store/records.ts";
+import type { CallStart } from "../../session/calls.ts";
+import type { StoredResponse } from "../../session/stored-responses.ts";
+import type { Context, Instructions, TurnInput, CompletedTurn } from "../../session/session.ts";
+import type { WireItems } from "../../session/turns.ts";
+import { type Attempt, type CallRecord, runIdOf, type DiscardedUsage } from "../../store/records.ts";
 import { withPrefix } from "../../wire/id.ts";
 import type { Asked } from "../../surfaces/request.ts";
 import { chargeOf, type Charging } from "./charge.ts";
@@ -69,9 +69,9 @@ export type Host = {
   told?: (call: string, body: Uint8Array) => void;
   /** Where the stream of a call is kept; absent: nowhere. */
   tape?: (call: string) => Tape;
-  begin: (said: Said, started: Started) => Promise<Context>;
-  commit: (record: CallRecord, step: Step, kept?: KeptResponse) => Promise<void>;
-  fail: (record: CallRecord, received?: string, kept?: KeptResponse) => Promise<void>;
+  begin: (said: TurnInput, started: CallStart) => Promise<Context>;
+  commit: (record: CallRecord, step: CompletedTurn, kept?: StoredResponse) => Promise<void>;
+  fail: (record: CallRecord, received?: string, kept?: StoredResponse) => Promise<void>;
   /** Has a response found by the id that its provider gave it. What it resolves to is durable. */
   name?: (id: string) => Promise<void>;
 };
@@ -91,8 +91,8 @@ export type Handled = {
   record: CallRecord;
   isNew: boolean;
   received?: string;
-  said?: { input: Passage; output: Passage & { issuer: string }; instructions?: Instructions };
-  kept?: KeptResponse;
+  said?: { input: WireItems; output: WireItems & { issuer: string }; instructions?: Instructions };
+  kept?: StoredResponse;
 };
 
 /** What of a request and its host stands in a record, be it a generation or not. */
@@ -147,7 +147,7 @@ export class Notes {
   }
 
   /** The attempt that had begun to answer came to nothing. Gives what notes its waste, once that is known to be one. */
-  brokeOff({ code, message }: GatewayError): (waste: Waste) => void {
+  brokeOff({ code, message }: GatewayError): (waste: DiscardedUsage) => void {
     const at = this.attempts.findLastIndex(({ error }) => error === undefined);
     const add = (more: Partial<Attempt>): void => {
       const made = this.attempts[at];
@@ -161,7 +161,7 @@ export class Notes {
     this.#prices = await pricesOf(provider);
   }
 
-  started(): Started {
+  started(): CallStart {
     const { id, sessionId, caller, createdAt } = this.#call;
     const { surface, stream, model, rhone } = this.#asked;
     const { contextMode } = this.#host;

@@ -1,7 +1,7 @@
 import { costMicros, inputTokens, type Price } from "../../canonical/usage.ts";
 import type { Usage } from "../../canonical/types.ts";
 import type { Rates } from "../../keys/budget/ledger.ts";
-import type { Part, Reservation, Wanted } from "../../keys/budget/grant-pool.ts";
+import type { Hold, Reservation, Estimate } from "../../keys/budget/grant-pool.ts";
 import type { CallRecord } from "../../store/records.ts";
 import type { Surface } from "../../surfaces/index.ts";
 
@@ -18,7 +18,7 @@ export type Charging = {
     call: string,
     caller: Payer,
     tags: readonly string[],
-    wanted: () => Promise<Wanted>,
+    wanted: () => Promise<Estimate>,
   ) => Promise<Reservation | undefined>;
   /** To be called when the call's record is durable, or cannot be made so. */
   settle: (record: Pick<CallRecord, "id" | "charge">) => void;
@@ -36,7 +36,7 @@ const BYTES_A_TOKEN = 4;
  * nothing was heard costs nothing.
  */
 export function chargeOf(
-  parts: Part[],
+  parts: Hold[],
   told: {
     cost: number | undefined;
     usage: Usage;

@@ -1,5 +1,5 @@
 import type { Dialect } from "../../canonical/types.ts";
-import { type Count, isCounted } from "../../session/stream/segments.ts";
+import { type EventCount, isCounted } from "../../session/stream/segments.ts";
 import { encodeUtf8 } from "../../wire/bytes.ts";
 import { type SseEvent, withId } from "../../wire/sse.ts";
 
@@ -52,7 +52,7 @@ export class Tally {
   }
 
   /** What has been counted since it was taken last. */
-  take(): Count {
+  take(): EventCount {
     const count = { blocks: this.#blocks, events: this.#events };
     this.#blocks = 0;
     this.#events = 0;

@@ -1,10 +1,10 @@
-import type { Count } from "../../session/stream/segments.ts";
+import type { EventCount } from "../../session/stream/segments.ts";
 import { Sink } from "./client-stream.ts";
 
 /** Where what a client is told is kept, so that it can be told again. Nobody waits for it. */
 export interface Tape {
   /** Whole blocks of the stream, in order. */
-  append(bytes: Uint8Array, count: Count): void;
+  append(bytes: Uint8Array, count: EventCount): void;
   /** Nothing more will come. Calling that twice is harmless. */
   end(): void;
   /** Tells a client all of it, also what is still to come, at the client's own pace. Absent where it is kept elsewhere. */
@@ -17,7 +17,7 @@ export interface Outlet {
   /** The client has left. */
   readonly isGone: boolean;
   /** Resolves when more may come. */
-  send(bytes: Uint8Array, count: Count): Promise<void>;
+  send(bytes: Uint8Array, count: EventCount): Promise<void>;
   ping(bytes: Uint8Array): Promise<void>;
   /** Resolves when there is nothing more to do for the stream; the client may still be reading. */
   close(): Promise<void>;

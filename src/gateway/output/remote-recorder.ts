@@ -1,4 +1,4 @@
-import type { Count } from "../../session/stream/segments.ts";
+import type { EventCount } from "../../session/stream/segments.ts";
 import { concatBytes } from "../../wire/bytes.ts";
 import type { Tape } from "./recorder.ts";
 
@@ -9,7 +9,7 @@ const LOAD_MS = 10_000;
 const FIRST_MS = 1_000;
 
 /** Some of a stream, on its way to where it is kept. */
-export type Load = { bytes: Uint8Array; count: Count };
+export type Load = { bytes: Uint8Array; count: EventCount };
 
 /**
  * The tape of a stream that does not run where it is kept. It goes there 64 KiB at a time, and the end of it together
@@ -22,7 +22,7 @@ export class FarTape implements Tape {
   readonly #timer: ReturnType<typeof setTimeout>;
   #parts: Uint8Array[] = [];
   #size = 0;
-  #count: Count = NONE;
+  #count: EventCount = NONE;
   #sentAt: number | undefined;
   #sending: Promise<void> = Promise.resolve();
 
@@ -34,7 +34,7 @@ export class FarTape implements Tape {
     this.#timer = setTimeout(() => this.#load(), FIRST_MS);
   }
 
-  append(bytes: Uint8Array, { blocks, events }: Count): void {
+  append(bytes: Uint8Array, { blocks, events }: EventCount): void {
     if (bytes.length === 0) return;
     this.#parts.push(bytes);
     this.#size += bytes.length;
@@ -77,4 +77,4 @@ export class FarTape implements Tape {
   }
 }
 
-const NONE: Count = { blocks: 0, events: 0 };
+const NONE: EventCount = { blocks: 0, events: 0 };

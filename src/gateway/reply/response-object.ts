@@ -3,7 +3,7 @@ import { type StreamAccumulator, unfold } from "../../canonical/accumulator.ts";
 import type { ModelResponse, StreamEvent } from "../../canonical/types.ts";
 import type { ReplyContext } from "../../dialects/dialect.ts";
 import { openaiResponses } from "../../dialects/openai-responses/index.ts";
-import type { KeptResponse, ResponseStatus } from "../../session/stored-responses.ts";
+import type { StoredResponse, ResponseStatus } from "../../session/stored-responses.ts";
 import { encodeUtf8 } from "../../wire/bytes.ts";
 import { isObject, type JsonObject, parseJson, stringOf } from "../../wire/json.ts";
 import { decodeSse } from "../../wire/sse.ts";
@@ -12,7 +12,7 @@ import type { Call } from "../call/call.ts";
 type Kept = Pick<Call, "id" | "response">;
 
 /** An answer as it is kept to be asked for again, under the id that its client was told. */
-export const keptAnswer = (call: Kept, response: ModelResponse, reply: ReplyContext): KeptResponse =>
+export const keptAnswer = (call: Kept, response: ModelResponse, reply: ReplyContext): StoredResponse =>
   kept(call, openaiResponses.encodeResponse(response, reply));
 
 /** The same of an answer that failed or broke off, as far as it had come. */
@@ -21,17 +21,17 @@ export function keptFailure(
   error: GatewayError,
   folded: StreamAccumulator,
   reply: ReplyContext,
-): KeptResponse {
+): StoredResponse {
   const { messages, model } = folded;
   const partial = unfold({ id: "", model, messages, finish: { reason: "other" }, usage: {} });
   return kept(call, lastSaid([...partial.filter(({ type }) => type !== "end"), { type: "error", error }], reply));
 }
 
 /** The same of an answer that is still to come. */
-export const keptBeginning = (call: Kept, model: string, reply: ReplyContext, status: ResponseStatus): KeptResponse =>
+export const keptBeginning = (call: Kept, model: string, reply: ReplyContext, status: ResponseStatus): StoredResponse =>
   kept(call, { ...lastSaid([{ type: "start", id: "", model }], reply), status });
 
-function kept({ id: call, response }: Kept, body: JsonObject): KeptResponse {
+function kept({ id: call, response }: Kept, body: JsonObject): StoredResponse {
   return {
     call,
     id: stringOf(body.id) ?? "",

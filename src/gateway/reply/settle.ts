@@ -5,9 +5,9 @@ import type { Loss, ModelResponse } from "../../canonical/types.ts";
 import type { EncodeTarget, ReplyContext, StreamUsage, WireDialect } from "../../dialects/dialect.ts";
 import type { Deadlines } from "../../routing/config.ts";
 import type { Target } from "../../routing/locate.ts";
-import type { Context, Step } from "../../session/session.ts";
-import type { Passage } from "../../session/turns.ts";
-import type { KeptResponse } from "../../session/stored-responses.ts";
+import type { Context, CompletedTurn } from "../../session/session.ts";
+import type { WireItems } from "../../session/turns.ts";
+import type { StoredResponse } from "../../session/stored-responses.ts";
 import type { CallRecord } from "../../store/records.ts";
 import { withPrefix } from "../../wire/id.ts";
 import type { Asked } from "../../surfaces/request.ts";
@@ -104,7 +104,7 @@ export function hearId(answering: Answering, id: string): void {
 }
 
 /** The answer as it can be asked for again. */
-const keptOf = (answering: Answering, response: ModelResponse): KeptResponse | undefined =>
+const keptOf = (answering: Answering, response: ModelResponse): StoredResponse | undefined =>
   answering.call.response?.stored === true
     ? keptAnswer(answering.call, response, toldReply(answering, response.id))
     : undefined;
@@ -172,23 +172,23 @@ export async function settleFailure(
 export const lost = (cause: unknown): GatewayError =>
   cause instanceof GatewayError ? cause : new GatewayError("internal", "the answer could not be stored", { cause });
 
-function stepOf({ asked, context, dialect, target }: Answering, { messages }: ModelResponse): Step {
+function stepOf({ asked, context, dialect, target }: Answering, { messages }: ModelResponse): CompletedTurn {
   const { value } = dialect.encodeMessages(messages, target);
-  const output: Passage & { issuer: string } = {
+  const output: WireItems & { issuer: string } = {
     dialect: dialect.id,
     items: value.map((item) => JSON.stringify(item)).join(","),
     issuer: target.issuer,
     sealed: messages.some(isSealed),
   };
-  return { ...halfStep(asked, context), output, replied: messages };
+  return { ...halfStep(asked, context), output, reply: messages };
 }
 
 /** The client's half of a step: what is new in its request. */
-export function halfStep(asked: Asked, context: Context): Omit<Step, "output" | "replied"> {
+export function halfStep(asked: Asked, context: Context): Omit<CompletedTurn, "output" | "reply"> {
   const from = asked.leading + context.known;
   const added = context.added === undefined ? [] : [context.added.items];
   const input = { dialect: asked.surface.dialect.id, items: [...added, ...asked.items.slice(from)].join(",") };
-  const step = { context, input, said: asked.messages.slice(from) };
+  const step = { context, input, requested: asked.messages.slice(from) };
   // Where only a part of them is new, the rest was restored.
   const instructions = asked.instructions && { ...context.instructions, ...asked.instructions };
   return instructions === undefined ? step : { ...step, instructions };

@@ -14,7 +14,7 @@ import {
 } from "./settle.ts";
 import type { ModelResponse } from "../../canonical/types.ts";
 import { keyOf } from "../../routing/locate.ts";
-import type { Waste } from "../../store/records.ts";
+import type { DiscardedUsage } from "../../store/records.ts";
 import { brokenOff, type Heard, LEFT, NO_EVENT, STOPPED } from "../upstream/stream-reader.ts";
 import { keepAlive } from "../output/keep-alive.ts";
 import { type Outlet, outletTo } from "../output/recorder.ts";
@@ -104,7 +104,7 @@ async function goOn(
   return { answering, response };
 }
 
-const wasteIn = ({ answering: { place, call }, hearing }: Begun): Promise<Waste> =>
+const wasteIn = ({ answering: { place, call }, hearing }: Begun): Promise<DiscardedUsage> =>
   wasteOf(place, hearing.counted, hearing.folded.model, new Date(call.createdAt));
 
 function tellingOf(answering: Answering): Telling {

@@ -1,7 +1,7 @@
 import type { GatewayError } from "../../canonical/error.ts";
 import type { StreamEvent } from "../../canonical/types.ts";
 import type { ReplyContext, StreamEncoder, StreamUsage, WireDialect } from "../../dialects/dialect.ts";
-import type { Count } from "../../session/stream/segments.ts";
+import type { EventCount } from "../../session/stream/segments.ts";
 import { concatBytes, encodeUtf8 } from "../../wire/bytes.ts";
 import { decodeSse, type SseEvent } from "../../wire/sse.ts";
 import { annotateEvent, carriesLast, completeEvent } from "./annotate.ts";
@@ -15,7 +15,7 @@ export interface Telling {
   end(rhone: object): Uint8Array;
   fail(error: GatewayError): Uint8Array;
   /** How much was told since this was asked last. */
-  counted(): Count;
+  counted(): EventCount;
 }
 
 /**
@@ -42,7 +42,7 @@ export class RelayedTelling implements Telling {
     this.#tally = tallyOf(options);
   }
 
-  counted(): Count {
+  counted(): EventCount {
     return this.#tally.take();
   }
 
@@ -104,7 +104,7 @@ export class TranslatedTelling implements Telling {
     this.#encoder = options.surface.encodeStream(options.reply);
   }
 
-  counted(): Count {
+  counted(): EventCount {
     return this.#tally.take();
   }
 

@@ -1,5 +1,5 @@
 import { toGatewayError } from "../../canonical/error.ts";
-import { findResponse, keepResponse, type KeptResponse } from "../../session/stored-responses.ts";
+import { findResponse, storeResponse, type StoredResponse } from "../../session/stored-responses.ts";
 import type { Sql } from "../../store/sql.ts";
 import { isObject, type Json, parseJson, tryParseJson } from "../../wire/json.ts";
 import { appendMember, replaceMember, splice } from "../../wire/splice.ts";
@@ -20,7 +20,7 @@ export type Background = { sql: Sql; now: () => number; durable: () => Promise<v
 /** Keeps the response as queued, and says so. */
 export async function queued(call: Call, asked: Asked, { sql, now, durable }: Background): Promise<Response> {
   const kept = keptBeginning(call, asked.model, replyOf({ call, asked }), "queued");
-  keepResponse(sql, kept);
+  storeResponse(sql, kept);
   await durable();
   const notes = new Notes(call, asked, { contextMode: "stateful", now });
   const body = call.annotate ? annotateBody(kept.body, notes.rhone()) : kept.body;
@@ -41,11 +41,11 @@ export async function runOut(response: Response, call: string, { sql, durable }:
   const told = tryParseJson(await response.text());
   const kept = findResponse(sql, call);
   if (kept === undefined || (kept.status !== "queued" && kept.status !== "in_progress")) return;
-  keepResponse(sql, failed(kept, isObject(told) ? (told.error ?? null) : null));
+  storeResponse(sql, failed(kept, isObject(told) ? (told.error ?? null) : null));
   await durable();
 }
 
-function failed(kept: KeptResponse, told: Json): KeptResponse {
+function failed(kept: StoredResponse, told: Json): StoredResponse {
   const { code = "internal", message = toGatewayError(undefined).message } = isObject(told) ? told : {};
   const body = Object(parseJson(kept.body)) as object;
   const status = "failed";

@@ -1,9 +1,9 @@
 import type { Message } from "../../canonical/types.ts";
 import { openaiResponses } from "../../dialects/openai-responses/index.ts";
 import { encodeOutput } from "../../dialects/openai-responses/items.ts";
-import { joined } from "../../session/large-strings.ts";
+import { inline } from "../../session/large-strings.ts";
 import type { Session } from "../../session/session.ts";
-import type { Passage, Turn } from "../../session/turns.ts";
+import type { WireItems, Turn } from "../../session/turns.ts";
 import type { Blobs } from "../../store/blobs.ts";
 import { sha256 } from "../../wire/hash.ts";
 import { withPrefix } from "../../wire/id.ts";
@@ -30,16 +30,16 @@ export async function itemsOf(turns: readonly Turn[], { session, blobs }: Readin
 export async function inputItemsOf(turns: readonly Turn[], reading: Reading): Promise<Item[]> {
   const before = await itemsOf(turns.slice(0, -1), reading);
   const last = turns.at(-1);
-  return last === undefined ? before : [...before, ...inputItems(await joined(last.input, reading.blobs), last.id)];
+  return last === undefined ? before : [...before, ...inputItems(await inline(last.input, reading.blobs), last.id)];
 }
 
 export async function itemsOfTurn({ id, input, output }: Turn, blobs: Blobs): Promise<Item[]> {
-  const [asked, answered] = await Promise.all([joined(input, blobs), joined(output, blobs)]);
+  const [asked, answered] = await Promise.all([inline(input, blobs), inline(output, blobs)]);
   return [...inputItems(asked, id), ...outputItems(answered, withPrefix(id, "resp"))];
 }
 
 /** What was said to the model; `owner`: whose id the items' own follow from, where they have none. */
-function inputItems(passage: Passage, owner: string): Item[] {
+function inputItems(passage: WireItems, owner: string): Item[] {
   const target = {
     dialect: openaiResponses.id,
     model: "",
@@ -50,7 +50,7 @@ function inputItems(passage: Passage, owner: string): Item[] {
 }
 
 /** What the model said, under the ids by which it was told. */
-function outputItems(passage: Passage, owner: string): Item[] {
+function outputItems(passage: WireItems, owner: string): Item[] {
   const messages = messagesOf(passage);
   return encodeOutput(messages, owner).map((item, at) => listed(item, `${owner} out ${at}`));
 }

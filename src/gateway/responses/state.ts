@@ -1,7 +1,7 @@
 import { GatewayError, invalid } from "../../canonical/error.ts";
 import type { Message } from "../../canonical/types.ts";
-import { callNamed, isKept } from "../../session/stored-responses.ts";
-import type { Context, Said, Session } from "../../session/session.ts";
+import { findCallByResponseId, isStoredResponse } from "../../session/stored-responses.ts";
+import type { Context, TurnInput, Session } from "../../session/session.ts";
 import type { Sql } from "../../store/sql.ts";
 import { hasTurn } from "../../session/turns.ts";
 import { withPrefix } from "../../wire/id.ts";
@@ -88,10 +88,10 @@ export function inItsWords(response: ResponsesState | undefined, check: () => vo
 }
 
 /** Where a call continues, by OpenAI's rules where it continues a response. Throws what OpenAI would refuse it with. */
-export function continueIn(session: Session, said: Said, response: ResponsesState | undefined, sql: Sql): Context {
+export function continueIn(session: Session, said: TurnInput, response: ResponsesState | undefined, sql: Sql): Context {
   const { from } = response ?? {};
   // `rhone.parent` may be a response's public id, too.
-  const named = said.parent?.startsWith("resp_") === true ? callNamed(sql, said.parent) : undefined;
+  const named = said.parent?.startsWith("resp_") === true ? findCallByResponseId(sql, said.parent) : undefined;
   if (from === undefined) return session.continue(named === undefined ? said : { ...said, parent: named });
   expectPrevious(from, sql);
   const context = session.continue({ ...said, isChained: true });
@@ -112,7 +112,8 @@ export function continuing(asked: Asked, { from, background }: ResponsesState): 
 
 /** Throws `previous_response_not_found` for a response that was not kept, or became no turn. */
 function expectPrevious({ id, call, isHeard }: NonNullable<ResponsesState["from"]>, sql: Sql): void {
-  if (!(hasTurn(sql, withPrefix(call, "turn")) && (isHeard === true || isKept(sql, call)))) throw previousNotFound(id);
+  if (!(hasTurn(sql, withPrefix(call, "turn")) && (isHeard === true || isStoredResponse(sql, call))))
+    throw previousNotFound(id);
 }
 
 /** OpenAI refuses results of calls that the continued response has not made. Throws `request.invalid`. */

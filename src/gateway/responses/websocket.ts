@@ -1,6 +1,6 @@
 import { GatewayError, invalid, toGatewayError } from "../../canonical/error.ts";
 import { openaiResponses } from "../../dialects/openai-responses/index.ts";
-import type { Whereabouts } from "../../session/response-index.ts";
+import type { ResponseLocation } from "../../session/response-index.ts";
 import { objectIdIn } from "../../wire/id.ts";
 import { isObject, type JsonObject, stringOf, tryParseJson } from "../../wire/json.ts";
 import { appendMember, members, removeMember, splice } from "../../wire/splice.ts";
@@ -25,7 +25,7 @@ const MAX_HEARD = 64;
 
 export type Socket = { send(text: string): void; close(code: number, reason: string): void };
 /** Answers a request's text as HTTP would, by what only this connection has heard. Throws what is wrong with the request. */
-export type Answer = (text: string, heard: ReadonlyMap<string, Whereabouts>) => Promise<Response>;
+export type Answer = (text: string, heard: ReadonlyMap<string, ResponseLocation>) => Promise<Response>;
 
 /**
  * OpenAI's WebSocket mode: `response.create` frames in, the events of a stream out, one response at a time in each lane
@@ -34,7 +34,7 @@ export type Answer = (text: string, heard: ReadonlyMap<string, Whereabouts>) => 
 export class ResponsesSocket {
   readonly #socket: Socket;
   readonly #answer: Answer;
-  readonly #heard = new Map<string, Whereabouts>();
+  readonly #heard = new Map<string, ResponseLocation>();
   readonly #lanes = new Map<string, Promise<void>>();
   #inFlight = 0;
   #told = 0;
@@ -114,7 +114,7 @@ export class ResponsesSocket {
     return end !== undefined;
   }
 
-  #hear(id: string, at: Whereabouts): void {
+  #hear(id: string, at: ResponseLocation): void {
     this.#heard.delete(id);
     this.#heard.set(id, at);
     const [oldest] = this.#heard.keys();

@@ -48,7 +48,7 @@ export async function askAside(
       return { parent: undefined, history: [], known: 0 };
     },
     commit: async ({ turnId: _, ...record }, step) => {
-      ({ replied } = step);
+      ({ reply: replied } = step);
       session.fail(record);
       await durable();
     },

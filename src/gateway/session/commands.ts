@@ -4,7 +4,7 @@ import type { Router } from "../../routing/router.ts";
 import { lastAnswered, listCalls } from "../../session/calls.ts";
 import type { Lease } from "../../session/lease.ts";
 import { type Instructions, recordOf } from "../../session/row.ts";
-import type { Given, Session } from "../../session/session.ts";
+import type { SessionInit, Session } from "../../session/session.ts";
 import { findSnapshot, listSnapshots, takeSnapshot } from "../../session/snapshots.ts";
 import type { Sql } from "../../store/sql.ts";
 import type { Blobs } from "../../store/blobs.ts";
@@ -15,20 +15,20 @@ import { askAside } from "./ask-model.ts";
 import type { Charging } from "../call/charge.ts";
 import { exportBranch, type Transform } from "../../session/history/branch.ts";
 import type { Caller } from "../call/call.ts";
-import { type Compacted, type Compaction, compact } from "../../session/history/compact.ts";
-import { replayable } from "../../session/history/replay-plan.ts";
-import { timelineOf } from "../../session/history/timeline.ts";
+import { type CompactionResult, type Compaction, compact } from "../../session/history/compact.ts";
+import { listReplayTurns } from "../../session/history/replay-plan.ts";
+import { buildTimeline } from "../../session/history/timeline.ts";
 import {
   type BlockFormat,
   headBlocks,
-  shownLineage,
-  shownSession,
-  shownSnapshot,
+  toApiLineage,
+  toApiSession,
+  toApiSnapshot,
 } from "../../session/history/views.ts";
 
 /** What can be done with a session beside calling it. */
 export type Command =
-  | { do: "create"; id: string; given: Given }
+  | { do: "create"; id: string; given: SessionInit }
   | { do: "show" | "pause" | "resume" | "delete" | "snapshots" | "lineage" }
   | { do: "update"; metadata?: Patch | undefined; defaults?: JsonObject | undefined }
   | { do: "setInstructions"; instructions: Instructions | undefined }
@@ -71,13 +71,13 @@ export async function perform(command: Command, caller: Caller, tools: Commanded
   const { session, sql, now, durable } = tools;
   if (command.do === "create") {
     const isNew = session.create(caller.org, command.id, command.given);
-    session.expect(caller.org);
+    session.requireOrganization(caller.org);
     return await shown(tools, isNew ? 201 : 200);
   }
-  session.expect(caller.org);
+  session.requireOrganization(caller.org);
   switch (command.do) {
     case "show":
-      return Response.json(shownSession(session));
+      return Response.json(toApiSession(session));
     case "update": {
       const { metadata, defaults } = session.row;
       const merged = patched(metadata, command.metadata ?? {}) as Record<string, string>;
@@ -101,9 +101,9 @@ export async function perform(command: Command, caller: Caller, tools: Commanded
       if (session.row.status === "paused") session.change({ status: "active" }, "resumed");
       return await shown(tools);
     case "compact": {
-      const release = await tools.lease.take("queue");
+      const release = await tools.lease.acquire("queue");
       try {
-        session.expect(caller.org);
+        session.requireOrganization(caller.org);
         return Response.json(shownCompaction(session, await compactFor(command, caller, tools)));
       } finally {
         release();
@@ -113,16 +113,16 @@ export async function perform(command: Command, caller: Caller, tools: Commanded
       const taken = { name: command.name, turn: session.row.head, createdAt: now() };
       session.change({}, "snapshot", { name: taken.name, turn_id: taken.turn }, () => takeSnapshot(sql, taken));
       await durable();
-      return Response.json(shownSnapshot(taken), { status: 201 });
+      return Response.json(toApiSnapshot(taken), { status: 201 });
     }
     case "snapshots":
-      return list(listSnapshots(sql).map(shownSnapshot));
+      return list(listSnapshots(sql).map(toApiSnapshot));
     case "lineage":
-      return Response.json(shownLineage(session, sql));
+      return Response.json(toApiLineage(session, sql));
     case "blocks":
       return Response.json(await headBlocks(session, command.format, tools.blobs));
     case "timeline":
-      return timelineOf(sql, tools.blobs, command);
+      return buildTimeline(sql, tools.blobs, command);
     case "calls": {
       const { after, limit } = command;
       return Response.json(
@@ -136,7 +136,7 @@ export async function perform(command: Command, caller: Caller, tools: Commanded
       return exportBranch(session, { ...command, from }, tools.blobs);
     }
     case "replayable":
-      return Response.json(await replayable(session, sql, tools.blobs, command.from));
+      return Response.json(await listReplayTurns(session, sql, tools.blobs, command.from));
     case "noteBranch":
       session.change({}, "branched", { session_id: command.session, turn_id: command.turn });
       await durable();
@@ -162,7 +162,7 @@ export async function removeSession(tools: Commanded): Promise<void> {
 }
 
 /** Compacts on somebody's account; the lease must be held. */
-async function compactFor(compaction: Compaction, caller: Caller, tools: Commanded): Promise<Compacted> {
+async function compactFor(compaction: Compaction, caller: Caller, tools: Commanded): Promise<CompactionResult> {
   const { session, sql, durable } = tools;
   const compacted = await compact(compaction, {
     ...tools,
@@ -212,7 +212,7 @@ export async function autoCompact(
 
 type AutoCompact = { at: number; context_window?: number } & Partial<Compaction>;
 
-const shownCompaction = ({ row }: Session, { turnId, strategy, replaced, kept }: Compacted): JsonObject => ({
+const shownCompaction = ({ row }: Session, { turnId, strategy, replaced, kept }: CompactionResult): JsonObject => ({
   object: "compaction",
   session_id: row.id,
   turn_id: turnId,
@@ -224,7 +224,7 @@ const shownCompaction = ({ row }: Session, { turnId, strategy, replaced, kept }:
 
 async function shown({ session, durable, list }: Commanded, status = 200): Promise<Response> {
   await Promise.all([durable(), list(recordOf(session.row, false))]);
-  return Response.json(shownSession(session), { status });
+  return Response.json(toApiSession(session), { status });
 }
 
 const list = (data: readonly Json[]): Response => Response.json({ object: "list", data });

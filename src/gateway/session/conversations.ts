@@ -2,15 +2,15 @@ import { turnHashes, ROOT } from "../../canonical/turn-hash.ts";
 import { GatewayError, invalid } from "../../canonical/error.ts";
 import { unseal } from "../../canonical/native.ts";
 import { openaiResponses } from "../../dialects/openai-responses/index.ts";
-import { cut } from "../../session/large-strings.ts";
+import { offload } from "../../session/large-strings.ts";
 import { recordOf } from "../../session/row.ts";
-import { chained, openCalls, type Turn } from "../../session/turns.ts";
+import { linkTurns, openCalls, type Turn } from "../../session/turns.ts";
 import type { Blobs } from "../../store/blobs.ts";
 import type { JsonObject } from "../../wire/json.ts";
 import { withPrefix } from "../../wire/id.ts";
 import type { Caller } from "../call/call.ts";
 import { type Commanded, removeSession } from "./commands.ts";
-import { changed, copyOf } from "../../session/history/compact.ts";
+import { rewriteItems, copyTurn } from "../../session/history/compact.ts";
 import { type Item, itemsOf, itemsOfTurn, listOf, type Page, pageOf } from "../responses/items.ts";
 import { conversationNotFound } from "../responses/state.ts";
 
@@ -78,7 +78,7 @@ const shown = ({ session: { row } }: Commanded): JsonObject => shownConversation
 
 /** While no call runs: both move the head. */
 async function alone(tools: Commanded, work: () => Promise<Response>): Promise<Response> {
-  const release = await tools.lease.take("queue");
+  const release = await tools.lease.acquire("queue");
   try {
     return await work();
   } finally {
@@ -97,10 +97,10 @@ async function add(given: readonly JsonObject[], { session, blobs, place, now }:
     kind: "items" as const,
     ...turnHashes(parent?.chain ?? ROOT, said, replied),
     open: openCalls(replied),
-    input: await cut(input, blobs),
+    input: await offload(input, blobs),
     output: NOTHING,
   };
-  const made = chained([turn], { parent, place, now: now() });
+  const made = linkTurns([turn], { parent, place, now: now() });
   session.moveTo(made, "items_added", { turn_id: made[0]!.id, items: given.length });
   return made[0]!;
 }
@@ -114,12 +114,14 @@ async function remove(id: string, tools: Commanded): Promise<void> {
   if (at < 0) throw itemNotFound(id);
   const turn = path[at]!;
   const [input, output] = await Promise.all([without(id, "input", turn, blobs), without(id, "output", turn, blobs)]);
-  const later = path.slice(at + 1).map(async (one) => copyOf(one, one.input, await changed(one.output, unseal, blobs)));
+  const later = path
+    .slice(at + 1)
+    .map(async (one) => copyTurn(one, one.input, await rewriteItems(one.output, unseal, blobs)));
   const rest = [
-    ...(input.items === "" && output.items === "" ? [] : [copyOf(turn, input, output)]),
+    ...(input.items === "" && output.items === "" ? [] : [copyTurn(turn, input, output)]),
     ...(await Promise.all(later)),
   ];
-  const made = chained(rest, { parent: path[at - 1], place, now: now() });
+  const made = linkTurns(rest, { parent: path[at - 1], place, now: now() });
   session.moveTo(made, "item_deleted", { item_id: id, before: session.row.head });
 }
 
@@ -132,7 +134,7 @@ async function without(id: string, side: "input" | "output", turn: Turn, blobs: 
   const kept = items.filter((item) => item.id !== id).flatMap((item) => (isOwn ? [item] : said(item)));
   const { cuts: _, ...rest } = passage;
   const text = kept.map((item) => JSON.stringify(item)).join(",");
-  return await cut({ ...rest, dialect: openaiResponses.id, items: text }, blobs);
+  return await offload({ ...rest, dialect: openaiResponses.id, items: text }, blobs);
 }
 
 const NOTHING = { dialect: openaiResponses.id, items: "", issuer: "" };

@@ -1,4 +1,4 @@
-import { cut } from "../../session/large-strings.ts";
+import { offload } from "../../session/large-strings.ts";
 import type { Session } from "../../session/session.ts";
 import type { Blobs } from "../../store/blobs.ts";
 import { elements, sliceOf } from "../../wire/splice.ts";
@@ -12,19 +12,19 @@ export async function take({ record, received, said, kept }: Handled, session: S
     return;
   }
   const { input, instructions } = said;
-  const asked = messagesOf(input);
-  const replied = messagesOf(said.output);
-  const output = await cut(said.output, blobs);
-  const context = session.place({ messages: asked });
+  const requested = messagesOf(input);
+  const reply = messagesOf(said.output);
+  const output = await offload(said.output, blobs);
+  const context = session.locate({ messages: requested });
   const list = `[${input.items}]`;
   const fresh = elements(list).slice(context.known);
   const items = fresh.map((span) => sliceOf(list, span)).join(",");
   const step = {
     context,
-    input: await cut({ ...input, items }, blobs),
+    input: await offload({ ...input, items }, blobs),
     output,
-    said: asked.slice(context.known),
-    replied,
+    requested: requested.slice(context.known),
+    reply,
   };
   session.commit(record, { ...step, ...(instructions && { instructions }) }, kept);
 }

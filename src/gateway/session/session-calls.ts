@@ -2,12 +2,12 @@ import { toGatewayError } from "../../canonical/error.ts";
 import type { Loss } from "../../canonical/types.ts";
 import type { Provider } from "../../providers/provider.ts";
 import type { Router } from "../../routing/router.ts";
-import { findCallState, type Started } from "../../session/calls.ts";
+import { findCallState, type CallStart } from "../../session/calls.ts";
 import type { Lease } from "../../session/lease.ts";
-import { allJoined, cut } from "../../session/large-strings.ts";
-import { isCancelled, keepResponse } from "../../session/stored-responses.ts";
+import { inlineAll, offload } from "../../session/large-strings.ts";
+import { isCancelled, storeResponse } from "../../session/stored-responses.ts";
 import type { Session } from "../../session/session.ts";
-import type { Passage } from "../../session/turns.ts";
+import type { WireItems } from "../../session/turns.ts";
 import type { Sql } from "../../store/sql.ts";
 import type { Blobs } from "../../store/blobs.ts";
 import type { CallRecord } from "../../store/records.ts";
@@ -81,7 +81,7 @@ export class StatefulCalls {
     let release: (() => void) | undefined;
     try {
       const providers = await this.#home.providers(org);
-      if (!isNew) inItsWords(rest.response, () => session.expectActive(org));
+      if (!isNew) inItsWords(rest.response, () => session.requireActive(org));
       const opened = open(await readRpcText(text), headers, surface);
       const whole = isNew ? opened : withDefaults(opened, session.row.defaults, surface);
       const given = ask(withKeyDefaults(whole, rest.caller, outside), surface, outside);
@@ -90,9 +90,9 @@ export class StatefulCalls {
       if (call.response?.background === true && !this.#background.has(call.id))
         return await this.#later(envelope, call, asked);
       const onBusy = asked.rhone.on_busy ?? this.#home.router().config.defaults.onBusy;
-      release = onBusy === "branch" ? lease.tryTake() : await lease.take(onBusy);
+      release = onBusy === "branch" ? lease.tryAcquire() : await lease.acquire(onBusy);
       // Whoever had the session meanwhile may have paused or deleted it.
-      if (!isNew) session.expectActive(org);
+      if (!isNew) session.requireActive(org);
       const running: Running = {
         isNew,
         providers,
@@ -167,8 +167,8 @@ export class StatefulCalls {
     const { isNew, isBeside, work, stop, left } = running;
     const { session, streams, blobs, router, now, charging, watch, durable, begun, committed } = this.#home;
     /** Large media leave while the provider thinks. */
-    let input: Promise<Passage> | undefined;
-    const create = ({ org, sessionId }: Started): void => {
+    let input: Promise<WireItems> | undefined;
+    const create = ({ org, sessionId }: CallStart): void => {
       if (isNew && session.create(org, sessionId)) begun();
     };
     return {
@@ -188,12 +188,12 @@ export class StatefulCalls {
         if (response !== undefined && isCancelled(sql, call.id)) throw STOPPED;
         const continued = continueIn(session, said, response, sql);
         const found = answerOpenCalls(continued, said.messages, asked.surface.dialect);
-        const history = await allJoined(found.history, blobs);
-        input = cut(halfStep(asked, found).input, blobs);
+        const history = await inlineAll(found.history, blobs);
+        input = offload(halfStep(asked, found).input, blobs);
         work.push(input.catch(() => {}));
         session.start(started);
         if (response?.stored === true && asked.stream)
-          keepResponse(sql, keptBeginning(call, asked.model, replyOf({ call, asked }), "in_progress"));
+          storeResponse(sql, keptBeginning(call, asked.model, replyOf({ call, asked }), "in_progress"));
         this.#background.get(call.id)?.resolve();
         streams.started(started);
         watch();
@@ -201,7 +201,7 @@ export class StatefulCalls {
         return { ...found, history, losses, ...(isBeside && { isBeside }) };
       },
       commit: async (record, step, kept) => {
-        const [said, replied] = await Promise.all([input, cut(step.output, blobs)]);
+        const [said, replied] = await Promise.all([input, offload(step.output, blobs)]);
         session.commit(record, { ...step, input: said ?? step.input, output: replied }, kept);
         await durable();
         streams.settled(record);

@@ -1,9 +1,9 @@
 import type { WireDialect } from "../../dialects/dialect.ts";
 import { GatewayError, invalid } from "../../canonical/error.ts";
 import { encodeUsage } from "../../dialects/native/response.ts";
-import type { EventBuffer, Kept } from "../../session/stream/event-buffer.ts";
-import type { Count } from "../../session/stream/segments.ts";
-import type { CallState, Started } from "../../session/calls.ts";
+import type { EventBuffer, StoredStream } from "../../session/stream/event-buffer.ts";
+import type { EventCount } from "../../session/stream/segments.ts";
+import type { CallState, CallStart } from "../../session/calls.ts";
 import type { CallRecord } from "../../store/records.ts";
 import { concatBytes, encodeUtf8 } from "../../wire/bytes.ts";
 import { withoutUndefined } from "../../wire/json.ts";
@@ -31,11 +31,11 @@ export class Streams {
     this.#home = home;
   }
 
-  started({ id, surface, modelAsked, stream, createdAt }: Started): void {
+  started({ id, surface, modelAsked, stream, createdAt }: CallStart): void {
     const { buffer } = this.#home;
     const created_at = new Date(createdAt).toISOString();
     notify(buffer, id, { type: "call.started", call_id: id, surface, model: modelAsked, stream, created_at });
-    if (stream) buffer.begin(id);
+    if (stream) buffer.start(id);
   }
 
   isKept(call: string): boolean {
@@ -54,7 +54,7 @@ export class Streams {
   }
 
   /** Some of a stream that runs elsewhere. */
-  told(started: Started, { bytes, count }: Load): void {
+  told(started: CallStart, { bytes, count }: Load): void {
     if (!this.isKept(started.id)) this.started(started);
     this.tape(started.id).append(bytes, count);
     this.#home.buffer.flush();
@@ -178,7 +178,7 @@ const failed = (record: CallRecord): object => ({
 });
 
 /** The surface's own words for the error with which a call ended. `kept`: of the stream that it ends, where one had begun. */
-function lastWord(record: CallRecord, kept?: Kept): { bytes: Uint8Array; count: Count } {
+function lastWord(record: CallRecord, kept?: StoredStream): { bytes: Uint8Array; count: EventCount } {
   const dialect = dialectOf(record);
   const encoder = dialect.encodeStream({ created: Math.floor(record.createdAt / 1000) });
   if (kept?.last !== undefined) encoder.resumeAfter?.(kept.last);

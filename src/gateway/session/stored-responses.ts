@@ -4,7 +4,12 @@ import type { StreamEvent } from "../../canonical/types.ts";
 import { streamErrorOf } from "../../dialects/openai/errors.ts";
 import { openaiResponses } from "../../dialects/openai-responses/index.ts";
 import { findCallState } from "../../session/calls.ts";
-import { findResponse, forgetResponse, type KeptResponse, setResponseStatus } from "../../session/stored-responses.ts";
+import {
+  findResponse,
+  deleteResponse,
+  type StoredResponse,
+  setResponseStatus,
+} from "../../session/stored-responses.ts";
 import type { Session } from "../../session/session.ts";
 import type { Sql } from "../../store/sql.ts";
 import { findTurn } from "../../session/turns.ts";
@@ -49,7 +54,7 @@ export async function recall(asked: Recall, org: string, tools: Recalling): Prom
     case "stream":
       return await streamOf(kept, asked, tools);
     case "forget":
-      forgetResponse(sql, call);
+      deleteResponse(sql, call);
       await durable();
       return Response.json({ id, object: "response", deleted: true });
     case "inputItems":
@@ -66,12 +71,12 @@ export async function recall(asked: Recall, org: string, tools: Recalling): Prom
   }
 }
 
-const isOver = ({ status }: KeptResponse): boolean => status !== "queued" && status !== "in_progress";
+const isOver = ({ status }: StoredResponse): boolean => status !== "queued" && status !== "in_progress";
 
 const json = (text: string): Response => new Response(text, { headers: { "content-type": "application/json" } });
 
 /** A kept response as JSON text, as it stands now. */
-function bodyOf({ status, body }: KeptResponse, id: string): string {
+function bodyOf({ status, body }: StoredResponse, id: string): string {
   const all = members(body);
   const said = [
     ...replaceMember(all, "status", JSON.stringify(status)),
@@ -86,7 +91,7 @@ const LOST = JSON.stringify({ code: "server_error", message: "the gateway was re
 
 /** The events behind a number: as they were told, while they are kept, and later as the finished response says them again. */
 async function streamOf(
-  kept: KeptResponse,
+  kept: StoredResponse,
   { id, call, after }: { id: string; call: string; after: number },
   { sql, streams, calls }: Recalling,
 ): Promise<Response> {

@@ -2,7 +2,7 @@ import { GatewayError, invalid, toGatewayError } from "../../canonical/error.ts"
 import { errorMembers } from "../../dialects/native/errors.ts";
 import type { Scope } from "../../keys/scopes.ts";
 import type { EventBuffer } from "../../session/stream/event-buffer.ts";
-import type { Piece } from "../../session/stream/segments.ts";
+import type { Segment } from "../../session/stream/segments.ts";
 import type { Session } from "../../session/session.ts";
 import { decodeUtf8 } from "../../wire/bytes.ts";
 import { newId } from "../../wire/id.ts";
@@ -106,7 +106,7 @@ export class Sockets {
   }
 
   /** Something was told about or by a call of the session. */
-  tell(piece: Piece): void {
+  tell(piece: Segment): void {
     if (this.#listeners.size === 0) return;
     const bound = [...this.#listeners.values()].filter(({ bond }) => bond.isBound);
     if (bound.length === 0) return;
@@ -170,7 +170,7 @@ export class Sockets {
     if (frame.session_id !== undefined && frame.session_id !== bond.sessionId)
       throw invalid("session_id", `expected ${bond.sessionId}, for which the connection was opened`);
     if (bond.isNew && !session.exists) create(bond.org, bond.sessionId);
-    session.expect(bond.org);
+    session.requireOrganization(bond.org);
     const after = frame.after_event_id;
     const { last } = buffer;
     const missed = after === undefined ? [] : [...buffer.since(after)];
@@ -278,7 +278,7 @@ export class Sockets {
 type Event = { id: number; json: string };
 
 /** A piece's events. What is no JSON object (Chat's `[DONE]`) and what only keeps a stream alive is none. */
-function eventsOf({ id, call, ordinal, bytes }: Piece): Event[] {
+function eventsOf({ id, call, ordinal, bytes }: Segment): Event[] {
   if (ordinal === undefined) return [{ id, json: decodeUtf8(bytes) }];
   return decodeSse(bytes).flatMap(({ data }, i) => {
     const isEvent = data !== undefined && data.startsWith("{") && !data.includes("\n");

@@ -3,7 +3,7 @@ import type { Context } from "hono";
 import { GatewayError, invalid } from "../../canonical/error.ts";
 import type { Credential } from "../../keys/organization.ts";
 import { hintOf } from "../../keys/secret.ts";
-import { seal, type VaultKeys } from "../../keys/vault.ts";
+import { encrypt, type VaultKeys } from "../../keys/vault.ts";
 import { providersOf } from "../../providers/registry.ts";
 import { organizationOf } from "../../platform/key-stubs.ts";
 import type { AppEnv } from "../admission/context.ts";
@@ -73,7 +73,7 @@ export function credentials(app: OpenAPIHono<AppEnv>): void {
     const { provider } = c.req.valid("param");
     const { api_key } = c.req.valid("json");
     if (!providersOf(c.env).has(provider)) throw noProvider();
-    const sealed = seal(api_key, placeOfCredential(org, provider), vaultOf(c));
+    const sealed = encrypt(api_key, placeOfCredential(org, provider), vaultOf(c));
     await organizationOf(c.env, org).setCredential(org, { provider, sealed, hint: hintOf(api_key) }, keyId);
     forgetProviders(org);
     return c.json(shown(await found(c, provider)), 200);

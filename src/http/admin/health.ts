@@ -52,7 +52,7 @@ export function routing(app: OpenAPIHono<AppEnv>): void {
 }
 
 function shown(key: string, breakers: Breakers): z.infer<typeof target> {
-  const { failures: inRow, until, why, latency, isTold } = breakers.health(key);
+  const { failures: inRow, until, why, latency, isPublished: isTold } = breakers.health(key);
   return {
     target: key.slice(key.indexOf(" ") + 1),
     state: breakers.state(key),

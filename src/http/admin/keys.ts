@@ -8,10 +8,10 @@ import type { Caller } from "../../gateway/call/call.ts";
 import type { Actor, KeyState } from "../../keys/key.ts";
 import {
   changedPolicy,
-  expectWithin,
-  inherited,
+  requireSubset,
+  inheritPolicy,
   newPolicy,
-  policy as policySchema,
+  policySchema as policySchema,
   type Policy,
 } from "../../keys/policy.ts";
 import { digestOf, hintOf, newSecret } from "../../keys/secret.ts";
@@ -149,10 +149,10 @@ async function create(c: Http, asked: z.infer<typeof newKey>): Promise<Shown & {
   const now = Date.now();
   const expiresAt = endOf({ ttl_s, expires_at }, now);
   const given = defined({ ...wanted, ...(expiresAt !== undefined && { expires_at: expiresAt }) }) as Policy;
-  const policy = inherited(given, caller.policy);
+  const policy = inheritPolicy(given, caller.policy);
   if (policy.expires_at === undefined && env.RHONE_KEY_TTL !== "optional")
     throw invalid("expires_at", "expected this member or ttl_s; keys without an end need RHONE_KEY_TTL=optional");
-  expectWithin(policy, caller.policy);
+  requireSubset(policy, caller.policy);
   expectRouting(policy.defaults);
   await expectKnownModels(policy.allowed_models, await providersHere(c), routerIn(env).config);
   const payers = caller.keyId === ADMIN_KEY_ID ? [] : [caller.keyId, ...(caller.payers ?? [])];

@@ -8,7 +8,7 @@ import {
   stateAsked,
 } from "../../gateway/responses/state.ts";
 import type { SurfaceId } from "../../surfaces/index.ts";
-import type { Whereabouts } from "../../session/response-index.ts";
+import type { ResponseLocation } from "../../session/response-index.ts";
 import { objectIdIn, withPrefix } from "../../wire/id.ts";
 import { findResponsePlace } from "../../platform/response-index.ts";
 import { placeOfSession, stubOfPlace } from "../../platform/session-stubs.ts";
@@ -20,7 +20,7 @@ import { placeOfSession, stubOfPlace } from "../../platform/session-stubs.ts";
 export type Destination = { at?: { sessionId: string; place: string }; response?: ResponsesState };
 
 /** Responses that were told with `store: false` on one connection, by the id that it was told. */
-export type HeardResponses = ReadonlyMap<string, Whereabouts>;
+export type HeardResponses = ReadonlyMap<string, ResponseLocation>;
 
 type Going = { org: string; env: Cloudflare.Env; heard?: HeardResponses };
 

@@ -7,8 +7,8 @@ import { withKeyDefaults } from "../../gateway/key-defaults.ts";
 import { answer } from "../../gateway/path.ts";
 import { SURFACES, type SurfaceId } from "../../surfaces/index.ts";
 import type { PathParams } from "../../dialects/dialect.ts";
-import type { Started } from "../../session/calls.ts";
-import type { Step } from "../../session/session.ts";
+import type { CallStart } from "../../session/calls.ts";
+import type { CompletedTurn } from "../../session/session.ts";
 import { sessionNotFound } from "../../session/session.ts";
 import type { CallRecord } from "../../store/records.ts";
 import { toRpcText } from "../../wire/bytes.ts";
@@ -128,7 +128,7 @@ function statelessHost(
       left: AbortSignal | undefined;
     },
 ): Host {
-  let begun: Started | undefined;
+  let begun: CallStart | undefined;
   let tape: FarTape | undefined;
   const { JOURNALS: journals } = env;
   const waitUntil = (work: Promise<unknown>): void => ctx.waitUntil(work);
@@ -163,7 +163,7 @@ function statelessHost(
       begun = started;
       return { parent: undefined, history: [], known: 0 };
     },
-    commit: (record: CallRecord, { output, instructions }: Step, kept) => {
+    commit: (record: CallRecord, { output, instructions }: CompletedTurn, kept) => {
       const items = asked.items.slice(asked.leading).join(",");
       const input = { dialect: asked.surface.dialect.id, items };
       return later({ record, said: { input, output, ...(instructions && { instructions }) }, ...(kept && { kept }) });

@@ -11,7 +11,7 @@ import { encodeTarget } from "../../gateway/dispatch.ts";
 import { userItems } from "../../gateway/responses/items.ts";
 import { messagesOf, messagesOfInstructions, restoreBytes } from "../../gateway/request-body.ts";
 import { rhoneRequest, SURFACES } from "../../surfaces/index.ts";
-import { transcriptOf } from "../../session/history/transcript.ts";
+import { renderTranscript } from "../../session/history/transcript.ts";
 import type { Target } from "../../routing/locate.ts";
 import type { Context } from "../../session/session.ts";
 import { isObject, type Json, type JsonObject, parseJson, stringifyMember } from "../../wire/json.ts";
@@ -120,7 +120,7 @@ function summarize(c: Http, asked: Asked, { history, known, instructions }: Cont
       typeof wanted === "string" && wanted !== ""
         ? `${SUMMARIZE}\n\nThe conversation's own instructions: ${wanted}`
         : SUMMARIZE,
-    input: transcriptOf(messages),
+    input: renderTranscript(messages),
     store: false,
     ...(typeof key === "string" && { prompt_cache_key: key }),
     rhone: { ...rhone, context_mode: "stateless" },

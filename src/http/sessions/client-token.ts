@@ -1,7 +1,7 @@
 import { z } from "@hono/zod-openapi";
 import { invalid } from "../../canonical/error.ts";
 import { isAdmin } from "../../keys/authenticate.ts";
-import { MAX_TTL_S, mintToken, TOKEN_SCOPES } from "../../keys/client-token.ts";
+import { MAX_TTL_S, issueToken, TOKEN_SCOPES } from "../../keys/client-token.ts";
 import { sessionNotFound } from "../../session/session.ts";
 import type { Http } from "./command.ts";
 import { placeOfSession, stubAt } from "../../platform/session-stubs.ts";
@@ -40,7 +40,7 @@ export async function giveToken(
       throw invalid(`scopes[${i}]`, "expected a scope that the key has itself");
   });
   const expiresAt = Date.now() + ttl_s * 1000;
-  const token = mintToken(env.RHONE_ADMIN_KEY!, { org, session: id, scopes: [...new Set(scopes)], keyId, expiresAt });
+  const token = issueToken(env.RHONE_ADMIN_KEY!, { org, session: id, scopes: [...new Set(scopes)], keyId, expiresAt });
   return c.json({
     object: "client_token" as const,
     token,

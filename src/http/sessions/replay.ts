@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { invalid } from "../../canonical/error.ts";
 import type { Envelope } from "../../gateway/call/call.ts";
-import type { Replayable } from "../../session/history/replay-plan.ts";
+import type { ReplayTurn } from "../../session/history/replay-plan.ts";
 import { toRpcText } from "../../wire/bytes.ts";
 import { newId, withPrefix } from "../../wire/id.ts";
 import { isObject, type JsonObject, parseJson } from "../../wire/json.ts";
@@ -33,7 +33,7 @@ export async function replay(
   { from, model, dry_run: isDry = false }: z.infer<typeof replayRequest>,
 ): Promise<Response> {
   const told = await commanded(c, id, { do: "replayable", from });
-  const turns = await told.json<Replayable[]>();
+  const turns = await told.json<ReplayTurn[]>();
   const first = turns[0];
   if (first === undefined) throw invalid("from", "expected a session that has a turn");
   if (turns.length > MAX_TURNS)
@@ -55,7 +55,7 @@ export async function replay(
   return c.json({ object: "replay", dry_run: false, session_id: branch.id, turns: said });
 }
 
-type Turn = { replay_of: string; model: string; input: Replayable["input"] };
+type Turn = { replay_of: string; model: string; input: ReplayTurn["input"] };
 
 async function sayAgain(c: Http, sessionId: string, { replay_of, model, input }: Turn): Promise<JsonObject> {
   const { caller } = c.var;

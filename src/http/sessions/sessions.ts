@@ -3,7 +3,7 @@ import { invalid } from "../../canonical/error.ts";
 import { sessionDefaults } from "../../surfaces/defaults.ts";
 import { sessionId } from "../../surfaces/index.ts";
 import type { Patch } from "../../gateway/session/commands.ts";
-import type { Given } from "../../session/session.ts";
+import type { SessionInit } from "../../session/session.ts";
 import { listSessions, type SessionFilter, type SessionRecord } from "../../store/sessions.ts";
 import type { JsonObject } from "../../wire/json.ts";
 import { commanded, systemText } from "./command.ts";
@@ -136,7 +136,7 @@ export function sessions(app: OpenAPIHono<AppEnv>): void {
     const { id: chosen, instructions, ...given } = c.req.valid("json");
     const id = chosen ?? mintSession(c.env.SESSIONS).id;
     const said = instructions === undefined ? {} : { instructions: systemText(instructions) };
-    return await commanded(c, id, { do: "create", id, given: { ...given, ...said } as Given });
+    return await commanded(c, id, { do: "create", id, given: { ...given, ...said } as SessionInit });
   });
   app.openapi(routes.list, async (c) => {
     const { limit, after, ...given } = c.req.valid("query");

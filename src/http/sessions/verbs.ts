@@ -1,8 +1,8 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { GatewayError } from "../../canonical/error.ts";
-import { transform } from "../../session/history/branch.ts";
+import { transformSchema } from "../../session/history/branch.ts";
 import { checked } from "../../surfaces/validate.ts";
-import { STRATEGIES } from "../../session/history/compact.ts";
+import { COMPACTION_STRATEGIES } from "../../session/history/compact.ts";
 import { jsonOf } from "../../surfaces/request.ts";
 import { branchSession } from "./branch.ts";
 import { readText } from "../request/body.ts";
@@ -59,7 +59,7 @@ const VERBS: Record<string, Verb> = {
     "A new session with a copy of the history up to a turn",
     z.strictObject({
       from: reference.optional().meta({ description: "A turn, a call or a snapshot's name; the head if absent." }),
-      transforms: z.array(transform).max(16).optional(),
+      transforms: z.array(transformSchema).max(16).optional(),
       id: chosenId.optional(),
     }),
     (c, id, { from, transforms = [], id: chosen }) => branchSession(c, id, { from, transforms, id: chosen }),
@@ -67,7 +67,7 @@ const VERBS: Record<string, Verb> = {
   compact: verb(
     "Puts something shorter in the place of the turns before",
     z.strictObject({
-      strategy: z.enum(STRATEGIES).default("summarize"),
+      strategy: z.enum(COMPACTION_STRATEGIES).default("summarize"),
       keep_last: z.int().min(0).optional(),
       model: z.string().min(1).optional(),
     }),

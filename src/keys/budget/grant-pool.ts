@@ -1,6 +1,15 @@
 import { GatewayError } from "../../canonical/error.ts";
-import type { Amounts, Grant, Need, Rates, Refusal, Settled, Taken, Unused } from "./ledger.ts";
-import type { Report } from "./wait-queue.ts";
+import type {
+  Amount,
+  Grant,
+  GrantRequest,
+  Rates,
+  LedgerRefusal,
+  Settlement,
+  GrantResult,
+  GrantReturn,
+} from "./ledger.ts";
+import type { UsageReport } from "./wait-queue.ts";
 
 /** How long what is settled may wait for more of it on its way to the account's object. Milliseconds. */
 const FLUSH_MS = 1_000;
@@ -10,29 +19,29 @@ const MAX_ROUNDS = 6;
 const MAX_POCKETS = 5_000;
 
 /** The object of an account. `report` is heard before anything is taken. */
-export type Till = {
-  take: (account: string, need: Need, report: Report) => Promise<TillAnswer>;
-  report: (account: string, report: Report) => Promise<void>;
+export type AccountClient = {
+  take: (account: string, need: GrantRequest, report: UsageReport) => Promise<AccountReply>;
+  report: (account: string, report: UsageReport) => Promise<void>;
 };
 
 /**
  * `free`: nothing is counted there, until then. `tags`: those that have accounts of their own, in an organisation's
  * answer.
  */
-export type TillAnswer = (Taken | { free: number }) & { tags?: readonly string[] };
+export type AccountReply = (GrantResult | { free: number }) & { tags?: readonly string[] };
 
 /** What is set aside for one call, in each account it is charged to. It stands in the call's record. */
-export type Part = Amounts & { account: string; grant: string };
-export type Reservation = { parts: Part[]; rates: Rates };
+export type Hold = Amount & { account: string; grant: string };
+export type Reservation = { parts: Hold[]; rates: Rates };
 
-export type Wanted = Omit<Need, "calls">;
+export type Estimate = Omit<GrantRequest, "calls">;
 
 /** Whom a call is charged to: a key, the keys above it, their organisation, and those of the call's tags that it counts. */
-export type Payers = { key: string; above: readonly string[]; organization: string; tags: readonly string[] };
+export type ChargedAccounts = { key: string; above: readonly string[]; organization: string; tags: readonly string[] };
 
-type Tools = { till: Till; later: (work: Promise<unknown>) => void };
+type Tools = { till: AccountClient; later: (work: Promise<unknown>) => void };
 
-type Pocket = {
+type AccountGrants = {
   /** What is left of it. */
   grant: Grant | undefined;
   /** How many calls it was for. */
@@ -40,8 +49,8 @@ type Pocket = {
   usedAt: number;
   freeUntil: number;
   tags: readonly string[];
-  settled: Settled[];
-  unused: Unused[];
+  settled: Settlement[];
+  unused: GrantReturn[];
   /** When a flush is due, and until when a refill is under way, should nothing have killed them. */
   flushAt: number;
   refillUntil: number;
@@ -64,8 +73,8 @@ export function accountOf(name: string): { id: string; tag?: string; isPayer: bo
  * new ones. Knows no platform class, so that it can be shared by all objects and requests of an isolate: what belongs
  * to one request is handed in.
  */
-export class Purse {
-  readonly #pockets = new Map<string, Pocket>();
+export class GrantPool {
+  readonly #pockets = new Map<string, AccountGrants>();
   readonly #now: () => number;
   readonly #sleep: (ms: number) => Promise<void>;
 
@@ -77,11 +86,11 @@ export class Purse {
   /** Sets aside what a call may take, everywhere or nowhere. Throws `budget.exceeded`, `rate.limited`, or `auth.*` of a key that is no more. */
   async reserve(
     call: string,
-    { key, above, organization, tags }: Payers,
-    wanted: Wanted,
+    { key, above, organization, tags }: ChargedAccounts,
+    wanted: Estimate,
     tools: Tools,
   ): Promise<Reservation> {
-    const parts: Part[] = [];
+    const parts: Hold[] = [];
     try {
       await this.#reserveAll([key, ...above.map(payerAccount), organization], wanted, tools, parts);
       const counted = this.#pocketOf(organization).tags;
@@ -102,7 +111,7 @@ export class Purse {
   }
 
   /** A call has ended: what it did not take is free again. */
-  settle(call: string, parts: readonly Part[], took: Amounts, tools: Tools): void {
+  settle(call: string, parts: readonly Hold[], took: Amount, tools: Tools): void {
     for (const { account, grant, micros, tokens } of parts) {
       const pocket = this.#pocketOf(account);
       pocket.settled.push({ grant, call, held: { micros, tokens }, took });
@@ -112,7 +121,7 @@ export class Purse {
   }
 
   /** From what is held where it is held; the others are asked side by side. Parts that were got stand in `parts` whatever happens. */
-  async #reserveAll(accounts: readonly string[], wanted: Wanted, tools: Tools, parts: Part[]): Promise<void> {
+  async #reserveAll(accounts: readonly string[], wanted: Estimate, tools: Tools, parts: Hold[]): Promise<void> {
     const asked: Promise<void>[] = [];
     for (const account of accounts) {
       const pocket = this.#pocketOf(account);
@@ -129,7 +138,7 @@ export class Purse {
     if (failed !== undefined) throw failed.reason;
   }
 
-  #fromGrant(account: string, pocket: Pocket, wanted: Wanted): Part | undefined {
+  #fromGrant(account: string, pocket: AccountGrants, wanted: Estimate): Hold | undefined {
     const { grant } = pocket;
     const { micros, tokens } = wanted;
     const now = this.#now();
@@ -144,7 +153,7 @@ export class Purse {
     return { account, grant: grant.id, micros: Number.isFinite(grant.micros) ? micros : 0, tokens };
   }
 
-  async #ask(account: string, pocket: Pocket, wanted: Wanted, tools: Tools, parts: Part[]): Promise<void> {
+  async #ask(account: string, pocket: AccountGrants, wanted: Estimate, tools: Tools, parts: Hold[]): Promise<void> {
     const answer = await this.#take(account, pocket, wanted, tools);
     if ("refused" in answer) throw refusal(answer.refused);
     if (!("grant" in answer)) return;
@@ -154,7 +163,7 @@ export class Purse {
     this.#keep(account, pocket, grant, { micros, tokens: wanted.tokens, calls: 1 }, tools);
   }
 
-  async #take(account: string, pocket: Pocket, wanted: Wanted, { till }: Tools): Promise<TillAnswer> {
+  async #take(account: string, pocket: AccountGrants, wanted: Estimate, { till }: Tools): Promise<AccountReply> {
     const need = { ...wanted, calls: wishOf(pocket) };
     if (!mayUse(pocket.grant, wanted, this.#now())) this.#retire(pocket);
     const report = drained(pocket);
@@ -170,7 +179,7 @@ export class Purse {
   }
 
   /** What a grant holds beyond the call that it was asked for. */
-  #keep(account: string, pocket: Pocket, grant: Grant, used: Amounts & { calls: number }, tools: Tools): void {
+  #keep(account: string, pocket: AccountGrants, grant: Grant, used: Amount & { calls: number }, tools: Tools): void {
     this.#retire(pocket);
     pocket.size = grant.calls;
     pocket.usedAt = this.#now();
@@ -184,7 +193,7 @@ export class Purse {
   }
 
   /** A busy account is asked again before its grant is used up or old, so that no call has to wait for that. */
-  #refillSoon(account: string, pocket: Pocket, wanted: Wanted, tools: Tools): void {
+  #refillSoon(account: string, pocket: AccountGrants, wanted: Estimate, tools: Tools): void {
     const { grant, size } = pocket;
     const now = this.#now();
     if (grant === undefined || size < 2 || pocket.refillUntil > now) return;
@@ -199,7 +208,7 @@ export class Purse {
     tools.later(refilled().catch(() => {}));
   }
 
-  #flushLater(account: string, pocket: Pocket, delay: number, tools: Tools, round = 0): void {
+  #flushLater(account: string, pocket: AccountGrants, delay: number, tools: Tools, round = 0): void {
     const now = this.#now();
     if (pocket.flushAt > now && pocket.flushAt <= now + delay) return;
     pocket.flushAt = now + delay;
@@ -216,7 +225,7 @@ export class Purse {
     tools.later(flushed().catch(() => {}));
   }
 
-  async #flush(account: string, pocket: Pocket, { till }: Tools): Promise<void> {
+  async #flush(account: string, pocket: AccountGrants, { till }: Tools): Promise<void> {
     const now = this.#now();
     const { grant } = pocket;
     if (grant !== undefined && (grant.expiresAt <= now || pocket.usedAt + FLUSH_MS <= now)) this.#retire(pocket);
@@ -230,7 +239,7 @@ export class Purse {
     }
   }
 
-  #retire(pocket: Pocket): void {
+  #retire(pocket: AccountGrants): void {
     const { grant } = pocket;
     pocket.grant = undefined;
     if (grant === undefined || grant.calls < 1) return;
@@ -251,11 +260,11 @@ export class Purse {
     };
   }
 
-  #pocketOf(account: string): Pocket {
+  #pocketOf(account: string): AccountGrants {
     const known = this.#pockets.get(account);
     if (known !== undefined) return known;
     if (this.#pockets.size >= MAX_POCKETS) this.#forget();
-    const pocket: Pocket = {
+    const pocket: AccountGrants = {
       grant: undefined,
       size: 0,
       usedAt: 0,
@@ -279,7 +288,7 @@ export class Purse {
   }
 }
 
-function mayUse(grant: Grant | undefined, { micros, tokens, isUnpriced }: Wanted, now: number): grant is Grant {
+function mayUse(grant: Grant | undefined, { micros, tokens, isUnpriced }: Estimate, now: number): grant is Grant {
   if (grant === undefined || grant.expiresAt <= now || grant.calls < 1) return false;
   // Where there is a budget the object says why not.
   if (isUnpriced && Number.isFinite(grant.micros)) return false;
@@ -287,24 +296,24 @@ function mayUse(grant: Grant | undefined, { micros, tokens, isUnpriced }: Wanted
 }
 
 /** Twice as many calls as the last grant was for, when most of them were used; else as many as were used. */
-function wishOf({ grant, size }: Pocket): number {
+function wishOf({ grant, size }: AccountGrants): number {
   const left = grant?.calls ?? 0;
   return Math.max(1, left <= size / 4 ? size * 2 : size - left);
 }
 
-function drained(pocket: Pocket): Report {
+function drained(pocket: AccountGrants): UsageReport {
   const { settled, unused } = pocket;
   pocket.settled = [];
   pocket.unused = [];
   return { settled, unused };
 }
 
-function restore(pocket: Pocket, { settled, unused }: Report): void {
+function restore(pocket: AccountGrants, { settled, unused }: UsageReport): void {
   pocket.settled.push(...settled);
   pocket.unused.push(...unused);
 }
 
-function refusal({ code, message, retryAfterSeconds, rates }: Refusal): GatewayError {
+function refusal({ code, message, retryAfterSeconds, rates }: LedgerRefusal): GatewayError {
   return new LimitError(code, message, rates ?? {}, retryAfterSeconds);
 }
 

@@ -20,33 +20,33 @@ const MAX_CALLS = 10_000;
 const WINDOW_S = 61;
 
 /** What a call may take. `micros`: micro-dollars. */
-export type Amounts = { micros: number; tokens: number };
+export type Amount = { micros: number; tokens: number };
 
 /**
  * What is wanted: enough for one such call, and for `calls` of them if it may be. `least`: the caller bounded no
  * output, so it may also run on what is left, if that is no less than this. `isUnpriced`: nobody knows what it costs.
  */
-export type Need = Amounts & { calls: number; least?: number; isUnpriced?: boolean };
+export type GrantRequest = Amount & { calls: number; least?: number; isUnpriced?: boolean };
 
 /** Good for `calls` calls until `expiresAt`. Infinite is what is not limited. */
-export type Grant = Amounts & { id: string; calls: number; expiresAt: number; rates: Rates };
+export type Grant = Amount & { id: string; calls: number; expiresAt: number; rates: Rates };
 
 /** How the limits a minute stand, for an answer's headers. `resetAt`: Unix milliseconds. */
-export type Rates = { requests?: Rate; tokens?: Rate };
-export type Rate = { limit: number; remaining: number; resetAt: number };
+export type Rates = { requests?: RateState; tokens?: RateState };
+export type RateState = { limit: number; remaining: number; resetAt: number };
 
-export type Refusal = { code: ErrorCode; message: string; retryAfterSeconds?: number; rates?: Rates };
+export type LedgerRefusal = { code: ErrorCode; message: string; retryAfterSeconds?: number; rates?: Rates };
 
 /** `wait`: others hold what may soon come back. */
-export type Taken = { grant: Grant } | { refused: Refusal; wait?: boolean };
+export type GrantResult = { grant: Grant } | { refused: LedgerRefusal; wait?: boolean };
 
 /** A call that has ended. `held`: what it was to take at most; `took`: what it did. */
-export type Settled = { grant: string; call: string; held: Amounts; took: Amounts };
+export type Settlement = { grant: string; call: string; held: Amount; took: Amount };
 
 /** What is left of a grant that is not used any more. */
-export type Unused = Amounts & { grant: string; calls: number };
+export type GrantReturn = Amount & { grant: string; calls: number };
 
-export type Standing = { period: Period; day: string; spent: number; held: number; resetAt: number };
+export type PeriodBalance = { period: Period; day: string; spent: number; held: number; resetAt: number };
 
 type Row = { id: string; calls: number; micros: number; day: string; second: number };
 
@@ -89,7 +89,7 @@ export class Ledger {
   }
 
   /** Sets aside what a call may take, and what more calls may where much is left. */
-  take(need: Need): Taken {
+  grant(need: GrantRequest): GrantResult {
     const now = this.#now();
     this.#lapse(now);
     const { budgets, limits, time_zone } = this.#account();
@@ -157,7 +157,7 @@ export class Ledger {
   }
 
   /** Each call once, however often it is told of. One of a grant that is no more was told of before. */
-  settle({ grant: id, call, held, took }: Settled): void {
+  settle({ grant: id, call, held, took }: Settlement): void {
     const grant = this.#open(id);
     if (grant === undefined || !this.#isFirst(id, call)) return;
     for (const day of [grant.day, TOTAL])
@@ -180,7 +180,7 @@ export class Ledger {
   }
 
   /** Takes back what nobody will use: a grant's rest, once. */
-  giveBack({ grant: id, calls, micros, tokens }: Unused): void {
+  returnUnused({ grant: id, calls, micros, tokens }: GrantReturn): void {
     const grant = this.#open(id);
     if (grant === undefined || !this.#isFirst(id, UNUSED)) return;
     this.#count(grant.second, -calls, Number.isFinite(tokens) ? -tokens : 0);
@@ -188,7 +188,7 @@ export class Ledger {
   }
 
   /** How the budgets stand, one for each period, limited or not. */
-  standing(): Standing[] {
+  standing(): PeriodBalance[] {
     const now = this.#now();
     this.#lapse(now);
     const { time_zone } = this.#account();
@@ -303,7 +303,11 @@ export class Ledger {
       since,
     );
     const resetAt = used?.first == null ? now : (used.first + WINDOW_S + 1) * 1000;
-    const rate = (limit: number, count: number): Rate => ({ limit, remaining: Math.max(0, limit - count), resetAt });
+    const rate = (limit: number, count: number): RateState => ({
+      limit,
+      remaining: Math.max(0, limit - count),
+      resetAt,
+    });
     return {
       ...(requests !== undefined && { requests: rate(requests, used?.requests ?? 0) }),
       ...(tokens !== undefined && { tokens: rate(tokens, used?.tokens ?? 0) }),
@@ -328,7 +332,7 @@ export class Ledger {
 const UNPRICED = {
   code: "model.not_allowed",
   message: "model: its price is not known, and a hard budget takes no other; RHONE_PRICES can tell it",
-} as const satisfies Refusal;
+} as const satisfies LedgerRefusal;
 
 /** In the place of a call's id. */
 const UNUSED = "unused";
@@ -340,7 +344,7 @@ const TOTAL = "";
  * What is set aside for the call: all it needs, or nothing. A call whose output has no bound may also have a part of what
  * is left: much more than calls cost lately, so that some can run side by side, or all of it while nobody knows.
  */
-function affordable({ micros, least }: Need, left: number, largest: number): number | undefined {
+function affordable({ micros, least }: GrantRequest, left: number, largest: number): number | undefined {
   if (micros <= left) return micros;
   if (least === undefined || left <= 0 || left < Math.max(least, largest)) return undefined;
   return largest === 0 ? left : Math.min(left, Math.max(least, 4 * largest, Math.floor(left / 8)));
@@ -349,7 +353,7 @@ function affordable({ micros, least }: Need, left: number, largest: number): num
 /** How many more calls fit in a share of what is left. */
 const spare = (left: number, each: number): number => (each <= 0 ? Infinity : Math.floor(left / SHARE / each));
 
-function tooMany(what: string, { limit, resetAt }: Rate, now: number, rates: Rates): Refusal {
+function tooMany(what: string, { limit, resetAt }: RateState, now: number, rates: Rates): LedgerRefusal {
   const retryAfterSeconds = Math.max(1, Math.ceil((resetAt - now) / 1000));
   return { code: "rate.limited", message: `the limit of ${limit} ${what} is reached`, retryAfterSeconds, rates };
 }

@@ -2,7 +2,7 @@ import type { Ledger } from "./ledger.ts";
 import type { Account } from "../policy.ts";
 
 /** What an account has spent, as the API writes it. Money is micro-dollars. */
-export type Usage = {
+export type AccountUsage = {
   object: "usage";
   time_zone: string;
   budgets: {
@@ -21,7 +21,7 @@ export type Usage = {
 
 const DAYS = 62;
 
-export function usageOf(ledger: Ledger, { budgets, time_zone }: Account): Usage {
+export function usageOf(ledger: Ledger, { budgets, time_zone }: Account): AccountUsage {
   const standing = ledger.standing();
   return {
     object: "usage",

@@ -1,31 +1,31 @@
-import type { Ledger, Need, Settled, Taken, Unused } from "./ledger.ts";
+import type { Ledger, GrantRequest, Settlement, GrantResult, GrantReturn } from "./ledger.ts";
 
 /** How long a call waits for money that others hold and may not need: as long as for a busy session. Milliseconds. */
 const MAX_WAIT_MS = 30_000;
 
 /** What an isolate tells of the calls it made, and gives back. */
-export type Report = { settled: readonly Settled[]; unused: readonly Unused[] };
+export type UsageReport = { settled: readonly Settlement[]; unused: readonly GrantReturn[] };
 
 /**
  * The door to a ledger. Calls are reserved for what they may cost at most, and mostly cost less: who finds nothing left
  * waits, in order, for what comes back, as long as that would be enough.
  */
-export class Turnstile {
+export class WaitQueue {
   readonly #ledger: Ledger;
-  readonly #waiting: { need: Need; answer: (taken: Taken) => void }[] = [];
+  readonly #waiting: { need: GrantRequest; answer: (taken: GrantResult) => void }[] = [];
 
   constructor(ledger: Ledger) {
     this.#ledger = ledger;
   }
 
-  async take(need: Need): Promise<Taken> {
-    const taken = this.#waiting.length === 0 ? this.#ledger.take(need) : undefined;
+  async take(need: GrantRequest): Promise<GrantResult> {
+    const taken = this.#waiting.length === 0 ? this.#ledger.grant(need) : undefined;
     if (taken !== undefined && !mustWait(taken)) return taken;
-    return await new Promise<Taken>((resolve) => {
+    return await new Promise<GrantResult>((resolve) => {
       const waiter = { need, answer: resolve };
       const timer = setTimeout(() => {
         this.#waiting.splice(this.#waiting.indexOf(waiter), 1);
-        resolve(this.#ledger.take(need));
+        resolve(this.#ledger.grant(need));
       }, MAX_WAIT_MS);
       waiter.answer = (answer) => {
         clearTimeout(timer);
@@ -36,16 +36,16 @@ export class Turnstile {
     });
   }
 
-  report({ settled, unused }: Report): void {
+  report({ settled, unused }: UsageReport): void {
     for (const call of settled) this.#ledger.settle(call);
-    for (const grant of unused) this.#ledger.giveBack(grant);
+    for (const grant of unused) this.#ledger.returnUnused(grant);
     this.#serve();
   }
 
   /** One after the other: a small call must not overtake a large one for ever. */
   #serve(): void {
     for (let first = this.#waiting[0]; first !== undefined; first = this.#waiting[0]) {
-      const taken = this.#ledger.take(first.need);
+      const taken = this.#ledger.grant(first.need);
       if (mustWait(taken)) return;
       this.#waiting.shift();
       first.answer(taken);
@@ -53,4 +53,4 @@ export class Turnstile {
   }
 }
 
-const mustWait = (taken: Taken): boolean => "refused" in taken && taken.wait === true;
+const mustWait = (taken: GrantResult): boolean => "refused" in taken && taken.wait === true;

@@ -1,15 +1,15 @@
 import { z } from "zod";
 import { edit, unseal } from "../../canonical/native.ts";
 import type { Block, Message, Part } from "../../canonical/types.ts";
-import type { Given, Session } from "../session.ts";
-import { chained, type Turn } from "../turns.ts";
+import type { SessionInit, Session } from "../session.ts";
+import { linkTurns, type Turn } from "../turns.ts";
 import type { Blobs } from "../../store/blobs.ts";
 import { streamOf } from "../../wire/bytes.ts";
-import { changed, copyOf } from "./compact.ts";
+import { rewriteItems, copyTurn } from "./compact.ts";
 import { redact } from "./redact.ts";
 
 /** What a branch has otherwise than the session it comes from. */
-export const transform = z.union(
+export const transformSchema = z.union(
   [
     z.enum(["drop_thinking", "drop_tool_results", "redact"]),
     z.strictObject({ type: z.enum(["drop_thinking", "drop_tool_results"]) }),
@@ -18,12 +18,12 @@ export const transform = z.union(
   ],
   "expected drop_thinking, drop_tool_results, redact, {type: redact, texts} or {type: replace_model, model}",
 );
-export type Transform = z.infer<typeof transform>;
+export type Transform = z.infer<typeof transformSchema>;
 
 type Copied = Omit<Turn, "id" | "parent" | "depth" | "createdAt">;
 
 /** The first line of an exported branch: what it begins with. `from`: null before the first turn. */
-type Beginning = { given: Given; from: string | null };
+type Beginning = { given: SessionInit; from: string | null };
 
 /**
  * A session up to a turn (the head, when none is named; `isBefore`: without that turn itself) as lines of JSON: what it
@@ -43,7 +43,7 @@ export function exportBranch(
   const path = isBefore === true ? whole.slice(0, -1) : whole;
   const turn = path.at(-1)?.id ?? null;
   const model = transforms.findLast((one) => typeof one === "object" && one.type === "replace_model");
-  const given: Given = {
+  const given: SessionInit = {
     metadata,
     defaults: model === undefined || !("model" in model) ? defaults : { ...defaults, model: model.model },
     phase,
@@ -58,12 +58,15 @@ export function exportBranch(
     for (const one of path) {
       let { input, output } = one;
       for (const each of change)
-        [input, output] = [await changed(input, each, blobs), await changed(output, each, blobs)];
+        [input, output] = [await rewriteItems(input, each, blobs), await rewriteItems(output, each, blobs)];
       // What follows a change was sealed over the old words.
       isChanged ||= input !== one.input;
-      if (isChanged && output.sealed) output = await changed(output, unseal, blobs);
+      if (isChanged && output.sealed) output = await rewriteItems(output, unseal, blobs);
       isChanged ||= output !== one.output;
-      const copy: Copied = { ...copyOf(one, input, output), ...(one.kind === "compaction" && { kind: "compaction" }) };
+      const copy: Copied = {
+        ...copyTurn(one, input, output),
+        ...(one.kind === "compaction" && { kind: "compaction" }),
+      };
       yield `${JSON.stringify(copy)}\n`;
     }
   })();
@@ -91,14 +94,14 @@ export async function importBranch(
             parent,
             cuts.map(({ blob }) => blob),
           );
-      const [turn] = chained([copied], { parent: last, place, now: now() });
-      session.adopt([turn!]);
+      const [turn] = linkTurns([copied], { parent: last, place, now: now() });
+      session.importTurns([turn!]);
       last = turn;
     }
     const head = last === undefined ? {} : { head: last.id, depth: last.depth };
     session.create(org, id, { ...beginning!.given, ...head });
   } catch (thrown) {
-    session.disown();
+    session.discardImport();
     await blobs.clear();
     throw thrown;
   }

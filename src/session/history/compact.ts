@@ -2,21 +2,21 @@ import { GatewayError, invalid } from "../../canonical/error.ts";
 import { edit, isSealed, unseal } from "../../canonical/native.ts";
 import type { Message } from "../../canonical/types.ts";
 import { DIALECTS } from "../../dialects/index.ts";
-import { cut, joined } from "../large-strings.ts";
+import { offload, inline } from "../large-strings.ts";
 import type { Session } from "../session.ts";
-import { chained, type Passage, type Turn } from "../turns.ts";
+import { linkTurns, type WireItems, type Turn } from "../turns.ts";
 import type { Blobs } from "../../store/blobs.ts";
 import { messagesOf } from "../../gateway/request-body.ts";
-import { transcriptOf } from "./transcript.ts";
+import { renderTranscript } from "./transcript.ts";
 
-export const STRATEGIES = ["summarize", "drop_oldest", "drop_tool_results", "window"] as const;
-export type Strategy = (typeof STRATEGIES)[number];
+export const COMPACTION_STRATEGIES = ["summarize", "drop_oldest", "drop_tool_results", "window"] as const;
+export type CompactionStrategy = (typeof COMPACTION_STRATEGIES)[number];
 
 /** `keep_last`: turns that stay as they are. `model`: who writes the summary. */
-export type Compaction = { strategy: Strategy; keep_last?: number | undefined; model?: string | undefined };
+export type Compaction = { strategy: CompactionStrategy; keep_last?: number | undefined; model?: string | undefined };
 
 /** What compacting needs. `summarize`: a model's summary of a transcript; throws what the model's provider said. */
-export type Compacting = {
+export type CompactionServices = {
   session: Session;
   blobs: Blobs;
   place: string;
@@ -27,13 +27,16 @@ export type Compacting = {
 /** Turns that stay behind a summary unless told otherwise: the model goes on in the words of the last exchanges. */
 const KEPT_BY_SUMMARY = 2;
 
-export type Compacted = { turnId: string; strategy: Strategy; replaced: number; kept: number };
+export type CompactionResult = { turnId: string; strategy: CompactionStrategy; replaced: number; kept: number };
 
 /**
  * Puts a compaction into a session: a turn that stands for those before it, and copies of those that stay. The history
  * is not touched; the head moves, and only when all is done. Throws `request.unprocessable` when there is nothing to do.
  */
-export async function compact({ strategy, keep_last, model }: Compaction, tools: Compacting): Promise<Compacted> {
+export async function compact(
+  { strategy, keep_last, model }: Compaction,
+  tools: CompactionServices,
+): Promise<CompactionResult> {
   const { session, blobs, place, now } = tools;
   const { path } = session;
   const head = path.at(-1);
@@ -49,7 +52,7 @@ export async function compact({ strategy, keep_last, model }: Compaction, tools:
       ? await withoutResults(turns, cutAt, blobs)
       : await unsealed(turns.slice(cutAt), blobs);
   if (kept === undefined) throw nothingToDo();
-  const standIn: Standing = {
+  const standIn: NewTurn = {
     kind: "compaction",
     // It ends where the last of those ended that it stands for: whoever resends the whole transcript continues behind it.
     chain: dropped.at(-1)?.chain ?? NOWHERE,
@@ -59,7 +62,7 @@ export async function compact({ strategy, keep_last, model }: Compaction, tools:
     input: base?.input ?? { dialect: "openai-chat", items: summary.map((item) => JSON.stringify(item)).join(",") },
     output: base?.output ?? { dialect: "openai-chat", items: "", issuer: "" },
   };
-  const made = chained([standIn, ...kept], { parent: head, place, now: now() });
+  const made = linkTurns([standIn, ...kept], { parent: head, place, now: now() });
   const { id: turnId } = made[0]!;
   const replaced = dropped.length > 0 ? dropped.length : cutAt;
   session.moveTo(made, "compacted", {
@@ -72,13 +75,13 @@ export async function compact({ strategy, keep_last, model }: Compaction, tools:
   return { turnId, strategy, replaced, kept: kept.length };
 }
 
-type Standing = Omit<Turn, "id" | "parent" | "depth" | "createdAt">;
+type NewTurn = Omit<Turn, "id" | "parent" | "depth" | "createdAt">;
 
 /** The name of no place. */
 const NOWHERE = "~";
 
 /** How many of the turns are compacted. A call and its results are never parted. */
-function cutFor(strategy: Strategy, turns: readonly Turn[], keepLast: number | undefined): number {
+function cutFor(strategy: CompactionStrategy, turns: readonly Turn[], keepLast: number | undefined): number {
   if (strategy === "window" && keepLast === undefined)
     throw invalid("keep_last", "expected the number of turns that stay");
   const kept =
@@ -93,33 +96,33 @@ function cutFor(strategy: Strategy, turns: readonly Turn[], keepLast: number | u
 async function summaryOf(
   turns: readonly Turn[],
   model: string | undefined,
-  { blobs, summarize }: Compacting,
+  { blobs, summarize }: CompactionServices,
 ): Promise<object[]> {
   const passages = await Promise.all(
-    turns.flatMap(({ input, output }) => [joined(input, blobs), joined(output, blobs)]),
+    turns.flatMap(({ input, output }) => [inline(input, blobs), inline(output, blobs)]),
   );
-  const summary = await summarize(transcriptOf(passages.flatMap(messagesOf)), model);
+  const summary = await summarize(renderTranscript(passages.flatMap(messagesOf)), model);
   return [{ role: "user", content: `What was said so far, in short:\n\n${summary}` }];
 }
 
 /** Copies behind another prefix than the one they were sealed under. */
-const unsealed = (turns: readonly Turn[], blobs: Blobs): Promise<Standing[]> =>
+const unsealed = (turns: readonly Turn[], blobs: Blobs): Promise<NewTurn[]> =>
   Promise.all(
     turns.map(async (turn) =>
-      copyOf(turn, turn.input, turn.output.sealed ? await changed(turn.output, unseal, blobs) : turn.output),
+      copyTurn(turn, turn.input, turn.output.sealed ? await rewriteItems(turn.output, unseal, blobs) : turn.output),
     ),
   );
 
 /** undefined: there are no results among the first `count` turns. */
-async function withoutResults(turns: readonly Turn[], count: number, blobs: Blobs): Promise<Standing[] | undefined> {
+async function withoutResults(turns: readonly Turn[], count: number, blobs: Blobs): Promise<NewTurn[] | undefined> {
   let isAny = false;
-  const copies: Standing[] = [];
+  const copies: NewTurn[] = [];
   for (const [i, turn] of turns.entries()) {
-    const input = i < count ? await changed(turn.input, dropResults, blobs) : turn.input;
+    const input = i < count ? await rewriteItems(turn.input, dropResults, blobs) : turn.input;
     isAny ||= input !== turn.input;
     // What follows a change was sealed over the old words.
-    const output = isAny && turn.output.sealed ? await changed(turn.output, unseal, blobs) : turn.output;
-    copies.push(copyOf(turn, input, output));
+    const output = isAny && turn.output.sealed ? await rewriteItems(turn.output, unseal, blobs) : turn.output;
+    copies.push(copyTurn(turn, input, output));
   }
   return isAny ? copies : undefined;
 }
@@ -133,11 +136,11 @@ function dropResults(message: Message): Message {
 }
 
 /** A turn again, where the same was said before: a client that resends its transcript is recognised all the same. */
-export const copyOf = (
+export const copyTurn = (
   { id, origin, chain, own, reply, open }: Turn,
-  input: Passage,
-  output: Passage & { issuer: string },
-): Standing => ({
+  input: WireItems,
+  output: WireItems & { issuer: string },
+): NewTurn => ({
   kind: "copy",
   origin: origin ?? id,
   chain,
@@ -149,12 +152,12 @@ export const copyOf = (
 });
 
 /** The passage with changed messages, in its own wire; itself, when nothing changed. */
-export async function changed<P extends Passage>(
+export async function rewriteItems<P extends WireItems>(
   passage: P,
   change: (message: Message) => Message | undefined,
   blobs: Blobs,
 ): Promise<P> {
-  const whole = await joined(passage, blobs);
+  const whole = await inline(passage, blobs);
   const before = messagesOf(whole);
   const after = before.map(change);
   if (after.every((message, i) => message === before[i])) return passage;
@@ -168,7 +171,7 @@ export async function changed<P extends Passage>(
     after.filter((message) => message !== undefined),
     target,
   );
-  return await cut(
+  return await offload(
     {
       ...whole,
       items: value.map((item) => JSON.stringify(item)).join(","),

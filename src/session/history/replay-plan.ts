@@ -5,18 +5,18 @@ import type { Sql } from "../../store/sql.ts";
 import type { Blobs } from "../../store/blobs.ts";
 import { withPrefix } from "../../wire/id.ts";
 import type { Json } from "../../wire/json.ts";
-import { blocksIn } from "./views.ts";
+import { toApiBlocks } from "./views.ts";
 
 /** A turn as it can be said again. `model`: the one that was asked; absent for a turn that was copied from elsewhere. */
-export type Replayable = { turn_id: string; model?: string; input: Json[] };
+export type ReplayTurn = { turn_id: string; model?: string; input: Json[] };
 
 /** The turns of the head's way from `from` on, or the last one. Throws `object.not_found`, `request.invalid`. */
-export async function replayable(
+export async function listReplayTurns(
   session: Session,
   sql: Sql,
   blobs: Blobs,
   from: string | undefined,
-): Promise<Replayable[]> {
+): Promise<ReplayTurn[]> {
   const turns = session.path.filter(({ kind }) => kind !== "compaction");
   const known = from === undefined ? undefined : session.pathOf(from, "from").at(-1)?.id;
   const at = from === undefined ? turns.length - 1 : turns.findIndex(({ id }) => id === known);
@@ -24,7 +24,7 @@ export async function replayable(
   return Promise.all(
     turns.slice(Math.max(at, 0)).map(async ({ id, input }) => {
       const model = findCallState(sql, withPrefix(id, "call"))?.started.modelAsked;
-      return { turn_id: id, ...(model !== undefined && { model }), input: await blocksIn(input, blobs) };
+      return { turn_id: id, ...(model !== undefined && { model }), input: await toApiBlocks(input, blobs) };
     }),
   );
 }

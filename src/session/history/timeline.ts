@@ -1,18 +1,18 @@
 import { findCallState, listCallIds } from "../calls.ts";
-import { type Change, listChanges } from "../activity.ts";
+import { type SessionEvent, listEvents } from "../activity.ts";
 import type { Sql } from "../../store/sql.ts";
-import { findTurn, listBranchings } from "../turns.ts";
+import { findTurn, listTurnNodes } from "../turns.ts";
 import type { Blobs } from "../../store/blobs.ts";
 import type { CallRecord } from "../../store/records.ts";
 import { streamOf } from "../../wire/bytes.ts";
 import { withPrefix } from "../../wire/id.ts";
 import { type Json, type JsonObject, parseJson } from "../../wire/json.ts";
-import { blocksIn, timeOf } from "./views.ts";
+import { toApiBlocks, timeOf } from "./views.ts";
 
 /** One thing that happened: a turn of the session, a call that became none, or a change. Times are RFC 3339. */
 export type TimelineEntry = {
   id: string;
-  type: "turn" | "call" | Change["type"];
+  type: "turn" | "call" | SessionEvent["type"];
   call_id?: string;
   turn_id?: string;
   parent_id?: string;
@@ -34,7 +34,7 @@ type Happening = { id: string; at: number; read: () => Promise<TimelineEntry> };
  * Everything that happened, in order, for rendering; as a stream, since it may be more than memory should hold.
  * `after`: the id of the last entry that is known already.
  */
-export function timelineOf(
+export function buildTimeline(
   sql: Sql,
   blobs: Blobs,
   { after, limit }: { after?: string | undefined; limit?: number | undefined },
@@ -57,10 +57,10 @@ function happenings(sql: Sql, blobs: Blobs): Happening[] {
     at: createdAt,
     read: () => callEntry(sql, id, blobs),
   }));
-  const turns = listBranchings(sql)
+  const turns = listTurnNodes(sql)
     .filter(({ kind }) => kind !== "call")
     .map(({ id, createdAt }) => ({ id, at: createdAt, read: () => turnEntry(sql, id, blobs) }));
-  const changes = listChanges(sql).map((change) => ({
+  const changes = listEvents(sql).map((change) => ({
     id: change.id,
     at: change.createdAt,
     read: async () => changeEntry(change),
@@ -82,7 +82,10 @@ async function callEntry(sql: Sql, id: string, blobs: Blobs): Promise<TimelineEn
     ...(record?.model !== undefined && { model: record.model }),
     ...(record?.provider !== undefined && { provider: record.provider }),
     created_at: timeOf(started.createdAt),
-    ...(turn !== undefined && { input: await blocksIn(turn.input, blobs), output: await blocksIn(turn.output, blobs) }),
+    ...(turn !== undefined && {
+      input: await toApiBlocks(turn.input, blobs),
+      output: await toApiBlocks(turn.output, blobs),
+    }),
     ...(Array.isArray(partial) && { output: partial }),
     ...(record?.error !== undefined && { error: { code: record.error.code, message: record.error.message } }),
   };
@@ -98,12 +101,12 @@ async function turnEntry(sql: Sql, id: string, blobs: Blobs): Promise<TimelineEn
     ...(parent !== undefined && { parent_id: parent }),
     ...(origin !== undefined && { copy_of: origin }),
     created_at: timeOf(createdAt),
-    input: await blocksIn(input, blobs),
-    output: await blocksIn(output, blobs),
+    input: await toApiBlocks(input, blobs),
+    output: await toApiBlocks(output, blobs),
   };
 }
 
-const changeEntry = ({ id, type, data, createdAt }: Change): TimelineEntry => ({
+const changeEntry = ({ id, type, data, createdAt }: SessionEvent): TimelineEntry => ({
   id,
   type,
   created_at: timeOf(createdAt),

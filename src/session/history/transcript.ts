@@ -3,7 +3,7 @@ import type { Block, Message, Role } from "../../canonical/types.ts";
 const SPEAKER: Record<Role, string> = { system: "System", user: "User", assistant: "Assistant" };
 
 /** A conversation as plain text, which any model can read whatever tools it knows. Thinking has no part in it. */
-export const transcriptOf = (messages: readonly Message[]): string =>
+export const renderTranscript = (messages: readonly Message[]): string =>
   messages
     .flatMap(({ role, blocks }) => blocks.map((block) => lineOf(SPEAKER[role], block)))
     .filter(Boolean)

@@ -4,12 +4,12 @@ import { anthropic } from "../../dialects/anthropic/index.ts";
 import { gemini } from "../../dialects/gemini/index.ts";
 import { native } from "../../dialects/native/index.ts";
 import { openaiChat } from "../../dialects/openai-chat/index.ts";
-import { listChanges } from "../activity.ts";
-import { joined } from "../large-strings.ts";
+import { listEvents } from "../activity.ts";
+import { inline } from "../large-strings.ts";
 import type { Session } from "../session.ts";
 import type { Snapshot } from "../snapshots.ts";
 import type { Sql } from "../../store/sql.ts";
-import { listBranchings, type Passage } from "../turns.ts";
+import { listTurnNodes, type WireItems } from "../turns.ts";
 import type { Blobs } from "../../store/blobs.ts";
 import type { Json, JsonObject } from "../../wire/json.ts";
 import { messagesOf, messagesOfInstructions } from "../../gateway/request-body.ts";
@@ -21,7 +21,7 @@ export type BlockFormat = (typeof BLOCK_FORMATS)[number];
 const DIALECT: Record<BlockFormat, WireDialect> = { native, openai: openaiChat, anthropic, gemini };
 
 /** The session as the API shows it. Times are RFC 3339. */
-export function shownSession({ row }: Session): JsonObject {
+export function toApiSession({ row }: Session): JsonObject {
   return {
     id: row.id,
     object: "session",
@@ -62,10 +62,10 @@ function besideList(system: readonly Message[], dialect: WireDialect): JsonObjec
 }
 
 /** Where a session comes from, every turn it ever had and which of them lead to its head, and what became of it. */
-export function shownLineage(session: Session, sql: Sql): JsonObject {
+export function toApiLineage(session: Session, sql: Sql): JsonObject {
   const { id, head, origin } = session.row;
   const inHead = new Set(session.path.map((turn) => turn.id));
-  const changes = listChanges(sql);
+  const changes = listEvents(sql);
   const dataOf = (type: string): JsonObject[] =>
     changes
       .filter((change) => change.type === type)
@@ -77,7 +77,7 @@ export function shownLineage(session: Session, sql: Sql): JsonObject {
     branched_from: origin === undefined ? null : { session_id: origin.session, turn_id: origin.turn },
     branches: dataOf("branched"),
     compactions: dataOf("compacted"),
-    turns: listBranchings(sql).map((turn) => ({
+    turns: listTurnNodes(sql).map((turn) => ({
       id: turn.id,
       parent_id: turn.parent ?? null,
       kind: turn.kind,
@@ -88,7 +88,7 @@ export function shownLineage(session: Session, sql: Sql): JsonObject {
   };
 }
 
-export const shownSnapshot = ({ name, turn, createdAt }: Snapshot): JsonObject => ({
+export const toApiSnapshot = ({ name, turn, createdAt }: Snapshot): JsonObject => ({
   object: "snapshot",
   name,
   turn_id: turn,
@@ -96,7 +96,7 @@ export const shownSnapshot = ({ name, turn, createdAt }: Snapshot): JsonObject =
 });
 
 /** What a passage says, its large parts included, as SPEC 2's blocks. */
-export const blocksIn = async (passage: Passage, blobs: Blobs): Promise<Json[]> =>
+export const toApiBlocks = async (passage: WireItems, blobs: Blobs): Promise<Json[]> =>
   nativeBlocks(await messagesIn(passage, blobs));
 
 const nativeBlocks = (messages: readonly Message[]): Json[] =>
@@ -104,8 +104,8 @@ const nativeBlocks = (messages: readonly Message[]): Json[] =>
 
 export const timeOf = (at: number): string => new Date(at).toISOString();
 
-const messagesIn = async (passage: Passage, blobs: Blobs): Promise<readonly Message[]> =>
-  messagesOf(await joined(passage, blobs));
+const messagesIn = async (passage: WireItems, blobs: Blobs): Promise<readonly Message[]> =>
+  messagesOf(await inline(passage, blobs));
 
 const textOf = (messages: readonly Message[]): string =>
   messages.flatMap(({ blocks }) => blocks.flatMap((block) => (block.kind === "text" ? [block.text] : []))).join("\n\n");

@@ -7,14 +7,14 @@ const ROW_BYTES = 512 * 1024;
 type Chunk = { at: number; bytes: Uint8Array };
 
 /** To be made before anything is recorded. Rows of recordings that were never kept go with the whole database. */
-export const RECORDINGS =
+export const BYTE_LOG_SCHEMA =
   "CREATE TABLE IF NOT EXISTS pieces (run INTEGER, at INTEGER, bytes BLOB NOT NULL, PRIMARY KEY (run, at)) WITHOUT ROWID";
 
 /**
  * The bytes of one answer, which any number of readers follow from its beginning, each at its own pace, while it still
  * grows and after. What is old is in rows, so neither its length nor a slow reader costs memory.
  */
-export class Recording {
+export class ByteLog {
   readonly #sql: Sql;
   readonly #run: number;
   readonly #tail: Chunk[] = [];
@@ -29,8 +29,8 @@ export class Recording {
   }
 
   /** One that was recorded whole, in whatever life. */
-  static kept(sql: Sql, run: number, size: number): Recording {
-    const recording = new Recording(sql, run);
+  static retained(sql: Sql, run: number, size: number): ByteLog {
+    const recording = new ByteLog(sql, run);
     recording.#stored = recording.#size = size;
     recording.#end = {};
     return recording;

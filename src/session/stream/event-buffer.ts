@@ -1,21 +1,21 @@
 import { concatBytes } from "../../wire/bytes.ts";
 import { decodeSse, type SseEvent } from "../../wire/sse.ts";
 import {
-  behind,
+  segmentAfter,
   bytesAfter,
-  type Count,
+  type EventCount,
   isCounted,
   lastOf,
   NOTHING,
   partsOf,
-  type Piece,
-  piecesOf,
+  type Segment,
+  segmentsOf,
   type Row,
 } from "./segments.ts";
 import type { Sql } from "../../store/sql.ts";
 
 /** How long after a reply its stream can be resumed. SPEC 5.9. Milliseconds. */
-export const KEEP_TOLD = 10 * 60_000;
+export const STREAM_RETENTION_MS = 10 * 60_000;
 /**
  * Rows are written when this much has come, or when the first of it is this old: never per chunk. A row is a third of
  * what a call costs, and all that a later one risks is the telling again of what a crash interrupts: turns do not depend
@@ -29,7 +29,7 @@ const MAX_ROW_BYTES = 1024 * 1024;
 const DROP_EVERY = 30_000;
 
 /** What is kept of a stream: how many events, and the last of them. */
-export type Kept = { events: number; last: SseEvent | undefined };
+export type StoredStream = { events: number; last: SseEvent | undefined };
 
 type Live = { first: number; events: number; isStored: boolean };
 
@@ -41,17 +41,17 @@ type Live = { first: number; events: number; isStored: boolean };
 export class EventBuffer {
   readonly #sql: Sql;
   readonly #now: () => number;
-  readonly #onPiece: (piece: Piece) => void;
+  readonly #onPiece: (piece: Segment) => void;
   /** Streams that still grow: where they begin, and how many events they have. */
   readonly #live = new Map<string, Live>();
-  #tail: Piece[] = [];
+  #tail: Segment[] = [];
   #tailBytes = 0;
   /** Since when. */
   #tailAt = 0;
   #newest: number | undefined;
   #growth: PromiseWithResolvers<void> | undefined;
 
-  constructor(sql: Sql, now: () => number, onPiece: (piece: Piece) => void) {
+  constructor(sql: Sql, now: () => number, onPiece: (piece: Segment) => void) {
     this.#sql = sql;
     this.#now = now;
     this.#onPiece = onPiece;
@@ -66,12 +66,12 @@ export class EventBuffer {
     return this.#newest;
   }
 
-  begin(call: string): void {
+  start(call: string): void {
     this.#live.set(call, { first: this.last + 1, events: 0, isStored: false });
   }
 
   /** More of a stream that has begun: whole blocks. */
-  append(call: string, bytes: Uint8Array, { blocks, events }: Count): void {
+  append(call: string, bytes: Uint8Array, { blocks, events }: EventCount): void {
     const stream = this.#live.get(call);
     if (stream === undefined || bytes.length === 0) return;
     this.#add({ call, bytes, blocks, events, ordinal: stream.events + 1 });
@@ -94,7 +94,7 @@ export class EventBuffer {
   }
 
   /** Ends a stream that a crash cut off, or never let begin. `lastWord`: what says so, behind what is kept. */
-  interrupt(call: string, lastWord: (kept: Kept) => { bytes: Uint8Array; count: Count }): void {
+  interrupt(call: string, lastWord: (kept: StoredStream) => { bytes: Uint8Array; count: EventCount }): void {
     const [kept] = this.#sql<{ first: number }>("SELECT first FROM streams WHERE call = ?", call);
     const first = kept?.first ?? this.last + 1;
     const pieces = [...this.since(first - 1)].filter((piece) => piece.call === call && piece.ordinal !== undefined);
@@ -129,7 +129,7 @@ export class EventBuffer {
   }
 
   /** Everything told after this id, as far as it is kept. */
-  *since(id: number): Generator<Piece> {
+  *since(id: number): Generator<Segment> {
     const { last } = this;
     for (let at = id; at < last;) {
       const pieces = this.#after(at);
@@ -148,7 +148,7 @@ export class EventBuffer {
   /** Drops what has been kept long enough. Returns when to come again, in Unix milliseconds; undefined when nothing is left. */
   drop(): number | undefined {
     const now = this.#now();
-    this.#sql("DELETE FROM streams WHERE ended_at <= ?", now - KEEP_TOLD);
+    this.#sql("DELETE FROM streams WHERE ended_at <= ?", now - STREAM_RETENTION_MS);
     const firsts = [...this.#live.values()].map(({ first }) => first);
     const [oldest] = this.#sql<{ first: number | null }>("SELECT min(first) AS first FROM streams");
     const needed = Math.min(...firsts, oldest?.first ?? Infinity, this.last + 1);
@@ -157,7 +157,7 @@ export class EventBuffer {
       `DELETE FROM events WHERE last < min(?1, coalesce(
          (SELECT last FROM events WHERE written_at > ?2 ORDER BY last LIMIT 1), ?1)) RETURNING last`,
       needed,
-      now - KEEP_TOLD,
+      now - STREAM_RETENTION_MS,
     );
     if (gone.length > 0) {
       const last = Math.max(...gone.map((row) => row.last));
@@ -166,7 +166,7 @@ export class EventBuffer {
     const [next] = this.#sql<{ at: number | null }>(
       "SELECT coalesce((SELECT min(ended_at) FROM streams), (SELECT written_at FROM events ORDER BY last LIMIT 1)) AS at",
     );
-    return next?.at == null ? undefined : Math.max(next.at + KEEP_TOLD, now + DROP_EVERY);
+    return next?.at == null ? undefined : Math.max(next.at + STREAM_RETENTION_MS, now + DROP_EVERY);
   }
 
   /** Writes what is only in memory. */
@@ -194,7 +194,7 @@ export class EventBuffer {
     this.#tailBytes = 0;
   }
 
-  #add(added: Omit<Piece, "id">): void {
+  #add(added: Omit<Segment, "id">): void {
     const piece = { ...added, id: this.last + 1 };
     const now = this.#now();
     if (this.#tail.length === 0) this.#tailAt = now;
@@ -230,21 +230,21 @@ export class EventBuffer {
   }
 
   /** The pieces that come next after an id: of one row, or all that are in memory. */
-  #after(at: number): Piece[] {
+  #after(at: number): Segment[] {
     const [oldest] = this.#tail;
     if (at >= this.last) return [];
     if (oldest !== undefined && at >= oldest.id - 1) {
       let from = this.#tail.length;
       while (from > 0 && lastOf(this.#tail[from - 1]!) > at) from--;
-      return this.#tail.slice(from).map((piece) => behind(piece, at));
+      return this.#tail.slice(from).map((piece) => segmentAfter(piece, at));
     }
     const rows = this.#sql<Row>(
       "SELECT * FROM events WHERE last = (SELECT min(last) FROM events WHERE last > ?) ORDER BY part",
       at,
     );
     if (rows.length === 0) return this.#tail;
-    return piecesOf(rows)
+    return segmentsOf(rows)
       .filter((piece) => lastOf(piece) > at)
-      .map((piece) => behind(piece, at));
+      .map((piece) => segmentAfter(piece, at));
   }
 }

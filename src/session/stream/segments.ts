@@ -2,10 +2,10 @@ import { concatBytes } from "../../wire/bytes.ts";
 import { decodeSse } from "../../wire/sse.ts";
 
 /** `blocks`: what stands between blank lines, comments too. `events`: those of them that count in a stream. */
-export type Count = { blocks: number; events: number };
+export type EventCount = { blocks: number; events: number };
 
 /** What listeners of a session are told: whole blocks of one call's stream, or a notice about a call. */
-export type Piece = Count & {
+export type Segment = EventCount & {
   /** The id of its first block. Ids go up by one within a piece, and up over the session's whole life. */
   id: number;
   call: string;
@@ -18,10 +18,10 @@ export type Row = { last: number; parts: string; bytes: ArrayBuffer };
 /** A piece within a row: its call, ordinal (0: a notice), blocks, events and bytes. */
 type Part = [call: string, ordinal: number, blocks: number, events: number, size: number];
 
-export const lastOf = ({ id, blocks }: Piece): number => id + blocks - 1;
+export const lastOf = ({ id, blocks }: Segment): number => id + blocks - 1;
 
 /** Pieces as a row keeps them: what one call says in a row is one part. The inverse of `piecesOf`. */
-export function partsOf(pieces: readonly Piece[]): Part[] {
+export function partsOf(pieces: readonly Segment[]): Part[] {
   const parts: Part[] = [];
   for (const { call, ordinal = 0, blocks, events, bytes } of pieces) {
     const open = parts.at(-1);
@@ -34,7 +34,7 @@ export function partsOf(pieces: readonly Piece[]): Part[] {
   return parts;
 }
 
-export function piecesOf(rows: readonly Row[]): Piece[] {
+export function segmentsOf(rows: readonly Row[]): Segment[] {
   const { last, parts: json } = rows[0]!;
   const parts = JSON.parse(json) as Part[];
   const whole = concatBytes(rows.map(({ bytes }) => new Uint8Array(bytes)));
@@ -49,7 +49,7 @@ export function piecesOf(rows: readonly Row[]): Piece[] {
 }
 
 /** What of a piece comes after an id; a reader may have had a part of it before it became a row. */
-export function behind(piece: Piece, at: number): Piece {
+export function segmentAfter(piece: Segment, at: number): Segment {
   if (piece.id > at || piece.ordinal === undefined) return piece;
   const had = at - piece.id + 1;
   const blocks = decodeSse(piece.bytes);
@@ -65,7 +65,7 @@ export function behind(piece: Piece, at: number): Piece {
 }
 
 /** What of a piece comes after an event's number. */
-export function bytesAfter({ ordinal, events, bytes }: Piece, after: number): Uint8Array {
+export function bytesAfter({ ordinal, events, bytes }: Segment, after: number): Uint8Array {
   if (ordinal === undefined) return NOTHING;
   if (ordinal > after) return bytes;
   if (ordinal + events - 1 < after) return NOTHING;
