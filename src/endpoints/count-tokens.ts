@@ -1,9 +1,9 @@
 import { GatewayError } from "../canonical/error.ts";
 import type { Dialect, Loss } from "../canonical/types.ts";
 import { DIALECTS } from "../dialects/index.ts";
-import type { Asked } from "../surfaces/request.ts";
+import type { ParsedRequest } from "../surfaces/request.ts";
 import { encodeTarget } from "../gateway/dispatch.ts";
-import { restoreBytes, restoreMeaning } from "../gateway/request-body.ts";
+import { spliceBody, encodeBody } from "../gateway/request-body.ts";
 import type { Target } from "../routing/locate.ts";
 import type { Context } from "../session/session.ts";
 import { isObject, type Json, type JsonObject, parseJson } from "../wire/json.ts";
@@ -67,7 +67,7 @@ const COUNTERS: Partial<Record<Dialect, Counter>> = {
 const DEMO: Counter = { ...COUNTERS["openai-responses"]!, path: () => "/input_tokens", encode: (body) => body };
 
 /** `around`: what stood around the request where it came in a member, Gemini's other form of a count. */
-export type Counted = Asked & { around?: (body: string) => string };
+export type Counted = ParsedRequest & { around?: (body: string) => string };
 
 type Counting = Pick<Passing, "target" | "provider" | "path" | "translate"> & { text: string; losses: Loss[] };
 
@@ -87,12 +87,12 @@ export function counting(asked: Counted, context: Context, planned: Target): Cou
   const { instructions } = context;
   const isKept = instructions === undefined || instructions.dialect === target.dialect;
   if (isKept && target.dialect === asked.surface.dialect.id) {
-    const { body, losses } = restoreBytes(asked, context, as);
+    const { body, losses } = spliceBody(asked, context, as);
     const isBare = target.dialect === "gemini" && target.provider.host === undefined && instructions !== undefined;
     const around = asked.around ?? (isBare ? (whole: string) => `{"generateContentRequest":${whole}}` : undefined);
     return { target, provider, path, text: around?.(named(body, target.model)) ?? body, losses };
   }
-  const { body, losses } = restoreMeaning(asked, context, provider, as);
+  const { body, losses } = encodeBody(asked, context, provider, as);
   const text = JSON.stringify(counter.encode(parseJson(body) as JsonObject, target));
   const surface = COUNTERS[asked.surface.dialect.id]!;
   const translate: Passing["translate"] = (answer) => {

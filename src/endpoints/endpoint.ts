@@ -1,7 +1,7 @@
 import type { z } from "zod";
 import { GatewayError } from "../canonical/error.ts";
 import type { Loss } from "../canonical/types.ts";
-import type { Opened } from "../surfaces/request.ts";
+import type { RequestText } from "../surfaces/request.ts";
 import type { Surface } from "../surfaces/index.ts";
 import type { Target } from "../routing/locate.ts";
 import type { JsonObject } from "../wire/json.ts";
@@ -22,7 +22,7 @@ export type Endpoint = {
 };
 
 /** `model`: as the caller names it. `body` has no `rhone`. */
-export type JsonRequest = Opened & { body: JsonObject; model: string };
+export type JsonRequest = RequestText & { body: JsonObject; model: string };
 
 export type Prepared = { path: string; text: string; losses?: Loss[]; translate?: Passing["translate"] };
 

@@ -1,9 +1,9 @@
 import { GatewayError, toGatewayError, toClientError } from "../canonical/error.ts";
 import type { Usage } from "../canonical/types.ts";
 import type { WireDialect } from "../dialects/dialect.ts";
-import type { Call, Notes } from "../gateway/call/call.ts";
+import type { Call, CallLog } from "../gateway/call/call.ts";
 import { errorResponse, withHeaders } from "../gateway/reply/headers.ts";
-import { noteReservation } from "../gateway/reserve.ts";
+import { logReservation } from "../gateway/reserve.ts";
 import type { Surface } from "../surfaces/index.ts";
 import type { Reservation, Estimate } from "../keys/budget/grant-pool.ts";
 import { withCredential } from "../providers/auth.ts";
@@ -21,7 +21,7 @@ import { wantedBy } from "./estimate.ts";
 /** A request of a non-generation endpoint, ready to be sent to the provider that its model chose. */
 export type Passing = {
   call: Call;
-  notes: Notes;
+  notes: CallLog;
   target: Target;
   /** The caller's wire: errors are told in it. The provider speaks `target.dialect`. */
   surface: Surface;
@@ -53,7 +53,7 @@ export async function pass(passing: Passing, host: PassHost): Promise<Response> 
   const asked = { surface };
   let upstream: Response | undefined;
   try {
-    await noteReservation(
+    await logReservation(
       notes,
       host.reserve(() => wantedBy(passing)),
     );
@@ -63,11 +63,11 @@ export async function pass(passing: Passing, host: PassHost): Promise<Response> 
       : passing.translate === undefined
         ? await relayed(passing, upstream, host)
         : await translated(passing.translate, passing, upstream, host);
-    return withHeaders(response, { call, asked, notes }, upstream.headers);
+    return withHeaders(response, { call, request: asked, log: notes }, upstream.headers);
   } catch (thrown) {
     const error = toGatewayError(thrown);
     host.keepAlive(recorded(notes, host, "failed", { error }));
-    return withHeaders(errorResponse(surface, error, call.id), { call, asked, notes }, upstream?.headers);
+    return withHeaders(errorResponse(surface, error, call.id), { call, request: asked, log: notes }, upstream?.headers);
   }
 }
 
@@ -75,7 +75,7 @@ async function sent({ call, notes, target, path, body }: Passing, host: PassHost
   const { provider } = target;
   const headers = headersFor(target.dialect, call.headers);
   if ("stream" in body) headers.set("content-type", body.contentType);
-  notes.aim(target, notes.losses);
+  notes.startAttempt(target, notes.losses);
   const url = `${provider.baseUrl ?? "http://demo.invalid"}${path}`;
   const request = await withCredential(provider, { url, headers, body: "stream" in body ? body.stream : body.text });
   const startedAt = host.now();
@@ -88,7 +88,7 @@ async function sent({ call, notes, target, path, body }: Passing, host: PassHost
   );
   notes.attempts.push({ ...made(), status: response.status });
   notes.firstByteAt = host.now();
-  await notes.priced;
+  await notes.pricesLoaded;
   return response;
 }
 
@@ -205,13 +205,13 @@ const errorText = ({ surface, call }: Passing, error: GatewayError): string =>
 type Ended = [status: CallRecord["status"], said: { usage?: Usage; error?: GatewayError }];
 
 /** These calls are no turns of a conversation. */
-async function recordOf(notes: Notes, ...ended: Ended): Promise<CallRecord> {
-  await notes.priced;
-  const { turnId: _, costMicrosUsd, ...record } = notes.record(...ended);
+async function recordOf(notes: CallLog, ...ended: Ended): Promise<CallRecord> {
+  await notes.pricesLoaded;
+  const { turnId: _, costMicrosUsd, ...record } = notes.toRecord(...ended);
   const isPriced = costMicrosUsd !== undefined && !countsPictures(record.usage);
   return isPriced ? { ...record, costMicrosUsd } : record;
 }
 
-async function recorded(notes: Notes, host: PassHost, ...ended: Ended): Promise<void> {
+async function recorded(notes: CallLog, host: PassHost, ...ended: Ended): Promise<void> {
   await host.record(await recordOf(notes, ...ended));
 }

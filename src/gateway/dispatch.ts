@@ -9,19 +9,19 @@ import type { AttemptFn } from "../routing/failover.ts";
 import { issuerOf, type Target } from "../routing/locate.ts";
 import type { Context } from "../session/session.ts";
 import type { DiscardedUsage } from "../store/records.ts";
-import { type Answering, isRelay, unaskedUsage } from "./reply/settle.ts";
-import type { Asked } from "../surfaces/request.ts";
-import type { Call, Host, Notes } from "./call/call.ts";
-import { reach, type Reached } from "./upstream/answer.ts";
-import { type Restored, restoreBytes, restoreMeaning } from "./request-body.ts";
-import { wasteOf } from "./call/attempt-cost.ts";
+import { type UpstreamCall, isSameDialect, addedUsageOption } from "./reply/settle.ts";
+import type { ParsedRequest } from "../surfaces/request.ts";
+import type { Call, CallHost, CallLog } from "./call/call.ts";
+import { awaitFirstContent, type UpstreamAnswer } from "./upstream/answer.ts";
+import { type ProviderBody, spliceBody, encodeBody } from "./request-body.ts";
+import { discardedCost } from "./call/attempt-cost.ts";
 
 /** A call that has its place in a session and is on its way to its targets. */
-export type Pending = {
+export type PreparedCall = {
   call: Call;
-  asked: Asked;
-  host: Host;
-  notes: Notes;
+  request: ParsedRequest;
+  host: CallHost;
+  log: CallLog;
   context: Context;
   policy: RoutingPolicy;
   until: number;
@@ -32,20 +32,20 @@ export type Pending = {
  * caller's own.
  */
 export async function dispatch(
-  pending: Pending,
+  pending: PreparedCall,
   place: Target,
-  { signal, onStatus, onDiscardedUsage: onWaste }: Parameters<AttemptFn<Reached>>[1],
+  { signal, onStatus, onDiscardedUsage: onWaste }: Parameters<AttemptFn<UpstreamAnswer>>[1],
   said: readonly Message[] = [],
-): Promise<Reached> {
-  const { asked, notes, policy } = pending;
+): Promise<UpstreamAnswer> {
+  const { request: asked, log: notes, policy } = pending;
   const { deadlines } = policy;
-  const unanswered = answeringAt(pending, place);
+  const unanswered = upstreamCallTo(pending, place);
   const { body, losses } = restored(unanswered, said);
   const request = await upstreamRequest(unanswered, body);
   const answering = { ...unanswered, losses: [...(pending.context.losses ?? []), ...losses, ...request.losses] };
-  notes.aim(place, answering.losses);
+  notes.startAttempt(place, answering.losses);
   const [loss] = answering.losses;
-  if (asked.rhone.strict && loss !== undefined) throw strictly(loss.at);
+  if (asked.rhone.strict && loss !== undefined) throw strictModeError(loss.at);
   const { response, cancel } = await attempt(place, request, {
     fetch: fetchOf(place.provider),
     // A whole answer has no headers before it is finished.
@@ -55,8 +55,8 @@ export async function dispatch(
   onStatus(response.status);
   let waste: Promise<DiscardedUsage> | undefined;
   try {
-    return await reach({ ...answering, upstream: response, cancel }, (usage, model) => {
-      waste = wasteOf(place, usage, model, new Date(pending.call.createdAt));
+    return await awaitFirstContent({ ...answering, upstream: response, cancel }, (usage, model) => {
+      waste = discardedCost(place, usage, model, new Date(pending.call.createdAt));
     });
   } catch (thrown) {
     cancel();
@@ -66,7 +66,7 @@ export async function dispatch(
 }
 
 /** As it stands before its upstream has answered. */
-export function answeringAt(pending: Pending, place: Target): Answering {
+export function upstreamCallTo(pending: PreparedCall, place: Target): UpstreamCall {
   const { policy, ...rest } = pending;
   const dialect = DIALECTS[place.dialect];
   const unanswered = { losses: [], upstream: new Response(null), cancel: () => {} };
@@ -80,24 +80,26 @@ export function encodeTarget(place: Target): EncodeTarget & { issuer: string } {
 }
 
 /** The caller's bytes where they can be kept, else what they mean. */
-function restored(answering: Answering, said: readonly Message[]): Restored {
-  const { asked, context, dialect, target } = answering;
+function restored(answering: UpstreamCall, said: readonly Message[]): ProviderBody {
+  const { request: asked, context, dialect, target } = answering;
   const { instructions } = context;
   const isKept =
-    said.length === 0 && isRelay(answering) && (instructions === undefined || instructions.dialect === dialect.id);
+    said.length === 0 &&
+    isSameDialect(answering) &&
+    (instructions === undefined || instructions.dialect === dialect.id);
   return isKept
-    ? restoreBytes(asked, context, target, unaskedUsage(answering))
-    : restoreMeaning(asked, context, dialect, target, said);
+    ? spliceBody(asked, context, target, addedUsageOption(answering))
+    : encodeBody(asked, context, dialect, target, said);
 }
 
 /** The body in the provider's own terms, signed as it wants it. */
-function upstreamRequest({ call, asked, place }: Answering, body: string): ReturnType<typeof buildRequest> {
+function upstreamRequest({ call, request: asked, place }: UpstreamCall, body: string): ReturnType<typeof buildRequest> {
   const { provider, model, dialect } = place;
   const asSse = !(asked.outside.asList && asked.surface.dialect.id === dialect);
   return buildRequest(provider, { model, dialect, stream: asked.stream, asSse }, { body, client: call.headers });
 }
 
-export const strictly = (at: string): GatewayError =>
+export const strictModeError = (at: string): GatewayError =>
   new GatewayError("request.unprocessable", `${at}: the provider cannot hold it, and rhone.strict is set`, {
     param: at,
   });

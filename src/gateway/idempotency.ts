@@ -5,15 +5,15 @@ import type { Storage } from "../store/sql.ts";
 import { streamOf } from "../wire/bytes.ts";
 
 /** How long a request's first answer is what its repetitions get. SPEC 3. Milliseconds. */
-export const KEEP_ANSWERED = 24 * 60 * 60_000;
+export const ANSWER_RETENTION_MS = 24 * 60 * 60_000;
 /** How long the end of an answer waits for what is on record of its call. Milliseconds. */
 const SETTLE_MS = 5_000;
 
 /** `tellsSecret`: the answer is for those who wait for it, and never stored. */
-export type Repeatable = { fingerprint: string; tellsSecret: boolean };
+export type IdempotentRequest = { fingerprint: string; tellsSecret: boolean };
 
 /** An answer as it begins; when all the work beside it is done; and what is on record of a call by then. */
-export type Ran = {
+export type RequestRun = {
   response: Response;
   settled: () => Promise<unknown>;
   statusOf: (call: string) => Promise<CallState["status"] | undefined>;
@@ -47,7 +47,7 @@ export class Idempotency {
    * The answer of the request that came first, from its first byte on, whether it still runs or has long ended. A first
    * one that failed counts as none, and so does one that a crash took: nothing of it stands in `answers`. Throws `idempotency.mismatch` for another request, and for a secret told before.
    */
-  async answer({ fingerprint, tellsSecret }: Repeatable, run: () => Promise<Ran>): Promise<Response> {
+  async answer({ fingerprint, tellsSecret }: IdempotentRequest, run: () => Promise<RequestRun>): Promise<Response> {
     const { sql } = this.#home;
     sql(BYTE_LOG_SCHEMA);
     sql(ANSWERS);
@@ -64,11 +64,11 @@ export class Idempotency {
     return this.#running !== undefined;
   }
 
-  #begin({ fingerprint, tellsSecret }: Repeatable, run: () => Promise<Ran>): Run {
+  #begin({ fingerprint, tellsSecret }: IdempotentRequest, run: () => Promise<RequestRun>): Run {
     const { sql, now, keepAwake, expireAt } = this.#home;
     const begun = Math.max(now(), this.#last + 1);
     this.#last = begun;
-    expireAt(begun + KEEP_ANSWERED);
+    expireAt(begun + ANSWER_RETENTION_MS);
     const recording = new ByteLog(sql, begun);
     const head = Promise.withResolvers<Head>();
     // Its client may have left before there is one.
@@ -82,7 +82,7 @@ export class Idempotency {
 
   /** An answer is kept before its readers are told that it has ended. */
   async #record(
-    run: () => Promise<Ran>,
+    run: () => Promise<RequestRun>,
     { recording, head, keep }: Pick<Run, "recording"> & { head: PromiseWithResolvers<Head>; keep: (of: Head) => void },
   ): Promise<void> {
     try {
@@ -116,7 +116,10 @@ export class Idempotency {
 
   #kept(): Run | undefined {
     const { sql, now } = this.#home;
-    const [row] = sql<Row>("SELECT * FROM answers WHERE run > ? ORDER BY run DESC LIMIT 1", now() - KEEP_ANSWERED);
+    const [row] = sql<Row>(
+      "SELECT * FROM answers WHERE run > ? ORDER BY run DESC LIMIT 1",
+      now() - ANSWER_RETENTION_MS,
+    );
     if (row === undefined) return undefined;
     const { run, fingerprint, head, size } = row;
     const recording = ByteLog.retained(sql, run, size);
@@ -132,7 +135,7 @@ const ANSWERS =
 const isAnswer = (status: number): boolean => status <= 400 || status === 422;
 
 /** A stream that broke after it had begun: its status still says 200, and its call's record does not. */
-async function hasFailed({ response, settled, statusOf }: Ran): Promise<boolean> {
+async function hasFailed({ response, settled, statusOf }: RequestRun): Promise<boolean> {
   const call = response.headers.get("x-rhone-call-id");
   if (call === null) return false;
   let timer: ReturnType<typeof setTimeout> | undefined;

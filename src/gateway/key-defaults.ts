@@ -1,8 +1,12 @@
-import type { Opened } from "../surfaces/request.ts";
+import type { RequestText } from "../surfaces/request.ts";
 import type { Caller } from "./call/call.ts";
 
 /** The request as if its caller had said what the key has for those who say nothing. What the caller says wins, member by member. */
-export function withKeyDefaults<T extends Opened>(opened: T, { policy }: Caller, outside: { model?: string } = {}): T {
+export function withKeyDefaults<T extends RequestText>(
+  opened: T,
+  { policy }: Caller,
+  outside: { model?: string } = {},
+): T {
   const { defaults } = policy ?? {};
   if (defaults === undefined || Object.keys(defaults).length === 0) return opened;
   const { rhone, members } = opened;

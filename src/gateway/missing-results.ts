@@ -9,7 +9,7 @@ import type { PendingToolCall } from "../session/turns.ts";
  * such a history, and the session could never go on. Each open call is answered with an error in the client's place.
  * `messages`: what the call says.
  */
-export function answerOpenCalls(context: Context, messages: readonly Message[], dialect: WireDialect): Context {
+export function fillMissingResults(context: Context, messages: readonly Message[], dialect: WireDialect): Context {
   const open = context.parent?.open ?? [];
   if (open.length === 0) return context;
   const left = withoutResults(open, messages.slice(context.known));

@@ -4,79 +4,94 @@ import { failOver, type FailoverPlan } from "../routing/failover.ts";
 import type { Target } from "../routing/locate.ts";
 import { candidatesOf } from "../routing/candidates.ts";
 import type { TurnInput } from "../session/session.ts";
-import { expectModel } from "../keys/authenticate.ts";
-import { replyOf, settleFailure } from "./reply/settle.ts";
-import type { Asked } from "../surfaces/request.ts";
-import { type Call, type Host, Notes } from "./call/call.ts";
-import { answeringAt, dispatch, type Pending } from "./dispatch.ts";
-import { LEFT } from "./upstream/stream-reader.ts";
-import { type Answer, patiently } from "./reply/early-response.ts";
-import { Refusal } from "./upstream/refusal.ts";
-import { type Reached, Wordless } from "./upstream/answer.ts";
+import { requireModel } from "../keys/authenticate.ts";
+import { replyContext, settleFailure } from "./reply/settle.ts";
+import type { ParsedRequest } from "../surfaces/request.ts";
+import { type Call, type CallHost, CallLog } from "./call/call.ts";
+import { upstreamCallTo, dispatch, type PreparedCall } from "./dispatch.ts";
+import { CLIENT_LEFT } from "./upstream/stream-reader.ts";
+import { type Outcome, respondWithin } from "./reply/early-response.ts";
+import { UpstreamRefusal } from "./upstream/refusal.ts";
+import { type UpstreamAnswer, EmptyStreamError } from "./upstream/answer.ts";
 import { reply } from "./reply/reply.ts";
-import type { Rescue } from "./reply/recovery.ts";
-import { permitted, reserve } from "./reserve.ts";
+import type { Recover } from "./reply/recovery.ts";
+import { allowedTargets, reserve } from "./reserve.ts";
 import { errorResponse, errorStream, withHeaders } from "./reply/headers.ts";
-import { hedgeOf, inOrder, wishOf, withTools } from "./route.ts";
+import { planHedge, rankCandidates, routingRequest, withDeadline } from "./route.ts";
 
 /**
  * THE PATH. Every call takes it, from every surface, streamed or whole, in the Worker or in a session's object:
  * where it may go, what was said before, the attempts, the answer. Never throws: an error is an answer, too.
  */
-export async function answer(call: Call, given: Asked, host: Host): Promise<Response> {
+export async function handleCall(call: Call, given: ParsedRequest, host: CallHost): Promise<Response> {
   const { onDisconnect } = host.router.config.defaults;
   const asked = { ...given, rhone: { on_disconnect: onDisconnect, ...given.rhone } };
   const left = new AbortController();
   const onGone = (): void => {
-    if (asked.rhone.on_disconnect === "cancel") left.abort(LEFT);
+    if (asked.rhone.on_disconnect === "cancel") left.abort(CLIENT_LEFT);
   };
-  if (host.left?.aborted) onGone();
-  host.left?.addEventListener("abort", onGone, { once: true });
-  const ends = host.stopped === undefined ? left.signal : AbortSignal.any([left.signal, host.stopped]);
+  if (host.clientLeft?.aborted) onGone();
+  host.clientLeft?.addEventListener("abort", onGone, { once: true });
+  const ends = host.cancelled === undefined ? left.signal : AbortSignal.any([left.signal, host.cancelled]);
   const answered = respond(call, asked, host, ends);
   const isTold = asked.stream && asked.outside.asList !== true;
-  const response = isTold ? await patiently(answered, waitingOf(call, asked, host, onGone)) : (await answered).response;
-  if (!host.left?.aborted) return response;
+  const response = isTold
+    ? await respondWithin(answered, waitingOf(call, asked, host, onGone))
+    : (await answered).response;
+  if (!host.clientLeft?.aborted) return response;
   // Nobody is there to take it, and a body that is neither read nor given up would hold the call for ever.
   await response.body?.cancel();
   return new Response(null);
 }
 
-const waitingOf = (call: Call, asked: Asked, host: Host, onGone: () => void): Parameters<typeof patiently>[1] => ({
+const waitingOf = (
+  call: Call,
+  asked: ParsedRequest,
+  host: CallHost,
+  onGone: () => void,
+): Parameters<typeof respondWithin>[1] => ({
   surface: asked.surface,
-  reply: () => replyOf({ call, asked }),
+  reply: () => replyContext({ call, request: asked }),
   headers: { "x-rhone-session-id": call.sessionId, "x-rhone-call-id": call.id },
-  keepAwake: host.keepAlive,
+  keepAwake: host.waitUntil,
   onGone,
 });
 
-async function respond(call: Call, asked: Asked, host: Host, left: AbortSignal): Promise<Answer> {
-  const notes = new Notes(call, asked, host);
-  let pending: Pending | undefined;
+async function respond(call: Call, asked: ParsedRequest, host: CallHost, left: AbortSignal): Promise<Outcome> {
+  const notes = new CallLog(call, asked, host);
+  let pending: PreparedCall | undefined;
   let first: Target | undefined;
   try {
-    const candidates = await candidatesOf(wishOf(asked), asked.surface.dialect.id, {
+    const candidates = await candidatesOf(routingRequest(asked), asked.surface.dialect.id, {
       config: host.router.config,
       providers: host.providers,
     });
     notes.target = candidates.all[0].target;
-    const context = await host.begin(saidIn(asked), notes.started());
+    const context = await host.begin(turnInput(asked), notes.toCallStart());
     notes.context = context;
     const { policy } = candidates;
-    pending = { call, asked, host, notes, context, policy, until: call.createdAt + policy.deadlines.total };
-    const targets = permitted(call.caller, asked, await inOrder(candidates, context, host));
+    pending = {
+      call,
+      request: asked,
+      host,
+      log: notes,
+      context,
+      policy,
+      until: call.createdAt + policy.deadlines.total,
+    };
+    const targets = allowedTargets(call.caller, asked, await rankCandidates(candidates, context, host));
     notes.target = targets[0];
     [first] = targets;
-    const plan: FailoverPlan = { targets, policy, ...(await hedgeOf(asked, targets, host)) };
-    if (plan.hedge !== undefined) expectModel(call.caller, plan.hedge.target.model, plan.hedge.target);
+    const plan: FailoverPlan = { targets, policy, ...(await planHedge(asked, targets, host)) };
+    if (plan.hedge !== undefined) requireModel(call.caller, plan.hedge.target.model, plan.hedge.target);
     await reserve(pending, plan.hedge === undefined ? targets : [...targets, plan.hedge.target]);
-    const go = (way: FailoverPlan, said?: readonly Message[]): Promise<Reached> =>
-      withTools(pending!, left, (tools) =>
+    const go = (way: FailoverPlan, said?: readonly Message[]): Promise<UpstreamAnswer> =>
+      withDeadline(pending!, left, (tools) =>
         failOver(way, (target, how) => dispatch(pending!, target, how, said), tools),
       );
     const reached = await go(plan);
-    const { answering } = reached;
-    notes.aim(answering.place, answering.losses);
+    const { call: answering } = reached;
+    notes.startAttempt(answering.place, answering.losses);
     const rescue = policy.midstream === "continue" ? rescueBy(go, plan, answering.place) : undefined;
     return { response: withHeaders(await reply(reached, rescue), answering, answering.upstream.headers) };
   } catch (thrown) {
@@ -85,24 +100,24 @@ async function respond(call: Call, asked: Asked, host: Host, left: AbortSignal):
     if (error.code === "internal") console.error("internal error", call.id, error.cause);
     // When nothing has helped, the error is the first target's, and so is the name beside it.
     if (first !== undefined) notes.target = first;
-    if (pending !== undefined) await settleFailure(answeringAt(pending, notes.target!), error);
+    if (pending !== undefined) await settleFailure(upstreamCallTo(pending, notes.target!), error);
     // What is refused before it begins has an id as well, and is on record under it.
-    else await host.fail(notes.record("failed", { error })).catch(() => {});
-    const upstream = error instanceof Refusal ? error.headers : undefined;
+    else await host.fail(notes.toRecord("failed", { error })).catch(() => {});
+    const upstream = error instanceof UpstreamRefusal ? error.headers : undefined;
     const response =
-      error instanceof Wordless
-        ? errorStream(asked.surface, error, replyOf({ call, asked }))
+      error instanceof EmptyStreamError
+        ? errorStream(asked.surface, error, replyContext({ call, request: asked }))
         : errorResponse(asked.surface, error, call.id);
-    return { response: withHeaders(response, { call, asked, notes }, upstream), error };
+    return { response: withHeaders(response, { call, request: asked, log: notes }, upstream), error };
   }
 }
 
 /** The targets that have not broken off go on with what one has begun. */
 function rescueBy(
-  go: (way: FailoverPlan, said: readonly Message[]) => Promise<Reached>,
+  go: (way: FailoverPlan, said: readonly Message[]) => Promise<UpstreamAnswer>,
   plan: FailoverPlan,
   broken: Target,
-): Rescue {
+): Recover {
   const [next, ...others] = plan.targets.filter((target) => target !== broken);
   return async (said) => {
     if (next === undefined) throw new GatewayError("provider.unavailable", "there is no other target to go on with it");
@@ -111,7 +126,12 @@ function rescueBy(
 }
 
 /** What a call says, as its session has to know it. */
-export function saidIn({ messages, leading, instructions, rhone: { parent } }: Asked): TurnInput {
+export function turnInput({
+  messages,
+  systemCount: leading,
+  instructions,
+  rhone: { parent },
+}: ParsedRequest): TurnInput {
   return {
     messages: messages.slice(leading),
     ...(instructions !== undefined && { instructions }),

@@ -15,26 +15,31 @@ import {
   sliceOf,
   splice,
 } from "../wire/splice.ts";
-import type { Asked } from "../surfaces/request.ts";
+import type { ParsedRequest } from "../surfaces/request.ts";
 
-export type Restored = { body: string; losses: Loss[] };
+export type ProviderBody = { body: string; losses: Loss[] };
 
 /**
  * The body for a provider that speaks the caller's own wire: the caller's bytes, with another model name, without
  * `rhone` and what names a place of ours, and with the list of messages completed by what the session holds. `usage`:
  * it is asked for, too. Nothing else changes.
  */
-export function restoreBytes(asked: Asked, context: Context, target: EncodeTarget, usage?: StreamUsage): Restored {
+export function spliceBody(
+  asked: ParsedRequest,
+  context: Context,
+  target: EncodeTarget,
+  usage?: StreamUsage,
+): ProviderBody {
   const { text, members, surface } = asked;
   const { layout } = surface.dialect;
   const model = JSON.stringify(target.model);
   const { history, known, instructions } = context;
-  const isRestored = history.length > 0 || instructions?.items !== undefined || asked.isReworded === true;
+  const isRestored = history.length > 0 || instructions?.items !== undefined || asked.hasRewrittenItems === true;
   const { items, losses } = isRestored
-    ? sayAgain([...itemsPassage(instructions), ...history], surface.dialect, target)
+    ? encodeHistory([...itemsPassage(instructions), ...history], surface.dialect, target)
     : NOTHING;
-  const given = asked.items.slice(0, asked.leading);
-  const fresh = asked.items.slice(asked.leading + known);
+  const given = asked.items.slice(0, asked.systemCount);
+  const fresh = asked.items.slice(asked.systemCount + known);
   const list = `[${listed([...given, items, ...fresh])}]`;
   const edits: Edit[] = [
     ...removeMember(
@@ -68,29 +73,29 @@ function withMember(text: string, [key, json]: readonly [string, string]): strin
 }
 
 /** The body for a provider of another wire: decoded, completed, and said anew. `said`: messages behind the caller's own. */
-export function restoreMeaning(
-  asked: Asked,
+export function encodeBody(
+  asked: ParsedRequest,
   context: Context,
   dialect: WireDialect,
   target: EncodeTarget,
   said: readonly Message[] = [],
-): Restored {
+): ProviderBody {
   const { request } = asked;
   const { history, known, instructions } = context;
-  const given = request.messages.length - asked.messages.length + asked.leading;
+  const given = request.messages.length - asked.messages.length + asked.systemCount;
   const messages = pairResults([
-    ...messagesOfInstructions(instructions),
+    ...decodeInstructions(instructions),
     ...request.messages.slice(0, given),
-    ...history.flatMap(messagesOf),
+    ...history.flatMap(decodeItems),
     ...request.messages.slice(given + known),
     ...said,
   ]);
   const { value, losses } = dialect.encodeRequest({ ...withoutState(request, asked), messages }, target);
-  return { body: JSON.stringify(value), losses: [...unheard(asked, dialect), ...losses] };
+  return { body: JSON.stringify(value), losses: [...lostMembers(asked, dialect), ...losses] };
 }
 
 /** What names a place of ours says nothing to a provider, of the caller's own wire neither. */
-function withoutState(request: ModelRequest, asked: Asked): ModelRequest {
+function withoutState(request: ModelRequest, asked: ParsedRequest): ModelRequest {
   const state = stateIn(asked);
   const { rest } = request;
   if (state.length === 0 || rest === undefined || !isObject(rest.item)) return request;
@@ -99,11 +104,11 @@ function withoutState(request: ModelRequest, asked: Asked): ModelRequest {
 }
 
 /** Those that name one: `null` and `false` do not, and stay. */
-const stateIn = ({ surface, body }: Asked): string[] =>
+const stateIn = ({ surface, body }: ParsedRequest): string[] =>
   (surface.dialect.layout.state ?? []).filter((member) => (body[member] ?? false) !== false);
 
 /** The members of a request that only its own wire knows, on the way to another. */
-function unheard({ surface, body }: Asked, { id }: WireDialect): Loss[] {
+function lostMembers({ surface, body }: ParsedRequest, { id }: WireDialect): Loss[] {
   if (surface.dialect.id === id) return [];
   return Object.keys(body)
     .filter((member) => body[member] !== null && !surface.dialect.layout.knownMembers.has(member))
@@ -111,7 +116,7 @@ function unheard({ surface, body }: Asked, { id }: WireDialect): Loss[] {
 }
 
 /** What wire items mean; their seals are their issuer's. Kept as long as the passage: a session's history is decoded once. */
-export function messagesOf(passage: WireItems): readonly Message[] {
+export function decodeItems(passage: WireItems): readonly Message[] {
   const known = MEANINGS.get(passage);
   if (known !== undefined) return known;
   const { dialect, items, issuer } = passage;
@@ -122,7 +127,7 @@ export function messagesOf(passage: WireItems): readonly Message[] {
 
 const MEANINGS = new WeakMap<WireItems, readonly Message[]>();
 
-export function messagesOfInstructions(instructions: Instructions | undefined): Message[] {
+export function decodeInstructions(instructions: Instructions | undefined): Message[] {
   if (instructions === undefined) return [];
   const { dialect, member } = instructions;
   const wire = DIALECTS[dialect];
@@ -130,13 +135,13 @@ export function messagesOfInstructions(instructions: Instructions | undefined): 
     member === undefined
       ? []
       : wire.decodeRequest({ [member.key]: parseJson(member.json), [wire.layout.items]: [] }).messages;
-  return [...inMember, ...itemsPassage(instructions).flatMap(messagesOf)];
+  return [...inMember, ...itemsPassage(instructions).flatMap(decodeItems)];
 }
 
 const NOTHING: { items: string; losses: Loss[] } = { items: "", losses: [] };
 
 /** Wire items for a target: the very characters where all of it may be said verbatim, else decoded and encoded. */
-function sayAgain(
+function encodeHistory(
   passages: readonly WireItems[],
   dialect: WireDialect,
   target: EncodeTarget,
@@ -145,7 +150,7 @@ function sayAgain(
     (passage) => passage.dialect === dialect.id && (!passage.sealed || passage.issuer === target.issuer),
   );
   if (isVerbatim) return { items: listed(passages.map(({ items }) => items)), losses: [] };
-  const { value, losses } = dialect.encodeMessages(pairResults(passages.flatMap(messagesOf)), target);
+  const { value, losses } = dialect.encodeMessages(pairResults(passages.flatMap(decodeItems)), target);
   return { items: value.map((item) => JSON.stringify(item)).join(","), losses };
 }
 

@@ -7,10 +7,10 @@ import type { Provider } from "../providers/provider.ts";
 import type { Target } from "../routing/locate.ts";
 import type { Context } from "../session/session.ts";
 import type { WireItems } from "../session/turns.ts";
-import { mayUse } from "../keys/authenticate.ts";
-import type { Asked } from "../surfaces/request.ts";
-import type { Caller, Notes } from "./call/call.ts";
-import type { Pending } from "./dispatch.ts";
+import { allowsModel } from "../keys/authenticate.ts";
+import type { ParsedRequest } from "../surfaces/request.ts";
+import type { Caller, CallLog } from "./call/call.ts";
+import type { PreparedCall } from "./dispatch.ts";
 
 /** The output of a call that bounds none, where the model has no lower bound of its own. Tokens. */
 const OPEN_OUTPUT = 4_096;
@@ -24,26 +24,32 @@ const DATA_BYTES_A_TOKEN = 8;
 const LARGEST_CONTEXT = 1_000_000;
 
 /** The targets that the caller's key may have. Throws `model.not_allowed` when there are none. */
-export function permitted(
+export function allowedTargets(
   caller: Caller,
-  { model, rhone: { routing = {} } }: Pick<Asked, "model" | "rhone">,
+  { model, rhone: { routing = {} } }: Pick<ParsedRequest, "model" | "rhone">,
   targets: readonly [Target, ...Target[]],
 ): [Target, ...Target[]] {
   // A name that the key may use leads where the deployment says; other names of the caller's speak for themselves.
   const { models, fallbacks, providers, hedge } = routing as Record<string, unknown>;
   const isNameAlone = [models, fallbacks, providers, hedge].every((wish) => wish === undefined);
-  const [first, ...rest] = targets.filter((target) => mayUse(caller, isNameAlone ? model : "", target));
+  const [first, ...rest] = targets.filter((target) => allowsModel(caller, isNameAlone ? model : "", target));
   if (first !== undefined) return [first, ...rest];
   throw new GatewayError("model.not_allowed", `model: the key may not use ${model.slice(0, 200)}`, { param: "model" });
 }
 
 /** Sets aside what the call may take at most, at whichever of its targets. Throws `budget.exceeded` or `rate.limited`. */
 export async function reserve(
-  { call, asked, host, notes, context }: Pick<Pending, "call" | "asked" | "host" | "notes" | "context">,
+  {
+    call,
+    request: asked,
+    host,
+    log: notes,
+    context,
+  }: Pick<PreparedCall, "call" | "request" | "host" | "log" | "context">,
   targets: readonly Target[],
 ): Promise<void> {
   notes.bytesSent = bytesOf(asked, context);
-  const reserved = host.charging.reserve(call.id, call.caller, asked.rhone.tags ?? [], async () => {
+  const reserved = host.budgets.reserve(call.id, call.caller, asked.rhone.tags ?? [], async () => {
     const wanted = await Promise.all(
       targets.map((target) =>
         wantedAt(target, host.providers, new Date(call.createdAt), { asked, bytes: notes.bytesSent }),
@@ -51,11 +57,11 @@ export async function reserve(
     );
     return wanted.reduce(larger);
   });
-  await noteReservation(notes, reserved);
+  await logReservation(notes, reserved);
 }
 
 /** What was set aside, and how the limits stand: a refusal says that, too. */
-export async function noteReservation(notes: Notes, reserved: Promise<Reservation | undefined>): Promise<void> {
+export async function logReservation(notes: CallLog, reserved: Promise<Reservation | undefined>): Promise<void> {
   try {
     notes.reservation = await reserved;
     notes.rates = notes.reservation?.rates ?? {};
@@ -65,7 +71,7 @@ export async function noteReservation(notes: Notes, reserved: Promise<Reservatio
   }
 }
 
-type Asking = { asked: Asked; bytes: number };
+type Asking = { asked: ParsedRequest; bytes: number };
 
 async function wantedAt(
   { provider, model }: Target,
@@ -111,7 +117,7 @@ function mostFor(fresh: number, output: number, price: Price): number {
 }
 
 /** No tokenizer makes more tokens than there are bytes; data are no text, and what an address stands for is not here. */
-function inputBound(bytes: number, { items, messages }: Asked): number {
+function inputBound(bytes: number, { items, messages }: ParsedRequest): number {
   const data = items.reduce((sum, item) => sum + dataIn(item), 0);
   const media = messages.flatMap(({ blocks }) => blocks).filter(({ kind }) => kind === "media").length;
   return bytes - data + Math.ceil(data / DATA_BYTES_A_TOKEN) + media * MEDIUM;
@@ -123,7 +129,7 @@ const dataIn = (text: string): number =>
     : [...text.matchAll(/[A-Za-z0-9+/]{2048,}={0,2}/g)].reduce((sum, [run]) => sum + run.length, 0);
 
 /** Of everything that the model is to read: the list of messages, what is restored before it, and the members beside. */
-function bytesOf({ surface, text, members, items }: Asked, { history, instructions }: Context): number {
+function bytesOf({ surface, text, members, items }: ParsedRequest, { history, instructions }: Context): number {
   const { layout } = surface.dialect;
   const beside = members.filter(({ key }) => !UNREAD.has(key) && key !== layout.items);
   const sizes = [

@@ -7,21 +7,21 @@ import type { Hedge, FailoverServices } from "../routing/failover.ts";
 import { healthKeyOf, keyOf, locate, type Target } from "../routing/locate.ts";
 import { type Candidates, rankTargets, type RoutingRequest } from "../routing/candidates.ts";
 import type { Context } from "../session/session.ts";
-import type { Asked } from "../surfaces/request.ts";
-import type { Host } from "./call/call.ts";
-import type { Pending } from "./dispatch.ts";
+import type { ParsedRequest } from "../surfaces/request.ts";
+import type { CallHost } from "./call/call.ts";
+import type { PreparedCall } from "./dispatch.ts";
 
 /** What a call says of where it wants to go. */
-export function wishOf({ model, rhone: { routing = {} } }: Asked): RoutingRequest {
+export function routingRequest({ model, rhone: { routing = {} } }: ParsedRequest): RoutingRequest {
   const { models = [], fallbacks = [], providers } = routing;
   return { model, models: [...models, ...fallbacks], ...(providers && { providers }), ...changesOf(routing) };
 }
 
 /** The targets in the order in which this call tries them. */
-export async function inOrder(
+export async function rankCandidates(
   candidates: Candidates,
   { history, parent }: Context,
-  { router, now }: Host,
+  { router, now }: CallHost,
 ): Promise<[Target, ...Target[]]> {
   const isCheapest = candidates.policy.strategy === "least_cost";
   const costs = isCheapest ? await costsOf(candidates, new Date(now())) : new Map<string, number>();
@@ -50,10 +50,10 @@ async function costsOf({ all }: Candidates, at: Date): Promise<Map<string, numbe
 }
 
 /** The second target that starts when the first is silent. Throws `request.invalid` where there is none. */
-export async function hedgeOf(
-  asked: Asked,
+export async function planHedge(
+  asked: ParsedRequest,
   targets: readonly Target[],
-  { providers, now }: Host,
+  { providers, now }: CallHost,
 ): Promise<{ hedge?: Hedge }> {
   const { hedge } = asked.rhone.routing ?? {};
   if (hedge === undefined) return {};
@@ -67,7 +67,7 @@ export async function hedgeOf(
   return { hedge: { afterMs: hedge.after_ms, target: planned } };
 }
 
-const located = (model: string, { surface }: Asked, providers: Host["providers"]): Promise<Target> =>
+const located = (model: string, { surface }: ParsedRequest, providers: CallHost["providers"]): Promise<Target> =>
   locate(model, surface.dialect.id, providers).catch((cause: Error) => {
     throw invalid("rhone.routing.hedge.model", cause.message.replace(/^model: /, ""));
   });
@@ -76,7 +76,7 @@ const located = (model: string, { surface }: Asked, providers: Host["providers"]
 const LIKELY_OUTPUT = 1_000;
 
 /** What a call may cost at a target at most, as far as can be told before: nothing is known of a model without a price. */
-async function costOf({ text, request }: Asked, { provider, model }: Target, at: Date): Promise<number> {
+async function costOf({ text, request }: ParsedRequest, { provider, model }: Target, at: Date): Promise<number> {
   const prices = await pricesOf(provider);
   const { maxOutput = LIKELY_OUTPUT } = request;
   // Four bytes a token is what tokenizers come to.
@@ -85,8 +85,8 @@ async function costOf({ text, request }: Asked, { provider, model }: Target, at:
 }
 
 /** Does the work with what the loop of attempts needs of the call and its host, until nobody waits for it any longer. */
-export async function withTools<T>(
-  { host, notes, until, policy }: Pending,
+export async function withDeadline<T>(
+  { host, log: notes, until, policy }: PreparedCall,
   left: AbortSignal,
   work: (tools: FailoverServices) => Promise<T>,
 ): Promise<T> {
@@ -111,7 +111,7 @@ export async function withTools<T>(
 }
 
 /** Tokens; of a model that the catalogue does not know, no number that could be compared. */
-async function contextOf({ provider, model }: Target, { providers }: Host): Promise<number> {
+async function contextOf({ provider, model }: Target, { providers }: CallHost): Promise<number> {
   const { models } = await catalogueOf(providers);
   const known = models.find((one) => one.provider === provider && one.id === model);
   return known?.context ?? Number.NaN;

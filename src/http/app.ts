@@ -1,9 +1,9 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
 import type { HonoRequest } from "hono";
 import { GatewayError } from "../canonical/error.ts";
-import { admitBearer } from "../gateway/bearer.ts";
+import { authenticateBearer } from "../gateway/bearer.ts";
 import type { Caller } from "../gateway/call/call.ts";
-import { refusalOf } from "../surfaces/validate.ts";
+import { toValidationError } from "../surfaces/validate.ts";
 import { newId } from "../wire/id.ts";
 import { accessOf, actingIn, expectAccess, gateOf } from "./admission/access.ts";
 import { audio } from "./endpoints/audio.ts";
@@ -82,7 +82,7 @@ const requestIdOf = ({ headers }: Request): string => headers.get("x-request-id"
 const app = new OpenAPIHono<AppEnv>({
   router: new Matcher(),
   defaultHook: (result) => {
-    if (!result.success) throw refusalOf(result.error);
+    if (!result.success) throw toValidationError(result.error);
   },
 });
 
@@ -90,7 +90,7 @@ app.use("*", async (c, next) => {
   const access = accessOf(c);
   if (access !== "public") {
     const admitted = async (): Promise<Caller> => {
-      const caller = await actingIn(c, await admitBearer(credentialOf(c.req), gateOf(c), Date.now()));
+      const caller = await actingIn(c, await authenticateBearer(credentialOf(c.req), gateOf(c), Date.now()));
       expectAccess(c, caller, access);
       return caller;
     };

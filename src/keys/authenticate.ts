@@ -4,7 +4,7 @@ import { requireAddress, invalidKey } from "./key.ts";
 import { coversModel, type SurfaceName } from "./policy.ts";
 import type { Scope } from "./scopes.ts";
 import { digestOf, objectIdInSecret } from "./secret.ts";
-import type { Told } from "./told.ts";
+import type { RpcResult } from "./told.ts";
 import { equalDigests } from "../wire/hash.ts";
 import type { Caller } from "../gateway/call/call.ts";
 
@@ -12,18 +12,18 @@ import type { Caller } from "../gateway/call/call.ts";
 const MAX_KEY_LENGTH = 512;
 
 /** What admission needs to know, and whom it may ask. */
-export type Gate = {
+export type AuthContext = {
   admissions: KeyCache;
   adminKey: string | undefined;
   /** Asks the key's object; undefined when there can be none at that place. */
-  ask: (place: string, digest?: string) => Promise<Told<AuthenticatedKey>> | undefined;
+  ask: (place: string, digest?: string) => Promise<RpcResult<AuthenticatedKey>> | undefined;
   /** From where the caller comes, as the network says. */
   address: string | undefined;
   later: (work: Promise<unknown>) => void;
 };
 
 /** Who calls with this credential. Throws `auth.missing`, `auth.invalid`, `auth.expired` or `auth.forbidden`. */
-export async function admit(given: string | undefined, gate: Gate): Promise<Caller> {
+export async function authenticate(given: string | undefined, gate: AuthContext): Promise<Caller> {
   if (given === undefined || given === "") {
     throw new GatewayError("auth.missing", "a key is required: send Authorization: Bearer rhone_sk_…");
   }
@@ -43,19 +43,19 @@ export async function admit(given: string | undefined, gate: Gate): Promise<Call
 }
 
 /** Who calls with something that this key has given out: it dies with the key. */
-export async function admitById(keyId: string, place: string | undefined, gate: Gate): Promise<Caller> {
+export async function authenticateKeyId(keyId: string, place: string | undefined, gate: AuthContext): Promise<Caller> {
   if (keyId === ADMIN_KEY_ID) return { org: DEFAULT_ORG, keyId };
   if (place === undefined) throw invalidKey();
   return await admitted(gate, keyId, place);
 }
 
 async function admitted(
-  { admissions, ask, address, later }: Gate,
+  { admissions, ask, address, later }: AuthContext,
   name: string,
   place: string,
   digest?: string,
 ): Promise<Caller> {
-  const asked = async (): Promise<Told<AuthenticatedKey>> => {
+  const asked = async (): Promise<RpcResult<AuthenticatedKey>> => {
     const told = ask(place, digest);
     if (told === undefined) throw invalidKey();
     return await told;
@@ -72,13 +72,13 @@ export const ADMIN_KEY_ID = "key_admin";
 export const isAdmin = ({ keyId, policy }: Caller): boolean => keyId === ADMIN_KEY_ID && policy === undefined;
 
 /** Throws `auth.forbidden`. */
-export function expectScope({ policy }: Caller, scope: Scope): void {
+export function requireScope({ policy }: Caller, scope: Scope): void {
   if (policy === undefined || policy.scopes.includes(scope)) return;
   throw new GatewayError("auth.forbidden", `the key has no scope ${scope}`);
 }
 
 /** Throws `auth.forbidden`. */
-export function expectSurface({ policy }: Caller, surface: string): void {
+export function requireSurface({ policy }: Caller, surface: string): void {
   const allowed = policy?.allowed_surfaces;
   const name = (
     surface.startsWith("images.") || surface.startsWith("audio.") ? surface.split(".")[0] : surface
@@ -88,7 +88,7 @@ export function expectSurface({ policy }: Caller, surface: string): void {
 }
 
 /** Whether the key may have this target: by the name that was asked, the provider's own, or that below its provider. */
-export function mayUse(
+export function allowsModel(
   { policy }: Caller,
   asked: string,
   { provider, model }: { provider: { id: string }; model: string },
@@ -100,7 +100,7 @@ export function mayUse(
 }
 
 /** Throws `model.not_allowed`. */
-export function expectModel(caller: Caller, asked: string, target: Parameters<typeof mayUse>[2]): void {
-  if (mayUse(caller, asked, target)) return;
+export function requireModel(caller: Caller, asked: string, target: Parameters<typeof allowsModel>[2]): void {
+  if (allowsModel(caller, asked, target)) return;
   throw new GatewayError("model.not_allowed", `model: the key may not use ${asked.slice(0, 200)}`, { param: "model" });
 }

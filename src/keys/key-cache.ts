@@ -1,6 +1,6 @@
 import { GatewayError, toGatewayError } from "../canonical/error.ts";
 import type { Policy } from "./policy.ts";
-import { heard, type Told } from "./told.ts";
+import { unwrap, type RpcResult } from "./told.ts";
 
 /** What an isolate has to know of a key to let its callers in. `expiresAt`: of the secret or of the key, if ever. */
 export type AuthenticatedKey = { keyId: string; org: string; policy: Policy; payers: string[]; expiresAt?: number };
@@ -12,8 +12,8 @@ const REFRESH_MS = 2_000;
 /** Answers remembered by an isolate; beyond it, it begins anew. */
 const MAX_KNOWN = 10_000;
 
-type Known = { told: Told<AuthenticatedKey>; askedAt: number; refreshedAt: number };
-type Ask = () => Promise<Told<AuthenticatedKey>>;
+type Known = { told: RpcResult<AuthenticatedKey>; askedAt: number; refreshedAt: number };
+type Ask = () => Promise<RpcResult<AuthenticatedKey>>;
 
 /** What the keys' objects have said lately, by what it was asked by: the whole digest of a secret, or a key's id. */
 export class KeyCache {
@@ -37,13 +37,13 @@ export class KeyCache {
     return this.#standing(known.told);
   }
 
-  #standing(told: Told<AuthenticatedKey>): AuthenticatedKey {
-    const admitted = heard(told);
+  #standing(told: RpcResult<AuthenticatedKey>): AuthenticatedKey {
+    const admitted = unwrap(told);
     if ((admitted.expiresAt ?? Infinity) <= this.#now()) throw new GatewayError("auth.expired", "the key has expired");
     return admitted;
   }
 
-  async #ask(name: string, ask: Ask): Promise<Told<AuthenticatedKey>> {
+  async #ask(name: string, ask: Ask): Promise<RpcResult<AuthenticatedKey>> {
     // Before the question: what is answered may be that old.
     const askedAt = this.#now();
     const told = await ask().catch((cause: unknown): never => {

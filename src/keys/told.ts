@@ -1,9 +1,9 @@
 import { type ErrorCode, GatewayError, toGatewayError } from "../canonical/error.ts";
 
 /** An answer between objects. A thrown error would lose its code on the way, so it crosses as a value. */
-export type Told<T> = { value: T } | { error: { code: ErrorCode; message: string; param?: string } };
+export type RpcResult<T> = { value: T } | { error: { code: ErrorCode; message: string; param?: string } };
 
-export function tell<T>(work: () => T): Told<T> {
+export function toRpcResult<T>(work: () => T): RpcResult<T> {
   try {
     return { value: work() };
   } catch (thrown) {
@@ -13,7 +13,7 @@ export function tell<T>(work: () => T): Told<T> {
 }
 
 /** The inverse. */
-export function heard<T>(told: Told<T>): T {
+export function unwrap<T>(told: RpcResult<T>): T {
   if ("value" in told) return told.value;
   const { code, message, param } = told.error;
   throw new GatewayError(code, message, param === undefined ? {} : { param });

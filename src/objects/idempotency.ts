@@ -1,6 +1,6 @@
 import { DurableObject } from "cloudflare:workers";
-import { crossing } from "../canonical/rpc-error.ts";
-import { Idempotency, KEEP_ANSWERED, type Ran } from "../gateway/idempotency.ts";
+import { toRpcResponse } from "../canonical/rpc-error.ts";
+import { Idempotency, ANSWER_RETENTION_MS, type RequestRun } from "../gateway/idempotency.ts";
 import { handle } from "../http/app.ts";
 import { onceOf } from "../http/request/idempotency.ts";
 import { stubOfId } from "../platform/session-stubs.ts";
@@ -24,18 +24,18 @@ export class IdempotencyObject extends DurableObject {
 
   /** `org`: of the caller, who has been admitted. */
   async answer(request: Request, org: string): Promise<Response> {
-    return await crossing(async () => {
+    return await toRpcResponse(async () => {
       const { request: once, ...repeatable } = await onceOf(request);
       return await this.#idempotency.answer(repeatable, () => this.#run(once, org));
     });
   }
 
   override async alarm(): Promise<void> {
-    if (this.#idempotency.isRunning) await this.ctx.storage.setAlarm(Date.now() + KEEP_ANSWERED);
+    if (this.#idempotency.isRunning) await this.ctx.storage.setAlarm(Date.now() + ANSWER_RETENTION_MS);
     else await this.ctx.storage.deleteAll();
   }
 
-  async #run(request: Request, org: string): Promise<Ran> {
+  async #run(request: Request, org: string): Promise<RequestRun> {
     const work: Promise<unknown>[] = [];
     const waitUntil = (more: Promise<unknown>): void => {
       work.push(more);

@@ -3,7 +3,7 @@ import type { AuthenticatedKey } from "../keys/key-cache.ts";
 import { type Actor, Key, KEY_STEPS, type KeyState, type NewKey } from "../keys/key.ts";
 import { Ledger, type GrantRequest } from "../keys/budget/ledger.ts";
 import type { AccountReply } from "../keys/budget/grant-pool.ts";
-import { tell, type Told } from "../keys/told.ts";
+import { toRpcResult, type RpcResult } from "../keys/told.ts";
 import { type UsageReport, WaitQueue } from "../keys/budget/wait-queue.ts";
 import { type AccountUsage, usageOf } from "../keys/budget/usage.ts";
 import { migrate, type Storage } from "../store/sql.ts";
@@ -40,8 +40,8 @@ export class KeyObject extends DurableObject {
   }
 
   /** By a secret's digest, or by the key's id alone for what was derived from it. */
-  admit(digest?: string): Told<AuthenticatedKey> {
-    return tell(() => {
+  admit(digest?: string): RpcResult<AuthenticatedKey> {
+    return toRpcResult(() => {
       const expiresAt = this.#key.requireActive(digest);
       const { id, org, policy, payers } = this.#key.state;
       return { keyId: id, org, policy, payers, ...(expiresAt !== undefined && { expiresAt }) };
@@ -57,7 +57,7 @@ export class KeyObject extends DurableObject {
     return this.#key.describe(org) === undefined ? undefined : usageOf(this.#ledger, this.#key.policy);
   }
 
-  async change(org: string, changes: Record<string, unknown>, actor: Actor): Promise<Told<KeyState> | undefined> {
+  async change(org: string, changes: Record<string, unknown>, actor: Actor): Promise<RpcResult<KeyState> | undefined> {
     return await this.#told(org, () => this.#key.change(changes, actor));
   }
 
@@ -66,11 +66,11 @@ export class KeyObject extends DurableObject {
     secret: { digest: string; hint: string },
     graceMs: number,
     actor: Actor,
-  ): Promise<Told<KeyState> | undefined> {
+  ): Promise<RpcResult<KeyState> | undefined> {
     return await this.#told(org, () => this.#key.rotate(secret, graceMs, actor));
   }
 
-  async revoke(org: string, actor: Actor): Promise<Told<KeyState> | undefined> {
+  async revoke(org: string, actor: Actor): Promise<RpcResult<KeyState> | undefined> {
     return await this.#told(org, () => this.#key.revoke(actor));
   }
 
@@ -78,7 +78,7 @@ export class KeyObject extends DurableObject {
   async take(isOwn: boolean, need: GrantRequest, report: UsageReport): Promise<AccountReply> {
     this.#turnstile.report(report);
     if (isOwn) {
-      const told = tell(() => this.#key.requireActive());
+      const told = toRpcResult(() => this.#key.requireActive());
       if ("error" in told) return { refused: told.error };
     }
     return await this.#turnstile.take(need);
@@ -92,9 +92,9 @@ export class KeyObject extends DurableObject {
     await this.#publisher.publish();
   }
 
-  async #told(org: string, work: () => KeyState): Promise<Told<KeyState> | undefined> {
+  async #told(org: string, work: () => KeyState): Promise<RpcResult<KeyState> | undefined> {
     if (this.#key.describe(org) === undefined) return undefined;
-    const told = tell(work);
+    const told = toRpcResult(work);
     return "value" in told ? { value: await this.#changed(told.value) } : told;
   }
 

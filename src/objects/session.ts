@@ -1,17 +1,17 @@
 import { DurableObject } from "cloudflare:workers";
 import { GatewayError, invalid } from "../canonical/error.ts";
 import { importBranch } from "../session/history/branch.ts";
-import type { Caller, Envelope, Handled } from "../gateway/call/call.ts";
-import { autoCompact, type Command, type Commanded, perform } from "../gateway/session/commands.ts";
-import { converse, type Conversing } from "../gateway/session/conversations.ts";
-import { crossing } from "../canonical/rpc-error.ts";
-import type { Load } from "../gateway/output/remote-recorder.ts";
-import { type Recall, recall } from "../gateway/session/stored-responses.ts";
-import { continueIn, inItsWords, type ResponsesState } from "../gateway/responses/state.ts";
-import { PROTOCOL, Sockets } from "../gateway/sockets/session-sockets.ts";
-import { StatefulCalls } from "../gateway/session/session-calls.ts";
-import { Streams } from "../gateway/session/session-streams.ts";
-import { take } from "../gateway/session/import-call.ts";
+import type { Caller, SessionCall, StatelessCall } from "../gateway/call/call.ts";
+import { autoCompact, type Command, type CommandServices, runCommand } from "../gateway/session/commands.ts";
+import { runConversationCommand, type ConversationCommand } from "../gateway/session/conversations.ts";
+import { toRpcResponse } from "../canonical/rpc-error.ts";
+import type { StreamChunk } from "../gateway/output/remote-recorder.ts";
+import { type ResponseQuery, readStoredResponse } from "../gateway/session/stored-responses.ts";
+import { findContext, asOpenAiError, type ResponsesState } from "../gateway/responses/state.ts";
+import { PROTOCOL, SessionSockets } from "../gateway/sockets/session-sockets.ts";
+import { SessionCalls } from "../gateway/session/session-calls.ts";
+import { SessionStreams } from "../gateway/session/session-streams.ts";
+import { importCall } from "../gateway/session/import-call.ts";
 import { toApiSession } from "../session/history/views.ts";
 import { chargingOf } from "../platform/key-stubs.ts";
 import { admitBond, bondIn } from "../platform/socket-ticket.ts";
@@ -51,11 +51,11 @@ const BAG = new Batcher<PendingRow>();
 export class SessionObject extends DurableObject {
   readonly #sql: Sql;
   readonly #session: Session;
-  readonly #commanded: Commanded;
-  readonly #calls: StatefulCalls;
+  readonly #commanded: CommandServices;
+  readonly #calls: SessionCalls;
   readonly #buffer: EventBuffer;
-  readonly #streams: Streams;
-  readonly #sockets: Sockets;
+  readonly #streams: SessionStreams;
+  readonly #sockets: SessionSockets;
   readonly #delivery: OutboxSender;
   readonly #alarm: Alarm;
   #arrived: Promise<void> = Promise.resolve();
@@ -78,11 +78,11 @@ export class SessionObject extends DurableObject {
       providers: (org) => providersFor(env, org, (work) => ctx.waitUntil(work)),
       router: () => routerIn(env),
       now: Date.now,
-      charging: chargingOf(env, (work) => ctx.waitUntil(work)),
+      budgets: chargingOf(env, (work) => ctx.waitUntil(work)),
       durable: () => this.#durable(),
       list: (record) => this.#list(record),
       stopCalls: () => this.#calls.stopAll(),
-      hangUp: () => this.#sockets.hangUp(),
+      hangUp: () => this.#sockets.closeAll(),
     };
     const keepAwake = (work: Promise<unknown>): void => ctx.waitUntil(work);
     this.#alarm = new Alarm((at) => void ctx.storage.setAlarm(at), Date.now);
@@ -95,30 +95,30 @@ export class SessionObject extends DurableObject {
       keepAwake,
       now: Date.now,
     });
-    this.#buffer = new EventBuffer(this.#sql, Date.now, (piece) => this.#sockets.tell(piece));
-    this.#streams = new Streams({ buffer: this.#buffer, keepAwake });
-    this.#sockets = new Sockets(
+    this.#buffer = new EventBuffer(this.#sql, Date.now, (piece) => this.#sockets.broadcast(piece));
+    this.#streams = new SessionStreams({ buffer: this.#buffer, keepAwake });
+    this.#sockets = new SessionSockets(
       {
         place,
         session: this.#session,
         buffer: this.#buffer,
         now: Date.now,
         answer: (envelope) => this.#calls.answer(envelope),
-        admit: (bond) => admitBond(bond, env, keepAwake),
+        authenticate: (bond) => admitBond(bond, env, keepAwake),
         create: (org, id) => void (this.#session.create(org, id) && this.#delivery.send()),
         keepAwake,
       },
       ctx.getWebSockets(),
     );
     ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair('{"type":"ping"}', '{"type":"pong"}'));
-    this.#calls = new StatefulCalls({
+    this.#calls = new SessionCalls({
       ...this.#commanded,
       streams: this.#streams,
       keepAwake,
       watch: () => this.#delivery.watch(),
-      name: ({ id, caller }, named) => this.#name({ id, org: caller.org }, named),
-      begun: () => this.#delivery.send(),
-      committed: (record, caller) =>
+      indexResponse: ({ id, caller }, named) => this.#name({ id, org: caller.org }, named),
+      onStarted: () => this.#delivery.send(),
+      onCommitted: (record, caller) =>
         autoCompact(record, caller, (model) => this.#contextWindow(model), this.#commanded),
     });
     if (!this.#session.exists) return;
@@ -127,20 +127,20 @@ export class SessionObject extends DurableObject {
   }
 
   /** Answers a stateful call. Errors are answers, too. */
-  async call(envelope: Envelope): Promise<Response> {
+  async call(envelope: SessionCall): Promise<Response> {
     await this.#arrive(envelope.caller.org);
     return await this.#calls.answer(envelope);
   }
 
   /** Takes a stateless call into the history, off its caller's path. False: another organisation's session, or none. */
-  async record(text: string | ReadableStream<Uint8Array>, told?: Load): Promise<boolean> {
-    const handled = parseJson(await readRpcText(text)) as unknown as Handled;
+  async record(text: string | ReadableStream<Uint8Array>, told?: StreamChunk): Promise<boolean> {
+    const handled = parseJson(await readRpcText(text)) as unknown as StatelessCall;
     const { org, sessionId } = handled.record;
     if (handled.isNew) this.#session.create(org, sessionId, { createdAt: handled.record.createdAt });
     if (!this.#isOf(org)) return false;
     const { record, kept } = handled;
-    if (told !== undefined) this.#streams.told(record, told);
-    await take(handled, this.#session, this.#commanded.blobs);
+    if (told !== undefined) this.#streams.append(record, told);
+    await importCall(handled, this.#session, this.#commanded.blobs);
     this.#streams.recorded(record);
     await this.#durable();
     if (kept !== undefined) await this.#name(record, kept.id);
@@ -148,12 +148,12 @@ export class SessionObject extends DurableObject {
   }
 
   /** Some of the stream of a stateless call that still runs. */
-  tell(text: string, load: Load): void {
+  tell(text: string, load: StreamChunk): void {
     const { started, isNew } = parseJson(text) as unknown as { started: CallStart; isNew: boolean };
     if (isNew && this.#session.create(started.org, started.sessionId)) this.#delivery.send();
     if (!this.#isOf(started.org)) return;
     if (findCallState(this.#sql, started.id) === undefined) this.#session.start(started);
-    this.#streams.told(started, load);
+    this.#streams.append(started, load);
   }
 
   /** What a call that says this would be restored with, as a JSON text; nothing begins. */
@@ -162,12 +162,12 @@ export class SessionObject extends DurableObject {
     said: string | ReadableStream<Uint8Array>,
     response?: ResponsesState,
   ): Promise<Response> {
-    return await crossing(async () => {
+    return await toRpcResponse(async () => {
       await this.#arrive(org);
       const { blobs } = this.#commanded;
       const asked = parseJson(await readRpcText(said)) as unknown as TurnInput;
-      inItsWords(response, () => this.#session.requireOrganization(org));
-      const context = continueIn(this.#session, asked, response, this.#sql);
+      asOpenAiError(response, () => this.#session.requireOrganization(org));
+      const context = findContext(this.#session, asked, response, this.#sql);
       const history = await inlineAll(context.history, blobs);
       return Response.json({ ...context, history });
     });
@@ -175,15 +175,15 @@ export class SessionObject extends DurableObject {
 
   /** Whatever is done with a session beside calling it; see gateway/commands.ts. Answers as the API does. */
   async perform(command: Command, caller: Caller): Promise<Response> {
-    return await crossing(async () => {
+    return await toRpcResponse(async () => {
       await this.#arrive(caller.org);
-      return await perform(command, caller, this.#commanded);
+      return await runCommand(command, caller, this.#commanded);
     });
   }
 
   /** Makes this session of an exported branch. `parent`: the place of the one that it comes from. */
   async adopt(lines: ReadableStream<Uint8Array>, made: { org: string; id: string; parent: string }): Promise<Response> {
-    return await crossing(async () => {
+    return await toRpcResponse(async () => {
       await this.#arrive(made.org);
       if (this.#session.exists) throw invalid("id", "expected an id that no session has yet");
       await importBranch(linesOf(lines), this.#commanded, made);
@@ -193,18 +193,18 @@ export class SessionObject extends DurableObject {
   }
 
   /** What OpenAI's API asks of this session as a conversation; see gateway/conversations.ts. */
-  async converse(asked: Conversing, id: string, caller: Caller): Promise<Response> {
-    return await crossing(async () => {
+  async converse(asked: ConversationCommand, id: string, caller: Caller): Promise<Response> {
+    return await toRpcResponse(async () => {
       await this.#arrive(caller.org);
-      return await converse(asked, id, caller, this.#commanded);
+      return await runConversationCommand(asked, id, caller, this.#commanded);
     });
   }
 
   /** What OpenAI's API asks of a response that is kept here; see gateway/recall.ts. */
-  async recall(asked: Recall, org: string): Promise<Response> {
-    return await crossing(async () => {
+  async recall(asked: ResponseQuery, org: string): Promise<Response> {
+    return await toRpcResponse(async () => {
       await this.#arrive(org);
-      return await recall(asked, org, { ...this.#commanded, streams: this.#streams, calls: this.#calls });
+      return await readStoredResponse(asked, org, { ...this.#commanded, streams: this.#streams, calls: this.#calls });
     });
   }
 
@@ -222,7 +222,7 @@ export class SessionObject extends DurableObject {
 
   /** A call's stream behind its event number `after`; see gateway/streams.ts. */
   async stream(org: string, id: string, after: number): Promise<Response> {
-    return await crossing(async () => {
+    return await toRpcResponse(async () => {
       await this.#arrive(org);
       // A stateless call runs elsewhere, and is known here a second after it has begun.
       const isFresh = Math.abs(Date.now() - createdAtOf(id)) < FRESH;
@@ -233,7 +233,7 @@ export class SessionObject extends DurableObject {
 
   /** Stops a running call. Resolves to what became of it, as JSON text. */
   async cancel(org: string, id: string): Promise<Response> {
-    return await crossing(async () => {
+    return await toRpcResponse(async () => {
       await this.#arrive(org);
       this.#callOf(org, id);
       await this.#calls.stop(id);
@@ -248,7 +248,7 @@ export class SessionObject extends DurableObject {
 
   /** A WebSocket of rhone.ws.v1, whose bond the Worker gives. */
   override async fetch(request: Request): Promise<Response> {
-    return await crossing(async () => {
+    return await toRpcResponse(async () => {
       const bond = bondIn(request);
       await this.#arrive(bond.org);
       if (!bond.isNew) this.#session.requireOrganization(bond.org);
@@ -260,15 +260,15 @@ export class SessionObject extends DurableObject {
   }
 
   override async webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
-    await this.#sockets.hear(socket, message);
+    await this.#sockets.onMessage(socket, message);
   }
 
   override webSocketClose(socket: WebSocket): void {
-    this.#sockets.left(socket);
+    this.#sockets.onClose(socket);
   }
 
   override webSocketError(socket: WebSocket): void {
-    this.#sockets.left(socket);
+    this.#sockets.onClose(socket);
   }
 
   override async alarm(): Promise<void> {
@@ -339,7 +339,7 @@ export class SessionObject extends DurableObject {
   #closeWhatACrashLeft(): void {
     for (const record of interruptedCalls(this.#sql, Date.now())) {
       this.#session.fail(record);
-      this.#streams.leftBehind(record);
+      this.#streams.interrupt(record);
       void this.ctx.storage.setAlarm(record.endedAt);
     }
   }

@@ -1,4 +1,4 @@
-import type { Handled } from "../gateway/call/call.ts";
+import type { StatelessCall } from "../gateway/call/call.ts";
 import type { JournalEntry, RecordedStream } from "../session/call-journal.ts";
 import type { CallRecord } from "../store/records.ts";
 import type { SessionRecord } from "../store/sessions.ts";
@@ -51,7 +51,7 @@ export function beginning(
  * when somebody asks for it. False: it is too large for that. `told`: its stream.
  */
 export function enterJournal(
-  { record, said, received }: Omit<Handled, "isNew">,
+  { record, said, received }: Omit<StatelessCall, "isNew">,
   told: RecordedStream | undefined,
   { journals, waitUntil }: { journals: Journals; waitUntil: (work: Promise<unknown>) => void },
 ): boolean {
@@ -65,7 +65,7 @@ export function enterJournal(
     ...(said && { said }),
     ...(received !== undefined && { received }),
   };
-  const text = JSON.stringify(handled satisfies Handled);
+  const text = JSON.stringify(handled satisfies StatelessCall);
   if (text.length + (told?.bytes.length ?? 0) > ENTRY) return false;
   const payload = `${JSON.stringify(record)},${JSON.stringify(sessionOf(record))}`;
   const entry = { id: record.id, org: record.org, text, payload, ...(told !== undefined && { told }) };

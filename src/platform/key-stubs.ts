@@ -1,4 +1,4 @@
-import type { Charging } from "../gateway/call/charge.ts";
+import type { Budgets } from "../gateway/call/charge.ts";
 import { ADMIN_KEY_ID } from "../keys/authenticate.ts";
 import { KeyCache } from "../keys/key-cache.ts";
 import { accountOf, GrantPool, type AccountClient } from "../keys/budget/grant-pool.ts";
@@ -49,7 +49,7 @@ export const organizationOf = ({ ORGANIZATIONS }: Pick<Objects, "ORGANIZATIONS">
   ORGANIZATIONS.get(ORGANIZATIONS.idFromName(org)) as unknown as OrganizationStub;
 
 /** What a call is charged to, and how. The bootstrap key stands above all budgets. */
-export function chargingOf(env: Objects, later: (work: Promise<unknown>) => void): Charging {
+export function chargingOf(env: Objects, later: (work: Promise<unknown>) => void): Budgets {
   const tools = { till: tillOf(env), later };
   return {
     reserve: async (call, caller, tags, wanted) => {

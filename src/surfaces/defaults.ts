@@ -3,7 +3,7 @@ import type { Loss } from "../canonical/types.ts";
 import { native } from "../dialects/native/index.ts";
 import { isObject, type JsonObject, parseJson } from "../wire/json.ts";
 import { appendMember, members as membersOf, sliceOf, splice } from "../wire/splice.ts";
-import type { Opened } from "./request.ts";
+import type { RequestText } from "./request.ts";
 import { COMPACTION_STRATEGIES } from "../session/history/compact.ts";
 import { rhoneRequest, SURFACES, type Surface } from "./index.ts";
 
@@ -53,7 +53,11 @@ const OF_RHONE = ["on_busy", "on_disconnect", "strict"] as const;
  * The request as if its caller had said the session's defaults in the words of the surface. What the caller says wins,
  * member by member, and in Gemini's `generationConfig` again member by member.
  */
-export function withDefaults(opened: Opened, defaults: JsonObject, surface: Surface): Opened & { losses: Loss[] } {
+export function withDefaults(
+  opened: RequestText,
+  defaults: JsonObject,
+  surface: Surface,
+): RequestText & { losses: Loss[] } {
   const said = defaults as SessionDefaults;
   const rhone = {
     ...Object.fromEntries(OF_RHONE.flatMap((key) => (said[key] === undefined ? [] : [[key, said[key]]]))),

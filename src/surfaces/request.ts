@@ -4,14 +4,14 @@ import type { PathParams, WireDialect } from "../dialects/dialect.ts";
 import type { Instructions } from "../session/session.ts";
 import { isObject, type Json, JsonError, type JsonObject, parseJson } from "../wire/json.ts";
 import { elements, isEmptyJson, type Member, members, sliceOf } from "../wire/splice.ts";
-import { checked } from "./validate.ts";
+import { validate } from "./validate.ts";
 import { type RhoneRequest, rhoneRequest, type Surface } from "./index.ts";
 
 /** A request's text, cut at its top level only: all that is needed to decide where it is handled. */
-export type Opened = { text: string; members: Member[]; rhone: RhoneRequest };
+export type RequestText = { text: string; members: Member[]; rhone: RhoneRequest };
 
 /** What a call asks, beside the bytes in which it was asked. */
-export type Asked = Opened & {
+export type ParsedRequest = RequestText & {
   surface: Surface;
   outside: PathParams;
   /** Without `rhone`, and what it means. */
@@ -24,9 +24,9 @@ export type Asked = Opened & {
   items: string[];
   messages: Message[];
   /** Some of them are not as they came: the gateway's own were said in the wire's words. */
-  isReworded?: true;
+  hasRewrittenItems?: true;
   /** How many of them are the leading system messages. */
-  leading: number;
+  systemCount: number;
   instructions?: Instructions;
 };
 
@@ -34,11 +34,11 @@ export type Asked = Opened & {
  * Text → its members and the `rhone` object, into which the headers that say the same are taken, and on a surface of
  * ours the members that do. Of `rhone` and the top level `rhone` wins.
  */
-export function open(text: string, headers: Headers, surface?: Surface): Opened {
+export function readMembers(text: string, headers: Headers, surface?: Surface): RequestText {
   const found = membersOf(text);
-  const beside = surface?.isOurs ? checked(rhoneRequest, ownMembers(text, found)) : {};
+  const beside = surface?.isOurs ? validate(rhoneRequest, ownMembers(text, found)) : {};
   const member = found.findLast(({ key }) => key === "rhone");
-  const rhone = member && checked(rhoneRequest, jsonOf(sliceOf(text, member.value), "rhone"), ["rhone"]);
+  const rhone = member && validate(rhoneRequest, parseJsonField(sliceOf(text, member.value), "rhone"), ["rhone"]);
   const said = { ...beside, ...rhone };
   return { text, members: found, rhone: { ...said, ...saidInHeaders(headers, said) } };
 }
@@ -51,7 +51,7 @@ function saidInHeaders(headers: Headers, said: RhoneRequest): RhoneRequest {
   const given = Object.entries(HEADERS).flatMap(([name, member]) => {
     const value = headers.get(name);
     if (value === null) return [];
-    checked(rhoneRequest.shape[member].unwrap(), value, [name]);
+    validate(rhoneRequest.shape[member].unwrap(), value, [name]);
     if (said[member] !== undefined && said[member] !== value)
       throw invalid(name, `expected the same as rhone.${member}, or only one of the two`);
     return [[member, value]];
@@ -64,15 +64,15 @@ const ownMembers = (text: string, found: readonly Member[]): JsonObject =>
   Object.fromEntries(
     found
       .filter(({ key }) => key in rhoneRequest.shape)
-      .map(({ key, value }) => [key, jsonOf(sliceOf(text, value), key)]),
+      .map(({ key, value }) => [key, parseJsonField(sliceOf(text, value), key)]),
   );
 
 /** Decodes and checks the whole request. Throws `request.invalid`, naming the field and what was expected. */
-export function ask(opened: Opened, surface: Surface, outside: PathParams = {}): Asked {
+export function parseRequest(opened: RequestText, surface: Surface, outside: PathParams = {}): ParsedRequest {
   const { text, rhone } = opened;
-  const whole = jsonOf(text, "body");
+  const whole = parseJsonField(text, "body");
   if (!isObject(whole)) throw invalid("body", "expected a JSON object");
-  checked(surface.request, whole, []);
+  validate(surface.request, whole, []);
   const { rhone: _, ...body } = whole;
   const { dialect } = surface;
   const request = dialect.decodeRequest(body, outside);
@@ -95,14 +95,14 @@ export function ask(opened: Opened, surface: Surface, outside: PathParams = {}):
     stream: request.stream,
     items,
     messages,
-    leading,
-    ...(isReworded && { isReworded }),
+    systemCount: leading,
+    ...(isReworded && { hasRewrittenItems: isReworded }),
     ...(instructions !== undefined && { instructions }),
   };
 }
 
 /** A list's elements; a bare text or a single item is a list of one. */
-function itemsOf({ text, members }: Opened, { layout }: WireDialect): string[] {
+function itemsOf({ text, members }: RequestText, { layout }: WireDialect): string[] {
   const member = members.findLast(({ key }) => key === layout.items || key === layout.itemsAlias);
   if (member === undefined) return [];
   const { value } = member;
@@ -113,7 +113,7 @@ function itemsOf({ text, members }: Opened, { layout }: WireDialect): string[] {
 }
 
 function instructionsOf(
-  { text, members }: Opened,
+  { text, members }: RequestText,
   { id, layout }: WireDialect,
   leading: readonly string[],
 ): Instructions | undefined {
@@ -132,12 +132,12 @@ function membersOf(text: string): Member[] {
     return members(text);
   } catch (cause) {
     // The cut sees only the top level; the parser says better what is wrong with the whole.
-    if (!isObject(jsonOf(text, "body"))) throw invalid("body", "expected a JSON object");
+    if (!isObject(parseJsonField(text, "body"))) throw invalid("body", "expected a JSON object");
     throw cause;
   }
 }
 
-export function jsonOf(text: string, field: string): Json {
+export function parseJsonField(text: string, field: string): Json {
   try {
     return parseJson(text);
   } catch (cause) {

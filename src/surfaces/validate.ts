@@ -2,14 +2,14 @@ import type { z } from "zod";
 import { GatewayError } from "../canonical/error.ts";
 
 /** The value as the schema has it. Throws `request.invalid`, naming the field and what was expected. */
-export function checked<T>(schema: z.ZodType<T>, value: unknown, at: readonly PropertyKey[] = []): T {
+export function validate<T>(schema: z.ZodType<T>, value: unknown, at: readonly PropertyKey[] = []): T {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  throw refusalOf(result.error, at);
+  throw toValidationError(result.error, at);
 }
 
 /** The first of a schema's complaints. */
-export function refusalOf({ issues }: z.core.$ZodError, at: readonly PropertyKey[] = []): GatewayError {
+export function toValidationError({ issues }: z.core.$ZodError, at: readonly PropertyKey[] = []): GatewayError {
   const { path, expected } = complaintOf(issues[0]!);
   const param = fieldName([...at, ...path]) || "body";
   return new GatewayError("request.invalid", `${param}: ${expected}`, { param });

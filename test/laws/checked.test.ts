@@ -1,12 +1,12 @@
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import type { GatewayError } from "../../src/canonical/error.ts";
-import { checked } from "../../src/surfaces/validate.ts";
+import { validate } from "../../src/surfaces/validate.ts";
 import { SURFACES } from "../../src/surfaces/index.ts";
 
 function refusal(schema: z.ZodType, value: unknown): string {
   try {
-    checked(schema, value);
+    validate(schema, value);
   } catch (thrown) {
     const { code, param, message } = thrown as GatewayError;
     expect(code).toBe("request.invalid");

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { GatewayError } from "../../src/canonical/error.ts";
-import { type Answer, patiently } from "../../src/gateway/reply/early-response.ts";
+import { type Outcome, respondWithin } from "../../src/gateway/reply/early-response.ts";
 import { SURFACES } from "../../src/surfaces/index.ts";
 
 const waiting = {
@@ -12,25 +12,25 @@ const waiting = {
   intervalMs: 20,
 };
 
-const later = (answer: Answer): Promise<Answer> =>
+const later = (answer: Outcome): Promise<Outcome> =>
   new Promise((resolve) => {
     setTimeout(() => resolve(answer), 100);
   });
 
 it("an answer that comes soon is the response, whatever it is", async () => {
   const response = new Response("no", { status: 502 });
-  expect(await patiently(Promise.resolve({ response }), waiting)).toBe(response);
+  expect(await respondWithin(Promise.resolve({ response }), waiting)).toBe(response);
 });
 
 it("a client that waits long hears that its stream lives, and then the answer", async () => {
-  const response = await patiently(later({ response: new Response("event: done\n\n") }), waiting);
+  const response = await respondWithin(later({ response: new Response("event: done\n\n") }), waiting);
   expect(response.headers.get("x-rhone-call-id")).toBe("call_x");
   expect(await response.text()).toMatch(/^(event: ping\ndata: \{"type": "ping"\}\n\n){2,}event: done\n\n$/);
 });
 
 it("an error that comes late is an event in the surface's own form", async () => {
   const error = new GatewayError("provider.timeout", "silent");
-  const response = await patiently(later({ response: new Response("{}", { status: 504 }), error }), waiting);
+  const response = await respondWithin(later({ response: new Response("{}", { status: 504 }), error }), waiting);
   expect([response.status, await response.text()]).toEqual([
     200,
     expect.stringMatching(/event: error\ndata: \{.*silent/),

@@ -1,15 +1,15 @@
 import { expect, it } from "vitest";
 import { GatewayError } from "../../src/canonical/error.ts";
 import type { StreamEvent } from "../../src/canonical/types.ts";
-import { Hearing } from "../../src/gateway/upstream/stream-reader.ts";
-import { Joiner } from "../../src/gateway/reply/recovery.ts";
+import { StreamReader } from "../../src/gateway/upstream/stream-reader.ts";
+import { ContinuationJoiner } from "../../src/gateway/reply/recovery.ts";
 import { openaiChat } from "../../src/dialects/openai-chat/index.ts";
 import { encodeUtf8 } from "../../src/wire/bytes.ts";
 import { eventsOf, get, post, request, user } from "./client.ts";
 
 /** A stream of which so much was told before it broke. */
-function brokenAfter(text: string): Hearing {
-  const hearing = new Hearing(openaiChat.decodeStream());
+function brokenAfter(text: string): StreamReader {
+  const hearing = new StreamReader(openaiChat.decodeStream());
   const chunk = { id: "x", model: "m", choices: [{ index: 0, delta: { content: text } }] };
   hearing.push(encodeUtf8(`data: ${JSON.stringify(chunk)}\n\n`));
   return hearing;
@@ -20,7 +20,7 @@ const end: StreamEvent = { type: "end", finish: { reason: "stop" }, usage: {} };
 
 /** What a client is told of a second answer that comes in these pieces. */
 function joinedWith(said: string, pieces: string[]): [text: string, how: string | undefined] {
-  const joiner = new Joiner(brokenAfter(said));
+  const joiner = new ContinuationJoiner(brokenAfter(said));
   const deltas = pieces.map((text): StreamEvent => ({ type: "delta", index: 0, text }));
   const told = [open, ...deltas, end].flatMap((event) => joiner.push(event));
   return [said + told.map((event) => (event.type === "delta" ? event.text : "")).join(""), joiner.how];
@@ -43,7 +43,7 @@ it("one that goes on is appended, without what it repeats", () => {
 it("one that begins anew in other words would be no whole", () => {
   expect(() => joinedWith(SAID, ["The quick brown fox jumps", " high."])).toThrow(GatewayError);
   const call: StreamEvent = { type: "open", index: 0, block: { kind: "tool_call", id: "c", name: "f", arguments: "" } };
-  expect(() => new Joiner(brokenAfter(SAID)).push(call)).toThrow(GatewayError);
+  expect(() => new ContinuationJoiner(brokenAfter(SAID)).push(call)).toThrow(GatewayError);
 });
 
 const textIn = (events: (string | undefined)[]): string =>

@@ -1,12 +1,12 @@
 import { expect, it, vi } from "vitest";
 import { ResponsesSocket } from "../../src/gateway/responses/websocket.ts";
-import { Sink } from "../../src/gateway/output/client-stream.ts";
+import { ClientStream } from "../../src/gateway/output/client-stream.ts";
 
 it("lets a client go that has stalled, and everyone who waits for it", async () => {
   vi.useFakeTimers();
   try {
     const onGone = vi.fn<() => void>();
-    const sink = new Sink(onGone);
+    const sink = new ClientStream(onGone);
     const waiting = [sink.send(new Uint8Array(300 * 1024)), sink.ping(new Uint8Array(1)), sink.send(new Uint8Array(1))];
     await vi.advanceTimersByTimeAsync(31_000);
     await Promise.all(waiting);

@@ -1,6 +1,6 @@
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it, vi } from "vitest";
-import { type SocketHome, Sockets } from "../../src/gateway/sockets/session-sockets.ts";
+import { type SocketServices, SessionSockets } from "../../src/gateway/sockets/session-sockets.ts";
 import { invalidKey } from "../../src/keys/key.ts";
 import type { SessionObject } from "../../src/worker.ts";
 import { chat, get, objectOf, post, request, user } from "./client.ts";
@@ -315,11 +315,11 @@ describe("a connection that may not go on", () => {
     const { 0: near, 1: far } = new WebSocketPair();
     far.accept();
     // The clock of a key's admission cannot be moved here: what it comes to stands in its place.
-    const home = { now: Date.now, admit: () => Promise.reject(invalidKey()) } as unknown as SocketHome;
-    const sockets = new Sockets(home, []);
+    const home = { now: Date.now, admit: () => Promise.reject(invalidKey()) } as unknown as SocketServices;
+    const sockets = new SessionSockets(home, []);
     sockets.accept(far, { org: "org_default", keyId: "key_x", sessionId: "sess_x", isNew: false, isBound: true });
     const client = new Client(near);
-    await sockets.hear(far, JSON.stringify(create("demo")));
+    await sockets.onMessage(far, JSON.stringify(create("demo")));
     expect(await client.type("error")).toMatchObject({ id: "c1", error: { code: "auth.invalid" } });
     await vi.waitFor(() => expect(client.closed).toMatchObject({ code: 4001 }));
   });

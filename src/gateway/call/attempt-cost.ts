@@ -5,14 +5,14 @@ import type { Target } from "../../routing/locate.ts";
 import type { Attempt, DiscardedUsage } from "../../store/records.ts";
 
 /** What an attempt that came to nothing had counted by then, and what that cost. `model`: as it named itself, if it did. */
-export async function wasteOf(target: Target, counted: Usage, model: string, at: Date): Promise<DiscardedUsage> {
+export async function discardedCost(target: Target, counted: Usage, model: string, at: Date): Promise<DiscardedUsage> {
   if (Object.values(counted).every((count) => count === undefined)) return {};
-  const cost = costMicros(counted, priceAt(target, model, await pricesOf(target.provider), at));
+  const cost = costMicros(counted, priceFor(target, model, await pricesOf(target.provider), at));
   return { usage: counted, ...(cost !== undefined && { costMicrosUsd: cost }) };
 }
 
 /** The name of what answered says more than an alias does, or the name of somebody's deployment. */
-export function priceAt(
+export function priceFor(
   { provider, model }: Target,
   answered: string | undefined,
   prices: PriceList,
@@ -23,12 +23,12 @@ export function priceAt(
 }
 
 /** Micro-dollars that were spent on nothing, as far as known: no attempt counts that says nothing of itself. */
-export const knownWaste = (attempts: readonly Attempt[]): number =>
+export const sumDiscarded = (attempts: readonly Attempt[]): number =>
   attempts.reduce((sum, { costMicrosUsd = 0 }) => sum + costMicrosUsd, 0);
 
 /** The same where it is all that was spent on nothing; absent where nothing was counted, or something without its price. */
-export function wastedCost(attempts: readonly Attempt[]): number | undefined {
+export function discardedCostMicros(attempts: readonly Attempt[]): number | undefined {
   const counted = attempts.filter(({ usage }) => usage !== undefined);
   const isKnown = counted.length > 0 && counted.every(({ costMicrosUsd }) => costMicrosUsd !== undefined);
-  return isKnown ? knownWaste(counted) : undefined;
+  return isKnown ? sumDiscarded(counted) : undefined;
 }

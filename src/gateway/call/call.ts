@@ -15,12 +15,12 @@ import type { Context, Instructions, TurnInput, CompletedTurn } from "../../sess
 import type { WireItems } from "../../session/turns.ts";
 import { type Attempt, type CallRecord, runIdOf, type DiscardedUsage } from "../../store/records.ts";
 import { withPrefix } from "../../wire/id.ts";
-import type { Asked } from "../../surfaces/request.ts";
-import { chargeOf, type Charging } from "./charge.ts";
-import type { Tape } from "../output/recorder.ts";
+import type { ParsedRequest } from "../../surfaces/request.ts";
+import { computeCharge, type Budgets } from "./charge.ts";
+import type { StreamRecorder } from "../output/recorder.ts";
 import type { ResponsesState } from "../responses/state.ts";
 import type { SurfaceId } from "../../surfaces/index.ts";
-import { knownWaste, priceAt, wastedCost } from "./attempt-cost.ts";
+import { sumDiscarded, priceFor, discardedCostMicros } from "./attempt-cost.ts";
 
 /**
  * Who calls: a key and its organisation. `policy`: what the key may do; absent, everything: it is the bootstrap key.
@@ -52,32 +52,32 @@ export type Call = {
  * Where a call is handled: in its session's object, or in the Worker when it is stateless. What differs is handed in.
  * What `commit` and `fail` resolve to is durable.
  */
-export type Host = {
+export type CallHost = {
   contextMode: CallRecord["contextMode"];
   providers: ReadonlyMap<string, Provider>;
   router: Router;
   now: () => number;
   /** Sets aside what the call may cost, and settles what it did. */
-  charging: Charging;
+  budgets: Budgets;
   /** Keeps the host awake until then, also when the client has left. */
-  keepAlive: (work: Promise<unknown>) => void;
+  waitUntil: (work: Promise<unknown>) => void;
   /** Says that the call is to be stopped, whoever still listens. */
-  stopped?: AbortSignal;
+  cancelled?: AbortSignal;
   /** Says that the client has left, as far as the platform notices; from when the answer begins its body says it, too. */
-  left?: AbortSignal;
+  clientLeft?: AbortSignal;
   /** Hears a whole answer as its client is told it. */
-  told?: (call: string, body: Uint8Array) => void;
+  onBody?: (call: string, body: Uint8Array) => void;
   /** Where the stream of a call is kept; absent: nowhere. */
-  tape?: (call: string) => Tape;
+  recorderFor?: (call: string) => StreamRecorder;
   begin: (said: TurnInput, started: CallStart) => Promise<Context>;
   commit: (record: CallRecord, step: CompletedTurn, kept?: StoredResponse) => Promise<void>;
   fail: (record: CallRecord, received?: string, kept?: StoredResponse) => Promise<void>;
   /** Has a response found by the id that its provider gave it. What it resolves to is durable. */
-  name?: (id: string) => Promise<void>;
+  indexResponse?: (id: string) => Promise<void>;
 };
 
 /** A call on its way to its session. `isNew`: the session begins with it. */
-export type Envelope = Omit<Call, "headers"> & {
+export type SessionCall = Omit<Call, "headers"> & {
   headers: [string, string][];
   surface: SurfaceId;
   outside: PathParams;
@@ -87,7 +87,7 @@ export type Envelope = Omit<Call, "headers"> & {
 };
 
 /** A stateless call that the Worker has handled, with what was said in it. `input` is the whole transcript. */
-export type Handled = {
+export type StatelessCall = {
   record: CallRecord;
   isNew: boolean;
   received?: string;
@@ -96,19 +96,19 @@ export type Handled = {
 };
 
 /** What of a request and its host stands in a record, be it a generation or not. */
-type NotedRequest = Pick<Asked, "stream" | "model" | "rhone"> & { surface: { id: string } };
-type NotedHost = Pick<Host, "contextMode" | "now">;
+type NotedRequest = Pick<ParsedRequest, "stream" | "model" | "rhone"> & { surface: { id: string } };
+type NotedHost = Pick<CallHost, "contextMode" | "now">;
 
 /** What is noted of a call while it runs. */
-export class Notes {
+export class CallLog {
   readonly attempts: Attempt[] = [];
   losses: Loss[] = [];
   firstByteAt: number | undefined;
   target: Target | undefined;
   /** The stream broke off after it had begun, and another target went on with it. */
-  rescued: { from: string; after_chars: number; how: "restart" | "continuation" } | undefined;
+  recovered: { from: string; after_chars: number; how: "restart" | "continuation" } | undefined;
   /** A kept response's id as the provider names it, and the client was told it. */
-  toldId: string | undefined;
+  publicResponseId: string | undefined;
   /** The answer is durable. */
   isSettled = false;
   context: Context | undefined;
@@ -118,9 +118,9 @@ export class Notes {
   /** How the key's limits stand, in a refusal, too. */
   rates: Rates = {};
   /** Resolves when the answer is found by its provider's own id. Begun when that is heard. */
-  named: Promise<void> | undefined;
+  indexed: Promise<void> | undefined;
   /** Resolves when the call can be priced. Begun when it is sent, so that neither its start nor its end waits for it. */
-  priced: Promise<void> = Promise.resolve();
+  pricesLoaded: Promise<void> = Promise.resolve();
   #dispatchedAt: number | undefined;
   #prices: PriceList | undefined;
   readonly #call: Call;
@@ -138,16 +138,16 @@ export class Notes {
   }
 
   /** The call goes to this target now, which cannot hold all of it. What an earlier one said no longer counts. */
-  aim(target: Target, losses: Loss[]): void {
+  startAttempt(target: Target, losses: Loss[]): void {
     this.target = target;
     this.losses = losses;
     this.firstByteAt = undefined;
     this.#dispatchedAt ??= this.#host.now();
-    this.priced = this.#price(target.provider);
+    this.pricesLoaded = this.#price(target.provider);
   }
 
   /** The attempt that had begun to answer came to nothing. Gives what notes its waste, once that is known to be one. */
-  brokeOff({ code, message }: GatewayError): (waste: DiscardedUsage) => void {
+  markFailed({ code, message }: GatewayError): (waste: DiscardedUsage) => void {
     const at = this.attempts.findLastIndex(({ error }) => error === undefined);
     const add = (more: Partial<Attempt>): void => {
       const made = this.attempts[at];
@@ -161,7 +161,7 @@ export class Notes {
     this.#prices = await pricesOf(provider);
   }
 
-  started(): CallStart {
+  toCallStart(): CallStart {
     const { id, sessionId, caller, createdAt } = this.#call;
     const { surface, stream, model, rhone } = this.#asked;
     const { contextMode } = this.#host;
@@ -181,18 +181,18 @@ export class Notes {
   }
 
   /** `said`: what the answer said of itself; absent when there was none. `heard`: how much of it came, in characters. */
-  record(
+  toRecord(
     status: CallRecord["status"],
     said: { model?: string; finish?: string; usage?: Usage; error?: GatewayError; heard?: number },
   ): CallRecord {
     const { model = this.target?.model, finish, usage = {}, error, heard = 0 } = said;
     const endedAt = this.#host.now();
     const at = new Date(this.#call.createdAt);
-    const price = this.target && this.#prices && priceAt(this.target, said.model, this.#prices, at);
+    const price = this.target && this.#prices && priceFor(this.target, said.model, this.#prices, at);
     const cost = costMicros(usage, price);
     const { reservation, bytesSent: sent } = this;
     return {
-      ...this.started(),
+      ...this.toCallStart(),
       status,
       ...(status === "completed" && { turnId: withPrefix(this.#call.id, "turn") }),
       ...(model !== undefined && { model }),
@@ -207,17 +207,24 @@ export class Notes {
         error: { code: error.code, message: error.message.slice(0, 2000), status: error.status },
       }),
       ...(reservation && {
-        charge: chargeOf(reservation.parts, { cost, usage, price, sent, heard, wasted: knownWaste(this.attempts) }),
+        charge: computeCharge(reservation.parts, {
+          cost,
+          usage,
+          price,
+          sent,
+          heard,
+          wasted: sumDiscarded(this.attempts),
+        }),
       }),
       endedAt,
     };
   }
 
   /** The `rhone` object of an answer: while it begins, and with its record when it has ended. */
-  rhone(record?: CallRecord): object {
+  toRhoneObject(record?: CallRecord): object {
     const { id, sessionId } = this.#call;
     const { target, context } = this;
-    const wasted = wastedCost(this.attempts);
+    const wasted = discardedCostMicros(this.attempts);
     return {
       session_id: sessionId,
       turn_id: withPrefix(id, "turn"),
@@ -228,7 +235,7 @@ export class Notes {
         model: record?.model ?? target?.model,
         provider: target?.provider.id,
         attempts: this.attempts.length,
-        ...(this.rescued !== undefined && { rescued: this.rescued }),
+        ...(this.recovered !== undefined && { recovered: this.recovered }),
         ...(wasted !== undefined && { wasted_cost_micros_usd: wasted }),
       },
       ...(record?.costMicrosUsd !== undefined && { cost_micros_usd: record.costMicrosUsd }),

@@ -9,7 +9,7 @@ import type { Surface } from "../../surfaces/index.ts";
 type Payer = { org: string; keyId: string; payers?: readonly string[] };
 
 /** Sets money and rates aside before a call and settles them after it, with the accounts of its key. */
-export type Charging = {
+export type Budgets = {
   /**
    * `call`: its id. `wanted` is worked out only where somebody counts; undefined where nobody does. Throws
    * `budget.exceeded`, `rate.limited`, or `auth.*` when the key is no more.
@@ -35,7 +35,7 @@ const BYTES_A_TOKEN = 4;
  * what it counted (a stream that broke off), what went in and what was heard of the answer stand for it; a call of which
  * nothing was heard costs nothing.
  */
-export function chargeOf(
+export function computeCharge(
   parts: Hold[],
   told: {
     cost: number | undefined;

@@ -4,7 +4,7 @@ const MAX_PENDING_BYTES = 256 * 1024;
 const STALL_MS = 30_000;
 
 /** The client's end of a streamed reply. It may go away at any time, and nobody else must suffer from that. */
-export class Sink {
+export class ClientStream {
   readonly body: ReadableStream<Uint8Array>;
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
   readonly #onGone: () => void;

@@ -10,10 +10,10 @@ import { type SseEvent, withId } from "../../wire/sse.ts";
 const NUMBERED: ReadonlySet<Dialect> = new Set<Dialect>(["openai-chat", "openai-responses", "anthropic"]);
 
 /** Whether a stream's events say their numbers: where it may be added to at all, and its clients bear it. */
-export const isNumbered = (surface: Dialect, mayAdd: boolean): boolean => mayAdd && NUMBERED.has(surface);
+export const hasEventIds = (surface: Dialect, mayAdd: boolean): boolean => mayAdd && NUMBERED.has(surface);
 
 /** Numbers the events of a stream as its client is told them, from 1. */
-export class Tally {
+export class EventNumberer {
   readonly #says: boolean;
   #number: number;
   #blocks = 0;
@@ -36,7 +36,7 @@ export class Tally {
   }
 
   /** Events of an encoder of ours: no comments, one empty line behind each, none within. */
-  said(text: string): Uint8Array {
+  encoded(text: string): Uint8Array {
     if (text === "") return NOTHING;
     const events = text.split("\n\n");
     events.pop();

@@ -1,18 +1,18 @@
 import type { EventCount } from "../../session/stream/segments.ts";
-import { Sink } from "./client-stream.ts";
+import { ClientStream } from "./client-stream.ts";
 
 /** Where what a client is told is kept, so that it can be told again. Nobody waits for it. */
-export interface Tape {
+export interface StreamRecorder {
   /** Whole blocks of the stream, in order. */
   append(bytes: Uint8Array, count: EventCount): void;
   /** Nothing more will come. Calling that twice is harmless. */
   end(): void;
   /** Tells a client all of it, also what is still to come, at the client's own pace. Absent where it is kept elsewhere. */
-  play?(sink: Sink): void;
+  pipeTo?(sink: ClientStream): void;
 }
 
 /** The way of a stream to its client and onto its tape. */
-export interface Outlet {
+export interface ReplyOutput {
   readonly body: ReadableStream<Uint8Array>;
   /** The client has left. */
   readonly isGone: boolean;
@@ -27,10 +27,10 @@ export interface Outlet {
  * Where the tape can be played, the client hears it from there and holds nobody up: not the provider, not the session's
  * next call. Elsewhere the upstream is read no faster than the client reads.
  */
-export function outletTo(tape: Tape | undefined, onGone: () => void): Outlet {
-  const sink = new Sink(onGone);
-  const isPlayed = tape?.play !== undefined;
-  tape?.play?.(sink);
+export function replyOutput(tape: StreamRecorder | undefined, onGone: () => void): ReplyOutput {
+  const sink = new ClientStream(onGone);
+  const isPlayed = tape?.pipeTo !== undefined;
+  tape?.pipeTo?.(sink);
   return {
     body: sink.body,
     get isGone() {

@@ -1,6 +1,6 @@
 import type { EventCount } from "../../session/stream/segments.ts";
 import { concatBytes } from "../../wire/bytes.ts";
-import type { Tape } from "./recorder.ts";
+import type { StreamRecorder } from "./recorder.ts";
 
 /** How much of a stream goes to its session at once, and how long what is less may wait: each time is a request and a row. */
 const LOAD_BYTES = 64 * 1024;
@@ -9,14 +9,14 @@ const LOAD_MS = 10_000;
 const FIRST_MS = 1_000;
 
 /** Some of a stream, on its way to where it is kept. */
-export type Load = { bytes: Uint8Array; count: EventCount };
+export type StreamChunk = { bytes: Uint8Array; count: EventCount };
 
 /**
  * The tape of a stream that does not run where it is kept. It goes there 64 KiB at a time, and the end of it together
  * with the call's record: a stream that is short costs no message of its own, and a long one no memory.
  */
-export class FarTape implements Tape {
-  readonly #send: (load: Load) => Promise<void>;
+export class RemoteRecorder implements StreamRecorder {
+  readonly #send: (load: StreamChunk) => Promise<void>;
   readonly #now: () => number;
   readonly #over = Promise.withResolvers<void>();
   readonly #timer: ReturnType<typeof setTimeout>;
@@ -27,7 +27,7 @@ export class FarTape implements Tape {
   #sending: Promise<void> = Promise.resolve();
 
   /** `send` is called in order, once at a time. */
-  constructor(send: (load: Load) => Promise<void>, now: () => number) {
+  constructor(send: (load: StreamChunk) => Promise<void>, now: () => number) {
     this.#send = send;
     this.#now = now;
     // Whoever asks for the stream finds it from then on, though nothing may have been said yet.
@@ -54,7 +54,7 @@ export class FarTape implements Tape {
   }
 
   /** Resolves when the stream has ended, to what is still to go. */
-  async rest(): Promise<Load> {
+  async rest(): Promise<StreamChunk> {
     await this.#over.promise;
     await this.#sending;
     return this.#taken();
@@ -68,7 +68,7 @@ export class FarTape implements Tape {
     this.#sending = this.#sending.then(() => this.#send(load)).catch(() => {});
   }
 
-  #taken(): Load {
+  #taken(): StreamChunk {
     const load = { bytes: concatBytes(this.#parts), count: this.#count };
     this.#parts = [];
     this.#size = 0;

@@ -25,7 +25,7 @@ export function annotateEvent(dialect: Dialect, event: SseEvent, rhone: object):
 }
 
 /** Whether an event of the stream's end is the one to carry it. */
-export function carriesLast(dialect: Dialect, event: SseEvent): boolean {
+export function isAnnotatedEnd(dialect: Dialect, event: SseEvent): boolean {
   if (event.data === undefined || !event.data.trimStart().startsWith("{")) return false;
   if (dialect === "anthropic") return event.event === "message_delta";
   if (dialect === "openai-responses") return /^response\.(completed|incomplete|failed)$/.test(event.event ?? "");
@@ -33,7 +33,7 @@ export function carriesLast(dialect: Dialect, event: SseEvent): boolean {
 }
 
 /** The event with what its wire requires and the provider left out, where it holds a whole answer. */
-export function completeEvent(surface: WireDialect, event: SseEvent, reply: ReplyContext): SseEvent {
+export function addRequiredMembers(surface: WireDialect, event: SseEvent, reply: ReplyContext): SseEvent {
   // Looked for as text first: most events are deltas, and have none.
   if (surface.complete === undefined || event.data?.includes('"response"') !== true) return event;
   const { data } = event;

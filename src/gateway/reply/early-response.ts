@@ -2,12 +2,12 @@ import type { GatewayError } from "../../canonical/error.ts";
 import { encodeUtf8 } from "../../wire/bytes.ts";
 import { INTERVAL, keepAlive } from "../output/keep-alive.ts";
 import { EVENT_STREAM } from "./headers.ts";
-import { Sink } from "../output/client-stream.ts";
+import { ClientStream } from "../output/client-stream.ts";
 import type { Surface } from "../../surfaces/index.ts";
 import type { ReplyContext } from "../../dialects/dialect.ts";
 
 /** An answer for the client; `error` where it is one. */
-export type Answer = { response: Response; error?: GatewayError };
+export type Outcome = { response: Response; error?: GatewayError };
 
 type Waiting = {
   surface: Surface;
@@ -26,7 +26,7 @@ type Waiting = {
  * no longer than a client or a proxy on the way waits in silence: then it begins without one, with keep-alives, and an
  * error is an event.
  */
-export async function patiently(answered: Promise<Answer>, waiting: Waiting): Promise<Response> {
+export async function respondWithin(answered: Promise<Outcome>, waiting: Waiting): Promise<Response> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const silence = new Promise<undefined>((resolve) => {
     timer = setTimeout(() => resolve(undefined), waiting.intervalMs ?? INTERVAL);
@@ -34,12 +34,16 @@ export async function patiently(answered: Promise<Answer>, waiting: Waiting): Pr
   const answer = await Promise.race([answered, silence]);
   clearTimeout(timer);
   if (answer !== undefined) return answer.response;
-  const sink = new Sink(waiting.onGone);
+  const sink = new ClientStream(waiting.onGone);
   waiting.keepAwake(tell(answered, sink, waiting));
   return new Response(sink.body, { headers: { ...waiting.headers, "content-type": EVENT_STREAM } });
 }
 
-async function tell(answered: Promise<Answer>, sink: Sink, { surface, reply, intervalMs }: Waiting): Promise<void> {
+async function tell(
+  answered: Promise<Outcome>,
+  sink: ClientStream,
+  { surface, reply, intervalMs }: Waiting,
+): Promise<void> {
   const alive = keepAlive(surface.dialect.id, (ping) => sink.ping(ping), intervalMs);
   alive.now();
   const { response, error } = await answered;

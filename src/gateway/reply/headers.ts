@@ -1,14 +1,14 @@
 import { type GatewayError, isRetryable } from "../../canonical/error.ts";
 import type { ReplyContext } from "../../dialects/dialect.ts";
-import type { Asked } from "../../surfaces/request.ts";
-import type { Call, Notes } from "../call/call.ts";
+import type { ParsedRequest } from "../../surfaces/request.ts";
+import type { Call, CallLog } from "../call/call.ts";
 import { rateHeaders } from "../call/charge.ts";
-import { Refusal, requestIdOf } from "../upstream/refusal.ts";
+import { UpstreamRefusal, requestIdOf } from "../upstream/refusal.ts";
 import type { Surface } from "../../surfaces/index.ts";
 
 /** An error in the surface's own shape, and in the provider's own bytes where they have it. */
 export function errorResponse(surface: Surface, error: GatewayError, requestId: string): Response {
-  const refused = error instanceof Refusal ? error : undefined;
+  const refused = error instanceof UpstreamRefusal ? error : undefined;
   const type = refused?.bytes && refused.headers.get("content-type");
   const headers = new Headers({ "content-type": type ?? "application/json" });
   nameRequest(headers, requestId, surface);
@@ -38,10 +38,14 @@ function nameRequest(headers: Headers, id: string, surface: Surface): void {
 /** Of the provider's headers those that tell the caller something; none that could set state or hide a body's length. */
 const PASSED = /^(retry-after|x-request-id|request-id|openai-(processing-ms|version)|(x|anthropic)-ratelimit-.*)$/;
 
-type Answered = { call: Call; asked: Pick<Asked, "surface">; notes: Notes };
+type AnsweredCall = { call: Call; request: Pick<ParsedRequest, "surface">; log: CallLog };
 
 /** The answer with what SPEC 3 says beside it. `upstream`: the headers of the provider that gave it. */
-export function withHeaders(response: Response, { call, asked, notes }: Answered, upstream?: Headers): Response {
+export function withHeaders(
+  response: Response,
+  { call, request: asked, log: notes }: AnsweredCall,
+  upstream?: Headers,
+): Response {
   const headers = new Headers(response.headers);
   upstream?.forEach((value, name) => {
     if (PASSED.test(name)) headers.set(name, value);

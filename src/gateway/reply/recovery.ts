@@ -1,20 +1,20 @@
 import { GatewayError } from "../../canonical/error.ts";
 import type { StreamAccumulator } from "../../canonical/accumulator.ts";
 import type { Block, Message, ModelResponse, StreamEvent } from "../../canonical/types.ts";
-import type { Hearing } from "../upstream/stream-reader.ts";
-import type { Begun, Reached } from "../upstream/answer.ts";
+import type { StreamReader } from "../upstream/stream-reader.ts";
+import type { StartedStream, UpstreamAnswer } from "../upstream/answer.ts";
 
 /** Asks the targets that are left to go on; `said`: what the broken answer came to. Throws when none of them does. */
-export type Rescue = (said: readonly Message[]) => Promise<Reached>;
+export type Recover = (said: readonly Message[]) => Promise<UpstreamAnswer>;
 
 /** How a rescued answer was joined: a second one said the very same so far, or went on where the first had stopped. */
-export type How = "restart" | "continuation";
+export type JoinKind = "restart" | "continuation";
 
 /**
  * The text of a broken answer, where that is all a client has seen of it: thoughts need not be gone on with, but half a
  * call of a tool, or what only one provider can say, cannot be.
  */
-export function rescuable(folded: StreamAccumulator): string | undefined {
+export function recoverableText(folded: StreamAccumulator): string | undefined {
   const blocks = folded.messages.flatMap((message) => message.blocks);
   if (blocks.some(({ kind }) => kind !== "text" && kind !== "thinking")) return undefined;
   return textOf(blocks);
@@ -26,7 +26,7 @@ const GO_ON =
   "characters. Do not repeat anything, do not comment on this, do not start over.";
 
 /** What is said after the caller's own messages, so that another model goes on with the text. */
-export const continuationOf = (text: string): Message[] =>
+export const continuationPrompt = (text: string): Message[] =>
   text === ""
     ? []
     : [
@@ -35,7 +35,7 @@ export const continuationOf = (text: string): Message[] =>
       ];
 
 /** The events that a client has been told, so that an encoder knows where its wire stands. */
-export function toldOf({ folded, isWithinBlock }: Hearing): StreamEvent[] {
+export function sentEvents({ accumulated: folded, isWithinBlock }: StreamReader): StreamEvent[] {
   const { toEvents: said } = folded;
   // A decoder that is told of the end closes the block; its client was told of no end.
   return isWithinBlock && said.at(-1)?.type === "close" ? said.slice(0, -1) : said;
@@ -50,21 +50,21 @@ const plain = (messages: readonly Message[]): Message[] =>
  * restart, and is passed on from where the first broke off; any other is a continuation, of which what repeats the
  * first one's end is left out. Throws `stream.interrupted` when it is neither: then the joined answer would be no whole.
  */
-export class Joiner {
+export class ContinuationJoiner {
   readonly #said: string;
   readonly #messages: Message[];
   readonly #index: number;
   /** What the block that goes on held already. */
   readonly #before: string;
-  #how: How | undefined;
+  #how: JoinKind | undefined;
   #held = "";
   #added = "";
   #isOpen = false;
   #isText = false;
 
   /** `hearing`: of the broken answer. */
-  constructor({ folded, isWithinBlock }: Hearing) {
-    this.#said = rescuable(folded) ?? "";
+  constructor({ accumulated: folded, isWithinBlock }: StreamReader) {
+    this.#said = recoverableText(folded) ?? "";
     this.#messages = plain(folded.messages);
     const blocks = this.#messages.flatMap((message) => message.blocks);
     const last = blocks.at(-1);
@@ -74,7 +74,7 @@ export class Joiner {
     this.#isOpen = goesOn;
   }
 
-  get how(): How | undefined {
+  get how(): JoinKind | undefined {
     return this.#how;
   }
 
@@ -104,7 +104,7 @@ export class Joiner {
     return this.#begin("continuation", held.slice(overlap(said, held)));
   }
 
-  #begin(how: How, text: string): StreamEvent[] {
+  #begin(how: JoinKind, text: string): StreamEvent[] {
     this.#how = how;
     return this.#say(text);
   }
@@ -160,7 +160,7 @@ const textOf = (blocks: readonly Block[]): string =>
 const broken = (message: string): GatewayError => new GatewayError("stream.interrupted", message);
 
 /** A stream that has begun; a whole answer where one was asked for cannot go on with another. */
-export function begunOf(reached: Reached): Begun {
+export function requireStream(reached: UpstreamAnswer): StartedStream {
   if ("response" in reached) throw broken("another provider gave no stream to go on with");
   return reached;
 }

@@ -4,12 +4,12 @@ import { concatBytes, encodeUtf8 } from "../../wire/bytes.ts";
 import { decodeSse, type SseEvent } from "../../wire/sse.ts";
 import { blockReader, isFullBlock } from "../../wire/tee.ts";
 import { annotateEvent } from "./annotate.ts";
-import { replyOf, settle, settleFailure } from "./settle.ts";
-import { brokenOff, LEFT } from "../upstream/stream-reader.ts";
-import type { Tape } from "../output/recorder.ts";
-import type { Begun } from "../upstream/answer.ts";
-import { between, chunksOf } from "../upstream/read.ts";
-import { Tally } from "../output/event-numbers.ts";
+import { replyContext, settle, settleFailure } from "./settle.ts";
+import { toStreamError, CLIENT_LEFT } from "../upstream/stream-reader.ts";
+import type { StreamRecorder } from "../output/recorder.ts";
+import type { StartedStream } from "../upstream/answer.ts";
+import { idleLimit, readChunks } from "../upstream/read.ts";
+import { EventNumberer } from "../output/event-numbers.ts";
 
 /**
  * How often the recorder looks at what has come, at most: JavaScript wakes that seldom, however small the chunks are,
@@ -21,17 +21,21 @@ const PACE = 1_000;
  * The provider's bytes, natively: JavaScript has seen those up to the first content, wakes once a second to record, and
  * at the end, where it tells the truth about a missing terminal event before it closes.
  */
-export function relayNatively(begun: Begun): Response {
-  const { answering, hearing } = begun;
-  const { asked, host, upstream, call, notes } = answering;
+export function relayBytes(begun: StartedStream): Response {
+  const { call: answering, reader: hearing } = begun;
+  const { request: asked, host, upstream, call, log: notes } = answering;
   const [client, recorder] = upstream.body!.tee();
   const passed = Promise.withResolvers<void>();
   const gone = new AbortController();
   const { readable, writable } = new IdentityTransformStream();
-  const { events, rest } = beginning(begun, asked.surface.dialect.id, call.annotate ? notes.rhone() : undefined);
-  const tape = host.tape?.(call.id);
-  putOn(tape, events);
-  const left = AbortSignal.any([gone.signal, ...(host.left ? [host.left] : [])]);
+  const { events, rest } = beginning(
+    begun,
+    asked.surface.dialect.id,
+    call.annotate ? notes.toRhoneObject() : undefined,
+  );
+  const tape = host.recorderFor?.(call.id);
+  writeEvents(tape, events);
+  const left = AbortSignal.any([gone.signal, ...(host.clientLeft ? [host.clientLeft] : [])]);
   const recorded = record(begun, { recorder, tape, passed: passed.promise, left });
   const relayed = (async () => {
     try {
@@ -39,7 +43,7 @@ export function relayNatively(begun: Begun): Response {
       await client.pipeTo(writable, { preventClose: true, preventAbort: true });
     } catch {
       // Either end may have failed. If it was the provider's, the client is still there to be told.
-      if (hasFailed(writable)) gone.abort(LEFT);
+      if (hasFailed(writable)) gone.abort(CLIENT_LEFT);
       if (asked.rhone.on_disconnect === "cancel") answering.cancel();
       // A branch that nobody reads would hold the rest of the stream.
       if (!client.locked) await client.cancel().catch(() => {});
@@ -48,47 +52,52 @@ export function relayNatively(begun: Begun): Response {
     const error = await recorded;
     const lastWord =
       error === undefined
-        ? hearing.leftOut
-        : asked.surface.dialect.encodeStream(replyOf(answering)).push({ type: "error", error });
-    putOn(tape, decodeSse(encodeUtf8(lastWord)));
+        ? hearing.missingTerminator
+        : asked.surface.dialect.encodeStream(replyContext(answering)).push({ type: "error", error });
+    writeEvents(tape, decodeSse(encodeUtf8(lastWord)));
     tape?.end();
-    await write(writable, encodeUtf8(hearing.behind(lastWord)));
+    await write(writable, encodeUtf8(hearing.afterPartialEvent(lastWord)));
     await writable.close();
   })();
   // A client that leaves ends its own branch only: the recorder reads on.
-  host.keepAlive(Promise.allSettled([relayed, recorded]));
+  host.waitUntil(Promise.allSettled([relayed, recorded]));
   const type = upstream.headers.get("content-type")!;
   return new Response(readable, { headers: { "content-type": type } });
 }
 
 /** Resolves when the call is on record: to the error that the client has not been told yet. */
 async function record(
-  { answering, hearing }: Begun,
+  { call: answering, reader: hearing }: StartedStream,
   {
     recorder,
     tape,
     passed,
     left,
-  }: { recorder: ReadableStream<Uint8Array>; tape: Tape | undefined; passed: Promise<void>; left: AbortSignal },
+  }: {
+    recorder: ReadableStream<Uint8Array>;
+    tape: StreamRecorder | undefined;
+    passed: Promise<void>;
+    left: AbortSignal;
+  },
 ): Promise<GatewayError | undefined> {
   const pace = Math.min(PACE, answering.deadlines.idle / 4);
   try {
-    for await (const block of chunksOf(answering, between(answering, hearing), blockReader(recorder))) {
-      putOn(
+    for await (const block of readChunks(answering, idleLimit(answering, hearing), blockReader(recorder))) {
+      writeEvents(
         tape,
         hearing.push(block).map(({ event }) => event),
       );
       // The branch keeps what comes meanwhile. When the client has all of it, nobody waits any longer.
-      if (!isFullBlock(block)) await soonest(passed, pace);
+      if (!isFullBlock(block)) await raceTimeout(passed, pace);
     }
     hearing.end();
-    const { response, error } = hearing.folded;
+    const { response, error } = hearing.accumulated;
     if (response === undefined) throw error;
     await settle(answering, response);
     return undefined;
   } catch (thrown) {
-    const isCancelled = left.aborted && answering.asked.rhone.on_disconnect === "cancel";
-    const error = isCancelled ? LEFT : brokenOff(thrown);
+    const isCancelled = left.aborted && answering.request.rhone.on_disconnect === "cancel";
+    const error = isCancelled ? CLIENT_LEFT : toStreamError(thrown);
     answering.cancel();
     await settleFailure(answering, error, hearing);
     return error.upstream === undefined ? error : undefined;
@@ -104,7 +113,7 @@ function hasFailed(writable: WritableStream<Uint8Array>): boolean {
   return desiredSize === null;
 }
 
-async function soonest(event: Promise<void>, ms: number): Promise<void> {
+async function raceTimeout(event: Promise<void>, ms: number): Promise<void> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<void>((resolve) => {
     timer = setTimeout(resolve, ms);
@@ -115,7 +124,7 @@ async function soonest(event: Promise<void>, ms: number): Promise<void> {
 
 /** What was held back, to the byte: whole events, with `rhone` in the first, and what has begun to come behind them. */
 function beginning(
-  { chunks, heard }: Begun,
+  { chunks, events: heard }: StartedStream,
   dialect: Dialect,
   rhone: object | undefined,
 ): { events: SseEvent[]; rest: Uint8Array } {
@@ -129,9 +138,9 @@ function beginning(
 }
 
 /** Events as the client is told them. */
-function putOn(tape: Tape | undefined, events: readonly SseEvent[]): void {
+function writeEvents(tape: StreamRecorder | undefined, events: readonly SseEvent[]): void {
   if (tape === undefined) return;
-  const tally = new Tally(false);
+  const tally = new EventNumberer(false);
   const bytes = concatBytes(events.map((event) => tally.block(event)));
   tape.append(bytes, tally.take());
 }

@@ -12,11 +12,11 @@ import type { Call } from "../call/call.ts";
 type Kept = Pick<Call, "id" | "response">;
 
 /** An answer as it is kept to be asked for again, under the id that its client was told. */
-export const keptAnswer = (call: Kept, response: ModelResponse, reply: ReplyContext): StoredResponse =>
+export const completedResponse = (call: Kept, response: ModelResponse, reply: ReplyContext): StoredResponse =>
   kept(call, openaiResponses.encodeResponse(response, reply));
 
 /** The same of an answer that failed or broke off, as far as it had come. */
-export function keptFailure(
+export function failedResponse(
   call: Kept,
   error: GatewayError,
   folded: StreamAccumulator,
@@ -28,8 +28,12 @@ export function keptFailure(
 }
 
 /** The same of an answer that is still to come. */
-export const keptBeginning = (call: Kept, model: string, reply: ReplyContext, status: ResponseStatus): StoredResponse =>
-  kept(call, { ...lastSaid([{ type: "start", id: "", model }], reply), status });
+export const pendingResponse = (
+  call: Kept,
+  model: string,
+  reply: ReplyContext,
+  status: ResponseStatus,
+): StoredResponse => kept(call, { ...lastSaid([{ type: "start", id: "", model }], reply), status });
 
 function kept({ id: call, response }: Kept, body: JsonObject): StoredResponse {
   return {

@@ -1,13 +1,13 @@
 import { Validator } from "@cfworker/json-schema";
 import type { Loss, ModelResponse } from "../../canonical/types.ts";
 import { isObject, tryParseJson } from "../../wire/json.ts";
-import type { Asked } from "../../surfaces/request.ts";
+import type { ParsedRequest } from "../../surfaces/request.ts";
 
 /**
  * Where an answer strays from the schema it was asked for: the caller's own, not what was lowered for the provider.
  * A provider of the caller's own wire has had that very schema and has the say on it: it is not looked at.
  */
-export function schemaLosses(asked: Asked, { messages, finish }: ModelResponse): Loss[] {
+export function checkSchema(asked: ParsedRequest, { messages, finish }: ModelResponse): Loss[] {
   if (finish.reason !== "stop") return [];
   const { format } = asked.request;
   if (format?.type !== "json_schema" || !isObject(format.schema)) return [];

@@ -10,18 +10,18 @@ import type { WireItems } from "../../session/turns.ts";
 import type { StoredResponse } from "../../session/stored-responses.ts";
 import type { CallRecord } from "../../store/records.ts";
 import { withPrefix } from "../../wire/id.ts";
-import type { Asked } from "../../surfaces/request.ts";
-import type { Call, Host, Notes } from "../call/call.ts";
-import { schemaLosses } from "./schema-check.ts";
-import { type Hearing, LEFT, STOPPED } from "../upstream/stream-reader.ts";
-import { keptAnswer, keptFailure } from "./response-object.ts";
+import type { ParsedRequest } from "../../surfaces/request.ts";
+import type { Call, CallHost, CallLog } from "../call/call.ts";
+import { checkSchema } from "./schema-check.ts";
+import { type StreamReader, CLIENT_LEFT, CANCELLED } from "../upstream/stream-reader.ts";
+import { completedResponse, failedResponse } from "./response-object.ts";
 
 /** A call whose upstream has answered: all that turning this answer into the client's needs. */
-export type Answering = {
+export type UpstreamCall = {
   call: Call;
-  asked: Asked;
-  host: Host;
-  notes: Notes;
+  request: ParsedRequest;
+  host: CallHost;
+  log: CallLog;
   context: Context;
   /** Where it was asked, on which wire, how, and what could not be said there. */
   place: Target;
@@ -36,10 +36,10 @@ export type Answering = {
 };
 
 /** Whether the client gets the provider's own bytes: both speak the same wire, in the same mode. */
-export function keepsBytes(answering: Answering): boolean {
-  const { asked, call, upstream } = answering;
+export function passesBytes(answering: UpstreamCall): boolean {
+  const { request: asked, call, upstream } = answering;
   // A background response was promised under an id of ours before its provider was asked.
-  if (!isRelay(answering) || call.response?.background === true) return false;
+  if (!isSameDialect(answering) || call.response?.background === true) return false;
   return isEventStream(upstream) === (asked.stream && asked.outside.asList !== true);
 }
 
@@ -47,13 +47,20 @@ export const isEventStream = (upstream: Response): boolean =>
   upstream.headers.get("content-type")?.includes("event-stream") === true;
 
 /** Caller and provider speak the same wire. */
-export const isRelay = ({ asked, dialect }: Answering): boolean => asked.surface.dialect.id === dialect.id;
+export const isSameDialect = ({ request: asked, dialect }: UpstreamCall): boolean =>
+  asked.surface.dialect.id === dialect.id;
 
 /**
  * A stream's token counts are asked for though the caller did not, and hidden from it again: where its stream is
  * looked at anyway, and the host is known to take the question.
  */
-export function unaskedUsage({ asked, call, host, dialect, target }: Answering): StreamUsage | undefined {
+export function addedUsageOption({
+  request: asked,
+  call,
+  host,
+  dialect,
+  target,
+}: UpstreamCall): StreamUsage | undefined {
   const mayAdd =
     call.annotate && asked.stream && host.contextMode === "stateful" && target.quirks?.streamUsage === true;
   const { streamUsage } = dialect;
@@ -61,7 +68,7 @@ export function unaskedUsage({ asked, call, host, dialect, target }: Answering):
   return asked.members.some(({ key }) => key === streamUsage.member[0]) ? undefined : streamUsage;
 }
 
-export function replyOf({ asked, call }: Pick<Answering, "asked" | "call">): ReplyContext {
+export function replyContext({ request: asked, call }: Pick<UpstreamCall, "request" | "call">): ReplyContext {
   return {
     created: Math.floor(call.createdAt / 1000),
     id: withPrefix(call.id, "resp"),
@@ -72,54 +79,54 @@ export function replyOf({ asked, call }: Pick<Answering, "asked" | "call">): Rep
 }
 
 /** Chat's `stream_options.include_usage`. */
-function asksForUsage({ body }: Asked): boolean {
+function asksForUsage({ body }: ParsedRequest): boolean {
   const options = Object(body.stream_options) as { include_usage?: unknown };
   return options.include_usage === true;
 }
 
 /** Makes a finished answer durable: as the session's next turn. */
-export async function settle(answering: Answering, response: ModelResponse): Promise<CallRecord> {
-  const { host, notes } = answering;
-  if (!isRelay(answering))
-    notes.losses.push(...unsaid(answering, response), ...schemaLosses(answering.asked, response));
+export async function settle(answering: UpstreamCall, response: ModelResponse): Promise<CallRecord> {
+  const { host, log: notes } = answering;
+  if (!isSameDialect(answering))
+    notes.losses.push(...unsaid(answering, response), ...checkSchema(answering.request, response));
   const { model, finish, usage } = response;
-  await notes.priced;
+  await notes.pricesLoaded;
   const heard = usage.output === undefined ? JSON.stringify(response.messages).length : 0;
-  const record = notes.record("completed", { ...(model !== "" && { model }), finish: finish.reason, usage, heard });
-  hearId(answering, response.id);
+  const record = notes.toRecord("completed", { ...(model !== "" && { model }), finish: finish.reason, usage, heard });
+  publishResponseId(answering, response.id);
   await host.commit(record, stepOf(answering, response), keptOf(answering, response));
   notes.isSettled = true;
-  host.charging.settle(record);
-  await notes.named;
+  host.budgets.settle(record);
+  await notes.indexed;
   return record;
 }
 
 /** Where the client is told the provider's own id of a response, it is known by that id before its end is told. */
-export function hearId(answering: Answering, id: string): void {
-  const { call, host, notes } = answering;
-  if (call.response?.stored !== true || id === "" || !keepsBytes(answering) || notes.rescued !== undefined) return;
-  notes.toldId ??= id;
-  notes.named ??= host.name?.(id);
-  notes.named?.catch(() => {});
+export function publishResponseId(answering: UpstreamCall, id: string): void {
+  const { call, host, log: notes } = answering;
+  if (call.response?.stored !== true || id === "" || !passesBytes(answering) || notes.recovered !== undefined) return;
+  notes.publicResponseId ??= id;
+  notes.indexed ??= host.indexResponse?.(id);
+  notes.indexed?.catch(() => {});
 }
 
 /** The answer as it can be asked for again. */
-const keptOf = (answering: Answering, response: ModelResponse): StoredResponse | undefined =>
+const keptOf = (answering: UpstreamCall, response: ModelResponse): StoredResponse | undefined =>
   answering.call.response?.stored === true
-    ? keptAnswer(answering.call, response, toldReply(answering, response.id))
+    ? completedResponse(answering.call, response, publicReplyContext(answering, response.id))
     : undefined;
 
 /** With the id that the client was told: the first one's, where another has gone on with the answer. `id`: as the provider says it. */
-export function toldReply(answering: Answering, id: string): ReplyContext {
-  const { rescued, toldId } = answering.notes;
-  const own = keepsBytes(answering) && id !== "" ? id : undefined;
+export function publicReplyContext(answering: UpstreamCall, id: string): ReplyContext {
+  const { recovered: rescued, publicResponseId: toldId } = answering.log;
+  const own = passesBytes(answering) && id !== "" ? id : undefined;
   const told = rescued === undefined ? own : toldId;
-  const reply = replyOf(answering);
+  const reply = replyContext(answering);
   return told === undefined ? reply : { ...reply, id: told };
 }
 
 /** What the provider said that the caller's wire has no words for. It is kept in the session all the same. */
-function unsaid({ asked: { surface } }: Answering, { messages, finish }: ModelResponse): Loss[] {
+function unsaid({ request: { surface } }: UpstreamCall, { messages, finish }: ModelResponse): Loss[] {
   // Our own wire carries any item whole.
   if (surface.isOurs) return [];
   const { id } = surface.dialect;
@@ -137,42 +144,48 @@ function unsaid({ asked: { surface } }: Answering, { messages, finish }: ModelRe
 
 /** How a call ended: because somebody wanted that, because its provider broke off, or otherwise badly. */
 function statusOf(error: GatewayError): CallRecord["status"] {
-  if (error === LEFT || error === STOPPED) return "interrupted";
+  if (error === CLIENT_LEFT || error === CANCELLED) return "interrupted";
   return error.code === "stream.interrupted" ? "incomplete" : "failed";
 }
 
 /** Notes an answer that failed or broke off, with what came of it. */
 export async function settleFailure(
-  answering: Answering,
+  answering: UpstreamCall,
   thrown: unknown,
-  { folded, counted }: Pick<Hearing, "folded" | "counted"> = { folded: new StreamAccumulator(), counted: {} },
+  { accumulated: folded, usage: counted }: Pick<StreamReader, "accumulated" | "usage"> = {
+    accumulated: new StreamAccumulator(),
+    usage: {},
+  },
 ): Promise<void> {
-  const { host, notes, dialect, target } = answering;
+  const { host, log: notes, dialect, target } = answering;
   // What goes wrong with a committed turn on its way to the client does not undo it.
   if (notes.isSettled) return;
   const error = toGatewayError(thrown);
   const status = statusOf(error);
   const { messages, model } = folded;
   const received = messages.length === 0 ? undefined : JSON.stringify(dialect.encodeMessages(messages, target).value);
-  await notes.priced;
+  await notes.pricesLoaded;
   const heard = received?.length ?? 0;
-  const record = notes.record(status, { ...(model !== "" && { model }), error, usage: counted, heard });
-  host.charging.settle(record);
+  const record = notes.toRecord(status, { ...(model !== "" && { model }), error, usage: counted, heard });
+  host.budgets.settle(record);
   const { call } = answering;
   // Of what failed before its first word no client knows an id, unless it was promised one.
   const isKept = call.response?.stored === true && (messages.length > 0 || call.response.background);
   await host.fail(
     record,
     received,
-    isKept ? keptFailure(call, error, folded, toldReply(answering, folded.id)) : undefined,
+    isKept ? failedResponse(call, error, folded, publicReplyContext(answering, folded.id)) : undefined,
   );
 }
 
 /** The error of an answer that could not be kept: the client must not believe that it was. */
-export const lost = (cause: unknown): GatewayError =>
+export const toStorageError = (cause: unknown): GatewayError =>
   cause instanceof GatewayError ? cause : new GatewayError("internal", "the answer could not be stored", { cause });
 
-function stepOf({ asked, context, dialect, target }: Answering, { messages }: ModelResponse): CompletedTurn {
+function stepOf(
+  { request: asked, context, dialect, target }: UpstreamCall,
+  { messages }: ModelResponse,
+): CompletedTurn {
   const { value } = dialect.encodeMessages(messages, target);
   const output: WireItems & { issuer: string } = {
     dialect: dialect.id,
@@ -180,12 +193,12 @@ function stepOf({ asked, context, dialect, target }: Answering, { messages }: Mo
     issuer: target.issuer,
     sealed: messages.some(isSealed),
   };
-  return { ...halfStep(asked, context), output, reply: messages };
+  return { ...inputStep(asked, context), output, reply: messages };
 }
 
 /** The client's half of a step: what is new in its request. */
-export function halfStep(asked: Asked, context: Context): Omit<CompletedTurn, "output" | "reply"> {
-  const from = asked.leading + context.known;
+export function inputStep(asked: ParsedRequest, context: Context): Omit<CompletedTurn, "output" | "reply"> {
+  const from = asked.systemCount + context.known;
   const added = context.added === undefined ? [] : [context.added.items];
   const input = { dialect: asked.surface.dialect.id, items: [...added, ...asked.items.slice(from)].join(",") };
   const step = { context, input, requested: asked.messages.slice(from) };

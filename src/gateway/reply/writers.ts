@@ -4,18 +4,18 @@ import type { ReplyContext, StreamEncoder, StreamUsage, WireDialect } from "../.
 import type { EventCount } from "../../session/stream/segments.ts";
 import { concatBytes, encodeUtf8 } from "../../wire/bytes.ts";
 import { decodeSse, type SseEvent } from "../../wire/sse.ts";
-import { annotateEvent, carriesLast, completeEvent } from "./annotate.ts";
-import { isNumbered, Tally } from "../output/event-numbers.ts";
+import { annotateEvent, isAnnotatedEnd, addRequiredMembers } from "./annotate.ts";
+import { hasEventIds, EventNumberer } from "../output/event-numbers.ts";
 
 /** What a client hears of a stream: bytes now, and the end only when the turn is durable. */
-export interface Telling {
+export interface EventWriter {
   /** `decoded`: what the event means; `isFinishing`: the provider has finished its answer. */
   push(event: SseEvent, decoded: readonly StreamEvent[], isFinishing: boolean): Uint8Array;
   /** The end that was held back, with the finished call's `rhone` object. */
   end(rhone: object): Uint8Array;
   fail(error: GatewayError): Uint8Array;
   /** How much was told since this was asked last. */
-  counted(): EventCount;
+  usage(): EventCount;
 }
 
 /**
@@ -30,9 +30,9 @@ type Options = {
 };
 
 /** The provider's own bytes, event by event; only the end is held back. */
-export class RelayedTelling implements Telling {
+export class RelayWriter implements EventWriter {
   readonly #options: Options;
-  readonly #tally: Tally;
+  readonly #tally: EventNumberer;
   readonly #held: SseEvent[] = [];
   #hasBegun = false;
   #hasToldError = false;
@@ -42,7 +42,7 @@ export class RelayedTelling implements Telling {
     this.#tally = tallyOf(options);
   }
 
-  counted(): EventCount {
+  usage(): EventCount {
     return this.#tally.take();
   }
 
@@ -62,7 +62,8 @@ export class RelayedTelling implements Telling {
 
   end(rhone: object): Uint8Array {
     const { surface, rhone: isAnnotated } = this.#options;
-    const last = isAnnotated === undefined ? -1 : this.#held.findLastIndex((event) => carriesLast(surface.id, event));
+    const last =
+      isAnnotated === undefined ? -1 : this.#held.findLastIndex((event) => isAnnotatedEnd(surface.id, event));
     return concatBytes(
       this.#held.map((event, i) =>
         this.#tally.block(i === last ? { ...event, raw: annotateEvent(surface.id, event, rhone) } : event),
@@ -74,12 +75,12 @@ export class RelayedTelling implements Telling {
     // The end that was held back is not said: it would tell of a success.
     if (this.#hasToldError) return concatBytes(this.#held.map((event) => this.#tally.block(event)));
     const { surface, reply } = this.#options;
-    return this.#tally.said(surface.encodeStream(reply).push({ type: "error", error }));
+    return this.#tally.encoded(surface.encodeStream(reply).push({ type: "error", error }));
   }
 
   #completed(event: SseEvent): SseEvent {
     const { surface, reply, rhone } = this.#options;
-    return rhone === undefined ? event : completeEvent(surface, event, reply);
+    return rhone === undefined ? event : addRequiredMembers(surface, event, reply);
   }
 
   #begin(event: SseEvent): Uint8Array {
@@ -91,9 +92,9 @@ export class RelayedTelling implements Telling {
 }
 
 /** The same in the words of another wire. */
-export class TranslatedTelling implements Telling {
+export class TranslationWriter implements EventWriter {
   readonly #options: Options;
-  readonly #tally: Tally;
+  readonly #tally: EventNumberer;
   readonly #encoder: StreamEncoder;
   readonly #held: StreamEvent[] = [];
   #hasBegun = false;
@@ -104,7 +105,7 @@ export class TranslatedTelling implements Telling {
     this.#encoder = options.surface.encodeStream(options.reply);
   }
 
-  counted(): EventCount {
+  usage(): EventCount {
     return this.#tally.take();
   }
 
@@ -115,13 +116,13 @@ export class TranslatedTelling implements Telling {
     this.#held.push(...decoded.filter(({ type }) => type === "end"));
     const { rhone } = this.#options;
     const said = text.join("");
-    if (this.#hasBegun || said === "" || rhone === undefined) return this.#tally.said(said);
+    if (this.#hasBegun || said === "" || rhone === undefined) return this.#tally.encoded(said);
     this.#hasBegun = true;
     return this.#annotated(said, rhone, () => 0);
   }
 
   /** What a client knows already, in its own words: nothing of it is said again. `last`: the event it was told last. */
-  learn(told: readonly StreamEvent[], last: SseEvent | undefined): void {
+  resumeAfter(told: readonly StreamEvent[], last: SseEvent | undefined): void {
     for (const event of told) this.#encoder.push(event);
     if (last !== undefined) this.#encoder.resumeAfter?.(last);
     this.#hasBegun = true;
@@ -130,12 +131,12 @@ export class TranslatedTelling implements Telling {
   end(rhone: object): Uint8Array {
     const text = this.#held.map((event) => this.#encoder.push(event)).join("");
     const { surface, rhone: isAnnotated } = this.#options;
-    if (isAnnotated === undefined) return this.#tally.said(text);
-    return this.#annotated(text, rhone, (events) => events.findLastIndex((event) => carriesLast(surface.id, event)));
+    if (isAnnotated === undefined) return this.#tally.encoded(text);
+    return this.#annotated(text, rhone, (events) => events.findLastIndex((event) => isAnnotatedEnd(surface.id, event)));
   }
 
   fail(error: GatewayError): Uint8Array {
-    return this.#tally.said(this.#encoder.push({ type: "error", error }));
+    return this.#tally.encoded(this.#encoder.push({ type: "error", error }));
   }
 
   #annotated(text: string, rhone: object, which: (events: readonly SseEvent[]) => number): Uint8Array {
@@ -151,6 +152,7 @@ export class TranslatedTelling implements Telling {
 }
 
 /** A stream that may be annotated may be numbered. */
-const tallyOf = ({ surface, rhone }: Options): Tally => new Tally(isNumbered(surface.id, rhone !== undefined));
+const tallyOf = ({ surface, rhone }: Options): EventNumberer =>
+  new EventNumberer(hasEventIds(surface.id, rhone !== undefined));
 
 const NOTHING = new Uint8Array(0);

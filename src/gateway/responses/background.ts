@@ -4,10 +4,10 @@ import type { Sql } from "../../store/sql.ts";
 import { isObject, type Json, parseJson, tryParseJson } from "../../wire/json.ts";
 import { appendMember, replaceMember, splice } from "../../wire/splice.ts";
 import { annotateBody } from "../reply/annotate.ts";
-import { replyOf } from "../reply/settle.ts";
-import type { Asked } from "../../surfaces/request.ts";
-import { type Call, Notes } from "../call/call.ts";
-import { keptBeginning } from "../reply/response-object.ts";
+import { replyContext } from "../reply/settle.ts";
+import type { ParsedRequest } from "../../surfaces/request.ts";
+import { type Call, CallLog } from "../call/call.ts";
+import { pendingResponse } from "../reply/response-object.ts";
 import { withHeaders } from "../reply/headers.ts";
 
 /**
@@ -15,28 +15,32 @@ import { withHeaders } from "../reply/headers.ts";
  * on as a stream, whether its caller wanted one or not: what was said so far can be read then, and no time limit of a
  * whole answer cuts a long one off.
  */
-export type Background = { sql: Sql; now: () => number; durable: () => Promise<void> };
+export type ResponseStore = { sql: Sql; now: () => number; durable: () => Promise<void> };
 
 /** Keeps the response as queued, and says so. */
-export async function queued(call: Call, asked: Asked, { sql, now, durable }: Background): Promise<Response> {
-  const kept = keptBeginning(call, asked.model, replyOf({ call, asked }), "queued");
+export async function acceptInBackground(
+  call: Call,
+  asked: ParsedRequest,
+  { sql, now, durable }: ResponseStore,
+): Promise<Response> {
+  const kept = pendingResponse(call, asked.model, replyContext({ call, request: asked }), "queued");
   storeResponse(sql, kept);
   await durable();
-  const notes = new Notes(call, asked, { contextMode: "stateful", now });
-  const body = call.annotate ? annotateBody(kept.body, notes.rhone()) : kept.body;
+  const notes = new CallLog(call, asked, { contextMode: "stateful", now });
+  const body = call.annotate ? annotateBody(kept.body, notes.toRhoneObject()) : kept.body;
   const response = new Response(body, { headers: { "content-type": "application/json" } });
-  return withHeaders(response, { call, asked, notes });
+  return withHeaders(response, { call, request: asked, log: notes });
 }
 
 /** The request's text as a stream's. */
-export function asStream({ text, members }: Asked): string {
+export function withStreaming({ text, members }: ParsedRequest): string {
   const streamed = replaceMember(members, "stream", "true");
   const edits = streamed.length > 0 ? streamed : [appendMember(text, "stream", "true")];
   return splice(text, edits);
 }
 
 /** Reads the answer that nobody waits for to its end. One that failed before it began is kept as failed. */
-export async function runOut(response: Response, call: string, { sql, durable }: Background): Promise<void> {
+export async function drain(response: Response, call: string, { sql, durable }: ResponseStore): Promise<void> {
   if (response.ok) return await response.body?.pipeTo(new WritableStream()).catch(() => {});
   const told = tryParseJson(await response.text());
   const kept = findResponse(sql, call);

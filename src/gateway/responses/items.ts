@@ -8,55 +8,55 @@ import type { Blobs } from "../../store/blobs.ts";
 import { sha256 } from "../../wire/hash.ts";
 import { withPrefix } from "../../wire/id.ts";
 import { isObject, type Json, type JsonObject } from "../../wire/json.ts";
-import { messagesOf } from "../request-body.ts";
+import { decodeItems } from "../request-body.ts";
 
 /** An item of a conversation as OpenAI lists it: under an id of its own, and finished. */
-export type Item = JsonObject & { id: string; type: string };
+export type ConversationItem = JsonObject & { id: string; type: string };
 
 type Reading = { session: Session; blobs: Blobs };
 
 /** What these turns said, oldest first, in the words of OpenAI's Responses whichever wire it came over. */
-export async function itemsOf(turns: readonly Turn[], { session, blobs }: Reading): Promise<Item[]> {
+export async function listItems(turns: readonly Turn[], { session, blobs }: Reading): Promise<ConversationItem[]> {
   const instructions = session.instructions?.items;
   const leading =
     instructions === undefined
       ? []
       : inputItems({ dialect: session.instructions!.dialect, items: instructions }, session.row.id);
-  const said = await Promise.all(turns.map((turn) => itemsOfTurn(turn, blobs)));
+  const said = await Promise.all(turns.map((turn) => listTurnItems(turn, blobs)));
   return [...leading, ...said.flat()];
 }
 
 /** The same without the last reply: what the model was given for it. */
-export async function inputItemsOf(turns: readonly Turn[], reading: Reading): Promise<Item[]> {
-  const before = await itemsOf(turns.slice(0, -1), reading);
+export async function listInputItems(turns: readonly Turn[], reading: Reading): Promise<ConversationItem[]> {
+  const before = await listItems(turns.slice(0, -1), reading);
   const last = turns.at(-1);
   return last === undefined ? before : [...before, ...inputItems(await inline(last.input, reading.blobs), last.id)];
 }
 
-export async function itemsOfTurn({ id, input, output }: Turn, blobs: Blobs): Promise<Item[]> {
+export async function listTurnItems({ id, input, output }: Turn, blobs: Blobs): Promise<ConversationItem[]> {
   const [asked, answered] = await Promise.all([inline(input, blobs), inline(output, blobs)]);
   return [...inputItems(asked, id), ...outputItems(answered, withPrefix(id, "resp"))];
 }
 
 /** What was said to the model; `owner`: whose id the items' own follow from, where they have none. */
-function inputItems(passage: WireItems, owner: string): Item[] {
+function inputItems(passage: WireItems, owner: string): ConversationItem[] {
   const target = {
     dialect: openaiResponses.id,
     model: "",
     ...(passage.issuer !== undefined && { issuer: passage.issuer }),
   };
-  const { value } = openaiResponses.encodeMessages(messagesOf(passage), target);
+  const { value } = openaiResponses.encodeMessages(decodeItems(passage), target);
   return value.map((item, at) => listed(item, `${owner} in ${at}`));
 }
 
 /** What the model said, under the ids by which it was told. */
-function outputItems(passage: WireItems, owner: string): Item[] {
-  const messages = messagesOf(passage);
+function outputItems(passage: WireItems, owner: string): ConversationItem[] {
+  const messages = decodeItems(passage);
   return encodeOutput(messages, owner).map((item, at) => listed(item, `${owner} out ${at}`));
 }
 
 /** The id that an item has always had, or always will have. */
-function listed(item: Json, place: string): Item {
+function listed(item: Json, place: string): ConversationItem {
   const said = isObject(item) ? item : {};
   const type = typeof said.type === "string" ? said.type : "message";
   const id =
@@ -84,7 +84,7 @@ function contentOf({ content, role }: JsonObject): Json {
 }
 
 /** What the users of a conversation said, as a compaction leaves it standing. `owner`: whose id the items' own follow from. */
-export function userItems(messages: readonly Message[], owner: string): Item[] {
+export function userItems(messages: readonly Message[], owner: string): ConversationItem[] {
   const said = messages.flatMap((message): Message[] => {
     const blocks = message.blocks.filter(({ kind }) => kind === "text" || kind === "media");
     return message.role === "user" && blocks.length > 0 ? [{ role: "user", blocks }] : [];
@@ -97,22 +97,22 @@ export function userItems(messages: readonly Message[], owner: string): Item[] {
 export type Page = { limit: number; order: "asc" | "desc"; after?: string | undefined };
 export type ItemList = {
   object: "list";
-  data: Item[];
+  data: ConversationItem[];
   first_id: string | null;
   last_id: string | null;
   has_more: boolean;
 };
 
 /** undefined: there is no item with the id that the page is to begin behind. */
-export function pageOf(items: readonly Item[], { limit, order, after }: Page): ItemList | undefined {
+export function pageItems(items: readonly ConversationItem[], { limit, order, after }: Page): ItemList | undefined {
   const ordered = order === "asc" ? items : items.toReversed();
   const from = after === undefined ? 0 : ordered.findIndex(({ id }) => id === after) + 1;
   if (after !== undefined && from === 0) return undefined;
   const data = ordered.slice(from, from + limit);
-  return listOf(data, from + limit < ordered.length);
+  return toApiItemList(data, from + limit < ordered.length);
 }
 
-export const listOf = (data: Item[], hasMore: boolean): ItemList => ({
+export const toApiItemList = (data: ConversationItem[], hasMore: boolean): ItemList => ({
   object: "list",
   data,
   first_id: data[0]?.id ?? null,

@@ -7,13 +7,13 @@ import { hasTurn } from "../../session/turns.ts";
 import { withPrefix } from "../../wire/id.ts";
 import { isObject, type Json } from "../../wire/json.ts";
 import { sliceOf } from "../../wire/splice.ts";
-import { type Asked, jsonOf, type Opened } from "../../surfaces/request.ts";
+import { type ParsedRequest, parseJsonField, type RequestText } from "../../surfaces/request.ts";
 
 /**
  * OpenAI's own state, as its Responses surface asks for it: what of a request is the gateway's to keep. Ids are the
  * client's words here.
  */
-export type AskedState = {
+export type RequestedState = {
   previous?: string;
   conversation?: string;
   stored: boolean;
@@ -23,7 +23,7 @@ export type AskedState = {
 };
 
 /** The same, when it is known where things are. */
-export type ResponsesState = Pick<AskedState, "stored" | "background"> & {
+export type ResponsesState = Pick<RequestedState, "stored" | "background"> & {
   /** The response that it continues, by the id the client used, and its call. */
   from?: { id: string; call: string; isHeard?: true };
   conversation?: string;
@@ -32,7 +32,7 @@ export type ResponsesState = Pick<AskedState, "stored" | "background"> & {
 };
 
 /** Throws `request.invalid`, naming the field and what was expected. */
-export function stateAsked(opened: Opened): AskedState {
+export function readRequestedState(opened: RequestText): RequestedState {
   const previous = memberOf(opened, "previous_response_id");
   if (previous !== undefined && typeof previous !== "string")
     throw invalid("previous_response_id", "expected the id of a response");
@@ -59,9 +59,9 @@ export function stateAsked(opened: Opened): AskedState {
 }
 
 /** undefined: not there, or null. */
-function memberOf({ text, members }: Opened, key: string): Json | undefined {
+function memberOf({ text, members }: RequestText, key: string): Json | undefined {
   const member = members.findLast((one) => one.key === key);
-  return member === undefined ? undefined : (jsonOf(sliceOf(text, member.value), key) ?? undefined);
+  return member === undefined ? undefined : (parseJsonField(sliceOf(text, member.value), key) ?? undefined);
 }
 
 /** OpenAI's own words, which its clients look for. */
@@ -76,7 +76,7 @@ export const conversationNotFound = (id: string): GatewayError =>
   new GatewayError("object.not_found", `Conversation with id '${id}' not found.`, { param: "conversation" });
 
 /** What is wrong with the place that a call names, in the words by which it named it. */
-export function inItsWords(response: ResponsesState | undefined, check: () => void): void {
+export function asOpenAiError(response: ResponsesState | undefined, check: () => void): void {
   try {
     check();
   } catch (thrown) {
@@ -88,7 +88,12 @@ export function inItsWords(response: ResponsesState | undefined, check: () => vo
 }
 
 /** Where a call continues, by OpenAI's rules where it continues a response. Throws what OpenAI would refuse it with. */
-export function continueIn(session: Session, said: TurnInput, response: ResponsesState | undefined, sql: Sql): Context {
+export function findContext(
+  session: Session,
+  said: TurnInput,
+  response: ResponsesState | undefined,
+  sql: Sql,
+): Context {
   const { from } = response ?? {};
   // `rhone.parent` may be a response's public id, too.
   const named = said.parent?.startsWith("resp_") === true ? findCallByResponseId(sql, said.parent) : undefined;
@@ -103,7 +108,7 @@ export const responseNotFound = (id: string): GatewayError =>
   new GatewayError("object.not_found", `Response with id '${id}' not found.`, { param: "response_id" });
 
 /** What a call asks that continues a response: from there, as if it had named the turn itself. */
-export function continuing(asked: Asked, { from, background }: ResponsesState): Asked {
+export function withContinuation(asked: ParsedRequest, { from, background }: ResponsesState): ParsedRequest {
   const parent = from === undefined ? {} : { parent: from.call };
   // It goes on without its client by what it is.
   const outlives = background ? ({ on_disconnect: "complete" } as const) : {};

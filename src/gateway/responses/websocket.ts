@@ -23,23 +23,23 @@ const TOO_SLOW = 4008;
 /** Unstored responses that a connection can continue; agents continue the last one. */
 const MAX_HEARD = 64;
 
-export type Socket = { send(text: string): void; close(code: number, reason: string): void };
+export type ResponsesPeer = { send(text: string): void; close(code: number, reason: string): void };
 /** Answers a request's text as HTTP would, by what only this connection has heard. Throws what is wrong with the request. */
-export type Answer = (text: string, heard: ReadonlyMap<string, ResponseLocation>) => Promise<Response>;
+export type AnswerFrame = (text: string, heard: ReadonlyMap<string, ResponseLocation>) => Promise<Response>;
 
 /**
  * OpenAI's WebSocket mode: `response.create` frames in, the events of a stream out, one response at a time in each lane
  * (`stream_id`). What was told with `store: false` can be continued here and nowhere else, until a continuation fails.
  */
 export class ResponsesSocket {
-  readonly #socket: Socket;
-  readonly #answer: Answer;
+  readonly #socket: ResponsesPeer;
+  readonly #answer: AnswerFrame;
   readonly #heard = new Map<string, ResponseLocation>();
   readonly #lanes = new Map<string, Promise<void>>();
   #inFlight = 0;
   #told = 0;
 
-  constructor(socket: Socket, answer: Answer) {
+  constructor(socket: ResponsesPeer, answer: AnswerFrame) {
     this.#socket = socket;
     this.#answer = answer;
   }

@@ -4,45 +4,45 @@ import type { Provider } from "../../providers/provider.ts";
 import type { Router } from "../../routing/router.ts";
 import type { Session } from "../../session/session.ts";
 import { newId } from "../../wire/id.ts";
-import { ask, open } from "../../surfaces/request.ts";
-import type { Caller, Host } from "../call/call.ts";
-import type { Charging } from "../call/charge.ts";
-import { answer } from "../path.ts";
+import { parseRequest, readMembers } from "../../surfaces/request.ts";
+import type { Caller, CallHost } from "../call/call.ts";
+import type { Budgets } from "../call/charge.ts";
+import { handleCall } from "../path.ts";
 import { SURFACES } from "../../surfaces/index.ts";
 
 /** What a question of the gateway's own needs. `caller`: on whose account it goes. */
-export type Asking = {
+export type ModelQueryServices = {
   session: Session;
   place: string;
   caller: Caller;
   providers: (org: string) => Promise<ReadonlyMap<string, Provider>>;
   router: () => Router;
   now: () => number;
-  charging: Charging;
+  budgets: Budgets;
   durable: () => Promise<void>;
 };
 
-export type Question = { model: string; instructions: string; input: string };
+export type ModelQuery = { model: string; instructions: string; input: string };
 
 /**
  * The gateway's own question to a model, over THE PATH. It is on record as a call of the session, and becomes none of
  * its turns. Throws what the provider said.
  */
-export async function askAside(
-  question: Question,
-  { session, place, caller, providers, router, now, charging, durable }: Asking,
+export async function queryModel(
+  question: ModelQuery,
+  { session, place, caller, providers, router, now, budgets: charging, durable }: ModelQueryServices,
 ): Promise<string> {
   const { id: sessionId } = session.row;
   const createdAt = now();
   let replied: readonly Message[] = [];
   let failure: GatewayError | undefined;
-  const host: Host = {
+  const host: CallHost = {
     contextMode: "stateless",
     providers: await providers(caller.org),
     router: router(),
     now,
-    charging,
-    keepAlive: () => {},
+    budgets: charging,
+    waitUntil: () => {},
     begin: async (_, started) => {
       session.start(started);
       return { parent: undefined, history: [], known: 0 };
@@ -69,8 +69,8 @@ export async function askAside(
     annotate: false,
     createdAt,
   };
-  const asked = ask(open(JSON.stringify(question), call.headers), SURFACES.native);
-  await (await answer(call, asked, host)).body?.cancel();
+  const asked = parseRequest(readMembers(JSON.stringify(question), call.headers), SURFACES.native);
+  await (await handleCall(call, asked, host)).body?.cancel();
   const text = replied
     .flatMap(({ blocks }) => blocks.flatMap((block) => (block.kind === "text" ? [block.text] : [])))
     .join("");

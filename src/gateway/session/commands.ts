@@ -11,8 +11,8 @@ import type { Blobs } from "../../store/blobs.ts";
 import type { CallRecord } from "../../store/records.ts";
 import type { SessionRecord } from "../../store/sessions.ts";
 import type { Json, JsonObject } from "../../wire/json.ts";
-import { askAside } from "./ask-model.ts";
-import type { Charging } from "../call/charge.ts";
+import { queryModel } from "./ask-model.ts";
+import type { Budgets } from "../call/charge.ts";
 import { exportBranch, type Transform } from "../../session/history/branch.ts";
 import type { Caller } from "../call/call.ts";
 import { type CompactionResult, type Compaction, compact } from "../../session/history/compact.ts";
@@ -44,7 +44,7 @@ export type Command =
 /** A key's new text; null takes it away. */
 export type Patch = Record<string, string | null>;
 
-export type Commanded = {
+export type CommandServices = {
   session: Session;
   sql: Sql;
   lease: Lease;
@@ -53,7 +53,7 @@ export type Commanded = {
   providers: (org: string) => Promise<ReadonlyMap<string, Provider>>;
   router: () => Router;
   now: () => number;
-  charging: Charging;
+  budgets: Budgets;
   durable: () => Promise<void>;
   /** Has lists show the session as it is now: who changes one finds it there with the next request. */
   list: (record: SessionRecord) => Promise<void>;
@@ -67,7 +67,7 @@ export type Commanded = {
 const MAX_PAIRS = 16;
 
 /** The answer of the API. Throws `session.not_found`, and what is wrong with the command. */
-export async function perform(command: Command, caller: Caller, tools: Commanded): Promise<Response> {
+export async function runCommand(command: Command, caller: Caller, tools: CommandServices): Promise<Response> {
   const { session, sql, now, durable } = tools;
   if (command.do === "create") {
     const isNew = session.create(caller.org, command.id, command.given);
@@ -150,7 +150,7 @@ export async function perform(command: Command, caller: Caller, tools: Commanded
 }
 
 /** Empties the session and stops its calls: nobody could do so later, or see what they cost. */
-export async function removeSession(tools: Commanded): Promise<void> {
+export async function removeSession(tools: CommandServices): Promise<void> {
   const { session, blobs, durable, list: show, stopCalls, hangUp } = tools;
   await stopCalls();
   // Another may have removed it meanwhile.
@@ -162,13 +162,13 @@ export async function removeSession(tools: Commanded): Promise<void> {
 }
 
 /** Compacts on somebody's account; the lease must be held. */
-async function compactFor(compaction: Compaction, caller: Caller, tools: Commanded): Promise<CompactionResult> {
+async function compactFor(compaction: Compaction, caller: Caller, tools: CommandServices): Promise<CompactionResult> {
   const { session, sql, durable } = tools;
   const compacted = await compact(compaction, {
     ...tools,
     summarize: (transcript, asked) => {
       const model = asked ?? modelOf(session, sql);
-      return askAside({ model, instructions: SUMMARIZE, input: transcript }, { ...tools, caller });
+      return queryModel({ model, instructions: SUMMARIZE, input: transcript }, { ...tools, caller });
     },
   });
   await durable();
@@ -194,7 +194,7 @@ export async function autoCompact(
   record: CallRecord,
   caller: Caller,
   contextWindow: (model: string) => Promise<number | undefined>,
-  tools: Commanded,
+  tools: CommandServices,
 ): Promise<void> {
   const wanted = tools.session.row.defaults.auto_compact as AutoCompact | undefined;
   if (wanted === undefined) return;
@@ -222,7 +222,7 @@ const shownCompaction = ({ row }: Session, { turnId, strategy, replaced, kept }:
   kept_turns: kept,
 });
 
-async function shown({ session, durable, list }: Commanded, status = 200): Promise<Response> {
+async function shown({ session, durable, list }: CommandServices, status = 200): Promise<Response> {
   await Promise.all([durable(), list(recordOf(session.row, false))]);
   return Response.json(toApiSession(session), { status });
 }

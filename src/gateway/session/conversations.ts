@@ -9,13 +9,20 @@ import type { Blobs } from "../../store/blobs.ts";
 import type { JsonObject } from "../../wire/json.ts";
 import { withPrefix } from "../../wire/id.ts";
 import type { Caller } from "../call/call.ts";
-import { type Commanded, removeSession } from "./commands.ts";
+import { type CommandServices, removeSession } from "./commands.ts";
 import { rewriteItems, copyTurn } from "../../session/history/compact.ts";
-import { type Item, itemsOf, itemsOfTurn, listOf, type Page, pageOf } from "../responses/items.ts";
+import {
+  type ConversationItem,
+  listItems,
+  listTurnItems,
+  toApiItemList,
+  type Page,
+  pageItems,
+} from "../responses/items.ts";
 import { conversationNotFound } from "../responses/state.ts";
 
 /** What OpenAI's API asks of a conversation, which is a session by its other name. */
-export type Conversing =
+export type ConversationCommand =
   | { do: "create"; id: string; metadata: Record<string, string>; items: readonly JsonObject[] }
   | { do: "show" | "delete" }
   | { do: "update"; metadata: Record<string, string> }
@@ -24,7 +31,12 @@ export type Conversing =
   | { do: "item" | "deleteItem"; item: string };
 
 /** The answer of OpenAI's API. Throws `object.not_found` for another organisation's conversation, and for none. */
-export async function converse(asked: Conversing, id: string, caller: Caller, tools: Commanded): Promise<Response> {
+export async function runConversationCommand(
+  asked: ConversationCommand,
+  id: string,
+  caller: Caller,
+  tools: CommandServices,
+): Promise<Response> {
   const { session, blobs, durable, list } = tools;
   if (asked.do === "create") {
     session.create(caller.org, asked.id, { metadata: asked.metadata });
@@ -47,16 +59,16 @@ export async function converse(asked: Conversing, id: string, caller: Caller, to
       return await alone(tools, async () => {
         const made = await add(asked.items, tools);
         await durable();
-        const items = await itemsOfTurn(made, blobs);
-        return Response.json(listOf(items, false));
+        const items = await listTurnItems(made, blobs);
+        return Response.json(toApiItemList(items, false));
       });
     case "items": {
-      const found = pageOf(await itemsOf(session.path, tools), asked);
+      const found = pageItems(await listItems(session.path, tools), asked);
       if (found === undefined) throw invalid("after", "expected the id of an item of this conversation");
       return Response.json(found);
     }
     case "item":
-      return Response.json(found(await itemsOf(session.path, tools), asked.item));
+      return Response.json(found(await listItems(session.path, tools), asked.item));
     case "deleteItem":
       return await alone(tools, async () => {
         await remove(asked.item, tools);
@@ -67,17 +79,18 @@ export async function converse(asked: Conversing, id: string, caller: Caller, to
 }
 
 /** `created_at`: Unix seconds. */
-export const shownConversation = (id: string, createdAt: number, metadata: Record<string, string>): JsonObject => ({
+export const toApiConversation = (id: string, createdAt: number, metadata: Record<string, string>): JsonObject => ({
   id: withPrefix(id, "conv"),
   object: "conversation",
   created_at: Math.floor(createdAt / 1000),
   metadata,
 });
 
-const shown = ({ session: { row } }: Commanded): JsonObject => shownConversation(row.id, row.createdAt, row.metadata);
+const shown = ({ session: { row } }: CommandServices): JsonObject =>
+  toApiConversation(row.id, row.createdAt, row.metadata);
 
 /** While no call runs: both move the head. */
-async function alone(tools: Commanded, work: () => Promise<Response>): Promise<Response> {
+async function alone(tools: CommandServices, work: () => Promise<Response>): Promise<Response> {
   const release = await tools.lease.acquire("queue");
   try {
     return await work();
@@ -87,7 +100,7 @@ async function alone(tools: Commanded, work: () => Promise<Response>): Promise<R
 }
 
 /** A turn that no model had a part in. What its last items ask for is still to be answered. */
-async function add(given: readonly JsonObject[], { session, blobs, place, now }: Commanded): Promise<Turn> {
+async function add(given: readonly JsonObject[], { session, blobs, place, now }: CommandServices): Promise<Turn> {
   const messages = openaiResponses.decodeMessages(given.map((item) => structuredClone(item)));
   const input = { dialect: openaiResponses.id, items: given.map((item) => JSON.stringify(item)).join(",") };
   const end = messages.findLastIndex(({ role }) => role !== "assistant") + 1;
@@ -106,10 +119,10 @@ async function add(given: readonly JsonObject[], { session, blobs, place, now }:
 }
 
 /** The history stays as it is; the head moves to one without the item, in which what follows it is unsealed. */
-async function remove(id: string, tools: Commanded): Promise<void> {
+async function remove(id: string, tools: CommandServices): Promise<void> {
   const { session, blobs, place, now } = tools;
   const { path } = session;
-  const contents = await Promise.all(path.map((turn) => itemsOfTurn(turn, blobs)));
+  const contents = await Promise.all(path.map((turn) => listTurnItems(turn, blobs)));
   const at = contents.findIndex((items) => items.some((item) => item.id === id));
   if (at < 0) throw itemNotFound(id);
   const turn = path[at]!;
@@ -128,7 +141,7 @@ async function remove(id: string, tools: Commanded): Promise<void> {
 /** A side of a turn without one of its items; itself, when that is not there. */
 async function without(id: string, side: "input" | "output", turn: Turn, blobs: Blobs): Promise<Turn["output"]> {
   const passage = { issuer: "", ...turn[side] };
-  const items = await itemsOfTurn({ ...turn, input: NOTHING, output: NOTHING, [side]: passage }, blobs);
+  const items = await listTurnItems({ ...turn, input: NOTHING, output: NOTHING, [side]: passage }, blobs);
   if (!items.some((item) => item.id === id)) return passage;
   const isOwn = passage.dialect === openaiResponses.id;
   const kept = items.filter((item) => item.id !== id).flatMap((item) => (isOwn ? [item] : said(item)));
@@ -140,11 +153,11 @@ async function without(id: string, side: "input" | "output", turn: Turn, blobs: 
 const NOTHING = { dialect: openaiResponses.id, items: "", issuer: "" };
 
 /** An item of another wire, as a client would say it: its id names nothing that a provider has, nor does its reasoning. */
-function said({ id: _, ...item }: Item): JsonObject[] {
+function said({ id: _, ...item }: ConversationItem): JsonObject[] {
   return item.type === "reasoning" ? [] : [item];
 }
 
-function found(items: readonly Item[], id: string): Item {
+function found(items: readonly ConversationItem[], id: string): ConversationItem {
   const item = items.find((one) => one.id === id);
   if (item === undefined) throw itemNotFound(id);
   return item;

@@ -2,18 +2,22 @@ import { offload } from "../../session/large-strings.ts";
 import type { Session } from "../../session/session.ts";
 import type { Blobs } from "../../store/blobs.ts";
 import { elements, sliceOf } from "../../wire/splice.ts";
-import type { Handled } from "../call/call.ts";
-import { messagesOf } from "../request-body.ts";
+import type { StatelessCall } from "../call/call.ts";
+import { decodeItems } from "../request-body.ts";
 
 /** Takes a stateless call, which the Worker has handled, into its session's history: where its transcript says. */
-export async function take({ record, received, said, kept }: Handled, session: Session, blobs: Blobs): Promise<void> {
+export async function importCall(
+  { record, received, said, kept }: StatelessCall,
+  session: Session,
+  blobs: Blobs,
+): Promise<void> {
   if (said === undefined) {
     session.fail(record, received);
     return;
   }
   const { input, instructions } = said;
-  const requested = messagesOf(input);
-  const reply = messagesOf(said.output);
+  const requested = decodeItems(input);
+  const reply = decodeItems(said.output);
   const output = await offload(said.output, blobs);
   const context = session.locate({ messages: requested });
   const list = `[${input.items}]`;

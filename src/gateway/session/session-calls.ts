@@ -12,37 +12,37 @@ import type { Sql } from "../../store/sql.ts";
 import type { Blobs } from "../../store/blobs.ts";
 import type { CallRecord } from "../../store/records.ts";
 import { readRpcText } from "../../wire/bytes.ts";
-import { type Asked, ask, open } from "../../surfaces/request.ts";
-import { halfStep, replyOf } from "../reply/settle.ts";
-import { asStream, queued, runOut } from "../responses/background.ts";
-import type { Call, Caller, Envelope, Host } from "../call/call.ts";
-import type { Charging } from "../call/charge.ts";
+import { type ParsedRequest, parseRequest, readMembers } from "../../surfaces/request.ts";
+import { inputStep, replyContext } from "../reply/settle.ts";
+import { withStreaming, acceptInBackground, drain } from "../responses/background.ts";
+import type { Call, Caller, SessionCall, CallHost } from "../call/call.ts";
+import type { Budgets } from "../call/charge.ts";
 import { withDefaults } from "../../surfaces/defaults.ts";
-import { STOPPED } from "../upstream/stream-reader.ts";
-import { keptBeginning } from "../reply/response-object.ts";
+import { CANCELLED } from "../upstream/stream-reader.ts";
+import { pendingResponse } from "../reply/response-object.ts";
 import { withKeyDefaults } from "../key-defaults.ts";
-import { answer } from "../path.ts";
+import { handleCall } from "../path.ts";
 import { errorResponse } from "../reply/headers.ts";
-import { continueIn, continuing, inItsWords } from "../responses/state.ts";
-import type { Streams } from "./session-streams.ts";
+import { findContext, withContinuation, asOpenAiError } from "../responses/state.ts";
+import type { SessionStreams } from "./session-streams.ts";
 import { SURFACES } from "../../surfaces/index.ts";
-import { answerOpenCalls } from "../missing-results.ts";
+import { fillMissingResults } from "../missing-results.ts";
 import { warmUp } from "../responses/warm-up.ts";
 
 /** What running a session's calls needs of the object that it lives in. */
-export type Home = {
+export type SessionCallServices = {
   session: Session;
   lease: Lease;
-  streams: Streams;
+  streams: SessionStreams;
   blobs: Blobs;
   /** Those of an organisation, which may bring credentials of its own. */
   providers: (org: string) => Promise<ReadonlyMap<string, Provider>>;
   router: () => Router;
   sql: Sql;
   now: () => number;
-  charging: Charging;
+  budgets: Budgets;
   /** Has a call's response found by the id that its provider gave it. What it resolves to is durable. */
-  name: (call: Call, id: string) => Promise<void>;
+  indexResponse: (call: Call, id: string) => Promise<void>;
   /** Keeps the object awake until then. */
   keepAwake: (work: Promise<unknown>) => void;
   /** Has the alarm come while calls run, so that a crash of theirs is found. */
@@ -50,20 +50,20 @@ export type Home = {
   /** Resolves when all that was written is durable; what stands in the outbox is on its way then. */
   durable: () => Promise<void>;
   /** A session has begun with a call. */
-  begun: () => void;
+  onStarted: () => void;
   /** A turn was committed: what follows from it may still be done before the next call. */
-  committed: (record: CallRecord, caller: Caller) => Promise<void>;
+  onCommitted: (record: CallRecord, caller: Caller) => Promise<void>;
 };
 
 /** The calls of one session, where the session lives: one at a time, each until all of its work is done. */
-export class StatefulCalls {
-  readonly #home: Home;
+export class SessionCalls {
+  readonly #home: SessionCallServices;
   /** Background calls, from when they are queued until they have ended. */
   readonly #background = new Map<string, PromiseWithResolvers<void>>();
   /** What stops the calls that are under way, and what tells them that their clients have left; by their ids. */
   readonly #underWay = new Map<string, Pick<Running, "stop" | "left"> & { done: Promise<void> }>();
 
-  constructor(home: Home) {
+  constructor(home: SessionCallServices) {
     this.#home = home;
   }
 
@@ -72,7 +72,7 @@ export class StatefulCalls {
   }
 
   /** Answers a call. Errors are answers, too. */
-  async answer(envelope: Envelope): Promise<Response> {
+  async answer(envelope: SessionCall): Promise<Response> {
     const { headers: pairs, surface: surfaceId, outside, text, isNew, ...rest } = envelope;
     const { session, lease, keepAwake } = this.#home;
     const surface = SURFACES[surfaceId];
@@ -81,14 +81,14 @@ export class StatefulCalls {
     let release: (() => void) | undefined;
     try {
       const providers = await this.#home.providers(org);
-      if (!isNew) inItsWords(rest.response, () => session.requireActive(org));
-      const opened = open(await readRpcText(text), headers, surface);
+      if (!isNew) asOpenAiError(rest.response, () => session.requireActive(org));
+      const opened = readMembers(await readRpcText(text), headers, surface);
       const whole = isNew ? opened : withDefaults(opened, session.row.defaults, surface);
-      const given = ask(withKeyDefaults(whole, rest.caller, outside), surface, outside);
-      const asked = rest.response === undefined ? given : continuing(given, rest.response);
+      const given = parseRequest(withKeyDefaults(whole, rest.caller, outside), surface, outside);
+      const asked = rest.response === undefined ? given : withContinuation(given, rest.response);
       const call = { ...rest, headers, sessionId: isNew ? rest.sessionId : session.row.id };
       if (call.response?.background === true && !this.#background.has(call.id))
-        return await this.#later(envelope, call, asked);
+        return await this.#runInBackground(envelope, call, asked);
       const onBusy = asked.rhone.on_busy ?? this.#home.router().config.defaults.onBusy;
       release = onBusy === "branch" ? lease.tryAcquire() : await lease.acquire(onBusy);
       // Whoever had the session meanwhile may have paused or deleted it.
@@ -102,7 +102,7 @@ export class StatefulCalls {
         left: new AbortController(),
       };
       const host = this.#host(call, asked, running);
-      const answered = call.response?.isWarmUp ? warmUp(call, asked, host) : answer(call, asked, host);
+      const answered = call.response?.isWarmUp ? warmUp(call, asked, host) : handleCall(call, asked, host);
       const done = this.#untilDone(call.id, answered, running, release);
       this.#underWay.set(call.id, { ...running, done });
       keepAwake(done);
@@ -114,26 +114,26 @@ export class StatefulCalls {
   }
 
   /** Answers that the call is queued, and has it run on. */
-  async #later(envelope: Envelope, call: Call, asked: Asked): Promise<Response> {
-    const { session, keepAwake, begun } = this.#home;
+  async #runInBackground(envelope: SessionCall, call: Call, asked: ParsedRequest): Promise<Response> {
+    const { session, keepAwake, onStarted: begun } = this.#home;
     if (envelope.isNew && session.create(call.caller.org, call.sessionId)) begun();
-    const response = await queued(call, asked, this.#home);
+    const response = await acceptInBackground(call, asked, this.#home);
     const begins = Promise.withResolvers<void>();
     this.#background.set(call.id, begins);
     const run = async (): Promise<void> => {
-      const answered = await this.answer({ ...envelope, text: asStream(asked), isNew: false });
-      await runOut(answered, call.id, this.#home);
+      const answered = await this.answer({ ...envelope, text: withStreaming(asked), isNew: false });
+      await drain(answered, call.id, this.#home);
       begins.resolve();
       this.#background.delete(call.id);
     };
     keepAwake(run());
-    return asked.stream ? await this.#told(call) : response;
+    return asked.stream ? await this.#followFromStart(call) : response;
   }
 
   /** Stops a call that is under way. Resolves when it is on record; at once when there is none. */
   async stop(call: string): Promise<void> {
     const underWay = this.#underWay.get(call);
-    underWay?.stop.abort(STOPPED);
+    underWay?.stop.abort(CANCELLED);
     await underWay?.done;
   }
 
@@ -148,24 +148,35 @@ export class StatefulCalls {
   }
 
   /** Resolves when a background call has begun, or never will. */
-  async begun(call: string): Promise<void> {
+  async started(call: string): Promise<void> {
     await this.#background.get(call)?.promise;
   }
 
   /** The events of a background call whose client listens from the beginning. */
-  async #told({ id }: Call): Promise<Response> {
+  async #followFromStart({ id }: Call): Promise<Response> {
     const { sql, streams } = this.#home;
-    await this.begun(id);
+    await this.started(id);
     const state = findCallState(sql, id);
     if (state === undefined) throw toGatewayError(undefined);
     return streams.resume(state, 0);
   }
 
-  #host(call: Call, asked: Asked & { losses?: Loss[] }, running: Running): Host {
+  #host(call: Call, asked: ParsedRequest & { losses?: Loss[] }, running: Running): CallHost {
     const { response } = call;
-    const { sql, name } = this.#home;
+    const { sql, indexResponse: name } = this.#home;
     const { isNew, isBeside, work, stop, left } = running;
-    const { session, streams, blobs, router, now, charging, watch, durable, begun, committed } = this.#home;
+    const {
+      session,
+      streams,
+      blobs,
+      router,
+      now,
+      budgets: charging,
+      watch,
+      durable,
+      onStarted: begun,
+      onCommitted: committed,
+    } = this.#home;
     /** Large media leave while the provider thinks. */
     let input: Promise<WireItems> | undefined;
     const create = ({ org, sessionId }: CallStart): void => {
@@ -176,24 +187,24 @@ export class StatefulCalls {
       providers: running.providers,
       router: router(),
       now,
-      charging,
-      keepAlive: (more) => work.push(more),
-      stopped: stop.signal,
-      left: left.signal,
-      told: (id, body) => streams.whole(id, body),
-      tape: (id) => streams.tape(id),
+      budgets: charging,
+      waitUntil: (more) => work.push(more),
+      cancelled: stop.signal,
+      clientLeft: left.signal,
+      onBody: (id, body) => streams.appendBody(id, body),
+      recorderFor: (id) => streams.recorderFor(id),
       begin: async (said, started) => {
         create(started);
         // It may have been cancelled while it was queued.
-        if (response !== undefined && isCancelled(sql, call.id)) throw STOPPED;
-        const continued = continueIn(session, said, response, sql);
-        const found = answerOpenCalls(continued, said.messages, asked.surface.dialect);
+        if (response !== undefined && isCancelled(sql, call.id)) throw CANCELLED;
+        const continued = findContext(session, said, response, sql);
+        const found = fillMissingResults(continued, said.messages, asked.surface.dialect);
         const history = await inlineAll(found.history, blobs);
-        input = offload(halfStep(asked, found).input, blobs);
+        input = offload(inputStep(asked, found).input, blobs);
         work.push(input.catch(() => {}));
         session.start(started);
         if (response?.stored === true && asked.stream)
-          storeResponse(sql, keptBeginning(call, asked.model, replyOf({ call, asked }), "in_progress"));
+          storeResponse(sql, pendingResponse(call, asked.model, replyContext({ call, request: asked }), "in_progress"));
         this.#background.get(call.id)?.resolve();
         streams.started(started);
         watch();
@@ -204,15 +215,15 @@ export class StatefulCalls {
         const [said, replied] = await Promise.all([input, offload(step.output, blobs)]);
         session.commit(record, { ...step, input: said ?? step.input, output: replied }, kept);
         await durable();
-        streams.settled(record);
+        streams.onRecord(record);
         if (!isBeside) work.push(committed(record, call.caller));
       },
-      name: (id) => name(call, id),
+      indexResponse: (id) => name(call, id),
       fail: async (record, received, kept) => {
         create(record);
         session.fail(record, received, kept);
         await durable();
-        streams.settled(record);
+        streams.onRecord(record);
       },
     };
   }
@@ -240,7 +251,7 @@ export class StatefulCalls {
 /** `isBeside`: another call is running, and this one does not wait for it. */
 type Running = {
   isNew: boolean;
-  providers: Host["providers"];
+  providers: CallHost["providers"];
   isBeside: boolean;
   work: Promise<unknown>[];
   stop: AbortController;

@@ -8,11 +8,11 @@ import type { CallRecord } from "../../store/records.ts";
 import { concatBytes, encodeUtf8 } from "../../wire/bytes.ts";
 import { withoutUndefined } from "../../wire/json.ts";
 import { keepAlive } from "../output/keep-alive.ts";
-import type { Load } from "../output/remote-recorder.ts";
-import type { Tape } from "../output/recorder.ts";
-import { Sink } from "../output/client-stream.ts";
+import type { StreamChunk } from "../output/remote-recorder.ts";
+import type { StreamRecorder } from "../output/recorder.ts";
+import { ClientStream } from "../output/client-stream.ts";
 import { SURFACES, type SurfaceId } from "../../surfaces/index.ts";
-import { isNumbered, Tally } from "../output/event-numbers.ts";
+import { hasEventIds, EventNumberer } from "../output/event-numbers.ts";
 import { EVENT_STREAM } from "../reply/headers.ts";
 
 type Home = {
@@ -22,7 +22,7 @@ type Home = {
 };
 
 /** What a session tells of its calls: streams on tape while they run, and to be read again by whoever lost one. */
-export class Streams {
+export class SessionStreams {
   readonly #home: Home;
   /** Calls whose streams are on tape, and what is on record of them while the end is still to be told. */
   readonly #taped = new Map<string, CallRecord | undefined>();
@@ -38,44 +38,44 @@ export class Streams {
     if (stream) buffer.start(id);
   }
 
-  isKept(call: string): boolean {
+  isStored(call: string): boolean {
     return this.#home.buffer.eventsOf(call) !== undefined;
   }
 
-  tape(call: string): Tape {
+  recorderFor(call: string): StreamRecorder {
     const { buffer, keepAwake } = this.#home;
     // A whole answer that is told as a stream is on record before its stream begins.
     if (!this.#taped.has(call)) this.#taped.set(call, undefined);
     return {
       append: (bytes, count) => buffer.append(call, bytes, count),
       end: () => this.#end(call),
-      play: (sink) => keepAwake(follow(buffer.of(call, 0), sink)),
+      pipeTo: (sink) => keepAwake(follow(buffer.of(call, 0), sink)),
     };
   }
 
   /** Some of a stream that runs elsewhere. */
-  told(started: CallStart, { bytes, count }: Load): void {
-    if (!this.isKept(started.id)) this.started(started);
-    this.tape(started.id).append(bytes, count);
+  append(started: CallStart, { bytes, count }: StreamChunk): void {
+    if (!this.isStored(started.id)) this.started(started);
+    this.recorderFor(started.id).append(bytes, count);
     this.#home.buffer.flush();
   }
 
   /** A call that ran elsewhere is on record, and all of its stream has been told. */
   recorded(record: CallRecord): void {
-    if (!this.isKept(record.id)) this.started(record);
-    this.settled(record);
+    if (!this.isStored(record.id)) this.started(record);
+    this.onRecord(record);
     this.#end(record.id);
   }
 
   /** An answer that is no stream, as its client is told it. */
-  whole(call: string, body: Uint8Array): void {
+  appendBody(call: string, body: Uint8Array): void {
     const head = encodeUtf8(`{"type":"call.event","call_id":"${call}","event":`);
     this.#home.buffer.notice(call, concatBytes([head, body, encodeUtf8("}")]));
     this.#end(call);
   }
 
   /** A call is on record. Its end is told behind its answer; a stream that failed before it began says why. */
-  settled(record: CallRecord): void {
+  onRecord(record: CallRecord): void {
     const { id, status } = record;
     if (status === "completed" || this.#taped.has(id)) this.#taped.set(id, record);
     else this.#finish(record);
@@ -111,7 +111,7 @@ export class Streams {
   }
 
   /** A crash took the call, and the end of what was told of it. */
-  leftBehind(record: CallRecord): void {
+  interrupt(record: CallRecord): void {
     const { buffer } = this.#home;
     if (record.stream) buffer.interrupt(record.id, (kept) => lastWord(record, kept));
     notify(buffer, record.id, failed(record));
@@ -135,7 +135,7 @@ export class Streams {
     const cut = status === "interrupted" && record !== undefined ? lastWord(record).count.events : 0;
     const from = cut === 0 ? after : Math.min(after, events - cut);
     if (from > events) throw invalid("after", `expected at most ${events}: the stream has no more events so far`);
-    const sink = new Sink(() => {});
+    const sink = new ClientStream(() => {});
     const alive = keepAlive(SURFACES[started.surface as SurfaceId].dialect.id, (ping) => sink.ping(ping));
     keepAwake(follow(buffer.of(id, from), sink).finally(alive.stop));
     const headers = { "content-type": EVENT_STREAM, "cache-control": "no-cache" };
@@ -146,7 +146,7 @@ export class Streams {
 }
 
 /** Tells a client what is there and what still comes, to the end or until it leaves. */
-async function follow(bytes: AsyncIterable<Uint8Array>, sink: Sink): Promise<void> {
+async function follow(bytes: AsyncIterable<Uint8Array>, sink: ClientStream): Promise<void> {
   for await (const more of bytes) {
     if (sink.isGone) return;
     await sink.send(more);
@@ -182,8 +182,8 @@ function lastWord(record: CallRecord, kept?: StoredStream): { bytes: Uint8Array;
   const dialect = dialectOf(record);
   const encoder = dialect.encodeStream({ created: Math.floor(record.createdAt / 1000) });
   if (kept?.last !== undefined) encoder.resumeAfter?.(kept.last);
-  const tally = new Tally(isNumbered(dialect.id, kept !== undefined), kept?.events);
-  const bytes = tally.said(encoder.push({ type: "error", error: errorOf(record) }));
+  const tally = new EventNumberer(hasEventIds(dialect.id, kept !== undefined), kept?.events);
+  const bytes = tally.encoded(encoder.push({ type: "error", error: errorOf(record) }));
   return { bytes, count: tally.take() };
 }
 

@@ -19,31 +19,35 @@ import { withPrefix } from "../../wire/id.ts";
 import { type JsonObject, parseJson, stringifyMember } from "../../wire/json.ts";
 import { members, replaceMember, sliceOf, splice } from "../../wire/splice.ts";
 import { decodeSse, type SseEvent } from "../../wire/sse.ts";
-import { inputItemsOf, type Page, pageOf } from "../responses/items.ts";
+import { listInputItems, type Page, pageItems } from "../responses/items.ts";
 import { responseNotFound } from "../responses/state.ts";
-import type { StatefulCalls } from "./session-calls.ts";
-import type { Streams } from "./session-streams.ts";
+import type { SessionCalls } from "./session-calls.ts";
+import type { SessionStreams } from "./session-streams.ts";
 import { EVENT_STREAM } from "../reply/headers.ts";
 
 /** What can be asked of a kept response. `id`: the one that its client asks by; `after`: the number of the last event it has. */
-export type Recall = { id: string; call: string } & (
+export type ResponseQuery = { id: string; call: string } & (
   | { do: "show" | "forget" | "cancel" }
   | { do: "stream"; after: number }
   | ({ do: "inputItems" } & Page)
 );
 
-export type Recalling = {
+export type ResponseQueryServices = {
   session: Session;
   sql: Sql;
   blobs: Blobs;
-  streams: Streams;
+  streams: SessionStreams;
   durable: () => Promise<void>;
   /** Of those that run. */
-  calls: Pick<StatefulCalls, "begun" | "stop">;
+  calls: Pick<SessionCalls, "started" | "stop">;
 };
 
 /** The answer of OpenAI's API. Throws `object.not_found` for another organisation's response, and for none. */
-export async function recall(asked: Recall, org: string, tools: Recalling): Promise<Response> {
+export async function readStoredResponse(
+  asked: ResponseQuery,
+  org: string,
+  tools: ResponseQueryServices,
+): Promise<Response> {
   const { session, sql, durable, calls } = tools;
   const { id, call } = asked;
   const kept = session.exists && session.row.org === org ? findResponse(sql, call) : undefined;
@@ -93,9 +97,9 @@ const LOST = JSON.stringify({ code: "server_error", message: "the gateway was re
 async function streamOf(
   kept: StoredResponse,
   { id, call, after }: { id: string; call: string; after: number },
-  { sql, streams, calls }: Recalling,
+  { sql, streams, calls }: ResponseQueryServices,
 ): Promise<Response> {
-  if (kept.status === "queued") await calls.begun(call);
+  if (kept.status === "queued") await calls.started(call);
   const state = findCallState(sql, call);
   // Numbers are counted from 0, a stream's events from 1.
   const now = findResponse(sql, call) ?? kept;
@@ -121,10 +125,13 @@ function saidAgain(text: string, id: string): SseEvent[] {
 }
 
 /** All that the model was given: what was said up to there, and what the call said itself. */
-async function inputItems(page: { call: string } & Page, { session, sql, blobs }: Recalling): Promise<Response> {
+async function inputItems(
+  page: { call: string } & Page,
+  { session, sql, blobs }: ResponseQueryServices,
+): Promise<Response> {
   const turn = findTurn(sql, withPrefix(page.call, "turn"));
-  const items = turn === undefined ? [] : await inputItemsOf(session.pathOf(turn.id), { session, blobs });
-  const found = pageOf(items, page);
+  const items = turn === undefined ? [] : await listInputItems(session.pathOf(turn.id), { session, blobs });
+  const found = pageItems(items, page);
   if (found === undefined) throw invalid("after", "expected the id of an item of this list");
   return Response.json(found);
 }

@@ -4,7 +4,7 @@ import type { PathParams } from "../../dialects/dialect.ts";
 import { encodeUtf8 } from "../../wire/bytes.ts";
 import { isObject, tryParseJson } from "../../wire/json.ts";
 import { appendMember, members, removeMember, replaceMember, sliceOf, splice } from "../../wire/splice.ts";
-import { checked } from "../../surfaces/validate.ts";
+import { validate } from "../../surfaces/validate.ts";
 import { sessionId, type SurfaceId } from "../../surfaces/index.ts";
 
 /** SPEC 19. Bytes. */
@@ -30,12 +30,12 @@ const FRAMES = {
 } as const;
 
 /** What a client says on `rhone.ws.v1`. `request`: in the characters in which it came. */
-export type Frame =
+export type RequestFrame =
   | z.infer<(typeof FRAMES)["session.bind" | "ping" | "pong"]>
   | (Omit<z.infer<(typeof FRAMES)["call.create"]>, "request"> & { request: string });
 
 /** Throws `request.invalid` naming the member, or `request.too_large`. */
-export function readFrame(message: string | ArrayBuffer): Frame {
+export function readFrame(message: string | ArrayBuffer): RequestFrame {
   if (typeof message !== "string") throw invalid("frame", "expected a text frame that holds JSON");
   // No character has more than three bytes for each of its code units.
   const mayBeLarge = message.length * 3 > MAX_FRAME_BYTES;
@@ -47,7 +47,7 @@ export function readFrame(message: string | ArrayBuffer): Frame {
   const { type } = said;
   if (typeof type !== "string" || !Object.hasOwn(FRAMES, type))
     throw invalid("type", `expected one of ${Object.keys(FRAMES).join(", ")}`);
-  const frame = checked<Frame>(FRAMES[type as Frame["type"]] as never, said, []);
+  const frame = validate<RequestFrame>(FRAMES[type as RequestFrame["type"]] as never, said, []);
   if (frame.type !== "call.create") return frame;
   const request = members(message).findLast(({ key }) => key === "request")!;
   return { ...frame, request: sliceOf(message, request.value) };
@@ -60,7 +60,7 @@ export function idOf(message: string | ArrayBuffer): string | undefined {
 }
 
 /** A frame's request as its surface takes it over HTTP. Every call of a socket streams. */
-export function asStreamed(surface: SurfaceId, request: string): { text: string; outside: PathParams } {
+export function toHttpRequest(surface: SurfaceId, request: string): { text: string; outside: PathParams } {
   const all = members(request);
   if (surface === "gemini") {
     // Where Google's own routes say it.

@@ -8,10 +8,10 @@ import { decodeUtf8 } from "../../wire/bytes.ts";
 import { newId } from "../../wire/id.ts";
 import { isObject, tryParseJson } from "../../wire/json.ts";
 import { decodeSse } from "../../wire/sse.ts";
-import { expectScope, expectSurface } from "../../keys/authenticate.ts";
-import { open } from "../../surfaces/request.ts";
-import type { Caller, Envelope } from "../call/call.ts";
-import { asStreamed, type Frame, idOf, readFrame } from "./frames.ts";
+import { requireScope, requireSurface } from "../../keys/authenticate.ts";
+import { readMembers } from "../../surfaces/request.ts";
+import type { Caller, SessionCall } from "../call/call.ts";
+import { toHttpRequest, type RequestFrame, idOf, readFrame } from "./frames.ts";
 import { SURFACES } from "../../surfaces/index.ts";
 
 export const PROTOCOL = "rhone.ws.v1";
@@ -26,7 +26,7 @@ const CHECK_EVERY = 2_000;
 const CLOSE = { isRefused: 4001, isDeleted: 4004, isSlow: 4008 } as const;
 
 /** Who holds a connection. It outlives the object's memory with it, so it is small: what the key may do is asked anew. */
-export type Bond = {
+export type SocketAttachment = {
   org: string;
   keyId: string;
   /** Of a client token, which speaks for this session alone. */
@@ -42,7 +42,7 @@ export type Bond = {
 
 type Listener = {
   socket: WebSocket;
-  bond: Bond;
+  bond: SocketAttachment;
   /** Frames of one client are taken one after the other. */
   turn: Promise<void>;
   sent: number;
@@ -52,61 +52,61 @@ type Listener = {
 };
 
 /** A call that a connection has made: under what id its client knows it, and how to tell it that nobody listens. */
-type Made = { listener: Listener; id: string; hasBegun: boolean; left: AbortController };
+type OwnCall = { listener: Listener; id: string; hasBegun: boolean; onClose: AbortController };
 
-export type SocketHome = {
+export type SocketServices = {
   place: string;
   session: Session;
   buffer: EventBuffer;
   now: () => number;
   /** Answers a call, as HTTP has it answered. */
-  answer: (envelope: Envelope) => Promise<Response>;
+  answer: (envelope: SessionCall) => Promise<Response>;
   /** What its key and token may do now. Throws `auth.*`. */
-  admit: (bond: Bond) => Promise<Caller>;
+  authenticate: (bond: SocketAttachment) => Promise<Caller>;
   /** Has the session begin. */
   create: (org: string, id: string) => void;
   keepAwake: (work: Promise<unknown>) => void;
 };
 
 /** The connections of `rhone.ws.v1` on one session: all of them hear what any call of it says, however it was made. */
-export class Sockets {
-  readonly #home: SocketHome;
+export class SessionSockets {
+  readonly #home: SocketServices;
   readonly #listeners = new Map<WebSocket, Listener>();
-  readonly #made = new Map<string, Made>();
+  readonly #made = new Map<string, OwnCall>();
   #checkedAt = 0;
 
   /** `held`: connections that have outlived the object's memory. */
-  constructor(home: SocketHome, held: readonly WebSocket[]) {
+  constructor(home: SocketServices, held: readonly WebSocket[]) {
     this.#home = home;
-    for (const socket of held) this.#listen(socket, socket.deserializeAttachment() as Bond);
+    for (const socket of held) this.#listen(socket, socket.deserializeAttachment() as SocketAttachment);
   }
 
-  accept(socket: WebSocket, bond: Bond): void {
+  accept(socket: WebSocket, bond: SocketAttachment): void {
     socket.serializeAttachment(bond);
     this.#listen(socket, bond);
   }
 
   /** A client's frame. What is wrong with it is told, and the connection stays. */
-  async hear(socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
+  async onMessage(socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
     const listener = this.#listeners.get(socket);
     if (listener === undefined) return;
     listener.turn = this.#answer(listener, message);
     await listener.turn;
   }
 
-  left(socket: WebSocket): void {
+  onClose(socket: WebSocket): void {
     const listener = this.#listeners.get(socket);
     this.#listeners.delete(socket);
-    for (const { listener: maker, left } of this.#made.values()) if (maker === listener) left.abort();
+    for (const { listener: maker, onClose: left } of this.#made.values()) if (maker === listener) left.abort();
   }
 
   /** The session is gone, and its listeners with it. */
-  hangUp(): void {
+  closeAll(): void {
     for (const listener of this.#listeners.values()) this.#cut(listener, CLOSE.isDeleted, "the session was deleted");
   }
 
   /** Something was told about or by a call of the session. */
-  tell(piece: Segment): void {
+  broadcast(piece: Segment): void {
     if (this.#listeners.size === 0) return;
     const bound = [...this.#listeners.values()].filter(({ bond }) => bond.isBound);
     if (bound.length === 0) return;
@@ -123,12 +123,12 @@ export class Sockets {
   }
 
   /** A notice says that a call begins, or that it is over. */
-  #noticed(call: string, made: Made, notice: Uint8Array): void {
+  #noticed(call: string, made: OwnCall, notice: Uint8Array): void {
     made.hasBegun = true;
     if (/^\{"type":"call\.(completed|failed)"/.test(decodeUtf8(notice))) this.#made.delete(call);
   }
 
-  #listen(socket: WebSocket, bond: Bond): void {
+  #listen(socket: WebSocket, bond: SocketAttachment): void {
     this.#listeners.set(socket, { socket, bond, turn: Promise.resolve(), sent: 0, read: 0 });
   }
 
@@ -144,7 +144,7 @@ export class Sockets {
     }
   }
 
-  async #take(listener: Listener, frame: Frame): Promise<void> {
+  async #take(listener: Listener, frame: RequestFrame): Promise<void> {
     // A client that pings by the clock may read nothing all the same.
     if (frame.type !== "ping" && listener.asked !== undefined) {
       listener.read = listener.asked;
@@ -162,11 +162,11 @@ export class Sockets {
     }
   }
 
-  async #bind(listener: Listener, frame: Extract<Frame, { type: "session.bind" }>): Promise<void> {
+  async #bind(listener: Listener, frame: Extract<RequestFrame, { type: "session.bind" }>): Promise<void> {
     const { session, buffer, create } = this.#home;
     const { bond, socket } = listener;
     const caller = await this.#admit(listener);
-    expectScope(caller, "sessions:read");
+    requireScope(caller, "sessions:read");
     if (frame.session_id !== undefined && frame.session_id !== bond.sessionId)
       throw invalid("session_id", `expected ${bond.sessionId}, for which the connection was opened`);
     if (bond.isNew && !session.exists) create(bond.org, bond.sessionId);
@@ -186,16 +186,16 @@ export class Sockets {
   /** Resolves when the call is on its way; its events tell how it goes. */
   async #create(
     listener: Listener,
-    { id: given, surface, request }: Extract<Frame, { type: "call.create" }>,
+    { id: given, surface, request }: Extract<RequestFrame, { type: "call.create" }>,
   ): Promise<void> {
     const { place, now, keepAwake } = this.#home;
     const { bond } = listener;
     if (!bond.isBound) throw invalid("type", "expected session.bind first");
     const caller = await this.#admit(listener);
-    expectScope(caller, "inference");
-    expectSurface(caller, surface);
-    const { text, outside } = asStreamed(surface, request);
-    const { rhone } = open(text, new Headers(), SURFACES[surface]);
+    requireScope(caller, "inference");
+    requireSurface(caller, surface);
+    const { text, outside } = toHttpRequest(surface, request);
+    const { rhone } = readMembers(text, new Headers(), SURFACES[surface]);
     if (rhone.session_id !== undefined && rhone.session_id !== bond.sessionId)
       throw invalid(
         "request.rhone.session_id",
@@ -206,17 +206,17 @@ export class Sockets {
     const createdAt = now();
     const id = newId("call", createdAt, place);
     const call = { id, sessionId: bond.sessionId, caller, annotate: true, createdAt, headers: [] };
-    const made: Made = { listener, id: given ?? id, hasBegun: false, left: new AbortController() };
+    const made: OwnCall = { listener, id: given ?? id, hasBegun: false, onClose: new AbortController() };
     this.#made.set(id, made);
     keepAwake(this.#run({ ...call, surface, outside, text, isNew: false }, made));
   }
 
-  async #run(envelope: Envelope, made: Made): Promise<void> {
+  async #run(envelope: SessionCall, made: OwnCall): Promise<void> {
     const { id } = envelope;
     const response = await this.#home.answer(envelope);
     // What it says comes by another way: as the session's events.
     const heard = new WritableStream();
-    if (response.ok) return await response.body?.pipeTo(heard, { signal: made.left.signal }).catch(() => {});
+    if (response.ok) return await response.body?.pipeTo(heard, { signal: made.onClose.signal }).catch(() => {});
     if (made.hasBegun) return;
     this.#made.delete(id);
     const told = tryParseJson(await response.text());
@@ -228,7 +228,7 @@ export class Sockets {
   async #admit({ bond }: Listener): Promise<Caller> {
     if ((bond.expiresAt ?? Infinity) <= this.#home.now())
       throw new GatewayError("auth.expired", "the client token has expired: connect with a new one");
-    return await this.#home.admit(bond);
+    return await this.#home.authenticate(bond);
   }
 
   /** Those who only listen must not hear on when they no longer may. */
@@ -257,7 +257,7 @@ export class Sockets {
     try {
       listener.socket.send(text);
     } catch {
-      return this.left(listener.socket);
+      return this.onClose(listener.socket);
     }
     listener.sent += text.length;
     const unread = listener.sent - listener.read;
@@ -268,7 +268,7 @@ export class Sockets {
   }
 
   #cut(listener: Listener, code: number, reason: string): void {
-    this.left(listener.socket);
+    this.onClose(listener.socket);
     // A reason has at most 123 bytes.
     listener.socket.close(code, reason.slice(0, 60));
   }

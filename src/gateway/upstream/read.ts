@@ -1,8 +1,8 @@
 import { GatewayError } from "../../canonical/error.ts";
 import { concatBytes } from "../../wire/bytes.ts";
 import { blockReader } from "../../wire/tee.ts";
-import type { Answering } from "../reply/settle.ts";
-import type { Hearing } from "./stream-reader.ts";
+import type { UpstreamCall } from "../reply/settle.ts";
+import type { StreamReader } from "./stream-reader.ts";
 
 /** No answer is near this large; a provider that sends more must not fill the memory. */
 const MAX_WHOLE_BYTES = 64 * 1024 * 1024;
@@ -15,7 +15,7 @@ const LINGER = 10_000;
 const CLOSING = 500;
 
 /** How long an upstream may be silent. */
-export type Patience = {
+export type StallPolicy = {
   /** When it is given up, in Unix milliseconds, and what its caller is told then. */
   due: (heardAt: number) => { at: number; what: string };
   /** Its answer is finished: neither silence nor a broken connection can take that back. */
@@ -23,9 +23,9 @@ export type Patience = {
 };
 
 /** No chunk may be longer in coming than the idle deadline. `hearing`: who knows whether the answer is finished. */
-export const between = ({ deadlines }: Pick<Answering, "deadlines">, hearing?: Hearing): Patience => ({
+export const idleLimit = ({ deadlines }: Pick<UpstreamCall, "deadlines">, hearing?: StreamReader): StallPolicy => ({
   due: (heardAt) => {
-    const most = hearing?.isOver ? CLOSING : hearing?.isFinished ? LINGER : deadlines.idle;
+    const most = hearing?.isTerminated ? CLOSING : hearing?.isFinished ? LINGER : deadlines.idle;
     const ms = Math.min(most, deadlines.idle);
     return { at: heardAt + ms, what: `the provider sent nothing for ${ms / 1000} s` };
   },
@@ -36,15 +36,15 @@ export const between = ({ deadlines }: Pick<Answering, "deadlines">, hearing?: H
  * The upstream's chunks, until it ends or is given up. Whoever stops early may go on later: nothing is lost in between.
  * Throws `provider.timeout`, or whatever breaks the connection.
  */
-export async function* chunksOf(
-  { upstream, notes, host, until, cancel }: Answering,
-  { due, isFinished }: Patience,
+export async function* readChunks(
+  { upstream, log: notes, host, until, cancel }: UpstreamCall,
+  { due, isFinished }: StallPolicy,
   reader: ChunkReader | undefined = upstream.body?.getReader(),
 ): AsyncGenerator<Uint8Array> {
   if (reader === undefined) return;
   let heardAt = host.now();
   let late: GatewayError | undefined;
-  const limit = (): ReturnType<Patience["due"]> => {
+  const limit = (): ReturnType<StallPolicy["due"]> => {
     const own = due(heardAt);
     return own.at < until ? own : { at: until, what: "the call has taken as long as it may" };
   };
@@ -82,17 +82,17 @@ export type ChunkReader = {
 };
 
 /** All of it. */
-export async function bytesOf(answering: Answering): Promise<Uint8Array> {
+export async function readAll(answering: UpstreamCall): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   const { body } = answering.upstream;
   const reader = body === null ? undefined : blockReader(body);
-  for await (const chunk of chunksOf(answering, between(answering), reader)) {
+  for await (const chunk of readChunks(answering, idleLimit(answering), reader)) {
     size += chunk.length;
     if (size > MAX_WHOLE_BYTES)
       throw new GatewayError("provider.execution_failed", "the provider's answer is too large");
     chunks.push(chunk);
   }
-  answering.notes.firstByteAt ??= answering.host.now();
+  answering.log.firstByteAt ??= answering.host.now();
   return concatBytes(chunks);
 }

@@ -1,11 +1,11 @@
 import { GatewayError, toClientError } from "../../canonical/error.ts";
 import { decodeUtf8 } from "../../wire/bytes.ts";
 import { isObject, tryParseJson } from "../../wire/json.ts";
-import { type Answering, isRelay } from "../reply/settle.ts";
-import { bytesOf } from "./read.ts";
+import { type UpstreamCall, isSameDialect } from "../reply/settle.ts";
+import { readAll } from "./read.ts";
 
 /** What a provider refused, in its own words and, where they have the surface's shape, in its own bytes. */
-export class Refusal extends GatewayError {
+export class UpstreamRefusal extends GatewayError {
   readonly headers: Headers;
   /** Absent where the caller reads another shape. */
   readonly bytes?: Uint8Array;
@@ -26,10 +26,10 @@ export class Refusal extends GatewayError {
 type RefusalDetails = { headers: Headers; bytes?: Uint8Array; retryAfterSeconds?: number };
 
 /** A status that is no 2xx, as an error. */
-export async function refusal(answering: Answering): Promise<GatewayError> {
+export async function readRefusal(answering: UpstreamCall): Promise<GatewayError> {
   const { dialect, upstream, host } = answering;
   const { status, headers } = upstream;
-  const bytes = await bytesOf(answering);
+  const bytes = await readAll(answering);
   if (status < 400)
     return new GatewayError(
       "provider.execution_failed",
@@ -42,11 +42,11 @@ export async function refusal(answering: Answering): Promise<GatewayError> {
   const body = tryParseJson(text);
   const isOwnShape =
     error === said &&
-    isRelay(answering) &&
+    isSameDialect(answering) &&
     isObject(body) &&
     isObject(body.error) &&
     typeof body.error.message === "string";
-  return new Refusal(error, {
+  return new UpstreamRefusal(error, {
     headers,
     ...(isOwnShape && { bytes }),
     ...(retryAfterSeconds !== undefined && { retryAfterSeconds }),

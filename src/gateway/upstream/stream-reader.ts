@@ -8,11 +8,11 @@ import { decodeSse, type SseEvent, SseSplitter } from "../../wire/sse.ts";
 /** Stands where a meaning has no event of its own: at the end of a stream. */
 export const NO_EVENT: SseEvent = { raw: new Uint8Array(0) };
 
-export type Heard = { event: SseEvent; decoded: StreamEvent[]; isFinishing: boolean };
+export type ReadEvent = { event: SseEvent; decoded: StreamEvent[]; isFinishing: boolean };
 
 /** Bytes → events → meaning → the answer as far as it has come. */
-export class Hearing {
-  readonly folded = new StreamAccumulator();
+export class StreamReader {
+  readonly accumulated = new StreamAccumulator();
   readonly #decoder: StreamDecoder;
   readonly #splitter = new SseSplitter();
   #hasEnded = false;
@@ -31,22 +31,22 @@ export class Hearing {
   }
 
   /** It has said its very last word: all that can still come is the end of the connection. */
-  get isOver(): boolean {
+  get isTerminated(): boolean {
     return this.#decoder.isTerminated === true;
   }
 
   /** What the provider has counted so far. */
-  get counted(): Usage {
+  get usage(): Usage {
     return this.#decoder.usage;
   }
 
   /** The provider has broken off within a block. */
   get isWithinBlock(): boolean {
-    return this.#hasEnded ? this.#wasOpen : this.folded.isOpen;
+    return this.#hasEnded ? this.#wasOpen : this.accumulated.isOpen;
   }
 
   /** What a client has to be told at the end, and the provider did not say. */
-  get leftOut(): string {
+  get missingTerminator(): string {
     return this.#leftOut;
   }
 
@@ -56,46 +56,46 @@ export class Hearing {
   }
 
   /** Events of ours behind bytes of the provider's: it may have broken off within an event, which has to end first. */
-  behind(events: string): string {
+  afterPartialEvent(events: string): string {
     const isWithin = this.#hasEnded ? this.#wasWithinEvent : this.#splitter.isWithinEvent;
     return isWithin && events !== "" ? `\n\n${events}` : events;
   }
 
-  push(chunk: Uint8Array): Heard[] {
+  push(chunk: Uint8Array): ReadEvent[] {
     return this.#splitter.push(chunk).map((event) => this.#hear(event));
   }
 
   /** A last event without its blank line, what the decoder makes of the end, and the wire's own if it was left out. */
-  end(): Heard[] {
+  end(): ReadEvent[] {
     if (this.#hasEnded) return [];
     this.#hasEnded = true;
-    this.#wasOpen = this.folded.isOpen;
+    this.#wasOpen = this.accumulated.isOpen;
     this.#wasWithinEvent = this.#splitter.isWithinEvent;
     const rest = this.#splitter.flush().map((event) => this.#hear(event));
     const { isAnswerComplete: isFinishing, isTerminated: isOver, terminator = "" } = this.#decoder;
     if (isFinishing && isOver === false) this.#leftOut = terminator;
     const decoded = this.#decoder.end();
-    for (const event of decoded) this.folded.push(event);
-    const [event = NO_EVENT] = decodeSse(encodeUtf8(this.behind(this.#leftOut)));
+    for (const event of decoded) this.accumulated.push(event);
+    const [event = NO_EVENT] = decodeSse(encodeUtf8(this.afterPartialEvent(this.#leftOut)));
     return [...rest, { event, decoded, isFinishing: this.#decoder.isAnswerComplete }];
   }
 
-  #hear(event: SseEvent): Heard {
+  #hear(event: SseEvent): ReadEvent {
     const decoded = this.#decoder.push(event);
     if (event.data !== undefined && decoded.every(({ type }) => type !== "error")) this.#last = event;
-    for (const one of decoded) this.folded.push(one);
+    for (const one of decoded) this.accumulated.push(one);
     return { event, decoded, isFinishing: this.#decoder.isAnswerComplete };
   }
 }
 
 /** Why a call ends early that nobody waits for. */
-export const LEFT = new GatewayError("stream.interrupted", "the client left, and had asked to cancel then");
+export const CLIENT_LEFT = new GatewayError("stream.interrupted", "the client left, and had asked to cancel then");
 
 /** The same for everyone. */
-export const STOPPED = new GatewayError("stream.interrupted", "the call was cancelled");
+export const CANCELLED = new GatewayError("stream.interrupted", "the call was cancelled");
 
 /** What a thrown thing says of a stream: an error of ours as it is, any other as a break. */
-export const brokenOff = (thrown: unknown): GatewayError =>
+export const toStreamError = (thrown: unknown): GatewayError =>
   thrown instanceof GatewayError
     ? thrown
     : new GatewayError("stream.interrupted", "the provider's stream broke off", { cause: thrown });

@@ -1,7 +1,7 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { GatewayError, invalid } from "../../canonical/error.ts";
-import { checked } from "../../surfaces/validate.ts";
+import { validate } from "../../surfaces/validate.ts";
 import { rhoneRequest } from "../../surfaces/index.ts";
 import { ADMIN_KEY_ID } from "../../keys/authenticate.ts";
 import type { Caller } from "../../gateway/call/call.ts";
@@ -15,7 +15,7 @@ import {
   type Policy,
 } from "../../keys/policy.ts";
 import { digestOf, hintOf, newSecret } from "../../keys/secret.ts";
-import { heard } from "../../keys/told.ts";
+import { unwrap } from "../../keys/told.ts";
 import { listKeys } from "../../store/audit.ts";
 import { newId } from "../../wire/id.ts";
 import { type KeyStub, keyOfId, newKeyObject } from "../../platform/key-stubs.ts";
@@ -178,7 +178,7 @@ async function change(c: Http, id: string, asked: z.infer<typeof changedKey>): P
   expectRouting(changes.defaults ?? {});
   await expectKnownModels(changes.allowed_models ?? undefined, await providersHere(c), routerIn(c.env).config);
   const all = defined({ ...changes, ...(expiresAt !== undefined && { expires_at: expiresAt }) });
-  return heard(present(await stubOf(c, id).change(c.var.caller.org, all, actorOf(c.var.caller))));
+  return unwrap(present(await stubOf(c, id).change(c.var.caller.org, all, actorOf(c.var.caller))));
 }
 
 async function rotate(c: Http, id: string): Promise<Shown & { secret: string }> {
@@ -194,7 +194,7 @@ async function rotate(c: Http, id: string): Promise<Shown & { secret: string }> 
             throw invalid("body", "expected JSON");
           }
         })();
-  const { grace_s } = checked(rotation, given);
+  const { grace_s } = validate(rotation, given);
   const secret = newSecret(placeOfSecret(state.id));
   const told = await stubOf(c, id).rotate(
     c.var.caller.org,
@@ -202,11 +202,11 @@ async function rotate(c: Http, id: string): Promise<Shown & { secret: string }> 
     grace_s * 1000,
     actorOf(c.var.caller),
   );
-  return { ...shown(heard(present(told))), secret };
+  return { ...shown(unwrap(present(told))), secret };
 }
 
 const revoke = async (c: Http, id: string): Promise<KeyState> =>
-  heard(present(await stubOf(c, id).revoke(c.var.caller.org, actorOf(c.var.caller))));
+  unwrap(present(await stubOf(c, id).revoke(c.var.caller.org, actorOf(c.var.caller))));
 
 const found = async (c: Http, id: string): Promise<KeyState> => present(await stubOf(c, id).describe(c.var.caller.org));
 
@@ -235,7 +235,7 @@ function endOf(
 
 /** A key's routing is what a call's may be. */
 function expectRouting({ routing }: Policy["defaults"]): void {
-  if (routing !== undefined) checked(rhoneRequest.shape.routing, routing, ["defaults", "routing"]);
+  if (routing !== undefined) validate(rhoneRequest.shape.routing, routing, ["defaults", "routing"]);
 }
 
 const defined = (members: object): Record<string, unknown> =>

@@ -1,14 +1,14 @@
 import type { Context } from "hono";
 import { matchedRoutes } from "hono/route";
 import { GatewayError } from "../../canonical/error.ts";
-import { DEFAULT_ORG, expectScope, type Gate, isAdmin } from "../../keys/authenticate.ts";
+import { DEFAULT_ORG, requireScope, type AuthContext, isAdmin } from "../../keys/authenticate.ts";
 import type { Caller } from "../../gateway/call/call.ts";
 import type { Scope } from "../../keys/scopes.ts";
 import { admissions, keyAt, organizationOf } from "../../platform/key-stubs.ts";
 import type { AppEnv } from "./context.ts";
 
 /** What admission needs of a request and its deployment. */
-export function gateOf({ env, req, executionCtx }: Pick<Context<AppEnv>, "env" | "req" | "executionCtx">): Gate {
+export function gateOf({ env, req, executionCtx }: Pick<Context<AppEnv>, "env" | "req" | "executionCtx">): AuthContext {
   return {
     admissions,
     adminKey: env.RHONE_ADMIN_KEY,
@@ -132,8 +132,8 @@ export function expectAccess(c: Context<AppEnv>, caller: Caller, access: Access 
   // What is not there is told as that, to everyone who has a key.
   if (access === undefined || access === "public" || isAdmin(caller)) return;
   if (access === "admin") throw new GatewayError("auth.forbidden", "only the bootstrap key may do that");
-  expectScope(caller, access);
-  if (ASKS_MODELS.test(c.req.path)) expectScope(caller, "inference");
+  requireScope(caller, access);
+  if (ASKS_MODELS.test(c.req.path)) requireScope(caller, "inference");
 }
 
 /** What is done with a session here is done by a model. */

@@ -3,8 +3,8 @@ import type { Context as HttpContext } from "hono";
 import type { PathParams } from "../../dialects/dialect.ts";
 import { counting } from "../../endpoints/count-tokens.ts";
 import { pass } from "../../endpoints/relay.ts";
-import { ask, open } from "../../surfaces/request.ts";
-import { strictly } from "../../gateway/dispatch.ts";
+import { parseRequest, readMembers } from "../../surfaces/request.ts";
+import { strictModeError } from "../../gateway/dispatch.ts";
 import { rhoneRequest, SURFACES } from "../../surfaces/index.ts";
 import { removeMember, sliceOf, splice } from "../../wire/splice.ts";
 import { readText } from "../request/body.ts";
@@ -52,22 +52,22 @@ export const countTokens = (c: Http, model: string): Promise<Response> => count(
 
 async function count(c: Http, surfaceId: CountedSurface, outside: PathParams = {}): Promise<Response> {
   const { headers } = c.req.raw;
-  const outer = open(await readText(c.req.raw), headers);
+  const outer = readMembers(await readText(c.req.raw), headers);
   // Gemini's other form has the request in a member.
   const inner =
     surfaceId === "gemini" ? outer.members.findLast(({ key }) => key === "generateContentRequest") : undefined;
   const opened =
-    inner === undefined ? outer : { ...open(sliceOf(outer.text, inner.value), headers), rhone: outer.rhone };
+    inner === undefined ? outer : { ...readMembers(sliceOf(outer.text, inner.value), headers), rhone: outer.rhone };
   const surface = { ...SURFACES[surfaceId], request: REQUEST[surfaceId] };
   const around = (body: string): string =>
     splice(outer.text, [...removeMember(outer.members, "rhone"), { ...inner!.value, text: body }]);
-  const asked = { ...ask(opened, surface, outside), ...(inner !== undefined && { around }) };
+  const asked = { ...parseRequest(opened, surface, outside), ...(inner !== undefined && { around }) };
   const planned = await targetOf(c, asked.model, surface);
   const noted = { ...asked, surface: { id: "count_tokens" }, stream: false };
   const context = await contextFor(c, asked, surfaceId);
   const { call, notes, host } = await begin(c, noted);
   const { target, provider, path, text, losses, translate } = counting(asked, context, planned);
-  if (asked.rhone.strict && losses.length > 0) throw strictly(losses[0]!.at);
+  if (asked.rhone.strict && losses.length > 0) throw strictModeError(losses[0]!.at);
   notes.target = target;
   notes.losses.push(...losses);
   const passing = { call, notes, target, surface, provider, path, body: { text } };

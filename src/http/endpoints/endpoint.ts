@@ -6,11 +6,11 @@ import { type Endpoint, expectOpenai, type JsonRequest } from "../../endpoints/e
 import { readForm } from "../../endpoints/form.ts";
 import { pass, type PassHost } from "../../endpoints/relay.ts";
 import { DIALECTS } from "../../dialects/index.ts";
-import { expectModel, expectSurface } from "../../keys/authenticate.ts";
-import { type Asked, jsonOf, open } from "../../surfaces/request.ts";
-import { checked } from "../../surfaces/validate.ts";
-import { type Call, Notes } from "../../gateway/call/call.ts";
-import { strictly } from "../../gateway/dispatch.ts";
+import { requireModel, requireSurface } from "../../keys/authenticate.ts";
+import { type ParsedRequest, parseJsonField, readMembers } from "../../surfaces/request.ts";
+import { validate } from "../../surfaces/validate.ts";
+import { type Call, CallLog } from "../../gateway/call/call.ts";
+import { strictModeError } from "../../gateway/dispatch.ts";
 import type { Surface } from "../../surfaces/index.ts";
 import { locate, type Target } from "../../routing/locate.ts";
 import { sessionNotFound } from "../../session/session.ts";
@@ -34,7 +34,7 @@ export async function callRead(c: Http, endpoint: Endpoint, asked: JsonRequest):
   const { model, rhone, body } = asked;
   const target = await targetOf(c, model, endpoint.surface);
   const { path, text, losses = [], translate } = endpoint.prepare(asked, target);
-  if (rhone.strict && losses.length > 0) throw strictly(losses[0]!.at);
+  if (rhone.strict && losses.length > 0) throw strictModeError(losses[0]!.at);
   const { call, notes, host } = await begin(c, {
     surface: endpoint,
     model,
@@ -51,7 +51,7 @@ export async function callRead(c: Http, endpoint: Endpoint, asked: JsonRequest):
 /** A form, piped through to the provider that its `model` chooses. */
 export async function callForm(c: Http, { id, surface }: Endpoint, path: string): Promise<Response> {
   const headers = c.req.raw.headers;
-  const { rhone } = open("{}", headers);
+  const { rhone } = readMembers("{}", headers);
   const form = await readForm(c.req.raw, headers.get("x-rhone-model") ?? c.req.query("model"));
   try {
     const target = await targetOf(c, form.model, surface);
@@ -74,10 +74,10 @@ export async function readJson(
   named?: string,
 ): Promise<JsonRequest> {
   const text = await readText(c.req.raw);
-  const opened = open(text, c.req.raw.headers);
-  const whole = jsonOf(text, "body");
+  const opened = readMembers(text, c.req.raw.headers);
+  const whole = parseJsonField(text, "body");
   if (!isObject(whole)) throw invalid("body", "expected a JSON object");
-  checked(request, whole, []);
+  validate(request, whole, []);
   const { rhone: _, ...body } = whole;
   const model = opened.rhone.routing?.model ?? named ?? stringOf(body.model) ?? defaultModel ?? "";
   if (model === "") throw invalid("model", "expected the name of a model");
@@ -86,21 +86,21 @@ export async function readJson(
 
 export async function targetOf(c: Http, model: string, surface: Pick<Surface, "dialect">): Promise<Target> {
   const target = await locate(model, surface.dialect.id, await providersHere(c));
-  expectModel(c.var.caller, model, target);
+  requireModel(c.var.caller, model, target);
   return target;
 }
 
-type Begun = { call: Call; notes: Notes; host: PassHost };
+type Begun = { call: Call; notes: CallLog; host: PassHost };
 
 /** A call that stands under a session like any stateless one, and reaches its record when the client has its answer. */
 export async function begin(
   c: Http,
-  asked: Pick<Asked, "model" | "stream" | "rhone"> & { surface: { id: string } },
+  asked: Pick<ParsedRequest, "model" | "stream" | "rhone"> & { surface: { id: string } },
 ): Promise<Begun> {
   const createdAt = Date.now();
   const { env, executionCtx: ctx } = c;
   const { caller } = c.var;
-  expectSurface(caller, asked.surface.id);
+  requireSurface(caller, asked.surface.id);
   const waitUntil = (work: Promise<unknown>): void => ctx.waitUntil(work);
   const charging = chargingOf(env, waitUntil);
   const known = asked.rhone.session_id;
@@ -125,7 +125,7 @@ export async function begin(
         .catch((cause: unknown) => console.error("a record was lost", call.id, cause));
     },
   };
-  return { call, host, notes: new Notes(call, asked, { contextMode: "stateless", now: Date.now }) };
+  return { call, host, notes: new CallLog(call, asked, { contextMode: "stateless", now: Date.now }) };
 }
 
 type Documented = { path: string; summary: string; json?: z.ZodType<object>; form?: boolean; answer?: string };

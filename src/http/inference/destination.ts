@@ -1,11 +1,11 @@
 import { invalid } from "../../canonical/error.ts";
-import type { Opened } from "../../surfaces/request.ts";
+import type { RequestText } from "../../surfaces/request.ts";
 import {
-  type AskedState,
+  type RequestedState,
   conversationNotFound,
   previousNotFound,
   type ResponsesState,
-  stateAsked,
+  readRequestedState,
 } from "../../gateway/responses/state.ts";
 import type { SurfaceId } from "../../surfaces/index.ts";
 import type { ResponseLocation } from "../../session/response-index.ts";
@@ -25,9 +25,9 @@ export type HeardResponses = ReadonlyMap<string, ResponseLocation>;
 type Going = { org: string; env: Cloudflare.Env; heard?: HeardResponses };
 
 /** Throws `request.invalid`, and `object.not_found` in OpenAI's words for a place that is none. */
-export async function destinationOf(opened: Opened, surface: SurfaceId, going: Going): Promise<Destination> {
+export async function destinationOf(opened: RequestText, surface: SurfaceId, going: Going): Promise<Destination> {
   const { org, env, heard } = going;
-  const state = surface === "responses" ? stateAsked(opened) : undefined;
+  const state = surface === "responses" ? readRequestedState(opened) : undefined;
   const from = state?.previous === undefined ? undefined : await previous(state.previous, going);
   const known = opened.rhone.session_id ?? sessionOf(state);
   const to = known === undefined ? undefined : placeOfSession(env.SESSIONS, org, known);
@@ -64,14 +64,14 @@ export const needsState = (response: ResponsesState | undefined): boolean =>
     response.background ||
     response.isWarmUp === true);
 
-const stateOf = ({ stored, background, conversation }: AskedState): ResponsesState => ({
+const stateOf = ({ stored, background, conversation }: RequestedState): ResponsesState => ({
   stored,
   background,
   ...(conversation !== undefined && { conversation }),
 });
 
 /** A conversation is a session by its other name. */
-function sessionOf(state: AskedState | undefined): string | undefined {
+function sessionOf(state: RequestedState | undefined): string | undefined {
   const { conversation } = state ?? {};
   if (conversation === undefined) return undefined;
   if (!CONVERSATION.test(conversation)) throw conversationNotFound(conversation);

@@ -1,10 +1,10 @@
 import { invalid } from "../../canonical/error.ts";
-import { expectSurface } from "../../keys/authenticate.ts";
-import { type Asked, ask, open } from "../../surfaces/request.ts";
-import type { Caller, Handled, Host } from "../../gateway/call/call.ts";
-import { FarTape, type Load } from "../../gateway/output/remote-recorder.ts";
+import { requireSurface } from "../../keys/authenticate.ts";
+import { type ParsedRequest, parseRequest, readMembers } from "../../surfaces/request.ts";
+import type { Caller, StatelessCall, CallHost } from "../../gateway/call/call.ts";
+import { RemoteRecorder, type StreamChunk } from "../../gateway/output/remote-recorder.ts";
 import { withKeyDefaults } from "../../gateway/key-defaults.ts";
-import { answer } from "../../gateway/path.ts";
+import { handleCall } from "../../gateway/path.ts";
 import { SURFACES, type SurfaceId } from "../../surfaces/index.ts";
 import type { PathParams } from "../../dialects/dialect.ts";
 import type { CallStart } from "../../session/calls.ts";
@@ -35,7 +35,7 @@ type Inference = {
 /** A generation call: to its session's object, or, when it is stateless, from here. Throws what is wrong with the request. */
 export async function infer({ request, ...inference }: Inference): Promise<Response> {
   const createdAt = Date.now();
-  expectSurface(inference.caller, inference.surface);
+  requireSurface(inference.caller, inference.surface);
   const held = ROOM.enter();
   const work: Promise<unknown>[] = [];
   const waitUntil = (more: Promise<unknown>): void => {
@@ -65,7 +65,7 @@ type Texted = Omit<Inference, "request"> & {
 /** The same of a body that has been read, by a caller who may use the surface. */
 export async function inferText(texted: Texted): Promise<Response> {
   const { text, headers, createdAt, surface, outside = {}, caller, env, ctx, left } = texted;
-  const opened = withKeyDefaults(open(text, headers, SURFACES[surface]), caller, outside);
+  const opened = withKeyDefaults(readMembers(text, headers, SURFACES[surface]), caller, outside);
   const { at, response } = await destinationOf(opened, surface, { ...texted, org: caller.org });
   expectOwnPlace(caller, at?.place, env);
   const { contextMode } = routerIn(env).config.defaults;
@@ -87,10 +87,10 @@ export async function inferText(texted: Texted): Promise<Response> {
     return await outliving(answered, ctx);
   }
   if (!isNew && !(await stub().has(caller.org))) throw sessionNotFound();
-  const asked = ask(opened, SURFACES[surface], outside);
+  const asked = parseRequest(opened, SURFACES[surface], outside);
   const providers = await providersFor(env, caller.org, (work) => ctx.waitUntil(work));
   const host = statelessHost(asked, { stub, isNew, isJournaled, env, ctx, providers, left });
-  return await outliving(answer({ ...call, headers }, asked, host), ctx);
+  return await outliving(handleCall({ ...call, headers }, asked, host), ctx);
 }
 
 /** Whether the caller wants bodies as they are, and what is said of them in headers alone. Throws `request.invalid`. */
@@ -111,7 +111,7 @@ const CREDENTIALS = new Set(["authorization", "x-api-key", "x-goog-api-key", "co
 
 /** Nothing is restored, and what was said reaches the session, or the journal in its stead, when the client has its answer. */
 function statelessHost(
-  asked: Asked,
+  asked: ParsedRequest,
   {
     stub,
     isNew,
@@ -121,50 +121,50 @@ function statelessHost(
     providers,
     left,
   }: Pick<Inference, "env" | "ctx"> &
-    Pick<Host, "providers"> & {
+    Pick<CallHost, "providers"> & {
       stub: () => SessionStub;
       isNew: boolean;
       isJournaled: boolean;
       left: AbortSignal | undefined;
     },
-): Host {
+): CallHost {
   let begun: CallStart | undefined;
-  let tape: FarTape | undefined;
+  let tape: RemoteRecorder | undefined;
   const { JOURNALS: journals } = env;
   const waitUntil = (work: Promise<unknown>): void => ctx.waitUntil(work);
-  const keep = async (handled: Omit<Handled, "isNew">): Promise<void> => {
+  const keep = async (handled: Omit<StatelessCall, "isNew">): Promise<void> => {
     const rest = await tape?.rest();
     if (isJournaled && tape?.hasSent !== true && enterJournal(handled, rest, { journals, waitUntil })) return;
     // As text: numbers that were kept as they were written do not cross otherwise.
-    await stub().record(toRpcText(JSON.stringify({ ...handled, isNew } satisfies Handled)), rest);
+    await stub().record(toRpcText(JSON.stringify({ ...handled, isNew } satisfies StatelessCall)), rest);
   };
-  const later = async (handled: Omit<Handled, "isNew">): Promise<void> => {
+  const later = async (handled: Omit<StatelessCall, "isNew">): Promise<void> => {
     const lost = (cause: unknown): void => console.error("a record was lost", handled.record.id, cause);
     waitUntil(keep(handled).catch(lost));
   };
   return {
     contextMode: "stateless",
-    ...(left && { left }),
+    ...(left && { clientLeft: left }),
     providers,
     router: routerIn(env),
     now: Date.now,
-    charging: chargingOf(env, waitUntil),
-    keepAlive: waitUntil,
-    tape: () => {
+    budgets: chargingOf(env, waitUntil),
+    waitUntil,
+    recorderFor: () => {
       const told = JSON.stringify({ started: begun!, isNew });
-      const send = async (load: Load): Promise<void> => {
+      const send = async (load: StreamChunk): Promise<void> => {
         const sent = stub().tell(told, load);
         ctx.waitUntil(sent);
         await sent;
       };
-      return (tape = new FarTape(send, Date.now));
+      return (tape = new RemoteRecorder(send, Date.now));
     },
     begin: async (_, started) => {
       begun = started;
       return { parent: undefined, history: [], known: 0 };
     },
     commit: (record: CallRecord, { output, instructions }: CompletedTurn, kept) => {
-      const items = asked.items.slice(asked.leading).join(",");
+      const items = asked.items.slice(asked.systemCount).join(",");
       const input = { dialect: asked.surface.dialect.id, items };
       return later({ record, said: { input, output, ...(instructions && { instructions }) }, ...(kept && { kept }) });
     },

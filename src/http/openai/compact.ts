@@ -5,11 +5,11 @@ import { GatewayError } from "../../canonical/error.ts";
 import { pass } from "../../endpoints/relay.ts";
 import { DIALECTS } from "../../dialects/index.ts";
 import { sealSummary } from "../../dialects/openai-responses/compaction.ts";
-import { ask, type Asked, open } from "../../surfaces/request.ts";
+import { parseRequest, type ParsedRequest, readMembers } from "../../surfaces/request.ts";
 import { SUMMARIZE } from "../../gateway/session/commands.ts";
 import { encodeTarget } from "../../gateway/dispatch.ts";
 import { userItems } from "../../gateway/responses/items.ts";
-import { messagesOf, messagesOfInstructions, restoreBytes } from "../../gateway/request-body.ts";
+import { decodeItems, decodeInstructions, spliceBody } from "../../gateway/request-body.ts";
 import { rhoneRequest, SURFACES } from "../../surfaces/index.ts";
 import { renderTranscript } from "../../session/history/transcript.ts";
 import type { Target } from "../../routing/locate.ts";
@@ -48,7 +48,7 @@ export function compaction(app: OpenAPIHono<AppEnv>): void {
 
 async function compact(c: Http): Promise<Response> {
   const text = await readText(c.req.raw);
-  const asked = ask(open(text, c.req.raw.headers), { ...SURFACES.responses, request: compactRequest });
+  const asked = parseRequest(readMembers(text, c.req.raw.headers), { ...SURFACES.responses, request: compactRequest });
   const context = await contextFor(c, asked, "responses");
   const target = await targetOf(c, asked.model, asked.surface);
   const own = target.dialect === asked.surface.dialect.id ? await byProvider(c, asked, context, target) : undefined;
@@ -56,8 +56,13 @@ async function compact(c: Http): Promise<Response> {
 }
 
 /** In the provider's own way; undefined when it has none. */
-async function byProvider(c: Http, asked: Asked, context: Context, target: Target): Promise<Response | undefined> {
-  const { body, losses } = restoreBytes(asked, context, encodeTarget(target));
+async function byProvider(
+  c: Http,
+  asked: ParsedRequest,
+  context: Context,
+  target: Target,
+): Promise<Response | undefined> {
+  const { body, losses } = spliceBody(asked, context, encodeTarget(target));
   const { surface } = asked;
   const { call, notes, host } = await begin(c, { ...asked, surface: { id: "compact" }, stream: false });
   notes.target = target;
@@ -74,7 +79,7 @@ async function byProvider(c: Http, asked: Asked, context: Context, target: Targe
 const LACKS = new Set([404, 405]);
 
 /** A summary by the model, in an item that later requests can bring back. What users said stays as it is, as with OpenAI. */
-async function bySummary(c: Http, asked: Asked, context: Context): Promise<Response> {
+async function bySummary(c: Http, asked: ParsedRequest, context: Context): Promise<Response> {
   const answered = await summarize(c, asked, context);
   if (!answered.ok) return answered;
   const response = parseJson(await answered.text()) as JsonObject;
@@ -82,7 +87,7 @@ async function bySummary(c: Http, asked: Asked, context: Context): Promise<Respo
   if (summary.trim() === "")
     throw new GatewayError("provider.execution_failed", `model: ${asked.model} wrote no summary`, { param: "model" });
   const id = stringifyMember(response.id);
-  const messages = [...context.history.flatMap(messagesOf), ...asked.messages.slice(context.known)];
+  const messages = [...context.history.flatMap(decodeItems), ...asked.messages.slice(context.known)];
   const body = {
     id,
     object: "response.compaction",
@@ -106,10 +111,10 @@ const NO_USAGE = {
 };
 
 /** The question is a call like any other, under a session of its own: it is no turn of the conversation that it is about. */
-function summarize(c: Http, asked: Asked, { history, known, instructions }: Context): Promise<Response> {
+function summarize(c: Http, asked: ParsedRequest, { history, known, instructions }: Context): Promise<Response> {
   const messages = [
-    ...messagesOfInstructions(instructions),
-    ...history.flatMap(messagesOf),
+    ...decodeInstructions(instructions),
+    ...history.flatMap(decodeItems),
     ...asked.messages.slice(known),
   ];
   const { instructions: wanted, prompt_cache_key: key } = asked.body;

@@ -1,7 +1,7 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { invalid } from "../../canonical/error.ts";
-import { type Conversing, shownConversation } from "../../gateway/session/conversations.ts";
-import { crossed } from "../../canonical/rpc-error.ts";
+import { type ConversationCommand, toApiConversation } from "../../gateway/session/conversations.ts";
+import { fromRpcResponse } from "../../canonical/rpc-error.ts";
 import { conversationNotFound } from "../../gateway/responses/state.ts";
 import { findCreated, listSessions, type SessionFilter } from "../../store/sessions.ts";
 import type { JsonObject } from "../../wire/json.ts";
@@ -120,7 +120,7 @@ export function conversations(app: OpenAPIHono<AppEnv>): void {
     const { org } = c.var.caller;
     const filter = await filterOf(c, after, c.req.query());
     const found = await listSessions(c.env.DB, { org, filter, limit: limit + 1 });
-    const data = found.slice(0, limit).map((one) => shownConversation(one.id, one.createdAt, one.metadata));
+    const data = found.slice(0, limit).map((one) => toApiConversation(one.id, one.createdAt, one.metadata));
     const ids = data.map(({ id }) => id as string);
     const ends = { first_id: ids[0] ?? null, last_id: ids.at(-1) ?? null };
     return c.json({ object: "list" as const, data: data as never[], ...ends, has_more: found.length > limit }, 200);
@@ -146,12 +146,12 @@ function one(c: Http, what: "item" | "deleteItem"): Promise<Passed> {
 }
 
 /** Has the conversation's session answer. Throws what it refuses. */
-async function conversing(c: Http, id: string, asked: Conversing): Promise<Passed> {
+async function conversing(c: Http, id: string, asked: ConversationCommand): Promise<Passed> {
   if (!CONVERSATION.test(id)) throw conversationNotFound(id);
   const { SESSIONS } = c.env;
   const { caller } = c.var;
   const stub = stubAt(SESSIONS, placeOfSession(SESSIONS, caller.org, withPrefix(id, "sess")));
-  return passed(await crossed(await stub.converse(asked, id, caller)));
+  return passed(await fromRpcResponse(await stub.converse(asked, id, caller)));
 }
 
 const CONVERSATION = /^conv_[A-Za-z0-9_.:-]{1,128}$/;

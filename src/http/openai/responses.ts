@@ -1,8 +1,8 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { invalid } from "../../canonical/error.ts";
-import { crossed } from "../../canonical/rpc-error.ts";
-import type { Recall } from "../../gateway/session/stored-responses.ts";
+import { fromRpcResponse } from "../../canonical/rpc-error.ts";
+import type { ResponseQuery } from "../../gateway/session/stored-responses.ts";
 import { responseNotFound } from "../../gateway/responses/state.ts";
 import type { AppEnv } from "../admission/context.ts";
 import { directoryOf, findResponsePlace } from "../../platform/response-index.ts";
@@ -102,10 +102,10 @@ async function recalled(c: Http, what: Asking): Promise<never> {
   const found = await findResponsePlace(c.env.DIRECTORY, org, id);
   const stub = found && stubOfPlace(c.env.SESSIONS, found.place);
   if (found === undefined || stub === undefined) throw responseNotFound(id);
-  const answered = await crossed(await stub.recall({ id, call: found.call, ...what }, org));
+  const answered = await fromRpcResponse(await stub.recall({ id, call: found.call, ...what }, org));
   return new Response(answered.body, answered) as never;
 }
 
 type Http = Context<AppEnv>;
-type Asking = DistributedOmit<Recall, "id" | "call">;
+type Asking = DistributedOmit<ResponseQuery, "id" | "call">;
 type DistributedOmit<T, K extends keyof T> = T extends unknown ? Omit<T, K> : never;

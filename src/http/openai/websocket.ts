@@ -1,6 +1,6 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import { GatewayError } from "../../canonical/error.ts";
-import { expectSurface } from "../../keys/authenticate.ts";
+import { requireSurface } from "../../keys/authenticate.ts";
 import { MAX_AGE, ResponsesSocket } from "../../gateway/responses/websocket.ts";
 import type { AppEnv } from "../admission/context.ts";
 import { inferText } from "../inference/infer.ts";
@@ -12,7 +12,7 @@ const GOING_AWAY = 1001;
 export function responsesSocket(app: OpenAPIHono<AppEnv>): void {
   app.get("/v1/responses", (c) => {
     const { caller } = c.var;
-    expectSurface(caller, "responses");
+    requireSurface(caller, "responses");
     if (c.req.header("upgrade")?.toLowerCase() !== "websocket")
       throw new GatewayError(
         "route.not_found",
@@ -24,7 +24,7 @@ export function responsesSocket(app: OpenAPIHono<AppEnv>): void {
     const socket = new ResponsesSocket(server, async (text, heard) => {
       // Its key may have been revoked or changed since.
       const now = await c.var.admitted();
-      expectSurface(now, "responses");
+      requireSurface(now, "responses");
       return await inferText({
         text,
         heard,

@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 import type { Context } from "hono";
 import { invalid } from "../../canonical/error.ts";
-import { crossed } from "../../canonical/rpc-error.ts";
-import type { Repeatable } from "../../gateway/idempotency.ts";
+import { fromRpcResponse } from "../../canonical/rpc-error.ts";
+import type { IdempotentRequest } from "../../gateway/idempotency.ts";
 import { readBytes } from "./body.ts";
 import type { AppEnv } from "../admission/context.ts";
 
@@ -15,7 +15,7 @@ export async function answerOnce({ req, env, var: { caller } }: Context<AppEnv>,
   if (!KEY.test(key)) throw invalid("idempotency-key", "expected 1 to 255 printable characters of ASCII");
   const { org, keyId, session = "" } = caller;
   const object = env.IDEMPOTENCY.get(env.IDEMPOTENCY.idFromName(JSON.stringify([org, keyId, session, key])));
-  const response = await crossed(await object.answer(req.raw, org));
+  const response = await fromRpcResponse(await object.answer(req.raw, org));
   const requestId = req.header("x-request-id");
   // A repetition has an id of its own.
   if (requestId !== undefined) response.headers.set("x-request-id", requestId);
@@ -25,7 +25,7 @@ export async function answerOnce({ req, env, var: { caller } }: Context<AppEnv>,
 const KEY = /^[\x20-\x7e]{1,255}$/;
 
 /** What has to be the same in every repetition, and the request as it is run, once. Throws as `readBytes` does. */
-export async function onceOf(request: Request): Promise<Repeatable & { request: Request }> {
+export async function onceOf(request: Request): Promise<IdempotentRequest & { request: Request }> {
   const body = await readBytes(request);
   const { pathname, searchParams } = new URL(request.url);
   const headers = new Headers(request.headers);

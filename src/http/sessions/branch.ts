@@ -1,6 +1,6 @@
 import { GatewayError } from "../../canonical/error.ts";
 import type { Transform } from "../../session/history/branch.ts";
-import { crossed } from "../../canonical/rpc-error.ts";
+import { fromRpcResponse } from "../../canonical/rpc-error.ts";
 import { type Http, type Passed, passed } from "./command.ts";
 import { newSession, placeOfSession, stubAt } from "../../platform/session-stubs.ts";
 
@@ -21,11 +21,13 @@ export async function branchSession(c: Http, parent: string, asked: Branching): 
   const id = asked.id ?? minted.id;
   const place = placeOfSession(SESSIONS, org, id);
   const { from, isBefore, transforms } = asked;
-  const exported = await crossed(
+  const exported = await fromRpcResponse(
     await stubAt(SESSIONS, parentPlace).perform({ do: "export", from, isBefore, transforms }, caller),
   );
   if (exported.body === null) throw new GatewayError("internal", "the branch could not be read");
-  const made = await crossed(await stubAt(SESSIONS, place).adopt(exported.body, { org, id, parent: parentPlace }));
+  const made = await fromRpcResponse(
+    await stubAt(SESSIONS, place).adopt(exported.body, { org, id, parent: parentPlace }),
+  );
   const shown = await made.text();
   const { branched_from: origin } = JSON.parse(shown) as { branched_from: { turn_id: string | null } };
   await stubAt(SESSIONS, parentPlace).perform({ do: "noteBranch", session: id, turn: origin.turn_id }, caller);

@@ -1,7 +1,7 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { GatewayError } from "../../canonical/error.ts";
 import { encodeUsage } from "../../dialects/native/response.ts";
-import { wastedCost } from "../../gateway/call/attempt-cost.ts";
+import { discardedCostMicros } from "../../gateway/call/attempt-cost.ts";
 import type { CallState } from "../../session/calls.ts";
 import { type Attempt, type CallRecord, findCall, runIdOf, stopReasonOf } from "../../store/records.ts";
 import { withPrefix } from "../../wire/id.ts";
@@ -123,7 +123,7 @@ type Shown = Partial<CallRecord> &
 /** As the API writes it: snake_case, RFC 3339, and what is unknown absent. */
 function shown(record: Shown): z.infer<typeof call> {
   const { usage: counted, latency, createdAt, endedAt, costMicrosUsd, attempts, losses, error, metadata } = record;
-  const wasted = attempts && wastedCost(attempts);
+  const wasted = attempts && discardedCostMicros(attempts);
   return {
     id: record.id,
     object: "call",

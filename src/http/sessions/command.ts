@@ -1,6 +1,6 @@
 import type { Context as HttpContext, TypedResponse } from "hono";
 import type { Command } from "../../gateway/session/commands.ts";
-import { crossed } from "../../canonical/rpc-error.ts";
+import { fromRpcResponse } from "../../canonical/rpc-error.ts";
 import type { Instructions } from "../../session/row.ts";
 import type { AppEnv } from "../admission/context.ts";
 import { placeOfSession, stubAt } from "../../platform/session-stubs.ts";
@@ -16,7 +16,7 @@ export async function commanded<E extends AppEnv>(c: HttpContext<E>, id: string,
   const { SESSIONS } = c.env;
   const { caller } = c.var;
   const stub = stubAt(SESSIONS, placeOfSession(SESSIONS, caller.org, id));
-  return passed(await crossed(await stub.perform(command, caller)));
+  return passed(await fromRpcResponse(await stub.perform(command, caller)));
 }
 
 /** Its headers may still be added to: those of an answer that came from elsewhere are fixed. */

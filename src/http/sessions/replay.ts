@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { invalid } from "../../canonical/error.ts";
-import type { Envelope } from "../../gateway/call/call.ts";
+import type { SessionCall } from "../../gateway/call/call.ts";
 import type { ReplayTurn } from "../../session/history/replay-plan.ts";
 import { toRpcText } from "../../wire/bytes.ts";
 import { newId, withPrefix } from "../../wire/id.ts";
@@ -63,7 +63,7 @@ async function sayAgain(c: Http, sessionId: string, { replay_of, model, input }:
   const createdAt = Date.now();
   const place = placeOfSession(SESSIONS, caller.org, sessionId);
   const callId = newId("call", createdAt, place);
-  const envelope: Envelope = {
+  const envelope: SessionCall = {
     id: callId,
     sessionId,
     caller,

@@ -1,7 +1,7 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { GatewayError, invalid } from "../../canonical/error.ts";
-import { crossed } from "../../canonical/rpc-error.ts";
+import { fromRpcResponse } from "../../canonical/rpc-error.ts";
 import type { CallState } from "../../session/calls.ts";
 import { shownState } from "./calls.ts";
 import type { AppEnv } from "../admission/context.ts";
@@ -11,11 +11,11 @@ import { type SessionStub, stubOfId } from "../../platform/session-stubs.ts";
 export function streams(app: OpenAPIHono<AppEnv>): void {
   app.get("/v1/calls/:call{.+:stream}", async (c) => {
     const { stub, id } = calledBy(c);
-    return await crossed(await stub.stream(c.var.caller.org, id, after(c)));
+    return await fromRpcResponse(await stub.stream(c.var.caller.org, id, after(c)));
   });
   app.post("/v1/calls/:call{.+:cancel}", async (c) => {
     const { stub, id } = calledBy(c);
-    const state = await crossed(await stub.cancel(c.var.caller.org, id));
+    const state = await fromRpcResponse(await stub.cancel(c.var.caller.org, id));
     return c.json(shownState(await state.json<CallState>()));
   });
   document(app);

@@ -1,9 +1,9 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { GatewayError } from "../../canonical/error.ts";
 import { transformSchema } from "../../session/history/branch.ts";
-import { checked } from "../../surfaces/validate.ts";
+import { validate } from "../../surfaces/validate.ts";
 import { COMPACTION_STRATEGIES } from "../../session/history/compact.ts";
-import { jsonOf } from "../../surfaces/request.ts";
+import { parseJsonField } from "../../surfaces/request.ts";
 import { branchSession } from "./branch.ts";
 import { readText } from "../request/body.ts";
 import { commanded, type Http, systemText } from "./command.ts";
@@ -101,7 +101,7 @@ export function sessionVerbs(app: OpenAPIHono<AppEnv>): void {
         `there is no such verb: expected one of ${Object.keys(VERBS).join(", ")}`,
       );
     const text = await readText(c.req.raw);
-    const body = checked(found.request, text.trim() === "" ? {} : jsonOf(text, "body"));
+    const body = validate(found.request, text.trim() === "" ? {} : parseJsonField(text, "body"));
     return await found.run(c as Http, call.slice(0, colon), body as never);
   });
   for (const [name, { summary, request, answer }] of Object.entries(VERBS)) {

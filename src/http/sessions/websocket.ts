@@ -1,8 +1,8 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { GatewayError, invalid } from "../../canonical/error.ts";
-import { expectScope } from "../../keys/authenticate.ts";
-import { crossed } from "../../canonical/rpc-error.ts";
+import { requireScope } from "../../keys/authenticate.ts";
+import { fromRpcResponse } from "../../canonical/rpc-error.ts";
 import { PROTOCOL } from "../../gateway/sockets/session-sockets.ts";
 import { sessionId } from "../../surfaces/index.ts";
 import { bondOf, withBond } from "../../platform/socket-ticket.ts";
@@ -30,7 +30,7 @@ export function ws(app: OpenAPIHono<AppEnv>): void {
     if (c.req.header("upgrade")?.toLowerCase() !== "websocket") throw invalid("upgrade", "expected websocket");
     if (!listed(c.req.header("sec-websocket-protocol")).includes(PROTOCOL))
       throw invalid("sec-websocket-protocol", `expected ${PROTOCOL}`);
-    expectScope(c.var.caller, "sessions:read");
+    requireScope(c.var.caller, "sessions:read");
     const known = knownSession(c);
     if (known !== undefined) return upgraded((await connect(c, known)).webSocket!);
     return joined((asked) => connect(c, asked));
@@ -66,5 +66,5 @@ async function connect(c: Context<AppEnv>, known: string | undefined): Promise<R
     ? newSession(SESSIONS)
     : { id: known, place: placeOfSession(SESSIONS, caller.org, known) };
   const bond = bondOf(c, caller, { sessionId: id, isNew });
-  return await crossed(await stubAt(SESSIONS, place).fetch(withBond(bond)));
+  return await fromRpcResponse(await stubAt(SESSIONS, place).fetch(withBond(bond)));
 }

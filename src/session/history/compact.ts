@@ -6,7 +6,7 @@ import { offload, inline } from "../large-strings.ts";
 import type { Session } from "../session.ts";
 import { linkTurns, type WireItems, type Turn } from "../turns.ts";
 import type { Blobs } from "../../store/blobs.ts";
-import { messagesOf } from "../../gateway/request-body.ts";
+import { decodeItems } from "../../gateway/request-body.ts";
 import { renderTranscript } from "./transcript.ts";
 
 export const COMPACTION_STRATEGIES = ["summarize", "drop_oldest", "drop_tool_results", "window"] as const;
@@ -101,7 +101,7 @@ async function summaryOf(
   const passages = await Promise.all(
     turns.flatMap(({ input, output }) => [inline(input, blobs), inline(output, blobs)]),
   );
-  const summary = await summarize(renderTranscript(passages.flatMap(messagesOf)), model);
+  const summary = await summarize(renderTranscript(passages.flatMap(decodeItems)), model);
   return [{ role: "user", content: `What was said so far, in short:\n\n${summary}` }];
 }
 
@@ -158,7 +158,7 @@ export async function rewriteItems<P extends WireItems>(
   blobs: Blobs,
 ): Promise<P> {
   const whole = await inline(passage, blobs);
-  const before = messagesOf(whole);
+  const before = decodeItems(whole);
   const after = before.map(change);
   if (after.every((message, i) => message === before[i])) return passage;
   const dialect = DIALECTS[passage.dialect];

@@ -12,7 +12,7 @@ import type { Sql } from "../../store/sql.ts";
 import { listTurnNodes, type WireItems } from "../turns.ts";
 import type { Blobs } from "../../store/blobs.ts";
 import type { Json, JsonObject } from "../../wire/json.ts";
-import { messagesOf, messagesOfInstructions } from "../../gateway/request-body.ts";
+import { decodeItems, decodeInstructions } from "../../gateway/request-body.ts";
 
 /** The forms in which the continuity head can be read: SPEC 2's blocks, and the lists of the wires. */
 export const BLOCK_FORMATS = ["native", "openai", "anthropic", "gemini"] as const;
@@ -29,7 +29,7 @@ export function toApiSession({ row }: Session): JsonObject {
     phase: row.phase,
     head: row.head,
     turns: row.depth,
-    instructions: row.instructions === undefined ? null : textOf(messagesOfInstructions(row.instructions)),
+    instructions: row.instructions === undefined ? null : textOf(decodeInstructions(row.instructions)),
     metadata: row.metadata,
     defaults: row.defaults,
     branched_from: row.origin === undefined ? null : { session_id: row.origin.session, turn_id: row.origin.turn },
@@ -47,7 +47,7 @@ export async function headBlocks(session: Session, format: BlockFormat, blobs: B
   const history = await Promise.all(
     session.path.flatMap(({ input, output }) => [input, output]).map((one) => messagesIn(one, blobs)),
   );
-  const system = messagesOfInstructions(session.instructions);
+  const system = decodeInstructions(session.instructions);
   const isBeside = dialect.layout.instructions !== undefined && format !== "native";
   const listed = isBeside ? history.flat() : [...system, ...history.flat()];
   const { value: data } = dialect.encodeMessages(listed, { dialect: dialect.id, model: "" });
@@ -105,7 +105,7 @@ const nativeBlocks = (messages: readonly Message[]): Json[] =>
 export const timeOf = (at: number): string => new Date(at).toISOString();
 
 const messagesIn = async (passage: WireItems, blobs: Blobs): Promise<readonly Message[]> =>
-  messagesOf(await inline(passage, blobs));
+  decodeItems(await inline(passage, blobs));
 
 const textOf = (messages: readonly Message[]): string =>
   messages.flatMap(({ blocks }) => blocks.flatMap((block) => (block.kind === "text" ? [block.text] : []))).join("\n\n");
