@@ -14,7 +14,7 @@ const TERMINAL =
 const FAILURE = /(^|\n)event: ?error\r?\n|(^|\n)data: ?\{"error":/;
 
 /** What reading along tells of an answer that passes natively: what was counted, and how a stream ended. Memory stays flat. */
-export class Glimpse {
+export class AnswerScanner {
   hasTerminal = false;
   hasError = false;
   #first: Uint8Array = new Uint8Array(0);

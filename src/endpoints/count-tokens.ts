@@ -9,7 +9,7 @@ import type { Context } from "../session/session.ts";
 import { isObject, type Json, type JsonObject, parseJson } from "../wire/json.ts";
 import { appendMember, members, replaceMember, splice } from "../wire/splice.ts";
 import { geminiPath } from "./endpoint.ts";
-import type { Passing } from "./relay.ts";
+import type { EndpointCall } from "./relay.ts";
 
 /** How a wire counts: where, what of a generation's body it takes there, and how it says the number. */
 type Counter = {
@@ -67,16 +67,16 @@ const COUNTERS: Partial<Record<Dialect, Counter>> = {
 const DEMO: Counter = { ...COUNTERS["openai-responses"]!, path: () => "/input_tokens", encode: (body) => body };
 
 /** `around`: what stood around the request where it came in a member, Gemini's other form of a count. */
-export type Counted = ParsedRequest & { around?: (body: string) => string };
+export type CountRequest = ParsedRequest & { around?: (body: string) => string };
 
-type Counting = Pick<Passing, "target" | "provider" | "path" | "translate"> & { text: string; losses: Loss[] };
+type Counting = Pick<EndpointCall, "target" | "provider" | "path" | "translate"> & { text: string; losses: Loss[] };
 
 /**
  * A request whose tokens the provider counts: over the caller's own wire when it can, else over another of its own,
  * with what the session would restore. Throws `request.unprocessable` when the provider cannot count: an estimate
  * would be taken for the truth.
  */
-export function counting(asked: Counted, context: Context, planned: Target): Counting {
+export function prepareCount(asked: CountRequest, context: Context, planned: Target): Counting {
   const target = countingTarget(planned, asked.surface.dialect.id);
   const counter = target.provider.id === "demo" ? DEMO : COUNTERS[target.dialect];
   const provider = DIALECTS[target.dialect];
@@ -95,7 +95,7 @@ export function counting(asked: Counted, context: Context, planned: Target): Cou
   const { body, losses } = encodeBody(asked, context, provider, as);
   const text = JSON.stringify(counter.encode(parseJson(body) as JsonObject, target));
   const surface = COUNTERS[asked.surface.dialect.id]!;
-  const translate: Passing["translate"] = (answer) => {
+  const translate: EndpointCall["translate"] = (answer) => {
     const tokens = isObject(answer) ? counter.decode(answer) : undefined;
     if (typeof tokens === "number") return { value: surface.say(tokens), usage: {} };
     throw new GatewayError("provider.execution_failed", "the provider's answer holds no count of tokens");

@@ -10,7 +10,14 @@ import {
   encodeForOpenai,
   type GeminiMethod,
 } from "./embeddings.ts";
-import { type Endpoint, expectOpenai, geminiPath, type JsonRequest, type Prepared, spliced } from "./endpoint.ts";
+import {
+  type Endpoint,
+  requireOpenai,
+  geminiPath,
+  type JsonRequest,
+  type EndpointRequest,
+  spliceModel,
+} from "./endpoint.ts";
 import type { JsonObject } from "../wire/json.ts";
 
 const rhone = rhoneRequest.optional();
@@ -34,8 +41,8 @@ export const embeddings: Endpoint = {
     .meta({ id: "EmbeddingRequest" }),
   prepare: (asked, target) => {
     if (target.dialect !== "gemini") {
-      expectOpenai(target, PATH);
-      return { path: PATH, text: spliced(asked, target.model) };
+      requireOpenai(target, PATH);
+      return { path: PATH, text: spliceModel(asked, target.model) };
     }
     const { value, losses } = encodeForGemini(asked.body, target.model);
     const base64 = asked.body.encoding_format === "base64";
@@ -84,8 +91,8 @@ export const geminiEmbeddings = (method: GeminiMethod): Endpoint => ({
   },
 });
 
-function toOpenai({ body }: JsonRequest, method: GeminiMethod, target: Target): Prepared {
-  expectOpenai(target, PATH);
+function toOpenai({ body }: JsonRequest, method: GeminiMethod, target: Target): EndpointRequest {
+  requireOpenai(target, PATH);
   const { value, losses } = encodeForOpenai(body, method, target.model);
   return { path: PATH, text: JSON.stringify(value), losses, translate: (answer) => decodeFromOpenai(answer, method) };
 }

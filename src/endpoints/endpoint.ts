@@ -6,7 +6,7 @@ import type { Surface } from "../surfaces/index.ts";
 import type { Target } from "../routing/locate.ts";
 import type { JsonObject } from "../wire/json.ts";
 import { appendMember, removeMember, replaceMember, splice } from "../wire/splice.ts";
-import type { Passing } from "./relay.ts";
+import type { EndpointCall } from "./relay.ts";
 
 /** Another endpoint than generation: how its requests are checked, and what becomes of one for a provider. */
 export type Endpoint = {
@@ -18,16 +18,16 @@ export type Endpoint = {
   /** What a provider that a request without `model` means: OpenAI has defaults for two of its endpoints. */
   defaultModel?: string;
   /** Throws `request.unprocessable` when the provider has no such endpoint. */
-  prepare: (asked: JsonRequest, target: Target) => Prepared;
+  prepare: (asked: JsonRequest, target: Target) => EndpointRequest;
 };
 
 /** `model`: as the caller names it. `body` has no `rhone`. */
 export type JsonRequest = RequestText & { body: JsonObject; model: string };
 
-export type Prepared = { path: string; text: string; losses?: Loss[]; translate?: Passing["translate"] };
+export type EndpointRequest = { path: string; text: string; losses?: Loss[]; translate?: EndpointCall["translate"] };
 
 /** The caller's bytes with the provider's name for the model, and without `rhone`. */
-export function spliced({ text, members, body }: JsonRequest, model: string): string {
+export function spliceModel({ text, members, body }: JsonRequest, model: string): string {
   const name = JSON.stringify(model);
   const cut = splice(text, [...removeMember(members, "rhone"), ...replaceMember(members, "model", name)]);
   return "model" in body ? cut : splice(cut, [appendMember(cut, "model", name)]);
@@ -37,8 +37,8 @@ export function spliced({ text, members, body }: JsonRequest, model: string): st
 export const relayTo =
   (path: string): Endpoint["prepare"] =>
   (asked, target) => {
-    expectOpenai(target, path);
-    return { path, text: spliced(asked, target.model) };
+    requireOpenai(target, path);
+    return { path, text: spliceModel(asked, target.model) };
   };
 
 /** Chat and Responses are two wires of one API; the other endpoints stand beside both. */
@@ -48,7 +48,7 @@ export const speaksOpenai = ({ dialect }: Target): boolean =>
 /** The embedded demo answers what its code says, and no other path. */
 const DEMO_PATHS = new Set(["/embeddings"]);
 
-export function expectOpenai(target: Target, path: string): void {
+export function requireOpenai(target: Target, path: string): void {
   const { provider } = target;
   const isThere = speaksOpenai(target) && provider.host === undefined;
   if (!isThere || (provider.id === "demo" && !DEMO_PATHS.has(path))) throw hasNo(provider.id, path);

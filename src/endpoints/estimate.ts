@@ -15,7 +15,7 @@ const OPEN_OUTPUT = 4_096;
 type Sent = { target: Target; path: string; body: { text: string } | object; call: { createdAt: number } };
 
 /** What a request of a non-generation endpoint may take at most. */
-export async function wantedBy({ target, path, body, call }: Sent): Promise<Estimate> {
+export async function estimateEndpoint({ target, path, body, call }: Sent): Promise<Estimate> {
   const bytes = "text" in body ? Buffer.byteLength(body.text) : 0;
   const tokens = Math.ceil(bytes / 4);
   if (FREE.test(path)) return { micros: 0, tokens };

@@ -15,11 +15,11 @@ import { decodeUtf8, encodeUtf8 } from "../wire/bytes.ts";
 import { isObject, type Json, type JsonObject, tryParseJson } from "../wire/json.ts";
 import { encodeSse } from "../wire/sse.ts";
 import { recordingStream } from "../wire/tee.ts";
-import { countsPictures, Glimpse } from "./answer-scan.ts";
-import { wantedBy } from "./estimate.ts";
+import { countsPictures, AnswerScanner } from "./answer-scan.ts";
+import { estimateEndpoint } from "./estimate.ts";
 
 /** A request of a non-generation endpoint, ready to be sent to the provider that its model chose. */
-export type Passing = {
+export type EndpointCall = {
   call: Call;
   notes: CallLog;
   target: Target;
@@ -36,7 +36,7 @@ export type Passing = {
 type Body = { text: string } | { stream: ReadableStream<Uint8Array>; contentType: string };
 
 /** Where it is handled: in the Worker, which keeps nothing but the record. */
-export type PassHost = {
+export type EndpointHost = {
   now: () => number;
   keepAlive: (work: Promise<unknown>) => void;
   /** Sets aside what the call may take. Throws `budget.exceeded` or `rate.limited`. */
@@ -48,14 +48,14 @@ export type PassHost = {
 const HEADERS_MS = 300_000;
 
 /** Sends it and gives the answer back: natively where the caller's wire is the provider's. Never throws: an error is an answer, too. */
-export async function pass(passing: Passing, host: PassHost): Promise<Response> {
+export async function callEndpoint(passing: EndpointCall, host: EndpointHost): Promise<Response> {
   const { call, notes, surface } = passing;
   const asked = { surface };
   let upstream: Response | undefined;
   try {
     await logReservation(
       notes,
-      host.reserve(() => wantedBy(passing)),
+      host.reserve(() => estimateEndpoint(passing)),
     );
     upstream = await sent(passing, host);
     const response = !upstream.ok
@@ -71,7 +71,7 @@ export async function pass(passing: Passing, host: PassHost): Promise<Response> 
   }
 }
 
-async function sent({ call, notes, target, path, body }: Passing, host: PassHost): Promise<Response> {
+async function sent({ call, notes, target, path, body }: EndpointCall, host: EndpointHost): Promise<Response> {
   const { provider } = target;
   const headers = headersFor(target.dialect, call.headers);
   if ("stream" in body) headers.set("content-type", body.contentType);
@@ -93,7 +93,7 @@ async function sent({ call, notes, target, path, body }: Passing, host: PassHost
 }
 
 /** In the provider's own words, and in its own bytes where they have the caller's shape. */
-async function refused(passing: Passing, upstream: Response, host: PassHost): Promise<Response> {
+async function refused(passing: EndpointCall, upstream: Response, host: EndpointHost): Promise<Response> {
   const { surface, provider, notes, call } = passing;
   const { status } = upstream;
   if (status < 400)
@@ -115,10 +115,10 @@ async function refused(passing: Passing, upstream: Response, host: PassHost): Pr
 
 /** Read as a whole: what is no answer must not become one. */
 async function translated(
-  translate: NonNullable<Passing["translate"]>,
-  { notes }: Passing,
+  translate: NonNullable<EndpointCall["translate"]>,
+  { notes }: EndpointCall,
   upstream: Response,
-  host: PassHost,
+  host: EndpointHost,
 ): Promise<Response> {
   const body = tryParseJson(await upstream.text());
   if (body === undefined) throw new GatewayError("provider.execution_failed", "the provider's answer is not JSON");
@@ -131,7 +131,7 @@ async function translated(
  * The provider's bytes, whatever they are: JSON, audio, pictures, server-sent events. JavaScript wakes every 64 KiB to
  * read along, and at the end of a stream, to say so where the provider never finished it.
  */
-async function relayed(passing: Passing, upstream: Response, host: PassHost): Promise<Response> {
+async function relayed(passing: EndpointCall, upstream: Response, host: EndpointHost): Promise<Response> {
   const type = upstream.headers.get("content-type") ?? "application/octet-stream";
   const isStream = type.includes("event-stream");
   const headers = new Headers({ "content-type": type });
@@ -160,9 +160,14 @@ async function relayed(passing: Passing, upstream: Response, host: PassHost): Pr
   return new Response(readable, { headers });
 }
 
-async function held({ notes }: Passing, upstream: Response, headers: Headers, host: PassHost): Promise<Response> {
+async function held(
+  { notes }: EndpointCall,
+  upstream: Response,
+  headers: Headers,
+  host: EndpointHost,
+): Promise<Response> {
   const bytes = new Uint8Array(await upstream.arrayBuffer());
-  const seen = new Glimpse();
+  const seen = new AnswerScanner();
   seen.push(bytes);
   host.keepAlive(recorded(notes, host, "completed", { usage: seen.usage }));
   return new Response(bytes, { status: upstream.status, headers });
@@ -173,12 +178,12 @@ const DESCRIBES = ["content-disposition"];
 
 /** Resolves when the call is on record: to the error that a stream's client has not been told yet. */
 async function recordEnd(
-  { notes }: Passing,
+  { notes }: EndpointCall,
   blocks: AsyncIterable<Uint8Array>,
   isStream: boolean,
-  host: PassHost,
+  host: EndpointHost,
 ): Promise<GatewayError | undefined> {
-  const seen = new Glimpse();
+  const seen = new AnswerScanner();
   let cause: unknown;
   try {
     for await (const block of blocks) seen.push(block);
@@ -199,7 +204,7 @@ async function recordEnd(
   return isWhole ? undefined : error;
 }
 
-const errorText = ({ surface, call }: Passing, error: GatewayError): string =>
+const errorText = ({ surface, call }: EndpointCall, error: GatewayError): string =>
   JSON.stringify(surface.dialect.encodeError(error, call.id));
 
 type Ended = [status: CallRecord["status"], said: { usage?: Usage; error?: GatewayError }];
@@ -212,6 +217,6 @@ async function recordOf(notes: CallLog, ...ended: Ended): Promise<CallRecord> {
   return isPriced ? { ...record, costMicrosUsd } : record;
 }
 
-async function recorded(notes: CallLog, host: PassHost, ...ended: Ended): Promise<void> {
+async function recorded(notes: CallLog, host: EndpointHost, ...ended: Ended): Promise<void> {
   await host.record(await recordOf(notes, ...ended));
 }

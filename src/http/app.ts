@@ -5,9 +5,9 @@ import { authenticateBearer } from "../gateway/bearer.ts";
 import type { Caller } from "../gateway/call/call.ts";
 import { toValidationError } from "../surfaces/validate.ts";
 import { newId } from "../wire/id.ts";
-import { accessOf, actingIn, expectAccess, gateOf } from "./admission/access.ts";
+import { accessOf, inOrganization, requireAccess, authContext } from "./admission/access.ts";
 import { audio } from "./endpoints/audio.ts";
-import { expectPlain } from "./request/body.ts";
+import { requireUncompressed } from "./request/body.ts";
 import { calls } from "./sessions/calls.ts";
 import { compaction } from "./openai/compact.ts";
 import { conversations } from "./openai/conversations.ts";
@@ -15,18 +15,18 @@ import { completions } from "./endpoints/completions.ts";
 import type { AppEnv } from "./admission/context.ts";
 import { credentials } from "./admin/credentials.ts";
 import { batchEmbedContents, embedContent, embeddings } from "./endpoints/embeddings.ts";
-import { failure, GEMINI_PATH } from "./request/errors.ts";
-import { answerOnce } from "./request/idempotency.ts";
+import { toErrorResponse, GEMINI_PATH } from "./request/errors.ts";
+import { runOnce } from "./request/idempotency.ts";
 import { images } from "./endpoints/images.ts";
 import { keys } from "./admin/keys.ts";
 import { models } from "./endpoints/models.ts";
-import { isPreflight, pageOf, preflight, showTo } from "./request/cors.ts";
-import { expectOwnSession } from "./admission/client-token.ts";
+import { isPreflight, allowedOrigin, preflightResponse, allowOrigin } from "./request/cors.ts";
+import { requireOwnSession } from "./admission/client-token.ts";
 import { moderations } from "./endpoints/moderations.ts";
 import { organizations } from "./admin/organizations.ts";
-import { Matcher } from "./request/route-cache.ts";
+import { CachedRouter } from "./request/route-cache.ts";
 import { canonicalRequest } from "./request/canonical-path.ts";
-import { routerIn, settleRouter } from "../platform/router.ts";
+import { isolateRouter, loadRouter } from "../platform/router.ts";
 import { routing } from "./admin/health.ts";
 import { sessionVerbs } from "./sessions/verbs.ts";
 import { sessionViews } from "./sessions/views.ts";
@@ -36,7 +36,7 @@ import { sessions } from "./sessions/sessions.ts";
 import { streams } from "./sessions/streams.ts";
 import { surfaces } from "./inference/routes.ts";
 import { countTokens, tokens } from "./endpoints/count-tokens.ts";
-import { tokenAmong, ws } from "./sessions/websocket.ts";
+import { tokenFromSubprotocols, ws } from "./sessions/websocket.ts";
 
 /** The whole of HTTP: one canonical path, one place that admits, then the route. */
 export async function handle(
@@ -47,7 +47,7 @@ export async function handle(
   const response = await answered(request, env, ctx);
   if (!response.headers.has("x-request-id")) response.headers.set("x-request-id", requestIdOf(request));
   const page = pageIn(request, env);
-  if (page !== undefined) showTo(page, response);
+  if (page !== undefined) allowOrigin(page, response);
   return response;
 }
 
@@ -57,12 +57,12 @@ async function answered(
   ctx: Pick<ExecutionContext, "waitUntil">,
 ): Promise<Response> {
   try {
-    await settleRouter(env, (work) => ctx.waitUntil(work));
+    await loadRouter(env, (work) => ctx.waitUntil(work));
     const canonical = canonicalRequest(request);
     // No route asks more of the context than to wait.
     return toPreflight(canonical, env) ?? (await app.fetch(canonical, env, ctx as ExecutionContext));
   } catch (thrown) {
-    return failure(thrown, new URL(request.url).pathname, requestIdOf(request));
+    return toErrorResponse(thrown, new URL(request.url).pathname, requestIdOf(request));
   }
 }
 
@@ -70,17 +70,17 @@ async function answered(
 function toPreflight(request: Request, env: Cloudflare.Env): Response | undefined {
   if (!isPreflight(request) || pageIn(request, env) === undefined) return undefined;
   const methods = methodsAt(new URL(request.url).pathname);
-  return methods.length === 0 ? undefined : preflight(request, methods);
+  return methods.length === 0 ? undefined : preflightResponse(request, methods);
 }
 
 const pageIn = (request: Request, env: Cloudflare.Env): string | undefined =>
-  pageOf(request, routerIn(env).config.cors.origins);
+  allowedOrigin(request, isolateRouter(env).config.cors.origins);
 
 /** The client's own, or else one of ours. */
 const requestIdOf = ({ headers }: Request): string => headers.get("x-request-id") ?? newId("req", Date.now());
 
 const app = new OpenAPIHono<AppEnv>({
-  router: new Matcher(),
+  router: new CachedRouter(),
   defaultHook: (result) => {
     if (!result.success) throw toValidationError(result.error);
   },
@@ -90,17 +90,17 @@ app.use("*", async (c, next) => {
   const access = accessOf(c);
   if (access !== "public") {
     const admitted = async (): Promise<Caller> => {
-      const caller = await actingIn(c, await authenticateBearer(credentialOf(c.req), gateOf(c), Date.now()));
-      expectAccess(c, caller, access);
+      const caller = await inOrganization(c, await authenticateBearer(credentialOf(c.req), authContext(c), Date.now()));
+      requireAccess(c, caller, access);
       return caller;
     };
     c.set("admitted", admitted);
     c.set("caller", await admitted());
-    expectOwnSession(c);
+    requireOwnSession(c);
   }
-  expectPlain(c.req.raw);
+  requireUncompressed(c.req.raw);
   const key = c.req.method === "POST" ? c.req.header("idempotency-key") : undefined;
-  return key === undefined ? await next() : await answerOnce(c, key);
+  return key === undefined ? await next() : await runOnce(c, key);
 });
 
 app.get("/healthz", (c) => c.text("ok"));
@@ -149,11 +149,11 @@ app.notFound((c) => {
     param: "method",
     status: 405,
   });
-  const response = failure(error, c.req.path, requestIdOf(c.req.raw));
+  const response = toErrorResponse(error, c.req.path, requestIdOf(c.req.raw));
   response.headers.set("allow", methods.join(", "));
   return response;
 });
-app.onError((thrown, c) => failure(thrown, c.req.path, requestIdOf(c.req.raw)));
+app.onError((thrown, c) => toErrorResponse(thrown, c.req.path, requestIdOf(c.req.raw)));
 
 /** The methods by which something is at a path. Middleware, which answers every method, is everywhere. */
 const methodsAt = (path: string): string[] =>
@@ -170,5 +170,5 @@ const credentialOf = (request: HonoRequest): string | undefined =>
   request.header("authorization")?.replace(/^Bearer\s*/i, "") ??
   request.header("x-api-key") ??
   request.header("x-goog-api-key") ??
-  (request.path === "/v1/ws" ? tokenAmong(request.header("sec-websocket-protocol")) : undefined) ??
+  (request.path === "/v1/ws" ? tokenFromSubprotocols(request.header("sec-websocket-protocol")) : undefined) ??
   (GEMINI_PATH.test(request.path) ? request.query("key") : undefined);

@@ -9,7 +9,7 @@ const RETRY_MS = 5_000;
  * Brings an object's changes to D1, each at least once and in their order. Whoever made a change need not wait for the
  * alarm; when D1 is away, the alarm tries on.
  */
-export class Publisher {
+export class AuditPublisher {
   readonly #sql: Sql;
   readonly #db: D1Database;
   readonly #storage: DurableObjectStorage;

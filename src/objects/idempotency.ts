@@ -2,8 +2,8 @@ import { DurableObject } from "cloudflare:workers";
 import { toRpcResponse } from "../canonical/rpc-error.ts";
 import { Idempotency, ANSWER_RETENTION_MS, type RequestRun } from "../gateway/idempotency.ts";
 import { handle } from "../http/app.ts";
-import { onceOf } from "../http/request/idempotency.ts";
-import { stubOfId } from "../platform/session-stubs.ts";
+import { fingerprint } from "../http/request/idempotency.ts";
+import { stubForId } from "../platform/session-stubs.ts";
 import type { CallState } from "../session/calls.ts";
 
 /** An idempotency key's home: where its request is run, and its answer kept. Composes; decides nothing. */
@@ -25,7 +25,7 @@ export class IdempotencyObject extends DurableObject {
   /** `org`: of the caller, who has been admitted. */
   async answer(request: Request, org: string): Promise<Response> {
     return await toRpcResponse(async () => {
-      const { request: once, ...repeatable } = await onceOf(request);
+      const { request: once, ...repeatable } = await fingerprint(request);
       return await this.#idempotency.answer(repeatable, () => this.#run(once, org));
     });
   }
@@ -46,7 +46,7 @@ export class IdempotencyObject extends DurableObject {
       response,
       settled: () => Promise.allSettled(work),
       statusOf: async (call) => {
-        const found = await stubOfId(this.env.SESSIONS, "call", call)?.findCall(org, call);
+        const found = await stubForId(this.env.SESSIONS, "call", call)?.findCall(org, call);
         return found === undefined ? undefined : (JSON.parse(found) as CallState).status;
       },
     };

@@ -8,14 +8,14 @@ import { type UsageReport, WaitQueue } from "../keys/budget/wait-queue.ts";
 import { type AccountUsage, usageOf } from "../keys/budget/usage.ts";
 import { migrate, type Storage } from "../store/sql.ts";
 import { newId } from "../wire/id.ts";
-import { Publisher } from "./audit-publisher.ts";
+import { AuditPublisher } from "./audit-publisher.ts";
 
 /** A key's home: the truth about its secrets, its end, its money and its rates. Composes; decides nothing. */
 export class KeyObject extends DurableObject {
   readonly #key: Key;
   readonly #ledger: Ledger;
   readonly #turnstile: WaitQueue;
-  readonly #publisher: Publisher;
+  readonly #publisher: AuditPublisher;
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
     super(ctx, env);
@@ -32,7 +32,7 @@ export class KeyObject extends DurableObject {
       account: () => this.#key.policy,
     });
     this.#turnstile = new WaitQueue(this.#ledger);
-    this.#publisher = new Publisher(storage.sql, env.DB, ctx.storage);
+    this.#publisher = new AuditPublisher(storage.sql, env.DB, ctx.storage);
   }
 
   async create(made: NewKey): Promise<KeyState> {

@@ -12,14 +12,14 @@ import { type UsageReport, WaitQueue } from "../keys/budget/wait-queue.ts";
 import { type AccountUsage, usageOf } from "../keys/budget/usage.ts";
 import { migrate, type Storage } from "../store/sql.ts";
 import { newId } from "../wire/id.ts";
-import { Publisher } from "./audit-publisher.ts";
+import { AuditPublisher } from "./audit-publisher.ts";
 
 /** An organisation's home: its money and that of its tags. Composes; decides nothing. */
 export class OrganizationObject extends DurableObject {
   readonly #organization: Organization;
   readonly #storage: Storage;
   readonly #accounts = new Map<string, { ledger: Ledger; turnstile: WaitQueue }>();
-  readonly #publisher: Publisher;
+  readonly #publisher: AuditPublisher;
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
     super(ctx, env);
@@ -29,7 +29,7 @@ export class OrganizationObject extends DurableObject {
     };
     migrate(this.#storage, ORGANIZATION_STEPS);
     this.#organization = new Organization(this.#storage, Date.now);
-    this.#publisher = new Publisher(this.#storage.sql, env.DB, ctx.storage);
+    this.#publisher = new AuditPublisher(this.#storage.sql, env.DB, ctx.storage);
   }
 
   describe(): OrganizationState | undefined {

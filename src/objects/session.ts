@@ -13,12 +13,12 @@ import { SessionCalls } from "../gateway/session/session-calls.ts";
 import { SessionStreams } from "../gateway/session/session-streams.ts";
 import { importCall } from "../gateway/session/import-call.ts";
 import { toApiSession } from "../session/history/views.ts";
-import { chargingOf } from "../platform/key-stubs.ts";
-import { admitBond, bondIn } from "../platform/socket-ticket.ts";
-import { directoryOf } from "../platform/response-index.ts";
-import { findJournaled, strikeJournaled } from "../platform/call-journal.ts";
+import { budgetsFor } from "../platform/key-stubs.ts";
+import { authenticateSocket, readAttachment } from "../platform/socket-ticket.ts";
+import { responseIndexFor } from "../platform/response-index.ts";
+import { findJournalEntry, removeJournalEntry } from "../platform/call-journal.ts";
 import { providersFor } from "../platform/org-providers.ts";
-import { routerIn, settleRouter } from "../platform/router.ts";
+import { isolateRouter, loadRouter } from "../platform/router.ts";
 import { catalogueOf } from "../providers/catalogue.ts";
 import { Alarm } from "../store/alarm.ts";
 import { EventBuffer } from "../session/stream/event-buffer.ts";
@@ -62,7 +62,7 @@ export class SessionObject extends DurableObject {
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
     super(ctx, env);
-    const settling = settleRouter(env, (work) => ctx.waitUntil(work));
+    const settling = loadRouter(env, (work) => ctx.waitUntil(work));
     if (settling !== undefined) void ctx.blockConcurrencyWhile(() => settling);
     this.#sql = withLazyTables((query, ...values) => ctx.storage.sql.exec(query, ...values).toArray() as never[]);
     const storage: Storage = { sql: this.#sql, transact: (work) => ctx.storage.transactionSync(work) };
@@ -76,9 +76,9 @@ export class SessionObject extends DurableObject {
       blobs: blobsOf(env.BLOBS, place),
       place,
       providers: (org) => providersFor(env, org, (work) => ctx.waitUntil(work)),
-      router: () => routerIn(env),
+      router: () => isolateRouter(env),
       now: Date.now,
-      budgets: chargingOf(env, (work) => ctx.waitUntil(work)),
+      budgets: budgetsFor(env, (work) => ctx.waitUntil(work)),
       durable: () => this.#durable(),
       list: (record) => this.#list(record),
       stopCalls: () => this.#calls.stopAll(),
@@ -104,7 +104,7 @@ export class SessionObject extends DurableObject {
         buffer: this.#buffer,
         now: Date.now,
         answer: (envelope) => this.#calls.answer(envelope),
-        authenticate: (bond) => admitBond(bond, env, keepAwake),
+        authenticate: (bond) => authenticateSocket(bond, env, keepAwake),
         create: (org, id) => void (this.#session.create(org, id) && this.#delivery.send()),
         keepAwake,
       },
@@ -249,7 +249,7 @@ export class SessionObject extends DurableObject {
   /** A WebSocket of rhone.ws.v1, whose bond the Worker gives. */
   override async fetch(request: Request): Promise<Response> {
     return await toRpcResponse(async () => {
-      const bond = bondIn(request);
+      const bond = readAttachment(request);
       await this.#arrive(bond.org);
       if (!bond.isNew) this.#session.requireOrganization(bond.org);
       const [client, server] = Object.values(new WebSocketPair()) as [WebSocket, WebSocket];
@@ -297,10 +297,10 @@ export class SessionObject extends DurableObject {
   async #fetchIn(org: string): Promise<void> {
     if (this.#session.exists) return;
     const { place } = this.#commanded;
-    const entry = await findJournaled(this.env.JOURNALS, org, place);
+    const entry = await findJournalEntry(this.env.JOURNALS, org, place);
     if (entry === undefined || this.#session.exists) return;
     await this.record(entry.text, entry.told);
-    await strikeJournaled(this.env.JOURNALS, org, place);
+    await removeJournalEntry(this.env.JOURNALS, org, place);
   }
 
   /** Waits for the disk, and sends what stands in the outbox on its way. */
@@ -313,7 +313,7 @@ export class SessionObject extends DurableObject {
   /** Has a response found by the id that its provider gave it; one of ours says where it is. */
   async #name({ id: call, org }: Pick<CallRecord, "id" | "org">, named: string): Promise<void> {
     if (objectIdIn("resp", named) !== undefined) return;
-    await directoryOf(this.env.DIRECTORY, org, named).put(named, { place: this.#commanded.place, call });
+    await responseIndexFor(this.env.DIRECTORY, org, named).put(named, { place: this.#commanded.place, call });
   }
 
   /** In the list of sessions before the answer leaves, as a rule; the outbox brings it there in any case. */

@@ -13,7 +13,7 @@ import {
   encodeObjectId,
   withPrefix,
 } from "../wire/id.ts";
-import { newSession } from "./session-stubs.ts";
+import { newSessionId } from "./session-stubs.ts";
 
 type Journals = Cloudflare.Env["JOURNALS"];
 
@@ -31,13 +31,13 @@ const GATHERED = new Batcher<JournalEntry>();
 let current: { journal: string; until: number } | undefined;
 
 /** The ids of a call and of the session that it begins, and that session's place. `isJournaled`: the call is stateless. */
-export function beginning(
+export function newCallIds(
   { SESSIONS, JOURNALS }: Pick<Cloudflare.Env, "SESSIONS" | "JOURNALS">,
   now: number,
   isJournaled: boolean,
 ): { id: string; sessionId: string; place: string } {
   if (!isJournaled) {
-    const { id: sessionId, place } = newSession(SESSIONS);
+    const { id: sessionId, place } = newSessionId(SESSIONS);
     return { id: newId("call", now, place), sessionId, place };
   }
   if (current === undefined || now > current.until)
@@ -50,7 +50,7 @@ export function beginning(
  * Writes a call into its journal, with others of this isolate, instead of into a session of its own: that is made of it
  * when somebody asks for it. False: it is too large for that. `told`: its stream.
  */
-export function enterJournal(
+export function enterInJournal(
   { record, said, received }: Omit<StatelessCall, "isNew">,
   told: RecordedStream | undefined,
   { journals, waitUntil }: { journals: Journals; waitUntil: (work: Promise<unknown>) => void },
@@ -98,7 +98,7 @@ const sessionOf = ({ org, sessionId, turnId, createdAt, endedAt }: CallRecord): 
 });
 
 /** What a session's object at this place takes in; undefined when there is no such call. */
-export async function findJournaled(
+export async function findJournalEntry(
   journals: Journals,
   org: string,
   place: string,
@@ -113,7 +113,7 @@ export async function findJournaled(
 }
 
 /** The inverse of writing it there, when the session's object has it. */
-export async function strikeJournaled(journals: Journals, org: string, place: string): Promise<void> {
+export async function removeJournalEntry(journals: Journals, org: string, place: string): Promise<void> {
   await stubOf(journals, journalIn(place)!)?.strike(org, `call_${place}`);
 }
 

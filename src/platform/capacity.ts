@@ -1,26 +1,26 @@
 import { GatewayError } from "../canonical/error.ts";
 
 /** What an isolate holds at once: beyond it new calls are told to come again, and those it has go on undisturbed. */
-export type Capacity = { calls: number; bytes: number };
+export type CapacityLimits = { calls: number; bytes: number };
 
 /**
  * An isolate has 128 MB for all of its calls, and 12 MB of them are the gateway's own. Measured after a collection of
  * garbage (docs/routing.md): a call that waits for its provider holds 24 KB, 37 KB with its session in the same isolate,
  * and every byte of its body is held 3.1 and 4.2 times. Both filled, that is 102 MB.
  */
-const CAPACITY: Capacity = { calls: 1_000, bytes: 12 * 1024 * 1024 };
+const CAPACITY: CapacityLimits = { calls: 1_000, bytes: 12 * 1024 * 1024 };
 
-export class Room {
-  readonly #capacity: Capacity;
+export class Capacity {
+  readonly #capacity: CapacityLimits;
   #calls = 0;
   #bytes = 0;
 
-  constructor(capacity: Capacity = CAPACITY) {
+  constructor(capacity: CapacityLimits = CAPACITY) {
     this.#capacity = capacity;
   }
 
   /** A call begins; to be left when all of its work is done. Throws `rate.limited` with `retry-after`. */
-  enter(): Held {
+  enter(): HeldCapacity {
     if (this.#calls >= this.#capacity.calls) throw full();
     this.#calls++;
     let own = 0;
@@ -44,7 +44,7 @@ export class Room {
 }
 
 /** A call's part of the load. `hold` throws as `enter` does; leaving twice is harmless. */
-export type Held = { hold: (bytes: number) => void; leave: () => void };
+export type HeldCapacity = { hold: (bytes: number) => void; leave: () => void };
 
 const full = (): GatewayError =>
   new GatewayError("rate.limited", "the gateway holds as many calls as it can; try again in a second", {

@@ -8,7 +8,7 @@ import type { StoredRecord } from "../store/records.ts";
 import { decodeObjectId, objectIdIn, encodeObjectId } from "../wire/id.ts";
 
 /** What this isolate holds of all keys: shared by its requests and its objects, so it is plain data and no platform's. */
-export const admissions = new KeyCache(Date.now);
+export const keyCache = new KeyCache(Date.now);
 const purse = new GrantPool(Date.now, (ms) => new Promise((resolve) => setTimeout(resolve, ms)));
 
 type Keys = Cloudflare.Env["KEYS"];
@@ -49,7 +49,7 @@ export const organizationOf = ({ ORGANIZATIONS }: Pick<Objects, "ORGANIZATIONS">
   ORGANIZATIONS.get(ORGANIZATIONS.idFromName(org)) as unknown as OrganizationStub;
 
 /** What a call is charged to, and how. The bootstrap key stands above all budgets. */
-export function chargingOf(env: Objects, later: (work: Promise<unknown>) => void): Budgets {
+export function budgetsFor(env: Objects, later: (work: Promise<unknown>) => void): Budgets {
   const tools = { till: tillOf(env), later };
   return {
     reserve: async (call, caller, tags, wanted) => {

@@ -35,16 +35,16 @@ export async function providersFor(env: Env, org: string, later: (work: Promise<
 }
 
 /** Those of the caller's organisation. */
-export const providersHere = ({ env, var: { caller }, executionCtx }: Context<AppEnv>): Promise<Rows> =>
+export const callerProviders = ({ env, var: { caller }, executionCtx }: Context<AppEnv>): Promise<Rows> =>
   providersFor(env, caller.org, (work) => executionCtx.waitUntil(work));
 
 export const keysOf = ({ RHONE_CREDENTIALS_KEY: setting }: Env): VaultKeys | undefined =>
   setting === undefined || setting === "" ? undefined : vaultKeysOf(setting);
 
 /** What a credential belongs to: sealed for one organisation and provider, it opens for no other. */
-export const placeOfCredential = (org: string, provider: string): string => `${org}/${provider}`;
+export const credentialContext = (org: string, provider: string): string => `${org}/${provider}`;
 
-export const forgetProviders = (org: string): boolean => KNOWN.delete(org);
+export const clearProviderCache = (org: string): boolean => KNOWN.delete(org);
 
 async function ask(env: Env, org: string, keys: VaultKeys): Promise<Rows> {
   const askedAt = Date.now();
@@ -60,7 +60,7 @@ async function ask(env: Env, org: string, keys: VaultKeys): Promise<Rows> {
   }
   const own = stored.flatMap(({ provider, sealed }): Provider[] => {
     const row = base.get(provider);
-    const place = placeOfCredential(org, provider);
+    const place = credentialContext(org, provider);
     const apiKey = decrypt(sealed, place, keys);
     if (row === undefined) return [];
     // Never the deployment's own instead: who pays would be another.

@@ -1,17 +1,17 @@
 import { type Router, routerFor } from "../routing/router.ts";
-import { sharedIn } from "./shared-breakers.ts";
+import { cacheBreakers } from "./shared-breakers.ts";
 
 type Env = Pick<Cloudflare.Env, "RHONE_CONFIG" | "BLOBS">;
 
 /** Where the newest configuration stands that was good: a deployment with a bad one goes on with it. */
 const LAST_GOOD = "config/last-good.json";
 
-const SHARED = sharedIn(() => caches.default);
+const SHARED = cacheBreakers(() => caches.default);
 
 let current: { text: string | undefined; router: Router; isSettled: boolean } | undefined;
 
 /** The router that all calls of this isolate share, be they handled in the Worker or in an object. */
-export function routerIn({ RHONE_CONFIG: text }: Env): Router {
+export function isolateRouter({ RHONE_CONFIG: text }: Env): Router {
   if (current?.text !== text || current === undefined)
     current = { text, router: routerFor(text, undefined, SHARED), isSettled: text === undefined };
   return current.router;
@@ -22,8 +22,8 @@ export function routerIn({ RHONE_CONFIG: text }: Env): Router {
  * for the day when a bad one comes, behind the call's back; a bad one is replaced by the last good one, once, and the log
  * says so.
  */
-export function settleRouter(env: Env, later: (work: Promise<unknown>) => void): Promise<void> | undefined {
-  const { problem } = routerIn(env);
+export function loadRouter(env: Env, later: (work: Promise<unknown>) => void): Promise<void> | undefined {
+  const { problem } = isolateRouter(env);
   const here = current!;
   if (here.isSettled) return undefined;
   here.isSettled = true;

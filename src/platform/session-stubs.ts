@@ -5,33 +5,33 @@ type Sessions = Cloudflare.Env["SESSIONS"];
 export type SessionStub = ReturnType<Sessions["get"]>;
 
 /** A new session's id and place: no directory is asked, and nothing is stored before its first call. */
-export function newSession(sessions: Sessions): { id: string; place: string } {
+export function newSessionId(sessions: Sessions): { id: string; place: string } {
   const place = encodeObjectId(sessions.newUniqueId().toString());
   return { id: `sess_${place}`, place };
 }
 
 /** Where a session of this organisation lives, whether it exists or not. Chosen names are the organisation's own. */
-export function placeOfSession(sessions: Sessions, org: string, id: string): string {
+export function sessionObjectId(sessions: Sessions, org: string, id: string): string {
   const name = id.slice("sess_".length);
   if (objectAt(sessions, name) !== undefined) return name;
   return encodeObjectId(sessions.idFromName(`${org}/${name}`).toString());
 }
 
 /** Throws `session.not_found` for a place that is none of ours. */
-export function stubAt(sessions: Sessions, place: string): SessionStub {
-  const stub = stubOfPlace(sessions, place);
+export function requireStub(sessions: Sessions, place: string): SessionStub {
+  const stub = stubFor(sessions, place);
   if (stub === undefined) throw sessionNotFound();
   return stub;
 }
 
 /** The object that an id of one of these kinds says it lives in; undefined when it says none of ours. */
-export function stubOfId(sessions: Sessions, prefix: string, id: string): SessionStub | undefined {
+export function stubForId(sessions: Sessions, prefix: string, id: string): SessionStub | undefined {
   const place = objectIdIn(prefix, id);
-  return place === undefined ? undefined : stubOfPlace(sessions, place);
+  return place === undefined ? undefined : stubFor(sessions, place);
 }
 
 /** The object at a place; undefined when that is none of ours. */
-export function stubOfPlace(sessions: Sessions, place: string): SessionStub | undefined {
+export function stubFor(sessions: Sessions, place: string): SessionStub | undefined {
   const id = objectAt(sessions, place);
   return id === undefined ? undefined : sessions.get(id);
 }

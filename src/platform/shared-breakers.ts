@@ -4,7 +4,7 @@ import type { BreakerStore } from "../routing/breaker.ts";
  * What the isolates of a data centre tell each other of targets that are down, in its cache. Where a Worker has none (on
  * `workers.dev`), or it fails, nothing is known, and each isolate finds out by itself.
  */
-export function sharedIn(
+export function cacheBreakers(
   cache: () => Pick<Cache, "match" | "put" | "delete">,
   now: () => number = Date.now,
 ): BreakerStore {

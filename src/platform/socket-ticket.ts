@@ -4,22 +4,22 @@ import { authenticateClaims } from "../gateway/bearer.ts";
 import type { Caller } from "../gateway/call/call.ts";
 import type { SocketAttachment } from "../gateway/sockets/session-sockets.ts";
 import { objectIdIn } from "../wire/id.ts";
-import { admissions, keyAt } from "./key-stubs.ts";
+import { keyCache, keyAt } from "./key-stubs.ts";
 import type { AppEnv } from "../http/admission/context.ts";
 
 /** The Worker has admitted who connects, and tells the session's object whom it holds. No client can say it itself. */
 const HEADER = "x-rhone-bond";
 
-export const withBond = (bond: SocketAttachment): Request =>
+export const toUpgradeRequest = (bond: SocketAttachment): Request =>
   new Request("https://session/v1/ws", {
     headers: { upgrade: "websocket", [HEADER]: encodeURIComponent(JSON.stringify(bond)) },
   });
 
 /** The inverse. */
-export const bondIn = (request: Request): SocketAttachment =>
+export const readAttachment = (request: Request): SocketAttachment =>
   JSON.parse(decodeURIComponent(request.headers.get(HEADER) ?? "")) as SocketAttachment;
 
-export function bondOf(
+export function attachmentFor(
   { req }: Context<AppEnv>,
   caller: Caller,
   { sessionId, isNew }: { sessionId: string; isNew: boolean },
@@ -39,14 +39,14 @@ export function bondOf(
 }
 
 /** What those who hold a connection may do now. Throws `auth.*`. */
-export async function admitBond(
+export async function authenticateSocket(
   bond: SocketAttachment,
   env: Cloudflare.Env,
   later: AuthContext["later"],
 ): Promise<Caller> {
   const { keyId, org, scopes, sessionId: session, expiresAt = Infinity, address } = bond;
   const ask: AuthContext["ask"] = (place, digest) => keyAt(env.KEYS, place)?.admit(digest);
-  const gate: AuthContext = { admissions, adminKey: env.RHONE_ADMIN_KEY, ask, address, later };
+  const gate: AuthContext = { admissions: keyCache, adminKey: env.RHONE_ADMIN_KEY, ask, address, later };
   if (scopes !== undefined) return await authenticateClaims({ keyId, org, session, scopes, expiresAt }, gate);
   return { ...(await authenticateKeyId(keyId, objectIdIn("key", keyId), gate)), org };
 }

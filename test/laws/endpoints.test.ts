@@ -8,7 +8,7 @@ import {
   encodeForOpenai,
 } from "../../src/endpoints/embeddings.ts";
 import { decodeChat, encodePrompt } from "../../src/endpoints/completions.ts";
-import { countsPictures, decodeUsage, Glimpse } from "../../src/endpoints/answer-scan.ts";
+import { countsPictures, decodeUsage, AnswerScanner } from "../../src/endpoints/answer-scan.ts";
 import { concatBytes, decodeUtf8, encodeUtf8 } from "../../src/wire/bytes.ts";
 import { boundaryOf, type FormField, FieldFinder, replaceField } from "../../src/wire/multipart.ts";
 
@@ -198,12 +198,12 @@ describe("reading along", () => {
     const filler = "x".repeat(500_000);
     const said = '"usage": {"prompt_tokens": 7, "total_tokens": 9, "d": {"e": [1]}}';
     for (const text of [`{${said}, "data": "${filler}"}`, `{"data": "${filler}", ${said}}`]) {
-      const seen = new Glimpse();
+      const seen = new AnswerScanner();
       const bytes = encodeUtf8(text);
       for (let at = 0; at < bytes.length; at += 65_536) seen.push(bytes.subarray(at, at + 65_536));
       expect(seen.usage).toMatchObject({ fresh: 7, output: 2 });
     }
-    const quoted = new Glimpse();
+    const quoted = new AnswerScanner();
     quoted.push(encodeUtf8(JSON.stringify({ text: '"usage": {"prompt_tokens": 7}' })));
     expect(quoted.usage).toEqual({});
   });
@@ -218,7 +218,7 @@ describe("reading along", () => {
   });
 
   it("sees a terminal event that two blocks share", () => {
-    const seen = new Glimpse();
+    const seen = new AnswerScanner();
     seen.push(encodeUtf8('data: {"type":"transcript.te'));
     expect(seen.hasTerminal).toBe(false);
     seen.push(encodeUtf8('xt.done","text":""}\n\n'));

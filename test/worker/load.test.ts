@@ -1,12 +1,12 @@
 import { expect, it, vi } from "vitest";
 import { readText } from "../../src/http/request/body.ts";
-import { Room } from "../../src/platform/capacity.ts";
+import { Capacity } from "../../src/platform/capacity.ts";
 import { encodeUtf8 } from "../../src/wire/bytes.ts";
 
 const full = expect.objectContaining({ status: 503, retryAfterSeconds: 1 });
 
 it("an isolate takes as many calls as it can hold, tells the others when to come, and takes them when there is room", () => {
-  const room = new Room({ calls: 2, bytes: 100 });
+  const room = new Capacity({ calls: 2, bytes: 100 });
   const first = room.enter();
   room.enter();
   expect(() => room.enter()).toThrow(full);
@@ -17,7 +17,7 @@ it("an isolate takes as many calls as it can hold, tells the others when to come
 });
 
 it("so does its memory: one body of any size beside small ones, several only while they fit", () => {
-  const room = new Room({ calls: 10, bytes: 100 });
+  const room = new Capacity({ calls: 10, bytes: 100 });
   const [large, small, third] = [room.enter(), room.enter(), room.enter()];
   small.hold(50);
   for (let part = 0; part < 10; part++) large.hold(100);

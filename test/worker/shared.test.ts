@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { sharedIn } from "../../src/platform/shared-breakers.ts";
+import { cacheBreakers } from "../../src/platform/shared-breakers.ts";
 import { Breakers } from "../../src/routing/breaker.ts";
 
 const COOLDOWN = { failures: 3, seconds: 30 };
@@ -11,7 +11,7 @@ const isolate = (clock = { later: 0 }): Breakers => {
   return new Breakers(
     COOLDOWN,
     now,
-    sharedIn(() => caches.default, now),
+    cacheBreakers(() => caches.default, now),
   );
 };
 
@@ -33,7 +33,7 @@ it("one of them asks whether it is back, the others wait for what it finds", asy
   for (let i = 0; i < 3; i++) for (const one of [first, second]) await one.failed("p/b", why);
   clock.later = 31_000;
   expect(await first.admit("p/b", false)).toBe("probe");
-  const shared = sharedIn(() => caches.default);
+  const shared = cacheBreakers(() => caches.default);
   await expect.poll(() => shared.downUntil("p/b")).toBeGreaterThan(Date.now() + 40_000);
   expect(await second.admit("p/b", false)).toBe("refused");
   first.succeeded("p/b", 10);
@@ -43,7 +43,7 @@ it("one of them asks whether it is back, the others wait for what it finds", asy
 
 it("a cache that fails or does not answer leaves an isolate to itself", async () => {
   const never = new Promise<never>(() => {});
-  const broken = sharedIn(() => ({
+  const broken = cacheBreakers(() => ({
     match: () => never,
     put: () => Promise.reject(new Error("full")),
     delete: () => never,

@@ -4,7 +4,7 @@ import type { Config } from "../../routing/config.ts";
 import { locate } from "../../routing/locate.ts";
 
 /** Throws `request.invalid` naming the first that nobody serves: a misspelt name would shut its key out. */
-export async function expectKnownModels(
+export async function requireKnownModels(
   patterns: readonly string[] | undefined,
   providers: ReadonlyMap<string, Provider>,
   { aliases, routes }: Pick<Config, "aliases" | "routes">,

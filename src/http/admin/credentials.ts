@@ -7,8 +7,8 @@ import { encrypt, type VaultKeys } from "../../keys/vault.ts";
 import { providersOf } from "../../providers/registry.ts";
 import { organizationOf } from "../../platform/key-stubs.ts";
 import type { AppEnv } from "../admission/context.ts";
-import { forgetProviders, keysOf, placeOfCredential } from "../../platform/org-providers.ts";
-import { failures } from "../openapi/schemas.ts";
+import { clearProviderCache, keysOf, credentialContext } from "../../platform/org-providers.ts";
+import { errorResponses } from "../openapi/schemas.ts";
 
 const given = z.strictObject({ api_key: z.string().min(8).max(16_384) }).openapi("NewCredential");
 const credential = z
@@ -36,7 +36,7 @@ const routes = {
         "Credentials, but for their secret",
         z.object({ object: z.literal("list"), data: z.array(credential) }),
       ),
-      ...failures(),
+      ...errorResponses(),
     },
   }),
   get: createRoute({
@@ -44,21 +44,21 @@ const routes = {
     path: "/v1/credentials/{provider}",
     summary: "Whether there is one, and since when",
     request: { params },
-    responses: { 200: answer("The credential, but for its secret", credential), ...failures(404) },
+    responses: { 200: answer("The credential, but for its secret", credential), ...errorResponses(404) },
   }),
   put: createRoute({
     method: "put",
     path: "/v1/credentials/{provider}",
     summary: "The organisation's own credential of a provider, in the place of the deployment's. It is never returned",
     request: { params, body: { required: true, content: { "application/json": { schema: given } } } },
-    responses: { 200: answer("The credential, but for its secret", credential), ...failures(400, 404) },
+    responses: { 200: answer("The credential, but for its secret", credential), ...errorResponses(400, 404) },
   }),
   remove: createRoute({
     method: "delete",
     path: "/v1/credentials/{provider}",
     summary: "Takes it away; the deployment's own is used again",
     request: { params },
-    responses: { 204: { description: "It is gone" }, ...failures(404) },
+    responses: { 204: { description: "It is gone" }, ...errorResponses(404) },
   }),
 };
 
@@ -73,15 +73,15 @@ export function credentials(app: OpenAPIHono<AppEnv>): void {
     const { provider } = c.req.valid("param");
     const { api_key } = c.req.valid("json");
     if (!providersOf(c.env).has(provider)) throw noProvider();
-    const sealed = encrypt(api_key, placeOfCredential(org, provider), vaultOf(c));
+    const sealed = encrypt(api_key, credentialContext(org, provider), vaultOf(c));
     await organizationOf(c.env, org).setCredential(org, { provider, sealed, hint: hintOf(api_key) }, keyId);
-    forgetProviders(org);
+    clearProviderCache(org);
     return c.json(shown(await found(c, provider)), 200);
   });
   app.openapi(routes.remove, async (c) => {
     const { org, keyId } = c.var.caller;
     if (!(await organizationOf(c.env, org).removeCredential(org, c.req.valid("param").provider, keyId))) throw none();
-    forgetProviders(org);
+    clearProviderCache(org);
     return c.body(null, 204);
   });
 }

@@ -1,8 +1,8 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Breakers } from "../../routing/breaker.ts";
 import type { AppEnv } from "../admission/context.ts";
-import { routerIn } from "../../platform/router.ts";
-import { failures } from "../openapi/schemas.ts";
+import { isolateRouter } from "../../platform/router.ts";
+import { errorResponses } from "../openapi/schemas.ts";
 
 const target = z
   .object({
@@ -35,13 +35,13 @@ const route = createRoute({
   summary: "The targets of late, whether they are in use, and why not",
   responses: {
     200: { description: "The targets", content: { "application/json": { schema: health } } },
-    ...failures(),
+    ...errorResponses(),
   },
 });
 
 export function routing(app: OpenAPIHono<AppEnv>): void {
   app.openapi(route, (c) => {
-    const { breakers, problem } = routerIn(c.env);
+    const { breakers, problem } = isolateRouter(c.env);
     const own = `${c.var.caller.org} `;
     // With an account of its own, an organisation's targets are nobody else's business.
     const keys = breakers.keys.filter((key) => !key.includes(" ") || key.startsWith(own));

@@ -20,11 +20,11 @@ import { listKeys } from "../../store/audit.ts";
 import { newId } from "../../wire/id.ts";
 import { type KeyStub, keyOfId, newKeyObject } from "../../platform/key-stubs.ts";
 import type { AppEnv } from "../admission/context.ts";
-import { expectKnownModels } from "./allowed-models.ts";
-import { pageOf, pageOfIds, paged } from "../openapi/pages.ts";
-import { providersHere } from "../../platform/org-providers.ts";
-import { routerIn } from "../../platform/router.ts";
-import { answer, body, failures } from "../openapi/schemas.ts";
+import { requireKnownModels } from "./allowed-models.ts";
+import { pageOf, pageOfIds, toPage } from "../openapi/pages.ts";
+import { callerProviders } from "../../platform/org-providers.ts";
+import { isolateRouter } from "../../platform/router.ts";
+import { answer, body, errorResponses } from "../openapi/schemas.ts";
 
 /** A key's life at most; who wants a longer one says that its deployment has none. Seconds. */
 const MAX_TTL_S = 10 * 366 * 86_400;
@@ -70,35 +70,35 @@ const routes = {
     path: "/v1/keys",
     summary: "A key, which can do no more than the one that makes it; its secret is shown this once",
     request: { body: body(newKey) },
-    responses: { 201: answer("The key", keyWithSecret), ...failures(400) },
+    responses: { 201: answer("The key", keyWithSecret), ...errorResponses(400) },
   }),
   list: createRoute({
     method: "get",
     path: "/v1/keys",
     summary: "The organisation's keys, newest first",
     request: { query: pageOfIds("key") },
-    responses: { 200: answer("Keys", pageOf(key)), ...failures(400) },
+    responses: { 200: answer("Keys", pageOf(key)), ...errorResponses(400) },
   }),
   get: createRoute({
     method: "get",
     path: "/v1/keys/{id}",
     summary: "A key",
     request: { params },
-    responses: { 200: answer("The key", key), ...failures(404) },
+    responses: { 200: answer("The key", key), ...errorResponses(404) },
   }),
   change: createRoute({
     method: "patch",
     path: "/v1/keys/{id}",
     summary: "Changes the members that are given; null takes a restriction away",
     request: { params, body: body(changedKey) },
-    responses: { 200: answer("The key", key), ...failures(400, 404) },
+    responses: { 200: answer("The key", key), ...errorResponses(400, 404) },
   }),
   usage: createRoute({
     method: "get",
     path: "/v1/keys/{id}/usage",
     summary: "What the key has spent, by budget, period and day",
     request: { params },
-    responses: { 200: answer("Usage", usage), ...failures(404) },
+    responses: { 200: answer("Usage", usage), ...errorResponses(404) },
   }),
 };
 
@@ -110,7 +110,7 @@ export function keys(app: OpenAPIHono<AppEnv>): void {
     const { limit, after } = c.req.valid("query");
     const found = await listKeys(c.env.DB, c.var.caller.org, { limit: limit + 1, after });
     const all = found.map((one) => shown({ ...one, policy: one.policy as Policy, payers: [] }));
-    return c.json(paged(all, limit), 200);
+    return c.json(toPage(all, limit), 200);
   });
   app.openapi(routes.get, async (c) => c.json(shown(await found(c, c.req.valid("param").id)), 200));
   app.openapi(routes.change, async (c) =>
@@ -131,14 +131,14 @@ export function keys(app: OpenAPIHono<AppEnv>): void {
     path: "/v1/keys/{id}:rotate",
     summary: "Another secret, shown this once; those before it work until the grace has passed",
     request: { params, body: { content: { "application/json": { schema: rotation } } } },
-    responses: { 200: answer("The key", keyWithSecret), ...failures(400, 404) },
+    responses: { 200: answer("The key", keyWithSecret), ...errorResponses(400, 404) },
   });
   app.openAPIRegistry.registerPath({
     method: "post",
     path: "/v1/keys/{id}:revoke",
     summary: "Ends a key for good, everywhere within five seconds",
     request: { params },
-    responses: { 200: answer("The key", key), ...failures(404) },
+    responses: { 200: answer("The key", key), ...errorResponses(404) },
   });
 }
 
@@ -154,7 +154,7 @@ async function create(c: Http, asked: z.infer<typeof newKey>): Promise<Shown & {
     throw invalid("expires_at", "expected this member or ttl_s; keys without an end need RHONE_KEY_TTL=optional");
   requireSubset(policy, caller.policy);
   expectRouting(policy.defaults);
-  await expectKnownModels(policy.allowed_models, await providersHere(c), routerIn(env).config);
+  await requireKnownModels(policy.allowed_models, await callerProviders(c), isolateRouter(env).config);
   const payers = caller.keyId === ADMIN_KEY_ID ? [] : [caller.keyId, ...(caller.payers ?? [])];
   if (payers.length > MAX_DEPTH)
     throw new GatewayError("auth.forbidden", `expected at most ${MAX_DEPTH} keys above a key`);
@@ -176,7 +176,7 @@ async function change(c: Http, id: string, asked: z.infer<typeof changedKey>): P
   const { ttl_s, expires_at, ...changes } = asked;
   const expiresAt = endOf({ ttl_s, expires_at }, Date.now());
   expectRouting(changes.defaults ?? {});
-  await expectKnownModels(changes.allowed_models ?? undefined, await providersHere(c), routerIn(c.env).config);
+  await requireKnownModels(changes.allowed_models ?? undefined, await callerProviders(c), isolateRouter(c.env).config);
   const all = defined({ ...changes, ...(expiresAt !== undefined && { expires_at: expiresAt }) });
   return unwrap(present(await stubOf(c, id).change(c.var.caller.org, all, actorOf(c.var.caller))));
 }

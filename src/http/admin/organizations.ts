@@ -12,7 +12,7 @@ import { listOrganizations } from "../../store/audit.ts";
 import { newId } from "../../wire/id.ts";
 import { type OrganizationStub, organizationOf } from "../../platform/key-stubs.ts";
 import type { AppEnv } from "../admission/context.ts";
-import { answer, body, failures } from "../openapi/schemas.ts";
+import { answer, body, errorResponses } from "../openapi/schemas.ts";
 
 const made = newOrganization.openapi("NewOrganization");
 const changed = changedOrganization.openapi("ChangedOrganization");
@@ -34,7 +34,7 @@ const routes = {
     path: "/v1/organizations",
     summary: "An organisation. The bootstrap key's alone; it acts there with the header x-rhone-organization",
     request: { body: body(made) },
-    responses: { 201: answer("The organisation", organization), ...failures(400) },
+    responses: { 201: answer("The organisation", organization), ...errorResponses(400) },
   }),
   list: createRoute({
     method: "get",
@@ -42,7 +42,7 @@ const routes = {
     summary: "All organisations. The bootstrap key's alone",
     responses: {
       200: answer("Organisations", z.object({ object: z.literal("list"), data: z.array(organization) })),
-      ...failures(),
+      ...errorResponses(),
     },
   }),
   get: createRoute({
@@ -50,21 +50,21 @@ const routes = {
     path: "/v1/organizations/{id}",
     summary: "One's own organisation",
     request: { params },
-    responses: { 200: answer("The organisation", organization), ...failures(404) },
+    responses: { 200: answer("The organisation", organization), ...errorResponses(404) },
   }),
   change: createRoute({
     method: "patch",
     path: "/v1/organizations/{id}",
     summary: "Changes the members that are given: budgets and limits of all its keys together, and budgets of tags",
     request: { params, body: body(changed) },
-    responses: { 200: answer("The organisation", organization), ...failures(400, 404) },
+    responses: { 200: answer("The organisation", organization), ...errorResponses(400, 404) },
   }),
   usage: createRoute({
     method: "get",
     path: "/v1/organizations/{id}/usage",
     summary: "What its keys have spent together, or what was spent under a tag, since there is a budget for that",
     request: { params, query: z.object({ tag: z.string().optional() }) },
-    responses: { 200: answer("Usage", usage), ...failures(404) },
+    responses: { 200: answer("Usage", usage), ...errorResponses(404) },
   }),
 };
 

@@ -4,13 +4,17 @@ import { GatewayError } from "../../canonical/error.ts";
 import { DEFAULT_ORG, requireScope, type AuthContext, isAdmin } from "../../keys/authenticate.ts";
 import type { Caller } from "../../gateway/call/call.ts";
 import type { Scope } from "../../keys/scopes.ts";
-import { admissions, keyAt, organizationOf } from "../../platform/key-stubs.ts";
+import { keyCache, keyAt, organizationOf } from "../../platform/key-stubs.ts";
 import type { AppEnv } from "./context.ts";
 
 /** What admission needs of a request and its deployment. */
-export function gateOf({ env, req, executionCtx }: Pick<Context<AppEnv>, "env" | "req" | "executionCtx">): AuthContext {
+export function authContext({
+  env,
+  req,
+  executionCtx,
+}: Pick<Context<AppEnv>, "env" | "req" | "executionCtx">): AuthContext {
   return {
-    admissions,
+    admissions: keyCache,
     adminKey: env.RHONE_ADMIN_KEY,
     ask: (place, digest) => keyAt(env.KEYS, place)?.admit(digest),
     address: req.header("cf-connecting-ip"),
@@ -22,7 +26,7 @@ export function gateOf({ env, req, executionCtx }: Pick<Context<AppEnv>, "env" |
  * The bootstrap key acts in the organisation that `x-rhone-organization` names; any other key has one, and the header
  * may only say the same. Throws `object.not_found` for an organisation that is not there.
  */
-export async function actingIn(c: Context<AppEnv>, caller: Caller): Promise<Caller> {
+export async function inOrganization(c: Context<AppEnv>, caller: Caller): Promise<Caller> {
   const org = c.req.header("x-rhone-organization");
   if (org === undefined || org === caller.org) return caller;
   const isThere = isAdmin(caller) && (await organizationOf(c.env, org).describe()) !== undefined;
@@ -128,7 +132,7 @@ export function accessOf(c: Context<AppEnv>): Access | undefined {
 }
 
 /** Throws `auth.forbidden`. */
-export function expectAccess(c: Context<AppEnv>, caller: Caller, access: Access | undefined): void {
+export function requireAccess(c: Context<AppEnv>, caller: Caller, access: Access | undefined): void {
   // What is not there is told as that, to everyone who has a key.
   if (access === undefined || access === "public" || isAdmin(caller)) return;
   if (access === "admin") throw new GatewayError("auth.forbidden", "only the bootstrap key may do that");

@@ -3,14 +3,14 @@ import { GatewayError } from "../../canonical/error.ts";
 import { objectIdIn } from "../../wire/id.ts";
 import type { AppEnv } from "./context.ts";
 import { GEMINI_PATH } from "../request/errors.ts";
-import { placeOfSession } from "../../platform/session-stubs.ts";
+import { sessionObjectId } from "../../platform/session-stubs.ts";
 
 /** Where calls are made that name their session in the body; what they name is looked at when it is read. */
 const CALLS = /^\/v1\/(chat\/completions|responses|messages|calls)$/;
 const GENERATES = /:(stream)?[gG]enerateContent$/;
 
 /** A client token opens its own session's routes and no other's. Throws `auth.forbidden`. */
-export function expectOwnSession({ req, env, var: { caller } }: Context<AppEnv>): void {
+export function requireOwnSession({ req, env, var: { caller } }: Context<AppEnv>): void {
   const { session, org } = caller;
   if (session === undefined || req.path === "/v1/ws") return;
   const isCall =
@@ -19,18 +19,18 @@ export function expectOwnSession({ req, env, var: { caller } }: Context<AppEnv>)
   const [, kind, rest = ""] = /^\/v1\/(sessions|calls|runs)\/(.+)$/.exec(req.path) ?? [];
   if (kind === "sessions" && isOf(session, rest, req.method)) return;
   const place = objectIdIn(kind === "runs" ? "run" : "call", rest.split(":")[0]!);
-  if (kind !== "sessions" && place !== undefined && place === placeOfSession(env.SESSIONS, org, session)) return;
+  if (kind !== "sessions" && place !== undefined && place === sessionObjectId(env.SESSIONS, org, session)) return;
   throw foreign(session);
 }
 
 /** Throws `auth.forbidden` for a call that goes elsewhere. `place`: absent when it begins a session. */
-export function expectOwnPlace(
+export function requireOwnObject(
   { session, org }: { session?: string; org: string },
   place: string | undefined,
   env: Cloudflare.Env,
 ): void {
   if (session === undefined) return;
-  if (place !== placeOfSession(env.SESSIONS, org, session)) throw foreign(session);
+  if (place !== sessionObjectId(env.SESSIONS, org, session)) throw foreign(session);
 }
 
 /** An id may hold a colon: only what is done with a session has a verb behind one. */

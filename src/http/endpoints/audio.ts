@@ -2,7 +2,7 @@ import { type OpenAPIHono, z } from "@hono/zod-openapi";
 import { type Endpoint, relayTo } from "../../endpoints/endpoint.ts";
 import { rhoneRequest, SURFACES } from "../../surfaces/index.ts";
 import type { AppEnv } from "../admission/context.ts";
-import { callForm, callJson, document } from "./endpoint.ts";
+import { callForm, callJson, documentRoute } from "./endpoint.ts";
 
 const speech: Endpoint = {
   id: "audio.speech",
@@ -16,11 +16,11 @@ const speech: Endpoint = {
 export function audio(app: OpenAPIHono<AppEnv>): void {
   const path = "/v1/audio/speech";
   app.post(path, (c) => callJson(c, speech));
-  document(app, { path, summary: "OpenAI speech: sound, or its server-sent events", json: speech.request });
+  documentRoute(app, { path, summary: "OpenAI speech: sound, or its server-sent events", json: speech.request });
   for (const name of ["transcriptions", "translations"]) {
     const below = `/audio/${name}`;
     const heard: Endpoint = { ...speech, id: `audio.${name}`, prepare: relayTo(below) };
     app.post(`/v1${below}`, (c) => callForm(c, heard, below));
-    document(app, { path: `/v1${below}`, summary: `OpenAI ${name}; the form is piped through`, form: true });
+    documentRoute(app, { path: `/v1${below}`, summary: `OpenAI ${name}; the form is piped through`, form: true });
   }
 }

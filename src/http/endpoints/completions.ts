@@ -7,7 +7,7 @@ import type { Target } from "../../routing/locate.ts";
 import { isObject, tryParseJson } from "../../wire/json.ts";
 import { appendMember, splice } from "../../wire/splice.ts";
 import type { AppEnv } from "../admission/context.ts";
-import { callRead, document, readJson, targetOf } from "./endpoint.ts";
+import { callRead, documentRoute, readJson, targetOf } from "./endpoint.ts";
 import { infer } from "../inference/infer.ts";
 
 const tokens = z.array(z.int()).min(1);
@@ -39,7 +39,7 @@ export function completions(app: OpenAPIHono<AppEnv>): void {
     const chat = JSON.stringify(encodePrompt(body));
     return await chatted(c, splice(chat, [appendMember(chat, "rhone", JSON.stringify(rhone))]));
   });
-  document(app, {
+  documentRoute(app, {
     path,
     summary: "OpenAI legacy completions; a chat for models that only chat",
     json: completion.request,

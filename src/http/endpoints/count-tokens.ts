@@ -1,17 +1,17 @@
 import { type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context as HttpContext } from "hono";
 import type { PathParams } from "../../dialects/dialect.ts";
-import { counting } from "../../endpoints/count-tokens.ts";
-import { pass } from "../../endpoints/relay.ts";
+import { prepareCount } from "../../endpoints/count-tokens.ts";
+import { callEndpoint } from "../../endpoints/relay.ts";
 import { parseRequest, readMembers } from "../../surfaces/request.ts";
 import { strictModeError } from "../../gateway/dispatch.ts";
 import { rhoneRequest, SURFACES } from "../../surfaces/index.ts";
 import { removeMember, sliceOf, splice } from "../../wire/splice.ts";
 import { readText } from "../request/body.ts";
 import type { AppEnv } from "../admission/context.ts";
-import { contextFor } from "../inference/session-context.ts";
-import { begin, document, targetOf } from "./endpoint.ts";
-import { expectVersion } from "../inference/routes.ts";
+import { previewContext } from "../inference/session-context.ts";
+import { startCall, documentRoute, targetOf } from "./endpoint.ts";
+import { requireAnthropicVersion } from "../inference/routes.ts";
 
 type Http = HttpContext<AppEnv>;
 type CountedSurface = "messages" | "responses" | "gemini";
@@ -36,16 +36,26 @@ const REQUEST: Record<CountedSurface, z.ZodType<object>> = {
 
 export function tokens(app: OpenAPIHono<AppEnv>): void {
   app.post("/v1/messages/count_tokens", (c) => {
-    expectVersion(c.req.raw.headers);
+    requireAnthropicVersion(c.req.raw.headers);
     return count(c, "messages");
   });
   app.post("/v1/responses/input_tokens", (c) => count(c, "responses"));
   const exact = "counted by the provider itself; with rhone.session_id including what the session restores";
   const answer = "The number of tokens";
-  document(app, { path: "/v1/messages/count_tokens", summary: `Anthropic: ${exact}`, json: REQUEST.messages, answer });
-  document(app, { path: "/v1/responses/input_tokens", summary: `OpenAI: ${exact}`, json: REQUEST.responses, answer });
+  documentRoute(app, {
+    path: "/v1/messages/count_tokens",
+    summary: `Anthropic: ${exact}`,
+    json: REQUEST.messages,
+    answer,
+  });
+  documentRoute(app, {
+    path: "/v1/responses/input_tokens",
+    summary: `OpenAI: ${exact}`,
+    json: REQUEST.responses,
+    answer,
+  });
   const path = "/v1beta/models/{model}:countTokens";
-  document(app, { path, summary: `Gemini: ${exact}`, json: REQUEST.gemini, answer });
+  documentRoute(app, { path, summary: `Gemini: ${exact}`, json: REQUEST.gemini, answer });
 }
 
 export const countTokens = (c: Http, model: string): Promise<Response> => count(c, "gemini", { model });
@@ -64,12 +74,12 @@ async function count(c: Http, surfaceId: CountedSurface, outside: PathParams = {
   const asked = { ...parseRequest(opened, surface, outside), ...(inner !== undefined && { around }) };
   const planned = await targetOf(c, asked.model, surface);
   const noted = { ...asked, surface: { id: "count_tokens" }, stream: false };
-  const context = await contextFor(c, asked, surfaceId);
-  const { call, notes, host } = await begin(c, noted);
-  const { target, provider, path, text, losses, translate } = counting(asked, context, planned);
+  const context = await previewContext(c, asked, surfaceId);
+  const { call, notes, host } = await startCall(c, noted);
+  const { target, provider, path, text, losses, translate } = prepareCount(asked, context, planned);
   if (asked.rhone.strict && losses.length > 0) throw strictModeError(losses[0]!.at);
   notes.target = target;
   notes.losses.push(...losses);
   const passing = { call, notes, target, surface, provider, path, body: { text } };
-  return await pass({ ...passing, ...(translate && { translate }) }, host);
+  return await callEndpoint({ ...passing, ...(translate && { translate }) }, host);
 }

@@ -2,7 +2,7 @@ import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { embeddings as openai, geminiEmbeddings } from "../../endpoints/embeddings-endpoint.ts";
 import type { AppEnv } from "../admission/context.ts";
-import { callJson, document } from "./endpoint.ts";
+import { callJson, documentRoute } from "./endpoint.ts";
 
 const SINGLE = geminiEmbeddings("embedContent");
 const BATCH = geminiEmbeddings("batchEmbedContents");
@@ -10,13 +10,13 @@ const BATCH = geminiEmbeddings("batchEmbedContents");
 export function embeddings(app: OpenAPIHono<AppEnv>): void {
   const path = "/v1/embeddings";
   app.post(path, (c) => callJson(c, openai));
-  document(app, { path, summary: "OpenAI embeddings, of any provider that has them", json: openai.request });
+  documentRoute(app, { path, summary: "OpenAI embeddings, of any provider that has them", json: openai.request });
   for (const [method, { request }] of [
     ["embedContent", SINGLE],
     ["batchEmbedContents", BATCH],
   ] as const) {
     const path = `/v1beta/models/{model}:${method}`;
-    document(app, { path, summary: `Gemini ${method}, of any provider that has embeddings`, json: request });
+    documentRoute(app, { path, summary: `Gemini ${method}, of any provider that has embeddings`, json: request });
   }
 }
 

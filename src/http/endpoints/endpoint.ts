@@ -2,9 +2,9 @@ import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context as HttpContext } from "hono";
 import type { z } from "zod";
 import { invalid } from "../../canonical/error.ts";
-import { type Endpoint, expectOpenai, type JsonRequest } from "../../endpoints/endpoint.ts";
+import { type Endpoint, requireOpenai, type JsonRequest } from "../../endpoints/endpoint.ts";
 import { readForm } from "../../endpoints/form.ts";
-import { pass, type PassHost } from "../../endpoints/relay.ts";
+import { callEndpoint, type EndpointHost } from "../../endpoints/relay.ts";
 import { DIALECTS } from "../../dialects/index.ts";
 import { requireModel, requireSurface } from "../../keys/authenticate.ts";
 import { type ParsedRequest, parseJsonField, readMembers } from "../../surfaces/request.ts";
@@ -16,12 +16,12 @@ import { locate, type Target } from "../../routing/locate.ts";
 import { sessionNotFound } from "../../session/session.ts";
 import { newId } from "../../wire/id.ts";
 import { isObject, stringOf } from "../../wire/json.ts";
-import { chargingOf } from "../../platform/key-stubs.ts";
+import { budgetsFor } from "../../platform/key-stubs.ts";
 import { readText } from "../request/body.ts";
-import { beginning, enterJournal } from "../../platform/call-journal.ts";
-import { providersHere } from "../../platform/org-providers.ts";
+import { newCallIds, enterInJournal } from "../../platform/call-journal.ts";
+import { callerProviders } from "../../platform/org-providers.ts";
 import type { AppEnv } from "../admission/context.ts";
-import { placeOfSession, stubAt } from "../../platform/session-stubs.ts";
+import { sessionObjectId, requireStub } from "../../platform/session-stubs.ts";
 
 type Http = HttpContext<AppEnv>;
 
@@ -35,7 +35,7 @@ export async function callRead(c: Http, endpoint: Endpoint, asked: JsonRequest):
   const target = await targetOf(c, model, endpoint.surface);
   const { path, text, losses = [], translate } = endpoint.prepare(asked, target);
   if (rhone.strict && losses.length > 0) throw strictModeError(losses[0]!.at);
-  const { call, notes, host } = await begin(c, {
+  const { call, notes, host } = await startCall(c, {
     surface: endpoint,
     model,
     rhone,
@@ -45,7 +45,7 @@ export async function callRead(c: Http, endpoint: Endpoint, asked: JsonRequest):
   notes.losses.push(...losses);
   const provider = DIALECTS[target.dialect];
   const passing = { call, notes, target, surface: endpoint.surface, provider, path, body: { text } };
-  return await pass({ ...passing, ...(translate && { translate }) }, host);
+  return await callEndpoint({ ...passing, ...(translate && { translate }) }, host);
 }
 
 /** A form, piped through to the provider that its `model` chooses. */
@@ -55,11 +55,11 @@ export async function callForm(c: Http, { id, surface }: Endpoint, path: string)
   const form = await readForm(c.req.raw, headers.get("x-rhone-model") ?? c.req.query("model"));
   try {
     const target = await targetOf(c, form.model, surface);
-    expectOpenai(target, path);
-    const { call, notes, host } = await begin(c, { surface: { id }, model: form.model, rhone, stream: false });
+    requireOpenai(target, path);
+    const { call, notes, host } = await startCall(c, { surface: { id }, model: form.model, rhone, stream: false });
     notes.target = target;
     const provider = DIALECTS[target.dialect];
-    return await pass({ call, notes, target, surface, provider, path, body: form.send(target.model) }, host);
+    return await callEndpoint({ call, notes, target, surface, provider, path, body: form.send(target.model) }, host);
   } finally {
     form.release();
   }
@@ -85,15 +85,15 @@ export async function readJson(
 }
 
 export async function targetOf(c: Http, model: string, surface: Pick<Surface, "dialect">): Promise<Target> {
-  const target = await locate(model, surface.dialect.id, await providersHere(c));
+  const target = await locate(model, surface.dialect.id, await callerProviders(c));
   requireModel(c.var.caller, model, target);
   return target;
 }
 
-type Begun = { call: Call; notes: CallLog; host: PassHost };
+type Begun = { call: Call; notes: CallLog; host: EndpointHost };
 
 /** A call that stands under a session like any stateless one, and reaches its record when the client has its answer. */
-export async function begin(
+export async function startCall(
   c: Http,
   asked: Pick<ParsedRequest, "model" | "stream" | "rhone"> & { surface: { id: string } },
 ): Promise<Begun> {
@@ -102,24 +102,24 @@ export async function begin(
   const { caller } = c.var;
   requireSurface(caller, asked.surface.id);
   const waitUntil = (work: Promise<unknown>): void => ctx.waitUntil(work);
-  const charging = chargingOf(env, waitUntil);
+  const charging = budgetsFor(env, waitUntil);
   const known = asked.rhone.session_id;
   const isNew = known === undefined;
-  const at = isNew ? undefined : { sessionId: known, place: placeOfSession(env.SESSIONS, caller.org, known) };
+  const at = isNew ? undefined : { sessionId: known, place: sessionObjectId(env.SESSIONS, caller.org, known) };
   const { place, ...named } =
-    at === undefined ? beginning(env, createdAt, true) : { ...at, id: newId("call", createdAt, at.place) };
-  const stub = stubAt(env.SESSIONS, place);
+    at === undefined ? newCallIds(env, createdAt, true) : { ...at, id: newId("call", createdAt, at.place) };
+  const stub = requireStub(env.SESSIONS, place);
   if (!isNew && !(await stub.has(caller.org))) throw sessionNotFound();
   const { headers } = c.req.raw;
   const call = { ...named, caller, headers, annotate: false, createdAt };
-  const host: PassHost = {
+  const host: EndpointHost = {
     now: Date.now,
     reserve: (wanted) => charging.reserve(call.id, caller, asked.rhone.tags ?? [], wanted),
     keepAlive: waitUntil,
     // A record that cannot be kept is a matter for the log, not for the client.
     record: async (record) => {
       charging.settle(record);
-      if (isNew && enterJournal({ record }, undefined, { journals: env.JOURNALS, waitUntil })) return;
+      if (isNew && enterInJournal({ record }, undefined, { journals: env.JOURNALS, waitUntil })) return;
       await stub
         .record(JSON.stringify({ record, isNew }))
         .catch((cause: unknown) => console.error("a record was lost", call.id, cause));
@@ -131,7 +131,7 @@ export async function begin(
 type Documented = { path: string; summary: string; json?: z.ZodType<object>; form?: boolean; answer?: string };
 
 /** For `/openapi.json`. What a form holds beside its model is the provider's own. */
-export function document(app: OpenAPIHono<AppEnv>, { path, summary, json, form, answer }: Documented): void {
+export function documentRoute(app: OpenAPIHono<AppEnv>, { path, summary, json, form, answer }: Documented): void {
   const content = {
     ...(json !== undefined && { "application/json": { schema: json } }),
     ...(form === true && { "multipart/form-data": { schema: { type: "object" as const } } }),

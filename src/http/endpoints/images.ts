@@ -2,7 +2,7 @@ import { type OpenAPIHono, z } from "@hono/zod-openapi";
 import { type Endpoint, relayTo } from "../../endpoints/endpoint.ts";
 import { rhoneRequest, SURFACES } from "../../surfaces/index.ts";
 import type { AppEnv } from "../admission/context.ts";
-import { callForm, callJson, document, isForm } from "./endpoint.ts";
+import { callForm, callJson, documentRoute, isForm } from "./endpoint.ts";
 
 const model = z.string().min(1).optional();
 const rhone = rhoneRequest.optional();
@@ -33,6 +33,6 @@ export function images(app: OpenAPIHono<AppEnv>): void {
       prepare: relayTo(below),
     };
     app.post(`/v1${below}`, (c) => (form && isForm(c) ? callForm(c, endpoint, below) : callJson(c, endpoint)));
-    document(app, { path: `/v1${below}`, summary, json: request, form });
+    documentRoute(app, { path: `/v1${below}`, summary, json: request, form });
   }
 }

@@ -3,13 +3,13 @@ import type { Provider } from "../../providers/provider.ts";
 import { isConfigured } from "../../providers/registry.ts";
 
 /** A model as a caller may name it. `model`: what is known of it; absent for the demo, and for all that a provider has. */
-export type Listed = { id: string; provider: Provider; model?: Model };
+export type ListedModel = { id: string; provider: Provider; model?: Model };
 
 /**
  * The models of the configured providers: by their bare names where these lead to them, else below their provider. A
  * provider that the catalogue does not know serves whatever it serves.
  */
-export function listed(providers: ReadonlyMap<string, Provider>, catalogue: Catalogue): Listed[] {
+export function listModels(providers: ReadonlyMap<string, Provider>, catalogue: Catalogue): ListedModel[] {
   return [...providers.values()].filter(isConfigured).flatMap((provider) => {
     const known = catalogue.models.filter((model) => model.provider === provider);
     if (provider.id === "demo") return [{ id: "demo", provider }];
@@ -23,7 +23,7 @@ export function listed(providers: ReadonlyMap<string, Provider>, catalogue: Cata
 }
 
 /** OpenAI's list has four members; the rest is beyond its published shape, and no client minds. */
-export function asOpenai({ id, provider, model }: Listed): object {
+export function asOpenai({ id, provider, model }: ListedModel): object {
   return {
     id,
     object: "model",
@@ -39,7 +39,7 @@ export function asOpenai({ id, provider, model }: Listed): object {
   };
 }
 
-export function asAnthropic({ id, model }: Listed): object {
+export function asAnthropic({ id, model }: ListedModel): object {
   return {
     type: "model",
     id,
@@ -50,7 +50,7 @@ export function asAnthropic({ id, model }: Listed): object {
   };
 }
 
-export function asGemini({ id, provider, model }: Listed): object {
+export function asGemini({ id, provider, model }: ListedModel): object {
   const embeds = provider.id === "demo" ? ["embedContent", "batchEmbedContents"] : [];
   return {
     name: `models/${id}`,

@@ -6,9 +6,9 @@ import { SURFACES } from "../../surfaces/index.ts";
 import { catalogueOf } from "../../providers/catalogue.ts";
 import { newId } from "../../wire/id.ts";
 import type { AppEnv } from "../admission/context.ts";
-import { asAnthropic, asGemini, asOpenai, type Listed, listed } from "./model-list.ts";
-import { providersHere } from "../../platform/org-providers.ts";
-import { failures } from "../openapi/schemas.ts";
+import { asAnthropic, asGemini, asOpenai, type ListedModel, listModels } from "./model-list.ts";
+import { callerProviders } from "../../platform/org-providers.ts";
+import { errorResponses } from "../openapi/schemas.ts";
 
 /** OpenAI's own members, so that `client.models.list()` reads it, and what else is known. */
 const model = z
@@ -26,7 +26,7 @@ const routes = {
         description: "Models",
         content: { "application/json": { schema: z.object({ object: z.literal("list"), data: z.array(model) }) } },
       },
-      ...failures(),
+      ...errorResponses(),
     },
   }),
   get: createRoute({
@@ -36,7 +36,7 @@ const routes = {
     request: { params: z.object({ id: z.string() }) },
     responses: {
       200: { description: "The model", content: { "application/json": { schema: model } } },
-      ...failures(404),
+      ...errorResponses(404),
     },
   }),
 };
@@ -52,7 +52,7 @@ export function models(app: OpenAPIHono<AppEnv>): void {
 type Http = Context<AppEnv>;
 type Shape = "openai" | "anthropic" | "gemini";
 
-const AS: Record<Shape, (one: Listed) => object> = { openai: asOpenai, anthropic: asAnthropic, gemini: asGemini };
+const AS: Record<Shape, (one: ListedModel) => object> = { openai: asOpenai, anthropic: asAnthropic, gemini: asGemini };
 
 /** Whose SDK asks: Anthropic's says its version; Google's has a path of its own, or a header. */
 function shapeOf({ req }: Http): Shape {
@@ -93,15 +93,15 @@ const listAs: Record<Shape, (c: Http) => Promise<Response>> = {
   },
 };
 
-async function all(c: Http): Promise<Listed[]> {
-  const providers = await providersHere(c);
-  return listed(providers, await catalogueOf(providers));
+async function all(c: Http): Promise<ListedModel[]> {
+  const providers = await callerProviders(c);
+  return listModels(providers, await catalogueOf(providers));
 }
 
-async function find(c: Http, id: string): Promise<Listed> {
-  const providers = await providersHere(c);
+async function find(c: Http, id: string): Promise<ListedModel> {
+  const providers = await callerProviders(c);
   const catalogue = await catalogueOf(providers);
-  const known = listed(providers, catalogue);
+  const known = listModels(providers, catalogue);
   const wanted = id.toLowerCase();
   const meant = catalogue.find(id);
   const found =

@@ -2,7 +2,7 @@ import { type OpenAPIHono, z } from "@hono/zod-openapi";
 import { type Endpoint, relayTo } from "../../endpoints/endpoint.ts";
 import { rhoneRequest, SURFACES } from "../../surfaces/index.ts";
 import type { AppEnv } from "../admission/context.ts";
-import { callJson, document } from "./endpoint.ts";
+import { callJson, documentRoute } from "./endpoint.ts";
 
 const moderation: Endpoint = {
   id: "moderations",
@@ -24,5 +24,5 @@ const moderation: Endpoint = {
 
 export function moderations(app: OpenAPIHono<AppEnv>): void {
   app.post("/v1/moderations", (c) => callJson(c, moderation));
-  document(app, { path: "/v1/moderations", summary: "OpenAI moderations", json: moderation.request });
+  documentRoute(app, { path: "/v1/moderations", summary: "OpenAI moderations", json: moderation.request });
 }

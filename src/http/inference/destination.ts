@@ -10,8 +10,8 @@ import {
 import type { SurfaceId } from "../../surfaces/index.ts";
 import type { ResponseLocation } from "../../session/response-index.ts";
 import { objectIdIn, withPrefix } from "../../wire/id.ts";
-import { findResponsePlace } from "../../platform/response-index.ts";
-import { placeOfSession, stubOfPlace } from "../../platform/session-stubs.ts";
+import { findResponseLocation } from "../../platform/response-index.ts";
+import { sessionObjectId, stubFor } from "../../platform/session-stubs.ts";
 
 /**
  * Where a call goes; absent: it begins a session. `sessionId` is a guess where only a place is known: the session there
@@ -20,17 +20,17 @@ import { placeOfSession, stubOfPlace } from "../../platform/session-stubs.ts";
 export type Destination = { at?: { sessionId: string; place: string }; response?: ResponsesState };
 
 /** Responses that were told with `store: false` on one connection, by the id that it was told. */
-export type HeardResponses = ReadonlyMap<string, ResponseLocation>;
+export type UnstoredResponses = ReadonlyMap<string, ResponseLocation>;
 
-type Going = { org: string; env: Cloudflare.Env; heard?: HeardResponses };
+type Going = { org: string; env: Cloudflare.Env; heard?: UnstoredResponses };
 
 /** Throws `request.invalid`, and `object.not_found` in OpenAI's words for a place that is none. */
-export async function destinationOf(opened: RequestText, surface: SurfaceId, going: Going): Promise<Destination> {
+export async function resolveDestination(opened: RequestText, surface: SurfaceId, going: Going): Promise<Destination> {
   const { org, env, heard } = going;
   const state = surface === "responses" ? readRequestedState(opened) : undefined;
   const from = state?.previous === undefined ? undefined : await previous(state.previous, going);
   const known = opened.rhone.session_id ?? sessionOf(state);
-  const to = known === undefined ? undefined : placeOfSession(env.SESSIONS, org, known);
+  const to = known === undefined ? undefined : sessionObjectId(env.SESSIONS, org, known);
   if (from !== undefined && to !== undefined && from.place !== to)
     throw invalid("previous_response_id", "expected a response of the session that rhone.session_id names");
   const response = state && {
@@ -51,7 +51,7 @@ export async function destinationOf(opened: RequestText, surface: SurfaceId, goi
 function placeOfParent(parent: string | undefined, env: Cloudflare.Env): string | undefined {
   const prefix = parent?.slice(0, parent.indexOf("_"));
   const place = parent === undefined || !PLACED.has(prefix!) ? undefined : objectIdIn(prefix!, parent);
-  return place !== undefined && stubOfPlace(env.SESSIONS, place) !== undefined ? place : undefined;
+  return place !== undefined && stubFor(env.SESSIONS, place) !== undefined ? place : undefined;
 }
 
 const PLACED = new Set(["turn", "call", "resp"]);
@@ -82,9 +82,9 @@ const CONVERSATION = /^conv_[A-Za-z0-9_.:-]{1,128}$/;
 
 async function previous(id: string, { org, env, heard }: Going) {
   const local = heard?.get(id);
-  const found = local ?? (await findResponsePlace(env.DIRECTORY, org, id));
+  const found = local ?? (await findResponseLocation(env.DIRECTORY, org, id));
   // An id with a place that is no object's is as unknown as any other.
-  if (found === undefined || stubOfPlace(env.SESSIONS, found.place) === undefined) throw previousNotFound(id);
+  if (found === undefined || stubFor(env.SESSIONS, found.place) === undefined) throw previousNotFound(id);
   const response = { id, call: found.call, ...(local !== undefined && { isHeard: true as const }) };
   return { place: found.place, response };
 }

@@ -13,15 +13,15 @@ import { sessionNotFound } from "../../session/session.ts";
 import type { CallRecord } from "../../store/records.ts";
 import { toRpcText } from "../../wire/bytes.ts";
 import { newId } from "../../wire/id.ts";
-import { chargingOf } from "../../platform/key-stubs.ts";
-import { beginning, enterJournal } from "../../platform/call-journal.ts";
+import { budgetsFor } from "../../platform/key-stubs.ts";
+import { newCallIds, enterInJournal } from "../../platform/call-journal.ts";
 import { providersFor } from "../../platform/org-providers.ts";
-import { Room } from "../../platform/capacity.ts";
+import { Capacity } from "../../platform/capacity.ts";
 import { readText } from "../request/body.ts";
-import { destinationOf, type HeardResponses, needsState } from "./destination.ts";
-import { expectOwnPlace } from "../admission/client-token.ts";
-import { routerIn } from "../../platform/router.ts";
-import { type SessionStub, stubAt } from "../../platform/session-stubs.ts";
+import { resolveDestination, type UnstoredResponses, needsState } from "./destination.ts";
+import { requireOwnObject } from "../admission/client-token.ts";
+import { isolateRouter } from "../../platform/router.ts";
+import { type SessionStub, requireStub } from "../../platform/session-stubs.ts";
 
 type Inference = {
   request: Request;
@@ -51,14 +51,14 @@ export async function infer({ request, ...inference }: Inference): Promise<Respo
   }
 }
 
-const ROOM = new Room();
+const ROOM = new Capacity();
 
 /** `heard`: responses that only the caller's own connection knows of. `left`: aborted when the caller leaves. */
 type Texted = Omit<Inference, "request"> & {
   text: string;
   headers: Headers;
   createdAt: number;
-  heard?: HeardResponses;
+  heard?: UnstoredResponses;
   left?: AbortSignal;
 };
 
@@ -66,19 +66,19 @@ type Texted = Omit<Inference, "request"> & {
 export async function inferText(texted: Texted): Promise<Response> {
   const { text, headers, createdAt, surface, outside = {}, caller, env, ctx, left } = texted;
   const opened = withKeyDefaults(readMembers(text, headers, SURFACES[surface]), caller, outside);
-  const { at, response } = await destinationOf(opened, surface, { ...texted, org: caller.org });
-  expectOwnPlace(caller, at?.place, env);
-  const { contextMode } = routerIn(env).config.defaults;
+  const { at, response } = await resolveDestination(opened, surface, { ...texted, org: caller.org });
+  requireOwnObject(caller, at?.place, env);
+  const { contextMode } = isolateRouter(env).config.defaults;
   const mode = opened.rhone.context_mode ?? (needsState(response) ? "stateful" : contextMode);
   const isNew = at === undefined;
   // What a response is kept for is that somebody asks for it.
   const isJournaled = isNew && mode === "stateless" && response === undefined;
   const { place, ...named } = isNew
-    ? beginning(env, createdAt, isJournaled)
+    ? newCallIds(env, createdAt, isJournaled)
     : { ...at, id: newId("call", createdAt, at.place) };
   const annotate = !leavesBodies(headers);
   const call = { ...named, caller, annotate, createdAt, ...(response !== undefined && { response }) };
-  const stub = (): SessionStub => stubAt(env.SESSIONS, place);
+  const stub = (): SessionStub => requireStub(env.SESSIONS, place);
   if (mode !== "stateless") {
     const pairs = [...headers].filter(([name]) => !CREDENTIALS.has(name));
     const session = stub();
@@ -134,7 +134,7 @@ function statelessHost(
   const waitUntil = (work: Promise<unknown>): void => ctx.waitUntil(work);
   const keep = async (handled: Omit<StatelessCall, "isNew">): Promise<void> => {
     const rest = await tape?.rest();
-    if (isJournaled && tape?.hasSent !== true && enterJournal(handled, rest, { journals, waitUntil })) return;
+    if (isJournaled && tape?.hasSent !== true && enterInJournal(handled, rest, { journals, waitUntil })) return;
     // As text: numbers that were kept as they were written do not cross otherwise.
     await stub().record(toRpcText(JSON.stringify({ ...handled, isNew } satisfies StatelessCall)), rest);
   };
@@ -146,9 +146,9 @@ function statelessHost(
     contextMode: "stateless",
     ...(left && { clientLeft: left }),
     providers,
-    router: routerIn(env),
+    router: isolateRouter(env),
     now: Date.now,
-    budgets: chargingOf(env, waitUntil),
+    budgets: budgetsFor(env, waitUntil),
     waitUntil,
     recorderFor: () => {
       const told = JSON.stringify({ started: begun!, isNew });

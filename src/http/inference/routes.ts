@@ -32,7 +32,7 @@ type Methods = Record<string, (c: Context<AppEnv>, model: string) => Promise<Res
 export function surfaces(app: OpenAPIHono<AppEnv>, methods: Methods): void {
   for (const [path, { surface, summary }] of Object.entries(POSTS)) {
     app.post(path, (c) => {
-      if (surface === "messages") expectVersion(c.req.raw.headers);
+      if (surface === "messages") requireAnthropicVersion(c.req.raw.headers);
       return inferred(c, surface);
     });
     document(app, path, surface, summary);
@@ -73,6 +73,6 @@ function outsideOf(call: string, alt: string | undefined): PathParams {
 }
 
 /** As Anthropic itself demands it. */
-export function expectVersion(headers: Headers): void {
+export function requireAnthropicVersion(headers: Headers): void {
   if (!headers.has("anthropic-version")) throw invalid("anthropic-version", "expected this header, as in 2023-06-01");
 }

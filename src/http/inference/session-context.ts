@@ -8,17 +8,21 @@ import type { Context } from "../../session/session.ts";
 import { toRpcText } from "../../wire/bytes.ts";
 import { parseJson } from "../../wire/json.ts";
 import type { AppEnv } from "../admission/context.ts";
-import { destinationOf } from "./destination.ts";
-import { stubAt } from "../../platform/session-stubs.ts";
+import { resolveDestination } from "./destination.ts";
+import { requireStub } from "../../platform/session-stubs.ts";
 
 const NOTHING: Context = { parent: undefined, history: [], known: 0 };
 
 /** What the session that a request names, in whichever words, would restore for it; nothing begins. */
-export async function contextFor(c: HttpContext<AppEnv>, asked: ParsedRequest, surface: SurfaceId): Promise<Context> {
+export async function previewContext(
+  c: HttpContext<AppEnv>,
+  asked: ParsedRequest,
+  surface: SurfaceId,
+): Promise<Context> {
   const { org } = c.var.caller;
-  const { at, response } = await destinationOf(asked, surface, { org, env: c.env });
+  const { at, response } = await resolveDestination(asked, surface, { org, env: c.env });
   if (at === undefined) return NOTHING;
   const said = turnInput(response === undefined ? asked : withContinuation(asked, response));
-  const told = await stubAt(c.env.SESSIONS, at.place).contextOf(org, toRpcText(JSON.stringify(said)), response);
+  const told = await requireStub(c.env.SESSIONS, at.place).contextOf(org, toRpcText(JSON.stringify(said)), response);
   return parseJson(await (await fromRpcResponse(told)).text()) as unknown as Context;
 }

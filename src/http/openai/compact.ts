@@ -2,7 +2,7 @@ import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context as HttpContext } from "hono";
 import { z } from "zod";
 import { GatewayError } from "../../canonical/error.ts";
-import { pass } from "../../endpoints/relay.ts";
+import { callEndpoint } from "../../endpoints/relay.ts";
 import { DIALECTS } from "../../dialects/index.ts";
 import { sealSummary } from "../../dialects/openai-responses/compaction.ts";
 import { parseRequest, type ParsedRequest, readMembers } from "../../surfaces/request.ts";
@@ -17,8 +17,8 @@ import type { Context } from "../../session/session.ts";
 import { isObject, type Json, type JsonObject, parseJson, stringifyMember } from "../../wire/json.ts";
 import { readText } from "../request/body.ts";
 import type { AppEnv } from "../admission/context.ts";
-import { begin, document, targetOf } from "../endpoints/endpoint.ts";
-import { contextFor } from "../inference/session-context.ts";
+import { startCall, documentRoute, targetOf } from "../endpoints/endpoint.ts";
+import { previewContext } from "../inference/session-context.ts";
 import { inferText } from "../inference/infer.ts";
 
 type Http = HttpContext<AppEnv>;
@@ -43,13 +43,18 @@ export function compaction(app: OpenAPIHono<AppEnv>): void {
   app.post("/v1/responses/compact", (c) => compact(c));
   const summary =
     "OpenAI: a conversation in short; the provider's own compaction where it has one, else a summary by the model";
-  document(app, { path: "/v1/responses/compact", summary, json: compactRequest, answer: "The compacted conversation" });
+  documentRoute(app, {
+    path: "/v1/responses/compact",
+    summary,
+    json: compactRequest,
+    answer: "The compacted conversation",
+  });
 }
 
 async function compact(c: Http): Promise<Response> {
   const text = await readText(c.req.raw);
   const asked = parseRequest(readMembers(text, c.req.raw.headers), { ...SURFACES.responses, request: compactRequest });
-  const context = await contextFor(c, asked, "responses");
+  const context = await previewContext(c, asked, "responses");
   const target = await targetOf(c, asked.model, asked.surface);
   const own = target.dialect === asked.surface.dialect.id ? await byProvider(c, asked, context, target) : undefined;
   return own ?? (await bySummary(c, asked, context));
@@ -64,11 +69,11 @@ async function byProvider(
 ): Promise<Response | undefined> {
   const { body, losses } = spliceBody(asked, context, encodeTarget(target));
   const { surface } = asked;
-  const { call, notes, host } = await begin(c, { ...asked, surface: { id: "compact" }, stream: false });
+  const { call, notes, host } = await startCall(c, { ...asked, surface: { id: "compact" }, stream: false });
   notes.target = target;
   notes.losses.push(...losses);
   const provider = DIALECTS[target.dialect];
-  const answered = await pass(
+  const answered = await callEndpoint(
     { call, notes, target, surface, provider, path: "/responses/compact", body: { text: body } },
     host,
   );

@@ -6,11 +6,11 @@ import { conversationNotFound } from "../../gateway/responses/state.ts";
 import { findCreated, listSessions, type SessionFilter } from "../../store/sessions.ts";
 import type { JsonObject } from "../../wire/json.ts";
 import { withPrefix } from "../../wire/id.ts";
-import { type Http, type Passed, passed } from "../sessions/command.ts";
+import { type Http, type SessionResponse, withMutableHeaders } from "../sessions/command.ts";
 import type { AppEnv } from "../admission/context.ts";
 import { item, itemList, page } from "./responses.ts";
-import { failures } from "../openapi/schemas.ts";
-import { newSession, placeOfSession, stubAt } from "../../platform/session-stubs.ts";
+import { errorResponses } from "../openapi/schemas.ts";
+import { newSessionId, sessionObjectId, requireStub } from "../../platform/session-stubs.ts";
 
 const metadata = z
   .record(z.string().max(64), z.string().max(512))
@@ -43,35 +43,35 @@ const routes = {
     path: "/v1/conversations",
     summary: "OpenAI: a conversation, which is a session by another name: conv_x is sess_x",
     request: { body: { content: json(made) } },
-    responses: { ...ok(conversation, "The conversation"), ...failures(400) },
+    responses: { ...ok(conversation, "The conversation"), ...errorResponses(400) },
   }),
   list: createRoute({
     method: "get",
     path: "/v1/conversations",
     summary: "The organisation's conversations, the newest first; metadata.KEY=VALUE filters",
     request: { query: z.looseObject({ limit: page.limit, after: page.after }) },
-    responses: { ...ok(list, "A page of conversations"), ...failures(400) },
+    responses: { ...ok(list, "A page of conversations"), ...errorResponses(400) },
   }),
   get: createRoute({
     method: "get",
     path: "/v1/conversations/{id}",
     summary: "OpenAI: a conversation",
     request: { params },
-    responses: { ...ok(conversation, "The conversation"), ...failures(404) },
+    responses: { ...ok(conversation, "The conversation"), ...errorResponses(404) },
   }),
   update: createRoute({
     method: "post",
     path: "/v1/conversations/{id}",
     summary: "OpenAI: other metadata instead of what there was",
     request: { params, body: { required: true, content: json(z.object({ metadata })) } },
-    responses: { ...ok(conversation, "The conversation"), ...failures(400, 404) },
+    responses: { ...ok(conversation, "The conversation"), ...errorResponses(400, 404) },
   }),
   delete: createRoute({
     method: "delete",
     path: "/v1/conversations/{id}",
     summary: "OpenAI: deletes a conversation, and what was said in it",
     request: { params },
-    responses: { ...ok(deleted, "It is gone"), ...failures(404) },
+    responses: { ...ok(deleted, "It is gone"), ...errorResponses(404) },
   }),
   addItems: createRoute({
     method: "post",
@@ -82,28 +82,28 @@ const routes = {
       query: z.object(include),
       body: { required: true, content: json(z.object({ items: items.min(1) })) },
     },
-    responses: { ...ok(itemList, "The items, with their ids"), ...failures(400, 404) },
+    responses: { ...ok(itemList, "The items, with their ids"), ...errorResponses(400, 404) },
   }),
   items: createRoute({
     method: "get",
     path: "/v1/conversations/{id}/items",
     summary: "OpenAI: what was said, whichever surface it was said on",
     request: { params, query: z.object({ ...page, ...include }) },
-    responses: { ...ok(itemList, "A page of items"), ...failures(400, 404) },
+    responses: { ...ok(itemList, "A page of items"), ...errorResponses(400, 404) },
   }),
   item: createRoute({
     method: "get",
     path: "/v1/conversations/{id}/items/{item}",
     summary: "OpenAI: one item",
     request: { params: itemParams, query: z.object(include) },
-    responses: { ...ok(item, "The item"), ...failures(404) },
+    responses: { ...ok(item, "The item"), ...errorResponses(404) },
   }),
   deleteItem: createRoute({
     method: "delete",
     path: "/v1/conversations/{id}/items/{item}",
     summary: "OpenAI: takes an item out of what the model sees next; the session's history keeps it",
     request: { params: itemParams },
-    responses: { ...ok(conversation, "The conversation"), ...failures(404) },
+    responses: { ...ok(conversation, "The conversation"), ...errorResponses(404) },
   }),
 };
 
@@ -111,7 +111,7 @@ const routes = {
 export function conversations(app: OpenAPIHono<AppEnv>): void {
   app.openapi(routes.create, (c) => {
     const { metadata: pairs, items: given } = c.req.valid("json");
-    const { id } = newSession(c.env.SESSIONS);
+    const { id } = newSessionId(c.env.SESSIONS);
     const said = { metadata: pairs ?? {}, items: (given ?? []) as JsonObject[] };
     return conversing(c, withPrefix(id, "conv"), { do: "create", id, ...said });
   });
@@ -140,18 +140,18 @@ export function conversations(app: OpenAPIHono<AppEnv>): void {
   app.openapi(routes.deleteItem, (c) => one(c, "deleteItem"));
 }
 
-function one(c: Http, what: "item" | "deleteItem"): Promise<Passed> {
+function one(c: Http, what: "item" | "deleteItem"): Promise<SessionResponse> {
   const { id, item: name } = c.req.param() as { id: string; item: string };
   return conversing(c, id, { do: what, item: name });
 }
 
 /** Has the conversation's session answer. Throws what it refuses. */
-async function conversing(c: Http, id: string, asked: ConversationCommand): Promise<Passed> {
+async function conversing(c: Http, id: string, asked: ConversationCommand): Promise<SessionResponse> {
   if (!CONVERSATION.test(id)) throw conversationNotFound(id);
   const { SESSIONS } = c.env;
   const { caller } = c.var;
-  const stub = stubAt(SESSIONS, placeOfSession(SESSIONS, caller.org, withPrefix(id, "sess")));
-  return passed(await fromRpcResponse(await stub.converse(asked, id, caller)));
+  const stub = requireStub(SESSIONS, sessionObjectId(SESSIONS, caller.org, withPrefix(id, "sess")));
+  return withMutableHeaders(await fromRpcResponse(await stub.converse(asked, id, caller)));
 }
 
 const CONVERSATION = /^conv_[A-Za-z0-9_.:-]{1,128}$/;

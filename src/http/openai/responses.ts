@@ -5,9 +5,9 @@ import { fromRpcResponse } from "../../canonical/rpc-error.ts";
 import type { ResponseQuery } from "../../gateway/session/stored-responses.ts";
 import { responseNotFound } from "../../gateway/responses/state.ts";
 import type { AppEnv } from "../admission/context.ts";
-import { directoryOf, findResponsePlace } from "../../platform/response-index.ts";
-import { failures } from "../openapi/schemas.ts";
-import { stubOfPlace } from "../../platform/session-stubs.ts";
+import { responseIndexFor, findResponseLocation } from "../../platform/response-index.ts";
+import { errorResponses } from "../openapi/schemas.ts";
+import { stubFor } from "../../platform/session-stubs.ts";
 
 const params = z.object({ id: z.string().openapi({ example: "resp_…" }) });
 const response = z
@@ -52,28 +52,31 @@ const routes = {
     path: "/v1/responses/{id}",
     summary: "OpenAI: a stored response, whichever provider answered; stream=true tells its events, also while it runs",
     request: { params, query: retrieval },
-    responses: { 200: { description: "The response, or its events", content: json(response) }, ...failures(400, 404) },
+    responses: {
+      200: { description: "The response, or its events", content: json(response) },
+      ...errorResponses(400, 404),
+    },
   }),
   delete: createRoute({
     method: "delete",
     path: "/v1/responses/{id}",
     summary: "OpenAI: forgets a response; the turn it made stays in its session",
     request: { params },
-    responses: { 200: { description: "It is forgotten", content: json(deleted) }, ...failures(404) },
+    responses: { 200: { description: "It is forgotten", content: json(deleted) }, ...errorResponses(404) },
   }),
   inputItems: createRoute({
     method: "get",
     path: "/v1/responses/{id}/input_items",
     summary: "OpenAI: the items that a response was made from",
     request: { params, query: z.object({ ...page, ...include }) },
-    responses: { 200: { description: "A page of items", content: json(itemList) }, ...failures(400, 404) },
+    responses: { 200: { description: "A page of items", content: json(itemList) }, ...errorResponses(400, 404) },
   }),
   cancel: createRoute({
     method: "post",
     path: "/v1/responses/{id}/cancel",
     summary: "OpenAI: stops a background response; one that has ended stays as it is",
     request: { params },
-    responses: { 200: { description: "The response", content: json(response) }, ...failures(400, 404) },
+    responses: { 200: { description: "The response", content: json(response) }, ...errorResponses(400, 404) },
   }),
 };
 
@@ -88,7 +91,7 @@ export function responses(app: OpenAPIHono<AppEnv>): void {
   app.openapi(routes.delete, async (c) => {
     const forgotten = await recalled(c, { do: "forget" });
     const { id } = c.req.valid("param");
-    await directoryOf(c.env.DIRECTORY, c.var.caller.org, id).remove(id);
+    await responseIndexFor(c.env.DIRECTORY, c.var.caller.org, id).remove(id);
     return forgotten;
   });
   app.openapi(routes.inputItems, (c) => recalled(c, { do: "inputItems", ...c.req.valid("query") }));
@@ -99,8 +102,8 @@ export function responses(app: OpenAPIHono<AppEnv>): void {
 async function recalled(c: Http, what: Asking): Promise<never> {
   const id = c.req.param("id")!;
   const { org } = c.var.caller;
-  const found = await findResponsePlace(c.env.DIRECTORY, org, id);
-  const stub = found && stubOfPlace(c.env.SESSIONS, found.place);
+  const found = await findResponseLocation(c.env.DIRECTORY, org, id);
+  const stub = found && stubFor(c.env.SESSIONS, found.place);
   if (found === undefined || stub === undefined) throw responseNotFound(id);
   const answered = await fromRpcResponse(await stub.recall({ id, call: found.call, ...what }, org));
   return new Response(answered.body, answered) as never;

@@ -29,7 +29,7 @@ export const pageOf = <T extends z.ZodType>(item: T) =>
   });
 
 /** A page of what was asked for with one more than the limit: whether there is more is known then. */
-export function paged<T extends { id: string }>(found: readonly T[], limit: number) {
+export function toPage<T extends { id: string }>(found: readonly T[], limit: number) {
   const data = found.slice(0, limit);
   return { object: "list" as const, data, has_more: found.length > limit, last_id: data.at(-1)?.id ?? null };
 }

@@ -35,7 +35,7 @@ const MEANING: Record<number, string> = {
 type Failure = { description: string; content: { "application/json": { schema: typeof error } } };
 
 /** The answers that are none, for a route's documentation. 401 goes without saying. */
-export function failures(...statuses: number[]): Record<number, Failure> {
+export function errorResponses(...statuses: number[]): Record<number, Failure> {
   const all = [401, ...statuses].map((status) => [
     status,
     { description: MEANING[status]!, content: { "application/json": { schema: error } } },

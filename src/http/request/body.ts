@@ -19,7 +19,7 @@ const PATIENCE = 10;
 const SLOWEST = 8;
 
 /** Throws `request.invalid`, 415, for a body that is encoded: nobody unpacks it here, nor at most providers. */
-export function expectPlain({ headers }: Request): void {
+export function requireUncompressed({ headers }: Request): void {
   const encoding = headers.get("content-encoding")?.trim().toLowerCase() ?? "identity";
   if (encoding === "identity" || encoding === "") return;
   const message = "content-encoding: expected identity, or none: a body as it is";

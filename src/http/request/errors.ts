@@ -13,7 +13,7 @@ const SHAPES: readonly [RegExp, SurfaceId][] = [
 ];
 
 /** Any failure as an answer, in the shape that the route's clients read. What is not ours is logged without its content. */
-export function failure(thrown: unknown, path: string, requestId: string): Response {
+export function toErrorResponse(thrown: unknown, path: string, requestId: string): Response {
   // What the framework refuses by itself is a body that is no JSON, or does not say that it is.
   const error =
     thrown instanceof HTTPException && thrown.status < 500

@@ -11,7 +11,7 @@ import type { AppEnv } from "../admission/context.ts";
  * from wherever they come, and none of them needs its client to stay. SPEC 3. Throws `request.invalid` naming the
  * header, `idempotency.mismatch`.
  */
-export async function answerOnce({ req, env, var: { caller } }: Context<AppEnv>, key: string): Promise<Response> {
+export async function runOnce({ req, env, var: { caller } }: Context<AppEnv>, key: string): Promise<Response> {
   if (!KEY.test(key)) throw invalid("idempotency-key", "expected 1 to 255 printable characters of ASCII");
   const { org, keyId, session = "" } = caller;
   const object = env.IDEMPOTENCY.get(env.IDEMPOTENCY.idFromName(JSON.stringify([org, keyId, session, key])));
@@ -25,7 +25,7 @@ export async function answerOnce({ req, env, var: { caller } }: Context<AppEnv>,
 const KEY = /^[\x20-\x7e]{1,255}$/;
 
 /** What has to be the same in every repetition, and the request as it is run, once. Throws as `readBytes` does. */
-export async function onceOf(request: Request): Promise<IdempotentRequest & { request: Request }> {
+export async function fingerprint(request: Request): Promise<IdempotentRequest & { request: Request }> {
   const body = await readBytes(request);
   const { pathname, searchParams } = new URL(request.url);
   const headers = new Headers(request.headers);

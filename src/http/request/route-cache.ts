@@ -5,7 +5,7 @@ import { TrieRouter } from "hono/router/trie-router";
  * Hono's router, which remembers what answers at paths that are routes word for word: all that SDKs generate with, but
  * Gemini's. It holds no more than there are routes, whatever clients ask for.
  */
-export class Matcher<T> implements Router<T> {
+export class CachedRouter<T> implements Router<T> {
   readonly name = "Matcher";
   readonly #trie = new TrieRouter<T>();
   readonly #routes = new Set<string>();

@@ -6,8 +6,8 @@ import type { CallState } from "../../session/calls.ts";
 import { type Attempt, type CallRecord, findCall, runIdOf, stopReasonOf } from "../../store/records.ts";
 import { withPrefix } from "../../wire/id.ts";
 import type { AppEnv } from "../admission/context.ts";
-import { failures } from "../openapi/schemas.ts";
-import { stubOfId } from "../../platform/session-stubs.ts";
+import { errorResponses } from "../openapi/schemas.ts";
+import { stubForId } from "../../platform/session-stubs.ts";
 
 const usage = z
   .object({
@@ -71,7 +71,7 @@ const routes = {
     request: { params },
     responses: {
       200: { description: "The call", content: { "application/json": { schema: call } } },
-      ...failures(404),
+      ...errorResponses(404),
     },
   }),
   run: createRoute({
@@ -79,7 +79,10 @@ const routes = {
     path: "/v1/runs/{id}",
     summary: "A run; a plain call is a run of one call",
     request: { params },
-    responses: { 200: { description: "The run", content: { "application/json": { schema: run } } }, ...failures(404) },
+    responses: {
+      200: { description: "The run", content: { "application/json": { schema: run } } },
+      ...errorResponses(404),
+    },
   }),
 };
 
@@ -99,7 +102,7 @@ export function runOf(found: z.infer<typeof call>): z.infer<typeof run> {
 }
 
 /** A call as its session knows it. */
-export const shownState = ({ record, started, status }: CallState): z.infer<typeof call> =>
+export const toApiCall = ({ record, started, status }: CallState): z.infer<typeof call> =>
   record === undefined ? { ...shown(started), status } : shown(record);
 
 /** The session knows its calls at once; D1 those of sessions that are gone. */
@@ -110,8 +113,8 @@ async function find(
   prefix: "call" | "run",
 ): Promise<z.infer<typeof call>> {
   const callId = withPrefix(id, "call");
-  const known = await stubOfId(env.SESSIONS, prefix, id)?.findCall(org, callId);
-  if (known !== undefined) return shownState(JSON.parse(known) as CallState);
+  const known = await stubForId(env.SESSIONS, prefix, id)?.findCall(org, callId);
+  if (known !== undefined) return toApiCall(JSON.parse(known) as CallState);
   const record = id.startsWith(`${prefix}_`) ? await findCall(env.DB, org, callId) : undefined;
   if (record === undefined) throw new GatewayError("object.not_found", `there is no such ${prefix}`);
   return shown(record);

@@ -4,7 +4,7 @@ import { isAdmin } from "../../keys/authenticate.ts";
 import { MAX_TTL_S, issueToken, TOKEN_SCOPES } from "../../keys/client-token.ts";
 import { sessionNotFound } from "../../session/session.ts";
 import type { Http } from "./command.ts";
-import { placeOfSession, stubAt } from "../../platform/session-stubs.ts";
+import { sessionObjectId, requireStub } from "../../platform/session-stubs.ts";
 
 export const tokenRequest = z.strictObject({
   ttl_s: z.int().min(1).max(MAX_TTL_S).default(900).meta({ description: "How long it is valid, in seconds." }),
@@ -26,7 +26,7 @@ export const clientToken = z
   .openapi("ClientToken");
 
 /** A token for a browser: for this session, for a while. It dies with the key that asks for it. */
-export async function giveToken(
+export async function issueClientToken(
   c: Http,
   id: string,
   { ttl_s, scopes }: z.infer<typeof tokenRequest>,
@@ -34,7 +34,7 @@ export async function giveToken(
   const { env } = c;
   const { caller } = c.var;
   const { org, keyId, policy } = caller;
-  if (!(await stubAt(env.SESSIONS, placeOfSession(env.SESSIONS, org, id)).has(org))) throw sessionNotFound();
+  if (!(await requireStub(env.SESSIONS, sessionObjectId(env.SESSIONS, org, id)).has(org))) throw sessionNotFound();
   scopes.forEach((scope, i) => {
     if (!isAdmin(caller) && policy?.scopes.includes(scope) !== true)
       throw invalid(`scopes[${i}]`, "expected a scope that the key has itself");

@@ -6,8 +6,8 @@ import { toRpcText } from "../../wire/bytes.ts";
 import { newId, withPrefix } from "../../wire/id.ts";
 import { isObject, type JsonObject, parseJson } from "../../wire/json.ts";
 import { branchSession } from "./branch.ts";
-import { commanded, type Http } from "./command.ts";
-import { placeOfSession, stubAt } from "../../platform/session-stubs.ts";
+import { sendCommand, type Http } from "./command.ts";
+import { sessionObjectId, requireStub } from "../../platform/session-stubs.ts";
 
 /** One request must end some time; longer ones are replayed in parts. */
 const MAX_TURNS = 64;
@@ -32,7 +32,7 @@ export async function replay(
   id: string,
   { from, model, dry_run: isDry = false }: z.infer<typeof replayRequest>,
 ): Promise<Response> {
-  const told = await commanded(c, id, { do: "replayable", from });
+  const told = await sendCommand(c, id, { do: "replayable", from });
   const turns = await told.json<ReplayTurn[]>();
   const first = turns[0];
   if (first === undefined) throw invalid("from", "expected a session that has a turn");
@@ -61,7 +61,7 @@ async function sayAgain(c: Http, sessionId: string, { replay_of, model, input }:
   const { caller } = c.var;
   const { SESSIONS } = c.env;
   const createdAt = Date.now();
-  const place = placeOfSession(SESSIONS, caller.org, sessionId);
+  const place = sessionObjectId(SESSIONS, caller.org, sessionId);
   const callId = newId("call", createdAt, place);
   const envelope: SessionCall = {
     id: callId,
@@ -75,7 +75,7 @@ async function sayAgain(c: Http, sessionId: string, { replay_of, model, input }:
     text: toRpcText(JSON.stringify({ model, input })),
     isNew: false,
   };
-  const response = await stubAt(SESSIONS, place).call(envelope);
+  const response = await requireStub(SESSIONS, place).call(envelope);
   const body = parseJson(await response.text());
   const common = { replay_of, call_id: callId, model };
   if (!response.ok || !isObject(body))

@@ -6,11 +6,11 @@ import type { Patch } from "../../gateway/session/commands.ts";
 import type { SessionInit } from "../../session/session.ts";
 import { listSessions, type SessionFilter, type SessionRecord } from "../../store/sessions.ts";
 import type { JsonObject } from "../../wire/json.ts";
-import { commanded, systemText } from "./command.ts";
+import { sendCommand, systemText } from "./command.ts";
 import type { AppEnv } from "../admission/context.ts";
-import { page, paged, pageOf, timeIn } from "../openapi/pages.ts";
-import { failures } from "../openapi/schemas.ts";
-import { newSession as mintSession } from "../../platform/session-stubs.ts";
+import { page, toPage, pageOf, timeIn } from "../openapi/pages.ts";
+import { errorResponses } from "../openapi/schemas.ts";
+import { newSessionId as mintSession } from "../../platform/session-stubs.ts";
 
 export const sessionParams = z.object({ id: z.string().openapi({ example: "sess_support_123" }) });
 
@@ -86,7 +86,11 @@ const routes = {
     path: "/v1/sessions",
     summary: "A session, with an id of the caller's choice if it has one",
     request: { body: { required: true, content: { "application/json": { schema: newSession } } } },
-    responses: { 200: { ...ok, description: "It was there already, and is as it was" }, 201: ok, ...failures(400) },
+    responses: {
+      200: { ...ok, description: "It was there already, and is as it was" },
+      201: ok,
+      ...errorResponses(400),
+    },
   }),
   list: createRoute({
     method: "get",
@@ -95,7 +99,7 @@ const routes = {
     request: { query: filters },
     responses: {
       200: { description: "A page of sessions", content: { "application/json": { schema: pageOf(listed) } } },
-      ...failures(400),
+      ...errorResponses(400),
     },
   }),
   get: createRoute({
@@ -103,14 +107,14 @@ const routes = {
     path: "/v1/sessions/{id}",
     summary: "A session",
     request: { params: sessionParams },
-    responses: { 200: ok, ...failures(404) },
+    responses: { 200: ok, ...errorResponses(404) },
   }),
   update: createRoute({
     method: "patch",
     path: "/v1/sessions/{id}",
     summary: "Metadata and defaults, member by member",
     request: { params: sessionParams, body: { required: true, content: { "application/json": { schema: changes } } } },
-    responses: { 200: ok, ...failures(400, 404) },
+    responses: { 200: ok, ...errorResponses(400, 404) },
   }),
   delete: createRoute({
     method: "delete",
@@ -126,7 +130,7 @@ const routes = {
           },
         },
       },
-      ...failures(404),
+      ...errorResponses(404),
     },
   }),
 };
@@ -136,21 +140,21 @@ export function sessions(app: OpenAPIHono<AppEnv>): void {
     const { id: chosen, instructions, ...given } = c.req.valid("json");
     const id = chosen ?? mintSession(c.env.SESSIONS).id;
     const said = instructions === undefined ? {} : { instructions: systemText(instructions) };
-    return await commanded(c, id, { do: "create", id, given: { ...given, ...said } as SessionInit });
+    return await sendCommand(c, id, { do: "create", id, given: { ...given, ...said } as SessionInit });
   });
   app.openapi(routes.list, async (c) => {
     const { limit, after, ...given } = c.req.valid("query");
     const filter = filterOf(given, after, c.req.query());
     const found = await listSessions(c.env.DB, { org: c.var.caller.org, filter, limit: limit + 1 });
-    const { data, ...rest } = paged(found, limit);
+    const { data, ...rest } = toPage(found, limit);
     const last = data.at(-1);
     return c.json({ ...rest, data: data.map(shown), last_id: last === undefined ? null : cursorOf(last) }, 200);
   });
-  app.openapi(routes.get, (c) => commanded(c, c.req.valid("param").id, { do: "show" }));
+  app.openapi(routes.get, (c) => sendCommand(c, c.req.valid("param").id, { do: "show" }));
   app.openapi(routes.update, async (c) => {
-    return await commanded(c, c.req.valid("param").id, { do: "update", ...(c.req.valid("json") as Changes) });
+    return await sendCommand(c, c.req.valid("param").id, { do: "update", ...(c.req.valid("json") as Changes) });
   });
-  app.openapi(routes.delete, (c) => commanded(c, c.req.valid("param").id, { do: "delete" }));
+  app.openapi(routes.delete, (c) => sendCommand(c, c.req.valid("param").id, { do: "delete" }));
 }
 
 const shown = (record: SessionRecord): z.infer<typeof listed> => ({

@@ -14,7 +14,7 @@ type Far = { socket: WebSocket; session: string | undefined };
  * A client's connection that is joined to one session after another: its first frame, and every `session.bind`, says to
  * which. The session's end sleeps as ever; this one only passes frames.
  */
-export function joined(connect: Connect): Response {
+export function proxySocket(connect: Connect): Response {
   const [client, near] = Object.values(new WebSocketPair()) as [WebSocket, WebSocket];
   near.accept();
   near.binaryType = "arraybuffer";

@@ -3,9 +3,9 @@ import type { Context } from "hono";
 import { GatewayError, invalid } from "../../canonical/error.ts";
 import { fromRpcResponse } from "../../canonical/rpc-error.ts";
 import type { CallState } from "../../session/calls.ts";
-import { shownState } from "./calls.ts";
+import { toApiCall } from "./calls.ts";
 import type { AppEnv } from "../admission/context.ts";
-import { type SessionStub, stubOfId } from "../../platform/session-stubs.ts";
+import { type SessionStub, stubForId } from "../../platform/session-stubs.ts";
 
 /** A call while it runs: its stream told again from where a client lost it, and its end before its time. */
 export function streams(app: OpenAPIHono<AppEnv>): void {
@@ -16,7 +16,7 @@ export function streams(app: OpenAPIHono<AppEnv>): void {
   app.post("/v1/calls/:call{.+:cancel}", async (c) => {
     const { stub, id } = calledBy(c);
     const state = await fromRpcResponse(await stub.cancel(c.var.caller.org, id));
-    return c.json(shownState(await state.json<CallState>()));
+    return c.json(toApiCall(await state.json<CallState>()));
   });
   document(app);
 }
@@ -25,7 +25,7 @@ export function streams(app: OpenAPIHono<AppEnv>): void {
 function calledBy({ req, env }: Context<AppEnv>): { stub: SessionStub; id: string } {
   const { call = "" } = req.param() as { call?: string };
   const id = call.slice(0, call.lastIndexOf(":"));
-  const stub = stubOfId(env.SESSIONS, "call", id);
+  const stub = stubForId(env.SESSIONS, "call", id);
   if (stub === undefined) throw new GatewayError("object.not_found", "there is no such call");
   return { stub, id };
 }

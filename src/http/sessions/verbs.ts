@@ -6,11 +6,11 @@ import { COMPACTION_STRATEGIES } from "../../session/history/compact.ts";
 import { parseJsonField } from "../../surfaces/request.ts";
 import { branchSession } from "./branch.ts";
 import { readText } from "../request/body.ts";
-import { commanded, type Http, systemText } from "./command.ts";
+import { sendCommand, type Http, systemText } from "./command.ts";
 import type { AppEnv } from "../admission/context.ts";
 import { replay, replayRequest } from "./replay.ts";
-import { failures } from "../openapi/schemas.ts";
-import { clientToken, giveToken, tokenRequest } from "./client-token.ts";
+import { errorResponses } from "../openapi/schemas.ts";
+import { clientToken, issueClientToken, tokenRequest } from "./client-token.ts";
 import { chosenId, session } from "./sessions.ts";
 
 /** `POST /v1/sessions/{id}:{verb}`: what its body must be, and what it does. */
@@ -43,7 +43,7 @@ const VERBS: Record<string, Verb> = {
     "The system text from now on; null for none",
     z.strictObject({ instructions: z.string().min(1).nullable() }),
     (c, id, { instructions }) =>
-      commanded(c, id, {
+      sendCommand(c, id, {
         do: "setInstructions",
         instructions: instructions === null ? undefined : systemText(instructions),
       }),
@@ -51,10 +51,10 @@ const VERBS: Record<string, Verb> = {
   "set-phase": verb(
     "A word of yours for where the session stands; null for none",
     z.strictObject({ phase: z.string().min(1).max(64).nullable() }),
-    (c, id, { phase }) => commanded(c, id, { do: "setPhase", phase }),
+    (c, id, { phase }) => sendCommand(c, id, { do: "setPhase", phase }),
   ),
-  pause: verb("Refuses calls from now on", nothing, (c, id) => commanded(c, id, { do: "pause" })),
-  resume: verb("Takes calls again", nothing, (c, id) => commanded(c, id, { do: "resume" })),
+  pause: verb("Refuses calls from now on", nothing, (c, id) => sendCommand(c, id, { do: "pause" })),
+  resume: verb("Takes calls again", nothing, (c, id) => sendCommand(c, id, { do: "resume" })),
   branch: verb(
     "A new session with a copy of the history up to a turn",
     z.strictObject({
@@ -71,16 +71,16 @@ const VERBS: Record<string, Verb> = {
       keep_last: z.int().min(0).optional(),
       model: z.string().min(1).optional(),
     }),
-    (c, id, asked) => commanded(c, id, { do: "compact", ...asked }),
+    (c, id, asked) => sendCommand(c, id, { do: "compact", ...asked }),
     compaction,
   ),
   snapshot: verb(
     "Names the place where the session stands",
     z.strictObject({ name: z.string().regex(/^[\w.:-]{1,128}$/, "expected up to 128 of A-Z a-z 0-9 _ . : -") }),
-    (c, id, { name }) => commanded(c, id, { do: "snapshot", name }),
+    (c, id, { name }) => sendCommand(c, id, { do: "snapshot", name }),
     snapshot,
   ),
-  token: verb("A token for a browser, for this session alone", tokenRequest, giveToken, clientToken),
+  token: verb("A token for a browser, for this session alone", tokenRequest, issueClientToken, clientToken),
   replay: verb(
     "Says turns again, in a branch, to the same or another model",
     replayRequest,
@@ -116,7 +116,7 @@ export function sessionVerbs(app: OpenAPIHono<AppEnv>): void {
         },
         responses: {
           200: { description: "Done", content: { "application/json": { schema: answer } } },
-          ...failures(400, 404),
+          ...errorResponses(400, 404),
         },
       }),
     );

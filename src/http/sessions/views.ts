@@ -2,11 +2,11 @@ import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { BLOCK_FORMATS } from "../../session/history/views.ts";
 import type { CallState } from "../../session/calls.ts";
 import { withPrefix } from "../../wire/id.ts";
-import { call, run, runOf, shownState } from "./calls.ts";
-import { commanded } from "./command.ts";
+import { call, run, runOf, toApiCall } from "./calls.ts";
+import { sendCommand } from "./command.ts";
 import type { AppEnv } from "../admission/context.ts";
-import { listOf, paged, pageOf, pageOfIds } from "../openapi/pages.ts";
-import { failures } from "../openapi/schemas.ts";
+import { listOf, toPage, pageOf, pageOfIds } from "../openapi/pages.ts";
+import { errorResponses } from "../openapi/schemas.ts";
 import { sessionParams as params } from "./sessions.ts";
 
 const block = z.looseObject({}).openapi("Block");
@@ -25,7 +25,7 @@ const snapshot = z.looseObject({ object: z.literal("snapshot"), name: z.string()
 
 const read = <T extends z.ZodType>(description: string, schema: T) => ({
   200: { description, content: { "application/json": { schema } } },
-  ...failures(400, 404),
+  ...errorResponses(400, 404),
 });
 
 const routes = {
@@ -87,26 +87,26 @@ const routes = {
 
 export function sessionViews(app: OpenAPIHono<AppEnv>): void {
   app.openapi(routes.blocks, (c) =>
-    commanded(c, c.req.valid("param").id, { do: "blocks", format: c.req.valid("query").format }),
+    sendCommand(c, c.req.valid("param").id, { do: "blocks", format: c.req.valid("query").format }),
   );
   app.openapi(routes.timeline, (c) =>
-    commanded(c, c.req.valid("param").id, { do: "timeline", ...c.req.valid("query") }),
+    sendCommand(c, c.req.valid("param").id, { do: "timeline", ...c.req.valid("query") }),
   );
-  app.openapi(routes.lineage, (c) => commanded(c, c.req.valid("param").id, { do: "lineage" }));
-  app.openapi(routes.snapshots, (c) => commanded(c, c.req.valid("param").id, { do: "snapshots" }));
+  app.openapi(routes.lineage, (c) => sendCommand(c, c.req.valid("param").id, { do: "lineage" }));
+  app.openapi(routes.snapshots, (c) => sendCommand(c, c.req.valid("param").id, { do: "snapshots" }));
   app.openapi(routes.calls, async (c) => {
     const { limit, after } = c.req.valid("query");
     const states = await (
-      await commanded(c, c.req.valid("param").id, { do: "calls", after, limit: limit + 1 })
+      await sendCommand(c, c.req.valid("param").id, { do: "calls", after, limit: limit + 1 })
     ).json<CallState[]>();
-    return c.json(paged(states.map(shownState), limit), 200);
+    return c.json(toPage(states.map(toApiCall), limit), 200);
   });
   app.openapi(routes.runs, async (c) => {
     const { limit, after } = c.req.valid("query");
     const known = after === undefined ? undefined : withPrefix(after, "call");
     const states = await (
-      await commanded(c, c.req.valid("param").id, { do: "calls", after: known, limit: limit + 1 })
+      await sendCommand(c, c.req.valid("param").id, { do: "calls", after: known, limit: limit + 1 })
     ).json<CallState[]>();
-    return c.json(paged(states.map(shownState).map(runOf), limit), 200);
+    return c.json(toPage(states.map(toApiCall).map(runOf), limit), 200);
   });
 }

@@ -5,16 +5,16 @@ import { requireScope } from "../../keys/authenticate.ts";
 import { fromRpcResponse } from "../../canonical/rpc-error.ts";
 import { PROTOCOL } from "../../gateway/sockets/session-sockets.ts";
 import { sessionId } from "../../surfaces/index.ts";
-import { bondOf, withBond } from "../../platform/socket-ticket.ts";
+import { attachmentFor, toUpgradeRequest } from "../../platform/socket-ticket.ts";
 import type { AppEnv } from "../admission/context.ts";
-import { joined } from "./socket-bridge.ts";
-import { newSession, placeOfSession, stubAt } from "../../platform/session-stubs.ts";
+import { proxySocket } from "./socket-bridge.ts";
+import { newSessionId, sessionObjectId, requireStub } from "../../platform/session-stubs.ts";
 
 /** Browsers cannot set headers: their client token is a second subprotocol. */
 const TOKEN = "rhone.token.";
 
 /** The client token among a request's subprotocols. */
-export const tokenAmong = (protocols: string | undefined): string | undefined =>
+export const tokenFromSubprotocols = (protocols: string | undefined): string | undefined =>
   listed(protocols)
     .find((name) => name.startsWith(TOKEN))
     ?.slice(TOKEN.length);
@@ -33,7 +33,7 @@ export function ws(app: OpenAPIHono<AppEnv>): void {
     requireScope(c.var.caller, "sessions:read");
     const known = knownSession(c);
     if (known !== undefined) return upgraded((await connect(c, known)).webSocket!);
-    return joined((asked) => connect(c, asked));
+    return proxySocket((asked) => connect(c, asked));
   });
   app.openAPIRegistry.registerPath({
     method: "get",
@@ -63,8 +63,8 @@ async function connect(c: Context<AppEnv>, known: string | undefined): Promise<R
   const { caller } = c.var;
   const isNew = known === undefined;
   const { id, place } = isNew
-    ? newSession(SESSIONS)
-    : { id: known, place: placeOfSession(SESSIONS, caller.org, known) };
-  const bond = bondOf(c, caller, { sessionId: id, isNew });
-  return await fromRpcResponse(await stubAt(SESSIONS, place).fetch(withBond(bond)));
+    ? newSessionId(SESSIONS)
+    : { id: known, place: sessionObjectId(SESSIONS, caller.org, known) };
+  const bond = attachmentFor(c, caller, { sessionId: id, isNew });
+  return await fromRpcResponse(await requireStub(SESSIONS, place).fetch(toUpgradeRequest(bond)));
 }
