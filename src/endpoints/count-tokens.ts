@@ -76,8 +76,8 @@ type Counting = Pick<EndpointCall, "target" | "provider" | "path" | "translate">
  * with what the session would restore. Throws `request.unprocessable` when the provider cannot count: an estimate
  * would be taken for the truth.
  */
-export function prepareCount(asked: CountRequest, context: Context, planned: Target): Counting {
-  const target = countingTarget(planned, asked.surface.dialect.id);
+export function prepareCount(request: CountRequest, context: Context, planned: Target): Counting {
+  const target = countingTarget(planned, request.surface.dialect.id);
   const counter = target.provider.id === "demo" ? DEMO : COUNTERS[target.dialect];
   const provider = DIALECTS[target.dialect];
   const isElsewhere = target.provider.host !== undefined && target.dialect !== "gemini";
@@ -86,15 +86,15 @@ export function prepareCount(asked: CountRequest, context: Context, planned: Tar
   const as = encodeTarget(target);
   const { instructions } = context;
   const isKept = instructions === undefined || instructions.dialect === target.dialect;
-  if (isKept && target.dialect === asked.surface.dialect.id) {
-    const { body, losses } = spliceBody(asked, context, as);
+  if (isKept && target.dialect === request.surface.dialect.id) {
+    const { body, losses } = spliceBody(request, context, as);
     const isBare = target.dialect === "gemini" && target.provider.host === undefined && instructions !== undefined;
-    const around = asked.around ?? (isBare ? (whole: string) => `{"generateContentRequest":${whole}}` : undefined);
+    const around = request.around ?? (isBare ? (whole: string) => `{"generateContentRequest":${whole}}` : undefined);
     return { target, provider, path, text: around?.(named(body, target.model)) ?? body, losses };
   }
-  const { body, losses } = encodeBody(asked, context, provider, as);
+  const { body, losses } = encodeBody(request, context, provider, as);
   const text = JSON.stringify(counter.encode(parseJson(body) as JsonObject, target));
-  const surface = COUNTERS[asked.surface.dialect.id]!;
+  const surface = COUNTERS[request.surface.dialect.id]!;
   const translate: EndpointCall["translate"] = (answer) => {
     const tokens = isObject(answer) ? counter.decode(answer) : undefined;
     if (typeof tokens === "number") return { value: surface.say(tokens), usage: {} };

@@ -39,13 +39,13 @@ export const embeddings: Endpoint = {
       rhone,
     })
     .meta({ id: "EmbeddingRequest" }),
-  prepare: (asked, target) => {
+  prepare: (request, target) => {
     if (target.dialect !== "gemini") {
       requireOpenai(target, PATH);
-      return { path: PATH, text: spliceModel(asked, target.model) };
+      return { path: PATH, text: spliceModel(request, target.model) };
     }
-    const { value, losses } = encodeForGemini(asked.body, target.model);
-    const base64 = asked.body.encoding_format === "base64";
+    const { value, losses } = encodeForGemini(request.body, target.model);
+    const base64 = request.body.encoding_format === "base64";
     const { path, body: sent } = atGemini(target, value);
     return {
       path,
@@ -84,10 +84,10 @@ export const geminiEmbeddings = (method: GeminiMethod): Endpoint => ({
   id: "embeddings",
   surface: SURFACES.gemini,
   request: REQUEST[method],
-  prepare: (asked, target) => {
+  prepare: (request, target) => {
     if (target.dialect === "gemini")
-      return { path: geminiPath(target, method), text: splicedForGemini(asked, method, target) };
-    return toOpenai(asked, method, target);
+      return { path: geminiPath(target, method), text: splicedForGemini(request, method, target) };
+    return toOpenai(request, method, target);
   },
 });
 

@@ -28,20 +28,20 @@ export function encodeForGemini(body: JsonObject, model: string): Encoded<JsonOb
 }
 
 /** Its inverse. `usage` is absent where Gemini says none: most of its embedding models do not. */
-export function decodeFromGemini(answer: Json, asked: { model: string; base64: boolean }): Translated {
+export function decodeFromGemini(answer: Json, request: { model: string; base64: boolean }): Translated {
   const vectors = geminiVectors(answer);
   const usage = usageOfGemini(answer);
   const data = vectors.map((vector, index) => ({
     object: "embedding",
     index,
-    embedding: asked.base64 ? base64OfFloats(vector) : vector,
+    embedding: request.base64 ? base64OfFloats(vector) : vector,
   }));
   const tokens = usage.fresh;
   return {
     value: {
       object: "list",
       data,
-      model: asked.model,
+      model: request.model,
       ...(tokens !== undefined && { usage: { prompt_tokens: tokens, total_tokens: tokens } }),
     },
     usage,

@@ -18,7 +18,7 @@ export type Endpoint = {
   /** What a provider that a request without `model` means: OpenAI has defaults for two of its endpoints. */
   defaultModel?: string;
   /** Throws `request.unprocessable` when the provider has no such endpoint. */
-  prepare: (asked: JsonRequest, target: Target) => EndpointRequest;
+  prepare: (request: JsonRequest, target: Target) => EndpointRequest;
 };
 
 /** `model`: as the caller names it. `body` has no `rhone`. */
@@ -36,9 +36,9 @@ export function spliceModel({ text, members, body }: JsonRequest, model: string)
 /** For the endpoints that only OpenAI's wire has: the same path at everyone who speaks it. */
 export const relayTo =
   (path: string): Endpoint["prepare"] =>
-  (asked, target) => {
+  (request, target) => {
     requireOpenai(target, path);
-    return { path, text: spliceModel(asked, target.model) };
+    return { path, text: spliceModel(request, target.model) };
   };
 
 /** Chat and Responses are two wires of one API; the other endpoints stand beside both. */

@@ -19,8 +19,8 @@ export async function estimateEndpoint({ target, path, body, call }: Sent): Prom
   const bytes = "text" in body ? Buffer.byteLength(body.text) : 0;
   const tokens = Math.ceil(bytes / 4);
   if (FREE.test(path)) return { micros: 0, tokens };
-  const asked = "text" in body ? tryParseJson(body.text) : undefined;
-  const given = isObject(asked) && typeof asked.max_tokens === "number" ? asked.max_tokens : OPEN_OUTPUT;
+  const request = "text" in body ? tryParseJson(body.text) : undefined;
+  const given = isObject(request) && typeof request.max_tokens === "number" ? request.max_tokens : OPEN_OUTPUT;
   const output = path.endsWith("/completions") ? given : 0;
   const price = COUNTED.test(path)
     ? (await pricesOf(target.provider))([target.model], new Date(call.createdAt))

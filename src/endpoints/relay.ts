@@ -49,12 +49,12 @@ const HEADERS_MS = 300_000;
 
 /** Sends it and gives the answer back: natively where the caller's wire is the provider's. Never throws: an error is an answer, too. */
 export async function callEndpoint(passing: EndpointCall, host: EndpointHost): Promise<Response> {
-  const { call, notes, surface } = passing;
-  const asked = { surface };
+  const { call, notes: log, surface } = passing;
+  const request = { surface };
   let upstream: Response | undefined;
   try {
     await logReservation(
-      notes,
+      log,
       host.reserve(() => estimateEndpoint(passing)),
     );
     upstream = await sent(passing, host);
@@ -63,38 +63,38 @@ export async function callEndpoint(passing: EndpointCall, host: EndpointHost): P
       : passing.translate === undefined
         ? await relayed(passing, upstream, host)
         : await translated(passing.translate, passing, upstream, host);
-    return withHeaders(response, { call, request: asked, log: notes }, upstream.headers);
+    return withHeaders(response, { call, request, log }, upstream.headers);
   } catch (thrown) {
     const error = toGatewayError(thrown);
-    host.keepAlive(recorded(notes, host, "failed", { error }));
-    return withHeaders(errorResponse(surface, error, call.id), { call, request: asked, log: notes }, upstream?.headers);
+    host.keepAlive(recorded(log, host, "failed", { error }));
+    return withHeaders(errorResponse(surface, error, call.id), { call, request, log }, upstream?.headers);
   }
 }
 
-async function sent({ call, notes, target, path, body }: EndpointCall, host: EndpointHost): Promise<Response> {
+async function sent({ call, notes: log, target, path, body }: EndpointCall, host: EndpointHost): Promise<Response> {
   const { provider } = target;
   const headers = headersFor(target.dialect, call.headers);
   if ("stream" in body) headers.set("content-type", body.contentType);
-  notes.startAttempt(target, notes.losses);
+  log.startAttempt(target, log.losses);
   const url = `${provider.baseUrl ?? "http://demo.invalid"}${path}`;
   const request = await withCredential(provider, { url, headers, body: "stream" in body ? body.stream : body.text });
   const startedAt = host.now();
   const made = (): Attempt => ({ provider: provider.id, model: target.model, startedAt, ms: host.now() - startedAt });
   const { response } = await attempt(target, request, { fetch: fetchOf(provider), headersMs: HEADERS_MS }).catch(
     (thrown: unknown) => {
-      notes.attempts.push({ ...made(), error: toGatewayError(thrown).code });
+      log.attempts.push({ ...made(), error: toGatewayError(thrown).code });
       throw thrown;
     },
   );
-  notes.attempts.push({ ...made(), status: response.status });
-  notes.firstByteAt = host.now();
-  await notes.pricesLoaded;
+  log.attempts.push({ ...made(), status: response.status });
+  log.firstByteAt = host.now();
+  await log.pricesLoaded;
   return response;
 }
 
 /** In the provider's own words, and in its own bytes where they have the caller's shape. */
 async function refused(passing: EndpointCall, upstream: Response, host: EndpointHost): Promise<Response> {
-  const { surface, provider, notes, call } = passing;
+  const { surface, provider, notes: log, call } = passing;
   const { status } = upstream;
   if (status < 400)
     throw new GatewayError(
@@ -105,7 +105,7 @@ async function refused(passing: EndpointCall, upstream: Response, host: Endpoint
   const requestId = upstream.headers.get("x-request-id") ?? upstream.headers.get("request-id") ?? undefined;
   const said = provider.decodeError(status, text, requestId);
   const error = toClientError(said);
-  host.keepAlive(recorded(notes, host, "failed", { error }));
+  host.keepAlive(recorded(log, host, "failed", { error }));
   const body = tryParseJson(text);
   const isOwnShape = isObject(body) && isObject(body.error) && typeof body.error.message === "string";
   if (surface.dialect.id !== provider.id || !isOwnShape || error !== said)
@@ -116,14 +116,14 @@ async function refused(passing: EndpointCall, upstream: Response, host: Endpoint
 /** Read as a whole: what is no answer must not become one. */
 async function translated(
   translate: NonNullable<EndpointCall["translate"]>,
-  { notes }: EndpointCall,
+  { notes: log }: EndpointCall,
   upstream: Response,
   host: EndpointHost,
 ): Promise<Response> {
   const body = tryParseJson(await upstream.text());
   if (body === undefined) throw new GatewayError("provider.execution_failed", "the provider's answer is not JSON");
   const { value, usage } = translate(body);
-  host.keepAlive(recorded(notes, host, "completed", { usage }));
+  host.keepAlive(recorded(log, host, "completed", { usage }));
   return new Response(JSON.stringify(value), { headers: { "content-type": "application/json" } });
 }
 
@@ -161,7 +161,7 @@ async function relayed(passing: EndpointCall, upstream: Response, host: Endpoint
 }
 
 async function held(
-  { notes }: EndpointCall,
+  { notes: log }: EndpointCall,
   upstream: Response,
   headers: Headers,
   host: EndpointHost,
@@ -169,7 +169,7 @@ async function held(
   const bytes = new Uint8Array(await upstream.arrayBuffer());
   const seen = new AnswerScanner();
   seen.push(bytes);
-  host.keepAlive(recorded(notes, host, "completed", { usage: seen.usage }));
+  host.keepAlive(recorded(log, host, "completed", { usage: seen.usage }));
   return new Response(bytes, { status: upstream.status, headers });
 }
 
@@ -178,7 +178,7 @@ const DESCRIBES = ["content-disposition"];
 
 /** Resolves when the call is on record: to the error that a stream's client has not been told yet. */
 async function recordEnd(
-  { notes }: EndpointCall,
+  { notes: log }: EndpointCall,
   blocks: AsyncIterable<Uint8Array>,
   isStream: boolean,
   host: EndpointHost,
@@ -193,14 +193,14 @@ async function recordEnd(
   const { usage } = seen;
   const isWhole = cause === undefined && (!isStream || seen.hasTerminal || seen.hasError);
   if (isWhole && !seen.hasError) {
-    await host.record({ ...(await recordOf(notes, "completed", { usage })), stream: isStream });
+    await host.record({ ...(await recordOf(log, "completed", { usage })), stream: isStream });
     return undefined;
   }
   const error = isWhole
     ? new GatewayError("provider.execution_failed", "the provider reported an error within its stream")
     : new GatewayError("stream.interrupted", "the provider's answer broke off before its end", { cause });
   const status = isWhole ? "failed" : "incomplete";
-  await host.record({ ...(await recordOf(notes, status, { usage, error })), stream: isStream });
+  await host.record({ ...(await recordOf(log, status, { usage, error })), stream: isStream });
   return isWhole ? undefined : error;
 }
 
@@ -210,13 +210,13 @@ const errorText = ({ surface, call }: EndpointCall, error: GatewayError): string
 type Ended = [status: CallRecord["status"], said: { usage?: Usage; error?: GatewayError }];
 
 /** These calls are no turns of a conversation. */
-async function recordOf(notes: CallLog, ...ended: Ended): Promise<CallRecord> {
-  await notes.pricesLoaded;
-  const { turnId: _, costMicrosUsd, ...record } = notes.toRecord(...ended);
+async function recordOf(log: CallLog, ...ended: Ended): Promise<CallRecord> {
+  await log.pricesLoaded;
+  const { turnId: _, costMicrosUsd, ...record } = log.toRecord(...ended);
   const isPriced = costMicrosUsd !== undefined && !countsPictures(record.usage);
   return isPriced ? { ...record, costMicrosUsd } : record;
 }
 
-async function recorded(notes: CallLog, host: EndpointHost, ...ended: Ended): Promise<void> {
-  await host.record(await recordOf(notes, ...ended));
+async function recorded(log: CallLog, host: EndpointHost, ...ended: Ended): Promise<void> {
+  await host.record(await recordOf(log, ...ended));
 }

@@ -37,14 +37,14 @@ export async function dispatch(
   { signal, onStatus, onDiscardedUsage: onWaste }: Parameters<AttemptFn<UpstreamAnswer>>[1],
   said: readonly Message[] = [],
 ): Promise<UpstreamAnswer> {
-  const { request: asked, log: notes, policy } = pending;
+  const { request: asked, log, policy } = pending;
   const { deadlines } = policy;
   const unanswered = upstreamCallTo(pending, place);
   const { body, losses } = restored(unanswered, said);
   const request = await upstreamRequest(unanswered, body);
-  const answering = { ...unanswered, losses: [...(pending.context.losses ?? []), ...losses, ...request.losses] };
-  notes.startAttempt(place, answering.losses);
-  const [loss] = answering.losses;
+  const upstreamCall = { ...unanswered, losses: [...(pending.context.losses ?? []), ...losses, ...request.losses] };
+  log.startAttempt(place, upstreamCall.losses);
+  const [loss] = upstreamCall.losses;
   if (asked.rhone.strict && loss !== undefined) throw strictModeError(loss.at);
   const { response, cancel } = await attempt(place, request, {
     fetch: fetchOf(place.provider),
@@ -55,7 +55,7 @@ export async function dispatch(
   onStatus(response.status);
   let waste: Promise<DiscardedUsage> | undefined;
   try {
-    return await awaitFirstContent({ ...answering, upstream: response, cancel }, (usage, model) => {
+    return await awaitFirstContent({ ...upstreamCall, upstream: response, cancel }, (usage, model) => {
       waste = discardedCost(place, usage, model, new Date(pending.call.createdAt));
     });
   } catch (thrown) {
@@ -80,23 +80,23 @@ export function encodeTarget(place: Target): EncodeTarget & { issuer: string } {
 }
 
 /** The caller's bytes where they can be kept, else what they mean. */
-function restored(answering: UpstreamCall, said: readonly Message[]): ProviderBody {
-  const { request: asked, context, dialect, target } = answering;
+function restored(upstreamCall: UpstreamCall, said: readonly Message[]): ProviderBody {
+  const { request, context, dialect, target } = upstreamCall;
   const { instructions } = context;
   const isKept =
     said.length === 0 &&
-    isSameDialect(answering) &&
+    isSameDialect(upstreamCall) &&
     (instructions === undefined || instructions.dialect === dialect.id);
   return isKept
-    ? spliceBody(asked, context, target, addedUsageOption(answering))
-    : encodeBody(asked, context, dialect, target, said);
+    ? spliceBody(request, context, target, addedUsageOption(upstreamCall))
+    : encodeBody(request, context, dialect, target, said);
 }
 
 /** The body in the provider's own terms, signed as it wants it. */
-function upstreamRequest({ call, request: asked, place }: UpstreamCall, body: string): ReturnType<typeof buildRequest> {
+function upstreamRequest({ call, request, place }: UpstreamCall, body: string): ReturnType<typeof buildRequest> {
   const { provider, model, dialect } = place;
-  const asSse = !(asked.outside.asList && asked.surface.dialect.id === dialect);
-  return buildRequest(provider, { model, dialect, stream: asked.stream, asSse }, { body, client: call.headers });
+  const asSse = !(request.outside.asList && request.surface.dialect.id === dialect);
+  return buildRequest(provider, { model, dialect, stream: request.stream, asSse }, { body, client: call.headers });
 }
 
 export const strictModeError = (at: string): GatewayError =>

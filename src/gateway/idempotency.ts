@@ -65,18 +65,18 @@ export class Idempotency {
   }
 
   #begin({ fingerprint, tellsSecret }: IdempotentRequest, run: () => Promise<RequestRun>): Run {
-    const { sql, now, keepAwake, expireAt } = this.#home;
-    const begun = Math.max(now(), this.#last + 1);
-    this.#last = begun;
-    expireAt(begun + ANSWER_RETENTION_MS);
-    const recording = new ByteLog(sql, begun);
+    const { sql, now, keepAwake: waitUntil, expireAt } = this.#home;
+    const started = Math.max(now(), this.#last + 1);
+    this.#last = started;
+    expireAt(started + ANSWER_RETENTION_MS);
+    const recording = new ByteLog(sql, started);
     const head = Promise.withResolvers<Head>();
     // Its client may have left before there is one.
     head.promise.catch(() => {});
     const running = { fingerprint, head: head.promise, recording };
     this.#running = running;
-    const keep = (kept: Head): void => this.#keep(begun, running, tellsSecret ? undefined : kept);
-    keepAwake(this.#record(run, { recording, head, keep }));
+    const keep = (kept: Head): void => this.#keep(started, running, tellsSecret ? undefined : kept);
+    waitUntil(this.#record(run, { recording, head, keep }));
     return running;
   }
 

@@ -29,12 +29,12 @@ export function fillMissingResults(context: Context, messages: readonly Message[
 
 /** The calls that these messages do not answer, by id or, where the wire has none, by name and order. */
 function withoutResults(open: readonly PendingToolCall[], messages: readonly Message[]): PendingToolCall[] {
-  const asked: Message = {
+  const request: Message = {
     role: "assistant",
     blocks: open.map(({ id, name }) => ({ kind: "tool_call", id, name, arguments: "{}" })),
   };
   const end = messages.findIndex(({ role }) => role === "assistant");
-  const [, ...answers] = pairResults([asked, ...(end < 0 ? messages : messages.slice(0, end))]);
+  const [, ...answers] = pairResults([request, ...(end < 0 ? messages : messages.slice(0, end))]);
   const answered = new Set(
     answers.flatMap(({ blocks }) => blocks.flatMap((block) => (block.kind === "tool_result" ? [block.id] : []))),
   );

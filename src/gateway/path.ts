@@ -25,18 +25,18 @@ import { planHedge, rankCandidates, routingRequest, withDeadline } from "./route
  */
 export async function handleCall(call: Call, given: ParsedRequest, host: CallHost): Promise<Response> {
   const { onDisconnect } = host.router.config.defaults;
-  const asked = { ...given, rhone: { on_disconnect: onDisconnect, ...given.rhone } };
+  const request = { ...given, rhone: { on_disconnect: onDisconnect, ...given.rhone } };
   const left = new AbortController();
   const onGone = (): void => {
-    if (asked.rhone.on_disconnect === "cancel") left.abort(CLIENT_LEFT);
+    if (request.rhone.on_disconnect === "cancel") left.abort(CLIENT_LEFT);
   };
   if (host.clientLeft?.aborted) onGone();
   host.clientLeft?.addEventListener("abort", onGone, { once: true });
   const ends = host.cancelled === undefined ? left.signal : AbortSignal.any([left.signal, host.cancelled]);
-  const answered = respond(call, asked, host, ends);
-  const isTold = asked.stream && asked.outside.asList !== true;
+  const answered = respond(call, request, host, ends);
+  const isTold = request.stream && request.outside.asList !== true;
   const response = isTold
-    ? await respondWithin(answered, waitingOf(call, asked, host, onGone))
+    ? await respondWithin(answered, waitingOf(call, request, host, onGone))
     : (await answered).response;
   if (!host.clientLeft?.aborted) return response;
   // Nobody is there to take it, and a body that is neither read nor given up would hold the call for ever.
@@ -46,43 +46,43 @@ export async function handleCall(call: Call, given: ParsedRequest, host: CallHos
 
 const waitingOf = (
   call: Call,
-  asked: ParsedRequest,
+  request: ParsedRequest,
   host: CallHost,
   onGone: () => void,
 ): Parameters<typeof respondWithin>[1] => ({
-  surface: asked.surface,
-  reply: () => replyContext({ call, request: asked }),
+  surface: request.surface,
+  reply: () => replyContext({ call, request }),
   headers: { "x-rhone-session-id": call.sessionId, "x-rhone-call-id": call.id },
   keepAwake: host.waitUntil,
   onGone,
 });
 
-async function respond(call: Call, asked: ParsedRequest, host: CallHost, left: AbortSignal): Promise<Outcome> {
-  const notes = new CallLog(call, asked, host);
+async function respond(call: Call, request: ParsedRequest, host: CallHost, left: AbortSignal): Promise<Outcome> {
+  const log = new CallLog(call, request, host);
   let pending: PreparedCall | undefined;
   let first: Target | undefined;
   try {
-    const candidates = await candidatesOf(routingRequest(asked), asked.surface.dialect.id, {
+    const candidates = await candidatesOf(routingRequest(request), request.surface.dialect.id, {
       config: host.router.config,
       providers: host.providers,
     });
-    notes.target = candidates.all[0].target;
-    const context = await host.begin(turnInput(asked), notes.toCallStart());
-    notes.context = context;
+    log.target = candidates.all[0].target;
+    const context = await host.begin(turnInput(request), log.toCallStart());
+    log.context = context;
     const { policy } = candidates;
     pending = {
       call,
-      request: asked,
+      request,
       host,
-      log: notes,
+      log,
       context,
       policy,
       until: call.createdAt + policy.deadlines.total,
     };
-    const targets = allowedTargets(call.caller, asked, await rankCandidates(candidates, context, host));
-    notes.target = targets[0];
+    const targets = allowedTargets(call.caller, request, await rankCandidates(candidates, context, host));
+    log.target = targets[0];
     [first] = targets;
-    const plan: FailoverPlan = { targets, policy, ...(await planHedge(asked, targets, host)) };
+    const plan: FailoverPlan = { targets, policy, ...(await planHedge(request, targets, host)) };
     if (plan.hedge !== undefined) requireModel(call.caller, plan.hedge.target.model, plan.hedge.target);
     await reserve(pending, plan.hedge === undefined ? targets : [...targets, plan.hedge.target]);
     const go = (way: FailoverPlan, said?: readonly Message[]): Promise<UpstreamAnswer> =>
@@ -90,25 +90,25 @@ async function respond(call: Call, asked: ParsedRequest, host: CallHost, left: A
         failOver(way, (target, how) => dispatch(pending!, target, how, said), tools),
       );
     const reached = await go(plan);
-    const { call: answering } = reached;
-    notes.startAttempt(answering.place, answering.losses);
-    const rescue = policy.midstream === "continue" ? rescueBy(go, plan, answering.place) : undefined;
-    return { response: withHeaders(await reply(reached, rescue), answering, answering.upstream.headers) };
+    const { call: upstreamCall } = reached;
+    log.startAttempt(upstreamCall.place, upstreamCall.losses);
+    const recover = policy.midstream === "continue" ? rescueBy(go, plan, upstreamCall.place) : undefined;
+    return { response: withHeaders(await reply(reached, recover), upstreamCall, upstreamCall.upstream.headers) };
   } catch (thrown) {
     const error = toGatewayError(thrown);
     // A fault of ours; the caller is told nothing of its inside.
     if (error.code === "internal") console.error("internal error", call.id, error.cause);
     // When nothing has helped, the error is the first target's, and so is the name beside it.
-    if (first !== undefined) notes.target = first;
-    if (pending !== undefined) await settleFailure(upstreamCallTo(pending, notes.target!), error);
+    if (first !== undefined) log.target = first;
+    if (pending !== undefined) await settleFailure(upstreamCallTo(pending, log.target!), error);
     // What is refused before it begins has an id as well, and is on record under it.
-    else await host.fail(notes.toRecord("failed", { error })).catch(() => {});
+    else await host.fail(log.toRecord("failed", { error })).catch(() => {});
     const upstream = error instanceof UpstreamRefusal ? error.headers : undefined;
     const response =
       error instanceof EmptyStreamError
-        ? errorStream(asked.surface, error, replyContext({ call, request: asked }))
-        : errorResponse(asked.surface, error, call.id);
-    return { response: withHeaders(response, { call, request: asked, log: notes }, upstream), error };
+        ? errorStream(request.surface, error, replyContext({ call, request }))
+        : errorResponse(request.surface, error, call.id);
+    return { response: withHeaders(response, { call, request, log }, upstream), error };
   }
 }
 

@@ -25,33 +25,33 @@ export type ProviderBody = { body: string; losses: Loss[] };
  * it is asked for, too. Nothing else changes.
  */
 export function spliceBody(
-  asked: ParsedRequest,
+  request: ParsedRequest,
   context: Context,
   target: EncodeTarget,
   usage?: StreamUsage,
 ): ProviderBody {
-  const { text, members, surface } = asked;
+  const { text, members, surface } = request;
   const { layout } = surface.dialect;
   const model = JSON.stringify(target.model);
   const { history, known, instructions } = context;
-  const isRestored = history.length > 0 || instructions?.items !== undefined || asked.hasRewrittenItems === true;
+  const isRestored = history.length > 0 || instructions?.items !== undefined || request.hasRewrittenItems === true;
   const { items, losses } = isRestored
     ? encodeHistory([...itemsPassage(instructions), ...history], surface.dialect, target)
     : NOTHING;
-  const given = asked.items.slice(0, asked.systemCount);
-  const fresh = asked.items.slice(asked.systemCount + known);
+  const given = request.items.slice(0, request.systemCount);
+  const fresh = request.items.slice(request.systemCount + known);
   const list = `[${listed([...given, items, ...fresh])}]`;
   const edits: Edit[] = [
     ...removeMember(
       members,
       "rhone",
-      ...stateIn(asked),
+      ...stateIn(request),
       ...(isRestored && layout.itemsAlias ? [layout.itemsAlias] : []),
     ),
     ...replaceMember(members, "model", model),
   ];
   const added: [key: string, json: string][] = [];
-  if (asked.outside.model === undefined) added.push(["model", model]);
+  if (request.outside.model === undefined) added.push(["model", model]);
   if (instructions?.member !== undefined) added.push([instructions.member.key, instructions.member.json]);
   if (usage !== undefined) added.push([...usage.member]);
   const body = added.reduce(withMember, splice(text, edits));

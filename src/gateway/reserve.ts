@@ -39,34 +39,28 @@ export function allowedTargets(
 
 /** Sets aside what the call may take at most, at whichever of its targets. Throws `budget.exceeded` or `rate.limited`. */
 export async function reserve(
-  {
-    call,
-    request: asked,
-    host,
-    log: notes,
-    context,
-  }: Pick<PreparedCall, "call" | "request" | "host" | "log" | "context">,
+  { call, request, host, log, context }: Pick<PreparedCall, "call" | "request" | "host" | "log" | "context">,
   targets: readonly Target[],
 ): Promise<void> {
-  notes.bytesSent = bytesOf(asked, context);
-  const reserved = host.budgets.reserve(call.id, call.caller, asked.rhone.tags ?? [], async () => {
+  log.bytesSent = bytesOf(request, context);
+  const reserved = host.budgets.reserve(call.id, call.caller, request.rhone.tags ?? [], async () => {
     const wanted = await Promise.all(
       targets.map((target) =>
-        wantedAt(target, host.providers, new Date(call.createdAt), { asked, bytes: notes.bytesSent }),
+        wantedAt(target, host.providers, new Date(call.createdAt), { asked: request, bytes: log.bytesSent }),
       ),
     );
     return wanted.reduce(larger);
   });
-  await logReservation(notes, reserved);
+  await logReservation(log, reserved);
 }
 
 /** What was set aside, and how the limits stand: a refusal says that, too. */
-export async function logReservation(notes: CallLog, reserved: Promise<Reservation | undefined>): Promise<void> {
+export async function logReservation(log: CallLog, reserved: Promise<Reservation | undefined>): Promise<void> {
   try {
-    notes.reservation = await reserved;
-    notes.rates = notes.reservation?.rates ?? {};
+    log.reservation = await reserved;
+    log.rates = log.reservation?.rates ?? {};
   } catch (thrown) {
-    if (thrown instanceof LimitError) notes.rates = thrown.rates;
+    if (thrown instanceof LimitError) log.rates = thrown.rates;
     throw thrown;
   }
 }
@@ -77,13 +71,13 @@ async function wantedAt(
   { provider, model }: Target,
   providers: ReadonlyMap<string, Provider>,
   at: Date,
-  { asked, bytes }: Asking,
+  { asked: request, bytes }: Asking,
 ): Promise<Estimate> {
   const { models } = await catalogueOf(providers);
   const known = models.find((one) => one.provider === provider && one.id === model);
-  const input = Math.min(inputBound(bytes, asked), known?.context ?? LARGEST_CONTEXT);
-  const choices = asked.request.sampling?.n ?? 1;
-  const given = asked.request.maxOutput;
+  const input = Math.min(inputBound(bytes, request), known?.context ?? LARGEST_CONTEXT);
+  const choices = request.request.sampling?.n ?? 1;
+  const given = request.request.maxOutput;
   const output = (given ?? Math.min(known?.maxOutput ?? OPEN_OUTPUT, OPEN_OUTPUT)) * choices;
   const tokens = Math.ceil(bytes / 4) + (given ?? 0) * choices;
   const price = await priceOf(provider, model, at);

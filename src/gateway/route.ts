@@ -51,17 +51,17 @@ async function costsOf({ all }: Candidates, at: Date): Promise<Map<string, numbe
 
 /** The second target that starts when the first is silent. Throws `request.invalid` where there is none. */
 export async function planHedge(
-  asked: ParsedRequest,
+  request: ParsedRequest,
   targets: readonly Target[],
   { providers, now }: CallHost,
 ): Promise<{ hedge?: Hedge }> {
-  const { hedge } = asked.rhone.routing ?? {};
+  const { hedge } = request.rhone.routing ?? {};
   if (hedge === undefined) return {};
-  const target = hedge.model === undefined ? targets[1] : await located(hedge.model, asked, providers);
+  const target = hedge.model === undefined ? targets[1] : await located(hedge.model, request, providers);
   if (target === undefined || keyOf(target) === keyOf(targets[0]!))
     throw invalid("rhone.routing.hedge", "expected a second target: name it in hedge.model, or give models");
   const most = hedge.max_cost_micros_usd;
-  if (most !== undefined && (await costOf(asked, target, new Date(now()))) > most) return {};
+  if (most !== undefined && (await costOf(request, target, new Date(now()))) > most) return {};
   // The plan's own, where it is one of them: it is not tried again when it has failed as the hedge.
   const planned = targets.find((one) => keyOf(one) === keyOf(target)) ?? target;
   return { hedge: { afterMs: hedge.after_ms, target: planned } };
@@ -86,7 +86,7 @@ async function costOf({ text, request }: ParsedRequest, { provider, model }: Tar
 
 /** Does the work with what the loop of attempts needs of the call and its host, until nobody waits for it any longer. */
 export async function withDeadline<T>(
-  { host, log: notes, until, policy }: PreparedCall,
+  { host, log, until, policy }: PreparedCall,
   left: AbortSignal,
   work: (tools: FailoverServices) => Promise<T>,
 ): Promise<T> {
@@ -101,7 +101,7 @@ export async function withDeadline<T>(
       now: host.now,
       sleep,
       random,
-      logAttempt: (attempt) => notes.attempts.push(attempt),
+      logAttempt: (attempt) => log.attempts.push(attempt),
       isLarger: async (target, than) => (await contextOf(target, host)) > (await contextOf(than, host)),
       signal: AbortSignal.any([left, total.signal]),
     });

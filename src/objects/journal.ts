@@ -19,14 +19,14 @@ export class JournalObject extends DurableObject {
     super(ctx, env);
     const sql: Sql = (query, ...values) => ctx.storage.sql.exec(query, ...values).toArray() as never[];
     this.#journal = new Journal({ sql, transact: (work) => ctx.storage.transactionSync(work) });
-    const keepAwake = (work: Promise<unknown>): void => ctx.waitUntil(work);
+    const waitUntil = (work: Promise<unknown>): void => ctx.waitUntil(work);
     this.#alarm = new Alarm((at) => void ctx.storage.setAlarm(at), Date.now);
     this.#delivery = new OutboxSender({
       sql,
       queue: env.RECORDS,
       bag: BAG,
       alarm: this.#alarm,
-      keepAwake,
+      keepAwake: waitUntil,
       now: Date.now,
     });
   }

@@ -84,7 +84,7 @@ export class SessionObject extends DurableObject {
       stopCalls: () => this.#calls.stopAll(),
       hangUp: () => this.#sockets.closeAll(),
     };
-    const keepAwake = (work: Promise<unknown>): void => ctx.waitUntil(work);
+    const waitUntil = (work: Promise<unknown>): void => ctx.waitUntil(work);
     this.#alarm = new Alarm((at) => void ctx.storage.setAlarm(at), Date.now);
     const queue = env.RECORDS;
     this.#delivery = new OutboxSender({
@@ -92,11 +92,11 @@ export class SessionObject extends DurableObject {
       queue,
       bag: BAG,
       alarm: this.#alarm,
-      keepAwake,
+      keepAwake: waitUntil,
       now: Date.now,
     });
     this.#buffer = new EventBuffer(this.#sql, Date.now, (piece) => this.#sockets.broadcast(piece));
-    this.#streams = new SessionStreams({ buffer: this.#buffer, keepAwake });
+    this.#streams = new SessionStreams({ buffer: this.#buffer, keepAwake: waitUntil });
     this.#sockets = new SessionSockets(
       {
         place,
@@ -104,9 +104,9 @@ export class SessionObject extends DurableObject {
         buffer: this.#buffer,
         now: Date.now,
         answer: (envelope) => this.#calls.answer(envelope),
-        authenticate: (bond) => authenticateSocket(bond, env, keepAwake),
+        authenticate: (attachment) => authenticateSocket(attachment, env, waitUntil),
         create: (org, id) => void (this.#session.create(org, id) && this.#delivery.send()),
-        keepAwake,
+        keepAwake: waitUntil,
       },
       ctx.getWebSockets(),
     );
@@ -114,7 +114,7 @@ export class SessionObject extends DurableObject {
     this.#calls = new SessionCalls({
       ...this.#commanded,
       streams: this.#streams,
-      keepAwake,
+      keepAwake: waitUntil,
       watch: () => this.#delivery.watch(),
       indexResponse: ({ id, caller }, named) => this.#name({ id, org: caller.org }, named),
       onStarted: () => this.#delivery.send(),
@@ -249,12 +249,12 @@ export class SessionObject extends DurableObject {
   /** A WebSocket of rhone.ws.v1, whose bond the Worker gives. */
   override async fetch(request: Request): Promise<Response> {
     return await toRpcResponse(async () => {
-      const bond = readAttachment(request);
-      await this.#arrive(bond.org);
-      if (!bond.isNew) this.#session.requireOrganization(bond.org);
+      const attachment = readAttachment(request);
+      await this.#arrive(attachment.org);
+      if (!attachment.isNew) this.#session.requireOrganization(attachment.org);
       const [client, server] = Object.values(new WebSocketPair()) as [WebSocket, WebSocket];
       this.ctx.acceptWebSocket(server);
-      this.#sockets.accept(server, bond);
+      this.#sockets.accept(server, attachment);
       return new Response(null, { status: 101, webSocket: client, headers: { "sec-websocket-protocol": PROTOCOL } });
     });
   }

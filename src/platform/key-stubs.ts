@@ -9,7 +9,7 @@ import { decodeObjectId, objectIdIn, encodeObjectId } from "../wire/id.ts";
 
 /** What this isolate holds of all keys: shared by its requests and its objects, so it is plain data and no platform's. */
 export const keyCache = new KeyCache(Date.now);
-const purse = new GrantPool(Date.now, (ms) => new Promise((resolve) => setTimeout(resolve, ms)));
+const grantPool = new GrantPool(Date.now, (ms) => new Promise((resolve) => setTimeout(resolve, ms)));
 
 type Keys = Cloudflare.Env["KEYS"];
 /** An object's methods as they are called from elsewhere. The platform's own type for that does not end on what is nested. */
@@ -55,10 +55,10 @@ export function budgetsFor(env: Objects, later: (work: Promise<unknown>) => void
     reserve: async (call, caller, tags, wanted) => {
       if (caller.keyId === ADMIN_KEY_ID) return undefined;
       const payers = { key: caller.keyId, above: caller.payers ?? [], organization: caller.org, tags };
-      return await purse.reserve(call, payers, await wanted(), tools);
+      return await grantPool.reserve(call, payers, await wanted(), tools);
     },
     settle: ({ id, charge }) => {
-      if (charge !== undefined) purse.settle(id, charge.parts, charge, tools);
+      if (charge !== undefined) grantPool.settle(id, charge.parts, charge, tools);
     },
   };
 }
@@ -79,8 +79,8 @@ export function settleRecords(env: Objects, records: readonly StoredRecord[]): P
     }
   }
   if (reports.size === 0) return undefined;
-  const till = tillOf(env);
-  return Promise.all([...reports].map(([account, settled]) => till.report(account, { settled, unused: [] })));
+  const client = tillOf(env);
+  return Promise.all([...reports].map(([account, settled]) => client.report(account, { settled, unused: [] })));
 }
 
 function tillOf(env: Objects): AccountClient {

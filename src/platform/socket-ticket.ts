@@ -10,9 +10,9 @@ import type { AppEnv } from "../http/admission/context.ts";
 /** The Worker has admitted who connects, and tells the session's object whom it holds. No client can say it itself. */
 const HEADER = "x-rhone-bond";
 
-export const toUpgradeRequest = (bond: SocketAttachment): Request =>
+export const toUpgradeRequest = (attachment: SocketAttachment): Request =>
   new Request("https://session/v1/ws", {
-    headers: { upgrade: "websocket", [HEADER]: encodeURIComponent(JSON.stringify(bond)) },
+    headers: { upgrade: "websocket", [HEADER]: encodeURIComponent(JSON.stringify(attachment)) },
   });
 
 /** The inverse. */
@@ -40,11 +40,11 @@ export function attachmentFor(
 
 /** What those who hold a connection may do now. Throws `auth.*`. */
 export async function authenticateSocket(
-  bond: SocketAttachment,
+  attachment: SocketAttachment,
   env: Cloudflare.Env,
   later: AuthContext["later"],
 ): Promise<Caller> {
-  const { keyId, org, scopes, sessionId: session, expiresAt = Infinity, address } = bond;
+  const { keyId, org, scopes, sessionId: session, expiresAt = Infinity, address } = attachment;
   const ask: AuthContext["ask"] = (place, digest) => keyAt(env.KEYS, place)?.admit(digest);
   const gate: AuthContext = { admissions: keyCache, adminKey: env.RHONE_ADMIN_KEY, ask, address, later };
   if (scopes !== undefined) return await authenticateClaims({ keyId, org, session, scopes, expiresAt }, gate);

@@ -32,8 +32,8 @@ const wordsOf = (input: Json): string[] =>
 function vectorOf(words: readonly string[], dimensions: number): Float32Array {
   const vector = new Float32Array(dimensions);
   for (const word of words) {
-    const letters = ` ${word} `;
-    const features = [word, ...Array.from({ length: letters.length - 2 }, (_, i) => letters.slice(i, i + 3))];
+    const rows = ` ${word} `;
+    const features = [word, ...Array.from({ length: rows.length - 2 }, (_, i) => rows.slice(i, i + 3))];
     for (const feature of features) {
       const hash = Buffer.from(sha256(feature), "base64url");
       vector[hash.readUInt32LE(0) % dimensions]! += hash[4]! % 2 === 0 ? 1 : -1;

@@ -44,9 +44,9 @@ export class OutboxSender {
 
   /** What is new, with what the isolate's other objects send. That it has arrived is for `settle` to see. */
   send(): void {
-    const { bag, keepAwake, now } = this.#way;
+    const { bag, keepAwake: waitUntil, now } = this.#way;
     this.watch();
-    bag.put(this.#collect(), { carry: (letters) => this.#give(letters), keepAwake, now });
+    bag.put(this.#collect(), { carry: (rows) => this.#give(rows), keepAwake: waitUntil, now });
   }
 
   /**
@@ -74,11 +74,11 @@ export class OutboxSender {
   }
 
   /** In as few messages as they fit into, each a JSON list of records. */
-  async #give(letters: readonly PendingRow[]): Promise<void> {
+  async #give(rows: readonly PendingRow[]): Promise<void> {
     const { queue, now } = this.#way;
-    for (const message of chunkBySize(letters, ({ payload }) => payload.length + 1, MESSAGE)) {
+    for (const message of chunkBySize(rows, ({ payload }) => payload.length + 1, MESSAGE)) {
       await queue.send(`[${message.map(({ payload }) => payload).join(",")}]`, { contentType: "text" });
-      for (const letter of message) letter.takenAt = now();
+      for (const row of message) row.takenAt = now();
     }
   }
 }

@@ -20,7 +20,7 @@ export class Batcher<T> {
   #leavesAt: number | undefined;
   #leftAt = 0;
 
-  put(things: readonly T[], { carry, keepAwake, now }: BatchFlusher<T>): void {
+  put(things: readonly T[], { carry, keepAwake: waitUntil, now }: BatchFlusher<T>): void {
     this.#things.push(...things);
     const isCarried = this.#leavesAt !== undefined && now() < this.#leavesAt + OVERDUE;
     if (this.#things.length === 0 || isCarried) return;
@@ -32,7 +32,7 @@ export class Batcher<T> {
       this.#leftAt = now();
       await carry(this.#things.splice(0));
     };
-    keepAwake(carried().catch((cause: unknown) => console.error("what was gathered did not arrive", cause)));
+    waitUntil(carried().catch((cause: unknown) => console.error("what was gathered did not arrive", cause)));
   }
 }
 

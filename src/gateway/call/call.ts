@@ -127,9 +127,9 @@ export class CallLog {
   readonly #asked: NotedRequest;
   readonly #host: NotedHost;
 
-  constructor(call: Call, asked: NotedRequest, host: NotedHost) {
+  constructor(call: Call, request: NotedRequest, host: NotedHost) {
     this.#call = call;
-    this.#asked = asked;
+    this.#asked = request;
     this.#host = host;
   }
 

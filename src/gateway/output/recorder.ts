@@ -27,22 +27,22 @@ export interface ReplyOutput {
  * Where the tape can be played, the client hears it from there and holds nobody up: not the provider, not the session's
  * next call. Elsewhere the upstream is read no faster than the client reads.
  */
-export function replyOutput(tape: StreamRecorder | undefined, onGone: () => void): ReplyOutput {
+export function replyOutput(recorder: StreamRecorder | undefined, onGone: () => void): ReplyOutput {
   const sink = new ClientStream(onGone);
-  const isPlayed = tape?.pipeTo !== undefined;
-  tape?.pipeTo?.(sink);
+  const isPlayed = recorder?.pipeTo !== undefined;
+  recorder?.pipeTo?.(sink);
   return {
     body: sink.body,
     get isGone() {
       return sink.isGone;
     },
     send: async (bytes, count) => {
-      tape?.append(bytes, count);
+      recorder?.append(bytes, count);
       if (!isPlayed) await sink.send(bytes);
     },
     ping: (bytes) => sink.ping(bytes),
     close: async () => {
-      tape?.end();
+      recorder?.end();
       if (!isPlayed) await sink.close();
     },
   };

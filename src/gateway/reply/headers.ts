@@ -41,23 +41,19 @@ const PASSED = /^(retry-after|x-request-id|request-id|openai-(processing-ms|vers
 type AnsweredCall = { call: Call; request: Pick<ParsedRequest, "surface">; log: CallLog };
 
 /** The answer with what SPEC 3 says beside it. `upstream`: the headers of the provider that gave it. */
-export function withHeaders(
-  response: Response,
-  { call, request: asked, log: notes }: AnsweredCall,
-  upstream?: Headers,
-): Response {
+export function withHeaders(response: Response, { call, request, log }: AnsweredCall, upstream?: Headers): Response {
   const headers = new Headers(response.headers);
   upstream?.forEach((value, name) => {
     if (PASSED.test(name)) headers.set(name, value);
   });
-  nameRequest(headers, call.headers.get("x-request-id") ?? requestIdOf(headers) ?? call.id, asked.surface);
+  nameRequest(headers, call.headers.get("x-request-id") ?? requestIdOf(headers) ?? call.id, request.surface);
   headers.set("x-rhone-session-id", call.sessionId);
   headers.set("x-rhone-call-id", call.id);
-  if (notes.target !== undefined) {
-    headers.set("x-rhone-model", encodeURI(notes.target.model));
-    headers.set("x-rhone-provider", notes.target.provider.id);
+  if (log.target !== undefined) {
+    headers.set("x-rhone-model", encodeURI(log.target.model));
+    headers.set("x-rhone-provider", log.target.provider.id);
   }
-  if (notes.losses.length > 0) headers.set("x-rhone-loss", String(notes.losses.length));
-  for (const [name, value] of rateHeaders(asked.surface, notes.rates, notes.now)) headers.set(name, value);
+  if (log.losses.length > 0) headers.set("x-rhone-loss", String(log.losses.length));
+  for (const [name, value] of rateHeaders(request.surface, log.rates, log.now)) headers.set(name, value);
   return new Response(response.body, { status: response.status, headers });
 }

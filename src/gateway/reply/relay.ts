@@ -21,22 +21,22 @@ const PACE = 1_000;
  * The provider's bytes, natively: JavaScript has seen those up to the first content, wakes once a second to record, and
  * at the end, where it tells the truth about a missing terminal event before it closes.
  */
-export function relayBytes(begun: StartedStream): Response {
-  const { call: answering, reader: hearing } = begun;
-  const { request: asked, host, upstream, call, log: notes } = answering;
+export function relayBytes(started: StartedStream): Response {
+  const { call: upstreamCall, reader } = started;
+  const { request, host, upstream, call, log } = upstreamCall;
   const [client, recorder] = upstream.body!.tee();
   const passed = Promise.withResolvers<void>();
   const gone = new AbortController();
   const { readable, writable } = new IdentityTransformStream();
   const { events, rest } = beginning(
-    begun,
-    asked.surface.dialect.id,
-    call.annotate ? notes.toRhoneObject() : undefined,
+    started,
+    request.surface.dialect.id,
+    call.annotate ? log.toRhoneObject() : undefined,
   );
   const tape = host.recorderFor?.(call.id);
   writeEvents(tape, events);
   const left = AbortSignal.any([gone.signal, ...(host.clientLeft ? [host.clientLeft] : [])]);
-  const recorded = record(begun, { recorder, tape, passed: passed.promise, left });
+  const recorded = record(started, { recorder, tape, passed: passed.promise, left });
   const relayed = (async () => {
     try {
       await write(writable, concatBytes([...events.map(({ raw }) => raw), rest]));
@@ -44,7 +44,7 @@ export function relayBytes(begun: StartedStream): Response {
     } catch {
       // Either end may have failed. If it was the provider's, the client is still there to be told.
       if (hasFailed(writable)) gone.abort(CLIENT_LEFT);
-      if (asked.rhone.on_disconnect === "cancel") answering.cancel();
+      if (request.rhone.on_disconnect === "cancel") upstreamCall.cancel();
       // A branch that nobody reads would hold the rest of the stream.
       if (!client.locked) await client.cancel().catch(() => {});
     }
@@ -52,11 +52,11 @@ export function relayBytes(begun: StartedStream): Response {
     const error = await recorded;
     const lastWord =
       error === undefined
-        ? hearing.missingTerminator
-        : asked.surface.dialect.encodeStream(replyContext(answering)).push({ type: "error", error });
+        ? reader.missingTerminator
+        : request.surface.dialect.encodeStream(replyContext(upstreamCall)).push({ type: "error", error });
     writeEvents(tape, decodeSse(encodeUtf8(lastWord)));
     tape?.end();
-    await write(writable, encodeUtf8(hearing.afterPartialEvent(lastWord)));
+    await write(writable, encodeUtf8(reader.afterPartialEvent(lastWord)));
     await writable.close();
   })();
   // A client that leaves ends its own branch only: the recorder reads on.
@@ -67,7 +67,7 @@ export function relayBytes(begun: StartedStream): Response {
 
 /** Resolves when the call is on record: to the error that the client has not been told yet. */
 async function record(
-  { call: answering, reader: hearing }: StartedStream,
+  { call: upstreamCall, reader }: StartedStream,
   {
     recorder,
     tape,
@@ -80,26 +80,26 @@ async function record(
     left: AbortSignal;
   },
 ): Promise<GatewayError | undefined> {
-  const pace = Math.min(PACE, answering.deadlines.idle / 4);
+  const pace = Math.min(PACE, upstreamCall.deadlines.idle / 4);
   try {
-    for await (const block of readChunks(answering, idleLimit(answering, hearing), blockReader(recorder))) {
+    for await (const block of readChunks(upstreamCall, idleLimit(upstreamCall, reader), blockReader(recorder))) {
       writeEvents(
         tape,
-        hearing.push(block).map(({ event }) => event),
+        reader.push(block).map(({ event }) => event),
       );
       // The branch keeps what comes meanwhile. When the client has all of it, nobody waits any longer.
       if (!isFullBlock(block)) await raceTimeout(passed, pace);
     }
-    hearing.end();
-    const { response, error } = hearing.accumulated;
+    reader.end();
+    const { response, error } = reader.accumulated;
     if (response === undefined) throw error;
-    await settle(answering, response);
+    await settle(upstreamCall, response);
     return undefined;
   } catch (thrown) {
-    const isCancelled = left.aborted && answering.request.rhone.on_disconnect === "cancel";
+    const isCancelled = left.aborted && upstreamCall.request.rhone.on_disconnect === "cancel";
     const error = isCancelled ? CLIENT_LEFT : toStreamError(thrown);
-    answering.cancel();
-    await settleFailure(answering, error, hearing);
+    upstreamCall.cancel();
+    await settleFailure(upstreamCall, error, reader);
     return error.upstream === undefined ? error : undefined;
   }
 }
@@ -138,11 +138,11 @@ function beginning(
 }
 
 /** Events as the client is told them. */
-function writeEvents(tape: StreamRecorder | undefined, events: readonly SseEvent[]): void {
-  if (tape === undefined) return;
-  const tally = new EventNumberer(false);
-  const bytes = concatBytes(events.map((event) => tally.block(event)));
-  tape.append(bytes, tally.take());
+function writeEvents(recorder: StreamRecorder | undefined, events: readonly SseEvent[]): void {
+  if (recorder === undefined) return;
+  const numberer = new EventNumberer(false);
+  const bytes = concatBytes(events.map((event) => numberer.block(event)));
+  recorder.append(bytes, numberer.take());
 }
 
 async function write(writable: WritableStream<Uint8Array>, bytes: Uint8Array): Promise<void> {

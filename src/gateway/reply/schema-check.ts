@@ -7,9 +7,9 @@ import type { ParsedRequest } from "../../surfaces/request.ts";
  * Where an answer strays from the schema it was asked for: the caller's own, not what was lowered for the provider.
  * A provider of the caller's own wire has had that very schema and has the say on it: it is not looked at.
  */
-export function checkSchema(asked: ParsedRequest, { messages, finish }: ModelResponse): Loss[] {
+export function checkSchema(request: ParsedRequest, { messages, finish }: ModelResponse): Loss[] {
   if (finish.reason !== "stop") return [];
-  const { format } = asked.request;
+  const { format } = request.request;
   if (format?.type !== "json_schema" || !isObject(format.schema)) return [];
   const text = messages
     .flatMap(({ blocks }) => blocks.flatMap((block) => (block.kind === "text" ? [block.text] : [])))

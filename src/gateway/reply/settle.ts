@@ -36,45 +36,38 @@ export type UpstreamCall = {
 };
 
 /** Whether the client gets the provider's own bytes: both speak the same wire, in the same mode. */
-export function passesBytes(answering: UpstreamCall): boolean {
-  const { request: asked, call, upstream } = answering;
+export function passesBytes(upstreamCall: UpstreamCall): boolean {
+  const { request, call, upstream } = upstreamCall;
   // A background response was promised under an id of ours before its provider was asked.
-  if (!isSameDialect(answering) || call.response?.background === true) return false;
-  return isEventStream(upstream) === (asked.stream && asked.outside.asList !== true);
+  if (!isSameDialect(upstreamCall) || call.response?.background === true) return false;
+  return isEventStream(upstream) === (request.stream && request.outside.asList !== true);
 }
 
 export const isEventStream = (upstream: Response): boolean =>
   upstream.headers.get("content-type")?.includes("event-stream") === true;
 
 /** Caller and provider speak the same wire. */
-export const isSameDialect = ({ request: asked, dialect }: UpstreamCall): boolean =>
-  asked.surface.dialect.id === dialect.id;
+export const isSameDialect = ({ request, dialect }: UpstreamCall): boolean => request.surface.dialect.id === dialect.id;
 
 /**
  * A stream's token counts are asked for though the caller did not, and hidden from it again: where its stream is
  * looked at anyway, and the host is known to take the question.
  */
-export function addedUsageOption({
-  request: asked,
-  call,
-  host,
-  dialect,
-  target,
-}: UpstreamCall): StreamUsage | undefined {
+export function addedUsageOption({ request, call, host, dialect, target }: UpstreamCall): StreamUsage | undefined {
   const mayAdd =
-    call.annotate && asked.stream && host.contextMode === "stateful" && target.quirks?.streamUsage === true;
+    call.annotate && request.stream && host.contextMode === "stateful" && target.quirks?.streamUsage === true;
   const { streamUsage } = dialect;
   if (!mayAdd || streamUsage === undefined) return undefined;
-  return asked.members.some(({ key }) => key === streamUsage.member[0]) ? undefined : streamUsage;
+  return request.members.some(({ key }) => key === streamUsage.member[0]) ? undefined : streamUsage;
 }
 
-export function replyContext({ request: asked, call }: Pick<UpstreamCall, "request" | "call">): ReplyContext {
+export function replyContext({ request, call }: Pick<UpstreamCall, "request" | "call">): ReplyContext {
   return {
     created: Math.floor(call.createdAt / 1000),
     id: withPrefix(call.id, "resp"),
-    includeUsage: asksForUsage(asked),
+    includeUsage: asksForUsage(request),
     call: { id: call.id, sessionId: call.sessionId },
-    request: asked.request,
+    request: request.request,
   };
 }
 
@@ -85,43 +78,43 @@ function asksForUsage({ body }: ParsedRequest): boolean {
 }
 
 /** Makes a finished answer durable: as the session's next turn. */
-export async function settle(answering: UpstreamCall, response: ModelResponse): Promise<CallRecord> {
-  const { host, log: notes } = answering;
-  if (!isSameDialect(answering))
-    notes.losses.push(...unsaid(answering, response), ...checkSchema(answering.request, response));
+export async function settle(upstreamCall: UpstreamCall, response: ModelResponse): Promise<CallRecord> {
+  const { host, log } = upstreamCall;
+  if (!isSameDialect(upstreamCall))
+    log.losses.push(...unsaid(upstreamCall, response), ...checkSchema(upstreamCall.request, response));
   const { model, finish, usage } = response;
-  await notes.pricesLoaded;
+  await log.pricesLoaded;
   const heard = usage.output === undefined ? JSON.stringify(response.messages).length : 0;
-  const record = notes.toRecord("completed", { ...(model !== "" && { model }), finish: finish.reason, usage, heard });
-  publishResponseId(answering, response.id);
-  await host.commit(record, stepOf(answering, response), keptOf(answering, response));
-  notes.isSettled = true;
+  const record = log.toRecord("completed", { ...(model !== "" && { model }), finish: finish.reason, usage, heard });
+  publishResponseId(upstreamCall, response.id);
+  await host.commit(record, stepOf(upstreamCall, response), keptOf(upstreamCall, response));
+  log.isSettled = true;
   host.budgets.settle(record);
-  await notes.indexed;
+  await log.indexed;
   return record;
 }
 
 /** Where the client is told the provider's own id of a response, it is known by that id before its end is told. */
-export function publishResponseId(answering: UpstreamCall, id: string): void {
-  const { call, host, log: notes } = answering;
-  if (call.response?.stored !== true || id === "" || !passesBytes(answering) || notes.recovered !== undefined) return;
-  notes.publicResponseId ??= id;
-  notes.indexed ??= host.indexResponse?.(id);
-  notes.indexed?.catch(() => {});
+export function publishResponseId(upstreamCall: UpstreamCall, id: string): void {
+  const { call, host, log } = upstreamCall;
+  if (call.response?.stored !== true || id === "" || !passesBytes(upstreamCall) || log.recovered !== undefined) return;
+  log.publicResponseId ??= id;
+  log.indexed ??= host.indexResponse?.(id);
+  log.indexed?.catch(() => {});
 }
 
 /** The answer as it can be asked for again. */
-const keptOf = (answering: UpstreamCall, response: ModelResponse): StoredResponse | undefined =>
-  answering.call.response?.stored === true
-    ? completedResponse(answering.call, response, publicReplyContext(answering, response.id))
+const keptOf = (upstreamCall: UpstreamCall, response: ModelResponse): StoredResponse | undefined =>
+  upstreamCall.call.response?.stored === true
+    ? completedResponse(upstreamCall.call, response, publicReplyContext(upstreamCall, response.id))
     : undefined;
 
 /** With the id that the client was told: the first one's, where another has gone on with the answer. `id`: as the provider says it. */
-export function publicReplyContext(answering: UpstreamCall, id: string): ReplyContext {
-  const { recovered: rescued, publicResponseId: toldId } = answering.log;
-  const own = passesBytes(answering) && id !== "" ? id : undefined;
+export function publicReplyContext(upstreamCall: UpstreamCall, id: string): ReplyContext {
+  const { recovered: rescued, publicResponseId: toldId } = upstreamCall.log;
+  const own = passesBytes(upstreamCall) && id !== "" ? id : undefined;
   const told = rescued === undefined ? own : toldId;
-  const reply = replyContext(answering);
+  const reply = replyContext(upstreamCall);
   return told === undefined ? reply : { ...reply, id: told };
 }
 
@@ -150,31 +143,31 @@ function statusOf(error: GatewayError): CallRecord["status"] {
 
 /** Notes an answer that failed or broke off, with what came of it. */
 export async function settleFailure(
-  answering: UpstreamCall,
+  upstreamCall: UpstreamCall,
   thrown: unknown,
   { accumulated: folded, usage: counted }: Pick<StreamReader, "accumulated" | "usage"> = {
     accumulated: new StreamAccumulator(),
     usage: {},
   },
 ): Promise<void> {
-  const { host, log: notes, dialect, target } = answering;
+  const { host, log, dialect, target } = upstreamCall;
   // What goes wrong with a committed turn on its way to the client does not undo it.
-  if (notes.isSettled) return;
+  if (log.isSettled) return;
   const error = toGatewayError(thrown);
   const status = statusOf(error);
   const { messages, model } = folded;
   const received = messages.length === 0 ? undefined : JSON.stringify(dialect.encodeMessages(messages, target).value);
-  await notes.pricesLoaded;
+  await log.pricesLoaded;
   const heard = received?.length ?? 0;
-  const record = notes.toRecord(status, { ...(model !== "" && { model }), error, usage: counted, heard });
+  const record = log.toRecord(status, { ...(model !== "" && { model }), error, usage: counted, heard });
   host.budgets.settle(record);
-  const { call } = answering;
+  const { call } = upstreamCall;
   // Of what failed before its first word no client knows an id, unless it was promised one.
   const isKept = call.response?.stored === true && (messages.length > 0 || call.response.background);
   await host.fail(
     record,
     received,
-    isKept ? failedResponse(call, error, folded, publicReplyContext(answering, folded.id)) : undefined,
+    isKept ? failedResponse(call, error, folded, publicReplyContext(upstreamCall, folded.id)) : undefined,
   );
 }
 
@@ -182,10 +175,7 @@ export async function settleFailure(
 export const toStorageError = (cause: unknown): GatewayError =>
   cause instanceof GatewayError ? cause : new GatewayError("internal", "the answer could not be stored", { cause });
 
-function stepOf(
-  { request: asked, context, dialect, target }: UpstreamCall,
-  { messages }: ModelResponse,
-): CompletedTurn {
+function stepOf({ request, context, dialect, target }: UpstreamCall, { messages }: ModelResponse): CompletedTurn {
   const { value } = dialect.encodeMessages(messages, target);
   const output: WireItems & { issuer: string } = {
     dialect: dialect.id,
@@ -193,16 +183,16 @@ function stepOf(
     issuer: target.issuer,
     sealed: messages.some(isSealed),
   };
-  return { ...inputStep(asked, context), output, reply: messages };
+  return { ...inputStep(request, context), output, reply: messages };
 }
 
 /** The client's half of a step: what is new in its request. */
-export function inputStep(asked: ParsedRequest, context: Context): Omit<CompletedTurn, "output" | "reply"> {
-  const from = asked.systemCount + context.known;
+export function inputStep(request: ParsedRequest, context: Context): Omit<CompletedTurn, "output" | "reply"> {
+  const from = request.systemCount + context.known;
   const added = context.added === undefined ? [] : [context.added.items];
-  const input = { dialect: asked.surface.dialect.id, items: [...added, ...asked.items.slice(from)].join(",") };
-  const step = { context, input, requested: asked.messages.slice(from) };
+  const input = { dialect: request.surface.dialect.id, items: [...added, ...request.items.slice(from)].join(",") };
+  const step = { context, input, requested: request.messages.slice(from) };
   // Where only a part of them is new, the rest was restored.
-  const instructions = asked.instructions && { ...context.instructions, ...asked.instructions };
+  const instructions = request.instructions && { ...context.instructions, ...request.instructions };
   return instructions === undefined ? step : { ...step, instructions };
 }

@@ -33,42 +33,42 @@ import { discardedCost } from "../call/attempt-cost.ts";
 import { EVENT_STREAM } from "./headers.ts";
 
 /** Event by event through JavaScript: decoded on the way, the end held back until the turn is durable. */
-export function streamReply(begun: StartedStream, rescue?: Recover): Response {
-  const { call: answering } = begun;
-  const { request: asked, call, host, cancel } = answering;
+export function streamReply(started: StartedStream, recover?: Recover): Response {
+  const { call: upstreamCall } = started;
+  const { request, call, host, cancel } = upstreamCall;
   const outlet = replyOutput(host.recorderFor?.(call.id), () => {
-    if (asked.rhone.on_disconnect === "cancel") cancel();
+    if (request.rhone.on_disconnect === "cancel") cancel();
   });
-  host.waitUntil(pump(begun, outlet, rescue));
+  host.waitUntil(pump(started, outlet, recover));
   return new Response(outlet.body, { headers: { "content-type": EVENT_STREAM } });
 }
 
-async function pump(begun: StartedStream, outlet: ReplyOutput, rescue: Recover | undefined): Promise<void> {
-  const alive = keepAlive(begun.call.request.surface.dialect.id, (ping) => outlet.ping(ping));
-  const teller = new ReplyStream(outlet, alive.heard, tellingOf(begun.call));
-  let { call: answering } = begun;
+async function pump(started: StartedStream, outlet: ReplyOutput, rescue: Recover | undefined): Promise<void> {
+  const alive = keepAlive(started.call.request.surface.dialect.id, (ping) => outlet.ping(ping));
+  const replyStream = new ReplyStream(outlet, alive.heard, tellingOf(started.call));
+  let { call: upstreamCall } = started;
   try {
-    let response = await teller.tell(begun, rescue !== undefined).catch((thrown: unknown) => {
-      begun.call.cancel();
-      if (rescue === undefined || endOf(answering, outlet) !== undefined) throw thrown;
+    let response = await replyStream.tell(started, rescue !== undefined).catch((thrown: unknown) => {
+      started.call.cancel();
+      if (rescue === undefined || endOf(upstreamCall, outlet) !== undefined) throw thrown;
       return undefined;
     });
-    if (response === undefined) ({ answering, response } = await recover(begun, teller, rescue!));
-    const ended = endOf(answering, outlet);
+    if (response === undefined) ({ answering: upstreamCall, response } = await recover(started, replyStream, rescue!));
+    const ended = endOf(upstreamCall, outlet);
     if (ended !== undefined) throw ended;
-    const record = await settle(answering, response).catch((cause: unknown) => {
+    const record = await settle(upstreamCall, response).catch((cause: unknown) => {
       throw toStorageError(cause);
     });
-    await teller.end(answering.log.toRhoneObject(record));
+    await replyStream.end(upstreamCall.log.toRhoneObject(record));
   } catch (thrown) {
-    answering.cancel();
-    const error = endOf(answering, outlet) ?? toStreamError(thrown);
+    upstreamCall.cancel();
+    const error = endOf(upstreamCall, outlet) ?? toStreamError(thrown);
     // Who was to go on with it has not: the words are the first one's.
-    const { log: notes, place, losses } = begun.call;
-    if (notes.target !== place) notes.startAttempt(place, losses);
+    const { log, place, losses } = started.call;
+    if (log.target !== place) log.startAttempt(place, losses);
     // Where not even that can be noted, the watchdog finds the call; the client is told either way.
-    await settleFailure(begun.call, error, begun.reader).catch(() => {});
-    await teller.fail(error);
+    await settleFailure(started.call, error, started.reader).catch(() => {});
+    await replyStream.fail(error);
   } finally {
     alive.stop();
     await outlet.close();
@@ -80,57 +80,63 @@ async function pump(begun: StartedStream, outlet: ReplyOutput, rescue: Recover |
  * counted is wasted where the other's is the call's own.
  */
 async function recover(
-  begun: StartedStream,
-  teller: ReplyStream,
+  started: StartedStream,
+  replyStream: ReplyStream,
   rescue: Recover,
 ): Promise<{ answering: UpstreamCall; response: ModelResponse }> {
-  const { reader: hearing, call: first } = begun;
-  const { accumulated: folded } = hearing;
+  const { reader, call: first } = started;
+  const { accumulated: folded } = reader;
   const said = recoverableText(folded);
   const cause = folded.error ?? toStreamError(undefined);
   if (said === undefined) throw cause;
   const noteWaste = first.log.markFailed(cause);
-  const joiner = new ContinuationJoiner(hearing);
+  const joiner = new ContinuationJoiner(reader);
   const second = requireStream(
     await rescue(continuationPrompt(said)).catch(() => {
       throw cause;
     }),
   );
-  const { call: answering } = second;
-  answering.log.startAttempt(answering.place, answering.losses);
-  teller.goOn(joiner, passesBytes(first) ? translatingFrom(begun) : undefined);
-  const whole = await teller.tell(second, true).catch(async (thrown: unknown) => {
-    answering.cancel();
+  const { call: upstreamCall } = second;
+  upstreamCall.log.startAttempt(upstreamCall.place, upstreamCall.losses);
+  replyStream.goOn(joiner, passesBytes(first) ? translatingFrom(started) : undefined);
+  const whole = await replyStream.tell(second, true).catch(async (thrown: unknown) => {
+    upstreamCall.cancel();
     const noteItsWaste = first.log.markFailed(toStreamError(thrown));
     noteItsWaste(await wasteIn(second));
     throw thrown;
   });
   const response = joiner.joined(folded, whole);
-  noteWaste(await wasteIn(begun));
-  answering.log.recovered = { from: keyOf(first.place), after_chars: said.length, how: joiner.how ?? "continuation" };
-  return { answering, response };
+  noteWaste(await wasteIn(started));
+  upstreamCall.log.recovered = {
+    from: keyOf(first.place),
+    after_chars: said.length,
+    how: joiner.how ?? "continuation",
+  };
+  return { answering: upstreamCall, response };
 }
 
-const wasteIn = ({ call: { place, call }, reader: hearing }: StartedStream): Promise<DiscardedUsage> =>
-  discardedCost(place, hearing.usage, hearing.accumulated.model, new Date(call.createdAt));
+const wasteIn = ({ call: { place, call }, reader }: StartedStream): Promise<DiscardedUsage> =>
+  discardedCost(place, reader.usage, reader.accumulated.model, new Date(call.createdAt));
 
-function tellingOf(answering: UpstreamCall): EventWriter {
-  return passesBytes(answering) ? new RelayWriter(optionsOf(answering)) : new TranslationWriter(optionsOf(answering));
+function tellingOf(upstreamCall: UpstreamCall): EventWriter {
+  return passesBytes(upstreamCall)
+    ? new RelayWriter(optionsOf(upstreamCall))
+    : new TranslationWriter(optionsOf(upstreamCall));
 }
 
 /** Words of ours for a client that has heard its provider's own: their ids and their count are gone on with. */
-function translatingFrom({ call: answering, reader: hearing }: StartedStream): EventWriter {
-  const reply = publicReplyContext(answering, hearing.accumulated.id);
-  const telling = new TranslationWriter({ ...optionsOf(answering), reply });
-  telling.resumeAfter(sentEvents(hearing), hearing.last);
-  return telling;
+function translatingFrom({ call: upstreamCall, reader }: StartedStream): EventWriter {
+  const reply = publicReplyContext(upstreamCall, reader.accumulated.id);
+  const writer = new TranslationWriter({ ...optionsOf(upstreamCall), reply });
+  writer.resumeAfter(sentEvents(reader), reader.last);
+  return writer;
 }
 
-const optionsOf = (answering: UpstreamCall): ConstructorParameters<typeof RelayWriter>[0] => ({
-  surface: answering.request.surface.dialect,
-  reply: replyContext(answering),
-  hides: addedUsageOption(answering)?.isItsEvent,
-  ...(answering.call.annotate && { rhone: answering.log.toRhoneObject() }),
+const optionsOf = (upstreamCall: UpstreamCall): ConstructorParameters<typeof RelayWriter>[0] => ({
+  surface: upstreamCall.request.surface.dialect,
+  reply: replyContext(upstreamCall),
+  hides: addedUsageOption(upstreamCall)?.isItsEvent,
+  ...(upstreamCall.call.annotate && { rhone: upstreamCall.log.toRhoneObject() }),
 });
 
 /** What a client is told of one stream, or of two that are one to it. */
@@ -140,38 +146,38 @@ class ReplyStream {
   #telling: EventWriter;
   #joiner: ContinuationJoiner | undefined;
 
-  constructor(outlet: ReplyOutput, heard: () => void, telling: EventWriter) {
+  constructor(outlet: ReplyOutput, heard: () => void, writer: EventWriter) {
     this.#outlet = outlet;
     this.#heard = heard;
-    this.#telling = telling;
+    this.#telling = writer;
   }
 
   /** From here on what another says, joined to what was said; in the words of `telling`, where they change. */
-  goOn(joiner: ContinuationJoiner, telling: EventWriter = this.#telling): void {
-    this.#telling = telling;
+  goOn(joiner: ContinuationJoiner, writer: EventWriter = this.#telling): void {
+    this.#telling = writer;
     this.#joiner = joiner;
   }
 
   /** Tells a stream as it comes. Resolves to the whole answer. `keepsError`: its error is not told, but only thrown. */
   async tell(
-    { call: answering, events: heard, reader: hearing }: StartedStream,
+    { call: upstreamCall, events: heard, reader: hearing }: StartedStream,
     keepsError: boolean,
   ): Promise<ModelResponse> {
-    await this.#say(answering, heard);
-    const { upstream, host } = answering;
+    await this.#say(upstreamCall, heard);
+    const { upstream, host } = upstreamCall;
     const reader = upstream.body === null ? undefined : pacedReader(upstream.body, host.now);
-    for await (const chunk of readChunks(answering, idleLimit(answering, hearing), reader)) {
+    for await (const chunk of readChunks(upstreamCall, idleLimit(upstreamCall, hearing), reader)) {
       this.#heard();
       const more = hearing.push(chunk);
       const { error } = hearing.accumulated;
       const failed = keepsError ? more.findIndex(({ decoded }) => decoded.some(({ type }) => type === "error")) : -1;
-      await this.#say(answering, failed < 0 ? more : more.slice(0, failed));
+      await this.#say(upstreamCall, failed < 0 ? more : more.slice(0, failed));
       if (error !== undefined && (keepsError || error.upstream === undefined)) break;
     }
     const rest = hearing.end();
     const { response, error } = hearing.accumulated;
     if (response === undefined) throw error;
-    await this.#say(answering, rest);
+    await this.#say(upstreamCall, rest);
     return response;
   }
 
@@ -183,7 +189,7 @@ class ReplyStream {
     await this.#send(this.#telling.fail(error));
   }
 
-  async #say(answering: UpstreamCall, heard: readonly ReadEvent[]): Promise<void> {
+  async #say(upstreamCall: UpstreamCall, heard: readonly ReadEvent[]): Promise<void> {
     const joiner = this.#joiner;
     const parts = heard.map(({ event, decoded, isFinishing }) => {
       if (joiner !== undefined)
@@ -192,7 +198,7 @@ class ReplyStream {
           decoded.flatMap((one) => joiner.push(one)),
           isFinishing,
         );
-      for (const one of decoded) if (one.type === "start") publishResponseId(answering, one.id);
+      for (const one of decoded) if (one.type === "start") publishResponseId(upstreamCall, one.id);
       return this.#telling.push(event, decoded, isFinishing);
     });
     await this.#send(concatBytes(parts));
@@ -204,8 +210,8 @@ class ReplyStream {
 }
 
 /** Why a reply is not to go on, though its provider would. */
-function endOf({ request: asked, host }: UpstreamCall, outlet: ReplyOutput): GatewayError | undefined {
+function endOf({ request, host }: UpstreamCall, outlet: ReplyOutput): GatewayError | undefined {
   if (host.cancelled?.aborted) return CANCELLED;
   const hasLeft = outlet.isGone || host.clientLeft?.aborted === true;
-  return hasLeft && asked.rhone.on_disconnect === "cancel" ? CLIENT_LEFT : undefined;
+  return hasLeft && request.rhone.on_disconnect === "cancel" ? CLIENT_LEFT : undefined;
 }

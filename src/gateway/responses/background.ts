@@ -20,16 +20,16 @@ export type ResponseStore = { sql: Sql; now: () => number; durable: () => Promis
 /** Keeps the response as queued, and says so. */
 export async function acceptInBackground(
   call: Call,
-  asked: ParsedRequest,
+  request: ParsedRequest,
   { sql, now, durable }: ResponseStore,
 ): Promise<Response> {
-  const kept = pendingResponse(call, asked.model, replyContext({ call, request: asked }), "queued");
+  const kept = pendingResponse(call, request.model, replyContext({ call, request }), "queued");
   storeResponse(sql, kept);
   await durable();
-  const notes = new CallLog(call, asked, { contextMode: "stateful", now });
-  const body = call.annotate ? annotateBody(kept.body, notes.toRhoneObject()) : kept.body;
+  const log = new CallLog(call, request, { contextMode: "stateful", now });
+  const body = call.annotate ? annotateBody(kept.body, log.toRhoneObject()) : kept.body;
   const response = new Response(body, { headers: { "content-type": "application/json" } });
-  return withHeaders(response, { call, request: asked, log: notes });
+  return withHeaders(response, { call, request, log });
 }
 
 /** The request's text as a stream's. */

@@ -34,8 +34,8 @@ export async function listInputItems(turns: readonly Turn[], reading: Reading): 
 }
 
 export async function listTurnItems({ id, input, output }: Turn, blobs: Blobs): Promise<ConversationItem[]> {
-  const [asked, answered] = await Promise.all([inline(input, blobs), inline(output, blobs)]);
-  return [...inputItems(asked, id), ...outputItems(answered, withPrefix(id, "resp"))];
+  const [request, answered] = await Promise.all([inline(input, blobs), inline(output, blobs)]);
+  return [...inputItems(request, id), ...outputItems(answered, withPrefix(id, "resp"))];
 }
 
 /** What was said to the model; `owner`: whose id the items' own follow from, where they have none. */

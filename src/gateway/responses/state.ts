@@ -108,11 +108,11 @@ export const responseNotFound = (id: string): GatewayError =>
   new GatewayError("object.not_found", `Response with id '${id}' not found.`, { param: "response_id" });
 
 /** What a call asks that continues a response: from there, as if it had named the turn itself. */
-export function withContinuation(asked: ParsedRequest, { from, background }: ResponsesState): ParsedRequest {
+export function withContinuation(request: ParsedRequest, { from, background }: ResponsesState): ParsedRequest {
   const parent = from === undefined ? {} : { parent: from.call };
   // It goes on without its client by what it is.
   const outlives = background ? ({ on_disconnect: "complete" } as const) : {};
-  return { ...asked, rhone: { ...asked.rhone, ...parent, ...outlives } };
+  return { ...request, rhone: { ...request.rhone, ...parent, ...outlives } };
 }
 
 /** Throws `previous_response_not_found` for a response that was not kept, or became no turn. */

@@ -12,22 +12,22 @@ import { EVENT_STREAM, withHeaders } from "../reply/headers.ts";
  * OpenAI's `generate: false`: what the request says becomes a turn that no model has answered, and the response to it
  * is empty. Whoever continues it has said that much already. Throws what is wrong with the place it continues.
  */
-export async function warmUp(call: Call, asked: ParsedRequest, host: CallHost): Promise<Response> {
-  const notes = new CallLog(call, asked, host);
-  const context = await host.begin(turnInput(asked), notes.toCallStart());
-  notes.context = context;
-  const { dialect } = asked.surface;
+export async function warmUp(call: Call, request: ParsedRequest, host: CallHost): Promise<Response> {
+  const log = new CallLog(call, request, host);
+  const context = await host.begin(turnInput(request), log.toCallStart());
+  log.context = context;
+  const { dialect } = request.surface;
   const step = {
-    ...inputStep(asked, context),
+    ...inputStep(request, context),
     output: { dialect: dialect.id, items: "", issuer: "" },
     reply: [],
   };
-  const reply = replyContext({ call, request: asked });
-  const answer: ModelResponse = { id: "", model: asked.model, messages: [], finish: { reason: "stop" }, usage: {} };
+  const reply = replyContext({ call, request });
+  const answer: ModelResponse = { id: "", model: request.model, messages: [], finish: { reason: "stop" }, usage: {} };
   const kept = call.response?.stored === true ? completedResponse(call, answer, reply) : undefined;
-  await host.commit(notes.toRecord("completed", { finish: "stop" }), step, kept);
+  await host.commit(log.toRecord("completed", { finish: "stop" }), step, kept);
   const encoder = dialect.encodeStream(reply);
   const events = unfold(answer).map((event) => encoder.push(event));
   const headers = { "content-type": EVENT_STREAM };
-  return withHeaders(new Response(encodeUtf8(events.join("")), { headers }), { call, request: asked, log: notes });
+  return withHeaders(new Response(encodeUtf8(events.join("")), { headers }), { call, request, log });
 }

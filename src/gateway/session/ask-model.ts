@@ -30,7 +30,7 @@ export type ModelQuery = { model: string; instructions: string; input: string };
  */
 export async function queryModel(
   question: ModelQuery,
-  { session, place, caller, providers, router, now, budgets: charging, durable }: ModelQueryServices,
+  { session, place, caller, providers, router, now, budgets, durable }: ModelQueryServices,
 ): Promise<string> {
   const { id: sessionId } = session.row;
   const createdAt = now();
@@ -41,7 +41,7 @@ export async function queryModel(
     providers: await providers(caller.org),
     router: router(),
     now,
-    budgets: charging,
+    budgets,
     waitUntil: () => {},
     begin: async (_, started) => {
       session.start(started);
@@ -69,8 +69,8 @@ export async function queryModel(
     annotate: false,
     createdAt,
   };
-  const asked = parseRequest(readMembers(JSON.stringify(question), call.headers), SURFACES.native);
-  await (await handleCall(call, asked, host)).body?.cancel();
+  const request = parseRequest(readMembers(JSON.stringify(question), call.headers), SURFACES.native);
+  await (await handleCall(call, request, host)).body?.cancel();
   const text = replied
     .flatMap(({ blocks }) => blocks.flatMap((block) => (block.kind === "text" ? [block.text] : [])))
     .join("");

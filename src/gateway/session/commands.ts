@@ -166,8 +166,8 @@ async function compactFor(compaction: Compaction, caller: Caller, tools: Command
   const { session, sql, durable } = tools;
   const compacted = await compact(compaction, {
     ...tools,
-    summarize: (transcript, asked) => {
-      const model = asked ?? modelOf(session, sql);
+    summarize: (transcript, request) => {
+      const model = request ?? modelOf(session, sql);
       return queryModel({ model, instructions: SUMMARIZE, input: transcript }, { ...tools, caller });
     },
   });

@@ -32,24 +32,24 @@ export type ConversationCommand =
 
 /** The answer of OpenAI's API. Throws `object.not_found` for another organisation's conversation, and for none. */
 export async function runConversationCommand(
-  asked: ConversationCommand,
+  request: ConversationCommand,
   id: string,
   caller: Caller,
   tools: CommandServices,
 ): Promise<Response> {
   const { session, blobs, durable, list } = tools;
-  if (asked.do === "create") {
-    session.create(caller.org, asked.id, { metadata: asked.metadata });
-    if (asked.items.length > 0) await add(asked.items, tools);
+  if (request.do === "create") {
+    session.create(caller.org, request.id, { metadata: request.metadata });
+    if (request.items.length > 0) await add(request.items, tools);
     await Promise.all([durable(), list(recordOf(session.row, false))]);
     return Response.json(shown(tools));
   }
   if (!session.exists || session.row.org !== caller.org) throw conversationNotFound(id);
-  switch (asked.do) {
+  switch (request.do) {
     case "show":
       return Response.json(shown(tools));
     case "update":
-      session.change({ metadata: asked.metadata }, "updated");
+      session.change({ metadata: request.metadata }, "updated");
       await Promise.all([durable(), list(recordOf(session.row, false))]);
       return Response.json(shown(tools));
     case "delete":
@@ -57,21 +57,21 @@ export async function runConversationCommand(
       return Response.json({ id, object: "conversation.deleted", deleted: true });
     case "add":
       return await alone(tools, async () => {
-        const made = await add(asked.items, tools);
+        const made = await add(request.items, tools);
         await durable();
         const items = await listTurnItems(made, blobs);
         return Response.json(toApiItemList(items, false));
       });
     case "items": {
-      const found = pageItems(await listItems(session.path, tools), asked);
+      const found = pageItems(await listItems(session.path, tools), request);
       if (found === undefined) throw invalid("after", "expected the id of an item of this conversation");
       return Response.json(found);
     }
     case "item":
-      return Response.json(found(await listItems(session.path, tools), asked.item));
+      return Response.json(found(await listItems(session.path, tools), request.item));
     case "deleteItem":
       return await alone(tools, async () => {
-        await remove(asked.item, tools);
+        await remove(request.item, tools);
         await durable();
         return Response.json(shown(tools));
       });

@@ -74,7 +74,7 @@ export class SessionCalls {
   /** Answers a call. Errors are answers, too. */
   async answer(envelope: SessionCall): Promise<Response> {
     const { headers: pairs, surface: surfaceId, outside, text, isNew, ...rest } = envelope;
-    const { session, lease, keepAwake } = this.#home;
+    const { session, lease, keepAwake: waitUntil } = this.#home;
     const surface = SURFACES[surfaceId];
     const headers = new Headers(pairs);
     const { org } = rest.caller;
@@ -85,11 +85,11 @@ export class SessionCalls {
       const opened = readMembers(await readRpcText(text), headers, surface);
       const whole = isNew ? opened : withDefaults(opened, session.row.defaults, surface);
       const given = parseRequest(withKeyDefaults(whole, rest.caller, outside), surface, outside);
-      const asked = rest.response === undefined ? given : withContinuation(given, rest.response);
+      const request = rest.response === undefined ? given : withContinuation(given, rest.response);
       const call = { ...rest, headers, sessionId: isNew ? rest.sessionId : session.row.id };
       if (call.response?.background === true && !this.#background.has(call.id))
-        return await this.#runInBackground(envelope, call, asked);
-      const onBusy = asked.rhone.on_busy ?? this.#home.router().config.defaults.onBusy;
+        return await this.#runInBackground(envelope, call, request);
+      const onBusy = request.rhone.on_busy ?? this.#home.router().config.defaults.onBusy;
       release = onBusy === "branch" ? lease.tryAcquire() : await lease.acquire(onBusy);
       // Whoever had the session meanwhile may have paused or deleted it.
       if (!isNew) session.requireActive(org);
@@ -101,11 +101,11 @@ export class SessionCalls {
         stop: new AbortController(),
         left: new AbortController(),
       };
-      const host = this.#host(call, asked, running);
-      const answered = call.response?.isWarmUp ? warmUp(call, asked, host) : handleCall(call, asked, host);
+      const host = this.#host(call, request, running);
+      const answered = call.response?.isWarmUp ? warmUp(call, request, host) : handleCall(call, request, host);
       const done = this.#untilDone(call.id, answered, running, release);
       this.#underWay.set(call.id, { ...running, done });
-      keepAwake(done);
+      waitUntil(done);
       return await answered;
     } catch (thrown) {
       release?.();
@@ -114,20 +114,20 @@ export class SessionCalls {
   }
 
   /** Answers that the call is queued, and has it run on. */
-  async #runInBackground(envelope: SessionCall, call: Call, asked: ParsedRequest): Promise<Response> {
-    const { session, keepAwake, onStarted: begun } = this.#home;
-    if (envelope.isNew && session.create(call.caller.org, call.sessionId)) begun();
-    const response = await acceptInBackground(call, asked, this.#home);
+  async #runInBackground(envelope: SessionCall, call: Call, request: ParsedRequest): Promise<Response> {
+    const { session, keepAwake: waitUntil, onStarted: started } = this.#home;
+    if (envelope.isNew && session.create(call.caller.org, call.sessionId)) started();
+    const response = await acceptInBackground(call, request, this.#home);
     const begins = Promise.withResolvers<void>();
     this.#background.set(call.id, begins);
     const run = async (): Promise<void> => {
-      const answered = await this.answer({ ...envelope, text: withStreaming(asked), isNew: false });
+      const answered = await this.answer({ ...envelope, text: withStreaming(request), isNew: false });
       await drain(answered, call.id, this.#home);
       begins.resolve();
       this.#background.delete(call.id);
     };
-    keepAwake(run());
-    return asked.stream ? await this.#followFromStart(call) : response;
+    waitUntil(run());
+    return request.stream ? await this.#followFromStart(call) : response;
   }
 
   /** Stops a call that is under way. Resolves when it is on record; at once when there is none. */
@@ -161,7 +161,7 @@ export class SessionCalls {
     return streams.resume(state, 0);
   }
 
-  #host(call: Call, asked: ParsedRequest & { losses?: Loss[] }, running: Running): CallHost {
+  #host(call: Call, request: ParsedRequest & { losses?: Loss[] }, running: Running): CallHost {
     const { response } = call;
     const { sql, indexResponse: name } = this.#home;
     const { isNew, isBeside, work, stop, left } = running;
@@ -171,7 +171,7 @@ export class SessionCalls {
       blobs,
       router,
       now,
-      budgets: charging,
+      budgets,
       watch,
       durable,
       onStarted: begun,
@@ -187,7 +187,7 @@ export class SessionCalls {
       providers: running.providers,
       router: router(),
       now,
-      budgets: charging,
+      budgets,
       waitUntil: (more) => work.push(more),
       cancelled: stop.signal,
       clientLeft: left.signal,
@@ -198,17 +198,17 @@ export class SessionCalls {
         // It may have been cancelled while it was queued.
         if (response !== undefined && isCancelled(sql, call.id)) throw CANCELLED;
         const continued = findContext(session, said, response, sql);
-        const found = fillMissingResults(continued, said.messages, asked.surface.dialect);
+        const found = fillMissingResults(continued, said.messages, request.surface.dialect);
         const history = await inlineAll(found.history, blobs);
-        input = offload(inputStep(asked, found).input, blobs);
+        input = offload(inputStep(request, found).input, blobs);
         work.push(input.catch(() => {}));
         session.start(started);
-        if (response?.stored === true && asked.stream)
-          storeResponse(sql, pendingResponse(call, asked.model, replyContext({ call, request: asked }), "in_progress"));
+        if (response?.stored === true && request.stream)
+          storeResponse(sql, pendingResponse(call, request.model, replyContext({ call, request }), "in_progress"));
         this.#background.get(call.id)?.resolve();
         streams.started(started);
         watch();
-        const losses = [...(asked.losses ?? []), ...(found.losses ?? [])];
+        const losses = [...(request.losses ?? []), ...(found.losses ?? [])];
         return { ...found, history, losses, ...(isBeside && { isBeside }) };
       },
       commit: async (record, step, kept) => {

@@ -43,13 +43,13 @@ export class SessionStreams {
   }
 
   recorderFor(call: string): StreamRecorder {
-    const { buffer, keepAwake } = this.#home;
+    const { buffer, keepAwake: waitUntil } = this.#home;
     // A whole answer that is told as a stream is on record before its stream begins.
     if (!this.#taped.has(call)) this.#taped.set(call, undefined);
     return {
       append: (bytes, count) => buffer.append(call, bytes, count),
       end: () => this.#end(call),
-      pipeTo: (sink) => keepAwake(follow(buffer.of(call, 0), sink)),
+      pipeTo: (sink) => waitUntil(follow(buffer.of(call, 0), sink)),
     };
   }
 
@@ -123,7 +123,7 @@ export class SessionStreams {
    * the stream. Throws `request.invalid` naming `after`, `object.not_found` when the stream is no longer kept.
    */
   resume({ id, started, status, record }: CallState, after: number): Response {
-    const { buffer, keepAwake } = this.#home;
+    const { buffer, keepAwake: waitUntil } = this.#home;
     if (!started.stream)
       throw invalid("id", "expected a call that was made as a stream; GET /v1/calls/{id} tells of others");
     const events = buffer.eventsOf(id);
@@ -137,7 +137,7 @@ export class SessionStreams {
     if (from > events) throw invalid("after", `expected at most ${events}: the stream has no more events so far`);
     const sink = new ClientStream(() => {});
     const alive = keepAlive(SURFACES[started.surface as SurfaceId].dialect.id, (ping) => sink.ping(ping));
-    keepAwake(follow(buffer.of(id, from), sink).finally(alive.stop));
+    waitUntil(follow(buffer.of(id, from), sink).finally(alive.stop));
     const headers = { "content-type": EVENT_STREAM, "cache-control": "no-cache" };
     return new Response(sink.body, {
       headers: { ...headers, "x-rhone-call-id": id, "x-rhone-session-id": started.sessionId },
@@ -182,9 +182,9 @@ function lastWord(record: CallRecord, kept?: StoredStream): { bytes: Uint8Array;
   const dialect = dialectOf(record);
   const encoder = dialect.encodeStream({ created: Math.floor(record.createdAt / 1000) });
   if (kept?.last !== undefined) encoder.resumeAfter?.(kept.last);
-  const tally = new EventNumberer(hasEventIds(dialect.id, kept !== undefined), kept?.events);
-  const bytes = tally.encoded(encoder.push({ type: "error", error: errorOf(record) }));
-  return { bytes, count: tally.take() };
+  const numberer = new EventNumberer(hasEventIds(dialect.id, kept !== undefined), kept?.events);
+  const bytes = numberer.encoded(encoder.push({ type: "error", error: errorOf(record) }));
+  return { bytes, count: numberer.take() };
 }
 
 const errorOf = ({ error }: CallRecord): GatewayError =>

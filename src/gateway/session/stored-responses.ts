@@ -44,25 +44,25 @@ export type ResponseQueryServices = {
 
 /** The answer of OpenAI's API. Throws `object.not_found` for another organisation's response, and for none. */
 export async function readStoredResponse(
-  asked: ResponseQuery,
+  request: ResponseQuery,
   org: string,
   tools: ResponseQueryServices,
 ): Promise<Response> {
   const { session, sql, durable, calls } = tools;
-  const { id, call } = asked;
+  const { id, call } = request;
   const kept = session.exists && session.row.org === org ? findResponse(sql, call) : undefined;
   if (kept === undefined) throw responseNotFound(id);
-  switch (asked.do) {
+  switch (request.do) {
     case "show":
       return json(bodyOf(kept, id));
     case "stream":
-      return await streamOf(kept, asked, tools);
+      return await streamOf(kept, request, tools);
     case "forget":
       deleteResponse(sql, call);
       await durable();
       return Response.json({ id, object: "response", deleted: true });
     case "inputItems":
-      return await inputItems(asked, tools);
+      return await inputItems(request, tools);
     case "cancel": {
       if (!kept.background)
         throw new GatewayError("request.invalid", "Cannot cancel a synchronous response.", { param: "id" });

@@ -62,7 +62,7 @@ export type SocketServices = {
   /** Answers a call, as HTTP has it answered. */
   answer: (envelope: SessionCall) => Promise<Response>;
   /** What its key and token may do now. Throws `auth.*`. */
-  authenticate: (bond: SocketAttachment) => Promise<Caller>;
+  authenticate: (attachment: SocketAttachment) => Promise<Caller>;
   /** Has the session begin. */
   create: (org: string, id: string) => void;
   keepAwake: (work: Promise<unknown>) => void;
@@ -81,9 +81,9 @@ export class SessionSockets {
     for (const socket of held) this.#listen(socket, socket.deserializeAttachment() as SocketAttachment);
   }
 
-  accept(socket: WebSocket, bond: SocketAttachment): void {
-    socket.serializeAttachment(bond);
-    this.#listen(socket, bond);
+  accept(socket: WebSocket, attachment: SocketAttachment): void {
+    socket.serializeAttachment(attachment);
+    this.#listen(socket, attachment);
   }
 
   /** A client's frame. What is wrong with it is told, and the connection stays. */
@@ -108,7 +108,7 @@ export class SessionSockets {
   /** Something was told about or by a call of the session. */
   broadcast(piece: Segment): void {
     if (this.#listeners.size === 0) return;
-    const bound = [...this.#listeners.values()].filter(({ bond }) => bond.isBound);
+    const bound = [...this.#listeners.values()].filter(({ bond: attachment }) => attachment.isBound);
     if (bound.length === 0) return;
     const made = this.#made.get(piece.call);
     for (const event of eventsOf(piece)) {
@@ -128,8 +128,8 @@ export class SessionSockets {
     if (/^\{"type":"call\.(completed|failed)"/.test(decodeUtf8(notice))) this.#made.delete(call);
   }
 
-  #listen(socket: WebSocket, bond: SocketAttachment): void {
-    this.#listeners.set(socket, { socket, bond, turn: Promise.resolve(), sent: 0, read: 0 });
+  #listen(socket: WebSocket, attachment: SocketAttachment): void {
+    this.#listeners.set(socket, { socket, bond: attachment, turn: Promise.resolve(), sent: 0, read: 0 });
   }
 
   async #answer(listener: Listener, message: string | ArrayBuffer): Promise<void> {
@@ -164,21 +164,27 @@ export class SessionSockets {
 
   async #bind(listener: Listener, frame: Extract<RequestFrame, { type: "session.bind" }>): Promise<void> {
     const { session, buffer, create } = this.#home;
-    const { bond, socket } = listener;
+    const { bond: attachment, socket } = listener;
     const caller = await this.#admit(listener);
     requireScope(caller, "sessions:read");
-    if (frame.session_id !== undefined && frame.session_id !== bond.sessionId)
-      throw invalid("session_id", `expected ${bond.sessionId}, for which the connection was opened`);
-    if (bond.isNew && !session.exists) create(bond.org, bond.sessionId);
-    session.requireOrganization(bond.org);
+    if (frame.session_id !== undefined && frame.session_id !== attachment.sessionId)
+      throw invalid("session_id", `expected ${attachment.sessionId}, for which the connection was opened`);
+    if (attachment.isNew && !session.exists) create(attachment.org, attachment.sessionId);
+    session.requireOrganization(attachment.org);
     const after = frame.after_event_id;
     const { last } = buffer;
     const missed = after === undefined ? [] : [...buffer.since(after)];
     const replay =
       after === undefined ? "none" : buffer.hasAllSince(after) ? "full" : missed.length > 0 ? "partial" : "none";
-    listener.bond = { ...bond, isNew: false, isBound: true };
+    listener.bond = { ...attachment, isNew: false, isBound: true };
     socket.serializeAttachment(listener.bond);
-    this.#send(listener, { type: "session.bound", id: frame.id, session_id: bond.sessionId, event_id: last, replay });
+    this.#send(listener, {
+      type: "session.bound",
+      id: frame.id,
+      session_id: attachment.sessionId,
+      event_id: last,
+      replay,
+    });
     for (const event of missed.flatMap(eventsOf))
       this.#push(listener, `{"type":"session.event","event_id":${event.id},"event":${event.json}}`);
   }
@@ -188,27 +194,27 @@ export class SessionSockets {
     listener: Listener,
     { id: given, surface, request }: Extract<RequestFrame, { type: "call.create" }>,
   ): Promise<void> {
-    const { place, now, keepAwake } = this.#home;
-    const { bond } = listener;
-    if (!bond.isBound) throw invalid("type", "expected session.bind first");
+    const { place, now, keepAwake: waitUntil } = this.#home;
+    const { bond: attachment } = listener;
+    if (!attachment.isBound) throw invalid("type", "expected session.bind first");
     const caller = await this.#admit(listener);
     requireScope(caller, "inference");
     requireSurface(caller, surface);
     const { text, outside } = toHttpRequest(surface, request);
     const { rhone } = readMembers(text, new Headers(), SURFACES[surface]);
-    if (rhone.session_id !== undefined && rhone.session_id !== bond.sessionId)
+    if (rhone.session_id !== undefined && rhone.session_id !== attachment.sessionId)
       throw invalid(
         "request.rhone.session_id",
-        `expected none, or ${bond.sessionId}, to which the connection is bound`,
+        `expected none, or ${attachment.sessionId}, to which the connection is bound`,
       );
     if (rhone.context_mode === "stateless")
       throw invalid("request.rhone.context_mode", "expected stateful: a stateless call is made over HTTP");
     const createdAt = now();
     const id = newId("call", createdAt, place);
-    const call = { id, sessionId: bond.sessionId, caller, annotate: true, createdAt, headers: [] };
+    const call = { id, sessionId: attachment.sessionId, caller, annotate: true, createdAt, headers: [] };
     const made: OwnCall = { listener, id: given ?? id, hasBegun: false, onClose: new AbortController() };
     this.#made.set(id, made);
-    keepAwake(this.#run({ ...call, surface, outside, text, isNew: false }, made));
+    waitUntil(this.#run({ ...call, surface, outside, text, isNew: false }, made));
   }
 
   async #run(envelope: SessionCall, made: OwnCall): Promise<void> {
@@ -225,10 +231,10 @@ export class SessionSockets {
   }
 
   /** Throws `auth.*`: of a key that is dead, or a token that has expired. */
-  async #admit({ bond }: Listener): Promise<Caller> {
-    if ((bond.expiresAt ?? Infinity) <= this.#home.now())
+  async #admit({ bond: attachment }: Listener): Promise<Caller> {
+    if ((attachment.expiresAt ?? Infinity) <= this.#home.now())
       throw new GatewayError("auth.expired", "the client token has expired: connect with a new one");
-    return await this.#home.authenticate(bond);
+    return await this.#home.authenticate(attachment);
   }
 
   /** Those who only listen must not hear on when they no longer may. */

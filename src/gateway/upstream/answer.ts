@@ -26,36 +26,40 @@ export type OnDiscardedUsage = (usage: Usage, model: string) => void;
  * Holds an upstream's answer back until it is one. Throws what is wrong with it: then nothing of it was said to anyone,
  * and `counted` has been told what it came to.
  */
-export async function awaitFirstContent(answering: UpstreamCall, counted: OnDiscardedUsage): Promise<UpstreamAnswer> {
-  const { upstream, request: asked } = answering;
-  if (!upstream.ok) throw await readRefusal(answering);
-  const isStream = asked.stream && asked.outside.asList !== true && isEventStream(upstream) && upstream.body !== null;
-  return isStream ? await begin(answering, counted) : await read(answering, counted);
+export async function awaitFirstContent(
+  upstreamCall: UpstreamCall,
+  counted: OnDiscardedUsage,
+): Promise<UpstreamAnswer> {
+  const { upstream, request } = upstreamCall;
+  if (!upstream.ok) throw await readRefusal(upstreamCall);
+  const isStream =
+    request.stream && request.outside.asList !== true && isEventStream(upstream) && upstream.body !== null;
+  return isStream ? await begin(upstreamCall, counted) : await read(upstreamCall, counted);
 }
 
-async function begin(answering: UpstreamCall, counted: OnDiscardedUsage): Promise<StartedStream> {
-  const { dialect, target, host, deadlines } = answering;
-  const hearing = new StreamReader(dialect.decodeStream(target.issuer));
-  const begun: StartedStream = { call: answering, chunks: [], events: [], reader: hearing };
+async function begin(upstreamCall: UpstreamCall, counted: OnDiscardedUsage): Promise<StartedStream> {
+  const { dialect, target, host, deadlines } = upstreamCall;
+  const reader = new StreamReader(dialect.decodeStream(target.issuer));
+  const started: StartedStream = { call: upstreamCall, chunks: [], events: [], reader };
   const at = host.now() + deadlines.firstContent;
   const what = `the provider said no word within ${deadlines.firstContent / 1000} s`;
   let size = 0;
   try {
-    for await (const chunk of readChunks(answering, { due: () => ({ at, what }), isFinished: () => false })) {
+    for await (const chunk of readChunks(upstreamCall, { due: () => ({ at, what }), isFinished: () => false })) {
       size += chunk.length;
       if (size > MAX_HELD_BYTES)
         throw new GatewayError("provider.execution_failed", `the provider said no word in ${size} bytes`);
-      const heard = hearing.push(chunk);
-      begun.chunks.push(chunk);
-      begun.events.push(...heard);
-      if (hearing.accumulated.error !== undefined) throw hearing.accumulated.error;
-      if (hearing.isFinished || heard.some(({ decoded }) => decoded.some(isContent))) return begun;
+      const heard = reader.push(chunk);
+      started.chunks.push(chunk);
+      started.events.push(...heard);
+      if (reader.accumulated.error !== undefined) throw reader.accumulated.error;
+      if (reader.isFinished || heard.some(({ decoded }) => decoded.some(isContent))) return started;
     }
-    begun.events.push(...hearing.end());
-    if (hearing.accumulated.error !== undefined) throw hearing.accumulated.error;
-    return begun;
+    started.events.push(...reader.end());
+    if (reader.accumulated.error !== undefined) throw reader.accumulated.error;
+    return started;
   } catch (thrown) {
-    counted(hearing.usage, hearing.accumulated.model);
+    counted(reader.usage, reader.accumulated.model);
     throw new EmptyStreamError(toStreamError(thrown));
   }
 }
@@ -73,11 +77,11 @@ const isContent = (event: StreamEvent): boolean => {
   return event.type === "delta" || event.type === "close" || event.type === "end";
 };
 
-async function read(answering: UpstreamCall, counted: OnDiscardedUsage): Promise<WholeAnswer> {
-  const bytes = await readAll(answering).catch((cause: unknown) => {
+async function read(upstreamCall: UpstreamCall, counted: OnDiscardedUsage): Promise<WholeAnswer> {
+  const bytes = await readAll(upstreamCall).catch((cause: unknown) => {
     throw toStreamError(cause);
   });
-  return { call: answering, bytes, response: wholeResponse(answering, bytes, counted) };
+  return { call: upstreamCall, bytes, response: wholeResponse(upstreamCall, bytes, counted) };
 }
 
 /** A host that streams unasked is understood all the same. */

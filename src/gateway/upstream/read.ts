@@ -23,13 +23,13 @@ export type StallPolicy = {
 };
 
 /** No chunk may be longer in coming than the idle deadline. `hearing`: who knows whether the answer is finished. */
-export const idleLimit = ({ deadlines }: Pick<UpstreamCall, "deadlines">, hearing?: StreamReader): StallPolicy => ({
+export const idleLimit = ({ deadlines }: Pick<UpstreamCall, "deadlines">, reader?: StreamReader): StallPolicy => ({
   due: (heardAt) => {
-    const most = hearing?.isTerminated ? CLOSING : hearing?.isFinished ? LINGER : deadlines.idle;
+    const most = reader?.isTerminated ? CLOSING : reader?.isFinished ? LINGER : deadlines.idle;
     const ms = Math.min(most, deadlines.idle);
     return { at: heardAt + ms, what: `the provider sent nothing for ${ms / 1000} s` };
   },
-  isFinished: () => hearing?.isFinished === true,
+  isFinished: () => reader?.isFinished === true,
 });
 
 /**
@@ -37,7 +37,7 @@ export const idleLimit = ({ deadlines }: Pick<UpstreamCall, "deadlines">, hearin
  * Throws `provider.timeout`, or whatever breaks the connection.
  */
 export async function* readChunks(
-  { upstream, log: notes, host, until, cancel }: UpstreamCall,
+  { upstream, log, host, until, cancel }: UpstreamCall,
   { due, isFinished }: StallPolicy,
   reader: ChunkReader | undefined = upstream.body?.getReader(),
 ): AsyncGenerator<Uint8Array> {
@@ -64,7 +64,7 @@ export async function* readChunks(
       // It was on its way when the upstream was given up: too late all the same.
       if (late !== undefined) throw late;
       heardAt = host.now();
-      notes.firstByteAt ??= heardAt;
+      log.firstByteAt ??= heardAt;
       yield read.value!;
     }
   } catch (cause) {
@@ -82,17 +82,17 @@ export type ChunkReader = {
 };
 
 /** All of it. */
-export async function readAll(answering: UpstreamCall): Promise<Uint8Array> {
+export async function readAll(upstreamCall: UpstreamCall): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let size = 0;
-  const { body } = answering.upstream;
+  const { body } = upstreamCall.upstream;
   const reader = body === null ? undefined : blockReader(body);
-  for await (const chunk of readChunks(answering, idleLimit(answering), reader)) {
+  for await (const chunk of readChunks(upstreamCall, idleLimit(upstreamCall), reader)) {
     size += chunk.length;
     if (size > MAX_WHOLE_BYTES)
       throw new GatewayError("provider.execution_failed", "the provider's answer is too large");
     chunks.push(chunk);
   }
-  answering.log.firstByteAt ??= answering.host.now();
+  upstreamCall.log.firstByteAt ??= upstreamCall.host.now();
   return concatBytes(chunks);
 }

@@ -26,10 +26,10 @@ export class UpstreamRefusal extends GatewayError {
 type RefusalDetails = { headers: Headers; bytes?: Uint8Array; retryAfterSeconds?: number };
 
 /** A status that is no 2xx, as an error. */
-export async function readRefusal(answering: UpstreamCall): Promise<GatewayError> {
-  const { dialect, upstream, host } = answering;
+export async function readRefusal(upstreamCall: UpstreamCall): Promise<GatewayError> {
+  const { dialect, upstream, host } = upstreamCall;
   const { status, headers } = upstream;
-  const bytes = await readAll(answering);
+  const bytes = await readAll(upstreamCall);
   if (status < 400)
     return new GatewayError(
       "provider.execution_failed",
@@ -42,7 +42,7 @@ export async function readRefusal(answering: UpstreamCall): Promise<GatewayError
   const body = tryParseJson(text);
   const isOwnShape =
     error === said &&
-    isSameDialect(answering) &&
+    isSameDialect(upstreamCall) &&
     isObject(body) &&
     isObject(body.error) &&
     typeof body.error.message === "string";

@@ -142,10 +142,10 @@ export function keys(app: OpenAPIHono<AppEnv>): void {
   });
 }
 
-async function create(c: Http, asked: z.infer<typeof newKey>): Promise<Shown & { secret: string }> {
+async function create(c: Http, request: z.infer<typeof newKey>): Promise<Shown & { secret: string }> {
   const { env } = c;
   const { caller } = c.var;
-  const { ttl_s, expires_at, ...wanted } = asked;
+  const { ttl_s, expires_at, ...wanted } = request;
   const now = Date.now();
   const expiresAt = endOf({ ttl_s, expires_at }, now);
   const given = defined({ ...wanted, ...(expiresAt !== undefined && { expires_at: expiresAt }) }) as Policy;
@@ -172,8 +172,8 @@ async function create(c: Http, asked: z.infer<typeof newKey>): Promise<Shown & {
   return { ...shown(state), secret };
 }
 
-async function change(c: Http, id: string, asked: z.infer<typeof changedKey>): Promise<KeyState> {
-  const { ttl_s, expires_at, ...changes } = asked;
+async function change(c: Http, id: string, request: z.infer<typeof changedKey>): Promise<KeyState> {
+  const { ttl_s, expires_at, ...changes } = request;
   const expiresAt = endOf({ ttl_s, expires_at }, Date.now());
   expectRouting(changes.defaults ?? {});
   await requireKnownModels(changes.allowed_models ?? undefined, await callerProviders(c), isolateRouter(c.env).config);

@@ -33,9 +33,9 @@ const completion: Endpoint = {
 export function completions(app: OpenAPIHono<AppEnv>): void {
   const path = "/v1/completions";
   app.post(path, async (c) => {
-    const asked = await readJson(c, completion);
-    if (completes(await targetOf(c, asked.model, completion.surface))) return await callRead(c, completion, asked);
-    const { rhone, body } = asked;
+    const request = await readJson(c, completion);
+    if (completes(await targetOf(c, request.model, completion.surface))) return await callRead(c, completion, request);
+    const { rhone, body } = request;
     const chat = JSON.stringify(encodePrompt(body));
     return await chatted(c, splice(chat, [appendMember(chat, "rhone", JSON.stringify(rhone))]));
   });

@@ -71,15 +71,15 @@ async function count(c: Http, surfaceId: CountedSurface, outside: PathParams = {
   const surface = { ...SURFACES[surfaceId], request: REQUEST[surfaceId] };
   const around = (body: string): string =>
     splice(outer.text, [...removeMember(outer.members, "rhone"), { ...inner!.value, text: body }]);
-  const asked = { ...parseRequest(opened, surface, outside), ...(inner !== undefined && { around }) };
-  const planned = await targetOf(c, asked.model, surface);
-  const noted = { ...asked, surface: { id: "count_tokens" }, stream: false };
-  const context = await previewContext(c, asked, surfaceId);
-  const { call, notes, host } = await startCall(c, noted);
-  const { target, provider, path, text, losses, translate } = prepareCount(asked, context, planned);
-  if (asked.rhone.strict && losses.length > 0) throw strictModeError(losses[0]!.at);
-  notes.target = target;
-  notes.losses.push(...losses);
-  const passing = { call, notes, target, surface, provider, path, body: { text } };
+  const request = { ...parseRequest(opened, surface, outside), ...(inner !== undefined && { around }) };
+  const planned = await targetOf(c, request.model, surface);
+  const noted = { ...request, surface: { id: "count_tokens" }, stream: false };
+  const context = await previewContext(c, request, surfaceId);
+  const { call, notes: log, host } = await startCall(c, noted);
+  const { target, provider, path, text, losses, translate } = prepareCount(request, context, planned);
+  if (request.rhone.strict && losses.length > 0) throw strictModeError(losses[0]!.at);
+  log.target = target;
+  log.losses.push(...losses);
+  const passing = { call, notes: log, target, surface, provider, path, body: { text } };
   return await callEndpoint({ ...passing, ...(translate && { translate }) }, host);
 }

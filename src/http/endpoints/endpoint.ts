@@ -30,21 +30,25 @@ export async function callJson(c: Http, endpoint: Endpoint, named?: string): Pro
   return await callRead(c, endpoint, await readJson(c, endpoint, named));
 }
 
-export async function callRead(c: Http, endpoint: Endpoint, asked: JsonRequest): Promise<Response> {
-  const { model, rhone, body } = asked;
+export async function callRead(c: Http, endpoint: Endpoint, request: JsonRequest): Promise<Response> {
+  const { model, rhone, body } = request;
   const target = await targetOf(c, model, endpoint.surface);
-  const { path, text, losses = [], translate } = endpoint.prepare(asked, target);
+  const { path, text, losses = [], translate } = endpoint.prepare(request, target);
   if (rhone.strict && losses.length > 0) throw strictModeError(losses[0]!.at);
-  const { call, notes, host } = await startCall(c, {
+  const {
+    call,
+    notes: log,
+    host,
+  } = await startCall(c, {
     surface: endpoint,
     model,
     rhone,
     stream: body.stream === true || body.stream_format === "sse",
   });
-  notes.target = target;
-  notes.losses.push(...losses);
+  log.target = target;
+  log.losses.push(...losses);
   const provider = DIALECTS[target.dialect];
-  const passing = { call, notes, target, surface: endpoint.surface, provider, path, body: { text } };
+  const passing = { call, notes: log, target, surface: endpoint.surface, provider, path, body: { text } };
   return await callEndpoint({ ...passing, ...(translate && { translate }) }, host);
 }
 
@@ -56,10 +60,13 @@ export async function callForm(c: Http, { id, surface }: Endpoint, path: string)
   try {
     const target = await targetOf(c, form.model, surface);
     requireOpenai(target, path);
-    const { call, notes, host } = await startCall(c, { surface: { id }, model: form.model, rhone, stream: false });
-    notes.target = target;
+    const { call, notes: log, host } = await startCall(c, { surface: { id }, model: form.model, rhone, stream: false });
+    log.target = target;
     const provider = DIALECTS[target.dialect];
-    return await callEndpoint({ call, notes, target, surface, provider, path, body: form.send(target.model) }, host);
+    return await callEndpoint(
+      { call, notes: log, target, surface, provider, path, body: form.send(target.model) },
+      host,
+    );
   } finally {
     form.release();
   }
@@ -95,15 +102,15 @@ type Begun = { call: Call; notes: CallLog; host: EndpointHost };
 /** A call that stands under a session like any stateless one, and reaches its record when the client has its answer. */
 export async function startCall(
   c: Http,
-  asked: Pick<ParsedRequest, "model" | "stream" | "rhone"> & { surface: { id: string } },
+  request: Pick<ParsedRequest, "model" | "stream" | "rhone"> & { surface: { id: string } },
 ): Promise<Begun> {
   const createdAt = Date.now();
   const { env, executionCtx: ctx } = c;
   const { caller } = c.var;
-  requireSurface(caller, asked.surface.id);
+  requireSurface(caller, request.surface.id);
   const waitUntil = (work: Promise<unknown>): void => ctx.waitUntil(work);
-  const charging = budgetsFor(env, waitUntil);
-  const known = asked.rhone.session_id;
+  const budgets = budgetsFor(env, waitUntil);
+  const known = request.rhone.session_id;
   const isNew = known === undefined;
   const at = isNew ? undefined : { sessionId: known, place: sessionObjectId(env.SESSIONS, caller.org, known) };
   const { place, ...named } =
@@ -114,18 +121,18 @@ export async function startCall(
   const call = { ...named, caller, headers, annotate: false, createdAt };
   const host: EndpointHost = {
     now: Date.now,
-    reserve: (wanted) => charging.reserve(call.id, caller, asked.rhone.tags ?? [], wanted),
+    reserve: (wanted) => budgets.reserve(call.id, caller, request.rhone.tags ?? [], wanted),
     keepAlive: waitUntil,
     // A record that cannot be kept is a matter for the log, not for the client.
     record: async (record) => {
-      charging.settle(record);
+      budgets.settle(record);
       if (isNew && enterInJournal({ record }, undefined, { journals: env.JOURNALS, waitUntil })) return;
       await stub
         .record(JSON.stringify({ record, isNew }))
         .catch((cause: unknown) => console.error("a record was lost", call.id, cause));
     },
   };
-  return { call, host, notes: new CallLog(call, asked, { contextMode: "stateless", now: Date.now }) };
+  return { call, host, notes: new CallLog(call, request, { contextMode: "stateless", now: Date.now }) };
 }
 
 type Documented = { path: string; summary: string; json?: z.ZodType<object>; form?: boolean; answer?: string };

@@ -87,10 +87,10 @@ export async function inferText(texted: Texted): Promise<Response> {
     return await outliving(answered, ctx);
   }
   if (!isNew && !(await stub().has(caller.org))) throw sessionNotFound();
-  const asked = parseRequest(opened, SURFACES[surface], outside);
+  const request = parseRequest(opened, SURFACES[surface], outside);
   const providers = await providersFor(env, caller.org, (work) => ctx.waitUntil(work));
-  const host = statelessHost(asked, { stub, isNew, isJournaled, env, ctx, providers, left });
-  return await outliving(handleCall({ ...call, headers }, asked, host), ctx);
+  const host = statelessHost(request, { stub, isNew, isJournaled, env, ctx, providers, left });
+  return await outliving(handleCall({ ...call, headers }, request, host), ctx);
 }
 
 /** Whether the caller wants bodies as they are, and what is said of them in headers alone. Throws `request.invalid`. */
@@ -111,7 +111,7 @@ const CREDENTIALS = new Set(["authorization", "x-api-key", "x-goog-api-key", "co
 
 /** Nothing is restored, and what was said reaches the session, or the journal in its stead, when the client has its answer. */
 function statelessHost(
-  asked: ParsedRequest,
+  request: ParsedRequest,
   {
     stub,
     isNew,
@@ -129,12 +129,12 @@ function statelessHost(
     },
 ): CallHost {
   let begun: CallStart | undefined;
-  let tape: RemoteRecorder | undefined;
+  let recorder: RemoteRecorder | undefined;
   const { JOURNALS: journals } = env;
   const waitUntil = (work: Promise<unknown>): void => ctx.waitUntil(work);
   const keep = async (handled: Omit<StatelessCall, "isNew">): Promise<void> => {
-    const rest = await tape?.rest();
-    if (isJournaled && tape?.hasSent !== true && enterInJournal(handled, rest, { journals, waitUntil })) return;
+    const rest = await recorder?.rest();
+    if (isJournaled && recorder?.hasSent !== true && enterInJournal(handled, rest, { journals, waitUntil })) return;
     // As text: numbers that were kept as they were written do not cross otherwise.
     await stub().record(toRpcText(JSON.stringify({ ...handled, isNew } satisfies StatelessCall)), rest);
   };
@@ -157,15 +157,15 @@ function statelessHost(
         ctx.waitUntil(sent);
         await sent;
       };
-      return (tape = new RemoteRecorder(send, Date.now));
+      return (recorder = new RemoteRecorder(send, Date.now));
     },
     begin: async (_, started) => {
       begun = started;
       return { parent: undefined, history: [], known: 0 };
     },
     commit: (record: CallRecord, { output, instructions }: CompletedTurn, kept) => {
-      const items = asked.items.slice(asked.systemCount).join(",");
-      const input = { dialect: asked.surface.dialect.id, items };
+      const items = request.items.slice(request.systemCount).join(",");
+      const input = { dialect: request.surface.dialect.id, items };
       return later({ record, said: { input, output, ...(instructions && { instructions }) }, ...(kept && { kept }) });
     },
     fail: (record, received) => later({ record, ...(received !== undefined && { received }) }),

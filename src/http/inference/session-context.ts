@@ -16,13 +16,13 @@ const NOTHING: Context = { parent: undefined, history: [], known: 0 };
 /** What the session that a request names, in whichever words, would restore for it; nothing begins. */
 export async function previewContext(
   c: HttpContext<AppEnv>,
-  asked: ParsedRequest,
+  request: ParsedRequest,
   surface: SurfaceId,
 ): Promise<Context> {
   const { org } = c.var.caller;
-  const { at, response } = await resolveDestination(asked, surface, { org, env: c.env });
+  const { at, response } = await resolveDestination(request, surface, { org, env: c.env });
   if (at === undefined) return NOTHING;
-  const said = turnInput(response === undefined ? asked : withContinuation(asked, response));
+  const said = turnInput(response === undefined ? request : withContinuation(request, response));
   const told = await requireStub(c.env.SESSIONS, at.place).contextOf(org, toRpcText(JSON.stringify(said)), response);
   return parseJson(await (await fromRpcResponse(told)).text()) as unknown as Context;
 }

@@ -53,28 +53,31 @@ export function compaction(app: OpenAPIHono<AppEnv>): void {
 
 async function compact(c: Http): Promise<Response> {
   const text = await readText(c.req.raw);
-  const asked = parseRequest(readMembers(text, c.req.raw.headers), { ...SURFACES.responses, request: compactRequest });
-  const context = await previewContext(c, asked, "responses");
-  const target = await targetOf(c, asked.model, asked.surface);
-  const own = target.dialect === asked.surface.dialect.id ? await byProvider(c, asked, context, target) : undefined;
-  return own ?? (await bySummary(c, asked, context));
+  const request = parseRequest(readMembers(text, c.req.raw.headers), {
+    ...SURFACES.responses,
+    request: compactRequest,
+  });
+  const context = await previewContext(c, request, "responses");
+  const target = await targetOf(c, request.model, request.surface);
+  const own = target.dialect === request.surface.dialect.id ? await byProvider(c, request, context, target) : undefined;
+  return own ?? (await bySummary(c, request, context));
 }
 
 /** In the provider's own way; undefined when it has none. */
 async function byProvider(
   c: Http,
-  asked: ParsedRequest,
+  request: ParsedRequest,
   context: Context,
   target: Target,
 ): Promise<Response | undefined> {
-  const { body, losses } = spliceBody(asked, context, encodeTarget(target));
-  const { surface } = asked;
-  const { call, notes, host } = await startCall(c, { ...asked, surface: { id: "compact" }, stream: false });
-  notes.target = target;
-  notes.losses.push(...losses);
+  const { body, losses } = spliceBody(request, context, encodeTarget(target));
+  const { surface } = request;
+  const { call, notes: log, host } = await startCall(c, { ...request, surface: { id: "compact" }, stream: false });
+  log.target = target;
+  log.losses.push(...losses);
   const provider = DIALECTS[target.dialect];
   const answered = await callEndpoint(
-    { call, notes, target, surface, provider, path: "/responses/compact", body: { text: body } },
+    { call, notes: log, target, surface, provider, path: "/responses/compact", body: { text: body } },
     host,
   );
   return LACKS.has(answered.status) || answered.status >= 500 ? undefined : answered;
@@ -84,15 +87,15 @@ async function byProvider(
 const LACKS = new Set([404, 405]);
 
 /** A summary by the model, in an item that later requests can bring back. What users said stays as it is, as with OpenAI. */
-async function bySummary(c: Http, asked: ParsedRequest, context: Context): Promise<Response> {
-  const answered = await summarize(c, asked, context);
+async function bySummary(c: Http, request: ParsedRequest, context: Context): Promise<Response> {
+  const answered = await summarize(c, request, context);
   if (!answered.ok) return answered;
   const response = parseJson(await answered.text()) as JsonObject;
   const summary = textIn(response.output);
   if (summary.trim() === "")
-    throw new GatewayError("provider.execution_failed", `model: ${asked.model} wrote no summary`, { param: "model" });
+    throw new GatewayError("provider.execution_failed", `model: ${request.model} wrote no summary`, { param: "model" });
   const id = stringifyMember(response.id);
-  const messages = [...context.history.flatMap(decodeItems), ...asked.messages.slice(context.known)];
+  const messages = [...context.history.flatMap(decodeItems), ...request.messages.slice(context.known)];
   const body = {
     id,
     object: "response.compaction",

@@ -146,12 +146,12 @@ function one(c: Http, what: "item" | "deleteItem"): Promise<SessionResponse> {
 }
 
 /** Has the conversation's session answer. Throws what it refuses. */
-async function conversing(c: Http, id: string, asked: ConversationCommand): Promise<SessionResponse> {
+async function conversing(c: Http, id: string, request: ConversationCommand): Promise<SessionResponse> {
   if (!CONVERSATION.test(id)) throw conversationNotFound(id);
   const { SESSIONS } = c.env;
   const { caller } = c.var;
   const stub = requireStub(SESSIONS, sessionObjectId(SESSIONS, caller.org, withPrefix(id, "sess")));
-  return withMutableHeaders(await fromRpcResponse(await stub.converse(asked, id, caller)));
+  return withMutableHeaders(await fromRpcResponse(await stub.converse(request, id, caller)));
 }
 
 const CONVERSATION = /^conv_[A-Za-z0-9_.:-]{1,128}$/;

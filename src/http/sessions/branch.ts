@@ -12,15 +12,15 @@ export type BranchRequest = {
 };
 
 /** Copies a session, up to a turn, into the object of a new one. What was copied no longer needs the old one. */
-export async function branchSession(c: Http, parent: string, asked: BranchRequest): Promise<SessionResponse> {
+export async function branchSession(c: Http, parent: string, request: BranchRequest): Promise<SessionResponse> {
   const { SESSIONS } = c.env;
   const { caller } = c.var;
   const { org } = caller;
   const parentPlace = sessionObjectId(SESSIONS, org, parent);
   const minted = newSessionId(SESSIONS);
-  const id = asked.id ?? minted.id;
+  const id = request.id ?? minted.id;
   const place = sessionObjectId(SESSIONS, org, id);
-  const { from, isBefore, transforms } = asked;
+  const { from, isBefore, transforms } = request;
   const exported = await fromRpcResponse(
     await requireStub(SESSIONS, parentPlace).perform({ do: "export", from, isBefore, transforms }, caller),
   );

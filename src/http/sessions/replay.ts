@@ -41,13 +41,13 @@ export async function replay(
   const nameless = turns.find((turn) => (model ?? turn.model) === undefined);
   if (nameless !== undefined)
     throw invalid("model", "expected the name of a model: a turn that was copied does not know its own");
-  const asked = turns.map((turn) => ({ replay_of: turn.turn_id, model: (model ?? turn.model)!, input: turn.input }));
-  if (isDry) return c.json({ object: "replay", dry_run: true, session_id: null, turns: asked });
+  const request = turns.map((turn) => ({ replay_of: turn.turn_id, model: (model ?? turn.model)!, input: turn.input }));
+  if (isDry) return c.json({ object: "replay", dry_run: true, session_id: null, turns: request });
   const branch = await (
     await branchSession(c, id, { from: first.turn_id, isBefore: true, transforms: [] })
   ).json<{ id: string }>();
   const said: JsonObject[] = [];
-  for (const turn of asked) {
+  for (const turn of request) {
     const answered = await sayAgain(c, branch.id, turn);
     said.push(answered);
     if (answered.status !== "completed") break;

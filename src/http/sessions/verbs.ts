@@ -71,7 +71,7 @@ const VERBS: Record<string, Verb> = {
       keep_last: z.int().min(0).optional(),
       model: z.string().min(1).optional(),
     }),
-    (c, id, asked) => sendCommand(c, id, { do: "compact", ...asked }),
+    (c, id, request) => sendCommand(c, id, { do: "compact", ...request }),
     compaction,
   ),
   snapshot: verb(

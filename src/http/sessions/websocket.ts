@@ -33,7 +33,7 @@ export function ws(app: OpenAPIHono<AppEnv>): void {
     requireScope(c.var.caller, "sessions:read");
     const known = knownSession(c);
     if (known !== undefined) return upgraded((await connect(c, known)).webSocket!);
-    return proxySocket((asked) => connect(c, asked));
+    return proxySocket((request) => connect(c, request));
   });
   app.openAPIRegistry.registerPath({
     method: "get",
@@ -49,12 +49,12 @@ const upgraded = (webSocket: WebSocket): Response =>
 
 /** The session that a connection is opened for, if that is said already. */
 function knownSession({ req, var: { caller } }: Context<AppEnv>): string | undefined {
-  const asked = req.query("session_id") ?? req.header("x-rhone-session-id");
-  if (asked !== undefined && !sessionId.safeParse(asked).success)
+  const request = req.query("session_id") ?? req.header("x-rhone-session-id");
+  if (request !== undefined && !sessionId.safeParse(request).success)
     throw invalid("session_id", "expected sess_ and up to 128 of A-Z a-z 0-9 _ . : -");
-  if (caller.session !== undefined && asked !== undefined && asked !== caller.session)
+  if (caller.session !== undefined && request !== undefined && request !== caller.session)
     throw new GatewayError("auth.forbidden", `the client token speaks for ${caller.session} alone`);
-  return caller.session ?? asked;
+  return caller.session ?? request;
 }
 
 /** The connection, held by the session's object: of a new session's, where none is named. Throws `session.not_found`. */
@@ -65,6 +65,6 @@ async function connect(c: Context<AppEnv>, known: string | undefined): Promise<R
   const { id, place } = isNew
     ? newSessionId(SESSIONS)
     : { id: known, place: sessionObjectId(SESSIONS, caller.org, known) };
-  const bond = attachmentFor(c, caller, { sessionId: id, isNew });
-  return await fromRpcResponse(await requireStub(SESSIONS, place).fetch(toUpgradeRequest(bond)));
+  const attachment = attachmentFor(c, caller, { sessionId: id, isNew });
+  return await fromRpcResponse(await requireStub(SESSIONS, place).fetch(toUpgradeRequest(attachment)));
 }

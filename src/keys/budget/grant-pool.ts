@@ -113,10 +113,10 @@ export class GrantPool {
   /** A call has ended: what it did not take is free again. */
   settle(call: string, parts: readonly Hold[], took: Amount, tools: Tools): void {
     for (const { account, grant, micros, tokens } of parts) {
-      const pocket = this.#pocketOf(account);
-      pocket.settled.push({ grant, call, held: { micros, tokens }, took });
+      const grants = this.#pocketOf(account);
+      grants.settled.push({ grant, call, held: { micros, tokens }, took });
       // Where little is left others wait for it.
-      this.#flushLater(account, pocket, pocket.size > 1 ? FLUSH_MS : 0, tools);
+      this.#flushLater(account, grants, grants.size > 1 ? FLUSH_MS : 0, tools);
     }
   }
 
@@ -124,13 +124,13 @@ export class GrantPool {
   async #reserveAll(accounts: readonly string[], wanted: Estimate, tools: Tools, parts: Hold[]): Promise<void> {
     const asked: Promise<void>[] = [];
     for (const account of accounts) {
-      const pocket = this.#pocketOf(account);
-      if (pocket.freeUntil > this.#now()) continue;
-      const part = this.#fromGrant(account, pocket, wanted);
-      if (part === undefined) asked.push(this.#ask(account, pocket, wanted, tools, parts));
+      const grants = this.#pocketOf(account);
+      if (grants.freeUntil > this.#now()) continue;
+      const part = this.#fromGrant(account, grants, wanted);
+      if (part === undefined) asked.push(this.#ask(account, grants, wanted, tools, parts));
       else {
         parts.push(part);
-        this.#refillSoon(account, pocket, wanted, tools);
+        this.#refillSoon(account, grants, wanted, tools);
       }
     }
     if (asked.length === 0) return;
@@ -138,114 +138,119 @@ export class GrantPool {
     if (failed !== undefined) throw failed.reason;
   }
 
-  #fromGrant(account: string, pocket: AccountGrants, wanted: Estimate): Hold | undefined {
-    const { grant } = pocket;
+  #fromGrant(account: string, grants: AccountGrants, wanted: Estimate): Hold | undefined {
+    const { grant } = grants;
     const { micros, tokens } = wanted;
     const now = this.#now();
     if (!mayUse(grant, wanted, now)) return undefined;
-    pocket.grant = {
+    grants.grant = {
       ...grant,
       calls: grant.calls - 1,
       micros: grant.micros - micros,
       tokens: grant.tokens - tokens,
     };
-    pocket.usedAt = now;
+    grants.usedAt = now;
     return { account, grant: grant.id, micros: Number.isFinite(grant.micros) ? micros : 0, tokens };
   }
 
-  async #ask(account: string, pocket: AccountGrants, wanted: Estimate, tools: Tools, parts: Hold[]): Promise<void> {
-    const answer = await this.#take(account, pocket, wanted, tools);
+  async #ask(account: string, grants: AccountGrants, wanted: Estimate, tools: Tools, parts: Hold[]): Promise<void> {
+    const answer = await this.#take(account, grants, wanted, tools);
     if ("refused" in answer) throw refusal(answer.refused);
     if (!("grant" in answer)) return;
     const { grant } = answer;
     const micros = Math.min(wanted.micros, grant.micros);
     parts.push({ account, grant: grant.id, micros: Number.isFinite(grant.micros) ? micros : 0, tokens: wanted.tokens });
-    this.#keep(account, pocket, grant, { micros, tokens: wanted.tokens, calls: 1 }, tools);
+    this.#keep(account, grants, grant, { micros, tokens: wanted.tokens, calls: 1 }, tools);
   }
 
-  async #take(account: string, pocket: AccountGrants, wanted: Estimate, { till }: Tools): Promise<AccountReply> {
-    const need = { ...wanted, calls: wishOf(pocket) };
-    if (!mayUse(pocket.grant, wanted, this.#now())) this.#retire(pocket);
-    const report = drained(pocket);
+  async #take(
+    account: string,
+    grants: AccountGrants,
+    wanted: Estimate,
+    { till: client }: Tools,
+  ): Promise<AccountReply> {
+    const need = { ...wanted, calls: wishOf(grants) };
+    if (!mayUse(grants.grant, wanted, this.#now())) this.#retire(grants);
+    const report = drained(grants);
     try {
-      const answer = await till.take(account, need, report);
-      if (answer.tags !== undefined) pocket.tags = answer.tags;
-      if ("free" in answer) pocket.freeUntil = answer.free;
+      const answer = await client.take(account, need, report);
+      if (answer.tags !== undefined) grants.tags = answer.tags;
+      if ("free" in answer) grants.freeUntil = answer.free;
       return answer;
     } catch (cause) {
-      restore(pocket, report);
+      restore(grants, report);
       throw cause;
     }
   }
 
   /** What a grant holds beyond the call that it was asked for. */
-  #keep(account: string, pocket: AccountGrants, grant: Grant, used: Amount & { calls: number }, tools: Tools): void {
-    this.#retire(pocket);
-    pocket.size = grant.calls;
-    pocket.usedAt = this.#now();
-    pocket.grant = {
+  #keep(account: string, grants: AccountGrants, grant: Grant, used: Amount & { calls: number }, tools: Tools): void {
+    this.#retire(grants);
+    grants.size = grant.calls;
+    grants.usedAt = this.#now();
+    grants.grant = {
       ...grant,
       calls: grant.calls - used.calls,
       micros: grant.micros - used.micros,
       tokens: grant.tokens - used.tokens,
     };
-    if (pocket.grant.calls > 0) this.#flushLater(account, pocket, grant.expiresAt - this.#now(), tools);
+    if (grants.grant.calls > 0) this.#flushLater(account, grants, grant.expiresAt - this.#now(), tools);
   }
 
   /** A busy account is asked again before its grant is used up or old, so that no call has to wait for that. */
-  #refillSoon(account: string, pocket: AccountGrants, wanted: Estimate, tools: Tools): void {
-    const { grant, size } = pocket;
+  #refillSoon(account: string, grants: AccountGrants, wanted: Estimate, tools: Tools): void {
+    const { grant, size } = grants;
     const now = this.#now();
-    if (grant === undefined || size < 2 || pocket.refillUntil > now) return;
+    if (grant === undefined || size < 2 || grants.refillUntil > now) return;
     if (grant.calls > size / 4 && grant.expiresAt - now > FLUSH_MS) return;
-    pocket.refillUntil = now + FLUSH_MS;
+    grants.refillUntil = now + FLUSH_MS;
     const refilled = async (): Promise<void> => {
-      const answer = await this.#take(account, pocket, wanted, tools);
-      pocket.refillUntil = 0;
-      if ("grant" in answer) this.#keep(account, pocket, answer.grant, { micros: 0, tokens: 0, calls: 0 }, tools);
+      const answer = await this.#take(account, grants, wanted, tools);
+      grants.refillUntil = 0;
+      if ("grant" in answer) this.#keep(account, grants, answer.grant, { micros: 0, tokens: 0, calls: 0 }, tools);
     };
     // Should that fail, the next call asks by itself and is told why.
     tools.later(refilled().catch(() => {}));
   }
 
-  #flushLater(account: string, pocket: AccountGrants, delay: number, tools: Tools, round = 0): void {
+  #flushLater(account: string, grants: AccountGrants, delay: number, tools: Tools, round = 0): void {
     const now = this.#now();
-    if (pocket.flushAt > now && pocket.flushAt <= now + delay) return;
-    pocket.flushAt = now + delay;
+    if (grants.flushAt > now && grants.flushAt <= now + delay) return;
+    grants.flushAt = now + delay;
     const flushed = async (): Promise<void> => {
       if (delay > 0) await this.#sleep(delay);
-      const isDue = pocket.flushAt <= this.#now();
-      if (isDue) pocket.flushAt = 0;
-      await this.#flush(account, pocket, tools);
+      const isDue = grants.flushAt <= this.#now();
+      if (isDue) grants.flushAt = 0;
+      await this.#flush(account, grants, tools);
       // What others hold on to must not keep this request alive for ever: whoever uses it next goes on.
-      if (isDue && pocket.grant !== undefined && pocket.grant.calls > 0 && round < MAX_ROUNDS)
-        this.#flushLater(account, pocket, FLUSH_MS, tools, round + 1);
+      if (isDue && grants.grant !== undefined && grants.grant.calls > 0 && round < MAX_ROUNDS)
+        this.#flushLater(account, grants, FLUSH_MS, tools, round + 1);
     };
     // What cannot be told now is told with the next report; and by the calls' records, whatever becomes of this isolate.
     tools.later(flushed().catch(() => {}));
   }
 
-  async #flush(account: string, pocket: AccountGrants, { till }: Tools): Promise<void> {
+  async #flush(account: string, grants: AccountGrants, { till: client }: Tools): Promise<void> {
     const now = this.#now();
-    const { grant } = pocket;
-    if (grant !== undefined && (grant.expiresAt <= now || pocket.usedAt + FLUSH_MS <= now)) this.#retire(pocket);
-    const report = drained(pocket);
+    const { grant } = grants;
+    if (grant !== undefined && (grant.expiresAt <= now || grants.usedAt + FLUSH_MS <= now)) this.#retire(grants);
+    const report = drained(grants);
     if (report.settled.length === 0 && report.unused.length === 0) return;
     try {
-      await till.report(account, report);
+      await client.report(account, report);
     } catch (cause) {
-      restore(pocket, report);
+      restore(grants, report);
       throw cause;
     }
   }
 
-  #retire(pocket: AccountGrants): void {
-    const { grant } = pocket;
-    pocket.grant = undefined;
+  #retire(grants: AccountGrants): void {
+    const { grant } = grants;
+    grants.grant = undefined;
     if (grant === undefined || grant.calls < 1) return;
     const { id, calls, micros, tokens } = grant;
-    pocket.size = Math.max(1, pocket.size - calls);
-    pocket.unused.push({ grant: id, calls, micros, tokens });
+    grants.size = Math.max(1, grants.size - calls);
+    grants.unused.push({ grant: id, calls, micros, tokens });
   }
 
   /** The object counted before the grant; of the grant, what is not used is still there. */
@@ -264,7 +269,7 @@ export class GrantPool {
     const known = this.#pockets.get(account);
     if (known !== undefined) return known;
     if (this.#pockets.size >= MAX_POCKETS) this.#forget();
-    const pocket: AccountGrants = {
+    const grants: AccountGrants = {
       grant: undefined,
       size: 0,
       usedAt: 0,
@@ -275,8 +280,8 @@ export class GrantPool {
       flushAt: 0,
       refillUntil: 0,
     };
-    this.#pockets.set(account, pocket);
-    return pocket;
+    this.#pockets.set(account, grants);
+    return grants;
   }
 
   #forget(): void {
@@ -301,16 +306,16 @@ function wishOf({ grant, size }: AccountGrants): number {
   return Math.max(1, left <= size / 4 ? size * 2 : size - left);
 }
 
-function drained(pocket: AccountGrants): UsageReport {
-  const { settled, unused } = pocket;
-  pocket.settled = [];
-  pocket.unused = [];
+function drained(grants: AccountGrants): UsageReport {
+  const { settled, unused } = grants;
+  grants.settled = [];
+  grants.unused = [];
   return { settled, unused };
 }
 
-function restore(pocket: AccountGrants, { settled, unused }: UsageReport): void {
-  pocket.settled.push(...settled);
-  pocket.unused.push(...unused);
+function restore(grants: AccountGrants, { settled, unused }: UsageReport): void {
+  grants.settled.push(...settled);
+  grants.unused.push(...unused);
 }
 
 function refusal({ code, message, retryAfterSeconds, rates }: LedgerRefusal): GatewayError {
