@@ -142,7 +142,7 @@ export function budgets(found: Found): Budget[] {
       { what: "memory per open stream, stateless relay", limit: 64, measured: perStream("rhone"), unit: "KiB" },
       { what: "memory per open stream, stateful", limit: 64, measured: perStream("rhone-warm"), unit: "KiB" },
       {
-        what: `turn ${deep?.turns ?? "–"} over turn 1, the transcript's bytes aside`,
+        what: `turn ${deep?.turns ?? "–"} over turn 1, without the transcript's bytes`,
         limit: 1,
         measured: ownMs(deep) - ownMs(shallow),
         unit: "ms",

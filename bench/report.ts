@@ -18,7 +18,7 @@ import { shown } from "./numbers.ts";
 /** The tables, as they stand in docs/performance.md. */
 export function report(found: Found): string {
   return [
-    `Run of ${found.at}, ${found.mode}: ${found.rounds} interleaved rounds, ${found.seconds} s. ${found.machine}. Milliseconds where nothing else is said; medians over the rounds.`,
+    `Run of ${found.at}, ${found.mode}: ${found.rounds} interleaved rounds, ${found.seconds} s. ${found.machine}. Milliseconds unless noted otherwise; medians over the rounds.`,
     ...unmeasured(found),
     `### Latency added to a call (answer of 1 KiB)\n\n${latency(found)}`,
     `### Streams\n\n${streams(found)}`,
@@ -139,7 +139,7 @@ function budget(found: Found): string {
       what,
       `≤ ${limit} ${unit}`,
       Number.isNaN(measured) ? "not measured" : `${shown(measured)} ${unit}`,
-      Number.isNaN(measured) ? "" : measured <= limit ? "kept" : "**over**",
+      Number.isNaN(measured) ? "" : measured <= limit ? "met" : "**over**",
     ]),
   );
 }
