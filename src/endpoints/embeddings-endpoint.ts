@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { GatewayError } from "../canonical/error.ts";
-import { rhoneRequest, SURFACES } from "../surfaces/index.ts";
+import { SURFACES } from "../surfaces/index.ts";
 import type { Target } from "../routing/locate.ts";
 import { elements, members, removeMember, replaceMember, splice } from "../wire/splice.ts";
 import {
@@ -19,6 +19,7 @@ import {
   spliceModel,
 } from "./endpoint.ts";
 import type { JsonObject } from "../wire/json.ts";
+import { rhoneRequest } from "../surfaces/rhone.ts";
 
 const rhone = rhoneRequest.optional();
 const tokens = z.array(z.int()).min(1);

@@ -1,7 +1,7 @@
 import { GatewayError, toGatewayError, toClientError } from "../canonical/error.ts";
 import type { Usage } from "../canonical/types.ts";
 import type { WireDialect } from "../dialects/dialect.ts";
-import type { Call, CallLog } from "../gateway/call/call.ts";
+import type { Call } from "../gateway/call/call.ts";
 import { errorResponse, withHeaders } from "../gateway/reply/headers.ts";
 import { logReservation } from "../gateway/reserve.ts";
 import type { Surface } from "../surfaces/index.ts";
@@ -17,6 +17,7 @@ import { encodeSse } from "../wire/sse.ts";
 import { recordingStream } from "../wire/tee.ts";
 import { countsPictures, AnswerScanner } from "./answer-scan.ts";
 import { estimateEndpoint } from "./estimate.ts";
+import type { CallLog } from "../gateway/call/call-log.ts";
 
 /** A request of a non-generation endpoint, ready to be sent to the provider that its model chose. */
 export type EndpointCall = {

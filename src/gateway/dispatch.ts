@@ -9,12 +9,13 @@ import type { AttemptFn } from "../routing/failover.ts";
 import { issuerOf, type Target } from "../routing/locate.ts";
 import type { Context } from "../session/session.ts";
 import type { DiscardedUsage } from "../store/records.ts";
-import { type UpstreamCall, isSameDialect, addedUsageOption } from "./reply/settle.ts";
 import type { ParsedRequest } from "../surfaces/request.ts";
-import type { Call, CallHost, CallLog } from "./call/call.ts";
+import type { Call, CallHost } from "./call/call.ts";
 import { awaitFirstContent, type UpstreamAnswer } from "./upstream/answer.ts";
 import { type ProviderBody, spliceBody, encodeBody } from "./request-body.ts";
 import { discardedCost } from "./call/attempt-cost.ts";
+import type { CallLog } from "./call/call-log.ts";
+import { type UpstreamCall, isSameDialect, addedUsageOption } from "./call/upstream-call.ts";
 
 /** A call that has its place in a session and is on its way to its targets. */
 export type PreparedCall = {

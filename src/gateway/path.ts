@@ -3,13 +3,10 @@ import type { Message } from "../canonical/types.ts";
 import { failOver, type FailoverPlan } from "../routing/failover.ts";
 import type { Target } from "../routing/locate.ts";
 import { candidatesOf } from "../routing/candidates.ts";
-import type { TurnInput } from "../session/session.ts";
-import { requireModel } from "../keys/authenticate.ts";
-import { replyContext, settleFailure } from "./reply/settle.ts";
+import { settleFailure } from "./reply/settle.ts";
 import type { ParsedRequest } from "../surfaces/request.ts";
-import { type Call, type CallHost, CallLog } from "./call/call.ts";
+import { type Call, type CallHost } from "./call/call.ts";
 import { upstreamCallTo, dispatch, type PreparedCall } from "./dispatch.ts";
-import { CLIENT_LEFT } from "./upstream/stream-reader.ts";
 import { type Outcome, respondWithin } from "./reply/early-response.ts";
 import { UpstreamRefusal } from "./upstream/refusal.ts";
 import { type UpstreamAnswer, EmptyStreamError } from "./upstream/answer.ts";
@@ -18,6 +15,11 @@ import type { Recover } from "./reply/recovery.ts";
 import { allowedTargets, reserve } from "./reserve.ts";
 import { errorResponse, errorStream, withHeaders } from "./reply/headers.ts";
 import { planHedge, rankCandidates, routingRequest, withDeadline } from "./route.ts";
+import { CallLog } from "./call/call-log.ts";
+import { CLIENT_LEFT } from "./call/endings.ts";
+import { turnInput } from "./call/turn-input.ts";
+import { replyContext } from "./call/upstream-call.ts";
+import { requireModel } from "../keys/permissions.ts";
 
 /**
  * THE PATH. Every call takes it, from every surface, streamed or whole, in the Worker or in a session's object:
@@ -122,19 +124,5 @@ function rescueBy(
   return async (said) => {
     if (next === undefined) throw new GatewayError("provider.unavailable", "there is no other target to go on with it");
     return await go({ targets: [next, ...others], policy: plan.policy }, said);
-  };
-}
-
-/** What a call says, as its session has to know it. */
-export function turnInput({
-  messages,
-  systemCount: leading,
-  instructions,
-  rhone: { parent },
-}: ParsedRequest): TurnInput {
-  return {
-    messages: messages.slice(leading),
-    ...(instructions !== undefined && { instructions }),
-    ...(parent !== undefined && { parent }),
   };
 }

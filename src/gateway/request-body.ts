@@ -1,10 +1,9 @@
 import { pairResults } from "../canonical/tool-results.ts";
 import type { Loss, Message, ModelRequest } from "../canonical/types.ts";
 import type { EncodeTarget, StreamUsage, WireDialect } from "../dialects/dialect.ts";
-import { DIALECTS } from "../dialects/index.ts";
-import type { Context, Instructions } from "../session/session.ts";
+import type { Context } from "../session/session.ts";
 import type { WireItems } from "../session/turns.ts";
-import { isObject, type Json, parseJson } from "../wire/json.ts";
+import { isObject } from "../wire/json.ts";
 import {
   appendMember,
   type Edit,
@@ -16,6 +15,7 @@ import {
   splice,
 } from "../wire/splice.ts";
 import type { ParsedRequest } from "../surfaces/request.ts";
+import { decodeItems, decodeInstructions, itemsPassage } from "../session/history/decode.ts";
 
 export type ProviderBody = { body: string; losses: Loss[] };
 
@@ -115,29 +115,6 @@ function lostMembers({ surface, body }: ParsedRequest, { id }: WireDialect): Los
     .map((at) => ({ at, what: "dropped", why: `${id} has no such member` }));
 }
 
-/** What wire items mean; their seals are their issuer's. Kept as long as the passage: a session's history is decoded once. */
-export function decodeItems(passage: WireItems): readonly Message[] {
-  const known = MEANINGS.get(passage);
-  if (known !== undefined) return known;
-  const { dialect, items, issuer } = passage;
-  const messages = DIALECTS[dialect].decodeMessages(parseJson(`[${items}]`) as Json[], issuer);
-  MEANINGS.set(passage, messages);
-  return messages;
-}
-
-const MEANINGS = new WeakMap<WireItems, readonly Message[]>();
-
-export function decodeInstructions(instructions: Instructions | undefined): Message[] {
-  if (instructions === undefined) return [];
-  const { dialect, member } = instructions;
-  const wire = DIALECTS[dialect];
-  const inMember =
-    member === undefined
-      ? []
-      : wire.decodeRequest({ [member.key]: parseJson(member.json), [wire.layout.items]: [] }).messages;
-  return [...inMember, ...itemsPassage(instructions).flatMap(decodeItems)];
-}
-
 const NOTHING: { items: string; losses: Loss[] } = { items: "", losses: [] };
 
 /** Wire items for a target: the very characters where all of it may be said verbatim, else decoded and encoded. */
@@ -157,6 +134,3 @@ function encodeHistory(
 /** The inside of a list: what is empty says nothing. Strings that are added are copied once, when they are sent. */
 const listed = (texts: readonly string[]): string =>
   texts.reduce((list, text) => (list === "" ? text : text === "" ? list : `${list},${text}`), "");
-
-const itemsPassage = (instructions: Instructions | undefined): WireItems[] =>
-  instructions?.items === undefined ? [] : [{ dialect: instructions.dialect, items: instructions.items }];

@@ -7,10 +7,11 @@ import type { Provider } from "../providers/provider.ts";
 import type { Target } from "../routing/locate.ts";
 import type { Context } from "../session/session.ts";
 import type { WireItems } from "../session/turns.ts";
-import { allowsModel } from "../keys/authenticate.ts";
 import type { ParsedRequest } from "../surfaces/request.ts";
-import type { Caller, CallLog } from "./call/call.ts";
 import type { PreparedCall } from "./dispatch.ts";
+import type { Caller } from "../keys/caller.ts";
+import type { CallLog } from "./call/call-log.ts";
+import { allowsModel } from "../keys/permissions.ts";
 
 /** The output of a call that bounds none, where the model has no lower bound of its own. Tokens. */
 const OPEN_OUTPUT = 4_096;

@@ -1,8 +1,6 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
 import type { HonoRequest } from "hono";
 import { GatewayError } from "../canonical/error.ts";
-import { authenticateBearer } from "../gateway/bearer.ts";
-import type { Caller } from "../gateway/call/call.ts";
 import { toValidationError } from "../surfaces/validate.ts";
 import { newId } from "../wire/id.ts";
 import { accessOf, inOrganization, requireAccess, authContext } from "./admission/access.ts";
@@ -37,6 +35,8 @@ import { streams } from "./sessions/streams.ts";
 import { surfaces } from "./inference/routes.ts";
 import { countTokens, tokens } from "./endpoints/count-tokens.ts";
 import { tokenFromSubprotocols, ws } from "./sessions/websocket.ts";
+import type { Caller } from "../keys/caller.ts";
+import { authenticateBearer } from "../keys/authenticate.ts";
 
 /** The whole of HTTP: one canonical path, one place that admits, then the route. */
 export async function handle(

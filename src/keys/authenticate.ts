@@ -1,12 +1,13 @@
 import { GatewayError } from "../canonical/error.ts";
 import type { KeyCache, AuthenticatedKey } from "./key-cache.ts";
 import { requireAddress, invalidKey } from "./key.ts";
-import { coversModel, type SurfaceName } from "./policy.ts";
-import type { Scope } from "./scopes.ts";
 import { digestOf, objectIdInSecret } from "./secret.ts";
-import type { RpcResult } from "./told.ts";
 import { equalDigests } from "../wire/hash.ts";
-import type { Caller } from "../gateway/call/call.ts";
+import type { Caller } from "./caller.ts";
+import { isToken, readToken, type Claims } from "./client-token.ts";
+import { objectIdIn } from "../wire/id.ts";
+import type { RpcResult } from "../canonical/rpc-error.ts";
+import type { Policy } from "./policy.ts";
 
 /** No real key is near this long; a longer one is not worth hashing. */
 const MAX_KEY_LENGTH = 512;
@@ -71,36 +72,37 @@ export const ADMIN_KEY_ID = "key_admin";
 /** Not so a client token that it gave out. */
 export const isAdmin = ({ keyId, policy }: Caller): boolean => keyId === ADMIN_KEY_ID && policy === undefined;
 
-/** Throws `auth.forbidden`. */
-export function requireScope({ policy }: Caller, scope: Scope): void {
-  if (policy === undefined || policy.scopes.includes(scope)) return;
-  throw new GatewayError("auth.forbidden", `the key has no scope ${scope}`);
+/** Who calls with this credential: a key, or a client token that a key has given out. Throws as `admit` does. */
+export async function authenticateBearer(given: string | undefined, gate: AuthContext, now: number): Promise<Caller> {
+  if (given === undefined || !isToken(given)) return await authenticate(given, gate);
+  const { adminKey } = gate;
+  // Without a secret nothing can have been signed with it.
+  if (adminKey === undefined || adminKey === "")
+    throw new GatewayError("auth.invalid", "the client token is not valid");
+  return await authenticateClaims(readToken(adminKey, given, now), gate);
 }
 
-/** Throws `auth.forbidden`. */
-export function requireSurface({ policy }: Caller, surface: string): void {
-  const allowed = policy?.allowed_surfaces;
-  const name = (
-    surface.startsWith("images.") || surface.startsWith("audio.") ? surface.split(".")[0] : surface
-  ) as SurfaceName;
-  if (allowed === undefined || allowed.includes(name)) return;
-  throw new GatewayError("auth.forbidden", `the key may not use the surface ${name}`);
+/** What a token allows as long as its key does. Throws `auth.invalid` when the key is dead. */
+export async function authenticateClaims(
+  { keyId, org, session, scopes, expiresAt }: Claims,
+  gate: AuthContext,
+): Promise<Caller> {
+  const caller = await authenticateKeyId(keyId, objectIdIn("key", keyId), gate);
+  // The bootstrap key gives tokens out in the organisation that it acts in.
+  if (caller.org !== org && keyId !== ADMIN_KEY_ID)
+    throw new GatewayError("auth.invalid", "the client token is not valid");
+  const { policy } = caller;
+  const allowed = policy === undefined ? scopes : scopes.filter((scope) => policy.scopes.includes(scope));
+  return { ...caller, org, session, expiresAt, policy: { ...(policy ?? UNBOUNDED), scopes: allowed } };
 }
 
-/** Whether the key may have this target: by the name that was asked, the provider's own, or that below its provider. */
-export function allowsModel(
-  { policy }: Caller,
-  asked: string,
-  { provider, model }: { provider: { id: string }; model: string },
-): boolean {
-  const allowed = policy?.allowed_models;
-  if (allowed === undefined) return true;
-  const names = [asked, model, `${provider.id}/${model}`];
-  return allowed.some((pattern) => names.some((name) => coversModel(pattern, name)));
-}
-
-/** Throws `model.not_allowed`. */
-export function requireModel(caller: Caller, asked: string, target: Parameters<typeof allowsModel>[2]): void {
-  if (allowsModel(caller, asked, target)) return;
-  throw new GatewayError("model.not_allowed", `model: the key may not use ${asked.slice(0, 200)}`, { param: "model" });
-}
+/** What bounds the bootstrap key: nothing. */
+export const UNBOUNDED: Policy = {
+  name: "bootstrap key",
+  scopes: [],
+  budgets: [],
+  limits: {},
+  time_zone: "UTC",
+  defaults: {},
+  metadata: {},
+};

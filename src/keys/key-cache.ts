@@ -1,6 +1,6 @@
 import { GatewayError, toGatewayError } from "../canonical/error.ts";
 import type { Policy } from "./policy.ts";
-import { unwrap, type RpcResult } from "./told.ts";
+import { unwrap, type RpcResult } from "../canonical/rpc-error.ts";
 
 /** What an isolate has to know of a key to let its callers in. `expiresAt`: of the secret or of the key, if ever. */
 export type AuthenticatedKey = { keyId: string; org: string; policy: Policy; payers: string[]; expiresAt?: number };

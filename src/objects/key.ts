@@ -3,12 +3,12 @@ import type { AuthenticatedKey } from "../keys/key-cache.ts";
 import { type Actor, Key, KEY_STEPS, type KeyState, type NewKey } from "../keys/key.ts";
 import { Ledger, type GrantRequest } from "../keys/budget/ledger.ts";
 import type { AccountReply } from "../keys/budget/grant-pool.ts";
-import { toRpcResult, type RpcResult } from "../keys/told.ts";
 import { type UsageReport, WaitQueue } from "../keys/budget/wait-queue.ts";
 import { type AccountUsage, usageOf } from "../keys/budget/usage.ts";
 import { migrate, type Storage } from "../store/sql.ts";
 import { newId } from "../wire/id.ts";
 import { AuditPublisher } from "./audit-publisher.ts";
+import { toRpcResult, type RpcResult } from "../canonical/rpc-error.ts";
 
 /** A key's home: the truth about its secrets, its end, its money and its rates. Composes; decides nothing. */
 export class KeyObject extends DurableObject {

@@ -1,13 +1,13 @@
 import { DurableObject } from "cloudflare:workers";
 import { GatewayError, invalid } from "../canonical/error.ts";
 import { importBranch } from "../session/history/branch.ts";
-import type { Caller, SessionCall, StatelessCall } from "../gateway/call/call.ts";
+import type { SessionCall, StatelessCall } from "../gateway/call/call.ts";
 import { autoCompact, type Command, type CommandServices, runCommand } from "../gateway/session/commands.ts";
 import { runConversationCommand, type ConversationCommand } from "../gateway/session/conversations.ts";
 import { toRpcResponse } from "../canonical/rpc-error.ts";
 import type { StreamChunk } from "../gateway/output/remote-recorder.ts";
 import { type ResponseQuery, readStoredResponse } from "../gateway/session/stored-responses.ts";
-import { findContext, asOpenAiError, type ResponsesState } from "../gateway/responses/state.ts";
+import { findContext, asOpenAiError } from "../gateway/responses/state.ts";
 import { PROTOCOL, SessionSockets } from "../gateway/sockets/session-sockets.ts";
 import { SessionCalls } from "../gateway/session/session-calls.ts";
 import { SessionStreams } from "../gateway/session/session-streams.ts";
@@ -39,6 +39,8 @@ import { linesOf, readRpcText } from "../wire/bytes.ts";
 import { Batcher } from "../wire/batcher.ts";
 import { journalIn, createdAtOf, objectIdIn, encodeObjectId } from "../wire/id.ts";
 import { parseJson } from "../wire/json.ts";
+import type { Caller } from "../keys/caller.ts";
+import type { ResponsesState } from "../gateway/call/responses-state.ts";
 
 /** While a call runs, an alarm comes this often: it keeps the object awake, and finds the call should it crash. Milliseconds. */
 const HEARTBEAT = 30_000;

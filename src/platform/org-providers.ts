@@ -1,12 +1,9 @@
-import type { Context } from "hono";
 import { encrypt, decrypt, isEncryptedWith, type VaultKeys, vaultKeysOf } from "../keys/vault.ts";
 import type { Provider } from "../providers/provider.ts";
 import { providersOf } from "../providers/registry.ts";
 import { organizationOf } from "./key-stubs.ts";
-import type { AppEnv } from "../http/admission/context.ts";
-
 type Env = Pick<Cloudflare.Env, "ORGANIZATIONS" | "RHONE_CREDENTIALS_KEY">;
-type Rows = ReadonlyMap<string, Provider>;
+export type Rows = ReadonlyMap<string, Provider>;
 
 /** For how long an isolate goes by the credentials it knows; from the half of it on it asks beside a call. Milliseconds. */
 const KNOWN_MS = 20_000;
@@ -33,10 +30,6 @@ export async function providersFor(env: Env, org: string, later: (work: Promise<
   }
   return known.rows;
 }
-
-/** Those of the caller's organisation. */
-export const callerProviders = ({ env, var: { caller }, executionCtx }: Context<AppEnv>): Promise<Rows> =>
-  providersFor(env, caller.org, (work) => executionCtx.waitUntil(work));
 
 export const keysOf = ({ RHONE_CREDENTIALS_KEY: setting }: Env): VaultKeys | undefined =>
   setting === undefined || setting === "" ? undefined : vaultKeysOf(setting);

@@ -1,11 +1,8 @@
-import type { Context } from "hono";
-import { authenticateKeyId, type AuthContext } from "../keys/authenticate.ts";
-import { authenticateClaims } from "../gateway/bearer.ts";
-import type { Caller } from "../gateway/call/call.ts";
+import { authenticateKeyId, type AuthContext, authenticateClaims } from "../keys/authenticate.ts";
 import type { SocketAttachment } from "../gateway/sockets/session-sockets.ts";
 import { objectIdIn } from "../wire/id.ts";
 import { keyCache, keyAt } from "./key-stubs.ts";
-import type { AppEnv } from "../http/admission/context.ts";
+import type { Caller } from "../keys/caller.ts";
 
 /** The Worker has admitted who connects, and tells the session's object whom it holds. No client can say it itself. */
 const HEADER = "x-rhone-bond";
@@ -18,25 +15,6 @@ export const toUpgradeRequest = (attachment: SocketAttachment): Request =>
 /** The inverse. */
 export const readAttachment = (request: Request): SocketAttachment =>
   JSON.parse(decodeURIComponent(request.headers.get(HEADER) ?? "")) as SocketAttachment;
-
-export function attachmentFor(
-  { req }: Context<AppEnv>,
-  caller: Caller,
-  { sessionId, isNew }: { sessionId: string; isNew: boolean },
-): SocketAttachment {
-  const address = req.header("cf-connecting-ip");
-  const { org, keyId, session, policy, expiresAt } = caller;
-  return {
-    org,
-    keyId,
-    sessionId,
-    isNew,
-    isBound: false,
-    ...(session !== undefined && policy !== undefined && { scopes: policy.scopes }),
-    ...(expiresAt !== undefined && { expiresAt }),
-    ...(address !== undefined && { address }),
-  };
-}
 
 /** What those who hold a connection may do now. Throws `auth.*`. */
 export async function authenticateSocket(

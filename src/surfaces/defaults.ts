@@ -5,7 +5,9 @@ import { isObject, type JsonObject, parseJson } from "../wire/json.ts";
 import { appendMember, members as membersOf, sliceOf, splice } from "../wire/splice.ts";
 import type { RequestText } from "./request.ts";
 import { COMPACTION_STRATEGIES } from "../session/history/compact.ts";
-import { rhoneRequest, SURFACES, type Surface } from "./index.ts";
+import { SURFACES, type Surface } from "./index.ts";
+import { rhoneRequest } from "./rhone.ts";
+import type { Caller } from "../keys/caller.ts";
 
 const call = SURFACES.native.request.shape;
 
@@ -93,4 +95,19 @@ function withMember(text: string, [key, value]: [string, JsonObject[string]]): s
     const at = membersOf(whole).findLast((member) => member.key === key)!.value;
     return splice(whole, [appendMember(whole, inner, JSON.stringify(json), at.end - 1)]);
   }, text);
+}
+
+/** The request as if its caller had said what the key has for those who say nothing. What the caller says wins, member by member. */
+export function withKeyDefaults<T extends RequestText>(
+  opened: T,
+  { policy }: Caller,
+  outside: { model?: string } = {},
+): T {
+  const { defaults } = policy ?? {};
+  if (defaults === undefined || Object.keys(defaults).length === 0) return opened;
+  const { rhone, members } = opened;
+  const { model, ...routing } = defaults.routing ?? {};
+  const namesModel = outside.model !== undefined || members.some(({ key }) => key === "model");
+  const wished = { ...routing, ...(!namesModel && model !== undefined && { model }), ...rhone.routing };
+  return { ...opened, rhone: { ...defaults, ...rhone, ...(Object.keys(wished).length > 0 && { routing: wished }) } };
 }

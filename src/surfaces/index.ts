@@ -5,8 +5,8 @@ import { gemini } from "../dialects/gemini/index.ts";
 import { native } from "../dialects/native/index.ts";
 import { openaiChat } from "../dialects/openai-chat/index.ts";
 import { openaiResponses } from "../dialects/openai-responses/index.ts";
-import { policySchema } from "../routing/config.ts";
 import { block, format, system, tool, toolChoice } from "./blocks.ts";
+import { rhoneRequest } from "./rhone.ts";
 
 /** How callers reach models: a wire of theirs, and what of a request is checked before anything is done with it. */
 export type Surface = {
@@ -18,55 +18,6 @@ export type Surface = {
   /** The wire is ours: what others say inside `rhone` may stand at the top level of its requests as well. */
   isOurs?: true;
 };
-
-/** `sess_` and what the gateway minted or a client chose. */
-export const sessionId = z
-  .string()
-  .regex(/^sess_[A-Za-z0-9_.:-]{1,128}$/, "expected sess_ and up to 128 of A-Z a-z 0-9 _ . : -");
-
-const modelName = z.string().min(1).max(256);
-const models = z.array(modelName).min(1, "expected at least one model").max(16);
-
-/** SPEC 8: where this call may go, and how it is tried. */
-const routing = z
-  .strictObject({
-    model: modelName,
-    models,
-    fallbacks: models,
-    providers: z.array(z.string().min(1).max(64)).min(1, "expected at least one provider").max(16),
-    ...policySchema,
-    hedge: z.strictObject({
-      after_ms: z.int().min(1).max(86_400_000),
-      model: modelName.optional(),
-      max_cost_micros_usd: z.int().min(0).optional(),
-    }),
-  })
-  .partial();
-
-/** SPEC 4: the one object of ours in a request. Unknown members are refused: a misspelt `sesion_id` must not start an empty session. */
-export const rhoneRequest = z
-  .strictObject({
-    session_id: sessionId,
-    context_mode: z.enum(["stateful", "stateless"]),
-    parent: z.string(),
-    routing,
-    safety: z.looseObject({}),
-    assessment: z.union([z.looseObject({}), z.literal(false)]),
-    // As OpenAI bounds its own: what is recorded must stay small.
-    metadata: z
-      .record(z.string().max(64), z.string().max(512))
-      .refine((pairs) => Object.keys(pairs).length <= 16, "expected at most 16 pairs"),
-    tags: z.array(z.string().max(64)).max(16),
-    on_busy: z.enum(["queue", "reject", "branch"]),
-    on_disconnect: z.enum(["complete", "cancel"]),
-    strict: z.boolean(),
-    store: z.enum(["full", "metadata", "none"]),
-  })
-  .partial()
-  .meta({ id: "RhoneRequest" });
-
-export type RhoneRequest = z.infer<typeof rhoneRequest>;
-
 const tools = z.array(z.looseObject({})).max(256).nullish();
 const model = z.string().min(1).optional();
 const stream = z.boolean().nullish();

@@ -5,7 +5,8 @@ import type { Instructions } from "../session/session.ts";
 import { isObject, type Json, JsonError, type JsonObject, parseJson } from "../wire/json.ts";
 import { elements, isEmptyJson, type Member, members, sliceOf } from "../wire/splice.ts";
 import { validate } from "./validate.ts";
-import { type RhoneRequest, rhoneRequest, type Surface } from "./index.ts";
+import { type Surface } from "./index.ts";
+import { type RhoneRequest, rhoneRequest } from "./rhone.ts";
 
 /** A request's text, cut at its top level only: all that is needed to decide where it is handled. */
 export type RequestText = { text: string; members: Member[]; rhone: RhoneRequest };

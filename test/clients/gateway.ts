@@ -1,5 +1,5 @@
 import { inject } from "vitest";
-import type { RhoneRequest } from "../../src/surfaces/index.ts";
+import type { RhoneRequest } from "../../src/surfaces/rhone.ts";
 
 /** The served gateway of `setup.ts`. */
 export const { baseUrl, key } = inject("gateway");

@@ -1,10 +1,7 @@
 import { costMicros, inputTokens, type Price } from "../../canonical/usage.ts";
 import type { Usage } from "../../canonical/types.ts";
-import type { Rates } from "../../keys/budget/ledger.ts";
 import type { Hold, Reservation, Estimate } from "../../keys/budget/grant-pool.ts";
 import type { CallRecord } from "../../store/records.ts";
-import type { Surface } from "../../surfaces/index.ts";
-
 /** Who is charged: a key, and the keys that made it. */
 type Payer = { org: string; keyId: string; payers?: readonly string[] };
 
@@ -54,24 +51,4 @@ export function computeCharge(
   const counted = heard === 0 ? usage : { ...usage, ...guessed };
   const tokens = (inputTokens(counted) ?? 0) + (counted.output ?? 0);
   return { parts, micros: wasted + (cost ?? costMicros(counted, price) ?? 0), tokens };
-}
-
-/** How the key's limits stand, in the names that the surface's own clients read. */
-export function rateHeaders({ dialect }: Pick<Surface, "dialect">, rates: Rates, now: number): [string, string][] {
-  return (["requests", "tokens"] as const).flatMap((what): [string, string][] => {
-    const rate = rates[what];
-    if (rate === undefined) return [];
-    const { limit, remaining, resetAt } = rate;
-    if (dialect.id === "anthropic")
-      return [
-        [`anthropic-ratelimit-${what}-limit`, String(limit)],
-        [`anthropic-ratelimit-${what}-remaining`, String(remaining)],
-        [`anthropic-ratelimit-${what}-reset`, new Date(resetAt).toISOString()],
-      ];
-    return [
-      [`x-ratelimit-limit-${what}`, String(limit)],
-      [`x-ratelimit-remaining-${what}`, String(remaining)],
-      [`x-ratelimit-reset-${what}`, `${Math.max(0, Math.ceil((resetAt - now) / 1000))}s`],
-    ];
-  });
 }

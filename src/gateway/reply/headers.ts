@@ -1,10 +1,11 @@
 import { type GatewayError, isRetryable } from "../../canonical/error.ts";
 import type { ReplyContext } from "../../dialects/dialect.ts";
 import type { ParsedRequest } from "../../surfaces/request.ts";
-import type { Call, CallLog } from "../call/call.ts";
-import { rateHeaders } from "../call/charge.ts";
+import type { Call } from "../call/call.ts";
 import { UpstreamRefusal, requestIdOf } from "../upstream/refusal.ts";
 import type { Surface } from "../../surfaces/index.ts";
+import type { CallLog } from "../call/call-log.ts";
+import { rateHeaders } from "./rate-headers.ts";
 
 /** An error in the surface's own shape, and in the provider's own bytes where they have it. */
 export function errorResponse(surface: Surface, error: GatewayError, requestId: string): Response {

@@ -4,12 +4,13 @@ import { concatBytes, encodeUtf8 } from "../../wire/bytes.ts";
 import { decodeSse, type SseEvent } from "../../wire/sse.ts";
 import { blockReader, isFullBlock } from "../../wire/tee.ts";
 import { annotateEvent } from "./annotate.ts";
-import { replyContext, settle, settleFailure } from "./settle.ts";
-import { toStreamError, CLIENT_LEFT } from "../upstream/stream-reader.ts";
+import { settle, settleFailure } from "./settle.ts";
 import type { StreamRecorder } from "../output/recorder.ts";
 import type { StartedStream } from "../upstream/answer.ts";
 import { idleLimit, readChunks } from "../upstream/read.ts";
 import { EventNumberer } from "../output/event-numbers.ts";
+import { toStreamError, CLIENT_LEFT } from "../call/endings.ts";
+import { replyContext } from "../call/upstream-call.ts";
 
 /**
  * How often the recorder looks at what has come, at most: JavaScript wakes that seldom, however small the chunks are,

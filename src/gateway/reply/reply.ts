@@ -3,7 +3,7 @@ import type { ModelResponse } from "../../canonical/types.ts";
 import { concatBytes, decodeUtf8, encodeUtf8 } from "../../wire/bytes.ts";
 import { decodeSse } from "../../wire/sse.ts";
 import { annotateBody } from "./annotate.ts";
-import { type UpstreamCall, isSameDialect, passesBytes, replyContext, settle } from "./settle.ts";
+import { settle } from "./settle.ts";
 import { NO_EVENT } from "../upstream/stream-reader.ts";
 import { streamReply } from "./stream.ts";
 import type { UpstreamAnswer, WholeAnswer } from "../upstream/answer.ts";
@@ -11,6 +11,7 @@ import type { Recover } from "./recovery.ts";
 import { relayBytes } from "./relay.ts";
 import { TranslationWriter } from "./writers.ts";
 import { EVENT_STREAM } from "./headers.ts";
+import { type UpstreamCall, isSameDialect, passesBytes, replyContext } from "../call/upstream-call.ts";
 
 /** What a provider gave → the client's answer, on record before its last byte leaves. */
 export async function reply(reached: UpstreamAnswer, recover?: Recover): Promise<Response> {

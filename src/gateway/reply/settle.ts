@@ -2,80 +2,17 @@ import { GatewayError, toGatewayError } from "../../canonical/error.ts";
 import { StreamAccumulator } from "../../canonical/accumulator.ts";
 import { isSealed } from "../../canonical/native.ts";
 import type { Loss, ModelResponse } from "../../canonical/types.ts";
-import type { EncodeTarget, ReplyContext, StreamUsage, WireDialect } from "../../dialects/dialect.ts";
-import type { Deadlines } from "../../routing/config.ts";
-import type { Target } from "../../routing/locate.ts";
+import type { ReplyContext } from "../../dialects/dialect.ts";
 import type { Context, CompletedTurn } from "../../session/session.ts";
 import type { WireItems } from "../../session/turns.ts";
 import type { StoredResponse } from "../../session/stored-responses.ts";
 import type { CallRecord } from "../../store/records.ts";
-import { withPrefix } from "../../wire/id.ts";
 import type { ParsedRequest } from "../../surfaces/request.ts";
-import type { Call, CallHost, CallLog } from "../call/call.ts";
 import { checkSchema } from "./schema-check.ts";
-import { type StreamReader, CLIENT_LEFT, CANCELLED } from "../upstream/stream-reader.ts";
+import { type StreamReader } from "../upstream/stream-reader.ts";
 import { completedResponse, failedResponse } from "./response-object.ts";
-
-/** A call whose upstream has answered: all that turning this answer into the client's needs. */
-export type UpstreamCall = {
-  call: Call;
-  request: ParsedRequest;
-  host: CallHost;
-  log: CallLog;
-  context: Context;
-  /** Where it was asked, on which wire, how, and what could not be said there. */
-  place: Target;
-  dialect: WireDialect;
-  target: EncodeTarget & { issuer: string };
-  losses: Loss[];
-  deadlines: Deadlines;
-  /** When the call as a whole is given up, in Unix milliseconds. */
-  until: number;
-  upstream: Response;
-  cancel: () => void;
-};
-
-/** Whether the client gets the provider's own bytes: both speak the same wire, in the same mode. */
-export function passesBytes(upstreamCall: UpstreamCall): boolean {
-  const { request, call, upstream } = upstreamCall;
-  // A background response was promised under an id of ours before its provider was asked.
-  if (!isSameDialect(upstreamCall) || call.response?.background === true) return false;
-  return isEventStream(upstream) === (request.stream && request.outside.asList !== true);
-}
-
-export const isEventStream = (upstream: Response): boolean =>
-  upstream.headers.get("content-type")?.includes("event-stream") === true;
-
-/** Caller and provider speak the same wire. */
-export const isSameDialect = ({ request, dialect }: UpstreamCall): boolean => request.surface.dialect.id === dialect.id;
-
-/**
- * A stream's token counts are asked for though the caller did not, and hidden from it again: where its stream is
- * looked at anyway, and the host is known to take the question.
- */
-export function addedUsageOption({ request, call, host, dialect, target }: UpstreamCall): StreamUsage | undefined {
-  const mayAdd =
-    call.annotate && request.stream && host.contextMode === "stateful" && target.quirks?.streamUsage === true;
-  const { streamUsage } = dialect;
-  if (!mayAdd || streamUsage === undefined) return undefined;
-  return request.members.some(({ key }) => key === streamUsage.member[0]) ? undefined : streamUsage;
-}
-
-export function replyContext({ request, call }: Pick<UpstreamCall, "request" | "call">): ReplyContext {
-  return {
-    created: Math.floor(call.createdAt / 1000),
-    id: withPrefix(call.id, "resp"),
-    includeUsage: asksForUsage(request),
-    call: { id: call.id, sessionId: call.sessionId },
-    request: request.request,
-  };
-}
-
-/** Chat's `stream_options.include_usage`. */
-function asksForUsage({ body }: ParsedRequest): boolean {
-  const options = Object(body.stream_options) as { include_usage?: unknown };
-  return options.include_usage === true;
-}
+import { CLIENT_LEFT, CANCELLED } from "../call/endings.ts";
+import { type UpstreamCall, passesBytes, isSameDialect, replyContext } from "../call/upstream-call.ts";
 
 /** Makes a finished answer durable: as the session's next turn. */
 export async function settle(upstreamCall: UpstreamCall, response: ModelResponse): Promise<CallRecord> {

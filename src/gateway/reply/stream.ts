@@ -1,21 +1,11 @@
 import type { GatewayError } from "../../canonical/error.ts";
 import { concatBytes } from "../../wire/bytes.ts";
 import { pacedReader } from "../../wire/tee.ts";
-import {
-  type UpstreamCall,
-  publishResponseId,
-  passesBytes,
-  toStorageError,
-  replyContext,
-  settle,
-  settleFailure,
-  publicReplyContext,
-  addedUsageOption,
-} from "./settle.ts";
+import { publishResponseId, toStorageError, settle, settleFailure, publicReplyContext } from "./settle.ts";
 import type { ModelResponse } from "../../canonical/types.ts";
 import { keyOf } from "../../routing/locate.ts";
 import type { DiscardedUsage } from "../../store/records.ts";
-import { toStreamError, type ReadEvent, CLIENT_LEFT, NO_EVENT, CANCELLED } from "../upstream/stream-reader.ts";
+import { type ReadEvent, NO_EVENT } from "../upstream/stream-reader.ts";
 import { keepAlive } from "../output/keep-alive.ts";
 import { type ReplyOutput, replyOutput } from "../output/recorder.ts";
 import type { StartedStream } from "../upstream/answer.ts";
@@ -31,6 +21,8 @@ import { idleLimit, readChunks } from "../upstream/read.ts";
 import { RelayWriter, type EventWriter, TranslationWriter } from "./writers.ts";
 import { discardedCost } from "../call/attempt-cost.ts";
 import { EVENT_STREAM } from "./headers.ts";
+import { toStreamError, CLIENT_LEFT, CANCELLED } from "../call/endings.ts";
+import { type UpstreamCall, passesBytes, replyContext, addedUsageOption } from "../call/upstream-call.ts";
 
 /** Event by event through JavaScript: decoded on the way, the end held back until the turn is durable. */
 export function streamReply(started: StartedStream, recover?: Recover): Response {

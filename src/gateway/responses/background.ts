@@ -4,11 +4,12 @@ import type { Sql } from "../../store/sql.ts";
 import { isObject, type Json, parseJson, tryParseJson } from "../../wire/json.ts";
 import { appendMember, replaceMember, splice } from "../../wire/splice.ts";
 import { annotateBody } from "../reply/annotate.ts";
-import { replyContext } from "../reply/settle.ts";
 import type { ParsedRequest } from "../../surfaces/request.ts";
-import { type Call, CallLog } from "../call/call.ts";
+import { type Call } from "../call/call.ts";
 import { pendingResponse } from "../reply/response-object.ts";
 import { withHeaders } from "../reply/headers.ts";
+import { CallLog } from "../call/call-log.ts";
+import { replyContext } from "../call/upstream-call.ts";
 
 /**
  * OpenAI's background mode: the caller hears at once that its response is queued, and asks for it later. The call runs

@@ -8,7 +8,7 @@ import type { Blobs } from "../../store/blobs.ts";
 import { sha256 } from "../../wire/hash.ts";
 import { withPrefix } from "../../wire/id.ts";
 import { isObject, type Json, type JsonObject } from "../../wire/json.ts";
-import { decodeItems } from "../request-body.ts";
+import { decodeItems } from "../../session/history/decode.ts";
 
 /** An item of a conversation as OpenAI lists it: under an id of its own, and finished. */
 export type ConversationItem = JsonObject & { id: string; type: string };

@@ -1,12 +1,14 @@
 import { unfold } from "../../canonical/accumulator.ts";
 import type { ModelResponse } from "../../canonical/types.ts";
 import { encodeUtf8 } from "../../wire/bytes.ts";
-import { inputStep, replyContext } from "../reply/settle.ts";
+import { inputStep } from "../reply/settle.ts";
 import type { ParsedRequest } from "../../surfaces/request.ts";
-import { type Call, type CallHost, CallLog } from "../call/call.ts";
+import { type Call, type CallHost } from "../call/call.ts";
 import { completedResponse } from "../reply/response-object.ts";
-import { turnInput } from "../path.ts";
 import { EVENT_STREAM, withHeaders } from "../reply/headers.ts";
+import { CallLog } from "../call/call-log.ts";
+import { turnInput } from "../call/turn-input.ts";
+import { replyContext } from "../call/upstream-call.ts";
 
 /**
  * OpenAI's `generate: false`: what the request says becomes a turn that no model has answered, and the response to it

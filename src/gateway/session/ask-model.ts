@@ -5,10 +5,11 @@ import type { Router } from "../../routing/router.ts";
 import type { Session } from "../../session/session.ts";
 import { newId } from "../../wire/id.ts";
 import { parseRequest, readMembers } from "../../surfaces/request.ts";
-import type { Caller, CallHost } from "../call/call.ts";
+import type { CallHost } from "../call/call.ts";
 import type { Budgets } from "../call/charge.ts";
 import { handleCall } from "../path.ts";
 import { SURFACES } from "../../surfaces/index.ts";
+import type { Caller } from "../../keys/caller.ts";
 
 /** What a question of the gateway's own needs. `caller`: on whose account it goes. */
 export type ModelQueryServices = {

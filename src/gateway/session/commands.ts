@@ -14,7 +14,6 @@ import type { Json, JsonObject } from "../../wire/json.ts";
 import { queryModel } from "./ask-model.ts";
 import type { Budgets } from "../call/charge.ts";
 import { exportBranch, type Transform } from "../../session/history/branch.ts";
-import type { Caller } from "../call/call.ts";
 import { type CompactionResult, type Compaction, compact } from "../../session/history/compact.ts";
 import { listReplayTurns } from "../../session/history/replay-plan.ts";
 import { buildTimeline } from "../../session/history/timeline.ts";
@@ -25,6 +24,7 @@ import {
   toApiSession,
   toApiSnapshot,
 } from "../../session/history/views.ts";
+import type { Caller } from "../../keys/caller.ts";
 
 /** What can be done with a session beside calling it. */
 export type Command =

@@ -8,7 +8,6 @@ import { linkTurns, openCalls, type Turn } from "../../session/turns.ts";
 import type { Blobs } from "../../store/blobs.ts";
 import type { JsonObject } from "../../wire/json.ts";
 import { withPrefix } from "../../wire/id.ts";
-import type { Caller } from "../call/call.ts";
 import { type CommandServices, removeSession } from "./commands.ts";
 import { rewriteItems, copyTurn } from "../../session/history/compact.ts";
 import {
@@ -20,6 +19,7 @@ import {
   pageItems,
 } from "../responses/items.ts";
 import { conversationNotFound } from "../responses/state.ts";
+import type { Caller } from "../../keys/caller.ts";
 
 /** What OpenAI's API asks of a conversation, which is a session by its other name. */
 export type ConversationCommand =

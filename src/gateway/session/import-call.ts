@@ -3,7 +3,7 @@ import type { Session } from "../../session/session.ts";
 import type { Blobs } from "../../store/blobs.ts";
 import { elements, sliceOf } from "../../wire/splice.ts";
 import type { StatelessCall } from "../call/call.ts";
-import { decodeItems } from "../request-body.ts";
+import { decodeItems } from "../../session/history/decode.ts";
 
 /** Takes a stateless call, which the Worker has handled, into its session's history: where its transcript says. */
 export async function importCall(

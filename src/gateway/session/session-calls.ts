@@ -13,14 +13,12 @@ import type { Blobs } from "../../store/blobs.ts";
 import type { CallRecord } from "../../store/records.ts";
 import { readRpcText } from "../../wire/bytes.ts";
 import { type ParsedRequest, parseRequest, readMembers } from "../../surfaces/request.ts";
-import { inputStep, replyContext } from "../reply/settle.ts";
+import { inputStep } from "../reply/settle.ts";
 import { withStreaming, acceptInBackground, drain } from "../responses/background.ts";
-import type { Call, Caller, SessionCall, CallHost } from "../call/call.ts";
+import type { Call, SessionCall, CallHost } from "../call/call.ts";
 import type { Budgets } from "../call/charge.ts";
-import { withDefaults } from "../../surfaces/defaults.ts";
-import { CANCELLED } from "../upstream/stream-reader.ts";
+import { withDefaults, withKeyDefaults } from "../../surfaces/defaults.ts";
 import { pendingResponse } from "../reply/response-object.ts";
-import { withKeyDefaults } from "../key-defaults.ts";
 import { handleCall } from "../path.ts";
 import { errorResponse } from "../reply/headers.ts";
 import { findContext, withContinuation, asOpenAiError } from "../responses/state.ts";
@@ -28,6 +26,9 @@ import type { SessionStreams } from "./session-streams.ts";
 import { SURFACES } from "../../surfaces/index.ts";
 import { fillMissingResults } from "../missing-results.ts";
 import { warmUp } from "../responses/warm-up.ts";
+import type { Caller } from "../../keys/caller.ts";
+import { CANCELLED } from "../call/endings.ts";
+import { replyContext } from "../call/upstream-call.ts";
 
 /** What running a session's calls needs of the object that it lives in. */
 export type SessionCallServices = {

@@ -5,7 +5,8 @@ import { encodeUtf8 } from "../../wire/bytes.ts";
 import { isObject, tryParseJson } from "../../wire/json.ts";
 import { appendMember, members, removeMember, replaceMember, sliceOf, splice } from "../../wire/splice.ts";
 import { validate } from "../../surfaces/validate.ts";
-import { sessionId, type SurfaceId } from "../../surfaces/index.ts";
+import { type SurfaceId } from "../../surfaces/index.ts";
+import { sessionId } from "../../surfaces/rhone.ts";
 
 /** SPEC 19. Bytes. */
 const MAX_FRAME_BYTES = 1024 * 1024;

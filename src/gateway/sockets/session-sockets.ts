@@ -8,11 +8,12 @@ import { decodeUtf8 } from "../../wire/bytes.ts";
 import { newId } from "../../wire/id.ts";
 import { isObject, tryParseJson } from "../../wire/json.ts";
 import { decodeSse } from "../../wire/sse.ts";
-import { requireScope, requireSurface } from "../../keys/authenticate.ts";
 import { readMembers } from "../../surfaces/request.ts";
-import type { Caller, SessionCall } from "../call/call.ts";
+import type { SessionCall } from "../call/call.ts";
 import { toHttpRequest, type RequestFrame, idOf, readFrame } from "./frames.ts";
 import { SURFACES } from "../../surfaces/index.ts";
+import type { Caller } from "../../keys/caller.ts";
+import { requireScope, requireSurface } from "../../keys/permissions.ts";
 
 export const PROTOCOL = "rhone.ws.v1";
 

@@ -4,10 +4,11 @@ import type { ModelResponse, StreamEvent, Usage } from "../../canonical/types.ts
 import { decodeUtf8 } from "../../wire/bytes.ts";
 import { isObject, tryParseJson } from "../../wire/json.ts";
 import { decodeSse } from "../../wire/sse.ts";
-import { type UpstreamCall, isEventStream } from "../reply/settle.ts";
-import { toStreamError, type ReadEvent, StreamReader } from "./stream-reader.ts";
+import { type ReadEvent, StreamReader } from "./stream-reader.ts";
 import { readRefusal } from "./refusal.ts";
 import { readAll, readChunks } from "./read.ts";
+import { toStreamError } from "../call/endings.ts";
+import { type UpstreamCall, isEventStream } from "../call/upstream-call.ts";
 
 /** An answer that is this target's from here on: all of it, or a stream up to its first content. */
 export type UpstreamAnswer = WholeAnswer | StartedStream;

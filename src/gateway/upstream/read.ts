@@ -1,8 +1,8 @@
 import { GatewayError } from "../../canonical/error.ts";
 import { concatBytes } from "../../wire/bytes.ts";
 import { blockReader } from "../../wire/tee.ts";
-import type { UpstreamCall } from "../reply/settle.ts";
 import type { StreamReader } from "./stream-reader.ts";
+import type { UpstreamCall } from "../call/upstream-call.ts";
 
 /** No answer is near this large; a provider that sends more must not fill the memory. */
 const MAX_WHOLE_BYTES = 64 * 1024 * 1024;

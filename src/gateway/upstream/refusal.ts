@@ -1,8 +1,8 @@
 import { GatewayError, toClientError } from "../../canonical/error.ts";
 import { decodeUtf8 } from "../../wire/bytes.ts";
 import { isObject, tryParseJson } from "../../wire/json.ts";
-import { type UpstreamCall, isSameDialect } from "../reply/settle.ts";
 import { readAll } from "./read.ts";
+import { type UpstreamCall, isSameDialect } from "../call/upstream-call.ts";
 
 /** What a provider refused, in its own words and, where they have the surface's shape, in its own bytes. */
 export class UpstreamRefusal extends GatewayError {

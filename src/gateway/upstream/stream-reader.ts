@@ -1,6 +1,5 @@
 import { StreamAccumulator } from "../../canonical/accumulator.ts";
 import type { StreamEvent, Usage } from "../../canonical/types.ts";
-import { GatewayError } from "../../canonical/error.ts";
 import type { StreamDecoder } from "../../dialects/dialect.ts";
 import { encodeUtf8 } from "../../wire/bytes.ts";
 import { decodeSse, type SseEvent, SseSplitter } from "../../wire/sse.ts";
@@ -87,15 +86,3 @@ export class StreamReader {
     return { event, decoded, isFinishing: this.#decoder.isAnswerComplete };
   }
 }
-
-/** Why a call ends early that nobody waits for. */
-export const CLIENT_LEFT = new GatewayError("stream.interrupted", "the client left, and had asked to cancel then");
-
-/** The same for everyone. */
-export const CANCELLED = new GatewayError("stream.interrupted", "the call was cancelled");
-
-/** What a thrown thing says of a stream: an error of ours as it is, any other as a break. */
-export const toStreamError = (thrown: unknown): GatewayError =>
-  thrown instanceof GatewayError
-    ? thrown
-    : new GatewayError("stream.interrupted", "the provider's stream broke off", { cause: thrown });

@@ -2,9 +2,7 @@ import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { GatewayError, invalid } from "../../canonical/error.ts";
 import { validate } from "../../surfaces/validate.ts";
-import { rhoneRequest } from "../../surfaces/index.ts";
 import { ADMIN_KEY_ID } from "../../keys/authenticate.ts";
-import type { Caller } from "../../gateway/call/call.ts";
 import type { Actor, KeyState } from "../../keys/key.ts";
 import {
   changedPolicy,
@@ -15,16 +13,18 @@ import {
   type Policy,
 } from "../../keys/policy.ts";
 import { digestOf, hintOf, newSecret } from "../../keys/secret.ts";
-import { unwrap } from "../../keys/told.ts";
 import { listKeys } from "../../store/audit.ts";
 import { newId } from "../../wire/id.ts";
 import { type KeyStub, keyOfId, newKeyObject } from "../../platform/key-stubs.ts";
 import type { AppEnv } from "../admission/context.ts";
 import { requireKnownModels } from "./allowed-models.ts";
 import { pageOf, pageOfIds, toPage } from "../openapi/pages.ts";
-import { callerProviders } from "../../platform/org-providers.ts";
 import { isolateRouter } from "../../platform/router.ts";
 import { answer, body, errorResponses } from "../openapi/schemas.ts";
+import type { Caller } from "../../keys/caller.ts";
+import { callerProviders } from "../admission/providers.ts";
+import { rhoneRequest } from "../../surfaces/rhone.ts";
+import { unwrap } from "../../canonical/rpc-error.ts";
 
 /** A key's life at most; who wants a longer one says that its deployment has none. Seconds. */
 const MAX_TTL_S = 10 * 366 * 86_400;

@@ -1,11 +1,12 @@
 import type { Context } from "hono";
 import { matchedRoutes } from "hono/route";
 import { GatewayError } from "../../canonical/error.ts";
-import { DEFAULT_ORG, requireScope, type AuthContext, isAdmin } from "../../keys/authenticate.ts";
-import type { Caller } from "../../gateway/call/call.ts";
+import { DEFAULT_ORG, type AuthContext, isAdmin } from "../../keys/authenticate.ts";
 import type { Scope } from "../../keys/scopes.ts";
 import { keyCache, keyAt, organizationOf } from "../../platform/key-stubs.ts";
 import type { AppEnv } from "./context.ts";
+import type { Caller } from "../../keys/caller.ts";
+import { requireScope } from "../../keys/permissions.ts";
 
 /** What admission needs of a request and its deployment. */
 export function authContext({

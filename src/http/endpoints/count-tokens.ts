@@ -5,13 +5,14 @@ import { prepareCount } from "../../endpoints/count-tokens.ts";
 import { callEndpoint } from "../../endpoints/relay.ts";
 import { parseRequest, readMembers } from "../../surfaces/request.ts";
 import { strictModeError } from "../../gateway/dispatch.ts";
-import { rhoneRequest, SURFACES } from "../../surfaces/index.ts";
+import { SURFACES } from "../../surfaces/index.ts";
 import { removeMember, sliceOf, splice } from "../../wire/splice.ts";
 import { readText } from "../request/body.ts";
 import type { AppEnv } from "../admission/context.ts";
 import { previewContext } from "../inference/session-context.ts";
 import { startCall, documentRoute, targetOf } from "./endpoint.ts";
 import { requireAnthropicVersion } from "../inference/routes.ts";
+import { rhoneRequest } from "../../surfaces/rhone.ts";
 
 type Http = HttpContext<AppEnv>;
 type CountedSurface = "messages" | "responses" | "gemini";

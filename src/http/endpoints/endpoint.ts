@@ -6,10 +6,9 @@ import { type Endpoint, requireOpenai, type JsonRequest } from "../../endpoints/
 import { readForm } from "../../endpoints/form.ts";
 import { callEndpoint, type EndpointHost } from "../../endpoints/relay.ts";
 import { DIALECTS } from "../../dialects/index.ts";
-import { requireModel, requireSurface } from "../../keys/authenticate.ts";
 import { type ParsedRequest, parseJsonField, readMembers } from "../../surfaces/request.ts";
 import { validate } from "../../surfaces/validate.ts";
-import { type Call, CallLog } from "../../gateway/call/call.ts";
+import { type Call } from "../../gateway/call/call.ts";
 import { strictModeError } from "../../gateway/dispatch.ts";
 import type { Surface } from "../../surfaces/index.ts";
 import { locate, type Target } from "../../routing/locate.ts";
@@ -19,9 +18,11 @@ import { isObject, stringOf } from "../../wire/json.ts";
 import { budgetsFor } from "../../platform/key-stubs.ts";
 import { readText } from "../request/body.ts";
 import { newCallIds, enterInJournal } from "../../platform/call-journal.ts";
-import { callerProviders } from "../../platform/org-providers.ts";
 import type { AppEnv } from "../admission/context.ts";
 import { sessionObjectId, requireStub } from "../../platform/session-stubs.ts";
+import { CallLog } from "../../gateway/call/call-log.ts";
+import { callerProviders } from "../admission/providers.ts";
+import { requireModel, requireSurface } from "../../keys/permissions.ts";
 
 type Http = HttpContext<AppEnv>;
 

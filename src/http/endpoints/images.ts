@@ -1,8 +1,9 @@
 import { type OpenAPIHono, z } from "@hono/zod-openapi";
 import { type Endpoint, relayTo } from "../../endpoints/endpoint.ts";
-import { rhoneRequest, SURFACES } from "../../surfaces/index.ts";
+import { SURFACES } from "../../surfaces/index.ts";
 import type { AppEnv } from "../admission/context.ts";
 import { callForm, callJson, documentRoute, isForm } from "./endpoint.ts";
+import { rhoneRequest } from "../../surfaces/rhone.ts";
 
 const model = z.string().min(1).optional();
 const rhone = rhoneRequest.optional();

@@ -7,8 +7,8 @@ import { catalogueOf } from "../../providers/catalogue.ts";
 import { newId } from "../../wire/id.ts";
 import type { AppEnv } from "../admission/context.ts";
 import { asAnthropic, asGemini, asOpenai, type ListedModel, listModels } from "./model-list.ts";
-import { callerProviders } from "../../platform/org-providers.ts";
 import { errorResponses } from "../openapi/schemas.ts";
+import { callerProviders } from "../admission/providers.ts";
 
 /** OpenAI's own members, so that `client.models.list()` reads it, and what else is known. */
 const model = z

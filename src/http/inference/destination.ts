@@ -1,17 +1,12 @@
 import { invalid } from "../../canonical/error.ts";
 import type { RequestText } from "../../surfaces/request.ts";
-import {
-  type RequestedState,
-  conversationNotFound,
-  previousNotFound,
-  type ResponsesState,
-  readRequestedState,
-} from "../../gateway/responses/state.ts";
+import { conversationNotFound, previousNotFound, readRequestedState } from "../../gateway/responses/state.ts";
 import type { SurfaceId } from "../../surfaces/index.ts";
 import type { ResponseLocation } from "../../session/response-index.ts";
 import { objectIdIn, withPrefix } from "../../wire/id.ts";
 import { findResponseLocation } from "../../platform/response-index.ts";
 import { sessionObjectId, stubFor } from "../../platform/session-stubs.ts";
+import type { RequestedState, ResponsesState } from "../../gateway/call/responses-state.ts";
 
 /**
  * Where a call goes; absent: it begins a session. `sessionId` is a guess where only a place is known: the session there

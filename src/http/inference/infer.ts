@@ -1,9 +1,7 @@
 import { invalid } from "../../canonical/error.ts";
-import { requireSurface } from "../../keys/authenticate.ts";
 import { type ParsedRequest, parseRequest, readMembers } from "../../surfaces/request.ts";
-import type { Caller, StatelessCall, CallHost } from "../../gateway/call/call.ts";
+import type { StatelessCall, CallHost } from "../../gateway/call/call.ts";
 import { RemoteRecorder, type StreamChunk } from "../../gateway/output/remote-recorder.ts";
-import { withKeyDefaults } from "../../gateway/key-defaults.ts";
 import { handleCall } from "../../gateway/path.ts";
 import { SURFACES, type SurfaceId } from "../../surfaces/index.ts";
 import type { PathParams } from "../../dialects/dialect.ts";
@@ -22,6 +20,9 @@ import { resolveDestination, type UnstoredResponses, needsState } from "./destin
 import { requireOwnObject } from "../admission/client-token.ts";
 import { isolateRouter } from "../../platform/router.ts";
 import { type SessionStub, requireStub } from "../../platform/session-stubs.ts";
+import type { Caller } from "../../keys/caller.ts";
+import { requireSurface } from "../../keys/permissions.ts";
+import { withKeyDefaults } from "../../surfaces/defaults.ts";
 
 type Inference = {
   request: Request;

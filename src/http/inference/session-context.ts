@@ -1,7 +1,6 @@
 import type { Context as HttpContext } from "hono";
 import type { ParsedRequest } from "../../surfaces/request.ts";
 import { fromRpcResponse } from "../../canonical/rpc-error.ts";
-import { turnInput } from "../../gateway/path.ts";
 import { withContinuation } from "../../gateway/responses/state.ts";
 import type { SurfaceId } from "../../surfaces/index.ts";
 import type { Context } from "../../session/session.ts";
@@ -10,6 +9,7 @@ import { parseJson } from "../../wire/json.ts";
 import type { AppEnv } from "../admission/context.ts";
 import { resolveDestination } from "./destination.ts";
 import { requireStub } from "../../platform/session-stubs.ts";
+import { turnInput } from "../../gateway/call/turn-input.ts";
 
 const NOTHING: Context = { parent: undefined, history: [], known: 0 };
 

@@ -9,8 +9,8 @@ import { parseRequest, type ParsedRequest, readMembers } from "../../surfaces/re
 import { SUMMARIZE } from "../../gateway/session/commands.ts";
 import { encodeTarget } from "../../gateway/dispatch.ts";
 import { userItems } from "../../gateway/responses/items.ts";
-import { decodeItems, decodeInstructions, spliceBody } from "../../gateway/request-body.ts";
-import { rhoneRequest, SURFACES } from "../../surfaces/index.ts";
+import { spliceBody } from "../../gateway/request-body.ts";
+import { SURFACES } from "../../surfaces/index.ts";
 import { renderTranscript } from "../../session/history/transcript.ts";
 import type { Target } from "../../routing/locate.ts";
 import type { Context } from "../../session/session.ts";
@@ -20,6 +20,8 @@ import type { AppEnv } from "../admission/context.ts";
 import { startCall, documentRoute, targetOf } from "../endpoints/endpoint.ts";
 import { previewContext } from "../inference/session-context.ts";
 import { inferText } from "../inference/infer.ts";
+import { decodeItems, decodeInstructions } from "../../session/history/decode.ts";
+import { rhoneRequest } from "../../surfaces/rhone.ts";
 
 type Http = HttpContext<AppEnv>;
 

@@ -1,9 +1,9 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import { GatewayError } from "../../canonical/error.ts";
-import { requireSurface } from "../../keys/authenticate.ts";
 import { MAX_AGE, ResponsesSocket } from "../../gateway/responses/websocket.ts";
 import type { AppEnv } from "../admission/context.ts";
 import { inferText } from "../inference/infer.ts";
+import { requireSurface } from "../../keys/permissions.ts";
 
 /** RFC 6455: the server ends a connection that has lasted too long. */
 const GOING_AWAY = 1001;

@@ -1,7 +1,6 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { invalid } from "../../canonical/error.ts";
 import { sessionDefaults } from "../../surfaces/defaults.ts";
-import { sessionId } from "../../surfaces/index.ts";
 import type { Patch } from "../../gateway/session/commands.ts";
 import type { SessionInit } from "../../session/session.ts";
 import { listSessions, type SessionFilter, type SessionRecord } from "../../store/sessions.ts";
@@ -11,6 +10,7 @@ import type { AppEnv } from "../admission/context.ts";
 import { page, toPage, pageOf, timeIn } from "../openapi/pages.ts";
 import { errorResponses } from "../openapi/schemas.ts";
 import { newSessionId as mintSession } from "../../platform/session-stubs.ts";
+import { sessionId } from "../../surfaces/rhone.ts";
 
 export const sessionParams = z.object({ id: z.string().openapi({ example: "sess_support_123" }) });
 

@@ -1,14 +1,15 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { GatewayError, invalid } from "../../canonical/error.ts";
-import { requireScope } from "../../keys/authenticate.ts";
 import { fromRpcResponse } from "../../canonical/rpc-error.ts";
-import { PROTOCOL } from "../../gateway/sockets/session-sockets.ts";
-import { sessionId } from "../../surfaces/index.ts";
-import { attachmentFor, toUpgradeRequest } from "../../platform/socket-ticket.ts";
+import { PROTOCOL, type SocketAttachment } from "../../gateway/sockets/session-sockets.ts";
+import { toUpgradeRequest } from "../../platform/socket-ticket.ts";
 import type { AppEnv } from "../admission/context.ts";
 import { proxySocket } from "./socket-bridge.ts";
 import { newSessionId, sessionObjectId, requireStub } from "../../platform/session-stubs.ts";
+import type { Caller } from "../../keys/caller.ts";
+import { requireScope } from "../../keys/permissions.ts";
+import { sessionId } from "../../surfaces/rhone.ts";
 
 /** Browsers cannot set headers: their client token is a second subprotocol. */
 const TOKEN = "rhone.token.";
@@ -67,4 +68,23 @@ async function connect(c: Context<AppEnv>, known: string | undefined): Promise<R
     : { id: known, place: sessionObjectId(SESSIONS, caller.org, known) };
   const attachment = attachmentFor(c, caller, { sessionId: id, isNew });
   return await fromRpcResponse(await requireStub(SESSIONS, place).fetch(toUpgradeRequest(attachment)));
+}
+
+export function attachmentFor(
+  { req }: Context<AppEnv>,
+  caller: Caller,
+  { sessionId, isNew }: { sessionId: string; isNew: boolean },
+): SocketAttachment {
+  const address = req.header("cf-connecting-ip");
+  const { org, keyId, session, policy, expiresAt } = caller;
+  return {
+    org,
+    keyId,
+    sessionId,
+    isNew,
+    isBound: false,
+    ...(session !== undefined && policy !== undefined && { scopes: policy.scopes }),
+    ...(expiresAt !== undefined && { expiresAt }),
+    ...(address !== undefined && { address }),
+  };
 }

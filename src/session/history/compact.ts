@@ -6,8 +6,8 @@ import { offload, inline } from "../large-strings.ts";
 import type { Session } from "../session.ts";
 import { linkTurns, type WireItems, type Turn } from "../turns.ts";
 import type { Blobs } from "../../store/blobs.ts";
-import { decodeItems } from "../../gateway/request-body.ts";
 import { renderTranscript } from "./transcript.ts";
+import { decodeItems } from "./decode.ts";
 
 export const COMPACTION_STRATEGIES = ["summarize", "drop_oldest", "drop_tool_results", "window"] as const;
 export type CompactionStrategy = (typeof COMPACTION_STRATEGIES)[number];

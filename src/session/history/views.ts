@@ -12,7 +12,7 @@ import type { Sql } from "../../store/sql.ts";
 import { listTurnNodes, type WireItems } from "../turns.ts";
 import type { Blobs } from "../../store/blobs.ts";
 import type { Json, JsonObject } from "../../wire/json.ts";
-import { decodeItems, decodeInstructions } from "../../gateway/request-body.ts";
+import { decodeItems, decodeInstructions } from "./decode.ts";
 
 /** The forms in which the continuity head can be read: SPEC 2's blocks, and the lists of the wires. */
 export const BLOCK_FORMATS = ["native", "openai", "anthropic", "gemini"] as const;

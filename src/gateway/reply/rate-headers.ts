@@ -1,0 +1,22 @@
+import type { Surface } from "../../surfaces/index.ts";
+import type { Rates } from "../../keys/budget/ledger.ts";
+
+/** How the key's limits stand, in the names that the surface's own clients read. */
+export function rateHeaders({ dialect }: Pick<Surface, "dialect">, rates: Rates, now: number): [string, string][] {
+  return (["requests", "tokens"] as const).flatMap((what): [string, string][] => {
+    const rate = rates[what];
+    if (rate === undefined) return [];
+    const { limit, remaining, resetAt } = rate;
+    if (dialect.id === "anthropic")
+      return [
+        [`anthropic-ratelimit-${what}-limit`, String(limit)],
+        [`anthropic-ratelimit-${what}-remaining`, String(remaining)],
+        [`anthropic-ratelimit-${what}-reset`, new Date(resetAt).toISOString()],
+      ];
+    return [
+      [`x-ratelimit-limit-${what}`, String(limit)],
+      [`x-ratelimit-remaining-${what}`, String(remaining)],
+      [`x-ratelimit-reset-${what}`, `${Math.max(0, Math.ceil((resetAt - now) / 1000))}s`],
+    ];
+  });
+}

@@ -1,0 +1,7 @@
+import type { Context } from "hono";
+import type { AppEnv } from "./context.ts";
+import { type Rows, providersFor } from "../../platform/org-providers.ts";
+
+/** Those of the caller's organisation. */
+export const callerProviders = ({ env, var: { caller }, executionCtx }: Context<AppEnv>): Promise<Rows> =>
+  providersFor(env, caller.org, (work) => executionCtx.waitUntil(work));

@@ -1,0 +1,38 @@
+import type { Caller } from "./caller.ts";
+import type { Scope } from "./scopes.ts";
+import { GatewayError } from "../canonical/error.ts";
+import { type SurfaceName, coversModel } from "./policy.ts";
+
+/** Throws `auth.forbidden`. */
+export function requireScope({ policy }: Caller, scope: Scope): void {
+  if (policy === undefined || policy.scopes.includes(scope)) return;
+  throw new GatewayError("auth.forbidden", `the key has no scope ${scope}`);
+}
+
+/** Throws `auth.forbidden`. */
+export function requireSurface({ policy }: Caller, surface: string): void {
+  const allowed = policy?.allowed_surfaces;
+  const name = (
+    surface.startsWith("images.") || surface.startsWith("audio.") ? surface.split(".")[0] : surface
+  ) as SurfaceName;
+  if (allowed === undefined || allowed.includes(name)) return;
+  throw new GatewayError("auth.forbidden", `the key may not use the surface ${name}`);
+}
+
+/** Whether the key may have this target: by the name that was asked, the provider's own, or that below its provider. */
+export function allowsModel(
+  { policy }: Caller,
+  asked: string,
+  { provider, model }: { provider: { id: string }; model: string },
+): boolean {
+  const allowed = policy?.allowed_models;
+  if (allowed === undefined) return true;
+  const names = [asked, model, `${provider.id}/${model}`];
+  return allowed.some((pattern) => names.some((name) => coversModel(pattern, name)));
+}
+
+/** Throws `model.not_allowed`. */
+export function requireModel(caller: Caller, asked: string, target: Parameters<typeof allowsModel>[2]): void {
+  if (allowsModel(caller, asked, target)) return;
+  throw new GatewayError("model.not_allowed", `model: the key may not use ${asked.slice(0, 200)}`, { param: "model" });
+}
