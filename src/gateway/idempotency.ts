@@ -10,7 +10,7 @@ export const ANSWER_RETENTION_MS = 24 * 60 * 60_000;
 const SETTLE_MS = 5_000;
 
 /** `tellsSecret`: the answer is for those who wait for it, and never stored. */
-export type IdempotentRequest = { fingerprint: string; tellsSecret: boolean };
+export type IdempotentRequest = { fingerprint: string; returnsSecret: boolean };
 
 /** An answer as it begins; when all the work beside it is done; and what is on record of a call by then. */
 export type RequestRun = {
@@ -19,10 +19,10 @@ export type RequestRun = {
   statusOf: (call: string) => Promise<CallState["status"] | undefined>;
 };
 
-type Home = Storage & {
+type IdempotencyServices = Storage & {
   now: () => number;
   /** Keeps the object awake until then. */
-  keepAwake: (work: Promise<unknown>) => void;
+  waitUntil: (work: Promise<unknown>) => void;
   /** Has everything stored here deleted then, in Unix milliseconds. */
   expireAt: (time: number) => void;
   /** Resolves when all that was written is on disk. */
@@ -35,24 +35,27 @@ type Row = { run: number; fingerprint: string; head: string | null; size: number
 
 /** All requests with one idempotency key: the first is run, the others get its answer. */
 export class Idempotency {
-  readonly #home: Home;
+  readonly #services: IdempotencyServices;
   #running: Run | undefined;
   #last = 0;
 
-  constructor(home: Home) {
-    this.#home = home;
+  constructor(home: IdempotencyServices) {
+    this.#services = home;
   }
 
   /**
    * The answer of the request that came first, from its first byte on, whether it still runs or has long ended. A first
    * one that failed counts as none, and so does one that a crash took: nothing of it stands in `answers`. Throws `idempotency.mismatch` for another request, and for a secret told before.
    */
-  async answer({ fingerprint, tellsSecret }: IdempotentRequest, run: () => Promise<RequestRun>): Promise<Response> {
-    const { sql } = this.#home;
+  async answer(
+    { fingerprint, returnsSecret: tellsSecret }: IdempotentRequest,
+    run: () => Promise<RequestRun>,
+  ): Promise<Response> {
+    const { sql } = this.#services;
     sql(BYTE_LOG_SCHEMA);
     sql(ANSWERS);
     const first = this.#running ?? this.#kept();
-    if (first === undefined) return await told(this.#begin({ fingerprint, tellsSecret }, run));
+    if (first === undefined) return await told(this.#begin({ fingerprint, returnsSecret: tellsSecret }, run));
     if (first.fingerprint !== fingerprint) throw mismatch("expected the request that it came with first");
     const { headers, status, body } = await told(first);
     headers.set("idempotency-replayed", "true");
@@ -64,8 +67,8 @@ export class Idempotency {
     return this.#running !== undefined;
   }
 
-  #begin({ fingerprint, tellsSecret }: IdempotentRequest, run: () => Promise<RequestRun>): Run {
-    const { sql, now, keepAwake: waitUntil, expireAt } = this.#home;
+  #begin({ fingerprint, returnsSecret: tellsSecret }: IdempotentRequest, run: () => Promise<RequestRun>): Run {
+    const { sql, now, waitUntil, expireAt } = this.#services;
     const started = Math.max(now(), this.#last + 1);
     this.#last = started;
     expireAt(started + ANSWER_RETENTION_MS);
@@ -93,7 +96,7 @@ export class Idempotency {
       for await (const bytes of body ?? []) recording.append(bytes);
       if (isAnswer(status) && !(await hasFailed(ran))) {
         keep(kept);
-        await this.#home.durable();
+        await this.#services.durable();
       }
       this.#running = undefined;
       recording.end();
@@ -105,7 +108,7 @@ export class Idempotency {
   }
 
   #keep(run: number, { fingerprint, recording }: Run, head: Head | undefined): void {
-    const { sql, transact } = this.#home;
+    const { sql, transact } = this.#services;
     transact(() => {
       if (head !== undefined) recording.store();
       const told = head === undefined ? null : JSON.stringify(head);
@@ -115,7 +118,7 @@ export class Idempotency {
   }
 
   #kept(): Run | undefined {
-    const { sql, now } = this.#home;
+    const { sql, now } = this.#services;
     const [row] = sql<Row>(
       "SELECT * FROM answers WHERE run > ? ORDER BY run DESC LIMIT 1",
       now() - ANSWER_RETENTION_MS,

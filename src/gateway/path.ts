@@ -55,7 +55,7 @@ const waitingOf = (
   surface: request.surface,
   reply: () => replyContext({ call, request }),
   headers: { "x-rhone-session-id": call.sessionId, "x-rhone-call-id": call.id },
-  keepAwake: host.waitUntil,
+  waitUntil: host.waitUntil,
   onGone,
 });
 

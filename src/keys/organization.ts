@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { Storage } from "../store/sql.ts";
 import { enqueueAudit, AUDIT_SCHEMA } from "../store/audit-outbox.ts";
 import { LEDGER_STEPS } from "./budget/ledger.ts";
-import { type Account, budgets, limits, timeZone } from "./policy.ts";
+import { type Account, budgets, limits, timeZone } from "./budget/account.ts";
 
 const tag = z.string().min(1).max(64);
 

@@ -1,5 +1,6 @@
 import { DurableObject } from "cloudflare:workers";
 import { ResponseIndex, type ResponseLocation } from "../session/response-index.ts";
+import { objectStorage } from "./storage.ts";
 
 /** A shard of an organisation's directory of the response ids that providers gave. Composes; decides nothing. */
 export class DirectoryObject extends DurableObject {
@@ -7,9 +8,7 @@ export class DirectoryObject extends DurableObject {
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
     super(ctx, env);
-    this.#directory = new ResponseIndex(
-      (query, ...values) => ctx.storage.sql.exec(query, ...values).toArray() as never[],
-    );
+    this.#directory = new ResponseIndex(objectStorage(ctx).sql);
   }
 
   /** Durable when it resolves. */

@@ -2,9 +2,10 @@ import { DurableObject } from "cloudflare:workers";
 import { toRpcResponse } from "../canonical/rpc-error.ts";
 import { Idempotency, ANSWER_RETENTION_MS, type RequestRun } from "../gateway/idempotency.ts";
 import { handle } from "../http/app.ts";
-import { fingerprint } from "../http/request/idempotency.ts";
 import { stubForId } from "../platform/session-stubs.ts";
 import type { CallState } from "../session/calls.ts";
+import { objectStorage } from "./storage.ts";
+import { readIdempotentRequest } from "../gateway/idempotent-request.ts";
 
 /** An idempotency key's home: where its request is run, and its answer kept. Composes; decides nothing. */
 export class IdempotencyObject extends DurableObject {
@@ -13,10 +14,9 @@ export class IdempotencyObject extends DurableObject {
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
     super(ctx, env);
     this.#idempotency = new Idempotency({
-      sql: (query, ...values) => ctx.storage.sql.exec(query, ...values).toArray() as never[],
-      transact: (work) => ctx.storage.transactionSync(work),
+      ...objectStorage(ctx),
       now: Date.now,
-      keepAwake: (work) => ctx.waitUntil(work),
+      waitUntil: (work) => ctx.waitUntil(work),
       expireAt: (time) => void ctx.storage.setAlarm(time),
       durable: () => ctx.storage.sync(),
     });
@@ -25,7 +25,7 @@ export class IdempotencyObject extends DurableObject {
   /** `org`: of the caller, who has been admitted. */
   async answer(request: Request, org: string): Promise<Response> {
     return await toRpcResponse(async () => {
-      const { request: once, ...repeatable } = await fingerprint(request);
+      const { request: once, ...repeatable } = await readIdempotentRequest(request);
       return await this.#idempotency.answer(repeatable, () => this.#run(once, org));
     });
   }

@@ -3,8 +3,8 @@ import { Alarm } from "../store/alarm.ts";
 import { STREAM_RETENTION_MS } from "../session/stream/event-buffer.ts";
 import { OutboxSender, type PendingRow } from "../store/outbox-sender.ts";
 import { type JournalEntry, Journal } from "../session/call-journal.ts";
-import type { Sql } from "../store/sql.ts";
 import { Batcher } from "../wire/batcher.ts";
+import { objectStorage } from "./storage.ts";
 
 /** Of all the journals that live in this isolate. */
 const BAG = new Batcher<PendingRow>();
@@ -17,16 +17,16 @@ export class JournalObject extends DurableObject {
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
     super(ctx, env);
-    const sql: Sql = (query, ...values) => ctx.storage.sql.exec(query, ...values).toArray() as never[];
-    this.#journal = new Journal({ sql, transact: (work) => ctx.storage.transactionSync(work) });
+    const storage = objectStorage(ctx);
+    this.#journal = new Journal(storage);
     const waitUntil = (work: Promise<unknown>): void => ctx.waitUntil(work);
     this.#alarm = new Alarm((at) => void ctx.storage.setAlarm(at), Date.now);
     this.#delivery = new OutboxSender({
-      sql,
+      sql: storage.sql,
       queue: env.RECORDS,
       bag: BAG,
       alarm: this.#alarm,
-      keepAwake: waitUntil,
+      waitUntil,
       now: Date.now,
     });
   }

@@ -5,10 +5,11 @@ import { Ledger, type GrantRequest } from "../keys/budget/ledger.ts";
 import type { AccountReply } from "../keys/budget/grant-pool.ts";
 import { type UsageReport, WaitQueue } from "../keys/budget/wait-queue.ts";
 import { type AccountUsage, usageOf } from "../keys/budget/usage.ts";
-import { migrate, type Storage } from "../store/sql.ts";
+import { migrate } from "../store/sql.ts";
 import { newId } from "../wire/id.ts";
 import { AuditPublisher } from "./audit-publisher.ts";
 import { toRpcResult, type RpcResult } from "../canonical/rpc-error.ts";
+import { objectStorage } from "./storage.ts";
 
 /** A key's home: the truth about its secrets, its end, its money and its rates. Composes; decides nothing. */
 export class KeyObject extends DurableObject {
@@ -19,10 +20,7 @@ export class KeyObject extends DurableObject {
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
     super(ctx, env);
-    const storage: Storage = {
-      sql: (query, ...values) => ctx.storage.sql.exec(query, ...values).toArray() as never[],
-      transact: (work) => ctx.storage.transactionSync(work),
-    };
+    const storage = objectStorage(ctx);
     migrate(storage, KEY_STEPS);
     this.#key = new Key(storage, Date.now);
     this.#ledger = new Ledger("", {

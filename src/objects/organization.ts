@@ -13,6 +13,7 @@ import { type AccountUsage, usageOf } from "../keys/budget/usage.ts";
 import { migrate, type Storage } from "../store/sql.ts";
 import { newId } from "../wire/id.ts";
 import { AuditPublisher } from "./audit-publisher.ts";
+import { objectStorage } from "./storage.ts";
 
 /** An organisation's home: its money and that of its tags. Composes; decides nothing. */
 export class OrganizationObject extends DurableObject {
@@ -23,10 +24,7 @@ export class OrganizationObject extends DurableObject {
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
     super(ctx, env);
-    this.#storage = {
-      sql: (query, ...values) => ctx.storage.sql.exec(query, ...values).toArray() as never[],
-      transact: (work) => ctx.storage.transactionSync(work),
-    };
+    this.#storage = objectStorage(ctx);
     migrate(this.#storage, ORGANIZATION_STEPS);
     this.#organization = new Organization(this.#storage, Date.now);
     this.#publisher = new AuditPublisher(this.#storage.sql, env.DB, ctx.storage);

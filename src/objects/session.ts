@@ -94,11 +94,11 @@ export class SessionObject extends DurableObject {
       queue,
       bag: BAG,
       alarm: this.#alarm,
-      keepAwake: waitUntil,
+      waitUntil,
       now: Date.now,
     });
     this.#buffer = new EventBuffer(this.#sql, Date.now, (piece) => this.#sockets.broadcast(piece));
-    this.#streams = new SessionStreams({ buffer: this.#buffer, keepAwake: waitUntil });
+    this.#streams = new SessionStreams({ buffer: this.#buffer, waitUntil });
     this.#sockets = new SessionSockets(
       {
         place,
@@ -108,7 +108,7 @@ export class SessionObject extends DurableObject {
         answer: (envelope) => this.#calls.answer(envelope),
         authenticate: (attachment) => authenticateSocket(attachment, env, waitUntil),
         create: (org, id) => void (this.#session.create(org, id) && this.#delivery.send()),
-        keepAwake: waitUntil,
+        waitUntil,
       },
       ctx.getWebSockets(),
     );
@@ -116,7 +116,7 @@ export class SessionObject extends DurableObject {
     this.#calls = new SessionCalls({
       ...this.#commanded,
       streams: this.#streams,
-      keepAwake: waitUntil,
+      waitUntil,
       watch: () => this.#delivery.watch(),
       indexResponse: ({ id, caller }, named) => this.#name({ id, org: caller.org }, named),
       onStarted: () => this.#delivery.send(),

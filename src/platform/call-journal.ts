@@ -69,7 +69,7 @@ export function enterInJournal(
   if (text.length + (told?.bytes.length ?? 0) > ENTRY) return false;
   const payload = `${JSON.stringify(record)},${JSON.stringify(sessionOf(record))}`;
   const entry = { id: record.id, org: record.org, text, payload, ...(told !== undefined && { told }) };
-  GATHERED.put([entry], { carry: (entries) => write(entries, journals), keepAwake: waitUntil, now: Date.now });
+  GATHERED.put([entry], { flush: (entries) => write(entries, journals), waitUntil, now: Date.now });
   return true;
 }
 

@@ -20,7 +20,7 @@ const SETTLED = 5_000;
 export type PendingRow = OutboxRow & { takenAt?: number };
 
 /** `bag`: of all the objects that live in this isolate. */
-type Way = Pick<BatchFlusher<PendingRow>, "keepAwake" | "now"> & {
+type SenderServices = Pick<BatchFlusher<PendingRow>, "keepAwake" | "now"> & {
   sql: Sql;
   queue: RecordQueue;
   bag: Batcher<PendingRow>;
@@ -29,24 +29,24 @@ type Way = Pick<BatchFlusher<PendingRow>, "keepAwake" | "now"> & {
 
 /** Brings an outbox to the queue. What is on its way is known in memory alone: what nobody remembers is sent again. */
 export class OutboxSender {
-  readonly #way: Way;
+  readonly #services: SenderServices;
   /** All that is in the outbox and was looked at, in its order. */
   readonly #letters: PendingRow[] = [];
 
-  constructor(way: Way) {
-    this.#way = way;
+  constructor(way: SenderServices) {
+    this.#services = way;
   }
 
   /** To be called with what is written into the outbox, so that it is sent even if nothing else happens any more. */
   watch(): void {
-    this.#way.alarm.within(SETTLED);
+    this.#services.alarm.within(SETTLED);
   }
 
   /** What is new, with what the isolate's other objects send. That it has arrived is for `settle` to see. */
   send(): void {
-    const { bag, keepAwake: waitUntil, now } = this.#way;
+    const { bag, waitUntil, now } = this.#services;
     this.watch();
-    bag.put(this.#collect(), { carry: (rows) => this.#give(rows), keepAwake: waitUntil, now });
+    bag.put(this.#collect(), { flush: (rows) => this.#give(rows), waitUntil, now });
   }
 
   /**
@@ -54,7 +54,7 @@ export class OutboxSender {
    * to whether anything is left; the alarm is set for it then.
    */
   async settle(): Promise<boolean> {
-    const { sql, now } = this.#way;
+    const { sql, now } = this.#services;
     this.#collect();
     const late = this.#letters.filter(({ takenAt }) => takenAt === undefined);
     const kept = this.#letters.findIndex(({ takenAt = Infinity }) => takenAt > now() - KEEP_SENT);
@@ -68,14 +68,14 @@ export class OutboxSender {
   }
 
   #collect(): PendingRow[] {
-    const fresh: PendingRow[] = rowsAfter(this.#way.sql, this.#letters.at(-1)?.number ?? 0);
+    const fresh: PendingRow[] = rowsAfter(this.#services.sql, this.#letters.at(-1)?.number ?? 0);
     this.#letters.push(...fresh);
     return fresh;
   }
 
   /** In as few messages as they fit into, each a JSON list of records. */
   async #give(rows: readonly PendingRow[]): Promise<void> {
-    const { queue, now } = this.#way;
+    const { queue, now } = this.#services;
     for (const message of chunkBySize(rows, ({ payload }) => payload.length + 1, MESSAGE)) {
       await queue.send(`[${message.map(({ payload }) => payload).join(",")}]`, { contentType: "text" });
       for (const row of message) row.takenAt = now();

@@ -5,8 +5,8 @@ const OVERDUE = 1_000;
 
 /** Who carries what was gathered; until when it stays awake for that. What `carry` throws goes to the log. */
 export type BatchFlusher<T> = {
-  carry: (things: T[]) => Promise<void>;
-  keepAwake: (work: Promise<unknown>) => void;
+  flush: (things: T[]) => Promise<void>;
+  waitUntil: (work: Promise<unknown>) => void;
   now: () => number;
 };
 
@@ -20,7 +20,7 @@ export class Batcher<T> {
   #leavesAt: number | undefined;
   #leftAt = 0;
 
-  put(things: readonly T[], { carry, keepAwake: waitUntil, now }: BatchFlusher<T>): void {
+  put(things: readonly T[], { flush: carry, waitUntil, now }: BatchFlusher<T>): void {
     this.#things.push(...things);
     const isCarried = this.#leavesAt !== undefined && now() < this.#leavesAt + OVERDUE;
     if (this.#things.length === 0 || isCarried) return;

@@ -8,10 +8,10 @@ import {
   type Settlement,
   type GrantResult,
 } from "../../src/keys/budget/ledger.ts";
-import type { Account } from "../../src/keys/policy.ts";
 import { accountOf, GrantPool, type AccountClient } from "../../src/keys/budget/grant-pool.ts";
 import { type UsageReport, WaitQueue } from "../../src/keys/budget/wait-queue.ts";
 import type { Sql } from "../../src/store/sql.ts";
+import type { Account } from "../../src/keys/budget/account.ts";
 
 /** A clock that stands until it is told to go on; sleepers wake in their order. */
 class Clock {

@@ -1,7 +1,7 @@
 import { createExecutionContext } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
-import { readText } from "../../src/http/request/body.ts";
+import { readText } from "../../src/surfaces/body.ts";
 import { streamOf } from "../../src/wire/bytes.ts";
 import worker from "../../src/worker.ts";
 import { chat, errorOf, get, KEY, post, request, user } from "./client.ts";

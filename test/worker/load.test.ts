@@ -1,5 +1,5 @@
 import { expect, it, vi } from "vitest";
-import { readText } from "../../src/http/request/body.ts";
+import { readText } from "../../src/surfaces/body.ts";
 import { Capacity } from "../../src/platform/capacity.ts";
 import { encodeUtf8 } from "../../src/wire/bytes.ts";
 

@@ -15,7 +15,7 @@ type Waiting = {
   /** What can be said before it is known who answers. */
   headers: Record<string, string>;
   /** Keeps the host awake until then. */
-  keepAwake: (work: Promise<unknown>) => void;
+  waitUntil: (work: Promise<unknown>) => void;
   /** The client has left before it was answered. */
   onGone: () => void;
   intervalMs?: number;
@@ -35,7 +35,7 @@ export async function respondWithin(answered: Promise<Outcome>, waiting: Waiting
   clearTimeout(timer);
   if (answer !== undefined) return answer.response;
   const sink = new ClientStream(waiting.onGone);
-  waiting.keepAwake(tell(answered, sink, waiting));
+  waiting.waitUntil(tell(answered, sink, waiting));
   return new Response(sink.body, { headers: { ...waiting.headers, "content-type": EVENT_STREAM } });
 }
 

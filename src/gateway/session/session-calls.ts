@@ -45,7 +45,7 @@ export type SessionCallServices = {
   /** Has a call's response found by the id that its provider gave it. What it resolves to is durable. */
   indexResponse: (call: Call, id: string) => Promise<void>;
   /** Keeps the object awake until then. */
-  keepAwake: (work: Promise<unknown>) => void;
+  waitUntil: (work: Promise<unknown>) => void;
   /** Has the alarm come while calls run, so that a crash of theirs is found. */
   watch: () => void;
   /** Resolves when all that was written is durable; what stands in the outbox is on its way then. */
@@ -58,14 +58,14 @@ export type SessionCallServices = {
 
 /** The calls of one session, where the session lives: one at a time, each until all of its work is done. */
 export class SessionCalls {
-  readonly #home: SessionCallServices;
+  readonly #services: SessionCallServices;
   /** Background calls, from when they are queued until they have ended. */
   readonly #background = new Map<string, PromiseWithResolvers<void>>();
   /** What stops the calls that are under way, and what tells them that their clients have left; by their ids. */
   readonly #underWay = new Map<string, Pick<Running, "stop" | "left"> & { done: Promise<void> }>();
 
   constructor(home: SessionCallServices) {
-    this.#home = home;
+    this.#services = home;
   }
 
   get areRunning(): boolean {
@@ -75,13 +75,13 @@ export class SessionCalls {
   /** Answers a call. Errors are answers, too. */
   async answer(envelope: SessionCall): Promise<Response> {
     const { headers: pairs, surface: surfaceId, outside, text, isNew, ...rest } = envelope;
-    const { session, lease, keepAwake: waitUntil } = this.#home;
+    const { session, lease, waitUntil } = this.#services;
     const surface = SURFACES[surfaceId];
     const headers = new Headers(pairs);
     const { org } = rest.caller;
     let release: (() => void) | undefined;
     try {
-      const providers = await this.#home.providers(org);
+      const providers = await this.#services.providers(org);
       if (!isNew) asOpenAiError(rest.response, () => session.requireActive(org));
       const opened = readMembers(await readRpcText(text), headers, surface);
       const whole = isNew ? opened : withDefaults(opened, session.row.defaults, surface);
@@ -90,7 +90,7 @@ export class SessionCalls {
       const call = { ...rest, headers, sessionId: isNew ? rest.sessionId : session.row.id };
       if (call.response?.background === true && !this.#background.has(call.id))
         return await this.#runInBackground(envelope, call, request);
-      const onBusy = request.rhone.on_busy ?? this.#home.router().config.defaults.onBusy;
+      const onBusy = request.rhone.on_busy ?? this.#services.router().config.defaults.onBusy;
       release = onBusy === "branch" ? lease.tryAcquire() : await lease.acquire(onBusy);
       // Whoever had the session meanwhile may have paused or deleted it.
       if (!isNew) session.requireActive(org);
@@ -116,14 +116,14 @@ export class SessionCalls {
 
   /** Answers that the call is queued, and has it run on. */
   async #runInBackground(envelope: SessionCall, call: Call, request: ParsedRequest): Promise<Response> {
-    const { session, keepAwake: waitUntil, onStarted: started } = this.#home;
+    const { session, waitUntil, onStarted: started } = this.#services;
     if (envelope.isNew && session.create(call.caller.org, call.sessionId)) started();
-    const response = await acceptInBackground(call, request, this.#home);
+    const response = await acceptInBackground(call, request, this.#services);
     const begins = Promise.withResolvers<void>();
     this.#background.set(call.id, begins);
     const run = async (): Promise<void> => {
       const answered = await this.answer({ ...envelope, text: withStreaming(request), isNew: false });
-      await drain(answered, call.id, this.#home);
+      await drain(answered, call.id, this.#services);
       begins.resolve();
       this.#background.delete(call.id);
     };
@@ -155,7 +155,7 @@ export class SessionCalls {
 
   /** The events of a background call whose client listens from the beginning. */
   async #followFromStart({ id }: Call): Promise<Response> {
-    const { sql, streams } = this.#home;
+    const { sql, streams } = this.#services;
     await this.started(id);
     const state = findCallState(sql, id);
     if (state === undefined) throw toGatewayError(undefined);
@@ -164,7 +164,7 @@ export class SessionCalls {
 
   #host(call: Call, request: ParsedRequest & { losses?: Loss[] }, running: Running): CallHost {
     const { response } = call;
-    const { sql, indexResponse: name } = this.#home;
+    const { sql, indexResponse: name } = this.#services;
     const { isNew, isBeside, work, stop, left } = running;
     const {
       session,
@@ -177,7 +177,7 @@ export class SessionCalls {
       durable,
       onStarted: begun,
       onCommitted: committed,
-    } = this.#home;
+    } = this.#services;
     /** Large media leave while the provider thinks. */
     let input: Promise<WireItems> | undefined;
     const create = ({ org, sessionId }: CallStart): void => {
@@ -236,7 +236,7 @@ export class SessionCalls {
     { work }: Running,
     release: (() => void) | undefined,
   ): Promise<void> {
-    const { streams } = this.#home;
+    const { streams } = this.#services;
     try {
       await Promise.allSettled([answered]);
       // Work may bring more work.

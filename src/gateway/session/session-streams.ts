@@ -15,35 +15,35 @@ import { SURFACES, type SurfaceId } from "../../surfaces/index.ts";
 import { hasEventIds, EventNumberer } from "../output/event-numbers.ts";
 import { EVENT_STREAM } from "../reply/headers.ts";
 
-type Home = {
+type StreamServices = {
   buffer: EventBuffer;
   /** Keeps the object awake until then. */
-  keepAwake: (work: Promise<unknown>) => void;
+  waitUntil: (work: Promise<unknown>) => void;
 };
 
 /** What a session tells of its calls: streams on tape while they run, and to be read again by whoever lost one. */
 export class SessionStreams {
-  readonly #home: Home;
+  readonly #services: StreamServices;
   /** Calls whose streams are on tape, and what is on record of them while the end is still to be told. */
   readonly #taped = new Map<string, CallRecord | undefined>();
 
-  constructor(home: Home) {
-    this.#home = home;
+  constructor(home: StreamServices) {
+    this.#services = home;
   }
 
   started({ id, surface, modelAsked, stream, createdAt }: CallStart): void {
-    const { buffer } = this.#home;
+    const { buffer } = this.#services;
     const created_at = new Date(createdAt).toISOString();
     notify(buffer, id, { type: "call.started", call_id: id, surface, model: modelAsked, stream, created_at });
     if (stream) buffer.start(id);
   }
 
   isStored(call: string): boolean {
-    return this.#home.buffer.eventsOf(call) !== undefined;
+    return this.#services.buffer.eventsOf(call) !== undefined;
   }
 
   recorderFor(call: string): StreamRecorder {
-    const { buffer, keepAwake: waitUntil } = this.#home;
+    const { buffer, waitUntil } = this.#services;
     // A whole answer that is told as a stream is on record before its stream begins.
     if (!this.#taped.has(call)) this.#taped.set(call, undefined);
     return {
@@ -57,7 +57,7 @@ export class SessionStreams {
   append(started: CallStart, { bytes, count }: StreamChunk): void {
     if (!this.isStored(started.id)) this.started(started);
     this.recorderFor(started.id).append(bytes, count);
-    this.#home.buffer.flush();
+    this.#services.buffer.flush();
   }
 
   /** A call that ran elsewhere is on record, and all of its stream has been told. */
@@ -70,7 +70,7 @@ export class SessionStreams {
   /** An answer that is no stream, as its client is told it. */
   appendBody(call: string, body: Uint8Array): void {
     const head = encodeUtf8(`{"type":"call.event","call_id":"${call}","event":`);
-    this.#home.buffer.notice(call, concatBytes([head, body, encodeUtf8("}")]));
+    this.#services.buffer.notice(call, concatBytes([head, body, encodeUtf8("}")]));
     this.#end(call);
   }
 
@@ -89,12 +89,12 @@ export class SessionStreams {
   #end(call: string): void {
     const record = this.#taped.get(call);
     this.#taped.delete(call);
-    this.#home.buffer.end(call);
+    this.#services.buffer.end(call);
     if (record !== undefined) this.#finish(record);
   }
 
   #finish(record: CallRecord): void {
-    const { buffer } = this.#home;
+    const { buffer } = this.#services;
     const { id, error, status } = record;
     if (error !== undefined && buffer.eventsOf(id) === 0) {
       const { bytes, count } = lastWord(record);
@@ -107,12 +107,12 @@ export class SessionStreams {
 
   /** How many events of a call's stream can be told again; undefined when it is not kept. */
   eventsOf(call: string): number | undefined {
-    return this.#home.buffer.eventsOf(call);
+    return this.#services.buffer.eventsOf(call);
   }
 
   /** A crash took the call, and the end of what was told of it. */
   interrupt(record: CallRecord): void {
-    const { buffer } = this.#home;
+    const { buffer } = this.#services;
     if (record.stream) buffer.interrupt(record.id, (kept) => lastWord(record, kept));
     notify(buffer, record.id, failed(record));
     buffer.flush();
@@ -123,7 +123,7 @@ export class SessionStreams {
    * the stream. Throws `request.invalid` naming `after`, `object.not_found` when the stream is no longer kept.
    */
   resume({ id, started, status, record }: CallState, after: number): Response {
-    const { buffer, keepAwake: waitUntil } = this.#home;
+    const { buffer, waitUntil } = this.#services;
     if (!started.stream)
       throw invalid("id", "expected a call that was made as a stream; GET /v1/calls/{id} tells of others");
     const events = buffer.eventsOf(id);

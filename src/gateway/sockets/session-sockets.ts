@@ -66,19 +66,19 @@ export type SocketServices = {
   authenticate: (attachment: SocketAttachment) => Promise<Caller>;
   /** Has the session begin. */
   create: (org: string, id: string) => void;
-  keepAwake: (work: Promise<unknown>) => void;
+  waitUntil: (work: Promise<unknown>) => void;
 };
 
 /** The connections of `rhone.ws.v1` on one session: all of them hear what any call of it says, however it was made. */
 export class SessionSockets {
-  readonly #home: SocketServices;
+  readonly #services: SocketServices;
   readonly #listeners = new Map<WebSocket, Listener>();
   readonly #made = new Map<string, OwnCall>();
   #checkedAt = 0;
 
   /** `held`: connections that have outlived the object's memory. */
   constructor(home: SocketServices, held: readonly WebSocket[]) {
-    this.#home = home;
+    this.#services = home;
     for (const socket of held) this.#listen(socket, socket.deserializeAttachment() as SocketAttachment);
   }
 
@@ -139,7 +139,7 @@ export class SessionSockets {
       await this.#take(listener, readFrame(message));
     } catch (thrown) {
       const error = toGatewayError(thrown);
-      const members = errorMembers(error, newId("req", this.#home.now()));
+      const members = errorMembers(error, newId("req", this.#services.now()));
       this.#send(listener, { type: "error", id: idOf(message), error: members });
       if (error.status === 401) this.#cut(listener, CLOSE.isRefused, error.message);
     }
@@ -164,7 +164,7 @@ export class SessionSockets {
   }
 
   async #bind(listener: Listener, frame: Extract<RequestFrame, { type: "session.bind" }>): Promise<void> {
-    const { session, buffer, create } = this.#home;
+    const { session, buffer, create } = this.#services;
     const { bond: attachment, socket } = listener;
     const caller = await this.#admit(listener);
     requireScope(caller, "sessions:read");
@@ -195,7 +195,7 @@ export class SessionSockets {
     listener: Listener,
     { id: given, surface, request }: Extract<RequestFrame, { type: "call.create" }>,
   ): Promise<void> {
-    const { place, now, keepAwake: waitUntil } = this.#home;
+    const { place, now, waitUntil } = this.#services;
     const { bond: attachment } = listener;
     if (!attachment.isBound) throw invalid("type", "expected session.bind first");
     const caller = await this.#admit(listener);
@@ -220,7 +220,7 @@ export class SessionSockets {
 
   async #run(envelope: SessionCall, made: OwnCall): Promise<void> {
     const { id } = envelope;
-    const response = await this.#home.answer(envelope);
+    const response = await this.#services.answer(envelope);
     // What it says comes by another way: as the session's events.
     const heard = new WritableStream();
     if (response.ok) return await response.body?.pipeTo(heard, { signal: made.onClose.signal }).catch(() => {});
@@ -233,17 +233,17 @@ export class SessionSockets {
 
   /** Throws `auth.*`: of a key that is dead, or a token that has expired. */
   async #admit({ bond: attachment }: Listener): Promise<Caller> {
-    if ((attachment.expiresAt ?? Infinity) <= this.#home.now())
+    if ((attachment.expiresAt ?? Infinity) <= this.#services.now())
       throw new GatewayError("auth.expired", "the client token has expired: connect with a new one");
-    return await this.#home.authenticate(attachment);
+    return await this.#services.authenticate(attachment);
   }
 
   /** Those who only listen must not hear on when they no longer may. */
   #check(bound: readonly Listener[]): void {
-    const now = this.#home.now();
+    const now = this.#services.now();
     if (now - this.#checkedAt < CHECK_EVERY) return;
     this.#checkedAt = now;
-    for (const listener of bound) this.#home.keepAwake(this.#recheck(listener));
+    for (const listener of bound) this.#services.waitUntil(this.#recheck(listener));
   }
 
   async #recheck(listener: Listener): Promise<void> {

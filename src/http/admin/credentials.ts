@@ -6,7 +6,7 @@ import { hintOf } from "../../keys/secret.ts";
 import { encrypt, type VaultKeys } from "../../keys/vault.ts";
 import { providersOf } from "../../providers/registry.ts";
 import { organizationOf } from "../../platform/key-stubs.ts";
-import type { AppEnv } from "../admission/context.ts";
+import type { AppEnv } from "../request/env.ts";
 import { clearProviderCache, keysOf, credentialContext } from "../../platform/org-providers.ts";
 import { errorResponses } from "../openapi/schemas.ts";
 

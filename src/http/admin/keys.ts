@@ -16,7 +16,7 @@ import { digestOf, hintOf, newSecret } from "../../keys/secret.ts";
 import { listKeys } from "../../store/audit.ts";
 import { newId } from "../../wire/id.ts";
 import { type KeyStub, keyOfId, newKeyObject } from "../../platform/key-stubs.ts";
-import type { AppEnv } from "../admission/context.ts";
+import type { AppEnv } from "../request/env.ts";
 import { requireKnownModels } from "./allowed-models.ts";
 import { pageOf, pageOfIds, toPage } from "../openapi/pages.ts";
 import { isolateRouter } from "../../platform/router.ts";

@@ -11,7 +11,7 @@ import {
 import { listOrganizations } from "../../store/audit.ts";
 import { newId } from "../../wire/id.ts";
 import { type OrganizationStub, organizationOf } from "../../platform/key-stubs.ts";
-import type { AppEnv } from "../admission/context.ts";
+import type { AppEnv } from "../request/env.ts";
 import { answer, body, errorResponses } from "../openapi/schemas.ts";
 
 const made = newOrganization.openapi("NewOrganization");

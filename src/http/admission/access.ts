@@ -4,7 +4,7 @@ import { GatewayError } from "../../canonical/error.ts";
 import { DEFAULT_ORG, type AuthContext, isAdmin } from "../../keys/authenticate.ts";
 import type { Scope } from "../../keys/scopes.ts";
 import { keyCache, keyAt, organizationOf } from "../../platform/key-stubs.ts";
-import type { AppEnv } from "./context.ts";
+import type { AppEnv } from "../request/env.ts";
 import type { Caller } from "../../keys/caller.ts";
 import { requireScope } from "../../keys/permissions.ts";
 

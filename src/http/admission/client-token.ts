@@ -1,8 +1,7 @@
 import type { Context } from "hono";
 import { GatewayError } from "../../canonical/error.ts";
 import { objectIdIn } from "../../wire/id.ts";
-import type { AppEnv } from "./context.ts";
-import { GEMINI_PATH } from "../request/errors.ts";
+import { type AppEnv, GEMINI_PATH } from "../request/env.ts";
 import { sessionObjectId } from "../../platform/session-stubs.ts";
 
 /** Where calls are made that name their session in the body; what they name is looked at when it is read. */

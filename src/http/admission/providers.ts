@@ -1,5 +1,5 @@
 import type { Context } from "hono";
-import type { AppEnv } from "./context.ts";
+import type { AppEnv } from "../request/env.ts";
 import { type Rows, providersFor } from "../../platform/org-providers.ts";
 
 /** Those of the caller's organisation. */

@@ -6,7 +6,7 @@ import { SURFACES } from "../../surfaces/index.ts";
 import type { Target } from "../../routing/locate.ts";
 import { isObject, tryParseJson } from "../../wire/json.ts";
 import { appendMember, splice } from "../../wire/splice.ts";
-import type { AppEnv } from "../admission/context.ts";
+import type { AppEnv } from "../request/env.ts";
 import { callRead, documentRoute, readJson, targetOf } from "./endpoint.ts";
 import { infer } from "../inference/infer.ts";
 import { rhoneRequest } from "../../surfaces/rhone.ts";

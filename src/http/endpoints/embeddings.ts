@@ -1,7 +1,7 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { embeddings as openai, geminiEmbeddings } from "../../endpoints/embeddings-endpoint.ts";
-import type { AppEnv } from "../admission/context.ts";
+import type { AppEnv } from "../request/env.ts";
 import { callJson, documentRoute } from "./endpoint.ts";
 
 const SINGLE = geminiEmbeddings("embedContent");

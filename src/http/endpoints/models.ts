@@ -5,7 +5,7 @@ import { errorResponse } from "../../gateway/reply/headers.ts";
 import { SURFACES } from "../../surfaces/index.ts";
 import { catalogueOf } from "../../providers/catalogue.ts";
 import { newId } from "../../wire/id.ts";
-import type { AppEnv } from "../admission/context.ts";
+import type { AppEnv } from "../request/env.ts";
 import { asAnthropic, asGemini, asOpenai, type ListedModel, listModels } from "./model-list.ts";
 import { errorResponses } from "../openapi/schemas.ts";
 import { callerProviders } from "../admission/providers.ts";

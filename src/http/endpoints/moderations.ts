@@ -1,7 +1,7 @@
 import { type OpenAPIHono, z } from "@hono/zod-openapi";
 import { type Endpoint, relayTo } from "../../endpoints/endpoint.ts";
 import { SURFACES } from "../../surfaces/index.ts";
-import type { AppEnv } from "../admission/context.ts";
+import type { AppEnv } from "../request/env.ts";
 import { callJson, documentRoute } from "./endpoint.ts";
 import { rhoneRequest } from "../../surfaces/rhone.ts";
 

@@ -15,7 +15,7 @@ import { budgetsFor } from "../../platform/key-stubs.ts";
 import { newCallIds, enterInJournal } from "../../platform/call-journal.ts";
 import { providersFor } from "../../platform/org-providers.ts";
 import { Capacity } from "../../platform/capacity.ts";
-import { readText } from "../request/body.ts";
+import { readText } from "../../surfaces/body.ts";
 import { resolveDestination, type UnstoredResponses, needsState } from "./destination.ts";
 import { requireOwnObject } from "../admission/client-token.ts";
 import { isolateRouter } from "../../platform/router.ts";

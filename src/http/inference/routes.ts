@@ -3,7 +3,7 @@ import type { Context } from "hono";
 import { GatewayError, invalid } from "../../canonical/error.ts";
 import type { PathParams } from "../../dialects/dialect.ts";
 import { SURFACES, type SurfaceId } from "../../surfaces/index.ts";
-import type { AppEnv } from "../admission/context.ts";
+import type { AppEnv } from "../request/env.ts";
 import { infer } from "./infer.ts";
 
 /** Where SDKs call models; SPEC 4. Gemini's paths end in `{model}:{method}`. */

@@ -6,7 +6,7 @@ import type { SurfaceId } from "../../surfaces/index.ts";
 import type { Context } from "../../session/session.ts";
 import { toRpcText } from "../../wire/bytes.ts";
 import { parseJson } from "../../wire/json.ts";
-import type { AppEnv } from "../admission/context.ts";
+import type { AppEnv } from "../request/env.ts";
 import { resolveDestination } from "./destination.ts";
 import { requireStub } from "../../platform/session-stubs.ts";
 import { turnInput } from "../../gateway/call/turn-input.ts";

@@ -7,7 +7,7 @@ import { findCreated, listSessions, type SessionFilter } from "../../store/sessi
 import type { JsonObject } from "../../wire/json.ts";
 import { withPrefix } from "../../wire/id.ts";
 import { type Http, type SessionResponse, withMutableHeaders } from "../sessions/command.ts";
-import type { AppEnv } from "../admission/context.ts";
+import type { AppEnv } from "../request/env.ts";
 import { item, itemList, page } from "./responses.ts";
 import { errorResponses } from "../openapi/schemas.ts";
 import { newSessionId, sessionObjectId, requireStub } from "../../platform/session-stubs.ts";

@@ -4,7 +4,7 @@ import { invalid } from "../../canonical/error.ts";
 import { fromRpcResponse } from "../../canonical/rpc-error.ts";
 import type { ResponseQuery } from "../../gateway/session/stored-responses.ts";
 import { responseNotFound } from "../../gateway/responses/state.ts";
-import type { AppEnv } from "../admission/context.ts";
+import type { AppEnv } from "../request/env.ts";
 import { responseIndexFor, findResponseLocation } from "../../platform/response-index.ts";
 import { errorResponses } from "../openapi/schemas.ts";
 import { stubFor } from "../../platform/session-stubs.ts";

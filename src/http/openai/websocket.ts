@@ -1,7 +1,7 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import { GatewayError } from "../../canonical/error.ts";
 import { MAX_AGE, ResponsesSocket } from "../../gateway/responses/websocket.ts";
-import type { AppEnv } from "../admission/context.ts";
+import type { AppEnv } from "../request/env.ts";
 import { inferText } from "../inference/infer.ts";
 import { requireSurface } from "../../keys/permissions.ts";
 

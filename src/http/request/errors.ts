@@ -2,9 +2,8 @@ import { HTTPException } from "hono/http-exception";
 import { invalid, toGatewayError } from "../../canonical/error.ts";
 import { errorResponse } from "../../gateway/reply/headers.ts";
 import { SURFACES, type SurfaceId } from "../../surfaces/index.ts";
+import { GEMINI_PATH } from "./env.ts";
 
-/** Whose clients read the answers of a path. Every other path is the gateway's own. */
-export const GEMINI_PATH = /^\/(v1beta\/|v1\/(publishers|projects)\/|v1\/models\/.*:)/;
 const SHAPES: readonly [RegExp, SurfaceId][] = [
   [GEMINI_PATH, "gemini"],
   [/^\/v1\/messages(\/|$)/, "messages"],

@@ -5,7 +5,7 @@ import { discardedCostMicros } from "../../gateway/call/attempt-cost.ts";
 import type { CallState } from "../../session/calls.ts";
 import { type Attempt, type CallRecord, findCall, runIdOf, stopReasonOf } from "../../store/records.ts";
 import { withPrefix } from "../../wire/id.ts";
-import type { AppEnv } from "../admission/context.ts";
+import type { AppEnv } from "../request/env.ts";
 import { errorResponses } from "../openapi/schemas.ts";
 import { stubForId } from "../../platform/session-stubs.ts";
 

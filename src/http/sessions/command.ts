@@ -2,7 +2,7 @@ import type { Context as HttpContext, TypedResponse } from "hono";
 import type { Command } from "../../gateway/session/commands.ts";
 import { fromRpcResponse } from "../../canonical/rpc-error.ts";
 import type { Instructions } from "../../session/row.ts";
-import type { AppEnv } from "../admission/context.ts";
+import type { AppEnv } from "../request/env.ts";
 import { sessionObjectId, requireStub } from "../../platform/session-stubs.ts";
 
 /** A request of a route that no schema has typed. */

@@ -6,7 +6,7 @@ import type { SessionInit } from "../../session/session.ts";
 import { listSessions, type SessionFilter, type SessionRecord } from "../../store/sessions.ts";
 import type { JsonObject } from "../../wire/json.ts";
 import { sendCommand, systemText } from "./command.ts";
-import type { AppEnv } from "../admission/context.ts";
+import type { AppEnv } from "../request/env.ts";
 import { page, toPage, pageOf, timeIn } from "../openapi/pages.ts";
 import { errorResponses } from "../openapi/schemas.ts";
 import { newSessionId as mintSession } from "../../platform/session-stubs.ts";

@@ -4,7 +4,7 @@ import { GatewayError, invalid } from "../../canonical/error.ts";
 import { fromRpcResponse } from "../../canonical/rpc-error.ts";
 import type { CallState } from "../../session/calls.ts";
 import { toApiCall } from "./calls.ts";
-import type { AppEnv } from "../admission/context.ts";
+import type { AppEnv } from "../request/env.ts";
 import { type SessionStub, stubForId } from "../../platform/session-stubs.ts";
 
 /** A call while it runs: its stream told again from where a client lost it, and its end before its time. */

@@ -4,7 +4,7 @@ import type { CallState } from "../../session/calls.ts";
 import { withPrefix } from "../../wire/id.ts";
 import { call, run, runOf, toApiCall } from "./calls.ts";
 import { sendCommand } from "./command.ts";
-import type { AppEnv } from "../admission/context.ts";
+import type { AppEnv } from "../request/env.ts";
 import { listOf, toPage, pageOf, pageOfIds } from "../openapi/pages.ts";
 import { errorResponses } from "../openapi/schemas.ts";
 import { sessionParams as params } from "./sessions.ts";

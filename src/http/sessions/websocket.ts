@@ -4,7 +4,7 @@ import { GatewayError, invalid } from "../../canonical/error.ts";
 import { fromRpcResponse } from "../../canonical/rpc-error.ts";
 import { PROTOCOL, type SocketAttachment } from "../../gateway/sockets/session-sockets.ts";
 import { toUpgradeRequest } from "../../platform/socket-ticket.ts";
-import type { AppEnv } from "../admission/context.ts";
+import type { AppEnv } from "../request/env.ts";
 import { proxySocket } from "./socket-bridge.ts";
 import { newSessionId, sessionObjectId, requireStub } from "../../platform/session-stubs.ts";
 import type { Caller } from "../../keys/caller.ts";

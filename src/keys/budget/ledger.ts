@@ -1,7 +1,7 @@
 import type { ErrorCode } from "../../canonical/error.ts";
 import type { Sql } from "../../store/sql.ts";
 import { endOf, firstDay, PERIODS, type Period, today } from "./periods.ts";
-import type { Account, Budget } from "../policy.ts";
+import type { Account, Budget } from "./account.ts";
 
 /** How long an isolate may use what it was granted: no limit is older than that anywhere. Milliseconds. */
 export const GRANT_MS = 5_000;

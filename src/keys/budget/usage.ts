@@ -1,5 +1,5 @@
 import type { Ledger } from "./ledger.ts";
-import type { Account } from "../policy.ts";
+import type { Account } from "./account.ts";
 
 /** What an account has spent, as the API writes it. Money is micro-dollars. */
 export type AccountUsage = {

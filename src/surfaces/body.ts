@@ -1,6 +1,6 @@
-import { GatewayError, invalid } from "../../canonical/error.ts";
-import { concatBytes, decodeUtf8Strictly } from "../../wire/bytes.ts";
-import { blockReader } from "../../wire/tee.ts";
+import { GatewayError, invalid } from "../canonical/error.ts";
+import { concatBytes, decodeUtf8Strictly } from "../wire/bytes.ts";
+import { blockReader } from "../wire/tee.ts";
 
 /** 32 MiB. SPEC 19. */
 const MAX_BODY_BYTES = 32 * 1024 * 1024;

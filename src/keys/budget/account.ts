@@ -1,0 +1,45 @@
+import { z } from "zod";
+import { PERIODS, isTimeZone } from "./periods.ts";
+
+/** Budgets and limits of an account, as the API writes them and as they are stored. Money is whole micro-dollars. */
+
+const count = z.int("expected a whole number").min(1, "expected at least 1").max(1_000_000_000);
+
+export const budget = z
+  .strictObject({
+    period: z.enum(PERIODS),
+    limit_micros_usd: z
+      .int("expected whole micro-dollars")
+      .min(0, "expected no less than 0")
+      .max(Number.MAX_SAFE_INTEGER, "expected whole micro-dollars"),
+    /** A soft budget is counted and shown, and stops nothing. */
+    hard: z.boolean().default(true),
+  })
+  .meta({ id: "Budget" });
+
+export type Budget = z.infer<typeof budget>;
+
+export const budgets = z
+  .array(budget)
+  .max(8)
+  .refine((all) => new Set(all.map(({ period, hard }) => `${period} ${hard}`)).size === all.length, {
+    message: "expected at most one hard and one soft budget for each period",
+  });
+
+/** Requests and tokens in any 60 seconds, and calls at the same time. */
+export const limits = z
+  .strictObject({
+    requests_per_minute: count,
+    tokens_per_minute: count,
+    concurrency: count,
+  })
+  .partial()
+  .meta({ id: "Limits" });
+
+export type Limits = z.infer<typeof limits>;
+
+/** Where days, weeks (from Monday) and months begin. */
+export const timeZone = z.string().refine(isTimeZone, "expected a time zone's name, as in Europe/Zurich");
+
+/** What is counted, and against what. */
+export type Account = { budgets: Budget[]; limits: Limits; time_zone: string };

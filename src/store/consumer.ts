@@ -1,0 +1,42 @@
+import { chunkBySize } from "../wire/batcher.ts";
+import type { StoredRecord } from "./records.ts";
+
+/** Records that D1 takes in one batch. D1 is busy for about 0.1 ms per record and answers nothing else meanwhile. */
+const BATCH = 64;
+
+/** A queue message whose body is a JSON list of records, all acknowledged or retried together. */
+type RecordMessage = { body: string; retry: () => void };
+
+/**
+ * Consumes a batch of the record queue. `apply` must be idempotent: a message is delivered at least once, and its
+ * records are applied again if one of them fails.
+ */
+export async function consumeRecords(
+  messages: readonly RecordMessage[],
+  apply: (records: readonly StoredRecord[]) => Promise<void>,
+): Promise<void> {
+  const read = messages.map((message) => ({ message, records: JSON.parse(message.body) as StoredRecord[] }));
+  for (const chunk of chunkBySize(read, ({ records }) => records.length, BATCH)) {
+    const records = chunk.flatMap((one) => one.records);
+    const failed = new Set(await applyOrSplit(records, apply));
+    for (const one of chunk) if (one.records.some((record) => failed.has(record))) one.message.retry();
+    // The local runtime has a single thread and accepts requests only when it is idle.
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+}
+
+/** Returns the records that could not be applied. A failing batch is retried in halves: one bad record delays no other. */
+async function applyOrSplit(
+  records: readonly StoredRecord[],
+  apply: (records: readonly StoredRecord[]) => Promise<void>,
+): Promise<readonly StoredRecord[]> {
+  try {
+    await apply(records);
+    return [];
+  } catch {
+    if (records.length === 1) return records;
+    const middle = records.length >> 1;
+    const halves = [records.slice(0, middle), records.slice(middle)];
+    return (await Promise.all(halves.map((half) => applyOrSplit(half, apply)))).flat();
+  }
+}
