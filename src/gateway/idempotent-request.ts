@@ -18,11 +18,11 @@ export async function readIdempotentRequest(request: Request): Promise<Idempoten
     .update(comparable(body, headers.get("content-type") ?? ""))
     .digest("base64url");
   const again = new Request(request.url, { method: "POST", headers, body });
-  return { fingerprint, returnsSecret: TELLS_SECRET.test(pathname), request: again };
+  return { fingerprint, returnsSecret: RETURNS_SECRET.test(pathname), request: again };
 }
 
 /** Made and rotated keys, and client tokens. */
-const TELLS_SECRET = /^\/v1\/(keys(\/|$)|sessions\/.+:token$)/;
+const RETURNS_SECRET = /^\/v1\/(keys(\/|$)|sessions\/.+:token$)/;
 
 /** A form has a boundary of its own each time it is sent. */
 function comparable(body: Uint8Array, type: string): Uint8Array {

@@ -1,349 +1,246 @@
 import { DurableObject } from "cloudflare:workers";
 import { GatewayError, invalid } from "../canonical/error.ts";
-import { importBranch } from "../session/history/branch.ts";
-import type { SessionCall, StatelessCall } from "../gateway/call/call.ts";
-import { autoCompact, type Command, type CommandServices, runCommand } from "../gateway/session/commands.ts";
-import { runConversationCommand, type ConversationCommand } from "../gateway/session/conversations.ts";
 import { toRpcResponse } from "../canonical/rpc-error.ts";
-import type { StreamChunk } from "../gateway/output/remote-recorder.ts";
-import { type ResponseQuery, readStoredResponse } from "../gateway/session/stored-responses.ts";
-import { findContext, asOpenAiError } from "../gateway/responses/state.ts";
-import { PROTOCOL, SessionSockets } from "../gateway/sockets/session-sockets.ts";
-import { SessionCalls } from "../gateway/session/session-calls.ts";
-import { SessionStreams } from "../gateway/session/session-streams.ts";
-import { importCall } from "../gateway/session/import-call.ts";
-import { toApiSession } from "../session/history/views.ts";
-import { budgetsFor } from "../platform/key-stubs.ts";
-import { authenticateSocket, readAttachment } from "../platform/socket-ticket.ts";
-import { responseIndexFor } from "../platform/response-index.ts";
-import { findJournalEntry, removeJournalEntry } from "../platform/call-journal.ts";
-import { providersFor } from "../platform/org-providers.ts";
-import { isolateRouter, loadRouter } from "../platform/router.ts";
-import { catalogueOf } from "../providers/catalogue.ts";
-import { Alarm } from "../store/alarm.ts";
-import { EventBuffer } from "../session/stream/event-buffer.ts";
-import { type CallState, findCallState, type CallStart } from "../session/calls.ts";
-import { interruptedCalls } from "../session/recovery.ts";
-import { OutboxSender, type PendingRow } from "../store/outbox-sender.ts";
-import { Lease } from "../session/lease.ts";
-import { inlineAll } from "../session/large-strings.ts";
-import { failInterruptedResponses } from "../session/stored-responses.ts";
-import { recordOf } from "../session/row.ts";
-import { type TurnInput, Session } from "../session/session.ts";
-import type { Sql, Storage } from "../store/sql.ts";
-import { withLazyTables, isStored } from "../session/schema.ts";
-import { blobsOf } from "../store/blobs.ts";
-import type { CallRecord } from "../store/records.ts";
-import { upsertSession } from "../store/sessions.ts";
-import { linesOf, readRpcText } from "../wire/bytes.ts";
-import { Batcher } from "../wire/batcher.ts";
-import { journalIn, createdAtOf, objectIdIn, encodeObjectId } from "../wire/id.ts";
-import { parseJson } from "../wire/json.ts";
-import type { Caller } from "../keys/caller.ts";
+import type { SessionCall, StatelessCall } from "../gateway/call/call.ts";
 import type { ResponsesState } from "../gateway/call/responses-state.ts";
+import type { StreamChunk } from "../gateway/output/remote-recorder.ts";
+import { asOpenAiError, findContext } from "../gateway/responses/state.ts";
+import { type Command, runCommand } from "../gateway/session/commands.ts";
+import { type ConversationCommand, runConversationCommand } from "../gateway/session/conversations.ts";
+import { importCall } from "../gateway/session/import-call.ts";
+import { readStoredResponse, type ResponseQuery } from "../gateway/session/stored-responses.ts";
+import { PROTOCOL } from "../gateway/sockets/session-sockets.ts";
+import type { Caller } from "../keys/caller.ts";
+import { findJournalEntry, removeJournalEntry } from "../platform/call-journal.ts";
+import { loadRouter } from "../platform/router.ts";
+import { readAttachment } from "../platform/socket-ticket.ts";
+import { type CallStart, type CallState, findCallState } from "../session/calls.ts";
+import { importBranch } from "../session/history/branch.ts";
+import { toApiSession } from "../session/history/views.ts";
+import { inlineAll } from "../session/large-strings.ts";
+import { isStored } from "../session/schema.ts";
+import type { TurnInput } from "../session/session.ts";
+import { linesOf, readRpcText } from "../wire/bytes.ts";
+import { createdAtOf, journalIn } from "../wire/id.ts";
+import { parseJson } from "../wire/json.ts";
+import { SessionServices } from "./session-services.ts";
 
-/** While a call runs, an alarm comes this often: it keeps the object awake, and finds the call should it crash. Milliseconds. */
+/**
+ * Interval of the alarm while a call runs: it keeps the object in memory, and wakes it after a crash so that the call
+ * is recorded as failed. Milliseconds.
+ */
 const HEARTBEAT = 30_000;
-/** How long after its beginning a call that runs elsewhere may still be unknown here. Milliseconds. */
+/** How long after its start a call that runs in the Worker may still be unknown to its session. Milliseconds. */
 const FRESH = 2_000;
-/** Of all the sessions that live in this isolate. */
-const BAG = new Batcher<PendingRow>();
 
-/** A session's home: its only writer, its store, and where its calls run. Composes; decides nothing. */
+/**
+ * The Durable Object of one session: the only writer of its history, and the place where its stateful calls run.
+ * Its RPC methods are its contract with the Worker, also with one of another version: their names and messages are
+ * stored names. It composes and decides nothing.
+ */
 export class SessionObject extends DurableObject {
-  readonly #sql: Sql;
-  readonly #session: Session;
-  readonly #commanded: CommandServices;
-  readonly #calls: SessionCalls;
-  readonly #buffer: EventBuffer;
-  readonly #streams: SessionStreams;
-  readonly #sockets: SessionSockets;
-  readonly #delivery: OutboxSender;
-  readonly #alarm: Alarm;
-  #arrived: Promise<void> = Promise.resolve();
+  readonly #services: SessionServices;
+  #imported: Promise<void> = Promise.resolve();
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
     super(ctx, env);
-    const settling = loadRouter(env, (work) => ctx.waitUntil(work));
-    if (settling !== undefined) void ctx.blockConcurrencyWhile(() => settling);
-    this.#sql = withLazyTables((query, ...values) => ctx.storage.sql.exec(query, ...values).toArray() as never[]);
-    const storage: Storage = { sql: this.#sql, transact: (work) => ctx.storage.transactionSync(work) };
-    this.#session = new Session(storage, Date.now);
-    // A name is that of the call with which the session began; see http/journal.ts.
-    const place = ctx.id.name ?? encodeObjectId(ctx.id.toString());
-    this.#commanded = {
-      session: this.#session,
-      sql: this.#sql,
-      lease: new Lease(),
-      blobs: blobsOf(env.BLOBS, place),
-      place,
-      providers: (org) => providersFor(env, org, (work) => ctx.waitUntil(work)),
-      router: () => isolateRouter(env),
-      now: Date.now,
-      budgets: budgetsFor(env, (work) => ctx.waitUntil(work)),
-      durable: () => this.#durable(),
-      list: (record) => this.#list(record),
-      stopCalls: () => this.#calls.stopAll(),
-      hangUp: () => this.#sockets.closeAll(),
-    };
-    const waitUntil = (work: Promise<unknown>): void => ctx.waitUntil(work);
-    this.#alarm = new Alarm((at) => void ctx.storage.setAlarm(at), Date.now);
-    const queue = env.RECORDS;
-    this.#delivery = new OutboxSender({
-      sql: this.#sql,
-      queue,
-      bag: BAG,
-      alarm: this.#alarm,
-      waitUntil,
-      now: Date.now,
-    });
-    this.#buffer = new EventBuffer(this.#sql, Date.now, (piece) => this.#sockets.broadcast(piece));
-    this.#streams = new SessionStreams({ buffer: this.#buffer, waitUntil });
-    this.#sockets = new SessionSockets(
-      {
-        place,
-        session: this.#session,
-        buffer: this.#buffer,
-        now: Date.now,
-        answer: (envelope) => this.#calls.answer(envelope),
-        authenticate: (attachment) => authenticateSocket(attachment, env, waitUntil),
-        create: (org, id) => void (this.#session.create(org, id) && this.#delivery.send()),
-        waitUntil,
-      },
-      ctx.getWebSockets(),
-    );
+    const loading = loadRouter(env, (work) => ctx.waitUntil(work));
+    if (loading !== undefined) void ctx.blockConcurrencyWhile(() => loading);
+    this.#services = new SessionServices(ctx, env);
     ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair('{"type":"ping"}', '{"type":"pong"}'));
-    this.#calls = new SessionCalls({
-      ...this.#commanded,
-      streams: this.#streams,
-      waitUntil,
-      watch: () => this.#delivery.watch(),
-      indexResponse: ({ id, caller }, named) => this.#name({ id, org: caller.org }, named),
-      onStarted: () => this.#delivery.send(),
-      onCommitted: (record, caller) =>
-        autoCompact(record, caller, (model) => this.#contextWindow(model), this.#commanded),
-    });
-    if (!this.#session.exists) return;
-    failInterruptedResponses(this.#sql);
-    this.#closeWhatACrashLeft();
+    if (this.#services.session.exists) this.#services.recover();
   }
 
-  /** Answers a stateful call. Errors are answers, too. */
-  async call(envelope: SessionCall): Promise<Response> {
-    await this.#arrive(envelope.caller.org);
-    return await this.#calls.answer(envelope);
+  /** Answers a stateful call. Errors are returned as responses. */
+  async call(call: SessionCall): Promise<Response> {
+    await this.#importFromJournal(call.caller.org);
+    return await this.#services.calls.answer(call);
   }
 
-  /** Takes a stateless call into the history, off its caller's path. False: another organisation's session, or none. */
-  async record(text: string | ReadableStream<Uint8Array>, told?: StreamChunk): Promise<boolean> {
-    const handled = parseJson(await readRpcText(text)) as unknown as StatelessCall;
-    const { org, sessionId } = handled.record;
-    if (handled.isNew) this.#session.create(org, sessionId, { createdAt: handled.record.createdAt });
-    if (!this.#isOf(org)) return false;
-    const { record, kept } = handled;
-    if (told !== undefined) this.#streams.append(record, told);
-    await importCall(handled, this.#session, this.#commanded.blobs);
-    this.#streams.recorded(record);
-    await this.#durable();
-    if (kept !== undefined) await this.#name(record, kept.id);
+  /**
+   * Adds a finished stateless call to the history, after its caller has been answered. Resolves to false if the session
+   * does not exist or belongs to another organisation.
+   */
+  async record(text: string | ReadableStream<Uint8Array>, stream?: StreamChunk): Promise<boolean> {
+    const { session, streams, commands } = this.#services;
+    const call = parseJson(await readRpcText(text)) as unknown as StatelessCall;
+    const { record, kept } = call;
+    if (call.isNew) session.create(record.org, record.sessionId, { createdAt: record.createdAt });
+    if (!this.#belongsTo(record.org)) return false;
+    if (stream !== undefined) streams.append(record, stream);
+    await importCall(call, session, commands.blobs);
+    streams.recorded(record);
+    await this.#services.durable();
+    if (kept !== undefined) await this.#services.indexResponse(record, kept.id);
     return true;
   }
 
-  /** Some of the stream of a stateless call that still runs. */
-  tell(text: string, load: StreamChunk): void {
+  /** Appends a part of the stream of a stateless call that is still running. */
+  tell(text: string, chunk: StreamChunk): void {
+    const { session, streams, outbox, sql } = this.#services;
     const { started, isNew } = parseJson(text) as unknown as { started: CallStart; isNew: boolean };
-    if (isNew && this.#session.create(started.org, started.sessionId)) this.#delivery.send();
-    if (!this.#isOf(started.org)) return;
-    if (findCallState(this.#sql, started.id) === undefined) this.#session.start(started);
-    this.#streams.append(started, load);
+    if (isNew && session.create(started.org, started.sessionId)) outbox.send();
+    if (!this.#belongsTo(started.org)) return;
+    if (findCallState(sql, started.id) === undefined) session.start(started);
+    streams.append(started, chunk);
   }
 
-  /** What a call that says this would be restored with, as a JSON text; nothing begins. */
+  /** The context that a call with this input would get, as a JSON text. No call is started. */
   async contextOf(
     org: string,
-    said: string | ReadableStream<Uint8Array>,
+    text: string | ReadableStream<Uint8Array>,
     response?: ResponsesState,
   ): Promise<Response> {
-    return await toRpcResponse(async () => {
-      await this.#arrive(org);
-      const { blobs } = this.#commanded;
-      const asked = parseJson(await readRpcText(said)) as unknown as TurnInput;
-      asOpenAiError(response, () => this.#session.requireOrganization(org));
-      const context = findContext(this.#session, asked, response, this.#sql);
-      const history = await inlineAll(context.history, blobs);
+    return await this.#respond(org, async ({ session, sql, commands }) => {
+      const input = parseJson(await readRpcText(text)) as unknown as TurnInput;
+      asOpenAiError(response, () => session.requireOrganization(org));
+      const context = findContext(session, input, response, sql);
+      const history = await inlineAll(context.history, commands.blobs);
       return Response.json({ ...context, history });
     });
   }
 
-  /** Whatever is done with a session beside calling it; see gateway/commands.ts. Answers as the API does. */
+  /** Every operation on a session other than a call; see gateway/session/commands.ts. Responds in the API's shape. */
   async perform(command: Command, caller: Caller): Promise<Response> {
-    return await toRpcResponse(async () => {
-      await this.#arrive(caller.org);
-      return await runCommand(command, caller, this.#commanded);
-    });
+    return await this.#respond(caller.org, ({ commands }) => runCommand(command, caller, commands));
   }
 
-  /** Makes this session of an exported branch. `parent`: the place of the one that it comes from. */
+  /** Creates this session from an exported branch. `parent`: the object id of the session it was exported from. */
   async adopt(lines: ReadableStream<Uint8Array>, made: { org: string; id: string; parent: string }): Promise<Response> {
-    return await toRpcResponse(async () => {
-      await this.#arrive(made.org);
-      if (this.#session.exists) throw invalid("id", "expected an id that no session has yet");
-      await importBranch(linesOf(lines), this.#commanded, made);
-      await Promise.all([this.#durable(), this.#list()]);
-      return Response.json(toApiSession(this.#session), { status: 201 });
+    return await this.#respond(made.org, async (services) => {
+      if (services.session.exists) throw invalid("id", "expected an id that no session has yet");
+      await importBranch(linesOf(lines), services.commands, made);
+      await Promise.all([services.durable(), services.list()]);
+      return Response.json(toApiSession(services.session), { status: 201 });
     });
   }
 
-  /** What OpenAI's API asks of this session as a conversation; see gateway/conversations.ts. */
-  async converse(asked: ConversationCommand, id: string, caller: Caller): Promise<Response> {
-    return await toRpcResponse(async () => {
-      await this.#arrive(caller.org);
-      return await runConversationCommand(asked, id, caller, this.#commanded);
-    });
+  /** This session as a conversation of OpenAI's API; see gateway/session/conversations.ts. */
+  async converse(command: ConversationCommand, id: string, caller: Caller): Promise<Response> {
+    return await this.#respond(caller.org, ({ commands }) => runConversationCommand(command, id, caller, commands));
   }
 
-  /** What OpenAI's API asks of a response that is kept here; see gateway/recall.ts. */
-  async recall(asked: ResponseQuery, org: string): Promise<Response> {
-    return await toRpcResponse(async () => {
-      await this.#arrive(org);
-      return await readStoredResponse(asked, org, { ...this.#commanded, streams: this.#streams, calls: this.#calls });
-    });
+  /** A response of OpenAI's API that is stored here; see gateway/session/stored-responses.ts. */
+  async recall(query: ResponseQuery, org: string): Promise<Response> {
+    return await this.#respond(org, ({ commands, streams, calls }) =>
+      readStoredResponse(query, org, { ...commands, streams, calls }),
+    );
   }
 
-  /** False: another organisation's, or not there. */
+  /** False if the session does not exist or belongs to another organisation. */
   async has(org: string): Promise<boolean> {
-    await this.#arrive(org);
-    return this.#isOf(org);
+    await this.#importFromJournal(org);
+    return this.#belongsTo(org);
   }
 
+  /** The call's state as a JSON text; `undefined` if there is none. */
   async findCall(org: string, id: string): Promise<string | undefined> {
-    await this.#arrive(org);
-    const found = this.#isOf(org) ? findCallState(this.#sql, id) : undefined;
-    return found === undefined ? undefined : JSON.stringify(found);
+    await this.#importFromJournal(org);
+    const state = this.#findCall(org, id);
+    return state === undefined ? undefined : JSON.stringify(state);
   }
 
-  /** A call's stream behind its event number `after`; see gateway/streams.ts. */
+  /** A call's stream from the event after number `after`; see gateway/session/session-streams.ts. */
   async stream(org: string, id: string, after: number): Promise<Response> {
-    return await toRpcResponse(async () => {
-      await this.#arrive(org);
-      // A stateless call runs elsewhere, and is known here a second after it has begun.
+    return await this.#respond(org, async ({ streams }) => {
+      // A stateless call runs in the Worker and is known here about a second after its start.
       const isFresh = Math.abs(Date.now() - createdAtOf(id)) < FRESH;
-      for (let tries = isFresh ? 20 : 0; tries > 0 && !this.#hasCall(org, id); tries--) await sleep(FRESH / 20);
-      return this.#streams.resume(this.#callOf(org, id), after);
+      for (let tries = isFresh ? 20 : 0; tries > 0 && this.#findCall(org, id) === undefined; tries--)
+        await sleep(FRESH / 20);
+      return streams.resume(this.#requireCall(org, id), after);
     });
   }
 
-  /** Stops a running call. Resolves to what became of it, as JSON text. */
+  /** Cancels a running call. Responds with the call's state as JSON. */
   async cancel(org: string, id: string): Promise<Response> {
-    return await toRpcResponse(async () => {
-      await this.#arrive(org);
-      this.#callOf(org, id);
-      await this.#calls.stop(id);
-      return Response.json(this.#callOf(org, id));
+    return await this.#respond(org, async ({ calls }) => {
+      this.#requireCall(org, id);
+      await calls.stop(id);
+      return Response.json(this.#requireCall(org, id));
     });
   }
 
-  /** The client of a call has left, as the Worker noticed that had it from them. */
+  /** The Worker noticed that the client of a call has left. */
   left(id: string): void {
-    this.#calls.left(id);
+    this.#services.calls.left(id);
   }
 
-  /** A WebSocket of rhone.ws.v1, whose bond the Worker gives. */
+  /** Accepts a WebSocket of rhone.ws.v1. The Worker has authenticated it and sends the attachment in a header. */
   override async fetch(request: Request): Promise<Response> {
     return await toRpcResponse(async () => {
+      const { session, sockets } = this.#services;
       const attachment = readAttachment(request);
-      await this.#arrive(attachment.org);
-      if (!attachment.isNew) this.#session.requireOrganization(attachment.org);
+      await this.#importFromJournal(attachment.org);
+      if (!attachment.isNew) session.requireOrganization(attachment.org);
       const [client, server] = Object.values(new WebSocketPair()) as [WebSocket, WebSocket];
       this.ctx.acceptWebSocket(server);
-      this.#sockets.accept(server, attachment);
+      sockets.accept(server, attachment);
       return new Response(null, { status: 101, webSocket: client, headers: { "sec-websocket-protocol": PROTOCOL } });
     });
   }
 
   override async webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
-    await this.#sockets.onMessage(socket, message);
+    await this.#services.sockets.onMessage(socket, message);
   }
 
   override webSocketClose(socket: WebSocket): void {
-    this.#sockets.onClose(socket);
+    this.#services.sockets.onClose(socket);
   }
 
   override webSocketError(socket: WebSocket): void {
-    this.#sockets.onClose(socket);
+    this.#services.sockets.onClose(socket);
   }
 
   override async alarm(): Promise<void> {
-    this.#alarm.onAlarm();
-    if (!this.#session.exists && !isStored(this.#sql)) return;
-    const isLeft = await this.#delivery.settle();
-    if (this.#calls.areRunning) this.#alarm.within(HEARTBEAT);
-    const dropsAt = this.#session.exists ? this.#buffer.drop() : undefined;
-    if (dropsAt !== undefined) this.#alarm.within(dropsAt - Date.now());
-    // Of a session that was deleted nothing is left, once its last records are where they belong.
-    if (!this.#session.exists && !isLeft) await this.ctx.storage.deleteAll();
+    const { alarm, session, sql, outbox, calls, buffer } = this.#services;
+    alarm.onAlarm();
+    if (!session.exists && !isStored(sql)) return;
+    const hasUnsent = await outbox.settle();
+    if (calls.areRunning) alarm.within(HEARTBEAT);
+    const dropsAt = session.exists ? buffer.drop() : undefined;
+    if (dropsAt !== undefined) alarm.within(dropsAt - Date.now());
+    // A deleted session's database goes once its last records are delivered.
+    if (!session.exists && !hasUnsent) await this.ctx.storage.deleteAll();
   }
 
-  #isOf(org: string): boolean {
-    return this.#session.exists && this.#session.row.org === org;
+  async #respond(org: string, work: (services: SessionServices) => Promise<Response> | Response): Promise<Response> {
+    return await toRpcResponse(async () => {
+      await this.#importFromJournal(org);
+      return await work(this.#services);
+    });
   }
 
-  /** A session that a stateless call began comes here from its journal when somebody first asks for it: one at a time. */
-  async #arrive(org: string): Promise<void> {
-    if (this.#session.exists || journalIn(this.#commanded.place) === undefined) return;
-    const arrived = this.#arrived.then(() => this.#fetchIn(org));
-    this.#arrived = arrived.catch(() => {});
-    await arrived;
+  /** A session that a stateless call created is imported from its journal at the first access, by one access at a time. */
+  async #importFromJournal(org: string): Promise<void> {
+    const { session, objectId } = this.#services;
+    if (session.exists || journalIn(objectId) === undefined) return;
+    const imported = this.#imported.then(() => this.#importEntry(org, objectId));
+    this.#imported = imported.catch(() => {});
+    await imported;
   }
 
-  async #fetchIn(org: string): Promise<void> {
-    if (this.#session.exists) return;
-    const { place } = this.#commanded;
-    const entry = await findJournalEntry(this.env.JOURNALS, org, place);
-    if (entry === undefined || this.#session.exists) return;
+  async #importEntry(org: string, objectId: string): Promise<void> {
+    const { session } = this.#services;
+    if (session.exists) return;
+    const entry = await findJournalEntry(this.env.JOURNALS, org, objectId);
+    if (entry === undefined || session.exists) return;
     await this.record(entry.text, entry.told);
-    await removeJournalEntry(this.env.JOURNALS, org, place);
+    await removeJournalEntry(this.env.JOURNALS, org, objectId);
   }
 
-  /** Waits for the disk, and sends what stands in the outbox on its way. */
-  async #durable(): Promise<void> {
-    this.#delivery.watch();
-    await this.ctx.storage.sync();
-    this.#delivery.send();
+  #belongsTo(org: string): boolean {
+    const { session } = this.#services;
+    return session.exists && session.row.org === org;
   }
 
-  /** Has a response found by the id that its provider gave it; one of ours says where it is. */
-  async #name({ id: call, org }: Pick<CallRecord, "id" | "org">, named: string): Promise<void> {
-    if (objectIdIn("resp", named) !== undefined) return;
-    await responseIndexFor(this.env.DIRECTORY, org, named).put(named, { place: this.#commanded.place, call });
+  #findCall(org: string, id: string): CallState | undefined {
+    return this.#belongsTo(org) ? findCallState(this.#services.sql, id) : undefined;
   }
 
-  /** In the list of sessions before the answer leaves, as a rule; the outbox brings it there in any case. */
-  async #list(record = recordOf(this.#session.row, false)): Promise<void> {
-    await upsertSession(this.env.DB, record).catch(() => {});
-  }
-
-  /** Tokens; undefined for a model that nobody knows. */
-  async #contextWindow(model: string): Promise<number | undefined> {
-    return (await catalogueOf(await this.#commanded.providers(this.#session.row.org))).find(model)?.context;
-  }
-
-  #hasCall(org: string, id: string): boolean {
-    return this.#isOf(org) && findCallState(this.#sql, id) !== undefined;
-  }
-
-  #callOf(org: string, id: string): CallState {
-    const found = this.#isOf(org) ? findCallState(this.#sql, id) : undefined;
-    if (found === undefined) throw new GatewayError("object.not_found", "there is no such call");
-    return found;
-  }
-
-  #closeWhatACrashLeft(): void {
-    for (const record of interruptedCalls(this.#sql, Date.now())) {
-      this.#session.fail(record);
-      this.#streams.interrupt(record);
-      void this.ctx.storage.setAlarm(record.endedAt);
-    }
+  #requireCall(org: string, id: string): CallState {
+    const state = this.#findCall(org, id);
+    if (state === undefined) throw new GatewayError("object.not_found", "there is no such call");
+    return state;
   }
 }
 

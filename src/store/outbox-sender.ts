@@ -20,7 +20,7 @@ const SETTLED = 5_000;
 export type PendingRow = OutboxRow & { takenAt?: number };
 
 /** `bag`: of all the objects that live in this isolate. */
-type SenderServices = Pick<BatchFlusher<PendingRow>, "keepAwake" | "now"> & {
+type SenderServices = Pick<BatchFlusher<PendingRow>, "waitUntil" | "now"> & {
   sql: Sql;
   queue: RecordQueue;
   bag: Batcher<PendingRow>;

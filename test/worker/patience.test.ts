@@ -7,7 +7,7 @@ const waiting = {
   surface: SURFACES.messages,
   reply: () => ({ created: 0 }),
   headers: { "x-rhone-call-id": "call_x" },
-  keepAwake: (work: Promise<unknown>) => void work.catch(() => {}),
+  waitUntil: (work: Promise<unknown>) => void work.catch(() => {}),
   onGone: () => {},
   intervalMs: 20,
 };

@@ -203,9 +203,9 @@ it("sends what many objects of an isolate have for the queue in as few messages 
 function office(sql: Sql, now: () => number) {
   const send = vi.fn(async (_: string) => {});
   const work: Promise<unknown>[] = [];
-  const keepAwake = (more: Promise<unknown>): void => void work.push(more);
+  const waitUntil = (more: Promise<unknown>): void => void work.push(more);
   const alarm = new Alarm(() => {}, now);
-  const way = { sql, queue: { send }, bag: new Batcher<PendingRow>(), alarm, keepAwake, now };
+  const way = { sql, queue: { send }, bag: new Batcher<PendingRow>(), alarm, waitUntil, now };
   return { way, work, sent: () => send.mock.calls.map(([message]) => JSON.parse(message) as SessionRecord[]) };
 }
 
