@@ -1,0 +1,141 @@
+import { autoCompact, type CommandServices } from "../gateway/session/commands.ts";
+import { SessionCalls } from "../gateway/session/session-calls.ts";
+import { SessionStreams } from "../gateway/session/session-streams.ts";
+import { SessionSockets } from "../gateway/sockets/session-sockets.ts";
+import { budgetsFor } from "../platform/key-stubs.ts";
+import { providersFor } from "../platform/org-providers.ts";
+import { responseIndexFor } from "../platform/response-index.ts";
+import { isolateRouter } from "../platform/router.ts";
+import { authenticateSocket } from "../platform/socket-ticket.ts";
+import { catalogueOf } from "../providers/catalogue.ts";
+import { Lease } from "../session/lease.ts";
+import { interruptedCalls } from "../session/recovery.ts";
+import { recordOf } from "../session/row.ts";
+import { withLazyTables } from "../session/schema.ts";
+import { Session } from "../session/session.ts";
+import { failInterruptedResponses } from "../session/stored-responses.ts";
+import { EventBuffer } from "../session/stream/event-buffer.ts";
+import { Alarm } from "../store/alarm.ts";
+import { blobsOf } from "../store/blobs.ts";
+import { OutboxSender, type PendingRow } from "../store/outbox-sender.ts";
+import type { CallRecord } from "../store/records.ts";
+import { upsertSession } from "../store/sessions.ts";
+import type { Sql } from "../store/sql.ts";
+import { Batcher } from "../wire/batcher.ts";
+import { encodeObjectId, objectIdIn } from "../wire/id.ts";
+import { objectStorage } from "./storage.ts";
+
+/** Outbox rows of all sessions in this isolate: they leave in common queue messages. */
+const BATCHER = new Batcher<PendingRow>();
+
+/** Everything that one session's object is composed of. Built once per object; a call takes the part it uses. */
+export class SessionServices {
+  readonly sql: Sql;
+  readonly session: Session;
+  readonly objectId: string;
+  readonly commands: CommandServices;
+  readonly calls: SessionCalls;
+  readonly buffer: EventBuffer;
+  readonly streams: SessionStreams;
+  readonly sockets: SessionSockets;
+  readonly outbox: OutboxSender;
+  readonly alarm: Alarm;
+  readonly #ctx: DurableObjectState;
+  readonly #env: Cloudflare.Env;
+
+  constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
+    this.#ctx = ctx;
+    this.#env = env;
+    const waitUntil = (work: Promise<unknown>): void => ctx.waitUntil(work);
+    const now = Date.now;
+    const { sql, transact } = objectStorage(ctx);
+    this.sql = withLazyTables(sql);
+    this.session = new Session({ sql: this.sql, transact }, now);
+    // A named object's name is that of the call that created the session; see platform/call-journal.ts.
+    this.objectId = ctx.id.name ?? encodeObjectId(ctx.id.toString());
+    this.alarm = new Alarm((at) => void ctx.storage.setAlarm(at), now);
+    this.outbox = new OutboxSender({
+      sql: this.sql,
+      queue: env.RECORDS,
+      bag: BATCHER,
+      alarm: this.alarm,
+      waitUntil,
+      now,
+    });
+    this.buffer = new EventBuffer(this.sql, now, (segment) => this.sockets.broadcast(segment));
+    this.streams = new SessionStreams({ buffer: this.buffer, waitUntil });
+    this.commands = {
+      session: this.session,
+      sql: this.sql,
+      lease: new Lease(),
+      blobs: blobsOf(env.BLOBS, this.objectId),
+      place: this.objectId,
+      providers: (org) => providersFor(env, org, waitUntil),
+      router: () => isolateRouter(env),
+      now,
+      budgets: budgetsFor(env, waitUntil),
+      durable: () => this.durable(),
+      list: (record) => this.list(record),
+      stopCalls: () => this.calls.stopAll(),
+      hangUp: () => this.sockets.closeAll(),
+    };
+    this.sockets = new SessionSockets(
+      {
+        place: this.objectId,
+        session: this.session,
+        buffer: this.buffer,
+        now,
+        answer: (call) => this.calls.answer(call),
+        authenticate: (attachment) => authenticateSocket(attachment, env, waitUntil),
+        create: (org, id) => void (this.session.create(org, id) && this.outbox.send()),
+        waitUntil,
+      },
+      ctx.getWebSockets(),
+    );
+    this.calls = new SessionCalls({
+      ...this.commands,
+      streams: this.streams,
+      waitUntil,
+      watch: () => this.outbox.watch(),
+      indexResponse: ({ id, caller }, responseId) => this.indexResponse({ id, org: caller.org }, responseId),
+      onStarted: () => this.outbox.send(),
+      onCommitted: (record, caller) =>
+        autoCompact(record, caller, (model) => this.#contextWindow(model), this.commands),
+    });
+  }
+
+  /** Fails the calls and responses that a crash interrupted, and has their records sent. */
+  recover(): void {
+    failInterruptedResponses(this.sql);
+    for (const record of interruptedCalls(this.sql, Date.now())) {
+      this.session.fail(record);
+      this.streams.interrupt(record);
+      void this.#ctx.storage.setAlarm(record.endedAt);
+    }
+  }
+
+  /** Waits until everything written is on disk, then sends the outbox. */
+  async durable(): Promise<void> {
+    this.outbox.watch();
+    await this.#ctx.storage.sync();
+    this.outbox.send();
+  }
+
+  /** Makes a response findable by the id its provider gave it. An id of the gateway's own contains its location. */
+  async indexResponse({ id: call, org }: Pick<CallRecord, "id" | "org">, responseId: string): Promise<void> {
+    if (objectIdIn("resp", responseId) !== undefined) return;
+    const index = responseIndexFor(this.#env.DIRECTORY, org, responseId);
+    await index.put(responseId, { place: this.objectId, call });
+  }
+
+  /** Writes the session to the list of sessions, before the answer leaves. If that fails, the outbox does it later. */
+  async list(record = recordOf(this.session.row, false)): Promise<void> {
+    await upsertSession(this.#env.DB, record).catch(() => {});
+  }
+
+  /** Tokens; `undefined` for a model that is not in the catalogue. */
+  async #contextWindow(model: string): Promise<number | undefined> {
+    const catalogue = await catalogueOf(await this.commands.providers(this.session.row.org));
+    return catalogue.find(model)?.context;
+  }
+}
