@@ -24,12 +24,6 @@ export function edit<T extends Item>(item: T, changes: Partial<Omit<T, "native">
   return { ...view, ...changes } as T;
 }
 
-/** The only way to change history: what follows was signed over the old words, so every seal behind the change goes. */
-export function amend(messages: readonly Message[], at: number, changed: Message | undefined): Message[] {
-  const after = messages.slice(at + 1).map(unseal);
-  return [...messages.slice(0, at), ...(changed === undefined ? [] : [changed]), ...after];
-}
-
 /** Without what only its issuer can open. */
 export function unseal(message: Message): Message {
   if (!isSealed(message)) return message;

@@ -3,6 +3,7 @@ import type { CallState } from "../session/calls.ts";
 import { ByteLog, BYTE_LOG_SCHEMA } from "../session/stream/byte-log.ts";
 import type { Storage } from "../store/sql.ts";
 import { streamOf } from "../wire/bytes.ts";
+import { raceTimeout } from "../wire/time.ts";
 
 /** How long a request's first answer is what its repetitions get. SPEC 3. Milliseconds. */
 export const ANSWER_RETENTION_MS = 24 * 60 * 60_000;
@@ -141,12 +142,7 @@ const isAnswer = (status: number): boolean => status <= 400 || status === 422;
 async function hasFailed({ response, settled, statusOf }: RequestRun): Promise<boolean> {
   const call = response.headers.get("x-rhone-call-id");
   if (call === null) return false;
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise((resolve) => {
-    timer = setTimeout(resolve, SETTLE_MS);
-  });
-  await Promise.race([settled(), late]);
-  clearTimeout(timer);
+  await raceTimeout(settled(), SETTLE_MS);
   const status = await statusOf(call);
   return status !== undefined && FAILED.has(status);
 }

@@ -3,6 +3,7 @@ import type { Loss, Message, ToolResult } from "../canonical/types.ts";
 import type { WireDialect } from "../dialects/dialect.ts";
 import type { Context } from "../session/session.ts";
 import type { PendingToolCall } from "../session/turns.ts";
+import { joinItems } from "../wire/json.ts";
 
 /**
  * The context of a call that goes on without the results of the tools that the model has asked for: providers refuse
@@ -18,7 +19,7 @@ export function fillMissingResults(context: Context, messages: readonly Message[
     dialect: dialect.id,
     model: "",
   });
-  const added = { dialect: dialect.id, items: value.map((item) => JSON.stringify(item)).join(",") };
+  const added = { dialect: dialect.id, items: joinItems(value) };
   const losses = left.map(({ id }): Loss => ({
     at: "messages",
     what: "approximated",

@@ -3,7 +3,7 @@ import type { Loss, Message, ModelRequest } from "../canonical/types.ts";
 import type { EncodeTarget, StreamUsage, WireDialect } from "../dialects/dialect.ts";
 import type { Context } from "../session/session.ts";
 import type { WireItems } from "../session/turns.ts";
-import { isObject } from "../wire/json.ts";
+import { isObject, joinItems } from "../wire/json.ts";
 import {
   appendMember,
   type Edit,
@@ -128,7 +128,7 @@ function encodeHistory(
   );
   if (isVerbatim) return { items: listed(passages.map(({ items }) => items)), losses: [] };
   const { value, losses } = dialect.encodeMessages(pairResults(passages.flatMap(decodeItems)), target);
-  return { items: value.map((item) => JSON.stringify(item)).join(","), losses };
+  return { items: joinItems(value), losses };
 }
 
 /** The inside of a list: what is empty says nothing. Strings that are added are copied once, when they are sent. */

@@ -10,6 +10,7 @@ import type { Context } from "../session/session.ts";
 import type { ParsedRequest } from "../surfaces/request.ts";
 import type { CallHost } from "./call/call.ts";
 import type { PreparedCall } from "./dispatch.ts";
+import { sleep } from "../wire/time.ts";
 
 /** What a call says of where it wants to go. */
 export function routingRequest({ model, rhone: { routing = {} } }: ParsedRequest): RoutingRequest {
@@ -116,19 +117,3 @@ async function contextOf({ provider, model }: Target, { providers }: CallHost): 
   const known = models.find((one) => one.provider === provider && one.id === model);
   return known?.context ?? Number.NaN;
 }
-
-/** Resolves after so many milliseconds, or rejects with the signal's reason. */
-const sleep = (ms: number, signal: AbortSignal): Promise<void> =>
-  new Promise((resolve, reject) => {
-    const timer = setTimeout(done, ms);
-    function done(): void {
-      signal.removeEventListener("abort", stop);
-      resolve();
-    }
-    function stop(): void {
-      clearTimeout(timer);
-      reject(signal.reason);
-    }
-    if (signal.aborted) stop();
-    else signal.addEventListener("abort", stop, { once: true });
-  });

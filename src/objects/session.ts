@@ -24,6 +24,7 @@ import { linesOf, readRpcText } from "../wire/bytes.ts";
 import { createdAtOf, journalIn } from "../wire/id.ts";
 import { parseJson } from "../wire/json.ts";
 import { SessionServices } from "./session-services.ts";
+import { sleep } from "../wire/time.ts";
 
 /**
  * Interval of the alarm while a call runs: it keeps the object in memory, and wakes it after a crash so that the call
@@ -243,5 +244,3 @@ export class SessionObject extends DurableObject {
     return state;
   }
 }
-
-const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));

@@ -14,6 +14,7 @@ import {
   withPrefix,
 } from "../wire/id.ts";
 import { newSessionId } from "./session-stubs.ts";
+import { sleep } from "../wire/time.ts";
 
 type Journals = Cloudflare.Env["JOURNALS"];
 
@@ -108,7 +109,7 @@ export async function findJournalEntry(
   for (;;) {
     const found = await stub?.find(org, id);
     if (found !== undefined || Math.abs(Date.now() - createdAtOf(id)) > FRESH) return found;
-    await new Promise((resolve) => setTimeout(resolve, LOOK));
+    await sleep(LOOK);
   }
 }
 

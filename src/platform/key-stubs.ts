@@ -6,10 +6,11 @@ import type { Settlement } from "../keys/budget/ledger.ts";
 import type { UsageReport } from "../keys/budget/wait-queue.ts";
 import type { StoredRecord } from "../store/records.ts";
 import { decodeObjectId, objectIdIn, encodeObjectId } from "../wire/id.ts";
+import { sleep } from "../wire/time.ts";
 
 /** What this isolate holds of all keys: shared by its requests and its objects, so it is plain data and no platform's. */
 export const keyCache = new KeyCache(Date.now);
-const grantPool = new GrantPool(Date.now, (ms) => new Promise((resolve) => setTimeout(resolve, ms)));
+const grantPool = new GrantPool(Date.now, sleep);
 
 type Keys = Cloudflare.Env["KEYS"];
 /** An object's methods as they are called from elsewhere. The platform's own type for that does not end on what is nested. */

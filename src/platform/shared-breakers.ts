@@ -1,4 +1,5 @@
 import type { BreakerStore } from "../routing/breaker.ts";
+import { raceTimeout } from "../wire/time.ts";
 
 /**
  * What the isolates of a data centre tell each other of targets that are down, in its cache. Where a Worker has none (on
@@ -29,14 +30,8 @@ const urlOf = (key: string): string => `https://targets.rhone.invalid/${encodeUR
 /** A cache is asked on behalf of a call that waits: what it does not know soon, it does not know. Milliseconds. */
 const SOON = 250;
 
-async function orNothing<T>(work: () => Promise<T>): Promise<T | undefined> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), SOON);
-  });
-  try {
-    return await Promise.race([work().catch(() => undefined), late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
+const orNothing = <T>(work: () => Promise<T>): Promise<T | undefined> =>
+  raceTimeout(
+    work().catch(() => undefined),
+    SOON,
+  );

@@ -1,5 +1,6 @@
 import { GatewayError } from "../canonical/error.ts";
 import { isObject, type JsonObject, tryParseJson } from "../wire/json.ts";
+import { raceTimeout } from "../wire/time.ts";
 
 /** Google's tokens hold an hour; one with less left than this is not begun with. Milliseconds. */
 const MARGIN = 5 * 60_000;
@@ -18,7 +19,7 @@ export async function accessToken(credential: string): Promise<string> {
   const known = TOKENS.get(credential);
   if (known !== undefined && known.expiresAt - MARGIN > Date.now()) return known.value;
   const running = EXCHANGES.get(credential);
-  const shared = running === undefined ? undefined : await Promise.race([running, patience()]);
+  const shared = running === undefined ? undefined : await raceTimeout(running, PATIENCE);
   if (shared !== undefined) return shared.value;
   const exchanging = exchange(account);
   EXCHANGES.set(credential, exchanging);
@@ -79,5 +80,3 @@ async function exchange({ email, key, keyId, tokenUri }: Account): Promise<Token
   const seconds = typeof said.expires_in === "number" ? said.expires_in : 3600;
   return { value: said.access_token, expiresAt: Date.now() + seconds * 1000 };
 }
-
-const patience = (): Promise<undefined> => new Promise((resolve) => setTimeout(() => resolve(undefined), PATIENCE));

@@ -1,5 +1,6 @@
 import { chunkBySize } from "../wire/batcher.ts";
 import type { StoredRecord } from "./records.ts";
+import { sleep } from "../wire/time.ts";
 
 /** Records that D1 takes in one batch. D1 is busy for about 0.1 ms per record and answers nothing else meanwhile. */
 const BATCH = 64;
@@ -21,7 +22,7 @@ export async function consumeRecords(
     const failed = new Set(await applyOrSplit(records, apply));
     for (const one of chunk) if (one.records.some((record) => failed.has(record))) one.message.retry();
     // The local runtime has a single thread and accepts requests only when it is idle.
-    await new Promise((resolve) => setTimeout(resolve, 1));
+    await sleep(1);
   }
 }
 

@@ -1,5 +1,6 @@
 import type { StoredRecord } from "./records.ts";
 import type { Sql } from "./sql.ts";
+import { joinItems } from "../wire/json.ts";
 
 /** For a schema. Numbers go up, also over a gap: only the lowest are ever taken away, or all. */
 export const OUTBOX = "CREATE TABLE outbox (number INTEGER PRIMARY KEY, payload TEXT NOT NULL)";
@@ -9,7 +10,7 @@ export type OutboxRow = { number: number; payload: string };
 
 /** Puts records on their way, together and behind those that are. */
 export const enqueue = (sql: Sql, ...records: readonly [StoredRecord, ...StoredRecord[]]): void =>
-  enqueueText(sql, records.map((record) => JSON.stringify(record)).join(","));
+  enqueueText(sql, joinItems(records));
 
 /** The same of records that are texts already. */
 export const enqueueText = (sql: Sql, payload: string): void =>

@@ -1,10 +1,9 @@
 import { z } from "zod";
 import { policySchema } from "../routing/config.ts";
+import { idPattern } from "../wire/id.ts";
 
 /** `sess_` and what the gateway minted or a client chose. */
-export const sessionId = z
-  .string()
-  .regex(/^sess_[A-Za-z0-9_.:-]{1,128}$/, "expected sess_ and up to 128 of A-Z a-z 0-9 _ . : -");
+export const sessionId = z.string().regex(idPattern("sess"), "expected sess_ and up to 128 of A-Z a-z 0-9 _ . : -");
 
 const modelName = z.string().min(1).max(256);
 

@@ -1,3 +1,5 @@
+import { sleep } from "./time.ts";
+
 /** How long what comes close together is gathered. Milliseconds. */
 const GATHER = 25;
 /** Whoever waits for the others may be gone before it has left. From then on somebody else does. Milliseconds. */
@@ -27,7 +29,7 @@ export class Batcher<T> {
     const wait = Math.max(0, this.#leftAt + GATHER - now());
     this.#leavesAt = now() + wait;
     const carried = async (): Promise<void> => {
-      if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
+      if (wait > 0) await sleep(wait);
       this.#leavesAt = undefined;
       this.#leftAt = now();
       await carry(this.#things.splice(0));

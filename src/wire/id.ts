@@ -61,6 +61,9 @@ export const createdAtOf = (id: string): number => {
   return decodeBase32(id.slice(at, at + TIME_LENGTH));
 };
 
+/** Matches an id that a client may choose: the prefix, `_`, and 1 to 128 of the characters that are safe in a URL's path. */
+export const idPattern = (prefix: string): RegExp => new RegExp(`^${prefix}_[A-Za-z0-9_.:-]{1,128}$`);
+
 /** The same thing under another prefix: `call_x` and `turn_x` are two sides of one event. */
 export const withPrefix = (id: string, prefix: string): string => prefix + id.slice(id.indexOf("_"));
 

@@ -59,6 +59,9 @@ export function withoutUndefined<T extends object>(members: { [K in keyof T]: T[
   return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined)) as T;
 }
 
+/** The values as JSON texts with commas between them: the inside of a JSON array. */
+export const joinItems = (values: readonly unknown[]): string => values.map((value) => JSON.stringify(value)).join(",");
+
 /** A member as text, whatever was sent for it: "" for nothing, JSON for what is no text. */
 export function stringifyMember(value: Json | undefined): string {
   if (typeof value === "string") return value;

@@ -1,3 +1,4 @@
+import { sleep } from "./time.ts";
 /**
  * How much the recorder takes at a time: JavaScript wakes once for this many bytes, however small the chunks are. Whoever
  * waits for bytes holds the room for them, so it is also what a silent stream costs.
@@ -56,7 +57,7 @@ export function pacedReader(body: ReadableStream<Uint8Array>, now: () => number)
           reader = gatheringReader(body);
           isGathering = true;
         }
-        await new Promise((resolve) => setTimeout(resolve, early));
+        await sleep(early);
       }
       readAt = now();
       return read;

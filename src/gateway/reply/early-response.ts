@@ -5,6 +5,7 @@ import { EVENT_STREAM } from "./headers.ts";
 import { ClientStream } from "../output/client-stream.ts";
 import type { Surface } from "../../surfaces/index.ts";
 import type { ReplyContext } from "../../dialects/dialect.ts";
+import { raceTimeout } from "../../wire/time.ts";
 
 /** An answer for the client; `error` where it is one. */
 export type Outcome = { response: Response; error?: GatewayError };
@@ -27,12 +28,7 @@ type Waiting = {
  * error is an event.
  */
 export async function respondWithin(answered: Promise<Outcome>, waiting: Waiting): Promise<Response> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const silence = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), waiting.intervalMs ?? INTERVAL);
-  });
-  const answer = await Promise.race([answered, silence]);
-  clearTimeout(timer);
+  const answer = await raceTimeout(answered, waiting.intervalMs ?? INTERVAL);
   if (answer !== undefined) return answer.response;
   const sink = new ClientStream(waiting.onGone);
   waiting.waitUntil(tell(answered, sink, waiting));

@@ -3,6 +3,7 @@ import type { StreamAccumulator } from "../../canonical/accumulator.ts";
 import type { Block, Message, ModelResponse, StreamEvent } from "../../canonical/types.ts";
 import type { StreamReader } from "../upstream/stream-reader.ts";
 import type { StartedStream, UpstreamAnswer } from "../upstream/answer.ts";
+import { textOfBlocks } from "../../canonical/text.ts";
 
 /** Asks the targets that are left to go on; `said`: what the broken answer came to. Throws when none of them does. */
 export type Recover = (said: readonly Message[]) => Promise<UpstreamAnswer>;
@@ -17,7 +18,7 @@ export type JoinKind = "restart" | "continuation";
 export function recoverableText(folded: StreamAccumulator): string | undefined {
   const blocks = folded.messages.flatMap((message) => message.blocks);
   if (blocks.some(({ kind }) => kind !== "text" && kind !== "thinking")) return undefined;
-  return textOf(blocks);
+  return textOfBlocks(blocks);
 }
 
 /** Asked by a message of the user's: several providers refuse an answer that was begun for them. */
@@ -153,9 +154,6 @@ function overlap(said: string, text: string): number {
     if (said.endsWith(text.slice(0, length))) return length;
   return 0;
 }
-
-const textOf = (blocks: readonly Block[]): string =>
-  blocks.map((block) => (block.kind === "text" ? block.text : "")).join("");
 
 const broken = (message: string): GatewayError => new GatewayError("stream.interrupted", message);
 

@@ -11,6 +11,7 @@ import { idleLimit, readChunks } from "../upstream/read.ts";
 import { EventNumberer } from "../output/event-numbers.ts";
 import { toStreamError, CLIENT_LEFT } from "../call/endings.ts";
 import { replyContext } from "../call/upstream-call.ts";
+import { raceTimeout } from "../../wire/time.ts";
 
 /**
  * How often the recorder looks at what has come, at most: JavaScript wakes that seldom, however small the chunks are,
@@ -112,15 +113,6 @@ function hasFailed(writable: WritableStream<Uint8Array>): boolean {
   const { desiredSize } = writer;
   writer.releaseLock();
   return desiredSize === null;
-}
-
-async function raceTimeout(event: Promise<void>, ms: number): Promise<void> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, ms);
-  });
-  await Promise.race([event, late]);
-  clearTimeout(timer);
 }
 
 /** What was held back, to the byte: whole events, with `rhone` in the first, and what has begun to come behind them. */

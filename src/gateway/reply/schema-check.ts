@@ -2,6 +2,7 @@ import { Validator } from "@cfworker/json-schema";
 import type { Loss, ModelResponse } from "../../canonical/types.ts";
 import { isObject, tryParseJson } from "../../wire/json.ts";
 import type { ParsedRequest } from "../../surfaces/request.ts";
+import { textOfBlocks } from "../../canonical/text.ts";
 
 /**
  * Where an answer strays from the schema it was asked for: the caller's own, not what was lowered for the provider.
@@ -11,9 +12,7 @@ export function checkSchema(request: ParsedRequest, { messages, finish }: ModelR
   if (finish.reason !== "stop") return [];
   const { format } = request.request;
   if (format?.type !== "json_schema" || !isObject(format.schema)) return [];
-  const text = messages
-    .flatMap(({ blocks }) => blocks.flatMap((block) => (block.kind === "text" ? [block.text] : [])))
-    .join("");
+  const text = textOfBlocks(messages.flatMap(({ blocks }) => blocks));
   const why = problemOf(format.schema, text);
   return why === undefined
     ? []

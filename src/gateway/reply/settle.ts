@@ -13,6 +13,7 @@ import { type StreamReader } from "../upstream/stream-reader.ts";
 import { completedResponse, failedResponse } from "./response-object.ts";
 import { CLIENT_LEFT, CANCELLED } from "../call/endings.ts";
 import { type UpstreamCall, passesBytes, isSameDialect, replyContext } from "../call/upstream-call.ts";
+import { joinItems } from "../../wire/json.ts";
 
 /** Makes a finished answer durable: as the session's next turn. */
 export async function settle(upstreamCall: UpstreamCall, response: ModelResponse): Promise<CallRecord> {
@@ -116,7 +117,7 @@ function stepOf({ request, context, dialect, target }: UpstreamCall, { messages 
   const { value } = dialect.encodeMessages(messages, target);
   const output: WireItems & { issuer: string } = {
     dialect: dialect.id,
-    items: value.map((item) => JSON.stringify(item)).join(","),
+    items: joinItems(value),
     issuer: target.issuer,
     sealed: messages.some(isSealed),
   };

@@ -10,6 +10,7 @@ import type { Budgets } from "../call/charge.ts";
 import { handleCall } from "../path.ts";
 import { SURFACES } from "../../surfaces/index.ts";
 import type { Caller } from "../../keys/caller.ts";
+import { textOfBlocks } from "../../canonical/text.ts";
 
 /** What a question of the gateway's own needs. `caller`: on whose account it goes. */
 export type ModelQueryServices = {
@@ -72,9 +73,7 @@ export async function queryModel(
   };
   const request = parseRequest(readMembers(JSON.stringify(question), call.headers), SURFACES.native);
   await (await handleCall(call, request, host)).body?.cancel();
-  const text = replied
-    .flatMap(({ blocks }) => blocks.flatMap((block) => (block.kind === "text" ? [block.text] : [])))
-    .join("");
+  const text = textOfBlocks(replied.flatMap(({ blocks }) => blocks));
   if (failure !== undefined) throw failure;
   if (text.trim() === "")
     throw new GatewayError("provider.execution_failed", `model: ${question.model} wrote nothing`, { param: "model" });

@@ -6,7 +6,7 @@ import { offload } from "../../session/large-strings.ts";
 import { recordOf } from "../../session/row.ts";
 import { linkTurns, openCalls, type Turn } from "../../session/turns.ts";
 import type { Blobs } from "../../store/blobs.ts";
-import type { JsonObject } from "../../wire/json.ts";
+import { joinItems, type JsonObject } from "../../wire/json.ts";
 import { withPrefix } from "../../wire/id.ts";
 import { type CommandServices, removeSession } from "./commands.ts";
 import { rewriteItems, copyTurn } from "../../session/history/compact.ts";
@@ -102,7 +102,7 @@ async function alone(tools: CommandServices, work: () => Promise<Response>): Pro
 /** A turn that no model had a part in. What its last items ask for is still to be answered. */
 async function add(given: readonly JsonObject[], { session, blobs, place, now }: CommandServices): Promise<Turn> {
   const messages = openaiResponses.decodeMessages(given.map((item) => structuredClone(item)));
-  const input = { dialect: openaiResponses.id, items: given.map((item) => JSON.stringify(item)).join(",") };
+  const input = { dialect: openaiResponses.id, items: joinItems(given) };
   const end = messages.findLastIndex(({ role }) => role !== "assistant") + 1;
   const [said, replied] = [messages.slice(0, end), messages.slice(end)];
   const parent = session.head;
@@ -146,7 +146,7 @@ async function without(id: string, side: "input" | "output", turn: Turn, blobs: 
   const isOwn = passage.dialect === openaiResponses.id;
   const kept = items.filter((item) => item.id !== id).flatMap((item) => (isOwn ? [item] : said(item)));
   const { cuts: _, ...rest } = passage;
-  const text = kept.map((item) => JSON.stringify(item)).join(",");
+  const text = joinItems(kept);
   return await offload({ ...rest, dialect: openaiResponses.id, items: text }, blobs);
 }
 

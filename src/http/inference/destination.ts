@@ -3,7 +3,7 @@ import type { RequestText } from "../../surfaces/request.ts";
 import { conversationNotFound, previousNotFound, readRequestedState } from "../../gateway/responses/state.ts";
 import type { SurfaceId } from "../../surfaces/index.ts";
 import type { ResponseLocation } from "../../session/response-index.ts";
-import { objectIdIn, withPrefix } from "../../wire/id.ts";
+import { idPattern, objectIdIn, withPrefix } from "../../wire/id.ts";
 import { findResponseLocation } from "../../platform/response-index.ts";
 import { sessionObjectId, stubFor } from "../../platform/session-stubs.ts";
 import type { RequestedState, ResponsesState } from "../../gateway/call/responses-state.ts";
@@ -73,7 +73,7 @@ function sessionOf(state: RequestedState | undefined): string | undefined {
   return withPrefix(conversation, "sess");
 }
 
-const CONVERSATION = /^conv_[A-Za-z0-9_.:-]{1,128}$/;
+const CONVERSATION = idPattern("conv");
 
 async function previous(id: string, { org, env, heard }: Going) {
   const local = heard?.get(id);

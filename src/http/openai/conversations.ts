@@ -5,7 +5,7 @@ import { fromRpcResponse } from "../../canonical/rpc-error.ts";
 import { conversationNotFound } from "../../gateway/responses/state.ts";
 import { findCreated, listSessions, type SessionFilter } from "../../store/sessions.ts";
 import type { JsonObject } from "../../wire/json.ts";
-import { withPrefix } from "../../wire/id.ts";
+import { idPattern, withPrefix } from "../../wire/id.ts";
 import { type Http, type SessionResponse, withMutableHeaders } from "../sessions/command.ts";
 import type { AppEnv } from "../request/env.ts";
 import { item, itemList, page } from "./responses.ts";
@@ -154,7 +154,7 @@ async function conversing(c: Http, id: string, request: ConversationCommand): Pr
   return withMutableHeaders(await fromRpcResponse(await stub.converse(request, id, caller)));
 }
 
-const CONVERSATION = /^conv_[A-Za-z0-9_.:-]{1,128}$/;
+const CONVERSATION = idPattern("conv");
 const METADATA = "metadata.";
 
 async function filterOf(c: Http, after: string | undefined, query: Record<string, string>): Promise<SessionFilter> {

@@ -1,7 +1,7 @@
 import { toGatewayError } from "../../canonical/error.ts";
 import { errorMembers } from "../../dialects/native/errors.ts";
 import { PROTOCOL } from "../../gateway/sockets/session-sockets.ts";
-import { newId } from "../../wire/id.ts";
+import { idPattern, newId } from "../../wire/id.ts";
 import { isObject, tryParseJson } from "../../wire/json.ts";
 
 /** Opens the connection that a session's object holds; of a new session's, where none is named. */
@@ -58,11 +58,13 @@ export function proxySocket(connect: Connect): Response {
   return new Response(null, { status: 101, webSocket: client, headers: { "sec-websocket-protocol": PROTOCOL } });
 }
 
+const SESSION = idPattern("sess");
+
 /** The session that a frame binds, if it is one that does; whatever is wrong with it, the session's end tells. */
 function bindIn(data: string | ArrayBuffer): { id: string | undefined; session: string | undefined } | undefined {
   const said = typeof data === "string" && data.includes("session.bind") ? tryParseJson(data) : undefined;
   if (!isObject(said) || said.type !== "session.bind") return undefined;
   const { id, session_id: session } = said;
-  const isOurs = typeof session === "string" && /^sess_[A-Za-z0-9_.:-]{1,128}$/.test(session);
+  const isOurs = typeof session === "string" && SESSION.test(session);
   return { id: typeof id === "string" ? id : undefined, session: isOurs ? session : undefined };
 }

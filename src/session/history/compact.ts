@@ -8,6 +8,7 @@ import { linkTurns, type WireItems, type Turn } from "../turns.ts";
 import type { Blobs } from "../../store/blobs.ts";
 import { renderTranscript } from "./transcript.ts";
 import { decodeItems } from "./decode.ts";
+import { joinItems } from "../../wire/json.ts";
 
 export const COMPACTION_STRATEGIES = ["summarize", "drop_oldest", "drop_tool_results", "window"] as const;
 export type CompactionStrategy = (typeof COMPACTION_STRATEGIES)[number];
@@ -59,7 +60,7 @@ export async function compact(
     own: "",
     reply: "",
     open: [],
-    input: base?.input ?? { dialect: "openai-chat", items: summary.map((item) => JSON.stringify(item)).join(",") },
+    input: base?.input ?? { dialect: "openai-chat", items: joinItems(summary) },
     output: base?.output ?? { dialect: "openai-chat", items: "", issuer: "" },
   };
   const made = linkTurns([standIn, ...kept], { parent: head, place, now: now() });
@@ -174,7 +175,7 @@ export async function rewriteItems<P extends WireItems>(
   return await offload(
     {
       ...whole,
-      items: value.map((item) => JSON.stringify(item)).join(","),
+      items: joinItems(value),
       sealed: after.some((one) => one !== undefined && isSealed(one)),
     },
     blobs,

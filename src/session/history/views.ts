@@ -13,6 +13,7 @@ import { listTurnNodes, type WireItems } from "../turns.ts";
 import type { Blobs } from "../../store/blobs.ts";
 import type { Json, JsonObject } from "../../wire/json.ts";
 import { decodeItems, decodeInstructions } from "./decode.ts";
+import { textOfBlocks } from "../../canonical/text.ts";
 
 /** The forms in which the continuity head can be read: SPEC 2's blocks, and the lists of the wires. */
 export const BLOCK_FORMATS = ["native", "openai", "anthropic", "gemini"] as const;
@@ -108,4 +109,7 @@ const messagesIn = async (passage: WireItems, blobs: Blobs): Promise<readonly Me
   decodeItems(await inline(passage, blobs));
 
 const textOf = (messages: readonly Message[]): string =>
-  messages.flatMap(({ blocks }) => blocks.flatMap((block) => (block.kind === "text" ? [block.text] : []))).join("\n\n");
+  textOfBlocks(
+    messages.flatMap(({ blocks }) => blocks),
+    "\n\n",
+  );
