@@ -1,76 +1,137 @@
-import { readdirSync, readFileSync, statSync } from "node:fs";
-import { dirname, join, relative, resolve } from "node:path";
+import { readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { expect, it } from "vitest";
+import { ROOT, type SourceFile, sourcesOf } from "./support/source.ts";
 
-/** DESIGN 2: a file imports its own folder and lower floors, nothing else; types count. The last name of a path decides. */
+/** Floors of `src/` from the bottom. A file imports its own room and lower floors; rooms on one floor do not know one another. */
 const FLOORS: readonly (readonly string[])[] = [
   ["wire"],
   ["canonical"],
   ["dialects"],
-  ["providers", "store", "shield"],
-  ["session", "routing", "keys"],
+  ["providers", "store"],
+  ["session", "keys", "routing"],
+  ["surfaces"],
   ["gateway"],
-  ["endpoints", "runs", "assess", "pipelines", "live", "data"],
-  ["http", "console"],
+  ["endpoints"],
+  ["platform"],
+  ["http"],
   ["objects"],
   ["worker.ts", "env.d.ts"],
 ];
-/** The dialects ignore each other: what they share stands beside them, in `dialects/`. */
-const APART = "dialects";
 
-const src = resolve(import.meta.dirname, "../src");
-const files = list(src);
-const imports = new Map(files.map((file) => [file, importsOf(file)]));
+/** The same inside a room: its folders from the bottom; `.` are the files that lie in the room itself. */
+const INNER_FLOORS: Record<string, readonly (readonly string[])[]> = {
+  session: [["stream"], ["."], ["history"]],
+  keys: [["budget"], ["."]],
+  gateway: [["output"], ["call"], ["upstream"], ["reply"], ["."], ["responses", "sockets"], ["session"]],
+  http: [["request", "openapi"], ["admission"], ["inference", "sessions", "admin"], ["endpoints"], ["openai"], ["."]],
+};
 
-it("every file has a floor", () => {
-  expect(files.filter((file) => floorOf(file) < 0)).toEqual([]);
+/** The dialects do not know one another; what they share lies in `dialects/` itself or in `dialects/openai/`. */
+const DIALECTS = "dialects";
+const SHARED_BY_DIALECTS = [".", "openai"];
+
+const src = sourcesOf("src").map((file) => ({ ...file, path: inSrc(file.path), imports: file.imports.map(inSrc) }));
+const everywhere = ["src", "scripts", "bench"].flatMap(sourcesOf);
+
+it("every file of src has a floor, every folder of a room an inner one", () => {
+  expect(src.filter(({ path }) => floorOf(path) < 0).map(({ path }) => path)).toEqual([]);
+  const inner = src.filter(({ path }) => INNER_FLOORS[roomOf(path)] !== undefined && innerFloorOf(path) < 0);
+  expect(inner.map(({ path }) => path)).toEqual([]);
 });
 
-it("files import their own folder and lower floors only", () => {
-  const wrong = edges().filter(([from, to]) => {
-    if (roomOf(from) === roomOf(to)) return false;
-    if (from === join(APART, "index.ts")) return !to.startsWith(APART) && floorOf(to) >= floorOf(from);
-    if (from.startsWith(APART) && to.startsWith(APART)) return dirname(to) !== APART || to === join(APART, "index.ts");
-    return floorOf(to) >= floorOf(from);
-  });
-  expect(wrong).toEqual([]);
+it("files import their own room and lower floors only", () => {
+  expect(wrongImports((from, to) => roomOf(from) === roomOf(to) || floorOf(to) < floorOf(from))).toEqual([]);
 });
 
-it("no file imports itself, by whatever way", () => {
-  const reached = (file: string, from: string, seen: Set<string>): boolean =>
-    (imports.get(file) ?? []).some((next) => next === from || (!seen.has(next) && reached(next, from, seen.add(next))));
-  expect(files.filter((file) => reached(file, file, new Set()))).toEqual([]);
+it("inside a room, files import their own folder and lower ones only", () => {
+  const isAllowed = (from: string, to: string): boolean =>
+    roomOf(from) !== roomOf(to) ||
+    INNER_FLOORS[roomOf(from)] === undefined ||
+    folderOf(from) === folderOf(to) ||
+    innerFloorOf(to) < innerFloorOf(from);
+  expect(wrongImports(isAllowed)).toEqual([]);
 });
 
-it("only the entrances read the platform's environment", () => {
-  const readers = files.filter((file) =>
-    /Cloudflare\.Env|cloudflare:workers/.test(readFileSync(join(src, file), "utf8")),
+it("dialects do not import one another", () => {
+  const isAllowed = (from: string, to: string): boolean =>
+    roomOf(from) !== DIALECTS ||
+    roomOf(to) !== DIALECTS ||
+    from === join(DIALECTS, "index.ts") ||
+    folderOf(from) === folderOf(to) ||
+    (SHARED_BY_DIALECTS.includes(folderOf(to)) && to !== join(DIALECTS, "index.ts"));
+  expect(wrongImports(isAllowed)).toEqual([]);
+});
+
+it("objects use nothing of http but its entry", () => {
+  const isAllowed = (from: string, to: string): boolean =>
+    roomOf(from) !== "objects" || roomOf(to) !== "http" || to === "http/app.ts";
+  expect(wrongImports(isAllowed)).toEqual([]);
+});
+
+it("no file imports itself, by any way", () => {
+  const imports = new Map(everywhere.map((file) => [file.path, file.imports]));
+  const leadsTo = (file: string, from: string, seen: Set<string>): boolean =>
+    (imports.get(file) ?? []).some((next) => next === from || (!seen.has(next) && leadsTo(next, from, seen.add(next))));
+  expect(everywhere.filter(({ path }) => leadsTo(path, path, new Set())).map(({ path }) => path)).toEqual([]);
+});
+
+it("only platform and what stands above it read the platform's environment", () => {
+  const readers = src.filter(({ path }) =>
+    /Cloudflare\.Env|cloudflare:workers/.test(readFileSync(join(ROOT, "src", path), "utf8")),
   );
-  expect(readers.filter((file) => floorOf(file) < floorOf("http/app.ts"))).toEqual([]);
+  expect(readers.filter(({ path }) => floorOf(path) < floorOf("platform/router.ts")).map(({ path }) => path)).toEqual(
+    [],
+  );
 });
 
-const edges = (): [string, string][] =>
-  [...imports].flatMap(([from, all]) => all.map((to): [string, string] => [from, to]));
+it("files and folders stay small", () => {
+  const lines = src.map((file) => file.lines).sort((a, b) => a - b);
+  expect(lines[Math.floor(lines.length * 0.5)], "median").toBeLessThanOrEqual(90);
+  expect(lines[Math.floor(lines.length * 0.9)], "nine in ten").toBeLessThanOrEqual(200);
+  expect(src.filter((file) => file.lines > 360).map(({ path }) => path)).toEqual([]);
+  const sizes = Map.groupBy(everywhere, ({ path }) => dirname(path));
+  expect([...sizes].filter(([, files]) => files.length > 20).map(([folder]) => folder)).toEqual([]);
+});
 
-function list(folder: string): string[] {
-  return readdirSync(folder).flatMap((name) => {
-    const path = join(folder, name);
-    return statSync(path).isDirectory() ? list(path) : [relative(src, path)];
-  });
+it("comments are a tenth of src, and of no room less than 7 %", () => {
+  expect(commentShare(src)).toBeGreaterThanOrEqual(0.1);
+  const rooms = [...Map.groupBy(src, ({ path }) => roomOf(path))].filter(([room]) => !room.includes("."));
+  const shares = rooms.map(([room, files]) => [room, Number(commentShare(files).toFixed(3))] as const);
+  expect(shares.filter(([, share]) => share < 0.07)).toEqual([]);
+});
+
+function inSrc(path: string): string {
+  return path.replace(/^src\//, "");
 }
 
-function importsOf(file: string): string[] {
-  const text = readFileSync(join(src, file), "utf8");
-  return [...text.matchAll(/from "(\.[^"]+)"/g)].map(([, path]) => relative(src, resolve(src, dirname(file), path!)));
+function wrongImports(isAllowed: (from: string, to: string) => boolean): string[] {
+  return src.flatMap(({ path, imports }) =>
+    imports.filter((to) => !isAllowed(path, to)).map((to) => `${path} imports ${to}`),
+  );
 }
 
-function floorOf(file: string): number {
-  const top = file.split("/")[0]!;
-  return FLOORS.findIndex((floor) => floor.includes(top));
+function roomOf(path: string): string {
+  return path.split("/")[0]!;
 }
 
-/** A dialect is a room of its own; elsewhere the top folder is. */
-function roomOf(file: string): string {
-  const [top, second] = file.split("/");
-  return top === APART && !second!.includes(".") ? join(top, second!) : top === APART ? file : top!;
+function floorOf(path: string): number {
+  return FLOORS.findIndex((floor) => floor.includes(roomOf(path)));
+}
+
+/** The folder inside the room; `.` for a file that lies in the room itself. */
+function folderOf(path: string): string {
+  const [, folder, file] = path.split("/");
+  return file === undefined ? "." : folder!;
+}
+
+function innerFloorOf(path: string): number {
+  return (INNER_FLOORS[roomOf(path)] ?? []).findIndex((floor) => floor.includes(folderOf(path)));
+}
+
+/** Lines with a comment on them by all lines. */
+function commentShare(files: readonly SourceFile[]): number {
+  const lines = files.reduce((sum, file) => sum + file.lines, 0);
+  const commented = files.reduce((sum, file) => sum + file.commentLines, 0);
+  return commented / lines;
 }

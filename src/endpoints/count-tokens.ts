@@ -8,7 +8,7 @@ import type { Target } from "../routing/locate.ts";
 import type { Context } from "../session/session.ts";
 import { isObject, type Json, type JsonObject, parseJson } from "../wire/json.ts";
 import { appendMember, members, replaceMember, splice } from "../wire/splice.ts";
-import { geminiPath } from "./endpoint.ts";
+import { geminiEndpointPath } from "./endpoint.ts";
 import type { EndpointCall } from "./relay.ts";
 
 /** How a wire counts: where, what of a generation's body it takes there, and how it says the number. */
@@ -52,7 +52,7 @@ const COUNTERS: Partial<Record<Dialect, Counter>> = {
     say: (tokens) => ({ object: "response.input_tokens", input_tokens: tokens }),
   },
   gemini: {
-    path: (target) => geminiPath(target, "countTokens"),
+    path: (target) => geminiEndpointPath(target, "countTokens"),
     // Bare contents are counted without instructions and tools; Vertex has them beside.
     encode: (body, { provider, model }) =>
       provider.host === "vertex"

@@ -13,7 +13,7 @@ import {
 import {
   type Endpoint,
   requireOpenai,
-  geminiPath,
+  geminiEndpointPath,
   type JsonRequest,
   type EndpointRequest,
   spliceModel,
@@ -62,11 +62,11 @@ const PATH = "/embeddings";
 /** Vertex has no batches. */
 function atGemini(target: Target, batch: JsonObject): { path: string; body: JsonObject } {
   const requests = batch.requests as JsonObject[];
-  if (target.provider.host !== "vertex") return { path: geminiPath(target, "batchEmbedContents"), body: batch };
+  if (target.provider.host !== "vertex") return { path: geminiEndpointPath(target, "batchEmbedContents"), body: batch };
   if (requests.length > 1)
     throw new GatewayError("request.unprocessable", "input: vertex embeds one text at a time", { param: "input" });
   const { model: _, ...single } = requests[0]!;
-  return { path: geminiPath(target, "embedContent"), body: single };
+  return { path: geminiEndpointPath(target, "embedContent"), body: single };
 }
 
 const content = z.union([z.string().min(1), z.looseObject({})], "expected a content with parts");
@@ -87,7 +87,7 @@ export const geminiEmbeddings = (method: GeminiMethod): Endpoint => ({
   request: REQUEST[method],
   prepare: (request, target) => {
     if (target.dialect === "gemini")
-      return { path: geminiPath(target, method), text: splicedForGemini(request, method, target) };
+      return { path: geminiEndpointPath(target, method), text: splicedForGemini(request, method, target) };
     return toOpenai(request, method, target);
   },
 });

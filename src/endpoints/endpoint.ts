@@ -55,7 +55,7 @@ export function requireOpenai(target: Target, path: string): void {
 }
 
 /** Below Gemini's own base URL, or Vertex's: the one cloud with addresses of its own where these methods are known. */
-export function geminiPath({ provider, model }: Target, method: string): string {
+export function geminiEndpointPath({ provider, model }: Target, method: string): string {
   const path = `/models/${encodeURIComponent(model)}:${method}`;
   if (provider.host === undefined) return path;
   if (provider.host === "vertex") return `/publishers/google${path}`;

@@ -60,7 +60,7 @@ export type Config = {
 const ms = z.int().min(1).max(86_400_000);
 
 /** As the configuration and `rhone.routing` write them. */
-export const policySchema = {
+export const routingPolicySchema = {
   deadlines_ms: z.strictObject({ connect: ms, headers: ms, first_content: ms, idle: ms, total: ms }).partial(),
   retries: z
     .strictObject({ max: z.int().min(0).max(10), base_ms: ms, max_ms: ms, retry_after_max_ms: z.int().min(0) })
@@ -82,8 +82,8 @@ const origin = z.string().refine(isOrigin, "expected an origin as in https://app
 const schema = z
   .strictObject({
     aliases: z.record(name, name),
-    routes: z.record(name, z.union([targets, z.strictObject({ targets, ...optional(policySchema) })])),
-    ...policySchema,
+    routes: z.record(name, z.union([targets, z.strictObject({ targets, ...optional(routingPolicySchema) })])),
+    ...routingPolicySchema,
     cooldown: z.strictObject({ failures: z.int().min(1), seconds: z.number().positive().max(86_400) }).partial(),
     defaults: z
       .strictObject({
@@ -97,7 +97,7 @@ const schema = z
   .partial();
 
 type Written = z.infer<typeof schema>;
-type WrittenPolicy = Pick<Written, keyof typeof policySchema>;
+type WrittenPolicy = Pick<Written, keyof typeof routingPolicySchema>;
 
 /** SPEC 20. */
 export const DEFAULT_POLICY: RoutingPolicy = {

@@ -76,7 +76,7 @@ export const tablesOf = (sql: Sql): string[] =>
     "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name NOT LIKE '_cf_%' AND name <> 'schema_version'",
   ).map(({ name }) => name);
 
-export const migrate = (storage: Storage): void => bringUpToDate(storage, MIGRATIONS);
+export const migrateSession = (storage: Storage): void => bringUpToDate(storage, MIGRATIONS);
 
 /** UTF-16 code units. A row has two such texts, and at three bytes a unit they stay below its 2 MB. */
 const PIECE = 250_000;

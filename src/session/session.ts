@@ -12,7 +12,7 @@ import { matchLastReply, findContinuation, findInPath, type Continuation } from 
 import { sameInstructions, type Instructions, readRow, recordOf, type SessionRow, writeRow } from "./row.ts";
 import { type StoredResponse, storeResponse } from "./stored-responses.ts";
 import type { Sql, Storage } from "../store/sql.ts";
-import { isStored, migrate, tablesOf } from "./schema.ts";
+import { isStored, migrateSession, tablesOf } from "./schema.ts";
 import {
   findTurn,
   insertTurn,
@@ -90,7 +90,7 @@ export class Session {
     this.#now = now;
     // Before it is asked for anything, so that whatever there is has the newest form.
     if (!isStored(this.#sql)) return;
-    migrate(storage);
+    migrateSession(storage);
     this.#row = readRow(this.#sql);
   }
 
@@ -111,7 +111,7 @@ export class Session {
   /** False when it exists already; then it stays as it is. */
   create(org: string, id: string, given: SessionInit = {}): boolean {
     if (this.#row !== undefined) return false;
-    migrate(this.#storage);
+    migrateSession(this.#storage);
     const now = this.#now();
     const row: SessionRow = {
       id,
@@ -247,7 +247,7 @@ export class Session {
 
   /** Takes turns in that another session held. It is there for nobody before `create`. */
   importTurns(turns: readonly Turn[]): void {
-    migrate(this.#storage);
+    migrateSession(this.#storage);
     this.#storage.transact(() => turns.forEach((turn) => insertTurn(this.#sql, turn)));
   }
 

@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { EventBuffer, STREAM_RETENTION_MS } from "../../src/session/stream/event-buffer.ts";
 import { type Segment } from "../../src/session/stream/segments.ts";
 import type { Sql } from "../../src/store/sql.ts";
-import { withLazyTables, migrate } from "../../src/session/schema.ts";
+import { withLazyTables, migrateSession } from "../../src/session/schema.ts";
 import { concatBytes, decodeUtf8, encodeUtf8 } from "../../src/wire/bytes.ts";
 
 /** A database as a Durable Object has it, and a clock that is moved by hand. */
@@ -19,7 +19,7 @@ function home(): { sql: Sql; clock: { now: number }; open: (onPiece?: (piece: Se
       .prepare(query)
       .all(...values.map((value) => (value instanceof ArrayBuffer ? new Uint8Array(value) : value))) as never[];
   });
-  migrate({ sql, transact: (work) => work() });
+  migrateSession({ sql, transact: (work) => work() });
   const clock = { now: 1_700_000_000_000 };
   return { sql, clock, open: (onPiece = () => {}) => new EventBuffer(sql, () => clock.now, onPiece) };
 }

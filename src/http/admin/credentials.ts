@@ -62,7 +62,7 @@ const routes = {
   }),
 };
 
-export function credentials(app: OpenAPIHono<AppEnv>): void {
+export function credentialRoutes(app: OpenAPIHono<AppEnv>): void {
   app.openapi(routes.list, async (c) => {
     const data = (await organizationOf(c.env, c.var.caller.org).credentials()).map(shown);
     return c.json({ object: "list" as const, data }, 200);

@@ -39,7 +39,7 @@ const route = createRoute({
   },
 });
 
-export function routing(app: OpenAPIHono<AppEnv>): void {
+export function healthRoutes(app: OpenAPIHono<AppEnv>): void {
   app.openapi(route, (c) => {
     const { breakers, problem } = isolateRouter(c.env);
     const own = `${c.var.caller.org} `;

@@ -104,7 +104,7 @@ const routes = {
 
 type Http = Context<AppEnv>;
 
-export function keys(app: OpenAPIHono<AppEnv>): void {
+export function keyRoutes(app: OpenAPIHono<AppEnv>): void {
   app.openapi(routes.create, async (c) => c.json(await create(c, c.req.valid("json")), 201));
   app.openapi(routes.list, async (c) => {
     const { limit, after } = c.req.valid("query");

@@ -68,7 +68,7 @@ const routes = {
   }),
 };
 
-export function organizations(app: OpenAPIHono<AppEnv>): void {
+export function organizationRoutes(app: OpenAPIHono<AppEnv>): void {
   app.openapi(routes.create, async (c) => {
     const id = newId("org", Date.now());
     const policy = c.req.valid("json");

@@ -14,7 +14,7 @@ const speech: Endpoint = {
   prepare: relayTo("/audio/speech"),
 };
 
-export function audio(app: OpenAPIHono<AppEnv>): void {
+export function audioRoutes(app: OpenAPIHono<AppEnv>): void {
   const path = "/v1/audio/speech";
   app.post(path, (c) => callJson(c, speech));
   documentRoute(app, { path, summary: "OpenAI speech: sound, or its server-sent events", json: speech.request });

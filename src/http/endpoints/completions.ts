@@ -31,7 +31,7 @@ const completion: Endpoint = {
   prepare: relayTo("/completions"),
 };
 
-export function completions(app: OpenAPIHono<AppEnv>): void {
+export function completionRoutes(app: OpenAPIHono<AppEnv>): void {
   const path = "/v1/completions";
   app.post(path, async (c) => {
     const request = await readJson(c, completion);

@@ -10,7 +10,7 @@ import { removeMember, sliceOf, splice } from "../../wire/splice.ts";
 import { readText } from "../../surfaces/body.ts";
 import type { AppEnv } from "../request/env.ts";
 import { previewContext } from "../inference/session-context.ts";
-import { startCall, documentRoute, targetOf } from "./endpoint.ts";
+import { startEndpointCall, documentRoute, targetOf } from "./endpoint.ts";
 import { requireAnthropicVersion } from "../inference/routes.ts";
 import { rhoneRequest } from "../../surfaces/rhone.ts";
 
@@ -35,7 +35,7 @@ const REQUEST: Record<CountedSurface, z.ZodType<object>> = {
   gemini: SURFACES.gemini.request,
 };
 
-export function tokens(app: OpenAPIHono<AppEnv>): void {
+export function tokenCountRoutes(app: OpenAPIHono<AppEnv>): void {
   app.post("/v1/messages/count_tokens", (c) => {
     requireAnthropicVersion(c.req.raw.headers);
     return count(c, "messages");
@@ -76,7 +76,7 @@ async function count(c: Http, surfaceId: CountedSurface, outside: PathParams = {
   const planned = await targetOf(c, request.model, surface);
   const noted = { ...request, surface: { id: "count_tokens" }, stream: false };
   const context = await previewContext(c, request, surfaceId);
-  const { call, notes: log, host } = await startCall(c, noted);
+  const { call, notes: log, host } = await startEndpointCall(c, noted);
   const { target, provider, path, text, losses, translate } = prepareCount(request, context, planned);
   if (request.rhone.strict && losses.length > 0) throw strictModeError(losses[0]!.at);
   log.target = target;

@@ -7,7 +7,7 @@ import { callJson, documentRoute } from "./endpoint.ts";
 const SINGLE = geminiEmbeddings("embedContent");
 const BATCH = geminiEmbeddings("batchEmbedContents");
 
-export function embeddings(app: OpenAPIHono<AppEnv>): void {
+export function embeddingRoutes(app: OpenAPIHono<AppEnv>): void {
   const path = "/v1/embeddings";
   app.post(path, (c) => callJson(c, openai));
   documentRoute(app, { path, summary: "OpenAI embeddings, of any provider that has them", json: openai.request });

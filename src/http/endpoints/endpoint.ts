@@ -40,7 +40,7 @@ export async function callRead(c: Http, endpoint: Endpoint, request: JsonRequest
     call,
     notes: log,
     host,
-  } = await startCall(c, {
+  } = await startEndpointCall(c, {
     surface: endpoint,
     model,
     rhone,
@@ -61,7 +61,11 @@ export async function callForm(c: Http, { id, surface }: Endpoint, path: string)
   try {
     const target = await targetOf(c, form.model, surface);
     requireOpenai(target, path);
-    const { call, notes: log, host } = await startCall(c, { surface: { id }, model: form.model, rhone, stream: false });
+    const {
+      call,
+      notes: log,
+      host,
+    } = await startEndpointCall(c, { surface: { id }, model: form.model, rhone, stream: false });
     log.target = target;
     const provider = DIALECTS[target.dialect];
     return await callEndpoint(
@@ -101,7 +105,7 @@ export async function targetOf(c: Http, model: string, surface: Pick<Surface, "d
 type Begun = { call: Call; notes: CallLog; host: EndpointHost };
 
 /** A call that stands under a session like any stateless one, and reaches its record when the client has its answer. */
-export async function startCall(
+export async function startEndpointCall(
   c: Http,
   request: Pick<ParsedRequest, "model" | "stream" | "rhone"> & { surface: { id: string } },
 ): Promise<Begun> {

@@ -24,7 +24,7 @@ const ENDPOINTS: Record<string, { summary: string; request: z.ZodType<object>; f
   },
 };
 
-export function images(app: OpenAPIHono<AppEnv>): void {
+export function imageRoutes(app: OpenAPIHono<AppEnv>): void {
   for (const [name, { summary, request, form }] of Object.entries(ENDPOINTS)) {
     const below = `/images/${name}`;
     const endpoint: Endpoint = {

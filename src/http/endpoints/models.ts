@@ -41,7 +41,7 @@ const routes = {
   }),
 };
 
-export function models(app: OpenAPIHono<AppEnv>): void {
+export function modelRoutes(app: OpenAPIHono<AppEnv>): void {
   for (const path of ["/v1/models", "/v1beta/models"]) app.get(path, (c) => told(c, listAs[shapeOf(c)]));
   // `fake/*`: SDKs escape the slash, and the path's one form has it open again.
   for (const path of ["/v1/models/:id{.+}", "/v1beta/models/:id{.+}"])

@@ -23,7 +23,7 @@ const moderation: Endpoint = {
   prepare: relayTo("/moderations"),
 };
 
-export function moderations(app: OpenAPIHono<AppEnv>): void {
+export function moderationRoutes(app: OpenAPIHono<AppEnv>): void {
   app.post("/v1/moderations", (c) => callJson(c, moderation));
   documentRoute(app, { path: "/v1/moderations", summary: "OpenAI moderations", json: moderation.request });
 }

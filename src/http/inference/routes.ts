@@ -29,7 +29,7 @@ function callOf({ req }: Context<AppEnv>): string {
 /** What else Gemini's models can be asked, by method. */
 type Methods = Record<string, (c: Context<AppEnv>, model: string) => Promise<Response>>;
 
-export function surfaces(app: OpenAPIHono<AppEnv>, methods: Methods): void {
+export function inferenceRoutes(app: OpenAPIHono<AppEnv>, methods: Methods): void {
   for (const [path, { surface, summary }] of Object.entries(POSTS)) {
     app.post(path, (c) => {
       if (surface === "messages") requireAnthropicVersion(c.req.raw.headers);

@@ -17,7 +17,7 @@ import type { Context } from "../../session/session.ts";
 import { isObject, type Json, type JsonObject, parseJson, stringifyMember } from "../../wire/json.ts";
 import { readText } from "../../surfaces/body.ts";
 import type { AppEnv } from "../request/env.ts";
-import { startCall, documentRoute, targetOf } from "../endpoints/endpoint.ts";
+import { startEndpointCall, documentRoute, targetOf } from "../endpoints/endpoint.ts";
 import { previewContext } from "../inference/session-context.ts";
 import { inferText } from "../inference/infer.ts";
 import { decodeItems, decodeInstructions } from "../../session/history/decode.ts";
@@ -41,7 +41,7 @@ const compactRequest = z
   .meta({ id: "CompactRequest" });
 
 /** OpenAI's compaction, for every provider's models. */
-export function compaction(app: OpenAPIHono<AppEnv>): void {
+export function compactionRoutes(app: OpenAPIHono<AppEnv>): void {
   app.post("/v1/responses/compact", (c) => compact(c));
   const summary =
     "OpenAI: a conversation in short; the provider's own compaction where it has one, else a summary by the model";
@@ -74,7 +74,11 @@ async function byProvider(
 ): Promise<Response | undefined> {
   const { body, losses } = spliceBody(request, context, encodeTarget(target));
   const { surface } = request;
-  const { call, notes: log, host } = await startCall(c, { ...request, surface: { id: "compact" }, stream: false });
+  const {
+    call,
+    notes: log,
+    host,
+  } = await startEndpointCall(c, { ...request, surface: { id: "compact" }, stream: false });
   log.target = target;
   log.losses.push(...losses);
   const provider = DIALECTS[target.dialect];

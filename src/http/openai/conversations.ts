@@ -8,7 +8,7 @@ import type { JsonObject } from "../../wire/json.ts";
 import { idPattern, withPrefix } from "../../wire/id.ts";
 import { type Http, type SessionResponse, withMutableHeaders } from "../sessions/command.ts";
 import type { AppEnv } from "../request/env.ts";
-import { item, itemList, page } from "./responses.ts";
+import { item, itemList, itemPage } from "./responses.ts";
 import { errorResponses } from "../openapi/schemas.ts";
 import { newSessionId, sessionObjectId, requireStub } from "../../platform/session-stubs.ts";
 
@@ -49,7 +49,7 @@ const routes = {
     method: "get",
     path: "/v1/conversations",
     summary: "The organisation's conversations, the newest first; metadata.KEY=VALUE filters",
-    request: { query: z.looseObject({ limit: page.limit, after: page.after }) },
+    request: { query: z.looseObject({ limit: itemPage.limit, after: itemPage.after }) },
     responses: { ...ok(list, "A page of conversations"), ...errorResponses(400) },
   }),
   get: createRoute({
@@ -88,7 +88,7 @@ const routes = {
     method: "get",
     path: "/v1/conversations/{id}/items",
     summary: "OpenAI: what was said, whichever surface it was said on",
-    request: { params, query: z.object({ ...page, ...include }) },
+    request: { params, query: z.object({ ...itemPage, ...include }) },
     responses: { ...ok(itemList, "A page of items"), ...errorResponses(400, 404) },
   }),
   item: createRoute({
@@ -108,7 +108,7 @@ const routes = {
 };
 
 /** OpenAI's conversations. Each is a session, and any surface may go on with it. */
-export function conversations(app: OpenAPIHono<AppEnv>): void {
+export function conversationRoutes(app: OpenAPIHono<AppEnv>): void {
   app.openapi(routes.create, (c) => {
     const { metadata: pairs, items: given } = c.req.valid("json");
     const { id } = newSessionId(c.env.SESSIONS);

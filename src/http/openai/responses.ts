@@ -17,7 +17,7 @@ const deleted = z.object({ id: z.string(), object: z.literal("response"), delete
 export const item = z.looseObject({ id: z.string(), type: z.string() }).openapi("Item");
 
 /** OpenAI's pages: at most 100 items, the newest first. */
-export const page = {
+export const itemPage = {
   limit: z.coerce.number().int().min(1).max(100).default(20),
   order: z.enum(["asc", "desc"]).default("desc"),
   after: z.string().optional(),
@@ -68,7 +68,7 @@ const routes = {
     method: "get",
     path: "/v1/responses/{id}/input_items",
     summary: "OpenAI: the items that a response was made from",
-    request: { params, query: z.object({ ...page, ...include }) },
+    request: { params, query: z.object({ ...itemPage, ...include }) },
     responses: { 200: { description: "A page of items", content: json(itemList) }, ...errorResponses(400, 404) },
   }),
   cancel: createRoute({
@@ -81,7 +81,7 @@ const routes = {
 };
 
 /** OpenAI's stored responses. A response is a place in its session's tree, and its session's object keeps it. */
-export function responses(app: OpenAPIHono<AppEnv>): void {
+export function responseRoutes(app: OpenAPIHono<AppEnv>): void {
   app.openapi(routes.get, (c) => {
     const { stream, starting_after: after } = c.req.valid("query");
     if (after !== undefined && stream !== "true") throw invalid("starting_after", "expected it with stream=true only");

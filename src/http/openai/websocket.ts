@@ -9,7 +9,7 @@ import { requireSurface } from "../../keys/permissions.ts";
 const GOING_AWAY = 1001;
 
 /** OpenAI's WebSocket mode. The connection is the Worker's: it holds nothing that must outlive it. */
-export function responsesSocket(app: OpenAPIHono<AppEnv>): void {
+export function responsesSocketRoutes(app: OpenAPIHono<AppEnv>): void {
   app.get("/v1/responses", (c) => {
     const { caller } = c.var;
     requireSurface(caller, "responses");

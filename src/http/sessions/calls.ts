@@ -86,7 +86,7 @@ const routes = {
   }),
 };
 
-export function calls(app: OpenAPIHono<AppEnv>): void {
+export function callRoutes(app: OpenAPIHono<AppEnv>): void {
   app.openapi(routes.call, async (c) =>
     c.json(await find(c.env, c.var.caller.org, c.req.valid("param").id, "call"), 200),
   );

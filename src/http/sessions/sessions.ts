@@ -135,7 +135,7 @@ const routes = {
   }),
 };
 
-export function sessions(app: OpenAPIHono<AppEnv>): void {
+export function sessionRoutes(app: OpenAPIHono<AppEnv>): void {
   app.openapi(routes.create, async (c) => {
     const { id: chosen, instructions, ...given } = c.req.valid("json");
     const id = chosen ?? mintSession(c.env.SESSIONS).id;

@@ -8,7 +8,7 @@ import type { AppEnv } from "../request/env.ts";
 import { type SessionStub, stubForId } from "../../platform/session-stubs.ts";
 
 /** A call while it runs: its stream told again from where a client lost it, and its end before its time. */
-export function streams(app: OpenAPIHono<AppEnv>): void {
+export function streamRoutes(app: OpenAPIHono<AppEnv>): void {
   app.get("/v1/calls/:call{.+:stream}", async (c) => {
     const { stub, id } = calledBy(c);
     return await fromRpcResponse(await stub.stream(c.var.caller.org, id, after(c)));

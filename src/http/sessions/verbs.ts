@@ -89,7 +89,7 @@ const VERBS: Record<string, Verb> = {
   ),
 };
 
-export function sessionVerbs(app: OpenAPIHono<AppEnv>): void {
+export function sessionVerbRoutes(app: OpenAPIHono<AppEnv>): void {
   app.post("/v1/sessions/:call{.+:[a-z-]+}", async (c) => {
     const call = c.req.param("call");
     const colon = call.lastIndexOf(":");

@@ -85,7 +85,7 @@ const routes = {
   }),
 };
 
-export function sessionViews(app: OpenAPIHono<AppEnv>): void {
+export function sessionViewRoutes(app: OpenAPIHono<AppEnv>): void {
   app.openapi(routes.blocks, (c) =>
     sendCommand(c, c.req.valid("param").id, { do: "blocks", format: c.req.valid("query").format }),
   );

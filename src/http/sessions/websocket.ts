@@ -26,7 +26,7 @@ const listed = (protocols: string | undefined): string[] => (protocols ?? "").sp
  * `GET /v1/ws`. Where the session is known, by the token or `?session_id=`, its object holds the connection; otherwise
  * the Worker does, and joins it to whatever session its client binds.
  */
-export function ws(app: OpenAPIHono<AppEnv>): void {
+export function websocketRoutes(app: OpenAPIHono<AppEnv>): void {
   app.get("/v1/ws", async (c) => {
     if (c.req.header("upgrade")?.toLowerCase() !== "websocket") throw invalid("upgrade", "expected websocket");
     if (!listed(c.req.header("sec-websocket-protocol")).includes(PROTOCOL))
