@@ -2,7 +2,7 @@ import { GatewayError } from "../canonical/error.ts";
 import type { Dialect, Loss } from "../canonical/types.ts";
 import { DIALECTS } from "../dialects/index.ts";
 import type { ParsedRequest } from "../surfaces/request.ts";
-import { encodeTarget } from "../gateway/dispatch.ts";
+import { toEncodeTarget } from "../gateway/dispatch.ts";
 import { spliceBody, encodeBody } from "../gateway/request-body.ts";
 import type { Target } from "../routing/locate.ts";
 import type { Context } from "../session/session.ts";
@@ -83,7 +83,7 @@ export function prepareCount(request: CountRequest, context: Context, planned: T
   const isElsewhere = target.provider.host !== undefined && target.dialect !== "gemini";
   if (counter === undefined || provider === undefined || isElsewhere) throw cannotCount(target);
   const path = counter.path(target);
-  const as = encodeTarget(target);
+  const as = toEncodeTarget(target);
   const { instructions } = context;
   const isKept = instructions === undefined || instructions.dialect === target.dialect;
   if (isKept && target.dialect === request.surface.dialect.id) {

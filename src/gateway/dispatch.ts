@@ -33,68 +33,68 @@ export type PreparedCall = {
  * caller's own.
  */
 export async function dispatch(
-  pending: PreparedCall,
+  prepared: PreparedCall,
   place: Target,
-  { signal, onStatus, onDiscardedUsage: onWaste }: Parameters<AttemptFn<UpstreamAnswer>>[1],
-  said: readonly Message[] = [],
+  { signal, onStatus, onDiscardedUsage }: Parameters<AttemptFn<UpstreamAnswer>>[1],
+  appended: readonly Message[] = [],
 ): Promise<UpstreamAnswer> {
-  const { request: asked, log, policy } = pending;
+  const { request: parsed, log, policy } = prepared;
   const { deadlines } = policy;
-  const unanswered = upstreamCallTo(pending, place);
-  const { body, losses } = restored(unanswered, said);
-  const request = await upstreamRequest(unanswered, body);
-  const upstreamCall = { ...unanswered, losses: [...(pending.context.losses ?? []), ...losses, ...request.losses] };
+  const unsent = upstreamCallTo(prepared, place);
+  const { body, losses } = buildBody(unsent, appended);
+  const request = await buildUpstreamRequest(unsent, body);
+  const upstreamCall = { ...unsent, losses: [...(prepared.context.losses ?? []), ...losses, ...request.losses] };
   log.startAttempt(place, upstreamCall.losses);
   const [loss] = upstreamCall.losses;
-  if (asked.rhone.strict && loss !== undefined) throw strictModeError(loss.at);
+  if (parsed.rhone.strict && loss !== undefined) throw strictModeError(loss.at);
   const { response, cancel } = await attempt(place, request, {
     fetch: fetchOf(place.provider),
     // A whole answer has no headers before it is finished.
-    headersMs: asked.stream ? deadlines.headers : deadlines.headers + deadlines.firstContent,
+    headersMs: parsed.stream ? deadlines.headers : deadlines.headers + deadlines.firstContent,
     signal,
   });
   onStatus(response.status);
-  let waste: Promise<DiscardedUsage> | undefined;
+  let discarded: Promise<DiscardedUsage> | undefined;
   try {
     return await awaitFirstContent({ ...upstreamCall, upstream: response, cancel }, (usage, model) => {
-      waste = discardedCost(place, usage, model, new Date(pending.call.createdAt));
+      discarded = discardedCost(place, usage, model, new Date(prepared.call.createdAt));
     });
   } catch (thrown) {
     cancel();
-    onWaste((await waste) ?? {});
+    onDiscardedUsage((await discarded) ?? {});
     throw thrown;
   }
 }
 
 /** As it stands before its upstream has answered. */
-export function upstreamCallTo(pending: PreparedCall, place: Target): UpstreamCall {
-  const { policy, ...rest } = pending;
+export function upstreamCallTo(prepared: PreparedCall, place: Target): UpstreamCall {
+  const { policy, ...rest } = prepared;
   const dialect = DIALECTS[place.dialect];
-  const unanswered = { losses: [], upstream: new Response(null), cancel: () => {} };
-  return { ...rest, ...unanswered, place, dialect, target: encodeTarget(place), deadlines: policy.deadlines };
+  const unsent = { losses: [], upstream: new Response(null), cancel: () => {} };
+  return { ...rest, ...unsent, place, dialect, encodeTarget: toEncodeTarget(place), deadlines: policy.deadlines };
 }
 
 /** A target as the encoders want to know it. */
-export function encodeTarget(place: Target): EncodeTarget & { issuer: string } {
+export function toEncodeTarget(place: Target): EncodeTarget & { issuer: string } {
   const { provider, model, dialect } = place;
   return { dialect, model, issuer: issuerOf(place), ...(provider.quirks && { quirks: provider.quirks }) };
 }
 
 /** The caller's bytes where they can be kept, else what they mean. */
-function restored(upstreamCall: UpstreamCall, said: readonly Message[]): ProviderBody {
-  const { request, context, dialect, target } = upstreamCall;
+function buildBody(upstreamCall: UpstreamCall, appended: readonly Message[]): ProviderBody {
+  const { request, context, dialect, encodeTarget: target } = upstreamCall;
   const { instructions } = context;
-  const isKept =
-    said.length === 0 &&
+  const reusesBytes =
+    appended.length === 0 &&
     isSameDialect(upstreamCall) &&
     (instructions === undefined || instructions.dialect === dialect.id);
-  return isKept
+  return reusesBytes
     ? spliceBody(request, context, target, addedUsageOption(upstreamCall))
-    : encodeBody(request, context, dialect, target, said);
+    : encodeBody(request, context, dialect, target, appended);
 }
 
 /** The body in the provider's own terms, signed as it wants it. */
-function upstreamRequest({ call, request, place }: UpstreamCall, body: string): ReturnType<typeof buildRequest> {
+function buildUpstreamRequest({ call, request, place }: UpstreamCall, body: string): ReturnType<typeof buildRequest> {
   const { provider, model, dialect } = place;
   const asSse = !(request.outside.asList && request.surface.dialect.id === dialect);
   return buildRequest(provider, { model, dialect, stream: request.stream, asSse }, { body, client: call.headers });

@@ -31,32 +31,29 @@ type IdempotencyServices = Storage & {
 };
 
 type Head = { status: number; headers: [string, string][] };
-type Run = { fingerprint: string; head: Promise<Head>; recording: ByteLog };
+type Run = { fingerprint: string; head: Promise<Head>; log: ByteLog };
 type Row = { run: number; fingerprint: string; head: string | null; size: number };
 
 /** All requests with one idempotency key: the first is run, the others get its answer. */
 export class Idempotency {
   readonly #services: IdempotencyServices;
   #running: Run | undefined;
-  #last = 0;
+  #lastRun = 0;
 
-  constructor(home: IdempotencyServices) {
-    this.#services = home;
+  constructor(services: IdempotencyServices) {
+    this.#services = services;
   }
 
   /**
    * The answer of the request that came first, from its first byte on, whether it still runs or has long ended. A first
    * one that failed counts as none, and so does one that a crash took: nothing of it stands in `answers`. Throws `idempotency.mismatch` for another request, and for a secret told before.
    */
-  async answer(
-    { fingerprint, returnsSecret: tellsSecret }: IdempotentRequest,
-    run: () => Promise<RequestRun>,
-  ): Promise<Response> {
+  async answer({ fingerprint, returnsSecret }: IdempotentRequest, run: () => Promise<RequestRun>): Promise<Response> {
     const { sql } = this.#services;
     sql(BYTE_LOG_SCHEMA);
     sql(ANSWERS);
-    const first = this.#running ?? this.#kept();
-    if (first === undefined) return await told(this.#begin({ fingerprint, returnsSecret: tellsSecret }, run));
+    const first = this.#running ?? this.#loadStored();
+    if (first === undefined) return await told(this.#start({ fingerprint, returnsSecret }, run));
     if (first.fingerprint !== fingerprint) throw mismatch("expected the request that it came with first");
     const { headers, status, body } = await told(first);
     headers.set("idempotency-replayed", "true");
@@ -68,57 +65,57 @@ export class Idempotency {
     return this.#running !== undefined;
   }
 
-  #begin({ fingerprint, returnsSecret: tellsSecret }: IdempotentRequest, run: () => Promise<RequestRun>): Run {
+  #start({ fingerprint, returnsSecret }: IdempotentRequest, run: () => Promise<RequestRun>): Run {
     const { sql, now, waitUntil, expireAt } = this.#services;
-    const started = Math.max(now(), this.#last + 1);
-    this.#last = started;
+    const started = Math.max(now(), this.#lastRun + 1);
+    this.#lastRun = started;
     expireAt(started + ANSWER_RETENTION_MS);
-    const recording = new ByteLog(sql, started);
+    const log = new ByteLog(sql, started);
     const head = Promise.withResolvers<Head>();
     // Its client may have left before there is one.
     head.promise.catch(() => {});
-    const running = { fingerprint, head: head.promise, recording };
+    const running = { fingerprint, head: head.promise, log };
     this.#running = running;
-    const keep = (kept: Head): void => this.#keep(started, running, tellsSecret ? undefined : kept);
-    waitUntil(this.#record(run, { recording, head, keep }));
+    const store = (stored: Head): void => this.#store(started, running, returnsSecret ? undefined : stored);
+    waitUntil(this.#record(run, { log, head, keep: store }));
     return running;
   }
 
   /** An answer is kept before its readers are told that it has ended. */
   async #record(
     run: () => Promise<RequestRun>,
-    { recording, head, keep }: Pick<Run, "recording"> & { head: PromiseWithResolvers<Head>; keep: (of: Head) => void },
+    { log, head, keep: store }: Pick<Run, "log"> & { head: PromiseWithResolvers<Head>; keep: (of: Head) => void },
   ): Promise<void> {
     try {
-      const ran = await run();
-      const { status, headers, body } = ran.response;
-      const kept = { status, headers: [...headers] };
-      head.resolve(kept);
-      for await (const bytes of body ?? []) recording.append(bytes);
-      if (isAnswer(status) && !(await hasFailed(ran))) {
-        keep(kept);
+      const started = await run();
+      const { status, headers, body } = started.response;
+      const stored = { status, headers: [...headers] };
+      head.resolve(stored);
+      for await (const bytes of body ?? []) log.append(bytes);
+      if (isRepeatable(status) && !(await hasFailed(started))) {
+        store(stored);
         await this.#services.durable();
       }
       this.#running = undefined;
-      recording.end();
+      log.end();
     } catch (cause) {
       this.#running = undefined;
       head.reject(cause);
-      recording.break(cause);
+      log.break(cause);
     }
   }
 
-  #keep(run: number, { fingerprint, recording }: Run, head: Head | undefined): void {
+  #store(run: number, { fingerprint, log }: Run, head: Head | undefined): void {
     const { sql, transact } = this.#services;
     transact(() => {
-      if (head !== undefined) recording.store();
+      if (head !== undefined) log.store();
       const told = head === undefined ? null : JSON.stringify(head);
-      const size = head === undefined ? 0 : recording.size;
+      const size = head === undefined ? 0 : log.size;
       sql("INSERT INTO answers (run, fingerprint, head, size) VALUES (?, ?, ?, ?)", run, fingerprint, told, size);
     });
   }
 
-  #kept(): Run | undefined {
+  #loadStored(): Run | undefined {
     const { sql, now } = this.#services;
     const [row] = sql<Row>(
       "SELECT * FROM answers WHERE run > ? ORDER BY run DESC LIMIT 1",
@@ -126,8 +123,12 @@ export class Idempotency {
     );
     if (row === undefined) return undefined;
     const { run, fingerprint, head, size } = row;
-    const recording = ByteLog.retained(sql, run, size);
-    return { fingerprint, recording, head: head === null ? secretTold() : Promise.resolve(JSON.parse(head) as Head) };
+    const log = ByteLog.retained(sql, run, size);
+    return {
+      fingerprint,
+      log,
+      head: head === null ? rejectSecret() : Promise.resolve(JSON.parse(head) as Head),
+    };
   }
 }
 
@@ -136,7 +137,7 @@ const ANSWERS =
   "CREATE TABLE IF NOT EXISTS answers (run INTEGER PRIMARY KEY, fingerprint TEXT NOT NULL, head TEXT, size INTEGER NOT NULL)";
 
 /** Successes, and what is wrong with the request itself; any other refusal may be none the next time. */
-const isAnswer = (status: number): boolean => status <= 400 || status === 422;
+const isRepeatable = (status: number): boolean => status <= 400 || status === 422;
 
 /** A stream that broke after it had begun: its status still says 200, and its call's record does not. */
 async function hasFailed({ response, settled, statusOf }: RequestRun): Promise<boolean> {
@@ -149,13 +150,13 @@ async function hasFailed({ response, settled, statusOf }: RequestRun): Promise<b
 
 const FAILED: ReadonlySet<CallState["status"]> = new Set(["incomplete", "failed", "interrupted"]);
 
-async function told({ head, recording }: Run): Promise<Response> {
+async function told({ head, log }: Run): Promise<Response> {
   const { status, headers } = await head;
   const hasBody = status !== 204 && status !== 304;
-  return new Response(hasBody ? streamOf(recording.read()) : null, { status, headers });
+  return new Response(hasBody ? streamOf(log.read()) : null, { status, headers });
 }
 
-const secretTold = async (): Promise<never> => {
+const rejectSecret = async (): Promise<never> => {
   throw mismatch("expected a new one; the first answer told a secret, which is not kept");
 };
 

@@ -11,21 +11,21 @@ export async function readIdempotentRequest(request: Request): Promise<Idempoten
   // Which page may read the answer is said to each repetition, not once for all.
   headers.delete("origin");
   // What the body might say as well; and no credential.
-  const said = [...headers].filter(([name]) => name.startsWith("x-rhone-"));
-  const asked = [...searchParams].filter(([name]) => name !== "key");
+  const rhoneHeaders = [...headers].filter(([name]) => name.startsWith("x-rhone-"));
+  const query = [...searchParams].filter(([name]) => name !== "key");
   const fingerprint = createHash("sha256")
-    .update(JSON.stringify([pathname, asked, said]))
-    .update(comparable(body, headers.get("content-type") ?? ""))
+    .update(JSON.stringify([pathname, query, rhoneHeaders]))
+    .update(withoutBoundary(body, headers.get("content-type") ?? ""))
     .digest("base64url");
-  const again = new Request(request.url, { method: "POST", headers, body });
-  return { fingerprint, returnsSecret: RETURNS_SECRET.test(pathname), request: again };
+  const copy = new Request(request.url, { method: "POST", headers, body });
+  return { fingerprint, returnsSecret: RETURNS_SECRET.test(pathname), request: copy };
 }
 
 /** Made and rotated keys, and client tokens. */
 const RETURNS_SECRET = /^\/v1\/(keys(\/|$)|sessions\/.+:token$)/;
 
 /** A form has a boundary of its own each time it is sent. */
-function comparable(body: Uint8Array, type: string): Uint8Array {
+function withoutBoundary(body: Uint8Array, type: string): Uint8Array {
   const boundary = /^\s*multipart\/.*;\s*boundary=(?:"([^"]+)"|([^;\s]+))/i.exec(type);
   const mark = boundary?.[1] ?? boundary?.[2];
   if (mark === undefined) return body;

@@ -11,16 +11,16 @@ import { joinItems } from "../wire/json.ts";
  * `messages`: what the call says.
  */
 export function fillMissingResults(context: Context, messages: readonly Message[], dialect: WireDialect): Context {
-  const open = context.parent?.open ?? [];
-  if (open.length === 0) return context;
-  const left = withoutResults(open, messages.slice(context.known));
-  if (left.length === 0) return context;
-  const { value } = dialect.encodeMessages([{ role: "user", blocks: left.map(noResult) }], {
+  const pending = context.parent?.open ?? [];
+  if (pending.length === 0) return context;
+  const unanswered = findUnanswered(pending, messages.slice(context.known));
+  if (unanswered.length === 0) return context;
+  const { value } = dialect.encodeMessages([{ role: "user", blocks: unanswered.map(toFailedResult) }], {
     dialect: dialect.id,
     model: "",
   });
   const added = { dialect: dialect.id, items: joinItems(value) };
-  const losses = left.map(({ id }): Loss => ({
+  const losses = unanswered.map(({ id }): Loss => ({
     at: "messages",
     what: "approximated",
     why: `tool call ${id} has no result: it is answered as failed`,
@@ -29,20 +29,20 @@ export function fillMissingResults(context: Context, messages: readonly Message[
 }
 
 /** The calls that these messages do not answer, by id or, where the wire has none, by name and order. */
-function withoutResults(open: readonly PendingToolCall[], messages: readonly Message[]): PendingToolCall[] {
+function findUnanswered(pending: readonly PendingToolCall[], messages: readonly Message[]): PendingToolCall[] {
   const request: Message = {
     role: "assistant",
-    blocks: open.map(({ id, name }) => ({ kind: "tool_call", id, name, arguments: "{}" })),
+    blocks: pending.map(({ id, name }) => ({ kind: "tool_call", id, name, arguments: "{}" })),
   };
   const end = messages.findIndex(({ role }) => role === "assistant");
   const [, ...answers] = pairResults([request, ...(end < 0 ? messages : messages.slice(0, end))]);
-  const answered = new Set(
+  const answeredIds = new Set(
     answers.flatMap(({ blocks }) => blocks.flatMap((block) => (block.kind === "tool_result" ? [block.id] : []))),
   );
-  return open.filter(({ id, item }) => !answered.has(id) && !(item !== undefined && answered.has(item)));
+  return pending.filter(({ id, item }) => !answeredIds.has(id) && !(item !== undefined && answeredIds.has(item)));
 }
 
-const noResult = ({ id, name }: PendingToolCall): ToolResult => ({
+const toFailedResult = ({ id, name }: PendingToolCall): ToolResult => ({
   kind: "tool_result",
   id,
   name,

@@ -25,54 +25,54 @@ import { requireModel } from "../keys/permissions.ts";
  * THE PATH. Every call takes it, from every surface, streamed or whole, in the Worker or in a session's object:
  * where it may go, what was said before, the attempts, the answer. Never throws: an error is an answer, too.
  */
-export async function handleCall(call: Call, given: ParsedRequest, host: CallHost): Promise<Response> {
+export async function handleCall(call: Call, parsed: ParsedRequest, host: CallHost): Promise<Response> {
   const { onDisconnect } = host.router.config.defaults;
-  const request = { ...given, rhone: { on_disconnect: onDisconnect, ...given.rhone } };
+  const request = { ...parsed, rhone: { on_disconnect: onDisconnect, ...parsed.rhone } };
   const left = new AbortController();
-  const onGone = (): void => {
+  const onClientLeft = (): void => {
     if (request.rhone.on_disconnect === "cancel") left.abort(CLIENT_LEFT);
   };
-  if (host.clientLeft?.aborted) onGone();
-  host.clientLeft?.addEventListener("abort", onGone, { once: true });
-  const ends = host.cancelled === undefined ? left.signal : AbortSignal.any([left.signal, host.cancelled]);
-  const answered = respond(call, request, host, ends);
-  const isTold = request.stream && request.outside.asList !== true;
-  const response = isTold
-    ? await respondWithin(answered, waitingOf(call, request, host, onGone))
-    : (await answered).response;
+  if (host.clientLeft?.aborted) onClientLeft();
+  host.clientLeft?.addEventListener("abort", onClientLeft, { once: true });
+  const signal = host.cancelled === undefined ? left.signal : AbortSignal.any([left.signal, host.cancelled]);
+  const outcome = respond(call, request, host, signal);
+  const isStreamed = request.stream && request.outside.asList !== true;
+  const response = isStreamed
+    ? await respondWithin(outcome, earlyResponseOptions(call, request, host, onClientLeft))
+    : (await outcome).response;
   if (!host.clientLeft?.aborted) return response;
   // Nobody is there to take it, and a body that is neither read nor given up would hold the call for ever.
   await response.body?.cancel();
   return new Response(null);
 }
 
-const waitingOf = (
+const earlyResponseOptions = (
   call: Call,
   request: ParsedRequest,
   host: CallHost,
-  onGone: () => void,
+  onClientLeft: () => void,
 ): Parameters<typeof respondWithin>[1] => ({
   surface: request.surface,
   reply: () => replyContext({ call, request }),
   headers: { "x-rhone-session-id": call.sessionId, "x-rhone-call-id": call.id },
   waitUntil: host.waitUntil,
-  onGone,
+  onGone: onClientLeft,
 });
 
 async function respond(call: Call, request: ParsedRequest, host: CallHost, left: AbortSignal): Promise<Outcome> {
   const log = new CallLog(call, request, host);
-  let pending: PreparedCall | undefined;
-  let first: Target | undefined;
+  let prepared: PreparedCall | undefined;
+  let firstTarget: Target | undefined;
   try {
     const candidates = await candidatesOf(routingRequest(request), request.surface.dialect.id, {
       config: host.router.config,
       providers: host.providers,
     });
     log.target = candidates.all[0].target;
-    const context = await host.begin(turnInput(request), log.toCallStart());
+    const context = await host.start(turnInput(request), log.toCallStart());
     log.context = context;
     const { policy } = candidates;
-    pending = {
+    prepared = {
       call,
       request,
       host,
@@ -83,26 +83,26 @@ async function respond(call: Call, request: ParsedRequest, host: CallHost, left:
     };
     const targets = allowedTargets(call.caller, request, await rankCandidates(candidates, context, host));
     log.target = targets[0];
-    [first] = targets;
+    [firstTarget] = targets;
     const plan: FailoverPlan = { targets, policy, ...(await planHedge(request, targets, host)) };
     if (plan.hedge !== undefined) requireModel(call.caller, plan.hedge.target.model, plan.hedge.target);
-    await reserve(pending, plan.hedge === undefined ? targets : [...targets, plan.hedge.target]);
-    const go = (way: FailoverPlan, said?: readonly Message[]): Promise<UpstreamAnswer> =>
-      withDeadline(pending!, left, (tools) =>
-        failOver(way, (target, how) => dispatch(pending!, target, how, said), tools),
+    await reserve(prepared, plan.hedge === undefined ? targets : [...targets, plan.hedge.target]);
+    const send = (remaining: FailoverPlan, appended?: readonly Message[]): Promise<UpstreamAnswer> =>
+      withDeadline(prepared!, left, (services) =>
+        failOver(remaining, (target, options) => dispatch(prepared!, target, options, appended), services),
       );
-    const reached = await go(plan);
-    const { call: upstreamCall } = reached;
+    const answer = await send(plan);
+    const { call: upstreamCall } = answer;
     log.startAttempt(upstreamCall.place, upstreamCall.losses);
-    const recover = policy.midstream === "continue" ? rescueBy(go, plan, upstreamCall.place) : undefined;
-    return { response: withHeaders(await reply(reached, recover), upstreamCall, upstreamCall.upstream.headers) };
+    const recover = policy.midstream === "continue" ? createRecovery(send, plan, upstreamCall.place) : undefined;
+    return { response: withHeaders(await reply(answer, recover), upstreamCall, upstreamCall.upstream.headers) };
   } catch (thrown) {
     const error = toGatewayError(thrown);
     // A fault of ours; the caller is told nothing of its inside.
     if (error.code === "internal") console.error("internal error", call.id, error.cause);
     // When nothing has helped, the error is the first target's, and so is the name beside it.
-    if (first !== undefined) log.target = first;
-    if (pending !== undefined) await settleFailure(upstreamCallTo(pending, log.target!), error);
+    if (firstTarget !== undefined) log.target = firstTarget;
+    if (prepared !== undefined) await settleFailure(upstreamCallTo(prepared, log.target!), error);
     // What is refused before it begins has an id as well, and is on record under it.
     else await host.fail(log.toRecord("failed", { error })).catch(() => {});
     const upstream = error instanceof UpstreamRefusal ? error.headers : undefined;
@@ -115,14 +115,14 @@ async function respond(call: Call, request: ParsedRequest, host: CallHost, left:
 }
 
 /** The targets that have not broken off go on with what one has begun. */
-function rescueBy(
-  go: (way: FailoverPlan, said: readonly Message[]) => Promise<UpstreamAnswer>,
+function createRecovery(
+  send: (remaining: FailoverPlan, appended: readonly Message[]) => Promise<UpstreamAnswer>,
   plan: FailoverPlan,
-  broken: Target,
+  failed: Target,
 ): Recover {
-  const [next, ...others] = plan.targets.filter((target) => target !== broken);
-  return async (said) => {
+  const [next, ...others] = plan.targets.filter((target) => target !== failed);
+  return async (appended) => {
     if (next === undefined) throw new GatewayError("provider.unavailable", "there is no other target to go on with it");
-    return await go({ targets: [next, ...others], policy: plan.policy }, said);
+    return await send({ targets: [next, ...others], policy: plan.policy }, appended);
   };
 }

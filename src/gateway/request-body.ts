@@ -34,19 +34,19 @@ export function spliceBody(
   const { layout } = surface.dialect;
   const model = JSON.stringify(target.model);
   const { history, known, instructions } = context;
-  const isRestored = history.length > 0 || instructions?.items !== undefined || request.hasRewrittenItems === true;
-  const { items, losses } = isRestored
+  const rebuildsItems = history.length > 0 || instructions?.items !== undefined || request.hasRewrittenItems === true;
+  const { items, losses } = rebuildsItems
     ? encodeHistory([...itemsPassage(instructions), ...history], surface.dialect, target)
-    : NOTHING;
+    : NO_ITEMS;
   const given = request.items.slice(0, request.systemCount);
-  const fresh = request.items.slice(request.systemCount + known);
-  const list = `[${listed([...given, items, ...fresh])}]`;
+  const newItems = request.items.slice(request.systemCount + known);
+  const list = `[${joinLists([...given, items, ...newItems])}]`;
   const edits: Edit[] = [
     ...removeMember(
       members,
       "rhone",
-      ...stateIn(request),
-      ...(isRestored && layout.itemsAlias ? [layout.itemsAlias] : []),
+      ...stateMembersOf(request),
+      ...(rebuildsItems && layout.itemsAlias ? [layout.itemsAlias] : []),
     ),
     ...replaceMember(members, "model", model),
   ];
@@ -54,9 +54,9 @@ export function spliceBody(
   if (request.outside.model === undefined) added.push(["model", model]);
   if (instructions?.member !== undefined) added.push([instructions.member.key, instructions.member.json]);
   if (usage !== undefined) added.push([...usage.member]);
-  const body = added.reduce(withMember, splice(text, edits));
+  const body = added.reduce(fillMember, splice(text, edits));
   // The list comes last: whatever looks for a member reads the whole text, and a history may be megabytes of it.
-  return { body: isRestored ? setMember(body, layout.items, list) : body, losses };
+  return { body: rebuildsItems ? setMember(body, layout.items, list) : body, losses };
 }
 
 function setMember(text: string, key: string, json: string): string {
@@ -65,7 +65,7 @@ function setMember(text: string, key: string, json: string): string {
 }
 
 /** Adds a member that is not there, or says nothing. */
-function withMember(text: string, [key, json]: readonly [string, string]): string {
+function fillMember(text: string, [key, json]: readonly [string, string]): string {
   const all = membersOf(text);
   const known = all.findLast((member) => member.key === key);
   if (known === undefined) return splice(text, [appendMember(text, key, json)]);
@@ -74,29 +74,29 @@ function withMember(text: string, [key, json]: readonly [string, string]): strin
 
 /** The body for a provider of another wire: decoded, completed, and said anew. `said`: messages behind the caller's own. */
 export function encodeBody(
-  asked: ParsedRequest,
+  parsed: ParsedRequest,
   context: Context,
   dialect: WireDialect,
   target: EncodeTarget,
-  said: readonly Message[] = [],
+  appended: readonly Message[] = [],
 ): ProviderBody {
-  const { request } = asked;
+  const { request } = parsed;
   const { history, known, instructions } = context;
-  const given = request.messages.length - asked.messages.length + asked.systemCount;
+  const given = request.messages.length - parsed.messages.length + parsed.systemCount;
   const messages = pairResults([
     ...decodeInstructions(instructions),
     ...request.messages.slice(0, given),
     ...history.flatMap(decodeItems),
     ...request.messages.slice(given + known),
-    ...said,
+    ...appended,
   ]);
-  const { value, losses } = dialect.encodeRequest({ ...withoutState(request, asked), messages }, target);
-  return { body: JSON.stringify(value), losses: [...lostMembers(asked, dialect), ...losses] };
+  const { value, losses } = dialect.encodeRequest({ ...withoutState(request, parsed), messages }, target);
+  return { body: JSON.stringify(value), losses: [...lostMembers(parsed, dialect), ...losses] };
 }
 
 /** What names a place of ours says nothing to a provider, of the caller's own wire neither. */
-function withoutState(request: ModelRequest, asked: ParsedRequest): ModelRequest {
-  const state = stateIn(asked);
+function withoutState(request: ModelRequest, parsed: ParsedRequest): ModelRequest {
+  const state = stateMembersOf(parsed);
   const { rest } = request;
   if (state.length === 0 || rest === undefined || !isObject(rest.item)) return request;
   const item = Object.fromEntries(Object.entries(rest.item).filter(([member]) => !state.includes(member)));
@@ -104,7 +104,7 @@ function withoutState(request: ModelRequest, asked: ParsedRequest): ModelRequest
 }
 
 /** Those that name one: `null` and `false` do not, and stay. */
-const stateIn = ({ surface, body }: ParsedRequest): string[] =>
+const stateMembersOf = ({ surface, body }: ParsedRequest): string[] =>
   (surface.dialect.layout.state ?? []).filter((member) => (body[member] ?? false) !== false);
 
 /** The members of a request that only its own wire knows, on the way to another. */
@@ -115,22 +115,22 @@ function lostMembers({ surface, body }: ParsedRequest, { id }: WireDialect): Los
     .map((at) => ({ at, what: "dropped", why: `${id} has no such member` }));
 }
 
-const NOTHING: { items: string; losses: Loss[] } = { items: "", losses: [] };
+const NO_ITEMS: { items: string; losses: Loss[] } = { items: "", losses: [] };
 
 /** Wire items for a target: the very characters where all of it may be said verbatim, else decoded and encoded. */
 function encodeHistory(
-  passages: readonly WireItems[],
+  parts: readonly WireItems[],
   dialect: WireDialect,
   target: EncodeTarget,
 ): { items: string; losses: Loss[] } {
-  const isVerbatim = passages.every(
-    (passage) => passage.dialect === dialect.id && (!passage.sealed || passage.issuer === target.issuer),
+  const isVerbatim = parts.every(
+    (part) => part.dialect === dialect.id && (!part.sealed || part.issuer === target.issuer),
   );
-  if (isVerbatim) return { items: listed(passages.map(({ items }) => items)), losses: [] };
-  const { value, losses } = dialect.encodeMessages(pairResults(passages.flatMap(decodeItems)), target);
+  if (isVerbatim) return { items: joinLists(parts.map(({ items }) => items)), losses: [] };
+  const { value, losses } = dialect.encodeMessages(pairResults(parts.flatMap(decodeItems)), target);
   return { items: joinItems(value), losses };
 }
 
 /** The inside of a list: what is empty says nothing. Strings that are added are copied once, when they are sent. */
-const listed = (texts: readonly string[]): string =>
+const joinLists = (texts: readonly string[]): string =>
   texts.reduce((list, text) => (list === "" ? text : text === "" ? list : `${list},${text}`), "");

@@ -25,7 +25,7 @@ export async function rankCandidates(
   { router, now }: CallHost,
 ): Promise<[Target, ...Target[]]> {
   const isCheapest = candidates.policy.strategy === "least_cost";
-  const costs = isCheapest ? await costsOf(candidates, new Date(now())) : new Map<string, number>();
+  const costs = isCheapest ? await estimateTypicalCosts(candidates, new Date(now())) : new Map<string, number>();
   const sealers = history.flatMap(({ sealed, issuer }) => (sealed && issuer !== undefined ? [issuer] : []));
   return rankTargets(candidates, {
     // A tool's result belongs to the thoughts behind its call.
@@ -37,13 +37,13 @@ export async function rankCandidates(
 }
 
 /** A call like most: what it costs tells which of two models is the cheaper one. */
-const TYPICAL = { fresh: 3_000, output: 1_000 };
+const TYPICAL_USAGE = { fresh: 3_000, output: 1_000 };
 
-async function costsOf({ all }: Candidates, at: Date): Promise<Map<string, number>> {
+async function estimateTypicalCosts({ all }: Candidates, at: Date): Promise<Map<string, number>> {
   const known = await Promise.all(
     all.map(async ({ target }) => {
       const prices = await pricesOf(target.provider);
-      const cost = costMicros(TYPICAL, prices([target.model], at));
+      const cost = costMicros(TYPICAL_USAGE, prices([target.model], at));
       return cost === undefined ? [] : [[keyOf(target), cost] as const];
     }),
   );
@@ -58,28 +58,28 @@ export async function planHedge(
 ): Promise<{ hedge?: Hedge }> {
   const { hedge } = request.rhone.routing ?? {};
   if (hedge === undefined) return {};
-  const target = hedge.model === undefined ? targets[1] : await located(hedge.model, request, providers);
+  const target = hedge.model === undefined ? targets[1] : await locateHedge(hedge.model, request, providers);
   if (target === undefined || keyOf(target) === keyOf(targets[0]!))
     throw invalid("rhone.routing.hedge", "expected a second target: name it in hedge.model, or give models");
-  const most = hedge.max_cost_micros_usd;
-  if (most !== undefined && (await costOf(request, target, new Date(now()))) > most) return {};
+  const maxCost = hedge.max_cost_micros_usd;
+  if (maxCost !== undefined && (await estimateCost(request, target, new Date(now()))) > maxCost) return {};
   // The plan's own, where it is one of them: it is not tried again when it has failed as the hedge.
   const planned = targets.find((one) => keyOf(one) === keyOf(target)) ?? target;
   return { hedge: { afterMs: hedge.after_ms, target: planned } };
 }
 
-const located = (model: string, { surface }: ParsedRequest, providers: CallHost["providers"]): Promise<Target> =>
+const locateHedge = (model: string, { surface }: ParsedRequest, providers: CallHost["providers"]): Promise<Target> =>
   locate(model, surface.dialect.id, providers).catch((cause: Error) => {
     throw invalid("rhone.routing.hedge.model", cause.message.replace(/^model: /, ""));
   });
 
 /** An answer of unknown length is taken for this long. Tokens. */
-const LIKELY_OUTPUT = 1_000;
+const TYPICAL_OUTPUT = 1_000;
 
 /** What a call may cost at a target at most, as far as can be told before: nothing is known of a model without a price. */
-async function costOf({ text, request }: ParsedRequest, { provider, model }: Target, at: Date): Promise<number> {
+async function estimateCost({ text, request }: ParsedRequest, { provider, model }: Target, at: Date): Promise<number> {
   const prices = await pricesOf(provider);
-  const { maxOutput = LIKELY_OUTPUT } = request;
+  const { maxOutput = TYPICAL_OUTPUT } = request;
   // Four bytes a token is what tokenizers come to.
   const cost = costMicros({ fresh: Math.ceil(text.length / 4), output: maxOutput }, prices([model], at));
   return cost ?? Number.POSITIVE_INFINITY;
@@ -88,13 +88,16 @@ async function costOf({ text, request }: ParsedRequest, { provider, model }: Tar
 /** Does the work with what the loop of attempts needs of the call and its host, until nobody waits for it any longer. */
 export async function withDeadline<T>(
   { host, log, until, policy }: PreparedCall,
-  left: AbortSignal,
-  work: (tools: FailoverServices) => Promise<T>,
+  callSignal: AbortSignal,
+  work: (services: FailoverServices) => Promise<T>,
 ): Promise<T> {
   const total = new AbortController();
   const seconds = policy.deadlines.total / 1000;
-  const late = new GatewayError("provider.timeout", `no provider has answered within the ${seconds} s that a call has`);
-  const timer = setTimeout(() => total.abort(late), Math.max(0, until - host.now()));
+  const timeoutError = new GatewayError(
+    "provider.timeout",
+    `no provider has answered within the ${seconds} s that a call has`,
+  );
+  const timer = setTimeout(() => total.abort(timeoutError), Math.max(0, until - host.now()));
   const { breakers, random } = host.router;
   try {
     return await work({
@@ -103,8 +106,8 @@ export async function withDeadline<T>(
       sleep,
       random,
       logAttempt: (attempt) => log.attempts.push(attempt),
-      isLarger: async (target, than) => (await contextOf(target, host)) > (await contextOf(than, host)),
-      signal: AbortSignal.any([left, total.signal]),
+      isLarger: async (target, than) => (await readContextWindow(target, host)) > (await readContextWindow(than, host)),
+      signal: AbortSignal.any([callSignal, total.signal]),
     });
   } finally {
     clearTimeout(timer);
@@ -112,7 +115,7 @@ export async function withDeadline<T>(
 }
 
 /** Tokens; of a model that the catalogue does not know, no number that could be compared. */
-async function contextOf({ provider, model }: Target, { providers }: CallHost): Promise<number> {
+async function readContextWindow({ provider, model }: Target, { providers }: CallHost): Promise<number> {
   const { models } = await catalogueOf(providers);
   const known = models.find((one) => one.provider === provider && one.id === model);
   return known?.context ?? Number.NaN;

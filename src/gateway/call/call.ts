@@ -45,9 +45,9 @@ export type CallHost = {
   onBody?: (call: string, body: Uint8Array) => void;
   /** Where the stream of a call is kept; absent: nowhere. */
   recorderFor?: (call: string) => StreamRecorder;
-  begin: (said: TurnInput, started: CallStart) => Promise<Context>;
-  commit: (record: CallRecord, step: CompletedTurn, kept?: StoredResponse) => Promise<void>;
-  fail: (record: CallRecord, received?: string, kept?: StoredResponse) => Promise<void>;
+  start: (input: TurnInput, started: CallStart) => Promise<Context>;
+  commit: (record: CallRecord, step: CompletedTurn, response?: StoredResponse) => Promise<void>;
+  fail: (record: CallRecord, received?: string, response?: StoredResponse) => Promise<void>;
   /** Has a response found by the id that its provider gave it. What it resolves to is durable. */
   indexResponse?: (id: string) => Promise<void>;
 };

@@ -18,7 +18,7 @@ export type UpstreamCall = {
   /** Where it was asked, on which wire, how, and what could not be said there. */
   place: Target;
   dialect: WireDialect;
-  target: EncodeTarget & { issuer: string };
+  encodeTarget: EncodeTarget & { issuer: string };
   losses: Loss[];
   deadlines: Deadlines;
   /** When the call as a whole is given up, in Unix milliseconds. */
@@ -45,9 +45,15 @@ export const isSameDialect = ({ request, dialect }: UpstreamCall): boolean => re
  * A stream's token counts are asked for though the caller did not, and hidden from it again: where its stream is
  * looked at anyway, and the host is known to take the question.
  */
-export function addedUsageOption({ request, call, host, dialect, target }: UpstreamCall): StreamUsage | undefined {
+export function addedUsageOption({
+  request,
+  call,
+  host,
+  dialect,
+  encodeTarget,
+}: UpstreamCall): StreamUsage | undefined {
   const mayAdd =
-    call.annotate && request.stream && host.contextMode === "stateful" && target.quirks?.streamUsage === true;
+    call.annotate && request.stream && host.contextMode === "stateful" && encodeTarget.quirks?.streamUsage === true;
   const { streamUsage } = dialect;
   if (!mayAdd || streamUsage === undefined) return undefined;
   return request.members.some(({ key }) => key === streamUsage.member[0]) ? undefined : streamUsage;

@@ -88,13 +88,14 @@ export async function settleFailure(
     usage: {},
   },
 ): Promise<void> {
-  const { host, log, dialect, target } = upstreamCall;
+  const { host, log, dialect, encodeTarget } = upstreamCall;
   // What goes wrong with a committed turn on its way to the client does not undo it.
   if (log.isSettled) return;
   const error = toGatewayError(thrown);
   const status = statusOf(error);
   const { messages, model } = folded;
-  const received = messages.length === 0 ? undefined : JSON.stringify(dialect.encodeMessages(messages, target).value);
+  const received =
+    messages.length === 0 ? undefined : JSON.stringify(dialect.encodeMessages(messages, encodeTarget).value);
   await log.pricesLoaded;
   const heard = received?.length ?? 0;
   const record = log.toRecord(status, { ...(model !== "" && { model }), error, usage: counted, heard });
@@ -113,12 +114,12 @@ export async function settleFailure(
 export const toStorageError = (cause: unknown): GatewayError =>
   cause instanceof GatewayError ? cause : new GatewayError("internal", "the answer could not be stored", { cause });
 
-function stepOf({ request, context, dialect, target }: UpstreamCall, { messages }: ModelResponse): CompletedTurn {
-  const { value } = dialect.encodeMessages(messages, target);
+function stepOf({ request, context, dialect, encodeTarget }: UpstreamCall, { messages }: ModelResponse): CompletedTurn {
+  const { value } = dialect.encodeMessages(messages, encodeTarget);
   const output: WireItems & { issuer: string } = {
     dialect: dialect.id,
     items: joinItems(value),
-    issuer: target.issuer,
+    issuer: encodeTarget.issuer,
     sealed: messages.some(isSealed),
   };
   return { ...inputStep(request, context), output, reply: messages };

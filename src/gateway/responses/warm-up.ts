@@ -16,7 +16,7 @@ import { replyContext } from "../call/upstream-call.ts";
  */
 export async function warmUp(call: Call, request: ParsedRequest, host: CallHost): Promise<Response> {
   const log = new CallLog(call, request, host);
-  const context = await host.begin(turnInput(request), log.toCallStart());
+  const context = await host.start(turnInput(request), log.toCallStart());
   log.context = context;
   const { dialect } = request.surface;
   const step = {

@@ -45,7 +45,7 @@ export async function queryModel(
     now,
     budgets,
     waitUntil: () => {},
-    begin: async (_, started) => {
+    start: async (_, started) => {
       session.start(started);
       return { parent: undefined, history: [], known: 0 };
     },

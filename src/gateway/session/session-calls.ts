@@ -194,7 +194,7 @@ export class SessionCalls {
       clientLeft: left.signal,
       onBody: (id, body) => streams.appendBody(id, body),
       recorderFor: (id) => streams.recorderFor(id),
-      begin: async (said, started) => {
+      start: async (said, started) => {
         create(started);
         // It may have been cancelled while it was queued.
         if (response !== undefined && isCancelled(sql, call.id)) throw CANCELLED;

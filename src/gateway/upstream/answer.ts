@@ -39,8 +39,8 @@ export async function awaitFirstContent(
 }
 
 async function begin(upstreamCall: UpstreamCall, counted: OnDiscardedUsage): Promise<StartedStream> {
-  const { dialect, target, host, deadlines } = upstreamCall;
-  const reader = new StreamReader(dialect.decodeStream(target.issuer));
+  const { dialect, encodeTarget, host, deadlines } = upstreamCall;
+  const reader = new StreamReader(dialect.decodeStream(encodeTarget.issuer));
   const started: StartedStream = { call: upstreamCall, chunks: [], events: [], reader };
   const at = host.now() + deadlines.firstContent;
   const what = `the provider said no word within ${deadlines.firstContent / 1000} s`;
@@ -87,12 +87,12 @@ async function read(upstreamCall: UpstreamCall, counted: OnDiscardedUsage): Prom
 
 /** A host that streams unasked is understood all the same. */
 function wholeResponse(
-  { dialect, target, upstream }: UpstreamCall,
+  { dialect, encodeTarget, upstream }: UpstreamCall,
   bytes: Uint8Array,
   counted: OnDiscardedUsage,
 ): ModelResponse {
   if (isEventStream(upstream)) {
-    const decoder = dialect.decodeStream(target.issuer);
+    const decoder = dialect.decodeStream(encodeTarget.issuer);
     const events = [...decodeSse(bytes).flatMap((event) => decoder.push(event)), ...decoder.end()];
     return orCounted(
       () => fold(events),
@@ -102,7 +102,7 @@ function wholeResponse(
   const body = tryParseJson(decodeUtf8(bytes));
   if (body === undefined) throw new GatewayError("provider.execution_failed", "the provider's answer is not JSON");
   return orCounted(
-    () => dialect.decodeResponse(body, target.issuer),
+    () => dialect.decodeResponse(body, encodeTarget.issuer),
     () => isObject(body) && counted(dialect.usageOf(body), ""),
   );
 }

@@ -37,7 +37,7 @@ type Inference = {
 export async function infer({ request, ...inference }: Inference): Promise<Response> {
   const createdAt = Date.now();
   requireSurface(inference.caller, inference.surface);
-  const held = ROOM.enter();
+  const held = CAPACITY.enter();
   const work: Promise<unknown>[] = [];
   const waitUntil = (more: Promise<unknown>): void => {
     work.push(more);
@@ -52,57 +52,57 @@ export async function infer({ request, ...inference }: Inference): Promise<Respo
   }
 }
 
-const ROOM = new Capacity();
+const CAPACITY = new Capacity();
 
 /** `heard`: responses that only the caller's own connection knows of. `left`: aborted when the caller leaves. */
-type Texted = Omit<Inference, "request"> & {
+type TextInference = Omit<Inference, "request"> & {
   text: string;
   headers: Headers;
   createdAt: number;
-  heard?: UnstoredResponses;
+  unstored?: UnstoredResponses;
   left?: AbortSignal;
 };
 
 /** The same of a body that has been read, by a caller who may use the surface. */
-export async function inferText(texted: Texted): Promise<Response> {
+export async function inferText(texted: TextInference): Promise<Response> {
   const { text, headers, createdAt, surface, outside = {}, caller, env, ctx, left } = texted;
-  const opened = withKeyDefaults(readMembers(text, headers, SURFACES[surface]), caller, outside);
-  const { at, response } = await resolveDestination(opened, surface, { ...texted, org: caller.org });
-  requireOwnObject(caller, at?.place, env);
+  const request = withKeyDefaults(readMembers(text, headers, SURFACES[surface]), caller, outside);
+  const { at, response } = await resolveDestination(request, surface, { ...texted, org: caller.org });
+  requireOwnObject(caller, at?.objectId, env);
   const { contextMode } = isolateRouter(env).config.defaults;
-  const mode = opened.rhone.context_mode ?? (needsState(response) ? "stateful" : contextMode);
+  const mode = request.rhone.context_mode ?? (needsState(response) ? "stateful" : contextMode);
   const isNew = at === undefined;
   // What a response is kept for is that somebody asks for it.
   const isJournaled = isNew && mode === "stateless" && response === undefined;
-  const { place, ...named } = isNew
+  const { place: objectId, ...named } = isNew
     ? newCallIds(env, createdAt, isJournaled)
-    : { ...at, id: newId("call", createdAt, at.place) };
-  const annotate = !leavesBodies(headers);
+    : { ...at, id: newId("call", createdAt, at.objectId) };
+  const annotate = !annotatesHeadersOnly(headers);
   const call = { ...named, caller, annotate, createdAt, ...(response !== undefined && { response }) };
-  const stub = (): SessionStub => requireStub(env.SESSIONS, place);
+  const stub = (): SessionStub => requireStub(env.SESSIONS, objectId);
   if (mode !== "stateless") {
     const pairs = [...headers].filter(([name]) => !CREDENTIALS.has(name));
     const session = stub();
     left?.addEventListener("abort", () => ctx.waitUntil(session.left(call.id)), { once: true });
     const answered = session.call({ ...call, headers: pairs, surface, outside, text: toRpcText(text), isNew });
-    return await outliving(answered, ctx);
+    return await keepAliveUntilAnswered(answered, ctx);
   }
   if (!isNew && !(await stub().has(caller.org))) throw sessionNotFound();
-  const request = parseRequest(opened, SURFACES[surface], outside);
+  const request = parseRequest(request, SURFACES[surface], outside);
   const providers = await providersFor(env, caller.org, (work) => ctx.waitUntil(work));
   const host = statelessHost(request, { stub, isNew, isJournaled, env, ctx, providers, left });
-  return await outliving(handleCall({ ...call, headers }, request, host), ctx);
+  return await keepAliveUntilAnswered(handleCall({ ...call, headers }, request, host), ctx);
 }
 
 /** Whether the caller wants bodies as they are, and what is said of them in headers alone. Throws `request.invalid`. */
-function leavesBodies(headers: Headers): boolean {
+function annotatesHeadersOnly(headers: Headers): boolean {
   const annotate = headers.get("x-rhone-annotate");
   if (annotate !== null && annotate !== "headers") throw invalid("x-rhone-annotate", "expected headers, or none");
   return annotate !== null;
 }
 
 /** With nothing to wait for, the platform ends a request the moment its client leaves, before it tells it so. */
-function outliving(answered: Promise<Response>, ctx: Inference["ctx"]): Promise<Response> {
+function keepAliveUntilAnswered(answered: Promise<Response>, ctx: Inference["ctx"]): Promise<Response> {
   ctx.waitUntil(answered.catch(() => {}));
   return answered;
 }
@@ -129,19 +129,19 @@ function statelessHost(
       left: AbortSignal | undefined;
     },
 ): CallHost {
-  let begun: CallStart | undefined;
+  let started: CallStart | undefined;
   let recorder: RemoteRecorder | undefined;
   const { JOURNALS: journals } = env;
   const waitUntil = (work: Promise<unknown>): void => ctx.waitUntil(work);
-  const keep = async (handled: Omit<StatelessCall, "isNew">): Promise<void> => {
+  const deliver = async (handled: Omit<StatelessCall, "isNew">): Promise<void> => {
     const rest = await recorder?.rest();
     if (isJournaled && recorder?.hasSent !== true && enterInJournal(handled, rest, { journals, waitUntil })) return;
     // As text: numbers that were kept as they were written do not cross otherwise.
     await stub().record(toRpcText(JSON.stringify({ ...handled, isNew } satisfies StatelessCall)), rest);
   };
-  const later = async (handled: Omit<StatelessCall, "isNew">): Promise<void> => {
+  const deliverInBackground = async (handled: Omit<StatelessCall, "isNew">): Promise<void> => {
     const lost = (cause: unknown): void => console.error("a record was lost", handled.record.id, cause);
-    waitUntil(keep(handled).catch(lost));
+    waitUntil(deliver(handled).catch(lost));
   };
   return {
     contextMode: "stateless",
@@ -152,23 +152,27 @@ function statelessHost(
     budgets: budgetsFor(env, waitUntil),
     waitUntil,
     recorderFor: () => {
-      const told = JSON.stringify({ started: begun!, isNew });
+      const header = JSON.stringify({ started: started!, isNew });
       const send = async (load: StreamChunk): Promise<void> => {
-        const sent = stub().tell(told, load);
+        const sent = stub().tell(header, load);
         ctx.waitUntil(sent);
         await sent;
       };
       return (recorder = new RemoteRecorder(send, Date.now));
     },
-    begin: async (_, started) => {
-      begun = started;
+    start: async (_, started) => {
+      started = started;
       return { parent: undefined, history: [], known: 0 };
     },
     commit: (record: CallRecord, { output, instructions }: CompletedTurn, kept) => {
       const items = request.items.slice(request.systemCount).join(",");
       const input = { dialect: request.surface.dialect.id, items };
-      return later({ record, said: { input, output, ...(instructions && { instructions }) }, ...(kept && { kept }) });
+      return deliverInBackground({
+        record,
+        said: { input, output, ...(instructions && { instructions }) },
+        ...(kept && { kept }),
+      });
     },
-    fail: (record, received) => later({ record, ...(received !== undefined && { received }) }),
+    fail: (record, received) => deliverInBackground({ record, ...(received !== undefined && { received }) }),
   };
 }

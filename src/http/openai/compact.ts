@@ -7,7 +7,7 @@ import { DIALECTS } from "../../dialects/index.ts";
 import { sealSummary } from "../../dialects/openai-responses/compaction.ts";
 import { parseRequest, type ParsedRequest, readMembers } from "../../surfaces/request.ts";
 import { SUMMARIZE } from "../../gateway/session/commands.ts";
-import { encodeTarget } from "../../gateway/dispatch.ts";
+import { toEncodeTarget } from "../../gateway/dispatch.ts";
 import { userItems } from "../../gateway/responses/items.ts";
 import { spliceBody } from "../../gateway/request-body.ts";
 import { SURFACES } from "../../surfaces/index.ts";
@@ -72,7 +72,7 @@ async function byProvider(
   context: Context,
   target: Target,
 ): Promise<Response | undefined> {
-  const { body, losses } = spliceBody(request, context, encodeTarget(target));
+  const { body, losses } = spliceBody(request, context, toEncodeTarget(target));
   const { surface } = request;
   const {
     call,
@@ -125,19 +125,19 @@ const NO_USAGE = {
 };
 
 /** The question is a call like any other, under a session of its own: it is no turn of the conversation that it is about. */
-function summarize(c: Http, asked: ParsedRequest, { history, known, instructions }: Context): Promise<Response> {
+function summarize(c: Http, request: ParsedRequest, { history, known, instructions }: Context): Promise<Response> {
   const messages = [
     ...decodeInstructions(instructions),
     ...history.flatMap(decodeItems),
-    ...asked.messages.slice(known),
+    ...request.messages.slice(known),
   ];
-  const { instructions: wanted, prompt_cache_key: key } = asked.body;
-  const { session_id: _, parent: __, ...rhone } = asked.rhone;
+  const { instructions: requested, prompt_cache_key: key } = request.body;
+  const { session_id: _, parent: __, ...rhone } = request.rhone;
   const request = {
-    model: asked.model,
+    model: request.model,
     instructions:
-      typeof wanted === "string" && wanted !== ""
-        ? `${SUMMARIZE}\n\nThe conversation's own instructions: ${wanted}`
+      typeof requested === "string" && requested !== ""
+        ? `${SUMMARIZE}\n\nThe conversation's own instructions: ${requested}`
         : SUMMARIZE,
     input: renderTranscript(messages),
     store: false,
