@@ -36,15 +36,15 @@ export function newCallIds(
   { SESSIONS, JOURNALS }: Pick<Cloudflare.Env, "SESSIONS" | "JOURNALS">,
   now: number,
   isJournaled: boolean,
-): { id: string; sessionId: string; place: string } {
+): { id: string; sessionId: string; objectId: string } {
   if (!isJournaled) {
-    const { id: sessionId, place } = newSessionId(SESSIONS);
-    return { id: newId("call", now, place), sessionId, place };
+    const { id: sessionId, objectId } = newSessionId(SESSIONS);
+    return { id: newId("call", now, objectId), sessionId, objectId };
   }
   if (current === undefined || now > current.until)
     current = { journal: encodeObjectId(JOURNALS.newUniqueId().toString()), until: now + TERM };
   const id = newJournalId("call", now, current.journal);
-  return { id, sessionId: withPrefix(id, "sess"), place: objectIdIn("call", id)! };
+  return { id, sessionId: withPrefix(id, "sess"), objectId: objectIdIn("call", id)! };
 }
 
 /**
@@ -102,10 +102,10 @@ const sessionOf = ({ org, sessionId, turnId, createdAt, endedAt }: CallRecord): 
 export async function findJournalEntry(
   journals: Journals,
   org: string,
-  place: string,
+  objectId: string,
 ): Promise<Pick<JournalEntry, "text" | "told"> | undefined> {
-  const id = `call_${place}`;
-  const stub = stubOf(journals, journalIn(place)!);
+  const id = `call_${objectId}`;
+  const stub = stubOf(journals, journalIn(objectId)!);
   for (;;) {
     const found = await stub?.find(org, id);
     if (found !== undefined || Math.abs(Date.now() - createdAtOf(id)) > FRESH) return found;
@@ -114,8 +114,8 @@ export async function findJournalEntry(
 }
 
 /** The inverse of writing it there, when the session's object has it. */
-export async function removeJournalEntry(journals: Journals, org: string, place: string): Promise<void> {
-  await stubOf(journals, journalIn(place)!)?.strike(org, `call_${place}`);
+export async function removeJournalEntry(journals: Journals, org: string, objectId: string): Promise<void> {
+  await stubOf(journals, journalIn(objectId)!)?.strike(org, `call_${objectId}`);
 }
 
 /** undefined: no journal of ours. */

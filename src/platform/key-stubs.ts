@@ -33,8 +33,8 @@ export function newKeyObject(keys: Keys): { stub: KeyStub; place: string } {
 }
 
 /** The object of a key, by the place that its secret or its id says; undefined when there can be none. */
-export function keyAt(keys: Keys, place: string | undefined): KeyStub | undefined {
-  const hex = place === undefined ? undefined : decodeObjectId(place);
+export function keyAt(keys: Keys, objectId: string | undefined): KeyStub | undefined {
+  const hex = objectId === undefined ? undefined : decodeObjectId(objectId);
   if (hex === undefined) return undefined;
   try {
     return keys.get(keys.idFromString(hex)) as unknown as KeyStub;

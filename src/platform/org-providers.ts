@@ -53,12 +53,12 @@ async function ask(env: Env, org: string, keys: VaultKeys): Promise<Rows> {
   }
   const own = stored.flatMap(({ provider, sealed }): Provider[] => {
     const row = base.get(provider);
-    const place = credentialContext(org, provider);
-    const apiKey = decrypt(sealed, place, keys);
+    const objectId = credentialContext(org, provider);
+    const apiKey = decrypt(sealed, objectId, keys);
     if (row === undefined) return [];
     // Never the deployment's own instead: who pays would be another.
     if (apiKey === undefined) return [withoutCredential(row)];
-    if (!isEncryptedWith(sealed, keys)) void stub.reseal(provider, encrypt(apiKey, place, keys)).catch(() => {});
+    if (!isEncryptedWith(sealed, keys)) void stub.reseal(provider, encrypt(apiKey, objectId, keys)).catch(() => {});
     return [withCredential(row, apiKey, org)];
   });
   const rows = own.length === 0 ? base : new Map([...base, ...own.map((row) => [row.id, row] as const)]);

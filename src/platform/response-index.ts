@@ -13,8 +13,8 @@ export async function findResponseLocation(
   org: string,
   id: string,
 ): Promise<ResponseLocation | undefined> {
-  const place = objectIdIn("resp", id);
-  if (place !== undefined) return { place, call: withPrefix(id, "call") };
+  const objectId = objectIdIn("resp", id);
+  if (objectId !== undefined) return { place: objectId, call: withPrefix(id, "call") };
   return await responseIndexFor(directories, org, id).find(id);
 }
 

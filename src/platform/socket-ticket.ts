@@ -23,7 +23,7 @@ export async function authenticateSocket(
   later: AuthContext["later"],
 ): Promise<Caller> {
   const { keyId, org, scopes, sessionId: session, expiresAt = Infinity, address } = attachment;
-  const ask: AuthContext["ask"] = (place, digest) => keyAt(env.KEYS, place)?.admit(digest);
+  const ask: AuthContext["ask"] = (objectId, digest) => keyAt(env.KEYS, objectId)?.admit(digest);
   const gate: AuthContext = { admissions: keyCache, adminKey: env.RHONE_ADMIN_KEY, ask, address, later };
   if (scopes !== undefined) return await authenticateClaims({ keyId, org, session, scopes, expiresAt }, gate);
   return { ...(await authenticateKeyId(keyId, objectIdIn("key", keyId), gate)), org };

@@ -29,7 +29,7 @@ const ONE = { blocks: 1, events: 1 };
 
 async function read(buffer: EventBuffer, call: string, after: number): Promise<string> {
   const parts: Uint8Array[] = [];
-  for await (const part of buffer.of(call, after)) parts.push(part);
+  for await (const part of buffer.readStream(call, after)) parts.push(part);
   return decodeUtf8(concatBytes(parts));
 }
 
@@ -118,18 +118,18 @@ describe("what was told", () => {
     buffer.append("a", encodeUtf8(event(0)), ONE);
     buffer.flush();
     clock.now += 2 * STREAM_RETENTION_MS;
-    expect(buffer.drop()).toBeGreaterThan(clock.now);
+    expect(buffer.dropExpired()).toBeGreaterThan(clock.now);
     buffer.end("a");
-    const seen = buffer.last - 1;
-    const at = buffer.drop()!;
+    const seen = buffer.lastId - 1;
+    const at = buffer.dropExpired()!;
     clock.now += STREAM_RETENTION_MS - 1;
-    buffer.drop();
-    expect([buffer.eventsOf("a"), await read(buffer, "a", 0)]).toEqual([1, event(0)]);
+    buffer.dropExpired();
+    expect([buffer.countEvents("a"), await read(buffer, "a", 0)]).toEqual([1, event(0)]);
     expect(buffer.hasAllSince(seen)).toBe(true);
     clock.now += 1;
-    expect([at, buffer.drop()]).toEqual([clock.now, undefined]);
-    expect(buffer.eventsOf("a")).toBeUndefined();
-    expect([buffer.hasAllSince(seen), buffer.hasAllSince(buffer.last)]).toEqual([false, true]);
+    expect([at, buffer.dropExpired()]).toEqual([clock.now, undefined]);
+    expect(buffer.countEvents("a")).toBeUndefined();
+    expect([buffer.hasAllSince(seen), buffer.hasAllSince(buffer.lastId)]).toEqual([false, true]);
   });
 
   it("has ids that only go up, also after a crash took the newest", () => {
@@ -154,7 +154,7 @@ describe("what was told", () => {
     before.append("a", encodeUtf8(event(2)), ONE);
     clock.now += 5;
     const after = open();
-    after.interrupt("a", ({ events, last }) => ({
+    after.interrupt("a", ({ events, lastEvent: last }) => ({
       bytes: encodeUtf8(`data: cut after ${events}, ${last?.data}\n\n`),
       count: ONE,
     }));

@@ -53,14 +53,14 @@ it("a recording is read whole by whoever reads it, whenever and however slowly",
         const size = had.reduce((sum, { length }) => sum + length, 0);
         if (size < recording.size) had.push((await from.next()).value);
       }
-      recording.store();
+      recording.flush();
       recording.end();
       const expected = Buffer.from(concatBytes(whole));
       for (const { from, had } of readers) {
         for await (const more of from) had.push(more);
         expect(expected.equals(concatBytes(had))).toBe(true);
       }
-      expect(expected.equals(await all(ByteLog.retained(sql, 7, recording.size)))).toBe(true);
+      expect(expected.equals(await all(ByteLog.reopen(sql, 7, recording.size)))).toBe(true);
     }),
     { numRuns: 40 },
   );
@@ -69,7 +69,7 @@ it("a recording is read whole by whoever reads it, whenever and however slowly",
 it("one that was broken off breaks its readers off, and one that is gone does", async () => {
   const recording = new ByteLog(database(), 7);
   recording.append(new Uint8Array(3));
-  recording.break(new Error("it broke"));
+  recording.fail(new Error("it broke"));
   await expect(all(recording)).rejects.toThrow("it broke");
-  await expect(all(ByteLog.retained(database(), 7, 3))).rejects.toThrow("no longer kept");
+  await expect(all(ByteLog.reopen(database(), 7, 3))).rejects.toThrow("no longer kept");
 });

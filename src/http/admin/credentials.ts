@@ -10,7 +10,7 @@ import type { AppEnv } from "../request/env.ts";
 import { clearProviderCache, keysOf, credentialContext } from "../../platform/org-providers.ts";
 import { errorResponses } from "../openapi/schemas.ts";
 
-const given = z.strictObject({ api_key: z.string().min(8).max(16_384) }).openapi("NewCredential");
+const input = z.strictObject({ api_key: z.string().min(8).max(16_384) }).openapi("NewCredential");
 const credential = z
   .object({
     object: z.literal("credential"),
@@ -50,7 +50,7 @@ const routes = {
     method: "put",
     path: "/v1/credentials/{provider}",
     summary: "The organisation's own credential of a provider, in the place of the deployment's. It is never returned",
-    request: { params, body: { required: true, content: { "application/json": { schema: given } } } },
+    request: { params, body: { required: true, content: { "application/json": { schema: input } } } },
     responses: { 200: answer("The credential, but for its secret", credential), ...errorResponses(400, 404) },
   }),
   remove: createRoute({
@@ -64,10 +64,10 @@ const routes = {
 
 export function credentialRoutes(app: OpenAPIHono<AppEnv>): void {
   app.openapi(routes.list, async (c) => {
-    const data = (await organizationOf(c.env, c.var.caller.org).credentials()).map(shown);
+    const data = (await organizationOf(c.env, c.var.caller.org).credentials()).map(toApiCredential);
     return c.json({ object: "list" as const, data }, 200);
   });
-  app.openapi(routes.get, async (c) => c.json(shown(await found(c, c.req.valid("param").provider)), 200));
+  app.openapi(routes.get, async (c) => c.json(toApiCredential(await found(c, c.req.valid("param").provider)), 200));
   app.openapi(routes.put, async (c) => {
     const { org, keyId } = c.var.caller;
     const { provider } = c.req.valid("param");
@@ -76,7 +76,7 @@ export function credentialRoutes(app: OpenAPIHono<AppEnv>): void {
     const sealed = encrypt(api_key, credentialContext(org, provider), vaultOf(c));
     await organizationOf(c.env, org).setCredential(org, { provider, sealed, hint: hintOf(api_key) }, keyId);
     clearProviderCache(org);
-    return c.json(shown(await found(c, provider)), 200);
+    return c.json(toApiCredential(await found(c, provider)), 200);
   });
   app.openapi(routes.remove, async (c) => {
     const { org, keyId } = c.var.caller;
@@ -105,7 +105,7 @@ async function found(c: Context<AppEnv>, provider: string): Promise<Credential> 
 const none = (): GatewayError => new GatewayError("object.not_found", "there is no such credential");
 const noProvider = (): GatewayError => new GatewayError("object.not_found", "there is no such provider");
 
-const shown = ({ provider, hint, setAt }: Credential): z.infer<typeof credential> => ({
+const toApiCredential = ({ provider, hint, setAt }: Credential): z.infer<typeof credential> => ({
   object: "credential",
   provider,
   hint,

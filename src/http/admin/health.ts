@@ -45,13 +45,13 @@ export function healthRoutes(app: OpenAPIHono<AppEnv>): void {
     const own = `${c.var.caller.org} `;
     // With an account of its own, an organisation's targets are nobody else's business.
     const keys = breakers.keys.filter((key) => !key.includes(" ") || key.startsWith(own));
-    const targets = keys.toSorted().map((key) => shown(key, breakers));
+    const targets = keys.toSorted().map((key) => toApiHealth(key, breakers));
     const config = problem === undefined ? { status: "ok" as const } : { status: "last_good" as const, problem };
     return c.json({ object: "routing.health" as const, scope: "isolate" as const, config, targets }, 200);
   });
 }
 
-function shown(key: string, breakers: Breakers): z.infer<typeof target> {
+function toApiHealth(key: string, breakers: Breakers): z.infer<typeof target> {
   const { failures: inRow, until, why, latency, isPublished: isTold } = breakers.health(key);
   return {
     target: key.slice(key.indexOf(" ") + 1),

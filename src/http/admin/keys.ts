@@ -109,12 +109,12 @@ export function keyRoutes(app: OpenAPIHono<AppEnv>): void {
   app.openapi(routes.list, async (c) => {
     const { limit, after } = c.req.valid("query");
     const found = await listKeys(c.env.DB, c.var.caller.org, { limit: limit + 1, after });
-    const all = found.map((one) => shown({ ...one, policy: one.policy as Policy, payers: [] }));
+    const all = found.map((one) => toApiKey({ ...one, policy: one.policy as Policy, payers: [] }));
     return c.json(toPage(all, limit), 200);
   });
-  app.openapi(routes.get, async (c) => c.json(shown(await found(c, c.req.valid("param").id)), 200));
+  app.openapi(routes.get, async (c) => c.json(toApiKey(await found(c, c.req.valid("param").id)), 200));
   app.openapi(routes.change, async (c) =>
-    c.json(shown(await change(c, c.req.valid("param").id, c.req.valid("json"))), 200),
+    c.json(toApiKey(await change(c, c.req.valid("param").id, c.req.valid("json"))), 200),
   );
   app.openapi(routes.usage, async (c) => {
     const { id } = c.req.valid("param");
@@ -123,7 +123,7 @@ export function keyRoutes(app: OpenAPIHono<AppEnv>): void {
   app.post("/v1/keys/:call", async (c) => {
     const [, id = "", verb] = /^([^:]+):([a-z]+)$/.exec(c.req.param("call")) ?? [];
     if (verb === "rotate") return c.json(await rotate(c, id), 200);
-    if (verb === "revoke") return c.json(shown(await revoke(c, id)), 200);
+    if (verb === "revoke") return c.json(toApiKey(await revoke(c, id)), 200);
     throw new GatewayError("route.not_found", "there is no such route");
   });
   app.openAPIRegistry.registerPath({
@@ -142,14 +142,14 @@ export function keyRoutes(app: OpenAPIHono<AppEnv>): void {
   });
 }
 
-async function create(c: Http, request: z.infer<typeof newKey>): Promise<Shown & { secret: string }> {
+async function create(c: Http, request: z.infer<typeof newKey>): Promise<ApiKey & { secret: string }> {
   const { env } = c;
   const { caller } = c.var;
-  const { ttl_s, expires_at, ...wanted } = request;
+  const { ttl_s, expires_at, ...requested } = request;
   const now = Date.now();
   const expiresAt = endOf({ ttl_s, expires_at }, now);
-  const given = defined({ ...wanted, ...(expiresAt !== undefined && { expires_at: expiresAt }) }) as Policy;
-  const policy = inheritPolicy(given, caller.policy);
+  const input = defined({ ...requested, ...(expiresAt !== undefined && { expires_at: expiresAt }) }) as Policy;
+  const policy = inheritPolicy(input, caller.policy);
   if (policy.expires_at === undefined && env.RHONE_KEY_TTL !== "optional")
     throw invalid("expires_at", "expected this member or ttl_s; keys without an end need RHONE_KEY_TTL=optional");
   requireSubset(policy, caller.policy);
@@ -158,10 +158,10 @@ async function create(c: Http, request: z.infer<typeof newKey>): Promise<Shown &
   const payers = caller.keyId === ADMIN_KEY_ID ? [] : [caller.keyId, ...(caller.payers ?? [])];
   if (payers.length > MAX_DEPTH)
     throw new GatewayError("auth.forbidden", `expected at most ${MAX_DEPTH} keys above a key`);
-  const { stub, place } = newKeyObject(env.KEYS);
-  const secret = newSecret(place);
+  const { stub, place: objectId } = newKeyObject(env.KEYS);
+  const secret = newSecret(objectId);
   const state = await stub.create({
-    id: newId("key", now, place),
+    id: newId("key", now, objectId),
     org: caller.org,
     policy,
     payers,
@@ -169,7 +169,7 @@ async function create(c: Http, request: z.infer<typeof newKey>): Promise<Shown &
     digest: digestOf(secret),
     hint: hintOf(secret),
   });
-  return { ...shown(state), secret };
+  return { ...toApiKey(state), secret };
 }
 
 async function change(c: Http, id: string, request: z.infer<typeof changedKey>): Promise<KeyState> {
@@ -181,10 +181,10 @@ async function change(c: Http, id: string, request: z.infer<typeof changedKey>):
   return unwrap(present(await stubOf(c, id).change(c.var.caller.org, all, actorOf(c.var.caller))));
 }
 
-async function rotate(c: Http, id: string): Promise<Shown & { secret: string }> {
+async function rotate(c: Http, id: string): Promise<ApiKey & { secret: string }> {
   const state = await found(c, id);
   const text = await c.req.text();
-  const given =
+  const input =
     text.trim() === ""
       ? {}
       : ((): unknown => {
@@ -194,15 +194,15 @@ async function rotate(c: Http, id: string): Promise<Shown & { secret: string }> 
             throw invalid("body", "expected JSON");
           }
         })();
-  const { grace_s } = validate(rotation, given);
-  const secret = newSecret(placeOfSecret(state.id));
+  const { grace_s } = validate(rotation, input);
+  const secret = newSecret(objectIdOfKey(state.id));
   const told = await stubOf(c, id).rotate(
     c.var.caller.org,
     { digest: digestOf(secret), hint: hintOf(secret) },
     grace_s * 1000,
     actorOf(c.var.caller),
   );
-  return { ...shown(unwrap(present(told))), secret };
+  return { ...toApiKey(unwrap(present(told))), secret };
 }
 
 const revoke = async (c: Http, id: string): Promise<KeyState> =>
@@ -216,7 +216,7 @@ function stubOf(c: Http, id: string): KeyStub {
 }
 
 /** An id ends in its key's place. */
-const placeOfSecret = (id: string): string => id.slice(-52);
+const objectIdOfKey = (id: string): string => id.slice(-52);
 
 const actorOf = ({ keyId, policy }: Caller): Actor => ({ keyId, ...(policy !== undefined && { policy }) });
 
@@ -246,10 +246,10 @@ function present<T>(found: T | undefined): T {
   return found;
 }
 
-type Shown = z.infer<typeof key>;
+type ApiKey = z.infer<typeof key>;
 
 /** As the API writes it. */
-function shown(state: Omit<KeyState, "payers"> & { payers?: string[] }): Shown {
+function toApiKey(state: Omit<KeyState, "payers"> & { payers?: string[] }): ApiKey {
   const { id, org, policy, createdBy, createdAt, revokedAt, hint, graceUntil } = state;
   const { expires_at, ...rest } = policy;
   const hasEnded = expires_at !== undefined && expires_at <= Date.now();

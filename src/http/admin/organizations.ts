@@ -72,7 +72,7 @@ export function organizationRoutes(app: OpenAPIHono<AppEnv>): void {
   app.openapi(routes.create, async (c) => {
     const id = newId("org", Date.now());
     const policy = c.req.valid("json");
-    return c.json(shown(await organizationOf(c.env, id).put(id, policy, c.var.caller.keyId)), 201);
+    return c.json(toApiOrganization(await organizationOf(c.env, id).put(id, policy, c.var.caller.keyId)), 201);
   });
   app.openapi(routes.list, async (c) => {
     const data = (await listOrganizations(c.env.DB)).map(({ id, name, createdAt }) => ({
@@ -85,13 +85,13 @@ export function organizationRoutes(app: OpenAPIHono<AppEnv>): void {
   });
   app.openapi(routes.get, async (c) => {
     const { id } = c.req.valid("param");
-    return c.json(shown(await found(c, id)), 200);
+    return c.json(toApiOrganization(await found(c, id)), 200);
   });
   app.openapi(routes.change, async (c) => {
     const { id } = c.req.valid("param");
     await found(c, id);
     const changes = defined(c.req.valid("json"));
-    return c.json(shown(await stubOf(c, id).put(id, changes, c.var.caller.keyId)), 200);
+    return c.json(toApiOrganization(await stubOf(c, id).put(id, changes, c.var.caller.keyId)), 200);
   });
   app.openapi(routes.usage, async (c) => {
     const { id } = c.req.valid("param");
@@ -120,7 +120,7 @@ function present<T>(found: T | undefined): T {
 const defined = <T extends object>(members: T): { [K in keyof T]?: Exclude<T[K], undefined> } =>
   Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined)) as never;
 
-const shown = ({ id, policy, createdAt }: OrganizationState): z.infer<typeof organization> => ({
+const toApiOrganization = ({ id, policy, createdAt }: OrganizationState): z.infer<typeof organization> => ({
   id,
   object: "organization",
   ...policy,

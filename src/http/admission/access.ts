@@ -17,7 +17,7 @@ export function authContext({
   return {
     admissions: keyCache,
     adminKey: env.RHONE_ADMIN_KEY,
-    ask: (place, digest) => keyAt(env.KEYS, place)?.admit(digest),
+    ask: (objectId, digest) => keyAt(env.KEYS, objectId)?.admit(digest),
     address: req.header("cf-connecting-ip"),
     later: (work) => executionCtx.waitUntil(work),
   };

@@ -17,19 +17,19 @@ export function requireOwnSession({ req, env, var: { caller } }: Context<AppEnv>
   if (isCall) return;
   const [, kind, rest = ""] = /^\/v1\/(sessions|calls|runs)\/(.+)$/.exec(req.path) ?? [];
   if (kind === "sessions" && isOf(session, rest, req.method)) return;
-  const place = objectIdIn(kind === "runs" ? "run" : "call", rest.split(":")[0]!);
-  if (kind !== "sessions" && place !== undefined && place === sessionObjectId(env.SESSIONS, org, session)) return;
+  const objectId = objectIdIn(kind === "runs" ? "run" : "call", rest.split(":")[0]!);
+  if (kind !== "sessions" && objectId !== undefined && objectId === sessionObjectId(env.SESSIONS, org, session)) return;
   throw foreign(session);
 }
 
 /** Throws `auth.forbidden` for a call that goes elsewhere. `place`: absent when it begins a session. */
 export function requireOwnObject(
   { session, org }: { session?: string; org: string },
-  place: string | undefined,
+  objectId: string | undefined,
   env: Cloudflare.Env,
 ): void {
   if (session === undefined) return;
-  if (place !== sessionObjectId(env.SESSIONS, org, session)) throw foreign(session);
+  if (objectId !== sessionObjectId(env.SESSIONS, org, session)) throw foreign(session);
 }
 
 /** An id may hold a colon: only what is done with a session has a verb behind one. */

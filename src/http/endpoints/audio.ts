@@ -20,8 +20,8 @@ export function audioRoutes(app: OpenAPIHono<AppEnv>): void {
   documentRoute(app, { path, summary: "OpenAI speech: sound, or its server-sent events", json: speech.request });
   for (const name of ["transcriptions", "translations"]) {
     const below = `/audio/${name}`;
-    const heard: Endpoint = { ...speech, id: `audio.${name}`, prepare: relayTo(below) };
-    app.post(`/v1${below}`, (c) => callForm(c, heard, below));
+    const request: Endpoint = { ...speech, id: `audio.${name}`, prepare: relayTo(below) };
+    app.post(`/v1${below}`, (c) => callForm(c, request, below));
     documentRoute(app, { path: `/v1${below}`, summary: `OpenAI ${name}; the form is piped through`, form: true });
   }
 }

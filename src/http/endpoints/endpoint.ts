@@ -102,13 +102,13 @@ export async function targetOf(c: Http, model: string, surface: Pick<Surface, "d
   return target;
 }
 
-type Begun = { call: Call; notes: CallLog; host: EndpointHost };
+type StartedEndpointCall = { call: Call; notes: CallLog; host: EndpointHost };
 
 /** A call that stands under a session like any stateless one, and reaches its record when the client has its answer. */
 export async function startEndpointCall(
   c: Http,
   request: Pick<ParsedRequest, "model" | "stream" | "rhone"> & { surface: { id: string } },
-): Promise<Begun> {
+): Promise<StartedEndpointCall> {
   const createdAt = Date.now();
   const { env, executionCtx: ctx } = c;
   const { caller } = c.var;
@@ -117,16 +117,16 @@ export async function startEndpointCall(
   const budgets = budgetsFor(env, waitUntil);
   const known = request.rhone.session_id;
   const isNew = known === undefined;
-  const at = isNew ? undefined : { sessionId: known, place: sessionObjectId(env.SESSIONS, caller.org, known) };
-  const { place, ...named } =
-    at === undefined ? newCallIds(env, createdAt, true) : { ...at, id: newId("call", createdAt, at.place) };
-  const stub = requireStub(env.SESSIONS, place);
+  const at = isNew ? undefined : { sessionId: known, objectId: sessionObjectId(env.SESSIONS, caller.org, known) };
+  const { objectId, ...named } =
+    at === undefined ? newCallIds(env, createdAt, true) : { ...at, id: newId("call", createdAt, at.objectId) };
+  const stub = requireStub(env.SESSIONS, objectId);
   if (!isNew && !(await stub.has(caller.org))) throw sessionNotFound();
   const { headers } = c.req.raw;
   const call = { ...named, caller, headers, annotate: false, createdAt };
   const host: EndpointHost = {
     now: Date.now,
-    reserve: (wanted) => budgets.reserve(call.id, caller, request.rhone.tags ?? [], wanted),
+    reserve: (requested) => budgets.reserve(call.id, caller, request.rhone.tags ?? [], requested),
     keepAlive: waitUntil,
     // A record that cannot be kept is a matter for the log, not for the client.
     record: async (record) => {

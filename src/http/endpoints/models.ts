@@ -42,10 +42,12 @@ const routes = {
 };
 
 export function modelRoutes(app: OpenAPIHono<AppEnv>): void {
-  for (const path of ["/v1/models", "/v1beta/models"]) app.get(path, (c) => told(c, listAs[shapeOf(c)]));
+  for (const path of ["/v1/models", "/v1beta/models"]) app.get(path, (c) => withAnthropicErrors(c, listAs[shapeOf(c)]));
   // `fake/*`: SDKs escape the slash, and the path's one form has it open again.
   for (const path of ["/v1/models/:id{.+}", "/v1beta/models/:id{.+}"])
-    app.get(path, (c) => told(c, async (c) => c.json(AS[shapeOf(c)](await find(c, c.req.param("id") ?? "")))));
+    app.get(path, (c) =>
+      withAnthropicErrors(c, async (c) => c.json(AS[shapeOf(c)](await find(c, c.req.param("id") ?? "")))),
+    );
   for (const route of Object.values(routes)) app.openAPIRegistry.registerPath(route);
 }
 
@@ -102,11 +104,11 @@ async function find(c: Http, id: string): Promise<ListedModel> {
   const providers = await callerProviders(c);
   const catalogue = await catalogueOf(providers);
   const known = listModels(providers, catalogue);
-  const wanted = id.toLowerCase();
+  const requested = id.toLowerCase();
   const meant = catalogue.find(id);
   const found =
-    known.find((one) => one.id.toLowerCase() === wanted) ??
-    known.find(({ model }) => model !== undefined && `${model.provider.id}/${model.id}`.toLowerCase() === wanted) ??
+    known.find((one) => one.id.toLowerCase() === requested) ??
+    known.find(({ model }) => model !== undefined && `${model.provider.id}/${model.id}`.toLowerCase() === requested) ??
     known.find(({ model }) => model !== undefined && model === meant);
   if (found === undefined)
     throw new GatewayError("model.not_found", `model: there is no ${id.slice(0, 200)}`, { param: "model" });
@@ -122,7 +124,7 @@ function sizeOf(c: Http, name: string): number | undefined {
 }
 
 /** The path says nothing of Anthropic's clients: their errors are told here. */
-async function told(c: Http, answer: (c: Http) => Promise<Response>): Promise<Response> {
+async function withAnthropicErrors(c: Http, answer: (c: Http) => Promise<Response>): Promise<Response> {
   try {
     return await answer(c);
   } catch (thrown) {

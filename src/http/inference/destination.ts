@@ -1,57 +1,65 @@
 import { invalid } from "../../canonical/error.ts";
-import type { RequestText } from "../../surfaces/request.ts";
+import type { RequestedState, ResponsesState } from "../../gateway/call/responses-state.ts";
 import { conversationNotFound, previousNotFound, readRequestedState } from "../../gateway/responses/state.ts";
-import type { SurfaceId } from "../../surfaces/index.ts";
-import type { ResponseLocation } from "../../session/response-index.ts";
-import { idPattern, objectIdIn, withPrefix } from "../../wire/id.ts";
 import { findResponseLocation } from "../../platform/response-index.ts";
 import { sessionObjectId, stubFor } from "../../platform/session-stubs.ts";
-import type { RequestedState, ResponsesState } from "../../gateway/call/responses-state.ts";
+import type { ResponseLocation } from "../../session/response-index.ts";
+import type { SurfaceId } from "../../surfaces/index.ts";
+import type { RequestText } from "../../surfaces/request.ts";
+import { idPattern, objectIdIn, withPrefix } from "../../wire/id.ts";
 
 /**
- * Where a call goes; absent: it begins a session. `sessionId` is a guess where only a place is known: the session there
- * knows its own.
+ * The session that a call goes to; `at` is absent if the call creates one. `sessionId` is derived from the object id
+ * where the request names only a turn, a call or a response; the session's object knows its own.
  */
-export type Destination = { at?: { sessionId: string; place: string }; response?: ResponsesState };
+export type Destination = { at?: { sessionId: string; objectId: string }; response?: ResponsesState };
 
-/** Responses that were told with `store: false` on one connection, by the id that it was told. */
+/** Responses with `store: false` that were sent over one WebSocket connection, by id. */
 export type UnstoredResponses = ReadonlyMap<string, ResponseLocation>;
 
-type Going = { org: string; env: Cloudflare.Env; heard?: UnstoredResponses };
+type DestinationContext = { org: string; env: Cloudflare.Env; unstored?: UnstoredResponses };
 
-/** Throws `request.invalid`, and `object.not_found` in OpenAI's words for a place that is none. */
-export async function resolveDestination(opened: RequestText, surface: SurfaceId, going: Going): Promise<Destination> {
-  const { org, env, heard } = going;
-  const state = surface === "responses" ? readRequestedState(opened) : undefined;
-  const from = state?.previous === undefined ? undefined : await previous(state.previous, going);
-  const known = opened.rhone.session_id ?? sessionOf(state);
-  const to = known === undefined ? undefined : sessionObjectId(env.SESSIONS, org, known);
-  if (from !== undefined && to !== undefined && from.place !== to)
+/**
+ * Resolves the session from the request's session id, parent, previous response or conversation. Throws
+ * `request.invalid` if they contradict one another, and `object.not_found` in OpenAI's error shape for an id of theirs
+ * that leads nowhere.
+ */
+export async function resolveDestination(
+  request: RequestText,
+  surface: SurfaceId,
+  context: DestinationContext,
+): Promise<Destination> {
+  const { org, env, unstored } = context;
+  const state = surface === "responses" ? readRequestedState(request) : undefined;
+  const from = state?.previous === undefined ? undefined : await findPrevious(state.previous, context);
+  const named = request.rhone.session_id ?? sessionIdOf(state);
+  const to = named === undefined ? undefined : sessionObjectId(env.SESSIONS, org, named);
+  if (from !== undefined && to !== undefined && from.objectId !== to)
     throw invalid("previous_response_id", "expected a response of the session that rhone.session_id names");
   const response = state && {
-    ...stateOf(state),
+    ...toResponsesState(state),
     ...(from !== undefined && { from: from.response }),
-    ...(heard !== undefined && state.isWarmUp && { isWarmUp: true as const }),
+    ...(unstored !== undefined && state.isWarmUp && { isWarmUp: true as const }),
   };
-  const place = from?.place ?? to ?? placeOfParent(opened.rhone.parent, env);
-  if (opened.rhone.context_mode === "stateless" && needsState(response))
+  const objectId = from?.objectId ?? to ?? objectIdOfParent(request.rhone.parent, env);
+  if (request.rhone.context_mode === "stateless" && needsState(response))
     throw invalid("rhone.context_mode", "expected stateful, or no previous_response_id, conversation or background");
   return {
-    ...(place !== undefined && { at: { sessionId: known ?? `sess_${place}`, place } }),
+    ...(objectId !== undefined && { at: { sessionId: named ?? `sess_${objectId}`, objectId } }),
     ...(response !== undefined && { response }),
   };
 }
 
-/** A turn, a call and a response of ours say themselves where they are. */
-function placeOfParent(parent: string | undefined, env: Cloudflare.Env): string | undefined {
+/** Ids of turns, calls and responses made by the gateway contain the id of their session's object. */
+function objectIdOfParent(parent: string | undefined, env: Cloudflare.Env): string | undefined {
   const prefix = parent?.slice(0, parent.indexOf("_"));
-  const place = parent === undefined || !PLACED.has(prefix!) ? undefined : objectIdIn(prefix!, parent);
-  return place !== undefined && stubFor(env.SESSIONS, place) !== undefined ? place : undefined;
+  const objectId = parent === undefined || !HAS_OBJECT_ID.has(prefix!) ? undefined : objectIdIn(prefix!, parent);
+  return objectId !== undefined && stubFor(env.SESSIONS, objectId) !== undefined ? objectId : undefined;
 }
 
-const PLACED = new Set(["turn", "call", "resp"]);
+const HAS_OBJECT_ID = new Set(["turn", "call", "resp"]);
 
-/** Whether the call lives by what the gateway keeps. */
+/** Whether the call needs what the gateway stores, so that it cannot be stateless. */
 export const needsState = (response: ResponsesState | undefined): boolean =>
   response !== undefined &&
   (response.from !== undefined ||
@@ -59,14 +67,14 @@ export const needsState = (response: ResponsesState | undefined): boolean =>
     response.background ||
     response.isWarmUp === true);
 
-const stateOf = ({ stored, background, conversation }: RequestedState): ResponsesState => ({
+const toResponsesState = ({ stored, background, conversation }: RequestedState): ResponsesState => ({
   stored,
   background,
   ...(conversation !== undefined && { conversation }),
 });
 
-/** A conversation is a session by its other name. */
-function sessionOf(state: RequestedState | undefined): string | undefined {
+/** A conversation of OpenAI's API is a session: `conv_x` is `sess_x`. */
+function sessionIdOf(state: RequestedState | undefined): string | undefined {
   const { conversation } = state ?? {};
   if (conversation === undefined) return undefined;
   if (!CONVERSATION.test(conversation)) throw conversationNotFound(conversation);
@@ -75,11 +83,11 @@ function sessionOf(state: RequestedState | undefined): string | undefined {
 
 const CONVERSATION = idPattern("conv");
 
-async function previous(id: string, { org, env, heard }: Going) {
-  const local = heard?.get(id);
+async function findPrevious(id: string, { org, env, unstored }: DestinationContext) {
+  const local = unstored?.get(id);
   const found = local ?? (await findResponseLocation(env.DIRECTORY, org, id));
-  // An id with a place that is no object's is as unknown as any other.
+  // An id that was not made by this deployment contains no valid object id.
   if (found === undefined || stubFor(env.SESSIONS, found.place) === undefined) throw previousNotFound(id);
   const response = { id, call: found.call, ...(local !== undefined && { isHeard: true as const }) };
-  return { place: found.place, response };
+  return { objectId: found.place, response };
 }

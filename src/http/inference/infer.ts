@@ -1,39 +1,38 @@
 import { invalid } from "../../canonical/error.ts";
-import { type ParsedRequest, parseRequest, readMembers } from "../../surfaces/request.ts";
-import type { StatelessCall, CallHost } from "../../gateway/call/call.ts";
-import { RemoteRecorder, type StreamChunk } from "../../gateway/output/remote-recorder.ts";
-import { handleCall } from "../../gateway/path.ts";
-import { SURFACES, type SurfaceId } from "../../surfaces/index.ts";
 import type { PathParams } from "../../dialects/dialect.ts";
-import type { CallStart } from "../../session/calls.ts";
-import type { CompletedTurn } from "../../session/session.ts";
-import { sessionNotFound } from "../../session/session.ts";
-import type { CallRecord } from "../../store/records.ts";
-import { toRpcText } from "../../wire/bytes.ts";
-import { newId } from "../../wire/id.ts";
-import { budgetsFor } from "../../platform/key-stubs.ts";
-import { newCallIds, enterInJournal } from "../../platform/call-journal.ts";
-import { providersFor } from "../../platform/org-providers.ts";
-import { Capacity } from "../../platform/capacity.ts";
-import { readText } from "../../surfaces/body.ts";
-import { resolveDestination, type UnstoredResponses, needsState } from "./destination.ts";
-import { requireOwnObject } from "../admission/client-token.ts";
-import { isolateRouter } from "../../platform/router.ts";
-import { type SessionStub, requireStub } from "../../platform/session-stubs.ts";
+import { handleCall } from "../../gateway/path.ts";
 import type { Caller } from "../../keys/caller.ts";
 import { requireSurface } from "../../keys/permissions.ts";
+import { newCallIds } from "../../platform/call-journal.ts";
+import { Capacity } from "../../platform/capacity.ts";
+import { providersFor } from "../../platform/org-providers.ts";
+import { isolateRouter } from "../../platform/router.ts";
+import { requireStub, type SessionStub } from "../../platform/session-stubs.ts";
+import { sessionNotFound } from "../../session/session.ts";
+import { readText } from "../../surfaces/body.ts";
 import { withKeyDefaults } from "../../surfaces/defaults.ts";
+import { SURFACES, type SurfaceId } from "../../surfaces/index.ts";
+import { parseRequest, readMembers } from "../../surfaces/request.ts";
+import { toRpcText } from "../../wire/bytes.ts";
+import { newId } from "../../wire/id.ts";
+import { requireOwnObject } from "../admission/client-token.ts";
+import { needsState, resolveDestination, type UnstoredResponses } from "./destination.ts";
+import { statelessHost } from "./stateless.ts";
 
 type Inference = {
   request: Request;
   surface: SurfaceId;
+  /** Parameters of the request that stand in its path. */
   outside?: PathParams;
   caller: Caller;
   env: Cloudflare.Env;
   ctx: Pick<ExecutionContext, "waitUntil">;
 };
 
-/** A generation call: to its session's object, or, when it is stateless, from here. Throws what is wrong with the request. */
+/**
+ * Handles a generation call: in its session's object, or here if it is stateless. The isolate's capacity is taken until
+ * the answer and all work after it are done. Throws the request's first error.
+ */
 export async function infer({ request, ...inference }: Inference): Promise<Response> {
   const createdAt = Date.now();
   requireSurface(inference.caller, inference.surface);
@@ -45,8 +44,8 @@ export async function infer({ request, ...inference }: Inference): Promise<Respo
   };
   try {
     const text = await readText(request, undefined, held.hold);
-    const { headers, signal: left } = request;
-    return await inferText({ ...inference, ctx: { waitUntil }, text, headers, left, createdAt });
+    const { headers, signal: clientLeft } = request;
+    return await inferText({ ...inference, ctx: { waitUntil }, text, headers, clientLeft, createdAt });
   } finally {
     void Promise.allSettled(work).then(held.leave);
   }
@@ -54,125 +53,65 @@ export async function infer({ request, ...inference }: Inference): Promise<Respo
 
 const CAPACITY = new Capacity();
 
-/** `heard`: responses that only the caller's own connection knows of. `left`: aborted when the caller leaves. */
 type TextInference = Omit<Inference, "request"> & {
   text: string;
   headers: Headers;
   createdAt: number;
+  /** Responses with `store: false` that only this WebSocket connection may continue from. */
   unstored?: UnstoredResponses;
-  left?: AbortSignal;
+  /** Aborted when the client leaves. */
+  clientLeft?: AbortSignal;
 };
 
-/** The same of a body that has been read, by a caller who may use the surface. */
-export async function inferText(texted: TextInference): Promise<Response> {
-  const { text, headers, createdAt, surface, outside = {}, caller, env, ctx, left } = texted;
-  const request = withKeyDefaults(readMembers(text, headers, SURFACES[surface]), caller, outside);
-  const { at, response } = await resolveDestination(request, surface, { ...texted, org: caller.org });
+/** As `infer`, for a body that has been read and a caller who may use the surface. */
+export async function inferText(inference: TextInference): Promise<Response> {
+  const { text, headers, createdAt, surface, outside = {}, caller, env, ctx, clientLeft } = inference;
+  const members = withKeyDefaults(readMembers(text, headers, SURFACES[surface]), caller, outside);
+  const { at, response } = await resolveDestination(members, surface, { ...inference, org: caller.org });
   requireOwnObject(caller, at?.objectId, env);
   const { contextMode } = isolateRouter(env).config.defaults;
-  const mode = request.rhone.context_mode ?? (needsState(response) ? "stateful" : contextMode);
+  const mode = members.rhone.context_mode ?? (needsState(response) ? "stateful" : contextMode);
   const isNew = at === undefined;
-  // What a response is kept for is that somebody asks for it.
+  // A stored response will be requested again by its id, so its session must not wait in a journal.
   const isJournaled = isNew && mode === "stateless" && response === undefined;
-  const { place: objectId, ...named } = isNew
+  const { objectId, ...ids } = isNew
     ? newCallIds(env, createdAt, isJournaled)
     : { ...at, id: newId("call", createdAt, at.objectId) };
   const annotate = !annotatesHeadersOnly(headers);
-  const call = { ...named, caller, annotate, createdAt, ...(response !== undefined && { response }) };
+  const call = { ...ids, caller, annotate, createdAt, ...(response !== undefined && { response }) };
   const stub = (): SessionStub => requireStub(env.SESSIONS, objectId);
   if (mode !== "stateless") {
     const pairs = [...headers].filter(([name]) => !CREDENTIALS.has(name));
     const session = stub();
-    left?.addEventListener("abort", () => ctx.waitUntil(session.left(call.id)), { once: true });
-    const answered = session.call({ ...call, headers: pairs, surface, outside, text: toRpcText(text), isNew });
-    return await keepAliveUntilAnswered(answered, ctx);
+    clientLeft?.addEventListener("abort", () => ctx.waitUntil(session.left(call.id)), { once: true });
+    const answer = session.call({ ...call, headers: pairs, surface, outside, text: toRpcText(text), isNew });
+    return await outliveClient(answer, ctx);
   }
   if (!isNew && !(await stub().has(caller.org))) throw sessionNotFound();
-  const request = parseRequest(request, SURFACES[surface], outside);
+  const request = parseRequest(members, SURFACES[surface], outside);
   const providers = await providersFor(env, caller.org, (work) => ctx.waitUntil(work));
-  const host = statelessHost(request, { stub, isNew, isJournaled, env, ctx, providers, left });
-  return await keepAliveUntilAnswered(handleCall({ ...call, headers }, request, host), ctx);
+  const host = statelessHost(request, { stub, isNew, isJournaled, env, ctx, providers, clientLeft });
+  return await outliveClient(handleCall({ ...call, headers }, request, host), ctx);
 }
 
-/** Whether the caller wants bodies as they are, and what is said of them in headers alone. Throws `request.invalid`. */
+/**
+ * Whether the caller wants bodies unchanged and the `rhone` object in headers only. Throws `request.invalid` for a
+ * value other than `headers`.
+ */
 function annotatesHeadersOnly(headers: Headers): boolean {
   const annotate = headers.get("x-rhone-annotate");
   if (annotate !== null && annotate !== "headers") throw invalid("x-rhone-annotate", "expected headers, or none");
   return annotate !== null;
 }
 
-/** With nothing to wait for, the platform ends a request the moment its client leaves, before it tells it so. */
-function keepAliveUntilAnswered(answered: Promise<Response>, ctx: Inference["ctx"]): Promise<Response> {
-  ctx.waitUntil(answered.catch(() => {}));
-  return answered;
+/**
+ * Keeps the request running until its answer starts. workerd ends a request whose client has left at once if nothing
+ * is registered with `waitUntil`, before the abort signal fires.
+ */
+function outliveClient(answer: Promise<Response>, ctx: Inference["ctx"]): Promise<Response> {
+  ctx.waitUntil(answer.catch(() => {}));
+  return answer;
 }
 
-/** What admits a caller has been looked at, and goes no further. */
+/** Headers that hold the caller's credential: they are checked in the Worker and go no further. */
 const CREDENTIALS = new Set(["authorization", "x-api-key", "x-goog-api-key", "cookie"]);
-
-/** Nothing is restored, and what was said reaches the session, or the journal in its stead, when the client has its answer. */
-function statelessHost(
-  request: ParsedRequest,
-  {
-    stub,
-    isNew,
-    isJournaled,
-    env,
-    ctx,
-    providers,
-    left,
-  }: Pick<Inference, "env" | "ctx"> &
-    Pick<CallHost, "providers"> & {
-      stub: () => SessionStub;
-      isNew: boolean;
-      isJournaled: boolean;
-      left: AbortSignal | undefined;
-    },
-): CallHost {
-  let started: CallStart | undefined;
-  let recorder: RemoteRecorder | undefined;
-  const { JOURNALS: journals } = env;
-  const waitUntil = (work: Promise<unknown>): void => ctx.waitUntil(work);
-  const deliver = async (handled: Omit<StatelessCall, "isNew">): Promise<void> => {
-    const rest = await recorder?.rest();
-    if (isJournaled && recorder?.hasSent !== true && enterInJournal(handled, rest, { journals, waitUntil })) return;
-    // As text: numbers that were kept as they were written do not cross otherwise.
-    await stub().record(toRpcText(JSON.stringify({ ...handled, isNew } satisfies StatelessCall)), rest);
-  };
-  const deliverInBackground = async (handled: Omit<StatelessCall, "isNew">): Promise<void> => {
-    const lost = (cause: unknown): void => console.error("a record was lost", handled.record.id, cause);
-    waitUntil(deliver(handled).catch(lost));
-  };
-  return {
-    contextMode: "stateless",
-    ...(left && { clientLeft: left }),
-    providers,
-    router: isolateRouter(env),
-    now: Date.now,
-    budgets: budgetsFor(env, waitUntil),
-    waitUntil,
-    recorderFor: () => {
-      const header = JSON.stringify({ started: started!, isNew });
-      const send = async (load: StreamChunk): Promise<void> => {
-        const sent = stub().tell(header, load);
-        ctx.waitUntil(sent);
-        await sent;
-      };
-      return (recorder = new RemoteRecorder(send, Date.now));
-    },
-    start: async (_, started) => {
-      started = started;
-      return { parent: undefined, history: [], known: 0 };
-    },
-    commit: (record: CallRecord, { output, instructions }: CompletedTurn, kept) => {
-      const items = request.items.slice(request.systemCount).join(",");
-      const input = { dialect: request.surface.dialect.id, items };
-      return deliverInBackground({
-        record,
-        said: { input, output, ...(instructions && { instructions }) },
-        ...(kept && { kept }),
-      });
-    },
-    fail: (record, received) => deliverInBackground({ record, ...(received !== undefined && { received }) }),
-  };
-}

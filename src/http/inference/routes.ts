@@ -21,7 +21,7 @@ const GEMINI = [
 ];
 
 /** `{model}:{method}`. In Vertex mode Google's SDKs say `acme/model` as `publishers/acme/models/model`. */
-function callOf({ req }: Context<AppEnv>): string {
+function modelAndMethod({ req }: Context<AppEnv>): string {
   const { call = "", publisher = "google" } = req.param() as { call?: string; publisher?: string };
   return publisher === "google" ? call : `${publisher}/${call}`;
 }
@@ -33,23 +33,23 @@ export function inferenceRoutes(app: OpenAPIHono<AppEnv>, methods: Methods): voi
   for (const [path, { surface, summary }] of Object.entries(POSTS)) {
     app.post(path, (c) => {
       if (surface === "messages") requireAnthropicVersion(c.req.raw.headers);
-      return inferred(c, surface);
+      return inferFrom(c, surface);
     });
     document(app, path, surface, summary);
   }
   for (const path of GEMINI)
     app.post(path, (c) => {
-      const call = callOf(c);
+      const call = modelAndMethod(c);
       const colon = call.lastIndexOf(":");
       const method = Object.hasOwn(methods, call.slice(colon + 1)) ? methods[call.slice(colon + 1)] : undefined;
       return method === undefined || colon < 0
-        ? inferred(c, "gemini", outsideOf(call, c.req.query("alt")))
+        ? inferFrom(c, "gemini", pathParams(call, c.req.query("alt")))
         : method(c, call.slice(0, colon));
     });
   document(app, "/v1beta/models/{model}:generateContent", "gemini", "Gemini generateContent");
 }
 
-const inferred = (c: Context<AppEnv>, surface: SurfaceId, outside: PathParams = {}): Promise<Response> =>
+const inferFrom = (c: Context<AppEnv>, surface: SurfaceId, outside: PathParams = {}): Promise<Response> =>
   infer({ request: c.req.raw, surface, outside, caller: c.var.caller, env: c.env, ctx: c.executionCtx });
 
 const document = (app: OpenAPIHono<AppEnv>, path: string, surface: SurfaceId, summary: string): void =>
@@ -62,7 +62,7 @@ const document = (app: OpenAPIHono<AppEnv>, path: string, surface: SurfaceId, su
   });
 
 /** `gemini-2.5-pro:streamGenerateContent` */
-function outsideOf(call: string, alt: string | undefined): PathParams {
+function pathParams(call: string, alt: string | undefined): PathParams {
   const colon = call.lastIndexOf(":");
   const method = call.slice(colon + 1);
   if (colon < 0 || (method !== "generateContent" && method !== "streamGenerateContent")) {

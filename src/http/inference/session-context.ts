@@ -11,7 +11,7 @@ import { resolveDestination } from "./destination.ts";
 import { requireStub } from "../../platform/session-stubs.ts";
 import { turnInput } from "../../gateway/call/turn-input.ts";
 
-const NOTHING: Context = { parent: undefined, history: [], known: 0 };
+const EMPTY: Context = { parent: undefined, history: [], known: 0 };
 
 /** What the session that a request names, in whichever words, would restore for it; nothing begins. */
 export async function previewContext(
@@ -21,8 +21,12 @@ export async function previewContext(
 ): Promise<Context> {
   const { org } = c.var.caller;
   const { at, response } = await resolveDestination(request, surface, { org, env: c.env });
-  if (at === undefined) return NOTHING;
-  const said = turnInput(response === undefined ? request : withContinuation(request, response));
-  const told = await requireStub(c.env.SESSIONS, at.place).contextOf(org, toRpcText(JSON.stringify(said)), response);
-  return parseJson(await (await fromRpcResponse(told)).text()) as unknown as Context;
+  if (at === undefined) return EMPTY;
+  const input = turnInput(response === undefined ? request : withContinuation(request, response));
+  const result = await requireStub(c.env.SESSIONS, at.objectId).contextOf(
+    org,
+    toRpcText(JSON.stringify(input)),
+    response,
+  );
+  return parseJson(await (await fromRpcResponse(result)).text()) as unknown as Context;
 }

@@ -6,9 +6,9 @@ import { callEndpoint } from "../../endpoints/relay.ts";
 import { DIALECTS } from "../../dialects/index.ts";
 import { sealSummary } from "../../dialects/openai-responses/compaction.ts";
 import { parseRequest, type ParsedRequest, readMembers } from "../../surfaces/request.ts";
-import { SUMMARIZE } from "../../gateway/session/commands.ts";
+import { SUMMARY_INSTRUCTIONS } from "../../gateway/session/commands.ts";
 import { toEncodeTarget } from "../../gateway/dispatch.ts";
-import { userItems } from "../../gateway/responses/items.ts";
+import { toUserItems } from "../../gateway/responses/items.ts";
 import { spliceBody } from "../../gateway/request-body.ts";
 import { SURFACES } from "../../surfaces/index.ts";
 import { renderTranscript } from "../../session/history/transcript.ts";
@@ -106,7 +106,7 @@ async function bySummary(c: Http, request: ParsedRequest, context: Context): Pro
     id,
     object: "response.compaction",
     created_at: response.created_at!,
-    output: [...userItems(messages, id), sealSummary(`cmp_${id.slice("resp_".length)}`, summary)],
+    output: [...toUserItems(messages, id), sealSummary(`cmp_${id.slice("resp_".length)}`, summary)],
     usage: response.usage ?? NO_USAGE,
     ...(response.rhone !== undefined && { rhone: response.rhone }),
   };
@@ -133,12 +133,12 @@ function summarize(c: Http, request: ParsedRequest, { history, known, instructio
   ];
   const { instructions: requested, prompt_cache_key: key } = request.body;
   const { session_id: _, parent: __, ...rhone } = request.rhone;
-  const request = {
+  const summaryRequest = {
     model: request.model,
     instructions:
       typeof requested === "string" && requested !== ""
-        ? `${SUMMARIZE}\n\nThe conversation's own instructions: ${requested}`
-        : SUMMARIZE,
+        ? `${SUMMARY_INSTRUCTIONS}\n\nThe conversation's own instructions: ${requested}`
+        : SUMMARY_INSTRUCTIONS,
     input: renderTranscript(messages),
     store: false,
     ...(typeof key === "string" && { prompt_cache_key: key }),
@@ -148,7 +148,7 @@ function summarize(c: Http, request: ParsedRequest, { history, known, instructio
   headers.delete("x-rhone-session-id");
   headers.delete("x-rhone-context-mode");
   return inferText({
-    text: JSON.stringify(request),
+    text: JSON.stringify(summaryRequest),
     headers,
     surface: "responses",
     caller: c.var.caller,

@@ -110,10 +110,10 @@ const routes = {
 /** OpenAI's conversations. Each is a session, and any surface may go on with it. */
 export function conversationRoutes(app: OpenAPIHono<AppEnv>): void {
   app.openapi(routes.create, (c) => {
-    const { metadata: pairs, items: given } = c.req.valid("json");
+    const { metadata: pairs, items: input } = c.req.valid("json");
     const { id } = newSessionId(c.env.SESSIONS);
-    const said = { metadata: pairs ?? {}, items: (given ?? []) as JsonObject[] };
-    return conversing(c, withPrefix(id, "conv"), { do: "create", id, ...said });
+    const content = { metadata: pairs ?? {}, items: (input ?? []) as JsonObject[] };
+    return conversing(c, withPrefix(id, "conv"), { do: "create", id, ...content });
   });
   app.openapi(routes.list, async (c) => {
     const { limit, after } = c.req.valid("query");
@@ -129,8 +129,8 @@ export function conversationRoutes(app: OpenAPIHono<AppEnv>): void {
   app.openapi(routes.update, (c) => conversing(c, c.req.valid("param").id, { do: "update", ...c.req.valid("json") }));
   app.openapi(routes.delete, (c) => conversing(c, c.req.valid("param").id, { do: "delete" }));
   app.openapi(routes.addItems, (c) => {
-    const { items: given } = c.req.valid("json");
-    return conversing(c, c.req.valid("param").id, { do: "add", items: given as JsonObject[] });
+    const { items: input } = c.req.valid("json");
+    return conversing(c, c.req.valid("param").id, { do: "add", items: input as JsonObject[] });
   });
   app.openapi(routes.items, (c) => {
     const { limit, order, after } = c.req.valid("query");
@@ -165,10 +165,10 @@ async function filterOf(c: Http, after: string | undefined, query: Record<string
   if (query.order !== undefined && query.order !== "desc")
     throw invalid("order", "expected desc: the newest come first");
   const pairs = Object.entries(query).filter(([name]) => name.startsWith(METADATA));
-  const wanted = { metadata: Object.fromEntries(pairs.map(([name, text]) => [name.slice(METADATA.length), text])) };
-  if (after === undefined) return wanted;
+  const requested = { metadata: Object.fromEntries(pairs.map(([name, text]) => [name.slice(METADATA.length), text])) };
+  if (after === undefined) return requested;
   const id = withPrefix(after, "sess");
   const createdAt = after.startsWith("conv_") ? await findCreated(c.env.DB, c.var.caller.org, id) : undefined;
   if (createdAt === undefined) throw invalid("after", "expected the id of a conversation of this list");
-  return { ...wanted, after: { createdAt, id } };
+  return { ...requested, after: { createdAt, id } };
 }

@@ -99,7 +99,7 @@ export function responseRoutes(app: OpenAPIHono<AppEnv>): void {
 }
 
 /** What the response's session answers, as it is: its body may be a stream. */
-async function recalled(c: Http, what: Asking): Promise<never> {
+async function recalled(c: Http, what: ResponseLookup): Promise<never> {
   const id = c.req.param("id")!;
   const { org } = c.var.caller;
   const found = await findResponseLocation(c.env.DIRECTORY, org, id);
@@ -110,5 +110,5 @@ async function recalled(c: Http, what: Asking): Promise<never> {
 }
 
 type Http = Context<AppEnv>;
-type Asking = DistributedOmit<ResponseQuery, "id" | "call">;
+type ResponseLookup = DistributedOmit<ResponseQuery, "id" | "call">;
 type DistributedOmit<T, K extends keyof T> = T extends unknown ? Omit<T, K> : never;

@@ -1,6 +1,6 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import { GatewayError } from "../../canonical/error.ts";
-import { MAX_AGE, ResponsesSocket } from "../../gateway/responses/websocket.ts";
+import { MAX_CONNECTION_MS, ResponsesSocket } from "../../gateway/responses/websocket.ts";
 import type { AppEnv } from "../request/env.ts";
 import { inferText } from "../inference/infer.ts";
 import { requireSurface } from "../../keys/permissions.ts";
@@ -21,13 +21,13 @@ export function responsesSocketRoutes(app: OpenAPIHono<AppEnv>): void {
     const { 0: client, 1: server } = new WebSocketPair();
     server.accept();
     const { headers } = c.req.raw;
-    const socket = new ResponsesSocket(server, async (text, heard) => {
+    const socket = new ResponsesSocket(server, async (text, unstored) => {
       // Its key may have been revoked or changed since.
       const now = await c.var.admitted();
       requireSurface(now, "responses");
       return await inferText({
         text,
-        heard,
+        unstored,
         headers,
         surface: "responses",
         caller: now,
@@ -40,7 +40,7 @@ export function responsesSocketRoutes(app: OpenAPIHono<AppEnv>): void {
     const age = setTimeout(() => {
       socket.expire();
       server.close(GOING_AWAY, "the connection has lasted 60 minutes");
-    }, MAX_AGE);
+    }, MAX_CONNECTION_MS);
     server.addEventListener("close", () => clearTimeout(age));
     return new Response(null, { status: 101, webSocket: client });
   });

@@ -16,20 +16,20 @@ export async function branchSession(c: Http, parent: string, request: BranchRequ
   const { SESSIONS } = c.env;
   const { caller } = c.var;
   const { org } = caller;
-  const parentPlace = sessionObjectId(SESSIONS, org, parent);
-  const minted = newSessionId(SESSIONS);
-  const id = request.id ?? minted.id;
-  const place = sessionObjectId(SESSIONS, org, id);
+  const parentObjectId = sessionObjectId(SESSIONS, org, parent);
+  const created = newSessionId(SESSIONS);
+  const id = request.id ?? created.id;
+  const objectId = sessionObjectId(SESSIONS, org, id);
   const { from, isBefore, transforms } = request;
   const exported = await fromRpcResponse(
-    await requireStub(SESSIONS, parentPlace).perform({ do: "export", from, isBefore, transforms }, caller),
+    await requireStub(SESSIONS, parentObjectId).perform({ do: "export", from, isBefore, transforms }, caller),
   );
   if (exported.body === null) throw new GatewayError("internal", "the branch could not be read");
   const made = await fromRpcResponse(
-    await requireStub(SESSIONS, place).adopt(exported.body, { org, id, parent: parentPlace }),
+    await requireStub(SESSIONS, objectId).adopt(exported.body, { org, id, parent: parentObjectId }),
   );
-  const shown = await made.text();
-  const { branched_from: origin } = JSON.parse(shown) as { branched_from: { turn_id: string | null } };
-  await requireStub(SESSIONS, parentPlace).perform({ do: "noteBranch", session: id, turn: origin.turn_id }, caller);
-  return withMutableHeaders(new Response(shown, made));
+  const response = await made.text();
+  const { branched_from: origin } = JSON.parse(response) as { branched_from: { turn_id: string | null } };
+  await requireStub(SESSIONS, parentObjectId).perform({ do: "noteBranch", session: id, turn: origin.turn_id }, caller);
+  return withMutableHeaders(new Response(response, made));
 }

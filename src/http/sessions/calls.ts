@@ -103,7 +103,7 @@ export function runOf(found: z.infer<typeof call>): z.infer<typeof run> {
 
 /** A call as its session knows it. */
 export const toApiCall = ({ record, started, status }: CallState): z.infer<typeof call> =>
-  record === undefined ? { ...shown(started), status } : shown(record);
+  record === undefined ? { ...toApiRecord(started), status } : toApiRecord(record);
 
 /** The session knows its calls at once; D1 those of sessions that are gone. */
 async function find(
@@ -117,14 +117,14 @@ async function find(
   if (known !== undefined) return toApiCall(JSON.parse(known) as CallState);
   const record = id.startsWith(`${prefix}_`) ? await findCall(env.DB, org, callId) : undefined;
   if (record === undefined) throw new GatewayError("object.not_found", `there is no such ${prefix}`);
-  return shown(record);
+  return toApiRecord(record);
 }
 
-type Shown = Partial<CallRecord> &
+type ApiCall = Partial<CallRecord> &
   Pick<CallRecord, "id" | "sessionId" | "keyId" | "surface" | "modelAsked" | "createdAt">;
 
 /** As the API writes it: snake_case, RFC 3339, and what is unknown absent. */
-function shown(record: Shown): z.infer<typeof call> {
+function toApiRecord(record: ApiCall): z.infer<typeof call> {
   const { usage: counted, latency, createdAt, endedAt, costMicrosUsd, attempts, losses, error, metadata } = record;
   const wasted = attempts && discardedCostMicros(attempts);
   return {
@@ -149,7 +149,7 @@ function shown(record: Shown): z.infer<typeof call> {
       latency_ms: { gateway: latency.gateway, upstream_first_byte: latency.firstByte, total: latency.total },
     }),
     ...(wasted !== undefined && { wasted_cost_micros_usd: wasted }),
-    ...(attempts !== undefined && { attempts: attempts.map(shownAttempt) }),
+    ...(attempts !== undefined && { attempts: attempts.map(toApiAttempt) }),
     ...(losses !== undefined && { losses }),
     ...(error !== undefined && { error }),
     ...(metadata !== undefined && { metadata }),
@@ -158,7 +158,7 @@ function shown(record: Shown): z.infer<typeof call> {
   };
 }
 
-const shownAttempt = ({ startedAt, usage: counted, costMicrosUsd, ...made }: Attempt): object => ({
+const toApiAttempt = ({ startedAt, usage: counted, costMicrosUsd, ...made }: Attempt): object => ({
   ...made,
   started_at: new Date(startedAt).toISOString(),
   ...(counted !== undefined && { usage: encodeUsage(counted) }),

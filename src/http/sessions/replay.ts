@@ -32,8 +32,8 @@ export async function replay(
   id: string,
   { from, model, dry_run: isDry = false }: z.infer<typeof replayRequest>,
 ): Promise<Response> {
-  const told = await sendCommand(c, id, { do: "replayable", from });
-  const turns = await told.json<ReplayTurn[]>();
+  const result = await sendCommand(c, id, { do: "replayable", from });
+  const turns = await result.json<ReplayTurn[]>();
   const first = turns[0];
   if (first === undefined) throw invalid("from", "expected a session that has a turn");
   if (turns.length > MAX_TURNS)
@@ -46,23 +46,23 @@ export async function replay(
   const branch = await (
     await branchSession(c, id, { from: first.turn_id, isBefore: true, transforms: [] })
   ).json<{ id: string }>();
-  const said: JsonObject[] = [];
+  const replayed: JsonObject[] = [];
   for (const turn of request) {
-    const answered = await sayAgain(c, branch.id, turn);
-    said.push(answered);
+    const answered = await replayTurn(c, branch.id, turn);
+    replayed.push(answered);
     if (answered.status !== "completed") break;
   }
-  return c.json({ object: "replay", dry_run: false, session_id: branch.id, turns: said });
+  return c.json({ object: "replay", dry_run: false, session_id: branch.id, turns: replayed });
 }
 
 type Turn = { replay_of: string; model: string; input: ReplayTurn["input"] };
 
-async function sayAgain(c: Http, sessionId: string, { replay_of, model, input }: Turn): Promise<JsonObject> {
+async function replayTurn(c: Http, sessionId: string, { replay_of, model, input }: Turn): Promise<JsonObject> {
   const { caller } = c.var;
   const { SESSIONS } = c.env;
   const createdAt = Date.now();
-  const place = sessionObjectId(SESSIONS, caller.org, sessionId);
-  const callId = newId("call", createdAt, place);
+  const objectId = sessionObjectId(SESSIONS, caller.org, sessionId);
+  const callId = newId("call", createdAt, objectId);
   const envelope: SessionCall = {
     id: callId,
     sessionId,
@@ -75,7 +75,7 @@ async function sayAgain(c: Http, sessionId: string, { replay_of, model, input }:
     text: toRpcText(JSON.stringify({ model, input })),
     isNew: false,
   };
-  const response = await requireStub(SESSIONS, place).call(envelope);
+  const response = await requireStub(SESSIONS, objectId).call(envelope);
   const body = parseJson(await response.text());
   const common = { replay_of, call_id: callId, model };
   if (!response.ok || !isObject(body))

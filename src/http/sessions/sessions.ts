@@ -1,7 +1,7 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { invalid } from "../../canonical/error.ts";
 import { sessionDefaults } from "../../surfaces/defaults.ts";
-import type { Patch } from "../../gateway/session/commands.ts";
+import type { MetadataPatch } from "../../gateway/session/commands.ts";
 import type { SessionInit } from "../../session/session.ts";
 import { listSessions, type SessionFilter, type SessionRecord } from "../../store/sessions.ts";
 import type { JsonObject } from "../../wire/json.ts";
@@ -70,7 +70,7 @@ const changes = z
   .partial()
   .openapi("SessionChanges", { description: "What is not named stays; null takes a member away." });
 
-type Changes = { metadata?: Patch; defaults?: JsonObject };
+type Changes = { metadata?: MetadataPatch; defaults?: JsonObject };
 
 const filters = page.extend({
   status: z.enum(["active", "paused"]).optional(),
@@ -137,18 +137,21 @@ const routes = {
 
 export function sessionRoutes(app: OpenAPIHono<AppEnv>): void {
   app.openapi(routes.create, async (c) => {
-    const { id: chosen, instructions, ...given } = c.req.valid("json");
+    const { id: chosen, instructions, ...input } = c.req.valid("json");
     const id = chosen ?? mintSession(c.env.SESSIONS).id;
     const said = instructions === undefined ? {} : { instructions: systemText(instructions) };
-    return await sendCommand(c, id, { do: "create", id, given: { ...given, ...said } as SessionInit });
+    return await sendCommand(c, id, { do: "create", id, given: { ...input, ...said } as SessionInit });
   });
   app.openapi(routes.list, async (c) => {
-    const { limit, after, ...given } = c.req.valid("query");
-    const filter = filterOf(given, after, c.req.query());
+    const { limit, after, ...input } = c.req.valid("query");
+    const filter = filterOf(input, after, c.req.query());
     const found = await listSessions(c.env.DB, { org: c.var.caller.org, filter, limit: limit + 1 });
     const { data, ...rest } = toPage(found, limit);
     const last = data.at(-1);
-    return c.json({ ...rest, data: data.map(shown), last_id: last === undefined ? null : cursorOf(last) }, 200);
+    return c.json(
+      { ...rest, data: data.map(toApiListedSession), last_id: last === undefined ? null : cursorOf(last) },
+      200,
+    );
   });
   app.openapi(routes.get, (c) => sendCommand(c, c.req.valid("param").id, { do: "show" }));
   app.openapi(routes.update, async (c) => {
@@ -157,7 +160,7 @@ export function sessionRoutes(app: OpenAPIHono<AppEnv>): void {
   app.openapi(routes.delete, (c) => sendCommand(c, c.req.valid("param").id, { do: "delete" }));
 }
 
-const shown = (record: SessionRecord): z.infer<typeof listed> => ({
+const toApiListedSession = (record: SessionRecord): z.infer<typeof listed> => ({
   id: record.id,
   object: "session",
   status: record.status as "active" | "paused",
@@ -188,7 +191,7 @@ function filterOf(
     ...(status !== undefined && { status }),
     ...(from !== undefined && { createdFrom: timeIn(from, "created_after") }),
     ...(before !== undefined && { createdBefore: timeIn(before, "created_before") }),
-    ...(after !== undefined && { after: placeIn(after) }),
+    ...(after !== undefined && { after: parseCursor(after) }),
   };
 }
 
@@ -197,7 +200,7 @@ const METADATA = "metadata.";
 /** A session's place in the list: the newest are first, and two may have been made at once. */
 const cursorOf = ({ createdAt, id }: SessionRecord): string => `${createdAt}.${id}`;
 
-function placeIn(cursor: string): { createdAt: number; id: string } {
+function parseCursor(cursor: string): { createdAt: number; id: string } {
   const found = /^(\d{1,16})\.(sess_.+)$/.exec(cursor);
   if (found === null) throw invalid("after", "expected the last_id of the page before");
   return { createdAt: Number(found[1]), id: found[2]! };

@@ -63,11 +63,11 @@ async function connect(c: Context<AppEnv>, known: string | undefined): Promise<R
   const { SESSIONS } = c.env;
   const { caller } = c.var;
   const isNew = known === undefined;
-  const { id, place } = isNew
+  const { id, objectId } = isNew
     ? newSessionId(SESSIONS)
-    : { id: known, place: sessionObjectId(SESSIONS, caller.org, known) };
+    : { id: known, objectId: sessionObjectId(SESSIONS, caller.org, known) };
   const attachment = attachmentFor(c, caller, { sessionId: id, isNew });
-  return await fromRpcResponse(await requireStub(SESSIONS, place).fetch(toUpgradeRequest(attachment)));
+  return await fromRpcResponse(await requireStub(SESSIONS, objectId).fetch(toUpgradeRequest(attachment)));
 }
 
 export function attachmentFor(
