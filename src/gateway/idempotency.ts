@@ -101,14 +101,14 @@ export class Idempotency {
     } catch (cause) {
       this.#running = undefined;
       head.reject(cause);
-      log.break(cause);
+      log.fail(cause);
     }
   }
 
   #store(run: number, { fingerprint, log }: Run, head: Head | undefined): void {
     const { sql, transact } = this.#services;
     transact(() => {
-      if (head !== undefined) log.store();
+      if (head !== undefined) log.flush();
       const told = head === undefined ? null : JSON.stringify(head);
       const size = head === undefined ? 0 : log.size;
       sql("INSERT INTO answers (run, fingerprint, head, size) VALUES (?, ?, ?, ?)", run, fingerprint, told, size);
@@ -123,7 +123,7 @@ export class Idempotency {
     );
     if (row === undefined) return undefined;
     const { run, fingerprint, head, size } = row;
-    const log = ByteLog.retained(sql, run, size);
+    const log = ByteLog.reopen(sql, run, size);
     return {
       fingerprint,
       log,

@@ -15,7 +15,7 @@ import {
   splice,
 } from "../wire/splice.ts";
 import type { ParsedRequest } from "../surfaces/request.ts";
-import { decodeItems, decodeInstructions, itemsPassage } from "../session/history/decode.ts";
+import { decodeItems, decodeInstructions, instructionItems } from "../session/history/decode.ts";
 
 export type ProviderBody = { body: string; losses: Loss[] };
 
@@ -36,7 +36,7 @@ export function spliceBody(
   const { history, known, instructions } = context;
   const rebuildsItems = history.length > 0 || instructions?.items !== undefined || request.hasRewrittenItems === true;
   const { items, losses } = rebuildsItems
-    ? encodeHistory([...itemsPassage(instructions), ...history], surface.dialect, target)
+    ? encodeHistory([...instructionItems(instructions), ...history], surface.dialect, target)
     : NO_ITEMS;
   const given = request.items.slice(0, request.systemCount);
   const newItems = request.items.slice(request.systemCount + known);

@@ -7,12 +7,12 @@ import { Batcher } from "../wire/batcher.ts";
 import { objectStorage } from "./storage.ts";
 
 /** Of all the journals that live in this isolate. */
-const BAG = new Batcher<PendingRow>();
+const BATCHER = new Batcher<PendingRow>();
 
 /** A home for the stateless calls of one isolate. Composes; decides nothing. */
 export class JournalObject extends DurableObject {
   readonly #journal: Journal;
-  readonly #delivery: OutboxSender;
+  readonly #outbox: OutboxSender;
   readonly #alarm: Alarm;
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
@@ -21,10 +21,10 @@ export class JournalObject extends DurableObject {
     this.#journal = new Journal(storage);
     const waitUntil = (work: Promise<unknown>): void => ctx.waitUntil(work);
     this.#alarm = new Alarm((at) => void ctx.storage.setAlarm(at), Date.now);
-    this.#delivery = new OutboxSender({
+    this.#outbox = new OutboxSender({
       sql: storage.sql,
       queue: env.RECORDS,
-      bag: BAG,
+      bag: BATCHER,
       alarm: this.#alarm,
       waitUntil,
       now: Date.now,
@@ -34,9 +34,9 @@ export class JournalObject extends DurableObject {
   /** Resolves when they are durable, and on their way to the queue. */
   async enter(entries: readonly JournalEntry[]): Promise<void> {
     this.#journal.enter(entries);
-    this.#delivery.watch();
+    this.#outbox.watch();
     await this.ctx.storage.sync();
-    this.#delivery.send();
+    this.#outbox.send();
   }
 
   /** A call as its session would take it in; undefined for another organisation's as for none. */
@@ -51,7 +51,7 @@ export class JournalObject extends DurableObject {
 
   override async alarm(): Promise<void> {
     this.#alarm.onAlarm();
-    await this.#delivery.settle();
-    if (this.#journal.drop(Date.now())) this.#alarm.within(STREAM_RETENTION_MS);
+    await this.#outbox.settle();
+    if (this.#journal.dropExpiredStreams(Date.now())) this.#alarm.within(STREAM_RETENTION_MS);
   }
 }

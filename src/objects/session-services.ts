@@ -2,15 +2,15 @@ import { autoCompact, type CommandServices } from "../gateway/session/commands.t
 import { SessionCalls } from "../gateway/session/session-calls.ts";
 import { SessionStreams } from "../gateway/session/session-streams.ts";
 import { SessionSockets } from "../gateway/sockets/session-sockets.ts";
-import { budgetsFor } from "../platform/key-stubs.ts";
+import { createBudgets } from "../platform/key-stubs.ts";
 import { providersFor } from "../platform/org-providers.ts";
 import { responseIndexFor } from "../platform/response-index.ts";
 import { isolateRouter } from "../platform/router.ts";
 import { authenticateSocket } from "../platform/socket-ticket.ts";
 import { catalogueOf } from "../providers/catalogue.ts";
 import { Lease } from "../session/lease.ts";
-import { interruptedCalls } from "../session/recovery.ts";
-import { recordOf } from "../session/row.ts";
+import { listInterruptedCalls } from "../session/recovery.ts";
+import { toSessionRecord } from "../session/row.ts";
 import { withLazyTables } from "../session/schema.ts";
 import { Session } from "../session/session.ts";
 import { failInterruptedResponses } from "../session/stored-responses.ts";
@@ -69,19 +69,19 @@ export class SessionServices {
       sql: this.sql,
       lease: new Lease(),
       blobs: blobsOf(env.BLOBS, this.objectId),
-      place: this.objectId,
+      objectId: this.objectId,
       providers: (org) => providersFor(env, org, waitUntil),
       router: () => isolateRouter(env),
       now,
-      budgets: budgetsFor(env, waitUntil),
+      budgets: createBudgets(env, waitUntil),
       durable: () => this.durable(),
       list: (record) => this.list(record),
       stopCalls: () => this.calls.stopAll(),
-      hangUp: () => this.sockets.closeAll(),
+      closeSockets: () => this.sockets.closeAll(),
     };
     this.sockets = new SessionSockets(
       {
-        place: this.objectId,
+        objectId: this.objectId,
         session: this.session,
         buffer: this.buffer,
         now,
@@ -107,7 +107,7 @@ export class SessionServices {
   /** Fails the calls and responses that a crash interrupted, and has their records sent. */
   recover(): void {
     failInterruptedResponses(this.sql);
-    for (const record of interruptedCalls(this.sql, Date.now())) {
+    for (const record of listInterruptedCalls(this.sql, Date.now())) {
       this.session.fail(record);
       this.streams.interrupt(record);
       void this.#ctx.storage.setAlarm(record.endedAt);
@@ -129,7 +129,7 @@ export class SessionServices {
   }
 
   /** Writes the session to the list of sessions, before the answer leaves. If that fails, the outbox does it later. */
-  async list(record = recordOf(this.session.row, false)): Promise<void> {
+  async list(record = toSessionRecord(this.session.row, false)): Promise<void> {
     await upsertSession(this.#env.DB, record).catch(() => {});
   }
 

@@ -70,7 +70,7 @@ export class SessionObject extends DurableObject {
     if (!this.#belongsTo(record.org)) return false;
     if (stream !== undefined) streams.append(record, stream);
     await importCall(call, session, commands.blobs);
-    streams.recorded(record);
+    streams.onImported(record);
     await this.#services.durable();
     if (kept !== undefined) await this.#services.indexResponse(record, kept.id);
     return true;
@@ -163,7 +163,7 @@ export class SessionObject extends DurableObject {
 
   /** The Worker noticed that the client of a call has left. */
   left(id: string): void {
-    this.#services.calls.left(id);
+    this.#services.calls.onClientLeft(id);
   }
 
   /** Accepts a WebSocket of rhone.ws.v1. The Worker has authenticated it and sends the attachment in a header. */
@@ -198,7 +198,7 @@ export class SessionObject extends DurableObject {
     if (!session.exists && !isStored(sql)) return;
     const hasUnsent = await outbox.settle();
     if (calls.areRunning) alarm.within(HEARTBEAT);
-    const dropsAt = session.exists ? buffer.drop() : undefined;
+    const dropsAt = session.exists ? buffer.dropExpired() : undefined;
     if (dropsAt !== undefined) alarm.within(dropsAt - Date.now());
     // A deleted session's database goes once its last records are delivered.
     if (!session.exists && !hasUnsent) await this.ctx.storage.deleteAll();

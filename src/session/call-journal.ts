@@ -21,7 +21,7 @@ export type RecordedStream = { bytes: Uint8Array; count: EventCount };
 export type JournalEntry = { id: string; org: string; text: string; payload: string; told?: RecordedStream };
 
 /** How long a call may have run before it came here, at most: a longer one is told to its session. Milliseconds. */
-const SHORT = 60_000;
+const MAX_CALL_MS = 60_000;
 
 export class Journal {
   readonly #sql: Sql;
@@ -36,9 +36,9 @@ export class Journal {
   /** What comes twice stands there once. */
   enter(entries: readonly JournalEntry[]): void {
     this.#storage.transact(() => {
-      for (const { id, org, text, payload, told } of entries) {
+      for (const { id, org, text, payload, told: stream } of entries) {
         this.#sql("INSERT OR IGNORE INTO entries (id, org, text) VALUES (?, ?, ?)", id, org, text);
-        if (told !== undefined) this.#keepTold(id, told);
+        if (stream !== undefined) this.#storeStream(id, stream);
         enqueueText(this.#sql, payload);
       }
     });
@@ -48,12 +48,12 @@ export class Journal {
   find(org: string, id: string): Pick<JournalEntry, "text" | "told"> | undefined {
     const [found] = this.#sql<{ text: string }>("SELECT text FROM entries WHERE id = ? AND org = ?", id, org);
     if (found === undefined) return undefined;
-    const [told] = this.#sql<EventCount & { bytes: ArrayBuffer }>(
+    const [stream] = this.#sql<EventCount & { bytes: ArrayBuffer }>(
       "SELECT blocks, events, bytes FROM told WHERE id = ?",
       id,
     );
-    if (told === undefined) return found;
-    const { blocks, events, bytes } = told;
+    if (stream === undefined) return found;
+    const { blocks, events, bytes } = stream;
     return { ...found, told: { bytes: new Uint8Array(bytes), count: { blocks, events } } };
   }
 
@@ -66,12 +66,12 @@ export class Journal {
   }
 
   /** Drops the streams that can no longer be resumed. Whether there are others. */
-  drop(now: number): boolean {
-    this.#sql("DELETE FROM told WHERE id < ?", firstId("call", now - STREAM_RETENTION_MS - SHORT));
+  dropExpiredStreams(now: number): boolean {
+    this.#sql("DELETE FROM told WHERE id < ?", firstId("call", now - STREAM_RETENTION_MS - MAX_CALL_MS));
     return this.#sql("SELECT 1 FROM told LIMIT 1").length > 0;
   }
 
-  #keepTold(id: string, { bytes, count: { blocks, events } }: RecordedStream): void {
+  #storeStream(id: string, { bytes, count: { blocks, events } }: RecordedStream): void {
     const { buffer } = bytes.slice();
     this.#sql("INSERT OR IGNORE INTO told (id, blocks, events, bytes) VALUES (?, ?, ?, ?)", id, blocks, events, buffer);
   }

@@ -34,38 +34,38 @@ export function endCall(sql: Sql, record: CallRecord, received?: string): void {
     record.id,
     record.status,
     JSON.stringify(record),
-    received === undefined ? null : storeText(sql, receivedOf(record.id), received),
+    received === undefined ? null : storeText(sql, receivedOwner(record.id), received),
     record.createdAt,
   );
 }
 
 export const findCallState = (sql: Sql, id: string): CallState | undefined =>
-  sql<Row>("SELECT * FROM calls WHERE id = ?", id).map((row) => stateOf(sql, row))[0];
+  sql<Row>("SELECT * FROM calls WHERE id = ?", id).map((row) => toCallState(sql, row))[0];
 
 /** In the order in which they began: those behind the call `after`, at most `limit`. */
 export const listCalls = (sql: Sql, { after = "", limit = -1 } = {}): CallState[] =>
-  sql<Row>("SELECT * FROM calls WHERE id > ? ORDER BY id LIMIT ?", after, limit).map((row) => stateOf(sql, row));
+  sql<Row>("SELECT * FROM calls WHERE id > ? ORDER BY id LIMIT ?", after, limit).map((row) => toCallState(sql, row));
 
 export const listCallIds = (sql: Sql): { id: string; createdAt: number }[] =>
   sql("SELECT id, created_at AS createdAt FROM calls ORDER BY id");
 
 /** The newest call that was answered. */
-export const lastAnswered = (sql: Sql): CallState | undefined =>
+export const findLastCompleted = (sql: Sql): CallState | undefined =>
   sql<Row>("SELECT * FROM calls WHERE status = 'completed' ORDER BY id DESC LIMIT 1").map((row) =>
-    stateOf(sql, row),
+    toCallState(sql, row),
   )[0];
 
-export const runningCalls = (sql: Sql): CallState[] =>
-  sql<Row>("SELECT * FROM calls WHERE status = 'running'").map((row) => stateOf(sql, row));
+export const listRunningCalls = (sql: Sql): CallState[] =>
+  sql<Row>("SELECT * FROM calls WHERE status = 'running'").map((row) => toCallState(sql, row));
 
-function stateOf(sql: Sql, { id, status, started, record, received }: Row): CallState {
+function toCallState(sql: Sql, { id, status, started, record, received }: Row): CallState {
   return {
     id,
     status,
     started: JSON.parse(started) as CallStart,
     ...(record !== null && { record: JSON.parse(record) as CallRecord }),
-    ...(received !== null && { received: loadText(sql, receivedOf(id), received) }),
+    ...(received !== null && { received: loadText(sql, receivedOwner(id), received) }),
   };
 }
 
-const receivedOf = (id: string): string => `${id}/received`;
+const receivedOwner = (id: string): string => `${id}/received`;

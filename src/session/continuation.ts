@@ -22,16 +22,16 @@ export type Continuation = { at: string | undefined; matchedCount: number };
 export function findContinuation(
   messages: readonly Message[],
   path: readonly Turn[],
-  named: (chain: string) => string | undefined,
+  findByHash: (chain: string) => string | undefined,
 ): Continuation {
   const head = path.at(-1);
   // Of two turns with the same name the one that the session stands at is meant.
-  const known = (name: string): string | undefined => (name === head?.chain ? head.id : named(name));
-  const beginning = longestKnownPrefix(messages, known);
-  if (beginning !== undefined) return { at: beginning.place, matchedCount: beginning.count };
+  const findTurnId = (name: string): string | undefined => (name === head?.chain ? head.id : findByHash(name));
+  const prefix = longestKnownPrefix(messages, findTurnId);
+  if (prefix !== undefined) return { at: prefix.place, matchedCount: prefix.count };
   return (
-    findInPath(messages, path, known) ??
-    matchLastReply(messages, head) ?? { at: repeatsReply(messages, path) ? undefined : head?.id, matchedCount: 0 }
+    findInPath(messages, path, findTurnId) ??
+    matchLastReply(messages, head) ?? { at: hasKnownReply(messages, path) ? undefined : head?.id, matchedCount: 0 }
   );
 }
 
@@ -39,35 +39,35 @@ export function findContinuation(
 export function findInPath(
   messages: readonly Message[],
   path: readonly Turn[],
-  known: (chain: string) => string | undefined,
+  findTurnId: (chain: string) => string | undefined,
 ): Continuation | undefined {
   // A turn is known by its reply's end; without any reply that others follow, nothing needs to be looked for.
   if (path.length === 0 || !isAnswered(messages)) return undefined;
   const first = longestKnownPrefix(messages, (own) => path.findLast((turn) => turn.own === own));
   if (first === undefined) return undefined;
-  const rest = longestKnownPrefix(messages.slice(first.count), known, first.place.chain);
+  const rest = longestKnownPrefix(messages.slice(first.count), findTurnId, first.place.chain);
   return { at: rest?.place ?? first.place.id, matchedCount: first.count + (rest?.count ?? 0) };
 }
 
 /** How many of the messages are what the head's reply said, or its tool calls: clients send these back with the results. */
 export function matchLastReply(messages: readonly Message[], head: Turn | undefined): Continuation | undefined {
-  const behind = messages.findIndex(({ role }) => role !== "assistant");
-  if (head === undefined || behind <= 0) return undefined;
-  const words = messages.slice(0, behind);
-  const calls = words.flatMap(({ blocks }) => blocks.filter((block) => block.kind === "tool_call"));
+  const end = messages.findIndex(({ role }) => role !== "assistant");
+  if (head === undefined || end <= 0) return undefined;
+  const leading = messages.slice(0, end);
+  const calls = leading.flatMap(({ blocks }) => blocks.filter((block) => block.kind === "tool_call"));
   const isCalls = calls.length > 0 && calls.every(({ id }) => head.open.some((open) => open.id === id));
-  return isCalls || hashAfter(ROOT, words) === head.reply ? { at: head.id, matchedCount: behind } : undefined;
+  return isCalls || hashAfter(ROOT, leading) === head.reply ? { at: head.id, matchedCount: end } : undefined;
 }
 
 /** Behind words of the client's own stands a reply that the path holds, and something after it. */
-function repeatsReply(messages: readonly Message[], path: readonly Turn[]): boolean {
+function hasKnownReply(messages: readonly Message[], path: readonly Turn[]): boolean {
   if (path.length === 0 || messages[0]?.role === "assistant" || !isAnswered(messages)) return false;
   const replies = new Set(path.map(({ reply }) => reply));
-  return assistantRuns(messages).some((run) => replies.has(hashAfter(ROOT, run)));
+  return listReplies(messages).some((run) => replies.has(hashAfter(ROOT, run)));
 }
 
 /** The messages of each of the model's replies. */
-function assistantRuns(messages: readonly Message[]): Message[][] {
+function listReplies(messages: readonly Message[]): Message[][] {
   const runs: Message[][] = [];
   messages.forEach((message, i) => {
     if (message.role !== "assistant") return;
@@ -79,6 +79,6 @@ function assistantRuns(messages: readonly Message[]): Message[][] {
 
 /** The model said something, and the client something after it: no single message, nor one with the reply's beginning. */
 function isAnswered(messages: readonly Message[]): boolean {
-  const said = messages.findIndex(({ role }) => role === "assistant");
-  return said >= 0 && messages.slice(said).some(({ role }) => role === "user");
+  const firstReply = messages.findIndex(({ role }) => role === "assistant");
+  return firstReply >= 0 && messages.slice(firstReply).some(({ role }) => role === "user");
 }

@@ -24,10 +24,10 @@ export class Lease {
 
   #grant(): () => void {
     this.#isTaken = true;
-    let isMine = true;
+    let isHeld = true;
     return () => {
-      if (!isMine) return;
-      isMine = false;
+      if (!isHeld) return;
+      isHeld = false;
       this.#isTaken = false;
       this.#waiting.shift()?.();
     };
@@ -35,17 +35,17 @@ export class Lease {
 
   async #wait(): Promise<void> {
     await new Promise<void>((resolve, reject) => {
-      const turn = (): void => {
+      const proceed = (): void => {
         clearTimeout(timer);
         // Taken at once, so that nobody slips in before the awaiting caller runs.
         this.#isTaken = true;
         resolve();
       };
       const timer = setTimeout(() => {
-        this.#waiting.splice(this.#waiting.indexOf(turn), 1);
+        this.#waiting.splice(this.#waiting.indexOf(proceed), 1);
         reject(busy(`the session was busy for ${MAX_WAIT_MS / 1000} s`));
       }, MAX_WAIT_MS);
-      this.#waiting.push(turn);
+      this.#waiting.push(proceed);
     });
   }
 }

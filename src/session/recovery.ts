@@ -1,13 +1,13 @@
 import type { CallRecord } from "../store/records.ts";
-import { runningCalls } from "./calls.ts";
+import { listRunningCalls } from "./calls.ts";
 import type { Sql } from "../store/sql.ts";
 
 /**
  * Records of the calls that a crash left behind: whatever runs while its object is only being made ran in one that is
  * gone. What it may have said is not known.
  */
-export const interruptedCalls = (sql: Sql, endedAt: number): CallRecord[] =>
-  runningCalls(sql).map(({ started }) => ({
+export const listInterruptedCalls = (sql: Sql, endedAt: number): CallRecord[] =>
+  listRunningCalls(sql).map(({ started }) => ({
     ...started,
     status: "interrupted",
     usage: {},

@@ -30,7 +30,7 @@ export type SessionRow = {
   updatedAt: number;
 };
 
-type Stored = {
+type Row = {
   id: string;
   org: string;
   head: string | null;
@@ -47,16 +47,16 @@ type Stored = {
 };
 
 /** A text of any length may stand for instructions, so they may go on in another table. */
-const INSTRUCTIONS = "session/instructions";
+const INSTRUCTIONS_OWNER = "session/instructions";
 
 export function readRow(sql: Sql): SessionRow | undefined {
-  const [row] = sql<Stored>("SELECT * FROM session");
+  const [row] = sql<Row>("SELECT * FROM session");
   if (row === undefined) return undefined;
   const { instructions, origin, metadata, defaults, created_at: createdAt, updated_at: updatedAt, ...same } = row;
   return {
     ...same,
     ...(instructions !== null && {
-      instructions: JSON.parse(loadText(sql, INSTRUCTIONS, instructions)) as Instructions,
+      instructions: JSON.parse(loadText(sql, INSTRUCTIONS_OWNER, instructions)) as Instructions,
     }),
     ...(origin !== null && { origin: JSON.parse(origin) as Origin }),
     metadata: JSON.parse(metadata) as Record<string, string>,
@@ -87,7 +87,8 @@ export function writeRow(sql: Sql, row: SessionRow, old?: SessionRow): void {
     row.updatedAt,
   );
   if (row.instructions === old?.instructions) return;
-  const text = row.instructions === undefined ? null : storeText(sql, INSTRUCTIONS, JSON.stringify(row.instructions));
+  const text =
+    row.instructions === undefined ? null : storeText(sql, INSTRUCTIONS_OWNER, JSON.stringify(row.instructions));
   sql("UPDATE session SET instructions = ?", text);
 }
 
@@ -99,7 +100,7 @@ export const sameInstructions = (a: Instructions | undefined, b: Instructions | 
   a?.member?.json === b?.member?.json;
 
 /** What lists of sessions show of it. */
-export const recordOf = (row: SessionRow, isDeleted: boolean): SessionRecord => ({
+export const toSessionRecord = (row: SessionRow, isDeleted: boolean): SessionRecord => ({
   object: "session",
   id: row.id,
   org: row.org,

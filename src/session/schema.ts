@@ -71,7 +71,7 @@ export const hasTable = (sql: Sql, name: string): boolean =>
   sql("SELECT 1 FROM sqlite_master WHERE name = ?", name).length > 0;
 
 /** All of ours that hold something of the session. */
-export const tablesOf = (sql: Sql): string[] =>
+export const listTables = (sql: Sql): string[] =>
   sql<{ name: string }>(
     "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name NOT LIKE '_cf_%' AND name <> 'schema_version'",
   ).map(({ name }) => name);
@@ -79,38 +79,38 @@ export const tablesOf = (sql: Sql): string[] =>
 export const migrateSession = (storage: Storage): void => bringUpToDate(storage, MIGRATIONS);
 
 /** UTF-16 code units. A row has two such texts, and at three bytes a unit they stay below its 2 MB. */
-const PIECE = 250_000;
+const MAX_TEXT_LENGTH = 250_000;
 
 /** Whether it is certainly no first piece of several: the last character may have been a pair. */
-const isShort = (text: string): boolean => text.length < PIECE - 1;
+const fitsInRow = (text: string): boolean => text.length < MAX_TEXT_LENGTH - 1;
 
 /** The part of a text that fits a row; the rest is kept under `owner`, instead of what was there. */
 export function storeText(sql: Sql, owner: string, text: string): string {
-  if (isShort(text)) return text;
-  const [first = "", ...rest] = piecesOf(text);
+  if (fitsInRow(text)) return text;
+  const [first = "", ...rest] = splitText(text);
   sql("DELETE FROM overflow WHERE owner = ? AND part > ?", owner, rest.length);
-  rest.forEach((piece, i) =>
-    sql("INSERT OR REPLACE INTO overflow (owner, part, text) VALUES (?, ?, ?)", owner, i + 1, piece),
+  rest.forEach((part, i) =>
+    sql("INSERT OR REPLACE INTO overflow (owner, part, text) VALUES (?, ?, ?)", owner, i + 1, part),
   );
   return first;
 }
 
 /** The inverse. */
 export function loadText(sql: Sql, owner: string, text: string): string {
-  if (isShort(text)) return text;
+  if (fitsInRow(text)) return text;
   const more = sql<{ text: string }>("SELECT text FROM overflow WHERE owner = ? ORDER BY part", owner);
   return text + more.map((row) => row.text).join("");
 }
 
 /** Never cut inside a surrogate pair: a half alone is no character, and would not come back. */
-function piecesOf(text: string): string[] {
-  const pieces: string[] = [];
+function splitText(text: string): string[] {
+  const parts: string[] = [];
   for (let at = 0; at < text.length;) {
-    const end = at + PIECE;
+    const end = at + MAX_TEXT_LENGTH;
     const isHalf = end < text.length && (text.charCodeAt(end - 1) & 0xfc00) === 0xd800;
-    const cut = isHalf ? end - 1 : end;
-    pieces.push(text.slice(at, cut));
-    at = cut;
+    const boundary = isHalf ? end - 1 : end;
+    parts.push(text.slice(at, boundary));
+    at = boundary;
   }
-  return pieces;
+  return parts;
 }

@@ -9,17 +9,17 @@ import { endCall, startCall, type CallStart } from "./calls.ts";
 import { type SessionEvent, recordEvent } from "./activity.ts";
 import { enqueue } from "../store/outbox.ts";
 import { matchLastReply, findContinuation, findInPath, type Continuation } from "./continuation.ts";
-import { sameInstructions, type Instructions, readRow, recordOf, type SessionRow, writeRow } from "./row.ts";
+import { sameInstructions, type Instructions, readRow, toSessionRecord, type SessionRow, writeRow } from "./row.ts";
 import { type StoredResponse, storeResponse } from "./stored-responses.ts";
 import type { Sql, Storage } from "../store/sql.ts";
-import { isStored, migrateSession, tablesOf } from "./schema.ts";
+import { isStored, migrateSession, listTables } from "./schema.ts";
 import {
   findTurn,
   insertTurn,
-  isAnyTurn,
-  openCalls,
+  hasAnyTurn,
+  listPendingCalls,
   type WireItems,
-  pathTo,
+  readPath,
   type Turn,
   findTurnByHash,
 } from "./turns.ts";
@@ -109,7 +109,7 @@ export class Session {
   }
 
   /** False when it exists already; then it stays as it is. */
-  create(org: string, id: string, given: SessionInit = {}): boolean {
+  create(org: string, id: string, init: SessionInit = {}): boolean {
     if (this.#row !== undefined) return false;
     migrateSession(this.#storage);
     const now = this.#now();
@@ -123,7 +123,7 @@ export class Session {
       metadata: {},
       defaults: {},
       createdAt: now,
-      ...given,
+      ...init,
       revision: 0,
       updatedAt: now,
     };
@@ -144,7 +144,7 @@ export class Session {
   /** From the root, or the last compaction, to the head. */
   get path(): readonly Turn[] {
     const { head } = this.row;
-    return (this.#path ??= head === null ? [] : pathTo(this.#sql, head));
+    return (this.#path ??= head === null ? [] : readPath(this.#sql, head));
   }
 
   get head(): Turn | undefined {
@@ -156,23 +156,25 @@ export class Session {
   }
 
   /** Where a call continues; see place.ts. Throws `object.not_found` for a parent that is no turn of this session. */
-  continue(said: TurnInput): Context {
+  continue(request: TurnInput): Context {
     const { at, matchedCount: known } =
-      said.parent === undefined ? this.#placeOf(said.messages, this.path) : this.#findFrom(said.parent, said);
+      request.parent === undefined
+        ? this.#findContinuation(request.messages, this.path)
+        : this.#continueFrom(request.parent, request);
     const path = at === undefined ? [] : this.pathOf(at);
     const parent = path.at(-1);
     if ((parent?.depth ?? 0) >= MAX_TURNS)
       throw new GatewayError("request.invalid", `the session has ${MAX_TURNS} turns: compact it or branch from it`, {
         param: "rhone.session_id",
       });
-    const instructions = carried(said, this.instructions);
+    const instructions = resolveInstructions(request, this.instructions);
     const history = path.flatMap(({ input, output }) => [input, output]);
     return { parent, history, known, ...(instructions !== undefined && { instructions }) };
   }
 
   /** A stateless call brings its whole context: it stands where its transcript says, or at a root of its own. */
-  locate(said: TurnInput): Context {
-    const { at, matchedCount: known } = this.#placeOf(said.messages, []);
+  locate(request: TurnInput): Context {
+    const { at, matchedCount: known } = this.#findContinuation(request.messages, []);
     return { parent: at === undefined ? undefined : findTurn(this.#sql, at), history: [], known };
   }
 
@@ -182,33 +184,33 @@ export class Session {
   }
 
   /** Adds the turn and, unless another was committed meanwhile, moves the head: one transaction with the record. */
-  commit(record: CallRecord, step: CompletedTurn, kept?: StoredResponse): Turn {
-    const { parent, isBeside } = step.context;
-    const { head, instructions: held } = this.row;
+  commit(record: CallRecord, completed: CompletedTurn, response?: StoredResponse): Turn {
+    const { parent, isBeside } = completed.context;
+    const { head, instructions: current } = this.row;
     const turn: Turn = {
       id: withPrefix(record.id, "turn"),
       parent: parent?.id,
       kind: "call",
       depth: (parent?.depth ?? 0) + 1,
-      ...turnHashes(parent?.chain ?? ROOT, step.requested, step.reply),
-      open: openCalls(step.reply),
-      input: step.input,
-      output: step.output,
+      ...turnHashes(parent?.chain ?? ROOT, completed.requested, completed.reply),
+      open: listPendingCalls(completed.reply),
+      input: completed.input,
+      output: completed.output,
       createdAt: record.endedAt,
     };
     const isNext = (parent?.id ?? null) === head;
     const moves = record.contextMode === "stateful" ? isBeside !== true : isNext;
-    const { instructions } = step;
+    const { instructions } = completed;
     const changes = {
       updatedAt: record.endedAt,
       ...(moves && { head: turn.id, depth: turn.depth }),
-      ...(moves && instructions !== undefined && !sameInstructions(instructions, held) && { instructions }),
+      ...(moves && instructions !== undefined && !sameInstructions(instructions, current) && { instructions }),
     };
     const path = isNext ? this.#path : undefined;
     const insert = (): void => {
       insertTurn(this.#sql, turn);
       endCall(this.#sql, record);
-      if (kept !== undefined) storeResponse(this.#sql, kept);
+      if (response !== undefined) storeResponse(this.#sql, response);
     };
     this.#write({ ...this.row, ...changes }, insert, record);
     if (moves) this.#path = path && [...path, turn];
@@ -216,19 +218,24 @@ export class Session {
   }
 
   /** A call that failed or broke off, or that became no turn: the head stays as it was, and what came of it stands beside. */
-  fail(record: CallRecord, received?: string, kept?: StoredResponse): void {
+  fail(record: CallRecord, received?: string, response?: StoredResponse): void {
     this.#storage.transact(() => {
       // The session may have been deleted meanwhile. The call is on record all the same.
       enqueue(this.#sql, record);
       if (this.#row === undefined) return;
       endCall(this.#sql, record, received);
-      if (kept !== undefined) storeResponse(this.#sql, kept);
+      if (response !== undefined) storeResponse(this.#sql, response);
     });
   }
 
   /** A change that is no call's. `also` is done in the same transaction. */
-  change(changes: Partial<SessionRow>, type: SessionEvent["type"], data: JsonObject = {}, also = (): void => {}): void {
-    this.#change({ ...this.row, ...changes }, type, data, also);
+  change(
+    changes: Partial<SessionRow>,
+    type: SessionEvent["type"],
+    data: JsonObject = {},
+    alsoWrite = (): void => {},
+  ): void {
+    this.#change({ ...this.row, ...changes }, type, data, alsoWrite);
   }
 
   /** undefined: none from now on. */
@@ -255,16 +262,16 @@ export class Session {
   discardImport(): void {
     if (this.#row !== undefined) return;
     this.#storage.transact(() => {
-      for (const table of tablesOf(this.#sql)) this.#sql(`DELETE FROM ${table}`);
+      for (const table of listTables(this.#sql)) this.#sql(`DELETE FROM ${table}`);
     });
   }
 
   /** Empties it; what stands in the outbox goes its way. It is there no more, for nobody. */
   delete(): SessionRecord {
     const row = { ...this.row, updatedAt: this.#now(), revision: this.row.revision + 1 };
-    const deleted = recordOf(row, true);
+    const deleted = toSessionRecord(row, true);
     this.#storage.transact(() => {
-      for (const table of tablesOf(this.#sql)) if (table !== "outbox") this.#sql(`DELETE FROM ${table}`);
+      for (const table of listTables(this.#sql)) if (table !== "outbox") this.#sql(`DELETE FROM ${table}`);
       enqueue(this.#sql, deleted);
     });
     this.#row = undefined;
@@ -280,44 +287,44 @@ export class Session {
     if (at >= 0) return at === path.length - 1 ? path : path.slice(0, at + 1);
     if (findTurn(this.#sql, turnId) === undefined)
       throw new GatewayError("object.not_found", `${param}: there is no such turn in this session`, { param });
-    return pathTo(this.#sql, turnId);
+    return readPath(this.#sql, turnId);
   }
 
-  #placeOf(messages: readonly Message[], path: readonly Turn[]): Continuation {
-    if (path.length === 0 && !isAnyTurn(this.#sql)) return { at: undefined, matchedCount: 0 };
+  #findContinuation(messages: readonly Message[], path: readonly Turn[]): Continuation {
+    if (path.length === 0 && !hasAnyTurn(this.#sql)) return { at: undefined, matchedCount: 0 };
     return findContinuation(messages, path, (name) => findTurnByHash(this.#sql, name));
   }
 
   /** From a turn that is named, a transcript is recognised only where it leads to that very turn. */
-  #findFrom(parent: string, { messages }: TurnInput): Continuation {
+  #continueFrom(parent: string, { messages }: TurnInput): Continuation {
     if (parent === this.row.id) return { at: undefined, matchedCount: 0 };
     const path = this.pathOf(parent);
     const head = path.at(-1)!;
-    const named = (name: string): string | undefined => (name === head.chain ? head.id : undefined);
-    const whole = findContinuation(messages, path, named);
+    const findByHash = (name: string): string | undefined => (name === head.chain ? head.id : undefined);
+    const whole = findContinuation(messages, path, findByHash);
     if (whole.at === head.id) return whole;
-    const within = findInPath(messages, path, named) ?? matchLastReply(messages, head);
+    const within = findInPath(messages, path, findByHash) ?? matchLastReply(messages, head);
     return within?.at === head.id ? within : { at: head.id, matchedCount: 0 };
   }
 
-  #change(row: SessionRow, type: SessionEvent["type"], data: JsonObject = {}, also = (): void => {}): void {
+  #change(row: SessionRow, type: SessionEvent["type"], data: JsonObject = {}, alsoWrite = (): void => {}): void {
     const now = this.#now();
     this.#write({ ...row, updatedAt: now }, () => {
       recordEvent(this.#sql, now, type, data);
-      also();
+      alsoWrite();
     });
     if (row.head !== this.#path?.at(-1)?.id) this.#path = undefined;
   }
 
   /** `made`: the call that the change comes of, whose record goes with the session's. */
-  #write(row: SessionRow, also: () => void, made?: CallRecord): void {
+  #write(row: SessionRow, alsoWrite: () => void, callRecord?: CallRecord): void {
     const next = { ...row, revision: row.revision + 1 };
-    const record = recordOf(next, false);
+    const record = toSessionRecord(next, false);
     this.#storage.transact(() => {
-      also();
+      alsoWrite();
       writeRow(this.#sql, next, this.#row);
-      if (made === undefined) enqueue(this.#sql, record);
-      else enqueue(this.#sql, made, record);
+      if (callRecord === undefined) enqueue(this.#sql, record);
+      else enqueue(this.#sql, callRecord, record);
     });
     this.#row = next;
   }
@@ -327,12 +334,12 @@ export class Session {
  * The instructions that hold for a call. One that continues a response gets those that were items of its input, and so
  * are a part of what was said, whatever it instructs itself.
  */
-function carried(
-  { instructions: given, isChained }: TurnInput,
-  held: Instructions | undefined,
+function resolveInstructions(
+  { instructions: requested, isChained }: TurnInput,
+  current: Instructions | undefined,
 ): Instructions | undefined {
-  if (isChained !== true) return given === undefined ? held : undefined;
-  return held?.items === undefined || given?.items !== undefined
+  if (isChained !== true) return requested === undefined ? current : undefined;
+  return current?.items === undefined || requested?.items !== undefined
     ? undefined
-    : { dialect: held.dialect, items: held.items };
+    : { dialect: current.dialect, items: current.items };
 }

@@ -13,9 +13,9 @@ export function takeSnapshot(sql: Sql, { name, turn, createdAt }: Snapshot): voi
 }
 
 export const findSnapshot = (sql: Sql, name: string): Snapshot | undefined =>
-  sql<Row>("SELECT * FROM snapshots WHERE name = ?", name).map(snapshotOf)[0];
+  sql<Row>("SELECT * FROM snapshots WHERE name = ?", name).map(toSnapshot)[0];
 
 export const listSnapshots = (sql: Sql): Snapshot[] =>
-  sql<Row>("SELECT * FROM snapshots ORDER BY created_at, name").map(snapshotOf);
+  sql<Row>("SELECT * FROM snapshots ORDER BY created_at, name").map(toSnapshot);
 
-const snapshotOf = ({ name, turn, created_at: createdAt }: Row): Snapshot => ({ name, turn, createdAt });
+const toSnapshot = ({ name, turn, created_at: createdAt }: Row): Snapshot => ({ name, turn, createdAt });

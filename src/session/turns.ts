@@ -44,10 +44,10 @@ export type Turn = TurnHashes & {
   createdAt: number;
 };
 
-export const openCalls = (replied: readonly Message[]): PendingToolCall[] =>
-  replied.flatMap(({ blocks }) => blocks.flatMap((block) => (block.kind === "tool_call" ? [openCall(block)] : [])));
+export const listPendingCalls = (reply: readonly Message[]): PendingToolCall[] =>
+  reply.flatMap(({ blocks }) => blocks.flatMap((block) => (block.kind === "tool_call" ? [toPendingCall(block)] : [])));
 
-function openCall({ id, name, native }: ToolCall): PendingToolCall {
+function toPendingCall({ id, name, native }: ToolCall): PendingToolCall {
   const item = isObject(native?.item) ? native.item.id : undefined;
   return { id, name, ...(typeof item === "string" && item !== id && { item }) };
 }
@@ -55,18 +55,18 @@ function openCall({ id, name, native }: ToolCall): PendingToolCall {
 /** Turns as they will stand behind `parent`, in the session whose object is at `place`. */
 export function linkTurns(
   turns: readonly Omit<Turn, "id" | "parent" | "depth" | "createdAt">[],
-  { parent, place, now }: { parent: Turn | undefined; place: string; now: number },
+  { parent, objectId, now }: { parent: Turn | undefined; objectId: string; now: number },
 ): Turn[] {
-  const made: Turn[] = [];
+  const linked: Turn[] = [];
   for (const turn of turns) {
-    const before = made.at(-1) ?? parent;
-    const depth = turn.kind === "compaction" ? 0 : (before?.depth ?? 0) + 1;
-    made.push({ ...turn, id: newId("turn", now, place), parent: before?.id, depth, createdAt: now });
+    const previous = linked.at(-1) ?? parent;
+    const depth = turn.kind === "compaction" ? 0 : (previous?.depth ?? 0) + 1;
+    linked.push({ ...turn, id: newId("turn", now, objectId), parent: previous?.id, depth, createdAt: now });
   }
-  return made;
+  return linked;
 }
 
-type Row = {
+type TurnRow = {
   id: string;
   parent: string | null;
   kind: Turn["kind"];
@@ -115,35 +115,35 @@ export function insertTurn(sql: Sql, turn: Turn): void {
 }
 
 export function findTurn(sql: Sql, id: string): Turn | undefined {
-  return sql<Row>("SELECT * FROM turns WHERE id = ?", id).map((row) => turnOf(sql, row))[0];
+  return sql<TurnRow>("SELECT * FROM turns WHERE id = ?", id).map((row) => toTurn(sql, row))[0];
 }
 
 export const hasTurn = (sql: Sql, id: string): boolean => sql("SELECT 1 FROM turns WHERE id = ?", id).length > 0;
 
 /** Whether anything was ever said. */
-export const isAnyTurn = (sql: Sql): boolean => sql("SELECT 1 FROM turns LIMIT 1").length > 0;
+export const hasAnyTurn = (sql: Sql): boolean => sql("SELECT 1 FROM turns LIMIT 1").length > 0;
 
 /** The turn that ends at this place; the newest, where the same was said twice. */
 export const findTurnByHash = (sql: Sql, chain: string): string | undefined =>
   sql<{ id: string }>("SELECT id FROM turns WHERE chain = ? ORDER BY id DESC LIMIT 1", chain)[0]?.id;
 
 /** From the root, or the last compaction, to this turn. */
-export function pathTo(sql: Sql, id: string): Turn[] {
-  const rows = sql<Row>(
+export function readPath(sql: Sql, id: string): Turn[] {
+  const rows = sql<TurnRow>(
     `WITH RECURSIVE path AS (
        SELECT * FROM turns WHERE id = ?
        UNION ALL SELECT turns.* FROM turns JOIN path ON turns.id = path.parent WHERE path.kind <> 'compaction'
      ) SELECT * FROM path ORDER BY depth`,
     id,
   );
-  return rows.map((row) => turnOf(sql, row));
+  return rows.map((row) => toTurn(sql, row));
 }
 
 /** What a tree is drawn from, without what was said. In the order in which they were made. */
 export type TurnNode = Pick<Turn, "id" | "parent" | "kind" | "origin" | "createdAt">;
 
 export const listTurnNodes = (sql: Sql): TurnNode[] =>
-  sql<Pick<Row, "id" | "parent" | "kind" | "origin" | "created_at">>(
+  sql<Pick<TurnRow, "id" | "parent" | "kind" | "origin" | "created_at">>(
     "SELECT id, parent, kind, origin, created_at FROM turns ORDER BY id",
   ).map(({ id, parent, kind, origin, created_at: createdAt }) => ({
     id,
@@ -153,7 +153,7 @@ export const listTurnNodes = (sql: Sql): TurnNode[] =>
     createdAt,
   }));
 
-function turnOf(sql: Sql, row: Row): Turn {
+function toTurn(sql: Sql, row: TurnRow): Turn {
   return {
     id: row.id,
     parent: row.parent ?? undefined,
@@ -163,24 +163,24 @@ function turnOf(sql: Sql, row: Row): Turn {
     chain: row.chain,
     own: row.own,
     reply: row.reply,
-    open: row.open === "[]" ? NONE : (JSON.parse(row.open) as PendingToolCall[]),
+    open: row.open === "[]" ? NO_CALLS : (JSON.parse(row.open) as PendingToolCall[]),
     input: {
       dialect: row.input_dialect,
       items: loadText(sql, `${row.id}/input`, row.input),
-      ...cutsOf(row.input_cuts),
+      ...parseCuts(row.input_cuts),
     },
     output: {
       dialect: row.output_dialect,
       items: loadText(sql, `${row.id}/output`, row.output),
       issuer: row.issuer,
       sealed: row.sealed === 1,
-      ...cutsOf(row.output_cuts),
+      ...parseCuts(row.output_cuts),
     },
     createdAt: row.created_at,
   };
 }
 
-const NONE: readonly PendingToolCall[] = [];
+const NO_CALLS: readonly PendingToolCall[] = [];
 
-const cutsOf = (text: string): Pick<WireItems, "cuts"> =>
+const parseCuts = (text: string): Pick<WireItems, "cuts"> =>
   text === "[]" ? {} : { cuts: JSON.parse(text) as BlobRef[] };

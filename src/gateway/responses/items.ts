@@ -13,62 +13,62 @@ import { decodeItems } from "../../session/history/decode.ts";
 /** An item of a conversation as OpenAI lists it: under an id of its own, and finished. */
 export type ConversationItem = JsonObject & { id: string; type: string };
 
-type Reading = { session: Session; blobs: Blobs };
+type ItemSources = { session: Session; blobs: Blobs };
 
 /** What these turns said, oldest first, in the words of OpenAI's Responses whichever wire it came over. */
-export async function listItems(turns: readonly Turn[], { session, blobs }: Reading): Promise<ConversationItem[]> {
+export async function listItems(turns: readonly Turn[], { session, blobs }: ItemSources): Promise<ConversationItem[]> {
   const instructions = session.instructions?.items;
-  const leading =
+  const instructionItems =
     instructions === undefined
       ? []
-      : inputItems({ dialect: session.instructions!.dialect, items: instructions }, session.row.id);
-  const said = await Promise.all(turns.map((turn) => listTurnItems(turn, blobs)));
-  return [...leading, ...said.flat()];
+      : toInputItems({ dialect: session.instructions!.dialect, items: instructions }, session.row.id);
+  const turnItems = await Promise.all(turns.map((turn) => listTurnItems(turn, blobs)));
+  return [...instructionItems, ...turnItems.flat()];
 }
 
 /** The same without the last reply: what the model was given for it. */
-export async function listInputItems(turns: readonly Turn[], reading: Reading): Promise<ConversationItem[]> {
-  const before = await listItems(turns.slice(0, -1), reading);
+export async function listInputItems(turns: readonly Turn[], sources: ItemSources): Promise<ConversationItem[]> {
+  const before = await listItems(turns.slice(0, -1), sources);
   const last = turns.at(-1);
-  return last === undefined ? before : [...before, ...inputItems(await inline(last.input, reading.blobs), last.id)];
+  return last === undefined ? before : [...before, ...toInputItems(await inline(last.input, sources.blobs), last.id)];
 }
 
 export async function listTurnItems({ id, input, output }: Turn, blobs: Blobs): Promise<ConversationItem[]> {
-  const [request, answered] = await Promise.all([inline(input, blobs), inline(output, blobs)]);
-  return [...inputItems(request, id), ...outputItems(answered, withPrefix(id, "resp"))];
+  const [request, reply] = await Promise.all([inline(input, blobs), inline(output, blobs)]);
+  return [...toInputItems(request, id), ...toOutputItems(reply, withPrefix(id, "resp"))];
 }
 
 /** What was said to the model; `owner`: whose id the items' own follow from, where they have none. */
-function inputItems(passage: WireItems, owner: string): ConversationItem[] {
+function toInputItems(wireItems: WireItems, owner: string): ConversationItem[] {
   const target = {
     dialect: openaiResponses.id,
     model: "",
-    ...(passage.issuer !== undefined && { issuer: passage.issuer }),
+    ...(wireItems.issuer !== undefined && { issuer: wireItems.issuer }),
   };
-  const { value } = openaiResponses.encodeMessages(decodeItems(passage), target);
-  return value.map((item, at) => listed(item, `${owner} in ${at}`));
+  const { value } = openaiResponses.encodeMessages(decodeItems(wireItems), target);
+  return value.map((item, at) => withId(item, `${owner} in ${at}`));
 }
 
 /** What the model said, under the ids by which it was told. */
-function outputItems(passage: WireItems, owner: string): ConversationItem[] {
-  const messages = decodeItems(passage);
-  return encodeOutput(messages, owner).map((item, at) => listed(item, `${owner} out ${at}`));
+function toOutputItems(wireItems: WireItems, owner: string): ConversationItem[] {
+  const messages = decodeItems(wireItems);
+  return encodeOutput(messages, owner).map((item, at) => withId(item, `${owner} out ${at}`));
 }
 
 /** The id that an item has always had, or always will have. */
-function listed(item: Json, place: string): ConversationItem {
-  const said = isObject(item) ? item : {};
-  const type = typeof said.type === "string" ? said.type : "message";
+function withId(item: Json, idSeed: string): ConversationItem {
+  const members = isObject(item) ? item : {};
+  const type = typeof members.type === "string" ? members.type : "message";
   const id =
-    typeof said.id === "string" && said.id !== ""
-      ? said.id
-      : `${PREFIX[type] ?? "item"}_${sha256(place).replace(/[-_]/g, "").slice(0, 32)}`;
+    typeof members.id === "string" && members.id !== ""
+      ? members.id
+      : `${ID_PREFIXES[type] ?? "item"}_${sha256(idSeed).replace(/[-_]/g, "").slice(0, 32)}`;
   return type === "message"
-    ? { ...said, id, type, status: said.status ?? "completed", content: contentOf(said) }
-    : { ...said, id, type };
+    ? { ...members, id, type, status: members.status ?? "completed", content: toContentParts(members) }
+    : { ...members, id, type };
 }
 
-const PREFIX: Record<string, string> = {
+const ID_PREFIXES: Record<string, string> = {
   message: "msg",
   function_call: "fc",
   function_call_output: "fco",
@@ -76,7 +76,7 @@ const PREFIX: Record<string, string> = {
 };
 
 /** A text alone is one part. */
-function contentOf({ content, role }: JsonObject): Json {
+function toContentParts({ content, role }: JsonObject): Json {
   if (typeof content !== "string") return content ?? [];
   return role === "assistant"
     ? [{ type: "output_text", text: content, annotations: [], logprobs: [] }]
@@ -84,13 +84,13 @@ function contentOf({ content, role }: JsonObject): Json {
 }
 
 /** What the users of a conversation said, as a compaction leaves it standing. `owner`: whose id the items' own follow from. */
-export function userItems(messages: readonly Message[], owner: string): ConversationItem[] {
-  const said = messages.flatMap((message): Message[] => {
+export function toUserItems(messages: readonly Message[], owner: string): ConversationItem[] {
+  const userMessages = messages.flatMap((message): Message[] => {
     const blocks = message.blocks.filter(({ kind }) => kind === "text" || kind === "media");
     return message.role === "user" && blocks.length > 0 ? [{ role: "user", blocks }] : [];
   });
-  const { value } = openaiResponses.encodeMessages(said, { dialect: openaiResponses.id, model: "" });
-  return value.map((item, at) => listed(item, `${owner} user ${at}`));
+  const { value } = openaiResponses.encodeMessages(userMessages, { dialect: openaiResponses.id, model: "" });
+  return value.map((item, at) => withId(item, `${owner} user ${at}`));
 }
 
 /** A page of a list, as OpenAI cuts it. `after`: the id of the item behind which it begins. */

@@ -15,7 +15,7 @@ import { textOfBlocks } from "../../canonical/text.ts";
 /** What a question of the gateway's own needs. `caller`: on whose account it goes. */
 export type ModelQueryServices = {
   session: Session;
-  place: string;
+  objectId: string;
   caller: Caller;
   providers: (org: string) => Promise<ReadonlyMap<string, Provider>>;
   router: () => Router;
@@ -32,11 +32,11 @@ export type ModelQuery = { model: string; instructions: string; input: string };
  */
 export async function queryModel(
   question: ModelQuery,
-  { session, place, caller, providers, router, now, budgets, durable }: ModelQueryServices,
+  { session, objectId: place, caller, providers, router, now, budgets, durable }: ModelQueryServices,
 ): Promise<string> {
   const { id: sessionId } = session.row;
   const createdAt = now();
-  let replied: readonly Message[] = [];
+  let modelReply: readonly Message[] = [];
   let failure: GatewayError | undefined;
   const host: CallHost = {
     contextMode: "stateless",
@@ -50,7 +50,7 @@ export async function queryModel(
       return { parent: undefined, history: [], known: 0 };
     },
     commit: async ({ turnId: _, ...record }, step) => {
-      ({ reply: replied } = step);
+      ({ reply: modelReply } = step);
       session.fail(record);
       await durable();
     },
@@ -73,7 +73,7 @@ export async function queryModel(
   };
   const request = parseRequest(readMembers(JSON.stringify(question), call.headers), SURFACES.native);
   await (await handleCall(call, request, host)).body?.cancel();
-  const text = textOfBlocks(replied.flatMap(({ blocks }) => blocks));
+  const text = textOfBlocks(modelReply.flatMap(({ blocks }) => blocks));
   if (failure !== undefined) throw failure;
   if (text.trim() === "")
     throw new GatewayError("provider.execution_failed", `model: ${question.model} wrote nothing`, { param: "model" });

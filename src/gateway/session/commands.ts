@@ -1,9 +1,9 @@
 import { GatewayError } from "../../canonical/error.ts";
 import type { Provider } from "../../providers/provider.ts";
 import type { Router } from "../../routing/router.ts";
-import { lastAnswered, listCalls } from "../../session/calls.ts";
+import { findLastCompleted, listCalls } from "../../session/calls.ts";
 import type { Lease } from "../../session/lease.ts";
-import { type Instructions, recordOf } from "../../session/row.ts";
+import { type Instructions, toSessionRecord } from "../../session/row.ts";
 import type { SessionInit, Session } from "../../session/session.ts";
 import { findSnapshot, listSnapshots, takeSnapshot } from "../../session/snapshots.ts";
 import type { Sql } from "../../store/sql.ts";
@@ -17,20 +17,14 @@ import { exportBranch, type Transform } from "../../session/history/branch.ts";
 import { type CompactionResult, type Compaction, compact } from "../../session/history/compact.ts";
 import { listReplayTurns } from "../../session/history/replay-plan.ts";
 import { buildTimeline } from "../../session/history/timeline.ts";
-import {
-  type BlockFormat,
-  headBlocks,
-  toApiLineage,
-  toApiSession,
-  toApiSnapshot,
-} from "../../session/history/views.ts";
+import { type BlockFormat, toApiHead, toApiLineage, toApiSession, toApiSnapshot } from "../../session/history/views.ts";
 import type { Caller } from "../../keys/caller.ts";
 
 /** What can be done with a session beside calling it. */
 export type Command =
   | { do: "create"; id: string; given: SessionInit }
   | { do: "show" | "pause" | "resume" | "delete" | "snapshots" | "lineage" }
-  | { do: "update"; metadata?: Patch | undefined; defaults?: JsonObject | undefined }
+  | { do: "update"; metadata?: MetadataPatch | undefined; defaults?: JsonObject | undefined }
   | { do: "setInstructions"; instructions: Instructions | undefined }
   | { do: "setPhase"; phase: string | null }
   | ({ do: "compact" } & Compaction)
@@ -42,14 +36,14 @@ export type Command =
   | { do: "noteBranch"; session: string; turn: string | null };
 
 /** A key's new text; null takes it away. */
-export type Patch = Record<string, string | null>;
+export type MetadataPatch = Record<string, string | null>;
 
 export type CommandServices = {
   session: Session;
   sql: Sql;
   lease: Lease;
   blobs: Blobs;
-  place: string;
+  objectId: string;
   providers: (org: string) => Promise<ReadonlyMap<string, Provider>>;
   router: () => Router;
   now: () => number;
@@ -60,19 +54,19 @@ export type CommandServices = {
   /** Stops the calls that are under way. */
   stopCalls: () => Promise<void>;
   /** Ends the connections of those who listen: there is nothing any more that could be told. */
-  hangUp: () => void;
+  closeSockets: () => void;
 };
 
 /** As OpenAI bounds its own. */
 const MAX_PAIRS = 16;
 
 /** The answer of the API. Throws `session.not_found`, and what is wrong with the command. */
-export async function runCommand(command: Command, caller: Caller, tools: CommandServices): Promise<Response> {
-  const { session, sql, now, durable } = tools;
+export async function runCommand(command: Command, caller: Caller, services: CommandServices): Promise<Response> {
+  const { session, sql, now, durable } = services;
   if (command.do === "create") {
     const isNew = session.create(caller.org, command.id, command.given);
     session.requireOrganization(caller.org);
-    return await shown(tools, isNew ? 201 : 200);
+    return await respondWithSession(services, isNew ? 201 : 200);
   }
   session.requireOrganization(caller.org);
   switch (command.do) {
@@ -80,49 +74,51 @@ export async function runCommand(command: Command, caller: Caller, tools: Comman
       return Response.json(toApiSession(session));
     case "update": {
       const { metadata, defaults } = session.row;
-      const merged = patched(metadata, command.metadata ?? {}) as Record<string, string>;
+      const merged = applyPatch(metadata, command.metadata ?? {}) as Record<string, string>;
       if (Object.keys(merged).length > MAX_PAIRS)
         throw new GatewayError("request.invalid", `metadata: expected at most ${MAX_PAIRS} pairs`, {
           param: "metadata",
         });
-      session.change({ metadata: merged, defaults: patched(defaults, command.defaults ?? {}) }, "updated");
-      return await shown(tools);
+      session.change({ metadata: merged, defaults: applyPatch(defaults, command.defaults ?? {}) }, "updated");
+      return await respondWithSession(services);
     }
     case "setInstructions":
       session.setInstructions(command.instructions);
-      return await shown(tools);
+      return await respondWithSession(services);
     case "setPhase":
       session.change({ phase: command.phase }, "phase_set", { phase: command.phase });
-      return await shown(tools);
+      return await respondWithSession(services);
     case "pause":
       if (session.row.status !== "paused") session.change({ status: "paused" }, "paused");
-      return await shown(tools);
+      return await respondWithSession(services);
     case "resume":
       if (session.row.status === "paused") session.change({ status: "active" }, "resumed");
-      return await shown(tools);
+      return await respondWithSession(services);
     case "compact": {
-      const release = await tools.lease.acquire("queue");
+      const release = await services.lease.acquire("queue");
       try {
         session.requireOrganization(caller.org);
-        return Response.json(shownCompaction(session, await compactFor(command, caller, tools)));
+        return Response.json(toApiCompaction(session, await compactFor(command, caller, services)));
       } finally {
         release();
       }
     }
     case "snapshot": {
-      const taken = { name: command.name, turn: session.row.head, createdAt: now() };
-      session.change({}, "snapshot", { name: taken.name, turn_id: taken.turn }, () => takeSnapshot(sql, taken));
+      const snapshot = { name: command.name, turn: session.row.head, createdAt: now() };
+      session.change({}, "snapshot", { name: snapshot.name, turn_id: snapshot.turn }, () =>
+        takeSnapshot(sql, snapshot),
+      );
       await durable();
-      return Response.json(toApiSnapshot(taken), { status: 201 });
+      return Response.json(toApiSnapshot(snapshot), { status: 201 });
     }
     case "snapshots":
-      return list(listSnapshots(sql).map(toApiSnapshot));
+      return toListResponse(listSnapshots(sql).map(toApiSnapshot));
     case "lineage":
       return Response.json(toApiLineage(session, sql));
     case "blocks":
-      return Response.json(await headBlocks(session, command.format, tools.blobs));
+      return Response.json(await toApiHead(session, command.format, services.blobs));
     case "timeline":
-      return buildTimeline(sql, tools.blobs, command);
+      return buildTimeline(sql, services.blobs, command);
     case "calls": {
       const { after, limit } = command;
       return Response.json(
@@ -130,28 +126,28 @@ export async function runCommand(command: Command, caller: Caller, tools: Comman
       );
     }
     case "export": {
-      const named = command.from === undefined ? undefined : findSnapshot(sql, command.from);
+      const snapshot = command.from === undefined ? undefined : findSnapshot(sql, command.from);
       // A snapshot that was taken before the first turn is a place, too.
-      const from = named === undefined ? command.from : (named.turn ?? session.row.id);
-      return exportBranch(session, { ...command, from }, tools.blobs);
+      const from = snapshot === undefined ? command.from : (snapshot.turn ?? session.row.id);
+      return exportBranch(session, { ...command, from }, services.blobs);
     }
     case "replayable":
-      return Response.json(await listReplayTurns(session, sql, tools.blobs, command.from));
+      return Response.json(await listReplayTurns(session, sql, services.blobs, command.from));
     case "noteBranch":
       session.change({}, "branched", { session_id: command.session, turn_id: command.turn });
       await durable();
       return new Response(null, { status: 204 });
     case "delete": {
       const { id } = session.row;
-      await removeSession(tools);
+      await removeSession(services);
       return Response.json({ id, object: "session", deleted: true });
     }
   }
 }
 
 /** Empties the session and stops its calls: nobody could do so later, or see what they cost. */
-export async function removeSession(tools: CommandServices): Promise<void> {
-  const { session, blobs, durable, list: show, stopCalls, hangUp } = tools;
+export async function removeSession(services: CommandServices): Promise<void> {
+  const { session, blobs, durable, list: show, stopCalls, closeSockets: hangUp } = services;
   await stopCalls();
   // Another may have removed it meanwhile.
   if (!session.exists) return;
@@ -162,28 +158,32 @@ export async function removeSession(tools: CommandServices): Promise<void> {
 }
 
 /** Compacts on somebody's account; the lease must be held. */
-async function compactFor(compaction: Compaction, caller: Caller, tools: CommandServices): Promise<CompactionResult> {
-  const { session, sql, durable } = tools;
-  const compacted = await compact(compaction, {
-    ...tools,
+async function compactFor(
+  compaction: Compaction,
+  caller: Caller,
+  services: CommandServices,
+): Promise<CompactionResult> {
+  const { session, sql, durable } = services;
+  const result = await compact(compaction, {
+    ...services,
     summarize: (transcript, request) => {
-      const model = request ?? modelOf(session, sql);
-      return queryModel({ model, instructions: SUMMARIZE, input: transcript }, { ...tools, caller });
+      const model = request ?? chooseSummaryModel(session, sql);
+      return queryModel({ model, instructions: SUMMARY_INSTRUCTIONS, input: transcript }, { ...services, caller });
     },
   });
   await durable();
-  return compacted;
+  return result;
 }
 
 /** What a model is told that writes a summary. */
-export const SUMMARIZE =
+export const SUMMARY_INSTRUCTIONS =
   "You are given the transcript of a conversation between a user and an assistant. Write a summary from which the assistant can go on as if it had read all of it: facts, names, numbers, decisions, results of tools, open questions and what the user wants. Write in the language of the conversation. Answer with the summary alone.";
 
 /** Whoever answers this session. */
-function modelOf({ row }: Session, sql: Sql): string {
+function chooseSummaryModel({ row }: Session, sql: Sql): string {
   const { model } = row.defaults;
   if (typeof model === "string") return model;
-  const answered = lastAnswered(sql);
+  const answered = findLastCompleted(sql);
   if (answered === undefined)
     throw new GatewayError("request.invalid", "model: expected the name of a model", { param: "model" });
   return answered.started.modelAsked;
@@ -194,11 +194,11 @@ export async function autoCompact(
   record: CallRecord,
   caller: Caller,
   contextWindow: (model: string) => Promise<number | undefined>,
-  tools: CommandServices,
+  services: CommandServices,
 ): Promise<void> {
-  const wanted = tools.session.row.defaults.auto_compact as AutoCompact | undefined;
-  if (wanted === undefined) return;
-  const { at, strategy = "summarize", context_window, ...options } = wanted;
+  const settings = services.session.row.defaults.auto_compact as AutoCompact | undefined;
+  if (settings === undefined) return;
+  const { at, strategy = "summarize", context_window, ...options } = settings;
   const { usage } = record;
   const tokens = (usage.fresh ?? 0) + (usage.cacheRead ?? 0) + (usage.cacheWrite ?? 0) + (usage.output ?? 0);
   const window =
@@ -207,12 +207,15 @@ export async function autoCompact(
     (await contextWindow(record.modelAsked));
   if (window === undefined || tokens < at * window) return;
   // A compaction that fails leaves the head as it was, and the next turn tries again.
-  await compactFor({ strategy, ...options }, caller, tools).catch(() => {});
+  await compactFor({ strategy, ...options }, caller, services).catch(() => {});
 }
 
 type AutoCompact = { at: number; context_window?: number } & Partial<Compaction>;
 
-const shownCompaction = ({ row }: Session, { turnId, strategy, replaced, kept }: CompactionResult): JsonObject => ({
+const toApiCompaction = (
+  { row }: Session,
+  { turnId, strategy, replaced, remaining: kept }: CompactionResult,
+): JsonObject => ({
   object: "compaction",
   session_id: row.id,
   turn_id: turnId,
@@ -222,14 +225,14 @@ const shownCompaction = ({ row }: Session, { turnId, strategy, replaced, kept }:
   kept_turns: kept,
 });
 
-async function shown({ session, durable, list }: CommandServices, status = 200): Promise<Response> {
-  await Promise.all([durable(), list(recordOf(session.row, false))]);
+async function respondWithSession({ session, durable, list }: CommandServices, status = 200): Promise<Response> {
+  await Promise.all([durable(), list(toSessionRecord(session.row, false))]);
   return Response.json(toApiSession(session), { status });
 }
 
-const list = (data: readonly Json[]): Response => Response.json({ object: "list", data });
+const toListResponse = (data: readonly Json[]): Response => Response.json({ object: "list", data });
 
 /** RFC 7396, at the top level. */
-function patched(old: JsonObject, patch: JsonObject): JsonObject {
+function applyPatch(old: JsonObject, patch: JsonObject): JsonObject {
   return Object.fromEntries(Object.entries({ ...old, ...patch }).filter(([, value]) => value !== null));
 }

@@ -3,8 +3,8 @@ import { GatewayError, invalid } from "../../canonical/error.ts";
 import { unseal } from "../../canonical/native.ts";
 import { openaiResponses } from "../../dialects/openai-responses/index.ts";
 import { offload } from "../../session/large-strings.ts";
-import { recordOf } from "../../session/row.ts";
-import { linkTurns, openCalls, type Turn } from "../../session/turns.ts";
+import { toSessionRecord } from "../../session/row.ts";
+import { linkTurns, listPendingCalls, type Turn } from "../../session/turns.ts";
 import type { Blobs } from "../../store/blobs.ts";
 import { joinItems, type JsonObject } from "../../wire/json.ts";
 import { withPrefix } from "../../wire/id.ts";
@@ -35,45 +35,45 @@ export async function runConversationCommand(
   request: ConversationCommand,
   id: string,
   caller: Caller,
-  tools: CommandServices,
+  services: CommandServices,
 ): Promise<Response> {
-  const { session, blobs, durable, list } = tools;
+  const { session, blobs, durable, list } = services;
   if (request.do === "create") {
     session.create(caller.org, request.id, { metadata: request.metadata });
-    if (request.items.length > 0) await add(request.items, tools);
-    await Promise.all([durable(), list(recordOf(session.row, false))]);
-    return Response.json(shown(tools));
+    if (request.items.length > 0) await addItems(request.items, services);
+    await Promise.all([durable(), list(toSessionRecord(session.row, false))]);
+    return Response.json(describeConversation(services));
   }
   if (!session.exists || session.row.org !== caller.org) throw conversationNotFound(id);
   switch (request.do) {
     case "show":
-      return Response.json(shown(tools));
+      return Response.json(describeConversation(services));
     case "update":
       session.change({ metadata: request.metadata }, "updated");
-      await Promise.all([durable(), list(recordOf(session.row, false))]);
-      return Response.json(shown(tools));
+      await Promise.all([durable(), list(toSessionRecord(session.row, false))]);
+      return Response.json(describeConversation(services));
     case "delete":
-      await removeSession(tools);
+      await removeSession(services);
       return Response.json({ id, object: "conversation.deleted", deleted: true });
     case "add":
-      return await alone(tools, async () => {
-        const made = await add(request.items, tools);
+      return await withLease(services, async () => {
+        const made = await addItems(request.items, services);
         await durable();
         const items = await listTurnItems(made, blobs);
         return Response.json(toApiItemList(items, false));
       });
     case "items": {
-      const found = pageItems(await listItems(session.path, tools), request);
+      const found = pageItems(await listItems(session.path, services), request);
       if (found === undefined) throw invalid("after", "expected the id of an item of this conversation");
       return Response.json(found);
     }
     case "item":
-      return Response.json(found(await listItems(session.path, tools), request.item));
+      return Response.json(requireItem(await listItems(session.path, services), request.item));
     case "deleteItem":
-      return await alone(tools, async () => {
-        await remove(request.item, tools);
+      return await withLease(services, async () => {
+        await removeItem(request.item, services);
         await durable();
-        return Response.json(shown(tools));
+        return Response.json(describeConversation(services));
       });
   }
 }
@@ -86,12 +86,12 @@ export const toApiConversation = (id: string, createdAt: number, metadata: Recor
   metadata,
 });
 
-const shown = ({ session: { row } }: CommandServices): JsonObject =>
+const describeConversation = ({ session: { row } }: CommandServices): JsonObject =>
   toApiConversation(row.id, row.createdAt, row.metadata);
 
 /** While no call runs: both move the head. */
-async function alone(tools: CommandServices, work: () => Promise<Response>): Promise<Response> {
-  const release = await tools.lease.acquire("queue");
+async function withLease(services: CommandServices, work: () => Promise<Response>): Promise<Response> {
+  const release = await services.lease.acquire("queue");
   try {
     return await work();
   } finally {
@@ -100,33 +100,39 @@ async function alone(tools: CommandServices, work: () => Promise<Response>): Pro
 }
 
 /** A turn that no model had a part in. What its last items ask for is still to be answered. */
-async function add(given: readonly JsonObject[], { session, blobs, place, now }: CommandServices): Promise<Turn> {
-  const messages = openaiResponses.decodeMessages(given.map((item) => structuredClone(item)));
-  const input = { dialect: openaiResponses.id, items: joinItems(given) };
+async function addItems(
+  items: readonly JsonObject[],
+  { session, blobs, objectId, now }: CommandServices,
+): Promise<Turn> {
+  const messages = openaiResponses.decodeMessages(items.map((item) => structuredClone(item)));
+  const input = { dialect: openaiResponses.id, items: joinItems(items) };
   const end = messages.findLastIndex(({ role }) => role !== "assistant") + 1;
-  const [said, replied] = [messages.slice(0, end), messages.slice(end)];
+  const [requested, reply] = [messages.slice(0, end), messages.slice(end)];
   const parent = session.head;
   const turn = {
     kind: "items" as const,
-    ...turnHashes(parent?.chain ?? ROOT, said, replied),
-    open: openCalls(replied),
+    ...turnHashes(parent?.chain ?? ROOT, requested, reply),
+    open: listPendingCalls(reply),
     input: await offload(input, blobs),
-    output: NOTHING,
+    output: NO_ITEMS,
   };
-  const made = linkTurns([turn], { parent, place, now: now() });
-  session.moveTo(made, "items_added", { turn_id: made[0]!.id, items: given.length });
+  const made = linkTurns([turn], { parent, objectId, now: now() });
+  session.moveTo(made, "items_added", { turn_id: made[0]!.id, items: items.length });
   return made[0]!;
 }
 
 /** The history stays as it is; the head moves to one without the item, in which what follows it is unsealed. */
-async function remove(id: string, tools: CommandServices): Promise<void> {
-  const { session, blobs, place, now } = tools;
+async function removeItem(id: string, services: CommandServices): Promise<void> {
+  const { session, blobs, objectId, now } = services;
   const { path } = session;
   const contents = await Promise.all(path.map((turn) => listTurnItems(turn, blobs)));
   const at = contents.findIndex((items) => items.some((item) => item.id === id));
   if (at < 0) throw itemNotFound(id);
   const turn = path[at]!;
-  const [input, output] = await Promise.all([without(id, "input", turn, blobs), without(id, "output", turn, blobs)]);
+  const [input, output] = await Promise.all([
+    withoutItem(id, "input", turn, blobs),
+    withoutItem(id, "output", turn, blobs),
+  ]);
   const later = path
     .slice(at + 1)
     .map(async (one) => copyTurn(one, one.input, await rewriteItems(one.output, unseal, blobs)));
@@ -134,30 +140,30 @@ async function remove(id: string, tools: CommandServices): Promise<void> {
     ...(input.items === "" && output.items === "" ? [] : [copyTurn(turn, input, output)]),
     ...(await Promise.all(later)),
   ];
-  const made = linkTurns(rest, { parent: path[at - 1], place, now: now() });
+  const made = linkTurns(rest, { parent: path[at - 1], objectId, now: now() });
   session.moveTo(made, "item_deleted", { item_id: id, before: session.row.head });
 }
 
 /** A side of a turn without one of its items; itself, when that is not there. */
-async function without(id: string, side: "input" | "output", turn: Turn, blobs: Blobs): Promise<Turn["output"]> {
-  const passage = { issuer: "", ...turn[side] };
-  const items = await listTurnItems({ ...turn, input: NOTHING, output: NOTHING, [side]: passage }, blobs);
-  if (!items.some((item) => item.id === id)) return passage;
-  const isOwn = passage.dialect === openaiResponses.id;
-  const kept = items.filter((item) => item.id !== id).flatMap((item) => (isOwn ? [item] : said(item)));
-  const { cuts: _, ...rest } = passage;
-  const text = joinItems(kept);
+async function withoutItem(id: string, side: "input" | "output", turn: Turn, blobs: Blobs): Promise<Turn["output"]> {
+  const content = { issuer: "", ...turn[side] };
+  const items = await listTurnItems({ ...turn, input: NO_ITEMS, output: NO_ITEMS, [side]: content }, blobs);
+  if (!items.some((item) => item.id === id)) return content;
+  const isOwn = content.dialect === openaiResponses.id;
+  const remaining = items.filter((item) => item.id !== id).flatMap((item) => (isOwn ? [item] : toClientItems(item)));
+  const { cuts: _, ...rest } = content;
+  const text = joinItems(remaining);
   return await offload({ ...rest, dialect: openaiResponses.id, items: text }, blobs);
 }
 
-const NOTHING = { dialect: openaiResponses.id, items: "", issuer: "" };
+const NO_ITEMS = { dialect: openaiResponses.id, items: "", issuer: "" };
 
 /** An item of another wire, as a client would say it: its id names nothing that a provider has, nor does its reasoning. */
-function said({ id: _, ...item }: ConversationItem): JsonObject[] {
+function toClientItems({ id: _, ...item }: ConversationItem): JsonObject[] {
   return item.type === "reasoning" ? [] : [item];
 }
 
-function found(items: readonly ConversationItem[], id: string): ConversationItem {
+function requireItem(items: readonly ConversationItem[], id: string): ConversationItem {
   const item = items.find((one) => one.id === id);
   if (item === undefined) throw itemNotFound(id);
   return item;

@@ -25,13 +25,13 @@ type StreamServices = {
 export class SessionStreams {
   readonly #services: StreamServices;
   /** Calls whose streams are on tape, and what is on record of them while the end is still to be told. */
-  readonly #taped = new Map<string, CallRecord | undefined>();
+  readonly #recording = new Map<string, CallRecord | undefined>();
 
-  constructor(home: StreamServices) {
-    this.#services = home;
+  constructor(services: StreamServices) {
+    this.#services = services;
   }
 
-  started({ id, surface, modelAsked, stream, createdAt }: CallStart): void {
+  start({ id, surface, modelAsked, stream, createdAt }: CallStart): void {
     const { buffer } = this.#services;
     const created_at = new Date(createdAt).toISOString();
     notify(buffer, id, { type: "call.started", call_id: id, surface, model: modelAsked, stream, created_at });
@@ -39,30 +39,30 @@ export class SessionStreams {
   }
 
   isStored(call: string): boolean {
-    return this.#services.buffer.eventsOf(call) !== undefined;
+    return this.#services.buffer.countEvents(call) !== undefined;
   }
 
   recorderFor(call: string): StreamRecorder {
     const { buffer, waitUntil } = this.#services;
     // A whole answer that is told as a stream is on record before its stream begins.
-    if (!this.#taped.has(call)) this.#taped.set(call, undefined);
+    if (!this.#recording.has(call)) this.#recording.set(call, undefined);
     return {
       append: (bytes, count) => buffer.append(call, bytes, count),
       end: () => this.#end(call),
-      pipeTo: (sink) => waitUntil(follow(buffer.of(call, 0), sink)),
+      pipeTo: (client) => waitUntil(follow(buffer.readStream(call, 0), client)),
     };
   }
 
   /** Some of a stream that runs elsewhere. */
   append(started: CallStart, { bytes, count }: StreamChunk): void {
-    if (!this.isStored(started.id)) this.started(started);
+    if (!this.isStored(started.id)) this.start(started);
     this.recorderFor(started.id).append(bytes, count);
     this.#services.buffer.flush();
   }
 
   /** A call that ran elsewhere is on record, and all of its stream has been told. */
-  recorded(record: CallRecord): void {
-    if (!this.isStored(record.id)) this.started(record);
+  onImported(record: CallRecord): void {
+    if (!this.isStored(record.id)) this.start(record);
     this.onRecord(record);
     this.#end(record.id);
   }
@@ -70,25 +70,25 @@ export class SessionStreams {
   /** An answer that is no stream, as its client is told it. */
   appendBody(call: string, body: Uint8Array): void {
     const head = encodeUtf8(`{"type":"call.event","call_id":"${call}","event":`);
-    this.#services.buffer.notice(call, concatBytes([head, body, encodeUtf8("}")]));
+    this.#services.buffer.appendNotice(call, concatBytes([head, body, encodeUtf8("}")]));
     this.#end(call);
   }
 
   /** A call is on record. Its end is told behind its answer; a stream that failed before it began says why. */
   onRecord(record: CallRecord): void {
     const { id, status } = record;
-    if (status === "completed" || this.#taped.has(id)) this.#taped.set(id, record);
+    if (status === "completed" || this.#recording.has(id)) this.#recording.set(id, record);
     else this.#finish(record);
   }
 
   /** All work for a call is done. */
-  done(call: string): void {
+  onWorkDone(call: string): void {
     this.#end(call);
   }
 
   #end(call: string): void {
-    const record = this.#taped.get(call);
-    this.#taped.delete(call);
+    const record = this.#recording.get(call);
+    this.#recording.delete(call);
     this.#services.buffer.end(call);
     if (record !== undefined) this.#finish(record);
   }
@@ -96,25 +96,25 @@ export class SessionStreams {
   #finish(record: CallRecord): void {
     const { buffer } = this.#services;
     const { id, error, status } = record;
-    if (error !== undefined && buffer.eventsOf(id) === 0) {
-      const { bytes, count } = lastWord(record);
+    if (error !== undefined && buffer.countEvents(id) === 0) {
+      const { bytes, count } = encodeFailure(record);
       buffer.append(id, bytes, count);
     }
     buffer.end(id);
-    notify(buffer, id, status === "completed" ? completed(record) : failed(record));
+    notify(buffer, id, status === "completed" ? completedNotice(record) : failedNotice(record));
     buffer.flush();
   }
 
   /** How many events of a call's stream can be told again; undefined when it is not kept. */
   eventsOf(call: string): number | undefined {
-    return this.#services.buffer.eventsOf(call);
+    return this.#services.buffer.countEvents(call);
   }
 
   /** A crash took the call, and the end of what was told of it. */
   interrupt(record: CallRecord): void {
     const { buffer } = this.#services;
-    if (record.stream) buffer.interrupt(record.id, (kept) => lastWord(record, kept));
-    notify(buffer, record.id, failed(record));
+    if (record.stream) buffer.interrupt(record.id, (stored) => encodeFailure(record, stored));
+    notify(buffer, record.id, failedNotice(record));
     buffer.flush();
   }
 
@@ -126,38 +126,38 @@ export class SessionStreams {
     const { buffer, waitUntil } = this.#services;
     if (!started.stream)
       throw invalid("id", "expected a call that was made as a stream; GET /v1/calls/{id} tells of others");
-    const events = buffer.eventsOf(id);
+    const events = buffer.countEvents(id);
     if (events === undefined)
       throw new GatewayError("object.not_found", "the stream was kept until ten minutes after the reply");
     if (events === 0 && status === "completed")
       throw invalid("id", "expected a call whose stream was told as server-sent events");
     // What a crash took cannot be told again; that it did is told in any case.
-    const cut = status === "interrupted" && record !== undefined ? lastWord(record).count.events : 0;
+    const cut = status === "interrupted" && record !== undefined ? encodeFailure(record).count.events : 0;
     const from = cut === 0 ? after : Math.min(after, events - cut);
     if (from > events) throw invalid("after", `expected at most ${events}: the stream has no more events so far`);
-    const sink = new ClientStream(() => {});
-    const alive = keepAlive(SURFACES[started.surface as SurfaceId].dialect.id, (ping) => sink.ping(ping));
-    waitUntil(follow(buffer.of(id, from), sink).finally(alive.stop));
+    const client = new ClientStream(() => {});
+    const alive = keepAlive(SURFACES[started.surface as SurfaceId].dialect.id, (ping) => client.ping(ping));
+    waitUntil(follow(buffer.readStream(id, from), client).finally(alive.stop));
     const headers = { "content-type": EVENT_STREAM, "cache-control": "no-cache" };
-    return new Response(sink.body, {
+    return new Response(client.body, {
       headers: { ...headers, "x-rhone-call-id": id, "x-rhone-session-id": started.sessionId },
     });
   }
 }
 
 /** Tells a client what is there and what still comes, to the end or until it leaves. */
-async function follow(bytes: AsyncIterable<Uint8Array>, sink: ClientStream): Promise<void> {
+async function follow(bytes: AsyncIterable<Uint8Array>, client: ClientStream): Promise<void> {
   for await (const more of bytes) {
-    if (sink.isGone) return;
-    await sink.send(more);
+    if (client.isGone) return;
+    await client.send(more);
   }
-  await sink.close();
+  await client.close();
 }
 
 const notify = (buffer: EventBuffer, call: string, notice: object): void =>
-  buffer.notice(call, encodeUtf8(JSON.stringify(notice)));
+  buffer.appendNotice(call, encodeUtf8(JSON.stringify(notice)));
 
-const completed = ({ id, turnId, model, provider, finishReason, usage, costMicrosUsd }: CallRecord): object =>
+const completedNotice = ({ id, turnId, model, provider, finishReason, usage, costMicrosUsd }: CallRecord): object =>
   withoutUndefined({
     type: "call.completed",
     call_id: id,
@@ -170,7 +170,7 @@ const completed = ({ id, turnId, model, provider, finishReason, usage, costMicro
   });
 
 /** The error is the one that the caller's surface tells. */
-const failed = (record: CallRecord): object => ({
+const failedNotice = (record: CallRecord): object => ({
   type: "call.failed",
   call_id: record.id,
   status: record.status,
@@ -178,11 +178,11 @@ const failed = (record: CallRecord): object => ({
 });
 
 /** The surface's own words for the error with which a call ended. `kept`: of the stream that it ends, where one had begun. */
-function lastWord(record: CallRecord, kept?: StoredStream): { bytes: Uint8Array; count: EventCount } {
+function encodeFailure(record: CallRecord, stored?: StoredStream): { bytes: Uint8Array; count: EventCount } {
   const dialect = dialectOf(record);
   const encoder = dialect.encodeStream({ created: Math.floor(record.createdAt / 1000) });
-  if (kept?.last !== undefined) encoder.resumeAfter?.(kept.last);
-  const numberer = new EventNumberer(hasEventIds(dialect.id, kept !== undefined), kept?.events);
+  if (stored?.lastEvent !== undefined) encoder.resumeAfter?.(stored.lastEvent);
+  const numberer = new EventNumberer(hasEventIds(dialect.id, stored !== undefined), stored?.events);
   const bytes = numberer.encoded(encoder.push({ type: "error", error: errorOf(record) }));
   return { bytes, count: numberer.take() };
 }

@@ -15,7 +15,7 @@ import {
 import { digestOf, hintOf, newSecret } from "../../keys/secret.ts";
 import { listKeys } from "../../store/audit.ts";
 import { newId } from "../../wire/id.ts";
-import { type KeyStub, keyOfId, newKeyObject } from "../../platform/key-stubs.ts";
+import { type KeyStub, keyStubForId, newKeyObject } from "../../platform/key-stubs.ts";
 import type { AppEnv } from "../request/env.ts";
 import { requireKnownModels } from "./allowed-models.ts";
 import { pageOf, pageOfIds, toPage } from "../openapi/pages.ts";
@@ -212,7 +212,7 @@ const found = async (c: Http, id: string): Promise<KeyState> => present(await st
 
 /** The key's object holds it or says that it does not; nobody's id leads to nobody's object. */
 function stubOf(c: Http, id: string): KeyStub {
-  return present(keyOfId(c.env.KEYS, id));
+  return present(keyStubForId(c.env.KEYS, id));
 }
 
 /** An id ends in its key's place. */

@@ -3,7 +3,7 @@ import { matchedRoutes } from "hono/route";
 import { GatewayError } from "../../canonical/error.ts";
 import { DEFAULT_ORG, type AuthContext, isAdmin } from "../../keys/authenticate.ts";
 import type { Scope } from "../../keys/scopes.ts";
-import { keyCache, keyAt, organizationOf } from "../../platform/key-stubs.ts";
+import { keyCache, keyStubAt, organizationStub } from "../../platform/key-stubs.ts";
 import type { AppEnv } from "../request/env.ts";
 import type { Caller } from "../../keys/caller.ts";
 import { requireScope } from "../../keys/permissions.ts";
@@ -17,7 +17,7 @@ export function authContext({
   return {
     admissions: keyCache,
     adminKey: env.RHONE_ADMIN_KEY,
-    ask: (objectId, digest) => keyAt(env.KEYS, objectId)?.admit(digest),
+    ask: (objectId, digest) => keyStubAt(env.KEYS, objectId)?.admit(digest),
     address: req.header("cf-connecting-ip"),
     later: (work) => executionCtx.waitUntil(work),
   };
@@ -30,7 +30,7 @@ export function authContext({
 export async function inOrganization(c: Context<AppEnv>, caller: Caller): Promise<Caller> {
   const org = c.req.header("x-rhone-organization");
   if (org === undefined || org === caller.org) return caller;
-  const isThere = isAdmin(caller) && (await organizationOf(c.env, org).describe()) !== undefined;
+  const isThere = isAdmin(caller) && (await organizationStub(c.env, org).describe()) !== undefined;
   if (!isThere && org !== DEFAULT_ORG) throw new GatewayError("object.not_found", "there is no such organisation");
   if (!isAdmin(caller)) throw new GatewayError("object.not_found", "there is no such organisation");
   return { ...caller, org };

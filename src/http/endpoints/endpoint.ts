@@ -15,7 +15,7 @@ import { locate, type Target } from "../../routing/locate.ts";
 import { sessionNotFound } from "../../session/session.ts";
 import { newId } from "../../wire/id.ts";
 import { isObject, stringOf } from "../../wire/json.ts";
-import { budgetsFor } from "../../platform/key-stubs.ts";
+import { createBudgets } from "../../platform/key-stubs.ts";
 import { readText } from "../../surfaces/body.ts";
 import { newCallIds, enterInJournal } from "../../platform/call-journal.ts";
 import type { AppEnv } from "../request/env.ts";
@@ -68,10 +68,7 @@ export async function callForm(c: Http, { id, surface }: Endpoint, path: string)
     } = await startEndpointCall(c, { surface: { id }, model: form.model, rhone, stream: false });
     log.target = target;
     const provider = DIALECTS[target.dialect];
-    return await callEndpoint(
-      { call, notes: log, target, surface, provider, path, body: form.send(target.model) },
-      host,
-    );
+    return await callEndpoint({ call, log, target, surface, provider, path, body: form.send(target.model) }, host);
   } finally {
     form.release();
   }
@@ -114,7 +111,7 @@ export async function startEndpointCall(
   const { caller } = c.var;
   requireSurface(caller, request.surface.id);
   const waitUntil = (work: Promise<unknown>): void => ctx.waitUntil(work);
-  const budgets = budgetsFor(env, waitUntil);
+  const budgets = createBudgets(env, waitUntil);
   const known = request.rhone.session_id;
   const isNew = known === undefined;
   const at = isNew ? undefined : { sessionId: known, objectId: sessionObjectId(env.SESSIONS, caller.org, known) };
@@ -127,7 +124,7 @@ export async function startEndpointCall(
   const host: EndpointHost = {
     now: Date.now,
     reserve: (requested) => budgets.reserve(call.id, caller, request.rhone.tags ?? [], requested),
-    keepAlive: waitUntil,
+    waitUntil,
     // A record that cannot be kept is a matter for the log, not for the client.
     record: async (record) => {
       budgets.settle(record);

@@ -20,10 +20,10 @@ export const transformSchema = z.union(
 );
 export type Transform = z.infer<typeof transformSchema>;
 
-type Copied = Omit<Turn, "id" | "parent" | "depth" | "createdAt">;
+type CopiedTurn = Omit<Turn, "id" | "parent" | "depth" | "createdAt">;
 
 /** The first line of an exported branch: what it begins with. `from`: null before the first turn. */
-type Beginning = { given: SessionInit; from: string | null };
+type BranchHeader = { given: SessionInit; from: string | null };
 
 /**
  * A session up to a turn (the head, when none is named; `isBefore`: without that turn itself) as lines of JSON: what it
@@ -43,27 +43,27 @@ export function exportBranch(
   const path = isBefore === true ? whole.slice(0, -1) : whole;
   const turn = path.at(-1)?.id ?? null;
   const model = transforms.findLast((one) => typeof one === "object" && one.type === "replace_model");
-  const given: SessionInit = {
+  const init: SessionInit = {
     metadata,
     defaults: model === undefined || !("model" in model) ? defaults : { ...defaults, model: model.model },
     phase,
     origin: { session: id, turn },
     ...(instructions !== undefined && { instructions }),
   };
-  const change = transforms.map(changeOf).filter((one) => one !== undefined);
-  const beginning: Beginning = { given, from: turn };
+  const edits = transforms.map(toMessageEdit).filter((one) => one !== undefined);
+  const header: BranchHeader = { given: init, from: turn };
   const lines = (async function* (): AsyncGenerator<string> {
-    yield `${JSON.stringify(beginning)}\n`;
+    yield `${JSON.stringify(header)}\n`;
     let isChanged = false;
     for (const one of path) {
       let { input, output } = one;
-      for (const each of change)
+      for (const each of edits)
         [input, output] = [await rewriteItems(input, each, blobs), await rewriteItems(output, each, blobs)];
       // What follows a change was sealed over the old words.
       isChanged ||= input !== one.input;
       if (isChanged && output.sealed) output = await rewriteItems(output, unseal, blobs);
       isChanged ||= output !== one.output;
-      const copy: Copied = {
+      const copy: CopiedTurn = {
         ...copyTurn(one, input, output),
         ...(one.kind === "compaction" && { kind: "compaction" }),
       };
@@ -76,30 +76,30 @@ export function exportBranch(
 /** Makes a session of an exported branch, under an id that nobody has. `parent`: the place of the session it comes from. */
 export async function importBranch(
   lines: AsyncIterable<string>,
-  { session, blobs, place, now }: { session: Session; blobs: Blobs; place: string; now: () => number },
+  { session, blobs, objectId, now }: { session: Session; blobs: Blobs; objectId: string; now: () => number },
   { org, id, parent }: { org: string; id: string; parent: string },
 ): Promise<void> {
-  let beginning: Beginning | undefined;
+  let header: BranchHeader | undefined;
   let last: Turn | undefined;
   try {
     for await (const line of lines) {
-      if (beginning === undefined) {
-        beginning = JSON.parse(line) as Beginning;
+      if (header === undefined) {
+        header = JSON.parse(line) as BranchHeader;
         continue;
       }
-      const copied = JSON.parse(line) as Copied;
-      for (const { cuts } of [copied.input, copied.output])
+      const copy = JSON.parse(line) as CopiedTurn;
+      for (const { cuts } of [copy.input, copy.output])
         if (cuts !== undefined)
           await blobs.adopt(
             parent,
             cuts.map(({ blob }) => blob),
           );
-      const [turn] = linkTurns([copied], { parent: last, place, now: now() });
+      const [turn] = linkTurns([copy], { parent: last, objectId, now: now() });
       session.importTurns([turn!]);
       last = turn;
     }
     const head = last === undefined ? {} : { head: last.id, depth: last.depth };
-    session.create(org, id, { ...beginning!.given, ...head });
+    session.create(org, id, { ...header!.given, ...head });
   } catch (thrown) {
     session.discardImport();
     await blobs.clear();
@@ -107,17 +107,17 @@ export async function importBranch(
   }
 }
 
-function changeOf(asked: Transform): ((message: Message) => Message) | undefined {
+function toMessageEdit(transform: Transform): ((message: Message) => Message) | undefined {
   const { type, texts } =
-    typeof asked === "string" ? { type: asked, texts: undefined } : { texts: undefined, ...asked };
+    typeof transform === "string" ? { type: transform, texts: undefined } : { texts: undefined, ...transform };
   switch (type) {
     case "drop_thinking":
-      return withoutThinking;
+      return dropThinking;
     case "drop_tool_results":
       return (message) =>
         mapBlocks(message, (block) => (block.kind === "tool_result" ? edit(block, { content: [DROPPED] }) : block));
     case "redact":
-      return (message) => mapBlocks(message, (block) => redacted(block, texts));
+      return (message) => mapBlocks(message, (block) => redactBlock(block, texts));
     case "replace_model":
       return undefined;
   }
@@ -125,7 +125,7 @@ function changeOf(asked: Transform): ((message: Message) => Message) | undefined
 
 const DROPPED: Part = { kind: "text", text: "[result dropped]" };
 
-function withoutThinking(message: Message): Message {
+function dropThinking(message: Message): Message {
   const isThinking = message.blocks.some(({ kind }) => kind === "thinking");
   return isThinking
     ? edit(unseal(message), { blocks: unseal(message).blocks.filter(({ kind }) => kind !== "thinking") })
@@ -133,12 +133,12 @@ function withoutThinking(message: Message): Message {
 }
 
 /** The message itself, when no block changes. */
-function mapBlocks(message: Message, change: (block: Block) => Block): Message {
-  const blocks = message.blocks.map(change);
+function mapBlocks(message: Message, edits: (block: Block) => Block): Message {
+  const blocks = message.blocks.map(edits);
   return blocks.every((block, i) => block === message.blocks[i]) ? message : edit(message, { blocks });
 }
 
-function redacted(block: Block, texts: readonly string[] | undefined): Block {
+function redactBlock(block: Block, texts: readonly string[] | undefined): Block {
   switch (block.kind) {
     case "text":
     case "thinking": {
@@ -150,7 +150,7 @@ function redacted(block: Block, texts: readonly string[] | undefined): Block {
       return args === block.arguments ? block : edit(block, { arguments: args });
     }
     case "tool_result": {
-      const content = block.content.map((part) => redacted(part, texts) as Part);
+      const content = block.content.map((part) => redactBlock(part, texts) as Part);
       return content.every((part, i) => part === block.content[i]) ? block : edit(block, { content });
     }
     case "media":

@@ -20,15 +20,15 @@ export type Compaction = { strategy: CompactionStrategy; keep_last?: number | un
 export type CompactionServices = {
   session: Session;
   blobs: Blobs;
-  place: string;
+  objectId: string;
   now: () => number;
   summarize: (transcript: string, model: string | undefined) => Promise<string>;
 };
 
 /** Turns that stay behind a summary unless told otherwise: the model goes on in the words of the last exchanges. */
-const KEPT_BY_SUMMARY = 2;
+const TURNS_AFTER_SUMMARY = 2;
 
-export type CompactionResult = { turnId: string; strategy: CompactionStrategy; replaced: number; kept: number };
+export type CompactionResult = { turnId: string; strategy: CompactionStrategy; replaced: number; remaining: number };
 
 /**
  * Puts a compaction into a session: a turn that stands for those before it, and copies of those that stay. The history
@@ -36,78 +36,80 @@ export type CompactionResult = { turnId: string; strategy: CompactionStrategy; r
  */
 export async function compact(
   { strategy, keep_last, model }: Compaction,
-  tools: CompactionServices,
+  services: CompactionServices,
 ): Promise<CompactionResult> {
-  const { session, blobs, place, now } = tools;
+  const { session, blobs, objectId, now } = services;
   const { path } = session;
   const head = path.at(-1);
   const turns = path.filter(({ kind }) => kind !== "compaction");
-  const cutAt = cutFor(strategy, turns, keep_last);
-  const dropped = strategy === "drop_tool_results" ? [] : turns.slice(0, cutAt);
-  if (head === undefined || cutAt <= 0) throw nothingToDo();
+  const compactedCount = countCompacted(strategy, turns, keep_last);
+  const dropped = strategy === "drop_tool_results" ? [] : turns.slice(0, compactedCount);
+  if (head === undefined || compactedCount <= 0) throw nothingToDo();
   const summary =
-    strategy === "summarize" ? await summaryOf(path.slice(0, path.length - turns.length + cutAt), model, tools) : [];
+    strategy === "summarize"
+      ? await buildSummary(path.slice(0, path.length - turns.length + compactedCount), model, services)
+      : [];
   const base = strategy === "drop_tool_results" ? path.find(({ kind }) => kind === "compaction") : undefined;
-  const kept =
+  const remaining =
     strategy === "drop_tool_results"
-      ? await withoutResults(turns, cutAt, blobs)
-      : await unsealed(turns.slice(cutAt), blobs);
-  if (kept === undefined) throw nothingToDo();
-  const standIn: NewTurn = {
+      ? await copyWithoutResults(turns, compactedCount, blobs)
+      : await copyUnsealed(turns.slice(compactedCount), blobs);
+  if (remaining === undefined) throw nothingToDo();
+  const compaction: NewTurn = {
     kind: "compaction",
     // It ends where the last of those ended that it stands for: whoever resends the whole transcript continues behind it.
-    chain: dropped.at(-1)?.chain ?? NOWHERE,
+    chain: dropped.at(-1)?.chain ?? UNMATCHED_HASH,
     own: "",
     reply: "",
     open: [],
     input: base?.input ?? { dialect: "openai-chat", items: joinItems(summary) },
     output: base?.output ?? { dialect: "openai-chat", items: "", issuer: "" },
   };
-  const made = linkTurns([standIn, ...kept], { parent: head, place, now: now() });
-  const { id: turnId } = made[0]!;
-  const replaced = dropped.length > 0 ? dropped.length : cutAt;
-  session.moveTo(made, "compacted", {
+  const linked = linkTurns([compaction, ...remaining], { parent: head, objectId, now: now() });
+  const { id: turnId } = linked[0]!;
+  const replaced = dropped.length > 0 ? dropped.length : compactedCount;
+  session.moveTo(linked, "compacted", {
     strategy,
     turn_id: turnId,
     replaced_turns: replaced,
-    kept_turns: kept.length,
+    kept_turns: remaining.length,
     before: head.id,
   });
-  return { turnId, strategy, replaced, kept: kept.length };
+  return { turnId, strategy, replaced, remaining: remaining.length };
 }
 
 type NewTurn = Omit<Turn, "id" | "parent" | "depth" | "createdAt">;
 
 /** The name of no place. */
-const NOWHERE = "~";
+const UNMATCHED_HASH = "~";
 
 /** How many of the turns are compacted. A call and its results are never parted. */
-function cutFor(strategy: CompactionStrategy, turns: readonly Turn[], keepLast: number | undefined): number {
+function countCompacted(strategy: CompactionStrategy, turns: readonly Turn[], keepLast: number | undefined): number {
   if (strategy === "window" && keepLast === undefined)
     throw invalid("keep_last", "expected the number of turns that stay");
-  const kept =
+  const remaining =
     keepLast ??
-    { summarize: KEPT_BY_SUMMARY, drop_oldest: Math.ceil(turns.length / 2), drop_tool_results: 1, window: 0 }[strategy];
-  let at = turns.length - kept;
+    { summarize: TURNS_AFTER_SUMMARY, drop_oldest: Math.ceil(turns.length / 2), drop_tool_results: 1, window: 0 }[
+      strategy
+    ];
+  let at = turns.length - remaining;
   if (strategy === "drop_tool_results") return at;
   while (at > 0 && turns[at - 1]!.open.length > 0) at--;
   return at;
 }
 
-async function summaryOf(
+async function buildSummary(
   turns: readonly Turn[],
   model: string | undefined,
   { blobs, summarize }: CompactionServices,
 ): Promise<object[]> {
-  const passages = await Promise.all(
-    turns.flatMap(({ input, output }) => [inline(input, blobs), inline(output, blobs)]),
-  );
-  const summary = await summarize(renderTranscript(passages.flatMap(decodeItems)), model);
+  const sides = await Promise.all(turns.flatMap(({ input, output }) => [inline(input, blobs), inline(output, blobs)]));
+  const summary = await summarize(renderTranscript(sides.flatMap(decodeItems)), model);
   return [{ role: "user", content: `What was said so far, in short:\n\n${summary}` }];
 }
 
 /** Copies behind another prefix than the one they were sealed under. */
-const unsealed = (turns: readonly Turn[], blobs: Blobs): Promise<NewTurn[]> =>
+const copyUnsealed = (turns: readonly Turn[], blobs: Blobs): Promise<NewTurn[]> =>
   Promise.all(
     turns.map(async (turn) =>
       copyTurn(turn, turn.input, turn.output.sealed ? await rewriteItems(turn.output, unseal, blobs) : turn.output),
@@ -115,11 +117,11 @@ const unsealed = (turns: readonly Turn[], blobs: Blobs): Promise<NewTurn[]> =>
   );
 
 /** undefined: there are no results among the first `count` turns. */
-async function withoutResults(turns: readonly Turn[], count: number, blobs: Blobs): Promise<NewTurn[] | undefined> {
+async function copyWithoutResults(turns: readonly Turn[], count: number, blobs: Blobs): Promise<NewTurn[] | undefined> {
   let isAny = false;
   const copies: NewTurn[] = [];
   for (const [i, turn] of turns.entries()) {
-    const input = i < count ? await rewriteItems(turn.input, dropResults, blobs) : turn.input;
+    const input = i < count ? await rewriteItems(turn.input, dropToolResults, blobs) : turn.input;
     isAny ||= input !== turn.input;
     // What follows a change was sealed over the old words.
     const output = isAny && turn.output.sealed ? await rewriteItems(turn.output, unseal, blobs) : turn.output;
@@ -128,7 +130,7 @@ async function withoutResults(turns: readonly Turn[], count: number, blobs: Blob
   return isAny ? copies : undefined;
 }
 
-function dropResults(message: Message): Message {
+function dropToolResults(message: Message): Message {
   if (!message.blocks.some(({ kind }) => kind === "tool_result")) return message;
   const blocks = message.blocks.map((block) =>
     block.kind === "tool_result" ? edit(block, { content: [{ kind: "text", text: "[result dropped]" }] }) : block,
@@ -154,19 +156,19 @@ export const copyTurn = (
 
 /** The passage with changed messages, in its own wire; itself, when nothing changed. */
 export async function rewriteItems<P extends WireItems>(
-  passage: P,
+  wireItems: P,
   change: (message: Message) => Message | undefined,
   blobs: Blobs,
 ): Promise<P> {
-  const whole = await inline(passage, blobs);
+  const whole = await inline(wireItems, blobs);
   const before = decodeItems(whole);
   const after = before.map(change);
-  if (after.every((message, i) => message === before[i])) return passage;
-  const dialect = DIALECTS[passage.dialect];
+  if (after.every((message, i) => message === before[i])) return wireItems;
+  const dialect = DIALECTS[wireItems.dialect];
   const target = {
-    dialect: passage.dialect,
+    dialect: wireItems.dialect,
     model: "",
-    ...(passage.issuer !== undefined && { issuer: passage.issuer }),
+    ...(wireItems.issuer !== undefined && { issuer: wireItems.issuer }),
   };
   const { value } = dialect.encodeMessages(
     after.filter((message) => message !== undefined),

@@ -5,16 +5,16 @@ import { parseJson, type Json } from "../../wire/json.ts";
 import type { Instructions } from "../session.ts";
 
 /** What wire items mean; their seals are their issuer's. Kept as long as the passage: a session's history is decoded once. */
-export function decodeItems(passage: WireItems): readonly Message[] {
-  const known = MEANINGS.get(passage);
-  if (known !== undefined) return known;
-  const { dialect, items, issuer } = passage;
+export function decodeItems(wireItems: WireItems): readonly Message[] {
+  const cached = DECODED.get(wireItems);
+  if (cached !== undefined) return cached;
+  const { dialect, items, issuer } = wireItems;
   const messages = DIALECTS[dialect].decodeMessages(parseJson(`[${items}]`) as Json[], issuer);
-  MEANINGS.set(passage, messages);
+  DECODED.set(wireItems, messages);
   return messages;
 }
 
-const MEANINGS = new WeakMap<WireItems, readonly Message[]>();
+const DECODED = new WeakMap<WireItems, readonly Message[]>();
 
 export function decodeInstructions(instructions: Instructions | undefined): Message[] {
   if (instructions === undefined) return [];
@@ -24,8 +24,8 @@ export function decodeInstructions(instructions: Instructions | undefined): Mess
     member === undefined
       ? []
       : wire.decodeRequest({ [member.key]: parseJson(member.json), [wire.layout.items]: [] }).messages;
-  return [...inMember, ...itemsPassage(instructions).flatMap(decodeItems)];
+  return [...inMember, ...instructionItems(instructions).flatMap(decodeItems)];
 }
 
-export const itemsPassage = (instructions: Instructions | undefined): WireItems[] =>
+export const instructionItems = (instructions: Instructions | undefined): WireItems[] =>
   instructions?.items === undefined ? [] : [{ dialect: instructions.dialect, items: instructions.items }];

@@ -1,5 +1,5 @@
 /** What is taken out where no texts are named: the plain forms of addresses, numbers and secrets. Linear, all of them. */
-const KINDS: readonly RegExp[] = [
+const PRIVATE_PATTERNS: readonly RegExp[] = [
   /[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}/g, // e-mail
   /\b[A-Z]{2}\d{2}(?: ?[A-Z\d]{4}){2,7}(?: ?[A-Z\d]{1,3})?\b/g, // IBAN
   /\b\d(?:[ -]?\d){12,18}\b/g, // card
@@ -13,5 +13,5 @@ const MARK = "[redacted]";
 /** Without the given texts; without all that looks private, when none are given. */
 export function redact(text: string, texts: readonly string[] | undefined): string {
   if (texts !== undefined) return texts.reduce((rest, secret) => rest.replaceAll(secret, MARK), text);
-  return KINDS.reduce((rest, kind) => rest.replace(kind, MARK), text);
+  return PRIVATE_PATTERNS.reduce((rest, kind) => rest.replace(kind, MARK), text);
 }

@@ -18,8 +18,8 @@ export async function listReplayTurns(
   from: string | undefined,
 ): Promise<ReplayTurn[]> {
   const turns = session.path.filter(({ kind }) => kind !== "compaction");
-  const known = from === undefined ? undefined : session.pathOf(from, "from").at(-1)?.id;
-  const at = from === undefined ? turns.length - 1 : turns.findIndex(({ id }) => id === known);
+  const first = from === undefined ? undefined : session.pathOf(from, "from").at(-1)?.id;
+  const at = from === undefined ? turns.length - 1 : turns.findIndex(({ id }) => id === first);
   if (from !== undefined && at < 0) throw invalid("from", "expected a turn on the way to the head");
   return Promise.all(
     turns.slice(Math.max(at, 0)).map(async ({ id, input }) => {

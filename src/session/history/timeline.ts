@@ -7,7 +7,7 @@ import type { CallRecord } from "../../store/records.ts";
 import { streamOf } from "../../wire/bytes.ts";
 import { withPrefix } from "../../wire/id.ts";
 import { type Json, type JsonObject, parseJson } from "../../wire/json.ts";
-import { toApiBlocks, timeOf } from "./views.ts";
+import { toApiBlocks, toApiTime } from "./views.ts";
 
 /** One thing that happened: a turn of the session, a call that became none, or a change. Times are RFC 3339. */
 export type TimelineEntry = {
@@ -28,7 +28,7 @@ export type TimelineEntry = {
 };
 
 /** Where an entry comes from; it is read when its turn comes. */
-type Happening = { id: string; at: number; read: () => Promise<TimelineEntry> };
+type EntrySource = { id: string; at: number; read: () => Promise<TimelineEntry> };
 
 /**
  * Everything that happened, in order, for rendering; as a stream, since it may be more than memory should hold.
@@ -39,7 +39,7 @@ export function buildTimeline(
   blobs: Blobs,
   { after, limit }: { after?: string | undefined; limit?: number | undefined },
 ): Response {
-  const all = happenings(sql, blobs);
+  const all = listEntrySources(sql, blobs);
   const from = after === undefined ? 0 : all.findIndex(({ id }) => id === after) + 1;
   const page = all.slice(from, limit === undefined ? undefined : from + limit);
   const hasMore = from + page.length < all.length;
@@ -51,24 +51,24 @@ export function buildTimeline(
   return new Response(streamOf(text), { headers: { "content-type": "application/json" } });
 }
 
-function happenings(sql: Sql, blobs: Blobs): Happening[] {
+function listEntrySources(sql: Sql, blobs: Blobs): EntrySource[] {
   const calls = listCallIds(sql).map(({ id, createdAt }) => ({
     id,
     at: createdAt,
-    read: () => callEntry(sql, id, blobs),
+    read: () => buildCallEntry(sql, id, blobs),
   }));
   const turns = listTurnNodes(sql)
     .filter(({ kind }) => kind !== "call")
-    .map(({ id, createdAt }) => ({ id, at: createdAt, read: () => turnEntry(sql, id, blobs) }));
-  const changes = listEvents(sql).map((change) => ({
-    id: change.id,
-    at: change.createdAt,
-    read: async () => changeEntry(change),
+    .map(({ id, createdAt }) => ({ id, at: createdAt, read: () => buildTurnEntry(sql, id, blobs) }));
+  const events = listEvents(sql).map((event) => ({
+    id: event.id,
+    at: event.createdAt,
+    read: async () => toEventEntry(event),
   }));
-  return [...calls, ...turns, ...changes].toSorted((a, b) => a.at - b.at);
+  return [...calls, ...turns, ...events].toSorted((a, b) => a.at - b.at);
 }
 
-async function callEntry(sql: Sql, id: string, blobs: Blobs): Promise<TimelineEntry> {
+async function buildCallEntry(sql: Sql, id: string, blobs: Blobs): Promise<TimelineEntry> {
   const { status, started, record, received } = findCallState(sql, id)!;
   const turn = status === "completed" ? findTurn(sql, withPrefix(id, "turn")) : undefined;
   const partial = received === undefined ? undefined : parseJson(received);
@@ -81,7 +81,7 @@ async function callEntry(sql: Sql, id: string, blobs: Blobs): Promise<TimelineEn
     status,
     ...(record?.model !== undefined && { model: record.model }),
     ...(record?.provider !== undefined && { provider: record.provider }),
-    created_at: timeOf(started.createdAt),
+    created_at: toApiTime(started.createdAt),
     ...(turn !== undefined && {
       input: await toApiBlocks(turn.input, blobs),
       output: await toApiBlocks(turn.output, blobs),
@@ -92,7 +92,7 @@ async function callEntry(sql: Sql, id: string, blobs: Blobs): Promise<TimelineEn
 }
 
 /** A turn that no call of this session made. */
-async function turnEntry(sql: Sql, id: string, blobs: Blobs): Promise<TimelineEntry> {
+async function buildTurnEntry(sql: Sql, id: string, blobs: Blobs): Promise<TimelineEntry> {
   const { parent, origin, createdAt, input, output } = findTurn(sql, id)!;
   return {
     id,
@@ -100,15 +100,15 @@ async function turnEntry(sql: Sql, id: string, blobs: Blobs): Promise<TimelineEn
     turn_id: id,
     ...(parent !== undefined && { parent_id: parent }),
     ...(origin !== undefined && { copy_of: origin }),
-    created_at: timeOf(createdAt),
+    created_at: toApiTime(createdAt),
     input: await toApiBlocks(input, blobs),
     output: await toApiBlocks(output, blobs),
   };
 }
 
-const changeEntry = ({ id, type, data, createdAt }: SessionEvent): TimelineEntry => ({
+const toEventEntry = ({ id, type, data, createdAt }: SessionEvent): TimelineEntry => ({
   id,
   type,
-  created_at: timeOf(createdAt),
+  created_at: toApiTime(createdAt),
   data,
 });

@@ -5,11 +5,11 @@ const SPEAKER: Record<Role, string> = { system: "System", user: "User", assistan
 /** A conversation as plain text, which any model can read whatever tools it knows. Thinking has no part in it. */
 export const renderTranscript = (messages: readonly Message[]): string =>
   messages
-    .flatMap(({ role, blocks }) => blocks.map((block) => lineOf(SPEAKER[role], block)))
+    .flatMap(({ role, blocks }) => blocks.map((block) => renderBlock(SPEAKER[role], block)))
     .filter(Boolean)
     .join("\n\n");
 
-function lineOf(speaker: string, block: Block): string {
+function renderBlock(speaker: string, block: Block): string {
   switch (block.kind) {
     case "text":
       return `${speaker}: ${block.text}`;
@@ -20,7 +20,7 @@ function lineOf(speaker: string, block: Block): string {
     case "tool_call":
       return `${speaker} calls ${block.name}: ${block.arguments}`;
     case "tool_result":
-      return `Result of the tool: ${block.content.map((part) => lineOf("", part).replace(/^: /, "")).join(" ")}`;
+      return `Result of the tool: ${block.content.map((part) => renderBlock("", part).replace(/^: /, "")).join(" ")}`;
     case "opaque":
       return block.gist === undefined ? "" : `${speaker}: ${block.gist}`;
   }

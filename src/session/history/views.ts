@@ -30,12 +30,12 @@ export function toApiSession({ row }: Session): JsonObject {
     phase: row.phase,
     head: row.head,
     turns: row.depth,
-    instructions: row.instructions === undefined ? null : textOf(decodeInstructions(row.instructions)),
+    instructions: row.instructions === undefined ? null : systemText(decodeInstructions(row.instructions)),
     metadata: row.metadata,
     defaults: row.defaults,
     branched_from: row.origin === undefined ? null : { session_id: row.origin.session, turn_id: row.origin.turn },
-    created_at: timeOf(row.createdAt),
-    updated_at: timeOf(row.updatedAt),
+    created_at: toApiTime(row.createdAt),
+    updated_at: toApiTime(row.updatedAt),
   };
 }
 
@@ -43,20 +43,20 @@ export function toApiSession({ row }: Session): JsonObject {
  * The continuity head: what the model sees next, as a list in the words of a wire. Anthropic and Gemini say the system
  * text in a member of their own beside their list, and so it is here.
  */
-export async function headBlocks(session: Session, format: BlockFormat, blobs: Blobs): Promise<JsonObject> {
+export async function toApiHead(session: Session, format: BlockFormat, blobs: Blobs): Promise<JsonObject> {
   const dialect = DIALECT[format];
   const history = await Promise.all(
-    session.path.flatMap(({ input, output }) => [input, output]).map((one) => messagesIn(one, blobs)),
+    session.path.flatMap(({ input, output }) => [input, output]).map((one) => readMessages(one, blobs)),
   );
   const system = decodeInstructions(session.instructions);
-  const isBeside = dialect.layout.instructions !== undefined && format !== "native";
-  const listed = isBeside ? history.flat() : [...system, ...history.flat()];
+  const hasSystemMember = dialect.layout.instructions !== undefined && format !== "native";
+  const listed = hasSystemMember ? history.flat() : [...system, ...history.flat()];
   const { value: data } = dialect.encodeMessages(listed, { dialect: dialect.id, model: "" });
-  return { object: "list", ...(isBeside && besideList(system, dialect)), data };
+  return { object: "list", ...(hasSystemMember && encodeSystemMember(system, dialect)), data };
 }
 
 /** The member in which a wire says the system text; none, where there is no text. */
-function besideList(system: readonly Message[], dialect: WireDialect): JsonObject {
+function encodeSystemMember(system: readonly Message[], dialect: WireDialect): JsonObject {
   const request = { model: "", stream: false, messages: [...system] };
   const { value } = dialect.encodeRequest(request, { dialect: dialect.id, model: "" });
   return Object.fromEntries(Object.entries(value).filter(([member]) => dialect.layout.instructions?.includes(member)));
@@ -66,25 +66,25 @@ function besideList(system: readonly Message[], dialect: WireDialect): JsonObjec
 export function toApiLineage(session: Session, sql: Sql): JsonObject {
   const { id, head, origin } = session.row;
   const inHead = new Set(session.path.map((turn) => turn.id));
-  const changes = listEvents(sql);
-  const dataOf = (type: string): JsonObject[] =>
-    changes
-      .filter((change) => change.type === type)
-      .map(({ data, createdAt }) => ({ ...data, created_at: timeOf(createdAt) }));
+  const events = listEvents(sql);
+  const listData = (type: string): JsonObject[] =>
+    events
+      .filter((event) => event.type === type)
+      .map(({ data, createdAt }) => ({ ...data, created_at: toApiTime(createdAt) }));
   return {
     object: "lineage",
     session_id: id,
     head,
     branched_from: origin === undefined ? null : { session_id: origin.session, turn_id: origin.turn },
-    branches: dataOf("branched"),
-    compactions: dataOf("compacted"),
+    branches: listData("branched"),
+    compactions: listData("compacted"),
     turns: listTurnNodes(sql).map((turn) => ({
       id: turn.id,
       parent_id: turn.parent ?? null,
       kind: turn.kind,
       ...(turn.origin !== undefined && { copy_of: turn.origin }),
       in_head: inHead.has(turn.id),
-      created_at: timeOf(turn.createdAt),
+      created_at: toApiTime(turn.createdAt),
     })),
   };
 }
@@ -93,22 +93,22 @@ export const toApiSnapshot = ({ name, turn, createdAt }: Snapshot): JsonObject =
   object: "snapshot",
   name,
   turn_id: turn,
-  created_at: timeOf(createdAt),
+  created_at: toApiTime(createdAt),
 });
 
 /** What a passage says, its large parts included, as SPEC 2's blocks. */
-export const toApiBlocks = async (passage: WireItems, blobs: Blobs): Promise<Json[]> =>
-  nativeBlocks(await messagesIn(passage, blobs));
+export const toApiBlocks = async (wireItems: WireItems, blobs: Blobs): Promise<Json[]> =>
+  nativeBlocks(await readMessages(wireItems, blobs));
 
 const nativeBlocks = (messages: readonly Message[]): Json[] =>
   native.encodeMessages(messages, { dialect: native.id, model: "" }).value;
 
-export const timeOf = (at: number): string => new Date(at).toISOString();
+export const toApiTime = (at: number): string => new Date(at).toISOString();
 
-const messagesIn = async (passage: WireItems, blobs: Blobs): Promise<readonly Message[]> =>
-  decodeItems(await inline(passage, blobs));
+const readMessages = async (wireItems: WireItems, blobs: Blobs): Promise<readonly Message[]> =>
+  decodeItems(await inline(wireItems, blobs));
 
-const textOf = (messages: readonly Message[]): string =>
+const systemText = (messages: readonly Message[]): string =>
   textOfBlocks(
     messages.flatMap(({ blocks }) => blocks),
     "\n\n",

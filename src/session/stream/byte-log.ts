@@ -29,11 +29,11 @@ export class ByteLog {
   }
 
   /** One that was recorded whole, in whatever life. */
-  static retained(sql: Sql, run: number, size: number): ByteLog {
-    const recording = new ByteLog(sql, run);
-    recording.#stored = recording.#size = size;
-    recording.#end = {};
-    return recording;
+  static reopen(sql: Sql, run: number, size: number): ByteLog {
+    const log = new ByteLog(sql, run);
+    log.#stored = log.#size = size;
+    log.#end = {};
+    return log;
   }
 
   /** Bytes. */
@@ -45,12 +45,12 @@ export class ByteLog {
     if (bytes.length === 0) return;
     this.#tail.push({ at: this.#size, bytes });
     this.#size += bytes.length;
-    if (this.#size - this.#stored >= ROW_BYTES) this.store();
-    this.#grow();
+    if (this.#size - this.#stored >= ROW_BYTES) this.flush();
+    this.#notifyReaders();
   }
 
   /** Writes what is only in memory. */
-  store(): void {
+  flush(): void {
     const whole = concatBytes(this.#tail.map(({ bytes }) => bytes));
     for (let at = 0; at < whole.length; at += ROW_BYTES) {
       const { buffer } = whole.slice(at, at + ROW_BYTES);
@@ -63,20 +63,20 @@ export class ByteLog {
   /** Nothing more will come. */
   end(): void {
     this.#end = {};
-    this.#grow();
+    this.#notifyReaders();
   }
 
   /** It was broken off: so is what its readers are told. */
-  break(cause: unknown): void {
+  fail(cause: unknown): void {
     this.#end = { cause };
-    this.#grow();
+    this.#notifyReaders();
   }
 
   /** All of it, to its end: waits for what is still to come. What it gives is the reader's own. Throws what broke it off. */
   async *read(): AsyncGenerator<Uint8Array> {
     for (let at = 0; ;) {
       while (at < this.#size) {
-        const more = at < this.#stored ? this.#fromRow(at) : this.#fromTail(at);
+        const more = at < this.#stored ? this.#readRow(at) : this.#readTail(at);
         at += more.length;
         yield more;
       }
@@ -86,7 +86,7 @@ export class ByteLog {
     }
   }
 
-  #fromRow(from: number): Uint8Array {
+  #readRow(from: number): Uint8Array {
     const [row] = this.#sql<{ at: number; bytes: ArrayBuffer }>(
       "SELECT at, bytes FROM pieces WHERE run = ? AND at <= ? ORDER BY at DESC LIMIT 1",
       this.#run,
@@ -98,14 +98,14 @@ export class ByteLog {
   }
 
   /** A reader in the tail stands at the beginning of a chunk: it has read all there was. */
-  #fromTail(from: number): Uint8Array {
+  #readTail(from: number): Uint8Array {
     let first = this.#tail.length;
     while (first > 0 && this.#tail[first - 1]!.at >= from) first--;
     const [only, ...rest] = this.#tail.slice(first).map(({ bytes }) => bytes);
     return rest.length === 0 ? only!.slice() : concatBytes([only!, ...rest]);
   }
 
-  #grow(): void {
+  #notifyReaders(): void {
     this.#growth?.resolve();
     this.#growth = undefined;
   }

@@ -5,12 +5,12 @@ import {
   bytesAfter,
   type EventCount,
   isCounted,
-  lastOf,
-  NOTHING,
-  partsOf,
+  lastIdOf,
+  NO_BYTES,
+  toRowParts,
   type Segment,
-  segmentsOf,
-  type Row,
+  toSegments,
+  type EventRow,
 } from "./segments.ts";
 import type { Sql } from "../../store/sql.ts";
 
@@ -26,12 +26,12 @@ const ROW_MS = 5_000;
 /** A row holds at most 2 MB; an event that is larger goes on in further ones. Bytes. */
 const MAX_ROW_BYTES = 1024 * 1024;
 /** Not worth waking up for more often than this. Milliseconds. */
-const DROP_EVERY = 30_000;
+const MIN_DROP_INTERVAL_MS = 30_000;
 
 /** What is kept of a stream: how many events, and the last of them. */
-export type StoredStream = { events: number; last: SseEvent | undefined };
+export type StoredStream = { events: number; lastEvent: SseEvent | undefined };
 
-type Live = { first: number; events: number; isStored: boolean };
+type LiveStream = { first: number; events: number; isStored: boolean };
 
 /**
  * What a session's listeners were told, in the order in which they were told it, kept until ten minutes after each
@@ -41,9 +41,9 @@ type Live = { first: number; events: number; isStored: boolean };
 export class EventBuffer {
   readonly #sql: Sql;
   readonly #now: () => number;
-  readonly #onPiece: (piece: Segment) => void;
+  readonly #onSegment: (segment: Segment) => void;
   /** Streams that still grow: where they begin, and how many events they have. */
-  readonly #live = new Map<string, Live>();
+  readonly #live = new Map<string, LiveStream>();
   #tail: Segment[] = [];
   #tailBytes = 0;
   /** Since when. */
@@ -51,23 +51,23 @@ export class EventBuffer {
   #newest: number | undefined;
   #growth: PromiseWithResolvers<void> | undefined;
 
-  constructor(sql: Sql, now: () => number, onPiece: (piece: Segment) => void) {
+  constructor(sql: Sql, now: () => number, onSegment: (segment: Segment) => void) {
     this.#sql = sql;
     this.#now = now;
-    this.#onPiece = onPiece;
+    this.#onSegment = onSegment;
   }
 
   /** The id of the newest. In a new life it begins with the clock, so that ids which a crash took are never given again. */
-  get last(): number {
+  get lastId(): number {
     if (this.#newest === undefined) {
-      const [kept] = this.#sql<{ last: number | null }>("SELECT max(last) AS last FROM events");
-      this.#newest = Math.max(kept?.last ?? 0, this.#now() * 1000);
+      const [stored] = this.#sql<{ lastId: number | null }>("SELECT max(last) AS last FROM events");
+      this.#newest = Math.max(stored?.lastId ?? 0, this.#now() * 1000);
     }
     return this.#newest;
   }
 
   start(call: string): void {
-    this.#live.set(call, { first: this.last + 1, events: 0, isStored: false });
+    this.#live.set(call, { first: this.lastId + 1, events: 0, isStored: false });
   }
 
   /** More of a stream that has begun: whole blocks. */
@@ -79,7 +79,7 @@ export class EventBuffer {
   }
 
   /** Something about a call that is no part of its stream. */
-  notice(call: string, json: Uint8Array): void {
+  appendNotice(call: string, json: Uint8Array): void {
     this.#add({ call, bytes: json, blocks: 1, events: 0 });
   }
 
@@ -89,96 +89,100 @@ export class EventBuffer {
     if (stream === undefined) return;
     this.#live.delete(call);
     this.flush();
-    this.#store(call, stream, this.#now());
-    this.#grow();
+    this.#storeStream(call, stream, this.#now());
+    this.#notifyReaders();
   }
 
   /** Ends a stream that a crash cut off, or never let begin. `lastWord`: what says so, behind what is kept. */
-  interrupt(call: string, lastWord: (kept: StoredStream) => { bytes: Uint8Array; count: EventCount }): void {
-    const [kept] = this.#sql<{ first: number }>("SELECT first FROM streams WHERE call = ?", call);
-    const first = kept?.first ?? this.last + 1;
-    const pieces = [...this.since(first - 1)].filter((piece) => piece.call === call && piece.ordinal !== undefined);
-    const events = pieces.reduce((sum, piece) => sum + piece.events, 0);
-    this.#live.set(call, { first, events, isStored: kept !== undefined });
-    const last = decodeSse(pieces.at(-1)?.bytes ?? NOTHING).findLast(isCounted);
-    const { bytes, count } = lastWord({ events, last });
+  interrupt(call: string, createLastEvent: (stored: StoredStream) => { bytes: Uint8Array; count: EventCount }): void {
+    const [stored] = this.#sql<{ first: number }>("SELECT first FROM streams WHERE call = ?", call);
+    const first = stored?.first ?? this.lastId + 1;
+    const segments = [...this.segmentsSince(first - 1)].filter(
+      (segment) => segment.call === call && segment.ordinal !== undefined,
+    );
+    const events = segments.reduce((sum, segment) => sum + segment.events, 0);
+    this.#live.set(call, { first, events, isStored: stored !== undefined });
+    const lastEvent = decodeSse(segments.at(-1)?.bytes ?? NO_BYTES).findLast(isCounted);
+    const { bytes, count } = createLastEvent({ events, lastEvent });
     this.append(call, bytes, count);
     this.end(call);
   }
 
   /** How many events a stream has so far; undefined when none is kept under that name. */
-  eventsOf(call: string): number | undefined {
-    return this.#find(call)?.events;
+  countEvents(call: string): number | undefined {
+    return this.#findStream(call)?.events;
   }
 
   /** A stream's bytes behind its event number `after`, to its end: waits for what is still to come. */
-  async *of(call: string, after: number): AsyncGenerator<Uint8Array> {
-    let at = (this.#find(call)?.first ?? this.last + 1) - 1;
+  async *readStream(call: string, after: number): AsyncGenerator<Uint8Array> {
+    let at = (this.#findStream(call)?.first ?? this.lastId + 1) - 1;
     for (;;) {
-      const isOver = !this.#live.has(call);
-      const pieces = this.#after(at);
-      const rest = concatBytes(pieces.map((piece) => (piece.call === call ? bytesAfter(piece, after) : NOTHING)));
+      const hasEnded = !this.#live.has(call);
+      const segments = this.#readAfter(at);
+      const rest = concatBytes(
+        segments.map((segment) => (segment.call === call ? bytesAfter(segment, after) : NO_BYTES)),
+      );
       if (rest.length > 0) yield rest;
-      if (pieces.length > 0) {
-        at = lastOf(pieces.at(-1)!);
+      if (segments.length > 0) {
+        at = lastIdOf(segments.at(-1)!);
         continue;
       }
-      if (isOver) return;
+      if (hasEnded) return;
       await (this.#growth ??= Promise.withResolvers()).promise;
     }
   }
 
   /** Everything told after this id, as far as it is kept. */
-  *since(id: number): Generator<Segment> {
-    const { last } = this;
+  *segmentsSince(id: number): Generator<Segment> {
+    const { lastId: last } = this;
     for (let at = id; at < last;) {
-      const pieces = this.#after(at);
-      if (pieces.length === 0) return;
-      yield* pieces;
-      at = lastOf(pieces.at(-1)!);
+      const segments = this.#readAfter(at);
+      if (segments.length === 0) return;
+      yield* segments;
+      at = lastIdOf(segments.at(-1)!);
     }
   }
 
   /** Whether nothing that was told after this id is gone. */
   hasAllSince(id: number): boolean {
-    const [gone] = this.#sql<{ last: number }>("SELECT last FROM dropped");
-    return id >= (gone?.last ?? 0);
+    const [dropped] = this.#sql<{ lastId: number }>("SELECT last FROM dropped");
+    return id >= (dropped?.lastId ?? 0);
   }
 
   /** Drops what has been kept long enough. Returns when to come again, in Unix milliseconds; undefined when nothing is left. */
-  drop(): number | undefined {
+  dropExpired(): number | undefined {
     const now = this.#now();
     this.#sql("DELETE FROM streams WHERE ended_at <= ?", now - STREAM_RETENTION_MS);
-    const firsts = [...this.#live.values()].map(({ first }) => first);
+    const liveStarts = [...this.#live.values()].map(({ first }) => first);
     const [oldest] = this.#sql<{ first: number | null }>("SELECT min(first) AS first FROM streams");
-    const needed = Math.min(...firsts, oldest?.first ?? Infinity, this.last + 1);
+    const needed = Math.min(...liveStarts, oldest?.first ?? Infinity, this.lastId + 1);
     // Rows stand in the order in which they were written: the first one that is young ends the search.
-    const gone = this.#sql<{ last: number }>(
+    const dropped = this.#sql<{ lastId: number }>(
       `DELETE FROM events WHERE last < min(?1, coalesce(
          (SELECT last FROM events WHERE written_at > ?2 ORDER BY last LIMIT 1), ?1)) RETURNING last`,
       needed,
       now - STREAM_RETENTION_MS,
     );
-    if (gone.length > 0) {
-      const last = Math.max(...gone.map((row) => row.last));
+    if (dropped.length > 0) {
+      const last = Math.max(...dropped.map((row) => row.lastId));
       this.#sql("INSERT OR REPLACE INTO dropped (id, last) VALUES (1, ?)", last);
     }
     const [next] = this.#sql<{ at: number | null }>(
       "SELECT coalesce((SELECT min(ended_at) FROM streams), (SELECT written_at FROM events ORDER BY last LIMIT 1)) AS at",
     );
-    return next?.at == null ? undefined : Math.max(next.at + STREAM_RETENTION_MS, now + DROP_EVERY);
+    return next?.at == null ? undefined : Math.max(next.at + STREAM_RETENTION_MS, now + MIN_DROP_INTERVAL_MS);
   }
 
   /** Writes what is only in memory. */
   flush(): void {
     if (this.#tail.length === 0) return;
-    const parts = partsOf(this.#tail);
+    const parts = toRowParts(this.#tail);
     const whole = concatBytes(this.#tail.map(({ bytes }) => bytes));
     const now = this.#now();
     for (let at = 0; at < whole.length; at += MAX_ROW_BYTES) {
       this.#sql(
         "INSERT INTO events (last, part, parts, bytes, written_at) VALUES (?, ?, ?, ?, ?)",
-        this.last,
+        this.lastId,
         at,
         at === 0 ? JSON.stringify(parts) : "",
         whole.slice(at, at + MAX_ROW_BYTES).buffer,
@@ -188,25 +192,25 @@ export class EventBuffer {
     for (const [call] of parts) {
       const stream = this.#live.get(call);
       // So that a crash leaves something that can be found.
-      if (stream !== undefined && !stream.isStored) this.#store(call, stream, null);
+      if (stream !== undefined && !stream.isStored) this.#storeStream(call, stream, null);
     }
     this.#tail = [];
     this.#tailBytes = 0;
   }
 
   #add(added: Omit<Segment, "id">): void {
-    const piece = { ...added, id: this.last + 1 };
+    const segment = { ...added, id: this.lastId + 1 };
     const now = this.#now();
     if (this.#tail.length === 0) this.#tailAt = now;
-    this.#newest = lastOf(piece);
-    this.#tail.push(piece);
-    this.#tailBytes += piece.bytes.length;
-    this.#onPiece(piece);
+    this.#newest = lastIdOf(segment);
+    this.#tail.push(segment);
+    this.#tailBytes += segment.bytes.length;
+    this.#onSegment(segment);
     if (this.#tailBytes >= ROW_BYTES || now - this.#tailAt >= ROW_MS) this.flush();
-    this.#grow();
+    this.#notifyReaders();
   }
 
-  #store(call: string, stream: Live, endedAt: number | null): void {
+  #storeStream(call: string, stream: LiveStream, endedAt: number | null): void {
     stream.isStored = true;
     this.#sql(
       "INSERT OR REPLACE INTO streams (call, first, events, ended_at) VALUES (?, ?, ?, ?)",
@@ -217,12 +221,12 @@ export class EventBuffer {
     );
   }
 
-  #grow(): void {
+  #notifyReaders(): void {
     this.#growth?.resolve();
     this.#growth = undefined;
   }
 
-  #find(call: string): { first: number; events: number } | undefined {
+  #findStream(call: string): { first: number; events: number } | undefined {
     return (
       this.#live.get(call) ??
       this.#sql<{ first: number; events: number }>("SELECT first, events FROM streams WHERE call = ?", call)[0]
@@ -230,21 +234,21 @@ export class EventBuffer {
   }
 
   /** The pieces that come next after an id: of one row, or all that are in memory. */
-  #after(at: number): Segment[] {
+  #readAfter(at: number): Segment[] {
     const [oldest] = this.#tail;
-    if (at >= this.last) return [];
+    if (at >= this.lastId) return [];
     if (oldest !== undefined && at >= oldest.id - 1) {
       let from = this.#tail.length;
-      while (from > 0 && lastOf(this.#tail[from - 1]!) > at) from--;
-      return this.#tail.slice(from).map((piece) => segmentAfter(piece, at));
+      while (from > 0 && lastIdOf(this.#tail[from - 1]!) > at) from--;
+      return this.#tail.slice(from).map((segment) => segmentAfter(segment, at));
     }
-    const rows = this.#sql<Row>(
+    const rows = this.#sql<EventRow>(
       "SELECT * FROM events WHERE last = (SELECT min(last) FROM events WHERE last > ?) ORDER BY part",
       at,
     );
     if (rows.length === 0) return this.#tail;
-    return segmentsOf(rows)
-      .filter((piece) => lastOf(piece) > at)
-      .map((piece) => segmentAfter(piece, at));
+    return toSegments(rows)
+      .filter((segment) => lastIdOf(segment) > at)
+      .map((segment) => segmentAfter(segment, at));
   }
 }

@@ -14,16 +14,16 @@ export type Segment = EventCount & {
   bytes: Uint8Array;
 };
 
-export type Row = { last: number; parts: string; bytes: ArrayBuffer };
+export type EventRow = { last: number; parts: string; bytes: ArrayBuffer };
 /** A piece within a row: its call, ordinal (0: a notice), blocks, events and bytes. */
-type Part = [call: string, ordinal: number, blocks: number, events: number, size: number];
+type RowPart = [call: string, ordinal: number, blocks: number, events: number, size: number];
 
-export const lastOf = ({ id, blocks }: Segment): number => id + blocks - 1;
+export const lastIdOf = ({ id, blocks }: Segment): number => id + blocks - 1;
 
 /** Pieces as a row keeps them: what one call says in a row is one part. The inverse of `piecesOf`. */
-export function partsOf(pieces: readonly Segment[]): Part[] {
-  const parts: Part[] = [];
-  for (const { call, ordinal = 0, blocks, events, bytes } of pieces) {
+export function toRowParts(segments: readonly Segment[]): RowPart[] {
+  const parts: RowPart[] = [];
+  for (const { call, ordinal = 0, blocks, events, bytes } of segments) {
     const open = parts.at(-1);
     if (open !== undefined && open[0] === call && open[1] > 0 && ordinal > 0) {
       open[2] += blocks;
@@ -34,41 +34,41 @@ export function partsOf(pieces: readonly Segment[]): Part[] {
   return parts;
 }
 
-export function segmentsOf(rows: readonly Row[]): Segment[] {
+export function toSegments(rows: readonly EventRow[]): Segment[] {
   const { last, parts: json } = rows[0]!;
-  const parts = JSON.parse(json) as Part[];
+  const parts = JSON.parse(json) as RowPart[];
   const whole = concatBytes(rows.map(({ bytes }) => new Uint8Array(bytes)));
   let id = last + 1 - parts.reduce((sum, [, , blocks]) => sum + blocks, 0);
   let at = 0;
   return parts.map(([call, ordinal, blocks, events, size]) => {
-    const piece = { id, call, blocks, events, bytes: whole.subarray(at, at + size), ...(ordinal > 0 && { ordinal }) };
+    const segment = { id, call, blocks, events, bytes: whole.subarray(at, at + size), ...(ordinal > 0 && { ordinal }) };
     id += blocks;
     at += size;
-    return piece;
+    return segment;
   });
 }
 
 /** What of a piece comes after an id; a reader may have had a part of it before it became a row. */
-export function segmentAfter(piece: Segment, at: number): Segment {
-  if (piece.id > at || piece.ordinal === undefined) return piece;
-  const had = at - piece.id + 1;
-  const blocks = decodeSse(piece.bytes);
-  const hadEvents = blocks.slice(0, had).filter(isCounted).length;
+export function segmentAfter(segment: Segment, at: number): Segment {
+  if (segment.id > at || segment.ordinal === undefined) return segment;
+  const skipped = at - segment.id + 1;
+  const blocks = decodeSse(segment.bytes);
+  const skippedEvents = blocks.slice(0, skipped).filter(isCounted).length;
   return {
-    ...piece,
+    ...segment,
     id: at + 1,
-    blocks: piece.blocks - had,
-    events: piece.events - hadEvents,
-    ordinal: piece.ordinal + hadEvents,
-    bytes: concatBytes(blocks.slice(had).map(({ raw }) => raw)),
+    blocks: segment.blocks - skipped,
+    events: segment.events - skippedEvents,
+    ordinal: segment.ordinal + skippedEvents,
+    bytes: concatBytes(blocks.slice(skipped).map(({ raw }) => raw)),
   };
 }
 
 /** What of a piece comes after an event's number. */
 export function bytesAfter({ ordinal, events, bytes }: Segment, after: number): Uint8Array {
-  if (ordinal === undefined) return NOTHING;
+  if (ordinal === undefined) return NO_BYTES;
   if (ordinal > after) return bytes;
-  if (ordinal + events - 1 < after) return NOTHING;
+  if (ordinal + events - 1 < after) return NO_BYTES;
   let left = after - ordinal + 1;
   const blocks = decodeSse(bytes);
   const from = left === 0 ? 0 : blocks.findIndex((block) => isCounted(block) && --left === 0) + 1;
@@ -79,4 +79,4 @@ export function bytesAfter({ ordinal, events, bytes }: Segment, after: number): 
 export const isCounted = ({ data, event }: { data?: string; event?: string }): boolean =>
   data !== undefined && event !== "ping";
 
-export const NOTHING = new Uint8Array(0);
+export const NO_BYTES = new Uint8Array(0);
