@@ -38,20 +38,23 @@ import { tokenFromSubprotocols, websocketRoutes } from "./sessions/websocket.ts"
 import type { Caller } from "../keys/caller.ts";
 import { authenticateBearer } from "../keys/authenticate.ts";
 
-/** The whole of HTTP: one canonical path, one place that admits, then the route. */
+/**
+ * Handles every HTTP request: the path is made canonical, the caller is authenticated and authorised in one place, then
+ * the route runs. Errors become responses in the shape of the route's clients; every response has an `x-request-id`.
+ */
 export async function handle(
   request: Request,
   env: Cloudflare.Env,
   ctx: Pick<ExecutionContext, "waitUntil">,
 ): Promise<Response> {
-  const response = await answered(request, env, ctx);
+  const response = await respond(request, env, ctx);
   if (!response.headers.has("x-request-id")) response.headers.set("x-request-id", requestIdOf(request));
-  const page = pageIn(request, env);
-  if (page !== undefined) allowOrigin(page, response);
+  const origin = corsOrigin(request, env);
+  if (origin !== undefined) allowOrigin(origin, response);
   return response;
 }
 
-async function answered(
+async function respond(
   request: Request,
   env: Cloudflare.Env,
   ctx: Pick<ExecutionContext, "waitUntil">,
@@ -59,24 +62,24 @@ async function answered(
   try {
     await loadRouter(env, (work) => ctx.waitUntil(work));
     const canonical = canonicalRequest(request);
-    // No route asks more of the context than to wait.
-    return toPreflight(canonical, env) ?? (await app.fetch(canonical, env, ctx as ExecutionContext));
+    // Routes use nothing of the context but `waitUntil`.
+    return respondToPreflight(canonical, env) ?? (await app.fetch(canonical, env, ctx as ExecutionContext));
   } catch (thrown) {
     return toErrorResponse(thrown, new URL(request.url).pathname, requestIdOf(request));
   }
 }
 
-/** The answer to a page that asks what it may send; undefined for every other request. */
-function toPreflight(request: Request, env: Cloudflare.Env): Response | undefined {
-  if (!isPreflight(request) || pageIn(request, env) === undefined) return undefined;
+/** The response to a CORS preflight from a configured origin; `undefined` for every other request. */
+function respondToPreflight(request: Request, env: Cloudflare.Env): Response | undefined {
+  if (!isPreflight(request) || corsOrigin(request, env) === undefined) return undefined;
   const methods = methodsAt(new URL(request.url).pathname);
   return methods.length === 0 ? undefined : preflightResponse(request, methods);
 }
 
-const pageIn = (request: Request, env: Cloudflare.Env): string | undefined =>
+const corsOrigin = (request: Request, env: Cloudflare.Env): string | undefined =>
   allowedOrigin(request, isolateRouter(env).config.cors.origins);
 
-/** The client's own, or else one of ours. */
+/** The client's `x-request-id`, or a new one. */
 const requestIdOf = ({ headers }: Request): string => headers.get("x-request-id") ?? newId("req", Date.now());
 
 const app = new OpenAPIHono<AppEnv>({
@@ -89,13 +92,13 @@ const app = new OpenAPIHono<AppEnv>({
 app.use("*", async (c, next) => {
   const access = accessOf(c);
   if (access !== "public") {
-    const admitted = async (): Promise<Caller> => {
+    const authenticated = async (): Promise<Caller> => {
       const caller = await inOrganization(c, await authenticateBearer(credentialOf(c.req), authContext(c), Date.now()));
       requireAccess(c, caller, access);
       return caller;
     };
-    c.set("admitted", admitted);
-    c.set("caller", await admitted());
+    c.set("admitted", authenticated);
+    c.set("caller", await authenticated());
     requireOwnSession(c);
   }
   requireUncompressed(c.req.raw);
@@ -127,7 +130,7 @@ keyRoutes(app);
 organizationRoutes(app);
 credentialRoutes(app);
 
-/** Each SDK has its own place for a key; one of them is enough. */
+/** Where each SDK puts the key. One of them suffices. */
 const SCHEMES = {
   bearer: { type: "http", scheme: "bearer" },
   anthropic: { type: "apiKey", in: "header", name: "x-api-key" },
@@ -155,17 +158,17 @@ app.notFound((c) => {
 });
 app.onError((thrown, c) => toErrorResponse(thrown, c.req.path, requestIdOf(c.req.raw)));
 
-/** The methods by which something is at a path. Middleware, which answers every method, is everywhere. */
+/** The methods that have a route at this path. Middleware matches every method and path and is left out. */
 const methodsAt = (path: string): string[] =>
   ["GET", "POST", "PATCH", "PUT", "DELETE"].filter((method) =>
     app.router.match(method, path)[0].some(([[, route]]) => route.method === method),
   );
 
-/** Every route that there is: the test of who may come in where goes through them. */
+/** All routes, for the test that each has an entry in the access table. */
 export const routes = (): { method: string; path: string }[] =>
   app.routes.map(({ method, path }) => ({ method, path }));
 
-/** In any of the places where SDKs put it; Gemini's also into the query. */
+/** The credential, from any of the headers that SDKs use; on Gemini's paths also from the query parameter `key`. */
 const credentialOf = (request: HonoRequest): string | undefined =>
   request.header("authorization")?.replace(/^Bearer\s*/i, "") ??
   request.header("x-api-key") ??

@@ -5,9 +5,9 @@ import type { Credential } from "../../keys/organization.ts";
 import { hintOf } from "../../keys/secret.ts";
 import { encrypt, type VaultKeys } from "../../keys/vault.ts";
 import { providersOf } from "../../providers/registry.ts";
-import { organizationOf } from "../../platform/key-stubs.ts";
+import { organizationStub } from "../../platform/key-stubs.ts";
 import type { AppEnv } from "../request/env.ts";
-import { clearProviderCache, keysOf, credentialContext } from "../../platform/org-providers.ts";
+import { clearProviderCache, vaultKeysFor, credentialContext } from "../../platform/org-providers.ts";
 import { errorResponses } from "../openapi/schemas.ts";
 
 const input = z.strictObject({ api_key: z.string().min(8).max(16_384) }).openapi("NewCredential");
@@ -64,7 +64,7 @@ const routes = {
 
 export function credentialRoutes(app: OpenAPIHono<AppEnv>): void {
   app.openapi(routes.list, async (c) => {
-    const data = (await organizationOf(c.env, c.var.caller.org).credentials()).map(toApiCredential);
+    const data = (await organizationStub(c.env, c.var.caller.org).credentials()).map(toApiCredential);
     return c.json({ object: "list" as const, data }, 200);
   });
   app.openapi(routes.get, async (c) => c.json(toApiCredential(await found(c, c.req.valid("param").provider)), 200));
@@ -74,20 +74,20 @@ export function credentialRoutes(app: OpenAPIHono<AppEnv>): void {
     const { api_key } = c.req.valid("json");
     if (!providersOf(c.env).has(provider)) throw noProvider();
     const sealed = encrypt(api_key, credentialContext(org, provider), vaultOf(c));
-    await organizationOf(c.env, org).setCredential(org, { provider, sealed, hint: hintOf(api_key) }, keyId);
+    await organizationStub(c.env, org).setCredential(org, { provider, sealed, hint: hintOf(api_key) }, keyId);
     clearProviderCache(org);
     return c.json(toApiCredential(await found(c, provider)), 200);
   });
   app.openapi(routes.remove, async (c) => {
     const { org, keyId } = c.var.caller;
-    if (!(await organizationOf(c.env, org).removeCredential(org, c.req.valid("param").provider, keyId))) throw none();
+    if (!(await organizationStub(c.env, org).removeCredential(org, c.req.valid("param").provider, keyId))) throw none();
     clearProviderCache(org);
     return c.body(null, 204);
   });
 }
 
 function vaultOf({ env }: Context<AppEnv>): VaultKeys {
-  const keys = keysOf(env);
+  const keys = vaultKeysFor(env);
   if (keys !== undefined) return keys;
   throw invalid(
     "RHONE_CREDENTIALS_KEY",
@@ -96,7 +96,7 @@ function vaultOf({ env }: Context<AppEnv>): VaultKeys {
 }
 
 async function found(c: Context<AppEnv>, provider: string): Promise<Credential> {
-  const all = await organizationOf(c.env, c.var.caller.org).credentials();
+  const all = await organizationStub(c.env, c.var.caller.org).credentials();
   const known = all.find((one) => one.provider === provider);
   if (known === undefined) throw none();
   return known;

@@ -10,7 +10,7 @@ import {
 } from "../../keys/organization.ts";
 import { listOrganizations } from "../../store/audit.ts";
 import { newId } from "../../wire/id.ts";
-import { type OrganizationStub, organizationOf } from "../../platform/key-stubs.ts";
+import { type OrganizationStub, organizationStub } from "../../platform/key-stubs.ts";
 import type { AppEnv } from "../request/env.ts";
 import { answer, body, errorResponses } from "../openapi/schemas.ts";
 
@@ -72,7 +72,7 @@ export function organizationRoutes(app: OpenAPIHono<AppEnv>): void {
   app.openapi(routes.create, async (c) => {
     const id = newId("org", Date.now());
     const policy = c.req.valid("json");
-    return c.json(toApiOrganization(await organizationOf(c.env, id).put(id, policy, c.var.caller.keyId)), 201);
+    return c.json(toApiOrganization(await organizationStub(c.env, id).put(id, policy, c.var.caller.keyId)), 201);
   });
   app.openapi(routes.list, async (c) => {
     const data = (await listOrganizations(c.env.DB)).map(({ id, name, createdAt }) => ({
@@ -109,7 +109,7 @@ async function found(c: Context<AppEnv>, id: string): Promise<OrganizationState>
 /** Throws `object.not_found` for any but the caller's own. */
 function stubOf(c: Context<AppEnv>, id: string): OrganizationStub {
   const { caller } = c.var;
-  return present(id === caller.org || isAdmin(caller) ? organizationOf(c.env, id) : undefined);
+  return present(id === caller.org || isAdmin(caller) ? organizationStub(c.env, id) : undefined);
 }
 
 function present<T>(found: T | undefined): T {

@@ -8,7 +8,7 @@ import type { AppEnv } from "../request/env.ts";
 import type { Caller } from "../../keys/caller.ts";
 import { requireScope } from "../../keys/permissions.ts";
 
-/** What admission needs of a request and its deployment. */
+/** What authentication needs to know of a request and its deployment. */
 export function authContext({
   env,
   req,
@@ -24,24 +24,24 @@ export function authContext({
 }
 
 /**
- * The bootstrap key acts in the organisation that `x-rhone-organization` names; any other key has one, and the header
- * may only say the same. Throws `object.not_found` for an organisation that is not there.
+ * Applies `x-rhone-organization`. The bootstrap key may act in any organisation; every other key belongs to one, which
+ * the header may only repeat. Throws `object.not_found` for an unknown organisation.
  */
 export async function inOrganization(c: Context<AppEnv>, caller: Caller): Promise<Caller> {
   const org = c.req.header("x-rhone-organization");
   if (org === undefined || org === caller.org) return caller;
-  const isThere = isAdmin(caller) && (await organizationStub(c.env, org).describe()) !== undefined;
-  if (!isThere && org !== DEFAULT_ORG) throw new GatewayError("object.not_found", "there is no such organisation");
+  const exists = isAdmin(caller) && (await organizationStub(c.env, org).describe()) !== undefined;
+  if (!exists && org !== DEFAULT_ORG) throw new GatewayError("object.not_found", "there is no such organisation");
   if (!isAdmin(caller)) throw new GatewayError("object.not_found", "there is no such organisation");
   return { ...caller, org };
 }
 
-/** `admin`: the bootstrap key's alone. `public`: everyone's, without a key. */
+/** A scope that the key must have; `admin`: the bootstrap key only; `public`: no key needed. */
 export type Access = Scope | "admin" | "public";
 
 /**
- * Who may come in where: method and pattern, as the router has them. A route that is not named here answers nobody but
- * the bootstrap key, and `test/worker/access.test.ts` fails on it.
+ * The access of each route, by method and pattern as the router has them. A route that is missing here is open to the
+ * bootstrap key only, and `test/worker/access.test.ts` fails.
  */
 export const ACCESS: Readonly<Record<string, Access>> = {
   "GET /healthz": "public",
@@ -49,9 +49,9 @@ export const ACCESS: Readonly<Record<string, Access>> = {
 
   "POST /v1/chat/completions": "inference",
   "POST /v1/responses": "inference",
-  // OpenAI's WebSocket.
+  // OpenAI's WebSocket mode.
   "GET /v1/responses": "inference",
-  // Whoever has a response made in the background polls it, and may stop it.
+  // A key that may create background responses may poll and cancel them.
   "GET /v1/responses/:id": "inference",
   "GET /v1/responses/:id/input_items": "inference",
   "POST /v1/responses/:id/cancel": "inference",
@@ -112,7 +112,7 @@ export const ACCESS: Readonly<Record<string, Access>> = {
   "PATCH /v1/keys/:id": "keys:write",
   "POST /v1/keys/:call": "keys:write",
   "GET /v1/keys/:id/usage": "keys:read",
-  // Of the whole deployment.
+  // These concern the whole deployment.
   "GET /v1/routing/health": "admin",
   "POST /v1/organizations": "admin",
   "GET /v1/organizations": "admin",
@@ -125,21 +125,21 @@ export const ACCESS: Readonly<Record<string, Access>> = {
   "DELETE /v1/credentials/:provider": "credentials:write",
 };
 
-/** The access of the route that is to answer; undefined when none is. Middleware answers every method, a route one. */
+/** The access of the matched route; `undefined` if no route matches. Middleware is registered for `ALL` methods. */
 export function accessOf(c: Context<AppEnv>): Access | undefined {
   const route = matchedRoutes(c).find(({ method }) => method !== "ALL");
   if (route === undefined) return undefined;
   return ACCESS[`${route.method} ${route.path}`] ?? "admin";
 }
 
-/** Throws `auth.forbidden`. */
+/** Throws `auth.forbidden` if the caller lacks the access. */
 export function requireAccess(c: Context<AppEnv>, caller: Caller, access: Access | undefined): void {
-  // What is not there is told as that, to everyone who has a key.
+  // An unknown route is 404 for every key.
   if (access === undefined || access === "public" || isAdmin(caller)) return;
   if (access === "admin") throw new GatewayError("auth.forbidden", "only the bootstrap key may do that");
   requireScope(caller, access);
-  if (ASKS_MODELS.test(c.req.path)) requireScope(caller, "inference");
+  if (CALLS_MODEL.test(c.req.path)) requireScope(caller, "inference");
 }
 
-/** What is done with a session here is done by a model. */
-const ASKS_MODELS = /^\/v1\/sessions\/.+:(compact|replay)$/;
+/** Operations on a session that call a model, so they need the `inference` scope as well. */
+const CALLS_MODEL = /^\/v1\/sessions\/.+:(compact|replay)$/;

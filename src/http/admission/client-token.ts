@@ -4,11 +4,11 @@ import { objectIdIn } from "../../wire/id.ts";
 import { type AppEnv, GEMINI_PATH } from "../request/env.ts";
 import { sessionObjectId } from "../../platform/session-stubs.ts";
 
-/** Where calls are made that name their session in the body; what they name is looked at when it is read. */
+/** Calls that name their session in the body: `requireOwnObject` checks them once the body has been read. */
 const CALLS = /^\/v1\/(chat\/completions|responses|messages|calls)$/;
 const GENERATES = /:(stream)?[gG]enerateContent$/;
 
-/** A client token opens its own session's routes and no other's. Throws `auth.forbidden`. */
+/** Restricts a client token to the routes of its own session. Throws `auth.forbidden`. */
 export function requireOwnSession({ req, env, var: { caller } }: Context<AppEnv>): void {
   const { session, org } = caller;
   if (session === undefined || req.path === "/v1/ws") return;
@@ -16,28 +16,28 @@ export function requireOwnSession({ req, env, var: { caller } }: Context<AppEnv>
     req.method === "POST" && (CALLS.test(req.path) || (GEMINI_PATH.test(req.path) && GENERATES.test(req.path)));
   if (isCall) return;
   const [, kind, rest = ""] = /^\/v1\/(sessions|calls|runs)\/(.+)$/.exec(req.path) ?? [];
-  if (kind === "sessions" && isOf(session, rest, req.method)) return;
+  if (kind === "sessions" && belongsTo(session, rest, req.method)) return;
   const objectId = objectIdIn(kind === "runs" ? "run" : "call", rest.split(":")[0]!);
   if (kind !== "sessions" && objectId !== undefined && objectId === sessionObjectId(env.SESSIONS, org, session)) return;
-  throw foreign(session);
+  throw otherSession(session);
 }
 
-/** Throws `auth.forbidden` for a call that goes elsewhere. `place`: absent when it begins a session. */
+/** Throws `auth.forbidden` for a call to another session. `objectId` is `undefined` if the call creates a session. */
 export function requireOwnObject(
   { session, org }: { session?: string; org: string },
   objectId: string | undefined,
   env: Cloudflare.Env,
 ): void {
   if (session === undefined) return;
-  if (objectId !== sessionObjectId(env.SESSIONS, org, session)) throw foreign(session);
+  if (objectId !== sessionObjectId(env.SESSIONS, org, session)) throw otherSession(session);
 }
 
-/** An id may hold a colon: only what is done with a session has a verb behind one. */
-function isOf(session: string, rest: string, method: string): boolean {
+/** Whether the rest of a path belongs to the session. Ids may contain colons; only a POST has a verb after one. */
+function belongsTo(session: string, rest: string, method: string): boolean {
   if (rest === session || rest.startsWith(`${session}/`)) return true;
   const verb = rest.startsWith(`${session}:`) ? rest.slice(session.length + 1) : undefined;
   return method === "POST" && verb !== undefined && /^[a-z-]+$/.test(verb) && verb !== "token";
 }
 
-const foreign = (session: string): GatewayError =>
-  new GatewayError("auth.forbidden", `the client token speaks for ${session} alone`);
+const otherSession = (session: string): GatewayError =>
+  new GatewayError("auth.forbidden", `the client token is valid for ${session} only`);

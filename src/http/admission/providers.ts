@@ -1,7 +1,7 @@
 import type { Context } from "hono";
 import type { AppEnv } from "../request/env.ts";
-import { type Rows, providersFor } from "../../platform/org-providers.ts";
+import { type ProviderTable, providersFor } from "../../platform/org-providers.ts";
 
-/** Those of the caller's organisation. */
-export const callerProviders = ({ env, var: { caller }, executionCtx }: Context<AppEnv>): Promise<Rows> =>
+/** The provider rows of the caller's organisation, with the organisation's own credentials. */
+export const callerProviders = ({ env, var: { caller }, executionCtx }: Context<AppEnv>): Promise<ProviderTable> =>
   providersFor(env, caller.org, (work) => executionCtx.waitUntil(work));

@@ -76,7 +76,7 @@ async function count(c: Http, surfaceId: CountedSurface, outside: PathParams = {
   const planned = await targetOf(c, request.model, surface);
   const noted = { ...request, surface: { id: "count_tokens" }, stream: false };
   const context = await previewContext(c, request, surfaceId);
-  const { call, notes: log, host } = await startEndpointCall(c, noted);
+  const { call, log, host } = await startEndpointCall(c, noted);
   const { target, provider, path, text, losses, translate } = prepareCount(request, context, planned);
   if (request.rhone.strict && losses.length > 0) throw strictModeError(losses[0]!.at);
   log.target = target;

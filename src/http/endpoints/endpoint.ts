@@ -36,11 +36,7 @@ export async function callRead(c: Http, endpoint: Endpoint, request: JsonRequest
   const target = await targetOf(c, model, endpoint.surface);
   const { path, text, losses = [], translate } = endpoint.prepare(request, target);
   if (rhone.strict && losses.length > 0) throw strictModeError(losses[0]!.at);
-  const {
-    call,
-    notes: log,
-    host,
-  } = await startEndpointCall(c, {
+  const { call, log, host } = await startEndpointCall(c, {
     surface: endpoint,
     model,
     rhone,
@@ -61,11 +57,12 @@ export async function callForm(c: Http, { id, surface }: Endpoint, path: string)
   try {
     const target = await targetOf(c, form.model, surface);
     requireOpenai(target, path);
-    const {
-      call,
-      notes: log,
-      host,
-    } = await startEndpointCall(c, { surface: { id }, model: form.model, rhone, stream: false });
+    const { call, log, host } = await startEndpointCall(c, {
+      surface: { id },
+      model: form.model,
+      rhone,
+      stream: false,
+    });
     log.target = target;
     const provider = DIALECTS[target.dialect];
     return await callEndpoint({ call, log, target, surface, provider, path, body: form.send(target.model) }, host);
@@ -99,7 +96,7 @@ export async function targetOf(c: Http, model: string, surface: Pick<Surface, "d
   return target;
 }
 
-type StartedEndpointCall = { call: Call; notes: CallLog; host: EndpointHost };
+type StartedEndpointCall = { call: Call; log: CallLog; host: EndpointHost };
 
 /** A call that stands under a session like any stateless one, and reaches its record when the client has its answer. */
 export async function startEndpointCall(
@@ -134,7 +131,7 @@ export async function startEndpointCall(
         .catch((cause: unknown) => console.error("a record was lost", call.id, cause));
     },
   };
-  return { call, host, notes: new CallLog(call, request, { contextMode: "stateless", now: Date.now }) };
+  return { call, host, log: new CallLog(call, request, { contextMode: "stateless", now: Date.now }) };
 }
 
 type Documented = { path: string; summary: string; json?: z.ZodType<object>; form?: boolean; answer?: string };

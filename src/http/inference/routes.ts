@@ -6,7 +6,7 @@ import { SURFACES, type SurfaceId } from "../../surfaces/index.ts";
 import type { AppEnv } from "../request/env.ts";
 import { infer } from "./infer.ts";
 
-/** Where SDKs call models; SPEC 4. Gemini's paths end in `{model}:{method}`. */
+/** The generation routes, by the paths of each SDK. Gemini's paths end in `{model}:{method}`. */
 const POSTS: Record<string, { surface: SurfaceId; summary: string }> = {
   "/v1/chat/completions": { surface: "chat", summary: "OpenAI Chat Completions" },
   "/v1/responses": { surface: "responses", summary: "OpenAI Responses" },
@@ -20,13 +20,13 @@ const GEMINI = [
   "/v1/projects/:project/locations/:location/publishers/:publisher/models/:call{.+}",
 ];
 
-/** `{model}:{method}`. In Vertex mode Google's SDKs say `acme/model` as `publishers/acme/models/model`. */
+/** Returns `{model}:{method}`. In Vertex mode Google's SDKs send `acme/model` as `publishers/acme/models/model`. */
 function modelAndMethod({ req }: Context<AppEnv>): string {
   const { call = "", publisher = "google" } = req.param() as { call?: string; publisher?: string };
   return publisher === "google" ? call : `${publisher}/${call}`;
 }
 
-/** What else Gemini's models can be asked, by method. */
+/** Handlers of Gemini's methods other than generation, such as `countTokens`. */
 type Methods = Record<string, (c: Context<AppEnv>, model: string) => Promise<Response>>;
 
 export function inferenceRoutes(app: OpenAPIHono<AppEnv>, methods: Methods): void {
@@ -61,7 +61,7 @@ const document = (app: OpenAPIHono<AppEnv>, path: string, surface: SurfaceId, su
     responses: { 200: { description: "The answer, or its server-sent events" } },
   });
 
-/** `gemini-2.5-pro:streamGenerateContent` */
+/** Splits `gemini-2.5-pro:streamGenerateContent`. Throws `route.not_found` for an unknown method. */
 function pathParams(call: string, alt: string | undefined): PathParams {
   const colon = call.lastIndexOf(":");
   const method = call.slice(colon + 1);
@@ -72,7 +72,7 @@ function pathParams(call: string, alt: string | undefined): PathParams {
   return { model: call.slice(0, colon), stream, asList: stream && alt !== "sse" };
 }
 
-/** As Anthropic itself demands it. */
+/** Requires the header that Anthropic's API requires. */
 export function requireAnthropicVersion(headers: Headers): void {
   if (!headers.has("anthropic-version")) throw invalid("anthropic-version", "expected this header, as in 2023-06-01");
 }

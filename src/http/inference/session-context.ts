@@ -13,7 +13,7 @@ import { turnInput } from "../../gateway/call/turn-input.ts";
 
 const EMPTY: Context = { parent: undefined, history: [], known: 0 };
 
-/** What the session that a request names, in whichever words, would restore for it; nothing begins. */
+/** The context that the request's session would add to it. No call is started. Empty if the request names no session. */
 export async function previewContext(
   c: HttpContext<AppEnv>,
   request: ParsedRequest,

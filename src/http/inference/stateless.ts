@@ -1,7 +1,7 @@
 import type { CallHost, StatelessCall } from "../../gateway/call/call.ts";
 import { RemoteRecorder, type StreamChunk } from "../../gateway/output/remote-recorder.ts";
 import { enterInJournal } from "../../platform/call-journal.ts";
-import { budgetsFor } from "../../platform/key-stubs.ts";
+import { createBudgets } from "../../platform/key-stubs.ts";
 import { isolateRouter } from "../../platform/router.ts";
 import type { SessionStub } from "../../platform/session-stubs.ts";
 import type { CallStart } from "../../session/calls.ts";
@@ -33,7 +33,7 @@ export function statelessHost(request: ParsedRequest, call: Stateless): CallHost
   const { JOURNALS: journals } = env;
   const waitUntil = (work: Promise<unknown>): void => ctx.waitUntil(work);
   const deliver = async (finished: Omit<StatelessCall, "isNew">): Promise<void> => {
-    const rest = await recorder?.rest();
+    const rest = await recorder?.takeRest();
     if (isJournaled && recorder?.hasSent !== true && enterInJournal(finished, rest, { journals, waitUntil })) return;
     // As text: RPC would convert numbers whose spelling was preserved.
     await stub().record(toRpcText(JSON.stringify({ ...finished, isNew } satisfies StatelessCall)), rest);
@@ -47,7 +47,7 @@ export function statelessHost(request: ParsedRequest, call: Stateless): CallHost
     providers,
     router: isolateRouter(env),
     now: Date.now,
-    budgets: budgetsFor(env, waitUntil),
+    budgets: createBudgets(env, waitUntil),
     waitUntil,
     recorderFor: () => {
       const header = JSON.stringify({ started: started!, isNew });

@@ -74,16 +74,12 @@ async function byProvider(
 ): Promise<Response | undefined> {
   const { body, losses } = spliceBody(request, context, toEncodeTarget(target));
   const { surface } = request;
-  const {
-    call,
-    notes: log,
-    host,
-  } = await startEndpointCall(c, { ...request, surface: { id: "compact" }, stream: false });
+  const { call, log, host } = await startEndpointCall(c, { ...request, surface: { id: "compact" }, stream: false });
   log.target = target;
   log.losses.push(...losses);
   const provider = DIALECTS[target.dialect];
   const answered = await callEndpoint(
-    { call, notes: log, target, surface, provider, path: "/responses/compact", body: { text: body } },
+    { call, log, target, surface, provider, path: "/responses/compact", body: { text: body } },
     host,
   );
   return LACKS.has(answered.status) || answered.status >= 500 ? undefined : answered;

@@ -1,15 +1,15 @@
 import { GatewayError } from "../../canonical/error.ts";
 
-/** The SDK-specific mounts are other names of the same routes. Some SDKs bring the version themselves. */
+/** SDK-specific base URLs lead to the same routes. Some SDKs append the version themselves. */
 const COMPAT = /^\/v1\/compat\/(openai|anthropic|gemini)(\/v1(?:beta1?)?)?(?=\/)/;
 
-/** The version that Google's SDKs ask for in their Vertex mode. */
+/** The version in the paths of Google's SDKs in Vertex mode. */
 const VERTEX = /^\/v1beta1(?=\/(publishers|projects)\/)/;
 
-/** A path that is in its one form already, as nearly all are: no escapes, and no segment that is empty or begins with a dot. */
+/** A path that is canonical already, as nearly all are: no escapes, no segment that is empty or starts with a dot. */
 const PLAIN = /^https?:\/\/[^/?#\\]+((?:\/[\w:~-][\w.:~-]*)+)(?:\?|$)/;
 
-/** The request under the one form of its path. Throws `route.not_found` where that hides something. */
+/** Returns the request with its canonical path. Throws `route.not_found` for a path that has none. */
 export function canonicalRequest(request: Request): Request {
   const path = PLAIN.exec(request.url)?.[1];
   if (path !== undefined && canonicalName(path) === path) return request;
@@ -19,12 +19,12 @@ export function canonicalRequest(request: Request): Request {
 }
 
 /**
- * The one form of a path, made before anything is decided on it: authorisation and routing see the same value. What
- * still hides something after decoding once is refused, not interpreted.
+ * Canonical form of a path, computed before any decision: authorisation and routing see the same value. A path that
+ * still contains escapes or dot segments after one decoding is rejected instead of interpreted.
  */
 function canonicalPath(pathname: string): string {
-  const path = decoded(pathname);
-  // A second layer of escapes, dot segments, empty segments, back slashes and control characters have no honest use here.
+  const path = decode(pathname);
+  // Second-level escapes, dot segments, empty segments, backslashes and control characters have no use in this API.
   if (/%|\\|\/\/|\/\.{1,2}(\/|$)|\p{Cc}/u.test(path))
     throw new GatewayError("route.not_found", "there is no such route");
   return canonicalName(path);
@@ -33,7 +33,7 @@ function canonicalPath(pathname: string): string {
 const canonicalName = (path: string): string =>
   path.replace(COMPAT, (_, sdk, version) => version ?? (sdk === "gemini" ? "/v1beta" : "/v1")).replace(VERTEX, "/v1");
 
-function decoded(pathname: string): string {
+function decode(pathname: string): string {
   try {
     return decodeURIComponent(pathname);
   } catch (cause) {

@@ -1,29 +1,29 @@
 /**
- * The origin of the page that a request comes from, if the deployment names it: such a page may read the answer. Pages
- * show a client token as every client does, and never a cookie, so no answer allows credentials.
+ * The request's origin if the deployment's configuration lists it: its pages may read the response. Pages authenticate
+ * with a client token like every client, never with a cookie, so no response allows credentials.
  */
 export function allowedOrigin({ headers }: Request, origins: ReadonlySet<string>): string | undefined {
   const origin = headers.get("origin");
   return origin !== null && origins.has(origin) ? origin : undefined;
 }
 
-/** What a browser asks before it sends a page's request. It shows no key. */
+/** Whether this is the preflight that a browser sends before a page's request (Fetch standard). It carries no key. */
 export const isPreflight = ({ method, headers }: Request): boolean =>
   method === "OPTIONS" && headers.has("access-control-request-method");
 
-/** For ten minutes the browser need not ask again. Any header may be sent: what one means is decided where it is read. */
+/** Valid for ten minutes. Any request header is allowed: each is validated where it is read. */
 export function preflightResponse({ headers }: Request, methods: readonly string[]): Response {
-  const answer = {
+  const allowed = {
     "access-control-allow-methods": methods.join(", "),
     "access-control-allow-headers": headers.get("access-control-request-headers") ?? "",
     "access-control-max-age": "600",
   };
-  return new Response(null, { status: 204, headers: answer });
+  return new Response(null, { status: 204, headers: allowed });
 }
 
-/** Lets a page of this origin read the answer with all of its headers: the `x-rhone-` ones, the limits, the request's id. */
-export function allowOrigin(page: string, { headers }: Response): void {
-  headers.set("access-control-allow-origin", page);
+/** Lets pages of this origin read the response with all its headers: `x-rhone-*`, rate limits, the request id. */
+export function allowOrigin(origin: string, { headers }: Response): void {
+  headers.set("access-control-allow-origin", origin);
   headers.set("access-control-expose-headers", "*");
   headers.append("vary", "origin");
 }

@@ -1,7 +1,10 @@
 import type { Caller } from "../../keys/caller.ts";
 
-/** What every route has: the bindings, and who calls. `admitted`: who that is now, for what lasts longer than a request. Throws `auth.*`. */
+/**
+ * What every route has: the bindings and the caller. `admitted` authenticates the caller again, for connections that
+ * outlive their request; it throws `auth.*`.
+ */
 export type AppEnv = { Bindings: Cloudflare.Env; Variables: { caller: Caller; admitted: () => Promise<Caller> } };
 
-/** Whose clients read the answers of a path. Every other path is the gateway's own. */
+/** Paths of Gemini's API, on which errors have Google's shape. */
 export const GEMINI_PATH = /^\/(v1beta\/|v1\/(publishers|projects)\/|v1\/models\/.*:)/;

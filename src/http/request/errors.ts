@@ -4,6 +4,7 @@ import { errorResponse } from "../../gateway/reply/headers.ts";
 import { SURFACES, type SurfaceId } from "../../surfaces/index.ts";
 import { GEMINI_PATH } from "./env.ts";
 
+/** The surface in whose error shape a path responds; `native` for all other paths. */
 const SHAPES: readonly [RegExp, SurfaceId][] = [
   [GEMINI_PATH, "gemini"],
   [/^\/v1\/messages(\/|$)/, "messages"],
@@ -11,9 +12,9 @@ const SHAPES: readonly [RegExp, SurfaceId][] = [
   [/^\/v1\/(chat|models|completions|embeddings|images|audio|moderations)(\/|$)/, "chat"],
 ];
 
-/** Any failure as an answer, in the shape that the route's clients read. What is not ours is logged without its content. */
+/** Turns any thrown value into a response in the error shape of the path's clients. Internal errors are logged, with the stack only. */
 export function toErrorResponse(thrown: unknown, path: string, requestId: string): Response {
-  // What the framework refuses by itself is a body that is no JSON, or does not say that it is.
+  // Hono itself rejects only bodies that are not JSON or lack the content type.
   const error =
     thrown instanceof HTTPException && thrown.status < 500
       ? invalid("body", "expected JSON, with content-type: application/json")

@@ -4,9 +4,9 @@ import { fromRpcResponse } from "../../canonical/rpc-error.ts";
 import type { AppEnv } from "./env.ts";
 
 /**
- * An admitted POST with an idempotency key. It runs in the key's own object, so that repetitions of it meet there
- * from wherever they come, and none of them needs its client to stay. SPEC 3. Throws `request.invalid` naming the
- * header, `idempotency.mismatch`.
+ * Runs an authorised POST with an idempotency key, once. It runs in the Durable Object of that key, where all its
+ * repetitions arrive; it continues when its client leaves. Throws `request.invalid` for a malformed header and
+ * `idempotency.mismatch` if the key was used for another request.
  */
 export async function runOnce({ req, env, var: { caller } }: Context<AppEnv>, key: string): Promise<Response> {
   if (!KEY.test(key)) throw invalid("idempotency-key", "expected 1 to 255 printable characters of ASCII");
@@ -14,7 +14,7 @@ export async function runOnce({ req, env, var: { caller } }: Context<AppEnv>, ke
   const object = env.IDEMPOTENCY.get(env.IDEMPOTENCY.idFromName(JSON.stringify([org, keyId, session, key])));
   const response = await fromRpcResponse(await object.answer(req.raw, org));
   const requestId = req.header("x-request-id");
-  // A repetition has an id of its own.
+  // Each repetition has a request id of its own.
   if (requestId !== undefined) response.headers.set("x-request-id", requestId);
   return response;
 }

@@ -4,6 +4,7 @@ import { fromRpcResponse } from "../../canonical/rpc-error.ts";
 import { type Http, type SessionResponse, withMutableHeaders } from "./command.ts";
 import { newSessionId, sessionObjectId, requireStub } from "../../platform/session-stubs.ts";
 
+/** `from`: the last turn to copy, or with `isBefore` the first one not to copy. `id`: the new session's, if chosen. */
 export type BranchRequest = {
   from?: string | undefined;
   isBefore?: boolean;
@@ -11,7 +12,7 @@ export type BranchRequest = {
   id?: string | undefined;
 };
 
-/** Copies a session, up to a turn, into the object of a new one. What was copied no longer needs the old one. */
+/** Copies a session up to a turn into the object of a new session. The copy does not depend on the original. */
 export async function branchSession(c: Http, parent: string, request: BranchRequest): Promise<SessionResponse> {
   const { SESSIONS } = c.env;
   const { caller } = c.var;

@@ -12,7 +12,7 @@ export const tokenRequest = z.strictObject({
     .array(z.enum(TOKEN_SCOPES))
     .min(1, "expected at least one scope")
     .default(["inference", "sessions:read"])
-    .meta({ description: "What it may do with the session. None that the key itself has not." }),
+    .meta({ description: "What it may do with the session; only scopes that the key itself has." }),
 });
 
 export const clientToken = z
@@ -25,7 +25,10 @@ export const clientToken = z
   })
   .openapi("ClientToken");
 
-/** A token for a browser: for this session, for a while. It dies with the key that asks for it. */
+/**
+ * Issues a token for a browser, valid for one session and a limited time. It becomes invalid with the key that issued
+ * it. Throws `session.not_found` and, for a scope that the key lacks, `request.invalid`.
+ */
 export async function issueClientToken(
   c: Http,
   id: string,

@@ -5,13 +5,13 @@ import type { Instructions } from "../../session/row.ts";
 import type { AppEnv } from "../request/env.ts";
 import { sessionObjectId, requireStub } from "../../platform/session-stubs.ts";
 
-/** A request of a route that no schema has typed. */
+/** The context of a route whose request is not typed by a schema. */
 export type Http = HttpContext<AppEnv>;
 
-/** An answer that the session's object has made already, in the shape that its route documents. */
+/** A response made by the session's object, in the shape that its route documents. */
 export type SessionResponse = Response & TypedResponse<never, never, never>;
 
-/** Has a session do something, and passes its answer on. Throws what it refuses. */
+/** Runs a command in a session's object and returns its response. Throws the error that the object returned. */
 export async function sendCommand<E extends AppEnv>(
   c: HttpContext<E>,
   id: string,
@@ -23,11 +23,11 @@ export async function sendCommand<E extends AppEnv>(
   return withMutableHeaders(await fromRpcResponse(await stub.perform(command, caller)));
 }
 
-/** Its headers may still be added to: those of an answer that came from elsewhere are fixed. */
+/** A copy whose headers can be changed: those of a response from an object are immutable. */
 export const withMutableHeaders = (response: Response): SessionResponse =>
   new Response(response.body, response) as SessionResponse;
 
-/** Instructions without a wire of their own are a system message of Chat's. */
+/** Instructions set through the gateway's own API are stored as a system message of Chat Completions. */
 export const systemText = (content: string): Instructions => ({
   dialect: "openai-chat",
   items: JSON.stringify({ role: "system", content }),

@@ -9,7 +9,7 @@ import { branchSession } from "./branch.ts";
 import { sendCommand, type Http } from "./command.ts";
 import { sessionObjectId, requireStub } from "../../platform/session-stubs.ts";
 
-/** One request must end some time; longer ones are replayed in parts. */
+/** Bounds the duration of one request. Longer sessions are replayed in parts. */
 const MAX_TURNS = 64;
 
 export const replayRequest = z.strictObject({
@@ -18,29 +18,32 @@ export const replayRequest = z.strictObject({
     .min(1)
     .max(200)
     .optional()
-    .meta({ description: "The first turn to say again; the last one if absent." }),
-  model: z.string().min(1).optional().meta({ description: "Who answers; the model of each turn if absent." }),
-  dry_run: z.boolean().optional().meta({ description: "Only say what would be said." }),
+    .meta({ description: "The first turn to replay; the last turn of the session if absent." }),
+  model: z
+    .string()
+    .min(1)
+    .optional()
+    .meta({ description: "The model for all turns; each turn's own model if absent." }),
+  dry_run: z.boolean().optional().meta({ description: "Return the requests without sending them." }),
 });
 
 /**
- * Says the turns from one on again, each in its turn, in a branch that leaves the session before it. The session stays
- * as it is. Ends with the first turn that fails.
+ * Replays the turns from `from` on, one after another, in a branch that starts before them. The session itself stays
+ * unchanged. Ends with the first turn that fails.
  */
 export async function replay(
   c: Http,
   id: string,
   { from, model, dry_run: isDry = false }: z.infer<typeof replayRequest>,
 ): Promise<Response> {
-  const result = await sendCommand(c, id, { do: "replayable", from });
-  const turns = await result.json<ReplayTurn[]>();
+  const listed = await sendCommand(c, id, { do: "replayable", from });
+  const turns = await listed.json<ReplayTurn[]>();
   const first = turns[0];
   if (first === undefined) throw invalid("from", "expected a session that has a turn");
   if (turns.length > MAX_TURNS)
     throw invalid("from", `expected at most ${MAX_TURNS} turns from there on, there are ${turns.length}`);
   const nameless = turns.find((turn) => (model ?? turn.model) === undefined);
-  if (nameless !== undefined)
-    throw invalid("model", "expected the name of a model: a turn that was copied does not know its own");
+  if (nameless !== undefined) throw invalid("model", "expected the name of a model: a copied turn has none of its own");
   const request = turns.map((turn) => ({ replay_of: turn.turn_id, model: (model ?? turn.model)!, input: turn.input }));
   if (isDry) return c.json({ object: "replay", dry_run: true, session_id: null, turns: request });
   const branch = await (
@@ -48,9 +51,9 @@ export async function replay(
   ).json<{ id: string }>();
   const replayed: JsonObject[] = [];
   for (const turn of request) {
-    const answered = await replayTurn(c, branch.id, turn);
-    replayed.push(answered);
-    if (answered.status !== "completed") break;
+    const result = await replayTurn(c, branch.id, turn);
+    replayed.push(result);
+    if (result.status !== "completed") break;
   }
   return c.json({ object: "replay", dry_run: false, session_id: branch.id, turns: replayed });
 }
@@ -63,7 +66,7 @@ async function replayTurn(c: Http, sessionId: string, { replay_of, model, input 
   const createdAt = Date.now();
   const objectId = sessionObjectId(SESSIONS, caller.org, sessionId);
   const callId = newId("call", createdAt, objectId);
-  const envelope: SessionCall = {
+  const call: SessionCall = {
     id: callId,
     sessionId,
     caller,
@@ -75,7 +78,7 @@ async function replayTurn(c: Http, sessionId: string, { replay_of, model, input 
     text: toRpcText(JSON.stringify({ model, input })),
     isNew: false,
   };
-  const response = await requireStub(SESSIONS, objectId).call(envelope);
+  const response = await requireStub(SESSIONS, objectId).call(call);
   const body = parseJson(await response.text());
   const common = { replay_of, call_id: callId, model };
   if (!response.ok || !isObject(body))

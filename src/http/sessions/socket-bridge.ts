@@ -4,67 +4,67 @@ import { PROTOCOL } from "../../gateway/sockets/session-sockets.ts";
 import { idPattern, newId } from "../../wire/id.ts";
 import { isObject, tryParseJson } from "../../wire/json.ts";
 
-/** Opens the connection that a session's object holds; of a new session's, where none is named. */
+/** Opens a connection to a session's object; to a new session's if `session` is `undefined`. */
 type Connect = (session: string | undefined) => Promise<Response>;
 
-/** The session's own end, and which one it is. */
-type Far = { socket: WebSocket; session: string | undefined };
+/** The connection to a session's object, and that session's id. */
+type Upstream = { socket: WebSocket; session: string | undefined };
 
 /**
- * A client's connection that is joined to one session after another: its first frame, and every `session.bind`, says to
- * which. The session's end sleeps as ever; this one only passes frames.
+ * Proxies a client's connection to one session after another: its first frame, and every `session.bind`, names the
+ * session. The session's object can hibernate meanwhile; the proxy only forwards frames, in order.
  */
 export function proxySocket(connect: Connect): Response {
-  const [client, near] = Object.values(new WebSocketPair()) as [WebSocket, WebSocket];
-  near.accept();
-  near.binaryType = "arraybuffer";
-  let far: Far | undefined;
+  const [clientEnd, client] = Object.values(new WebSocketPair()) as [WebSocket, WebSocket];
+  client.accept();
+  client.binaryType = "arraybuffer";
+  let upstream: Upstream | undefined;
   let turn = Promise.resolve();
 
-  const join = async (session: string | undefined): Promise<Far> => {
+  const connectTo = async (session: string | undefined): Promise<Upstream> => {
     const socket = (await connect(session)).webSocket!;
     socket.accept();
     socket.binaryType = "arraybuffer";
     const made = { socket, session };
-    socket.addEventListener("message", ({ data }) => near.send(data as string));
+    socket.addEventListener("message", ({ data }) => client.send(data as string));
     socket.addEventListener("close", ({ code, reason }) => {
-      if (far === made) near.close(code === 1006 ? 1012 : code, reason);
+      if (upstream === made) client.close(code === 1006 ? 1012 : code, reason);
     });
     return made;
   };
 
-  const pass = async (data: string | ArrayBuffer): Promise<void> => {
+  const forward = async (data: string | ArrayBuffer): Promise<void> => {
     const bind = bindIn(data);
-    const isOther = bind?.session !== undefined && bind.session !== far?.session;
+    const isOther = bind?.session !== undefined && bind.session !== upstream?.session;
     try {
-      if (far === undefined || isOther) {
-        const before = far;
-        far = await join(bind?.session);
-        before?.socket.close(1000, "bound elsewhere");
+      if (upstream === undefined || isOther) {
+        const previous = upstream;
+        upstream = await connectTo(bind?.session);
+        previous?.socket.close(1000, "bound elsewhere");
       }
-      far.socket.send(data);
+      upstream.socket.send(data);
     } catch (thrown) {
       const error = errorMembers(toGatewayError(thrown), newId("req", Date.now()));
-      near.send(JSON.stringify({ type: "error", id: bind?.id, error }));
+      client.send(JSON.stringify({ type: "error", id: bind?.id, error }));
     }
   };
 
-  near.addEventListener("message", ({ data }) => {
-    turn = turn.then(() => pass(data as string | ArrayBuffer));
+  client.addEventListener("message", ({ data }) => {
+    turn = turn.then(() => forward(data as string | ArrayBuffer));
   });
-  near.addEventListener("close", ({ code, reason }) =>
-    far?.socket.close(code === 1005 || code === 1006 ? 1001 : code, reason),
+  client.addEventListener("close", ({ code, reason }) =>
+    upstream?.socket.close(code === 1005 || code === 1006 ? 1001 : code, reason),
   );
-  return new Response(null, { status: 101, webSocket: client, headers: { "sec-websocket-protocol": PROTOCOL } });
+  return new Response(null, { status: 101, webSocket: clientEnd, headers: { "sec-websocket-protocol": PROTOCOL } });
 }
 
 const SESSION = idPattern("sess");
 
-/** The session that a frame binds, if it is one that does; whatever is wrong with it, the session's end tells. */
+/** The session of a `session.bind` frame; `undefined` for other frames. The session's object reports what is wrong with one. */
 function bindIn(data: string | ArrayBuffer): { id: string | undefined; session: string | undefined } | undefined {
-  const said = typeof data === "string" && data.includes("session.bind") ? tryParseJson(data) : undefined;
-  if (!isObject(said) || said.type !== "session.bind") return undefined;
-  const { id, session_id: session } = said;
+  const frame = typeof data === "string" && data.includes("session.bind") ? tryParseJson(data) : undefined;
+  if (!isObject(frame) || frame.type !== "session.bind") return undefined;
+  const { id, session_id: session } = frame;
   const isOurs = typeof session === "string" && SESSION.test(session);
   return { id: typeof id === "string" ? id : undefined, session: isOurs ? session : undefined };
 }

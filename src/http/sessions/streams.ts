@@ -7,22 +7,22 @@ import { toApiCall } from "./calls.ts";
 import type { AppEnv } from "../request/env.ts";
 import { type SessionStub, stubForId } from "../../platform/session-stubs.ts";
 
-/** A call while it runs: its stream told again from where a client lost it, and its end before its time. */
+/** Routes of a running call: resuming its stream after an event number, and cancelling it. */
 export function streamRoutes(app: OpenAPIHono<AppEnv>): void {
   app.get("/v1/calls/:call{.+:stream}", async (c) => {
-    const { stub, id } = calledBy(c);
+    const { stub, id } = callIn(c);
     return await fromRpcResponse(await stub.stream(c.var.caller.org, id, after(c)));
   });
   app.post("/v1/calls/:call{.+:cancel}", async (c) => {
-    const { stub, id } = calledBy(c);
+    const { stub, id } = callIn(c);
     const state = await fromRpcResponse(await stub.cancel(c.var.caller.org, id));
     return c.json(toApiCall(await state.json<CallState>()));
   });
   document(app);
 }
 
-/** The call's id and its session's object. Throws `object.not_found`. */
-function calledBy({ req, env }: Context<AppEnv>): { stub: SessionStub; id: string } {
+/** The id of the call in the path and the stub of its session's object. Throws `object.not_found`. */
+function callIn({ req, env }: Context<AppEnv>): { stub: SessionStub; id: string } {
   const { call = "" } = req.param() as { call?: string };
   const id = call.slice(0, call.lastIndexOf(":"));
   const stub = stubForId(env.SESSIONS, "call", id);
@@ -30,7 +30,7 @@ function calledBy({ req, env }: Context<AppEnv>): { stub: SessionStub; id: strin
   return { stub, id };
 }
 
-/** A client that reconnects by itself says in the header what it has; the query is still that of its first try. */
+/** The number of the last received event. A client that reconnects by itself sends it as a header, with the query of its first request. */
 function after({ req }: Context<AppEnv>): number {
   const header = req.header("last-event-id");
   const [param, text] = header === undefined ? ["after", req.query("after") ?? "0"] : ["last-event-id", header];

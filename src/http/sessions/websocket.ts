@@ -11,29 +11,29 @@ import type { Caller } from "../../keys/caller.ts";
 import { requireScope } from "../../keys/permissions.ts";
 import { sessionId } from "../../surfaces/rhone.ts";
 
-/** Browsers cannot set headers: their client token is a second subprotocol. */
+/** Browsers cannot set headers on a WebSocket, so the client token is sent as a second subprotocol. */
 const TOKEN = "rhone.token.";
 
-/** The client token among a request's subprotocols. */
+/** The client token from `sec-websocket-protocol`. */
 export const tokenFromSubprotocols = (protocols: string | undefined): string | undefined =>
-  listed(protocols)
+  splitList(protocols)
     .find((name) => name.startsWith(TOKEN))
     ?.slice(TOKEN.length);
 
-const listed = (protocols: string | undefined): string[] => (protocols ?? "").split(",").map((name) => name.trim());
+const splitList = (protocols: string | undefined): string[] => (protocols ?? "").split(",").map((name) => name.trim());
 
 /**
- * `GET /v1/ws`. Where the session is known, by the token or `?session_id=`, its object holds the connection; otherwise
- * the Worker does, and joins it to whatever session its client binds.
+ * `GET /v1/ws`. If the session is given by the token or by `?session_id=`, its object holds the connection; otherwise
+ * the Worker holds it and forwards frames to the session that the client binds.
  */
 export function websocketRoutes(app: OpenAPIHono<AppEnv>): void {
   app.get("/v1/ws", async (c) => {
     if (c.req.header("upgrade")?.toLowerCase() !== "websocket") throw invalid("upgrade", "expected websocket");
-    if (!listed(c.req.header("sec-websocket-protocol")).includes(PROTOCOL))
+    if (!splitList(c.req.header("sec-websocket-protocol")).includes(PROTOCOL))
       throw invalid("sec-websocket-protocol", `expected ${PROTOCOL}`);
     requireScope(c.var.caller, "sessions:read");
-    const known = knownSession(c);
-    if (known !== undefined) return upgraded((await connect(c, known)).webSocket!);
+    const named = findNamedSession(c);
+    if (named !== undefined) return toUpgradeResponse((await connect(c, named)).webSocket!);
     return proxySocket((request) => connect(c, request));
   });
   app.openAPIRegistry.registerPath({
@@ -44,33 +44,34 @@ export function websocketRoutes(app: OpenAPIHono<AppEnv>): void {
   });
 }
 
-/** Its headers may still be added to: those of an answer that came from elsewhere are fixed. */
-const upgraded = (webSocket: WebSocket): Response =>
+/** A response whose headers can be changed: those of a response from an object are immutable. */
+const toUpgradeResponse = (webSocket: WebSocket): Response =>
   new Response(null, { status: 101, webSocket, headers: { "sec-websocket-protocol": PROTOCOL } });
 
-/** The session that a connection is opened for, if that is said already. */
-function knownSession({ req, var: { caller } }: Context<AppEnv>): string | undefined {
+/** The session named by the token, the query or the header, if any. Throws if they contradict one another. */
+function findNamedSession({ req, var: { caller } }: Context<AppEnv>): string | undefined {
   const request = req.query("session_id") ?? req.header("x-rhone-session-id");
   if (request !== undefined && !sessionId.safeParse(request).success)
     throw invalid("session_id", "expected sess_ and up to 128 of A-Z a-z 0-9 _ . : -");
   if (caller.session !== undefined && request !== undefined && request !== caller.session)
-    throw new GatewayError("auth.forbidden", `the client token speaks for ${caller.session} alone`);
+    throw new GatewayError("auth.forbidden", `the client token is valid for ${caller.session} only`);
   return caller.session ?? request;
 }
 
-/** The connection, held by the session's object: of a new session's, where none is named. Throws `session.not_found`. */
-async function connect(c: Context<AppEnv>, known: string | undefined): Promise<Response> {
+/** Opens a connection to the session's object; to a new session's if none is named. Throws `session.not_found`. */
+async function connect(c: Context<AppEnv>, named: string | undefined): Promise<Response> {
   const { SESSIONS } = c.env;
   const { caller } = c.var;
-  const isNew = known === undefined;
+  const isNew = named === undefined;
   const { id, objectId } = isNew
     ? newSessionId(SESSIONS)
-    : { id: known, objectId: sessionObjectId(SESSIONS, caller.org, known) };
+    : { id: named, objectId: sessionObjectId(SESSIONS, caller.org, named) };
   const attachment = attachmentFor(c, caller, { sessionId: id, isNew });
   return await fromRpcResponse(await requireStub(SESSIONS, objectId).fetch(toUpgradeRequest(attachment)));
 }
 
-export function attachmentFor(
+/** What the session's object stores with the socket, so that it can authenticate the caller again after hibernation. */
+function attachmentFor(
   { req }: Context<AppEnv>,
   caller: Caller,
   { sessionId, isNew }: { sessionId: string; isNew: boolean },
