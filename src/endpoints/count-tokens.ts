@@ -14,17 +14,26 @@ import type { EndpointCall } from "./relay.ts";
 /** How a wire counts: where, what of a generation's body it takes there, and how it says the number. */
 type Counter = {
   path: (target: Target) => string;
-  encode: (generation: JsonObject, target: Target) => JsonObject;
-  decode: (answer: JsonObject) => Json | undefined;
-  say: (tokens: number) => JsonObject;
+  encodeBody: (generation: JsonObject, target: Target) => JsonObject;
+  decodeCount: (answer: JsonObject) => Json | undefined;
+  encodeCount: (tokens: number) => JsonObject;
 };
 
-const only = (members: readonly string[], body: JsonObject): JsonObject =>
+const pickMembers = (members: readonly string[], body: JsonObject): JsonObject =>
   Object.fromEntries(Object.entries(body).filter(([member]) => members.includes(member)));
 
 /** The members as the providers' own documents have them; any other is refused there ("Extra inputs are not permitted"). */
-const ANTHROPIC = ["model", "messages", "system", "tools", "tool_choice", "thinking", "output_config", "mcp_servers"];
-const OPENAI = [
+const ANTHROPIC_MEMBERS = [
+  "model",
+  "messages",
+  "system",
+  "tools",
+  "tool_choice",
+  "thinking",
+  "output_config",
+  "mcp_servers",
+];
+const OPENAI_MEMBERS = [
   "model",
   "input",
   "instructions",
@@ -36,75 +45,78 @@ const OPENAI = [
   "truncation",
 ];
 
-const VERTEX = ["contents", "systemInstruction", "tools", "generationConfig"];
+const VERTEX_MEMBERS = ["contents", "systemInstruction", "tools", "generationConfig"];
 
 const COUNTERS: Partial<Record<Dialect, Counter>> = {
   anthropic: {
     path: () => "/messages/count_tokens",
-    encode: (body) => only(ANTHROPIC, body),
-    decode: ({ input_tokens }) => input_tokens,
-    say: (tokens) => ({ input_tokens: tokens }),
+    encodeBody: (body) => pickMembers(ANTHROPIC_MEMBERS, body),
+    decodeCount: ({ input_tokens }) => input_tokens,
+    encodeCount: (tokens) => ({ input_tokens: tokens }),
   },
   "openai-responses": {
     path: () => "/responses/input_tokens",
-    encode: (body) => only(OPENAI, body),
-    decode: ({ input_tokens }) => input_tokens,
-    say: (tokens) => ({ object: "response.input_tokens", input_tokens: tokens }),
+    encodeBody: (body) => pickMembers(OPENAI_MEMBERS, body),
+    decodeCount: ({ input_tokens }) => input_tokens,
+    encodeCount: (tokens) => ({ object: "response.input_tokens", input_tokens: tokens }),
   },
   gemini: {
     path: (target) => geminiEndpointPath(target, "countTokens"),
     // Bare contents are counted without instructions and tools; Vertex has them beside.
-    encode: (body, { provider, model }) =>
+    encodeBody: (body, { provider, model }) =>
       provider.host === "vertex"
-        ? only(VERTEX, body)
+        ? pickMembers(VERTEX_MEMBERS, body)
         : { generateContentRequest: { model: `models/${model}`, ...body } },
-    decode: ({ totalTokens }) => totalTokens,
-    say: (tokens) => ({ totalTokens: tokens }),
+    decodeCount: ({ totalTokens }) => totalTokens,
+    encodeCount: (tokens) => ({ totalTokens: tokens }),
   },
 };
 
 /** The demo reads Chat and counts its words. */
-const DEMO: Counter = { ...COUNTERS["openai-responses"]!, path: () => "/input_tokens", encode: (body) => body };
+const DEMO: Counter = { ...COUNTERS["openai-responses"]!, path: () => "/input_tokens", encodeBody: (body) => body };
 
 /** `around`: what stood around the request where it came in a member, Gemini's other form of a count. */
 export type CountRequest = ParsedRequest & { around?: (body: string) => string };
 
-type Counting = Pick<EndpointCall, "target" | "provider" | "path" | "translate"> & { text: string; losses: Loss[] };
+type PreparedCount = Pick<EndpointCall, "target" | "provider" | "path" | "translate"> & {
+  text: string;
+  losses: Loss[];
+};
 
 /**
  * A request whose tokens the provider counts: over the caller's own wire when it can, else over another of its own,
  * with what the session would restore. Throws `request.unprocessable` when the provider cannot count: an estimate
  * would be taken for the truth.
  */
-export function prepareCount(request: CountRequest, context: Context, planned: Target): Counting {
+export function prepareCount(request: CountRequest, context: Context, planned: Target): PreparedCount {
   const target = countingTarget(planned, request.surface.dialect.id);
   const counter = target.provider.id === "demo" ? DEMO : COUNTERS[target.dialect];
   const provider = DIALECTS[target.dialect];
-  const isElsewhere = target.provider.host !== undefined && target.dialect !== "gemini";
-  if (counter === undefined || provider === undefined || isElsewhere) throw cannotCount(target);
+  const isOnCloud = target.provider.host !== undefined && target.dialect !== "gemini";
+  if (counter === undefined || provider === undefined || isOnCloud) throw cannotCount(target);
   const path = counter.path(target);
-  const as = toEncodeTarget(target);
+  const encodeTarget = toEncodeTarget(target);
   const { instructions } = context;
-  const isKept = instructions === undefined || instructions.dialect === target.dialect;
-  if (isKept && target.dialect === request.surface.dialect.id) {
-    const { body, losses } = spliceBody(request, context, as);
+  const isSplicable = instructions === undefined || instructions.dialect === target.dialect;
+  if (isSplicable && target.dialect === request.surface.dialect.id) {
+    const { body, losses } = spliceBody(request, context, encodeTarget);
     const isBare = target.dialect === "gemini" && target.provider.host === undefined && instructions !== undefined;
     const around = request.around ?? (isBare ? (whole: string) => `{"generateContentRequest":${whole}}` : undefined);
-    return { target, provider, path, text: around?.(named(body, target.model)) ?? body, losses };
+    return { target, provider, path, text: around?.(withModelName(body, target.model)) ?? body, losses };
   }
-  const { body, losses } = encodeBody(request, context, provider, as);
-  const text = JSON.stringify(counter.encode(parseJson(body) as JsonObject, target));
+  const { body, losses } = encodeBody(request, context, provider, encodeTarget);
+  const text = JSON.stringify(counter.encodeBody(parseJson(body) as JsonObject, target));
   const surface = COUNTERS[request.surface.dialect.id]!;
   const translate: EndpointCall["translate"] = (answer) => {
-    const tokens = isObject(answer) ? counter.decode(answer) : undefined;
-    if (typeof tokens === "number") return { value: surface.say(tokens), usage: {} };
+    const tokens = isObject(answer) ? counter.decodeCount(answer) : undefined;
+    if (typeof tokens === "number") return { value: surface.encodeCount(tokens), usage: {} };
     throw new GatewayError("provider.execution_failed", "the provider's answer holds no count of tokens");
   };
   return { target, provider, path, text, losses, translate };
 }
 
 /** Inside Gemini's other form of a count the model is said again. */
-function named(body: string, model: string): string {
+function withModelName(body: string, model: string): string {
   const all = members(body);
   const name = JSON.stringify(`models/${model}`);
   const edits = replaceMember(all, "model", name);

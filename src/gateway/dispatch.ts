@@ -25,7 +25,7 @@ export type PreparedCall = {
   log: CallLog;
   context: Context;
   policy: RoutingPolicy;
-  until: number;
+  giveUpAt: number;
 };
 
 /**
@@ -34,21 +34,21 @@ export type PreparedCall = {
  */
 export async function dispatch(
   prepared: PreparedCall,
-  place: Target,
+  target: Target,
   { signal, onStatus, onDiscardedUsage }: Parameters<AttemptFn<UpstreamAnswer>>[1],
   appended: readonly Message[] = [],
 ): Promise<UpstreamAnswer> {
   const { request: parsed, log, policy } = prepared;
   const { deadlines } = policy;
-  const unsent = upstreamCallTo(prepared, place);
+  const unsent = upstreamCallTo(prepared, target);
   const { body, losses } = buildBody(unsent, appended);
   const request = await buildUpstreamRequest(unsent, body);
   const upstreamCall = { ...unsent, losses: [...(prepared.context.losses ?? []), ...losses, ...request.losses] };
-  log.startAttempt(place, upstreamCall.losses);
+  log.startAttempt(target, upstreamCall.losses);
   const [loss] = upstreamCall.losses;
   if (parsed.rhone.strict && loss !== undefined) throw strictModeError(loss.at);
-  const { response, cancel } = await attempt(place, request, {
-    fetch: fetchOf(place.provider),
+  const { response, cancel } = await attempt(target, request, {
+    fetch: fetchOf(target.provider),
     // A whole answer has no headers before it is finished.
     headersMs: parsed.stream ? deadlines.headers : deadlines.headers + deadlines.firstContent,
     signal,
@@ -57,7 +57,7 @@ export async function dispatch(
   let discarded: Promise<DiscardedUsage> | undefined;
   try {
     return await awaitFirstContent({ ...upstreamCall, upstream: response, cancel }, (usage, model) => {
-      discarded = discardedCost(place, usage, model, new Date(prepared.call.createdAt));
+      discarded = discardedCost(target, usage, model, new Date(prepared.call.createdAt));
     });
   } catch (thrown) {
     cancel();
@@ -67,17 +67,24 @@ export async function dispatch(
 }
 
 /** As it stands before its upstream has answered. */
-export function upstreamCallTo(prepared: PreparedCall, place: Target): UpstreamCall {
+export function upstreamCallTo(prepared: PreparedCall, target: Target): UpstreamCall {
   const { policy, ...rest } = prepared;
-  const dialect = DIALECTS[place.dialect];
+  const dialect = DIALECTS[target.dialect];
   const unsent = { losses: [], upstream: new Response(null), cancel: () => {} };
-  return { ...rest, ...unsent, place, dialect, encodeTarget: toEncodeTarget(place), deadlines: policy.deadlines };
+  return {
+    ...rest,
+    ...unsent,
+    target,
+    dialect,
+    encodeTarget: toEncodeTarget(target),
+    deadlines: policy.deadlines,
+  };
 }
 
 /** A target as the encoders want to know it. */
-export function toEncodeTarget(place: Target): EncodeTarget & { issuer: string } {
-  const { provider, model, dialect } = place;
-  return { dialect, model, issuer: issuerOf(place), ...(provider.quirks && { quirks: provider.quirks }) };
+export function toEncodeTarget(target: Target): EncodeTarget & { issuer: string } {
+  const { provider, model, dialect } = target;
+  return { dialect, model, issuer: issuerOf(target), ...(provider.quirks && { quirks: provider.quirks }) };
 }
 
 /** The caller's bytes where they can be kept, else what they mean. */
@@ -94,8 +101,8 @@ function buildBody(upstreamCall: UpstreamCall, appended: readonly Message[]): Pr
 }
 
 /** The body in the provider's own terms, signed as it wants it. */
-function buildUpstreamRequest({ call, request, place }: UpstreamCall, body: string): ReturnType<typeof buildRequest> {
-  const { provider, model, dialect } = place;
+function buildUpstreamRequest({ call, request, target }: UpstreamCall, body: string): ReturnType<typeof buildRequest> {
+  const { provider, model, dialect } = target;
   const asSse = !(request.outside.asList && request.surface.dialect.id === dialect);
   return buildRequest(provider, { model, dialect, stream: request.stream, asSse }, { body, client: call.headers });
 }

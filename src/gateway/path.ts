@@ -56,7 +56,7 @@ const earlyResponseOptions = (
   reply: () => replyContext({ call, request }),
   headers: { "x-rhone-session-id": call.sessionId, "x-rhone-call-id": call.id },
   waitUntil: host.waitUntil,
-  onGone: onClientLeft,
+  onClientLeft,
 });
 
 async function respond(call: Call, request: ParsedRequest, host: CallHost, left: AbortSignal): Promise<Outcome> {
@@ -79,7 +79,7 @@ async function respond(call: Call, request: ParsedRequest, host: CallHost, left:
       log,
       context,
       policy,
-      until: call.createdAt + policy.deadlines.total,
+      giveUpAt: call.createdAt + policy.deadlines.total,
     };
     const targets = allowedTargets(call.caller, request, await rankCandidates(candidates, context, host));
     log.target = targets[0];
@@ -93,8 +93,8 @@ async function respond(call: Call, request: ParsedRequest, host: CallHost, left:
       );
     const answer = await send(plan);
     const { call: upstreamCall } = answer;
-    log.startAttempt(upstreamCall.place, upstreamCall.losses);
-    const recover = policy.midstream === "continue" ? createRecovery(send, plan, upstreamCall.place) : undefined;
+    log.startAttempt(upstreamCall.target, upstreamCall.losses);
+    const recover = policy.midstream === "continue" ? createRecovery(send, plan, upstreamCall.target) : undefined;
     return { response: withHeaders(await reply(answer, recover), upstreamCall, upstreamCall.upstream.headers) };
   } catch (thrown) {
     const error = toGatewayError(thrown);

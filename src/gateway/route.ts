@@ -87,7 +87,7 @@ async function estimateCost({ text, request }: ParsedRequest, { provider, model 
 
 /** Does the work with what the loop of attempts needs of the call and its host, until nobody waits for it any longer. */
 export async function withDeadline<T>(
-  { host, log, until, policy }: PreparedCall,
+  { host, log, giveUpAt, policy }: PreparedCall,
   callSignal: AbortSignal,
   work: (services: FailoverServices) => Promise<T>,
 ): Promise<T> {
@@ -97,7 +97,7 @@ export async function withDeadline<T>(
     "provider.timeout",
     `no provider has answered within the ${seconds} s that a call has`,
   );
-  const timer = setTimeout(() => total.abort(timeoutError), Math.max(0, until - host.now()));
+  const timer = setTimeout(() => total.abort(timeoutError), Math.max(0, giveUpAt - host.now()));
   const { breakers, random } = host.router;
   try {
     return await work({

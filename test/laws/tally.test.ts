@@ -5,7 +5,7 @@ import { decodeSse } from "../../src/wire/sse.ts";
 
 const numbered = (text: string): { told: string; ids: (string | undefined)[]; data: (string | undefined)[] } => {
   const tally = new EventNumberer(true);
-  const told = decodeUtf8(concatBytes(decodeSse(encodeUtf8(text)).map((event) => tally.block(event))));
+  const told = decodeUtf8(concatBytes(decodeSse(encodeUtf8(text)).map((event) => tally.numberBlock(event))));
   const events = decodeSse(encodeUtf8(told));
   return { told, ids: events.map(({ id }) => id), data: events.map(({ data }) => data) };
 };
@@ -28,10 +28,10 @@ it("has the last word on an event's id, and keeps a byte order mark where it was
 it("numbers what our own encoders say alike, and counts what it does not number", () => {
   const said = 'event: a\ndata: {"n":1}\n\ndata: [DONE]\n\n';
   const told = new EventNumberer(true, 4);
-  expect(decodeUtf8(told.encoded(said))).toBe('id: 5\nevent: a\ndata: {"n":1}\n\nid: 6\ndata: [DONE]\n\n');
+  expect(decodeUtf8(told.numberEncoded(said))).toBe('id: 5\nevent: a\ndata: {"n":1}\n\nid: 6\ndata: [DONE]\n\n');
   const counted = new EventNumberer(false);
-  expect(decodeUtf8(counted.encoded(said))).toBe(said);
-  expect([told.take(), counted.take(), counted.take()]).toEqual([
+  expect(decodeUtf8(counted.numberEncoded(said))).toBe(said);
+  expect([told.takeCount(), counted.takeCount(), counted.takeCount()]).toEqual([
     { blocks: 2, events: 2 },
     { blocks: 2, events: 2 },
     { blocks: 0, events: 0 },

@@ -5,21 +5,21 @@ import type { Target } from "../../routing/locate.ts";
 import type { Attempt, DiscardedUsage } from "../../store/records.ts";
 
 /** What an attempt that came to nothing had counted by then, and what that cost. `model`: as it named itself, if it did. */
-export async function discardedCost(target: Target, counted: Usage, model: string, at: Date): Promise<DiscardedUsage> {
-  if (Object.values(counted).every((count) => count === undefined)) return {};
-  const cost = costMicros(counted, priceFor(target, model, await pricesOf(target.provider), at));
-  return { usage: counted, ...(cost !== undefined && { costMicrosUsd: cost }) };
+export async function discardedCost(target: Target, usage: Usage, model: string, at: Date): Promise<DiscardedUsage> {
+  if (Object.values(usage).every((count) => count === undefined)) return {};
+  const cost = costMicros(usage, priceFor(target, model, await pricesOf(target.provider), at));
+  return { usage, ...(cost !== undefined && { costMicrosUsd: cost }) };
 }
 
 /** The name of what answered says more than an alias does, or the name of somebody's deployment. */
 export function priceFor(
   { provider, model }: Target,
-  answered: string | undefined,
+  reportedModel: string | undefined,
   prices: PriceList,
   at: Date,
 ): Price | undefined {
-  const said = answered === undefined || answered === "" ? [] : [answered];
-  return prices(provider.pricedAsAsked ? [model, ...said] : [...said, model], at);
+  const reported = reportedModel === undefined || reportedModel === "" ? [] : [reportedModel];
+  return prices(provider.pricedAsAsked ? [model, ...reported] : [...reported, model], at);
 }
 
 /** Micro-dollars that were spent on nothing, as far as known: no attempt counts that says nothing of itself. */

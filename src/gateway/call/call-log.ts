@@ -40,12 +40,12 @@ export class CallLog {
   #dispatchedAt: number | undefined;
   #prices: PriceList | undefined;
   readonly #call: Call;
-  readonly #asked: NotedRequest;
-  readonly #host: NotedHost;
+  readonly #request: LoggedRequest;
+  readonly #host: LoggedHost;
 
-  constructor(call: Call, request: NotedRequest, host: NotedHost) {
+  constructor(call: Call, request: LoggedRequest, host: LoggedHost) {
     this.#call = call;
-    this.#asked = request;
+    this.#request = request;
     this.#host = host;
   }
 
@@ -59,27 +59,27 @@ export class CallLog {
     this.losses = losses;
     this.firstByteAt = undefined;
     this.#dispatchedAt ??= this.#host.now();
-    this.pricesLoaded = this.#price(target.provider);
+    this.pricesLoaded = this.#loadPrices(target.provider);
   }
 
   /** The attempt that had begun to answer came to nothing. Gives what notes its waste, once that is known to be one. */
-  markFailed({ code, message }: GatewayError): (waste: DiscardedUsage) => void {
+  markFailed({ code, message }: GatewayError): (discarded: DiscardedUsage) => void {
     const at = this.attempts.findLastIndex(({ error }) => error === undefined);
-    const add = (more: Partial<Attempt>): void => {
-      const made = this.attempts[at];
-      if (made !== undefined) this.attempts[at] = { ...made, ...more };
+    const add = (changes: Partial<Attempt>): void => {
+      const attempt = this.attempts[at];
+      if (attempt !== undefined) this.attempts[at] = { ...attempt, ...changes };
     };
     add({ error: code, reason: message.slice(0, 500) });
     return add;
   }
 
-  async #price(provider: Provider): Promise<void> {
+  async #loadPrices(provider: Provider): Promise<void> {
     this.#prices = await pricesOf(provider);
   }
 
   toCallStart(): CallStart {
     const { id, sessionId, caller, createdAt } = this.#call;
-    const { surface, stream, model, rhone } = this.#asked;
+    const { surface, stream, model, rhone } = this.#request;
     const { contextMode } = this.#host;
     const metadata = rhone.metadata === undefined ? {} : { metadata: rhone.metadata };
     return {
@@ -99,12 +99,12 @@ export class CallLog {
   /** `said`: what the answer said of itself; absent when there was none. `heard`: how much of it came, in characters. */
   toRecord(
     status: CallRecord["status"],
-    said: { model?: string; finish?: string; usage?: Usage; error?: GatewayError; heard?: number },
+    outcome: { model?: string; finish?: string; usage?: Usage; error?: GatewayError; heard?: number },
   ): CallRecord {
-    const { model = this.target?.model, finish, usage = {}, error, heard = 0 } = said;
+    const { model = this.target?.model, finish, usage = {}, error, heard = 0 } = outcome;
     const endedAt = this.#host.now();
     const at = new Date(this.#call.createdAt);
-    const price = this.target && this.#prices && priceFor(this.target, said.model, this.#prices, at);
+    const price = this.target && this.#prices && priceFor(this.target, outcome.model, this.#prices, at);
     const cost = costMicros(usage, price);
     const { reservation, bytesSent: sent } = this;
     return {
@@ -140,7 +140,7 @@ export class CallLog {
   toRhoneObject(record?: CallRecord): object {
     const { id, sessionId } = this.#call;
     const { target, context } = this;
-    const wasted = discardedCostMicros(this.attempts);
+    const discardedMicros = discardedCostMicros(this.attempts);
     return {
       session_id: sessionId,
       turn_id: withPrefix(id, "turn"),
@@ -152,7 +152,7 @@ export class CallLog {
         provider: target?.provider.id,
         attempts: this.attempts.length,
         ...(this.recovered !== undefined && { recovered: this.recovered }),
-        ...(wasted !== undefined && { wasted_cost_micros_usd: wasted }),
+        ...(discardedMicros !== undefined && { wasted_cost_micros_usd: discardedMicros }),
       },
       ...(record?.costMicrosUsd !== undefined && { cost_micros_usd: record.costMicrosUsd }),
       ...(this.losses.length > 0 && { losses: this.losses }),
@@ -169,6 +169,6 @@ export class CallLog {
 }
 
 /** What of a request and its host stands in a record, be it a generation or not. */
-export type NotedRequest = Pick<ParsedRequest, "stream" | "model" | "rhone"> & { surface: { id: string } };
+export type LoggedRequest = Pick<ParsedRequest, "stream" | "model" | "rhone"> & { surface: { id: string } };
 
-export type NotedHost = Pick<CallHost, "contextMode" | "now">;
+export type LoggedHost = Pick<CallHost, "contextMode" | "now">;

@@ -15,7 +15,7 @@ export type Budgets = {
     call: string,
     caller: Payer,
     tags: readonly string[],
-    wanted: () => Promise<Estimate>,
+    estimate: () => Promise<Estimate>,
   ) => Promise<Reservation | undefined>;
   /** To be called when the call's record is durable, or cannot be made so. */
   settle: (record: Pick<CallRecord, "id" | "charge">) => void;
@@ -25,7 +25,7 @@ export type Budgets = {
 export type Charge = NonNullable<CallRecord["charge"]>;
 
 /** Tokens for a text that nobody counted: rather too few than too many, as no budget may be charged for what was not said. */
-const BYTES_A_TOKEN = 4;
+const BYTES_PER_TOKEN = 4;
 
 /**
  * What is charged for a call: its cost where that is known, and what was wasted on its way. Where a provider did not say
@@ -34,7 +34,7 @@ const BYTES_A_TOKEN = 4;
  */
 export function computeCharge(
   parts: Hold[],
-  told: {
+  facts: {
     cost: number | undefined;
     usage: Usage;
     price: Price | undefined;
@@ -43,12 +43,12 @@ export function computeCharge(
     wasted: number;
   },
 ): Charge {
-  const { cost, usage, price, sent, heard, wasted } = told;
-  const guessed: Usage = {
-    ...(inputTokens(usage) === undefined && { fresh: Math.ceil(sent / BYTES_A_TOKEN) }),
-    ...(usage.output === undefined && { output: Math.ceil(heard / BYTES_A_TOKEN) }),
+  const { cost, usage, price, sent, heard, wasted } = facts;
+  const estimated: Usage = {
+    ...(inputTokens(usage) === undefined && { fresh: Math.ceil(sent / BYTES_PER_TOKEN) }),
+    ...(usage.output === undefined && { output: Math.ceil(heard / BYTES_PER_TOKEN) }),
   };
-  const counted = heard === 0 ? usage : { ...usage, ...guessed };
+  const counted = heard === 0 ? usage : { ...usage, ...estimated };
   const tokens = (inputTokens(counted) ?? 0) + (counted.output ?? 0);
   return { parts, micros: wasted + (cost ?? costMicros(counted, price) ?? 0), tokens };
 }

@@ -16,13 +16,13 @@ export type UpstreamCall = {
   log: CallLog;
   context: Context;
   /** Where it was asked, on which wire, how, and what could not be said there. */
-  place: Target;
+  target: Target;
   dialect: WireDialect;
   encodeTarget: EncodeTarget & { issuer: string };
   losses: Loss[];
   deadlines: Deadlines;
   /** When the call as a whole is given up, in Unix milliseconds. */
-  until: number;
+  giveUpAt: number;
   upstream: Response;
   cancel: () => void;
 };

@@ -7,18 +7,18 @@ const STALL_MS = 30_000;
 export class ClientStream {
   readonly body: ReadableStream<Uint8Array>;
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
-  readonly #onGone: () => void;
+  readonly #onClientLeft: () => void;
   #pending = 0;
   #isGone = false;
   #draining: Promise<void> | undefined;
   #drained: (() => void) | undefined;
 
-  constructor(onGone: () => void) {
+  constructor(onClientLeft: () => void) {
     const { readable, writable } = new IdentityTransformStream();
     this.body = readable;
     this.#writer = writable.getWriter();
-    this.#onGone = onGone;
-    this.#writer.closed.catch(() => this.#leave());
+    this.#onClientLeft = onClientLeft;
+    this.#writer.closed.catch(() => this.#markGone());
   }
 
   get isGone(): boolean {
@@ -30,8 +30,8 @@ export class ClientStream {
     if (this.#isGone || bytes.length === 0) return;
     this.#pending += bytes.length;
     this.#writer.write(bytes).then(
-      () => this.#sent(bytes.length),
-      () => this.#leave(),
+      () => this.#onWritten(bytes.length),
+      () => this.#markGone(),
     );
     if (this.#pending > MAX_PENDING_BYTES) await (this.#draining ??= this.#drain());
   }
@@ -51,10 +51,10 @@ export class ClientStream {
 
   #abort(): void {
     this.#writer.abort(new Error("the client stopped reading")).catch(() => {});
-    this.#leave();
+    this.#markGone();
   }
 
-  #sent(size: number): void {
+  #onWritten(size: number): void {
     this.#pending -= size;
     if (this.#pending <= MAX_PENDING_BYTES) this.#drained?.();
   }
@@ -72,10 +72,10 @@ export class ClientStream {
   }
 
   /** Told by the pipe, or by the first write that fails. */
-  #leave(): void {
+  #markGone(): void {
     if (this.#isGone) return;
     this.#isGone = true;
     this.#drained?.();
-    this.#onGone();
+    this.#onClientLeft();
   }
 }

@@ -14,35 +14,35 @@ export const hasEventIds = (surface: Dialect, mayAdd: boolean): boolean => mayAd
 
 /** Numbers the events of a stream as its client is told them, from 1. */
 export class EventNumberer {
-  readonly #says: boolean;
+  readonly #writesIds: boolean;
   #number: number;
   #blocks = 0;
   #events = 0;
 
   /** `says`: the numbers are told, too. `told`: how many events have been told already. */
-  constructor(says: boolean, told = 0) {
-    this.#says = says;
-    this.#number = told;
+  constructor(writesIds: boolean, alreadySent = 0) {
+    this.#writesIds = writesIds;
+    this.#number = alreadySent;
   }
 
   /** One block, which may be no event at all. */
-  block(event: SseEvent): Uint8Array {
+  numberBlock(event: SseEvent): Uint8Array {
     if (event.raw.length === 0) return event.raw;
     this.#blocks++;
     if (!isCounted(event)) return event.raw;
     this.#events++;
     const number = ++this.#number;
-    return this.#says ? withId(event, number) : event.raw;
+    return this.#writesIds ? withId(event, number) : event.raw;
   }
 
   /** Events of an encoder of ours: no comments, one empty line behind each, none within. */
-  encoded(text: string): Uint8Array {
+  numberEncoded(text: string): Uint8Array {
     if (text === "") return NOTHING;
     const events = text.split("\n\n");
     events.pop();
     this.#blocks += events.length;
     this.#events += events.length;
-    if (!this.#says) {
+    if (!this.#writesIds) {
       this.#number += events.length;
       return encodeUtf8(text);
     }
@@ -52,7 +52,7 @@ export class EventNumberer {
   }
 
   /** What has been counted since it was taken last. */
-  take(): EventCount {
+  takeCount(): EventCount {
     const count = { blocks: this.#blocks, events: this.#events };
     this.#blocks = 0;
     this.#events = 0;

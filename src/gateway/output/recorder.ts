@@ -8,7 +8,7 @@ export interface StreamRecorder {
   /** Nothing more will come. Calling that twice is harmless. */
   end(): void;
   /** Tells a client all of it, also what is still to come, at the client's own pace. Absent where it is kept elsewhere. */
-  pipeTo?(sink: ClientStream): void;
+  pipeTo?(client: ClientStream): void;
 }
 
 /** The way of a stream to its client and onto its tape. */
@@ -27,23 +27,23 @@ export interface ReplyOutput {
  * Where the tape can be played, the client hears it from there and holds nobody up: not the provider, not the session's
  * next call. Elsewhere the upstream is read no faster than the client reads.
  */
-export function replyOutput(recorder: StreamRecorder | undefined, onGone: () => void): ReplyOutput {
-  const sink = new ClientStream(onGone);
-  const isPlayed = recorder?.pipeTo !== undefined;
-  recorder?.pipeTo?.(sink);
+export function replyOutput(recorder: StreamRecorder | undefined, onClientLeft: () => void): ReplyOutput {
+  const client = new ClientStream(onClientLeft);
+  const isPiped = recorder?.pipeTo !== undefined;
+  recorder?.pipeTo?.(client);
   return {
-    body: sink.body,
+    body: client.body,
     get isGone() {
-      return sink.isGone;
+      return client.isGone;
     },
     send: async (bytes, count) => {
       recorder?.append(bytes, count);
-      if (!isPlayed) await sink.send(bytes);
+      if (!isPiped) await client.send(bytes);
     },
-    ping: (bytes) => sink.ping(bytes),
+    ping: (bytes) => client.ping(bytes),
     close: async () => {
       recorder?.end();
-      if (!isPlayed) await sink.close();
+      if (!isPiped) await client.close();
     },
   };
 }

@@ -21,7 +21,7 @@ export function annotateBody(text: string, rhone: object): string {
 /** The event, with `rhone` in it if it is one that carries it on this wire. `at`: the stream's first event or among its last. */
 export function annotateEvent(dialect: Dialect, event: SseEvent, rhone: object): Uint8Array {
   if (event.data === undefined || !event.data.trimStart().startsWith("{")) return event.raw;
-  return withData(event, (data) => placeIn(dialect, data, JSON.stringify(rhone)));
+  return withData(event, (data) => insertRhone(dialect, data, JSON.stringify(rhone)));
 }
 
 /** Whether an event of the stream's end is the one to carry it. */
@@ -39,15 +39,15 @@ export function addRequiredMembers(surface: WireDialect, event: SseEvent, reply:
   const { data } = event;
   const found = isObject(tryParseJson(data)) ? members(data).find(({ key }) => key === "response") : undefined;
   if (found === undefined || data[found.value.start] !== "{") return event;
-  const whole = surface.complete(sliceOf(data, found.value), reply);
-  const changed = splice(data, [{ ...found.value, text: whole }]);
+  const completed = surface.complete(sliceOf(data, found.value), reply);
+  const changed = splice(data, [{ ...found.value, text: completed }]);
   return { ...event, data: changed, raw: withData(event, () => changed) };
 }
 
 /** Anthropic and Responses name the object inside which their clients look. */
-function placeIn(dialect: Dialect, data: string, rhone: string): string {
-  const inner = dialect === "anthropic" ? "message" : dialect === "openai-responses" ? "response" : undefined;
-  const found = inner === undefined ? undefined : members(data).find(({ key }) => key === inner);
+function insertRhone(dialect: Dialect, data: string, rhone: string): string {
+  const container = dialect === "anthropic" ? "message" : dialect === "openai-responses" ? "response" : undefined;
+  const found = container === undefined ? undefined : members(data).find(({ key }) => key === container);
   const close = found === undefined ? data.lastIndexOf("}") : found.value.end - 1;
   return splice(data, [appendMember(data, "rhone", rhone, close)]);
 }

@@ -1,6 +1,6 @@
 import type { GatewayError } from "../../canonical/error.ts";
 import { encodeUtf8 } from "../../wire/bytes.ts";
-import { INTERVAL, keepAlive } from "../output/keep-alive.ts";
+import { KEEP_ALIVE_MS, keepAlive } from "../output/keep-alive.ts";
 import { EVENT_STREAM } from "./headers.ts";
 import { ClientStream } from "../output/client-stream.ts";
 import type { Surface } from "../../surfaces/index.ts";
@@ -10,7 +10,7 @@ import { raceTimeout } from "../../wire/time.ts";
 /** An answer for the client; `error` where it is one. */
 export type Outcome = { response: Response; error?: GatewayError };
 
-type Waiting = {
+type EarlyResponseOptions = {
   surface: Surface;
   reply: () => ReplyContext;
   /** What can be said before it is known who answers. */
@@ -18,7 +18,7 @@ type Waiting = {
   /** Keeps the host awake until then. */
   waitUntil: (work: Promise<unknown>) => void;
   /** The client has left before it was answered. */
-  onGone: () => void;
+  onClientLeft: () => void;
   intervalMs?: number;
 };
 
@@ -27,31 +27,31 @@ type Waiting = {
  * no longer than a client or a proxy on the way waits in silence: then it begins without one, with keep-alives, and an
  * error is an event.
  */
-export async function respondWithin(answered: Promise<Outcome>, waiting: Waiting): Promise<Response> {
-  const answer = await raceTimeout(answered, waiting.intervalMs ?? INTERVAL);
+export async function respondWithin(outcome: Promise<Outcome>, options: EarlyResponseOptions): Promise<Response> {
+  const answer = await raceTimeout(outcome, options.intervalMs ?? KEEP_ALIVE_MS);
   if (answer !== undefined) return answer.response;
-  const sink = new ClientStream(waiting.onGone);
-  waiting.waitUntil(tell(answered, sink, waiting));
-  return new Response(sink.body, { headers: { ...waiting.headers, "content-type": EVENT_STREAM } });
+  const client = new ClientStream(options.onClientLeft);
+  options.waitUntil(sendOutcome(outcome, client, options));
+  return new Response(client.body, { headers: { ...options.headers, "content-type": EVENT_STREAM } });
 }
 
-async function tell(
-  answered: Promise<Outcome>,
-  sink: ClientStream,
-  { surface, reply, intervalMs }: Waiting,
+async function sendOutcome(
+  outcome: Promise<Outcome>,
+  client: ClientStream,
+  { surface, reply, intervalMs }: EarlyResponseOptions,
 ): Promise<void> {
-  const alive = keepAlive(surface.dialect.id, (ping) => sink.ping(ping), intervalMs);
-  alive.now();
-  const { response, error } = await answered;
-  alive.stop();
+  const pinger = keepAlive(surface.dialect.id, (ping) => client.ping(ping), intervalMs);
+  pinger.now();
+  const { response, error } = await outcome;
+  pinger.stop();
   if (error !== undefined)
-    await sink.send(encodeUtf8(surface.dialect.encodeStream(reply()).push({ type: "error", error })));
+    await client.send(encodeUtf8(surface.dialect.encodeStream(reply()).push({ type: "error", error })));
   else {
     for await (const chunk of response.body ?? []) {
       // Leaving the loop lets go of the answer's own stream: to it, the client has left.
-      if (sink.isGone) break;
-      await sink.send(chunk);
+      if (client.isGone) break;
+      await client.send(chunk);
     }
   }
-  await sink.close();
+  await client.close();
 }

@@ -9,15 +9,15 @@ import { rateHeaders } from "./rate-headers.ts";
 
 /** An error in the surface's own shape, and in the provider's own bytes where they have it. */
 export function errorResponse(surface: Surface, error: GatewayError, requestId: string): Response {
-  const refused = error instanceof UpstreamRefusal ? error : undefined;
-  const type = refused?.bytes && refused.headers.get("content-type");
+  const refusal = error instanceof UpstreamRefusal ? error : undefined;
+  const type = refusal?.bytes && refusal.headers.get("content-type");
   const headers = new Headers({ "content-type": type ?? "application/json" });
-  nameRequest(headers, requestId, surface);
+  setRequestId(headers, requestId, surface);
   // Whole seconds, as all clients read it.
   if (error.retryAfterSeconds !== undefined) headers.set("retry-after", String(Math.ceil(error.retryAfterSeconds)));
   // OpenAI's and Anthropic's SDKs send every 5xx again, unless they are told not to.
   if (error.status >= 500 && !isRetryable(error)) headers.set("x-should-retry", "false");
-  const body = refused?.bytes ?? JSON.stringify(surface.dialect.encodeError(error, requestId));
+  const body = refusal?.bytes ?? JSON.stringify(surface.dialect.encodeError(error, requestId));
   return new Response(body, { status: error.status, headers });
 }
 
@@ -30,14 +30,14 @@ export const errorStream = (surface: Surface, error: GatewayError, reply: ReplyC
 export const EVENT_STREAM = "text/event-stream; charset=utf-8";
 
 /** The request's id where all clients look for it, and where the surface's own do. A provider's own word stays. */
-function nameRequest(headers: Headers, id: string, surface: Surface): void {
+function setRequestId(headers: Headers, id: string, surface: Surface): void {
   headers.set("x-request-id", id);
   const own = surface.requestIdHeader;
   if (own !== undefined && !headers.has(own)) headers.set(own, id);
 }
 
 /** Of the provider's headers those that tell the caller something; none that could set state or hide a body's length. */
-const PASSED = /^(retry-after|x-request-id|request-id|openai-(processing-ms|version)|(x|anthropic)-ratelimit-.*)$/;
+const FORWARDED = /^(retry-after|x-request-id|request-id|openai-(processing-ms|version)|(x|anthropic)-ratelimit-.*)$/;
 
 type AnsweredCall = { call: Call; request: Pick<ParsedRequest, "surface">; log: CallLog };
 
@@ -45,9 +45,9 @@ type AnsweredCall = { call: Call; request: Pick<ParsedRequest, "surface">; log: 
 export function withHeaders(response: Response, { call, request, log }: AnsweredCall, upstream?: Headers): Response {
   const headers = new Headers(response.headers);
   upstream?.forEach((value, name) => {
-    if (PASSED.test(name)) headers.set(name, value);
+    if (FORWARDED.test(name)) headers.set(name, value);
   });
-  nameRequest(headers, call.headers.get("x-request-id") ?? requestIdOf(headers) ?? call.id, request.surface);
+  setRequestId(headers, call.headers.get("x-request-id") ?? requestIdOf(headers) ?? call.id, request.surface);
   headers.set("x-rhone-session-id", call.sessionId);
   headers.set("x-rhone-call-id", call.id);
   if (log.target !== undefined) {

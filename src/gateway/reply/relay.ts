@@ -17,7 +17,7 @@ import { raceTimeout } from "../../wire/time.ts";
  * How often the recorder looks at what has come, at most: JavaScript wakes that seldom, however small the chunks are,
  * and often enough to see that nothing comes. Milliseconds.
  */
-const PACE = 1_000;
+const READ_INTERVAL_MS = 1_000;
 
 /**
  * The provider's bytes, natively: JavaScript has seen those up to the first content, wakes once a second to record, and
@@ -30,7 +30,7 @@ export function relayBytes(started: StartedStream): Response {
   const passed = Promise.withResolvers<void>();
   const gone = new AbortController();
   const { readable, writable } = new IdentityTransformStream();
-  const { events, rest } = beginning(
+  const { events, rest } = prepareHeld(
     started,
     request.surface.dialect.id,
     call.annotate ? log.toRhoneObject() : undefined,
@@ -38,31 +38,31 @@ export function relayBytes(started: StartedStream): Response {
   const tape = host.recorderFor?.(call.id);
   writeEvents(tape, events);
   const left = AbortSignal.any([gone.signal, ...(host.clientLeft ? [host.clientLeft] : [])]);
-  const recorded = record(started, { recorder, tape, passed: passed.promise, left });
-  const relayed = (async () => {
+  const recording = record(started, { recorder, tape, passed: passed.promise, left });
+  const relaying = (async () => {
     try {
       await write(writable, concatBytes([...events.map(({ raw }) => raw), rest]));
       await client.pipeTo(writable, { preventClose: true, preventAbort: true });
     } catch {
       // Either end may have failed. If it was the provider's, the client is still there to be told.
-      if (hasFailed(writable)) gone.abort(CLIENT_LEFT);
+      if (isBroken(writable)) gone.abort(CLIENT_LEFT);
       if (request.rhone.on_disconnect === "cancel") upstreamCall.cancel();
       // A branch that nobody reads would hold the rest of the stream.
       if (!client.locked) await client.cancel().catch(() => {});
     }
     passed.resolve();
-    const error = await recorded;
-    const lastWord =
+    const error = await recording;
+    const lastEvents =
       error === undefined
         ? reader.missingTerminator
         : request.surface.dialect.encodeStream(replyContext(upstreamCall)).push({ type: "error", error });
-    writeEvents(tape, decodeSse(encodeUtf8(lastWord)));
+    writeEvents(tape, decodeSse(encodeUtf8(lastEvents)));
     tape?.end();
-    await write(writable, encodeUtf8(reader.afterPartialEvent(lastWord)));
+    await write(writable, encodeUtf8(reader.afterPartialEvent(lastEvents)));
     await writable.close();
   })();
   // A client that leaves ends its own branch only: the recorder reads on.
-  host.waitUntil(Promise.allSettled([relayed, recorded]));
+  host.waitUntil(Promise.allSettled([relaying, recording]));
   const type = upstream.headers.get("content-type")!;
   return new Response(readable, { headers: { "content-type": type } });
 }
@@ -82,7 +82,7 @@ async function record(
     left: AbortSignal;
   },
 ): Promise<GatewayError | undefined> {
-  const pace = Math.min(PACE, upstreamCall.deadlines.idle / 4);
+  const pace = Math.min(READ_INTERVAL_MS, upstreamCall.deadlines.idle / 4);
   try {
     for await (const block of readChunks(upstreamCall, idleLimit(upstreamCall, reader), blockReader(recorder))) {
       writeEvents(
@@ -107,7 +107,7 @@ async function record(
 }
 
 /** Whoever should read it has gone: workerd's pipe does not let go of a stream that it cannot write to. */
-function hasFailed(writable: WritableStream<Uint8Array>): boolean {
+function isBroken(writable: WritableStream<Uint8Array>): boolean {
   if (writable.locked) return true;
   const writer = writable.getWriter();
   const { desiredSize } = writer;
@@ -116,26 +116,26 @@ function hasFailed(writable: WritableStream<Uint8Array>): boolean {
 }
 
 /** What was held back, to the byte: whole events, with `rhone` in the first, and what has begun to come behind them. */
-function beginning(
-  { chunks, events: heard }: StartedStream,
+function prepareHeld(
+  { chunks, events: held }: StartedStream,
   dialect: Dialect,
   rhone: object | undefined,
 ): { events: SseEvent[]; rest: Uint8Array } {
-  const first = heard.findIndex(({ event }) => event.data !== undefined);
-  const events = heard.map(({ event }) => event);
+  const first = held.findIndex(({ event }) => event.data !== undefined);
+  const events = held.map(({ event }) => event);
   const rest = concatBytes(chunks).subarray(events.reduce((size, { raw }) => size + raw.length, 0));
-  const told = events.map((event, i) =>
+  const annotated = events.map((event, i) =>
     i === first && rhone !== undefined ? { ...event, raw: annotateEvent(dialect, event, rhone) } : event,
   );
-  return { events: told, rest };
+  return { events: annotated, rest };
 }
 
 /** Events as the client is told them. */
 function writeEvents(recorder: StreamRecorder | undefined, events: readonly SseEvent[]): void {
   if (recorder === undefined) return;
   const numberer = new EventNumberer(false);
-  const bytes = concatBytes(events.map((event) => numberer.block(event)));
-  recorder.append(bytes, numberer.take());
+  const bytes = concatBytes(events.map((event) => numberer.numberBlock(event)));
+  recorder.append(bytes, numberer.takeCount());
 }
 
 async function write(writable: WritableStream<Uint8Array>, bytes: Uint8Array): Promise<void> {

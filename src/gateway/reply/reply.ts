@@ -14,39 +14,39 @@ import { EVENT_STREAM } from "./headers.ts";
 import { type UpstreamCall, isSameDialect, passesBytes, replyContext } from "../call/upstream-call.ts";
 
 /** What a provider gave → the client's answer, on record before its last byte leaves. */
-export async function reply(reached: UpstreamAnswer, recover?: Recover): Promise<Response> {
-  if ("response" in reached) return await whole(reached);
-  const { call: upstreamCall } = reached;
+export async function reply(answer: UpstreamAnswer, recover?: Recover): Promise<Response> {
+  if ("response" in answer) return await replyWhole(answer);
+  const { call: upstreamCall } = answer;
   // What may have to go on in other words is looked at as it passes.
   const isNative =
     upstreamCall.host.contextMode === "stateless" && isSameDialect(upstreamCall) && recover === undefined;
-  return isNative ? relayBytes(reached) : streamReply(reached, recover);
+  return isNative ? relayBytes(answer) : streamReply(answer, recover);
 }
 
-async function whole({ call: upstreamCall, bytes, response }: WholeAnswer): Promise<Response> {
+async function replyWhole({ call: upstreamCall, bytes, response }: WholeAnswer): Promise<Response> {
   const { request, call, host, log, upstream } = upstreamCall;
   const record = await settle(upstreamCall, response);
   const rhone = call.annotate ? log.toRhoneObject(record) : undefined;
   if (passesBytes(upstreamCall)) {
     const type = upstream.headers.get("content-type") ?? "application/json";
     const kept =
-      rhone === undefined ? bytes : encodeUtf8(annotateBody(completed(upstreamCall, decodeUtf8(bytes)), rhone));
+      rhone === undefined ? bytes : encodeUtf8(annotateBody(addRequired(upstreamCall, decodeUtf8(bytes)), rhone));
     host.onBody?.(call.id, kept);
     return new Response(kept, { headers: { "content-type": type } });
   }
-  if (request.stream) return streamOf(upstreamCall, response, rhone);
+  if (request.stream) return encodeAsStream(upstreamCall, response, rhone);
   const body = request.surface.dialect.encodeResponse(response, replyContext(upstreamCall));
-  const said = encodeUtf8(JSON.stringify(rhone === undefined ? body : { ...body, rhone }));
-  host.onBody?.(call.id, said);
-  return new Response(said, { headers: { "content-type": "application/json" } });
+  const encoded = encodeUtf8(JSON.stringify(rhone === undefined ? body : { ...body, rhone }));
+  host.onBody?.(call.id, encoded);
+  return new Response(encoded, { headers: { "content-type": "application/json" } });
 }
 
 /** The provider's answer with what its wire requires and it left out. */
-const completed = (upstreamCall: UpstreamCall, body: string): string =>
+const addRequired = (upstreamCall: UpstreamCall, body: string): string =>
   upstreamCall.request.surface.dialect.complete?.(body, replyContext(upstreamCall)) ?? body;
 
 /** A whole answer for a client that wants a stream, or Gemini's list of chunks. */
-function streamOf(upstreamCall: UpstreamCall, response: ModelResponse, rhone: object | undefined): Response {
+function encodeAsStream(upstreamCall: UpstreamCall, response: ModelResponse, rhone: object | undefined): Response {
   const { request, call, host } = upstreamCall;
   const surface = request.surface.dialect;
   const writer = new TranslationWriter({ surface, reply: replyContext(upstreamCall), ...(rhone && { rhone }) });
@@ -54,7 +54,7 @@ function streamOf(upstreamCall: UpstreamCall, response: ModelResponse, rhone: ob
   const bytes = concatBytes([writer.push(NO_EVENT, events), writer.end(rhone ?? {})]);
   if (!request.outside.asList) {
     const recorder = host.recorderFor?.(call.id);
-    recorder?.append(bytes, writer.usage());
+    recorder?.append(bytes, writer.takeCount());
     recorder?.end();
     return new Response(bytes, { headers: { "content-type": EVENT_STREAM } });
   }

@@ -9,33 +9,37 @@ import { isObject, type JsonObject, parseJson, stringOf } from "../../wire/json.
 import { decodeSse } from "../../wire/sse.ts";
 import type { Call } from "../call/call.ts";
 
-type Kept = Pick<Call, "id" | "response">;
+type ResponseCall = Pick<Call, "id" | "response">;
 
 /** An answer as it is kept to be asked for again, under the id that its client was told. */
-export const completedResponse = (call: Kept, response: ModelResponse, reply: ReplyContext): StoredResponse =>
-  kept(call, openaiResponses.encodeResponse(response, reply));
+export const completedResponse = (call: ResponseCall, response: ModelResponse, reply: ReplyContext): StoredResponse =>
+  toStoredResponse(call, openaiResponses.encodeResponse(response, reply));
 
 /** The same of an answer that failed or broke off, as far as it had come. */
 export function failedResponse(
-  call: Kept,
+  call: ResponseCall,
   error: GatewayError,
-  folded: StreamAccumulator,
+  accumulated: StreamAccumulator,
   reply: ReplyContext,
 ): StoredResponse {
-  const { messages, model } = folded;
+  const { messages, model } = accumulated;
   const partial = unfold({ id: "", model, messages, finish: { reason: "other" }, usage: {} });
-  return kept(call, lastSaid([...partial.filter(({ type }) => type !== "end"), { type: "error", error }], reply));
+  return toStoredResponse(
+    call,
+    encodeLastResponse([...partial.filter(({ type }) => type !== "end"), { type: "error", error }], reply),
+  );
 }
 
 /** The same of an answer that is still to come. */
 export const pendingResponse = (
-  call: Kept,
+  call: ResponseCall,
   model: string,
   reply: ReplyContext,
   status: ResponseStatus,
-): StoredResponse => kept(call, { ...lastSaid([{ type: "start", id: "", model }], reply), status });
+): StoredResponse =>
+  toStoredResponse(call, { ...encodeLastResponse([{ type: "start", id: "", model }], reply), status });
 
-function kept({ id: call, response }: Kept, body: JsonObject): StoredResponse {
+function toStoredResponse({ id: call, response }: ResponseCall, body: JsonObject): StoredResponse {
   return {
     call,
     id: stringOf(body.id) ?? "",
@@ -46,9 +50,9 @@ function kept({ id: call, response }: Kept, body: JsonObject): StoredResponse {
 }
 
 /** The response object as the last of the stream's events has it. */
-function lastSaid(events: readonly StreamEvent[], reply: ReplyContext): JsonObject {
+function encodeLastResponse(events: readonly StreamEvent[], reply: ReplyContext): JsonObject {
   const encoder = openaiResponses.encodeStream(reply);
-  const told = decodeSse(encodeUtf8(events.map((event) => encoder.push(event)).join("")));
-  const event = parseJson(told.at(-1)!.data!);
+  const encoded = decodeSse(encodeUtf8(events.map((event) => encoder.push(event)).join("")));
+  const event = parseJson(encoded.at(-1)!.data!);
   return isObject(event) && isObject(event.response) ? event.response : {};
 }

@@ -13,13 +13,13 @@ export function checkSchema(request: ParsedRequest, { messages, finish }: ModelR
   const { format } = request.request;
   if (format?.type !== "json_schema" || !isObject(format.schema)) return [];
   const text = textOfBlocks(messages.flatMap(({ blocks }) => blocks));
-  const why = problemOf(format.schema, text);
+  const why = findProblem(format.schema, text);
   return why === undefined
     ? []
     : [{ at: "format", what: "approximated", why: `the answer does not keep to its schema: ${why}` }];
 }
 
-function problemOf(schema: object, text: string): string | undefined {
+function findProblem(schema: object, text: string): string | undefined {
   const answer = tryParseJson(text);
   if (answer === undefined) return "it is not JSON";
   try {

@@ -19,13 +19,18 @@ import { joinItems } from "../../wire/json.ts";
 export async function settle(upstreamCall: UpstreamCall, response: ModelResponse): Promise<CallRecord> {
   const { host, log } = upstreamCall;
   if (!isSameDialect(upstreamCall))
-    log.losses.push(...unsaid(upstreamCall, response), ...checkSchema(upstreamCall.request, response));
+    log.losses.push(...findOutputLosses(upstreamCall, response), ...checkSchema(upstreamCall.request, response));
   const { model, finish, usage } = response;
   await log.pricesLoaded;
-  const heard = usage.output === undefined ? JSON.stringify(response.messages).length : 0;
-  const record = log.toRecord("completed", { ...(model !== "" && { model }), finish: finish.reason, usage, heard });
+  const receivedChars = usage.output === undefined ? JSON.stringify(response.messages).length : 0;
+  const record = log.toRecord("completed", {
+    ...(model !== "" && { model }),
+    finish: finish.reason,
+    usage,
+    heard: receivedChars,
+  });
   publishResponseId(upstreamCall, response.id);
-  await host.commit(record, stepOf(upstreamCall, response), keptOf(upstreamCall, response));
+  await host.commit(record, toCompletedTurn(upstreamCall, response), buildStoredResponse(upstreamCall, response));
   log.isSettled = true;
   host.budgets.settle(record);
   await log.indexed;
@@ -42,24 +47,24 @@ export function publishResponseId(upstreamCall: UpstreamCall, id: string): void 
 }
 
 /** The answer as it can be asked for again. */
-const keptOf = (upstreamCall: UpstreamCall, response: ModelResponse): StoredResponse | undefined =>
+const buildStoredResponse = (upstreamCall: UpstreamCall, response: ModelResponse): StoredResponse | undefined =>
   upstreamCall.call.response?.stored === true
     ? completedResponse(upstreamCall.call, response, publicReplyContext(upstreamCall, response.id))
     : undefined;
 
 /** With the id that the client was told: the first one's, where another has gone on with the answer. `id`: as the provider says it. */
 export function publicReplyContext(upstreamCall: UpstreamCall, id: string): ReplyContext {
-  const { recovered: rescued, publicResponseId: toldId } = upstreamCall.log;
+  const { recovered, publicResponseId } = upstreamCall.log;
   const own = passesBytes(upstreamCall) && id !== "" ? id : undefined;
-  const told = rescued === undefined ? own : toldId;
+  const publicId = recovered === undefined ? own : publicResponseId;
   const reply = replyContext(upstreamCall);
-  return told === undefined ? reply : { ...reply, id: told };
+  return publicId === undefined ? reply : { ...reply, id: publicId };
 }
 
 /** What the provider said that the caller's wire has no words for. It is kept in the session all the same. */
-function unsaid({ request: { surface } }: UpstreamCall, { messages, finish }: ModelResponse): Loss[] {
+function findOutputLosses({ request: { surface } }: UpstreamCall, { messages, finish }: ModelResponse): Loss[] {
   // Our own wire carries any item whole.
-  if (surface.isOurs) return [];
+  if (surface.isNative) return [];
   const { id } = surface.dialect;
   const items = messages
     .flatMap(({ blocks }) => blocks)
@@ -83,7 +88,7 @@ function statusOf(error: GatewayError): CallRecord["status"] {
 export async function settleFailure(
   upstreamCall: UpstreamCall,
   thrown: unknown,
-  { accumulated: folded, usage: counted }: Pick<StreamReader, "accumulated" | "usage"> = {
+  { accumulated, usage }: Pick<StreamReader, "accumulated" | "usage"> = {
     accumulated: new StreamAccumulator(),
     usage: {},
   },
@@ -93,20 +98,20 @@ export async function settleFailure(
   if (log.isSettled) return;
   const error = toGatewayError(thrown);
   const status = statusOf(error);
-  const { messages, model } = folded;
+  const { messages, model } = accumulated;
   const received =
     messages.length === 0 ? undefined : JSON.stringify(dialect.encodeMessages(messages, encodeTarget).value);
   await log.pricesLoaded;
-  const heard = received?.length ?? 0;
-  const record = log.toRecord(status, { ...(model !== "" && { model }), error, usage: counted, heard });
+  const receivedChars = received?.length ?? 0;
+  const record = log.toRecord(status, { ...(model !== "" && { model }), error, usage, heard: receivedChars });
   host.budgets.settle(record);
   const { call } = upstreamCall;
   // Of what failed before its first word no client knows an id, unless it was promised one.
-  const isKept = call.response?.stored === true && (messages.length > 0 || call.response.background);
+  const isStored = call.response?.stored === true && (messages.length > 0 || call.response.background);
   await host.fail(
     record,
     received,
-    isKept ? failedResponse(call, error, folded, publicReplyContext(upstreamCall, folded.id)) : undefined,
+    isStored ? failedResponse(call, error, accumulated, publicReplyContext(upstreamCall, accumulated.id)) : undefined,
   );
 }
 
@@ -114,7 +119,10 @@ export async function settleFailure(
 export const toStorageError = (cause: unknown): GatewayError =>
   cause instanceof GatewayError ? cause : new GatewayError("internal", "the answer could not be stored", { cause });
 
-function stepOf({ request, context, dialect, encodeTarget }: UpstreamCall, { messages }: ModelResponse): CompletedTurn {
+function toCompletedTurn(
+  { request, context, dialect, encodeTarget }: UpstreamCall,
+  { messages }: ModelResponse,
+): CompletedTurn {
   const { value } = dialect.encodeMessages(messages, encodeTarget);
   const output: WireItems & { issuer: string } = {
     dialect: dialect.id,

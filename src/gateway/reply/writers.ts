@@ -15,49 +15,49 @@ export interface EventWriter {
   end(rhone: object): Uint8Array;
   fail(error: GatewayError): Uint8Array;
   /** How much was told since this was asked last. */
-  usage(): EventCount;
+  takeCount(): EventCount;
 }
 
 /**
  * `rhone`: the object for the stream's first event; absent when the client wants its stream untouched. `hides`: the
  * event that the client did not ask for.
  */
-type Options = {
+type WriterOptions = {
   surface: WireDialect;
   reply: ReplyContext;
   rhone?: object;
-  hides?: StreamUsage["isItsEvent"] | undefined;
+  hides?: StreamUsage["isUsageEvent"] | undefined;
 };
 
 /** The provider's own bytes, event by event; only the end is held back. */
 export class RelayWriter implements EventWriter {
-  readonly #options: Options;
-  readonly #tally: EventNumberer;
+  readonly #options: WriterOptions;
+  readonly #numberer: EventNumberer;
   readonly #held: SseEvent[] = [];
-  #hasBegun = false;
-  #hasToldError = false;
+  #hasStarted = false;
+  #hasSentError = false;
 
-  constructor(options: Options) {
+  constructor(options: WriterOptions) {
     this.#options = options;
-    this.#tally = tallyOf(options);
+    this.#numberer = createNumberer(options);
   }
 
-  usage(): EventCount {
-    return this.#tally.take();
+  takeCount(): EventCount {
+    return this.#numberer.takeCount();
   }
 
   push(event: SseEvent, decoded: readonly StreamEvent[], isFinishing: boolean): Uint8Array {
     const error = decoded.find((one) => one.type === "error")?.error;
     // What is no event of this wire at all is not passed on: `fail` says what is wrong with it.
     if (error !== undefined && error.upstream === undefined) return NOTHING;
-    if (error !== undefined) this.#hasToldError = true;
+    if (error !== undefined) this.#hasSentError = true;
     if (this.#options.hides?.(event)) return NOTHING;
-    const whole = this.#completed(event);
+    const completed = this.#addRequired(event);
     if (isFinishing) {
-      this.#held.push(whole);
+      this.#held.push(completed);
       return NOTHING;
     }
-    return this.#begin(whole);
+    return this.#start(completed);
   }
 
   end(rhone: object): Uint8Array {
@@ -66,47 +66,49 @@ export class RelayWriter implements EventWriter {
       isAnnotated === undefined ? -1 : this.#held.findLastIndex((event) => isAnnotatedEnd(surface.id, event));
     return concatBytes(
       this.#held.map((event, i) =>
-        this.#tally.block(i === last ? { ...event, raw: annotateEvent(surface.id, event, rhone) } : event),
+        this.#numberer.numberBlock(i === last ? { ...event, raw: annotateEvent(surface.id, event, rhone) } : event),
       ),
     );
   }
 
   fail(error: GatewayError): Uint8Array {
     // The end that was held back is not said: it would tell of a success.
-    if (this.#hasToldError) return concatBytes(this.#held.map((event) => this.#tally.block(event)));
+    if (this.#hasSentError) return concatBytes(this.#held.map((event) => this.#numberer.numberBlock(event)));
     const { surface, reply } = this.#options;
-    return this.#tally.encoded(surface.encodeStream(reply).push({ type: "error", error }));
+    return this.#numberer.numberEncoded(surface.encodeStream(reply).push({ type: "error", error }));
   }
 
-  #completed(event: SseEvent): SseEvent {
+  #addRequired(event: SseEvent): SseEvent {
     const { surface, reply, rhone } = this.#options;
     return rhone === undefined ? event : addRequiredMembers(surface, event, reply);
   }
 
-  #begin(event: SseEvent): Uint8Array {
-    if (this.#hasBegun || event.data === undefined) return this.#tally.block(event);
-    this.#hasBegun = true;
+  #start(event: SseEvent): Uint8Array {
+    if (this.#hasStarted || event.data === undefined) return this.#numberer.numberBlock(event);
+    this.#hasStarted = true;
     const { surface, rhone } = this.#options;
-    return this.#tally.block(rhone === undefined ? event : { ...event, raw: annotateEvent(surface.id, event, rhone) });
+    return this.#numberer.numberBlock(
+      rhone === undefined ? event : { ...event, raw: annotateEvent(surface.id, event, rhone) },
+    );
   }
 }
 
 /** The same in the words of another wire. */
 export class TranslationWriter implements EventWriter {
-  readonly #options: Options;
-  readonly #tally: EventNumberer;
+  readonly #options: WriterOptions;
+  readonly #numberer: EventNumberer;
   readonly #encoder: StreamEncoder;
   readonly #held: StreamEvent[] = [];
-  #hasBegun = false;
+  #hasStarted = false;
 
-  constructor(options: Options) {
+  constructor(options: WriterOptions) {
     this.#options = options;
-    this.#tally = tallyOf(options);
+    this.#numberer = createNumberer(options);
     this.#encoder = options.surface.encodeStream(options.reply);
   }
 
-  usage(): EventCount {
-    return this.#tally.take();
+  takeCount(): EventCount {
+    return this.#numberer.takeCount();
   }
 
   push(_event: SseEvent, decoded: readonly StreamEvent[]): Uint8Array {
@@ -115,44 +117,44 @@ export class TranslationWriter implements EventWriter {
       .map((event) => this.#encoder.push(event));
     this.#held.push(...decoded.filter(({ type }) => type === "end"));
     const { rhone } = this.#options;
-    const said = text.join("");
-    if (this.#hasBegun || said === "" || rhone === undefined) return this.#tally.encoded(said);
-    this.#hasBegun = true;
-    return this.#annotated(said, rhone, () => 0);
+    const encoded = text.join("");
+    if (this.#hasStarted || encoded === "" || rhone === undefined) return this.#numberer.numberEncoded(encoded);
+    this.#hasStarted = true;
+    return this.#annotate(encoded, rhone, () => 0);
   }
 
   /** What a client knows already, in its own words: nothing of it is said again. `last`: the event it was told last. */
-  resumeAfter(told: readonly StreamEvent[], last: SseEvent | undefined): void {
-    for (const event of told) this.#encoder.push(event);
+  resumeAfter(sent: readonly StreamEvent[], last: SseEvent | undefined): void {
+    for (const event of sent) this.#encoder.push(event);
     if (last !== undefined) this.#encoder.resumeAfter?.(last);
-    this.#hasBegun = true;
+    this.#hasStarted = true;
   }
 
   end(rhone: object): Uint8Array {
     const text = this.#held.map((event) => this.#encoder.push(event)).join("");
     const { surface, rhone: isAnnotated } = this.#options;
-    if (isAnnotated === undefined) return this.#tally.encoded(text);
-    return this.#annotated(text, rhone, (events) => events.findLastIndex((event) => isAnnotatedEnd(surface.id, event)));
+    if (isAnnotated === undefined) return this.#numberer.numberEncoded(text);
+    return this.#annotate(text, rhone, (events) => events.findLastIndex((event) => isAnnotatedEnd(surface.id, event)));
   }
 
   fail(error: GatewayError): Uint8Array {
-    return this.#tally.encoded(this.#encoder.push({ type: "error", error }));
+    return this.#numberer.numberEncoded(this.#encoder.push({ type: "error", error }));
   }
 
-  #annotated(text: string, rhone: object, which: (events: readonly SseEvent[]) => number): Uint8Array {
+  #annotate(text: string, rhone: object, which: (events: readonly SseEvent[]) => number): Uint8Array {
     const { surface } = this.#options;
     const events = decodeSse(encodeUtf8(text));
     const at = which(events);
     return concatBytes(
       events.map((event, i) =>
-        this.#tally.block(i === at ? { ...event, raw: annotateEvent(surface.id, event, rhone) } : event),
+        this.#numberer.numberBlock(i === at ? { ...event, raw: annotateEvent(surface.id, event, rhone) } : event),
       ),
     );
   }
 }
 
 /** A stream that may be annotated may be numbered. */
-const tallyOf = ({ surface, rhone }: Options): EventNumberer =>
+const createNumberer = ({ surface, rhone }: WriterOptions): EventNumberer =>
   new EventNumberer(hasEventIds(surface.id, rhone !== undefined));
 
 const NOTHING = new Uint8Array(0);

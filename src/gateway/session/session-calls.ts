@@ -62,19 +62,19 @@ export class SessionCalls {
   /** Background calls, from when they are queued until they have ended. */
   readonly #background = new Map<string, PromiseWithResolvers<void>>();
   /** What stops the calls that are under way, and what tells them that their clients have left; by their ids. */
-  readonly #underWay = new Map<string, Pick<Running, "stop" | "left"> & { done: Promise<void> }>();
+  readonly #running = new Map<string, Pick<RunningCall, "stop" | "clientLeft"> & { done: Promise<void> }>();
 
-  constructor(home: SessionCallServices) {
-    this.#services = home;
+  constructor(services: SessionCallServices) {
+    this.#services = services;
   }
 
   get areRunning(): boolean {
-    return this.#underWay.size > 0;
+    return this.#running.size > 0;
   }
 
   /** Answers a call. Errors are answers, too. */
-  async answer(envelope: SessionCall): Promise<Response> {
-    const { headers: pairs, surface: surfaceId, outside, text, isNew, ...rest } = envelope;
+  async answer(sessionCall: SessionCall): Promise<Response> {
+    const { headers: pairs, surface: surfaceId, outside, text, isNew, ...rest } = sessionCall;
     const { session, lease, waitUntil } = this.#services;
     const surface = SURFACES[surfaceId];
     const headers = new Headers(pairs);
@@ -83,29 +83,29 @@ export class SessionCalls {
     try {
       const providers = await this.#services.providers(org);
       if (!isNew) asOpenAiError(rest.response, () => session.requireActive(org));
-      const opened = readMembers(await readRpcText(text), headers, surface);
-      const whole = isNew ? opened : withDefaults(opened, session.row.defaults, surface);
-      const given = parseRequest(withKeyDefaults(whole, rest.caller, outside), surface, outside);
-      const request = rest.response === undefined ? given : withContinuation(given, rest.response);
+      const requestText = readMembers(await readRpcText(text), headers, surface);
+      const withSessionDefaults = isNew ? requestText : withDefaults(requestText, session.row.defaults, surface);
+      const parsed = parseRequest(withKeyDefaults(withSessionDefaults, rest.caller, outside), surface, outside);
+      const request = rest.response === undefined ? parsed : withContinuation(parsed, rest.response);
       const call = { ...rest, headers, sessionId: isNew ? rest.sessionId : session.row.id };
       if (call.response?.background === true && !this.#background.has(call.id))
-        return await this.#runInBackground(envelope, call, request);
+        return await this.#runInBackground(sessionCall, call, request);
       const onBusy = request.rhone.on_busy ?? this.#services.router().config.defaults.onBusy;
       release = onBusy === "branch" ? lease.tryAcquire() : await lease.acquire(onBusy);
       // Whoever had the session meanwhile may have paused or deleted it.
       if (!isNew) session.requireActive(org);
-      const running: Running = {
+      const running: RunningCall = {
         isNew,
         providers,
-        isBeside: release === undefined,
+        isSideBranch: release === undefined,
         work: [],
         stop: new AbortController(),
-        left: new AbortController(),
+        clientLeft: new AbortController(),
       };
       const host = this.#host(call, request, running);
       const answered = call.response?.isWarmUp ? warmUp(call, request, host) : handleCall(call, request, host);
       const done = this.#untilDone(call.id, answered, running, release);
-      this.#underWay.set(call.id, { ...running, done });
+      this.#running.set(call.id, { ...running, done });
       waitUntil(done);
       return await answered;
     } catch (thrown) {
@@ -115,16 +115,16 @@ export class SessionCalls {
   }
 
   /** Answers that the call is queued, and has it run on. */
-  async #runInBackground(envelope: SessionCall, call: Call, request: ParsedRequest): Promise<Response> {
-    const { session, waitUntil, onStarted: started } = this.#services;
-    if (envelope.isNew && session.create(call.caller.org, call.sessionId)) started();
+  async #runInBackground(sessionCall: SessionCall, call: Call, request: ParsedRequest): Promise<Response> {
+    const { session, waitUntil, onStarted } = this.#services;
+    if (sessionCall.isNew && session.create(call.caller.org, call.sessionId)) onStarted();
     const response = await acceptInBackground(call, request, this.#services);
-    const begins = Promise.withResolvers<void>();
-    this.#background.set(call.id, begins);
+    const startedOnce = Promise.withResolvers<void>();
+    this.#background.set(call.id, startedOnce);
     const run = async (): Promise<void> => {
-      const answered = await this.answer({ ...envelope, text: withStreaming(request), isNew: false });
-      await drain(answered, call.id, this.#services);
-      begins.resolve();
+      const streamed = await this.answer({ ...sessionCall, text: withStreaming(request), isNew: false });
+      await drain(streamed, call.id, this.#services);
+      startedOnce.resolve();
       this.#background.delete(call.id);
     };
     waitUntil(run());
@@ -133,19 +133,19 @@ export class SessionCalls {
 
   /** Stops a call that is under way. Resolves when it is on record; at once when there is none. */
   async stop(call: string): Promise<void> {
-    const underWay = this.#underWay.get(call);
+    const underWay = this.#running.get(call);
     underWay?.stop.abort(CANCELLED);
     await underWay?.done;
   }
 
   /** Stops all of them, whoever waits for them. */
   async stopAll(): Promise<void> {
-    await Promise.all([...this.#underWay.keys()].map((call) => this.stop(call)));
+    await Promise.all([...this.#running.keys()].map((call) => this.stop(call)));
   }
 
   /** The client of a call has left: the call decides what that means. */
-  left(call: string): void {
-    this.#underWay.get(call)?.left.abort();
+  onClientLeft(call: string): void {
+    this.#running.get(call)?.clientLeft.abort();
   }
 
   /** Resolves when a background call has begun, or never will. */
@@ -162,26 +162,15 @@ export class SessionCalls {
     return streams.resume(state, 0);
   }
 
-  #host(call: Call, request: ParsedRequest & { losses?: Loss[] }, running: Running): CallHost {
+  #host(call: Call, request: ParsedRequest & { losses?: Loss[] }, running: RunningCall): CallHost {
     const { response } = call;
-    const { sql, indexResponse: name } = this.#services;
-    const { isNew, isBeside, work, stop, left } = running;
-    const {
-      session,
-      streams,
-      blobs,
-      router,
-      now,
-      budgets,
-      watch,
-      durable,
-      onStarted: begun,
-      onCommitted: committed,
-    } = this.#services;
+    const { sql, indexResponse } = this.#services;
+    const { isNew, isSideBranch, work, stop, clientLeft } = running;
+    const { session, streams, blobs, router, now, budgets, watch, durable, onStarted, onCommitted } = this.#services;
     /** Large media leave while the provider thinks. */
     let input: Promise<WireItems> | undefined;
     const create = ({ org, sessionId }: CallStart): void => {
-      if (isNew && session.create(org, sessionId)) begun();
+      if (isNew && session.create(org, sessionId)) onStarted();
     };
     return {
       contextMode: "stateful",
@@ -191,38 +180,38 @@ export class SessionCalls {
       budgets,
       waitUntil: (more) => work.push(more),
       cancelled: stop.signal,
-      clientLeft: left.signal,
+      clientLeft: clientLeft.signal,
       onBody: (id, body) => streams.appendBody(id, body),
       recorderFor: (id) => streams.recorderFor(id),
-      start: async (said, started) => {
+      start: async (turnInput, started) => {
         create(started);
         // It may have been cancelled while it was queued.
         if (response !== undefined && isCancelled(sql, call.id)) throw CANCELLED;
-        const continued = findContext(session, said, response, sql);
-        const found = fillMissingResults(continued, said.messages, request.surface.dialect);
-        const history = await inlineAll(found.history, blobs);
-        input = offload(inputStep(request, found).input, blobs);
+        const continued = findContext(session, turnInput, response, sql);
+        const context = fillMissingResults(continued, turnInput.messages, request.surface.dialect);
+        const history = await inlineAll(context.history, blobs);
+        input = offload(inputStep(request, context).input, blobs);
         work.push(input.catch(() => {}));
         session.start(started);
         if (response?.stored === true && request.stream)
           storeResponse(sql, pendingResponse(call, request.model, replyContext({ call, request }), "in_progress"));
         this.#background.get(call.id)?.resolve();
-        streams.started(started);
+        streams.start(started);
         watch();
-        const losses = [...(request.losses ?? []), ...(found.losses ?? [])];
-        return { ...found, history, losses, ...(isBeside && { isBeside }) };
+        const losses = [...(request.losses ?? []), ...(context.losses ?? [])];
+        return { ...context, history, losses, ...(isSideBranch && { isBeside: isSideBranch }) };
       },
-      commit: async (record, step, kept) => {
-        const [said, replied] = await Promise.all([input, offload(step.output, blobs)]);
-        session.commit(record, { ...step, input: said ?? step.input, output: replied }, kept);
+      commit: async (record, step, storedResponse) => {
+        const [turnInput, output] = await Promise.all([input, offload(step.output, blobs)]);
+        session.commit(record, { ...step, input: turnInput ?? step.input, output }, storedResponse);
         await durable();
         streams.onRecord(record);
-        if (!isBeside) work.push(committed(record, call.caller));
+        if (!isSideBranch) work.push(onCommitted(record, call.caller));
       },
-      indexResponse: (id) => name(call, id),
-      fail: async (record, received, kept) => {
+      indexResponse: (id) => indexResponse(call, id),
+      fail: async (record, received, storedResponse) => {
         create(record);
-        session.fail(record, received, kept);
+        session.fail(record, received, storedResponse);
         await durable();
         streams.onRecord(record);
       },
@@ -233,7 +222,7 @@ export class SessionCalls {
   async #untilDone(
     call: string,
     answered: Promise<Response>,
-    { work }: Running,
+    { work }: RunningCall,
     release: (() => void) | undefined,
   ): Promise<void> {
     const { streams } = this.#services;
@@ -241,20 +230,20 @@ export class SessionCalls {
       await Promise.allSettled([answered]);
       // Work may bring more work.
       for (let done = 0; done < work.length; done++) await Promise.allSettled([work[done]]);
-      streams.done(call);
+      streams.onWorkDone(call);
     } finally {
-      this.#underWay.delete(call);
+      this.#running.delete(call);
       release?.();
     }
   }
 }
 
 /** `isBeside`: another call is running, and this one does not wait for it. */
-type Running = {
+type RunningCall = {
   isNew: boolean;
   providers: CallHost["providers"];
-  isBeside: boolean;
+  isSideBranch: boolean;
   work: Promise<unknown>[];
   stop: AbortController;
-  left: AbortController;
+  clientLeft: AbortController;
 };

@@ -183,8 +183,8 @@ function encodeFailure(record: CallRecord, stored?: StoredStream): { bytes: Uint
   const encoder = dialect.encodeStream({ created: Math.floor(record.createdAt / 1000) });
   if (stored?.lastEvent !== undefined) encoder.resumeAfter?.(stored.lastEvent);
   const numberer = new EventNumberer(hasEventIds(dialect.id, stored !== undefined), stored?.events);
-  const bytes = numberer.encoded(encoder.push({ type: "error", error: errorOf(record) }));
-  return { bytes, count: numberer.take() };
+  const bytes = numberer.numberEncoded(encoder.push({ type: "error", error: errorOf(record) }));
+  return { bytes, count: numberer.takeCount() };
 }
 
 const errorOf = ({ error }: CallRecord): GatewayError =>

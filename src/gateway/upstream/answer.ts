@@ -29,16 +29,21 @@ export type OnDiscardedUsage = (usage: Usage, model: string) => void;
  */
 export async function awaitFirstContent(
   upstreamCall: UpstreamCall,
-  counted: OnDiscardedUsage,
+  onDiscardedUsage: OnDiscardedUsage,
 ): Promise<UpstreamAnswer> {
   const { upstream, request } = upstreamCall;
   if (!upstream.ok) throw await readRefusal(upstreamCall);
   const isStream =
     request.stream && request.outside.asList !== true && isEventStream(upstream) && upstream.body !== null;
-  return isStream ? await begin(upstreamCall, counted) : await read(upstreamCall, counted);
+  return isStream
+    ? await readFirstContent(upstreamCall, onDiscardedUsage)
+    : await readWhole(upstreamCall, onDiscardedUsage);
 }
 
-async function begin(upstreamCall: UpstreamCall, counted: OnDiscardedUsage): Promise<StartedStream> {
+async function readFirstContent(
+  upstreamCall: UpstreamCall,
+  onDiscardedUsage: OnDiscardedUsage,
+): Promise<StartedStream> {
   const { dialect, encodeTarget, host, deadlines } = upstreamCall;
   const reader = new StreamReader(dialect.decodeStream(encodeTarget.issuer));
   const started: StartedStream = { call: upstreamCall, chunks: [], events: [], reader };
@@ -50,17 +55,17 @@ async function begin(upstreamCall: UpstreamCall, counted: OnDiscardedUsage): Pro
       size += chunk.length;
       if (size > MAX_HELD_BYTES)
         throw new GatewayError("provider.execution_failed", `the provider said no word in ${size} bytes`);
-      const heard = reader.push(chunk);
+      const read = reader.push(chunk);
       started.chunks.push(chunk);
-      started.events.push(...heard);
+      started.events.push(...read);
       if (reader.accumulated.error !== undefined) throw reader.accumulated.error;
-      if (reader.isFinished || heard.some(({ decoded }) => decoded.some(isContent))) return started;
+      if (reader.isFinished || read.some(({ decoded }) => decoded.some(isContent))) return started;
     }
     started.events.push(...reader.end());
     if (reader.accumulated.error !== undefined) throw reader.accumulated.error;
     return started;
   } catch (thrown) {
-    counted(reader.usage, reader.accumulated.model);
+    onDiscardedUsage(reader.usage, reader.accumulated.model);
     throw new EmptyStreamError(toStreamError(thrown));
   }
 }
@@ -78,37 +83,37 @@ const isContent = (event: StreamEvent): boolean => {
   return event.type === "delta" || event.type === "close" || event.type === "end";
 };
 
-async function read(upstreamCall: UpstreamCall, counted: OnDiscardedUsage): Promise<WholeAnswer> {
+async function readWhole(upstreamCall: UpstreamCall, onDiscardedUsage: OnDiscardedUsage): Promise<WholeAnswer> {
   const bytes = await readAll(upstreamCall).catch((cause: unknown) => {
     throw toStreamError(cause);
   });
-  return { call: upstreamCall, bytes, response: wholeResponse(upstreamCall, bytes, counted) };
+  return { call: upstreamCall, bytes, response: decodeWhole(upstreamCall, bytes, onDiscardedUsage) };
 }
 
 /** A host that streams unasked is understood all the same. */
-function wholeResponse(
+function decodeWhole(
   { dialect, encodeTarget, upstream }: UpstreamCall,
   bytes: Uint8Array,
-  counted: OnDiscardedUsage,
+  onDiscardedUsage: OnDiscardedUsage,
 ): ModelResponse {
   if (isEventStream(upstream)) {
     const decoder = dialect.decodeStream(encodeTarget.issuer);
     const events = [...decodeSse(bytes).flatMap((event) => decoder.push(event)), ...decoder.end()];
-    return orCounted(
+    return reportingUsage(
       () => fold(events),
-      () => counted(decoder.usage, ""),
+      () => onDiscardedUsage(decoder.usage, ""),
     );
   }
   const body = tryParseJson(decodeUtf8(bytes));
   if (body === undefined) throw new GatewayError("provider.execution_failed", "the provider's answer is not JSON");
-  return orCounted(
+  return reportingUsage(
     () => dialect.decodeResponse(body, encodeTarget.issuer),
-    () => isObject(body) && counted(dialect.usageOf(body), ""),
+    () => isObject(body) && onDiscardedUsage(dialect.usageOf(body), ""),
   );
 }
 
 /** What is no answer is counted on the way out. */
-function orCounted<T>(work: () => T, count: () => void): T {
+function reportingUsage<T>(work: () => T, count: () => void): T {
   try {
     return work();
   } catch (thrown) {

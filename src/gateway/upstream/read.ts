@@ -11,23 +11,23 @@ const MAX_WHOLE_BYTES = 64 * 1024 * 1024;
  * the word that this was all. When that was said, too, only the connection is still to be closed, and one that closes
  * by itself can be used again. Milliseconds.
  */
-const LINGER = 10_000;
-const CLOSING = 500;
+const LINGER_MS = 10_000;
+const CLOSING_MS = 500;
 
 /** How long an upstream may be silent. */
 export type StallPolicy = {
   /** When it is given up, in Unix milliseconds, and what its caller is told then. */
-  due: (heardAt: number) => { at: number; what: string };
+  due: (lastReadAt: number) => { at: number; what: string };
   /** Its answer is finished: neither silence nor a broken connection can take that back. */
   isFinished: () => boolean;
 };
 
 /** No chunk may be longer in coming than the idle deadline. `hearing`: who knows whether the answer is finished. */
 export const idleLimit = ({ deadlines }: Pick<UpstreamCall, "deadlines">, reader?: StreamReader): StallPolicy => ({
-  due: (heardAt) => {
-    const most = reader?.isTerminated ? CLOSING : reader?.isFinished ? LINGER : deadlines.idle;
-    const ms = Math.min(most, deadlines.idle);
-    return { at: heardAt + ms, what: `the provider sent nothing for ${ms / 1000} s` };
+  due: (lastReadAt) => {
+    const phaseMs = reader?.isTerminated ? CLOSING_MS : reader?.isFinished ? LINGER_MS : deadlines.idle;
+    const ms = Math.min(phaseMs, deadlines.idle);
+    return { at: lastReadAt + ms, what: `the provider sent nothing for ${ms / 1000} s` };
   },
   isFinished: () => reader?.isFinished === true,
 });
@@ -37,38 +37,38 @@ export const idleLimit = ({ deadlines }: Pick<UpstreamCall, "deadlines">, reader
  * Throws `provider.timeout`, or whatever breaks the connection.
  */
 export async function* readChunks(
-  { upstream, log, host, until, cancel }: UpstreamCall,
+  { upstream, log, host, giveUpAt, cancel }: UpstreamCall,
   { due, isFinished }: StallPolicy,
   reader: ChunkReader | undefined = upstream.body?.getReader(),
 ): AsyncGenerator<Uint8Array> {
   if (reader === undefined) return;
-  let heardAt = host.now();
-  let late: GatewayError | undefined;
+  let lastReadAt = host.now();
+  let timeoutError: GatewayError | undefined;
   const limit = (): ReturnType<StallPolicy["due"]> => {
-    const own = due(heardAt);
-    return own.at < until ? own : { at: until, what: "the call has taken as long as it may" };
+    const own = due(lastReadAt);
+    return own.at < giveUpAt ? own : { at: giveUpAt, what: "the call has taken as long as it may" };
   };
   // One timer at a time, set anew only when it comes: setting one for each chunk costs more than the chunk.
-  const watch = (): ReturnType<typeof setTimeout> => setTimeout(look, Math.max(0, limit().at - host.now()));
-  const look = (): void => {
+  const startTimer = (): ReturnType<typeof setTimeout> => setTimeout(check, Math.max(0, limit().at - host.now()));
+  const check = (): void => {
     const { at, what } = limit();
-    if (host.now() < at) timer = watch();
+    if (host.now() < at) timer = startTimer();
     else {
-      late = new GatewayError("provider.timeout", what);
+      timeoutError = new GatewayError("provider.timeout", what);
       cancel();
     }
   };
-  let timer = watch();
+  let timer = startTimer();
   try {
     for (let read = await reader.read(); !read.done; read = await reader.read()) {
       // It was on its way when the upstream was given up: too late all the same.
-      if (late !== undefined) throw late;
-      heardAt = host.now();
-      log.firstByteAt ??= heardAt;
+      if (timeoutError !== undefined) throw timeoutError;
+      lastReadAt = host.now();
+      log.firstByteAt ??= lastReadAt;
       yield read.value!;
     }
   } catch (cause) {
-    if (!isFinished()) throw late ?? cause;
+    if (!isFinished()) throw timeoutError ?? cause;
   } finally {
     clearTimeout(timer);
     reader.releaseLock();

@@ -10,8 +10,8 @@ export class UpstreamRefusal extends GatewayError {
   /** Absent where the caller reads another shape. */
   readonly bytes?: Uint8Array;
 
-  constructor({ code, message, status, param, upstream }: GatewayError, said: RefusalDetails) {
-    const { retryAfterSeconds, headers, bytes } = said;
+  constructor({ code, message, status, param, upstream }: GatewayError, details: RefusalDetails) {
+    const { retryAfterSeconds, headers, bytes } = details;
     super(code, message, {
       status,
       ...(param !== undefined && { param }),

@@ -15,10 +15,10 @@ export class StreamReader {
   readonly #decoder: StreamDecoder;
   readonly #splitter = new SseSplitter();
   #hasEnded = false;
-  #last: SseEvent | undefined;
+  #lastEvent: SseEvent | undefined;
   #wasOpen = false;
   #wasWithinEvent = false;
-  #leftOut = "";
+  #missingTerminator = "";
 
   constructor(decoder: StreamDecoder) {
     this.#decoder = decoder;
@@ -46,12 +46,12 @@ export class StreamReader {
 
   /** What a client has to be told at the end, and the provider did not say. */
   get missingTerminator(): string {
-    return this.#leftOut;
+    return this.#missingTerminator;
   }
 
   /** The last event that said something, and no error. */
-  get last(): SseEvent | undefined {
-    return this.#last;
+  get lastEvent(): SseEvent | undefined {
+    return this.#lastEvent;
   }
 
   /** Events of ours behind bytes of the provider's: it may have broken off within an event, which has to end first. */
@@ -61,7 +61,7 @@ export class StreamReader {
   }
 
   push(chunk: Uint8Array): ReadEvent[] {
-    return this.#splitter.push(chunk).map((event) => this.#hear(event));
+    return this.#splitter.push(chunk).map((event) => this.#readEvent(event));
   }
 
   /** A last event without its blank line, what the decoder makes of the end, and the wire's own if it was left out. */
@@ -70,18 +70,18 @@ export class StreamReader {
     this.#hasEnded = true;
     this.#wasOpen = this.accumulated.isOpen;
     this.#wasWithinEvent = this.#splitter.isWithinEvent;
-    const rest = this.#splitter.flush().map((event) => this.#hear(event));
-    const { isAnswerComplete: isFinishing, isTerminated: isOver, terminator = "" } = this.#decoder;
-    if (isFinishing && isOver === false) this.#leftOut = terminator;
+    const rest = this.#splitter.flush().map((event) => this.#readEvent(event));
+    const { isAnswerComplete: isFinishing, isTerminated, terminator = "" } = this.#decoder;
+    if (isFinishing && isTerminated === false) this.#missingTerminator = terminator;
     const decoded = this.#decoder.end();
     for (const event of decoded) this.accumulated.push(event);
-    const [event = NO_EVENT] = decodeSse(encodeUtf8(this.afterPartialEvent(this.#leftOut)));
+    const [event = NO_EVENT] = decodeSse(encodeUtf8(this.afterPartialEvent(this.#missingTerminator)));
     return [...rest, { event, decoded, isFinishing: this.#decoder.isAnswerComplete }];
   }
 
-  #hear(event: SseEvent): ReadEvent {
+  #readEvent(event: SseEvent): ReadEvent {
     const decoded = this.#decoder.push(event);
-    if (event.data !== undefined && decoded.every(({ type }) => type !== "error")) this.#last = event;
+    if (event.data !== undefined && decoded.every(({ type }) => type !== "error")) this.#lastEvent = event;
     for (const one of decoded) this.accumulated.push(one);
     return { event, decoded, isFinishing: this.#decoder.isAnswerComplete };
   }
