@@ -4,7 +4,7 @@ import { isObject, type Json, type JsonObject, numberOf, tryParseJson } from "..
 import { members, sliceOf } from "../wire/splice.ts";
 
 /** Providers say what they counted at one of an answer's ends; between them may be megabytes of audio or vectors. */
-const KEPT_BYTES = 64 * 1024;
+const EDGE_BYTES = 64 * 1024;
 /** Longer than any mark that is looked for: one that two blocks share is seen all the same. */
 const OVERLAP_BYTES = 256;
 
@@ -21,17 +21,17 @@ export class AnswerScanner {
   #last: Uint8Array = new Uint8Array(0);
 
   push(block: Uint8Array): void {
-    const room = KEPT_BYTES - this.#first.length;
+    const room = EDGE_BYTES - this.#first.length;
     if (room > 0) this.#first = concatBytes([this.#first, block.slice(0, room)]);
     const seam = this.#last.subarray(-OVERLAP_BYTES);
     const text = decodeUtf8(concatBytes([seam, block]));
     this.hasTerminal ||= TERMINAL.test(text);
     this.hasError ||= FAILURE.test(text);
-    this.#last = concatBytes([this.#last, block]).slice(-KEPT_BYTES);
+    this.#last = concatBytes([this.#last, block]).slice(-EDGE_BYTES);
   }
 
   get usage(): Usage {
-    const native = usageIn(decodeUtf8(this.#last)) ?? usageIn(decodeUtf8(this.#first));
+    const native = findUsage(decodeUtf8(this.#last)) ?? findUsage(decodeUtf8(this.#first));
     return native === undefined ? {} : decodeUsage(native);
   }
 }
@@ -39,7 +39,7 @@ export class AnswerScanner {
 /** Within a JSON text a quote is escaped: what stands here unescaped and before a colon is a member's name. */
 const USAGE = /(?<!\\)"(usage|usageMetadata)"\s*:\s*(?=\{)/g;
 
-function usageIn(text: string): Json | undefined {
+function findUsage(text: string): Json | undefined {
   const found = [...text.matchAll(USAGE)].at(-1);
   if (found === undefined) return undefined;
   const start = found.index + found[0].length;
@@ -58,10 +58,10 @@ export function decodeUsage(native: Json | undefined): Usage {
   const total = numberOf(native.total_tokens) ?? numberOf(native.totalTokenCount);
   const rest = input === undefined || total === undefined ? undefined : total - input;
   const output = numberOf(native.completion_tokens) ?? numberOf(native.output_tokens) ?? rest;
-  const details = detailsOf(native, ["prompt_tokens_details", "input_tokens_details", "input_token_details"]);
+  const details = readDetails(native, ["prompt_tokens_details", "input_tokens_details", "input_token_details"]);
   const cached = numberOf(details.cached_tokens);
   const inputAudio = numberOf(details.audio_tokens);
-  const outputAudio = numberOf(detailsOf(native, ["output_tokens_details"]).audio_tokens);
+  const outputAudio = numberOf(readDetails(native, ["output_tokens_details"]).audio_tokens);
   return {
     ...(input !== undefined && { fresh: input - (cached ?? 0) }),
     ...(cached !== undefined && { cacheRead: cached }),
@@ -76,10 +76,10 @@ export function decodeUsage(native: Json | undefined): Usage {
 export const countsPictures = ({ native }: Usage): boolean =>
   isObject(native) &&
   ["input_tokens_details", "output_tokens_details"].some((key) => {
-    const tokens = detailsOf(native, [key]).image_tokens;
+    const tokens = readDetails(native, [key]).image_tokens;
     return typeof tokens === "number" && tokens > 0;
   });
 
 /** OpenAI's own endpoints do not agree on the name. */
-const detailsOf = (native: JsonObject, names: readonly string[]): JsonObject =>
+const readDetails = (native: JsonObject, names: readonly string[]): JsonObject =>
   names.map((name) => native[name]).find(isObject) ?? {};

@@ -6,14 +6,14 @@ import { type SseEvent, SseSplitter, withData } from "../wire/sse.ts";
 /** OpenAI's legacy completions ⇄ Chat, for models that only chat. Pure. */
 
 /** What a chat cannot do, and what each says when it asks for nothing: without them the answer would be another. */
-const IMPOSSIBLE: Record<string, Json> = { n: 1, best_of: 1, echo: false, suffix: "", logprobs: null };
+const UNSUPPORTED: Record<string, Json> = { n: 1, best_of: 1, echo: false, suffix: "", logprobs: null };
 
 /** A prompt → a user's message. Any other member is the same in both. */
-export function encodePrompt({ prompt: given, ...body }: JsonObject): JsonObject {
-  const [prompt, ...more] = Array.isArray(given) ? given : [given];
+export function encodePrompt({ prompt: prompts, ...body }: JsonObject): JsonObject {
+  const [prompt, ...more] = Array.isArray(prompts) ? prompts : [prompts];
   if (typeof prompt !== "string" || more.length > 0)
     throw unprocessable("prompt", "this model only chats, and answers one text at a time");
-  for (const [member, nothing] of Object.entries(IMPOSSIBLE)) {
+  for (const [member, nothing] of Object.entries(UNSUPPORTED)) {
     const value = body[member] ?? null;
     if (value !== null && value !== nothing) throw unprocessable(member, "this model only chats, and a chat has none");
   }
@@ -30,9 +30,9 @@ export function decodeChat(answer: JsonObject): JsonObject {
     id: stringifyMember(rest.id).replace(/^chatcmpl-/, "cmpl-"),
     object: "text_completion",
     choices: list.map(({ index, message, delta, finish_reason }): JsonObject => {
-      const said = isObject(message) ? message : isObject(delta) ? delta : {};
+      const content = isObject(message) ? message : isObject(delta) ? delta : {};
       return {
-        text: stringifyMember(said.content) || stringifyMember(said.refusal),
+        text: stringifyMember(content.content) || stringifyMember(content.refusal),
         index: index ?? 0,
         logprobs: null,
         finish_reason: finish_reason ?? null,
@@ -46,26 +46,26 @@ export function decodeChatStream(): TransformStream<Uint8Array, Uint8Array> {
   const splitter = new SseSplitter();
   return new TransformStream({
     transform: (chunk, controller) => {
-      for (const bytes of told(splitter.push(chunk))) controller.enqueue(bytes);
+      for (const bytes of decodeEvents(splitter.push(chunk))) controller.enqueue(bytes);
     },
     flush: (controller) => {
-      for (const bytes of told(splitter.flush())) controller.enqueue(bytes);
+      for (const bytes of decodeEvents(splitter.flush())) controller.enqueue(bytes);
     },
   });
 }
 
-const told = (events: SseEvent[]): Uint8Array[] => events.map(decodeEvent).filter(({ length }) => length > 0);
+const decodeEvents = (events: SseEvent[]): Uint8Array[] => events.map(decodeEvent).filter(({ length }) => length > 0);
 
 function decodeEvent(event: SseEvent): Uint8Array {
   const chunk = event.data === undefined ? undefined : tryParseJson(event.data);
   if (!isObject(chunk) || !Array.isArray(chunk.choices)) return event.raw;
   const completion = decodeChat(chunk);
   // The chunk that only says who speaks: a completion has no such word.
-  if (isSilent(completion) && !("usage" in chunk) && chunk.choices.length > 0) return encodeUtf8("");
+  if (isEmpty(completion) && !("usage" in chunk) && chunk.choices.length > 0) return encodeUtf8("");
   return withData(event, () => JSON.stringify(completion));
 }
 
-const isSilent = ({ choices }: JsonObject): boolean =>
+const isEmpty = ({ choices }: JsonObject): boolean =>
   (choices as JsonObject[]).every(({ text, finish_reason }) => text === "" && finish_reason === null);
 
 const unprocessable = (param: string, why: string): GatewayError =>

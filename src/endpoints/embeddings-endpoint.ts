@@ -47,10 +47,10 @@ export const embeddings: Endpoint = {
     }
     const { value, losses } = encodeForGemini(request.body, target.model);
     const base64 = request.body.encoding_format === "base64";
-    const { path, body: sent } = atGemini(target, value);
+    const { path, body: geminiBody } = toGeminiRequest(target, value);
     return {
       path,
-      text: JSON.stringify(sent),
+      text: JSON.stringify(geminiBody),
       losses,
       translate: (body) => decodeFromGemini(body, { model: target.model, base64 }),
     };
@@ -60,7 +60,7 @@ export const embeddings: Endpoint = {
 const PATH = "/embeddings";
 
 /** Vertex has no batches. */
-function atGemini(target: Target, batch: JsonObject): { path: string; body: JsonObject } {
+function toGeminiRequest(target: Target, batch: JsonObject): { path: string; body: JsonObject } {
   const requests = batch.requests as JsonObject[];
   if (target.provider.host !== "vertex") return { path: geminiEndpointPath(target, "batchEmbedContents"), body: batch };
   if (requests.length > 1)
@@ -87,19 +87,19 @@ export const geminiEmbeddings = (method: GeminiMethod): Endpoint => ({
   request: REQUEST[method],
   prepare: (request, target) => {
     if (target.dialect === "gemini")
-      return { path: geminiEndpointPath(target, method), text: splicedForGemini(request, method, target) };
-    return toOpenai(request, method, target);
+      return { path: geminiEndpointPath(target, method), text: spliceForGemini(request, method, target) };
+    return toOpenaiRequest(request, method, target);
   },
 });
 
-function toOpenai({ body }: JsonRequest, method: GeminiMethod, target: Target): EndpointRequest {
+function toOpenaiRequest({ body }: JsonRequest, method: GeminiMethod, target: Target): EndpointRequest {
   requireOpenai(target, PATH);
   const { value, losses } = encodeForOpenai(body, method, target.model);
   return { path: PATH, text: JSON.stringify(value), losses, translate: (answer) => decodeFromOpenai(answer, method) };
 }
 
 /** Gemini says the model in the path, and again in every request, where it must be the same. */
-function splicedForGemini({ text, members: top }: JsonRequest, method: GeminiMethod, target: Target): string {
+function spliceForGemini({ text, members: top }: JsonRequest, method: GeminiMethod, target: Target): string {
   const name = JSON.stringify(`models/${target.model}`);
   const list = method === "embedContent" ? undefined : top.findLast(({ key }) => key === "requests");
   const inner = list === undefined ? [] : elements(text, list.value.start);

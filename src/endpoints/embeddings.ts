@@ -8,7 +8,7 @@ import { decodeUsage } from "./answer-scan.ts";
 /** OpenAI's embeddings ⇄ Gemini's, both ways. Pure. */
 export type GeminiMethod = "embedContent" | "batchEmbedContents";
 
-type Translated = { value: JsonObject; usage: Usage };
+type TranslatedAnswer = { value: JsonObject; usage: Usage };
 
 /** OpenAI's request → `batchEmbedContents`, which gives one vector for each of its requests. */
 export function encodeForGemini(body: JsonObject, model: string): Encoded<JsonObject> {
@@ -28,13 +28,13 @@ export function encodeForGemini(body: JsonObject, model: string): Encoded<JsonOb
 }
 
 /** Its inverse. `usage` is absent where Gemini says none: most of its embedding models do not. */
-export function decodeFromGemini(answer: Json, request: { model: string; base64: boolean }): Translated {
-  const vectors = geminiVectors(answer);
-  const usage = usageOfGemini(answer);
+export function decodeFromGemini(answer: Json, request: { model: string; base64: boolean }): TranslatedAnswer {
+  const vectors = readGeminiVectors(answer);
+  const usage = decodeGeminiUsage(answer);
   const data = vectors.map((vector, index) => ({
     object: "embedding",
     index,
-    embedding: request.base64 ? base64OfFloats(vector) : vector,
+    embedding: request.base64 ? encodeFloats(vector) : vector,
   }));
   const tokens = usage.fresh;
   return {
@@ -60,7 +60,7 @@ export function encodeForOpenai(body: JsonObject, method: GeminiMethod, model: s
   if (sizes.size > 1) throw unprocessable("requests", "the provider gives all vectors of a call the same dimensions");
   const [dimensions] = sizes;
   const texts = requests.map((request, i) =>
-    textOfContent(request.content, method === "embedContent" ? "content" : `requests[${i}].content`),
+    joinTextParts(request.content, method === "embedContent" ? "content" : `requests[${i}].content`),
   );
   const value: JsonObject = {
     model,
@@ -72,45 +72,45 @@ export function encodeForOpenai(body: JsonObject, method: GeminiMethod, model: s
 }
 
 /** Its inverse. */
-export function decodeFromOpenai(answer: Json, method: GeminiMethod): Translated {
+export function decodeFromOpenai(answer: Json, method: GeminiMethod): TranslatedAnswer {
   const data = isObject(answer) && Array.isArray(answer.data) ? answer.data : undefined;
   if (data === undefined || data.length === 0) throw noEmbeddings();
   const embeddings = data
     .map((one) => (isObject(one) ? one : {}))
     // They have an index because nothing says that they come in order.
     .toSorted((a, b) => (numberOf(a.index) ?? 0) - (numberOf(b.index) ?? 0))
-    .map(({ embedding }) => ({ values: vectorOf(embedding) }));
+    .map(({ embedding }) => ({ values: requireVector(embedding) }));
   const usage = decodeUsage(isObject(answer) ? answer.usage : undefined);
-  const said = usage.fresh === undefined ? {} : { usageMetadata: { promptTokenCount: usage.fresh } };
+  const metadata = usage.fresh === undefined ? {} : { usageMetadata: { promptTokenCount: usage.fresh } };
   const value = method === "embedContent" ? { embedding: embeddings[0]! } : { embeddings };
-  return { value: { ...value, ...said }, usage };
+  return { value: { ...value, ...metadata }, usage };
 }
 
 /** Little-endian float32, as OpenAI sends them and its SDKs read them; every platform of ours is little-endian. */
-export const base64OfFloats = (vector: readonly number[]): string =>
+export const encodeFloats = (vector: readonly number[]): string =>
   Buffer.from(Float32Array.from(vector).buffer).toString("base64");
 
-function geminiVectors(answer: Json): number[][] {
+function readGeminiVectors(answer: Json): number[][] {
   const body = isObject(answer) ? answer : {};
   const list = Array.isArray(body.embeddings) ? body.embeddings : body.embedding === undefined ? [] : [body.embedding];
   if (list.length === 0) throw noEmbeddings();
-  return list.map((one) => vectorOf(isObject(one) ? one.values : undefined));
+  return list.map((one) => requireVector(isObject(one) ? one.values : undefined));
 }
 
-function usageOfGemini(answer: Json): Usage {
+function decodeGeminiUsage(answer: Json): Usage {
   const usage = decodeUsage(isObject(answer) ? answer.usageMetadata : undefined);
   // An embedding says nothing: what goes in is all there is.
   return usage.fresh === undefined ? usage : { ...usage, output: 0 };
 }
 
-function vectorOf(value: Json | undefined): number[] {
+function requireVector(value: Json | undefined): number[] {
   if (Array.isArray(value)) return value as number[];
   // Asked for floats, some answer in base64 all the same, and of bytes (Perplexity, as recorded): nobody can tell which.
   throw noEmbeddings();
 }
 
 /** One content is one vector, however many parts its text has. */
-function textOfContent(content: Json | undefined, at: string): string {
+function joinTextParts(content: Json | undefined, at: string): string {
   if (typeof content === "string") return content;
   const parts = isObject(content) ? [content.parts ?? []].flat() : [];
   const texts = parts.map((part) => {

@@ -50,8 +50,8 @@ const DEMO_PATHS = new Set(["/embeddings"]);
 
 export function requireOpenai(target: Target, path: string): void {
   const { provider } = target;
-  const isThere = speaksOpenai(target) && provider.host === undefined;
-  if (!isThere || (provider.id === "demo" && !DEMO_PATHS.has(path))) throw hasNo(provider.id, path);
+  const isSupported = speaksOpenai(target) && provider.host === undefined;
+  if (!isSupported || (provider.id === "demo" && !DEMO_PATHS.has(path))) throw unsupported(provider.id, path);
 }
 
 /** Below Gemini's own base URL, or Vertex's: the one cloud with addresses of its own where these methods are known. */
@@ -59,8 +59,8 @@ export function geminiEndpointPath({ provider, model }: Target, method: string):
   const path = `/models/${encodeURIComponent(model)}:${method}`;
   if (provider.host === undefined) return path;
   if (provider.host === "vertex") return `/publishers/google${path}`;
-  throw hasNo(provider.id, method);
+  throw unsupported(provider.id, method);
 }
 
-const hasNo = (provider: string, what: string): GatewayError =>
+const unsupported = (provider: string, what: string): GatewayError =>
   new GatewayError("request.unprocessable", `model: provider ${provider} has no ${what}`, { param: "model" });

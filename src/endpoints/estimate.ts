@@ -12,16 +12,16 @@ const COUNTED = /\/(embeddings|completions)$|:(batchEmbedContents|embedContent)$
 const OPEN_OUTPUT = 4_096;
 
 /** Only of a text something is known before. */
-type Sent = { target: Target; path: string; body: { text: string } | object; call: { createdAt: number } };
+type EstimatedRequest = { target: Target; path: string; body: { text: string } | object; call: { createdAt: number } };
 
 /** What a request of a non-generation endpoint may take at most. */
-export async function estimateEndpoint({ target, path, body, call }: Sent): Promise<Estimate> {
+export async function estimateEndpoint({ target, path, body, call }: EstimatedRequest): Promise<Estimate> {
   const bytes = "text" in body ? Buffer.byteLength(body.text) : 0;
   const tokens = Math.ceil(bytes / 4);
   if (FREE.test(path)) return { micros: 0, tokens };
   const request = "text" in body ? tryParseJson(body.text) : undefined;
-  const given = isObject(request) && typeof request.max_tokens === "number" ? request.max_tokens : OPEN_OUTPUT;
-  const output = path.endsWith("/completions") ? given : 0;
+  const maxTokens = isObject(request) && typeof request.max_tokens === "number" ? request.max_tokens : OPEN_OUTPUT;
+  const output = path.endsWith("/completions") ? maxTokens : 0;
   const price = COUNTED.test(path)
     ? (await pricesOf(target.provider))([target.model], new Date(call.createdAt))
     : undefined;

@@ -19,20 +19,20 @@ export type Form = {
 const MAX_HELD_BYTES = 32 * 1024 * 1024;
 
 /** What the forms of an isolate hold together: it has 128 MiB for everything, and dies of more. */
-const MAX_HELD_TOGETHER = 64 * 1024 * 1024;
-let heldTogether = 0;
+const MAX_HELD_BY_ALL = 64 * 1024 * 1024;
+let heldByAll = 0;
 
 /** `named`: the model as `x-rhone-model` or `?model=` give it; then the form is not looked into, and its own field must be the provider's name. */
-export async function readForm(request: Request, named?: string): Promise<Form> {
+export async function readForm(request: Request, headerModel?: string): Promise<Form> {
   const contentType = request.headers.get("content-type") ?? "";
   const boundary = boundaryOf(contentType);
   if (boundary === undefined) throw invalid("content-type", "expected multipart/form-data with a boundary");
   if (request.body === null) throw invalid("body", "expected a form");
   const length = Number(request.headers.get("content-length") ?? Number.NaN);
   const rest = { body: request.body, length };
-  if (named !== undefined)
-    return { model: named, send: () => ({ stream: piped(rest, [], 0), contentType }), release: () => {} };
-  const { found, held, release } = await readToModel(request.body, boundary);
+  if (headerModel !== undefined)
+    return { model: headerModel, send: () => ({ stream: pipeForm(rest, [], 0), contentType }), release: () => {} };
+  const { found, held: chunks, release } = await readToModel(request.body, boundary);
   if (found === undefined) {
     release();
     throw invalid(
@@ -42,9 +42,9 @@ export async function readForm(request: Request, named?: string): Promise<Form> 
   }
   const send = (model: string): { stream: ReadableStream<Uint8Array>; contentType: string } => {
     const isSame = model === found.value;
-    const head = isSame ? held : [...replaceField(held.splice(0), found, model)];
-    const grown = isSame ? 0 : new TextEncoder().encode(model).length - (found.end - found.start);
-    return { stream: piped(rest, head, grown), contentType };
+    const head = isSame ? chunks : [...replaceField(chunks.splice(0), found, model)];
+    const addedBytes = isSame ? 0 : new TextEncoder().encode(model).length - (found.end - found.start);
+    return { stream: pipeForm(rest, head, addedBytes), contentType };
   };
   return { model: found.value, send, release };
 }
@@ -55,24 +55,24 @@ async function readToModel(
 ): Promise<{ found?: FormField; held: Uint8Array[]; release: () => void }> {
   const finder = new FieldFinder(boundary, "model");
   const reader = body.getReader();
-  const held: Uint8Array[] = [];
+  const chunks: Uint8Array[] = [];
   let size = 0;
   const release = (): void => {
-    heldTogether -= size;
+    heldByAll -= size;
     size = 0;
   };
   try {
     while (!finder.isOver && size <= MAX_HELD_BYTES) {
       const { value, done } = await reader.read();
       if (done) break;
-      held.push(value);
+      chunks.push(value);
       size += value.length;
-      heldTogether += value.length;
+      heldByAll += value.length;
       const found = finder.push(value);
-      if (found !== undefined) return { found, held, release };
-      if (heldTogether > MAX_HELD_TOGETHER) throw crowded();
+      if (found !== undefined) return { found, held: chunks, release };
+      if (heldByAll > MAX_HELD_BY_ALL) throw tooManyForms();
     }
-    return { held, release };
+    return { held: chunks, release };
   } catch (cause) {
     release();
     if (cause instanceof GatewayError) throw cause;
@@ -82,26 +82,26 @@ async function readToModel(
   }
 }
 
-const crowded = (): GatewayError =>
+const tooManyForms = (): GatewayError =>
   new GatewayError("rate.limited", "body: too many forms are being read; one that begins with its model is not held", {
     param: "model",
     retryAfterSeconds: 1,
   });
 
 /** What was read, then the rest natively. With its length where that is known: not every provider takes a form without. */
-function piped(
+function pipeForm(
   { body, length }: { body: ReadableStream<Uint8Array>; length: number },
   head: Uint8Array[],
-  grown: number,
+  addedBytes: number,
 ): ReadableStream<Uint8Array> {
   const { readable, writable } = Number.isNaN(length)
     ? new IdentityTransformStream()
-    : new FixedLengthStream(length + grown);
+    : new FixedLengthStream(length + addedBytes);
   const work = async (): Promise<void> => {
     const writer = writable.getWriter();
     // Each piece is let go as soon as it is on its way.
-    for (let piece = head.shift(); piece !== undefined; piece = head.shift())
-      if (piece.length > 0) await writer.write(piece);
+    for (let chunk = head.shift(); chunk !== undefined; chunk = head.shift())
+      if (chunk.length > 0) await writer.write(chunk);
     writer.releaseLock();
     await body.pipeTo(writable);
   };

@@ -25,15 +25,15 @@ export class AuditPublisher {
   async publish(): Promise<void> {
     if (pendingAuditEvents(this.#sql).length === 0) return;
     await this.#storage.setAlarm(Date.now() + RETRY_MS);
-    this.#publishing = this.#publishing.then(() => this.#all());
+    this.#publishing = this.#publishing.then(() => this.#publishAll());
     await this.#publishing;
   }
 
-  async #all(): Promise<void> {
+  async #publishAll(): Promise<void> {
     try {
-      for (let some = pendingAuditEvents(this.#sql); some.length > 0; some = pendingAuditEvents(this.#sql)) {
-        await writeAuditEvents(this.#db, some);
-        deleteAuditEvents(this.#sql, some);
+      for (let events = pendingAuditEvents(this.#sql); events.length > 0; events = pendingAuditEvents(this.#sql)) {
+        await writeAuditEvents(this.#db, events);
+        deleteAuditEvents(this.#sql, events);
       }
     } catch (cause) {
       console.error("changes wait for D1", cause);

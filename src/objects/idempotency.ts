@@ -25,8 +25,8 @@ export class IdempotencyObject extends DurableObject {
   /** `org`: of the caller, who has been admitted. */
   async answer(request: Request, org: string): Promise<Response> {
     return await toRpcResponse(async () => {
-      const { request: once, ...repeatable } = await readIdempotentRequest(request);
-      return await this.#idempotency.answer(repeatable, () => this.#run(once, org));
+      const { request: original, ...repeatable } = await readIdempotentRequest(request);
+      return await this.#idempotency.answer(repeatable, () => this.#run(original, org));
     });
   }
 

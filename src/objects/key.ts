@@ -15,7 +15,7 @@ import { objectStorage } from "./storage.ts";
 export class KeyObject extends DurableObject {
   readonly #key: Key;
   readonly #ledger: Ledger;
-  readonly #turnstile: WaitQueue;
+  readonly #queue: WaitQueue;
   readonly #publisher: AuditPublisher;
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
@@ -29,12 +29,12 @@ export class KeyObject extends DurableObject {
       mint: () => newId("grant", Date.now()),
       account: () => this.#key.policy,
     });
-    this.#turnstile = new WaitQueue(this.#ledger);
+    this.#queue = new WaitQueue(this.#ledger);
     this.#publisher = new AuditPublisher(storage.sql, env.DB, ctx.storage);
   }
 
   async create(made: NewKey): Promise<KeyState> {
-    return await this.#changed(this.#key.create(made));
+    return await this.#publish(this.#key.create(made));
   }
 
   /** By a secret's digest, or by the key's id alone for what was derived from it. */
@@ -56,7 +56,7 @@ export class KeyObject extends DurableObject {
   }
 
   async change(org: string, changes: Record<string, unknown>, actor: Actor): Promise<RpcResult<KeyState> | undefined> {
-    return await this.#told(org, () => this.#key.change(changes, actor));
+    return await this.#apply(org, () => this.#key.change(changes, actor));
   }
 
   async rotate(
@@ -65,38 +65,38 @@ export class KeyObject extends DurableObject {
     graceMs: number,
     actor: Actor,
   ): Promise<RpcResult<KeyState> | undefined> {
-    return await this.#told(org, () => this.#key.rotate(secret, graceMs, actor));
+    return await this.#apply(org, () => this.#key.rotate(secret, graceMs, actor));
   }
 
   async revoke(org: string, actor: Actor): Promise<RpcResult<KeyState> | undefined> {
-    return await this.#told(org, () => this.#key.revoke(actor));
+    return await this.#apply(org, () => this.#key.revoke(actor));
   }
 
   /** `isOwn`: the call is the key's own, and not one of a key that it made; those outlive it, and are charged to it all the same. */
   async take(isOwn: boolean, need: GrantRequest, report: UsageReport): Promise<AccountReply> {
-    this.#turnstile.report(report);
+    this.#queue.report(report);
     if (isOwn) {
-      const told = toRpcResult(() => this.#key.requireActive());
-      if ("error" in told) return { refused: told.error };
+      const result = toRpcResult(() => this.#key.requireActive());
+      if ("error" in result) return { refused: result.error };
     }
-    return await this.#turnstile.take(need);
+    return await this.#queue.take(need);
   }
 
   report(report: UsageReport): void {
-    this.#turnstile.report(report);
+    this.#queue.report(report);
   }
 
   override async alarm(): Promise<void> {
     await this.#publisher.publish();
   }
 
-  async #told(org: string, work: () => KeyState): Promise<RpcResult<KeyState> | undefined> {
+  async #apply(org: string, work: () => KeyState): Promise<RpcResult<KeyState> | undefined> {
     if (this.#key.describe(org) === undefined) return undefined;
-    const told = toRpcResult(work);
-    return "value" in told ? { value: await this.#changed(told.value) } : told;
+    const result = toRpcResult(work);
+    return "value" in result ? { value: await this.#publish(result.value) } : result;
   }
 
-  async #changed(state: KeyState): Promise<KeyState> {
+  async #publish(state: KeyState): Promise<KeyState> {
     await this.ctx.storage.sync();
     await this.#publisher.publish();
     return state;

@@ -19,7 +19,7 @@ import { objectStorage } from "./storage.ts";
 export class OrganizationObject extends DurableObject {
   readonly #organization: Organization;
   readonly #storage: Storage;
-  readonly #accounts = new Map<string, { ledger: Ledger; turnstile: WaitQueue }>();
+  readonly #accounts = new Map<string, { ledger: Ledger; queue: WaitQueue }>();
   readonly #publisher: AuditPublisher;
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
@@ -51,11 +51,11 @@ export class OrganizationObject extends DurableObject {
     const { tags } = this.#organization;
     this.report(tag, report);
     if (this.#organization.account(tag) === undefined) return { free: Date.now() + GRANT_MS, tags };
-    return { ...(await this.#account(tag).turnstile.take(need)), tags };
+    return { ...(await this.#account(tag).queue.take(need)), tags };
   }
 
   report(tag: string | undefined, report: UsageReport): void {
-    if (report.settled.length > 0 || report.unused.length > 0) this.#account(tag).turnstile.report(report);
+    if (report.settled.length > 0 || report.unused.length > 0) this.#account(tag).queue.report(report);
   }
 
   credentials(): Credential[] {
@@ -73,17 +73,17 @@ export class OrganizationObject extends DurableObject {
   }
 
   async removeCredential(org: string, provider: string, actor: string): Promise<boolean> {
-    const isGone = this.#organization.removeCredential(org, provider, actor);
+    const wasRemoved = this.#organization.removeCredential(org, provider, actor);
     await this.ctx.storage.sync();
     await this.#publisher.publish();
-    return isGone;
+    return wasRemoved;
   }
 
   override async alarm(): Promise<void> {
     await this.#publisher.publish();
   }
 
-  #account(tag: string | undefined): { ledger: Ledger; turnstile: WaitQueue } {
+  #account(tag: string | undefined): { ledger: Ledger; queue: WaitQueue } {
     const name = tag === undefined ? "" : `#${tag}`;
     const known = this.#accounts.get(name);
     if (known !== undefined) return known;
@@ -94,7 +94,7 @@ export class OrganizationObject extends DurableObject {
       // A budget that was taken away meanwhile limits nothing any more.
       account: () => this.#organization.account(tag) ?? { budgets: [], limits: {}, time_zone: "UTC" },
     });
-    const account = { ledger, turnstile: new WaitQueue(ledger) };
+    const account = { ledger, queue: new WaitQueue(ledger) };
     this.#accounts.set(name, account);
     return account;
   }

@@ -19,16 +19,16 @@ import { sleep } from "../wire/time.ts";
 type Journals = Cloudflare.Env["JOURNALS"];
 
 /** What one entry may hold, in UTF-16 code units: what is larger goes to the session's own object at once. */
-const ENTRY = 64_000;
+const MAX_ENTRY = 64_000;
 /** The most that crosses at once, in the same: a message between objects may have 32 MiB. */
-const LOAD = 4_000_000;
+const MAX_BATCH = 4_000_000;
 /** How long an isolate fills one journal; an object may have 10 GB, and a thousand calls a second are a GB in ten minutes. */
-const TERM = 60 * 60_000;
+const JOURNAL_LIFETIME = 60 * 60_000;
 /** How long after its beginning a call may still be on its way to its journal, and how often one looks. Milliseconds. */
-const FRESH = 2_000;
-const LOOK = 50;
+const ENTRY_DELAY = 2_000;
+const POLL_INTERVAL = 50;
 
-const GATHERED = new Batcher<JournalEntry>();
+const BATCHER = new Batcher<JournalEntry>();
 let current: { journal: string; until: number } | undefined;
 
 /** The ids of a call and of the session that it begins, and that session's place. `isJournaled`: the call is stateless. */
@@ -42,7 +42,7 @@ export function newCallIds(
     return { id: newId("call", now, objectId), sessionId, objectId };
   }
   if (current === undefined || now > current.until)
-    current = { journal: encodeObjectId(JOURNALS.newUniqueId().toString()), until: now + TERM };
+    current = { journal: encodeObjectId(JOURNALS.newUniqueId().toString()), until: now + JOURNAL_LIFETIME };
   const id = newJournalId("call", now, current.journal);
   return { id, sessionId: withPrefix(id, "sess"), objectId: objectIdIn("call", id)! };
 }
@@ -52,40 +52,40 @@ export function newCallIds(
  * when somebody asks for it. False: it is too large for that. `told`: its stream.
  */
 export function enterInJournal(
-  { record, said, received }: Omit<StatelessCall, "isNew">,
-  told: RecordedStream | undefined,
+  { record, said: content, received }: Omit<StatelessCall, "isNew">,
+  stream: RecordedStream | undefined,
   { journals, waitUntil }: { journals: Journals; waitUntil: (work: Promise<unknown>) => void },
 ): boolean {
   // Seen before anything of it is written down.
-  if ((said?.input.items.length ?? 0) + (said?.output.items.length ?? 0) > ENTRY) return false;
+  if ((content?.input.items.length ?? 0) + (content?.output.items.length ?? 0) > MAX_ENTRY) return false;
   // What it cost is settled by the record that goes from here; its session tells it nobody again.
   const { charge: _, ...uncharged } = record;
-  const handled = {
+  const call = {
     record: uncharged,
     isNew: true,
-    ...(said && { said }),
+    ...(content && { said: content }),
     ...(received !== undefined && { received }),
   };
-  const text = JSON.stringify(handled satisfies StatelessCall);
-  if (text.length + (told?.bytes.length ?? 0) > ENTRY) return false;
-  const payload = `${JSON.stringify(record)},${JSON.stringify(sessionOf(record))}`;
-  const entry = { id: record.id, org: record.org, text, payload, ...(told !== undefined && { told }) };
-  GATHERED.put([entry], { flush: (entries) => write(entries, journals), waitUntil, now: Date.now });
+  const text = JSON.stringify(call satisfies StatelessCall);
+  if (text.length + (stream?.bytes.length ?? 0) > MAX_ENTRY) return false;
+  const payload = `${JSON.stringify(record)},${JSON.stringify(toSessionRecord(record))}`;
+  const entry = { id: record.id, org: record.org, text, payload, ...(stream !== undefined && { told: stream }) };
+  BATCHER.put([entry], { flush: (entries) => writeEntries(entries, journals), waitUntil, now: Date.now });
   return true;
 }
 
 /** Each to its own: the hour may have struck in between. */
-async function write(entries: readonly JournalEntry[], journals: Journals): Promise<void> {
+async function writeEntries(entries: readonly JournalEntry[], journals: Journals): Promise<void> {
   const byJournal = Map.groupBy(entries, ({ id }) => journalIn(objectIdIn("call", id)!)!);
   for (const [journal, some] of byJournal)
-    for (const load of chunkBySize(some, sizeOf, LOAD)) await stubOf(journals, journal)?.enter(load);
+    for (const batch of chunkBySize(some, sizeOf, MAX_BATCH)) await findStub(journals, journal)?.enter(batch);
 }
 
-const sizeOf = ({ text, payload, told }: JournalEntry): number =>
-  text.length + payload.length + (told?.bytes.length ?? 0);
+const sizeOf = ({ text, payload, told: stream }: JournalEntry): number =>
+  text.length + payload.length + (stream?.bytes.length ?? 0);
 
 /** The session as it will be, for lists. Any change of it has a higher revision. */
-const sessionOf = ({ org, sessionId, turnId, createdAt, endedAt }: CallRecord): SessionRecord => ({
+const toSessionRecord = ({ org, sessionId, turnId, createdAt, endedAt }: CallRecord): SessionRecord => ({
   object: "session",
   id: sessionId,
   org,
@@ -105,21 +105,21 @@ export async function findJournalEntry(
   objectId: string,
 ): Promise<Pick<JournalEntry, "text" | "told"> | undefined> {
   const id = `call_${objectId}`;
-  const stub = stubOf(journals, journalIn(objectId)!);
+  const stub = findStub(journals, journalIn(objectId)!);
   for (;;) {
     const found = await stub?.find(org, id);
-    if (found !== undefined || Math.abs(Date.now() - createdAtOf(id)) > FRESH) return found;
-    await sleep(LOOK);
+    if (found !== undefined || Math.abs(Date.now() - createdAtOf(id)) > ENTRY_DELAY) return found;
+    await sleep(POLL_INTERVAL);
   }
 }
 
 /** The inverse of writing it there, when the session's object has it. */
 export async function removeJournalEntry(journals: Journals, org: string, objectId: string): Promise<void> {
-  await stubOf(journals, journalIn(objectId)!)?.strike(org, `call_${objectId}`);
+  await findStub(journals, journalIn(objectId)!)?.strike(org, `call_${objectId}`);
 }
 
 /** undefined: no journal of ours. */
-function stubOf(journals: Journals, journal: string): ReturnType<Journals["get"]> | undefined {
+function findStub(journals: Journals, journal: string): ReturnType<Journals["get"]> | undefined {
   const hex = decodeObjectId(journal);
   if (hex === undefined) return undefined;
   try {

@@ -24,7 +24,7 @@ export class Capacity {
     if (this.#calls >= this.#capacity.calls) throw full();
     this.#calls++;
     let own = 0;
-    let isHere = true;
+    let isCounted = true;
     return {
       // A large body is taken beside small ones, however large it is: there would always be some.
       hold: (bytes) => {
@@ -34,8 +34,8 @@ export class Capacity {
         own += bytes;
       },
       leave: () => {
-        if (!isHere) return;
-        isHere = false;
+        if (!isCounted) return;
+        isCounted = false;
         this.#calls--;
         this.#bytes -= own;
       },

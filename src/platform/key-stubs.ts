@@ -15,9 +15,9 @@ const grantPool = new GrantPool(Date.now, sleep);
 type Keys = Cloudflare.Env["KEYS"];
 /** An object's methods as they are called from elsewhere. The platform's own type for that does not end on what is nested. */
 type Remote<Namespace> =
-  Namespace extends DurableObjectNamespace<infer Home>
+  Namespace extends DurableObjectNamespace<infer ObjectClass>
     ? {
-        [Name in keyof Home]: Home[Name] extends (...args: infer Args) => infer Result
+        [Name in keyof ObjectClass]: ObjectClass[Name] extends (...args: infer Args) => infer Result
           ? (...args: Args) => Promise<Awaited<Result>>
           : never;
       }
@@ -33,7 +33,7 @@ export function newKeyObject(keys: Keys): { stub: KeyStub; place: string } {
 }
 
 /** The object of a key, by the place that its secret or its id says; undefined when there can be none. */
-export function keyAt(keys: Keys, objectId: string | undefined): KeyStub | undefined {
+export function keyStubAt(keys: Keys, objectId: string | undefined): KeyStub | undefined {
   const hex = objectId === undefined ? undefined : decodeObjectId(objectId);
   if (hex === undefined) return undefined;
   try {
@@ -44,22 +44,22 @@ export function keyAt(keys: Keys, objectId: string | undefined): KeyStub | undef
   }
 }
 
-export const keyOfId = (keys: Keys, id: string): KeyStub | undefined => keyAt(keys, objectIdIn("key", id));
+export const keyStubForId = (keys: Keys, id: string): KeyStub | undefined => keyStubAt(keys, objectIdIn("key", id));
 
-export const organizationOf = ({ ORGANIZATIONS }: Pick<Objects, "ORGANIZATIONS">, org: string): OrganizationStub =>
+export const organizationStub = ({ ORGANIZATIONS }: Pick<Objects, "ORGANIZATIONS">, org: string): OrganizationStub =>
   ORGANIZATIONS.get(ORGANIZATIONS.idFromName(org)) as unknown as OrganizationStub;
 
 /** What a call is charged to, and how. The bootstrap key stands above all budgets. */
-export function budgetsFor(env: Objects, later: (work: Promise<unknown>) => void): Budgets {
-  const tools = { till: tillOf(env), later };
+export function createBudgets(env: Objects, later: (work: Promise<unknown>) => void): Budgets {
+  const poolServices = { till: accountClient(env), later };
   return {
-    reserve: async (call, caller, tags, wanted) => {
+    reserve: async (call, caller, tags, estimate) => {
       if (caller.keyId === ADMIN_KEY_ID) return undefined;
       const payers = { key: caller.keyId, above: caller.payers ?? [], organization: caller.org, tags };
-      return await grantPool.reserve(call, payers, await wanted(), tools);
+      return await grantPool.reserve(call, payers, await estimate(), poolServices);
     },
     settle: ({ id, charge }) => {
-      if (charge !== undefined) grantPool.settle(id, charge.parts, charge, tools);
+      if (charge !== undefined) grantPool.settle(id, charge.parts, charge, poolServices);
     },
   };
 }
@@ -80,23 +80,23 @@ export function settleRecords(env: Objects, records: readonly StoredRecord[]): P
     }
   }
   if (reports.size === 0) return undefined;
-  const client = tillOf(env);
+  const client = accountClient(env);
   return Promise.all([...reports].map(([account, settled]) => client.report(account, { settled, unused: [] })));
 }
 
-function tillOf(env: Objects): AccountClient {
+function accountClient(env: Objects): AccountClient {
   return {
     take: async (account, need, report) => {
       const { id, tag, isPayer } = accountOf(account);
-      const key = keyOfId(env.KEYS, id);
+      const key = keyStubForId(env.KEYS, id);
       return await (key === undefined
-        ? organizationOf(env, id).take(tag, need, report)
+        ? organizationStub(env, id).take(tag, need, report)
         : key.take(!isPayer, need, report));
     },
     report: async (account, report: UsageReport) => {
       const { id, tag } = accountOf(account);
-      const key = keyOfId(env.KEYS, id);
-      await (key === undefined ? organizationOf(env, id).report(tag, report) : key.report(report));
+      const key = keyStubForId(env.KEYS, id);
+      await (key === undefined ? organizationStub(env, id).report(tag, report) : key.report(report));
     },
   };
 }

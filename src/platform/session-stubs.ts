@@ -13,7 +13,7 @@ export function newSessionId(sessions: Sessions): { id: string; objectId: string
 /** Where a session of this organisation lives, whether it exists or not. Chosen names are the organisation's own. */
 export function sessionObjectId(sessions: Sessions, org: string, id: string): string {
   const name = id.slice("sess_".length);
-  if (objectAt(sessions, name) !== undefined) return name;
+  if (parseSessionObjectId(sessions, name) !== undefined) return name;
   return encodeObjectId(sessions.idFromName(`${org}/${name}`).toString());
 }
 
@@ -32,12 +32,12 @@ export function stubForId(sessions: Sessions, prefix: string, id: string): Sessi
 
 /** The object at a place; undefined when that is none of ours. */
 export function stubFor(sessions: Sessions, objectId: string): SessionStub | undefined {
-  const id = objectAt(sessions, objectId);
+  const id = parseSessionObjectId(sessions, objectId);
   return id === undefined ? undefined : sessions.get(id);
 }
 
 /** A session that a stateless call began has an object by the call's name, which knows by it where the call stands. */
-function objectAt(sessions: Sessions, objectId: string): DurableObjectId | undefined {
+function parseSessionObjectId(sessions: Sessions, objectId: string): DurableObjectId | undefined {
   if (journalIn(objectId) !== undefined) return sessions.idFromName(objectId);
   const hex = decodeObjectId(objectId);
   if (hex === undefined) return undefined;

@@ -11,16 +11,16 @@ export function cacheBreakers(
 ): BreakerStore {
   return {
     downUntil: async (key) => {
-      const found = await orNothing(async () => await cache().match(urlOf(key)));
+      const found = await tryCache(async () => await cache().match(urlOf(key)));
       const until = Number(await found?.text());
       return Number.isNaN(until) ? undefined : until;
     },
     markDown: async (key, until) => {
       const seconds = Math.ceil((until - now()) / 1000);
-      const said = new Response(String(until), { headers: { "cache-control": `max-age=${seconds}` } });
-      await orNothing(async () => await cache().put(urlOf(key), said));
+      const entry = new Response(String(until), { headers: { "cache-control": `max-age=${seconds}` } });
+      await tryCache(async () => await cache().put(urlOf(key), entry));
     },
-    markUp: async (key) => void (await orNothing(async () => await cache().delete(urlOf(key)))),
+    markUp: async (key) => void (await tryCache(async () => await cache().delete(urlOf(key)))),
   };
 }
 
@@ -28,10 +28,10 @@ export function cacheBreakers(
 const urlOf = (key: string): string => `https://targets.rhone.invalid/${encodeURIComponent(key)}`;
 
 /** A cache is asked on behalf of a call that waits: what it does not know soon, it does not know. Milliseconds. */
-const SOON = 250;
+const CACHE_TIMEOUT = 250;
 
-const orNothing = <T>(work: () => Promise<T>): Promise<T | undefined> =>
+const tryCache = <T>(work: () => Promise<T>): Promise<T | undefined> =>
   raceTimeout(
     work().catch(() => undefined),
-    SOON,
+    CACHE_TIMEOUT,
   );

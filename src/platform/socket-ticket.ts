@@ -1,7 +1,7 @@
 import { authenticateKeyId, type AuthContext, authenticateClaims } from "../keys/authenticate.ts";
 import type { SocketAttachment } from "../gateway/sockets/session-sockets.ts";
 import { objectIdIn } from "../wire/id.ts";
-import { keyCache, keyAt } from "./key-stubs.ts";
+import { keyCache, keyStubAt } from "./key-stubs.ts";
 import type { Caller } from "../keys/caller.ts";
 
 /** The Worker has admitted who connects, and tells the session's object whom it holds. No client can say it itself. */
@@ -23,8 +23,14 @@ export async function authenticateSocket(
   later: AuthContext["later"],
 ): Promise<Caller> {
   const { keyId, org, scopes, sessionId: session, expiresAt = Infinity, address } = attachment;
-  const ask: AuthContext["ask"] = (objectId, digest) => keyAt(env.KEYS, objectId)?.admit(digest);
-  const gate: AuthContext = { admissions: keyCache, adminKey: env.RHONE_ADMIN_KEY, ask, address, later };
-  if (scopes !== undefined) return await authenticateClaims({ keyId, org, session, scopes, expiresAt }, gate);
-  return { ...(await authenticateKeyId(keyId, objectIdIn("key", keyId), gate)), org };
+  const authenticateAt: AuthContext["ask"] = (objectId, digest) => keyStubAt(env.KEYS, objectId)?.admit(digest);
+  const authContext: AuthContext = {
+    admissions: keyCache,
+    adminKey: env.RHONE_ADMIN_KEY,
+    ask: authenticateAt,
+    address,
+    later,
+  };
+  if (scopes !== undefined) return await authenticateClaims({ keyId, org, session, scopes, expiresAt }, authContext);
+  return { ...(await authenticateKeyId(keyId, objectIdIn("key", keyId), authContext)), org };
 }

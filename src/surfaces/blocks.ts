@@ -31,7 +31,7 @@ const citation = z
   .partial();
 
 /** What is said: one of a text, media, or an item that only its provider can read (then `native` is the item). */
-const spoken = (type: "system" | "input" | "response") =>
+const contentBlock = (type: "system" | "input" | "response") =>
   z
     .strictObject({
       type: z.literal(type),
@@ -46,14 +46,14 @@ const spoken = (type: "system" | "input" | "response") =>
       cache,
     })
     .refine(
-      ({ text, media, opaque }) => [text, media, opaque].filter((said) => said !== undefined).length === 1,
+      ({ text, media, opaque }) => [text, media, opaque].filter((part) => part !== undefined).length === 1,
       "expected one of text, media and opaque",
     )
     .refine(({ opaque, native }) => opaque === undefined || native !== undefined, "expected native beside opaque");
 
-export const system = spoken("system");
-const input = spoken("input");
-const response = spoken("response");
+export const system = contentBlock("system");
+const input = contentBlock("input");
+const response = contentBlock("response");
 
 export const block = z
   .discriminatedUnion("type", [

@@ -15,8 +15,8 @@ const IDLE_MS = 30_000;
  * And one that sends a little now and then holds a place that others could have: it has ten times as long, and then as
  * long as what it has sent takes on a slow line. Bytes a millisecond.
  */
-const PATIENCE = 10;
-const SLOWEST = 8;
+const IDLE_PERIODS = 10;
+const MIN_BYTES_PER_MS = 8;
 
 /** Throws `request.invalid`, 415, for a body that is encoded: nobody unpacks it here, nor at most providers. */
 export function requireUncompressed({ headers }: Request): void {
@@ -27,7 +27,7 @@ export function requireUncompressed({ headers }: Request): void {
 }
 
 /** The body as text, read as `readBytes` does. */
-export async function readText(request: Request, idleMs = IDLE_MS, hold = HELD_BY_NOBODY): Promise<string> {
+export async function readText(request: Request, idleMs = IDLE_MS, hold = COUNT_NOTHING): Promise<string> {
   const text = decodeUtf8Strictly(await readBytes(request, idleMs, hold));
   if (text === undefined) throw invalid("body", "expected UTF-8");
   return text;
@@ -37,21 +37,21 @@ export async function readText(request: Request, idleMs = IDLE_MS, hold = HELD_B
  * The body. Reads no further than the limit, whatever its length was said to be, and waits for no part longer than
  * `idleMs`. `hold` is told of each part's size as it comes, and may throw when there is no room for it.
  */
-export async function readBytes(request: Request, idleMs = IDLE_MS, hold = HELD_BY_NOBODY): Promise<Uint8Array> {
-  const said = request.headers.get("content-length");
-  if (Number(said) > MAX_BODY_BYTES) throw tooLarge();
+export async function readBytes(request: Request, idleMs = IDLE_MS, hold = COUNT_NOTHING): Promise<Uint8Array> {
+  const declaredLength = request.headers.get("content-length");
+  if (Number(declaredLength) > MAX_BODY_BYTES) throw tooLarge();
   const parts: Uint8Array[] = [];
   if (request.body === null) return concatBytes(parts);
   // A block for each read is more than a small body is worth.
-  const isSmall = said !== null && Number(said) <= SMALL_BYTES;
+  const isSmall = declaredLength !== null && Number(declaredLength) <= SMALL_BYTES;
   const reader = isSmall ? request.body.getReader() : blockReader(request.body);
-  const watch = watchFor(idleMs);
+  const watchdog = startWatchdog(idleMs);
   let size = 0;
   try {
     for (;;) {
-      const { value, done } = await Promise.race([reader.read().catch(gone), watch.late]);
+      const { value, done } = await Promise.race([reader.read().catch(throwAborted), watchdog.late]);
       if (done) return concatBytes(parts);
-      watch.came(value?.length ?? 0);
+      watchdog.came(value?.length ?? 0);
       if (value === undefined) continue;
       size += value.length;
       if (size > MAX_BODY_BYTES) throw tooLarge();
@@ -59,35 +59,35 @@ export async function readBytes(request: Request, idleMs = IDLE_MS, hold = HELD_
       parts.push(value);
     }
   } finally {
-    watch.end();
+    watchdog.end();
   }
 }
 
-const HELD_BY_NOBODY = (_: number): void => {};
+const COUNT_NOTHING = (_: number): void => {};
 
 /** `late` rejects when nothing has come for that long. One timer serves the whole body: it is set anew when it has run out. */
-function watchFor(idleMs: number): { late: Promise<never>; came: (bytes: number) => void; end: () => void } {
-  let cameAt = Date.now();
-  let end = cameAt + PATIENCE * idleMs;
+function startWatchdog(idleMs: number): { late: Promise<never>; came: (bytes: number) => void; end: () => void } {
+  let lastBytesAt = Date.now();
+  let end = lastBytesAt + IDLE_PERIODS * idleMs;
   let timer: ReturnType<typeof setTimeout>;
-  const late = new Promise<never>((_, reject) => {
-    const look = (): void => {
+  const timeout = new Promise<never>((_, reject) => {
+    const check = (): void => {
       const now = Date.now();
-      const left = Math.min(cameAt + idleMs, end) - now;
-      if (left > 0) timer = setTimeout(look, left);
+      const left = Math.min(lastBytesAt + idleMs, end) - now;
+      if (left > 0) timer = setTimeout(check, left);
       else reject(tooSlow(now < end ? `and nothing came for ${idleMs / 1000} s` : "and it comes too slowly"));
     };
-    timer = setTimeout(look, idleMs);
+    timer = setTimeout(check, idleMs);
   });
-  const came = (bytes: number): void => {
-    cameAt = Date.now();
-    end += bytes / SLOWEST;
+  const onBytes = (bytes: number): void => {
+    lastBytesAt = Date.now();
+    end += bytes / MIN_BYTES_PER_MS;
   };
-  return { late, came, end: () => clearTimeout(timer) };
+  return { late: timeout, came: onBytes, end: () => clearTimeout(timer) };
 }
 
 /** Nobody may be there to read it, but it is no fault of ours. */
-function gone(cause: unknown): never {
+function throwAborted(cause: unknown): never {
   throw new GatewayError("request.invalid", "body: expected all of it, and the connection broke off", {
     param: "body",
     cause,

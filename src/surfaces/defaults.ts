@@ -49,31 +49,33 @@ export const sessionDefaults = z
 export type SessionDefaults = z.infer<typeof sessionDefaults>;
 
 /** Those that stand in `rhone`. */
-const OF_RHONE = ["on_busy", "on_disconnect", "strict"] as const;
+const RHONE_MEMBERS = ["on_busy", "on_disconnect", "strict"] as const;
 
 /**
  * The request as if its caller had said the session's defaults in the words of the surface. What the caller says wins,
  * member by member, and in Gemini's `generationConfig` again member by member.
  */
 export function withDefaults(
-  opened: RequestText,
+  requestText: RequestText,
   defaults: JsonObject,
   surface: Surface,
 ): RequestText & { losses: Loss[] } {
-  const said = defaults as SessionDefaults;
+  const sessionValues = defaults as SessionDefaults;
   const rhone = {
-    ...Object.fromEntries(OF_RHONE.flatMap((key) => (said[key] === undefined ? [] : [[key, said[key]]]))),
-    ...opened.rhone,
+    ...Object.fromEntries(
+      RHONE_MEMBERS.flatMap((key) => (sessionValues[key] === undefined ? [] : [[key, sessionValues[key]]])),
+    ),
+    ...requestText.rhone,
   };
-  const { value, losses } = inWordsOf(surface, defaults);
-  const text = Object.entries(value).reduce(withMember, opened.text);
-  return { text, members: text === opened.text ? opened.members : membersOf(text), rhone, losses };
+  const { value, losses } = encodeDefaults(surface, defaults);
+  const text = Object.entries(value).reduce(addMember, requestText.text);
+  return { text, members: text === requestText.text ? requestText.members : membersOf(text), rhone, losses };
 }
 
 /** The members of a request to this surface. */
-function inWordsOf({ dialect }: Surface, defaults: JsonObject): { value: JsonObject; losses: Loss[] } {
+function encodeDefaults({ dialect }: Surface, defaults: JsonObject): { value: JsonObject; losses: Loss[] } {
   const own = Object.fromEntries(
-    Object.entries(defaults).filter(([key]) => key !== "auto_compact" && !OF_RHONE.includes(key as never)),
+    Object.entries(defaults).filter(([key]) => key !== "auto_compact" && !RHONE_MEMBERS.includes(key as never)),
   );
   if (Object.keys(own).length === 0) return { value: {}, losses: [] };
   const { rest: _, ...request } = native.decodeRequest({ ...own, input: "-" });
@@ -84,14 +86,14 @@ function inWordsOf({ dialect }: Surface, defaults: JsonObject): { value: JsonObj
   return { value: { ...members, ...(own.model !== undefined && model !== undefined && { model }) }, losses };
 }
 
-function withMember(text: string, [key, value]: [string, JsonObject[string]]): string {
-  const known = membersOf(text).findLast((member) => member.key === key);
-  if (known === undefined) return splice(text, [appendMember(text, key, JSON.stringify(value))]);
+function addMember(text: string, [key, value]: [string, JsonObject[string]]): string {
+  const existing = membersOf(text).findLast((member) => member.key === key);
+  if (existing === undefined) return splice(text, [appendMember(text, key, JSON.stringify(value))]);
   if (key !== "generationConfig" || !isObject(value)) return text;
-  const given = parseJson(sliceOf(text, known.value));
-  if (!isObject(given)) return text;
-  const fresh = Object.entries(value).filter(([inner]) => !(inner in given));
-  return fresh.reduce((whole, [inner, json]) => {
+  const requested = parseJson(sliceOf(text, existing.value));
+  if (!isObject(requested)) return text;
+  const missing = Object.entries(value).filter(([inner]) => !(inner in requested));
+  return missing.reduce((whole, [inner, json]) => {
     const at = membersOf(whole).findLast((member) => member.key === key)!.value;
     return splice(whole, [appendMember(whole, inner, JSON.stringify(json), at.end - 1)]);
   }, text);
@@ -99,15 +101,18 @@ function withMember(text: string, [key, value]: [string, JsonObject[string]]): s
 
 /** The request as if its caller had said what the key has for those who say nothing. What the caller says wins, member by member. */
 export function withKeyDefaults<T extends RequestText>(
-  opened: T,
+  requestText: T,
   { policy }: Caller,
   outside: { model?: string } = {},
 ): T {
   const { defaults } = policy ?? {};
-  if (defaults === undefined || Object.keys(defaults).length === 0) return opened;
-  const { rhone, members } = opened;
+  if (defaults === undefined || Object.keys(defaults).length === 0) return requestText;
+  const { rhone, members } = requestText;
   const { model, ...routing } = defaults.routing ?? {};
   const namesModel = outside.model !== undefined || members.some(({ key }) => key === "model");
-  const wished = { ...routing, ...(!namesModel && model !== undefined && { model }), ...rhone.routing };
-  return { ...opened, rhone: { ...defaults, ...rhone, ...(Object.keys(wished).length > 0 && { routing: wished }) } };
+  const mergedRouting = { ...routing, ...(!namesModel && model !== undefined && { model }), ...rhone.routing };
+  return {
+    ...requestText,
+    rhone: { ...defaults, ...rhone, ...(Object.keys(mergedRouting).length > 0 && { routing: mergedRouting }) },
+  };
 }

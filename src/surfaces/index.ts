@@ -16,7 +16,7 @@ export type Surface = {
   /** The header in which its clients look for the request's id, where it is not `x-request-id`. */
   requestIdHeader?: string;
   /** The wire is ours: what others say inside `rhone` may stand at the top level of its requests as well. */
-  isOurs?: true;
+  isNative?: true;
 };
 const tools = z.array(z.looseObject({})).max(256).nullish();
 const model = z.string().min(1).optional();
@@ -58,8 +58,8 @@ const responsesRequest = z
   // Where it stands may be all that a call has to say.
   .refine(
     ({ input, prompt, previous_response_id, conversation }) => {
-      const isElsewhere = [prompt, previous_response_id, conversation].some((place) => place != null);
-      return isElsewhere || (input != null && input.length > 0);
+      const hasReference = [prompt, previous_response_id, conversation].some((reference) => reference != null);
+      return hasReference || (input != null && input.length > 0);
     },
     { path: ["input"], message: "expected a text or at least one item" },
   )
@@ -151,7 +151,7 @@ export const SURFACES = {
   responses: { id: "responses", dialect: openaiResponses, request: responsesRequest },
   messages: { id: "messages", dialect: anthropic, request: messagesRequest, requestIdHeader: "request-id" },
   gemini: { id: "gemini", dialect: gemini, request: contentsRequest },
-  native: { id: "native", dialect: native, request: callRequest, isOurs: true },
+  native: { id: "native", dialect: native, request: callRequest, isNative: true },
   /** OpenAI's legacy completions, said as Chat for models that only chat. */
   completions: { id: "completions", dialect: openaiChat, request: chatRequest },
 } as const satisfies Record<string, Surface>;

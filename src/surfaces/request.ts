@@ -36,32 +36,32 @@ export type ParsedRequest = RequestText & {
  * ours the members that do. Of `rhone` and the top level `rhone` wins.
  */
 export function readMembers(text: string, headers: Headers, surface?: Surface): RequestText {
-  const found = membersOf(text);
-  const beside = surface?.isOurs ? validate(rhoneRequest, ownMembers(text, found)) : {};
+  const found = splitMembers(text);
+  const topLevel = surface?.isNative ? validate(rhoneRequest, readRhoneMembers(text, found)) : {};
   const member = found.findLast(({ key }) => key === "rhone");
   const rhone = member && validate(rhoneRequest, parseJsonField(sliceOf(text, member.value), "rhone"), ["rhone"]);
-  const said = { ...beside, ...rhone };
-  return { text, members: found, rhone: { ...said, ...saidInHeaders(headers, said) } };
+  const fromBody = { ...topLevel, ...rhone };
+  return { text, members: found, rhone: { ...fromBody, ...readRhoneHeaders(headers, fromBody) } };
 }
 
 /** The headers that say what `rhone` may say, too. */
 const HEADERS = { "x-rhone-session-id": "session_id", "x-rhone-context-mode": "context_mode" } as const;
 
 /** Throws `request.invalid` for one that contradicts the body: neither of the two can be known to be meant. */
-function saidInHeaders(headers: Headers, said: RhoneRequest): RhoneRequest {
-  const given = Object.entries(HEADERS).flatMap(([name, member]) => {
+function readRhoneHeaders(headers: Headers, fromBody: RhoneRequest): RhoneRequest {
+  const entries = Object.entries(HEADERS).flatMap(([name, member]) => {
     const value = headers.get(name);
     if (value === null) return [];
     validate(rhoneRequest.shape[member].unwrap(), value, [name]);
-    if (said[member] !== undefined && said[member] !== value)
+    if (fromBody[member] !== undefined && fromBody[member] !== value)
       throw invalid(name, `expected the same as rhone.${member}, or only one of the two`);
     return [[member, value]];
   });
-  return Object.fromEntries(given) as RhoneRequest;
+  return Object.fromEntries(entries) as RhoneRequest;
 }
 
 /** Those that a request may say inside `rhone`. */
-const ownMembers = (text: string, found: readonly Member[]): JsonObject =>
+const readRhoneMembers = (text: string, found: readonly Member[]): JsonObject =>
   Object.fromEntries(
     found
       .filter(({ key }) => key in rhoneRequest.shape)
@@ -69,25 +69,25 @@ const ownMembers = (text: string, found: readonly Member[]): JsonObject =>
   );
 
 /** Decodes and checks the whole request. Throws `request.invalid`, naming the field and what was expected. */
-export function parseRequest(opened: RequestText, surface: Surface, outside: PathParams = {}): ParsedRequest {
-  const { text, rhone } = opened;
-  const whole = parseJsonField(text, "body");
-  if (!isObject(whole)) throw invalid("body", "expected a JSON object");
-  validate(surface.request, whole, []);
-  const { rhone: _, ...body } = whole;
+export function parseRequest(requestText: RequestText, surface: Surface, outside: PathParams = {}): ParsedRequest {
+  const { text, rhone } = requestText;
+  const value = parseJsonField(text, "body");
+  if (!isObject(value)) throw invalid("body", "expected a JSON object");
+  validate(surface.request, value, []);
+  const { rhone: _, ...body } = value;
   const { dialect } = surface;
   const request = dialect.decodeRequest(body, outside);
   const model = rhone.routing?.model ?? request.model;
   if (model === "") throw invalid("model", "expected the name of a model");
-  const given = itemsOf(opened, dialect);
-  const items = given.map((item) => dialect.layout.toPortableItem?.(item) ?? item);
-  const isReworded = items.some((item, i) => item !== given[i]);
+  const rawItems = readItems(requestText, dialect);
+  const items = rawItems.map((item) => dialect.layout.toPortableItem?.(item) ?? item);
+  const hasRewrittenItems = items.some((item, i) => item !== rawItems[i]);
   const messages = request.messages.slice(request.messages.length - items.length);
   const firstOther = messages.findIndex(({ role }) => role !== "system");
-  const leading = firstOther < 0 ? messages.length : firstOther;
-  const instructions = instructionsOf(opened, dialect, items.slice(0, leading));
+  const systemCount = firstOther < 0 ? messages.length : firstOther;
+  const instructions = readInstructions(requestText, dialect, items.slice(0, systemCount));
   return {
-    ...opened,
+    ...requestText,
     surface,
     outside,
     body,
@@ -96,14 +96,14 @@ export function parseRequest(opened: RequestText, surface: Surface, outside: Pat
     stream: request.stream,
     items,
     messages,
-    systemCount: leading,
-    ...(isReworded && { hasRewrittenItems: isReworded }),
+    systemCount,
+    ...(hasRewrittenItems && { hasRewrittenItems }),
     ...(instructions !== undefined && { instructions }),
   };
 }
 
 /** A list's elements; a bare text or a single item is a list of one. */
-function itemsOf({ text, members }: RequestText, { layout }: WireDialect): string[] {
+function readItems({ text, members }: RequestText, { layout }: WireDialect): string[] {
   const member = members.findLast(({ key }) => key === layout.items || key === layout.itemsAlias);
   if (member === undefined) return [];
   const { value } = member;
@@ -113,22 +113,22 @@ function itemsOf({ text, members }: RequestText, { layout }: WireDialect): strin
   return [one.startsWith("{") || layout.itemFromText === undefined ? one : layout.itemFromText(one)];
 }
 
-function instructionsOf(
+function readInstructions(
   { text, members }: RequestText,
   { id, layout }: WireDialect,
-  leading: readonly string[],
+  leadingItems: readonly string[],
 ): Instructions | undefined {
   const member = members.findLast(({ key }) => layout.instructions?.includes(key));
-  const isGiven = member !== undefined && !isEmptyJson(sliceOf(text, member.value));
-  if (!isGiven && leading.length === 0) return undefined;
+  const isPresent = member !== undefined && !isEmptyJson(sliceOf(text, member.value));
+  if (!isPresent && leadingItems.length === 0) return undefined;
   return {
     dialect: id,
-    ...(isGiven && { member: { key: member.key, json: sliceOf(text, member.value) } }),
-    ...(leading.length > 0 && { items: leading.join(",") }),
+    ...(isPresent && { member: { key: member.key, json: sliceOf(text, member.value) } }),
+    ...(leadingItems.length > 0 && { items: leadingItems.join(",") }),
   };
 }
 
-function membersOf(text: string): Member[] {
+function splitMembers(text: string): Member[] {
   try {
     return members(text);
   } catch (cause) {

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { policySchema } from "../routing/config.ts";
+import { routingPolicySchema } from "../routing/config.ts";
 import { idPattern } from "../wire/id.ts";
 
 /** `sess_` and what the gateway minted or a client chose. */
@@ -16,7 +16,7 @@ const routing = z
     models,
     fallbacks: models,
     providers: z.array(z.string().min(1).max(64)).min(1, "expected at least one provider").max(16),
-    ...policySchema,
+    ...routingPolicySchema,
     hedge: z.strictObject({
       after_ms: z.int().min(1).max(86_400_000),
       model: modelName.optional(),

@@ -10,61 +10,67 @@ export function validate<T>(schema: z.ZodType<T>, value: unknown, at: readonly P
 
 /** The first of a schema's complaints. */
 export function toValidationError({ issues }: z.core.$ZodError, at: readonly PropertyKey[] = []): GatewayError {
-  const { path, expected } = complaintOf(issues[0]!);
+  const { path, expected } = describeIssue(issues[0]!);
   const param = fieldName([...at, ...path]) || "body";
   return new GatewayError("request.invalid", `${param}: ${expected}`, { param });
 }
 
 type Issue = z.core.$ZodIssue;
-type Complaint = { path: readonly PropertyKey[]; expected: string };
+type IssueDescription = { path: readonly PropertyKey[]; expected: string };
 
 /** What a schema's author has said of it, or else what its kind of complaint comes down to. */
-function complaintOf(issue: Issue): Complaint {
+function describeIssue(issue: Issue): IssueDescription {
   const { path, message } = issue;
   if (issue.code === "unrecognized_keys")
     return { path: [...path, issue.keys[0]!], expected: "there is no such member" };
   if (issue.code === "invalid_union") {
-    const inner = nearest(issue.errors);
+    const inner = findClosestForm(issue.errors);
     if (inner !== undefined) return { path: [...path, ...inner.path], expected: inner.expected };
   }
   if (message.startsWith("expected")) return { path, expected: message };
   switch (issue.code) {
     case "too_small":
-      return { path, expected: `expected ${sized(issue, issue.inclusive ? "at least" : "more than", issue.minimum)}` };
+      return {
+        path,
+        expected: `expected ${formatBound(issue, issue.inclusive ? "at least" : "more than", issue.minimum)}`,
+      };
     case "too_big":
-      return { path, expected: `expected ${sized(issue, issue.inclusive ? "at most" : "less than", issue.maximum)}` };
+      return {
+        path,
+        expected: `expected ${formatBound(issue, issue.inclusive ? "at most" : "less than", issue.maximum)}`,
+      };
     case "not_multiple_of":
       return { path, expected: `expected a multiple of ${issue.divisor}` };
     case "invalid_format":
       return { path, expected: `expected ${issue.pattern ?? `a valid ${issue.format}`}` };
     case "invalid_key":
-      return { path, expected: `expected another name: ${complaintOf(issue.issues[0]!).expected}` };
+      return { path, expected: `expected another name: ${describeIssue(issue.issues[0]!).expected}` };
     case "invalid_union":
-      return { path, expected: `expected ${anyOf(issue)}` };
+      return { path, expected: `expected ${describeForms(issue)}` };
     case "invalid_type":
-      return { path, expected: messageOf(message).replace(/^expected int, .*/, "expected a whole number") };
+      return { path, expected: withoutPrefix(message).replace(/^expected int, .*/, "expected a whole number") };
     default:
-      return { path, expected: messageOf(message) };
+      return { path, expected: withoutPrefix(message) };
   }
 }
 
 /** Without the kind of complaint that the library writes before it. */
-const messageOf = (message: string): string => message.replace(/^[A-Z][a-z]+ [a-z]+: /, "");
+const withoutPrefix = (message: string): string => message.replace(/^[A-Z][a-z]+ [a-z]+: /, "");
 
 /** The words that choose a form, or else what each form wants. */
-function anyOf(issue: Extract<Issue, { code: "invalid_union" }>): string {
-  const words = "options" in issue ? (issue.options ?? []) : [];
-  if (words.length > 0) return `one of ${words.filter((word) => word !== undefined).join(", ")}`;
-  const wanted = issue.errors.flatMap(([first]) => (first === undefined ? [] : [complaintOf(first).expected]));
-  return [...new Set(wanted.map((one) => one.replace(/^expected |, received .*$/g, "")))].join(", or ");
+function describeForms(issue: Extract<Issue, { code: "invalid_union" }>): string {
+  const options = "options" in issue ? (issue.options ?? []) : [];
+  if (options.length > 0) return `one of ${options.filter((word) => word !== undefined).join(", ")}`;
+  const expectations = issue.errors.flatMap(([first]) => (first === undefined ? [] : [describeIssue(first).expected]));
+  return [...new Set(expectations.map((one) => one.replace(/^expected |, received .*$/g, "")))].join(", or ");
 }
 
 /**
  * Of the forms that a value may have, the one that it comes closest to: where it went wrong deepest. undefined when it
  * is nothing like any of them, or as near to several that blame different places: then the union has the better word.
  */
-function nearest(forms: readonly (readonly Issue[])[]): Complaint | undefined {
-  const firsts = forms.flatMap(([first]) => (first === undefined ? [] : [complaintOf(first)]));
+function findClosestForm(forms: readonly (readonly Issue[])[]): IssueDescription | undefined {
+  const firsts = forms.flatMap(([first]) => (first === undefined ? [] : [describeIssue(first)]));
   const [deepest] = firsts.toSorted((a, b) => b.path.length - a.path.length);
   if (deepest === undefined || deepest.path.length === 0) return undefined;
   const places = firsts.filter(({ path }) => path.length === deepest.path.length).map(({ path }) => fieldName(path));
@@ -73,7 +79,7 @@ function nearest(forms: readonly (readonly Issue[])[]): Complaint | undefined {
 
 const UNIT: Record<string, string> = { string: "character", array: "item", set: "item", map: "pair", file: "byte" };
 
-function sized({ origin }: { origin: string }, bound: string, size: number | bigint): string {
+function formatBound({ origin }: { origin: string }, bound: string, size: number | bigint): string {
   const unit = UNIT[origin];
   return unit === undefined ? `${bound} ${size}` : `${bound} ${size} ${unit}${Number(size) === 1 ? "" : "s"}`;
 }

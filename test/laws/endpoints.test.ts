@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
-  base64OfFloats,
+  encodeFloats,
   decodeFromGemini,
   decodeFromOpenai,
   encodeForGemini,
@@ -96,12 +96,12 @@ describe("embeddings", () => {
   it("are the same floats in base64", () => {
     fc.assert(
       fc.property(fc.array(fc.float({ noNaN: true })), (vector) => {
-        const bytes = Buffer.from(base64OfFloats(vector), "base64");
+        const bytes = Buffer.from(encodeFloats(vector), "base64");
         expect(vector.map((_, i) => bytes.readFloatLE(4 * i))).toEqual(vector);
       }),
     );
     // The first two floats of a recorded answer of text-embedding-3-small.
-    expect(base64OfFloats([0.01760832592844963, -0.045733217149972916])).toBe("Vj+QPMFSO70=");
+    expect(encodeFloats([0.01760832592844963, -0.045733217149972916])).toBe("Vj+QPMFSO70=");
   });
 
   it("ask Gemini for one vector a text, with their dimensions", () => {

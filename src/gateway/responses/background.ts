@@ -24,11 +24,11 @@ export async function acceptInBackground(
   request: ParsedRequest,
   { sql, now, durable }: ResponseStore,
 ): Promise<Response> {
-  const kept = pendingResponse(call, request.model, replyContext({ call, request }), "queued");
-  storeResponse(sql, kept);
+  const pending = pendingResponse(call, request.model, replyContext({ call, request }), "queued");
+  storeResponse(sql, pending);
   await durable();
   const log = new CallLog(call, request, { contextMode: "stateful", now });
-  const body = call.annotate ? annotateBody(kept.body, log.toRhoneObject()) : kept.body;
+  const body = call.annotate ? annotateBody(pending.body, log.toRhoneObject()) : pending.body;
   const response = new Response(body, { headers: { "content-type": "application/json" } });
   return withHeaders(response, { call, request, log });
 }
@@ -43,16 +43,16 @@ export function withStreaming({ text, members }: ParsedRequest): string {
 /** Reads the answer that nobody waits for to its end. One that failed before it began is kept as failed. */
 export async function drain(response: Response, call: string, { sql, durable }: ResponseStore): Promise<void> {
   if (response.ok) return await response.body?.pipeTo(new WritableStream()).catch(() => {});
-  const told = tryParseJson(await response.text());
-  const kept = findResponse(sql, call);
-  if (kept === undefined || (kept.status !== "queued" && kept.status !== "in_progress")) return;
-  storeResponse(sql, failed(kept, isObject(told) ? (told.error ?? null) : null));
+  const body = tryParseJson(await response.text());
+  const stored = findResponse(sql, call);
+  if (stored === undefined || (stored.status !== "queued" && stored.status !== "in_progress")) return;
+  storeResponse(sql, toFailedResponse(stored, isObject(body) ? (body.error ?? null) : null));
   await durable();
 }
 
-function failed(kept: StoredResponse, told: Json): StoredResponse {
-  const { code = "internal", message = toGatewayError(undefined).message } = isObject(told) ? told : {};
-  const body = Object(parseJson(kept.body)) as object;
+function toFailedResponse(stored: StoredResponse, error: Json): StoredResponse {
+  const { code = "internal", message = toGatewayError(undefined).message } = isObject(error) ? error : {};
+  const body = Object(parseJson(stored.body)) as object;
   const status = "failed";
-  return { ...kept, status, body: JSON.stringify({ ...body, status, error: { code, message } }) };
+  return { ...stored, status, body: JSON.stringify({ ...body, status, error: { code, message } }) };
 }

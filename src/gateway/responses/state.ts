@@ -11,12 +11,12 @@ import { type ParsedRequest, parseJsonField, type RequestText } from "../../surf
 import type { RequestedState, ResponsesState } from "../call/responses-state.ts";
 
 /** Throws `request.invalid`, naming the field and what was expected. */
-export function readRequestedState(opened: RequestText): RequestedState {
-  const previous = memberOf(opened, "previous_response_id");
+export function readRequestedState(requestText: RequestText): RequestedState {
+  const previous = readMember(requestText, "previous_response_id");
   if (previous !== undefined && typeof previous !== "string")
     throw invalid("previous_response_id", "expected the id of a response");
-  const named = memberOf(opened, "conversation");
-  const conversation = isObject(named) ? named.id : named;
+  const reference = readMember(requestText, "conversation");
+  const conversation = isObject(reference) ? reference.id : reference;
   if (conversation !== undefined && typeof conversation !== "string")
     throw invalid("conversation", "expected the id of a conversation, or an object with it");
   if (previous !== undefined && conversation !== undefined)
@@ -24,8 +24,8 @@ export function readRequestedState(opened: RequestText): RequestedState {
       "conversation",
       "expected either conversation or previous_response_id: each names a place to continue",
     );
-  const stored = memberOf(opened, "store") !== false;
-  const background = memberOf(opened, "background") === true;
+  const stored = readMember(requestText, "store") !== false;
+  const background = readMember(requestText, "background") === true;
   if (background && !stored)
     throw invalid("store", "expected true: a background response can only be asked for by its id");
   return {
@@ -33,12 +33,12 @@ export function readRequestedState(opened: RequestText): RequestedState {
     ...(conversation !== undefined && { conversation }),
     stored,
     background,
-    isWarmUp: memberOf(opened, "generate") === false,
+    isWarmUp: readMember(requestText, "generate") === false,
   };
 }
 
 /** undefined: not there, or null. */
-function memberOf({ text, members }: RequestText, key: string): Json | undefined {
+function readMember({ text, members }: RequestText, key: string): Json | undefined {
   const member = members.findLast((one) => one.key === key);
   return member === undefined ? undefined : (parseJsonField(sliceOf(text, member.value), key) ?? undefined);
 }
@@ -69,17 +69,17 @@ export function asOpenAiError(response: ResponsesState | undefined, check: () =>
 /** Where a call continues, by OpenAI's rules where it continues a response. Throws what OpenAI would refuse it with. */
 export function findContext(
   session: Session,
-  said: TurnInput,
+  input: TurnInput,
   response: ResponsesState | undefined,
   sql: Sql,
 ): Context {
   const { from } = response ?? {};
   // `rhone.parent` may be a response's public id, too.
-  const named = said.parent?.startsWith("resp_") === true ? findCallByResponseId(sql, said.parent) : undefined;
-  if (from === undefined) return session.continue(named === undefined ? said : { ...said, parent: named });
-  expectPrevious(from, sql);
-  const context = session.continue({ ...said, isChained: true });
-  expectCalls(said.messages, context);
+  const parent = input.parent?.startsWith("resp_") === true ? findCallByResponseId(sql, input.parent) : undefined;
+  if (from === undefined) return session.continue(parent === undefined ? input : { ...input, parent });
+  requirePrevious(from, sql);
+  const context = session.continue({ ...input, isChained: true });
+  requireKnownCalls(input.messages, context);
   return context;
 }
 
@@ -90,18 +90,18 @@ export const responseNotFound = (id: string): GatewayError =>
 export function withContinuation(request: ParsedRequest, { from, background }: ResponsesState): ParsedRequest {
   const parent = from === undefined ? {} : { parent: from.call };
   // It goes on without its client by what it is.
-  const outlives = background ? ({ on_disconnect: "complete" } as const) : {};
-  return { ...request, rhone: { ...request.rhone, ...parent, ...outlives } };
+  const completion = background ? ({ on_disconnect: "complete" } as const) : {};
+  return { ...request, rhone: { ...request.rhone, ...parent, ...completion } };
 }
 
 /** Throws `previous_response_not_found` for a response that was not kept, or became no turn. */
-function expectPrevious({ id, call, isHeard }: NonNullable<ResponsesState["from"]>, sql: Sql): void {
-  if (!(hasTurn(sql, withPrefix(call, "turn")) && (isHeard === true || isStoredResponse(sql, call))))
+function requirePrevious({ id, call, isHeard: isUnstored }: NonNullable<ResponsesState["from"]>, sql: Sql): void {
+  if (!(hasTurn(sql, withPrefix(call, "turn")) && (isUnstored === true || isStoredResponse(sql, call))))
     throw previousNotFound(id);
 }
 
 /** OpenAI refuses results of calls that the continued response has not made. Throws `request.invalid`. */
-function expectCalls(messages: readonly Message[], { parent, known }: Context): void {
+function requireKnownCalls(messages: readonly Message[], { parent, known }: Context): void {
   const made = new Set(parent?.open.flatMap(({ id, item = id }) => [id, item]));
   for (const { blocks } of messages.slice(known))
     for (const block of blocks) {

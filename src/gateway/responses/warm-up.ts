@@ -26,8 +26,8 @@ export async function warmUp(call: Call, request: ParsedRequest, host: CallHost)
   };
   const reply = replyContext({ call, request });
   const answer: ModelResponse = { id: "", model: request.model, messages: [], finish: { reason: "stop" }, usage: {} };
-  const kept = call.response?.stored === true ? completedResponse(call, answer, reply) : undefined;
-  await host.commit(log.toRecord("completed", { finish: "stop" }), step, kept);
+  const response = call.response?.stored === true ? completedResponse(call, answer, reply) : undefined;
+  await host.commit(log.toRecord("completed", { finish: "stop" }), step, response);
   const encoder = dialect.encodeStream(reply);
   const events = unfold(answer).map((event) => encoder.push(event));
   const headers = { "content-type": EVENT_STREAM };

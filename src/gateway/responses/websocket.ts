@@ -9,23 +9,23 @@ import { SseSplitter } from "../../wire/sse.ts";
 /** SPEC 19. */
 const MAX_FRAME_BYTES = 1024 * 1024;
 /** OpenAI's own limits: how long a connection lasts, in milliseconds; named lanes, and responses at work. */
-export const MAX_AGE = 60 * 60_000;
-const MAX_LANES = 32;
+export const MAX_CONNECTION_MS = 60 * 60_000;
+const MAX_CHANNELS = 32;
 const MAX_IN_FLIGHT = 16;
 /**
  * What a client may be told without a frame of its own. The runtime does not tell how much of it has left, and clients of
  * this mode answer no `ping`: so it is more than sixteen answers have as a rule, and less than an isolate's memory.
  * Characters.
  */
-const MAX_TOLD = 64 * 1024 * 1024;
+const MAX_UNREAD = 64 * 1024 * 1024;
 /** As on `rhone.ws.v1`. */
 const TOO_SLOW = 4008;
 /** Unstored responses that a connection can continue; agents continue the last one. */
-const MAX_HEARD = 64;
+const MAX_UNSTORED = 64;
 
 export type ResponsesPeer = { send(text: string): void; close(code: number, reason: string): void };
 /** Answers a request's text as HTTP would, by what only this connection has heard. Throws what is wrong with the request. */
-export type AnswerFrame = (text: string, heard: ReadonlyMap<string, ResponseLocation>) => Promise<Response>;
+export type FrameHandler = (text: string, unstored: ReadonlyMap<string, ResponseLocation>) => Promise<Response>;
 
 /**
  * OpenAI's WebSocket mode: `response.create` frames in, the events of a stream out, one response at a time in each lane
@@ -33,70 +33,73 @@ export type AnswerFrame = (text: string, heard: ReadonlyMap<string, ResponseLoca
  */
 export class ResponsesSocket {
   readonly #socket: ResponsesPeer;
-  readonly #answer: AnswerFrame;
-  readonly #heard = new Map<string, ResponseLocation>();
-  readonly #lanes = new Map<string, Promise<void>>();
+  readonly #answer: FrameHandler;
+  readonly #unstored = new Map<string, ResponseLocation>();
+  readonly #channels = new Map<string, Promise<void>>();
   #inFlight = 0;
-  #told = 0;
+  #sentCharacters = 0;
 
-  constructor(socket: ResponsesPeer, answer: AnswerFrame) {
+  constructor(socket: ResponsesPeer, answer: FrameHandler) {
     this.#socket = socket;
     this.#answer = answer;
   }
 
   /** Takes a frame. Resolves when it is answered. */
   async receive(frame: string | ArrayBuffer): Promise<void> {
-    this.#told = 0;
-    let lane: string | undefined;
+    this.#sentCharacters = 0;
+    let channel: string | undefined;
     try {
-      const event = eventIn(frame);
-      lane = laneOf(event);
-      const before = this.#lanes.get(lane ?? "") ?? Promise.resolve();
-      this.#admit(lane);
-      const answered = before.then(() => this.#create(frame as string, event, lane));
-      this.#lanes.set(lane ?? "", answered);
+      const event = readFrame(frame);
+      channel = readChannel(event);
+      const before = this.#channels.get(channel ?? "") ?? Promise.resolve();
+      this.#requireCapacity(channel);
+      const answered = before.then(() => this.#createResponse(frame as string, event, channel));
+      this.#channels.set(channel ?? "", answered);
       await answered;
     } catch (thrown) {
-      this.#fail(toGatewayError(thrown), lane);
+      this.#sendError(toGatewayError(thrown), channel);
     }
   }
 
   /** Says why the connection ends. */
   expire(): void {
     const message = "the connection has lasted 60 minutes: open a new one to go on";
-    this.#fail(new GatewayError("request.invalid", message, { word: "websocket_connection_limit_reached" }), undefined);
+    this.#sendError(
+      new GatewayError("request.invalid", message, { word: "websocket_connection_limit_reached" }),
+      undefined,
+    );
   }
 
-  #admit(lane: string | undefined): void {
-    const isFull = !this.#lanes.has(lane ?? "") && this.#lanes.size >= MAX_LANES;
+  #requireCapacity(channel: string | undefined): void {
+    const isFull = !this.#channels.has(channel ?? "") && this.#channels.size >= MAX_CHANNELS;
     if (!isFull && this.#inFlight < MAX_IN_FLIGHT) return;
-    const message = `expected at most ${MAX_LANES} lanes, and ${MAX_IN_FLIGHT} responses at a time`;
+    const message = `expected at most ${MAX_CHANNELS} lanes, and ${MAX_IN_FLIGHT} responses at a time`;
     throw new GatewayError("rate.limited", `stream_id: ${message}`, {
       param: "stream_id",
       word: "websocket_stream_limit_reached",
     });
   }
 
-  async #create(frame: string, event: JsonObject, lane: string | undefined): Promise<void> {
+  async #createResponse(frame: string, event: JsonObject, channel: string | undefined): Promise<void> {
     this.#inFlight++;
     const previous = stringOf(event.previous_response_id);
-    let isGood = false;
+    let hasSucceeded = false;
     try {
-      const response = await this.#answer(requestIn(frame, event), this.#heard);
-      isGood = await this.#tell(response, event.store === false, lane);
+      const response = await this.#answer(toRequestText(frame, event), this.#unstored);
+      hasSucceeded = await this.#sendEvents(response, event.store === false, channel);
     } catch (thrown) {
-      this.#fail(toGatewayError(thrown), lane);
+      this.#sendError(toGatewayError(thrown), channel);
     } finally {
       this.#inFlight--;
-      if (!isGood && previous !== undefined) this.#heard.delete(previous);
+      if (!hasSucceeded && previous !== undefined) this.#unstored.delete(previous);
     }
   }
 
   /** Whether the response was told to a good end. */
-  async #tell(response: Response, isUnstored: boolean, lane: string | undefined): Promise<boolean> {
+  async #sendEvents(response: Response, isUnstored: boolean, channel: string | undefined): Promise<boolean> {
     if (response.headers.get("content-type")?.includes("event-stream") !== true || response.body === null) {
-      const told = tryParseJson(await response.text());
-      this.#send(errorFrame(isObject(told) && isObject(told.error) ? told.error : {}, response.status), lane);
+      const body = tryParseJson(await response.text());
+      this.#send(encodeErrorFrame(isObject(body) && isObject(body.error) ? body.error : {}, response.status), channel);
       return false;
     }
     const call = response.headers.get("x-rhone-call-id") ?? "";
@@ -106,32 +109,35 @@ export class ResponsesSocket {
       for (const { data } of splitter.push(chunk)) {
         const event = data === undefined ? undefined : tryParseJson(data);
         if (!isObject(event)) continue;
-        if (event.type === "error") this.#send(errorFrame(isObject(event.error) ? event.error : event, 500), lane);
-        else this.#send(data!, lane);
-        end = idOfEnd(event) ?? end;
+        if (event.type === "error")
+          this.#send(encodeErrorFrame(isObject(event.error) ? event.error : event, 500), channel);
+        else this.#send(data!, channel);
+        end = completedResponseId(event) ?? end;
       }
-    if (end !== undefined && isUnstored) this.#hear(end, { call, place: objectIdIn("call", call) ?? "" });
+    if (end !== undefined && isUnstored) this.#rememberUnstored(end, { call, place: objectIdIn("call", call) ?? "" });
     return end !== undefined;
   }
 
-  #hear(id: string, at: ResponseLocation): void {
-    this.#heard.delete(id);
-    this.#heard.set(id, at);
-    const [oldest] = this.#heard.keys();
-    if (this.#heard.size > MAX_HEARD) this.#heard.delete(oldest!);
+  #rememberUnstored(id: string, at: ResponseLocation): void {
+    this.#unstored.delete(id);
+    this.#unstored.set(id, at);
+    const [oldest] = this.#unstored.keys();
+    if (this.#unstored.size > MAX_UNSTORED) this.#unstored.delete(oldest!);
   }
 
-  #fail(error: GatewayError, lane: string | undefined): void {
+  #sendError(error: GatewayError, channel: string | undefined): void {
     const { error: members } = openaiResponses.encodeError(error, "");
-    this.#send(errorFrame(members as JsonObject, error.status), lane);
+    this.#send(encodeErrorFrame(members as JsonObject, error.status), channel);
   }
 
-  #send(json: string, lane: string | undefined): void {
-    if (this.#told > MAX_TOLD) return;
-    const text = lane === undefined ? json : splice(json, [appendMember(json, "stream_id", JSON.stringify(lane))]);
-    this.#told += text.length;
+  #send(json: string, channel: string | undefined): void {
+    if (this.#sentCharacters > MAX_UNREAD) return;
+    const text =
+      channel === undefined ? json : splice(json, [appendMember(json, "stream_id", JSON.stringify(channel))]);
+    this.#sentCharacters += text.length;
     try {
-      if (this.#told > MAX_TOLD) this.#socket.close(TOO_SLOW, "too much was told that may not have been read");
+      if (this.#sentCharacters > MAX_UNREAD)
+        this.#socket.close(TOO_SLOW, "too much was told that may not have been read");
       else this.#socket.send(text);
     } catch {
       // The client has gone. Its response goes on, and is kept.
@@ -140,7 +146,7 @@ export class ResponsesSocket {
 }
 
 /** Throws `request.invalid` naming what was expected of the frame. */
-function eventIn(frame: string | ArrayBuffer): JsonObject {
+function readFrame(frame: string | ArrayBuffer): JsonObject {
   if (typeof frame !== "string") throw invalid("frame", "expected text");
   if (frame.length > MAX_FRAME_BYTES || new TextEncoder().encode(frame).length > MAX_FRAME_BYTES)
     throw new GatewayError("request.too_large", `frame: expected at most ${MAX_FRAME_BYTES / 1024 / 1024} MiB`);
@@ -152,28 +158,28 @@ function eventIn(frame: string | ArrayBuffer): JsonObject {
   return event;
 }
 
-function laneOf({ stream_id: lane }: JsonObject): string | undefined {
-  if (lane === undefined || lane === null) return undefined;
-  if (typeof lane !== "string" || lane === "" || lane.length > 128)
+function readChannel({ stream_id: channel }: JsonObject): string | undefined {
+  if (channel === undefined || channel === null) return undefined;
+  if (typeof channel !== "string" || channel === "" || channel.length > 128)
     throw invalid("stream_id", "expected a name of up to 128 characters");
-  return lane;
+  return channel;
 }
 
 /** The frame as the body of the request that it stands for. */
-function requestIn(frame: string, { generate }: JsonObject): string {
-  const words = ["type", "stream_id", "stream", ...(generate === false ? [] : ["generate"])];
-  const body = splice(frame, removeMember(members(frame), ...words));
+function toRequestText(frame: string, { generate }: JsonObject): string {
+  const names = ["type", "stream_id", "stream", ...(generate === false ? [] : ["generate"])];
+  const body = splice(frame, removeMember(members(frame), ...names));
   return splice(body, [appendMember(body, "stream", "true")]);
 }
 
 /** The id of a response that has ended well. */
-function idOfEnd({ type, response }: JsonObject): string | undefined {
+function completedResponseId({ type, response }: JsonObject): string | undefined {
   const isEnd = type === "response.completed" || type === "response.incomplete";
   return isEnd && isObject(response) ? stringOf(response.id) : undefined;
 }
 
 /** Clients tell the failures of this mode by their code, so there always is one. */
-function errorFrame({ type, code, message, param }: JsonObject, status: number): string {
+function encodeErrorFrame({ type, code, message, param }: JsonObject, status: number): string {
   const known = stringOf(code) ?? stringOf(type) ?? "server_error";
   return JSON.stringify({
     type: "error",

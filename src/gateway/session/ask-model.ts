@@ -31,7 +31,7 @@ export type ModelQuery = { model: string; instructions: string; input: string };
  * its turns. Throws what the provider said.
  */
 export async function queryModel(
-  question: ModelQuery,
+  query: ModelQuery,
   { session, objectId: place, caller, providers, router, now, budgets, durable }: ModelQueryServices,
 ): Promise<string> {
   const { id: sessionId } = session.row;
@@ -71,11 +71,11 @@ export async function queryModel(
     annotate: false,
     createdAt,
   };
-  const request = parseRequest(readMembers(JSON.stringify(question), call.headers), SURFACES.native);
+  const request = parseRequest(readMembers(JSON.stringify(query), call.headers), SURFACES.native);
   await (await handleCall(call, request, host)).body?.cancel();
   const text = textOfBlocks(modelReply.flatMap(({ blocks }) => blocks));
   if (failure !== undefined) throw failure;
   if (text.trim() === "")
-    throw new GatewayError("provider.execution_failed", `model: ${question.model} wrote nothing`, { param: "model" });
+    throw new GatewayError("provider.execution_failed", `model: ${query.model} wrote nothing`, { param: "model" });
   return text;
 }

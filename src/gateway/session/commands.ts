@@ -147,14 +147,14 @@ export async function runCommand(command: Command, caller: Caller, services: Com
 
 /** Empties the session and stops its calls: nobody could do so later, or see what they cost. */
 export async function removeSession(services: CommandServices): Promise<void> {
-  const { session, blobs, durable, list: show, stopCalls, closeSockets: hangUp } = services;
+  const { session, blobs, durable, list, stopCalls, closeSockets: hangUp } = services;
   await stopCalls();
   // Another may have removed it meanwhile.
   if (!session.exists) return;
   const deleted = session.delete();
   hangUp();
   await blobs.clear();
-  await Promise.all([durable(), show(deleted)]);
+  await Promise.all([durable(), list(deleted)]);
 }
 
 /** Compacts on somebody's account; the lease must be held. */

@@ -7,18 +7,18 @@ import { decodeItems } from "../../session/history/decode.ts";
 
 /** Takes a stateless call, which the Worker has handled, into its session's history: where its transcript says. */
 export async function importCall(
-  { record, received, said, kept }: StatelessCall,
+  { record, received, said: content, kept: response }: StatelessCall,
   session: Session,
   blobs: Blobs,
 ): Promise<void> {
-  if (said === undefined) {
+  if (content === undefined) {
     session.fail(record, received);
     return;
   }
-  const { input, instructions } = said;
+  const { input, instructions } = content;
   const requested = decodeItems(input);
-  const reply = decodeItems(said.output);
-  const output = await offload(said.output, blobs);
+  const reply = decodeItems(content.output);
+  const output = await offload(content.output, blobs);
   const context = session.locate({ messages: requested });
   const list = `[${input.items}]`;
   const fresh = elements(list).slice(context.known);
@@ -30,5 +30,5 @@ export async function importCall(
     requested: requested.slice(context.known),
     reply,
   };
-  session.commit(record, { ...step, ...(instructions && { instructions }) }, kept);
+  session.commit(record, { ...step, ...(instructions && { instructions }) }, response);
 }

@@ -1,7 +1,7 @@
 import { GatewayError, invalid } from "../../canonical/error.ts";
 import { unfold } from "../../canonical/accumulator.ts";
 import type { StreamEvent } from "../../canonical/types.ts";
-import { streamErrorOf } from "../../dialects/openai/errors.ts";
+import { decodeStreamError } from "../../dialects/openai/errors.ts";
 import { openaiResponses } from "../../dialects/openai-responses/index.ts";
 import { findCallState } from "../../session/calls.ts";
 import {
@@ -44,88 +44,93 @@ export type ResponseQueryServices = {
 
 /** The answer of OpenAI's API. Throws `object.not_found` for another organisation's response, and for none. */
 export async function readStoredResponse(
-  request: ResponseQuery,
+  query: ResponseQuery,
   org: string,
-  tools: ResponseQueryServices,
+  services: ResponseQueryServices,
 ): Promise<Response> {
-  const { session, sql, durable, calls } = tools;
-  const { id, call } = request;
-  const kept = session.exists && session.row.org === org ? findResponse(sql, call) : undefined;
-  if (kept === undefined) throw responseNotFound(id);
-  switch (request.do) {
+  const { session, sql, durable, calls } = services;
+  const { id, call } = query;
+  const stored = session.exists && session.row.org === org ? findResponse(sql, call) : undefined;
+  if (stored === undefined) throw responseNotFound(id);
+  switch (query.do) {
     case "show":
-      return json(bodyOf(kept, id));
+      return jsonResponse(toApiResponseText(stored, id));
     case "stream":
-      return await streamOf(kept, request, tools);
+      return await streamResponse(stored, query, services);
     case "forget":
       deleteResponse(sql, call);
       await durable();
       return Response.json({ id, object: "response", deleted: true });
     case "inputItems":
-      return await inputItems(request, tools);
+      return await respondWithInputItems(query, services);
     case "cancel": {
-      if (!kept.background)
+      if (!stored.background)
         throw new GatewayError("request.invalid", "Cannot cancel a synchronous response.", { param: "id" });
-      if (isOver(kept)) return json(bodyOf(kept, id));
+      if (isEnded(stored)) return jsonResponse(toApiResponseText(stored, id));
       setResponseStatus(sql, call, "cancelled");
       await durable();
       await calls.stop(call);
-      return json(bodyOf(findResponse(sql, call) ?? kept, id));
+      return jsonResponse(toApiResponseText(findResponse(sql, call) ?? stored, id));
     }
   }
 }
 
-const isOver = ({ status }: StoredResponse): boolean => status !== "queued" && status !== "in_progress";
+const isEnded = ({ status }: StoredResponse): boolean => status !== "queued" && status !== "in_progress";
 
-const json = (text: string): Response => new Response(text, { headers: { "content-type": "application/json" } });
+const jsonResponse = (text: string): Response =>
+  new Response(text, { headers: { "content-type": "application/json" } });
 
 /** A kept response as JSON text, as it stands now. */
-function bodyOf({ status, body }: StoredResponse, id: string): string {
+function toApiResponseText({ status, body }: StoredResponse, id: string): string {
   const all = members(body);
-  const said = [
+  const edits = [
     ...replaceMember(all, "status", JSON.stringify(status)),
     ...replaceMember(all, "id", JSON.stringify(id)),
   ];
   const error = all.findLast(({ key }) => key === "error");
-  const isLost = status === "failed" && error !== undefined && sliceOf(body, error.value) === "null";
-  return splice(body, isLost ? [...said, ...replaceMember(all, "error", LOST)] : said);
+  const isInterrupted = status === "failed" && error !== undefined && sliceOf(body, error.value) === "null";
+  return splice(body, isInterrupted ? [...edits, ...replaceMember(all, "error", RESTART_ERROR)] : edits);
 }
 
-const LOST = JSON.stringify({ code: "server_error", message: "the gateway was restarted during this response" });
+const RESTART_ERROR = JSON.stringify({
+  code: "server_error",
+  message: "the gateway was restarted during this response",
+});
 
 /** The events behind a number: as they were told, while they are kept, and later as the finished response says them again. */
-async function streamOf(
-  kept: StoredResponse,
+async function streamResponse(
+  stored: StoredResponse,
   { id, call, after }: { id: string; call: string; after: number },
   { sql, streams, calls }: ResponseQueryServices,
 ): Promise<Response> {
-  if (kept.status === "queued") await calls.started(call);
+  if (stored.status === "queued") await calls.started(call);
   const state = findCallState(sql, call);
   // Numbers are counted from 0, a stream's events from 1.
-  const now = findResponse(sql, call) ?? kept;
-  const told = streams.eventsOf(call);
-  if (state !== undefined && told !== undefined && (told > 0 || !isOver(now))) return streams.resume(state, after + 1);
-  if (!isOver(now)) throw invalid("stream", "expected a response that is told as a stream");
-  const rest = saidAgain(bodyOf(now, id), id).slice(after + 1);
+  const now = findResponse(sql, call) ?? stored;
+  const eventCount = streams.eventsOf(call);
+  if (state !== undefined && eventCount !== undefined && (eventCount > 0 || !isEnded(now)))
+    return streams.resume(state, after + 1);
+  if (!isEnded(now)) throw invalid("stream", "expected a response that is told as a stream");
+  const rest = encodeEvents(toApiResponseText(now, id), id).slice(after + 1);
   return new Response(concatBytes(rest.map(({ raw }) => raw)), {
     headers: { "content-type": EVENT_STREAM },
   });
 }
 
 /** The stream that says this response. */
-function saidAgain(text: string, id: string): SseEvent[] {
+function encodeEvents(text: string, id: string): SseEvent[] {
   const body = parseJson(text) as JsonObject;
   const isAnswer = body.status === "completed" || body.status === "incomplete";
   const start: StreamEvent = { type: "start", id, model: stringifyMember(body.model) };
   const events: StreamEvent[] = isAnswer
     ? unfold(openaiResponses.decodeResponse(body))
-    : [start, { type: "error", error: streamErrorOf(body) }];
+    : [start, { type: "error", error: decodeStreamError(body) }];
   const encoder = openaiResponses.encodeStream({ created: Number(body.created_at), id });
   return decodeSse(encodeUtf8(events.map((event) => encoder.push(event)).join("")));
 }
 
 /** All that the model was given: what was said up to there, and what the call said itself. */
-async function inputItems(
+async function respondWithInputItems(
   page: { call: string } & Page,
   { session, sql, blobs }: ResponseQueryServices,
 ): Promise<Response> {

@@ -43,21 +43,21 @@ export function readFrame(message: string | ArrayBuffer): RequestFrame {
   if (mayBeLarge && encodeUtf8(message).length > MAX_FRAME_BYTES) {
     throw new GatewayError("request.too_large", "frame: expected at most 1 MiB", { param: "frame" });
   }
-  const said = tryParseJson(message);
-  if (!isObject(said)) throw invalid("frame", "expected a JSON object");
-  const { type } = said;
+  const value = tryParseJson(message);
+  if (!isObject(value)) throw invalid("frame", "expected a JSON object");
+  const { type } = value;
   if (typeof type !== "string" || !Object.hasOwn(FRAMES, type))
     throw invalid("type", `expected one of ${Object.keys(FRAMES).join(", ")}`);
-  const frame = validate<RequestFrame>(FRAMES[type as RequestFrame["type"]] as never, said, []);
+  const frame = validate<RequestFrame>(FRAMES[type as RequestFrame["type"]] as never, value, []);
   if (frame.type !== "call.create") return frame;
   const request = members(message).findLast(({ key }) => key === "request")!;
   return { ...frame, request: sliceOf(message, request.value) };
 }
 
 /** The id that a frame gives itself, also one that is otherwise wrong: so that its answer finds it. */
-export function idOf(message: string | ArrayBuffer): string | undefined {
-  const said = typeof message === "string" && message.length <= MAX_FRAME_BYTES ? tryParseJson(message) : undefined;
-  return isObject(said) && typeof said.id === "string" ? said.id.slice(0, 128) : undefined;
+export function readFrameId(message: string | ArrayBuffer): string | undefined {
+  const value = typeof message === "string" && message.length <= MAX_FRAME_BYTES ? tryParseJson(message) : undefined;
+  return isObject(value) && typeof value.id === "string" ? value.id.slice(0, 128) : undefined;
 }
 
 /** A frame's request as its surface takes it over HTTP. Every call of a socket streams. */

@@ -81,6 +81,6 @@ async function count(c: Http, surfaceId: CountedSurface, outside: PathParams = {
   if (request.rhone.strict && losses.length > 0) throw strictModeError(losses[0]!.at);
   log.target = target;
   log.losses.push(...losses);
-  const passing = { call, notes: log, target, surface, provider, path, body: { text } };
+  const passing = { call, log, target, surface, provider, path, body: { text } };
   return await callEndpoint({ ...passing, ...(translate && { translate }) }, host);
 }

@@ -19,6 +19,8 @@ import { createBudgets } from "../../platform/key-stubs.ts";
 import { readText } from "../../surfaces/body.ts";
 import { newCallIds, enterInJournal } from "../../platform/call-journal.ts";
 import type { AppEnv } from "../request/env.ts";
+import { ref } from "../openapi/json-schema.ts";
+import { type Content, errorResponses } from "../openapi/responses.ts";
 import { sessionObjectId, requireStub } from "../../platform/session-stubs.ts";
 import { CallLog } from "../../gateway/call/call-log.ts";
 import { callerProviders } from "../admission/providers.ts";
@@ -45,7 +47,7 @@ export async function callRead(c: Http, endpoint: Endpoint, request: JsonRequest
   log.target = target;
   log.losses.push(...losses);
   const provider = DIALECTS[target.dialect];
-  const passing = { call, notes: log, target, surface: endpoint.surface, provider, path, body: { text } };
+  const passing = { call, log, target, surface: endpoint.surface, provider, path, body: { text } };
   return await callEndpoint({ ...passing, ...(translate && { translate }) }, host);
 }
 
@@ -134,14 +136,34 @@ export async function startEndpointCall(
   return { call, host, log: new CallLog(call, request, { contextMode: "stateless", now: Date.now }) };
 }
 
-type Documented = { path: string; summary: string; json?: z.ZodType<object>; form?: boolean; answer?: string };
+type RouteDescription = {
+  operationId: string;
+  path: string;
+  summary: string;
+  json?: z.ZodType<object>;
+  form?: boolean;
+  description?: string;
+  content: Content;
+};
 
 /** For `/openapi.json`. What a form holds beside its model is the provider's own. */
-export function documentRoute(app: OpenAPIHono<AppEnv>, { path, summary, json, form, answer }: Documented): void {
-  const content = {
+export function documentRoute(
+  app: OpenAPIHono<AppEnv>,
+  { operationId, path, summary, json, form, description, content }: RouteDescription,
+): void {
+  const accepted = {
     ...(json !== undefined && { "application/json": { schema: json } }),
-    ...(form === true && { "multipart/form-data": { schema: { type: "object" as const } } }),
+    ...(form === true && { "multipart/form-data": { schema: ref("ModelForm") } }),
   };
-  const responses = { 200: { description: answer ?? "The provider's answer, in its own bytes" } };
-  app.openAPIRegistry.registerPath({ method: "post", path, summary, request: { body: { content } }, responses });
+  app.openAPIRegistry.registerPath({
+    method: "post",
+    path,
+    operationId,
+    summary,
+    request: { body: { required: true, content: accepted } },
+    responses: {
+      200: { description: description ?? "The provider's answer, in its own bytes", content },
+      ...errorResponses(400, 404, 409, 429),
+    },
+  });
 }
