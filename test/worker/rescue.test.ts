@@ -23,7 +23,7 @@ function joinedWith(said: string, pieces: string[]): [text: string, how: string 
   const joiner = new ContinuationJoiner(brokenAfter(said));
   const deltas = pieces.map((text): StreamEvent => ({ type: "delta", index: 0, text }));
   const told = [open, ...deltas, end].flatMap((event) => joiner.push(event));
-  return [said + told.map((event) => (event.type === "delta" ? event.text : "")).join(""), joiner.how];
+  return [said + told.map((event) => (event.type === "delta" ? event.text : "")).join(""), joiner.kind];
 }
 
 const SAID = "The quick brown fox jumps over the lazy";
