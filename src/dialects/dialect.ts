@@ -17,7 +17,7 @@ export interface WireDialect {
   readonly layout: BodyLayout;
 
   /** Throws `request.invalid` naming the field. `model` and `stream` where the wire says them outside the body. */
-  decodeRequest(body: JsonObject, outside?: PathParams): ModelRequest;
+  decodeRequest(body: JsonObject, params?: PathParams): ModelRequest;
   encodeRequest(request: ModelRequest, target: EncodeTarget): Encoded<JsonObject>;
 
   /** Items of the wire's list. `seal`: the issuer whose seals they may carry. */
@@ -50,7 +50,7 @@ export interface WireDialect {
 export type PathParams = { model?: string; stream?: boolean; asList?: boolean };
 
 /** Where a body holds what a session restores. */
-export type BodyLayout = {
+type BodyLayout = {
   /** The member with the list of messages. */
   items: "messages" | "input" | "contents";
   /** Its other spelling, where it has one. */
@@ -90,7 +90,7 @@ export type Quirks = {
 };
 
 /** A member (key and JSON text) to add to a request, and the event that comes of it and says nothing else. */
-export type StreamUsage = { member: readonly [key: string, json: string]; isItsEvent: (event: SseEvent) => boolean };
+export type StreamUsage = { member: readonly [key: string, json: string]; isUsageEvent: (event: SseEvent) => boolean };
 
 export type Encoded<T> = { value: T; losses: Loss[] };
 
@@ -129,7 +129,10 @@ export interface StreamEncoder {
 }
 
 /** An id the target takes: itself, or 32 hexadecimal characters that are always the same for it. */
-export function safeId(id: string, fits: RegExp): string {
-  if (fits.test(id)) return id;
+export function safeId(id: string, pattern: RegExp): string {
+  if (pattern.test(id)) return id;
   return Buffer.from(sha256(id), "base64url").toString("hex").slice(0, 32);
 }
+
+export const countOf = (value: Json | undefined): number | undefined =>
+  typeof value === "number" && value >= 0 ? value : undefined;

@@ -32,21 +32,21 @@ export function decodeBlock(item: Json, seal?: string): Block {
       return { kind: "thinking", text: "", ...own };
     case "image":
     case "document":
-      return decodeMedia(item, own) ?? opaque(item, own);
+      return decodeMedia(item, own) ?? toOpaque(item, own);
     case "tool_use":
       return decodeToolCall(item, own);
     case "tool_result":
       return decodeResult(item, own);
     default:
-      return opaque(item, own);
+      return toOpaque(item, own);
   }
 }
 
 /** undefined: this wire has no such block; where that loses something it is said. */
 export function encodeBlock(block: Block, target: EncodeTarget, losses: Loss[]): Json | undefined {
   if (block.kind === "text" && block.text === "") return undefined;
-  const said = verbatim(block.native, target);
-  if (isObject(said) && said.type !== undefined) return said;
+  const ownItem = verbatim(block.native, target);
+  if (isObject(ownItem) && ownItem.type !== undefined) return ownItem;
   switch (block.kind) {
     case "text":
       return encodeText(block, losses);
@@ -83,17 +83,17 @@ const decodeToolCall = (item: JsonObject, own: Item): ToolCall => ({
 /** Chat's old `function` calls have no id: their results name the function, so that name is the id. */
 function encodeToolCall(block: ToolCall, target: EncodeTarget, losses: Loss[]): JsonObject {
   const { name, arguments: args } = block;
-  const input = inputOf(args);
+  const input = parseInput(args);
   if (input === undefined)
     losses.push({ at: "tool_call.arguments", what: "approximated", why: "anthropic takes a JSON object only" });
   return withCache(
-    { type: "tool_use", id: safeId(block.id || name, toolIds(target)), name, input: input ?? { _raw: args } },
+    { type: "tool_use", id: safeId(block.id || name, toolIdPattern(target)), name, input: input ?? { _raw: args } },
     block,
   );
 }
 
 /** Arguments as this wire has them, none being `{}`; undefined when the text is no JSON object. */
-export function inputOf(args: string): JsonObject | undefined {
+export function parseInput(args: string): JsonObject | undefined {
   const input = args.trim() === "" ? null : tryParseJson(args);
   if (input === null) return {};
   return isObject(input) ? input : undefined;
@@ -101,7 +101,7 @@ export function inputOf(args: string): JsonObject | undefined {
 
 function decodeResult(item: JsonObject, own: Item): ToolResult {
   const content = decodeContent(item.content).map((block): Part =>
-    block.kind === "text" || block.kind === "media" || block.kind === "opaque" ? block : opaque(block.native!.item),
+    block.kind === "text" || block.kind === "media" || block.kind === "opaque" ? block : toOpaque(block.native!.item),
   );
   const isError = item.is_error === true ? { isError: true as const } : {};
   return { kind: "tool_result", id: stringifyMember(item.tool_use_id), content, ...isError, ...own };
@@ -116,7 +116,7 @@ function encodeResult(block: ToolResult, target: EncodeTarget, losses: Loss[]): 
   return withCache(
     {
       type: "tool_result",
-      tool_use_id: safeId(block.id, toolIds(target)),
+      tool_use_id: safeId(block.id, toolIdPattern(target)),
       ...(content !== undefined && { content }),
       ...(block.isError && { is_error: true }),
     },
@@ -125,9 +125,9 @@ function encodeResult(block: ToolResult, target: EncodeTarget, losses: Loss[]): 
 }
 
 /** `^[a-zA-Z0-9_-]+$` by the published spec; 64 is what hosts of the format refuse beyond (litellm#41590). */
-const toolIds = (target: EncodeTarget): RegExp => target.quirks?.toolId ?? /^[a-zA-Z0-9_-]{1,64}$/;
+const toolIdPattern = (target: EncodeTarget): RegExp => target.quirks?.toolId ?? /^[a-zA-Z0-9_-]{1,64}$/;
 
-function opaque(item: Json, own?: Item): Extract<Block, { kind: "opaque" }> {
+function toOpaque(item: Json, own?: Item): Extract<Block, { kind: "opaque" }> {
   const label = (isObject(item) ? stringifyMember(item.type) : "") || "block";
   return { kind: "opaque", label, ...fallbackTextOf(item), native: { dialect, item }, ...own } as const;
 }

@@ -1,5 +1,5 @@
 import type { Citation, Text } from "../../canonical/types.ts";
-import { withoutUndefined, isObject, type Json, stringOf } from "../../wire/json.ts";
+import { isObject, type Json, stringOf, withoutUndefined } from "../../wire/json.ts";
 
 /** Places in the sources (`start_char_index`, pages, blocks) are no places in the answer: those stay in the native. */
 export function decodeCitations(citations: Json | undefined): { citations?: Citation[] } {

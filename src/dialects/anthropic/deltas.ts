@@ -16,7 +16,7 @@ export function appendDelta(block: OpenBlock, delta: JsonObject): void {
       return;
     default:
       for (const [member, value] of Object.entries(delta))
-        if (member !== "type") block.item[member] = grown(block.item[member], value);
+        if (member !== "type") block.item[member] = appendValue(block.item[member], value);
   }
 }
 
@@ -43,7 +43,7 @@ export function currentBlock({ item, partial }: OpenBlock, seal?: string): Block
   return block.kind === "tool_call" ? { ...block, arguments: partial } : block;
 }
 
-function grown(before: Json | undefined, more: Json): Json {
+function appendValue(before: Json | undefined, more: Json): Json {
   if (typeof before === "string" && typeof more === "string") return before + more;
   if (Array.isArray(before) && Array.isArray(more)) return [...before, ...more];
   return more ?? before ?? null;

@@ -1,28 +1,29 @@
 import {
-  hiddenUpstream,
   type ErrorCode,
   GatewayError,
+  hiddenUpstream,
+  upstreamDetails,
   type UpstreamError,
   upstreamMembers,
-  upstreamDetails,
 } from "../../canonical/error.ts";
-import { isObject, type Json, type JsonObject, stringOf, stringifyMember, tryParseJson } from "../../wire/json.ts";
+import { isObject, type Json, type JsonObject, stringifyMember, stringOf, tryParseJson } from "../../wire/json.ts";
 
 /** `{type: "error", error: {type, message}, request_id}`. */
 export function decodeError(status: number, body: string, requestId?: string): GatewayError {
-  return errorOf(status, tryParseJson(body), requestId);
+  return decodeErrorBody(status, tryParseJson(body), requestId);
 }
 
 /** `status`: undefined for an error in a stream, whose type tells it. */
-export function errorOf(status: number | undefined, body: Json | undefined, requestId?: string): GatewayError {
+export function decodeErrorBody(status: number | undefined, body: Json | undefined, requestId?: string): GatewayError {
   const outer = isObject(body) ? body : {};
   const inner = isObject(outer.error) ? outer.error : outer;
   const type = stringOf(inner.type);
-  const known = status ?? STATUS[type ?? ""] ?? 500;
-  const said = [inner.message, outer.message, outer.detail, outer.error].find(
+  const known = status ?? STATUS_BY_TYPE[type ?? ""] ?? 500;
+  const upstreamMessage = [inner.message, outer.message, outer.detail, outer.error].find(
     (text) => text !== undefined && text !== null,
   );
-  const message = said === undefined ? `the provider answered with status ${known}` : stringifyMember(said);
+  const message =
+    upstreamMessage === undefined ? `the provider answered with status ${known}` : stringifyMember(upstreamMessage);
   const id = stringOf(outer.request_id) ?? requestId;
   const upstream: UpstreamError = {
     status: known,
@@ -30,7 +31,7 @@ export function errorOf(status: number | undefined, body: Json | undefined, requ
     ...((typeof inner.code === "string" || typeof inner.code === "number") && { code: String(inner.code) }),
     ...(id !== undefined && { requestId: id }),
   };
-  return new GatewayError(codeOf(known, type, message), message, { status: known, upstream });
+  return new GatewayError(classifyError(known, type, message), message, { status: known, upstream });
 }
 
 export function encodeError(error: GatewayError, requestId: string): JsonObject {
@@ -39,16 +40,19 @@ export function encodeError(error: GatewayError, requestId: string): JsonObject 
 
 /** `code` and `upstream` are beyond the published shape, which has no place for them, and no SDK minds. */
 export function errorMembers(error: GatewayError): { type: "error"; error: JsonObject } {
-  const [words, upstream] = [upstreamDetails(error), hiddenUpstream(error)];
-  const said = words?.type;
-  const type = said !== undefined && said in STATUS ? said : typeOf(error.status);
-  const code = words?.code ?? error.code;
-  const told = { type, message: error.message, code };
-  return { type: "error", error: { ...told, ...(upstream !== undefined && { upstream: upstreamMembers(upstream) }) } };
+  const [details, upstream] = [upstreamDetails(error), hiddenUpstream(error)];
+  const upstreamType = details?.type;
+  const type = upstreamType !== undefined && upstreamType in STATUS_BY_TYPE ? upstreamType : typeOf(error.status);
+  const code = details?.code ?? error.code;
+  const members = { type, message: error.message, code };
+  return {
+    type: "error",
+    error: { ...members, ...(upstream !== undefined && { upstream: upstreamMembers(upstream) }) },
+  };
 }
 
 /** Anthropic, "Errors". */
-const STATUS: Record<string, number> = {
+const STATUS_BY_TYPE: Record<string, number> = {
   invalid_request_error: 400,
   authentication_error: 401,
   billing_error: 402,
@@ -62,7 +66,7 @@ const STATUS: Record<string, number> = {
 };
 
 function typeOf(status: number): string {
-  const known = Object.entries(STATUS).find(([, its]) => its === status);
+  const known = Object.entries(STATUS_BY_TYPE).find(([, listed]) => listed === status);
   return known?.[0] ?? (status < 500 ? "invalid_request_error" : "api_error");
 }
 
@@ -70,7 +74,7 @@ function typeOf(status: number): string {
 const TOO_LONG = /prompt is too long|exceed(s|ed)? (the )?context (limit|window)/i;
 
 /** What is wrong with our own credentials and account is no fault of the caller's request. */
-function codeOf(status: number, type: string | undefined, message: string): ErrorCode {
+function classifyError(status: number, type: string | undefined, message: string): ErrorCode {
   if (status < 500 && TOO_LONG.test(message)) return "context.too_long";
   if (status === 429) return "rate.limited";
   if (status === 408 || status === 504) return "provider.timeout";

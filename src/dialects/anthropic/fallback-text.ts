@@ -1,32 +1,32 @@
 import { isObject, type Json, stringifyMember } from "../../wire/json.ts";
 
 /** Characters of a gist: enough for a page of search results, not for a fetched book. */
-const MAX_GIST = 4_000;
+const MAX_FALLBACK_CHARS = 4_000;
 
 /** What anybody can read of an item that only this wire has. Absent where there is nothing to read: calls, containers. */
 export function fallbackTextOf(item: Json): { gist?: string } {
-  const lines = isObject(item) ? linesOf(item.type, item.content, item) : [];
-  const gist = lines.filter(Boolean).join("\n").slice(0, MAX_GIST);
-  return gist === "" ? {} : { gist };
+  const lines = isObject(item) ? readLines(item.type, item.content, item) : [];
+  const text = lines.filter(Boolean).join("\n").slice(0, MAX_FALLBACK_CHARS);
+  return text === "" ? {} : { gist: text };
 }
 
-function linesOf(type: Json | undefined, content: Json | undefined, item: Json): string[] {
-  if (type === "document") return isObject(item) && isObject(item.source) ? texts(item.source.content) : [];
+function readLines(type: Json | undefined, content: Json | undefined, item: Json): string[] {
+  if (type === "document") return isObject(item) && isObject(item.source) ? textsOf(item.source.content) : [];
   if (type === "compaction") return [stringifyMember(content)];
-  if (type === "search_result") return [pageOf(item, "source"), ...texts(content)];
-  if (type === "web_fetch_tool_result") return isObject(content) ? [pageOf(content, "url")] : [];
-  if (Array.isArray(content)) return content.flatMap((part) => [pageOf(part, "url"), ...texts([part])]);
+  if (type === "search_result") return [formatPage(item, "source"), ...textsOf(content)];
+  if (type === "web_fetch_tool_result") return isObject(content) ? [formatPage(content, "url")] : [];
+  if (Array.isArray(content)) return content.flatMap((part) => [formatPage(part, "url"), ...textsOf([part])]);
   if (!isObject(content)) return [];
   const { text, stdout, stderr, error_code: error } = content;
   return [text, stdout, stderr, error].map((part) => (typeof part === "string" ? part.trim() : ""));
 }
 
-function pageOf(item: Json, member: "url" | "source"): string {
+function formatPage(item: Json, member: "url" | "source"): string {
   if (!isObject(item) || typeof item[member] !== "string") return "";
   return typeof item.title === "string" ? `${item.title} (${item[member]})` : item[member];
 }
 
-function texts(content: Json | undefined): string[] {
+function textsOf(content: Json | undefined): string[] {
   if (typeof content === "string") return [content];
   return Array.isArray(content) ? content.map((part) => (isObject(part) ? stringifyMember(part.text) : "")) : [];
 }

@@ -5,7 +5,7 @@ import { decodeRequest, encodeRequest } from "./request.ts";
 import { decodeResponse, decodeUsage, encodeResponse } from "./response.ts";
 import { decodeStream, encodeStream } from "./stream.ts";
 
-const UNDERSTOOD = new Set(
+const KNOWN_MEMBERS = new Set(
   "messages system model max_tokens stream tools mcp_servers tool_choice thinking output_config output_format stop_sequences temperature top_p top_k metadata service_tier".split(
     " ",
   ),
@@ -14,7 +14,7 @@ const UNDERSTOOD = new Set(
 /** Anthropic Messages, and the hosts that offer their own models under it. */
 export const anthropic: WireDialect = {
   id: "anthropic",
-  layout: { items: "messages", instructions: ["system"], knownMembers: UNDERSTOOD },
+  layout: { items: "messages", instructions: ["system"], knownMembers: KNOWN_MEMBERS },
   decodeRequest,
   encodeRequest,
   decodeMessages,

@@ -1,12 +1,12 @@
 import type { Item, Loss, Media, Source } from "../../canonical/types.ts";
-import { isObject, type Json, type JsonObject, stringOf, stringifyMember } from "../../wire/json.ts";
+import { isObject, type Json, type JsonObject, stringifyMember, stringOf } from "../../wire/json.ts";
 
 /** `image` and `document`. undefined: a document made of blocks, or a source nobody knows. */
 export function decodeMedia(item: JsonObject, own: Item): Media | undefined {
   const from = isObject(item.source) ? item.source : {};
   const source = decodeSource(from);
   if (source === undefined) return undefined;
-  const fallback = item.type === "image" ? "image/*" : DOCUMENT[source.type];
+  const fallback = item.type === "image" ? "image/*" : DOCUMENT_TYPES[source.type];
   const name = stringOf(item.title);
   const mime = stringOf(from.media_type) ?? fallback;
   return { kind: "media", mime, source, ...(name !== undefined && { name }), ...own };
@@ -24,7 +24,7 @@ export function encodeMedia({ mime, source, name }: Media, losses: Loss[]): Json
   return { type: "document", source: from, ...(name !== undefined && name !== "" && { title: name.slice(0, 500) }) };
 }
 
-const DOCUMENT = {
+const DOCUMENT_TYPES = {
   base64: "application/pdf",
   url: "application/pdf",
   text: "text/plain",
@@ -55,26 +55,26 @@ function decodeTexts(content: Json | undefined): Source | undefined {
   return { type: "text", text: content.map((part) => stringifyMember((part as JsonObject).text)).join("\n") };
 }
 
-const IMAGES = new Set(["image/jpeg", "image/png", "image/gif", "image/webp"]);
+const IMAGE_TYPES = new Set(["image/jpeg", "image/png", "image/gif", "image/webp"]);
 
 function encodeImage(mime: string, source: Source): JsonObject | undefined {
   if (source.type === "url") return { type: "url", url: source.url };
   const mediaType = mime === "image/jpg" ? "image/jpeg" : mime;
-  if (source.type !== "base64" || !IMAGES.has(mediaType)) return undefined;
-  return { type: "base64", media_type: mediaType, data: standard(source.data) };
+  if (source.type !== "base64" || !IMAGE_TYPES.has(mediaType)) return undefined;
+  return { type: "base64", media_type: mediaType, data: toStandardBase64(source.data) };
 }
 
 function encodeDocument(mime: string, source: Source): JsonObject | undefined {
-  if (source.type === "text") return plain(source.text);
+  if (source.type === "text") return toTextSource(source.text);
   if (mime.startsWith("text/") && source.type === "base64")
-    return plain(Buffer.from(source.data, "base64").toString("utf8"));
+    return toTextSource(Buffer.from(source.data, "base64").toString("utf8"));
   if (mime !== "application/pdf") return undefined;
   if (source.type === "url") return { type: "url", url: source.url };
   if (source.type !== "base64") return undefined;
-  return { type: "base64", media_type: mime, data: standard(source.data) };
+  return { type: "base64", media_type: mime, data: toStandardBase64(source.data) };
 }
 
-const plain = (data: string): JsonObject => ({ type: "text", media_type: "text/plain", data });
+const toTextSource = (data: string): JsonObject => ({ type: "text", media_type: "text/plain", data });
 
 /** Google's clients write base64url; the API takes the standard alphabet only. */
-const standard = (data: string): string => data.replaceAll("-", "+").replaceAll("_", "/");
+const toStandardBase64 = (data: string): string => data.replaceAll("-", "+").replaceAll("_", "/");

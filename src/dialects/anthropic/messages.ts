@@ -17,14 +17,14 @@ export function encodeMessages(messages: readonly Message[], target: EncodeTarge
   let run: { role: "user" | "assistant"; content: Json[] } | undefined;
   const flush = (): void => {
     if (run !== undefined && run.content.length > 0)
-      items.push({ role: run.role, content: resultsFirst(run.content, items.at(-1)) });
+      items.push({ role: run.role, content: putResultsFirst(run.content, items.at(-1)) });
     run = undefined;
   };
   for (const message of uniqueToolIds(messages, (one) => verbatimItem(one, target) !== undefined)) {
-    const whole = verbatimItem(message, target);
-    if (whole !== undefined) {
+    const ownItem = verbatimItem(message, target);
+    if (ownItem !== undefined) {
       flush();
-      items.push(whole);
+      items.push(ownItem);
       continue;
     }
     const role = message.role === "assistant" ? "assistant" : "user";
@@ -51,10 +51,10 @@ function encodeMessage(message: Message, target: EncodeTarget, losses: Loss[]): 
   if (message.role === "system")
     losses.push({ at: "messages.system", what: "approximated", why: "said as the user's text where it stands" });
   if (message.role !== "assistant") return encodeContent(message.blocks, target, losses);
-  const sayable = message.blocks.filter(({ kind }) => kind !== "media");
-  if (sayable.length < message.blocks.length)
+  const encodable = message.blocks.filter(({ kind }) => kind !== "media");
+  if (encodable.length < message.blocks.length)
     losses.push({ at: "media", what: "dropped", why: "anthropic's assistant says no media" });
-  return encodeContent(sayable, target, losses);
+  return encodeContent(encodable, target, losses);
 }
 
 /** `system`: the leading system message, its native saying the member whole. */
@@ -72,11 +72,13 @@ export function encodeSystem(
   const end = messages.findIndex((message) => message.role !== "system" || isListed(message, target));
   const leading = messages.slice(0, end < 0 ? messages.length : end);
   const rest = messages.slice(leading.length);
-  const parts = leading.map((message) => systemMember(message, target) ?? encodeInstructions(message, target, losses));
-  return { value: parts.length === 1 ? parts[0] : joined(parts), losses, rest };
+  const parts = leading.map(
+    (message) => readSystemMember(message, target) ?? encodeInstructions(message, target, losses),
+  );
+  return { value: parts.length === 1 ? parts[0] : joinSystem(parts), losses, rest };
 }
 
-function systemMember(message: Message, target: EncodeTarget): Json | undefined {
+function readSystemMember(message: Message, target: EncodeTarget): Json | undefined {
   const own = verbatim(message.native, target);
   return isObject(own) && own.role === undefined ? own.system : undefined;
 }
@@ -92,7 +94,7 @@ function encodeInstructions(message: Message, target: EncodeTarget, losses: Loss
   return texts.length > 0 ? texts : undefined;
 }
 
-function joined(parts: readonly (Json | undefined)[]): Json | undefined {
+function joinSystem(parts: readonly (Json | undefined)[]): Json | undefined {
   const texts = parts.flatMap((part): Json[] =>
     typeof part === "string" ? [{ type: "text", text: part }] : Array.isArray(part) ? part : [],
   );
@@ -101,8 +103,8 @@ function joined(parts: readonly (Json | undefined)[]): Json | undefined {
 
 /** A message that stood in this wire's own list; instructions did not. */
 function verbatimItem(message: Message, target: EncodeTarget): JsonObject | undefined {
-  const whole = verbatimMessage(message, target);
-  return isObject(whole) && whole.role !== undefined ? whole : undefined;
+  const ownItem = verbatimMessage(message, target);
+  return isObject(ownItem) && ownItem.role !== undefined ? ownItem : undefined;
 }
 
 const isListed = (message: Message, target: EncodeTarget): boolean => verbatimItem(message, target) !== undefined;
@@ -112,7 +114,7 @@ export const hasNoContent = (content: readonly Json[]): boolean =>
   content.every((item) => isObject(item) && item.type === "text" && stringifyMember(item.text).trim() === "");
 
 /** After calls the API wants their results before anything else that the message says. */
-function resultsFirst(content: readonly Json[], before: Json | undefined): Json[] {
+function putResultsFirst(content: readonly Json[], before: Json | undefined): Json[] {
   if (!isObject(before) || before.role !== "assistant") return [...content];
   return [...content.filter(isResult), ...content.filter((item) => !isResult(item))];
 }

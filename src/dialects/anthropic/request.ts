@@ -2,18 +2,18 @@ import { invalid } from "../../canonical/error.ts";
 import { verbatim } from "../../canonical/native.ts";
 import type { Format, Loss, ModelRequest, Sampling } from "../../canonical/types.ts";
 import {
-  withoutUndefined,
   isObject,
   type Json,
   type JsonObject,
   numberOf,
-  stringOf,
   stringifyMember,
+  stringOf,
+  withoutUndefined,
 } from "../../wire/json.ts";
 import type { Encoded, EncodeTarget } from "../dialect.ts";
 import { decodeMessages, decodeSystem, encodeMessages, encodeSystem } from "./messages.ts";
 import { toSupportedSchema } from "./schema.ts";
-import { decodeReasoning, encodeReasoning, modelVersion, isUnsignedLoop } from "./thinking.ts";
+import { decodeReasoning, encodeReasoning, isUnsignedLoop, modelVersion } from "./thinking.ts";
 import { decodeToolChoice, decodeTools, encodeToolChoice, encodeTools } from "./tools.ts";
 
 const dialect = "anthropic";
@@ -53,36 +53,36 @@ export function encodeRequest(request: ModelRequest, target: EncodeTarget): Enco
 }
 
 /** `system` as the messages have it now; a body whose own member was empty keeps it. */
-function reuseBody(own: JsonObject, said: JsonObject, system: Json | undefined, losses: Loss[]): JsonObject {
+function reuseBody(own: JsonObject, members: JsonObject, system: Json | undefined, losses: Loss[]): JsonObject {
   const { system: before, ...rest } = own;
   const isEmpty = decodeSystem(before).length === 0;
-  const kept = system ?? (isEmpty ? before : undefined);
-  const body = { ...rest, ...(kept !== undefined && { system: kept }), ...said };
+  const systemMember = system ?? (isEmpty ? before : undefined);
+  const body = { ...rest, ...(systemMember !== undefined && { system: systemMember }), ...members };
   const isBudgeted = isObject(own.thinking) && own.thinking.type === "enabled";
-  if (losses.length === 0 || !isBudgeted || !isUnsignedLoop(said.messages as Json[])) return body;
+  if (losses.length === 0 || !isBudgeted || !isUnsignedLoop(members.messages as Json[])) return body;
   losses.push({ at: "reasoning", what: "dropped", why: UNSIGNED });
   return Object.fromEntries(Object.entries(body).filter(([member]) => member !== "thinking"));
 }
 
-function buildBody(request: ModelRequest, target: EncodeTarget, said: JsonObject, losses: Loss[]): JsonObject {
+function buildBody(request: ModelRequest, target: EncodeTarget, members: JsonObject, losses: Loss[]): JsonObject {
   if (request.cacheKey !== undefined)
     losses.push({ at: "prompt_cache_key", what: "dropped", why: "anthropic finds its caches without" });
-  const generation = modelVersion(target.model);
+  const version = modelVersion(target.model);
   const tools = encodeTools(request.tools ?? [], target, losses);
   const choice = tools.tools === undefined ? {} : encodeToolChoice(request);
-  const hindrance = hindranceOf(choice, said.messages as Json[], generation);
-  const { thinking, effort, maxTokens, thinks } = encodeReasoning(request, generation, losses, hindrance);
+  const blocker = findThinkingBlocker(choice, members.messages as Json[], version);
+  const { thinking, effort, maxTokens, thinks } = encodeReasoning(request, version, losses, blocker);
   const output = withoutUndefined({ effort, format: encodeFormat(request.format, losses) }) as JsonObject;
   return withoutUndefined({
     model: target.model,
     max_tokens: maxTokens,
-    ...said,
+    ...members,
     stream: request.stream || undefined,
     ...tools,
     ...choice,
     thinking,
     output_config: Object.keys(output).length > 0 ? output : undefined,
-    ...encodeSampling(request.sampling ?? {}, { thinks, generation }, losses),
+    ...encodeSampling(request.sampling ?? {}, { thinks, version }, losses),
     metadata: request.user === undefined ? undefined : { user_id: request.user },
     service_tier: encodeTier(request.serviceTier, losses),
   });
@@ -91,11 +91,11 @@ function buildBody(request: ModelRequest, target: EncodeTarget, said: JsonObject
 const UNSIGNED = "a tool loop that thinks must begin with its issuer's signed thinking";
 
 /** A forced call is a contract, thinking a wish: where the API takes only one of them, the call stays. */
-function hindranceOf(choice: JsonObject, messages: Json[], generation: number | undefined): string | undefined {
+function findThinkingBlocker(choice: JsonObject, messages: Json[], version: number | undefined): string | undefined {
   const forced =
     isObject(choice.tool_choice) && (choice.tool_choice.type === "any" || choice.tool_choice.type === "tool");
   if (forced) return "anthropic does not think where a tool call is forced";
-  const isAdaptive = generation !== undefined && generation >= 406;
+  const isAdaptive = version !== undefined && version >= 406;
   return !isAdaptive && isUnsignedLoop(messages) ? UNSIGNED : undefined;
 }
 
@@ -122,29 +122,29 @@ function decodeSampling(body: JsonObject): Sampling | undefined {
     temperature: numberOf(body.temperature),
     topP: numberOf(body.top_p),
     topK: numberOf(body.top_k),
-    stop: stop?.filter((word) => typeof word === "string"),
+    stop: stop?.filter((sequence) => typeof sequence === "string"),
   });
   return Object.keys(sampling).length > 0 ? sampling : undefined;
 }
 
-const UNKNOWN = {
+const UNSUPPORTED = {
   frequencyPenalty: "frequency_penalty",
   presencePenalty: "presence_penalty",
   seed: "seed",
   logprobs: "logprobs",
 } as const;
 
-type Manner = { thinks: boolean; generation: number | undefined };
+type SamplingLimits = { thinks: boolean; version: number | undefined };
 
-function encodeSampling(sampling: Sampling, manner: Manner, losses: Loss[]): JsonObject {
+function encodeSampling(sampling: Sampling, limits: SamplingLimits, losses: Loss[]): JsonObject {
   const drop = (at: string, why: string): undefined => void losses.push({ at, what: "dropped", why });
-  for (const [member, at] of Object.entries(UNKNOWN))
-    if (sampling[member as keyof typeof UNKNOWN]) drop(at, "anthropic has none");
+  for (const [member, at] of Object.entries(UNSUPPORTED))
+    if (sampling[member as keyof typeof UNSUPPORTED]) drop(at, "anthropic has none");
   if (sampling.n !== undefined && sampling.n > 1) drop("n", "anthropic gives one answer");
-  const { temperature, topP } = encodeRandomness(sampling, manner, losses);
-  const isFixed = manner.thinks || (manner.generation ?? 0) >= 407;
-  const topK = isFixed && sampling.topK !== undefined ? drop("top_k", fixed(manner)) : sampling.topK;
-  const stop = sampling.stop?.filter((word) => word.trim() !== "");
+  const { temperature, topP } = encodeRandomness(sampling, limits, losses);
+  const isFixed = limits.thinks || (limits.version ?? 0) >= 407;
+  const topK = isFixed && sampling.topK !== undefined ? drop("top_k", explainFixed(limits)) : sampling.topK;
+  const stop = sampling.stop?.filter((sequence) => sequence.trim() !== "");
   if (stop !== undefined && stop.length < sampling.stop!.length) drop("stop", "anthropic stops at no white space");
   return withoutUndefined({
     temperature,
@@ -157,29 +157,29 @@ function encodeSampling(sampling: Sampling, manner: Manner, losses: Loss[]): Jso
 /** What the live API takes: temperature up to 1; while thinking, and from 4.7 on, only 1, and `top_p` from 0.95 (llmgateway#3108). */
 function encodeRandomness(
   { temperature, topP }: Sampling,
-  manner: Manner,
+  limits: SamplingLimits,
   losses: Loss[],
 ): { temperature?: number; topP?: number } {
-  const isFixed = manner.thinks || (manner.generation ?? 0) >= 407;
+  const isFixed = limits.thinks || (limits.version ?? 0) >= 407;
   const out: { temperature?: number; topP?: number } = {};
   if (temperature !== undefined && temperature > 1 && !isFixed)
     losses.push({ at: "temperature", what: "approximated", why: "anthropic ends at 1" });
   if (temperature !== undefined && temperature !== 1 && isFixed)
-    losses.push({ at: "temperature", what: "dropped", why: fixed(manner) });
+    losses.push({ at: "temperature", what: "dropped", why: explainFixed(limits) });
   else if (temperature !== undefined) out.temperature = Math.min(1, temperature);
   // "`temperature` and `top_p` cannot both be specified for this model" since 4.1.
-  const isSecond = out.temperature !== undefined && (manner.generation ?? 0) >= 401;
+  const isSecond = out.temperature !== undefined && (limits.version ?? 0) >= 401;
   if (topP !== undefined && ((isFixed && topP < 0.95) || isSecond))
     losses.push({
       at: "top_p",
       what: "dropped",
-      why: isSecond ? "this model takes temperature or top_p" : fixed(manner),
+      why: isSecond ? "this model takes temperature or top_p" : explainFixed(limits),
     });
   else if (topP !== undefined) out.topP = topP;
   return out;
 }
 
-const fixed = ({ thinks }: Manner): string =>
+const explainFixed = ({ thinks }: SamplingLimits): string =>
   thinks ? "anthropic has it fixed while thinking" : "fixed in this model";
 
 /** Its two words; the others' priority and flex tiers are contracts of their own. */

@@ -1,24 +1,16 @@
 import { GatewayError } from "../../canonical/error.ts";
 import type { Block, Finish, FinishReason, Message, ModelResponse, Usage } from "../../canonical/types.ts";
-import {
-  withoutUndefined,
-  isObject,
-  type Json,
-  type JsonObject,
-  numberOf,
-  stringOf,
-  stringifyMember,
-} from "../../wire/json.ts";
-import { safeId, type ReplyContext } from "../dialect.ts";
-import { decodeBlock, inputOf } from "./blocks.ts";
+import { isObject, type Json, type JsonObject, stringifyMember, stringOf, withoutUndefined } from "../../wire/json.ts";
+import { countOf, type ReplyContext, safeId } from "../dialect.ts";
+import { decodeBlock, parseInput } from "./blocks.ts";
 import { encodeCitations } from "./citations.ts";
-import { errorOf } from "./errors.ts";
+import { decodeErrorBody } from "./errors.ts";
 import { hasNoContent } from "./messages.ts";
 
 const dialect = "anthropic";
 
 export function decodeResponse(body: Json, seal?: string): ModelResponse {
-  if (isObject(body) && body.type === "error") throw errorOf(undefined, body);
+  if (isObject(body) && body.type === "error") throw decodeErrorBody(undefined, body);
   if (!isObject(body) || !Array.isArray(body.content))
     throw new GatewayError("provider.execution_failed", "the provider's answer is not a message");
   const { content, ...envelope } = body;
@@ -42,7 +34,7 @@ export function encodeResponse(
   const own = rest?.dialect === dialect && isObject(rest.item) ? rest.item : {};
   return {
     ...own,
-    id: messageId(id),
+    id: toMessageId(id),
     type: "message",
     role: "assistant",
     model,
@@ -62,9 +54,9 @@ export function encodeResponse(
 export function decodeReply(content: readonly Json[], seal?: string): Message[] {
   if (content.length === 0) return [];
   const blocks = content.map((item) => decodeBlock(item, seal));
-  const said = content.filter((item) => !isObject(item) || item.type !== "text" || item.text !== "");
-  if (hasNoContent(said)) return [{ role: "assistant", blocks }];
-  return [{ role: "assistant", blocks, native: { dialect, item: { role: "assistant", content: said } } }];
+  const nonEmpty = content.filter((item) => !isObject(item) || item.type !== "text" || item.text !== "");
+  if (hasNoContent(nonEmpty)) return [{ role: "assistant", blocks }];
+  return [{ role: "assistant", blocks, native: { dialect, item: { role: "assistant", content: nonEmpty } } }];
 }
 
 /** undefined: nothing a client of this wire could read (foreign server tools, sealed reasoning, media). */
@@ -80,7 +72,7 @@ export function encodeReplyBlock(block: Block): JsonObject | undefined {
     case "thinking":
       return block.text === "" ? undefined : { type: "thinking", thinking: block.text, signature: "" };
     case "tool_call": {
-      const input = inputOf(block.arguments) ?? { _raw: block.arguments };
+      const input = parseInput(block.arguments) ?? { _raw: block.arguments };
       return { type: "tool_use", id: block.id, name: block.name, input };
     }
     case "media":
@@ -91,7 +83,7 @@ export function encodeReplyBlock(block: Block): JsonObject | undefined {
 }
 
 /** Clients tell a message by its id; the same answer has the same one. */
-export const messageId = (id: string): string =>
+export const toMessageId = (id: string): string =>
   id.startsWith("msg_") ? id : `msg_${safeId(id, /^[a-zA-Z0-9_-]{1,60}$/)}`;
 
 const FINISH: Record<string, FinishReason> = {
@@ -106,18 +98,18 @@ const FINISH: Record<string, FinishReason> = {
 
 /** What was said decides: a reply that holds a client's tool call asks for its answer (bifrost#6123). */
 export function decodeFinish(envelope: JsonObject, messages: readonly Message[]): Finish {
-  const word = stringOf(envelope.stop_reason);
-  const reason = word === undefined ? "other" : (FINISH[word] ?? "other");
-  const calls = messages.some(({ blocks }) => blocks.some(({ kind }) => kind === "tool_call"));
+  const stopReason = stringOf(envelope.stop_reason);
+  const reason = stopReason === undefined ? "other" : (FINISH[stopReason] ?? "other");
+  const hasCall = messages.some(({ blocks }) => blocks.some(({ kind }) => kind === "tool_call"));
   const isCut = reason !== "stop" && reason !== "other";
   return withoutUndefined({
-    reason: calls && !isCut ? "tool_calls" : reason,
-    native: word,
+    reason: hasCall && !isCut ? "tool_calls" : reason,
+    native: stopReason,
     stopSequence: stringOf(envelope.stop_sequence),
   });
 }
 
-const WORD: Record<FinishReason, string> = {
+const STOP_REASON: Record<FinishReason, string> = {
   stop: "end_turn",
   length: "max_tokens",
   tool_calls: "tool_use",
@@ -128,11 +120,15 @@ const WORD: Record<FinishReason, string> = {
 };
 
 /** The provider's own word where it is one of this wire that means the same. */
-export function encodeFinish({ reason, native, stopSequence }: Finish, holdsCall: boolean): JsonObject {
+export function encodeFinish({ reason, native, stopSequence }: Finish, hasCall: boolean): JsonObject {
   const isOwn = native !== undefined && FINISH[native] === reason;
-  const word = isOwn ? native : stopSequence !== undefined && reason === "stop" ? "stop_sequence" : WORD[reason];
-  const isEnd = word === "end_turn" || word === "stop_sequence";
-  return { stop_reason: holdsCall && isEnd ? "tool_use" : word, stop_sequence: stopSequence ?? null };
+  const stopReason = isOwn
+    ? native
+    : stopSequence !== undefined && reason === "stop"
+      ? "stop_sequence"
+      : STOP_REASON[reason];
+  const isEnd = stopReason === "end_turn" || stopReason === "stop_sequence";
+  return { stop_reason: hasCall && isEnd ? "tool_use" : stopReason, stop_sequence: stopSequence ?? null };
 }
 
 /** `input_tokens` are those that no cache held. */
@@ -156,22 +152,17 @@ export function decodeUsage(usage: Json | undefined): Usage {
 /** The SDKs' types demand both counts: what is unknown is 0 here. */
 export function encodeUsage({ native, ...usage }: Usage, isOwn: boolean): JsonObject {
   const { fresh, cacheRead, cacheWrite, cacheWrite1h, output, reasoning, searches } = usage;
-  const short = Math.max(0, (cacheWrite ?? 0) - (cacheWrite1h ?? 0));
+  const fiveMinutes = Math.max(0, (cacheWrite ?? 0) - (cacheWrite1h ?? 0));
   return {
     ...(isOwn && isObject(native) && native),
     input_tokens: fresh ?? 0,
     ...(cacheWrite !== undefined && { cache_creation_input_tokens: cacheWrite }),
     ...(cacheRead !== undefined && { cache_read_input_tokens: cacheRead }),
     ...(cacheWrite1h !== undefined && {
-      cache_creation: { ephemeral_5m_input_tokens: short, ephemeral_1h_input_tokens: cacheWrite1h },
+      cache_creation: { ephemeral_5m_input_tokens: fiveMinutes, ephemeral_1h_input_tokens: cacheWrite1h },
     }),
     output_tokens: output ?? 0,
     ...(searches !== undefined && !isOwn && { server_tool_use: { web_search_requests: searches } }),
     ...(reasoning !== undefined && { output_tokens_details: { thinking_tokens: reasoning } }),
   };
 }
-
-const countOf = (value: Json | undefined): number | undefined => {
-  const count = numberOf(value);
-  return count !== undefined && count >= 0 ? count : undefined;
-};

@@ -10,7 +10,7 @@ export function isSealed(item: Json): boolean {
     case "thinking":
       return typeof item.signature === "string" && item.signature !== "";
     case "text":
-      return item.citations !== undefined && holdsCipher(item.citations);
+      return item.citations !== undefined && hasEncryptedMember(item.citations);
     case "redacted_thinking":
     case "server_tool_use":
       return true;
@@ -21,14 +21,14 @@ export function isSealed(item: Json): boolean {
     case "document":
       return false;
     default:
-      return (typeof item.type === "string" && item.type.endsWith("_tool_result")) || holdsCipher(item);
+      return (typeof item.type === "string" && item.type.endsWith("_tool_result")) || hasEncryptedMember(item);
   }
 }
 
-function holdsCipher(value: Json): boolean {
-  if (Array.isArray(value)) return value.some(holdsCipher);
+function hasEncryptedMember(value: Json): boolean {
+  if (Array.isArray(value)) return value.some(hasEncryptedMember);
   if (!isObject(value)) return false;
   return Object.entries(value).some(
-    ([member, inner]) => (member.startsWith("encrypted_") && typeof inner === "string") || holdsCipher(inner),
+    ([member, inner]) => (member.startsWith("encrypted_") && typeof inner === "string") || hasEncryptedMember(inner),
   );
 }

@@ -1,20 +1,20 @@
+import { deltaText, openBlock } from "../../canonical/accumulator.ts";
 import { GatewayError } from "../../canonical/error.ts";
-import { openBlock, deltaText } from "../../canonical/accumulator.ts";
 import type { Block, StreamEvent, Usage } from "../../canonical/types.ts";
 import {
   isObject,
   type Json,
   type JsonObject,
   numberOf,
-  stringOf,
   stringifyMember,
+  stringOf,
   tryParseJson,
 } from "../../wire/json.ts";
 import { encodeSse, type SseEvent } from "../../wire/sse.ts";
 import type { ReplyContext, StreamDecoder, StreamEncoder } from "../dialect.ts";
 import { encodeCitations } from "./citations.ts";
-import { errorMembers, errorOf } from "./errors.ts";
-import { type OpenBlock, appendDelta, startOfDelta, textOfDelta, currentBlock } from "./deltas.ts";
+import { appendDelta, currentBlock, type OpenBlock, startOfDelta, textOfDelta } from "./deltas.ts";
+import { decodeErrorBody, errorMembers } from "./errors.ts";
 import {
   decodeFinish,
   decodeReply,
@@ -22,7 +22,7 @@ import {
   encodeFinish,
   encodeReplyBlock,
   encodeUsage,
-  messageId,
+  toMessageId,
 } from "./response.ts";
 
 const dialect = "anthropic";
@@ -42,7 +42,7 @@ class MessageDecoder implements StreamDecoder {
   #usage: JsonObject = {};
   #isOver = false;
   #started = false;
-  #hasSaid = false;
+  #hasContent = false;
   /** All blocks in the order of their beginning; those before `#live` are closed. */
   readonly #blocks: OpenBlock[] = [];
   #live = 0;
@@ -63,31 +63,33 @@ class MessageDecoder implements StreamDecoder {
   }
 
   get usage(): Usage {
-    const { output, ...read } = decodeUsage(Object.keys(this.#usage).length > 0 ? this.#usage : undefined);
+    const { output, ...inputUsage } = decodeUsage(Object.keys(this.#usage).length > 0 ? this.#usage : undefined);
     // `message_start` counts the output before there is any; only `message_delta` tells what it came to.
-    return output === undefined || (this.#hasSaid && !this.isAnswerComplete) ? read : { ...read, output };
+    return output === undefined || (this.#hasContent && !this.isAnswerComplete)
+      ? inputUsage
+      : { ...inputUsage, output };
   }
 
   push({ data, event }: SseEvent): StreamEvent[] {
     if (data === undefined || this.#isOver || data.trim() === "[DONE]") return [];
-    const said = tryParseJson(data);
-    if (!isObject(said))
+    const payload = tryParseJson(data);
+    if (!isObject(payload))
       return this.#fail(new GatewayError("provider.execution_failed", "the provider sent an event that is not JSON"));
-    switch (said.type ?? event) {
+    switch (payload.type ?? event) {
       case "message_start":
-        return this.#start(isObject(said.message) ? said.message : {});
+        return this.#start(isObject(payload.message) ? payload.message : {});
       case "content_block_start":
-        return this.#begin(said.index, isObject(said.content_block) ? said.content_block : {});
+        return this.#startBlock(payload.index, isObject(payload.content_block) ? payload.content_block : {});
       case "content_block_delta":
-        return isObject(said.delta) ? this.#grow(said.index, said.delta) : [];
+        return isObject(payload.delta) ? this.#append(payload.index, payload.delta) : [];
       case "content_block_stop":
-        return this.#stop(said.index);
+        return this.#stop(payload.index);
       case "message_delta":
-        return this.#change(said);
+        return this.#updateEnvelope(payload);
       case "message_stop":
         return this.#end();
       case "error":
-        return this.#fail(errorOf(undefined, said));
+        return this.#fail(decodeErrorBody(undefined, payload));
       default:
         return [];
     }
@@ -104,13 +106,13 @@ class MessageDecoder implements StreamDecoder {
   #start(message: JsonObject): StreamEvent[] {
     const { content: _, ...envelope } = message;
     this.#envelope = { ...this.#envelope, ...envelope };
-    this.#count(message.usage);
+    this.#addUsage(message.usage);
     if (this.#started) return [];
     this.#started = true;
     return [{ type: "start", id: stringifyMember(message.id), model: stringifyMember(message.model) }];
   }
 
-  #begin(index: Json | undefined, item: JsonObject): StreamEvent[] {
+  #startBlock(index: Json | undefined, item: JsonObject): StreamEvent[] {
     this.#blocks.push({
       index: numberOf(index) ?? this.#blocks.length,
       item: { ...item },
@@ -120,14 +122,14 @@ class MessageDecoder implements StreamDecoder {
     return this.#blocks.length - 1 === this.#live ? this.#open() : [];
   }
 
-  #grow(index: Json | undefined, delta: JsonObject): StreamEvent[] {
-    this.#hasSaid = true;
+  #append(index: Json | undefined, delta: JsonObject): StreamEvent[] {
+    this.#hasContent = true;
     const known = this.#find(index);
     if (known === undefined) {
       const item = startOfDelta(delta);
       if (item === undefined) return [];
-      const begun = this.#begin(index, item);
-      return [...begun, ...this.#grow(this.#blocks.at(-1)!.index, delta)];
+      const started = this.#startBlock(index, item);
+      return [...started, ...this.#append(this.#blocks.at(-1)!.index, delta)];
     }
     appendDelta(known, delta);
     if (known !== this.#blocks[this.#live] || !this.#isOpen) return [];
@@ -139,18 +141,18 @@ class MessageDecoder implements StreamDecoder {
     const block = this.#find(index);
     if (block === undefined) return [];
     block.stopped = true;
-    return this.#settle();
+    return this.#closeStopped();
   }
 
-  #change(said: JsonObject): StreamEvent[] {
-    const { type: _, delta, usage, ...more } = said;
+  #updateEnvelope(payload: JsonObject): StreamEvent[] {
+    const { type: _, delta, usage, ...more } = payload;
     this.#envelope = { ...this.#envelope, ...(isObject(delta) && delta), ...more };
-    this.#count(usage);
+    this.#addUsage(usage);
     return [];
   }
 
   /** Later numbers stand for earlier ones, but where they are null. */
-  #count(usage: Json | undefined): void {
+  #addUsage(usage: Json | undefined): void {
     if (!isObject(usage)) return;
     for (const [member, value] of Object.entries(usage)) if (value !== null) this.#usage[member] = value;
   }
@@ -172,7 +174,7 @@ class MessageDecoder implements StreamDecoder {
   }
 
   /** Closes what has stopped, in order, and opens what comes next. */
-  #settle(): StreamEvent[] {
+  #closeStopped(): StreamEvent[] {
     const events: StreamEvent[] = [];
     for (let block = this.#blocks[this.#live]; block?.stopped; block = this.#blocks[this.#live]) {
       events.push(...this.#open(), ...this.#close(block));
@@ -194,7 +196,7 @@ class MessageDecoder implements StreamDecoder {
 
   #end(): StreamEvent[] {
     for (const block of this.#blocks) block.stopped = true;
-    const events = this.#settle();
+    const events = this.#closeStopped();
     this.#isOver = true;
     const { usage: _, ...envelope } = this.#envelope;
     const messages = decodeReply(
@@ -223,11 +225,11 @@ class MessageDecoder implements StreamDecoder {
 /** A block of the answer begins on the wire with its first word: one that never says any is none there. */
 class MessageEncoder implements StreamEncoder {
   /** Blocks begun on the wire; the last of them is open while `#isOpen`. */
-  #begun = 0;
+  #startedCount = 0;
   #isOpen = false;
   #block: Block | undefined;
-  #said = "";
-  #holdsCall = false;
+  #sentText = "";
+  #hasCall = false;
 
   push(event: StreamEvent): string {
     switch (event.type) {
@@ -235,26 +237,26 @@ class MessageEncoder implements StreamEncoder {
         return this.#start(event.id, event.model);
       case "open":
         this.#block = event.block;
-        this.#said = "";
+        this.#sentText = "";
         if (event.block.kind !== "tool_call") return "";
-        this.#holdsCall = true;
-        return this.#begin(event.block);
+        this.#hasCall = true;
+        return this.#startBlock(event.block);
       case "delta": {
-        const begin = this.#isOpen || this.#block === undefined ? "" : this.#begin(this.#block);
-        this.#said += event.text;
-        return begin + this.#delta(deltaOf(this.#block?.kind, event.text));
+        const start = this.#isOpen || this.#block === undefined ? "" : this.#startBlock(this.#block);
+        this.#sentText += event.text;
+        return start + this.#encodeDelta(toDelta(this.#block?.kind, event.text));
       }
       case "close":
         return this.#close(event.block);
       case "end": {
         const { finish, usage, rest } = event;
         const isOwn = rest?.dialect === dialect;
-        const delta = { ...(isOwn && detailsOf(rest.item)), ...encodeFinish(finish, this.#holdsCall) };
-        const last = say({ type: "message_delta", delta, usage: encodeUsage(usage, isOwn) });
+        const delta = { ...(isOwn && lateMembersOf(rest.item)), ...encodeFinish(finish, this.#hasCall) };
+        const last = encodeEvent({ type: "message_delta", delta, usage: encodeUsage(usage, isOwn) });
         return last + MESSAGE_STOP;
       }
       case "error":
-        return say(errorMembers(event.error));
+        return encodeEvent(errorMembers(event.error));
     }
   }
 
@@ -262,21 +264,21 @@ class MessageEncoder implements StreamEncoder {
   #start(id: string, model: string): string {
     const end = { stop_reason: null, stop_sequence: null };
     const usage = { input_tokens: 0, output_tokens: 0 };
-    const message = { id: messageId(id), type: "message", role: "assistant", model, content: [], ...end, usage };
-    return say({ type: "message_start", message });
+    const message = { id: toMessageId(id), type: "message", role: "assistant", model, content: [], ...end, usage };
+    return encodeEvent({ type: "message_start", message });
   }
 
-  #begin(block: Block): string {
-    return this.#beginItem(startOf(block) ?? { type: "text", text: "" });
+  #startBlock(block: Block): string {
+    return this.#startItem(toStartItem(block) ?? { type: "text", text: "" });
   }
 
-  #beginItem(item: JsonObject): string {
+  #startItem(item: JsonObject): string {
     this.#isOpen = true;
-    return say({ type: "content_block_start", index: this.#begun++, content_block: item });
+    return encodeEvent({ type: "content_block_start", index: this.#startedCount++, content_block: item });
   }
 
-  #delta(delta: JsonObject): string {
-    return say({ type: "content_block_delta", index: this.#begun - 1, delta });
+  #encodeDelta(delta: JsonObject): string {
+    return encodeEvent({ type: "content_block_delta", index: this.#startedCount - 1, delta });
   }
 
   #close(block: Block): string {
@@ -285,28 +287,28 @@ class MessageEncoder implements StreamEncoder {
       // What comes whole, and what is only sealed: this wire's own items as they are.
       const item = encodeReplyBlock(block);
       if (item === undefined || (block.kind === "text" && block.text === "")) return "";
-      text += this.#beginItem(startOf(block) ?? item);
+      text += this.#startItem(toStartItem(block) ?? item);
     }
-    const unsaid = this.#said === "" ? deltaText(block) : "";
-    if (unsaid !== "") text += this.#delta(deltaOf(block.kind, unsaid));
+    const unsent = this.#sentText === "" ? deltaText(block) : "";
+    if (unsent !== "") text += this.#encodeDelta(toDelta(block.kind, unsent));
     if (block.kind === "text")
-      for (const citation of encodeCitations(block)) text += this.#delta({ type: "citations_delta", citation });
+      for (const citation of encodeCitations(block)) text += this.#encodeDelta({ type: "citations_delta", citation });
     const signature = signatureOf(block);
-    if (signature !== undefined) text += this.#delta({ type: "signature_delta", signature });
+    if (signature !== undefined) text += this.#encodeDelta({ type: "signature_delta", signature });
     this.#isOpen = false;
-    return text + say({ type: "content_block_stop", index: this.#begun - 1 });
+    return text + encodeEvent({ type: "content_block_stop", index: this.#startedCount - 1 });
   }
 }
 
 /** As a growing block begins; undefined for what comes whole, redacted thinking included. */
-function startOf(block: Block): JsonObject | undefined {
+function toStartItem(block: Block): JsonObject | undefined {
   if (block.kind === "text") return { type: "text", text: "" };
   if (block.kind === "tool_call") return { type: "tool_use", id: block.id, name: block.name, input: {} };
   const isRedacted = isObject(block.native?.item) && block.native.item.type === "redacted_thinking";
   return block.kind === "thinking" && !isRedacted ? { type: "thinking", thinking: "", signature: "" } : undefined;
 }
 
-function deltaOf(kind: Block["kind"] | undefined, text: string): JsonObject {
+function toDelta(kind: Block["kind"] | undefined, text: string): JsonObject {
   if (kind === "thinking") return { type: "thinking_delta", thinking: text };
   return kind === "tool_call" ? { type: "input_json_delta", partial_json: text } : { type: "text_delta", text };
 }
@@ -318,11 +320,11 @@ function signatureOf({ kind, native }: Block): string | undefined {
 }
 
 /** Members of an envelope that come late in a stream. */
-function detailsOf(envelope: Json): JsonObject {
+function lateMembersOf(envelope: Json): JsonObject {
   if (!isObject(envelope)) return {};
   const late = ["stop_details", "container"].filter((member) => envelope[member] !== undefined);
   return Object.fromEntries(late.map((member) => [member, envelope[member]!]));
 }
 
-const say = (event: JsonObject & { type: string }): string =>
+const encodeEvent = (event: JsonObject & { type: string }): string =>
   encodeSse({ event: event.type, data: JSON.stringify(event) });

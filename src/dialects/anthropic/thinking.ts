@@ -1,6 +1,6 @@
 import { budgetOf, effortOf, nearestEffort } from "../../canonical/reasoning.ts";
 import type { Effort, Loss, ModelRequest, Reasoning } from "../../canonical/types.ts";
-import { withoutUndefined, isObject, type Json, type JsonObject, numberOf, stringifyMember } from "../../wire/json.ts";
+import { isObject, type Json, type JsonObject, numberOf, stringifyMember, withoutUndefined } from "../../wire/json.ts";
 
 /** Output tokens when the caller sets no limit: the wire demands one. */
 const DEFAULT_LIMIT = 4_096;
@@ -15,49 +15,54 @@ export function decodeReasoning(body: JsonObject): Reasoning | undefined {
   const config = isObject(body.output_config) ? body.output_config : {};
   const effort = config.effort === "max" ? "xhigh" : effortOf(config.effort);
   if (thinking.type === "disabled") return { effort: "none" };
-  const isAsked = thinking.type === "enabled" || thinking.type === "adaptive";
-  if (!isAsked) return effort === undefined ? undefined : { effort };
+  const isRequested = thinking.type === "enabled" || thinking.type === "adaptive";
+  if (!isRequested) return effort === undefined ? undefined : { effort };
   // Models that know `adaptive` leave the words out unless asked; with a budget they come unless declined.
   const isShown = thinking.display === "summarized" || (thinking.type === "enabled" && thinking.display !== "omitted");
   return withoutUndefined({ effort, budget: numberOf(thinking.budget_tokens), summary: isShown ? "auto" : undefined });
 }
 
 /** `effort` goes to `output_config`; `thinks`: the API's limits for thinking requests hold. */
-export type Thinking = { thinking?: JsonObject; effort?: string; maxTokens: number; thinks: boolean };
+export type ThinkingMembers = { thinking?: JsonObject; effort?: string; maxTokens: number; thinks: boolean };
 
 /** `hindrance`: why this request may not think; undefined when it may. */
 export function encodeReasoning(
   { reasoning, maxOutput }: ModelRequest,
-  generation: number | undefined,
+  version: number | undefined,
   losses: Loss[],
-  hindrance: string | undefined,
-): Thinking {
-  const plain = { maxTokens: maxOutput ?? DEFAULT_LIMIT, thinks: false };
-  if (reasoning === undefined) return plain;
-  const knowsThinking = generation === undefined || generation >= 307;
-  if (reasoning.effort === "none") return knowsThinking ? { ...plain, thinking: { type: "disabled" } } : plain;
-  const why = knowsThinking ? hindrance : "this model does not think";
+  blocker: string | undefined,
+): ThinkingMembers {
+  const withoutThinking = { maxTokens: maxOutput ?? DEFAULT_LIMIT, thinks: false };
+  if (reasoning === undefined) return withoutThinking;
+  const canThink = version === undefined || version >= 307;
+  if (reasoning.effort === "none")
+    return canThink ? { ...withoutThinking, thinking: { type: "disabled" } } : withoutThinking;
+  const why = canThink ? blocker : "this model does not think";
   if (why !== undefined) losses.push({ at: "reasoning", what: "dropped", why });
-  if (generation !== undefined && generation >= 406)
-    return adaptive(reasoning, maxOutput, generation, why === undefined);
-  return why === undefined ? budgeted(reasoning, maxOutput, losses) : plain;
+  if (version !== undefined && version >= 406) return encodeAdaptive(reasoning, maxOutput, version, why === undefined);
+  return why === undefined ? encodeBudgeted(reasoning, maxOutput, losses) : withoutThinking;
 }
 
-function adaptive(reasoning: Reasoning, maxOutput: number | undefined, generation: number, thinks: boolean): Thinking {
+function encodeAdaptive(
+  reasoning: Reasoning,
+  maxOutput: number | undefined,
+  version: number,
+  thinks: boolean,
+): ThinkingMembers {
   const { budget, summary } = reasoning;
   const effort = reasoning.effort ?? (budget === undefined ? undefined : nearestEffort(budget, maxOutput));
   return {
     ...(thinks && { thinking: { type: "adaptive", ...(summary !== undefined && { display: "summarized" }) } }),
-    ...(effort !== undefined && { effort: wordOf(effort, generation) }),
+    ...(effort !== undefined && { effort: encodeEffort(effort, version) }),
     maxTokens: maxOutput ?? (thinks ? THINKING_LIMIT : DEFAULT_LIMIT),
     thinks,
   };
 }
 
 /** A limit that leaves no room behind the smallest budget is raised: an answer without thinking would be another wish. */
-function budgeted({ effort, budget }: Reasoning, maxOutput: number | undefined, losses: Loss[]): Thinking {
-  const wanted = budget ?? budgetOf(effort ?? "medium", maxOutput ?? THINKING_LIMIT);
-  const tokens = Math.max(MIN_BUDGET, wanted);
+function encodeBudgeted({ effort, budget }: Reasoning, maxOutput: number | undefined, losses: Loss[]): ThinkingMembers {
+  const requested = budget ?? budgetOf(effort ?? "medium", maxOutput ?? THINKING_LIMIT);
+  const tokens = Math.max(MIN_BUDGET, requested);
   const limit = maxOutput ?? Math.max(THINKING_LIMIT, tokens + DEFAULT_LIMIT);
   const raised = limit > tokens ? limit : limit + tokens;
   if (raised > limit)
@@ -66,9 +71,9 @@ function budgeted({ effort, budget }: Reasoning, maxOutput: number | undefined, 
 }
 
 /** `minimal` is not known here; `xhigh` came with 4.7, before it the word was `max`. */
-function wordOf(effort: Effort, generation: number): string {
+function encodeEffort(effort: Effort, version: number): string {
   if (effort === "minimal") return "low";
-  return effort === "xhigh" && generation < 407 ? "max" : effort;
+  return effort === "xhigh" && version < 407 ? "max" : effort;
 }
 
 /**
@@ -86,15 +91,16 @@ export function modelVersion(model: string): number | undefined {
  * elsewhere, or by an issuer whose signatures are gone, cannot.
  */
 export function isUnsignedLoop(messages: readonly Json[]): boolean {
-  const said = messages.filter(isObject);
-  if (!said.at(-1) || !holds(said.at(-1)!, RESULT)) return false;
-  const begin = said.findLastIndex((message) => message.role !== "assistant" && !holds(message, RESULT)) + 1;
-  const first = said.slice(begin).find(({ role }) => role === "assistant");
+  const objects = messages.filter(isObject);
+  if (!objects.at(-1) || !hasBlock(objects.at(-1)!, RESULT_TYPES)) return false;
+  const loopStart =
+    objects.findLastIndex((message) => message.role !== "assistant" && !hasBlock(message, RESULT_TYPES)) + 1;
+  const first = objects.slice(loopStart).find(({ role }) => role === "assistant");
   const [block] = Array.isArray(first?.content) ? first.content : [];
-  return !isObject(block) || !THOUGHT.has(stringifyMember(block.type));
+  return !isObject(block) || !THINKING_TYPES.has(stringifyMember(block.type));
 }
 
-const RESULT = new Set(["tool_result"]);
-const THOUGHT = new Set(["thinking", "redacted_thinking"]);
-const holds = ({ content }: JsonObject, types: ReadonlySet<string>): boolean =>
+const RESULT_TYPES = new Set(["tool_result"]);
+const THINKING_TYPES = new Set(["thinking", "redacted_thinking"]);
+const hasBlock = ({ content }: JsonObject, types: ReadonlySet<string>): boolean =>
   Array.isArray(content) && content.some((block) => isObject(block) && types.has(stringifyMember(block.type)));

@@ -12,32 +12,32 @@ import { safeId } from "../dialect.ts";
  */
 export function uniqueToolIds(
   messages: readonly Message[],
-  isWhole: (message: Message) => boolean,
+  isSentVerbatim: (message: Message) => boolean,
 ): readonly Message[] {
-  const times = new Map<string, number>();
+  const counts = new Map<string, number>();
   let open = new Map<string, string[]>();
   let wasAnswered = false;
-  const called = (id: string, isKept: boolean): string => {
-    const before = times.get(id) ?? 0;
-    times.set(id, before + 1);
-    const own = before === 0 || isKept ? id : safeId(`${id} ${before}`, NONE);
+  const assignId = (id: string, isFixed: boolean): string => {
+    const before = counts.get(id) ?? 0;
+    counts.set(id, before + 1);
+    const own = before === 0 || isFixed ? id : safeId(`${id} ${before}`, NO_MATCH);
     open.set(id, [...(open.get(id) ?? []), own]);
     return own;
   };
-  const named = (block: Block, isKept: boolean): Block => {
+  const withUniqueId = (block: Block, isFixed: boolean): Block => {
     if (block.kind !== "tool_call" && block.kind !== "tool_result") return block;
     const id = block.kind === "tool_call" ? block.id || block.name : block.id;
-    const own = block.kind === "tool_call" ? called(id, isKept) : (open.get(id)?.shift() ?? id);
+    const own = block.kind === "tool_call" ? assignId(id, isFixed) : (open.get(id)?.shift() ?? id);
     return own === id ? block : edit(block, { id: own });
   };
   return messages.map((message) => {
     if (message.role === "assistant" && wasAnswered) open = new Map();
     wasAnswered = message.role !== "assistant";
-    const isKept = isWhole(message);
-    const blocks = message.blocks.map((block) => named(block, isKept));
+    const isFixed = isSentVerbatim(message);
+    const blocks = message.blocks.map((block) => withUniqueId(block, isFixed));
     return blocks.every((block, i) => block === message.blocks[i]) ? message : edit(message, { blocks });
   });
 }
 
 /** Fits no id: each is made anew. */
-const NONE = /(?!)/;
+const NO_MATCH = /(?!)/;

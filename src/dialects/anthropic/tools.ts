@@ -2,16 +2,16 @@ import { verbatim } from "../../canonical/native.ts";
 import type { FunctionTool, Loss, ModelRequest, Tool, ToolChoice } from "../../canonical/types.ts";
 import {
   booleanOf,
-  withoutUndefined,
   isObject,
   type Json,
   type JsonObject,
-  stringOf,
   stringifyMember,
+  stringOf,
+  withoutUndefined,
 } from "../../wire/json.ts";
 import type { EncodeTarget } from "../dialect.ts";
 import { cacheOf, withCache } from "./blocks.ts";
-import { asObjectSchema, toSupportedSchema } from "./schema.ts";
+import { toObjectSchema, toSupportedSchema } from "./schema.ts";
 
 const dialect = "anthropic";
 
@@ -27,9 +27,9 @@ export function encodeTools(tools: readonly Tool[], target: EncodeTarget, losses
   const items: Json[] = [];
   const members: JsonObject = {};
   for (const tool of tools) {
-    const said = verbatim(tool.native, target);
-    if (isObject(said) && said.mcp_servers !== undefined) Object.assign(members, said);
-    else if (said !== undefined) items.push(said);
+    const ownItem = verbatim(tool.native, target);
+    if (isObject(ownItem) && ownItem.mcp_servers !== undefined) Object.assign(members, ownItem);
+    else if (ownItem !== undefined) items.push(ownItem);
     else if (tool.kind === "function") items.push(encodeFunction(tool, losses));
     else losses.push({ at: `tools.${tool.label}`, what: "dropped", why: "anthropic has no such tool" });
   }
@@ -56,16 +56,16 @@ function decodeTool(item: Json): Tool {
 function encodeFunction(tool: FunctionTool, losses: Loss[]): JsonObject {
   const { name, description, parameters, strict } = tool;
   const at = `tools.${name}.parameters`;
-  const schema = asObjectSchema(parameters ?? {}, at, losses);
+  const schema = toObjectSchema(parameters ?? {}, at, losses);
   const inputSchema = strict ? toSupportedSchema(schema, at, losses) : schema;
   return withCache(withoutUndefined({ name, description, input_schema: inputSchema, strict }) as JsonObject, tool);
 }
 
-const MODES: Record<string, "auto" | "none" | "required"> = { auto: "auto", none: "none", any: "required" };
+const MODE_BY_TYPE: Record<string, "auto" | "none" | "required"> = { auto: "auto", none: "none", any: "required" };
 
 export function decodeToolChoice(choice: Json | undefined): { toolChoice?: ToolChoice; parallelTools?: boolean } {
   if (!isObject(choice)) return {};
-  const mode = MODES[stringifyMember(choice.type)];
+  const mode = MODE_BY_TYPE[stringifyMember(choice.type)];
   const named = choice.type === "tool" ? { mode: "tool" as const, name: stringifyMember(choice.name) } : undefined;
   const toolChoice = mode === undefined ? named : { mode };
   const disabled = booleanOf(choice.disable_parallel_tool_use);

@@ -2,10 +2,10 @@ import { verbatim } from "../../canonical/native.ts";
 import type { Block, Loss, Native, Opaque, ToolCall } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, tryParseJson } from "../../wire/json.ts";
 import type { EncodeTarget } from "../dialect.ts";
+import { readMember, toCamelCase } from "./casing.ts";
+import { type DecodeContext, idOf } from "./decode-context.ts";
 import { decodeMedia, encodeMedia } from "./media.ts";
-import { idOf, type DecodeContext } from "./decode-context.ts";
 import { decodeResult } from "./tool-results.ts";
-import { camel, readMember } from "./casing.ts";
 
 const dialect = "gemini";
 
@@ -13,22 +13,25 @@ const dialect = "gemini";
  * The signature that Gemini's documentation gives for calls it did not make itself ("skip_thought_signature_validator",
  * ten recorded requests to 2.0 and 3): Gemini 3 refuses a turn whose first call has none.
  */
-const UNSIGNED = "c2tpcF90aG91Z2h0X3NpZ25hdHVyZV92YWxpZGF0b3I=";
+const PLACEHOLDER_SIGNATURE = "c2tpcF90aG91Z2h0X3NpZ25hdHVyZV92YWxpZGF0b3I=";
 
 /** That one, and the other the documentation knows ("context_engineering_is_the_way_to_go"): they bind to nobody. */
-const NOBODYS = new Set<Json>([UNSIGNED, "Y29udGV4dF9lbmdpbmVlcmluZ19pc190aGVfd2F5X3RvX2dv"]);
+const PLACEHOLDER_SIGNATURES = new Set<Json>([
+  PLACEHOLDER_SIGNATURE,
+  "Y29udGV4dF9lbmdpbmVlcmluZ19pc190aGVfd2F5X3RvX2dv",
+]);
 
 /** undefined: the part says nothing (Gemini ends many a stream with an empty text). */
-export function decodePart(item: Json, from: DecodeContext): Block | undefined {
+export function decodePart(item: Json, context: DecodeContext): Block | undefined {
   if (typeof item === "string") return { kind: "text", text: item };
   if (!isObject(item)) return { kind: "opaque", label: "part", native: { dialect, item } };
   const signature = readMember(item, "thoughtSignature");
-  const isSealed = typeof signature === "string" && !NOBODYS.has(signature);
-  const native: Native = { dialect, item, ...(isSealed && from.seal !== undefined && { seal: from.seal }) };
+  const isSealed = typeof signature === "string" && !PLACEHOLDER_SIGNATURES.has(signature);
+  const native: Native = { dialect, item, ...(isSealed && context.seal !== undefined && { seal: context.seal }) };
   const call = readMember(item, "functionCall");
-  if (isObject(call)) return { ...decodeCall(call, from), native };
+  if (isObject(call)) return { ...decodeCall(call, context), native };
   const result = readMember(item, "functionResponse");
-  if (isObject(result)) return { ...decodeResult(result, from), native };
+  if (isObject(result)) return { ...decodeResult(result, context), native };
   if (item.thought === true) return { kind: "thinking", text: stringifyMember(item.text), native };
   if (typeof item.text === "string") {
     return item.text === "" && signature === undefined ? undefined : { kind: "text", text: item.text, native };
@@ -39,8 +42,8 @@ export function decodePart(item: Json, from: DecodeContext): Block | undefined {
 
 /** undefined: this wire has no such part; where that loses something it is said. Results: `results.ts`. */
 export function encodePart(block: Block, target: EncodeTarget, losses: Loss[]): Json | undefined {
-  const said = verbatim(block.native, target);
-  if (said !== undefined) return said;
+  const ownItem = verbatim(block.native, target);
+  if (ownItem !== undefined) return ownItem;
   switch (block.kind) {
     case "text":
       return block.text === "" ? undefined : { text: block.text };
@@ -59,9 +62,9 @@ export function encodePart(block: Block, target: EncodeTarget, losses: Loss[]): 
   }
 }
 
-function decodeCall(call: JsonObject, from: DecodeContext): ToolCall {
+function decodeCall(call: JsonObject, context: DecodeContext): ToolCall {
   const name = stringifyMember(call.name);
-  return { kind: "tool_call", id: idOf(call) ?? from.newId(name), name, arguments: JSON.stringify(call.args ?? {}) };
+  return { kind: "tool_call", id: idOf(call) ?? context.newId(name), name, arguments: JSON.stringify(call.args ?? {}) };
 }
 
 /** Vertex' proto knows no `id`, but the API takes it: 78 recorded calls that have one were answered with 200. */
@@ -76,21 +79,21 @@ export function encodeCall({ id, name, arguments: text }: ToolCall): JsonObject 
 }
 
 /** Calls that were made elsewhere: the first of a turn needs a signature, the others need none. */
-export function markUnsigned(parts: readonly Json[]): Json[] {
+export function addPlaceholderSignature(parts: readonly Json[]): Json[] {
   const first = parts.findIndex((part) => isObject(part) && isObject(readMember(part, "functionCall")));
   const call = parts[first];
   if (!isObject(call) || readMember(call, "thoughtSignature") !== undefined) return [...parts];
-  return parts.with(first, { ...call, thoughtSignature: UNSIGNED });
+  return parts.with(first, { ...call, thoughtSignature: PLACEHOLDER_SIGNATURE });
 }
 
 /** What Gemini ran itself, and parts that nobody here knows. */
 function decodeOpaque(item: JsonObject, native: Native): Opaque {
   const label =
     Object.keys(item)
-      .map(camel)
+      .map(toCamelCase)
       .find((name) => !name.startsWith("thought")) ?? "part";
   const inner = readMember(item, label);
   const { code, output } = isObject(inner) ? inner : {};
-  const gist = typeof code === "string" ? `\`\`\`python\n${code}\n\`\`\`` : typeof output === "string" ? output : "";
-  return { kind: "opaque", label, ...(gist !== "" && { gist }), native };
+  const text = typeof code === "string" ? `\`\`\`python\n${code}\n\`\`\`` : typeof output === "string" ? output : "";
+  return { kind: "opaque", label, ...(text !== "" && { gist: text }), native };
 }

@@ -5,10 +5,10 @@ import type { JsonObject } from "../../wire/json.ts";
 export type DecodeContext = { seal?: string; newId: (name: string) => string };
 
 /** Ids follow from place and name, so that a transcript read twice has the same ones. `scope`: the answer's own id. */
-export function decodeContext(seal: string | undefined, scope = ""): DecodeContext {
-  let minted = 0;
-  const mintId = (name: string): string => `call_${sha256(`${scope}/${minted++}/${name}`).slice(0, 22)}`;
-  return { ...(seal !== undefined && { seal }), newId: mintId };
+export function newDecodeContext(seal: string | undefined, scope = ""): DecodeContext {
+  let count = 0;
+  const newId = (name: string): string => `call_${sha256(`${scope}/${count++}/${name}`).slice(0, 22)}`;
+  return { ...(seal !== undefined && { seal }), newId };
 }
 
 /** The id that the wire itself says. */

@@ -1,18 +1,18 @@
 import {
-  hiddenUpstream,
   type ErrorCode,
   GatewayError,
-  type UpstreamError,
+  hiddenUpstream,
   upstreamDetails,
+  type UpstreamError,
 } from "../../canonical/error.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, tryParseJson } from "../../wire/json.ts";
 
 /** Google's `{error: {code, message, status, details}}`; streams without `alt=sse` wrap it in a list. */
 export function decodeError(status: number, body: string, requestId?: string): GatewayError {
-  return errorOf(status, tryParseJson(body), requestId);
+  return decodeErrorBody(status, tryParseJson(body), requestId);
 }
 
-export function errorOf(status: number, body: Json | undefined, requestId?: string): GatewayError {
+export function decodeErrorBody(status: number, body: Json | undefined, requestId?: string): GatewayError {
   const outer = Array.isArray(body) ? body[0] : body;
   const error = isObject(outer) && isObject(outer.error) ? outer.error : isObject(outer) ? outer : {};
   const details = Array.isArray(error.details) ? error.details.filter(isObject) : [];
@@ -26,7 +26,7 @@ export function errorOf(status: number, body: Json | undefined, requestId?: stri
   };
   const message = stringifyMember(error.message) || `the provider answered with status ${status}`;
   const seconds = details.map((detail) => Number.parseFloat(stringifyMember(detail.retryDelay))).find(Number.isFinite);
-  return new GatewayError(codeOf(status, upstream, message), message, {
+  return new GatewayError(classifyError(status, upstream, message), message, {
     status,
     upstream,
     ...(seconds !== undefined && { retryAfterSeconds: Math.ceil(seconds) }),
@@ -41,14 +41,14 @@ export function encodeError(error: GatewayError, requestId: string): JsonObject 
 
 export function errorMembers(error: GatewayError): JsonObject {
   const { message, status, retryAfterSeconds, code } = error;
-  const [words, upstream] = [upstreamDetails(error), hiddenUpstream(error)];
+  const [own, upstream] = [upstreamDetails(error), hiddenUpstream(error)];
   // A number would only repeat the status.
-  const reason = words?.code === undefined || /^\d+$/.test(words.code) ? code : words.code;
+  const reason = own?.code === undefined || /^\d+$/.test(own.code) ? code : own.code;
   const metadata = upstream && { upstream_status: String(upstream.status), upstream_code: upstream.code ?? "" };
   return {
     code: status,
     message,
-    status: words?.type !== undefined && NAMES.has(words.type) ? words.type : nameOf(status),
+    status: own?.type !== undefined && RPC_NAMES.has(own.type) ? own.type : rpcNameOf(status),
     details: [
       { "@type": "type.googleapis.com/google.rpc.ErrorInfo", reason, domain: "gateway", ...(metadata && { metadata }) },
       ...(retryAfterSeconds === undefined
@@ -58,7 +58,7 @@ export function errorMembers(error: GatewayError): JsonObject {
   };
 }
 
-function codeOf(status: number, { code }: UpstreamError, message: string): ErrorCode {
+function classifyError(status: number, { code }: UpstreamError, message: string): ErrorCode {
   if (/input token count.*exceeds the maximum/i.test(message)) return "context.too_long";
   // The key is ours, not the caller's: that is no fault of the request, although Google says 400.
   if (code === "API_KEY_INVALID" || code === "API_KEY_EXPIRED") return "provider.execution_failed";
@@ -70,7 +70,7 @@ function codeOf(status: number, { code }: UpstreamError, message: string): Error
 }
 
 /** google.rpc.Code for what HTTP says; the first of several names is the usual one. */
-const RPC: readonly (readonly [number, string])[] = [
+const RPC_CODES: readonly (readonly [number, string])[] = [
   [400, "INVALID_ARGUMENT"],
   [400, "FAILED_PRECONDITION"],
   [400, "OUT_OF_RANGE"],
@@ -87,10 +87,10 @@ const RPC: readonly (readonly [number, string])[] = [
   [503, "UNAVAILABLE"],
   [504, "DEADLINE_EXCEEDED"],
 ];
-const NAMES = new Set(RPC.map(([, name]) => name));
+const RPC_NAMES = new Set(RPC_CODES.map(([, name]) => name));
 
-function nameOf(status: number): string {
-  const known = RPC.find(([http]) => http === status);
+function rpcNameOf(status: number): string {
+  const known = RPC_CODES.find(([http]) => http === status);
   if (known !== undefined) return known[1];
   if (status === 502) return "UNAVAILABLE";
   return status < 500 ? "INVALID_ARGUMENT" : "INTERNAL";

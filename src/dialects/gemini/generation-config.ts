@@ -1,14 +1,14 @@
 import { budgetOf, effortOf } from "../../canonical/reasoning.ts";
 import type { Effort, Format, Loss, Reasoning, Sampling } from "../../canonical/types.ts";
-import { withoutUndefined, isObject, type Json, type JsonObject, numberOf, stringifyMember } from "../../wire/json.ts";
-import { isGemini3 } from "./tool-results.ts";
-import { decodeSchema, encodeSchema } from "./schema.ts";
+import { isObject, type Json, type JsonObject, numberOf, stringifyMember, withoutUndefined } from "../../wire/json.ts";
 import { readMember } from "./casing.ts";
+import { decodeSchema, encodeSchema } from "./schema.ts";
+import { isGemini3 } from "./tool-results.ts";
 
 /** `generationConfig`: all that steers the answer. */
-export type Config = { sampling?: Sampling; format?: Format; reasoning?: Reasoning; maxOutput?: number };
+export type GenerationConfig = { sampling?: Sampling; format?: Format; reasoning?: Reasoning; maxOutput?: number };
 
-export function decodeConfig(config: Json | undefined): Config {
+export function decodeConfig(config: Json | undefined): GenerationConfig {
   if (!isObject(config)) return {};
   return withoutUndefined({
     sampling: decodeSampling(config),
@@ -19,7 +19,7 @@ export function decodeConfig(config: Json | undefined): Config {
 }
 
 export function encodeConfig(
-  { sampling, format, reasoning, maxOutput }: Config,
+  { sampling, format, reasoning, maxOutput }: GenerationConfig,
   model: string,
   losses: Loss[],
 ): JsonObject {
@@ -41,7 +41,7 @@ function decodeSampling(config: JsonObject): Sampling | undefined {
     frequencyPenalty: numberOf(readMember(config, "frequencyPenalty")),
     presencePenalty: numberOf(readMember(config, "presencePenalty")),
     seed: numberOf(config.seed),
-    stop: Array.isArray(stop) ? stop.filter((word) => typeof word === "string") : undefined,
+    stop: Array.isArray(stop) ? stop.filter((sequence) => typeof sequence === "string") : undefined,
     n: numberOf(readMember(config, "candidateCount")),
     logprobs: readMember(config, "responseLogprobs") === true ? (numberOf(config.logprobs) ?? 0) : undefined,
   });
@@ -73,7 +73,7 @@ function decodeFormat(config: JsonObject): Format | undefined {
   const own = readMember(config, "responseSchema");
   const schema =
     readMember(config, "responseJsonSchema") ?? (own === undefined || own === null ? null : decodeSchema(own));
-  if (schema !== null) return { type: "json_schema", name: nameOf(schema), schema };
+  if (schema !== null) return { type: "json_schema", name: schemaNameOf(schema), schema };
   if (mime === "application/json") return { type: "json" };
   return mime === "text/plain" ? { type: "text" } : undefined;
 }
@@ -83,15 +83,15 @@ function encodeFormat(format: Format, losses: Loss[]): JsonObject {
   if (format.type === "text") return {};
   if (format.type === "json") return { responseMimeType: "application/json" };
   const schema = encodeSchema(format.schema, "response_format", losses);
-  const described = isObject(schema) && format.description !== undefined && schema.description === undefined;
+  const lacksDescription = isObject(schema) && format.description !== undefined && schema.description === undefined;
   return {
     responseMimeType: "application/json",
-    responseJsonSchema: described ? { ...schema, description: format.description! } : schema,
+    responseJsonSchema: lacksDescription ? { ...schema, description: format.description! } : schema,
   };
 }
 
 /** Others want a name for a schema, and of these characters only. */
-function nameOf(schema: Json): string {
+function schemaNameOf(schema: Json): string {
   const title = isObject(schema) ? stringifyMember(schema.title) : "";
   return title.replace(/[^\w-]+/g, "_").slice(0, 64) || "answer";
 }
@@ -99,11 +99,11 @@ function nameOf(schema: Json): string {
 /** A budget of −1 leaves it to the model. */
 function decodeReasoning(thinking: Json | undefined): Reasoning | undefined {
   if (!isObject(thinking)) return undefined;
-  const asked = numberOf(readMember(thinking, "thinkingBudget"));
+  const requestedBudget = numberOf(readMember(thinking, "thinkingBudget"));
   const level = effortOf(stringifyMember(readMember(thinking, "thinkingLevel")).toLowerCase());
   const reasoning: Reasoning = withoutUndefined({
-    effort: asked === 0 ? "none" : level,
-    budget: asked !== undefined && asked > 0 ? asked : undefined,
+    effort: requestedBudget === 0 ? "none" : level,
+    budget: requestedBudget !== undefined && requestedBudget > 0 ? requestedBudget : undefined,
     summary: readMember(thinking, "includeThoughts") === true ? "auto" : undefined,
   });
   return Object.keys(reasoning).length > 0 ? reasoning : undefined;
@@ -121,23 +121,26 @@ function encodeReasoning(
   losses: Loss[],
 ): JsonObject {
   const { effort, budget, summary } = reasoning;
-  const shows = summary !== undefined && summary !== "none" ? { includeThoughts: true } : {};
+  const thoughts = summary !== undefined && summary !== "none" ? { includeThoughts: true } : {};
   const config =
     effort !== undefined && isGemini3(model)
-      ? { ...shows, thinkingLevel: levelOf(effort, model, losses) }
-      : { ...shows, ...budgetFor(budget ?? (effort === undefined ? undefined : budgetOf(effort, maxOutput)), losses) };
+      ? { ...thoughts, thinkingLevel: encodeLevel(effort, model, losses) }
+      : {
+          ...thoughts,
+          ...encodeBudget(budget ?? (effort === undefined ? undefined : budgetOf(effort, maxOutput)), losses),
+        };
   return Object.keys(config).length > 0 ? { thinkingConfig: config } : {};
 }
 
 /** Pro models know `low` and `high`, all others `minimal` and `medium` as well. */
-function levelOf(effort: Effort, model: string, losses: Loss[]): string {
+function encodeLevel(effort: Effort, model: string, losses: Loss[]): string {
   const least = model.includes("pro") ? "low" : "minimal";
   const level = effort === "none" || effort === "minimal" ? least : effort === "xhigh" ? "high" : effort;
   if (level !== effort) losses.push({ at: "reasoning.effort", what: "approximated", why: `${model} takes ${level}` });
   return level;
 }
 
-function budgetFor(budget: number | undefined, losses: Loss[]): JsonObject {
+function encodeBudget(budget: number | undefined, losses: Loss[]): JsonObject {
   if (budget === undefined || budget === 0) return budget === undefined ? {} : { thinkingBudget: 0 };
   const thinkingBudget = Math.min(MAX_BUDGET, Math.max(MIN_BUDGET, budget));
   if (thinkingBudget !== budget)

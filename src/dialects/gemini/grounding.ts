@@ -11,7 +11,7 @@ export function withCitations(blocks: readonly Block[], grounding: Json | undefi
   const supports = listOf(grounding.groundingSupports).filter(isObject);
   return blocks.map((block) => {
     if (block.kind !== "text" || block.text === "") return block;
-    const citations = supports.flatMap((support) => citationsIn(block.text, support, sources));
+    const citations = supports.flatMap((support) => findCitations(block.text, support, sources));
     return citations.length > 0 ? { ...block, citations } : block;
   });
 }
@@ -24,10 +24,10 @@ export function encodeGrounding(texts: readonly Text[]): JsonObject | undefined 
     for (const { url, title, start, end, text: cited } of citations) {
       if (url === undefined) continue;
       chunks.push({ web: { uri: url, ...(title !== undefined && { title }) } });
-      const words = start === undefined || end === undefined ? cited : text.slice(start, end);
-      if (words === undefined || words === "") continue;
-      const startIndex = bytesIn(text.slice(0, start ?? Math.max(0, text.indexOf(words))));
-      const segment = { startIndex, endIndex: startIndex + bytesIn(words), text: words };
+      const quote = start === undefined || end === undefined ? cited : text.slice(start, end);
+      if (quote === undefined || quote === "") continue;
+      const startIndex = byteLengthOf(text.slice(0, start ?? Math.max(0, text.indexOf(quote))));
+      const segment = { startIndex, endIndex: startIndex + byteLengthOf(quote), text: quote };
       supports.push({ segment, groundingChunkIndices: [chunks.length - 1] });
     }
   }
@@ -35,13 +35,13 @@ export function encodeGrounding(texts: readonly Text[]): JsonObject | undefined 
   return { groundingChunks: chunks, ...(supports.length > 0 && { groundingSupports: supports }) };
 }
 
-function citationsIn(text: string, support: JsonObject, sources: readonly Citation[]): Citation[] {
-  const words = isObject(support.segment) ? stringifyMember(support.segment.text) : "";
-  const start = words === "" ? -1 : text.indexOf(words);
+function findCitations(text: string, support: JsonObject, sources: readonly Citation[]): Citation[] {
+  const quote = isObject(support.segment) ? stringifyMember(support.segment.text) : "";
+  const start = quote === "" ? -1 : text.indexOf(quote);
   if (start < 0) return [];
   return listOf(support.groundingChunkIndices).flatMap((index) => {
     const source = sources[typeof index === "number" ? index : -1];
-    return source === undefined ? [] : [{ ...source, text: words, start, end: start + words.length }];
+    return source === undefined ? [] : [{ ...source, text: quote, start, end: start + quote.length }];
   });
 }
 
@@ -55,4 +55,4 @@ function sourceOf(chunk: Json): Citation {
 }
 
 const listOf = (value: Json | undefined): Json[] => (Array.isArray(value) ? value : []);
-const bytesIn = (text: string): number => Buffer.byteLength(text);
+const byteLengthOf = (text: string): number => Buffer.byteLength(text);

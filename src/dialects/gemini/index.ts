@@ -5,7 +5,7 @@ import { decodeRequest, encodeRequest } from "./request.ts";
 import { decodeResponse, decodeUsage, encodeResponse } from "./response.ts";
 import { decodeChunks, decodeStream, encodeStream } from "./stream.ts";
 
-const UNDERSTOOD = new Set(
+const KNOWN_MEMBERS = new Set(
   "contents systemInstruction system_instruction model tools toolConfig tool_config generationConfig generation_config labels".split(
     " ",
   ),
@@ -17,7 +17,7 @@ export const gemini: WireDialect = {
   layout: {
     items: "contents",
     instructions: ["systemInstruction", "system_instruction"],
-    knownMembers: UNDERSTOOD,
+    knownMembers: KNOWN_MEMBERS,
     itemFromText: (text) => `{"role":"user","parts":[{"text":${text}}]}`,
   },
   decodeRequest,

@@ -9,7 +9,7 @@ export function decodeMedia(item: JsonObject): Media | undefined {
     return {
       kind: "media",
       mime: mimeOf(inline),
-      source: { type: "base64", data: base64(stringifyMember(inline.data)) },
+      source: { type: "base64", data: toStandardBase64(stringifyMember(inline.data)) },
     };
   }
   const file = readMember(item, "fileData");
@@ -25,9 +25,9 @@ export function decodeMedia(item: JsonObject): Media | undefined {
 export function encodeMedia({ mime, source }: Media, losses: Loss[]): Json | undefined {
   switch (source.type) {
     case "base64":
-      return { inlineData: { mimeType: concrete(mime), data: source.data } };
+      return { inlineData: { mimeType: toConcreteType(mime), data: source.data } };
     case "url":
-      return { fileData: { fileUri: source.url, mimeType: concrete(mime, source.url) } };
+      return { fileData: { fileUri: source.url, mimeType: toConcreteType(mime, source.url) } };
     case "text":
       return source.text === "" ? undefined : { text: source.text };
     case "file":
@@ -39,18 +39,19 @@ export function encodeMedia({ mime, source }: Media, losses: Loss[]): Json | und
 const mimeOf = (data: JsonObject): string => stringifyMember(readMember(data, "mimeType")) || UNKNOWN;
 
 /** google-genai sends base64url; every other wire wants the standard alphabet. */
-const base64 = (data: string): string => (/[-_]/.test(data) ? data.replaceAll("-", "+").replaceAll("_", "/") : data);
+const toStandardBase64 = (data: string): string =>
+  /[-_]/.test(data) ? data.replaceAll("-", "+").replaceAll("_", "/") : data;
 
 const UNKNOWN = "application/octet-stream";
 
 /** `image/*` and the like are refused: the file's ending tells, or the most common type of its kind. */
-function concrete(mime: string, url = ""): string {
+function toConcreteType(mime: string, url = ""): string {
   if (mime !== UNKNOWN && !mime.endsWith("/*")) return mime;
-  const ending = /\.([a-z0-9]{2,5})(?:[?#].*)?$/i.exec(url)?.[1]?.toLowerCase() ?? "";
-  return TYPES[ending] ?? COMMON[mime] ?? mime;
+  const extension = /\.([a-z0-9]{2,5})(?:[?#].*)?$/i.exec(url)?.[1]?.toLowerCase() ?? "";
+  return TYPE_BY_EXTENSION[extension] ?? DEFAULT_TYPES[mime] ?? mime;
 }
 
-const TYPES: Record<string, string> = {
+const TYPE_BY_EXTENSION: Record<string, string> = {
   png: "image/png",
   jpg: "image/jpeg",
   jpeg: "image/jpeg",
@@ -70,4 +71,8 @@ const TYPES: Record<string, string> = {
   webm: "video/webm",
   mov: "video/quicktime",
 };
-const COMMON: Record<string, string> = { "image/*": "image/jpeg", "audio/*": "audio/mpeg", "video/*": "video/mp4" };
+const DEFAULT_TYPES: Record<string, string> = {
+  "image/*": "image/jpeg",
+  "audio/*": "audio/mpeg",
+  "video/*": "video/mp4",
+};

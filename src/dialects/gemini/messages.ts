@@ -3,16 +3,16 @@ import { pairResults } from "../../canonical/tool-results.ts";
 import type { Block, Loss, Message, ToolCall } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject } from "../../wire/json.ts";
 import type { Encoded, EncodeTarget } from "../dialect.ts";
-import { decodePart, encodePart, markUnsigned } from "./blocks.ts";
-import { idOf, type DecodeContext, decodeContext } from "./decode-context.ts";
-import { type AnsweredCall, encodeResult } from "./tool-results.ts";
+import { addPlaceholderSignature, decodePart, encodePart } from "./blocks.ts";
 import { readMember } from "./casing.ts";
+import { type DecodeContext, idOf, newDecodeContext } from "./decode-context.ts";
+import { type AnsweredCall, encodeResult } from "./tool-results.ts";
 
 const dialect = "gemini";
 
 export function decodeMessages(items: readonly Json[], seal?: string): Message[] {
-  const from = decodeContext(seal);
-  return pairResults(items.map((item) => decodeMessage(item, from)));
+  const context = newDecodeContext(seal);
+  return pairResults(items.map((item) => decodeMessage(item, context)));
 }
 
 /**
@@ -22,42 +22,42 @@ export function decodeMessages(items: readonly Json[], seal?: string): Message[]
 export function encodeMessages(messages: readonly Message[], target: EncodeTarget): Encoded<Json[]> {
   const losses: Loss[] = [];
   const items: Json[] = [];
-  const called = new Map<string, AnsweredCall>();
+  const calls = new Map<string, AnsweredCall>();
   let open: { role: "user" | "model"; parts: Json[] } | undefined;
   const flush = (): void => {
-    if (open !== undefined && open.parts.length > 0) items.push(closed(open.role, open.parts));
+    if (open !== undefined && open.parts.length > 0) items.push(toContent(open.role, open.parts));
     open = undefined;
   };
   for (const message of messages) {
     for (const block of message.blocks) {
-      if (block.kind === "tool_call") called.set(block.id, { name: block.name, hasId: saysId(block, target) });
+      if (block.kind === "tool_call") calls.set(block.id, { name: block.name, hasId: hasIdOnWire(block, target) });
     }
-    const whole = verbatimMessage(message, target);
-    if (whole !== undefined) {
+    const ownItem = verbatimMessage(message, target);
+    if (ownItem !== undefined) {
       flush();
-      items.push(whole);
+      items.push(ownItem);
       continue;
     }
     const role = message.role === "assistant" ? "model" : "user";
     if (open?.role !== role) flush();
     open ??= { role, parts: [] };
-    open.parts.push(...encodeBlocks(message, called, target, losses));
+    open.parts.push(...encodeBlocks(message, calls, target, losses));
   }
   flush();
   return { value: items, losses };
 }
 
 /** A content; a bare text is the user's. */
-export function decodeMessage(item: Json, from: DecodeContext): Message {
+export function decodeMessage(item: Json, context: DecodeContext): Message {
   if (typeof item === "string") return { role: "user", blocks: [{ kind: "text", text: item }] };
   const native = { dialect, item } as const;
   if (!isObject(item)) return { role: "user", blocks: [], native };
-  return { role: item.role === "model" ? "assistant" : "user", blocks: decodeParts(item, from), native };
+  return { role: item.role === "model" ? "assistant" : "user", blocks: decodeParts(item, context), native };
 }
 
 function encodeBlocks(
   message: Message,
-  called: ReadonlyMap<string, AnsweredCall>,
+  calls: ReadonlyMap<string, AnsweredCall>,
   target: EncodeTarget,
   losses: Loss[],
 ): Json[] {
@@ -73,14 +73,14 @@ function encodeBlocks(
   }
   return message.blocks.flatMap((block) =>
     block.kind === "tool_result"
-      ? encodeResult(block, called.get(block.id), target, losses)
+      ? encodeResult(block, calls.get(block.id), target, losses)
       : (encodePart(block, target, losses) ?? []),
   );
 }
 
-function decodeParts(content: JsonObject, from: DecodeContext): Block[] {
+function decodeParts(content: JsonObject, context: DecodeContext): Block[] {
   const parts = Array.isArray(content.parts) ? content.parts : content.parts === undefined ? [] : [content.parts];
-  return parts.flatMap((part) => decodePart(part, from) ?? []);
+  return parts.flatMap((part) => decodePart(part, context) ?? []);
 }
 
 /** Leading system messages: one content, in the caller's own words when there is just one of them. */
@@ -88,8 +88,8 @@ export function decodeInstructions(content: Json | undefined): Message[] {
   if (content === undefined || content === null) return [];
   const native = { dialect, item: content } as const;
   const blocks: Block[] = isObject(content)
-    ? decodeParts(content, decodeContext(undefined))
-    : [content].flat().flatMap((part) => decodePart(part, decodeContext(undefined)) ?? []);
+    ? decodeParts(content, newDecodeContext(undefined))
+    : [content].flat().flatMap((part) => decodePart(part, newDecodeContext(undefined)) ?? []);
   return [{ role: "system", blocks, native }];
 }
 
@@ -100,8 +100,8 @@ export function encodeInstructions(
 ): Json | undefined {
   const [first, ...more] = messages;
   if (first === undefined) return undefined;
-  const whole = more.length === 0 ? verbatimMessage(first, target) : undefined;
-  if (whole !== undefined) return whole;
+  const ownItem = more.length === 0 ? verbatimMessage(first, target) : undefined;
+  if (ownItem !== undefined) return ownItem;
   const parts = messages
     .flatMap(({ blocks }) => blocks)
     .flatMap((block) => {
@@ -112,14 +112,14 @@ export function encodeInstructions(
   return parts.length > 0 ? { parts } : undefined;
 }
 
-const closed = (role: "user" | "model", parts: Json[]): JsonObject => ({
+const toContent = (role: "user" | "model", parts: Json[]): JsonObject => ({
   role,
-  parts: role === "model" ? markUnsigned(parts) : parts,
+  parts: role === "model" ? addPlaceholderSignature(parts) : parts,
 });
 
 /** Whether the call will be said with an id: always, unless it is Gemini's own and had none. */
-function saysId(call: ToolCall, target: EncodeTarget): boolean {
-  const said = verbatim(call.native, target);
-  const own = isObject(said) ? readMember(said, "functionCall") : undefined;
+function hasIdOnWire(call: ToolCall, target: EncodeTarget): boolean {
+  const ownItem = verbatim(call.native, target);
+  const own = isObject(ownItem) ? readMember(ownItem, "functionCall") : undefined;
   return !isObject(own) || idOf(own) !== undefined;
 }

@@ -1,5 +1,5 @@
 import { isObject, type Json, type JsonObject } from "../../wire/json.ts";
-import { readMember, memberName } from "./casing.ts";
+import { memberName, readMember } from "./casing.ts";
 
 /** No argument list is near this long; a path must not make a stream fill the memory. */
 const MAX_INDEX = 10_000;
@@ -12,7 +12,7 @@ export class PartialCall {
   readonly #part: JsonObject;
   readonly #call: JsonObject;
   readonly #args: JsonObject;
-  #unfinished: Json | undefined;
+  #openPath: Json | undefined;
 
   constructor(part: JsonObject, call: JsonObject) {
     this.#part = part;
@@ -27,8 +27,8 @@ export class PartialCall {
   }
 
   /** The part as the wire would write it whole. */
-  get toCall(): JsonObject {
-    const members = Object.fromEntries(Object.entries(this.#call).filter(([name]) => !OF_STREAMS.has(name)));
+  get completePart(): JsonObject {
+    const members = Object.fromEntries(Object.entries(this.#call).filter(([name]) => !STREAM_MEMBERS.has(name)));
     const member = memberName(this.#part, "functionCall");
     return { ...this.#part, [member]: { ...members, args: structuredClone(this.#args) } };
   }
@@ -42,23 +42,23 @@ export class PartialCall {
     if (last === undefined) return;
     const at = keys.reduce<Json | undefined>((inner, key, i) => stepInto(inner, key, keys[i + 1] ?? last), this.#args);
     const before = valueAt(at, last);
-    const goesOn = this.#unfinished === path && typeof before === "string" && typeof value === "string";
-    put(at, last, goesOn ? before + value : value);
-    this.#unfinished = readMember(piece, "willContinue") === true ? path : undefined;
+    const continues = this.#openPath === path && typeof before === "string" && typeof value === "string";
+    setValue(at, last, continues ? before + value : value);
+    this.#openPath = readMember(piece, "willContinue") === true ? path : undefined;
   }
 }
 
-const OF_STREAMS = new Set(["willContinue", "will_continue", "partialArgs", "partial_args"]);
+const STREAM_MEMBERS = new Set(["willContinue", "will_continue", "partialArgs", "partial_args"]);
 
 type Key = string | number;
 
 /** `$.a.b[0]['c d']` → a, b, 0, "c d". Keys that reach into prototypes, and absurd places, end the path. */
 function keysOf(path: string): Key[] {
   const keys: Key[] = [];
-  for (const [, single, double, place, plain] of path.matchAll(
+  for (const [, single, double, position, plain] of path.matchAll(
     /\['([^']*)'\]|\["([^"]*)"\]|\[(\d+)\]|\.?([^.[\]$]+)/g,
   )) {
-    const key = place === undefined ? (single ?? double ?? plain ?? "") : Number(place);
+    const key = position === undefined ? (single ?? double ?? plain ?? "") : Number(position);
     if (key === "__proto__" || (typeof key === "number" && key > MAX_INDEX)) return [];
     keys.push(key);
   }
@@ -69,7 +69,7 @@ function stepInto(value: Json | undefined, key: Key, next: Key): Json | undefine
   const inner = valueAt(value, key);
   if (typeof inner === "object" && inner !== null) return inner;
   const fresh: Json = typeof next === "number" ? [] : {};
-  put(value, key, fresh);
+  setValue(value, key, fresh);
   return fresh;
 }
 
@@ -78,7 +78,7 @@ function valueAt(value: Json | undefined, key: Key): Json | undefined {
   return isObject(value) && Object.hasOwn(value, key) ? value[key] : undefined;
 }
 
-function put(into: Json | undefined, key: Key, value: Json): void {
+function setValue(into: Json | undefined, key: Key, value: Json): void {
   if (Array.isArray(into)) {
     if (typeof key === "number") into[key] = value;
   } else if (isObject(into)) into[key] = value;

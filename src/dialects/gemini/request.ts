@@ -1,24 +1,24 @@
 import { invalid } from "../../canonical/error.ts";
 import { verbatim } from "../../canonical/native.ts";
 import type { Loss, ModelRequest } from "../../canonical/types.ts";
-import { withoutUndefined, isObject, type Json, type JsonObject, stringOf } from "../../wire/json.ts";
+import { isObject, type Json, type JsonObject, stringOf, withoutUndefined } from "../../wire/json.ts";
 import type { Encoded, EncodeTarget } from "../dialect.ts";
+import { memberName, readMember } from "./casing.ts";
 import { decodeConfig, encodeConfig } from "./generation-config.ts";
 import { decodeInstructions, decodeMessages, encodeInstructions, encodeMessages } from "./messages.ts";
-import { readMember, memberName } from "./casing.ts";
-import { decodeTools, decodeToolChoice, encodeToolChoice, encodeTools } from "./tools.ts";
+import { decodeToolChoice, decodeTools, encodeToolChoice, encodeTools } from "./tools.ts";
 
 const dialect = "gemini";
 
 /** Model and mode stand in the URL. */
-export function decodeRequest(body: JsonObject, outside: { model?: string; stream?: boolean } = {}): ModelRequest {
+export function decodeRequest(body: JsonObject, params: { model?: string; stream?: boolean } = {}): ModelRequest {
   const { contents } = body;
   if (typeof contents !== "string" && !Array.isArray(contents) && !isObject(contents))
     throw invalid("contents", "expected a list of contents");
   const items: Json[] = Array.isArray(contents) ? contents : [contents];
   return withoutUndefined({
-    model: outside.model ?? (stringOf(body.model) ?? "").replace(/^models\//, ""),
-    stream: outside.stream ?? false,
+    model: params.model ?? (stringOf(body.model) ?? "").replace(/^models\//, ""),
+    stream: params.stream ?? false,
     messages: [...decodeInstructions(readMember(body, "systemInstruction")), ...decodeMessages(items)],
     tools: decodeTools(body.tools),
     toolChoice: decodeToolChoice(readMember(body, "toolConfig")),
@@ -33,8 +33,8 @@ export function encodeRequest(request: ModelRequest, target: EncodeTarget): Enco
   const own = verbatim(request.rest, target);
   const body = isObject(own) ? own : encodeMembers(request, target, losses);
   const { messages } = request;
-  const begin = messages.findIndex(({ role }) => role !== "system");
-  const leading = begin < 0 ? messages.length : begin;
+  const firstOther = messages.findIndex(({ role }) => role !== "system");
+  const leading = firstOther < 0 ? messages.length : firstOther;
   const system = encodeInstructions(messages.slice(0, leading), target, losses);
   const contents = encodeMessages(messages.slice(leading), target);
   losses.push(...contents.losses);

@@ -2,12 +2,12 @@ import { GatewayError } from "../../canonical/error.ts";
 import type { Alternative, Block, Finish, FinishReason, Message, ModelResponse, Usage } from "../../canonical/types.ts";
 import { inputTokens } from "../../canonical/usage.ts";
 import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
-import type { ReplyContext } from "../dialect.ts";
+import { countOf, type ReplyContext } from "../dialect.ts";
 import { encodePart } from "./blocks.ts";
+import { newDecodeContext } from "./decode-context.ts";
 import { encodeGrounding, withCitations } from "./grounding.ts";
 import { encodeLogprobs, withLogprobs } from "./logprobs.ts";
 import { decodeMessage } from "./messages.ts";
-import { decodeContext } from "./decode-context.ts";
 
 const dialect = "gemini";
 
@@ -15,13 +15,13 @@ const dialect = "gemini";
 export function decodeResponse(body: Json, seal?: string): ModelResponse {
   const candidates = isObject(body) && Array.isArray(body.candidates) ? body.candidates : [];
   const [candidate, ...others] = candidates;
-  if (!isObject(body) || (!isObject(candidate) && blockOf(body) === undefined)) {
+  if (!isObject(body) || (!isObject(candidate) && blockReasonOf(body) === undefined)) {
     throw new GatewayError("provider.execution_failed", "the provider's answer holds no candidate");
   }
   const id = stringifyMember(body.responseId);
-  const { content: _, ...beside }: JsonObject = isObject(candidate) ? candidate : {};
+  const { content: _, ...candidateRest }: JsonObject = isObject(candidate) ? candidate : {};
   const { messages, finish } = decodeCandidate(
-    { finishReason: blockOf(body) ?? null, ...(isObject(candidate) && candidate) },
+    { finishReason: blockReasonOf(body) ?? null, ...(isObject(candidate) && candidate) },
     seal,
     id,
   );
@@ -33,7 +33,7 @@ export function decodeResponse(body: Json, seal?: string): ModelResponse {
     finish,
     usage: decodeUsage(body.usageMetadata),
     ...(alternatives.length > 0 && { alternatives }),
-    rest: { dialect, item: isObject(candidate) ? { ...body, candidates: [beside, ...others] } : body },
+    rest: { dialect, item: isObject(candidate) ? { ...body, candidates: [candidateRest, ...others] } : body },
   };
 }
 
@@ -46,16 +46,16 @@ export function encodeResponse(response: ModelResponse, _reply: ReplyContext): J
       : { role: "model", parts: blocks.flatMap((block) => encodeReplyPart(block) ?? []) };
   return {
     ...encodeEnvelope(response),
-    candidates: [{ content, ...encodeEnd(response, blocks) }, ...othersOf(response)],
+    candidates: [{ content, ...encodeEnd(response, blocks) }, ...encodeOthers(response)],
   };
 }
 
 /** A content without parts says nothing, and is refused when it is said again. */
 function decodeCandidate(candidate: JsonObject, seal: string | undefined, id: string): Alternative {
   const { content, groundingMetadata, logprobsResult, finishReason } = candidate;
-  const isSilent = !isObject(content) || !Array.isArray(content.parts) || content.parts.length === 0;
-  if (isSilent) return { messages: [], finish: decodeFinish(finishReason, []) };
-  const message = decodeMessage({ ...content, role: "model" }, decodeContext(seal, id));
+  const isEmpty = !isObject(content) || !Array.isArray(content.parts) || content.parts.length === 0;
+  if (isEmpty) return { messages: [], finish: decodeFinish(finishReason, []) };
+  const message = decodeMessage({ ...content, role: "model" }, newDecodeContext(seal, id));
   const blocks = withLogprobs(withCitations(message.blocks, groundingMetadata), logprobsResult);
   const messages = [{ ...message, blocks }];
   return { messages, finish: decodeFinish(finishReason, messages) };
@@ -82,10 +82,10 @@ export function encodeReplyPart(block: Block): Json | undefined {
 
 /** Envelope and candidate of Gemini's own answers are kept; those of others are written anew. */
 export function encodeEnvelope({ id, model, usage, rest }: ModelResponse): JsonObject {
-  const named = { ...(model !== "" && { modelVersion: model }), ...(id !== "" && { responseId: id }) };
-  if (rest?.dialect === dialect && isObject(rest.item)) return { ...rest.item, ...named };
+  const ids = { ...(model !== "" && { modelVersion: model }), ...(id !== "" && { responseId: id }) };
+  if (rest?.dialect === dialect && isObject(rest.item)) return { ...rest.item, ...ids };
   const usageMetadata = encodeUsage(usage);
-  return { ...(usageMetadata !== undefined && { usageMetadata }), ...named };
+  return { ...(usageMetadata !== undefined && { usageMetadata }), ...ids };
 }
 
 export function encodeEnd({ finish, rest }: ModelResponse, blocks: readonly Block[]): JsonObject {
@@ -105,7 +105,7 @@ function encodeEnding(finish: Finish, blocks: readonly Block[]): JsonObject {
   };
 }
 
-const othersOf = ({ rest, alternatives = [] }: ModelResponse): JsonObject[] =>
+const encodeOthers = ({ rest, alternatives = [] }: ModelResponse): JsonObject[] =>
   rest?.dialect === dialect
     ? candidatesOf(rest.item).slice(1)
     : alternatives.map((other, i) => encodeCandidate(other, i + 1));
@@ -114,7 +114,7 @@ const candidatesOf = (body: Json | undefined): JsonObject[] =>
   isObject(body) && Array.isArray(body.candidates) ? body.candidates.filter(isObject) : [];
 
 /** Why there is no answer at all. */
-export function blockOf(body: JsonObject): string | undefined {
+export function blockReasonOf(body: JsonObject): string | undefined {
   const reason = isObject(body.promptFeedback) ? body.promptFeedback.blockReason : undefined;
   return reason === undefined || reason === null ? undefined : stringifyMember(reason);
 }
@@ -138,11 +138,11 @@ const FINISH: Record<string, FinishReason> = {
 };
 
 /** Gemini says STOP for calls too: what was said decides. */
-function decodeFinish(word: Json | undefined, messages: readonly Message[]): Finish {
-  const native = stringifyMember(word);
-  const said = native === "" ? "stop" : (FINISH[native] ?? "other");
-  const calls = messages.some(({ blocks }) => blocks.some(({ kind }) => kind === "tool_call"));
-  const reason = calls && (said === "stop" || said === "other") ? "tool_calls" : said;
+function decodeFinish(finishReason: Json | undefined, messages: readonly Message[]): Finish {
+  const native = stringifyMember(finishReason);
+  const mapped = native === "" ? "stop" : (FINISH[native] ?? "other");
+  const hasCall = messages.some(({ blocks }) => blocks.some(({ kind }) => kind === "tool_call"));
+  const reason = hasCall && (mapped === "stop" || mapped === "other") ? "tool_calls" : mapped;
   return { reason, ...(native !== "" && { native }) };
 }
 
@@ -169,13 +169,13 @@ export function decodeUsage(usage: Json | undefined): Usage {
   const cacheRead = countOf(usage.cachedContentTokenCount);
   const reasoning = countOf(usage.thoughtsTokenCount);
   const isCounted = prompt !== undefined || usage.totalTokenCount !== undefined;
-  const said = countOf(usage.candidatesTokenCount) ?? (isCounted ? 0 : undefined);
+  const answer = countOf(usage.candidatesTokenCount) ?? (isCounted ? 0 : undefined);
   return {
     ...(prompt !== undefined && {
       fresh: Math.max(0, prompt - (cacheRead ?? 0)) + (countOf(usage.toolUsePromptTokenCount) ?? 0),
     }),
     ...(cacheRead !== undefined && { cacheRead }),
-    ...(said !== undefined && { output: said + (reasoning ?? 0) }),
+    ...(answer !== undefined && { output: answer + (reasoning ?? 0) }),
     ...(reasoning !== undefined && { reasoning }),
     ...audioOf(usage),
     native: usage,
@@ -184,15 +184,17 @@ export function decodeUsage(usage: Json | undefined): Usage {
 
 /** Of the prompt's audio, what no cache held: the details count both. */
 function audioOf(usage: JsonObject): Usage {
-  const heard = audioIn(usage.promptTokensDetails);
-  const spoken = audioIn(usage.candidatesTokensDetails);
+  const promptAudio = audioTokensIn(usage.promptTokensDetails);
+  const answerAudio = audioTokensIn(usage.candidatesTokensDetails);
   return {
-    ...(heard !== undefined && { inputAudio: Math.max(0, heard - (audioIn(usage.cacheTokensDetails) ?? 0)) }),
-    ...(spoken !== undefined && { outputAudio: spoken }),
+    ...(promptAudio !== undefined && {
+      inputAudio: Math.max(0, promptAudio - (audioTokensIn(usage.cacheTokensDetails) ?? 0)),
+    }),
+    ...(answerAudio !== undefined && { outputAudio: answerAudio }),
   };
 }
 
-function audioIn(details: Json | undefined): number | undefined {
+function audioTokensIn(details: Json | undefined): number | undefined {
   const one = (Array.isArray(details) ? details : []).find((each) => isObject(each) && each.modality === "AUDIO");
   return isObject(one) ? countOf(one.tokenCount) : undefined;
 }
@@ -211,6 +213,3 @@ export function encodeUsage(usage: Usage): JsonObject | undefined {
     ...(outputAudio !== undefined && { candidatesTokensDetails: [{ modality: "AUDIO", tokenCount: outputAudio }] }),
   };
 }
-
-const countOf = (value: Json | undefined): number | undefined =>
-  typeof value === "number" && value >= 0 ? value : undefined;

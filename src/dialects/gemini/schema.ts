@@ -1,17 +1,17 @@
 import type { Loss } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
-import { camel } from "./casing.ts";
+import { toCamelCase } from "./casing.ts";
 
 /** Gemini's Schema (an OpenAPI subset: upper-case types, `nullable`, counts as strings) → JSON Schema. */
 export function decodeSchema(schema: Json): Json {
   if (!isObject(schema)) return schema;
   const result: JsonObject = {};
   for (const [name, value] of Object.entries(schema)) {
-    const member = camel(name);
+    const member = toCamelCase(name);
     const decoded = decodeMember(member, value);
     if (decoded !== undefined) result[member] = decoded;
   }
-  return schema.nullable === true ? nullable(result) : result;
+  return schema.nullable === true ? addNull(result) : result;
 }
 
 /**
@@ -23,10 +23,10 @@ export function encodeSchema(schema: Json, at: string, losses: Loss[]): Json {
   if (!isObject(schema)) return schema;
   const { $schema: _, const: constant, ...members } = schema;
   if (typeof members.$ref === "string") {
-    const kept = Object.entries(members).filter(([name]) => name.startsWith("$"));
-    if (kept.length < Object.keys(members).length)
+    const dollarMembers = Object.entries(members).filter(([name]) => name.startsWith("$"));
+    if (dollarMembers.length < Object.keys(members).length)
       losses.push({ at, what: "approximated", why: "gemini takes nothing beside a $ref" });
-    return Object.fromEntries(kept.map(([name, value]) => [name, encodeSchema(value, at, losses)]));
+    return Object.fromEntries(dollarMembers.map(([name, value]) => [name, encodeSchema(value, at, losses)]));
   }
   const result: JsonObject = {};
   for (const [name, value] of Object.entries(members)) result[name] = encodeMember(name, value, at, losses);
@@ -35,32 +35,32 @@ export function encodeSchema(schema: Json, at: string, losses: Loss[]): Json {
 
 function decodeMember(member: string, value: Json): Json | undefined {
   if (member === "nullable" || member === "propertyOrdering") return undefined;
-  if (member === "type") return value === "TYPE_UNSPECIFIED" ? undefined : lowered(value);
-  if (member === "properties" || member === "$defs" || member === "defs") return mapped(value, decodeSchema);
+  if (member === "type") return value === "TYPE_UNSPECIFIED" ? undefined : lowerCaseType(value);
+  if (member === "properties" || member === "$defs" || member === "defs") return mapMembers(value, decodeSchema);
   if (member === "items" || member === "additionalProperties") return decodeSchema(value);
   if (member === "anyOf" || member === "prefixItems") return Array.isArray(value) ? value.map(decodeSchema) : value;
-  if (COUNTS.has(member) && typeof value === "string") return Number(value);
+  if (COUNT_KEYWORDS.has(member) && typeof value === "string") return Number(value);
   return value;
 }
 
 function encodeMember(name: string, value: Json, at: string, losses: Loss[]): Json {
   // Names of properties are the caller's, and so is what examples and defaults hold.
   if (name === "properties" || name === "$defs" || name === "definitions" || name === "patternProperties")
-    return mapped(value, (one) => encodeSchema(one, at, losses));
+    return mapMembers(value, (one) => encodeSchema(one, at, losses));
   return NOT_SCHEMAS.has(name) ? value : encodeSchema(value, at, losses);
 }
 
-const lowered = (type: Json): Json => (typeof type === "string" ? type.toLowerCase() : type);
+const lowerCaseType = (type: Json): Json => (typeof type === "string" ? type.toLowerCase() : type);
 
-function nullable(schema: JsonObject): JsonObject {
+function addNull(schema: JsonObject): JsonObject {
   const { type, anyOf } = schema;
   if (Array.isArray(anyOf)) return { ...schema, anyOf: [...anyOf, { type: "null" }] };
   const values = Array.isArray(schema.enum) ? { enum: [...schema.enum, null] } : {};
   return type === undefined ? schema : { ...schema, ...values, type: [stringifyMember(type), "null"] };
 }
 
-const mapped = (value: Json, change: (schema: Json) => Json): Json =>
+const mapMembers = (value: Json, change: (schema: Json) => Json): Json =>
   isObject(value) ? Object.fromEntries(Object.entries(value).map(([name, one]) => [name, change(one)])) : value;
 
-const COUNTS = new Set(["minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties"]);
+const COUNT_KEYWORDS = new Set(["minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties"]);
 const NOT_SCHEMAS = new Set(["enum", "examples", "example", "default", "required", "type"]);

@@ -1,18 +1,19 @@
+import { deltaText, openBlock, StreamAccumulator } from "../../canonical/accumulator.ts";
 import { GatewayError } from "../../canonical/error.ts";
-import { openBlock, StreamAccumulator, deltaText } from "../../canonical/accumulator.ts";
 import type { Block, Logprob, ModelResponse, StreamEvent, Usage } from "../../canonical/types.ts";
 import { decodeUtf8 } from "../../wire/bytes.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, tryParseJson } from "../../wire/json.ts";
 import { encodeSse, type SseEvent } from "../../wire/sse.ts";
 import type { ReplyContext, StreamDecoder, StreamEncoder } from "../dialect.ts";
 import { decodePart } from "./blocks.ts";
-import { errorMembers, errorOf } from "./errors.ts";
+import { readMember } from "./casing.ts";
+import { type DecodeContext, newDecodeContext } from "./decode-context.ts";
+import { decodeErrorBody, errorMembers } from "./errors.ts";
 import { withCitations } from "./grounding.ts";
 import { decodeLogprobs } from "./logprobs.ts";
 import { PartialCall } from "./partial-args.ts";
-import { type DecodeContext, decodeContext } from "./decode-context.ts";
 import {
-  blockOf,
+  blockReasonOf,
   decodeResponse,
   decodeUsage,
   encodeCandidate,
@@ -20,7 +21,6 @@ import {
   encodeEnvelope,
   encodeReplyPart,
 } from "./response.ts";
-import { readMember } from "./casing.ts";
 
 export const decodeStream = (seal?: string): StreamDecoder => new GeminiDecoder(seal);
 export const encodeStream = (_reply: ReplyContext): StreamEncoder => new GeminiEncoder();
@@ -28,11 +28,11 @@ export const encodeStream = (_reply: ReplyContext): StreamEncoder => new GeminiE
 /** A stream that was asked for without `alt=sse`: the list of its chunks. */
 export function decodeChunks(chunks: readonly Json[], seal?: string): ModelResponse {
   const decoder = new GeminiDecoder(seal);
-  const folded = new StreamAccumulator();
-  for (const chunk of chunks) for (const event of decoder.chunk(chunk)) folded.push(event);
-  for (const event of decoder.end()) folded.push(event);
-  if (folded.error !== undefined) throw folded.error;
-  return folded.response!;
+  const accumulator = new StreamAccumulator();
+  for (const chunk of chunks) for (const event of decoder.pushChunk(chunk)) accumulator.push(event);
+  for (const event of decoder.end()) accumulator.push(event);
+  if (accumulator.error !== undefined) throw accumulator.error;
+  return accumulator.response!;
 }
 
 /**
@@ -45,7 +45,7 @@ class GeminiDecoder implements StreamDecoder {
   #envelope: JsonObject | undefined;
   #candidate: JsonObject = {};
   readonly #parts: Json[] = [];
-  #from: DecodeContext = decodeContext(undefined);
+  #context: DecodeContext = newDecodeContext(undefined);
   #failed = false;
   #nextIndex = 0;
   #open: { index: number; block: Block; call?: PartialCall; logprobs?: Logprob[] } | undefined;
@@ -59,7 +59,7 @@ class GeminiDecoder implements StreamDecoder {
   }
 
   get isAnswerComplete(): boolean {
-    return this.#candidate.finishReason !== undefined || blockOf(this.#envelope ?? {}) !== undefined;
+    return this.#candidate.finishReason !== undefined || blockReasonOf(this.#envelope ?? {}) !== undefined;
   }
 
   get usage(): Usage {
@@ -68,9 +68,9 @@ class GeminiDecoder implements StreamDecoder {
 
   push({ data, raw }: SseEvent): StreamEvent[] {
     // An error may come as plain JSON, its content type notwithstanding (three recordings).
-    const text = data ?? plainJson(raw);
+    const text = data ?? readPlainJson(raw);
     if (text === undefined || text.trim() === "[DONE]") return [];
-    return this.chunk(tryParseJson(text));
+    return this.pushChunk(tryParseJson(text));
   }
 
   end(): StreamEvent[] {
@@ -86,88 +86,92 @@ class GeminiDecoder implements StreamDecoder {
       this.#candidate.finishReason === undefined ? {} : { candidates: [{ ...this.#candidate, ...content }] };
     const others = [...this.#others].toSorted(([a], [b]) => a - b).map(([, other]) => other);
     const all = { candidates: [...(candidates.candidates ?? []), ...others] };
-    const whole = { ...envelope, ...(all.candidates.length > 0 && all) };
-    const { messages, finish, usage, alternatives, rest } = decodeResponse(whole, this.#seal);
+    const body = { ...envelope, ...(all.candidates.length > 0 && all) };
+    const { messages, finish, usage, alternatives, rest } = decodeResponse(body, this.#seal);
     const items = messages.map(({ native }) => native);
-    const beside = { ...(items.length > 0 && { items }), ...(alternatives && { alternatives }), ...(rest && { rest }) };
-    return [...closing, { type: "end", finish, usage, ...beside }];
+    const extras = { ...(items.length > 0 && { items }), ...(alternatives && { alternatives }), ...(rest && { rest }) };
+    return [...closing, { type: "end", finish, usage, ...extras }];
   }
 
-  chunk(chunk: Json | undefined): StreamEvent[] {
+  pushChunk(chunk: Json | undefined): StreamEvent[] {
     if (this.#failed) return [];
     const body = Array.isArray(chunk) ? chunk[0] : chunk;
     if (!isObject(body))
       return this.#fail(new GatewayError("provider.execution_failed", "the provider sent a chunk that is not JSON"));
-    if (isObject(body.error)) return this.#fail(errorOf(statusOf(body.error), body));
+    if (isObject(body.error)) return this.#fail(decodeErrorBody(statusOf(body.error), body));
     const { candidates, ...envelope } = body;
     const events: StreamEvent[] = [];
     if (this.#envelope === undefined) {
       const id = stringifyMember(body.responseId);
-      this.#from = decodeContext(this.#seal, id);
+      this.#context = newDecodeContext(this.#seal, id);
       events.push({ type: "start", id, model: stringifyMember(body.modelVersion) });
     }
     this.#envelope = { ...this.#envelope, ...envelope };
     for (const candidate of Array.isArray(candidates) ? candidates : []) {
       if (!isObject(candidate)) continue;
       const index = candidate.index ?? 0;
-      if (index === 0) events.push(...this.#grow(candidate));
-      else if (typeof index === "number") this.#growOther(index, candidate);
+      if (index === 0) events.push(...this.#addCandidate(candidate));
+      else if (typeof index === "number") this.#addAlternative(index, candidate);
     }
     return events;
   }
 
-  #grow({ content, groundingMetadata, ...beside }: JsonObject): StreamEvent[] {
-    Object.assign(this.#candidate, beside);
+  #addCandidate({ content, groundingMetadata, ...members }: JsonObject): StreamEvent[] {
+    Object.assign(this.#candidate, members);
     if (isObject(groundingMetadata)) {
       const before = isObject(this.#candidate.groundingMetadata) ? this.#candidate.groundingMetadata : {};
       this.#candidate.groundingMetadata = { ...before, ...groundingMetadata };
     }
     const parts = isObject(content) && Array.isArray(content.parts) ? content.parts : [];
-    const events = parts.flatMap((part) => this.#part(part));
-    const logprobs = decodeLogprobs(beside.logprobsResult);
+    const events = parts.flatMap((part) => this.#addPart(part));
+    const logprobs = decodeLogprobs(members.logprobsResult);
     if (logprobs.length > 0 && this.#open?.block.kind === "text") (this.#open.logprobs ??= []).push(...logprobs);
     return events;
   }
 
-  #growOther(index: number, { content, ...beside }: JsonObject): void {
+  #addAlternative(index: number, { content, ...members }: JsonObject): void {
     const before = this.#others.get(index) ?? {};
-    const said = isObject(before.content) && Array.isArray(before.content.parts) ? before.content.parts : [];
+    const earlier = isObject(before.content) && Array.isArray(before.content.parts) ? before.content.parts : [];
     const more = isObject(content) && Array.isArray(content.parts) ? content.parts : [];
-    this.#others.set(index, { ...before, ...beside, content: { role: "model", parts: more.reduce(glued, said) } });
+    this.#others.set(index, {
+      ...before,
+      ...members,
+      content: { role: "model", parts: more.reduce(joinPart, earlier) },
+    });
   }
 
-  #part(part: Json): StreamEvent[] {
+  #addPart(part: Json): StreamEvent[] {
     const call = isObject(part) ? readMember(part, "functionCall") : undefined;
-    if (!isObject(part)) return this.#whole(part);
-    if (isObject(call)) return this.#call(part, call);
-    if (!isPlain(part)) return this.#whole(part);
+    if (!isObject(part)) return this.#addWholePart(part);
+    if (isObject(call)) return this.#addCall(part, call);
+    if (!isPlain(part)) return this.#addWholePart(part);
     const text = stringifyMember(part.text);
     if (text === "") return [];
     const kind = part.thought === true ? "thinking" : "text";
     const isSame = this.#open?.block.kind === kind;
     return [
       ...(isSame ? [] : [...this.#close(), ...this.#start({ kind, text: "" }, { ...part, text: "" })]),
-      ...this.#add(text),
+      ...this.#append(text),
     ];
   }
 
-  #call(part: JsonObject, call: JsonObject): StreamEvent[] {
-    const growing = call.name === undefined ? this.#open?.call : undefined;
-    const goesOn = readMember(call, "willContinue") === true;
-    if (growing !== undefined) {
-      growing.add(call);
-      return goesOn ? [] : this.#close();
+  #addCall(part: JsonObject, call: JsonObject): StreamEvent[] {
+    const openCall = call.name === undefined ? this.#open?.call : undefined;
+    const continues = readMember(call, "willContinue") === true;
+    if (openCall !== undefined) {
+      openCall.add(call);
+      return continues ? [] : this.#close();
     }
-    if (!goesOn && readMember(call, "partialArgs") === undefined) return this.#whole(part);
-    const begun = new PartialCall(part, call);
-    const block = decodePart(begun.toCall, this.#from);
+    if (!continues && readMember(call, "partialArgs") === undefined) return this.#addWholePart(part);
+    const partial = new PartialCall(part, call);
+    const block = decodePart(partial.completePart, this.#context);
     if (block === undefined) return [];
-    const events = [...this.#close(), ...this.#start(block, begun.toCall, begun)];
-    return goesOn ? events : [...events, ...this.#close()];
+    const events = [...this.#close(), ...this.#start(block, partial.completePart, partial)];
+    return continues ? events : [...events, ...this.#close()];
   }
 
-  #whole(part: Json): StreamEvent[] {
-    const block = decodePart(part, this.#from);
+  #addWholePart(part: Json): StreamEvent[] {
+    const block = decodePart(part, this.#context);
     if (block === undefined) return [];
     const events = [...this.#close(), ...this.#start(block, part)];
     const text = deltaText(block);
@@ -183,7 +187,7 @@ class GeminiDecoder implements StreamDecoder {
   }
 
   /** The open block is plain text: its part, which is the last one, grows with it. */
-  #add(text: string): StreamEvent[] {
+  #append(text: string): StreamEvent[] {
     const open = this.#open!;
     const part = this.#parts.at(-1);
     if (isObject(part)) this.#parts[this.#parts.length - 1] = { ...part, text: stringifyMember(part.text) + text };
@@ -196,9 +200,9 @@ class GeminiDecoder implements StreamDecoder {
     this.#open = undefined;
     const { index, block, call, logprobs } = open;
     if (call === undefined)
-      return [{ type: "close", index, block: { ...this.#finished(block), ...(logprobs && { logprobs }) } }];
-    this.#parts[this.#parts.length - 1] = call.toCall;
-    const finished = this.#finished(block);
+      return [{ type: "close", index, block: { ...this.#finish(block), ...(logprobs && { logprobs }) } }];
+    this.#parts[this.#parts.length - 1] = call.completePart;
+    const finished = this.#finish(block);
     return [
       { type: "delta", index, text: deltaText(finished) },
       { type: "close", index, block: finished },
@@ -206,8 +210,8 @@ class GeminiDecoder implements StreamDecoder {
   }
 
   /** The block as its part says it now; the id is the one it was opened with. */
-  #finished(block: Block): Block {
-    const known: DecodeContext = { ...this.#from, newId: () => (block.kind === "tool_call" ? block.id : "") };
+  #finish(block: Block): Block {
+    const known: DecodeContext = { ...this.#context, newId: () => (block.kind === "tool_call" ? block.id : "") };
     const finished = decodePart(this.#parts.at(-1)!, known) ?? block;
     return withCitations([finished], this.#candidate.groundingMetadata)[0]!;
   }
@@ -235,8 +239,8 @@ class GeminiEncoder implements StreamEncoder {
         return "";
       case "delta": {
         const kind = this.#blocks[event.index]?.kind;
-        if (kind === "text") return this.#say({ text: event.text });
-        return kind === "thinking" ? this.#say({ text: event.text, thought: true }) : "";
+        if (kind === "text") return this.#encodePart({ text: event.text });
+        return kind === "thinking" ? this.#encodePart({ text: event.text, thought: true }) : "";
       }
       case "close":
         this.#blocks[event.index] = event.block;
@@ -255,8 +259,8 @@ class GeminiEncoder implements StreamEncoder {
         const { candidates: _, promptFeedback, ...envelope } = encodeEnvelope(response);
         // A refused prompt has no candidate.
         const others = alternatives.map((other, i) => encodeCandidate(other, i + 1));
-        const said = promptFeedback === undefined ? { candidates: [candidate, ...others] } : { promptFeedback };
-        return this.#chunk({ ...said, ...envelope });
+        const content = promptFeedback === undefined ? { candidates: [candidate, ...others] } : { promptFeedback };
+        return this.#encodeChunk({ ...content, ...envelope });
       }
       case "error":
         return encodeSse({ data: JSON.stringify({ error: errorMembers(event.error) }) });
@@ -267,16 +271,16 @@ class GeminiEncoder implements StreamEncoder {
   #close(block: Block): string {
     const part = encodeReplyPart(block);
     if (part === undefined) return "";
-    if (block.kind !== "text" && block.kind !== "thinking") return this.#say(part);
+    if (block.kind !== "text" && block.kind !== "thinking") return this.#encodePart(part);
     const isSigned = isObject(part) && readMember(part, "thoughtSignature") !== undefined;
-    return isSigned ? this.#say({ ...part, text: "" }) : "";
+    return isSigned ? this.#encodePart({ ...part, text: "" }) : "";
   }
 
-  #say(part: Json): string {
-    return this.#chunk({ candidates: [{ content: { parts: [part], role: "model" }, index: 0 }] });
+  #encodePart(part: Json): string {
+    return this.#encodeChunk({ candidates: [{ content: { parts: [part], role: "model" }, index: 0 }] });
   }
 
-  #chunk(members: JsonObject): string {
+  #encodeChunk(members: JsonObject): string {
     const chunk = { ...members, modelVersion: this.#model, responseId: this.#id };
     return encodeSse({ data: JSON.stringify(chunk) });
   }
@@ -287,7 +291,7 @@ const isPlain = (part: JsonObject): boolean =>
   typeof part.text === "string" && Object.keys(part).every((name) => name === "text" || name === "thought");
 
 /** Plain texts of one kind are one part. */
-function glued(parts: readonly Json[], part: Json): Json[] {
+function joinPart(parts: readonly Json[], part: Json): Json[] {
   const last = parts.at(-1);
   const isSame = isObject(last) && isObject(part) && isPlain(last) && isPlain(part) && last.thought === part.thought;
   return isSame
@@ -295,7 +299,7 @@ function glued(parts: readonly Json[], part: Json): Json[] {
     : [...parts, part];
 }
 
-function plainJson(raw: Uint8Array): string | undefined {
+function readPlainJson(raw: Uint8Array): string | undefined {
   const text = decodeUtf8(raw).trim();
   return text.startsWith("{") || text.startsWith("[") ? text : undefined;
 }

@@ -1,9 +1,9 @@
 import { verbatim } from "../../canonical/native.ts";
 import type { FunctionTool, Loss, Tool, ToolChoice } from "../../canonical/types.ts";
-import { withoutUndefined, isObject, type Json, type JsonObject, stringOf, stringifyMember } from "../../wire/json.ts";
+import { isObject, type Json, type JsonObject, stringifyMember, stringOf, withoutUndefined } from "../../wire/json.ts";
 import type { EncodeTarget } from "../dialect.ts";
-import { encodeSchema, decodeSchema } from "./schema.ts";
-import { camel, readMember } from "./casing.ts";
+import { readMember, toCamelCase } from "./casing.ts";
+import { decodeSchema, encodeSchema } from "./schema.ts";
 
 const dialect = "gemini";
 
@@ -13,7 +13,7 @@ export function decodeTools(tools: Json | undefined): Tool[] | undefined {
   return [tools].flat().flatMap((tool): Tool[] => {
     if (!isObject(tool)) return [{ kind: "server", label: "tool", native: { dialect, item: tool } }];
     return Object.entries(tool).flatMap(([name, value]): Tool[] => {
-      const label = camel(name);
+      const label = toCamelCase(name);
       if (label === "functionDeclarations" && Array.isArray(value)) return value.map(decodeFunction);
       return value === null ? [] : [{ kind: "server", label, native: { dialect, item: { [name]: value } } }];
     });
@@ -24,9 +24,9 @@ export function encodeTools(tools: readonly Tool[], target: EncodeTarget, losses
   const functions: Json[] = [];
   const others: Json[] = [];
   for (const tool of tools) {
-    const said = verbatim(tool.native, target);
-    if (tool.kind === "function") functions.push(said ?? encodeFunction(tool, losses));
-    else if (said !== undefined) others.push(said);
+    const ownItem = verbatim(tool.native, target);
+    if (tool.kind === "function") functions.push(ownItem ?? encodeFunction(tool, losses));
+    else if (ownItem !== undefined) others.push(ownItem);
     else losses.push({ at: `tools.${tool.label}`, what: "dropped", why: "gemini has no such tool" });
   }
   const items = functions.length > 0 ? [{ functionDeclarations: functions }, ...others] : others;
@@ -55,16 +55,16 @@ export function decodeToolChoice(config: Json | undefined): ToolChoice | undefin
 
 /** Functions that must be called as declared (`strict`) are so in every mode but AUTO, which takes no list of names either. */
 export function encodeToolChoice(choice: ToolChoice | undefined, tools: readonly Tool[]): JsonObject {
-  if (choice?.mode === "tool") return calling({ mode: "ANY", allowedFunctionNames: [choice.name] });
-  if (choice?.mode === "none") return calling({ mode: "NONE" });
+  if (choice?.mode === "tool") return toToolConfig({ mode: "ANY", allowedFunctionNames: [choice.name] });
+  if (choice?.mode === "none") return toToolConfig({ mode: "NONE" });
   const names = choice?.among === undefined ? {} : { allowedFunctionNames: choice.among };
-  if (choice?.mode === "required") return calling({ mode: "ANY", ...names });
+  if (choice?.mode === "required") return toToolConfig({ mode: "ANY", ...names });
   const isStrict = tools.some((tool) => tool.kind === "function" && tool.strict === true);
-  if (isStrict || choice?.among !== undefined) return calling({ mode: "VALIDATED", ...names });
-  return choice === undefined ? {} : calling({ mode: "AUTO" });
+  if (isStrict || choice?.among !== undefined) return toToolConfig({ mode: "VALIDATED", ...names });
+  return choice === undefined ? {} : toToolConfig({ mode: "AUTO" });
 }
 
-const calling = (config: JsonObject): JsonObject => ({ toolConfig: { functionCallingConfig: config } });
+const toToolConfig = (config: JsonObject): JsonObject => ({ toolConfig: { functionCallingConfig: config } });
 
 function decodeFunction(item: Json): Tool {
   const native = { dialect, item } as const;

@@ -12,19 +12,19 @@ import type {
   Text,
 } from "../../canonical/types.ts";
 import {
-  withoutUndefined,
   isObject,
   type Json,
   type JsonObject,
   numberOf,
-  stringOf,
   stringifyMember,
+  stringOf,
+  withoutUndefined,
 } from "../../wire/json.ts";
 
 const dialect = "native";
 
 /** Who says a block of this type; anything that is not named here is the caller's. */
-export const ROLE: Record<string, Role> = {
+export const ROLE_BY_TYPE: Record<string, Role> = {
   system: "system",
   response: "assistant",
   thinking: "assistant",
@@ -32,7 +32,7 @@ export const ROLE: Record<string, Role> = {
 };
 
 /** A type for each voice; what else a block says (media, what only a provider knows) stands inside it. */
-const TYPE: Record<Role, string> = { system: "system", user: "input", assistant: "response" };
+const TYPE_BY_ROLE: Record<Role, string> = { system: "system", user: "input", assistant: "response" };
 
 export function decodeBlock(item: Json): Block {
   const unknown = { dialect, item } as const;
@@ -44,7 +44,7 @@ export function decodeBlock(item: Json): Block {
     case "system":
     case "input":
     case "response":
-      return decodeSpoken(item, own) ?? { kind: "opaque", label: stringifyMember(item.type), native: unknown };
+      return decodeRoleBlock(item, own) ?? { kind: "opaque", label: stringifyMember(item.type), native: unknown };
     case "thinking":
       return { kind: "thinking", text: stringifyMember(item.text), ...own };
     case "tool_call": {
@@ -73,19 +73,19 @@ export function decodeBlock(item: Json): Block {
 
 /** The one form in which a block is shown: in answers, in a session's head, in its timeline. */
 export function encodeBlock(block: Block, role: Role): JsonObject {
-  const kept = {
-    ...(isKept(block) && { native: encodeNative(block.native) }),
+  const extras = {
+    ...(needsNative(block) && { native: encodeNative(block.native) }),
     ...(block.cache && { cache: block.cache }),
   };
   switch (block.kind) {
     case "text":
-      return { type: TYPE[role], ...encodeText(block), ...kept };
+      return { type: TYPE_BY_ROLE[role], ...encodeText(block), ...extras };
     case "media":
-      return { type: TYPE[role], media: encodeMedia(block), ...kept };
+      return { type: TYPE_BY_ROLE[role], media: encodeMedia(block), ...extras };
     case "thinking":
-      return { type: "thinking", text: block.text, ...kept };
+      return { type: "thinking", text: block.text, ...extras };
     case "tool_call":
-      return { type: "tool_call", id: block.id, name: block.name, arguments: block.arguments, ...kept };
+      return { type: "tool_call", id: block.id, name: block.name, arguments: block.arguments, ...extras };
     case "tool_result":
       return {
         type: "tool_result",
@@ -93,28 +93,28 @@ export function encodeBlock(block: Block, role: Role): JsonObject {
         ...(block.name !== undefined && { name: block.name }),
         content: encodeContent(block.content, role),
         ...(block.isError && { is_error: true }),
-        ...kept,
+        ...extras,
       };
     case "opaque": {
       const { label, gist, native } = block;
       if (native.dialect === dialect && isObject(native.item)) return native.item;
       return {
-        type: TYPE[role],
+        type: TYPE_BY_ROLE[role],
         opaque: withoutUndefined({ label, gist }),
         native: encodeNative(native),
-        ...kept,
+        ...extras,
       };
     }
   }
 }
 
 /** Text, media, or what only its provider can read; undefined when it says none of them. */
-function decodeSpoken(item: JsonObject, own: Item): Part | undefined {
+function decodeRoleBlock(item: JsonObject, own: Item): Part | undefined {
   if (isObject(item.media)) return { ...decodeMedia(item.media), ...own };
   if (isObject(item.opaque) && own.native !== undefined) {
     const { label, gist } = item.opaque;
-    const said = typeof gist === "string" ? { gist } : {};
-    return { kind: "opaque", label: stringifyMember(label) || "item", ...said, ...own, native: own.native };
+    const fallback = typeof gist === "string" ? { gist } : {};
+    return { kind: "opaque", label: stringifyMember(label) || "item", ...fallback, ...own, native: own.native };
   }
   if (typeof item.text !== "string") return undefined;
   const citations = decodeCitations(item.citations);
@@ -205,18 +205,18 @@ function encodeLogprob({ token, logprob, bytes, top }: Logprob): JsonObject {
  * What a block says is its view; the provider's own item comes along only where the view cannot stand for it: reasoning,
  * what is sealed, citations that their maker wants back, and what only its dialect knows.
  */
-const isKept = (block: Block): block is Block & { native: Native } =>
+const needsNative = (block: Block): block is Block & { native: Native } =>
   block.native !== undefined &&
   block.native.dialect !== dialect &&
   (block.native.seal !== undefined ||
     block.kind === "thinking" ||
     (block.kind === "text" && block.citations !== undefined));
 
-const DIALECTS = new Set<Json>(["openai-chat", "openai-responses", "anthropic", "gemini"] satisfies Dialect[]);
+const PROVIDER_DIALECTS = new Set<Json>(["openai-chat", "openai-responses", "anthropic", "gemini"] satisfies Dialect[]);
 
 /** `issuer`: who alone can open it. */
 export function decodeNative(native: Json | undefined): Native | undefined {
-  if (!isObject(native) || !DIALECTS.has(native.dialect!) || native.item === undefined) return undefined;
+  if (!isObject(native) || !PROVIDER_DIALECTS.has(native.dialect!) || native.item === undefined) return undefined;
   const { dialect, item, issuer } = native;
   return { dialect: dialect as Dialect, item, ...(typeof issuer === "string" && { seal: issuer }) };
 }

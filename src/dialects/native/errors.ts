@@ -7,36 +7,39 @@ import {
   upstreamMembers,
 } from "../../canonical/error.ts";
 import {
-  withoutUndefined,
   isObject,
   type Json,
   type JsonObject,
   numberOf,
-  stringOf,
   stringifyMember,
+  stringOf,
   tryParseJson,
+  withoutUndefined,
 } from "../../wire/json.ts";
 
 /** SPEC 18's `{error: {code, message, retryable, details, request_id}}`. */
 export function decodeError(status: number, body: string, requestId?: string): GatewayError {
-  return errorOf(status, tryParseJson(body), requestId);
+  return decodeErrorBody(status, tryParseJson(body), requestId);
 }
 
 /** `status`: undefined for an error in a stream, whose code tells it. */
-export function errorOf(status: number | undefined, body: Json | undefined, requestId?: string): GatewayError {
+export function decodeErrorBody(status: number | undefined, body: Json | undefined, requestId?: string): GatewayError {
   const outer = isObject(body) ? body : {};
   const error = isObject(outer.error) ? outer.error : outer;
   const details = isObject(error.details) ? error.details : {};
   const code = stringOf(error.code);
-  const known = status ?? (isOurs(code) ? ERROR_STATUS[code] : 502);
+  const known = status ?? (isGatewayCode(code) ? ERROR_STATUS[code] : 502);
   const upstream: UpstreamError = withoutUndefined({
     status: known,
     code,
     requestId: stringOf(error.request_id) ?? requestId,
   });
   const message = stringifyMember(error.message) || `the provider answered with status ${known}`;
-  const told = withoutUndefined({ param: stringOf(details.param), retryAfterSeconds: numberOf(details.retry_after_s) });
-  return new GatewayError(codeOf(known, code), message, { status: known, upstream, ...told });
+  const extras = withoutUndefined({
+    param: stringOf(details.param),
+    retryAfterSeconds: numberOf(details.retry_after_s),
+  });
+  return new GatewayError(classifyError(known, code), message, { status: known, upstream, ...extras });
 }
 
 export function encodeError(error: GatewayError, requestId: string): JsonObject {
@@ -53,13 +56,14 @@ export function errorMembers(error: GatewayError, requestId: string): JsonObject
   return { code, message, retryable: isRetryable(error), details, request_id: requestId };
 }
 
-const isOurs = (code: string | undefined): code is ErrorCode => code !== undefined && Object.hasOwn(ERROR_STATUS, code);
+const isGatewayCode = (code: string | undefined): code is ErrorCode =>
+  code !== undefined && Object.hasOwn(ERROR_STATUS, code);
 
 /** What is wrong with our own credentials at another gateway is no fault of the caller's request. */
-function codeOf(status: number, code: string | undefined): ErrorCode {
+function classifyError(status: number, code: string | undefined): ErrorCode {
   const isCredential = code?.startsWith("auth.") || status === 401 || status === 403;
   if (isCredential) return "provider.execution_failed";
-  if (isOurs(code)) return code;
+  if (isGatewayCode(code)) return code;
   if (status === 429) return "rate.limited";
   if (status === 408 || status === 504) return "provider.timeout";
   if (status === 404) return "model.not_found";

@@ -6,19 +6,19 @@ import { decodeResponse, decodeUsage, encodeResponse } from "./response.ts";
 import { decodeStream, encodeStream } from "./stream.ts";
 
 /** What a call says to the gateway itself, and to no model: the members of `rhone` (SPEC 4). */
-const OWN =
+const GATEWAY_MEMBERS =
   "session_id context_mode parent routing safety assessment metadata tags on_busy on_disconnect strict store".split(
     " ",
   );
 
-const UNDERSTOOD = new Set([
+const KNOWN_MEMBERS = new Set([
   ..."model input blocks instructions stream tools tool_choice parallel_tools reasoning format max_output_tokens".split(
     " ",
   ),
   ..."temperature top_p top_k frequency_penalty presence_penalty seed stop logprobs user service_tier cache_key".split(
     " ",
   ),
-  ...OWN,
+  ...GATEWAY_MEMBERS,
 ]);
 
 /** The gateway's own wire (SPEC 6): calls of typed blocks, which say whatever any of the other wires can. */
@@ -28,8 +28,8 @@ export const native: WireDialect = {
     items: "input",
     itemsAlias: "blocks",
     instructions: ["instructions"],
-    state: OWN,
-    knownMembers: UNDERSTOOD,
+    state: GATEWAY_MEMBERS,
+    knownMembers: KNOWN_MEMBERS,
     itemFromText: (text) => `{"type":"input","text":${text}}`,
   },
   decodeRequest,

@@ -2,7 +2,7 @@ import { verbatim, verbatimMessage } from "../../canonical/native.ts";
 import type { Message } from "../../canonical/types.ts";
 import { isObject, type Json } from "../../wire/json.ts";
 import type { Encoded, EncodeTarget } from "../dialect.ts";
-import { decodeBlock, encodeBlock, ROLE } from "./blocks.ts";
+import { decodeBlock, encodeBlock, ROLE_BY_TYPE } from "./blocks.ts";
 
 const dialect = "native";
 
@@ -15,7 +15,7 @@ export function encodeMessages(messages: readonly Message[], target: EncodeTarge
 }
 
 export function decodeMessage(item: Json): Message {
-  const role = (isObject(item) && typeof item.type === "string" && ROLE[item.type]) || "user";
+  const role = (isObject(item) && typeof item.type === "string" && ROLE_BY_TYPE[item.type]) || "user";
   const name = isObject(item) && role !== "assistant" && item.type !== "tool_result" ? item.name : undefined;
   return {
     role,
@@ -26,14 +26,14 @@ export function decodeMessage(item: Json): Message {
 }
 
 export function encodeMessage(message: Message, target: EncodeTarget): Json[] {
-  const whole = verbatimMessage(message, target);
-  if (whole !== undefined) return [asItem(whole)];
+  const ownItem = verbatimMessage(message, target);
+  if (ownItem !== undefined) return [toItem(ownItem)];
   const { role, name, blocks } = message;
-  return blocks.map((block) => ({ ...encodeBlock(block, role), ...named(block.kind, name) }));
+  return blocks.map((block) => ({ ...encodeBlock(block, role), ...nameMember(block.kind, name) }));
 }
 
 /** The caller's name for who speaks; a call and a result have their tool's. */
-const named = (kind: string, name: string | undefined): { name?: string } =>
+const nameMember = (kind: string, name: string | undefined): { name?: string } =>
   name === undefined || kind === "tool_call" || kind === "tool_result" ? {} : { name };
 
 /** `instructions`: its native is the member itself, so that it is not taken for a block. */
@@ -55,9 +55,9 @@ export function encodeInstructions(
 }
 
 /** Instructions behind other words, and bare texts, are blocks like any other. */
-function asItem(whole: Json): Json {
-  if (typeof whole === "string") return { type: "input", text: whole };
-  if (!isObject(whole) || whole.type !== undefined || whole.instructions === undefined) return whole;
-  const texts = [whole.instructions].flat().map((one) => (isObject(one) ? one.text : one));
+function toItem(ownItem: Json): Json {
+  if (typeof ownItem === "string") return { type: "input", text: ownItem };
+  if (!isObject(ownItem) || ownItem.type !== undefined || ownItem.instructions === undefined) return ownItem;
+  const texts = [ownItem.instructions].flat().map((one) => (isObject(one) ? one.text : one));
   return { type: "system", text: texts.filter((text) => typeof text === "string").join("\n\n") };
 }

@@ -4,13 +4,13 @@ import { effortOf } from "../../canonical/reasoning.ts";
 import type { Format, Loss, Message, ModelRequest, Reasoning, Sampling } from "../../canonical/types.ts";
 import {
   booleanOf,
-  withoutUndefined,
   isObject,
   type Json,
   type JsonObject,
   numberOf,
-  stringOf,
   stringifyMember,
+  stringOf,
+  withoutUndefined,
 } from "../../wire/json.ts";
 import type { Encoded, EncodeTarget } from "../dialect.ts";
 import { decodeInstructions, decodeMessages, encodeInstructions, encodeMessages } from "./messages.ts";
@@ -47,8 +47,8 @@ export function encodeRequest(request: ModelRequest, target: EncodeTarget): Enco
     const instructions = member ?? (decodeInstructions(before ?? undefined).length === 0 ? before : undefined);
     const list = own.input === undefined && own.blocks !== undefined ? "blocks" : "input";
     const { value } = encodeMessages(rest, target);
-    const said = withoutUndefined({ ...body, model: target.model, instructions, [list]: value });
-    return { value: said, losses };
+    const encoded = withoutUndefined({ ...body, model: target.model, instructions, [list]: value });
+    return { value: encoded, losses };
   }
   const sampling = encodeSampling(request.sampling ?? {}, losses);
   const value = withoutUndefined({
@@ -66,7 +66,7 @@ export function encodeRequest(request: ModelRequest, target: EncodeTarget): Enco
     service_tier: request.serviceTier,
     cache_key: request.cacheKey,
   });
-  return { value: value, losses };
+  return { value, losses };
 }
 
 /** A text, a block, or a list of them. */
@@ -114,7 +114,7 @@ function decodeSampling(body: JsonObject): Sampling | undefined {
     frequencyPenalty: numberOf(body.frequency_penalty),
     presencePenalty: numberOf(body.presence_penalty),
     seed: numberOf(body.seed),
-    stop: Array.isArray(stop) ? stop.filter((word) => typeof word === "string") : undefined,
+    stop: Array.isArray(stop) ? stop.filter((sequence) => typeof sequence === "string") : undefined,
     logprobs: numberOf(body.logprobs),
   });
   return Object.keys(sampling).length > 0 ? sampling : undefined;

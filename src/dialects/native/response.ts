@@ -1,25 +1,17 @@
 import { GatewayError } from "../../canonical/error.ts";
 import type { Block, Finish, FinishReason, Message, ModelResponse, Usage } from "../../canonical/types.ts";
-import {
-  withoutUndefined,
-  isObject,
-  type Json,
-  type JsonObject,
-  numberOf,
-  stringOf,
-  stringifyMember,
-} from "../../wire/json.ts";
 import { withPrefix } from "../../wire/id.ts";
-import type { ReplyContext } from "../dialect.ts";
+import { isObject, type Json, type JsonObject, stringifyMember, stringOf, withoutUndefined } from "../../wire/json.ts";
+import { countOf, type ReplyContext } from "../dialect.ts";
 import { encodeBlock } from "./blocks.ts";
-import { errorOf } from "./errors.ts";
+import { decodeErrorBody } from "./errors.ts";
 import { decodeMessage } from "./messages.ts";
 
 const dialect = "native";
 
 /** `{call, output: [block], usage}`. */
 export function decodeResponse(body: Json, _seal?: string): ModelResponse {
-  if (isObject(body) && isObject(body.error)) throw errorOf(undefined, body);
+  if (isObject(body) && isObject(body.error)) throw decodeErrorBody(undefined, body);
   if (!isObject(body) || !isObject(body.call) || !Array.isArray(body.output))
     throw new GatewayError("provider.execution_failed", "the provider's answer is not a call's");
   const { output, ...envelope } = body;
@@ -50,10 +42,10 @@ export const decodeOutput = (output: readonly Json[]): Message[] =>
 
 export const encodeOutput = (block: Block): JsonObject => encodeBlock(block, "assistant");
 
-type Called = { id: string; model: string; status: "running" | "completed" | "failed"; finish?: Finish };
+type CallState = { id: string; model: string; status: "running" | "completed" | "failed"; finish?: Finish };
 
 /** The call as `GET /v1/calls/{id}` tells of it, as far as it is known here. Only a gateway's reply has an id of ours. */
-export function encodeCall({ id, model, status, finish }: Called, { call, created }: ReplyContext): JsonObject {
+export function encodeCall({ id, model, status, finish }: CallState, { call, created }: ReplyContext): JsonObject {
   return withoutUndefined({
     id: call?.id ?? id,
     object: "call",
@@ -81,10 +73,10 @@ const REASONS = new Set<Json>([
 export function decodeFinish(call: JsonObject, messages: readonly Message[]): Finish {
   const native = stringOf(call.finish_reason);
   const reason = native !== undefined && REASONS.has(native) ? (native as FinishReason) : "other";
-  const calls = messages.some(({ blocks }) => blocks.some(({ kind }) => kind === "tool_call"));
+  const hasCall = messages.some(({ blocks }) => blocks.some(({ kind }) => kind === "tool_call"));
   const isEnd = reason === "stop" || reason === "other";
   return withoutUndefined({
-    reason: calls && isEnd ? "tool_calls" : reason,
+    reason: hasCall && isEnd ? "tool_calls" : reason,
     native,
     stopSequence: stringOf(call.stop_sequence),
   });
@@ -121,8 +113,3 @@ export function encodeUsage(usage: Usage): JsonObject {
     native: usage.native,
   });
 }
-
-const countOf = (value: Json | undefined): number | undefined => {
-  const count = numberOf(value);
-  return count !== undefined && count >= 0 ? count : undefined;
-};

@@ -1,11 +1,11 @@
+import { deltaText, openBlock } from "../../canonical/accumulator.ts";
 import { GatewayError } from "../../canonical/error.ts";
-import { openBlock, deltaText } from "../../canonical/accumulator.ts";
 import type { Block, StreamEvent, Usage } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, numberOf, stringifyMember, tryParseJson } from "../../wire/json.ts";
 import { encodeSse, type SseEvent } from "../../wire/sse.ts";
 import type { ReplyContext, StreamDecoder, StreamEncoder } from "../dialect.ts";
 import { decodeBlock } from "./blocks.ts";
-import { errorMembers, errorOf } from "./errors.ts";
+import { decodeErrorBody, errorMembers } from "./errors.ts";
 import { decodeFinish, decodeOutput, decodeUsage, encodeCall, encodeOutput, encodeUsage } from "./response.ts";
 
 const dialect = "native";
@@ -34,35 +34,39 @@ class CallDecoder implements StreamDecoder {
 
   push({ data, event }: SseEvent): StreamEvent[] {
     if (data === undefined || this.#isOver) return [];
-    const said = tryParseJson(data);
-    if (!isObject(said))
+    const payload = tryParseJson(data);
+    if (!isObject(payload))
       return this.#fail(new GatewayError("provider.execution_failed", "the provider sent an event that is not JSON"));
-    this.#usage = said.usage ?? this.#usage;
-    switch (said.type ?? event) {
+    this.#usage = payload.usage ?? this.#usage;
+    switch (payload.type ?? event) {
       case "call.started": {
-        const call = isObject(said.call) ? said.call : {};
+        const call = isObject(payload.call) ? payload.call : {};
         return [{ type: "start", id: stringifyMember(call.id), model: stringifyMember(call.model) }];
       }
       case "response.delta":
-        return this.#grow(said, { kind: "text", text: "", ...(said.refusal === true && { refusal: true }) }, said.text);
+        return this.#append(
+          payload,
+          { kind: "text", text: "", ...(payload.refusal === true && { refusal: true }) },
+          payload.text,
+        );
       case "thinking.delta":
-        return this.#grow(said, { kind: "thinking", text: "" }, said.text);
+        return this.#append(payload, { kind: "thinking", text: "" }, payload.text);
       case "tool_call.started":
       case "tool_call.delta": {
         const call = {
           kind: "tool_call",
-          id: stringifyMember(said.id),
-          name: stringifyMember(said.name),
+          id: stringifyMember(payload.id),
+          name: stringifyMember(payload.name),
           arguments: "",
         } as const;
-        return this.#grow(said, call, said.arguments);
+        return this.#append(payload, call, payload.arguments);
       }
       case "tool_call.done":
-        return this.#done(said);
+        return this.#finishCall(payload);
       case "call.completed":
-        return this.#end(said);
+        return this.#end(payload);
       case "call.failed":
-        return this.#fail(errorOf(undefined, said));
+        return this.#fail(decodeErrorBody(undefined, payload));
       default:
         return [];
     }
@@ -74,11 +78,11 @@ class CallDecoder implements StreamDecoder {
     return this.#fail(new GatewayError("stream.interrupted", why));
   }
 
-  #grow({ index }: JsonObject, begun: Block, more: Json | undefined): StreamEvent[] {
+  #append({ index }: JsonObject, initial: Block, more: Json | undefined): StreamEvent[] {
     const at = numberOf(index) ?? this.#open?.index ?? 0;
     // A block that is closed says no more.
     if (at !== this.#open?.index && this.#seen.has(at)) return [];
-    const events = at === this.#open?.index ? [] : [...this.#close(), ...this.#begin(at, begun)];
+    const events = at === this.#open?.index ? [] : [...this.#close(), ...this.#start(at, initial)];
     const text = stringifyMember(more);
     const open = this.#open;
     if (open === undefined || text === "") return events;
@@ -88,48 +92,48 @@ class CallDecoder implements StreamDecoder {
     return [...events, { type: "delta", index: at, text }];
   }
 
-  #done({ index, block }: JsonObject): StreamEvent[] {
-    const isIt = this.#open !== undefined && this.#open.index === index && isObject(block);
-    return isIt ? this.#close(decodeBlock(block)) : [];
+  #finishCall({ index, block }: JsonObject): StreamEvent[] {
+    const isOpenBlock = this.#open !== undefined && this.#open.index === index && isObject(block);
+    return isOpenBlock ? this.#close(decodeBlock(block)) : [];
   }
 
-  #begin(index: number, block: Block): StreamEvent[] {
+  #start(index: number, block: Block): StreamEvent[] {
     this.#open = { index, block };
     this.#seen.add(index);
     return [{ type: "open", index, ...(index > 0 && { item: index }), block }];
   }
 
   /** `whole`: as the stream itself tells it in the end. */
-  #close(whole?: Block): StreamEvent[] {
+  #close(finished?: Block): StreamEvent[] {
     const open = this.#open;
     if (open === undefined) return [];
     this.#open = undefined;
-    return [{ type: "close", index: open.index, block: whole ?? open.block }];
+    return [{ type: "close", index: open.index, block: finished ?? open.block }];
   }
 
-  #end(said: JsonObject): StreamEvent[] {
-    const output = Array.isArray(said.output) ? said.output : [];
+  #end(payload: JsonObject): StreamEvent[] {
+    const output = Array.isArray(payload.output) ? payload.output : [];
     const messages = decodeOutput(output);
     const last = this.#open === undefined ? undefined : messages[this.#open.index]?.blocks[0];
     const events = this.#close(last?.kind === this.#open?.block.kind ? last : undefined);
     messages.forEach(({ blocks: [block] }, index) => {
       if (this.#seen.has(index) || block === undefined) return;
-      events.push(...this.#begin(index, openBlock(block)));
+      events.push(...this.#start(index, openBlock(block)));
       const text = deltaText(block);
       if (text !== "") events.push({ type: "delta", index, text });
       events.push(...this.#close(block));
     });
     this.#isOver = true;
     this.#isFinished = true;
-    const { type: _, event_id: __, output: ___, ...envelope } = said;
-    const finish = decodeFinish(isObject(said.call) ? said.call : {}, messages);
+    const { type: _, event_id: __, output: ___, ...envelope } = payload;
+    const finish = decodeFinish(isObject(payload.call) ? payload.call : {}, messages);
     const items = messages.map(({ native }) => native);
     return [
       ...events,
       {
         type: "end",
         finish,
-        usage: decodeUsage(said.usage),
+        usage: decodeUsage(payload.usage),
         ...(items.length > 0 && { items }),
         rest: { dialect, item: envelope },
       },
@@ -147,7 +151,7 @@ class CallEncoder implements StreamEncoder {
   #events = 0;
   #id = "";
   #model = "";
-  #said = "";
+  #sentText = "";
   #block: Block | undefined;
   readonly #output: Block[] = [];
 
@@ -162,33 +166,37 @@ class CallEncoder implements StreamEncoder {
       case "start":
         this.#id = event.id;
         this.#model = event.model;
-        return this.#say("call.started", { call: this.#call("running") });
+        return this.#encodeEvent("call.started", { call: this.#encodeCall("running") });
       case "open":
-        this.#said = "";
+        this.#sentText = "";
         this.#block = event.block;
         if (event.block.kind !== "tool_call") return "";
-        return this.#say("tool_call.started", { index: event.index, id: event.block.id, name: event.block.name });
+        return this.#encodeEvent("tool_call.started", {
+          index: event.index,
+          id: event.block.id,
+          name: event.block.name,
+        });
       case "delta":
-        this.#said += event.text;
-        return this.#grow(event.index, event.text);
+        this.#sentText += event.text;
+        return this.#encodeDelta(event.index, event.text);
       case "close": {
         const { index, block } = event;
-        const unsaid = this.#said === "" ? deltaText(block) : "";
-        const grown = unsaid === "" ? "" : this.#grow(index, unsaid);
+        const unsent = this.#sentText === "" ? deltaText(block) : "";
+        const delta = unsent === "" ? "" : this.#encodeDelta(index, unsent);
         this.#output[index] = block;
-        if (block.kind !== "tool_call") return grown;
-        return grown + this.#say("tool_call.done", { index, block: encodeOutput(block) });
+        if (block.kind !== "tool_call") return delta;
+        return delta + this.#encodeEvent("tool_call.done", { index, block: encodeOutput(block) });
       }
       case "end": {
         const { finish, usage } = event;
         const id = this.#id;
         const call = encodeCall({ id, model: this.#model, status: "completed", finish }, this.#reply);
         const output = this.#output.filter(Boolean).map(encodeOutput);
-        return this.#say("call.completed", { call, output, usage: encodeUsage(usage) });
+        return this.#encodeEvent("call.completed", { call, output, usage: encodeUsage(usage) });
       }
       case "error": {
-        const call = this.#call("failed");
-        return this.#say("call.failed", { call, error: errorMembers(event.error, stringifyMember(call.id)) });
+        const call = this.#encodeCall("failed");
+        return this.#encodeEvent("call.failed", { call, error: errorMembers(event.error, stringifyMember(call.id)) });
       }
     }
   }
@@ -198,19 +206,19 @@ class CallEncoder implements StreamEncoder {
     this.#events = Math.max(this.#events, (isObject(last) && numberOf(last.event_id)) || 0);
   }
 
-  #call(status: "running" | "failed"): JsonObject {
+  #encodeCall(status: "running" | "failed"): JsonObject {
     return encodeCall({ id: this.#id, model: this.#model, status }, this.#reply);
   }
 
-  #grow(index: number, text: string): string {
+  #encodeDelta(index: number, text: string): string {
     const block = this.#block;
-    if (block?.kind === "tool_call") return this.#say("tool_call.delta", { index, arguments: text });
-    if (block?.kind === "thinking") return this.#say("thinking.delta", { index, text });
+    if (block?.kind === "tool_call") return this.#encodeEvent("tool_call.delta", { index, arguments: text });
+    if (block?.kind === "thinking") return this.#encodeEvent("thinking.delta", { index, text });
     if (block?.kind !== "text") return "";
-    return this.#say("response.delta", { index, text, ...(block.refusal && { refusal: true }) });
+    return this.#encodeEvent("response.delta", { index, text, ...(block.refusal && { refusal: true }) });
   }
 
-  #say(type: string, members: JsonObject): string {
+  #encodeEvent(type: string, members: JsonObject): string {
     const id = ++this.#events;
     return encodeSse({ event: type, id: String(id), data: JSON.stringify({ type, event_id: id, ...members }) });
   }

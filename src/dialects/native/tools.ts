@@ -1,6 +1,6 @@
 import { verbatim } from "../../canonical/native.ts";
 import type { Tool, ToolChoice } from "../../canonical/types.ts";
-import { booleanOf, withoutUndefined, isObject, type Json, stringOf, stringifyMember } from "../../wire/json.ts";
+import { booleanOf, isObject, type Json, stringifyMember, stringOf, withoutUndefined } from "../../wire/json.ts";
 import type { EncodeTarget } from "../dialect.ts";
 import { decodeNative, encodeNative } from "./blocks.ts";
 
@@ -35,8 +35,8 @@ function decodeTool(item: Json): Tool {
 }
 
 function encodeTool(tool: Tool, target: EncodeTarget): Json {
-  const said = verbatim(tool.native, target);
-  if (said !== undefined) return said;
+  const ownItem = verbatim(tool.native, target);
+  if (ownItem !== undefined) return ownItem;
   if (tool.kind === "server") return { type: "provider", native: encodeNative(tool.native) };
   const { name, description, parameters, strict, cache } = tool;
   return withoutUndefined({ type: "function", name, description, parameters, strict, cache });

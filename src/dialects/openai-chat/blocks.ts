@@ -3,6 +3,7 @@ import type { Block, Citation, Loss, Media, Part, Text, Thinking, ToolCall } fro
 import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
 import { type EncodeTarget, safeId } from "../dialect.ts";
 import { decodeCacheMark, withCacheMark } from "../openai/cache.ts";
+import { toMedia } from "../openai/data-url.ts";
 
 const dialect = "openai-chat";
 
@@ -28,14 +29,14 @@ export function decodePart(item: Json): Block {
     case "refusal":
       return { kind: "text", text: stringifyMember(item.refusal), refusal: true, native };
     case "thinking":
-      return { kind: "thinking", text: joinedText(item.thinking), native };
+      return { kind: "thinking", text: joinText(item.thinking), native };
     case "image_url": {
       const image = isObject(item.image_url) ? item.image_url.url : item.image_url;
-      return { ...media(stringifyMember(image), "image/*"), native, ...cacheOf(item) };
+      return { ...toMedia(stringifyMember(image), "image/*"), native, ...cacheOf(item) };
     }
     case "video_url": {
       const video = isObject(item.video_url) ? item.video_url.url : item.video_url;
-      return { ...media(stringifyMember(video), "video/*"), native };
+      return { ...toMedia(stringifyMember(video), "video/*"), native };
     }
     case "input_audio": {
       const audio = isObject(item.input_audio) ? item.input_audio : {};
@@ -52,7 +53,7 @@ export function decodePart(item: Json): Block {
       const file = isObject(item.file) ? item.file : {};
       const name = typeof file.filename === "string" ? { name: file.filename } : {};
       if (typeof file.file_data === "string")
-        return { ...media(file.file_data, "application/pdf"), ...name, native, ...cacheOf(item) };
+        return { ...toMedia(file.file_data, "application/pdf"), ...name, native, ...cacheOf(item) };
       const source = { type: "file", id: stringifyMember(file.file_id) } as const;
       return { kind: "media", mime: "application/octet-stream", source, ...name, native };
     }
@@ -63,8 +64,8 @@ export function decodePart(item: Json): Block {
 
 /** undefined: this wire has no such part; where that loses something it is said. */
 export function encodePart(block: Block, target: EncodeTarget, losses: Loss[]): Json | undefined {
-  const said = verbatim(block.native, target);
-  if (said !== undefined && (block.kind !== "thinking" || isPart(block, target))) return said;
+  const ownItem = verbatim(block.native, target);
+  if (ownItem !== undefined && (block.kind !== "thinking" || isContentPart(block, target))) return ownItem;
   switch (block.kind) {
     case "text":
       return withCacheMark({ type: "text", text: block.text }, block, target.model);
@@ -91,20 +92,20 @@ export function decodeThinking(message: JsonObject): Thinking[] {
     }
   }
   const details = Array.isArray(message.reasoning_details) ? message.reasoning_details : [];
-  const text = details.map((detail) => (isObject(detail) ? joinedText(detail.text ?? detail.summary) : "")).join("");
+  const text = details.map((detail) => (isObject(detail) ? joinText(detail.text ?? detail.summary) : "")).join("");
   return text === "" ? [] : [{ kind: "thinking", text, native: { dialect, item: { reasoning_details: details } } }];
 }
 
 /** Mistral's thinking is a part of the content, not a member beside it. */
-export function isPart({ native }: Thinking, target: EncodeTarget): boolean {
-  const said = verbatim(native, target);
-  return isObject(said) && said.type !== undefined;
+export function isContentPart({ native }: Thinking, target: EncodeTarget): boolean {
+  const ownItem = verbatim(native, target);
+  return isObject(ownItem) && ownItem.type !== undefined;
 }
 
 /** Foreign thinking is dropped: it is not the assistant's text, and no host could check it. */
 export function encodeThinking(block: Thinking, target: EncodeTarget, losses: Loss[]): JsonObject {
-  const said = verbatim(block.native, target);
-  if (isObject(said)) return said;
+  const ownItem = verbatim(block.native, target);
+  if (isObject(ownItem)) return ownItem;
   losses.push({ at: "thinking", what: "dropped", why: "reasoning of another provider" });
   return {};
 }
@@ -125,32 +126,32 @@ export function decodeToolCall(item: Json): Block {
 }
 
 export function encodeToolCall(block: ToolCall, target: EncodeTarget): JsonObject {
-  const said = verbatim(block.native, target);
-  if (isObject(said)) return said;
+  const ownItem = verbatim(block.native, target);
+  if (isObject(ownItem)) return ownItem;
   const { name, arguments: args } = block;
-  return { id: safeId(block.id, toolIds(target)), type: "function", function: { name, arguments: args || "{}" } };
+  return { id: safeId(block.id, toolIdPattern(target)), type: "function", function: { name, arguments: args || "{}" } };
 }
 
 /** OpenAI refuses ids of more than 40 characters. */
-export const toolIds = (target: EncodeTarget): RegExp => target.quirks?.toolId ?? /^.{1,40}$/s;
+export const toolIdPattern = (target: EncodeTarget): RegExp => target.quirks?.toolId ?? /^.{1,40}$/s;
 
 /** A tool's answer is text here, but for hosts that take parts. */
 export const encodeResult = (content: readonly Part[], target: EncodeTarget, losses: Loss[]): Json =>
   encodeContent(
-    content.filter((part) => !isShown(part, target)),
+    content.filter((part) => !isShownToUser(part, target)),
     target,
     losses,
   );
 
 /** What a tool showed: the model gets to see it as the user's, behind the results. */
-export function encodeDisplayText(content: readonly Part[], target: EncodeTarget, losses: Loss[]): Json[] {
-  const shown = content.filter((part) => isShown(part, target));
-  if (shown.length > 0)
+export function encodeResultMedia(content: readonly Part[], target: EncodeTarget, losses: Loss[]): Json[] {
+  const resultMedia = content.filter((part) => isShownToUser(part, target));
+  if (resultMedia.length > 0)
     losses.push({ at: "tool_result", what: "approximated", why: "openai-chat takes text only: shown behind it" });
-  return shown.flatMap((part) => encodePart(part, target, losses) ?? []);
+  return resultMedia.flatMap((part) => encodePart(part, target, losses) ?? []);
 }
 
-const isShown = (part: Part, target: EncodeTarget): boolean =>
+const isShownToUser = (part: Part, target: EncodeTarget): boolean =>
   part.kind === "media" && part.source.type !== "text" && verbatim(part.native, target) === undefined;
 
 export function decodeAnnotations(message: JsonObject): { citations?: Citation[] } {
@@ -180,16 +181,6 @@ export function encodeAnnotations(text: Text): Json[] {
     }));
 }
 
-const DATA_URL = /^data:([^;,]*)(?:;[^,]*)?;base64,/;
-
-/** A data URL or any other. */
-function media(url: string, mime: string): Media {
-  const inline = DATA_URL.exec(url);
-  if (inline === null) return { kind: "media", mime, source: { type: "url", url } };
-  const source = { type: "base64", data: url.slice(inline[0].length) } as const;
-  return { kind: "media", mime: inline[1] || mime, source };
-}
-
 function encodeMedia({ mime, source, name }: Media, losses: Loss[]): JsonObject | undefined {
   if (source.type === "text") return { type: "text", text: source.text };
   const url =
@@ -210,7 +201,7 @@ const cacheOf = (item: JsonObject): { cache?: "5m" | "1h" } => {
 };
 
 /** A text, or Mistral's list of text parts. */
-function joinedText(value: Json | undefined): string {
+function joinText(value: Json | undefined): string {
   if (typeof value === "string") return value;
-  return Array.isArray(value) ? value.map((part) => (isObject(part) ? joinedText(part.text) : "")).join("") : "";
+  return Array.isArray(value) ? value.map((part) => (isObject(part) ? joinText(part.text) : "")).join("") : "";
 }

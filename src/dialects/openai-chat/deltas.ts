@@ -7,27 +7,27 @@ export function appendDelta(message: JsonObject, delta: JsonObject): void {
     if (value === null || member === "tool_calls" || member === "role") continue;
     if (typeof value === "string" && Array.isArray(before))
       before.push(...(value === "" ? [] : [{ type: "text", text: value }]));
-    else if (typeof value === "string" && GROWING.has(member))
+    else if (typeof value === "string" && TEXT_MEMBERS.has(member))
       message[member] = (typeof before === "string" ? before : "") + value;
-    else if (Array.isArray(value)) message[member] = grownList(before, value);
+    else if (Array.isArray(value)) message[member] = appendList(before, value);
     else message[member] = value;
   }
 }
 
-const GROWING = new Set(["content", "refusal", "reasoning", "reasoning_content"]);
+const TEXT_MEMBERS = new Set(["content", "refusal", "reasoning", "reasoning_content"]);
 
-function grownList(before: Json | undefined, more: Json[]): Json[] {
+function appendList(before: Json | undefined, more: Json[]): Json[] {
   if (Array.isArray(before)) return [...before, ...more];
   return typeof before === "string" && before !== "" ? [{ type: "text", text: before }, ...more] : [...more];
 }
 
-export const callsOf = (message: JsonObject): JsonObject[] => (message.tool_calls ??= []) as JsonObject[];
+export const ensureCalls = (message: JsonObject): JsonObject[] => (message.tool_calls ??= []) as JsonObject[];
 
 /** Adds a call's delta; answers which call of the message it belongs to. Some hosts number every call 0: another id is another call. */
 export function appendCallDelta(message: JsonObject, delta: JsonObject): number {
-  const calls = callsOf(message);
+  const calls = ensureCalls(message);
   const { index: _, ...rest } = delta;
-  const sameIndex = typeof delta.index === "number" ? lastIndexWith(calls, delta.index) : calls.length - 1;
+  const sameIndex = typeof delta.index === "number" ? findLastCall(calls, delta.index) : calls.length - 1;
   const known = calls[sameIndex];
   const isNew = known === undefined || (typeof delta.id === "string" && delta.id !== "" && known.id !== delta.id);
   if (isNew) {
@@ -37,7 +37,7 @@ export function appendCallDelta(message: JsonObject, delta: JsonObject): number 
     };
     if (typeof delta.custom === "object") delete fresh.function;
     calls.push(fresh);
-    ORDINAL.set(fresh, typeof delta.index === "number" ? delta.index : calls.length - 1);
+    STREAM_INDEX.set(fresh, typeof delta.index === "number" ? delta.index : calls.length - 1);
     return calls.length - 1;
   }
   const { id: _id, type: _type, function: more, ...others } = rest;
@@ -50,9 +50,9 @@ export function appendCallDelta(message: JsonObject, delta: JsonObject): number 
 }
 
 /** The `index` a host gave a call: a matter of the stream, no member of the finished call. */
-const ORDINAL = new WeakMap<JsonObject, number>();
-const lastIndexWith = (calls: readonly JsonObject[], ordinal: number): number =>
-  calls.findLastIndex((call) => ORDINAL.get(call) === ordinal);
+const STREAM_INDEX = new WeakMap<JsonObject, number>();
+const findLastCall = (calls: readonly JsonObject[], index: number): number =>
+  calls.findLastIndex((call) => STREAM_INDEX.get(call) === index);
 
 export function argumentsOf(delta: JsonObject): string {
   const args = isObject(delta.function) ? delta.function.arguments : undefined;

@@ -13,39 +13,40 @@ export const decodeMessages = (items: readonly Json[], seal?: string): Message[]
 export function encodeMessages(messages: readonly Message[], target: EncodeTarget): Encoded<Json[]> {
   const losses: Loss[] = [];
   const items: Json[] = [];
-  let said: Message | undefined;
+  let assistant: Message | undefined;
   /** By tools, and not yet to the model: nothing may stand between a call's results. */
-  let shown: Json[] = [];
+  let resultMedia: Json[] = [];
   const flush = (): void => {
-    if (said !== undefined) items.push(...encodeAssistant(said, target, losses));
-    said = undefined;
+    if (assistant !== undefined) items.push(...encodeAssistant(assistant, target, losses));
+    assistant = undefined;
   };
-  const show = (): void => {
-    if (shown.length > 0) items.push({ role: "user", content: shown });
-    shown = [];
+  const flushMedia = (): void => {
+    if (resultMedia.length > 0) items.push({ role: "user", content: resultMedia });
+    resultMedia = [];
   };
   for (const message of messages) {
-    const whole = verbatimMessage(message, target);
+    const ownItem = verbatimMessage(message, target);
     const results = message.blocks.filter((block): block is ToolResult => block.kind === "tool_result");
-    if (results.length === 0) show();
-    if (whole === undefined && message.role === "assistant") {
-      said = said === undefined ? message : edit(said, { blocks: [...said.blocks, ...message.blocks] });
+    if (results.length === 0) flushMedia();
+    if (ownItem === undefined && message.role === "assistant") {
+      assistant =
+        assistant === undefined ? message : edit(assistant, { blocks: [...assistant.blocks, ...message.blocks] });
       continue;
     }
     flush();
-    if (whole !== undefined) {
-      items.push(whole);
+    if (ownItem !== undefined) {
+      items.push(ownItem);
       continue;
     }
     items.push(...results.map((result) => encodeToolMessage(result, target, losses)));
-    shown.push(...results.flatMap(({ content }) => blocks.encodeDisplayText(content, target, losses)));
+    resultMedia.push(...results.flatMap(({ content }) => blocks.encodeResultMedia(content, target, losses)));
     const rest = message.blocks.filter((block) => block.kind !== "tool_result");
     const other = encodeMessage({ ...message, blocks: rest }, target, losses);
-    if (other.length > 0) show();
+    if (other.length > 0) flushMedia();
     items.push(...other);
   }
   flush();
-  show();
+  flushMedia();
   return { value: items, losses };
 }
 
@@ -83,19 +84,19 @@ function encodeMessage(message: Message, target: EncodeTarget, losses: Loss[]): 
 
 const encodeToolMessage = ({ id, content }: ToolResult, target: EncodeTarget, losses: Loss[]): Json => ({
   role: "tool",
-  tool_call_id: safeId(id, blocks.toolIds(target)),
+  tool_call_id: safeId(id, blocks.toolIdPattern(target)),
   content: blocks.encodeResult(content, target, losses),
 });
 
 function decodeAssistant(item: JsonObject): Block[] {
-  const said = blocks.decodeContent(item.content);
-  const firstText = said.findIndex((block) => block.kind === "text");
-  if (firstText >= 0) said[firstText] = { ...(said[firstText] as Text), ...blocks.decodeAnnotations(item) };
+  const content = blocks.decodeContent(item.content);
+  const firstText = content.findIndex((block) => block.kind === "text");
+  if (firstText >= 0) content[firstText] = { ...(content[firstText] as Text), ...blocks.decodeAnnotations(item) };
   const refusal = typeof item.refusal === "string" && item.refusal !== "" ? item.refusal : undefined;
   const calls = Array.isArray(item.tool_calls) ? item.tool_calls.map(blocks.decodeToolCall) : [];
   return [
     ...blocks.decodeThinking(item),
-    ...said,
+    ...content,
     ...(refusal === undefined ? [] : [{ kind: "text", text: refusal, refusal: true } as const]),
     ...calls,
     ...(isObject(item.function_call) && stringifyMember(item.function_call.name) !== ""
@@ -107,17 +108,17 @@ function decodeAssistant(item: JsonObject): Block[] {
 
 function encodeAssistant(message: Message, target: EncodeTarget, losses: Loss[]): Json[] {
   const thinking = message.blocks.filter(
-    (block): block is Thinking => block.kind === "thinking" && !blocks.isPart(block, target),
+    (block): block is Thinking => block.kind === "thinking" && !blocks.isContentPart(block, target),
   );
   const calls = message.blocks.filter((block): block is ToolCall => block.kind === "tool_call");
-  const said = message.blocks.filter(
+  const contentBlocks = message.blocks.filter(
     (block) =>
       block.kind !== "tool_call" &&
       block.kind !== "tool_result" &&
-      (block.kind !== "thinking" || blocks.isPart(block, target)),
+      (block.kind !== "thinking" || blocks.isContentPart(block, target)),
   );
-  const reasoning = thinking.map((block) => blocks.encodeThinking(block, target, losses)).reduce(joinedReasoning, {});
-  const content = joined(blocks.encodeContent(said, target, losses));
+  const reasoning = thinking.map((block) => blocks.encodeThinking(block, target, losses)).reduce(mergeReasoning, {});
+  const content = joinTexts(blocks.encodeContent(contentBlocks, target, losses));
   if (content === "" && calls.length === 0 && Object.keys(reasoning).length === 0) return [];
   const toolCalls = calls.map((call) => blocks.encodeToolCall(call, target));
   return [
@@ -136,12 +137,12 @@ function decodeResult(item: JsonObject, id: Json | undefined): ToolResult {
 }
 
 function decodeAudio(audio: JsonObject): Block {
-  const gist = typeof audio.transcript === "string" ? { gist: audio.transcript } : {};
-  return { kind: "opaque", label: "audio", ...gist, native: { dialect, item: { audio } } };
+  const fallback = typeof audio.transcript === "string" ? { gist: audio.transcript } : {};
+  return { kind: "opaque", label: "audio", ...fallback, native: { dialect, item: { audio } } };
 }
 
 /** Of several messages that are said as one, each has thought: texts and lists grow. */
-function joinedReasoning(before: JsonObject, more: JsonObject): JsonObject {
+function mergeReasoning(before: JsonObject, more: JsonObject): JsonObject {
   const members = Object.entries(more).map(([member, value]) => {
     const known = before[member];
     if (typeof known === "string" && typeof value === "string") return [member, known + value];
@@ -151,7 +152,7 @@ function joinedReasoning(before: JsonObject, more: JsonObject): JsonObject {
 }
 
 /** Assistants' lists of plain texts become one text: many hosts take no list from them. */
-function joined(content: Json): Json {
+function joinTexts(content: Json): Json {
   if (!Array.isArray(content)) return content;
   const isText = content.every((part) => isObject(part) && part.type === "text");
   return isText ? content.map((part) => (part as JsonObject).text as string).join("") : content;

@@ -1,19 +1,20 @@
 import { invalid } from "../../canonical/error.ts";
 import { verbatim } from "../../canonical/native.ts";
 import { effortOf, nearestEffort } from "../../canonical/reasoning.ts";
-import type { Format, Loss, ModelRequest, Reasoning, Sampling, Tool, ToolChoice } from "../../canonical/types.ts";
+import type { Format, Loss, ModelRequest, Reasoning, Sampling } from "../../canonical/types.ts";
 import {
   booleanOf,
-  withoutUndefined,
   isObject,
   type Json,
   type JsonObject,
   numberOf,
-  stringOf,
   stringifyMember,
+  stringOf,
+  withoutUndefined,
 } from "../../wire/json.ts";
 import type { Encoded, EncodeTarget } from "../dialect.ts";
 import { decodeMessages, encodeMessages } from "./messages.ts";
+import { decodeToolChoice, decodeTools, encodeToolChoice, encodeTools } from "./tools.ts";
 
 const dialect = "openai-chat";
 
@@ -60,11 +61,11 @@ export function encodeRequest(request: ModelRequest, target: EncodeTarget): Enco
   if (request.user !== undefined) add({ user: request.user });
   if (request.serviceTier !== undefined) add({ service_tier: request.serviceTier });
   if (request.cacheKey !== undefined) add({ prompt_cache_key: request.cacheKey });
-  return { value: withoutRefused(value, target, losses), losses };
+  return { value: dropRefused(value, target, losses), losses };
 }
 
 /** `stream_options` is nothing that the caller said. */
-function withoutRefused(value: JsonObject, { quirks }: EncodeTarget, losses: Loss[]): JsonObject {
+function dropRefused(value: JsonObject, { quirks }: EncodeTarget, losses: Loss[]): JsonObject {
   const { lacks = [] } = quirks ?? {};
   const refused = Object.keys(value).filter((member) => lacks.includes(member));
   for (const at of refused)
@@ -72,87 +73,21 @@ function withoutRefused(value: JsonObject, { quirks }: EncodeTarget, losses: Los
   return Object.fromEntries(Object.entries(value).filter(([member]) => !refused.includes(member)));
 }
 
-function decodeTools(body: JsonObject): Tool[] | undefined {
-  const listed = Array.isArray(body.tools) ? body.tools : undefined;
-  const functions = Array.isArray(body.functions)
-    ? body.functions.map((item): Json => ({ type: "function", function: item }))
-    : undefined;
-  return (listed ?? functions)?.map(decodeTool);
-}
-
-function decodeTool(item: Json): Tool {
-  const native = { dialect, item } as const;
-  // Mistral's clients leave the type out.
-  if (!isObject(item) || (item.type ?? "function") !== "function" || !isObject(item.function)) {
-    return { kind: "server", label: isObject(item) ? stringifyMember(item.type) : "tool", native };
-  }
-  const { name, description, parameters, strict } = item.function;
-  return withoutUndefined({
-    kind: "function",
-    name: stringifyMember(name),
-    description: stringOf(description),
-    parameters: isObject(parameters) ? parameters : undefined,
-    strict: booleanOf(strict),
-    native,
-  });
-}
-
-function encodeTools(tools: readonly Tool[], target: EncodeTarget, losses: Loss[]): JsonObject {
-  const items = tools.flatMap((tool): Json[] => {
-    const said = verbatim(tool.native, target);
-    if (said !== undefined) return [said];
-    if (tool.kind === "server") {
-      losses.push({ at: `tools.${tool.label}`, what: "dropped", why: "openai-chat has no such tool" });
-      return [];
-    }
-    const { name, description, parameters, strict } = tool;
-    const parametersOrNone = parameters ?? { type: "object", properties: {} };
-    return [
-      {
-        type: "function",
-        function: withoutUndefined({ name, description, parameters: parametersOrNone, strict }) as JsonObject,
-      },
-    ];
-  });
-  return items.length > 0 ? { tools: items } : {};
-}
-
-function decodeToolChoice(choice: Json | undefined): ToolChoice | undefined {
-  if (choice === "auto" || choice === "none" || choice === "required") return { mode: choice };
-  if (choice === "any") return { mode: "required" };
-  if (!isObject(choice)) return undefined;
-  if (isObject(choice.allowed_tools)) return decodeAllowed(choice.allowed_tools);
-  const named = isObject(choice.function) ? choice.function : isObject(choice.custom) ? choice.custom : choice;
-  return typeof named.name === "string" ? { mode: "tool", name: named.name } : undefined;
-}
-
-function encodeToolChoice(choice: ToolChoice): Json {
-  if (choice.mode === "tool") return { type: "function", function: { name: choice.name } };
-  if (choice.among === undefined || choice.mode === "none") return choice.mode;
-  const tools = choice.among.map((name) => ({ type: "function", function: { name } }));
-  return { type: "allowed_tools", allowed_tools: { mode: choice.mode, tools } };
-}
-
-function decodeAllowed({ mode, tools }: JsonObject): ToolChoice {
-  const among = (Array.isArray(tools) ? tools : []).flatMap((tool) =>
-    isObject(tool) && isObject(tool.function) ? [stringifyMember(tool.function.name)] : [],
-  );
-  return { mode: mode === "required" ? "required" : "auto", among };
-}
-
 function decodeReasoning(body: JsonObject): Reasoning | undefined {
-  const asked = isObject(body.reasoning) ? body.reasoning : {};
+  const requested = isObject(body.reasoning) ? body.reasoning : {};
   const reasoning: Reasoning = withoutUndefined({
     effort:
-      effortOf(body.reasoning_effort) ?? effortOf(asked.effort) ?? (asked.enabled === true ? "medium" : undefined),
-    budget: numberOf(asked.max_tokens),
+      effortOf(body.reasoning_effort) ??
+      effortOf(requested.effort) ??
+      (requested.enabled === true ? "medium" : undefined),
+    budget: numberOf(requested.max_tokens),
   });
   return Object.keys(reasoning).length > 0 ? reasoning : undefined;
 }
 
 function encodeReasoning({ effort, budget }: Reasoning, maxOutput: number | undefined): JsonObject {
-  const word = effort ?? (budget === undefined ? undefined : nearestEffort(budget, maxOutput));
-  return word === undefined ? {} : { reasoning_effort: word };
+  const requested = effort ?? (budget === undefined ? undefined : nearestEffort(budget, maxOutput));
+  return requested === undefined ? {} : { reasoning_effort: requested };
 }
 
 function decodeFormat(format: Json | undefined): Format | undefined {
@@ -195,7 +130,7 @@ function decodeSampling(body: JsonObject): Sampling | undefined {
     frequencyPenalty: numberOf(body.frequency_penalty),
     presencePenalty: numberOf(body.presence_penalty),
     seed: numberOf(body.seed),
-    stop: Array.isArray(stop) ? stop.filter((word) => typeof word === "string") : undefined,
+    stop: Array.isArray(stop) ? stop.filter((sequence) => typeof sequence === "string") : undefined,
     n: numberOf(body.n),
     logprobs: body.logprobs === true ? (numberOf(body.top_logprobs) ?? 0) : undefined,
   });

@@ -10,8 +10,8 @@ import type {
   Usage,
 } from "../../canonical/types.ts";
 import { inputTokens } from "../../canonical/usage.ts";
-import { withoutUndefined, isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
-import type { ReplyContext } from "../dialect.ts";
+import { isObject, type Json, type JsonObject, stringifyMember, withoutUndefined } from "../../wire/json.ts";
+import { countOf, type ReplyContext } from "../dialect.ts";
 import { decodeLogprobs, encodeLogprobs, logprobsOf } from "../openai/logprobs.ts";
 import { encodeAnnotations } from "./blocks.ts";
 import { decodeMessage } from "./messages.ts";
@@ -60,14 +60,14 @@ export function decodeChoice(choice: Json | undefined, seal: string | undefined)
 }
 
 export function encodeChoice({ messages, finish }: Alternative, index: number): JsonObject {
-  const said = messages.flatMap(({ blocks }) => blocks);
-  const saysRefusal = said.some((block) => block.kind === "text" && block.refusal === true);
-  const logprobs = logprobsOf(said);
+  const content = messages.flatMap(({ blocks }) => blocks);
+  const hasRefusal = content.some((block) => block.kind === "text" && block.refusal === true);
+  const logprobs = logprobsOf(content);
   return {
     index,
-    message: encodeReply(said),
+    message: encodeReply(content),
     logprobs: logprobs.length > 0 ? { content: encodeLogprobs(logprobs), refusal: null } : null,
-    finish_reason: encodeFinish(finish, saysRefusal),
+    finish_reason: encodeFinish(finish, hasRefusal),
   };
 }
 
@@ -84,19 +84,19 @@ const FINISH: Record<string, FinishReason> = {
 };
 
 /** What was said decides: a reply that holds a tool call asks for its answer, whatever word the host used. */
-export function decodeFinish(word: Json | undefined, message: Message): Finish {
-  const native = typeof word === "string" ? { native: word } : {};
-  const said = FINISH[typeof word === "string" ? word : "stop"] ?? "other";
-  const calls = message.blocks.some(({ kind }) => kind === "tool_call");
-  const refuses = message.blocks.some((block) => block.kind === "text" && block.refusal);
-  if (calls && (said === "stop" || said === "other")) return { reason: "tool_calls", ...native };
-  return { reason: refuses && said === "stop" ? "refusal" : said, ...native };
+export function decodeFinish(finishReason: Json | undefined, message: Message): Finish {
+  const native = typeof finishReason === "string" ? { native: finishReason } : {};
+  const mapped = FINISH[typeof finishReason === "string" ? finishReason : "stop"] ?? "other";
+  const hasCall = message.blocks.some(({ kind }) => kind === "tool_call");
+  const hasRefusal = message.blocks.some((block) => block.kind === "text" && block.refusal);
+  if (hasCall && (mapped === "stop" || mapped === "other")) return { reason: "tool_calls", ...native };
+  return { reason: hasRefusal && mapped === "stop" ? "refusal" : mapped, ...native };
 }
 
 /** A refusal that the model words itself is an ordinary end; one that cuts the answer (Anthropic's) is a filter's. */
-export function encodeFinish({ reason }: Finish, saysRefusal: boolean): string {
+export function encodeFinish({ reason }: Finish, hasRefusal: boolean): string {
   if (reason === "length" || reason === "tool_calls" || reason === "content_filter") return reason;
-  return reason === "refusal" && !saysRefusal ? "content_filter" : "stop";
+  return reason === "refusal" && !hasRefusal ? "content_filter" : "stop";
 }
 
 /** `prompt_tokens` include what was cached; `completion_tokens` include reasoning, but not at every host: the total tells. */
@@ -112,13 +112,13 @@ export function decodeUsage(usage: Json | undefined): Usage {
   const cacheRead = cached !== undefined && cached > (prompt ?? cached) ? undefined : cached;
   const cacheWrite = countOf(promptDetails.cache_write_tokens) ?? countOf(promptDetails.cache_creation_tokens);
   const reasoning = countOf(completionDetails.reasoning_tokens) ?? countOf(usage.reasoning_tokens);
-  const isApart =
+  const excludesReasoning =
     reasoning !== undefined && countOf(usage.total_tokens) === (prompt ?? 0) + (completion ?? 0) + reasoning;
   return {
     ...(prompt !== undefined && { fresh: Math.max(0, prompt - (cacheRead ?? 0) - (cacheWrite ?? 0)) }),
     ...(cacheRead !== undefined && { cacheRead }),
     ...(cacheWrite !== undefined && { cacheWrite }),
-    ...(completion !== undefined && { output: isApart ? completion + reasoning : completion }),
+    ...(completion !== undefined && { output: excludesReasoning ? completion + reasoning : completion }),
     ...withoutUndefined({
       reasoning,
       inputAudio: countOf(promptDetails.audio_tokens),
@@ -132,32 +132,36 @@ export function encodeUsage(usage: Usage): JsonObject | undefined {
   const prompt = inputTokens(usage);
   if (prompt === undefined && usage.output === undefined) return undefined;
   const { cacheRead, cacheWrite, reasoning, inputAudio, outputAudio } = usage;
-  const sent = withoutUndefined({ cached_tokens: cacheRead, cache_write_tokens: cacheWrite, audio_tokens: inputAudio });
-  const said = withoutUndefined({ reasoning_tokens: reasoning, audio_tokens: outputAudio });
+  const inputDetails = withoutUndefined({
+    cached_tokens: cacheRead,
+    cache_write_tokens: cacheWrite,
+    audio_tokens: inputAudio,
+  });
+  const outputDetails = withoutUndefined({ reasoning_tokens: reasoning, audio_tokens: outputAudio });
   return {
     prompt_tokens: prompt ?? 0,
     completion_tokens: usage.output ?? 0,
     total_tokens: (prompt ?? 0) + (usage.output ?? 0),
-    ...(Object.keys(sent).length > 0 && { prompt_tokens_details: sent }),
-    ...(Object.keys(said).length > 0 && { completion_tokens_details: said }),
+    ...(Object.keys(inputDetails).length > 0 && { prompt_tokens_details: inputDetails }),
+    ...(Object.keys(outputDetails).length > 0 && { completion_tokens_details: outputDetails }),
   };
 }
 
 function encodeReply(blocks: readonly Block[]): JsonObject {
   const texts = blocks.filter((block) => block.kind === "text");
-  const said = texts.filter(({ refusal }) => !refusal);
+  const answers = texts.filter(({ refusal }) => !refusal);
   const refusal = texts.filter((text) => text.refusal).map(({ text }) => text);
   const reasoning = blocks.flatMap((block) => (block.kind === "thinking" ? [block.text] : [])).join("");
-  const calls = blocks.filter((block): block is ToolCall => block.kind === "tool_call");
-  const annotations = said.flatMap(encodeAnnotations);
+  const hasCall = blocks.filter((block): block is ToolCall => block.kind === "tool_call");
+  const annotations = answers.flatMap(encodeAnnotations);
   return {
     role: "assistant",
-    content: said.length > 0 ? said.map(({ text }) => text).join("") : null,
+    content: answers.length > 0 ? answers.map(({ text }) => text).join("") : null,
     refusal: refusal.length > 0 ? refusal.join("") : null,
     ...(reasoning !== "" && { reasoning_content: reasoning }),
     ...(annotations.length > 0 && { annotations }),
-    ...(calls.length > 0 && {
-      tool_calls: calls.map(({ id, name, arguments: args }) => ({
+    ...(hasCall.length > 0 && {
+      tool_calls: hasCall.map(({ id, name, arguments: args }) => ({
         id,
         type: "function",
         function: { name, arguments: args || "{}" },
@@ -165,6 +169,3 @@ function encodeReply(blocks: readonly Block[]): JsonObject {
     }),
   };
 }
-
-const countOf = (value: Json | undefined): number | undefined =>
-  typeof value === "number" && value >= 0 ? value : undefined;

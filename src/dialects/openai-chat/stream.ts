@@ -1,13 +1,13 @@
-import { GatewayError } from "../../canonical/error.ts";
 import { openBlock } from "../../canonical/accumulator.ts";
+import { GatewayError } from "../../canonical/error.ts";
 import type { Alternative, Block, Logprob, StreamEvent, Usage } from "../../canonical/types.ts";
-import { isObject, type Json, type JsonObject, tryParseJson, stringifyMember } from "../../wire/json.ts";
+import { isObject, type Json, type JsonObject, stringifyMember, tryParseJson } from "../../wire/json.ts";
 import { encodeSse, type SseEvent } from "../../wire/sse.ts";
 import type { ReplyContext, StreamDecoder, StreamEncoder, StreamUsage } from "../dialect.ts";
-import { encodeAnnotations } from "./blocks.ts";
-import { argumentsOf, callsOf, appendDelta, appendCallDelta } from "./deltas.ts";
-import { errorMembers, errorOf } from "../openai/errors.ts";
+import { decodeErrorBody, errorMembers } from "../openai/errors.ts";
 import { decodeLogprobs, encodeLogprobs } from "../openai/logprobs.ts";
+import { encodeAnnotations } from "./blocks.ts";
+import { appendCallDelta, appendDelta, argumentsOf, ensureCalls } from "./deltas.ts";
 import { decodeMessage } from "./messages.ts";
 import { decodeChoice, decodeFinish, decodeUsage, encodeChoice, encodeFinish, encodeUsage } from "./response.ts";
 
@@ -19,7 +19,7 @@ export const encodeStream = (reply: ReplyContext): StreamEncoder => new ChatEnco
 /** The counts come in a chunk of their own, without choices, before `[DONE]`. */
 export const streamUsage: StreamUsage = {
   member: ["stream_options", '{"include_usage":true}'],
-  isItsEvent: ({ data = "" }) => {
+  isUsageEvent: ({ data = "" }) => {
     const chunk = data.includes('"usage"') ? tryParseJson(data) : undefined;
     return isObject(chunk) && isObject(chunk.usage) && Array.isArray(chunk.choices) && chunk.choices.length === 0;
   },
@@ -71,34 +71,34 @@ class ChatDecoder implements StreamDecoder {
     if (data === undefined || this.#failed) return [];
     if (data.trim() === "[DONE]") {
       this.#isDone = true;
-      return this.isAnswerComplete ? [] : this.#fail(unfinished());
+      return this.isAnswerComplete ? [] : this.#fail(newInterruptedError());
     }
     const chunk = tryParseJson(data);
     if (!isObject(chunk))
       return this.#fail(new GatewayError("provider.execution_failed", "the provider sent a chunk that is not JSON"));
     if (event === "error" || (chunk.error !== undefined && chunk.error !== null))
-      return this.#fail(errorOf(502, chunk));
-    return this.#chunk(chunk);
+      return this.#fail(decodeErrorBody(502, chunk));
+    return this.#addChunk(chunk);
   }
 
   end(): StreamEvent[] {
     if (this.#failed) return [];
-    if (!this.isAnswerComplete) return [...this.#close(), ...this.#fail(unfinished())];
+    if (!this.isAnswerComplete) return [...this.#close(), ...this.#fail(newInterruptedError())];
     const rest = this.#flush();
     const message = decodeMessage(this.#message, this.#seal);
     const finish = decodeFinish(this.#finishReason, message);
     const { choices: _, ...envelope } = this.#envelope ?? {};
     const items = message.native === undefined ? [] : [message.native];
-    const alternatives = this.#alternatives();
-    const beside = {
+    const alternatives = this.#decodeAlternatives();
+    const extras = {
       items,
       ...(alternatives.length > 0 && { alternatives }),
       rest: { dialect, item: envelope },
     } as const;
-    return [...rest, { type: "end", finish, usage: this.#usage, ...beside }];
+    return [...rest, { type: "end", finish, usage: this.#usage, ...extras }];
   }
 
-  #chunk(chunk: JsonObject): StreamEvent[] {
+  #addChunk(chunk: JsonObject): StreamEvent[] {
     const events: StreamEvent[] = [];
     if (this.#envelope === undefined) {
       this.#envelope = chunk;
@@ -112,10 +112,10 @@ class ChatDecoder implements StreamDecoder {
       const logprobs =
         isObject(choice.logprobs) && Array.isArray(choice.logprobs.content) ? choice.logprobs.content : [];
       if (typeof choice.index === "number" && choice.index !== 0) {
-        this.#growOther(choice.index, choice, delta, logprobs);
+        this.#addAlternative(choice.index, choice, delta, logprobs);
         continue;
       }
-      events.push(...this.#delta(delta));
+      events.push(...this.#addDelta(delta));
       if (logprobs.length > 0 && this.#open?.block.kind === "text")
         (this.#open.logprobs ??= []).push(...decodeLogprobs(logprobs));
       if (typeof choice.finish_reason === "string") this.#finishReason = choice.finish_reason;
@@ -123,7 +123,7 @@ class ChatDecoder implements StreamDecoder {
     return events;
   }
 
-  #growOther(index: number, choice: JsonObject, delta: JsonObject, logprobs: readonly Json[]): void {
+  #addAlternative(index: number, choice: JsonObject, delta: JsonObject, logprobs: readonly Json[]): void {
     const other = this.#others.get(index) ?? { message: { role: "assistant" }, logprobs: [] };
     this.#others.set(index, other);
     appendDelta(other.message, delta);
@@ -133,66 +133,67 @@ class ChatDecoder implements StreamDecoder {
     if (typeof choice.finish_reason === "string") other.finish_reason = choice.finish_reason;
   }
 
-  #alternatives(): Alternative[] {
+  #decodeAlternatives(): Alternative[] {
     const others = [...this.#others].toSorted(([a], [b]) => a - b).map(([, other]) => other);
     return others.flatMap(
       ({ logprobs, ...choice }) => decodeChoice({ ...choice, logprobs: { content: logprobs } }, this.#seal) ?? [],
     );
   }
 
-  #delta(delta: JsonObject): StreamEvent[] {
+  #addDelta(delta: JsonObject): StreamEvent[] {
     const events: StreamEvent[] = [];
-    const member = firstText(delta.reasoning_content) === undefined ? "reasoning" : "reasoning_content";
-    const reasoning = firstText(delta[member]);
-    if (reasoning !== undefined) events.push(...this.#grow({ kind: "thinking", text: reasoning }, member));
-    for (const part of Array.isArray(delta.content) ? delta.content : [delta.content]) events.push(...this.#part(part));
+    const member = nonEmptyText(delta.reasoning_content) === undefined ? "reasoning" : "reasoning_content";
+    const reasoning = nonEmptyText(delta[member]);
+    if (reasoning !== undefined) events.push(...this.#addText({ kind: "thinking", text: reasoning }, member));
+    for (const part of Array.isArray(delta.content) ? delta.content : [delta.content])
+      events.push(...this.#addPart(part));
     if (typeof delta.refusal === "string" && delta.refusal !== "") {
-      events.push(...this.#grow({ kind: "text", text: delta.refusal, refusal: true }));
+      events.push(...this.#addText({ kind: "text", text: delta.refusal, refusal: true }));
     }
     appendDelta(this.#message, delta);
     for (const call of Array.isArray(delta.tool_calls) ? delta.tool_calls : []) {
-      if (isObject(call)) events.push(...this.#call(appendCallDelta(this.#message, call), call));
+      if (isObject(call)) events.push(...this.#addCall(appendCallDelta(this.#message, call), call));
     }
     return events;
   }
 
-  #part(part: Json | undefined): StreamEvent[] {
-    if (typeof part === "string") return part === "" ? [] : this.#grow({ kind: "text", text: part });
+  #addPart(part: Json | undefined): StreamEvent[] {
+    if (typeof part === "string") return part === "" ? [] : this.#addText({ kind: "text", text: part });
     if (!isObject(part)) return [];
     const [block] = decodeMessage({ role: "assistant", content: [part] }).blocks;
-    if (block?.kind === "text" || block?.kind === "thinking") return block.text === "" ? [] : this.#grow(block);
+    if (block?.kind === "text" || block?.kind === "thinking") return block.text === "" ? [] : this.#addText(block);
     if (block === undefined) return [];
     const index = this.#nextIndex++;
     return [...this.#close(), { type: "open", index, block }, { type: "close", index, block }];
   }
 
   /** Text and thinking: the open block when it is of that kind, else the next one. */
-  #grow(piece: Extract<Block, { kind: "text" | "thinking" }>, member?: string): StreamEvent[] {
-    const refuses = piece.kind === "text" && piece.refusal;
+  #addText(piece: Extract<Block, { kind: "text" | "thinking" }>, member?: string): StreamEvent[] {
+    const isRefusal = piece.kind === "text" && piece.refusal;
     const open = this.#open?.block;
-    const isSame = open?.kind === piece.kind && (open.kind === "text" && open.refusal) === refuses;
+    const isSame = open?.kind === piece.kind && (open.kind === "text" && open.refusal) === isRefusal;
     const events = isSame ? [] : [...this.#close(), ...this.#start(openBlock(piece), { ...(member && { member }) })];
-    return [...events, ...this.#add(piece.text)];
+    return [...events, ...this.#append(piece.text)];
   }
 
   /** Hosts send calls one after the other, mostly. One that begins early waits until the open one is whole JSON. */
-  #call(call: number, delta: JsonObject): StreamEvent[] {
+  #addCall(call: number, delta: JsonObject): StreamEvent[] {
     const open = this.#open;
-    if (open?.call === call) return this.#add(argumentsOf(delta));
-    if (open?.call !== undefined && !isWhole(open.block)) {
+    if (open?.call === call) return this.#append(argumentsOf(delta));
+    if (open?.call !== undefined && !isCompleteJson(open.block)) {
       this.#waiting.push({ call, delta });
       return [];
     }
     const events = this.#close();
     const { name } = isObject(delta.function) ? delta.function : {};
-    const begun = {
+    const block = {
       kind: "tool_call",
       id: stringifyMember(delta.id),
       name: stringifyMember(name),
       arguments: "",
     } as const;
-    const start = this.#start(begun, { call });
-    return [...events, ...start, ...this.#add(argumentsOf(delta))];
+    const start = this.#start(block, { call });
+    return [...events, ...start, ...this.#append(argumentsOf(delta))];
   }
 
   #start(block: Block, from: { call?: number; member?: string }): StreamEvent[] {
@@ -201,7 +202,7 @@ class ChatDecoder implements StreamDecoder {
     return [{ type: "open", index, block }];
   }
 
-  #add(text: string): StreamEvent[] {
+  #append(text: string): StreamEvent[] {
     const open = this.#open;
     if (open === undefined || text === "") return [];
     if (open.block.kind === "tool_call") open.block = { ...open.block, arguments: open.block.arguments + text };
@@ -216,8 +217,8 @@ class ChatDecoder implements StreamDecoder {
     this.#open = undefined;
     const { call, member, logprobs } = open;
     const block = open.block.kind === "text" && logprobs !== undefined ? { ...open.block, logprobs } : open.block;
-    const thought = member !== undefined && block.kind === "thinking" ? { [member]: block.text } : undefined;
-    const item = call === undefined ? thought : callsOf(this.#message)[call];
+    const reasoning = member !== undefined && block.kind === "thinking" ? { [member]: block.text } : undefined;
+    const item = call === undefined ? reasoning : ensureCalls(this.#message)[call];
     return [
       { type: "close", index: open.index, block: item === undefined ? block : { ...block, native: { dialect, item } } },
     ];
@@ -231,8 +232,8 @@ class ChatDecoder implements StreamDecoder {
     for (const call of calls) {
       const [first, ...more] = waiting.filter((one) => one.call === call);
       events.push(
-        ...this.#call(call, first!.delta),
-        ...more.flatMap(({ delta }) => this.#add(argumentsOf(delta))),
+        ...this.#addCall(call, first!.delta),
+        ...more.flatMap(({ delta }) => this.#append(argumentsOf(delta))),
         ...this.#close(),
       );
     }
@@ -263,29 +264,29 @@ class ChatEncoder implements StreamEncoder {
       case "start":
         this.#id = event.id;
         this.#model = event.model;
-        return this.#say({ role: "assistant", content: "" });
+        return this.#encodeDelta({ role: "assistant", content: "" });
       case "open":
         return this.#open(event.index, event.block);
       case "delta": {
         const call = this.#callOf.get(event.index);
         if (call !== undefined)
-          return this.#say({ tool_calls: [{ index: call, function: { arguments: event.text } }] });
+          return this.#encodeDelta({ tool_calls: [{ index: call, function: { arguments: event.text } }] });
         const member = this.#kindOf.get(event.index);
-        return member === undefined ? "" : this.#say({ [member]: event.text });
+        return member === undefined ? "" : this.#encodeDelta({ [member]: event.text });
       }
       case "close": {
         if (event.block.kind !== "text") return "";
         const annotations = encodeAnnotations(event.block);
         const { logprobs = [] } = event.block;
-        const cited = annotations.length > 0 ? this.#say({ annotations }) : "";
-        return cited + (logprobs.length > 0 ? this.#sayLogprobs(logprobs) : "");
+        const cited = annotations.length > 0 ? this.#encodeDelta({ annotations }) : "";
+        return cited + (logprobs.length > 0 ? this.#encodeLogprobs(logprobs) : "");
       }
       case "end": {
         const usage = encodeUsage(event.usage);
-        const end = this.#say({}, encodeFinish(event.finish, [...this.#kindOf.values()].includes("refusal")));
-        const last = end + (event.alternatives ?? []).map((other, i) => this.#sayOther(other, i + 1)).join("");
-        const counted = this.#reply.includeUsage && usage !== undefined ? this.#chunk([], { usage }) : "";
-        return `${last}${counted}${DONE}`;
+        const end = this.#encodeDelta({}, encodeFinish(event.finish, [...this.#kindOf.values()].includes("refusal")));
+        const last = end + (event.alternatives ?? []).map((other, i) => this.#encodeAlternative(other, i + 1)).join("");
+        const usageChunk = this.#reply.includeUsage && usage !== undefined ? this.#encodeChunk([], { usage }) : "";
+        return `${last}${usageChunk}${DONE}`;
       }
       case "error":
         return encodeSse({ data: JSON.stringify({ error: errorMembers(event.error) }) });
@@ -299,38 +300,41 @@ class ChatEncoder implements StreamEncoder {
     const call = this.#calls++;
     this.#callOf.set(index, call);
     const { id, name } = block;
-    return this.#say({ tool_calls: [{ index: call, id, type: "function", function: { name, arguments: "" } }] });
+    return this.#encodeDelta({
+      tool_calls: [{ index: call, id, type: "function", function: { name, arguments: "" } }],
+    });
   }
 
   /** The tokens of a text are told when it has ended: no chunk of ours is one of the provider's. */
-  #sayLogprobs(logprobs: readonly Logprob[]): string {
-    const told = { content: encodeLogprobs(logprobs), refusal: null };
-    return this.#chunk([{ index: 0, delta: {}, logprobs: told, finish_reason: null }]);
+  #encodeLogprobs(logprobs: readonly Logprob[]): string {
+    const encoded = { content: encodeLogprobs(logprobs), refusal: null };
+    return this.#encodeChunk([{ index: 0, delta: {}, logprobs: encoded, finish_reason: null }]);
   }
 
   /** Another choice, whole: it waited for the first. */
-  #sayOther(other: Alternative, index: number): string {
+  #encodeAlternative(other: Alternative, index: number): string {
     const { message, logprobs, finish_reason } = encodeChoice(other, index);
-    const { tool_calls: calls, ...said } = message as JsonObject;
+    const { tool_calls: calls, ...members } = message as JsonObject;
     const numbered = Array.isArray(calls) ? calls.map((call, i) => ({ index: i, ...(call as JsonObject) })) : [];
-    const delta = { ...said, ...(numbered.length > 0 && { tool_calls: numbered }) };
-    const chunk = this.#chunk([{ index, delta, logprobs: logprobs!, finish_reason: null }]);
-    return chunk + this.#chunk([{ index, delta: {}, logprobs: null, finish_reason: finish_reason! }]);
+    const delta = { ...members, ...(numbered.length > 0 && { tool_calls: numbered }) };
+    const chunk = this.#encodeChunk([{ index, delta, logprobs: logprobs!, finish_reason: null }]);
+    return chunk + this.#encodeChunk([{ index, delta: {}, logprobs: null, finish_reason: finish_reason! }]);
   }
 
-  #say(delta: JsonObject, finishReason: string | null = null): string {
-    return this.#chunk([{ index: 0, delta, logprobs: null, finish_reason: finishReason }]);
+  #encodeDelta(delta: JsonObject, finishReason: string | null = null): string {
+    return this.#encodeChunk([{ index: 0, delta, logprobs: null, finish_reason: finishReason }]);
   }
 
-  #chunk(choices: Json[], more: JsonObject = {}): string {
+  #encodeChunk(choices: Json[], more: JsonObject = {}): string {
     const { created } = this.#reply;
     const chunk = { id: this.#id, object: "chat.completion.chunk", created, model: this.#model, choices, ...more };
     return encodeSse({ data: JSON.stringify(chunk) });
   }
 }
 
-const unfinished = (): GatewayError =>
+const newInterruptedError = (): GatewayError =>
   new GatewayError("stream.interrupted", "the provider's stream ended before the answer was finished");
-const isWhole = (block: Block): boolean => block.kind !== "tool_call" || tryParseJson(block.arguments) !== undefined;
-const firstText = (value: Json | undefined): string | undefined =>
+const isCompleteJson = (block: Block): boolean =>
+  block.kind !== "tool_call" || tryParseJson(block.arguments) !== undefined;
+const nonEmptyText = (value: Json | undefined): string | undefined =>
   typeof value === "string" && value !== "" ? value : undefined;

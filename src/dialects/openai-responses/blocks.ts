@@ -1,14 +1,15 @@
 import { verbatim } from "../../canonical/native.ts";
 import type { Block, Citation, Loss, Media, Opaque, Part, Text } from "../../canonical/types.ts";
-import { isObject, type Json, type JsonObject, stringOf, stringifyMember } from "../../wire/json.ts";
+import { isObject, type Json, type JsonObject, stringifyMember, stringOf } from "../../wire/json.ts";
 import type { EncodeTarget } from "../dialect.ts";
 import { decodeCacheMark, withCacheMark } from "../openai/cache.ts";
+import { DATA_URL, toMedia } from "../openai/data-url.ts";
 import { decodeLogprobs } from "../openai/logprobs.ts";
 
 const dialect = "openai-responses";
 
 /** What a message may hold depends on who says it: `output_text` is the model's, `input_…` everybody else's. */
-export type ItemRole = "model" | "client";
+type ItemRole = "model" | "client";
 
 /** `content` of a message, or a tool's `output`: a string, a list of parts, or nothing. */
 export function decodeContent(content: Json | undefined): Part[] {
@@ -18,11 +19,11 @@ export function decodeContent(content: Json | undefined): Part[] {
 
 export function encodeContent(
   blocks: readonly Block[],
-  speaker: ItemRole,
+  author: ItemRole,
   target: EncodeTarget,
   losses: Loss[],
 ): Json[] {
-  return blocks.flatMap((block) => encodePart(block, speaker, target, losses) ?? []);
+  return blocks.flatMap((block) => encodePart(block, author, target, losses) ?? []);
 }
 
 export function decodePart(item: Json): Part {
@@ -46,15 +47,15 @@ export function decodePart(item: Json): Part {
     case "refusal":
       return { kind: "text", text: stringifyMember(item.refusal), refusal: true, ...own };
     case "input_image": {
-      if (typeof item.file_id === "string") return { ...file(item.file_id, "image/*"), ...own };
+      if (typeof item.file_id === "string") return { ...toFileMedia(item.file_id, "image/*"), ...own };
       const url = isObject(item.image_url) ? item.image_url.url : item.image_url;
-      return { ...media(stringifyMember(url), "image/*"), ...own };
+      return { ...toMedia(stringifyMember(url), "image/*"), ...own };
     }
     case "input_file": {
       const name = typeof item.filename === "string" ? { name: item.filename } : {};
-      if (typeof item.file_data === "string") return { ...inline(item.file_data), ...name, ...own };
-      if (typeof item.file_url === "string") return { ...media(item.file_url, "application/pdf"), ...name, ...own };
-      return { ...file(stringifyMember(item.file_id), "application/octet-stream"), ...name, ...own };
+      if (typeof item.file_data === "string") return { ...toInlineMedia(item.file_data), ...name, ...own };
+      if (typeof item.file_url === "string") return { ...toMedia(item.file_url, "application/pdf"), ...name, ...own };
+      return { ...toFileMedia(stringifyMember(item.file_id), "application/octet-stream"), ...name, ...own };
     }
     case "input_audio": {
       const audio = isObject(item.input_audio) ? item.input_audio : {};
@@ -67,17 +68,17 @@ export function decodePart(item: Json): Part {
 }
 
 /** undefined: this wire has no such part; where that loses something it is said. */
-export function encodePart(block: Block, speaker: ItemRole, target: EncodeTarget, losses: Loss[]): Json | undefined {
+export function encodePart(block: Block, author: ItemRole, target: EncodeTarget, losses: Loss[]): Json | undefined {
   switch (block.kind) {
     case "text":
-      return verbatim(block.native, target) ?? marked(encodeText(block, speaker), block, speaker, target);
+      return verbatim(block.native, target) ?? markCache(encodeText(block, author), block, author, target);
     case "media":
-      return verbatim(block.native, target) ?? marked(encodeMedia(block, speaker, losses), block, speaker, target);
+      return verbatim(block.native, target) ?? markCache(encodeMedia(block, author, losses), block, author, target);
     case "opaque": {
-      const said = block.label === UNKNOWN_PART ? verbatim(block.native, target) : undefined;
-      if (said !== undefined) return said;
+      const ownItem = block.label === UNKNOWN_PART ? verbatim(block.native, target) : undefined;
+      if (ownItem !== undefined) return ownItem;
       losses.push({ at: block.label, what: "dropped", why: `${dialect} has no such item` });
-      return block.gist === undefined ? undefined : encodeText({ kind: "text", text: block.gist }, speaker);
+      return block.gist === undefined ? undefined : encodeText({ kind: "text", text: block.gist }, author);
     }
     case "thinking":
     case "tool_call":
@@ -87,8 +88,8 @@ export function encodePart(block: Block, speaker: ItemRole, target: EncodeTarget
 }
 
 /** Only what goes in is cached. */
-const marked = (part: JsonObject | undefined, block: Block, speaker: ItemRole, { model }: EncodeTarget) =>
-  part === undefined || speaker === "model" ? part : withCacheMark(part, block, model);
+const markCache = (part: JsonObject | undefined, block: Block, author: ItemRole, { model }: EncodeTarget) =>
+  part === undefined || author === "model" ? part : withCacheMark(part, block, model);
 
 /** A part nobody knows; an item nobody knows has its type as the label. */
 export const UNKNOWN_PART = "part";
@@ -96,12 +97,12 @@ export const UNKNOWN_PART = "part";
 /** What a server tool's item says in words, for a reader that does not know the tool: code, queries, results. */
 export function fallbackTextOf(item: JsonObject): Pick<Opaque, "gist"> {
   const action = isObject(item.action) ? item.action : {};
-  const said = [item.code, action.query, item.queries, action.commands, item.output, item.outputs, item.results];
-  const gist = [...said, typeof item.error === "string" ? item.error : undefined]
-    .map(readable)
+  const sources = [item.code, action.query, item.queries, action.commands, item.output, item.outputs, item.results];
+  const text = [...sources, typeof item.error === "string" ? item.error : undefined]
+    .map(readText)
     .filter((text) => text !== "")
     .join("\n");
-  return gist === "" ? {} : { gist };
+  return text === "" ? {} : { gist: text };
 }
 
 export function decodeAnnotations(annotations: Json | undefined): { citations?: Citation[] } {
@@ -133,37 +134,28 @@ export function encodeAnnotations({ citations = [], text }: Text): Json[] {
     }));
 }
 
-const DATA_URL = /^data:([^;,]*)(?:;[^,]*)?;base64,/;
-
-/** A data URL or any other. */
-function media(url: string, mime: string): Media {
-  const data = DATA_URL.exec(url);
-  if (data === null) return { kind: "media", mime, source: { type: "url", url } };
-  return { kind: "media", mime: data[1] || mime, source: { type: "base64", data: url.slice(data[0].length) } };
-}
-
 /** `file_data` is a data URL by the book, and bare base64 from some clients. */
-const inline = (data: string): Media =>
+const toInlineMedia = (data: string): Media =>
   DATA_URL.test(data)
-    ? media(data, "application/pdf")
+    ? toMedia(data, "application/pdf")
     : { kind: "media", mime: "application/pdf", source: { type: "base64", data } };
 
-const file = (id: string, mime: string): Media => ({ kind: "media", mime, source: { type: "file", id } });
+const toFileMedia = (id: string, mime: string): Media => ({ kind: "media", mime, source: { type: "file", id } });
 
-function encodeText(text: Text, speaker: ItemRole): JsonObject {
-  if (speaker === "client") return { type: "input_text", text: text.text };
+function encodeText(text: Text, author: ItemRole): JsonObject {
+  if (author === "client") return { type: "input_text", text: text.text };
   return text.refusal ? { type: "refusal", refusal: text.text } : { type: "output_text", text: text.text };
 }
 
-function encodeMedia({ mime, source, name, native }: Media, speaker: ItemRole, losses: Loss[]): JsonObject | undefined {
-  if (source.type === "text") return encodeText({ kind: "text", text: source.text }, speaker);
+function encodeMedia({ mime, source, name, native }: Media, author: ItemRole, losses: Loss[]): JsonObject | undefined {
+  if (source.type === "text") return encodeText({ kind: "text", text: source.text }, author);
   const isImage = mime.startsWith("image/");
   const isDocument = !isImage && !mime.startsWith("audio/") && !mime.startsWith("video/");
-  if (speaker === "client" && source.type === "file" && native?.dialect === "openai-chat") {
+  if (author === "client" && source.type === "file" && native?.dialect === "openai-chat") {
     // OpenAI's two wires share their files; no other maker's ids mean anything here.
     return { type: isImage ? "input_image" : "input_file", file_id: source.id };
   }
-  if (speaker === "client" && source.type !== "file") {
+  if (author === "client" && source.type !== "file") {
     const url = source.type === "url" ? source.url : `data:${mime};base64,${source.data}`;
     if (isImage) return { type: "input_image", image_url: url, detail: "auto" };
     if (isDocument && source.type === "url") return { type: "input_file", file_url: url };
@@ -172,15 +164,15 @@ function encodeMedia({ mime, source, name, native }: Media, speaker: ItemRole, l
   losses.push({
     at: "media",
     what: "dropped",
-    why: `${dialect} cannot take ${mime} by ${source.type} from the ${speaker}`,
+    why: `${dialect} cannot take ${mime} by ${source.type} from the ${author}`,
   });
   return undefined;
 }
 
 /** Texts wherever they stand: plain, in lists, or in the outputs and results of tools. */
-function readable(value: Json | undefined): string {
+function readText(value: Json | undefined): string {
   if (typeof value === "string") return value;
-  if (Array.isArray(value)) return value.map(readable).filter(Boolean).join("\n");
+  if (Array.isArray(value)) return value.map(readText).filter(Boolean).join("\n");
   if (!isObject(value)) return "";
-  return [value.text, value.logs, value.stdout, value.stderr].map(readable).filter(Boolean).join("\n");
+  return [value.text, value.logs, value.stdout, value.stderr].map(readText).filter(Boolean).join("\n");
 }

@@ -1,13 +1,13 @@
 import type { WireDialect } from "../dialect.ts";
 import { decodeError, encodeError } from "../openai/errors.ts";
 import { toPortableItem } from "./compaction.ts";
-import { addRequiredMembers } from "./required-members.ts";
 import { decodeMessages, encodeMessages } from "./messages.ts";
 import { decodeRequest, encodeRequest } from "./request.ts";
+import { addRequiredMembers } from "./required-members.ts";
 import { decodeResponse, decodeUsage, encodeResponse } from "./response.ts";
 import { decodeStream, encodeStream } from "./stream.ts";
 
-const UNDERSTOOD = new Set(
+const KNOWN_MEMBERS = new Set(
   "input instructions model stream stream_options tools tool_choice parallel_tool_calls reasoning text max_output_tokens temperature top_p top_logprobs frequency_penalty presence_penalty user safety_identifier service_tier prompt_cache_key metadata store include previous_response_id conversation background".split(
     " ",
   ),
@@ -20,7 +20,7 @@ export const openaiResponses: WireDialect = {
     items: "input",
     instructions: ["instructions"],
     state: ["previous_response_id", "conversation", "background"],
-    knownMembers: UNDERSTOOD,
+    knownMembers: KNOWN_MEMBERS,
     toPortableItem,
     itemFromText: (text) => `{"role":"user","content":${text}}`,
   },

@@ -14,14 +14,14 @@ export function encodeOutput(messages: readonly Message[], responseId: string): 
       items.push(native.item);
       continue;
     }
-    for (const group of grouped(blocks.flatMap(representable)))
-      items.push(outputItem(itemId(group[0]!, responseId, items.length), group));
+    for (const group of groupParts(blocks.flatMap(toOutputBlocks)))
+      items.push(encodeOutputItem(deriveItemId(group[0]!, responseId, items.length), group));
   }
   return items;
 }
 
 /** What stands for a block in an answer; nothing for what only another wire knows: its gist is no word of the model. */
-export function representable(block: Block): Block[] {
+export function toOutputBlocks(block: Block): Block[] {
   if (block.kind === "tool_result") return [];
   // Gemini hangs signatures on empty texts.
   if (block.kind === "text" && block.text === "" && nativeOf(block) === undefined) return [];
@@ -30,7 +30,7 @@ export function representable(block: Block): Block[] {
 }
 
 /** Neighbouring texts are the parts of one message; any other block is an item of its own. */
-function grouped(blocks: readonly Block[]): Block[][] {
+function groupParts(blocks: readonly Block[]): Block[][] {
   const groups: Block[][] = [];
   for (const block of blocks) {
     const last = groups.at(-1);
@@ -46,10 +46,11 @@ const isPart = (block: Block | undefined): boolean =>
   block?.kind === "text" || (block?.kind === "opaque" && block.label === UNKNOWN_PART);
 
 /** The item that these blocks make, finished. */
-export function outputItem(id: string, blocks: readonly Block[]): JsonObject {
+export function encodeOutputItem(id: string, blocks: readonly Block[]): JsonObject {
   const [block] = blocks;
   const native = isPart(block) ? undefined : nativeOf(block);
-  if (native !== undefined && mayStandFor(native, block)) return native.id === undefined ? native : { ...native, id };
+  if (native !== undefined && hasAnnouncedType(native, block))
+    return native.id === undefined ? native : { ...native, id };
   const status = "completed";
   switch (block?.kind) {
     case "thinking": {
@@ -65,16 +66,16 @@ export function outputItem(id: string, blocks: readonly Block[]): JsonObject {
       return { id, type: "image_generation_call", status, result };
     }
     default:
-      return { id, type: "message", status, role: "assistant", content: blocks.map(outputPart) };
+      return { id, type: "message", status, role: "assistant", content: blocks.map(encodeOutputPart) };
   }
 }
 
 /** A custom tool's call was announced as a function's: a stream's item must not change its type. */
-const mayStandFor = (native: JsonObject, block: Block | undefined): boolean =>
+const hasAnnouncedType = (native: JsonObject, block: Block | undefined): boolean =>
   block?.kind !== "tool_call" || native.type === "function_call";
 
 /** The same item as it begins. */
-export function openItem(id: string, block: Block): JsonObject {
+export function encodeOpenItem(id: string, block: Block): JsonObject {
   const status = "in_progress";
   switch (block.kind) {
     case "thinking":
@@ -92,7 +93,7 @@ export function openItem(id: string, block: Block): JsonObject {
   }
 }
 
-export function outputPart(block: Block): JsonObject {
+export function encodeOutputPart(block: Block): JsonObject {
   const native = nativeOf(block);
   if (native !== undefined) return native;
   if (block.kind !== "text") return { type: "output_text", text: "", annotations: [], logprobs: [] };
@@ -102,7 +103,7 @@ export function outputPart(block: Block): JsonObject {
 }
 
 /** The same for the same place in the same answer: a stream and the whole of it name their items alike. */
-export const itemId = (block: Block, responseId: string, index: number): string =>
+export const deriveItemId = (block: Block, responseId: string, index: number): string =>
   `${PREFIX[block.kind]}_${hashOf(`${responseId} ${index}`)}`;
 
 export const responseIdOf = (id: string): string => (id.startsWith("resp_") ? id : `resp_${hashOf(id)}`);
@@ -120,7 +121,7 @@ const PREFIX: Record<Block["kind"], string> = {
 const hashOf = (id: string): string => safeId(id, /(?!)/);
 
 /** What only this wire knows comes whole as it begins, its id included. */
-export const ownId = (block: Block): string | undefined =>
+export const ownIdOf = (block: Block): string | undefined =>
   block.kind === "opaque" && !isPart(block) ? stringOf(nativeOf(block)?.id) : undefined;
 
 const nativeOf = (block: Block | undefined): JsonObject | undefined =>

@@ -1,9 +1,9 @@
 import { verbatim, verbatimMessage } from "../../canonical/native.ts";
 import type { Block, Loss, Message, Part, Role, ToolCall, ToolResult } from "../../canonical/types.ts";
-import { withoutUndefined, isObject, type Json, type JsonObject, stringOf, stringifyMember } from "../../wire/json.ts";
+import { isObject, type Json, type JsonObject, stringifyMember, stringOf, withoutUndefined } from "../../wire/json.ts";
 import { type Encoded, type EncodeTarget, safeId } from "../dialect.ts";
 import * as blocks from "./blocks.ts";
-import { portableSummary } from "./compaction.ts";
+import { expandSummary } from "./compaction.ts";
 
 const dialect = "openai-responses";
 
@@ -20,24 +20,24 @@ export function encodeMessages(messages: readonly Message[], target: EncodeTarge
   for (const message of messages) {
     if (message.role !== "assistant") isOrphan = false;
     else if (lacksReasoning(message, target)) isOrphan = true;
-    const whole = verbatimMessage(message, target);
-    if (whole === undefined) items.push(...encodeMessage(message, target, losses));
-    else items.push(isOrphan ? withoutId(whole) : asItem(whole));
+    const ownItem = verbatimMessage(message, target);
+    if (ownItem === undefined) items.push(...encodeMessage(message, target, losses));
+    else items.push(isOrphan ? withoutId(ownItem) : toItem(ownItem));
   }
   return { value: items, losses };
 }
 
-export function decodeMessage(said: Json, seal?: string): Message {
-  const item = portableSummary(said);
+export function decodeMessage(original: Json, seal?: string): Message {
+  const item = expandSummary(original);
   if (!isObject(item)) return { role: "user", blocks: [], native: { dialect, item } };
   const native = { dialect, item, ...(seal !== undefined && isSealed(item) && { seal }) } as const;
   switch (item.type ?? "message") {
     case "message": {
-      const word = item.role === "developer" ? { word: "developer" } : {};
-      return { role: roleOf(item.role), ...word, blocks: blocks.decodeContent(item.content), native };
+      const developer = item.role === "developer" ? { word: "developer" } : {};
+      return { role: roleOf(item.role), ...developer, blocks: blocks.decodeContent(item.content), native };
     }
     case "reasoning":
-      return { role: "assistant", blocks: [{ kind: "thinking", text: reasoningText(item), native }], native };
+      return { role: "assistant", blocks: [{ kind: "thinking", text: reasoningTextOf(item), native }], native };
     case "function_call":
     case "custom_tool_call":
       return { role: "assistant", blocks: [{ ...decodeToolCall(item), native }], native };
@@ -58,32 +58,32 @@ export function decodeMessage(said: Json, seal?: string): Message {
 /** Blocks in their order: neighbouring texts and media are one message item, anything else an item of its own. */
 function encodeMessage(message: Message, target: EncodeTarget, losses: Loss[]): Json[] {
   if (message.name !== undefined) losses.push({ at: "name", what: "dropped", why: `${dialect} has no names` });
-  const speaker = message.role === "assistant" ? "model" : "client";
+  const author = message.role === "assistant" ? "model" : "client";
   const role = message.role === "system" && message.word === "developer" ? "developer" : message.role;
   const items: Json[] = [];
   let parts: Part[] = [];
   const flush = (): void => {
-    const content = blocks.encodeContent(parts, speaker, target, losses);
+    const content = blocks.encodeContent(parts, author, target, losses);
     const isForeign = parts.every(({ native }) => verbatim(native, target) === undefined);
-    const said = speaker === "model" && isForeign ? asOneText(parts, content, losses) : content;
-    if (said.length > 0) items.push({ type: "message", role, content: said });
+    const encoded = author === "model" && isForeign ? joinAsText(parts, content, losses) : content;
+    if (encoded.length > 0) items.push({ type: "message", role, content: encoded });
     parts = [];
   };
   for (const block of message.blocks) {
-    const said = isItem(block) ? verbatim(block.native, target) : undefined;
-    if (said === undefined && (block.kind === "text" || block.kind === "media" || block.kind === "opaque")) {
+    const ownItem = isItem(block) ? verbatim(block.native, target) : undefined;
+    if (ownItem === undefined && (block.kind === "text" || block.kind === "media" || block.kind === "opaque")) {
       parts.push(block);
       continue;
     }
     flush();
-    items.push(...(said === undefined ? encodeBlock(block, target, losses) : [said]));
+    items.push(...(ownItem === undefined ? encodeBlock(block, target, losses) : [ownItem]));
   }
   flush();
   return items;
 }
 
 /** Of an assistant's words that it did not make the published format takes a text; parts are its own items'. */
-function asOneText(parts: readonly Part[], content: readonly Json[], losses: Loss[]): string {
+function joinAsText(parts: readonly Part[], content: readonly Json[], losses: Loss[]): string {
   if (parts.some((part) => part.kind === "text" && part.citations !== undefined))
     losses.push({ at: "citations", what: "dropped", why: `${dialect} takes back only citations that it made` });
   return content.map((part) => (isObject(part) ? stringifyMember(part.text ?? part.refusal) : "")).join("");
@@ -98,13 +98,13 @@ function encodeBlock(block: Block, target: EncodeTarget, losses: Loss[]): Json[]
       return [];
     case "tool_call": {
       const { name, arguments: args } = block;
-      return [{ type: "function_call", call_id: callId(block, target), name, arguments: args || "{}" }];
+      return [{ type: "function_call", call_id: encodeCallId(block, target), name, arguments: args || "{}" }];
     }
     case "tool_result": {
       if (block.isError)
         losses.push({ at: "tool_result.is_error", what: "approximated", why: `${dialect} tells an error by its text` });
       const output = encodeOutput(block.content, target, losses);
-      return [{ type: "function_call_output", call_id: callId(block, target), output }];
+      return [{ type: "function_call_output", call_id: encodeCallId(block, target), output }];
     }
     case "text":
     case "media":
@@ -145,11 +145,11 @@ function encodeOutput(content: readonly Part[], target: EncodeTarget, losses: Lo
 /** OpenAI refuses call ids of more than 64 characters. */
 const CALL_ID = /^.{1,64}$/s;
 
-const callId = ({ id }: ToolCall | ToolResult, target: EncodeTarget): string =>
+const encodeCallId = ({ id }: ToolCall | ToolResult, target: EncodeTarget): string =>
   safeId(id, target.quirks?.toolId ?? CALL_ID);
 
 /** Summaries first, then the reasoning itself, where a host shows it; parts stand apart as paragraphs. */
-function reasoningText(item: JsonObject): string {
+function reasoningTextOf(item: JsonObject): string {
   return [item.summary, item.content]
     .flatMap((parts) => (Array.isArray(parts) ? parts : [parts]))
     .map((part) => stringifyMember(isObject(part) ? part.text : part))
@@ -185,24 +185,24 @@ const isItem = (block: Block): boolean =>
   block.kind === "opaque" ? block.label !== blocks.UNKNOWN_PART : block.kind !== "text" && block.kind !== "media";
 
 /** Reasoning that stood here and cannot be said: sealed by another, or already taken out. */
-function lacksReasoning({ blocks: said, native }: Message, target: EncodeTarget): boolean {
-  if (said.length === 0) return native === undefined;
-  return said.some((block) => block.kind === "thinking" && verbatim(block.native, target) === undefined);
+function lacksReasoning({ blocks: content, native }: Message, target: EncodeTarget): boolean {
+  if (content.length === 0) return native === undefined;
+  return content.some((block) => block.kind === "thinking" && verbatim(block.native, target) === undefined);
 }
 
 /** A string `input` and `instructions` are said in members of their own when they stand first, here as items. */
-function asItem(whole: Json): Json {
-  if (typeof whole === "string") return { role: "user", content: whole };
-  return isObject(whole) && whole.type === undefined && typeof whole.instructions === "string"
-    ? { role: "system", content: whole.instructions }
-    : whole;
+function toItem(ownItem: Json): Json {
+  if (typeof ownItem === "string") return { role: "user", content: ownItem };
+  return isObject(ownItem) && ownItem.type === undefined && typeof ownItem.instructions === "string"
+    ? { role: "system", content: ownItem.instructions }
+    : ownItem;
 }
 
-function withoutId(whole: Json): Json {
-  if (!isObject(whole) || !OWN_WORDS.has(stringifyMember(whole.type ?? "message"))) return whole;
-  const { id: _, ...item } = whole;
+function withoutId(ownItem: Json): Json {
+  if (!isObject(ownItem) || !TYPES_WITHOUT_ID.has(stringifyMember(ownItem.type ?? "message"))) return ownItem;
+  const { id: _, ...item } = ownItem;
   return item;
 }
 
 /** Items that need no id; those of server tools do. */
-const OWN_WORDS = new Set(["message", "function_call", "custom_tool_call"]);
+const TYPES_WITHOUT_ID = new Set(["message", "function_call", "custom_tool_call"]);

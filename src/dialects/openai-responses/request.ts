@@ -4,13 +4,13 @@ import { effortOf, nearestEffort } from "../../canonical/reasoning.ts";
 import type { Effort, Format, Loss, Message, ModelRequest, Reasoning, Sampling } from "../../canonical/types.ts";
 import {
   booleanOf,
-  withoutUndefined,
   isObject,
   type Json,
   type JsonObject,
   numberOf,
-  stringOf,
   stringifyMember,
+  stringOf,
+  withoutUndefined,
 } from "../../wire/json.ts";
 import type { Encoded, EncodeTarget } from "../dialect.ts";
 import { decodeMessages, encodeMessages } from "./messages.ts";
@@ -44,17 +44,17 @@ export function encodeRequest(request: ModelRequest, target: EncodeTarget): Enco
   const own = verbatim(request.rest, target);
   if (isObject(own)) {
     const { instructions: before, input: _, ...rest } = own;
-    const kept = typeof before === "string" && before !== "" ? undefined : before;
+    const ownInstructions = typeof before === "string" && before !== "" ? undefined : before;
     const input = encodeInput(following, items, own);
     return {
-      value: withoutUndefined({ ...rest, model: target.model, instructions: instructions ?? kept, input }),
+      value: withoutUndefined({ ...rest, model: target.model, instructions: instructions ?? ownInstructions, input }),
       losses,
     };
   }
   const value: JsonObject = {
     model: target.model,
     ...(instructions !== undefined && { instructions }),
-    input: items.filter((item) => isKept(item, losses)),
+    input: items.filter((item) => isSelfContained(item, losses)),
     store: false,
   };
   const add = (members: JsonObject): unknown => Object.assign(value, members);
@@ -100,8 +100,10 @@ function splitInstructions(
 
 function isInstruction(message: Message, target: EncodeTarget): boolean {
   if (message.role !== "system" || message.blocks.some(({ kind }) => kind !== "text")) return false;
-  const whole = verbatimMessage(message, target);
-  return whole === undefined || (isObject(whole) && whole.type === undefined && whole.instructions !== undefined);
+  const ownItem = verbatimMessage(message, target);
+  return (
+    ownItem === undefined || (isObject(ownItem) && ownItem.type === undefined && ownItem.instructions !== undefined)
+  );
 }
 
 function decodeInput(body: JsonObject): Message[] {
@@ -109,7 +111,9 @@ function decodeInput(body: JsonObject): Message[] {
   if (Array.isArray(input)) return decodeMessages(input);
   if (typeof input === "string")
     return [{ role: "user", blocks: [{ kind: "text", text: input }], native: { dialect, item: input } }];
-  const isElsewhere = [body.prompt, body.previous_response_id, body.conversation].some((place) => place != null);
+  const isElsewhere = [body.prompt, body.previous_response_id, body.conversation].some(
+    (reference) => reference != null,
+  );
   if (input != null || !isElsewhere) throw invalid("input", "expected a text or a list of items");
   return [];
 }
@@ -122,33 +126,38 @@ function encodeInput(messages: readonly Message[], items: Json[], own: JsonObjec
 }
 
 /** With `store: false` nobody keeps what a bare reasoning item refers to: the provider would answer that it is not found. */
-function isKept(item: Json, losses: Loss[]): boolean {
+function isSelfContained(item: Json, losses: Loss[]): boolean {
   if (!isObject(item) || item.type !== "reasoning") return true;
   if (typeof item.encrypted_content === "string" || Array.isArray(item.content)) return true;
   losses.push({ at: "thinking", what: "dropped", why: "stored by nobody, and not encrypted" });
   return false;
 }
 
-function decodeReasoning(asked: Json | undefined): Reasoning | undefined {
-  if (!isObject(asked)) return undefined;
+function decodeReasoning(requested: Json | undefined): Reasoning | undefined {
+  if (!isObject(requested)) return undefined;
   const reasoning: Reasoning = withoutUndefined({
-    effort: decodeEffort(asked.effort),
-    summary: stringOf(asked.summary),
+    effort: decodeEffort(requested.effort),
+    summary: stringOf(requested.summary),
   });
   return Object.keys(reasoning).length > 0 ? reasoning : undefined;
 }
 
 function encodeReasoning({ effort, budget, summary }: Reasoning, maxOutput: number | undefined): JsonObject {
-  const word = effort ?? (budget === undefined ? undefined : nearestEffort(budget, maxOutput));
-  const read = summary === undefined ? undefined : SUMMARIES.has(summary) ? summary : "auto";
-  if (word === undefined && read === undefined) return {};
-  return { reasoning: { ...(word !== undefined && { effort: word }), ...(read !== undefined && { summary: read }) } };
+  const requested = effort ?? (budget === undefined ? undefined : nearestEffort(budget, maxOutput));
+  const level = summary === undefined ? undefined : SUMMARIES.has(summary) ? summary : "auto";
+  if (requested === undefined && level === undefined) return {};
+  return {
+    reasoning: {
+      ...(requested !== undefined && { effort: requested }),
+      ...(level !== undefined && { summary: level }),
+    },
+  };
 }
 
 const SUMMARIES = new Set(["auto", "concise", "detailed"]);
 
 /** `max` is above our scale's end. */
-const decodeEffort = (word: Json | undefined): Effort | undefined => (word === "max" ? "xhigh" : effortOf(word));
+const decodeEffort = (effort: Json | undefined): Effort | undefined => (effort === "max" ? "xhigh" : effortOf(effort));
 
 /** OpenAI's words; `on_demand`, `performance` and the like are contracts of other hosts. */
 const TIERS = new Set(["auto", "default", "flex", "scale", "priority", "fast", "ultrafast"]);
@@ -183,27 +192,27 @@ function encodeFormat(format: Format): JsonObject {
 }
 
 /** OpenAI's specification and its API refuse less. */
-const LEAST_OUTPUT = 16;
+const MIN_OUTPUT_TOKENS = 16;
 
 function encodeLimit(tokens: number, losses: Loss[]): number {
-  if (tokens < LEAST_OUTPUT)
+  if (tokens < MIN_OUTPUT_TOKENS)
     losses.push({
       at: "max_output_tokens",
       what: "approximated",
-      why: `${dialect} takes no less than ${LEAST_OUTPUT}`,
+      why: `${dialect} takes no less than ${MIN_OUTPUT_TOKENS}`,
     });
-  return Math.max(tokens, LEAST_OUTPUT);
+  return Math.max(tokens, MIN_OUTPUT_TOKENS);
 }
 
 function decodeSampling(body: JsonObject): Sampling | undefined {
   const include = Array.isArray(body.include) ? body.include : [];
-  const asksLogprobs = include.includes("message.output_text.logprobs");
+  const includesLogprobs = include.includes("message.output_text.logprobs");
   const sampling: Sampling = withoutUndefined({
     temperature: numberOf(body.temperature),
     topP: numberOf(body.top_p),
     frequencyPenalty: numberOf(body.frequency_penalty),
     presencePenalty: numberOf(body.presence_penalty),
-    logprobs: numberOf(body.top_logprobs) ?? (asksLogprobs ? 0 : undefined),
+    logprobs: numberOf(body.top_logprobs) ?? (includesLogprobs ? 0 : undefined),
   });
   return Object.keys(sampling).length > 0 ? sampling : undefined;
 }

@@ -1,7 +1,7 @@
 import type { Json, JsonObject } from "../../wire/json.ts";
 import { type Edit, members, replaceMember, sliceOf, splice } from "../../wire/splice.ts";
 import type { ReplyContext } from "../dialect.ts";
-import { requestEcho, conversationPosition } from "./response.ts";
+import { echoRequest, readConversationPosition } from "./response.ts";
 
 /**
  * A provider's response object with every member the specification requires: older and kindred hosts leave some out,
@@ -10,8 +10,8 @@ import { requestEcho, conversationPosition } from "./response.ts";
  */
 export function addRequiredMembers(answer: string, { created, request }: ReplyContext): string {
   const found = members(answer);
-  const isThere = (key: string): boolean => found.some((member) => member.key === key);
-  const place = conversationPosition(request);
+  const isPresent = (key: string): boolean => found.some((member) => member.key === key);
+  const position = readConversationPosition(request);
   const status = found.findLast(({ key }) => key === "status");
   const isCompleted = status !== undefined && sliceOf(answer, status.value) === '"completed"';
   const required: JsonObject = {
@@ -22,16 +22,16 @@ export function addRequiredMembers(answer: string, { created, request }: ReplyCo
     incomplete_details: null,
     output: [],
     usage: null,
-    ...requestEcho(request),
-    ...place,
+    ...echoRequest(request),
+    ...position,
   };
-  const absent = Object.entries(required).filter(([key]) => !isThere(key));
-  const changed = Object.entries(place).flatMap(([key, value]) => replaceMember(found, key, JSON.stringify(value)));
-  return splice(answer, [...changed, ...appended(answer, absent, found.length === 0)]);
+  const absent = Object.entries(required).filter(([key]) => !isPresent(key));
+  const changed = Object.entries(position).flatMap(([key, value]) => replaceMember(found, key, JSON.stringify(value)));
+  return splice(answer, [...changed, ...appendMembers(answer, absent, found.length === 0)]);
 }
 
 /** All of them in one edit, before the brace that closes the object. */
-function appended(answer: string, added: readonly [string, Json][], isFirst: boolean): Edit[] {
+function appendMembers(answer: string, added: readonly [string, Json][], isFirst: boolean): Edit[] {
   if (added.length === 0) return [];
   const close = answer.lastIndexOf("}");
   const text = added.map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`).join(",");

@@ -2,8 +2,8 @@ import { GatewayError } from "../../canonical/error.ts";
 import type { Block, Finish, ModelRequest, ModelResponse, Native, Usage } from "../../canonical/types.ts";
 import { inputTokens } from "../../canonical/usage.ts";
 import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
-import type { ReplyContext } from "../dialect.ts";
-import { streamErrorOf } from "../openai/errors.ts";
+import { countOf, type ReplyContext } from "../dialect.ts";
+import { decodeStreamError } from "../openai/errors.ts";
 import { encodeOutput, responseIdOf } from "./items.ts";
 import { decodeMessage } from "./messages.ts";
 
@@ -14,7 +14,7 @@ export function decodeResponse(body: Json, seal?: string): ModelResponse {
   if (!isObject(body) || !Array.isArray(body.output)) {
     throw new GatewayError("provider.execution_failed", "the provider's answer is not a response");
   }
-  if (body.status === "failed") throw streamErrorOf(body);
+  if (body.status === "failed") throw decodeStreamError(body);
   const messages = body.output.map((item) => ({ ...decodeMessage(item, seal), role: "assistant" as const }));
   return {
     id: stringifyMember(body.id),
@@ -77,9 +77,9 @@ export function encodeEnvelope(
     error:
       error === undefined ? null : { code: error.upstream?.code ?? error.word ?? error.code, message: error.message },
     incomplete_details: reason === undefined ? null : { reason },
-    ...requestEcho(request),
+    ...echoRequest(request),
     ...own,
-    ...conversationPosition(request),
+    ...readConversationPosition(request),
     id,
     model,
     output,
@@ -90,10 +90,10 @@ export function encodeEnvelope(
 /** The wire's word for an answer that was cut short; a refusal without words can only be told as filtered. */
 export function incompleteReason({ reason }: Finish, output: readonly JsonObject[]): string | undefined {
   if (reason === "length") return "max_output_tokens";
-  const refusesAloud = output.some(
+  const hasRefusalPart = output.some(
     ({ content }) => Array.isArray(content) && content.some((part) => isObject(part) && part.type === "refusal"),
   );
-  return reason === "content_filter" || (reason === "refusal" && !refusesAloud) ? "content_filter" : undefined;
+  return reason === "content_filter" || (reason === "refusal" && !hasRefusalPart) ? "content_filter" : undefined;
 }
 
 /** Decided by what was said: an answer that holds a call asks for its result, whatever the status. */
@@ -104,8 +104,8 @@ export function decodeFinish({ status, incomplete_details: details }: JsonObject
   if (why === "content_filter") return { reason: "content_filter", native };
   if (blocks.some(({ kind }) => kind === "tool_call")) return { reason: "tool_calls", native };
   if (status !== undefined && status !== "completed" && status !== "complete") return { reason: "other", native };
-  const refuses = blocks.some((block) => block.kind === "text" && block.refusal);
-  return { reason: refuses ? "refusal" : "stop", native };
+  const hasRefusal = blocks.some((block) => block.kind === "text" && block.refusal);
+  return { reason: hasRefusal ? "refusal" : "stop", native };
 }
 
 /** `input_tokens` include what was cached; `output_tokens` include reasoning, but not at every host: the total tells. */
@@ -119,12 +119,13 @@ export function decodeUsage(usage: Json | undefined): Usage {
   const cacheRead = cached === undefined ? undefined : Math.min(cached, input ?? cached);
   const cacheWrite = countOf(inputDetails.cache_write_tokens);
   const reasoning = countOf(outputDetails.reasoning_tokens);
-  const isApart = reasoning !== undefined && countOf(usage.total_tokens) === (input ?? 0) + (output ?? 0) + reasoning;
+  const excludesReasoning =
+    reasoning !== undefined && countOf(usage.total_tokens) === (input ?? 0) + (output ?? 0) + reasoning;
   return {
     ...(input !== undefined && { fresh: Math.max(0, input - (cacheRead ?? 0) - (cacheWrite ?? 0)) }),
     ...(cacheRead !== undefined && { cacheRead }),
     ...(cacheWrite !== undefined && { cacheWrite }),
-    ...(output !== undefined && { output: isApart ? output + reasoning : output }),
+    ...(output !== undefined && { output: excludesReasoning ? output + reasoning : output }),
     ...(reasoning !== undefined && { reasoning }),
     native: usage,
   };
@@ -148,7 +149,7 @@ function encodeUsage(usage: Usage): JsonObject | null {
 }
 
 /** The request as a response repeats it. It came over this wire, so its body has the words. */
-export function requestEcho(request: ModelRequest | undefined): JsonObject {
+export function echoRequest(request: ModelRequest | undefined): JsonObject {
   const body = bodyOf(request);
   const echoed = Object.entries(DEFAULTS).map(([member, value]) => [member, body[member] ?? value]);
   const tools = Array.isArray(body.tools) ? body.tools.map(echoTool) : [];
@@ -158,7 +159,7 @@ export function requestEcho(request: ModelRequest | undefined): JsonObject {
 }
 
 /** Where the answer stands. It is said in the request's words: a provider that was sent the whole context knows of no place. */
-export function conversationPosition(request: ModelRequest | undefined): JsonObject {
+export function readConversationPosition(request: ModelRequest | undefined): JsonObject {
   const { previous_response_id: previous, conversation, background } = bodyOf(request);
   return {
     ...(previous != null && { previous_response_id: previous }),
@@ -193,6 +194,3 @@ const DEFAULTS: JsonObject = {
 
 const echoTool = (tool: Json): Json =>
   isObject(tool) && tool.type === "function" ? { description: null, parameters: null, strict: true, ...tool } : tool;
-
-const countOf = (value: Json | undefined): number | undefined =>
-  typeof value === "number" && value >= 0 ? value : undefined;

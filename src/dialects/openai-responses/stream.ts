@@ -3,9 +3,9 @@ import type { Block, Native, StreamEvent, Usage } from "../../canonical/types.ts
 import { isObject, type Json, type JsonObject, numberOf, stringifyMember, tryParseJson } from "../../wire/json.ts";
 import { encodeSse, type SseEvent } from "../../wire/sse.ts";
 import type { ReplyContext, StreamDecoder, StreamEncoder } from "../dialect.ts";
-import { errorMembers, streamErrorOf } from "../openai/errors.ts";
+import { decodeStreamError, errorMembers } from "../openai/errors.ts";
 import { ItemReader, ItemWriter } from "./item-stream.ts";
-import { responseIdOf, representable } from "./items.ts";
+import { responseIdOf, toOutputBlocks } from "./items.ts";
 import { decodeMessage } from "./messages.ts";
 import {
   decodeEnvelope,
@@ -21,7 +21,7 @@ const dialect = "openai-responses";
 export const decodeStream = (seal?: string): StreamDecoder => new ResponsesDecoder(seal);
 export const encodeStream = (reply: ReplyContext): StreamEncoder => new ResponsesEncoder(reply);
 
-type Slot = { place: Json | undefined; reader: ItemReader; isDone: boolean };
+type Slot = { outputIndex: Json | undefined; reader: ItemReader; isDone: boolean };
 
 /**
  * The wire's events → canonical ones, one block open at a time: an item that begins while another is unfinished waits
@@ -61,16 +61,16 @@ class ResponsesDecoder implements StreamDecoder {
     const event = tryParseJson(data);
     if (!isObject(event))
       return this.#fail(new GatewayError("provider.execution_failed", "the provider sent an event that is not JSON"));
-    return this.#noted(this.#event(event));
+    return this.#recordBlocks(this.#addEvent(event));
   }
 
   end(): StreamEvent[] {
     if (this.#isOver) return [];
     const error = new GatewayError("stream.interrupted", "the provider's stream ended before the answer was finished");
-    return [...(this.#current?.reader.leave() ?? []), ...this.#fail(error)];
+    return [...(this.#current?.reader.interrupt() ?? []), ...this.#fail(error)];
   }
 
-  #event(event: JsonObject): StreamEvent[] {
+  #addEvent(event: JsonObject): StreamEvent[] {
     const response = isObject(event.response) ? event.response : {};
     this.#usage = response.usage ?? this.#usage;
     switch (event.type) {
@@ -82,13 +82,13 @@ class ResponsesDecoder implements StreamDecoder {
       case "response.incomplete":
         return [...this.#start(response), ...this.#end(response)];
       case "response.failed":
-        return this.#fail(streamErrorOf(response));
+        return this.#fail(decodeStreamError(response));
       case "error":
-        return this.#fail(streamErrorOf(event));
+        return this.#fail(decodeStreamError(event));
       case undefined:
-        return isObject(event.error) ? this.#fail(streamErrorOf(event)) : [];
+        return isObject(event.error) ? this.#fail(decodeStreamError(event)) : [];
       default:
-        return event.output_index === undefined ? [] : [...this.#start({}), ...this.#item(event)];
+        return event.output_index === undefined ? [] : [...this.#start({}), ...this.#addItemEvent(event)];
     }
   }
 
@@ -102,9 +102,9 @@ class ResponsesDecoder implements StreamDecoder {
     return this.#slots.find(({ isDone }) => !isDone);
   }
 
-  #item(event: JsonObject): StreamEvent[] {
-    const place = event.output_index;
-    const known = this.#slots.findLast((slot) => slot.place === place);
+  #addItemEvent(event: JsonObject): StreamEvent[] {
+    const outputIndex = event.output_index;
+    const known = this.#slots.findLast((slot) => slot.outputIndex === outputIndex);
     const current = this.#current;
     if (current !== undefined && current !== known && known?.isDone !== true) {
       if (current.reader.item.type !== "reasoning" || event.type !== "response.output_item.added") {
@@ -113,37 +113,37 @@ class ResponsesDecoder implements StreamDecoder {
       }
       // OpenRouter says that its reasoning is done when all is over: the answer is not held back until then.
       current.isDone = true;
-      return [...current.reader.leave(), ...this.#begin(event)];
+      return [...current.reader.interrupt(), ...this.#startItem(event)];
     }
     if (known === undefined)
-      return event.type === "response.output_item.done" ? this.#whole(event) : this.#begin(event);
+      return event.type === "response.output_item.done" ? this.#addWholeItem(event) : this.#startItem(event);
     if (event.type !== "response.output_item.done") return known.isDone ? [] : known.reader.push(event);
-    return this.#done(known, event.item);
+    return this.#finishItem(known, event.item);
   }
 
-  #begin(event: JsonObject): StreamEvent[] {
+  #startItem(event: JsonObject): StreamEvent[] {
     const reader = new ItemReader(
       event.item,
       { ordinal: this.#slots.length, nextIndex: () => this.#nextIndex++ },
       this.#seal,
     );
-    this.#slots.push({ place: event.output_index, reader, isDone: false });
+    this.#slots.push({ outputIndex: event.output_index, reader, isDone: false });
     return event.type === "response.output_item.added" ? reader.start() : reader.push(event);
   }
 
   /** An item that was never begun comes whole. */
-  #whole(event: JsonObject): StreamEvent[] {
-    const begun = this.#begin({ ...event, type: "response.output_item.added" });
-    return [...begun, ...this.#done(this.#slots.at(-1)!, event.item)];
+  #addWholeItem(event: JsonObject): StreamEvent[] {
+    const started = this.#startItem({ ...event, type: "response.output_item.added" });
+    return [...started, ...this.#finishItem(this.#slots.at(-1)!, event.item)];
   }
 
-  #done(slot: Slot, item: Json | undefined): StreamEvent[] {
+  #finishItem(slot: Slot, item: Json | undefined): StreamEvent[] {
     const { isDone, reader } = slot;
     slot.isDone = true;
     const events = reader.done(isObject(item) ? item : reader.item);
     const waiting = this.#waiting;
     this.#waiting = [];
-    return [...(isDone ? [] : events), ...waiting.flatMap((event) => this.#item(event))];
+    return [...(isDone ? [] : events), ...waiting.flatMap((event) => this.#addItemEvent(event))];
   }
 
   /** The last word on every item is the finished response's, where it has them: some hosts repeat none of them. */
@@ -151,15 +151,15 @@ class ResponsesDecoder implements StreamDecoder {
     const output = Array.isArray(response.output) ? response.output : [];
     const events: StreamEvent[] = [];
     for (let slot = this.#current; slot !== undefined; slot = this.#current)
-      events.push(...this.#done(slot, lastWord(slot.place, slot.reader.item, output)));
-    output.forEach((item, place) => {
-      const isSaid = this.#slots.some((slot) => lastWord(slot.place, slot.reader.item, output) === item);
-      if (!isSaid) events.push(...this.#whole({ output_index: place, item }));
+      events.push(...this.#finishItem(slot, findFinalItem(slot.outputIndex, slot.reader.item, output)));
+    output.forEach((item, outputIndex) => {
+      const isKnown = this.#slots.some((slot) => findFinalItem(slot.outputIndex, slot.reader.item, output) === item);
+      if (!isKnown) events.push(...this.#addWholeItem({ output_index: outputIndex, item }));
     });
-    this.#noted(events);
+    this.#recordBlocks(events);
     this.#isOver = true;
     const items = this.#slots.map((slot): Native | undefined => {
-      const item = lastWord(slot.place, slot.reader.item, output) ?? slot.reader.item;
+      const item = findFinalItem(slot.outputIndex, slot.reader.item, output) ?? slot.reader.item;
       return decodeMessage(item, this.#seal).native;
     });
     const finish = decodeFinish(response, this.#blocks);
@@ -167,7 +167,7 @@ class ResponsesDecoder implements StreamDecoder {
     return [...events, { type: "end", finish, usage, items, rest: decodeEnvelope(response) }];
   }
 
-  #noted(events: StreamEvent[]): StreamEvent[] {
+  #recordBlocks(events: StreamEvent[]): StreamEvent[] {
     if (!this.#isOver) for (const event of events) if (event.type === "close") this.#blocks.push(event.block);
     return events;
   }
@@ -179,20 +179,24 @@ class ResponsesDecoder implements StreamDecoder {
 }
 
 /** By its id and type (llama.cpp gives one id to two items), or by its place: Copilot's ids change with every event. */
-function lastWord(place: Json | undefined, { id, type }: JsonObject, output: readonly Json[]): JsonObject | undefined {
+function findFinalItem(
+  outputIndex: Json | undefined,
+  { id, type }: JsonObject,
+  output: readonly Json[],
+): JsonObject | undefined {
   const items = output.filter(isObject);
   const same = items.find((item) => id !== undefined && item.id === id && item.type === type);
-  const there = typeof place === "number" ? output[place] : undefined;
-  return same ?? (isObject(there) && there.type === type ? there : undefined);
+  const atIndex = typeof outputIndex === "number" ? output[outputIndex] : undefined;
+  return same ?? (isObject(atIndex) && atIndex.type === type ? atIndex : undefined);
 }
 
 class ResponsesEncoder implements StreamEncoder {
-  #number = 0;
+  #sequence = 0;
   #head: { id: string; model: string } | undefined;
   #writer: ItemWriter | undefined;
   readonly #output: JsonObject[] = [];
   /** A text that is not begun yet: one that stays empty is none of this wire. */
-  #text: Extract<StreamEvent, { type: "open" }> | undefined;
+  #pendingText: Extract<StreamEvent, { type: "open" }> | undefined;
 
   readonly #reply: ReplyContext;
 
@@ -204,31 +208,31 @@ class ResponsesEncoder implements StreamEncoder {
     switch (event.type) {
       case "start":
         this.#head = { id: this.#reply.id ?? responseIdOf(event.id), model: event.model };
-        return this.#life("response.created", {}) + this.#life("response.in_progress", {});
+        return this.#encodeState("response.created", {}) + this.#encodeState("response.in_progress", {});
       case "open":
-        this.#text = event.block.kind === "text" ? event : undefined;
-        if (this.#text !== undefined) return "";
-        return representable(event.block)
+        this.#pendingText = event.block.kind === "text" ? event : undefined;
+        if (this.#pendingText !== undefined) return "";
+        return toOutputBlocks(event.block)
           .map((block) => this.#open({ ...event, block }))
           .join("");
       case "delta":
-        return this.#beginText() + (this.#writer?.delta(event.text) ?? "");
+        return this.#startPendingText() + (this.#writer?.delta(event.text) ?? "");
       case "close": {
-        const isBegun = event.block.kind === "text" && this.#text === undefined;
-        return (isBegun ? [event.block] : representable(event.block))
-          .map((block) => this.#beginText() + (this.#writer?.close(block) ?? ""))
+        const isStarted = event.block.kind === "text" && this.#pendingText === undefined;
+        return (isStarted ? [event.block] : toOutputBlocks(event.block))
+          .map((block) => this.#startPendingText() + (this.#writer?.close(block) ?? ""))
           .join("");
       }
       case "end": {
         const { finish, usage, rest, items = [] } = event;
         const last = this.#endItem();
         const natives = items.map((native) => (native?.dialect === dialect ? native.item : null));
-        const output = this.#output.map((item, place) => ({
-          ...(lastWord(place, item, natives) ?? item),
+        const output = this.#output.map((item, outputIndex) => ({
+          ...(findFinalItem(outputIndex, item, natives) ?? item),
           id: item.id!,
         }));
         const type = incompleteReason(finish, output) === undefined ? "response.completed" : "response.incomplete";
-        return last + this.#life(type, { output, finish, usage, rest });
+        return last + this.#encodeState(type, { output, finish, usage, rest });
       }
       case "error":
         return this.#fail(event.error);
@@ -237,20 +241,24 @@ class ResponsesEncoder implements StreamEncoder {
 
   resumeAfter({ data }: SseEvent): void {
     const last = tryParseJson(data ?? "");
-    this.#number = Math.max(this.#number, ((isObject(last) && numberOf(last.sequence_number)) || 0) + 1);
+    this.#sequence = Math.max(this.#sequence, ((isObject(last) && numberOf(last.sequence_number)) || 0) + 1);
   }
 
-  #beginText(): string {
-    const text = this.#text;
-    this.#text = undefined;
+  #startPendingText(): string {
+    const text = this.#pendingText;
+    this.#pendingText = undefined;
     return text === undefined ? "" : this.#open(text);
   }
 
   #open({ item, id, block }: Extract<StreamEvent, { type: "open" }>): string {
-    if (this.#writer?.takes(block, item) === true) return this.#writer.open(block);
+    if (this.#writer?.accepts(block, item) === true) return this.#writer.open(block);
     const ended = this.#endItem();
     const responseId = this.#head?.id ?? "";
-    this.#writer = new ItemWriter(block, { responseId, index: this.#output.length, id, ordinal: item }, this.#say);
+    this.#writer = new ItemWriter(
+      block,
+      { responseId, index: this.#output.length, id, ordinal: item },
+      this.#encodeEvent,
+    );
     return ended + this.#writer.start() + this.#writer.open(block);
   }
 
@@ -264,18 +272,18 @@ class ResponsesEncoder implements StreamEncoder {
 
   /** The SDKs throw on `error` and hand `response.failed` on with all that was said before: it needs a response. */
   #fail(error: GatewayError): string {
-    if (this.#head !== undefined) return this.#life("response.failed", { output: this.#output, error });
+    if (this.#head !== undefined) return this.#encodeState("response.failed", { output: this.#output, error });
     const members = errorMembers(error);
     // OpenAI specifies the members flat and sends them nested; clients read the one or the other.
     const { message, code, param } = members;
-    return this.#say("error", { code: code!, message: message!, param: param!, error: members });
+    return this.#encodeEvent("error", { code: code!, message: message!, param: param!, error: members });
   }
 
-  #life(type: string, state: Omit<Envelope, "id" | "model">): string {
+  #encodeState(type: string, state: Omit<Envelope, "id" | "model">): string {
     const head = this.#head ?? { id: this.#reply.id ?? responseIdOf(""), model: "" };
-    return this.#say(type, { response: encodeEnvelope({ ...head, ...state }, this.#reply) });
+    return this.#encodeEvent(type, { response: encodeEnvelope({ ...head, ...state }, this.#reply) });
   }
 
-  readonly #say = (type: string, members: JsonObject): string =>
-    encodeSse({ event: type, data: JSON.stringify({ type, sequence_number: this.#number++, ...members }) });
+  readonly #encodeEvent = (type: string, members: JsonObject): string =>
+    encodeSse({ event: type, data: JSON.stringify({ type, sequence_number: this.#sequence++, ...members }) });
 }

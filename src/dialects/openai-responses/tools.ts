@@ -2,12 +2,12 @@ import { verbatim } from "../../canonical/native.ts";
 import type { Loss, Tool, ToolChoice } from "../../canonical/types.ts";
 import {
   booleanOf,
-  withoutUndefined,
   isObject,
   type Json,
   type JsonObject,
-  stringOf,
   stringifyMember,
+  stringOf,
+  withoutUndefined,
 } from "../../wire/json.ts";
 import type { EncodeTarget } from "../dialect.ts";
 
@@ -38,8 +38,8 @@ function decodeTool(item: Json): Tool {
 
 /** Schemas are strict here unless told otherwise, and nowhere else: one that was not meant so would be refused. */
 function encodeTool(tool: Tool, target: EncodeTarget, losses: Loss[]): Json | undefined {
-  const said = verbatim(tool.native, target);
-  if (said !== undefined) return said;
+  const ownItem = verbatim(tool.native, target);
+  if (ownItem !== undefined) return ownItem;
   if (tool.kind === "server") {
     losses.push({ at: `tools.${tool.label}`, what: "dropped", why: `${dialect} has no such tool` });
     return undefined;

@@ -1,10 +1,10 @@
 import {
-  hiddenUpstream,
   type ErrorCode,
   GatewayError,
+  hiddenUpstream,
+  upstreamDetails,
   type UpstreamError,
   upstreamMembers,
-  upstreamDetails,
 } from "../../canonical/error.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, tryParseJson } from "../../wire/json.ts";
 
@@ -13,16 +13,17 @@ import { isObject, type Json, type JsonObject, stringifyMember, tryParseJson } f
  * xAI's `{code, error: "…"}`.
  */
 export function decodeError(status: number, body: string, requestId?: string): GatewayError {
-  return errorOf(status, tryParseJson(body), requestId);
+  return decodeErrorBody(status, tryParseJson(body), requestId);
 }
 
-export function errorOf(status: number, body: Json | undefined, requestId?: string): GatewayError {
+export function decodeErrorBody(status: number, body: Json | undefined, requestId?: string): GatewayError {
   const outer = isObject(body) ? body : {};
   const inner = isObject(outer.error) ? outer.error : outer;
-  const said = [inner.message, outer.message, outer.detail, outer.error].find(
+  const upstreamMessage = [inner.message, outer.message, outer.detail, outer.error].find(
     (text) => text !== undefined && text !== null,
   );
-  const message = said === undefined ? `the provider answered with status ${status}` : stringifyMember(said);
+  const message =
+    upstreamMessage === undefined ? `the provider answered with status ${status}` : stringifyMember(upstreamMessage);
   const upstream: UpstreamError = {
     status,
     ...(typeof inner.type === "string" && inner.type !== "error" && { type: inner.type }),
@@ -30,13 +31,13 @@ export function errorOf(status: number, body: Json | undefined, requestId?: stri
     ...(requestId !== undefined && { requestId }),
   };
   const param = typeof inner.param === "string" ? { param: inner.param } : {};
-  return new GatewayError(codeOf(status, upstream), message, { status, upstream, ...param });
+  return new GatewayError(classifyError(status, upstream), message, { status, upstream, ...param });
 }
 
 /** An error said inside a 200, by an event or a failed response: its code stands for the status that was not sent. */
-export function streamErrorOf(body: JsonObject): GatewayError {
+export function decodeStreamError(body: JsonObject): GatewayError {
   const { code } = isObject(body.error) ? body.error : body;
-  return errorOf((typeof code === "string" && STATUS[code]) || 502, body);
+  return decodeErrorBody((typeof code === "string" && STATUS_BY_CODE[code]) || 502, body);
 }
 
 export function encodeError(error: GatewayError, requestId: string): JsonObject {
@@ -45,24 +46,24 @@ export function encodeError(error: GatewayError, requestId: string): JsonObject 
 
 /** `upstream` is beyond the published shape, which has no place for it, and no SDK minds. */
 export function errorMembers(error: GatewayError): JsonObject {
-  const [words, upstream] = [upstreamDetails(error), hiddenUpstream(error)];
+  const [details, upstream] = [upstreamDetails(error), hiddenUpstream(error)];
   return {
     message: error.message,
-    type: words?.type ?? typeOf(error.status),
+    type: details?.type ?? typeOf(error.status),
     param: error.param ?? null,
-    code: words?.code ?? error.word ?? error.code,
+    code: details?.code ?? error.word ?? error.code,
     ...(upstream !== undefined && { upstream: upstreamMembers(upstream) }),
   };
 }
 
-const STATUS: Record<string, number> = {
+const STATUS_BY_CODE: Record<string, number> = {
   rate_limit_exceeded: 429,
   insufficient_quota: 429,
   context_length_exceeded: 400,
   invalid_prompt: 400,
 };
 
-function codeOf(status: number, upstream: UpstreamError): ErrorCode {
+function classifyError(status: number, upstream: UpstreamError): ErrorCode {
   if (upstream.code === "context_length_exceeded") return "context.too_long";
   if (status === 429) return "rate.limited";
   if (status === 408 || status === 504) return "provider.timeout";

@@ -1,0 +1,82 @@
+import { verbatim } from "../../canonical/native.ts";
+import type { Loss, Tool, ToolChoice } from "../../canonical/types.ts";
+import {
+  booleanOf,
+  isObject,
+  type Json,
+  type JsonObject,
+  stringifyMember,
+  stringOf,
+  withoutUndefined,
+} from "../../wire/json.ts";
+import type { EncodeTarget } from "../dialect.ts";
+
+const dialect = "openai-chat";
+
+export function decodeTools(body: JsonObject): Tool[] | undefined {
+  const listed = Array.isArray(body.tools) ? body.tools : undefined;
+  const functions = Array.isArray(body.functions)
+    ? body.functions.map((item): Json => ({ type: "function", function: item }))
+    : undefined;
+  return (listed ?? functions)?.map(decodeTool);
+}
+
+function decodeTool(item: Json): Tool {
+  const native = { dialect, item } as const;
+  // Mistral's clients leave the type out.
+  if (!isObject(item) || (item.type ?? "function") !== "function" || !isObject(item.function)) {
+    return { kind: "server", label: isObject(item) ? stringifyMember(item.type) : "tool", native };
+  }
+  const { name, description, parameters, strict } = item.function;
+  return withoutUndefined({
+    kind: "function",
+    name: stringifyMember(name),
+    description: stringOf(description),
+    parameters: isObject(parameters) ? parameters : undefined,
+    strict: booleanOf(strict),
+    native,
+  });
+}
+
+export function encodeTools(tools: readonly Tool[], target: EncodeTarget, losses: Loss[]): JsonObject {
+  const items = tools.flatMap((tool): Json[] => {
+    const ownItem = verbatim(tool.native, target);
+    if (ownItem !== undefined) return [ownItem];
+    if (tool.kind === "server") {
+      losses.push({ at: `tools.${tool.label}`, what: "dropped", why: "openai-chat has no such tool" });
+      return [];
+    }
+    const { name, description, parameters, strict } = tool;
+    const parametersOrNone = parameters ?? { type: "object", properties: {} };
+    return [
+      {
+        type: "function",
+        function: withoutUndefined({ name, description, parameters: parametersOrNone, strict }) as JsonObject,
+      },
+    ];
+  });
+  return items.length > 0 ? { tools: items } : {};
+}
+
+export function decodeToolChoice(choice: Json | undefined): ToolChoice | undefined {
+  if (choice === "auto" || choice === "none" || choice === "required") return { mode: choice };
+  if (choice === "any") return { mode: "required" };
+  if (!isObject(choice)) return undefined;
+  if (isObject(choice.allowed_tools)) return decodeAllowed(choice.allowed_tools);
+  const named = isObject(choice.function) ? choice.function : isObject(choice.custom) ? choice.custom : choice;
+  return typeof named.name === "string" ? { mode: "tool", name: named.name } : undefined;
+}
+
+export function encodeToolChoice(choice: ToolChoice): Json {
+  if (choice.mode === "tool") return { type: "function", function: { name: choice.name } };
+  if (choice.among === undefined || choice.mode === "none") return choice.mode;
+  const tools = choice.among.map((name) => ({ type: "function", function: { name } }));
+  return { type: "allowed_tools", allowed_tools: { mode: choice.mode, tools } };
+}
+
+function decodeAllowed({ mode, tools }: JsonObject): ToolChoice {
+  const among = (Array.isArray(tools) ? tools : []).flatMap((tool) =>
+    isObject(tool) && isObject(tool.function) ? [stringifyMember(tool.function.name)] : [],
+  );
+  return { mode: mode === "required" ? "required" : "auto", among };
+}
