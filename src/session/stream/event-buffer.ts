@@ -60,8 +60,8 @@ export class EventBuffer {
   /** The id of the newest. In a new life it begins with the clock, so that ids which a crash took are never given again. */
   get lastId(): number {
     if (this.#newest === undefined) {
-      const [stored] = this.#sql<{ lastId: number | null }>("SELECT max(last) AS last FROM events");
-      this.#newest = Math.max(stored?.lastId ?? 0, this.#now() * 1000);
+      const [stored] = this.#sql<{ last: number | null }>("SELECT max(last) AS last FROM events");
+      this.#newest = Math.max(stored?.last ?? 0, this.#now() * 1000);
     }
     return this.#newest;
   }
@@ -134,7 +134,7 @@ export class EventBuffer {
 
   /** Everything told after this id, as far as it is kept. */
   *segmentsSince(id: number): Generator<Segment> {
-    const { lastId: last } = this;
+    const last = this.lastId;
     for (let at = id; at < last;) {
       const segments = this.#readAfter(at);
       if (segments.length === 0) return;
@@ -145,8 +145,8 @@ export class EventBuffer {
 
   /** Whether nothing that was told after this id is gone. */
   hasAllSince(id: number): boolean {
-    const [dropped] = this.#sql<{ lastId: number }>("SELECT last FROM dropped");
-    return id >= (dropped?.lastId ?? 0);
+    const [dropped] = this.#sql<{ last: number }>("SELECT last FROM dropped");
+    return id >= (dropped?.last ?? 0);
   }
 
   /** Drops what has been kept long enough. Returns when to come again, in Unix milliseconds; undefined when nothing is left. */
@@ -157,14 +157,14 @@ export class EventBuffer {
     const [oldest] = this.#sql<{ first: number | null }>("SELECT min(first) AS first FROM streams");
     const needed = Math.min(...liveStarts, oldest?.first ?? Infinity, this.lastId + 1);
     // Rows stand in the order in which they were written: the first one that is young ends the search.
-    const dropped = this.#sql<{ lastId: number }>(
+    const dropped = this.#sql<{ last: number }>(
       `DELETE FROM events WHERE last < min(?1, coalesce(
          (SELECT last FROM events WHERE written_at > ?2 ORDER BY last LIMIT 1), ?1)) RETURNING last`,
       needed,
       now - STREAM_RETENTION_MS,
     );
     if (dropped.length > 0) {
-      const last = Math.max(...dropped.map((row) => row.lastId));
+      const last = Math.max(...dropped.map((row) => row.last));
       this.#sql("INSERT OR REPLACE INTO dropped (id, last) VALUES (1, ?)", last);
     }
     const [next] = this.#sql<{ at: number | null }>(
