@@ -2,7 +2,7 @@ import { GatewayError } from "../canonical/error.ts";
 import type { Message } from "../canonical/types.ts";
 import type { EncodeTarget } from "../dialects/dialect.ts";
 import { DIALECTS } from "../dialects/index.ts";
-import { fetchOf, buildRequest } from "../providers/request.ts";
+import { buildRequest, fetchOf } from "../providers/request.ts";
 import { attempt } from "../routing/attempt.ts";
 import type { RoutingPolicy } from "../routing/config.ts";
 import type { AttemptFn } from "../routing/failover.ts";
@@ -10,14 +10,17 @@ import { issuerOf, type Target } from "../routing/locate.ts";
 import type { Context } from "../session/session.ts";
 import type { DiscardedUsage } from "../store/records.ts";
 import type { ParsedRequest } from "../surfaces/request.ts";
-import type { Call, CallHost } from "./call/call.ts";
-import { awaitFirstContent, type UpstreamAnswer } from "./upstream/answer.ts";
-import { type ProviderBody, spliceBody, encodeBody } from "./request-body.ts";
 import { discardedCost } from "./call/attempt-cost.ts";
 import type { CallLog } from "./call/call-log.ts";
-import { type UpstreamCall, isSameDialect, addedUsageOption } from "./call/upstream-call.ts";
+import type { Call, CallHost } from "./call/call.ts";
+import { addedUsageOption, isSameDialect, type UpstreamCall } from "./call/upstream-call.ts";
+import { encodeBody, type ProviderBody, spliceBody } from "./request-body.ts";
+import { awaitFirstContent, type UpstreamAnswer } from "./upstream/answer.ts";
 
-/** A call that has its place in a session and is on its way to its targets. */
+/**
+ * A call that has started in its session and is ready to be sent. `giveUpAt`: the call's total deadline, in Unix
+ * milliseconds.
+ */
 export type PreparedCall = {
   call: Call;
   request: ParsedRequest;
@@ -29,8 +32,12 @@ export type PreparedCall = {
 };
 
 /**
- * One try at one target: asked in its own terms, and heard until its answer is one. `said`: messages behind the
- * caller's own.
+ * Sends the call to one target and waits for the first content of its answer.
+ *
+ * `appended` are messages after the caller's own. Losses of the translation are logged with the attempt. Throws
+ * `request.unprocessable` if there are losses and `rhone.strict` is set, the provider's error if it refuses, and a
+ * `GatewayError` if the stream breaks before its first content; usage already reported by then is passed to
+ * `onDiscardedUsage`.
  */
 export async function dispatch(
   prepared: PreparedCall,
@@ -49,7 +56,7 @@ export async function dispatch(
   if (parsed.rhone.strict && loss !== undefined) throw strictModeError(loss.at);
   const { response, cancel } = await attempt(target, request, {
     fetch: fetchOf(target.provider),
-    // A whole answer has no headers before it is finished.
+    // A provider sends the headers of a whole answer only when the answer is complete.
     headersMs: parsed.stream ? deadlines.headers : deadlines.headers + deadlines.firstContent,
     signal,
   });
@@ -66,7 +73,10 @@ export async function dispatch(
   }
 }
 
-/** As it stands before its upstream has answered. */
+/**
+ * The upstream call before it is sent: an empty upstream response, no losses, a `cancel` without effect. Also used to
+ * record a failure when no target has answered.
+ */
 export function upstreamCallTo(prepared: PreparedCall, target: Target): UpstreamCall {
   const { policy, ...rest } = prepared;
   const dialect = DIALECTS[target.dialect];
@@ -81,33 +91,40 @@ export function upstreamCallTo(prepared: PreparedCall, target: Target): Upstream
   };
 }
 
-/** A target as the encoders want to know it. */
+/** The part of a target that encoders depend on: dialect, model, issuer of sealed items, quirks. */
 export function toEncodeTarget(target: Target): EncodeTarget & { issuer: string } {
   const { provider, model, dialect } = target;
   return { dialect, model, issuer: issuerOf(target), ...(provider.quirks && { quirks: provider.quirks }) };
 }
 
-/** The caller's bytes where they can be kept, else what they mean. */
+/**
+ * Reuses the caller's bytes if the provider speaks the caller's dialect and no message or foreign instruction has to be
+ * added; otherwise encodes the decoded request.
+ */
 function buildBody(upstreamCall: UpstreamCall, appended: readonly Message[]): ProviderBody {
-  const { request, context, dialect, encodeTarget: target } = upstreamCall;
+  const { request, context, dialect, encodeTarget } = upstreamCall;
   const { instructions } = context;
   const reusesBytes =
     appended.length === 0 &&
     isSameDialect(upstreamCall) &&
     (instructions === undefined || instructions.dialect === dialect.id);
   return reusesBytes
-    ? spliceBody(request, context, target, addedUsageOption(upstreamCall))
-    : encodeBody(request, context, dialect, target, appended);
+    ? spliceBody(request, context, encodeTarget, addedUsageOption(upstreamCall))
+    : encodeBody(request, context, dialect, encodeTarget, appended);
 }
 
-/** The body in the provider's own terms, signed as it wants it. */
+/**
+ * Adds URL, headers and credentials to the body. Gemini's list of chunks (`streamGenerateContent` without `alt=sse`) is
+ * requested as such only from a Gemini provider; any other stream is server-sent events.
+ */
 function buildUpstreamRequest({ call, request, target }: UpstreamCall, body: string): ReturnType<typeof buildRequest> {
   const { provider, model, dialect } = target;
   const asSse = !(request.outside.asList && request.surface.dialect.id === dialect);
   return buildRequest(provider, { model, dialect, stream: request.stream, asSse }, { body, client: call.headers });
 }
 
+/** The error for a loss in strict mode. `at`: path of the request member that the provider cannot represent. */
 export const strictModeError = (at: string): GatewayError =>
-  new GatewayError("request.unprocessable", `${at}: the provider cannot hold it, and rhone.strict is set`, {
+  new GatewayError("request.unprocessable", `${at}: the provider cannot represent it, and rhone.strict is set`, {
     param: at,
   });

@@ -1,19 +1,22 @@
 import { GatewayError } from "../canonical/error.ts";
 import type { CallState } from "../session/calls.ts";
-import { ByteLog, BYTE_LOG_SCHEMA } from "../session/stream/byte-log.ts";
+import { BYTE_LOG_SCHEMA, ByteLog } from "../session/stream/byte-log.ts";
 import type { Storage } from "../store/sql.ts";
 import { streamOf } from "../wire/bytes.ts";
 import { raceTimeout } from "../wire/time.ts";
 
-/** How long a request's first answer is what its repetitions get. SPEC 3. Milliseconds. */
+/** How long an answer is stored for repetitions of its request. Milliseconds. */
 export const ANSWER_RETENTION_MS = 24 * 60 * 60_000;
-/** How long the end of an answer waits for what is on record of its call. Milliseconds. */
+/** How long the end of an answer waits for its call's record, which has the final status. Milliseconds. */
 const SETTLE_MS = 5_000;
 
-/** `tellsSecret`: the answer is for those who wait for it, and never stored. */
+/** `fingerprint`: equal for equal requests. `returnsSecret`: the answer contains a new secret and is never stored. */
 export type IdempotentRequest = { fingerprint: string; returnsSecret: boolean };
 
-/** An answer as it begins; when all the work beside it is done; and what is on record of a call by then. */
+/**
+ * A request that is being run. `settled` resolves when the work behind its response is done, `statusOf` reads the
+ * status of a call by id.
+ */
 export type RequestRun = {
   response: Response;
   settled: () => Promise<unknown>;
@@ -22,19 +25,21 @@ export type RequestRun = {
 
 type IdempotencyServices = Storage & {
   now: () => number;
-  /** Keeps the object awake until then. */
+  /** Prevents the object's eviction until the work is done. */
   waitUntil: (work: Promise<unknown>) => void;
-  /** Has everything stored here deleted then, in Unix milliseconds. */
+  /** Schedules the deletion of everything stored here. Unix milliseconds. */
   expireAt: (time: number) => void;
-  /** Resolves when all that was written is on disk. */
+  /** Resolves when all writes are on disk. */
   durable: () => Promise<void>;
 };
 
+/** Status and headers of an answer; its body is the log. */
 type Head = { status: number; headers: [string, string][] };
 type Run = { fingerprint: string; head: Promise<Head>; log: ByteLog };
+/** `head` is null if the answer contained a secret. */
 type Row = { run: number; fingerprint: string; head: string | null; size: number };
 
-/** All requests with one idempotency key: the first is run, the others get its answer. */
+/** Runs the first request with an idempotency key and answers all others with the same response. */
 export class Idempotency {
   readonly #services: IdempotencyServices;
   #running: Run | undefined;
@@ -45,22 +50,24 @@ export class Idempotency {
   }
 
   /**
-   * The answer of the request that came first, from its first byte on, whether it still runs or has long ended. A first
-   * one that failed counts as none, and so does one that a crash took: nothing of it stands in `answers`. Throws `idempotency.mismatch` for another request, and for a secret told before.
+   * Streams the first request's answer from its first byte, whether the request is still running or has finished. A
+   * first request that failed, or was interrupted by a crash, is not stored, so the next one runs again.
+   *
+   * Throws `idempotency.mismatch` for a different request, and for a repetition of a request that returned a secret.
    */
   async answer({ fingerprint, returnsSecret }: IdempotentRequest, run: () => Promise<RequestRun>): Promise<Response> {
     const { sql } = this.#services;
     sql(BYTE_LOG_SCHEMA);
     sql(ANSWERS);
     const first = this.#running ?? this.#loadStored();
-    if (first === undefined) return await told(this.#start({ fingerprint, returnsSecret }, run));
-    if (first.fingerprint !== fingerprint) throw mismatch("expected the request that it came with first");
-    const { headers, status, body } = await told(first);
+    if (first === undefined) return await toResponse(this.#start({ fingerprint, returnsSecret }, run));
+    if (first.fingerprint !== fingerprint) throw mismatch("expected the same request as the first one with this key");
+    const { headers, status, body } = await toResponse(first);
     headers.set("idempotency-replayed", "true");
     return new Response(body, { status, headers });
   }
 
-  /** Whether what is stored here is still being written. */
+  /** Whether the first request's answer is still being written. */
   get isRunning(): boolean {
     return this.#running !== undefined;
   }
@@ -72,19 +79,19 @@ export class Idempotency {
     expireAt(started + ANSWER_RETENTION_MS);
     const log = new ByteLog(sql, started);
     const head = Promise.withResolvers<Head>();
-    // Its client may have left before there is one.
+    // The head may be rejected after its client has left, when no response awaits it.
     head.promise.catch(() => {});
     const running = { fingerprint, head: head.promise, log };
     this.#running = running;
     const store = (stored: Head): void => this.#store(started, running, returnsSecret ? undefined : stored);
-    waitUntil(this.#record(run, { log, head, keep: store }));
+    waitUntil(this.#record(run, { log, head, store }));
     return running;
   }
 
-  /** An answer is kept before its readers are told that it has ended. */
+  /** Runs the request and logs its body. The answer is durable before its readers receive the end of the body. */
   async #record(
     run: () => Promise<RequestRun>,
-    { log, head, keep: store }: Pick<Run, "log"> & { head: PromiseWithResolvers<Head>; keep: (of: Head) => void },
+    { log, head, store }: Pick<Run, "log"> & { head: PromiseWithResolvers<Head>; store: (head: Head) => void },
   ): Promise<void> {
     try {
       const started = await run();
@@ -109,9 +116,9 @@ export class Idempotency {
     const { sql, transact } = this.#services;
     transact(() => {
       if (head !== undefined) log.flush();
-      const told = head === undefined ? null : JSON.stringify(head);
+      const json = head === undefined ? null : JSON.stringify(head);
       const size = head === undefined ? 0 : log.size;
-      sql("INSERT INTO answers (run, fingerprint, head, size) VALUES (?, ?, ?, ?)", run, fingerprint, told, size);
+      sql("INSERT INTO answers (run, fingerprint, head, size) VALUES (?, ?, ?, ?)", run, fingerprint, json, size);
     });
   }
 
@@ -132,14 +139,17 @@ export class Idempotency {
   }
 }
 
-/** An answer stands here when it is whole. `run`: when it began, in Unix milliseconds. */
+/** Finished answers. `run`: start of the request in Unix milliseconds. */
 const ANSWERS =
   "CREATE TABLE IF NOT EXISTS answers (run INTEGER PRIMARY KEY, fingerprint TEXT NOT NULL, head TEXT, size INTEGER NOT NULL)";
 
-/** Successes, and what is wrong with the request itself; any other refusal may be none the next time. */
+/**
+ * Successes and errors of the request itself (400, 422) are final; other refusals may not recur, so they are not
+ * stored.
+ */
 const isRepeatable = (status: number): boolean => status <= 400 || status === 422;
 
-/** A stream that broke after it had begun: its status still says 200, and its call's record does not. */
+/** Whether the call's record has a failed status: a stream that breaks has status 200 all the same. */
 async function hasFailed({ response, settled, statusOf }: RequestRun): Promise<boolean> {
   const call = response.headers.get("x-rhone-call-id");
   if (call === null) return false;
@@ -148,16 +158,18 @@ async function hasFailed({ response, settled, statusOf }: RequestRun): Promise<b
   return status !== undefined && FAILED.has(status);
 }
 
+/** Final states of a call without a complete answer. */
 const FAILED: ReadonlySet<CallState["status"]> = new Set(["incomplete", "failed", "interrupted"]);
 
-async function told({ head, log }: Run): Promise<Response> {
+async function toResponse({ head, log }: Run): Promise<Response> {
   const { status, headers } = await head;
   const hasBody = status !== 204 && status !== 304;
   return new Response(hasBody ? streamOf(log.read()) : null, { status, headers });
 }
 
+/** The head of an answer that is not stored because it contained a secret. */
 const rejectSecret = async (): Promise<never> => {
-  throw mismatch("expected a new one; the first answer told a secret, which is not kept");
+  throw mismatch("expected a new key; the first answer contained a secret, which is not stored");
 };
 
 const mismatch = (expected: string): GatewayError =>

@@ -1,16 +1,19 @@
-import type { IdempotentRequest } from "./idempotency.ts";
-import { readBytes } from "../surfaces/body.ts";
 import { createHash } from "node:crypto";
+import { readBytes } from "../surfaces/body.ts";
+import type { IdempotentRequest } from "./idempotency.ts";
 
-/** What has to be the same in every repetition, and the request as it is run, once. Throws as `readBytes` does. */
+/**
+ * Reads a request into its fingerprint and a copy to run. Path, query, `x-rhone-` headers and body count; credentials
+ * do not. Throws as `readBytes` does.
+ */
 export async function readIdempotentRequest(request: Request): Promise<IdempotentRequest & { request: Request }> {
   const body = await readBytes(request);
   const { pathname, searchParams } = new URL(request.url);
   const headers = new Headers(request.headers);
   headers.delete("idempotency-key");
-  // Which page may read the answer is said to each repetition, not once for all.
+  // CORS headers are set for each repetition by its own origin.
   headers.delete("origin");
-  // What the body might say as well; and no credential.
+  // These headers have the same effect as members of the body. `key` in the query is Gemini's form of a credential.
   const rhoneHeaders = [...headers].filter(([name]) => name.startsWith("x-rhone-"));
   const query = [...searchParams].filter(([name]) => name !== "key");
   const fingerprint = createHash("sha256")
@@ -21,13 +24,13 @@ export async function readIdempotentRequest(request: Request): Promise<Idempoten
   return { fingerprint, returnsSecret: RETURNS_SECRET.test(pathname), request: copy };
 }
 
-/** Made and rotated keys, and client tokens. */
+/** Paths whose answers contain a secret: created and rotated keys, client tokens. */
 const RETURNS_SECRET = /^\/v1\/(keys(\/|$)|sessions\/.+:token$)/;
 
-/** A form has a boundary of its own each time it is sent. */
+/** The body without its multipart boundary, which clients choose at random for each request. */
 function withoutBoundary(body: Uint8Array, type: string): Uint8Array {
-  const boundary = /^\s*multipart\/.*;\s*boundary=(?:"([^"]+)"|([^;\s]+))/i.exec(type);
-  const mark = boundary?.[1] ?? boundary?.[2];
-  if (mark === undefined) return body;
-  return Buffer.from(Buffer.from(body).toString("latin1").replaceAll(mark, ""), "latin1");
+  const match = /^\s*multipart\/.*;\s*boundary=(?:"([^"]+)"|([^;\s]+))/i.exec(type);
+  const boundary = match?.[1] ?? match?.[2];
+  if (boundary === undefined) return body;
+  return Buffer.from(Buffer.from(body).toString("latin1").replaceAll(boundary, ""), "latin1");
 }

@@ -6,9 +6,8 @@ import type { PendingToolCall } from "../session/turns.ts";
 import { joinItems } from "../wire/json.ts";
 
 /**
- * The context of a call that goes on without the results of the tools that the model has asked for: providers refuse
- * such a history, and the session could never go on. Each open call is answered with an error in the client's place.
- * `messages`: what the call says.
+ * Adds a failed result for each tool call that the client leaves without one: providers refuse such a history, and the
+ * session could not continue. `messages`: those of the request. Each added result is a loss.
  */
 export function fillMissingResults(context: Context, messages: readonly Message[], dialect: WireDialect): Context {
   const pending = context.parent?.open ?? [];
@@ -23,12 +22,15 @@ export function fillMissingResults(context: Context, messages: readonly Message[
   const losses = unanswered.map(({ id }): Loss => ({
     at: "messages",
     what: "approximated",
-    why: `tool call ${id} has no result: it is answered as failed`,
+    why: `tool call ${id} has no result: a failed result is sent for it`,
   }));
   return { ...context, history: [...context.history, added], added, losses };
 }
 
-/** The calls that these messages do not answer, by id or, where the wire has none, by name and order. */
+/**
+ * The pending calls without a result in the messages up to the next assistant message. Results are matched by id or, in
+ * dialects without ids, by name and order.
+ */
 function findUnanswered(pending: readonly PendingToolCall[], messages: readonly Message[]): PendingToolCall[] {
   const request: Message = {
     role: "assistant",
@@ -42,6 +44,7 @@ function findUnanswered(pending: readonly PendingToolCall[], messages: readonly 
   return pending.filter(({ id, item }) => !answeredIds.has(id) && !(item !== undefined && answeredIds.has(item)));
 }
 
+/** The text is for the model, which sees the tool as failed. */
 const toFailedResult = ({ id, name }: PendingToolCall): ToolResult => ({
   kind: "tool_result",
   id,

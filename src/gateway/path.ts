@@ -1,51 +1,58 @@
 import { GatewayError, toGatewayError } from "../canonical/error.ts";
 import type { Message } from "../canonical/types.ts";
+import { requireModel } from "../keys/permissions.ts";
+import { candidatesOf } from "../routing/candidates.ts";
 import { failOver, type FailoverPlan } from "../routing/failover.ts";
 import type { Target } from "../routing/locate.ts";
-import { candidatesOf } from "../routing/candidates.ts";
-import { settleFailure } from "./reply/settle.ts";
 import type { ParsedRequest } from "../surfaces/request.ts";
-import { type Call, type CallHost } from "./call/call.ts";
-import { upstreamCallTo, dispatch, type PreparedCall } from "./dispatch.ts";
-import { type Outcome, respondWithin } from "./reply/early-response.ts";
-import { UpstreamRefusal } from "./upstream/refusal.ts";
-import { type UpstreamAnswer, EmptyStreamError } from "./upstream/answer.ts";
-import { reply } from "./reply/reply.ts";
-import type { Recover } from "./reply/recovery.ts";
-import { allowedTargets, reserve } from "./reserve.ts";
-import { errorResponse, errorStream, withHeaders } from "./reply/headers.ts";
-import { planHedge, rankCandidates, routingRequest, withDeadline } from "./route.ts";
 import { CallLog } from "./call/call-log.ts";
+import type { Call, CallHost } from "./call/call.ts";
 import { CLIENT_LEFT } from "./call/endings.ts";
 import { turnInput } from "./call/turn-input.ts";
 import { replyContext } from "./call/upstream-call.ts";
-import { requireModel } from "../keys/permissions.ts";
+import { dispatch, type PreparedCall, upstreamCallTo } from "./dispatch.ts";
+import { type Outcome, respondWithin } from "./reply/early-response.ts";
+import { errorResponse, errorStream, withHeaders } from "./reply/headers.ts";
+import type { Recover } from "./reply/recovery.ts";
+import { reply } from "./reply/reply.ts";
+import { settleFailure } from "./reply/settle.ts";
+import { allowedTargets, reserve } from "./reserve.ts";
+import { planHedge, rankCandidates, routingRequest, withDeadline } from "./route.ts";
+import { EmptyStreamError, type UpstreamAnswer } from "./upstream/answer.ts";
+import { UpstreamRefusal } from "./upstream/refusal.ts";
 
 /**
- * THE PATH. Every call takes it, from every surface, streamed or whole, in the Worker or in a session's object:
- * where it may go, what was said before, the attempts, the answer. Never throws: an error is an answer, too.
+ * Handles one generation call and returns the client's response. Every surface uses it, for streamed and for whole
+ * answers, in the Worker (stateless) and in a session's Durable Object.
+ *
+ * The order is: select and rank targets, start the call in its session, reserve the budget, send with failover, reply.
+ * Errors are returned as responses in the surface's format; the function does not throw.
  */
 export async function handleCall(call: Call, parsed: ParsedRequest, host: CallHost): Promise<Response> {
   const { onDisconnect } = host.router.config.defaults;
   const request = { ...parsed, rhone: { on_disconnect: onDisconnect, ...parsed.rhone } };
-  const left = new AbortController();
+  const disconnect = new AbortController();
   const onClientLeft = (): void => {
-    if (request.rhone.on_disconnect === "cancel") left.abort(CLIENT_LEFT);
+    if (request.rhone.on_disconnect === "cancel") disconnect.abort(CLIENT_LEFT);
   };
   if (host.clientLeft?.aborted) onClientLeft();
   host.clientLeft?.addEventListener("abort", onClientLeft, { once: true });
-  const signal = host.cancelled === undefined ? left.signal : AbortSignal.any([left.signal, host.cancelled]);
+  const signal =
+    host.cancelled === undefined ? disconnect.signal : AbortSignal.any([disconnect.signal, host.cancelled]);
   const outcome = respond(call, request, host, signal);
   const isStreamed = request.stream && request.outside.asList !== true;
   const response = isStreamed
     ? await respondWithin(outcome, earlyResponseOptions(call, request, host, onClientLeft))
     : (await outcome).response;
   if (!host.clientLeft?.aborted) return response;
-  // Nobody is there to take it, and a body that is neither read nor given up would hold the call for ever.
+  // The client has left. A body that is neither read nor cancelled would keep the upstream call open.
   await response.body?.cancel();
   return new Response(null);
 }
 
+/**
+ * What `respondWithin` needs to answer before the upstream does: headers and reply context that depend on no target.
+ */
 const earlyResponseOptions = (
   call: Call,
   request: ParsedRequest,
@@ -59,7 +66,11 @@ const earlyResponseOptions = (
   onClientLeft,
 });
 
-async function respond(call: Call, request: ParsedRequest, host: CallHost, left: AbortSignal): Promise<Outcome> {
+/**
+ * The call's outcome: the response and, if the call failed, its error. `signal` aborts the attempts when the client has
+ * left (with `on_disconnect: "cancel"`) or the call is cancelled.
+ */
+async function respond(call: Call, request: ParsedRequest, host: CallHost, signal: AbortSignal): Promise<Outcome> {
   const log = new CallLog(call, request, host);
   let prepared: PreparedCall | undefined;
   let firstTarget: Target | undefined;
@@ -87,8 +98,9 @@ async function respond(call: Call, request: ParsedRequest, host: CallHost, left:
     const plan: FailoverPlan = { targets, policy, ...(await planHedge(request, targets, host)) };
     if (plan.hedge !== undefined) requireModel(call.caller, plan.hedge.target.model, plan.hedge.target);
     await reserve(prepared, plan.hedge === undefined ? targets : [...targets, plan.hedge.target]);
+    // `appended`: messages after the caller's own; used by recovery to have another model continue a broken stream.
     const send = (remaining: FailoverPlan, appended?: readonly Message[]): Promise<UpstreamAnswer> =>
-      withDeadline(prepared!, left, (services) =>
+      withDeadline(prepared!, signal, (services) =>
         failOver(remaining, (target, options) => dispatch(prepared!, target, options, appended), services),
       );
     const answer = await send(plan);
@@ -98,12 +110,13 @@ async function respond(call: Call, request: ParsedRequest, host: CallHost, left:
     return { response: withHeaders(await reply(answer, recover), upstreamCall, upstreamCall.upstream.headers) };
   } catch (thrown) {
     const error = toGatewayError(thrown);
-    // A fault of ours; the caller is told nothing of its inside.
+    // The cause goes to the log only: it may contain internals that a caller must not see.
     if (error.code === "internal") console.error("internal error", call.id, error.cause);
-    // When nothing has helped, the error is the first target's, and so is the name beside it.
+    // After all attempts failed, the error returned is the first target's; the model and provider headers must match
+    // it.
     if (firstTarget !== undefined) log.target = firstTarget;
     if (prepared !== undefined) await settleFailure(upstreamCallTo(prepared, log.target!), error);
-    // What is refused before it begins has an id as well, and is on record under it.
+    // A call refused before it started in a session is recorded as well, under the id that the response carries.
     else await host.fail(log.toRecord("failed", { error })).catch(() => {});
     const upstream = error instanceof UpstreamRefusal ? error.headers : undefined;
     const response =
@@ -114,7 +127,10 @@ async function respond(call: Call, request: ParsedRequest, host: CallHost, left:
   }
 }
 
-/** The targets that have not broken off go on with what one has begun. */
+/**
+ * Builds the recovery function of a stream: it runs the rest of the plan, without the target that failed, with the text
+ * received so far as an assistant message. It throws `provider.unavailable` when no target is left.
+ */
 function createRecovery(
   send: (remaining: FailoverPlan, appended: readonly Message[]) => Promise<UpstreamAnswer>,
   plan: FailoverPlan,
@@ -122,7 +138,8 @@ function createRecovery(
 ): Recover {
   const [next, ...others] = plan.targets.filter((target) => target !== failed);
   return async (appended) => {
-    if (next === undefined) throw new GatewayError("provider.unavailable", "there is no other target to go on with it");
+    if (next === undefined)
+      throw new GatewayError("provider.unavailable", "no other target is left to continue the answer");
     return await send({ targets: [next, ...others], policy: plan.policy }, appended);
   };
 }

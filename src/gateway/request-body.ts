@@ -1,8 +1,10 @@
 import { pairResults } from "../canonical/tool-results.ts";
 import type { Loss, Message, ModelRequest } from "../canonical/types.ts";
 import type { EncodeTarget, StreamUsage, WireDialect } from "../dialects/dialect.ts";
+import { decodeInstructions, decodeItems, instructionItems } from "../session/history/decode.ts";
 import type { Context } from "../session/session.ts";
 import type { WireItems } from "../session/turns.ts";
+import type { ParsedRequest } from "../surfaces/request.ts";
 import { isObject, joinItems } from "../wire/json.ts";
 import {
   appendMember,
@@ -14,15 +16,15 @@ import {
   sliceOf,
   splice,
 } from "../wire/splice.ts";
-import type { ParsedRequest } from "../surfaces/request.ts";
-import { decodeItems, decodeInstructions, instructionItems } from "../session/history/decode.ts";
 
+/** A request body as JSON, and what of the call it cannot represent. */
 export type ProviderBody = { body: string; losses: Loss[] };
 
 /**
- * The body for a provider that speaks the caller's own wire: the caller's bytes, with another model name, without
- * `rhone` and what names a place of ours, and with the list of messages completed by what the session holds. `usage`:
- * it is asked for, too. Nothing else changes.
+ * The body for a provider of the caller's own dialect: the caller's bytes, in which only these members change. `model`
+ * becomes the target's; `rhone` and references to stored state (`previous_response_id` and the like) are removed; items
+ * and instructions of the session are added. `usage`: the option that makes the provider report token usage in a
+ * stream.
  */
 export function spliceBody(
   request: ParsedRequest,
@@ -38,9 +40,9 @@ export function spliceBody(
   const { items, losses } = rebuildsItems
     ? encodeHistory([...instructionItems(instructions), ...history], surface.dialect, target)
     : NO_ITEMS;
-  const given = request.items.slice(0, request.systemCount);
+  const systemItems = request.items.slice(0, request.systemCount);
   const newItems = request.items.slice(request.systemCount + known);
-  const list = `[${joinLists([...given, items, ...newItems])}]`;
+  const list = `[${joinLists([...systemItems, items, ...newItems])}]`;
   const edits: Edit[] = [
     ...removeMember(
       members,
@@ -55,24 +57,28 @@ export function spliceBody(
   if (instructions?.member !== undefined) added.push([instructions.member.key, instructions.member.json]);
   if (usage !== undefined) added.push([...usage.member]);
   const body = added.reduce(fillMember, splice(text, edits));
-  // The list comes last: whatever looks for a member reads the whole text, and a history may be megabytes of it.
+  // The list is set last: finding a member scans the whole text, and a history can be megabytes long.
   return { body: rebuildsItems ? setMember(body, layout.items, list) : body, losses };
 }
 
+/** Replaces the member's value, or appends the member. */
 function setMember(text: string, key: string, json: string): string {
   const edits = replaceMember(membersOf(text), key, json);
   return splice(text, edits.length > 0 ? edits : [appendMember(text, key, json)]);
 }
 
-/** Adds a member that is not there, or says nothing. */
+/** Adds the member unless it is present with a value other than `null`, `""` or `[]`. */
 function fillMember(text: string, [key, json]: readonly [string, string]): string {
   const all = membersOf(text);
-  const known = all.findLast((member) => member.key === key);
-  if (known === undefined) return splice(text, [appendMember(text, key, json)]);
-  return isEmptyJson(sliceOf(text, known.value)) ? splice(text, replaceMember(all, key, json)) : text;
+  const existing = all.findLast((member) => member.key === key);
+  if (existing === undefined) return splice(text, [appendMember(text, key, json)]);
+  return isEmptyJson(sliceOf(text, existing.value)) ? splice(text, replaceMember(all, key, json)) : text;
 }
 
-/** The body for a provider of another wire: decoded, completed, and said anew. `said`: messages behind the caller's own. */
+/**
+ * The body for a provider of another dialect: the decoded request with the session's history, encoded anew. `appended`:
+ * messages after the caller's own. Members that only the caller's dialect knows are losses.
+ */
 export function encodeBody(
   parsed: ParsedRequest,
   context: Context,
@@ -82,19 +88,22 @@ export function encodeBody(
 ): ProviderBody {
   const { request } = parsed;
   const { history, known, instructions } = context;
-  const given = request.messages.length - parsed.messages.length + parsed.systemCount;
+  const systemCount = request.messages.length - parsed.messages.length + parsed.systemCount;
   const messages = pairResults([
     ...decodeInstructions(instructions),
-    ...request.messages.slice(0, given),
+    ...request.messages.slice(0, systemCount),
     ...history.flatMap(decodeItems),
-    ...request.messages.slice(given + known),
+    ...request.messages.slice(systemCount + known),
     ...appended,
   ]);
   const { value, losses } = dialect.encodeRequest({ ...withoutState(request, parsed), messages }, target);
   return { body: JSON.stringify(value), losses: [...lostMembers(parsed, dialect), ...losses] };
 }
 
-/** What names a place of ours says nothing to a provider, of the caller's own wire neither. */
+/**
+ * The request without references to state that the gateway stores; a provider of the caller's dialect does not know
+ * them either.
+ */
 function withoutState(request: ModelRequest, parsed: ParsedRequest): ModelRequest {
   const state = stateMembersOf(parsed);
   const { rest } = request;
@@ -103,11 +112,11 @@ function withoutState(request: ModelRequest, parsed: ParsedRequest): ModelReques
   return { ...request, rest: { ...rest, item } };
 }
 
-/** Those that name one: `null` and `false` do not, and stay. */
+/** The members of the body that refer to stored state. `null` and `false` refer to none and stay in the body. */
 const stateMembersOf = ({ surface, body }: ParsedRequest): string[] =>
   (surface.dialect.layout.state ?? []).filter((member) => (body[member] ?? false) !== false);
 
-/** The members of a request that only its own wire knows, on the way to another. */
+/** Losses: members of the caller's dialect without an equivalent in another one. */
 function lostMembers({ surface, body }: ParsedRequest, { id }: WireDialect): Loss[] {
   if (surface.dialect.id === id) return [];
   return Object.keys(body)
@@ -115,9 +124,13 @@ function lostMembers({ surface, body }: ParsedRequest, { id }: WireDialect): Los
     .map((at) => ({ at, what: "dropped", why: `${id} has no such member` }));
 }
 
+/** The history of a request that has to be changed in no item. */
 const NO_ITEMS: { items: string; losses: Loss[] } = { items: "", losses: [] };
 
-/** Wire items for a target: the very characters where all of it may be said verbatim, else decoded and encoded. */
+/**
+ * Encodes stored items for a target, as the inside of a JSON list. Items of the target's dialect are copied verbatim,
+ * unless one of them is sealed to another issuer; otherwise all are decoded and encoded.
+ */
 function encodeHistory(
   parts: readonly WireItems[],
   dialect: WireDialect,
@@ -131,6 +144,9 @@ function encodeHistory(
   return { items: joinItems(value), losses };
 }
 
-/** The inside of a list: what is empty says nothing. Strings that are added are copied once, when they are sent. */
+/**
+ * Joins the insides of JSON lists; empty ones are skipped. The engine concatenates lazily, so long texts are copied
+ * once.
+ */
 const joinLists = (texts: readonly string[]): string =>
   texts.reduce((list, text) => (list === "" ? text : text === "" ? list : `${list},${text}`), "");

@@ -1,6 +1,8 @@
 import { GatewayError } from "../canonical/error.ts";
 import { costMicros, type Price } from "../canonical/usage.ts";
-import { LimitError, type Reservation, type Estimate } from "../keys/budget/grant-pool.ts";
+import { type Estimate, LimitError, type Reservation } from "../keys/budget/grant-pool.ts";
+import type { Caller } from "../keys/caller.ts";
+import { allowsModel } from "../keys/permissions.ts";
 import { catalogueOf } from "../providers/catalogue.ts";
 import { pricesOf } from "../providers/prices.ts";
 import type { Provider } from "../providers/provider.ts";
@@ -8,29 +10,33 @@ import type { Target } from "../routing/locate.ts";
 import type { Context } from "../session/session.ts";
 import type { WireItems } from "../session/turns.ts";
 import type { ParsedRequest } from "../surfaces/request.ts";
-import type { PreparedCall } from "./dispatch.ts";
-import type { Caller } from "../keys/caller.ts";
 import type { CallLog } from "./call/call-log.ts";
-import { allowsModel } from "../keys/permissions.ts";
+import type { PreparedCall } from "./dispatch.ts";
 
-/** The output of a call that bounds none, where the model has no lower bound of its own. Tokens. */
+/** Output reserved for a call that sets no bound, unless the model's own maximum is lower. Tokens. */
 const DEFAULT_OUTPUT = 4_096;
-/** What is left of a budget must pay for so much of an answer, or a call without a bound is not begun. Tokens. */
+/** A call without a bound is refused unless the budget's rest pays for its input and this much output. Tokens. */
 const MIN_OUTPUT = 16;
-/** A picture or a page, whichever way it is given; its data come on top. Tokens. */
+/**
+ * Reserved for each image or page, in addition to its data: for media given by URL or id the size is unknown. Tokens.
+ */
 const MEDIA_TOKENS = 4_000;
-/** Of data in base64. What it holds in text is not told by its size; this is twice what scanned pages come to. */
+/**
+ * Base64 bytes a token. The size of a document does not bound its text; this is twice the tokens that scanned pages
+ * have.
+ */
 const DATA_BYTES_PER_TOKEN = 8;
-/** What the largest model reads. Tokens. */
+/** Context window of the largest model; bounds the input of models that are not in the catalogue. Tokens. */
 const MAX_CONTEXT = 1_000_000;
 
-/** The targets that the caller's key may have. Throws `model.not_allowed` when there are none. */
+/** The targets that the caller's key may use. Throws `model.not_allowed` if there are none. */
 export function allowedTargets(
   caller: Caller,
   { model, rhone: { routing = {} } }: Pick<ParsedRequest, "model" | "rhone">,
   targets: readonly [Target, ...Target[]],
 ): [Target, ...Target[]] {
-  // A name that the key may use leads where the deployment says; other names of the caller's speak for themselves.
+  // A model name that the key allows may be routed anywhere the deployment decides. With other names in `routing`, the
+  // caller decides, so each target has to be allowed by itself.
   const { models, fallbacks, providers, hedge } = routing as Record<string, unknown>;
   const isNameAlone = [models, fallbacks, providers, hedge].every((value) => value === undefined);
   const [first, ...rest] = targets.filter((target) => allowsModel(caller, isNameAlone ? model : "", target));
@@ -38,7 +44,7 @@ export function allowedTargets(
   throw new GatewayError("model.not_allowed", `model: the key may not use ${model.slice(0, 200)}`, { param: "model" });
 }
 
-/** Sets aside what the call may take at most, at whichever of its targets. Throws `budget.exceeded` or `rate.limited`. */
+/** Reserves the most that the call can cost at any of its targets. Throws `budget.exceeded` or `rate.limited`. */
 export async function reserve(
   { call, request, host, log, context }: Pick<PreparedCall, "call" | "request" | "host" | "log" | "context">,
   targets: readonly Target[],
@@ -55,7 +61,7 @@ export async function reserve(
   await logReservation(log, reserved);
 }
 
-/** What was set aside, and how the limits stand: a refusal says that, too. */
+/** Logs the reservation and the state of the rate limits. A refusal has limits too: the response reports them. */
 export async function logReservation(log: CallLog, reserved: Promise<Reservation | undefined>): Promise<void> {
   try {
     log.reservation = await reserved;
@@ -66,8 +72,13 @@ export async function logReservation(log: CallLog, reserved: Promise<Reservation
   }
 }
 
+/** A request with the bytes of everything its model reads. */
 type SizedRequest = { parsed: ParsedRequest; bytes: number };
 
+/**
+ * Upper bound of the call's cost and tokens at one target. `least`: the cost with the minimum output, for calls without
+ * a bound. A model without a price counts for the token limits only.
+ */
 async function estimateAt(
   { provider, model }: Target,
   providers: ReadonlyMap<string, Provider>,
@@ -75,11 +86,11 @@ async function estimateAt(
   { parsed: request, bytes }: SizedRequest,
 ): Promise<Estimate> {
   const { models } = await catalogueOf(providers);
-  const known = models.find((one) => one.provider === provider && one.id === model);
-  const input = Math.min(boundInput(bytes, request), known?.context ?? MAX_CONTEXT);
+  const entry = models.find((one) => one.provider === provider && one.id === model);
+  const input = Math.min(boundInput(bytes, request), entry?.context ?? MAX_CONTEXT);
   const choices = request.request.sampling?.n ?? 1;
   const requested = request.request.maxOutput;
-  const output = (requested ?? Math.min(known?.maxOutput ?? DEFAULT_OUTPUT, DEFAULT_OUTPUT)) * choices;
+  const output = (requested ?? Math.min(entry?.maxOutput ?? DEFAULT_OUTPUT, DEFAULT_OUTPUT)) * choices;
   const tokens = Math.ceil(bytes / 4) + (requested ?? 0) * choices;
   const price = await findPrice(provider, model, at);
   if (price === undefined) return { micros: 0, tokens, isUnpriced: true };
@@ -87,43 +98,53 @@ async function estimateAt(
   return { micros: maxCost(input, output, price), tokens, ...least };
 }
 
+/** Prices by provider, then by hour and model. Shared by the calls of an isolate. */
 const PRICES = new WeakMap<Provider, Map<string, Price | undefined>>();
 
-/** Prices of a day change seldom, and looking one up costs more than all the rest of admission. */
+/**
+ * The price of a model, cached for an hour: prices rarely change, and looking one up takes longer than the rest of the
+ * reservation.
+ */
 async function findPrice(provider: Provider, model: string, at: Date): Promise<Price | undefined> {
-  const known = PRICES.get(provider) ?? new Map<string, Price | undefined>();
-  PRICES.set(provider, known);
-  const name = `${Math.floor(at.getTime() / HOUR_MS)} ${model}`;
-  if (known.has(name)) return known.get(name);
-  if (known.size >= MAX_PRICES) known.clear();
+  const cached = PRICES.get(provider) ?? new Map<string, Price | undefined>();
+  PRICES.set(provider, cached);
+  const key = `${Math.floor(at.getTime() / HOUR_MS)} ${model}`;
+  if (cached.has(key)) return cached.get(key);
+  if (cached.size >= MAX_PRICES) cached.clear();
   const price = (await pricesOf(provider))([model], at);
-  known.set(name, price);
+  cached.set(key, price);
   return price;
 }
 
 const HOUR_MS = 3_600_000;
-/** A caller may name any model. */
+/** Entries a provider; bounds the memory, as callers may name any model. */
 const MAX_PRICES = 1_000;
 
-/** Whether the model thinks all of its output is not known before. */
+/** The higher cost of an output that is all text or all reasoning: how a model divides it is unknown beforehand. */
 function maxCost(fresh: number, output: number, price: Price): number {
   const asReasoning = costMicros({ fresh, output, reasoning: output }, price) ?? 0;
   return Math.max(asReasoning, costMicros({ fresh, output }, price) ?? 0);
 }
 
-/** No tokenizer makes more tokens than there are bytes; data are no text, and what an address stands for is not here. */
+/**
+ * Upper bound of the input's tokens: one a byte for text, as no tokenizer makes more, and separate rates for base64
+ * data and for media.
+ */
 function boundInput(bytes: number, { items, messages }: ParsedRequest): number {
   const data = items.reduce((sum, item) => sum + countDataBytes(item), 0);
   const media = messages.flatMap(({ blocks }) => blocks).filter(({ kind }) => kind === "media").length;
   return bytes - data + Math.ceil(data / DATA_BYTES_PER_TOKEN) + media * MEDIA_TOKENS;
 }
 
+/** Bytes in runs of base64 that are too long to be text: 2 KiB and more. */
 const countDataBytes = (text: string): number =>
   text.length < 2_048
     ? 0
     : [...text.matchAll(/[A-Za-z0-9+/]{2048,}={0,2}/g)].reduce((sum, [run]) => sum + run.length, 0);
 
-/** Of everything that the model is to read: the list of messages, what is restored before it, and the members beside. */
+/**
+ * UTF-8 bytes of everything the model reads: items of the request, the session's history, instructions, other members.
+ */
 function countBytes({ surface, text, members, items }: ParsedRequest, { history, instructions }: Context): number {
   const { layout } = surface.dialect;
   const otherMembers = members.filter(({ key }) => !UNREAD_MEMBERS.has(key) && key !== layout.items);
@@ -137,7 +158,7 @@ function countBytes({ surface, text, members, items }: ParsedRequest, { history,
   return sizes.reduce((sum, size) => sum + size, 0);
 }
 
-/** Counted once for a session's history, which grows at its end. */
+/** UTF-8 bytes of history items. Cached, as a session's history is the same objects from call to call. */
 function sizeOf(items: WireItems): number {
   const size = SIZES.get(items) ?? Buffer.byteLength(items.items);
   SIZES.set(items, size);
@@ -146,7 +167,7 @@ function sizeOf(items: WireItems): number {
 
 const SIZES = new WeakMap<WireItems, number>();
 
-/** No model reads these. */
+/** Request members that no model reads. */
 const UNREAD_MEMBERS = new Set([
   "rhone",
   "model",
@@ -158,6 +179,7 @@ const UNREAD_MEMBERS = new Set([
   "metadata",
 ]);
 
+/** An estimate that covers both. */
 const mergeEstimates = (a: Estimate, b: Estimate): Estimate => ({
   micros: Math.max(a.micros, b.micros),
   tokens: Math.max(a.tokens, b.tokens),

@@ -2,23 +2,26 @@ import { GatewayError, invalid } from "../canonical/error.ts";
 import { costMicros } from "../canonical/usage.ts";
 import { catalogueOf } from "../providers/catalogue.ts";
 import { pricesOf } from "../providers/prices.ts";
-import { changesOf } from "../routing/config.ts";
-import type { Hedge, FailoverServices } from "../routing/failover.ts";
-import { healthKeyOf, keyOf, locate, type Target } from "../routing/locate.ts";
 import { type Candidates, rankTargets, type RoutingRequest } from "../routing/candidates.ts";
+import { changesOf } from "../routing/config.ts";
+import type { FailoverServices, Hedge } from "../routing/failover.ts";
+import { healthKeyOf, keyOf, locate, type Target } from "../routing/locate.ts";
 import type { Context } from "../session/session.ts";
 import type { ParsedRequest } from "../surfaces/request.ts";
+import { sleep } from "../wire/time.ts";
 import type { CallHost } from "./call/call.ts";
 import type { PreparedCall } from "./dispatch.ts";
-import { sleep } from "../wire/time.ts";
 
-/** What a call says of where it wants to go. */
+/** The models, providers and policy that a request names for its routing. */
 export function routingRequest({ model, rhone: { routing = {} } }: ParsedRequest): RoutingRequest {
   const { models = [], fallbacks = [], providers } = routing;
   return { model, models: [...models, ...fallbacks], ...(providers && { providers }), ...changesOf(routing) };
 }
 
-/** The targets in the order in which this call tries them. */
+/**
+ * Sorts the candidates into the order in which the call tries them. Targets that can verify sealed items of the history
+ * (signed reasoning) come first, as other issuers would have to drop them.
+ */
 export async function rankCandidates(
   candidates: Candidates,
   { history, parent }: Context,
@@ -28,7 +31,7 @@ export async function rankCandidates(
   const costs = isCheapest ? await estimateTypicalCosts(candidates, new Date(now())) : new Map<string, number>();
   const sealers = history.flatMap(({ sealed, issuer }) => (sealed && issuer !== undefined ? [issuer] : []));
   return rankTargets(candidates, {
-    // A tool's result belongs to the thoughts behind its call.
+    // With a tool call pending, the last issuer's reasoning must go back with the tool's result.
     issuers: (parent?.open ?? []).length > 0 ? sealers.slice(-1) : sealers,
     latencyOf: (target) => router.breakers.health(healthKeyOf(target)).latency,
     costOf: (target) => costs.get(keyOf(target)),
@@ -36,21 +39,25 @@ export async function rankCandidates(
   });
 }
 
-/** A call like most: what it costs tells which of two models is the cheaper one. */
+/** Tokens of a typical call. Its price at each target decides which target `least_cost` takes as the cheapest. */
 const TYPICAL_USAGE = { fresh: 3_000, output: 1_000 };
 
+/** Micro-dollars of a typical call by target key. Targets without a known price are left out. */
 async function estimateTypicalCosts({ all }: Candidates, at: Date): Promise<Map<string, number>> {
-  const known = await Promise.all(
+  const costs = await Promise.all(
     all.map(async ({ target }) => {
       const prices = await pricesOf(target.provider);
       const cost = costMicros(TYPICAL_USAGE, prices([target.model], at));
       return cost === undefined ? [] : [[keyOf(target), cost] as const];
     }),
   );
-  return new Map(known.flat());
+  return new Map(costs.flat());
 }
 
-/** The second target that starts when the first is silent. Throws `request.invalid` where there is none. */
+/**
+ * The second target that starts when the first one is slow. Empty without `routing.hedge`, and when the hedge may cost
+ * more than its `max_cost_micros_usd`. Throws `request.invalid` if no target other than the first one is available.
+ */
 export async function planHedge(
   request: ParsedRequest,
   targets: readonly Target[],
@@ -63,29 +70,33 @@ export async function planHedge(
     throw invalid("rhone.routing.hedge", "expected a second target: name it in hedge.model, or give models");
   const maxCost = hedge.max_cost_micros_usd;
   if (maxCost !== undefined && (await estimateCost(request, target, new Date(now()))) > maxCost) return {};
-  // The plan's own, where it is one of them: it is not tried again when it has failed as the hedge.
+  // The plan's own object, if it has this target: failover compares by identity to skip a target that failed as hedge.
   const planned = targets.find((one) => keyOf(one) === keyOf(target)) ?? target;
   return { hedge: { afterMs: hedge.after_ms, target: planned } };
 }
 
+/** Locates the hedge's model. The error of `locate` is reported at `rhone.routing.hedge.model`. */
 const locateHedge = (model: string, { surface }: ParsedRequest, providers: CallHost["providers"]): Promise<Target> =>
   locate(model, surface.dialect.id, providers).catch((cause: Error) => {
     throw invalid("rhone.routing.hedge.model", cause.message.replace(/^model: /, ""));
   });
 
-/** An answer of unknown length is taken for this long. Tokens. */
+/** Output assumed for a request without a bound on its output. Tokens. */
 const TYPICAL_OUTPUT = 1_000;
 
-/** What a call may cost at a target at most, as far as can be told before: nothing is known of a model without a price. */
+/** Upper bound of the call's cost at a target, in micro-dollars; infinite for a model without a known price. */
 async function estimateCost({ text, request }: ParsedRequest, { provider, model }: Target, at: Date): Promise<number> {
   const prices = await pricesOf(provider);
   const { maxOutput = TYPICAL_OUTPUT } = request;
-  // Four bytes a token is what tokenizers come to.
+  // Tokenizers average four bytes a token.
   const cost = costMicros({ fresh: Math.ceil(text.length / 4), output: maxOutput }, prices([model], at));
   return cost ?? Number.POSITIVE_INFINITY;
 }
 
-/** Does the work with what the loop of attempts needs of the call and its host, until nobody waits for it any longer. */
+/**
+ * Runs `work` with the services of failover. Their signal aborts with `callSignal`, or with `provider.timeout` when the
+ * call's total deadline passes.
+ */
 export async function withDeadline<T>(
   { host, log, giveUpAt, policy }: PreparedCall,
   callSignal: AbortSignal,
@@ -93,10 +104,7 @@ export async function withDeadline<T>(
 ): Promise<T> {
   const total = new AbortController();
   const seconds = policy.deadlines.total / 1000;
-  const timeoutError = new GatewayError(
-    "provider.timeout",
-    `no provider has answered within the ${seconds} s that a call has`,
-  );
+  const timeoutError = new GatewayError("provider.timeout", `no provider has answered within the call's ${seconds} s`);
   const timer = setTimeout(() => total.abort(timeoutError), Math.max(0, giveUpAt - host.now()));
   const { breakers, random } = host.router;
   try {
@@ -114,7 +122,9 @@ export async function withDeadline<T>(
   }
 }
 
-/** Tokens; of a model that the catalogue does not know, no number that could be compared. */
+/**
+ * The context window in tokens; NaN for a model that is not in the catalogue, so that no comparison with it is true.
+ */
 async function readContextWindow({ provider, model }: Target, { providers }: CallHost): Promise<number> {
   const { models } = await catalogueOf(providers);
   const known = models.find((one) => one.provider === provider && one.id === model);

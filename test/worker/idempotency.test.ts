@@ -207,7 +207,7 @@ describe("a key", () => {
       const other = await SURFACES[surface]("fake/say", false, headers);
       const { error } = await other.json<{ error: Said }>();
       expect(other.status).toBe(409);
-      expect(JSON.stringify(error)).toContain("idempotency-key: expected the request that it came with first");
+      expect(JSON.stringify(error)).toContain("idempotency-key: expected the same request as the first one with this key");
     },
   );
 
@@ -222,7 +222,7 @@ describe("a key", () => {
     const [a, b] = await Promise.all([send("/v1/keys", body, headers), send("/v1/keys", body, headers)]);
     expect(await a.json()).toEqual(await b.json());
     const again = await send("/v1/keys", body, headers);
-    expect([again.status, await again.text()]).toEqual([409, expect.stringMatching(/secret, which is not kept/)]);
+    expect([again.status, await again.text()]).toEqual([409, expect.stringMatching(/secret, which is not stored/)]);
   });
 
   it("is free again after a day", async () => {
