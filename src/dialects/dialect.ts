@@ -6,133 +6,188 @@ import type { Json, JsonObject } from "../wire/json.ts";
 import type { SseEvent } from "../wire/sse.ts";
 
 /**
- * One wire format ⇄ canonical. Pure: no clock, no fetch, no chance. Decoders are open (an item nobody knows becomes
- * `opaque`), encoders are strict and deterministic (the same conversation gives the same bytes: prompt caches live on it).
+ * Converts one wire format to and from the canonical types. Pure: no clock, no network, no random values.
+ * Decoders accept every item (one of an unknown type becomes `opaque`); encoders are strict and deterministic,
+ * because prompt caches of the providers compare bytes.
  *
- * Laws, held by `test/laws`: encode ∘ decode = id on every request and message; fold(decodeStream(stream)) =
- * decodeResponse(whole); any cut of a stream decodes alike; exactly one terminal event, and never an invented one.
+ * Laws, checked by `test/laws`: encode ∘ decode is the identity on every recorded request and message;
+ * fold(decodeStream(stream)) equals decodeResponse(whole); the cut of a stream into chunks has no influence; a
+ * stream has exactly one terminal event, and a decoder never invents a successful one.
  */
 export interface WireDialect {
   readonly id: Dialect;
   readonly layout: BodyLayout;
 
-  /** Throws `request.invalid` naming the field. `model` and `stream` where the wire says them outside the body. */
+  /**
+   * Throws `request.invalid` with the name of the field. `params`: members that the wire has outside the body.
+   */
   decodeRequest(body: JsonObject, params?: PathParams): ModelRequest;
+  /** The body for `target`, and what it cannot represent as losses. */
   encodeRequest(request: ModelRequest, target: EncodeTarget): Encoded<JsonObject>;
 
-  /** Items of the wire's list. `seal`: the issuer whose seals they may carry. */
+  /**
+   * Items of the list that `BodyLayout.items` names. `seal`: the issuer that made the sealed items among them.
+   */
   decodeMessages(items: readonly Json[], seal?: string): Message[];
+  /**
+   * Inverse of `decodeMessages`. An item that came from this dialect is passed unchanged if `target` can open
+   * it.
+   */
   encodeMessages(messages: readonly Message[], target: EncodeTarget): Encoded<Json[]>;
 
-  /** The body of a 2xx. Throws `provider.execution_failed` when it is no answer. */
+  /**
+   * Decodes the body of a 2xx. Throws `provider.execution_failed` if it is not a response of this wire.
+   */
   decodeResponse(body: Json, seal?: string): ModelResponse;
   encodeResponse(response: ModelResponse, reply: ReplyContext): JsonObject;
-  /** What the body of a 2xx counts, though it may be no answer. */
+  /** Token counts in the body of a 2xx, also of one that `decodeResponse` does not accept. */
   usageOf(body: JsonObject): Usage;
-  /** A provider's own answer (JSON text) with every member the wire requires and the gateway alone knows, its other bytes untouched. */
+  /**
+   * Adds to a provider's response (JSON text) the members that the wire requires and only the gateway can fill;
+   * all other bytes stay. Absent where the wire has no such members.
+   */
   complete?(answer: string, reply: ReplyContext): string;
 
-  /** How a stream is asked for its token counts, where they do not come unasked. */
+  /** How a request turns on the token counts of its stream. Absent where the wire sends them always. */
   readonly streamUsage?: StreamUsage;
+  /** `seal`: as for `decodeMessages`. */
   decodeStream(seal?: string): StreamDecoder;
+  /** Inverse of `decodeStream`, for the client of one call. */
   encodeStream(reply: ReplyContext): StreamEncoder;
 
-  /** The body of a status that is no 2xx, JSON or not. */
+  /**
+   * Decodes the body of a status that is not 2xx; the body may be no JSON. `requestId`: the id in the header of
+   * the provider.
+   */
   decodeError(status: number, body: string, requestId?: string): GatewayError;
-  /** `requestId`: ours. The status is the error's. */
+  /** `requestId`: the id that the gateway gave the request. The HTTP status is `error.status`. */
   encodeError(error: GatewayError, requestId: string): JsonObject;
 }
 
 /**
- * What a wire says outside the body: Gemini has its model and its mode in the path. `asList`: its stream is wanted as
- * one JSON list, not as server-sent events.
+ * Members of a request that a wire has in its URL: Gemini has the model and the mode there. `asList`: the
+ * stream is one JSON list (Gemini without `alt=sse`) instead of server-sent events.
  */
 export type PathParams = { model?: string; stream?: boolean; asList?: boolean };
 
-/** Where a body holds what a session restores. */
+/**
+ * Where a body of the dialect has the members that a session restores, so that they can be spliced without
+ * parsing all.
+ */
 type BodyLayout = {
   /** The member with the list of messages. */
   items: "messages" | "input" | "contents";
-  /** Its other spelling, where it has one. */
+  /** A second name of that member. */
   itemsAlias?: "blocks";
-  /** The member with the instructions, in the spellings it may have, where they are not the list's own leading system messages. */
+  /**
+   * The names of the member with the instructions. Absent where they are leading system messages of the list.
+   */
   instructions?: readonly string[];
-  /** The members that name what the gateway keeps itself: they go no further. */
+  /** Members that refer to state of the gateway. They are not sent to a provider. */
   state?: readonly string[];
-  /** The members that mean something in canonical terms, or nothing to the answer. Any other is lost on another wire. */
+  /**
+   * Members with a canonical meaning, or without influence on the answer. Another dialect loses all others.
+   */
   knownMembers: ReadonlySet<string>;
-  /** An item of ours in the wire's own words, any other as it is; both as JSON text. */
+  /**
+   * Replaces an item that only the gateway can read by one that every host of the wire reads. JSON text in and
+   * out.
+   */
   toPortableItem?: (item: string) => string;
-  /** The item that a bare text instead of the list stands for; both as JSON text. */
+  /** The item for a list that consists of one bare text. JSON text in and out. */
   itemFromText?: (text: string) => string;
 };
 
+/** The host that reads the result. `model`: the name of the model there. */
 export type EncodeTarget = NativeTarget & { model: string; quirks?: Quirks };
 
-/** How a host strays from its dialect: data of its provider row. */
+/** Deviations of a host from its dialect; data in its provider row (`src/providers/builtin.ts`). */
 export type Quirks = {
-  /** Chat: the member for the output limit. Default `max_completion_tokens`. */
+  /**
+   * Chat: the member for the output limit. Default `max_completion_tokens`; hosts with the older API know
+   * `max_tokens`.
+   */
   outputLimit?: "max_tokens" | "max_completion_tokens";
-  /** Chat: the member in which the host takes its own reasoning back. Default `reasoning_content`. */
+  /** Chat: the member in which the host accepts its own reasoning. Default `reasoning_content`. */
   reasoning?: "reasoning" | "reasoning_content";
-  /** Chat: the host gives a stream's token counts when asked by `stream_options`. */
+  /** Chat: the host supports `stream_options.include_usage`. */
   streamUsage?: boolean;
-  /** Chat: the host knows the role `developer`. */
+  /** Chat: the host supports the role `developer`; others get `system`. */
   developerRole?: boolean;
-  /** Chat: the member for the seed. Default `seed`. */
+  /** Chat: the member for the seed. Default `seed`; Mistral has `random_seed`. */
   seed?: "random_seed";
-  /** Chat: members that the host refuses. */
+  /** Chat: members that the host refuses. They are dropped, with a loss. */
   lacks?: readonly string[];
-  /** Chat: the host takes JSON answers, but no schema for them. */
+  /** Chat: the host supports JSON output, but no schema for it. */
   lacksSchema?: boolean;
-  /** Tool-call ids the host takes. Default: the dialect's own rule. */
+  /** Ids of tool calls that the host accepts. Default: the pattern of the dialect. */
   toolId?: RegExp;
 };
 
-/** A member (key and JSON text) to add to a request, and the event that comes of it and says nothing else. */
+/**
+ * `member`: key and JSON text to add to a request. `isUsageEvent`: whether an event exists only because of that
+ * member; it is hidden from a client that did not set the member itself.
+ */
 export type StreamUsage = { member: readonly [key: string, json: string]; isUsageEvent: (event: SseEvent) => boolean };
 
+/** The result of an encoder, and what the target cannot represent of its input. */
 export type Encoded<T> = { value: T; losses: Loss[] };
 
-/** What an encoder must know of the call it answers. `created`: Unix seconds. */
+/** Facts about the call that an encoder of responses needs. `created`: Unix seconds. */
 export type ReplyContext = {
   created: number;
-  /** The answer's own id, where the gateway gives it one (Responses). */
+  /** The public id of the response, where the gateway assigns one (Responses). */
   id?: string;
-  /** The caller asked for a usage chunk at the end of the stream (Chat `stream_options.include_usage`). */
+  /** The client set `stream_options.include_usage` (Chat) and gets a chunk with the token counts. */
   includeUsage?: boolean;
-  /** The call's and its session's own ids, for the wire that tells them (native). */
+  /** Ids of the call and its session, for the wire that shows them (native). */
   call?: { id: string; sessionId: string };
-  /** The request, for wires that echo it (Responses). */
+  /** The request, for the wire that repeats it in its responses (Responses). */
   request?: ModelRequest;
 };
 
-/** Feed it every event. `end()` when the upstream has ended: an `error` unless the provider said that it is done. */
+/**
+ * Decodes the events of one upstream stream, in their order. After the last event, `end()` returns the rest: an
+ * `end` event, or an `error` event if the provider did not complete the answer.
+ */
 export interface StreamDecoder {
-  /** The answer is finished; what still comes is only its end (usage, the terminal event). */
+  /** The content is complete; only usage and the terminal event can follow. */
   readonly isAnswerComplete: boolean;
-  /** The wire's very last word was said; absent where it has none beside the end of the connection. */
+  /** The terminal event was received. `undefined` if the wire ends by closing the connection. */
   readonly isTerminated?: boolean;
-  /** That word, where an answer can be finished without it: a client may wait for it, though its provider leaves it out. */
+  /**
+   * The terminal event, to be sent if the provider omits it: clients of OpenAI Chat wait for `[DONE]`.
+   * `undefined` if an answer is never complete without it.
+   */
   readonly terminator?: string;
-  /** What the provider has counted so far, of an answer that may never end. */
+  /** The token counts received so far, also of an answer that breaks off. */
   readonly usage: Usage;
   push(event: SseEvent): StreamEvent[];
   end(): StreamEvent[];
 }
 
-/** Events → the text of the wire's events, "" where it has none. `error` events included. */
+/**
+ * Encodes canonical events, `error` included, as the text of the wire's events; "" where the wire has none for
+ * an event.
+ */
 export interface StreamEncoder {
   push(event: StreamEvent): string;
-  /** What is said next comes behind this event of the same wire's: the count of a wire that numbers its events goes on. */
+  /**
+   * Continues the numbering of a wire that numbers its events after `last`, an event that the client has
+   * already received.
+   */
   resumeAfter?(last: SseEvent): void;
 }
 
-/** An id the target takes: itself, or 32 hexadecimal characters that are always the same for it. */
+/**
+ * An id that the target accepts: `id` if it matches `pattern`, otherwise 32 hexadecimal characters of its hash.
+ * The same id always gives the same result, so call and result agree and a retry has the same bytes.
+ */
 export function safeId(id: string, pattern: RegExp): string {
   if (pattern.test(id)) return id;
   return Buffer.from(sha256(id), "base64url").toString("hex").slice(0, 32);
 }
 
+/** A token count of a usage object; `undefined` (unknown) for anything but a number from 0. */
 export const countOf = (value: Json | undefined): number | undefined =>
   typeof value === "number" && value >= 0 ? value : undefined;

@@ -6,7 +6,9 @@ import { native } from "./native/index.ts";
 import { openaiChat } from "./openai-chat/index.ts";
 import { openaiResponses } from "./openai-responses/index.ts";
 
-/** The wires this gateway speaks, as a surface and to providers alike. */
+/**
+ * The wire formats, for surfaces (clients) and for providers alike. A dialect is added here and in `Dialect`.
+ */
 export const DIALECTS: Record<Dialect, WireDialect> = {
   "openai-chat": openaiChat,
   "openai-responses": openaiResponses,

@@ -7,19 +7,26 @@ import { toMedia } from "../openai/data-url.ts";
 
 const dialect = "openai-chat";
 
-/** `content`: a string, a list of parts, or nothing. */
+/** `content`: a string, a list of parts, or null. */
 export function decodeContent(content: Json | undefined): Block[] {
   if (typeof content === "string") return content === "" ? [] : [{ kind: "text", text: content }];
   return Array.isArray(content) ? content.map(decodePart) : [];
 }
 
-/** One plain text is a string, anything else a list of parts. */
+/**
+ * One text without marks is a string, because some hosts accept nothing else; everything else is a list of
+ * parts.
+ */
 export function encodeContent(blocks: readonly Block[], target: EncodeTarget, losses: Loss[]): Json {
   const parts = blocks.flatMap((block) => encodePart(block, target, losses) ?? []);
   const isPlain = parts.every((part) => isObject(part) && part.type === "text" && Object.keys(part).length === 2);
   return isPlain && parts.length <= 1 ? (((parts[0] as JsonObject | undefined)?.text as string) ?? "") : parts;
 }
 
+/**
+ * Parts of the API reference (`text`, `refusal`, `image_url`, `input_audio`, `file`) and of compatible hosts:
+ * `thinking` of Mistral, `video_url` of Qwen and OpenRouter. Any other part is opaque.
+ */
 export function decodePart(item: Json): Block {
   const native = { dialect, item } as const;
   if (!isObject(item)) return { kind: "opaque", label: "part", native };
@@ -62,7 +69,10 @@ export function decodePart(item: Json): Block {
   }
 }
 
-/** undefined: this wire has no such part; where that loses something it is said. */
+/**
+ * `undefined` if the wire has no such part. A loss is recorded where content is dropped; calls, results and
+ * reasoning are members of the message and not lost here.
+ */
 export function encodePart(block: Block, target: EncodeTarget, losses: Loss[]): Json | undefined {
   const ownItem = verbatim(block.native, target);
   if (ownItem !== undefined && (block.kind !== "thinking" || isContentPart(block, target))) return ownItem;
@@ -83,7 +93,10 @@ export function encodePart(block: Block, target: EncodeTarget, losses: Loss[]): 
   }
 }
 
-/** Reasoning as the many hosts say it; none of them is sealed but by `reasoning_details`. */
+/**
+ * Reasoning beside the content. OpenAI has none in Chat; DeepSeek and vLLM send `reasoning_content`, OpenRouter
+ * `reasoning` and `reasoning_details`. Only `reasoning_details` can be sealed.
+ */
 export function decodeThinking(message: JsonObject): Thinking[] {
   for (const member of ["reasoning_content", "reasoning"] as const) {
     const text = message[member];
@@ -96,13 +109,15 @@ export function decodeThinking(message: JsonObject): Thinking[] {
   return text === "" ? [] : [{ kind: "thinking", text, native: { dialect, item: { reasoning_details: details } } }];
 }
 
-/** Mistral's thinking is a part of the content, not a member beside it. */
+/** Mistral has its reasoning as a part of the content instead of a member of the message. */
 export function isContentPart({ native }: Thinking, target: EncodeTarget): boolean {
   const ownItem = verbatim(native, target);
   return isObject(ownItem) && ownItem.type !== undefined;
 }
 
-/** Foreign thinking is dropped: it is not the assistant's text, and no host could check it. */
+/**
+ * Loss: reasoning of another provider. It is not the answer of the assistant, and no host can verify it.
+ */
 export function encodeThinking(block: Thinking, target: EncodeTarget, losses: Loss[]): JsonObject {
   const ownItem = verbatim(block.native, target);
   if (isObject(ownItem)) return ownItem;
@@ -110,6 +125,10 @@ export function encodeThinking(block: Thinking, target: EncodeTarget, losses: Lo
   return {};
 }
 
+/**
+ * `function` calls, and `custom` calls, whose free text becomes the argument `input`. Arguments that arrive as
+ * an object (some hosts) become JSON text.
+ */
 export function decodeToolCall(item: Json): Block {
   const native = { dialect, item } as const;
   if (isObject(item) && isObject(item.function)) {
@@ -125,6 +144,7 @@ export function decodeToolCall(item: Json): Block {
   return { kind: "opaque", label: "tool_call", native };
 }
 
+/** Empty arguments become `{}`: hosts parse the member, and "" is no JSON. */
 export function encodeToolCall(block: ToolCall, target: EncodeTarget): JsonObject {
   const ownItem = verbatim(block.native, target);
   if (isObject(ownItem)) return ownItem;
@@ -135,7 +155,7 @@ export function encodeToolCall(block: ToolCall, target: EncodeTarget): JsonObjec
 /** OpenAI refuses ids of more than 40 characters. */
 export const toolIdPattern = (target: EncodeTarget): RegExp => target.quirks?.toolId ?? /^.{1,40}$/s;
 
-/** A tool's answer is text here, but for hosts that take parts. */
+/** The content of a `tool` message. It is text; media are sent separately by `encodeResultMedia`. */
 export const encodeResult = (content: readonly Part[], target: EncodeTarget, losses: Loss[]): Json =>
   encodeContent(
     content.filter((part) => !isShownToUser(part, target)),
@@ -143,7 +163,10 @@ export const encodeResult = (content: readonly Part[], target: EncodeTarget, los
     losses,
   );
 
-/** What a tool showed: the model gets to see it as the user's, behind the results. */
+/**
+ * Media of a tool result as parts of a user message, which the model can see. Loss: the media are behind the
+ * result and not in it.
+ */
 export function encodeResultMedia(content: readonly Part[], target: EncodeTarget, losses: Loss[]): Json[] {
   const resultMedia = content.filter((part) => isShownToUser(part, target));
   if (resultMedia.length > 0)
@@ -151,9 +174,13 @@ export function encodeResultMedia(content: readonly Part[], target: EncodeTarget
   return resultMedia.flatMap((part) => encodePart(part, target, losses) ?? []);
 }
 
+/** A media part that came over this wire stays in the tool message: its host accepts it there. */
 const isShownToUser = (part: Part, target: EncodeTarget): boolean =>
   part.kind === "media" && part.source.type !== "text" && verbatim(part.native, target) === undefined;
 
+/**
+ * `annotations` of the message; indexes are characters in its content (API reference, Chat: web search).
+ */
 export function decodeAnnotations(message: JsonObject): { citations?: Citation[] } {
   const annotations = Array.isArray(message.annotations) ? message.annotations : [];
   const citations = annotations.flatMap((annotation): Citation[] => {
@@ -172,6 +199,7 @@ export function decodeAnnotations(message: JsonObject): { citations?: Citation[]
   return citations.length > 0 ? { citations } : {};
 }
 
+/** All members are required. A citation without a position refers to the whole text. */
 export function encodeAnnotations(text: Text): Json[] {
   return (text.citations ?? [])
     .filter(({ url }) => url !== undefined)
@@ -181,6 +209,9 @@ export function encodeAnnotations(text: Text): Json[] {
     }));
 }
 
+/**
+ * Images by URL or data URL, audio and other files as bytes. Loss: everything else, such as audio by URL.
+ */
 function encodeMedia({ mime, source, name }: Media, losses: Loss[]): JsonObject | undefined {
   if (source.type === "text") return { type: "text", text: source.text };
   const url =
@@ -195,12 +226,15 @@ function encodeMedia({ mime, source, name }: Media, losses: Loss[]): JsonObject 
   return undefined;
 }
 
+/**
+ * `cache_control` is the mark that OpenRouter and others take over from Anthropic; the other is of OpenAI.
+ */
 const cacheOf = (item: JsonObject): { cache?: "5m" | "1h" } => {
   if (!isObject(item.cache_control)) return decodeCacheMark(item);
   return { cache: item.cache_control.ttl === "1h" ? "1h" : "5m" };
 };
 
-/** A text, or Mistral's list of text parts. */
+/** A text, or the list of text parts that Mistral has in a `thinking` part. */
 function joinText(value: Json | undefined): string {
   if (typeof value === "string") return value;
   return Array.isArray(value) ? value.map((part) => (isObject(part) ? joinText(part.text) : "")).join("") : "";

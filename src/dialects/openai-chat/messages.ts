@@ -6,15 +6,20 @@ import * as blocks from "./blocks.ts";
 
 const dialect = "openai-chat";
 
+/** One canonical message per item, so that each can be sent again with its own bytes. */
 export const decodeMessages = (items: readonly Json[], seal?: string): Message[] =>
   items.map((item) => decodeMessage(item, seal));
 
-/** Foreign messages are regrouped: what an assistant says in one go is one message, each tool result one of its own. */
+/**
+ * Messages that came over this wire stay as they are. Others are regrouped: consecutive assistant messages are
+ * one message, each tool result is a message. The API requires the results directly behind their calls, so
+ * media of results wait for the last result and follow in a user message.
+ */
 export function encodeMessages(messages: readonly Message[], target: EncodeTarget): Encoded<Json[]> {
   const losses: Loss[] = [];
   const items: Json[] = [];
   let assistant: Message | undefined;
-  /** By tools, and not yet to the model: nothing may stand between a call's results. */
+  // Media of results that are not yet sent.
   let resultMedia: Json[] = [];
   const flush = (): void => {
     if (assistant !== undefined) items.push(...encodeAssistant(assistant, target, losses));
@@ -50,6 +55,10 @@ export function encodeMessages(messages: readonly Message[], target: EncodeTarge
   return { value: items, losses };
 }
 
+/**
+ * `developer` is a system message with another name, `function` the predecessor of `tool`. An unknown role is a
+ * user. `seal` applies to messages with sealed members only.
+ */
 export function decodeMessage(item: Json, seal?: string): Message {
   if (!isObject(item)) return { role: "user", blocks: [], native: { dialect, item } };
   const native = { dialect, item, ...(seal !== undefined && isSealed(item) && { seal }) } as const;
@@ -70,6 +79,10 @@ export function decodeMessage(item: Json, seal?: string): Message {
   }
 }
 
+/**
+ * System and user messages. Messages without any content the wire can represent are omitted: hosts refuse empty
+ * ones.
+ */
 function encodeMessage(message: Message, target: EncodeTarget, losses: Loss[]): Json[] {
   const name = message.name === undefined ? {} : { name: message.name };
   if (message.role === "system") {
@@ -82,12 +95,17 @@ function encodeMessage(message: Message, target: EncodeTarget, losses: Loss[]): 
   return content === "" ? [] : [{ role: "user", content, ...name }];
 }
 
+/** `tool` message; the wire has no member for an error, which is recognizable by its text only. */
 const encodeToolMessage = ({ id, content }: ToolResult, target: EncodeTarget, losses: Loss[]): Json => ({
   role: "tool",
   tool_call_id: safeId(id, blocks.toolIdPattern(target)),
   content: blocks.encodeResult(content, target, losses),
 });
 
+/**
+ * Blocks in the order reasoning, content, refusal, calls: the wire does not have their real order. Annotations
+ * belong to the first text. Audio is opaque, with the transcript as its readable text.
+ */
 function decodeAssistant(item: JsonObject): Block[] {
   const content = blocks.decodeContent(item.content);
   const firstText = content.findIndex((block) => block.kind === "text");
@@ -106,6 +124,9 @@ function decodeAssistant(item: JsonObject): Block[] {
   ];
 }
 
+/**
+ * One message, or none if nothing is left. `content` is null beside calls, as the API itself returns it.
+ */
 function encodeAssistant(message: Message, target: EncodeTarget, losses: Loss[]): Json[] {
   const thinking = message.blocks.filter(
     (block): block is Thinking => block.kind === "thinking" && !blocks.isContentPart(block, target),
@@ -131,17 +152,21 @@ function encodeAssistant(message: Message, target: EncodeTarget, losses: Loss[])
   ];
 }
 
+/**
+ * The result of a `tool` message, or of a `function` message, where the name of the function is the id.
+ */
 function decodeResult(item: JsonObject, id: Json | undefined): ToolResult {
   const content = blocks.decodeContent(item.content) as Part[];
   return { kind: "tool_result", id: stringifyMember(id), content };
 }
 
+/** Audio of an assistant can only be referred to by its id, and only at OpenAI. */
 function decodeAudio(audio: JsonObject): Block {
   const fallback = typeof audio.transcript === "string" ? { gist: audio.transcript } : {};
   return { kind: "opaque", label: "audio", ...fallback, native: { dialect, item: { audio } } };
 }
 
-/** Of several messages that are said as one, each has thought: texts and lists grow. */
+/** Merges the reasoning members of messages that are sent as one: texts and lists are concatenated. */
 function mergeReasoning(before: JsonObject, more: JsonObject): JsonObject {
   const members = Object.entries(more).map(([member, value]) => {
     const known = before[member];
@@ -151,14 +176,17 @@ function mergeReasoning(before: JsonObject, more: JsonObject): JsonObject {
   return { ...before, ...(Object.fromEntries(members) as JsonObject) };
 }
 
-/** Assistants' lists of plain texts become one text: many hosts take no list from them. */
+/** A list of plain texts of an assistant becomes one text: many hosts accept no list in this role. */
 function joinTexts(content: Json): Json {
   if (!Array.isArray(content)) return content;
   const isText = content.every((part) => isObject(part) && part.type === "text");
   return isText ? content.map((part) => (part as JsonObject).text as string).join("") : content;
 }
 
-/** Signatures and encrypted reasoning, as OpenRouter, Gemini's compatible endpoint and others hide them in a message. */
+/**
+ * Signatures and encrypted reasoning, as OpenRouter (`reasoning_details`), the compatible endpoint of Gemini
+ * (`extra_content`) and others add them to a message.
+ */
 function isSealed(item: JsonObject): boolean {
   const details = Array.isArray(item.reasoning_details) ? item.reasoning_details : [];
   const calls = Array.isArray(item.tool_calls) ? item.tool_calls : [];

@@ -18,6 +18,10 @@ import { decodeToolChoice, decodeTools, encodeToolChoice, encodeTools } from "./
 
 const dialect = "openai-chat";
 
+/**
+ * Decodes a body of `POST /v1/chat/completions`. Deprecated members (`functions`, `function_call`,
+ * `max_tokens`) are read where their successors are absent. Throws `request.invalid` if `messages` is no list.
+ */
 export function decodeRequest(body: JsonObject): ModelRequest {
   if (!Array.isArray(body.messages)) throw invalid("messages", "expected a list of messages");
   return withoutUndefined({
@@ -38,15 +42,20 @@ export function decodeRequest(body: JsonObject): ModelRequest {
   });
 }
 
-/** A body of this dialect keeps its other members; any other is said anew. */
+/**
+ * A body that came over this wire stays as it is, with the model and the messages of the target. Any other is
+ * built from the canonical members.
+ */
 export function encodeRequest(request: ModelRequest, target: EncodeTarget): Encoded<JsonObject> {
   const { value: messages, losses } = encodeMessages(request.messages, target);
   const own = verbatim(request.rest, target);
   if (isObject(own)) return { value: { ...own, model: target.model, messages }, losses };
-  // "[] is too short - 'messages'": what says nothing at all is still somebody's turn.
+  // The API refuses an empty list ("[] is too short - 'messages'"). This happens if a request has nothing that
+  // the wire can represent.
   if (messages.length === 0) messages.push({ role: "user", content: "" });
   const value: JsonObject = { model: target.model, messages };
   const add = (members: JsonObject): unknown => Object.assign(value, members);
+  // Without `include_usage` the API sends no token counts in a stream, and a call could not be priced.
   if (request.stream) add({ stream: true, stream_options: { include_usage: true } });
   if (request.tools !== undefined) add(encodeTools(request.tools, target, losses));
   if (request.toolChoice !== undefined && value.tools !== undefined)
@@ -64,7 +73,10 @@ export function encodeRequest(request: ModelRequest, target: EncodeTarget): Enco
   return { value: dropRefused(value, target, losses), losses };
 }
 
-/** `stream_options` is nothing that the caller said. */
+/**
+ * Removes the members in `quirks.lacks`. `stream_options` is set by the gateway, not the caller, so dropping it
+ * is no loss.
+ */
 function dropRefused(value: JsonObject, { quirks }: EncodeTarget, losses: Loss[]): JsonObject {
   const { lacks = [] } = quirks ?? {};
   const refused = Object.keys(value).filter((member) => lacks.includes(member));
@@ -73,6 +85,7 @@ function dropRefused(value: JsonObject, { quirks }: EncodeTarget, losses: Loss[]
   return Object.fromEntries(Object.entries(value).filter(([member]) => !refused.includes(member)));
 }
 
+/** `reasoning_effort` is of OpenAI; `reasoning: {effort, max_tokens, enabled}` is of OpenRouter. */
 function decodeReasoning(body: JsonObject): Reasoning | undefined {
   const requested = isObject(body.reasoning) ? body.reasoning : {};
   const reasoning: Reasoning = withoutUndefined({
@@ -85,11 +98,13 @@ function decodeReasoning(body: JsonObject): Reasoning | undefined {
   return Object.keys(reasoning).length > 0 ? reasoning : undefined;
 }
 
+/** The wire has efforts only: a budget in tokens becomes the nearest effort. */
 function encodeReasoning({ effort, budget }: Reasoning, maxOutput: number | undefined): JsonObject {
   const requested = effort ?? (budget === undefined ? undefined : nearestEffort(budget, maxOutput));
   return requested === undefined ? {} : { reasoning_effort: requested };
 }
 
+/** `response_format`. A schema without a name gets one, because other dialects require it. */
 function decodeFormat(format: Json | undefined): Format | undefined {
   if (!isObject(format)) return undefined;
   if (format.type === "text") return { type: "text" };
@@ -105,6 +120,7 @@ function decodeFormat(format: Json | undefined): Format | undefined {
   });
 }
 
+/** Loss: a host without schemas (`lacksSchema`) gets the weaker `json_object`. */
 function encodeFormat(format: Format, { quirks }: EncodeTarget, losses: Loss[]): JsonObject {
   if (format.type === "text") return { response_format: { type: "text" } };
   if (format.type === "json") return { response_format: { type: "json_object" } };
@@ -121,6 +137,10 @@ function encodeFormat(format: Format, { quirks }: EncodeTarget, losses: Loss[]):
   };
 }
 
+/**
+ * `stop` is a string or a list; `top_logprobs` counts only together with `logprobs: true` (API reference, Chat:
+ * create).
+ */
 function decodeSampling(body: JsonObject): Sampling | undefined {
   const stop = typeof body.stop === "string" ? [body.stop] : body.stop;
   const sampling: Sampling = withoutUndefined({
@@ -137,6 +157,7 @@ function decodeSampling(body: JsonObject): Sampling | undefined {
   return Object.keys(sampling).length > 0 ? sampling : undefined;
 }
 
+/** Loss: `top_k`, which OpenAI does not have. */
 function encodeSampling(sampling: Sampling, { quirks }: EncodeTarget, losses: Loss[]): JsonObject {
   const { temperature, topP, topK, frequencyPenalty, presencePenalty, seed, stop, n, logprobs } = sampling;
   if (topK !== undefined) losses.push({ at: "top_k", what: "dropped", why: "openai-chat has none" });

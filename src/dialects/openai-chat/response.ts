@@ -18,7 +18,10 @@ import { decodeMessage } from "./messages.ts";
 
 const dialect = "openai-chat";
 
-/** The first choice is the reply. */
+/**
+ * The first choice is the answer, the others are alternatives. Throws `provider.execution_failed` if there is
+ * no first choice with a message.
+ */
 export function decodeResponse(body: Json, seal?: string): ModelResponse {
   const choices = isObject(body) && Array.isArray(body.choices) ? body.choices : [];
   const [first, ...alternatives] = choices.flatMap((choice) => decodeChoice(choice, seal) ?? []);
@@ -36,6 +39,7 @@ export function decodeResponse(body: Json, seal?: string): ModelResponse {
   };
 }
 
+/** Builds the response from the canonical members; `usage` is absent if the provider sent no counts. */
 export function encodeResponse(response: ModelResponse, reply: ReplyContext): JsonObject {
   const usage = encodeUsage(response.usage);
   return {
@@ -48,6 +52,7 @@ export function encodeResponse(response: ModelResponse, reply: ReplyContext): Js
   };
 }
 
+/** Log probabilities belong to the whole choice; they are stored at its first text. */
 export function decodeChoice(choice: Json | undefined, seal: string | undefined): Alternative | undefined {
   if (!isObject(choice) || !isObject(choice.message)) return undefined;
   const message = decodeMessage({ role: "assistant", ...choice.message }, seal);
@@ -59,6 +64,7 @@ export function decodeChoice(choice: Json | undefined, seal: string | undefined)
   return { messages: [{ ...message, blocks }], finish };
 }
 
+/** Inverse of `decodeChoice`. `logprobs` and `refusal` are required members, null if there are none. */
 export function encodeChoice({ messages, finish }: Alternative, index: number): JsonObject {
   const content = messages.flatMap(({ blocks }) => blocks);
   const hasRefusal = content.some((block) => block.kind === "text" && block.refusal === true);
@@ -71,6 +77,10 @@ export function encodeChoice({ messages, finish }: Alternative, index: number): 
   };
 }
 
+/**
+ * `finish_reason` of OpenAI (API reference, Chat: create) and synonyms of compatible hosts (`model_length` is
+ * of Mistral).
+ */
 const FINISH: Record<string, FinishReason> = {
   stop: "stop",
   end_turn: "stop",
@@ -83,7 +93,10 @@ const FINISH: Record<string, FinishReason> = {
   content_filter: "content_filter",
 };
 
-/** What was said decides: a reply that holds a tool call asks for its answer, whatever word the host used. */
+/**
+ * The content takes precedence over the reason: some hosts send `stop` with a tool call, but the client must
+ * still return its result.
+ */
 export function decodeFinish(finishReason: Json | undefined, message: Message): Finish {
   const native = typeof finishReason === "string" ? { native: finishReason } : {};
   const mapped = FINISH[typeof finishReason === "string" ? finishReason : "stop"] ?? "other";
@@ -93,13 +106,20 @@ export function decodeFinish(finishReason: Json | undefined, message: Message): 
   return { reason: hasRefusal && mapped === "stop" ? "refusal" : mapped, ...native };
 }
 
-/** A refusal that the model words itself is an ordinary end; one that cuts the answer (Anthropic's) is a filter's. */
+/**
+ * A refusal with a text is an ordinary end of this wire. A refusal without one (Anthropic stops the answer) is
+ * the same as a content filter.
+ */
 export function encodeFinish({ reason }: Finish, hasRefusal: boolean): string {
   if (reason === "length" || reason === "tool_calls" || reason === "content_filter") return reason;
   return reason === "refusal" && !hasRefusal ? "content_filter" : "stop";
 }
 
-/** `prompt_tokens` include what was cached; `completion_tokens` include reasoning, but not at every host: the total tells. */
+/**
+ * `prompt_tokens` include cached tokens. `completion_tokens` include reasoning tokens at OpenAI, but not at
+ * every host: where `total_tokens` is the sum of all three, they are added. `prompt_cache_hit_tokens` is
+ * DeepSeek's name for cached tokens; other hosts have them at the top level.
+ */
 export function decodeUsage(usage: Json | undefined): Usage {
   if (!isObject(usage)) return {};
   const prompt = countOf(usage.prompt_tokens);
@@ -108,7 +128,7 @@ export function decodeUsage(usage: Json | undefined): Usage {
   const completionDetails = isObject(usage.completion_tokens_details) ? usage.completion_tokens_details : {};
   const cached =
     countOf(promptDetails.cached_tokens) ?? countOf(usage.prompt_cache_hit_tokens) ?? countOf(usage.cached_tokens);
-  // Grok on Azure counts more cached tokens than prompt tokens: what it counts there is no part of the prompt.
+  // Grok on Azure reports more cached tokens than prompt tokens; such a count is no part of the prompt.
   const cacheRead = cached !== undefined && cached > (prompt ?? cached) ? undefined : cached;
   const cacheWrite = countOf(promptDetails.cache_write_tokens) ?? countOf(promptDetails.cache_creation_tokens);
   const reasoning = countOf(completionDetails.reasoning_tokens) ?? countOf(usage.reasoning_tokens);
@@ -128,6 +148,9 @@ export function decodeUsage(usage: Json | undefined): Usage {
   };
 }
 
+/**
+ * Inverse of `decodeUsage`. The three sums are required members; details are sent only where they are known.
+ */
 export function encodeUsage(usage: Usage): JsonObject | undefined {
   const prompt = inputTokens(usage);
   if (prompt === undefined && usage.output === undefined) return undefined;
@@ -147,6 +170,9 @@ export function encodeUsage(usage: Usage): JsonObject | undefined {
   };
 }
 
+/**
+ * One assistant message. Reasoning goes to `reasoning_content`, which clients of DeepSeek and vLLM read.
+ */
 function encodeReply(blocks: readonly Block[]): JsonObject {
   const texts = blocks.filter((block) => block.kind === "text");
   const answers = texts.filter(({ refusal }) => !refusal);

@@ -16,7 +16,9 @@ const dialect = "openai-chat";
 export const decodeStream = (seal?: string): StreamDecoder => new ChatDecoder(seal);
 export const encodeStream = (reply: ReplyContext): StreamEncoder => new ChatEncoder(reply);
 
-/** The counts come in a chunk of their own, without choices, before `[DONE]`. */
+/**
+ * Counts arrive in a chunk with empty `choices`, before `[DONE]` (OpenAI API reference, `stream_options`).
+ */
 export const streamUsage: StreamUsage = {
   member: ["stream_options", '{"include_usage":true}'],
   isUsageEvent: ({ data = "" }) => {
@@ -25,13 +27,14 @@ export const streamUsage: StreamUsage = {
   },
 };
 
+/** Terminal event of the wire (OpenAI API reference, Chat: streaming). */
 const DONE = encodeSse({ data: "[DONE]" });
 
 /**
- * Chunks → events, one block open at a time. Beside them the message grows as the wire would write it whole, unknown
- * members included: that is what the next request says again. The stream has ended well when a finish reason was
- * given; usage may still follow, so `end` waits for the end of the stream. `[DONE]` alone tells of no end of the
- * answer: a proxy whose own provider broke off says it, too.
+ * Decodes chunks, one block open at a time. Beside the events the whole message grows, unknown members
+ * included, as the native item for the next request. The answer is complete with a finish reason; usage may
+ * follow it, so the end event waits for `end`. `[DONE]` alone does not complete an answer: a proxy sends it
+ * also after its own provider broke off.
  */
 class ChatDecoder implements StreamDecoder {
   readonly terminator = DONE;
@@ -41,12 +44,12 @@ class ChatDecoder implements StreamDecoder {
   #finishReason: Json | undefined;
   #isDone = false;
   #failed = false;
-  /** `member`: where the host says its reasoning. */
+  /** `call`: position in `tool_calls`. `member`: the member in which the host sends its reasoning. */
   #open: { index: number; block: Block; call?: number; member?: string; logprobs?: Logprob[] } | undefined;
   #nextIndex = 0;
-  /** Deltas of calls that began while another was still unfinished. */
+  /** Deltas of calls that started while another call was incomplete. */
   #waiting: { call: number; delta: JsonObject }[] = [];
-  /** The choices beside the first, each growing as a whole answer's would stand there. */
+  /** Choices after the first (`n` > 1), in the form of a response without streaming. */
   readonly #others = new Map<number, { message: JsonObject; logprobs: Json[]; finish_reason?: Json }>();
 
   readonly #seal: string | undefined;
@@ -123,6 +126,7 @@ class ChatDecoder implements StreamDecoder {
     return events;
   }
 
+  /** Alternatives have no events of their own: the end event has them whole. */
   #addAlternative(index: number, choice: JsonObject, delta: JsonObject, logprobs: readonly Json[]): void {
     const other = this.#others.get(index) ?? { message: { role: "assistant" }, logprobs: [] };
     this.#others.set(index, other);
@@ -167,7 +171,9 @@ class ChatDecoder implements StreamDecoder {
     return [...this.#close(), { type: "open", index, block }, { type: "close", index, block }];
   }
 
-  /** Text and thinking: the open block when it is of that kind, else the next one. */
+  /**
+   * Appends to the open block if it has the same kind, otherwise opens the next block. `member`: as in `#open`.
+   */
   #addText(piece: Extract<Block, { kind: "text" | "thinking" }>, member?: string): StreamEvent[] {
     const isRefusal = piece.kind === "text" && piece.refusal;
     const open = this.#open?.block;
@@ -176,7 +182,10 @@ class ChatDecoder implements StreamDecoder {
     return [...events, ...this.#append(piece.text)];
   }
 
-  /** Hosts send calls one after the other, mostly. One that begins early waits until the open one is whole JSON. */
+  /**
+   * Most hosts send calls one after the other. A call that starts early waits until the open one is complete
+   * JSON.
+   */
   #addCall(call: number, delta: JsonObject): StreamEvent[] {
     const open = this.#open;
     if (open?.call === call) return this.#append(argumentsOf(delta));
@@ -211,6 +220,7 @@ class ChatDecoder implements StreamDecoder {
     return [{ type: "delta", index: open.index, text }];
   }
 
+  /** Closes the open block with the item that a response without streaming has for it. */
   #close(): StreamEvent[] {
     const open = this.#open;
     if (open === undefined) return [];
@@ -224,6 +234,7 @@ class ChatDecoder implements StreamDecoder {
     ];
   }
 
+  /** Closes the open block, then emits the waiting calls in the order of their start. */
   #flush(): StreamEvent[] {
     const events = this.#close();
     const waiting = this.#waiting;
@@ -246,11 +257,16 @@ class ChatDecoder implements StreamDecoder {
   }
 }
 
+/**
+ * Encodes events as chunks of one choice. Opaque blocks and media have no delta in this wire and are omitted.
+ */
 class ChatEncoder implements StreamEncoder {
   #id = "";
   #model = "";
   #calls = 0;
+  /** Position in `tool_calls` by block index. */
   readonly #callOf = new Map<number, number>();
+  /** Member of the delta by block index. */
   readonly #kindOf = new Map<number, "content" | "refusal" | "reasoning_content">();
 
   readonly #reply: ReplyContext;
@@ -305,13 +321,16 @@ class ChatEncoder implements StreamEncoder {
     });
   }
 
-  /** The tokens of a text are told when it has ended: no chunk of ours is one of the provider's. */
+  /**
+   * Log probabilities follow when the text is complete: the chunks of the gateway have other borders than the
+   * tokens.
+   */
   #encodeLogprobs(logprobs: readonly Logprob[]): string {
     const encoded = { content: encodeLogprobs(logprobs), refusal: null };
     return this.#encodeChunk([{ index: 0, delta: {}, logprobs: encoded, finish_reason: null }]);
   }
 
-  /** Another choice, whole: it waited for the first. */
+  /** An alternative is sent whole, after the first choice is complete. */
   #encodeAlternative(other: Alternative, index: number): string {
     const { message, logprobs, finish_reason } = encodeChoice(other, index);
     const { tool_calls: calls, ...members } = message as JsonObject;

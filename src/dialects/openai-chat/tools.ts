@@ -13,6 +13,7 @@ import type { EncodeTarget } from "../dialect.ts";
 
 const dialect = "openai-chat";
 
+/** `tools`, or its predecessor `functions`, whose entries are bare function objects. */
 export function decodeTools(body: JsonObject): Tool[] | undefined {
   const listed = Array.isArray(body.tools) ? body.tools : undefined;
   const functions = Array.isArray(body.functions)
@@ -21,9 +22,12 @@ export function decodeTools(body: JsonObject): Tool[] | undefined {
   return (listed ?? functions)?.map(decodeTool);
 }
 
+/**
+ * A tool without a function object is opaque: hosted tools of compatible hosts, and custom tools. Clients of
+ * Mistral omit `type`.
+ */
 function decodeTool(item: Json): Tool {
   const native = { dialect, item } as const;
-  // Mistral's clients leave the type out.
   if (!isObject(item) || (item.type ?? "function") !== "function" || !isObject(item.function)) {
     return { kind: "server", label: isObject(item) ? stringifyMember(item.type) : "tool", native };
   }
@@ -38,6 +42,9 @@ function decodeTool(item: Json): Tool {
   });
 }
 
+/**
+ * Absent parameters mean that the tool takes none: an empty object schema. Loss: tools that a provider runs.
+ */
 export function encodeTools(tools: readonly Tool[], target: EncodeTarget, losses: Loss[]): JsonObject {
   const items = tools.flatMap((tool): Json[] => {
     const ownItem = verbatim(tool.native, target);
@@ -58,6 +65,10 @@ export function encodeTools(tools: readonly Tool[], target: EncodeTarget, losses
   return items.length > 0 ? { tools: items } : {};
 }
 
+/**
+ * `"any"` is what Mistral has for `"required"`. An object names a function, a custom tool or a list of allowed
+ * tools.
+ */
 export function decodeToolChoice(choice: Json | undefined): ToolChoice | undefined {
   if (choice === "auto" || choice === "none" || choice === "required") return { mode: choice };
   if (choice === "any") return { mode: "required" };
@@ -67,6 +78,10 @@ export function decodeToolChoice(choice: Json | undefined): ToolChoice | undefin
   return typeof named.name === "string" ? { mode: "tool", name: named.name } : undefined;
 }
 
+/**
+ * `allowed_tools` restricts the choice without changing the tool list, so that the cached prefix stays (API
+ * reference).
+ */
 export function encodeToolChoice(choice: ToolChoice): Json {
   if (choice.mode === "tool") return { type: "function", function: { name: choice.name } };
   if (choice.among === undefined || choice.mode === "none") return choice.mode;
@@ -74,6 +89,7 @@ export function encodeToolChoice(choice: ToolChoice): Json {
   return { type: "allowed_tools", allowed_tools: { mode: choice.mode, tools } };
 }
 
+/** `{mode, tools}`; of the tools only functions have a name here. */
 function decodeAllowed({ mode, tools }: JsonObject): ToolChoice {
   const among = (Array.isArray(tools) ? tools : []).flatMap((tool) =>
     isObject(tool) && isObject(tool.function) ? [stringifyMember(tool.function.name)] : [],

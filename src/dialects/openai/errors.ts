@@ -9,13 +9,14 @@ import {
 import { isObject, type Json, type JsonObject, stringifyMember, tryParseJson } from "../../wire/json.ts";
 
 /**
- * The errors of both OpenAI wires: `{error: {…}}`, and the flat bodies of their kin: Mistral's `{message}` and `{detail}`,
- * xAI's `{code, error: "…"}`.
+ * Errors of both OpenAI wires, `{error: {message, type, param, code}}` (OpenAI API reference, "Error codes"),
+ * and the flat bodies of compatible hosts: `{message}` and `{detail}` of Mistral, `{code, error: "…"}` of xAI.
  */
 export function decodeError(status: number, body: string, requestId?: string): GatewayError {
   return decodeErrorBody(status, tryParseJson(body), requestId);
 }
 
+/** The same for a parsed body; `undefined` if it was no JSON. */
 export function decodeErrorBody(status: number, body: Json | undefined, requestId?: string): GatewayError {
   const outer = isObject(body) ? body : {};
   const inner = isObject(outer.error) ? outer.error : outer;
@@ -34,17 +35,24 @@ export function decodeErrorBody(status: number, body: Json | undefined, requestI
   return new GatewayError(classifyError(status, upstream), message, { status, upstream, ...param });
 }
 
-/** An error said inside a 200, by an event or a failed response: its code stands for the status that was not sent. */
+/**
+ * An error inside a 200 (an error event, a failed response): its code determines the status, 502 if it is
+ * unknown.
+ */
 export function decodeStreamError(body: JsonObject): GatewayError {
   const { code } = isObject(body.error) ? body.error : body;
   return decodeErrorBody((typeof code === "string" && STATUS_BY_CODE[code]) || 502, body);
 }
 
+/** `request_id` is beyond the published shape; SDKs read the id from the header. */
 export function encodeError(error: GatewayError, requestId: string): JsonObject {
   return { error: { ...errorMembers(error), request_id: requestId } };
 }
 
-/** `upstream` is beyond the published shape, which has no place for it, and no SDK minds. */
+/**
+ * Members of the error object. `upstream` is beyond the published shape, which has no member for an error of a
+ * third party; the official SDKs ignore it.
+ */
 export function errorMembers(error: GatewayError): JsonObject {
   const [details, upstream] = [upstreamDetails(error), hiddenUpstream(error)];
   return {
@@ -56,6 +64,7 @@ export function errorMembers(error: GatewayError): JsonObject {
   };
 }
 
+/** HTTP status for codes that arrive without one, as the API sends them outside of streams. */
 const STATUS_BY_CODE: Record<string, number> = {
   rate_limit_exceeded: 429,
   insufficient_quota: 429,
@@ -63,6 +72,10 @@ const STATUS_BY_CODE: Record<string, number> = {
   invalid_prompt: 400,
 };
 
+/**
+ * 401, 402 and 403 concern the account of the gateway at the provider, not the request of the caller: they are
+ * `provider.execution_failed`.
+ */
 function classifyError(status: number, upstream: UpstreamError): ErrorCode {
   if (upstream.code === "context_length_exceeded") return "context.too_long";
   if (status === 429) return "rate.limited";
@@ -72,7 +85,7 @@ function classifyError(status: number, upstream: UpstreamError): ErrorCode {
   return "provider.execution_failed";
 }
 
-/** The words the official SDKs know. */
+/** Values of `type` for which the official SDKs have error classes. */
 function typeOf(status: number): string {
   if (status === 401) return "authentication_error";
   if (status === 403) return "permission_error";

@@ -1,7 +1,10 @@
 import type { Block, Logprob } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, numberOf } from "../../wire/json.ts";
 
-/** `[{token, logprob, bytes, top_logprobs}]`, the same on both OpenAI wires. */
+/**
+ * `[{token, logprob, bytes, top_logprobs}]`, the same in Chat and in Responses. Items without a token are
+ * skipped.
+ */
 export function decodeLogprobs(tokens: Json | undefined): Logprob[] {
   return (Array.isArray(tokens) ? tokens : []).flatMap((item): Logprob[] => {
     if (!isObject(item) || typeof item.token !== "string") return [];
@@ -18,12 +21,12 @@ export function decodeLogprobs(tokens: Json | undefined): Logprob[] {
   });
 }
 
-/** Both lists are required here. Bytes that the provider did not say are null. */
+/** `bytes` and `top_logprobs` are required members of the wire: unknown bytes are null. */
 export const encodeLogprobs = (logprobs: readonly Logprob[]): JsonObject[] =>
   logprobs.map((each) => ({ ...encodeLogprob(each), top_logprobs: (each.top ?? []).map(encodeLogprob) }));
 
 const encodeLogprob = ({ token, logprob, bytes }: Logprob): JsonObject => ({ token, logprob, bytes: bytes ?? null });
 
-/** Of all texts of an answer, in their order. */
+/** Log probabilities of all texts of an answer, in order. */
 export const logprobsOf = (blocks: readonly Block[]): Logprob[] =>
   blocks.flatMap((block) => (block.kind === "text" ? (block.logprobs ?? []) : []));
