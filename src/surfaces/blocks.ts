@@ -1,10 +1,10 @@
 import { z } from "zod";
 
-/** The blocks of SPEC 2, as a native call may send them and as every reader of a session gets them. */
+/** Schemas of content blocks: as native calls send them, and as every reader of a session receives them (docs/native.md). */
 
 const cache = z.enum(["5m", "1h"]).optional();
 
-/** A provider's own item, which its block stands for. `issuer`: who alone can open it. */
+/** The provider's own wire item behind a block. `issuer`: the only provider account that can open a sealed item. */
 const native = z.strictObject({
   dialect: z.enum(["openai-chat", "openai-responses", "anthropic", "gemini"]),
   issuer: z.string().optional(),
@@ -30,7 +30,7 @@ const citation = z
   .strictObject({ text: z.string(), url: z.string(), title: z.string(), start: z.int(), end: z.int() })
   .partial();
 
-/** What is said: one of a text, media, or an item that only its provider can read (then `native` is the item). */
+/** A block of content: exactly one of text, media, or an opaque item that only its provider reads (then in `native`). */
 const contentBlock = (type: "system" | "input" | "response") =>
   z
     .strictObject({
@@ -51,10 +51,12 @@ const contentBlock = (type: "system" | "input" | "response") =>
     )
     .refine(({ opaque, native }) => opaque === undefined || native !== undefined, "expected native beside opaque");
 
+/** A block of the system text, as native calls send instructions. */
 export const system = contentBlock("system");
 const input = contentBlock("input");
 const response = contentBlock("response");
 
+/** Every kind of block, by `type`. */
 export const block = z
   .discriminatedUnion("type", [
     system,
@@ -81,6 +83,7 @@ export const block = z
   ])
   .meta({ id: "Block" });
 
+/** A function with a JSON Schema, or a provider's own tool as its wire item. */
 export const tool = z
   .discriminatedUnion("type", [
     z.strictObject({
@@ -95,12 +98,14 @@ export const tool = z
   ])
   .meta({ id: "Tool" });
 
+/** Which tools the model may or must call. `among`: only these functions. */
 export const toolChoice = z.union([
   z.enum(["auto", "none", "required"]),
   z.strictObject({ name: z.string().min(1) }),
   z.strictObject({ mode: z.enum(["auto", "required"]), among: z.array(z.string()).optional() }),
 ]);
 
+/** The format of the reply: text, any JSON, or JSON that fits a schema. */
 export const format = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("text") }),
   z.strictObject({ type: z.literal("json") }),

@@ -2,23 +2,25 @@ import { GatewayError, invalid } from "../canonical/error.ts";
 import { concatBytes, decodeUtf8Strictly } from "../wire/bytes.ts";
 import { blockReader } from "../wire/tee.ts";
 
-/** 32 MiB. SPEC 19. */
+/** Largest body of a request in bytes. An isolate has 128 MiB for all of its calls; see platform/capacity.ts. */
 const MAX_BODY_BYTES = 32 * 1024 * 1024;
+/** Largest WebSocket frame in bytes, on `rhone.ws.v1` (docs/websocket.md) and in OpenAI's WebSocket mode. */
+export const MAX_FRAME_BYTES = 1024 * 1024;
 
-/** What comes in a few of the platform's own reads, of 4 KiB each. */
+/** A body of this size takes at most four of the platform's own reads, of 4 KiB each. */
 const SMALL_BYTES = 16 * 1024;
 
-/** A client that has begun its body and sends no more of it for this long has gone. Milliseconds. */
+/** Milliseconds without any bytes of a started body after which the client counts as disconnected. */
 const IDLE_MS = 30_000;
 
 /**
- * And one that sends a little now and then holds a place that others could have: it has ten times as long, and then as
- * long as what it has sent takes on a slow line. Bytes a millisecond.
+ * Bounds a client that sends a few bytes now and then and holds capacity meanwhile: the whole body may take ten idle
+ * limits, and longer only as far as it arrives at this rate (8 bytes per millisecond, a slow line).
  */
 const IDLE_PERIODS = 10;
 const MIN_BYTES_PER_MS = 8;
 
-/** Throws `request.invalid`, 415, for a body that is encoded: nobody unpacks it here, nor at most providers. */
+/** Throws `request.invalid` (415) for a compressed body: the gateway decodes none, nor do most providers. */
 export function requireUncompressed({ headers }: Request): void {
   const encoding = headers.get("content-encoding")?.trim().toLowerCase() ?? "identity";
   if (encoding === "identity" || encoding === "") return;
@@ -26,7 +28,7 @@ export function requireUncompressed({ headers }: Request): void {
   throw new GatewayError("request.invalid", message, { param: "content-encoding", status: 415 });
 }
 
-/** The body as text, read as `readBytes` does. */
+/** The body as text; see `readBytes`. Throws `request.invalid` also for bytes that are not UTF-8. */
 export async function readText(request: Request, idleMs = IDLE_MS, hold = COUNT_NOTHING): Promise<string> {
   const text = decodeUtf8Strictly(await readBytes(request, idleMs, hold));
   if (text === undefined) throw invalid("body", "expected UTF-8");
@@ -34,24 +36,25 @@ export async function readText(request: Request, idleMs = IDLE_MS, hold = COUNT_
 }
 
 /**
- * The body. Reads no further than the limit, whatever its length was said to be, and waits for no part longer than
- * `idleMs`. `hold` is told of each part's size as it comes, and may throw when there is no room for it.
+ * Reads the body, at most `MAX_BODY_BYTES` of it, whatever `content-length` states. `hold` gets the size of each part
+ * as it arrives, and throws if there is no capacity for it. Throws `request.too_large`, `request.invalid` for a broken
+ * connection, and 408 if no bytes arrive for `idleMs` or the body is too slow.
  */
 export async function readBytes(request: Request, idleMs = IDLE_MS, hold = COUNT_NOTHING): Promise<Uint8Array> {
   const declaredLength = request.headers.get("content-length");
   if (Number(declaredLength) > MAX_BODY_BYTES) throw tooLarge();
   const parts: Uint8Array[] = [];
   if (request.body === null) return concatBytes(parts);
-  // A block for each read is more than a small body is worth.
+  // A small body is not worth the large block that a block reader allocates for each read.
   const isSmall = declaredLength !== null && Number(declaredLength) <= SMALL_BYTES;
   const reader = isSmall ? request.body.getReader() : blockReader(request.body);
   const watchdog = startWatchdog(idleMs);
   let size = 0;
   try {
     for (;;) {
-      const { value, done } = await Promise.race([reader.read().catch(throwAborted), watchdog.late]);
+      const { value, done } = await Promise.race([reader.read().catch(throwAborted), watchdog.timeout]);
       if (done) return concatBytes(parts);
-      watchdog.came(value?.length ?? 0);
+      watchdog.onBytes(value?.length ?? 0);
       if (value === undefined) continue;
       size += value.length;
       if (size > MAX_BODY_BYTES) throw tooLarge();
@@ -63,10 +66,18 @@ export async function readBytes(request: Request, idleMs = IDLE_MS, hold = COUNT
   }
 }
 
+/** The default `hold`: the caller bounds what it holds by other means. */
 const COUNT_NOTHING = (_: number): void => {};
 
-/** `late` rejects when nothing has come for that long. One timer serves the whole body: it is set anew when it has run out. */
-function startWatchdog(idleMs: number): { late: Promise<never>; came: (bytes: number) => void; end: () => void } {
+/**
+ * `timeout` rejects when no bytes have arrived for `idleMs`, or the body as a whole is too slow. One timer serves the
+ * whole body: it is set again when it fires, not at each read.
+ */
+function startWatchdog(idleMs: number): {
+  timeout: Promise<never>;
+  onBytes: (bytes: number) => void;
+  end: () => void;
+} {
   let lastBytesAt = Date.now();
   let end = lastBytesAt + IDLE_PERIODS * idleMs;
   let timer: ReturnType<typeof setTimeout>;
@@ -75,7 +86,7 @@ function startWatchdog(idleMs: number): { late: Promise<never>; came: (bytes: nu
       const now = Date.now();
       const left = Math.min(lastBytesAt + idleMs, end) - now;
       if (left > 0) timer = setTimeout(check, left);
-      else reject(tooSlow(now < end ? `and nothing came for ${idleMs / 1000} s` : "and it comes too slowly"));
+      else reject(tooSlow(now < end ? `and nothing was received for ${idleMs / 1000} s` : "and it arrives too slowly"));
     };
     timer = setTimeout(check, idleMs);
   });
@@ -83,12 +94,12 @@ function startWatchdog(idleMs: number): { late: Promise<never>; came: (bytes: nu
     lastBytesAt = Date.now();
     end += bytes / MIN_BYTES_PER_MS;
   };
-  return { late: timeout, came: onBytes, end: () => clearTimeout(timer) };
+  return { timeout, onBytes, end: () => clearTimeout(timer) };
 }
 
-/** Nobody may be there to read it, but it is no fault of ours. */
+/** Reported as an error of the request: the connection broke on the client's side, not in the gateway. */
 function throwAborted(cause: unknown): never {
-  throw new GatewayError("request.invalid", "body: expected all of it, and the connection broke off", {
+  throw new GatewayError("request.invalid", "body: expected all of it, and the connection was closed", {
     param: "body",
     cause,
   });

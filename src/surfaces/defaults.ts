@@ -12,8 +12,8 @@ import type { Caller } from "../keys/caller.ts";
 const call = SURFACES.native.request.shape;
 
 /**
- * What a session says for calls that do not say it themselves: members of a native request (SPEC 5.4), how its calls
- * behave, and when it is compacted. `null` takes a member away.
+ * The defaults that a session sets for its calls (docs/managing-sessions.md): members of a native request, the
+ * behaviour of calls, and when the session is compacted.
  */
 export const sessionDefaults = z
   .strictObject({
@@ -36,7 +36,7 @@ export const sessionDefaults = z
     strict: z.boolean(),
     auto_compact: z.strictObject({
       at: z.number().gt(0).max(1),
-      /** Tokens; of a model that the catalogue does not know. */
+      /** Tokens, for a model that the catalogue does not know. */
       context_window: z.int().min(1).optional(),
       strategy: z.enum(COMPACTION_STRATEGIES).optional(),
       keep_last: z.int().min(0).optional(),
@@ -48,12 +48,12 @@ export const sessionDefaults = z
 
 export type SessionDefaults = z.infer<typeof sessionDefaults>;
 
-/** Those that stand in `rhone`. */
+/** Defaults that belong into the request's `rhone` object instead of its top level. */
 const RHONE_MEMBERS = ["on_busy", "on_disconnect", "strict"] as const;
 
 /**
- * The request as if its caller had said the session's defaults in the words of the surface. What the caller says wins,
- * member by member, and in Gemini's `generationConfig` again member by member.
+ * Adds the session's defaults to a request, in the surface's wire format. Members of the request win, and inside
+ * Gemini's `generationConfig` again member by member. `losses`: defaults that the surface cannot express.
  */
 export function withDefaults(
   requestText: RequestText,
@@ -72,7 +72,7 @@ export function withDefaults(
   return { text, members: text === requestText.text ? requestText.members : membersOf(text), rhone, losses };
 }
 
-/** The members of a request to this surface. */
+/** The defaults as top-level members of the surface's wire format, encoded by way of a native request. */
 function encodeDefaults({ dialect }: Surface, defaults: JsonObject): { value: JsonObject; losses: Loss[] } {
   const own = Object.fromEntries(
     Object.entries(defaults).filter(([key]) => key !== "auto_compact" && !RHONE_MEMBERS.includes(key as never)),
@@ -80,12 +80,13 @@ function encodeDefaults({ dialect }: Surface, defaults: JsonObject): { value: Js
   if (Object.keys(own).length === 0) return { value: {}, losses: [] };
   const { rest: _, ...request } = native.decodeRequest({ ...own, input: "-" });
   const { value, losses } = dialect.encodeRequest(request, { dialect: dialect.id, model: request.model });
-  // What an encoder always says is no default: the list itself, the mode, an output limit that Anthropic must have.
+  // Members that an encoder always writes are not defaults: the list of messages, the mode, Anthropic's output limit.
   const { [dialect.layout.items]: _items, stream: _stream, model, ...members } = value;
   if (own.max_output_tokens === undefined) delete members.max_tokens;
   return { value: { ...members, ...(own.model !== undefined && model !== undefined && { model }) }, losses };
 }
 
+/** The text with this member, unless it has one; missing members are added to an existing `generationConfig`. */
 function addMember(text: string, [key, value]: [string, JsonObject[string]]): string {
   const existing = membersOf(text).findLast((member) => member.key === key);
   if (existing === undefined) return splice(text, [appendMember(text, key, JSON.stringify(value))]);
@@ -99,7 +100,7 @@ function addMember(text: string, [key, value]: [string, JsonObject[string]]): st
   }, text);
 }
 
-/** The request as if its caller had said what the key has for those who say nothing. What the caller says wins, member by member. */
+/** Adds the key's defaults to the request's `rhone` object. Members of the request win, in `routing` member by member. */
 export function withKeyDefaults<T extends RequestText>(
   requestText: T,
   { policy }: Caller,

@@ -8,24 +8,24 @@ import { openaiResponses } from "../dialects/openai-responses/index.ts";
 import { block, format, system, tool, toolChoice } from "./blocks.ts";
 import { rhoneRequest } from "./rhone.ts";
 
-/** How callers reach models: a wire of theirs, and what of a request is checked before anything is done with it. */
+/** An API by which callers reach models: its wire dialect, and the schema that requests are validated with. */
 export type Surface = {
   id: string;
   dialect: WireDialect;
   request: z.ZodType<object>;
-  /** The header in which its clients look for the request's id, where it is not `x-request-id`. */
+  /** The response header with the request's id, where its clients do not read `x-request-id`. */
   requestIdHeader?: string;
-  /** The wire is ours: what others say inside `rhone` may stand at the top level of its requests as well. */
+  /** The gateway's own API: members of `rhone` may also be members of the request itself. */
   isNative?: true;
 };
 const tools = z.array(z.looseObject({})).max(256).nullish();
 const model = z.string().min(1).optional();
 const stream = z.boolean().nullish();
 const rhone = rhoneRequest.optional();
-/** Of output tokens. What is reserved for a call and what another wire is asked for is reckoned with it. */
+/** Output tokens. Validated, because budget reservations and encoders of other wires compute with it. */
 const limit = z.int().min(1).nullish();
 
-// Members that are not named here pass to the provider untouched; it is the judge of them.
+// Members that the schemas below do not name reach the provider unchanged, and the provider validates them.
 
 const chatRequest = z
   .looseObject({
@@ -55,7 +55,7 @@ const responsesRequest = z
     tools,
     rhone,
   })
-  // Where it stands may be all that a call has to say.
+  // A prompt, a previous response or a conversation may be the whole input.
   .refine(
     ({ input, prompt, previous_response_id, conversation }) => {
       const hasReference = [prompt, previous_response_id, conversation].some((reference) => reference != null);
@@ -93,7 +93,7 @@ const contentsRequest = z
     ),
     generationConfig,
     generation_config: generationConfig,
-    // Google's clients send one tool without its list.
+    // Google's clients send a single tool without a list around it.
     tools: z.union([tools, z.looseObject({})]),
     rhone,
   })
@@ -101,7 +101,7 @@ const contentsRequest = z
 
 const blocks = z.union([z.string().min(1), z.array(block).min(1), block], "expected a text, a block or a list of them");
 
-/** Ours alone, so that a misspelt member is a mistake here as it is in `rhone`. */
+/** The gateway's own request: strict, so that a misspelt member is an error, as inside `rhone`. */
 const callRequest = z
   .strictObject({
     ...rhoneRequest.shape,
@@ -146,13 +146,14 @@ const callRequest = z
   })
   .meta({ id: "CallRequest" });
 
+/** Every surface by id. The ids are stored in call records. */
 export const SURFACES = {
   chat: { id: "chat", dialect: openaiChat, request: chatRequest },
   responses: { id: "responses", dialect: openaiResponses, request: responsesRequest },
   messages: { id: "messages", dialect: anthropic, request: messagesRequest, requestIdHeader: "request-id" },
   gemini: { id: "gemini", dialect: gemini, request: contentsRequest },
   native: { id: "native", dialect: native, request: callRequest, isNative: true },
-  /** OpenAI's legacy completions, said as Chat for models that only chat. */
+  /** OpenAI's legacy completions, translated to Chat for models that only chat. */
   completions: { id: "completions", dialect: openaiChat, request: chatRequest },
 } as const satisfies Record<string, Surface>;
 

@@ -8,32 +8,32 @@ import { validate } from "./validate.ts";
 import { type Surface } from "./index.ts";
 import { type RhoneRequest, rhoneRequest } from "./rhone.ts";
 
-/** A request's text, cut at its top level only: all that is needed to decide where it is handled. */
+/** A request's text and the spans of its top-level members: enough to decide where the request is handled. */
 export type RequestText = { text: string; members: Member[]; rhone: RhoneRequest };
 
-/** What a call asks, beside the bytes in which it was asked. */
+/** A decoded and validated request, together with its text. */
 export type ParsedRequest = RequestText & {
   surface: Surface;
   outside: PathParams;
-  /** Without `rhone`, and what it means. */
+  /** The request's JSON without `rhone`, and its canonical form. */
   body: JsonObject;
   request: ModelRequest;
-  /** The model as the caller names it; `rhone.routing.model` wins. */
+  /** The model's name as the caller wrote it; `rhone.routing.model` wins. */
   model: string;
   stream: boolean;
-  /** The list of messages: each in the characters in which it came, and what each means; the last ones of `request`. Same length. */
+  /** The list of messages: the JSON text of each, and its canonical form (the last messages of `request`). Same length. */
   items: string[];
   messages: Message[];
-  /** Some of them are not as they came: the gateway's own were said in the wire's words. */
+  /** Some items differ from the text: items of the gateway's own kind were converted to the wire's format. */
   hasRewrittenItems?: true;
-  /** How many of them are the leading system messages. */
+  /** How many of the items are leading system messages. */
   systemCount: number;
   instructions?: Instructions;
 };
 
 /**
- * Text → its members and the `rhone` object, into which the headers that say the same are taken, and on a surface of
- * ours the members that do. Of `rhone` and the top level `rhone` wins.
+ * Splits a request's text into top-level members and reads its `rhone` object, merged with the headers that stand for
+ * members of it and, on the gateway's own surface, with top-level members (`rhone` wins). Throws `request.invalid`.
  */
 export function readMembers(text: string, headers: Headers, surface?: Surface): RequestText {
   const found = splitMembers(text);
@@ -44,10 +44,10 @@ export function readMembers(text: string, headers: Headers, surface?: Surface): 
   return { text, members: found, rhone: { ...fromBody, ...readRhoneHeaders(headers, fromBody) } };
 }
 
-/** The headers that say what `rhone` may say, too. */
+/** Headers that set a member of `rhone`. */
 const HEADERS = { "x-rhone-session-id": "session_id", "x-rhone-context-mode": "context_mode" } as const;
 
-/** Throws `request.invalid` for one that contradicts the body: neither of the two can be known to be meant. */
+/** Members given as headers. Throws `request.invalid` for one that contradicts the body: the intent is unknown. */
 function readRhoneHeaders(headers: Headers, fromBody: RhoneRequest): RhoneRequest {
   const entries = Object.entries(HEADERS).flatMap(([name, member]) => {
     const value = headers.get(name);
@@ -60,7 +60,7 @@ function readRhoneHeaders(headers: Headers, fromBody: RhoneRequest): RhoneReques
   return Object.fromEntries(entries) as RhoneRequest;
 }
 
-/** Those that a request may say inside `rhone`. */
+/** Top-level members of the text that are members of `rhone`. */
 const readRhoneMembers = (text: string, found: readonly Member[]): JsonObject =>
   Object.fromEntries(
     found
@@ -68,7 +68,7 @@ const readRhoneMembers = (text: string, found: readonly Member[]): JsonObject =>
       .map(({ key, value }) => [key, parseJsonField(sliceOf(text, value), key)]),
   );
 
-/** Decodes and checks the whole request. Throws `request.invalid`, naming the field and what was expected. */
+/** Decodes and validates the whole request. Throws `request.invalid`, naming the field and what was expected. */
 export function parseRequest(requestText: RequestText, surface: Surface, outside: PathParams = {}): ParsedRequest {
   const { text, rhone } = requestText;
   const value = parseJsonField(text, "body");
@@ -102,7 +102,7 @@ export function parseRequest(requestText: RequestText, surface: Surface, outside
   };
 }
 
-/** A list's elements; a bare text or a single item is a list of one. */
+/** The JSON text of each message. A bare string or a single object counts as a list of one. */
 function readItems({ text, members }: RequestText, { layout }: WireDialect): string[] {
   const member = members.findLast(({ key }) => key === layout.items || key === layout.itemsAlias);
   if (member === undefined) return [];
@@ -113,6 +113,7 @@ function readItems({ text, members }: RequestText, { layout }: WireDialect): str
   return [one.startsWith("{") || layout.itemFromText === undefined ? one : layout.itemFromText(one)];
 }
 
+/** The system text: the wire's own member for it, and leading system messages. `undefined` if it has neither. */
 function readInstructions(
   { text, members }: RequestText,
   { id, layout }: WireDialect,
@@ -128,16 +129,18 @@ function readInstructions(
   };
 }
 
+/** The top-level members. Throws `request.invalid` for text that is no JSON object. */
 function splitMembers(text: string): Member[] {
   try {
     return members(text);
   } catch (cause) {
-    // The cut sees only the top level; the parser says better what is wrong with the whole.
+    // The scanner sees the top level only; the full parser gives the better error message.
     if (!isObject(parseJsonField(text, "body"))) throw invalid("body", "expected a JSON object");
     throw cause;
   }
 }
 
+/** Parses the JSON text of a field. Throws `request.invalid` naming the field. */
 export function parseJsonField(text: string, field: string): Json {
   try {
     return parseJson(text);

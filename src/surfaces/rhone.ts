@@ -1,15 +1,16 @@
 import { z } from "zod";
 import { routingPolicySchema } from "../routing/config.ts";
 import { idPattern } from "../wire/id.ts";
+import { metadata } from "./metadata.ts";
 
-/** `sess_` and what the gateway minted or a client chose. */
+/** A session's id: `sess_` and a part that the gateway generated or a client chose. */
 export const sessionId = z.string().regex(idPattern("sess"), "expected sess_ and up to 128 of A-Z a-z 0-9 _ . : -");
 
 const modelName = z.string().min(1).max(256);
 
 const models = z.array(modelName).min(1, "expected at least one model").max(16);
 
-/** SPEC 8: where this call may go, and how it is tried. */
+/** Where a call may be sent, and how attempts are made (docs/routing.md). */
 const routing = z
   .strictObject({
     model: modelName,
@@ -25,7 +26,10 @@ const routing = z
   })
   .partial();
 
-/** SPEC 4: the one object of ours in a request. Unknown members are refused: a misspelt `sesion_id` must not start an empty session. */
+/**
+ * The gateway's own object in a request of any surface. Strict: a misspelt `session_id` must be an error, not silently
+ * start an empty session.
+ */
 export const rhoneRequest = z
   .strictObject({
     session_id: sessionId,
@@ -34,10 +38,7 @@ export const rhoneRequest = z
     routing,
     safety: z.looseObject({}),
     assessment: z.union([z.looseObject({}), z.literal(false)]),
-    // As OpenAI bounds its own: what is recorded must stay small.
-    metadata: z
-      .record(z.string().max(64), z.string().max(512))
-      .refine((pairs) => Object.keys(pairs).length <= 16, "expected at most 16 pairs"),
+    metadata,
     tags: z.array(z.string().max(64)).max(16),
     on_busy: z.enum(["queue", "reject", "branch"]),
     on_disconnect: z.enum(["complete", "cancel"]),

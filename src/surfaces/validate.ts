@@ -1,14 +1,17 @@
 import type { z } from "zod";
 import { GatewayError } from "../canonical/error.ts";
 
-/** The value as the schema has it. Throws `request.invalid`, naming the field and what was expected. */
+/**
+ * Returns the value as the schema parses it. `at`: path of the value in the request. Throws `request.invalid`, naming
+ * the field and what was expected.
+ */
 export function validate<T>(schema: z.ZodType<T>, value: unknown, at: readonly PropertyKey[] = []): T {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   throw toValidationError(result.error, at);
 }
 
-/** The first of a schema's complaints. */
+/** The first issue of a failed validation as the API's error. */
 export function toValidationError({ issues }: z.core.$ZodError, at: readonly PropertyKey[] = []): GatewayError {
   const { path, expected } = describeIssue(issues[0]!);
   const param = fieldName([...at, ...path]) || "body";
@@ -18,7 +21,7 @@ export function toValidationError({ issues }: z.core.$ZodError, at: readonly Pro
 type Issue = z.core.$ZodIssue;
 type IssueDescription = { path: readonly PropertyKey[]; expected: string };
 
-/** What a schema's author has said of it, or else what its kind of complaint comes down to. */
+/** The schema's own message if it starts with "expected", else a message for the kind of issue. */
 function describeIssue(issue: Issue): IssueDescription {
   const { path, message } = issue;
   if (issue.code === "unrecognized_keys")
@@ -54,10 +57,10 @@ function describeIssue(issue: Issue): IssueDescription {
   }
 }
 
-/** Without the kind of complaint that the library writes before it. */
+/** Removes the kind of issue with which zod starts its messages ("Invalid input: expected …"). */
 const withoutPrefix = (message: string): string => message.replace(/^[A-Z][a-z]+ [a-z]+: /, "");
 
-/** The words that choose a form, or else what each form wants. */
+/** What a union expects: the values of its discriminator, or else the expectation of each form. */
 function describeForms(issue: Extract<Issue, { code: "invalid_union" }>): string {
   const options = "options" in issue ? (issue.options ?? []) : [];
   if (options.length > 0) return `one of ${options.filter((word) => word !== undefined).join(", ")}`;
@@ -66,8 +69,8 @@ function describeForms(issue: Extract<Issue, { code: "invalid_union" }>): string
 }
 
 /**
- * Of the forms that a value may have, the one that it comes closest to: where it went wrong deepest. undefined when it
- * is nothing like any of them, or as near to several that blame different places: then the union has the better word.
+ * Describes the issue of the union's form that the value resembles most: the one that failed deepest. `undefined` if
+ * the value resembles none, or several forms equally with issues at different fields: the union's message is better then.
  */
 function findClosestForm(forms: readonly (readonly Issue[])[]): IssueDescription | undefined {
   const firsts = forms.flatMap(([first]) => (first === undefined ? [] : [describeIssue(first)]));
@@ -77,6 +80,7 @@ function findClosestForm(forms: readonly (readonly Issue[])[]): IssueDescription
   return new Set(places).size === 1 ? deepest : undefined;
 }
 
+/** The unit of a size, by zod's `origin`. */
 const UNIT: Record<string, string> = { string: "character", array: "item", set: "item", map: "pair", file: "byte" };
 
 function formatBound({ origin }: { origin: string }, bound: string, size: number | bigint): string {
@@ -84,6 +88,6 @@ function formatBound({ origin }: { origin: string }, bound: string, size: number
   return unit === undefined ? `${bound} ${size}` : `${bound} ${size} ${unit}${Number(size) === 1 ? "" : "s"}`;
 }
 
-/** `messages[0].role` */
+/** The path as the API writes it: `messages[0].role`. */
 const fieldName = (path: readonly PropertyKey[]): string =>
   path.map((step, i) => (typeof step === "number" ? `[${step}]` : `${i > 0 ? "." : ""}${String(step)}`)).join("");

@@ -12,13 +12,13 @@ import { CallLog } from "../call/call-log.ts";
 import { replyContext } from "../call/upstream-call.ts";
 
 /**
- * OpenAI's background mode: the caller hears at once that its response is queued, and asks for it later. The call runs
- * on as a stream, whether its caller wanted one or not: what was said so far can be read then, and no time limit of a
- * whole answer cuts a long one off.
+ * OpenAI's background mode (OpenAI API reference, Responses: `background`): the client gets a queued response at once
+ * and reads the result later. The call always runs as a stream, also if the client did not request one: its output so
+ * far can then be read, and the time limit of a whole answer does not apply.
  */
 export type ResponseStore = { sql: Sql; now: () => number; durable: () => Promise<void> };
 
-/** Keeps the response as queued, and says so. */
+/** Stores the response as queued and returns it. Durable when it resolves. */
 export async function acceptInBackground(
   call: Call,
   request: ParsedRequest,
@@ -33,14 +33,17 @@ export async function acceptInBackground(
   return withHeaders(response, { call, request, log });
 }
 
-/** The request's text as a stream's. */
+/** The request's text with `stream: true`. */
 export function withStreaming({ text, members }: ParsedRequest): string {
   const streamed = replaceMember(members, "stream", "true");
   const edits = streamed.length > 0 ? streamed : [appendMember(text, "stream", "true")];
   return splice(text, edits);
 }
 
-/** Reads the answer that nobody waits for to its end. One that failed before it began is kept as failed. */
+/**
+ * Reads a background call's answer to its end, so that the call runs to completion. Stores the response as failed if
+ * the call failed before it started; a later failure has been stored by the call itself.
+ */
 export async function drain(response: Response, call: string, { sql, durable }: ResponseStore): Promise<void> {
   if (response.ok) return await response.body?.pipeTo(new WritableStream()).catch(() => {});
   const body = tryParseJson(await response.text());
@@ -50,6 +53,7 @@ export async function drain(response: Response, call: string, { sql, durable }: 
   await durable();
 }
 
+/** `error`: from the error body that an HTTP client would have received. */
 function toFailedResponse(stored: StoredResponse, error: Json): StoredResponse {
   const { code = "internal", message = toGatewayError(undefined).message } = isObject(error) ? error : {};
   const body = Object(parseJson(stored.body)) as object;

@@ -10,12 +10,15 @@ import { withPrefix } from "../../wire/id.ts";
 import { isObject, type Json, type JsonObject } from "../../wire/json.ts";
 import { decodeItems } from "../../session/history/decode.ts";
 
-/** An item of a conversation as OpenAI lists it: under an id of its own, and finished. */
+/** An item of a conversation as OpenAI lists it: it always has an id, and a message is completed. */
 export type ConversationItem = JsonObject & { id: string; type: string };
 
 type ItemSources = { session: Session; blobs: Blobs };
 
-/** What these turns said, oldest first, in the words of OpenAI's Responses whichever wire it came over. */
+/**
+ * The instructions and the items of these turns, oldest first, as items of OpenAI's Responses API. Content that came
+ * over another wire is converted.
+ */
 export async function listItems(turns: readonly Turn[], { session, blobs }: ItemSources): Promise<ConversationItem[]> {
   const instructions = session.instructions?.items;
   const instructionItems =
@@ -26,19 +29,20 @@ export async function listItems(turns: readonly Turn[], { session, blobs }: Item
   return [...instructionItems, ...turnItems.flat()];
 }
 
-/** The same without the last reply: what the model was given for it. */
+/** The same without the output of the last turn: the input for which the model generated it. */
 export async function listInputItems(turns: readonly Turn[], sources: ItemSources): Promise<ConversationItem[]> {
   const before = await listItems(turns.slice(0, -1), sources);
   const last = turns.at(-1);
   return last === undefined ? before : [...before, ...toInputItems(await inline(last.input, sources.blobs), last.id)];
 }
 
+/** The items of one turn, input first. Offloaded strings are inlined. */
 export async function listTurnItems({ id, input, output }: Turn, blobs: Blobs): Promise<ConversationItem[]> {
   const [request, reply] = await Promise.all([inline(input, blobs), inline(output, blobs)]);
   return [...toInputItems(request, id), ...toOutputItems(reply, withPrefix(id, "resp"))];
 }
 
-/** What was said to the model; `owner`: whose id the items' own follow from, where they have none. */
+/** Input as items. `owner`: id of the turn or session, from which ids of items without one are derived. */
 function toInputItems(wireItems: WireItems, owner: string): ConversationItem[] {
   const target = {
     dialect: openaiResponses.id,
@@ -49,13 +53,13 @@ function toInputItems(wireItems: WireItems, owner: string): ConversationItem[] {
   return value.map((item, at) => withId(item, `${owner} in ${at}`));
 }
 
-/** What the model said, under the ids by which it was told. */
+/** Output as items, with the ids that the client received. `owner`: the response's id. */
 function toOutputItems(wireItems: WireItems, owner: string): ConversationItem[] {
   const messages = decodeItems(wireItems);
   return encodeOutput(messages, owner).map((item, at) => withId(item, `${owner} out ${at}`));
 }
 
-/** The id that an item has always had, or always will have. */
+/** The item with its own id, or with one derived from `idSeed`, which is the same for every listing. */
 function withId(item: Json, idSeed: string): ConversationItem {
   const members = isObject(item) ? item : {};
   const type = typeof members.type === "string" ? members.type : "message";
@@ -68,6 +72,7 @@ function withId(item: Json, idSeed: string): ConversationItem {
     : { ...members, id, type };
 }
 
+/** Prefixes of OpenAI's own item ids, by item type. */
 const ID_PREFIXES: Record<string, string> = {
   message: "msg",
   function_call: "fc",
@@ -75,7 +80,7 @@ const ID_PREFIXES: Record<string, string> = {
   reasoning: "rs",
 };
 
-/** A text alone is one part. */
+/** Content given as a string becomes one part, the form in which OpenAI lists it. */
 function toContentParts({ content, role }: JsonObject): Json {
   if (typeof content !== "string") return content ?? [];
   return role === "assistant"
@@ -83,7 +88,7 @@ function toContentParts({ content, role }: JsonObject): Json {
     : [{ type: "input_text", text: content }];
 }
 
-/** What the users of a conversation said, as a compaction leaves it standing. `owner`: whose id the items' own follow from. */
+/** The text and media of user messages as items: what remains beside a compaction. `owner`: as for `toInputItems`. */
 export function toUserItems(messages: readonly Message[], owner: string): ConversationItem[] {
   const userMessages = messages.flatMap((message): Message[] => {
     const blocks = message.blocks.filter(({ kind }) => kind === "text" || kind === "media");
@@ -93,8 +98,9 @@ export function toUserItems(messages: readonly Message[], owner: string): Conver
   return value.map((item, at) => withId(item, `${owner} user ${at}`));
 }
 
-/** A page of a list, as OpenAI cuts it. `after`: the id of the item behind which it begins. */
+/** A page of a list (OpenAI API reference, pagination). `after`: id of the item that precedes the page. */
 export type Page = { limit: number; order: "asc" | "desc"; after?: string | undefined };
+/** The list object of OpenAI's API. */
 export type ItemList = {
   object: "list";
   data: ConversationItem[];
@@ -103,7 +109,7 @@ export type ItemList = {
   has_more: boolean;
 };
 
-/** undefined: there is no item with the id that the page is to begin behind. */
+/** Returns one page of the items; `undefined` if no item has the id `after`. */
 export function pageItems(items: readonly ConversationItem[], { limit, order, after }: Page): ItemList | undefined {
   const ordered = order === "asc" ? items : items.toReversed();
   const from = after === undefined ? 0 : ordered.findIndex(({ id }) => id === after) + 1;

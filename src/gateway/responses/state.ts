@@ -10,7 +10,10 @@ import { sliceOf } from "../../wire/splice.ts";
 import { type ParsedRequest, parseJsonField, type RequestText } from "../../surfaces/request.ts";
 import type { RequestedState, ResponsesState } from "../call/responses-state.ts";
 
-/** Throws `request.invalid`, naming the field and what was expected. */
+/**
+ * Reads the members of a Responses request that refer to stored state, without decoding the rest of the body. Throws
+ * `request.invalid` naming the field and what was expected.
+ */
 export function readRequestedState(requestText: RequestText): RequestedState {
   const previous = readMember(requestText, "previous_response_id");
   if (previous !== undefined && typeof previous !== "string")
@@ -22,12 +25,12 @@ export function readRequestedState(requestText: RequestText): RequestedState {
   if (previous !== undefined && conversation !== undefined)
     throw invalid(
       "conversation",
-      "expected either conversation or previous_response_id: each names a place to continue",
+      "expected either conversation or previous_response_id: each names a point to continue from",
     );
   const stored = readMember(requestText, "store") !== false;
   const background = readMember(requestText, "background") === true;
   if (background && !stored)
-    throw invalid("store", "expected true: a background response can only be asked for by its id");
+    throw invalid("store", "expected true: a background response can only be read by its id later");
   return {
     ...(previous !== undefined && { previous }),
     ...(conversation !== undefined && { conversation }),
@@ -37,13 +40,13 @@ export function readRequestedState(requestText: RequestText): RequestedState {
   };
 }
 
-/** undefined: not there, or null. */
+/** The member's value; `undefined` if it is absent or null. */
 function readMember({ text, members }: RequestText, key: string): Json | undefined {
   const member = members.findLast((one) => one.key === key);
   return member === undefined ? undefined : (parseJsonField(sliceOf(text, member.value), key) ?? undefined);
 }
 
-/** OpenAI's own words, which its clients look for. */
+/** With OpenAI's status, message and code, which its clients match. */
 export const previousNotFound = (id: string): GatewayError =>
   new GatewayError("object.not_found", `Previous response with id '${id}' not found.`, {
     status: 400,
@@ -54,7 +57,10 @@ export const previousNotFound = (id: string): GatewayError =>
 export const conversationNotFound = (id: string): GatewayError =>
   new GatewayError("object.not_found", `Conversation with id '${id}' not found.`, { param: "conversation" });
 
-/** What is wrong with the place that a call names, in the words by which it named it. */
+/**
+ * Runs a check of the session and rethrows `session.not_found` as OpenAI's error for the member by which the request
+ * named the session: a previous response or a conversation.
+ */
 export function asOpenAiError(response: ResponsesState | undefined, check: () => void): void {
   try {
     check();
@@ -66,7 +72,10 @@ export function asOpenAiError(response: ResponsesState | undefined, check: () =>
   }
 }
 
-/** Where a call continues, by OpenAI's rules where it continues a response. Throws what OpenAI would refuse it with. */
+/**
+ * The context in which a call continues. A call with `previous_response_id` follows OpenAI's rules and throws OpenAI's
+ * errors: the response must be stored, and tool results must belong to its calls.
+ */
 export function findContext(
   session: Session,
   input: TurnInput,
@@ -74,7 +83,7 @@ export function findContext(
   sql: Sql,
 ): Context {
   const { from } = response ?? {};
-  // `rhone.parent` may be a response's public id, too.
+  // `rhone.parent` may also be the public id of a response.
   const parent = input.parent?.startsWith("resp_") === true ? findCallByResponseId(sql, input.parent) : undefined;
   if (from === undefined) return session.continue(parent === undefined ? input : { ...input, parent });
   requirePrevious(from, sql);
@@ -86,21 +95,24 @@ export function findContext(
 export const responseNotFound = (id: string): GatewayError =>
   new GatewayError("object.not_found", `Response with id '${id}' not found.`, { param: "response_id" });
 
-/** What a call asks that continues a response: from there, as if it had named the turn itself. */
+/** The request with the continued call as its `rhone.parent`. A background call also gets `on_disconnect: "complete"`. */
 export function withContinuation(request: ParsedRequest, { from, background }: ResponsesState): ParsedRequest {
   const parent = from === undefined ? {} : { parent: from.call };
-  // It goes on without its client by what it is.
+  // A background call runs without a connected client by definition.
   const completion = background ? ({ on_disconnect: "complete" } as const) : {};
   return { ...request, rhone: { ...request.rhone, ...parent, ...completion } };
 }
 
-/** Throws `previous_response_not_found` for a response that was not kept, or became no turn. */
+/**
+ * Throws `previous_response_not_found` for a response that is not stored or added no turn. `isHeard`: the response was
+ * received on the same WebSocket, where an unstored one can be continued, too.
+ */
 function requirePrevious({ id, call, isHeard: isUnstored }: NonNullable<ResponsesState["from"]>, sql: Sql): void {
   if (!(hasTurn(sql, withPrefix(call, "turn")) && (isUnstored === true || isStoredResponse(sql, call))))
     throw previousNotFound(id);
 }
 
-/** OpenAI refuses results of calls that the continued response has not made. Throws `request.invalid`. */
+/** Throws `request.invalid`, as OpenAI does, for a tool result whose call the continued response has not made. */
 function requireKnownCalls(messages: readonly Message[], { parent, known }: Context): void {
   const made = new Set(parent?.open.flatMap(({ id, item = id }) => [id, item]));
   for (const { blocks } of messages.slice(known))

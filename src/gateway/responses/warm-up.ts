@@ -11,8 +11,9 @@ import { turnInput } from "../call/turn-input.ts";
 import { replyContext } from "../call/upstream-call.ts";
 
 /**
- * OpenAI's `generate: false`: what the request says becomes a turn that no model has answered, and the response to it
- * is empty. Whoever continues it has said that much already. Throws what is wrong with the place it continues.
+ * OpenAI's `generate: false` (OpenAI API reference, Responses WebSocket mode): the request's input becomes a turn
+ * without output, and the response is empty. A call that continues the response need not send that input again. Throws
+ * as `CallHost.start` does, if there is nothing to continue.
  */
 export async function warmUp(call: Call, request: ParsedRequest, host: CallHost): Promise<Response> {
   const log = new CallLog(call, request, host);

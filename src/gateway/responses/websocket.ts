@@ -3,33 +3,37 @@ import { openaiResponses } from "../../dialects/openai-responses/index.ts";
 import type { ResponseLocation } from "../../session/response-index.ts";
 import { objectIdIn } from "../../wire/id.ts";
 import { isObject, type JsonObject, stringOf, tryParseJson } from "../../wire/json.ts";
+import { MAX_FRAME_BYTES } from "../../surfaces/body.ts";
 import { appendMember, members, removeMember, splice } from "../../wire/splice.ts";
 import { SseSplitter } from "../../wire/sse.ts";
 
-/** SPEC 19. */
-const MAX_FRAME_BYTES = 1024 * 1024;
-/** OpenAI's own limits: how long a connection lasts, in milliseconds; named lanes, and responses at work. */
+/** Longest life of a connection in milliseconds, as at OpenAI (OpenAI API reference, Responses WebSocket mode). */
 export const MAX_CONNECTION_MS = 60 * 60_000;
+/** Different `stream_id`s of a connection, and responses in progress at once; OpenAI's own limits, too. */
 const MAX_CHANNELS = 32;
 const MAX_IN_FLIGHT = 16;
 /**
- * What a client may be told without a frame of its own. The runtime does not tell how much of it has left, and clients of
- * this mode answer no `ping`: so it is more than sixteen answers have as a rule, and less than an isolate's memory.
- * Characters.
+ * Characters sent since the client's last frame. The runtime does not report how much of them has left, and clients of
+ * this mode answer no `ping`: the limit is above what sixteen answers usually have, and below an isolate's memory.
  */
 const MAX_UNREAD = 64 * 1024 * 1024;
-/** As on `rhone.ws.v1`. */
+/** Close code for a client that reads too slowly, as on `rhone.ws.v1`. */
 const TOO_SLOW = 4008;
 /** Unstored responses that a connection can continue; agents continue the last one. */
 const MAX_UNSTORED = 64;
 
-export type ResponsesPeer = { send(text: string): void; close(code: number, reason: string): void };
-/** Answers a request's text as HTTP would, by what only this connection has heard. Throws what is wrong with the request. */
+/** The server's end of the WebSocket. */
+type ResponsesPeer = { send(text: string): void; close(code: number, reason: string): void };
+/**
+ * Answers the text of a request as over HTTP. `unstored`: locations of the responses that only this connection can
+ * continue, by id. Throws `GatewayError` for an invalid request.
+ */
 export type FrameHandler = (text: string, unstored: ReadonlyMap<string, ResponseLocation>) => Promise<Response>;
 
 /**
- * OpenAI's WebSocket mode: `response.create` frames in, the events of a stream out, one response at a time in each lane
- * (`stream_id`). What was told with `store: false` can be continued here and nowhere else, until a continuation fails.
+ * OpenAI's WebSocket mode: `response.create` frames in, the events of a stream out, one response at a time per channel
+ * (`stream_id`). A response with `store: false` can be continued on its own connection only, until a continuation of it
+ * fails.
  */
 export class ResponsesSocket {
   readonly #socket: ResponsesPeer;
@@ -44,12 +48,12 @@ export class ResponsesSocket {
     this.#answer = answer;
   }
 
-  /** Takes a frame. Resolves when it is answered. */
+  /** Answers one frame from the client. Never throws; resolves when the answer is sent. */
   async receive(frame: string | ArrayBuffer): Promise<void> {
     this.#sentCharacters = 0;
     let channel: string | undefined;
     try {
-      const event = readFrame(frame);
+      const event = readCreateEvent(frame);
       channel = readChannel(event);
       const before = this.#channels.get(channel ?? "") ?? Promise.resolve();
       this.#requireCapacity(channel);
@@ -61,7 +65,7 @@ export class ResponsesSocket {
     }
   }
 
-  /** Says why the connection ends. */
+  /** Sends the error that tells a client why its connection is about to be closed. */
   expire(): void {
     const message = "the connection has lasted 60 minutes: open a new one to go on";
     this.#sendError(
@@ -70,10 +74,11 @@ export class ResponsesSocket {
     );
   }
 
+  /** Throws `rate.limited` for one channel or one response too many. */
   #requireCapacity(channel: string | undefined): void {
     const isFull = !this.#channels.has(channel ?? "") && this.#channels.size >= MAX_CHANNELS;
     if (!isFull && this.#inFlight < MAX_IN_FLIGHT) return;
-    const message = `expected at most ${MAX_CHANNELS} lanes, and ${MAX_IN_FLIGHT} responses at a time`;
+    const message = `expected at most ${MAX_CHANNELS} different ids, and ${MAX_IN_FLIGHT} responses at a time`;
     throw new GatewayError("rate.limited", `stream_id: ${message}`, {
       param: "stream_id",
       word: "websocket_stream_limit_reached",
@@ -95,7 +100,7 @@ export class ResponsesSocket {
     }
   }
 
-  /** Whether the response was told to a good end. */
+  /** Sends the response's events, or its error. Resolves to whether the response was completed. */
   async #sendEvents(response: Response, isUnstored: boolean, channel: string | undefined): Promise<boolean> {
     if (response.headers.get("content-type")?.includes("event-stream") !== true || response.body === null) {
       const body = tryParseJson(await response.text());
@@ -118,6 +123,7 @@ export class ResponsesSocket {
     return end !== undefined;
   }
 
+  /** Keeps the newest entry last, so that the first one is the one to forget. */
   #rememberUnstored(id: string, at: ResponseLocation): void {
     this.#unstored.delete(id);
     this.#unstored.set(id, at);
@@ -130,6 +136,7 @@ export class ResponsesSocket {
     this.#send(encodeErrorFrame(members as JsonObject, error.status), channel);
   }
 
+  /** Sends one event, and closes the connection of a client that has not shown to be reading for too long. */
   #send(json: string, channel: string | undefined): void {
     if (this.#sentCharacters > MAX_UNREAD) return;
     const text =
@@ -137,16 +144,16 @@ export class ResponsesSocket {
     this.#sentCharacters += text.length;
     try {
       if (this.#sentCharacters > MAX_UNREAD)
-        this.#socket.close(TOO_SLOW, "too much was told that may not have been read");
+        this.#socket.close(TOO_SLOW, "too slow: too much was sent that may not have been read");
       else this.#socket.send(text);
     } catch {
-      // The client has gone. Its response goes on, and is kept.
+      // The client has disconnected. The call goes on, and its response is stored.
     }
   }
 }
 
-/** Throws `request.invalid` naming what was expected of the frame. */
-function readFrame(frame: string | ArrayBuffer): JsonObject {
+/** The frame's JSON object. Throws `request.invalid` naming what was expected, or `request.too_large`. */
+function readCreateEvent(frame: string | ArrayBuffer): JsonObject {
   if (typeof frame !== "string") throw invalid("frame", "expected text");
   if (frame.length > MAX_FRAME_BYTES || new TextEncoder().encode(frame).length > MAX_FRAME_BYTES)
     throw new GatewayError("request.too_large", `frame: expected at most ${MAX_FRAME_BYTES / 1024 / 1024} MiB`);
@@ -158,6 +165,7 @@ function readFrame(frame: string | ArrayBuffer): JsonObject {
   return event;
 }
 
+/** Channel of an event; `undefined` for the one without a name. Throws `request.invalid`. */
 function readChannel({ stream_id: channel }: JsonObject): string | undefined {
   if (channel === undefined || channel === null) return undefined;
   if (typeof channel !== "string" || channel === "" || channel.length > 128)
@@ -165,20 +173,20 @@ function readChannel({ stream_id: channel }: JsonObject): string | undefined {
   return channel;
 }
 
-/** The frame as the body of the request that it stands for. */
+/** The frame as the body of the equivalent HTTP request: without the members that only frames have, always streaming. */
 function toRequestText(frame: string, { generate }: JsonObject): string {
   const names = ["type", "stream_id", "stream", ...(generate === false ? [] : ["generate"])];
   const body = splice(frame, removeMember(members(frame), ...names));
   return splice(body, [appendMember(body, "stream", "true")]);
 }
 
-/** The id of a response that has ended well. */
+/** The response's id, if the event is the last one of a completed response. */
 function completedResponseId({ type, response }: JsonObject): string | undefined {
   const isEnd = type === "response.completed" || type === "response.incomplete";
   return isEnd && isObject(response) ? stringOf(response.id) : undefined;
 }
 
-/** Clients tell the failures of this mode by their code, so there always is one. */
+/** An error frame as OpenAI sends it. Clients of this mode distinguish errors by `code`, so it is never absent. */
 function encodeErrorFrame({ type, code, message, param }: JsonObject, status: number): string {
   const known = stringOf(code) ?? stringOf(type) ?? "server_error";
   return JSON.stringify({

@@ -12,7 +12,7 @@ import { SURFACES } from "../../surfaces/index.ts";
 import type { Caller } from "../../keys/caller.ts";
 import { textOfBlocks } from "../../canonical/text.ts";
 
-/** What a question of the gateway's own needs. `caller`: on whose account it goes. */
+/** What a query of the gateway itself needs. `caller`: its account is charged, its credentials are used. */
 export type ModelQueryServices = {
   session: Session;
   objectId: string;
@@ -24,11 +24,13 @@ export type ModelQueryServices = {
   durable: () => Promise<void>;
 };
 
+/** The members of a native request: a model's name as callers write it, the system text, the user's text. */
 export type ModelQuery = { model: string; instructions: string; input: string };
 
 /**
- * The gateway's own question to a model, over THE PATH. It is on record as a call of the session, and becomes none of
- * its turns. Throws what the provider said.
+ * Sends a query to a model along the same path as a client's call, and returns the text of the reply. The query is
+ * recorded as a call of the session (and charged), but adds no turn. Throws the provider's error, and
+ * `provider.execution_failed` for an empty reply.
  */
 export async function queryModel(
   query: ModelQuery,

@@ -1,4 +1,5 @@
 import { GatewayError } from "../../canonical/error.ts";
+import { MAX_PAIRS } from "../../surfaces/metadata.ts";
 import type { Provider } from "../../providers/provider.ts";
 import type { Router } from "../../routing/router.ts";
 import { findLastCompleted, listCalls } from "../../session/calls.ts";
@@ -20,7 +21,7 @@ import { buildTimeline } from "../../session/history/timeline.ts";
 import { type BlockFormat, toApiHead, toApiLineage, toApiSession, toApiSnapshot } from "../../session/history/views.ts";
 import type { Caller } from "../../keys/caller.ts";
 
-/** What can be done with a session beside calling it. */
+/** Every operation on a session other than a call. Member names cross RPC, so they are stored names. */
 export type Command =
   | { do: "create"; id: string; given: SessionInit }
   | { do: "show" | "pause" | "resume" | "delete" | "snapshots" | "lineage" }
@@ -35,9 +36,10 @@ export type Command =
   | { do: "replayable"; from?: string | undefined }
   | { do: "noteBranch"; session: string; turn: string | null };
 
-/** A key's new text; null takes it away. */
+/** New values by key; null removes the pair. */
 export type MetadataPatch = Record<string, string | null>;
 
+/** What commands use of the session's object. `objectId`: encoded, as new ids contain it. */
 export type CommandServices = {
   session: Session;
   sql: Sql;
@@ -48,19 +50,20 @@ export type CommandServices = {
   router: () => Router;
   now: () => number;
   budgets: Budgets;
+  /** Resolves when everything written is on disk. */
   durable: () => Promise<void>;
-  /** Has lists show the session as it is now: who changes one finds it there with the next request. */
+  /** Writes the session to the list of sessions, so that a list after a change shows the change. */
   list: (record: SessionRecord) => Promise<void>;
-  /** Stops the calls that are under way. */
+  /** Cancels the running calls. Resolves when they are recorded. */
   stopCalls: () => Promise<void>;
-  /** Ends the connections of those who listen: there is nothing any more that could be told. */
+  /** Closes the session's WebSockets, as no more events will follow. */
   closeSockets: () => void;
 };
 
-/** As OpenAI bounds its own. */
-const MAX_PAIRS = 16;
-
-/** The answer of the API. Throws `session.not_found`, and what is wrong with the command. */
+/**
+ * Runs one command and returns the API's response. Throws `session.not_found` for another organisation's session as for
+ * none, and `request.*` for a command that this session cannot run.
+ */
 export async function runCommand(command: Command, caller: Caller, services: CommandServices): Promise<Response> {
   const { session, sql, now, durable } = services;
   if (command.do === "create") {
@@ -127,7 +130,7 @@ export async function runCommand(command: Command, caller: Caller, services: Com
     }
     case "export": {
       const snapshot = command.from === undefined ? undefined : findSnapshot(sql, command.from);
-      // A snapshot that was taken before the first turn is a place, too.
+      // A snapshot taken before the first turn has no turn; the session's own id stands for its root.
       const from = snapshot === undefined ? command.from : (snapshot.turn ?? session.row.id);
       return exportBranch(session, { ...command, from }, services.blobs);
     }
@@ -145,11 +148,11 @@ export async function runCommand(command: Command, caller: Caller, services: Com
   }
 }
 
-/** Empties the session and stops its calls: nobody could do so later, or see what they cost. */
+/** Cancels the session's calls, then deletes its data: after deletion a call could be neither cancelled nor recorded. */
 export async function removeSession(services: CommandServices): Promise<void> {
   const { session, blobs, durable, list, stopCalls, closeSockets: hangUp } = services;
   await stopCalls();
-  // Another may have removed it meanwhile.
+  // A concurrent delete may have finished while the calls were being cancelled.
   if (!session.exists) return;
   const deleted = session.delete();
   hangUp();
@@ -157,7 +160,7 @@ export async function removeSession(services: CommandServices): Promise<void> {
   await Promise.all([durable(), list(deleted)]);
 }
 
-/** Compacts on somebody's account; the lease must be held. */
+/** Compacts the session; a summary is charged to `caller`. The session's lease must be held. */
 async function compactFor(
   compaction: Compaction,
   caller: Caller,
@@ -175,11 +178,11 @@ async function compactFor(
   return result;
 }
 
-/** What a model is told that writes a summary. */
+/** The system text for the model that writes a summary. */
 export const SUMMARY_INSTRUCTIONS =
   "You are given the transcript of a conversation between a user and an assistant. Write a summary from which the assistant can go on as if it had read all of it: facts, names, numbers, decisions, results of tools, open questions and what the user wants. Write in the language of the conversation. Answer with the summary alone.";
 
-/** Whoever answers this session. */
+/** The session's default model, else the model of its last answered call. Throws `request.invalid` if it has neither. */
 function chooseSummaryModel({ row }: Session, sql: Sql): string {
   const { model } = row.defaults;
   if (typeof model === "string") return model;
@@ -189,7 +192,10 @@ function chooseSummaryModel({ row }: Session, sql: Sql): string {
   return answered.started.modelAsked;
 }
 
-/** Compacts when the head takes more than the share of the model's context window that the session allows. */
+/**
+ * Compacts the session after a call whose tokens exceed the share `auto_compact.at` of the model's context window.
+ * Does nothing for a model whose window is unknown. Never throws. The session's lease must be held.
+ */
 export async function autoCompact(
   record: CallRecord,
   caller: Caller,
@@ -206,10 +212,11 @@ export async function autoCompact(
     (await contextWindow(record.model ?? record.modelAsked)) ??
     (await contextWindow(record.modelAsked));
   if (window === undefined || tokens < at * window) return;
-  // A compaction that fails leaves the head as it was, and the next turn tries again.
+  // A failed compaction leaves the head unchanged; the next turn tries again.
   await compactFor({ strategy, ...options }, caller, services).catch(() => {});
 }
 
+/** `at`: share of the window, above 0 and up to 1. `context_window`: tokens. */
 type AutoCompact = { at: number; context_window?: number } & Partial<Compaction>;
 
 const toApiCompaction = (
@@ -232,7 +239,7 @@ async function respondWithSession({ session, durable, list }: CommandServices, s
 
 const toListResponse = (data: readonly Json[]): Response => Response.json({ object: "list", data });
 
-/** RFC 7396, at the top level. */
+/** JSON Merge Patch (RFC 7396) of the top level: null removes a member. */
 function applyPatch(old: JsonObject, patch: JsonObject): JsonObject {
   return Object.fromEntries(Object.entries({ ...old, ...patch }).filter(([, value]) => value !== null));
 }

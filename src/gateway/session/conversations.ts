@@ -21,7 +21,7 @@ import {
 import { conversationNotFound } from "../responses/state.ts";
 import type { Caller } from "../../keys/caller.ts";
 
-/** What OpenAI's API asks of a conversation, which is a session by its other name. */
+/** An operation of OpenAI's Conversations API. A conversation is a session under the prefix `conv_`. */
 export type ConversationCommand =
   | { do: "create"; id: string; metadata: Record<string, string>; items: readonly JsonObject[] }
   | { do: "show" | "delete" }
@@ -30,7 +30,10 @@ export type ConversationCommand =
   | ({ do: "items" } & Page)
   | { do: "item" | "deleteItem"; item: string };
 
-/** The answer of OpenAI's API. Throws `object.not_found` for another organisation's conversation, and for none. */
+/**
+ * Runs one operation and returns the response in OpenAI's shape. `id`: the conversation's id as the client wrote it,
+ * for error messages. Throws `object.not_found` for another organisation's conversation as for none.
+ */
 export async function runConversationCommand(
   request: ConversationCommand,
   id: string,
@@ -89,7 +92,7 @@ export const toApiConversation = (id: string, createdAt: number, metadata: Recor
 const describeConversation = ({ session: { row } }: CommandServices): JsonObject =>
   toApiConversation(row.id, row.createdAt, row.metadata);
 
-/** While no call runs: both move the head. */
+/** Runs `work` with the session's lease: calls and changes of items both move the head. */
 async function withLease(services: CommandServices, work: () => Promise<Response>): Promise<Response> {
   const release = await services.lease.acquire("queue");
   try {
@@ -99,7 +102,10 @@ async function withLease(services: CommandServices, work: () => Promise<Response
   }
 }
 
-/** A turn that no model had a part in. What its last items ask for is still to be answered. */
+/**
+ * Appends a turn that contains only given items, all of them as input. Tool calls in trailing assistant items stay
+ * open, so that the next call may bring their results.
+ */
 async function addItems(
   items: readonly JsonObject[],
   { session, blobs, objectId, now }: CommandServices,
@@ -121,7 +127,10 @@ async function addItems(
   return made[0]!;
 }
 
-/** The history stays as it is; the head moves to one without the item, in which what follows it is unsealed. */
+/**
+ * Moves the head to a copy of the history without one item; the original turns are not changed. Seals of later turns
+ * are dropped, because a provider accepts them only after the exact prefix they were made for.
+ */
 async function removeItem(id: string, services: CommandServices): Promise<void> {
   const { session, blobs, objectId, now } = services;
   const { path } = session;
@@ -144,7 +153,7 @@ async function removeItem(id: string, services: CommandServices): Promise<void> 
   session.moveTo(made, "item_deleted", { item_id: id, before: session.row.head });
 }
 
-/** A side of a turn without one of its items; itself, when that is not there. */
+/** One side of a turn without the item with this id; the side unchanged if it has no such item. */
 async function withoutItem(id: string, side: "input" | "output", turn: Turn, blobs: Blobs): Promise<Turn["output"]> {
   const content = { issuer: "", ...turn[side] };
   const items = await listTurnItems({ ...turn, input: NO_ITEMS, output: NO_ITEMS, [side]: content }, blobs);
@@ -158,7 +167,10 @@ async function withoutItem(id: string, side: "input" | "output", turn: Turn, blo
 
 const NO_ITEMS = { dialect: openaiResponses.id, items: "", issuer: "" };
 
-/** An item of another wire, as a client would say it: its id names nothing that a provider has, nor does its reasoning. */
+/**
+ * An item that was converted from another wire, as a client would send it. Its id is derived here and unknown to any
+ * provider, so it is removed; reasoning items need their original id and are dropped.
+ */
 function toClientItems({ id: _, ...item }: ConversationItem): JsonObject[] {
   return item.type === "reasoning" ? [] : [item];
 }

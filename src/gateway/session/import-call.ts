@@ -5,7 +5,10 @@ import { elements, sliceOf } from "../../wire/splice.ts";
 import type { StatelessCall } from "../call/call.ts";
 import { decodeItems } from "../../session/history/decode.ts";
 
-/** Takes a stateless call, which the Worker has handled, into its session's history: where its transcript says. */
+/**
+ * Adds a stateless call that the Worker has completed to its session. The transcript in its input is matched with the
+ * history: only messages after the longest known prefix become a new turn. A call without content is recorded as failed.
+ */
 export async function importCall(
   { record, received, said: content, kept: response }: StatelessCall,
   session: Session,

@@ -30,38 +30,41 @@ import type { Caller } from "../../keys/caller.ts";
 import { CANCELLED } from "../call/endings.ts";
 import { replyContext } from "../call/upstream-call.ts";
 
-/** What running a session's calls needs of the object that it lives in. */
+/** What running calls uses of the session's object. */
 export type SessionCallServices = {
   session: Session;
   lease: Lease;
   streams: SessionStreams;
   blobs: Blobs;
-  /** Those of an organisation, which may bring credentials of its own. */
+  /** The providers as an organisation calls them, with its own credentials where it has set some. */
   providers: (org: string) => Promise<ReadonlyMap<string, Provider>>;
   router: () => Router;
   sql: Sql;
   now: () => number;
   budgets: Budgets;
-  /** Has a call's response found by the id that its provider gave it. What it resolves to is durable. */
+  /** Makes a call's response findable by the id its provider gave it. Durable when it resolves. */
   indexResponse: (call: Call, id: string) => Promise<void>;
-  /** Keeps the object awake until then. */
+  /** Keeps the object awake until the promise settles. */
   waitUntil: (work: Promise<unknown>) => void;
-  /** Has the alarm come while calls run, so that a crash of theirs is found. */
+  /** Sets the alarm for a running call, so that a crash of the object is noticed. */
   watch: () => void;
-  /** Resolves when all that was written is durable; what stands in the outbox is on its way then. */
+  /** Resolves when everything written is on disk; the outbox is being sent from then on. */
   durable: () => Promise<void>;
-  /** A session has begun with a call. */
+  /** Called when a call has created the session. */
   onStarted: () => void;
-  /** A turn was committed: what follows from it may still be done before the next call. */
+  /** Called after a turn was committed. The next call waits until it resolves. */
   onCommitted: (record: CallRecord, caller: Caller) => Promise<void>;
 };
 
-/** The calls of one session, where the session lives: one at a time, each until all of its work is done. */
+/**
+ * Runs the calls of one session inside its object: one at a time, each until all of its work is done, independent of
+ * whether its client is still connected.
+ */
 export class SessionCalls {
   readonly #services: SessionCallServices;
-  /** Background calls, from when they are queued until they have ended. */
+  /** Background calls by id, from queueing to their end. The promise resolves when the call starts, or ends unstarted. */
   readonly #background = new Map<string, PromiseWithResolvers<void>>();
-  /** What stops the calls that are under way, and what tells them that their clients have left; by their ids. */
+  /** Running calls by id. `done` resolves when the call is recorded and its work is finished. */
   readonly #running = new Map<string, Pick<RunningCall, "stop" | "clientLeft"> & { done: Promise<void> }>();
 
   constructor(services: SessionCallServices) {
@@ -72,7 +75,7 @@ export class SessionCalls {
     return this.#running.size > 0;
   }
 
-  /** Answers a call. Errors are answers, too. */
+  /** Answers a call. Never throws: an error is returned as a response in the surface's shape. */
   async answer(sessionCall: SessionCall): Promise<Response> {
     const { headers: pairs, surface: surfaceId, outside, text, isNew, ...rest } = sessionCall;
     const { session, lease, waitUntil } = this.#services;
@@ -92,7 +95,7 @@ export class SessionCalls {
         return await this.#runInBackground(sessionCall, call, request);
       const onBusy = request.rhone.on_busy ?? this.#services.router().config.defaults.onBusy;
       release = onBusy === "branch" ? lease.tryAcquire() : await lease.acquire(onBusy);
-      // Whoever had the session meanwhile may have paused or deleted it.
+      // The call that held the lease until now may have paused or deleted the session.
       if (!isNew) session.requireActive(org);
       const running: RunningCall = {
         isNew,
@@ -114,7 +117,7 @@ export class SessionCalls {
     }
   }
 
-  /** Answers that the call is queued, and has it run on. */
+  /** Stores the response as queued, starts the call, and answers with the queued response or, streaming, with its events. */
   async #runInBackground(sessionCall: SessionCall, call: Call, request: ParsedRequest): Promise<Response> {
     const { session, waitUntil, onStarted } = this.#services;
     if (sessionCall.isNew && session.create(call.caller.org, call.sessionId)) onStarted();
@@ -131,29 +134,29 @@ export class SessionCalls {
     return request.stream ? await this.#followFromStart(call) : response;
   }
 
-  /** Stops a call that is under way. Resolves when it is on record; at once when there is none. */
+  /** Cancels a running call. Resolves when it is recorded; at once if it is not running. */
   async stop(call: string): Promise<void> {
     const underWay = this.#running.get(call);
     underWay?.stop.abort(CANCELLED);
     await underWay?.done;
   }
 
-  /** Stops all of them, whoever waits for them. */
+  /** Cancels all running calls. Resolves when they are recorded. */
   async stopAll(): Promise<void> {
     await Promise.all([...this.#running.keys()].map((call) => this.stop(call)));
   }
 
-  /** The client of a call has left: the call decides what that means. */
+  /** Signals that a call's client has disconnected. The call's `on_disconnect` decides whether it continues. */
   onClientLeft(call: string): void {
     this.#running.get(call)?.clientLeft.abort();
   }
 
-  /** Resolves when a background call has begun, or never will. */
+  /** Resolves when a background call has started, or has ended without starting. */
   async started(call: string): Promise<void> {
     await this.#background.get(call)?.promise;
   }
 
-  /** The events of a background call whose client listens from the beginning. */
+  /** The event stream of a background call from its first event. */
   async #followFromStart({ id }: Call): Promise<Response> {
     const { sql, streams } = this.#services;
     await this.started(id);
@@ -167,7 +170,7 @@ export class SessionCalls {
     const { sql, indexResponse } = this.#services;
     const { isNew, isSideBranch, work, stop, clientLeft } = running;
     const { session, streams, blobs, router, now, budgets, watch, durable, onStarted, onCommitted } = this.#services;
-    /** Large media leave while the provider thinks. */
+    // Large strings are uploaded while the provider works; `commit` waits for the upload.
     let input: Promise<WireItems> | undefined;
     const create = ({ org, sessionId }: CallStart): void => {
       if (isNew && session.create(org, sessionId)) onStarted();
@@ -185,7 +188,7 @@ export class SessionCalls {
       recorderFor: (id) => streams.recorderFor(id),
       start: async (turnInput, started) => {
         create(started);
-        // It may have been cancelled while it was queued.
+        // A background response may have been cancelled while the call was queued.
         if (response !== undefined && isCancelled(sql, call.id)) throw CANCELLED;
         const continued = findContext(session, turnInput, response, sql);
         const context = fillMissingResults(continued, turnInput.messages, request.surface.dialect);
@@ -218,7 +221,7 @@ export class SessionCalls {
     };
   }
 
-  /** Holds the session for one call until all of its work is done, whoever has left meanwhile. */
+  /** Resolves, and releases the lease, when the response and all of the call's work have settled. */
   async #untilDone(
     call: string,
     answered: Promise<Response>,
@@ -228,7 +231,7 @@ export class SessionCalls {
     const { streams } = this.#services;
     try {
       await Promise.allSettled([answered]);
-      // Work may bring more work.
+      // Work may add more work while it runs.
       for (let done = 0; done < work.length; done++) await Promise.allSettled([work[done]]);
       streams.onWorkDone(call);
     } finally {
@@ -238,7 +241,10 @@ export class SessionCalls {
   }
 }
 
-/** `isBeside`: another call is running, and this one does not wait for it. */
+/**
+ * One call while it runs. `isSideBranch`: it runs without the lease, beside another call (`on_busy: "branch"`). `stop`
+ * cancels it; `clientLeft` signals that its client has disconnected.
+ */
 type RunningCall = {
   isNew: boolean;
   providers: CallHost["providers"];

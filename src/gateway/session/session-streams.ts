@@ -17,20 +17,24 @@ import { EVENT_STREAM } from "../reply/headers.ts";
 
 type StreamServices = {
   buffer: EventBuffer;
-  /** Keeps the object awake until then. */
+  /** Keeps the object awake until the promise settles. */
   waitUntil: (work: Promise<unknown>) => void;
 };
 
-/** What a session tells of its calls: streams on tape while they run, and to be read again by whoever lost one. */
+/**
+ * The event streams and notices of a session's calls: recorded in the session's buffer while calls run, sent to its
+ * WebSockets from there, and resumable over HTTP while the buffer retains them.
+ */
 export class SessionStreams {
   readonly #services: StreamServices;
-  /** Calls whose streams are on tape, and what is on record of them while the end is still to be told. */
+  /** Calls whose stream is being recorded, with their record if it was written before the end of the stream. */
   readonly #recording = new Map<string, CallRecord | undefined>();
 
   constructor(services: StreamServices) {
     this.#services = services;
   }
 
+  /** A call has started: publishes the notice, and opens the buffer of a call that streams. */
   start({ id, surface, modelAsked, stream, createdAt }: CallStart): void {
     const { buffer } = this.#services;
     const created_at = new Date(createdAt).toISOString();
@@ -38,13 +42,15 @@ export class SessionStreams {
     if (stream) buffer.start(id);
   }
 
+  /** Whether the buffer has a stream of this call, be it empty. */
   isStored(call: string): boolean {
     return this.#services.buffer.countEvents(call) !== undefined;
   }
 
+  /** The recorder that writes the stream of a call running in this object. */
   recorderFor(call: string): StreamRecorder {
     const { buffer, waitUntil } = this.#services;
-    // A whole answer that is told as a stream is on record before its stream begins.
+    // A whole answer that is sent as a stream is recorded before its stream starts: an existing entry stays.
     if (!this.#recording.has(call)) this.#recording.set(call, undefined);
     return {
       append: (bytes, count) => buffer.append(call, bytes, count),
@@ -53,35 +59,38 @@ export class SessionStreams {
     };
   }
 
-  /** Some of a stream that runs elsewhere. */
+  /** Appends a part of the stream of a stateless call, which runs in the Worker. */
   append(started: CallStart, { bytes, count }: StreamChunk): void {
     if (!this.isStored(started.id)) this.start(started);
     this.recorderFor(started.id).append(bytes, count);
     this.#services.buffer.flush();
   }
 
-  /** A call that ran elsewhere is on record, and all of its stream has been told. */
+  /** Ends the stream of a stateless call: it is recorded, and all of its stream has been appended. */
   onImported(record: CallRecord): void {
     if (!this.isStored(record.id)) this.start(record);
     this.onRecord(record);
     this.#end(record.id);
   }
 
-  /** An answer that is no stream, as its client is told it. */
+  /** Publishes a whole answer, in the bytes its client receives, as one event. */
   appendBody(call: string, body: Uint8Array): void {
     const head = encodeUtf8(`{"type":"call.event","call_id":"${call}","event":`);
     this.#services.buffer.appendNotice(call, concatBytes([head, body, encodeUtf8("}")]));
     this.#end(call);
   }
 
-  /** A call is on record. Its end is told behind its answer; a stream that failed before it began says why. */
+  /**
+   * A call was recorded. The notice of a completed call, or of one that is being streamed, waits for the end of the
+   * stream, so that it follows the answer; any other is published at once.
+   */
   onRecord(record: CallRecord): void {
     const { id, status } = record;
     if (status === "completed" || this.#recording.has(id)) this.#recording.set(id, record);
     else this.#finish(record);
   }
 
-  /** All work for a call is done. */
+  /** All work of a call is done: ends its stream, and publishes a notice that still waits. */
   onWorkDone(call: string): void {
     this.#end(call);
   }
@@ -105,12 +114,12 @@ export class SessionStreams {
     buffer.flush();
   }
 
-  /** How many events of a call's stream can be told again; undefined when it is not kept. */
-  eventsOf(call: string): number | undefined {
+  /** Number of events in the buffered stream of a call; `undefined` if the stream is not or no longer buffered. */
+  countEvents(call: string): number | undefined {
     return this.#services.buffer.countEvents(call);
   }
 
-  /** A crash took the call, and the end of what was told of it. */
+  /** Ends the stream of a call that a crash interrupted with an error event, and publishes its failure. */
   interrupt(record: CallRecord): void {
     const { buffer } = this.#services;
     if (record.stream) buffer.interrupt(record.id, (stored) => encodeFailure(record, stored));
@@ -119,19 +128,19 @@ export class SessionStreams {
   }
 
   /**
-   * What follows a stream's event number `after`: byte for byte what the client would have been told, to the end of
-   * the stream. Throws `request.invalid` naming `after`, `object.not_found` when the stream is no longer kept.
+   * A response with the events after number `after`, byte for byte as the original stream, to its end. Throws
+   * `request.invalid` naming `after` if the stream has fewer events, and `object.not_found` if it is no longer buffered.
    */
   resume({ id, started, status, record }: CallState, after: number): Response {
     const { buffer, waitUntil } = this.#services;
     if (!started.stream)
-      throw invalid("id", "expected a call that was made as a stream; GET /v1/calls/{id} tells of others");
+      throw invalid("id", "expected a call that was made as a stream; GET /v1/calls/{id} shows any call");
     const events = buffer.countEvents(id);
     if (events === undefined)
-      throw new GatewayError("object.not_found", "the stream was kept until ten minutes after the reply");
+      throw new GatewayError("object.not_found", "the stream was stored until ten minutes after the reply");
     if (events === 0 && status === "completed")
-      throw invalid("id", "expected a call whose stream was told as server-sent events");
-    // What a crash took cannot be told again; that it did is told in any case.
+      throw invalid("id", "expected a call whose stream was sent as server-sent events");
+    // Events lost in a crash cannot be sent again; the error event that reports the crash is sent in any case.
     const cut = status === "interrupted" && record !== undefined ? encodeFailure(record).count.events : 0;
     const from = cut === 0 ? after : Math.min(after, events - cut);
     if (from > events) throw invalid("after", `expected at most ${events}: the stream has no more events so far`);
@@ -145,7 +154,7 @@ export class SessionStreams {
   }
 }
 
-/** Tells a client what is there and what still comes, to the end or until it leaves. */
+/** Sends buffered and future bytes of a stream to a client, until the stream ends or the client disconnects. */
 async function follow(bytes: AsyncIterable<Uint8Array>, client: ClientStream): Promise<void> {
   for await (const more of bytes) {
     if (client.isGone) return;
@@ -169,7 +178,7 @@ const completedNotice = ({ id, turnId, model, provider, finishReason, usage, cos
     cost_micros_usd: costMicrosUsd,
   });
 
-/** The error is the one that the caller's surface tells. */
+/** `error` has the shape of the caller's surface. */
 const failedNotice = (record: CallRecord): object => ({
   type: "call.failed",
   call_id: record.id,
@@ -177,7 +186,10 @@ const failedNotice = (record: CallRecord): object => ({
   error: dialectOf(record).encodeError(errorOf(record), record.id).error,
 });
 
-/** The surface's own words for the error with which a call ended. `kept`: of the stream that it ends, where one had begun. */
+/**
+ * The error event of a failed call in the surface's wire format. `stored`: the stream that the event ends, if one had
+ * started: event numbers and open blocks continue from it.
+ */
 function encodeFailure(record: CallRecord, stored?: StoredStream): { bytes: Uint8Array; count: EventCount } {
   const dialect = dialectOf(record);
   const encoder = dialect.encodeStream({ created: Math.floor(record.createdAt / 1000) });
@@ -192,6 +204,6 @@ const errorOf = ({ error }: CallRecord): GatewayError =>
     ? new GatewayError("internal", "the call failed")
     : new GatewayError(error.code, error.message, { status: error.status });
 
-/** Of the endpoints that generate nothing, OpenAI's words: they have no surface of their own. */
+/** The caller's wire. Endpoints that do not generate (embeddings, images) have no surface and use OpenAI's error shape. */
 const dialectOf = ({ surface }: CallRecord): WireDialect =>
   (Object.hasOwn(SURFACES, surface) ? SURFACES[surface as SurfaceId] : SURFACES.chat).dialect;

@@ -25,24 +25,31 @@ import type { SessionCalls } from "./session-calls.ts";
 import type { SessionStreams } from "./session-streams.ts";
 import { EVENT_STREAM } from "../reply/headers.ts";
 
-/** What can be asked of a kept response. `id`: the one that its client asks by; `after`: the number of the last event it has. */
+/**
+ * An operation of OpenAI's Responses API on a stored response. Member names cross RPC. `id`: as the client wrote it;
+ * `after`: `sequence_number` of the last event that the client has received.
+ */
 export type ResponseQuery = { id: string; call: string } & (
   | { do: "show" | "forget" | "cancel" }
   | { do: "stream"; after: number }
   | ({ do: "inputItems" } & Page)
 );
 
+/** What reading a response uses of the session's object. */
 export type ResponseQueryServices = {
   session: Session;
   sql: Sql;
   blobs: Blobs;
   streams: SessionStreams;
   durable: () => Promise<void>;
-  /** Of those that run. */
+  /** The running calls. */
   calls: Pick<SessionCalls, "started" | "stop">;
 };
 
-/** The answer of OpenAI's API. Throws `object.not_found` for another organisation's response, and for none. */
+/**
+ * Runs one operation and returns the response in OpenAI's shape. Throws `object.not_found` for another organisation's
+ * response as for none, `request.invalid` for an operation that this response does not allow.
+ */
 export async function readStoredResponse(
   query: ResponseQuery,
   org: string,
@@ -80,7 +87,10 @@ const isEnded = ({ status }: StoredResponse): boolean => status !== "queued" && 
 const jsonResponse = (text: string): Response =>
   new Response(text, { headers: { "content-type": "application/json" } });
 
-/** A kept response as JSON text, as it stands now. */
+/**
+ * The stored body with its current status and the id that the client uses, as JSON text. A response that failed without
+ * a recorded error was interrupted by a restart and gets an error that states so.
+ */
 function toApiResponseText({ status, body }: StoredResponse, id: string): string {
   const all = members(body);
   const edits = [
@@ -97,7 +107,10 @@ const RESTART_ERROR = JSON.stringify({
   message: "the gateway was restarted during this response",
 });
 
-/** The events behind a number: as they were told, while they are kept, and later as the finished response says them again. */
+/**
+ * The events after number `after`: from the stream's buffer while it exists, later encoded anew from the finished
+ * response. Throws `request.invalid` if the response is not finished and is not a stream.
+ */
 async function streamResponse(
   stored: StoredResponse,
   { id, call, after }: { id: string; call: string; after: number },
@@ -105,19 +118,19 @@ async function streamResponse(
 ): Promise<Response> {
   if (stored.status === "queued") await calls.started(call);
   const state = findCallState(sql, call);
-  // Numbers are counted from 0, a stream's events from 1.
+  // `sequence_number` starts at 0, the buffer's event numbers start at 1.
   const now = findResponse(sql, call) ?? stored;
-  const eventCount = streams.eventsOf(call);
+  const eventCount = streams.countEvents(call);
   if (state !== undefined && eventCount !== undefined && (eventCount > 0 || !isEnded(now)))
     return streams.resume(state, after + 1);
-  if (!isEnded(now)) throw invalid("stream", "expected a response that is told as a stream");
+  if (!isEnded(now)) throw invalid("stream", "expected a response that was created with stream: true");
   const rest = encodeEvents(toApiResponseText(now, id), id).slice(after + 1);
   return new Response(concatBytes(rest.map(({ raw }) => raw)), {
     headers: { "content-type": EVENT_STREAM },
   });
 }
 
-/** The stream that says this response. */
+/** Encodes a finished response as the events of its stream. */
 function encodeEvents(text: string, id: string): SseEvent[] {
   const body = parseJson(text) as JsonObject;
   const isAnswer = body.status === "completed" || body.status === "incomplete";
@@ -129,7 +142,7 @@ function encodeEvents(text: string, id: string): SseEvent[] {
   return decodeSse(encodeUtf8(events.map((event) => encoder.push(event)).join("")));
 }
 
-/** All that the model was given: what was said up to there, and what the call said itself. */
+/** A page of everything the model received as input: the history before the call, then the call's own input. */
 async function respondWithInputItems(
   page: { call: string } & Page,
   { session, sql, blobs }: ResponseQueryServices,

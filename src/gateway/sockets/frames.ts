@@ -4,12 +4,10 @@ import type { PathParams } from "../../dialects/dialect.ts";
 import { encodeUtf8 } from "../../wire/bytes.ts";
 import { isObject, tryParseJson } from "../../wire/json.ts";
 import { appendMember, members, removeMember, replaceMember, sliceOf, splice } from "../../wire/splice.ts";
+import { MAX_FRAME_BYTES } from "../../surfaces/body.ts";
 import { validate } from "../../surfaces/validate.ts";
 import { type SurfaceId } from "../../surfaces/index.ts";
 import { sessionId } from "../../surfaces/rhone.ts";
-
-/** SPEC 19. Bytes. */
-const MAX_FRAME_BYTES = 1024 * 1024;
 
 const id = z.string().max(128).optional();
 
@@ -30,15 +28,15 @@ const FRAMES = {
   pong: z.looseObject({ type: z.literal("pong"), id }),
 } as const;
 
-/** What a client says on `rhone.ws.v1`. `request`: in the characters in which it came. */
+/** A frame that a client of `rhone.ws.v1` sends. `request`: its JSON text, exactly as received. */
 export type RequestFrame =
   | z.infer<(typeof FRAMES)["session.bind" | "ping" | "pong"]>
   | (Omit<z.infer<(typeof FRAMES)["call.create"]>, "request"> & { request: string });
 
-/** Throws `request.invalid` naming the member, or `request.too_large`. */
+/** Parses and validates a frame. Throws `request.invalid` naming the member, or `request.too_large`. */
 export function readFrame(message: string | ArrayBuffer): RequestFrame {
   if (typeof message !== "string") throw invalid("frame", "expected a text frame that holds JSON");
-  // No character has more than three bytes for each of its code units.
+  // UTF-8 has at most three bytes per UTF-16 code unit: most frames need no encoding to be known to be small enough.
   const mayBeLarge = message.length * 3 > MAX_FRAME_BYTES;
   if (mayBeLarge && encodeUtf8(message).length > MAX_FRAME_BYTES) {
     throw new GatewayError("request.too_large", "frame: expected at most 1 MiB", { param: "frame" });
@@ -54,17 +52,17 @@ export function readFrame(message: string | ArrayBuffer): RequestFrame {
   return { ...frame, request: sliceOf(message, request.value) };
 }
 
-/** The id that a frame gives itself, also one that is otherwise wrong: so that its answer finds it. */
+/** The id that a frame states, also of an invalid frame, so that the error can be matched with it. */
 export function readFrameId(message: string | ArrayBuffer): string | undefined {
   const value = typeof message === "string" && message.length <= MAX_FRAME_BYTES ? tryParseJson(message) : undefined;
   return isObject(value) && typeof value.id === "string" ? value.id.slice(0, 128) : undefined;
 }
 
-/** A frame's request as its surface takes it over HTTP. Every call of a socket streams. */
+/** A frame's request as the body and path parameters of an HTTP request. Every call of a socket streams. */
 export function toHttpRequest(surface: SurfaceId, request: string): { text: string; outside: PathParams } {
   const all = members(request);
   if (surface === "gemini") {
-    // Where Google's own routes say it.
+    // Gemini's HTTP routes have the model and the method in the path, not in the body.
     const model = all.findLast(({ key }) => key === "model");
     const name = model === undefined ? undefined : tryParseJson(sliceOf(request, model.value));
     if (typeof name !== "string" || name === "") throw invalid("request.model", "expected the name of a model");

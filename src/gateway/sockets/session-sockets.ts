@@ -15,28 +15,33 @@ import { SURFACES } from "../../surfaces/index.ts";
 import type { Caller } from "../../keys/caller.ts";
 import { requireScope, requireSurface } from "../../keys/permissions.ts";
 
+/** The WebSocket subprotocol that clients request (docs/websocket.md). */
 export const PROTOCOL = "rhone.ws.v1";
 
-/** What a client may have been sent that it has not shown to have read; beyond it, it is cut. Bytes, roughly. */
+/** Characters sent to a client since it last showed to be reading; a client with more is disconnected. */
 const MAX_UNREAD = 4 * 1024 * 1024;
-/** From here on it is asked, with a `ping`. */
+/** Unread characters after which a client gets a `ping`: its answer shows that it reads. */
 const PING_UNREAD = 1024 * 1024;
-/** How often those who only listen are looked at: a revoked key hears nothing five seconds later. Milliseconds. */
+/** Milliseconds between authentications of listening clients: a revoked key receives nothing after five seconds. */
 const CHECK_INTERVAL = 2_000;
 
+/** WebSocket close codes, in the range for applications (RFC 6455, 7.4.2). */
 const CLOSE_CODES = { unauthorized: 4001, deleted: 4004, tooSlow: 4008 } as const;
 
-/** Who holds a connection. It outlives the object's memory with it, so it is small: what the key may do is asked anew. */
+/**
+ * The identity behind a connection, stored with the socket so that it survives hibernation. It is small: what the key
+ * allows is looked up again for each frame. Member names are stored names.
+ */
 export type SocketAttachment = {
   org: string;
   keyId: string;
-  /** Of a client token, which speaks for this session alone. */
+  /** Scopes of a client token, which is valid for this session only. Absent: the connection was opened with a key. */
   scopes?: Scope[];
-  /** When the token expires, in Unix milliseconds. */
+  /** Expiry of the token, in Unix milliseconds. */
   expiresAt?: number;
   address?: string;
   sessionId: string;
-  /** The session begins with the first bind. */
+  /** The session is created by the first bind. */
   isNew: boolean;
   isBound: boolean;
 };
@@ -44,50 +49,56 @@ export type SocketAttachment = {
 type Listener = {
   socket: WebSocket;
   attachment: SocketAttachment;
-  /** Frames of one client are taken one after the other. */
+  /** Settles when the client's last frame is handled: its frames are handled one after the other. */
   lastFrame: Promise<void>;
+  /** Characters sent in all, and of those the ones that the client has shown to have read. */
   sent: number;
   read: number;
-  /** How much had been sent when the client was asked whether it reads. */
+  /** `sent` at the time of an unanswered `ping`. */
   sentAtPing?: number;
 };
 
-/** A call that a connection has made: under what id its client knows it, and how to tell it that nobody listens. */
+/** A call that a connection created. `id`: the client's name for it; `onClose` aborts when the connection closes. */
 type OwnCall = { listener: Listener; id: string; hasStarted: boolean; onClose: AbortController };
 
+/** What connections use of the session's object. */
 export type SocketServices = {
   objectId: string;
   session: Session;
   buffer: EventBuffer;
   now: () => number;
-  /** Answers a call, as HTTP has it answered. */
+  /** Answers a call as over HTTP. */
   answer: (call: SessionCall) => Promise<Response>;
-  /** What its key and token may do now. Throws `auth.*`. */
+  /** The caller with what its key and token allow now. Throws `auth.*`. */
   authenticate: (attachment: SocketAttachment) => Promise<Caller>;
-  /** Has the session begin. */
+  /** Creates the session. */
   create: (org: string, id: string) => void;
   waitUntil: (work: Promise<unknown>) => void;
 };
 
-/** The connections of `rhone.ws.v1` on one session: all of them hear what any call of it says, however it was made. */
+/**
+ * The WebSockets of `rhone.ws.v1` on one session. Each bound connection receives the events of all calls of the session,
+ * whichever way they were made.
+ */
 export class SessionSockets {
   readonly #services: SocketServices;
   readonly #listeners = new Map<WebSocket, Listener>();
   readonly #ownCalls = new Map<string, OwnCall>();
   #checkedAt = 0;
 
-  /** `held`: connections that have outlived the object's memory. */
+  /** `accepted`: sockets that survived the object's hibernation. */
   constructor(services: SocketServices, accepted: readonly WebSocket[]) {
     this.#services = services;
     for (const socket of accepted) this.#addListener(socket, socket.deserializeAttachment() as SocketAttachment);
   }
 
+  /** Adds a socket that the runtime has accepted. */
   accept(socket: WebSocket, attachment: SocketAttachment): void {
     socket.serializeAttachment(attachment);
     this.#addListener(socket, attachment);
   }
 
-  /** A client's frame. What is wrong with it is told, and the connection stays. */
+  /** Handles a client's frame. An invalid one is answered with an error, and the connection stays open. */
   async onMessage(socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
     const listener = this.#listeners.get(socket);
     if (listener === undefined) return;
@@ -95,19 +106,20 @@ export class SessionSockets {
     await listener.lastFrame;
   }
 
+  /** Removes a socket, and signals its calls that their client has left. */
   onClose(socket: WebSocket): void {
     const listener = this.#listeners.get(socket);
     this.#listeners.delete(socket);
     for (const { listener: caller, onClose: left } of this.#ownCalls.values()) if (caller === listener) left.abort();
   }
 
-  /** The session is gone, and its listeners with it. */
+  /** Closes every connection, after the session was deleted. */
   closeAll(): void {
     for (const listener of this.#listeners.values())
       this.#close(listener, CLOSE_CODES.deleted, "the session was deleted");
   }
 
-  /** Something was told about or by a call of the session. */
+  /** Sends a segment of the session's event log to every bound connection. */
   broadcast(segment: Segment): void {
     if (this.#listeners.size === 0) return;
     const bound = [...this.#listeners.values()].filter(({ attachment }) => attachment.isBound);
@@ -124,7 +136,7 @@ export class SessionSockets {
     this.#recheckAll(bound);
   }
 
-  /** A notice says that a call begins, or that it is over. */
+  /** A notice reports that a call has started or ended; after its end the connection no longer owns it. */
   #onNotice(call: string, ownCall: OwnCall, notice: Uint8Array): void {
     ownCall.hasStarted = true;
     if (/^\{"type":"call\.(completed|failed)"/.test(decodeUtf8(notice))) this.#ownCalls.delete(call);
@@ -134,6 +146,7 @@ export class SessionSockets {
     this.#listeners.set(socket, { socket, attachment, lastFrame: Promise.resolve(), sent: 0, read: 0 });
   }
 
+  /** Handles a frame after the client's earlier ones. Never throws. */
   async #handleMessage(listener: Listener, message: string | ArrayBuffer): Promise<void> {
     await listener.lastFrame;
     try {
@@ -147,7 +160,7 @@ export class SessionSockets {
   }
 
   async #handleFrame(listener: Listener, frame: RequestFrame): Promise<void> {
-    // A client that pings by the clock may read nothing all the same.
+    // A `ping` proves nothing: clients send it by a timer, whether they read or not.
     if (frame.type !== "ping" && listener.sentAtPing !== undefined) {
       listener.read = listener.sentAtPing;
       delete listener.sentAtPing;
@@ -191,7 +204,7 @@ export class SessionSockets {
       this.#push(listener, `{"type":"session.event","event_id":${event.id},"event":${event.json}}`);
   }
 
-  /** Resolves when the call is on its way; its events tell how it goes. */
+  /** Starts a call and resolves at once; the client follows it by its events. */
   async #createCall(
     listener: Listener,
     { id: clientId, surface, request }: Extract<RequestFrame, { type: "call.create" }>,
@@ -222,7 +235,7 @@ export class SessionSockets {
   async #run(call: SessionCall, ownCall: OwnCall): Promise<void> {
     const { id } = call;
     const response = await this.#services.answer(call);
-    // What it says comes by another way: as the session's events.
+    // The client receives the answer as events of the session, so the body is only read to its end.
     const discard = new WritableStream();
     if (response.ok) return await response.body?.pipeTo(discard, { signal: ownCall.onClose.signal }).catch(() => {});
     if (ownCall.hasStarted) return;
@@ -232,14 +245,14 @@ export class SessionSockets {
     this.#send(ownCall.listener, { type: "call.failed", id: ownCall.id, call_id: id, error });
   }
 
-  /** Throws `auth.*`: of a key that is dead, or a token that has expired. */
+  /** Throws `auth.*` for an expired token, and for a key that is revoked or expired. */
   async #authenticate({ attachment }: Listener): Promise<Caller> {
     if ((attachment.expiresAt ?? Infinity) <= this.#services.now())
       throw new GatewayError("auth.expired", "the client token has expired: connect with a new one");
     return await this.#services.authenticate(attachment);
   }
 
-  /** Those who only listen must not hear on when they no longer may. */
+  /** Authenticates clients again that only listen: their keys may have been revoked since the last frame. */
   #recheckAll(bound: readonly Listener[]): void {
     const now = this.#services.now();
     if (now - this.#checkedAt < CHECK_INTERVAL) return;
@@ -259,7 +272,10 @@ export class SessionSockets {
     this.#push(listener, JSON.stringify(frame));
   }
 
-  /** The runtime does not tell how much of what was sent has left: a client that is asked must show that it reads. */
+  /**
+   * Sends a frame. The runtime does not report how much of what was sent has left, so a client with much unread gets a
+   * `ping`, and is disconnected if it does not answer before the limit.
+   */
   #push(listener: Listener, text: string): void {
     if (!this.#listeners.has(listener.socket)) return;
     try {
@@ -278,15 +294,15 @@ export class SessionSockets {
 
   #close(listener: Listener, code: number, reason: string): void {
     this.onClose(listener.socket);
-    // A reason has at most 123 bytes.
+    // A close reason has at most 123 bytes (RFC 6455, 5.5); 60 characters fit even at two bytes each.
     listener.socket.close(code, reason.slice(0, 60));
   }
 }
 
-/** An event of a session as listeners are told it: JSON text with its type first. */
+/** An event of a session: its number and its JSON text, which starts with the `type` member. */
 type EventFrame = { id: number; json: string };
 
-/** A piece's events. What is no JSON object (Chat's `[DONE]`) and what only keeps a stream alive is none. */
+/** The events of a segment. Data that is no JSON object (Chat's `[DONE]`) and keep-alive comments are left out. */
 function toEventFrames({ id, call, ordinal, bytes }: Segment): EventFrame[] {
   if (ordinal === undefined) return [{ id, json: decodeUtf8(bytes) }];
   return decodeSse(bytes).flatMap(({ data }, i) => {
@@ -295,6 +311,6 @@ function toEventFrames({ id, call, ordinal, bytes }: Segment): EventFrame[] {
   });
 }
 
-/** The event for the one who has made the call: under the id that it gave the call itself. */
+/** The event for the connection that created the call: with the id that the client gave the call. */
 const withClientId = ({ id, json }: EventFrame, name: string): string =>
   `${json.slice(0, -1)},"event_id":${id},"id":${JSON.stringify(name)}}`;

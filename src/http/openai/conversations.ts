@@ -10,11 +10,9 @@ import { type Http, type SessionResponse, withMutableHeaders } from "../sessions
 import type { AppEnv } from "../request/env.ts";
 import { item, itemList, itemPage } from "./responses.ts";
 import { errorResponses } from "../openapi/schemas.ts";
+import { metadata } from "../../surfaces/metadata.ts";
 import { newSessionId, sessionObjectId, requireStub } from "../../platform/session-stubs.ts";
 
-const metadata = z
-  .record(z.string().max(64), z.string().max(512))
-  .refine((pairs) => Object.keys(pairs).length <= 16, "expected at most 16 pairs");
 const items = z.array(z.looseObject({ type: z.string().optional() })).max(20, "expected at most 20 items");
 
 const conversation = z

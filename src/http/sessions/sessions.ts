@@ -1,5 +1,6 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { invalid } from "../../canonical/error.ts";
+import { metadataValue, metadataWith } from "../../surfaces/metadata.ts";
 import { sessionDefaults } from "../../surfaces/defaults.ts";
 import type { MetadataPatch } from "../../gateway/session/commands.ts";
 import type { SessionInit } from "../../session/session.ts";
@@ -42,17 +43,13 @@ export const chosenId = sessionId.refine(
 );
 
 const key = z.string().min(1).max(64);
-const value = z.string().max(512);
 const phase = z.string().min(1).max(64);
 
 const newSession = z
   .strictObject({
     id: chosenId.optional(),
     instructions: z.string().min(1).optional().openapi({ description: "The system text, until a call gives another." }),
-    metadata: z
-      .record(key, value)
-      .refine((pairs) => Object.keys(pairs).length <= 16, "expected at most 16 pairs")
-      .optional(),
+    metadata: metadataWith(key).optional(),
     defaults: sessionDefaults.optional().openapi({ description: "What calls say that do not say it themselves." }),
     phase: phase.optional(),
   })
@@ -64,7 +61,7 @@ const nullable = Object.fromEntries(
 
 const changes = z
   .strictObject({
-    metadata: z.record(key, value.nullable()),
+    metadata: z.record(key, metadataValue.nullable()),
     defaults: z.strictObject(nullable).partial(),
   })
   .partial()
