@@ -2,12 +2,12 @@ import { deleteAuditEvents, pendingAuditEvents } from "../store/audit-outbox.ts"
 import { writeAuditEvents } from "../store/audit.ts";
 import type { Sql } from "../store/sql.ts";
 
-/** The platform gives up an alarm after six failures; it is set anew long before. Milliseconds. */
+/** Retry interval. The platform drops an alarm after six failures, so it is set again before each attempt. Milliseconds. */
 const RETRY_MS = 5_000;
 
 /**
- * Brings an object's changes to D1, each at least once and in their order. Whoever made a change need not wait for the
- * alarm; when D1 is away, the alarm tries on.
+ * Writes an object's audit events to D1, at least once and in order: right after a change, and by alarm while D1 is
+ * unavailable.
  */
 export class AuditPublisher {
   readonly #sql: Sql;
@@ -21,7 +21,7 @@ export class AuditPublisher {
     this.#storage = storage;
   }
 
-  /** Never throws. The alarm is set before, so that a crash in between is made good. */
+  /** Publishes all pending events. Never throws. The alarm is set first, so that a crash in between loses none. */
   async publish(): Promise<void> {
     if (pendingAuditEvents(this.#sql).length === 0) return;
     await this.#storage.setAlarm(Date.now() + RETRY_MS);
@@ -36,7 +36,7 @@ export class AuditPublisher {
         deleteAuditEvents(this.#sql, events);
       }
     } catch (cause) {
-      console.error("changes wait for D1", cause);
+      console.error("audit events not written to D1, retrying", cause);
     }
   }
 }

@@ -7,7 +7,7 @@ import type { CallState } from "../session/calls.ts";
 import { objectStorage } from "./storage.ts";
 import { readIdempotentRequest } from "../gateway/idempotent-request.ts";
 
-/** An idempotency key's home: where its request is run, and its answer kept. Composes; decides nothing. */
+/** The Durable Object of one idempotency key: runs its request once and stores the answer. It composes and decides nothing. */
 export class IdempotencyObject extends DurableObject {
   readonly #idempotency: Idempotency;
 
@@ -22,7 +22,7 @@ export class IdempotencyObject extends DurableObject {
     });
   }
 
-  /** `org`: of the caller, who has been admitted. */
+  /** Answers the request, or replays the stored answer. `org`: the organisation of the authenticated caller. */
   async answer(request: Request, org: string): Promise<Response> {
     return await toRpcResponse(async () => {
       const { request: original, ...repeatable } = await readIdempotentRequest(request);

@@ -6,10 +6,10 @@ import { type JournalEntry, Journal } from "../session/call-journal.ts";
 import { Batcher } from "../wire/batcher.ts";
 import { objectStorage } from "./storage.ts";
 
-/** Of all the journals that live in this isolate. */
+/** Outbox rows of all journals in this isolate: they leave in common queue messages. */
 const BATCHER = new Batcher<PendingRow>();
 
-/** A home for the stateless calls of one isolate. Composes; decides nothing. */
+/** The Durable Object that stores stateless calls of one isolate until their sessions are accessed. It composes and decides nothing. */
 export class JournalObject extends DurableObject {
   readonly #journal: Journal;
   readonly #outbox: OutboxSender;
@@ -31,7 +31,7 @@ export class JournalObject extends DurableObject {
     });
   }
 
-  /** Resolves when they are durable, and on their way to the queue. */
+  /** Stores entries. Resolves when they are durable; their records are then on the way to the queue. */
   async enter(entries: readonly JournalEntry[]): Promise<void> {
     this.#journal.enter(entries);
     this.#outbox.watch();
@@ -39,12 +39,12 @@ export class JournalObject extends DurableObject {
     this.#outbox.send();
   }
 
-  /** A call as its session would take it in; undefined for another organisation's as for none. */
+  /** The entry of a call; `undefined` if there is none or it belongs to another organisation. */
   find(org: string, id: string): Pick<JournalEntry, "text" | "told"> | undefined {
     return this.#journal.find(org, id);
   }
 
-  /** To be called when a call's session has it durably. */
+  /** Deletes the entry of a call that its session has stored durably. */
   strike(org: string, id: string): void {
     this.#journal.remove(org, id);
   }

@@ -1,17 +1,17 @@
 import { DurableObject } from "cloudflare:workers";
 import type { AuthenticatedKey } from "../keys/key-cache.ts";
-import { type Actor, Key, KEY_STEPS, type KeyState, type NewKey } from "../keys/key.ts";
+import { type Actor, Key, KEY_MIGRATIONS, type KeyState, type NewKey } from "../keys/key.ts";
 import { Ledger, type GrantRequest } from "../keys/budget/ledger.ts";
 import type { AccountReply } from "../keys/budget/grant-pool.ts";
 import { type UsageReport, WaitQueue } from "../keys/budget/wait-queue.ts";
-import { type AccountUsage, usageOf } from "../keys/budget/usage.ts";
+import { type AccountUsage, toApiUsage } from "../keys/budget/usage.ts";
 import { migrate } from "../store/sql.ts";
 import { newId } from "../wire/id.ts";
 import { AuditPublisher } from "./audit-publisher.ts";
 import { toRpcResult, type RpcResult } from "../canonical/rpc-error.ts";
 import { objectStorage } from "./storage.ts";
 
-/** A key's home: the truth about its secrets, its end, its money and its rates. Composes; decides nothing. */
+/** The Durable Object of one key: its secrets, expiry, budgets and rate limits. It composes and decides nothing. */
 export class KeyObject extends DurableObject {
   readonly #key: Key;
   readonly #ledger: Ledger;
@@ -21,12 +21,12 @@ export class KeyObject extends DurableObject {
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
     super(ctx, env);
     const storage = objectStorage(ctx);
-    migrate(storage, KEY_STEPS);
+    migrate(storage, KEY_MIGRATIONS);
     this.#key = new Key(storage, Date.now);
     this.#ledger = new Ledger("", {
       sql: storage.sql,
       now: Date.now,
-      mint: () => newId("grant", Date.now()),
+      newId: () => newId("grant", Date.now()),
       account: () => this.#key.policy,
     });
     this.#queue = new WaitQueue(this.#ledger);
@@ -37,7 +37,7 @@ export class KeyObject extends DurableObject {
     return await this.#publish(this.#key.create(made));
   }
 
-  /** By a secret's digest, or by the key's id alone for what was derived from it. */
+  /** Authenticates by a secret's digest, or without one for what was derived from the key, such as a client token. */
   admit(digest?: string): RpcResult<AuthenticatedKey> {
     return toRpcResult(() => {
       const expiresAt = this.#key.requireActive(digest);
@@ -46,13 +46,13 @@ export class KeyObject extends DurableObject {
     });
   }
 
-  /** undefined, here and below: another organisation's, or none. */
+  /** Here and below, `undefined` means that the key does not exist or belongs to another organisation. */
   describe(org: string): KeyState | undefined {
     return this.#key.describe(org);
   }
 
   usage(org: string): AccountUsage | undefined {
-    return this.#key.describe(org) === undefined ? undefined : usageOf(this.#ledger, this.#key.policy);
+    return this.#key.describe(org) === undefined ? undefined : toApiUsage(this.#ledger, this.#key.policy);
   }
 
   async change(org: string, changes: Record<string, unknown>, actor: Actor): Promise<RpcResult<KeyState> | undefined> {
@@ -72,7 +72,10 @@ export class KeyObject extends DurableObject {
     return await this.#apply(org, () => this.#key.revoke(actor));
   }
 
-  /** `isOwn`: the call is the key's own, and not one of a key that it made; those outlive it, and are charged to it all the same. */
+  /**
+   * Grants part of the budgets. `isOwn`: the call was made with this key and not with a key that it created; such keys
+   * outlive it and are still charged to it.
+   */
   async take(isOwn: boolean, need: GrantRequest, report: UsageReport): Promise<AccountReply> {
     this.#queue.report(report);
     if (isOwn) {

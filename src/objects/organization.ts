@@ -3,19 +3,19 @@ import { GRANT_MS, Ledger, type GrantRequest } from "../keys/budget/ledger.ts";
 import {
   type Credential,
   Organization,
-  ORGANIZATION_STEPS,
+  ORGANIZATION_MIGRATIONS,
   type OrganizationPolicy,
   type OrganizationState,
 } from "../keys/organization.ts";
 import type { AccountReply } from "../keys/budget/grant-pool.ts";
 import { type UsageReport, WaitQueue } from "../keys/budget/wait-queue.ts";
-import { type AccountUsage, usageOf } from "../keys/budget/usage.ts";
+import { type AccountUsage, toApiUsage } from "../keys/budget/usage.ts";
 import { migrate, type Storage } from "../store/sql.ts";
 import { newId } from "../wire/id.ts";
 import { AuditPublisher } from "./audit-publisher.ts";
 import { objectStorage } from "./storage.ts";
 
-/** An organisation's home: its money and that of its tags. Composes; decides nothing. */
+/** The Durable Object of one organisation: its policy, credentials, and the budgets of itself and its tags. It composes and decides nothing. */
 export class OrganizationObject extends DurableObject {
   readonly #organization: Organization;
   readonly #storage: Storage;
@@ -25,7 +25,7 @@ export class OrganizationObject extends DurableObject {
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
     super(ctx, env);
     this.#storage = objectStorage(ctx);
-    migrate(this.#storage, ORGANIZATION_STEPS);
+    migrate(this.#storage, ORGANIZATION_MIGRATIONS);
     this.#organization = new Organization(this.#storage, Date.now);
     this.#publisher = new AuditPublisher(this.#storage.sql, env.DB, ctx.storage);
   }
@@ -41,16 +41,16 @@ export class OrganizationObject extends DurableObject {
     return state;
   }
 
-  /** Of the organisation, or of one of its tags. */
+  /** Usage of the organisation, or of one of its tags; `undefined` if that has no budget. */
   usage(tag?: string): AccountUsage | undefined {
-    const account = this.#organization.account(tag);
-    return account === undefined ? undefined : usageOf(this.#account(tag).ledger, account);
+    const account = this.#organization.accountFor(tag);
+    return account === undefined ? undefined : toApiUsage(this.#account(tag).ledger, account);
   }
 
   async take(tag: string | undefined, need: GrantRequest, report: UsageReport): Promise<AccountReply> {
     const { tags } = this.#organization;
     this.report(tag, report);
-    if (this.#organization.account(tag) === undefined) return { free: Date.now() + GRANT_MS, tags };
+    if (this.#organization.accountFor(tag) === undefined) return { free: Date.now() + GRANT_MS, tags };
     return { ...(await this.#account(tag).queue.take(need)), tags };
   }
 
@@ -59,7 +59,7 @@ export class OrganizationObject extends DurableObject {
   }
 
   credentials(): Credential[] {
-    return this.#organization.credentials();
+    return this.#organization.listCredentials();
   }
 
   async setCredential(org: string, credential: Omit<Credential, "setAt">, actor: string): Promise<void> {
@@ -90,9 +90,9 @@ export class OrganizationObject extends DurableObject {
     const ledger = new Ledger(name, {
       sql: this.#storage.sql,
       now: Date.now,
-      mint: () => newId("grant", Date.now()),
-      // A budget that was taken away meanwhile limits nothing any more.
-      account: () => this.#organization.account(tag) ?? { budgets: [], limits: {}, time_zone: "UTC" },
+      newId: () => newId("grant", Date.now()),
+      // A budget that was removed meanwhile limits nothing.
+      account: () => this.#organization.accountFor(tag) ?? { budgets: [], limits: {}, time_zone: "UTC" },
     });
     const account = { ledger, queue: new WaitQueue(ledger) };
     this.#accounts.set(name, account);

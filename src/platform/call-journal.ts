@@ -18,20 +18,23 @@ import { sleep } from "../wire/time.ts";
 
 type Journals = Cloudflare.Env["JOURNALS"];
 
-/** What one entry may hold, in UTF-16 code units: what is larger goes to the session's own object at once. */
+/** Largest journal entry, in UTF-16 code units. A larger call is sent to its session's object at once. */
 const MAX_ENTRY = 64_000;
-/** The most that crosses at once, in the same: a message between objects may have 32 MiB. */
+/** Largest batch of entries in one RPC, in the same unit. The platform allows 32 MiB per RPC. */
 const MAX_BATCH = 4_000_000;
-/** How long an isolate fills one journal; an object may have 10 GB, and a thousand calls a second are a GB in ten minutes. */
+/** How long an isolate writes to one journal. An object may store 10 GB; a thousand calls a second are 1 GB in ten minutes. Milliseconds. */
 const JOURNAL_LIFETIME = 60 * 60_000;
-/** How long after its beginning a call may still be on its way to its journal, and how often one looks. Milliseconds. */
+/** How long after a call's start its entry may still be on its way to the journal, and how often to look for it. Milliseconds. */
 const ENTRY_DELAY = 2_000;
 const POLL_INTERVAL = 50;
 
 const BATCHER = new Batcher<JournalEntry>();
 let current: { journal: string; until: number } | undefined;
 
-/** The ids of a call and of the session that it begins, and that session's place. `isJournaled`: the call is stateless. */
+/**
+ * Ids for a call and the session that it creates, and the id of that session's object. `isJournaled`: the session stays
+ * in a journal until its first access, and its id names the journal.
+ */
 export function newCallIds(
   { SESSIONS, JOURNALS }: Pick<Cloudflare.Env, "SESSIONS" | "JOURNALS">,
   now: number,
@@ -48,17 +51,17 @@ export function newCallIds(
 }
 
 /**
- * Writes a call into its journal, with others of this isolate, instead of into a session of its own: that is made of it
- * when somebody asks for it. False: it is too large for that. `told`: its stream.
+ * Writes a finished stateless call to its journal, batched with others of this isolate. Its session is created from the
+ * entry at the first access. Returns false if the call is too large for an entry.
  */
 export function enterInJournal(
   { record, said: content, received }: Omit<StatelessCall, "isNew">,
   stream: RecordedStream | undefined,
   { journals, waitUntil }: { journals: Journals; waitUntil: (work: Promise<unknown>) => void },
 ): boolean {
-  // Seen before anything of it is written down.
+  // Checked before anything is serialised.
   if ((content?.input.items.length ?? 0) + (content?.output.items.length ?? 0) > MAX_ENTRY) return false;
-  // What it cost is settled by the record that goes from here; its session tells it nobody again.
+  // The charge is settled by the record in `payload`; the session must not settle it again.
   const { charge: _, ...uncharged } = record;
   const call = {
     record: uncharged,
@@ -74,7 +77,7 @@ export function enterInJournal(
   return true;
 }
 
-/** Each to its own: the hour may have struck in between. */
+/** A batch may hold entries of two journals if the isolate changed its journal in between. */
 async function writeEntries(entries: readonly JournalEntry[], journals: Journals): Promise<void> {
   const byJournal = Map.groupBy(entries, ({ id }) => journalIn(objectIdIn("call", id)!)!);
   for (const [journal, some] of byJournal)
@@ -84,7 +87,7 @@ async function writeEntries(entries: readonly JournalEntry[], journals: Journals
 const sizeOf = ({ text, payload, told: stream }: JournalEntry): number =>
   text.length + payload.length + (stream?.bytes.length ?? 0);
 
-/** The session as it will be, for lists. Any change of it has a higher revision. */
+/** The session's row for lists, as it will be after the import. Every later change has a higher revision. */
 const toSessionRecord = ({ org, sessionId, turnId, createdAt, endedAt }: CallRecord): SessionRecord => ({
   object: "session",
   id: sessionId,
@@ -98,7 +101,7 @@ const toSessionRecord = ({ org, sessionId, turnId, createdAt, endedAt }: CallRec
   updatedAt: endedAt,
 });
 
-/** What a session's object at this place takes in; undefined when there is no such call. */
+/** The journal entry from which a session's object imports itself; `undefined` if there is none. Waits for a fresh entry. */
 export async function findJournalEntry(
   journals: Journals,
   org: string,
@@ -113,12 +116,12 @@ export async function findJournalEntry(
   }
 }
 
-/** The inverse of writing it there, when the session's object has it. */
+/** Deletes the entry, once the session's object has imported it durably. */
 export async function removeJournalEntry(journals: Journals, org: string, objectId: string): Promise<void> {
   await findStub(journals, journalIn(objectId)!)?.strike(org, `call_${objectId}`);
 }
 
-/** undefined: no journal of ours. */
+/** `undefined` if the id was not made by this deployment. */
 function findStub(journals: Journals, journal: string): ReturnType<Journals["get"]> | undefined {
   const hex = decodeObjectId(journal);
   if (hex === undefined) return undefined;

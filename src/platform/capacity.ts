@@ -1,15 +1,16 @@
 import { GatewayError } from "../canonical/error.ts";
 
-/** What an isolate holds at once: beyond it new calls are told to come again, and those it has go on undisturbed. */
+/** How many calls and bytes of request bodies an isolate holds at once. Calls beyond it are refused; running ones are not affected. */
 export type CapacityLimits = { calls: number; bytes: number };
 
 /**
- * An isolate has 128 MB for all of its calls, and 12 MB of them are the gateway's own. Measured after a collection of
- * garbage (docs/routing.md): a call that waits for its provider holds 24 KB, 37 KB with its session in the same isolate,
- * and every byte of its body is held 3.1 and 4.2 times. Both filled, that is 102 MB.
+ * An isolate has 128 MB for all its calls; the gateway itself uses 12 MB. Measured after garbage collection
+ * (docs/routing.md): a call that waits for its provider holds 24 KB, or 37 KB with its session in the same isolate, and
+ * every byte of its body is held 3.1 or 4.2 times. With both limits reached that is 102 MB.
  */
 const CAPACITY: CapacityLimits = { calls: 1_000, bytes: 12 * 1024 * 1024 };
 
+/** Admission control of one isolate. */
 export class Capacity {
   readonly #capacity: CapacityLimits;
   #calls = 0;
@@ -19,14 +20,14 @@ export class Capacity {
     this.#capacity = capacity;
   }
 
-  /** A call begins; to be left when all of its work is done. Throws `rate.limited` with `retry-after`. */
+  /** Admits a call. `leave` must be called when all of its work is done. Throws `rate.limited`, 503 with `retry-after`. */
   enter(): HeldCapacity {
     if (this.#calls >= this.#capacity.calls) throw full();
     this.#calls++;
     let own = 0;
     let isCounted = true;
     return {
-      // A large body is taken beside small ones, however large it is: there would always be some.
+      // One large body may exceed the limit beside small ones; it would otherwise never be admitted.
       hold: (bytes) => {
         const others = this.#bytes - own;
         if (others > this.#capacity.bytes / 2 && this.#bytes + bytes > this.#capacity.bytes) throw full();
@@ -43,7 +44,7 @@ export class Capacity {
   }
 }
 
-/** A call's part of the load. `hold` throws as `enter` does; leaving twice is harmless. */
+/** A call's share of the capacity. `hold` adds bytes and throws as `enter` does; `leave` may be called twice. */
 export type HeldCapacity = { hold: (bytes: number) => void; leave: () => void };
 
 const full = (): GatewayError =>

@@ -1,19 +1,19 @@
 import type { Budgets } from "../gateway/call/charge.ts";
 import { ADMIN_KEY_ID } from "../keys/authenticate.ts";
 import { KeyCache } from "../keys/key-cache.ts";
-import { accountOf, GrantPool, type AccountClient } from "../keys/budget/grant-pool.ts";
+import { parseAccountName, GrantPool, type AccountClient } from "../keys/budget/grant-pool.ts";
 import type { Settlement } from "../keys/budget/ledger.ts";
 import type { UsageReport } from "../keys/budget/wait-queue.ts";
 import type { StoredRecord } from "../store/records.ts";
 import { decodeObjectId, objectIdIn, encodeObjectId } from "../wire/id.ts";
 import { sleep } from "../wire/time.ts";
 
-/** What this isolate holds of all keys: shared by its requests and its objects, so it is plain data and no platform's. */
+/** Key cache and grants of this isolate, shared by its requests and objects: plain data, bound to no request. */
 export const keyCache = new KeyCache(Date.now);
 const grantPool = new GrantPool(Date.now, sleep);
 
 type Keys = Cloudflare.Env["KEYS"];
-/** An object's methods as they are called from elsewhere. The platform's own type for that does not end on what is nested. */
+/** An object's methods as seen over RPC. The platform's own stub type recurses too deeply on nested types. */
 type Remote<Namespace> =
   Namespace extends DurableObjectNamespace<infer ObjectClass>
     ? {
@@ -26,20 +26,20 @@ export type KeyStub = Remote<Keys>;
 export type OrganizationStub = Remote<Cloudflare.Env["ORGANIZATIONS"]>;
 type Objects = Pick<Cloudflare.Env, "KEYS" | "ORGANIZATIONS">;
 
-/** A new key's object, and its place. */
-export function newKeyObject(keys: Keys): { stub: KeyStub; place: string } {
+/** A new key's object and its encoded id. */
+export function newKeyObject(keys: Keys): { stub: KeyStub; objectId: string } {
   const id = keys.newUniqueId();
-  return { stub: keys.get(id) as unknown as KeyStub, place: encodeObjectId(id.toString()) };
+  return { stub: keys.get(id) as unknown as KeyStub, objectId: encodeObjectId(id.toString()) };
 }
 
-/** The object of a key, by the place that its secret or its id says; undefined when there can be none. */
+/** The object of a key, by the object id in its secret or its id; `undefined` if that is malformed or of another deployment. */
 export function keyStubAt(keys: Keys, objectId: string | undefined): KeyStub | undefined {
   const hex = objectId === undefined ? undefined : decodeObjectId(objectId);
   if (hex === undefined) return undefined;
   try {
     return keys.get(keys.idFromString(hex)) as unknown as KeyStub;
   } catch {
-    // 256 bits that are no object's of this namespace.
+    // A well-formed id that belongs to another namespace.
     return undefined;
   }
 }
@@ -49,13 +49,13 @@ export const keyStubForId = (keys: Keys, id: string): KeyStub | undefined => key
 export const organizationStub = ({ ORGANIZATIONS }: Pick<Objects, "ORGANIZATIONS">, org: string): OrganizationStub =>
   ORGANIZATIONS.get(ORGANIZATIONS.idFromName(org)) as unknown as OrganizationStub;
 
-/** What a call is charged to, and how. The bootstrap key stands above all budgets. */
-export function createBudgets(env: Objects, later: (work: Promise<unknown>) => void): Budgets {
-  const poolServices = { till: accountClient(env), later };
+/** Reserves and settles what calls cost in the accounts of their keys. The bootstrap key has no budgets. */
+export function createBudgets(env: Objects, waitUntil: (work: Promise<unknown>) => void): Budgets {
+  const poolServices = { client: accountClient(env), waitUntil };
   return {
     reserve: async (call, caller, tags, estimate) => {
       if (caller.keyId === ADMIN_KEY_ID) return undefined;
-      const payers = { key: caller.keyId, above: caller.payers ?? [], organization: caller.org, tags };
+      const payers = { key: caller.keyId, parents: caller.payers ?? [], organization: caller.org, tags };
       return await grantPool.reserve(call, payers, await estimate(), poolServices);
     },
     settle: ({ id, charge }) => {
@@ -65,8 +65,8 @@ export function createBudgets(env: Objects, later: (work: Promise<unknown>) => v
 }
 
 /**
- * Tells the accounts of calls by their records: the isolates that made them may have died. Whoever heard already hears
- * nothing new. Most records charge nobody, and then nothing is done.
+ * Settles the calls of these records with their accounts, in case the isolate that ran them has died. Settling is
+ * idempotent. Returns `undefined` if no record has a charge, as most do not.
  */
 export function settleRecords(env: Objects, records: readonly StoredRecord[]): Promise<unknown> | undefined {
   const reports = new Map<string, Settlement[]>();
@@ -84,17 +84,18 @@ export function settleRecords(env: Objects, records: readonly StoredRecord[]): P
   return Promise.all([...reports].map(([account, settled]) => client.report(account, { settled, unused: [] })));
 }
 
+/** Calls the accounts' objects: keys by their id, organisations and tags by the organisation's name. */
 function accountClient(env: Objects): AccountClient {
   return {
     take: async (account, need, report) => {
-      const { id, tag, isPayer } = accountOf(account);
+      const { id, tag, isPayer } = parseAccountName(account);
       const key = keyStubForId(env.KEYS, id);
       return await (key === undefined
         ? organizationStub(env, id).take(tag, need, report)
         : key.take(!isPayer, need, report));
     },
     report: async (account, report: UsageReport) => {
-      const { id, tag } = accountOf(account);
+      const { id, tag } = parseAccountName(account);
       const key = keyStubForId(env.KEYS, id);
       await (key === undefined ? organizationStub(env, id).report(tag, report) : key.report(report));
     },

@@ -1,13 +1,13 @@
-import { encrypt, decrypt, isEncryptedWith, type VaultKeys, vaultKeysOf } from "../keys/vault.ts";
+import { encrypt, decrypt, isEncryptedWith, type VaultKeys, parseVaultKeys } from "../keys/vault.ts";
 import type { Provider } from "../providers/provider.ts";
 import { providersOf } from "../providers/registry.ts";
 import { organizationStub } from "./key-stubs.ts";
 type Env = Pick<Cloudflare.Env, "ORGANIZATIONS" | "RHONE_CREDENTIALS_KEY">;
 export type ProviderTable = ReadonlyMap<string, Provider>;
 
-/** For how long an isolate goes by the credentials it knows; from the half of it on it asks beside a call. Milliseconds. */
+/** How long cached credentials are used. After half of it they are refreshed in the background. Milliseconds. */
 const CACHE_MS = 20_000;
-/** Organisations remembered by an isolate; beyond it, it begins anew. */
+/** Organisations in the cache; beyond it the cache is cleared. */
 const MAX_CACHED = 5_000;
 
 type CachedProviders = {
@@ -20,8 +20,8 @@ type CachedProviders = {
 const CACHE = new Map<string, CachedProviders>();
 
 /**
- * The providers as an organisation calls them: with its own credentials where it has set some. Without a vault nothing
- * is stored, and nobody is asked.
+ * The provider rows of an organisation: the deployment's, with the organisation's own credentials where it has set
+ * some. Without `RHONE_CREDENTIALS_KEY` no credentials are stored and none are looked up.
  */
 export async function providersFor(
   env: Env,
@@ -42,9 +42,9 @@ export async function providersFor(
 }
 
 export const vaultKeysFor = ({ RHONE_CREDENTIALS_KEY: setting }: Env): VaultKeys | undefined =>
-  setting === undefined || setting === "" ? undefined : vaultKeysOf(setting);
+  setting === undefined || setting === "" ? undefined : parseVaultKeys(setting);
 
-/** What a credential belongs to: sealed for one organisation and provider, it opens for no other. */
+/** The additional authenticated data of a credential: encrypted for one organisation and provider, it decrypts for no other. */
 export const credentialContext = (org: string, provider: string): string => `${org}/${provider}`;
 
 export const clearProviderCache = (org: string): boolean => CACHE.delete(org);
@@ -56,7 +56,7 @@ async function loadProviders(env: Env, org: string, keys: VaultKeys): Promise<Pr
   const base = providersOf(env);
   const credentials = JSON.stringify(stored);
   const cached = CACHE.get(org);
-  // The same rows as long as nothing changed: a catalogue is kept for each table.
+  // The same table as long as nothing changed: catalogues are cached by table.
   if (cached?.credentials === credentials && cached.base === base) {
     CACHE.set(org, { ...cached, loadedAt, refreshStartedAt: loadedAt });
     return cached.rows;
@@ -66,7 +66,7 @@ async function loadProviders(env: Env, org: string, keys: VaultKeys): Promise<Pr
     const context = credentialContext(org, provider);
     const apiKey = decrypt(sealed, context, keys);
     if (row === undefined) return [];
-    // Never the deployment's own instead: who pays would be another.
+    // Never fall back to the deployment's credential: the deployment would pay.
     if (apiKey === undefined) return [withoutCredential(row)];
     if (!isEncryptedWith(sealed, keys)) void stub.reseal(provider, encrypt(apiKey, context, keys)).catch(() => {});
     return [withCredential(row, apiKey, org)];
@@ -82,7 +82,7 @@ function withoutCredential({ aws: _, apiKey: __, ...row }: Provider): Provider {
   return row;
 }
 
-/** Its address stays the deployment's: nobody's credential goes where a client says. */
+/** The base URL stays the deployment's, so that no client decides where a credential is sent. */
 function withCredential({ aws: _, ...row }: Provider, apiKey: string, account: string): Provider {
   return { ...row, apiKey, account, ...(row.auth === "none" && { auth: "bearer" as const }) };
 }

@@ -5,8 +5,8 @@ import { objectIdIn, withPrefix } from "../wire/id.ts";
 type Directories = Cloudflare.Env["DIRECTORY"];
 
 /**
- * Where the response with this id is, for this organisation. Ids of ours say it themselves; those that providers gave
- * stand in the organisation's directory, and nobody else's is ever asked.
+ * Locates a response by its id. An id made by the gateway contains its location; an id made by a provider is looked up
+ * in the index of this organisation only.
  */
 export async function findResponseLocation(
   directories: Directories,
@@ -18,6 +18,6 @@ export async function findResponseLocation(
   return await responseIndexFor(directories, org, id).find(id);
 }
 
-/** Many shards of one organisation, so that none is a bottleneck: which one is a matter of the id alone. */
+/** The organisation's index is sharded into 256 objects by a hash of the id, so that none is a bottleneck. */
 export const responseIndexFor = (directories: Directories, org: string, id: string): ReturnType<Directories["get"]> =>
   directories.get(directories.idFromName(`${org}/${Buffer.from(sha256(id), "base64url").toString("hex").slice(0, 2)}`));

@@ -2,8 +2,8 @@ import type { BreakerStore } from "../routing/breaker.ts";
 import { raceTimeout } from "../wire/time.ts";
 
 /**
- * What the isolates of a data centre tell each other of targets that are down, in its cache. Where a Worker has none (on
- * `workers.dev`), or it fails, nothing is known, and each isolate finds out by itself.
+ * Shares open breakers between the isolates of a data centre through its cache. Where there is no cache (on
+ * `workers.dev`), or it fails, every isolate relies on its own observations.
  */
 export function cacheBreakers(
   cache: () => Pick<Cache, "match" | "put" | "delete">,
@@ -24,10 +24,10 @@ export function cacheBreakers(
   };
 }
 
-/** No request of a client's can have this address: it is none of the zone's. */
+/** A cache key outside every zone, so that no client's request can match it. */
 const urlOf = (key: string): string => `https://targets.rhone.invalid/${encodeURIComponent(key)}`;
 
-/** A cache is asked on behalf of a call that waits: what it does not know soon, it does not know. Milliseconds. */
+/** A call waits for the cache, so a slow answer counts as none. Milliseconds. */
 const CACHE_TIMEOUT = 250;
 
 const tryCache = <T>(work: () => Promise<T>): Promise<T | undefined> =>

@@ -4,32 +4,33 @@ import { objectIdIn } from "../wire/id.ts";
 import { keyCache, keyStubAt } from "./key-stubs.ts";
 import type { Caller } from "../keys/caller.ts";
 
-/** The Worker has admitted who connects, and tells the session's object whom it holds. No client can say it itself. */
+/** Header with the authenticated caller, from the Worker to the session's object. The Worker never forwards a client's own. */
 const HEADER = "x-rhone-bond";
 
+/** The upgrade request that the Worker sends to the session's object on behalf of an authenticated client. */
 export const toUpgradeRequest = (attachment: SocketAttachment): Request =>
   new Request("https://session/v1/ws", {
     headers: { upgrade: "websocket", [HEADER]: encodeURIComponent(JSON.stringify(attachment)) },
   });
 
-/** The inverse. */
+/** The inverse of `toUpgradeRequest`. */
 export const readAttachment = (request: Request): SocketAttachment =>
   JSON.parse(decodeURIComponent(request.headers.get(HEADER) ?? "")) as SocketAttachment;
 
-/** What those who hold a connection may do now. Throws `auth.*`. */
+/** Authenticates the holder of an open connection again, for example after hibernation. Throws `auth.*`. */
 export async function authenticateSocket(
   attachment: SocketAttachment,
   env: Cloudflare.Env,
-  later: AuthContext["later"],
+  later: AuthContext["waitUntil"],
 ): Promise<Caller> {
   const { keyId, org, scopes, sessionId: session, expiresAt = Infinity, address } = attachment;
-  const authenticateAt: AuthContext["ask"] = (objectId, digest) => keyStubAt(env.KEYS, objectId)?.admit(digest);
+  const authenticateAt: AuthContext["fetchKey"] = (objectId, digest) => keyStubAt(env.KEYS, objectId)?.admit(digest);
   const authContext: AuthContext = {
-    admissions: keyCache,
+    keyCache,
     adminKey: env.RHONE_ADMIN_KEY,
-    ask: authenticateAt,
+    fetchKey: authenticateAt,
     address,
-    later,
+    waitUntil: later,
   };
   if (scopes !== undefined) return await authenticateClaims({ keyId, org, session, scopes, expiresAt }, authContext);
   return { ...(await authenticateKeyId(keyId, objectIdIn("key", keyId), authContext)), org };
