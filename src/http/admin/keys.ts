@@ -5,11 +5,11 @@ import { validate } from "../../surfaces/validate.ts";
 import { ADMIN_KEY_ID } from "../../keys/authenticate.ts";
 import type { Actor, KeyState } from "../../keys/key.ts";
 import {
-  changedPolicy,
+  policyChangesSchema,
   requireSubset,
   inheritPolicy,
-  newPolicy,
-  policySchema as policySchema,
+  newPolicySchema,
+  policySchema,
   type Policy,
 } from "../../keys/policy.ts";
 import { digestOf, hintOf, newSecret } from "../../keys/secret.ts";
@@ -36,8 +36,8 @@ const end = {
   ttl_s: z.int().min(1).max(MAX_TTL_S).optional().openapi({ description: "Seconds from now, instead of expires_at." }),
 };
 
-const newKey = z.strictObject({ ...newPolicy.shape, ...end }).openapi("NewKey");
-const changedKey = z.strictObject({ ...changedPolicy.shape, ...end }).openapi("ChangedKey");
+const newKey = z.strictObject({ ...newPolicySchema.shape, ...end }).openapi("NewKey");
+const changedKey = z.strictObject({ ...policyChangesSchema.shape, ...end }).openapi("ChangedKey");
 const rotation = z
   .strictObject({ grace_s: z.int().min(0).max(MAX_TTL_S).default(0) })
   .openapi("KeyRotation", { description: "For how long the secrets before it still work." });
@@ -158,7 +158,7 @@ async function create(c: Http, request: z.infer<typeof newKey>): Promise<ApiKey 
   const payers = caller.keyId === ADMIN_KEY_ID ? [] : [caller.keyId, ...(caller.payers ?? [])];
   if (payers.length > MAX_DEPTH)
     throw new GatewayError("auth.forbidden", `expected at most ${MAX_DEPTH} keys above a key`);
-  const { stub, place: objectId } = newKeyObject(env.KEYS);
+  const { stub, objectId } = newKeyObject(env.KEYS);
   const secret = newSecret(objectId);
   const state = await stub.create({
     id: newId("key", now, objectId),
