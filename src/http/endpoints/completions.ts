@@ -10,6 +10,7 @@ import type { AppEnv } from "../request/env.ts";
 import { callRead, documentRoute, readJson, targetOf } from "./endpoint.ts";
 import { infer } from "../inference/infer.ts";
 import { rhoneRequest } from "../../surfaces/rhone.ts";
+import { ref } from "../openapi/json-schema.ts";
 
 const tokens = z.array(z.int()).min(1);
 
@@ -41,9 +42,15 @@ export function completionRoutes(app: OpenAPIHono<AppEnv>): void {
     return await chatted(c, splice(chat, [appendMember(chat, "rhone", JSON.stringify(rhone))]));
   });
   documentRoute(app, {
+    operationId: "completions.create",
     path,
     summary: "OpenAI legacy completions; a chat for models that only chat",
     json: completion.request,
+    description: "The completion, or with stream: true its server-sent events",
+    content: {
+      "application/json": { schema: ref("Completion") },
+      "text/event-stream": { schema: ref("Completion") },
+    },
   });
 }
 

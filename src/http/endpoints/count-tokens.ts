@@ -6,12 +6,14 @@ import { callEndpoint } from "../../endpoints/relay.ts";
 import { parseRequest, readMembers } from "../../surfaces/request.ts";
 import { strictModeError } from "../../gateway/dispatch.ts";
 import { SURFACES } from "../../surfaces/index.ts";
-import { removeMember, sliceOf, splice } from "../../wire/splice.ts";
+import { removeMember, sliceSpan, splice } from "../../wire/splice.ts";
 import { readText } from "../../surfaces/body.ts";
 import type { AppEnv } from "../request/env.ts";
 import { previewContext } from "../inference/session-context.ts";
 import { startEndpointCall, documentRoute, targetOf } from "./endpoint.ts";
-import { requireAnthropicVersion } from "../inference/routes.ts";
+import { documentGeminiMethod, requireAnthropicVersion } from "../inference/routes.ts";
+import { ref } from "../openapi/json-schema.ts";
+import { parameter } from "../openapi/responses.ts";
 import { rhoneRequest } from "../../surfaces/rhone.ts";
 
 type Http = HttpContext<AppEnv>;
@@ -42,21 +44,30 @@ export function tokenCountRoutes(app: OpenAPIHono<AppEnv>): void {
   });
   app.post("/v1/responses/input_tokens", (c) => count(c, "responses"));
   const exact = "counted by the provider itself; with rhone.session_id including what the session restores";
-  const answer = "The number of tokens";
+  const description = "The number of tokens";
   documentRoute(app, {
+    operationId: "messages.countTokens",
     path: "/v1/messages/count_tokens",
+    parameters: [parameter("AnthropicVersion")],
     summary: `Anthropic: ${exact}`,
     json: REQUEST.messages,
-    answer,
+    description,
+    content: { "application/json": { schema: ref("MessageTokenCount") } },
   });
   documentRoute(app, {
+    operationId: "responses.inputTokens.count",
     path: "/v1/responses/input_tokens",
     summary: `OpenAI: ${exact}`,
     json: REQUEST.responses,
-    answer,
+    description,
+    content: { "application/json": { schema: ref("InputTokenCount") } },
   });
-  const path = "/v1beta/models/{model}:countTokens";
-  documentRoute(app, { path, summary: `Gemini: ${exact}`, json: REQUEST.gemini, answer });
+  documentGeminiMethod(app, {
+    method: "countTokens",
+    summary: `Gemini: ${exact}`,
+    request: REQUEST.gemini,
+    content: { "application/json": { schema: ref("CountTokensResponse") } },
+  });
 }
 
 export const countTokens = (c: Http, model: string): Promise<Response> => count(c, "gemini", { model });
@@ -68,7 +79,7 @@ async function count(c: Http, surfaceId: CountedSurface, outside: PathParams = {
   const inner =
     surfaceId === "gemini" ? outer.members.findLast(({ key }) => key === "generateContentRequest") : undefined;
   const opened =
-    inner === undefined ? outer : { ...readMembers(sliceOf(outer.text, inner.value), headers), rhone: outer.rhone };
+    inner === undefined ? outer : { ...readMembers(sliceSpan(outer.text, inner.value), headers), rhone: outer.rhone };
   const surface = { ...SURFACES[surfaceId], request: REQUEST[surfaceId] };
   const around = (body: string): string =>
     splice(outer.text, [...removeMember(outer.members, "rhone"), { ...inner!.value, text: body }]);

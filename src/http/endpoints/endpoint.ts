@@ -20,7 +20,7 @@ import { readText } from "../../surfaces/body.ts";
 import { newCallIds, enterInJournal } from "../../platform/call-journal.ts";
 import type { AppEnv } from "../request/env.ts";
 import { ref } from "../openapi/json-schema.ts";
-import { type Content, errorResponses } from "../openapi/responses.ts";
+import { type Content, errorResponses, type Reference } from "../openapi/responses.ts";
 import { sessionObjectId, requireStub } from "../../platform/session-stubs.ts";
 import { CallLog } from "../../gateway/call/call-log.ts";
 import { callerProviders } from "../admission/providers.ts";
@@ -142,6 +142,7 @@ type RouteDescription = {
   summary: string;
   json?: z.ZodType<object>;
   form?: boolean;
+  parameters?: Reference[];
   description?: string;
   content: Content;
 };
@@ -149,7 +150,7 @@ type RouteDescription = {
 /** For `/openapi.json`. What a form holds beside its model is the provider's own. */
 export function documentRoute(
   app: OpenAPIHono<AppEnv>,
-  { operationId, path, summary, json, form, description, content }: RouteDescription,
+  { operationId, path, summary, json, form, parameters, description, content }: RouteDescription,
 ): void {
   const accepted = {
     ...(json !== undefined && { "application/json": { schema: json } }),
@@ -160,6 +161,7 @@ export function documentRoute(
     path,
     operationId,
     summary,
+    ...(parameters !== undefined && { parameters }),
     request: { body: { required: true, content: accepted } },
     responses: {
       200: { description: description ?? "The provider's answer, in its own bytes", content },

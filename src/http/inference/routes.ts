@@ -1,18 +1,61 @@
-import type { OpenAPIHono } from "@hono/zod-openapi";
+import type { OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { GatewayError, invalid } from "../../canonical/error.ts";
 import type { PathParams } from "../../dialects/dialect.ts";
 import { SURFACES, type SurfaceId } from "../../surfaces/index.ts";
+import { listOf, ref } from "../openapi/json-schema.ts";
+import {
+  type Content,
+  errorResponses,
+  jsonBody,
+  parameter,
+  type Reference,
+  streamResponse,
+} from "../openapi/responses.ts";
 import type { AppEnv } from "../request/env.ts";
 import { infer } from "./infer.ts";
 
 /** The generation routes, by the paths of each SDK. Gemini's paths end in `{model}:{method}`. */
-const POSTS: Record<string, { surface: SurfaceId; summary: string }> = {
-  "/v1/chat/completions": { surface: "chat", summary: "OpenAI Chat Completions" },
-  "/v1/responses": { surface: "responses", summary: "OpenAI Responses" },
-  "/v1/messages": { surface: "messages", summary: "Anthropic Messages" },
-  "/v1/calls": { surface: "native", summary: "The gateway's own: typed blocks in, typed blocks out" },
+const POSTS: Record<string, GenerationRoute> = {
+  "/v1/chat/completions": {
+    surface: "chat",
+    operationId: "chat.completions.create",
+    summary: "OpenAI Chat Completions",
+    answer: "ChatCompletion",
+    event: "ChatCompletionChunk",
+  },
+  "/v1/responses": {
+    surface: "responses",
+    operationId: "responses.create",
+    summary: "OpenAI Responses",
+    answer: "Response",
+    event: "ResponseStreamEvent",
+  },
+  "/v1/messages": {
+    surface: "messages",
+    operationId: "messages.create",
+    summary: "Anthropic Messages",
+    answer: "Message",
+    event: "MessageStreamEvent",
+  },
+  "/v1/calls": {
+    surface: "native",
+    operationId: "calls.create",
+    summary: "The gateway's own: typed blocks in, typed blocks out",
+    answer: "CallResponse",
+    event: "CallStreamEvent",
+  },
 };
+
+/** `answer` and `event`: the components that describe a whole answer and the data of each server-sent event. */
+type GenerationRoute = {
+  surface: SurfaceId;
+  operationId: string;
+  summary: string;
+  answer: string;
+  event: string;
+};
+
 const GEMINI = [
   "/v1beta/models/:call{.+}",
   "/v1/models/:call{.+}",
@@ -30,12 +73,13 @@ function modelAndMethod({ req }: Context<AppEnv>): string {
 type Methods = Record<string, (c: Context<AppEnv>, model: string) => Promise<Response>>;
 
 export function inferenceRoutes(app: OpenAPIHono<AppEnv>, methods: Methods): void {
-  for (const [path, { surface, summary }] of Object.entries(POSTS)) {
+  for (const [path, route] of Object.entries(POSTS)) {
+    const { surface } = route;
     app.post(path, (c) => {
       if (surface === "messages") requireAnthropicVersion(c.req.raw.headers);
       return inferFrom(c, surface);
     });
-    document(app, path, surface, summary);
+    documentGeneration(app, path, route);
   }
   for (const path of GEMINI)
     app.post(path, (c) => {
@@ -46,19 +90,69 @@ export function inferenceRoutes(app: OpenAPIHono<AppEnv>, methods: Methods): voi
         ? inferFrom(c, "gemini", pathParams(call, c.req.query("alt")))
         : method(c, call.slice(0, colon));
     });
-  document(app, "/v1beta/models/{model}:generateContent", "gemini", "Gemini generateContent");
+  documentGeminiMethod(app, {
+    method: "generateContent",
+    summary: "Gemini generateContent; rhone.session_id makes it stateful",
+    request: SURFACES.gemini.request,
+    content: { "application/json": { schema: ref("GenerateContentResponse") } },
+  });
+  documentGeminiMethod(app, {
+    method: "streamGenerateContent",
+    summary: "Gemini streamGenerateContent: a list of answers, or with alt=sse their server-sent events",
+    request: SURFACES.gemini.request,
+    content: {
+      "application/json": { schema: listOf(ref("GenerateContentResponse")) },
+      "text/event-stream": { schema: ref("GenerateContentResponse") },
+    },
+    parameters: [parameter("Alt")],
+  });
 }
 
 const inferFrom = (c: Context<AppEnv>, surface: SurfaceId, outside: PathParams = {}): Promise<Response> =>
   infer({ request: c.req.raw, surface, outside, caller: c.var.caller, env: c.env, ctx: c.executionCtx });
 
-const document = (app: OpenAPIHono<AppEnv>, path: string, surface: SurfaceId, summary: string): void =>
+const documentGeneration = (
+  app: OpenAPIHono<AppEnv>,
+  path: string,
+  { surface, operationId, summary, answer, event }: GenerationRoute,
+): void =>
   app.openAPIRegistry.registerPath({
     method: "post",
     path,
+    operationId,
     summary: `${summary}; rhone.session_id makes it stateful`,
-    request: { body: { content: { "application/json": { schema: SURFACES[surface].request } } } },
-    responses: { 200: { description: "The answer, or its server-sent events" } },
+    ...(surface === "messages" && { parameters: [parameter("AnthropicVersion")] }),
+    request: { body: jsonBody(SURFACES[surface].request) },
+    responses: {
+      200: streamResponse("The answer, or with stream: true its server-sent events", ref(answer), event),
+      ...errorResponses(400, 404, 409, 429),
+    },
+  });
+
+type GeminiMethod = {
+  method: string;
+  summary: string;
+  request: z.ZodType<object>;
+  content: Content;
+  parameters?: Reference[];
+};
+
+/** Describes a method of Gemini's models under the path of Google's SDKs, with the other paths that lead to it. */
+export const documentGeminiMethod = (
+  app: OpenAPIHono<AppEnv>,
+  { method, summary, request, content, parameters = [] }: GeminiMethod,
+): void =>
+  app.openAPIRegistry.registerPath({
+    method: "post",
+    path: `/v1beta/models/{model}:${method}`,
+    operationId: `gemini.models.${method}`,
+    summary,
+    parameters: [parameter("Model"), ...parameters],
+    request: { body: jsonBody(request) },
+    responses: { 200: { description: "The answer", content }, ...errorResponses(400, 404, 409, 429) },
+    "x-rhone-aliases": GEMINI.slice(1).map((path) =>
+      path.replace(":call{.+}", `{model}:${method}`).replaceAll(/:(\w+)(?=\/)/g, "{$1}"),
+    ),
   });
 
 /** Splits `gemini-2.5-pro:streamGenerateContent`. Throws `route.not_found` for an unknown method. */

@@ -22,6 +22,7 @@ import { previewContext } from "../inference/session-context.ts";
 import { inferText } from "../inference/infer.ts";
 import { decodeItems, decodeInstructions } from "../../session/history/decode.ts";
 import { rhoneRequest } from "../../surfaces/rhone.ts";
+import { ref } from "../openapi/json-schema.ts";
 
 type Http = HttpContext<AppEnv>;
 
@@ -46,10 +47,12 @@ export function compactionRoutes(app: OpenAPIHono<AppEnv>): void {
   const summary =
     "OpenAI: a conversation in short; the provider's own compaction where it has one, else a summary by the model";
   documentRoute(app, {
+    operationId: "responses.compact",
     path: "/v1/responses/compact",
     summary,
     json: compactRequest,
-    answer: "The compacted conversation",
+    description: "The compacted conversation",
+    content: { "application/json": { schema: ref("CompactedResponse") } },
   });
 }
 
