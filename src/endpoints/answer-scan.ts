@@ -1,19 +1,23 @@
 import type { Usage } from "../canonical/types.ts";
 import { concatBytes, decodeUtf8 } from "../wire/bytes.ts";
 import { isObject, type Json, type JsonObject, numberOf, tryParseJson } from "../wire/json.ts";
-import { members, sliceOf } from "../wire/splice.ts";
+import { findMembers, sliceSpan } from "../wire/splice.ts";
 
-/** Providers say what they counted at one of an answer's ends; between them may be megabytes of audio or vectors. */
+/** Bytes stored of each end of an answer: usage is at one of them, and megabytes of audio or vectors may be in between. */
 const EDGE_BYTES = 64 * 1024;
-/** Longer than any mark that is looked for: one that two blocks share is seen all the same. */
+/** Bytes searched again with the next block: more than any pattern below has, so that one split in two is found. */
 const OVERLAP_BYTES = 256;
 
-/** The event after which a stream of this endpoint says nothing new. */
+/** The last event of a stream, as OpenAI's completions, audio and image endpoints send it. */
 const TERMINAL =
   /\[DONE\]|"type": ?"(transcript\.text\.done|speech\.audio\.done|image_(generation|edit)\.completed)"|"finish_reason": ?"/;
+/** An error event within a stream. */
 const FAILURE = /(^|\n)event: ?error\r?\n|(^|\n)data: ?\{"error":/;
 
-/** What reading along tells of an answer that passes natively: what was counted, and how a stream ended. Memory stays flat. */
+/**
+ * Reads along with an answer whose bytes are relayed unchanged: finds its usage, and how a stream ended. Memory does not
+ * grow with the answer.
+ */
 export class AnswerScanner {
   hasTerminal = false;
   hasError = false;
@@ -30,13 +34,14 @@ export class AnswerScanner {
     this.#last = concatBytes([this.#last, block]).slice(-EDGE_BYTES);
   }
 
+  /** The answer's usage as far as its stored ends contain it, else empty. */
   get usage(): Usage {
     const native = findUsage(decodeUtf8(this.#last)) ?? findUsage(decodeUtf8(this.#first));
     return native === undefined ? {} : decodeUsage(native);
   }
 }
 
-/** Within a JSON text a quote is escaped: what stands here unescaped and before a colon is a member's name. */
+/** Quotes inside JSON strings are escaped, so an unescaped quoted name before a colon is a member's name. */
 const USAGE = /(?<!\\)"(usage|usageMetadata)"\s*:\s*(?=\{)/g;
 
 function findUsage(text: string): Json | undefined {
@@ -44,14 +49,14 @@ function findUsage(text: string): Json | undefined {
   if (found === undefined) return undefined;
   const start = found.index + found[0].length;
   try {
-    const end = text.indexOf("}", members(text, start).at(-1)?.end ?? start) + 1;
-    return tryParseJson(sliceOf(text, { start, end }));
+    const end = text.indexOf("}", findMembers(text, start).at(-1)?.end ?? start) + 1;
+    return tryParseJson(sliceSpan(text, { start, end }));
   } catch {
     return undefined;
   }
 }
 
-/** OpenAI's two spellings and Gemini's; what is counted in seconds or pictures has no tokens, and stays as it is. */
+/** Decodes OpenAI's two forms of usage and Gemini's. Usage in seconds or pictures has no tokens and stays in `native`. */
 export function decodeUsage(native: Json | undefined): Usage {
   if (!isObject(native)) return {};
   const input = numberOf(native.prompt_tokens) ?? numberOf(native.input_tokens) ?? numberOf(native.promptTokenCount);
@@ -72,7 +77,7 @@ export function decodeUsage(native: Json | undefined): Usage {
   };
 }
 
-/** Tokens of pictures have a price of their own, which our buckets cannot say: such a call has no cost rather than a wrong one. */
+/** Whether the usage has image tokens. They have a price of their own that `Usage` cannot express: the cost is unknown. */
 export const countsPictures = ({ native }: Usage): boolean =>
   isObject(native) &&
   ["input_tokens_details", "output_tokens_details"].some((key) => {
@@ -80,6 +85,6 @@ export const countsPictures = ({ native }: Usage): boolean =>
     return typeof tokens === "number" && tokens > 0;
   });
 
-/** OpenAI's own endpoints do not agree on the name. */
+/** The details under the first of these names: OpenAI's endpoints use different ones. */
 const readDetails = (native: JsonObject, names: readonly string[]): JsonObject =>
   names.map((name) => native[name]).find(isObject) ?? {};

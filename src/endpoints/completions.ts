@@ -3,12 +3,15 @@ import { encodeUtf8 } from "../wire/bytes.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, tryParseJson } from "../wire/json.ts";
 import { type SseEvent, SseSplitter, withData } from "../wire/sse.ts";
 
-/** OpenAI's legacy completions ⇄ Chat, for models that only chat. Pure. */
+/** Translation between OpenAI's legacy completions and Chat, for models that only chat. Pure. */
 
-/** What a chat cannot do, and what each says when it asks for nothing: without them the answer would be another. */
+/** Members that Chat cannot express, with the value that has no effect. Any other value is refused, not dropped. */
 const UNSUPPORTED: Record<string, Json> = { n: 1, best_of: 1, echo: false, suffix: "", logprobs: null };
 
-/** A prompt → a user's message. Any other member is the same in both. */
+/**
+ * A completions request as a Chat request: the prompt becomes a user's message, other members stay. Throws
+ * `request.unprocessable` for several prompts, tokens, or a member that Chat cannot express.
+ */
 export function encodePrompt({ prompt: prompts, ...body }: JsonObject): JsonObject {
   const [prompt, ...more] = Array.isArray(prompts) ? prompts : [prompts];
   if (typeof prompt !== "string" || more.length > 0)
@@ -21,7 +24,7 @@ export function encodePrompt({ prompt: prompts, ...body }: JsonObject): JsonObje
   return { ...same, messages: [{ role: "user", content: prompt }] };
 }
 
-/** A chat's answer → a text completion. Streamed chunks have the same members, and `delta` for `message`. */
+/** A Chat answer, or one chunk of its stream (with `delta` for `message`), as a text completion. */
 export function decodeChat(answer: JsonObject): JsonObject {
   const { choices, ...rest } = answer;
   const list = Array.isArray(choices) ? choices.filter(isObject) : [];
@@ -41,7 +44,7 @@ export function decodeChat(answer: JsonObject): JsonObject {
   };
 }
 
-/** The same for a stream, event by event. Comments, errors and `[DONE]` are the same in both. */
+/** Translates a stream event by event. Comments, errors and `[DONE]` are the same in both formats. */
 export function decodeChatStream(): TransformStream<Uint8Array, Uint8Array> {
   const splitter = new SseSplitter();
   return new TransformStream({
@@ -60,7 +63,7 @@ function decodeEvent(event: SseEvent): Uint8Array {
   const chunk = event.data === undefined ? undefined : tryParseJson(event.data);
   if (!isObject(chunk) || !Array.isArray(chunk.choices)) return event.raw;
   const completion = decodeChat(chunk);
-  // The chunk that only says who speaks: a completion has no such word.
+  // Chat's first chunk contains only the role, which completions do not have.
   if (isEmpty(completion) && !("usage" in chunk) && chunk.choices.length > 0) return encodeUtf8("");
   return withData(event, () => JSON.stringify(completion));
 }

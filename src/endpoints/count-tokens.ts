@@ -7,22 +7,29 @@ import { spliceBody, encodeBody } from "../gateway/request-body.ts";
 import type { Target } from "../routing/locate.ts";
 import type { Context } from "../session/session.ts";
 import { isObject, type Json, type JsonObject, parseJson } from "../wire/json.ts";
-import { appendMember, members, replaceMember, splice } from "../wire/splice.ts";
+import { appendMember, findMembers, replaceMember, splice } from "../wire/splice.ts";
 import { geminiEndpointPath } from "./endpoint.ts";
 import type { EndpointCall } from "./relay.ts";
 
-/** How a wire counts: where, what of a generation's body it takes there, and how it says the number. */
+/** Token counting of one dialect. */
 type Counter = {
+  /** Below the provider's base URL. */
   path: (target: Target) => string;
+  /** From the body of a generation. */
   encodeBody: (generation: JsonObject, target: Target) => JsonObject;
+  /** The number of tokens in the provider's answer. */
   decodeCount: (answer: JsonObject) => Json | undefined;
+  /** The answer for a caller of this dialect. */
   encodeCount: (tokens: number) => JsonObject;
 };
 
 const pickMembers = (members: readonly string[], body: JsonObject): JsonObject =>
   Object.fromEntries(Object.entries(body).filter(([member]) => members.includes(member)));
 
-/** The members as the providers' own documents have them; any other is refused there ("Extra inputs are not permitted"). */
+/**
+ * Members that the counting endpoints accept, as in the providers' API references. Any other is refused there: "Extra
+ * inputs are not permitted".
+ */
 const ANTHROPIC_MEMBERS = [
   "model",
   "messages",
@@ -62,9 +69,9 @@ const COUNTERS: Partial<Record<Dialect, Counter>> = {
   },
   gemini: {
     path: (target) => geminiEndpointPath(target, "countTokens"),
-    // Bare contents are counted without instructions and tools; Vertex has them beside.
+    // Gemini counts instructions and tools only inside `generateContentRequest`; Vertex takes them at the top level.
     encodeBody: (body, { provider, model }) =>
-      provider.host === "vertex"
+      provider.cloud === "vertex"
         ? pickMembers(VERTEX_MEMBERS, body)
         : { generateContentRequest: { model: `models/${model}`, ...body } },
     decodeCount: ({ totalTokens }) => totalTokens,
@@ -72,27 +79,28 @@ const COUNTERS: Partial<Record<Dialect, Counter>> = {
   },
 };
 
-/** The demo reads Chat and counts its words. */
+/** The embedded demo provider counts the words of a Chat request. */
 const DEMO: Counter = { ...COUNTERS["openai-responses"]!, path: () => "/input_tokens", encodeBody: (body) => body };
 
-/** `around`: what stood around the request where it came in a member, Gemini's other form of a count. */
+/** `around` wraps the body again if the request came inside a member (Gemini's `generateContentRequest`). */
 export type CountRequest = ParsedRequest & { around?: (body: string) => string };
 
+/** A count ready to be sent. `translate`: present where the provider answers in another format than the caller's. */
 type PreparedCount = Pick<EndpointCall, "target" | "provider" | "path" | "translate"> & {
   text: string;
   losses: Loss[];
 };
 
 /**
- * A request whose tokens the provider counts: over the caller's own wire when it can, else over another of its own,
- * with what the session would restore. Throws `request.unprocessable` when the provider cannot count: an estimate
- * would be taken for the truth.
+ * Prepares the request by which the provider counts a call's tokens, including the history that the session would add:
+ * over the caller's dialect if the provider counts in it, else over another of the provider's. Throws
+ * `request.unprocessable` if the provider cannot count: an estimate would pass for an exact number.
  */
 export function prepareCount(request: CountRequest, context: Context, planned: Target): PreparedCount {
   const target = countingTarget(planned, request.surface.dialect.id);
   const counter = target.provider.id === "demo" ? DEMO : COUNTERS[target.dialect];
   const provider = DIALECTS[target.dialect];
-  const isOnCloud = target.provider.host !== undefined && target.dialect !== "gemini";
+  const isOnCloud = target.provider.cloud !== undefined && target.dialect !== "gemini";
   if (counter === undefined || provider === undefined || isOnCloud) throw cannotCount(target);
   const path = counter.path(target);
   const encodeTarget = toEncodeTarget(target);
@@ -100,7 +108,7 @@ export function prepareCount(request: CountRequest, context: Context, planned: T
   const isSplicable = instructions === undefined || instructions.dialect === target.dialect;
   if (isSplicable && target.dialect === request.surface.dialect.id) {
     const { body, losses } = spliceBody(request, context, encodeTarget);
-    const isBare = target.dialect === "gemini" && target.provider.host === undefined && instructions !== undefined;
+    const isBare = target.dialect === "gemini" && target.provider.cloud === undefined && instructions !== undefined;
     const around = request.around ?? (isBare ? (whole: string) => `{"generateContentRequest":${whole}}` : undefined);
     return { target, provider, path, text: around?.(withModelName(body, target.model)) ?? body, losses };
   }
@@ -115,17 +123,18 @@ export function prepareCount(request: CountRequest, context: Context, planned: T
   return { target, provider, path, text, losses, translate };
 }
 
-/** Inside Gemini's other form of a count the model is said again. */
+/** The body with the model's name: inside `generateContentRequest` Gemini requires it again. */
 function withModelName(body: string, model: string): string {
-  const all = members(body);
+  const all = findMembers(body);
   const name = JSON.stringify(`models/${model}`);
   const edits = replaceMember(all, "model", name);
   return splice(body, edits.length > 0 ? edits : [appendMember(body, "model", name)]);
 }
 
+/** The target with a dialect in which its provider can count, the caller's if possible. */
 function countingTarget(planned: Target, surface: Dialect): Target {
-  const { dialects, host } = planned.provider;
-  // There the model has chosen the wire.
+  const { dialects, cloud: host } = planned.provider;
+  // On a cloud (Vertex, Bedrock, …) the model determines the dialect.
   if (host !== undefined) return planned;
   const dialect = [surface, ...dialects].find((one) => dialects.includes(one) && COUNTERS[one] !== undefined);
   return dialect === undefined ? planned : { ...planned, dialect };

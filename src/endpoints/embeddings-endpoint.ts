@@ -2,7 +2,7 @@ import { z } from "zod";
 import { GatewayError } from "../canonical/error.ts";
 import { SURFACES } from "../surfaces/index.ts";
 import type { Target } from "../routing/locate.ts";
-import { elements, members, removeMember, replaceMember, splice } from "../wire/splice.ts";
+import { findElements, findMembers, removeMember, replaceMember, splice } from "../wire/splice.ts";
 import {
   decodeFromGemini,
   decodeFromOpenai,
@@ -24,7 +24,7 @@ import { rhoneRequest } from "../surfaces/rhone.ts";
 const rhone = rhoneRequest.optional();
 const tokens = z.array(z.int()).min(1);
 
-/** `POST /v1/embeddings`, at whichever provider. */
+/** `POST /v1/embeddings` (OpenAI's API), at a provider of OpenAI's or Gemini's dialect. */
 export const embeddings: Endpoint = {
   id: "embeddings",
   surface: SURFACES.chat,
@@ -59,16 +59,18 @@ export const embeddings: Endpoint = {
 
 const PATH = "/embeddings";
 
-/** Vertex has no batches. */
+/** Path and body at Gemini, or at Vertex, which has no batches: there more than one input is refused. */
 function toGeminiRequest(target: Target, batch: JsonObject): { path: string; body: JsonObject } {
   const requests = batch.requests as JsonObject[];
-  if (target.provider.host !== "vertex") return { path: geminiEndpointPath(target, "batchEmbedContents"), body: batch };
+  if (target.provider.cloud !== "vertex")
+    return { path: geminiEndpointPath(target, "batchEmbedContents"), body: batch };
   if (requests.length > 1)
     throw new GatewayError("request.unprocessable", "input: vertex embeds one text at a time", { param: "input" });
   const { model: _, ...single } = requests[0]!;
   return { path: geminiEndpointPath(target, "embedContent"), body: single };
 }
 
+// A request's content: text, or an object with parts.
 const content = z.union([z.string().min(1), z.looseObject({})], "expected a content with parts");
 const REQUEST: Record<GeminiMethod, z.ZodType<object>> = {
   embedContent: z.looseObject({ content, rhone }).meta({ id: "EmbedContentRequest" }),
@@ -80,7 +82,7 @@ const REQUEST: Record<GeminiMethod, z.ZodType<object>> = {
     .meta({ id: "BatchEmbedContentsRequest" }),
 };
 
-/** `POST /v1beta/models/{model}:embedContent` and `:batchEmbedContents`, at whichever provider. */
+/** `POST /v1beta/models/{model}:embedContent` and `:batchEmbedContents` (Gemini's API), at a provider of either dialect. */
 export const geminiEmbeddings = (method: GeminiMethod): Endpoint => ({
   id: "embeddings",
   surface: SURFACES.gemini,
@@ -98,14 +100,14 @@ function toOpenaiRequest({ body }: JsonRequest, method: GeminiMethod, target: Ta
   return { path: PATH, text: JSON.stringify(value), losses, translate: (answer) => decodeFromOpenai(answer, method) };
 }
 
-/** Gemini says the model in the path, and again in every request, where it must be the same. */
+/** The caller's bytes with the provider's model name: Gemini has it in the path and, equal to it, in every request. */
 function spliceForGemini({ text, members: top }: JsonRequest, method: GeminiMethod, target: Target): string {
   const name = JSON.stringify(`models/${target.model}`);
   const list = method === "embedContent" ? undefined : top.findLast(({ key }) => key === "requests");
-  const inner = list === undefined ? [] : elements(text, list.value.start);
+  const inner = list === undefined ? [] : findElements(text, list.value.start);
   return splice(text, [
     ...removeMember(top, "rhone"),
     ...replaceMember(top, "model", name),
-    ...inner.flatMap(({ start }) => replaceMember(members(text, start), "model", name)),
+    ...inner.flatMap(({ start }) => replaceMember(findMembers(text, start), "model", name)),
   ]);
 }

@@ -5,12 +5,15 @@ import { readMember } from "../dialects/gemini/casing.ts";
 import { isObject, type Json, type JsonObject, numberOf, stringifyMember } from "../wire/json.ts";
 import { decodeUsage } from "./answer-scan.ts";
 
-/** OpenAI's embeddings ⇄ Gemini's, both ways. Pure. */
+/** Translation of embeddings between OpenAI's format and Gemini's, both ways. Pure. */
 export type GeminiMethod = "embedContent" | "batchEmbedContents";
 
 type TranslatedAnswer = { value: JsonObject; usage: Usage };
 
-/** OpenAI's request → `batchEmbedContents`, which gives one vector for each of its requests. */
+/**
+ * OpenAI's request as Gemini's `batchEmbedContents`, which returns one vector per request. Throws
+ * `request.unprocessable` for tokens: they belong to the vocabulary of one model.
+ */
 export function encodeForGemini(body: JsonObject, model: string): Encoded<JsonObject> {
   const inputs = Array.isArray(body.input) ? body.input : [body.input ?? null];
   const losses: Loss[] = typeof body.user === "string" ? [{ at: "user", what: "dropped", why: "gemini has none" }] : [];
@@ -27,7 +30,7 @@ export function encodeForGemini(body: JsonObject, model: string): Encoded<JsonOb
   return { value: { requests }, losses };
 }
 
-/** Its inverse. `usage` is absent where Gemini says none: most of its embedding models do not. */
+/** Gemini's answer in OpenAI's format. `usage` is absent if Gemini reports none, as most of its embedding models. */
 export function decodeFromGemini(answer: Json, request: { model: string; base64: boolean }): TranslatedAnswer {
   const vectors = readGeminiVectors(answer);
   const usage = decodeGeminiUsage(answer);
@@ -48,7 +51,7 @@ export function decodeFromGemini(answer: Json, request: { model: string; base64:
   };
 }
 
-/** Gemini's request, single or batch → OpenAI's. */
+/** Gemini's request, single or batch, as OpenAI's. Throws `request.unprocessable` for what OpenAI cannot embed. */
 export function encodeForOpenai(body: JsonObject, method: GeminiMethod, model: string): Encoded<JsonObject> {
   const requests = method === "embedContent" ? [body] : (body.requests as JsonObject[]);
   const losses: Loss[] = [];
@@ -71,13 +74,13 @@ export function encodeForOpenai(body: JsonObject, method: GeminiMethod, model: s
   return { value, losses };
 }
 
-/** Its inverse. */
+/** OpenAI's answer in Gemini's format. Throws `provider.execution_failed` for an answer without vectors. */
 export function decodeFromOpenai(answer: Json, method: GeminiMethod): TranslatedAnswer {
   const data = isObject(answer) && Array.isArray(answer.data) ? answer.data : undefined;
   if (data === undefined || data.length === 0) throw noEmbeddings();
   const embeddings = data
     .map((one) => (isObject(one) ? one : {}))
-    // They have an index because nothing says that they come in order.
+    // OpenAI's API reference does not promise an order, only an `index`.
     .toSorted((a, b) => (numberOf(a.index) ?? 0) - (numberOf(b.index) ?? 0))
     .map(({ embedding }) => ({ values: requireVector(embedding) }));
   const usage = decodeUsage(isObject(answer) ? answer.usage : undefined);
@@ -86,7 +89,7 @@ export function decodeFromOpenai(answer: Json, method: GeminiMethod): Translated
   return { value: { ...value, ...metadata }, usage };
 }
 
-/** Little-endian float32, as OpenAI sends them and its SDKs read them; every platform of ours is little-endian. */
+/** Base64 of little-endian float32, OpenAI's `encoding_format: "base64"`. Every platform of the gateway is little-endian. */
 export const encodeFloats = (vector: readonly number[]): string =>
   Buffer.from(Float32Array.from(vector).buffer).toString("base64");
 
@@ -99,17 +102,17 @@ function readGeminiVectors(answer: Json): number[][] {
 
 function decodeGeminiUsage(answer: Json): Usage {
   const usage = decodeUsage(isObject(answer) ? answer.usageMetadata : undefined);
-  // An embedding says nothing: what goes in is all there is.
+  // An embedding generates no tokens: the input is all of its usage.
   return usage.fresh === undefined ? usage : { ...usage, output: 0 };
 }
 
 function requireVector(value: Json | undefined): number[] {
   if (Array.isArray(value)) return value as number[];
-  // Asked for floats, some answer in base64 all the same, and of bytes (Perplexity, as recorded): nobody can tell which.
+  // Some providers answer a request for floats in base64, even of bytes (Perplexity, as recorded): the type is ambiguous.
   throw noEmbeddings();
 }
 
-/** One content is one vector, however many parts its text has. */
+/** The text of one content, which becomes one vector: its parts, joined by line breaks. */
 function joinTextParts(content: Json | undefined, at: string): string {
   if (typeof content === "string") return content;
   const parts = isObject(content) ? [content.parts ?? []].flat() : [];

@@ -8,32 +8,33 @@ import type { JsonObject } from "../wire/json.ts";
 import { appendMember, removeMember, replaceMember, splice } from "../wire/splice.ts";
 import type { EndpointCall } from "./relay.ts";
 
-/** Another endpoint than generation: how its requests are checked, and what becomes of one for a provider. */
+/** An endpoint that does not generate text: its request schema, and how a request is prepared for a provider. */
 export type Endpoint = {
-  /** The `surface` of its call records. */
+  /** The value of `surface` in its call records. */
   id: string;
-  /** Whose clients call it: errors have this shape. */
+  /** The surface of its clients: errors have its shape. */
   surface: Surface;
   request: z.ZodType<object>;
-  /** What a provider that a request without `model` means: OpenAI has defaults for two of its endpoints. */
+  /** The model of a request without one: OpenAI has defaults for two of its endpoints. */
   defaultModel?: string;
-  /** Throws `request.unprocessable` when the provider has no such endpoint. */
+  /** The request for one provider. Throws `request.unprocessable` if the provider has no such endpoint. */
   prepare: (request: JsonRequest, target: Target) => EndpointRequest;
 };
 
-/** `model`: as the caller names it. `body` has no `rhone`. */
+/** A validated request. `model`: as the caller wrote it; `body`: without `rhone`. */
 export type JsonRequest = RequestText & { body: JsonObject; model: string };
 
+/** A request for a provider. `path`: below its base URL; `translate`: as in `EndpointCall`. */
 export type EndpointRequest = { path: string; text: string; losses?: Loss[]; translate?: EndpointCall["translate"] };
 
-/** The caller's bytes with the provider's name for the model, and without `rhone`. */
+/** The caller's text with the provider's name of the model and without `rhone`; no other byte changes. */
 export function spliceModel({ text, members, body }: JsonRequest, model: string): string {
   const name = JSON.stringify(model);
   const cut = splice(text, [...removeMember(members, "rhone"), ...replaceMember(members, "model", name)]);
   return "model" in body ? cut : splice(cut, [appendMember(cut, "model", name)]);
 }
 
-/** For the endpoints that only OpenAI's wire has: the same path at everyone who speaks it. */
+/** `prepare` of an endpoint that only OpenAI's API has: the same path and body at every provider of its dialects. */
 export const relayTo =
   (path: string): Endpoint["prepare"] =>
   (request, target) => {
@@ -41,24 +42,25 @@ export const relayTo =
     return { path, text: spliceModel(request, target.model) };
   };
 
-/** Chat and Responses are two wires of one API; the other endpoints stand beside both. */
+/** Chat and Responses are two dialects of one API, whose other endpoints belong to both. */
 export const speaksOpenai = ({ dialect }: Target): boolean =>
   dialect === "openai-chat" || dialect === "openai-responses";
 
-/** The embedded demo answers what its code says, and no other path. */
+/** Endpoints that the embedded demo provider implements beside Chat. */
 const DEMO_PATHS = new Set(["/embeddings"]);
 
+/** Throws `request.unprocessable` if the target does not have this path of OpenAI's API. */
 export function requireOpenai(target: Target, path: string): void {
   const { provider } = target;
-  const isSupported = speaksOpenai(target) && provider.host === undefined;
+  const isSupported = speaksOpenai(target) && provider.cloud === undefined;
   if (!isSupported || (provider.id === "demo" && !DEMO_PATHS.has(path))) throw unsupported(provider.id, path);
 }
 
-/** Below Gemini's own base URL, or Vertex's: the one cloud with addresses of its own where these methods are known. */
+/** Path of a Gemini method below the base URL of Gemini or of Vertex, the only cloud that has these methods. */
 export function geminiEndpointPath({ provider, model }: Target, method: string): string {
   const path = `/models/${encodeURIComponent(model)}:${method}`;
-  if (provider.host === undefined) return path;
-  if (provider.host === "vertex") return `/publishers/google${path}`;
+  if (provider.cloud === undefined) return path;
+  if (provider.cloud === "vertex") return `/publishers/google${path}`;
   throw unsupported(provider.id, method);
 }
 

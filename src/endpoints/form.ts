@@ -2,27 +2,31 @@ import { GatewayError, invalid } from "../canonical/error.ts";
 import { boundaryOf, type FormField, FieldFinder, replaceField } from "../wire/multipart.ts";
 
 /**
- * A form whose model is known, and of which no more has been read than that took. `send` gives the rest of it, with the
- * model under another name where the form says one.
+ * A multipart form whose model is known; no more of it has been read than finding the model required. `send` returns the
+ * whole form as a stream, with the provider's name of the model in its `model` field.
  */
 export type Form = {
   model: string;
   send: (model: string) => { stream: ReadableStream<Uint8Array>; contentType: string };
-  /** To be called when the provider has answered, or nobody was asked. */
+  /** Releases the memory held; must be called after the provider has answered, or if no request is sent. */
   release: () => void;
 };
 
 /**
- * A form is piped through, not held. But somebody must read its `model` first, and the official Node SDK writes the
- * file before it when its user does: what comes before the model is held, up to the limit of any other body (SPEC 19).
+ * Bytes of a form held in memory. A form is piped through, but its `model` is needed first, and the official Node SDK
+ * writes fields in the order of its user's object, files included: the part before `model` is held up to this limit.
  */
 const MAX_HELD_BYTES = 32 * 1024 * 1024;
 
-/** What the forms of an isolate hold together: it has 128 MiB for everything, and dies of more. */
+/** Bytes that all forms of an isolate hold together. An isolate has 128 MiB in all and is terminated beyond that. */
 const MAX_HELD_BY_ALL = 64 * 1024 * 1024;
 let heldByAll = 0;
 
-/** `named`: the model as `x-rhone-model` or `?model=` give it; then the form is not looked into, and its own field must be the provider's name. */
+/**
+ * Reads a form up to its `model` field. `headerModel`: the model from `x-rhone-model` or `?model=`; the form is then not
+ * read at all, so its own field must already be the provider's name. Throws `request.invalid`, and `rate.limited` if the
+ * forms of this isolate hold too much.
+ */
 export async function readForm(request: Request, headerModel?: string): Promise<Form> {
   const contentType = request.headers.get("content-type") ?? "";
   const boundary = boundaryOf(contentType);
@@ -49,6 +53,7 @@ export async function readForm(request: Request, headerModel?: string): Promise<
   return { model: found.value, send, release };
 }
 
+/** Reads until the `model` field, its end or the limit. `chunks`: everything read so far. */
 async function readToModel(
   body: ReadableStream<Uint8Array>,
   boundary: string,
@@ -62,7 +67,7 @@ async function readToModel(
     size = 0;
   };
   try {
-    while (!finder.isOver && size <= MAX_HELD_BYTES) {
+    while (!finder.isDone && size <= MAX_HELD_BYTES) {
       const { value, done } = await reader.read();
       if (done) break;
       chunks.push(value);
@@ -88,7 +93,10 @@ const tooManyForms = (): GatewayError =>
     retryAfterSeconds: 1,
   });
 
-/** What was read, then the rest natively. With its length where that is known: not every provider takes a form without. */
+/**
+ * The held chunks, then the rest, piped without JavaScript. The stream has a length where the request had one: some
+ * providers refuse a form without `content-length`. `addedBytes`: by how much a renamed model lengthens the form.
+ */
 function pipeForm(
   { body, length }: { body: ReadableStream<Uint8Array>; length: number },
   head: Uint8Array[],
@@ -99,13 +107,13 @@ function pipeForm(
     : new FixedLengthStream(length + addedBytes);
   const work = async (): Promise<void> => {
     const writer = writable.getWriter();
-    // Each piece is let go as soon as it is on its way.
+    // `shift` releases each chunk as soon as it is written.
     for (let chunk = head.shift(); chunk !== undefined; chunk = head.shift())
       if (chunk.length > 0) await writer.write(chunk);
     writer.releaseLock();
     await body.pipeTo(writable);
   };
-  // A pipe that fails fails the request whose body it is, and there it is seen.
+  // A failing pipe also fails the request that sends this stream, where the error is handled.
   work().catch(() => {});
   return readable;
 }

@@ -7,48 +7,49 @@ import { logReservation } from "../gateway/reserve.ts";
 import type { Surface } from "../surfaces/index.ts";
 import type { Reservation, Estimate } from "../keys/budget/grant-pool.ts";
 import { withCredential } from "../providers/auth.ts";
-import { fetchOf, headersFor } from "../providers/request.ts";
+import { fetchOf, buildHeaders } from "../providers/request.ts";
 import { attempt } from "../routing/attempt.ts";
 import type { Target } from "../routing/locate.ts";
 import type { Attempt, CallRecord } from "../store/records.ts";
 import { decodeUtf8, encodeUtf8 } from "../wire/bytes.ts";
 import { isObject, type Json, type JsonObject, tryParseJson } from "../wire/json.ts";
 import { encodeSse } from "../wire/sse.ts";
-import { recordingStream } from "../wire/tee.ts";
+import { splitForRecording } from "../wire/tee.ts";
 import { countsPictures, AnswerScanner } from "./answer-scan.ts";
 import { estimateEndpoint } from "./estimate.ts";
 import type { CallLog } from "../gateway/call/call-log.ts";
 
-/** A request of a non-generation endpoint, ready to be sent to the provider that its model chose. */
+/** A request of an endpoint that does not generate text, ready to be sent to the target of its model. */
 export type EndpointCall = {
   call: Call;
   log: CallLog;
   target: Target;
-  /** The caller's wire: errors are told in it. The provider speaks `target.dialect`. */
+  /** The caller's surface, in whose shape errors are returned. */
   surface: Surface;
+  /** The dialect of the provider's errors. */
   provider: WireDialect;
   /** Below the provider's base URL. */
   path: string;
   body: Body;
-  /** What the answer means to the caller, where its bytes are not already it. Throws `provider.execution_failed`. */
+  /** Converts the answer to the caller's format; absent if its bytes are relayed. Throws `provider.execution_failed`. */
   translate?: (body: Json) => { value: JsonObject; usage: Usage };
 };
 
 type Body = { text: string } | { stream: ReadableStream<Uint8Array>; contentType: string };
 
-/** Where it is handled: in the Worker, which keeps nothing but the record. */
+/** What the call uses of the Worker that handles it; of the call itself, only the record is stored. */
 export type EndpointHost = {
   now: () => number;
   waitUntil: (work: Promise<unknown>) => void;
-  /** Sets aside what the call may take. Throws `budget.exceeded` or `rate.limited`. */
+  /** Reserves the estimate in the caller's budgets. Throws `budget.exceeded` or `rate.limited`. */
   reserve: (estimate: () => Promise<Estimate>) => Promise<Reservation | undefined>;
   record: (record: CallRecord) => Promise<void>;
 };
 
-/** Pictures and long recordings take minutes until a provider says its first word. Milliseconds. */
+/** Time limit for the answer's headers, in milliseconds: pictures and long recordings take minutes to be ready. */
 const HEADERS_MS = 300_000;
 
-/** Sends it and gives the answer back: natively where the caller's wire is the provider's. Never throws: an error is an answer, too. */
+/** Sends the request and returns the answer, relayed or translated. Never throws: an error is returned as a response. */
 export async function callEndpoint(endpointCall: EndpointCall, host: EndpointHost): Promise<Response> {
   const { call, log, surface } = endpointCall;
   const request = { surface };
@@ -74,7 +75,7 @@ export async function callEndpoint(endpointCall: EndpointCall, host: EndpointHos
 
 async function send({ call, log, target, path, body }: EndpointCall, host: EndpointHost): Promise<Response> {
   const { provider } = target;
-  const headers = headersFor(target.dialect, call.headers);
+  const headers = buildHeaders(target.dialect, call.headers);
   if ("stream" in body) headers.set("content-type", body.contentType);
   log.startAttempt(target, log.losses);
   const url = `${provider.baseUrl ?? "http://demo.invalid"}${path}`;
@@ -98,14 +99,14 @@ async function send({ call, log, target, path, body }: EndpointCall, host: Endpo
   return response;
 }
 
-/** In the provider's own words, and in its own bytes where they have the caller's shape. */
+/** The provider's error: its own bytes if they have the shape of the caller's surface, else encoded for the surface. */
 async function relayRefusal(endpointCall: EndpointCall, upstream: Response, host: EndpointHost): Promise<Response> {
   const { surface, provider, log, call } = endpointCall;
   const { status } = upstream;
   if (status < 400)
     throw new GatewayError(
       "provider.execution_failed",
-      `the provider answered with status ${status}, which is no answer`,
+      `the provider answered with status ${status}, which is neither success nor error`,
     );
   const text = decodeUtf8(new Uint8Array(await upstream.arrayBuffer()));
   const requestId = upstream.headers.get("x-request-id") ?? upstream.headers.get("request-id") ?? undefined;
@@ -119,7 +120,7 @@ async function relayRefusal(endpointCall: EndpointCall, upstream: Response, host
   return new Response(text, { status, headers: { "content-type": "application/json" } });
 }
 
-/** Read as a whole: what is no answer must not become one. */
+/** Reads the answer as a whole and converts it, so that an invalid answer becomes an error before anything is sent. */
 async function translateAnswer(
   translate: NonNullable<EndpointCall["translate"]>,
   { log }: EndpointCall,
@@ -134,18 +135,18 @@ async function translateAnswer(
 }
 
 /**
- * The provider's bytes, whatever they are: JSON, audio, pictures, server-sent events. JavaScript wakes every 64 KiB to
- * read along, and at the end of a stream, to say so where the provider never finished it.
+ * Relays the provider's bytes: JSON, audio, pictures, server-sent events. JavaScript runs only once per block (see
+ * wire/tee.ts) to scan for usage, and at the end of a stream, to append an error event if the provider did not finish.
  */
 async function relayAnswer(endpointCall: EndpointCall, upstream: Response, host: EndpointHost): Promise<Response> {
   const type = upstream.headers.get("content-type") ?? "application/octet-stream";
   const isStream = type.includes("event-stream");
   const headers = new Headers({ "content-type": type });
   for (const name of FORWARDED_HEADERS) if (upstream.headers.has(name)) headers.set(name, upstream.headers.get(name)!);
-  // What the embedded provider has made in memory is no stream of the network: workerd never ends a tee of it.
+  // The embedded demo answers from memory, not from the network, and workerd never ends a tee of such a stream.
   if (upstream.body === null || endpointCall.target.provider.id === "demo")
     return await bufferAnswer(endpointCall, upstream, headers, host);
-  const { client, blocks } = recordingStream(upstream.body);
+  const { client, blocks } = splitForRecording(upstream.body);
   const ended = recordEnd(endpointCall, blocks, isStream, host);
   if (!isStream) {
     host.waitUntil(ended);
@@ -153,11 +154,11 @@ async function relayAnswer(endpointCall: EndpointCall, upstream: Response, host:
   }
   const { readable, writable } = new IdentityTransformStream();
   const pipeToClient = (async () => {
-    // Either end may fail. If it was the provider's, the client is still there to be told.
+    // Either end may fail. If it was the provider's, the client still gets the error event below.
     await client.pipeTo(writable, { preventClose: true, preventAbort: true }).catch(() => {});
     const error = await ended;
     const writer = writable.getWriter();
-    // What broke off may have done so within an event: a blank line ends it.
+    // The stream may have ended inside an event: a blank line terminates that event.
     if (error !== undefined)
       await writer.write(encodeUtf8(`\n\n${encodeSse({ event: "error", data: errorText(endpointCall, error) })}`));
     await writer.close();
@@ -166,6 +167,7 @@ async function relayAnswer(endpointCall: EndpointCall, upstream: Response, host:
   return new Response(readable, { headers });
 }
 
+/** Reads the whole answer into memory, then records and returns it. */
 async function bufferAnswer(
   { log }: EndpointCall,
   upstream: Response,
@@ -179,10 +181,10 @@ async function bufferAnswer(
   return new Response(bytes, { status: upstream.status, headers });
 }
 
-/** What a client of files reads beside the type; a length would only bind the relay. */
+/** Headers of files that are forwarded beside the type. Not the length: the relay may append to the body. */
 const FORWARDED_HEADERS = ["content-disposition"];
 
-/** Resolves when the call is on record: to the error that a stream's client has not been told yet. */
+/** Scans the answer and records the call at its end. Resolves to the error that the client has yet to receive, if any. */
 async function recordEnd(
   { log }: EndpointCall,
   blocks: AsyncIterable<Uint8Array>,
@@ -213,9 +215,9 @@ async function recordEnd(
 const errorText = ({ surface, call }: EndpointCall, error: GatewayError): string =>
   JSON.stringify(surface.dialect.encodeError(error, call.id));
 
-type Ending = [status: CallRecord["status"], said: { usage?: Usage; error?: GatewayError }];
+type Ending = [status: CallRecord["status"], details: { usage?: Usage; error?: GatewayError }];
 
-/** These calls are no turns of a conversation. */
+/** The call's record, without a turn: these calls are not part of a conversation. */
 async function toCallRecord(log: CallLog, ...ended: Ending): Promise<CallRecord> {
   await log.pricesLoaded;
   const { turnId: _, costMicrosUsd, ...record } = log.toRecord(...ended);

@@ -1,6 +1,6 @@
 import { GatewayError, invalid } from "../canonical/error.ts";
 import { concatBytes, decodeUtf8Strictly } from "../wire/bytes.ts";
-import { blockReader } from "../wire/tee.ts";
+import { createBlockReader } from "../wire/tee.ts";
 
 /** Largest body of a request in bytes. An isolate has 128 MiB for all of its calls; see platform/capacity.ts. */
 const MAX_BODY_BYTES = 32 * 1024 * 1024;
@@ -36,7 +36,7 @@ export async function readText(request: Request, idleMs = IDLE_MS, hold = COUNT_
 }
 
 /**
- * Reads the body, at most `MAX_BODY_BYTES` of it, whatever `content-length` states. `hold` gets the size of each part
+ * Reads the body, at most `MAX_BODY_BYTES` of it whether or not `content-length` is right. `hold` gets the size of each part
  * as it arrives, and throws if there is no capacity for it. Throws `request.too_large`, `request.invalid` for a broken
  * connection, and 408 if no bytes arrive for `idleMs` or the body is too slow.
  */
@@ -47,7 +47,7 @@ export async function readBytes(request: Request, idleMs = IDLE_MS, hold = COUNT
   if (request.body === null) return concatBytes(parts);
   // A small body is not worth the large block that a block reader allocates for each read.
   const isSmall = declaredLength !== null && Number(declaredLength) <= SMALL_BYTES;
-  const reader = isSmall ? request.body.getReader() : blockReader(request.body);
+  const reader = isSmall ? request.body.getReader() : createBlockReader(request.body);
   const watchdog = startWatchdog(idleMs);
   let size = 0;
   try {

@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { Loss } from "../canonical/types.ts";
 import { native } from "../dialects/native/index.ts";
 import { isObject, type JsonObject, parseJson } from "../wire/json.ts";
-import { appendMember, members as membersOf, sliceOf, splice } from "../wire/splice.ts";
+import { appendMember, findMembers as membersOf, sliceSpan, splice } from "../wire/splice.ts";
 import type { RequestText } from "./request.ts";
 import { COMPACTION_STRATEGIES } from "../session/history/compact.ts";
 import { SURFACES, type Surface } from "./index.ts";
@@ -91,7 +91,7 @@ function addMember(text: string, [key, value]: [string, JsonObject[string]]): st
   const existing = membersOf(text).findLast((member) => member.key === key);
   if (existing === undefined) return splice(text, [appendMember(text, key, JSON.stringify(value))]);
   if (key !== "generationConfig" || !isObject(value)) return text;
-  const requested = parseJson(sliceOf(text, existing.value));
+  const requested = parseJson(sliceSpan(text, existing.value));
   if (!isObject(requested)) return text;
   const missing = Object.entries(value).filter(([inner]) => !(inner in requested));
   return missing.reduce((whole, [inner, json]) => {

@@ -3,7 +3,7 @@ import type { Message, ModelRequest } from "../canonical/types.ts";
 import type { PathParams, WireDialect } from "../dialects/dialect.ts";
 import type { Instructions } from "../session/session.ts";
 import { isObject, type Json, JsonError, type JsonObject, parseJson } from "../wire/json.ts";
-import { elements, isEmptyJson, type Member, members, sliceOf } from "../wire/splice.ts";
+import { findElements, isEmptyJson, type Member, findMembers, sliceSpan } from "../wire/splice.ts";
 import { validate } from "./validate.ts";
 import { type Surface } from "./index.ts";
 import { type RhoneRequest, rhoneRequest } from "./rhone.ts";
@@ -39,7 +39,7 @@ export function readMembers(text: string, headers: Headers, surface?: Surface): 
   const found = splitMembers(text);
   const topLevel = surface?.isNative ? validate(rhoneRequest, readRhoneMembers(text, found)) : {};
   const member = found.findLast(({ key }) => key === "rhone");
-  const rhone = member && validate(rhoneRequest, parseJsonField(sliceOf(text, member.value), "rhone"), ["rhone"]);
+  const rhone = member && validate(rhoneRequest, parseJsonField(sliceSpan(text, member.value), "rhone"), ["rhone"]);
   const fromBody = { ...topLevel, ...rhone };
   return { text, members: found, rhone: { ...fromBody, ...readRhoneHeaders(headers, fromBody) } };
 }
@@ -65,7 +65,7 @@ const readRhoneMembers = (text: string, found: readonly Member[]): JsonObject =>
   Object.fromEntries(
     found
       .filter(({ key }) => key in rhoneRequest.shape)
-      .map(({ key, value }) => [key, parseJsonField(sliceOf(text, value), key)]),
+      .map(({ key, value }) => [key, parseJsonField(sliceSpan(text, value), key)]),
   );
 
 /** Decodes and validates the whole request. Throws `request.invalid`, naming the field and what was expected. */
@@ -107,8 +107,8 @@ function readItems({ text, members }: RequestText, { layout }: WireDialect): str
   const member = members.findLast(({ key }) => key === layout.items || key === layout.itemsAlias);
   if (member === undefined) return [];
   const { value } = member;
-  if (text[value.start] === "[") return elements(text, value.start).map((span) => sliceOf(text, span));
-  const one = sliceOf(text, value);
+  if (text[value.start] === "[") return findElements(text, value.start).map((span) => sliceSpan(text, span));
+  const one = sliceSpan(text, value);
   if (isEmptyJson(one)) return [];
   return [one.startsWith("{") || layout.itemFromText === undefined ? one : layout.itemFromText(one)];
 }
@@ -120,11 +120,11 @@ function readInstructions(
   leadingItems: readonly string[],
 ): Instructions | undefined {
   const member = members.findLast(({ key }) => layout.instructions?.includes(key));
-  const isPresent = member !== undefined && !isEmptyJson(sliceOf(text, member.value));
+  const isPresent = member !== undefined && !isEmptyJson(sliceSpan(text, member.value));
   if (!isPresent && leadingItems.length === 0) return undefined;
   return {
     dialect: id,
-    ...(isPresent && { member: { key: member.key, json: sliceOf(text, member.value) } }),
+    ...(isPresent && { member: { key: member.key, json: sliceSpan(text, member.value) } }),
     ...(leadingItems.length > 0 && { items: leadingItems.join(",") }),
   };
 }
@@ -132,7 +132,7 @@ function readInstructions(
 /** The top-level members. Throws `request.invalid` for text that is no JSON object. */
 function splitMembers(text: string): Member[] {
   try {
-    return members(text);
+    return findMembers(text);
   } catch (cause) {
     // The scanner sees the top level only; the full parser gives the better error message.
     if (!isObject(parseJsonField(text, "body"))) throw invalid("body", "expected a JSON object");

@@ -6,7 +6,7 @@ import type { Sql } from "../../store/sql.ts";
 import { hasTurn } from "../../session/turns.ts";
 import { withPrefix } from "../../wire/id.ts";
 import { isObject, type Json } from "../../wire/json.ts";
-import { sliceOf } from "../../wire/splice.ts";
+import { sliceSpan } from "../../wire/splice.ts";
 import { type ParsedRequest, parseJsonField, type RequestText } from "../../surfaces/request.ts";
 import type { RequestedState, ResponsesState } from "../call/responses-state.ts";
 
@@ -43,7 +43,7 @@ export function readRequestedState(requestText: RequestText): RequestedState {
 /** The member's value; `undefined` if it is absent or null. */
 function readMember({ text, members }: RequestText, key: string): Json | undefined {
   const member = members.findLast((one) => one.key === key);
-  return member === undefined ? undefined : (parseJsonField(sliceOf(text, member.value), key) ?? undefined);
+  return member === undefined ? undefined : (parseJsonField(sliceSpan(text, member.value), key) ?? undefined);
 }
 
 /** With OpenAI's status, message and code, which its clients match. */

@@ -4,7 +4,7 @@ import type { ResponseLocation } from "../../session/response-index.ts";
 import { objectIdIn } from "../../wire/id.ts";
 import { isObject, type JsonObject, stringOf, tryParseJson } from "../../wire/json.ts";
 import { MAX_FRAME_BYTES } from "../../surfaces/body.ts";
-import { appendMember, members, removeMember, splice } from "../../wire/splice.ts";
+import { appendMember, findMembers, removeMember, splice } from "../../wire/splice.ts";
 import { SseSplitter } from "../../wire/sse.ts";
 
 /** Longest life of a connection in milliseconds, as at OpenAI (OpenAI API reference, Responses WebSocket mode). */
@@ -65,7 +65,7 @@ export class ResponsesSocket {
     }
   }
 
-  /** Sends the error that tells a client why its connection is about to be closed. */
+  /** Sends the error with the reason for which the connection is about to be closed. */
   expire(): void {
     const message = "the connection has lasted 60 minutes: open a new one to go on";
     this.#sendError(
@@ -176,7 +176,7 @@ function readChannel({ stream_id: channel }: JsonObject): string | undefined {
 /** The frame as the body of the equivalent HTTP request: without the members that only frames have, always streaming. */
 function toRequestText(frame: string, { generate }: JsonObject): string {
   const names = ["type", "stream_id", "stream", ...(generate === false ? [] : ["generate"])];
-  const body = splice(frame, removeMember(members(frame), ...names));
+  const body = splice(frame, removeMember(findMembers(frame), ...names));
   return splice(body, [appendMember(body, "stream", "true")]);
 }
 

@@ -221,7 +221,7 @@ type AutoCompact = { at: number; context_window?: number } & Partial<Compaction>
 
 const toApiCompaction = (
   { row }: Session,
-  { turnId, strategy, replaced, remaining: kept }: CompactionResult,
+  { turnId, strategy, replaced, remaining }: CompactionResult,
 ): JsonObject => ({
   object: "compaction",
   session_id: row.id,
@@ -229,7 +229,7 @@ const toApiCompaction = (
   head: row.head,
   strategy,
   replaced_turns: replaced,
-  kept_turns: kept,
+  kept_turns: remaining,
 });
 
 async function respondWithSession({ session, durable, list }: CommandServices, status = 200): Promise<Response> {

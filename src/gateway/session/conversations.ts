@@ -1,4 +1,4 @@
-import { turnHashes, ROOT } from "../../canonical/turn-hash.ts";
+import { hashTurn, ROOT } from "../../canonical/turn-hash.ts";
 import { GatewayError, invalid } from "../../canonical/error.ts";
 import { unseal } from "../../canonical/native.ts";
 import { openaiResponses } from "../../dialects/openai-responses/index.ts";
@@ -117,7 +117,7 @@ async function addItems(
   const parent = session.head;
   const turn = {
     kind: "items" as const,
-    ...turnHashes(parent?.chain ?? ROOT, requested, reply),
+    ...hashTurn(parent?.chain ?? ROOT, requested, reply),
     open: listPendingCalls(reply),
     input: await offload(input, blobs),
     output: NO_ITEMS,

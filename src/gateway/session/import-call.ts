@@ -1,7 +1,7 @@
 import { offload } from "../../session/large-strings.ts";
 import type { Session } from "../../session/session.ts";
 import type { Blobs } from "../../store/blobs.ts";
-import { elements, sliceOf } from "../../wire/splice.ts";
+import { findElements, sliceSpan } from "../../wire/splice.ts";
 import type { StatelessCall } from "../call/call.ts";
 import { decodeItems } from "../../session/history/decode.ts";
 
@@ -24,8 +24,8 @@ export async function importCall(
   const output = await offload(content.output, blobs);
   const context = session.locate({ messages: requested });
   const list = `[${input.items}]`;
-  const fresh = elements(list).slice(context.known);
-  const items = fresh.map((span) => sliceOf(list, span)).join(",");
+  const fresh = findElements(list).slice(context.known);
+  const items = fresh.map((span) => sliceSpan(list, span)).join(",");
   const step = {
     context,
     input: await offload({ ...input, items }, blobs),

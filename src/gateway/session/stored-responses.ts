@@ -17,7 +17,7 @@ import type { Blobs } from "../../store/blobs.ts";
 import { concatBytes, encodeUtf8 } from "../../wire/bytes.ts";
 import { withPrefix } from "../../wire/id.ts";
 import { type JsonObject, parseJson, stringifyMember } from "../../wire/json.ts";
-import { members, replaceMember, sliceOf, splice } from "../../wire/splice.ts";
+import { findMembers, replaceMember, sliceSpan, splice } from "../../wire/splice.ts";
 import { decodeSse, type SseEvent } from "../../wire/sse.ts";
 import { listInputItems, type Page, pageItems } from "../responses/items.ts";
 import { responseNotFound } from "../responses/state.ts";
@@ -92,13 +92,13 @@ const jsonResponse = (text: string): Response =>
  * a recorded error was interrupted by a restart and gets an error that states so.
  */
 function toApiResponseText({ status, body }: StoredResponse, id: string): string {
-  const all = members(body);
+  const all = findMembers(body);
   const edits = [
     ...replaceMember(all, "status", JSON.stringify(status)),
     ...replaceMember(all, "id", JSON.stringify(id)),
   ];
   const error = all.findLast(({ key }) => key === "error");
-  const isInterrupted = status === "failed" && error !== undefined && sliceOf(body, error.value) === "null";
+  const isInterrupted = status === "failed" && error !== undefined && sliceSpan(body, error.value) === "null";
   return splice(body, isInterrupted ? [...edits, ...replaceMember(all, "error", RESTART_ERROR)] : edits);
 }
 

@@ -3,7 +3,7 @@ import { GatewayError, invalid } from "../../canonical/error.ts";
 import type { PathParams } from "../../dialects/dialect.ts";
 import { encodeUtf8 } from "../../wire/bytes.ts";
 import { isObject, tryParseJson } from "../../wire/json.ts";
-import { appendMember, members, removeMember, replaceMember, sliceOf, splice } from "../../wire/splice.ts";
+import { appendMember, findMembers, removeMember, replaceMember, sliceSpan, splice } from "../../wire/splice.ts";
 import { MAX_FRAME_BYTES } from "../../surfaces/body.ts";
 import { validate } from "../../surfaces/validate.ts";
 import { type SurfaceId } from "../../surfaces/index.ts";
@@ -48,8 +48,8 @@ export function readFrame(message: string | ArrayBuffer): RequestFrame {
     throw invalid("type", `expected one of ${Object.keys(FRAMES).join(", ")}`);
   const frame = validate<RequestFrame>(FRAMES[type as RequestFrame["type"]] as never, value, []);
   if (frame.type !== "call.create") return frame;
-  const request = members(message).findLast(({ key }) => key === "request")!;
-  return { ...frame, request: sliceOf(message, request.value) };
+  const request = findMembers(message).findLast(({ key }) => key === "request")!;
+  return { ...frame, request: sliceSpan(message, request.value) };
 }
 
 /** The id that a frame states, also of an invalid frame, so that the error can be matched with it. */
@@ -60,11 +60,11 @@ export function readFrameId(message: string | ArrayBuffer): string | undefined {
 
 /** A frame's request as the body and path parameters of an HTTP request. Every call of a socket streams. */
 export function toHttpRequest(surface: SurfaceId, request: string): { text: string; outside: PathParams } {
-  const all = members(request);
+  const all = findMembers(request);
   if (surface === "gemini") {
     // Gemini's HTTP routes have the model and the method in the path, not in the body.
     const model = all.findLast(({ key }) => key === "model");
-    const name = model === undefined ? undefined : tryParseJson(sliceOf(request, model.value));
+    const name = model === undefined ? undefined : tryParseJson(sliceSpan(request, model.value));
     if (typeof name !== "string" || name === "") throw invalid("request.model", "expected the name of a model");
     return { text: splice(request, removeMember(all, "model", "stream")), outside: { model: name, stream: true } };
   }
