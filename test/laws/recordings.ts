@@ -25,6 +25,9 @@ const SURFACE: Record<string, Dialect> = {
 /** Other calls on the same surfaces (token counts, retrieval) are no generation. */
 const GENERATES = new Set(["create", "generateContent", "streamGenerateContent"]);
 
+/** A sample of a corpus takes every n-th exchange of each dialect, the same ones in each run. */
+const EVERY = Number(process.env.RHONE_CORPUS_EVERY ?? 1);
+
 export function recordings(dialect: Dialect): Recording[] {
   const corpus = process.env.RHONE_CORPUS;
   // Of the gateway's own wire no provider has been recorded.
@@ -67,6 +70,7 @@ function fromCorpus(corpus: string, dialect: Dialect): Recording[] {
   return entries
     .map((line) => JSON.parse(line) as Entry)
     .filter(({ surface, op }) => SURFACE[surface] === dialect && GENERATES.has(op))
+    .filter((_, i) => i % EVERY === 0)
     .map(({ file }) => {
       const { id, request_recorded, request, response } = JSON.parse(
         readFileSync(join(corpus, file), "utf8"),
