@@ -4,7 +4,7 @@ import {
   hiddenUpstream,
   upstreamDetails,
   type UpstreamError,
-  upstreamMembers,
+  toUpstreamMembers,
 } from "../../canonical/error.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, stringOf, tryParseJson } from "../../wire/json.ts";
 
@@ -47,7 +47,7 @@ export function errorMembers(error: GatewayError): { type: "error"; error: JsonO
   const members = { type, message: error.message, code };
   return {
     type: "error",
-    error: { ...members, ...(upstream !== undefined && { upstream: upstreamMembers(upstream) }) },
+    error: { ...members, ...(upstream !== undefined && { upstream: toUpstreamMembers(upstream) }) },
   };
 }
 

@@ -4,7 +4,7 @@ import {
   GatewayError,
   isRetryable,
   type UpstreamError,
-  upstreamMembers,
+  toUpstreamMembers,
 } from "../../canonical/error.ts";
 import {
   isObject,
@@ -51,7 +51,7 @@ export function errorMembers(error: GatewayError, requestId: string): JsonObject
   const details = withoutUndefined({
     param,
     retry_after_s: retryAfterSeconds,
-    upstream: upstream && upstreamMembers(upstream),
+    upstream: upstream && toUpstreamMembers(upstream),
   });
   return { code, message, retryable: isRetryable(error), details, request_id: requestId };
 }

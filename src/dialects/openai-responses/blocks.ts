@@ -8,15 +8,18 @@ import { decodeLogprobs } from "../openai/logprobs.ts";
 
 const dialect = "openai-responses";
 
-/** What a message may hold depends on who says it: `output_text` is the model's, `input_…` everybody else's. */
+/**
+ * The author determines the part types of a message: `output_text` for the model, `input_…` for everyone else.
+ */
 type ItemRole = "model" | "client";
 
-/** `content` of a message, or a tool's `output`: a string, a list of parts, or nothing. */
+/** `content` of a message or `output` of a tool: a string, a list of parts, or nothing. */
 export function decodeContent(content: Json | undefined): Part[] {
   if (typeof content === "string") return content === "" ? [] : [{ kind: "text", text: content }];
   return Array.isArray(content) ? content.map(decodePart) : [];
 }
 
+/** A list of parts; blocks that are no parts of a message are omitted. */
 export function encodeContent(
   blocks: readonly Block[],
   author: ItemRole,
@@ -26,6 +29,10 @@ export function encodeContent(
   return blocks.flatMap((block) => encodePart(block, author, target, losses) ?? []);
 }
 
+/**
+ * Parts of messages, of reasoning (`summary_text`, `reasoning_text`) and of tool outputs. Files by bytes or by
+ * URL have no media type in the wire and count as PDF.
+ */
 export function decodePart(item: Json): Part {
   const native = { dialect, item } as const;
   if (!isObject(item)) return { kind: "opaque", label: UNKNOWN_PART, native };
@@ -67,7 +74,7 @@ export function decodePart(item: Json): Part {
   }
 }
 
-/** undefined: this wire has no such part; where that loses something it is said. */
+/** `undefined` if the wire has no such part. A loss is recorded where content is dropped. */
 export function encodePart(block: Block, author: ItemRole, target: EncodeTarget, losses: Loss[]): Json | undefined {
   switch (block.kind) {
     case "text":
@@ -87,14 +94,18 @@ export function encodePart(block: Block, author: ItemRole, target: EncodeTarget,
   }
 }
 
-/** Only what goes in is cached. */
+/** Only input can have a cache breakpoint. */
 const markCache = (part: JsonObject | undefined, block: Block, author: ItemRole, { model }: EncodeTarget) =>
   part === undefined || author === "model" ? part : withCacheMark(part, block, model);
 
-/** A part nobody knows; an item nobody knows has its type as the label. */
+/**
+ * Label of an opaque part. An opaque item has its type as the label, and the two must not be confused.
+ */
 export const UNKNOWN_PART = "part";
 
-/** What a server tool's item says in words, for a reader that does not know the tool: code, queries, results. */
+/**
+ * The readable content of an item of a hosted tool (code, queries, results), for a reader without the tool.
+ */
 export function fallbackTextOf(item: JsonObject): Pick<Opaque, "gist"> {
   const action = isObject(item.action) ? item.action : {};
   const sources = [item.code, action.query, item.queries, action.commands, item.output, item.outputs, item.results];
@@ -105,6 +116,9 @@ export function fallbackTextOf(item: JsonObject): Pick<Opaque, "gist"> {
   return text === "" ? {} : { gist: text };
 }
 
+/**
+ * `url_citation` and `file_citation`; file paths and container files have no canonical form and stay native.
+ */
 export function decodeAnnotations(annotations: Json | undefined): { citations?: Citation[] } {
   const citations = (Array.isArray(annotations) ? annotations : []).flatMap((cited): Citation[] => {
     if (!isObject(cited) || (cited.type !== "url_citation" && cited.type !== "file_citation")) return [];
@@ -122,6 +136,7 @@ export function decodeAnnotations(annotations: Json | undefined): { citations?: 
   return citations.length > 0 ? { citations } : {};
 }
 
+/** All members are required. A citation without a position refers to the whole text. */
 export function encodeAnnotations({ citations = [], text }: Text): Json[] {
   return citations
     .filter(({ url }) => url !== undefined)
@@ -134,7 +149,7 @@ export function encodeAnnotations({ citations = [], text }: Text): Json[] {
     }));
 }
 
-/** `file_data` is a data URL by the book, and bare base64 from some clients. */
+/** `file_data` is a data URL in the specification; some clients send bare base64. */
 const toInlineMedia = (data: string): Media =>
   DATA_URL.test(data)
     ? toMedia(data, "application/pdf")
@@ -142,17 +157,21 @@ const toInlineMedia = (data: string): Media =>
 
 const toFileMedia = (id: string, mime: string): Media => ({ kind: "media", mime, source: { type: "file", id } });
 
+/** A refusal is a part of its own in output and plain text in input. */
 function encodeText(text: Text, author: ItemRole): JsonObject {
   if (author === "client") return { type: "input_text", text: text.text };
   return text.refusal ? { type: "refusal", refusal: text.text } : { type: "output_text", text: text.text };
 }
 
+/**
+ * Images and documents of a client. Loss: audio, video, and media of the model, for which the wire has no part.
+ */
 function encodeMedia({ mime, source, name, native }: Media, author: ItemRole, losses: Loss[]): JsonObject | undefined {
   if (source.type === "text") return encodeText({ kind: "text", text: source.text }, author);
   const isImage = mime.startsWith("image/");
   const isDocument = !isImage && !mime.startsWith("audio/") && !mime.startsWith("video/");
   if (author === "client" && source.type === "file" && native?.dialect === "openai-chat") {
-    // OpenAI's two wires share their files; no other maker's ids mean anything here.
+    // Files of OpenAI have the same ids in both wires; ids of other providers are unknown here.
     return { type: isImage ? "input_image" : "input_file", file_id: source.id };
   }
   if (author === "client" && source.type !== "file") {
@@ -169,7 +188,7 @@ function encodeMedia({ mime, source, name, native }: Media, author: ItemRole, lo
   return undefined;
 }
 
-/** Texts wherever they stand: plain, in lists, or in the outputs and results of tools. */
+/** Concatenates texts at any depth: plain, in lists, in outputs and results of tools. */
 function readText(value: Json | undefined): string {
   if (typeof value === "string") return value;
   if (Array.isArray(value)) return value.map(readText).filter(Boolean).join("\n");

@@ -1,19 +1,21 @@
 import { isObject, type Json, type JsonObject, tryParseJson } from "../../wire/json.ts";
 
 /**
- * Compaction items of the gateway's own: a summary that some model wrote, in the member where OpenAI's have their
- * encrypted state. It is no secret from the client whose conversation it sums up; the encoding only keeps it apart
- * from what clients read and change. Any provider can be told it, where OpenAI's own opens for OpenAI alone.
+ * Compaction items of the gateway: a summary that a model wrote, in the member that holds encrypted state in
+ * compaction items of OpenAI. The summary is no secret from the client; the encoding only separates it from
+ * content that clients read and change. Every provider can receive it, whereas an item of OpenAI opens at
+ * OpenAI only.
  */
 const SUMMARY_PREFIX = "rhone1.";
 
+/** The item for a summary. `id`: its public id. */
 export const sealSummary = (id: string, summary: string): JsonObject => ({
   id,
   type: "compaction",
   encrypted_content: SUMMARY_PREFIX + Buffer.from(JSON.stringify({ summary })).toString("base64url"),
 });
 
-/** The inverse; undefined for an item that is none of ours. */
+/** Inverse of `sealSummary`; `undefined` for any other item. */
 function readSummary(item: Json): string | undefined {
   if (!isObject(item) || item.type !== "compaction" || typeof item.encrypted_content !== "string") return undefined;
   if (!item.encrypted_content.startsWith(SUMMARY_PREFIX)) return undefined;
@@ -21,7 +23,7 @@ function readSummary(item: Json): string | undefined {
   return isObject(sealed) && typeof sealed.summary === "string" ? sealed.summary : undefined;
 }
 
-/** The item as every provider understands it: the message that a summary of ours stands for, or itself. */
+/** The user message that a summary of the gateway stands for; any other item unchanged. */
 export function expandSummary(item: Json): Json {
   const summary = readSummary(item);
   if (summary === undefined) return item;
@@ -29,6 +31,6 @@ export function expandSummary(item: Json): Json {
   return { type: "message", role: "user", content: [{ type: "input_text", text }] };
 }
 
-/** The same of an item as JSON text, which stays as it is where it can. */
+/** The same for JSON text. The search for the prefix avoids parsing items that cannot be summaries. */
 export const toPortableItem = (item: string): string =>
   item.includes(`"${SUMMARY_PREFIX}`) ? JSON.stringify(expandSummary(tryParseJson(item) ?? null)) : item;

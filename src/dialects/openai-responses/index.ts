@@ -7,13 +7,20 @@ import { addRequiredMembers } from "./required-members.ts";
 import { decodeResponse, decodeUsage, encodeResponse } from "./response.ts";
 import { decodeStream, encodeStream } from "./stream.ts";
 
+/**
+ * Members that the canonical request represents, those without influence on the answer (`metadata`, `include`),
+ * and those that the gateway itself handles (`store`, `previous_response_id`, `conversation`, `background`).
+ * Every other member is lost when a request goes to another dialect.
+ */
 const KNOWN_MEMBERS = new Set(
   "input instructions model stream stream_options tools tool_choice parallel_tool_calls reasoning text max_output_tokens temperature top_p top_logprobs frequency_penalty presence_penalty user safety_identifier service_tier prompt_cache_key metadata store include previous_response_id conversation background".split(
     " ",
   ),
 );
 
-/** OpenAI Responses, and its kin: Open Responses, xAI, OpenRouter, Azure, llama.cpp. */
+/**
+ * OpenAI Responses, and hosts of the same format: Open Responses, xAI, OpenRouter, Azure, llama.cpp.
+ */
 export const openaiResponses: WireDialect = {
   id: "openai-responses",
   layout: {

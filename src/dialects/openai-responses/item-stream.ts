@@ -13,15 +13,23 @@ import {
 import { customArguments, decodeMessage, PARAGRAPH } from "./messages.ts";
 
 /**
- * One output item as it grows: the wire's events → blocks. A block is closed when the next begins or its item is done,
- * which brings it whole: what no delta said is said then, so nothing vanishes where a host sends few events.
+ * Decodes the events of one output item to blocks. A block closes when the next one opens or the item is done.
+ * `response.output_item.done` has the whole item: text that no delta had is emitted then, so nothing is missing
+ * where a host sends few events.
  */
 export class ItemReader {
   #item: JsonObject;
+  /**
+   * `at`: position of the block in the item. `section`: the summary or reasoning part that the last delta
+   * belonged to.
+   */
   #open: { index: number; at: number; block: Block; receivedText: string; section?: string } | undefined;
-  /** Places in the item whose blocks were said. */
+  /** Positions in the item whose blocks were opened. */
   readonly #openedParts = new Set<number>();
-  /** The `content_index` of each part: Bedrock counts the reasoning before the message as its first part. */
+  /**
+   * `content_index` of each part in order of arrival: Bedrock counts the reasoning before a message as its
+   * first part.
+   */
   readonly #parts: Json[] = [];
 
   readonly #ordinal: number;
@@ -43,7 +51,7 @@ export class ItemReader {
     return this.#item;
   }
 
-  /** Reasoning and calls begin with their item, texts with their part. */
+  /** Reasoning and calls open with their item, texts with their part. */
   start(): StreamEvent[] {
     const { type } = this.#item;
     if (type !== "reasoning" && type !== "function_call" && type !== "custom_tool_call") return [];
@@ -51,6 +59,9 @@ export class ItemReader {
     return block === undefined ? [] : this.#start(0, openBlock(block));
   }
 
+  /**
+   * Events of the API reference (Responses: streaming), and `response.reasoning.delta` of compatible hosts.
+   */
   push(event: JsonObject): StreamEvent[] {
     const delta = stringifyMember(event.delta);
     const at = this.#partPosition(event.content_index ?? 0);
@@ -90,7 +101,7 @@ export class ItemReader {
     }
   }
 
-  /** The whole item: the open block's rest, and every block that was not said. */
+  /** Closes the open block with the text still missing, and emits every block that no event had. */
   done(item: JsonObject): StreamEvent[] {
     this.#item = item;
     const { blocks } = decodeMessage(item, this.#seal);
@@ -102,7 +113,7 @@ export class ItemReader {
     return events;
   }
 
-  /** As far as it has come. */
+  /** Closes the open block as far as it was received. */
   interrupt(): StreamEvent[] {
     return this.#close(undefined);
   }
@@ -117,6 +128,7 @@ export class ItemReader {
     return [...this.#close(undefined), ...this.#start(at, { kind: "text", text: "", ...(refusal && { refusal }) })];
   }
 
+  /** A new section is separated as a paragraph, as in the text of a whole item. */
   #appendReasoning(section: string, delta: string): StreamEvent[] {
     const open = this.#open;
     if (open === undefined) return [];
@@ -148,6 +160,7 @@ export class ItemReader {
     return [{ type: "delta", index: open.index, text }];
   }
 
+  /** Emits what is missing up to the full text; nothing if the deltas had another text. */
   #appendRest(fullText: string): StreamEvent[] {
     const received = this.#open?.receivedText ?? "";
     return fullText.startsWith(received) ? this.#append(fullText.slice(received.length)) : [];
@@ -163,21 +176,28 @@ export class ItemReader {
   }
 }
 
-/** How custom arguments begin as JSON: the deltas are the text inside. */
+/**
+ * Arguments of a custom tool call are JSON with one member. Its deltas are the text inside, so the start is
+ * added.
+ */
 const CUSTOM_START = '{"input":"';
 
+/** The block with the text of its deltas, if it has no text of its own. */
 function withText(block: Block, text: string): Block {
   if (deltaText(block) !== "") return block;
   if (block.kind === "text" || block.kind === "thinking") return { ...block, text };
   return block.kind === "tool_call" ? { ...block, arguments: text } : block;
 }
 
-/** Says one event with its number. */
+/** Encodes one event, with its sequence number. */
 type EmitEvent = (type: string, members: JsonObject) => string;
 
+/**
+ * `id`: the id of the item, if it came over this wire. `ordinal`: its position in the answer of the provider.
+ */
 type ItemPosition = { responseId: string; index: number; id: string | undefined; ordinal: number | undefined };
 
-/** One output item as it grows: blocks → the wire's events. The inverse of `ItemReader`. */
+/** Encodes the blocks of one output item as events of the wire. Inverse of `ItemReader`. */
 export class ItemWriter {
   readonly #id: string;
   readonly #blocks: Block[] = [];
@@ -189,7 +209,6 @@ export class ItemWriter {
   readonly #ordinal: number | undefined;
   readonly #emit: EmitEvent;
 
-  /** `id`: the item's own, if it comes from this wire. `ordinal`: which of the answer's items it is there. */
   constructor(first: Block, position: ItemPosition, emit: EmitEvent) {
     const { id, responseId, index, ordinal } = position;
     this.#first = first;
@@ -225,6 +244,7 @@ export class ItemWriter {
     });
   }
 
+  /** Reasoning has no part of its own before its first text: the part is announced with it. */
   delta(text: string): string {
     const isFirst = this.#sentText === "";
     this.#sentText += text;
@@ -247,6 +267,7 @@ export class ItemWriter {
     }
   }
 
+  /** Emits the whole text if no delta had any of it, then the events that complete the part. */
   close(block: Block): string {
     const fullText = block.kind === "tool_call" ? block.arguments || "{}" : deltaText(block);
     const rest = this.#sentText === "" && fullText !== "" ? this.delta(fullText) : "";

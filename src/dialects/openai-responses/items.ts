@@ -6,7 +6,7 @@ import { encodeAnnotations, UNKNOWN_PART } from "./blocks.ts";
 
 const dialect = "openai-responses";
 
-/** An answer as output items: this wire's own are whole, others' are made anew. */
+/** An answer as output items: items of this wire unchanged, all others built from their blocks. */
 export function encodeOutput(messages: readonly Message[], responseId: string): JsonObject[] {
   const items: JsonObject[] = [];
   for (const { native, blocks } of messages) {
@@ -20,16 +20,19 @@ export function encodeOutput(messages: readonly Message[], responseId: string): 
   return items;
 }
 
-/** What stands for a block in an answer; nothing for what only another wire knows: its gist is no word of the model. */
+/**
+ * The blocks that have an output item. The fallback text of an opaque block of another dialect is not sent: it
+ * is not text of the model.
+ */
 export function toOutputBlocks(block: Block): Block[] {
   if (block.kind === "tool_result") return [];
-  // Gemini hangs signatures on empty texts.
+  // Gemini attaches signatures to empty texts.
   if (block.kind === "text" && block.text === "" && nativeOf(block) === undefined) return [];
   if (block.kind === "media") return isImage(block) ? [block] : [];
   return block.kind === "opaque" && block.native.dialect !== dialect ? [] : [block];
 }
 
-/** Neighbouring texts are the parts of one message; any other block is an item of its own. */
+/** Consecutive texts are the parts of one message; every other block is an item. */
 function groupParts(blocks: readonly Block[]): Block[][] {
   const groups: Block[][] = [];
   for (const block of blocks) {
@@ -40,12 +43,13 @@ function groupParts(blocks: readonly Block[]): Block[][] {
   return groups;
 }
 
+/** Whether `next` is a further part of the item that started with `first`. */
 export const continuesMessage = (first: Block, next: Block): boolean => isPart(first) && isPart(next);
 
 const isPart = (block: Block | undefined): boolean =>
   block?.kind === "text" || (block?.kind === "opaque" && block.label === UNKNOWN_PART);
 
-/** The item that these blocks make, finished. */
+/** The completed item for these blocks. */
 export function encodeOutputItem(id: string, blocks: readonly Block[]): JsonObject {
   const [block] = blocks;
   const native = isPart(block) ? undefined : nativeOf(block);
@@ -70,11 +74,11 @@ export function encodeOutputItem(id: string, blocks: readonly Block[]): JsonObje
   }
 }
 
-/** A custom tool's call was announced as a function's: a stream's item must not change its type. */
+/** A stream announces custom tool calls as function calls, and an item must not change its type. */
 const hasAnnouncedType = (native: JsonObject, block: Block | undefined): boolean =>
   block?.kind !== "tool_call" || native.type === "function_call";
 
-/** The same item as it begins. */
+/** The same item as it is announced by `response.output_item.added`, without content. */
 export function encodeOpenItem(id: string, block: Block): JsonObject {
   const status = "in_progress";
   switch (block.kind) {
@@ -93,6 +97,7 @@ export function encodeOpenItem(id: string, block: Block): JsonObject {
   }
 }
 
+/** A part of an output message, with all members that the specification requires. */
 export function encodeOutputPart(block: Block): JsonObject {
   const native = nativeOf(block);
   if (native !== undefined) return native;
@@ -102,12 +107,16 @@ export function encodeOutputPart(block: Block): JsonObject {
   return { type: "output_text", text: block.text, annotations: encodeAnnotations(block), logprobs };
 }
 
-/** The same for the same place in the same answer: a stream and the whole of it name their items alike. */
+/** Depends on the response and the position only: a stream and a whole response have the same ids. */
 export const deriveItemId = (block: Block, responseId: string, index: number): string =>
   `${PREFIX[block.kind]}_${hashOf(`${responseId} ${index}`)}`;
 
+/**
+ * Ids of responses have the prefix `resp_` (API reference, "The response object"); any other id is hashed.
+ */
 export const responseIdOf = (id: string): string => (id.startsWith("resp_") ? id : `resp_${hashOf(id)}`);
 
+/** Prefixes of item ids: those of OpenAI where it has the type. */
 const PREFIX: Record<Block["kind"], string> = {
   text: "msg",
   thinking: "rs",
@@ -117,10 +126,10 @@ const PREFIX: Record<Block["kind"], string> = {
   tool_result: "it",
 };
 
-/** No id fits: it is always the hash. */
+/** Matches no id, so the result is always the hash. */
 const hashOf = (id: string): string => safeId(id, /(?!)/);
 
-/** What only this wire knows comes whole as it begins, its id included. */
+/** The id of an opaque item of this wire: it is announced whole, its id included. */
 export const ownIdOf = (block: Block): string | undefined =>
   block.kind === "opaque" && !isPart(block) ? stringOf(nativeOf(block)?.id) : undefined;
 

@@ -7,15 +7,17 @@ import { expandSummary } from "./compaction.ts";
 
 const dialect = "openai-responses";
 
+/** One canonical message per item, so that each can be sent again with its own bytes. */
 export const decodeMessages = (items: readonly Json[], seal?: string): Message[] =>
   items.map((item) => decodeMessage(item, seal));
 
-/** One message at a time, so that what was said before is said again in the same bytes. */
+/** Encodes message by message: items that came over this wire are sent again with the same bytes. */
 export function encodeMessages(messages: readonly Message[], target: EncodeTarget): Encoded<Json[]> {
   const losses: Loss[] = [];
   const items: Json[] = [];
-  // A stored item that was made with reasoning is refused without it ("… was provided without its required
-  // 'reasoning' item"), and OpenAI knows it by its id: where the reasoning could not come along, ids stay behind too.
+  // The API refuses an item that was produced with reasoning if the reasoning is absent ("… was provided
+  // without its required 'reasoning' item"). It recognizes such items by id, so ids are removed where the
+  // reasoning cannot be sent.
   let isOrphan = false;
   for (const message of messages) {
     if (message.role !== "assistant") isOrphan = false;
@@ -27,6 +29,10 @@ export function encodeMessages(messages: readonly Message[], target: EncodeTarge
   return { value: items, losses };
 }
 
+/**
+ * Decodes an item. A summary of the gateway is decoded as its message. An item without a type is a message; an
+ * item of an unknown type is opaque, with its readable content as fallback text.
+ */
 export function decodeMessage(original: Json, seal?: string): Message {
   const item = expandSummary(original);
   if (!isObject(item)) return { role: "user", blocks: [], native: { dialect, item } };
@@ -55,7 +61,10 @@ export function decodeMessage(original: Json, seal?: string): Message {
   }
 }
 
-/** Blocks in their order: neighbouring texts and media are one message item, anything else an item of its own. */
+/**
+ * Blocks in their order: consecutive texts and media are one message item, every other block is an item. Loss:
+ * names.
+ */
 function encodeMessage(message: Message, target: EncodeTarget, losses: Loss[]): Json[] {
   if (message.name !== undefined) losses.push({ at: "name", what: "dropped", why: `${dialect} has no names` });
   const author = message.role === "assistant" ? "model" : "client";
@@ -82,14 +91,19 @@ function encodeMessage(message: Message, target: EncodeTarget, losses: Loss[]): 
   return items;
 }
 
-/** Of an assistant's words that it did not make the published format takes a text; parts are its own items'. */
+/**
+ * The specification has a text for assistant messages that the API did not produce; output parts belong to its
+ * own items. Loss: citations.
+ */
 function joinAsText(parts: readonly Part[], content: readonly Json[], losses: Loss[]): string {
   if (parts.some((part) => part.kind === "text" && part.citations !== undefined))
     losses.push({ at: "citations", what: "dropped", why: `${dialect} takes back only citations that it made` });
   return content.map((part) => (isObject(part) ? stringifyMember(part.text ?? part.refusal) : "")).join("");
 }
 
-/** Foreign thinking is dropped: nobody could check it, and it is not the assistant's text. */
+/**
+ * Loss: reasoning of another provider. It cannot be verified, and it is not the answer of the assistant.
+ */
 function encodeBlock(block: Block, target: EncodeTarget, losses: Loss[]): Json[] {
   switch (block.kind) {
     case "thinking":
@@ -113,14 +127,16 @@ function encodeBlock(block: Block, target: EncodeTarget, losses: Loss[]): Json[]
   }
 }
 
+/** `call_id` connects call and result; `id` is the id of the item. */
 function decodeToolCall(item: JsonObject): ToolCall {
   const args = item.type === "custom_tool_call" ? customArguments(item.input) : stringifyMember(item.arguments);
   return { kind: "tool_call", id: stringifyMember(item.call_id), name: stringifyMember(item.name), arguments: args };
 }
 
-/** The free text of a custom tool as the arguments of a function, for wires that know functions alone. */
+/** The free text of a custom tool as JSON arguments, for wires that have functions only. */
 export const customArguments = (input: Json | undefined): string => JSON.stringify({ input: stringifyMember(input) });
 
+/** `output` is a string or a list of parts; other JSON, as some clients send it, becomes text. */
 function decodeToolResult(item: JsonObject): ToolResult {
   const content: Part[] =
     typeof item.output === "string" || Array.isArray(item.output)
@@ -134,7 +150,7 @@ function decodeToolResult(item: JsonObject): ToolResult {
   });
 }
 
-/** One text is a string, as every client writes it; anything else a list of parts. */
+/** One text is a string, as all clients write it; everything else is a list of parts. */
 function encodeOutput(content: readonly Part[], target: EncodeTarget, losses: Loss[]): Json {
   const parts = blocks.encodeContent(content, "client", target, losses);
   const [first] = parts;
@@ -145,10 +161,11 @@ function encodeOutput(content: readonly Part[], target: EncodeTarget, losses: Lo
 /** OpenAI refuses call ids of more than 64 characters. */
 const CALL_ID = /^.{1,64}$/s;
 
+/** A host can have a pattern of its own. */
 const encodeCallId = ({ id }: ToolCall | ToolResult, target: EncodeTarget): string =>
   safeId(id, target.quirks?.toolId ?? CALL_ID);
 
-/** Summaries first, then the reasoning itself, where a host shows it; parts stand apart as paragraphs. */
+/** Summaries, then the reasoning itself where a host shows it; parts are separated as paragraphs. */
 function reasoningTextOf(item: JsonObject): string {
   return [item.summary, item.content]
     .flatMap((parts) => (Array.isArray(parts) ? parts : [parts]))
@@ -157,16 +174,20 @@ function reasoningTextOf(item: JsonObject): string {
     .join(PARAGRAPH);
 }
 
+/** Separator of reasoning parts, in whole items and in streams alike. */
 export const PARAGRAPH = "\n\n";
 
+/** `developer` is the name of the system role for reasoning models. */
 function roleOf(role: Json | undefined): Role {
   if (role === "assistant") return "assistant";
   return role === "system" || role === "developer" ? "system" : "user";
 }
 
-/** Whose turn an item belongs to that has no role: outputs are the client's, unless the provider ran the tool itself. */
+/**
+ * The author of an item without a role: outputs come from the client, unless the provider ran the tool itself.
+ */
 function authorOf(item: JsonObject): Role {
-  // What is no message instructs nobody, whatever role it names.
+  // An item that is no message gives no instructions, even if it names the role `system`.
   if (item.role !== undefined) return item.role === "assistant" ? "assistant" : "user";
   if (item.type === "mcp_approval_response") return "user";
   const isOutput = typeof item.type === "string" && item.type.endsWith("_output");
@@ -175,22 +196,28 @@ function authorOf(item: JsonObject): Role {
 }
 
 /**
- * Encrypted content opens for the organisation that made it, and under the id it was made with. Reasoning and
- * references without any stand for what that same organisation has stored.
+ * Encrypted content can be opened by the organization that received it, and under the same item id. Reasoning
+ * items and references without it refer to items stored for that organization.
  */
 const isSealed = (item: JsonObject): boolean =>
   typeof item.encrypted_content === "string" || item.type === "reasoning" || item.type === "item_reference";
 
+/** Blocks that are items of this wire, not parts of a message. */
 const isItem = (block: Block): boolean =>
   block.kind === "opaque" ? block.label !== blocks.UNKNOWN_PART : block.kind !== "text" && block.kind !== "media";
 
-/** Reasoning that stood here and cannot be said: sealed by another, or already taken out. */
+/**
+ * The message had reasoning that cannot be sent: it is sealed by another issuer, or was already removed.
+ */
 function lacksReasoning({ blocks: content, native }: Message, target: EncodeTarget): boolean {
   if (content.length === 0) return native === undefined;
   return content.some((block) => block.kind === "thinking" && verbatim(block.native, target) === undefined);
 }
 
-/** A string `input` and `instructions` are said in members of their own when they stand first, here as items. */
+/**
+ * A string `input` and `instructions` are members of the body if they are first. Anywhere else they must be
+ * items.
+ */
 function toItem(ownItem: Json): Json {
   if (typeof ownItem === "string") return { role: "user", content: ownItem };
   return isObject(ownItem) && ownItem.type === undefined && typeof ownItem.instructions === "string"
@@ -198,11 +225,12 @@ function toItem(ownItem: Json): Json {
     : ownItem;
 }
 
+/** Applies only to types that do not need their id. */
 function withoutId(ownItem: Json): Json {
   if (!isObject(ownItem) || !TYPES_WITHOUT_ID.has(stringifyMember(ownItem.type ?? "message"))) return ownItem;
   const { id: _, ...item } = ownItem;
   return item;
 }
 
-/** Items that need no id; those of server tools do. */
+/** Items of hosted tools are not among them: the API requires their ids. */
 const TYPES_WITHOUT_ID = new Set(["message", "function_call", "custom_tool_call"]);

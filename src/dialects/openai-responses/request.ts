@@ -18,6 +18,10 @@ import { decodeToolChoice, decodeTools, encodeToolChoice, encodeTools } from "./
 
 const dialect = "openai-responses";
 
+/**
+ * Decodes a body of `POST /v1/responses`. Throws `request.invalid` if `input` is missing and nothing else (a
+ * prompt, a previous response, a conversation) stands for it. `safety_identifier` is the successor of `user`.
+ */
 export function decodeRequest(body: JsonObject): ModelRequest {
   return withoutUndefined({
     model: stringifyMember(body.model),
@@ -37,7 +41,11 @@ export function decodeRequest(body: JsonObject): ModelRequest {
   });
 }
 
-/** A body of this dialect keeps its other members; any other is said anew, with no state kept but ours. */
+/**
+ * A body that came over this wire stays as it is, with model, instructions and input of the target. Any other
+ * is built from the canonical members, with `store: false`: the gateway stores the conversation, the provider
+ * does not.
+ */
 export function encodeRequest(request: ModelRequest, target: EncodeTarget): Encoded<JsonObject> {
   const { instructions, following } = splitInstructions(request.messages, target);
   const { value: items, losses } = encodeMessages(following, target);
@@ -71,6 +79,8 @@ export function encodeRequest(request: ModelRequest, target: EncodeTarget): Enco
   if (request.user !== undefined) add({ user: request.user });
   if (request.serviceTier !== undefined) add(encodeTier(request.serviceTier, losses));
   if (request.cacheKey !== undefined) add({ prompt_cache_key: request.cacheKey });
+  // Without `store` the API returns reasoning for the next request only if it is included (API reference,
+  // `include`).
   const include = [
     ...(value.reasoning === undefined ? [] : ["reasoning.encrypted_content"]),
     ...(value.top_logprobs === undefined ? [] : ["message.output_text.logprobs"]),
@@ -79,14 +89,14 @@ export function encodeRequest(request: ModelRequest, target: EncodeTarget): Enco
   return { value, losses };
 }
 
-/** The native of instructions is the member itself, so that they are not taken for an item. */
+/** The native item is the member itself, so that it is not mistaken for an item of the list. */
 function decodeInstructions(instructions: Json | undefined): Message[] {
   if (typeof instructions !== "string" || instructions === "") return [];
   const native = { dialect, item: { instructions } } as const;
   return [{ role: "system", blocks: [{ kind: "text", text: instructions }], native }];
 }
 
-/** Leading system messages that are no items of this wire are its instructions. */
+/** Leading system messages that are no items of this wire become the member `instructions`. */
 function splitInstructions(
   messages: readonly Message[],
   target: EncodeTarget,
@@ -98,6 +108,7 @@ function splitInstructions(
   return { instructions: texts.join("\n\n"), following: messages.slice(leading.length) };
 }
 
+/** Text only: the member is a string. A native system item stays in the list. */
 function isInstruction(message: Message, target: EncodeTarget): boolean {
   if (message.role !== "system" || message.blocks.some(({ kind }) => kind !== "text")) return false;
   const ownItem = verbatimMessage(message, target);
@@ -106,6 +117,7 @@ function isInstruction(message: Message, target: EncodeTarget): boolean {
   );
 }
 
+/** `input`: a text or a list of items. It may be absent if other members refer to a context. */
 function decodeInput(body: JsonObject): Message[] {
   const { input } = body;
   if (Array.isArray(input)) return decodeMessages(input);
@@ -118,14 +130,17 @@ function decodeInput(body: JsonObject): Message[] {
   return [];
 }
 
-/** A text stays a text as long as it is all there is to say. */
+/** A text stays a text if it is the only message, so that the bytes of the caller do not change. */
 function encodeInput(messages: readonly Message[], items: Json[], own: JsonObject): Json | undefined {
   const [only] = messages;
   if (messages.length === 1 && typeof only?.native?.item === "string") return only.native.item;
   return items.length === 0 && !Array.isArray(own.input) ? own.input : items;
 }
 
-/** With `store: false` nobody keeps what a bare reasoning item refers to: the provider would answer that it is not found. */
+/**
+ * With `store: false` a reasoning item without content refers to nothing: the API answers that it is not found.
+ * Loss: such an item.
+ */
 function isSelfContained(item: Json, losses: Loss[]): boolean {
   if (!isObject(item) || item.type !== "reasoning") return true;
   if (typeof item.encrypted_content === "string" || Array.isArray(item.content)) return true;
@@ -133,6 +148,7 @@ function isSelfContained(item: Json, losses: Loss[]): boolean {
   return false;
 }
 
+/** `reasoning: {effort, summary}` (API reference, Responses: create). */
 function decodeReasoning(requested: Json | undefined): Reasoning | undefined {
   if (!isObject(requested)) return undefined;
   const reasoning: Reasoning = withoutUndefined({
@@ -142,6 +158,7 @@ function decodeReasoning(requested: Json | undefined): Reasoning | undefined {
   return Object.keys(reasoning).length > 0 ? reasoning : undefined;
 }
 
+/** A summary mode that this wire does not have becomes `auto`. */
 function encodeReasoning({ effort, budget, summary }: Reasoning, maxOutput: number | undefined): JsonObject {
   const requested = effort ?? (budget === undefined ? undefined : nearestEffort(budget, maxOutput));
   const level = summary === undefined ? undefined : SUMMARIES.has(summary) ? summary : "auto";
@@ -154,20 +171,25 @@ function encodeReasoning({ effort, budget, summary }: Reasoning, maxOutput: numb
   };
 }
 
+/** Values of `reasoning.summary`. */
 const SUMMARIES = new Set(["auto", "concise", "detailed"]);
 
-/** `max` is above our scale's end. */
+/** `max` is above the canonical scale and becomes its upper end. */
 const decodeEffort = (effort: Json | undefined): Effort | undefined => (effort === "max" ? "xhigh" : effortOf(effort));
 
-/** OpenAI's words; `on_demand`, `performance` and the like are contracts of other hosts. */
+/**
+ * Service tiers of OpenAI. Others (`on_demand`, `performance`) are contracts of other hosts, refused here.
+ */
 const TIERS = new Set(["auto", "default", "flex", "scale", "priority", "fast", "ultrafast"]);
 
+/** Loss: a tier of another provider. */
 function encodeTier(tier: string, losses: Loss[]): JsonObject {
   if (TIERS.has(tier)) return { service_tier: tier };
   losses.push({ at: "service_tier", what: "dropped", why: `${dialect} has no tier ${tier}` });
   return {};
 }
 
+/** `text.format`. A schema without a name gets one, because other dialects require it. */
 function decodeFormat(text: Json | undefined): Format | undefined {
   const format = isObject(text) ? text.format : undefined;
   if (!isObject(format)) return undefined;
@@ -184,6 +206,7 @@ function decodeFormat(text: Json | undefined): Format | undefined {
   });
 }
 
+/** Inverse of `decodeFormat`; the members of the schema are not nested as they are in Chat. */
 function encodeFormat(format: Format): JsonObject {
   if (format.type === "text") return { type: "text" };
   if (format.type === "json") return { type: "json_object" };
@@ -191,9 +214,10 @@ function encodeFormat(format: Format): JsonObject {
   return withoutUndefined({ type: "json_schema", name, description, schema, strict });
 }
 
-/** OpenAI's specification and its API refuse less. */
+/** Minimum of `max_output_tokens` in the API and in its specification. */
 const MIN_OUTPUT_TOKENS = 16;
 
+/** Loss: a smaller limit is raised, because the API would refuse the request. */
 function encodeLimit(tokens: number, losses: Loss[]): number {
   if (tokens < MIN_OUTPUT_TOKENS)
     losses.push({
@@ -204,6 +228,7 @@ function encodeLimit(tokens: number, losses: Loss[]): number {
   return Math.max(tokens, MIN_OUTPUT_TOKENS);
 }
 
+/** Log probabilities are requested by `include`, their alternatives by `top_logprobs`. */
 function decodeSampling(body: JsonObject): Sampling | undefined {
   const include = Array.isArray(body.include) ? body.include : [];
   const includesLogprobs = include.includes("message.output_text.logprobs");
@@ -217,6 +242,9 @@ function decodeSampling(body: JsonObject): Sampling | undefined {
   return Object.keys(sampling).length > 0 ? sampling : undefined;
 }
 
+/**
+ * Loss: what Responses does not have. Values that change nothing (a penalty of 0, one answer) are no loss.
+ */
 function encodeSampling(sampling: Sampling, losses: Loss[]): JsonObject {
   const { temperature, topP, topK, frequencyPenalty, presencePenalty, seed, stop, n, logprobs } = sampling;
   const unknown = {

@@ -1,19 +1,19 @@
 import type { Json, JsonObject } from "../../wire/json.ts";
-import { type Edit, members, replaceMember, sliceOf, splice } from "../../wire/splice.ts";
+import { type Edit, findMembers, replaceMember, sliceSpan, splice } from "../../wire/splice.ts";
 import type { ReplyContext } from "../dialect.ts";
 import { echoRequest, readConversationPosition } from "./response.ts";
 
 /**
- * A provider's response object with every member the specification requires: older and kindred hosts leave some out,
- * and none of them knows where in its conversation a response stands that was asked with the whole context. What it
- * says is not touched, but for that.
+ * Adds to a response of a provider the members that the specification requires: older and compatible hosts omit
+ * some. The position in the conversation is replaced, because a provider that received the whole context does
+ * not have it. All other bytes stay.
  */
 export function addRequiredMembers(answer: string, { created, request }: ReplyContext): string {
-  const found = members(answer);
+  const found = findMembers(answer);
   const isPresent = (key: string): boolean => found.some((member) => member.key === key);
   const position = readConversationPosition(request);
   const status = found.findLast(({ key }) => key === "status");
-  const isCompleted = status !== undefined && sliceOf(answer, status.value) === '"completed"';
+  const isCompleted = status !== undefined && sliceSpan(answer, status.value) === '"completed"';
   const required: JsonObject = {
     object: "response",
     created_at: created,
@@ -30,7 +30,7 @@ export function addRequiredMembers(answer: string, { created, request }: ReplyCo
   return splice(answer, [...changed, ...appendMembers(answer, absent, found.length === 0)]);
 }
 
-/** All of them in one edit, before the brace that closes the object. */
+/** Inserts all members with one edit, before the brace that closes the object. */
 function appendMembers(answer: string, added: readonly [string, Json][], isFirst: boolean): Edit[] {
   if (added.length === 0) return [];
   const close = answer.lastIndexOf("}");

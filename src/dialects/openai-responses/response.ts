@@ -9,7 +9,10 @@ import { decodeMessage } from "./messages.ts";
 
 const dialect = "openai-responses";
 
-/** All output is the assistant's, what its tools answered too. */
+/**
+ * Every output item belongs to the assistant, outputs of hosted tools too. Throws `provider.execution_failed`
+ * if there is no output, and the error of the response if its status is `failed`.
+ */
 export function decodeResponse(body: Json, seal?: string): ModelResponse {
   if (!isObject(body) || !Array.isArray(body.output)) {
     throw new GatewayError("provider.execution_failed", "the provider's answer is not a response");
@@ -29,6 +32,9 @@ export function decodeResponse(body: Json, seal?: string): ModelResponse {
   };
 }
 
+/**
+ * The public id is the one that the gateway assigned; without one it follows from the id of the provider.
+ */
 export function encodeResponse(
   { id, model, messages, finish, usage, rest }: ModelResponse,
   reply: ReplyContext,
@@ -38,12 +44,12 @@ export function encodeResponse(
   return encodeEnvelope({ id: publicId, model, output, finish, usage, rest }, reply);
 }
 
-/** `output_text` is the SDKs' word for the output's texts; OpenRouter sends it, empty. */
+/** `output_text` is a convenience member of the SDKs; OpenRouter sends it empty. */
 export function decodeEnvelope({ output: _, output_text: __, ...envelope }: JsonObject): Native {
   return { dialect, item: envelope };
 }
 
-/** The parts of a response object that are known; without a finish it is still in progress. */
+/** The known facts of a response. Without `finish` and `error` it is in progress. */
 export type Envelope = {
   id: string;
   model: string;
@@ -54,7 +60,10 @@ export type Envelope = {
   rest?: Native | undefined;
 };
 
-/** Every member that the specification requires: what the host said, else what was asked for, else OpenAI's defaults. */
+/**
+ * All members that the specification requires, in this precedence: the host, the request, the defaults of
+ * OpenAI.
+ */
 export function encodeEnvelope(
   { id, model, output = [], finish, error, usage = {}, rest }: Envelope,
   { created, request }: ReplyContext,
@@ -87,7 +96,10 @@ export function encodeEnvelope(
   };
 }
 
-/** The wire's word for an answer that was cut short; a refusal without words can only be told as filtered. */
+/**
+ * `incomplete_details.reason` of an answer that was cut; `undefined` if it is complete. A refusal without text
+ * has no other representation than `content_filter`.
+ */
 export function incompleteReason({ reason }: Finish, output: readonly JsonObject[]): string | undefined {
   if (reason === "length") return "max_output_tokens";
   const hasRefusalPart = output.some(
@@ -96,7 +108,7 @@ export function incompleteReason({ reason }: Finish, output: readonly JsonObject
   return reason === "content_filter" || (reason === "refusal" && !hasRefusalPart) ? "content_filter" : undefined;
 }
 
-/** Decided by what was said: an answer that holds a call asks for its result, whatever the status. */
+/** The content takes precedence over the status: an answer with a call is waiting for its result. */
 export function decodeFinish({ status, incomplete_details: details }: JsonObject, blocks: readonly Block[]): Finish {
   const why = isObject(details) ? details.reason : undefined;
   const native = typeof why === "string" ? why : stringifyMember(status);
@@ -108,7 +120,10 @@ export function decodeFinish({ status, incomplete_details: details }: JsonObject
   return { reason: hasRefusal ? "refusal" : "stop", native };
 }
 
-/** `input_tokens` include what was cached; `output_tokens` include reasoning, but not at every host: the total tells. */
+/**
+ * `input_tokens` include cached tokens. `output_tokens` include reasoning tokens at OpenAI, but not at every
+ * host: where `total_tokens` is the sum of all three, they are added.
+ */
 export function decodeUsage(usage: Json | undefined): Usage {
   if (!isObject(usage)) return {};
   const input = countOf(usage.input_tokens);
@@ -131,7 +146,7 @@ export function decodeUsage(usage: Json | undefined): Usage {
   };
 }
 
-/** The details are required here, so an unknown count has to be said as 0. */
+/** The details are required members, so an unknown count becomes 0. */
 function encodeUsage(usage: Usage): JsonObject | null {
   const input = inputTokens(usage);
   if (input === undefined && usage.output === undefined) return null;
@@ -148,7 +163,10 @@ function encodeUsage(usage: Usage): JsonObject | null {
   };
 }
 
-/** The request as a response repeats it. It came over this wire, so its body has the words. */
+/**
+ * The members of the request that a response repeats (API reference, "The response object"). The request came
+ * over this wire, so its body has them in the right form.
+ */
 export function echoRequest(request: ModelRequest | undefined): JsonObject {
   const body = bodyOf(request);
   const echoed = Object.entries(DEFAULTS).map(([member, value]) => [member, body[member] ?? value]);
@@ -158,7 +176,10 @@ export function echoRequest(request: ModelRequest | undefined): JsonObject {
   return { ...Object.fromEntries(echoed), tools, text, reasoning };
 }
 
-/** Where the answer stands. It is said in the request's words: a provider that was sent the whole context knows of no place. */
+/**
+ * Members that connect a response with its conversation. They come from the request: a provider that received
+ * the whole context does not have them.
+ */
 export function readConversationPosition(request: ModelRequest | undefined): JsonObject {
   const { previous_response_id: previous, conversation, background } = bodyOf(request);
   return {
@@ -171,6 +192,7 @@ export function readConversationPosition(request: ModelRequest | undefined): Jso
 const bodyOf = (request: ModelRequest | undefined): JsonObject =>
   request?.rest?.dialect === dialect && isObject(request.rest.item) ? request.rest.item : {};
 
+/** Defaults of the API for members that the request does not set (API reference, Responses: create). */
 const DEFAULTS: JsonObject = {
   instructions: null,
   previous_response_id: null,
@@ -192,5 +214,6 @@ const DEFAULTS: JsonObject = {
   prompt_cache_key: null,
 };
 
+/** The API returns functions with all optional members. */
 const echoTool = (tool: Json): Json =>
   isObject(tool) && tool.type === "function" ? { description: null, parameters: null, strict: true, ...tool } : tool;

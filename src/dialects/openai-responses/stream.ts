@@ -21,11 +21,13 @@ const dialect = "openai-responses";
 export const decodeStream = (seal?: string): StreamDecoder => new ResponsesDecoder(seal);
 export const encodeStream = (reply: ReplyContext): StreamEncoder => new ResponsesEncoder(reply);
 
+/** One output item. `isDone`: it was closed; later events of it are ignored. */
 type Slot = { outputIndex: Json | undefined; reader: ItemReader; isDone: boolean };
 
 /**
- * The wire's events → canonical ones, one block open at a time: an item that begins while another is unfinished waits
- * for it. What counts is `data.type`: OpenRouter sends no `event:` lines (and a `[DONE]` at the end).
+ * Decodes events with one block open at a time: an item that starts while another is open waits for it. The
+ * type of an event is read from its data, because OpenRouter sends no `event:` lines (and a `[DONE]` at the
+ * end).
  */
 class ResponsesDecoder implements StreamDecoder {
   #hasStarted = false;
@@ -33,9 +35,9 @@ class ResponsesDecoder implements StreamDecoder {
   #usage: Json | undefined;
   #nextIndex = 0;
   readonly #slots: Slot[] = [];
-  /** Events of items that began while another was still growing. */
+  /** Events of items that started while another was open. */
   #waiting: JsonObject[] = [];
-  /** What was said so far: it decides how the answer ends. */
+  /** The blocks received so far; the finish reason depends on them. */
   readonly #blocks: Block[] = [];
 
   readonly #seal: string | undefined;
@@ -70,6 +72,10 @@ class ResponsesDecoder implements StreamDecoder {
     return [...(this.#current?.reader.interrupt() ?? []), ...this.#fail(error)];
   }
 
+  /**
+   * Events of the response as a whole. Events with an `output_index` belong to an item; all others have no
+   * content.
+   */
   #addEvent(event: JsonObject): StreamEvent[] {
     const response = isObject(event.response) ? event.response : {};
     this.#usage = response.usage ?? this.#usage;
@@ -98,6 +104,7 @@ class ResponsesDecoder implements StreamDecoder {
     return [{ type: "start", id: stringifyMember(id), model: stringifyMember(model) }];
   }
 
+  /** The item whose blocks are being emitted. */
   get #current(): Slot | undefined {
     return this.#slots.find(({ isDone }) => !isDone);
   }
@@ -111,7 +118,8 @@ class ResponsesDecoder implements StreamDecoder {
         this.#waiting.push(event);
         return [];
       }
-      // OpenRouter says that its reasoning is done when all is over: the answer is not held back until then.
+      // OpenRouter sends the end of its reasoning with the end of the response: the answer does not wait for
+      // that.
       current.isDone = true;
       return [...current.reader.interrupt(), ...this.#startItem(event)];
     }
@@ -131,12 +139,13 @@ class ResponsesDecoder implements StreamDecoder {
     return event.type === "response.output_item.added" ? reader.start() : reader.push(event);
   }
 
-  /** An item that was never begun comes whole. */
+  /** An item that was not announced arrives whole. */
   #addWholeItem(event: JsonObject): StreamEvent[] {
     const started = this.#startItem({ ...event, type: "response.output_item.added" });
     return [...started, ...this.#finishItem(this.#slots.at(-1)!, event.item)];
   }
 
+  /** Closes the item, then processes the events that waited for it. */
   #finishItem(slot: Slot, item: Json | undefined): StreamEvent[] {
     const { isDone, reader } = slot;
     slot.isDone = true;
@@ -146,7 +155,9 @@ class ResponsesDecoder implements StreamDecoder {
     return [...(isDone ? [] : events), ...waiting.flatMap((event) => this.#addItemEvent(event))];
   }
 
-  /** The last word on every item is the finished response's, where it has them: some hosts repeat none of them. */
+  /**
+   * Items of the completed response take precedence over those of the events; some hosts repeat none of them.
+   */
   #end(response: JsonObject): StreamEvent[] {
     const output = Array.isArray(response.output) ? response.output : [];
     const events: StreamEvent[] = [];
@@ -167,6 +178,7 @@ class ResponsesDecoder implements StreamDecoder {
     return [...events, { type: "end", finish, usage, items, rest: decodeEnvelope(response) }];
   }
 
+  /** Returns the events unchanged. */
   #recordBlocks(events: StreamEvent[]): StreamEvent[] {
     if (!this.#isOver) for (const event of events) if (event.type === "close") this.#blocks.push(event.block);
     return events;
@@ -178,7 +190,10 @@ class ResponsesDecoder implements StreamDecoder {
   }
 }
 
-/** By its id and type (llama.cpp gives one id to two items), or by its place: Copilot's ids change with every event. */
+/**
+ * The item in the completed response: by id and type (llama.cpp has one id for two items), otherwise by
+ * position (ids of Copilot change with every event).
+ */
 function findFinalItem(
   outputIndex: Json | undefined,
   { id, type }: JsonObject,
@@ -190,12 +205,17 @@ function findFinalItem(
   return same ?? (isObject(atIndex) && atIndex.type === type ? atIndex : undefined);
 }
 
+/**
+ * Encodes events in the order of the API reference (Responses: streaming), with consecutive sequence numbers.
+ */
 class ResponsesEncoder implements StreamEncoder {
   #sequence = 0;
   #head: { id: string; model: string } | undefined;
   #writer: ItemWriter | undefined;
   readonly #output: JsonObject[] = [];
-  /** A text that is not begun yet: one that stays empty is none of this wire. */
+  /**
+   * A text without content so far: it is announced with its first delta, because an empty text has no item.
+   */
   #pendingText: Extract<StreamEvent, { type: "open" }> | undefined;
 
   readonly #reply: ReplyContext;
@@ -239,6 +259,7 @@ class ResponsesEncoder implements StreamEncoder {
     }
   }
 
+  /** `sequence_number` continues after that of the last event. */
   resumeAfter({ data }: SseEvent): void {
     const last = tryParseJson(data ?? "");
     this.#sequence = Math.max(this.#sequence, ((isObject(last) && numberOf(last.sequence_number)) || 0) + 1);
@@ -270,15 +291,19 @@ class ResponsesEncoder implements StreamEncoder {
     return writer.end();
   }
 
-  /** The SDKs throw on `error` and hand `response.failed` on with all that was said before: it needs a response. */
+  /**
+   * SDKs throw on an `error` event, whereas `response.failed` has the output so far. The latter needs a
+   * response that has started.
+   */
   #fail(error: GatewayError): string {
     if (this.#head !== undefined) return this.#encodeState("response.failed", { output: this.#output, error });
     const members = errorMembers(error);
-    // OpenAI specifies the members flat and sends them nested; clients read the one or the other.
+    // The specification has these members at the top level, the API nests them; clients read either.
     const { message, code, param } = members;
     return this.#encodeEvent("error", { code: code!, message: message!, param: param!, error: members });
   }
 
+  /** An event with the whole response object. */
   #encodeState(type: string, state: Omit<Envelope, "id" | "model">): string {
     const head = this.#head ?? { id: this.#reply.id ?? responseIdOf(""), model: "" };
     return this.#encodeEvent(type, { response: encodeEnvelope({ ...head, ...state }, this.#reply) });

@@ -13,14 +13,20 @@ import type { EncodeTarget } from "../dialect.ts";
 
 const dialect = "openai-responses";
 
+/** `undefined` if the request has no tool list. */
 export const decodeTools = (tools: Json | undefined): Tool[] | undefined =>
   Array.isArray(tools) ? tools.map(decodeTool) : undefined;
 
+/** The member `tools`; no member if no tool is left. */
 export function encodeTools(tools: readonly Tool[], target: EncodeTarget, losses: Loss[]): JsonObject {
   const items = tools.flatMap((tool) => encodeTool(tool, target, losses) ?? []);
   return items.length > 0 ? { tools: items } : {};
 }
 
+/**
+ * Tools of another type than `function` are run by the provider (`web_search`, `mcp`) or are custom; both are
+ * opaque.
+ */
 function decodeTool(item: Json): Tool {
   const native = { dialect, item } as const;
   if (!isObject(item) || item.type !== "function") {
@@ -36,7 +42,11 @@ function decodeTool(item: Json): Tool {
   });
 }
 
-/** Schemas are strict here unless told otherwise, and nowhere else: one that was not meant so would be refused. */
+/**
+ * `strict` defaults to true in Responses and to false in every other wire (API reference, Responses: tools), so
+ * it is always sent: a schema that was not written for strict mode would be refused. Loss: tools of other
+ * providers.
+ */
 function encodeTool(tool: Tool, target: EncodeTarget, losses: Loss[]): Json | undefined {
   const ownItem = verbatim(tool.native, target);
   if (ownItem !== undefined) return ownItem;
@@ -48,7 +58,7 @@ function encodeTool(tool: Tool, target: EncodeTarget, losses: Loss[]): Json | un
   return withoutUndefined({ type: "function", name, description, parameters, strict });
 }
 
-/** Hosted tools have no name that another wire would know: choosing one is choosing nothing there. */
+/** A choice of a hosted tool has no canonical form, because no other wire has that tool. */
 export function decodeToolChoice(choice: Json | undefined): ToolChoice | undefined {
   if (choice === "auto" || choice === "none" || choice === "required") return { mode: choice };
   if (!isObject(choice)) return undefined;
@@ -61,6 +71,7 @@ export function decodeToolChoice(choice: Json | undefined): ToolChoice | undefin
   return isNamed && typeof choice.name === "string" ? { mode: "tool", name: choice.name } : undefined;
 }
 
+/** Functions are named directly here, without the nested object of Chat. */
 export function encodeToolChoice(choice: ToolChoice): Json {
   if (choice.mode === "tool") return { type: "function", name: choice.name };
   if (choice.among === undefined || choice.mode === "none") return choice.mode;

@@ -4,7 +4,7 @@ import {
   hiddenUpstream,
   upstreamDetails,
   type UpstreamError,
-  upstreamMembers,
+  toUpstreamMembers,
 } from "../../canonical/error.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, tryParseJson } from "../../wire/json.ts";
 
@@ -60,7 +60,7 @@ export function errorMembers(error: GatewayError): JsonObject {
     type: details?.type ?? typeOf(error.status),
     param: error.param ?? null,
     code: details?.code ?? error.word ?? error.code,
-    ...(upstream !== undefined && { upstream: upstreamMembers(upstream) }),
+    ...(upstream !== undefined && { upstream: toUpstreamMembers(upstream) }),
   };
 }
 
