@@ -2,8 +2,8 @@ import { randomBytes } from "node:crypto";
 import { accessSync, constants, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { parseEnv } from "node:util";
-import { vaultKeysOf } from "../src/keys/vault.ts";
-import { readProviders, settingNames } from "../src/providers/registry.ts";
+import { parseVaultKeys } from "../src/keys/vault.ts";
+import { readProviders, listSettingNames } from "../src/providers/registry.ts";
 import { Refusal } from "./refusal.ts";
 
 export const PROJECT = join(import.meta.dirname, "..");
@@ -63,7 +63,7 @@ function textOfConfig(given: string): string {
 
 /** `RHONE_PROVIDERS`, `RHONE_PRICES`, `RHONE_CONFIG`, and the credentials and origins of the shipped rows: what a worker needs to call providers. */
 export function workerSecrets(given: Given): Record<string, string> {
-  const names = [...settingNames(), "RHONE_CONFIG", "RHONE_KEY_TTL", "RHONE_CREDENTIALS_KEY"];
+  const names = [...listSettingNames(), "RHONE_CONFIG", "RHONE_KEY_TTL", "RHONE_CREDENTIALS_KEY"];
   return Object.fromEntries(names.flatMap((name) => (given[name] === undefined ? [] : [[name, given[name]]])));
 }
 
@@ -79,7 +79,7 @@ export function checkProviders(given: Given): string[] {
 export function checkKeySettings({ RHONE_KEY_TTL: ttl, RHONE_CREDENTIALS_KEY: vault }: Given): void {
   if (ttl !== undefined && ttl !== "optional" && ttl !== "required")
     throw new Refusal(`RHONE_KEY_TTL: expected required or optional, got ${quote(ttl)}`);
-  if (vault !== undefined && vaultKeysOf(vault) === undefined)
+  if (vault !== undefined && parseVaultKeys(vault) === undefined)
     throw new Refusal("RHONE_CREDENTIALS_KEY: expected 32 bytes in base64, or new,old while it is being replaced");
 }
 

@@ -2,7 +2,7 @@ import { GatewayError } from "../canonical/error.ts";
 import type { KeyCache, AuthenticatedKey } from "./key-cache.ts";
 import { requireAddress, invalidKey } from "./key.ts";
 import { digestOf, objectIdInSecret } from "./secret.ts";
-import { equalDigests } from "../wire/hash.ts";
+import { areDigestsEqual } from "../wire/hash.ts";
 import type { Caller } from "./caller.ts";
 import { isToken, readToken, type Claims } from "./client-token.ts";
 import { objectIdIn } from "../wire/id.ts";
@@ -14,54 +14,58 @@ const MAX_KEY_LENGTH = 512;
 
 /** What admission needs to know, and whom it may ask. */
 export type AuthContext = {
-  admissions: KeyCache;
+  keyCache: KeyCache;
   adminKey: string | undefined;
   /** Asks the key's object; undefined when there can be none at that place. */
-  ask: (place: string, digest?: string) => Promise<RpcResult<AuthenticatedKey>> | undefined;
+  fetchKey: (objectId: string, digest?: string) => Promise<RpcResult<AuthenticatedKey>> | undefined;
   /** From where the caller comes, as the network says. */
   address: string | undefined;
-  later: (work: Promise<unknown>) => void;
+  waitUntil: (work: Promise<unknown>) => void;
 };
 
 /** Who calls with this credential. Throws `auth.missing`, `auth.invalid`, `auth.expired` or `auth.forbidden`. */
-export async function authenticate(given: string | undefined, gate: AuthContext): Promise<Caller> {
-  if (given === undefined || given === "") {
+export async function authenticate(credential: string | undefined, context: AuthContext): Promise<Caller> {
+  if (credential === undefined || credential === "") {
     throw new GatewayError("auth.missing", "a key is required: send Authorization: Bearer rhone_sk_…");
   }
-  const { adminKey } = gate;
+  const { adminKey } = context;
   if (adminKey === undefined || adminKey === "") {
     throw new GatewayError(
       "auth.invalid",
       "this deployment has no RHONE_ADMIN_KEY yet: set it with wrangler secret put RHONE_ADMIN_KEY",
     );
   }
-  if (given.length > MAX_KEY_LENGTH) throw invalidKey();
-  const digest = digestOf(given);
-  if (equalDigests(digest, digestOf(adminKey))) return { org: DEFAULT_ORG, keyId: ADMIN_KEY_ID };
-  const place = objectIdInSecret(given);
-  if (place === undefined) throw invalidKey();
-  return await admitted(gate, digest, place, digest);
+  if (credential.length > MAX_KEY_LENGTH) throw invalidKey();
+  const digest = digestOf(credential);
+  if (areDigestsEqual(digest, digestOf(adminKey))) return { org: DEFAULT_ORG, keyId: ADMIN_KEY_ID };
+  const objectId = objectIdInSecret(credential);
+  if (objectId === undefined) throw invalidKey();
+  return await findCaller(context, digest, objectId, digest);
 }
 
 /** Who calls with something that this key has given out: it dies with the key. */
-export async function authenticateKeyId(keyId: string, place: string | undefined, gate: AuthContext): Promise<Caller> {
+export async function authenticateKeyId(
+  keyId: string,
+  objectId: string | undefined,
+  context: AuthContext,
+): Promise<Caller> {
   if (keyId === ADMIN_KEY_ID) return { org: DEFAULT_ORG, keyId };
-  if (place === undefined) throw invalidKey();
-  return await admitted(gate, keyId, place);
+  if (objectId === undefined) throw invalidKey();
+  return await findCaller(context, keyId, objectId);
 }
 
-async function admitted(
-  { admissions, ask, address, later }: AuthContext,
-  name: string,
-  place: string,
+async function findCaller(
+  { keyCache, fetchKey, address, waitUntil }: AuthContext,
+  cacheKey: string,
+  objectId: string,
   digest?: string,
 ): Promise<Caller> {
-  const asked = async (): Promise<RpcResult<AuthenticatedKey>> => {
-    const told = ask(place, digest);
-    if (told === undefined) throw invalidKey();
-    return await told;
+  const fetchResult = async (): Promise<RpcResult<AuthenticatedKey>> => {
+    const result = fetchKey(objectId, digest);
+    if (result === undefined) throw invalidKey();
+    return await result;
   };
-  const { keyId, org, policy, payers } = await admissions.get(name, asked, later);
+  const { keyId, org, policy, payers } = await keyCache.get(cacheKey, fetchResult, waitUntil);
   requireAddress(policy.allowed_ips, address);
   return { org, keyId, policy, ...(payers.length > 0 && { payers }) };
 }
@@ -73,31 +77,35 @@ export const ADMIN_KEY_ID = "key_admin";
 export const isAdmin = ({ keyId, policy }: Caller): boolean => keyId === ADMIN_KEY_ID && policy === undefined;
 
 /** Who calls with this credential: a key, or a client token that a key has given out. Throws as `admit` does. */
-export async function authenticateBearer(given: string | undefined, gate: AuthContext, now: number): Promise<Caller> {
-  if (given === undefined || !isToken(given)) return await authenticate(given, gate);
-  const { adminKey } = gate;
+export async function authenticateBearer(
+  credential: string | undefined,
+  context: AuthContext,
+  now: number,
+): Promise<Caller> {
+  if (credential === undefined || !isToken(credential)) return await authenticate(credential, context);
+  const { adminKey } = context;
   // Without a secret nothing can have been signed with it.
   if (adminKey === undefined || adminKey === "")
     throw new GatewayError("auth.invalid", "the client token is not valid");
-  return await authenticateClaims(readToken(adminKey, given, now), gate);
+  return await authenticateClaims(readToken(adminKey, credential, now), context);
 }
 
 /** What a token allows as long as its key does. Throws `auth.invalid` when the key is dead. */
 export async function authenticateClaims(
   { keyId, org, session, scopes, expiresAt }: Claims,
-  gate: AuthContext,
+  context: AuthContext,
 ): Promise<Caller> {
-  const caller = await authenticateKeyId(keyId, objectIdIn("key", keyId), gate);
+  const caller = await authenticateKeyId(keyId, objectIdIn("key", keyId), context);
   // The bootstrap key gives tokens out in the organisation that it acts in.
   if (caller.org !== org && keyId !== ADMIN_KEY_ID)
     throw new GatewayError("auth.invalid", "the client token is not valid");
   const { policy } = caller;
   const allowed = policy === undefined ? scopes : scopes.filter((scope) => policy.scopes.includes(scope));
-  return { ...caller, org, session, expiresAt, policy: { ...(policy ?? UNBOUNDED), scopes: allowed } };
+  return { ...caller, org, session, expiresAt, policy: { ...(policy ?? UNBOUNDED_POLICY), scopes: allowed } };
 }
 
 /** What bounds the bootstrap key: nothing. */
-export const UNBOUNDED: Policy = {
+const UNBOUNDED_POLICY: Policy = {
   name: "bootstrap key",
   scopes: [],
   budgets: [],

@@ -2,7 +2,7 @@ import { createHmac } from "node:crypto";
 import { z } from "zod";
 import { GatewayError } from "../canonical/error.ts";
 import type { Scope } from "./scopes.ts";
-import { equalDigests } from "../wire/hash.ts";
+import { areDigestsEqual } from "../wire/hash.ts";
 import { tryParseJson } from "../wire/json.ts";
 
 /**
@@ -27,20 +27,20 @@ export const MAX_TTL_S = 3_600;
 
 const PREFIX = "rhone_ct_";
 /** Ids and scopes are short; a longer text is not worth an HMAC. */
-const MAX_LENGTH = 2_048;
+const MAX_TOKEN_LENGTH = 2_048;
 
 /** `secret`: the deployment's own, of which the signing key is derived. */
 export function issueToken(secret: string, claims: Claims): string {
-  const told = Buffer.from(JSON.stringify(claims)).toString("base64url");
-  return `${PREFIX}${told}.${signatureOf(secret, told)}`;
+  const payload = Buffer.from(JSON.stringify(claims)).toString("base64url");
+  return `${PREFIX}${payload}.${sign(secret, payload)}`;
 }
 
 /** The inverse. Throws `auth.invalid`, or `auth.expired`. */
 export function readToken(secret: string, token: string, now: number): Claims {
-  const [told = "", signature = "", ...more] = token.slice(PREFIX.length).split(".");
+  const [payload = "", signature = "", ...more] = token.slice(PREFIX.length).split(".");
   const isSigned =
-    token.length <= MAX_LENGTH && more.length === 0 && equalDigests(signature, signatureOf(secret, told));
-  const claims = isSigned ? claimsOf(told) : undefined;
+    token.length <= MAX_TOKEN_LENGTH && more.length === 0 && areDigestsEqual(signature, sign(secret, payload));
+  const claims = isSigned ? decodeClaims(payload) : undefined;
   if (claims === undefined) throw new GatewayError("auth.invalid", "the client token is not valid");
   if (claims.expiresAt <= now)
     throw new GatewayError("auth.expired", "the client token has expired: ask for a new one");
@@ -49,7 +49,7 @@ export function readToken(secret: string, token: string, now: number): Claims {
 
 export const isToken = (credential: string): boolean => credential.startsWith(PREFIX);
 
-const shape = z.object({
+const claimsSchema = z.object({
   org: z.string(),
   session: z.string(),
   scopes: z.array(z.enum(TOKEN_SCOPES)),
@@ -57,10 +57,10 @@ const shape = z.object({
   expiresAt: z.number(),
 });
 
-const claimsOf = (told: string): Claims | undefined =>
-  shape.safeParse(tryParseJson(Buffer.from(told, "base64url").toString())).data;
+const decodeClaims = (payload: string): Claims | undefined =>
+  claimsSchema.safeParse(tryParseJson(Buffer.from(payload, "base64url").toString())).data;
 
-function signatureOf(secret: string, told: string): string {
+function sign(secret: string, payload: string): string {
   const key = createHmac("sha256", secret).update("rhone client token v1").digest();
-  return createHmac("sha256", key).update(told).digest("base64url");
+  return createHmac("sha256", key).update(payload).digest("base64url");
 }

@@ -1,36 +1,36 @@
 /** IP ranges, both families. An address is a range of one. */
 type Range = { bits: 32 | 128; value: bigint; prefix: number };
 
-export const isRange = (text: string): boolean => rangeOf(text) !== undefined;
+export const isRange = (text: string): boolean => parseRange(text) !== undefined;
 
 /** `wide` holds all of `narrow`. */
 export function containsRange(wide: string, narrow: string): boolean {
-  const a = rangeOf(wide);
-  const b = rangeOf(narrow);
+  const a = parseRange(wide);
+  const b = parseRange(narrow);
   if (a === undefined || b === undefined || a.bits !== b.bits || b.prefix < a.prefix) return false;
   const rest = BigInt(a.bits - a.prefix);
   return a.value >> rest === b.value >> rest;
 }
 
-function rangeOf(text: string): Range | undefined {
+function parseRange(text: string): Range | undefined {
   const [address = "", prefixText, ...more] = text.trim().split("/");
-  const found = address.includes(":") ? v6(address) : v4(address);
-  if (found === undefined || more.length > 0) return undefined;
-  if (prefixText === undefined) return { ...found, prefix: found.bits };
+  const parsed = address.includes(":") ? parseIpv6(address) : parseIpv4(address);
+  if (parsed === undefined || more.length > 0) return undefined;
+  if (prefixText === undefined) return { ...parsed, prefix: parsed.bits };
   const prefix = /^\d{1,3}$/.test(prefixText) ? Number(prefixText) : Infinity;
-  return prefix <= found.bits ? { ...found, prefix } : undefined;
+  return prefix <= parsed.bits ? { ...parsed, prefix } : undefined;
 }
 
-function v4(text: string): Omit<Range, "prefix"> | undefined {
+function parseIpv4(text: string): Omit<Range, "prefix"> | undefined {
   const parts = text.split(".");
   if (parts.length !== 4 || !parts.every((part) => /^(0|[1-9]\d{0,2})$/.test(part) && Number(part) < 256))
     return undefined;
   return { bits: 32, value: parts.reduce((sum, part) => (sum << 8n) | BigInt(part), 0n) };
 }
 
-function v6(text: string): Omit<Range, "prefix"> | undefined {
+function parseIpv6(text: string): Omit<Range, "prefix"> | undefined {
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(text);
-  if (mapped !== null) return v4(mapped[1]!);
+  if (mapped !== null) return parseIpv4(mapped[1]!);
   const halves = text.split("::");
   if (halves.length > 2) return undefined;
   const [head = [], tail = []] = halves.map((half) => (half === "" ? [] : half.split(":")));

@@ -1,10 +1,10 @@
 import { GatewayError, invalid } from "../canonical/error.ts";
 import type { AuditEvent } from "../store/audit.ts";
 import type { Storage } from "../store/sql.ts";
-import { equalSecrets } from "../wire/hash.ts";
+import { areSecretsEqual } from "../wire/hash.ts";
 import { containsRange, isRange } from "./ip-ranges.ts";
 import { enqueueAudit, AUDIT_SCHEMA } from "../store/audit-outbox.ts";
-import { LEDGER_STEPS } from "./budget/ledger.ts";
+import { LEDGER_MIGRATIONS } from "./budget/ledger.ts";
 import { requireSubset, type Policy } from "./policy.ts";
 
 /** A key as it is made. `payers`: the keys above it, which are charged for it as well. `digest`: of its secret. */
@@ -45,14 +45,14 @@ type Row = {
 };
 type SecretRow = { digest: string; hint: string; created_at: number; expires_at: number | null };
 
-export const KEY_STEPS: readonly string[] = [
+export const KEY_MIGRATIONS: readonly string[] = [
   `CREATE TABLE key (
      id TEXT PRIMARY KEY, org TEXT NOT NULL, policy TEXT NOT NULL, payers TEXT NOT NULL, created_by TEXT NOT NULL,
      created_at INTEGER NOT NULL, revoked_at INTEGER
    );
    CREATE TABLE secrets (digest TEXT PRIMARY KEY, hint TEXT NOT NULL, created_at INTEGER NOT NULL, expires_at INTEGER);
    ${AUDIT_SCHEMA}
-   ${LEDGER_STEPS[0]}`,
+   ${LEDGER_MIGRATIONS[0]}`,
 ];
 
 /** A virtual key: what it may do, and which secrets open it. Every change is noted together with its audit event. */
@@ -70,7 +70,7 @@ export class Key {
 
   /** Throws when there is none: an object whose key was never made. */
   get policy(): Policy {
-    if (this.#policy === undefined) throw noKey();
+    if (this.#policy === undefined) throw keyNotFound();
     return this.#policy;
   }
 
@@ -89,7 +89,7 @@ export class Key {
       );
       this.#addSecret(digest, hint, now);
       this.#load();
-      this.#note("key.created", createdBy, { policy });
+      this.#enqueueAudit("key.created", createdBy, { policy });
     });
     return this.state;
   }
@@ -100,7 +100,7 @@ export class Key {
   }
 
   get state(): KeyState {
-    if (this.#row === undefined) throw noKey();
+    if (this.#row === undefined) throw keyNotFound();
     const { id, org, payers, created_by, created_at, revoked_at } = this.#row;
     const [newest, ...older] = this.#secrets();
     const grace = older.flatMap(({ expires_at }) => expires_at ?? []).filter((end) => end > this.#now());
@@ -124,33 +124,33 @@ export class Key {
   requireActive(digest?: string): number | undefined {
     const now = this.#now();
     if (this.#row === undefined || this.#row.revoked_at !== null) throw invalidKey();
-    const known = this.#secrets().find((secret) => equalSecrets(secret.digest, digest ?? ""));
-    if (digest !== undefined && known === undefined) throw invalidKey();
-    const secretEnd = known?.expires_at ?? Infinity;
-    if (secretEnd <= now) throw expired("this secret was replaced by another");
+    const secret = this.#secrets().find((row) => areSecretsEqual(row.digest, digest ?? ""));
+    if (digest !== undefined && secret === undefined) throw invalidKey();
+    const secretEnd = secret?.expires_at ?? Infinity;
+    if (secretEnd <= now) throw expiredKey("this secret was replaced by another");
     const { expires_at: keyEnd = Infinity } = this.policy;
-    if (keyEnd <= now) throw expired("the key has expired");
+    if (keyEnd <= now) throw expiredKey("the key has expired");
     const end = Math.min(secretEnd, keyEnd);
     return Number.isFinite(end) ? end : undefined;
   }
 
   /** `changes`: the members that are to be others. null takes away. Throws `request.invalid` and `auth.forbidden`. */
   change(changes: Record<string, unknown>, actor: Actor): KeyState {
-    this.#expectMaster(actor);
+    this.#requireAuthority(actor);
     const merged = { ...this.policy, ...changes };
     const policy = Object.fromEntries(Object.entries(merged).filter(([, value]) => value !== null)) as Policy;
     requireSubset(policy, actor.policy);
     this.#storage.transact(() => {
       this.#storage.sql("UPDATE key SET policy = ?", JSON.stringify(policy));
       this.#load();
-      this.#note("key.changed", actor.keyId, changes);
+      this.#enqueueAudit("key.changed", actor.keyId, changes);
     });
     return this.state;
   }
 
   /** Another secret. Those before it work on until the grace has passed, and no longer than the key. */
   rotate(secret: { digest: string; hint: string }, graceMs: number, actor: Actor): KeyState {
-    this.#expectMaster(actor);
+    this.#requireAuthority(actor);
     const now = this.#now();
     const { revoked_at } = this.#row!;
     const { expires_at = Infinity } = this.policy;
@@ -160,26 +160,26 @@ export class Key {
     this.#storage.transact(() => {
       this.#storage.sql("UPDATE secrets SET expires_at = min(coalesce(expires_at, ?1), ?1)", now + graceMs);
       this.#addSecret(secret.digest, secret.hint, now);
-      this.#note("key.rotated", actor.keyId, { grace_until: now + graceMs });
+      this.#enqueueAudit("key.rotated", actor.keyId, { grace_until: now + graceMs });
     });
     return this.state;
   }
 
   /** For good. Revoking twice is revoking once. */
   revoke(actor: Actor): KeyState {
-    this.#expectMaster(actor);
+    this.#requireAuthority(actor);
     if (this.#row!.revoked_at === null) {
       this.#storage.transact(() => {
         this.#storage.sql("UPDATE key SET revoked_at = ?", this.#now());
         this.#load();
-        this.#note("key.revoked", actor.keyId, {});
+        this.#enqueueAudit("key.revoked", actor.keyId, {});
       });
     }
     return this.state;
   }
 
   /** Whoever could change a key that may do more could do more. */
-  #expectMaster({ policy }: Actor): void {
+  #requireAuthority({ policy }: Actor): void {
     try {
       requireSubset(this.policy, policy);
     } catch (cause) {
@@ -192,7 +192,7 @@ export class Key {
   }
 
   #addSecret(digest: string, hint: string, now: number): void {
-    this.#storage.sql("DELETE FROM secrets WHERE expires_at <= ?", now - KEEP_EXPIRED_MS);
+    this.#storage.sql("DELETE FROM secrets WHERE expires_at <= ?", now - EXPIRED_SECRET_RETENTION_MS);
     this.#storage.sql("INSERT INTO secrets (digest, hint, created_at) VALUES (?, ?, ?)", digest, hint, now);
   }
 
@@ -201,7 +201,7 @@ export class Key {
     this.#policy = this.#row === undefined ? undefined : (JSON.parse(this.#row.policy) as Policy);
   }
 
-  #note(action: AuditEvent["action"], actor: string, details: object): void {
+  #enqueueAudit(action: AuditEvent["action"], actor: string, details: object): void {
     const { id, org, policy, createdBy, createdAt, revokedAt, hint } = this.state;
     const { name, expires_at: expiresAt } = policy;
     const listed = { id, org, name, policy, hint, createdBy, createdAt };
@@ -218,15 +218,15 @@ export class Key {
 }
 
 /** Callers are told that a secret was replaced for this long; then it is as if it had never been. Milliseconds. */
-const KEEP_EXPIRED_MS = 30 * 86_400_000;
+const EXPIRED_SECRET_RETENTION_MS = 30 * 86_400_000;
 
 /** Throws `auth.forbidden` when the key is bound to addresses and this is none of them. `address`: undefined when nobody says. */
 export function requireAddress(allowed: readonly string[] | undefined, address: string | undefined): void {
   if (allowed === undefined) return;
-  const isThere = address !== undefined && isRange(address) && allowed.some((range) => containsRange(range, address));
-  if (!isThere) throw new GatewayError("auth.forbidden", "the key may not be used from this address");
+  const isAllowed = address !== undefined && isRange(address) && allowed.some((range) => containsRange(range, address));
+  if (!isAllowed) throw new GatewayError("auth.forbidden", "the key may not be used from this address");
 }
 
 export const invalidKey = (): GatewayError => new GatewayError("auth.invalid", "the key is not valid");
-const expired = (message: string): GatewayError => new GatewayError("auth.expired", message);
-const noKey = (): GatewayError => new GatewayError("object.not_found", "there is no such key");
+const expiredKey = (message: string): GatewayError => new GatewayError("auth.expired", message);
+const keyNotFound = (): GatewayError => new GatewayError("object.not_found", "there is no such key");

@@ -1,30 +1,32 @@
 import { z } from "zod";
 import type { Storage } from "../store/sql.ts";
 import { enqueueAudit, AUDIT_SCHEMA } from "../store/audit-outbox.ts";
-import { LEDGER_STEPS } from "./budget/ledger.ts";
-import { type Account, budgets, limits, timeZone } from "./budget/account.ts";
+import { LEDGER_MIGRATIONS } from "./budget/ledger.ts";
+import { type Account, budgetsSchema, limitsSchema, timeZoneSchema } from "./budget/account.ts";
 
-const tag = z.string().min(1).max(64);
+const tagSchema = z.string().min(1).max(64);
 
 /** What an organisation and its tags may spend. Tags are those of `rhone.tags`. */
-export const organizationPolicy = z.strictObject({
+export const organizationPolicySchema = z.strictObject({
   name: z.string().min(1).max(128),
-  budgets,
-  limits,
-  time_zone: timeZone,
-  tag_budgets: z.record(tag, budgets).refine((all) => Object.keys(all).length <= 100, "expected at most 100 tags"),
+  budgets: budgetsSchema,
+  limits: limitsSchema,
+  time_zone: timeZoneSchema,
+  tag_budgets: z
+    .record(tagSchema, budgetsSchema)
+    .refine((all) => Object.keys(all).length <= 100, "expected at most 100 tags"),
 });
-export type OrganizationPolicy = z.infer<typeof organizationPolicy>;
+export type OrganizationPolicy = z.infer<typeof organizationPolicySchema>;
 
-export const newOrganization = z.strictObject({
-  ...organizationPolicy.shape,
-  budgets: budgets.default([]),
-  limits: limits.default({}),
-  time_zone: timeZone.default("UTC"),
-  tag_budgets: organizationPolicy.shape.tag_budgets.default({}),
+export const newOrganizationSchema = z.strictObject({
+  ...organizationPolicySchema.shape,
+  budgets: budgetsSchema.default([]),
+  limits: limitsSchema.default({}),
+  time_zone: timeZoneSchema.default("UTC"),
+  tag_budgets: organizationPolicySchema.shape.tag_budgets.default({}),
 });
 
-export const changedOrganization = organizationPolicy.partial();
+export const organizationChangesSchema = organizationPolicySchema.partial();
 
 export type OrganizationState = { id: string; policy: OrganizationPolicy; createdAt: number };
 
@@ -33,11 +35,11 @@ export type Credential = { provider: string; sealed: string; hint: string; setAt
 
 type Row = { id: string; policy: string; created_at: number };
 
-export const ORGANIZATION_STEPS: readonly string[] = [
+export const ORGANIZATION_MIGRATIONS: readonly string[] = [
   `CREATE TABLE organization (id TEXT PRIMARY KEY, policy TEXT NOT NULL, created_at INTEGER NOT NULL);
    CREATE TABLE credentials (provider TEXT PRIMARY KEY, sealed TEXT NOT NULL, hint TEXT NOT NULL, set_at INTEGER NOT NULL);
    ${AUDIT_SCHEMA}
-   ${LEDGER_STEPS[0]}`,
+   ${LEDGER_MIGRATIONS[0]}`,
 ];
 
 /** An organisation: a name, and what is counted for all of its keys together. The default one is there from the start. */
@@ -62,7 +64,7 @@ export class Organization {
   put(id: string, changes: Partial<OrganizationPolicy>, actor: string): OrganizationState {
     const now = this.#now();
     const isNew = this.#row === undefined;
-    const policy = { ...(this.#policy ?? EMPTY), ...changes };
+    const policy = { ...(this.#policy ?? EMPTY_POLICY), ...changes };
     const createdAt = this.#row?.created_at ?? now;
     const { sql, transact } = this.#storage;
     transact(() => {
@@ -82,7 +84,7 @@ export class Organization {
   }
 
   /** The account of the organisation, or of one of its tags; undefined where nothing is to be counted. */
-  account(tag?: string): Account | undefined {
+  accountFor(tag?: string): Account | undefined {
     if (this.#policy === undefined) return undefined;
     const { budgets, limits, time_zone, tag_budgets } = this.#policy;
     if (tag !== undefined) {
@@ -97,7 +99,7 @@ export class Organization {
   }
 
   /** The credentials of providers that the organisation brings itself, sealed. */
-  credentials(): Credential[] {
+  listCredentials(): Credential[] {
     return this.#storage
       .sql<{ provider: string; sealed: string; hint: string; set_at: number }>(
         "SELECT * FROM credentials ORDER BY provider",
@@ -141,4 +143,10 @@ export class Organization {
   }
 }
 
-const EMPTY: OrganizationPolicy = { name: "Default", budgets: [], limits: {}, time_zone: "UTC", tag_budgets: {} };
+const EMPTY_POLICY: OrganizationPolicy = {
+  name: "Default",
+  budgets: [],
+  limits: {},
+  time_zone: "UTC",
+  tag_budgets: {},
+};

@@ -22,17 +22,19 @@ export function requireSurface({ policy }: Caller, surface: string): void {
 /** Whether the key may have this target: by the name that was asked, the provider's own, or that below its provider. */
 export function allowsModel(
   { policy }: Caller,
-  asked: string,
+  requested: string,
   { provider, model }: { provider: { id: string }; model: string },
 ): boolean {
   const allowed = policy?.allowed_models;
   if (allowed === undefined) return true;
-  const names = [asked, model, `${provider.id}/${model}`];
+  const names = [requested, model, `${provider.id}/${model}`];
   return allowed.some((pattern) => names.some((name) => coversModel(pattern, name)));
 }
 
 /** Throws `model.not_allowed`. */
-export function requireModel(caller: Caller, asked: string, target: Parameters<typeof allowsModel>[2]): void {
-  if (allowsModel(caller, asked, target)) return;
-  throw new GatewayError("model.not_allowed", `model: the key may not use ${asked.slice(0, 200)}`, { param: "model" });
+export function requireModel(caller: Caller, requested: string, target: Parameters<typeof allowsModel>[2]): void {
+  if (allowsModel(caller, requested, target)) return;
+  throw new GatewayError("model.not_allowed", `model: the key may not use ${requested.slice(0, 200)}`, {
+    param: "model",
+  });
 }

@@ -2,11 +2,11 @@ import { z } from "zod";
 import { invalid } from "../canonical/error.ts";
 import { containsRange, isRange } from "./ip-ranges.ts";
 import { SCOPES } from "./scopes.ts";
-import { budgets, limits, timeZone } from "./budget/account.ts";
+import { budgetsSchema, limitsSchema, timeZoneSchema } from "./budget/account.ts";
 
 /** What a key may do, as the API writes it and as it is stored. */
 
-export const SURFACE_NAMES = [
+const SURFACE_NAMES = [
   "chat",
   "responses",
   "messages",
@@ -21,28 +21,28 @@ export const SURFACE_NAMES = [
 ] as const;
 export type SurfaceName = (typeof SURFACE_NAMES)[number];
 
-const some = <T extends z.ZodType>(item: T) => z.array(item).min(1, "expected at least one").max(256);
+const nonEmptyList = <T extends z.ZodType>(item: T) => z.array(item).min(1, "expected at least one").max(256);
 
 // `any`, not `unknown`: what may be anything may not cross to another object, says the platform's type.
-const object = z.record(z.string(), z.any());
+const jsonObject = z.record(z.string(), z.any());
 
 const members = {
   name: z.string().min(1).max(128),
-  scopes: some(z.enum(SCOPES, "expected a scope of docs/keys.md")),
+  scopes: nonEmptyList(z.enum(SCOPES, "expected a scope of docs/keys.md")),
   /** Names as callers write them; `{provider}/*` for all of a provider's. Absent: every model. */
-  allowed_models: some(z.string().min(1).max(256)).optional(),
-  allowed_surfaces: some(z.enum(SURFACE_NAMES)).optional(),
+  allowed_models: nonEmptyList(z.string().min(1).max(256)).optional(),
+  allowed_surfaces: nonEmptyList(z.enum(SURFACE_NAMES)).optional(),
   /** Addresses and ranges: `203.0.113.7`, `10.0.0.0/8`, `2001:db8::/32`. Absent: from everywhere. */
-  allowed_ips: some(z.string().refine(isRange, "expected an address or a range such as 10.0.0.0/8")).optional(),
-  budgets,
-  limits,
-  time_zone: timeZone,
+  allowed_ips: nonEmptyList(z.string().refine(isRange, "expected an address or a range such as 10.0.0.0/8")).optional(),
+  budgets: budgetsSchema,
+  limits: limitsSchema,
+  time_zone: timeZoneSchema,
   defaults: z
     .strictObject({
       context_mode: z.enum(["stateful", "stateless"]),
-      routing: object,
-      safety: object,
-      assessment: z.union([object, z.literal(false)]),
+      routing: jsonObject,
+      safety: jsonObject,
+      assessment: z.union([jsonObject, z.literal(false)]),
     })
     .partial(),
   metadata: z
@@ -51,17 +51,17 @@ const members = {
 };
 
 /** What a maker says of a new key; what it leaves out is its own where that is narrower. */
-export const newPolicy = z.strictObject({
+export const newPolicySchema = z.strictObject({
   ...members,
   scopes: members.scopes.default(["inference", "sessions:read", "sessions:write"]),
-  budgets: budgets.default([]),
-  limits: limits.default({}),
-  time_zone: timeZone.default("UTC"),
+  budgets: budgetsSchema.default([]),
+  limits: limitsSchema.default({}),
+  time_zone: timeZoneSchema.default("UTC"),
   defaults: members.defaults.default({}),
   metadata: members.metadata.default({}),
 });
 
-export const changedPolicy = z
+export const policyChangesSchema = z
   .strictObject({
     ...members,
     allowed_models: members.allowed_models.nullable(),
@@ -75,16 +75,16 @@ export const policySchema = z.strictObject(members);
 export type Policy = z.infer<typeof policySchema> & { expires_at?: number };
 
 /** The policy with what a maker's is narrower in and this one leaves open. */
-export function inheritPolicy(wanted: Policy, maker: Policy | undefined): Policy {
-  if (maker === undefined) return wanted;
-  const { allowed_models, allowed_surfaces, allowed_ips, expires_at } = maker;
+export function inheritPolicy(requested: Policy, parent: Policy | undefined): Policy {
+  if (parent === undefined) return requested;
+  const { allowed_models, allowed_surfaces, allowed_ips, expires_at } = parent;
   return {
     ...(allowed_models && { allowed_models }),
     ...(allowed_surfaces && { allowed_surfaces }),
     ...(allowed_ips && { allowed_ips }),
     ...(expires_at !== undefined && { expires_at }),
-    ...wanted,
-    limits: { ...maker.limits, ...wanted.limits },
+    ...requested,
+    limits: { ...parent.limits, ...requested.limits },
   };
 }
 
@@ -92,28 +92,29 @@ export function inheritPolicy(wanted: Policy, maker: Policy | undefined): Policy
  * A key never exceeds its maker. Throws `request.invalid` naming the first field that would. Budgets need no look: what a key
  * spends is charged to its makers as well.
  */
-export function requireSubset(wanted: Policy, maker: Policy | undefined): void {
-  if (maker === undefined) return;
-  wanted.scopes.forEach((scope, i) => maker.scopes.includes(scope) || beyond(`scopes[${i}]`));
-  if (!isWithin(wanted.allowed_models, maker.allowed_models, coversModel)) beyond("allowed_models");
-  if (!isWithin(wanted.allowed_surfaces, maker.allowed_surfaces, (a, b) => a === b)) beyond("allowed_surfaces");
-  if (!isWithin(wanted.allowed_ips, maker.allowed_ips, containsRange)) beyond("allowed_ips");
-  if ((wanted.expires_at ?? Infinity) > (maker.expires_at ?? Infinity)) beyond("expires_at");
+export function requireSubset(requested: Policy, parent: Policy | undefined): void {
+  if (parent === undefined) return;
+  requested.scopes.forEach((scope, i) => parent.scopes.includes(scope) || rejectField(`scopes[${i}]`));
+  if (!isWithin(requested.allowed_models, parent.allowed_models, coversModel)) rejectField("allowed_models");
+  if (!isWithin(requested.allowed_surfaces, parent.allowed_surfaces, (a, b) => a === b))
+    rejectField("allowed_surfaces");
+  if (!isWithin(requested.allowed_ips, parent.allowed_ips, containsRange)) rejectField("allowed_ips");
+  if ((requested.expires_at ?? Infinity) > (parent.expires_at ?? Infinity)) rejectField("expires_at");
   for (const name of ["requests_per_minute", "tokens_per_minute", "concurrency"] as const)
-    if ((wanted.limits[name] ?? Infinity) > (maker.limits[name] ?? Infinity)) beyond(`limits.${name}`);
+    if ((requested.limits[name] ?? Infinity) > (parent.limits[name] ?? Infinity)) rejectField(`limits.${name}`);
 }
 
-function beyond(field: string): never {
+function rejectField(field: string): never {
   throw invalid(field, "expected no more than the key that makes it has itself");
 }
 
 function isWithin<T>(
-  wanted: readonly T[] | undefined,
-  maker: readonly T[] | undefined,
+  requested: readonly T[] | undefined,
+  parent: readonly T[] | undefined,
   covers: (wide: T, narrow: T) => boolean,
 ): boolean {
-  if (maker === undefined) return true;
-  return wanted?.every((one) => maker.some((wide) => covers(wide, one))) ?? false;
+  if (parent === undefined) return true;
+  return requested?.every((one) => parent.some((wide) => covers(wide, one))) ?? false;
 }
 
 /** `openai/*` covers `openai/gpt-4o` and itself. Names are compared as models are: in any case. */

@@ -7,7 +7,7 @@ import { sha256 } from "../wire/hash.ts";
  */
 const SECRET = /^rhone_sk_([0-9a-hjkmnp-tv-z]{52})([A-Za-z0-9_-]{43})$/;
 
-export const newSecret = (place: string): string => `rhone_sk_${place}${randomBytes(32).toString("base64url")}`;
+export const newSecret = (objectId: string): string => `rhone_sk_${objectId}${randomBytes(32).toString("base64url")}`;
 
 /** The place in a secret; undefined when the text is none of ours. */
 export const objectIdInSecret = (text: string): string | undefined => SECRET.exec(text)?.[1];
@@ -17,8 +17,8 @@ export const objectIdInSecret = (text: string): string | undefined => SECRET.exe
  * those that came lately. To find one tells no more than that it came: what it opens is decided by comparing digests.
  */
 export function digestOf(secret: string): string {
-  const known = DIGESTS.get(secret);
-  if (known !== undefined) return known;
+  const cached = DIGESTS.get(secret);
+  if (cached !== undefined) return cached;
   if (DIGESTS.size >= MAX_DIGESTS) DIGESTS.clear();
   const digest = sha256(secret);
   DIGESTS.set(secret, digest);

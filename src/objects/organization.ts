@@ -1,5 +1,8 @@
 import { DurableObject } from "cloudflare:workers";
-import { GRANT_MS, Ledger, type GrantRequest } from "../keys/budget/ledger.ts";
+import type { AccountReply } from "../keys/budget/grant-pool.ts";
+import { GRANT_MS, type GrantRequest, Ledger } from "../keys/budget/ledger.ts";
+import { type AccountUsage, toApiUsage } from "../keys/budget/usage.ts";
+import { type UsageReport, WaitQueue } from "../keys/budget/wait-queue.ts";
 import {
   type Credential,
   Organization,
@@ -7,9 +10,6 @@ import {
   type OrganizationPolicy,
   type OrganizationState,
 } from "../keys/organization.ts";
-import type { AccountReply } from "../keys/budget/grant-pool.ts";
-import { type UsageReport, WaitQueue } from "../keys/budget/wait-queue.ts";
-import { type AccountUsage, toApiUsage } from "../keys/budget/usage.ts";
 import { migrate, type Storage } from "../store/sql.ts";
 import { newId } from "../wire/id.ts";
 import { AuditPublisher } from "./audit-publisher.ts";

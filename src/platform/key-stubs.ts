@@ -1,11 +1,11 @@
 import type { Budgets } from "../gateway/call/charge.ts";
 import { ADMIN_KEY_ID } from "../keys/authenticate.ts";
-import { KeyCache } from "../keys/key-cache.ts";
-import { parseAccountName, GrantPool, type AccountClient } from "../keys/budget/grant-pool.ts";
+import { type AccountClient, GrantPool, parseAccountName } from "../keys/budget/grant-pool.ts";
 import type { Settlement } from "../keys/budget/ledger.ts";
 import type { UsageReport } from "../keys/budget/wait-queue.ts";
+import { KeyCache } from "../keys/key-cache.ts";
 import type { StoredRecord } from "../store/records.ts";
-import { decodeObjectId, objectIdIn, encodeObjectId } from "../wire/id.ts";
+import { decodeObjectId, encodeObjectId, objectIdIn } from "../wire/id.ts";
 import { sleep } from "../wire/time.ts";
 
 /** Key cache and grants of this isolate, shared by its requests and objects: plain data, bound to no request. */

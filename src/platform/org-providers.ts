@@ -1,4 +1,4 @@
-import { encrypt, decrypt, isEncryptedWith, type VaultKeys, parseVaultKeys } from "../keys/vault.ts";
+import { decrypt, encrypt, isEncryptedWith, parseVaultKeys, type VaultKeys } from "../keys/vault.ts";
 import type { Provider } from "../providers/provider.ts";
 import { providersOf } from "../providers/registry.ts";
 import { organizationStub } from "./key-stubs.ts";

@@ -1,6 +1,6 @@
 import { migrate, type Sql, type Storage } from "../store/sql.ts";
 import { STREAM_RETENTION_MS } from "./stream/event-buffer.ts";
-import { OUTBOX, enqueueText } from "../store/outbox.ts";
+import { OUTBOX_SCHEMA, enqueueText } from "../store/outbox.ts";
 import type { EventCount } from "./stream/segments.ts";
 import { firstId } from "../wire/id.ts";
 
@@ -11,7 +11,7 @@ import { firstId } from "../wire/id.ts";
 const MIGRATIONS: readonly string[] = [
   `CREATE TABLE entries (id TEXT PRIMARY KEY, org TEXT NOT NULL, text TEXT NOT NULL) WITHOUT ROWID;
    CREATE TABLE told (id TEXT PRIMARY KEY, blocks INTEGER NOT NULL, events INTEGER NOT NULL, bytes BLOB NOT NULL) WITHOUT ROWID;
-   ${OUTBOX};`,
+   ${OUTBOX_SCHEMA};`,
 ];
 
 /** All of a stream, as its client was told it. */

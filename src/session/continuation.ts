@@ -1,4 +1,4 @@
-import { longestKnownPrefix, hashAfter, ROOT } from "../canonical/turn-hash.ts";
+import { findLongestKnownPrefix, hashAfter, ROOT } from "../canonical/turn-hash.ts";
 import type { Message } from "../canonical/types.ts";
 import type { Turn } from "./turns.ts";
 
@@ -27,7 +27,7 @@ export function findContinuation(
   const head = path.at(-1);
   // Of two turns with the same name the one that the session stands at is meant.
   const findTurnId = (name: string): string | undefined => (name === head?.chain ? head.id : findByHash(name));
-  const prefix = longestKnownPrefix(messages, findTurnId);
+  const prefix = findLongestKnownPrefix(messages, findTurnId);
   if (prefix !== undefined) return { at: prefix.place, matchedCount: prefix.count };
   return (
     findInPath(messages, path, findTurnId) ??
@@ -43,9 +43,9 @@ export function findInPath(
 ): Continuation | undefined {
   // A turn is known by its reply's end; without any reply that others follow, nothing needs to be looked for.
   if (path.length === 0 || !isAnswered(messages)) return undefined;
-  const first = longestKnownPrefix(messages, (own) => path.findLast((turn) => turn.own === own));
+  const first = findLongestKnownPrefix(messages, (own) => path.findLast((turn) => turn.own === own));
   if (first === undefined) return undefined;
-  const rest = longestKnownPrefix(messages.slice(first.count), findTurnId, first.place.chain);
+  const rest = findLongestKnownPrefix(messages.slice(first.count), findTurnId, first.place.chain);
   return { at: rest?.place ?? first.place.id, matchedCount: first.count + (rest?.count ?? 0) };
 }
 

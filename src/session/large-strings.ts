@@ -1,7 +1,7 @@
 import { GatewayError } from "../canonical/error.ts";
 import type { Blobs } from "../store/blobs.ts";
 import { sha256 } from "../wire/hash.ts";
-import { endOfString } from "../wire/json.ts";
+import { findStringEnd } from "../wire/json.ts";
 import type { BlobRef, WireItems } from "./turns.ts";
 
 /** Characters, quotes included. SPEC 19: what is larger leaves the session for R2. */
@@ -16,7 +16,7 @@ export async function offload<P extends WireItems>(wireItems: P, blobs: Blobs): 
   let from = 0;
   const puts: Promise<void>[] = [];
   for (let start = items.indexOf('"'); start >= 0;) {
-    const end = endOfString(items, start);
+    const end = findStringEnd(items, start);
     const literal = end - start > MIN_LENGTH ? items.slice(start, end) : "";
     if (literal !== "" && isData(literal)) {
       const blob = sha256(literal);

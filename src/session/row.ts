@@ -8,7 +8,7 @@ import { loadText, storeText } from "./schema.ts";
 export type Instructions = { dialect: Dialect; member?: { key: string; json: string }; items?: string };
 
 /** Where a session came from. `turn`: null when it branched off before the first. */
-export type Origin = { session: string; turn: string | null };
+type Origin = { session: string; turn: string | null };
 
 /** What is known of a session as a whole. */
 export type SessionRow = {

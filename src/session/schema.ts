@@ -1,4 +1,4 @@
-import { OUTBOX } from "../store/outbox.ts";
+import { OUTBOX_SCHEMA } from "../store/outbox.ts";
 import { migrate as bringUpToDate, type Sql, type Storage } from "../store/sql.ts";
 
 /**
@@ -25,7 +25,7 @@ const MIGRATIONS: readonly string[] = [
      created_at INTEGER NOT NULL
    ) WITHOUT ROWID;
    CREATE INDEX calls_by_status ON calls (status);
-   ${OUTBOX};
+   ${OUTBOX_SCHEMA};
    CREATE TABLE events (
      last INTEGER, part INTEGER, parts TEXT NOT NULL, bytes BLOB NOT NULL, written_at INTEGER NOT NULL,
      PRIMARY KEY (last, part)

@@ -1,4 +1,4 @@
-import { turnHashes, ROOT } from "../canonical/turn-hash.ts";
+import { hashTurn, ROOT } from "../canonical/turn-hash.ts";
 import { GatewayError } from "../canonical/error.ts";
 import type { Loss, Message } from "../canonical/types.ts";
 import type { CallRecord } from "../store/records.ts";
@@ -192,7 +192,7 @@ export class Session {
       parent: parent?.id,
       kind: "call",
       depth: (parent?.depth ?? 0) + 1,
-      ...turnHashes(parent?.chain ?? ROOT, completed.requested, completed.reply),
+      ...hashTurn(parent?.chain ?? ROOT, completed.requested, completed.reply),
       open: listPendingCalls(completed.reply),
       input: completed.input,
       output: completed.output,

@@ -140,7 +140,7 @@ export function readPath(sql: Sql, id: string): Turn[] {
 }
 
 /** What a tree is drawn from, without what was said. In the order in which they were made. */
-export type TurnNode = Pick<Turn, "id" | "parent" | "kind" | "origin" | "createdAt">;
+type TurnNode = Pick<Turn, "id" | "parent" | "kind" | "origin" | "createdAt">;
 
 export const listTurnNodes = (sql: Sql): TurnNode[] =>
   sql<Pick<TurnRow, "id" | "parent" | "kind" | "origin" | "created_at">>(

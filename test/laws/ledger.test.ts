@@ -3,12 +3,12 @@ import { describe, expect, it } from "vitest";
 import {
   GRANT_MS,
   Ledger,
-  LEDGER_STEPS,
+  LEDGER_MIGRATIONS,
   type GrantRequest,
   type Settlement,
   type GrantResult,
 } from "../../src/keys/budget/ledger.ts";
-import { accountOf, GrantPool, type AccountClient } from "../../src/keys/budget/grant-pool.ts";
+import { parseAccountName, GrantPool, type AccountClient } from "../../src/keys/budget/grant-pool.ts";
 import { type UsageReport, WaitQueue } from "../../src/keys/budget/wait-queue.ts";
 import type { Sql } from "../../src/store/sql.ts";
 import type { Account } from "../../src/keys/budget/account.ts";
@@ -50,7 +50,7 @@ const budget = (limit: number, period: "daily" | "total" = "total"): Account => 
 
 function sqlite(): Sql {
   const db = new DatabaseSync(":memory:");
-  db.exec(LEDGER_STEPS[0]!);
+  db.exec(LEDGER_MIGRATIONS[0]!);
   const known = new Map<string, ReturnType<DatabaseSync["prepare"]>>();
   return (query, ...values) => {
     const statement = known.get(query) ?? db.prepare(query);
@@ -62,7 +62,7 @@ function sqlite(): Sql {
 function ledgerOf(account: Account, clock = new Clock()): { ledger: Ledger; clock: Clock; sql: Sql } {
   let count = 0;
   const sql = sqlite();
-  const ledger = new Ledger("", { sql, now: clock.now, mint: () => `grant_${count++}`, account: () => account });
+  const ledger = new Ledger("", { sql, now: clock.now, newId: () => `grant_${count++}`, account: () => account });
   return { ledger, clock, sql };
 }
 
@@ -86,7 +86,7 @@ const ended = (grant: string, call: string, held: number, took: number): Settlem
 });
 
 const totalOf = (ledger: Ledger): { spent: number; held: number } => {
-  const { spent, held } = ledger.standing().find(({ period }) => period === "total")!;
+  const { spent, held } = ledger.readBalances().find(({ period }) => period === "total")!;
   return { spent, held };
 };
 
@@ -150,7 +150,7 @@ describe("a ledger", () => {
     const { ledger } = ledgerOf(soft);
     ledger.settle(ended(granted(ledger.grant(need(500))), "a", 0, 500));
     expect(ledger.grant(need(500))).toHaveProperty("grant");
-    expect(ledger.standing()[0]).toMatchObject({ period: "daily", spent: 500 });
+    expect(ledger.readBalances()[0]).toMatchObject({ period: "daily", spent: 500 });
   });
 
   it("takes no call without a price into a hard budget", () => {
@@ -191,35 +191,35 @@ describe("a ledger", () => {
     expect(ledger.grant(need(1))).toMatchObject({ refused: { retryAfterSeconds: 1800 } });
     clock.at += 1_800_000;
     expect(ledger.grant(need(1))).toHaveProperty("grant");
-    expect(ledger.days(5).map(({ day }) => day)).toEqual(["2026-10-25"]);
+    expect(ledger.listDays(5).map(({ day }) => day)).toEqual(["2026-10-25"]);
   });
 });
 
-/** Isolates, each with a purse of its own, and one account that knows the truth. */
+/** Isolates, each with a pool of its own, and one account that knows the truth. */
 class World {
   readonly clock = new Clock();
-  readonly turnstile: WaitQueue;
+  readonly queue: WaitQueue;
   readonly ledger: Ledger;
-  readonly asked = { take: 0, report: 0 };
-  readonly till: AccountClient;
-  readonly tools: { till: AccountClient; later: (work: Promise<unknown>) => void };
+  readonly calls = { take: 0, report: 0 };
+  readonly client: AccountClient;
+  readonly services: { client: AccountClient; waitUntil: (work: Promise<unknown>) => void };
 
   constructor(account: Account) {
     ({ ledger: this.ledger } = ledgerOf(account, this.clock));
-    this.turnstile = new WaitQueue(this.ledger);
-    this.till = {
-      take: async (name, wanted, report: UsageReport) => {
-        if (accountOf(name).id !== "key_a") return { free: this.clock.at + GRANT_MS };
-        this.asked.take++;
-        this.turnstile.report(report);
-        return await this.turnstile.take(wanted);
+    this.queue = new WaitQueue(this.ledger);
+    this.client = {
+      take: async (name, request, report: UsageReport) => {
+        if (parseAccountName(name).id !== "key_a") return { free: this.clock.at + GRANT_MS };
+        this.calls.take++;
+        this.queue.report(report);
+        return await this.queue.take(request);
       },
       report: async (_, report) => {
-        this.asked.report++;
-        this.turnstile.report(report);
+        this.calls.report++;
+        this.queue.report(report);
       },
     };
-    this.tools = { till: this.till, later: (work) => void work };
+    this.services = { client: this.client, waitUntil: (work) => void work };
   }
 
   isolate(): GrantPool {
@@ -228,7 +228,7 @@ class World {
 }
 
 const NOTHING = { micros: 0, tokens: 0 };
-const PAYERS = { key: "key_a", above: [], organization: "org_a", tags: [] };
+const PAYERS = { key: "key_a", parents: [], organization: "org_a", tags: [] };
 
 /** mulberry32: the same numbers every time. */
 function random(seed: number): () => number {
@@ -244,13 +244,13 @@ function random(seed: number): () => number {
 describe("isolates with one account", () => {
   it("spend what they were granted without asking", async () => {
     const world = new World(budget(1_000_000_000));
-    const purse = world.isolate();
+    const pool = world.isolate();
     let answered = 0;
     for (let i = 0; i < 2_000; i++) {
-      const before = world.asked.take;
-      const { parts } = await purse.reserve(`call_${i}`, PAYERS, { micros: 100, tokens: 10 }, world.tools);
-      if (world.asked.take === before) answered++;
-      purse.settle(`call_${i}`, parts, { micros: 60, tokens: 8 }, world.tools);
+      const before = world.calls.take;
+      const { parts } = await pool.reserve(`call_${i}`, PAYERS, { micros: 100, tokens: 10 }, world.services);
+      if (world.calls.take === before) answered++;
+      pool.settle(`call_${i}`, parts, { micros: 60, tokens: 8 }, world.services);
       await world.clock.pass(10);
     }
     await world.clock.pass(10_000);
@@ -275,13 +275,13 @@ describe("isolates with one account", () => {
       const running: { end: number; run: () => void }[] = [];
       for (let i = 0; i < CALLS; i++) {
         const at = Math.floor(chance() * isolates.length);
-        const purse = isolates[at]!;
+        const pool = isolates[at]!;
         const call = `call_${i}`;
         const held = 100 + Math.floor(chance() * 900);
         const fate = chance();
         const cost = fate < 0.1 ? 0 : Math.floor(held * chance());
         const made = async (): Promise<void> => {
-          const { parts } = await purse.reserve(call, PAYERS, { micros: held, tokens: held }, world.tools);
+          const { parts } = await pool.reserve(call, PAYERS, { micros: held, tokens: held }, world.services);
           const took = { micros: cost, tokens: cost };
           running.push({
             end: world.clock.at + Math.floor(chance() * 3_000),
@@ -290,7 +290,7 @@ describe("isolates with one account", () => {
               // Its record comes by the queue whatever becomes of its isolate, at least once.
               for (const { grant, micros, tokens } of parts)
                 for (let n = 0; n <= chance() * 2; n++) records.push({ grant, call, held: { micros, tokens }, took });
-              if (isolates.includes(purse)) purse.settle(call, parts, took, world.tools);
+              if (isolates.includes(pool)) pool.settle(call, parts, took, world.services);
             },
           });
         };
@@ -305,12 +305,12 @@ describe("isolates with one account", () => {
           // An isolate dies with all that it holds.
           if (chance() < 0.05) isolates = isolates.map((one, n) => (n === at ? world.isolate() : one));
           for (const record of records.splice(0, Math.floor(records.length * chance())))
-            world.turnstile.report({ settled: [record], unused: [] });
+            world.queue.report({ settled: [record], unused: [] });
           expect(totalOf(world.ledger).spent).toBeLessThanOrEqual(pays);
         } else await Promise.race([reserved, settled()]);
       }
       const told = (): void => {
-        for (const record of records.splice(0)) world.turnstile.report({ settled: [record], unused: [] });
+        for (const record of records.splice(0)) world.queue.report({ settled: [record], unused: [] });
       };
       for (let left = 0; left < 20; left++) {
         for (const one of running.splice(0)) one.run();
@@ -334,12 +334,12 @@ describe("isolates with one account", () => {
       let over = 0;
       await Promise.all([
         ...Array.from({ length: 1_000 }, async (_, i) => {
-          const purse = isolates[i % 4]!;
-          const wanted = { micros: 220 * most, tokens: 1, ...(most > 10 && { least: 50 }) };
-          const reservation = await purse.reserve(`call_${i}`, PAYERS, wanted, world.tools).catch(() => undefined);
+          const pool = isolates[i % 4]!;
+          const request = { micros: 220 * most, tokens: 1, ...(most > 10 && { least: 50 }) };
+          const reservation = await pool.reserve(`call_${i}`, PAYERS, request, world.services).catch(() => undefined);
           if (reservation === undefined) return;
           await world.clock.sleep(20);
-          purse.settle(`call_${i}`, reservation.parts, { micros: 220, tokens: 1 }, world.tools);
+          pool.settle(`call_${i}`, reservation.parts, { micros: 220, tokens: 1 }, world.services);
           served++;
         }),
         (async () => {
@@ -364,12 +364,12 @@ describe("isolates with one account", () => {
     const passed: number[] = [];
     const step = 60_000 / (R * 10);
     for (let i = 0; i < R * 10 * 5; i++) {
-      const purse = isolates[i % 8]!;
+      const pool = isolates[i % 8]!;
       const call = `call_${i}`;
-      const reserved = await purse.reserve(call, PAYERS, NOTHING, world.tools).catch(() => undefined);
+      const reserved = await pool.reserve(call, PAYERS, NOTHING, world.services).catch(() => undefined);
       if (reserved !== undefined) {
         passed.push(world.clock.at);
-        purse.settle(call, reserved.parts, NOTHING, world.tools);
+        pool.settle(call, reserved.parts, NOTHING, world.services);
       }
       await world.clock.pass(step);
     }

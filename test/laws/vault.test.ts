@@ -1,26 +1,26 @@
 import { expect, it } from "vitest";
 import { containsRange, isRange } from "../../src/keys/ip-ranges.ts";
-import { endOf, firstDay } from "../../src/keys/budget/periods.ts";
+import { findPeriodEnd, findFirstDay } from "../../src/keys/budget/periods.ts";
 import { coversModel } from "../../src/keys/policy.ts";
-import { isEncryptedWith, encrypt, decrypt, vaultKeysOf } from "../../src/keys/vault.ts";
+import { isEncryptedWith, encrypt, decrypt, parseVaultKeys } from "../../src/keys/vault.ts";
 
 const keyText = (fill: number): string => Buffer.alloc(32, fill).toString("base64");
 
 it("opens what it sealed, at its own place and unchanged, also under an older key", () => {
-  const old = vaultKeysOf(keyText(1))!;
-  const both = vaultKeysOf(`${keyText(2)},${keyText(1)}`)!;
+  const old = parseVaultKeys(keyText(1))!;
+  const both = parseVaultKeys(`${keyText(2)},${keyText(1)}`)!;
   const sealed = encrypt("sk-secret", "org_a/openai", old);
   expect(sealed).not.toContain("secret");
   expect(encrypt("sk-secret", "org_a/openai", old)).not.toBe(sealed);
   expect(decrypt(sealed, "org_a/openai", both)).toBe("sk-secret");
   expect([isEncryptedWith(sealed, old), isEncryptedWith(sealed, both)]).toEqual([true, false]);
   expect(decrypt(sealed, "org_b/openai", old)).toBeUndefined();
-  expect(decrypt(sealed, "org_a/openai", vaultKeysOf(keyText(3))!)).toBeUndefined();
+  expect(decrypt(sealed, "org_a/openai", parseVaultKeys(keyText(3))!)).toBeUndefined();
   const [name, nonce, body] = sealed.split(".") as [string, string, string];
   const bent = Buffer.from(body, "base64url");
   bent[0]! ^= 1;
   expect(decrypt([name, nonce, bent.toString("base64url")].join("."), "org_a/openai", old)).toBeUndefined();
-  for (const bad of ["", "x", keyText(1).slice(0, 20), `${keyText(1)},`]) expect(vaultKeysOf(bad)).toBeUndefined();
+  for (const bad of ["", "x", keyText(1).slice(0, 20), `${keyText(1)},`]) expect(parseVaultKeys(bad)).toBeUndefined();
 });
 
 it.each([
@@ -61,7 +61,7 @@ it.each([
   ["monthly", "2026-02-28", "2026-02-01"],
   ["daily", "2026-02-28", "2026-02-28"],
 ] as const)("a %s period with %s begins on %s", (period, day, first) => {
-  expect(firstDay(period, day)).toBe(first);
+  expect(findFirstDay(period, day)).toBe(first);
 });
 
 it.each([
@@ -72,7 +72,7 @@ it.each([
   // Midnight itself was skipped: the day begins at one.
   ["daily", "2026-09-05T12:00:00Z", "America/Santiago", "2026-09-06T04:00:00Z"],
 ] as const)("a %s period at %s in %s ends at %s", (period, at, zone, end) => {
-  expect(new Date(endOf(period, Date.parse(at), zone)).toISOString().replace(".000", "")).toBe(end);
+  expect(new Date(findPeriodEnd(period, Date.parse(at), zone)).toISOString().replace(".000", "")).toBe(end);
 });
 
 it("a model is covered by its name in any case, or by its provider's star", () => {

@@ -205,7 +205,7 @@ function office(sql: Sql, now: () => number) {
   const work: Promise<unknown>[] = [];
   const waitUntil = (more: Promise<unknown>): void => void work.push(more);
   const alarm = new Alarm(() => {}, now);
-  const way = { sql, queue: { send }, bag: new Batcher<PendingRow>(), alarm, waitUntil, now };
+  const way = { sql, queue: { send }, batcher: new Batcher<PendingRow>(), alarm, waitUntil, now };
   return { way, work, sent: () => send.mock.calls.map(([message]) => JSON.parse(message) as SessionRecord[]) };
 }
 

@@ -3,9 +3,9 @@ import type { Context } from "hono";
 import { GatewayError } from "../../canonical/error.ts";
 import { DEFAULT_ORG, isAdmin } from "../../keys/authenticate.ts";
 import {
-  changedOrganization,
-  newOrganization,
-  organizationPolicy,
+  organizationChangesSchema,
+  newOrganizationSchema,
+  organizationPolicySchema,
   type OrganizationState,
 } from "../../keys/organization.ts";
 import { listOrganizations } from "../../store/audit.ts";
@@ -14,13 +14,13 @@ import { type OrganizationStub, organizationStub } from "../../platform/key-stub
 import type { AppEnv } from "../request/env.ts";
 import { answer, body, errorResponses } from "../openapi/schemas.ts";
 
-const made = newOrganization.openapi("NewOrganization");
-const changed = changedOrganization.openapi("ChangedOrganization");
+const made = newOrganizationSchema.openapi("NewOrganization");
+const changed = organizationChangesSchema.openapi("ChangedOrganization");
 const organization = z
   .looseObject({
     id: z.string(),
     object: z.literal("organization"),
-    ...organizationPolicy.partial().shape,
+    ...organizationPolicySchema.partial().shape,
     created_at: z.string().optional(),
   })
   .openapi("Organization");
@@ -103,7 +103,7 @@ export function organizationRoutes(app: OpenAPIHono<AppEnv>): void {
 async function found(c: Context<AppEnv>, id: string): Promise<OrganizationState> {
   const known = await stubOf(c, id).describe();
   if (known !== undefined || id !== DEFAULT_ORG) return present(known);
-  return { id, policy: newOrganization.parse({ name: "Default" }), createdAt: 0 };
+  return { id, policy: newOrganizationSchema.parse({ name: "Default" }), createdAt: 0 };
 }
 
 /** Throws `object.not_found` for any but the caller's own. */

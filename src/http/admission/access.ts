@@ -15,11 +15,11 @@ export function authContext({
   executionCtx,
 }: Pick<Context<AppEnv>, "env" | "req" | "executionCtx">): AuthContext {
   return {
-    admissions: keyCache,
+    keyCache,
     adminKey: env.RHONE_ADMIN_KEY,
-    ask: (objectId, digest) => keyStubAt(env.KEYS, objectId)?.admit(digest),
+    fetchKey: (objectId, digest) => keyStubAt(env.KEYS, objectId)?.admit(digest),
     address: req.header("cf-connecting-ip"),
-    later: (work) => executionCtx.waitUntil(work),
+    waitUntil: (work) => executionCtx.waitUntil(work),
   };
 }
 

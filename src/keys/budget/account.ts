@@ -3,9 +3,9 @@ import { PERIODS, isTimeZone } from "./periods.ts";
 
 /** Budgets and limits of an account, as the API writes them and as they are stored. Money is whole micro-dollars. */
 
-const count = z.int("expected a whole number").min(1, "expected at least 1").max(1_000_000_000);
+const countSchema = z.int("expected a whole number").min(1, "expected at least 1").max(1_000_000_000);
 
-export const budget = z
+const budgetSchema = z
   .strictObject({
     period: z.enum(PERIODS),
     limit_micros_usd: z
@@ -17,29 +17,29 @@ export const budget = z
   })
   .meta({ id: "Budget" });
 
-export type Budget = z.infer<typeof budget>;
+export type Budget = z.infer<typeof budgetSchema>;
 
-export const budgets = z
-  .array(budget)
+export const budgetsSchema = z
+  .array(budgetSchema)
   .max(8)
   .refine((all) => new Set(all.map(({ period, hard }) => `${period} ${hard}`)).size === all.length, {
     message: "expected at most one hard and one soft budget for each period",
   });
 
 /** Requests and tokens in any 60 seconds, and calls at the same time. */
-export const limits = z
+export const limitsSchema = z
   .strictObject({
-    requests_per_minute: count,
-    tokens_per_minute: count,
-    concurrency: count,
+    requests_per_minute: countSchema,
+    tokens_per_minute: countSchema,
+    concurrency: countSchema,
   })
   .partial()
   .meta({ id: "Limits" });
 
-export type Limits = z.infer<typeof limits>;
+type Limits = z.infer<typeof limitsSchema>;
 
 /** Where days, weeks (from Monday) and months begin. */
-export const timeZone = z.string().refine(isTimeZone, "expected a time zone's name, as in Europe/Zurich");
+export const timeZoneSchema = z.string().refine(isTimeZone, "expected a time zone's name, as in Europe/Zurich");
 
 /** What is counted, and against what. */
 export type Account = { budgets: Budget[]; limits: Limits; time_zone: string };

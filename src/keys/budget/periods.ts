@@ -13,7 +13,7 @@ export function isTimeZone(name: string): boolean {
 }
 
 /** The day at that time. Throws RangeError for a time zone that nobody knows. */
-export function dayOf(at: number, timeZone: string): string {
+function dayOf(at: number, timeZone: string): string {
   const format =
     FORMATS.get(timeZone) ??
     new Intl.DateTimeFormat("en-CA", { timeZone, year: "numeric", month: "2-digit", day: "2-digit" });
@@ -22,25 +22,25 @@ export function dayOf(at: number, timeZone: string): string {
 }
 
 /** Looking for the end of a day takes a hundred times as long as knowing it. */
-const TODAY = new Map<string, { day: string; begin: number; end: number }>();
+const CURRENT_DAYS = new Map<string, { day: string; begin: number; end: number }>();
 
 /** The day at that time, and when it ends: Unix milliseconds. */
-export function today(at: number, timeZone: string): { day: string; end: number } {
-  const known = TODAY.get(timeZone);
-  if (known !== undefined && known.begin <= at && at < known.end) return known;
+export function currentDay(at: number, timeZone: string): { day: string; end: number } {
+  const cached = CURRENT_DAYS.get(timeZone);
+  if (cached !== undefined && cached.begin <= at && at < cached.end) return cached;
   const day = dayOf(at, timeZone);
-  const found = { day, begin: beginningOf(day, timeZone), end: endOf("daily", at, timeZone) };
-  TODAY.set(timeZone, found);
+  const found = { day, begin: findDayStart(day, timeZone), end: findPeriodEnd("daily", at, timeZone) };
+  CURRENT_DAYS.set(timeZone, found);
   return found;
 }
 
 /** The first day of the period that this day is in. A total has always run. */
-export function firstDay(period: Period, day: string): string {
+export function findFirstDay(period: Period, day: string): string {
   switch (period) {
     case "daily":
       return day;
     case "weekly":
-      return shifted(day, -((weekdayOf(day) + 6) % 7));
+      return addDays(day, -((weekdayOf(day) + 6) % 7));
     case "monthly":
       return `${day.slice(0, 7)}-01`;
     case "total":
@@ -49,19 +49,19 @@ export function firstDay(period: Period, day: string): string {
 }
 
 /** When the period ends that this time is in: Unix milliseconds. A total never does. */
-export function endOf(period: Period, at: number, timeZone: string): number {
+export function findPeriodEnd(period: Period, at: number, timeZone: string): number {
   if (period === "total") return Infinity;
-  const first = firstDay(period, dayOf(at, timeZone));
+  const first = findFirstDay(period, dayOf(at, timeZone));
   const next =
-    period === "monthly" ? firstDay("monthly", shifted(first, 31)) : shifted(first, period === "weekly" ? 7 : 1);
-  return beginningOf(next, timeZone);
+    period === "monthly" ? findFirstDay("monthly", addDays(first, 31)) : addDays(first, period === "weekly" ? 7 : 1);
+  return findDayStart(next, timeZone);
 }
 
 /** The first moment of a day. Clocks are put forward and back, some at midnight: it is looked for, not calculated. */
-function beginningOf(day: string, timeZone: string): number {
+function findDayStart(day: string, timeZone: string): number {
   const noon = Date.parse(`${day}T12:00:00Z`);
-  let before = noon - 2 * DAY;
-  let after = noon + 2 * DAY;
+  let before = noon - 2 * DAY_MS;
+  let after = noon + 2 * DAY_MS;
   while (after - before > 1) {
     const middle = Math.floor((before + after) / 2);
     if (dayOf(middle, timeZone) < day) before = middle;
@@ -70,10 +70,10 @@ function beginningOf(day: string, timeZone: string): number {
   return after;
 }
 
-const DAY = 86_400_000;
+const DAY_MS = 86_400_000;
 
-const shifted = (day: string, days: number): string =>
-  new Date(Date.parse(`${day}T00:00:00Z`) + days * DAY).toISOString().slice(0, 10);
+const addDays = (day: string, days: number): string =>
+  new Date(Date.parse(`${day}T00:00:00Z`) + days * DAY_MS).toISOString().slice(0, 10);
 
 /** 0 is Sunday. */
 const weekdayOf = (day: string): number => new Date(`${day}T00:00:00Z`).getUTCDay();

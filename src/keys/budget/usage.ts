@@ -19,15 +19,15 @@ export type AccountUsage = {
   days: { day: string; calls: number; tokens: number; cost_micros_usd: number }[];
 };
 
-const DAYS = 62;
+const REPORTED_DAYS = 62;
 
-export function usageOf(ledger: Ledger, { budgets, time_zone }: Account): AccountUsage {
-  const standing = ledger.standing();
+export function toApiUsage(ledger: Ledger, { budgets, time_zone }: Account): AccountUsage {
+  const balances = ledger.readBalances();
   return {
     object: "usage",
     time_zone,
     budgets: budgets.map(({ period, hard, limit_micros_usd }) => {
-      const { spent, held, resetAt } = standing.find((one) => one.period === period)!;
+      const { spent, held, resetAt } = balances.find((one) => one.period === period)!;
       return {
         period,
         hard,
@@ -38,11 +38,13 @@ export function usageOf(ledger: Ledger, { budgets, time_zone }: Account): Accoun
         resets_at: Number.isFinite(resetAt) ? new Date(resetAt).toISOString() : null,
       };
     }),
-    periods: standing.map(({ period, spent, held }) => ({
+    periods: balances.map(({ period, spent, held }) => ({
       period,
       spent_micros_usd: spent,
       reserved_micros_usd: held,
     })),
-    days: ledger.days(DAYS).map(({ day, calls, tokens, micros }) => ({ day, calls, tokens, cost_micros_usd: micros })),
+    days: ledger
+      .listDays(REPORTED_DAYS)
+      .map(({ day, calls, tokens, micros }) => ({ day, calls, tokens, cost_micros_usd: micros })),
   };
 }

@@ -12,20 +12,20 @@ export type UsageReport = { settled: readonly Settlement[]; unused: readonly Gra
  */
 export class WaitQueue {
   readonly #ledger: Ledger;
-  readonly #waiting: { need: GrantRequest; answer: (taken: GrantResult) => void }[] = [];
+  readonly #waiting: { need: GrantRequest; answer: (result: GrantResult) => void }[] = [];
 
   constructor(ledger: Ledger) {
     this.#ledger = ledger;
   }
 
-  async take(need: GrantRequest): Promise<GrantResult> {
-    const taken = this.#waiting.length === 0 ? this.#ledger.grant(need) : undefined;
-    if (taken !== undefined && !mustWait(taken)) return taken;
+  async take(request: GrantRequest): Promise<GrantResult> {
+    const result = this.#waiting.length === 0 ? this.#ledger.grant(request) : undefined;
+    if (result !== undefined && !mustWait(result)) return result;
     return await new Promise<GrantResult>((resolve) => {
-      const waiter = { need, answer: resolve };
+      const waiter = { need: request, answer: resolve };
       const timer = setTimeout(() => {
         this.#waiting.splice(this.#waiting.indexOf(waiter), 1);
-        resolve(this.#ledger.grant(need));
+        resolve(this.#ledger.grant(request));
       }, MAX_WAIT_MS);
       waiter.answer = (answer) => {
         clearTimeout(timer);
@@ -45,12 +45,12 @@ export class WaitQueue {
   /** One after the other: a small call must not overtake a large one for ever. */
   #serve(): void {
     for (let first = this.#waiting[0]; first !== undefined; first = this.#waiting[0]) {
-      const taken = this.#ledger.grant(first.need);
-      if (mustWait(taken)) return;
+      const result = this.#ledger.grant(first.need);
+      if (mustWait(result)) return;
       this.#waiting.shift();
-      first.answer(taken);
+      first.answer(result);
     }
   }
 }
 
-const mustWait = (taken: GrantResult): boolean => "refused" in taken && taken.wait === true;
+const mustWait = (result: GrantResult): boolean => "refused" in result && result.wait === true;

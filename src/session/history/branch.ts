@@ -4,7 +4,7 @@ import type { Block, Message, Part } from "../../canonical/types.ts";
 import type { SessionInit, Session } from "../session.ts";
 import { linkTurns, type Turn } from "../turns.ts";
 import type { Blobs } from "../../store/blobs.ts";
-import { streamOf } from "../../wire/bytes.ts";
+import { toByteStream } from "../../wire/bytes.ts";
 import { rewriteItems, copyTurn } from "./compact.ts";
 import { redact } from "./redact.ts";
 
@@ -70,7 +70,7 @@ export function exportBranch(
       yield `${JSON.stringify(copy)}\n`;
     }
   })();
-  return new Response(streamOf(lines), { headers: { "content-type": "application/x-ndjson" } });
+  return new Response(toByteStream(lines), { headers: { "content-type": "application/x-ndjson" } });
 }
 
 /** Makes a session of an exported branch, under an id that nobody has. `parent`: the place of the session it comes from. */
@@ -90,7 +90,7 @@ export async function importBranch(
       const copy = JSON.parse(line) as CopiedTurn;
       for (const { cuts } of [copy.input, copy.output])
         if (cuts !== undefined)
-          await blobs.adopt(
+          await blobs.copyFrom(
             parent,
             cuts.map(({ blob }) => blob),
           );

@@ -1,5 +1,5 @@
 import { GatewayError, invalid } from "../../canonical/error.ts";
-import { edit, isSealed, unseal } from "../../canonical/native.ts";
+import { edit, hasSeal, unseal } from "../../canonical/native.ts";
 import type { Message } from "../../canonical/types.ts";
 import { DIALECTS } from "../../dialects/index.ts";
 import { offload, inline } from "../large-strings.ts";
@@ -11,13 +11,13 @@ import { decodeItems } from "./decode.ts";
 import { joinItems } from "../../wire/json.ts";
 
 export const COMPACTION_STRATEGIES = ["summarize", "drop_oldest", "drop_tool_results", "window"] as const;
-export type CompactionStrategy = (typeof COMPACTION_STRATEGIES)[number];
+type CompactionStrategy = (typeof COMPACTION_STRATEGIES)[number];
 
 /** `keep_last`: turns that stay as they are. `model`: who writes the summary. */
 export type Compaction = { strategy: CompactionStrategy; keep_last?: number | undefined; model?: string | undefined };
 
 /** What compacting needs. `summarize`: a model's summary of a transcript; throws what the model's provider said. */
-export type CompactionServices = {
+type CompactionServices = {
   session: Session;
   blobs: Blobs;
   objectId: string;
@@ -178,7 +178,7 @@ export async function rewriteItems<P extends WireItems>(
     {
       ...whole,
       items: joinItems(value),
-      sealed: after.some((one) => one !== undefined && isSealed(one)),
+      sealed: after.some((one) => one !== undefined && hasSeal(one)),
     },
     blobs,
   );

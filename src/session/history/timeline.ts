@@ -4,7 +4,7 @@ import type { Sql } from "../../store/sql.ts";
 import { findTurn, listTurnNodes } from "../turns.ts";
 import type { Blobs } from "../../store/blobs.ts";
 import type { CallRecord } from "../../store/records.ts";
-import { streamOf } from "../../wire/bytes.ts";
+import { toByteStream } from "../../wire/bytes.ts";
 import { withPrefix } from "../../wire/id.ts";
 import { type Json, type JsonObject, parseJson } from "../../wire/json.ts";
 import { toApiBlocks, toApiTime } from "./views.ts";
@@ -48,7 +48,7 @@ export function buildTimeline(
     for (const [i, { read }] of page.entries()) yield `${i > 0 ? "," : ""}${JSON.stringify(await read())}`;
     yield `],"has_more":${hasMore}}`;
   })();
-  return new Response(streamOf(text), { headers: { "content-type": "application/json" } });
+  return new Response(toByteStream(text), { headers: { "content-type": "application/json" } });
 }
 
 function listEntrySources(sql: Sql, blobs: Blobs): EntrySource[] {
