@@ -1,12 +1,12 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { longestKnownPrefix, hashAfter } from "../src/canonical/turn-hash.ts";
+import { findLongestKnownPrefix, hashAfter } from "../src/canonical/turn-hash.ts";
 import type { Dialect, StreamEvent } from "../src/canonical/types.ts";
 import { DIALECTS } from "../src/dialects/index.ts";
 import { encodeUtf8 } from "../src/wire/bytes.ts";
 import { parseJson } from "../src/wire/json.ts";
-import { members, removeMember, replaceMember, splice } from "../src/wire/splice.ts";
+import { findMembers, removeMember, replaceMember, splice } from "../src/wire/splice.ts";
 import { decodeSse, type SseEvent, SseSplitter } from "../src/wire/sse.ts";
 import { HERE } from "./asks.ts";
 import { median, shown } from "./numbers.ts";
@@ -94,7 +94,7 @@ function wireParts(): Part[] {
       name: "splice: model replaced, rhone removed",
       bytes: request.length,
       pass: () => {
-        const all = members(request);
+        const all = findMembers(request);
         return splice(request, [...replaceMember(all, "model", '"model"'), ...removeMember(all, "rhone")]);
       },
     },
@@ -115,7 +115,7 @@ function chainParts(): Part[] {
     {
       name: "chain: a resent transcript of 400 recognised",
       bytes,
-      pass: () => longestKnownPrefix(messages, (name) => name),
+      pass: () => findLongestKnownPrefix(messages, (name) => name),
     },
   ];
 }

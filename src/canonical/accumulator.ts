@@ -21,7 +21,7 @@ export class StreamAccumulator {
         return;
       case "delta": {
         const slot = this.#blocks[event.index];
-        if (slot !== undefined) slot.block = grown(slot.block, event.text);
+        if (slot !== undefined) slot.block = append(slot.block, event.text);
         return;
       }
       case "close": {
@@ -37,7 +37,7 @@ export class StreamAccumulator {
     }
   }
 
-  get ended(): boolean {
+  get hasEnded(): boolean {
     return this.#end !== undefined;
   }
 
@@ -68,7 +68,7 @@ export class StreamAccumulator {
   }
 
   /** The events that come to what was said so far, one delta a block; of a block that is still growing no end. */
-  get toEvents(): StreamEvent[] {
+  get events(): StreamEvent[] {
     const start: StreamEvent = { type: "start", id: this.#id, model: this.#model };
     const blocks = this.#blocks.flatMap(({ item, id, block, isOpen }, index): StreamEvent[] => {
       const text = deltaText(block);
@@ -134,7 +134,7 @@ export function deltaText(block: Block): string {
   return block.kind === "tool_call" ? block.arguments : "";
 }
 
-function grown(block: Block, more: string): Block {
+function append(block: Block, more: string): Block {
   if (block.kind === "text" || block.kind === "thinking") return { ...block, text: block.text + more };
   return block.kind === "tool_call" ? { ...block, arguments: block.arguments + more } : block;
 }

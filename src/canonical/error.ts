@@ -93,7 +93,7 @@ export const hiddenUpstream = (error: GatewayError): UpstreamError | undefined =
   upstreamDetails(error) === undefined ? error.upstream : undefined;
 
 /** As it stands in an error's body. */
-export const upstreamMembers = ({ status, type, code, requestId }: UpstreamError): JsonObject =>
+export const toUpstreamMembers = ({ status, type, code, requestId }: UpstreamError): JsonObject =>
   withoutUndefined({ status, type, code, request_id: requestId });
 
 /** Whether the same request may do better in a while. */

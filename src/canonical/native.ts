@@ -12,10 +12,10 @@ export function verbatim(native: Native | undefined, target: NativeTarget): Json
 
 /** A message is said again whole only when every block in it may be. */
 export function verbatimMessage(message: Message, target: NativeTarget): Json | undefined {
-  const mayAll = message.blocks.every(
+  const isAllowed = message.blocks.every(
     (block) => block.native?.seal === undefined || block.native.seal === target.issuer,
   );
-  return mayAll ? verbatim(message.native, target) : undefined;
+  return isAllowed ? verbatim(message.native, target) : undefined;
 }
 
 /** The only way to change a view: what it was a view of no longer says the same, and goes. */
@@ -26,7 +26,7 @@ export function edit<T extends Item>(item: T, changes: Partial<Omit<T, "native">
 
 /** Without what only its issuer can open. */
 export function unseal(message: Message): Message {
-  if (!isSealed(message)) return message;
+  if (!hasSeal(message)) return message;
   const blocks = message.blocks.flatMap((block) => {
     if (block.native?.seal === undefined) return [block];
     if (block.kind === "thinking" || block.kind === "opaque") return [];
@@ -35,5 +35,5 @@ export function unseal(message: Message): Message {
   return edit(message, { blocks });
 }
 
-export const isSealed = (message: Message): boolean =>
+export const hasSeal = (message: Message): boolean =>
   message.native?.seal !== undefined || message.blocks.some((block) => block.native?.seal !== undefined);

@@ -6,8 +6,8 @@ const SHARE: Record<Effort, number> = { none: 0, minimal: 0.1, low: 0.2, medium:
 /** What a share is taken of when a request sets no limit. */
 const DEFAULT_LIMIT = 32_768;
 
-export const effortOf = (word: unknown): Effort | undefined =>
-  typeof word === "string" && word in SHARE ? (word as Effort) : undefined;
+export const effortOf = (value: unknown): Effort | undefined =>
+  typeof value === "string" && value in SHARE ? (value as Effort) : undefined;
 
 /** Tokens for an effort. */
 export const budgetOf = (effort: Effort, maxOutput = DEFAULT_LIMIT): number => Math.round(SHARE[effort] * maxOutput);

@@ -14,8 +14,8 @@ export function pairResults(messages: readonly Message[]): Message[] {
     const blocks = message.blocks.map((block) => {
       if (block.kind === "tool_call") open.push({ id: block.id, name: block.name });
       if (block.kind !== "tool_result") return block;
-      const known = open.findIndex(({ id }) => id === block.id);
-      const at = known >= 0 ? known : open.findIndex(({ name }) => name === block.name);
+      const matching = open.findIndex(({ id }) => id === block.id);
+      const at = matching >= 0 ? matching : open.findIndex(({ name }) => name === block.name);
       const [call] = at < 0 ? [] : open.splice(at, 1);
       return call === undefined || call.id === block.id ? block : { ...block, id: call.id };
     });

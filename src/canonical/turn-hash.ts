@@ -14,7 +14,7 @@ export const ROOT = "";
 
 type Author = "client" | "model";
 /** `said`: its settled atoms, each as JSON text; none, and the run names nothing. */
-type Run = { author: Author; said: string[] };
+type Run = { author: Author; atoms: string[] };
 
 export type TurnHashes = {
   /** The place after what was said and replied. */
@@ -25,23 +25,23 @@ export type TurnHashes = {
 };
 
 /** The names of a turn that says this at the place `from`. */
-export function turnHashes(from: string, said: readonly Message[], replied: readonly Message[]): TurnHashes {
+export function hashTurn(from: string, said: readonly Message[], replied: readonly Message[]): TurnHashes {
   const [asked, answered] = [runsOf(said), runsOf(replied)];
   // What the client says last in the model's name is the beginning of the reply.
   const isJoined = asked.at(-1)?.author === answered[0]?.author;
   const runs = isJoined ? runsOf([...said, ...replied]) : [...asked, ...answered];
-  const own = nameBehind(ROOT, runs);
-  return { chain: from === ROOT ? own : nameBehind(from, runs), own, reply: nameBehind(ROOT, answered) };
+  const own = hashRuns(ROOT, runs);
+  return { chain: from === ROOT ? own : hashRuns(from, runs), own, reply: hashRuns(ROOT, answered) };
 }
 
 /** The name of the place after these messages, said at the place `from`. */
-export const hashAfter = (from: string, messages: readonly Message[]): string => nameBehind(from, runsOf(messages));
+export const hashAfter = (from: string, messages: readonly Message[]): string => hashRuns(from, runsOf(messages));
 
 /**
  * The longest beginning of `messages`, said at the place `from`, that ends at a known place, and how many of them it
  * holds. Only the end of something the model said can be the end of a turn.
  */
-export function longestKnownPrefix<Place>(
+export function findLongestKnownPrefix<Place>(
   messages: readonly Message[],
   known: (name: string) => Place | undefined,
   from = ROOT,
@@ -53,12 +53,12 @@ export function longestKnownPrefix<Place>(
     if (message.role === "system") return;
     const author = authorOf(message);
     if (open?.author !== author) {
-      before = nameBehind(before, open === undefined ? [] : [open.run]);
+      before = hashRuns(before, open === undefined ? [] : [open.run]);
       open = new OpenRun(author);
     }
-    open.say(message);
+    open.add(message);
     if (author !== "model") return;
-    const name = nameBehind(before, [open.run]);
+    const name = hashRuns(before, [open.run]);
     const place = known(name);
     if (place === undefined) return;
     found = { place, count: i + 1 };
@@ -68,9 +68,9 @@ export function longestKnownPrefix<Place>(
   return found;
 }
 
-const nameBehind = (from: string, runs: readonly Run[]): string =>
+const hashRuns = (from: string, runs: readonly Run[]): string =>
   runs.reduce(
-    (before, { author, said }) =>
+    (before, { author, atoms: said }) =>
       said.length === 0 ? before : sha256(`[${JSON.stringify(before)},"${author}",[${said.join(",")}]]`),
     from,
   );
@@ -81,7 +81,7 @@ function runsOf(messages: readonly Message[]): Run[] {
     if (message.role === "system") continue;
     const author = authorOf(message);
     if (runs.at(-1)?.author !== author) runs.push(new OpenRun(author));
-    runs.at(-1)!.say(message);
+    runs.at(-1)!.add(message);
   }
   return runs.map(({ run }) => run);
 }
@@ -91,7 +91,7 @@ const authorOf = ({ role }: Message): Author => (role === "assistant" ? "model" 
 /** A run as it grows. Neighbouring texts are one, so the last is settled only when it is known to have ended. */
 class OpenRun {
   readonly author: Author;
-  readonly #said: string[] = [];
+  readonly #atoms: string[] = [];
   #text = "";
 
   constructor(author: Author) {
@@ -99,21 +99,21 @@ class OpenRun {
   }
 
   get run(): Run {
-    return { author: this.author, said: [...this.#said, ...this.#settledText()] };
+    return { author: this.author, atoms: [...this.#atoms, ...this.#textAtoms()] };
   }
 
-  say({ blocks }: Message): void {
+  add({ blocks }: Message): void {
     for (const block of blocks) {
       if (block.kind === "text") this.#text += block.text;
       const atom = atomOf(block);
       if (atom === undefined) continue;
-      this.#said.push(...this.#settledText(), JSON.stringify(atom));
+      this.#atoms.push(...this.#textAtoms(), JSON.stringify(atom));
       this.#text = "";
     }
   }
 
-  #settledText(): string[] {
-    const text = settled(this.#text, this.author);
+  #textAtoms(): string[] {
+    const text = normalize(this.#text, this.author);
     return text === "" ? [] : [JSON.stringify(["text", text])];
   }
 }
@@ -122,9 +122,9 @@ class OpenRun {
 function atomOf(block: Block): string[] | undefined {
   switch (block.kind) {
     case "tool_call":
-      return ["call", block.name, sortedJson(block.arguments)];
+      return ["call", block.name, canonicalJson(block.arguments)];
     case "tool_result":
-      return ["result", sortedJson(resultText(block.content))];
+      return ["result", canonicalJson(resultText(block.content))];
     case "media":
       return ["media", sha256(sourceText(block.source))];
     case "text":
@@ -138,7 +138,7 @@ function atomOf(block: Block): string[] | undefined {
  * What clients change without changing the meaning: white space around texts, and, where they parse what the model said
  * and write it anew, its quotes and inner white space. Their own words they send as they are.
  */
-function settled(text: string, author: Author): string {
+function normalize(text: string, author: Author): string {
   if (author === "client") return text.trim();
   // Single blanks, which are most white space, stay where they are: replacing each of them is what takes time.
   return text
@@ -159,17 +159,17 @@ function sourceText(source: Source): string {
   return source.type === "file" ? source.id : source.text;
 }
 
-function sortedJson(text: string): string {
+function canonicalJson(text: string): string {
   const value = text.trim() === "" ? {} : tryParseJson(text);
-  return value === undefined ? text.trim() : JSON.stringify(sorted(value));
+  return value === undefined ? text.trim() : JSON.stringify(sortKeys(value));
 }
 
-function sorted(value: Json): Json {
-  if (Array.isArray(value)) return value.map(sorted);
+function sortKeys(value: Json): Json {
+  if (Array.isArray(value)) return value.map(sortKeys);
   if (!isObject(value)) return value;
   return Object.fromEntries(
     Object.keys(value)
       .toSorted()
-      .map((key) => [key, sorted(value[key]!)]),
+      .map((key) => [key, sortKeys(value[key]!)]),
   );
 }

@@ -27,31 +27,31 @@ export type Price = {
 };
 
 /** Whole micro-dollars, rounded up: a call is never told cheaper than it was. Undefined when a bucket is unknown. */
-export function costMicros(usage: Usage, price: Price | undefined): number | undefined {
+export function computeCostMicros(usage: Usage, price: Price | undefined): number | undefined {
   const input = inputTokens(usage);
   if (price === undefined || usage.output === undefined || input === undefined) return undefined;
   const { fresh = 0, cacheRead = 0, cacheWrite = 0, output, searches = 0 } = usage;
   if (searches > 0 && price.search === undefined) return undefined;
-  const long = part(usage.cacheWrite1h, cacheWrite);
-  const heard = part(usage.inputAudio, fresh);
-  const thought = price.reasoning === undefined ? 0 : part(usage.reasoning, output);
-  const spoken = part(usage.outputAudio, output - thought);
+  const hourly = clampPart(usage.cacheWrite1h, cacheWrite);
+  const audioInput = clampPart(usage.inputAudio, fresh);
+  const reasoning = price.reasoning === undefined ? 0 : clampPart(usage.reasoning, output);
+  const audioOutput = clampPart(usage.outputAudio, output - reasoning);
   const rateOf = (rate: Rate): number =>
     typeof rate === "number" ? rate : (rate.tiers.findLast(({ above }) => input > above)?.rate ?? rate.base);
-  const owed: [tokens: number, rate: Rate][] = [
-    [fresh - heard, price.input],
-    [heard, price.inputAudio ?? price.input],
+  const charges: [tokens: number, rate: Rate][] = [
+    [fresh - audioInput, price.input],
+    [audioInput, price.inputAudio ?? price.input],
     [cacheRead, price.cacheRead ?? price.input],
-    [cacheWrite - long, price.cacheWrite ?? price.input],
-    [long, price.cacheWrite1h ?? price.cacheWrite ?? price.input],
-    [output - thought - spoken, price.output],
-    [thought, price.reasoning ?? price.output],
-    [spoken, price.outputAudio ?? price.output],
+    [cacheWrite - hourly, price.cacheWrite ?? price.input],
+    [hourly, price.cacheWrite1h ?? price.cacheWrite ?? price.input],
+    [output - reasoning - audioOutput, price.output],
+    [reasoning, price.reasoning ?? price.output],
+    [audioOutput, price.outputAudio ?? price.output],
   ];
   // Whole numbers throughout: 0.1 + 0.2 dollars would round up to a micro-dollar nobody owes.
-  const total = owed.reduce((sum, [tokens, rate]) => sum + tokens * rateOf(rate), 0);
+  const total = charges.reduce((sum, [tokens, rate]) => sum + tokens * rateOf(rate), 0);
   return Math.ceil(total / 1_000_000) + (price.call ?? 0) + searches * (price.search ?? 0);
 }
 
 /** A part is never larger than its whole, whatever a provider counts. */
-const part = (tokens: number | undefined, whole: number): number => Math.min(tokens ?? 0, whole);
+const clampPart = (tokens: number | undefined, whole: number): number => Math.min(tokens ?? 0, whole);

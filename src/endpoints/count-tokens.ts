@@ -1,11 +1,11 @@
 import { GatewayError } from "../canonical/error.ts";
 import type { Dialect, Loss } from "../canonical/types.ts";
 import { DIALECTS } from "../dialects/index.ts";
-import type { ParsedRequest } from "../surfaces/request.ts";
 import { toEncodeTarget } from "../gateway/dispatch.ts";
-import { spliceBody, encodeBody } from "../gateway/request-body.ts";
+import { encodeBody, spliceBody } from "../gateway/request-body.ts";
 import type { Target } from "../routing/locate.ts";
 import type { Context } from "../session/session.ts";
+import type { ParsedRequest } from "../surfaces/request.ts";
 import { isObject, type Json, type JsonObject, parseJson } from "../wire/json.ts";
 import { appendMember, findMembers, replaceMember, splice } from "../wire/splice.ts";
 import { geminiEndpointPath } from "./endpoint.ts";

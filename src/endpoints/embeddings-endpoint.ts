@@ -1,7 +1,9 @@
 import { z } from "zod";
 import { GatewayError } from "../canonical/error.ts";
-import { SURFACES } from "../surfaces/index.ts";
 import type { Target } from "../routing/locate.ts";
+import { SURFACES } from "../surfaces/index.ts";
+import { rhoneRequest } from "../surfaces/rhone.ts";
+import type { JsonObject } from "../wire/json.ts";
 import { findElements, findMembers, removeMember, replaceMember, splice } from "../wire/splice.ts";
 import {
   decodeFromGemini,
@@ -12,14 +14,12 @@ import {
 } from "./embeddings.ts";
 import {
   type Endpoint,
-  requireOpenai,
+  type EndpointRequest,
   geminiEndpointPath,
   type JsonRequest,
-  type EndpointRequest,
+  requireOpenai,
   spliceModel,
 } from "./endpoint.ts";
-import type { JsonObject } from "../wire/json.ts";
-import { rhoneRequest } from "../surfaces/rhone.ts";
 
 const rhone = rhoneRequest.optional();
 const tokens = z.array(z.int()).min(1);

@@ -1,5 +1,5 @@
 import { GatewayError, invalid } from "../canonical/error.ts";
-import { boundaryOf, type FormField, FieldFinder, replaceField } from "../wire/multipart.ts";
+import { boundaryOf, FieldFinder, type FormField, replaceField } from "../wire/multipart.ts";
 
 /**
  * A multipart form whose model is known; no more of it has been read than finding the model required. `send` returns the

@@ -1,23 +1,23 @@
-import { GatewayError, toGatewayError, toClientError } from "../canonical/error.ts";
+import { GatewayError, toClientError, toGatewayError } from "../canonical/error.ts";
 import type { Usage } from "../canonical/types.ts";
 import type { WireDialect } from "../dialects/dialect.ts";
+import type { CallLog } from "../gateway/call/call-log.ts";
 import type { Call } from "../gateway/call/call.ts";
 import { errorResponse, withHeaders } from "../gateway/reply/headers.ts";
 import { logReservation } from "../gateway/reserve.ts";
-import type { Surface } from "../surfaces/index.ts";
-import type { Reservation, Estimate } from "../keys/budget/grant-pool.ts";
+import type { Estimate, Reservation } from "../keys/budget/grant-pool.ts";
 import { withCredential } from "../providers/auth.ts";
-import { fetchOf, buildHeaders } from "../providers/request.ts";
+import { buildHeaders, fetchOf } from "../providers/request.ts";
 import { attempt } from "../routing/attempt.ts";
 import type { Target } from "../routing/locate.ts";
 import type { Attempt, CallRecord } from "../store/records.ts";
+import type { Surface } from "../surfaces/index.ts";
 import { decodeUtf8, encodeUtf8 } from "../wire/bytes.ts";
 import { isObject, type Json, type JsonObject, tryParseJson } from "../wire/json.ts";
 import { encodeSse } from "../wire/sse.ts";
 import { splitForRecording } from "../wire/tee.ts";
-import { countsPictures, AnswerScanner } from "./answer-scan.ts";
+import { AnswerScanner, countsPictures } from "./answer-scan.ts";
 import { estimateEndpoint } from "./estimate.ts";
-import type { CallLog } from "../gateway/call/call-log.ts";
 
 /** A request of an endpoint that does not generate text, ready to be sent to the target of its model. */
 export type EndpointCall = {

@@ -2,7 +2,7 @@ import { GatewayError } from "../canonical/error.ts";
 import type { CallState } from "../session/calls.ts";
 import { BYTE_LOG_SCHEMA, ByteLog } from "../session/stream/byte-log.ts";
 import type { Storage } from "../store/sql.ts";
-import { streamOf } from "../wire/bytes.ts";
+import { toByteStream } from "../wire/bytes.ts";
 import { raceTimeout } from "../wire/time.ts";
 
 /** How long an answer is stored for repetitions of its request. Milliseconds. */
@@ -164,7 +164,7 @@ const FAILED: ReadonlySet<CallState["status"]> = new Set(["incomplete", "failed"
 async function toResponse({ head, log }: Run): Promise<Response> {
   const { status, headers } = await head;
   const hasBody = status !== 204 && status !== 304;
-  return new Response(hasBody ? streamOf(log.read()) : null, { status, headers });
+  return new Response(hasBody ? toByteStream(log.read()) : null, { status, headers });
 }
 
 /** The head of an answer that is not stored because it contained a secret. */

@@ -1,7 +1,7 @@
 import { GatewayError, toGatewayError } from "../canonical/error.ts";
 import type { Message } from "../canonical/types.ts";
 import { requireModel } from "../keys/permissions.ts";
-import { candidatesOf } from "../routing/candidates.ts";
+import { findCandidates } from "../routing/candidates.ts";
 import { failOver, type FailoverPlan } from "../routing/failover.ts";
 import type { Target } from "../routing/locate.ts";
 import type { ParsedRequest } from "../surfaces/request.ts";
@@ -75,7 +75,7 @@ async function respond(call: Call, request: ParsedRequest, host: CallHost, signa
   let prepared: PreparedCall | undefined;
   let firstTarget: Target | undefined;
   try {
-    const candidates = await candidatesOf(routingRequest(request), request.surface.dialect.id, {
+    const candidates = await findCandidates(routingRequest(request), request.surface.dialect.id, {
       config: host.router.config,
       providers: host.providers,
     });

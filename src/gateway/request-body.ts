@@ -10,10 +10,10 @@ import {
   appendMember,
   type Edit,
   isEmptyJson,
-  members as membersOf,
+  findMembers as membersOf,
   removeMember,
   replaceMember,
-  sliceOf,
+  sliceSpan,
   splice,
 } from "../wire/splice.ts";
 
@@ -72,7 +72,7 @@ function fillMember(text: string, [key, json]: readonly [string, string]): strin
   const all = membersOf(text);
   const existing = all.findLast((member) => member.key === key);
   if (existing === undefined) return splice(text, [appendMember(text, key, json)]);
-  return isEmptyJson(sliceOf(text, existing.value)) ? splice(text, replaceMember(all, key, json)) : text;
+  return isEmptyJson(sliceSpan(text, existing.value)) ? splice(text, replaceMember(all, key, json)) : text;
 }
 
 /**

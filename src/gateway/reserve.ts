@@ -1,10 +1,10 @@
 import { GatewayError } from "../canonical/error.ts";
-import { costMicros, type Price } from "../canonical/usage.ts";
+import { computeCostMicros, type Price } from "../canonical/usage.ts";
 import { type Estimate, LimitError, type Reservation } from "../keys/budget/grant-pool.ts";
 import type { Caller } from "../keys/caller.ts";
 import { allowsModel } from "../keys/permissions.ts";
-import { catalogueOf } from "../providers/catalogue.ts";
-import { pricesOf } from "../providers/prices.ts";
+import { loadCatalogue } from "../providers/catalogue.ts";
+import { loadPrices } from "../providers/prices.ts";
 import type { Provider } from "../providers/provider.ts";
 import type { Target } from "../routing/locate.ts";
 import type { Context } from "../session/session.ts";
@@ -85,7 +85,7 @@ async function estimateAt(
   at: Date,
   { parsed: request, bytes }: SizedRequest,
 ): Promise<Estimate> {
-  const { models } = await catalogueOf(providers);
+  const { models } = await loadCatalogue(providers);
   const entry = models.find((one) => one.provider === provider && one.id === model);
   const input = Math.min(boundInput(bytes, request), entry?.context ?? MAX_CONTEXT);
   const choices = request.request.sampling?.n ?? 1;
@@ -111,7 +111,7 @@ async function findPrice(provider: Provider, model: string, at: Date): Promise<P
   const key = `${Math.floor(at.getTime() / HOUR_MS)} ${model}`;
   if (cached.has(key)) return cached.get(key);
   if (cached.size >= MAX_PRICES) cached.clear();
-  const price = (await pricesOf(provider))([model], at);
+  const price = (await loadPrices(provider))([model], at);
   cached.set(key, price);
   return price;
 }
@@ -122,8 +122,8 @@ const MAX_PRICES = 1_000;
 
 /** The higher cost of an output that is all text or all reasoning: how a model divides it is unknown beforehand. */
 function maxCost(fresh: number, output: number, price: Price): number {
-  const asReasoning = costMicros({ fresh, output, reasoning: output }, price) ?? 0;
-  return Math.max(asReasoning, costMicros({ fresh, output }, price) ?? 0);
+  const asReasoning = computeCostMicros({ fresh, output, reasoning: output }, price) ?? 0;
+  return Math.max(asReasoning, computeCostMicros({ fresh, output }, price) ?? 0);
 }
 
 /**

@@ -1,11 +1,11 @@
 import { GatewayError, invalid } from "../canonical/error.ts";
-import { costMicros } from "../canonical/usage.ts";
-import { catalogueOf } from "../providers/catalogue.ts";
-import { pricesOf } from "../providers/prices.ts";
+import { computeCostMicros } from "../canonical/usage.ts";
+import { loadCatalogue } from "../providers/catalogue.ts";
+import { loadPrices } from "../providers/prices.ts";
 import { type Candidates, rankTargets, type RoutingRequest } from "../routing/candidates.ts";
-import { changesOf } from "../routing/config.ts";
+import { toPolicyChanges } from "../routing/config.ts";
 import type { FailoverServices, Hedge } from "../routing/failover.ts";
-import { healthKeyOf, keyOf, locate, type Target } from "../routing/locate.ts";
+import { healthKeyOf, targetKeyOf, locate, type Target } from "../routing/locate.ts";
 import type { Context } from "../session/session.ts";
 import type { ParsedRequest } from "../surfaces/request.ts";
 import { sleep } from "../wire/time.ts";
@@ -15,7 +15,7 @@ import type { PreparedCall } from "./dispatch.ts";
 /** The models, providers and policy that a request names for its routing. */
 export function routingRequest({ model, rhone: { routing = {} } }: ParsedRequest): RoutingRequest {
   const { models = [], fallbacks = [], providers } = routing;
-  return { model, models: [...models, ...fallbacks], ...(providers && { providers }), ...changesOf(routing) };
+  return { model, models: [...models, ...fallbacks], ...(providers && { providers }), ...toPolicyChanges(routing) };
 }
 
 /**
@@ -34,7 +34,7 @@ export async function rankCandidates(
     // With a tool call pending, the last issuer's reasoning must go back with the tool's result.
     issuers: (parent?.open ?? []).length > 0 ? sealers.slice(-1) : sealers,
     latencyOf: (target) => router.breakers.health(healthKeyOf(target)).latency,
-    costOf: (target) => costs.get(keyOf(target)),
+    costOf: (target) => costs.get(targetKeyOf(target)),
     random: router.random,
   });
 }
@@ -46,9 +46,9 @@ const TYPICAL_USAGE = { fresh: 3_000, output: 1_000 };
 async function estimateTypicalCosts({ all }: Candidates, at: Date): Promise<Map<string, number>> {
   const costs = await Promise.all(
     all.map(async ({ target }) => {
-      const prices = await pricesOf(target.provider);
-      const cost = costMicros(TYPICAL_USAGE, prices([target.model], at));
-      return cost === undefined ? [] : [[keyOf(target), cost] as const];
+      const prices = await loadPrices(target.provider);
+      const cost = computeCostMicros(TYPICAL_USAGE, prices([target.model], at));
+      return cost === undefined ? [] : [[targetKeyOf(target), cost] as const];
     }),
   );
   return new Map(costs.flat());
@@ -66,12 +66,12 @@ export async function planHedge(
   const { hedge } = request.rhone.routing ?? {};
   if (hedge === undefined) return {};
   const target = hedge.model === undefined ? targets[1] : await locateHedge(hedge.model, request, providers);
-  if (target === undefined || keyOf(target) === keyOf(targets[0]!))
+  if (target === undefined || targetKeyOf(target) === targetKeyOf(targets[0]!))
     throw invalid("rhone.routing.hedge", "expected a second target: name it in hedge.model, or give models");
   const maxCost = hedge.max_cost_micros_usd;
   if (maxCost !== undefined && (await estimateCost(request, target, new Date(now()))) > maxCost) return {};
   // The plan's own object, if it has this target: failover compares by identity to skip a target that failed as hedge.
-  const planned = targets.find((one) => keyOf(one) === keyOf(target)) ?? target;
+  const planned = targets.find((one) => targetKeyOf(one) === targetKeyOf(target)) ?? target;
   return { hedge: { afterMs: hedge.after_ms, target: planned } };
 }
 
@@ -86,10 +86,10 @@ const TYPICAL_OUTPUT = 1_000;
 
 /** Upper bound of the call's cost at a target, in micro-dollars; infinite for a model without a known price. */
 async function estimateCost({ text, request }: ParsedRequest, { provider, model }: Target, at: Date): Promise<number> {
-  const prices = await pricesOf(provider);
+  const prices = await loadPrices(provider);
   const { maxOutput = TYPICAL_OUTPUT } = request;
   // Tokenizers average four bytes a token.
-  const cost = costMicros({ fresh: Math.ceil(text.length / 4), output: maxOutput }, prices([model], at));
+  const cost = computeCostMicros({ fresh: Math.ceil(text.length / 4), output: maxOutput }, prices([model], at));
   return cost ?? Number.POSITIVE_INFINITY;
 }
 
@@ -126,7 +126,7 @@ export async function withDeadline<T>(
  * The context window in tokens; NaN for a model that is not in the catalogue, so that no comparison with it is true.
  */
 async function readContextWindow({ provider, model }: Target, { providers }: CallHost): Promise<number> {
-  const { models } = await catalogueOf(providers);
+  const { models } = await loadCatalogue(providers);
   const known = models.find((one) => one.provider === provider && one.id === model);
   return known?.context ?? Number.NaN;
 }

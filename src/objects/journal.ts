@@ -1,8 +1,8 @@
 import { DurableObject } from "cloudflare:workers";
-import { Alarm } from "../store/alarm.ts";
+import { Journal, type JournalEntry } from "../session/call-journal.ts";
 import { STREAM_RETENTION_MS } from "../session/stream/event-buffer.ts";
+import { Alarm } from "../store/alarm.ts";
 import { OutboxSender, type PendingRow } from "../store/outbox-sender.ts";
-import { type JournalEntry, Journal } from "../session/call-journal.ts";
 import { Batcher } from "../wire/batcher.ts";
 import { objectStorage } from "./storage.ts";
 
@@ -24,7 +24,7 @@ export class JournalObject extends DurableObject {
     this.#outbox = new OutboxSender({
       sql: storage.sql,
       queue: env.RECORDS,
-      bag: BATCHER,
+      batcher: BATCHER,
       alarm: this.#alarm,
       waitUntil,
       now: Date.now,
@@ -34,7 +34,7 @@ export class JournalObject extends DurableObject {
   /** Stores entries. Resolves when they are durable; their records are then on the way to the queue. */
   async enter(entries: readonly JournalEntry[]): Promise<void> {
     this.#journal.enter(entries);
-    this.#outbox.watch();
+    this.#outbox.scheduleCheck();
     await this.ctx.storage.sync();
     this.#outbox.send();
   }
@@ -52,6 +52,6 @@ export class JournalObject extends DurableObject {
   override async alarm(): Promise<void> {
     this.#alarm.onAlarm();
     await this.#outbox.settle();
-    if (this.#journal.dropExpiredStreams(Date.now())) this.#alarm.within(STREAM_RETENTION_MS);
+    if (this.#journal.dropExpiredStreams(Date.now())) this.#alarm.scheduleWithin(STREAM_RETENTION_MS);
   }
 }

@@ -7,7 +7,7 @@ import { providersFor } from "../platform/org-providers.ts";
 import { responseIndexFor } from "../platform/response-index.ts";
 import { isolateRouter } from "../platform/router.ts";
 import { authenticateSocket } from "../platform/socket-ticket.ts";
-import { catalogueOf } from "../providers/catalogue.ts";
+import { loadCatalogue } from "../providers/catalogue.ts";
 import { Lease } from "../session/lease.ts";
 import { listInterruptedCalls } from "../session/recovery.ts";
 import { toSessionRecord } from "../session/row.ts";
@@ -16,7 +16,7 @@ import { Session } from "../session/session.ts";
 import { failInterruptedResponses } from "../session/stored-responses.ts";
 import { EventBuffer } from "../session/stream/event-buffer.ts";
 import { Alarm } from "../store/alarm.ts";
-import { blobsOf } from "../store/blobs.ts";
+import { openBlobs } from "../store/blobs.ts";
 import { OutboxSender, type PendingRow } from "../store/outbox-sender.ts";
 import type { CallRecord } from "../store/records.ts";
 import { upsertSession } from "../store/sessions.ts";
@@ -57,7 +57,7 @@ export class SessionServices {
     this.outbox = new OutboxSender({
       sql: this.sql,
       queue: env.RECORDS,
-      bag: BATCHER,
+      batcher: BATCHER,
       alarm: this.alarm,
       waitUntil,
       now,
@@ -68,7 +68,7 @@ export class SessionServices {
       session: this.session,
       sql: this.sql,
       lease: new Lease(),
-      blobs: blobsOf(env.BLOBS, this.objectId),
+      blobs: openBlobs(env.BLOBS, this.objectId),
       objectId: this.objectId,
       providers: (org) => providersFor(env, org, waitUntil),
       router: () => isolateRouter(env),
@@ -96,7 +96,7 @@ export class SessionServices {
       ...this.commands,
       streams: this.streams,
       waitUntil,
-      watch: () => this.outbox.watch(),
+      watch: () => this.outbox.scheduleCheck(),
       indexResponse: ({ id, caller }, responseId) => this.indexResponse({ id, org: caller.org }, responseId),
       onStarted: () => this.outbox.send(),
       onCommitted: (record, caller) =>
@@ -116,7 +116,7 @@ export class SessionServices {
 
   /** Waits until everything written is on disk, then sends the outbox. */
   async durable(): Promise<void> {
-    this.outbox.watch();
+    this.outbox.scheduleCheck();
     await this.#ctx.storage.sync();
     this.outbox.send();
   }
@@ -135,7 +135,7 @@ export class SessionServices {
 
   /** Tokens; `undefined` for a model that is not in the catalogue. */
   async #contextWindow(model: string): Promise<number | undefined> {
-    const catalogue = await catalogueOf(await this.commands.providers(this.session.row.org));
+    const catalogue = await loadCatalogue(await this.commands.providers(this.session.row.org));
     return catalogue.find(model)?.context;
   }
 }

@@ -20,11 +20,11 @@ import { toApiSession } from "../session/history/views.ts";
 import { inlineAll } from "../session/large-strings.ts";
 import { isStored } from "../session/schema.ts";
 import type { TurnInput } from "../session/session.ts";
-import { linesOf, readRpcText } from "../wire/bytes.ts";
+import { readLines, readRpcText } from "../wire/bytes.ts";
 import { createdAtOf, journalIn } from "../wire/id.ts";
 import { parseJson } from "../wire/json.ts";
-import { SessionServices } from "./session-services.ts";
 import { sleep } from "../wire/time.ts";
+import { SessionServices } from "./session-services.ts";
 
 /**
  * Interval of the alarm while a call runs: it keeps the object in memory, and wakes it after a crash so that the call
@@ -110,7 +110,7 @@ export class SessionObject extends DurableObject {
   async adopt(lines: ReadableStream<Uint8Array>, made: { org: string; id: string; parent: string }): Promise<Response> {
     return await this.#respond(made.org, async (services) => {
       if (services.session.exists) throw invalid("id", "expected an id that no session has yet");
-      await importBranch(linesOf(lines), services.commands, made);
+      await importBranch(readLines(lines), services.commands, made);
       await Promise.all([services.durable(), services.list()]);
       return Response.json(toApiSession(services.session), { status: 201 });
     });
@@ -197,9 +197,9 @@ export class SessionObject extends DurableObject {
     alarm.onAlarm();
     if (!session.exists && !isStored(sql)) return;
     const hasUnsent = await outbox.settle();
-    if (calls.areRunning) alarm.within(HEARTBEAT);
+    if (calls.areRunning) alarm.scheduleWithin(HEARTBEAT);
     const dropsAt = session.exists ? buffer.dropExpired() : undefined;
-    if (dropsAt !== undefined) alarm.within(dropsAt - Date.now());
+    if (dropsAt !== undefined) alarm.scheduleWithin(dropsAt - Date.now());
     // A deleted session's database goes once its last records are delivered.
     if (!session.exists && !hasUnsent) await this.ctx.storage.deleteAll();
   }

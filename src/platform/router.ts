@@ -1,4 +1,4 @@
-import { type Router, routerFor } from "../routing/router.ts";
+import { createRouter, type Router } from "../routing/router.ts";
 import { cacheBreakers } from "./shared-breakers.ts";
 
 type Env = Pick<Cloudflare.Env, "RHONE_CONFIG" | "BLOBS">;
@@ -13,7 +13,7 @@ let current: { text: string | undefined; router: Router; isSettled: boolean } | 
 /** The router shared by all calls of this isolate, in the Worker and in objects. */
 export function isolateRouter({ RHONE_CONFIG: text }: Env): Router {
   if (current?.text !== text || current === undefined)
-    current = { text, router: routerFor(text, undefined, SHARED_BREAKERS), isSettled: text === undefined };
+    current = { text, router: createRouter(text, undefined, SHARED_BREAKERS), isSettled: text === undefined };
   return current.router;
 }
 
@@ -36,7 +36,7 @@ async function useLastGood(state: NonNullable<typeof current>, problem: string, 
   const stored = await BLOBS.get(LAST_GOOD_KEY)
     .then((found) => found?.text())
     .catch(() => undefined);
-  state.router = routerFor(state.text, stored, SHARED_BREAKERS);
+  state.router = createRouter(state.text, stored, SHARED_BREAKERS);
 }
 
 /** Writes only if the stored text differs: isolates start often, configurations change rarely. */

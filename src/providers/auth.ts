@@ -1,5 +1,5 @@
 import { GatewayError } from "../canonical/error.ts";
-import { accessToken } from "./google-auth.ts";
+import { fetchAccessToken } from "./google-auth.ts";
 import type { AwsKey, Provider } from "./provider.ts";
 
 /** A request on its way out. A body that is not held as text cannot be signed. */
@@ -12,7 +12,7 @@ export async function withCredential<Body extends OutgoingRequest["body"]>(
 ): Promise<OutgoingRequest<Body>> {
   const { apiKey, auth } = provider;
   const { headers } = request;
-  if (auth === "aws" && provider.aws !== undefined) return await signed(provider.aws, request);
+  if (auth === "aws" && provider.aws !== undefined) return await signRequest(provider.aws, request);
   if (apiKey === undefined) return request;
   switch (auth) {
     case "none":
@@ -23,7 +23,7 @@ export async function withCredential<Body extends OutgoingRequest["body"]>(
       headers.set("authorization", `Bearer ${apiKey}`);
       return request;
     case "google":
-      headers.set("authorization", `Bearer ${await accessToken(apiKey)}`);
+      headers.set("authorization", `Bearer ${await fetchAccessToken(apiKey)}`);
       return request;
     case "query": {
       const url = new URL(request.url);
@@ -39,7 +39,7 @@ export async function withCredential<Body extends OutgoingRequest["body"]>(
 }
 
 /** SigV4. Only the host and AWS's own headers are signed: what a proxy on the way may change must not break it. */
-async function signed<Body extends OutgoingRequest["body"]>(
+async function signRequest<Body extends OutgoingRequest["body"]>(
   key: AwsKey,
   request: OutgoingRequest<Body>,
 ): Promise<OutgoingRequest<Body>> {

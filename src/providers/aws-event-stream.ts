@@ -13,23 +13,23 @@ const MAX_FRAME_BYTES = 25 * 1024 * 1024;
 
 /** Cuts bytes into frames, whatever way they arrive. Throws `RangeError` on bytes that are no such stream. */
 export class FrameSplitter {
-  #left: Uint8Array = new Uint8Array(0);
+  #pending: Uint8Array = new Uint8Array(0);
 
   push(chunk: Uint8Array): EventFrame[] {
-    let bytes = this.#left.length === 0 ? chunk : concatBytes([this.#left, chunk]);
+    let bytes = this.#pending.length === 0 ? chunk : concatBytes([this.#pending, chunk]);
     const frames: EventFrame[] = [];
-    for (let size = sizeOf(bytes); size !== undefined && bytes.length >= size; size = sizeOf(bytes)) {
+    for (let size = readFrameSize(bytes); size !== undefined && bytes.length >= size; size = readFrameSize(bytes)) {
       frames.push(decodeFrame(bytes.subarray(0, size)));
       bytes = bytes.subarray(size);
     }
     // The chunk's own buffer may be used again by whoever read it.
-    this.#left = bytes.slice();
+    this.#pending = bytes.slice();
     return frames;
   }
 
   /** The stream has ended: half a frame is a broken stream. */
   end(): void {
-    if (this.#left.length > 0) throw new RangeError("the event stream ended within a frame");
+    if (this.#pending.length > 0) throw new RangeError("the event stream ended within a frame");
   }
 }
 
@@ -57,7 +57,7 @@ export function encodeFrame({ headers, payload }: EventFrame): Uint8Array {
 }
 
 /** Undefined: its prelude is not all there yet. */
-function sizeOf(bytes: Uint8Array): number | undefined {
+function readFrameSize(bytes: Uint8Array): number | undefined {
   if (bytes.length < PRELUDE) return undefined;
   const view = viewOf(bytes);
   if (crc32(bytes.subarray(0, 8)) !== view.getUint32(8)) throw new RangeError("these bytes are no event stream");

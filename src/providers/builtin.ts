@@ -1,8 +1,8 @@
 import type { Provider } from "./provider.ts";
 
-type Row = Omit<Provider, "id">;
+type BuiltinProvider = Omit<Provider, "id">;
 
-const chat = (baseUrl: string | undefined, more: Partial<Row> = {}): Row => ({
+const chatProvider = (baseUrl: string | undefined, more: Partial<BuiltinProvider> = {}): BuiltinProvider => ({
   dialects: ["openai-chat"],
   auth: "bearer",
   ...(baseUrl !== undefined && { baseUrl }),
@@ -10,15 +10,15 @@ const chat = (baseUrl: string | undefined, more: Partial<Row> = {}): Row => ({
 });
 
 /** Mistral refuses members that its published schema has not: 422 `extra_forbidden`. */
-const MISTRAL_LACKS = ["stream_options", "user", "service_tier", "logprobs", "top_logprobs"];
+const MISTRAL_UNSUPPORTED = ["stream_options", "user", "service_tier", "logprobs", "top_logprobs"];
 /** Most hosts: OpenAI's older word for the limit, and the token counts of a stream when asked for them. */
-const USUAL = { quirks: { outputLimit: "max_tokens", streamUsage: true } } as const;
+const COMMON_CHAT = { quirks: { outputLimit: "max_tokens", streamUsage: true } } as const;
 
 /**
  * The shipped rows, the makers' own before the hosts of others' models: a name that several know goes to the first that
  * is configured. Base URLs are those of the providers' own documentation, 2026-11.
  */
-export const BUILTIN_PROVIDERS: Record<string, Row> = {
+export const BUILTIN_PROVIDERS: Record<string, BuiltinProvider> = {
   demo: {
     dialects: ["openai-chat"],
     auth: "none",
@@ -51,35 +51,35 @@ export const BUILTIN_PROVIDERS: Record<string, Row> = {
     serves: /^(gemini-|gemma-|imagen-|veo-|text-embedding-00|embedding-)/,
     pricedAs: "google",
   },
-  mistral: chat("https://api.mistral.ai/v1", {
+  mistral: chatProvider("https://api.mistral.ai/v1", {
     maker: "mistralai",
     serves: /^(mistral-|codestral|magistral-|ministral-|pixtral-|devstral-|voxtral-|open-mi)/,
-    quirks: { outputLimit: "max_tokens", toolId: /^[A-Za-z0-9]{9}$/, seed: "random_seed", lacks: MISTRAL_LACKS },
+    quirks: { outputLimit: "max_tokens", toolId: /^[A-Za-z0-9]{9}$/, seed: "random_seed", lacks: MISTRAL_UNSUPPORTED },
     pricedAs: "mistral",
   }),
-  deepseek: chat("https://api.deepseek.com/v1", {
+  deepseek: chatProvider("https://api.deepseek.com/v1", {
     maker: "deepseek",
     serves: /^deepseek-/,
-    quirks: { ...USUAL.quirks, lacksSchema: true },
+    quirks: { ...COMMON_CHAT.quirks, lacksSchema: true },
     pricedAs: "deepseek",
   }),
-  xai: chat("https://api.x.ai/v1", {
+  xai: chatProvider("https://api.x.ai/v1", {
     dialects: ["openai-chat", "openai-responses"],
     maker: "x-ai",
     quirks: { streamUsage: true },
     serves: /^grok-/,
     pricedAs: "x-ai",
   }),
-  moonshot: chat("https://api.moonshot.ai/v1", {
+  moonshot: chatProvider("https://api.moonshot.ai/v1", {
     maker: "moonshotai",
     serves: /^(kimi-|moonshot-)/,
-    ...USUAL,
+    ...COMMON_CHAT,
     pricedAs: "moonshotai",
   }),
-  perplexity: chat("https://api.perplexity.ai", {
+  perplexity: chatProvider("https://api.perplexity.ai", {
     maker: "perplexity",
     serves: /^sonar/,
-    ...USUAL,
+    ...COMMON_CHAT,
     pricedAs: "perplexity",
   }),
   // VERTEX_PROJECT and VERTEX_LOCATION make its base URL; the model's name chooses the wire.
@@ -87,7 +87,7 @@ export const BUILTIN_PROVIDERS: Record<string, Row> = {
     dialects: ["gemini"],
     byModel: [[/^claude-/, "anthropic"]],
     auth: "google",
-    host: "vertex",
+    cloud: "vertex",
     serves: /^(gemini-|claude-)/,
     pricedAs: "google",
   },
@@ -103,27 +103,27 @@ export const BUILTIN_PROVIDERS: Record<string, Row> = {
   bedrock: {
     dialects: ["anthropic"],
     auth: "aws",
-    host: "bedrock",
+    cloud: "bedrock",
     serves: /^((global|us|eu|apac|jp|au)\.)?anthropic\.claude-/,
     pricedAs: "aws",
-    pricedAsAsked: true,
+    pricedByRequestedName: true,
   },
-  "workers-ai": chat(undefined, { serves: /^@(cf|hf)\//, ...USUAL, pricedAs: "cloudflare" }),
-  groq: chat("https://api.groq.com/openai/v1", {
+  "workers-ai": chatProvider(undefined, { serves: /^@(cf|hf)\//, ...COMMON_CHAT, pricedAs: "cloudflare" }),
+  groq: chatProvider("https://api.groq.com/openai/v1", {
     quirks: { reasoning: "reasoning", streamUsage: true },
     pricedAs: "groq",
   }),
-  cerebras: chat("https://api.cerebras.ai/v1", { quirks: { streamUsage: true }, pricedAs: "cerebras" }),
-  fireworks: chat("https://api.fireworks.ai/inference/v1", { ...USUAL, pricedAs: "fireworks" }),
-  together: chat("https://api.together.xyz/v1", { ...USUAL, pricedAs: "together" }),
-  nvidia: chat("https://integrate.api.nvidia.com/v1", USUAL),
-  openrouter: chat("https://openrouter.ai/api/v1", {
+  cerebras: chatProvider("https://api.cerebras.ai/v1", { quirks: { streamUsage: true }, pricedAs: "cerebras" }),
+  fireworks: chatProvider("https://api.fireworks.ai/inference/v1", { ...COMMON_CHAT, pricedAs: "fireworks" }),
+  together: chatProvider("https://api.together.xyz/v1", { ...COMMON_CHAT, pricedAs: "together" }),
+  nvidia: chatProvider("https://integrate.api.nvidia.com/v1", COMMON_CHAT),
+  openrouter: chatProvider("https://openrouter.ai/api/v1", {
     dialects: ["openai-chat", "openai-responses", "anthropic"],
-    quirks: { ...USUAL.quirks, reasoning: "reasoning" },
+    quirks: { ...COMMON_CHAT.quirks, reasoning: "reasoning" },
     pricedAs: "openrouter",
   }),
   // Where these three run only their owner knows: OLLAMA_BASE_URL, VLLM_BASE_URL, CUSTOM_BASE_URL.
-  ollama: chat(undefined, { auth: "none", quirks: { ...USUAL.quirks, reasoning: "reasoning" } }),
-  vllm: chat(undefined, { auth: "none", ...USUAL }),
-  custom: chat(undefined, { auth: "none", ...USUAL }),
+  ollama: chatProvider(undefined, { auth: "none", quirks: { ...COMMON_CHAT.quirks, reasoning: "reasoning" } }),
+  vllm: chatProvider(undefined, { auth: "none", ...COMMON_CHAT }),
+  custom: chatProvider(undefined, { auth: "none", ...COMMON_CHAT }),
 };

@@ -24,32 +24,34 @@ export type Catalogue = {
   find: (asked: string) => Model | undefined;
 };
 
-const KNOWN = new WeakMap<object, Catalogue>();
+const CATALOGUES = new WeakMap<object, Catalogue>();
 
 /**
  * The catalogue of these rows, made once. The data is loaded with the first question. What is kept is the catalogue, not
  * its promise: in a Worker one request must not wait for another's.
  */
-export async function catalogueOf(providers: ReadonlyMap<string, Provider>): Promise<Catalogue> {
-  const known = KNOWN.get(providers) ?? (await build(providers));
-  KNOWN.set(providers, known);
+export async function loadCatalogue(providers: ReadonlyMap<string, Provider>): Promise<Catalogue> {
+  const known = CATALOGUES.get(providers) ?? (await buildCatalogue(providers));
+  CATALOGUES.set(providers, known);
   return known;
 }
 
-async function build(providers: ReadonlyMap<string, Provider>): Promise<Catalogue> {
+async function buildCatalogue(providers: ReadonlyMap<string, Provider>): Promise<Catalogue> {
   const { default: data } = await import("./catalogue.json", { with: { type: "json" } });
   const lines: Readonly<Record<string, Readonly<Record<string, string>>>> = data;
   const models = [...providers.values()]
     .filter(isConfigured)
-    .flatMap((provider) => Object.entries(lines[provider.id] ?? {}).map(([id, line]) => modelOf(provider, id, line)));
-  const exact = grouped(models, ({ id }) => [id.toLowerCase()]);
-  const byKey = grouped(models, ({ id }) => [keyOf(id)]);
-  const undated = grouped(models, ({ id }) => [keyOf(id).replace(DATE, "")]);
+    .flatMap((provider) =>
+      Object.entries(lines[provider.id] ?? {}).map(([id, line]) => parseModel(provider, id, line)),
+    );
+  const exact = groupModels(models, ({ id }) => [id.toLowerCase()]);
+  const byKey = groupModels(models, ({ id }) => [normalizeModelName(id)]);
+  const undated = groupModels(models, ({ id }) => [normalizeModelName(id).replace(DATE, "")]);
   const find = (asked: string): Model | undefined => {
     const same = exact.get(asked.toLowerCase());
     if (same !== undefined) return same[0];
     const maker = asked.includes("/") ? makerOf(asked.slice(0, asked.indexOf("/"))) : undefined;
-    const key = keyOf(asked);
+    const key = normalizeModelName(asked);
     return [...(byKey.get(key) ?? []), ...(undated.get(key) ?? [])].find(
       (model) => maker === undefined || model.maker === undefined || model.maker === maker,
     );
@@ -58,9 +60,10 @@ async function build(providers: ReadonlyMap<string, Provider>): Promise<Catalogu
 }
 
 /** See `scripts/catalogue.ts` for the line. */
-function modelOf(provider: Provider, id: string, line: string): Model {
+function parseModel(provider: Provider, id: string, line: string): Model {
   const [name, released, context, maxOutput, capabilities, input, output, canonical] = line.split("|");
-  const maker = provider.maker ?? prefixOf(canonical) ?? (id.includes("anthropic.") ? "anthropic" : prefixOf(id));
+  const maker =
+    provider.maker ?? makerPrefixOf(canonical) ?? (id.includes("anthropic.") ? "anthropic" : makerPrefixOf(id));
   return {
     provider,
     id,
@@ -69,15 +72,15 @@ function modelOf(provider: Provider, id: string, line: string): Model {
     ...(released && { released }),
     ...(context && { context: Number(context) }),
     ...(maxOutput && { maxOutput: Number(maxOutput) }),
-    capabilities: listOf(capabilities),
-    modalities: { input: listOf(input), output: listOf(output) },
+    capabilities: splitList(capabilities),
+    modalities: { input: splitList(input), output: splitList(output) },
   };
 }
 
-const listOf = (text = ""): string[] => (text === "" ? [] : text.split(","));
+const splitList = (text = ""): string[] => (text === "" ? [] : text.split(","));
 
 /** `accounts/fireworks/models/…` says nothing of a maker. */
-const prefixOf = (id = ""): string | undefined => /^(?<maker>[^/@]+)\/[^/]+$/.exec(id)?.groups?.maker;
+const makerPrefixOf = (id = ""): string | undefined => /^(?<maker>[^/@]+)\/[^/]+$/.exec(id)?.groups?.maker;
 
 /** What makers call themselves, and what others call them. */
 const MAKERS: Record<string, string> = {
@@ -99,7 +102,7 @@ const DATE = /-20\d{6}$/;
  * One key for all the spellings of a model: `anthropic/claude-sonnet-4.5`, `claude-sonnet-4-5`, Fireworks' `kimi-k2p6`,
  * Vertex's `…@20250929`, Bedrock's `global.anthropic.…-v1:0`.
  */
-function keyOf(name: string): string {
+function normalizeModelName(name: string): string {
   const tail = name.slice(name.lastIndexOf("/") + 1).toLowerCase();
   return tail
     .replace(/^((global|us|eu|apac|jp|au)\.)?anthropic\.(.*?)(-v\d+(:\d+)?)?$/, "$3")
@@ -108,7 +111,7 @@ function keyOf(name: string): string {
     .replace(/[.@:]/g, "-");
 }
 
-function grouped(models: readonly Model[], keysOf: (model: Model) => string[]): Map<string, Model[]> {
+function groupModels(models: readonly Model[], keysOf: (model: Model) => string[]): Map<string, Model[]> {
   const groups = new Map<string, Model[]>();
   for (const model of models) for (const key of keysOf(model)) groups.set(key, [...(groups.get(key) ?? []), model]);
   return groups;

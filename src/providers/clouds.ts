@@ -2,7 +2,7 @@ import type { Dialect, Loss } from "../canonical/types.ts";
 import { decodeUtf8, encodeUtf8 } from "../wire/bytes.ts";
 import { isObject, type JsonObject, stringOf, tryParseJson } from "../wire/json.ts";
 import { encodeSse } from "../wire/sse.ts";
-import { appendMember, members, removeMember, splice } from "../wire/splice.ts";
+import { appendMember, findMembers, removeMember, splice } from "../wire/splice.ts";
 import { type EventFrame, FrameSplitter } from "./aws-event-stream.ts";
 import type { CloudName } from "./provider.ts";
 
@@ -27,9 +27,9 @@ const vertex: Cloud = {
   wrap({ dialect }, body, headers) {
     if (dialect !== "anthropic") return { body, losses: [] };
     headers.delete("anthropic-version");
-    const { kept, losses } = sortBetas(headers, "vertex");
+    const { kept, losses } = splitBetas(headers, "vertex");
     if (kept.length > 0) headers.set("anthropic-beta", kept.join(","));
-    return { body: rewritten(body, ["model"], { anthropic_version: "vertex-2023-10-16" }), losses };
+    return { body: rewriteBody(body, ["model"], { anthropic_version: "vertex-2023-10-16" }), losses };
   },
   unwrap: (response) => response,
 };
@@ -42,9 +42,9 @@ const bedrock: Cloud = {
   wrap({ dialect }, body, headers) {
     if (dialect !== "anthropic") return { body, losses: [] };
     for (const name of ["anthropic-version", "accept"]) headers.delete(name);
-    const { kept, losses } = sortBetas(headers, "bedrock");
+    const { kept, losses } = splitBetas(headers, "bedrock");
     const added = { anthropic_version: "bedrock-2023-05-31", ...(kept.length > 0 && { anthropic_beta: kept }) };
-    return { body: rewritten(body, ["model", "stream"], added), losses };
+    return { body: rewriteBody(body, ["model", "stream"], added), losses };
   },
   unwrap(response) {
     const isFramed = response.headers.get("content-type")?.includes("vnd.amazon.eventstream") === true;
@@ -52,7 +52,7 @@ const bedrock: Cloud = {
     const frames = new FrameSplitter();
     const asSse = new TransformStream<Uint8Array, Uint8Array>({
       transform(chunk, controller) {
-        for (const frame of frames.push(chunk)) controller.enqueue(encodeUtf8(sseOf(frame)));
+        for (const frame of frames.push(chunk)) controller.enqueue(encodeUtf8(toSse(frame)));
       },
       flush: () => frames.end(),
     });
@@ -68,11 +68,11 @@ export const geminiPath = ({ model, stream, asSse }: Omit<CloudCall, "dialect">)
   `/models/${encodeURIComponent(model)}:${stream ? `streamGenerateContent${asSse ? "?alt=sse" : ""}` : "generateContent"}`;
 
 /** A frame of Bedrock → the event that Anthropic itself would send. */
-export function sseOf({ headers, payload }: EventFrame): string {
+export function toSse({ headers, payload }: EventFrame): string {
   const said = tryParseJson(decodeUtf8(payload));
   const body = isObject(said) ? said : {};
   if (headers[":message-type"] !== "event")
-    return encodeSse({ event: "error", data: JSON.stringify(errorOf(headers, body)) });
+    return encodeSse({ event: "error", data: JSON.stringify(toAnthropicError(headers, body)) });
   if (typeof body.bytes !== "string") return "";
   const data = decodeUtf8(Buffer.from(body.bytes, "base64"));
   const event = tryParseJson(data);
@@ -81,7 +81,7 @@ export function sseOf({ headers, payload }: EventFrame): string {
 }
 
 /** Of an exception its name is in the headers, of an unmodelled error its code. */
-function errorOf(headers: EventFrame["headers"], { message }: JsonObject): JsonObject {
+function toAnthropicError(headers: EventFrame["headers"], { message }: JsonObject): JsonObject {
   const name = headers[":exception-type"] ?? headers[":error-code"] ?? "";
   const text = stringOf(message) ?? headers[":error-message"] ?? name;
   return { type: "error", error: { type: ERRORS[name] ?? "api_error", message: text } };
@@ -106,7 +106,7 @@ const BETAS: Record<CloudName, RegExp> = {
     /^(interleaved-thinking|context-1m|computer-use|token-efficient-tools|output-128k|fine-grained-tool-streaming|context-management|tool-search-tool|tool-examples|compact)-20/,
 };
 
-function sortBetas(headers: Headers, host: CloudName): { kept: string[]; losses: Loss[] } {
+function splitBetas(headers: Headers, host: CloudName): { kept: string[]; losses: Loss[] } {
   const asked = (headers.get("anthropic-beta") ?? "").split(",").map((beta) => beta.trim());
   headers.delete("anthropic-beta");
   const betas = asked.filter((beta) => beta !== "");
@@ -120,8 +120,8 @@ function sortBetas(headers: Headers, host: CloudName): { kept: string[]; losses:
 }
 
 /** The body's own bytes, without some members and with others; what the caller has set of these stays. */
-function rewritten(body: string, without: readonly string[], added: JsonObject): string {
-  const all = members(body);
+function rewriteBody(body: string, without: readonly string[], added: JsonObject): string {
+  const all = findMembers(body);
   const text = splice(
     body,
     without.flatMap((key) => removeMember(all, key)),

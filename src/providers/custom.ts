@@ -6,7 +6,7 @@ import { tryParseJson } from "../wire/json.ts";
 import { type Auth, AUTHS, type Provider } from "./provider.ts";
 
 /** A row of `RHONE_PROVIDERS`. */
-const configuredRow = z.strictObject({
+const customProvider = z.strictObject({
   id: z.string().regex(/^[a-z0-9][a-z0-9-]{0,63}$/, "expected lower-case letters, digits and dashes"),
   dialect: z.enum(Object.keys(DIALECTS) as [Dialect, ...Dialect[]]),
   base_url: z.url({ protocol: /^https?$/ }),
@@ -34,7 +34,7 @@ const configuredRow = z.strictObject({
     .optional(),
 });
 
-const AUTH: Record<Dialect, Auth> = {
+const DEFAULT_AUTH: Record<Dialect, Auth> = {
   "openai-chat": "bearer",
   "openai-responses": "bearer",
   anthropic: "x-api-key",
@@ -48,24 +48,24 @@ export function readCustomProviders(
   shipped: ReadonlyMap<string, Provider>,
   problems: string[],
 ): Provider[] {
-  return listOf(text, problems).flatMap((item, i) => {
-    const parsed = configuredRow.safeParse(item);
-    if (parsed.success) return [providerOf(parsed.data, shipped.get(parsed.data.id))];
+  return parseList(text, problems).flatMap((item, i) => {
+    const parsed = customProvider.safeParse(item);
+    if (parsed.success) return [toProvider(parsed.data, shipped.get(parsed.data.id))];
     const { path, message } = parsed.error.issues[0]!;
     const at = path.map((step) => `.${String(step)}`).join("");
-    problems.push(`RHONE_PROVIDERS[${i}]${at}: ${message}${rowName(item)}`);
+    problems.push(`RHONE_PROVIDERS[${i}]${at}: ${message}${describeRow(item)}`);
     return [];
   });
 }
 
-function providerOf(row: z.infer<typeof configuredRow>, shipped: Provider | undefined): Provider {
+function toProvider(row: z.infer<typeof customProvider>, shipped: Provider | undefined): Provider {
   const { id, dialect, base_url, api_key, auth, aws, host, quirks } = row;
-  const { maker, serves, pricedAs, pricedAsAsked, prices } = shipped ?? {};
+  const { maker, serves, pricedAs, pricedByRequestedName: pricedAsAsked, prices } = shipped ?? {};
   return {
     id,
     dialects: [dialect],
     baseUrl: base_url.replace(/\/+$/, ""),
-    auth: auth ?? (aws !== undefined ? "aws" : api_key === undefined ? "none" : AUTH[dialect]),
+    auth: auth ?? (aws !== undefined ? "aws" : api_key === undefined ? "none" : DEFAULT_AUTH[dialect]),
     ...(api_key !== undefined && { apiKey: api_key }),
     ...(aws && {
       aws: {
@@ -75,17 +75,17 @@ function providerOf(row: z.infer<typeof configuredRow>, shipped: Provider | unde
         ...(aws.session_token !== undefined && { session: aws.session_token }),
       },
     }),
-    ...(host !== undefined && { host }),
+    ...(host !== undefined && { cloud: host }),
     ...(maker !== undefined && { maker }),
     ...(serves !== undefined && { serves }),
     ...(pricedAs !== undefined && { pricedAs }),
-    ...(pricedAsAsked && { pricedAsAsked }),
+    ...(pricedAsAsked && { pricedByRequestedName: pricedAsAsked }),
     ...(prices !== undefined && { prices }),
     ...(quirks !== undefined && { quirks: quirks as Quirks }),
   };
 }
 
-function listOf(text: unknown, problems: string[]): unknown[] {
+function parseList(text: unknown, problems: string[]): unknown[] {
   if (text === undefined || text === "") return [];
   const list = typeof text === "string" ? tryParseJson(text) : text;
   if (Array.isArray(list)) return list;
@@ -93,7 +93,7 @@ function listOf(text: unknown, problems: string[]): unknown[] {
   return [];
 }
 
-const rowName = (item: unknown): string => {
+const describeRow = (item: unknown): string => {
   const { id, dialect } = Object(item) as { id?: unknown; dialect?: unknown };
   return typeof id === "string" ? ` (row ${id}${typeof dialect === "string" ? `, dialect ${dialect}` : ""})` : "";
 };

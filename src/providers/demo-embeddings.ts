@@ -10,15 +10,15 @@ const DIMENSIONS = 256;
  */
 export function embedTexts(body: JsonObject): JsonObject {
   const { input = null } = body;
-  const isOne = !Array.isArray(input) || typeof input[0] === "number";
-  const texts = (isOne ? [input] : input).map(wordsOf);
+  const isSingle = !Array.isArray(input) || typeof input[0] === "number";
+  const texts = (isSingle ? [input] : input).map(splitTokens);
   const dimensions = numberOf(body.dimensions) ?? DIMENSIONS;
   const data = texts.map((words, index) => {
-    const vector = vectorOf(words, dimensions);
+    const vector = buildVector(words, dimensions);
     return {
       object: "embedding",
       index,
-      embedding: body.encoding_format === "base64" ? base64Of(vector) : [...vector],
+      embedding: body.encoding_format === "base64" ? toBase64(vector) : [...vector],
     };
   });
   const tokens = texts.reduce((sum, words) => sum + words.length, 0);
@@ -26,10 +26,10 @@ export function embedTexts(body: JsonObject): JsonObject {
 }
 
 /** One word is one token; a token of another's vocabulary is a word that nobody can read. */
-const wordsOf = (input: Json): string[] =>
+const splitTokens = (input: Json): string[] =>
   Array.isArray(input) ? input.map(stringifyMember) : (stringifyMember(input).toLowerCase().match(/\S+/g) ?? []);
 
-function vectorOf(words: readonly string[], dimensions: number): Float32Array {
+function buildVector(words: readonly string[], dimensions: number): Float32Array {
   const vector = new Float32Array(dimensions);
   for (const word of words) {
     const rows = ` ${word} `;
@@ -45,4 +45,4 @@ function vectorOf(words: readonly string[], dimensions: number): Float32Array {
   return vector.map((value) => value / length);
 }
 
-const base64Of = (vector: Float32Array): string => Buffer.from(vector.buffer).toString("base64");
+const toBase64 = (vector: Float32Array): string => Buffer.from(vector.buffer).toString("base64");

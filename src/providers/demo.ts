@@ -24,7 +24,7 @@ export async function demo(request: Request): Promise<Response> {
   const reply = { created: Math.floor(Date.now() / 1000), includeUsage: wantsUsage };
   if (!asked.stream) return Response.json(openaiChat.encodeResponse(response, reply));
   const encoder = openaiChat.encodeStream(reply);
-  const frames = wordByWord(response)
+  const frames = streamByToken(response)
     .map((event) => encoder.push(event))
     .filter((frame) => frame !== "");
   const stream = new ReadableStream<Uint8Array>({
@@ -40,8 +40,8 @@ export async function demo(request: Request): Promise<Response> {
 /** One word is one token: a count anybody can check. */
 export function respond(request: ModelRequest): ModelResponse {
   const { messages, maxOutput, sampling = {} } = request;
-  const said = messages.flatMap(({ role, blocks }) => blocks.map((block) => ({ role, text: wordsOf(block) })));
-  const { isCut, ...block } = cutOff(stopped(answerTo(request), sampling.stop ?? []), maxOutput);
+  const said = messages.flatMap(({ role, blocks }) => blocks.map((block) => ({ role, text: blockText(block) })));
+  const { isCut, ...block } = truncate(applyStop(chooseReply(request), sampling.stop ?? []), maxOutput);
   const answer: Alternative = {
     messages: [{ role: "assistant", blocks: [block] }],
     finish: { reason: isCut ? "length" : block.kind === "tool_call" ? "tool_calls" : "stop" },
@@ -54,8 +54,8 @@ export function respond(request: ModelRequest): ModelResponse {
     ...answer,
     ...(count > 1 && { alternatives: Array.from({ length: count - 1 }, () => answer) }),
     usage: {
-      fresh: said.reduce((sum, { text }) => sum + countWords(text), 0),
-      output: count * countWords(wordsOf(block)),
+      fresh: said.reduce((sum, { text }) => sum + countTokens(text), 0),
+      output: count * countTokens(blockText(block)),
     },
   };
 }
@@ -68,16 +68,16 @@ const FACT = /\bmy (?<thing>[\w ]{1,40}?) (?:is|are) (?<value>[^.!?\n]+)/gi;
 const QUESTION = /\bwhat(?:'s|’s| is| are) my (?<thing>[\w ]{1,40}?)\s*\?/i;
 const ECHO = /\bwhat did i (?:just )?say\b/i;
 
-function answerTo({ messages, tools = [] }: ModelRequest): Block {
+function chooseReply({ messages, tools = [] }: ModelRequest): Block {
   const last = messages.at(-1);
   const result = last?.blocks.findLast((block) => block.kind === "tool_result");
-  if (result !== undefined) return say(`The tool says: ${wordsOf(result)}`);
-  const question = textOf(last);
+  if (result !== undefined) return textBlock(`The tool says: ${blockText(result)}`);
+  const question = messageText(last);
   const call = CALL.exec(question)?.groups;
   if (call?.name !== undefined) {
     const { name, args = "{}" } = call;
     const isDeclared = tools.some((tool) => tool.kind === "function" && tool.name === name);
-    if (!isDeclared) return say(`There is no tool named ${name}.`);
+    if (!isDeclared) return textBlock(`There is no tool named ${name}.`);
     const whole = tryParseJson(args) === undefined ? "{}" : args;
     return {
       kind: "tool_call",
@@ -88,52 +88,54 @@ function answerTo({ messages, tools = [] }: ModelRequest): Block {
   }
   const asked = QUESTION.exec(question)?.groups?.thing?.toLowerCase();
   if (asked !== undefined) {
-    const value = factsIn(messages).get(asked);
-    return say(value === undefined ? `You have not told me your ${asked} yet.` : `Your ${asked} is ${value}.`);
+    const value = findFacts(messages).get(asked);
+    return textBlock(value === undefined ? `You have not told me your ${asked} yet.` : `Your ${asked} is ${value}.`);
   }
   const before = messages.slice(0, -1).findLast(({ role }) => role === "user");
-  if (ECHO.test(question)) return say(before === undefined ? "Nothing yet." : `You said: ${textOf(before)}`);
-  const [fact] = factsIn(last === undefined ? [] : [last]);
-  return say(fact === undefined ? `You said: ${question}` : `I will remember that your ${fact[0]} is ${fact[1]}.`);
+  if (ECHO.test(question)) return textBlock(before === undefined ? "Nothing yet." : `You said: ${messageText(before)}`);
+  const [fact] = findFacts(last === undefined ? [] : [last]);
+  return textBlock(
+    fact === undefined ? `You said: ${question}` : `I will remember that your ${fact[0]} is ${fact[1]}.`,
+  );
 }
 
 /** What the user said of "my …", the latest word for each. */
-function factsIn(messages: readonly Message[]): Map<string, string> {
+function findFacts(messages: readonly Message[]): Map<string, string> {
   const facts = new Map<string, string>();
   for (const message of messages.filter(({ role }) => role === "user")) {
-    for (const { groups } of textOf(message).matchAll(FACT))
+    for (const { groups } of messageText(message).matchAll(FACT))
       facts.set(groups!.thing!.toLowerCase(), groups!.value!.trim());
   }
   return facts;
 }
 
-const say = (text: string): Block => ({ kind: "text", text });
+const textBlock = (text: string): Block => ({ kind: "text", text });
 
 /** Up to the first of the words at which it has to stop. */
-function stopped(block: Block, stop: readonly string[]): Block {
+function applyStop(block: Block, stop: readonly string[]): Block {
   if (block.kind !== "text") return block;
   const ends = stop.map((word) => block.text.indexOf(word)).filter((at) => at >= 0);
   return ends.length === 0 ? block : { ...block, text: block.text.slice(0, Math.min(...ends)) };
 }
 
-function cutOff(block: Block, limit: number | undefined): Block & { isCut?: boolean } {
-  if (block.kind !== "text" || limit === undefined || countWords(block.text) <= limit) return block;
-  return { ...block, text: pieces(block.text).slice(0, limit).join(""), isCut: true };
+function truncate(block: Block, limit: number | undefined): Block & { isCut?: boolean } {
+  if (block.kind !== "text" || limit === undefined || countTokens(block.text) <= limit) return block;
+  return { ...block, text: splitTokens(block.text).slice(0, limit).join(""), isCut: true };
 }
 
 /** A word with the space before it, as models stream. */
-const pieces = (text: string): string[] => text.match(/\s*\S+/g) ?? [];
-const countWords = (text: string): number => pieces(text).length;
-const textOf = (message: Message | undefined): string => (message?.blocks ?? []).map(wordsOf).join("\n");
+const splitTokens = (text: string): string[] => text.match(/\s*\S+/g) ?? [];
+const countTokens = (text: string): number => splitTokens(text).length;
+const messageText = (message: Message | undefined): string => (message?.blocks ?? []).map(blockText).join("\n");
 
-function wordsOf(block: Block): string {
+function blockText(block: Block): string {
   if (block.kind === "text" || block.kind === "thinking") return block.text;
   if (block.kind === "tool_call") return block.arguments;
-  return block.kind === "tool_result" ? block.content.map(wordsOf).join("\n") : "";
+  return block.kind === "tool_result" ? block.content.map(blockText).join("\n") : "";
 }
 
-function wordByWord(response: ModelResponse): StreamEvent[] {
+function streamByToken(response: ModelResponse): StreamEvent[] {
   return unfold(response).flatMap((event) =>
-    event.type === "delta" ? pieces(event.text).map((text): StreamEvent => ({ ...event, text })) : [event],
+    event.type === "delta" ? splitTokens(event.text).map((text): StreamEvent => ({ ...event, text })) : [event],
   );
 }

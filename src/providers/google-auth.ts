@@ -3,9 +3,9 @@ import { isObject, type JsonObject, tryParseJson } from "../wire/json.ts";
 import { raceTimeout } from "../wire/time.ts";
 
 /** Google's tokens hold an hour; one with less left than this is not begun with. Milliseconds. */
-const MARGIN = 5 * 60_000;
+const EXPIRY_MARGIN_MS = 5 * 60_000;
 /** Another request's exchange is waited for no longer: should its client leave, the runtime may end it unheard. Milliseconds. */
-const PATIENCE = 5_000;
+const MAX_WAIT_MS = 5_000;
 
 type Token = { value: string; expiresAt: number };
 
@@ -13,15 +13,15 @@ const TOKENS = new Map<string, Token>();
 const EXCHANGES = new Map<string, Promise<Token>>();
 
 /** A service account's JSON → an access token, kept in the isolate. Anything else is taken to be a token already. */
-export async function accessToken(credential: string): Promise<string> {
-  const account = serviceAccount(credential);
+export async function fetchAccessToken(credential: string): Promise<string> {
+  const account = parseServiceAccount(credential);
   if (account === undefined) return credential;
   const known = TOKENS.get(credential);
-  if (known !== undefined && known.expiresAt - MARGIN > Date.now()) return known.value;
+  if (known !== undefined && known.expiresAt - EXPIRY_MARGIN_MS > Date.now()) return known.value;
   const running = EXCHANGES.get(credential);
-  const shared = running === undefined ? undefined : await raceTimeout(running, PATIENCE);
+  const shared = running === undefined ? undefined : await raceTimeout(running, MAX_WAIT_MS);
   if (shared !== undefined) return shared.value;
-  const exchanging = exchange(account);
+  const exchanging = requestToken(account);
   EXCHANGES.set(credential, exchanging);
   try {
     const token = await exchanging;
@@ -35,7 +35,7 @@ export async function accessToken(credential: string): Promise<string> {
 type Account = { email: string; key: string; keyId?: string; tokenUri: string; project?: string };
 
 /** What of a service account's file is used; undefined where the text is none. */
-export function serviceAccount(text: string): Account | undefined {
+export function parseServiceAccount(text: string): Account | undefined {
   const file = text.trimStart().startsWith("{") ? tryParseJson(text) : undefined;
   if (!isObject(file) || typeof file.client_email !== "string" || typeof file.private_key !== "string")
     return undefined;
@@ -54,7 +54,7 @@ export function serviceAccount(text: string): Account | undefined {
 }
 
 /** RFC 7523: a statement signed by the account's key → a token. */
-async function exchange({ email, key, keyId, tokenUri }: Account): Promise<Token> {
+async function requestToken({ email, key, keyId, tokenUri }: Account): Promise<Token> {
   const [{ SignJWT }, { importPKCS8 }] = await Promise.all([import("jose/jwt/sign"), import("jose/key/import")]);
   const signingKey = await importPKCS8(key, "RS256").catch((cause: unknown) => {
     throw new GatewayError("provider.execution_failed", "the service account's private key cannot be read", { cause });

@@ -7,8 +7,8 @@ import type { Provider } from "./provider.ts";
 export type PriceList = (names: readonly string[], at: Date) => Price | undefined;
 
 /** A provider's prices: those of the deployment, then those of the data. */
-export async function pricesOf({ prices, pricedAs }: Provider): Promise<PriceList> {
-  const listed = pricedAs === undefined ? () => undefined : await listedFor(pricedAs);
+export async function loadPrices({ prices, pricedAs }: Provider): Promise<PriceList> {
+  const listed = pricedAs === undefined ? () => undefined : await loadPriceData(pricedAs);
   return (names, at) => {
     const own = names.map((name) => prices?.get(name.toLowerCase())).find((price) => price !== undefined);
     if (own !== undefined) return own;
@@ -21,23 +21,23 @@ export async function pricesOf({ prices, pricedAs }: Provider): Promise<PriceLis
  * `@pydantic/genai-prices` (half a megabyte) is loaded when the first call of an isolate is on its way, and never for a
  * provider that it does not know. Never throws: data that contradicts itself is no price.
  */
-async function listedFor(providerId: string): Promise<(model: string, at: Date) => Price | undefined> {
+async function loadPriceData(providerId: string): Promise<(model: string, at: Date) => Price | undefined> {
   const data = await import("@pydantic/genai-prices").catch(() => undefined);
   return (model, timestamp) => {
     try {
       const found = data?.calcPrice({}, model, { providerId, timestamp });
-      return found ? priceOf(found.model_price) : undefined;
+      return found ? toPrice(found.model_price) : undefined;
     } catch {
       return undefined;
     }
   };
 }
 
-type Listed = NonNullable<ReturnType<typeof import("@pydantic/genai-prices").calcPrice>>["model_price"];
+type ListedPrice = NonNullable<ReturnType<typeof import("@pydantic/genai-prices").calcPrice>>["model_price"];
 
 /** US dollars per million tokens → ours. A model that is paid by the hour or the page has no price per token. */
-function priceOf(listed: Listed): Price | undefined {
-  const rate = (key: string): Rate | undefined => rateOf(listed[key]);
+function toPrice(listed: ListedPrice): Price | undefined {
+  const rate = (key: string): Rate | undefined => toRate(listed[key]);
   const input = rate("input_mtok");
   if (input === undefined) return undefined;
   const each = (key: string): number | undefined => {
@@ -62,16 +62,16 @@ function priceOf(listed: Listed): Price | undefined {
   };
 }
 
-function rateOf(price: Listed[string]): Rate | undefined {
-  if (price === undefined || typeof price === "number") return price === undefined ? undefined : micros(price);
-  const tiers = price.tiers.map((tier) => ({ above: tier.start, rate: micros(tier.price) }));
-  return { base: micros(price.base), tiers: tiers.toSorted((a, b) => a.above - b.above) };
+function toRate(price: ListedPrice[string]): Rate | undefined {
+  if (price === undefined || typeof price === "number") return price === undefined ? undefined : toMicros(price);
+  const tiers = price.tiers.map((tier) => ({ above: tier.start, rate: toMicros(tier.price) }));
+  return { base: toMicros(price.base), tiers: tiers.toSorted((a, b) => a.above - b.above) };
 }
 
-const micros = (dollars: number): number => Math.round(dollars * 1_000_000);
+const toMicros = (dollars: number): number => Math.round(dollars * 1_000_000);
 
 const dollars = z.number().min(0);
-const ownPrice = z.strictObject({
+const customPrice = z.strictObject({
   input: dollars,
   output: dollars,
   cache_read: dollars.optional(),
@@ -92,7 +92,7 @@ export function readPrices(
   for (const [name, value] of isObject(given) ? Object.entries(given) : []) {
     const slash = name.indexOf("/");
     const id = name.slice(0, Math.max(0, slash)).toLowerCase();
-    const parsed = ownPrice.safeParse(value);
+    const parsed = customPrice.safeParse(value);
     if (!rows.has(id)) problems.push(`RHONE_PRICES[${JSON.stringify(name)}]: expected {provider}/{model}`);
     else if (!parsed.success) {
       const { path, message } = parsed.error.issues[0]!;
@@ -102,18 +102,18 @@ export function readPrices(
     } else
       all.set(
         id,
-        (all.get(id) ?? new Map<string, Price>()).set(name.slice(slash + 1).toLowerCase(), ownOf(parsed.data)),
+        (all.get(id) ?? new Map<string, Price>()).set(name.slice(slash + 1).toLowerCase(), toCustomPrice(parsed.data)),
       );
   }
   return all;
 }
 
-function ownOf({ input, output, cache_read, cache_write, cache_write_1h }: z.infer<typeof ownPrice>): Price {
+function toCustomPrice({ input, output, cache_read, cache_write, cache_write_1h }: z.infer<typeof customPrice>): Price {
   return {
-    input: micros(input),
-    output: micros(output),
-    ...(cache_read !== undefined && { cacheRead: micros(cache_read) }),
-    ...(cache_write !== undefined && { cacheWrite: micros(cache_write) }),
-    ...(cache_write_1h !== undefined && { cacheWrite1h: micros(cache_write_1h) }),
+    input: toMicros(input),
+    output: toMicros(output),
+    ...(cache_read !== undefined && { cacheRead: toMicros(cache_read) }),
+    ...(cache_write !== undefined && { cacheWrite: toMicros(cache_write) }),
+    ...(cache_write_1h !== undefined && { cacheWrite1h: toMicros(cache_write_1h) }),
   };
 }

@@ -17,7 +17,7 @@ export type Provider = {
   aws?: AwsKey;
   auth: Auth;
   /** The cloud whose addresses and bodies it has, where they are not the wire's own. */
-  host?: CloudName;
+  cloud?: CloudName;
   /** Whose models these are; absent where it hosts models of several makers. */
   maker?: string;
   /** Bare model names that belong here, known to the catalogue or not. Lower case. */
@@ -26,7 +26,7 @@ export type Provider = {
   /** Its name in the price data. Absent: nobody knows its prices. */
   pricedAs?: string;
   /** The price follows the name that was asked, not the one that answered: Bedrock's profiles differ in price alone. */
-  pricedAsAsked?: true;
+  pricedByRequestedName?: true;
   /** Prices that win over the data's, by the model's name in lower case; `*` is for every other. */
   prices?: ReadonlyMap<string, Price>;
   /** What may open its sealed items: any model of it, or (by default) only the one that made them. */

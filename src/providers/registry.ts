@@ -1,5 +1,5 @@
 import { readCustomProviders } from "./custom.ts";
-import { serviceAccount } from "./google-auth.ts";
+import { parseServiceAccount } from "./google-auth.ts";
 import { readPrices } from "./prices.ts";
 import type { Auth, Provider } from "./provider.ts";
 import { BUILTIN_PROVIDERS } from "./builtin.ts";
@@ -14,7 +14,7 @@ export function readProviders(settings: Settings): { rows: Map<string, Provider>
   const rows = new Map<string, Provider>();
   const problems: string[] = [];
   for (const [id, row] of Object.entries(BUILTIN_PROVIDERS)) {
-    const given = readGiven(id, row.auth, settings, problems);
+    const given = readBuiltinSettings(id, row.auth, settings, problems);
     rows.set(id, { id, ...row, ...given });
   }
   for (const row of readCustomProviders(settings.RHONE_PROVIDERS, rows, problems)) rows.set(row.id, row);
@@ -26,10 +26,10 @@ export function readProviders(settings: Settings): { rows: Map<string, Provider>
 }
 
 /** Every setting that a provider row is read from. */
-export const settingNames = (): string[] => [
+export const listSettingNames = (): string[] => [
   "RHONE_PROVIDERS",
   "RHONE_PRICES",
-  ...Object.keys(BUILTIN_PROVIDERS).flatMap((id) => [`${settingOf(id)}_API_KEY`, `${settingOf(id)}_BASE_URL`]),
+  ...Object.keys(BUILTIN_PROVIDERS).flatMap((id) => [`${settingPrefix(id)}_API_KEY`, `${settingPrefix(id)}_BASE_URL`]),
   "VERTEX_PROJECT",
   "VERTEX_LOCATION",
   "WORKERS_AI_ACCOUNT_ID",
@@ -40,32 +40,32 @@ export const settingNames = (): string[] => [
 ];
 
 /** Callable as it stands: embedded, or with an address and, where it wants one, a credential. */
-export const isConfigured = (row: Provider): boolean => missingSetting(row) === undefined;
+export const isConfigured = (row: Provider): boolean => findMissingSetting(row) === undefined;
 
 /** The setting that it still wants. */
-export function missingSetting({ id, auth, baseUrl, apiKey, aws }: Provider): string | undefined {
+export function findMissingSetting({ id, auth, baseUrl, apiKey, aws }: Provider): string | undefined {
   if (id === "demo") return undefined;
   const isKnown = auth === "none" || apiKey !== undefined || aws !== undefined;
   if (baseUrl !== undefined && isKnown) return undefined;
-  return isKnown ? (ADDRESS[id] ?? `${settingOf(id)}_BASE_URL`) : `${settingOf(id)}_API_KEY`;
+  return isKnown ? (ADDRESS_SETTING[id] ?? `${settingPrefix(id)}_BASE_URL`) : `${settingPrefix(id)}_API_KEY`;
 }
 
 /** What a cloud's address is made of. */
-const ADDRESS: Record<string, string> = { vertex: "VERTEX_PROJECT", "workers-ai": "WORKERS_AI_ACCOUNT_ID" };
+const ADDRESS_SETTING: Record<string, string> = { vertex: "VERTEX_PROJECT", "workers-ai": "WORKERS_AI_ACCOUNT_ID" };
 
-const settingOf = (id: string): string => id.toUpperCase().replaceAll("-", "_");
+const settingPrefix = (id: string): string => id.toUpperCase().replaceAll("-", "_");
 
 /** What the settings say of a shipped row. */
-function readGiven(id: string, auth: Auth, settings: Settings, problems: string[]): Partial<Provider> {
+function readBuiltinSettings(id: string, auth: Auth, settings: Settings, problems: string[]): Partial<Provider> {
   const text = (name: string): string | undefined => {
     const value = settings[name];
     return typeof value === "string" && value !== "" ? value : undefined;
   };
-  const name = settingOf(id);
+  const name = settingPrefix(id);
   const apiKey = text(`${name}_API_KEY`);
   const baseUrl = text(`${name}_BASE_URL`);
   if (baseUrl !== undefined && !isHttpUrl(baseUrl)) problems.push(`${name}_BASE_URL: expected an http or https URL`);
-  const address = isHttpUrl(baseUrl) ? addressOf(id, baseUrl) : baseUrlOf(id, text, apiKey);
+  const address = isHttpUrl(baseUrl) ? normalizeBaseUrl(id, baseUrl) : cloudBaseUrl(id, text, apiKey);
   const region = text("AWS_REGION") ?? DEFAULT_REGION;
   const [keyId, secret, session] = ["ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN"].map((one) =>
     text(`AWS_${one}`),
@@ -83,7 +83,7 @@ function readGiven(id: string, auth: Auth, settings: Settings, problems: string[
 const DEFAULT_REGION = "us-east-1";
 
 /** A resource of Azure is given by its origin; its API stands below. */
-function addressOf(id: string, baseUrl: string): string {
+function normalizeBaseUrl(id: string, baseUrl: string): string {
   const bare = baseUrl.replace(/\/+$/, "");
   if (id !== "azure") return bare;
   const { pathname } = new URL(bare);
@@ -91,14 +91,14 @@ function addressOf(id: string, baseUrl: string): string {
 }
 
 /** The address of a cloud, which follows from an account, a project or a region. */
-function baseUrlOf(id: string, text: (name: string) => string | undefined, apiKey = ""): string | undefined {
+function cloudBaseUrl(id: string, text: (name: string) => string | undefined, apiKey = ""): string | undefined {
   if (id === "bedrock") return `https://bedrock-runtime.${segment(text("AWS_REGION") ?? DEFAULT_REGION)}.amazonaws.com`;
   if (id === "workers-ai") {
     const account = text("WORKERS_AI_ACCOUNT_ID");
     return account && `https://api.cloudflare.com/client/v4/accounts/${segment(account)}/ai/v1`;
   }
   if (id !== "vertex") return undefined;
-  const project = text("VERTEX_PROJECT") ?? serviceAccount(apiKey)?.project;
+  const project = text("VERTEX_PROJECT") ?? parseServiceAccount(apiKey)?.project;
   const location = segment(text("VERTEX_LOCATION") ?? "global");
   // The global endpoint and the two multi-regional ones have names of their own.
   const origin =
@@ -115,7 +115,7 @@ const segment = (text: string): string => encodeURIComponent(text.trim());
 const isHttpUrl = (text: string | undefined): text is string =>
   text !== undefined && URL.canParse(text) && /^https?:$/.test(new URL(text).protocol);
 
-const KNOWN = new WeakMap<object, ReadonlyMap<string, Provider>>();
+const PROVIDERS = new WeakMap<object, ReadonlyMap<string, Provider>>();
 let newest: { settings: string; rows: ReadonlyMap<string, Provider> } | undefined;
 
 /**
@@ -123,11 +123,11 @@ let newest: { settings: string; rows: ReadonlyMap<string, Provider> } | undefine
  * environment of its own with the same settings, and thousands of objects share an isolate: they share the rows.
  */
 export function providersOf(environment: object): ReadonlyMap<string, Provider> {
-  const known = KNOWN.get(environment);
+  const known = PROVIDERS.get(environment);
   if (known !== undefined) return known;
   const said = Object.fromEntries(Object.entries(environment).filter(([, value]) => typeof value === "string"));
   const settings = JSON.stringify(said);
   if (newest?.settings !== settings) newest = { settings, rows: readProviders(said).rows };
-  KNOWN.set(environment, newest.rows);
+  PROVIDERS.set(environment, newest.rows);
   return newest.rows;
 }

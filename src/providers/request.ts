@@ -19,23 +19,23 @@ export async function buildRequest(
   call: CloudCall,
   { body, client }: { body: string; client: Headers },
 ): Promise<OutgoingRequest<string> & { losses: Loss[] }> {
-  const headers = headersFor(call.dialect, client);
-  const host = provider.host === undefined ? undefined : CLOUDS[provider.host];
+  const headers = buildHeaders(call.dialect, client);
+  const host = provider.cloud === undefined ? undefined : CLOUDS[provider.cloud];
   const { body: wrapped, losses } = host?.wrap(call, body, headers) ?? { body, losses: [] };
-  return { ...(await withCredential(provider, { url: urlOf(provider, call), headers, body: wrapped })), losses };
+  return { ...(await withCredential(provider, { url: buildUrl(provider, call), headers, body: wrapped })), losses };
 }
 
 /** The address. Origins come from configuration alone: nothing a client sends has a part in them but the model's name. */
-export function urlOf(provider: Provider, call: CloudCall): string {
-  const own = provider.host === undefined ? undefined : CLOUDS[provider.host].path(call);
+export function buildUrl(provider: Provider, call: CloudCall): string {
+  const own = provider.cloud === undefined ? undefined : CLOUDS[provider.cloud].path(call);
   return `${provider.baseUrl ?? "http://demo.invalid"}${own ?? PATH[call.dialect](call)}`;
 }
 
 /** What the client's request may say to this dialect; no header of another provider, and no credential. */
-export function headersFor(dialect: Dialect, client: Headers): Headers {
+export function buildHeaders(dialect: Dialect, client: Headers): Headers {
   // Bytes must match: a compressed body would be decoded and re-encoded on the way.
   const headers = new Headers({ "content-type": "application/json", "accept-encoding": "identity" });
-  for (const name of PASSED[dialect]) {
+  for (const name of FORWARDED_HEADERS[dialect]) {
     const value = client.get(name);
     if (value !== null) headers.set(name, value);
   }
@@ -45,7 +45,7 @@ export function headersFor(dialect: Dialect, client: Headers): Headers {
   return headers;
 }
 
-const PASSED: Record<Dialect, readonly string[]> = {
+const FORWARDED_HEADERS: Record<Dialect, readonly string[]> = {
   "openai-chat": ["accept"],
   "openai-responses": ["accept", "openai-beta"],
   anthropic: ["accept", "anthropic-version", "anthropic-beta"],
@@ -54,7 +54,7 @@ const PASSED: Record<Dialect, readonly string[]> = {
 };
 
 /** The embedded provider answers here; every other over the network. */
-export function fetchOf({ id, host }: Provider): (request: Request) => Promise<Response> {
+export function fetchOf({ id, cloud: host }: Provider): (request: Request) => Promise<Response> {
   if (id === "demo") return demo;
   if (host === undefined) return (request) => fetch(request);
   return async (request) => CLOUDS[host].unwrap(await fetch(request));

@@ -48,7 +48,7 @@ export class Breakers {
   readonly #cooldown: Cooldown;
   readonly #now: () => number;
   readonly #shared: BreakerStore;
-  readonly #known = new Map<string, Health>();
+  readonly #targets = new Map<string, Health>();
 
   constructor(cooldown: Cooldown, now: () => number, shared: BreakerStore = LOCAL_ONLY) {
     this.#cooldown = cooldown;
@@ -63,11 +63,11 @@ export class Breakers {
   }
 
   health(key: string): Health {
-    return this.#known.get(key) ?? { failures: 0 };
+    return this.#targets.get(key) ?? { failures: 0 };
   }
 
   get keys(): string[] {
-    return [...this.#known.keys()];
+    return [...this.#targets.keys()];
   }
 
   /**
@@ -80,17 +80,17 @@ export class Breakers {
     if (state === "closed") return "free";
     if (health.isProbed || (state === "open" && !isLast)) return "refused";
     const failedAt = health.why?.at ?? Number.NEGATIVE_INFINITY;
-    if (isLast && this.#now() - failedAt < LAST_RESORT) return "refused";
+    if (isLast && this.#now() - failedAt < LAST_RESORT_MS) return "refused";
     this.#set(key, { ...health, isProbed: true });
     if (isLast) return "probe";
-    if (await this.#isSaidDown(key)) return "refused";
+    if (await this.#adoptSharedState(key)) return "refused";
     // Whoever else comes to this point waits for what this probe finds, or for as long as if it had failed.
     void this.#shared.markDown(key, this.#now() + this.#cooldown.seconds * 1000);
     return "probe";
   }
 
   /** It answers, be it with a refusal of the request. `latency`: of a success. */
-  succeeded(key: string, latency?: number): void {
+  recordSuccess(key: string, latency?: number): void {
     const { latency: before, until } = this.health(key);
     if (until !== undefined) void this.#shared.markUp(key);
     const mean = latency === undefined ? before : before === undefined ? latency : before * 0.8 + latency * 0.2;
@@ -98,7 +98,7 @@ export class Breakers {
   }
 
   /** It does not answer as it should. Resolves when it is known whether others have found it down. */
-  async failed(key: string, why: { code: ErrorCode; message: string }): Promise<void> {
+  async recordFailure(key: string, why: { code: ErrorCode; message: string }): Promise<void> {
     const { isProbed, until, failures: before, latency } = this.health(key);
     const failures = before + 1;
     const at = this.#now();
@@ -111,11 +111,11 @@ export class Breakers {
       ...(latency !== undefined && { latency }),
     });
     if (opens) void this.#shared.markDown(key, again!);
-    else await this.#isSaidDown(key);
+    else await this.#adoptSharedState(key);
   }
 
   /** Others have found it down: then it is down here, too, for as long. */
-  async #isSaidDown(key: string): Promise<boolean> {
+  async #adoptSharedState(key: string): Promise<boolean> {
     const until = await this.#shared.downUntil(key);
     if (until === undefined || until <= this.#now()) return false;
     const { isProbed: _, ...health } = this.health(key);
@@ -124,7 +124,7 @@ export class Breakers {
   }
 
   /** The try said nothing of the target: its caller left, or another was faster. */
-  released(key: string): void {
+  release(key: string): void {
     const { isProbed: _, ...health } = this.health(key);
     this.#set(key, health);
   }
@@ -136,9 +136,9 @@ export class Breakers {
 
   /** The newest last: of more names than any deployment has, the oldest are forgotten. */
   #set(key: string, health: Health): void {
-    this.#known.delete(key);
-    this.#known.set(key, health);
-    if (this.#known.size > MAX_KNOWN) this.#known.delete(this.#known.keys().next().value!);
+    this.#targets.delete(key);
+    this.#targets.set(key, health);
+    if (this.#targets.size > MAX_TARGETS) this.#targets.delete(this.#targets.keys().next().value!);
   }
 }
 
@@ -146,7 +146,7 @@ export class Breakers {
  * A target without a stand-in is asked before its time, so that it is back as soon as it answers, but no more often than
  * this: one that refuses at once would be asked as fast as its callers come. Milliseconds.
  */
-const LAST_RESORT = 100;
+const LAST_RESORT_MS = 100;
 
 /** Callers choose model names, so there is no end of targets. */
-const MAX_KNOWN = 1000;
+const MAX_TARGETS = 1000;

@@ -82,7 +82,7 @@ const origin = z.string().refine(isOrigin, "expected an origin as in https://app
 const schema = z
   .strictObject({
     aliases: z.record(name, name),
-    routes: z.record(name, z.union([targets, z.strictObject({ targets, ...optional(routingPolicySchema) })])),
+    routes: z.record(name, z.union([targets, z.strictObject({ targets, ...makeOptional(routingPolicySchema) })])),
     ...routingPolicySchema,
     cooldown: z.strictObject({ failures: z.int().min(1), seconds: z.number().positive().max(86_400) }).partial(),
     defaults: z
@@ -96,8 +96,8 @@ const schema = z
   })
   .partial();
 
-type Written = z.infer<typeof schema>;
-type WrittenPolicy = Pick<Written, keyof typeof routingPolicySchema>;
+type ConfigInput = z.infer<typeof schema>;
+type PolicyInput = Pick<ConfigInput, keyof typeof routingPolicySchema>;
 
 /** SPEC 20. */
 export const DEFAULT_POLICY: RoutingPolicy = {
@@ -112,12 +112,12 @@ export function readConfig(text: string | undefined): Config {
   const written = text === undefined || text.trim() === "" ? {} : tryParseJson(text);
   if (written === undefined) throw new ConfigError("RHONE_CONFIG: expected JSON");
   const parsed = schema.safeParse(written);
-  if (!parsed.success) throw new ConfigError(complaintOf(parsed.error));
+  if (!parsed.success) throw new ConfigError(describeIssue(parsed.error));
   const { aliases = {}, routes = {}, cooldown, defaults, cors, ...policy } = parsed.data;
   const config: Config = {
-    aliases: lowered(aliases),
-    routes: new Map([...lowered(routes)].map(([model, route]) => [model, routeOf(route)])),
-    policy: withChanges(DEFAULT_POLICY, changesOf(policy)),
+    aliases: lowerCaseKeys(aliases),
+    routes: new Map([...lowerCaseKeys(routes)].map(([model, route]) => [model, toRoute(route)])),
+    policy: withChanges(DEFAULT_POLICY, toPolicyChanges(policy)),
     cooldown: { failures: 3, seconds: 30, ...present(cooldown) },
     defaults: {
       contextMode: defaults?.context_mode ?? "stateful",
@@ -157,7 +157,7 @@ export const withChanges = (policy: RoutingPolicy, { deadlines, retries, ...rest
 });
 
 /** As it is written, in snake_case, → as it is used. */
-export function changesOf({ deadlines_ms, retries, midstream, strategy }: WrittenPolicy): PolicyChanges {
+export function toPolicyChanges({ deadlines_ms, retries, midstream, strategy }: PolicyInput): PolicyChanges {
   return {
     ...(deadlines_ms && {
       deadlines: present({
@@ -181,9 +181,9 @@ export function changesOf({ deadlines_ms, retries, midstream, strategy }: Writte
   };
 }
 
-function routeOf(written: NonNullable<Written["routes"]>[string]): Route {
+function toRoute(written: NonNullable<ConfigInput["routes"]>[string]): Route {
   const { targets: list, ...policy } = Array.isArray(written) ? { targets: written } : written;
-  return { targets: list.map(({ target, ...rest }) => ({ model: target, ...rest })), changes: changesOf(policy) };
+  return { targets: list.map(({ target, ...rest }) => ({ model: target, ...rest })), changes: toPolicyChanges(policy) };
 }
 
 function isOrigin(text: string): boolean {
@@ -191,7 +191,7 @@ function isOrigin(text: string): boolean {
   return url?.origin === text && /^https?:$/.test(url.protocol) && !text.includes("*");
 }
 
-const lowered = <T>(record: Record<string, T>): Map<string, T> =>
+const lowerCaseKeys = <T>(record: Record<string, T>): Map<string, T> =>
   new Map(Object.entries(record).map(([key, value]) => [key.toLowerCase(), value]));
 
 /** An absent member must not stand in the way of a default. */
@@ -200,13 +200,13 @@ function present<T extends object>(members: T | undefined): { [K in keyof T]?: N
   return Object.fromEntries(said) as { [K in keyof T]?: NonNullable<T[K]> };
 }
 
-function optional<T extends Record<string, z.ZodType>>(shape: T): { [K in keyof T]: z.ZodOptional<T[K]> } {
+function makeOptional<T extends Record<string, z.ZodType>>(shape: T): { [K in keyof T]: z.ZodOptional<T[K]> } {
   const entries = Object.entries(shape).map(([key, type]) => [key, type.optional()]);
   return Object.fromEntries(entries) as { [K in keyof T]: z.ZodOptional<T[K]> };
 }
 
 /** The innermost complaint: of a union's alternatives the one that the value comes closest to. */
-function complaintOf({ issues }: z.core.$ZodError, at = "RHONE_CONFIG"): string {
+function describeIssue({ issues }: z.core.$ZodError, at = "RHONE_CONFIG"): string {
   const issue = issues[0]!;
   const here = issue.path.reduce<string>(
     (path, step) => (typeof step === "number" ? `${path}[${step}]` : `${path}.${String(step)}`),
@@ -214,7 +214,7 @@ function complaintOf({ issues }: z.core.$ZodError, at = "RHONE_CONFIG"): string 
   );
   if (issue.code === "invalid_union") {
     const deepest = issue.errors.toSorted((a, b) => (b[0]?.path.length ?? 0) - (a[0]?.path.length ?? 0))[0];
-    if (deepest !== undefined) return complaintOf({ issues: deepest } as z.core.$ZodError, here);
+    if (deepest !== undefined) return describeIssue({ issues: deepest } as z.core.$ZodError, here);
   }
   if (issue.code === "unrecognized_keys") return `${here}.${issue.keys[0]!}: there is no such member`;
   return `${here}: ${issue.message.replace(/^Invalid input: /, "")}`;

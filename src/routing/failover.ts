@@ -2,7 +2,7 @@ import { GatewayError, toGatewayError } from "../canonical/error.ts";
 import type { Attempt, DiscardedUsage } from "../store/records.ts";
 import type { Breakers } from "./breaker.ts";
 import type { RoutingPolicy } from "./config.ts";
-import { healthKeyOf, keyOf, type Target } from "./locate.ts";
+import { healthKeyOf, targetKeyOf, type Target } from "./locate.ts";
 import { blamesTarget, verdictOf, retryDelay } from "./retry.ts";
 
 /**
@@ -45,31 +45,31 @@ export type FailoverServices = {
 export async function failOver<T>(plan: FailoverPlan, attempt: AttemptFn<T>, tools: FailoverServices): Promise<T> {
   const { breakers } = tools;
   const { targets } = plan;
-  const run = new Run(plan, attempt, tools);
+  const run = new FailoverRun(plan, attempt, tools);
   for (const [i, target] of targets.entries()) {
-    if (await run.isBarred(target)) continue;
+    if (await run.isExcluded(target)) continue;
     const admission = await breakers.admit(healthKeyOf(target), false);
     if (admission === "refused") continue;
-    const answer = await run.use(target, { mayRepeat: admission === "free", isLast: i === targets.length - 1 });
+    const answer = await run.tryTarget(target, { mayRepeat: admission === "free", isLast: i === targets.length - 1 });
     if (answer !== undefined) return answer.value;
   }
   if (run.firstError !== undefined) throw run.firstError;
   // All of them cool down: one call at a time may ask whether the best of them is back.
   for (const target of targets) {
     if ((await breakers.admit(healthKeyOf(target), true)) === "refused") continue;
-    const answer = await run.use(target, { mayRepeat: false, isLast: true });
+    const answer = await run.tryTarget(target, { mayRepeat: false, isLast: true });
     if (answer !== undefined) return answer.value;
     break;
   }
-  throw run.firstError ?? coolingDown(targets, breakers);
+  throw run.firstError ?? toCooldownError(targets, breakers);
 }
 
 /** What one call has been through. */
-class Run<T> {
+class FailoverRun<T> {
   firstError: GatewayError | undefined;
   readonly #plan: FailoverPlan;
   readonly #attempt: AttemptFn<T>;
-  readonly #tools: FailoverServices;
+  readonly #services: FailoverServices;
   #retriesLeft: number;
   /** The context did not fit there. */
   #tooSmall: Target | undefined;
@@ -79,19 +79,19 @@ class Run<T> {
   constructor(plan: FailoverPlan, attempt: AttemptFn<T>, tools: FailoverServices) {
     this.#plan = plan;
     this.#attempt = attempt;
-    this.#tools = tools;
+    this.#services = tools;
     this.#retriesLeft = plan.policy.retries.max;
   }
 
   /** No use to try it: its context is no larger than the one that was too small, or it has failed as the hedge. */
-  async isBarred(target: Target): Promise<boolean> {
+  async isExcluded(target: Target): Promise<boolean> {
     if (target === this.#hedged) return true;
-    return this.#tooSmall !== undefined && !(await this.#tools.isLarger(target, this.#tooSmall));
+    return this.#tooSmall !== undefined && !(await this.#services.isLarger(target, this.#tooSmall));
   }
 
   /** Tries a target until it answers or should be left: undefined. Throws when no target can do better. */
-  async use(target: Target, how: { mayRepeat: boolean; isLast: boolean }): Promise<{ value: T } | undefined> {
-    const { random, sleep, signal, breakers } = this.#tools;
+  async tryTarget(target: Target, how: { mayRepeat: boolean; isLast: boolean }): Promise<{ value: T } | undefined> {
+    const { random, sleep, signal, breakers } = this.#services;
     const { retries } = this.#plan.policy;
     for (let count = 1; ; count++) {
       const isHedged = this.#plan.hedge !== undefined && target === this.#plan.targets[0] && count === 1;
@@ -113,7 +113,7 @@ class Run<T> {
   }
 
   async #try(target: Target, signal: AbortSignal): Promise<{ value: T } | { error: GatewayError }> {
-    const { breakers, now, logAttempt: note } = this.#tools;
+    const { breakers, now, logAttempt: note } = this.#services;
     const startedAt = now();
     let status: number | undefined;
     let wasted: DiscardedUsage = {};
@@ -131,26 +131,26 @@ class Run<T> {
         onStatus: (heard) => (status = heard),
         onDiscardedUsage: (waste) => (wasted = waste),
       });
-      breakers.succeeded(key, now() - startedAt);
+      breakers.recordSuccess(key, now() - startedAt);
       note(made());
       return { value };
     } catch (thrown) {
       const error = signal.aborted ? toGatewayError(signal.reason) : toGatewayError(thrown);
       note({ ...made(), error: error.code, reason: error.message.slice(0, 500), ...wasted });
       if (signal.aborted) {
-        breakers.released(key);
+        breakers.release(key);
         throw error;
       }
-      if (blamesTarget(verdictOf(error))) await breakers.failed(key, error);
-      else breakers.succeeded(key);
+      if (blamesTarget(verdictOf(error))) await breakers.recordFailure(key, error);
+      else breakers.recordSuccess(key);
       return { error };
     }
   }
 
   /** Both at once when the first is silent for too long: the first content wins, the other is cancelled. */
   async #hedge(target: Target, { afterMs, target: second }: Hedge): Promise<{ value: T } | { error: GatewayError }> {
-    const { signal, sleep, breakers } = this.#tools;
-    const [own, other, timer] = [childOf(signal), childOf(signal), childOf(signal)];
+    const { signal, sleep, breakers } = this.#services;
+    const [own, other, timer] = [createChild(signal), createChild(signal), createChild(signal)];
     const first = this.#try(target, own.signal);
     const isSilent = await Promise.race([first.then(() => false), sleep(afterMs, timer.signal).then(() => true)]).catch(
       () => false,
@@ -161,8 +161,8 @@ class Run<T> {
     const racers = [first, this.#try(second, other.signal)];
     try {
       const { value, loser } = await Promise.any([
-        racers[0]!.then(valueOf).then((won) => ({ value: won, loser: other })),
-        racers[1]!.then(valueOf).then((won) => ({ value: won, loser: own })),
+        racers[0]!.then(requireValue).then((won) => ({ value: won, loser: other })),
+        racers[1]!.then(requireValue).then((won) => ({ value: won, loser: own })),
       ]);
       loser.abort(new GatewayError("provider.unavailable", "another target was faster"));
       // What it has cost is on record with the call: a request that is given up ends at once.
@@ -175,23 +175,23 @@ class Run<T> {
 }
 
 /** A failed try loses the race; what it failed of is known already. */
-function valueOf<T>(tried: { value: T } | { error: GatewayError }): T {
+function requireValue<T>(tried: { value: T } | { error: GatewayError }): T {
   if ("value" in tried) return tried.value;
   throw tried.error;
 }
 
 /** Aborted with its parent, or alone. */
-function childOf(parent: AbortSignal): AbortController {
+function createChild(parent: AbortSignal): AbortController {
   const child = new AbortController();
   if (parent.aborted) child.abort(parent.reason);
   parent.addEventListener("abort", () => child.abort(parent.reason), { once: true, signal: child.signal });
   return child;
 }
 
-function coolingDown(targets: FailoverPlan["targets"], breakers: Breakers): GatewayError {
+function toCooldownError(targets: FailoverPlan["targets"], breakers: Breakers): GatewayError {
   const why = targets.map((target) => {
     const { why: last } = breakers.health(healthKeyOf(target));
-    return `${keyOf(target)} (${last?.message ?? "it failed of late, or a call is trying it"})`;
+    return `${targetKeyOf(target)} (${last?.message ?? "it failed of late, or a call is trying it"})`;
   });
   const wait = Math.min(...targets.map((target) => breakers.waitOf(healthKeyOf(target))));
   return new GatewayError("provider.unavailable", `every target cools down after failures: ${why.join("; ")}`, {

@@ -8,7 +8,7 @@ import type { Retries } from "./config.ts";
 export type Verdict = "stop" | "next" | "larger" | "again";
 
 /** Statuses that tell of the gateway's own account at the provider, or of a name it does not have. */
-const NOT_HERE = new Set([401, 402, 403, 404]);
+const TARGET_STATUSES = new Set([401, 402, 403, 404]);
 
 export function verdictOf(error: GatewayError): Verdict {
   const { code, upstream } = error;
@@ -18,7 +18,7 @@ export function verdictOf(error: GatewayError): Verdict {
     if (code === "provider.timeout") return "next";
     return code.startsWith("provider.") || code === "stream.interrupted" ? "again" : "stop";
   }
-  if (NOT_HERE.has(upstream.status) || code === "model.not_found") return "next";
+  if (TARGET_STATUSES.has(upstream.status) || code === "model.not_found") return "next";
   // A quota that is used up does not come back within a call.
   if (upstream.code === "insufficient_quota" || upstream.type === "insufficient_quota") return "next";
   const isRefusal = upstream.status >= 400 && upstream.status < 500 && upstream.status !== 429;

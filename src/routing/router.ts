@@ -12,7 +12,7 @@ export type Router = {
   problem?: string;
 };
 
-function routerOf(config: Config, shared: BreakerStore): Router {
+function assembleRouter(config: Config, shared: BreakerStore): Router {
   const { now } = Date;
   return { config, breakers: new Breakers(config.cooldown, now, shared), now, random: Math.random };
 }
@@ -21,11 +21,11 @@ function routerOf(config: Config, shared: BreakerStore): Router {
  * The router for a configuration's text. One that is wrong takes nothing down: the last good one stays (`lastGood`, its
  * text), or else the defaults, and `problem` says why. `shared`: where its isolate and others tell each other of targets.
  */
-export function routerFor(text: string | undefined, lastGood?: string, shared: BreakerStore = LOCAL_ONLY): Router {
+export function createRouter(text: string | undefined, lastGood?: string, shared: BreakerStore = LOCAL_ONLY): Router {
   try {
-    return routerOf(readConfig(text), shared);
+    return assembleRouter(readConfig(text), shared);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    return { ...routerFor(lastGood === text ? undefined : lastGood, undefined, shared), problem: error.message };
+    return { ...createRouter(lastGood === text ? undefined : lastGood, undefined, shared), problem: error.message };
   }
 }

@@ -11,7 +11,7 @@ export class Alarm {
   }
 
   /** Has it come in so many milliseconds at the latest. */
-  within(ms: number): void {
+  scheduleWithin(ms: number): void {
     const at = this.#now() + ms;
     if (this.#at <= at) return;
     this.#at = at;

@@ -52,7 +52,7 @@ export async function writeAuditEvents(d1: D1Database, changes: readonly AuditEv
           db
             .insert(keys)
             .values(key)
-            .onConflictDoUpdate({ target: keys.id, set: rowOf(key) }),
+            .onConflictDoUpdate({ target: keys.id, set: toKeyRow(key) }),
         ]),
     ...(organization === undefined
       ? []
@@ -68,7 +68,7 @@ export async function writeAuditEvents(d1: D1Database, changes: readonly AuditEv
 }
 
 /** What is not said is not left as it was. */
-const rowOf = (key: ListedKey): typeof keys.$inferInsert => ({ expiresAt: null, revokedAt: null, ...key });
+const toKeyRow = (key: ListedKey): typeof keys.$inferInsert => ({ expiresAt: null, revokedAt: null, ...key });
 
 /** Newest first. `after`: the last id of the page before. */
 export async function listKeys(

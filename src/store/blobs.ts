@@ -4,17 +4,17 @@ export type Blobs = {
   /** undefined: it is not there. */
   get: (name: string) => Promise<string | undefined>;
   /** Takes over what another session's blobs hold under these names. */
-  adopt: (from: string, names: readonly string[]) => Promise<void>;
+  copyFrom: (from: string, names: readonly string[]) => Promise<void>;
   clear: () => Promise<void>;
 };
 
 /** The blobs of one session. Each has its own: what a session held goes with it, whoever branched from it. */
-export function blobsOf(bucket: R2Bucket, session: string): Blobs {
+export function openBlobs(bucket: R2Bucket, session: string): Blobs {
   const keyOf = (name: string, owner = session): string => `media/${owner}/${name}`;
   return {
     put: async (name, text) => void (await bucket.put(keyOf(name), text)),
     get: async (name) => (await bucket.get(keyOf(name)))?.text(),
-    adopt: async (from, names) => {
+    copyFrom: async (from, names) => {
       for (const name of names) {
         const found = await bucket.get(keyOf(name, from));
         if (found !== null) await bucket.put(keyOf(name), found.body);

@@ -3,7 +3,7 @@ import type { Sql } from "./sql.ts";
 import { joinItems } from "../wire/json.ts";
 
 /** For a schema. Numbers go up, also over a gap: only the lowest are ever taken away, or all. */
-export const OUTBOX = "CREATE TABLE outbox (number INTEGER PRIMARY KEY, payload TEXT NOT NULL)";
+export const OUTBOX_SCHEMA = "CREATE TABLE outbox (number INTEGER PRIMARY KEY, payload TEXT NOT NULL)";
 
 /** Records on their way: JSON texts with commas between them. */
 export type OutboxRow = { number: number; payload: string };

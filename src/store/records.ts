@@ -70,8 +70,8 @@ export async function upsertRecords(d1: D1Database, records: readonly StoredReco
   const ofSessions = records.filter((record) => "object" in record);
   const ofCalls = records.flatMap((record) => ("object" in record ? [] : [record]));
   const statements = [
-    ...upsertCalls(d1, ofCalls.map(callRow)),
-    ...upsertRuns(d1, ofCalls.map(runRow)),
+    ...upsertCalls(d1, ofCalls.map(toCallRow)),
+    ...upsertRuns(d1, ofCalls.map(toRunRow)),
     ...upsertSessions(d1, ofSessions),
   ];
   if (statements.length > 0) await d1.batch(statements);
@@ -86,13 +86,13 @@ export async function findCall(d1: D1Database, org: string, id: string): Promise
     .from(calls)
     .where(and(eq(calls.id, id), eq(calls.org, org)))
     .limit(1);
-  return found[0] === undefined ? undefined : recordOf(found[0]);
+  return found[0] === undefined ? undefined : toRecord(found[0]);
 }
 
 /** A plain call is a run of one call, and they share all but the prefix of their ids. */
 export const runIdOf = (callId: string): string => withPrefix(callId, "run");
 
-function runRow(record: CallRecord): typeof runs.$inferInsert {
+function toRunRow(record: CallRecord): typeof runs.$inferInsert {
   const { id, org, sessionId, keyId, status, createdAt, endedAt } = record;
   return { id: runIdOf(id), org, sessionId, keyId, status, stopReason: stopReasonOf(record), createdAt, endedAt };
 }
@@ -102,7 +102,7 @@ export function stopReasonOf({ status, finishReason }: CallRecord): string {
   return finishReason === "length" ? "max_tokens" : "end_turn";
 }
 
-function callRow(record: CallRecord): typeof calls.$inferInsert {
+function toCallRow(record: CallRecord): typeof calls.$inferInsert {
   const { usage, latency, charge: _, ...same } = record;
   return {
     ...same,
@@ -123,7 +123,7 @@ function callRow(record: CallRecord): typeof calls.$inferInsert {
   };
 }
 
-function recordOf(row: typeof calls.$inferSelect): CallRecord {
+function toRecord(row: typeof calls.$inferSelect): CallRecord {
   const {
     runId: _,
     tokensFresh,
@@ -150,12 +150,13 @@ function recordOf(row: typeof calls.$inferSelect): CallRecord {
     cacheWrite1h: tokensCacheWrite1h,
     searches,
   };
-  return present({
+  return withoutNull({
     ...same,
-    usage: present({ ...usage, native: usageNative as Json }),
-    latency: present({ gateway: latencyGatewayMs, firstByte: latencyFirstByteMs, total: latencyTotalMs }),
+    usage: withoutNull({ ...usage, native: usageNative as Json }),
+    latency: withoutNull({ gateway: latencyGatewayMs, firstByte: latencyFirstByteMs, total: latencyTotalMs }),
   }) as CallRecord;
 }
 
 /** D1's null is our absent. */
-const present = (row: object): object => Object.fromEntries(Object.entries(row).filter(([, value]) => value !== null));
+const withoutNull = (row: object): object =>
+  Object.fromEntries(Object.entries(row).filter(([, value]) => value !== null));

@@ -68,7 +68,7 @@ export async function listSessions(
 }
 
 /** When a session was made, by which a list goes on behind it. */
-export async function findCreated(d1: D1Database, org: string, id: string): Promise<number | undefined> {
+export async function findSessionCreatedAt(d1: D1Database, org: string, id: string): Promise<number | undefined> {
   const { createdAt } = sessions;
   const [found] = await drizzle(d1)
     .select({ createdAt })

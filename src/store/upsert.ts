@@ -2,7 +2,7 @@ import { getTableColumns, getTableName } from "drizzle-orm";
 import type { SQLiteColumn, SQLiteTable } from "drizzle-orm/sqlite-core";
 
 /** D1 takes no value above 2 MB. In UTF-16 code units, of which none has more than three bytes; a longer row goes alone. */
-const MAX_LIST = 600_000;
+const MAX_LIST_LENGTH = 600_000;
 
 /** Statements for any number of rows: mostly one, or none when there are no rows. */
 export type Upsert<Row> = (d1: D1Database, rows: readonly Row[]) => D1PreparedStatement[];
@@ -25,10 +25,10 @@ export function upsertInto<Table extends SQLiteTable>(
   const text = `INSERT INTO ${getTableName(table)} (${names.join()}) SELECT ${values.join()} FROM json_each(?) WHERE true
     ON CONFLICT (${key.map(({ name }) => name).join()})
     DO UPDATE SET ${names.map((name) => `${name} = excluded.${name}`).join()} WHERE ${isNewer}`;
-  return (d1, rows) => listsOf(rows).map((list) => d1.prepare(text).bind(list));
+  return (d1, rows) => splitRows(rows).map((list) => d1.prepare(text).bind(list));
 }
 
-function listsOf(rows: readonly object[]): string[] {
+function splitRows(rows: readonly object[]): string[] {
   const lists: string[][] = [];
   let room = 0;
   for (const row of rows) {
@@ -36,7 +36,7 @@ function listsOf(rows: readonly object[]): string[] {
     room -= json.length + 1;
     if (room < 0 || lists.length === 0) {
       lists.push([]);
-      room = MAX_LIST - json.length;
+      room = MAX_LIST_LENGTH - json.length;
     }
     lists.at(-1)!.push(json);
   }

@@ -1,13 +1,13 @@
 import { z } from "zod";
 import type { Loss } from "../canonical/types.ts";
 import { native } from "../dialects/native/index.ts";
+import type { Caller } from "../keys/caller.ts";
+import { COMPACTION_STRATEGIES } from "../session/history/compact.ts";
 import { isObject, type JsonObject, parseJson } from "../wire/json.ts";
 import { appendMember, findMembers as membersOf, sliceSpan, splice } from "../wire/splice.ts";
+import { type Surface, SURFACES } from "./index.ts";
 import type { RequestText } from "./request.ts";
-import { COMPACTION_STRATEGIES } from "../session/history/compact.ts";
-import { SURFACES, type Surface } from "./index.ts";
 import { rhoneRequest } from "./rhone.ts";
-import type { Caller } from "../keys/caller.ts";
 
 const call = SURFACES.native.request.shape;
 

@@ -3,10 +3,10 @@ import type { Message, ModelRequest } from "../canonical/types.ts";
 import type { PathParams, WireDialect } from "../dialects/dialect.ts";
 import type { Instructions } from "../session/session.ts";
 import { isObject, type Json, JsonError, type JsonObject, parseJson } from "../wire/json.ts";
-import { findElements, isEmptyJson, type Member, findMembers, sliceSpan } from "../wire/splice.ts";
-import { validate } from "./validate.ts";
+import { findElements, findMembers, isEmptyJson, type Member, sliceSpan } from "../wire/splice.ts";
 import { type Surface } from "./index.ts";
 import { type RhoneRequest, rhoneRequest } from "./rhone.ts";
+import { validate } from "./validate.ts";
 
 /** A request's text and the spans of its top-level members: enough to decide where the request is handled. */
 export type RequestText = { text: string; members: Member[]; rhone: RhoneRequest };

@@ -1,9 +1,9 @@
 import { sleep } from "./time.ts";
 
 /** How long what comes close together is gathered. Milliseconds. */
-const GATHER = 25;
+const INTERVAL_MS = 25;
 /** Whoever waits for the others may be gone before it has left. From then on somebody else does. Milliseconds. */
-const OVERDUE = 1_000;
+const STALLED_MS = 1_000;
 
 /** Who carries what was gathered; until when it stays awake for that. What `carry` throws goes to the log. */
 export type BatchFlusher<T> = {
@@ -18,21 +18,21 @@ export type BatchFlusher<T> = {
  * the others have must be found again some other way, should it not arrive.
  */
 export class Batcher<T> {
-  #things: T[] = [];
-  #leavesAt: number | undefined;
-  #leftAt = 0;
+  #items: T[] = [];
+  #dueAt: number | undefined;
+  #flushedAt = 0;
 
   put(things: readonly T[], { flush: carry, waitUntil, now }: BatchFlusher<T>): void {
-    this.#things.push(...things);
-    const isCarried = this.#leavesAt !== undefined && now() < this.#leavesAt + OVERDUE;
-    if (this.#things.length === 0 || isCarried) return;
-    const wait = Math.max(0, this.#leftAt + GATHER - now());
-    this.#leavesAt = now() + wait;
+    this.#items.push(...things);
+    const isCarried = this.#dueAt !== undefined && now() < this.#dueAt + STALLED_MS;
+    if (this.#items.length === 0 || isCarried) return;
+    const wait = Math.max(0, this.#flushedAt + INTERVAL_MS - now());
+    this.#dueAt = now() + wait;
     const carried = async (): Promise<void> => {
       if (wait > 0) await sleep(wait);
-      this.#leavesAt = undefined;
-      this.#leftAt = now();
-      await carry(this.#things.splice(0));
+      this.#dueAt = undefined;
+      this.#flushedAt = now();
+      await carry(this.#items.splice(0));
     };
     waitUntil(carried().catch((cause: unknown) => console.error("what was gathered did not arrive", cause)));
   }

@@ -29,18 +29,18 @@ export function concatBytes(parts: readonly Uint8Array[]): Uint8Array {
 }
 
 /** Between an object and a Worker a value may have 32 MiB, and a text takes up to two bytes a character. */
-const MAX_CROSSING = 4 * 1024 * 1024;
+const MAX_STRING_LENGTH = 4 * 1024 * 1024;
 
 /** A text on its way to an object: as it is, or, where it is too much for that, as its bytes. */
 export const toRpcText = (text: string): string | ReadableStream<Uint8Array> =>
-  text.length <= MAX_CROSSING ? text : new Response(text).body!;
+  text.length <= MAX_STRING_LENGTH ? text : new Response(text).body!;
 
 /** A text that crossed as what it is, or as its bytes. */
 export const readRpcText = async (text: string | ReadableStream<Uint8Array>): Promise<string> =>
   typeof text === "string" ? text : await new Response(text).text();
 
 /** What comes piece by piece, as a stream of bytes that makes the next piece when it is asked for. */
-export function streamOf(pieces: AsyncGenerator<string | Uint8Array>): ReadableStream<Uint8Array> {
+export function toByteStream(pieces: AsyncGenerator<string | Uint8Array>): ReadableStream<Uint8Array> {
   return new ReadableStream({
     type: "bytes",
     async pull(controller) {
@@ -56,7 +56,7 @@ export function streamOf(pieces: AsyncGenerator<string | Uint8Array>): ReadableS
 }
 
 /** The lines of a stream, without the empty ones. */
-export async function* linesOf(bytes: ReadableStream<Uint8Array>): AsyncGenerator<string> {
+export async function* readLines(bytes: ReadableStream<Uint8Array>): AsyncGenerator<string> {
   let rest = "";
   for await (const text of bytes.pipeThrough(new TextDecoderStream())) {
     const lines = (rest + text).split("\n");

@@ -5,8 +5,8 @@ import { encodeUtf8 } from "./bytes.ts";
 export const sha256 = (text: string): string => hash("sha256", text, "base64url");
 
 /** Compares two secrets in a time that tells nothing of where they differ, nor of their lengths. */
-export const equalSecrets = (a: string, b: string): boolean => equalDigests(sha256(a), sha256(b));
+export const areSecretsEqual = (a: string, b: string): boolean => areDigestsEqual(sha256(a), sha256(b));
 
 /** The same for what `sha256` made of them. */
-export const equalDigests = (a: string, b: string): boolean =>
+export const areDigestsEqual = (a: string, b: string): boolean =>
   a.length === b.length && timingSafeEqual(encodeUtf8(a), encodeUtf8(b));

@@ -11,8 +11,8 @@
 const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"; // Crockford: no i, l, o, u
 const TIME_LENGTH = 10;
 const STAMP_LENGTH = 26;
-const OBJECT = new RegExp(`^[${ALPHABET}]{52}$`);
-const ENTRY = new RegExp(`^[${ALPHABET}]{26}\\.[${ALPHABET}]{52}$`);
+const OBJECT_ID = new RegExp(`^[${ALPHABET}]{52}$`);
+const JOURNAL_ENTRY = new RegExp(`^[${ALPHABET}]{26}\\.[${ALPHABET}]{52}$`);
 
 export function newId(prefix: string, now: number, place = ""): string {
   return `${prefix}_${stamp(now)}${place}`;
@@ -28,7 +28,7 @@ export function encodeObjectId(hex: string): string {
 
 /** The inverse: undefined when the text is no place. */
 export function decodeObjectId(place: string): string | undefined {
-  if (!OBJECT.test(place)) return undefined;
+  if (!OBJECT_ID.test(place)) return undefined;
   let digits = "";
   for (let i = 0; i < place.length; i += 4)
     digits += decodeBase32(place.slice(i, i + 4))
@@ -42,14 +42,14 @@ export const newJournalId = (prefix: string, now: number, journal: string): stri
 
 /** The journal that a place names in which a stateless call has begun it; undefined for every other place. */
 export const journalIn = (place: string): string | undefined =>
-  ENTRY.test(place) ? place.slice(STAMP_LENGTH + 1) : undefined;
+  JOURNAL_ENTRY.test(place) ? place.slice(STAMP_LENGTH + 1) : undefined;
 
 /** The place in an id with that prefix; undefined when the text is no such id. */
 export function objectIdIn(prefix: string, id: string): string | undefined {
   if (!id.startsWith(`${prefix}_`)) return undefined;
   const name = id.slice(prefix.length + 1);
-  const place = ENTRY.test(name) ? name : name.slice(STAMP_LENGTH);
-  return OBJECT.test(place) || ENTRY.test(place) ? place : undefined;
+  const place = JOURNAL_ENTRY.test(name) ? name : name.slice(STAMP_LENGTH);
+  return OBJECT_ID.test(place) || JOURNAL_ENTRY.test(place) ? place : undefined;
 }
 
 /** No id that is minted from then on sorts before it. */

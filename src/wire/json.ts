@@ -20,7 +20,7 @@ export function parseJson(text: string): Json {
 }
 
 const parse = (text: string): Json =>
-  (LONG_NUMBER.test(text) ? JSON.parse(text, keepNumber) : JSON.parse(text)) as Json;
+  (LONG_NUMBER.test(text) ? JSON.parse(text, reviveNumber) : JSON.parse(text)) as Json;
 
 /**
  * Numbers that a double cannot hold stay the text they were (ECMAScript's `JSON.rawJSON`), so what is decoded and said
@@ -28,7 +28,7 @@ const parse = (text: string): Json =>
  */
 const LONG_NUMBER = /[:[,\s]-?\d(?:\.?\d){15}/;
 
-function keepNumber(_: string, value: unknown, context?: { source?: string }): unknown {
+function reviveNumber(_: string, value: unknown, context?: { source?: string }): unknown {
   const source = context?.source;
   return typeof value === "number" && source !== undefined && source.length > 15 && String(value) !== source
     ? rawJson(source)
@@ -82,7 +82,7 @@ function isShallow(text: string): boolean {
   for (let at = 0; at < text.length; at++) {
     const code = text.charCodeAt(at);
     if (code === QUOTE) {
-      at = endOfString(text, at) - 1;
+      at = findStringEnd(text, at) - 1;
       if (at < 0) return true;
     } else if (code === OPEN_BRACE || code === OPEN_BRACKET) {
       if (++depth > MAX_DEPTH) return false;
@@ -99,7 +99,7 @@ export const CLOSE_BRACKET = 0x5d;
 const BACKSLASH = 0x5c;
 
 /** Where the string that opens at `at` ends (behind its quote); -1 when it does not. Native search, not a loop over characters. */
-export function endOfString(text: string, at: number): number {
+export function findStringEnd(text: string, at: number): number {
   for (let quote = text.indexOf('"', at + 1); quote >= 0; quote = text.indexOf('"', quote + 1)) {
     let first = quote;
     while (text.charCodeAt(first - 1) === BACKSLASH) first--;

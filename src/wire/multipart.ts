@@ -34,7 +34,7 @@ export class FieldFinder {
   }
 
   /** The form has ended, or is none: nothing will be found any more. */
-  get isOver(): boolean {
+  get isDone(): boolean {
     return this.#state === "end";
   }
 
@@ -53,29 +53,29 @@ export class FieldFinder {
     switch (this.#state) {
       case "body": {
         const at = this.#find(this.#delimiter);
-        if (at >= 0) this.#take(at + this.#delimiter.length, "delimiter");
-        else this.#take(Math.max(0, this.#pending.length - this.#delimiter.length + 1), "body");
+        if (at >= 0) this.#advance(at + this.#delimiter.length, "delimiter");
+        else this.#advance(Math.max(0, this.#pending.length - this.#delimiter.length + 1), "body");
         return undefined;
       }
       case "delimiter": {
         if (this.#pending.length < 2) return undefined;
         const line = this.#find(LINE_END);
         if (decodeUtf8(this.#pending.subarray(0, 2)) === "--") this.#state = "end";
-        else if (line >= 0) this.#take(line, "headers");
-        else this.#expectBelow(MAX_HEADER_BYTES);
+        else if (line >= 0) this.#advance(line, "headers");
+        else this.#giveUpAbove(MAX_HEADER_BYTES);
         return undefined;
       }
       case "headers": {
         const end = this.#find(HEADERS_END);
-        if (end < 0) return this.#expectBelow(MAX_HEADER_BYTES);
-        const isIt = nameIn(decodeUtf8(this.#pending.subarray(0, end))) === this.#name;
+        if (end < 0) return this.#giveUpAbove(MAX_HEADER_BYTES);
+        const isIt = readFieldName(decodeUtf8(this.#pending.subarray(0, end))) === this.#name;
         // The line that ends the headers may be the one that begins the next boundary: an empty value.
-        this.#take(end + 2, isIt ? "value" : "body");
+        this.#advance(end + 2, isIt ? "value" : "body");
         return undefined;
       }
       case "value": {
         const end = this.#find(this.#delimiter);
-        if (end < 0) return this.#expectBelow(MAX_VALUE_BYTES);
+        if (end < 0) return this.#giveUpAbove(MAX_VALUE_BYTES);
         const value = decodeUtf8(this.#pending.subarray(2, Math.max(2, end)));
         return { start: this.#at + 2, end: this.#at + Math.max(2, end), value };
       }
@@ -89,13 +89,13 @@ export class FieldFinder {
     return Buffer.from(buffer, byteOffset, length).indexOf(bytes);
   }
 
-  #take(count: number, state: State): void {
+  #advance(count: number, state: State): void {
     this.#pending = this.#pending.subarray(count);
     this.#at += count;
     this.#state = state;
   }
 
-  #expectBelow(limit: number): undefined {
+  #giveUpAbove(limit: number): undefined {
     if (this.#pending.length > limit) this.#state = "end";
   }
 }
@@ -104,7 +104,7 @@ const LINE_END = encodeUtf8(CRLF);
 const HEADERS_END = encodeUtf8(CRLF + CRLF);
 
 /** `name` of a part's Content-Disposition; one inside a quoted file name is none. */
-function nameIn(headers: string): string | undefined {
+function readFieldName(headers: string): string | undefined {
   const disposition = /(?:^|\r\n)content-disposition:\s*form-data([^\r\n]*)/i.exec(headers)?.[1] ?? "";
   for (const [, key, quoted, bare] of disposition.matchAll(/;\s*([\w*-]+)=(?:"((?:[^"\\]|\\.)*)"|([^;\s]*))/g))
     if (key!.toLowerCase() === "name") return quoted ?? bare;

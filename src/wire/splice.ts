@@ -1,4 +1,4 @@
-import { CLOSE_BRACE, CLOSE_BRACKET, endOfString, JsonError, OPEN_BRACE, OPEN_BRACKET, QUOTE } from "./json.ts";
+import { CLOSE_BRACE, CLOSE_BRACKET, findStringEnd, JsonError, OPEN_BRACE, OPEN_BRACKET, QUOTE } from "./json.ts";
 
 /**
  * Changes to JSON text that leave every other byte alone: `JSON.parse` → `JSON.stringify` would round big numbers,
@@ -9,13 +9,13 @@ export type Member = Span & { key: string; value: Span };
 export type Edit = Span & { text: string };
 
 /** The members of the object that opens at `at`, in order, duplicates included. The text must be valid JSON. */
-export function members(text: string, at = skipSpace(text, 0)): Member[] {
+export function findMembers(text: string, at = skipSpace(text, 0)): Member[] {
   if (text.charCodeAt(at) !== OPEN_BRACE) throw new JsonError("expected an object");
   const found: Member[] = [];
   for (let next = skipSpace(text, at + 1); text.charCodeAt(next) !== CLOSE_BRACE;) {
-    const keyEnd = endOfValue(text, next);
+    const keyEnd = findValueEnd(text, next);
     const valueStart = skipSpace(text, skipSpace(text, keyEnd) + 1);
-    const valueEnd = endOfValue(text, valueStart);
+    const valueEnd = findValueEnd(text, valueStart);
     const key = JSON.parse(text.slice(next, keyEnd)) as string;
     found.push({ key, start: next, end: valueEnd, value: { start: valueStart, end: valueEnd } });
     next = skipComma(text, valueEnd);
@@ -24,11 +24,11 @@ export function members(text: string, at = skipSpace(text, 0)): Member[] {
 }
 
 /** The elements of the array that opens at `at`. The text must be valid JSON. */
-export function elements(text: string, at = skipSpace(text, 0)): Span[] {
+export function findElements(text: string, at = skipSpace(text, 0)): Span[] {
   if (text.charCodeAt(at) !== OPEN_BRACKET) throw new JsonError("expected an array");
   const found: Span[] = [];
   for (let next = skipSpace(text, at + 1); text.charCodeAt(next) !== CLOSE_BRACKET;) {
-    const end = endOfValue(text, next);
+    const end = findValueEnd(text, next);
     found.push({ start: next, end });
     next = skipComma(text, end);
   }
@@ -73,31 +73,31 @@ export function splice(text: string, edits: readonly Edit[]): string {
 /** A value that says nothing: null, an empty text, an empty list. */
 export const isEmptyJson = (json: string): boolean => /^(null|""|\[\s*\])$/.test(json);
 
-export const sliceOf = (text: string, { start, end }: Span): string => text.slice(start, end);
+export const sliceSpan = (text: string, { start, end }: Span): string => text.slice(start, end);
 
-function endOfValue(text: string, at: number): number {
+function findValueEnd(text: string, at: number): number {
   const code = text.charCodeAt(at);
-  if (code === QUOTE) return endOfText(text, at);
-  if (code !== OPEN_BRACE && code !== OPEN_BRACKET) return endOfLiteral(text, at);
+  if (code === QUOTE) return requireStringEnd(text, at);
+  if (code !== OPEN_BRACE && code !== OPEN_BRACKET) return findLiteralEnd(text, at);
   let depth = 0;
   for (let i = at; i < text.length; i++) {
     const c = text.charCodeAt(i);
-    if (c === QUOTE) i = endOfText(text, i) - 1;
+    if (c === QUOTE) i = requireStringEnd(text, i) - 1;
     else if (c === OPEN_BRACE || c === OPEN_BRACKET) depth++;
     else if ((c === CLOSE_BRACE || c === CLOSE_BRACKET) && --depth === 0) return i + 1;
   }
   throw new JsonError("unexpected end of JSON");
 }
 
-function endOfText(text: string, at: number): number {
-  const end = endOfString(text, at);
+function requireStringEnd(text: string, at: number): number {
+  const end = findStringEnd(text, at);
   if (end < 0) throw new JsonError("unterminated string");
   return end;
 }
 
 const LITERAL = /[-+.\w]+/y;
 
-function endOfLiteral(text: string, at: number): number {
+function findLiteralEnd(text: string, at: number): number {
   LITERAL.lastIndex = at;
   if (!LITERAL.test(text)) throw new JsonError(`unexpected character at ${at}`);
   return LITERAL.lastIndex;

@@ -24,11 +24,11 @@ const BOM = new Uint8Array([0xef, 0xbb, 0xbf]);
 export class SseSplitter {
   #parts: Uint8Array[] = [];
   #size = 0;
-  #lineIsEmpty = true;
+  #isLineEmpty = true;
   /** A CR was seen last: it may be half of a CRLF, so what it ends is decided on the next byte. */
-  #afterCr = false;
-  #blankCr = false;
-  #first = true;
+  #isAfterCr = false;
+  #isBlankLineCr = false;
+  #isFirst = true;
 
   /** An event has begun, and no blank line has ended it. */
   get isWithinEvent(): boolean {
@@ -39,50 +39,50 @@ export class SseSplitter {
     const events: SseEvent[] = [];
     let start = 0;
     const cut = (end: number): void => {
-      events.push(this.#take(chunk.subarray(start, end)));
+      events.push(this.#complete(chunk.subarray(start, end)));
       start = end;
     };
     for (let i = 0; i < chunk.length; i++) {
       const byte = chunk[i];
-      if (this.#afterCr) {
-        this.#afterCr = false;
+      if (this.#isAfterCr) {
+        this.#isAfterCr = false;
         if (byte === LF) {
-          if (this.#blankCr) cut(i + 1);
+          if (this.#isBlankLineCr) cut(i + 1);
           continue;
         }
-        if (this.#blankCr) cut(i);
+        if (this.#isBlankLineCr) cut(i);
       }
       if (byte === LF) {
-        if (this.#lineIsEmpty) cut(i + 1);
-        this.#lineIsEmpty = true;
+        if (this.#isLineEmpty) cut(i + 1);
+        this.#isLineEmpty = true;
       } else if (byte === CR) {
-        this.#afterCr = true;
-        this.#blankCr = this.#lineIsEmpty;
-        this.#lineIsEmpty = true;
-      } else this.#lineIsEmpty = false;
+        this.#isAfterCr = true;
+        this.#isBlankLineCr = this.#isLineEmpty;
+        this.#isLineEmpty = true;
+      } else this.#isLineEmpty = false;
     }
-    if (start < chunk.length) this.#keep(chunk.subarray(start));
+    if (start < chunk.length) this.#buffer(chunk.subarray(start));
     return events;
   }
 
   /** What is left when the stream has ended: a last event without its blank line still counts, as SDKs count it. */
   flush(): SseEvent[] {
-    return this.#size > 0 ? [this.#take(new Uint8Array(0))] : [];
+    return this.#size > 0 ? [this.#complete(new Uint8Array(0))] : [];
   }
 
-  #keep(part: Uint8Array): void {
+  #buffer(part: Uint8Array): void {
     this.#size += part.length;
     if (this.#size > MAX_EVENT_BYTES) throw new RangeError(`an event of over ${MAX_EVENT_BYTES} bytes`);
     this.#parts.push(part.slice());
   }
 
-  #take(part: Uint8Array): SseEvent {
+  #complete(part: Uint8Array): SseEvent {
     const raw = concatBytes([...this.#parts, part]);
     this.#parts = [];
     this.#size = 0;
-    this.#lineIsEmpty = true;
-    const event = parseEvent(raw, this.#first);
-    this.#first = false;
+    this.#isLineEmpty = true;
+    const event = parseEvent(raw, this.#isFirst);
+    this.#isFirst = false;
     return event;
   }
 }

@@ -1,12 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { longestKnownPrefix, hashAfter, turnHashes, ROOT } from "../../src/canonical/turn-hash.ts";
+import { findLongestKnownPrefix, hashAfter, hashTurn, ROOT } from "../../src/canonical/turn-hash.ts";
 import { GatewayError, toGatewayError } from "../../src/canonical/error.ts";
 import { StreamAccumulator, fold, unfold } from "../../src/canonical/accumulator.ts";
-import { edit, isSealed, unseal, verbatim, verbatimMessage } from "../../src/canonical/native.ts";
+import { edit, hasSeal, unseal, verbatim, verbatimMessage } from "../../src/canonical/native.ts";
 import { budgetOf, nearestEffort } from "../../src/canonical/reasoning.ts";
 import type { Block, Message, ModelResponse, Native } from "../../src/canonical/types.ts";
-import { costMicros, inputTokens } from "../../src/canonical/usage.ts";
+import { computeCostMicros, inputTokens } from "../../src/canonical/usage.ts";
 
 const text = fc.string({ unit: "grapheme", minLength: 1 });
 const native = fc.option(
@@ -119,7 +119,7 @@ describe("the chain", () => {
       fc.property(fc.array(message), fc.nat(), fc.constantFrom(ROOT, "elsewhere"), (messages, at, from) => {
         const said = messages.slice(0, at % (messages.length + 1));
         const replied = messages.slice(said.length);
-        expect(turnHashes(from, said, replied)).toEqual({
+        expect(hashTurn(from, said, replied)).toEqual({
           chain: hashAfter(from, messages),
           own: hashAfter(ROOT, messages),
           reply: hashAfter(ROOT, replied),
@@ -133,13 +133,13 @@ describe("the chain", () => {
     const second = hashAfter(first, [user("c"), model(says("d"))]);
     const known = (name: string): string | undefined => ({ [first]: "turn 1", [second]: "turn 2" })[name];
     const transcript = [user("a"), model(says("b")), user("c"), model(says("d")), user("e")];
-    expect(longestKnownPrefix(transcript, known)).toEqual({ place: "turn 2", count: 4 });
-    expect(longestKnownPrefix([...transcript.slice(0, 2), user("other")], known)).toEqual({
+    expect(findLongestKnownPrefix(transcript, known)).toEqual({ place: "turn 2", count: 4 });
+    expect(findLongestKnownPrefix([...transcript.slice(0, 2), user("other")], known)).toEqual({
       place: "turn 1",
       count: 2,
     });
-    expect(longestKnownPrefix([user("e")], known)).toBeUndefined();
-    expect(longestKnownPrefix([user("a")], known)).toBeUndefined();
+    expect(findLongestKnownPrefix([user("e")], known)).toBeUndefined();
+    expect(findLongestKnownPrefix([user("a")], known)).toBeUndefined();
   });
 
   it("knows a turn's end also where the same author goes on", () => {
@@ -147,7 +147,7 @@ describe("the chain", () => {
     const second = hashAfter(first, [model(says("few-shot")), user("c"), model(says("d"))]);
     const known = (name: string): string | undefined => ({ [first]: "1", [second]: "2" })[name];
     const transcript = [user("a"), model(says("b")), model(says("few-shot")), user("c"), model(says("d"))];
-    expect(longestKnownPrefix(transcript, known)).toEqual({ place: "2", count: 5 });
+    expect(findLongestKnownPrefix(transcript, known)).toEqual({ place: "2", count: 5 });
   });
 });
 
@@ -173,19 +173,19 @@ describe("natives", () => {
 
   it("do not survive an edit, and sealed ones do not survive unsealing", () => {
     expect(edit(sealed, { text: "other" })).toEqual({ kind: "thinking", text: "other" });
-    expect(isSealed(message)).toBe(true);
+    expect(hasSeal(message)).toBe(true);
     expect(unseal(message)).toEqual({ role: "assistant", blocks: [{ kind: "text", text: "x" }] });
-    expect(isSealed(unseal(message))).toBe(false);
+    expect(hasSeal(unseal(message))).toBe(false);
   });
 });
 
 describe("money and effort", () => {
   it("never tells a call cheaper than it was, and an unknown price not at all", () => {
     const price = { input: 3_000_000, output: 15_000_000, cacheRead: 300_000 };
-    expect(costMicros({ fresh: 10, cacheRead: 100, output: 5 }, price)).toBe(10 * 3 + 30 + 75);
-    expect(costMicros({ fresh: 1, output: 0 }, { input: 1, output: 1 })).toBe(1);
-    expect(costMicros({ output: 5 }, price)).toBeUndefined();
-    expect(costMicros({ fresh: 1, output: 1 }, undefined)).toBeUndefined();
+    expect(computeCostMicros({ fresh: 10, cacheRead: 100, output: 5 }, price)).toBe(10 * 3 + 30 + 75);
+    expect(computeCostMicros({ fresh: 1, output: 0 }, { input: 1, output: 1 })).toBe(1);
+    expect(computeCostMicros({ output: 5 }, price)).toBeUndefined();
+    expect(computeCostMicros({ fresh: 1, output: 1 }, undefined)).toBeUndefined();
   });
 
   it("sums disjoint buckets, and knows unknown from none", () => {

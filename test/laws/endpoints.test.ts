@@ -29,7 +29,7 @@ function find(text: string, sizes: readonly number[] = [text.length]): { found?:
     if (found !== undefined) return { found, isOver: false };
     at += size;
   }
-  return { isOver: finder.isOver };
+  return { isOver: finder.isDone };
 }
 
 describe("a field of a form", () => {

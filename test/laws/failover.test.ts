@@ -3,7 +3,7 @@ import { GatewayError } from "../../src/canonical/error.ts";
 import { Breakers } from "../../src/routing/breaker.ts";
 import { DEFAULT_POLICY } from "../../src/routing/config.ts";
 import { failOver, type FailoverPlan, type FailoverServices, type AttemptFn } from "../../src/routing/failover.ts";
-import { keyOf, type Target } from "../../src/routing/locate.ts";
+import { targetKeyOf, type Target } from "../../src/routing/locate.ts";
 import type { Attempt } from "../../src/store/records.ts";
 import { at, broken, failed, silent, tooLong } from "./targets.ts";
 
@@ -24,7 +24,7 @@ function world(script: (target: Target, count: number, now: number) => GatewayEr
     signal: new AbortController().signal,
   };
   const attempt: AttemptFn<string> = async (target) => {
-    const key = keyOf(target);
+    const key = targetKeyOf(target);
     tries.push(key);
     counts.set(key, (counts.get(key) ?? 0) + 1);
     const outcome = script(target, counts.get(key)!, now);
@@ -118,7 +118,7 @@ describe("the loop of attempts", () => {
     expect(await breakers.admit("a/m", true)).toBe("probe");
     const refused = failOver({ targets: [at("a")], policy: DEFAULT_POLICY }, () => Promise.resolve("never"), tools);
     await expect(refused).rejects.toMatchObject({ status: 503, retryAfterSeconds: 30 });
-    breakers.succeeded("a/m");
+    breakers.recordSuccess("a/m");
     await expect(call([at("a")])).rejects.toBe(broken);
   });
 
@@ -169,7 +169,7 @@ describe("a hedge", () => {
     const asked: string[] = [];
     let signalOfWinner: AbortSignal | undefined;
     const attempt: AttemptFn<string> = async (target, { signal }) => {
-      asked.push(keyOf(target));
+      asked.push(targetKeyOf(target));
       signalOfWinner = signal;
       return "a";
     };
@@ -209,7 +209,7 @@ it("a day of a flapping provider: callers are served, the target is not hammered
 
 it("breakers forget the oldest of more targets than anybody has", async () => {
   const breakers = new Breakers({ failures: 1, seconds: 30 }, () => 0);
-  for (let i = 0; i < 5_000; i++) await breakers.failed(`p/${i}`, broken);
+  for (let i = 0; i < 5_000; i++) await breakers.recordFailure(`p/${i}`, broken);
   expect(breakers.keys).toHaveLength(1000);
   expect(breakers.state("p/4999")).toBe("open");
 });

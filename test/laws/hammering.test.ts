@@ -26,8 +26,8 @@ async function triesPerMinute(
     const breakers = all[Math.floor(random() * isolates)]!;
     if ((await breakers.admit("dead", false)) === "refused") continue;
     tries[Math.floor(now / MINUTE)]!++;
-    if (now >= backAt) breakers.succeeded("dead", 1);
-    else await breakers.failed("dead", { code: "provider.unavailable", message: "dead" });
+    if (now >= backAt) breakers.recordSuccess("dead", 1);
+    else await breakers.recordFailure("dead", { code: "provider.unavailable", message: "dead" });
   }
   return tries;
 }

@@ -1,11 +1,11 @@
 import { expect, it } from "vitest";
 import type { Dialect } from "../../src/canonical/types.ts";
-import { costMicros } from "../../src/canonical/usage.ts";
+import { computeCostMicros } from "../../src/canonical/usage.ts";
 import { decodeUsage as anthropic } from "../../src/dialects/anthropic/response.ts";
 import { decodeUsage as gemini } from "../../src/dialects/gemini/response.ts";
 import { decodeUsage as openaiChat } from "../../src/dialects/openai-chat/response.ts";
 import { decodeUsage as openaiResponses } from "../../src/dialects/openai-responses/response.ts";
-import { pricesOf } from "../../src/providers/prices.ts";
+import { loadPrices } from "../../src/providers/prices.ts";
 import { readProviders } from "../../src/providers/registry.ts";
 import type { JsonObject } from "../../src/wire/json.ts";
 
@@ -169,8 +169,8 @@ const rows = readProviders({}).rows;
 const day = new Date("2026-11-20T12:00:00Z");
 
 it.each(INVOICES)("bills $bill", async ({ provider, model, dialect, usage, micros }) => {
-  const prices = await pricesOf(rows.get(provider)!);
-  expect(costMicros(DECODE[dialect]!(usage), prices([model], day))).toBe(micros);
+  const prices = await loadPrices(rows.get(provider)!);
+  expect(computeCostMicros(DECODE[dialect]!(usage), prices([model], day))).toBe(micros);
 });
 
 it("knows no price where nobody does: absent, not 0", async () => {
@@ -180,21 +180,21 @@ it("knows no price where nobody does: absent, not 0", async () => {
     ["nvidia", "gpt-4o"],
     ["vllm", "gpt-4o"],
   ] as const) {
-    const prices = await pricesOf(rows.get(id)!);
-    expect([id, costMicros(usage, prices([model], day))]).toEqual([id, undefined]);
+    const prices = await loadPrices(rows.get(id)!);
+    expect([id, computeCostMicros(usage, prices([model], day))]).toEqual([id, undefined]);
   }
-  const prices = await pricesOf(rows.get("openai")!);
-  expect(costMicros({ fresh: 1 }, prices(["gpt-4o"], day))).toBeUndefined();
+  const prices = await loadPrices(rows.get("openai")!);
+  expect(computeCostMicros({ fresh: 1 }, prices(["gpt-4o"], day))).toBeUndefined();
 });
 
 it("costs nothing to ask the demo", async () => {
-  const prices = await pricesOf(rows.get("demo")!);
-  expect(costMicros({ fresh: 5, output: 5 }, prices(["demo"], day))).toBe(0);
+  const prices = await loadPrices(rows.get("demo")!);
+  expect(computeCostMicros({ fresh: 5, output: 5 }, prices(["demo"], day))).toBe(0);
 });
 
 it("asks the price of what answered before that of what was asked, and the deployment's own before both", async () => {
   const answered = ["gpt-4o-mini-2024-07-18", "my-deployment"];
-  const azure = await pricesOf(rows.get("azure")!);
+  const azure = await loadPrices(rows.get("azure")!);
   expect(azure(answered, day)).toMatchObject({ input: 150_000, output: 600_000 });
   const { rows: own, problems } = readProviders({
     RHONE_PRICES: JSON.stringify({
@@ -208,8 +208,8 @@ it("asks the price of what answered before that of what was asked, and the deplo
     'RHONE_PRICES["nobody/x"]',
     'RHONE_PRICES["openai/x"].input',
   ]);
-  const named = await pricesOf(own.get("azure")!);
+  const named = await loadPrices(own.get("azure")!);
   expect(named(answered, day)).toEqual({ input: 1e6, output: 2.5e6, cacheRead: 1e5, cacheWrite: 1.25e6 });
-  const served = await pricesOf(own.get("vllm")!);
-  expect(costMicros({ fresh: 100, output: 100 }, served(["anything"], day))).toBe(3);
+  const served = await loadPrices(own.get("vllm")!);
+  expect(computeCostMicros({ fresh: 100, output: 100 }, served(["anything"], day))).toBe(3);
 });

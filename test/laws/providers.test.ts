@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { catalogueOf } from "../../src/providers/catalogue.ts";
+import { loadCatalogue } from "../../src/providers/catalogue.ts";
 import { decodeFrame, encodeFrame, type EventFrame, FrameSplitter } from "../../src/providers/aws-event-stream.ts";
-import { sseOf } from "../../src/providers/clouds.ts";
-import { isConfigured, readProviders, settingNames } from "../../src/providers/registry.ts";
+import { toSse } from "../../src/providers/clouds.ts";
+import { isConfigured, readProviders, listSettingNames } from "../../src/providers/registry.ts";
 import { locate } from "../../src/routing/locate.ts";
 import { concatBytes, encodeUtf8 } from "../../src/wire/bytes.ts";
 
@@ -72,15 +72,15 @@ describe("AWS's event stream", () => {
   });
 
   it("becomes the events that Anthropic itself would send", () => {
-    expect(sseOf(frames[0]!)).toBe('event: message_start\ndata: {"type":"message_start"}\n\n');
+    expect(toSse(frames[0]!)).toBe('event: message_start\ndata: {"type":"message_start"}\n\n');
     const failed = (type: string): EventFrame => ({
       headers: { ":message-type": "exception", ":exception-type": type },
       payload: encodeUtf8('{"message":"Too many requests"}'),
     });
-    expect(sseOf(failed("throttlingException"))).toBe(
+    expect(toSse(failed("throttlingException"))).toBe(
       'event: error\ndata: {"type":"error","error":{"type":"rate_limit_error","message":"Too many requests"}}\n\n',
     );
-    expect(sseOf(failed("somethingNewException"))).toContain('"api_error"');
+    expect(toSse(failed("somethingNewException"))).toContain('"api_error"');
   });
 });
 
@@ -124,7 +124,7 @@ describe("rows", () => {
       ),
     );
     expect([...rows.values()].filter(isConfigured).map(({ id }) => id)).toEqual(["demo"]);
-    expect(settingNames()).toEqual(expect.arrayContaining(["WORKERS_AI_API_KEY", "AWS_REGION", "RHONE_PRICES"]));
+    expect(listSettingNames()).toEqual(expect.arrayContaining(["WORKERS_AI_API_KEY", "AWS_REGION", "RHONE_PRICES"]));
   });
 
   it.each([
@@ -212,7 +212,7 @@ describe("a model's name", () => {
   });
 
   it("leads back to the model in every spelling of the catalogue", async () => {
-    const { models, find } = await catalogueOf(readProviders({ ...KEYS, OPENROUTER_API_KEY: "k" }).rows);
+    const { models, find } = await loadCatalogue(readProviders({ ...KEYS, OPENROUTER_API_KEY: "k" }).rows);
     expect(models.length).toBeGreaterThan(400);
     for (const model of models) expect(find(model.id)?.id.toLowerCase()).toBe(model.id.toLowerCase());
     expect(find("claude-opus-4-8")).toMatchObject({ maker: "anthropic", context: expect.any(Number) as number });

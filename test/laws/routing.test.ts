@@ -3,8 +3,8 @@ import { describe, expect, it } from "vitest";
 import { GatewayError } from "../../src/canonical/error.ts";
 import type { Provider } from "../../src/providers/provider.ts";
 import { ConfigError, DEFAULT_POLICY, readConfig } from "../../src/routing/config.ts";
-import { keyOf, type Target } from "../../src/routing/locate.ts";
-import { candidatesOf, rankTargets, type Candidate, type Ranking } from "../../src/routing/candidates.ts";
+import { targetKeyOf, type Target } from "../../src/routing/locate.ts";
+import { findCandidates, rankTargets, type Candidate, type Ranking } from "../../src/routing/candidates.ts";
 import { verdictOf, retryDelay } from "../../src/routing/retry.ts";
 import { at, broken, failed, providers, silent, tooLong } from "./targets.ts";
 
@@ -14,7 +14,7 @@ const candidate = (id: string, more: Partial<Candidate> = {}): Candidate => ({
   weight: 1,
   ...more,
 });
-const names = (targets: readonly Target[]): string[] => targets.map(keyOf);
+const names = (targets: readonly Target[]): string[] => targets.map(targetKeyOf);
 
 const ranking: Ranking = { issuers: [], latencyOf: () => undefined, costOf: () => undefined, random: () => 0 };
 const plan = (all: [Candidate, ...Candidate[]], strategy = DEFAULT_POLICY.strategy, more: Partial<Ranking> = {}) =>
@@ -91,11 +91,11 @@ describe("candidates", () => {
       },
     }),
   );
-  const find = (wish: Parameters<typeof candidatesOf>[0], table: ReadonlyMap<string, Provider> = providers) =>
-    candidatesOf(wish, "openai-chat", { config, providers: table });
+  const find = (wish: Parameters<typeof findCandidates>[0], table: ReadonlyMap<string, Provider> = providers) =>
+    findCandidates(wish, "openai-chat", { config, providers: table });
   const found = async (...args: Parameters<typeof find>): Promise<string[]> => {
     const { all } = await find(...args);
-    return all.map(({ target, tier }) => `${keyOf(target)}@${tier}`);
+    return all.map(({ target, tier }) => `${targetKeyOf(target)}@${tier}`);
   };
 
   it("are those of a route, by any of its aliases, with the route's own policy under the request's", async () => {

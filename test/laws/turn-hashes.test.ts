@@ -2,13 +2,13 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { fold } from "../../src/canonical/accumulator.ts";
-import { turnHashes } from "../../src/canonical/turn-hash.ts";
+import { hashTurn } from "../../src/canonical/turn-hash.ts";
 import { DIALECTS } from "../../src/dialects/index.ts";
 import { decodeSse, type SseEvent } from "../../src/wire/sse.ts";
 import { hashCorpus, hashFixtures, type HashList, type TurnCode } from "./recorded-turns.ts";
 
 const written = JSON.parse(readFileSync(join(import.meta.dirname, "../fixtures/turn-hashes.json"), "utf8")) as HashList;
-const code: TurnCode<SseEvent> = { dialects: DIALECTS, decodeSse, fold: (events) => fold(events), hash: turnHashes };
+const code: TurnCode<SseEvent> = { dialects: DIALECTS, decodeSse, fold: (events) => fold(events), hash: hashTurn };
 const corpus = process.env.RHONE_CORPUS;
 
 /**

@@ -1,16 +1,16 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { concatBytes, decodeUtf8, encodeUtf8 } from "../../src/wire/bytes.ts";
-import { equalSecrets, sha256 } from "../../src/wire/hash.ts";
+import { areSecretsEqual, sha256 } from "../../src/wire/hash.ts";
 import { decodeObjectId, newId, createdAtOf, objectIdIn, encodeObjectId, withPrefix } from "../../src/wire/id.ts";
 import { type Json, JsonError, MAX_DEPTH, parseJson, tryParseJson } from "../../src/wire/json.ts";
 import {
   appendMember,
-  elements,
-  members,
+  findElements,
+  findMembers,
   removeMember,
   replaceMember,
-  sliceOf,
+  sliceSpan,
   splice,
 } from "../../src/wire/splice.ts";
 import { decodeSse, encodeSse, MAX_EVENT_BYTES, type SseEvent, SseSplitter, withData } from "../../src/wire/sse.ts";
@@ -115,7 +115,7 @@ describe("splicing JSON", () => {
     fc.assert(
       fc.property(spelt, (text) => {
         const found = Object.fromEntries(
-          members(text).map(({ key, value }) => [key, JSON.parse(sliceOf(text, value)) as Json]),
+          findMembers(text).map(({ key, value }) => [key, JSON.parse(sliceSpan(text, value)) as Json]),
         );
         expect(found).toEqual(Object.fromEntries(Object.entries(JSON.parse(text) as object)));
       }),
@@ -125,7 +125,7 @@ describe("splicing JSON", () => {
   it("replaces a member's value and no other byte", () => {
     fc.assert(
       fc.property(spelt, (text) => {
-        const before = members(text);
+        const before = findMembers(text);
         for (const { key, value } of before) {
           const changed = splice(text, replaceMember(before, key, '"new"'));
           expect(changed).toBe(`${text.slice(0, value.start)}"new"${text.slice(value.end)}`);
@@ -137,10 +137,10 @@ describe("splicing JSON", () => {
   it("removes what it appended, and is where it was", () => {
     fc.assert(
       fc.property(spelt, (text) => {
-        fc.pre(members(text).every(({ key }) => key !== "rhone"));
+        fc.pre(findMembers(text).every(({ key }) => key !== "rhone"));
         const added = splice(text, [appendMember(text, "rhone", '{"a":[1]}')]);
         expect(JSON.parse(added)).toEqual({ ...(JSON.parse(text) as object), rhone: { a: [1] } });
-        expect(splice(added, removeMember(members(added), "rhone"))).toBe(text);
+        expect(splice(added, removeMember(findMembers(added), "rhone"))).toBe(text);
       }),
     );
   });
@@ -153,7 +153,7 @@ describe("splicing JSON", () => {
     ['{"mod\\u0065l":"a"}', '{"mod\\u0065l":"b"}'],
     ['{ "model" : "a" , "s" : "\\u00e9\\\\" }', '{ "model" : "b" , "s" : "\\u00e9\\\\" }'],
   ])("changes the model of %s", (text, wanted) => {
-    expect(splice(text, replaceMember(members(text), "model", '"b"'))).toBe(wanted);
+    expect(splice(text, replaceMember(findMembers(text), "model", '"b"'))).toBe(wanted);
   });
 
   it.each([
@@ -163,18 +163,23 @@ describe("splicing JSON", () => {
     ['{"rhone":1,"rhone":2,"a":3,"rhone":4,"b":5,"rhone":6}', '{"a":3,"b":5}'],
     ['{\n  "rhone": {"x": [1]},\n  "a": 2\n}', '{\n  "a": 2\n}'],
   ])("takes rhone out of %s", (text, wanted) => {
-    expect(splice(text, removeMember(members(text), "rhone"))).toBe(wanted);
+    expect(splice(text, removeMember(findMembers(text), "rhone"))).toBe(wanted);
   });
 
   it("cuts a list where a parser does", () => {
     const text = ' [ {"a":"]"} , [1,[2]], "x,\\"y" ,null ] ';
-    expect(elements(text).map((span) => sliceOf(text, span))).toEqual(['{"a":"]"}', "[1,[2]]", '"x,\\"y"', "null"]);
+    expect(findElements(text).map((span) => sliceSpan(text, span))).toEqual([
+      '{"a":"]"}',
+      "[1,[2]]",
+      '"x,\\"y"',
+      "null",
+    ]);
   });
 
   it.each(["", "{", "[", '{"a"', '{"a":', '{"a":1', '{"a', "nonsense", '{"a":1 "b"', "{a:1}"])(
     "never hangs on %j",
     (text) => {
-      expect(() => members(text)).toThrow(Error);
+      expect(() => findMembers(text)).toThrow(Error);
     },
   );
 });
@@ -273,8 +278,8 @@ describe("hashes", () => {
   });
 
   it("compare secrets of any length", () => {
-    expect(equalSecrets("a", "a")).toBe(true);
-    expect(equalSecrets("a", "b")).toBe(false);
-    expect(equalSecrets("a", "a".repeat(10_000))).toBe(false);
+    expect(areSecretsEqual("a", "a")).toBe(true);
+    expect(areSecretsEqual("a", "b")).toBe(false);
+    expect(areSecretsEqual("a", "a".repeat(10_000))).toBe(false);
   });
 });

@@ -2,7 +2,7 @@ import { createExecutionContext } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 import { readText } from "../../src/surfaces/body.ts";
-import { streamOf } from "../../src/wire/bytes.ts";
+import { toByteStream } from "../../src/wire/bytes.ts";
 import worker from "../../src/worker.ts";
 import { chat, errorOf, get, KEY, post, request, user } from "./client.ts";
 
@@ -86,7 +86,7 @@ describe("a body that is packed", () => {
 });
 
 it("a client that sends slowly is waited for as long as it sends", async () => {
-  const body = streamOf(
+  const body = toByteStream(
     (async function* () {
       for (const part of "slow") {
         yield part;

@@ -1,12 +1,12 @@
 import { expect, it } from "vitest";
-import { concatBytes, decodeUtf8, streamOf } from "../../src/wire/bytes.ts";
-import { pacedReader } from "../../src/wire/tee.ts";
+import { concatBytes, decodeUtf8, toByteStream } from "../../src/wire/bytes.ts";
+import { createPacedReader } from "../../src/wire/tee.ts";
 
 /** A clock that stands still: whatever comes, comes in quick succession. */
 const STILL = (): number => 0;
 
 async function chunksOf(body: ReadableStream<Uint8Array>, heard: (size: number) => void = () => {}): Promise<string[]> {
-  const reader = pacedReader(body, STILL);
+  const reader = createPacedReader(body, STILL);
   const chunks: Uint8Array[] = [];
   for (let read = await reader.read(); !read.done; read = await reader.read()) {
     chunks.push(read.value!);
@@ -32,7 +32,7 @@ it("gives what comes in quick succession together, and all of it", async () => {
 const words = (count: number): string[] => Array.from({ length: count }, (_, i) => `word ${i} `);
 
 it("gives a few that come together one by one: an answer begins and ends with such", async () => {
-  const few = streamOf(
+  const few = toByteStream(
     (async function* () {
       yield* words(8);
     })(),
@@ -41,7 +41,7 @@ it("gives a few that come together one by one: an answer begins and ends with su
 });
 
 it.each([3, 30])("breaks off where its body does, behind %i chunks", async (count) => {
-  const broken = streamOf(
+  const broken = toByteStream(
     (async function* () {
       yield* words(count);
       throw new Error("connection reset");
@@ -55,7 +55,7 @@ it("reads no further ahead of who is slower than 256 KiB and a little", async ()
   let pulled = 0;
   let read = 0;
   let ahead = 0;
-  const body = streamOf(
+  const body = toByteStream(
     (async function* () {
       for (; pulled < 4 * KIB * KIB; pulled += KIB) yield "x".repeat(KIB);
     })(),

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { routerFor } from "../../src/routing/router.ts";
+import { createRouter } from "../../src/routing/router.ts";
 import { errorOf, get, post, user } from "./client.ts";
 
 const say = { messages: [user("x")], rhone: { context_mode: "stateless" } };
@@ -74,10 +74,10 @@ it("starts a second target when the first is silent, and answers with its words"
 
 it("a bad configuration leaves the last good one in place, and says why", () => {
   const good = '{"retries":{"max":7}}';
-  const router = routerFor('{"retries":{"max":"x"}}', good);
+  const router = createRouter('{"retries":{"max":"x"}}', good);
   expect([router.config.policy.retries.max, router.problem]).toEqual([
     7,
     expect.stringContaining("RHONE_CONFIG.retries.max"),
   ]);
-  expect(routerFor("{", "{").config).toEqual(routerFor(undefined).config);
+  expect(createRouter("{", "{").config).toEqual(createRouter(undefined).config);
 });

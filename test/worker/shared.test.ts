@@ -17,10 +17,10 @@ const isolate = (clock = { later: 0 }): Breakers => {
 
 it("what one isolate has found down costs another a single try", async () => {
   const [first, second] = [isolate(), isolate()];
-  for (let i = 0; i < 3; i++) await first.failed("p/a", why);
+  for (let i = 0; i < 3; i++) await first.recordFailure("p/a", why);
   await expect
     .poll(async () => {
-      if (second.state("p/a") === "closed") await second.failed("p/a", why);
+      if (second.state("p/a") === "closed") await second.recordFailure("p/a", why);
       return second.state("p/a");
     })
     .toBe("open");
@@ -30,13 +30,13 @@ it("what one isolate has found down costs another a single try", async () => {
 it("one of them asks whether it is back, the others wait for what it finds", async () => {
   const clock = { later: 0 };
   const [first, second] = [isolate(clock), isolate(clock)];
-  for (let i = 0; i < 3; i++) for (const one of [first, second]) await one.failed("p/b", why);
+  for (let i = 0; i < 3; i++) for (const one of [first, second]) await one.recordFailure("p/b", why);
   clock.later = 31_000;
   expect(await first.admit("p/b", false)).toBe("probe");
   const shared = cacheBreakers(() => caches.default);
   await expect.poll(() => shared.downUntil("p/b")).toBeGreaterThan(Date.now() + 40_000);
   expect(await second.admit("p/b", false)).toBe("refused");
-  first.succeeded("p/b", 10);
+  first.recordSuccess("p/b", 10);
   clock.later = 62_000;
   expect(await second.admit("p/b", false)).toBe("probe");
 });
@@ -49,6 +49,6 @@ it("a cache that fails or does not answer leaves an isolate to itself", async ()
     delete: () => never,
   }));
   const breakers = new Breakers(COOLDOWN, Date.now, broken);
-  for (let i = 0; i < 3; i++) await breakers.failed("p/c", why);
+  for (let i = 0; i < 3; i++) await breakers.recordFailure("p/c", why);
   expect(breakers.state("p/c")).toBe("open");
 });

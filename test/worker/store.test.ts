@@ -2,7 +2,7 @@ import { createExecutionContext, createMessageBatch, getQueueResult } from "clou
 import { env } from "cloudflare:workers";
 import { expect, it } from "vitest";
 import { type CallRecord, findCall, upsertRecords, type StoredRecord } from "../../src/store/records.ts";
-import { findCreated, type SessionRecord } from "../../src/store/sessions.ts";
+import { findSessionCreatedAt, type SessionRecord } from "../../src/store/sessions.ts";
 import worker from "../../src/worker.ts";
 
 const RECORD: CallRecord = {
@@ -72,7 +72,7 @@ it("keeps many records with three statements, and each as it was said", async ()
   await upsertRecords(d1, [...records, SESSION]);
   expect(batches).toEqual([3]);
   for (const record of records) expect(await kept(record.id)).toEqual(record);
-  expect(await findCreated(env.DB, "org_default", "sess_store")).toBe(1);
+  expect(await findSessionCreatedAt(env.DB, "org_default", "sess_store")).toBe(1);
   await upsertRecords(d1, []);
   expect(batches).toEqual([3]);
 });
@@ -116,6 +116,6 @@ it("takes many records as one message, and asks for that again when one of them 
   const { retryMessages } = await getQueueResult(batch, createExecutionContext());
   expect(retryMessages.map(({ msgId }) => msgId)).toEqual(["1"]);
   for (const id of ["call_m1", "call_m2", "call_m3", "call_m4"]) expect(await kept(id)).toBeDefined();
-  expect(await findCreated(env.DB, "org_default", "sess_m1")).toBe(1);
+  expect(await findSessionCreatedAt(env.DB, "org_default", "sess_m1")).toBe(1);
   expect(await kept("call_bad")).toBeUndefined();
 });

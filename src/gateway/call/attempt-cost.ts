@@ -1,17 +1,23 @@
 import type { Usage } from "../../canonical/types.ts";
-import { costMicros, type Price } from "../../canonical/usage.ts";
-import { type PriceList, pricesOf } from "../../providers/prices.ts";
+import { computeCostMicros, type Price } from "../../canonical/usage.ts";
+import { loadPrices, type PriceList } from "../../providers/prices.ts";
 import type { Target } from "../../routing/locate.ts";
 import type { Attempt, DiscardedUsage } from "../../store/records.ts";
 
-/** What an attempt that came to nothing had counted by then, and what that cost. `model`: as it named itself, if it did. */
+/**
+ * Usage and cost of an attempt whose output was discarded; empty if it reported no usage. `model`: the model's name in
+ * the answer, or "".
+ */
 export async function discardedCost(target: Target, usage: Usage, model: string, at: Date): Promise<DiscardedUsage> {
   if (Object.values(usage).every((count) => count === undefined)) return {};
-  const cost = costMicros(usage, priceFor(target, model, await pricesOf(target.provider), at));
+  const cost = computeCostMicros(usage, priceFor(target, model, await loadPrices(target.provider), at));
   return { usage, ...(cost !== undefined && { costMicrosUsd: cost }) };
 }
 
-/** The name of what answered says more than an alias does, or the name of somebody's deployment. */
+/**
+ * The price of a model. The name in the answer is preferred, as the requested one may be an alias or a deployment's
+ * name; providers with `pricedAsAsked` bill by the requested name.
+ */
 export function priceFor(
   { provider, model }: Target,
   reportedModel: string | undefined,
@@ -19,14 +25,17 @@ export function priceFor(
   at: Date,
 ): Price | undefined {
   const reported = reportedModel === undefined || reportedModel === "" ? [] : [reportedModel];
-  return prices(provider.pricedAsAsked ? [model, ...reported] : [...reported, model], at);
+  return prices(provider.pricedByRequestedName ? [model, ...reported] : [...reported, model], at);
 }
 
-/** Micro-dollars that were spent on nothing, as far as known: no attempt counts that says nothing of itself. */
+/**
+ * Sum of the known costs of attempts whose output was discarded, in micro-dollars. Attempts without a reported cost
+ * count as zero.
+ */
 export const sumDiscarded = (attempts: readonly Attempt[]): number =>
   attempts.reduce((sum, { costMicrosUsd = 0 }) => sum + costMicrosUsd, 0);
 
-/** The same where it is all that was spent on nothing; absent where nothing was counted, or something without its price. */
+/** The same sum, if it is exact. Undefined if no attempt reported usage, or one of them has no known price. */
 export function discardedCostMicros(attempts: readonly Attempt[]): number | undefined {
   const counted = attempts.filter(({ usage }) => usage !== undefined);
   const isKnown = counted.length > 0 && counted.every(({ costMicrosUsd }) => costMicrosUsd !== undefined);

@@ -1,41 +1,48 @@
-import { type Attempt, type DiscardedUsage, type CallRecord, runIdOf } from "../../store/records.ts";
+import type { GatewayError } from "../../canonical/error.ts";
 import type { Loss, Usage } from "../../canonical/types.ts";
-import type { Target } from "../../routing/locate.ts";
-import type { Context } from "../../session/session.ts";
+import { computeCostMicros } from "../../canonical/usage.ts";
 import type { Reservation } from "../../keys/budget/grant-pool.ts";
 import type { Rates } from "../../keys/budget/ledger.ts";
-import { type PriceList, pricesOf } from "../../providers/prices.ts";
-import type { Call, CallHost } from "./call.ts";
-import type { GatewayError } from "../../canonical/error.ts";
+import { loadPrices, type PriceList } from "../../providers/prices.ts";
 import type { Provider } from "../../providers/provider.ts";
+import type { Target } from "../../routing/locate.ts";
 import type { CallStart } from "../../session/calls.ts";
-import { priceFor, sumDiscarded, discardedCostMicros } from "./attempt-cost.ts";
-import { costMicros } from "../../canonical/usage.ts";
-import { withPrefix } from "../../wire/id.ts";
-import { computeCharge } from "./charge.ts";
+import type { Context } from "../../session/session.ts";
+import { type Attempt, type CallRecord, type DiscardedUsage, runIdOf } from "../../store/records.ts";
 import type { ParsedRequest } from "../../surfaces/request.ts";
+import { withPrefix } from "../../wire/id.ts";
+import { discardedCostMicros, priceFor, sumDiscarded } from "./attempt-cost.ts";
+import type { Call, CallHost } from "./call.ts";
+import { computeCharge } from "./charge.ts";
 
-/** What is noted of a call while it runs. */
+/** What is logged about a call while it runs; the source of its record and of the `rhone` object in its answer. */
 export class CallLog {
   readonly attempts: Attempt[] = [];
   losses: Loss[] = [];
+  /** When the current attempt's first byte arrived, in Unix milliseconds. */
   firstByteAt: number | undefined;
+  /** The target of the current or last attempt. */
   target: Target | undefined;
-  /** The stream broke off after it had begun, and another target went on with it. */
+  /** Set if the stream broke and another target continued it. `from`: key of the first target. */
   recovered: { from: string; after_chars: number; how: "restart" | "continuation" } | undefined;
-  /** A kept response's id as the provider names it, and the client was told it. */
+  /** The provider's id of a stored response, if the client received it. */
   publicResponseId: string | undefined;
   /** The answer is durable. */
   isSettled = false;
+  /** The session's state at the start of the call. */
   context: Context | undefined;
-  /** What was set aside for the call, where somebody counts; and how much was sent, should nobody count that. Bytes. */
+  /** Undefined if no account of the key has a limit. */
   reservation: Reservation | undefined;
+  /** Bytes that the model reads; estimates its input if the provider reports no usage. */
   bytesSent = 0;
-  /** How the key's limits stand, in a refusal, too. */
+  /** The key's rate limits, set after a refusal as well. */
   rates: Rates = {};
-  /** Resolves when the answer is found by its provider's own id. Begun when that is heard. */
+  /** Resolves when the response can be found by its provider's id. Starts when that id arrives. */
   indexed: Promise<void> | undefined;
-  /** Resolves when the call can be priced. Begun when it is sent, so that neither its start nor its end waits for it. */
+  /**
+   * Resolves when the call's cost can be computed. Loading starts with the attempt, so neither its start nor its end
+   * waits.
+   */
   pricesLoaded: Promise<void> = Promise.resolve();
   #dispatchedAt: number | undefined;
   #prices: PriceList | undefined;
@@ -53,7 +60,10 @@ export class CallLog {
     return this.#host.now();
   }
 
-  /** The call goes to this target now, which cannot hold all of it. What an earlier one said no longer counts. */
+  /**
+   * Logs that the call is sent to a target, with the losses of that translation. Losses and first byte of an earlier
+   * attempt no longer count.
+   */
   startAttempt(target: Target, losses: Loss[]): void {
     this.target = target;
     this.losses = losses;
@@ -62,7 +72,10 @@ export class CallLog {
     this.pricesLoaded = this.#loadPrices(target.provider);
   }
 
-  /** The attempt that had begun to answer came to nothing. Gives what notes its waste, once that is known to be one. */
+  /**
+   * Marks the attempt that had started to answer as failed. The returned function adds the attempt's usage and cost
+   * once it is known that they are discarded.
+   */
   markFailed({ code, message }: GatewayError): (discarded: DiscardedUsage) => void {
     const at = this.attempts.findLastIndex(({ error }) => error === undefined);
     const add = (changes: Partial<Attempt>): void => {
@@ -73,10 +86,12 @@ export class CallLog {
     return add;
   }
 
+  /** The prices of the provider at the time of the attempt. */
   async #loadPrices(provider: Provider): Promise<void> {
-    this.#prices = await pricesOf(provider);
+    this.#prices = await loadPrices(provider);
   }
 
+  /** The part of the record that is known before any attempt. */
   toCallStart(): CallStart {
     const { id, sessionId, caller, createdAt } = this.#call;
     const { surface, stream, model, rhone } = this.#request;
@@ -96,17 +111,20 @@ export class CallLog {
     };
   }
 
-  /** `said`: what the answer said of itself; absent when there was none. `heard`: how much of it came, in characters. */
+  /**
+   * The call's record. `outcome`: what the answer reports; empty if there was none. `receivedChars`: length of the
+   * output received, used for the charge if usage is unknown.
+   */
   toRecord(
     status: CallRecord["status"],
-    outcome: { model?: string; finish?: string; usage?: Usage; error?: GatewayError; heard?: number },
+    outcome: { model?: string; finish?: string; usage?: Usage; error?: GatewayError; receivedChars?: number },
   ): CallRecord {
-    const { model = this.target?.model, finish, usage = {}, error, heard = 0 } = outcome;
+    const { model = this.target?.model, finish, usage = {}, error, receivedChars = 0 } = outcome;
     const endedAt = this.#host.now();
     const at = new Date(this.#call.createdAt);
     const price = this.target && this.#prices && priceFor(this.target, outcome.model, this.#prices, at);
-    const cost = costMicros(usage, price);
-    const { reservation, bytesSent: sent } = this;
+    const cost = computeCostMicros(usage, price);
+    const { reservation, bytesSent: sentBytes } = this;
     return {
       ...this.toCallStart(),
       status,
@@ -127,16 +145,16 @@ export class CallLog {
           cost,
           usage,
           price,
-          sent,
-          heard,
-          wasted: sumDiscarded(this.attempts),
+          sentBytes,
+          receivedChars,
+          discardedMicros: sumDiscarded(this.attempts),
         }),
       }),
       endedAt,
     };
   }
 
-  /** The `rhone` object of an answer: while it begins, and with its record when it has ended. */
+  /** The `rhone` object: at the start of an answer, or with the record at its end. */
   toRhoneObject(record?: CallRecord): object {
     const { id, sessionId } = this.#call;
     const { target, context } = this;
@@ -160,6 +178,9 @@ export class CallLog {
     };
   }
 
+  /**
+   * Milliseconds: `gateway` until the first attempt was sent, `firstByte` from there to the last attempt's first byte.
+   */
   #latency(): { gateway: number; firstByte?: number } {
     const { firstByteAt } = this;
     const dispatchedAt = this.#dispatchedAt ?? this.#host.now();
@@ -168,7 +189,8 @@ export class CallLog {
   }
 }
 
-/** What of a request and its host stands in a record, be it a generation or not. */
+/** What a record holds of a request, for generations and for other endpoints. */
 export type LoggedRequest = Pick<ParsedRequest, "stream" | "model" | "rhone"> & { surface: { id: string } };
 
+/** What the log needs of the host. */
 export type LoggedHost = Pick<CallHost, "contextMode" | "now">;

@@ -1,18 +1,20 @@
 import type { PathParams } from "../../dialects/dialect.ts";
+import type { Caller } from "../../keys/caller.ts";
 import type { Provider } from "../../providers/provider.ts";
 import type { Router } from "../../routing/router.ts";
 import type { CallStart } from "../../session/calls.ts";
+import type { CompletedTurn, Context, Instructions, TurnInput } from "../../session/session.ts";
 import type { StoredResponse } from "../../session/stored-responses.ts";
-import type { Context, Instructions, TurnInput, CompletedTurn } from "../../session/session.ts";
 import type { WireItems } from "../../session/turns.ts";
-import { type CallRecord } from "../../store/records.ts";
-import { type Budgets } from "./charge.ts";
-import type { StreamRecorder } from "../output/recorder.ts";
+import type { CallRecord } from "../../store/records.ts";
 import type { SurfaceId } from "../../surfaces/index.ts";
-import type { Caller } from "../../keys/caller.ts";
+import type { StreamRecorder } from "../output/recorder.ts";
+import type { Budgets } from "./charge.ts";
 import type { ResponsesState } from "./responses-state.ts";
 
-/** One call, before anything is known of its body. `annotate`: whether answers carry the `rhone` object. */
+/**
+ * One call, before its body is parsed. `createdAt`: Unix milliseconds. `annotate`: answers contain the `rhone` object.
+ */
 export type Call = {
   id: string;
   sessionId: string;
@@ -20,49 +22,56 @@ export type Call = {
   headers: Headers;
   annotate: boolean;
   createdAt: number;
-  /** On OpenAI's Responses surface: the state that the caller asks for. */
+  /** On OpenAI's Responses surface: the state that the caller refers to. */
   response?: ResponsesState;
 };
 
 /**
- * Where a call is handled: in its session's object, or in the Worker when it is stateless. What differs is handed in.
- * What `commit` and `fail` resolve to is durable.
+ * Where a call runs: in its session's Durable Object or, if stateless, in the Worker. It supplies everything that
+ * differs between the two. What `start`, `commit`, `fail` and `indexResponse` write is durable when they resolve.
  */
 export type CallHost = {
+  /** Whether the session supplies the history, or the request is complete in itself. */
   contextMode: CallRecord["contextMode"];
   providers: ReadonlyMap<string, Provider>;
   router: Router;
   now: () => number;
-  /** Sets aside what the call may cost, and settles what it did. */
+  /** Reserves and settles the call's cost. */
   budgets: Budgets;
-  /** Keeps the host awake until then, also when the client has left. */
+  /** Prevents the host's eviction until the work is done, also after the client has left. */
   waitUntil: (work: Promise<unknown>) => void;
-  /** Says that the call is to be stopped, whoever still listens. */
+  /** Aborts when the call is cancelled over the API, even if its client is connected. */
   cancelled?: AbortSignal;
-  /** Says that the client has left, as far as the platform notices; from when the answer begins its body says it, too. */
+  /** Aborts when the platform reports that the client has left. During a streamed reply, its body reports that too. */
   clientLeft?: AbortSignal;
-  /** Hears a whole answer as its client is told it. */
+  /** Receives a whole answer's bytes as the client receives them. */
   onBody?: (call: string, body: Uint8Array) => void;
-  /** Where the stream of a call is kept; absent: nowhere. */
+  /** The recorder of a call's stream; absent if streams are not stored. */
   recorderFor?: (call: string) => StreamRecorder;
+  /** Adds the call to its session and returns the context that the call continues. */
   start: (input: TurnInput, started: CallStart) => Promise<Context>;
+  /** Stores a finished call as the session's next turn; `response` is its stored response. */
   commit: (record: CallRecord, step: CompletedTurn, response?: StoredResponse) => Promise<void>;
+  /** Stores a failed call; `received` is its partial output as JSON items. */
   fail: (record: CallRecord, received?: string, response?: StoredResponse) => Promise<void>;
-  /** Has a response found by the id that its provider gave it. What it resolves to is durable. */
+  /** Makes a stored response findable by its provider's id. */
   indexResponse?: (id: string) => Promise<void>;
 };
 
-/** A call on its way to its session. `isNew`: the session begins with it. */
+/** A call on its way to its session's object, as an RPC message. `isNew`: the call creates the session. */
 export type SessionCall = Omit<Call, "headers"> & {
   headers: [string, string][];
   surface: SurfaceId;
   outside: PathParams;
-  /** As bytes where it is large: a value that crosses to an object has a limit, a stream has none. */
+  /** The request's body. Large ones are streams, as RPC limits the size of a value but not of a stream. */
   text: string | ReadableStream<Uint8Array>;
   isNew: boolean;
 };
 
-/** A stateless call that the Worker has handled, with what was said in it. `input` is the whole transcript. */
+/**
+ * A stateless call that the Worker has handled, as an RPC message to its session's object. `said`: its messages, where
+ * `input` is the whole transcript; `received`: the partial output of a failed call; `kept`: its stored response.
+ */
 export type StatelessCall = {
   record: CallRecord;
   isNew: boolean;

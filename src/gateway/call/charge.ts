@@ -1,15 +1,16 @@
-import { costMicros, inputTokens, type Price } from "../../canonical/usage.ts";
 import type { Usage } from "../../canonical/types.ts";
-import type { Hold, Reservation, Estimate } from "../../keys/budget/grant-pool.ts";
+import { computeCostMicros, inputTokens, type Price } from "../../canonical/usage.ts";
+import type { Estimate, Hold, Reservation } from "../../keys/budget/grant-pool.ts";
 import type { CallRecord } from "../../store/records.ts";
-/** Who is charged: a key, and the keys that made it. */
+
+/** Who is charged: a key and, in `payers`, the keys it was derived from. */
 type Payer = { org: string; keyId: string; payers?: readonly string[] };
 
-/** Sets money and rates aside before a call and settles them after it, with the accounts of its key. */
+/** Reserves money and rate before a call and settles them after it, for all accounts of the call's key. */
 export type Budgets = {
   /**
-   * `call`: its id. `wanted` is worked out only where somebody counts; undefined where nobody does. Throws
-   * `budget.exceeded`, `rate.limited`, or `auth.*` when the key is no more.
+   * `call`: its id. `estimate` is computed only if an account has a limit; without one the result is undefined. Throws
+   * `budget.exceeded`, `rate.limited`, or `auth.*` if the key is no longer valid.
    */
   reserve: (
     call: string,
@@ -17,20 +18,27 @@ export type Budgets = {
     tags: readonly string[],
     estimate: () => Promise<Estimate>,
   ) => Promise<Reservation | undefined>;
-  /** To be called when the call's record is durable, or cannot be made so. */
+  /** Called when the call's record is durable, or cannot be made durable. */
   settle: (record: Pick<CallRecord, "id" | "charge">) => void;
 };
 
-/** What a call was charged: in its record, so that its accounts hear of it even when the isolate that made it is gone. */
+/**
+ * What a call was charged. It is part of the record, so that accounts can be settled after the isolate that made the
+ * call has died.
+ */
 export type Charge = NonNullable<CallRecord["charge"]>;
 
-/** Tokens for a text that nobody counted: rather too few than too many, as no budget may be charged for what was not said. */
+/**
+ * Bytes a token where usage is unknown. The estimate is low rather than high: no budget is charged for missing output.
+ */
 const BYTES_PER_TOKEN = 4;
 
 /**
- * What is charged for a call: its cost where that is known, and what was wasted on its way. Where a provider did not say
- * what it counted (a stream that broke off), what went in and what was heard of the answer stand for it; a call of which
- * nothing was heard costs nothing.
+ * Computes what a call is charged: its cost if known, plus the cost of discarded attempts. Usage that the provider did
+ * not report (its stream broke) is estimated from the bytes sent and the characters received; a call without any output
+ * received is charged only for reported usage.
+ *
+ * `micros` is in micro-dollars.
  */
 export function computeCharge(
   parts: Hold[],
@@ -38,17 +46,17 @@ export function computeCharge(
     cost: number | undefined;
     usage: Usage;
     price: Price | undefined;
-    sent: number;
-    heard: number;
-    wasted: number;
+    sentBytes: number;
+    receivedChars: number;
+    discardedMicros: number;
   },
 ): Charge {
-  const { cost, usage, price, sent, heard, wasted } = facts;
+  const { cost, usage, price, sentBytes, receivedChars, discardedMicros } = facts;
   const estimated: Usage = {
-    ...(inputTokens(usage) === undefined && { fresh: Math.ceil(sent / BYTES_PER_TOKEN) }),
-    ...(usage.output === undefined && { output: Math.ceil(heard / BYTES_PER_TOKEN) }),
+    ...(inputTokens(usage) === undefined && { fresh: Math.ceil(sentBytes / BYTES_PER_TOKEN) }),
+    ...(usage.output === undefined && { output: Math.ceil(receivedChars / BYTES_PER_TOKEN) }),
   };
-  const counted = heard === 0 ? usage : { ...usage, ...estimated };
+  const counted = receivedChars === 0 ? usage : { ...usage, ...estimated };
   const tokens = (inputTokens(counted) ?? 0) + (counted.output ?? 0);
-  return { parts, micros: wasted + (cost ?? costMicros(counted, price) ?? 0), tokens };
+  return { parts, micros: discardedMicros + (cost ?? computeCostMicros(counted, price) ?? 0), tokens };
 }

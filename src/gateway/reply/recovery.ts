@@ -1,19 +1,23 @@
-import { GatewayError } from "../../canonical/error.ts";
 import type { StreamAccumulator } from "../../canonical/accumulator.ts";
-import type { Block, Message, ModelResponse, StreamEvent } from "../../canonical/types.ts";
-import type { StreamReader } from "../upstream/stream-reader.ts";
-import type { StartedStream, UpstreamAnswer } from "../upstream/answer.ts";
+import { GatewayError } from "../../canonical/error.ts";
 import { textOfBlocks } from "../../canonical/text.ts";
+import type { Block, Message, ModelResponse, StreamEvent } from "../../canonical/types.ts";
+import type { StartedStream, UpstreamAnswer } from "../upstream/answer.ts";
+import type { StreamReader } from "../upstream/stream-reader.ts";
 
-/** Asks the targets that are left to go on; `said`: what the broken answer came to. Throws when none of them does. */
-export type Recover = (received: readonly Message[]) => Promise<UpstreamAnswer>;
+/**
+ * Sends the call to the remaining targets. `appended`: messages after the caller's own, from `continuationPrompt`.
+ * Throws if no target answers.
+ */
+export type Recover = (appended: readonly Message[]) => Promise<UpstreamAnswer>;
 
-/** How a rescued answer was joined: a second one said the very same so far, or went on where the first had stopped. */
+/** How the second answer relates to the first one: it repeated the text so far (`restart`) or continued it. */
 export type JoinKind = "restart" | "continuation";
 
 /**
- * The text of a broken answer, where that is all a client has seen of it: thoughts need not be gone on with, but half a
- * call of a tool, or what only one provider can say, cannot be.
+ * Returns the text to continue from after a stream broke. `undefined` if the client has already received part of a tool
+ * call or a provider-specific block: another model cannot continue those. Reasoning is ignored, the new attempt
+ * produces its own.
  */
 export function recoverableText(accumulated: StreamAccumulator): string | undefined {
   const blocks = accumulated.messages.flatMap((message) => message.blocks);
@@ -21,12 +25,15 @@ export function recoverableText(accumulated: StreamAccumulator): string | undefi
   return textOfBlocks(blocks);
 }
 
-/** Asked by a message of the user's: several providers refuse an answer that was begun for them. */
+/** A user message, because several providers refuse a request that ends with an assistant message. */
 const CONTINUE_PROMPT =
   "Your answer above was cut off by a broken connection. Continue it exactly where it stops, with the very next " +
   "characters. Do not repeat anything, do not comment on this, do not start over.";
 
-/** What is said after the caller's own messages, so that another model goes on with the text. */
+/**
+ * The messages after the caller's own that make another model continue the text. None if no text was received: then the
+ * call is simply repeated.
+ */
 export const continuationPrompt = (text: string): Message[] =>
   text === ""
     ? []
@@ -35,35 +42,42 @@ export const continuationPrompt = (text: string): Message[] =>
         { role: "user", blocks: [{ kind: "text", text: CONTINUE_PROMPT }] },
       ];
 
-/** The events that a client has been told, so that an encoder knows where its wire stands. */
+/** The events that the client has received, for an encoder that continues the stream. */
 export function sentEvents({ accumulated, isWithinBlock }: StreamReader): StreamEvent[] {
-  const { toEvents: received } = accumulated;
-  // A decoder that is told of the end closes the block; its client was told of no end.
-  return isWithinBlock && received.at(-1)?.type === "close" ? received.slice(0, -1) : received;
+  const { events } = accumulated;
+  // At the end of a stream the decoder closes an open block; the client has not received that event.
+  return isWithinBlock && events.at(-1)?.type === "close" ? events.slice(0, -1) : events;
 }
 
-/** Without the providers' own items: the answer will be nobody's alone. */
+/** Messages without the providers' original items: a joined answer is no provider's item. */
 const withoutNative = (messages: readonly Message[]): Message[] =>
   messages.map(({ role, blocks }) => ({ role, blocks: blocks.map(({ native: _, ...block }) => block as Block) }));
 
 /**
- * A second answer's events → those that go on where the first has stopped. A text that begins as the first did is a
- * restart, and is passed on from where the first broke off; any other is a continuation, of which what repeats the
- * first one's end is left out. Throws `stream.interrupted` when it is neither: then the joined answer would be no whole.
+ * Turns the events of a second answer into those that continue the first one's stream. If the second answer starts with
+ * the first one's text, that part is removed (`restart`). Otherwise it is a continuation, and the part that repeats the
+ * end of the first text is removed.
+ *
+ * Throws `stream.interrupted` if the second answer has a different start or is no text: joined, the two would be no
+ * coherent answer.
  */
 export class ContinuationJoiner {
+  /** The first answer's text. */
   readonly #received: string;
   readonly #messages: Message[];
+  /** Index of the block that the joined text is in. */
   readonly #index: number;
-  /** What the block that goes on held already. */
+  /** The first answer's text in that block. */
   readonly #blockStart: string;
+  /** Undefined until enough text was received to decide. */
   #kind: JoinKind | undefined;
+  /** The second answer's text until then. */
   #pending = "";
-  #added = "";
+  #appended = "";
   #isOpen = false;
   #isText = false;
 
-  /** `hearing`: of the broken answer. */
+  /** The reader of the broken stream. */
   constructor({ accumulated, isWithinBlock }: StreamReader) {
     this.#received = recoverableText(accumulated) ?? "";
     this.#messages = withoutNative(accumulated.messages);
@@ -79,9 +93,10 @@ export class ContinuationJoiner {
     return this.#kind;
   }
 
+  /** Takes one event of the second answer and returns the events to send. */
   push(event: StreamEvent): StreamEvent[] {
     if (event.type === "open" && event.block.kind !== "text" && event.block.kind !== "thinking")
-      throw joinError("another provider went on with something else than text");
+      throw joinError("another provider continued with a block that is not text");
     if (event.type === "open") this.#isText = event.block.kind === "text";
     if (event.type === "delta" && this.#isText) return this.#pushText(event.text);
     if (event.type === "end") return this.#end(event);
@@ -92,6 +107,7 @@ export class ContinuationJoiner {
     if (this.#kind !== undefined) return this.#emit(text);
     this.#pending += text;
     if (this.#received.startsWith(this.#pending) && this.#pending.length < this.#received.length) return [];
+    /** Decides on the kind. `isEnough`: more text would not change the decision. */
     return this.#classify(this.#pending.length >= Math.min(this.#received.length, MAX_OVERLAP));
   }
 
@@ -100,7 +116,7 @@ export class ContinuationJoiner {
     const [received, pending] = [this.#received, this.#pending];
     const same = commonPrefixLength(received, pending);
     if (same === received.length) return this.#start("restart", pending.slice(same));
-    if (same >= MIN_RESTART) throw joinError("another provider began the answer anew, and in other words");
+    if (same >= MIN_RESTART) throw joinError("another provider restarted the answer with a different text");
     if (!isEnough) return [];
     return this.#start("continuation", pending.slice(overlapLength(received, pending)));
   }
@@ -112,7 +128,7 @@ export class ContinuationJoiner {
 
   #emit(text: string): StreamEvent[] {
     if (text === "") return [];
-    this.#added += text;
+    this.#appended += text;
     const delta: StreamEvent = { type: "delta", index: this.#index, text };
     if (this.#isOpen) return [delta];
     this.#isOpen = true;
@@ -122,24 +138,27 @@ export class ContinuationJoiner {
   #end({ finish, usage }: Extract<StreamEvent, { type: "end" }>): StreamEvent[] {
     const rest = this.#kind === undefined ? this.#classify(true) : [];
     const close: StreamEvent[] = this.#isOpen
-      ? [{ type: "close", index: this.#index, block: { kind: "text", text: this.#blockStart + this.#added } }]
+      ? [{ type: "close", index: this.#index, block: { kind: "text", text: this.#blockStart + this.#appended } }]
       : [];
     return [...rest, ...close, { type: "end", finish, usage }];
   }
 
-  /** The joined answer, as the session keeps it: one text, by the one who ended it. */
+  /**
+   * The joined answer for the session: one text block after the first answer's reasoning, with the second one's model,
+   * finish reason and usage.
+   */
   toResponse({ id }: Pick<StreamAccumulator, "id">, { model, finish, usage }: ModelResponse): ModelResponse {
-    const block: Block = { kind: "text", text: this.#received + this.#added };
-    const thoughts = this.#messages.flatMap(({ blocks }) => blocks.filter(({ kind }) => kind === "thinking"));
-    return { id, model, messages: [{ role: "assistant", blocks: [...thoughts, block] }], finish, usage };
+    const block: Block = { kind: "text", text: this.#received + this.#appended };
+    const reasoning = this.#messages.flatMap(({ blocks }) => blocks.filter(({ kind }) => kind === "thinking"));
+    return { id, model, messages: [{ role: "assistant", blocks: [...reasoning, block] }], finish, usage };
   }
 }
 
-/** An answer that coincides for so many characters with what was said is one that was begun anew. */
+/** An answer that shares at least this many first characters with the received text is a restart. */
 const MIN_RESTART = 24;
-/** A model that goes on repeats no more than some words. Characters. */
+/** A continuation repeats at most the last words of the received text. Characters. */
 const MAX_OVERLAP = 200;
-/** Fewer may well be chance. */
+/** A shorter repetition is taken for a coincidence. Characters. */
 const MIN_OVERLAP = 4;
 
 function commonPrefixLength(a: string, b: string): number {
@@ -148,7 +167,7 @@ function commonPrefixLength(a: string, b: string): number {
   return length;
 }
 
-/** How much of the beginning of `text` is the end of `said`. */
+/** Length of the longest start of `text` that the received text ends with. */
 function overlapLength(received: string, text: string): number {
   for (let length = Math.min(received.length, text.length, MAX_OVERLAP); length >= MIN_OVERLAP; length--)
     if (received.endsWith(text.slice(0, length))) return length;
@@ -157,8 +176,8 @@ function overlapLength(received: string, text: string): number {
 
 const joinError = (message: string): GatewayError => new GatewayError("stream.interrupted", message);
 
-/** A stream that has begun; a whole answer where one was asked for cannot go on with another. */
+/** The started stream; throws `stream.interrupted` for a whole answer, which cannot continue a stream. */
 export function requireStream(answer: UpstreamAnswer): StartedStream {
-  if ("response" in answer) throw joinError("another provider gave no stream to go on with");
+  if ("response" in answer) throw joinError("another provider did not answer with a stream");
   return answer;
 }

@@ -2,95 +2,98 @@ import type { GatewayError } from "../../canonical/error.ts";
 import type { Dialect } from "../../canonical/types.ts";
 import { concatBytes, encodeUtf8 } from "../../wire/bytes.ts";
 import { decodeSse, type SseEvent } from "../../wire/sse.ts";
-import { blockReader, isFullBlock } from "../../wire/tee.ts";
-import { annotateEvent } from "./annotate.ts";
-import { settle, settleFailure } from "./settle.ts";
+import { createBlockReader, isFullBlock } from "../../wire/tee.ts";
+import { raceTimeout } from "../../wire/time.ts";
+import { CLIENT_LEFT, toStreamError } from "../call/endings.ts";
+import { replyContext } from "../call/upstream-call.ts";
+import { EventNumberer } from "../output/event-numbers.ts";
 import type { StreamRecorder } from "../output/recorder.ts";
 import type { StartedStream } from "../upstream/answer.ts";
 import { idleLimit, readChunks } from "../upstream/read.ts";
-import { EventNumberer } from "../output/event-numbers.ts";
-import { toStreamError, CLIENT_LEFT } from "../call/endings.ts";
-import { replyContext } from "../call/upstream-call.ts";
-import { raceTimeout } from "../../wire/time.ts";
+import { annotateEvent } from "./annotate.ts";
+import { settle, settleFailure } from "./settle.ts";
 
 /**
- * How often the recorder looks at what has come, at most: JavaScript wakes that seldom, however small the chunks are,
- * and often enough to see that nothing comes. Milliseconds.
+ * The longest pause between two reads of the recording branch. Reading in blocks wakes JavaScript once a second however
+ * small the chunks are, and is frequent enough to notice a stalled provider. Milliseconds.
  */
 const READ_INTERVAL_MS = 1_000;
 
 /**
- * The provider's bytes, natively: JavaScript has seen those up to the first content, wakes once a second to record, and
- * at the end, where it tells the truth about a missing terminal event before it closes.
+ * Relays the provider's bytes with the runtime's own pipe. JavaScript has read them up to the first content, wakes once
+ * a second to record the second branch, and at the end appends a missing terminal event or the error before it closes.
  */
 export function relayBytes(started: StartedStream): Response {
   const { call: upstreamCall, reader } = started;
   const { request, host, upstream, call, log } = upstreamCall;
-  const [client, recorder] = upstream.body!.tee();
-  const passed = Promise.withResolvers<void>();
-  const gone = new AbortController();
+  const [client, branch] = upstream.body!.tee();
+  const piped = Promise.withResolvers<void>();
+  const writeFailed = new AbortController();
   const { readable, writable } = new IdentityTransformStream();
   const { events, rest } = prepareHeld(
     started,
     request.surface.dialect.id,
     call.annotate ? log.toRhoneObject() : undefined,
   );
-  const tape = host.recorderFor?.(call.id);
-  writeEvents(tape, events);
-  const left = AbortSignal.any([gone.signal, ...(host.clientLeft ? [host.clientLeft] : [])]);
-  const recording = record(started, { recorder, tape, passed: passed.promise, left });
+  const recorder = host.recorderFor?.(call.id);
+  writeEvents(recorder, events);
+  const clientLeft = AbortSignal.any([writeFailed.signal, ...(host.clientLeft ? [host.clientLeft] : [])]);
+  const recording = record(started, { branch, recorder, piped: piped.promise, clientLeft });
   const relaying = (async () => {
     try {
       await write(writable, concatBytes([...events.map(({ raw }) => raw), rest]));
       await client.pipeTo(writable, { preventClose: true, preventAbort: true });
     } catch {
-      // Either end may have failed. If it was the provider's, the client is still there to be told.
-      if (isBroken(writable)) gone.abort(CLIENT_LEFT);
+      // Either end of the pipe can have failed. If it was the provider's, the client still receives the error below.
+      if (isBroken(writable)) writeFailed.abort(CLIENT_LEFT);
       if (request.rhone.on_disconnect === "cancel") upstreamCall.cancel();
-      // A branch that nobody reads would hold the rest of the stream.
+      // A branch of a tee that is not read would hold the rest of the stream in memory.
       if (!client.locked) await client.cancel().catch(() => {});
     }
-    passed.resolve();
+    piped.resolve();
     const error = await recording;
     const lastEvents =
       error === undefined
         ? reader.missingTerminator
         : request.surface.dialect.encodeStream(replyContext(upstreamCall)).push({ type: "error", error });
-    writeEvents(tape, decodeSse(encodeUtf8(lastEvents)));
-    tape?.end();
+    writeEvents(recorder, decodeSse(encodeUtf8(lastEvents)));
+    recorder?.end();
     await write(writable, encodeUtf8(reader.afterPartialEvent(lastEvents)));
     await writable.close();
   })();
-  // A client that leaves ends its own branch only: the recorder reads on.
+  // A client that leaves ends its own branch only: recording continues.
   host.waitUntil(Promise.allSettled([relaying, recording]));
   const type = upstream.headers.get("content-type")!;
   return new Response(readable, { headers: { "content-type": type } });
 }
 
-/** Resolves when the call is on record: to the error that the client has not been told yet. */
+/**
+ * Reads the second branch, records it and settles the call. Resolves when the call's record is durable, to the error
+ * that the client has not received yet, if there is one.
+ */
 async function record(
   { call: upstreamCall, reader }: StartedStream,
   {
+    branch,
     recorder,
-    tape,
-    passed,
-    left,
+    piped,
+    clientLeft,
   }: {
-    recorder: ReadableStream<Uint8Array>;
-    tape: StreamRecorder | undefined;
-    passed: Promise<void>;
-    left: AbortSignal;
+    branch: ReadableStream<Uint8Array>;
+    recorder: StreamRecorder | undefined;
+    piped: Promise<void>;
+    clientLeft: AbortSignal;
   },
 ): Promise<GatewayError | undefined> {
-  const pace = Math.min(READ_INTERVAL_MS, upstreamCall.deadlines.idle / 4);
+  const pauseMs = Math.min(READ_INTERVAL_MS, upstreamCall.deadlines.idle / 4);
   try {
-    for await (const block of readChunks(upstreamCall, idleLimit(upstreamCall, reader), blockReader(recorder))) {
+    for await (const block of readChunks(upstreamCall, idleLimit(upstreamCall, reader), createBlockReader(branch))) {
       writeEvents(
-        tape,
+        recorder,
         reader.push(block).map(({ event }) => event),
       );
-      // The branch keeps what comes meanwhile. When the client has all of it, nobody waits any longer.
-      if (!isFullBlock(block)) await raceTimeout(passed, pace);
+      // The tee buffers what arrives during the pause. The pause ends at once when the client has received everything.
+      if (!isFullBlock(block)) await raceTimeout(piped, pauseMs);
     }
     reader.end();
     const { response, error } = reader.accumulated;
@@ -98,7 +101,7 @@ async function record(
     await settle(upstreamCall, response);
     return undefined;
   } catch (thrown) {
-    const isCancelled = left.aborted && upstreamCall.request.rhone.on_disconnect === "cancel";
+    const isCancelled = clientLeft.aborted && upstreamCall.request.rhone.on_disconnect === "cancel";
     const error = isCancelled ? CLIENT_LEFT : toStreamError(thrown);
     upstreamCall.cancel();
     await settleFailure(upstreamCall, error, reader);
@@ -106,7 +109,10 @@ async function record(
   }
 }
 
-/** Whoever should read it has gone: workerd's pipe does not let go of a stream that it cannot write to. */
+/**
+ * Whether the client can no longer be written to. workerd's pipe does not release the lock of a stream whose reader is
+ * gone, so a locked stream counts as broken.
+ */
 function isBroken(writable: WritableStream<Uint8Array>): boolean {
   if (writable.locked) return true;
   const writer = writable.getWriter();
@@ -115,7 +121,10 @@ function isBroken(writable: WritableStream<Uint8Array>): boolean {
   return desiredSize === null;
 }
 
-/** What was held back, to the byte: whole events, with `rhone` in the first, and what has begun to come behind them. */
+/**
+ * The bytes held back until the first content: whole events, with `rhone` in the first one, and the partial event after
+ * them.
+ */
 function prepareHeld(
   { chunks, events: held }: StartedStream,
   dialect: Dialect,
@@ -130,7 +139,7 @@ function prepareHeld(
   return { events: annotated, rest };
 }
 
-/** Events as the client is told them. */
+/** Appends events to the recorder as the client receives them. */
 function writeEvents(recorder: StreamRecorder | undefined, events: readonly SseEvent[]): void {
   if (recorder === undefined) return;
   const numberer = new EventNumberer(false);
@@ -138,6 +147,7 @@ function writeEvents(recorder: StreamRecorder | undefined, events: readonly SseE
   recorder.append(bytes, numberer.takeCount());
 }
 
+/** Writes bytes and releases the lock, so that a pipe can use the stream afterwards. */
 async function write(writable: WritableStream<Uint8Array>, bytes: Uint8Array): Promise<void> {
   const writer = writable.getWriter();
   try {

@@ -1,33 +1,37 @@
-import { GatewayError, toGatewayError } from "../../canonical/error.ts";
 import { StreamAccumulator } from "../../canonical/accumulator.ts";
-import { isSealed } from "../../canonical/native.ts";
+import { GatewayError, toGatewayError } from "../../canonical/error.ts";
+import { hasSeal } from "../../canonical/native.ts";
 import type { Loss, ModelResponse } from "../../canonical/types.ts";
 import type { ReplyContext } from "../../dialects/dialect.ts";
-import type { Context, CompletedTurn } from "../../session/session.ts";
-import type { WireItems } from "../../session/turns.ts";
+import type { CompletedTurn, Context } from "../../session/session.ts";
 import type { StoredResponse } from "../../session/stored-responses.ts";
+import type { WireItems } from "../../session/turns.ts";
 import type { CallRecord } from "../../store/records.ts";
 import type { ParsedRequest } from "../../surfaces/request.ts";
-import { checkSchema } from "./schema-check.ts";
-import { type StreamReader } from "../upstream/stream-reader.ts";
-import { completedResponse, failedResponse } from "./response-object.ts";
-import { CLIENT_LEFT, CANCELLED } from "../call/endings.ts";
-import { type UpstreamCall, passesBytes, isSameDialect, replyContext } from "../call/upstream-call.ts";
 import { joinItems } from "../../wire/json.ts";
+import { CANCELLED, CLIENT_LEFT } from "../call/endings.ts";
+import { isSameDialect, passesBytes, replyContext, type UpstreamCall } from "../call/upstream-call.ts";
+import type { StreamReader } from "../upstream/stream-reader.ts";
+import { completedResponse, failedResponse } from "./response-object.ts";
+import { checkSchema } from "./schema-check.ts";
 
-/** Makes a finished answer durable: as the session's next turn. */
+/**
+ * Makes a finished answer durable as the session's next turn, and settles the call's budget. Resolves to the call's
+ * record, with the losses of translation and schema. Throws if the commit fails.
+ */
 export async function settle(upstreamCall: UpstreamCall, response: ModelResponse): Promise<CallRecord> {
   const { host, log } = upstreamCall;
   if (!isSameDialect(upstreamCall))
     log.losses.push(...findOutputLosses(upstreamCall, response), ...checkSchema(upstreamCall.request, response));
   const { model, finish, usage } = response;
   await log.pricesLoaded;
+  // Without reported usage, output is charged by its length.
   const receivedChars = usage.output === undefined ? JSON.stringify(response.messages).length : 0;
   const record = log.toRecord("completed", {
     ...(model !== "" && { model }),
     finish: finish.reason,
     usage,
-    heard: receivedChars,
+    receivedChars,
   });
   publishResponseId(upstreamCall, response.id);
   await host.commit(record, toCompletedTurn(upstreamCall, response), buildStoredResponse(upstreamCall, response));
@@ -37,22 +41,29 @@ export async function settle(upstreamCall: UpstreamCall, response: ModelResponse
   return record;
 }
 
-/** Where the client is told the provider's own id of a response, it is known by that id before its end is told. */
+/**
+ * Indexes a stored response by the provider's own id, if that is the id the client receives. Called at the start of the
+ * answer, so that the client can use the id as soon as the answer ends.
+ */
 export function publishResponseId(upstreamCall: UpstreamCall, id: string): void {
   const { call, host, log } = upstreamCall;
   if (call.response?.stored !== true || id === "" || !passesBytes(upstreamCall) || log.recovered !== undefined) return;
   log.publicResponseId ??= id;
   log.indexed ??= host.indexResponse?.(id);
+  // `settle` awaits the promise; without a handler, a rejection before that would be reported as unhandled.
   log.indexed?.catch(() => {});
 }
 
-/** The answer as it can be asked for again. */
+/** The answer as a stored response, if the caller requested storage. */
 const buildStoredResponse = (upstreamCall: UpstreamCall, response: ModelResponse): StoredResponse | undefined =>
   upstreamCall.call.response?.stored === true
     ? completedResponse(upstreamCall.call, response, publicReplyContext(upstreamCall, response.id))
     : undefined;
 
-/** With the id that the client was told: the first one's, where another has gone on with the answer. `id`: as the provider says it. */
+/**
+ * The reply context with the id that the client receives: the provider's own one (`id`) if its bytes are relayed. After
+ * a recovery it is the first answer's.
+ */
 export function publicReplyContext(upstreamCall: UpstreamCall, id: string): ReplyContext {
   const { recovered, publicResponseId } = upstreamCall.log;
   const own = passesBytes(upstreamCall) && id !== "" ? id : undefined;
@@ -61,9 +72,9 @@ export function publicReplyContext(upstreamCall: UpstreamCall, id: string): Repl
   return publicId === undefined ? reply : { ...reply, id: publicId };
 }
 
-/** What the provider said that the caller's wire has no words for. It is kept in the session all the same. */
+/** Losses: output items that the caller's dialect cannot represent. The session stores them all the same. */
 function findOutputLosses({ request: { surface } }: UpstreamCall, { messages, finish }: ModelResponse): Loss[] {
-  // Our own wire carries any item whole.
+  // The gateway's native dialect represents every item.
   if (surface.isNative) return [];
   const { id } = surface.dialect;
   const items = messages
@@ -74,17 +85,23 @@ function findOutputLosses({ request: { surface } }: UpstreamCall, { messages, fi
         : [],
     );
   if (finish.reason !== "pause") return items;
-  // Anthropic's `pause_turn`: sent back as it is, the answer goes on.
-  return [...items, { at: "finish_reason", what: "approximated", why: `${id} has no word for an answer that pauses` }];
+  // Anthropic's `pause_turn`: a client that sends the answer back has it continued.
+  return [
+    ...items,
+    { at: "finish_reason", what: "approximated", why: `${id} has no finish reason for a paused answer` },
+  ];
 }
 
-/** How a call ended: because somebody wanted that, because its provider broke off, or otherwise badly. */
+/** The status of a call that ended early: by client or cancellation, by a broken stream, by another error. */
 function statusOf(error: GatewayError): CallRecord["status"] {
   if (error === CLIENT_LEFT || error === CANCELLED) return "interrupted";
   return error.code === "stream.interrupted" ? "incomplete" : "failed";
 }
 
-/** Notes an answer that failed or broke off, with what came of it. */
+/**
+ * Records a call that failed or broke, with the output received so far, and settles its budget. Without effect if the
+ * answer is already committed: an error on the way to the client does not undo the turn. Default reader: no output.
+ */
 export async function settleFailure(
   upstreamCall: UpstreamCall,
   thrown: unknown,
@@ -94,7 +111,6 @@ export async function settleFailure(
   },
 ): Promise<void> {
   const { host, log, dialect, encodeTarget } = upstreamCall;
-  // What goes wrong with a committed turn on its way to the client does not undo it.
   if (log.isSettled) return;
   const error = toGatewayError(thrown);
   const status = statusOf(error);
@@ -103,10 +119,10 @@ export async function settleFailure(
     messages.length === 0 ? undefined : JSON.stringify(dialect.encodeMessages(messages, encodeTarget).value);
   await log.pricesLoaded;
   const receivedChars = received?.length ?? 0;
-  const record = log.toRecord(status, { ...(model !== "" && { model }), error, usage, heard: receivedChars });
+  const record = log.toRecord(status, { ...(model !== "" && { model }), error, usage, receivedChars });
   host.budgets.settle(record);
   const { call } = upstreamCall;
-  // Of what failed before its first word no client knows an id, unless it was promised one.
+  // Before the first content the client knows no response id, except in background mode, which promises one.
   const isStored = call.response?.stored === true && (messages.length > 0 || call.response.background);
   await host.fail(
     record,
@@ -115,10 +131,11 @@ export async function settleFailure(
   );
 }
 
-/** The error of an answer that could not be kept: the client must not believe that it was. */
+/** The error of an answer that could not be stored: the client must not take it for a durable turn. */
 export const toStorageError = (cause: unknown): GatewayError =>
   cause instanceof GatewayError ? cause : new GatewayError("internal", "the answer could not be stored", { cause });
 
+/** The turn that the answer adds to the session: the call's input and the output in the provider's items. */
 function toCompletedTurn(
   { request, context, dialect, encodeTarget }: UpstreamCall,
   { messages }: ModelResponse,
@@ -128,18 +145,18 @@ function toCompletedTurn(
     dialect: dialect.id,
     items: joinItems(value),
     issuer: encodeTarget.issuer,
-    sealed: messages.some(isSealed),
+    sealed: messages.some(hasSeal),
   };
   return { ...inputStep(request, context), output, reply: messages };
 }
 
-/** The client's half of a step: what is new in its request. */
+/** The client's half of a turn: the items, messages and instructions that are new in the request. */
 export function inputStep(request: ParsedRequest, context: Context): Omit<CompletedTurn, "output" | "reply"> {
   const from = request.systemCount + context.known;
   const added = context.added === undefined ? [] : [context.added.items];
   const input = { dialect: request.surface.dialect.id, items: [...added, ...request.items.slice(from)].join(",") };
   const step = { context, input, requested: request.messages.slice(from) };
-  // Where only a part of them is new, the rest was restored.
+  // If only a part of the instructions is new, the other part comes from the context.
   const instructions = request.instructions && { ...context.instructions, ...request.instructions };
   return instructions === undefined ? step : { ...step, instructions };
 }

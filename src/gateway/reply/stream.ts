@@ -1,30 +1,33 @@
 import type { GatewayError } from "../../canonical/error.ts";
-import { concatBytes } from "../../wire/bytes.ts";
-import { pacedReader } from "../../wire/tee.ts";
-import { publishResponseId, toStorageError, settle, settleFailure, publicReplyContext } from "./settle.ts";
 import type { ModelResponse } from "../../canonical/types.ts";
-import { keyOf } from "../../routing/locate.ts";
+import { targetKeyOf } from "../../routing/locate.ts";
 import type { DiscardedUsage } from "../../store/records.ts";
-import { type ReadEvent, NO_EVENT } from "../upstream/stream-reader.ts";
+import { concatBytes } from "../../wire/bytes.ts";
+import { createPacedReader } from "../../wire/tee.ts";
+import { discardedCost } from "../call/attempt-cost.ts";
+import { CANCELLED, CLIENT_LEFT, toStreamError } from "../call/endings.ts";
+import { addedUsageOption, passesBytes, replyContext, type UpstreamCall } from "../call/upstream-call.ts";
 import { keepAlive } from "../output/keep-alive.ts";
-import { type ReplyOutput, replyOutput } from "../output/recorder.ts";
+import { replyOutput, type ReplyOutput } from "../output/recorder.ts";
 import type { StartedStream } from "../upstream/answer.ts";
+import { idleLimit, readChunks } from "../upstream/read.ts";
+import { NO_EVENT, type ReadEvent } from "../upstream/stream-reader.ts";
+import { EVENT_STREAM } from "./headers.ts";
 import {
-  requireStream,
-  continuationPrompt,
   ContinuationJoiner,
+  continuationPrompt,
   type Recover,
   recoverableText,
+  requireStream,
   sentEvents,
 } from "./recovery.ts";
-import { idleLimit, readChunks } from "../upstream/read.ts";
-import { RelayWriter, type EventWriter, TranslationWriter } from "./writers.ts";
-import { discardedCost } from "../call/attempt-cost.ts";
-import { EVENT_STREAM } from "./headers.ts";
-import { toStreamError, CLIENT_LEFT, CANCELLED } from "../call/endings.ts";
-import { type UpstreamCall, passesBytes, replyContext, addedUsageOption } from "../call/upstream-call.ts";
+import { publicReplyContext, publishResponseId, settle, settleFailure, toStorageError } from "./settle.ts";
+import { type EventWriter, RelayWriter, TranslationWriter } from "./writers.ts";
 
-/** Event by event through JavaScript: decoded on the way, the end held back until the turn is durable. */
+/**
+ * Answers with a stream whose events all pass through JavaScript: each is decoded, and the stream's end is held back
+ * until the turn is durable. `recover`: continues the answer at another target after a break.
+ */
 export function streamReply(started: StartedStream, recover?: Recover): Response {
   const { call: upstreamCall } = started;
   const { request, call, host, cancel } = upstreamCall;
@@ -35,18 +38,21 @@ export function streamReply(started: StartedStream, recover?: Recover): Response
   return new Response(output.body, { headers: { "content-type": EVENT_STREAM } });
 }
 
-async function pump(started: StartedStream, output: ReplyOutput, rescue: Recover | undefined): Promise<void> {
-  const pinger = keepAlive(started.call.request.surface.dialect.id, (ping) => output.ping(ping));
-  const replyStream = new ReplyStream(output, pinger.heard, createWriter(started.call));
+/**
+ * Runs one streamed reply to its end: sends the answer, recovers if it broke, settles, then sends the end or the error.
+ */
+async function pump(started: StartedStream, output: ReplyOutput, recover: Recover | undefined): Promise<void> {
+  const timer = keepAlive(started.call.request.surface.dialect.id, (ping) => output.ping(ping));
+  const replyStream = new ReplyStream(output, timer.onData, createWriter(started.call));
   let { call: upstreamCall } = started;
   try {
-    let response = await replyStream.sendAll(started, rescue !== undefined).catch((thrown: unknown) => {
+    let response = await replyStream.sendAll(started, recover !== undefined).catch((thrown: unknown) => {
       started.call.cancel();
-      if (rescue === undefined || findEarlyEnd(upstreamCall, output) !== undefined) throw thrown;
+      if (recover === undefined || findEarlyEnd(upstreamCall, output) !== undefined) throw thrown;
       return undefined;
     });
     if (response === undefined)
-      ({ answering: upstreamCall, response } = await continueStream(started, replyStream, rescue!));
+      ({ call: upstreamCall, response } = await continueStream(started, replyStream, recover!));
     const earlyEnd = findEarlyEnd(upstreamCall, output);
     if (earlyEnd !== undefined) throw earlyEnd;
     const record = await settle(upstreamCall, response).catch((cause: unknown) => {
@@ -56,27 +62,28 @@ async function pump(started: StartedStream, output: ReplyOutput, rescue: Recover
   } catch (thrown) {
     upstreamCall.cancel();
     const error = findEarlyEnd(upstreamCall, output) ?? toStreamError(thrown);
-    // Who was to go on with it has not: the words are the first one's.
+    // After a failed recovery, the received text is the first target's, so the record names that one.
     const { log, target, losses } = started.call;
     if (log.target !== target) log.startAttempt(target, losses);
-    // Where not even that can be noted, the watchdog finds the call; the client is told either way.
+    // If the failure cannot be recorded, the session's watchdog finds the call; the client receives the error either
+    // way.
     await settleFailure(started.call, error, started.reader).catch(() => {});
     await replyStream.fail(error);
   } finally {
-    pinger.stop();
+    timer.stop();
     await output.close();
   }
 }
 
 /**
- * Another target goes on where the first has broken off; throws the first one's error where that cannot be. What either
- * counted is wasted where the other's is the call's own.
+ * Continues a broken stream at another target. Throws the first target's error if its output cannot be continued or no
+ * target is left. The usage of the answer that is not the call's own is logged as discarded.
  */
 async function continueStream(
   started: StartedStream,
   replyStream: ReplyStream,
-  rescue: Recover,
-): Promise<{ answering: UpstreamCall; response: ModelResponse }> {
+  recover: Recover,
+): Promise<{ call: UpstreamCall; response: ModelResponse }> {
   const { reader, call: first } = started;
   const { accumulated } = reader;
   const text = recoverableText(accumulated);
@@ -85,12 +92,16 @@ async function continueStream(
   const addDiscarded = first.log.markFailed(cause);
   const joiner = new ContinuationJoiner(reader);
   const second = requireStream(
-    await rescue(continuationPrompt(text)).catch(() => {
+    await recover(continuationPrompt(text)).catch(() => {
       throw cause;
     }),
   );
   const { call: upstreamCall } = second;
   upstreamCall.log.startAttempt(upstreamCall.target, upstreamCall.losses);
+  /**
+   * From now on, the events of a second answer are sent through the joiner; `writer` replaces a writer that relays
+   * bytes.
+   */
   replyStream.continueWith(joiner, passesBytes(first) ? createTranslationWriter(started) : undefined);
   const rest = await replyStream.sendAll(second, true).catch(async (thrown: unknown) => {
     upstreamCall.cancel();
@@ -101,23 +112,27 @@ async function continueStream(
   const response = joiner.toResponse(accumulated, rest);
   addDiscarded(await computeDiscarded(started));
   upstreamCall.log.recovered = {
-    from: keyOf(first.target),
+    from: targetKeyOf(first.target),
     after_chars: text.length,
     how: joiner.kind ?? "continuation",
   };
-  return { answering: upstreamCall, response };
+  return { call: upstreamCall, response };
 }
 
+/** Usage and cost that the target reported before its stream broke. */
 const computeDiscarded = ({ call: { target, call }, reader }: StartedStream): Promise<DiscardedUsage> =>
   discardedCost(target, reader.usage, reader.accumulated.model, new Date(call.createdAt));
 
+/** The writer for the first answer: the provider's bytes if the client reads the same dialect, else a translation. */
 function createWriter(upstreamCall: UpstreamCall): EventWriter {
   return passesBytes(upstreamCall)
     ? new RelayWriter(writerOptionsOf(upstreamCall))
     : new TranslationWriter(writerOptionsOf(upstreamCall));
 }
 
-/** Words of ours for a client that has heard its provider's own: their ids and their count are gone on with. */
+/**
+ * A writer that continues a relayed stream with encoded events: with the ids and event numbers the client has received.
+ */
 function createTranslationWriter({ call: upstreamCall, reader }: StartedStream): EventWriter {
   const reply = publicReplyContext(upstreamCall, reader.accumulated.id);
   const writer = new TranslationWriter({ ...writerOptionsOf(upstreamCall), reply });
@@ -125,6 +140,7 @@ function createTranslationWriter({ call: upstreamCall, reader }: StartedStream):
   return writer;
 }
 
+/** Both kinds of writers have the same options. */
 const writerOptionsOf = (upstreamCall: UpstreamCall): ConstructorParameters<typeof RelayWriter>[0] => ({
   surface: upstreamCall.request.surface.dialect,
   reply: replyContext(upstreamCall),
@@ -132,16 +148,16 @@ const writerOptionsOf = (upstreamCall: UpstreamCall): ConstructorParameters<type
   ...(upstreamCall.call.annotate && { rhone: upstreamCall.log.toRhoneObject() }),
 });
 
-/** What a client is told of one stream, or of two that are one to it. */
+/** What the client receives: the events of one answer, or of two answers joined into one. */
 class ReplyStream {
   readonly #output: ReplyOutput;
   readonly #onData: () => void;
   #writer: EventWriter;
   #joiner: ContinuationJoiner | undefined;
 
-  constructor(output: ReplyOutput, heard: () => void, writer: EventWriter) {
+  constructor(output: ReplyOutput, onData: () => void, writer: EventWriter) {
     this.#output = output;
-    this.#onData = heard;
+    this.#onData = onData;
     this.#writer = writer;
   }
 
@@ -151,26 +167,29 @@ class ReplyStream {
     this.#joiner = joiner;
   }
 
-  /** Tells a stream as it comes. Resolves to the whole answer. `keepsError`: its error is not told, but only thrown. */
+  /**
+   * Sends an answer as it arrives and resolves to the whole of it. Throws its error; `withholdsError`: the error's
+   * event is not sent, because recovery may follow.
+   */
   async sendAll(
-    { call: upstreamCall, events: heard, reader: hearing }: StartedStream,
+    { call: upstreamCall, events, reader }: StartedStream,
     withholdsError: boolean,
   ): Promise<ModelResponse> {
-    await this.#sendEvents(upstreamCall, heard);
+    await this.#sendEvents(upstreamCall, events);
     const { upstream, host } = upstreamCall;
-    const reader = upstream.body === null ? undefined : pacedReader(upstream.body, host.now);
-    for await (const chunk of readChunks(upstreamCall, idleLimit(upstreamCall, hearing), reader)) {
+    const body = upstream.body === null ? undefined : createPacedReader(upstream.body, host.now);
+    for await (const chunk of readChunks(upstreamCall, idleLimit(upstreamCall, reader), body)) {
       this.#onData();
-      const read = hearing.push(chunk);
-      const { error } = hearing.accumulated;
+      const read = reader.push(chunk);
+      const { error } = reader.accumulated;
       const errorAt = withholdsError
         ? read.findIndex(({ decoded }) => decoded.some(({ type }) => type === "error"))
         : -1;
       await this.#sendEvents(upstreamCall, errorAt < 0 ? read : read.slice(0, errorAt));
       if (error !== undefined && (withholdsError || error.upstream === undefined)) break;
     }
-    const rest = hearing.end();
-    const { response, error } = hearing.accumulated;
+    const rest = reader.end();
+    const { response, error } = reader.accumulated;
     if (response === undefined) throw error;
     await this.#sendEvents(upstreamCall, rest);
     return response;
@@ -184,9 +203,10 @@ class ReplyStream {
     await this.#send(this.#writer.fail(error));
   }
 
-  async #sendEvents(upstreamCall: UpstreamCall, heard: readonly ReadEvent[]): Promise<void> {
+  /** One write for all events of a chunk. */
+  async #sendEvents(upstreamCall: UpstreamCall, events: readonly ReadEvent[]): Promise<void> {
     const joiner = this.#joiner;
-    const parts = heard.map(({ event, decoded, isFinishing }) => {
+    const parts = events.map(({ event, decoded, isFinishing }) => {
       if (joiner !== undefined)
         return this.#writer.push(
           NO_EVENT,
@@ -204,7 +224,10 @@ class ReplyStream {
   }
 }
 
-/** Why a reply is not to go on, though its provider would. */
+/**
+ * Why the reply ends before its provider's answer does: cancellation, or a client that left with `on_disconnect:
+ * "cancel"`.
+ */
 function findEarlyEnd({ request, host }: UpstreamCall, output: ReplyOutput): GatewayError | undefined {
   if (host.cancelled?.aborted) return CANCELLED;
   const hasLeft = output.isGone || host.clientLeft?.aborted === true;

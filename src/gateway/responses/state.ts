@@ -1,13 +1,13 @@
 import { GatewayError, invalid } from "../../canonical/error.ts";
 import type { Message } from "../../canonical/types.ts";
+import type { Context, Session, TurnInput } from "../../session/session.ts";
 import { findCallByResponseId, isStoredResponse } from "../../session/stored-responses.ts";
-import type { Context, TurnInput, Session } from "../../session/session.ts";
-import type { Sql } from "../../store/sql.ts";
 import { hasTurn } from "../../session/turns.ts";
+import type { Sql } from "../../store/sql.ts";
+import { type ParsedRequest, parseJsonField, type RequestText } from "../../surfaces/request.ts";
 import { withPrefix } from "../../wire/id.ts";
 import { isObject, type Json } from "../../wire/json.ts";
 import { sliceSpan } from "../../wire/splice.ts";
-import { type ParsedRequest, parseJsonField, type RequestText } from "../../surfaces/request.ts";
 import type { RequestedState, ResponsesState } from "../call/responses-state.ts";
 
 /**

@@ -1,9 +1,9 @@
 import { GatewayError, invalid, toGatewayError } from "../../canonical/error.ts";
 import { openaiResponses } from "../../dialects/openai-responses/index.ts";
 import type { ResponseLocation } from "../../session/response-index.ts";
+import { MAX_FRAME_BYTES } from "../../surfaces/body.ts";
 import { objectIdIn } from "../../wire/id.ts";
 import { isObject, type JsonObject, stringOf, tryParseJson } from "../../wire/json.ts";
-import { MAX_FRAME_BYTES } from "../../surfaces/body.ts";
 import { appendMember, findMembers, removeMember, splice } from "../../wire/splice.ts";
 import { SseSplitter } from "../../wire/sse.ts";
 

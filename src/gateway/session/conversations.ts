@@ -1,25 +1,25 @@
-import { hashTurn, ROOT } from "../../canonical/turn-hash.ts";
 import { GatewayError, invalid } from "../../canonical/error.ts";
 import { unseal } from "../../canonical/native.ts";
+import { hashTurn, ROOT } from "../../canonical/turn-hash.ts";
 import { openaiResponses } from "../../dialects/openai-responses/index.ts";
+import type { Caller } from "../../keys/caller.ts";
+import { copyTurn, rewriteItems } from "../../session/history/compact.ts";
 import { offload } from "../../session/large-strings.ts";
 import { toSessionRecord } from "../../session/row.ts";
 import { linkTurns, listPendingCalls, type Turn } from "../../session/turns.ts";
 import type { Blobs } from "../../store/blobs.ts";
-import { joinItems, type JsonObject } from "../../wire/json.ts";
 import { withPrefix } from "../../wire/id.ts";
-import { type CommandServices, removeSession } from "./commands.ts";
-import { rewriteItems, copyTurn } from "../../session/history/compact.ts";
+import { joinItems, type JsonObject } from "../../wire/json.ts";
 import {
   type ConversationItem,
   listItems,
   listTurnItems,
-  toApiItemList,
   type Page,
   pageItems,
+  toApiItemList,
 } from "../responses/items.ts";
 import { conversationNotFound } from "../responses/state.ts";
-import type { Caller } from "../../keys/caller.ts";
+import { type CommandServices, removeSession } from "./commands.ts";
 
 /** An operation of OpenAI's Conversations API. A conversation is a session under the prefix `conv_`. */
 export type ConversationCommand =

@@ -1,9 +1,9 @@
+import { decodeItems } from "../../session/history/decode.ts";
 import { offload } from "../../session/large-strings.ts";
 import type { Session } from "../../session/session.ts";
 import type { Blobs } from "../../store/blobs.ts";
 import { findElements, sliceSpan } from "../../wire/splice.ts";
 import type { StatelessCall } from "../call/call.ts";
-import { decodeItems } from "../../session/history/decode.ts";
 
 /**
  * Adds a stateless call that the Worker has completed to its session. The transcript in its input is matched with the

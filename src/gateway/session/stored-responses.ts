@@ -1,29 +1,29 @@
-import { GatewayError, invalid } from "../../canonical/error.ts";
 import { unfold } from "../../canonical/accumulator.ts";
+import { GatewayError, invalid } from "../../canonical/error.ts";
 import type { StreamEvent } from "../../canonical/types.ts";
-import { decodeStreamError } from "../../dialects/openai/errors.ts";
 import { openaiResponses } from "../../dialects/openai-responses/index.ts";
+import { decodeStreamError } from "../../dialects/openai/errors.ts";
 import { findCallState } from "../../session/calls.ts";
-import {
-  findResponse,
-  deleteResponse,
-  type StoredResponse,
-  setResponseStatus,
-} from "../../session/stored-responses.ts";
 import type { Session } from "../../session/session.ts";
-import type { Sql } from "../../store/sql.ts";
+import {
+  deleteResponse,
+  findResponse,
+  setResponseStatus,
+  type StoredResponse,
+} from "../../session/stored-responses.ts";
 import { findTurn } from "../../session/turns.ts";
 import type { Blobs } from "../../store/blobs.ts";
+import type { Sql } from "../../store/sql.ts";
 import { concatBytes, encodeUtf8 } from "../../wire/bytes.ts";
 import { withPrefix } from "../../wire/id.ts";
 import { type JsonObject, parseJson, stringifyMember } from "../../wire/json.ts";
 import { findMembers, replaceMember, sliceSpan, splice } from "../../wire/splice.ts";
 import { decodeSse, type SseEvent } from "../../wire/sse.ts";
+import { EVENT_STREAM } from "../reply/headers.ts";
 import { listInputItems, type Page, pageItems } from "../responses/items.ts";
 import { responseNotFound } from "../responses/state.ts";
 import type { SessionCalls } from "./session-calls.ts";
 import type { SessionStreams } from "./session-streams.ts";
-import { EVENT_STREAM } from "../reply/headers.ts";
 
 /**
  * An operation of OpenAI's Responses API on a stored response. Member names cross RPC. `id`: as the client wrote it;

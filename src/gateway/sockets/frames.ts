@@ -1,13 +1,13 @@
 import { z } from "zod";
 import { GatewayError, invalid } from "../../canonical/error.ts";
 import type { PathParams } from "../../dialects/dialect.ts";
+import { MAX_FRAME_BYTES } from "../../surfaces/body.ts";
+import { type SurfaceId } from "../../surfaces/index.ts";
+import { sessionId } from "../../surfaces/rhone.ts";
+import { validate } from "../../surfaces/validate.ts";
 import { encodeUtf8 } from "../../wire/bytes.ts";
 import { isObject, tryParseJson } from "../../wire/json.ts";
 import { appendMember, findMembers, removeMember, replaceMember, sliceSpan, splice } from "../../wire/splice.ts";
-import { MAX_FRAME_BYTES } from "../../surfaces/body.ts";
-import { validate } from "../../surfaces/validate.ts";
-import { type SurfaceId } from "../../surfaces/index.ts";
-import { sessionId } from "../../surfaces/rhone.ts";
 
 const id = z.string().max(128).optional();
 

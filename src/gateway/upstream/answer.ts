@@ -1,31 +1,37 @@
-import { GatewayError } from "../../canonical/error.ts";
 import { fold } from "../../canonical/accumulator.ts";
+import { GatewayError } from "../../canonical/error.ts";
 import type { ModelResponse, StreamEvent, Usage } from "../../canonical/types.ts";
 import { decodeUtf8 } from "../../wire/bytes.ts";
 import { isObject, tryParseJson } from "../../wire/json.ts";
 import { decodeSse } from "../../wire/sse.ts";
-import { type ReadEvent, StreamReader } from "./stream-reader.ts";
-import { readRefusal } from "./refusal.ts";
-import { readAll, readChunks } from "./read.ts";
 import { toStreamError } from "../call/endings.ts";
-import { type UpstreamCall, isEventStream } from "../call/upstream-call.ts";
+import { isEventStream, type UpstreamCall } from "../call/upstream-call.ts";
+import { readAll, readChunks } from "./read.ts";
+import { readRefusal } from "./refusal.ts";
+import { type ReadEvent, StreamReader } from "./stream-reader.ts";
 
-/** An answer that is this target's from here on: all of it, or a stream up to its first content. */
+/** An answer that was accepted from one target: a whole one, or a stream up to its first content. */
 export type UpstreamAnswer = WholeAnswer | StartedStream;
+/** `bytes`: the body as received. */
 export type WholeAnswer = { call: UpstreamCall; bytes: Uint8Array; response: ModelResponse };
 
-/** `chunks`: what has come so far and no client has seen; `heard`: the same as events, but for the last one's beginning. */
+/** `chunks`: bytes received so far, none of them sent to the client. `events`: the whole events in these bytes. */
 export type StartedStream = { call: UpstreamCall; chunks: Uint8Array[]; events: ReadEvent[]; reader: StreamReader };
 
-/** More than any provider says before its first word, a Responses stream's two echoes of the request included. */
+/**
+ * Limit of the bytes before the first content. The longest known are two echoes of the request in a Responses stream.
+ */
 const MAX_HELD_BYTES = 8 * 1024 * 1024;
 
-/** What a provider has counted of an answer that is none, and the model as it names itself; "" where it did not. */
+/** Receives the usage of an answer that is discarded and the model's name in it, "" if it has none. */
 export type OnDiscardedUsage = (usage: Usage, model: string) => void;
 
 /**
- * Holds an upstream's answer back until it is one. Throws what is wrong with it: then nothing of it was said to anyone,
- * and `counted` has been told what it came to.
+ * Reads an upstream's answer up to its first content, or all of it if it is no stream. Until then the call can be sent
+ * to another target, as the client has received nothing.
+ *
+ * Throws the provider's refusal, `EmptyStreamError` if a stream breaks before its content, or
+ * `provider.execution_failed` for an unreadable body; `onDiscardedUsage` receives the usage reported by then.
  */
 export async function awaitFirstContent(
   upstreamCall: UpstreamCall,
@@ -40,6 +46,7 @@ export async function awaitFirstContent(
     : await readWhole(upstreamCall, onDiscardedUsage);
 }
 
+/** Reads a stream until an event has content, the answer is complete, or it fails. */
 async function readFirstContent(
   upstreamCall: UpstreamCall,
   onDiscardedUsage: OnDiscardedUsage,
@@ -48,13 +55,13 @@ async function readFirstContent(
   const reader = new StreamReader(dialect.decodeStream(encodeTarget.issuer));
   const started: StartedStream = { call: upstreamCall, chunks: [], events: [], reader };
   const at = host.now() + deadlines.firstContent;
-  const what = `the provider said no word within ${deadlines.firstContent / 1000} s`;
+  const what = `the provider sent no content within ${deadlines.firstContent / 1000} s`;
   let size = 0;
   try {
     for await (const chunk of readChunks(upstreamCall, { due: () => ({ at, what }), isFinished: () => false })) {
       size += chunk.length;
       if (size > MAX_HELD_BYTES)
-        throw new GatewayError("provider.execution_failed", `the provider said no word in ${size} bytes`);
+        throw new GatewayError("provider.execution_failed", `the provider sent no content in ${size} bytes`);
       const read = reader.push(chunk);
       started.chunks.push(chunk);
       started.events.push(...read);
@@ -70,19 +77,23 @@ async function readFirstContent(
   }
 }
 
-/** A stream that broke off before its first word. When no other target helps, it is told where it happened: in a stream. */
+/**
+ * A stream broke before its first content. If no other target helps, the error is returned as a stream as well, because
+ * the client expects one.
+ */
 export class EmptyStreamError extends GatewayError {
   constructor(error: GatewayError) {
     super(error.code, error.message, error);
   }
 }
 
-/** Something of the answer itself. That a text or a thought begins says nothing yet. */
+/** Whether an event has content. The opening of a text or reasoning block has none yet. */
 const isContent = (event: StreamEvent): boolean => {
   if (event.type === "open") return event.block.kind !== "text" && event.block.kind !== "thinking";
   return event.type === "delta" || event.type === "close" || event.type === "end";
 };
 
+/** Reads and decodes a whole answer. */
 async function readWhole(upstreamCall: UpstreamCall, onDiscardedUsage: OnDiscardedUsage): Promise<WholeAnswer> {
   const bytes = await readAll(upstreamCall).catch((cause: unknown) => {
     throw toStreamError(cause);
@@ -90,7 +101,7 @@ async function readWhole(upstreamCall: UpstreamCall, onDiscardedUsage: OnDiscard
   return { call: upstreamCall, bytes, response: decodeWhole(upstreamCall, bytes, onDiscardedUsage) };
 }
 
-/** A host that streams unasked is understood all the same. */
+/** Decodes a body, also that of a provider that streams although it was not requested to. */
 function decodeWhole(
   { dialect, encodeTarget, upstream }: UpstreamCall,
   bytes: Uint8Array,
@@ -112,12 +123,12 @@ function decodeWhole(
   );
 }
 
-/** What is no answer is counted on the way out. */
-function reportingUsage<T>(work: () => T, count: () => void): T {
+/** Runs `work`; if it throws, `report` is called before the error is thrown on. */
+function reportingUsage<T>(work: () => T, report: () => void): T {
   try {
     return work();
   } catch (thrown) {
-    count();
+    report();
     throw thrown;
   }
 }

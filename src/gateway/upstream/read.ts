@@ -1,40 +1,46 @@
 import { GatewayError } from "../../canonical/error.ts";
 import { concatBytes } from "../../wire/bytes.ts";
-import { blockReader } from "../../wire/tee.ts";
-import type { StreamReader } from "./stream-reader.ts";
+import { createBlockReader } from "../../wire/tee.ts";
 import type { UpstreamCall } from "../call/upstream-call.ts";
+import type { StreamReader } from "./stream-reader.ts";
 
-/** No answer is near this large; a provider that sends more must not fill the memory. */
+/** Limit of a whole answer, far above any real one; it protects the isolate's memory of 128 MB. Bytes. */
 const MAX_WHOLE_BYTES = 64 * 1024 * 1024;
 /**
- * How long an upstream may stay open when it has finished its answer: what still comes then are its token counts and
- * the word that this was all. When that was said, too, only the connection is still to be closed, and one that closes
- * by itself can be used again. Milliseconds.
+ * LINGER_MS: time to wait for usage and the terminal event after the last content. CLOSING_MS: time to wait for the end
+ * of the connection after the terminal event, so that it can be pooled. Milliseconds.
  */
 const LINGER_MS = 10_000;
 const CLOSING_MS = 500;
 
 /** How long an upstream may be silent. */
 export type StallPolicy = {
-  /** When it is given up, in Unix milliseconds, and what its caller is told then. */
+  /**
+   * When the upstream is given up, in Unix milliseconds, and the error's message then. `lastReadAt`: the last chunk's
+   * time.
+   */
   due: (lastReadAt: number) => { at: number; what: string };
-  /** Its answer is finished: neither silence nor a broken connection can take that back. */
+  /** The answer is complete: neither silence nor a broken connection makes it fail. */
   isFinished: () => boolean;
 };
 
-/** No chunk may be longer in coming than the idle deadline. `hearing`: who knows whether the answer is finished. */
+/**
+ * Each chunk must arrive within the idle deadline. `reader`: reports whether the answer is complete, which shortens it.
+ */
 export const idleLimit = ({ deadlines }: Pick<UpstreamCall, "deadlines">, reader?: StreamReader): StallPolicy => ({
   due: (lastReadAt) => {
-    const phaseMs = reader?.isTerminated ? CLOSING_MS : reader?.isFinished ? LINGER_MS : deadlines.idle;
-    const ms = Math.min(phaseMs, deadlines.idle);
+    const limit = reader?.isTerminated ? CLOSING_MS : reader?.isFinished ? LINGER_MS : deadlines.idle;
+    const ms = Math.min(limit, deadlines.idle);
     return { at: lastReadAt + ms, what: `the provider sent nothing for ${ms / 1000} s` };
   },
   isFinished: () => reader?.isFinished === true,
 });
 
 /**
- * The upstream's chunks, until it ends or is given up. Whoever stops early may go on later: nothing is lost in between.
- * Throws `provider.timeout`, or whatever breaks the connection.
+ * The upstream's chunks until it ends. Stopping early loses nothing: reading can continue later with another call.
+ *
+ * Throws `provider.timeout` when the policy's or the call's deadline passes, and the error of a broken connection
+ * unless the answer is complete.
  */
 export async function* readChunks(
   { upstream, log, host, giveUpAt, cancel }: UpstreamCall,
@@ -46,9 +52,9 @@ export async function* readChunks(
   let timeoutError: GatewayError | undefined;
   const limit = (): ReturnType<StallPolicy["due"]> => {
     const own = due(lastReadAt);
-    return own.at < giveUpAt ? own : { at: giveUpAt, what: "the call has taken as long as it may" };
+    return own.at < giveUpAt ? own : { at: giveUpAt, what: "the call's total deadline has passed" };
   };
-  // One timer at a time, set anew only when it comes: setting one for each chunk costs more than the chunk.
+  // One timer, set again only when it fires: setting one for each chunk costs more than the chunk.
   const startTimer = (): ReturnType<typeof setTimeout> => setTimeout(check, Math.max(0, limit().at - host.now()));
   const check = (): void => {
     const { at, what } = limit();
@@ -61,7 +67,7 @@ export async function* readChunks(
   let timer = startTimer();
   try {
     for (let read = await reader.read(); !read.done; read = await reader.read()) {
-      // It was on its way when the upstream was given up: too late all the same.
+      // This chunk was in flight when the upstream was given up.
       if (timeoutError !== undefined) throw timeoutError;
       lastReadAt = host.now();
       log.firstByteAt ??= lastReadAt;
@@ -75,18 +81,18 @@ export async function* readChunks(
   }
 }
 
-/** A reader of whatever kind, locked to its stream until it is released. */
+/** A reader of byte chunks that holds its stream's lock until it is released. */
 export type ChunkReader = {
   read: () => Promise<{ done: boolean; value?: Uint8Array | undefined }>;
   releaseLock: () => void;
 };
 
-/** All of it. */
+/** Reads the whole body. Throws `provider.execution_failed` above 64 MiB, otherwise as `readChunks`. */
 export async function readAll(upstreamCall: UpstreamCall): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   const { body } = upstreamCall.upstream;
-  const reader = body === null ? undefined : blockReader(body);
+  const reader = body === null ? undefined : createBlockReader(body);
   for await (const chunk of readChunks(upstreamCall, idleLimit(upstreamCall), reader)) {
     size += chunk.length;
     if (size > MAX_WHOLE_BYTES)

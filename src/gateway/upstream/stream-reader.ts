@@ -4,12 +4,13 @@ import type { StreamDecoder } from "../../dialects/dialect.ts";
 import { encodeUtf8 } from "../../wire/bytes.ts";
 import { decodeSse, type SseEvent, SseSplitter } from "../../wire/sse.ts";
 
-/** Stands where a meaning has no event of its own: at the end of a stream. */
+/** Stands for the event of decoded events that have none, at the end of a stream. */
 export const NO_EVENT: SseEvent = { raw: new Uint8Array(0) };
 
+/** An event with its meaning. `isFinishing`: the provider's answer is complete with this event. */
 export type ReadEvent = { event: SseEvent; decoded: StreamEvent[]; isFinishing: boolean };
 
-/** Bytes → events → meaning → the answer as far as it has come. */
+/** Reads a stream: bytes are split into events, decoded, and accumulated into the answer so far. */
 export class StreamReader {
   readonly accumulated = new StreamAccumulator();
   readonly #decoder: StreamDecoder;
@@ -24,55 +25,59 @@ export class StreamReader {
     this.#decoder = decoder;
   }
 
-  /** The provider has said that its answer is done: nothing that comes after can take it back. */
+  /** The provider has completed its answer: later errors do not change it. */
   get isFinished(): boolean {
     return this.#decoder.isAnswerComplete;
   }
 
-  /** It has said its very last word: all that can still come is the end of the connection. */
+  /** The terminal event was received: only the end of the connection can follow. */
   get isTerminated(): boolean {
     return this.#decoder.isTerminated === true;
   }
 
-  /** What the provider has counted so far. */
+  /** Usage reported so far. */
   get usage(): Usage {
     return this.#decoder.usage;
   }
 
-  /** The provider has broken off within a block. */
+  /** The stream broke inside a block of the answer. */
   get isWithinBlock(): boolean {
     return this.#hasEnded ? this.#wasOpen : this.accumulated.isOpen;
   }
 
-  /** What a client has to be told at the end, and the provider did not say. */
+  /** The terminal event if the provider omitted it, as the client waits for it; otherwise "". */
   get missingTerminator(): string {
     return this.#missingTerminator;
   }
 
-  /** The last event that said something, and no error. */
+  /** The last event with data that is no error. */
   get lastEvent(): SseEvent | undefined {
     return this.#lastEvent;
   }
 
-  /** Events of ours behind bytes of the provider's: it may have broken off within an event, which has to end first. */
+  /** Events to append to the provider's bytes. If it broke inside an event, a blank line ends that one first. */
   afterPartialEvent(events: string): string {
     const isWithin = this.#hasEnded ? this.#wasWithinEvent : this.#splitter.isWithinEvent;
     return isWithin && events !== "" ? `\n\n${events}` : events;
   }
 
+  /** Reads a chunk. An event is returned once it is complete. */
   push(chunk: Uint8Array): ReadEvent[] {
     return this.#splitter.push(chunk).map((event) => this.#readEvent(event));
   }
 
-  /** A last event without its blank line, what the decoder makes of the end, and the wire's own if it was left out. */
+  /**
+   * Reads the end: a last event without a blank line, the decoder's closing events, and the missing terminal event.
+   * Further calls return nothing.
+   */
   end(): ReadEvent[] {
     if (this.#hasEnded) return [];
     this.#hasEnded = true;
     this.#wasOpen = this.accumulated.isOpen;
     this.#wasWithinEvent = this.#splitter.isWithinEvent;
     const rest = this.#splitter.flush().map((event) => this.#readEvent(event));
-    const { isAnswerComplete: isFinishing, isTerminated, terminator = "" } = this.#decoder;
-    if (isFinishing && isTerminated === false) this.#missingTerminator = terminator;
+    const { isAnswerComplete, isTerminated, terminator = "" } = this.#decoder;
+    if (isAnswerComplete && isTerminated === false) this.#missingTerminator = terminator;
     const decoded = this.#decoder.end();
     for (const event of decoded) this.accumulated.push(event);
     const [event = NO_EVENT] = decodeSse(encodeUtf8(this.afterPartialEvent(this.#missingTerminator)));

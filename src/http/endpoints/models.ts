@@ -3,7 +3,7 @@ import type { Context } from "hono";
 import { GatewayError, invalid } from "../../canonical/error.ts";
 import { errorResponse } from "../../gateway/reply/headers.ts";
 import { SURFACES } from "../../surfaces/index.ts";
-import { catalogueOf } from "../../providers/catalogue.ts";
+import { loadCatalogue } from "../../providers/catalogue.ts";
 import { newId } from "../../wire/id.ts";
 import type { AppEnv } from "../request/env.ts";
 import { asAnthropic, asGemini, asOpenai, type ListedModel, listModels } from "./model-list.ts";
@@ -97,12 +97,12 @@ const listAs: Record<Shape, (c: Http) => Promise<Response>> = {
 
 async function all(c: Http): Promise<ListedModel[]> {
   const providers = await callerProviders(c);
-  return listModels(providers, await catalogueOf(providers));
+  return listModels(providers, await loadCatalogue(providers));
 }
 
 async function find(c: Http, id: string): Promise<ListedModel> {
   const providers = await callerProviders(c);
-  const catalogue = await catalogueOf(providers);
+  const catalogue = await loadCatalogue(providers);
   const known = listModels(providers, catalogue);
   const requested = id.toLowerCase();
   const meant = catalogue.find(id);

@@ -3,7 +3,7 @@ import { invalid } from "../../canonical/error.ts";
 import { type ConversationCommand, toApiConversation } from "../../gateway/session/conversations.ts";
 import { fromRpcResponse } from "../../canonical/rpc-error.ts";
 import { conversationNotFound } from "../../gateway/responses/state.ts";
-import { findCreated, listSessions, type SessionFilter } from "../../store/sessions.ts";
+import { findSessionCreatedAt, listSessions, type SessionFilter } from "../../store/sessions.ts";
 import type { JsonObject } from "../../wire/json.ts";
 import { idPattern, withPrefix } from "../../wire/id.ts";
 import { type Http, type SessionResponse, withMutableHeaders } from "../sessions/command.ts";
@@ -166,7 +166,7 @@ async function filterOf(c: Http, after: string | undefined, query: Record<string
   const requested = { metadata: Object.fromEntries(pairs.map(([name, text]) => [name.slice(METADATA.length), text])) };
   if (after === undefined) return requested;
   const id = withPrefix(after, "sess");
-  const createdAt = after.startsWith("conv_") ? await findCreated(c.env.DB, c.var.caller.org, id) : undefined;
+  const createdAt = after.startsWith("conv_") ? await findSessionCreatedAt(c.env.DB, c.var.caller.org, id) : undefined;
   if (createdAt === undefined) throw invalid("after", "expected the id of a conversation of this list");
   return { ...requested, after: { createdAt, id } };
 }
