@@ -190,7 +190,7 @@ export class CallLog {
 }
 
 /** What a record holds of a request, for generations and for other endpoints. */
-export type LoggedRequest = Pick<ParsedRequest, "stream" | "model" | "rhone"> & { surface: { id: string } };
+type LoggedRequest = Pick<ParsedRequest, "stream" | "model" | "rhone"> & { surface: { id: string } };
 
 /** What the log needs of the host. */
-export type LoggedHost = Pick<CallHost, "contextMode" | "now">;
+type LoggedHost = Pick<CallHost, "contextMode" | "now">;

@@ -26,7 +26,7 @@ export type Budgets = {
  * What a call was charged. It is part of the record, so that accounts can be settled after the isolate that made the
  * call has died.
  */
-export type Charge = NonNullable<CallRecord["charge"]>;
+type Charge = NonNullable<CallRecord["charge"]>;
 
 /**
  * Bytes a token where usage is unknown. The estimate is low rather than high: no budget is charged for missing output.

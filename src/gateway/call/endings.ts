@@ -1,12 +1,15 @@
 import { GatewayError } from "../../canonical/error.ts";
 
-/** Why a call ends early that nobody waits for. */
-export const CLIENT_LEFT = new GatewayError("stream.interrupted", "the client left, and had asked to cancel then");
+/** The error of a call that was aborted because its client left. Compared by identity. */
+export const CLIENT_LEFT = new GatewayError(
+  "stream.interrupted",
+  "the client disconnected, and on_disconnect is cancel",
+);
 
-/** The same for everyone. */
+/** The error of a call that was cancelled over the API. Compared by identity. */
 export const CANCELLED = new GatewayError("stream.interrupted", "the call was cancelled");
 
-/** What a thrown thing says of a stream: an error of ours as it is, any other as a break. */
+/** The error of a broken stream: a `GatewayError` as it is, any other as `stream.interrupted`. */
 export const toStreamError = (thrown: unknown): GatewayError =>
   thrown instanceof GatewayError
     ? thrown

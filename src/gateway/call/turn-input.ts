@@ -1,15 +1,12 @@
-import type { ParsedRequest } from "../../surfaces/request.ts";
 import type { TurnInput } from "../../session/session.ts";
+import type { ParsedRequest } from "../../surfaces/request.ts";
 
-/** What a call says, as its session has to know it. */
-export function turnInput({
-  messages,
-  systemCount: leading,
-  instructions,
-  rhone: { parent },
-}: ParsedRequest): TurnInput {
+/**
+ * What a request adds to its session: the messages after its system messages, instructions, the parent turn if named.
+ */
+export function turnInput({ messages, systemCount, instructions, rhone: { parent } }: ParsedRequest): TurnInput {
   return {
-    messages: messages.slice(leading),
+    messages: messages.slice(systemCount),
     ...(instructions !== undefined && { instructions }),
     ...(parent !== undefined && { parent }),
   };

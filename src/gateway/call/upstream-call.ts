@@ -1,49 +1,54 @@
-import type { Call, CallHost } from "./call.ts";
-import type { ParsedRequest } from "../../surfaces/request.ts";
-import type { CallLog } from "./call-log.ts";
-import type { Context } from "../../session/session.ts";
-import type { Target } from "../../routing/locate.ts";
-import type { WireDialect, EncodeTarget, StreamUsage, ReplyContext } from "../../dialects/dialect.ts";
 import type { Loss } from "../../canonical/types.ts";
+import type { EncodeTarget, ReplyContext, StreamUsage, WireDialect } from "../../dialects/dialect.ts";
 import type { Deadlines } from "../../routing/config.ts";
+import type { Target } from "../../routing/locate.ts";
+import type { Context } from "../../session/session.ts";
+import type { ParsedRequest } from "../../surfaces/request.ts";
 import { withPrefix } from "../../wire/id.ts";
+import type { CallLog } from "./call-log.ts";
+import type { Call, CallHost } from "./call.ts";
 
-/** A call whose upstream has answered: all that turning this answer into the client's needs. */
+/** A call at one target, with its upstream's response: the facts from which the client's answer is made. */
 export type UpstreamCall = {
   call: Call;
   request: ParsedRequest;
   host: CallHost;
   log: CallLog;
   context: Context;
-  /** Where it was asked, on which wire, how, and what could not be said there. */
+  /** The target, its dialect and what encoders need of it, and what could not be represented there. */
   target: Target;
   dialect: WireDialect;
   encodeTarget: EncodeTarget & { issuer: string };
   losses: Loss[];
   deadlines: Deadlines;
-  /** When the call as a whole is given up, in Unix milliseconds. */
+  /** The call's total deadline, in Unix milliseconds. */
   giveUpAt: number;
+  /** The upstream's response; empty until it has answered. */
   upstream: Response;
+  /** Aborts the request to the upstream. */
   cancel: () => void;
 };
 
-/** Whether the client gets the provider's own bytes: both speak the same wire, in the same mode. */
+/**
+ * Whether the client receives the provider's own bytes: both have the same dialect and the same mode (stream or whole).
+ */
 export function passesBytes(upstreamCall: UpstreamCall): boolean {
   const { request, call, upstream } = upstreamCall;
-  // A background response was promised under an id of ours before its provider was asked.
+  // A background response was promised under the gateway's id, so the provider's id must not appear in it.
   if (!isSameDialect(upstreamCall) || call.response?.background === true) return false;
   return isEventStream(upstream) === (request.stream && request.outside.asList !== true);
 }
 
+/** Whether the upstream answers with server-sent events. */
 export const isEventStream = (upstream: Response): boolean =>
   upstream.headers.get("content-type")?.includes("event-stream") === true;
 
-/** Caller and provider speak the same wire. */
+/** Whether caller and provider have the same dialect. */
 export const isSameDialect = ({ request, dialect }: UpstreamCall): boolean => request.surface.dialect.id === dialect.id;
 
 /**
- * A stream's token counts are asked for though the caller did not, and hidden from it again: where its stream is
- * looked at anyway, and the host is known to take the question.
+ * The option that makes the provider report usage in a stream, if the caller did not set it and the event can be hidden
+ * from the client: the stream is decoded and annotated anyway, and the provider accepts the option.
  */
 export function addedUsageOption({
   request,
@@ -59,18 +64,19 @@ export function addedUsageOption({
   return request.members.some(({ key }) => key === streamUsage.member[0]) ? undefined : streamUsage;
 }
 
+/** What encoders need beyond the answer itself: creation time in seconds, response id, the request. */
 export function replyContext({ request, call }: Pick<UpstreamCall, "request" | "call">): ReplyContext {
   return {
     created: Math.floor(call.createdAt / 1000),
     id: withPrefix(call.id, "resp"),
-    includeUsage: asksForUsage(request),
+    includeUsage: requestsUsage(request),
     call: { id: call.id, sessionId: call.sessionId },
     request: request.request,
   };
 }
 
-/** Chat's `stream_options.include_usage`. */
-function asksForUsage({ body }: ParsedRequest): boolean {
+/** OpenAI Chat's `stream_options.include_usage`. */
+function requestsUsage({ body }: ParsedRequest): boolean {
   const options = Object(body.stream_options) as { include_usage?: unknown };
   return options.include_usage === true;
 }

@@ -1,10 +1,11 @@
-/** Bytes on their way to a client that is slower than its upstream. Beyond it the upstream is read no faster. */
+/** Data written but not yet read by the client. Above this, `send` waits, so the upstream is read no faster. Bytes. */
 const MAX_PENDING_BYTES = 256 * 1024;
-/** A client that takes nothing for this long has stalled, and is let go; the reply goes on without it. */
+/** A client that reads nothing for this long is disconnected; the reply itself continues. Milliseconds. */
 const STALL_MS = 30_000;
 
-/** The client's end of a streamed reply. It may go away at any time, and nobody else must suffer from that. */
+/** The client's end of a streamed reply. A client that leaves or stalls causes no error here: writes become no-ops. */
 export class ClientStream {
+  /** The body of the response. */
   readonly body: ReadableStream<Uint8Array>;
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
   readonly #onClientLeft: () => void;
@@ -13,6 +14,7 @@ export class ClientStream {
   #draining: Promise<void> | undefined;
   #drained: (() => void) | undefined;
 
+  /** `onClientLeft`: called once, when the client has left or stalled. */
   constructor(onClientLeft: () => void) {
     const { readable, writable } = new IdentityTransformStream();
     this.body = readable;
@@ -21,11 +23,12 @@ export class ClientStream {
     this.#writer.closed.catch(() => this.#markGone());
   }
 
+  /** Whether the client has left or stalled. */
   get isGone(): boolean {
     return this.#isGone;
   }
 
-  /** Resolves when more may come: at once, as a rule. */
+  /** Writes bytes. Resolves at once unless the client is slow; then when it has caught up. */
   async send(bytes: Uint8Array): Promise<void> {
     if (this.#isGone || bytes.length === 0) return;
     this.#pending += bytes.length;
@@ -36,17 +39,17 @@ export class ClientStream {
     if (this.#pending > MAX_PENDING_BYTES) await (this.#draining ??= this.#drain());
   }
 
-  /** What is only to show that the stream lives is not said to a client that still has something to read. */
+  /** Writes a keep-alive, unless the client still has unread data. */
   async ping(bytes: Uint8Array): Promise<void> {
     if (this.#pending === 0) await this.send(bytes);
   }
 
-  /** Resolves when the client has it all, or has stalled over it. */
+  /** Resolves when the client has read everything, has left, or has stalled. */
   async close(): Promise<void> {
     if (this.#isGone) return;
-    const stalled = setTimeout(() => this.#abort(), STALL_MS);
+    const stallTimer = setTimeout(() => this.#abort(), STALL_MS);
     await this.#writer.close().catch(() => {});
-    clearTimeout(stalled);
+    clearTimeout(stallTimer);
   }
 
   #abort(): void {
@@ -59,6 +62,7 @@ export class ClientStream {
     if (this.#pending <= MAX_PENDING_BYTES) this.#drained?.();
   }
 
+  /** Resolves when the client has read enough, or has left. */
   async #drain(): Promise<void> {
     await new Promise<void>((resolve) => {
       const timer = setTimeout(() => this.#abort(), STALL_MS);
@@ -71,7 +75,7 @@ export class ClientStream {
     });
   }
 
-  /** Told by the pipe, or by the first write that fails. */
+  /** Called when the pipe closes or a write fails. */
   #markGone(): void {
     if (this.#isGone) return;
     this.#isGone = true;

@@ -4,28 +4,30 @@ import { encodeUtf8 } from "../../wire/bytes.ts";
 import { type SseEvent, withId } from "../../wire/sse.ts";
 
 /**
- * The wires whose events get their number as `id:`. Google's own client takes an event whose first line is not its
- * data for none, and reads data to the event's end; events of ours have their number already.
+ * Dialects whose events get their number as SSE `id:`. Not Gemini: Google's client ignores an event whose first line is
+ * not `data:` and reads data to the event's end. Not the native dialect: its events contain their number already.
  */
 const NUMBERED: ReadonlySet<Dialect> = new Set<Dialect>(["openai-chat", "openai-responses", "anthropic"]);
 
-/** Whether a stream's events say their numbers: where it may be added to at all, and its clients bear it. */
+/**
+ * Whether a stream's events get ids: only if bytes may be added to the stream and clients of the dialect accept ids.
+ */
 export const hasEventIds = (surface: Dialect, mayAdd: boolean): boolean => mayAdd && NUMBERED.has(surface);
 
-/** Numbers the events of a stream as its client is told them, from 1. */
+/** Counts the events of a stream as the client receives them, from 1, and writes the numbers as ids. */
 export class EventNumberer {
   readonly #writesIds: boolean;
   #number: number;
   #blocks = 0;
   #events = 0;
 
-  /** `says`: the numbers are told, too. `told`: how many events have been told already. */
+  /** `writesIds`: add ids to the bytes. `alreadySent`: number of events sent before. */
   constructor(writesIds: boolean, alreadySent = 0) {
     this.#writesIds = writesIds;
     this.#number = alreadySent;
   }
 
-  /** One block, which may be no event at all. */
+  /** Counts one block of the stream and returns its bytes. A block without an event (a comment) gets no number. */
   numberBlock(event: SseEvent): Uint8Array {
     if (event.raw.length === 0) return event.raw;
     this.#blocks++;
@@ -35,7 +37,7 @@ export class EventNumberer {
     return this.#writesIds ? withId(event, number) : event.raw;
   }
 
-  /** Events of an encoder of ours: no comments, one empty line behind each, none within. */
+  /** The same for the text of the gateway's encoders: events only, each followed by one empty line. */
   numberEncoded(text: string): Uint8Array {
     if (text === "") return NOTHING;
     const events = text.split("\n\n");
@@ -51,7 +53,7 @@ export class EventNumberer {
     return encodeUtf8(numbered);
   }
 
-  /** What has been counted since it was taken last. */
+  /** Blocks and events counted since the last call. */
   takeCount(): EventCount {
     const count = { blocks: this.#blocks, events: this.#events };
     this.#blocks = 0;

@@ -1,18 +1,21 @@
 import type { Dialect } from "../../canonical/types.ts";
 import { encodeUtf8 } from "../../wire/bytes.ts";
 
-/** Proxies on the way cut what is silent for a minute; SPEC 4 says 15 s. Milliseconds. */
+/** Interval of keep-alives. Proxies commonly close a connection that is silent for 60 s. Milliseconds. */
 export const KEEP_ALIVE_MS = 15_000;
 
-/** A comment says nothing to anyone; Anthropic has an event for it. */
+/** Keep-alives by dialect; elsewhere an SSE comment, which clients ignore. Anthropic API reference: `ping` events. */
 const PING: Partial<Record<Dialect, string>> = { anthropic: 'event: ping\ndata: {"type": "ping"}\n\n' };
 
-/** Tells a client in its own form that its stream lives, whenever nothing was `heard` for a while. Only whole events go before it. */
+/**
+ * Sends a keep-alive after each interval in which `onData` was not called. Call it only between whole events. `pingNow`
+ * sends one at once, `stop` ends the timer.
+ */
 export function keepAlive(
   dialect: Dialect,
   send: (bytes: Uint8Array) => Promise<void>,
   intervalMs = KEEP_ALIVE_MS,
-): { heard: () => void; stop: () => void; now: () => void } {
+): { onData: () => void; stop: () => void; pingNow: () => void } {
   const ping = encodeUtf8(PING[dialect] ?? ": keep-alive\n\n");
   let isQuiet = true;
   const timer = setInterval(() => {
@@ -20,10 +23,10 @@ export function keepAlive(
     isQuiet = true;
   }, intervalMs);
   return {
-    heard: () => {
+    onData: () => {
       isQuiet = false;
     },
     stop: () => clearInterval(timer),
-    now: () => void send(ping),
+    pingNow: () => void send(ping),
   };
 }

@@ -1,31 +1,35 @@
 import type { EventCount } from "../../session/stream/segments.ts";
 import { ClientStream } from "./client-stream.ts";
 
-/** Where what a client is told is kept, so that it can be told again. Nobody waits for it. */
+/** Records what a client receives, so that the stream can be read again. Writing to it never blocks the reply. */
 export interface StreamRecorder {
-  /** Whole blocks of the stream, in order. */
+  /** Whole blocks of the stream, in order, with their number. */
   append(bytes: Uint8Array, count: EventCount): void;
-  /** Nothing more will come. Calling that twice is harmless. */
+  /** Marks the end of the stream. Idempotent. */
   end(): void;
-  /** Tells a client all of it, also what is still to come, at the client's own pace. Absent where it is kept elsewhere. */
+  /**
+   * Sends a client the whole stream, including what is still to come, at the client's own pace. Absent if the recording
+   * is in another isolate.
+   */
   pipeTo?(client: ClientStream): void;
 }
 
-/** The way of a stream to its client and onto its tape. */
+/** Where a reply is written: the client's stream and the recorder. */
 export interface ReplyOutput {
   readonly body: ReadableStream<Uint8Array>;
   /** The client has left. */
   readonly isGone: boolean;
-  /** Resolves when more may come. */
+  /** Resolves when more may be written. */
   send(bytes: Uint8Array, count: EventCount): Promise<void>;
+  /** Writes a keep-alive to the client only; it is not recorded. */
   ping(bytes: Uint8Array): Promise<void>;
-  /** Resolves when there is nothing more to do for the stream; the client may still be reading. */
+  /** Resolves when no more work is left for the stream; the client may still be reading from the recording. */
   close(): Promise<void>;
 }
 
 /**
- * Where the tape can be played, the client hears it from there and holds nobody up: not the provider, not the session's
- * next call. Elsewhere the upstream is read no faster than the client reads.
+ * If the recorder can be read here, the client reads from it and slows down neither the provider nor the session's next
+ * call. Otherwise the upstream is read no faster than the client reads.
  */
 export function replyOutput(recorder: StreamRecorder | undefined, onClientLeft: () => void): ReplyOutput {
   const client = new ClientStream(onClientLeft);

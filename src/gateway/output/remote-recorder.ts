@@ -2,18 +2,19 @@ import type { EventCount } from "../../session/stream/segments.ts";
 import { concatBytes } from "../../wire/bytes.ts";
 import type { StreamRecorder } from "./recorder.ts";
 
-/** How much of a stream goes to its session at once, and how long what is less may wait: each time is a request and a row. */
+/** Size at which a chunk is sent. Each chunk costs a request and a row. Bytes. */
 const CHUNK_BYTES = 64 * 1024;
+/** Age at which a smaller chunk is sent. Milliseconds. */
 const CHUNK_AGE_MS = 10_000;
-/** How long a stream runs before its session knows of it. */
+/** When the first chunk is sent, so that the stream can be found in its session. Milliseconds. */
 const FIRST_CHUNK_MS = 1_000;
 
-/** Some of a stream, on its way to where it is kept. */
+/** A part of a stream on its way to its session. */
 export type StreamChunk = { bytes: Uint8Array; count: EventCount };
 
 /**
- * The tape of a stream that does not run where it is kept. It goes there 64 KiB at a time, and the end of it together
- * with the call's record: a stream that is short costs no message of its own, and a long one no memory.
+ * Records a stream that runs in another isolate than its session. It is sent in chunks of 64 KiB, and the rest together
+ * with the call's record: a short stream costs no message of its own, and a long one no memory.
  */
 export class RemoteRecorder implements StreamRecorder {
   readonly #send: (chunk: StreamChunk) => Promise<void>;
@@ -26,11 +27,11 @@ export class RemoteRecorder implements StreamRecorder {
   #sentAt: number | undefined;
   #sending: Promise<void> = Promise.resolve();
 
-  /** `send` is called in order, once at a time. */
+  /** `send` is called in order, one call at a time. `now`: Unix milliseconds. */
   constructor(send: (chunk: StreamChunk) => Promise<void>, now: () => number) {
     this.#send = send;
     this.#now = now;
-    // Whoever asks for the stream finds it from then on, though nothing may have been said yet.
+    // Even without content, so that a client that requests the stream from the session finds it.
     this.#timer = setTimeout(() => this.#sendChunk(), FIRST_CHUNK_MS);
   }
 
@@ -48,12 +49,12 @@ export class RemoteRecorder implements StreamRecorder {
     this.#ended.resolve();
   }
 
-  /** Whether some of it has gone already. */
+  /** Whether a chunk has been sent. */
   get hasSent(): boolean {
     return this.#sentAt !== undefined;
   }
 
-  /** Resolves when the stream has ended, to what is still to go. */
+  /** Resolves at the end of the stream to what has not been sent. */
   async takeRest(): Promise<StreamChunk> {
     await this.#ended.promise;
     await this.#sending;
@@ -64,10 +65,11 @@ export class RemoteRecorder implements StreamRecorder {
     clearTimeout(this.#timer);
     this.#sentAt = this.#now();
     const chunk = this.#takeChunk();
-    // What does not arrive cannot be told again; the call itself goes on.
+    // A chunk that is not delivered is missing from the recording; the call itself continues.
     this.#sending = this.#sending.then(() => this.#send(chunk)).catch(() => {});
   }
 
+  /** Takes what is collected and resets the collection. */
   #takeChunk(): StreamChunk {
     const chunk = { bytes: concatBytes(this.#parts), count: this.#count };
     this.#parts = [];

@@ -1,47 +1,55 @@
 import { type GatewayError, isRetryable } from "../../canonical/error.ts";
 import type { ReplyContext } from "../../dialects/dialect.ts";
-import type { ParsedRequest } from "../../surfaces/request.ts";
-import type { Call } from "../call/call.ts";
-import { UpstreamRefusal, requestIdOf } from "../upstream/refusal.ts";
 import type { Surface } from "../../surfaces/index.ts";
+import type { ParsedRequest } from "../../surfaces/request.ts";
 import type { CallLog } from "../call/call-log.ts";
+import type { Call } from "../call/call.ts";
+import { requestIdOf, UpstreamRefusal } from "../upstream/refusal.ts";
 import { rateHeaders } from "./rate-headers.ts";
 
-/** An error in the surface's own shape, and in the provider's own bytes where they have it. */
+/** An error in the surface's format. A provider's refusal in the same format is passed on byte for byte. */
 export function errorResponse(surface: Surface, error: GatewayError, requestId: string): Response {
   const refusal = error instanceof UpstreamRefusal ? error : undefined;
   const type = refusal?.bytes && refusal.headers.get("content-type");
   const headers = new Headers({ "content-type": type ?? "application/json" });
   setRequestId(headers, requestId, surface);
-  // Whole seconds, as all clients read it.
+  // Rounded up to whole seconds (RFC 9110), as clients parse an integer.
   if (error.retryAfterSeconds !== undefined) headers.set("retry-after", String(Math.ceil(error.retryAfterSeconds)));
-  // OpenAI's and Anthropic's SDKs send every 5xx again, unless they are told not to.
+  // The SDKs of OpenAI and Anthropic retry every 5xx unless this header is set.
   if (error.status >= 500 && !isRetryable(error)) headers.set("x-should-retry", "false");
   const body = refusal?.bytes ?? JSON.stringify(surface.dialect.encodeError(error, requestId));
   return new Response(body, { status: error.status, headers });
 }
 
-/** The same as the only event of a stream. */
+/** A stream whose only event is the error. */
 export const errorStream = (surface: Surface, error: GatewayError, reply: ReplyContext): Response =>
   new Response(surface.dialect.encodeStream(reply).push({ type: "error", error }), {
     headers: { "content-type": EVENT_STREAM },
   });
 
+/** The content type of server-sent events. */
 export const EVENT_STREAM = "text/event-stream; charset=utf-8";
 
-/** The request's id where all clients look for it, and where the surface's own do. A provider's own word stays. */
+/** Sets `x-request-id`, and the header of the surface's own clients unless the provider has set it. */
 function setRequestId(headers: Headers, id: string, surface: Surface): void {
   headers.set("x-request-id", id);
   const own = surface.requestIdHeader;
   if (own !== undefined && !headers.has(own)) headers.set(own, id);
 }
 
-/** Of the provider's headers those that tell the caller something; none that could set state or hide a body's length. */
+/**
+ * The provider's headers that are passed on: request id, processing time, rate limits. Cookies, `content-length` and
+ * `content-encoding` are not: they would set state or describe other bytes.
+ */
 const FORWARDED = /^(retry-after|x-request-id|request-id|openai-(processing-ms|version)|(x|anthropic)-ratelimit-.*)$/;
 
+/** What response headers are made of. `surface` decides on the names of request id and rate limits. */
 type AnsweredCall = { call: Call; request: Pick<ParsedRequest, "surface">; log: CallLog };
 
-/** The answer with what SPEC 3 says beside it. `upstream`: the headers of the provider that gave it. */
+/**
+ * The response with the gateway's headers: request, session and call id, model, provider, number of losses, rate
+ * limits. `upstream`: headers of the provider that answered.
+ */
 export function withHeaders(response: Response, { call, request, log }: AnsweredCall, upstream?: Headers): Response {
   const headers = new Headers(response.headers);
   upstream?.forEach((value, name) => {

@@ -1,7 +1,10 @@
-import type { Surface } from "../../surfaces/index.ts";
 import type { Rates } from "../../keys/budget/ledger.ts";
+import type { Surface } from "../../surfaces/index.ts";
 
-/** How the key's limits stand, in the names that the surface's own clients read. */
+/**
+ * The key's rate limits under the header names of Anthropic or OpenAI, which their SDKs read. Anthropic's reset is an
+ * ISO 8601 time, OpenAI's a duration in seconds. `now`: Unix milliseconds.
+ */
 export function rateHeaders({ dialect }: Pick<Surface, "dialect">, rates: Rates, now: number): [string, string][] {
   return (["requests", "tokens"] as const).flatMap((what): [string, string][] => {
     const rate = rates[what];

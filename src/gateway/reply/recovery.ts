@@ -12,7 +12,7 @@ import type { StreamReader } from "../upstream/stream-reader.ts";
 export type Recover = (appended: readonly Message[]) => Promise<UpstreamAnswer>;
 
 /** How the second answer relates to the first one: it repeated the text so far (`restart`) or continued it. */
-export type JoinKind = "restart" | "continuation";
+type JoinKind = "restart" | "continuation";
 
 /**
  * Returns the text to continue from after a stream broke. `undefined` if the client has already received part of a tool
@@ -107,11 +107,10 @@ export class ContinuationJoiner {
     if (this.#kind !== undefined) return this.#emit(text);
     this.#pending += text;
     if (this.#received.startsWith(this.#pending) && this.#pending.length < this.#received.length) return [];
-    /** Decides on the kind. `isEnough`: more text would not change the decision. */
     return this.#classify(this.#pending.length >= Math.min(this.#received.length, MAX_OVERLAP));
   }
 
-  /** `isEnough`: nothing that is still to come could change what this is. */
+  /** Decides on the kind. `isEnough`: more text would not change the decision. */
   #classify(isEnough: boolean): StreamEvent[] {
     const [received, pending] = [this.#received, this.#pending];
     const same = commonPrefixLength(received, pending);

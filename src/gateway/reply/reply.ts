@@ -2,37 +2,44 @@ import { unfold } from "../../canonical/accumulator.ts";
 import type { ModelResponse } from "../../canonical/types.ts";
 import { concatBytes, decodeUtf8, encodeUtf8 } from "../../wire/bytes.ts";
 import { decodeSse } from "../../wire/sse.ts";
-import { annotateBody } from "./annotate.ts";
-import { settle } from "./settle.ts";
-import { NO_EVENT } from "../upstream/stream-reader.ts";
-import { streamReply } from "./stream.ts";
+import { isSameDialect, passesBytes, replyContext, type UpstreamCall } from "../call/upstream-call.ts";
 import type { UpstreamAnswer, WholeAnswer } from "../upstream/answer.ts";
+import { NO_EVENT } from "../upstream/stream-reader.ts";
+import { annotateBody } from "./annotate.ts";
+import { EVENT_STREAM } from "./headers.ts";
 import type { Recover } from "./recovery.ts";
 import { relayBytes } from "./relay.ts";
+import { settle } from "./settle.ts";
+import { streamReply } from "./stream.ts";
 import { TranslationWriter } from "./writers.ts";
-import { EVENT_STREAM } from "./headers.ts";
-import { type UpstreamCall, isSameDialect, passesBytes, replyContext } from "../call/upstream-call.ts";
 
-/** What a provider gave → the client's answer, on record before its last byte leaves. */
+/**
+ * Turns an upstream's answer into the client's response. The call's record is durable before the response's last byte
+ * is sent.
+ */
 export async function reply(answer: UpstreamAnswer, recover?: Recover): Promise<Response> {
   if ("response" in answer) return await replyWhole(answer);
   const { call: upstreamCall } = answer;
-  // What may have to go on in other words is looked at as it passes.
+  // With recovery, another model may have to continue the stream, so each event has to be decoded as it passes.
   const isNative =
     upstreamCall.host.contextMode === "stateless" && isSameDialect(upstreamCall) && recover === undefined;
   return isNative ? relayBytes(answer) : streamReply(answer, recover);
 }
 
+/**
+ * Settles a whole answer, then encodes it for the client: as the provider's bytes, as a stream, or in the surface's
+ * dialect.
+ */
 async function replyWhole({ call: upstreamCall, bytes, response }: WholeAnswer): Promise<Response> {
   const { request, call, host, log, upstream } = upstreamCall;
   const record = await settle(upstreamCall, response);
   const rhone = call.annotate ? log.toRhoneObject(record) : undefined;
   if (passesBytes(upstreamCall)) {
     const type = upstream.headers.get("content-type") ?? "application/json";
-    const kept =
+    const annotated =
       rhone === undefined ? bytes : encodeUtf8(annotateBody(addRequired(upstreamCall, decodeUtf8(bytes)), rhone));
-    host.onBody?.(call.id, kept);
-    return new Response(kept, { headers: { "content-type": type } });
+    host.onBody?.(call.id, annotated);
+    return new Response(annotated, { headers: { "content-type": type } });
   }
   if (request.stream) return encodeAsStream(upstreamCall, response, rhone);
   const body = request.surface.dialect.encodeResponse(response, replyContext(upstreamCall));
@@ -41,11 +48,11 @@ async function replyWhole({ call: upstreamCall, bytes, response }: WholeAnswer):
   return new Response(encoded, { headers: { "content-type": "application/json" } });
 }
 
-/** The provider's answer with what its wire requires and it left out. */
+/** The provider's answer with the members that its dialect requires and the provider left out. */
 const addRequired = (upstreamCall: UpstreamCall, body: string): string =>
   upstreamCall.request.surface.dialect.complete?.(body, replyContext(upstreamCall)) ?? body;
 
-/** A whole answer for a client that wants a stream, or Gemini's list of chunks. */
+/** A whole answer as server-sent events, for a client that requested a stream, or as Gemini's list of chunks. */
 function encodeAsStream(upstreamCall: UpstreamCall, response: ModelResponse, rhone: object | undefined): Response {
   const { request, call, host } = upstreamCall;
   const surface = request.surface.dialect;

@@ -1,21 +1,22 @@
-import type { GatewayError } from "../../canonical/error.ts";
 import { type StreamAccumulator, unfold } from "../../canonical/accumulator.ts";
+import type { GatewayError } from "../../canonical/error.ts";
 import type { ModelResponse, StreamEvent } from "../../canonical/types.ts";
 import type { ReplyContext } from "../../dialects/dialect.ts";
 import { openaiResponses } from "../../dialects/openai-responses/index.ts";
-import type { StoredResponse, ResponseStatus } from "../../session/stored-responses.ts";
+import type { ResponseStatus, StoredResponse } from "../../session/stored-responses.ts";
 import { encodeUtf8 } from "../../wire/bytes.ts";
 import { isObject, type JsonObject, parseJson, stringOf } from "../../wire/json.ts";
 import { decodeSse } from "../../wire/sse.ts";
 import type { Call } from "../call/call.ts";
 
+/** The part of a call that its stored response depends on. */
 type ResponseCall = Pick<Call, "id" | "response">;
 
-/** An answer as it is kept to be asked for again, under the id that its client was told. */
+/** A finished answer as the stored response of OpenAI's Responses API, under the id that the client received. */
 export const completedResponse = (call: ResponseCall, response: ModelResponse, reply: ReplyContext): StoredResponse =>
   toStoredResponse(call, openaiResponses.encodeResponse(response, reply));
 
-/** The same of an answer that failed or broke off, as far as it had come. */
+/** The stored response of an answer that failed or broke, with the output received so far and the error. */
 export function failedResponse(
   call: ResponseCall,
   error: GatewayError,
@@ -30,7 +31,7 @@ export function failedResponse(
   );
 }
 
-/** The same of an answer that is still to come. */
+/** The stored response of an answer that is still to come. */
 export const pendingResponse = (
   call: ResponseCall,
   model: string,
@@ -39,6 +40,7 @@ export const pendingResponse = (
 ): StoredResponse =>
   toStoredResponse(call, { ...encodeLastResponse([{ type: "start", id: "", model }], reply), status });
 
+/** `body` is stored as JSON, so that reading a response needs no encoder. */
 function toStoredResponse({ id: call, response }: ResponseCall, body: JsonObject): StoredResponse {
   return {
     call,
@@ -49,7 +51,7 @@ function toStoredResponse({ id: call, response }: ResponseCall, body: JsonObject
   };
 }
 
-/** The response object as the last of the stream's events has it. */
+/** The response object in the last event of the encoded stream. */
 function encodeLastResponse(events: readonly StreamEvent[], reply: ReplyContext): JsonObject {
   const encoder = openaiResponses.encodeStream(reply);
   const encoded = decodeSse(encodeUtf8(events.map((event) => encoder.push(event)).join("")));

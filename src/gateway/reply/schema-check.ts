@@ -1,12 +1,13 @@
 import { Validator } from "@cfworker/json-schema";
-import type { Loss, ModelResponse } from "../../canonical/types.ts";
-import { isObject, tryParseJson } from "../../wire/json.ts";
-import type { ParsedRequest } from "../../surfaces/request.ts";
 import { textOfBlocks } from "../../canonical/text.ts";
+import type { Loss, ModelResponse } from "../../canonical/types.ts";
+import type { ParsedRequest } from "../../surfaces/request.ts";
+import { isObject, tryParseJson } from "../../wire/json.ts";
 
 /**
- * Where an answer strays from the schema it was asked for: the caller's own, not what was lowered for the provider.
- * A provider of the caller's own wire has had that very schema and has the say on it: it is not looked at.
+ * A loss if the answer does not match the JSON schema of the request. The caller's schema is checked, not the reduced
+ * one that was sent to the provider. Answers of a provider of the caller's dialect need no check: it enforces the
+ * schema itself.
  */
 export function checkSchema(request: ParsedRequest, { messages, finish }: ModelResponse): Loss[] {
   if (finish.reason !== "stop") return [];
@@ -16,9 +17,10 @@ export function checkSchema(request: ParsedRequest, { messages, finish }: ModelR
   const why = findProblem(format.schema, text);
   return why === undefined
     ? []
-    : [{ at: "format", what: "approximated", why: `the answer does not keep to its schema: ${why}` }];
+    : [{ at: "format", what: "approximated", why: `the answer does not match its schema: ${why}` }];
 }
 
+/** The last validation error of the text, which is the most specific one; undefined if the text is valid. */
 function findProblem(schema: object, text: string): string | undefined {
   const answer = tryParseJson(text);
   if (answer === undefined) return "it is not JSON";
@@ -26,7 +28,7 @@ function findProblem(schema: object, text: string): string | undefined {
     const { valid, errors } = new Validator(schema, "2020-12").validate(answer);
     return valid ? undefined : errors.map(({ instanceLocation, error }) => `${instanceLocation} ${error}`).at(-1);
   } catch {
-    // A schema that cannot be followed (an unknown $ref, say) judges nothing.
+    // A schema that cannot be evaluated, for example with an unknown $ref, finds no problem.
     return undefined;
   }
 }

@@ -98,10 +98,6 @@ async function continueStream(
   );
   const { call: upstreamCall } = second;
   upstreamCall.log.startAttempt(upstreamCall.target, upstreamCall.losses);
-  /**
-   * From now on, the events of a second answer are sent through the joiner; `writer` replaces a writer that relays
-   * bytes.
-   */
   replyStream.continueWith(joiner, passesBytes(first) ? createTranslationWriter(started) : undefined);
   const rest = await replyStream.sendAll(second, true).catch(async (thrown: unknown) => {
     upstreamCall.cancel();
@@ -161,7 +157,10 @@ class ReplyStream {
     this.#writer = writer;
   }
 
-  /** From here on what another says, joined to what was said; in the words of `telling`, where they change. */
+  /**
+   * From now on, the events of a second answer are sent through the joiner; `writer` replaces a writer that relays
+   * bytes.
+   */
   continueWith(joiner: ContinuationJoiner, writer: EventWriter = this.#writer): void {
     this.#writer = writer;
     this.#joiner = joiner;

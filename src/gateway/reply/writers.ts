@@ -4,23 +4,29 @@ import type { ReplyContext, StreamEncoder, StreamUsage, WireDialect } from "../.
 import type { EventCount } from "../../session/stream/segments.ts";
 import { concatBytes, encodeUtf8 } from "../../wire/bytes.ts";
 import { decodeSse, type SseEvent } from "../../wire/sse.ts";
-import { annotateEvent, isAnnotatedEnd, addRequiredMembers } from "./annotate.ts";
-import { hasEventIds, EventNumberer } from "../output/event-numbers.ts";
+import { EventNumberer, hasEventIds } from "../output/event-numbers.ts";
+import { addRequiredMembers, annotateEvent, isAnnotatedEnd } from "./annotate.ts";
 
-/** What a client hears of a stream: bytes now, and the end only when the turn is durable. */
+/**
+ * Turns the events of an answer into the client's bytes. The end of the stream is held back until the turn is durable.
+ */
 export interface EventWriter {
-  /** `decoded`: what the event means; `isFinishing`: the provider has finished its answer. */
+  /**
+   * `decoded`: the event's meaning. `isFinishing`: the provider has completed its answer, so the event belongs to the
+   * end.
+   */
   push(event: SseEvent, decoded: readonly StreamEvent[], isFinishing: boolean): Uint8Array;
-  /** The end that was held back, with the finished call's `rhone` object. */
+  /** The events held back. `rhone`: the object of the finished call. */
   end(rhone: object): Uint8Array;
+  /** The error's event, unless the provider's own error event has been passed on. */
   fail(error: GatewayError): Uint8Array;
-  /** How much was told since this was asked last. */
+  /** Blocks and events returned since the last call. */
   takeCount(): EventCount;
 }
 
 /**
- * `rhone`: the object for the stream's first event; absent when the client wants its stream untouched. `hides`: the
- * event that the client did not ask for.
+ * `rhone`: the object for the first event; absent if the client wants the provider's stream unchanged. `hides`: finds
+ * the usage event that only the gateway requested.
  */
 type WriterOptions = {
   surface: WireDialect;
@@ -29,7 +35,7 @@ type WriterOptions = {
   hides?: StreamUsage["isUsageEvent"] | undefined;
 };
 
-/** The provider's own bytes, event by event; only the end is held back. */
+/** Passes on the provider's own bytes, event by event. */
 export class RelayWriter implements EventWriter {
   readonly #options: WriterOptions;
   readonly #numberer: EventNumberer;
@@ -48,7 +54,7 @@ export class RelayWriter implements EventWriter {
 
   push(event: SseEvent, decoded: readonly StreamEvent[], isFinishing: boolean): Uint8Array {
     const error = decoded.find((one) => one.type === "error")?.error;
-    // What is no event of this wire at all is not passed on: `fail` says what is wrong with it.
+    // Data that is no event of this dialect is not passed on; `fail` sends the error instead.
     if (error !== undefined && error.upstream === undefined) return NOTHING;
     if (error !== undefined) this.#hasSentError = true;
     if (this.#options.hides?.(event)) return NOTHING;
@@ -72,17 +78,20 @@ export class RelayWriter implements EventWriter {
   }
 
   fail(error: GatewayError): Uint8Array {
-    // The end that was held back is not said: it would tell of a success.
+    // After the provider's own error event, the held end of its stream follows. Otherwise the end is dropped, as it
+    // would report a success.
     if (this.#hasSentError) return concatBytes(this.#held.map((event) => this.#numberer.numberBlock(event)));
     const { surface, reply } = this.#options;
     return this.#numberer.numberEncoded(surface.encodeStream(reply).push({ type: "error", error }));
   }
 
+  /** An annotated stream is changed anyway, so required members that are missing are added too. */
   #addRequired(event: SseEvent): SseEvent {
     const { surface, reply, rhone } = this.#options;
     return rhone === undefined ? event : addRequiredMembers(surface, event, reply);
   }
 
+  /** Annotates the first event that has data. */
   #start(event: SseEvent): Uint8Array {
     if (this.#hasStarted || event.data === undefined) return this.#numberer.numberBlock(event);
     this.#hasStarted = true;
@@ -93,7 +102,7 @@ export class RelayWriter implements EventWriter {
   }
 }
 
-/** The same in the words of another wire. */
+/** Encodes the decoded events in the client's dialect. */
 export class TranslationWriter implements EventWriter {
   readonly #options: WriterOptions;
   readonly #numberer: EventNumberer;
@@ -123,7 +132,10 @@ export class TranslationWriter implements EventWriter {
     return this.#annotate(encoded, rhone, () => 0);
   }
 
-  /** What a client knows already, in its own words: nothing of it is said again. `last`: the event it was told last. */
+  /**
+   * Continues a stream of which the client has received `sent`: the encoder takes note of these events without output.
+   * `last`: the last event as the client received it, with ids and numbers to continue from.
+   */
   resumeAfter(sent: readonly StreamEvent[], last: SseEvent | undefined): void {
     for (const event of sent) this.#encoder.push(event);
     if (last !== undefined) this.#encoder.resumeAfter?.(last);
@@ -141,6 +153,7 @@ export class TranslationWriter implements EventWriter {
     return this.#numberer.numberEncoded(this.#encoder.push({ type: "error", error }));
   }
 
+  /** Adds `rhone` to one of the encoded events. `which`: finds the event's index, -1 for none. */
   #annotate(text: string, rhone: object, which: (events: readonly SseEvent[]) => number): Uint8Array {
     const { surface } = this.#options;
     const events = decodeSse(encodeUtf8(text));
@@ -153,7 +166,7 @@ export class TranslationWriter implements EventWriter {
   }
 }
 
-/** A stream that may be annotated may be numbered. */
+/** Event ids are added only to streams that may be annotated. */
 const createNumberer = ({ surface, rhone }: WriterOptions): EventNumberer =>
   new EventNumberer(hasEventIds(surface.id, rhone !== undefined));
 

@@ -24,7 +24,7 @@ export type StartedStream = { call: UpstreamCall; chunks: Uint8Array[]; events: 
 const MAX_HELD_BYTES = 8 * 1024 * 1024;
 
 /** Receives the usage of an answer that is discarded and the model's name in it, "" if it has none. */
-export type OnDiscardedUsage = (usage: Usage, model: string) => void;
+type OnDiscardedUsage = (usage: Usage, model: string) => void;
 
 /**
  * Reads an upstream's answer up to its first content, or all of it if it is no stream. Until then the call can be sent
@@ -110,21 +110,21 @@ function decodeWhole(
   if (isEventStream(upstream)) {
     const decoder = dialect.decodeStream(encodeTarget.issuer);
     const events = [...decodeSse(bytes).flatMap((event) => decoder.push(event)), ...decoder.end()];
-    return reportingUsage(
+    return reportUsageOnError(
       () => fold(events),
       () => onDiscardedUsage(decoder.usage, ""),
     );
   }
   const body = tryParseJson(decodeUtf8(bytes));
   if (body === undefined) throw new GatewayError("provider.execution_failed", "the provider's answer is not JSON");
-  return reportingUsage(
+  return reportUsageOnError(
     () => dialect.decodeResponse(body, encodeTarget.issuer),
     () => isObject(body) && onDiscardedUsage(dialect.usageOf(body), ""),
   );
 }
 
 /** Runs `work`; if it throws, `report` is called before the error is thrown on. */
-function reportingUsage<T>(work: () => T, report: () => void): T {
+function reportUsageOnError<T>(work: () => T, report: () => void): T {
   try {
     return work();
   } catch (thrown) {

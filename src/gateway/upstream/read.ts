@@ -6,15 +6,13 @@ import type { StreamReader } from "./stream-reader.ts";
 
 /** Limit of a whole answer, far above any real one; it protects the isolate's memory of 128 MB. Bytes. */
 const MAX_WHOLE_BYTES = 64 * 1024 * 1024;
-/**
- * LINGER_MS: time to wait for usage and the terminal event after the last content. CLOSING_MS: time to wait for the end
- * of the connection after the terminal event, so that it can be pooled. Milliseconds.
- */
+/** Time to wait for usage and the terminal event after the last content. Milliseconds. */
 const LINGER_MS = 10_000;
+/** Time to wait for the end of the connection after the terminal event, so that it can be pooled. Milliseconds. */
 const CLOSING_MS = 500;
 
 /** How long an upstream may be silent. */
-export type StallPolicy = {
+type StallPolicy = {
   /**
    * When the upstream is given up, in Unix milliseconds, and the error's message then. `lastReadAt`: the last chunk's
    * time.

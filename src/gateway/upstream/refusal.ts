@@ -1,13 +1,15 @@
 import { GatewayError, toClientError } from "../../canonical/error.ts";
 import { decodeUtf8 } from "../../wire/bytes.ts";
 import { isObject, tryParseJson } from "../../wire/json.ts";
+import { isSameDialect, type UpstreamCall } from "../call/upstream-call.ts";
 import { readAll } from "./read.ts";
-import { type UpstreamCall, isSameDialect } from "../call/upstream-call.ts";
 
-/** What a provider refused, in its own words and, where they have the surface's shape, in its own bytes. */
+/**
+ * An error status of a provider, decoded, with its headers and, if the caller's dialect has the same format, its bytes.
+ */
 export class UpstreamRefusal extends GatewayError {
   readonly headers: Headers;
-  /** Absent where the caller reads another shape. */
+  /** Absent if the caller's dialect has another format, or the error has to hide details of the upstream. */
   readonly bytes?: Uint8Array;
 
   constructor({ code, message, status, param, upstream }: GatewayError, details: RefusalDetails) {
@@ -23,9 +25,13 @@ export class UpstreamRefusal extends GatewayError {
   }
 }
 
+/** What a refusal adds to the decoded error. */
 type RefusalDetails = { headers: Headers; bytes?: Uint8Array; retryAfterSeconds?: number };
 
-/** A status that is no 2xx, as an error. */
+/**
+ * Reads a response with a status other than 2xx into the error to throw. `x-request-id` and `retry-after` are part of
+ * it.
+ */
 export async function readRefusal(upstreamCall: UpstreamCall): Promise<GatewayError> {
   const { dialect, upstream, host } = upstreamCall;
   const { status, headers } = upstream;
@@ -33,15 +39,15 @@ export async function readRefusal(upstreamCall: UpstreamCall): Promise<GatewayEr
   if (status < 400)
     return new GatewayError(
       "provider.execution_failed",
-      `the provider answered with status ${status}, which is no answer`,
+      `the provider answered with status ${status}, which is neither success nor error`,
     );
   const text = decodeUtf8(bytes);
-  const said = dialect.decodeError(status, text, requestIdOf(headers) ?? undefined);
-  const error = toClientError(said);
+  const decoded = dialect.decodeError(status, text, requestIdOf(headers) ?? undefined);
+  const error = toClientError(decoded);
   const retryAfterSeconds = retryAfterOf(headers, host.now()) ?? error.retryAfterSeconds;
   const body = tryParseJson(text);
   const isOwnShape =
-    error === said &&
+    error === decoded &&
     isSameDialect(upstreamCall) &&
     isObject(body) &&
     isObject(body.error) &&
@@ -53,10 +59,11 @@ export async function readRefusal(upstreamCall: UpstreamCall): Promise<GatewayEr
   });
 }
 
+/** The provider's request id: OpenAI and others `x-request-id`, Anthropic `request-id`. */
 export const requestIdOf = (headers: Headers): string | null =>
   headers.get("x-request-id") ?? headers.get("request-id");
 
-/** RFC 9110: seconds or a date; OpenAI's and Azure's own header says it in milliseconds. */
+/** Seconds to wait. `retry-after` is seconds or a date (RFC 9110); OpenAI and Azure also send `retry-after-ms`. */
 function retryAfterOf(headers: Headers, now: number): number | undefined {
   const ms = headers.get("retry-after-ms");
   if (ms !== null && /^\d+(\.\d+)?$/.test(ms)) return Number(ms) / 1000;
