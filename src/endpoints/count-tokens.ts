@@ -83,7 +83,7 @@ const COUNTERS: Partial<Record<Dialect, Counter>> = {
 const DEMO: Counter = { ...COUNTERS["openai-responses"]!, path: () => "/input_tokens", encodeBody: (body) => body };
 
 /** `around` wraps the body again if the request came inside a member (Gemini's `generateContentRequest`). */
-export type CountRequest = ParsedRequest & { around?: (body: string) => string };
+type CountRequest = ParsedRequest & { around?: (body: string) => string };
 
 /** A count ready to be sent. `translate`: present where the provider answers in another format than the caller's. */
 type PreparedCount = Pick<EndpointCall, "target" | "provider" | "path" | "translate"> & {

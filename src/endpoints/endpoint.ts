@@ -1,9 +1,9 @@
 import type { z } from "zod";
 import { GatewayError } from "../canonical/error.ts";
 import type { Loss } from "../canonical/types.ts";
-import type { RequestText } from "../surfaces/request.ts";
-import type { Surface } from "../surfaces/index.ts";
 import type { Target } from "../routing/locate.ts";
+import type { Surface } from "../surfaces/index.ts";
+import type { RequestText } from "../surfaces/request.ts";
 import type { JsonObject } from "../wire/json.ts";
 import { appendMember, removeMember, replaceMember, splice } from "../wire/splice.ts";
 import type { EndpointCall } from "./relay.ts";

@@ -2,7 +2,10 @@ import { DurableObject } from "cloudflare:workers";
 import { ResponseIndex, type ResponseLocation } from "../session/response-index.ts";
 import { objectStorage } from "./storage.ts";
 
-/** A shard of an organisation's directory of the response ids that providers gave. Composes; decides nothing. */
+/**
+ * The Durable Object of one shard of an organisation's response index: locations of responses whose ids providers made.
+ * It composes and decides nothing.
+ */
 export class DirectoryObject extends DurableObject {
   readonly #directory: ResponseIndex;
 
@@ -11,16 +14,18 @@ export class DirectoryObject extends DurableObject {
     this.#directory = new ResponseIndex(objectStorage(ctx).sql);
   }
 
-  /** Durable when it resolves. */
+  /** Stores the location of a response. Durable when it resolves. */
   async put(id: string, at: ResponseLocation): Promise<void> {
     this.#directory.put(id, at);
     await this.ctx.storage.sync();
   }
 
+  /** The location of a response; `undefined` if it is not indexed. */
   find(id: string): ResponseLocation | undefined {
     return this.#directory.find(id);
   }
 
+  /** Removes a response from the index. Durable when it resolves. */
   async remove(id: string): Promise<void> {
     this.#directory.remove(id);
     await this.ctx.storage.sync();

@@ -1,13 +1,16 @@
 import { DurableObject } from "cloudflare:workers";
 import { toRpcResponse } from "../canonical/rpc-error.ts";
-import { Idempotency, ANSWER_RETENTION_MS, type RequestRun } from "../gateway/idempotency.ts";
+import { ANSWER_RETENTION_MS, Idempotency, type RequestRun } from "../gateway/idempotency.ts";
+import { readIdempotentRequest } from "../gateway/idempotent-request.ts";
 import { handle } from "../http/app.ts";
 import { stubForId } from "../platform/session-stubs.ts";
 import type { CallState } from "../session/calls.ts";
 import { objectStorage } from "./storage.ts";
-import { readIdempotentRequest } from "../gateway/idempotent-request.ts";
 
-/** The Durable Object of one idempotency key: runs its request once and stores the answer. It composes and decides nothing. */
+/**
+ * The Durable Object of one idempotency key: it runs the request once, stores the answer, and replays it until it
+ * expires. It composes and decides nothing.
+ */
 export class IdempotencyObject extends DurableObject {
   readonly #idempotency: Idempotency;
 
@@ -30,11 +33,16 @@ export class IdempotencyObject extends DurableObject {
     });
   }
 
+  /** Deletes the stored answer when it has expired; while the request still runs, the alarm is set again. */
   override async alarm(): Promise<void> {
     if (this.#idempotency.isRunning) await this.ctx.storage.setAlarm(Date.now() + ANSWER_RETENTION_MS);
     else await this.ctx.storage.deleteAll();
   }
 
+  /**
+   * Runs the request as the Worker would. `settled` resolves when the work it left behind is done; `statusOf` looks up
+   * the status of a call that it made in the call's session.
+   */
   async #run(request: Request, org: string): Promise<RequestRun> {
     const work: Promise<unknown>[] = [];
     const waitUntil = (more: Promise<unknown>): void => {

@@ -33,6 +33,7 @@ export class KeyObject extends DurableObject {
     this.#publisher = new AuditPublisher(storage.sql, env.DB, ctx.storage);
   }
 
+  /** Creates the key. Durable when it resolves, as every change below. */
   async create(made: NewKey): Promise<KeyState> {
     return await this.#publish(this.#key.create(made));
   }
@@ -51,6 +52,7 @@ export class KeyObject extends DurableObject {
     return this.#key.describe(org);
   }
 
+  /** What has been spent of the budgets and limits. */
   usage(org: string): AccountUsage | undefined {
     return this.#key.describe(org) === undefined ? undefined : toApiUsage(this.#ledger, this.#key.policy);
   }
@@ -59,6 +61,7 @@ export class KeyObject extends DurableObject {
     return await this.#apply(org, () => this.#key.change(changes, actor));
   }
 
+  /** Replaces the secret. `graceMs`: how long the old one stays valid. `secret.hint`: its last characters, for lists. */
   async rotate(
     org: string,
     secret: { digest: string; hint: string },
@@ -85,20 +88,24 @@ export class KeyObject extends DurableObject {
     return await this.#queue.take(need);
   }
 
+  /** Settles calls and returns unused grants, without a new grant. */
   report(report: UsageReport): void {
     this.#queue.report(report);
   }
 
+  /** Retries audit events that could not be written to D1. */
   override async alarm(): Promise<void> {
     await this.#publisher.publish();
   }
 
+  /** Applies a change to a key of this organisation. Errors are returned as values: exceptions lose their members over RPC. */
   async #apply(org: string, work: () => KeyState): Promise<RpcResult<KeyState> | undefined> {
     if (this.#key.describe(org) === undefined) return undefined;
     const result = toRpcResult(work);
     return "value" in result ? { value: await this.#publish(result.value) } : result;
   }
 
+  /** Resolves when the change is durable and its audit event is written. */
   async #publish(state: KeyState): Promise<KeyState> {
     await this.ctx.storage.sync();
     await this.#publisher.publish();

@@ -15,7 +15,10 @@ import { newId } from "../wire/id.ts";
 import { AuditPublisher } from "./audit-publisher.ts";
 import { objectStorage } from "./storage.ts";
 
-/** The Durable Object of one organisation: its policy, credentials, and the budgets of itself and its tags. It composes and decides nothing. */
+/**
+ * The Durable Object of one organisation: its policy, credentials, and the budgets of itself and its tags. It composes
+ * and decides nothing.
+ */
 export class OrganizationObject extends DurableObject {
   readonly #organization: Organization;
   readonly #storage: Storage;
@@ -30,10 +33,12 @@ export class OrganizationObject extends DurableObject {
     this.#publisher = new AuditPublisher(this.#storage.sql, env.DB, ctx.storage);
   }
 
+  /** The organisation's state; `undefined` if it was never configured. */
   describe(): OrganizationState | undefined {
     return this.#organization.describe();
   }
 
+  /** Creates or changes the organisation. `actor`: id of the key, for the audit event. Durable when it resolves. */
   async put(id: string, changes: Partial<OrganizationPolicy>, actor: string): Promise<OrganizationState> {
     const state = this.#organization.put(id, changes, actor);
     await this.ctx.storage.sync();
@@ -47,6 +52,7 @@ export class OrganizationObject extends DurableObject {
     return account === undefined ? undefined : toApiUsage(this.#account(tag).ledger, account);
   }
 
+  /** Settles the report and grants part of the budgets. Without budgets the caller need not come back for `GRANT_MS`. */
   async take(tag: string | undefined, need: GrantRequest, report: UsageReport): Promise<AccountReply> {
     const { tags } = this.#organization;
     this.report(tag, report);
@@ -54,24 +60,29 @@ export class OrganizationObject extends DurableObject {
     return { ...(await this.#account(tag).queue.take(need)), tags };
   }
 
+  /** Settles calls and returns unused grants, without a new grant. */
   report(tag: string | undefined, report: UsageReport): void {
     if (report.settled.length > 0 || report.unused.length > 0) this.#account(tag).queue.report(report);
   }
 
+  /** The stored provider credentials, encrypted. */
   credentials(): Credential[] {
     return this.#organization.listCredentials();
   }
 
+  /** Stores an encrypted credential for a provider. Durable when it resolves. */
   async setCredential(org: string, credential: Omit<Credential, "setAt">, actor: string): Promise<void> {
     this.#organization.setCredential(org, credential, actor);
     await this.ctx.storage.sync();
     await this.#publisher.publish();
   }
 
+  /** Replaces a credential with the same one, encrypted with the current vault key. */
   reseal(provider: string, sealed: string): void {
     this.#organization.reseal(provider, sealed);
   }
 
+  /** Resolves to whether there was a credential. Durable when it resolves. */
   async removeCredential(org: string, provider: string, actor: string): Promise<boolean> {
     const wasRemoved = this.#organization.removeCredential(org, provider, actor);
     await this.ctx.storage.sync();
@@ -79,10 +90,12 @@ export class OrganizationObject extends DurableObject {
     return wasRemoved;
   }
 
+  /** Retries audit events that could not be written to D1. */
   override async alarm(): Promise<void> {
     await this.#publisher.publish();
   }
 
+  /** The ledger of the organisation (no tag) or of a tag, created at its first use. */
   #account(tag: string | undefined): { ledger: Ledger; queue: WaitQueue } {
     const name = tag === undefined ? "" : `#${tag}`;
     const known = this.#accounts.get(name);

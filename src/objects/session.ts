@@ -65,14 +65,14 @@ export class SessionObject extends DurableObject {
   async record(text: string | ReadableStream<Uint8Array>, stream?: StreamChunk): Promise<boolean> {
     const { session, streams, commands } = this.#services;
     const call = parseJson(await readRpcText(text)) as unknown as StatelessCall;
-    const { record, kept } = call;
+    const { record, kept: storedResponse } = call;
     if (call.isNew) session.create(record.org, record.sessionId, { createdAt: record.createdAt });
     if (!this.#belongsTo(record.org)) return false;
     if (stream !== undefined) streams.append(record, stream);
     await importCall(call, session, commands.blobs);
     streams.onImported(record);
     await this.#services.durable();
-    if (kept !== undefined) await this.#services.indexResponse(record, kept.id);
+    if (storedResponse !== undefined) await this.#services.indexResponse(record, storedResponse.id);
     return true;
   }
 

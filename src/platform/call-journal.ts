@@ -3,18 +3,10 @@ import type { JournalEntry, RecordedStream } from "../session/call-journal.ts";
 import type { CallRecord } from "../store/records.ts";
 import type { SessionRecord } from "../store/sessions.ts";
 import { Batcher, chunkBySize } from "../wire/batcher.ts";
-import {
-  decodeObjectId,
-  journalIn,
-  newId,
-  newJournalId,
-  createdAtOf,
-  objectIdIn,
-  encodeObjectId,
-  withPrefix,
-} from "../wire/id.ts";
-import { newSessionId } from "./session-stubs.ts";
+import { createdAtOf, encodeObjectId, journalIn, newId, newJournalId, objectIdIn, withPrefix } from "../wire/id.ts";
 import { sleep } from "../wire/time.ts";
+import { parseObjectId } from "./object-id.ts";
+import { newSessionId } from "./session-stubs.ts";
 
 type Journals = Cloudflare.Env["JOURNALS"];
 
@@ -123,11 +115,6 @@ export async function removeJournalEntry(journals: Journals, org: string, object
 
 /** `undefined` if the id was not made by this deployment. */
 function findStub(journals: Journals, journal: string): ReturnType<Journals["get"]> | undefined {
-  const hex = decodeObjectId(journal);
-  if (hex === undefined) return undefined;
-  try {
-    return journals.get(journals.idFromString(hex));
-  } catch {
-    return undefined;
-  }
+  const id = parseObjectId(journals, journal);
+  return id === undefined ? undefined : journals.get(id);
 }

@@ -1,7 +1,7 @@
 import { GatewayError } from "../canonical/error.ts";
 
 /** How many calls and bytes of request bodies an isolate holds at once. Calls beyond it are refused; running ones are not affected. */
-export type CapacityLimits = { calls: number; bytes: number };
+type CapacityLimits = { calls: number; bytes: number };
 
 /**
  * An isolate has 128 MB for all its calls; the gateway itself uses 12 MB. Measured after garbage collection
@@ -45,7 +45,7 @@ export class Capacity {
 }
 
 /** A call's share of the capacity. `hold` adds bytes and throws as `enter` does; `leave` may be called twice. */
-export type HeldCapacity = { hold: (bytes: number) => void; leave: () => void };
+type HeldCapacity = { hold: (bytes: number) => void; leave: () => void };
 
 const full = (): GatewayError =>
   new GatewayError("rate.limited", "the gateway holds as many calls as it can; try again in a second", {

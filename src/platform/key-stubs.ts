@@ -5,8 +5,9 @@ import type { Settlement } from "../keys/budget/ledger.ts";
 import type { UsageReport } from "../keys/budget/wait-queue.ts";
 import { KeyCache } from "../keys/key-cache.ts";
 import type { StoredRecord } from "../store/records.ts";
-import { decodeObjectId, encodeObjectId, objectIdIn } from "../wire/id.ts";
+import { encodeObjectId, objectIdIn } from "../wire/id.ts";
 import { sleep } from "../wire/time.ts";
+import { parseObjectId } from "./object-id.ts";
 
 /** Key cache and grants of this isolate, shared by its requests and objects: plain data, bound to no request. */
 export const keyCache = new KeyCache(Date.now);
@@ -34,14 +35,8 @@ export function newKeyObject(keys: Keys): { stub: KeyStub; objectId: string } {
 
 /** The object of a key, by the object id in its secret or its id; `undefined` if that is malformed or of another deployment. */
 export function keyStubAt(keys: Keys, objectId: string | undefined): KeyStub | undefined {
-  const hex = objectId === undefined ? undefined : decodeObjectId(objectId);
-  if (hex === undefined) return undefined;
-  try {
-    return keys.get(keys.idFromString(hex)) as unknown as KeyStub;
-  } catch {
-    // A well-formed id that belongs to another namespace.
-    return undefined;
-  }
+  const id = objectId === undefined ? undefined : parseObjectId(keys, objectId);
+  return id === undefined ? undefined : (keys.get(id) as unknown as KeyStub);
 }
 
 export const keyStubForId = (keys: Keys, id: string): KeyStub | undefined => keyStubAt(keys, objectIdIn("key", id));

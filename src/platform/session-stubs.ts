@@ -1,5 +1,6 @@
 import { sessionNotFound } from "../session/session.ts";
-import { decodeObjectId, journalIn, objectIdIn, encodeObjectId } from "../wire/id.ts";
+import { encodeObjectId, journalIn, objectIdIn } from "../wire/id.ts";
+import { parseObjectId } from "./object-id.ts";
 
 type Sessions = Cloudflare.Env["SESSIONS"];
 export type SessionStub = ReturnType<Sessions["get"]>;
@@ -36,15 +37,8 @@ export function stubFor(sessions: Sessions, objectId: string): SessionStub | und
   return id === undefined ? undefined : sessions.get(id);
 }
 
-/** A session created by a journaled call is an object named after the call; the name tells it where its entry is. */
+/** A session created by a journaled call is an object named after the call; the name contains the location of its entry. */
 function parseSessionObjectId(sessions: Sessions, objectId: string): DurableObjectId | undefined {
   if (journalIn(objectId) !== undefined) return sessions.idFromName(objectId);
-  const hex = decodeObjectId(objectId);
-  if (hex === undefined) return undefined;
-  try {
-    return sessions.idFromString(hex);
-  } catch {
-    // A well-formed id that belongs to another namespace.
-    return undefined;
-  }
+  return parseObjectId(sessions, objectId);
 }

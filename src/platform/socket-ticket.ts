@@ -1,8 +1,8 @@
-import { authenticateKeyId, type AuthContext, authenticateClaims } from "../keys/authenticate.ts";
 import type { SocketAttachment } from "../gateway/sockets/session-sockets.ts";
+import { type AuthContext, authenticateClaims, authenticateKeyId } from "../keys/authenticate.ts";
+import type { Caller } from "../keys/caller.ts";
 import { objectIdIn } from "../wire/id.ts";
 import { keyCache, keyStubAt } from "./key-stubs.ts";
-import type { Caller } from "../keys/caller.ts";
 
 /** Header with the authenticated caller, from the Worker to the session's object. The Worker never forwards a client's own. */
 const HEADER = "x-rhone-bond";
@@ -21,7 +21,7 @@ export const readAttachment = (request: Request): SocketAttachment =>
 export async function authenticateSocket(
   attachment: SocketAttachment,
   env: Cloudflare.Env,
-  later: AuthContext["waitUntil"],
+  waitUntil: AuthContext["waitUntil"],
 ): Promise<Caller> {
   const { keyId, org, scopes, sessionId: session, expiresAt = Infinity, address } = attachment;
   const authenticateAt: AuthContext["fetchKey"] = (objectId, digest) => keyStubAt(env.KEYS, objectId)?.admit(digest);
@@ -30,7 +30,7 @@ export async function authenticateSocket(
     adminKey: env.RHONE_ADMIN_KEY,
     fetchKey: authenticateAt,
     address,
-    waitUntil: later,
+    waitUntil: waitUntil,
   };
   if (scopes !== undefined) return await authenticateClaims({ keyId, org, session, scopes, expiresAt }, authContext);
   return { ...(await authenticateKeyId(keyId, objectIdIn("key", keyId), authContext)), org };

@@ -46,7 +46,7 @@ export const sessionDefaults = z
   .partial()
   .meta({ id: "SessionDefaults" });
 
-export type SessionDefaults = z.infer<typeof sessionDefaults>;
+type SessionDefaults = z.infer<typeof sessionDefaults>;
 
 /** Defaults that belong into the request's `rhone` object instead of its top level. */
 const RHONE_MEMBERS = ["on_busy", "on_disconnect", "strict"] as const;

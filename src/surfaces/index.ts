@@ -1,6 +1,6 @@
 import { z } from "zod";
-import type { WireDialect } from "../dialects/dialect.ts";
 import { anthropic } from "../dialects/anthropic/index.ts";
+import type { WireDialect } from "../dialects/dialect.ts";
 import { gemini } from "../dialects/gemini/index.ts";
 import { native } from "../dialects/native/index.ts";
 import { openaiChat } from "../dialects/openai-chat/index.ts";

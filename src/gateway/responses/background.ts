@@ -1,22 +1,22 @@
 import { toGatewayError } from "../../canonical/error.ts";
-import { findResponse, storeResponse, type StoredResponse } from "../../session/stored-responses.ts";
+import { findResponse, type StoredResponse, storeResponse } from "../../session/stored-responses.ts";
 import type { Sql } from "../../store/sql.ts";
+import type { ParsedRequest } from "../../surfaces/request.ts";
 import { isObject, type Json, parseJson, tryParseJson } from "../../wire/json.ts";
 import { appendMember, replaceMember, splice } from "../../wire/splice.ts";
-import { annotateBody } from "../reply/annotate.ts";
-import type { ParsedRequest } from "../../surfaces/request.ts";
-import { type Call } from "../call/call.ts";
-import { pendingResponse } from "../reply/response-object.ts";
-import { withHeaders } from "../reply/headers.ts";
 import { CallLog } from "../call/call-log.ts";
+import { type Call } from "../call/call.ts";
 import { replyContext } from "../call/upstream-call.ts";
+import { annotateBody } from "../reply/annotate.ts";
+import { withHeaders } from "../reply/headers.ts";
+import { pendingResponse } from "../reply/response-object.ts";
 
 /**
  * OpenAI's background mode (OpenAI API reference, Responses: `background`): the client gets a queued response at once
  * and reads the result later. The call always runs as a stream, also if the client did not request one: its output so
  * far can then be read, and the time limit of a whole answer does not apply.
  */
-export type ResponseStore = { sql: Sql; now: () => number; durable: () => Promise<void> };
+type ResponseStore = { sql: Sql; now: () => number; durable: () => Promise<void> };
 
 /** Stores the response as queued and returns it. Durable when it resolves. */
 export async function acceptInBackground(

@@ -1,14 +1,14 @@
 import type { Message } from "../../canonical/types.ts";
 import { openaiResponses } from "../../dialects/openai-responses/index.ts";
 import { encodeOutput } from "../../dialects/openai-responses/items.ts";
+import { decodeItems } from "../../session/history/decode.ts";
 import { inline } from "../../session/large-strings.ts";
 import type { Session } from "../../session/session.ts";
-import type { WireItems, Turn } from "../../session/turns.ts";
+import type { Turn, WireItems } from "../../session/turns.ts";
 import type { Blobs } from "../../store/blobs.ts";
 import { sha256 } from "../../wire/hash.ts";
 import { withPrefix } from "../../wire/id.ts";
 import { isObject, type Json, type JsonObject } from "../../wire/json.ts";
-import { decodeItems } from "../../session/history/decode.ts";
 
 /** An item of a conversation as OpenAI lists it: it always has an id, and a message is completed. */
 export type ConversationItem = JsonObject & { id: string; type: string };

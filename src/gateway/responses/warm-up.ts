@@ -1,14 +1,14 @@
 import { unfold } from "../../canonical/accumulator.ts";
 import type { ModelResponse } from "../../canonical/types.ts";
-import { encodeUtf8 } from "../../wire/bytes.ts";
-import { inputStep } from "../reply/settle.ts";
 import type { ParsedRequest } from "../../surfaces/request.ts";
-import { type Call, type CallHost } from "../call/call.ts";
-import { completedResponse } from "../reply/response-object.ts";
-import { EVENT_STREAM, withHeaders } from "../reply/headers.ts";
+import { encodeUtf8 } from "../../wire/bytes.ts";
 import { CallLog } from "../call/call-log.ts";
+import { type Call, type CallHost } from "../call/call.ts";
 import { turnInput } from "../call/turn-input.ts";
 import { replyContext } from "../call/upstream-call.ts";
+import { EVENT_STREAM, withHeaders } from "../reply/headers.ts";
+import { completedResponse } from "../reply/response-object.ts";
+import { inputStep } from "../reply/settle.ts";
 
 /**
  * OpenAI's `generate: false` (OpenAI API reference, Responses WebSocket mode): the request's input becomes a turn

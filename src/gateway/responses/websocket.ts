@@ -28,7 +28,7 @@ type ResponsesPeer = { send(text: string): void; close(code: number, reason: str
  * Answers the text of a request as over HTTP. `unstored`: locations of the responses that only this connection can
  * continue, by id. Throws `GatewayError` for an invalid request.
  */
-export type FrameHandler = (text: string, unstored: ReadonlyMap<string, ResponseLocation>) => Promise<Response>;
+type FrameHandler = (text: string, unstored: ReadonlyMap<string, ResponseLocation>) => Promise<Response>;
 
 /**
  * OpenAI's WebSocket mode: `response.create` frames in, the events of a stream out, one response at a time per channel

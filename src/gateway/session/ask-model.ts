@@ -1,19 +1,19 @@
 import { GatewayError } from "../../canonical/error.ts";
+import { textOfBlocks } from "../../canonical/text.ts";
 import type { Message } from "../../canonical/types.ts";
+import type { Caller } from "../../keys/caller.ts";
 import type { Provider } from "../../providers/provider.ts";
 import type { Router } from "../../routing/router.ts";
 import type { Session } from "../../session/session.ts";
-import { newId } from "../../wire/id.ts";
+import { SURFACES } from "../../surfaces/index.ts";
 import { parseRequest, readMembers } from "../../surfaces/request.ts";
+import { newId } from "../../wire/id.ts";
 import type { CallHost } from "../call/call.ts";
 import type { Budgets } from "../call/charge.ts";
 import { handleCall } from "../path.ts";
-import { SURFACES } from "../../surfaces/index.ts";
-import type { Caller } from "../../keys/caller.ts";
-import { textOfBlocks } from "../../canonical/text.ts";
 
 /** What a query of the gateway itself needs. `caller`: its account is charged, its credentials are used. */
-export type ModelQueryServices = {
+type ModelQueryServices = {
   session: Session;
   objectId: string;
   caller: Caller;
@@ -25,7 +25,7 @@ export type ModelQueryServices = {
 };
 
 /** The members of a native request: a model's name as callers write it, the system text, the user's text. */
-export type ModelQuery = { model: string; instructions: string; input: string };
+type ModelQuery = { model: string; instructions: string; input: string };
 
 /**
  * Sends a query to a model along the same path as a client's call, and returns the text of the reply. The query is

@@ -1,25 +1,25 @@
 import { GatewayError } from "../../canonical/error.ts";
-import { MAX_PAIRS } from "../../surfaces/metadata.ts";
+import type { Caller } from "../../keys/caller.ts";
 import type { Provider } from "../../providers/provider.ts";
 import type { Router } from "../../routing/router.ts";
 import { findLastCompleted, listCalls } from "../../session/calls.ts";
-import type { Lease } from "../../session/lease.ts";
-import { type Instructions, toSessionRecord } from "../../session/row.ts";
-import type { SessionInit, Session } from "../../session/session.ts";
-import { findSnapshot, listSnapshots, takeSnapshot } from "../../session/snapshots.ts";
-import type { Sql } from "../../store/sql.ts";
-import type { Blobs } from "../../store/blobs.ts";
-import type { CallRecord } from "../../store/records.ts";
-import type { SessionRecord } from "../../store/sessions.ts";
-import type { Json, JsonObject } from "../../wire/json.ts";
-import { queryModel } from "./ask-model.ts";
-import type { Budgets } from "../call/charge.ts";
 import { exportBranch, type Transform } from "../../session/history/branch.ts";
-import { type CompactionResult, type Compaction, compact } from "../../session/history/compact.ts";
+import { compact, type Compaction, type CompactionResult } from "../../session/history/compact.ts";
 import { listReplayTurns } from "../../session/history/replay-plan.ts";
 import { buildTimeline } from "../../session/history/timeline.ts";
 import { type BlockFormat, toApiHead, toApiLineage, toApiSession, toApiSnapshot } from "../../session/history/views.ts";
-import type { Caller } from "../../keys/caller.ts";
+import type { Lease } from "../../session/lease.ts";
+import { type Instructions, toSessionRecord } from "../../session/row.ts";
+import type { Session, SessionInit } from "../../session/session.ts";
+import { findSnapshot, listSnapshots, takeSnapshot } from "../../session/snapshots.ts";
+import type { Blobs } from "../../store/blobs.ts";
+import type { CallRecord } from "../../store/records.ts";
+import type { SessionRecord } from "../../store/sessions.ts";
+import type { Sql } from "../../store/sql.ts";
+import { MAX_PAIRS } from "../../surfaces/metadata.ts";
+import type { Json, JsonObject } from "../../wire/json.ts";
+import type { Budgets } from "../call/charge.ts";
+import { queryModel } from "./ask-model.ts";
 
 /** Every operation on a session other than a call. Member names cross RPC, so they are stored names. */
 export type Command =

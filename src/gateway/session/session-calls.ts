@@ -1,37 +1,37 @@
 import { toGatewayError } from "../../canonical/error.ts";
 import type { Loss } from "../../canonical/types.ts";
+import type { Caller } from "../../keys/caller.ts";
 import type { Provider } from "../../providers/provider.ts";
 import type { Router } from "../../routing/router.ts";
-import { findCallState, type CallStart } from "../../session/calls.ts";
-import type { Lease } from "../../session/lease.ts";
+import { type CallStart, findCallState } from "../../session/calls.ts";
 import { inlineAll, offload } from "../../session/large-strings.ts";
-import { isCancelled, storeResponse } from "../../session/stored-responses.ts";
+import type { Lease } from "../../session/lease.ts";
 import type { Session } from "../../session/session.ts";
+import { isCancelled, storeResponse } from "../../session/stored-responses.ts";
 import type { WireItems } from "../../session/turns.ts";
-import type { Sql } from "../../store/sql.ts";
 import type { Blobs } from "../../store/blobs.ts";
 import type { CallRecord } from "../../store/records.ts";
-import { readRpcText } from "../../wire/bytes.ts";
-import { type ParsedRequest, parseRequest, readMembers } from "../../surfaces/request.ts";
-import { inputStep } from "../reply/settle.ts";
-import { withStreaming, acceptInBackground, drain } from "../responses/background.ts";
-import type { Call, SessionCall, CallHost } from "../call/call.ts";
-import type { Budgets } from "../call/charge.ts";
+import type { Sql } from "../../store/sql.ts";
 import { withDefaults, withKeyDefaults } from "../../surfaces/defaults.ts";
-import { pendingResponse } from "../reply/response-object.ts";
-import { handleCall } from "../path.ts";
-import { errorResponse } from "../reply/headers.ts";
-import { findContext, withContinuation, asOpenAiError } from "../responses/state.ts";
-import type { SessionStreams } from "./session-streams.ts";
 import { SURFACES } from "../../surfaces/index.ts";
-import { fillMissingResults } from "../missing-results.ts";
-import { warmUp } from "../responses/warm-up.ts";
-import type { Caller } from "../../keys/caller.ts";
+import { type ParsedRequest, parseRequest, readMembers } from "../../surfaces/request.ts";
+import { readRpcText } from "../../wire/bytes.ts";
+import type { Call, CallHost, SessionCall } from "../call/call.ts";
+import type { Budgets } from "../call/charge.ts";
 import { CANCELLED } from "../call/endings.ts";
 import { replyContext } from "../call/upstream-call.ts";
+import { fillMissingResults } from "../missing-results.ts";
+import { handleCall } from "../path.ts";
+import { errorResponse } from "../reply/headers.ts";
+import { pendingResponse } from "../reply/response-object.ts";
+import { inputStep } from "../reply/settle.ts";
+import { acceptInBackground, drain, withStreaming } from "../responses/background.ts";
+import { asOpenAiError, findContext, withContinuation } from "../responses/state.ts";
+import { warmUp } from "../responses/warm-up.ts";
+import type { SessionStreams } from "./session-streams.ts";
 
 /** What running calls uses of the session's object. */
-export type SessionCallServices = {
+type SessionCallServices = {
   session: Session;
   lease: Lease;
   streams: SessionStreams;

@@ -1,18 +1,18 @@
-import type { WireDialect } from "../../dialects/dialect.ts";
 import { GatewayError, invalid } from "../../canonical/error.ts";
+import type { WireDialect } from "../../dialects/dialect.ts";
 import { encodeUsage } from "../../dialects/native/response.ts";
+import type { CallStart, CallState } from "../../session/calls.ts";
 import type { EventBuffer, StoredStream } from "../../session/stream/event-buffer.ts";
 import type { EventCount } from "../../session/stream/segments.ts";
-import type { CallState, CallStart } from "../../session/calls.ts";
 import type { CallRecord } from "../../store/records.ts";
+import { type SurfaceId, SURFACES } from "../../surfaces/index.ts";
 import { concatBytes, encodeUtf8 } from "../../wire/bytes.ts";
 import { withoutUndefined } from "../../wire/json.ts";
-import { keepAlive } from "../output/keep-alive.ts";
-import type { StreamChunk } from "../output/remote-recorder.ts";
-import type { StreamRecorder } from "../output/recorder.ts";
 import { ClientStream } from "../output/client-stream.ts";
-import { SURFACES, type SurfaceId } from "../../surfaces/index.ts";
-import { hasEventIds, EventNumberer } from "../output/event-numbers.ts";
+import { EventNumberer, hasEventIds } from "../output/event-numbers.ts";
+import { keepAlive } from "../output/keep-alive.ts";
+import type { StreamRecorder } from "../output/recorder.ts";
+import type { StreamChunk } from "../output/remote-recorder.ts";
 import { EVENT_STREAM } from "../reply/headers.ts";
 
 type StreamServices = {

@@ -36,7 +36,7 @@ export type ResponseQuery = { id: string; call: string } & (
 );
 
 /** What reading a response uses of the session's object. */
-export type ResponseQueryServices = {
+type ResponseQueryServices = {
   session: Session;
   sql: Sql;
   blobs: Blobs;

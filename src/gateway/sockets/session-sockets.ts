@@ -1,19 +1,19 @@
 import { GatewayError, invalid, toGatewayError } from "../../canonical/error.ts";
 import { errorMembers } from "../../dialects/native/errors.ts";
+import type { Caller } from "../../keys/caller.ts";
+import { requireScope, requireSurface } from "../../keys/permissions.ts";
 import type { Scope } from "../../keys/scopes.ts";
+import type { Session } from "../../session/session.ts";
 import type { EventBuffer } from "../../session/stream/event-buffer.ts";
 import type { Segment } from "../../session/stream/segments.ts";
-import type { Session } from "../../session/session.ts";
+import { SURFACES } from "../../surfaces/index.ts";
+import { readMembers } from "../../surfaces/request.ts";
 import { decodeUtf8 } from "../../wire/bytes.ts";
 import { newId } from "../../wire/id.ts";
 import { isObject, tryParseJson } from "../../wire/json.ts";
 import { decodeSse } from "../../wire/sse.ts";
-import { readMembers } from "../../surfaces/request.ts";
 import type { SessionCall } from "../call/call.ts";
-import { toHttpRequest, type RequestFrame, readFrameId, readFrame } from "./frames.ts";
-import { SURFACES } from "../../surfaces/index.ts";
-import type { Caller } from "../../keys/caller.ts";
-import { requireScope, requireSurface } from "../../keys/permissions.ts";
+import { readFrame, readFrameId, type RequestFrame, toHttpRequest } from "./frames.ts";
 
 /** The WebSocket subprotocol that clients request (docs/websocket.md). */
 export const PROTOCOL = "rhone.ws.v1";
