@@ -10,18 +10,24 @@ import { decodeResult } from "./tool-results.ts";
 const dialect = "gemini";
 
 /**
- * The signature that Gemini's documentation gives for calls it did not make itself ("skip_thought_signature_validator",
- * ten recorded requests to 2.0 and 3): Gemini 3 refuses a turn whose first call has none.
+ * Signature for calls of other models ("skip_thought_signature_validator", Gemini API, "Thought signatures";
+ * ten recorded requests to 2.0 and 3 have it). Gemini 3 refuses a turn whose first call has no signature.
  */
 const PLACEHOLDER_SIGNATURE = "c2tpcF90aG91Z2h0X3NpZ25hdHVyZV92YWxpZGF0b3I=";
 
-/** That one, and the other the documentation knows ("context_engineering_is_the_way_to_go"): they bind to nobody. */
+/**
+ * That one, and the other of the documentation ("context_engineering_is_the_way_to_go"). Both are valid for
+ * every issuer.
+ */
 const PLACEHOLDER_SIGNATURES = new Set<Json>([
   PLACEHOLDER_SIGNATURE,
   "Y29udGV4dF9lbmdpbmVlcmluZ19pc190aGVfd2F5X3RvX2dv",
 ]);
 
-/** undefined: the part says nothing (Gemini ends many a stream with an empty text). */
+/**
+ * A part as a block; `undefined` if it has no content (many streams of Gemini end with an empty text). A
+ * signature seals the part to its issuer. A part of an unknown kind is opaque.
+ */
 export function decodePart(item: Json, context: DecodeContext): Block | undefined {
   if (typeof item === "string") return { kind: "text", text: item };
   if (!isObject(item)) return { kind: "opaque", label: "part", native: { dialect, item } };
@@ -40,7 +46,10 @@ export function decodePart(item: Json, context: DecodeContext): Block | undefine
   return media === undefined ? decodeOpaque(item, native) : { ...media, native };
 }
 
-/** undefined: this wire has no such part; where that loses something it is said. Results: `results.ts`. */
+/**
+ * `undefined` if the wire has no such part. Results are encoded in `tool-results.ts`. Loss: reasoning and
+ * opaque items of other providers.
+ */
 export function encodePart(block: Block, target: EncodeTarget, losses: Loss[]): Json | undefined {
   const ownItem = verbatim(block.native, target);
   if (ownItem !== undefined) return ownItem;
@@ -62,15 +71,19 @@ export function encodePart(block: Block, target: EncodeTarget, losses: Loss[]): 
   }
 }
 
+/** Arguments are an object here; canonical arguments are JSON text. */
 function decodeCall(call: JsonObject, context: DecodeContext): ToolCall {
   const name = stringifyMember(call.name);
   return { kind: "tool_call", id: idOf(call) ?? context.newId(name), name, arguments: JSON.stringify(call.args ?? {}) };
 }
 
-/** Vertex' proto knows no `id`, but the API takes it: 78 recorded calls that have one were answered with 200. */
+/**
+ * The definition of Vertex has no `id`, but its API accepts it: 78 recorded calls with one were answered with
+ * 200.
+ */
 export function encodeCall({ id, name, arguments: text }: ToolCall): JsonObject {
   const args = text.trim() === "" ? {} : tryParseJson(text);
-  // Cut by the length limit, or never JSON: the words are kept, in the only form that the wire takes.
+  // Arguments that were cut by the length limit, or never were JSON, stay as text inside an object.
   return {
     ...(id !== "" && { id }),
     name,
@@ -78,7 +91,10 @@ export function encodeCall({ id, name, arguments: text }: ToolCall): JsonObject 
   };
 }
 
-/** Calls that were made elsewhere: the first of a turn needs a signature, the others need none. */
+/**
+ * For calls of other models: the first call of a turn needs a signature, the others none (Gemini API, "Thought
+ * signatures").
+ */
 export function addPlaceholderSignature(parts: readonly Json[]): Json[] {
   const first = parts.findIndex((part) => isObject(part) && isObject(readMember(part, "functionCall")));
   const call = parts[first];
@@ -86,7 +102,9 @@ export function addPlaceholderSignature(parts: readonly Json[]): Json[] {
   return parts.with(first, { ...call, thoughtSignature: PLACEHOLDER_SIGNATURE });
 }
 
-/** What Gemini ran itself, and parts that nobody here knows. */
+/**
+ * Results of tools that Gemini runs, and unknown parts. Code and its output are readable without the tool.
+ */
 function decodeOpaque(item: JsonObject, native: Native): Opaque {
   const label =
     Object.keys(item)

@@ -1,12 +1,12 @@
 import type { Json, JsonObject } from "../../wire/json.ts";
 
 /**
- * A member under either of its spellings. The API takes both (proto3 JSON), and google-genai clients mix them in one
- * body: 57 recorded Vertex requests say `systemInstruction` beside `function_call`.
+ * A member in either spelling. The API accepts both (proto3 JSON mapping), and clients of google-genai mix them
+ * in one body: 57 recorded requests to Vertex have `systemInstruction` beside `function_call`.
  */
 export const readMember = (item: JsonObject, name: string): Json | undefined => item[name] ?? item[toSnakeCase(name)];
 
-/** The spelling in which this body says it; camelCase when it does not. */
+/** The spelling that this body has; camelCase if the member is absent. */
 export const memberName = (item: JsonObject, name: string): string =>
   item[name] === undefined && item[toSnakeCase(name)] !== undefined ? toSnakeCase(name) : name;
 

@@ -1,16 +1,21 @@
 import { sha256 } from "../../wire/hash.ts";
 import type { JsonObject } from "../../wire/json.ts";
 
-/** What a part's view depends on beside the part: who signed it, and which id a call without one gets. */
+/**
+ * Facts outside of a part that its block depends on: the issuer of signatures, and ids for calls without one.
+ */
 export type DecodeContext = { seal?: string; newId: (name: string) => string };
 
-/** Ids follow from place and name, so that a transcript read twice has the same ones. `scope`: the answer's own id. */
+/**
+ * Ids follow from position and name, so that a transcript that is decoded twice has the same ids. `scope`: the
+ * id of the answer, which makes them unique within a session.
+ */
 export function newDecodeContext(seal: string | undefined, scope = ""): DecodeContext {
   let count = 0;
   const newId = (name: string): string => `call_${sha256(`${scope}/${count++}/${name}`).slice(0, 22)}`;
   return { ...(seal !== undefined && { seal }), newId };
 }
 
-/** The id that the wire itself says. */
+/** The id in the wire; many answers and most clients have none. */
 export const idOf = (item: JsonObject): string | undefined =>
   typeof item.id === "string" && item.id !== "" ? item.id : undefined;

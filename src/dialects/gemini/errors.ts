@@ -7,11 +7,17 @@ import {
 } from "../../canonical/error.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, tryParseJson } from "../../wire/json.ts";
 
-/** Google's `{error: {code, message, status, details}}`; streams without `alt=sse` wrap it in a list. */
+/**
+ * `{error: {code, message, status, details}}` (google.rpc.Status); a stream without `alt=sse` has it inside a
+ * list.
+ */
 export function decodeError(status: number, body: string, requestId?: string): GatewayError {
   return decodeErrorBody(status, tryParseJson(body), requestId);
 }
 
+/**
+ * The same for a parsed body. `details` has the reason (ErrorInfo) and the delay before a retry (RetryInfo).
+ */
 export function decodeErrorBody(status: number, body: Json | undefined, requestId?: string): GatewayError {
   const outer = Array.isArray(body) ? body[0] : body;
   const error = isObject(outer) && isObject(outer.error) ? outer.error : isObject(outer) ? outer : {};
@@ -33,16 +39,18 @@ export function decodeErrorBody(status: number, body: Json | undefined, requestI
   });
 }
 
+/** The id of the request is a detail of its own (google.rpc.RequestInfo). */
 export function encodeError(error: GatewayError, requestId: string): JsonObject {
   const members = errorMembers(error);
   const request = { "@type": "type.googleapis.com/google.rpc.RequestInfo", requestId };
   return { error: { ...members, details: [...(members.details as Json[]), request] } };
 }
 
+/** An error of a third party is in the metadata of ErrorInfo, which has string values only. */
 export function errorMembers(error: GatewayError): JsonObject {
   const { message, status, retryAfterSeconds, code } = error;
   const [own, upstream] = [upstreamDetails(error), hiddenUpstream(error)];
-  // A number would only repeat the status.
+  // A numeric code only repeats the status.
   const reason = own?.code === undefined || /^\d+$/.test(own.code) ? code : own.code;
   const metadata = upstream && { upstream_status: String(upstream.status), upstream_code: upstream.code ?? "" };
   return {
@@ -60,7 +68,7 @@ export function errorMembers(error: GatewayError): JsonObject {
 
 function classifyError(status: number, { code }: UpstreamError, message: string): ErrorCode {
   if (/input token count.*exceeds the maximum/i.test(message)) return "context.too_long";
-  // The key is ours, not the caller's: that is no fault of the request, although Google says 400.
+  // The key is that of the gateway: the request is not at fault, although Google answers with 400.
   if (code === "API_KEY_INVALID" || code === "API_KEY_EXPIRED") return "provider.execution_failed";
   if (status === 429) return "rate.limited";
   if (status === 408 || status === 504) return "provider.timeout";
@@ -69,7 +77,7 @@ function classifyError(status: number, { code }: UpstreamError, message: string)
   return "provider.execution_failed";
 }
 
-/** google.rpc.Code for what HTTP says; the first of several names is the usual one. */
+/** HTTP status of each google.rpc.Code; the first name of a status is the usual one. */
 const RPC_CODES: readonly (readonly [number, string])[] = [
   [400, "INVALID_ARGUMENT"],
   [400, "FAILED_PRECONDITION"],
@@ -89,6 +97,7 @@ const RPC_CODES: readonly (readonly [number, string])[] = [
 ];
 const RPC_NAMES = new Set(RPC_CODES.map(([, name]) => name));
 
+/** A status outside of the list gets the most general name of its class. */
 function rpcNameOf(status: number): string {
   const known = RPC_CODES.find(([http]) => http === status);
   if (known !== undefined) return known[1];

@@ -5,9 +5,10 @@ import { readMember } from "./casing.ts";
 import { decodeSchema, encodeSchema } from "./schema.ts";
 import { isGemini3 } from "./tool-results.ts";
 
-/** `generationConfig`: all that steers the answer. */
+/** The canonical members that this wire has in `generationConfig`. `maxOutput`: tokens. */
 export type GenerationConfig = { sampling?: Sampling; format?: Format; reasoning?: Reasoning; maxOutput?: number };
 
+/** `generationConfig` (Gemini API, GenerationConfig); an absent member has no settings. */
 export function decodeConfig(config: Json | undefined): GenerationConfig {
   if (!isObject(config)) return {};
   return withoutUndefined({
@@ -18,6 +19,7 @@ export function decodeConfig(config: Json | undefined): GenerationConfig {
   });
 }
 
+/** Inverse of `decodeConfig`; no member if there is nothing to set. */
 export function encodeConfig(
   { sampling, format, reasoning, maxOutput }: GenerationConfig,
   model: string,
@@ -32,6 +34,7 @@ export function encodeConfig(
   return Object.keys(config).length > 0 ? { generationConfig: config } : {};
 }
 
+/** `logprobs` counts alternatives and applies only together with `responseLogprobs`. */
 function decodeSampling(config: JsonObject): Sampling | undefined {
   const stop = readMember(config, "stopSequences");
   const sampling: Sampling = withoutUndefined({
@@ -48,9 +51,10 @@ function decodeSampling(config: JsonObject): Sampling | undefined {
   return Object.keys(sampling).length > 0 ? sampling : undefined;
 }
 
-/** The API refuses more stop sequences. */
+/** Stop sequences; the API refuses more (Gemini API, GenerationConfig). */
 const MAX_STOPS = 5;
 
+/** Loss: stop sequences after the fifth. */
 function encodeSampling(sampling: Sampling, losses: Loss[]): JsonObject {
   const { temperature, topP, topK, frequencyPenalty, presencePenalty, seed, stop, n, logprobs } = sampling;
   if (stop !== undefined && stop.length > MAX_STOPS)
@@ -68,6 +72,7 @@ function encodeSampling(sampling: Sampling, losses: Loss[]): JsonObject {
   });
 }
 
+/** `responseJsonSchema` has JSON Schema, `responseSchema` the older subset of OpenAPI. */
 function decodeFormat(config: JsonObject): Format | undefined {
   const mime = readMember(config, "responseMimeType");
   const own = readMember(config, "responseSchema");
@@ -78,7 +83,7 @@ function decodeFormat(config: JsonObject): Format | undefined {
   return mime === "text/plain" ? { type: "text" } : undefined;
 }
 
-/** A schema's name is a label of OpenAI's alone, and every schema is strict here. */
+/** The name of a schema exists at OpenAI only, and every schema is strict here; neither is a loss. */
 function encodeFormat(format: Format, losses: Loss[]): JsonObject {
   if (format.type === "text") return {};
   if (format.type === "json") return { responseMimeType: "application/json" };
@@ -90,13 +95,13 @@ function encodeFormat(format: Format, losses: Loss[]): JsonObject {
   };
 }
 
-/** Others want a name for a schema, and of these characters only. */
+/** Other wires require a name, of these characters only. */
 function schemaNameOf(schema: Json): string {
   const title = isObject(schema) ? stringifyMember(schema.title) : "";
   return title.replace(/[^\w-]+/g, "_").slice(0, 64) || "answer";
 }
 
-/** A budget of −1 leaves it to the model. */
+/** A budget of −1 lets the model decide, 0 disables thinking (Gemini API, "Thinking"). */
 function decodeReasoning(thinking: Json | undefined): Reasoning | undefined {
   if (!isObject(thinking)) return undefined;
   const requestedBudget = numberOf(readMember(thinking, "thinkingBudget"));
@@ -109,11 +114,11 @@ function decodeReasoning(thinking: Json | undefined): Reasoning | undefined {
   return Object.keys(reasoning).length > 0 ? reasoning : undefined;
 }
 
-/** What every 2.5 model takes: Flash ends at 24 576, Flash-Lite begins at 512. */
+/** Tokens that every 2.5 model accepts: Flash-Lite starts at 512, Flash ends at 24 576. */
 const MIN_BUDGET = 512;
 const MAX_BUDGET = 24_576;
 
-/** Gemini 3 is asked by level, the models before it know a budget only; both at once are refused. */
+/** Gemini 3 has levels, earlier models a budget only. Both in one request are refused. */
 function encodeReasoning(
   reasoning: Reasoning,
   maxOutput: number | undefined,
@@ -132,7 +137,10 @@ function encodeReasoning(
   return Object.keys(config).length > 0 ? { thinkingConfig: config } : {};
 }
 
-/** Pro models know `low` and `high`, all others `minimal` and `medium` as well. */
+/**
+ * Pro models have `low` and `high`, others `minimal` and `medium` too. Loss: an effort without a level of its
+ * own.
+ */
 function encodeLevel(effort: Effort, model: string, losses: Loss[]): string {
   const least = model.includes("pro") ? "low" : "minimal";
   const level = effort === "none" || effort === "minimal" ? least : effort === "xhigh" ? "high" : effort;
@@ -140,6 +148,7 @@ function encodeLevel(effort: Effort, model: string, losses: Loss[]): string {
   return level;
 }
 
+/** 0 stays 0. Loss: a budget outside of the range. */
 function encodeBudget(budget: number | undefined, losses: Loss[]): JsonObject {
   if (budget === undefined || budget === 0) return budget === undefined ? {} : { thinkingBudget: 0 };
   const thinkingBudget = Math.min(MAX_BUDGET, Math.max(MIN_BUDGET, budget));

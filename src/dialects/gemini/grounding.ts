@@ -2,8 +2,8 @@ import type { Block, Citation, Text } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
 
 /**
- * Citations for the texts they stand in. Supports give offsets in bytes of a part, which a stream's chunks cut
- * otherwise, and the segment's words: those are looked for.
+ * Adds citations to the texts that contain them. Supports have byte offsets in a part, which differ from those
+ * of a stream's chunks, and the text of the segment: that text is searched.
  */
 export function withCitations(blocks: readonly Block[], grounding: Json | undefined): Block[] {
   if (!isObject(grounding)) return [...blocks];
@@ -16,7 +16,7 @@ export function withCitations(blocks: readonly Block[], grounding: Json | undefi
   });
 }
 
-/** The inverse, for answers of others: undefined when nothing is cited. */
+/** Inverse of `withCitations`, for answers of other providers; `undefined` if nothing is cited. */
 export function encodeGrounding(texts: readonly Text[]): JsonObject | undefined {
   const chunks: Json[] = [];
   const supports: Json[] = [];
@@ -35,6 +35,7 @@ export function encodeGrounding(texts: readonly Text[]): JsonObject | undefined 
   return { groundingChunks: chunks, ...(supports.length > 0 && { groundingSupports: supports }) };
 }
 
+/** `start` and `end` are characters of the block, which is what canonical citations count. */
 function findCitations(text: string, support: JsonObject, sources: readonly Citation[]): Citation[] {
   const quote = isObject(support.segment) ? stringifyMember(support.segment.text) : "";
   const start = quote === "" ? -1 : text.indexOf(quote);
@@ -45,7 +46,9 @@ function findCitations(text: string, support: JsonObject, sources: readonly Cita
   });
 }
 
-/** `{web: {uri, title}}`, or another kind of source with the same members. */
+/**
+ * `{web: {uri, title}}`, or another kind of source with the same members (`retrievedContext`, `maps`).
+ */
 function sourceOf(chunk: Json): Citation {
   const source = isObject(chunk) ? Object.values(chunk).find(isObject) : undefined;
   return {
@@ -55,4 +58,5 @@ function sourceOf(chunk: Json): Citation {
 }
 
 const listOf = (value: Json | undefined): Json[] => (Array.isArray(value) ? value : []);
+/** The wire counts UTF-8 bytes. */
 const byteLengthOf = (text: string): number => Buffer.byteLength(text);

@@ -5,13 +5,18 @@ import { decodeRequest, encodeRequest } from "./request.ts";
 import { decodeResponse, decodeUsage, encodeResponse } from "./response.ts";
 import { decodeChunks, decodeStream, encodeStream } from "./stream.ts";
 
+/**
+ * Members that the canonical request represents, in both spellings, and `labels` without influence on the
+ * answer. Every other member (`safetySettings`, `cachedContent`) is lost when a request goes to another
+ * dialect.
+ */
 const KNOWN_MEMBERS = new Set(
   "contents systemInstruction system_instruction model tools toolConfig tool_config generationConfig generation_config labels".split(
     " ",
   ),
 );
 
-/** Gemini's generateContent, as the Developer API and Vertex speak it. */
+/** Gemini `generateContent` and `streamGenerateContent`, of the Gemini API and of Vertex AI. */
 export const gemini: WireDialect = {
   id: "gemini",
   layout: {

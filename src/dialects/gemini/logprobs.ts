@@ -1,7 +1,10 @@
 import type { Block, Logprob } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, numberOf, stringifyMember } from "../../wire/json.ts";
 
-/** `logprobsResult`: a list of the chosen tokens, and beside it one of what was likely in each one's place. */
+/**
+ * `logprobsResult`: a list of the chosen tokens, and beside it a list of the most likely tokens at each
+ * position.
+ */
 export function decodeLogprobs(result: Json | undefined): Logprob[] {
   if (!isObject(result) || !Array.isArray(result.chosenCandidates)) return [];
   const tops = Array.isArray(result.topCandidates) ? result.topCandidates : [];
@@ -12,6 +15,7 @@ export function decodeLogprobs(result: Json | undefined): Logprob[] {
   });
 }
 
+/** Inverse of `decodeLogprobs`; `topCandidates` only if they were requested. */
 export function encodeLogprobs(logprobs: readonly Logprob[]): JsonObject {
   const isRanked = logprobs.some(({ top = [] }) => top.length > 0);
   return {
@@ -20,7 +24,7 @@ export function encodeLogprobs(logprobs: readonly Logprob[]): JsonObject {
   };
 }
 
-/** They are told of an answer: its first text has them. */
+/** They belong to a whole candidate and are stored at its first text. */
 export function withLogprobs(blocks: readonly Block[], result: Json | undefined): Block[] {
   const logprobs = decodeLogprobs(result);
   const at = blocks.findIndex(({ kind }) => kind === "text");

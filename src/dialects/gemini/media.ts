@@ -2,7 +2,7 @@ import type { Loss, Media } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
 import { readMember } from "./casing.ts";
 
-/** `inlineData` or `fileData` of a part. */
+/** `inlineData` or `fileData` of a part; `undefined` for any other part. */
 export function decodeMedia(item: JsonObject): Media | undefined {
   const inline = readMember(item, "inlineData");
   if (isObject(inline)) {
@@ -21,7 +21,10 @@ export function decodeMedia(item: JsonObject): Media | undefined {
   };
 }
 
-/** Both members need a media type; URLs other than Google's own are fetched by Vertex and by Gemini 3. */
+/**
+ * Both members need a media type. URLs that are not of Google are fetched by Vertex and by Gemini 3 only. Loss:
+ * files that are stored at another provider.
+ */
 export function encodeMedia({ mime, source }: Media, losses: Loss[]): Json | undefined {
   switch (source.type) {
     case "base64":
@@ -38,19 +41,24 @@ export function encodeMedia({ mime, source }: Media, losses: Loss[]): Json | und
 
 const mimeOf = (data: JsonObject): string => stringifyMember(readMember(data, "mimeType")) || UNKNOWN;
 
-/** google-genai sends base64url; every other wire wants the standard alphabet. */
+/** google-genai sends base64url; every other wire has the standard alphabet. */
 const toStandardBase64 = (data: string): string =>
   /[-_]/.test(data) ? data.replaceAll("-", "+").replaceAll("_", "/") : data;
 
+/** Media type of a part without one. */
 const UNKNOWN = "application/octet-stream";
 
-/** `image/*` and the like are refused: the file's ending tells, or the most common type of its kind. */
+/**
+ * The API refuses types such as `image/*`: the extension of the URL determines the type, or the most common of
+ * its kind.
+ */
 function toConcreteType(mime: string, url = ""): string {
   if (mime !== UNKNOWN && !mime.endsWith("/*")) return mime;
   const extension = /\.([a-z0-9]{2,5})(?:[?#].*)?$/i.exec(url)?.[1]?.toLowerCase() ?? "";
   return TYPE_BY_EXTENSION[extension] ?? DEFAULT_TYPES[mime] ?? mime;
 }
 
+/** Media types of usual file extensions. */
 const TYPE_BY_EXTENSION: Record<string, string> = {
   png: "image/png",
   jpg: "image/jpeg",

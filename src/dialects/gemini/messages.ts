@@ -10,14 +10,17 @@ import { type AnsweredCall, encodeResult } from "./tool-results.ts";
 
 const dialect = "gemini";
 
+/** Results are connected with their calls by name where the wire has no ids. */
 export function decodeMessages(items: readonly Json[], seal?: string): Message[] {
   const context = newDecodeContext(seal);
   return pairResults(items.map((item) => decodeMessage(item, context)));
 }
 
 /**
- * Foreign messages are regrouped: what one side says in one go is one content, since all answers to a turn's calls must
- * stand together. A message of which nothing can be said still parts what stands around it: history grows at its end.
+ * Contents that came over this wire stay as they are. Others are regrouped: consecutive messages of one side
+ * are one content, because the API requires all results of a turn together. A message without any representable
+ * block still separates its neighbours, so that the encoding of earlier messages does not change when a history
+ * grows.
  */
 export function encodeMessages(messages: readonly Message[], target: EncodeTarget): Encoded<Json[]> {
   const losses: Loss[] = [];
@@ -47,7 +50,7 @@ export function encodeMessages(messages: readonly Message[], target: EncodeTarge
   return { value: items, losses };
 }
 
-/** A content; a bare text is the user's. */
+/** A content; a bare text is of the user. The roles of the wire are `user` and `model`. */
 export function decodeMessage(item: Json, context: DecodeContext): Message {
   if (typeof item === "string") return { role: "user", blocks: [{ kind: "text", text: item }] };
   const native = { dialect, item } as const;
@@ -55,6 +58,7 @@ export function decodeMessage(item: Json, context: DecodeContext): Message {
   return { role: item.role === "model" ? "assistant" : "user", blocks: decodeParts(item, context), native };
 }
 
+/** Loss: the system role inside the conversation, which becomes the user, and names of participants. */
 function encodeBlocks(
   message: Message,
   calls: ReadonlyMap<string, AnsweredCall>,
@@ -78,12 +82,13 @@ function encodeBlocks(
   );
 }
 
+/** `parts` is a list; some clients send one part without it. */
 function decodeParts(content: JsonObject, context: DecodeContext): Block[] {
   const parts = Array.isArray(content.parts) ? content.parts : content.parts === undefined ? [] : [content.parts];
   return parts.flatMap((part) => decodePart(part, context) ?? []);
 }
 
-/** Leading system messages: one content, in the caller's own words when there is just one of them. */
+/** `systemInstruction`: a content, a part, a text, or a list of them. */
 export function decodeInstructions(content: Json | undefined): Message[] {
   if (content === undefined || content === null) return [];
   const native = { dialect, item: content } as const;
@@ -93,6 +98,10 @@ export function decodeInstructions(content: Json | undefined): Message[] {
   return [{ role: "system", blocks, native }];
 }
 
+/**
+ * Leading system messages as one content, with the bytes of the caller if there is only one. Loss: everything
+ * but text.
+ */
 export function encodeInstructions(
   messages: readonly Message[],
   target: EncodeTarget,
@@ -112,12 +121,13 @@ export function encodeInstructions(
   return parts.length > 0 ? { parts } : undefined;
 }
 
+/** Signatures belong to contents of the model only. */
 const toContent = (role: "user" | "model", parts: Json[]): JsonObject => ({
   role,
   parts: role === "model" ? addPlaceholderSignature(parts) : parts,
 });
 
-/** Whether the call will be said with an id: always, unless it is Gemini's own and had none. */
+/** Whether the call is encoded with an id: always, unless it came over this wire without one. */
 function hasIdOnWire(call: ToolCall, target: EncodeTarget): boolean {
   const ownItem = verbatim(call.native, target);
   const own = isObject(ownItem) ? readMember(ownItem, "functionCall") : undefined;

@@ -1,12 +1,13 @@
 import { isObject, type Json, type JsonObject } from "../../wire/json.ts";
 import { memberName, readMember } from "./casing.ts";
 
-/** No argument list is near this long; a path must not make a stream fill the memory. */
+/** No argument list is near this length; a path in a stream must not fill the memory. */
 const MAX_INDEX = 10_000;
 
 /**
- * A Vertex call whose arguments come in pieces: `{name, willContinue}`, then `{partialArgs: [{jsonPath, stringValue …}],
- * willContinue}`, and at last a piece without `willContinue`. A string at one path may itself go on.
+ * A call of Vertex whose arguments arrive in pieces: `{name, willContinue}`, then `{partialArgs: [{jsonPath,
+ * stringValue …}], willContinue}`, at last a piece without `willContinue`. A string at one path can be
+ * continued by the next piece.
  */
 export class PartialCall {
   readonly #part: JsonObject;
@@ -21,12 +22,13 @@ export class PartialCall {
     this.add(call);
   }
 
+  /** Adds the pieces of the next delta. */
   add(call: JsonObject): void {
     const pieces = readMember(call, "partialArgs");
     for (const piece of Array.isArray(pieces) ? pieces : []) if (isObject(piece)) this.#set(piece);
   }
 
-  /** The part as the wire would write it whole. */
+  /** The part as a response without streaming has it, with the arguments received so far. */
   get completePart(): JsonObject {
     const members = Object.fromEntries(Object.entries(this.#call).filter(([name]) => !STREAM_MEMBERS.has(name)));
     const member = memberName(this.#part, "functionCall");
@@ -48,11 +50,12 @@ export class PartialCall {
   }
 }
 
+/** Members that only a stream has, in both spellings. */
 const STREAM_MEMBERS = new Set(["willContinue", "will_continue", "partialArgs", "partial_args"]);
 
 type Key = string | number;
 
-/** `$.a.b[0]['c d']` → a, b, 0, "c d". Keys that reach into prototypes, and absurd places, end the path. */
+/** `$.a.b[0]['c d']` → a, b, 0, "c d". Paths into prototypes and beyond `MAX_INDEX` are ignored. */
 function keysOf(path: string): Key[] {
   const keys: Key[] = [];
   for (const [, single, double, position, plain] of path.matchAll(
@@ -65,6 +68,7 @@ function keysOf(path: string): Key[] {
   return keys;
 }
 
+/** The value at `key`; if it is no container, a new one that fits the key after it. */
 function stepInto(value: Json | undefined, key: Key, next: Key): Json | undefined {
   const inner = valueAt(value, key);
   if (typeof inner === "object" && inner !== null) return inner;

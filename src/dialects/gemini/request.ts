@@ -10,7 +10,10 @@ import { decodeToolChoice, decodeTools, encodeToolChoice, encodeTools } from "./
 
 const dialect = "gemini";
 
-/** Model and mode stand in the URL. */
+/**
+ * Decodes a body of `generateContent`. Model and mode are in the URL (`params`). Throws `request.invalid` if
+ * `contents` is neither text, content nor list.
+ */
 export function decodeRequest(body: JsonObject, params: { model?: string; stream?: boolean } = {}): ModelRequest {
   const { contents } = body;
   if (typeof contents !== "string" && !Array.isArray(contents) && !isObject(contents))
@@ -27,7 +30,11 @@ export function decodeRequest(body: JsonObject, params: { model?: string; stream
   });
 }
 
-/** A body of this dialect keeps its other members; any other is said anew. */
+/**
+ * A body that came over this wire keeps its other members; any other is built from the canonical members.
+ * Leading system messages become `systemInstruction`. Loss: a request without messages gets a blank one,
+ * because the API refuses empty `contents`.
+ */
 export function encodeRequest(request: ModelRequest, target: EncodeTarget): Encoded<JsonObject> {
   const losses: Loss[] = [];
   const own = verbatim(request.rest, target);
@@ -42,6 +49,7 @@ export function encodeRequest(request: ModelRequest, target: EncodeTarget): Enco
     losses.push({ at: "messages", what: "approximated", why: "gemini wants a user's word, if only a blank" });
     contents.value.push({ role: "user", parts: [{ text: " " }] });
   }
+  // The model is in the URL.
   const { model: _, ...value }: JsonObject = { ...body, contents: contents.value };
   const instructions = memberName(body, "systemInstruction");
   if (system !== undefined) value[instructions] = system;
@@ -49,7 +57,7 @@ export function encodeRequest(request: ModelRequest, target: EncodeTarget): Enco
   return { value, losses };
 }
 
-/** All but the conversation. */
+/** All members but those of the conversation. Loss: what Gemini does not have. */
 function encodeMembers(request: ModelRequest, target: EncodeTarget, losses: Loss[]): JsonObject {
   const { tools = [], toolChoice, parallelTools, user, serviceTier, cacheKey } = request;
   const encoded = encodeTools(tools, target, losses);

@@ -11,7 +11,10 @@ import { decodeMessage } from "./messages.ts";
 
 const dialect = "gemini";
 
-/** The first candidate is the reply; `rest` holds all that the candidates say beside their contents, too. */
+/**
+ * The first candidate is the answer; `rest` has all members of the candidates except the content of the first.
+ * Throws `provider.execution_failed` if there is neither a candidate nor a reason for refusing the prompt.
+ */
 export function decodeResponse(body: Json, seal?: string): ModelResponse {
   const candidates = isObject(body) && Array.isArray(body.candidates) ? body.candidates : [];
   const [candidate, ...others] = candidates;
@@ -37,6 +40,7 @@ export function decodeResponse(body: Json, seal?: string): ModelResponse {
   };
 }
 
+/** A content of Gemini itself is passed unchanged. */
 export function encodeResponse(response: ModelResponse, _reply: ReplyContext): JsonObject {
   const blocks = response.messages.flatMap((message) => message.blocks);
   const own = response.messages.length === 1 ? response.messages[0]!.native : undefined;
@@ -50,7 +54,7 @@ export function encodeResponse(response: ModelResponse, _reply: ReplyContext): J
   };
 }
 
-/** A content without parts says nothing, and is refused when it is said again. */
+/** A content without parts has no message: the API refuses it in the next request. */
 function decodeCandidate(candidate: JsonObject, seal: string | undefined, id: string): Alternative {
   const { content, groundingMetadata, logprobsResult, finishReason } = candidate;
   const isEmpty = !isObject(content) || !Array.isArray(content.parts) || content.parts.length === 0;
@@ -68,8 +72,8 @@ export function encodeCandidate({ messages, finish }: Alternative, index: number
 }
 
 /**
- * Beside what a request can say, an answer shows reasoning. Gemini's own words go out as they came, seals included; the
- * gist of what only another wire knows is no word of the model.
+ * Unlike a request, an answer has reasoning of other providers too. Parts of Gemini are passed unchanged,
+ * signatures included. The fallback text of other opaque items is omitted: it is not text of the model.
  */
 export function encodeReplyPart(block: Block): Json | undefined {
   if (block.kind === "thinking" && block.native?.dialect !== dialect) {
@@ -80,7 +84,7 @@ export function encodeReplyPart(block: Block): Json | undefined {
   return encodePart(block, { dialect, model: "", ...issuer }, []);
 }
 
-/** Envelope and candidate of Gemini's own answers are kept; those of others are written anew. */
+/** Envelope and candidate of Gemini are passed on; those of other providers are built. */
 export function encodeEnvelope({ id, model, usage, rest }: ModelResponse): JsonObject {
   const ids = { ...(model !== "" && { modelVersion: model }), ...(id !== "" && { responseId: id }) };
   if (rest?.dialect === dialect && isObject(rest.item)) return { ...rest.item, ...ids };
@@ -88,6 +92,7 @@ export function encodeEnvelope({ id, model, usage, rest }: ModelResponse): JsonO
   return { ...(usageMetadata !== undefined && { usageMetadata }), ...ids };
 }
 
+/** Members of the first candidate beside its content. */
 export function encodeEnd({ finish, rest }: ModelResponse, blocks: readonly Block[]): JsonObject {
   const [own] = candidatesOf(rest?.dialect === dialect ? rest.item : undefined);
   if (own !== undefined) return { ...own, finishReason: own.finishReason ?? encodeFinish(finish) };
@@ -105,6 +110,7 @@ function encodeEnding(finish: Finish, blocks: readonly Block[]): JsonObject {
   };
 }
 
+/** Candidates after the first. */
 const encodeOthers = ({ rest, alternatives = [] }: ModelResponse): JsonObject[] =>
   rest?.dialect === dialect
     ? candidatesOf(rest.item).slice(1)
@@ -113,15 +119,16 @@ const encodeOthers = ({ rest, alternatives = [] }: ModelResponse): JsonObject[] 
 const candidatesOf = (body: Json | undefined): JsonObject[] =>
   isObject(body) && Array.isArray(body.candidates) ? body.candidates.filter(isObject) : [];
 
-/** Why there is no answer at all. */
+/** The reason why the prompt was refused and no candidate exists (Gemini API, PromptFeedback). */
 export function blockReasonOf(body: JsonObject): string | undefined {
   const reason = isObject(body.promptFeedback) ? body.promptFeedback.blockReason : undefined;
   return reason === undefined || reason === null ? undefined : stringifyMember(reason);
 }
 
+/** Gemini API, FinishReason. Reasons that are absent here become `other`. */
 const FINISH: Record<string, FinishReason> = {
   STOP: "stop",
-  // Two recorded Vertex answers say the enum by its number, as proto3 JSON allows.
+  // Two recorded answers of Vertex have the number of the enum, as proto3 JSON allows.
   1: "stop",
   MAX_TOKENS: "length",
   2: "length",
@@ -137,7 +144,7 @@ const FINISH: Record<string, FinishReason> = {
   IMAGE_RECITATION: "content_filter",
 };
 
-/** Gemini says STOP for calls too: what was said decides. */
+/** The content takes precedence: Gemini sends STOP for calls too. */
 function decodeFinish(finishReason: Json | undefined, messages: readonly Message[]): Finish {
   const native = stringifyMember(finishReason);
   const mapped = native === "" ? "stop" : (FINISH[native] ?? "other");
@@ -146,6 +153,7 @@ function decodeFinish(finishReason: Json | undefined, messages: readonly Message
   return { reason, ...(native !== "" && { native }) };
 }
 
+/** Inverse of `decodeFinish`; calls end with STOP. */
 export function encodeFinish({ reason }: Finish): string {
   switch (reason) {
     case "stop":
@@ -162,7 +170,10 @@ export function encodeFinish({ reason }: Finish): string {
   }
 }
 
-/** The prompt includes what was cached, but not what Gemini's own tools read; the candidates exclude the thoughts. Zeros are left out. */
+/**
+ * The prompt includes cached tokens, but not those that tools of Gemini read; candidates exclude thoughts.
+ * Gemini omits zeros, so an absent candidate count beside other counts is 0 (Gemini API, UsageMetadata).
+ */
 export function decodeUsage(usage: Json | undefined): Usage {
   if (!isObject(usage)) return {};
   const prompt = countOf(usage.promptTokenCount);
@@ -182,7 +193,7 @@ export function decodeUsage(usage: Json | undefined): Usage {
   };
 }
 
-/** Of the prompt's audio, what no cache held: the details count both. */
+/** Audio tokens of the prompt that were not cached: the details count both. */
 function audioOf(usage: JsonObject): Usage {
   const promptAudio = audioTokensIn(usage.promptTokensDetails);
   const answerAudio = audioTokensIn(usage.candidatesTokensDetails);
@@ -199,6 +210,7 @@ function audioTokensIn(details: Json | undefined): number | undefined {
   return isObject(one) ? countOf(one.tokenCount) : undefined;
 }
 
+/** Inverse of `decodeUsage`. */
 export function encodeUsage(usage: Usage): JsonObject | undefined {
   const prompt = inputTokens(usage);
   if (prompt === undefined && usage.output === undefined) return undefined;

@@ -2,7 +2,9 @@ import type { Loss } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
 import { toCamelCase } from "./casing.ts";
 
-/** Gemini's Schema (an OpenAPI subset: upper-case types, `nullable`, counts as strings) → JSON Schema. */
+/**
+ * The Schema of Gemini (a subset of OpenAPI: upper-case types, `nullable`, counts as strings) as JSON Schema.
+ */
 export function decodeSchema(schema: Json): Json {
   if (!isObject(schema)) return schema;
   const result: JsonObject = {};
@@ -15,8 +17,9 @@ export function decodeSchema(schema: Json): Json {
 }
 
 /**
- * JSON Schema → what `parametersJsonSchema` and `responseJsonSchema` take. They take JSON Schema and pass over keywords
- * they do not know; but beside `$ref` only members with a `$` may stand (the proto's own words), and `const` is unknown.
+ * JSON Schema for `parametersJsonSchema` and `responseJsonSchema`. Unknown keywords are ignored there; but
+ * beside `$ref` only members with a `$` are allowed (comment of the API definition), and `const` is unknown.
+ * Loss: members beside a `$ref`.
  */
 export function encodeSchema(schema: Json, at: string, losses: Loss[]): Json {
   if (Array.isArray(schema)) return schema.map((one) => encodeSchema(one, at, losses));
@@ -33,6 +36,7 @@ export function encodeSchema(schema: Json, at: string, losses: Loss[]): Json {
   return constant === undefined || typeof constant === "object" ? result : { ...result, enum: [constant] };
 }
 
+/** JSON Schema has no `propertyOrdering`; `nullable` is handled by the caller. */
 function decodeMember(member: string, value: Json): Json | undefined {
   if (member === "nullable" || member === "propertyOrdering") return undefined;
   if (member === "type") return value === "TYPE_UNSPECIFIED" ? undefined : lowerCaseType(value);
@@ -44,7 +48,7 @@ function decodeMember(member: string, value: Json): Json | undefined {
 }
 
 function encodeMember(name: string, value: Json, at: string, losses: Loss[]): Json {
-  // Names of properties are the caller's, and so is what examples and defaults hold.
+  // Names of properties belong to the caller, and so do the values of examples and defaults.
   if (name === "properties" || name === "$defs" || name === "definitions" || name === "patternProperties")
     return mapMembers(value, (one) => encodeSchema(one, at, losses));
   return NOT_SCHEMAS.has(name) ? value : encodeSchema(value, at, losses);
@@ -52,6 +56,7 @@ function encodeMember(name: string, value: Json, at: string, losses: Loss[]): Js
 
 const lowerCaseType = (type: Json): Json => (typeof type === "string" ? type.toLowerCase() : type);
 
+/** JSON Schema has null as a type, not as a flag. */
 function addNull(schema: JsonObject): JsonObject {
   const { type, anyOf } = schema;
   if (Array.isArray(anyOf)) return { ...schema, anyOf: [...anyOf, { type: "null" }] };
@@ -62,5 +67,7 @@ function addNull(schema: JsonObject): JsonObject {
 const mapMembers = (value: Json, change: (schema: Json) => Json): Json =>
   isObject(value) ? Object.fromEntries(Object.entries(value).map(([name, one]) => [name, change(one)])) : value;
 
+/** int64 is a string in proto3 JSON. */
 const COUNT_KEYWORDS = new Set(["minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties"]);
+/** Keywords whose values are no schemas. */
 const NOT_SCHEMAS = new Set(["enum", "examples", "example", "default", "required", "type"]);

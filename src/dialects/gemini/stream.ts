@@ -25,7 +25,7 @@ import {
 export const decodeStream = (seal?: string): StreamDecoder => new GeminiDecoder(seal);
 export const encodeStream = (_reply: ReplyContext): StreamEncoder => new GeminiEncoder();
 
-/** A stream that was asked for without `alt=sse`: the list of its chunks. */
+/** A stream without `alt=sse`: the list of its chunks. */
 export function decodeChunks(chunks: readonly Json[], seal?: string): ModelResponse {
   const decoder = new GeminiDecoder(seal);
   const accumulator = new StreamAccumulator();
@@ -36,20 +36,22 @@ export function decodeChunks(chunks: readonly Json[], seal?: string): ModelRespo
 }
 
 /**
- * Chunks → events. Each chunk is a response that holds the next parts; beside the events the whole response grows, and
- * what it says is what `decodeResponse` says of it. Plain texts of one kind are one part; a part with a signature, or
- * with any member that has no name here, stays alone. The stream has ended well when a finish reason was given, or why
- * the prompt was refused.
+ * Decodes chunks. Each chunk is a response with the next parts; beside the events the whole response grows, and
+ * its final decoding equals `decodeResponse`. Consecutive plain texts of one kind are one part; a part with a
+ * signature or an unknown member stays separate, because a signature is bound to its part (Gemini API, "Thought
+ * signatures"). The answer is complete with a finish reason, or with the reason for refusing the prompt.
  */
 class GeminiDecoder implements StreamDecoder {
   #envelope: JsonObject | undefined;
   #candidate: JsonObject = {};
+  /** Parts received so far, plain texts joined. */
   readonly #parts: Json[] = [];
   #context: DecodeContext = newDecodeContext(undefined);
   #failed = false;
   #nextIndex = 0;
+  /** `call`: the call whose arguments are incomplete. */
   #open: { index: number; block: Block; call?: PartialCall; logprobs?: Logprob[] } | undefined;
-  /** The candidates beside the first, each growing as a whole answer's would stand there. */
+  /** Candidates after the first, in the form of a response without streaming. */
   readonly #others = new Map<number, JsonObject>();
 
   readonly #seal: string | undefined;
@@ -67,7 +69,7 @@ class GeminiDecoder implements StreamDecoder {
   }
 
   push({ data, raw }: SseEvent): StreamEvent[] {
-    // An error may come as plain JSON, its content type notwithstanding (three recordings).
+    // An error can arrive as plain JSON in spite of the content type (three recordings).
     const text = data ?? readPlainJson(raw);
     if (text === undefined || text.trim() === "[DONE]") return [];
     return this.pushChunk(tryParseJson(text));
@@ -93,6 +95,7 @@ class GeminiDecoder implements StreamDecoder {
     return [...closing, { type: "end", finish, usage, ...extras }];
   }
 
+  /** A chunk that is parsed already; a list stands for its first entry. */
   pushChunk(chunk: Json | undefined): StreamEvent[] {
     if (this.#failed) return [];
     const body = Array.isArray(chunk) ? chunk[0] : chunk;
@@ -116,6 +119,7 @@ class GeminiDecoder implements StreamDecoder {
     return events;
   }
 
+  /** Members accumulate over the chunks; grounding accumulates by its own members. */
   #addCandidate({ content, groundingMetadata, ...members }: JsonObject): StreamEvent[] {
     Object.assign(this.#candidate, members);
     if (isObject(groundingMetadata)) {
@@ -129,6 +133,7 @@ class GeminiDecoder implements StreamDecoder {
     return events;
   }
 
+  /** Alternatives have no events of their own: the end event has them whole. */
   #addAlternative(index: number, { content, ...members }: JsonObject): void {
     const before = this.#others.get(index) ?? {};
     const earlier = isObject(before.content) && Array.isArray(before.content.parts) ? before.content.parts : [];
@@ -140,6 +145,7 @@ class GeminiDecoder implements StreamDecoder {
     });
   }
 
+  /** Appends a plain text to the open block of its kind; every other part is a block of its own. */
   #addPart(part: Json): StreamEvent[] {
     const call = isObject(part) ? readMember(part, "functionCall") : undefined;
     if (!isObject(part)) return this.#addWholePart(part);
@@ -155,6 +161,7 @@ class GeminiDecoder implements StreamDecoder {
     ];
   }
 
+  /** A delta without a name continues the open call (Vertex, `streamFunctionCallArguments`). */
   #addCall(part: JsonObject, call: JsonObject): StreamEvent[] {
     const openCall = call.name === undefined ? this.#open?.call : undefined;
     const continues = readMember(call, "willContinue") === true;
@@ -186,7 +193,7 @@ class GeminiDecoder implements StreamDecoder {
     return [{ type: "open", index, block: openBlock(block) }];
   }
 
-  /** The open block is plain text: its part, which is the last one, grows with it. */
+  /** The open block is a plain text: its part, which is the last one, grows with it. */
   #append(text: string): StreamEvent[] {
     const open = this.#open!;
     const part = this.#parts.at(-1);
@@ -209,7 +216,7 @@ class GeminiDecoder implements StreamDecoder {
     ];
   }
 
-  /** The block as its part says it now; the id is the one it was opened with. */
+  /** The block as its part decodes now, with the id that it was opened with. */
   #finish(block: Block): Block {
     const known: DecodeContext = { ...this.#context, newId: () => (block.kind === "tool_call" ? block.id : "") };
     const finished = decodePart(this.#parts.at(-1)!, known) ?? block;
@@ -222,7 +229,10 @@ class GeminiDecoder implements StreamDecoder {
   }
 }
 
-/** Text and reasoning as they come; a call, whose arguments are an object here, whole when it is closed. */
+/**
+ * Encodes texts and reasoning as they arrive. A call is sent whole when it closes, because its arguments are an
+ * object.
+ */
 class GeminiEncoder implements StreamEncoder {
   #id = "";
   #model = "";
@@ -257,7 +267,7 @@ class GeminiEncoder implements StreamEncoder {
         };
         const candidate = { content: { parts: [{ text: "" }], role: "model" }, ...encodeEnd(response, this.#blocks) };
         const { candidates: _, promptFeedback, ...envelope } = encodeEnvelope(response);
-        // A refused prompt has no candidate.
+        // The answer to a refused prompt has no candidate.
         const others = alternatives.map((other, i) => encodeCandidate(other, i + 1));
         const content = promptFeedback === undefined ? { candidates: [candidate, ...others] } : { promptFeedback };
         return this.#encodeChunk({ ...content, ...envelope });
@@ -267,7 +277,7 @@ class GeminiEncoder implements StreamEncoder {
     }
   }
 
-  /** The words of a text have gone out; its signature follows on an empty one, as Gemini itself does it. */
+  /** The text was sent already; its signature follows with an empty text, as Gemini sends it. */
   #close(block: Block): string {
     const part = encodeReplyPart(block);
     if (part === undefined) return "";
@@ -286,11 +296,11 @@ class GeminiEncoder implements StreamEncoder {
   }
 }
 
-/** Nothing but words: only such parts may be glued together. */
+/** A text without other members: only such parts are joined. */
 const isPlain = (part: JsonObject): boolean =>
   typeof part.text === "string" && Object.keys(part).every((name) => name === "text" || name === "thought");
 
-/** Plain texts of one kind are one part. */
+/** Consecutive plain texts of one kind become one part. */
 function joinPart(parts: readonly Json[], part: Json): Json[] {
   const last = parts.at(-1);
   const isSame = isObject(last) && isObject(part) && isPlain(last) && isPlain(part) && last.thought === part.thought;
@@ -299,10 +309,12 @@ function joinPart(parts: readonly Json[], part: Json): Json[] {
     : [...parts, part];
 }
 
+/** JSON outside of an event. */
 function readPlainJson(raw: Uint8Array): string | undefined {
   const text = decodeUtf8(raw).trim();
   return text.startsWith("{") || text.startsWith("[") ? text : undefined;
 }
 
+/** Errors inside a stream have their HTTP status as the code. */
 const statusOf = (error: JsonObject): number =>
   typeof error.code === "number" && error.code >= 400 && error.code < 600 ? error.code : 502;

@@ -5,10 +5,13 @@ import type { EncodeTarget } from "../dialect.ts";
 import { type DecodeContext, idOf } from "./decode-context.ts";
 import { decodeMedia, encodeMedia } from "./media.ts";
 
-/** A call as a result needs it: Gemini answers by name, and by the id only where the call said one. */
+/** The call of a result. Gemini matches by name, and by id only if the call has one. */
 export type AnsweredCall = { name: string; hasId: boolean };
 
-/** `response` is an object always. `{result: …}`, `{output: …}` and `{error: …}` hold what a tool said; any other is said whole. */
+/**
+ * `response` is always an object. `{result: …}`, `{output: …}` and `{error: …}` are wrappers of the text
+ * (Gemini API, FunctionResponse); any other object is the result itself.
+ */
 export function decodeResult(item: JsonObject, context: DecodeContext): ToolResult {
   const name = stringifyMember(item.name);
   const response = isObject(item.response) ? item.response : {};
@@ -26,7 +29,10 @@ export function decodeResult(item: JsonObject, context: DecodeContext): ToolResu
   };
 }
 
-/** Media of a result are parts of it since Gemini 3; to the models before they are shown beside it. */
+/**
+ * Media are parts of a result from Gemini 3 on; for earlier models they follow it. Loss: a result without a
+ * known tool name, which the API requires.
+ */
 export function encodeResult(
   result: ToolResult,
   call: AnsweredCall | undefined,
@@ -53,15 +59,17 @@ export function encodeResult(
   return [{ functionResponse }, ...(isNested ? [] : mediaParts)];
 }
 
+/** Gemini 3 and later. */
 export const isGemini3 = (model: string): boolean => /gemini-([3-9]|\d\d)/.test(model);
 
-/** The inverse of what `decodeResult` unwraps, also for an object that looks wrapped itself. */
+/** Inverse of the unwrapping in `decodeResult`, also for an object that looks like a wrapper itself. */
 function encodeText(text: string, isError: true | undefined): JsonObject {
   if (isError) return { error: text };
   const value = tryParseJson(text);
   return isObject(value) && wrapperOf(value) === undefined ? value : { result: text };
 }
 
+/** Loss: opaque items of other providers, except for their fallback text. */
 function joinText(content: readonly Part[], losses: Loss[]): string {
   return content
     .map((part) => {
@@ -73,6 +81,7 @@ function joinText(content: readonly Part[], losses: Loss[]): string {
     .join("");
 }
 
+/** The only member, if it is one of the three wrappers. */
 function wrapperOf(response: JsonObject): "result" | "output" | "error" | undefined {
   const [member, ...others] = Object.keys(response);
   if (others.length > 0 || response[member ?? ""] === null) return undefined;

@@ -7,7 +7,10 @@ import { decodeSchema, encodeSchema } from "./schema.ts";
 
 const dialect = "gemini";
 
-/** Gemini's Tool holds many tools: each function is one here, and each member of another name a tool that Gemini runs. */
+/**
+ * A Tool of this wire has many members: each function declaration is one canonical tool, each other member a
+ * tool that Gemini runs (`googleSearch`, `codeExecution`).
+ */
 export function decodeTools(tools: Json | undefined): Tool[] | undefined {
   if (tools === undefined || tools === null) return undefined;
   return [tools].flat().flatMap((tool): Tool[] => {
@@ -20,6 +23,7 @@ export function decodeTools(tools: Json | undefined): Tool[] | undefined {
   });
 }
 
+/** All functions are declarations of one Tool. Loss: tools of other providers. */
 export function encodeTools(tools: readonly Tool[], target: EncodeTarget, losses: Loss[]): JsonObject {
   const functions: Json[] = [];
   const others: Json[] = [];
@@ -33,7 +37,7 @@ export function encodeTools(tools: readonly Tool[], target: EncodeTarget, losses
   return items.length > 0 ? { tools: items } : {};
 }
 
-/** VALIDATED is AUTO with checked arguments. */
+/** VALIDATED is AUTO with arguments that match their schema. ANY with one name forces that function. */
 export function decodeToolChoice(config: Json | undefined): ToolChoice | undefined {
   const calling = isObject(config) ? readMember(config, "functionCallingConfig") : undefined;
   if (!isObject(calling)) return undefined;
@@ -53,7 +57,10 @@ export function decodeToolChoice(config: Json | undefined): ToolChoice | undefin
   }
 }
 
-/** Functions that must be called as declared (`strict`) are so in every mode but AUTO, which takes no list of names either. */
+/**
+ * Arguments match their schema (`strict`) in every mode but AUTO, and AUTO accepts no list of names: VALIDATED
+ * stands for both.
+ */
 export function encodeToolChoice(choice: ToolChoice | undefined, tools: readonly Tool[]): JsonObject {
   if (choice?.mode === "tool") return toToolConfig({ mode: "ANY", allowedFunctionNames: [choice.name] });
   if (choice?.mode === "none") return toToolConfig({ mode: "NONE" });
@@ -64,8 +71,10 @@ export function encodeToolChoice(choice: ToolChoice | undefined, tools: readonly
   return choice === undefined ? {} : toToolConfig({ mode: "AUTO" });
 }
 
+/** The member with its only part for functions. */
 const toToolConfig = (config: JsonObject): JsonObject => ({ toolConfig: { functionCallingConfig: config } });
 
+/** `parametersJsonSchema` has JSON Schema, `parameters` the older subset of OpenAPI. */
 function decodeFunction(item: Json): Tool {
   const native = { dialect, item } as const;
   if (!isObject(item)) return { kind: "server", label: "function", native };
@@ -84,6 +93,7 @@ function decodeFunction(item: Json): Tool {
   });
 }
 
+/** Inverse of `decodeFunction`; the JSON Schema of the caller needs no translation to the subset. */
 function encodeFunction({ name, description, parameters }: FunctionTool, losses: Loss[]): JsonObject {
   return withoutUndefined({
     name,

@@ -23,7 +23,7 @@ import {
 
 const dialect = "native";
 
-/** Who says a block of this type; anything that is not named here is the caller's. */
+/** Role by block type; every other type belongs to the user. */
 export const ROLE_BY_TYPE: Record<string, Role> = {
   system: "system",
   response: "assistant",
@@ -31,9 +31,13 @@ export const ROLE_BY_TYPE: Record<string, Role> = {
   tool_call: "assistant",
 };
 
-/** A type for each voice; what else a block says (media, what only a provider knows) stands inside it. */
+/** Block type by role, for texts, media and opaque items. */
 const TYPE_BY_ROLE: Record<Role, string> = { system: "system", user: "input", assistant: "response" };
 
+/**
+ * Decodes a block of the wire (docs/native.md). A bare text is a text; a block of an unknown type, or without
+ * content, is opaque. `native` inside a block restores the provider's item that the block is a view of.
+ */
 export function decodeBlock(item: Json): Block {
   const unknown = { dialect, item } as const;
   if (typeof item === "string") return { kind: "text", text: item };
@@ -71,7 +75,7 @@ export function decodeBlock(item: Json): Block {
   }
 }
 
-/** The one form in which a block is shown: in answers, in a session's head, in its timeline. */
+/** The only form of a block in the API: in answers, in the head of a session, in its timeline. */
 export function encodeBlock(block: Block, role: Role): JsonObject {
   const extras = {
     ...(needsNative(block) && { native: encodeNative(block.native) }),
@@ -108,7 +112,7 @@ export function encodeBlock(block: Block, role: Role): JsonObject {
   }
 }
 
-/** Text, media, or what only its provider can read; undefined when it says none of them. */
+/** Text, media, or an opaque item with its native; `undefined` for anything else. */
 function decodeRoleBlock(item: JsonObject, own: Item): Part | undefined {
   if (isObject(item.media)) return { ...decodeMedia(item.media), ...own };
   if (isObject(item.opaque) && own.native !== undefined) {
@@ -129,6 +133,7 @@ function decodeRoleBlock(item: JsonObject, own: Item): Part | undefined {
   };
 }
 
+/** Inverse of the text case of `decodeRoleBlock`; absent members stay absent. */
 function encodeText({ text, citations, refusal, logprobs }: Text): JsonObject {
   return {
     text,
@@ -138,7 +143,7 @@ function encodeText({ text, citations, refusal, logprobs }: Text): JsonObject {
   };
 }
 
-/** A tool's answer: a text, or a list of what an input may say. */
+/** Content of a tool result: a text, or a list of parts. Blocks that are no parts become opaque. */
 function decodeContent(content: Json | undefined): Part[] {
   if (typeof content === "string") return content === "" ? [] : [{ kind: "text", text: content }];
   return (Array.isArray(content) ? content : []).map((item): Part => {
@@ -148,6 +153,7 @@ function decodeContent(content: Json | undefined): Part[] {
   });
 }
 
+/** One text without other members is a string; everything else is a list. */
 function encodeContent(content: readonly Part[], role: Role): Json {
   const parts = content.map((part) => encodeBlock(part, role));
   const [first] = parts;
@@ -156,6 +162,7 @@ function encodeContent(content: readonly Part[], role: Role): Json {
   return isPlain ? first.text! : parts;
 }
 
+/** `{mime, source, name}`, with a source by bytes, URL, file id or text. */
 function decodeMedia(media: JsonObject): Media {
   const { mime, source, name } = media;
   return {
@@ -168,12 +175,14 @@ function decodeMedia(media: JsonObject): Media {
 
 const encodeMedia = ({ mime, source, name }: Media): JsonObject => withoutUndefined({ mime, source, name });
 
+/** An unknown source counts as bytes. */
 function decodeSource({ type, data, url, id, text }: JsonObject): Source {
   if (type === "url") return { type, url: stringifyMember(url) };
   if (type === "file") return { type, id: stringifyMember(id) };
   return type === "text" ? { type, text: stringifyMember(text) } : { type: "base64", data: stringifyMember(data) };
 }
 
+/** `start` and `end` are characters in the text of the block. */
 const decodeCitations = (citations: Json | undefined): Citation[] =>
   (Array.isArray(citations) ? citations : []).filter(isObject).map((cited) =>
     withoutUndefined({
@@ -188,6 +197,7 @@ const decodeCitations = (citations: Json | undefined): Citation[] =>
 const encodeCitation = ({ text, url, title, start, end }: Citation): JsonObject =>
   withoutUndefined({ text, url, title, start, end });
 
+/** The same structure as the canonical one. */
 function decodeLogprobs(logprobs: Json | undefined): Logprob[] {
   return (Array.isArray(logprobs) ? logprobs : []).filter(isObject).map(({ token, logprob, bytes, top }) => ({
     token: stringifyMember(token),
@@ -202,8 +212,8 @@ function encodeLogprob({ token, logprob, bytes, top }: Logprob): JsonObject {
 }
 
 /**
- * What a block says is its view; the provider's own item comes along only where the view cannot stand for it: reasoning,
- * what is sealed, citations that their maker wants back, and what only its dialect knows.
+ * The item of the provider is part of a block only where the canonical members cannot replace it: reasoning,
+ * sealed items, citations that their provider expects back, and opaque items.
  */
 const needsNative = (block: Block): block is Block & { native: Native } =>
   block.native !== undefined &&
@@ -212,9 +222,13 @@ const needsNative = (block: Block): block is Block & { native: Native } =>
     block.kind === "thinking" ||
     (block.kind === "text" && block.citations !== undefined));
 
+/** Dialects that an item can come from; the native wire has no provider. */
 const PROVIDER_DIALECTS = new Set<Json>(["openai-chat", "openai-responses", "anthropic", "gemini"] satisfies Dialect[]);
 
-/** `issuer`: who alone can open it. */
+/**
+ * `{dialect, item, issuer}`; `issuer` is the only one that can open the item. `undefined` if it is no such
+ * object.
+ */
 export function decodeNative(native: Json | undefined): Native | undefined {
   if (!isObject(native) || !PROVIDER_DIALECTS.has(native.dialect!) || native.item === undefined) return undefined;
   const { dialect, item, issuer } = native;

@@ -17,12 +17,14 @@ import {
   withoutUndefined,
 } from "../../wire/json.ts";
 
-/** SPEC 18's `{error: {code, message, retryable, details, request_id}}`. */
+/** `{error: {code, message, retryable, details, request_id}}`, the error object of the API. */
 export function decodeError(status: number, body: string, requestId?: string): GatewayError {
   return decodeErrorBody(status, tryParseJson(body), requestId);
 }
 
-/** `status`: undefined for an error in a stream, whose code tells it. */
+/**
+ * The same for a parsed body. `status`: `undefined` for an error in a stream, where the code determines it.
+ */
 export function decodeErrorBody(status: number | undefined, body: Json | undefined, requestId?: string): GatewayError {
   const outer = isObject(body) ? body : {};
   const error = isObject(outer.error) ? outer.error : outer;
@@ -42,10 +44,15 @@ export function decodeErrorBody(status: number | undefined, body: Json | undefin
   return new GatewayError(classifyError(known, code), message, { status: known, upstream, ...extras });
 }
 
+/** `requestId`: the id of the request, or of the call in a stream. */
 export function encodeError(error: GatewayError, requestId: string): JsonObject {
   return { error: errorMembers(error, requestId) };
 }
 
+/**
+ * Members of the error object. `details` has the field, the delay before a retry in seconds and the error of
+ * the provider.
+ */
 export function errorMembers(error: GatewayError, requestId: string): JsonObject {
   const { code, message, param, retryAfterSeconds, upstream } = error;
   const details = withoutUndefined({
@@ -56,10 +63,11 @@ export function errorMembers(error: GatewayError, requestId: string): JsonObject
   return { code, message, retryable: isRetryable(error), details, request_id: requestId };
 }
 
+/** A code of the closed list of the gateway. */
 const isGatewayCode = (code: string | undefined): code is ErrorCode =>
   code !== undefined && Object.hasOwn(ERROR_STATUS, code);
 
-/** What is wrong with our own credentials at another gateway is no fault of the caller's request. */
+/** A credential of this gateway at another gateway is no fault of the request of the caller. */
 function classifyError(status: number, code: string | undefined): ErrorCode {
   const isCredential = code?.startsWith("auth.") || status === 401 || status === 403;
   if (isCredential) return "provider.execution_failed";

@@ -5,12 +5,16 @@ import { decodeRequest, encodeRequest } from "./request.ts";
 import { decodeResponse, decodeUsage, encodeResponse } from "./response.ts";
 import { decodeStream, encodeStream } from "./stream.ts";
 
-/** What a call says to the gateway itself, and to no model: the members of `rhone` (SPEC 4). */
+/**
+ * Members that are addressed to the gateway and not to a model. Other surfaces have them inside the member
+ * `rhone`.
+ */
 const GATEWAY_MEMBERS =
   "session_id context_mode parent routing safety assessment metadata tags on_busy on_disconnect strict store".split(
     " ",
   );
 
+/** Members that the canonical request represents, and those of the gateway. */
 const KNOWN_MEMBERS = new Set([
   ..."model input blocks instructions stream tools tool_choice parallel_tools reasoning format max_output_tokens".split(
     " ",
@@ -21,7 +25,10 @@ const KNOWN_MEMBERS = new Set([
   ...GATEWAY_MEMBERS,
 ]);
 
-/** The gateway's own wire (SPEC 6): calls of typed blocks, which say whatever any of the other wires can. */
+/**
+ * The wire of the gateway itself (docs/native.md): calls of typed blocks, which represent everything that the
+ * other wires have.
+ */
 export const native: WireDialect = {
   id: "native",
   layout: {

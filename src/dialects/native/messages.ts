@@ -6,14 +6,18 @@ import { decodeBlock, encodeBlock, ROLE_BY_TYPE } from "./blocks.ts";
 
 const dialect = "native";
 
-/** A block is an item, and so a message, of its own. */
+/** Every block is an item of the list, and so a message of its own. */
 export const decodeMessages = (items: readonly Json[], _seal?: string): Message[] => items.map(decodeMessage);
 
-/** Whatever another wire said has a block here: nothing is lost. */
+/** Every canonical block has a form in this wire: there are no losses. */
 export function encodeMessages(messages: readonly Message[], target: EncodeTarget): Encoded<Json[]> {
   return { value: messages.flatMap((message) => encodeMessage(message, target)), losses: [] };
 }
 
+/**
+ * The type of a block determines its role. `name` is that of the participant; a tool call has the name of its
+ * tool.
+ */
 export function decodeMessage(item: Json): Message {
   const role = (isObject(item) && typeof item.type === "string" && ROLE_BY_TYPE[item.type]) || "user";
   const name = isObject(item) && role !== "assistant" && item.type !== "tool_result" ? item.name : undefined;
@@ -25,6 +29,7 @@ export function decodeMessage(item: Json): Message {
   };
 }
 
+/** A message that came over this wire is passed unchanged, all others block by block. */
 export function encodeMessage(message: Message, target: EncodeTarget): Json[] {
   const ownItem = verbatimMessage(message, target);
   if (ownItem !== undefined) return [toItem(ownItem)];
@@ -32,11 +37,11 @@ export function encodeMessage(message: Message, target: EncodeTarget): Json[] {
   return blocks.map((block) => ({ ...encodeBlock(block, role), ...nameMember(block.kind, name) }));
 }
 
-/** The caller's name for who speaks; a call and a result have their tool's. */
+/** Name of the participant. Calls and results have `name` for their tool. */
 const nameMember = (kind: string, name: string | undefined): { name?: string } =>
   name === undefined || kind === "tool_call" || kind === "tool_result" ? {} : { name };
 
-/** `instructions`: its native is the member itself, so that it is not taken for a block. */
+/** `instructions`. The native item is the member itself, so that it is not mistaken for a block. */
 export const decodeInstructions = (instructions: Json | undefined): Message[] => {
   const blocks = [instructions ?? []].flat().map(decodeBlock);
   return blocks.length === 0
@@ -44,7 +49,7 @@ export const decodeInstructions = (instructions: Json | undefined): Message[] =>
     : [{ role: "system", blocks, native: { dialect, item: { instructions: instructions! } } }];
 };
 
-/** The member for instructions that were one, and what follows them. */
+/** The member `instructions` if the first message came from it, and the messages after it. */
 export function encodeInstructions(
   messages: readonly Message[],
   target: EncodeTarget,
@@ -54,7 +59,7 @@ export function encodeInstructions(
   return isMember ? { member: own.instructions, rest: messages.slice(1) } : { member: undefined, rest: messages };
 }
 
-/** Instructions behind other words, and bare texts, are blocks like any other. */
+/** Bare texts, and instructions that are no longer first, become blocks. */
 function toItem(ownItem: Json): Json {
   if (typeof ownItem === "string") return { type: "input", text: ownItem };
   if (!isObject(ownItem) || ownItem.type !== undefined || ownItem.instructions === undefined) return ownItem;

@@ -18,6 +18,7 @@ import { decodeToolChoice, decodeTools, encodeToolChoice, encodeTools } from "./
 
 const dialect = "native";
 
+/** Decodes a body of `POST /v1/calls`. Throws `request.invalid` if there is no input. */
 export function decodeRequest(body: JsonObject): ModelRequest {
   return withoutUndefined({
     model: stringOf(body.model) ?? "",
@@ -37,7 +38,10 @@ export function decodeRequest(body: JsonObject): ModelRequest {
   });
 }
 
-/** A body of this dialect keeps its other members; any other is said anew. */
+/**
+ * A body that came over this wire keeps its other members; any other is built from the canonical members. The
+ * only loss is the number of answers.
+ */
 export function encodeRequest(request: ModelRequest, target: EncodeTarget): Encoded<JsonObject> {
   const losses: Loss[] = [];
   const own = verbatim(request.rest, target);
@@ -45,6 +49,7 @@ export function encodeRequest(request: ModelRequest, target: EncodeTarget): Enco
     const { member, rest } = encodeInstructions(request.messages, target);
     const { instructions: before, ...body } = own;
     const instructions = member ?? (decodeInstructions(before ?? undefined).length === 0 ? before : undefined);
+    // `blocks` is a second name of `input`; the body retains its own.
     const list = own.input === undefined && own.blocks !== undefined ? "blocks" : "input";
     const { value } = encodeMessages(rest, target);
     const encoded = withoutUndefined({ ...body, model: target.model, instructions, [list]: value });
@@ -69,13 +74,14 @@ export function encodeRequest(request: ModelRequest, target: EncodeTarget): Enco
   return { value, losses };
 }
 
-/** A text, a block, or a list of them. */
+/** A text, a block, or a list of texts and blocks. */
 function decodeInput({ input, blocks }: JsonObject): Message[] {
   const list = input ?? blocks;
   if (list === undefined || list === null) throw invalid("input", "expected a text or at least one block");
   return decodeMessages([list].flat());
 }
 
+/** `{effort, budget_tokens, summary}`; each member is optional. */
 function decodeReasoning(reasoning: Json | undefined): Reasoning | undefined {
   if (!isObject(reasoning)) return undefined;
   return withoutUndefined({
@@ -85,13 +91,17 @@ function decodeReasoning(reasoning: Json | undefined): Reasoning | undefined {
   });
 }
 
+/** Inverse of `decodeReasoning`. */
 function encodeReasoning(reasoning: Reasoning | undefined): JsonObject | undefined {
   if (reasoning === undefined) return undefined;
   const { effort, budget, summary } = reasoning;
   return withoutUndefined({ effort, budget_tokens: budget, summary });
 }
 
-/** Said as it is meant: `{type: "text" | "json"}` or `{type: "json_schema", name, schema, description, strict}`. */
+/**
+ * `{type: "text" | "json"}` or `{type: "json_schema", name, schema, description, strict}`. A schema without a
+ * name gets one, because other dialects require it.
+ */
 function decodeFormat(format: Json | undefined): Format | undefined {
   if (!isObject(format)) return undefined;
   if (format.type === "text" || format.type === "json") return { type: format.type };
@@ -105,6 +115,7 @@ function decodeFormat(format: Json | undefined): Format | undefined {
   });
 }
 
+/** `stop` is a text or a list; `logprobs` is the number of alternatives per token. */
 function decodeSampling(body: JsonObject): Sampling | undefined {
   const stop = typeof body.stop === "string" ? [body.stop] : body.stop;
   const sampling: Sampling = withoutUndefined({
@@ -120,7 +131,7 @@ function decodeSampling(body: JsonObject): Sampling | undefined {
   return Object.keys(sampling).length > 0 ? sampling : undefined;
 }
 
-/** An answer is one. */
+/** Loss: more than one answer. */
 function encodeSampling(sampling: Sampling, losses: Loss[]): { [member: string]: Json | undefined } {
   const { temperature, topP, topK, frequencyPenalty, presencePenalty, seed, stop, n, logprobs } = sampling;
   if (n !== undefined && n > 1) losses.push({ at: "n", what: "dropped", why: `${dialect} gives one answer` });

@@ -9,7 +9,10 @@ import { decodeMessage } from "./messages.ts";
 
 const dialect = "native";
 
-/** `{call, output: [block], usage}`. */
+/**
+ * `{call, output: [block], usage}`. Throws the error of the body, or `provider.execution_failed` if it is no
+ * call.
+ */
 export function decodeResponse(body: Json, _seal?: string): ModelResponse {
   if (isObject(body) && isObject(body.error)) throw decodeErrorBody(undefined, body);
   if (!isObject(body) || !isObject(body.call) || !Array.isArray(body.output))
@@ -26,6 +29,7 @@ export function decodeResponse(body: Json, _seal?: string): ModelResponse {
   };
 }
 
+/** Inverse of `decodeResponse`. */
 export function encodeResponse(response: ModelResponse, reply: ReplyContext): JsonObject {
   const { id, model, messages, finish, usage } = response;
   const blocks = messages.flatMap((message) => message.blocks);
@@ -36,15 +40,19 @@ export function encodeResponse(response: ModelResponse, reply: ReplyContext): Js
   };
 }
 
-/** All output is the model's, whatever its blocks are. */
+/** Every block of an output belongs to the assistant, of any type. */
 export const decodeOutput = (output: readonly Json[]): Message[] =>
   output.map((item) => ({ ...decodeMessage(item), role: "assistant" }));
 
 export const encodeOutput = (block: Block): JsonObject => encodeBlock(block, "assistant");
 
+/** The known facts of a call. */
 type CallState = { id: string; model: string; status: "running" | "completed" | "failed"; finish?: Finish };
 
-/** The call as `GET /v1/calls/{id}` tells of it, as far as it is known here. Only a gateway's reply has an id of ours. */
+/**
+ * The call in the form of `GET /v1/calls/{id}`, as far as it is known. Without `ReplyContext.call` there is no
+ * session, and the id is that of the provider.
+ */
 export function encodeCall({ id, model, status, finish }: CallState, { call, created }: ReplyContext): JsonObject {
   return withoutUndefined({
     id: call?.id ?? id,
@@ -59,6 +67,7 @@ export function encodeCall({ id, model, status, finish }: CallState, { call, cre
   });
 }
 
+/** Finish reasons of the wire: the canonical ones. */
 const REASONS = new Set<Json>([
   "stop",
   "length",
@@ -69,7 +78,7 @@ const REASONS = new Set<Json>([
   "other",
 ] satisfies FinishReason[]);
 
-/** What was said decides: an answer that holds a call asks for its result. */
+/** The content takes precedence over the reason: an answer with a call is waiting for its result. */
 export function decodeFinish(call: JsonObject, messages: readonly Message[]): Finish {
   const native = stringOf(call.finish_reason);
   const reason = native !== undefined && REASONS.has(native) ? (native as FinishReason) : "other";
@@ -82,6 +91,7 @@ export function decodeFinish(call: JsonObject, messages: readonly Message[]): Fi
   });
 }
 
+/** Counts of the wire are the canonical ones in snake case. */
 export function decodeUsage(usage: Json | undefined): Usage {
   if (!isObject(usage)) return {};
   return withoutUndefined({
@@ -98,7 +108,9 @@ export function decodeUsage(usage: Json | undefined): Usage {
   });
 }
 
-/** As the API writes counts everywhere: disjoint, absent where unknown, and the provider's own words beside them. */
+/**
+ * Token counts as everywhere in the API: disjoint, absent if unknown, with the usage object of the provider.
+ */
 export function encodeUsage(usage: Usage): JsonObject {
   return withoutUndefined({
     fresh: usage.fresh,

@@ -14,11 +14,12 @@ export const decodeStream = (_seal?: string): StreamDecoder => new CallDecoder()
 export const encodeStream = (reply: ReplyContext): StreamEncoder => new CallEncoder(reply);
 
 /**
- * Events → events. Deltas tell what grows, by the index of its block in the output; `call.completed` has the whole
- * output again, and with it the blocks that came whole.
+ * Decodes the events of docs/native.md. Deltas have the index of their block in the output. `call.completed`
+ * repeats the whole output, and with it the blocks that had no deltas.
  */
 class CallDecoder implements StreamDecoder {
   #open: { index: number; block: Block } | undefined;
+  /** Indexes of the blocks that were opened. */
   readonly #seen = new Set<number>();
   #isOver = false;
   #usage: Json | undefined;
@@ -78,9 +79,11 @@ class CallDecoder implements StreamDecoder {
     return this.#fail(new GatewayError("stream.interrupted", why));
   }
 
+  /**
+   * `initial`: the block to open if the delta belongs to the next one. Deltas of a closed block are ignored.
+   */
   #append({ index }: JsonObject, initial: Block, more: Json | undefined): StreamEvent[] {
     const at = numberOf(index) ?? this.#open?.index ?? 0;
-    // A block that is closed says no more.
     if (at !== this.#open?.index && this.#seen.has(at)) return [];
     const events = at === this.#open?.index ? [] : [...this.#close(), ...this.#start(at, initial)];
     const text = stringifyMember(more);
@@ -92,6 +95,7 @@ class CallDecoder implements StreamDecoder {
     return [...events, { type: "delta", index: at, text }];
   }
 
+  /** `tool_call.done` has the finished block. */
   #finishCall({ index, block }: JsonObject): StreamEvent[] {
     const isOpenBlock = this.#open !== undefined && this.#open.index === index && isObject(block);
     return isOpenBlock ? this.#close(decodeBlock(block)) : [];
@@ -103,7 +107,7 @@ class CallDecoder implements StreamDecoder {
     return [{ type: "open", index, ...(index > 0 && { item: index }), block }];
   }
 
-  /** `whole`: as the stream itself tells it in the end. */
+  /** `finished`: the block as the stream itself has it at the end. */
   #close(finished?: Block): StreamEvent[] {
     const open = this.#open;
     if (open === undefined) return [];
@@ -111,6 +115,7 @@ class CallDecoder implements StreamDecoder {
     return [{ type: "close", index: open.index, block: finished ?? open.block }];
   }
 
+  /** Blocks that had no deltas are emitted first, each with one delta. */
   #end(payload: JsonObject): StreamEvent[] {
     const output = Array.isArray(payload.output) ? payload.output : [];
     const messages = decodeOutput(output);
@@ -146,7 +151,9 @@ class CallDecoder implements StreamDecoder {
   }
 }
 
-/** Every event has the next whole number as its `event_id`, which is the event's id on the stream as well. */
+/**
+ * Events are numbered from 1. The number is the member `event_id` and the id of the server-sent event.
+ */
 class CallEncoder implements StreamEncoder {
   #events = 0;
   #id = "";
@@ -179,6 +186,7 @@ class CallEncoder implements StreamEncoder {
       case "delta":
         this.#sentText += event.text;
         return this.#encodeDelta(event.index, event.text);
+      // A block that had no deltas is sent with one.
       case "close": {
         const { index, block } = event;
         const unsent = this.#sentText === "" ? deltaText(block) : "";
@@ -201,6 +209,7 @@ class CallEncoder implements StreamEncoder {
     }
   }
 
+  /** `event_id` continues after that of the last event. */
   resumeAfter({ data }: SseEvent): void {
     const last = tryParseJson(data ?? "");
     this.#events = Math.max(this.#events, (isObject(last) && numberOf(last.event_id)) || 0);
@@ -210,6 +219,7 @@ class CallEncoder implements StreamEncoder {
     return encodeCall({ id: this.#id, model: this.#model, status }, this.#reply);
   }
 
+  /** Media and opaque blocks have no deltas: they are part of the output of `call.completed`. */
   #encodeDelta(index: number, text: string): string {
     const block = this.#block;
     if (block?.kind === "tool_call") return this.#encodeEvent("tool_call.delta", { index, arguments: text });

@@ -6,13 +6,17 @@ import { decodeNative, encodeNative } from "./blocks.ts";
 
 const dialect = "native";
 
+/** `undefined` if the request has no tool list. */
 export const decodeTools = (tools: Json | undefined): Tool[] | undefined =>
   Array.isArray(tools) ? tools.map(decodeTool) : undefined;
 
+/** Inverse of `decodeTools`. Nothing is lost: a tool of a provider is sent with its native item. */
 export const encodeTools = (tools: readonly Tool[] | undefined, target: EncodeTarget): Json[] | undefined =>
   tools?.map((tool) => encodeTool(tool, target));
 
-/** A function of the caller's, or `{type: "provider", native}`: a tool that the provider of that dialect runs. */
+/**
+ * A function of the caller, or `{type: "provider", native}`: a tool that the provider of that dialect runs.
+ */
 function decodeTool(item: Json): Tool {
   const own = { native: { dialect, item } } as const;
   if (!isObject(item)) return { kind: "server", label: "tool", ...own };
@@ -34,6 +38,7 @@ function decodeTool(item: Json): Tool {
   });
 }
 
+/** A tool that came over this wire is passed unchanged. */
 function encodeTool(tool: Tool, target: EncodeTarget): Json {
   const ownItem = verbatim(tool.native, target);
   if (ownItem !== undefined) return ownItem;
@@ -52,6 +57,7 @@ export function decodeToolChoice(choice: Json | undefined): ToolChoice | undefin
   return Array.isArray(among) ? { mode, among: among.filter((name) => typeof name === "string") } : { mode };
 }
 
+/** Inverse of `decodeToolChoice`; `among` restricts the choice to some functions. */
 export function encodeToolChoice(choice: ToolChoice | undefined): Json | undefined {
   if (choice === undefined) return undefined;
   if (choice.mode === "tool") return { name: choice.name };
