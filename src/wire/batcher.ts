@@ -1,54 +1,59 @@
 import { sleep } from "./time.ts";
 
-/** How long what comes close together is gathered. Milliseconds. */
+/** Shortest time between two flushes. Items that arrive in between wait and go together. Milliseconds. */
 const INTERVAL_MS = 25;
-/** Whoever waits for the others may be gone before it has left. From then on somebody else does. Milliseconds. */
+/** The request that scheduled a flush may be cancelled before it runs. After this time the next item schedules another. Milliseconds. */
 const STALLED_MS = 1_000;
 
-/** Who carries what was gathered; until when it stays awake for that. What `carry` throws goes to the log. */
+/** How one request sends a batch. `waitUntil` keeps that request's invocation alive for it; `flush` may reject. */
 export type BatchFlusher<T> = {
-  flush: (things: T[]) => Promise<void>;
+  flush: (items: T[]) => Promise<void>;
   waitUntil: (work: Promise<unknown>) => void;
   now: () => number;
 };
 
 /**
- * What many requests of one isolate have for the same place, so that it goes there together: at once when it has been
- * quiet, otherwise when the last has left for a moment. One of those who have something carries it for all of them; what
- * the others have must be found again some other way, should it not arrive.
+ * Batches items of concurrent requests to one destination. The first item after an idle interval is flushed at once;
+ * later ones wait until the interval has passed and go together. The flush runs in one request's `waitUntil`: if that
+ * request is cancelled or `flush` rejects, the batch is lost, so items must be recoverable elsewhere.
  */
 export class Batcher<T> {
   #items: T[] = [];
+  /** When the scheduled flush runs, and when the last one ran. Unix milliseconds. */
   #dueAt: number | undefined;
   #flushedAt = 0;
 
-  put(things: readonly T[], { flush: carry, waitUntil, now }: BatchFlusher<T>): void {
-    this.#items.push(...things);
-    const isCarried = this.#dueAt !== undefined && now() < this.#dueAt + STALLED_MS;
-    if (this.#items.length === 0 || isCarried) return;
+  /** Adds items, and schedules a flush with these functions unless one is scheduled already. */
+  put(items: readonly T[], { flush, waitUntil, now }: BatchFlusher<T>): void {
+    this.#items.push(...items);
+    const isScheduled = this.#dueAt !== undefined && now() < this.#dueAt + STALLED_MS;
+    if (this.#items.length === 0 || isScheduled) return;
     const wait = Math.max(0, this.#flushedAt + INTERVAL_MS - now());
     this.#dueAt = now() + wait;
-    const carried = async (): Promise<void> => {
+    const flushLater = async (): Promise<void> => {
       if (wait > 0) await sleep(wait);
       this.#dueAt = undefined;
       this.#flushedAt = now();
-      await carry(this.#items.splice(0));
+      await flush(this.#items.splice(0));
     };
-    waitUntil(carried().catch((cause: unknown) => console.error("what was gathered did not arrive", cause)));
+    waitUntil(flushLater().catch((cause: unknown) => console.error("batch flush failed", cause)));
   }
 }
 
-/** Neighbours together, as long as their sizes add up to no more than `most`; what is larger stands alone. */
-export function chunkBySize<T>(things: readonly T[], sizeOf: (thing: T) => number, most: number): T[][] {
-  const packs: T[][] = [];
+/**
+ * Splits a list into runs of neighbours whose sizes add up to at most `maxSize`. An item that is larger by itself gets a
+ * chunk of its own.
+ */
+export function chunkBySize<T>(items: readonly T[], sizeOf: (item: T) => number, maxSize: number): T[][] {
+  const chunks: T[][] = [];
   let size = Infinity;
-  for (const thing of things) {
-    size += sizeOf(thing);
-    if (size > most) {
-      packs.push([]);
-      size = sizeOf(thing);
+  for (const item of items) {
+    size += sizeOf(item);
+    if (size > maxSize) {
+      chunks.push([]);
+      size = sizeOf(item);
     }
-    packs.at(-1)!.push(thing);
+    chunks.at(-1)!.push(item);
   }
-  return packs;
+  return chunks;
 }

@@ -1,12 +1,12 @@
 /**
- * Ids: `{prefix}_{time and chance}{place}`.
+ * Ids: `{prefix}_{ULID}{objectId}`.
  *
- * The first 26 characters after the prefix are a ULID in lower case: 48 bits of milliseconds, 80 bits of chance, so
- * ids sort by time. The place, where there is one, names the Durable Object that holds what the id stands for: 256
- * bits as 52 characters. Whoever has an id can go to its object without asking a directory.
+ * The first 26 characters after the prefix are a ULID in lower case: 48 bits of Unix milliseconds and 80 random bits, so
+ * ids sort by time. The object id, where there is one, is the Durable Object that stores the thing: 256 bits as 52
+ * characters. An id thus leads to its object without a look-up.
  *
- * A session that a stateless call began is named after the call and the journal that the call stands in:
- * `sess_{time and chance}.{journal}`. Without its prefix that is the place of all that is in the session.
+ * A stateless call is stored in a journal object until its session exists. Call and session share the object id
+ * `{ULID}.{journal}`, where `journal` is the object id of that journal.
  */
 const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"; // Crockford: no i, l, o, u
 const TIME_LENGTH = 10;
@@ -14,48 +14,49 @@ const STAMP_LENGTH = 26;
 const OBJECT_ID = new RegExp(`^[${ALPHABET}]{52}$`);
 const JOURNAL_ENTRY = new RegExp(`^[${ALPHABET}]{26}\\.[${ALPHABET}]{52}$`);
 
-export function newId(prefix: string, now: number, place = ""): string {
-  return `${prefix}_${stamp(now)}${place}`;
+/** Makes an id. `now`: Unix milliseconds. */
+export function newId(prefix: string, now: number, objectId = ""): string {
+  return `${prefix}_${stamp(now)}${objectId}`;
 }
 
-/** A Durable Object's id (64 hex digits) as it stands in our ids: every five digits are four characters. */
+/** Durable Object id (64 hex digits) → object id (52 characters). Five hex digits become four characters. */
 export function encodeObjectId(hex: string): string {
   const digits = `0${hex}`;
-  let place = "";
-  for (let i = 0; i < digits.length; i += 5) place += encodeBase32(Number.parseInt(digits.slice(i, i + 5), 16), 4);
-  return place;
+  let objectId = "";
+  for (let i = 0; i < digits.length; i += 5) objectId += encodeBase32(Number.parseInt(digits.slice(i, i + 5), 16), 4);
+  return objectId;
 }
 
-/** The inverse: undefined when the text is no place. */
-export function decodeObjectId(place: string): string | undefined {
-  if (!OBJECT_ID.test(place)) return undefined;
+/** Object id → Durable Object id. Undefined if the text is not an object id of 52 characters. Inverse of `encodeObjectId`. */
+export function decodeObjectId(objectId: string): string | undefined {
+  if (!OBJECT_ID.test(objectId)) return undefined;
   let digits = "";
-  for (let i = 0; i < place.length; i += 4)
-    digits += decodeBase32(place.slice(i, i + 4))
+  for (let i = 0; i < objectId.length; i += 4)
+    digits += decodeBase32(objectId.slice(i, i + 4))
       .toString(16)
       .padStart(5, "0");
   return digits.startsWith("0") ? digits.slice(1) : undefined;
 }
 
-/** The id of a call that stands in this journal and begins a session of its own. */
+/** Makes the id of a call that is stored in this journal. `journal`: the journal's object id. */
 export const newJournalId = (prefix: string, now: number, journal: string): string => newId(prefix, now, `.${journal}`);
 
-/** The journal that a place names in which a stateless call has begun it; undefined for every other place. */
-export const journalIn = (place: string): string | undefined =>
-  JOURNAL_ENTRY.test(place) ? place.slice(STAMP_LENGTH + 1) : undefined;
+/** The journal's object id in `{ULID}.{journal}`. Undefined for an object id that names no journal. */
+export const journalIn = (objectId: string): string | undefined =>
+  JOURNAL_ENTRY.test(objectId) ? objectId.slice(STAMP_LENGTH + 1) : undefined;
 
-/** The place in an id with that prefix; undefined when the text is no such id. */
+/** The object id in an id: 52 characters or `{ULID}.{journal}`. Undefined if the prefix differs or there is no object id. */
 export function objectIdIn(prefix: string, id: string): string | undefined {
   if (!id.startsWith(`${prefix}_`)) return undefined;
   const name = id.slice(prefix.length + 1);
-  const place = JOURNAL_ENTRY.test(name) ? name : name.slice(STAMP_LENGTH);
-  return OBJECT_ID.test(place) || JOURNAL_ENTRY.test(place) ? place : undefined;
+  const objectId = JOURNAL_ENTRY.test(name) ? name : name.slice(STAMP_LENGTH);
+  return OBJECT_ID.test(objectId) || JOURNAL_ENTRY.test(objectId) ? objectId : undefined;
 }
 
-/** No id that is minted from then on sorts before it. */
+/** A lower bound: no id made at `time` (Unix milliseconds) or later sorts before it. */
 export const firstId = (prefix: string, time: number): string => `${prefix}_${encodeBase32(time, TIME_LENGTH)}`;
 
-/** When an id was minted, in Unix milliseconds; of a text that is none, whatever its letters come to. */
+/** When the id was made, in Unix milliseconds. The id is not validated: the result for any other text is meaningless. */
 export const createdAtOf = (id: string): number => {
   const at = id.indexOf("_") + 1;
   return decodeBase32(id.slice(at, at + TIME_LENGTH));
@@ -64,16 +65,16 @@ export const createdAtOf = (id: string): number => {
 /** Matches an id that a client may choose: the prefix, `_`, and 1 to 128 of the characters that are safe in a URL's path. */
 export const idPattern = (prefix: string): RegExp => new RegExp(`^${prefix}_[A-Za-z0-9_.:-]{1,128}$`);
 
-/** The same thing under another prefix: `call_x` and `turn_x` are two sides of one event. */
+/** Replaces the prefix. A call and its turn, run and response share everything but the prefix: `call_x`, `turn_x`. */
 export const withPrefix = (id: string, prefix: string): string => prefix + id.slice(id.indexOf("_"));
 
-/** Five bits of each byte are as much chance as a character holds. */
+/** A ULID in lower case. A character holds five bits, so five random bits of each byte are used. */
 function stamp(now: number): string {
-  const chance = crypto.getRandomValues(new Uint8Array(STAMP_LENGTH - TIME_LENGTH));
-  return chance.reduce((out, byte) => out + ALPHABET[byte % 32]!, encodeBase32(now, TIME_LENGTH));
+  const random = crypto.getRandomValues(new Uint8Array(STAMP_LENGTH - TIME_LENGTH));
+  return random.reduce((out, byte) => out + ALPHABET[byte % 32]!, encodeBase32(now, TIME_LENGTH));
 }
 
-/** `value`: whole, and below 2^53, up to where numbers are exact. */
+/** `value`: an integer below 2^53, the limit of exact integers. */
 function encodeBase32(value: number, length: number): string {
   let out = "";
   for (let rest = value; out.length < length; rest = Math.floor(rest / 32)) out = ALPHABET[rest % 32]! + out;

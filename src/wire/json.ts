@@ -1,15 +1,16 @@
-/** JSON as values. Text is the form that keeps every byte: see `splice.ts` for changing it without parsing. */
+/** JSON as parsed values. Parsing loses the exact bytes: `splice.ts` edits JSON text without parsing it. */
 export type Json = null | boolean | number | string | Json[] | JsonObject;
 export type JsonObject = { [member: string]: Json };
 
-/** Deeper than any recorded request or tool schema by far, and shallow enough for every recursive reader. */
+/** Deepest nesting that is accepted. Far deeper than any recorded request or tool schema, and safe for recursive functions. */
 export const MAX_DEPTH = 256;
 
+/** Text that is not JSON, or not the JSON that was expected. */
 export class JsonError extends Error {
   override name = "JsonError";
 }
 
-/** Text → value. Throws `JsonError`, also where `JSON.parse` would eat the isolate's memory with nesting. */
+/** Text → value. Throws `JsonError` on invalid JSON, and on nesting so deep that `JSON.parse` could exhaust the isolate's memory. */
 export function parseJson(text: string): Json {
   if (!isShallow(text)) throw new JsonError(`nested deeper than ${MAX_DEPTH} levels`);
   try {
@@ -23,8 +24,9 @@ const parse = (text: string): Json =>
   (LONG_NUMBER.test(text) ? JSON.parse(text, reviveNumber) : JSON.parse(text)) as Json;
 
 /**
- * Numbers that a double cannot hold stay the text they were (ECMAScript's `JSON.rawJSON`), so what is decoded and said
- * again does not round an id of 19 digits. The reviver is slow, hence the look before: most bodies have no such number.
+ * Matches JSON that may hold a number of 16 digits or more. A double cannot represent all of these, so they are parsed to
+ * their source text (ECMAScript's `JSON.rawJSON`) and encode unchanged: an id of 19 digits is not rounded. The reviver is
+ * slow, and most bodies have no such number, hence this test first.
  */
 const LONG_NUMBER = /[:[,\s]-?\d(?:\.?\d){15}/;
 
@@ -37,7 +39,7 @@ function reviveNumber(_: string, value: unknown, context?: { source?: string }):
 
 const { rawJSON: rawJson } = JSON as typeof JSON & { rawJSON: (text: string) => object };
 
-/** As `parseJson`, for text that may well be something else. */
+/** Text → value, or undefined if it is not JSON. For text that often is not JSON: cheap to refuse. */
 export function tryParseJson(text: string): Json | undefined {
   if (!MAY_BE_JSON.test(text) || !isShallow(text)) return undefined;
   try {
@@ -47,14 +49,14 @@ export function tryParseJson(text: string): Json | undefined {
   }
 }
 
-/** Most of what is no JSON does not even begin like it, and an exception costs what kilobytes of parsing cost. */
+/** Rejects most other text by its first characters: an exception costs as much time as parsing kilobytes. */
 const MAY_BE_JSON = /^\s*(?:["[{]|(?:-?\d[\d.eE+-]*|true|false|null)\s*$)/;
 
 export function isObject(value: unknown): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** Absent is not null, and not undefined either: an object without its undefined members. */
+/** The object without its undefined members. Null members stay. */
 export function withoutUndefined<T extends object>(members: { [K in keyof T]: T[K] | undefined }): T {
   return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined)) as T;
 }
@@ -62,12 +64,13 @@ export function withoutUndefined<T extends object>(members: { [K in keyof T]: T[
 /** The values as JSON texts with commas between them: the inside of a JSON array. */
 export const joinItems = (values: readonly unknown[]): string => values.map((value) => JSON.stringify(value)).join(",");
 
-/** A member as text, whatever was sent for it: "" for nothing, JSON for what is no text. */
+/** A member as text: "" if it is absent or null, the string itself, JSON text for any other value. */
 export function stringifyMember(value: Json | undefined): string {
   if (typeof value === "string") return value;
   return value === undefined || value === null ? "" : JSON.stringify(value);
 }
 
+/** The value if it has the type, else undefined. */
 export const numberOf = (value: Json | undefined): number | undefined =>
   typeof value === "number" ? value : undefined;
 export const stringOf = (value: Json | undefined): string | undefined =>
@@ -75,7 +78,7 @@ export const stringOf = (value: Json | undefined): string | undefined =>
 export const booleanOf = (value: Json | undefined): boolean | undefined =>
   typeof value === "boolean" ? value : undefined;
 
-/** Counts open brackets outside strings; on text that is no JSON the answer means nothing, and `JSON.parse` says so. */
+/** Whether brackets outside strings nest at most `MAX_DEPTH` deep. Meaningless on invalid JSON, which `JSON.parse` rejects. */
 function isShallow(text: string): boolean {
   if (text.length <= MAX_DEPTH) return true;
   let depth = 0;
@@ -98,7 +101,10 @@ export const OPEN_BRACKET = 0x5b;
 export const CLOSE_BRACKET = 0x5d;
 const BACKSLASH = 0x5c;
 
-/** Where the string that opens at `at` ends (behind its quote); -1 when it does not. Native search, not a loop over characters. */
+/**
+ * Offset just after the closing quote of the string that opens at `at`; -1 if it is not closed. Uses the native search for
+ * quotes, which is faster than a loop over characters.
+ */
 export function findStringEnd(text: string, at: number): number {
   for (let quote = text.indexOf('"', at + 1); quote >= 0; quote = text.indexOf('"', quote + 1)) {
     let first = quote;

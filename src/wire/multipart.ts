@@ -1,29 +1,32 @@
 import { concatBytes, decodeUtf8, encodeUtf8 } from "./bytes.ts";
 
-/** Where a part's value stands in a form's bytes: `start` inclusive, `end` exclusive. */
+/** A field of a form: its value and the value's byte range, `start` inclusive, `end` exclusive. */
 export type FormField = { start: number; end: number; value: string };
 
 type State = "body" | "delimiter" | "headers" | "value" | "end";
 
-/** A part's headers, and the value of a field with a name in it. No honest one is near this long. */
+/** Limits for a part's headers and for the searched field's value, far above real ones. Bytes. */
 const MAX_HEADER_BYTES = 16 * 1024;
 const MAX_VALUE_BYTES = 4 * 1024;
 const CRLF = "\r\n";
 
-/** The boundary that a `multipart/form-data` type names (RFC 2046: 1 to 70 characters). */
+/** The boundary in a `multipart/form-data` content type (RFC 2046: 1 to 70 characters); undefined if there is none. */
 export function boundaryOf(contentType: string): string | undefined {
   const named = /;\s*boundary=(?:"([^"\r\n]{1,70})"|([^\s;"]{1,70}))/i.exec(contentType);
   return named?.[1] ?? named?.[2];
 }
 
 /**
- * Finds one field in a form (RFC 7578) that comes in pieces, and reads no further. Keeps only what a boundary cut in two
- * could need; whoever feeds it keeps the bytes.
+ * Finds the first field of a given name in a form (RFC 7578) that arrives in chunks. It buffers only the bytes in which a
+ * boundary may have been split; the caller stores the chunks if it needs them.
  */
 export class FieldFinder {
   readonly #name: string;
   readonly #delimiter: Uint8Array;
-  /** What is still to be looked at, and its place in the form. The first boundary has no line before it: here it has. */
+  /**
+   * Bytes that are not scanned yet, and their offset in the form. The first boundary has no line break before it, so one
+   * is added in front: the offset starts at -2.
+   */
   #pending = encodeUtf8(CRLF);
   #at = -2;
   #state: State = "body";
@@ -33,11 +36,12 @@ export class FieldFinder {
     this.#delimiter = encodeUtf8(`${CRLF}--${boundary}`);
   }
 
-  /** The form has ended, or is none: nothing will be found any more. */
+  /** The form has ended or is malformed: the field cannot be found any more. */
   get isDone(): boolean {
     return this.#state === "end";
   }
 
+  /** Scans the next chunk. Returns the field once its value is complete. */
   push(chunk: Uint8Array): FormField | undefined {
     this.#pending = concatBytes([this.#pending, chunk]);
     for (;;) {
@@ -48,7 +52,7 @@ export class FieldFinder {
     }
   }
 
-  /** Goes on to the next state, or stays where it is until more has come. */
+  /** Moves to the next state, or stays in this one until more bytes arrive. */
   #step(): FormField | undefined {
     switch (this.#state) {
       case "body": {
@@ -68,9 +72,9 @@ export class FieldFinder {
       case "headers": {
         const end = this.#find(HEADERS_END);
         if (end < 0) return this.#giveUpAbove(MAX_HEADER_BYTES);
-        const isIt = readFieldName(decodeUtf8(this.#pending.subarray(0, end))) === this.#name;
-        // The line that ends the headers may be the one that begins the next boundary: an empty value.
-        this.#advance(end + 2, isIt ? "value" : "body");
+        const isField = readFieldName(decodeUtf8(this.#pending.subarray(0, end))) === this.#name;
+        // Only one of the two line breaks is consumed: for an empty value the other one belongs to the next boundary.
+        this.#advance(end + 2, isField ? "value" : "body");
         return undefined;
       }
       case "value": {
@@ -103,7 +107,7 @@ export class FieldFinder {
 const LINE_END = encodeUtf8(CRLF);
 const HEADERS_END = encodeUtf8(CRLF + CRLF);
 
-/** `name` of a part's Content-Disposition; one inside a quoted file name is none. */
+/** `name` in a part's Content-Disposition. A `name=` inside a quoted file name is ignored. */
 function readFieldName(headers: string): string | undefined {
   const disposition = /(?:^|\r\n)content-disposition:\s*form-data([^\r\n]*)/i.exec(headers)?.[1] ?? "";
   for (const [, key, quoted, bare] of disposition.matchAll(/;\s*([\w*-]+)=(?:"((?:[^"\\]|\\.)*)"|([^;\s]*))/g))
@@ -111,17 +115,17 @@ function readFieldName(headers: string): string | undefined {
   return undefined;
 }
 
-/** The held bytes with other ones in one place: piece by piece, copied nowhere. */
+/** The form's chunks with the field's value replaced. Yields views of the chunks, without copying them. */
 export function* replaceField(
-  held: readonly Uint8Array[],
+  chunks: readonly Uint8Array[],
   { start, end }: FormField,
   value: string,
 ): Generator<Uint8Array> {
   let at = 0;
-  for (const piece of held) {
-    yield piece.subarray(0, Math.max(0, start - at));
-    if (start >= at && start < at + piece.length) yield encodeUtf8(value);
-    yield piece.subarray(Math.max(0, end - at));
-    at += piece.length;
+  for (const chunk of chunks) {
+    yield chunk.subarray(0, Math.max(0, start - at));
+    if (start >= at && start < at + chunk.length) yield encodeUtf8(value);
+    yield chunk.subarray(Math.max(0, end - at));
+    at += chunk.length;
   }
 }

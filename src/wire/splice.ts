@@ -1,14 +1,14 @@
 import { CLOSE_BRACE, CLOSE_BRACKET, findStringEnd, JsonError, OPEN_BRACE, OPEN_BRACKET, QUOTE } from "./json.ts";
 
 /**
- * Changes to JSON text that leave every other byte alone: `JSON.parse` → `JSON.stringify` would round big numbers,
+ * Edits of JSON text that leave every other byte unchanged: `JSON.parse` → `JSON.stringify` would round big numbers,
  * merge duplicate keys and rewrite escapes. Offsets are UTF-16 code units of the text.
  */
 export type Span = { start: number; end: number };
 export type Member = Span & { key: string; value: Span };
 export type Edit = Span & { text: string };
 
-/** The members of the object that opens at `at`, in order, duplicates included. The text must be valid JSON. */
+/** The members of the object that opens at `at`, in order, duplicates included. The text must be valid JSON. Throws `JsonError`. */
 export function findMembers(text: string, at = skipSpace(text, 0)): Member[] {
   if (text.charCodeAt(at) !== OPEN_BRACE) throw new JsonError("expected an object");
   const found: Member[] = [];
@@ -23,7 +23,7 @@ export function findMembers(text: string, at = skipSpace(text, 0)): Member[] {
   return found;
 }
 
-/** The elements of the array that opens at `at`. The text must be valid JSON. */
+/** The elements of the array that opens at `at`. The text must be valid JSON. Throws `JsonError`. */
 export function findElements(text: string, at = skipSpace(text, 0)): Span[] {
   if (text.charCodeAt(at) !== OPEN_BRACKET) throw new JsonError("expected an array");
   const found: Span[] = [];
@@ -35,23 +35,26 @@ export function findElements(text: string, at = skipSpace(text, 0)): Span[] {
   return found;
 }
 
-/** Gives every member of that name the new value: of duplicates, readers differ on which one counts. */
+/** Replaces the value of every member of that name: JSON parsers differ on which of several duplicates counts. */
 export function replaceMember(all: readonly Member[], key: string, json: string): Edit[] {
   return all.filter((member) => member.key === key).map(({ value }) => ({ ...value, text: json }));
 }
 
-/** Takes out every member of these names, each with one comma: the first members the one behind them, the rest the one before. */
+/**
+ * Removes every member of these names, each with one comma: removed members at the start of the object with the comma
+ * after them, all others with the comma before them.
+ */
 export function removeMember(all: readonly Member[], ...keys: readonly string[]): Edit[] {
-  const firstKept = all.findIndex((member) => !keys.includes(member.key));
+  const firstRemaining = all.findIndex((member) => !keys.includes(member.key));
   return all.flatMap((member, i) => {
     if (!keys.includes(member.key)) return [];
-    const leads = firstKept < 0 || i < firstKept;
+    const leads = firstRemaining < 0 || i < firstRemaining;
     if (leads) return [{ start: member.start, end: all[i + 1]?.start ?? member.end, text: "" }];
     return [{ start: all[i - 1]!.end, end: member.end, text: "" }];
   });
 }
 
-/** Adds a member at the end of the object that closes the text (or that closes at `close`, the offset of its brace). */
+/** Adds a member at the end of an object. `close`: offset of its closing brace, by default the last one of the text. */
 export function appendMember(text: string, key: string, json: string, close = text.lastIndexOf("}")): Edit {
   let last = close - 1;
   while (isSpace(text.charCodeAt(last))) last--;
@@ -59,7 +62,7 @@ export function appendMember(text: string, key: string, json: string, close = te
   return { start: last + 1, end: last + 1, text: `${comma}${JSON.stringify(key)}:${json}` };
 }
 
-/** Applies edits that do not overlap, in whatever order they come. */
+/** Applies edits to the text. They may come in any order and must not overlap. */
 export function splice(text: string, edits: readonly Edit[]): string {
   let out = "";
   let at = 0;
@@ -70,7 +73,7 @@ export function splice(text: string, edits: readonly Edit[]): string {
   return out + text.slice(at);
 }
 
-/** A value that says nothing: null, an empty text, an empty list. */
+/** Whether the JSON text is null, an empty string or an empty array. */
 export const isEmptyJson = (json: string): boolean => /^(null|""|\[\s*\])$/.test(json);
 
 export const sliceSpan = (text: string, { start, end }: Span): string => text.slice(start, end);

@@ -1,11 +1,11 @@
 import { concatBytes, decodeUtf8, encodeUtf8 } from "./bytes.ts";
 
 /**
- * Server-sent events (WHATWG HTML, "Parsing an event stream") that keep their exact bytes: the `raw` of all events,
- * joined, is the stream, whatever way it was cut.
+ * Server-sent events (WHATWG HTML, "Parsing an event stream") with their exact bytes: the `raw` of all events, joined, is
+ * the stream, independent of how it was split into chunks.
  */
 export type SseEvent = {
-  /** The event as it came, with the blank line that ends it. */
+  /** The event's bytes, with the blank line that ends it. */
   raw: Uint8Array;
   event?: string;
   /** The data lines, joined by a line feed. Absent: a comment, or blank lines. */
@@ -13,28 +13,30 @@ export type SseEvent = {
   id?: string;
 };
 
-/** No provider sends an event near this size; an upstream that never ends one must not fill the memory. */
+/** Largest event that is buffered. No provider sends one near this size; without a limit an endless event would fill the memory. */
 export const MAX_EVENT_BYTES = 16 * 1024 * 1024;
 
 const LF = 0x0a;
 const CR = 0x0d;
 const BOM = new Uint8Array([0xef, 0xbb, 0xbf]);
 
-/** Cuts bytes into events. Lines end in LF, CRLF or CR; multi-byte characters may be split over chunks. */
+/** Splits bytes into events. Lines end in LF, CRLF or CR; multi-byte characters may be split over chunks. */
 export class SseSplitter {
   #parts: Uint8Array[] = [];
   #size = 0;
   #isLineEmpty = true;
-  /** A CR was seen last: it may be half of a CRLF, so what it ends is decided on the next byte. */
+  /** The last byte was a CR. It may be half of a CRLF, so an event that it ends is cut on the next byte. */
   #isAfterCr = false;
+  /** That CR ended a blank line, and thereby an event. */
   #isBlankLineCr = false;
   #isFirst = true;
 
-  /** An event has begun, and no blank line has ended it. */
+  /** Whether bytes of an unfinished event are buffered. */
   get isWithinEvent(): boolean {
     return this.#size > 0;
   }
 
+  /** The events that this chunk completes. Throws `RangeError` if an event exceeds `MAX_EVENT_BYTES`. */
   push(chunk: Uint8Array): SseEvent[] {
     const events: SseEvent[] = [];
     let start = 0;
@@ -65,7 +67,7 @@ export class SseSplitter {
     return events;
   }
 
-  /** What is left when the stream has ended: a last event without its blank line still counts, as SDKs count it. */
+  /** To be called at the end of the stream. Returns a last event without a blank line: the providers' SDKs deliver it, too. */
   flush(): SseEvent[] {
     return this.#size > 0 ? [this.#complete(new Uint8Array(0))] : [];
   }
@@ -87,19 +89,19 @@ export class SseSplitter {
   }
 }
 
-/** A whole stream at once. */
+/** Bytes of a complete stream → its events. */
 export function decodeSse(bytes: Uint8Array): SseEvent[] {
   const splitter = new SseSplitter();
   return [...splitter.push(bytes), ...splitter.flush()];
 }
 
-/** The inverse, for events of our own: named when `event` is given. */
+/** One event → text. `data` may have several lines. */
 export function encodeSse({ event, data, id }: Omit<SseEvent, "raw"> & { data: string }): string {
   const lines = data.split("\n").map((line) => `data: ${line}\n`);
   return `${event === undefined ? "" : `event: ${event}\n`}${id === undefined ? "" : `id: ${id}\n`}${lines.join("")}\n`;
 }
 
-/** The event with other data, its other lines untouched; for events whose data stands on one line, as all JSON does. */
+/** The event's bytes with its data changed and its other lines unchanged. Only for data on one line, as all JSON events have it. */
 export function withData(event: SseEvent, change: (data: string) => string): Uint8Array {
   const text = decodeUtf8(event.raw);
   const data = event.data ?? "";
@@ -108,12 +110,12 @@ export function withData(event: SseEvent, change: (data: string) => string): Uin
   return encodeUtf8(text.slice(0, at) + change(data) + text.slice(at + data.length));
 }
 
-/** The event with this id, in place of any it had. */
-export function withId({ raw, id: own }: SseEvent, id: number): Uint8Array {
+/** The event's bytes with an `id` line, in place of any that it has. */
+export function withId({ raw, id: previousId }: SseEvent, id: number): Uint8Array {
   const line = encodeUtf8(`id: ${id}\n`);
-  if (own === undefined) {
+  if (previousId === undefined) {
     const whole = new Uint8Array(line.length + raw.length);
-    // A byte order mark is one only where the stream begins.
+    // A byte order mark must stay the first bytes of the stream.
     const from = raw[0] === BOM[0] && raw[1] === BOM[1] && raw[2] === BOM[2] ? BOM.length : 0;
     whole.set(raw.subarray(0, from));
     whole.set(line, from);

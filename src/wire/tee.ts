@@ -1,22 +1,22 @@
 import { sleep } from "./time.ts";
 /**
- * How much the recorder takes at a time: JavaScript wakes once for this many bytes, however small the chunks are. Whoever
- * waits for bytes holds the room for them, so it is also what a silent stream costs.
+ * Block size of the recorder: JavaScript runs once per block, however small the network chunks are. A stream that waits
+ * for bytes holds one buffer of this size, so it is also the memory cost of a silent stream. Bytes.
  */
 const BLOCK_BYTES = 8 * 1024;
-/** What comes this soon after the last is taken together. Milliseconds. */
+/** A read that follows the previous one sooner than this belongs to a burst. Milliseconds. */
 const BURST_INTERVAL_MS = 1;
-/** How many in a row that do are no burst yet: an answer's last words, its end and its usage are some four or five. */
+/** Reads in a row that make a burst. Below it are the ordinary four or five events at the end of an answer. */
 const BURST_READS = 8;
-/** How far a body is read ahead of who is slower than it. Bytes. */
+/** How far a body is read ahead of a slower consumer. */
 const MAX_AHEAD_BYTES = 256 * 1024;
 
 /**
  * Splits a network body into the client's branch and a recorder that lags behind in blocks of 8 KiB.
  *
- * Neither branch runs JavaScript per chunk. The IdentityTransformStream is essential: asking a tee branch itself for
- * more than it has (`text()`, `readAtLeast()`) makes workerd hold back the other branch too, and the client gets
- * nothing until the stream ends.
+ * Neither branch runs JavaScript per chunk. The IdentityTransformStream is essential: a read of more bytes than a tee
+ * branch has (`text()`, `readAtLeast()`) makes workerd withhold the other branch as well, and the client gets nothing
+ * until the stream ends.
  */
 export function splitForRecording(body: ReadableStream<Uint8Array>): {
   client: ReadableStream<Uint8Array>;
@@ -24,7 +24,7 @@ export function splitForRecording(body: ReadableStream<Uint8Array>): {
 } {
   const [client, recorder] = body.tee();
   const { readable, writable } = new IdentityTransformStream();
-  // A failing pipe errors the readable end too, and there it is seen.
+  // A failing pipe also errors the readable end, where the reader gets the error.
   recorder.pipeTo(writable).catch(() => {});
   return { client, blocks: readBlocks(readable) };
 }
@@ -35,10 +35,10 @@ type ChunkReader = {
 };
 
 /**
- * A reader that takes what comes in a burst, each within a millisecond of the last, as one chunk a millisecond. To wake
- * JavaScript and to write cost ten times an event's own work, so a provider that sends a thousand events at once must not
- * cost a thousand of each; a model that says a word every ten milliseconds is heard word by word, and so are the few
- * that come together where an answer begins and ends.
+ * A reader that merges bursts: after `BURST_READS` quick reads it returns one chunk per millisecond. Running JavaScript
+ * and writing to the client costs ten times the work of an event itself, so a provider that sends a thousand events at
+ * once must not cause a thousand of each. Slower streams are read chunk by chunk, as are the few events that arrive
+ * together at the start and the end of an answer.
  */
 export function createPacedReader(body: ReadableStream<Uint8Array>, now: () => number): ChunkReader {
   let reader: ChunkReader = body.getReader();
@@ -51,7 +51,7 @@ export function createPacedReader(body: ReadableStream<Uint8Array>, now: () => n
       const wait = readAt + BURST_INTERVAL_MS - now();
       burstLength = wait > 0 ? burstLength + 1 : 0;
       if (burstLength > BURST_READS && !read.done && !isFullBlock(read.value!)) {
-        // What it takes to have them together is more memory than a stream is worth that never needs it.
+        // Created only now: the second branch costs memory that most streams never need.
         if (!isGathering) {
           reader.releaseLock();
           reader = createGatheringReader(body);
@@ -67,9 +67,9 @@ export function createPacedReader(body: ReadableStream<Uint8Array>, now: () => n
 }
 
 /**
- * A reader of all that has come since it read last. A network body itself gives one chunk for each read, however many
- * have come; a tee's branch gives them all, if only somebody reads the other one. That is done here, in blocks, and no
- * further ahead than MAX_AHEAD.
+ * A reader that returns all bytes since its last read. A network body returns one network chunk per read; a branch of a
+ * tee returns everything that has arrived, provided that the other branch is read. That other branch is read here, in
+ * blocks, at most `MAX_AHEAD_BYTES` ahead.
  */
 function createGatheringReader(body: ReadableStream<Uint8Array>): ChunkReader {
   const { client, blocks } = splitForRecording(body);
@@ -82,7 +82,7 @@ function createGatheringReader(body: ReadableStream<Uint8Array>): ChunkReader {
       if (ahead > MAX_AHEAD_BYTES) await (caughtUp = Promise.withResolvers()).promise;
     }
   };
-  // What breaks it breaks the reader, too.
+  // An error of the body reaches the caller through the reader of the other branch.
   pull().catch(() => {});
   return {
     read: async () => {
@@ -95,11 +95,11 @@ function createGatheringReader(body: ReadableStream<Uint8Array>): ChunkReader {
   };
 }
 
-/** A reader that takes whatever has come since it read last, up to 8 KiB; of a tee's branch, too. */
+/** A reader that returns all bytes since its last read, up to one block. Works on a branch of a tee as well. */
 export function createBlockReader(branch: ReadableStream<Uint8Array>): ChunkReader {
   try {
     const reader = branch.getReader({ mode: "byob" });
-    // The same room again and again: whoever keeps a chunk must not keep all of it.
+    // One buffer is reused for all reads, so a chunk is copied out of it.
     let buffer = new Uint8Array(BLOCK_BYTES);
     return {
       read: async () => {
@@ -111,11 +111,12 @@ export function createBlockReader(branch: ReadableStream<Uint8Array>): ChunkRead
       releaseLock: () => reader.releaseLock(),
     };
   } catch {
-    // A stream that was made in JavaScript gives its chunks as they are.
+    // A stream made in JavaScript has no BYOB reader; its chunks are returned as they are.
     return branch.getReader();
   }
 }
 
+/** Whether a read filled its block, so that more bytes are probably waiting. */
 export const isFullBlock = (block: Uint8Array): boolean => block.length === BLOCK_BYTES;
 
 async function* readBlocks(readable: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
