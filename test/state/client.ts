@@ -1,9 +1,11 @@
 import type { Json, JsonObject } from "../../src/wire/json.ts";
 import { waitUntil } from "./served.ts";
 
+type Init = { method?: string; headers?: Record<string, string>; body?: string };
+
 /** HTTP as any client of the public API speaks it, with one secret. */
 export type Client = {
-  fetch: (path: string, init?: RequestInit) => Promise<Response>;
+  fetch: (path: string, init?: Init) => Promise<Response>;
   /** The JSON of a 2xx. Throws with the answer's text otherwise. */
   get: (path: string) => Promise<JsonObject>;
   send: (method: string, path: string, body?: Json, headers?: Record<string, string>) => Promise<JsonObject>;
