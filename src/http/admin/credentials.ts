@@ -8,7 +8,8 @@ import { providersOf } from "../../providers/registry.ts";
 import { organizationStub } from "../../platform/key-stubs.ts";
 import type { AppEnv } from "../request/env.ts";
 import { clearProviderCache, vaultKeysFor, credentialContext } from "../../platform/org-providers.ts";
-import { errorResponses } from "../openapi/schemas.ts";
+import { listOf } from "../openapi/pages.ts";
+import { errorResponses, jsonBody, jsonResponse } from "../openapi/responses.ts";
 
 const input = z.strictObject({ api_key: z.string().min(8).max(16_384) }).openapi("NewCredential");
 const credential = z
@@ -21,41 +22,38 @@ const credential = z
   .openapi("Credential");
 
 const params = z.object({ provider: z.string().openapi({ example: "openai" }) });
-const answer = <T extends z.ZodType>(description: string, schema: T) => ({
-  description,
-  content: { "application/json": { schema } },
-});
 
 const routes = {
   list: createRoute({
     method: "get",
     path: "/v1/credentials",
+    operationId: "credentials.list",
     summary: "The providers for which the organisation brings its own credential",
     responses: {
-      200: answer(
-        "Credentials, but for their secret",
-        z.object({ object: z.literal("list"), data: z.array(credential) }),
-      ),
+      200: jsonResponse("Credentials, but for their secret", listOf(credential, "CredentialList")),
       ...errorResponses(),
     },
   }),
   get: createRoute({
     method: "get",
     path: "/v1/credentials/{provider}",
+    operationId: "credentials.get",
     summary: "Whether there is one, and since when",
     request: { params },
-    responses: { 200: answer("The credential, but for its secret", credential), ...errorResponses(404) },
+    responses: { 200: jsonResponse("The credential, but for its secret", credential), ...errorResponses(404) },
   }),
   put: createRoute({
     method: "put",
     path: "/v1/credentials/{provider}",
+    operationId: "credentials.set",
     summary: "The organisation's own credential of a provider, in the place of the deployment's. It is never returned",
-    request: { params, body: { required: true, content: { "application/json": { schema: input } } } },
-    responses: { 200: answer("The credential, but for its secret", credential), ...errorResponses(400, 404) },
+    request: { params, body: jsonBody(input) },
+    responses: { 200: jsonResponse("The credential, but for its secret", credential), ...errorResponses(400, 404) },
   }),
   remove: createRoute({
     method: "delete",
     path: "/v1/credentials/{provider}",
+    operationId: "credentials.delete",
     summary: "Takes it away; the deployment's own is used again",
     request: { params },
     responses: { 204: { description: "It is gone" }, ...errorResponses(404) },

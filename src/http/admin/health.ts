@@ -2,7 +2,7 @@ import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Breakers } from "../../routing/breaker.ts";
 import type { AppEnv } from "../request/env.ts";
 import { isolateRouter } from "../../platform/router.ts";
-import { errorResponses } from "../openapi/schemas.ts";
+import { errorResponses, jsonResponse } from "../openapi/responses.ts";
 
 const target = z
   .object({
@@ -14,7 +14,10 @@ const target = z
     retry_at: z.string().optional(),
     latency_ms: z.int().optional().openapi({ description: "To the first content; the newest counts a fifth" }),
     told: z.literal(true).optional().openapi({ description: "Another instance in this data centre found it down" }),
-    last_failure: z.object({ code: z.string(), message: z.string(), at: z.string() }).optional(),
+    last_failure: z
+      .object({ code: z.string(), message: z.string(), at: z.string() })
+      .openapi("TargetFailure")
+      .optional(),
   })
   .openapi("TargetHealth");
 
@@ -24,7 +27,7 @@ const health = z
     scope: z.literal("isolate").openapi({
       description: "What this instance of the gateway has seen itself, or was told when it was about to try a target",
     }),
-    config: z.object({ status: z.enum(["ok", "last_good"]), problem: z.string().optional() }),
+    config: z.object({ status: z.enum(["ok", "last_good"]), problem: z.string().optional() }).openapi("ConfigHealth"),
     targets: z.array(target),
   })
   .openapi("RoutingHealth");
@@ -32,9 +35,10 @@ const health = z
 const route = createRoute({
   method: "get",
   path: "/v1/routing/health",
+  operationId: "routing.health.get",
   summary: "The targets of late, whether they are in use, and why not",
   responses: {
-    200: { description: "The targets", content: { "application/json": { schema: health } } },
+    200: jsonResponse("The targets", health),
     ...errorResponses(),
   },
 });

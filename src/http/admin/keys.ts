@@ -20,7 +20,7 @@ import type { AppEnv } from "../request/env.ts";
 import { requireKnownModels } from "./allowed-models.ts";
 import { pageOf, pageOfIds, toPage } from "../openapi/pages.ts";
 import { isolateRouter } from "../../platform/router.ts";
-import { answer, body, errorResponses } from "../openapi/schemas.ts";
+import { describedResponse, errorResponses, jsonBody, jsonResponse, optionalJsonBody } from "../openapi/responses.ts";
 import type { Caller } from "../../keys/caller.ts";
 import { callerProviders } from "../admission/providers.ts";
 import { rhoneRequest } from "../../surfaces/rhone.ts";
@@ -57,10 +57,10 @@ const key = z
     revoked_at: z.string().optional(),
   })
   .openapi("Key");
-const keyWithSecret = key
-  .extend({ secret: z.string().openapi({ description: "Shown this once." }) })
+// Not `key.extend`: that would be described as `allOf`, which generators of clients cannot combine with unknown members.
+const keyWithSecret = z
+  .looseObject({ ...key.shape, secret: z.string().openapi({ description: "Shown this once." }) })
   .openapi("KeyWithSecret");
-const usage = z.looseObject({ object: z.literal("usage") }).openapi("Usage of an account");
 
 const params = z.object({ id: z.string() });
 
@@ -68,37 +68,42 @@ const routes = {
   create: createRoute({
     method: "post",
     path: "/v1/keys",
+    operationId: "keys.create",
     summary: "A key, which can do no more than the one that makes it; its secret is shown this once",
-    request: { body: body(newKey) },
-    responses: { 201: answer("The key", keyWithSecret), ...errorResponses(400) },
+    request: { body: jsonBody(newKey) },
+    responses: { 201: jsonResponse("The key", keyWithSecret), ...errorResponses(400) },
   }),
   list: createRoute({
     method: "get",
     path: "/v1/keys",
+    operationId: "keys.list",
     summary: "The organisation's keys, newest first",
     request: { query: pageOfIds("key") },
-    responses: { 200: answer("Keys", pageOf(key)), ...errorResponses(400) },
+    responses: { 200: jsonResponse("Keys", pageOf(key, "KeyPage")), ...errorResponses(400) },
   }),
   get: createRoute({
     method: "get",
     path: "/v1/keys/{id}",
+    operationId: "keys.get",
     summary: "A key",
     request: { params },
-    responses: { 200: answer("The key", key), ...errorResponses(404) },
+    responses: { 200: jsonResponse("The key", key), ...errorResponses(404) },
   }),
   change: createRoute({
     method: "patch",
     path: "/v1/keys/{id}",
+    operationId: "keys.update",
     summary: "Changes the members that are given; null takes a restriction away",
-    request: { params, body: body(changedKey) },
-    responses: { 200: answer("The key", key), ...errorResponses(400, 404) },
+    request: { params, body: jsonBody(changedKey) },
+    responses: { 200: jsonResponse("The key", key), ...errorResponses(400, 404) },
   }),
   usage: createRoute({
     method: "get",
     path: "/v1/keys/{id}/usage",
+    operationId: "keys.usage.get",
     summary: "What the key has spent, by budget, period and day",
     request: { params },
-    responses: { 200: answer("Usage", usage), ...errorResponses(404) },
+    responses: { 200: describedResponse("Usage", "AccountUsage"), ...errorResponses(404) },
   }),
 };
 
@@ -129,16 +134,18 @@ export function keyRoutes(app: OpenAPIHono<AppEnv>): void {
   app.openAPIRegistry.registerPath({
     method: "post",
     path: "/v1/keys/{id}:rotate",
+    operationId: "keys.rotate",
     summary: "Another secret, shown this once; those before it work until the grace has passed",
-    request: { params, body: { content: { "application/json": { schema: rotation } } } },
-    responses: { 200: answer("The key", keyWithSecret), ...errorResponses(400, 404) },
+    request: { params, body: optionalJsonBody(rotation) },
+    responses: { 200: jsonResponse("The key", keyWithSecret), ...errorResponses(400, 404) },
   });
   app.openAPIRegistry.registerPath({
     method: "post",
     path: "/v1/keys/{id}:revoke",
+    operationId: "keys.revoke",
     summary: "Ends a key for good, everywhere within five seconds",
     request: { params },
-    responses: { 200: answer("The key", key), ...errorResponses(404) },
+    responses: { 200: jsonResponse("The key", key), ...errorResponses(404) },
   });
 }
 

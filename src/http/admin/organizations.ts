@@ -12,7 +12,8 @@ import { listOrganizations } from "../../store/audit.ts";
 import { newId } from "../../wire/id.ts";
 import { type OrganizationStub, organizationStub } from "../../platform/key-stubs.ts";
 import type { AppEnv } from "../request/env.ts";
-import { answer, body, errorResponses } from "../openapi/schemas.ts";
+import { listOf } from "../openapi/pages.ts";
+import { describedResponse, errorResponses, jsonBody, jsonResponse } from "../openapi/responses.ts";
 
 const made = newOrganizationSchema.openapi("NewOrganization");
 const changed = organizationChangesSchema.openapi("ChangedOrganization");
@@ -24,7 +25,6 @@ const organization = z
     created_at: z.string().optional(),
   })
   .openapi("Organization");
-const usage = z.looseObject({ object: z.literal("usage") });
 
 const params = z.object({ id: z.string().openapi({ example: DEFAULT_ORG }) });
 
@@ -32,39 +32,44 @@ const routes = {
   create: createRoute({
     method: "post",
     path: "/v1/organizations",
+    operationId: "organizations.create",
     summary: "An organisation. The bootstrap key's alone; it acts there with the header x-rhone-organization",
-    request: { body: body(made) },
-    responses: { 201: answer("The organisation", organization), ...errorResponses(400) },
+    request: { body: jsonBody(made) },
+    responses: { 201: jsonResponse("The organisation", organization), ...errorResponses(400) },
   }),
   list: createRoute({
     method: "get",
     path: "/v1/organizations",
+    operationId: "organizations.list",
     summary: "All organisations. The bootstrap key's alone",
     responses: {
-      200: answer("Organisations", z.object({ object: z.literal("list"), data: z.array(organization) })),
+      200: jsonResponse("Organisations", listOf(organization, "OrganizationList")),
       ...errorResponses(),
     },
   }),
   get: createRoute({
     method: "get",
     path: "/v1/organizations/{id}",
+    operationId: "organizations.get",
     summary: "One's own organisation",
     request: { params },
-    responses: { 200: answer("The organisation", organization), ...errorResponses(404) },
+    responses: { 200: jsonResponse("The organisation", organization), ...errorResponses(404) },
   }),
   change: createRoute({
     method: "patch",
     path: "/v1/organizations/{id}",
+    operationId: "organizations.update",
     summary: "Changes the members that are given: budgets and limits of all its keys together, and budgets of tags",
-    request: { params, body: body(changed) },
-    responses: { 200: answer("The organisation", organization), ...errorResponses(400, 404) },
+    request: { params, body: jsonBody(changed) },
+    responses: { 200: jsonResponse("The organisation", organization), ...errorResponses(400, 404) },
   }),
   usage: createRoute({
     method: "get",
     path: "/v1/organizations/{id}/usage",
+    operationId: "organizations.usage.get",
     summary: "What its keys have spent together, or what was spent under a tag, since there is a budget for that",
     request: { params, query: z.object({ tag: z.string().optional() }) },
-    responses: { 200: answer("Usage", usage), ...errorResponses(404) },
+    responses: { 200: describedResponse("Usage", "AccountUsage"), ...errorResponses(404) },
   }),
 };
 

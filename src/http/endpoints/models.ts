@@ -1,4 +1,4 @@
-import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
+import { type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { GatewayError, invalid } from "../../canonical/error.ts";
 import { errorResponse } from "../../gateway/reply/headers.ts";
@@ -7,39 +7,8 @@ import { loadCatalogue } from "../../providers/catalogue.ts";
 import { newId } from "../../wire/id.ts";
 import type { AppEnv } from "../request/env.ts";
 import { asAnthropic, asGemini, asOpenai, type ListedModel, listModels } from "./model-list.ts";
-import { errorResponses } from "../openapi/schemas.ts";
+import { describedResponse, errorResponses } from "../openapi/responses.ts";
 import { callerProviders } from "../admission/providers.ts";
-
-/** OpenAI's own members, so that `client.models.list()` reads it, and what else is known. */
-const model = z
-  .looseObject({ id: z.string(), object: z.literal("model"), created: z.int(), owned_by: z.string() })
-  .openapi("Model");
-
-const routes = {
-  list: createRoute({
-    method: "get",
-    path: "/v1/models",
-    summary:
-      "What can be called, in the shape of the caller's SDK; {provider}/* where only the provider knows its models",
-    responses: {
-      200: {
-        description: "Models",
-        content: { "application/json": { schema: z.object({ object: z.literal("list"), data: z.array(model) }) } },
-      },
-      ...errorResponses(),
-    },
-  }),
-  get: createRoute({
-    method: "get",
-    path: "/v1/models/{id}",
-    summary: "One model",
-    request: { params: z.object({ id: z.string() }) },
-    responses: {
-      200: { description: "The model", content: { "application/json": { schema: model } } },
-      ...errorResponses(404),
-    },
-  }),
-};
 
 export function modelRoutes(app: OpenAPIHono<AppEnv>): void {
   for (const path of ["/v1/models", "/v1beta/models"]) app.get(path, (c) => withAnthropicErrors(c, listAs[shapeOf(c)]));
@@ -48,8 +17,45 @@ export function modelRoutes(app: OpenAPIHono<AppEnv>): void {
     app.get(path, (c) =>
       withAnthropicErrors(c, async (c) => c.json(AS[shapeOf(c)](await find(c, c.req.param("id") ?? "")))),
     );
-  for (const route of Object.values(routes)) app.openAPIRegistry.registerPath(route);
+  document(app);
 }
+
+function document({ openAPIRegistry: registry }: OpenAPIHono<AppEnv>): void {
+  const listing = "{provider}/* where only the provider knows its models";
+  registry.registerPath({
+    method: "get",
+    path: "/v1/models",
+    operationId: "models.list",
+    summary: `What can be called; ${listing}. With anthropic-version in the form of Anthropic's list`,
+    responses: { 200: describedResponse("Models", "ModelList"), ...errorResponses() },
+  });
+  registry.registerPath({
+    method: "get",
+    path: "/v1/models/{id}",
+    operationId: "models.get",
+    summary: "One model. With anthropic-version in the form of Anthropic's models",
+    request: { params },
+    responses: { 200: describedResponse("The model", "Model"), ...errorResponses(404) },
+  });
+  registry.registerPath({
+    method: "get",
+    path: "/v1beta/models",
+    operationId: "gemini.models.list",
+    summary: `Gemini: what can be called; ${listing}`,
+    request: { query: z.object({ pageSize: z.string().optional(), pageToken: z.string().optional() }) },
+    responses: { 200: describedResponse("Models", "GeminiModelList"), ...errorResponses(400) },
+  });
+  registry.registerPath({
+    method: "get",
+    path: "/v1beta/models/{id}",
+    operationId: "gemini.models.get",
+    summary: "Gemini: one model",
+    request: { params },
+    responses: { 200: describedResponse("The model", "GeminiModel"), ...errorResponses(404) },
+  });
+}
+
+const params = z.object({ id: z.string() });
 
 type Http = Context<AppEnv>;
 type Shape = "openai" | "anthropic" | "gemini";

@@ -3,14 +3,14 @@ import type { Context } from "hono";
 import { GatewayError, invalid } from "../../canonical/error.ts";
 import type { PathParams } from "../../dialects/dialect.ts";
 import { SURFACES, type SurfaceId } from "../../surfaces/index.ts";
-import { listOf, ref } from "../openapi/json-schema.ts";
+import { arrayOf, ref } from "../openapi/json-schema.ts";
 import {
   type Content,
+  describedResponse,
   errorResponses,
   jsonBody,
   parameter,
   type Reference,
-  streamResponse,
 } from "../openapi/responses.ts";
 import type { AppEnv } from "../request/env.ts";
 import { infer } from "./infer.ts";
@@ -101,7 +101,7 @@ export function inferenceRoutes(app: OpenAPIHono<AppEnv>, methods: Methods): voi
     summary: "Gemini streamGenerateContent: a list of answers, or with alt=sse their server-sent events",
     request: SURFACES.gemini.request,
     content: {
-      "application/json": { schema: listOf(ref("GenerateContentResponse")) },
+      "application/json": { schema: arrayOf(ref("GenerateContentResponse")) },
       "text/event-stream": { schema: ref("GenerateContentResponse") },
     },
     parameters: [parameter("Alt")],
@@ -124,7 +124,7 @@ const documentGeneration = (
     ...(surface === "messages" && { parameters: [parameter("AnthropicVersion")] }),
     request: { body: jsonBody(SURFACES[surface].request) },
     responses: {
-      200: streamResponse("The answer, or with stream: true its server-sent events", ref(answer), event),
+      200: describedResponse("The answer, or with stream: true its server-sent events", answer, event),
       ...errorResponses(400, 404, 409, 429),
     },
   });

@@ -8,100 +8,96 @@ import type { JsonObject } from "../../wire/json.ts";
 import { idPattern, withPrefix } from "../../wire/id.ts";
 import { type Http, type SessionResponse, withMutableHeaders } from "../sessions/command.ts";
 import type { AppEnv } from "../request/env.ts";
-import { item, itemList, itemPage } from "./responses.ts";
-import { errorResponses } from "../openapi/schemas.ts";
+import { itemPage } from "./responses.ts";
+import { describedResponse, errorResponses, jsonBody, optionalJsonBody } from "../openapi/responses.ts";
 import { metadata } from "../../surfaces/metadata.ts";
 import { newSessionId, sessionObjectId, requireStub } from "../../platform/session-stubs.ts";
 
 const items = z.array(z.looseObject({ type: z.string().optional() })).max(20, "expected at most 20 items");
 
-const conversation = z
-  .object({ id: z.string(), object: z.literal("conversation"), created_at: z.int(), metadata })
-  .openapi("Conversation");
-const deleted = z.object({ id: z.string(), object: z.literal("conversation.deleted"), deleted: z.literal(true) });
-const list = z.object({
-  object: z.literal("list"),
-  data: z.array(conversation),
-  first_id: z.string().nullable(),
-  last_id: z.string().nullable(),
-  has_more: z.boolean(),
-});
-
 const params = z.object({ id: z.string().openapi({ example: "conv_…" }) });
 const itemParams = params.extend({ item: z.string() });
 const include = { include: z.unknown().optional(), "include[]": z.unknown().optional() };
-const made = z.object({ metadata: metadata.nullish(), items: items.nullish() });
-
-const json = <T extends z.ZodType>(schema: T) => ({ "application/json": { schema } });
-const ok = <T extends z.ZodType>(schema: T, description: string) => ({ 200: { description, content: json(schema) } });
+const made = z.object({ metadata: metadata.nullish(), items: items.nullish() }).openapi("NewConversation");
+const changes = z.object({ metadata }).openapi("ConversationChanges");
+const addition = z.object({ items: items.min(1) }).openapi("NewItems");
 
 const routes = {
   create: createRoute({
     method: "post",
     path: "/v1/conversations",
+    operationId: "conversations.create",
     summary: "OpenAI: a conversation, which is a session by another name: conv_x is sess_x",
-    request: { body: { content: json(made) } },
-    responses: { ...ok(conversation, "The conversation"), ...errorResponses(400) },
+    request: { body: optionalJsonBody(made) },
+    responses: { 200: describedResponse("The conversation", "Conversation"), ...errorResponses(400) },
   }),
   list: createRoute({
     method: "get",
     path: "/v1/conversations",
+    operationId: "conversations.list",
     summary: "The organisation's conversations, the newest first; metadata.KEY=VALUE filters",
     request: { query: z.looseObject({ limit: itemPage.limit, after: itemPage.after }) },
-    responses: { ...ok(list, "A page of conversations"), ...errorResponses(400) },
+    responses: { 200: describedResponse("A page of conversations", "ConversationPage"), ...errorResponses(400) },
   }),
   get: createRoute({
     method: "get",
     path: "/v1/conversations/{id}",
+    operationId: "conversations.get",
     summary: "OpenAI: a conversation",
     request: { params },
-    responses: { ...ok(conversation, "The conversation"), ...errorResponses(404) },
+    responses: { 200: describedResponse("The conversation", "Conversation"), ...errorResponses(404) },
   }),
   update: createRoute({
     method: "post",
     path: "/v1/conversations/{id}",
+    operationId: "conversations.update",
     summary: "OpenAI: other metadata instead of what there was",
-    request: { params, body: { required: true, content: json(z.object({ metadata })) } },
-    responses: { ...ok(conversation, "The conversation"), ...errorResponses(400, 404) },
+    request: { params, body: jsonBody(changes) },
+    responses: { 200: describedResponse("The conversation", "Conversation"), ...errorResponses(400, 404) },
   }),
   delete: createRoute({
     method: "delete",
     path: "/v1/conversations/{id}",
+    operationId: "conversations.delete",
     summary: "OpenAI: deletes a conversation, and what was said in it",
     request: { params },
-    responses: { ...ok(deleted, "It is gone"), ...errorResponses(404) },
+    responses: { 200: describedResponse("It is gone", "DeletedConversation"), ...errorResponses(404) },
   }),
   addItems: createRoute({
     method: "post",
     path: "/v1/conversations/{id}/items",
+    operationId: "conversations.items.create",
     summary: "OpenAI: adds items behind what was said",
     request: {
       params,
       query: z.object(include),
-      body: { required: true, content: json(z.object({ items: items.min(1) })) },
+      body: jsonBody(addition),
     },
-    responses: { ...ok(itemList, "The items, with their ids"), ...errorResponses(400, 404) },
+    responses: { 200: describedResponse("The items, with their ids", "ItemList"), ...errorResponses(400, 404) },
   }),
   items: createRoute({
     method: "get",
     path: "/v1/conversations/{id}/items",
+    operationId: "conversations.items.list",
     summary: "OpenAI: what was said, whichever surface it was said on",
     request: { params, query: z.object({ ...itemPage, ...include }) },
-    responses: { ...ok(itemList, "A page of items"), ...errorResponses(400, 404) },
+    responses: { 200: describedResponse("A page of items", "ItemList"), ...errorResponses(400, 404) },
   }),
   item: createRoute({
     method: "get",
     path: "/v1/conversations/{id}/items/{item}",
+    operationId: "conversations.items.get",
     summary: "OpenAI: one item",
     request: { params: itemParams, query: z.object(include) },
-    responses: { ...ok(item, "The item"), ...errorResponses(404) },
+    responses: { 200: describedResponse("The item", "Item"), ...errorResponses(404) },
   }),
   deleteItem: createRoute({
     method: "delete",
     path: "/v1/conversations/{id}/items/{item}",
+    operationId: "conversations.items.delete",
     summary: "OpenAI: takes an item out of what the model sees next; the session's history keeps it",
     request: { params: itemParams },
-    responses: { ...ok(conversation, "The conversation"), ...errorResponses(404) },
+    responses: { 200: describedResponse("The conversation", "Conversation"), ...errorResponses(404) },
   }),
 };
 

@@ -6,16 +6,10 @@ import type { ResponseQuery } from "../../gateway/session/stored-responses.ts";
 import { responseNotFound } from "../../gateway/responses/state.ts";
 import type { AppEnv } from "../request/env.ts";
 import { responseIndexFor, findResponseLocation } from "../../platform/response-index.ts";
-import { errorResponses } from "../openapi/schemas.ts";
+import { describedResponse, errorResponses } from "../openapi/responses.ts";
 import { stubFor } from "../../platform/session-stubs.ts";
 
 const params = z.object({ id: z.string().openapi({ example: "resp_…" }) });
-const response = z
-  .looseObject({ id: z.string(), object: z.literal("response"), status: z.string() })
-  .openapi("Response");
-const deleted = z.object({ id: z.string(), object: z.literal("response"), deleted: z.literal(true) });
-export const item = z.looseObject({ id: z.string(), type: z.string() }).openapi("Item");
-
 /** OpenAI's pages: at most 100 items, the newest first. */
 export const itemPage = {
   limit: z.coerce.number().int().min(1).max(100).default(20),
@@ -24,16 +18,6 @@ export const itemPage = {
 };
 /** Taken, and without a meaning here: what was kept is told as a whole. */
 const include = { include: z.union([z.string(), z.array(z.string())]).optional(), "include[]": z.unknown().optional() };
-
-export const itemList = z
-  .object({
-    object: z.literal("list"),
-    data: z.array(item),
-    first_id: z.string().nullable(),
-    last_id: z.string().nullable(),
-    has_more: z.boolean(),
-  })
-  .openapi("ItemList");
 
 const retrieval = z.object({
   ...include,
@@ -44,39 +28,41 @@ const retrieval = z.object({
   include_obfuscation: z.string().optional(),
 });
 
-const json = <T extends z.ZodType>(schema: T) => ({ "application/json": { schema } });
-
 const routes = {
   get: createRoute({
     method: "get",
     path: "/v1/responses/{id}",
+    operationId: "responses.get",
     summary: "OpenAI: a stored response, whichever provider answered; stream=true tells its events, also while it runs",
     request: { params, query: retrieval },
     responses: {
-      200: { description: "The response, or its events", content: json(response) },
+      200: describedResponse("The response, or with stream=true its events", "Response", "ResponseStreamEvent"),
       ...errorResponses(400, 404),
     },
   }),
   delete: createRoute({
     method: "delete",
     path: "/v1/responses/{id}",
+    operationId: "responses.delete",
     summary: "OpenAI: forgets a response; the turn it made stays in its session",
     request: { params },
-    responses: { 200: { description: "It is forgotten", content: json(deleted) }, ...errorResponses(404) },
+    responses: { 200: describedResponse("It is forgotten", "DeletedResponse"), ...errorResponses(404) },
   }),
   inputItems: createRoute({
     method: "get",
     path: "/v1/responses/{id}/input_items",
+    operationId: "responses.inputItems.list",
     summary: "OpenAI: the items that a response was made from",
     request: { params, query: z.object({ ...itemPage, ...include }) },
-    responses: { 200: { description: "A page of items", content: json(itemList) }, ...errorResponses(400, 404) },
+    responses: { 200: describedResponse("A page of items", "ItemList"), ...errorResponses(400, 404) },
   }),
   cancel: createRoute({
     method: "post",
     path: "/v1/responses/{id}/cancel",
+    operationId: "responses.cancel",
     summary: "OpenAI: stops a background response; one that has ended stays as it is",
     request: { params },
-    responses: { 200: { description: "The response", content: json(response) }, ...errorResponses(400, 404) },
+    responses: { 200: describedResponse("The response", "Response"), ...errorResponses(400, 404) },
   }),
 };
 

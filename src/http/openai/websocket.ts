@@ -1,6 +1,8 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import { GatewayError } from "../../canonical/error.ts";
 import { MAX_CONNECTION_MS, ResponsesSocket } from "../../gateway/responses/websocket.ts";
+import { ref } from "../openapi/json-schema.ts";
+import { errorResponses } from "../openapi/responses.ts";
 import type { AppEnv } from "../request/env.ts";
 import { inferText } from "../inference/infer.ts";
 import { requireSurface } from "../../keys/permissions.ts";
@@ -47,7 +49,9 @@ export function responsesSocketRoutes(app: OpenAPIHono<AppEnv>): void {
   app.openAPIRegistry.registerPath({
     method: "get",
     path: "/v1/responses",
+    operationId: "responses.connect",
     summary: "OpenAI: the WebSocket mode; response.create frames in, a stream's events out",
-    responses: { 101: { description: "A WebSocket" } },
+    responses: { 101: { description: "A WebSocket" }, ...errorResponses(404) },
+    "x-rhone-websocket": { client: ref("ResponseCreateFrame"), server: ref("ResponseStreamEvent") },
   });
 }

@@ -20,7 +20,7 @@ export const openObject: JsonSchema = { type: "object", additionalProperties: tr
 export const ref = (name: string): { $ref: string } => ({ $ref: `#/components/schemas/${name}` });
 export const literal = (value: string | boolean): JsonSchema => ({ const: value });
 export const oneOf = (...values: string[]): JsonSchema => ({ type: "string", enum: values });
-export const listOf = (items: JsonSchema): JsonSchema => ({ type: "array", items });
+export const arrayOf = (items: JsonSchema): JsonSchema => ({ type: "array", items });
 export const mapOf = (values: JsonSchema): JsonSchema => ({ type: "object", additionalProperties: values });
 
 export const describe = (schema: JsonSchema, description: string): JsonSchema => ({ ...schema, description });

@@ -18,15 +18,20 @@ export const pageOfIds = (prefix: string) =>
       .openapi({ description: "The `last_id` of the page before." }),
   });
 
-export const listOf = <T extends z.ZodType>(item: T) => z.object({ object: z.literal("list"), data: z.array(item) });
+/** A list without pages, as the component `name`. */
+export const listOf = <T extends z.ZodType>(item: T, name: string) =>
+  z.object({ object: z.literal("list"), data: z.array(item) }).openapi(name);
 
-export const pageOf = <T extends z.ZodType>(item: T) =>
-  z.object({
-    object: z.literal("list"),
-    data: z.array(item),
-    has_more: z.boolean(),
-    last_id: z.string().nullable().openapi({ description: "What to send as `after` for the next page." }),
-  });
+/** A page of a list, as the component `name`. */
+export const pageOf = <T extends z.ZodType>(item: T, name: string) =>
+  z
+    .object({
+      object: z.literal("list"),
+      data: z.array(item),
+      has_more: z.boolean(),
+      last_id: z.string().nullable().openapi({ description: "What to send as `after` for the next page." }),
+    })
+    .openapi(name);
 
 /** A page of what was asked for with one more than the limit: whether there is more is known then. */
 export function toPage<T extends { id: string }>(found: readonly T[], limit: number) {

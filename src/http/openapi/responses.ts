@@ -1,18 +1,15 @@
 import type { z } from "@hono/zod-openapi";
 import { type JsonSchema, ref } from "./json-schema.ts";
 
-/** What a route documents as its content: a schema that also checks, or a reference to a component that only describes. */
-type Schema = z.ZodType | Reference;
+/** A body by media type. */
+export type Content = Record<string, { schema: JsonSchema }>;
 
 export type Reference = { $ref: string };
 
 /** A parameter that several routes have, by its component's name. */
 export const parameter = (name: string): Reference => ({ $ref: `#/components/parameters/${name}` });
 
-/** A body by media type. */
-export type Content = Record<string, { schema: JsonSchema }>;
-
-const json = <T extends Schema>(schema: T) => ({ "application/json": { schema } });
+const json = <T>(schema: T) => ({ "application/json": { schema } });
 
 /** A request body in JSON that must be there. */
 export const jsonBody = <T extends z.ZodType>(schema: T) => ({ required: true, content: json(schema) });
@@ -20,17 +17,21 @@ export const jsonBody = <T extends z.ZodType>(schema: T) => ({ required: true, c
 /** A request body in JSON that may be left out. */
 export const optionalJsonBody = <T extends z.ZodType>(schema: T) => ({ required: false, content: json(schema) });
 
-/** A success with a JSON body. */
-export const jsonResponse = <T extends Schema>(description: string, schema: T) => ({
+/** A success whose JSON body the compiler checks against the schema. */
+export const jsonResponse = <T extends z.ZodType>(description: string, schema: T) => ({
   description,
   content: json(schema),
 });
 
-/** A success with a JSON body, or with server-sent events: `event` is the component that describes the data of each. */
-export const streamResponse = <T extends Schema>(description: string, schema: T, event: string) => ({
-  description,
-  content: { ...json(schema), "text/event-stream": { schema: ref(event) } },
-});
+/**
+ * A success that a component describes and the compiler does not check. `event`: the component that describes the data
+ * of each server-sent event, where the body may be a stream.
+ */
+export function describedResponse(description: string, name: string, event?: string): { description: string } {
+  const stream = event === undefined ? {} : { "text/event-stream": { schema: ref(event) } };
+  const content: Content = { ...json(ref(name)), ...stream };
+  return Object.assign({ description }, { content });
+}
 
 /**
  * The responses that are errors: the named statuses, and those that every route may have. Without a type: handlers throw

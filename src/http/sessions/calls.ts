@@ -6,60 +6,16 @@ import type { CallState } from "../../session/calls.ts";
 import { type Attempt, type CallRecord, findCall, runIdOf, stopReasonOf } from "../../store/records.ts";
 import { withPrefix } from "../../wire/id.ts";
 import type { AppEnv } from "../request/env.ts";
-import { errorResponses } from "../openapi/schemas.ts";
+import { describedResponse, errorResponses } from "../openapi/responses.ts";
 import { stubForId } from "../../platform/session-stubs.ts";
 
-const usage = z
-  .object({
-    fresh: z.int(),
-    cache_read: z.int(),
-    cache_write: z.int(),
-    output: z.int(),
-    reasoning: z.int(),
-    input_audio: z.int(),
-    output_audio: z.int(),
-    cache_write_1h: z.int(),
-    searches: z.int(),
-    native: z.unknown(),
-  })
-  .partial()
-  .openapi("Usage", {
-    description:
-      "Disjoint token counts, but for reasoning and output_audio, which are part of output, input_audio of fresh and cache_write_1h of cache_write. Absent: the provider did not say.",
-  });
+/** A call as the API returns it. The component `Call` describes the members. */
+type ApiCall = { id: string; session_id: string; run_id: string; status: string; created_at: string } & Members;
 
-export const call = z
-  .looseObject({
-    id: z.string(),
-    object: z.literal("call"),
-    run_id: z.string(),
-    session_id: z.string(),
-    turn_id: z.string().optional(),
-    key_id: z.string(),
-    surface: z.string(),
-    status: z.enum(["running", "completed", "incomplete", "failed", "interrupted"]),
-    model_asked: z.string(),
-    model: z.string().optional(),
-    provider: z.string().optional(),
-    usage: usage.optional(),
-    cost_micros_usd: z.int().optional(),
-    wasted_cost_micros_usd: z.int().optional().openapi({
-      description: "What attempts cost whose answer is not the call's; no part of cost_micros_usd. Absent: not known.",
-    }),
-    created_at: z.string(),
-  })
-  .openapi("Call");
+/** A run as the API returns it. The component `Run` describes the members. */
+type ApiRun = { id: string; object: "run"; session_id: string; status: string; calls: ApiCall[] } & Members;
 
-export const run = z
-  .looseObject({
-    id: z.string(),
-    object: z.literal("run"),
-    session_id: z.string(),
-    status: z.string(),
-    created_at: z.string(),
-    calls: z.array(call),
-  })
-  .openapi("Run");
+type Members = Record<string, unknown>;
 
 const params = z.object({ id: z.string() });
 
@@ -67,20 +23,22 @@ const routes = {
   call: createRoute({
     method: "get",
     path: "/v1/calls/{id}",
+    operationId: "calls.get",
     summary: "One model invocation and what became of it",
     request: { params },
     responses: {
-      200: { description: "The call", content: { "application/json": { schema: call } } },
+      200: describedResponse("The call", "Call"),
       ...errorResponses(404),
     },
   }),
   run: createRoute({
     method: "get",
     path: "/v1/runs/{id}",
+    operationId: "runs.get",
     summary: "A run; a plain call is a run of one call",
     request: { params },
     responses: {
-      200: { description: "The run", content: { "application/json": { schema: run } } },
+      200: describedResponse("The run", "Run"),
       ...errorResponses(404),
     },
   }),
@@ -96,22 +54,17 @@ export function callRoutes(app: OpenAPIHono<AppEnv>): void {
 }
 
 /** A plain call as the run that it is. */
-export function runOf(found: z.infer<typeof call>): z.infer<typeof run> {
+export function runOf(found: ApiCall): ApiRun {
   const { run_id: id, session_id, status, created_at, ended_at, stop_reason } = found;
   return { id, object: "run", session_id, status, stop_reason, created_at, ended_at, calls: [found] };
 }
 
 /** A call as its session knows it. */
-export const toApiCall = ({ record, started, status }: CallState): z.infer<typeof call> =>
+export const toApiCall = ({ record, started, status }: CallState): ApiCall =>
   record === undefined ? { ...toApiRecord(started), status } : toApiRecord(record);
 
 /** The session knows its calls at once; D1 those of sessions that are gone. */
-async function find(
-  env: Cloudflare.Env,
-  org: string,
-  id: string,
-  prefix: "call" | "run",
-): Promise<z.infer<typeof call>> {
+async function find(env: Cloudflare.Env, org: string, id: string, prefix: "call" | "run"): Promise<ApiCall> {
   const callId = withPrefix(id, "call");
   const known = await stubForId(env.SESSIONS, prefix, id)?.findCall(org, callId);
   if (known !== undefined) return toApiCall(JSON.parse(known) as CallState);
@@ -120,11 +73,12 @@ async function find(
   return toApiRecord(record);
 }
 
-type ApiCall = Partial<CallRecord> &
+/** The record of a call, or what is known of one that runs. */
+type KnownCall = Partial<CallRecord> &
   Pick<CallRecord, "id" | "sessionId" | "keyId" | "surface" | "modelAsked" | "createdAt">;
 
 /** As the API writes it: snake_case, RFC 3339, and what is unknown absent. */
-function toApiRecord(record: ApiCall): z.infer<typeof call> {
+function toApiRecord(record: KnownCall): ApiCall {
   const { usage: counted, latency, createdAt, endedAt, costMicrosUsd, attempts, losses, error, metadata } = record;
   const wasted = attempts && discardedCostMicros(attempts);
   return {

@@ -6,24 +6,16 @@ import { sessionNotFound } from "../../session/session.ts";
 import type { Http } from "./command.ts";
 import { sessionObjectId, requireStub } from "../../platform/session-stubs.ts";
 
-export const tokenRequest = z.strictObject({
-  ttl_s: z.int().min(1).max(MAX_TTL_S).default(900).meta({ description: "How long it is valid, in seconds." }),
-  scopes: z
-    .array(z.enum(TOKEN_SCOPES))
-    .min(1, "expected at least one scope")
-    .default(["inference", "sessions:read"])
-    .meta({ description: "What it may do with the session; only scopes that the key itself has." }),
-});
-
-export const clientToken = z
-  .object({
-    object: z.literal("client_token"),
-    token: z.string(),
-    session_id: z.string(),
-    scopes: z.array(z.enum(TOKEN_SCOPES)),
-    expires_at: z.string(),
+export const tokenRequest = z
+  .strictObject({
+    ttl_s: z.int().min(1).max(MAX_TTL_S).default(900).meta({ description: "How long it is valid, in seconds." }),
+    scopes: z
+      .array(z.enum(TOKEN_SCOPES))
+      .min(1, "expected at least one scope")
+      .default(["inference", "sessions:read"])
+      .meta({ description: "What it may do with the session; only scopes that the key itself has." }),
   })
-  .openapi("ClientToken");
+  .openapi("ClientTokenRequest");
 
 /**
  * Issues a token for a browser, valid for one session and a limited time. It becomes invalid with the key that issued

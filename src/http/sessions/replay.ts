@@ -12,20 +12,22 @@ import { sessionObjectId, requireStub } from "../../platform/session-stubs.ts";
 /** Bounds the duration of one request. Longer sessions are replayed in parts. */
 const MAX_TURNS = 64;
 
-export const replayRequest = z.strictObject({
-  from: z
-    .string()
-    .min(1)
-    .max(200)
-    .optional()
-    .meta({ description: "The first turn to replay; the last turn of the session if absent." }),
-  model: z
-    .string()
-    .min(1)
-    .optional()
-    .meta({ description: "The model for all turns; each turn's own model if absent." }),
-  dry_run: z.boolean().optional().meta({ description: "Return the requests without sending them." }),
-});
+export const replayRequest = z
+  .strictObject({
+    from: z
+      .string()
+      .min(1)
+      .max(200)
+      .optional()
+      .meta({ description: "The first turn to replay; the last turn of the session if absent." }),
+    model: z
+      .string()
+      .min(1)
+      .optional()
+      .meta({ description: "The model for all turns; each turn's own model if absent." }),
+    dry_run: z.boolean().optional().meta({ description: "Return the requests without sending them." }),
+  })
+  .meta({ id: "ReplayRequest" });
 
 /**
  * Replays the turns from `from` on, one after another, in a branch that starts before them. The session itself stays

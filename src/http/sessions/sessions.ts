@@ -9,13 +9,13 @@ import type { JsonObject } from "../../wire/json.ts";
 import { sendCommand, systemText } from "./command.ts";
 import type { AppEnv } from "../request/env.ts";
 import { page, toPage, pageOf, timeIn } from "../openapi/pages.ts";
-import { errorResponses } from "../openapi/schemas.ts";
+import { errorResponses, jsonBody, jsonResponse } from "../openapi/responses.ts";
 import { newSessionId as mintSession } from "../../platform/session-stubs.ts";
 import { sessionId } from "../../surfaces/rhone.ts";
 
 export const sessionParams = z.object({ id: z.string().openapi({ example: "sess_support_123" }) });
 
-const origin = z.object({ session_id: z.string(), turn_id: z.string().nullable() });
+const origin = z.object({ session_id: z.string(), turn_id: z.string().nullable() }).openapi("SessionOrigin");
 
 export const session = z
   .object({
@@ -75,14 +75,18 @@ const filters = page.extend({
   created_before: z.string().optional(),
 });
 
-const ok = { description: "The session", content: { "application/json": { schema: session } } };
+const deletedSession = z
+  .object({ id: z.string(), object: z.literal("session"), deleted: z.literal(true) })
+  .openapi("DeletedSession");
+const ok = jsonResponse("The session", session);
 
 const routes = {
   create: createRoute({
     method: "post",
     path: "/v1/sessions",
+    operationId: "sessions.create",
     summary: "A session, with an id of the caller's choice if it has one",
-    request: { body: { required: true, content: { "application/json": { schema: newSession } } } },
+    request: { body: jsonBody(newSession) },
     responses: {
       200: { ...ok, description: "It was there already, and is as it was" },
       201: ok,
@@ -92,16 +96,18 @@ const routes = {
   list: createRoute({
     method: "get",
     path: "/v1/sessions",
+    operationId: "sessions.list",
     summary: "The organisation's sessions, the newest first; metadata.KEY=VALUE filters",
     request: { query: filters },
     responses: {
-      200: { description: "A page of sessions", content: { "application/json": { schema: pageOf(listed) } } },
+      200: jsonResponse("A page of sessions", pageOf(listed, "SessionPage")),
       ...errorResponses(400),
     },
   }),
   get: createRoute({
     method: "get",
     path: "/v1/sessions/{id}",
+    operationId: "sessions.get",
     summary: "A session",
     request: { params: sessionParams },
     responses: { 200: ok, ...errorResponses(404) },
@@ -109,24 +115,19 @@ const routes = {
   update: createRoute({
     method: "patch",
     path: "/v1/sessions/{id}",
+    operationId: "sessions.update",
     summary: "Metadata and defaults, member by member",
-    request: { params: sessionParams, body: { required: true, content: { "application/json": { schema: changes } } } },
+    request: { params: sessionParams, body: jsonBody(changes) },
     responses: { 200: ok, ...errorResponses(400, 404) },
   }),
   delete: createRoute({
     method: "delete",
     path: "/v1/sessions/{id}",
+    operationId: "sessions.delete",
     summary: "Deletes what was said; records of its calls stay",
     request: { params: sessionParams },
     responses: {
-      200: {
-        description: "It is gone",
-        content: {
-          "application/json": {
-            schema: z.object({ id: z.string(), object: z.literal("session"), deleted: z.literal(true) }),
-          },
-        },
-      },
+      200: jsonResponse("It is gone", deletedSession),
       ...errorResponses(404),
     },
   }),

@@ -4,6 +4,8 @@ import { GatewayError, invalid } from "../../canonical/error.ts";
 import { fromRpcResponse } from "../../canonical/rpc-error.ts";
 import type { CallState } from "../../session/calls.ts";
 import { toApiCall } from "./calls.ts";
+import { openObject } from "../openapi/json-schema.ts";
+import { describedResponse, errorResponses, parameter } from "../openapi/responses.ts";
 import type { AppEnv } from "../request/env.ts";
 import { type SessionStub, stubForId } from "../../platform/session-stubs.ts";
 
@@ -38,30 +40,27 @@ function after({ req }: Context<AppEnv>): number {
   return Number(text);
 }
 
-function document(app: OpenAPIHono<AppEnv>): void {
-  const { openAPIRegistry: registry } = app;
-  const id = { name: "id", in: "path", required: true, schema: { type: "string" } } as const;
+function document({ openAPIRegistry: registry }: OpenAPIHono<AppEnv>): void {
   registry.registerPath({
     method: "get",
     path: "/v1/calls/{id}:stream",
+    operationId: "calls.stream",
     summary: "The rest of a stream, in the form in which it was asked for: while it runs, and ten minutes longer",
-    parameters: [
-      id,
-      {
-        name: "after",
-        in: "query",
-        schema: { type: "integer" },
-        description: "The last event that was received; 0: none.",
+    parameters: [parameter("CallId"), parameter("After"), parameter("LastEventId")],
+    responses: {
+      200: {
+        description: "Server-sent events in the format of the call's surface",
+        content: { "text/event-stream": { schema: openObject } },
       },
-      { name: "last-event-id", in: "header", schema: { type: "integer" }, description: "The same; it wins." },
-    ],
-    responses: { 200: { description: "Server-sent events" } },
+      ...errorResponses(400, 404),
+    },
   });
   registry.registerPath({
     method: "post",
     path: "/v1/calls/{id}:cancel",
+    operationId: "calls.cancel",
     summary: "Stops a running call: what was said of it stays outside of the head",
-    parameters: [id],
-    responses: { 200: { description: "The call" } },
+    parameters: [parameter("CallId")],
+    responses: { 200: describedResponse("The call", "Call"), ...errorResponses(404) },
   });
 }

@@ -9,39 +9,38 @@ import { readText } from "../../surfaces/body.ts";
 import { sendCommand, type Http, systemText } from "./command.ts";
 import type { AppEnv } from "../request/env.ts";
 import { replay, replayRequest } from "./replay.ts";
-import { errorResponses } from "../openapi/schemas.ts";
-import { clientToken, issueClientToken, tokenRequest } from "./client-token.ts";
-import { chosenId, session } from "./sessions.ts";
+import { describedResponse, errorResponses, optionalJsonBody } from "../openapi/responses.ts";
+import { issueClientToken, tokenRequest } from "./client-token.ts";
+import { chosenId, sessionParams } from "./sessions.ts";
 
 /** `POST /v1/sessions/{id}:{verb}`: what its body must be, and what it does. */
 type Verb = {
+  operationId: string;
   summary: string;
   request: z.ZodType;
-  answer: z.ZodType;
+  /** The component that describes a success. */
+  answer: string;
+  status: 200 | 201;
   run: (c: Http, id: string, body: never) => Promise<Response>;
 };
 
 const verb = <T>(
+  operationId: string,
   summary: string,
   request: z.ZodType<T>,
   run: (c: Http, id: string, body: T) => Promise<Response>,
-  answer: z.ZodType = session,
-): Verb => ({ summary, request, answer, run });
+  answer = "Session",
+  status: Verb["status"] = 200,
+): Verb => ({ operationId, summary, request, run, answer, status });
 
-const nothing = z.strictObject({});
+const nothing = z.strictObject({}).openapi("NoMembers");
 const reference = z.string().min(1).max(200);
-
-const compaction = z
-  .looseObject({ object: z.literal("compaction"), turn_id: z.string(), replaced_turns: z.int(), kept_turns: z.int() })
-  .openapi("Compaction");
-const snapshot = z
-  .looseObject({ object: z.literal("snapshot"), name: z.string(), turn_id: z.string().nullable() })
-  .openapi("Snapshot");
 
 const VERBS: Record<string, Verb> = {
   "set-instructions": verb(
+    "sessions.setInstructions",
     "The system text from now on; null for none",
-    z.strictObject({ instructions: z.string().min(1).nullable() }),
+    z.strictObject({ instructions: z.string().min(1).nullable() }).openapi("SetInstructionsRequest"),
     (c, id, { instructions }) =>
       sendCommand(c, id, {
         do: "setInstructions",
@@ -49,43 +48,63 @@ const VERBS: Record<string, Verb> = {
       }),
   ),
   "set-phase": verb(
+    "sessions.setPhase",
     "A word of yours for where the session stands; null for none",
-    z.strictObject({ phase: z.string().min(1).max(64).nullable() }),
+    z.strictObject({ phase: z.string().min(1).max(64).nullable() }).openapi("SetPhaseRequest"),
     (c, id, { phase }) => sendCommand(c, id, { do: "setPhase", phase }),
   ),
-  pause: verb("Refuses calls from now on", nothing, (c, id) => sendCommand(c, id, { do: "pause" })),
-  resume: verb("Takes calls again", nothing, (c, id) => sendCommand(c, id, { do: "resume" })),
+  pause: verb("sessions.pause", "Refuses calls from now on", nothing, (c, id) => sendCommand(c, id, { do: "pause" })),
+  resume: verb("sessions.resume", "Takes calls again", nothing, (c, id) => sendCommand(c, id, { do: "resume" })),
   branch: verb(
+    "sessions.branch",
     "A new session with a copy of the history up to a turn",
-    z.strictObject({
-      from: reference.optional().meta({ description: "A turn, a call or a snapshot's name; the head if absent." }),
-      transforms: z.array(transformSchema).max(16).optional(),
-      id: chosenId.optional(),
-    }),
+    z
+      .strictObject({
+        from: reference.optional().meta({ description: "A turn, a call or a snapshot's name; the head if absent." }),
+        transforms: z.array(transformSchema).max(16).optional(),
+        id: chosenId.optional(),
+      })
+      .openapi("BranchRequest"),
     (c, id, { from, transforms = [], id: chosen }) => branchSession(c, id, { from, transforms, id: chosen }),
+    "Session",
+    201,
   ),
   compact: verb(
+    "sessions.compact",
     "Puts something shorter in the place of the turns before",
-    z.strictObject({
-      strategy: z.enum(COMPACTION_STRATEGIES).default("summarize"),
-      keep_last: z.int().min(0).optional(),
-      model: z.string().min(1).optional(),
-    }),
+    z
+      .strictObject({
+        strategy: z.enum(COMPACTION_STRATEGIES).default("summarize"),
+        keep_last: z.int().min(0).optional(),
+        model: z.string().min(1).optional(),
+      })
+      .openapi("CompactSessionRequest"),
     (c, id, request) => sendCommand(c, id, { do: "compact", ...request }),
-    compaction,
+    "Compaction",
   ),
   snapshot: verb(
+    "sessions.snapshots.create",
     "Names the place where the session stands",
-    z.strictObject({ name: z.string().regex(/^[\w.:-]{1,128}$/, "expected up to 128 of A-Z a-z 0-9 _ . : -") }),
+    z
+      .strictObject({ name: z.string().regex(/^[\w.:-]{1,128}$/, "expected up to 128 of A-Z a-z 0-9 _ . : -") })
+      .openapi("SnapshotRequest"),
     (c, id, { name }) => sendCommand(c, id, { do: "snapshot", name }),
-    snapshot,
+    "Snapshot",
+    201,
   ),
-  token: verb("A token for a browser, for this session alone", tokenRequest, issueClientToken, clientToken),
+  token: verb(
+    "sessions.tokens.create",
+    "A token for a browser, for this session alone",
+    tokenRequest,
+    issueClientToken,
+    "ClientToken",
+  ),
   replay: verb(
+    "sessions.replay",
     "Says turns again, in a branch, to the same or another model",
     replayRequest,
     replay,
-    z.looseObject({ object: z.literal("replay") }),
+    "Replay",
   ),
 };
 
@@ -104,19 +123,17 @@ export function sessionVerbRoutes(app: OpenAPIHono<AppEnv>): void {
     const body = validate(found.request, text.trim() === "" ? {} : parseJsonField(text, "body"));
     return await found.run(c as Http, call.slice(0, colon), body as never);
   });
-  for (const [name, { summary, request, answer }] of Object.entries(VERBS)) {
+  for (const [name, { operationId, summary, request, answer, status }] of Object.entries(VERBS)) {
     app.openAPIRegistry.registerPath(
       createRoute({
         method: "post",
         path: `/v1/sessions/{id}:${name}`,
+        operationId,
         summary,
-        request: {
-          params: z.object({ id: z.string() }),
-          body: { content: { "application/json": { schema: request } } },
-        },
+        request: { params: sessionParams, body: optionalJsonBody(request) },
         responses: {
-          200: { description: "Done", content: { "application/json": { schema: answer } } },
-          ...errorResponses(400, 404),
+          [status]: describedResponse("Done", answer),
+          ...errorResponses(400, 404, 409),
         },
       }),
     );

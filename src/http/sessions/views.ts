@@ -2,29 +2,16 @@ import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { BLOCK_FORMATS } from "../../session/history/views.ts";
 import type { CallState } from "../../session/calls.ts";
 import { withPrefix } from "../../wire/id.ts";
-import { call, run, runOf, toApiCall } from "./calls.ts";
+import { runOf, toApiCall } from "./calls.ts";
 import { sendCommand } from "./command.ts";
 import type { AppEnv } from "../request/env.ts";
-import { listOf, toPage, pageOf, pageOfIds } from "../openapi/pages.ts";
-import { errorResponses } from "../openapi/schemas.ts";
+import { toPage, pageOfIds } from "../openapi/pages.ts";
+import { describedResponse, errorResponses } from "../openapi/responses.ts";
 import { sessionParams as params } from "./sessions.ts";
 
-const block = z.looseObject({}).openapi("Block");
-const entry = z.looseObject({ id: z.string(), type: z.string(), created_at: z.string() }).openapi("TimelineEntry", {
-  description: "A turn, a call that became none (with its status and what came of it), or a change of the session.",
-});
-const lineage = z
-  .looseObject({
-    object: z.literal("lineage"),
-    session_id: z.string(),
-    head: z.string().nullable(),
-    turns: z.array(z.looseObject({ id: z.string(), parent_id: z.string().nullable(), in_head: z.boolean() })),
-  })
-  .openapi("Lineage");
-const snapshot = z.looseObject({ object: z.literal("snapshot"), name: z.string(), turn_id: z.string().nullable() });
-
-const read = <T extends z.ZodType>(description: string, schema: T) => ({
-  200: { description, content: { "application/json": { schema } } },
+/** The session's object makes these responses; components describe them. */
+const read = (description: string, component: string) => ({
+  200: describedResponse(description, component),
   ...errorResponses(400, 404),
 });
 
@@ -32,16 +19,18 @@ const routes = {
   blocks: createRoute({
     method: "get",
     path: "/v1/sessions/{id}/blocks",
+    operationId: "sessions.blocks.list",
     summary: "The continuity head: what the model sees next",
     request: { params, query: z.object({ format: z.enum(BLOCK_FORMATS).default("native") }) },
     responses: read(
       "Blocks, or the messages of a wire; beside them its member for the system text, where it has one",
-      listOf(block).extend({ system: z.unknown().optional(), systemInstruction: z.unknown().optional() }),
+      "BlockList",
     ),
   }),
   timeline: createRoute({
     method: "get",
     path: "/v1/sessions/{id}/timeline",
+    operationId: "sessions.timeline.list",
     summary: "Everything that happened in a session",
     request: {
       params,
@@ -50,38 +39,39 @@ const routes = {
         after: z.string().optional().openapi({ description: "The id of the last entry that is known." }),
       }),
     },
-    responses: read(
-      "Turns, calls and changes in order",
-      z.object({ object: z.literal("list"), data: z.array(entry), has_more: z.boolean() }),
-    ),
+    responses: read("Turns, calls and changes in order", "TimelinePage"),
   }),
   lineage: createRoute({
     method: "get",
     path: "/v1/sessions/{id}/lineage",
+    operationId: "sessions.lineage.get",
     summary: "Where a session comes from, all its turns, and what branched off",
     request: { params },
-    responses: read("Lineage", lineage),
+    responses: read("Lineage", "Lineage"),
   }),
   snapshots: createRoute({
     method: "get",
     path: "/v1/sessions/{id}/snapshots",
+    operationId: "sessions.snapshots.list",
     summary: "The places of a session that have a name",
     request: { params },
-    responses: read("Snapshots", listOf(snapshot)),
+    responses: read("Snapshots", "SnapshotList"),
   }),
   calls: createRoute({
     method: "get",
     path: "/v1/sessions/{id}/calls",
+    operationId: "sessions.calls.list",
     summary: "The calls of a session, the oldest first",
     request: { params, query: pageOfIds("call") },
-    responses: read("A page of calls", pageOf(call)),
+    responses: read("A page of calls", "CallPage"),
   }),
   runs: createRoute({
     method: "get",
     path: "/v1/sessions/{id}/runs",
+    operationId: "sessions.runs.list",
     summary: "The runs of a session, the oldest first; a plain call is a run of one call",
     request: { params, query: pageOfIds("run") },
-    responses: read("A page of runs", pageOf(run)),
+    responses: read("A page of runs", "RunPage"),
   }),
 };
 

@@ -4,6 +4,8 @@ import { GatewayError, invalid } from "../../canonical/error.ts";
 import { fromRpcResponse } from "../../canonical/rpc-error.ts";
 import { PROTOCOL, type SocketAttachment } from "../../gateway/sockets/session-sockets.ts";
 import { toUpgradeRequest } from "../../platform/socket-ticket.ts";
+import { ref } from "../openapi/json-schema.ts";
+import { errorResponses, parameter } from "../openapi/responses.ts";
 import type { AppEnv } from "../request/env.ts";
 import { proxySocket } from "./socket-bridge.ts";
 import { newSessionId, sessionObjectId, requireStub } from "../../platform/session-stubs.ts";
@@ -39,8 +41,15 @@ export function websocketRoutes(app: OpenAPIHono<AppEnv>): void {
   app.openAPIRegistry.registerPath({
     method: "get",
     path: "/v1/ws",
+    operationId: "sessions.connect",
     summary: `WebSocket ${PROTOCOL}: everything that a session's calls say, and calls of one's own`,
-    responses: { 101: { description: "The connection" } },
+    parameters: [parameter("BoundSession")],
+    responses: { 101: { description: "The connection" }, ...errorResponses(400, 404) },
+    "x-rhone-websocket": {
+      subprotocol: PROTOCOL,
+      client: ref("SocketClientFrame"),
+      server: ref("SocketServerFrame"),
+    },
   });
 }
 
