@@ -2,7 +2,7 @@ import { isObject } from "../wire/json.ts";
 import { GatewayError } from "./error.ts";
 import type { Block, Message, ModelResponse, StreamEvent } from "./types.ts";
 
-/** A stream → the whole answer it stands for; what was received so far, when it broke off. Inverse of `unfold`. */
+/** Stream events → the answer, or the part received so far if the stream broke off. Inverse of `unfold`. */
 export class StreamAccumulator {
   #id = "";
   #model = "";
@@ -37,23 +37,25 @@ export class StreamAccumulator {
     }
   }
 
+  /** Whether the `end` event was received. */
   get hasEnded(): boolean {
     return this.#end !== undefined;
   }
 
+  /** The error of an `error` event. */
   get error(): GatewayError | undefined {
     return this.#error;
   }
 
-  /** Absent until the stream has ended well. */
+  /** The whole answer; undefined until the stream has ended without an error. */
   get response(): ModelResponse | undefined {
     if (this.#end === undefined || this.#error !== undefined) return undefined;
     const { finish, usage, alternatives, rest } = this.#end;
-    const said = { id: this.#id, model: this.#model, messages: this.messages, finish, usage };
-    return { ...said, ...(alternatives && { alternatives }), ...(rest && { rest }) };
+    const answer = { id: this.#id, model: this.#model, messages: this.messages, finish, usage };
+    return { ...answer, ...(alternatives && { alternatives }), ...(rest && { rest }) };
   }
 
-  /** What was said, finished or not. */
+  /** The messages so far, including an unfinished block. */
   get messages(): Message[] {
     const natives = this.#end?.items ?? [];
     const messages: Message[] = [];
@@ -67,7 +69,7 @@ export class StreamAccumulator {
     return messages.filter(Boolean);
   }
 
-  /** The events that come to what was said so far, one delta a block; of a block that is still growing no end. */
+  /** A shortest stream with the content so far: one delta per block, and no `close` for an unfinished block. */
   get events(): StreamEvent[] {
     const start: StreamEvent = { type: "start", id: this.#id, model: this.#model };
     const blocks = this.#blocks.flatMap(({ item, id, block, isOpen }, index): StreamEvent[] => {
@@ -81,31 +83,33 @@ export class StreamAccumulator {
     return [start, ...blocks];
   }
 
-  /** The last block is still growing. */
+  /** Whether the last block is unfinished. */
   get isOpen(): boolean {
     return this.#blocks.findLast(Boolean)?.isOpen === true;
   }
 
-  /** The answer's id as the provider says it; empty before the first event. */
+  /** The provider's id of the answer; empty before the first event. */
   get id(): string {
     return this.#id;
   }
 
-  /** The model as the provider names it; empty before the first event. */
+  /** The provider's name of the model; empty before the first event. */
   get model(): string {
     return this.#model;
   }
 }
 
+/** Events of a complete stream → the answer. Throws the stream's error, or `stream.interrupted` if it has no end. */
 export function fold(events: Iterable<StreamEvent>): ModelResponse {
-  const folded = new StreamAccumulator();
-  for (const event of events) folded.push(event);
-  if (folded.error !== undefined) throw folded.error;
-  if (folded.response === undefined) throw new GatewayError("stream.interrupted", "the stream ended without an end");
-  return folded.response;
+  const accumulator = new StreamAccumulator();
+  for (const event of events) accumulator.push(event);
+  if (accumulator.error !== undefined) throw accumulator.error;
+  if (accumulator.response === undefined)
+    throw new GatewayError("stream.interrupted", "the stream ended without a terminal event");
+  return accumulator.response;
 }
 
-/** A whole answer → the stream that says it, one delta a block. */
+/** An answer → the events of a stream with the same content, one delta per block. */
 export function unfold(response: ModelResponse): StreamEvent[] {
   const events: StreamEvent[] = [{ type: "start", id: response.id, model: response.model }];
   let index = 0;
@@ -123,23 +127,23 @@ export function unfold(response: ModelResponse): StreamEvent[] {
   const { finish, usage, alternatives, rest } = response;
   const items = response.messages.map((message) => message.native);
   const hasItems = items.some((native) => native !== undefined);
-  const beside = { ...(hasItems && { items }), ...(alternatives && { alternatives }), ...(rest && { rest }) };
-  events.push({ type: "end", finish, usage, ...beside });
+  const optional = { ...(hasItems && { items }), ...(alternatives && { alternatives }), ...(rest && { rest }) };
+  events.push({ type: "end", finish, usage, ...optional });
   return events;
 }
 
-/** The part of a block that comes in pieces; "" for those that come whole. */
+/** The part of a block that is streamed as deltas; "" for kinds that are sent whole. */
 export function deltaText(block: Block): string {
   if (block.kind === "text" || block.kind === "thinking") return block.text;
   return block.kind === "tool_call" ? block.arguments : "";
 }
 
-function append(block: Block, more: string): Block {
-  if (block.kind === "text" || block.kind === "thinking") return { ...block, text: block.text + more };
-  return block.kind === "tool_call" ? { ...block, arguments: block.arguments + more } : block;
+function append(block: Block, text: string): Block {
+  if (block.kind === "text" || block.kind === "thinking") return { ...block, text: block.text + text };
+  return block.kind === "tool_call" ? { ...block, arguments: block.arguments + text } : block;
 }
 
-/** As a block opens: nothing said yet, and no native, which would already tell the end. */
+/** The block as an `open` event holds it: without text, and without `native`, which holds the whole content. */
 export function openBlock(block: Block): Block {
   if (block.kind === "text") return { kind: "text", text: "", ...(block.refusal && { refusal: true as const }) };
   if (block.kind === "thinking") return { kind: "thinking", text: "" };

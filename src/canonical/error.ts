@@ -1,6 +1,6 @@
 import { withoutUndefined, type JsonObject } from "../wire/json.ts";
 
-/** Everything that can go wrong, as a closed list: `family.reason` → HTTP status. SPEC 18. */
+/** The error codes of the API, a closed list: `family.reason` → HTTP status. */
 export const ERROR_STATUS = {
   "auth.missing": 401,
   "auth.invalid": 401,
@@ -30,21 +30,23 @@ export const ERROR_STATUS = {
 
 export type ErrorCode = keyof typeof ERROR_STATUS;
 
-/** What the provider itself said; its words, code and request id reach the caller. */
+/** A provider's error response. Type, code and request id are passed on to the caller. */
 export type UpstreamError = { status: number; type?: string; code?: string; requestId?: string };
 
 export type ErrorDetails = {
   /** The field that is wrong, as a path into the request: `messages[0].role`. */
   param?: string;
-  /** Overrides the code's own status: an upstream's 4xx and 5xx survive. */
+  /** Overrides the status of the code, so that an upstream's 4xx and 5xx reach the caller. */
   status?: number;
+  /** Sent as `retry-after`. */
   retryAfterSeconds?: number;
   upstream?: UpstreamError;
-  /** The code by which OpenAI's clients know it, where that is not ours. */
+  /** The error code for OpenAI's wires, where theirs differs from `code`. */
   word?: string;
   cause?: unknown;
 };
 
+/** The only error whose message, code and status reach the caller; everything else becomes `internal`. */
 export class GatewayError extends Error {
   override name = "GatewayError";
   readonly code: ErrorCode;
@@ -54,7 +56,7 @@ export class GatewayError extends Error {
   readonly upstream?: UpstreamError;
   readonly word?: string;
 
-  /** `message` is for the caller: no internal detail, no header, no credential. */
+  /** `message` is shown to the caller: it must hold no internal detail, header or credential. */
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.code = code;
@@ -67,9 +69,9 @@ export class GatewayError extends Error {
 }
 
 /**
- * A provider's refusal as its caller is told it. One of the account that the gateway has there (401, 402, 403) is none
- * of the request: under its own status an SDK would take it for one of the caller's key, and a provider that quotes the
- * credential would be quoted. It is a 502 then, and what the provider said stands beside it.
+ * The error as it is sent to the caller. A provider's refusal of the gateway's account (401, 402, 403) becomes a 502 with
+ * the provider's response as details: with the original status an SDK would blame the caller's key. The message for a
+ * refused credential is replaced, because a provider may quote the credential in it.
  */
 export function toClientError(error: GatewayError): GatewayError {
   const { code, upstream, retryAfterSeconds } = error;
@@ -81,30 +83,31 @@ export function toClientError(error: GatewayError): GatewayError {
   return new GatewayError(code, message, { upstream, ...(retryAfterSeconds !== undefined && { retryAfterSeconds }) });
 }
 
+/** A provider refused the gateway's account and not the request. */
 const isOfAccount = ({ code, upstream }: GatewayError): boolean =>
   code === "provider.execution_failed" && upstream !== undefined && upstream.status >= 400 && upstream.status < 500;
 
-/** The provider's own words for an error, where it is told under the status that they came with. */
+/** The provider's response to an error that is sent with the provider's status. Undefined for any other error. */
 export const upstreamDetails = ({ upstream, status }: GatewayError): UpstreamError | undefined =>
   upstream?.status === status ? upstream : undefined;
 
-/** What the provider said of an error that is told as another. */
+/** The provider's response behind an error that is sent with another status. Undefined for any other error. */
 export const hiddenUpstream = (error: GatewayError): UpstreamError | undefined =>
   upstreamDetails(error) === undefined ? error.upstream : undefined;
 
-/** As it stands in an error's body. */
+/** A provider's response → its members in an API error body. */
 export const toUpstreamMembers = ({ status, type, code, requestId }: UpstreamError): JsonObject =>
   withoutUndefined({ status, type, code, request_id: requestId });
 
-/** Whether the same request may do better in a while. */
+/** Whether the caller may repeat the same request later with success. */
 export const isRetryable = (error: GatewayError): boolean =>
   !isOfAccount(error) && (error.status === 429 || error.status >= 500 || error.retryAfterSeconds !== undefined);
 
-/** A refusal of the request itself, naming the field and what was expected. */
+/** A `request.invalid` error that names the field and states what was expected. */
 export const invalid = (param: string, expected: string): GatewayError =>
   new GatewayError("request.invalid", `${param}: ${expected}`, { param });
 
-/** Whatever was thrown, as one of the list: what is not ours is a fault of ours, and says nothing of its inside. */
+/** Any thrown value → a `GatewayError`. An unexpected one becomes `internal` with a fixed message, and stays as its cause. */
 export function toGatewayError(thrown: unknown): GatewayError {
   if (thrown instanceof GatewayError) return thrown;
   return new GatewayError("internal", "the gateway failed on this request", { cause: thrown });

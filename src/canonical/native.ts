@@ -1,16 +1,16 @@
 import type { Json } from "../wire/json.ts";
 import type { Dialect, Item, Message, Native } from "./types.ts";
 
-/** Who reads next: a wire, and the issuer whose seals can be opened there. */
+/** The receiver of an encoded message: a dialect, and the issuer whose sealed items it can open. */
 export type NativeTarget = { dialect: Dialect; issuer?: string };
 
-/** The wire item itself, if the target speaks its dialect and may open it. */
+/** The original wire item, if the target has its dialect and can open its seal. */
 export function verbatim(native: Native | undefined, target: NativeTarget): Json | undefined {
   if (native === undefined || native.dialect !== target.dialect) return undefined;
   return native.seal === undefined || native.seal === target.issuer ? native.item : undefined;
 }
 
-/** A message is said again whole only when every block in it may be. */
+/** The original wire item of a message, if the target can open the seals of all of its blocks. */
 export function verbatimMessage(message: Message, target: NativeTarget): Json | undefined {
   const isAllowed = message.blocks.every(
     (block) => block.native?.seal === undefined || block.native.seal === target.issuer,
@@ -18,13 +18,16 @@ export function verbatimMessage(message: Message, target: NativeTarget): Json | 
   return isAllowed ? verbatim(message.native, target) : undefined;
 }
 
-/** The only way to change a view: what it was a view of no longer says the same, and goes. */
+/** Changes an item. `native` is dropped: it would no longer match. Items are never changed in any other way. */
 export function edit<T extends Item>(item: T, changes: Partial<Omit<T, "native">>): T {
   const { native: _, ...view } = item;
   return { ...view, ...changes } as T;
 }
 
-/** Without what only its issuer can open. */
+/**
+ * The message without sealed data: sealed reasoning and opaque blocks are removed, other sealed blocks lose `native`.
+ * Signatures cover the messages before them, so every message after a changed one must be unsealed.
+ */
 export function unseal(message: Message): Message {
   if (!hasSeal(message)) return message;
   const blocks = message.blocks.flatMap((block) => {
@@ -35,5 +38,6 @@ export function unseal(message: Message): Message {
   return edit(message, { blocks });
 }
 
+/** Whether the message or one of its blocks can be opened only by its issuer. */
 export const hasSeal = (message: Message): boolean =>
   message.native?.seal !== undefined || message.blocks.some((block) => block.native?.seal !== undefined);

@@ -1,18 +1,22 @@
 import type { Effort } from "./types.ts";
 
-/** Shares of the output limit that stand for an effort, where one side has budgets and the other words. */
+/**
+ * An effort as a share of the output limit. Used to convert between dialects that limit reasoning by a token budget
+ * (Anthropic, Gemini) and those that name an effort (OpenAI).
+ */
 const SHARE: Record<Effort, number> = { none: 0, minimal: 0.1, low: 0.2, medium: 0.5, high: 0.8, xhigh: 0.95 };
 
-/** What a share is taken of when a request sets no limit. */
+/** Output limit assumed for a request without one. Tokens. */
 const DEFAULT_LIMIT = 32_768;
 
+/** The effort of that name; undefined for any other value. */
 export const effortOf = (value: unknown): Effort | undefined =>
   typeof value === "string" && value in SHARE ? (value as Effort) : undefined;
 
-/** Tokens for an effort. */
+/** Effort → budget in tokens. */
 export const budgetOf = (effort: Effort, maxOutput = DEFAULT_LIMIT): number => Math.round(SHARE[effort] * maxOutput);
 
-/** The smallest effort whose share holds the budget; inverse of `budgetOf`. */
+/** Budget in tokens → the smallest effort whose budget is at least as large. Inverse of `budgetOf`. */
 export function nearestEffort(budget: number, maxOutput = DEFAULT_LIMIT): Effort {
   const efforts = Object.keys(SHARE) as Effort[];
   return efforts.find((effort) => budget <= budgetOf(effort, maxOutput)) ?? "xhigh";

@@ -1,12 +1,12 @@
 import { type ErrorCode, GatewayError, toGatewayError } from "./error.ts";
 
 /**
- * Answers on their way from an object to the Worker. An error crosses as one: a thrown one would lose its code. Bodies
- * cross as streams, so their size has no limit.
+ * A `GatewayError` as the JSON body of a response from a Durable Object to the Worker. An error thrown over RPC would lose
+ * its code. Response bodies are passed as streams, so their size has no limit.
  */
 type RpcError = { code: ErrorCode; message: string; param?: string; status: number; word?: string };
 
-/** What the work answers, or the error that it throws. */
+/** The response of `work`, or a response that stands for the error it throws. The cause of an `internal` error is logged. */
 export async function toRpcResponse(work: () => Promise<Response> | Response): Promise<Response> {
   try {
     return await work();
@@ -14,29 +14,31 @@ export async function toRpcResponse(work: () => Promise<Response> | Response): P
     const { code, message, param, status, word, cause } = toGatewayError(thrown);
     if (code === "internal")
       console.error("internal error", Object(cause) instanceof Error ? (cause as Error).stack : "");
-    const told: RpcError = {
+    const body: RpcError = {
       code,
       message,
       status,
       ...(param !== undefined && { param }),
       ...(word !== undefined && { word }),
     };
-    return Response.json(told, { status, headers: { [ERROR_HEADER]: "error" } });
+    return Response.json(body, { status, headers: { [ERROR_HEADER]: "error" } });
   }
 }
 
-/** The inverse: the answer, or the error thrown again. */
+/** Returns the response, or throws the error that it stands for. Inverse of `toRpcResponse`. */
 export async function fromRpcResponse(response: Response): Promise<Response> {
   if (!response.headers.has(ERROR_HEADER)) return response;
   const { code, message, ...details } = await response.json<RpcError>();
   throw new GatewayError(code, message, details);
 }
 
+/** Marks a response that stands for an error. */
 const ERROR_HEADER = "x-rhone-crossing";
 
-/** An answer between objects. A thrown error would lose its code on the way, so it crosses as a value. */
+/** A result of an RPC method, or the `GatewayError` it failed with: thrown over RPC, an error would lose its code. */
 export type RpcResult<T> = { value: T } | { error: { code: ErrorCode; message: string; param?: string } };
 
+/** The result of `work`, or the error it throws. */
 export function toRpcResult<T>(work: () => T): RpcResult<T> {
   try {
     return { value: work() };
@@ -46,9 +48,9 @@ export function toRpcResult<T>(work: () => T): RpcResult<T> {
   }
 }
 
-/** The inverse. */
-export function unwrap<T>(told: RpcResult<T>): T {
-  if ("value" in told) return told.value;
-  const { code, message, param } = told.error;
+/** Returns the value, or throws the error. Inverse of `toRpcResult`. */
+export function unwrap<T>(result: RpcResult<T>): T {
+  if ("value" in result) return result.value;
+  const { code, message, param } = result.error;
   throw new GatewayError(code, message, param === undefined ? {} : { param });
 }

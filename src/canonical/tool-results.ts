@@ -1,9 +1,9 @@
 import type { Message } from "./types.ts";
 
 /**
- * Gives results the ids of the calls they answer, where the wire pairs the two by name and order (Gemini's calls mostly
- * have no id). A result with a known id is left alone; any other answers the first open call of its name. Only the last
- * words of the model are open: what it said before was answered, or never will be.
+ * Gives tool results the ids of the calls they answer, for wires that match them by name and order (most Gemini calls have
+ * no id). A result whose id matches a call is unchanged; any other answers the first unanswered call of its name. Only calls
+ * since the last client message are considered: earlier ones were answered or never will be.
  */
 export function pairResults(messages: readonly Message[]): Message[] {
   let open: { id: string; name: string }[] = [];

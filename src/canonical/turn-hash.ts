@@ -3,50 +3,47 @@ import { isObject, type Json, tryParseJson } from "../wire/json.ts";
 import type { Block, Message, Part, Source } from "./types.ts";
 
 /**
- * Names for places in a conversation, by what was said up to there: the name after a run is the hash of the name
- * before it and of what the run says, a run being consecutive messages of one author. Continuing, forking and
- * recognising a resent transcript are then each one look-up, whichever wire asks.
+ * Hashes that identify a point in a conversation by its content. A run is a sequence of messages by one author; the hash
+ * after a run covers the hash before it and the run. Continuing a session, branching and recognising a transcript that a
+ * client sends again are then one look-up each, independent of the client's wire format.
  *
- * System text, thinking, opaque items, tool-call ids and layout have no part in a name: clients lose or rewrite them.
- * A turn's end also ends a run, so a turn's name needs nothing but its parent's name and its own messages.
+ * System messages, reasoning, opaque blocks, tool-call ids and layout are not hashed: clients drop or rewrite them. The
+ * end of a turn always ends a run, so the hash of a turn depends only on its parent's hash and its own messages.
  */
 export const ROOT = "";
 
-type Author = "client" | "model";
-/** `said`: its settled atoms, each as JSON text; none, and the run names nothing. */
-type Run = { author: Author; atoms: string[] };
-
 export type TurnHashes = {
-  /** The place after what was said and replied. */
+  /** The hash after the turn, starting from its parent's. */
   chain: string;
-  /** What that, and the reply alone, would be named at the root: how a part of a transcript is recognised. */
+  /** The hash of the turn alone and of its reply alone, starting from the root: they identify a turn within a transcript. */
   own: string;
   reply: string;
 };
 
-/** The names of a turn that says this at the place `from`. */
-export function hashTurn(from: string, said: readonly Message[], replied: readonly Message[]): TurnHashes {
-  const [asked, answered] = [runsOf(said), runsOf(replied)];
-  // What the client says last in the model's name is the beginning of the reply.
-  const isJoined = asked.at(-1)?.author === answered[0]?.author;
-  const runs = isJoined ? runsOf([...said, ...replied]) : [...asked, ...answered];
+/** The hashes of a turn with this input and reply. `from`: the `chain` of its parent, or `ROOT`. */
+export function hashTurn(from: string, input: readonly Message[], reply: readonly Message[]): TurnHashes {
+  const [inputRuns, replyRuns] = [runsOf(input), runsOf(reply)];
+  // An assistant message at the end of the input is a prefill: one run with the reply.
+  const isJoined = inputRuns.at(-1)?.author === replyRuns[0]?.author;
+  const runs = isJoined ? runsOf([...input, ...reply]) : [...inputRuns, ...replyRuns];
   const own = hashRuns(ROOT, runs);
-  return { chain: from === ROOT ? own : hashRuns(from, runs), own, reply: hashRuns(ROOT, answered) };
+  return { chain: from === ROOT ? own : hashRuns(from, runs), own, reply: hashRuns(ROOT, replyRuns) };
 }
 
-/** The name of the place after these messages, said at the place `from`. */
+/** The hash after these messages, starting from the hash `from`. */
 export const hashAfter = (from: string, messages: readonly Message[]): string => hashRuns(from, runsOf(messages));
 
 /**
- * The longest beginning of `messages`, said at the place `from`, that ends at a known place, and how many of them it
- * holds. Only the end of something the model said can be the end of a turn.
+ * The longest prefix of `messages` whose hash `lookUp` knows: what `lookUp` returned, and the number of messages in the
+ * prefix. Only prefixes that end with a model message are looked up, since a turn ends with one. `from`: the hash before
+ * the first message.
  */
-export function findLongestKnownPrefix<Place>(
+export function findLongestKnownPrefix<Match>(
   messages: readonly Message[],
-  known: (name: string) => Place | undefined,
+  lookUp: (hash: string) => Match | undefined,
   from = ROOT,
-): { place: Place; count: number } | undefined {
-  let found: { place: Place; count: number } | undefined;
+): { match: Match; count: number } | undefined {
+  let found: { match: Match; count: number } | undefined;
   let before = from;
   let open: OpenRun | undefined;
   messages.forEach((message, i) => {
@@ -58,20 +55,25 @@ export function findLongestKnownPrefix<Place>(
     }
     open.add(message);
     if (author !== "model") return;
-    const name = hashRuns(before, [open.run]);
-    const place = known(name);
-    if (place === undefined) return;
-    found = { place, count: i + 1 };
-    before = name;
+    const hash = hashRuns(before, [open.run]);
+    const match = lookUp(hash);
+    if (match === undefined) return;
+    found = { match, count: i + 1 };
+    before = hash;
     open = undefined;
   });
   return found;
 }
 
+type Author = "client" | "model";
+/** `atoms`: the hashed parts, each as JSON text. A run without any leaves the hash unchanged. */
+type Run = { author: Author; atoms: string[] };
+
+/** Empty runs are skipped. The format is stored with every turn: changing it makes stored sessions unrecognisable. */
 const hashRuns = (from: string, runs: readonly Run[]): string =>
   runs.reduce(
-    (before, { author, atoms: said }) =>
-      said.length === 0 ? before : sha256(`[${JSON.stringify(before)},"${author}",[${said.join(",")}]]`),
+    (before, { author, atoms }) =>
+      atoms.length === 0 ? before : sha256(`[${JSON.stringify(before)},"${author}",[${atoms.join(",")}]]`),
     from,
   );
 
@@ -88,7 +90,7 @@ function runsOf(messages: readonly Message[]): Run[] {
 
 const authorOf = ({ role }: Message): Author => (role === "assistant" ? "model" : "client");
 
-/** A run as it grows. Neighbouring texts are one, so the last is settled only when it is known to have ended. */
+/** A run under construction. Neighbouring texts are hashed as one, so the last text is pending until another atom follows. */
 class OpenRun {
   readonly author: Author;
   readonly #atoms: string[] = [];
@@ -118,7 +120,7 @@ class OpenRun {
   }
 }
 
-/** What is no text, in what of it clients leave as it was: not the spelling of JSON. */
+/** The hashed part of a block other than text, reduced to what clients send back unchanged: JSON is canonicalised. */
 function atomOf(block: Block): string[] | undefined {
   switch (block.kind) {
     case "tool_call":
@@ -135,12 +137,12 @@ function atomOf(block: Block): string[] | undefined {
 }
 
 /**
- * What clients change without changing the meaning: white space around texts, and, where they parse what the model said
- * and write it anew, its quotes and inner white space. Their own words they send as they are.
+ * Removes what clients change without changing the meaning: white space around a text and, in model text, which some
+ * clients parse and render again, the kind of quotes and inner white space. Client text is only trimmed.
  */
 function normalize(text: string, author: Author): string {
   if (author === "client") return text.trim();
-  // Single blanks, which are most white space, stay where they are: replacing each of them is what takes time.
+  // The pattern skips single spaces, which are most white space: replacing each of them would dominate the running time.
   return text
     .replaceAll('"', "'")
     .replaceAll("`", "'")

@@ -2,15 +2,16 @@ import type { Json } from "../wire/json.ts";
 import type { GatewayError } from "./error.ts";
 
 /**
- * What a conversation means, whichever wire it came over. A block is a *view* of the provider's item it came from and
- * carries that item whole (`native`), so what nobody here has a name for is said again unchanged on the same wire.
+ * The canonical form of a conversation, independent of its wire format. A block is a view of the provider's item that it
+ * was decoded from and holds that item whole (`native`), so members without a canonical name are encoded unchanged on the
+ * same wire.
  */
 export type Dialect = "openai-chat" | "openai-responses" | "anthropic" | "gemini" | "native";
 
-/** `seal`: the only issuer that can open it (signatures, encrypted reasoning). Absent: anyone who speaks the dialect. */
+/** An original wire item. `seal`: the only issuer that accepts it (signatures, encrypted reasoning); absent: any of the dialect. */
 export type Native = { dialect: Dialect; item: Json; seal?: string };
 
-/** All other fields of an item are a view of `native`. Change one only with `edit()`, which drops it. */
+/** All other fields of an item are a view of `native`. Items are changed only with `edit()`, which drops `native`. */
 export type Item = { native?: Native; cache?: "5m" | "1h" };
 
 export type Text = Item & {
@@ -18,23 +19,26 @@ export type Text = Item & {
   text: string;
   citations?: Citation[];
   refusal?: true;
-  /** Of its tokens, where the caller asked for them and the provider tells them. */
+  /** Log probabilities of its tokens, if requested and reported. */
   logprobs?: Logprob[];
 };
-/** `text` is empty when the reasoning is only there sealed. */
+/** `text` is empty if the reasoning is available only in sealed form. */
 export type Thinking = Item & { kind: "thinking"; text: string };
 export type Media = Item & { kind: "media"; mime: string; source: Source; name?: string };
-/** `arguments` is JSON text as the model wrote it: parsing reorders and rounds. */
+/** `arguments` is the model's JSON text: parsing would reorder members and round numbers. */
 export type ToolCall = Item & { kind: "tool_call"; id: string; name: string; arguments: string };
-/** `name`: the tool's, where the wire says it (Gemini, Chat's old `function` role). */
+/** `name`: the tool's name, on wires that have it (Gemini, the `function` role of OpenAI Chat). */
 export type ToolResult = Item & { kind: "tool_result"; id: string; name?: string; content: Part[]; isError?: true };
-/** Means nothing outside its dialect but, perhaps, its gist: server tools and their results, citations of a search, … */
+/**
+ * A block that only its dialect has: server tools and their results, search citations, … `gist`: plain text that stands
+ * for it in other dialects.
+ */
 export type Opaque = Item & { kind: "opaque"; label: string; gist?: string; native: Native };
 
 export type Part = Text | Media | Opaque;
 export type Block = Text | Thinking | Media | ToolCall | ToolResult | Opaque;
 
-/** `bytes`: the token's in UTF-8, where the provider says them. `top`: what else was likely in its place. */
+/** `bytes`: the token in UTF-8, if reported. `top`: the most likely tokens at this position. */
 export type Logprob = { token: string; logprob: number; bytes?: number[]; top?: Logprob[] };
 export type Citation = { text?: string; url?: string; title?: string; start?: number; end?: number };
 export type Source =
@@ -50,7 +54,7 @@ export type Role = "system" | "user" | "assistant";
 export type Message = Item & {
   role: Role;
   blocks: Block[];
-  /** The wire's own word where it says more than `role`: `developer`. */
+  /** The wire's role if it is more specific than `role`: `developer`. */
   word?: string;
   name?: string;
 };
@@ -63,14 +67,14 @@ export type FunctionTool = Item & {
   parameters?: Json;
   strict?: boolean;
 };
-/** A tool that the provider itself runs, or one only its dialect knows. */
+/** A tool that the provider runs, or one that only its dialect has. */
 export type ServerTool = Item & { kind: "server"; label: string; native: Native };
 export type Tool = FunctionTool | ServerTool;
 
-/** `among`: the only functions that may be called, where they are not all. */
+/** `among`: the functions that may be called; absent: all. */
 export type ToolChoice = { mode: "auto" | "none" | "required"; among?: string[] } | { mode: "tool"; name: string };
 export type Effort = "none" | "minimal" | "low" | "medium" | "high" | "xhigh";
-/** `budget`: tokens. `summary`: whether the caller wants to read along; absent leaves the provider's default. */
+/** `budget`: tokens. `summary`: the kind of reasoning summary that is requested; absent: the provider's default. */
 export type Reasoning = { effort?: Effort; budget?: number; summary?: string };
 export type Format =
   | { type: "text" }
@@ -86,14 +90,14 @@ export type Sampling = {
   seed?: number;
   stop?: string[];
   n?: number;
-  /** Alternatives per token; 0 is the chosen token alone. */
+  /** Number of alternatives per token; 0: only the chosen token. */
   logprobs?: number;
 };
 
 export type ModelRequest = {
   model: string;
   stream: boolean;
-  /** System messages stand where they stood; the leading ones are the instructions. */
+  /** System messages stay at their position; the leading ones are the instructions. */
   messages: Message[];
   tools?: Tool[];
   toolChoice?: ToolChoice;
@@ -106,28 +110,28 @@ export type ModelRequest = {
   user?: string;
   serviceTier?: string;
   cacheKey?: string;
-  /** The body it came from, whole: members without a canonical home are said again on the same wire. */
+  /** The whole body that it was decoded from: members without a canonical name are encoded again on the same wire. */
   rest?: Native;
 };
 
 export type FinishReason = "stop" | "length" | "tool_calls" | "content_filter" | "refusal" | "pause" | "other";
-/** `native`: the provider's own word. */
+/** `native`: the provider's name of the reason. */
 export type Finish = { reason: FinishReason; native?: string; stopSequence?: string };
 
-/** Disjoint token counts but for those that are part of another. Absent is unknown, never 0. */
+/** Token counts, disjoint except for those that are part of another. Absent means unknown, not 0. */
 export type Usage = {
   fresh?: number;
   cacheRead?: number;
   cacheWrite?: number;
   output?: number;
-  /** Of `output`. */
+  /** Part of `output`. */
   reasoning?: number;
-  /** Of `fresh` and of `output`: priced apart. */
+  /** Parts of `fresh` and of `output` with prices of their own. */
   inputAudio?: number;
   outputAudio?: number;
-  /** Of `cacheWrite`: what Anthropic keeps for an hour, and prices apart. */
+  /** Part of `cacheWrite`: written to Anthropic's cache with a lifetime of one hour, with a price of its own. */
   cacheWrite1h?: number;
-  /** Not tokens: the searches of the provider's own tool, where it counts and bills them. */
+  /** Number of searches by the provider's own tool, if it reports them. */
   searches?: number;
   native?: Json;
 };
@@ -138,18 +142,18 @@ export type ModelResponse = {
   messages: Message[];
   finish: Finish;
   usage: Usage;
-  /** The same turn said otherwise, where several were asked for. The first is the reply, and the session's. */
+  /** Further answers, if several were requested. `messages` holds the first one, which enters the session. */
   alternatives?: Alternative[];
-  /** What the answer's envelope says beside its messages. */
+  /** The answer's envelope: its members other than the messages. */
   rest?: Native;
 };
 
 export type Alternative = { messages: Message[]; finish: Finish };
 
 /**
- * A reply as it grows. Exactly one `end` or `error` comes last. `item` counts the wire items of the reply (a Responses
- * answer has several; absent is 0), `id` is the item's own, where it has one: a seal may be bound to it. `close` brings
- * the finished block, native included: only decoders accumulate.
+ * A reply as a stream. Exactly one `end` or `error` is the last event. `item`: index of the wire item (a Responses answer
+ * has several; absent: 0). `id`: the wire item's id, if it has one; a seal may be bound to it. `close` holds the whole
+ * block with its `native`, so only decoders need to accumulate.
  */
 export type StreamEvent =
   | { type: "start"; id: string; model: string }
@@ -166,5 +170,5 @@ export type StreamEvent =
     }
   | { type: "error"; error: GatewayError };
 
-/** Something a target cannot hold. `at`: the field or block, in the caller's terms. */
+/** A part of a request that the target cannot represent. `at`: the field or block, in the terms of the caller's wire. */
 export type Loss = { at: string; what: "dropped" | "approximated"; why: string };

@@ -1,6 +1,6 @@
 import type { Usage } from "./types.ts";
 
-/** All tokens that went in, cached or not; undefined when the provider said nothing of them. */
+/** Input tokens, cached or not; undefined if the provider reported none of the counts. */
 export function inputTokens(usage: Usage): number | undefined {
   const { fresh, cacheRead, cacheWrite } = usage;
   if (fresh === undefined && cacheRead === undefined && cacheWrite === undefined) return undefined;
@@ -10,23 +10,26 @@ export function inputTokens(usage: Usage): number | undefined {
 /** Micro-dollars per million tokens. `tiers`: the rate for all tokens of a call whose input is larger than `above`. */
 export type Rate = number | { base: number; tiers: readonly { above: number; rate: number }[] };
 
-/** What a model costs. A bucket without a rate of its own costs what its parent costs. */
+/** The price of a model. A kind of token without its own rate has the rate of the kind that it is part of. */
 export type Price = {
   input: Rate;
   output: Rate;
   cacheRead?: Rate;
   cacheWrite?: Rate;
-  /** Anthropic's cache that holds an hour. */
+  /** Writes to Anthropic's cache with a lifetime of one hour. */
   cacheWrite1h?: Rate;
   reasoning?: Rate;
   inputAudio?: Rate;
   outputAudio?: Rate;
-  /** Micro-dollars for each call, whatever its size, and for each search of the provider's own tool. */
+  /** Micro-dollars per call, independent of its size, and per search of the provider's own tool. */
   call?: number;
   search?: number;
 };
 
-/** Whole micro-dollars, rounded up: a call is never told cheaper than it was. Undefined when a bucket is unknown. */
+/**
+ * The cost of a call in whole micro-dollars, rounded up so that it is never reported too low. Undefined if the price or a
+ * count that it depends on is unknown.
+ */
 export function computeCostMicros(usage: Usage, price: Price | undefined): number | undefined {
   const input = inputTokens(usage);
   if (price === undefined || usage.output === undefined || input === undefined) return undefined;
@@ -48,10 +51,10 @@ export function computeCostMicros(usage: Usage, price: Price | undefined): numbe
     [reasoning, price.reasoning ?? price.output],
     [audioOutput, price.outputAudio ?? price.output],
   ];
-  // Whole numbers throughout: 0.1 + 0.2 dollars would round up to a micro-dollar nobody owes.
+  // Integers throughout: with fractions, a rounding error such as that of 0.1 + 0.2 would add a micro-dollar.
   const total = charges.reduce((sum, [tokens, rate]) => sum + tokens * rateOf(rate), 0);
   return Math.ceil(total / 1_000_000) + (price.call ?? 0) + searches * (price.search ?? 0);
 }
 
-/** A part is never larger than its whole, whatever a provider counts. */
+/** Limits a count to the count that it is part of: providers sometimes report more. */
 const clampPart = (tokens: number | undefined, whole: number): number => Math.min(tokens ?? 0, whole);

@@ -3,21 +3,22 @@ import type { Message } from "../canonical/types.ts";
 import type { Turn } from "./turns.ts";
 
 /**
- * Where a call continues, and how many of its messages the session already holds. `at`: a turn's id; undefined is the
- * beginning of the session.
+ * The turn that a call continues, and how many of its leading messages the session already holds. `at`: the turn's id;
+ * undefined: the root.
  */
 export type Continuation = { at: string | undefined; matchedCount: number };
 
 /**
- * Where messages stand that come to a session whose way to the head is `path`. `named`: the turn that ends at a place.
+ * Finds the turn that messages continue in a session whose path to the head is `path`. `findByHash`: the id of the turn
+ * whose transcript has that hash. The first rule that applies decides:
  *
- * 1. They begin with what the session holds, up to whatever turn: there.
- * 2. They begin with what some turn of the path said (a client's own loop over tools, a window over the history): behind
- *    the part of the path that they repeat.
- * 3. They begin with the model's last words: at the head.
- * 4. They hold a reply of the path behind words that the session does not know: a transcript whose beginning was edited.
- *    It stands at the beginning of the session, since to append it would say that reply twice.
- * 5. Anything else is new as a whole, at the head: also replies that a client wrote itself (examples, a handover).
+ * 1. The messages start with the transcript of a turn, on the path or not: they continue that turn.
+ * 2. They start with the content of a turn in the middle of the path (a client's own loop over tools, a window over the
+ *    history): they continue the last turn that they repeat from there.
+ * 3. They start with the head's reply: they continue the head.
+ * 4. They contain a reply of the path after messages that the session does not know: a transcript whose start was edited.
+ *    They continue the root; appended to the head, that reply would be in the history twice.
+ * 5. Otherwise all of them are new and continue the head, also replies that the client wrote itself (examples, a handover).
  */
 export function findContinuation(
   messages: readonly Message[],
@@ -25,31 +26,31 @@ export function findContinuation(
   findByHash: (chain: string) => string | undefined,
 ): Continuation {
   const head = path.at(-1);
-  // Of two turns with the same name the one that the session stands at is meant.
+  // If several turns have the same hash, the head is preferred.
   const findTurnId = (name: string): string | undefined => (name === head?.chain ? head.id : findByHash(name));
   const prefix = findLongestKnownPrefix(messages, findTurnId);
-  if (prefix !== undefined) return { at: prefix.place, matchedCount: prefix.count };
+  if (prefix !== undefined) return { at: prefix.match, matchedCount: prefix.count };
   return (
     findInPath(messages, path, findTurnId) ??
     matchLastReply(messages, head) ?? { at: hasKnownReply(messages, path) ? undefined : head?.id, matchedCount: 0 }
   );
 }
 
-/** Where the messages continue the path from somewhere within it. */
+/** Rule 2: messages that repeat a part of the path which does not start at its root. */
 export function findInPath(
   messages: readonly Message[],
   path: readonly Turn[],
   findTurnId: (chain: string) => string | undefined,
 ): Continuation | undefined {
-  // A turn is known by its reply's end; without any reply that others follow, nothing needs to be looked for.
+  // A hash covers a whole turn, up to its reply: without a reply that is followed by a user's message none can match.
   if (path.length === 0 || !isAnswered(messages)) return undefined;
   const first = findLongestKnownPrefix(messages, (own) => path.findLast((turn) => turn.own === own));
   if (first === undefined) return undefined;
-  const rest = findLongestKnownPrefix(messages.slice(first.count), findTurnId, first.place.chain);
-  return { at: rest?.place ?? first.place.id, matchedCount: first.count + (rest?.count ?? 0) };
+  const rest = findLongestKnownPrefix(messages.slice(first.count), findTurnId, first.match.chain);
+  return { at: rest?.match ?? first.match.id, matchedCount: first.count + (rest?.count ?? 0) };
 }
 
-/** How many of the messages are what the head's reply said, or its tool calls: clients send these back with the results. */
+/** Rule 3: leading messages that repeat the head's reply, or only its tool calls, which clients send back with the results. */
 export function matchLastReply(messages: readonly Message[], head: Turn | undefined): Continuation | undefined {
   const end = messages.findIndex(({ role }) => role !== "assistant");
   if (head === undefined || end <= 0) return undefined;
@@ -59,14 +60,14 @@ export function matchLastReply(messages: readonly Message[], head: Turn | undefi
   return isCalls || hashAfter(ROOT, leading) === head.reply ? { at: head.id, matchedCount: end } : undefined;
 }
 
-/** Behind words of the client's own stands a reply that the path holds, and something after it. */
+/** Rule 4: a reply of the path stands after a message of the client, and is answered. */
 function hasKnownReply(messages: readonly Message[], path: readonly Turn[]): boolean {
   if (path.length === 0 || messages[0]?.role === "assistant" || !isAnswered(messages)) return false;
   const replies = new Set(path.map(({ reply }) => reply));
   return listReplies(messages).some((run) => replies.has(hashAfter(ROOT, run)));
 }
 
-/** The messages of each of the model's replies. */
+/** Runs of consecutive assistant messages: each is one reply. */
 function listReplies(messages: readonly Message[]): Message[][] {
   const runs: Message[][] = [];
   messages.forEach((message, i) => {
@@ -77,7 +78,7 @@ function listReplies(messages: readonly Message[]): Message[][] {
   return runs;
 }
 
-/** The model said something, and the client something after it: no single message, nor one with the reply's beginning. */
+/** Whether a user's message follows an assistant's: false for a first message and for a prefilled reply. */
 function isAnswered(messages: readonly Message[]): boolean {
   const firstReply = messages.findIndex(({ role }) => role === "assistant");
   return firstReply >= 0 && messages.slice(firstReply).some(({ role }) => role === "user");
