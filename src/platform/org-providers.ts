@@ -26,7 +26,7 @@ const CACHE = new Map<string, CachedProviders>();
 export async function providersFor(
   env: Env,
   org: string,
-  later: (work: Promise<unknown>) => void,
+  waitUntil: (work: Promise<unknown>) => void,
 ): Promise<ProviderTable> {
   const keys = vaultKeysFor(env);
   const base = providersOf(env);
@@ -36,7 +36,7 @@ export async function providersFor(
   if (cached?.base !== base || now - cached.loadedAt > CACHE_MS) return await loadProviders(env, org, keys);
   if (now - cached.refreshStartedAt > CACHE_MS / 2) {
     cached.refreshStartedAt = now;
-    later(loadProviders(env, org, keys).catch(() => {}));
+    waitUntil(loadProviders(env, org, keys).catch(() => {}));
   }
   return cached.rows;
 }

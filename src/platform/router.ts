@@ -21,13 +21,13 @@ export function isolateRouter({ RHONE_CONFIG: text }: Env): Router {
  * Must be awaited before an isolate's first call; `undefined` if there is nothing to wait for. A valid configuration is
  * stored in the background as the last good one. An invalid one is replaced by the last good one, once, with a log line.
  */
-export function loadRouter(env: Env, later: (work: Promise<unknown>) => void): Promise<void> | undefined {
+export function loadRouter(env: Env, waitUntil: (work: Promise<unknown>) => void): Promise<void> | undefined {
   const { problem } = isolateRouter(env);
   const state = current!;
   if (state.isSettled) return undefined;
   state.isSettled = true;
   if (problem !== undefined) return useLastGood(state, problem, env);
-  later(storeConfig(env, state.text!).catch(() => {}));
+  waitUntil(storeConfig(env, state.text!).catch(() => {}));
   return undefined;
 }
 

@@ -24,13 +24,13 @@ export async function authenticateSocket(
   waitUntil: AuthContext["waitUntil"],
 ): Promise<Caller> {
   const { keyId, org, scopes, sessionId: session, expiresAt = Infinity, address } = attachment;
-  const authenticateAt: AuthContext["fetchKey"] = (objectId, digest) => keyStubAt(env.KEYS, objectId)?.admit(digest);
+  const fetchKey: AuthContext["fetchKey"] = (objectId, digest) => keyStubAt(env.KEYS, objectId)?.admit(digest);
   const authContext: AuthContext = {
     keyCache,
     adminKey: env.RHONE_ADMIN_KEY,
-    fetchKey: authenticateAt,
+    fetchKey,
     address,
-    waitUntil: waitUntil,
+    waitUntil,
   };
   if (scopes !== undefined) return await authenticateClaims({ keyId, org, session, scopes, expiresAt }, authContext);
   return { ...(await authenticateKeyId(keyId, objectIdIn("key", keyId), authContext)), org };

@@ -186,10 +186,10 @@ export const SUMMARY_INSTRUCTIONS =
 function chooseSummaryModel({ row }: Session, sql: Sql): string {
   const { model } = row.defaults;
   if (typeof model === "string") return model;
-  const answered = findLastCompleted(sql);
-  if (answered === undefined)
+  const lastCall = findLastCompleted(sql);
+  if (lastCall === undefined)
     throw new GatewayError("request.invalid", "model: expected the name of a model", { param: "model" });
-  return answered.started.modelAsked;
+  return lastCall.started.modelAsked;
 }
 
 /**

@@ -35,24 +35,24 @@ export type ConversationCommand =
  * for error messages. Throws `object.not_found` for another organisation's conversation as for none.
  */
 export async function runConversationCommand(
-  request: ConversationCommand,
+  command: ConversationCommand,
   id: string,
   caller: Caller,
   services: CommandServices,
 ): Promise<Response> {
   const { session, blobs, durable, list } = services;
-  if (request.do === "create") {
-    session.create(caller.org, request.id, { metadata: request.metadata });
-    if (request.items.length > 0) await addItems(request.items, services);
+  if (command.do === "create") {
+    session.create(caller.org, command.id, { metadata: command.metadata });
+    if (command.items.length > 0) await addItems(command.items, services);
     await Promise.all([durable(), list(toSessionRecord(session.row, false))]);
     return Response.json(describeConversation(services));
   }
   if (!session.exists || session.row.org !== caller.org) throw conversationNotFound(id);
-  switch (request.do) {
+  switch (command.do) {
     case "show":
       return Response.json(describeConversation(services));
     case "update":
-      session.change({ metadata: request.metadata }, "updated");
+      session.change({ metadata: command.metadata }, "updated");
       await Promise.all([durable(), list(toSessionRecord(session.row, false))]);
       return Response.json(describeConversation(services));
     case "delete":
@@ -60,21 +60,21 @@ export async function runConversationCommand(
       return Response.json({ id, object: "conversation.deleted", deleted: true });
     case "add":
       return await withLease(services, async () => {
-        const made = await addItems(request.items, services);
+        const turn = await addItems(command.items, services);
         await durable();
-        const items = await listTurnItems(made, blobs);
+        const items = await listTurnItems(turn, blobs);
         return Response.json(toApiItemList(items, false));
       });
     case "items": {
-      const found = pageItems(await listItems(session.path, services), request);
+      const found = pageItems(await listItems(session.path, services), command);
       if (found === undefined) throw invalid("after", "expected the id of an item of this conversation");
       return Response.json(found);
     }
     case "item":
-      return Response.json(requireItem(await listItems(session.path, services), request.item));
+      return Response.json(requireItem(await listItems(session.path, services), command.item));
     case "deleteItem":
       return await withLease(services, async () => {
-        await removeItem(request.item, services);
+        await removeItem(command.item, services);
         await durable();
         return Response.json(describeConversation(services));
       });
@@ -122,9 +122,9 @@ async function addItems(
     input: await offload(input, blobs),
     output: NO_ITEMS,
   };
-  const made = linkTurns([turn], { parent, objectId, now: now() });
-  session.moveTo(made, "items_added", { turn_id: made[0]!.id, items: items.length });
-  return made[0]!;
+  const linked = linkTurns([turn], { parent, objectId, now: now() });
+  session.moveTo(linked, "items_added", { turn_id: linked[0]!.id, items: items.length });
+  return linked[0]!;
 }
 
 /**
@@ -149,8 +149,8 @@ async function removeItem(id: string, services: CommandServices): Promise<void> 
     ...(input.items === "" && output.items === "" ? [] : [copyTurn(turn, input, output)]),
     ...(await Promise.all(later)),
   ];
-  const made = linkTurns(rest, { parent: path[at - 1], objectId, now: now() });
-  session.moveTo(made, "item_deleted", { item_id: id, before: session.row.head });
+  const linked = linkTurns(rest, { parent: path[at - 1], objectId, now: now() });
+  session.moveTo(linked, "item_deleted", { item_id: id, before: session.row.head });
 }
 
 /** One side of a turn without the item with this id; the side unchanged if it has no such item. */

@@ -136,9 +136,9 @@ export class SessionCalls {
 
   /** Cancels a running call. Resolves when it is recorded; at once if it is not running. */
   async stop(call: string): Promise<void> {
-    const underWay = this.#running.get(call);
-    underWay?.stop.abort(CANCELLED);
-    await underWay?.done;
+    const running = this.#running.get(call);
+    running?.stop.abort(CANCELLED);
+    await running?.done;
   }
 
   /** Cancels all running calls. Resolves when they are recorded. */
