@@ -2,7 +2,7 @@ import { newId } from "../wire/id.ts";
 import type { JsonObject } from "../wire/json.ts";
 import type { Sql } from "../store/sql.ts";
 
-/** What happened to a session beside its calls: for its timeline and its lineage. */
+/** A change of a session that no call made; shown in its timeline and its lineage. `createdAt`: Unix milliseconds. */
 export type SessionEvent = {
   id: string;
   type:
@@ -22,6 +22,7 @@ export type SessionEvent = {
 
 type Row = { id: string; type: SessionEvent["type"]; data: string; created_at: number };
 
+/** Appends an event. Runs in the transaction of the change that it describes. */
 export function recordEvent(sql: Sql, now: number, type: SessionEvent["type"], data: JsonObject = {}): void {
   sql(
     "INSERT INTO changes (id, type, data, created_at) VALUES (?, ?, ?, ?)",
@@ -32,7 +33,7 @@ export function recordEvent(sql: Sql, now: number, type: SessionEvent["type"], d
   );
 }
 
-/** In the order in which they happened. */
+/** Oldest first: ids sort by time. */
 export const listEvents = (sql: Sql): SessionEvent[] =>
   sql<Row>("SELECT * FROM changes ORDER BY id").map(({ id, type, data, created_at: createdAt }) => ({
     id,

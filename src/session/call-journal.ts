@@ -5,8 +5,9 @@ import type { EventCount } from "./stream/segments.ts";
 import { firstId } from "../wire/id.ts";
 
 /**
- * Where stateless calls stand that begin sessions of their own, many in one object: nearly none of those sessions is
- * ever looked at. One that is gets an object of its own then, and its call leaves.
+ * The schema of a journal: one object that holds the stateless calls of many sessions of one call each. Nearly none of
+ * those sessions is ever read; one that is moves to an object of its own, and its entry is removed.
+ * `told`: the bytes of streams. Steps are only ever added.
  */
 const MIGRATIONS: readonly string[] = [
   `CREATE TABLE entries (id TEXT PRIMARY KEY, org TEXT NOT NULL, text TEXT NOT NULL) WITHOUT ROWID;
@@ -14,15 +15,19 @@ const MIGRATIONS: readonly string[] = [
    ${OUTBOX_SCHEMA};`,
 ];
 
-/** All of a stream, as its client was told it. */
+/** A whole stream, byte for byte as it was sent to its client. */
 export type RecordedStream = { bytes: Uint8Array; count: EventCount };
 
-/** `text`: what its session would take in, as JSON. `payload`: its record and its session's, as they go to the queue. */
+/**
+ * A call's entry. `id`: the call's. `text`: the import of the call into its session, as JSON. `payload`: the records of
+ * the call and its session, as the queue carries them. `told`: the stream, if the call had one.
+ */
 export type JournalEntry = { id: string; org: string; text: string; payload: string; told?: RecordedStream };
 
-/** How long a call may have run before it came here, at most: a longer one is told to its session. Milliseconds. */
+/** Allowance for the running time of a call: its id has the time of its start, the retention counts from its end. Milliseconds. */
 const MAX_CALL_MS = 60_000;
 
+/** Entries of stateless calls, until they are imported by their sessions. Entries stay; streams expire. */
 export class Journal {
   readonly #sql: Sql;
   readonly #storage: Storage;
@@ -33,7 +38,7 @@ export class Journal {
     migrate(storage, MIGRATIONS);
   }
 
-  /** What comes twice stands there once. */
+  /** Stores entries and enqueues their records in one transaction. An entry that exists is not changed. */
   enter(entries: readonly JournalEntry[]): void {
     this.#storage.transact(() => {
       for (const { id, org, text, payload, told: stream } of entries) {
@@ -44,7 +49,7 @@ export class Journal {
     });
   }
 
-  /** undefined: another organisation's, or not there. */
+  /** undefined: there is no such entry, or it is another organisation's. */
   find(org: string, id: string): Pick<JournalEntry, "text" | "told"> | undefined {
     const [found] = this.#sql<{ text: string }>("SELECT text FROM entries WHERE id = ? AND org = ?", id, org);
     if (found === undefined) return undefined;
@@ -57,7 +62,7 @@ export class Journal {
     return { ...found, told: { bytes: new Uint8Array(bytes), count: { blocks, events } } };
   }
 
-  /** For a call whose session has taken it in. */
+  /** Removes the entry of a call that its session has imported. */
   remove(org: string, id: string): void {
     this.#storage.transact(() => {
       if (this.#sql("DELETE FROM entries WHERE id = ? AND org = ? RETURNING id", id, org).length === 0) return;
@@ -65,7 +70,7 @@ export class Journal {
     });
   }
 
-  /** Drops the streams that can no longer be resumed. Whether there are others. */
+  /** Deletes streams that can no longer be resumed. Returns whether others are left, which need a later call of this. */
   dropExpiredStreams(now: number): boolean {
     this.#sql("DELETE FROM told WHERE id < ?", firstId("call", now - STREAM_RETENTION_MS - MAX_CALL_MS));
     return this.#sql("SELECT 1 FROM told LIMIT 1").length > 0;

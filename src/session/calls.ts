@@ -2,11 +2,12 @@ import type { CallRecord } from "../store/records.ts";
 import type { Sql } from "../store/sql.ts";
 import { loadText, storeText } from "./schema.ts";
 
-/**
- * The calls of a session, each from before it is dispatched until long after: `running`, then how it ended. A call
- * that runs when its object wakes up was left behind by a crash.
- */
+/** A call as it is stored before it is dispatched: its record without what only its end determines. */
 export type CallStart = Omit<CallRecord, "status" | "usage" | "latency" | "endedAt" | "attempts" | "losses">;
+/**
+ * A call of a session: `running`, then the status it ended with. A call that is `running` while its object starts was
+ * interrupted by a crash. `received`: the wire items of a failed call, as JSON text.
+ */
 export type CallState = {
   id: string;
   status: CallRecord["status"] | "running";
@@ -26,7 +27,7 @@ export function startCall(sql: Sql, started: CallStart): void {
   );
 }
 
-/** `received`: wire items that came but never entered the head, as JSON text. */
+/** Ends a call, or stores one that was never started here. `received`: wire items that arrived but became no turn, as JSON text. */
 export function endCall(sql: Sql, record: CallRecord, received?: string): void {
   sql(
     `INSERT INTO calls (id, status, started, record, received, created_at) VALUES (?1, ?2, ?3, ?3, ?4, ?5)
@@ -42,14 +43,14 @@ export function endCall(sql: Sql, record: CallRecord, received?: string): void {
 export const findCallState = (sql: Sql, id: string): CallState | undefined =>
   sql<Row>("SELECT * FROM calls WHERE id = ?", id).map((row) => toCallState(sql, row))[0];
 
-/** In the order in which they began: those behind the call `after`, at most `limit`. */
+/** Calls in the order in which they started: those after the id `after`, at most `limit` (-1: all). */
 export const listCalls = (sql: Sql, { after = "", limit = -1 } = {}): CallState[] =>
   sql<Row>("SELECT * FROM calls WHERE id > ? ORDER BY id LIMIT ?", after, limit).map((row) => toCallState(sql, row));
 
 export const listCallIds = (sql: Sql): { id: string; createdAt: number }[] =>
   sql("SELECT id, created_at AS createdAt FROM calls ORDER BY id");
 
-/** The newest call that was answered. */
+/** The newest completed call; its model is the default for commands that need one. */
 export const findLastCompleted = (sql: Sql): CallState | undefined =>
   sql<Row>("SELECT * FROM calls WHERE status = 'completed' ORDER BY id DESC LIMIT 1").map((row) =>
     toCallState(sql, row),
@@ -68,4 +69,5 @@ function toCallState(sql: Sql, { id, status, started, record, received }: Row): 
   };
 }
 
+/** Owner of the rest of `received` in `overflow`. */
 const receivedOwner = (id: string): string => `${id}/received`;

@@ -4,10 +4,13 @@ import { sha256 } from "../wire/hash.ts";
 import { findStringEnd } from "../wire/json.ts";
 import type { BlobRef, WireItems } from "./turns.ts";
 
-/** Characters, quotes included. SPEC 19: what is larger leaves the session for R2. */
+/** Strings longer than this are stored in R2: read with every turn of a path, they would fill an object's 128 MB. Characters, quotes included. */
 const MIN_LENGTH = 256 * 1024;
 
-/** The passage without its large media, which are durable elsewhere then. Inverse of `joined`. */
+/**
+ * Moves large data strings (images, documents) from the items to `blobs`. Resolves when they are durable there; returns
+ * the argument itself if there are none. The inverse of `inline`.
+ */
 export async function offload<P extends WireItems>(wireItems: P, blobs: Blobs): Promise<P> {
   const { items } = wireItems;
   if (items.length < MIN_LENGTH) return wireItems;
@@ -31,10 +34,10 @@ export async function offload<P extends WireItems>(wireItems: P, blobs: Blobs): 
   return cuts.length === 0 ? wireItems : { ...wireItems, items: rest + items.slice(from), cuts };
 }
 
-/** Data have no blanks, and words have one every few: these stay, however long they are. A data URL's beginning is neither. */
+/** Distinguishes base64 from prose, which stays: prose has a blank every few characters. The first 1024 are skipped: a data URL's header may hold one. */
 const isData = (literal: string): boolean => !literal.slice(1024, 5120).includes(" ");
 
-/** The passage as it was said. Throws when what was cut out is no longer there. */
+/** Restores the items byte for byte. Throws `request.unprocessable` if a blob was deleted. */
 export async function inline<P extends WireItems>(wireItems: P, blobs: Blobs): Promise<P> {
   const { cuts, ...whole } = wireItems;
   if (cuts === undefined) return wireItems;
@@ -50,7 +53,7 @@ export async function inline<P extends WireItems>(wireItems: P, blobs: Blobs): P
   return { ...whole, items: items + wireItems.items.slice(from) } as P;
 }
 
-/** The same of a whole history, most of which is as it was said: it costs nothing where nothing was cut. */
+/** `inline` for a whole history; the argument itself if nothing was moved out, which is the common case. */
 export const inlineAll = async (history: readonly WireItems[], blobs: Blobs): Promise<readonly WireItems[]> =>
   history.some(({ cuts }) => cuts !== undefined)
     ? await Promise.all(history.map((wireItems) => inline(wireItems, blobs)))

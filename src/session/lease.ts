@@ -1,14 +1,17 @@
 import { GatewayError } from "../canonical/error.ts";
 
-/** How long a call waits for its turn on a session. SPEC 5.8. */
+/** How long a call waits for a busy session before it fails with `session.busy`. Milliseconds. */
 const MAX_WAIT_MS = 30_000;
 
-/** One writer at a time, the others in the order in which they came. */
+/** Gives a session to one call at a time; the others wait in the order of their arrival. */
 export class Lease {
   #isTaken = false;
   readonly #waiting: (() => void)[] = [];
 
-  /** Resolves to what gives the lease back; calling that twice is harmless. Throws `session.busy`. */
+  /**
+   * Resolves to the function that releases the lease; a second call of it does nothing. `reject` throws `session.busy` at
+   * once if the lease is taken, `queue` after MAX_WAIT_MS.
+   */
   async acquire(onBusy: "queue" | "reject"): Promise<() => void> {
     if (this.#isTaken) {
       if (onBusy === "reject") throw busy("another call is running on this session");
@@ -17,7 +20,7 @@ export class Lease {
     return this.#grant();
   }
 
-  /** undefined: another has it. */
+  /** The function that releases the lease; undefined if it is taken. */
   tryAcquire(): (() => void) | undefined {
     return this.#isTaken ? undefined : this.#grant();
   }
@@ -37,7 +40,7 @@ export class Lease {
     await new Promise<void>((resolve, reject) => {
       const proceed = (): void => {
         clearTimeout(timer);
-        // Taken at once, so that nobody slips in before the awaiting caller runs.
+        // Taken here, synchronously: another call could take it before the promise's continuation runs.
         this.#isTaken = true;
         resolve();
       };

@@ -3,8 +3,8 @@ import { listRunningCalls } from "./calls.ts";
 import type { Sql } from "../store/sql.ts";
 
 /**
- * Records of the calls that a crash left behind: whatever runs while its object is only being made ran in one that is
- * gone. What it may have said is not known.
+ * Records of the calls that a crash interrupted. Runs when the object starts, so a call that is `running` then ran in a
+ * predecessor. Its usage is unknown: `{}`.
  */
 export const listInterruptedCalls = (sql: Sql, endedAt: number): CallRecord[] =>
   listRunningCalls(sql).map(({ started }) => ({

@@ -1,9 +1,9 @@
 import type { Sql } from "../store/sql.ts";
 
-/** Where a response is that goes by its provider's own id: the place of its session's object, and its call there. */
+/** Where a response is stored. `place`: the object id of its session. `call`: its call in that session. */
 export type ResponseLocation = { place: string; call: string };
 
-/** One shard of an organisation's directory: providers' response ids → where they are. It is made when first written to. */
+/** One shard of an organisation's index from providers' response ids to locations. Its table is created by the first write. */
 export class ResponseIndex {
   readonly #sql: Sql;
   #hasTable: boolean;
@@ -13,7 +13,7 @@ export class ResponseIndex {
     this.#hasTable = sql("SELECT 1 FROM sqlite_master WHERE name = 'ids'").length > 0;
   }
 
-  /** The newest of an id's places counts: some hosts give every response the same id. */
+  /** Replaces an older location of the id: some providers give every response the same id. */
   put(id: string, { place, call }: ResponseLocation): void {
     if (!this.#hasTable)
       this.#sql("CREATE TABLE ids (id TEXT PRIMARY KEY, place TEXT NOT NULL, call TEXT NOT NULL) WITHOUT ROWID");
@@ -21,6 +21,7 @@ export class ResponseIndex {
     this.#sql("INSERT OR REPLACE INTO ids (id, place, call) VALUES (?, ?, ?)", id, place, call);
   }
 
+  /** undefined: no response with that id was stored. */
   find(id: string): ResponseLocation | undefined {
     if (!this.#hasTable) return undefined;
     return this.#sql<ResponseLocation>("SELECT place, call FROM ids WHERE id = ?", id)[0];

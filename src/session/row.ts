@@ -4,27 +4,27 @@ import type { JsonObject } from "../wire/json.ts";
 import type { Sql } from "../store/sql.ts";
 import { loadText, storeText } from "./schema.ts";
 
-/** The system text of a session, in the wire it was given in: a member of its own, or the list's leading items. */
+/** The system text of a session, in the dialect of the request that set it: a body member, or leading items of the list. */
 export type Instructions = { dialect: Dialect; member?: { key: string; json: string }; items?: string };
 
-/** Where a session came from. `turn`: null when it branched off before the first. */
+/** The session and turn that a session was branched from. `turn`: null if it branched before the first turn. */
 type Origin = { session: string; turn: string | null };
 
-/** What is known of a session as a whole. */
+/** A session without its turns and calls. Times are Unix milliseconds. */
 export type SessionRow = {
   id: string;
   org: string;
-  /** The turn where the next call continues, and how many turns the model sees up to there. */
+  /** The turn that the next call continues, and how many turns the model sees up to it. */
   head: string | null;
   depth: number;
   instructions?: Instructions;
   status: "active" | "paused";
   phase: string | null;
   metadata: Record<string, string>;
-  /** What a call of this session says when it does not say it itself: members of a native request. */
+  /** Members of a native request that apply to calls which do not set them. */
   defaults: JsonObject;
   origin?: Origin;
-  /** Counts every change, so that of two records of this session the later one is known. */
+  /** Goes up with every change. The consumer of records keeps the highest: a queue may deliver them out of order. */
   revision: number;
   createdAt: number;
   updatedAt: number;
@@ -46,9 +46,10 @@ type Row = {
   updated_at: number;
 };
 
-/** A text of any length may stand for instructions, so they may go on in another table. */
+/** Owner of the instructions' rest in `overflow`: instructions have no maximum length, a row has one. */
 const INSTRUCTIONS_OWNER = "session/instructions";
 
+/** undefined: the session was never created, or was deleted. */
 export function readRow(sql: Sql): SessionRow | undefined {
   const [row] = sql<Row>("SELECT * FROM session");
   if (row === undefined) return undefined;
@@ -66,7 +67,7 @@ export function readRow(sql: Sql): SessionRow | undefined {
   };
 }
 
-/** The row instead of `old`, of which it is a change; only what differs is written where that may be large. */
+/** Replaces the row `old`. Instructions, which may be large, are written only if they differ. */
 export function writeRow(sql: Sql, row: SessionRow, old?: SessionRow): void {
   sql(
     `INSERT INTO session (id, org, head, depth, status, phase, metadata, defaults, origin, revision, created_at, updated_at)
@@ -92,14 +93,14 @@ export function writeRow(sql: Sql, row: SessionRow, old?: SessionRow): void {
   sql("UPDATE session SET instructions = ?", text);
 }
 
-/** The same system text, so that a client that says it with every call has it written once. */
+/** Whether both are the same text: a client that repeats its instructions with each call causes no write. */
 export const sameInstructions = (a: Instructions | undefined, b: Instructions | undefined): boolean =>
   a?.dialect === b?.dialect &&
   a?.items === b?.items &&
   a?.member?.key === b?.member?.key &&
   a?.member?.json === b?.member?.json;
 
-/** What lists of sessions show of it. */
+/** The session's entry in lists of sessions. A deleted session keeps its id and loses its metadata. */
 export const toSessionRecord = (row: SessionRow, isDeleted: boolean): SessionRecord => ({
   object: "session",
   id: row.id,

@@ -2,8 +2,8 @@ import { OUTBOX_SCHEMA } from "../store/outbox.ts";
 import { migrate as bringUpToDate, type Sql, type Storage } from "../store/sql.ts";
 
 /**
- * The schema of a session's own database, in steps that are only ever added to: an object made by an older version
- * opens with a newer one. Rows hold at most 2 MB, so texts that are longer go on in `overflow`.
+ * The schema of a session's database. Steps are only ever added, so a newer version opens the database of an older one.
+ * A row holds at most 2 MB (Cloudflare: SQLite in Durable Objects, limits); longer texts continue in `overflow`.
  */
 const MIGRATIONS: readonly string[] = [
   `CREATE TABLE session (
@@ -35,7 +35,7 @@ const MIGRATIONS: readonly string[] = [
    ) WITHOUT ROWID;`,
 ];
 
-/** What few sessions need: a table costs a page, two rows and 40 µs, in every one that has it. */
+/** Tables that few sessions need, created on first use: each costs a page, two rows and 40 µs in every session that has it. */
 const LAZY_TABLES = `
    CREATE TABLE IF NOT EXISTS overflow (
      owner TEXT, part INTEGER, text TEXT NOT NULL, PRIMARY KEY (owner, part)
@@ -51,7 +51,7 @@ const LAZY_TABLES = `
    CREATE INDEX IF NOT EXISTS responses_by_id ON responses (id);
    CREATE TABLE IF NOT EXISTS dropped (id INTEGER PRIMARY KEY, last INTEGER NOT NULL);`;
 
-/** A session's database, in which what few need is made by the first query that misses it. */
+/** Wraps a session's database so that the first query that misses a lazy table creates all of them and runs again. */
 export const withLazyTables =
   (sql: Sql): Sql =>
   (query, ...values) => {
@@ -64,13 +64,13 @@ export const withLazyTables =
     }
   };
 
-/** Whether anything was ever stored here. Asking leaves no trace: an id that nobody made must not leave a database behind. */
+/** Whether this database was ever migrated. The check writes nothing: a request with an unknown id must not create a database. */
 export const isStored = (sql: Sql): boolean => hasTable(sql, "schema_version");
 
 export const hasTable = (sql: Sql, name: string): boolean =>
   sql("SELECT 1 FROM sqlite_master WHERE name = ?", name).length > 0;
 
-/** All of ours that hold something of the session. */
+/** The tables that hold the session's data, without those of SQLite, of the platform and of the schema's version. */
 export const listTables = (sql: Sql): string[] =>
   sql<{ name: string }>(
     "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name NOT LIKE '_cf_%' AND name <> 'schema_version'",
@@ -78,13 +78,13 @@ export const listTables = (sql: Sql): string[] =>
 
 export const migrateSession = (storage: Storage): void => bringUpToDate(storage, MIGRATIONS);
 
-/** UTF-16 code units. A row has two such texts, and at three bytes a unit they stay below its 2 MB. */
+/** UTF-16 code units. A row has two such texts; at three bytes a unit they stay below its 2 MB. */
 const MAX_TEXT_LENGTH = 250_000;
 
-/** Whether it is certainly no first piece of several: the last character may have been a pair. */
+/** Whether the text is stored whole. A first part is one unit shorter if it would have ended inside a surrogate pair. */
 const fitsInRow = (text: string): boolean => text.length < MAX_TEXT_LENGTH - 1;
 
-/** The part of a text that fits a row; the rest is kept under `owner`, instead of what was there. */
+/** Returns the part of a text that fits a row, and stores the rest under `owner`, replacing what was stored there. */
 export function storeText(sql: Sql, owner: string, text: string): string {
   if (fitsInRow(text)) return text;
   const [first = "", ...rest] = splitText(text);
@@ -95,14 +95,14 @@ export function storeText(sql: Sql, owner: string, text: string): string {
   return first;
 }
 
-/** The inverse. */
+/** The inverse of `storeText`: `text` and its rest. */
 export function loadText(sql: Sql, owner: string, text: string): string {
   if (fitsInRow(text)) return text;
   const more = sql<{ text: string }>("SELECT text FROM overflow WHERE owner = ? ORDER BY part", owner);
   return text + more.map((row) => row.text).join("");
 }
 
-/** Never cut inside a surrogate pair: a half alone is no character, and would not come back. */
+/** Never splits a surrogate pair: SQLite stores UTF-8, in which half a pair has no encoding. */
 function splitText(text: string): string[] {
   const parts: string[] = [];
   for (let at = 0; at < text.length;) {

@@ -26,36 +26,42 @@ import {
 
 export type { Instructions } from "./row.ts";
 
-/** Then compact or branch. SPEC 19. */
+/** Turns from the root to the head, compacted ones not counted. It bounds what one call reads and sends. */
 const MAX_TURNS = 10_000;
 
-/** What a call says, as far as the session has to know. */
+/** The part of a call's request that decides where in the session it continues. */
 export type TurnInput = {
-  /** Without the leading system messages; one a wire item. */
+  /** Without the leading system messages; one message for each wire item. */
   messages: readonly Message[];
   instructions?: Instructions;
-  /** A turn or call id to continue from instead of the head; the session's own id for its beginning. */
+  /** The id of a turn or call to continue from instead of the head; the session's own id for its root. */
   parent?: string;
-  /** By OpenAI's rule: what a response was instructed with is not carried to those that continue it. */
+  /**
+   * The request continues a stored response, whose `instructions` do not apply to it (OpenAI API reference, Responses:
+   * `instructions` with `previous_response_id`).
+   */
   isChained?: true;
 };
 
-/** What was said before, and where this call continues. */
+/** The history that precedes a call, and the turn that the call continues. */
 export type Context = {
   parent: Turn | undefined;
   history: readonly WireItems[];
-  /** Only when the call gives none. */
+  /** The session's instructions; absent when the call brings its own. */
   instructions?: Instructions;
-  /** How many of the call's messages the history already holds. */
+  /** How many of the call's leading messages the history already holds. */
   known: number;
-  /** The turn will stand beside the head, since another call is running: `on_busy: "branch"`. */
+  /** The turn does not move the head, because another call is running on it: `on_busy: "branch"`. */
   isBeside?: true;
-  /** What the gateway had to say in the client's place, as the end of the history and the start of the new turn. */
+  /**
+   * Items that the gateway adds between the history and the request, such as results of tool calls that the client left
+   * unanswered. They are stored as the start of the new turn.
+   */
   added?: WireItems;
   losses?: readonly Loss[];
 };
 
-/** What a finished call adds. `said` and `replied`: what is new in the request, and the reply, for the chain. */
+/** A finished call, as it becomes a turn. `requested`: the request's new messages; `reply`: those of the answer; the turn hashes cover both. */
 export type CompletedTurn = {
   context: Context;
   input: WireItems;
@@ -65,17 +71,18 @@ export type CompletedTurn = {
   instructions?: Instructions;
 };
 
-/** What may be given to a session when it is made, and changed later. */
+/** Members of a session's row that may be set when it is created. */
 export type SessionInit = Partial<
   Pick<SessionRow, "instructions" | "metadata" | "defaults" | "phase" | "origin" | "head" | "depth" | "createdAt">
 >;
 
+/** Also thrown for a session of another organisation: whether an id exists is not disclosed. */
 export const sessionNotFound = (): GatewayError =>
   new GatewayError("session.not_found", "there is no such session", { param: "rhone.session_id" });
 
 /**
- * A session: a tree of turns and the place in it where the next call continues, the head. The way to the head is read
- * with the first call and stays in memory while the object lives, so a warm call reads nothing.
+ * A session: a tree of turns and its head, the turn where the next call continues. The path from the root to the head is
+ * read with the first call and stays in memory while the object lives, so a warm call reads nothing.
  */
 export class Session {
   readonly #sql: Sql;
@@ -88,18 +95,18 @@ export class Session {
     this.#storage = storage;
     this.#sql = storage.sql;
     this.#now = now;
-    // Before it is asked for anything, so that whatever there is has the newest form.
+    // An object that was written by an older version is migrated before its first read.
     if (!isStored(this.#sql)) return;
     migrateSession(storage);
     this.#row = readRow(this.#sql);
   }
 
-  /** Throws `session.not_found`, for another organisation's session as for none. */
+  /** Throws `session.not_found` if the session does not exist or belongs to another organisation. */
   requireOrganization(org: string): void {
     if (this.#row?.org !== org) throw sessionNotFound();
   }
 
-  /** The same, for a call. Throws `session.paused`, too. */
+  /** `requireOrganization` for a call: also throws `session.paused`. */
   requireActive(org: string): void {
     this.requireOrganization(org);
     if (this.#row!.status === "paused")
@@ -108,7 +115,7 @@ export class Session {
       });
   }
 
-  /** False when it exists already; then it stays as it is. */
+  /** Returns false and changes nothing if the session exists already. `id`: the session's public id. */
   create(org: string, id: string, init: SessionInit = {}): boolean {
     if (this.#row !== undefined) return false;
     migrateSession(this.#storage);
@@ -135,13 +142,13 @@ export class Session {
     return this.#row !== undefined;
   }
 
-  /** Throws `session.not_found` where there is none. */
+  /** Throws `session.not_found` before `create` and after `delete`. */
   get row(): SessionRow {
     if (this.#row === undefined) throw sessionNotFound();
     return this.#row;
   }
 
-  /** From the root, or the last compaction, to the head. */
+  /** The turns from the root, or from the last compaction, to the head: the history that the model sees. */
   get path(): readonly Turn[] {
     const { head } = this.row;
     return (this.#path ??= head === null ? [] : readPath(this.#sql, head));
@@ -155,7 +162,10 @@ export class Session {
     return this.row.instructions;
   }
 
-  /** Where a call continues; see place.ts. Throws `object.not_found` for a parent that is no turn of this session. */
+  /**
+   * Finds the turn that a stateful call continues (rules: continuation.ts) and the history up to it. Throws
+   * `object.not_found` for a parent that is no turn of this session, `request.invalid` at MAX_TURNS.
+   */
   continue(request: TurnInput): Context {
     const { at, matchedCount: known } =
       request.parent === undefined
@@ -172,18 +182,21 @@ export class Session {
     return { parent, history, known, ...(instructions !== undefined && { instructions }) };
   }
 
-  /** A stateless call brings its whole context: it stands where its transcript says, or at a root of its own. */
+  /** Finds the turn whose transcript a stateless call resends; the root if there is none. The call brings its own history. */
   locate(request: TurnInput): Context {
     const { at, matchedCount: known } = this.#findContinuation(request.messages, []);
     return { parent: at === undefined ? undefined : findTurn(this.#sql, at), history: [], known };
   }
 
-  /** The call's row stands before its dispatch, so that a crash leaves a trace. */
+  /** Writes the call's row. Runs before the call is dispatched, so that a crash leaves a row to recover from. */
   start(started: CallStart): void {
     startCall(this.#sql, started);
   }
 
-  /** Adds the turn and, unless another was committed meanwhile, moves the head: one transaction with the record. */
+  /**
+   * Adds the turn, ends the call and enqueues its record, in one transaction. The head moves to the turn, except for a
+   * side branch and for a stateless call whose parent is not the head.
+   */
   commit(record: CallRecord, completed: CompletedTurn, response?: StoredResponse): Turn {
     const { parent, isBeside } = completed.context;
     const { head, instructions: current } = this.row;
@@ -217,10 +230,10 @@ export class Session {
     return turn;
   }
 
-  /** A call that failed or broke off, or that became no turn: the head stays as it was, and what came of it stands beside. */
+  /** Ends a call that made no turn. The head does not move; `received`: the wire items that arrived, as JSON text, stored with the call. */
   fail(record: CallRecord, received?: string, response?: StoredResponse): void {
     this.#storage.transact(() => {
-      // The session may have been deleted meanwhile. The call is on record all the same.
+      // The record is enqueued even if the session was deleted while the call ran: the call is still charged and listed.
       enqueue(this.#sql, record);
       if (this.#row === undefined) return;
       endCall(this.#sql, record, received);
@@ -228,7 +241,7 @@ export class Session {
     });
   }
 
-  /** A change that is no call's. `also` is done in the same transaction. */
+  /** Applies a change that comes from no call, and logs it as an event. `alsoWrite` runs in the same transaction. */
   change(
     changes: Partial<SessionRow>,
     type: SessionEvent["type"],
@@ -238,13 +251,13 @@ export class Session {
     this.#change({ ...this.row, ...changes }, type, data, alsoWrite);
   }
 
-  /** undefined: none from now on. */
+  /** `undefined` removes the instructions. */
   setInstructions(instructions: Instructions | undefined): void {
     const { instructions: _, ...rest } = this.row;
     this.#change(instructions === undefined ? rest : { ...rest, instructions }, "instructions_set");
   }
 
-  /** Goes on from turns that no call made. */
+  /** Inserts turns that no call made (a compaction, added items) and moves the head to the last of them. */
   moveTo(turns: readonly Turn[], type: SessionEvent["type"], data: JsonObject = {}): void {
     const head = turns.at(-1)!;
     this.change({ head: head.id, depth: head.depth }, type, data, () =>
@@ -252,13 +265,13 @@ export class Session {
     );
   }
 
-  /** Takes turns in that another session held. It is there for nobody before `create`. */
+  /** Inserts copies of another session's turns. The session does not exist for callers until `create`. */
   importTurns(turns: readonly Turn[]): void {
     migrateSession(this.#storage);
     this.#storage.transact(() => turns.forEach((turn) => insertTurn(this.#sql, turn)));
   }
 
-  /** Forgets what was adopted by a session that was never made. */
+  /** Deletes imported turns after a failed import; does nothing once the session is created. */
   discardImport(): void {
     if (this.#row !== undefined) return;
     this.#storage.transact(() => {
@@ -266,7 +279,10 @@ export class Session {
     });
   }
 
-  /** Empties it; what stands in the outbox goes its way. It is there no more, for nobody. */
+  /**
+   * Deletes the session's data and enqueues its record as deleted. Rows already in the outbox are still delivered. Every
+   * later call gets `session.not_found`.
+   */
   delete(): SessionRecord {
     const row = { ...this.row, updatedAt: this.#now(), revision: this.row.revision + 1 };
     const deleted = toSessionRecord(row, true);
@@ -279,7 +295,7 @@ export class Session {
     return deleted;
   }
 
-  /** The way to a turn, named by its own id or its call's. Throws `object.not_found`. */
+  /** The path from the root, or the last compaction, to a turn. `id`: the turn's or its call's. Throws `object.not_found` naming `param`. */
   pathOf(id: string, param = "rhone.parent"): readonly Turn[] {
     const turnId = withPrefix(id, "turn");
     const path = this.path;
@@ -295,7 +311,7 @@ export class Session {
     return findContinuation(messages, path, (name) => findTurnByHash(this.#sql, name));
   }
 
-  /** From a turn that is named, a transcript is recognised only where it leads to that very turn. */
+  /** For a call that names its parent: leading messages are skipped only if they repeat the transcript up to that turn. */
   #continueFrom(parent: string, { messages }: TurnInput): Continuation {
     if (parent === this.row.id) return { at: undefined, matchedCount: 0 };
     const path = this.pathOf(parent);
@@ -316,7 +332,7 @@ export class Session {
     if (row.head !== this.#path?.at(-1)?.id) this.#path = undefined;
   }
 
-  /** `made`: the call that the change comes of, whose record goes with the session's. */
+  /** Writes the row, its record and `callRecord` (of the call that causes the change) in one transaction with `alsoWrite`. */
   #write(row: SessionRow, alsoWrite: () => void, callRecord?: CallRecord): void {
     const next = { ...row, revision: row.revision + 1 };
     const record = toSessionRecord(next, false);
@@ -331,8 +347,9 @@ export class Session {
 }
 
 /**
- * The instructions that hold for a call. One that continues a response gets those that were items of its input, and so
- * are a part of what was said, whatever it instructs itself.
+ * The session's instructions that apply to a call; undefined if the call's own replace them. A call that continues a
+ * response inherits only instructions that were items of the input, since those are part of the conversation
+ * (OpenAI API reference, Responses: `instructions`).
  */
 function resolveInstructions(
   { instructions: requested, isChained }: TurnInput,

@@ -1,18 +1,18 @@
 import type { Sql } from "../store/sql.ts";
 import { hasTable, loadText, storeText } from "./schema.ts";
 
-/** OpenAI's words for how a response stands. */
+/** States of a response (OpenAI API reference, Responses: `status`). */
 export type ResponseStatus = "queued" | "in_progress" | "completed" | "incomplete" | "failed" | "cancelled";
 
 /**
- * A response that its client may ask for again. `call`: the call that made it, `id`: its public id, which is the
- * provider's own where the client was told that. `body`: the response object as JSON text; while it runs, as it began.
+ * A response that can be retrieved by its id. `call`: the call that made it. `id`: its public id, which is the provider's
+ * own where that was sent to the client. `body`: the response object as JSON text; until it ends, the one it started with.
  */
 export type StoredResponse = { call: string; id: string; status: ResponseStatus; background: boolean; body: string };
 
 type Row = { call: string; id: string; status: ResponseStatus; background: number; body: string };
 
-/** Instead of what was kept of it before; one that was cancelled stays so. */
+/** Replaces the stored response of the same call. A cancelled response is not changed: its call may still end later. */
 export function storeResponse(sql: Sql, { call, id, status, background, body }: StoredResponse): void {
   if (findStatus(sql, call) === "cancelled") return;
   sql(
@@ -25,22 +25,23 @@ export function storeResponse(sql: Sql, { call, id, status, background, body }: 
   );
 }
 
+/** The stored response of a call. */
 export function findResponse(sql: Sql, call: string): StoredResponse | undefined {
   const [row] = sql<Row>("SELECT * FROM responses WHERE call = ?", call);
   if (row === undefined) return undefined;
   return { ...row, background: row.background === 1, body: loadText(sql, `${call}/response`, row.body) };
 }
 
-/** The call of a response by its public id, which may be the provider's own. */
+/** The call of a response by its public id; the newest, since some providers repeat their ids. */
 export const findCallByResponseId = (sql: Sql, id: string): string | undefined =>
   sql<{ call: string }>("SELECT call FROM responses WHERE id = ? ORDER BY call DESC LIMIT 1", id)[0]?.call;
 
-/** Whether a response is kept: what was told with `store: false` is not, and cannot be continued by its id. */
+/** Whether the call's response is stored. One of a call with `store: false` is not, and cannot be continued by its id. */
 export const isStoredResponse = (sql: Sql, call: string): boolean => findStatus(sql, call) !== undefined;
 
 export const isCancelled = (sql: Sql, call: string): boolean => findStatus(sql, call) === "cancelled";
 
-/** The turn it made stays: it is part of a history. */
+/** Deletes a response. Its turn stays: later turns build on it. */
 export function deleteResponse(sql: Sql, call: string): void {
   sql("DELETE FROM responses WHERE call = ?", call);
   sql("DELETE FROM overflow WHERE owner = ?", `${call}/response`);
@@ -49,7 +50,7 @@ export function deleteResponse(sql: Sql, call: string): void {
 export const setResponseStatus = (sql: Sql, call: string, status: ResponseStatus): unknown =>
   sql("UPDATE responses SET status = ? WHERE call = ?", status, call);
 
-/** For an object that has just been made: what ran in the one before will not go on. */
+/** Runs when an object starts: responses that were running in its predecessor will not continue. */
 export function failInterruptedResponses(sql: Sql): void {
   if (hasTable(sql, "responses"))
     sql("UPDATE responses SET status = 'failed' WHERE status IN ('queued', 'in_progress')");

@@ -5,45 +5,46 @@ import { isObject } from "../wire/json.ts";
 import type { Sql } from "../store/sql.ts";
 import { loadText, storeText } from "./schema.ts";
 
-/** Wire items of one side of a turn: JSON texts joined by commas, in the very characters in which they were said. */
+/** Wire items of one side of a turn: JSON texts joined by commas, byte for byte as they were sent or received. */
 export type WireItems = {
   dialect: Dialect;
   items: string;
-  /** Who said it and alone can open its seals; absent for what a client said. */
+  /** The provider and model family that produced the items and can read their sealed parts; absent for a client's input. */
   issuer?: string;
-  /** It holds something sealed. */
+  /** At least one item has a part that only its issuer can read, such as a signature or encrypted reasoning. */
   sealed?: boolean;
-  /** The large strings that were taken out of `items`: it is no JSON before they are back (media.ts). */
+  /** The large strings that were moved out of `items`; until `inline` (large-strings.ts) puts them back, `items` is not valid JSON. */
   cuts?: readonly BlobRef[];
 };
 
-/** A string of a JSON text that is kept elsewhere: where it stood in what is left, and the hash it is kept under. */
+/** A string literal that was moved out of a JSON text. `at`: its offset in the remaining text, in UTF-16 units. `blob`: the hash it is stored under. */
 export type BlobRef = { at: number; blob: string };
 
-/** A tool call that waits for its result. `item`: its wire item's own id, by which some clients answer it. */
+/** A tool call that waits for its result. `item`: the id of its wire item, which some clients put in the result instead of the call's id. */
 export type PendingToolCall = { id: string; name: string; item?: string };
 
 /**
- * One committed step. Immutable. Its names: canonical/chain.ts.
+ * One committed step of a session. Immutable. Its hashes: canonical/turn-hash.ts.
  *
- * `call`: a call made it. `items`: its client put it there, and no model had a part in it. `copy`: it stands for
- * another turn, `origin`, of this session or of the one it branched from.
- * `compaction`: the way from the root begins anew with it; it stands for all turns before it, and for their place.
+ * `call`: made by a call. `items`: added by the client without a model. `copy`: replaces another turn, `origin`, of this
+ * session or of the one it branched from.
+ * `compaction`: replaces all turns before it, and has the hash of the last of them; a path starts with it.
  */
 export type Turn = TurnHashes & {
   id: string;
   parent: string | undefined;
   kind: "call" | "copy" | "compaction" | "items";
   origin?: string;
-  /** How many turns the model sees up to here, this one included; a compaction is none. */
+  /** How many turns the model sees up to this one, which is included; a compaction counts as none. */
   depth: number;
-  /** What its reply asks for and nobody has answered yet. */
+  /** The tool calls of its reply. */
   open: readonly PendingToolCall[];
   input: WireItems;
   output: WireItems & { issuer: string };
   createdAt: number;
 };
 
+/** The tool calls of a reply, which the next turn has to answer. */
 export const listPendingCalls = (reply: readonly Message[]): PendingToolCall[] =>
   reply.flatMap(({ blocks }) => blocks.flatMap((block) => (block.kind === "tool_call" ? [toPendingCall(block)] : [])));
 
@@ -52,9 +53,12 @@ function toPendingCall({ id, name, native }: ToolCall): PendingToolCall {
   return { id, name, ...(typeof item === "string" && item !== id && { item }) };
 }
 
-/** Turns as they will stand behind `parent`, in the session whose object is at `place`. */
+/** A turn that is not yet part of a session; see `linkTurns`. */
+export type UnlinkedTurn = Omit<Turn, "id" | "parent" | "depth" | "createdAt">;
+
+/** Gives new turns their ids, parents and depths, as a chain that continues `parent`. `objectId`: of the session's object; it is part of the ids. */
 export function linkTurns(
-  turns: readonly Omit<Turn, "id" | "parent" | "depth" | "createdAt">[],
+  turns: readonly UnlinkedTurn[],
   { parent, objectId, now }: { parent: Turn | undefined; objectId: string; now: number },
 ): Turn[] {
   const linked: Turn[] = [];
@@ -87,6 +91,7 @@ type TurnRow = {
   created_at: number;
 };
 
+/** Stores a turn. Texts that are too long for a row continue in `overflow`. */
 export function insertTurn(sql: Sql, turn: Turn): void {
   const { id, input, output } = turn;
   sql(
@@ -120,14 +125,14 @@ export function findTurn(sql: Sql, id: string): Turn | undefined {
 
 export const hasTurn = (sql: Sql, id: string): boolean => sql("SELECT 1 FROM turns WHERE id = ?", id).length > 0;
 
-/** Whether anything was ever said. */
+/** Whether the session has a turn at all; false lets a first call skip hashing its messages. */
 export const hasAnyTurn = (sql: Sql): boolean => sql("SELECT 1 FROM turns LIMIT 1").length > 0;
 
-/** The turn that ends at this place; the newest, where the same was said twice. */
+/** The id of the turn whose transcript has this hash; the newest, if several have. */
 export const findTurnByHash = (sql: Sql, chain: string): string | undefined =>
   sql<{ id: string }>("SELECT id FROM turns WHERE chain = ? ORDER BY id DESC LIMIT 1", chain)[0]?.id;
 
-/** From the root, or the last compaction, to this turn. */
+/** The turns from the root, or from the last compaction, to this turn, which is included. */
 export function readPath(sql: Sql, id: string): Turn[] {
   const rows = sql<TurnRow>(
     `WITH RECURSIVE path AS (
@@ -139,9 +144,10 @@ export function readPath(sql: Sql, id: string): Turn[] {
   return rows.map((row) => toTurn(sql, row));
 }
 
-/** What a tree is drawn from, without what was said. In the order in which they were made. */
+/** A turn without its content: enough to draw the tree. */
 type TurnNode = Pick<Turn, "id" | "parent" | "kind" | "origin" | "createdAt">;
 
+/** All turns in the order in which they were created: ids sort by time. */
 export const listTurnNodes = (sql: Sql): TurnNode[] =>
   sql<Pick<TurnRow, "id" | "parent" | "kind" | "origin" | "created_at">>(
     "SELECT id, parent, kind, origin, created_at FROM turns ORDER BY id",
@@ -180,6 +186,7 @@ function toTurn(sql: Sql, row: TurnRow): Turn {
   };
 }
 
+/** Shared by all turns without pending calls, so that reading a path allocates no list for each. */
 const NO_CALLS: readonly PendingToolCall[] = [];
 
 const parseCuts = (text: string): Pick<WireItems, "cuts"> =>

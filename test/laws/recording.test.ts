@@ -71,5 +71,5 @@ it("one that was broken off breaks its readers off, and one that is gone does", 
   recording.append(new Uint8Array(3));
   recording.fail(new Error("it broke"));
   await expect(all(recording)).rejects.toThrow("it broke");
-  await expect(all(ByteLog.reopen(database(), 7, 3))).rejects.toThrow("no longer kept");
+  await expect(all(ByteLog.reopen(database(), 7, 3))).rejects.toThrow("no longer stored");
 });

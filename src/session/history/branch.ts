@@ -2,13 +2,13 @@ import { z } from "zod";
 import { edit, unseal } from "../../canonical/native.ts";
 import type { Block, Message, Part } from "../../canonical/types.ts";
 import type { SessionInit, Session } from "../session.ts";
-import { linkTurns, type Turn } from "../turns.ts";
+import { linkTurns, type Turn, type UnlinkedTurn } from "../turns.ts";
 import type { Blobs } from "../../store/blobs.ts";
 import { toByteStream } from "../../wire/bytes.ts";
-import { rewriteItems, copyTurn } from "./compact.ts";
+import { copyTurn, dropToolResults, rewriteItems } from "./compact.ts";
 import { redact } from "./redact.ts";
 
-/** What a branch has otherwise than the session it comes from. */
+/** What a branch changes of the session that it is copied from: the API's `transforms`. A bare name stands for `{type}`. */
 export const transformSchema = z.union(
   [
     z.enum(["drop_thinking", "drop_tool_results", "redact"]),
@@ -20,14 +20,12 @@ export const transformSchema = z.union(
 );
 export type Transform = z.infer<typeof transformSchema>;
 
-type CopiedTurn = Omit<Turn, "id" | "parent" | "depth" | "createdAt">;
-
-/** The first line of an exported branch: what it begins with. `from`: null before the first turn. */
+/** The first line of an exported branch: the new session's row. `from`: the id of its last turn; null before the first. */
 type BranchHeader = { given: SessionInit; from: string | null };
 
 /**
- * A session up to a turn (the head, when none is named; `isBefore`: without that turn itself) as lines of JSON: what it
- * begins with, then one turn a line. Throws `object.not_found`.
+ * Exports a session up to the turn `from` (default: the head; `isBefore`: without that turn) as lines of JSON: a
+ * BranchHeader, then one turn on each line. A stream, since a path may be larger than memory. Throws `object.not_found`.
  */
 export function exportBranch(
   session: Session,
@@ -59,11 +57,11 @@ export function exportBranch(
       let { input, output } = one;
       for (const each of edits)
         [input, output] = [await rewriteItems(input, each, blobs), await rewriteItems(output, each, blobs)];
-      // What follows a change was sealed over the old words.
+      // Seals after a change cover the text before it, so their issuer would reject them.
       isChanged ||= input !== one.input;
       if (isChanged && output.sealed) output = await rewriteItems(output, unseal, blobs);
       isChanged ||= output !== one.output;
-      const copy: CopiedTurn = {
+      const copy: UnlinkedTurn = {
         ...copyTurn(one, input, output),
         ...(one.kind === "compaction" && { kind: "compaction" }),
       };
@@ -73,7 +71,10 @@ export function exportBranch(
   return new Response(toByteStream(lines), { headers: { "content-type": "application/x-ndjson" } });
 }
 
-/** Makes a session of an exported branch, under an id that nobody has. `parent`: the place of the session it comes from. */
+/**
+ * Creates a session from an exported branch. `parent`: the object id of the exported session, whose blobs are adopted.
+ * On an error all imported turns and blobs are deleted again.
+ */
 export async function importBranch(
   lines: AsyncIterable<string>,
   { session, blobs, objectId, now }: { session: Session; blobs: Blobs; objectId: string; now: () => number },
@@ -87,7 +88,7 @@ export async function importBranch(
         header = JSON.parse(line) as BranchHeader;
         continue;
       }
-      const copy = JSON.parse(line) as CopiedTurn;
+      const copy = JSON.parse(line) as UnlinkedTurn;
       for (const { cuts } of [copy.input, copy.output])
         if (cuts !== undefined)
           await blobs.copyFrom(
@@ -107,6 +108,7 @@ export async function importBranch(
   }
 }
 
+/** The change of one message; undefined for a transform that changes only defaults. */
 function toMessageEdit(transform: Transform): ((message: Message) => Message) | undefined {
   const { type, texts } =
     typeof transform === "string" ? { type: transform, texts: undefined } : { texts: undefined, ...transform };
@@ -114,8 +116,7 @@ function toMessageEdit(transform: Transform): ((message: Message) => Message) | 
     case "drop_thinking":
       return dropThinking;
     case "drop_tool_results":
-      return (message) =>
-        mapBlocks(message, (block) => (block.kind === "tool_result" ? edit(block, { content: [DROPPED] }) : block));
+      return dropToolResults;
     case "redact":
       return (message) => mapBlocks(message, (block) => redactBlock(block, texts));
     case "replace_model":
@@ -123,8 +124,7 @@ function toMessageEdit(transform: Transform): ((message: Message) => Message) | 
   }
 }
 
-const DROPPED: Part = { kind: "text", text: "[result dropped]" };
-
+/** Unseals as well: a signature covers the reasoning that is removed. */
 function dropThinking(message: Message): Message {
   const isThinking = message.blocks.some(({ kind }) => kind === "thinking");
   return isThinking
@@ -132,12 +132,13 @@ function dropThinking(message: Message): Message {
     : message;
 }
 
-/** The message itself, when no block changes. */
+/** Returns the message itself if no block changes: its wire items are then copied byte for byte. */
 function mapBlocks(message: Message, edits: (block: Block) => Block): Message {
   const blocks = message.blocks.map(edits);
   return blocks.every((block, i) => block === message.blocks[i]) ? message : edit(message, { blocks });
 }
 
+/** The block itself if it holds none of the texts. Media and opaque blocks are not read. */
 function redactBlock(block: Block, texts: readonly string[] | undefined): Block {
   switch (block.kind) {
     case "text":

@@ -4,19 +4,23 @@ import type { Message } from "../../canonical/types.ts";
 import { DIALECTS } from "../../dialects/index.ts";
 import { offload, inline } from "../large-strings.ts";
 import type { Session } from "../session.ts";
-import { linkTurns, type WireItems, type Turn } from "../turns.ts";
+import { linkTurns, type Turn, type UnlinkedTurn, type WireItems } from "../turns.ts";
 import type { Blobs } from "../../store/blobs.ts";
 import { renderTranscript } from "./transcript.ts";
 import { decodeItems } from "./decode.ts";
 import { joinItems } from "../../wire/json.ts";
 
+/**
+ * `summarize`: a model's summary replaces the older half. `drop_oldest`, `window`: older turns are left out.
+ * `drop_tool_results`: all turns stay, the content of older tool results is left out.
+ */
 export const COMPACTION_STRATEGIES = ["summarize", "drop_oldest", "drop_tool_results", "window"] as const;
 type CompactionStrategy = (typeof COMPACTION_STRATEGIES)[number];
 
-/** `keep_last`: turns that stay as they are. `model`: who writes the summary. */
+/** `keep_last`: the number of newest turns that stay. `model`: the one that writes the summary. */
 export type Compaction = { strategy: CompactionStrategy; keep_last?: number | undefined; model?: string | undefined };
 
-/** What compacting needs. `summarize`: a model's summary of a transcript; throws what the model's provider said. */
+/** `objectId`: of the session's object. `summarize`: a model's summary of a transcript; throws the error of its call. */
 type CompactionServices = {
   session: Session;
   blobs: Blobs;
@@ -25,14 +29,15 @@ type CompactionServices = {
   summarize: (transcript: string, model: string | undefined) => Promise<string>;
 };
 
-/** Turns that stay behind a summary unless told otherwise: the model goes on in the words of the last exchanges. */
+/** Turns that stay after a summary by default: with the last exchanges verbatim the model continues in their wording and format. */
 const TURNS_AFTER_SUMMARY = 2;
 
+/** `replaced`: turns that the compaction replaces. `remaining`: turns after it. */
 export type CompactionResult = { turnId: string; strategy: CompactionStrategy; replaced: number; remaining: number };
 
 /**
- * Puts a compaction into a session: a turn that stands for those before it, and copies of those that stay. The history
- * is not touched; the head moves, and only when all is done. Throws `request.unprocessable` when there is nothing to do.
+ * Compacts a session: adds a compaction turn that replaces the older turns, and copies of those that stay, and moves the
+ * head to the last of them. The old turns are not changed. Throws `request.unprocessable` if there is nothing to compact.
  */
 export async function compact(
   { strategy, keep_last, model }: Compaction,
@@ -55,9 +60,9 @@ export async function compact(
       ? await copyWithoutResults(turns, compactedCount, blobs)
       : await copyUnsealed(turns.slice(compactedCount), blobs);
   if (remaining === undefined) throw nothingToDo();
-  const compaction: NewTurn = {
+  const compaction: UnlinkedTurn = {
     kind: "compaction",
-    // It ends where the last of those ended that it stands for: whoever resends the whole transcript continues behind it.
+    // The hash of the last turn that it replaces: a client that resends the whole transcript continues after it.
     chain: dropped.at(-1)?.chain ?? UNMATCHED_HASH,
     own: "",
     reply: "",
@@ -78,12 +83,10 @@ export async function compact(
   return { turnId, strategy, replaced, remaining: remaining.length };
 }
 
-type NewTurn = Omit<Turn, "id" | "parent" | "depth" | "createdAt">;
-
-/** The name of no place. */
+/** Turn hash of a compaction that replaces no turn; `~` is outside the alphabet of hashes, so it matches none. */
 const UNMATCHED_HASH = "~";
 
-/** How many of the turns are compacted. A call and its results are never parted. */
+/** The number of oldest turns to compact; none is left out whose tool calls are answered by a turn that stays. */
 function countCompacted(strategy: CompactionStrategy, turns: readonly Turn[], keepLast: number | undefined): number {
   if (strategy === "window" && keepLast === undefined)
     throw invalid("keep_last", "expected the number of turns that stay");
@@ -108,29 +111,34 @@ async function buildSummary(
   return [{ role: "user", content: `What was said so far, in short:\n\n${summary}` }];
 }
 
-/** Copies behind another prefix than the one they were sealed under. */
-const copyUnsealed = (turns: readonly Turn[], blobs: Blobs): Promise<NewTurn[]> =>
+/** Copies turns without their seals, which cover a history that the copies no longer follow. */
+const copyUnsealed = (turns: readonly Turn[], blobs: Blobs): Promise<UnlinkedTurn[]> =>
   Promise.all(
     turns.map(async (turn) =>
       copyTurn(turn, turn.input, turn.output.sealed ? await rewriteItems(turn.output, unseal, blobs) : turn.output),
     ),
   );
 
-/** undefined: there are no results among the first `count` turns. */
-async function copyWithoutResults(turns: readonly Turn[], count: number, blobs: Blobs): Promise<NewTurn[] | undefined> {
+/** Copies turns without the tool results of the first `count`; undefined if these have none. */
+async function copyWithoutResults(
+  turns: readonly Turn[],
+  count: number,
+  blobs: Blobs,
+): Promise<UnlinkedTurn[] | undefined> {
   let isAny = false;
-  const copies: NewTurn[] = [];
+  const copies: UnlinkedTurn[] = [];
   for (const [i, turn] of turns.entries()) {
     const input = i < count ? await rewriteItems(turn.input, dropToolResults, blobs) : turn.input;
     isAny ||= input !== turn.input;
-    // What follows a change was sealed over the old words.
+    // Seals after a change cover the text before it, so their issuer would reject them.
     const output = isAny && turn.output.sealed ? await rewriteItems(turn.output, unseal, blobs) : turn.output;
     copies.push(copyTurn(turn, input, output));
   }
   return isAny ? copies : undefined;
 }
 
-function dropToolResults(message: Message): Message {
+/** Replaces the content of tool results; the results stay, since providers reject calls without them. */
+export function dropToolResults(message: Message): Message {
   if (!message.blocks.some(({ kind }) => kind === "tool_result")) return message;
   const blocks = message.blocks.map((block) =>
     block.kind === "tool_result" ? edit(block, { content: [{ kind: "text", text: "[result dropped]" }] }) : block,
@@ -138,12 +146,12 @@ function dropToolResults(message: Message): Message {
   return edit(message, { blocks });
 }
 
-/** A turn again, where the same was said before: a client that resends its transcript is recognised all the same. */
+/** A copy of a turn with the same hashes, so that a client which resends its transcript still continues it. `origin`: the first turn copied. */
 export const copyTurn = (
   { id, origin, chain, own, reply, open }: Turn,
   input: WireItems,
   output: WireItems & { issuer: string },
-): NewTurn => ({
+): UnlinkedTurn => ({
   kind: "copy",
   origin: origin ?? id,
   chain,
@@ -154,7 +162,10 @@ export const copyTurn = (
   output,
 });
 
-/** The passage with changed messages, in its own wire; itself, when nothing changed. */
+/**
+ * Changes the messages of wire items and encodes them again in their dialect; `undefined` leaves a message out. Returns
+ * the argument itself if nothing changed. Large strings are moved back to `blobs`.
+ */
 export async function rewriteItems<P extends WireItems>(
   wireItems: P,
   change: (message: Message) => Message | undefined,

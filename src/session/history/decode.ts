@@ -4,7 +4,7 @@ import { DIALECTS } from "../../dialects/index.ts";
 import { parseJson, type Json } from "../../wire/json.ts";
 import type { Instructions } from "../session.ts";
 
-/** What wire items mean; their seals are their issuer's. Kept as long as the passage: a session's history is decoded once. */
+/** Decodes wire items. The result is cached for the lifetime of the argument, so each turn of a session is decoded once. */
 export function decodeItems(wireItems: WireItems): readonly Message[] {
   const cached = DECODED.get(wireItems);
   if (cached !== undefined) return cached;
@@ -14,8 +14,10 @@ export function decodeItems(wireItems: WireItems): readonly Message[] {
   return messages;
 }
 
+/** Weak: an entry goes with the turn in memory. */
 const DECODED = new WeakMap<WireItems, readonly Message[]>();
 
+/** The system messages of instructions, whether they were a body member or leading items. */
 export function decodeInstructions(instructions: Instructions | undefined): Message[] {
   if (instructions === undefined) return [];
   const { dialect, member } = instructions;
@@ -27,5 +29,6 @@ export function decodeInstructions(instructions: Instructions | undefined): Mess
   return [...inMember, ...instructionItems(instructions).flatMap(decodeItems)];
 }
 
+/** Instructions that were items of the input, as wire items; none if they were a body member. */
 export const instructionItems = (instructions: Instructions | undefined): WireItems[] =>
   instructions?.items === undefined ? [] : [{ dialect: instructions.dialect, items: instructions.items }];

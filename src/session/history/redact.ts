@@ -1,4 +1,4 @@
-/** What is taken out where no texts are named: the plain forms of addresses, numbers and secrets. Linear, all of them. */
+/** Patterns of personal data and secrets. All run in linear time: their repetitions are bounded and do not overlap. */
 const PRIVATE_PATTERNS: readonly RegExp[] = [
   /[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}/g, // e-mail
   /\b[A-Z]{2}\d{2}(?: ?[A-Z\d]{4}){2,7}(?: ?[A-Z\d]{1,3})?\b/g, // IBAN
@@ -10,7 +10,7 @@ const PRIVATE_PATTERNS: readonly RegExp[] = [
 
 const MARK = "[redacted]";
 
-/** Without the given texts; without all that looks private, when none are given. */
+/** Replaces the texts, or everything that matches PRIVATE_PATTERNS if none are given, with MARK. */
 export function redact(text: string, texts: readonly string[] | undefined): string {
   if (texts !== undefined) return texts.reduce((rest, secret) => rest.replaceAll(secret, MARK), text);
   return PRIVATE_PATTERNS.reduce((rest, kind) => rest.replace(kind, MARK), text);

@@ -7,10 +7,10 @@ import { withPrefix } from "../../wire/id.ts";
 import type { Json } from "../../wire/json.ts";
 import { toApiBlocks } from "./views.ts";
 
-/** A turn as it can be said again. `model`: the one that was asked; absent for a turn that was copied from elsewhere. */
+/** The input of a turn, to be sent again. `model`: the requested one; absent for a turn copied from another session. */
 export type ReplayTurn = { turn_id: string; model?: string; input: Json[] };
 
-/** The turns of the head's way from `from` on, or the last one. Throws `object.not_found`, `request.invalid`. */
+/** The turns on the path to the head from the turn `from` on; only the last one if it is undefined. Throws `object.not_found`, `request.invalid`. */
 export async function listReplayTurns(
   session: Session,
   sql: Sql,
@@ -20,7 +20,7 @@ export async function listReplayTurns(
   const turns = session.path.filter(({ kind }) => kind !== "compaction");
   const first = from === undefined ? undefined : session.pathOf(from, "from").at(-1)?.id;
   const at = from === undefined ? turns.length - 1 : turns.findIndex(({ id }) => id === first);
-  if (from !== undefined && at < 0) throw invalid("from", "expected a turn on the way to the head");
+  if (from !== undefined && at < 0) throw invalid("from", "expected a turn on the path to the head");
   return Promise.all(
     turns.slice(Math.max(at, 0)).map(async ({ id, input }) => {
       const model = findCallState(sql, withPrefix(id, "call"))?.started.modelAsked;

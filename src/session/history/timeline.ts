@@ -9,7 +9,7 @@ import { withPrefix } from "../../wire/id.ts";
 import { type Json, type JsonObject, parseJson } from "../../wire/json.ts";
 import { toApiBlocks, toApiTime } from "./views.ts";
 
-/** One thing that happened: a turn of the session, a call that became none, or a change. Times are RFC 3339. */
+/** An entry of the timeline, as the API returns it: a turn, a call that made no turn, or an event. Times are RFC 3339. */
 export type TimelineEntry = {
   id: string;
   type: "turn" | "call" | SessionEvent["type"];
@@ -27,12 +27,12 @@ export type TimelineEntry = {
   data?: JsonObject;
 };
 
-/** Where an entry comes from; it is read when its turn comes. */
+/** An entry that is not read yet. `at`: Unix milliseconds. Its content is read only when it is written to the answer. */
 type EntrySource = { id: string; at: number; read: () => Promise<TimelineEntry> };
 
 /**
- * Everything that happened, in order, for rendering; as a stream, since it may be more than memory should hold.
- * `after`: the id of the last entry that is known already.
+ * The timeline in order of time, as a JSON list; streamed, since it may be larger than memory.
+ * `after`: the id of the entry before the first one to return.
  */
 export function buildTimeline(
   sql: Sql,
@@ -51,6 +51,7 @@ export function buildTimeline(
   return new Response(toByteStream(text), { headers: { "content-type": "application/json" } });
 }
 
+/** All entries in order of time. Turns of calls come with their calls. */
 function listEntrySources(sql: Sql, blobs: Blobs): EntrySource[] {
   const calls = listCallIds(sql).map(({ id, createdAt }) => ({
     id,
@@ -68,6 +69,7 @@ function listEntrySources(sql: Sql, blobs: Blobs): EntrySource[] {
   return [...calls, ...turns, ...events].toSorted((a, b) => a.at - b.at);
 }
 
+/** Entry of a call; it is a `turn` if the call made one that still exists. */
 async function buildCallEntry(sql: Sql, id: string, blobs: Blobs): Promise<TimelineEntry> {
   const { status, started, record, received } = findCallState(sql, id)!;
   const turn = status === "completed" ? findTurn(sql, withPrefix(id, "turn")) : undefined;
@@ -91,7 +93,7 @@ async function buildCallEntry(sql: Sql, id: string, blobs: Blobs): Promise<Timel
   };
 }
 
-/** A turn that no call of this session made. */
+/** Entry of a turn that no call of this session made. */
 async function buildTurnEntry(sql: Sql, id: string, blobs: Blobs): Promise<TimelineEntry> {
   const { parent, origin, createdAt, input, output } = findTurn(sql, id)!;
   return {

@@ -15,13 +15,13 @@ import type { Json, JsonObject } from "../../wire/json.ts";
 import { decodeItems, decodeInstructions } from "./decode.ts";
 import { textOfBlocks } from "../../canonical/text.ts";
 
-/** The forms in which the continuity head can be read: SPEC 2's blocks, and the lists of the wires. */
+/** The formats in which the history up to the head can be read: native blocks, or the message list of a provider's API. */
 export const BLOCK_FORMATS = ["native", "openai", "anthropic", "gemini"] as const;
 export type BlockFormat = (typeof BLOCK_FORMATS)[number];
 
 const DIALECT: Record<BlockFormat, WireDialect> = { native, openai: openaiChat, anthropic, gemini };
 
-/** The session as the API shows it. Times are RFC 3339. */
+/** The session object of the API. Times are RFC 3339. */
 export function toApiSession({ row }: Session): JsonObject {
   return {
     id: row.id,
@@ -40,8 +40,8 @@ export function toApiSession({ row }: Session): JsonObject {
 }
 
 /**
- * The continuity head: what the model sees next, as a list in the words of a wire. Anthropic and Gemini say the system
- * text in a member of their own beside their list, and so it is here.
+ * The history up to the head, which precedes the next call, as a list in one format. Anthropic and Gemini have the system
+ * text in a body member of its own, which is returned next to the list.
  */
 export async function toApiHead(session: Session, format: BlockFormat, blobs: Blobs): Promise<JsonObject> {
   const dialect = DIALECT[format];
@@ -55,14 +55,14 @@ export async function toApiHead(session: Session, format: BlockFormat, blobs: Bl
   return { object: "list", ...(hasSystemMember && encodeSystemMember(system, dialect)), data };
 }
 
-/** The member in which a wire says the system text; none, where there is no text. */
+/** The body member for the system text in this dialect; no member if there is no text. */
 function encodeSystemMember(system: readonly Message[], dialect: WireDialect): JsonObject {
   const request = { model: "", stream: false, messages: [...system] };
   const { value } = dialect.encodeRequest(request, { dialect: dialect.id, model: "" });
   return Object.fromEntries(Object.entries(value).filter(([member]) => dialect.layout.instructions?.includes(member)));
 }
 
-/** Where a session comes from, every turn it ever had and which of them lead to its head, and what became of it. */
+/** The lineage object of the API: the session's origin, all its turns and which of them are on the path to the head, its branches and compactions. */
 export function toApiLineage(session: Session, sql: Sql): JsonObject {
   const { id, head, origin } = session.row;
   const inHead = new Set(session.path.map((turn) => turn.id));
@@ -96,18 +96,20 @@ export const toApiSnapshot = ({ name, turn, createdAt }: Snapshot): JsonObject =
   created_at: toApiTime(createdAt),
 });
 
-/** What a passage says, its large parts included, as SPEC 2's blocks. */
+/** Wire items as native blocks, with large strings read from `blobs`. */
 export const toApiBlocks = async (wireItems: WireItems, blobs: Blobs): Promise<Json[]> =>
   nativeBlocks(await readMessages(wireItems, blobs));
 
 const nativeBlocks = (messages: readonly Message[]): Json[] =>
   native.encodeMessages(messages, { dialect: native.id, model: "" }).value;
 
+/** Unix milliseconds as RFC 3339 text. */
 export const toApiTime = (at: number): string => new Date(at).toISOString();
 
 const readMessages = async (wireItems: WireItems, blobs: Blobs): Promise<readonly Message[]> =>
   decodeItems(await inline(wireItems, blobs));
 
+/** The text blocks of the system messages, with blank lines between. */
 const systemText = (messages: readonly Message[]): string =>
   textOfBlocks(
     messages.flatMap(({ blocks }) => blocks),

@@ -1,18 +1,18 @@
 import { concatBytes } from "../../wire/bytes.ts";
 import type { Sql } from "../../store/sql.ts";
 
-/** What is in memory of a recording before it becomes a row; a row holds at most 2 MB. Bytes. */
+/** Bytes held in memory before they are written as a row, which holds at most 2 MB. */
 const ROW_BYTES = 512 * 1024;
 
 type Chunk = { at: number; bytes: Uint8Array };
 
-/** To be made before anything is recorded. Rows of recordings that were never kept go with the whole database. */
+/** Creates the log's table; runs before the first append. Rows of logs that were never finished are deleted with the whole database. */
 export const BYTE_LOG_SCHEMA =
   "CREATE TABLE IF NOT EXISTS pieces (run INTEGER, at INTEGER, bytes BLOB NOT NULL, PRIMARY KEY (run, at)) WITHOUT ROWID";
 
 /**
- * The bytes of one answer, which any number of readers follow from its beginning, each at its own pace, while it still
- * grows and after. What is old is in rows, so neither its length nor a slow reader costs memory.
+ * An append-only log of one answer's bytes. Any number of readers follow it from its start, each at its own pace, while
+ * it grows and after it ended. All but the newest ROW_BYTES are in rows, so a long answer or a slow reader costs no memory.
  */
 export class ByteLog {
   readonly #sql: Sql;
@@ -28,7 +28,7 @@ export class ByteLog {
     this.#run = run;
   }
 
-  /** One that was recorded whole, in whatever life. */
+  /** Opens a log that ended earlier, also in a predecessor of this object. `size`: bytes. */
   static reopen(sql: Sql, run: number, size: number): ByteLog {
     const log = new ByteLog(sql, run);
     log.#stored = log.#size = size;
@@ -36,11 +36,12 @@ export class ByteLog {
     return log;
   }
 
-  /** Bytes. */
+  /** Length in bytes, what is only in memory included. */
   get size(): number {
     return this.#size;
   }
 
+  /** Adds bytes, which the log owns from then on. */
   append(bytes: Uint8Array): void {
     if (bytes.length === 0) return;
     this.#tail.push({ at: this.#size, bytes });
@@ -49,7 +50,7 @@ export class ByteLog {
     this.#notifyReaders();
   }
 
-  /** Writes what is only in memory. */
+  /** Writes what is only in memory to rows. */
   flush(): void {
     const whole = concatBytes(this.#tail.map(({ bytes }) => bytes));
     for (let at = 0; at < whole.length; at += ROW_BYTES) {
@@ -60,19 +61,19 @@ export class ByteLog {
     this.#stored = this.#size;
   }
 
-  /** Nothing more will come. */
+  /** Marks the log as complete. */
   end(): void {
     this.#end = {};
     this.#notifyReaders();
   }
 
-  /** It was broken off: so is what its readers are told. */
+  /** Marks the log as broken: its readers get the bytes so far, then `cause` is thrown. */
   fail(cause: unknown): void {
     this.#end = { cause };
     this.#notifyReaders();
   }
 
-  /** All of it, to its end: waits for what is still to come. What it gives is the reader's own. Throws what broke it off. */
+  /** Reads from the start to the end and waits for bytes that are still to come. The caller owns what it gets. Throws the cause of `fail`. */
   async *read(): AsyncGenerator<Uint8Array> {
     for (let at = 0; ;) {
       while (at < this.#size) {
@@ -93,11 +94,11 @@ export class ByteLog {
       from,
     );
     const bytes = row === undefined ? undefined : new Uint8Array(row.bytes, from - row.at);
-    if (bytes === undefined || bytes.length === 0) throw new Error("the recording is no longer kept");
+    if (bytes === undefined || bytes.length === 0) throw new Error("the recorded bytes are no longer stored");
     return bytes;
   }
 
-  /** A reader in the tail stands at the beginning of a chunk: it has read all there was. */
+  /** `from` is always the start of a chunk: a reader takes all of the tail at once. */
   #readTail(from: number): Uint8Array {
     let first = this.#tail.length;
     while (first > 0 && this.#tail[first - 1]!.at >= from) first--;

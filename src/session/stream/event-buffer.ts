@@ -14,39 +14,40 @@ import {
 } from "./segments.ts";
 import type { Sql } from "../../store/sql.ts";
 
-/** How long after a reply its stream can be resumed. SPEC 5.9. Milliseconds. */
+/** How long a stream can be resumed after its end. Milliseconds. */
 export const STREAM_RETENTION_MS = 10 * 60_000;
 /**
- * Rows are written when this much has come, or when the first of it is this old: never per chunk. A row is a third of
- * what a call costs, and all that a later one risks is the telling again of what a crash interrupts: turns do not depend
- * on it.
+ * A row is written when this many bytes are in memory or the first of them is this old, never per chunk: a row is a third
+ * of what a call costs. A crash loses what is in memory, so that it cannot be resent; turns do not depend on it. Bytes
+ * and milliseconds.
  */
 const ROW_BYTES = 64 * 1024;
 const ROW_MS = 5_000;
-/** A row holds at most 2 MB; an event that is larger goes on in further ones. Bytes. */
+/** A row holds at most 2 MB; a larger event continues in further rows. Bytes. */
 const MAX_ROW_BYTES = 1024 * 1024;
-/** Not worth waking up for more often than this. Milliseconds. */
+/** Shortest time between two clean-ups: each wakes the object. Milliseconds. */
 const MIN_DROP_INTERVAL_MS = 30_000;
 
-/** What is kept of a stream: how many events, and the last of them. */
+/** The stored part of a stream: the number of its events, and the last of them. */
 export type StoredStream = { events: number; lastEvent: SseEvent | undefined };
 
+/** A stream that still grows. `first`: the id of its first block. */
 type LiveStream = { first: number; events: number; isStored: boolean };
 
 /**
- * What a session's listeners were told, in the order in which they were told it, kept until ten minutes after each
- * reply. The newest five seconds are in memory, the rest in rows: a reader that lags behind costs neither memory nor
- * anybody's time, and a crash takes no more than those.
+ * The streams and notices that a session sent to its listeners, in order, stored until ten minutes after the end of each
+ * reply. The newest five seconds are in memory, the rest in rows: a slow reader costs no memory and delays no other, and
+ * a crash loses no more than those seconds.
  */
 export class EventBuffer {
   readonly #sql: Sql;
   readonly #now: () => number;
   readonly #onSegment: (segment: Segment) => void;
-  /** Streams that still grow: where they begin, and how many events they have. */
+  /** Streams that have started and not ended, by call. */
   readonly #live = new Map<string, LiveStream>();
   #tail: Segment[] = [];
   #tailBytes = 0;
-  /** Since when. */
+  /** When the first segment of the tail was added. Unix milliseconds. */
   #tailAt = 0;
   #newest: number | undefined;
   #growth: PromiseWithResolvers<void> | undefined;
@@ -57,7 +58,7 @@ export class EventBuffer {
     this.#onSegment = onSegment;
   }
 
-  /** The id of the newest. In a new life it begins with the clock, so that ids which a crash took are never given again. */
+  /** The newest id. A restarted object continues at the clock, in microseconds, so that ids lost in a crash are never reused. */
   get lastId(): number {
     if (this.#newest === undefined) {
       const [stored] = this.#sql<{ last: number | null }>("SELECT max(last) AS last FROM events");
@@ -66,11 +67,12 @@ export class EventBuffer {
     return this.#newest;
   }
 
+  /** Starts a call's stream. */
   start(call: string): void {
     this.#live.set(call, { first: this.lastId + 1, events: 0, isStored: false });
   }
 
-  /** More of a stream that has begun: whole blocks. */
+  /** Adds whole blocks to a started stream; ignored if the stream is not live. */
   append(call: string, bytes: Uint8Array, { blocks, events }: EventCount): void {
     const stream = this.#live.get(call);
     if (stream === undefined || bytes.length === 0) return;
@@ -78,12 +80,12 @@ export class EventBuffer {
     stream.events += events;
   }
 
-  /** Something about a call that is no part of its stream. */
+  /** Adds JSON text about a call that is not part of its stream; only listeners of the session get it. */
   appendNotice(call: string, json: Uint8Array): void {
     this.#add({ call, bytes: json, blocks: 1, events: 0 });
   }
 
-  /** A stream has ended; those who follow it are done when they have read it. */
+  /** Ends a stream and writes what is in memory. Its readers end when they have read it. */
   end(call: string): void {
     const stream = this.#live.get(call);
     if (stream === undefined) return;
@@ -93,7 +95,7 @@ export class EventBuffer {
     this.#notifyReaders();
   }
 
-  /** Ends a stream that a crash cut off, or never let begin. `lastWord`: what says so, behind what is kept. */
+  /** Ends a stream that a crash interrupted, or that it prevented from starting. `createLastEvent`: the bytes that report this, after what is stored. */
   interrupt(call: string, createLastEvent: (stored: StoredStream) => { bytes: Uint8Array; count: EventCount }): void {
     const [stored] = this.#sql<{ first: number }>("SELECT first FROM streams WHERE call = ?", call);
     const first = stored?.first ?? this.lastId + 1;
@@ -108,12 +110,12 @@ export class EventBuffer {
     this.end(call);
   }
 
-  /** How many events a stream has so far; undefined when none is kept under that name. */
+  /** How many events a stream has so far; undefined if it is not stored. */
   countEvents(call: string): number | undefined {
     return this.#findStream(call)?.events;
   }
 
-  /** A stream's bytes behind its event number `after`, to its end: waits for what is still to come. */
+  /** Reads a stream's bytes after the event with the number `after` to its end, and waits for what is still to come. */
   async *readStream(call: string, after: number): AsyncGenerator<Uint8Array> {
     let at = (this.#findStream(call)?.first ?? this.lastId + 1) - 1;
     for (;;) {
@@ -132,7 +134,7 @@ export class EventBuffer {
     }
   }
 
-  /** Everything told after this id, as far as it is kept. */
+  /** All stored segments after an id, without waiting for more. */
   *segmentsSince(id: number): Generator<Segment> {
     const last = this.lastId;
     for (let at = id; at < last;) {
@@ -143,20 +145,20 @@ export class EventBuffer {
     }
   }
 
-  /** Whether nothing that was told after this id is gone. */
+  /** Whether every segment after this id is still stored. */
   hasAllSince(id: number): boolean {
     const [dropped] = this.#sql<{ last: number }>("SELECT last FROM dropped");
     return id >= (dropped?.last ?? 0);
   }
 
-  /** Drops what has been kept long enough. Returns when to come again, in Unix milliseconds; undefined when nothing is left. */
+  /** Deletes expired streams and rows. Returns when to run again, in Unix milliseconds; undefined if nothing is left. */
   dropExpired(): number | undefined {
     const now = this.#now();
     this.#sql("DELETE FROM streams WHERE ended_at <= ?", now - STREAM_RETENTION_MS);
     const liveStarts = [...this.#live.values()].map(({ first }) => first);
     const [oldest] = this.#sql<{ first: number | null }>("SELECT min(first) AS first FROM streams");
     const needed = Math.min(...liveStarts, oldest?.first ?? Infinity, this.lastId + 1);
-    // Rows stand in the order in which they were written: the first one that is young ends the search.
+    // Rows are in the order in which they were written: the search ends at the first one that has not expired.
     const dropped = this.#sql<{ last: number }>(
       `DELETE FROM events WHERE last < min(?1, coalesce(
          (SELECT last FROM events WHERE written_at > ?2 ORDER BY last LIMIT 1), ?1)) RETURNING last`,
@@ -173,7 +175,7 @@ export class EventBuffer {
     return next?.at == null ? undefined : Math.max(next.at + STREAM_RETENTION_MS, now + MIN_DROP_INTERVAL_MS);
   }
 
-  /** Writes what is only in memory. */
+  /** Writes what is only in memory to rows. */
   flush(): void {
     if (this.#tail.length === 0) return;
     const parts = toRowParts(this.#tail);
@@ -191,7 +193,7 @@ export class EventBuffer {
     }
     for (const [call] of parts) {
       const stream = this.#live.get(call);
-      // So that a crash leaves something that can be found.
+      // A crash from here on leaves a row by which `interrupt` finds the stream.
       if (stream !== undefined && !stream.isStored) this.#storeStream(call, stream, null);
     }
     this.#tail = [];
@@ -233,7 +235,7 @@ export class EventBuffer {
     );
   }
 
-  /** The pieces that come next after an id: of one row, or all that are in memory. */
+  /** The next segments after an id: those of one row, or all that are in memory. */
   #readAfter(at: number): Segment[] {
     const [oldest] = this.#tail;
     if (at >= this.lastId) return [];

@@ -1,26 +1,28 @@
 import { concatBytes } from "../../wire/bytes.ts";
 import { decodeSse } from "../../wire/sse.ts";
 
-/** `blocks`: what stands between blank lines, comments too. `events`: those of them that count in a stream. */
+/** Size of a piece of a stream. `blocks`: SSE blocks, comments included. `events`: those of them that are numbered (`isCounted`). */
 export type EventCount = { blocks: number; events: number };
 
-/** What listeners of a session are told: whole blocks of one call's stream, or a notice about a call. */
+/** A part of what a session sends to its listeners: whole SSE blocks of one call's stream, or a notice about a call. */
 export type Segment = EventCount & {
-  /** The id of its first block. Ids go up by one within a piece, and up over the session's whole life. */
+  /** The id of its first block. Ids go up by one within a segment, and always up within a session. */
   id: number;
   call: string;
-  /** The number of its next event in the call's stream, from 1. Absent: a notice, JSON text. */
+  /** The number of its first event in the call's stream, from 1. Absent: a notice, whose bytes are JSON text. */
   ordinal?: number;
   bytes: Uint8Array;
 };
 
+/** A row of the table `events`. `last`: the id of its last block. `parts`: JSON of RowPart[], in a row's first record only. */
 export type EventRow = { last: number; parts: string; bytes: ArrayBuffer };
-/** A piece within a row: its call, ordinal (0: a notice), blocks, events and bytes. */
+/** A segment within a row: its call, ordinal (0: a notice), blocks, events and bytes. Stored as a tuple to keep rows small. */
 type RowPart = [call: string, ordinal: number, blocks: number, events: number, size: number];
 
+/** The id of the segment's last block. */
 export const lastIdOf = ({ id, blocks }: Segment): number => id + blocks - 1;
 
-/** Pieces as a row keeps them: what one call says in a row is one part. The inverse of `piecesOf`. */
+/** Describes segments for a row; consecutive ones of one stream become one part. The inverse of `toSegments`. */
 export function toRowParts(segments: readonly Segment[]): RowPart[] {
   const parts: RowPart[] = [];
   for (const { call, ordinal = 0, blocks, events, bytes } of segments) {
@@ -34,6 +36,7 @@ export function toRowParts(segments: readonly Segment[]): RowPart[] {
   return parts;
 }
 
+/** The segments of a row, whose bytes may continue in further records. */
 export function toSegments(rows: readonly EventRow[]): Segment[] {
   const { last, parts: json } = rows[0]!;
   const parts = JSON.parse(json) as RowPart[];
@@ -48,7 +51,7 @@ export function toSegments(rows: readonly EventRow[]): Segment[] {
   });
 }
 
-/** What of a piece comes after an id; a reader may have had a part of it before it became a row. */
+/** The part of a segment after the id `at`: a reader may have read a part before segments were joined in a row. */
 export function segmentAfter(segment: Segment, at: number): Segment {
   if (segment.id > at || segment.ordinal === undefined) return segment;
   const skipped = at - segment.id + 1;
@@ -64,7 +67,7 @@ export function segmentAfter(segment: Segment, at: number): Segment {
   };
 }
 
-/** What of a piece comes after an event's number. */
+/** The bytes of a segment after the event with the number `after`; none of a notice. */
 export function bytesAfter({ ordinal, events, bytes }: Segment, after: number): Uint8Array {
   if (ordinal === undefined) return NO_BYTES;
   if (ordinal > after) return bytes;
@@ -75,7 +78,7 @@ export function bytesAfter({ ordinal, events, bytes }: Segment, after: number): 
   return concatBytes(blocks.slice(from).map(({ raw }) => raw));
 }
 
-/** Comments count as no event, nor does what only shows that a stream lives (Anthropic's `ping`). */
+/** Whether a block has an event number. Comments and keep-alives do not (Anthropic API reference, Streaming: `ping`). */
 export const isCounted = ({ data, event }: { data?: string; event?: string }): boolean =>
   data !== undefined && event !== "ping";
 
