@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { migrate } from "../scripts/migrate.ts";
 import { freePort } from "../scripts/port.ts";
-import { runtimeOf } from "../scripts/runtime.ts";
-import { readConfig, wrangler, WRANGLER_CONFIG } from "../scripts/wrangler.ts";
+import { createRuntime } from "../scripts/runtime.ts";
+import { readConfig, runWrangler, WRANGLER_CONFIG } from "../scripts/wrangler.ts";
 import { HERE, KEY, rhoneCall } from "./asks.ts";
 import { agentFor, exchange } from "./client.ts";
 import { median, shown } from "./numbers.ts";
@@ -152,7 +152,7 @@ async function provider(): Promise<string> {
 async function serve(): Promise<string> {
   const dir = scratch();
   const persistDir = files;
-  const { ok, stdout, stderr } = await wrangler(
+  const { ok, stdout, stderr } = await runWrangler(
     ["deploy", join(HERE, "cost-worker.ts"), "--dry-run", "--outdir", dir, "--config", WRANGLER_CONFIG],
     { env: { WRANGLER_LOG: "error" } },
   );
@@ -169,7 +169,10 @@ async function serve(): Promise<string> {
       { id: "benchchat", dialect: "openai-chat", base_url: `${upstream}/v1`, api_key: "upstream-key" },
     ]),
   };
-  const runtime = await runtimeOf({ dir, main: join(dir, main) }, { settings: { port, secrets }, config, persistDir });
+  const runtime = await createRuntime(
+    { dir, main: join(dir, main) },
+    { settings: { port, secrets }, config, persistDir },
+  );
   await runtime.ready;
   return `http://127.0.0.1:${port}`;
 }

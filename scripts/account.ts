@@ -1,19 +1,19 @@
 import { ask } from "./ask.ts";
-import { Refusal } from "./refusal.ts";
-import { wrangler } from "./wrangler.ts";
+import { UserError } from "./user-error.ts";
+import { runWrangler } from "./wrangler.ts";
 
-/** The user's Cloudflare account, through wrangler. A dry run knows none: it prints each command and finds nothing there. */
+/** The user's Cloudflare account, accessed with wrangler. A dry run has none: it prints each command, and reads return nothing. */
 export type Account = {
   dryRun: boolean;
   /** Runs a command for its output. */
   read(args: string[]): Promise<string>;
-  /** Runs a command that creates something; what wrangler advises to do with it is not shown, since it is done here. */
+  /** Runs a command that creates something. Wrangler's output is hidden: it advises steps that the deployment takes itself. */
   create(args: string[]): Promise<void>;
-  /** Runs a command in front of the user; `inputIs` says in a dry run what would go in over stdin. */
+  /** Runs a command and shows its output. In a dry run, `inputIs` describes what stdin would receive. */
   run(args: string[], stdin?: { input: string; inputIs: string }): Promise<void>;
 };
 
-export async function account({ dryRun }: { dryRun: boolean }): Promise<Account> {
+export async function openAccount({ dryRun }: { dryRun: boolean }): Promise<Account> {
   if (dryRun) {
     console.log("Dry run: nothing is created or uploaded. Where the account has nothing yet, the commands are:\n");
     return {
@@ -25,8 +25,8 @@ export async function account({ dryRun }: { dryRun: boolean }): Promise<Account>
   }
   const env = await logIn();
   const read = async (args: string[]): Promise<string> => {
-    const { ok, stdout, stderr } = await wrangler(args, { env });
-    if (!ok) throw new Refusal(`npx wrangler ${args.join(" ")} failed:\n${stderr.trim() || stdout.trim()}`);
+    const { ok, stdout, stderr } = await runWrangler(args, { env });
+    if (!ok) throw new UserError(`npx wrangler ${args.join(" ")} failed:\n${stderr.trim() || stdout.trim()}`);
     return stdout;
   };
   return {
@@ -38,29 +38,29 @@ export async function account({ dryRun }: { dryRun: boolean }): Promise<Account>
     },
     run: async (args, stdin) => {
       console.log(`\n$ npx wrangler ${args.join(" ")}`);
-      const { ok } = await wrangler(args, { env, show: true, ...(stdin && { input: stdin.input }) });
-      if (!ok) throw new Refusal(`npx wrangler ${args.join(" ")} failed; mend it and run the deployment again`);
+      const { ok } = await runWrangler(args, { env, show: true, ...(stdin && { input: stdin.input }) });
+      if (!ok) throw new UserError(`npx wrangler ${args.join(" ")} failed; fix the cause and run the deployment again`);
     },
   };
 }
 
-/** Whether a name stands in one of wrangler's lists, as a whole word: `rhone-records` is not `rhone-records-dead`. */
-export const listed = (output: string, name: string): boolean => output.split(/[^A-Za-z0-9_-]+/).includes(name);
+/** Whether a table that wrangler printed has this name as a whole word: `rhone-records` is not `rhone-records-dead`. */
+export const includesName = (output: string, name: string): boolean => output.split(/[^A-Za-z0-9_-]+/).includes(name);
 
-/** Which account to use, as wrangler's environment: wrangler itself would ask at every command. */
+/** Selects the account, as wrangler's environment: without it, wrangler would prompt at every command. */
 async function logIn(): Promise<Record<string, string>> {
-  const { ok, stdout } = await wrangler(["whoami", "--json"]);
-  if (!ok) throw new Refusal("Not logged in to Cloudflare: run `npx wrangler login`, then `npm run deploy` again");
+  const { ok, stdout } = await runWrangler(["whoami", "--json"]);
+  if (!ok) throw new UserError("Not logged in to Cloudflare: run `npx wrangler login`, then `npm run deploy` again");
   if (process.env.CLOUDFLARE_ACCOUNT_ID) return {};
   const { accounts = [] } = JSON.parse(stdout) as { accounts?: { id: string; name: string }[] };
   const [only] = accounts;
   if (only === undefined)
-    throw new Refusal("CLOUDFLARE_ACCOUNT_ID: expected the account to deploy to; the login has none");
+    throw new UserError("CLOUDFLARE_ACCOUNT_ID: expected the account to deploy to; the login has none");
   if (accounts.length === 1) return { CLOUDFLARE_ACCOUNT_ID: only.id };
   console.log(accounts.map(({ id, name }, i) => `${i + 1}. ${name} (${id})`).join("\n"));
   const choice = await ask("Which account? Its number: ");
   const chosen = accounts[Number(choice) - 1];
-  if (chosen === undefined) throw new Refusal("CLOUDFLARE_ACCOUNT_ID: expected the account to deploy to");
+  if (chosen === undefined) throw new UserError("CLOUDFLARE_ACCOUNT_ID: expected the account to deploy to");
   return { CLOUDFLARE_ACCOUNT_ID: chosen.id };
 }
 

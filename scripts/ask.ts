@@ -1,13 +1,13 @@
 import { createInterface } from "node:readline/promises";
 import { Writable } from "node:stream";
 
-/** Somebody is there to be asked. */
-export const interactive = (): boolean => process.stdin.isTTY && process.stdout.isTTY;
+/** Whether a user at a terminal can answer questions. */
+export const isInteractive = (): boolean => process.stdin.isTTY && process.stdout.isTTY;
 
-/** The answer to a question, without the space around it; empty when nobody is there to answer. */
+/** Asks the user a question and returns the trimmed answer; empty when there is no terminal. */
 export async function ask(question: string, { hidden = false }: { hidden?: boolean } = {}): Promise<string> {
-  if (!interactive()) return "";
-  // What is hidden is neither echoed nor left in the terminal's history.
+  if (!isInteractive()) return "";
+  // A hidden answer is neither echoed nor stored in the terminal's history.
   const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
   const terminal = createInterface({ input: process.stdin, output: hidden ? silent : process.stdout, terminal: true });
   terminal.on("SIGINT", () => process.exit(130));

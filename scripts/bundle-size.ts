@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
-import { bundle, type Bundle, kib, sizes } from "./bundle.ts";
-import { Refusal, runScript } from "./refusal.ts";
+import { bundle, type Bundle, toKib, describeSize } from "./bundle.ts";
+import { UserError, runScript } from "./user-error.ts";
 
 /** Compressed. A small script starts faster. */
 const LIMIT_BYTES = 900 * 1024;
@@ -13,10 +13,10 @@ await runScript(async () => {
   const rooms = Map.groupBy(inputs(built), ({ room }) => room);
   const totals = [...rooms].map(([room, all]) => ({ room, bytes: all.reduce((sum, { bytes }) => sum + bytes, 0) }));
   for (const { room, bytes } of totals.toSorted((a, b) => b.bytes - a.bytes))
-    console.log(`${kib(bytes).padStart(8)} KiB  ${room}`);
-  console.log(sizes(built));
+    console.log(`${toKib(bytes).padStart(8)} KiB  ${room}`);
+  console.log(describeSize(built));
   if (built.gzipped > LIMIT_BYTES)
-    throw new Refusal(`The bundle exceeds its limit of ${kib(LIMIT_BYTES)} KiB compressed`);
+    throw new UserError(`The bundle exceeds its limit of ${toKib(LIMIT_BYTES)} KiB compressed`);
 });
 
 type Metafile = { outputs: Record<string, { inputs: Record<string, { bytesInOutput: number }> }> };

@@ -1,18 +1,18 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { waitForUpdate } from "@pydantic/genai-prices";
-import { runScript } from "./refusal.ts";
+import { runScript } from "./user-error.ts";
 import { PROJECT } from "./settings.ts";
 
 /**
- * `node scripts/catalogue.ts [file]`: writes `src/providers/catalogue.json` anew, from models.dev (or a saved copy of
- * it) and, for models too new for that copy, from the price package. What is kept of a model is one line of text:
+ * `node scripts/catalogue.ts [file]`: rewrites `src/providers/catalogue.json` from models.dev (or a saved copy of it)
+ * and, for models too new for that copy, from the price package. A model is stored as one line of text:
  * name | released | context window | output limit | capabilities | modalities in | modalities out | {maker}/{model}.
  */
 const SOURCE = "https://models.dev/api.json";
 const TARGET = join(PROJECT, "src/providers/catalogue.json");
 
-/** Provider row → where models.dev and the price package have its models, and which of them the row can call. */
+/** By provider row: the ids of its models' sources in models.dev and in the price package, and the models it can call. */
 const ROWS: Record<string, { from: string[]; newer?: string; only?: RegExp }> = {
   openai: {
     from: ["openai"],
@@ -36,7 +36,7 @@ const ROWS: Record<string, { from: string[]; newer?: string; only?: RegExp }> = 
   openrouter: { from: ["openrouter"] },
 };
 
-type Known = {
+type SourceModel = {
   base_model?: string;
   name?: string;
   release_date?: string;
@@ -47,7 +47,7 @@ type Known = {
   limit?: { context?: number; output?: number };
   modalities?: { input?: string[]; output?: string[] };
 };
-type Models = Record<string, Known>;
+type Models = Record<string, SourceModel>;
 type Source = Record<string, { models: Models }>;
 
 await runScript(async () => {
@@ -59,16 +59,18 @@ await runScript(async () => {
   for (const [row, { from, newer, only = /./ }] of Object.entries(ROWS)) {
     const known = from
       .flatMap((id) => Object.entries((read.providers ?? read)[id]?.models ?? {}))
-      .map(([id, one]) => [id, whole(one, read.models)] as const);
+      .map(([id, one]) => [id, inheritMembers(one, read.models)] as const);
     const models = Object.fromEntries(
-      known.filter(([id, { status }]) => only.test(id) && status !== "deprecated").map(([id, one]) => [id, line(one)]),
+      known
+        .filter(([id, { status }]) => only.test(id) && status !== "deprecated")
+        .map(([id, one]) => [id, toLine(one)]),
     );
     const others = priced.find(({ id }) => id === newer)?.models ?? [];
     for (const { id, name, context_window, deprecated } of others) {
-      if (deprecated === true || !only.test(id) || known.some(([had]) => had.startsWith(id))) continue;
-      models[id] = line({ ...(name && { name }), limit: { ...(context_window && { context: context_window }) } });
+      if (deprecated === true || !only.test(id) || known.some(([knownId]) => knownId.startsWith(id))) continue;
+      models[id] = toLine({ ...(name && { name }), limit: { ...(context_window && { context: context_window }) } });
     }
-    catalogue[row] = Object.fromEntries(Object.entries(models).toSorted(([a], [b]) => byReach(a, b)));
+    catalogue[row] = Object.fromEntries(Object.entries(models).toSorted(([a], [b]) => compareReach(a, b)));
   }
   writeFileSync(TARGET, `${JSON.stringify(catalogue, null, 2)}\n`);
   console.log(
@@ -78,15 +80,15 @@ await runScript(async () => {
   );
 });
 
-/** A host's model says only in what it differs from its maker's. */
-function whole(one: Known, makers: Models = {}): Known {
-  const base = makers[one.base_model ?? ""];
+/** Adds the members that a host's model inherits from its maker's. */
+function inheritMembers(one: SourceModel, bases: Models = {}): SourceModel {
+  const base = bases[one.base_model ?? ""];
   if (base === undefined) return one;
   const { limit, modalities } = base;
   return { ...base, ...one, limit: { ...limit, ...one.limit }, modalities: { ...modalities, ...one.modalities } };
 }
 
-function line({ base_model = "", name = "", release_date = "", limit, modalities, ...can }: Known): string {
+function toLine({ base_model = "", name = "", release_date = "", limit, modalities, ...can }: SourceModel): string {
   const capabilities = (["reasoning", "tool_call", "structured_output"] as const).filter((one) => can[one] === true);
   const { input = [], output = [] } = modalities ?? {};
   return [
@@ -102,6 +104,6 @@ function line({ base_model = "", name = "", release_date = "", limit, modalities
 }
 
 /** Bedrock's `global.` profiles come first: they work from every region. */
-function byReach(a: string, b: string): number {
+function compareReach(a: string, b: string): number {
   return Number(b.startsWith("global.")) - Number(a.startsWith("global.")) || (a < b ? -1 : 1);
 }

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { Refusal, runScript } from "./refusal.ts";
+import { UserError, runScript } from "./user-error.ts";
 import { PROJECT } from "./settings.ts";
 
 /** What `.ci/run` checks, with nothing sampled, and what takes too long for it. */
@@ -38,6 +38,6 @@ await runScript(async () => {
   const failed = results.filter(({ isPassed }) => !isPassed).length;
   console.log(`${results.reduce((sum, { seconds }) => sum + seconds, 0)} s in all`);
   const line = `${results.length - failed} passed, ${failed} failed`;
-  if (failed > 0) throw new Refusal(line);
+  if (failed > 0) throw new UserError(line);
   console.log(line);
 });

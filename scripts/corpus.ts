@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { Refusal, runScript } from "./refusal.ts";
+import { UserError, runScript } from "./user-error.ts";
 import { PROJECT } from "./settings.ts";
 
 /** Files whose tests hold for any part of the exchanges; others look for something rare in them. */
@@ -16,17 +16,17 @@ const { values } = parseArgs({ options: { every: { type: "string", default: "1" 
  * each eighth exchange.
  */
 await runScript(() => {
-  if (!/^[1-9]\d*$/.test(values.every)) throw new Refusal("--every: expected a whole number above 0");
-  const given = process.env.RHONE_CORPUS;
-  const corpus = resolve(PROJECT, given ?? join("..", "shared", "corpus"));
+  if (!/^[1-9]\d*$/.test(values.every)) throw new UserError("--every: expected a whole number above 0");
+  const configured = process.env.RHONE_CORPUS;
+  const corpus = resolve(PROJECT, configured ?? join("..", "shared", "corpus"));
   if (!existsSync(corpus)) {
-    if (given !== undefined)
-      throw new Refusal(`RHONE_CORPUS: expected a directory of recorded exchanges, got ${given}`);
-    console.log(`No corpus at ${corpus}: nothing to run. Set RHONE_CORPUS to where it is.`);
+    if (configured !== undefined)
+      throw new UserError(`RHONE_CORPUS: expected a directory of recorded exchanges, got ${configured}`);
+    console.log(`No corpus at ${corpus}: nothing to run. Set RHONE_CORPUS to its directory.`);
     return;
   }
   const specs = process.env.RHONE_SPECS ?? join(PROJECT, "..", "shared", "specs");
-  if (!existsSync(specs)) console.log(`No published documents at ${specs}: set RHONE_SPECS to where they are.`);
+  if (!existsSync(specs)) console.log(`No published documents at ${specs}: set RHONE_SPECS to their directory.`);
   const vitest = join(PROJECT, "node_modules", "vitest", "vitest.mjs");
   const { status } = spawnSync(
     process.execPath,

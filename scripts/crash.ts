@@ -7,95 +7,97 @@ import { DatabaseSync } from "node:sqlite";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { bundle } from "./bundle.ts";
-import type { Local } from "./gateway.ts";
-import { endTogether } from "./lifetime.ts";
+import type { LocalGateway } from "./gateway.ts";
+import { endChildrenOnExit } from "./process-group.ts";
 import { migrate } from "./migrate.ts";
 import { freePort, HOST } from "./port.ts";
-import { Refusal, runScript } from "./refusal.ts";
-import { runtimeOf } from "./runtime.ts";
+import { UserError, runScript } from "./user-error.ts";
+import { createRuntime } from "./runtime.ts";
 import { readSettings } from "./settings.ts";
 import { QUIET, readConfig } from "./wrangler.ts";
 
 /**
  * `npm run test:crash -- --kills 200 --sessions 4`: kills the runtime (SIGKILL) at random moments of a load of
- * streams and whole answers over several sessions, starts it again, and compares what its clients were told with what
- * is there:
+ * streams and whole answers over several sessions, starts it again, and compares the answers that its clients received
+ * with the stored turns:
  *
- * - a turn whose answer arrived to its last byte is in the head, in its place, and its call's record in D1, once;
+ * - a turn whose answer arrived to its last byte is in the head, in order, and its call's record is in D1 once;
  * - a turn whose answer was an error is not in the head;
- * - a turn whose answer was cut by the kill may be in the head or not, whole, and once;
+ * - a turn whose answer was cut by the kill is in the head whole and once, or not at all;
  * - nothing else is in any head, and no call is left running.
  */
-type Told = { text: string; turn?: string; call?: string; outcome: "acknowledged" | "refused" | "cut" };
+type SentTurn = { text: string; turn?: string; call?: string; outcome: "acknowledged" | "refused" | "cut" };
 type Gateway = { url: string };
 
 const KEY = "rhone_sk_crash_checker";
-/** Every process that was started; the last workerd among them is the runtime. */
+/** Every process that was started. The last workerd among them is the runtime. */
 const children: ChildProcess[] = [];
 const HEADERS = { authorization: `Bearer ${KEY}`, "content-type": "application/json" };
 const { values } = parseArgs({
   options: { kills: { type: "string", default: "20" }, sessions: { type: "string", default: "4" } },
 });
 
-endTogether();
+endChildrenOnExit();
 await runScript(async () => {
   const kills = Number(values.kills);
   const count = Number(values.sessions);
-  if (!(kills > 0) || !(count > 0)) throw new Refusal("--kills, --sessions: expected numbers above 0");
+  if (!(kills > 0) || !(count > 0)) throw new UserError("--kills, --sessions: expected numbers above 0");
   const state = mkdtempSync(join(tmpdir(), "rhone-crash-"));
   Object.assign(process.env, { PORT: String(await freePort()), RHONE_STATE_DIR: state, RHONE_ADMIN_KEY: KEY });
   Object.assign(process.env, { WRANGLER_LOG: "error", CLOUDFLARE_CF_FETCH_ENABLED: "false", ...QUIET });
-  const local: Local = { settings: readSettings(), config: await readConfig(), persistDir: join(state, "v3") };
+  const local: LocalGateway = { settings: readSettings(), config: await readConfig(), persistDir: join(state, "v3") };
   await migrate(local.config, local.persistDir);
   subscribe("child_process", (message) => void children.push((message as { process: ChildProcess }).process));
-  const runtime = await runtimeOf(await bundle(), local);
+  const runtime = await createRuntime(await bundle(), local);
   await runtime.ready;
   const gateway: Gateway = { url: `http://${HOST}:${local.settings.port}` };
-  await healthy(gateway.url);
+  await waitUntilHealthy(gateway.url);
   try {
-    const sessions = await Promise.all(Array.from({ length: count }, (_, i) => create(gateway, `sess_crash-${i}`)));
-    const told = new Map<string, Told[]>(sessions.map((id) => [id, []]));
+    const sessions = await Promise.all(
+      Array.from({ length: count }, (_, i) => createSession(gateway, `sess_crash-${i}`)),
+    );
+    const sent = new Map<string, SentTurn[]>(sessions.map((id) => [id, []]));
     for (let kill = 1; kill <= kills; kill++) {
-      const clients = [...told].map(([id, all]) => load(gateway, id, all));
+      const clients = [...sent].map(([id, all]) => sendCalls(gateway, id, all));
       await sleep(50 + Math.random() * 600);
-      await killed(gateway);
+      await killRuntime(gateway);
       await Promise.all(clients);
-      for (const [id, all] of told) await check(gateway, id, all);
-      if (kill % 10 === 0 || kill === kills) console.log(`${kill} kills: ${summary(told)}`);
+      for (const [id, all] of sent) await checkSession(gateway, id, all);
+      if (kill % 10 === 0 || kill === kills) console.log(`${kill} kills: ${summarize(sent)}`);
     }
-    await checkRecords(state, [...told.values()].flat());
-    console.log("Every acknowledged turn is there, once; nothing that was refused is.");
+    await checkRecords(state, [...sent.values()].flat());
+    console.log("Every acknowledged turn is stored once; no refused turn is stored.");
   } finally {
     await runtime.dispose();
     rmSync(state, { recursive: true, force: true });
   }
 });
 
-/** Miniflare starts a runtime that has died again, with the same worker on the same port. */
-async function killed({ url }: Gateway): Promise<void> {
+/** Kills the runtime. Miniflare starts it again, with the same worker on the same port. */
+async function killRuntime({ url }: Gateway): Promise<void> {
   const runtime = children.findLast(({ spawnfile }) => spawnfile.endsWith("workerd"))!;
   const ended = new Promise((resolve) => runtime.once("exit", resolve));
   runtime.kill("SIGKILL");
   await ended;
-  await healthy(url);
+  await waitUntilHealthy(url);
 }
 
-async function healthy(url: string): Promise<void> {
+async function waitUntilHealthy(url: string): Promise<void> {
   for (const until = Date.now() + 60_000; Date.now() < until; await sleep(20)) {
     const answer = await fetch(`${url}/healthz`, { signal: AbortSignal.timeout(2000) }).catch(() => undefined);
     if (answer?.ok) return;
   }
-  throw new Refusal("The gateway did not answer within a minute");
+  throw new UserError("The gateway did not answer within a minute");
 }
 
-/** One client of one session, until the gateway is gone. */
-async function load(gateway: Gateway, id: string, told: Told[]): Promise<void> {
+/** Sends calls of one session, one after the other, until the gateway is killed. */
+async function sendCalls(gateway: Gateway, id: string, sent: SentTurn[]): Promise<void> {
   for (let isGone = false; !isGone;) {
     const isStream = Math.random() < 0.5;
-    // Now and then a call that is refused when it has begun, or before.
+    // One call in five names a model that does not exist, and is answered with an error.
     const model = ["demo", "demo", "demo", "demo", "nobody/nothing"][Math.floor(Math.random() * 5)]!;
-    const one: Told = { text: `${id} says ${told.length}`, outcome: "cut" };
-    told.push(one);
+    const one: SentTurn = { text: `${id} turn ${sent.length}`, outcome: "cut" };
+    sent.push(one);
     try {
       const response = await post(gateway, "/v1/chat/completions", {
         model,
@@ -115,48 +117,48 @@ async function load(gateway: Gateway, id: string, told: Told[]): Promise<void> {
   }
 }
 
-async function check(gateway: Gateway, id: string, told: readonly Told[]): Promise<void> {
+async function checkSession(gateway: Gateway, id: string, sent: readonly SentTurn[]): Promise<void> {
   const { data } = await get<{ data: { role: string; content: string }[] }>(
     gateway,
     `/v1/sessions/${id}/blocks?format=openai`,
   );
-  const said = data.filter(({ role }) => role === "user").map(({ content }) => content);
-  if (data.length !== 2 * said.length) throw new Refusal(`${id}: a turn of the head has no reply`);
-  if (new Set(said).size !== said.length) throw new Refusal(`${id}: a turn is in the head twice`);
-  const expected = told.filter(
-    ({ text, outcome }) => outcome === "acknowledged" || (outcome === "cut" && said.includes(text)),
+  const inputs = data.filter(({ role }) => role === "user").map(({ content }) => content);
+  if (data.length !== 2 * inputs.length) throw new UserError(`${id}: a turn of the head has no reply`);
+  if (new Set(inputs).size !== inputs.length) throw new UserError(`${id}: a turn is in the head twice`);
+  const expected = sent.filter(
+    ({ text, outcome }) => outcome === "acknowledged" || (outcome === "cut" && inputs.includes(text)),
   );
-  if (JSON.stringify(expected.map(({ text }) => text)) !== JSON.stringify(said))
-    throw new Refusal(
-      `${id}: the head is not what clients were told\n${JSON.stringify(expected)}\n${JSON.stringify(said)}`,
+  if (JSON.stringify(expected.map(({ text }) => text)) !== JSON.stringify(inputs))
+    throw new UserError(
+      `${id}: the head differs from the turns that clients sent\n${JSON.stringify(expected)}\n${JSON.stringify(inputs)}`,
     );
   const { turns } = await get<{ turns: { id: string; in_head: boolean }[] }>(gateway, `/v1/sessions/${id}/lineage`);
   const inHead = new Set(turns.filter(({ in_head }) => in_head).map((turn) => turn.id));
-  const lost = told.find(({ outcome, turn }) => outcome === "acknowledged" && !inHead.has(turn!));
+  const lost = sent.find(({ outcome, turn }) => outcome === "acknowledged" && !inHead.has(turn!));
   if (lost !== undefined)
-    throw new Refusal(`${id}: turn ${lost.turn ?? lost.text} was acknowledged and is not in the head`);
+    throw new UserError(`${id}: turn ${lost.turn ?? lost.text} was acknowledged and is not in the head`);
   const { data: timeline } = await get<{ data: { status?: string; id: string }[] }>(
     gateway,
     `/v1/sessions/${id}/timeline`,
   );
   const running = timeline.find(({ status }) => status === "running");
-  if (running !== undefined) throw new Refusal(`${id}: ${running.id} is still running`);
+  if (running !== undefined) throw new UserError(`${id}: ${running.id} is still running`);
 }
 
-/** Records come some time after: the outboxes of the objects that were killed send them again. */
-async function checkRecords(state: string, told: readonly Told[]): Promise<void> {
-  const ids = told.flatMap(({ outcome, call }) => (outcome === "acknowledged" ? [call!] : []));
+/** Waits for the records: the outboxes of the objects that were killed send them again after a while. */
+async function checkRecords(state: string, sent: readonly SentTurn[]): Promise<void> {
+  const ids = sent.flatMap(({ outcome, call }) => (outcome === "acknowledged" ? [call!] : []));
   let missing = ids;
   for (const until = Date.now() + 60_000; missing.length > 0 && Date.now() < until; await sleep(500)) {
-    const kept = recordsIn(state);
-    missing = ids.filter((id) => kept.get(id) !== 1);
+    const stored = countRecords(state);
+    missing = ids.filter((id) => stored.get(id) !== 1);
   }
   if (missing.length > 0)
-    throw new Refusal(`${missing.length} of ${ids.length} records are not in D1: ${missing.slice(0, 3).join(", ")}`);
+    throw new UserError(`${missing.length} of ${ids.length} records are not in D1: ${missing.slice(0, 3).join(", ")}`);
   console.log(`${ids.length} records are in D1, once each`);
 }
 
-function recordsIn(state: string): Map<string, number> {
+function countRecords(state: string): Map<string, number> {
   const folder = join(state, "v3", "d1");
   const files = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((file) =>
     /[0-9a-f]{64}\.sqlite$/.test(file),
@@ -172,9 +174,9 @@ function recordsIn(state: string): Map<string, number> {
   return new Map(rows.map(({ id, n }) => [id as string, n as number]));
 }
 
-async function create(gateway: Gateway, id: string): Promise<string> {
+async function createSession(gateway: Gateway, id: string): Promise<string> {
   const response = await post(gateway, "/v1/sessions", { id });
-  if (!response.ok) throw new Refusal(`The session could not be made: ${await response.text()}`);
+  if (!response.ok) throw new UserError(`The session could not be created: ${await response.text()}`);
   return id;
 }
 
@@ -184,12 +186,12 @@ function post({ url }: Gateway, path: string, body: object): Promise<Response> {
 
 async function get<T>({ url }: Gateway, path: string): Promise<T> {
   const response = await fetch(url + path, { headers: HEADERS });
-  if (!response.ok) throw new Refusal(`GET ${path}: ${response.status} ${await response.text()}`);
+  if (!response.ok) throw new UserError(`GET ${path}: ${response.status} ${await response.text()}`);
   return (await response.json()) as T;
 }
 
-function summary(told: ReadonlyMap<string, Told[]>): string {
-  const all = [...told.values()].flat();
-  const count = (outcome: Told["outcome"]): number => all.filter((one) => one.outcome === outcome).length;
+function summarize(sent: ReadonlyMap<string, SentTurn[]>): string {
+  const all = [...sent.values()].flat();
+  const count = (outcome: SentTurn["outcome"]): number => all.filter((one) => one.outcome === outcome).length;
   return `${count("acknowledged")} turns acknowledged, ${count("refused")} refused, ${count("cut")} cut`;
 }

@@ -4,8 +4,8 @@ import { PROJECT } from "./settings.ts";
 import type { Config } from "./wrangler.ts";
 
 /**
- * Applies the migrations that the local database has not had yet, as `wrangler d1 migrations apply --local` would and
- * in the same table, but in this process: it takes a moment instead of a second start of wrangler.
+ * Applies the pending migrations to the local database as `wrangler d1 migrations apply --local` would, with the same
+ * table of applied ones, but in this process: this saves the seconds of a second start of wrangler.
  */
 export async function migrate(config: Config, persistDir: string): Promise<void> {
   const { Miniflare, convertV4MiniflareOptions } = await import("miniflare");
@@ -27,7 +27,7 @@ export async function migrate(config: Config, persistDir: string): Promise<void>
     const files = readdirSync(dir).filter((name) => name.endsWith(".sql") && !applied.has(name));
     for (const name of files.toSorted()) {
       const queries = unstable_splitSqlQuery(readFileSync(join(dir, name), "utf8"));
-      // One batch is one transaction: a migration is applied and noted, or neither.
+      // A batch is one transaction: a migration is applied and recorded, or neither.
       await db.batch([
         ...queries.map((query) => db.prepare(query)),
         db.prepare("INSERT INTO d1_migrations (name) VALUES (?)").bind(name),

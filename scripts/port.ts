@@ -3,7 +3,7 @@ import { createServer, type AddressInfo } from "node:net";
 
 export const HOST = "127.0.0.1";
 
-/** Listens for a moment; fails as the gateway would when the port cannot be used. 0 is any free port. Gives its number. */
+/** Listens briefly on a port and returns its number; rejects as the gateway would if it cannot be used. 0: any free port. */
 export async function tryPort(port: number): Promise<number> {
   const probe = createServer().listen(port, HOST);
   await once(probe, "listening");

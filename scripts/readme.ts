@@ -4,10 +4,10 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { freePort } from "./port.ts";
-import { Refusal, runScript } from "./refusal.ts";
+import { UserError, runScript } from "./user-error.ts";
 import { makeAdminKey, PROJECT } from "./settings.ts";
 
-/** The gateway is a job with a process group of its own, so that all of it ends with the shell. */
+/** The gateway is a job with its own process group, so that all of its processes end with the shell. */
 const PRELUDE = `set -euo pipefail
 gateway=
 stop() { if [ -n "$gateway" ]; then kill -- "-$gateway" 2>/dev/null || true; wait "$gateway" || true; fi; }
@@ -22,16 +22,16 @@ healthy() {
 }`;
 
 /**
- * Runs the commands of README.md as they are written, in their order, in one shell, and ends at the first that fails.
+ * Runs the commands of README.md as they are written, in order, in one shell, and ends at the first that fails.
  *
  * - ```sh            runs in the shell. The block that holds `npm start` runs in the background until the end, and the
  *                    next block waits until `GET /healthz` answers.
- * - ```js run        runs as an ES module, with the project's packages. ```python run: with $PYTHON (python3; left out when it is
- *                    set to nothing).
- * - any other fence  is for reading.
+ * - ```js run        runs as an ES module, with the project's packages.
+ * - ```python run    runs with $PYTHON (default: python3; the block is left out if the variable is empty).
+ * - any other fence  is not run.
  *
- * The gateway gets a free port, a state directory and a key of its own: `PORT`, `RHONE_STATE_DIR` and `RHONE_ADMIN_KEY`
- * are exported, and `127.0.0.1:8787` in a block stands for that port. A curl that is answered with an error fails.
+ * The gateway gets a free port, a new state directory and a new key: `PORT`, `RHONE_STATE_DIR` and `RHONE_ADMIN_KEY` are
+ * exported, and `127.0.0.1:8787` in a block is replaced by that port. A curl that receives an error status fails.
  */
 await runScript(async () => {
   const text = readFileSync(join(PROJECT, "README.md"), "utf8");
@@ -39,11 +39,12 @@ await runScript(async () => {
   const dir = mkdtempSync(join(tmpdir(), "rhone-readme-"));
   process.on("exit", () => rmSync(dir, { recursive: true, force: true }));
   const blocks = blocksOf(text.replaceAll(/(127\.0\.0\.1|localhost):8787/g, `127.0.0.1:${port}`));
-  if (blocks.length === 0) throw new Refusal("README.md: expected a block fenced as ```sh, ```js run or ```python run");
+  if (blocks.length === 0)
+    throw new UserError("README.md: expected a block fenced as ```sh, ```js run or ```python run");
 
   writeFileSync(join(dir, ".curlrc"), "fail-with-body\nshow-error\n");
   const script = join(dir, "readme.sh");
-  writeFileSync(script, [PRELUDE, ...blocks.map((block, i) => commands(block, join(dir, `block-${i}`)))].join("\n"));
+  writeFileSync(script, [PRELUDE, ...blocks.map((block, i) => toCommands(block, join(dir, `block-${i}`)))].join("\n"));
   const shell = spawn("bash", [script], {
     cwd: PROJECT,
     stdio: ["ignore", "inherit", "inherit"],
@@ -57,7 +58,7 @@ await runScript(async () => {
     },
   });
   const [code] = (await once(shell, "close")) as [number | null];
-  if (code !== 0) throw new Refusal("README.md: the block above failed");
+  if (code !== 0) throw new UserError("README.md: the block above failed");
   console.log(`README.md: ${blocks.length} blocks ran`);
 });
 
@@ -73,13 +74,13 @@ function blocksOf(text: string): Block[] {
   );
 }
 
-function commands({ line, fence, code }: Block, file: string): string {
+function toCommands({ line, fence, code }: Block, file: string): string {
   const heading = `echo; echo "README.md:${line} (${fence})"`;
   if (fence === "sh" && /\bnpm start\b/.test(code))
     return `${heading}\nset -m; {\n${code}} & gateway=$!; set +m\nhealthy`;
   if (fence === "sh") return `${heading}\n${code}`;
   writeFileSync(file, code);
-  // Over stdin, so that imports are looked for from here, the project.
+  // Over stdin: imports are then resolved from the working directory, which is the project.
   if (fence === "js run") return `${heading}\n"${process.execPath}" --input-type=module - < "${file}"`;
   return `${heading}\nif [ -n "$PYTHON" ]; then "$PYTHON" - < "${file}"; else echo "left out: no Python"; fi`;
 }

@@ -3,42 +3,42 @@ import type { Provider } from "../src/providers/provider.ts";
 import { isConfigured, readProviders } from "../src/providers/registry.ts";
 import { type Config, ConfigError, readConfig, resolveAlias } from "../src/routing/config.ts";
 import { locate } from "../src/routing/locate.ts";
-import { Refusal } from "./refusal.ts";
+import { UserError } from "./user-error.ts";
 
 /**
- * Refuses a `RHONE_CONFIG` that is wrong, or that names a model or a provider which does not exist. A target whose
- * provider only has no key yet is a warning: its route goes on without it.
+ * Throws a `UserError` if `RHONE_CONFIG` is invalid or names a model or a provider that does not exist. A target whose
+ * provider merely has no key yet is returned as a warning: its route works without it.
  */
-export async function checkRouting(given: Record<string, string | undefined>): Promise<string[]> {
-  const config = read(given.RHONE_CONFIG);
-  const { rows } = readProviders(given);
-  const warnings = await Promise.all(named(config).map((one) => check(one, rows)));
+export async function checkRouting(environment: Record<string, string | undefined>): Promise<string[]> {
+  const config = readRouting(environment.RHONE_CONFIG);
+  const { rows } = readProviders(environment);
+  const warnings = await Promise.all(listModels(config).map((one) => checkModel(one, rows)));
   return warnings.flat();
 }
 
-function read(text: string | undefined): Config {
+function readRouting(text: string | undefined): Config {
   try {
     return readConfig(text);
   } catch (error) {
-    if (error instanceof ConfigError) throw new Refusal(error.message);
+    if (error instanceof ConfigError) throw new UserError(error.message);
     throw error;
   }
 }
 
-type Named = { at: string; model: string };
+type NamedModel = { at: string; model: string };
 
-/** Every model that the configuration names, and where. */
-function named({ aliases, routes }: Config): Named[] {
+/** Every model in the configuration, with the path of the member that names it. */
+function listModels({ aliases, routes }: Config): NamedModel[] {
   const targets = [...routes].flatMap(([name, { targets: all }]) =>
     all.map(({ model }, i) => ({ at: `RHONE_CONFIG.routes.${name}[${i}].target`, model })),
   );
-  const meant = [...aliases.keys()]
+  const aliasTargets = [...aliases.keys()]
     .map((name) => ({ at: `RHONE_CONFIG.aliases.${name}`, model: resolveAlias(name, aliases) }))
     .filter(({ model }) => !routes.has(model.toLowerCase()));
-  return [...meant, ...targets];
+  return [...aliasTargets, ...targets];
 }
 
-async function check({ at, model }: Named, rows: ReadonlyMap<string, Provider>): Promise<string[]> {
+async function checkModel({ at, model }: NamedModel, rows: ReadonlyMap<string, Provider>): Promise<string[]> {
   const provider = rows.get(model.slice(0, Math.max(0, model.indexOf("/"))).toLowerCase());
   try {
     await locate(model, "openai-chat", rows);
@@ -47,6 +47,6 @@ async function check({ at, model }: Named, rows: ReadonlyMap<string, Provider>):
     if (!(error instanceof GatewayError)) throw error;
     const line = `${at}: ${error.message.replace(/^model: /, "")}`;
     if (provider !== undefined && !isConfigured(provider)) return [line];
-    throw new Refusal(line);
+    throw new UserError(line);
   }
 }

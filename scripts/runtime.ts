@@ -1,20 +1,24 @@
 import type { Miniflare } from "miniflare";
 import type { Bundle } from "./bundle.ts";
-import type { Local } from "./gateway.ts";
+import type { LocalGateway } from "./gateway.ts";
 import { HOST } from "./port.ts";
-import { sourcePositions } from "./source-positions.ts";
+import { mapSourcePositions } from "./source-positions.ts";
 import { WRANGLER_CONFIG } from "./wrangler.ts";
 
-/** The worker on the production runtime, with a socket of its own on the settings' port. It starts by itself. */
-export async function runtimeOf(
+/** Starts the worker on the production runtime, with its own socket on the port of the settings. */
+export async function createRuntime(
   { dir, main }: Pick<Bundle, "dir" | "main">,
-  { settings, config, persistDir }: Omit<Local, "settings"> & { settings: Pick<Local["settings"], "port" | "secrets"> },
+  {
+    settings,
+    config,
+    persistDir,
+  }: Omit<LocalGateway, "settings"> & { settings: Pick<LocalGateway["settings"], "port" | "secrets"> },
 ): Promise<Miniflare> {
   const { Log, LogLevel, Miniflare, convertV4MiniflareOptions } = await import("miniflare");
   const { unstable_getMiniflareWorkerOptions } = await import("wrangler");
-  // Its `modulesRules` are for loading from source files, which are bundled already.
+  // `modulesRules` say how source files are loaded; the bundle holds them already.
   const { modulesRules: _, ...worker } = unstable_getMiniflareWorkerOptions(WRANGLER_CONFIG).workerOptions;
-  const readable = sourcePositions(main);
+  const readable = mapSourcePositions(main);
   return new Miniflare({
     ...convertV4MiniflareOptions({
       host: HOST,
@@ -30,7 +34,7 @@ export async function runtimeOf(
           name: config.name,
           modulesRoot: dir,
           modules: [{ type: "ESModule", path: main }],
-          // The former have read `.dev.vars` too; ours know that the environment wins over it.
+          // The former include `.dev.vars`; in the settings the environment takes precedence over that file.
           bindings: { ...(worker.bindings as object), ...settings.secrets },
           unsafeDirectSockets: [{ host: HOST, port: settings.port }],
         },

@@ -1,18 +1,18 @@
 import { bundle } from "./bundle.ts";
 import { runGateway } from "./gateway.ts";
-import { Refusal } from "./refusal.ts";
-import { runtimeOf } from "./runtime.ts";
+import { UserError } from "./user-error.ts";
+import { createRuntime } from "./runtime.ts";
 
 /**
- * `npm run serve`: the gateway on the production runtime without wrangler's proxy. The worker has a socket of its own
- * on `PORT`; Miniflare's entry socket, with its worker in between, stays on a port nobody asks for.
+ * `npm run serve`: the gateway on the production runtime without wrangler's proxy. The worker has its own socket on
+ * `PORT`; Miniflare's entry socket, which leads through a proxy worker, listens on another port and is not used.
  */
 await runGateway(async (local) => {
-  const runtime = await runtimeOf(await bundle(), local);
+  const runtime = await createRuntime(await bundle(), local);
   try {
     await runtime.ready;
   } catch (error) {
-    // A worker that throws in its modules has had its stack printed.
-    throw new Refusal("The gateway could not start: the runtime did not take the worker", { cause: error });
+    // If a module of the worker threw, its stack trace is printed already.
+    throw new UserError("The gateway could not start: the runtime rejected the worker", { cause: error });
   }
 });

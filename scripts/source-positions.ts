@@ -7,7 +7,7 @@ import { PROJECT } from "./settings.ts";
  * Makes stack traces of a bundle readable: returns a function that replaces each `worker.js:1:2345` in a text by the
  * file, line and column of the source. `main` is the bundle's module; its source map lies beside it.
  */
-export function sourcePositions(main: string): (text: string) => string {
+export function mapSourcePositions(main: string): (text: string) => string {
   const position = new RegExp(`[^\\s()]*\\b${basename(main).replaceAll(".", "\\.")}:(\\d+):(\\d+)`, "g");
   // Several megabytes, so it is read only when the first stack trace is printed.
   let map: SourceMap | undefined;

@@ -1,9 +1,9 @@
 import { runGateway } from "./gateway.ts";
-import { stopWith } from "./lifetime.ts";
+import { stopWith } from "./process-group.ts";
 import { HOST } from "./port.ts";
 import { NO_ENV_FILES, WRANGLER_CONFIG } from "./wrangler.ts";
 
-/** `npm start`: the gateway on wrangler's local runtime, through its programming interface (no secret in an argument). */
+/** `npm start`: the gateway on wrangler's local runtime, started by its API: no secret is in a command line. */
 await runGateway(async ({ settings }) => {
   const { unstable_DevEnv } = await import("wrangler");
   const devEnv = new unstable_DevEnv();
@@ -20,7 +20,7 @@ await runGateway(async ({ settings }) => {
     dev: {
       server: { hostname: HOST, port: settings.port },
       persist: settings.stateDir,
-      // Neither an inspector nor a registry of running workers: gateways side by side know nothing of each other.
+      // Neither an inspector nor the registry of running workers: gateways on one machine are independent.
       inspector: false,
       remote: false,
       watch: false,
@@ -29,7 +29,7 @@ await runGateway(async ({ settings }) => {
   await ready;
 });
 
-/** wrangler prints what is wrong in a build or in the worker's start, and then waits for a change that never comes here. */
+/** After a failed build or start, wrangler prints the cause and waits for a change of the source, which never comes here. */
 function fail(reason: string): void {
   void stopWith(`The gateway could not start: ${reason}`);
 }

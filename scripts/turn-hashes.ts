@@ -3,7 +3,7 @@ import { existsSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { hashCorpus, hashFixtures, type HashList, type TurnCode } from "../test/laws/recorded-turns.ts";
-import { Refusal, runScript } from "./refusal.ts";
+import { UserError, runScript } from "./user-error.ts";
 import { PROJECT } from "./settings.ts";
 
 /**
@@ -13,10 +13,10 @@ import { PROJECT } from "./settings.ts";
 const { values } = parseArgs({ options: { checkout: { type: "string" } } });
 
 await runScript(async () => {
-  if (values.checkout === undefined) throw new Refusal("--checkout: expected the directory of a checkout of fcdb45a");
+  if (values.checkout === undefined) throw new UserError("--checkout: expected the directory of a checkout of fcdb45a");
   const checkout = resolve(values.checkout);
   const corpus = resolve(PROJECT, process.env.RHONE_CORPUS ?? join("..", "shared", "corpus"));
-  if (!existsSync(corpus)) throw new Refusal(`RHONE_CORPUS: expected a directory of recorded exchanges at ${corpus}`);
+  if (!existsSync(corpus)) throw new UserError(`RHONE_CORPUS: expected a directory of recorded exchanges at ${corpus}`);
   const load = async (file: string): Promise<Record<string, never>> =>
     (await import(join(checkout, "src", file))) as Record<string, never>;
   const { namesOf } = await load("canonical/chain.ts");

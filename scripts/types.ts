@@ -1,8 +1,8 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { Refusal, runScript } from "./refusal.ts";
+import { UserError, runScript } from "./user-error.ts";
 import { PROJECT } from "./settings.ts";
-import { NO_ENV_FILES, wrangler } from "./wrangler.ts";
+import { NO_ENV_FILES, runWrangler } from "./wrangler.ts";
 
 const FILE = "src/env.d.ts";
 /** The first line that wrangler writes. */
@@ -13,9 +13,9 @@ await runScript(async () => {
   const path = join(PROJECT, FILE);
   const [manual] = readFileSync(path, "utf8").split(GENERATED);
   const args = ["types", FILE, "--include-runtime=false", ...NO_ENV_FILES.map((file) => `--env-file=${file}`)];
-  const { ok, stdout, stderr } = await wrangler(args);
-  if (!ok) throw new Refusal(`wrangler types failed:\n${stderr.trim() || stdout.trim()}`);
+  const { ok, stdout, stderr } = await runWrangler(args);
+  if (!ok) throw new UserError(`wrangler types failed:\n${stderr.trim() || stdout.trim()}`);
   const generated = readFileSync(path, "utf8");
-  if (!generated.startsWith(GENERATED)) throw new Refusal(`${FILE}: expected ${GENERATED} as wrangler's first line`);
+  if (!generated.startsWith(GENERATED)) throw new UserError(`${FILE}: expected ${GENERATED} as wrangler's first line`);
   writeFileSync(path, `${manual!.trimEnd()}\n\n${generated.trimEnd()}\n`);
 });

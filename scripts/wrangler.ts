@@ -20,7 +20,7 @@ export async function readConfig(): Promise<Config> {
   return experimental_readRawConfig({ config: WRANGLER_CONFIG }).rawConfig as Config;
 }
 
-/** No metrics, no greeting, no log files, and no `.env` beside `.dev.vars`. */
+/** No metrics, no banner, no log files, and no `.env` besides `.dev.vars`. */
 export const QUIET = {
   WRANGLER_SEND_METRICS: "false",
   WRANGLER_HIDE_BANNER: "true",
@@ -28,16 +28,16 @@ export const QUIET = {
   CLOUDFLARE_LOAD_DEV_VARS_FROM_DOT_ENV: "false",
 };
 
-/** Keeps wrangler dev from reading `.dev.vars` as well: there it would win over the environment. */
+/** Keeps wrangler from reading `.dev.vars`, which it would prefer to the environment. */
 export const NO_ENV_FILES = ["/dev/null"];
 
-/** The program itself: `bin/wrangler.js` would start it as a child of its own, out of our reach when we stop. */
+/** The program itself: `bin/wrangler.js` would start it as a child process, which this process could not end. */
 const COMMAND = join(PROJECT, "node_modules", "wrangler", "wrangler-dist", "cli.js");
 
 export type Outcome = { ok: boolean; stdout: string; stderr: string };
 
-/** Runs wrangler to its end. What is secret goes in as `input`, never as an argument: those are in the process list. */
-export async function wrangler(
+/** Runs wrangler to its end. Secrets are passed as `input`, never as arguments, which the process list shows. */
+export async function runWrangler(
   args: string[],
   { input, show = false, env = {} }: { input?: string; show?: boolean; env?: Record<string, string> } = {},
 ): Promise<Outcome> {

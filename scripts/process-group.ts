@@ -6,13 +6,13 @@ const children = new Set<ChildProcess>();
 let onRuntimeEnd: (() => void) | undefined;
 
 /**
- * Ties this process and everything it starts together: a signal ends all of it at once with exit code 0, and nothing
- * that was started outlives it. Durable state needs no farewell (SQLite's log, an outbox before each queue), so
- * the whole stop is one synchronous step and a second signal finds nothing left to interrupt.
+ * Ends every process that this one starts together with it: a signal ends all of them at once, with exit code 0. Stored
+ * state needs no shutdown (SQLite has its log, each queue an outbox before it), so the stop is one synchronous step
+ * and a second signal has nothing left to interrupt.
  *
  * Call it before wrangler is imported: the first listener of a signal decides the exit code.
  */
-export function endTogether(): void {
+export function endChildrenOnExit(): void {
   subscribe("child_process", (message) => {
     const child = (message as { process: ChildProcess }).process;
     children.add(child);
@@ -23,25 +23,25 @@ export function endTogether(): void {
   });
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => process.exit(0));
   process.on("exit", () => {
-    // Other programs have children of their own to see to; workerd has none, and would wait for open requests.
+    // Other programs must end their own children; workerd has none, and on SIGTERM would wait for open requests.
     for (const child of children) child.kill(isRuntime(child) ? "SIGKILL" : "SIGTERM");
   });
 }
 
 const isRuntime = (child: ChildProcess): boolean => child.spawnfile.endsWith("workerd");
 
-/** From now on the end of a workerd is the end of the gateway; wrangler alone would start another one in its place. */
+/** Ends the gateway when workerd ends; by default wrangler and Miniflare start another workerd. */
 export function endWithRuntime(): void {
   onRuntimeEnd = () =>
     void stopWith("The Workers runtime (workerd) ended by itself; the gateway stops. Its state is kept.");
 }
 
-/** Ends everything because of a failure, unless a signal turns out to be what lies behind it. */
+/** Ends all processes with exit code 1, unless a signal that arrives meanwhile is the cause of the failure. */
 export async function stopWith(reason: string): Promise<never> {
-  await signalsFirst();
+  await waitForSignals();
   console.error(reason);
   process.exit(1);
 }
 
-/** A signal to the whole process group ends the children too, and their end may be seen before our own signal. */
-export const signalsFirst = (): Promise<void> => sleep(100);
+/** A signal to the process group ends the children as well; their exit may be noticed before this process has its signal. */
+export const waitForSignals = (): Promise<void> => sleep(100);

@@ -4,17 +4,19 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import { claim } from "../../scripts/claim.ts";
+import { lockState } from "../../scripts/state-lock.ts";
 
 it("lets one gateway at a time have a directory of state, and the next one when that was killed", async () => {
-  const dir = mkdtempSync(join(tmpdir(), "rhone-claim-"));
+  const dir = mkdtempSync(join(tmpdir(), "rhone-state-lock-"));
   const other = spawn(process.execPath, ["-e", "setInterval(() => {}, 1000)", "scripts/serve.ts"], { stdio: "ignore" });
   await once(other, "spawn");
   writeFileSync(join(dir, "claimed-by"), `${other.pid}\n`);
-  expect(() => claim(dir)).toThrow(`RHONE_STATE_DIR: another gateway (process ${other.pid}) keeps its state in ${dir}`);
+  expect(() => lockState(dir)).toThrow(
+    `RHONE_STATE_DIR: another gateway (process ${other.pid}) keeps its state in ${dir}`,
+  );
   other.kill("SIGKILL");
   await once(other, "exit");
-  claim(dir);
+  lockState(dir);
   expect(readFileSync(join(dir, "claimed-by"), "utf8")).toBe(`${process.pid}\n`);
   rmSync(dir, { recursive: true });
 });
