@@ -15,10 +15,14 @@ export function decodeContent(content: Json | undefined, seal?: string): Block[]
   return Array.isArray(content) ? content.map((item) => decodeBlock(item, seal)) : [];
 }
 
-/** Blocks that this wire can say; empty texts say nothing, and the API refuses them. */
+/** The blocks that this wire can represent. Empty texts are omitted, because the API refuses them. */
 export const encodeContent = (blocks: readonly Block[], target: EncodeTarget, losses: Loss[]): Json[] =>
   blocks.flatMap((block) => encodeBlock(block, target, losses) ?? []);
 
+/**
+ * Content blocks of the Messages API. `redacted_thinking` is thinking without text. Server tools and unknown
+ * types are opaque. `seal` applies to sealed items only (`seal.ts`).
+ */
 export function decodeBlock(item: Json, seal?: string): Block {
   const native: Native = { dialect, item, ...(seal !== undefined && isSealed(item) && { seal }) };
   if (!isObject(item)) return { kind: "opaque", label: "block", native };
@@ -42,7 +46,7 @@ export function decodeBlock(item: Json, seal?: string): Block {
   }
 }
 
-/** undefined: this wire has no such block; where that loses something it is said. */
+/** `undefined` if the wire has no such block. A loss is recorded where content is dropped. */
 export function encodeBlock(block: Block, target: EncodeTarget, losses: Loss[]): Json | undefined {
   if (block.kind === "text" && block.text === "") return undefined;
   const ownItem = verbatim(block.native, target);
@@ -51,7 +55,7 @@ export function encodeBlock(block: Block, target: EncodeTarget, losses: Loss[]):
     case "text":
       return encodeText(block, losses);
     case "thinking":
-      // Not the assistant's words, and a signature of somebody else's is refused.
+      // It is not the answer of the assistant, and the API refuses signatures of other issuers.
       losses.push({ at: "thinking", what: "dropped", why: "reasoning of another issuer" });
       return undefined;
     case "media":
@@ -66,12 +70,14 @@ export function encodeBlock(block: Block, target: EncodeTarget, losses: Loss[]):
   }
 }
 
+/** Loss: citations, because the API accepts only its own. */
 function encodeText(block: Text, losses: Loss[]): JsonObject {
   if (block.citations !== undefined)
     losses.push({ at: "citations", what: "dropped", why: "anthropic takes back only citations that it made" });
   return withCache({ type: "text", text: block.text }, block);
 }
 
+/** `input` is an object here; canonical arguments are JSON text. */
 const decodeToolCall = (item: JsonObject, own: Item): ToolCall => ({
   kind: "tool_call",
   id: stringifyMember(item.id),
@@ -80,7 +86,10 @@ const decodeToolCall = (item: JsonObject, own: Item): ToolCall => ({
   ...own,
 });
 
-/** Chat's old `function` calls have no id: their results name the function, so that name is the id. */
+/**
+ * Calls of the deprecated `function_call` of Chat have no id, and their results have the name instead: so the
+ * name is the id. Loss: arguments that are no JSON object.
+ */
 function encodeToolCall(block: ToolCall, target: EncodeTarget, losses: Loss[]): JsonObject {
   const { name, arguments: args } = block;
   const input = parseInput(args);
@@ -92,13 +101,14 @@ function encodeToolCall(block: ToolCall, target: EncodeTarget, losses: Loss[]): 
   );
 }
 
-/** Arguments as this wire has them, none being `{}`; undefined when the text is no JSON object. */
+/** Arguments as the object of this wire, `{}` for none; `undefined` if the text is no JSON object. */
 export function parseInput(args: string): JsonObject | undefined {
   const input = args.trim() === "" ? null : tryParseJson(args);
   if (input === null) return {};
   return isObject(input) ? input : undefined;
 }
 
+/** Blocks of a result that are no parts (thinking, calls) are opaque. */
 function decodeResult(item: JsonObject, own: Item): ToolResult {
   const content = decodeContent(item.content).map((block): Part =>
     block.kind === "text" || block.kind === "media" || block.kind === "opaque" ? block : toOpaque(block.native!.item),
@@ -107,11 +117,12 @@ function decodeResult(item: JsonObject, own: Item): ToolResult {
   return { kind: "tool_result", id: stringifyMember(item.tool_use_id), content, ...isError, ...own };
 }
 
+/** One text without other members is a string; everything else is a list. */
 function encodeResult(block: ToolResult, target: EncodeTarget, losses: Loss[]): JsonObject {
   const parts = encodeContent(block.content, target, losses);
   const [only] = parts;
   const isPlain = parts.length === 1 && isObject(only) && only.type === "text" && Object.keys(only).length === 2;
-  // The API refuses an error without content, and takes a success without.
+  // The API refuses an error without content, and accepts a success without.
   const content = isPlain ? only.text! : parts.length > 0 ? parts : block.isError ? "error" : undefined;
   return withCache(
     {
@@ -124,19 +135,24 @@ function encodeResult(block: ToolResult, target: EncodeTarget, losses: Loss[]): 
   );
 }
 
-/** `^[a-zA-Z0-9_-]+$` by the published spec; 64 is what hosts of the format refuse beyond (litellm#41590). */
+/**
+ * `^[a-zA-Z0-9_-]+$` in the specification; hosts of this format refuse more than 64 characters (litellm#41590).
+ */
 const toolIdPattern = (target: EncodeTarget): RegExp => target.quirks?.toolId ?? /^[a-zA-Z0-9_-]{1,64}$/;
 
+/** A block that only this dialect has, with the text that a reader without it can use. */
 function toOpaque(item: Json, own?: Item): Extract<Block, { kind: "opaque" }> {
   const label = (isObject(item) ? stringifyMember(item.type) : "") || "block";
   return { kind: "opaque", label, ...fallbackTextOf(item), native: { dialect, item }, ...own } as const;
 }
 
+/** `cache_control`; without a `ttl` its lifetime is five minutes (Anthropic API, "Prompt caching"). */
 export function cacheOf(item: JsonObject): { cache?: "5m" | "1h" } {
   if (!isObject(item.cache_control)) return {};
   return { cache: item.cache_control.ttl === "1h" ? "1h" : "5m" };
 }
 
+/** Inverse of `cacheOf`. */
 export function withCache<T extends JsonObject | undefined>(item: T, { cache }: Item): T {
   if (item === undefined || cache === undefined) return item;
   return { ...item, cache_control: cache === "1h" ? { type: "ephemeral", ttl: "1h" } : { type: "ephemeral" } };

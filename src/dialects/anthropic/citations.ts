@@ -1,7 +1,10 @@
 import type { Citation, Text } from "../../canonical/types.ts";
 import { isObject, type Json, stringOf, withoutUndefined } from "../../wire/json.ts";
 
-/** Places in the sources (`start_char_index`, pages, blocks) are no places in the answer: those stay in the native. */
+/**
+ * Positions of this wire (`start_char_index`, pages, blocks) refer to the source, not to the answer: they stay
+ * in the native item only.
+ */
 export function decodeCitations(citations: Json | undefined): { citations?: Citation[] } {
   const known = (Array.isArray(citations) ? citations : []).filter(isObject).map((cited): Citation =>
     withoutUndefined({
@@ -13,7 +16,10 @@ export function decodeCitations(citations: Json | undefined): { citations?: Cita
   return known.length > 0 ? { citations: known } : {};
 }
 
-/** Its own are said again. Of others those with an address fit, as search results without a place in the answer. */
+/**
+ * Citations of this wire unchanged. Those of others with a URL become `web_search_result_location`, which needs
+ * no position in a document.
+ */
 export function encodeCitations({ citations, native }: Text): Json[] {
   if (native?.dialect === "anthropic" && isObject(native.item))
     return Array.isArray(native.item.citations) ? native.item.citations : [];
@@ -24,6 +30,7 @@ export function encodeCitations({ citations, native }: Text): Json[] {
   });
 }
 
+/** `source` of a search result is free text, and often a URL. */
 const urlOf = (source: Json | undefined): string | undefined => {
   const text = stringOf(source);
   return text !== undefined && /^https?:/.test(text) ? text : undefined;

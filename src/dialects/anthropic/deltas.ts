@@ -2,10 +2,16 @@ import type { Block } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, tryParseJson } from "../../wire/json.ts";
 import { decodeBlock } from "./blocks.ts";
 
-/** A content block on its way: the item as the wire would write it whole so far, and the JSON text of its input. */
+/**
+ * A content block during a stream: `item` as a response without streaming would have it so far, `partial` the
+ * JSON text of its input, `stopped` after `content_block_stop`.
+ */
 export type OpenBlock = { index: number; item: JsonObject; partial: string; stopped: boolean };
 
-/** Adds a delta. One that nobody knows adds its members: texts and lists grow, anything else is the last word. */
+/**
+ * Adds a delta. The members of an unknown delta are added: texts and lists grow, other values replace the
+ * earlier one.
+ */
 export function appendDelta(block: OpenBlock, delta: JsonObject): void {
   switch (delta.type) {
     case "input_json_delta":
@@ -20,24 +26,29 @@ export function appendDelta(block: OpenBlock, delta: JsonObject): void {
   }
 }
 
-/** What a delta adds to the block's growing text: "" for signatures, citations and the like. */
+/** The text that a delta adds to its block; "" for signatures, citations and the like. */
 export function textOfDelta({ item }: OpenBlock, delta: JsonObject): string {
   if (item.type === "text" && delta.type === "text_delta") return stringifyMember(delta.text);
   if (item.type === "thinking" && delta.type === "thinking_delta") return stringifyMember(delta.thinking);
   return item.type === "tool_use" && delta.type === "input_json_delta" ? stringifyMember(delta.partial_json) : "";
 }
 
-/** The block that a delta without a beginning belongs to; undefined where the delta does not tell. */
+/**
+ * The block for a delta without `content_block_start`; `undefined` if the delta does not determine one.
+ */
 export function startOfDelta(delta: JsonObject): JsonObject | undefined {
   if (delta.type === "text_delta") return { type: "text", text: "" };
   return delta.type === "thinking_delta" ? { type: "thinking", thinking: "" } : undefined;
 }
 
-/** The block as it stands. Its arguments are the text that came: only the native has them parsed, as the wire does. */
+/**
+ * The block as received so far. Canonical arguments are the text of the deltas; only the native item has them
+ * parsed, as the wire does.
+ */
 export function currentBlock({ item, partial }: OpenBlock, seal?: string): Block {
   if (partial === "") return decodeBlock(item, seal);
   const input = tryParseJson(partial);
-  // Cut by the length limit: kept as text, in an object, as the wire takes no other.
+  // Input that was cut by the length limit stays as text inside an object, the only form of the wire.
   const finished = { ...item, input: isObject(input) ? input : { _raw: partial } };
   const block = decodeBlock(finished, seal);
   return block.kind === "tool_call" ? { ...block, arguments: partial } : block;

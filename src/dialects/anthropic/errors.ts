@@ -8,12 +8,17 @@ import {
 } from "../../canonical/error.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, stringOf, tryParseJson } from "../../wire/json.ts";
 
-/** `{type: "error", error: {type, message}, request_id}`. */
+/**
+ * `{type: "error", error: {type, message}, request_id}` (Anthropic API, "Errors"), and flat bodies of other
+ * hosts.
+ */
 export function decodeError(status: number, body: string, requestId?: string): GatewayError {
   return decodeErrorBody(status, tryParseJson(body), requestId);
 }
 
-/** `status`: undefined for an error in a stream, whose type tells it. */
+/**
+ * The same for a parsed body. `status`: `undefined` for an error in a stream, where the type determines it.
+ */
 export function decodeErrorBody(status: number | undefined, body: Json | undefined, requestId?: string): GatewayError {
   const outer = isObject(body) ? body : {};
   const inner = isObject(outer.error) ? outer.error : outer;
@@ -34,11 +39,12 @@ export function decodeErrorBody(status: number | undefined, body: Json | undefin
   return new GatewayError(classifyError(known, type, message), message, { status: known, upstream });
 }
 
+/** `requestId`: the id that the gateway gave the request. */
 export function encodeError(error: GatewayError, requestId: string): JsonObject {
   return { ...errorMembers(error), request_id: requestId };
 }
 
-/** `code` and `upstream` are beyond the published shape, which has no place for them, and no SDK minds. */
+/** `code` and `upstream` are beyond the published shape; the official SDKs ignore them. */
 export function errorMembers(error: GatewayError): { type: "error"; error: JsonObject } {
   const [details, upstream] = [upstreamDetails(error), hiddenUpstream(error)];
   const upstreamType = details?.type;
@@ -51,7 +57,7 @@ export function errorMembers(error: GatewayError): { type: "error"; error: JsonO
   };
 }
 
-/** Anthropic, "Errors". */
+/** Anthropic API, "Errors": HTTP errors. */
 const STATUS_BY_TYPE: Record<string, number> = {
   invalid_request_error: 400,
   authentication_error: 401,
@@ -65,15 +71,13 @@ const STATUS_BY_TYPE: Record<string, number> = {
   overloaded_error: 529,
 };
 
-function typeOf(status: number): string {
-  const known = Object.entries(STATUS_BY_TYPE).find(([, listed]) => listed === status);
-  return known?.[0] ?? (status < 500 ? "invalid_request_error" : "api_error");
-}
-
-/** Said in words only: "prompt is too long: 3333404 tokens > 200000 maximum"; the other before Claude 4.5. */
+/**
+ * The API has no code for it. "prompt is too long: 3333404 tokens > 200000 maximum"; before Claude 4.5 the
+ * message was about the context limit.
+ */
 const TOO_LONG = /prompt is too long|exceed(s|ed)? (the )?context (limit|window)/i;
 
-/** What is wrong with our own credentials and account is no fault of the caller's request. */
+/** Credentials and account of the gateway (401, 402, 403) are no fault of the request of the caller. */
 function classifyError(status: number, type: string | undefined, message: string): ErrorCode {
   if (status < 500 && TOO_LONG.test(message)) return "context.too_long";
   if (status === 429) return "rate.limited";
@@ -83,4 +87,10 @@ function classifyError(status: number, type: string | undefined, message: string
   if (status === 529 || type === "overloaded_error") return "provider.unavailable";
   if (status >= 400 && status < 500 && ![401, 402, 403].includes(status)) return "request.invalid";
   return "provider.execution_failed";
+}
+
+/** A status outside of the list gets the most general type of its class. */
+function typeOf(status: number): string {
+  const known = Object.entries(STATUS_BY_TYPE).find(([, listed]) => listed === status);
+  return known?.[0] ?? (status < 500 ? "invalid_request_error" : "api_error");
 }

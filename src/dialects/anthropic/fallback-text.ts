@@ -1,15 +1,18 @@
 import { isObject, type Json, stringifyMember } from "../../wire/json.ts";
 
-/** Characters of a gist: enough for a page of search results, not for a fetched book. */
+/** Characters: enough for a page of search results, too few for a fetched book. */
 const MAX_FALLBACK_CHARS = 4_000;
 
-/** What anybody can read of an item that only this wire has. Absent where there is nothing to read: calls, containers. */
+/**
+ * The readable content of an item that only this wire has. Absent if there is none, as in calls and containers.
+ */
 export function fallbackTextOf(item: Json): { gist?: string } {
   const lines = isObject(item) ? readLines(item.type, item.content, item) : [];
   const text = lines.filter(Boolean).join("\n").slice(0, MAX_FALLBACK_CHARS);
   return text === "" ? {} : { gist: text };
 }
 
+/** Documents, summaries, search results, fetched pages, and outputs of code execution. */
 function readLines(type: Json | undefined, content: Json | undefined, item: Json): string[] {
   if (type === "document") return isObject(item) && isObject(item.source) ? textsOf(item.source.content) : [];
   if (type === "compaction") return [stringifyMember(content)];
@@ -21,6 +24,7 @@ function readLines(type: Json | undefined, content: Json | undefined, item: Json
   return [text, stdout, stderr, error].map((part) => (typeof part === "string" ? part.trim() : ""));
 }
 
+/** Title and address. */
 function formatPage(item: Json, member: "url" | "source"): string {
   if (!isObject(item) || typeof item[member] !== "string") return "";
   return typeof item.title === "string" ? `${item.title} (${item[member]})` : item[member];

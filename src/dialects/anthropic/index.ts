@@ -5,13 +5,17 @@ import { decodeRequest, encodeRequest } from "./request.ts";
 import { decodeResponse, decodeUsage, encodeResponse } from "./response.ts";
 import { decodeStream, encodeStream } from "./stream.ts";
 
+/**
+ * Members that the canonical request represents (`metadata` has the id of the user). Every other member is lost
+ * when a request goes to another dialect.
+ */
 const KNOWN_MEMBERS = new Set(
   "messages system model max_tokens stream tools mcp_servers tool_choice thinking output_config output_format stop_sequences temperature top_p top_k metadata service_tier".split(
     " ",
   ),
 );
 
-/** Anthropic Messages, and the hosts that offer their own models under it. */
+/** Anthropic Messages, and hosts that offer their own models in this format. */
 export const anthropic: WireDialect = {
   id: "anthropic",
   layout: { items: "messages", instructions: ["system"], knownMembers: KNOWN_MEMBERS },

@@ -1,7 +1,7 @@
 import type { Item, Loss, Media, Source } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, stringOf } from "../../wire/json.ts";
 
-/** `image` and `document`. undefined: a document made of blocks, or a source nobody knows. */
+/** `image` and `document`. `undefined` for a document of mixed blocks, and for an unknown source. */
 export function decodeMedia(item: JsonObject, own: Item): Media | undefined {
   const from = isObject(item.source) ? item.source : {};
   const source = decodeSource(from);
@@ -12,7 +12,10 @@ export function decodeMedia(item: JsonObject, own: Item): Media | undefined {
   return { kind: "media", mime, source, ...(name !== undefined && { name }), ...own };
 }
 
-/** By what it is: four kinds of images, PDF, and texts as text. */
+/**
+ * Four types of images, PDF, and texts as text documents (Anthropic API, "Vision" and "PDF support"). Loss: all
+ * others.
+ */
 export function encodeMedia({ mime, source, name }: Media, losses: Loss[]): JsonObject | undefined {
   const isImage = mime.startsWith("image/");
   const from = isImage ? encodeImage(mime, source) : encodeDocument(mime, source);
@@ -24,6 +27,7 @@ export function encodeMedia({ mime, source, name }: Media, losses: Loss[]): Json
   return { type: "document", source: from, ...(name !== undefined && name !== "" && { title: name.slice(0, 500) }) };
 }
 
+/** Media type of a document without one, by its source. */
 const DOCUMENT_TYPES = {
   base64: "application/pdf",
   url: "application/pdf",
@@ -31,6 +35,7 @@ const DOCUMENT_TYPES = {
   file: "application/octet-stream",
 } as const;
 
+/** Sources of the Messages API; `file` refers to an upload at the same provider. */
 function decodeSource(from: JsonObject): Source | undefined {
   switch (from.type) {
     case "base64":
@@ -48,15 +53,17 @@ function decodeSource(from: JsonObject): Source | undefined {
   }
 }
 
-/** Only texts are one source; with images among them the document stays what it is. */
+/** A document of texts is one text source; one with images among them stays an opaque item. */
 function decodeTexts(content: Json | undefined): Source | undefined {
   if (typeof content === "string") return { type: "text", text: content };
   if (!Array.isArray(content) || !content.every((part) => isObject(part) && part.type === "text")) return undefined;
   return { type: "text", text: content.map((part) => stringifyMember((part as JsonObject).text)).join("\n") };
 }
 
+/** The types that the API accepts as bytes. */
 const IMAGE_TYPES = new Set(["image/jpeg", "image/png", "image/gif", "image/webp"]);
 
+/** The API determines the type of a URL itself. */
 function encodeImage(mime: string, source: Source): JsonObject | undefined {
   if (source.type === "url") return { type: "url", url: source.url };
   const mediaType = mime === "image/jpg" ? "image/jpeg" : mime;
@@ -76,5 +83,5 @@ function encodeDocument(mime: string, source: Source): JsonObject | undefined {
 
 const toTextSource = (data: string): JsonObject => ({ type: "text", media_type: "text/plain", data });
 
-/** Google's clients write base64url; the API takes the standard alphabet only. */
+/** google-genai sends base64url; the API accepts the standard alphabet only. */
 const toStandardBase64 = (data: string): string => data.replaceAll("-", "+").replaceAll("_", "/");

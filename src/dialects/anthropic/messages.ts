@@ -7,10 +7,14 @@ import { uniqueToolIds } from "./tool-ids.ts";
 
 const dialect = "anthropic";
 
+/** One canonical message per item, so that each can be sent again with its own bytes. */
 export const decodeMessages = (items: readonly Json[], seal?: string): Message[] =>
   items.map((item) => decodeMessage(item, seal));
 
-/** Foreign messages are regrouped: neighbours of one role are one message, tool results first in it. */
+/**
+ * Messages that came over this wire stay as they are. Others are regrouped: consecutive messages of one role
+ * are one message, with tool results first. Ids of tool calls are made unique.
+ */
 export function encodeMessages(messages: readonly Message[], target: EncodeTarget): Encoded<Json[]> {
   const losses: Loss[] = [];
   const items: Json[] = [];
@@ -36,7 +40,7 @@ export function encodeMessages(messages: readonly Message[], target: EncodeTarge
   return { value: items, losses };
 }
 
-/** Newer models take `system` also inside the list; what nobody knows there is a user's. */
+/** Newer models accept `system` inside the list. Any other role is a user. */
 export function decodeMessage(item: Json, seal?: string): Message {
   const native = { dialect, item } as const;
   if (!isObject(item)) return { role: "user", blocks: [], native };
@@ -44,10 +48,11 @@ export function decodeMessage(item: Json, seal?: string): Message {
   return { role, blocks: decodeContent(item.content, seal), native };
 }
 
+/** Loss: names of participants, media of the assistant, and the system role inside the list. */
 function encodeMessage(message: Message, target: EncodeTarget, losses: Loss[]): Json[] {
   if (message.name !== undefined)
     losses.push({ at: "messages.name", what: "dropped", why: "anthropic has no names of speakers" });
-  // The role `system` inside the list is for the newest models only; everywhere else it is a 400.
+  // The role `system` inside the list exists for the newest models only; the others answer with 400.
   if (message.role === "system")
     losses.push({ at: "messages.system", what: "approximated", why: "said as the user's text where it stands" });
   if (message.role !== "assistant") return encodeContent(message.blocks, target, losses);
@@ -57,13 +62,16 @@ function encodeMessage(message: Message, target: EncodeTarget, losses: Loss[]): 
   return encodeContent(encodable, target, losses);
 }
 
-/** `system`: the leading system message, its native saying the member whole. */
+/**
+ * `system` as the leading system message. Its native item is the member, so that it is not mistaken for an
+ * item.
+ */
 export function decodeSystem(system: Json | undefined): Message[] {
   const blocks = decodeContent(system);
   return blocks.length > 0 ? [{ role: "system", blocks, native: { dialect, item: { system: system! } } }] : [];
 }
 
-/** The member `system` for the messages that lead, and the messages behind them. */
+/** The member `system` from the leading system messages, and the messages after them. */
 export function encodeSystem(
   messages: readonly Message[],
   target: EncodeTarget,
@@ -78,12 +86,15 @@ export function encodeSystem(
   return { value: parts.length === 1 ? parts[0] : joinSystem(parts), losses, rest };
 }
 
+/** The member of a body of this wire, with its bytes. */
 function readSystemMember(message: Message, target: EncodeTarget): Json | undefined {
   const own = verbatim(message.native, target);
   return isObject(own) && own.role === undefined ? own.system : undefined;
 }
 
-/** One plain text is a string, anything else a list of texts. */
+/**
+ * One text without other members is a string, everything else a list of texts. Loss: everything but text.
+ */
 function encodeInstructions(message: Message, target: EncodeTarget, losses: Loss[]): Json | undefined {
   const parts = encodeContent(message.blocks, target, losses);
   const texts = parts.filter((part) => isObject(part) && part.type === "text");
@@ -94,6 +105,7 @@ function encodeInstructions(message: Message, target: EncodeTarget, losses: Loss
   return texts.length > 0 ? texts : undefined;
 }
 
+/** Several members become one list of texts. */
 function joinSystem(parts: readonly (Json | undefined)[]): Json | undefined {
   const texts = parts.flatMap((part): Json[] =>
     typeof part === "string" ? [{ type: "text", text: part }] : Array.isArray(part) ? part : [],
@@ -101,7 +113,7 @@ function joinSystem(parts: readonly (Json | undefined)[]): Json | undefined {
   return texts.length > 0 ? texts : undefined;
 }
 
-/** A message that stood in this wire's own list; instructions did not. */
+/** The item of a message that came from the list of this wire; `system` is no item. */
 function verbatimItem(message: Message, target: EncodeTarget): JsonObject | undefined {
   const ownItem = verbatimMessage(message, target);
   return isObject(ownItem) && ownItem.role !== undefined ? ownItem : undefined;
@@ -109,11 +121,13 @@ function verbatimItem(message: Message, target: EncodeTarget): JsonObject | unde
 
 const isListed = (message: Message, target: EncodeTarget): boolean => verbatimItem(message, target) !== undefined;
 
-/** Nothing but white space: as a message the API refuses it. */
+/** Only white space: the API refuses such a message. */
 export const hasNoContent = (content: readonly Json[]): boolean =>
   content.every((item) => isObject(item) && item.type === "text" && stringifyMember(item.text).trim() === "");
 
-/** After calls the API wants their results before anything else that the message says. */
+/**
+ * After calls the API requires their results before all other content ("Tool use": handling results).
+ */
 function putResultsFirst(content: readonly Json[], before: Json | undefined): Json[] {
   if (!isObject(before) || before.role !== "assistant") return [...content];
   return [...content.filter(isResult), ...content.filter((item) => !isResult(item))];

@@ -18,6 +18,7 @@ import { decodeToolChoice, decodeTools, encodeToolChoice, encodeTools } from "./
 
 const dialect = "anthropic";
 
+/** Decodes a body of `POST /v1/messages`. Throws `request.invalid` if `messages` is no list. */
 export function decodeRequest(body: JsonObject): ModelRequest {
   if (!Array.isArray(body.messages)) throw invalid("messages", "expected a list of messages");
   return withoutUndefined({
@@ -36,7 +37,9 @@ export function decodeRequest(body: JsonObject): ModelRequest {
   });
 }
 
-/** A body of this dialect keeps its other members; any other is said anew. */
+/**
+ * A body that came over this wire retains its other members; any other is built from the canonical members.
+ */
 export function encodeRequest(request: ModelRequest, target: EncodeTarget): Encoded<JsonObject> {
   const instructions = encodeSystem(request.messages, target);
   const { value: messages, losses } = encodeMessages(instructions.rest, target);
@@ -45,14 +48,17 @@ export function encodeRequest(request: ModelRequest, target: EncodeTarget): Enco
   const own = verbatim(request.rest, target);
   if (isObject(own)) return { value: reuseBody(own, { model: target.model, messages }, system, losses), losses };
   if (messages.length === 0) {
-    // "messages: at least one message is required", and a text must not be blank.
+    // The API refuses an empty list ("messages: at least one message is required") and blank texts.
     losses.push({ at: "messages", what: "approximated", why: "anthropic wants a user's message beside instructions" });
     messages.push({ role: "user", content: "." });
   }
   return { value: buildBody(request, target, { messages, ...(system !== undefined && { system }) }, losses), losses };
 }
 
-/** `system` as the messages have it now; a body whose own member was empty keeps it. */
+/**
+ * `system` follows the messages; if the member of the body was empty, it stays. Loss: thinking, where the
+ * history lost the signed blocks that a tool loop needs (`isUnsignedLoop`).
+ */
 function reuseBody(own: JsonObject, members: JsonObject, system: Json | undefined, losses: Loss[]): JsonObject {
   const { system: before, ...rest } = own;
   const isEmpty = decodeSystem(before).length === 0;
@@ -64,6 +70,10 @@ function reuseBody(own: JsonObject, members: JsonObject, system: Json | undefine
   return Object.fromEntries(Object.entries(body).filter(([member]) => member !== "thinking"));
 }
 
+/**
+ * `max_tokens` is required by the API, so there is always one. Loss: the cache key, which this API does not
+ * have.
+ */
 function buildBody(request: ModelRequest, target: EncodeTarget, members: JsonObject, losses: Loss[]): JsonObject {
   if (request.cacheKey !== undefined)
     losses.push({ at: "prompt_cache_key", what: "dropped", why: "anthropic finds its caches without" });
@@ -88,9 +98,14 @@ function buildBody(request: ModelRequest, target: EncodeTarget, members: JsonObj
   });
 }
 
+/** Reason of the loss (Anthropic API, "Extended thinking": preserving thinking blocks). */
 const UNSIGNED = "a tool loop that thinks must begin with its issuer's signed thinking";
 
-/** A forced call is a contract, thinking a wish: where the API takes only one of them, the call stays. */
+/**
+ * The reason why the request cannot think, or `undefined`. The API refuses thinking together with a forced tool
+ * call ("Extended thinking": tool use); the call is a contract with the caller, thinking is not, so thinking is
+ * dropped. Models with adaptive thinking (406 and later) accept a loop without signatures.
+ */
 function findThinkingBlocker(choice: JsonObject, messages: Json[], version: number | undefined): string | undefined {
   const forced =
     isObject(choice.tool_choice) && (choice.tool_choice.type === "any" || choice.tool_choice.type === "tool");
@@ -99,7 +114,7 @@ function findThinkingBlocker(choice: JsonObject, messages: Json[], version: numb
   return !isAdaptive && isUnsignedLoop(messages) ? UNSIGNED : undefined;
 }
 
-/** `output_config.format`; `output_format` is what it was called in its beta. */
+/** `output_config.format`; `output_format` was its name in the beta. */
 function decodeFormat(body: JsonObject): Format | undefined {
   const format = isObject(body.output_config) ? (body.output_config.format ?? body.output_format) : body.output_format;
   if (!isObject(format) || format.type !== "json_schema") return undefined;
@@ -108,6 +123,7 @@ function decodeFormat(body: JsonObject): Format | undefined {
   return { type: "json_schema", name, schema: format.schema ?? {} };
 }
 
+/** Loss: JSON without a schema, which the API does not have. */
 function encodeFormat(format: Format | undefined, losses: Loss[]): Json | undefined {
   if (format === undefined || format.type === "text") return undefined;
   if (format.type === "json_schema")
@@ -116,6 +132,7 @@ function encodeFormat(format: Format | undefined, losses: Loss[]): Json | undefi
   return undefined;
 }
 
+/** `stop_sequences` is always a list here. */
 function decodeSampling(body: JsonObject): Sampling | undefined {
   const stop = Array.isArray(body.stop_sequences) ? body.stop_sequences : undefined;
   const sampling: Sampling = withoutUndefined({
@@ -127,6 +144,7 @@ function decodeSampling(body: JsonObject): Sampling | undefined {
   return Object.keys(sampling).length > 0 ? sampling : undefined;
 }
 
+/** Canonical members that the API does not have, with the name for the loss. */
 const UNSUPPORTED = {
   frequencyPenalty: "frequency_penalty",
   presencePenalty: "presence_penalty",
@@ -134,8 +152,13 @@ const UNSUPPORTED = {
   logprobs: "logprobs",
 } as const;
 
+/** `thinks`: the request thinks. `version`: of the model, as `modelVersion` returns it. */
 type SamplingLimits = { thinks: boolean; version: number | undefined };
 
+/**
+ * `top_k` is fixed while thinking and from 4.7 on. Stop sequences of white space are refused. Loss: each of
+ * these.
+ */
 function encodeSampling(sampling: Sampling, limits: SamplingLimits, losses: Loss[]): JsonObject {
   const drop = (at: string, why: string): undefined => void losses.push({ at, what: "dropped", why });
   for (const [member, at] of Object.entries(UNSUPPORTED))
@@ -154,7 +177,10 @@ function encodeSampling(sampling: Sampling, limits: SamplingLimits, losses: Loss
   });
 }
 
-/** What the live API takes: temperature up to 1; while thinking, and from 4.7 on, only 1, and `top_p` from 0.95 (llmgateway#3108). */
+/**
+ * Limits of the API: `temperature` up to 1; while thinking, and from 4.7 on, only 1, and `top_p` from 0.95
+ * (llmgateway#3108). Loss: other values.
+ */
 function encodeRandomness(
   { temperature, topP }: Sampling,
   limits: SamplingLimits,
@@ -167,7 +193,7 @@ function encodeRandomness(
   if (temperature !== undefined && temperature !== 1 && isFixed)
     losses.push({ at: "temperature", what: "dropped", why: explainFixed(limits) });
   else if (temperature !== undefined) out.temperature = Math.min(1, temperature);
-  // "`temperature` and `top_p` cannot both be specified for this model" since 4.1.
+  // From 4.1 on: "`temperature` and `top_p` cannot both be specified for this model".
   const isSecond = out.temperature !== undefined && (limits.version ?? 0) >= 401;
   if (topP !== undefined && ((isFixed && topP < 0.95) || isSecond))
     losses.push({
@@ -179,12 +205,17 @@ function encodeRandomness(
   return out;
 }
 
+/** Reason of a loss. */
 const explainFixed = ({ thinks }: SamplingLimits): string =>
   thinks ? "anthropic has it fixed while thinking" : "fixed in this model";
 
-/** Its two words; the others' priority and flex tiers are contracts of their own. */
+/**
+ * The two values of `service_tier` (Anthropic API, Messages). Priority and flex tiers are contracts of other
+ * providers.
+ */
 const TIERS: Record<string, string> = { auto: "auto", standard_only: "default" };
 
+/** Inverse of `TIERS`. Loss: any other tier. */
 function encodeTier(tier: string | undefined, losses: Loss[]): string | undefined {
   if (tier === undefined || tier === "auto") return tier;
   if (tier === "default") return "standard_only";

@@ -9,6 +9,7 @@ import { hasNoContent } from "./messages.ts";
 
 const dialect = "anthropic";
 
+/** Throws the error of the body if it is one, and `provider.execution_failed` if it is no message. */
 export function decodeResponse(body: Json, seal?: string): ModelResponse {
   if (isObject(body) && body.type === "error") throw decodeErrorBody(undefined, body);
   if (!isObject(body) || !Array.isArray(body.content))
@@ -25,7 +26,7 @@ export function decodeResponse(body: Json, seal?: string): ModelResponse {
   };
 }
 
-/** Its own envelope is carried on; what the canonical answer knows better stands over it. */
+/** The envelope of this wire is passed on; canonical members replace those of the same name. */
 export function encodeResponse(
   { id, model, messages, finish, usage, rest }: ModelResponse,
   _: ReplyContext,
@@ -48,8 +49,9 @@ export function encodeResponse(
 }
 
 /**
- * `content` as one assistant message, none when nothing was said. Empty texts are no part of its native: the API writes them,
- * and refuses to read them ("text content blocks must be non-empty"); white space it takes back beside other texts.
+ * `content` as one assistant message, or none if it is empty. Empty texts are not part of the native item: the
+ * API returns them, but refuses them in a request ("text content blocks must be non-empty"). It accepts white
+ * space beside other texts.
  */
 export function decodeReply(content: readonly Json[], seal?: string): Message[] {
   if (content.length === 0) return [];
@@ -59,7 +61,10 @@ export function decodeReply(content: readonly Json[], seal?: string): Message[] 
   return [{ role: "assistant", blocks, native: { dialect, item: { role: "assistant", content: nonEmpty } } }];
 }
 
-/** undefined: nothing a client of this wire could read (foreign server tools, sealed reasoning, media). */
+/**
+ * `undefined` for a block that a client of this wire cannot read: server tools of other providers, sealed
+ * reasoning, media.
+ */
 export function encodeReplyBlock(block: Block): JsonObject | undefined {
   const { native } = block;
   if (native?.dialect === dialect && isObject(native.item) && native.item.type !== undefined) return native.item;
@@ -82,10 +87,11 @@ export function encodeReplyBlock(block: Block): JsonObject | undefined {
   }
 }
 
-/** Clients tell a message by its id; the same answer has the same one. */
+/** Clients recognize messages by id: the same answer always has the same one. */
 export const toMessageId = (id: string): string =>
   id.startsWith("msg_") ? id : `msg_${safeId(id, /^[a-zA-Z0-9_-]{1,60}$/)}`;
 
+/** `stop_reason` (Anthropic API, "Handling stop reasons"). */
 const FINISH: Record<string, FinishReason> = {
   end_turn: "stop",
   stop_sequence: "stop",
@@ -96,7 +102,10 @@ const FINISH: Record<string, FinishReason> = {
   refusal: "refusal",
 };
 
-/** What was said decides: a reply that holds a client's tool call asks for its answer (bifrost#6123). */
+/**
+ * The content takes precedence: an answer with a call of a client tool is waiting for its result
+ * (bifrost#6123).
+ */
 export function decodeFinish(envelope: JsonObject, messages: readonly Message[]): Finish {
   const stopReason = stringOf(envelope.stop_reason);
   const reason = stopReason === undefined ? "other" : (FINISH[stopReason] ?? "other");
@@ -109,6 +118,7 @@ export function decodeFinish(envelope: JsonObject, messages: readonly Message[])
   });
 }
 
+/** Inverse of `FINISH`; the API has no content filter beside refusals. */
 const STOP_REASON: Record<FinishReason, string> = {
   stop: "end_turn",
   length: "max_tokens",
@@ -119,7 +129,7 @@ const STOP_REASON: Record<FinishReason, string> = {
   other: "end_turn",
 };
 
-/** The provider's own word where it is one of this wire that means the same. */
+/** The reason of the provider if it is one of this wire with the same meaning. */
 export function encodeFinish({ reason, native, stopSequence }: Finish, hasCall: boolean): JsonObject {
   const isOwn = native !== undefined && FINISH[native] === reason;
   const stopReason = isOwn
@@ -131,7 +141,7 @@ export function encodeFinish({ reason, native, stopSequence }: Finish, hasCall: 
   return { stop_reason: hasCall && isEnd ? "tool_use" : stopReason, stop_sequence: stopSequence ?? null };
 }
 
-/** `input_tokens` are those that no cache held. */
+/** `input_tokens` exclude cached tokens (Anthropic API, "Prompt caching"), as canonical counts do. */
 export function decodeUsage(usage: Json | undefined): Usage {
   if (!isObject(usage)) return {};
   const details = isObject(usage.output_tokens_details) ? usage.output_tokens_details : {};
@@ -149,7 +159,7 @@ export function decodeUsage(usage: Json | undefined): Usage {
   });
 }
 
-/** The SDKs' types demand both counts: what is unknown is 0 here. */
+/** Both sums are required members of the SDKs, so an unknown one becomes 0. */
 export function encodeUsage({ native, ...usage }: Usage, isOwn: boolean): JsonObject {
   const { fresh, cacheRead, cacheWrite, cacheWrite1h, output, reasoning, searches } = usage;
   const fiveMinutes = Math.max(0, (cacheWrite ?? 0) - (cacheWrite1h ?? 0));

@@ -1,9 +1,13 @@
 import type { Loss } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
 
+/** Keywords that the API refuses at the top level of a schema. */
 const ALTERNATIVES = ["anyOf", "oneOf", "allOf"] as const;
 
-/** "tools.0.custom.input_schema.type: Field required", and no alternatives at the top level: their properties are joined. */
+/**
+ * A schema that the API accepts for a tool: with a type ("tools.0.custom.input_schema.type: Field required")
+ * and without alternatives at the top level, whose properties are merged. Loss: the alternatives.
+ */
 export function toObjectSchema(schema: Json, at: string, losses: Loss[]): JsonObject {
   const from = isObject(schema) ? schema : {};
   const used = ALTERNATIVES.filter((keyword) => Array.isArray(from[keyword]));
@@ -15,18 +19,23 @@ export function toObjectSchema(schema: Json, at: string, losses: Loss[]): JsonOb
   return { ...rest, type: "object", properties };
 }
 
-/** Words that structured outputs and strict tools know (Anthropic, "JSON Schema limitations"); others are a 400. */
+/**
+ * Keywords of structured outputs and strict tools (Anthropic API, "JSON Schema limitations"); any other is a
+ * 400.
+ */
 const SUPPORTED_KEYWORDS = new Set(
   (
     "$schema $id $ref $defs definitions $anchor $comment type enum const default title description " +
     "anyOf allOf properties required additionalProperties items format"
   ).split(" "),
 );
+/** Values of `format`, from the same list. */
 const SUPPORTED_FORMATS = new Set("date-time time date duration email hostname uri ipv4 ipv6 uuid".split(" "));
 
 /**
- * A schema for where the API compiles it: objects are closed, and a constraint it cannot hold stands in the
- * description, where Anthropic's own SDKs put it, so that the model still reads it.
+ * A schema for places where the API compiles it: objects are closed, and unsupported constraints go into the
+ * description, where the SDKs of Anthropic put them, so that the model still reads them. Loss: those
+ * constraints.
  */
 export function toSupportedSchema(schema: Json, at: string, losses: Loss[]): Json {
   const unsupported = new Set<string>();
@@ -38,6 +47,7 @@ export function toSupportedSchema(schema: Json, at: string, losses: Loss[]): Jso
   return value;
 }
 
+/** Adds the unsupported keywords to `unsupported`. */
 function convert(schema: Json, unsupported: Set<string>): Json {
   if (!isObject(schema)) return schema;
   const out: JsonObject = {};
@@ -60,6 +70,7 @@ function convert(schema: Json, unsupported: Set<string>): Json {
   return { ...out, description: `${described}{${constraints.join(", ")}}` };
 }
 
+/** `minItems` is supported with the values 0 and 1 only. */
 function isSupported(keyword: string, value: Json): boolean {
   if (keyword === "format") return SUPPORTED_FORMATS.has(stringifyMember(value));
   return SUPPORTED_KEYWORDS.has(keyword) || (keyword === "minItems" && (value === 0 || value === 1));

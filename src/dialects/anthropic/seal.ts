@@ -1,8 +1,9 @@
 import { isObject, type Json } from "../../wire/json.ts";
 
 /**
- * Whether only its issuer can open the item: signatures, redacted thinking and whatever is `encrypted_…`. Calls of server
- * tools go with their results: neither is taken without the other, and the results are encrypted, or lie in a container.
+ * Whether only the issuer can open the item: signatures, redacted thinking and members `encrypted_…`. Calls of
+ * server tools are sealed as their results are, because the API accepts neither without the other, and results
+ * are encrypted or in a container.
  */
 export function isSealed(item: Json): boolean {
   if (!isObject(item)) return false;
@@ -25,6 +26,7 @@ export function isSealed(item: Json): boolean {
   }
 }
 
+/** At any depth. */
 function hasEncryptedMember(value: Json): boolean {
   if (Array.isArray(value)) return value.some(hasEncryptedMember);
   if (!isObject(value)) return false;

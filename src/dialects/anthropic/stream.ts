@@ -26,15 +26,16 @@ import {
 } from "./response.ts";
 
 const dialect = "anthropic";
+/** Terminal event of the wire (Anthropic API, "Streaming messages"). */
 const MESSAGE_STOP = encodeSse({ event: "message_stop", data: '{"type":"message_stop"}' });
 
 export const decodeStream = (seal?: string): StreamDecoder => new MessageDecoder(seal);
 export const encodeStream = (_: ReplyContext): StreamEncoder => new MessageEncoder();
 
 /**
- * Events → events. The wire's blocks come one after the other; one that begins early, as some hosts let it, waits until
- * those before it have stopped. The answer is done at `message_stop`, or when a stop reason was given before the end:
- * whatever still follows then (`[DONE]` at OpenRouter) means nothing.
+ * Decodes events with one block open at a time: a block that starts early, as at some hosts, waits until those
+ * before it have stopped. The answer is complete with `message_stop`, or with a stop reason before the end of
+ * the stream; anything after that (`[DONE]` at OpenRouter) is ignored.
  */
 class MessageDecoder implements StreamDecoder {
   readonly terminator = MESSAGE_STOP;
@@ -43,9 +44,10 @@ class MessageDecoder implements StreamDecoder {
   #isOver = false;
   #started = false;
   #hasContent = false;
-  /** All blocks in the order of their beginning; those before `#live` are closed. */
+  /** All blocks in order of their start; those before `#live` are closed. */
   readonly #blocks: OpenBlock[] = [];
   #live = 0;
+  /** The block at `#live` has been opened. */
   #isOpen = false;
 
   readonly #seal: string | undefined;
@@ -64,7 +66,7 @@ class MessageDecoder implements StreamDecoder {
 
   get usage(): Usage {
     const { output, ...inputUsage } = decodeUsage(Object.keys(this.#usage).length > 0 ? this.#usage : undefined);
-    // `message_start` counts the output before there is any; only `message_delta` tells what it came to.
+    // `message_start` has a count of output before there is any; only `message_delta` has the final one.
     return output === undefined || (this.#hasContent && !this.isAnswerComplete)
       ? inputUsage
       : { ...inputUsage, output };
@@ -122,6 +124,7 @@ class MessageDecoder implements StreamDecoder {
     return this.#blocks.length - 1 === this.#live ? this.#open() : [];
   }
 
+  /** A delta without `content_block_start` starts its block, as some hosts send it. */
   #append(index: Json | undefined, delta: JsonObject): StreamEvent[] {
     this.#hasContent = true;
     const known = this.#find(index);
@@ -137,6 +140,7 @@ class MessageDecoder implements StreamDecoder {
     return text === "" ? [] : [{ type: "delta", index: this.#live, text }];
   }
 
+  /** Blocks close in order, so a stop takes effect when all earlier blocks have stopped. */
   #stop(index: Json | undefined): StreamEvent[] {
     const block = this.#find(index);
     if (block === undefined) return [];
@@ -144,6 +148,7 @@ class MessageDecoder implements StreamDecoder {
     return this.#closeStopped();
   }
 
+  /** Stop reason and usage arrive in `message_delta`. */
   #updateEnvelope(payload: JsonObject): StreamEvent[] {
     const { type: _, delta, usage, ...more } = payload;
     this.#envelope = { ...this.#envelope, ...(isObject(delta) && delta), ...more };
@@ -151,17 +156,18 @@ class MessageDecoder implements StreamDecoder {
     return [];
   }
 
-  /** Later numbers stand for earlier ones, but where they are null. */
+  /** Counts are cumulative (Anthropic API, "Streaming messages"); null does not replace a count. */
   #addUsage(usage: Json | undefined): void {
     if (!isObject(usage)) return;
     for (const [member, value] of Object.entries(usage)) if (value !== null) this.#usage[member] = value;
   }
 
+  /** The latest block of that index: hosts can use an index twice. */
   #find(index: Json | undefined): OpenBlock | undefined {
     return this.#blocks.findLast((block) => block.index === index && !block.stopped);
   }
 
-  /** What grows opens at once; what comes whole opens when it has stopped. */
+  /** A growing block opens at once, any other when it has stopped. */
   #open(): StreamEvent[] {
     const block = this.#blocks[this.#live];
     if (block === undefined || this.#isOpen) return [];
@@ -173,7 +179,7 @@ class MessageDecoder implements StreamDecoder {
     return text === "" ? [open] : [open, { type: "delta", index: this.#live, text }];
   }
 
-  /** Closes what has stopped, in order, and opens what comes next. */
+  /** Closes the blocks that have stopped, in order, and opens the next one. */
   #closeStopped(): StreamEvent[] {
     const events: StreamEvent[] = [];
     for (let block = this.#blocks[this.#live]; block?.stopped; block = this.#blocks[this.#live]) {
@@ -182,18 +188,20 @@ class MessageDecoder implements StreamDecoder {
     return [...events, ...this.#open()];
   }
 
+  /** A block that did not open yet opens whole. */
   #close(block: OpenBlock): StreamEvent[] {
     const index = this.#live++;
     const view = currentBlock(block, this.#seal);
     const events: StreamEvent[] = [];
     if (!this.#isOpen) events.push({ type: "open", index, block: view });
-    // Arguments that came whole with the start, or none at all: a client that only adds up deltas must have them too.
+    // Arguments that were part of the start, or absent: a client that only adds deltas needs one.
     else if (view.kind === "tool_call" && block.partial === "")
       events.push({ type: "delta", index, text: view.arguments });
     this.#isOpen = false;
     return [...events, { type: "close", index, block: view }];
   }
 
+  /** Blocks without a stop event count as stopped. */
   #end(): StreamEvent[] {
     for (const block of this.#blocks) block.stopped = true;
     const events = this.#closeStopped();
@@ -222,9 +230,9 @@ class MessageDecoder implements StreamDecoder {
   }
 }
 
-/** A block of the answer begins on the wire with its first word: one that never says any is none there. */
+/** A block starts on the wire with its first text: a block without any has no counterpart there. */
 class MessageEncoder implements StreamEncoder {
-  /** Blocks begun on the wire; the last of them is open while `#isOpen`. */
+  /** Blocks started on the wire; the last one is open while `#isOpen`. */
   #startedCount = 0;
   #isOpen = false;
   #block: Block | undefined;
@@ -260,7 +268,7 @@ class MessageEncoder implements StreamEncoder {
     }
   }
 
-  /** No provider but Anthropic knows its input at the start: the last event has the numbers. */
+  /** Only Anthropic has the input count at the start: the last event has all counts. */
   #start(id: string, model: string): string {
     const end = { stop_reason: null, stop_sequence: null };
     const usage = { input_tokens: 0, output_tokens: 0 };
@@ -284,7 +292,7 @@ class MessageEncoder implements StreamEncoder {
   #close(block: Block): string {
     let text = "";
     if (!this.#isOpen) {
-      // What comes whole, and what is only sealed: this wire's own items as they are.
+      // Items of this wire without deltas, and sealed ones, are passed unchanged.
       const item = encodeReplyBlock(block);
       if (item === undefined || (block.kind === "text" && block.text === "")) return "";
       text += this.#startItem(toStartItem(block) ?? item);
@@ -300,7 +308,9 @@ class MessageEncoder implements StreamEncoder {
   }
 }
 
-/** As a growing block begins; undefined for what comes whole, redacted thinking included. */
+/**
+ * `content_block` of a growing block; `undefined` for one that is sent whole, redacted thinking included.
+ */
 function toStartItem(block: Block): JsonObject | undefined {
   if (block.kind === "text") return { type: "text", text: "" };
   if (block.kind === "tool_call") return { type: "tool_use", id: block.id, name: block.name, input: {} };
@@ -313,13 +323,13 @@ function toDelta(kind: Block["kind"] | undefined, text: string): JsonObject {
   return kind === "tool_call" ? { type: "input_json_delta", partial_json: text } : { type: "text_delta", text };
 }
 
-/** Nobody else's signature means anything to this wire's clients. */
+/** Clients of this wire can use signatures of this wire only. */
 function signatureOf({ kind, native }: Block): string | undefined {
   if (kind !== "thinking" || native?.dialect !== dialect || !isObject(native.item)) return undefined;
   return stringOf(native.item.signature);
 }
 
-/** Members of an envelope that come late in a stream. */
+/** Members of the envelope that a stream has in `message_delta`. */
 function lateMembersOf(envelope: Json): JsonObject {
   if (!isObject(envelope)) return {};
   const late = ["stop_details", "container"].filter((member) => envelope[member] !== undefined);

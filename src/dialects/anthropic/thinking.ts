@@ -2,14 +2,19 @@ import { budgetOf, effortOf, nearestEffort } from "../../canonical/reasoning.ts"
 import type { Effort, Loss, ModelRequest, Reasoning } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, numberOf, stringifyMember, withoutUndefined } from "../../wire/json.ts";
 
-/** Output tokens when the caller sets no limit: the wire demands one. */
+/** Output tokens if the caller sets no limit: the API requires one. */
 const DEFAULT_LIMIT = 4_096;
-/** The same while thinking, whose tokens count too: the most that every thinking Claude takes (Opus 4 has 32 000). */
+/**
+ * The same while thinking, whose tokens count too: the maximum that every thinking Claude accepts (Opus 4: 32
+ * 000).
+ */
 const THINKING_LIMIT = 32_000;
-/** "budget_tokens: Input should be greater than or equal to 1024", and less than `max_tokens`. */
+/**
+ * Tokens. "budget_tokens: Input should be greater than or equal to 1024", and less than `max_tokens`.
+ */
 const MIN_BUDGET = 1_024;
 
-/** Adaptive without an effort is the provider's own measure: an empty wish. */
+/** Adaptive thinking without an effort leaves the amount to the provider: reasoning without members. */
 export function decodeReasoning(body: JsonObject): Reasoning | undefined {
   const thinking = isObject(body.thinking) ? body.thinking : {};
   const config = isObject(body.output_config) ? body.output_config : {};
@@ -17,15 +22,17 @@ export function decodeReasoning(body: JsonObject): Reasoning | undefined {
   if (thinking.type === "disabled") return { effort: "none" };
   const isRequested = thinking.type === "enabled" || thinking.type === "adaptive";
   if (!isRequested) return effort === undefined ? undefined : { effort };
-  // Models that know `adaptive` leave the words out unless asked; with a budget they come unless declined.
+  // Adaptive thinking returns its text only on request; thinking with a budget returns it unless it is omitted.
   const isShown = thinking.display === "summarized" || (thinking.type === "enabled" && thinking.display !== "omitted");
   return withoutUndefined({ effort, budget: numberOf(thinking.budget_tokens), summary: isShown ? "auto" : undefined });
 }
 
-/** `effort` goes to `output_config`; `thinks`: the API's limits for thinking requests hold. */
-export type ThinkingMembers = { thinking?: JsonObject; effort?: string; maxTokens: number; thinks: boolean };
+/** `effort` belongs to `output_config`. `thinks`: the limits of the API for thinking requests apply. */
+type ThinkingMembers = { thinking?: JsonObject; effort?: string; maxTokens: number; thinks: boolean };
 
-/** `hindrance`: why this request may not think; undefined when it may. */
+/**
+ * `blocker`: the reason why the request cannot think; `undefined` if it can. Loss: thinking, with that reason.
+ */
 export function encodeReasoning(
   { reasoning, maxOutput }: ModelRequest,
   version: number | undefined,
@@ -43,6 +50,7 @@ export function encodeReasoning(
   return why === undefined ? encodeBudgeted(reasoning, maxOutput, losses) : withoutThinking;
 }
 
+/** Models from 406 on: the model determines the amount, an effort guides it. */
 function encodeAdaptive(
   reasoning: Reasoning,
   maxOutput: number | undefined,
@@ -59,7 +67,10 @@ function encodeAdaptive(
   };
 }
 
-/** A limit that leaves no room behind the smallest budget is raised: an answer without thinking would be another wish. */
+/**
+ * Earlier models: a budget. A limit that is not above it is raised, because an answer without thinking is not
+ * what was requested.
+ */
 function encodeBudgeted({ effort, budget }: Reasoning, maxOutput: number | undefined, losses: Loss[]): ThinkingMembers {
   const requested = budget ?? budgetOf(effort ?? "medium", maxOutput ?? THINKING_LIMIT);
   const tokens = Math.max(MIN_BUDGET, requested);
@@ -70,16 +81,19 @@ function encodeBudgeted({ effort, budget }: Reasoning, maxOutput: number | undef
   return { thinking: { type: "enabled", budget_tokens: tokens }, maxTokens: raised, thinks: true };
 }
 
-/** `minimal` is not known here; `xhigh` came with 4.7, before it the word was `max`. */
+/**
+ * `minimal` does not exist here; `xhigh` exists from 4.7 on, before it the highest effort was `max`.
+ */
 function encodeEffort(effort: Effort, version: number): string {
   if (effort === "minimal") return "low";
   return effort === "xhigh" && version < 407 ? "max" : effort;
 }
 
 /**
- * 405 for `claude-sonnet-4-5-20250929`, 307 for `claude-3-7-sonnet-latest`; undefined where the name tells none.
- * From 406 on thinking is adaptive, from 407 on a budget is a 400 ("thinking.type.enabled" is not supported for this model),
- * and so is `temperature` (inspect_ai#3721). Other makers' models behind this wire know budgets.
+ * 405 for `claude-sonnet-4-5-20250929`, 307 for `claude-3-7-sonnet-latest`; `undefined` if the name has no
+ * version. From 406 on thinking is adaptive. From 407 on a budget is a 400 ("thinking.type.enabled" is not
+ * supported for this model), and so is `temperature` (inspect_ai#3721). Models of other makers behind this wire
+ * have budgets.
  */
 export function modelVersion(model: string): number | undefined {
   const found = /claude-(?:[a-z]+-)?(\d)(?:[-.](\d{1,2})(?!\d))?/.exec(model);
@@ -87,8 +101,9 @@ export function modelVersion(model: string): number | undefined {
 }
 
 /**
- * "a final `assistant` message must start with a thinking block" in a tool loop that thinks by budget: a loop begun
- * elsewhere, or by an issuer whose signatures are gone, cannot.
+ * Whether the messages end in a tool loop whose first assistant message has no thinking block, as one that
+ * started at another issuer. With a budget the API refuses that: "a final `assistant` message must start with a
+ * thinking block".
  */
 export function isUnsignedLoop(messages: readonly Json[]): boolean {
   const objects = messages.filter(isObject);

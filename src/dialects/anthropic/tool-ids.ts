@@ -3,12 +3,13 @@ import type { Block, Message } from "../../canonical/types.ts";
 import { safeId } from "../dialect.ts";
 
 /**
- * Messages in which no two calls have one id. The API refuses those ("`tool_use` ids must be unique"), and other wires
- * do not: some clients count from `call_0` again in every turn, and Chat's old function calls have their name alone.
+ * Messages in which no two calls have the same id. The API refuses those ("`tool_use` ids must be unique"),
+ * whereas other wires allow them: some clients count from `call_0` in every turn, and deprecated function calls
+ * of Chat have a name only.
  *
- * A call whose id stood before gets one that follows from it and from how often it did, and its result gets the same,
- * results answering open calls of one id in their order. What is added behind changes nothing before. `isWhole`: what is
- * said in its own bytes, which stay.
+ * A call whose id occurred before gets a new one that follows from the id and the number of occurrences. Its
+ * result gets the same one; results belong to the open calls of an id in order. Earlier messages do not depend
+ * on later ones. `isSentVerbatim`: whether a message is sent with its own bytes, which stay.
  */
 export function uniqueToolIds(
   messages: readonly Message[],
@@ -39,5 +40,5 @@ export function uniqueToolIds(
   });
 }
 
-/** Fits no id: each is made anew. */
+/** Matches no id, so that `safeId` always makes a new one. */
 const NO_MATCH = /(?!)/;

@@ -15,7 +15,7 @@ import { toObjectSchema, toSupportedSchema } from "./schema.ts";
 
 const dialect = "anthropic";
 
-/** `tools`, and `mcp_servers` as one server tool: both are what the model may call. */
+/** `tools`, and `mcp_servers` as one server tool: both are what the model can call. */
 export function decodeTools(body: JsonObject): Tool[] | undefined {
   const listed = Array.isArray(body.tools) ? body.tools.map(decodeTool) : undefined;
   if (!Array.isArray(body.mcp_servers) || body.mcp_servers.length === 0) return listed;
@@ -23,6 +23,7 @@ export function decodeTools(body: JsonObject): Tool[] | undefined {
   return [...(listed ?? []), { kind: "server", label: "mcp", native: servers }];
 }
 
+/** `tools` and, from a request of this wire, `mcp_servers`. Loss: tools of other providers. */
 export function encodeTools(tools: readonly Tool[], target: EncodeTarget, losses: Loss[]): JsonObject {
   const items: Json[] = [];
   const members: JsonObject = {};
@@ -36,7 +37,9 @@ export function encodeTools(tools: readonly Tool[], target: EncodeTarget, losses
   return items.length > 0 ? { ...members, tools: items } : members;
 }
 
-/** Tools with a type of their own (`web_search_20250305`, `bash_20250124`) are the provider's. */
+/**
+ * Tools with a type of their own (`web_search_20250305`, `bash_20250124`) are those of the provider.
+ */
 function decodeTool(item: Json): Tool {
   const native = { dialect, item } as const;
   if (!isObject(item)) return { kind: "server", label: "tool", native };
@@ -53,6 +56,9 @@ function decodeTool(item: Json): Tool {
   });
 }
 
+/**
+ * Loss: what a schema cannot have here. Strict tools allow less, because the API compiles their schemas.
+ */
 function encodeFunction(tool: FunctionTool, losses: Loss[]): JsonObject {
   const { name, description, parameters, strict } = tool;
   const at = `tools.${name}.parameters`;
@@ -61,8 +67,10 @@ function encodeFunction(tool: FunctionTool, losses: Loss[]): JsonObject {
   return withCache(withoutUndefined({ name, description, input_schema: inputSchema, strict }) as JsonObject, tool);
 }
 
+/** `tool_choice.type` (Anthropic API, Messages). */
 const MODE_BY_TYPE: Record<string, "auto" | "none" | "required"> = { auto: "auto", none: "none", any: "required" };
 
+/** `disable_parallel_tool_use` is a member of the choice. */
 export function decodeToolChoice(choice: Json | undefined): { toolChoice?: ToolChoice; parallelTools?: boolean } {
   if (!isObject(choice)) return {};
   const mode = MODE_BY_TYPE[stringifyMember(choice.type)];
@@ -72,7 +80,7 @@ export function decodeToolChoice(choice: Json | undefined): { toolChoice?: ToolC
   return withoutUndefined({ toolChoice, parallelTools: disabled === undefined ? undefined : !disabled });
 }
 
-/** Without tools a choice is refused. Calls one at a time are a member of the choice here. */
+/** The caller omits it without tools, because the API refuses that. */
 export function encodeToolChoice({ toolChoice, parallelTools }: ModelRequest): JsonObject {
   const single = parallelTools === false ? { disable_parallel_tool_use: true } : {};
   if (toolChoice === undefined) return parallelTools === false ? { tool_choice: { type: "auto", ...single } } : {};

@@ -6,7 +6,7 @@ import { decodeSchema, encodeSchema } from "./schema.ts";
 import { isGemini3 } from "./tool-results.ts";
 
 /** The canonical members that this wire has in `generationConfig`. `maxOutput`: tokens. */
-export type GenerationConfig = { sampling?: Sampling; format?: Format; reasoning?: Reasoning; maxOutput?: number };
+type GenerationConfig = { sampling?: Sampling; format?: Format; reasoning?: Reasoning; maxOutput?: number };
 
 /** `generationConfig` (Gemini API, GenerationConfig); an absent member has no settings. */
 export function decodeConfig(config: Json | undefined): GenerationConfig {
@@ -32,73 +32,6 @@ export function encodeConfig(
     ...(reasoning !== undefined && encodeReasoning(reasoning, maxOutput, model, losses)),
   };
   return Object.keys(config).length > 0 ? { generationConfig: config } : {};
-}
-
-/** `logprobs` counts alternatives and applies only together with `responseLogprobs`. */
-function decodeSampling(config: JsonObject): Sampling | undefined {
-  const stop = readMember(config, "stopSequences");
-  const sampling: Sampling = withoutUndefined({
-    temperature: numberOf(config.temperature),
-    topP: numberOf(readMember(config, "topP")),
-    topK: numberOf(readMember(config, "topK")),
-    frequencyPenalty: numberOf(readMember(config, "frequencyPenalty")),
-    presencePenalty: numberOf(readMember(config, "presencePenalty")),
-    seed: numberOf(config.seed),
-    stop: Array.isArray(stop) ? stop.filter((sequence) => typeof sequence === "string") : undefined,
-    n: numberOf(readMember(config, "candidateCount")),
-    logprobs: readMember(config, "responseLogprobs") === true ? (numberOf(config.logprobs) ?? 0) : undefined,
-  });
-  return Object.keys(sampling).length > 0 ? sampling : undefined;
-}
-
-/** Stop sequences; the API refuses more (Gemini API, GenerationConfig). */
-const MAX_STOPS = 5;
-
-/** Loss: stop sequences after the fifth. */
-function encodeSampling(sampling: Sampling, losses: Loss[]): JsonObject {
-  const { temperature, topP, topK, frequencyPenalty, presencePenalty, seed, stop, n, logprobs } = sampling;
-  if (stop !== undefined && stop.length > MAX_STOPS)
-    losses.push({ at: "stop", what: "approximated", why: `gemini takes ${MAX_STOPS} stop sequences` });
-  return withoutUndefined({
-    temperature,
-    topP,
-    topK,
-    frequencyPenalty,
-    presencePenalty,
-    seed,
-    stopSequences: stop?.slice(0, MAX_STOPS),
-    candidateCount: n,
-    ...(logprobs !== undefined && { responseLogprobs: true, ...(logprobs > 0 && { logprobs }) }),
-  });
-}
-
-/** `responseJsonSchema` has JSON Schema, `responseSchema` the older subset of OpenAPI. */
-function decodeFormat(config: JsonObject): Format | undefined {
-  const mime = readMember(config, "responseMimeType");
-  const own = readMember(config, "responseSchema");
-  const schema =
-    readMember(config, "responseJsonSchema") ?? (own === undefined || own === null ? null : decodeSchema(own));
-  if (schema !== null) return { type: "json_schema", name: schemaNameOf(schema), schema };
-  if (mime === "application/json") return { type: "json" };
-  return mime === "text/plain" ? { type: "text" } : undefined;
-}
-
-/** The name of a schema exists at OpenAI only, and every schema is strict here; neither is a loss. */
-function encodeFormat(format: Format, losses: Loss[]): JsonObject {
-  if (format.type === "text") return {};
-  if (format.type === "json") return { responseMimeType: "application/json" };
-  const schema = encodeSchema(format.schema, "response_format", losses);
-  const lacksDescription = isObject(schema) && format.description !== undefined && schema.description === undefined;
-  return {
-    responseMimeType: "application/json",
-    responseJsonSchema: lacksDescription ? { ...schema, description: format.description! } : schema,
-  };
-}
-
-/** Other wires require a name, of these characters only. */
-function schemaNameOf(schema: Json): string {
-  const title = isObject(schema) ? stringifyMember(schema.title) : "";
-  return title.replace(/[^\w-]+/g, "_").slice(0, 64) || "answer";
 }
 
 /** A budget of −1 lets the model decide, 0 disables thinking (Gemini API, "Thinking"). */
@@ -159,4 +92,71 @@ function encodeBudget(budget: number | undefined, losses: Loss[]): JsonObject {
       why: `gemini takes ${MIN_BUDGET} to ${MAX_BUDGET} tokens`,
     });
   return { thinkingBudget };
+}
+
+/** `responseJsonSchema` has JSON Schema, `responseSchema` the older subset of OpenAPI. */
+function decodeFormat(config: JsonObject): Format | undefined {
+  const mime = readMember(config, "responseMimeType");
+  const own = readMember(config, "responseSchema");
+  const schema =
+    readMember(config, "responseJsonSchema") ?? (own === undefined || own === null ? null : decodeSchema(own));
+  if (schema !== null) return { type: "json_schema", name: schemaNameOf(schema), schema };
+  if (mime === "application/json") return { type: "json" };
+  return mime === "text/plain" ? { type: "text" } : undefined;
+}
+
+/** The name of a schema exists at OpenAI only, and every schema is strict here; neither is a loss. */
+function encodeFormat(format: Format, losses: Loss[]): JsonObject {
+  if (format.type === "text") return {};
+  if (format.type === "json") return { responseMimeType: "application/json" };
+  const schema = encodeSchema(format.schema, "response_format", losses);
+  const lacksDescription = isObject(schema) && format.description !== undefined && schema.description === undefined;
+  return {
+    responseMimeType: "application/json",
+    responseJsonSchema: lacksDescription ? { ...schema, description: format.description! } : schema,
+  };
+}
+
+/** Other wires require a name, of these characters only. */
+function schemaNameOf(schema: Json): string {
+  const title = isObject(schema) ? stringifyMember(schema.title) : "";
+  return title.replace(/[^\w-]+/g, "_").slice(0, 64) || "answer";
+}
+
+/** `logprobs` counts alternatives and applies only together with `responseLogprobs`. */
+function decodeSampling(config: JsonObject): Sampling | undefined {
+  const stop = readMember(config, "stopSequences");
+  const sampling: Sampling = withoutUndefined({
+    temperature: numberOf(config.temperature),
+    topP: numberOf(readMember(config, "topP")),
+    topK: numberOf(readMember(config, "topK")),
+    frequencyPenalty: numberOf(readMember(config, "frequencyPenalty")),
+    presencePenalty: numberOf(readMember(config, "presencePenalty")),
+    seed: numberOf(config.seed),
+    stop: Array.isArray(stop) ? stop.filter((sequence) => typeof sequence === "string") : undefined,
+    n: numberOf(readMember(config, "candidateCount")),
+    logprobs: readMember(config, "responseLogprobs") === true ? (numberOf(config.logprobs) ?? 0) : undefined,
+  });
+  return Object.keys(sampling).length > 0 ? sampling : undefined;
+}
+
+/** Stop sequences; the API refuses more (Gemini API, GenerationConfig). */
+const MAX_STOPS = 5;
+
+/** Loss: stop sequences after the fifth. */
+function encodeSampling(sampling: Sampling, losses: Loss[]): JsonObject {
+  const { temperature, topP, topK, frequencyPenalty, presencePenalty, seed, stop, n, logprobs } = sampling;
+  if (stop !== undefined && stop.length > MAX_STOPS)
+    losses.push({ at: "stop", what: "approximated", why: `gemini takes ${MAX_STOPS} stop sequences` });
+  return withoutUndefined({
+    temperature,
+    topP,
+    topK,
+    frequencyPenalty,
+    presencePenalty,
+    seed,
+    stopSequences: stop?.slice(0, MAX_STOPS),
+    candidateCount: n,
+    ...(logprobs !== undefined && { responseLogprobs: true, ...(logprobs > 0 && { logprobs }) }),
+  });
 }

@@ -37,6 +37,35 @@ export function encodeTools(tools: readonly Tool[], target: EncodeTarget, losses
   return items.length > 0 ? { tools: items } : {};
 }
 
+/** `parametersJsonSchema` has JSON Schema, `parameters` the older subset of OpenAPI. */
+function decodeFunction(item: Json): Tool {
+  const native = { dialect, item } as const;
+  if (!isObject(item)) return { kind: "server", label: "function", native };
+  const jsonSchema = readMember(item, "parametersJsonSchema");
+  const parameters = isObject(jsonSchema)
+    ? jsonSchema
+    : isObject(item.parameters)
+      ? decodeSchema(item.parameters)
+      : undefined;
+  return withoutUndefined({
+    kind: "function",
+    name: stringifyMember(item.name),
+    description: stringOf(item.description),
+    parameters,
+    native,
+  });
+}
+
+/** Inverse of `decodeFunction`; the JSON Schema of the caller needs no translation to the subset. */
+function encodeFunction({ name, description, parameters }: FunctionTool, losses: Loss[]): JsonObject {
+  return withoutUndefined({
+    name,
+    description,
+    parametersJsonSchema:
+      parameters === undefined ? undefined : encodeSchema(parameters, `tools.${name}.parameters`, losses),
+  });
+}
+
 /** VALIDATED is AUTO with arguments that match their schema. ANY with one name forces that function. */
 export function decodeToolChoice(config: Json | undefined): ToolChoice | undefined {
   const calling = isObject(config) ? readMember(config, "functionCallingConfig") : undefined;
@@ -73,32 +102,3 @@ export function encodeToolChoice(choice: ToolChoice | undefined, tools: readonly
 
 /** The member with its only part for functions. */
 const toToolConfig = (config: JsonObject): JsonObject => ({ toolConfig: { functionCallingConfig: config } });
-
-/** `parametersJsonSchema` has JSON Schema, `parameters` the older subset of OpenAPI. */
-function decodeFunction(item: Json): Tool {
-  const native = { dialect, item } as const;
-  if (!isObject(item)) return { kind: "server", label: "function", native };
-  const jsonSchema = readMember(item, "parametersJsonSchema");
-  const parameters = isObject(jsonSchema)
-    ? jsonSchema
-    : isObject(item.parameters)
-      ? decodeSchema(item.parameters)
-      : undefined;
-  return withoutUndefined({
-    kind: "function",
-    name: stringifyMember(item.name),
-    description: stringOf(item.description),
-    parameters,
-    native,
-  });
-}
-
-/** Inverse of `decodeFunction`; the JSON Schema of the caller needs no translation to the subset. */
-function encodeFunction({ name, description, parameters }: FunctionTool, losses: Loss[]): JsonObject {
-  return withoutUndefined({
-    name,
-    description,
-    parametersJsonSchema:
-      parameters === undefined ? undefined : encodeSchema(parameters, `tools.${name}.parameters`, losses),
-  });
-}

@@ -22,6 +22,7 @@ class CallDecoder implements StreamDecoder {
   /** Indexes of the blocks that were opened. */
   readonly #seen = new Set<number>();
   #isOver = false;
+  /** The latest usage object, as received until it is needed. */
   #usage: Json | undefined;
   #isFinished = false;
 
@@ -145,6 +146,7 @@ class CallDecoder implements StreamDecoder {
     ];
   }
 
+  /** The open block closes with what was received. */
   #fail(error: GatewayError): StreamEvent[] {
     this.#isOver = true;
     return [...this.#close(), { type: "error", error }];
@@ -160,6 +162,7 @@ class CallEncoder implements StreamEncoder {
   #model = "";
   #sentText = "";
   #block: Block | undefined;
+  /** Closed blocks by index; the output of `call.completed`. */
   readonly #output: Block[] = [];
 
   readonly #reply: ReplyContext;

@@ -90,7 +90,6 @@ function encodeMessage(message: Message, target: EncodeTarget, losses: Loss[]): 
     const content = blocks.encodeContent(message.blocks, target, losses);
     return content === "" ? [] : [{ role, content, ...name }];
   }
-  // Of what could not be said no empty message is left: hosts refuse those.
   const content = blocks.encodeContent(message.blocks, target, losses);
   return content === "" ? [] : [{ role: "user", content, ...name }];
 }

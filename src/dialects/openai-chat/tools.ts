@@ -23,26 +23,6 @@ export function decodeTools(body: JsonObject): Tool[] | undefined {
 }
 
 /**
- * A tool without a function object is opaque: hosted tools of compatible hosts, and custom tools. Clients of
- * Mistral omit `type`.
- */
-function decodeTool(item: Json): Tool {
-  const native = { dialect, item } as const;
-  if (!isObject(item) || (item.type ?? "function") !== "function" || !isObject(item.function)) {
-    return { kind: "server", label: isObject(item) ? stringifyMember(item.type) : "tool", native };
-  }
-  const { name, description, parameters, strict } = item.function;
-  return withoutUndefined({
-    kind: "function",
-    name: stringifyMember(name),
-    description: stringOf(description),
-    parameters: isObject(parameters) ? parameters : undefined,
-    strict: booleanOf(strict),
-    native,
-  });
-}
-
-/**
  * Absent parameters mean that the tool takes none: an empty object schema. Loss: tools that a provider runs.
  */
 export function encodeTools(tools: readonly Tool[], target: EncodeTarget, losses: Loss[]): JsonObject {
@@ -63,6 +43,26 @@ export function encodeTools(tools: readonly Tool[], target: EncodeTarget, losses
     ];
   });
   return items.length > 0 ? { tools: items } : {};
+}
+
+/**
+ * A tool without a function object is opaque: hosted tools of compatible hosts, and custom tools. Clients of
+ * Mistral omit `type`.
+ */
+function decodeTool(item: Json): Tool {
+  const native = { dialect, item } as const;
+  if (!isObject(item) || (item.type ?? "function") !== "function" || !isObject(item.function)) {
+    return { kind: "server", label: isObject(item) ? stringifyMember(item.type) : "tool", native };
+  }
+  const { name, description, parameters, strict } = item.function;
+  return withoutUndefined({
+    kind: "function",
+    name: stringifyMember(name),
+    description: stringOf(description),
+    parameters: isObject(parameters) ? parameters : undefined,
+    strict: booleanOf(strict),
+    native,
+  });
 }
 
 /**

@@ -177,18 +177,6 @@ const SUMMARIES = new Set(["auto", "concise", "detailed"]);
 /** `max` is above the canonical scale and becomes its upper end. */
 const decodeEffort = (effort: Json | undefined): Effort | undefined => (effort === "max" ? "xhigh" : effortOf(effort));
 
-/**
- * Service tiers of OpenAI. Others (`on_demand`, `performance`) are contracts of other hosts, refused here.
- */
-const TIERS = new Set(["auto", "default", "flex", "scale", "priority", "fast", "ultrafast"]);
-
-/** Loss: a tier of another provider. */
-function encodeTier(tier: string, losses: Loss[]): JsonObject {
-  if (TIERS.has(tier)) return { service_tier: tier };
-  losses.push({ at: "service_tier", what: "dropped", why: `${dialect} has no tier ${tier}` });
-  return {};
-}
-
 /** `text.format`. A schema without a name gets one, because other dialects require it. */
 function decodeFormat(text: Json | undefined): Format | undefined {
   const format = isObject(text) ? text.format : undefined;
@@ -258,4 +246,16 @@ function encodeSampling(sampling: Sampling, losses: Loss[]): JsonObject {
   for (const [at, value] of Object.entries(unknown))
     if (value !== undefined) losses.push({ at, what: "dropped", why: `${dialect} has none` });
   return withoutUndefined({ temperature, top_p: topP, top_logprobs: logprobs });
+}
+
+/**
+ * Service tiers of OpenAI. Others (`on_demand`, `performance`) are contracts of other hosts, refused here.
+ */
+const TIERS = new Set(["auto", "default", "flex", "scale", "priority", "fast", "ultrafast"]);
+
+/** Loss: a tier of another provider. */
+function encodeTier(tier: string, losses: Loss[]): JsonObject {
+  if (TIERS.has(tier)) return { service_tier: tier };
+  losses.push({ at: "service_tier", what: "dropped", why: `${dialect} has no tier ${tier}` });
+  return {};
 }

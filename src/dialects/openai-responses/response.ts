@@ -96,18 +96,6 @@ export function encodeEnvelope(
   };
 }
 
-/**
- * `incomplete_details.reason` of an answer that was cut; `undefined` if it is complete. A refusal without text
- * has no other representation than `content_filter`.
- */
-export function incompleteReason({ reason }: Finish, output: readonly JsonObject[]): string | undefined {
-  if (reason === "length") return "max_output_tokens";
-  const hasRefusalPart = output.some(
-    ({ content }) => Array.isArray(content) && content.some((part) => isObject(part) && part.type === "refusal"),
-  );
-  return reason === "content_filter" || (reason === "refusal" && !hasRefusalPart) ? "content_filter" : undefined;
-}
-
 /** The content takes precedence over the status: an answer with a call is waiting for its result. */
 export function decodeFinish({ status, incomplete_details: details }: JsonObject, blocks: readonly Block[]): Finish {
   const why = isObject(details) ? details.reason : undefined;
@@ -118,6 +106,18 @@ export function decodeFinish({ status, incomplete_details: details }: JsonObject
   if (status !== undefined && status !== "completed" && status !== "complete") return { reason: "other", native };
   const hasRefusal = blocks.some((block) => block.kind === "text" && block.refusal);
   return { reason: hasRefusal ? "refusal" : "stop", native };
+}
+
+/**
+ * `incomplete_details.reason` of an answer that was cut; `undefined` if it is complete. A refusal without text
+ * has no other representation than `content_filter`.
+ */
+export function incompleteReason({ reason }: Finish, output: readonly JsonObject[]): string | undefined {
+  if (reason === "length") return "max_output_tokens";
+  const hasRefusalPart = output.some(
+    ({ content }) => Array.isArray(content) && content.some((part) => isObject(part) && part.type === "refusal"),
+  );
+  return reason === "content_filter" || (reason === "refusal" && !hasRefusalPart) ? "content_filter" : undefined;
 }
 
 /**
