@@ -7,12 +7,12 @@ import { DatabaseSync } from "node:sqlite";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { bundle } from "./bundle.ts";
-import type { LocalGateway } from "./gateway.ts";
-import { endChildrenOnExit } from "./process-group.ts";
-import { migrate } from "./migrate.ts";
-import { freePort, HOST } from "./port.ts";
+import type { LocalGateway } from "./local/gateway.ts";
+import { endChildrenOnExit } from "./local/process-group.ts";
+import { migrate } from "./local/migrate.ts";
+import { freePort, HOST } from "./local/port.ts";
 import { UserError, runScript } from "./user-error.ts";
-import { createRuntime } from "./runtime.ts";
+import { createRuntime } from "./local/runtime.ts";
 import { readSettings } from "./settings.ts";
 import { QUIET, readConfig } from "./wrangler.ts";
 

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { freePort } from "./port.ts";
+import { freePort } from "./local/port.ts";
 import { UserError, runScript } from "./user-error.ts";
 import { makeAdminKey, PROJECT } from "./settings.ts";
 

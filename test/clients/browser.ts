@@ -2,7 +2,7 @@ import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { freePort, HOST } from "../../scripts/port.ts";
+import { freePort, HOST } from "../../scripts/local/port.ts";
 
 /** A Chromium on this machine, if there is one. */
 export const chromium = ["chromium", "chromium-browser", "google-chrome"].find(

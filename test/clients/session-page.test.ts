@@ -2,7 +2,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { join } from "node:path";
 import { expect, it, vi } from "vitest";
-import { freePort, HOST } from "../../scripts/port.ts";
+import { freePort, HOST } from "../../scripts/local/port.ts";
 import { browser, chromium, Page } from "./browser.ts";
 import { baseUrl, key } from "./gateway.ts";
 

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import type { TestProject } from "vitest/node";
-import { freePort, HOST } from "../../scripts/port.ts";
+import { freePort, HOST } from "../../scripts/local/port.ts";
 import { makeAdminKey, PROJECT } from "../../scripts/settings.ts";
 
 declare module "vitest" {

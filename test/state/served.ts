@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
-import { freePort, HOST } from "../../scripts/port.ts";
+import { freePort, HOST } from "../../scripts/local/port.ts";
 
 /** `kill` ends the gateway as a crash does, with SIGKILL; `stop` ends it as an operator does. */
 export type ServedGateway = { baseUrl: string; kill: () => Promise<void>; stop: () => Promise<void> };

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { PROJECT } from "./settings.ts";
-import type { Config } from "./wrangler.ts";
+import { PROJECT } from "../settings.ts";
+import type { Config } from "../wrangler.ts";
 
 /**
  * Applies the pending migrations to the local database as `wrangler d1 migrations apply --local` would, with the same

@@ -1,6 +1,6 @@
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { UserError } from "./user-error.ts";
+import { UserError } from "../user-error.ts";
 
 /**
  * Locks a state directory for this process: two gateways that write the same databases would undo each other's turns.

@@ -4,10 +4,10 @@ import { lockState } from "./state-lock.ts";
 import { endChildrenOnExit, endWithRuntime, waitForSignals } from "./process-group.ts";
 import { migrate } from "./migrate.ts";
 import { HOST, tryPort } from "./port.ts";
-import { UserError, runScript } from "./user-error.ts";
-import { checkRouting } from "./routing.ts";
-import { readSettings, type Settings } from "./settings.ts";
-import { type Config, QUIET, readConfig } from "./wrangler.ts";
+import { UserError, runScript } from "../user-error.ts";
+import { checkRouting } from "../routing.ts";
+import { readSettings, type Settings } from "../settings.ts";
+import { type Config, QUIET, readConfig } from "../wrangler.ts";
 
 export type LocalGateway = {
   settings: Settings;

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { SourceMap, type SourceMapPayload } from "node:module";
 import { basename, dirname, relative, resolve } from "node:path";
-import { PROJECT } from "./settings.ts";
+import { PROJECT } from "../settings.ts";
 
 /**
  * Makes stack traces of a bundle readable: returns a function that replaces each `worker.js:1:2345` in a text by the
