@@ -2,10 +2,14 @@ import { GatewayError } from "../canonical/error.ts";
 import { fetchAccessToken } from "./google-auth.ts";
 import type { AwsKey, Provider } from "./provider.ts";
 
-/** A request on its way out. A body that is not held as text cannot be signed. */
+/** A request to a provider. A streamed body cannot be signed, so providers with SigV4 need it as a string. */
 export type OutgoingRequest<Body = string | ReadableStream<Uint8Array>> = { url: string; headers: Headers; body: Body };
 
-/** The request with the provider's own credential: the only place where one is put in. */
+/**
+ * Adds the provider's credential to the request; the only function that does. Changes `request.headers`. Throws
+ * `request.unprocessable` if the body would have to be signed but is streamed, `provider.execution_failed` if Google gives no
+ * token.
+ */
 export async function withCredential<Body extends OutgoingRequest["body"]>(
   provider: Provider,
   request: OutgoingRequest<Body>,
@@ -18,7 +22,7 @@ export async function withCredential<Body extends OutgoingRequest["body"]>(
     case "none":
       return request;
     case "bearer":
-    // A Bedrock API key is a bearer token.
+    // A Bedrock API key, unlike an AWS access key, is a bearer token.
     case "aws":
       headers.set("authorization", `Bearer ${apiKey}`);
       return request;
@@ -38,7 +42,10 @@ export async function withCredential<Body extends OutgoingRequest["body"]>(
   }
 }
 
-/** SigV4. Only the host and AWS's own headers are signed: what a proxy on the way may change must not break it. */
+/**
+ * AWS Signature Version 4 (AWS General Reference: signing requests). Only the host and AWS's own headers are signed, so that
+ * a proxy that changes other headers does not invalidate the signature.
+ */
 async function signRequest<Body extends OutgoingRequest["body"]>(
   key: AwsKey,
   request: OutgoingRequest<Body>,

@@ -1,20 +1,23 @@
 import { concatBytes, decodeUtf8 } from "../wire/bytes.ts";
 
 /**
- * AWS's binary framing of a streamed answer (`application/vnd.amazon.eventstream`). A frame is: its length, the length
- * of its headers, the CRC-32 of those 8 bytes, the headers, the payload, and the CRC-32 of all before it; big-endian.
+ * A frame of AWS's binary event stream (`application/vnd.amazon.eventstream`; Smithy specification: Amazon event stream).
+ * Its bytes: total length, length of the headers, CRC-32 of those 8 bytes, headers, payload, CRC-32 of everything before;
+ * numbers are big-endian.
  */
 export type EventFrame = { headers: Record<string, string>; payload: Uint8Array };
 
+/** Bytes before the headers (two lengths and their CRC), and after the payload (the CRC of the frame). */
 const PRELUDE = 12;
 const TRAILER = 4;
-/** AWS's own limit for a payload is 24 MiB; no event of a model comes near it. */
+/** AWS limits a payload to 24 MiB; the rest is for headers. No model sends an event near this size. */
 const MAX_FRAME_BYTES = 25 * 1024 * 1024;
 
-/** Cuts bytes into frames, whatever way they arrive. Throws `RangeError` on bytes that are no such stream. */
+/** Splits bytes into frames, independent of how they are chunked. Throws `RangeError` if the bytes are not an event stream. */
 export class FrameSplitter {
   #pending: Uint8Array = new Uint8Array(0);
 
+  /** The frames that this chunk completes. */
   push(chunk: Uint8Array): EventFrame[] {
     let bytes = this.#pending.length === 0 ? chunk : concatBytes([this.#pending, chunk]);
     const frames: EventFrame[] = [];
@@ -22,17 +25,18 @@ export class FrameSplitter {
       frames.push(decodeFrame(bytes.subarray(0, size)));
       bytes = bytes.subarray(size);
     }
-    // The chunk's own buffer may be used again by whoever read it.
+    // A copy: the reader may reuse the chunk's buffer.
     this.#pending = bytes.slice();
     return frames;
   }
 
-  /** The stream has ended: half a frame is a broken stream. */
+  /** To be called at the end of the stream. Throws `RangeError` if it ended within a frame. */
   end(): void {
     if (this.#pending.length > 0) throw new RangeError("the event stream ended within a frame");
   }
 }
 
+/** One whole frame → its headers and payload. Throws `RangeError` if it is damaged. */
 export function decodeFrame(frame: Uint8Array): EventFrame {
   const view = viewOf(frame);
   const end = frame.length - TRAILER;
@@ -42,7 +46,7 @@ export function decodeFrame(frame: Uint8Array): EventFrame {
   return { headers: decodeHeaders(frame.subarray(PRELUDE, headersEnd)), payload: frame.subarray(headersEnd, end) };
 }
 
-/** Text headers only: nothing that AWS sends to us has others. */
+/** Headers and payload → a frame. Headers are encoded as strings: Bedrock sends no other type. Inverse of `decodeFrame`. */
 export function encodeFrame({ headers, payload }: EventFrame): Uint8Array {
   const head = concatBytes(Object.entries(headers).map(([name, value]) => encodeHeader(name, value)));
   const frame = new Uint8Array(PRELUDE + head.length + payload.length + TRAILER);
@@ -56,21 +60,26 @@ export function encodeFrame({ headers, payload }: EventFrame): Uint8Array {
   return frame;
 }
 
-/** Undefined: its prelude is not all there yet. */
+/** Total length of the frame in bytes; undefined while the prelude is incomplete. Throws `RangeError` if the prelude is damaged. */
 function readFrameSize(bytes: Uint8Array): number | undefined {
   if (bytes.length < PRELUDE) return undefined;
   const view = viewOf(bytes);
   if (crc32(bytes.subarray(0, 8)) !== view.getUint32(8)) throw new RangeError("these bytes are no event stream");
   const size = view.getUint32(0);
   if (size < PRELUDE + TRAILER || size > MAX_FRAME_BYTES)
-    throw new RangeError(`an event stream's frame of ${size} bytes`);
+    throw new RangeError(`an event stream's frame has the invalid size of ${size} bytes`);
   return size;
 }
 
+/** Header type: string. */
 const TEXT = 7;
-/** Bytes of a header's value by its type: true, false, byte, short, integer, long, bytes, text, timestamp, UUID. */
+/**
+ * Bytes of a header's value by type: true, false, byte, short, integer, long, byte array, string, timestamp, UUID.
+ * Undefined: the value is preceded by its length.
+ */
 const VALUE_BYTES: readonly (number | undefined)[] = [0, 0, 1, 2, 4, 8, undefined, undefined, 8, 16];
 
+/** Headers of type string; values of other types are skipped. */
 function decodeHeaders(bytes: Uint8Array): Record<string, string> {
   const view = viewOf(bytes);
   const headers: Record<string, string> = {};
@@ -78,7 +87,7 @@ function decodeHeaders(bytes: Uint8Array): Record<string, string> {
     const name = decodeUtf8(bytes.subarray(at + 1, at + 1 + bytes[at]!));
     at += 1 + bytes[at]!;
     const type = bytes[at++]!;
-    if (type >= VALUE_BYTES.length) throw new RangeError(`an event stream's header of the unknown type ${type}`);
+    if (type >= VALUE_BYTES.length) throw new RangeError(`an event stream's header has the unknown type ${type}`);
     let size = VALUE_BYTES[type];
     if (size === undefined) {
       size = view.getUint16(at);
@@ -98,7 +107,7 @@ function encodeHeader(name: string, value: string): Uint8Array {
 const viewOf = ({ buffer, byteOffset, byteLength }: Uint8Array): DataView =>
   new DataView(buffer, byteOffset, byteLength);
 
-/** ISO 3309, as in gzip. */
+/** CRC-32 of ISO 3309, as in gzip. The table is built on first use. */
 function crc32(bytes: Uint8Array): number {
   const table = (crcTable ??= Uint32Array.from({ length: 256 }, (_, byte) => {
     let crc = byte;

@@ -1,7 +1,9 @@
 import type { Provider } from "./provider.ts";
 
+/** A row of the table; its id is the key. */
 type BuiltinProvider = Omit<Provider, "id">;
 
+/** A provider that speaks OpenAI Chat and takes a bearer token. */
 const chatProvider = (baseUrl: string | undefined, more: Partial<BuiltinProvider> = {}): BuiltinProvider => ({
   dialects: ["openai-chat"],
   auth: "bearer",
@@ -9,14 +11,14 @@ const chatProvider = (baseUrl: string | undefined, more: Partial<BuiltinProvider
   ...more,
 });
 
-/** Mistral refuses members that its published schema has not: 422 `extra_forbidden`. */
+/** Members of OpenAI Chat that Mistral's schema does not have: it refuses unknown members with 422 `extra_forbidden`. */
 const MISTRAL_UNSUPPORTED = ["stream_options", "user", "service_tier", "logprobs", "top_logprobs"];
-/** Most hosts: OpenAI's older word for the limit, and the token counts of a stream when asked for them. */
+/** Quirks of most Chat hosts: OpenAI's older name for the output limit, and token counts of a stream only on request. */
 const COMMON_CHAT = { quirks: { outputLimit: "max_tokens", streamUsage: true } } as const;
 
 /**
- * The shipped rows, the makers' own before the hosts of others' models: a name that several know goes to the first that
- * is configured. Base URLs are those of the providers' own documentation, 2026-11.
+ * The built-in providers. Makers of models come before hosts of other makers' models: a model name that several providers
+ * serve is sent to the first one that is configured. Base URLs are from the providers' documentation as of 2026-11.
  */
 export const BUILTIN_PROVIDERS: Record<string, BuiltinProvider> = {
   demo: {
@@ -82,7 +84,7 @@ export const BUILTIN_PROVIDERS: Record<string, BuiltinProvider> = {
     ...COMMON_CHAT,
     pricedAs: "perplexity",
   }),
-  // VERTEX_PROJECT and VERTEX_LOCATION make its base URL; the model's name chooses the wire.
+  // The base URL is derived from VERTEX_PROJECT and VERTEX_LOCATION; the model's name decides on the dialect.
   vertex: {
     dialects: ["gemini"],
     byModel: [[/^claude-/, "anthropic"]],
@@ -91,7 +93,7 @@ export const BUILTIN_PROVIDERS: Record<string, BuiltinProvider> = {
     serves: /^(gemini-|claude-)/,
     pricedAs: "google",
   },
-  // Its models are the deployments of a resource, by the names that their owner gave them: AZURE_BASE_URL.
+  // Models are the deployments of an Azure resource, under names chosen by its owner. The resource: AZURE_BASE_URL.
   azure: {
     dialects: ["openai-responses", "openai-chat"],
     auth: "api-key",
@@ -122,7 +124,7 @@ export const BUILTIN_PROVIDERS: Record<string, BuiltinProvider> = {
     quirks: { ...COMMON_CHAT.quirks, reasoning: "reasoning" },
     pricedAs: "openrouter",
   }),
-  // Where these three run only their owner knows: OLLAMA_BASE_URL, VLLM_BASE_URL, CUSTOM_BASE_URL.
+  // Self-hosted servers without a default address: OLLAMA_BASE_URL, VLLM_BASE_URL, CUSTOM_BASE_URL.
   ollama: chatProvider(undefined, { auth: "none", quirks: { ...COMMON_CHAT.quirks, reasoning: "reasoning" } }),
   vllm: chatProvider(undefined, { auth: "none", ...COMMON_CHAT }),
   custom: chatProvider(undefined, { auth: "none", ...COMMON_CHAT }),

@@ -1,57 +1,55 @@
 import type { Provider } from "./provider.ts";
 import { isConfigured } from "./registry.ts";
 
-/** A model at a provider, as far as it is known. */
+/** A model at a provider. Members that the catalogue data does not have are absent. */
 export type Model = {
   provider: Provider;
-  /** The provider's own name for it. */
+  /** The provider's name of the model. */
   id: string;
   name?: string;
   maker?: string;
   /** YYYY-MM-DD */
   released?: string;
-  /** Tokens. */
+  /** Tokens: the context window, and the longest output. */
   context?: number;
   maxOutput?: number;
   capabilities: string[];
   modalities: { input: string[]; output: string[] };
 };
 
-/** What the configured providers can be asked for. */
+/** The models of the configured providers. */
 export type Catalogue = {
   models: readonly Model[];
-  /** The model that a name means: a provider's own, `{maker}/{model}`, or bare; in any case. */
-  find: (asked: string) => Model | undefined;
+  /** Finds a model by the provider's name, `{maker}/{model}` or the bare name. Case is ignored. */
+  find: (requested: string) => Model | undefined;
 };
 
 const CATALOGUES = new WeakMap<object, Catalogue>();
 
 /**
- * The catalogue of these rows, made once. The data is loaded with the first question. What is kept is the catalogue, not
- * its promise: in a Worker one request must not wait for another's.
+ * The catalogue of these providers, built once per map. The data is loaded on first use. The catalogue is cached and not its
+ * promise: in a Worker a request must not await the I/O of another one.
  */
 export async function loadCatalogue(providers: ReadonlyMap<string, Provider>): Promise<Catalogue> {
-  const known = CATALOGUES.get(providers) ?? (await buildCatalogue(providers));
-  CATALOGUES.set(providers, known);
-  return known;
+  const cached = CATALOGUES.get(providers) ?? (await buildCatalogue(providers));
+  CATALOGUES.set(providers, cached);
+  return cached;
 }
 
 async function buildCatalogue(providers: ReadonlyMap<string, Provider>): Promise<Catalogue> {
   const { default: data } = await import("./catalogue.json", { with: { type: "json" } });
-  const lines: Readonly<Record<string, Readonly<Record<string, string>>>> = data;
+  const rows: Readonly<Record<string, Readonly<Record<string, string>>>> = data;
   const models = [...providers.values()]
     .filter(isConfigured)
-    .flatMap((provider) =>
-      Object.entries(lines[provider.id] ?? {}).map(([id, line]) => parseModel(provider, id, line)),
-    );
+    .flatMap((provider) => Object.entries(rows[provider.id] ?? {}).map(([id, line]) => parseModel(provider, id, line)));
   const exact = groupModels(models, ({ id }) => [id.toLowerCase()]);
   const byKey = groupModels(models, ({ id }) => [normalizeModelName(id)]);
   const undated = groupModels(models, ({ id }) => [normalizeModelName(id).replace(DATE, "")]);
-  const find = (asked: string): Model | undefined => {
-    const same = exact.get(asked.toLowerCase());
-    if (same !== undefined) return same[0];
-    const maker = asked.includes("/") ? makerOf(asked.slice(0, asked.indexOf("/"))) : undefined;
-    const key = normalizeModelName(asked);
+  const find = (requested: string): Model | undefined => {
+    const exactMatches = exact.get(requested.toLowerCase());
+    if (exactMatches !== undefined) return exactMatches[0];
+    const maker = requested.includes("/") ? makerOf(requested.slice(0, requested.indexOf("/"))) : undefined;
+    const key = normalizeModelName(requested);
     return [...(byKey.get(key) ?? []), ...(undated.get(key) ?? [])].find(
       (model) => maker === undefined || model.maker === undefined || model.maker === maker,
     );
@@ -59,7 +57,7 @@ async function buildCatalogue(providers: ReadonlyMap<string, Provider>): Promise
   return { models, find };
 }
 
-/** See `scripts/catalogue.ts` for the line. */
+/** `line`: the compact form that `scripts/catalogue.ts` writes, fields separated by `|`. */
 function parseModel(provider: Provider, id: string, line: string): Model {
   const [name, released, context, maxOutput, capabilities, input, output, canonical] = line.split("|");
   const maker =
@@ -79,10 +77,10 @@ function parseModel(provider: Provider, id: string, line: string): Model {
 
 const splitList = (text = ""): string[] => (text === "" ? [] : text.split(","));
 
-/** `accounts/fireworks/models/…` says nothing of a maker. */
+/** The maker in `{maker}/{model}`. Undefined for other forms, such as `accounts/fireworks/models/…`. */
 const makerPrefixOf = (id = ""): string | undefined => /^(?<maker>[^/@]+)\/[^/]+$/.exec(id)?.groups?.maker;
 
-/** What makers call themselves, and what others call them. */
+/** Other names of makers → the catalogue's name. */
 const MAKERS: Record<string, string> = {
   gemini: "google",
   xai: "x-ai",
@@ -94,12 +92,14 @@ const MAKERS: Record<string, string> = {
   zai: "z-ai",
 };
 
-export const makerOf = (word: string): string => MAKERS[word.toLowerCase()] ?? word.toLowerCase();
+/** The catalogue's name of a maker. */
+export const makerOf = (name: string): string => MAKERS[name.toLowerCase()] ?? name.toLowerCase();
 
+/** The date at the end of a dated model name. */
 const DATE = /-20\d{6}$/;
 
 /**
- * One key for all the spellings of a model: `anthropic/claude-sonnet-4.5`, `claude-sonnet-4-5`, Fireworks' `kimi-k2p6`,
+ * One spelling for all names of a model: `anthropic/claude-sonnet-4.5`, `claude-sonnet-4-5`, Fireworks' `kimi-k2p6`,
  * Vertex's `…@20250929`, Bedrock's `global.anthropic.…-v1:0`.
  */
 function normalizeModelName(name: string): string {

@@ -6,15 +6,16 @@ import { appendMember, findMembers, removeMember, splice } from "../wire/splice.
 import { type EventFrame, FrameSplitter } from "./aws-event-stream.ts";
 import type { CloudName } from "./provider.ts";
 
-/** `asSse`: how a Gemini stream is asked for; without it the stream is one JSON list. */
+/** `asSse`: request a Gemini stream as server-sent events; without it the stream is one JSON array. */
 export type CloudCall = { model: string; dialect: Dialect; stream: boolean; asSse: boolean };
 
-/** A cloud that carries a maker's wire at addresses and in bodies of its own: what it does other than the maker. */
+/** A cloud that serves a maker's models: how its requests and responses differ from the maker's. */
 export type Cloud = {
+  /** The path below the base URL; undefined: the maker's. */
   path(call: CloudCall): string | undefined;
-  /** Changes the headers, and gives the body that it wants. */
+  /** Converts the maker's body into the cloud's, and changes the headers in place. `losses`: features it does not support. */
   wrap(call: CloudCall, body: string, headers: Headers): { body: string; losses: Loss[] };
-  /** Its answer in the maker's own form. */
+  /** Converts the cloud's response into the maker's. */
   unwrap(response: Response): Response;
 };
 
@@ -27,8 +28,8 @@ const vertex: Cloud = {
   wrap({ dialect }, body, headers) {
     if (dialect !== "anthropic") return { body, losses: [] };
     headers.delete("anthropic-version");
-    const { kept, losses } = splitBetas(headers, "vertex");
-    if (kept.length > 0) headers.set("anthropic-beta", kept.join(","));
+    const { supported, losses } = splitBetas(headers, "vertex");
+    if (supported.length > 0) headers.set("anthropic-beta", supported.join(","));
     return { body: rewriteBody(body, ["model"], { anthropic_version: "vertex-2023-10-16" }), losses };
   },
   unwrap: (response) => response,
@@ -42,8 +43,11 @@ const bedrock: Cloud = {
   wrap({ dialect }, body, headers) {
     if (dialect !== "anthropic") return { body, losses: [] };
     for (const name of ["anthropic-version", "accept"]) headers.delete(name);
-    const { kept, losses } = splitBetas(headers, "bedrock");
-    const added = { anthropic_version: "bedrock-2023-05-31", ...(kept.length > 0 && { anthropic_beta: kept }) };
+    const { supported, losses } = splitBetas(headers, "bedrock");
+    const added = {
+      anthropic_version: "bedrock-2023-05-31",
+      ...(supported.length > 0 && { anthropic_beta: supported }),
+    };
     return { body: rewriteBody(body, ["model", "stream"], added), losses };
   },
   unwrap(response) {
@@ -64,13 +68,14 @@ const bedrock: Cloud = {
 
 export const CLOUDS: Record<CloudName, Cloud> = { vertex, bedrock };
 
+/** Gemini API reference: models.generateContent, models.streamGenerateContent. */
 export const geminiPath = ({ model, stream, asSse }: Omit<CloudCall, "dialect">): string =>
   `/models/${encodeURIComponent(model)}:${stream ? `streamGenerateContent${asSse ? "?alt=sse" : ""}` : "generateContent"}`;
 
-/** A frame of Bedrock → the event that Anthropic itself would send. */
+/** A frame of Bedrock → the event that Anthropic would send, as text. "" for a frame without one. */
 export function toSse({ headers, payload }: EventFrame): string {
-  const said = tryParseJson(decodeUtf8(payload));
-  const body = isObject(said) ? said : {};
+  const value = tryParseJson(decodeUtf8(payload));
+  const body = isObject(value) ? value : {};
   if (headers[":message-type"] !== "event")
     return encodeSse({ event: "error", data: JSON.stringify(toAnthropicError(headers, body)) });
   if (typeof body.bytes !== "string") return "";
@@ -80,14 +85,14 @@ export function toSse({ headers, payload }: EventFrame): string {
   return encodeSse({ ...(name !== undefined && { event: name }), data });
 }
 
-/** Of an exception its name is in the headers, of an unmodelled error its code. */
+/** An exception has its name in a header, an unmodelled error its code. */
 function toAnthropicError(headers: EventFrame["headers"], { message }: JsonObject): JsonObject {
   const name = headers[":exception-type"] ?? headers[":error-code"] ?? "";
   const text = stringOf(message) ?? headers[":error-message"] ?? name;
   return { type: "error", error: { type: ERRORS[name] ?? "api_error", message: text } };
 }
 
-/** Bedrock's word → Anthropic's. Bedrock API reference, InvokeModelWithResponseStream, ResponseStream. */
+/** Bedrock's exception → Anthropic's error type. Bedrock API reference: InvokeModelWithResponseStream, ResponseStream. */
 const ERRORS: Record<string, string> = {
   throttlingException: "rate_limit_error",
   serviceUnavailableException: "overloaded_error",
@@ -96,8 +101,8 @@ const ERRORS: Record<string, string> = {
 };
 
 /**
- * The beta features that these clouds know; a name they do not know fails the whole call (LiteLLM's incident of
- * 2026-02-13, PAINS 17). Anthropic's documentation names the platforms beside each feature, 2026-11.
+ * The beta features of Anthropic that each cloud supports. An unknown name in `anthropic-beta` makes the whole call fail, so
+ * others are removed. Source: the platforms that Anthropic's documentation lists for each feature, as of 2026-11.
  */
 const BETAS: Record<CloudName, RegExp> = {
   vertex:
@@ -106,25 +111,26 @@ const BETAS: Record<CloudName, RegExp> = {
     /^(interleaved-thinking|context-1m|computer-use|token-efficient-tools|output-128k|fine-grained-tool-streaming|context-management|tool-search-tool|tool-examples|compact)-20/,
 };
 
-function splitBetas(headers: Headers, host: CloudName): { kept: string[]; losses: Loss[] } {
-  const asked = (headers.get("anthropic-beta") ?? "").split(",").map((beta) => beta.trim());
+/** Removes `anthropic-beta` from the headers. Returns the supported features; the others are losses. */
+function splitBetas(headers: Headers, cloud: CloudName): { supported: string[]; losses: Loss[] } {
+  const requested = (headers.get("anthropic-beta") ?? "").split(",").map((beta) => beta.trim());
   headers.delete("anthropic-beta");
-  const betas = asked.filter((beta) => beta !== "");
-  const why = `${host} does not know it`;
+  const betas = requested.filter((beta) => beta !== "");
+  const why = `${cloud} does not support it`;
   return {
-    kept: betas.filter((beta) => BETAS[host].test(beta)),
+    supported: betas.filter((beta) => BETAS[cloud].test(beta)),
     losses: betas
-      .filter((beta) => !BETAS[host].test(beta))
+      .filter((beta) => !BETAS[cloud].test(beta))
       .map((beta) => ({ at: `anthropic-beta.${beta}`, what: "dropped", why })),
   };
 }
 
-/** The body's own bytes, without some members and with others; what the caller has set of these stays. */
-function rewriteBody(body: string, without: readonly string[], added: JsonObject): string {
+/** Removes and adds members of the body, other bytes unchanged. A member that the body has is not replaced. */
+function rewriteBody(body: string, removed: readonly string[], added: JsonObject): string {
   const all = findMembers(body);
   const text = splice(
     body,
-    without.flatMap((key) => removeMember(all, key)),
+    removed.flatMap((key) => removeMember(all, key)),
   );
   return Object.entries(added)
     .filter(([key]) => !all.some((member) => member.key === key))

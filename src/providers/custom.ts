@@ -4,8 +4,9 @@ import type { Quirks } from "../dialects/dialect.ts";
 import { DIALECTS } from "../dialects/index.ts";
 import { tryParseJson } from "../wire/json.ts";
 import { type Auth, AUTHS, type Provider } from "./provider.ts";
+import { formatIssue } from "../wire/issue.ts";
 
-/** A row of `RHONE_PROVIDERS`. */
+/** An entry of `RHONE_PROVIDERS`. */
 const customProvider = z.strictObject({
   id: z.string().regex(/^[a-z0-9][a-z0-9-]{0,63}$/, "expected lower-case letters, digits and dashes"),
   dialect: z.enum(Object.keys(DIALECTS) as [Dialect, ...Dialect[]]),
@@ -34,6 +35,7 @@ const customProvider = z.strictObject({
     .optional(),
 });
 
+/** How a credential is sent if the entry does not say it. */
 const DEFAULT_AUTH: Record<Dialect, Auth> = {
   "openai-chat": "bearer",
   "openai-responses": "bearer",
@@ -42,25 +44,26 @@ const DEFAULT_AUTH: Record<Dialect, Auth> = {
   native: "bearer",
 };
 
-/** The rows that are right. One that has a shipped row's id stands in its place: what it serves and costs stays. */
+/**
+ * The valid entries of `RHONE_PROVIDERS`; for each invalid one a message is added to `problems`. An entry with the id of a
+ * built-in provider replaces it, but inherits the models it serves and its prices.
+ */
 export function readCustomProviders(
   text: unknown,
-  shipped: ReadonlyMap<string, Provider>,
+  builtin: ReadonlyMap<string, Provider>,
   problems: string[],
 ): Provider[] {
   return parseList(text, problems).flatMap((item, i) => {
     const parsed = customProvider.safeParse(item);
-    if (parsed.success) return [toProvider(parsed.data, shipped.get(parsed.data.id))];
-    const { path, message } = parsed.error.issues[0]!;
-    const at = path.map((step) => `.${String(step)}`).join("");
-    problems.push(`RHONE_PROVIDERS[${i}]${at}: ${message}${describeRow(item)}`);
+    if (parsed.success) return [toProvider(parsed.data, builtin.get(parsed.data.id))];
+    problems.push(`${formatIssue(parsed.error, `RHONE_PROVIDERS[${i}]`)}${describeRow(item)}`);
     return [];
   });
 }
 
-function toProvider(row: z.infer<typeof customProvider>, shipped: Provider | undefined): Provider {
-  const { id, dialect, base_url, api_key, auth, aws, host, quirks } = row;
-  const { maker, serves, pricedAs, pricedByRequestedName: pricedAsAsked, prices } = shipped ?? {};
+function toProvider(row: z.infer<typeof customProvider>, builtin: Provider | undefined): Provider {
+  const { id, dialect, base_url, api_key, auth, aws, host: cloud, quirks } = row;
+  const { maker, serves, pricedAs, pricedByRequestedName: pricedAsAsked, prices } = builtin ?? {};
   return {
     id,
     dialects: [dialect],
@@ -75,7 +78,7 @@ function toProvider(row: z.infer<typeof customProvider>, shipped: Provider | und
         ...(aws.session_token !== undefined && { session: aws.session_token }),
       },
     }),
-    ...(host !== undefined && { cloud: host }),
+    ...(cloud !== undefined && { cloud }),
     ...(maker !== undefined && { maker }),
     ...(serves !== undefined && { serves }),
     ...(pricedAs !== undefined && { pricedAs }),
@@ -89,10 +92,11 @@ function parseList(text: unknown, problems: string[]): unknown[] {
   if (text === undefined || text === "") return [];
   const list = typeof text === "string" ? tryParseJson(text) : text;
   if (Array.isArray(list)) return list;
-  problems.push("RHONE_PROVIDERS: expected a JSON list of provider rows");
+  problems.push("RHONE_PROVIDERS: expected a JSON array of providers");
   return [];
 }
 
+/** Id and dialect of an invalid entry, for the message about it. */
 const describeRow = (item: unknown): string => {
   const { id, dialect } = Object(item) as { id?: unknown; dialect?: unknown };
   return typeof id === "string" ? ` (row ${id}${typeof dialect === "string" ? `, dialect ${dialect}` : ""})` : "";

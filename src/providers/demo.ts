@@ -7,22 +7,21 @@ import { isObject, parseJson, tryParseJson } from "../wire/json.ts";
 import { embedTexts } from "./demo-embeddings.ts";
 
 /**
- * The embedded model: no network, no key, the same words for the same context. It remembers nothing itself and answers
- * from the messages it is given, so whoever sees it remember has seen the gateway keep the context.
- *
- * A `fetch` that speaks the Chat dialect, embeds, and counts: to the path it is a provider like any other.
+ * The built-in demo model, as a replacement for `fetch`: OpenAI Chat completions, embeddings and token counting, without a
+ * network or a key. The gateway treats it like any other provider. It is deterministic and stateless: it answers only from
+ * the messages of the request, so an answer that refers to an earlier turn shows that the gateway restored the context.
  */
 export async function demo(request: Request): Promise<Response> {
   const body = parseJson(await request.text());
   const { pathname } = new URL(request.url);
   if (pathname.endsWith("/embeddings")) return Response.json(embedTexts(isObject(body) ? body : {}));
-  const asked = openaiChat.decodeRequest(isObject(body) ? body : {});
-  const response = respond(asked);
+  const call = openaiChat.decodeRequest(isObject(body) ? body : {});
+  const response = respond(call);
   if (pathname.endsWith("/input_tokens"))
     return Response.json({ object: "response.input_tokens", input_tokens: response.usage.fresh });
   const wantsUsage = isObject(body) && isObject(body.stream_options) && body.stream_options.include_usage === true;
   const reply = { created: Math.floor(Date.now() / 1000), includeUsage: wantsUsage };
-  if (!asked.stream) return Response.json(openaiChat.encodeResponse(response, reply));
+  if (!call.stream) return Response.json(openaiChat.encodeResponse(response, reply));
   const encoder = openaiChat.encodeStream(reply);
   const frames = streamByToken(response)
     .map((event) => encoder.push(event))
@@ -37,37 +36,39 @@ export async function demo(request: Request): Promise<Response> {
   return new Response(stream, { headers: { "content-type": "text/event-stream; charset=utf-8" } });
 }
 
-/** One word is one token: a count anybody can check. */
+/** The answer to a request. One word is one token, so that counts can be checked by hand. */
 export function respond(request: ModelRequest): ModelResponse {
   const { messages, maxOutput, sampling = {} } = request;
-  const said = messages.flatMap(({ role, blocks }) => blocks.map((block) => ({ role, text: blockText(block) })));
+  const context = messages.flatMap(({ role, blocks }) => blocks.map((block) => ({ role, text: blockText(block) })));
   const { isCut, ...block } = truncate(applyStop(chooseReply(request), sampling.stop ?? []), maxOutput);
   const answer: Alternative = {
     messages: [{ role: "assistant", blocks: [block] }],
     finish: { reason: isCut ? "length" : block.kind === "tool_call" ? "tool_calls" : "stop" },
   };
-  // Asked several times, it says the same.
+  // Several requested answers (`n`) are all the same.
   const count = Math.min(sampling.n ?? 1, MAX_ANSWERS);
   return {
-    id: `chatcmpl-demo-${sha256(JSON.stringify(said)).slice(0, 16)}`,
+    id: `chatcmpl-demo-${sha256(JSON.stringify(context)).slice(0, 16)}`,
     model: "demo",
     ...answer,
     ...(count > 1 && { alternatives: Array.from({ length: count - 1 }, () => answer) }),
     usage: {
-      fresh: said.reduce((sum, { text }) => sum + countTokens(text), 0),
+      fresh: context.reduce((sum, { text }) => sum + countTokens(text), 0),
       output: count * countTokens(blockText(block)),
     },
   };
 }
 
-/** As OpenAI bounds it. */
+/** Most answers to one request. OpenAI API reference, Chat: `n`. */
 const MAX_ANSWERS = 128;
 
+/** Phrases that the demo understands: a tool to call, a fact to remember, a question about one, a request to repeat. */
 const CALL = /\bcall (?<name>[\w-]+)(?: with (?<args>\{.*\}))?/s;
-const FACT = /\bmy (?<thing>[\w ]{1,40}?) (?:is|are) (?<value>[^.!?\n]+)/gi;
-const QUESTION = /\bwhat(?:'s|’s| is| are) my (?<thing>[\w ]{1,40}?)\s*\?/i;
+const FACT = /\bmy (?<subject>[\w ]{1,40}?) (?:is|are) (?<value>[^.!?\n]+)/gi;
+const QUESTION = /\bwhat(?:'s|’s| is| are) my (?<subject>[\w ]{1,40}?)\s*\?/i;
 const ECHO = /\bwhat did i (?:just )?say\b/i;
 
+/** A tool result is repeated; otherwise the last message decides. */
 function chooseReply({ messages, tools = [] }: ModelRequest): Block {
   const last = messages.at(-1);
   const result = last?.blocks.findLast((block) => block.kind === "tool_result");
@@ -86,10 +87,12 @@ function chooseReply({ messages, tools = [] }: ModelRequest): Block {
       arguments: whole,
     };
   }
-  const asked = QUESTION.exec(question)?.groups?.thing?.toLowerCase();
-  if (asked !== undefined) {
-    const value = findFacts(messages).get(asked);
-    return textBlock(value === undefined ? `You have not told me your ${asked} yet.` : `Your ${asked} is ${value}.`);
+  const subject = QUESTION.exec(question)?.groups?.subject?.toLowerCase();
+  if (subject !== undefined) {
+    const value = findFacts(messages).get(subject);
+    return textBlock(
+      value === undefined ? `You have not told me your ${subject} yet.` : `Your ${subject} is ${value}.`,
+    );
   }
   const before = messages.slice(0, -1).findLast(({ role }) => role === "user");
   if (ECHO.test(question)) return textBlock(before === undefined ? "Nothing yet." : `You said: ${messageText(before)}`);
@@ -99,31 +102,32 @@ function chooseReply({ messages, tools = [] }: ModelRequest): Block {
   );
 }
 
-/** What the user said of "my …", the latest word for each. */
+/** The facts of the form "my … is …" in the user's messages, the latest value for each subject. */
 function findFacts(messages: readonly Message[]): Map<string, string> {
   const facts = new Map<string, string>();
   for (const message of messages.filter(({ role }) => role === "user")) {
     for (const { groups } of messageText(message).matchAll(FACT))
-      facts.set(groups!.thing!.toLowerCase(), groups!.value!.trim());
+      facts.set(groups!.subject!.toLowerCase(), groups!.value!.trim());
   }
   return facts;
 }
 
 const textBlock = (text: string): Block => ({ kind: "text", text });
 
-/** Up to the first of the words at which it has to stop. */
+/** Cuts the text before the first stop sequence. */
 function applyStop(block: Block, stop: readonly string[]): Block {
   if (block.kind !== "text") return block;
-  const ends = stop.map((word) => block.text.indexOf(word)).filter((at) => at >= 0);
+  const ends = stop.map((sequence) => block.text.indexOf(sequence)).filter((at) => at >= 0);
   return ends.length === 0 ? block : { ...block, text: block.text.slice(0, Math.min(...ends)) };
 }
 
+/** Cuts the text after `limit` tokens. */
 function truncate(block: Block, limit: number | undefined): Block & { isCut?: boolean } {
   if (block.kind !== "text" || limit === undefined || countTokens(block.text) <= limit) return block;
   return { ...block, text: splitTokens(block.text).slice(0, limit).join(""), isCut: true };
 }
 
-/** A word with the space before it, as models stream. */
+/** Tokens: words, each with the white space before it. */
 const splitTokens = (text: string): string[] => text.match(/\s*\S+/g) ?? [];
 const countTokens = (text: string): number => splitTokens(text).length;
 const messageText = (message: Message | undefined): string => (message?.blocks ?? []).map(blockText).join("\n");
@@ -134,6 +138,7 @@ function blockText(block: Block): string {
   return block.kind === "tool_result" ? block.content.map(blockText).join("\n") : "";
 }
 
+/** The events of a stream with one delta per token. */
 function streamByToken(response: ModelResponse): StreamEvent[] {
   return unfold(response).flatMap((event) =>
     event.type === "delta" ? splitTokens(event.text).map((text): StreamEvent => ({ ...event, text })) : [event],

@@ -2,9 +2,12 @@ import { GatewayError } from "../canonical/error.ts";
 import { isObject, type JsonObject, tryParseJson } from "../wire/json.ts";
 import { raceTimeout } from "../wire/time.ts";
 
-/** Google's tokens hold an hour; one with less left than this is not begun with. Milliseconds. */
+/** A cached token that expires sooner than this is not used. Google's tokens are valid for an hour. Milliseconds. */
 const EXPIRY_MARGIN_MS = 5 * 60_000;
-/** Another request's exchange is waited for no longer: should its client leave, the runtime may end it unheard. Milliseconds. */
+/**
+ * How long a call waits for a token that another call is requesting, before it requests its own: the runtime may cancel the
+ * other call without settling its promise. Milliseconds.
+ */
 const MAX_WAIT_MS = 5_000;
 
 type Token = { value: string; expiresAt: number };
@@ -12,29 +15,32 @@ type Token = { value: string; expiresAt: number };
 const TOKENS = new Map<string, Token>();
 const EXCHANGES = new Map<string, Promise<Token>>();
 
-/** A service account's JSON → an access token, kept in the isolate. Anything else is taken to be a token already. */
+/**
+ * A service account's JSON → an access token, cached in the isolate. Any other text is taken for an access token and
+ * returned. Throws `provider.execution_failed`.
+ */
 export async function fetchAccessToken(credential: string): Promise<string> {
   const account = parseServiceAccount(credential);
   if (account === undefined) return credential;
-  const known = TOKENS.get(credential);
-  if (known !== undefined && known.expiresAt - EXPIRY_MARGIN_MS > Date.now()) return known.value;
+  const cached = TOKENS.get(credential);
+  if (cached !== undefined && cached.expiresAt - EXPIRY_MARGIN_MS > Date.now()) return cached.value;
   const running = EXCHANGES.get(credential);
   const shared = running === undefined ? undefined : await raceTimeout(running, MAX_WAIT_MS);
   if (shared !== undefined) return shared.value;
-  const exchanging = requestToken(account);
-  EXCHANGES.set(credential, exchanging);
+  const own = requestToken(account);
+  EXCHANGES.set(credential, own);
   try {
-    const token = await exchanging;
+    const token = await own;
     TOKENS.set(credential, token);
     return token.value;
   } finally {
-    if (EXCHANGES.get(credential) === exchanging) EXCHANGES.delete(credential);
+    if (EXCHANGES.get(credential) === own) EXCHANGES.delete(credential);
   }
 }
 
 type Account = { email: string; key: string; keyId?: string; tokenUri: string; project?: string };
 
-/** What of a service account's file is used; undefined where the text is none. */
+/** The text of a service account's key file → the members that are used; undefined if it is not such a file. */
 export function parseServiceAccount(text: string): Account | undefined {
   const file = text.trimStart().startsWith("{") ? tryParseJson(text) : undefined;
   if (!isObject(file) || typeof file.client_email !== "string" || typeof file.private_key !== "string")
@@ -53,7 +59,7 @@ export function parseServiceAccount(text: string): Account | undefined {
   };
 }
 
-/** RFC 7523: a statement signed by the account's key → a token. */
+/** Exchanges a JWT signed with the account's key for an access token (RFC 7523). */
 async function requestToken({ email, key, keyId, tokenUri }: Account): Promise<Token> {
   const [{ SignJWT }, { importPKCS8 }] = await Promise.all([import("jose/jwt/sign"), import("jose/key/import")]);
   const signingKey = await importPKCS8(key, "RS256").catch((cause: unknown) => {
@@ -68,15 +74,15 @@ async function requestToken({ email, key, keyId, tokenUri }: Account): Promise<T
     .sign(signingKey);
   const body = new URLSearchParams({ grant_type: "urn:ietf:params:oauth:grant-type:jwt-bearer", assertion });
   const response = await fetch(tokenUri, { method: "POST", body, redirect: "manual" });
-  const said = tryParseJson(await response.text());
-  if (!response.ok || !isObject(said) || typeof said.access_token !== "string") {
-    const why = isObject(said) && typeof said.error === "string" ? `: ${said.error}` : "";
+  const answer = tryParseJson(await response.text());
+  if (!response.ok || !isObject(answer) || typeof answer.access_token !== "string") {
+    const reason = isObject(answer) && typeof answer.error === "string" ? `: ${answer.error}` : "";
     throw new GatewayError(
       "provider.execution_failed",
-      `Google gave no access token for the service account (status ${response.status}${why})`,
+      `Google gave no access token for the service account (status ${response.status}${reason})`,
       { upstream: { status: response.status } },
     );
   }
-  const seconds = typeof said.expires_in === "number" ? said.expires_in : 3600;
-  return { value: said.access_token, expiresAt: Date.now() + seconds * 1000 };
+  const seconds = typeof answer.expires_in === "number" ? answer.expires_in : 3600;
+  return { value: answer.access_token, expiresAt: Date.now() + seconds * 1000 };
 }

@@ -1,25 +1,26 @@
 import { z } from "zod";
 import type { Price, Rate } from "../canonical/usage.ts";
-import { isObject, tryParseJson } from "../wire/json.ts";
+import { isObject, tryParseJson, withoutUndefined } from "../wire/json.ts";
 import type { Provider } from "./provider.ts";
+import { formatIssue } from "../wire/issue.ts";
 
-/** The price of the first of these names that has one, at that time. */
+/** The price at that time of the first of these model names that has one. */
 export type PriceList = (names: readonly string[], at: Date) => Price | undefined;
 
-/** A provider's prices: those of the deployment, then those of the data. */
+/** The prices of a provider. Those of the deployment (`RHONE_PRICES`) take precedence over the price data. */
 export async function loadPrices({ prices, pricedAs }: Provider): Promise<PriceList> {
   const listed = pricedAs === undefined ? () => undefined : await loadPriceData(pricedAs);
   return (names, at) => {
-    const own = names.map((name) => prices?.get(name.toLowerCase())).find((price) => price !== undefined);
-    if (own !== undefined) return own;
+    const custom = names.map((name) => prices?.get(name.toLowerCase())).find((price) => price !== undefined);
+    if (custom !== undefined) return custom;
     const found = names.map((name) => listed(name, at)).find((price) => price !== undefined);
     return found ?? prices?.get("*");
   };
 }
 
 /**
- * `@pydantic/genai-prices` (half a megabyte) is loaded when the first call of an isolate is on its way, and never for a
- * provider that it does not know. Never throws: data that contradicts itself is no price.
+ * A provider's prices in `@pydantic/genai-prices`. The package (half a megabyte) is loaded with the first call of an isolate
+ * that needs it. Never throws: a model whose data is inconsistent has no price.
  */
 async function loadPriceData(providerId: string): Promise<(model: string, at: Date) => Price | undefined> {
   const data = await import("@pydantic/genai-prices").catch(() => undefined);
@@ -40,9 +41,9 @@ function toPrice(listed: ListedPrice): Price | undefined {
   const rate = (key: string): Rate | undefined => toRate(listed[key]);
   const input = rate("input_mtok");
   if (input === undefined) return undefined;
-  const each = (key: string): number | undefined => {
-    const thousand = listed[key];
-    return typeof thousand === "number" ? Math.round(thousand * 1000) : undefined;
+  const perUnit = (key: string): number | undefined => {
+    const perThousand = listed[key];
+    return typeof perThousand === "number" ? Math.round(perThousand * 1000) : undefined;
   };
   const parts = {
     cacheRead: rate("cache_read_mtok"),
@@ -51,14 +52,14 @@ function toPrice(listed: ListedPrice): Price | undefined {
     reasoning: rate("output_reasoning_mtok"),
     inputAudio: rate("input_audio_mtok"),
     outputAudio: rate("output_audio_mtok"),
-    call: each("requests_kcount"),
-    search: each("web_searches_kcount"),
+    call: perUnit("requests_kcount"),
+    search: perUnit("web_searches_kcount"),
   };
   return {
     input,
-    // An embedding has no output to be paid for.
+    // Embeddings have no price for output.
     output: rate("output_mtok") ?? 0,
-    ...(Object.fromEntries(Object.entries(parts).filter(([, part]) => part !== undefined)) as Partial<Price>),
+    ...withoutUndefined(parts),
   };
 }
 
@@ -79,7 +80,10 @@ const customPrice = z.strictObject({
   cache_write_1h: dollars.optional(),
 });
 
-/** `RHONE_PRICES`: `{"provider/model": {input, output, …}}` in US dollars per million tokens; `provider/*` for the rest. */
+/**
+ * Reads `RHONE_PRICES`: `{"provider/model": {input, output, …}}` in US dollars per million tokens, `provider/*` for all other
+ * models of the provider. Returns prices by provider and model; for each invalid entry a message is added to `problems`.
+ */
 export function readPrices(
   text: unknown,
   rows: ReadonlyMap<string, Provider>,
@@ -87,19 +91,15 @@ export function readPrices(
 ): Map<string, Map<string, Price>> {
   const all = new Map<string, Map<string, Price>>();
   if (text === undefined || text === "") return all;
-  const given = typeof text === "string" ? tryParseJson(text) : text;
-  if (!isObject(given)) problems.push("RHONE_PRICES: expected a JSON object of prices by provider/model");
-  for (const [name, value] of isObject(given) ? Object.entries(given) : []) {
+  const input = typeof text === "string" ? tryParseJson(text) : text;
+  if (!isObject(input)) problems.push("RHONE_PRICES: expected a JSON object of prices by provider/model");
+  for (const [name, value] of isObject(input) ? Object.entries(input) : []) {
     const slash = name.indexOf("/");
     const id = name.slice(0, Math.max(0, slash)).toLowerCase();
     const parsed = customPrice.safeParse(value);
     if (!rows.has(id)) problems.push(`RHONE_PRICES[${JSON.stringify(name)}]: expected {provider}/{model}`);
-    else if (!parsed.success) {
-      const { path, message } = parsed.error.issues[0]!;
-      problems.push(
-        `RHONE_PRICES[${JSON.stringify(name)}]${path.map((step) => `.${String(step)}`).join("")}: ${message}`,
-      );
-    } else
+    else if (!parsed.success) problems.push(formatIssue(parsed.error, `RHONE_PRICES[${JSON.stringify(name)}]`));
+    else
       all.set(
         id,
         (all.get(id) ?? new Map<string, Price>()).set(name.slice(slash + 1).toLowerCase(), toCustomPrice(parsed.data)),

@@ -7,15 +7,15 @@ import { BUILTIN_PROVIDERS } from "./builtin.ts";
 export type Settings = Readonly<Record<string, unknown>>;
 
 /**
- * All rows: the shipped ones with `{PROVIDER}_API_KEY` and `{PROVIDER}_BASE_URL`, then those of `RHONE_PROVIDERS`, then
- * the prices of `RHONE_PRICES`. What is wrong is left out and named in `problems`; the rest stands.
+ * All providers: the built-in ones with `{PROVIDER}_API_KEY` and `{PROVIDER}_BASE_URL`, those of `RHONE_PROVIDERS`, and the
+ * prices of `RHONE_PRICES`. Invalid settings are ignored and described in `problems`; the others take effect.
  */
 export function readProviders(settings: Settings): { rows: Map<string, Provider>; problems: string[] } {
   const rows = new Map<string, Provider>();
   const problems: string[] = [];
   for (const [id, row] of Object.entries(BUILTIN_PROVIDERS)) {
-    const given = readBuiltinSettings(id, row.auth, settings, problems);
-    rows.set(id, { id, ...row, ...given });
+    const configured = readBuiltinSettings(id, row.auth, settings, problems);
+    rows.set(id, { id, ...row, ...configured });
   }
   for (const row of readCustomProviders(settings.RHONE_PROVIDERS, rows, problems)) rows.set(row.id, row);
   for (const [id, prices] of readPrices(settings.RHONE_PRICES, rows, problems)) {
@@ -25,7 +25,7 @@ export function readProviders(settings: Settings): { rows: Map<string, Provider>
   return { rows, problems };
 }
 
-/** Every setting that a provider row is read from. */
+/** The names of all settings that providers are read from. */
 export const listSettingNames = (): string[] => [
   "RHONE_PROVIDERS",
   "RHONE_PRICES",
@@ -39,23 +39,24 @@ export const listSettingNames = (): string[] => [
   "AWS_REGION",
 ];
 
-/** Callable as it stands: embedded, or with an address and, where it wants one, a credential. */
+/** Whether it can be called: it is the demo, or has an address and, if it needs one, a credential. */
 export const isConfigured = (row: Provider): boolean => findMissingSetting(row) === undefined;
 
-/** The setting that it still wants. */
+/** The name of a setting that is missing; undefined if the provider can be called. */
 export function findMissingSetting({ id, auth, baseUrl, apiKey, aws }: Provider): string | undefined {
   if (id === "demo") return undefined;
-  const isKnown = auth === "none" || apiKey !== undefined || aws !== undefined;
-  if (baseUrl !== undefined && isKnown) return undefined;
-  return isKnown ? (ADDRESS_SETTING[id] ?? `${settingPrefix(id)}_BASE_URL`) : `${settingPrefix(id)}_API_KEY`;
+  const hasCredential = auth === "none" || apiKey !== undefined || aws !== undefined;
+  if (baseUrl !== undefined && hasCredential) return undefined;
+  return hasCredential ? (ADDRESS_SETTING[id] ?? `${settingPrefix(id)}_BASE_URL`) : `${settingPrefix(id)}_API_KEY`;
 }
 
-/** What a cloud's address is made of. */
+/** Settings that an address is derived from, for providers without a setting for the address itself. */
 const ADDRESS_SETTING: Record<string, string> = { vertex: "VERTEX_PROJECT", "workers-ai": "WORKERS_AI_ACCOUNT_ID" };
 
+/** `workers-ai` → `WORKERS_AI`. */
 const settingPrefix = (id: string): string => id.toUpperCase().replaceAll("-", "_");
 
-/** What the settings say of a shipped row. */
+/** The members of a built-in provider that settings determine. */
 function readBuiltinSettings(id: string, auth: Auth, settings: Settings, problems: string[]): Partial<Provider> {
   const text = (name: string): string | undefined => {
     const value = settings[name];
@@ -67,22 +68,23 @@ function readBuiltinSettings(id: string, auth: Auth, settings: Settings, problem
   if (baseUrl !== undefined && !isHttpUrl(baseUrl)) problems.push(`${name}_BASE_URL: expected an http or https URL`);
   const address = isHttpUrl(baseUrl) ? normalizeBaseUrl(id, baseUrl) : cloudBaseUrl(id, text, apiKey);
   const region = text("AWS_REGION") ?? DEFAULT_REGION;
-  const [keyId, secret, session] = ["ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN"].map((one) =>
-    text(`AWS_${one}`),
+  const [keyId, secret, session] = ["ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN"].map((suffix) =>
+    text(`AWS_${suffix}`),
   );
   const hasAws = auth === "aws" && apiKey === undefined && keyId !== undefined && secret !== undefined;
   return {
     ...(apiKey !== undefined && { apiKey }),
-    // A server of one's own asks for a key when one is set.
+    // A self-hosted server needs a credential only if one is set.
     ...(apiKey !== undefined && auth === "none" && id !== "demo" && { auth: "bearer" as const }),
     ...(address !== undefined && { baseUrl: address }),
     ...(hasAws && { aws: { id: keyId, secret, region, ...(session !== undefined && { session }) } }),
   };
 }
 
+/** AWS region without `AWS_REGION`. */
 const DEFAULT_REGION = "us-east-1";
 
-/** A resource of Azure is given by its origin; its API stands below. */
+/** Without a trailing slash. For Azure, whose setting may be a resource's origin, with the path of its API. */
 function normalizeBaseUrl(id: string, baseUrl: string): string {
   const bare = baseUrl.replace(/\/+$/, "");
   if (id !== "azure") return bare;
@@ -90,7 +92,7 @@ function normalizeBaseUrl(id: string, baseUrl: string): string {
   return pathname === "/" ? `${bare}/openai/v1` : pathname === "/openai" ? `${bare}/v1` : bare;
 }
 
-/** The address of a cloud, which follows from an account, a project or a region. */
+/** The address of a provider whose address depends on an account, a project or a region; undefined for any other. */
 function cloudBaseUrl(id: string, text: (name: string) => string | undefined, apiKey = ""): string | undefined {
   if (id === "bedrock") return `https://bedrock-runtime.${segment(text("AWS_REGION") ?? DEFAULT_REGION)}.amazonaws.com`;
   if (id === "workers-ai") {
@@ -100,7 +102,7 @@ function cloudBaseUrl(id: string, text: (name: string) => string | undefined, ap
   if (id !== "vertex") return undefined;
   const project = text("VERTEX_PROJECT") ?? parseServiceAccount(apiKey)?.project;
   const location = segment(text("VERTEX_LOCATION") ?? "global");
-  // The global endpoint and the two multi-regional ones have names of their own.
+  // Google Cloud documentation, Vertex AI locations: the global and the two multi-region endpoints have special hosts.
   const origin =
     location === "global"
       ? "aiplatform.googleapis.com"
@@ -119,15 +121,16 @@ const PROVIDERS = new WeakMap<object, ReadonlyMap<string, Provider>>();
 let newest: { settings: string; rows: ReadonlyMap<string, Provider> } | undefined;
 
 /**
- * The rows of these settings, read once: an environment does not change while its isolate lives. Each object has an
- * environment of its own with the same settings, and thousands of objects share an isolate: they share the rows.
+ * The providers of an environment, read once: it does not change during the life of an isolate. Each Durable Object has an
+ * environment object of its own with the same settings, and an isolate may run thousands of them, so environments with equal
+ * settings share one map.
  */
 export function providersOf(environment: object): ReadonlyMap<string, Provider> {
-  const known = PROVIDERS.get(environment);
-  if (known !== undefined) return known;
-  const said = Object.fromEntries(Object.entries(environment).filter(([, value]) => typeof value === "string"));
-  const settings = JSON.stringify(said);
-  if (newest?.settings !== settings) newest = { settings, rows: readProviders(said).rows };
+  const cached = PROVIDERS.get(environment);
+  if (cached !== undefined) return cached;
+  const strings = Object.fromEntries(Object.entries(environment).filter(([, value]) => typeof value === "string"));
+  const settings = JSON.stringify(strings);
+  if (newest?.settings !== settings) newest = { settings, rows: readProviders(strings).rows };
   PROVIDERS.set(environment, newest.rows);
   return newest.rows;
 }

@@ -4,7 +4,7 @@ import { demo } from "./demo.ts";
 import { type CloudCall, geminiPath, CLOUDS } from "./clouds.ts";
 import type { Provider } from "./provider.ts";
 
-/** Where a dialect's calls go below the base URL. Gemini streams as server-sent events only when asked. */
+/** The path of a dialect's generation endpoint below the base URL. */
 const PATH: Record<Dialect, (call: CloudCall) => string> = {
   "openai-chat": () => "/chat/completions",
   "openai-responses": () => "/responses",
@@ -13,38 +13,42 @@ const PATH: Record<Dialect, (call: CloudCall) => string> = {
   native: () => "/calls",
 };
 
-/** A generation call as the provider wants it, and what it cannot be told. */
+/**
+ * Builds the request of a generation call. `client`: the caller's headers. `losses`: features that the provider's cloud does
+ * not support. Throws as `withCredential` does.
+ */
 export async function buildRequest(
   provider: Provider,
   call: CloudCall,
   { body, client }: { body: string; client: Headers },
 ): Promise<OutgoingRequest<string> & { losses: Loss[] }> {
   const headers = buildHeaders(call.dialect, client);
-  const host = provider.cloud === undefined ? undefined : CLOUDS[provider.cloud];
-  const { body: wrapped, losses } = host?.wrap(call, body, headers) ?? { body, losses: [] };
+  const cloud = provider.cloud === undefined ? undefined : CLOUDS[provider.cloud];
+  const { body: wrapped, losses } = cloud?.wrap(call, body, headers) ?? { body, losses: [] };
   return { ...(await withCredential(provider, { url: buildUrl(provider, call), headers, body: wrapped })), losses };
 }
 
-/** The address. Origins come from configuration alone: nothing a client sends has a part in them but the model's name. */
+/** The address of the call. Only the path can depend on the request, by the model's name; the origin is configured. */
 export function buildUrl(provider: Provider, call: CloudCall): string {
-  const own = provider.cloud === undefined ? undefined : CLOUDS[provider.cloud].path(call);
-  return `${provider.baseUrl ?? "http://demo.invalid"}${own ?? PATH[call.dialect](call)}`;
+  const cloudPath = provider.cloud === undefined ? undefined : CLOUDS[provider.cloud].path(call);
+  return `${provider.baseUrl ?? "http://demo.invalid"}${cloudPath ?? PATH[call.dialect](call)}`;
 }
 
-/** What the client's request may say to this dialect; no header of another provider, and no credential. */
+/** Headers for the provider: the client's headers that belong to this dialect, without any credential. */
 export function buildHeaders(dialect: Dialect, client: Headers): Headers {
-  // Bytes must match: a compressed body would be decoded and re-encoded on the way.
+  // A compressed response would be decompressed by the runtime and could not be forwarded byte by byte.
   const headers = new Headers({ "content-type": "application/json", "accept-encoding": "identity" });
   for (const name of FORWARDED_HEADERS[dialect]) {
     const value = client.get(name);
     if (value !== null) headers.set(name, value);
   }
   if (dialect === "anthropic" && !headers.has("anthropic-version")) headers.set("anthropic-version", "2023-06-01");
-  // Another gateway of this kind: the context is kept here, and it is sent whole.
+  // The provider is another Rhone gateway. The context is stored here and sent whole, so it must not store a session.
   if (dialect === "native") headers.set("x-rhone-context-mode", "stateless");
   return headers;
 }
 
+/** Client headers that are forwarded, by dialect. */
 const FORWARDED_HEADERS: Record<Dialect, readonly string[]> = {
   "openai-chat": ["accept"],
   "openai-responses": ["accept", "openai-beta"],
@@ -53,9 +57,9 @@ const FORWARDED_HEADERS: Record<Dialect, readonly string[]> = {
   native: ["accept"],
 };
 
-/** The embedded provider answers here; every other over the network. */
-export function fetchOf({ id, cloud: host }: Provider): (request: Request) => Promise<Response> {
+/** The function that sends a request: the demo answers locally, a cloud's response is converted to the maker's form. */
+export function fetchOf({ id, cloud }: Provider): (request: Request) => Promise<Response> {
   if (id === "demo") return demo;
-  if (host === undefined) return (request) => fetch(request);
-  return async (request) => CLOUDS[host].unwrap(await fetch(request));
+  if (cloud === undefined) return (request) => fetch(request);
+  return async (request) => CLOUDS[cloud].unwrap(await fetch(request));
 }

@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { tryParseJson } from "../wire/json.ts";
+import { tryParseJson, withoutUndefined } from "../wire/json.ts";
+import { formatIssue } from "../wire/issue.ts";
 
 /** How long is waited for what, in milliseconds. A `fetch` of workerd does not tell `connect` from `headers`. */
 export type Deadlines = {
@@ -109,16 +110,16 @@ export const DEFAULT_POLICY: RoutingPolicy = {
 
 /** The text of `RHONE_CONFIG`; none is all defaults. Throws `ConfigError`, naming the member and what was expected. */
 export function readConfig(text: string | undefined): Config {
-  const written = text === undefined || text.trim() === "" ? {} : tryParseJson(text);
-  if (written === undefined) throw new ConfigError("RHONE_CONFIG: expected JSON");
-  const parsed = schema.safeParse(written);
-  if (!parsed.success) throw new ConfigError(describeIssue(parsed.error));
+  const input = text === undefined || text.trim() === "" ? {} : tryParseJson(text);
+  if (input === undefined) throw new ConfigError("RHONE_CONFIG: expected JSON");
+  const parsed = schema.safeParse(input);
+  if (!parsed.success) throw new ConfigError(formatIssue(parsed.error, "RHONE_CONFIG"));
   const { aliases = {}, routes = {}, cooldown, defaults, cors, ...policy } = parsed.data;
   const config: Config = {
     aliases: lowerCaseKeys(aliases),
     routes: new Map([...lowerCaseKeys(routes)].map(([model, route]) => [model, toRoute(route)])),
     policy: withChanges(DEFAULT_POLICY, toPolicyChanges(policy)),
-    cooldown: { failures: 3, seconds: 30, ...present(cooldown) },
+    cooldown: { failures: 3, seconds: 30, ...withoutUndefined({ ...cooldown }) },
     defaults: {
       contextMode: defaults?.context_mode ?? "stateful",
       onDisconnect: defaults?.on_disconnect ?? "complete",
@@ -137,13 +138,13 @@ export class ConfigError extends Error {
 
 /** What a name stands for when all aliases are followed. Throws `ConfigError` where they run in a circle. */
 export function resolveAlias(model: string, aliases: Config["aliases"]): string {
-  const way: string[] = [];
+  const path: string[] = [];
   let name = model;
   for (let next = aliases.get(name.toLowerCase()); next !== undefined; next = aliases.get(name.toLowerCase())) {
-    way.push(name);
+    path.push(name);
     name = next;
-    const isCircle = way.some((one) => one.toLowerCase() === name.toLowerCase());
-    if (isCircle) throw new ConfigError(`RHONE_CONFIG.aliases: a loop: ${[...way, name].join(" → ")}`);
+    const isCircle = path.some((visited) => visited.toLowerCase() === name.toLowerCase());
+    if (isCircle) throw new ConfigError(`RHONE_CONFIG.aliases: a loop: ${[...path, name].join(" → ")}`);
   }
   return name;
 }
@@ -160,7 +161,7 @@ export const withChanges = (policy: RoutingPolicy, { deadlines, retries, ...rest
 export function toPolicyChanges({ deadlines_ms, retries, midstream, strategy }: PolicyInput): PolicyChanges {
   return {
     ...(deadlines_ms && {
-      deadlines: present({
+      deadlines: withoutUndefined({
         connect: deadlines_ms.connect,
         headers: deadlines_ms.headers,
         firstContent: deadlines_ms.first_content,
@@ -169,7 +170,7 @@ export function toPolicyChanges({ deadlines_ms, retries, midstream, strategy }: 
       }),
     }),
     ...(retries && {
-      retries: present({
+      retries: withoutUndefined({
         max: retries.max,
         baseMs: retries.base_ms,
         maxMs: retries.max_ms,
@@ -181,8 +182,8 @@ export function toPolicyChanges({ deadlines_ms, retries, midstream, strategy }: 
   };
 }
 
-function toRoute(written: NonNullable<ConfigInput["routes"]>[string]): Route {
-  const { targets: list, ...policy } = Array.isArray(written) ? { targets: written } : written;
+function toRoute(input: NonNullable<ConfigInput["routes"]>[string]): Route {
+  const { targets: list, ...policy } = Array.isArray(input) ? { targets: input } : input;
   return { targets: list.map(({ target, ...rest }) => ({ model: target, ...rest })), changes: toPolicyChanges(policy) };
 }
 
@@ -194,28 +195,7 @@ function isOrigin(text: string): boolean {
 const lowerCaseKeys = <T>(record: Record<string, T>): Map<string, T> =>
   new Map(Object.entries(record).map(([key, value]) => [key.toLowerCase(), value]));
 
-/** An absent member must not stand in the way of a default. */
-function present<T extends object>(members: T | undefined): { [K in keyof T]?: NonNullable<T[K]> } {
-  const said = Object.entries(members ?? {}).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(said) as { [K in keyof T]?: NonNullable<T[K]> };
-}
-
 function makeOptional<T extends Record<string, z.ZodType>>(shape: T): { [K in keyof T]: z.ZodOptional<T[K]> } {
   const entries = Object.entries(shape).map(([key, type]) => [key, type.optional()]);
   return Object.fromEntries(entries) as { [K in keyof T]: z.ZodOptional<T[K]> };
-}
-
-/** The innermost complaint: of a union's alternatives the one that the value comes closest to. */
-function describeIssue({ issues }: z.core.$ZodError, at = "RHONE_CONFIG"): string {
-  const issue = issues[0]!;
-  const here = issue.path.reduce<string>(
-    (path, step) => (typeof step === "number" ? `${path}[${step}]` : `${path}.${String(step)}`),
-    at,
-  );
-  if (issue.code === "invalid_union") {
-    const deepest = issue.errors.toSorted((a, b) => (b[0]?.path.length ?? 0) - (a[0]?.path.length ?? 0))[0];
-    if (deepest !== undefined) return describeIssue({ issues: deepest } as z.core.$ZodError, here);
-  }
-  if (issue.code === "unrecognized_keys") return `${here}.${issue.keys[0]!}: there is no such member`;
-  return `${here}: ${issue.message.replace(/^Invalid input: /, "")}`;
 }
