@@ -9,21 +9,21 @@ import { objectIdIn } from "../wire/id.ts";
 import type { RpcResult } from "../canonical/rpc-error.ts";
 import type { Policy } from "./policy.ts";
 
-/** No real key is near this long; a longer one is not worth hashing. */
+/** Longest credential that is hashed: a key has 104 characters, and a client must not choose the cost of hashing. Characters. */
 const MAX_KEY_LENGTH = 512;
 
-/** What admission needs to know, and whom it may ask. */
+/** The services and facts that authentication uses. `adminKey`: the deployment's RHONE_ADMIN_KEY. */
 export type AuthContext = {
   keyCache: KeyCache;
   adminKey: string | undefined;
-  /** Asks the key's object; undefined when there can be none at that place. */
+  /** Fetches a key from its object, by a secret's digest or by its id alone; undefined if the object id is malformed. */
   fetchKey: (objectId: string, digest?: string) => Promise<RpcResult<AuthenticatedKey>> | undefined;
-  /** From where the caller comes, as the network says. */
+  /** The IP address of the caller as the platform reports it. */
   address: string | undefined;
   waitUntil: (work: Promise<unknown>) => void;
 };
 
-/** Who calls with this credential. Throws `auth.missing`, `auth.invalid`, `auth.expired` or `auth.forbidden`. */
+/** The caller of a key's secret. Throws `auth.missing`, `auth.invalid`, `auth.expired` or `auth.forbidden`. */
 export async function authenticate(credential: string | undefined, context: AuthContext): Promise<Caller> {
   if (credential === undefined || credential === "") {
     throw new GatewayError("auth.missing", "a key is required: send Authorization: Bearer rhone_sk_…");
@@ -43,7 +43,7 @@ export async function authenticate(credential: string | undefined, context: Auth
   return await findCaller(context, digest, objectId, digest);
 }
 
-/** Who calls with something that this key has given out: it dies with the key. */
+/** The caller of something that a key issued, such as a client token; it is valid only as long as the key. Throws as `authenticate` does. */
 export async function authenticateKeyId(
   keyId: string,
   objectId: string | undefined,
@@ -54,6 +54,7 @@ export async function authenticateKeyId(
   return await findCaller(context, keyId, objectId);
 }
 
+/** Looks a key up in the cache or its object and checks the address. `cacheKey`: the secret's digest or the key's id. */
 async function findCaller(
   { keyCache, fetchKey, address, waitUntil }: AuthContext,
   cacheKey: string,
@@ -70,13 +71,13 @@ async function findCaller(
   return { org, keyId, policy, ...(payers.length > 0 && { payers }) };
 }
 
-/** Where the bootstrap key belongs. */
+/** The organisation of the bootstrap key, which is RHONE_ADMIN_KEY. */
 export const DEFAULT_ORG = "org_default";
 export const ADMIN_KEY_ID = "key_admin";
-/** Not so a client token that it gave out. */
+/** True for the bootstrap key itself, not for a client token that it issued: that one has a policy. */
 export const isAdmin = ({ keyId, policy }: Caller): boolean => keyId === ADMIN_KEY_ID && policy === undefined;
 
-/** Who calls with this credential: a key, or a client token that a key has given out. Throws as `admit` does. */
+/** The caller of a bearer credential: a key's secret or a client token. `now`: Unix milliseconds. Throws as `authenticate` does. */
 export async function authenticateBearer(
   credential: string | undefined,
   context: AuthContext,
@@ -84,19 +85,19 @@ export async function authenticateBearer(
 ): Promise<Caller> {
   if (credential === undefined || !isToken(credential)) return await authenticate(credential, context);
   const { adminKey } = context;
-  // Without a secret nothing can have been signed with it.
+  // Tokens are signed with a key that is derived from this secret: without it none can be valid.
   if (adminKey === undefined || adminKey === "")
     throw new GatewayError("auth.invalid", "the client token is not valid");
   return await authenticateClaims(readToken(adminKey, credential, now), context);
 }
 
-/** What a token allows as long as its key does. Throws `auth.invalid` when the key is dead. */
+/** The caller of a verified client token. Its scopes are those that its key still has. Throws `auth.invalid` if the key is revoked or unknown. */
 export async function authenticateClaims(
   { keyId, org, session, scopes, expiresAt }: Claims,
   context: AuthContext,
 ): Promise<Caller> {
   const caller = await authenticateKeyId(keyId, objectIdIn("key", keyId), context);
-  // The bootstrap key gives tokens out in the organisation that it acts in.
+  // The bootstrap key may act in any organisation, so its tokens carry the one they were issued in.
   if (caller.org !== org && keyId !== ADMIN_KEY_ID)
     throw new GatewayError("auth.invalid", "the client token is not valid");
   const { policy } = caller;
@@ -104,7 +105,7 @@ export async function authenticateClaims(
   return { ...caller, org, session, expiresAt, policy: { ...(policy ?? UNBOUNDED_POLICY), scopes: allowed } };
 }
 
-/** What bounds the bootstrap key: nothing. */
+/** The policy of tokens of the bootstrap key, whose scopes are then replaced by the token's: no other limits. */
 const UNBOUNDED_POLICY: Policy = {
   name: "bootstrap key",
   scopes: [],

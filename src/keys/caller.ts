@@ -1,15 +1,15 @@
 import type { Policy } from "./policy.ts";
 
 /**
- * Who calls: a key and its organisation. `policy`: what the key may do; absent, everything: it is the bootstrap key.
- * `payers`: the keys that made it, which are charged as well. It crosses to a session's object.
+ * The authenticated caller: a key and its organisation. `policy`: what the key may do; absent for the bootstrap key, which
+ * may do everything. `payers`: the ids of the keys above it, which are charged as well. Sent to session objects over RPC.
  */
 export type Caller = {
   org: string;
   keyId: string;
   policy?: Policy;
   payers?: string[];
-  /** Of a client token: it speaks for this session alone, until then, in Unix milliseconds. */
+  /** Set for a client token: the only session it is valid for, and its expiry in Unix milliseconds. */
   session?: string;
   expiresAt?: number;
 };

@@ -1,9 +1,10 @@
-/** IP ranges, both families. An address is a range of one. */
+/** A range of IPv4 or IPv6 addresses in CIDR notation (RFC 4632, RFC 4291). A single address has the full prefix length. */
 type Range = { bits: 32 | 128; value: bigint; prefix: number };
 
+/** Whether the text is an address or a range. */
 export const isRange = (text: string): boolean => parseRange(text) !== undefined;
 
-/** `wide` holds all of `narrow`. */
+/** Whether every address of `narrow` is in `wide`. False if one of them is malformed or their families differ. */
 export function containsRange(wide: string, narrow: string): boolean {
   const a = parseRange(wide);
   const b = parseRange(narrow);
@@ -21,6 +22,7 @@ function parseRange(text: string): Range | undefined {
   return prefix <= parsed.bits ? { ...parsed, prefix } : undefined;
 }
 
+/** Four decimal numbers without leading zeros: some parsers read those as octal. */
 function parseIpv4(text: string): Omit<Range, "prefix"> | undefined {
   const parts = text.split(".");
   if (parts.length !== 4 || !parts.every((part) => /^(0|[1-9]\d{0,2})$/.test(part) && Number(part) < 256))
@@ -28,6 +30,7 @@ function parseIpv4(text: string): Omit<Range, "prefix"> | undefined {
   return { bits: 32, value: parts.reduce((sum, part) => (sum << 8n) | BigInt(part), 0n) };
 }
 
+/** IPv4-mapped addresses (`::ffff:192.0.2.1`) are read as IPv4, so that a range in either form matches them. */
 function parseIpv6(text: string): Omit<Range, "prefix"> | undefined {
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(text);
   if (mapped !== null) return parseIpv4(mapped[1]!);

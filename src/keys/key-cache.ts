@@ -2,20 +2,21 @@ import { GatewayError, toGatewayError } from "../canonical/error.ts";
 import type { Policy } from "./policy.ts";
 import { unwrap, type RpcResult } from "../canonical/rpc-error.ts";
 
-/** What an isolate has to know of a key to let its callers in. `expiresAt`: of the secret or of the key, if ever. */
+/** A valid key, as its object returns it. `expiresAt`: the earlier end of the secret and the key, in Unix milliseconds; absent: never. */
 export type AuthenticatedKey = { keyId: string; org: string; policy: Policy; payers: string[]; expiresAt?: number };
 
-/** What a key's object says counts for this long: a key that is revoked is dead everywhere after five seconds, the way to an answer included. Milliseconds. */
+/** How long a fetched result is used. A revoked key is refused everywhere within five seconds, one of which is left for the fetch itself. Milliseconds. */
 const MAX_AGE_MS = 4_000;
-/** From then on it is asked anew beside a call, so that none has to wait for it. Milliseconds. */
+/** Age from which a result is refreshed while a call uses it, so that no call of a busy key waits for a fetch. Milliseconds. */
 const REFRESH_MS = 2_000;
-/** Answers remembered by an isolate; beyond it, it begins anew. */
+/** Entries of the cache; when it is full, all are dropped, which costs one fetch for each key in use. */
 const MAX_ENTRIES = 10_000;
 
+/** `result` may be an error, so that an invalid key does not cost a fetch each time. Times are Unix milliseconds. */
 type CacheEntry = { result: RpcResult<AuthenticatedKey>; fetchedAt: number; refreshedAt: number };
 type FetchKey = () => Promise<RpcResult<AuthenticatedKey>>;
 
-/** What the keys' objects have said lately, by what it was asked by: the whole digest of a secret, or a key's id. */
+/** An isolate's cache of keys, by the digest of a secret or by a key's id. */
 export class KeyCache {
   readonly #entries = new Map<string, CacheEntry>();
   readonly #now: () => number;
@@ -24,7 +25,7 @@ export class KeyCache {
     this.#now = now;
   }
 
-  /** `later` keeps a question alive that nobody waits for. Throws what the object refuses with. */
+  /** Returns a valid key, cached or fetched. `waitUntil` keeps a refresh alive after the request. Throws the error of the key's object, `auth.expired`. */
   async get(
     cacheKey: string,
     fetchKey: FetchKey,
@@ -48,7 +49,7 @@ export class KeyCache {
   }
 
   async #fetch(cacheKey: string, fetchKey: FetchKey): Promise<RpcResult<AuthenticatedKey>> {
-    // Before the question: what is answered may be that old.
+    // Taken before the fetch: the object may have read its state at any time after this.
     const fetchedAt = this.#now();
     const result = await fetchKey().catch((cause: unknown): never => {
       throw toGatewayError(cause);

@@ -7,7 +7,7 @@ import { enqueueAudit, AUDIT_SCHEMA } from "../store/audit-outbox.ts";
 import { LEDGER_MIGRATIONS } from "./budget/ledger.ts";
 import { requireSubset, type Policy } from "./policy.ts";
 
-/** A key as it is made. `payers`: the keys above it, which are charged for it as well. `digest`: of its secret. */
+/** A key to create. `payers`: ids of the keys above it, which are charged for its calls as well. `digest`, `hint`: of its secret. */
 export type NewKey = {
   id: string;
   org: string;
@@ -18,6 +18,7 @@ export type NewKey = {
   hint: string;
 };
 
+/** A key as callers of its object see it: no digests. Times are Unix milliseconds. */
 export type KeyState = {
   id: string;
   org: string;
@@ -26,12 +27,12 @@ export type KeyState = {
   createdBy: string;
   createdAt: number;
   revokedAt?: number;
-  /** The end of its newest secret, and until when an older one still works. */
+  /** The last characters of its newest secret, and the time until which an older secret works. */
   hint: string;
   graceUntil?: number;
 };
 
-/** Who changes a key, and what that one may do: everything, where it is not said. */
+/** The key that changes another. `policy`: its own; absent for the bootstrap key, which may change every key. */
 export type Actor = { keyId: string; policy?: Policy };
 
 type Row = {
@@ -45,6 +46,7 @@ type Row = {
 };
 type SecretRow = { digest: string; hint: string; created_at: number; expires_at: number | null };
 
+/** Schema of a key's database. Steps are only ever added. A secret's `expires_at` is null while it is the newest. */
 export const KEY_MIGRATIONS: readonly string[] = [
   `CREATE TABLE key (
      id TEXT PRIMARY KEY, org TEXT NOT NULL, policy TEXT NOT NULL, payers TEXT NOT NULL, created_by TEXT NOT NULL,
@@ -55,7 +57,7 @@ export const KEY_MIGRATIONS: readonly string[] = [
    ${LEDGER_MIGRATIONS[0]}`,
 ];
 
-/** A virtual key: what it may do, and which secrets open it. Every change is noted together with its audit event. */
+/** A virtual key: its policy and its secrets. Every change is written in one transaction with its audit event. */
 export class Key {
   readonly #storage: Storage;
   readonly #now: () => number;
@@ -68,12 +70,13 @@ export class Key {
     this.#load();
   }
 
-  /** Throws when there is none: an object whose key was never made. */
+  /** Throws `object.not_found` before `create`: the object of an id that was never issued. */
   get policy(): Policy {
     if (this.#policy === undefined) throw keyNotFound();
     return this.#policy;
   }
 
+  /** Stores the key with its first secret. Runs once for each object. */
   create({ id, org, policy, payers, createdBy, digest, hint }: NewKey): KeyState {
     const now = this.#now();
     const { sql, transact } = this.#storage;
@@ -94,7 +97,7 @@ export class Key {
     return this.state;
   }
 
-  /** undefined: another organisation's, or there is none. */
+  /** undefined: there is no key, or it is another organisation's. */
   describe(org: string): KeyState | undefined {
     return this.#row?.org === org ? this.state : undefined;
   }
@@ -118,8 +121,8 @@ export class Key {
   }
 
   /**
-   * Until when the key stands, and with it this secret of it, where one is given; undefined: without an end. Throws
-   * `auth.invalid` or `auth.expired`.
+   * Checks that the key, and the secret with this digest if one is given, are valid. Returns the earlier of their ends in
+   * Unix milliseconds; undefined: neither expires. Throws `auth.invalid` or `auth.expired`.
    */
   requireActive(digest?: string): number | undefined {
     const now = this.#now();
@@ -134,7 +137,7 @@ export class Key {
     return Number.isFinite(end) ? end : undefined;
   }
 
-  /** `changes`: the members that are to be others. null takes away. Throws `request.invalid` and `auth.forbidden`. */
+  /** `changes`: new values of members; null removes one. Throws `request.invalid` and `auth.forbidden`. */
   change(changes: Record<string, unknown>, actor: Actor): KeyState {
     this.#requireAuthority(actor);
     const merged = { ...this.policy, ...changes };
@@ -148,7 +151,7 @@ export class Key {
     return this.state;
   }
 
-  /** Another secret. Those before it work on until the grace has passed, and no longer than the key. */
+  /** Adds a secret. Older ones stay valid for `graceMs` milliseconds, and no longer than the key. Throws `request.invalid`, `auth.forbidden`. */
   rotate(secret: { digest: string; hint: string }, graceMs: number, actor: Actor): KeyState {
     this.#requireAuthority(actor);
     const now = this.#now();
@@ -165,7 +168,7 @@ export class Key {
     return this.state;
   }
 
-  /** For good. Revoking twice is revoking once. */
+  /** Invalidates the key permanently. A second call changes nothing. Throws `auth.forbidden`. */
   revoke(actor: Actor): KeyState {
     this.#requireAuthority(actor);
     if (this.#row!.revoked_at === null) {
@@ -178,15 +181,16 @@ export class Key {
     return this.state;
   }
 
-  /** Whoever could change a key that may do more could do more. */
+  /** Only a key that may do at least as much may change this one; otherwise it could raise its own permissions through it. */
   #requireAuthority({ policy }: Actor): void {
     try {
       requireSubset(this.policy, policy);
     } catch (cause) {
-      throw new GatewayError("auth.forbidden", "the key may do more than the one that is to change it", { cause });
+      throw new GatewayError("auth.forbidden", "the key may do more than the key that changes it", { cause });
     }
   }
 
+  /** Newest first. */
   #secrets(): SecretRow[] {
     return this.#storage.sql<SecretRow>("SELECT * FROM secrets ORDER BY created_at DESC, rowid DESC");
   }
@@ -201,6 +205,7 @@ export class Key {
     this.#policy = this.#row === undefined ? undefined : (JSON.parse(this.#row.policy) as Policy);
   }
 
+  /** Enqueues the audit event with the key's entry for lists of keys. Runs in the change's transaction. */
   #enqueueAudit(action: AuditEvent["action"], actor: string, details: object): void {
     const { id, org, policy, createdBy, createdAt, revokedAt, hint } = this.state;
     const { name, expires_at: expiresAt } = policy;
@@ -217,16 +222,17 @@ export class Key {
   }
 }
 
-/** Callers are told that a secret was replaced for this long; then it is as if it had never been. Milliseconds. */
+/** How long a replaced secret gets `auth.expired` with the reason; after that it is unknown: `auth.invalid`. Milliseconds. */
 const EXPIRED_SECRET_RETENTION_MS = 30 * 86_400_000;
 
-/** Throws `auth.forbidden` when the key is bound to addresses and this is none of them. `address`: undefined when nobody says. */
+/** Throws `auth.forbidden` if the key is limited to addresses and this is none of them. `address`: undefined if the platform reports none. */
 export function requireAddress(allowed: readonly string[] | undefined, address: string | undefined): void {
   if (allowed === undefined) return;
   const isAllowed = address !== undefined && isRange(address) && allowed.some((range) => containsRange(range, address));
   if (!isAllowed) throw new GatewayError("auth.forbidden", "the key may not be used from this address");
 }
 
+/** One message for all causes: whether a key exists is not disclosed. */
 export const invalidKey = (): GatewayError => new GatewayError("auth.invalid", "the key is not valid");
 const expiredKey = (message: string): GatewayError => new GatewayError("auth.expired", message);
 const keyNotFound = (): GatewayError => new GatewayError("object.not_found", "there is no such key");

@@ -4,9 +4,10 @@ import { enqueueAudit, AUDIT_SCHEMA } from "../store/audit-outbox.ts";
 import { LEDGER_MIGRATIONS } from "./budget/ledger.ts";
 import { type Account, budgetsSchema, limitsSchema, timeZoneSchema } from "./budget/account.ts";
 
+/** A tag's name. Characters. */
 const tagSchema = z.string().min(1).max(64);
 
-/** What an organisation and its tags may spend. Tags are those of `rhone.tags`. */
+/** Budgets and limits of an organisation and of its tags. Tags are those of `rhone.tags` in requests. At most 100: all are sent with each grant. */
 export const organizationPolicySchema = z.strictObject({
   name: z.string().min(1).max(128),
   budgets: budgetsSchema,
@@ -18,6 +19,7 @@ export const organizationPolicySchema = z.strictObject({
 });
 export type OrganizationPolicy = z.infer<typeof organizationPolicySchema>;
 
+/** A request for a new organisation. */
 export const newOrganizationSchema = z.strictObject({
   ...organizationPolicySchema.shape,
   budgets: budgetsSchema.default([]),
@@ -26,15 +28,18 @@ export const newOrganizationSchema = z.strictObject({
   tag_budgets: organizationPolicySchema.shape.tag_budgets.default({}),
 });
 
+/** A change of an organisation: absent members stay. */
 export const organizationChangesSchema = organizationPolicySchema.partial();
 
+/** `createdAt`: Unix milliseconds. */
 export type OrganizationState = { id: string; policy: OrganizationPolicy; createdAt: number };
 
-/** `hint`: its last characters. `setAt`: Unix milliseconds. */
+/** An organisation's credential for a provider. `sealed`: encrypted (vault.ts). `hint`: its last characters. `setAt`: Unix milliseconds. */
 export type Credential = { provider: string; sealed: string; hint: string; setAt: number };
 
 type Row = { id: string; policy: string; created_at: number };
 
+/** Schema of an organisation's database. Steps are only ever added. */
 export const ORGANIZATION_MIGRATIONS: readonly string[] = [
   `CREATE TABLE organization (id TEXT PRIMARY KEY, policy TEXT NOT NULL, created_at INTEGER NOT NULL);
    CREATE TABLE credentials (provider TEXT PRIMARY KEY, sealed TEXT NOT NULL, hint TEXT NOT NULL, set_at INTEGER NOT NULL);
@@ -42,7 +47,7 @@ export const ORGANIZATION_MIGRATIONS: readonly string[] = [
    ${LEDGER_MIGRATIONS[0]}`,
 ];
 
-/** An organisation: a name, and what is counted for all of its keys together. The default one is there from the start. */
+/** An organisation: budgets and limits for all of its keys together, and its credentials. The default one needs no creation. */
 export class Organization {
   readonly #storage: Storage;
   readonly #now: () => number;
@@ -55,12 +60,13 @@ export class Organization {
     this.#load();
   }
 
+  /** undefined: never created or changed. */
   describe(): OrganizationState | undefined {
     if (this.#row === undefined) return undefined;
     return { id: this.#row.id, policy: this.#policy!, createdAt: this.#row.created_at };
   }
 
-  /** Makes it, or changes what of it is said. */
+  /** Creates the organisation, or changes the given members. `actor`: the id of the key that does so. */
   put(id: string, changes: Partial<OrganizationPolicy>, actor: string): OrganizationState {
     const now = this.#now();
     const isNew = this.#row === undefined;
@@ -83,7 +89,7 @@ export class Organization {
     return this.describe()!;
   }
 
-  /** The account of the organisation, or of one of its tags; undefined where nothing is to be counted. */
+  /** The account of the organisation, or of one of its tags; undefined if it has no budgets and limits. */
   accountFor(tag?: string): Account | undefined {
     if (this.#policy === undefined) return undefined;
     const { budgets, limits, time_zone, tag_budgets } = this.#policy;
@@ -94,11 +100,12 @@ export class Organization {
     return budgets.length === 0 && Object.keys(limits).length === 0 ? undefined : { budgets, limits, time_zone };
   }
 
+  /** Names of the tags that have budgets. */
   get tags(): string[] {
     return Object.keys(this.#policy?.tag_budgets ?? {});
   }
 
-  /** The credentials of providers that the organisation brings itself, sealed. */
+  /** The organisation's own credentials for providers, encrypted. */
   listCredentials(): Credential[] {
     return this.#storage
       .sql<{ provider: string; sealed: string; hint: string; set_at: number }>(
@@ -107,6 +114,7 @@ export class Organization {
       .map(({ set_at: setAt, ...rest }) => ({ ...rest, setAt }));
   }
 
+  /** Sets or replaces the credential for a provider. */
   setCredential(org: string, { provider, sealed, hint }: Omit<Credential, "setAt">, actor: string): void {
     const now = this.#now();
     const { sql, transact } = this.#storage;
@@ -122,12 +130,12 @@ export class Organization {
     });
   }
 
-  /** The same credential under another key of the vault: no change that anybody made. */
+  /** Stores a credential that was encrypted again with a newer key. Not a change of the credential, so not audited. */
   reseal(provider: string, sealed: string): void {
     this.#storage.sql("UPDATE credentials SET sealed = ? WHERE provider = ?", sealed, provider);
   }
 
-  /** False: there was none. */
+  /** Returns false if there was none. */
   removeCredential(org: string, provider: string, actor: string): boolean {
     const { sql, transact } = this.#storage;
     return transact(() => {
@@ -143,6 +151,7 @@ export class Organization {
   }
 }
 
+/** Policy of the default organisation until it is changed. */
 const EMPTY_POLICY: OrganizationPolicy = {
   name: "Default",
   budgets: [],

@@ -4,9 +4,10 @@ import { containsRange, isRange } from "./ip-ranges.ts";
 import { SCOPES } from "./scopes.ts";
 import { budgetsSchema, limitsSchema, timeZoneSchema } from "./budget/account.ts";
 
-/** What a key may do, as the API writes it and as it is stored. */
+/** Policies of keys, in the form of the API, which is also the stored one. */
 
-const SURFACE_NAMES = [
+/** Names of surfaces that a key can be limited to. `images` and `audio` include all their endpoints. */
+export const SURFACE_NAMES = [
   "chat",
   "responses",
   "messages",
@@ -21,18 +22,19 @@ const SURFACE_NAMES = [
 ] as const;
 export type SurfaceName = (typeof SURFACE_NAMES)[number];
 
+/** An empty list would allow nothing, which is more likely a mistake; revoking a key says so. */
 const nonEmptyList = <T extends z.ZodType>(item: T) => z.array(item).min(1, "expected at least one").max(256);
 
-// `any`, not `unknown`: what may be anything may not cross to another object, says the platform's type.
+// `any`, not `unknown`: the platform's types for RPC reject members of type `unknown`.
 const jsonObject = z.record(z.string(), z.any());
 
 const members = {
   name: z.string().min(1).max(128),
   scopes: nonEmptyList(z.enum(SCOPES, "expected a scope of docs/keys.md")),
-  /** Names as callers write them; `{provider}/*` for all of a provider's. Absent: every model. */
+  /** Model names in requests; `{provider}/*` for all of a provider. Absent: every model. */
   allowed_models: nonEmptyList(z.string().min(1).max(256)).optional(),
   allowed_surfaces: nonEmptyList(z.enum(SURFACE_NAMES)).optional(),
-  /** Addresses and ranges: `203.0.113.7`, `10.0.0.0/8`, `2001:db8::/32`. Absent: from everywhere. */
+  /** Addresses and ranges: `203.0.113.7`, `10.0.0.0/8`, `2001:db8::/32`. Absent: every address. */
   allowed_ips: nonEmptyList(z.string().refine(isRange, "expected an address or a range such as 10.0.0.0/8")).optional(),
   budgets: budgetsSchema,
   limits: limitsSchema,
@@ -50,7 +52,7 @@ const members = {
     .refine((pairs) => Object.keys(pairs).length <= 16, "expected at most 16 pairs"),
 };
 
-/** What a maker says of a new key; what it leaves out is its own where that is narrower. */
+/** A request for a new key. Absent limits are inherited from the parent key (`inheritPolicy`). */
 export const newPolicySchema = z.strictObject({
   ...members,
   scopes: members.scopes.default(["inference", "sessions:read", "sessions:write"]),
@@ -61,6 +63,7 @@ export const newPolicySchema = z.strictObject({
   metadata: members.metadata.default({}),
 });
 
+/** A change of a key's policy: absent members stay, null removes one. */
 export const policyChangesSchema = z
   .strictObject({
     ...members,
@@ -71,10 +74,10 @@ export const policyChangesSchema = z
   .partial();
 
 export const policySchema = z.strictObject(members);
-/** `expires_at`: Unix milliseconds; absent: never, where the deployment allows that. */
+/** `expires_at`: Unix milliseconds; absent: never, if the deployment allows that. */
 export type Policy = z.infer<typeof policySchema> & { expires_at?: number };
 
-/** The policy with what a maker's is narrower in and this one leaves open. */
+/** Adds the parent key's restrictions for members that the requested policy leaves open. */
 export function inheritPolicy(requested: Policy, parent: Policy | undefined): Policy {
   if (parent === undefined) return requested;
   const { allowed_models, allowed_surfaces, allowed_ips, expires_at } = parent;
@@ -89,8 +92,8 @@ export function inheritPolicy(requested: Policy, parent: Policy | undefined): Po
 }
 
 /**
- * A key never exceeds its maker. Throws `request.invalid` naming the first field that would. Budgets need no look: what a key
- * spends is charged to its makers as well.
+ * A key never exceeds its parent key. Throws `request.invalid` naming the first field that would. Budgets are not compared:
+ * what a key spends is charged to its parents as well.
  */
 export function requireSubset(requested: Policy, parent: Policy | undefined): void {
   if (parent === undefined) return;
@@ -105,9 +108,10 @@ export function requireSubset(requested: Policy, parent: Policy | undefined): vo
 }
 
 function rejectField(field: string): never {
-  throw invalid(field, "expected no more than the key that makes it has itself");
+  throw invalid(field, "expected no more than the parent key has itself");
 }
 
+/** An absent list allows everything, so it is within the parent's only if that is absent too. */
 function isWithin<T>(
   requested: readonly T[] | undefined,
   parent: readonly T[] | undefined,
@@ -117,7 +121,7 @@ function isWithin<T>(
   return requested?.every((one) => parent.some((wide) => covers(wide, one))) ?? false;
 }
 
-/** `openai/*` covers `openai/gpt-4o` and itself. Names are compared as models are: in any case. */
+/** Whether a pattern covers a model name or a narrower pattern: `openai/*` covers `openai/gpt-4o` and itself. Case is ignored, as for models. */
 export function coversModel(pattern: string, name: string): boolean {
   const wide = pattern.toLowerCase();
   const narrow = name.toLowerCase();

@@ -2,19 +2,21 @@ import { randomBytes } from "node:crypto";
 import { sha256 } from "../wire/hash.ts";
 
 /**
- * `rhone_sk_{place}{256 bits}`. The place names the key's object, so a secret is checked without a directory; it is no
- * secret itself and stands in the key's id as well.
+ * `rhone_sk_{object id}{256 bits}`. The id of the key's object lets a secret be checked without an index; it is not
+ * secret, and part of the key's id as well.
  */
 const SECRET = /^rhone_sk_([0-9a-hjkmnp-tv-z]{52})([A-Za-z0-9_-]{43})$/;
 
+/** A new secret of the key whose object has this id (52 characters; wire/id.ts). */
 export const newSecret = (objectId: string): string => `rhone_sk_${objectId}${randomBytes(32).toString("base64url")}`;
 
-/** The place in a secret; undefined when the text is none of ours. */
+/** The object id in a secret; undefined if the text has not the form of a secret. */
 export const objectIdInSecret = (text: string): string | undefined => SECRET.exec(text)?.[1];
 
 /**
- * All that is stored of a secret. It has 256 bits of chance: salt would add nothing. An isolate remembers the digests of
- * those that came lately. To find one tells no more than that it came: what it opens is decided by comparing digests.
+ * The SHA-256 of a secret, which is all that is stored of it. No salt: 256 random bits cannot be guessed. Digests of recent
+ * secrets are cached; a timing difference would show only that a secret was used lately, since access is decided by the
+ * digest.
  */
 export function digestOf(secret: string): string {
   const cached = DIGESTS.get(secret);
@@ -26,8 +28,8 @@ export function digestOf(secret: string): string {
 }
 
 const DIGESTS = new Map<string, string>();
-/** Beyond it an isolate begins anew. A secret is of 512 characters at most where it comes from outside. */
+/** Entries of the cache, which is cleared when it is full. Each is at most 512 characters (authenticate.ts). */
 const MAX_DIGESTS = 1_000;
 
-/** What people are shown to tell secrets apart. */
+/** The last four characters, by which people distinguish the secrets of a key. */
 export const hintOf = (secret: string): string => `…${secret.slice(-4)}`;

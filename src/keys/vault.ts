@@ -2,22 +2,24 @@ import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
 import { sha256 } from "../wire/hash.ts";
 
 /**
- * Credentials at rest: AES-256-GCM under a key of the deployment's. `RHONE_CREDENTIALS_KEY` holds one key or, while it is being
- * replaced, several with commas between: the first seals, all of them open. `{key's name}.{nonce}.{text and tag}`.
+ * Keys for credentials at rest, newest first: AES-256-GCM (NIST SP 800-38D). `RHONE_CREDENTIALS_KEY` has one key or, while
+ * it is being replaced, several separated by commas: the first encrypts, all of them decrypt. Format of a ciphertext:
+ * `{name of the key}.{nonce}.{text and tag}`, in base64url. `name`: the first 8 characters of the key's SHA-256.
  */
 export type VaultKeys = readonly { name: string; key: Buffer }[];
 
 const ALGORITHM = "aes-256-gcm";
+/** Length of GCM's authentication tag, at the end of the ciphertext. Bytes. */
 const TAG_BYTES = 16;
 
-/** undefined: one of them is not 32 bytes in base64 or base64url. */
+/** Reads RHONE_CREDENTIALS_KEY. undefined: one of the keys is not 32 bytes in base64 or base64url. */
 export function parseVaultKeys(setting: string): VaultKeys | undefined {
   const keys = setting.split(",").map((text) => Buffer.from(text.trim(), "base64"));
   if (keys.some(({ length }) => length !== 32)) return undefined;
   return keys.map((key) => ({ key, name: sha256(key.toString("base64")).slice(0, 8) }));
 }
 
-/** `place`: what the text belongs to; it opens nowhere else. */
+/** Encrypts with the newest key. `owner`: whom the text belongs to; it is authenticated, so a copy for another owner cannot be decrypted. */
 export function encrypt(text: string, owner: string, [newest]: VaultKeys): string {
   const nonce = randomBytes(12);
   const cipher = createCipheriv(ALGORITHM, newest!.key, nonce).setAAD(Buffer.from(owner));
@@ -25,7 +27,7 @@ export function encrypt(text: string, owner: string, [newest]: VaultKeys): strin
   return [newest!.name, nonce.toString("base64url"), sealed.toString("base64url")].join(".");
 }
 
-/** The inverse; undefined when the key is not among these, or something was changed. */
+/** The inverse of `encrypt`. undefined: the key is not among these, or text or owner were changed. */
 export function decrypt(text: string, owner: string, keys: VaultKeys): string | undefined {
   const [name, nonce = "", body = ""] = text.split(".");
   const found = keys.find((one) => one.name === name);
@@ -41,4 +43,5 @@ export function decrypt(text: string, owner: string, keys: VaultKeys): string | 
   }
 }
 
+/** Whether a ciphertext is of the newest key; others are encrypted again when they are read. */
 export const isEncryptedWith = (text: string, [newest]: VaultKeys): boolean => text.startsWith(`${newest!.name}.`);

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { PERIODS, isTimeZone } from "./periods.ts";
 
-/** Budgets and limits of an account, as the API writes them and as they are stored. Money is whole micro-dollars. */
+/** Budgets and limits of an account, in the form of the API, which is also the stored one. Money is whole micro-dollars. */
 
 const countSchema = z.int("expected a whole number").min(1, "expected at least 1").max(1_000_000_000);
 
@@ -12,13 +12,14 @@ const budgetSchema = z
       .int("expected whole micro-dollars")
       .min(0, "expected no less than 0")
       .max(Number.MAX_SAFE_INTEGER, "expected whole micro-dollars"),
-    /** A soft budget is counted and shown, and stops nothing. */
+    /** A soft budget is only counted and shown; a hard one refuses calls. */
     hard: z.boolean().default(true),
   })
   .meta({ id: "Budget" });
 
 export type Budget = z.infer<typeof budgetSchema>;
 
+/** At most a hard and a soft budget for each of the four periods. */
 export const budgetsSchema = z
   .array(budgetSchema)
   .max(8)
@@ -26,7 +27,7 @@ export const budgetsSchema = z
     message: "expected at most one hard and one soft budget for each period",
   });
 
-/** Requests and tokens in any 60 seconds, and calls at the same time. */
+/** Requests and tokens in any 60 seconds, and calls that run at the same time. Absent: unlimited. */
 export const limitsSchema = z
   .strictObject({
     requests_per_minute: countSchema,
@@ -38,8 +39,8 @@ export const limitsSchema = z
 
 type Limits = z.infer<typeof limitsSchema>;
 
-/** Where days, weeks (from Monday) and months begin. */
+/** The time zone in which days, weeks (from Monday) and months start. An IANA name. */
 export const timeZoneSchema = z.string().refine(isTimeZone, "expected a time zone's name, as in Europe/Zurich");
 
-/** What is counted, and against what. */
+/** The limits that a ledger enforces: of a key, an organisation or a tag. */
 export type Account = { budgets: Budget[]; limits: Limits; time_zone: string };

@@ -11,32 +11,33 @@ import type {
 } from "./ledger.ts";
 import type { UsageReport } from "./wait-queue.ts";
 
-/** How long what is settled may wait for more of it on its way to the account's object. Milliseconds. */
+/** How long settlements are collected before they are reported to the account's object. Milliseconds. */
 const FLUSH_MS = 1_000;
-/** How often one request looks after a grant. It lasts five seconds. */
+/** How often one request checks whether a grant is idle: enough for the five seconds that a grant lasts. */
 const MAX_ROUNDS = 6;
-/** Accounts remembered by an isolate before it looks for some to forget. */
+/** Accounts in an isolate's memory from which on idle ones are evicted. */
 const MAX_ACCOUNTS = 5_000;
 
-/** The object of an account. `report` is heard before anything is taken. */
+/** Calls an account's object. `take` applies the report before it grants. */
 export type AccountClient = {
   take: (account: string, request: GrantRequest, report: UsageReport) => Promise<AccountReply>;
   report: (account: string, report: UsageReport) => Promise<void>;
 };
 
 /**
- * `free`: nothing is counted there, until then. `tags`: those that have accounts of their own, in an organisation's
- * answer.
+ * `free`: the account has no limits; not to be called again before this time, in Unix milliseconds. `tags`: the tags that
+ * have accounts of their own, in an organisation's reply.
  */
 export type AccountReply = (GrantResult | { free: number }) & { tags?: readonly string[] };
 
-/** What is set aside for one call, in each account it is charged to. It stands in the call's record. */
+/** A call's reservation in one of the accounts it is charged to. Stored in the call's record, by which it is settled too. */
 export type Hold = Amount & { account: string; grant: string };
 export type Reservation = { parts: Hold[]; rates: Rates };
 
+/** An upper bound of what a call costs. */
 export type Estimate = Omit<GrantRequest, "calls">;
 
-/** Whom a call is charged to: a key, the keys above it, their organisation, and those of the call's tags that it counts. */
+/** The accounts that a call may be charged to: a key, the keys above it, their organisation, and the request's tags. */
 type ChargedAccounts = {
   key: string;
   parents: readonly string[];
@@ -44,28 +45,29 @@ type ChargedAccounts = {
   tags: readonly string[];
 };
 
+/** What belongs to one request. `waitUntil` keeps work alive after its end. */
 type PoolServices = { client: AccountClient; waitUntil: (work: Promise<unknown>) => void };
 
 type AccountGrants = {
-  /** What is left of it. */
+  /** The unused rest of the current grant. */
   grant: Grant | undefined;
-  /** How many calls it was for. */
+  /** Calls that the grant was for, without those returned. */
   size: number;
   usedAt: number;
   freeUntil: number;
   tags: readonly string[];
   settled: Settlement[];
   unused: GrantReturn[];
-  /** When a flush is due, and until when a refill is under way, should nothing have killed them. */
+  /** When the next flush is due, and until when a refill counts as running: the request that runs it may be killed. Unix milliseconds. */
   flushAt: number;
   refillUntil: number;
 };
 
-/** Accounts are named by their objects, and by what in them is meant. A tag may hold any character, an id may not. */
+/** An account's name is the id of its object with a suffix. A tag may contain any character, an id neither `#` nor `^`. */
 const nameTagAccount = (organization: string, tag: string): string => `${organization}#${tag}`;
 const namePayerAccount = (key: string): string => `${key}^`;
 
-/** The inverse. `isPayer`: a key that is charged for one that it made. */
+/** The inverse. `isPayer`: the key is charged as the parent of the calling key. */
 export function parseAccountName(name: string): { id: string; tag?: string; isPayer: boolean } {
   const hash = name.indexOf("#");
   if (hash > 0) return { id: name.slice(0, hash), tag: name.slice(hash + 1), isPayer: false };
@@ -74,9 +76,9 @@ export function parseAccountName(name: string): { id: string; tag?: string; isPa
 }
 
 /**
- * An isolate's side of all accounts: it reserves against the grants that it holds and asks an account's object only for
- * new ones. Knows no platform class, so that it can be shared by all objects and requests of an isolate: what belongs
- * to one request is handed in.
+ * An isolate's grants of all accounts. Calls are reserved against grants in memory; an account's object is called only for
+ * new grants. Shared by all requests and objects of an isolate, which must not use each other's platform objects:
+ * therefore everything that belongs to one request is a parameter.
  */
 export class GrantPool {
   readonly #accounts = new Map<string, AccountGrants>();
@@ -88,7 +90,10 @@ export class GrantPool {
     this.#sleep = sleep;
   }
 
-  /** Sets aside what a call may take, everywhere or nowhere. Throws `budget.exceeded`, `rate.limited`, or `auth.*` of a key that is no more. */
+  /**
+   * Reserves a call's estimate in all accounts or in none. Throws `budget.exceeded`, `rate.limited`, `model.not_allowed`
+   * without a price, or `auth.*` if a key is no longer valid.
+   */
   async reserve(
     call: string,
     { key, parents, organization, tags }: ChargedAccounts,
@@ -108,24 +113,24 @@ export class GrantPool {
           parts,
         );
     } catch (thrown) {
-      // Not as the call's own: it may ask again.
+      // Under another id: the same call may be reserved again, and each id is settled once.
       this.settle(`${call}/refused`, parts, { micros: 0, tokens: 0 }, services);
       throw thrown;
     }
     return { parts, rates: this.#readRates(key) };
   }
 
-  /** A call has ended: what it did not take is free again. */
+  /** Reports a call's actual cost; the rest of its reservation becomes free. `parts`: those of its reservation. */
   settle(call: string, parts: readonly Hold[], took: Amount, services: PoolServices): void {
     for (const { account, grant, micros, tokens } of parts) {
       const grants = this.#grantsOf(account);
       grants.settled.push({ grant, call, held: { micros, tokens }, took });
-      // Where little is left others wait for it.
+      // A grant for a single call means that little is left, and others may wait for it: report at once.
       this.#flushLater(account, grants, grants.size > 1 ? FLUSH_MS : 0, services);
     }
   }
 
-  /** From what is held where it is held; the others are asked side by side. Parts that were got stand in `parts` whatever happens. */
+  /** Reserves from grants in memory, and requests the missing ones concurrently. On an error `parts` has what was reserved. */
   async #reserveAll(
     accounts: readonly string[],
     estimate: Estimate,
@@ -148,6 +153,7 @@ export class GrantPool {
     if (failed !== undefined) throw failed.reason;
   }
 
+  /** undefined: the current grant does not suffice. */
   #reserveFromGrant(account: string, grants: AccountGrants, estimate: Estimate): Hold | undefined {
     const { grant } = grants;
     const { micros, tokens } = estimate;
@@ -163,6 +169,7 @@ export class GrantPool {
     return { account, grant: grant.id, micros: Number.isFinite(grant.micros) ? micros : 0, tokens };
   }
 
+  /** Throws if the account refuses. Adds nothing for an account without limits. */
   async #reserveFromNewGrant(
     account: string,
     grants: AccountGrants,
@@ -184,6 +191,7 @@ export class GrantPool {
     this.#replaceGrant(account, grants, grant, { micros, tokens: estimate.tokens, calls: 1 }, services);
   }
 
+  /** Requests a grant and reports what is pending. If the call fails, the report stays pending. */
   async #fetchGrant(
     account: string,
     grants: AccountGrants,
@@ -204,7 +212,7 @@ export class GrantPool {
     }
   }
 
-  /** What a grant holds beyond the call that it was asked for. */
+  /** Makes a new grant, without what `used` reserved of it, the current one. */
   #replaceGrant(
     account: string,
     grants: AccountGrants,
@@ -224,7 +232,7 @@ export class GrantPool {
     if (grants.grant.calls > 0) this.#flushLater(account, grants, grant.expiresAt - this.#now(), services);
   }
 
-  /** A busy account is asked again before its grant is used up or old, so that no call has to wait for that. */
+  /** Requests the next grant of a busy account before the current one is used up or expires, so that no call waits for it. */
   #refillSoon(account: string, grants: AccountGrants, estimate: Estimate, services: PoolServices): void {
     const { grant, size } = grants;
     const now = this.#now();
@@ -237,10 +245,11 @@ export class GrantPool {
       if ("grant" in answer)
         this.#replaceGrant(account, grants, answer.grant, { micros: 0, tokens: 0, calls: 0 }, services);
     };
-    // Should that fail, the next call asks by itself and is told why.
+    // If this fails, the next call requests a grant itself and gets the error.
     services.waitUntil(refill().catch(() => {}));
   }
 
+  /** Schedules a flush in `delay` milliseconds unless an earlier one is due. `round`: how often this request has done so. */
   #flushLater(account: string, grants: AccountGrants, delay: number, services: PoolServices, round = 0): void {
     const now = this.#now();
     if (grants.flushAt > now && grants.flushAt <= now + delay) return;
@@ -250,14 +259,15 @@ export class GrantPool {
       const isDue = grants.flushAt <= this.#now();
       if (isDue) grants.flushAt = 0;
       await this.#flush(account, grants, services);
-      // What others hold on to must not keep this request alive for ever: whoever uses it next goes on.
+      // MAX_ROUNDS bounds the time for which this request stays alive; the next user of the grant continues.
       if (isDue && grants.grant !== undefined && grants.grant.calls > 0 && round < MAX_ROUNDS)
         this.#flushLater(account, grants, FLUSH_MS, services, round + 1);
     };
-    // What cannot be told now is told with the next report; and by the calls' records, whatever becomes of this isolate.
+    // A failed report is sent with the next one. If the isolate dies, the calls' records settle them.
     services.waitUntil(flush().catch(() => {}));
   }
 
+  /** Returns an expired or idle grant, and reports what is pending. */
   async #flush(account: string, grants: AccountGrants, { client }: PoolServices): Promise<void> {
     const now = this.#now();
     const { grant } = grants;
@@ -272,6 +282,7 @@ export class GrantPool {
     }
   }
 
+  /** Gives up the current grant; its rest is part of the next report. */
   #returnGrant(grants: AccountGrants): void {
     const { grant } = grants;
     grants.grant = undefined;
@@ -281,7 +292,7 @@ export class GrantPool {
     grants.unused.push({ grant: id, calls, micros, tokens });
   }
 
-  /** The object counted before the grant; of the grant, what is not used is still there. */
+  /** Rates at the time of the grant, less the requests made since. */
   #readRates(account: string): Rates {
     const { grant, size } = this.#grantsOf(account);
     if (grant === undefined) return {};
@@ -312,6 +323,7 @@ export class GrantPool {
     return grants;
   }
 
+  /** Forgets accounts without a valid grant or pending reports. */
   #evictIdle(): void {
     const now = this.#now();
     for (const [account, { grant, settled, unused, freeUntil }] of this.#accounts) {
@@ -321,19 +333,21 @@ export class GrantPool {
   }
 }
 
+/** Whether a grant covers a call of this estimate. */
 function isUsable(grant: Grant | undefined, { micros, tokens, isUnpriced }: Estimate, now: number): grant is Grant {
   if (grant === undefined || grant.expiresAt <= now || grant.calls < 1) return false;
-  // Where there is a budget the object says why not.
+  // With a hard budget the object has to decide, and explains the refusal.
   if (isUnpriced && Number.isFinite(grant.micros)) return false;
   return grant.micros >= micros && grant.tokens >= tokens;
 }
 
-/** Twice as many calls as the last grant was for, when most of them were used; else as many as were used. */
+/** Calls to request: twice those of the last grant if most of them were used, else as many as were used. */
 function nextGrantSize({ grant, size }: AccountGrants): number {
   const left = grant?.calls ?? 0;
   return Math.max(1, left <= size / 4 ? size * 2 : size - left);
 }
 
+/** Takes everything pending out of the account. */
 function drainReport(grants: AccountGrants): UsageReport {
   const { settled, unused } = grants;
   grants.settled = [];
@@ -341,6 +355,7 @@ function drainReport(grants: AccountGrants): UsageReport {
   return { settled, unused };
 }
 
+/** The inverse of `drainReport`, for a report that was not delivered. */
 function restoreReport(grants: AccountGrants, { settled, unused }: UsageReport): void {
   grants.settled.push(...settled);
   grants.unused.push(...unused);
@@ -350,7 +365,7 @@ function toLimitError({ code, message, retryAfterSeconds, rates }: LedgerRefusal
   return new LimitError(code, message, rates ?? {}, retryAfterSeconds);
 }
 
-/** A refusal that says how the limits stand. */
+/** A refusal with the state of the limits, for response headers. */
 export class LimitError extends GatewayError {
   readonly rates: Rates;
 

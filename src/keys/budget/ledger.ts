@@ -3,53 +3,62 @@ import type { Sql } from "../../store/sql.ts";
 import { findPeriodEnd, findFirstDay, PERIODS, type Period, currentDay } from "./periods.ts";
 import type { Account, Budget } from "./account.ts";
 
-/** How long an isolate may use what it was granted: no limit is older than that anywhere. Milliseconds. */
+/** How long an isolate may use a grant; a changed limit applies everywhere after this time. Milliseconds. */
 export const GRANT_MS = 5_000;
 /**
- * When a grant is given up on which its isolate never reported, because it died. No call lasts longer, and the record
- * of each has long come by the queue. Milliseconds.
+ * Age after its end at which a grant is expired whose isolate never reported on it, because it died. No call lasts longer,
+ * and the records of its calls have arrived through the queue by then. Milliseconds.
  */
 const GRANT_TIMEOUT_MS = 20 * 60_000;
-/** How long a record may still come for a lapsed grant: what a queue keeps, at most. Milliseconds. */
+/** How long a record may still arrive for an expired grant: a queue retains messages for at most 14 days. Milliseconds. */
 const LATE_RECORD_MS = 15 * 86_400_000;
-/** A grant holds at most this share of what is left beyond its first call: what one isolate holds, no other can use. */
+/** A grant reserves for more than its first call at most one part in this many of what is left: no other isolate can use it. */
 const GRANT_SHARE = 32;
 /** Calls in one grant where nothing is limited. */
 const MAX_CALLS = 10_000;
-/** What counts against a limit a minute, in whole seconds: the started one belongs to it. */
+/** Length of the window for limits per minute: 60 seconds and the current one, which is not complete. Seconds. */
 const WINDOW_S = 61;
 
-/** What a call may take. `micros`: micro-dollars. */
+/** The cost of a call, estimated or actual. `micros`: micro-dollars. */
 export type Amount = { micros: number; tokens: number };
 
 /**
- * What is wanted: enough for one such call, and for `calls` of them if it may be. `least`: the caller bounded no
- * output, so it may also run on what is left, if that is no less than this. `isUnpriced`: nobody knows what it costs.
+ * A request for a grant: for one call of this estimate, and for up to `calls` of them if the limits allow. `least`: the
+ * request sets no limit of output, so the call may also run with less money, but not less than this. `isUnpriced`: the
+ * model's price is unknown.
  */
 export type GrantRequest = Amount & { calls: number; least?: number; isUnpriced?: boolean };
 
-/** Good for `calls` calls until `expiresAt`. Infinite is what is not limited. */
+/** A reservation for `calls` calls until `expiresAt`, in Unix milliseconds. Infinity: not limited. */
 export type Grant = Amount & { id: string; calls: number; expiresAt: number; rates: Rates };
 
-/** How the limits a minute stand, for an answer's headers. `resetAt`: Unix milliseconds. */
+/** State of the limits per minute, for response headers. `resetAt`: Unix milliseconds. */
 export type Rates = { requests?: RateState; tokens?: RateState };
 type RateState = { limit: number; remaining: number; resetAt: number };
 
+/** The members of the GatewayError that the caller gets. */
 export type LedgerRefusal = { code: ErrorCode; message: string; retryAfterSeconds?: number; rates?: Rates };
 
-/** `wait`: others hold what may soon come back. */
+/** `wait`: outstanding reservations, if returned, would make the request fit. */
 export type GrantResult = { grant: Grant } | { refused: LedgerRefusal; wait?: boolean };
 
-/** A call that has ended. `held`: what it was to take at most; `took`: what it did. */
+/** A call that has ended. `held`: its reservation; `took`: its actual cost. */
 export type Settlement = { grant: string; call: string; held: Amount; took: Amount };
 
-/** What is left of a grant that is not used any more. */
+/** The unused rest of a grant that an isolate gives up. */
 export type GrantReturn = Amount & { grant: string; calls: number };
 
+/** Balance of a period. `day`: its first. `spent`, `held`: micro-dollars. `resetAt`: Unix milliseconds. */
 type PeriodBalance = { period: Period; day: string; spent: number; held: number; resetAt: number };
 
+/** `micros`: 0 without a hard budget. `second`: the one in which its requests and tokens count. */
 type GrantRow = { id: string; calls: number; micros: number; day: string; second: number };
 
+/**
+ * Schema of ledgers; several accounts may share a database. Steps are only ever added. `settled`: calls and returns that
+ * were counted. `days`: spending by day, TOTAL_DAY for all. `seconds`: requests and tokens of the last minute. `largest`:
+ * a decaying maximum of the cost of calls.
+ */
 export const LEDGER_MIGRATIONS: readonly string[] = [
   `CREATE TABLE grants (
      id TEXT PRIMARY KEY, account TEXT NOT NULL, calls INTEGER NOT NULL, micros INTEGER NOT NULL, day TEXT NOT NULL,
@@ -68,10 +77,10 @@ export const LEDGER_MIGRATIONS: readonly string[] = [
 ];
 
 /**
- * One account's money and rates, in the one object that knows the truth of them. Money is set aside by grants before it
- * can be spent, and a grant's calls are settled each once, by whoever tells of them first: their isolate, or their
- * record. So at every moment `spent + held ≤ limit` of every hard budget, and when all calls are settled, `spent` is
- * the sum of what they cost.
+ * One account's money and rates, in the one object that decides about them. Money is reserved by grants before it is
+ * spent, and each call of a grant is settled once, by its isolate's report or by its record, whichever arrives first. So
+ * `spent + held ≤ limit` holds for every hard budget at all times, and once all calls are settled, `spent` is the sum of
+ * their costs.
  */
 export class Ledger {
   readonly #sql: Sql;
@@ -88,7 +97,7 @@ export class Ledger {
     this.#account = services.account;
   }
 
-  /** Sets aside what a call may take, and what more calls may where much is left. */
+  /** Reserves for one call, and for more calls if much is left. Rates are checked before concurrency, and budgets last. */
   grant(request: GrantRequest): GrantResult {
     const now = this.#now();
     this.#expireGrants(now);
@@ -110,7 +119,7 @@ export class Ledger {
     if (tightest !== undefined && request.isUnpriced) return { refused: { ...UNPRICED, rates } };
     const first = computeReservation(request, left, this.#readLargestCost());
     if (first === undefined) {
-      // Infinite is left where there is no budget, so that here is one.
+      // Without a budget `left` is Infinity and every request fits, so there is one here.
       const { period, limit, held, spent } = tightest!;
       const resetAt = findPeriodEnd(period, now, time_zone);
       const state = `${spent} of ${limit} micro-dollars spent, ${held} in use`;
@@ -136,11 +145,11 @@ export class Ledger {
       calls,
       micros: isMetered ? (calls === 1 ? first : calls * request.micros) : Infinity,
       tokens: tokens === undefined ? Infinity : calls * request.tokens,
-      // In the day and the budgets' periods in which it was granted, or nowhere.
+      // No longer than the day: spending counts in the periods in which the grant was made.
       expiresAt: Math.min(now + GRANT_MS, end),
       rates,
     };
-    // What is used at once counts from now; what may be used later, from when it is used at the latest.
+    // A single call counts from now. Calls of a larger grant may start until it expires, so they count from then.
     const second = Math.floor((calls === 1 ? now : grant.expiresAt) / 1000);
     this.#sql(
       "INSERT INTO grants (id, account, calls, micros, day, second, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -156,7 +165,7 @@ export class Ledger {
     return { grant };
   }
 
-  /** Each call once, however often it is told of. One of a grant that is no more was told of before. */
+  /** Counts a call's cost and frees its reservation; later reports of it are ignored. A grant is deleted only when all its calls are settled. */
   settle({ grant: id, call, held, took }: Settlement): void {
     const grant = this.#findGrant(id);
     if (grant === undefined || !this.#markSettled(id, call)) return;
@@ -179,7 +188,7 @@ export class Ledger {
     this.#reduceGrant(grant, { calls: 1, micros: held.micros });
   }
 
-  /** Takes back what nobody will use: a grant's rest, once. */
+  /** Frees the rest of a grant that will not be used, once. */
   returnUnused({ grant: id, calls, micros, tokens }: GrantReturn): void {
     const grant = this.#findGrant(id);
     if (grant === undefined || !this.#markSettled(id, UNUSED_CALL)) return;
@@ -187,7 +196,7 @@ export class Ledger {
     this.#reduceGrant(grant, { calls, micros: Number.isFinite(micros) ? micros : 0 });
   }
 
-  /** How the budgets stand, one for each period, limited or not. */
+  /** The balance of each period, with or without a budget. */
   readBalances(): PeriodBalance[] {
     const now = this.#now();
     this.#expireGrants(now);
@@ -201,7 +210,7 @@ export class Ledger {
     }));
   }
 
-  /** The latest days on which there was a call, newest first. */
+  /** The latest `count` days with calls, newest first. */
   listDays(count: number): { day: string; calls: number; tokens: number; micros: number }[] {
     return this.#sql(
       "SELECT day, calls, tokens, micros FROM days WHERE account = ? AND day <> ? ORDER BY day DESC LIMIT ?",
@@ -211,7 +220,7 @@ export class Ledger {
     );
   }
 
-  /** Calls that were granted and have not ended. */
+  /** Calls of open grants that are not settled; unused ones of a grant count as running. */
   #countRunning(): number {
     const [row] = this.#sql<{ n: number | null }>(
       "SELECT sum(calls) AS n FROM grants WHERE account = ? AND lapsed = 0",
@@ -224,6 +233,7 @@ export class Ledger {
     return this.#sql<GrantRow>("SELECT * FROM grants WHERE id = ? AND account = ?", id, this.#name)[0];
   }
 
+  /** False if the call was settled before. */
   #markSettled(grant: string, call: string): boolean {
     const inserted = this.#sql(
       "INSERT INTO settled (grant_id, call_id) VALUES (?, ?) ON CONFLICT DO NOTHING RETURNING call_id",
@@ -233,17 +243,19 @@ export class Ledger {
     return inserted.length > 0;
   }
 
+  /** Removes calls and their money from a grant, and deletes it when none is left. */
   #reduceGrant({ id, calls, micros }: GrantRow, by: { calls: number; micros: number }): void {
     const left = calls - by.calls;
     if (left > 0) {
       this.#sql("UPDATE grants SET calls = ?, micros = ? WHERE id = ?", left, Math.max(0, micros - by.micros), id);
       return;
     }
-    // A lapsed one stays: should its isolate have been wrong about its calls, their records are still heard.
+    // An expired grant stays until LATE_RECORD_MS: records of calls that its isolate never reported may still arrive.
     const [deleted] = this.#sql("DELETE FROM grants WHERE id = ? AND lapsed = 0 RETURNING id", id);
     if (deleted !== undefined) this.#sql("DELETE FROM settled WHERE grant_id = ?", id);
   }
 
+  /** Frees what unreported grants reserve, and deletes old rows. */
   #expireGrants(now: number): void {
     this.#sql(
       "UPDATE grants SET lapsed = 1, calls = 0, micros = 0 WHERE account = ? AND lapsed = 0 AND expires_at < ?",
@@ -260,7 +272,7 @@ export class Ledger {
     this.#sql("DELETE FROM seconds WHERE account = ? AND second < ?", this.#name, second);
   }
 
-  /** The hard budget that leaves the least. */
+  /** The hard budget with the least money left; undefined if there is none. */
   #findTightestBudget(
     all: readonly Budget[],
     day: string,
@@ -271,6 +283,7 @@ export class Ledger {
       .toSorted((a, b) => a.limit - a.spent - a.held - (b.limit - b.spent - b.held))[0];
   }
 
+  /** Spent and reserved micro-dollars of the period that contains this day. */
   #readSpending(period: Period, day: string): { spent: number; held: number } {
     const first = findFirstDay(period, day);
     const [spent] = this.#sql<{ n: number | null }>(
@@ -292,6 +305,7 @@ export class Ledger {
     return this.#sql<{ micros: number }>("SELECT micros FROM largest WHERE account = ?", this.#name)[0]?.micros ?? 0;
   }
 
+  /** State of the limits per minute; empty if there are none, so that no window is read. */
   #readRates(now: number): Rates {
     const { requests_per_minute: requests, tokens_per_minute: tokens } = this.#account().limits;
     if (requests === undefined && tokens === undefined) return {};
@@ -314,6 +328,7 @@ export class Ledger {
     };
   }
 
+  /** Adds to the window of the limits per minute, negative numbers too. Nothing is written without such limits. */
   #countUsage(second: number, requests: number, tokens: number): void {
     const { requests_per_minute, tokens_per_minute } = this.#account().limits;
     if (requests_per_minute === undefined && tokens_per_minute === undefined) return;
@@ -328,21 +343,22 @@ export class Ledger {
   }
 }
 
-/** What costs nobody knows how much cannot be kept within a budget. */
+/** A call of unknown cost cannot be held within a hard budget. */
 const UNPRICED = {
   code: "model.not_allowed",
-  message: "model: its price is not known, and a hard budget takes no other; RHONE_PRICES can tell it",
+  message: "model: its price is unknown, which a hard budget does not allow; RHONE_PRICES can set it",
 } as const satisfies LedgerRefusal;
 
-/** In the place of a call's id. */
+/** Stands for a call's id in `settled`: the return of a grant's rest. */
 const UNUSED_CALL = "unused";
 
-/** Stands for all days together. Sorts before any, so that no sum of days has it. */
+/** The row in `days` for all days together. Sorts before every day, so that no sum over days includes it. */
 const TOTAL_DAY = "";
 
 /**
- * What is set aside for the call: all it needs, or nothing. A call whose output has no bound may also have a part of what
- * is left: much more than calls cost lately, so that some can run side by side, or all of it while nobody knows.
+ * Micro-dollars to reserve for a call: its estimate if that fits; undefined if the call is refused. A call without a limit
+ * of output may also get a part of what is left: much more than recent calls cost, so that some can run at the same time,
+ * or all of it before the first call has settled.
  */
 function computeReservation({ micros, least }: GrantRequest, left: number, largest: number): number | undefined {
   if (micros <= left) return micros;
@@ -350,7 +366,7 @@ function computeReservation({ micros, least }: GrantRequest, left: number, large
   return largest === 0 ? left : Math.min(left, Math.max(least, 4 * largest, Math.floor(left / 8)));
 }
 
-/** How many more calls fit in a share of what is left. */
+/** How many calls of `each` fit in a grant's share of what is left. */
 const countMoreCalls = (left: number, each: number): number =>
   each <= 0 ? Infinity : Math.floor(left / GRANT_SHARE / each);
 

@@ -1,9 +1,11 @@
+/** Periods of budgets. `total` never ends. */
 export const PERIODS = ["daily", "weekly", "monthly", "total"] as const;
 export type Period = (typeof PERIODS)[number];
 
-/** Days as a time zone counts them: `2026-11-21`. They sort. */
+/** Formats of days by time zone, as `2026-11-21`, which sort by time. Cached: creating one takes longer than using it. */
 const FORMATS = new Map<string, Intl.DateTimeFormat>();
 
+/** Whether the platform knows an IANA time zone of this name. */
 export function isTimeZone(name: string): boolean {
   try {
     return dayOf(0, name) !== "";
@@ -12,7 +14,7 @@ export function isTimeZone(name: string): boolean {
   }
 }
 
-/** The day at that time. Throws RangeError for a time zone that nobody knows. */
+/** The day of a time in a time zone. `at`: Unix milliseconds. Throws RangeError for an unknown time zone. */
 function dayOf(at: number, timeZone: string): string {
   const format =
     FORMATS.get(timeZone) ??
@@ -21,10 +23,10 @@ function dayOf(at: number, timeZone: string): string {
   return format.format(at);
 }
 
-/** Looking for the end of a day takes a hundred times as long as knowing it. */
+/** The current day by time zone: the search for its end takes a hundred times as long as a lookup. */
 const CURRENT_DAYS = new Map<string, { day: string; begin: number; end: number }>();
 
-/** The day at that time, and when it ends: Unix milliseconds. */
+/** The day of a time, and when it ends. `at` and `end`: Unix milliseconds. */
 export function currentDay(at: number, timeZone: string): { day: string; end: number } {
   const cached = CURRENT_DAYS.get(timeZone);
   if (cached !== undefined && cached.begin <= at && at < cached.end) return cached;
@@ -34,7 +36,7 @@ export function currentDay(at: number, timeZone: string): { day: string; end: nu
   return found;
 }
 
-/** The first day of the period that this day is in. A total has always run. */
+/** The first day of the period that contains this day; for `total` a text that sorts before all days. */
 export function findFirstDay(period: Period, day: string): string {
   switch (period) {
     case "daily":
@@ -48,7 +50,7 @@ export function findFirstDay(period: Period, day: string): string {
   }
 }
 
-/** When the period ends that this time is in: Unix milliseconds. A total never does. */
+/** The end of the period that contains this time, in Unix milliseconds; Infinity for `total`. */
 export function findPeriodEnd(period: Period, at: number, timeZone: string): number {
   if (period === "total") return Infinity;
   const first = findFirstDay(period, dayOf(at, timeZone));
@@ -57,7 +59,7 @@ export function findPeriodEnd(period: Period, at: number, timeZone: string): num
   return findDayStart(next, timeZone);
 }
 
-/** The first moment of a day. Clocks are put forward and back, some at midnight: it is looked for, not calculated. */
+/** The first millisecond of a day. Found by bisection, since clocks change for daylight saving time, in some zones at midnight. */
 function findDayStart(day: string, timeZone: string): number {
   const noon = Date.parse(`${day}T12:00:00Z`);
   let before = noon - 2 * DAY_MS;
@@ -70,8 +72,10 @@ function findDayStart(day: string, timeZone: string): number {
   return after;
 }
 
+/** Milliseconds of a day in UTC. */
 const DAY_MS = 86_400_000;
 
+/** A calendar day later by `days`, which may be negative. UTC has no daylight saving time. */
 const addDays = (day: string, days: number): string =>
   new Date(Date.parse(`${day}T00:00:00Z`) + days * DAY_MS).toISOString().slice(0, 10);
 

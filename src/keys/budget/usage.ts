@@ -1,7 +1,7 @@
 import type { Ledger } from "./ledger.ts";
 import type { Account } from "./account.ts";
 
-/** What an account has spent, as the API writes it. Money is micro-dollars. */
+/** The usage object of the API. Money is micro-dollars, times are RFC 3339. */
 export type AccountUsage = {
   object: "usage";
   time_zone: string;
@@ -10,7 +10,7 @@ export type AccountUsage = {
     hard: boolean;
     limit_micros_usd: number;
     spent_micros_usd: number;
-    /** Set aside for calls that run. */
+    /** Reserved for running calls and for grants that isolates hold. */
     reserved_micros_usd: number;
     remaining_micros_usd: number;
     resets_at: string | null;
@@ -19,8 +19,10 @@ export type AccountUsage = {
   days: { day: string; calls: number; tokens: number; cost_micros_usd: number }[];
 };
 
+/** Days in a report: enough for a month and the one before. */
 const REPORTED_DAYS = 62;
 
+/** Reads an account's spending by budget, period and day. */
 export function toApiUsage(ledger: Ledger, { budgets, time_zone }: Account): AccountUsage {
   const balances = ledger.readBalances();
   return {

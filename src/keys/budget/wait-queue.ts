@@ -1,14 +1,14 @@
 import type { Ledger, GrantRequest, Settlement, GrantResult, GrantReturn } from "./ledger.ts";
 
-/** How long a call waits for money that others hold and may not need: as long as for a busy session. Milliseconds. */
+/** How long a call waits for money that other calls reserved and may not need: as long as for a busy session. Milliseconds. */
 const MAX_WAIT_MS = 30_000;
 
-/** What an isolate tells of the calls it made, and gives back. */
+/** An isolate's report to an account: calls that ended, and grants it returns. */
 export type UsageReport = { settled: readonly Settlement[]; unused: readonly GrantReturn[] };
 
 /**
- * The door to a ledger. Calls are reserved for what they may cost at most, and mostly cost less: who finds nothing left
- * waits, in order, for what comes back, as long as that would be enough.
+ * A FIFO queue in front of a ledger. Calls reserve the most they may cost, and mostly cost less. A request that does not
+ * fit waits while outstanding reservations, if returned, would make it fit; otherwise it is refused at once.
  */
 export class WaitQueue {
   readonly #ledger: Ledger;
@@ -18,6 +18,7 @@ export class WaitQueue {
     this.#ledger = ledger;
   }
 
+  /** Resolves to a grant or a refusal, after MAX_WAIT_MS at the latest. */
   async take(request: GrantRequest): Promise<GrantResult> {
     const result = this.#waiting.length === 0 ? this.#ledger.grant(request) : undefined;
     if (result !== undefined && !mustWait(result)) return result;
@@ -36,13 +37,14 @@ export class WaitQueue {
     });
   }
 
+  /** Settles calls and takes grants back, then serves waiting requests. */
   report({ settled, unused }: UsageReport): void {
     for (const call of settled) this.#ledger.settle(call);
     for (const grant of unused) this.#ledger.returnUnused(grant);
     this.#serve();
   }
 
-  /** One after the other: a small call must not overtake a large one for ever. */
+  /** Strictly in order: otherwise small calls could overtake a large one forever. */
   #serve(): void {
     for (let first = this.#waiting[0]; first !== undefined; first = this.#waiting[0]) {
       const result = this.#ledger.grant(first.need);
