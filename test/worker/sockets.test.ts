@@ -314,9 +314,9 @@ describe("a connection that may not go on", () => {
   it("is refused at its next frame, and closed, when its key is no longer valid", async () => {
     const { 0: near, 1: far } = new WebSocketPair();
     far.accept();
-    // The clock of a key's admission cannot be moved here: what it comes to stands in its place.
-    const home = { now: Date.now, admit: () => Promise.reject(invalidKey()) } as unknown as SocketServices;
-    const sockets = new SessionSockets(home, []);
+    // The clock of the key cache cannot be moved here, so the services reject the key themselves.
+    const services = { now: Date.now, authenticate: () => Promise.reject(invalidKey()) } as unknown as SocketServices;
+    const sockets = new SessionSockets(services, []);
     sockets.accept(far, { org: "org_default", keyId: "key_x", sessionId: "sess_x", isNew: false, isBound: true });
     const client = new Client(near);
     await sockets.onMessage(far, JSON.stringify(create("demo")));
