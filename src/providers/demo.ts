@@ -11,7 +11,7 @@ import { embedTexts } from "./demo-embeddings.ts";
  * network or a key. The gateway treats it like any other provider. It is deterministic and stateless: it answers only from
  * the messages of the request, so an answer that refers to an earlier turn shows that the gateway restored the context.
  */
-export async function demo(request: Request): Promise<Response> {
+export async function fetchDemo(request: Request): Promise<Response> {
   const body = parseJson(await request.text());
   const { pathname } = new URL(request.url);
   if (pathname.endsWith("/embeddings")) return Response.json(embedTexts(isObject(body) ? body : {}));
@@ -19,8 +19,8 @@ export async function demo(request: Request): Promise<Response> {
   const response = respond(call);
   if (pathname.endsWith("/input_tokens"))
     return Response.json({ object: "response.input_tokens", input_tokens: response.usage.fresh });
-  const wantsUsage = isObject(body) && isObject(body.stream_options) && body.stream_options.include_usage === true;
-  const reply = { created: Math.floor(Date.now() / 1000), includeUsage: wantsUsage };
+  const includeUsage = isObject(body) && isObject(body.stream_options) && body.stream_options.include_usage === true;
+  const reply = { created: Math.floor(Date.now() / 1000), includeUsage };
   if (!call.stream) return Response.json(openaiChat.encodeResponse(response, reply));
   const encoder = openaiChat.encodeStream(reply);
   const frames = streamByToken(response)

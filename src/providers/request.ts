@@ -1,6 +1,6 @@
 import type { Dialect, Loss } from "../canonical/types.ts";
 import { withCredential, type OutgoingRequest } from "./auth.ts";
-import { demo } from "./demo.ts";
+import { fetchDemo } from "./demo.ts";
 import { type CloudCall, geminiPath, CLOUDS } from "./clouds.ts";
 import type { Provider } from "./provider.ts";
 
@@ -59,7 +59,7 @@ const FORWARDED_HEADERS: Record<Dialect, readonly string[]> = {
 
 /** The function that sends a request: the demo answers locally, a cloud's response is converted to the maker's form. */
 export function fetchOf({ id, cloud }: Provider): (request: Request) => Promise<Response> {
-  if (id === "demo") return demo;
+  if (id === "demo") return fetchDemo;
   if (cloud === undefined) return (request) => fetch(request);
   return async (request) => CLOUDS[cloud].unwrap(await fetch(request));
 }

@@ -1,8 +1,8 @@
-/** An object has one alarm, which is set for the earliest of all that wait for it. */
+/** Shares the one alarm of a Durable Object: it is set for the earliest of all requested times. */
 export class Alarm {
   readonly #set: (at: number) => void;
   readonly #now: () => number;
-  /** As far as this life of the object knows. Unix milliseconds. */
+  /** The alarm's time as far as this instance has set it; Infinity: not set. Unix milliseconds. */
   #at = Infinity;
 
   constructor(set: (at: number) => void, now: () => number) {
@@ -10,7 +10,7 @@ export class Alarm {
     this.#now = now;
   }
 
-  /** Has it come in so many milliseconds at the latest. */
+  /** Makes the alarm go off in `ms` milliseconds at the latest. */
   scheduleWithin(ms: number): void {
     const at = this.#now() + ms;
     if (this.#at <= at) return;
@@ -18,7 +18,7 @@ export class Alarm {
     this.#set(at);
   }
 
-  /** It has come, and will not again by itself. */
+  /** To be called when the alarm goes off: it is not set any more. */
   onAlarm(): void {
     this.#at = Infinity;
   }

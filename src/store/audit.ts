@@ -2,7 +2,7 @@ import { and, desc, eq, lt } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
 import { auditEvents, keys, organizations } from "./schema.ts";
 
-/** A key as lists show it. Times are Unix milliseconds. */
+/** A key as lists show it, without secrets and their digests. Times are Unix milliseconds. */
 export type ListedKey = {
   id: string;
   org: string;
@@ -17,13 +17,13 @@ export type ListedKey = {
 
 export type ListedOrganization = { id: string; name: string; createdAt: number };
 
-/** What somebody did to a key or an organisation, and how that stands since. No secret, and no digest of one, is in it. */
+/** A change of a key or an organisation, and its state after the change. Holds no secret and no digest of one. */
 export type AuditEvent = {
   /** Sorts by time. */
   id: string;
   at: number;
   org: string;
-  /** The key that did it. */
+  /** Id of the key that made the change. */
   actor: string;
   action:
     | "key.created"
@@ -34,14 +34,15 @@ export type AuditEvent = {
     | "organization.changed"
     | "credential.set"
     | "credential.removed";
+  /** Id of the changed key or organisation. */
   target: string;
-  /** The members that were given. */
+  /** The members of the request. */
   details: object;
   key?: ListedKey;
   organization?: ListedOrganization;
 };
 
-/** Writes changes into D1, in their order. The same one twice leaves one event. */
+/** Writes events and the changed keys and organisations to D1, in order and in one transaction. Idempotent. */
 export async function writeAuditEvents(d1: D1Database, changes: readonly AuditEvent[]): Promise<void> {
   const db = drizzle(d1);
   const statements = changes.flatMap(({ key, organization, ...event }) => [
@@ -67,10 +68,10 @@ export async function writeAuditEvents(d1: D1Database, changes: readonly AuditEv
   if (first !== undefined) await db.batch([first, ...rest]);
 }
 
-/** What is not said is not left as it was. */
+/** Absent members become null: an update must not leave older values. */
 const toKeyRow = (key: ListedKey): typeof keys.$inferInsert => ({ expiresAt: null, revokedAt: null, ...key });
 
-/** Newest first. `after`: the last id of the page before. */
+/** A page of an organisation's keys, newest first. `after`: the last id of the previous page. */
 export async function listKeys(
   d1: D1Database,
   org: string,
@@ -90,5 +91,6 @@ export async function listKeys(
   }));
 }
 
+/** All organisations, oldest first, at most 1000. */
 export const listOrganizations = (d1: D1Database): Promise<ListedOrganization[]> =>
   drizzle(d1).select().from(organizations).orderBy(organizations.createdAt, organizations.id).limit(1000);

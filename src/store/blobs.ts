@@ -1,14 +1,15 @@
-/** Large texts by name, in R2. A name says what it holds, so writing one twice changes nothing. */
+/** Large texts by name, in R2. A name is a hash of the text, so writing one again is idempotent. */
 export type Blobs = {
   put: (name: string, text: string) => Promise<void>;
-  /** undefined: it is not there. */
+  /** The text; undefined if there is no blob of that name. */
   get: (name: string) => Promise<string | undefined>;
-  /** Takes over what another session's blobs hold under these names. */
+  /** Copies blobs of these names from another session. Missing ones are skipped. */
   copyFrom: (from: string, names: readonly string[]) => Promise<void>;
+  /** Deletes all blobs of the session. */
   clear: () => Promise<void>;
 };
 
-/** The blobs of one session. Each has its own: what a session held goes with it, whoever branched from it. */
+/** The blobs of one session. Sessions share none: deleting a session deletes its blobs, and its branches have copies. */
 export function openBlobs(bucket: R2Bucket, session: string): Blobs {
   const keyOf = (name: string, owner = session): string => `media/${owner}/${name}`;
   return {

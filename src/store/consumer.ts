@@ -18,9 +18,9 @@ export async function consumeRecords(
 ): Promise<void> {
   const read = messages.map((message) => ({ message, records: JSON.parse(message.body) as StoredRecord[] }));
   for (const chunk of chunkBySize(read, ({ records }) => records.length, BATCH)) {
-    const records = chunk.flatMap((one) => one.records);
+    const records = chunk.flatMap((entry) => entry.records);
     const failed = new Set(await applyOrSplit(records, apply));
-    for (const one of chunk) if (one.records.some((record) => failed.has(record))) one.message.retry();
+    for (const entry of chunk) if (entry.records.some((record) => failed.has(record))) entry.message.retry();
     // The local runtime has a single thread and accepts requests only when it is idle.
     await sleep(1);
   }

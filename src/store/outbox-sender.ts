@@ -3,23 +3,23 @@ import type { Sql } from "./sql.ts";
 import type { Alarm } from "./alarm.ts";
 import { deleteThrough, type OutboxRow, rowsAfter } from "./outbox.ts";
 
-/** All that is needed of a queue: it takes messages of 128 KB at most. */
+/** The part of a Cloudflare queue that is used. A message is limited to 128 KB. */
 export type RecordQueue = { send: (message: string, how: { contentType: "text" }) => Promise<unknown> };
 
-/** The most that goes as one message, in UTF-16 code units: none has more than three bytes. */
+/** Longest message, in UTF-16 code units. One takes at most three bytes, so this stays below the limit of 128 KB. */
 const MAX_MESSAGE_LENGTH = 40_000;
 /**
- * How long a record that the queue has taken is kept all the same. Should the runtime die meanwhile, the object that
- * comes after sends it again (the local runtime keeps its queues in memory). The consumer applies it once. Milliseconds.
+ * How long a row stays in the outbox after the queue has accepted it. If the runtime crashes within that time, the row is
+ * sent again, since the local runtime has its queues in memory; the consumer is idempotent. Milliseconds.
  */
 const SENT_RETENTION_MS = 2_500;
-/** When somebody looks whether it has arrived. Milliseconds. */
+/** Time until the alarm that sends rows again or deletes sent ones. Milliseconds. */
 const CHECK_MS = 5_000;
 
-/** `takenAt`: when the queue took it, in Unix milliseconds. */
+/** `takenAt`: when the queue accepted the row, in Unix milliseconds; absent: not yet. */
 export type PendingRow = OutboxRow & { takenAt?: number };
 
-/** `bag`: of all the objects that live in this isolate. */
+/** `batcher` is shared by all Durable Objects of the isolate. */
 type SenderServices = Pick<BatchFlusher<PendingRow>, "waitUntil" | "now"> & {
   sql: Sql;
   queue: RecordQueue;
@@ -27,22 +27,25 @@ type SenderServices = Pick<BatchFlusher<PendingRow>, "waitUntil" | "now"> & {
   alarm: Alarm;
 };
 
-/** Brings an outbox to the queue. What is on its way is known in memory alone: what nobody remembers is sent again. */
+/**
+ * Sends outbox rows to the queue, at least once. Which rows the queue has accepted is tracked in memory only, so a restart
+ * sends them again: consumers must be idempotent.
+ */
 export class OutboxSender {
   readonly #services: SenderServices;
-  /** All that is in the outbox and was looked at, in its order. */
+  /** The rows of the outbox that were read so far, in order. */
   readonly #rows: PendingRow[] = [];
 
-  constructor(way: SenderServices) {
-    this.#services = way;
+  constructor(services: SenderServices) {
+    this.#services = services;
   }
 
-  /** To be called with what is written into the outbox, so that it is sent even if nothing else happens any more. */
+  /** To be called when a row is written: it is then sent by the alarm even if `send` is never called. */
   scheduleCheck(): void {
     this.#services.alarm.scheduleWithin(CHECK_MS);
   }
 
-  /** What is new, with what the isolate's other objects send. That it has arrived is for `settle` to see. */
+  /** Hands new rows to the batcher, which sends them together with those of other objects. `settle` checks the result. */
   send(): void {
     const { batcher: bag, waitUntil, now } = this.#services;
     this.scheduleCheck();
@@ -50,30 +53,31 @@ export class OutboxSender {
   }
 
   /**
-   * To be called with the alarm. Sends what the queue has not taken, and forgets what it has had for a while. Resolves
-   * to whether anything is left; the alarm is set for it then.
+   * To be called by the alarm. Sends rows that the queue has not accepted, and deletes those it accepted some time ago.
+   * Resolves to whether rows are left; the alarm is set again then.
    */
   async settle(): Promise<boolean> {
     const { sql, now } = this.#services;
     this.#collect();
-    const late = this.#rows.filter(({ takenAt }) => takenAt === undefined);
-    const kept = this.#rows.findIndex(({ takenAt = Infinity }) => takenAt > now() - SENT_RETENTION_MS);
-    const last = this.#rows.splice(0, kept < 0 ? Infinity : kept).at(-1);
+    const unsent = this.#rows.filter(({ takenAt }) => takenAt === undefined);
+    const firstRecent = this.#rows.findIndex(({ takenAt = Infinity }) => takenAt > now() - SENT_RETENTION_MS);
+    const last = this.#rows.splice(0, firstRecent < 0 ? Infinity : firstRecent).at(-1);
     if (last !== undefined) deleteThrough(sql, last.number);
-    const isLeft = this.#rows.length > 0;
-    if (isLeft) this.scheduleCheck();
-    // An alarm that throws is given up by the platform after six times; this one is set anew.
-    await this.#sendRows(late).catch((cause: unknown) => console.error("records wait for the queue", cause));
-    return isLeft;
+    const hasRows = this.#rows.length > 0;
+    if (hasRows) this.scheduleCheck();
+    // The platform stops retrying an alarm handler after it has thrown six times, so the error is caught; the alarm is set again.
+    await this.#sendRows(unsent).catch((cause: unknown) => console.error("sending records to the queue failed", cause));
+    return hasRows;
   }
 
+  /** Reads the rows that were written since the last call. */
   #collect(): PendingRow[] {
     const fresh: PendingRow[] = rowsAfter(this.#services.sql, this.#rows.at(-1)?.number ?? 0);
     this.#rows.push(...fresh);
     return fresh;
   }
 
-  /** In as few messages as they fit into, each a JSON list of records. */
+  /** Sends the rows in as few messages as possible, each a JSON array of records. Rejects if the queue refuses one. */
   async #sendRows(rows: readonly PendingRow[]): Promise<void> {
     const { queue, now } = this.#services;
     for (const message of chunkBySize(rows, ({ payload }) => payload.length + 1, MAX_MESSAGE_LENGTH)) {

@@ -8,7 +8,7 @@ import { calls, runs } from "./schema.ts";
 import { type SessionRecord, upsertSessions } from "./sessions.ts";
 import { upsertInto } from "./upsert.ts";
 
-/** What is known of a call when it has ended, whichever way; never what was said in it. Times are Unix milliseconds. */
+/** The record of a call that has ended, successfully or not. Holds no content. Times are Unix milliseconds. */
 export type CallRecord = {
   id: string;
   org: string;
@@ -18,22 +18,23 @@ export type CallRecord = {
   surface: string;
   stream: boolean;
   contextMode: "stateful" | "stateless";
+  /** The model name in the request. */
   modelAsked: string;
   /** The model and provider that answered. */
   model?: string;
   provider?: string;
-  /** `incomplete`: the provider never said that it was done. `interrupted`: cancelled, or cut off by a crash of ours. */
+  /** `incomplete`: the stream ended without a terminal event. `interrupted`: cancelled, or the gateway crashed. */
   status: "completed" | "incomplete" | "failed" | "interrupted";
   finishReason?: string;
   usage: Usage;
   costMicrosUsd?: number;
-  /** Milliseconds: spent in the gateway, until the upstream's first byte, from request to end. */
+  /** Milliseconds: spent in the gateway; until the upstream's first byte; from the request to the end. */
   latency: { gateway: number; firstByte?: number; total: number };
   attempts: Attempt[];
   losses: Loss[];
   error?: { code: ErrorCode; message: string; status: number };
   metadata?: Record<string, string>;
-  /** What its key's accounts had set aside for it, and what of that it took: micro-dollars, and tokens in and out. */
+  /** The grants reserved from its key's accounts, and the part used: micro-dollars, and tokens of input and output. */
   charge?: {
     parts: { account: string; grant: string; micros: number; tokens: number }[];
     micros: number;
@@ -43,36 +44,37 @@ export type CallRecord = {
   endedAt: number;
 };
 
-/** What travels through outboxes and the queue. */
+/** A record as it is stored in outboxes and sent through the queue. */
 export type StoredRecord = CallRecord | SessionRecord;
 
+/** One request to a provider, within a call. */
 export type Attempt = {
   provider: string;
   model: string;
-  /** The upstream's status; absent when none came. */
+  /** The upstream's status; absent if it sent none. */
   status?: number;
-  /** Why the call went on without it; absent for the one that answered. */
+  /** Why it failed; absent for the attempt whose answer was used. */
   error?: ErrorCode;
   reason?: string;
   startedAt: number;
-  /** Milliseconds until its first content came, or all of a whole answer, or until it failed. */
+  /** Milliseconds until the first content of a stream, the end of a whole answer, or the failure. */
   ms: number;
 } & DiscardedUsage;
 
-/** What an attempt counted and cost though the answer is not its own; no part of the call's. */
+/** Usage and cost of an attempt whose output was discarded. Not included in the call's own. */
 export type DiscardedUsage = { usage?: Usage; costMicrosUsd?: number };
 
 /**
- * Writes records into D1, all of them or none, in one statement for each table. Queues deliver at least once and in any
- * order: the newest record of a thing leaves one row.
+ * Writes records to D1, all of them or none, with one statement per table. A queue delivers at least once and in any order,
+ * so writing is idempotent and an older record of a session does not replace a newer one.
  */
 export async function upsertRecords(d1: D1Database, records: readonly StoredRecord[]): Promise<void> {
-  const ofSessions = records.filter((record) => "object" in record);
-  const ofCalls = records.flatMap((record) => ("object" in record ? [] : [record]));
+  const sessionRecords = records.filter((record) => "object" in record);
+  const callRecords = records.flatMap((record) => ("object" in record ? [] : [record]));
   const statements = [
-    ...upsertCalls(d1, ofCalls.map(toCallRow)),
-    ...upsertRuns(d1, ofCalls.map(toRunRow)),
-    ...upsertSessions(d1, ofSessions),
+    ...upsertCalls(d1, callRecords.map(toCallRow)),
+    ...upsertRuns(d1, callRecords.map(toRunRow)),
+    ...upsertSessions(d1, sessionRecords),
   ];
   if (statements.length > 0) await d1.batch(statements);
 }
@@ -80,6 +82,7 @@ export async function upsertRecords(d1: D1Database, records: readonly StoredReco
 const upsertCalls = upsertInto(calls, [calls.id]);
 const upsertRuns = upsertInto(runs, [runs.id]);
 
+/** The record of a call; undefined if the organisation has none of that id. */
 export async function findCall(d1: D1Database, org: string, id: string): Promise<CallRecord | undefined> {
   const found = await drizzle(d1)
     .select()
@@ -89,7 +92,7 @@ export async function findCall(d1: D1Database, org: string, id: string): Promise
   return found[0] === undefined ? undefined : toRecord(found[0]);
 }
 
-/** A plain call is a run of one call, and they share all but the prefix of their ids. */
+/** The id of a call's run. A call is a run of one call; their ids differ in the prefix only. */
 export const runIdOf = (callId: string): string => withPrefix(callId, "run");
 
 function toRunRow(record: CallRecord): typeof runs.$inferInsert {
@@ -97,11 +100,13 @@ function toRunRow(record: CallRecord): typeof runs.$inferInsert {
   return { id: runIdOf(id), org, sessionId, keyId, status, stopReason: stopReasonOf(record), createdAt, endedAt };
 }
 
+/** Why the run ended: `end_turn`, `max_tokens` or `error`. */
 export function stopReasonOf({ status, finishReason }: CallRecord): string {
   if (status !== "completed") return "error";
   return finishReason === "length" ? "max_tokens" : "end_turn";
 }
 
+/** A record → its row; `charge` is not stored in D1. */
 function toCallRow(record: CallRecord): typeof calls.$inferInsert {
   const { usage, latency, charge: _, ...same } = record;
   return {
@@ -123,6 +128,7 @@ function toCallRow(record: CallRecord): typeof calls.$inferInsert {
   };
 }
 
+/** A row → its record. Inverse of `toCallRow`. */
 function toRecord(row: typeof calls.$inferSelect): CallRecord {
   const {
     runId: _,
@@ -157,6 +163,6 @@ function toRecord(row: typeof calls.$inferSelect): CallRecord {
   }) as CallRecord;
 }
 
-/** D1's null is our absent. */
+/** The row without its null members: absent members are stored as null. */
 const withoutNull = (row: object): object =>
   Object.fromEntries(Object.entries(row).filter(([, value]) => value !== null));

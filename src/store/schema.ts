@@ -1,8 +1,8 @@
 import { index, integer, primaryKey, sqliteTable, text } from "drizzle-orm/sqlite-core";
 
 /**
- * What D1 keeps for questions over many sessions; nothing on the request path reads it. Times are Unix milliseconds,
- * money is whole micro-dollars, and a count that the provider did not give is null, never 0.
+ * The tables of D1, for queries over many sessions. The request path does not read them. Times are Unix milliseconds, money
+ * is in whole micro-dollars, and a count that the provider did not report is null, not 0.
  */
 export const runs = sqliteTable(
   "runs",
@@ -26,7 +26,7 @@ export const calls = sqliteTable(
     runId: text("run_id").notNull(),
     org: text("org").notNull(),
     sessionId: text("session_id").notNull(),
-    /** The turn it became; null when it never entered a session's history. */
+    /** The turn it became; null if it did not enter a session's history. */
     turnId: text("turn_id"),
     keyId: text("key_id").notNull(),
     surface: text("surface").notNull(),
@@ -42,7 +42,7 @@ export const calls = sqliteTable(
     tokensCacheWrite: integer("tokens_cache_write"),
     tokensOutput: integer("tokens_output"),
     tokensReasoning: integer("tokens_reasoning"),
-    /** Parts of the others, priced apart: of fresh, of output, and of what was written to a cache. */
+    /** Parts of `tokens_fresh`, `tokens_output` and `tokens_cache_write` with prices of their own. */
     tokensInputAudio: integer("tokens_input_audio"),
     tokensOutputAudio: integer("tokens_output_audio"),
     tokensCacheWrite1h: integer("tokens_cache_write_1h"),
@@ -62,7 +62,7 @@ export const calls = sqliteTable(
   (t) => [index("calls_by_session").on(t.org, t.sessionId, t.createdAt), index("calls_by_time").on(t.org, t.createdAt)],
 );
 
-/** The list of sessions; what was said in them is in their own objects. */
+/** The list of sessions. Their content is in their Durable Objects. */
 export const sessions = sqliteTable(
   "sessions",
   {
@@ -78,11 +78,11 @@ export const sessions = sqliteTable(
     createdAt: integer("created_at").notNull(),
     updatedAt: integer("updated_at").notNull(),
   },
-  // A chosen id is its organisation's own: another may have the same.
+  // A client may choose a session id, so it is unique only within an organisation.
   (t) => [primaryKey({ columns: [t.org, t.id] }), index("sessions_by_time").on(t.org, t.createdAt, t.id)],
 );
 
-/** Keys and organisations as lists show them; each one's own object is the truth about it, and holds its secrets' digests. */
+/** Keys and organisations as lists show them. Authoritative are their Durable Objects, which also hold the secrets' digests. */
 export const keys = sqliteTable(
   "keys",
   {
@@ -105,7 +105,7 @@ export const organizations = sqliteTable("organizations", {
   createdAt: integer("created_at").notNull(),
 });
 
-/** Who did what to which object, never to be changed. `details`: the members that were given. */
+/** Changes of keys and organisations: actor, action and target. Append-only. `details`: the members of the request. */
 export const auditEvents = sqliteTable(
   "audit_events",
   {

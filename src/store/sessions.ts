@@ -3,12 +3,12 @@ import { drizzle } from "drizzle-orm/d1";
 import { sessions } from "./schema.ts";
 import { upsertInto } from "./upsert.ts";
 
-/** A session as lists show it. Of two records of one session the one with the higher revision is newer. */
+/** A session as lists show it. Of two records of one session the one with the higher `revision` is newer. */
 export type SessionRecord = {
   object: "session";
   id: string;
   org: string;
-  /** `deleted`: it is gone; the record only keeps an older one from bringing it back. */
+  /** `deleted`: a tombstone, so that an older record that arrives later does not restore the session. */
   status: "active" | "paused" | "deleted";
   phase?: string;
   head?: string;
@@ -20,17 +20,17 @@ export type SessionRecord = {
   updatedAt: number;
 };
 
-/** Which sessions are wanted. Times are Unix milliseconds: from `createdFrom` on, and before `createdBefore`. */
+/** Selects sessions. Times are Unix milliseconds: `createdFrom` is inclusive, `createdBefore` exclusive. */
 export type SessionFilter = {
   status?: SessionRecord["status"];
   metadata: Record<string, string>;
   createdFrom?: number;
   createdBefore?: number;
-  /** The place of the last one that is known already. */
+  /** The last session of the previous page. */
   after?: Pick<SessionRecord, "createdAt" | "id">;
 };
 
-/** The newest first. */
+/** A page of an organisation's sessions, newest first; deleted ones only on request. */
 export async function listSessions(
   d1: D1Database,
   { org, filter, limit }: { org: string; filter: SessionFilter; limit: number },
@@ -46,7 +46,7 @@ export async function listSessions(
         lt(sessions.createdAt, after.createdAt),
         and(eq(sessions.createdAt, after.createdAt), lt(sessions.id, after.id)),
       ),
-    // Each pair is compared as a value: a path could not name every key.
+    // `json_each` compares keys as values: a JSON path could not express every key.
     ...Object.entries(metadata).map(
       ([key, value]) =>
         sql`exists (select 1 from json_each(${sessions.metadata}) as pair where pair.key = ${key} and pair.value = ${value})`,
@@ -67,7 +67,7 @@ export async function listSessions(
   }));
 }
 
-/** When a session was made, by which a list goes on behind it. */
+/** When a session was created, in Unix milliseconds: the sort key for the next page after it. Undefined if it is not listed. */
 export async function findSessionCreatedAt(d1: D1Database, org: string, id: string): Promise<number | undefined> {
   const { createdAt } = sessions;
   const [found] = await drizzle(d1)
@@ -77,7 +77,7 @@ export async function findSessionCreatedAt(d1: D1Database, org: string, id: stri
   return found?.createdAt;
 }
 
-/** Writes records unless newer ones are there: of the same session, or of one that was made later under the same id. */
+/** Writes records, except over a newer one: of the same session, or of a session created later under the same id. */
 export const upsertSessions = upsertInto(
   sessions,
   [sessions.org, sessions.id],
@@ -85,6 +85,6 @@ export const upsertSessions = upsertInto(
     OR (sessions.created_at = excluded.created_at AND sessions.revision < excluded.revision)`,
 );
 
-/** At once, for what must be in the list when its answer arrives. */
+/** Writes one record at once, bypassing the queue, for sessions that must be listed before the response is sent. */
 export const upsertSession = async (d1: D1Database, record: SessionRecord): Promise<void> =>
   void (await d1.batch(upsertSessions(d1, [record])));

@@ -1,12 +1,16 @@
-/** All that state in a Durable Object needs of its database: a query in, its rows out. Synchronous. */
+/** A query on a Durable Object's SQLite database → its rows. Synchronous. */
 export type Sql = <Row>(query: string, ...values: (string | number | null | ArrayBuffer)[]) => Row[];
 
-/** Runs a piece of work as one transaction. */
+/** Runs `work` as one transaction, which is rolled back if it throws. */
 export type Transact = <T>(work: () => T) => T;
 
+/** A Durable Object's database. */
 export type Storage = { sql: Sql; transact: Transact };
 
-/** Brings a database up to date. `steps` are only ever added to: an object made by an older version opens with a newer one. */
+/**
+ * Runs the schema steps that a database has not run yet. Released steps must never change: only new ones are appended, so
+ * that an object stored by an older version can be opened by a newer one.
+ */
 export function migrate({ sql, transact }: Storage, steps: readonly string[]): void {
   sql("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)");
   const [current] = sql<{ version: number }>("SELECT coalesce(max(version), 0) AS version FROM schema_version");

@@ -1,17 +1,16 @@
 import { getTableColumns, getTableName } from "drizzle-orm";
 import type { SQLiteColumn, SQLiteTable } from "drizzle-orm/sqlite-core";
 
-/** D1 takes no value above 2 MB. In UTF-16 code units, of which none has more than three bytes; a longer row goes alone. */
+/** Longest JSON array of rows, in UTF-16 code units of at most three bytes: D1 limits a value to 2 MB. A longer row is sent alone. */
 const MAX_LIST_LENGTH = 600_000;
 
-/** Statements for any number of rows: mostly one, or none when there are no rows. */
+/** Makes the statements for any number of rows: usually one, none for no rows. */
 export type Upsert<Row> = (d1: D1Database, rows: readonly Row[]) => D1PreparedStatement[];
 
 /**
- * A table's rows in place of those that have the same `key`. Every row is written whole: what it does not say becomes
- * null. The text is made once and the rows are its only parameter, a JSON list, because D1 takes half a millisecond for
- * a statement and next to nothing for a row. `isNewer` is SQL that may speak of the row there by the table's name and
- * of the other as `excluded`: where it is false the row there stays.
+ * Inserts rows, replacing those with the same `key`. A row is replaced whole: absent members become null. The statement's
+ * only parameter is a JSON array of all rows, because D1 takes half a millisecond per statement and almost nothing per row.
+ * `isNewer`: SQL condition for replacing a row; the stored row has the table's name, the new one is `excluded`.
  */
 export function upsertInto<Table extends SQLiteTable>(
   table: Table,
@@ -20,7 +19,7 @@ export function upsertInto<Table extends SQLiteTable>(
 ): Upsert<Table["$inferInsert"]> {
   const columns = Object.entries<SQLiteColumn>(getTableColumns(table));
   const names = columns.map(([, { name }]) => name);
-  // `->` gives JSON as it is written, `->>` the value in it.
+  // SQLite: `->` extracts JSON text, `->>` an SQL value.
   const values = columns.map(([member, { dataType }]) => `value ${dataType === "json" ? "->" : "->>"} '$.${member}'`);
   const text = `INSERT INTO ${getTableName(table)} (${names.join()}) SELECT ${values.join()} FROM json_each(?) WHERE true
     ON CONFLICT (${key.map(({ name }) => name).join()})
@@ -28,15 +27,16 @@ export function upsertInto<Table extends SQLiteTable>(
   return (d1, rows) => splitRows(rows).map((list) => d1.prepare(text).bind(list));
 }
 
+/** Rows → JSON arrays of at most `MAX_LIST_LENGTH`. */
 function splitRows(rows: readonly object[]): string[] {
   const lists: string[][] = [];
-  let room = 0;
+  let remaining = 0;
   for (const row of rows) {
     const json = JSON.stringify(row);
-    room -= json.length + 1;
-    if (room < 0 || lists.length === 0) {
+    remaining -= json.length + 1;
+    if (remaining < 0 || lists.length === 0) {
       lists.push([]);
-      room = MAX_LIST_LENGTH - json.length;
+      remaining = MAX_LIST_LENGTH - json.length;
     }
     lists.at(-1)!.push(json);
   }
