@@ -1,21 +1,25 @@
 import { GatewayError } from "../canonical/error.ts";
 import type { Target } from "./locate.ts";
 
+/** The function that sends the request; see `fetchOf`. */
 export type Fetch = (request: Request) => Promise<Response>;
 
-/** An upstream that has answered with a status. `cancel` ends its answer. */
+/** A response whose headers have arrived; its status may be an error. `cancel` aborts the body. */
 export type AttemptResponse = { response: Response; cancel: () => void };
 
-/** One request to one target. Throws `provider.*`, or the signal's reason. */
+/**
+ * Sends one request to a target and waits for the headers, at most `headersMs`. Throws `provider.timeout` or
+ * `provider.unavailable`, or the signal's reason. The signal also cancels the body later.
+ */
 export async function attempt(
   { provider }: Target,
   request: { url: string; headers: Headers; body: string | ReadableStream<Uint8Array> },
   { fetch, headersMs, signal }: { fetch: Fetch; headersMs: number; signal?: AbortSignal },
 ): Promise<AttemptResponse> {
-  const abort = new AbortController();
-  signal?.addEventListener("abort", () => abort.abort(signal.reason), { once: true, signal: abort.signal });
-  const silent = new GatewayError("provider.timeout", `${provider.id} did not answer within ${headersMs / 1000} s`);
-  const timer = setTimeout(() => abort.abort(silent), headersMs);
+  const controller = new AbortController();
+  signal?.addEventListener("abort", () => controller.abort(signal.reason), { once: true, signal: controller.signal });
+  const timeout = new GatewayError("provider.timeout", `${provider.id} did not answer within ${headersMs / 1000} s`);
+  const timer = setTimeout(() => controller.abort(timeout), headersMs);
   try {
     signal?.throwIfAborted();
     const response = await fetch(
@@ -23,14 +27,14 @@ export async function attempt(
         method: "POST",
         headers: request.headers,
         body: request.body,
-        // A redirect would carry the credential to wherever an upstream says.
+        // Following a redirect would send the credential to an address that the upstream chooses.
         redirect: "manual",
-        signal: abort.signal,
+        signal: controller.signal,
       }),
     );
-    return { response, cancel: () => abort.abort(new GatewayError("stream.interrupted", "cancelled")) };
+    return { response, cancel: () => controller.abort(new GatewayError("stream.interrupted", "cancelled")) };
   } catch (cause) {
-    if (abort.signal.aborted) throw abort.signal.reason;
+    if (controller.signal.aborted) throw controller.signal.reason;
     throw new GatewayError("provider.unavailable", `${provider.id} could not be reached`, { cause });
   } finally {
     clearTimeout(timer);

@@ -2,37 +2,38 @@ import type { ErrorCode } from "../canonical/error.ts";
 import type { Cooldown } from "./config.ts";
 
 /**
- * What is known of a target. Times are Unix milliseconds. `open` until `until`; after that, and while nothing else is
- * left, one call at a time may try it: `isProbed`.
+ * The state of a target. Times are Unix milliseconds. The breaker is open until `until`. After that, or if there is no
+ * other target, one call at a time may try it: `isProbed` while it does.
  */
 export type Health = {
   failures: number;
   until?: number;
   isProbed?: true;
-  /** Another isolate found that it is down. */
+  /** The state was read from the shared store: another isolate opened its breaker. */
   isPublished?: true;
+  /** The last failure. */
   why?: { code: ErrorCode; message: string; at: number };
-  /** Milliseconds to the first content, the newest counting a fifth. */
+  /** Moving average of the milliseconds to the first content; the newest value has a weight of one fifth. */
   latency?: number;
 };
 
 export type State = "closed" | "open" | "half_open";
 
-/** How a target may be used now: like any other, for one single try, or not at all. */
+/** Whether a call may use a target: without restriction, for a single attempt, or not at all. */
 export type Admission = "free" | "probe" | "refused";
 
 /**
- * Where isolates tell each other which targets are down. It is asked only about a target that has just failed or is about
- * to be probed, never about one in use; what it does not know, an isolate finds out by itself. Never rejects.
+ * Shares open breakers between isolates. It is read only for a target that has just failed or is about to be probed, never
+ * on the path of a successful call. It may lose entries: an isolate then finds out by itself. Its methods never reject.
  */
 export type BreakerStore = {
-  /** Until when the target is said to be down, in Unix milliseconds. */
+  /** Until when the target is marked as down, in Unix milliseconds; undefined: it is not marked. */
   downUntil: (key: string) => Promise<number | undefined>;
   markDown: (key: string, until: number) => Promise<void>;
   markUp: (key: string) => Promise<void>;
 };
 
-/** For an isolate that is alone. */
+/** A store that shares nothing, for a single isolate. */
 export const LOCAL_ONLY: BreakerStore = {
   downUntil: async () => undefined,
   markDown: async () => {},
@@ -40,9 +41,9 @@ export const LOCAL_ONLY: BreakerStore = {
 };
 
 /**
- * Which targets are out of use. N failures in a row open a target's breaker for the cool-down; then a single probe
- * decides whether it returns or cools down again. Lives in an isolate and is shared by all of its calls; `shared` lets
- * other isolates know of a breaker that opens, of a probe that begins, and of one that has succeeded.
+ * Circuit breakers, one per target, shared by all calls of an isolate. `cooldown.failures` failures in a row open a breaker
+ * for `cooldown.seconds`; then a single probe decides whether it closes or stays open for as long again. `shared` is
+ * notified when a breaker opens, when a probe starts, and when it succeeds.
  */
 export class Breakers {
   readonly #cooldown: Cooldown;
@@ -56,23 +57,27 @@ export class Breakers {
     this.#shared = shared;
   }
 
+  /** `half_open`: the cool-down is over and a probe is due. */
   state(key: string): State {
     const { until } = this.health(key);
     if (until === undefined) return "closed";
     return this.#now() < until ? "open" : "half_open";
   }
 
+  /** The state of a target; of one that was never used, no failures. */
   health(key: string): Health {
     return this.#targets.get(key) ?? { failures: 0 };
   }
 
+  /** The targets with a state, least recently changed first. */
   get keys(): string[] {
     return [...this.#targets.keys()];
   }
 
   /**
-   * Asks to try a target; whoever gets `probe` must tell how it went. `isLast`: there is no other, so it may be probed
-   * before its time, still by one call at a time, and ten times a second.
+   * Requests permission to try a target. After `probe` the caller must call `recordSuccess`, `recordFailure` or `release`.
+   * `isLast`: there is no other target, so it may be probed before the cool-down is over, by one call at a time and at most
+   * every `LAST_RESORT_MS`.
    */
   async admit(key: string, isLast: boolean): Promise<Admission> {
     const health = this.health(key);
@@ -84,12 +89,12 @@ export class Breakers {
     this.#set(key, { ...health, isProbed: true });
     if (isLast) return "probe";
     if (await this.#adoptSharedState(key)) return "refused";
-    // Whoever else comes to this point waits for what this probe finds, or for as long as if it had failed.
+    // Other isolates do not probe until this probe has succeeded, or until a failure would have been over.
     void this.#shared.markDown(key, this.#now() + this.#cooldown.seconds * 1000);
     return "probe";
   }
 
-  /** It answers, be it with a refusal of the request. `latency`: of a success. */
+  /** The target responded, possibly with a refusal of the request. `latency`: milliseconds to the first content, of a success. */
   recordSuccess(key: string, latency?: number): void {
     const { latency: before, until } = this.health(key);
     if (until !== undefined) void this.#shared.markUp(key);
@@ -97,24 +102,24 @@ export class Breakers {
     this.#set(key, { failures: 0, ...(mean !== undefined && { latency: mean }) });
   }
 
-  /** It does not answer as it should. Resolves when it is known whether others have found it down. */
+  /** The target failed. Resolves once the shared state is known. */
   async recordFailure(key: string, why: { code: ErrorCode; message: string }): Promise<void> {
     const { isProbed, until, failures: before, latency } = this.health(key);
     const failures = before + 1;
     const at = this.#now();
     const opens = isProbed || failures >= this.#cooldown.failures;
-    const again = opens ? at + this.#cooldown.seconds * 1000 : until;
+    const openUntil = opens ? at + this.#cooldown.seconds * 1000 : until;
     this.#set(key, {
       failures,
       why: { code: why.code, message: why.message, at },
-      ...(again !== undefined && { until: again }),
+      ...(openUntil !== undefined && { until: openUntil }),
       ...(latency !== undefined && { latency }),
     });
-    if (opens) void this.#shared.markDown(key, again!);
+    if (opens) void this.#shared.markDown(key, openUntil!);
     else await this.#adoptSharedState(key);
   }
 
-  /** Others have found it down: then it is down here, too, for as long. */
+  /** Opens the breaker if another isolate's is open, until the same time. Resolves to whether it is. */
   async #adoptSharedState(key: string): Promise<boolean> {
     const until = await this.#shared.downUntil(key);
     if (until === undefined || until <= this.#now()) return false;
@@ -123,18 +128,18 @@ export class Breakers {
     return true;
   }
 
-  /** The try said nothing of the target: its caller left, or another was faster. */
+  /** The attempt ended without a result: the client disconnected, or another target was faster. */
   release(key: string): void {
     const { isProbed: _, ...health } = this.health(key);
     this.#set(key, health);
   }
 
-  /** Milliseconds until the target may be tried again. */
+  /** Milliseconds until the cool-down is over; 0 if the breaker is closed. */
   waitOf(key: string): number {
     return Math.max(0, (this.health(key).until ?? 0) - this.#now());
   }
 
-  /** The newest last: of more names than any deployment has, the oldest are forgotten. */
+  /** Moves the target to the end of the map, and evicts the least recently changed one if there are too many. */
   #set(key: string, health: Health): void {
     this.#targets.delete(key);
     this.#targets.set(key, health);
@@ -143,10 +148,11 @@ export class Breakers {
 }
 
 /**
- * A target without a stand-in is asked before its time, so that it is back as soon as it answers, but no more often than
- * this: one that refuses at once would be asked as fast as its callers come. Milliseconds.
+ * Shortest time between two probes of a target without alternatives, counted from its last failure. It is probed before the
+ * cool-down is over so that it is used again as soon as it recovers; without a limit, one that refuses quickly would be
+ * probed by every call. Milliseconds.
  */
 const LAST_RESORT_MS = 100;
 
-/** Callers choose model names, so there is no end of targets. */
+/** Most targets with a state. Callers choose model names, so their number is not bounded otherwise. */
 const MAX_TARGETS = 1000;

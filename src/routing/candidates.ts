@@ -4,23 +4,23 @@ import type { Provider } from "../providers/provider.ts";
 import { type Config, type RoutingPolicy, type PolicyChanges, resolveAlias, withChanges } from "./config.ts";
 import { issuerOf, targetKeyOf, locate, locateAt, type Target } from "./locate.ts";
 
-/** What a call says of where it wants to go. `models`: to be tried after `model`, in this order. */
+/** The routing part of a request. `models`: alternatives to `model`, in order of preference. */
 export type RoutingRequest = PolicyChanges & {
   model: string;
   models?: readonly string[];
-  /** The only providers that may answer, the first before the others. */
+  /** Ids of the providers that may be used, in order of preference; absent: all. */
   providers?: readonly string[];
 };
 
-/** A target that may answer. All of a lower tier come before any of a higher one. */
+/** A possible target. All targets of a lower tier are tried before those of a higher one. `weight`: see `shuffleByWeight`. */
 export type Candidate = { target: Target; tier: number; weight: number };
 
-/** Where a call may go, and how it is tried. */
+/** The possible targets of a call, and the policy for trying them. */
 export type Candidates = { all: readonly [Candidate, ...Candidate[]]; policy: RoutingPolicy };
 
 /**
- * Every target that a call may go to. Each name of it is an alias, a route of the deployment, or a model. Throws
- * `model.not_found` for the model itself, `request.invalid` for what `rhone.routing` names beside it.
+ * Finds all targets for a call. Each requested name is an alias, a route of the configuration, or a model. Throws
+ * `model.not_found` for `model`, `request.invalid` for an invalid name in `rhone.routing`.
  */
 export async function findCandidates(
   { model, models = [], providers: ids, ...changes }: RoutingRequest,
@@ -31,10 +31,10 @@ export async function findCandidates(
   const find = (name: string): Promise<Candidate[]> => expand(name, surface, { config, providers, allowed });
   const first = await find(model);
   const others = await Promise.all(models.map((name, i) => find(name).catch((cause) => rethrowAsInvalid(cause, i))));
-  // Who asks for the fastest or the cheapest of several models means all of them.
+  // A request for the fastest or cheapest target ranks all of its models together; otherwise each model gets tiers of its own.
   const isRanked = changes.strategy !== undefined && changes.strategy !== "weighted";
   const lists = [first, ...others].map((list, rank) =>
-    list.map((one) => (isRanked ? one : { ...one, tier: one.tier + rank * TIERS })),
+    list.map((candidate) => (isRanked ? candidate : { ...candidate, tier: candidate.tier + rank * TIERS })),
   );
   const [head, ...rest] = removeDuplicates(lists.flat());
   if (head === undefined) throw invalid("rhone.routing.providers", `none of them serves ${JSON.stringify(model)}`);
@@ -43,11 +43,13 @@ export async function findCandidates(
   return { all: [head, ...rest], policy };
 }
 
-/** More tiers than any route has. */
+/** Distance between the tiers of two models, larger than any tier of a route. */
 const TIERS = 1_000_000;
 
+/** `allowed`: the providers that may be used, in order; undefined: all. */
 type Lookup = { config: Config; providers: ReadonlyMap<string, Provider>; allowed: Provider[] | undefined };
 
+/** The candidates of one name. Throws `model.not_found`. */
 async function expand(name: string, surface: Dialect, { config, providers, allowed }: Lookup): Promise<Candidate[]> {
   const model = resolveAlias(name, config.aliases);
   const route = config.routes.get(model.toLowerCase());
@@ -62,24 +64,28 @@ async function expand(name: string, surface: Dialect, { config, providers, allow
   const found = await Promise.allSettled(
     route.targets.map(async ({ model: at, ...rest }) => ({ target: await locate(at, surface, providers), ...rest })),
   );
-  const usable = found.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
-  // A route stands as long as one of its targets does.
-  if (usable.length === 0) throw found.find((one) => one.status === "rejected")!.reason;
+  const usable = found.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
+  // A route is usable if at least one of its targets is.
+  if (usable.length === 0) throw found.find((result) => result.status === "rejected")!.reason;
   return filterAllowed(usable, allowed);
 }
 
 const findRoute = (name: string, { aliases, routes }: Config): ReturnType<Config["routes"]["get"]> =>
   routes.get(resolveAlias(name, aliases).toLowerCase());
 
+/** Removes other providers; the order of the allowed ones is added to the tiers. */
 function filterAllowed(candidates: Candidate[], allowed: readonly Provider[] | undefined): Candidate[] {
   if (allowed === undefined) return candidates;
   const rank = ({ target }: Candidate): number => allowed.indexOf(target.provider);
-  return candidates.filter((one) => rank(one) >= 0).map((one) => ({ ...one, tier: one.tier + rank(one) }));
+  return candidates
+    .filter((candidate) => rank(candidate) >= 0)
+    .map((candidate) => ({ ...candidate, tier: candidate.tier + rank(candidate) }));
 }
 
+/** Keeps the first candidate of each target. */
 function removeDuplicates(candidates: readonly Candidate[]): Candidate[] {
-  const seen = new Map(candidates.toReversed().map((one) => [targetKeyOf(one.target), one]));
-  return candidates.filter((one) => seen.get(targetKeyOf(one.target)) === one);
+  const seen = new Map(candidates.toReversed().map((candidate) => [targetKeyOf(candidate.target), candidate]));
+  return candidates.filter((candidate) => seen.get(targetKeyOf(candidate.target)) === candidate);
 }
 
 function requireProvider(id: string, i: number, providers: ReadonlyMap<string, Provider>): Provider {
@@ -88,52 +94,56 @@ function requireProvider(id: string, i: number, providers: ReadonlyMap<string, P
   throw invalid(`rhone.routing.providers[${i}]`, `there is no provider ${JSON.stringify(id)}; see GET /v1/models`);
 }
 
+/** A model in `rhone.routing.models` that is not found makes the request invalid. */
 function rethrowAsInvalid(cause: unknown, i: number): never {
   if (!(cause instanceof GatewayError)) throw cause;
   throw invalid(`rhone.routing.models[${i}]`, cause.message.replace(/^model: /, ""));
 }
 
-/** What the order of a plan depends on, beside the candidates. */
+/** Input of the ranking besides the candidates. */
 export type Ranking = {
-  /** Who sealed something in the session's history, once for each time. */
+  /** The issuer of each sealed item in the session's history, with repetitions. */
   issuers: readonly string[];
-  /** Milliseconds to the first content, as far as known. */
+  /** Milliseconds to the first content; undefined: not measured. */
   latencyOf: (target: Target) => number | undefined;
-  /** Anything that grows with the price. */
+  /** Any number that increases with the price; undefined: unknown. */
   costOf: (target: Target) => number | undefined;
-  /** From 0 up to, but without, 1. */
+  /** A random number in [0, 1). */
   random: () => number;
 };
 
-/** The targets in the order in which they are tried: who can open most of the session's seals, then tier by tier. */
+/**
+ * The targets in the order in which they are tried: those that can open most of the session's sealed items first, then by
+ * tier, then by the policy's strategy.
+ */
 export function rankTargets({ all, policy: { strategy } }: Candidates, ranking: Ranking): [Target, ...Target[]] {
   const { issuers, latencyOf, costOf } = ranking;
-  const drawn = strategy === "weighted" ? shuffleByWeight(all, ranking.random) : [...all];
+  const shuffled = strategy === "weighted" ? shuffleByWeight(all, ranking.random) : [...all];
   const measure = { weighted: () => 0, least_latency: latencyOf, least_cost: costOf }[strategy];
-  const sealed = ({ target }: Candidate): number => {
+  const countSeals = ({ target }: Candidate): number => {
     const issuer = issuerOf(target);
-    return issuers.filter((one) => one === issuer).length;
+    return issuers.filter((sealedBy) => sealedBy === issuer).length;
   };
-  // What was never measured is tried first where it costs time, and last where it may cost money.
-  const unknown = strategy === "least_cost" ? Number.POSITIVE_INFINITY : 0;
-  const keys = new Map(drawn.map((one) => [one, measure(one.target) ?? unknown]));
-  const sorted = drawn.toSorted(
-    (a, b) => sealed(b) - sealed(a) || a.tier - b.tier || compareNumbers(keys.get(a)!, keys.get(b)!),
+  // A target without a measurement is first for `least_latency`, so that it gets one, and last for `least_cost`.
+  const unmeasured = strategy === "least_cost" ? Number.POSITIVE_INFINITY : 0;
+  const keys = new Map(shuffled.map((candidate) => [candidate, measure(candidate.target) ?? unmeasured]));
+  const sorted = shuffled.toSorted(
+    (a, b) => countSeals(b) - countSeals(a) || a.tier - b.tier || compareNumbers(keys.get(a)!, keys.get(b)!),
   );
   return sorted.map(({ target }) => target) as [Target, ...Target[]];
 }
 
-/** Infinities are equal, their difference is no number. */
+/** A comparator for numbers that may be infinite: the difference of two infinities is NaN. */
 const compareNumbers = (a: number, b: number): number => (a === b ? 0 : a - b);
 
-/** A shuffle in which the heavier ones tend to come first: each draw takes one by its share of the weight that is left. */
+/** A random order. Each position is drawn from the remaining candidates with probability proportional to the weight. */
 function shuffleByWeight(candidates: readonly Candidate[], random: () => number): Candidate[] {
-  const left = [...candidates];
-  const drawn: Candidate[] = [];
-  while (left.length > 0) {
-    let at = random() * left.reduce((sum, { weight }) => sum + weight, 0);
-    const found = left.findIndex(({ weight }) => (at -= weight) < 0);
-    drawn.push(...left.splice(Math.max(0, found), 1));
+  const remaining = [...candidates];
+  const shuffled: Candidate[] = [];
+  while (remaining.length > 0) {
+    let at = random() * remaining.reduce((sum, { weight }) => sum + weight, 0);
+    const found = remaining.findIndex(({ weight }) => (at -= weight) < 0);
+    shuffled.push(...remaining.splice(Math.max(0, found), 1));
   }
-  return drawn;
+  return shuffled;
 }

@@ -2,31 +2,31 @@ import { z } from "zod";
 import { tryParseJson, withoutUndefined } from "../wire/json.ts";
 import { formatIssue } from "../wire/issue.ts";
 
-/** How long is waited for what, in milliseconds. A `fetch` of workerd does not tell `connect` from `headers`. */
+/** Time limits in milliseconds. `connect` and `headers` cannot be distinguished, because workerd's `fetch` reports only headers. */
 export type Deadlines = {
-  /** Until the upstream's headers; both count from the dispatch and the shorter one ends the wait. */
+  /** Until the upstream's headers. Both start when the request is sent, and the shorter one applies. */
   connect: number;
   headers: number;
-  /** From the headers to the first content event. A whole answer has no headers before it is finished. */
+  /** From the headers to the first content event of a stream. An answer that is not streamed sends its headers at the end. */
   firstContent: number;
-  /** Between two chunks. */
+  /** Between two chunks of the body. */
   idle: number;
-  /** The whole call, every attempt and the answer included. */
+  /** The whole call, with all attempts and the answer. */
   total: number;
 };
 
-/** `max`: second tries of one call, over all of its targets. The rest in milliseconds. */
+/** `max`: retries of one call, over all of its targets. The other members are milliseconds; see `retryDelay`. */
 export type Retries = { max: number; baseMs: number; maxMs: number; retryAfterMaxMs: number };
-/** So many failures in a row put a target out of use for so long. */
+/** After `failures` in a row a target is not used for `seconds`. */
 export type Cooldown = { failures: number; seconds: number };
-/** What becomes of a stream that breaks after it has begun: an error event, or the next target goes on with it. */
+/** How a stream ends that breaks after its start: with an error event, or continued by the next target. */
 export type Midstream = "error" | "continue";
 export const ROUTING_STRATEGIES = ["weighted", "least_latency", "least_cost"] as const;
 export type RoutingStrategy = (typeof ROUTING_STRATEGIES)[number];
 
-/** How a call is tried. */
+/** How targets are chosen and tried. */
 export type RoutingPolicy = { deadlines: Deadlines; retries: Retries; midstream: Midstream; strategy: RoutingStrategy };
-/** What a request or a route says of it; the rest is the deployment's. */
+/** The part of the policy that a request or a route sets; the rest comes from the configuration. */
 export type PolicyChanges = {
   deadlines?: Partial<Deadlines>;
   retries?: Partial<Retries>;
@@ -37,17 +37,17 @@ export type PolicyChanges = {
 export type RouteTarget = { model: string; tier: number; weight: number };
 export type Route = { targets: readonly RouteTarget[]; changes: PolicyChanges };
 
-/** What a call is when it does not say. */
+/** Defaults for requests. */
 export type Defaults = {
   contextMode: "stateful" | "stateless";
   onDisconnect: "complete" | "cancel";
   onBusy: "queue" | "reject" | "branch";
 };
 
-/** Whose pages may call the gateway from a browser. None by default. */
+/** Origins whose pages may call the gateway from a browser. None by default. */
 export type Cors = { origins: ReadonlySet<string> };
 
-/** A deployment's routing: `RHONE_CONFIG`, with the defaults of SPEC 20. Names are lower case. */
+/** A deployment's configuration: `RHONE_CONFIG` with defaults. Keys of the maps are lower case. */
 export type Config = {
   aliases: ReadonlyMap<string, string>;
   routes: ReadonlyMap<string, Route>;
@@ -57,15 +57,19 @@ export type Config = {
   cors: Cors;
 };
 
-/** A day. A timer that is longer was not meant. */
+/** A duration of at most a day: a longer one is taken for a mistake. Milliseconds. */
 const ms = z.int().min(1).max(86_400_000);
 
-/** As the configuration and `rhone.routing` write them. */
+/** The policy's members in the form of the configuration and of `rhone.routing`. */
 export const routingPolicySchema = {
-  deadlines_ms: z.strictObject({ connect: ms, headers: ms, first_content: ms, idle: ms, total: ms }).partial(),
+  deadlines_ms: z
+    .strictObject({ connect: ms, headers: ms, first_content: ms, idle: ms, total: ms })
+    .partial()
+    .meta({ id: "Deadlines" }),
   retries: z
     .strictObject({ max: z.int().min(0).max(10), base_ms: ms, max_ms: ms, retry_after_max_ms: z.int().min(0) })
-    .partial(),
+    .partial()
+    .meta({ id: "Retries" }),
   midstream: z.enum(["error", "continue"]),
   strategy: z.enum(ROUTING_STRATEGIES),
 };
@@ -77,7 +81,7 @@ const routeTarget = z.strictObject({
   weight: z.number().positive().max(1_000_000).default(1),
 });
 const targets = z.array(routeTarget).min(1, "expected at least one target");
-/** As browsers send it. Never `*`: who may call is said by name. */
+/** An origin as browsers send it. `*` is refused: origins must be listed. */
 const origin = z.string().refine(isOrigin, "expected an origin as in https://app.example");
 
 const schema = z
@@ -100,7 +104,7 @@ const schema = z
 type ConfigInput = z.infer<typeof schema>;
 type PolicyInput = Pick<ConfigInput, keyof typeof routingPolicySchema>;
 
-/** SPEC 20. */
+/** The policy without configuration. Documented in docs/routing.md; milliseconds. */
 export const DEFAULT_POLICY: RoutingPolicy = {
   deadlines: { connect: 10_000, headers: 60_000, firstContent: 60_000, idle: 60_000, total: 900_000 },
   retries: { max: 2, baseMs: 250, maxMs: 8_000, retryAfterMaxMs: 30_000 },
@@ -108,7 +112,7 @@ export const DEFAULT_POLICY: RoutingPolicy = {
   strategy: "weighted",
 };
 
-/** The text of `RHONE_CONFIG`; none is all defaults. Throws `ConfigError`, naming the member and what was expected. */
+/** Reads `RHONE_CONFIG`. Without a text all defaults apply. Throws `ConfigError`, which names the member and what was expected. */
 export function readConfig(text: string | undefined): Config {
   const input = text === undefined || text.trim() === "" ? {} : tryParseJson(text);
   if (input === undefined) throw new ConfigError("RHONE_CONFIG: expected JSON");
@@ -131,12 +135,12 @@ export function readConfig(text: string | undefined): Config {
   return config;
 }
 
-/** A configuration that cannot be used: one line for whoever wrote it. */
+/** A configuration that cannot be used. The message is one line for its author. */
 export class ConfigError extends Error {
   override name = "ConfigError";
 }
 
-/** What a name stands for when all aliases are followed. Throws `ConfigError` where they run in a circle. */
+/** Follows aliases until a name is none. Throws `ConfigError` if they form a loop. */
 export function resolveAlias(model: string, aliases: Config["aliases"]): string {
   const path: string[] = [];
   let name = model;
@@ -149,7 +153,7 @@ export function resolveAlias(model: string, aliases: Config["aliases"]): string 
   return name;
 }
 
-/** `changes` win, member by member. */
+/** The policy with these changes, member by member. */
 export const withChanges = (policy: RoutingPolicy, { deadlines, retries, ...rest }: PolicyChanges): RoutingPolicy => ({
   ...policy,
   ...rest,
@@ -157,7 +161,7 @@ export const withChanges = (policy: RoutingPolicy, { deadlines, retries, ...rest
   retries: { ...policy.retries, ...retries },
 });
 
-/** As it is written, in snake_case, → as it is used. */
+/** The policy's members in their configuration form → as they are used. Absent members stay absent. */
 export function toPolicyChanges({ deadlines_ms, retries, midstream, strategy }: PolicyInput): PolicyChanges {
   return {
     ...(deadlines_ms && {
@@ -187,6 +191,7 @@ function toRoute(input: NonNullable<ConfigInput["routes"]>[string]): Route {
   return { targets: list.map(({ target, ...rest }) => ({ model: target, ...rest })), changes: toPolicyChanges(policy) };
 }
 
+/** Scheme, host and optional port, without a path. */
 function isOrigin(text: string): boolean {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   return url?.origin === text && /^https?:$/.test(url.protocol) && !text.includes("*");
@@ -195,6 +200,7 @@ function isOrigin(text: string): boolean {
 const lowerCaseKeys = <T>(record: Record<string, T>): Map<string, T> =>
   new Map(Object.entries(record).map(([key, value]) => [key.toLowerCase(), value]));
 
+/** The members of a zod shape, all optional. */
 function makeOptional<T extends Record<string, z.ZodType>>(shape: T): { [K in keyof T]: z.ZodOptional<T[K]> } {
   const entries = Object.entries(shape).map(([key, type]) => [key, type.optional()]);
   return Object.fromEntries(entries) as { [K in keyof T]: z.ZodOptional<T[K]> };

@@ -6,12 +6,16 @@ import { healthKeyOf, targetKeyOf, type Target } from "./locate.ts";
 import { blamesTarget, verdictOf, retryDelay } from "./retry.ts";
 
 /**
- * One try at one target, up to where its answer can no longer be another's. `onStatus`: its headers have come.
- * `onWaste`: it fails, and had counted something.
+ * Makes one attempt at a target, until its answer is committed: after that, no other target can replace it. `onStatus` is to
+ * be called with the status of the response, `onDiscardedUsage` with the usage of an attempt that fails.
  */
 export type AttemptFn<T> = (
   target: Target,
-  tools: { signal: AbortSignal; onStatus: (status: number) => void; onDiscardedUsage: (waste: DiscardedUsage) => void },
+  services: {
+    signal: AbortSignal;
+    onStatus: (status: number) => void;
+    onDiscardedUsage: (usage: DiscardedUsage) => void;
+  },
 ) => Promise<T>;
 
 export type FailoverPlan = {
@@ -20,32 +24,31 @@ export type FailoverPlan = {
   hedge?: Hedge;
 };
 
-/** `target` starts as well when the first one has been silent for `afterMs`. */
+/** A second target that is tried in parallel if the first one has sent no content for `afterMs`. */
 export type Hedge = { afterMs: number; target: Target };
 
 export type FailoverServices = {
   breakers: Breakers;
   now: () => number;
-  /** Resolves after so many milliseconds, or rejects with the signal's reason. */
   sleep: (ms: number, signal: AbortSignal) => Promise<void>;
   random: () => number;
-  /** Every try that has ended, and how. */
+  /** Called with each attempt that has ended. */
   logAttempt: (attempt: Attempt) => void;
-  /** Whether a target holds more context than another, as far as both are known. */
+  /** Whether the context window of `target` is larger than that of `than`; false if one is unknown. */
   isLarger: (target: Target, than: Target) => Promise<boolean>;
-  /** Aborted, with a `GatewayError`, when nobody waits any longer. */
+  /** Aborted with a `GatewayError` when the call is over its deadline or cancelled. */
   signal: AbortSignal;
 };
 
 /**
- * Tries the targets in their order until one answers. A target that fails is tried again while the call has retries
- * left, then left for the next one; a silent one is left at once. Targets that cool down are passed over, unless there
- * is no other. Throws the first error when nothing helps: the caller asked for that target, and not for its stand-ins.
+ * Tries the targets in order until one answers. A target that fails is retried while the call has retries left, then the
+ * next one is tried; after a timeout the next one is tried at once. Targets with an open breaker are skipped, unless there
+ * is no other. If all fail, throws the first error: that of the target that the caller preferred.
  */
-export async function failOver<T>(plan: FailoverPlan, attempt: AttemptFn<T>, tools: FailoverServices): Promise<T> {
-  const { breakers } = tools;
+export async function failOver<T>(plan: FailoverPlan, attempt: AttemptFn<T>, services: FailoverServices): Promise<T> {
+  const { breakers } = services;
   const { targets } = plan;
-  const run = new FailoverRun(plan, attempt, tools);
+  const run = new FailoverRun(plan, attempt, services);
   for (const [i, target] of targets.entries()) {
     if (await run.isExcluded(target)) continue;
     const admission = await breakers.admit(healthKeyOf(target), false);
@@ -54,7 +57,7 @@ export async function failOver<T>(plan: FailoverPlan, attempt: AttemptFn<T>, too
     if (answer !== undefined) return answer.value;
   }
   if (run.firstError !== undefined) throw run.firstError;
-  // All of them cool down: one call at a time may ask whether the best of them is back.
+  // All breakers are open: one call at a time may probe the best target.
   for (const target of targets) {
     if ((await breakers.admit(healthKeyOf(target), true)) === "refused") continue;
     const answer = await run.tryTarget(target, { mayRepeat: false, isLast: true });
@@ -64,60 +67,64 @@ export async function failOver<T>(plan: FailoverPlan, attempt: AttemptFn<T>, too
   throw run.firstError ?? toCooldownError(targets, breakers);
 }
 
-/** What one call has been through. */
+/** The state of one call: its errors, and the retries that are left. */
 class FailoverRun<T> {
   firstError: GatewayError | undefined;
   readonly #plan: FailoverPlan;
   readonly #attempt: AttemptFn<T>;
   readonly #services: FailoverServices;
   #retriesLeft: number;
-  /** The context did not fit there. */
+  /** The target whose context window was too small. */
   #tooSmall: Target | undefined;
-  /** A hedge has had its try. */
+  /** The hedge's target, once it was tried. */
   #hedged: Target | undefined;
 
-  constructor(plan: FailoverPlan, attempt: AttemptFn<T>, tools: FailoverServices) {
+  constructor(plan: FailoverPlan, attempt: AttemptFn<T>, services: FailoverServices) {
     this.#plan = plan;
     this.#attempt = attempt;
-    this.#services = tools;
+    this.#services = services;
     this.#retriesLeft = plan.policy.retries.max;
   }
 
-  /** No use to try it: its context is no larger than the one that was too small, or it has failed as the hedge. */
+  /** Whether trying the target is useless: its context window is too small as well, or it has failed as the hedge. */
   async isExcluded(target: Target): Promise<boolean> {
     if (target === this.#hedged) return true;
     return this.#tooSmall !== undefined && !(await this.#services.isLarger(target, this.#tooSmall));
   }
 
-  /** Tries a target until it answers or should be left: undefined. Throws when no target can do better. */
-  async tryTarget(target: Target, how: { mayRepeat: boolean; isLast: boolean }): Promise<{ value: T } | undefined> {
+  /**
+   * Tries a target until it answers, with retries if `mayRepeat`. Undefined: the next target should be tried. Throws if no
+   * other target can succeed either. `isLast`: there is no next target.
+   */
+  async tryTarget(target: Target, options: { mayRepeat: boolean; isLast: boolean }): Promise<{ value: T } | undefined> {
     const { random, sleep, signal, breakers } = this.#services;
     const { retries } = this.#plan.policy;
     for (let count = 1; ; count++) {
       const isHedged = this.#plan.hedge !== undefined && target === this.#plan.targets[0] && count === 1;
-      const tried = isHedged ? await this.#hedge(target, this.#plan.hedge!) : await this.#try(target, signal);
-      if ("value" in tried) return tried;
-      const { error } = tried;
+      const result = isHedged ? await this.#hedge(target, this.#plan.hedge!) : await this.#try(target, signal);
+      if ("value" in result) return result;
+      const { error } = result;
       this.firstError ??= error;
       const verdict = verdictOf(error);
       if (verdict === "stop") throw this.firstError;
       if (verdict === "larger") this.#tooSmall = target;
-      if (verdict !== "again" || !how.mayRepeat || this.#retriesLeft === 0) return undefined;
-      // Whoever has somewhere else to go waits no longer than it would of its own accord.
-      const mostMs = how.isLast ? retries.retryAfterMaxMs : Math.min(retries.maxMs, retries.retryAfterMaxMs);
-      const wait = retryDelay(count, error, retries, { random, mostMs });
+      if (verdict !== "again" || !options.mayRepeat || this.#retriesLeft === 0) return undefined;
+      // With another target to try, a provider's `retry-after` is accepted only up to the longest backoff.
+      const maxWaitMs = options.isLast ? retries.retryAfterMaxMs : Math.min(retries.maxMs, retries.retryAfterMaxMs);
+      const wait = retryDelay(count, error, retries, { random, maxWaitMs });
       if (wait === undefined || breakers.state(healthKeyOf(target)) !== "closed") return undefined;
       this.#retriesLeft--;
       await sleep(wait, signal);
     }
   }
 
+  /** One attempt: logs it and updates the target's breaker. Throws if the signal was aborted. */
   async #try(target: Target, signal: AbortSignal): Promise<{ value: T } | { error: GatewayError }> {
-    const { breakers, now, logAttempt: note } = this.#services;
+    const { breakers, now, logAttempt } = this.#services;
     const startedAt = now();
     let status: number | undefined;
-    let wasted: DiscardedUsage = {};
-    const made = (): Attempt => ({
+    let discarded: DiscardedUsage = {};
+    const describeAttempt = (): Attempt => ({
       provider: target.provider.id,
       model: target.model,
       startedAt,
@@ -128,15 +135,15 @@ class FailoverRun<T> {
     try {
       const value = await this.#attempt(target, {
         signal,
-        onStatus: (heard) => (status = heard),
-        onDiscardedUsage: (waste) => (wasted = waste),
+        onStatus: (received) => (status = received),
+        onDiscardedUsage: (usage) => (discarded = usage),
       });
       breakers.recordSuccess(key, now() - startedAt);
-      note(made());
+      logAttempt(describeAttempt());
       return { value };
     } catch (thrown) {
       const error = signal.aborted ? toGatewayError(signal.reason) : toGatewayError(thrown);
-      note({ ...made(), error: error.code, reason: error.message.slice(0, 500), ...wasted });
+      logAttempt({ ...describeAttempt(), error: error.code, reason: error.message.slice(0, 500), ...discarded });
       if (signal.aborted) {
         breakers.release(key);
         throw error;
@@ -147,25 +154,25 @@ class FailoverRun<T> {
     }
   }
 
-  /** Both at once when the first is silent for too long: the first content wins, the other is cancelled. */
+  /** Tries the hedge as well if the first target sends no content for `afterMs`. The first content wins, the other is cancelled. */
   async #hedge(target: Target, { afterMs, target: second }: Hedge): Promise<{ value: T } | { error: GatewayError }> {
     const { signal, sleep, breakers } = this.#services;
-    const [own, other, timer] = [createChild(signal), createChild(signal), createChild(signal)];
-    const first = this.#try(target, own.signal);
+    const [firstAbort, secondAbort, timer] = [createChild(signal), createChild(signal), createChild(signal)];
+    const first = this.#try(target, firstAbort.signal);
     const isSilent = await Promise.race([first.then(() => false), sleep(afterMs, timer.signal).then(() => true)]).catch(
       () => false,
     );
     timer.abort();
     if (!isSilent || (await breakers.admit(healthKeyOf(second), false)) === "refused") return await first;
     this.#hedged = second;
-    const racers = [first, this.#try(second, other.signal)];
+    const racers = [first, this.#try(second, secondAbort.signal)];
     try {
       const { value, loser } = await Promise.any([
-        racers[0]!.then(requireValue).then((won) => ({ value: won, loser: other })),
-        racers[1]!.then(requireValue).then((won) => ({ value: won, loser: own })),
+        racers[0]!.then(requireValue).then((won) => ({ value: won, loser: secondAbort })),
+        racers[1]!.then(requireValue).then((won) => ({ value: won, loser: firstAbort })),
       ]);
       loser.abort(new GatewayError("provider.unavailable", "another target was faster"));
-      // What it has cost is on record with the call: a request that is given up ends at once.
+      // The cancelled attempt ends at once. Its cost is part of the call's record, so it is awaited.
       await Promise.allSettled(racers);
       return { value };
     } catch {
@@ -174,13 +181,13 @@ class FailoverRun<T> {
   }
 }
 
-/** A failed try loses the race; what it failed of is known already. */
-function requireValue<T>(tried: { value: T } | { error: GatewayError }): T {
-  if ("value" in tried) return tried.value;
-  throw tried.error;
+/** Throws the error of a failed attempt, so that `Promise.any` ignores it; the attempt is logged already. */
+function requireValue<T>(result: { value: T } | { error: GatewayError }): T {
+  if ("value" in result) return result.value;
+  throw result.error;
 }
 
-/** Aborted with its parent, or alone. */
+/** A controller that is aborted with its parent, or alone. */
 function createChild(parent: AbortSignal): AbortController {
   const child = new AbortController();
   if (parent.aborted) child.abort(parent.reason);
@@ -188,13 +195,14 @@ function createChild(parent: AbortSignal): AbortController {
   return child;
 }
 
+/** The error if no target may be tried. `retry-after` is the shortest remaining cool-down. */
 function toCooldownError(targets: FailoverPlan["targets"], breakers: Breakers): GatewayError {
-  const why = targets.map((target) => {
+  const reasons = targets.map((target) => {
     const { why: last } = breakers.health(healthKeyOf(target));
-    return `${targetKeyOf(target)} (${last?.message ?? "it failed of late, or a call is trying it"})`;
+    return `${targetKeyOf(target)} (${last?.message ?? "it failed recently, or another call is trying it"})`;
   });
   const wait = Math.min(...targets.map((target) => breakers.waitOf(healthKeyOf(target))));
-  return new GatewayError("provider.unavailable", `every target cools down after failures: ${why.join("; ")}`, {
+  return new GatewayError("provider.unavailable", `every target cools down after failures: ${reasons.join("; ")}`, {
     status: 503,
     retryAfterSeconds: Math.max(1, Math.ceil(wait / 1000)),
   });

@@ -1,14 +1,14 @@
 import { Breakers, type BreakerStore, LOCAL_ONLY } from "./breaker.ts";
 import { type Config, ConfigError, readConfig } from "./config.ts";
 
-/** What all calls of an isolate share: where they may go, and what is known of the targets. */
+/** The routing state that all calls of an isolate share. */
 export type Router = {
   config: Config;
   breakers: Breakers;
   now: () => number;
-  /** From 0 up to, but without, 1. */
+  /** A random number in [0, 1). */
   random: () => number;
-  /** Why the deployment's own configuration is not the one in use. */
+  /** Why the current configuration is not in use. Shown by the health endpoint. */
   problem?: string;
 };
 
@@ -18,8 +18,8 @@ function assembleRouter(config: Config, shared: BreakerStore): Router {
 }
 
 /**
- * The router for a configuration's text. One that is wrong takes nothing down: the last good one stays (`lastGood`, its
- * text), or else the defaults, and `problem` says why. `shared`: where its isolate and others tell each other of targets.
+ * The router for a configuration's text. An invalid text is not used: `lastGood`, the text of the last valid one, is used
+ * instead, or else the defaults, and `problem` states the reason. `shared`: see `BreakerStore`.
  */
 export function createRouter(text: string | undefined, lastGood?: string, shared: BreakerStore = LOCAL_ONLY): Router {
   try {

@@ -200,14 +200,14 @@ describe("a failure's verdict", () => {
     const { retries } = DEFAULT_POLICY;
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 30 }), fc.double({ min: 0, max: 0.999, noNaN: true }), (count, chance) => {
-        const wait = retryDelay(count, failed(500), retries, { random: () => chance, mostMs: 1 })!;
+        const wait = retryDelay(count, failed(500), retries, { random: () => chance, maxWaitMs: 1 })!;
         const full = Math.min(retries.maxMs, retries.baseMs * 2 ** (count - 1));
         expect(wait).toBeGreaterThanOrEqual(full / 2);
         expect(wait).toBeLessThanOrEqual(full);
       }),
     );
     const asked = failed(429, { retryAfterSeconds: 2 });
-    expect(retryDelay(1, asked, retries, { random: () => 0, mostMs: 30_000 })).toBe(2_000);
-    expect(retryDelay(1, asked, retries, { random: () => 0, mostMs: 1_999 })).toBeUndefined();
+    expect(retryDelay(1, asked, retries, { random: () => 0, maxWaitMs: 30_000 })).toBe(2_000);
+    expect(retryDelay(1, asked, retries, { random: () => 0, maxWaitMs: 1_999 })).toBeUndefined();
   });
 });
