@@ -76,7 +76,9 @@ const REQUEST: Record<GeminiMethod, z.ZodType<object>> = {
   embedContent: z.looseObject({ content, rhone }).meta({ id: "EmbedContentRequest" }),
   batchEmbedContents: z
     .looseObject({
-      requests: z.array(z.looseObject({ content })).min(1, "expected at least one request"),
+      requests: z
+        .array(z.looseObject({ content }).meta({ id: "EmbedContentPart" }))
+        .min(1, "expected at least one request"),
       rhone,
     })
     .meta({ id: "BatchEmbedContentsRequest" }),

@@ -10,6 +10,7 @@ import { compactionRoutes } from "./openai/compact.ts";
 import { conversationRoutes } from "./openai/conversations.ts";
 import { completionRoutes } from "./endpoints/completions.ts";
 import { type AppEnv, GEMINI_PATH } from "./request/env.ts";
+import { documentRoutes } from "./document.ts";
 import { credentialRoutes } from "./admin/credentials.ts";
 import { batchEmbedContents, embedContent, relayedRoutes } from "./endpoints/relayed.ts";
 import { toErrorResponse } from "./request/errors.ts";
@@ -123,21 +124,7 @@ websocketRoutes(app);
 keyRoutes(app);
 organizationRoutes(app);
 credentialRoutes(app);
-
-/** Where each SDK puts the key. One of them suffices. */
-const SCHEMES = {
-  bearer: { type: "http", scheme: "bearer" },
-  anthropic: { type: "apiKey", in: "header", name: "x-api-key" },
-  gemini: { type: "apiKey", in: "header", name: "x-goog-api-key" },
-  geminiQuery: { type: "apiKey", in: "query", name: "key", description: "On Gemini's paths" },
-} as const;
-for (const [name, scheme] of Object.entries(SCHEMES))
-  app.openAPIRegistry.registerComponent("securitySchemes", name, scheme);
-app.doc31("/openapi.json", {
-  openapi: "3.1.0",
-  info: { title: "Rhone Gateway", version: "1" },
-  security: Object.keys(SCHEMES).map((name) => ({ [name]: [] })),
-});
+documentRoutes(app);
 
 app.notFound((c) => {
   const methods = methodsAt(c.req.path);
@@ -154,11 +141,13 @@ app.onError((thrown, c) => toErrorResponse(thrown, c.req.path, requestIdOf(c.req
 
 /** The methods that have a route at this path. Middleware matches every method and path and is left out. */
 const methodsAt = (path: string): string[] =>
-  ["GET", "POST", "PATCH", "PUT", "DELETE"].filter((method) =>
-    app.router.match(method, path)[0].some(([[, route]]) => route.method === method),
-  );
+  ["GET", "POST", "PATCH", "PUT", "DELETE"].filter((method) => findRoute(method, path) !== undefined);
 
-/** All routes, for the test that each has an entry in the access table. */
+/** The pattern of the route that handles this method at this path. */
+export const findRoute = (method: string, path: string): string | undefined =>
+  app.router.match(method, path)[0].find(([[, route]]) => route.method === method)?.[0][1].path;
+
+/** All routes, for the tests that each has an entry in the access table and in `/openapi.json`. */
 export const routes = (): { method: string; path: string }[] =>
   app.routes.map(({ method, path }) => ({ method, path }));
 

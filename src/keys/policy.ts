@@ -1,8 +1,8 @@
 import { z } from "zod";
 import { invalid } from "../canonical/error.ts";
+import { budgetsSchema, limitsSchema, timeZoneSchema } from "./budget/account.ts";
 import { containsRange, isRange } from "./ip-ranges.ts";
 import { SCOPES } from "./scopes.ts";
-import { budgetsSchema, limitsSchema, timeZoneSchema } from "./budget/account.ts";
 
 /** Policies of keys, in the form of the API, which is also the stored one. */
 
@@ -46,7 +46,8 @@ const members = {
       safety: jsonObject,
       assessment: z.union([jsonObject, z.literal(false)]),
     })
-    .partial(),
+    .partial()
+    .meta({ id: "KeyDefaults" }),
   metadata: z
     .record(z.string().max(64), z.string().max(512))
     .refine((pairs) => Object.keys(pairs).length <= 16, "expected at most 16 pairs"),

@@ -34,14 +34,16 @@ export const sessionDefaults = z
     on_busy: rhoneRequest.shape.on_busy.unwrap(),
     on_disconnect: rhoneRequest.shape.on_disconnect.unwrap(),
     strict: z.boolean(),
-    auto_compact: z.strictObject({
-      at: z.number().gt(0).max(1),
-      /** Tokens, for a model that the catalogue does not know. */
-      context_window: z.int().min(1).optional(),
-      strategy: z.enum(COMPACTION_STRATEGIES).optional(),
-      keep_last: z.int().min(0).optional(),
-      model: z.string().min(1).optional(),
-    }),
+    auto_compact: z
+      .strictObject({
+        at: z.number().gt(0).max(1),
+        /** Tokens, for a model that the catalogue does not know. */
+        context_window: z.int().min(1).optional(),
+        strategy: z.enum(COMPACTION_STRATEGIES).optional(),
+        keep_last: z.int().min(0).optional(),
+        model: z.string().min(1).optional(),
+      })
+      .meta({ id: "AutoCompact" }),
   })
   .partial()
   .meta({ id: "SessionDefaults" });

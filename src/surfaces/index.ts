@@ -31,7 +31,11 @@ const chatRequest = z
   .looseObject({
     model,
     messages: z
-      .array(z.looseObject({ role: z.enum(["system", "developer", "user", "assistant", "tool", "function"]) }))
+      .array(
+        z
+          .looseObject({ role: z.enum(["system", "developer", "user", "assistant", "tool", "function"]) })
+          .meta({ id: "ChatInputMessage" }),
+      )
       .min(1, "expected at least one message"),
     max_tokens: limit,
     max_completion_tokens: limit,
@@ -47,7 +51,9 @@ const responsesRequest = z
     input: z.union([z.string().min(1), z.array(z.looseObject({}))], "expected a text or a list of items").nullish(),
     instructions: z.string().nullish(),
     previous_response_id: z.string().min(1).nullish(),
-    conversation: z.union([z.string().min(1), z.looseObject({ id: z.string().min(1) })]).nullish(),
+    conversation: z
+      .union([z.string().min(1), z.looseObject({ id: z.string().min(1) }).meta({ id: "ConversationReference" })])
+      .nullish(),
     store: z.boolean().nullish(),
     background: z.boolean().nullish(),
     max_output_tokens: limit,
@@ -70,10 +76,12 @@ const messagesRequest = z
     model,
     messages: z
       .array(
-        z.looseObject({
-          role: z.enum(["user", "assistant", "system"]),
-          content: z.union([z.string(), z.array(z.looseObject({}))], "expected a text or a list of blocks"),
-        }),
+        z
+          .looseObject({
+            role: z.enum(["user", "assistant", "system"]),
+            content: z.union([z.string(), z.array(z.looseObject({}))], "expected a text or a list of blocks"),
+          })
+          .meta({ id: "InputMessage" }),
       )
       .min(1, "expected at least one message"),
     max_tokens: z.int().min(0),
@@ -83,7 +91,10 @@ const messagesRequest = z
   })
   .meta({ id: "MessageRequest" });
 
-const generationConfig = z.looseObject({ maxOutputTokens: limit, max_output_tokens: limit }).nullish();
+const generationConfig = z
+  .looseObject({ maxOutputTokens: limit, max_output_tokens: limit })
+  .meta({ id: "GenerationConfig" })
+  .nullish();
 
 const contentsRequest = z
   .looseObject({
@@ -99,7 +110,9 @@ const contentsRequest = z
   })
   .meta({ id: "GenerateContentRequest" });
 
-const blocks = z.union([z.string().min(1), z.array(block).min(1), block], "expected a text, a block or a list of them");
+const blocks = z
+  .union([z.string().min(1), z.array(block).min(1), block], "expected a text, a block or a list of them")
+  .meta({ id: "BlockInput" });
 
 /** The gateway's own request: strict, so that a misspelt member is an error, as inside `rhone`. */
 const callRequest = z
@@ -119,6 +132,7 @@ const callRequest = z
         summary: z.enum(["auto", "concise", "detailed"]),
       })
       .partial()
+      .meta({ id: "Reasoning" })
       .optional(),
     format: format.optional(),
     max_output_tokens: z.int().min(1).optional(),

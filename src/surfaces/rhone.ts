@@ -18,13 +18,16 @@ const routing = z
     fallbacks: models,
     providers: z.array(z.string().min(1).max(64)).min(1, "expected at least one provider").max(16),
     ...routingPolicySchema,
-    hedge: z.strictObject({
-      after_ms: z.int().min(1).max(86_400_000),
-      model: modelName.optional(),
-      max_cost_micros_usd: z.int().min(0).optional(),
-    }),
+    hedge: z
+      .strictObject({
+        after_ms: z.int().min(1).max(86_400_000),
+        model: modelName.optional(),
+        max_cost_micros_usd: z.int().min(0).optional(),
+      })
+      .meta({ id: "Hedge" }),
   })
-  .partial();
+  .partial()
+  .meta({ id: "Routing" });
 
 /**
  * The gateway's own object in a request of any surface. Strict: a misspelt `session_id` must be an error, not silently

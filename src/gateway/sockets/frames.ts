@@ -11,27 +11,32 @@ import { appendMember, findMembers, removeMember, replaceMember, sliceSpan, spli
 
 const id = z.string().max(128).optional();
 
-const FRAMES = {
-  "session.bind": z.strictObject({
-    type: z.literal("session.bind"),
-    id,
-    session_id: sessionId.optional(),
-    after_event_id: z.int().min(0).optional(),
-  }),
-  "call.create": z.strictObject({
-    type: z.literal("call.create"),
-    id,
-    surface: z.enum(["chat", "responses", "messages", "gemini", "native"]),
-    request: z.looseObject({}),
-  }),
-  ping: z.looseObject({ type: z.literal("ping"), id }),
-  pong: z.looseObject({ type: z.literal("pong"), id }),
+/** The frames that a client sends, by type. `/openapi.json` describes them from these schemas. */
+export const CLIENT_FRAMES = {
+  "session.bind": z
+    .strictObject({
+      type: z.literal("session.bind"),
+      id,
+      session_id: sessionId.optional(),
+      after_event_id: z.int().min(0).optional(),
+    })
+    .meta({ id: "SessionBindFrame" }),
+  "call.create": z
+    .strictObject({
+      type: z.literal("call.create"),
+      id,
+      surface: z.enum(["chat", "responses", "messages", "gemini", "native"]),
+      request: z.looseObject({}).meta({ description: "A request of the surface; a Gemini request names its `model`." }),
+    })
+    .meta({ id: "CallCreateFrame" }),
+  ping: z.looseObject({ type: z.literal("ping"), id }).meta({ id: "PingFrame" }),
+  pong: z.looseObject({ type: z.literal("pong"), id }).meta({ id: "PongFrame" }),
 } as const;
 
 /** A frame that a client of `rhone.ws.v1` sends. `request`: its JSON text, exactly as received. */
 export type RequestFrame =
-  | z.infer<(typeof FRAMES)["session.bind" | "ping" | "pong"]>
-  | (Omit<z.infer<(typeof FRAMES)["call.create"]>, "request"> & { request: string });
+  | z.infer<(typeof CLIENT_FRAMES)["session.bind" | "ping" | "pong"]>
+  | (Omit<z.infer<(typeof CLIENT_FRAMES)["call.create"]>, "request"> & { request: string });
 
 /** Parses and validates a frame. Throws `request.invalid` naming the member, or `request.too_large`. */
 export function readFrame(message: string | ArrayBuffer): RequestFrame {
@@ -44,9 +49,9 @@ export function readFrame(message: string | ArrayBuffer): RequestFrame {
   const value = tryParseJson(message);
   if (!isObject(value)) throw invalid("frame", "expected a JSON object");
   const { type } = value;
-  if (typeof type !== "string" || !Object.hasOwn(FRAMES, type))
-    throw invalid("type", `expected one of ${Object.keys(FRAMES).join(", ")}`);
-  const frame = validate<RequestFrame>(FRAMES[type as RequestFrame["type"]] as never, value, []);
+  if (typeof type !== "string" || !Object.hasOwn(CLIENT_FRAMES, type))
+    throw invalid("type", `expected one of ${Object.keys(CLIENT_FRAMES).join(", ")}`);
+  const frame = validate<RequestFrame>(CLIENT_FRAMES[type as RequestFrame["type"]] as never, value, []);
   if (frame.type !== "call.create") return frame;
   const request = findMembers(message).findLast(({ key }) => key === "request")!;
   return { ...frame, request: sliceSpan(message, request.value) };

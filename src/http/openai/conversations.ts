@@ -13,7 +13,9 @@ import { describedResponse, errorResponses, jsonBody, optionalJsonBody } from ".
 import { metadata } from "../../surfaces/metadata.ts";
 import { newSessionId, sessionObjectId, requireStub } from "../../platform/session-stubs.ts";
 
-const items = z.array(z.looseObject({ type: z.string().optional() })).max(20, "expected at most 20 items");
+const items = z
+  .array(z.looseObject({ type: z.string().optional() }).openapi("NewItem"))
+  .max(20, "expected at most 20 items");
 
 const params = z.object({ id: z.string().openapi({ example: "conv_…" }) });
 const itemParams = params.extend({ item: z.string() });
@@ -101,7 +103,7 @@ const routes = {
   }),
 };
 
-/** OpenAI's conversations. Each is a session, and any surface may go on with it. */
+/** OpenAI's conversations. Each is a session that any surface can continue. */
 export function conversationRoutes(app: OpenAPIHono<AppEnv>): void {
   app.openapi(routes.create, (c) => {
     const { metadata: pairs, items: input } = c.req.valid("json");
@@ -139,7 +141,7 @@ function one(c: Http, what: "item" | "deleteItem"): Promise<SessionResponse> {
   return conversing(c, id, { do: what, item: name });
 }
 
-/** Has the conversation's session answer. Throws what it refuses. */
+/** Runs a command in the conversation's session. Throws the error that its object returned. */
 async function conversing(c: Http, id: string, request: ConversationCommand): Promise<SessionResponse> {
   if (!CONVERSATION.test(id)) throw conversationNotFound(id);
   const { SESSIONS } = c.env;

@@ -48,7 +48,7 @@ export function object(members: Record<string, JsonSchema>, description?: string
 
 const nameOf = (member: string): string => member.replace(/\?$/, "");
 
-/** One of several components, told apart by the value of one member. */
+/** One of several components, distinguished by the value of one member. */
 export function union(member: string, components: Record<string, string>, description?: string): JsonSchema {
   const names = [...new Set(Object.values(components))];
   const mapping = Object.fromEntries(Object.entries(components).map(([value, name]) => [value, ref(name).$ref]));
@@ -58,3 +58,12 @@ export function union(member: string, components: Record<string, string>, descri
     discriminator: { propertyName: member, mapping },
   };
 }
+
+/** A page of a list of the component `name`, as `pageOf` in pages.ts makes it of schemas that check. */
+export const pageSchema = (name: string): JsonSchema =>
+  object({
+    object: literal("list"),
+    data: arrayOf(ref(name)),
+    has_more: flag,
+    last_id: describe(nullable(text), "What to send as `after` for the next page."),
+  });

@@ -12,6 +12,8 @@ const SHAPES: readonly [RegExp, SurfaceId][] = [
   [/^\/v1\/(chat|models|completions|embeddings|images|audio|moderations)(\/|$)/, "chat"],
 ];
 
+export const errorSurfaceOf = (path: string): SurfaceId => SHAPES.find(([paths]) => paths.test(path))?.[1] ?? "native";
+
 /** Turns any thrown value into a response in the error shape of the path's clients. Internal errors are logged, with the stack only. */
 export function toErrorResponse(thrown: unknown, path: string, requestId: string): Response {
   // Hono itself rejects only bodies that are not JSON or lack the content type.
@@ -25,8 +27,7 @@ export function toErrorResponse(thrown: unknown, path: string, requestId: string
       requestId,
       Object(error.cause) instanceof Error ? (error.cause as Error).stack : "",
     );
-  const surface = SHAPES.find(([paths]) => paths.test(path))?.[1] ?? "native";
-  const response = errorResponse(SURFACES[surface], error, requestId);
+  const response = errorResponse(SURFACES[errorSurfaceOf(path)], error, requestId);
   if (error.status === 401) response.headers.set("www-authenticate", 'Bearer realm="rhone"');
   return response;
 }

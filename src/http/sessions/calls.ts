@@ -1,6 +1,5 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { GatewayError } from "../../canonical/error.ts";
-import { encodeUsage } from "../../dialects/native/response.ts";
 import { discardedCostMicros } from "../../gateway/call/attempt-cost.ts";
 import type { CallState } from "../../session/calls.ts";
 import { type Attempt, type CallRecord, findCall, runIdOf, stopReasonOf } from "../../store/records.ts";
@@ -8,6 +7,7 @@ import { withPrefix } from "../../wire/id.ts";
 import type { AppEnv } from "../request/env.ts";
 import { describedResponse, errorResponses } from "../openapi/responses.ts";
 import { stubForId } from "../../platform/session-stubs.ts";
+import { encodeUsage } from "../../dialects/native/usage.ts";
 
 /** A call as the API returns it. The component `Call` describes the members. */
 type ApiCall = { id: string; session_id: string; run_id: string; status: string; created_at: string } & Members;
@@ -53,17 +53,17 @@ export function callRoutes(app: OpenAPIHono<AppEnv>): void {
   });
 }
 
-/** A plain call as the run that it is. */
+/** A call as the run of one call that it is. */
 export function runOf(found: ApiCall): ApiRun {
   const { run_id: id, session_id, status, created_at, ended_at, stop_reason } = found;
   return { id, object: "run", session_id, status, stop_reason, created_at, ended_at, calls: [found] };
 }
 
-/** A call as its session knows it. */
+/** The call's state in its session's object. Throws `object.not_found`. */
 export const toApiCall = ({ record, started, status }: CallState): ApiCall =>
   record === undefined ? { ...toApiRecord(started), status } : toApiRecord(record);
 
-/** The session knows its calls at once; D1 those of sessions that are gone. */
+/** Looks the call up in its session, which knows it at once, then in D1, which still knows calls of deleted sessions. */
 async function find(env: Cloudflare.Env, org: string, id: string, prefix: "call" | "run"): Promise<ApiCall> {
   const callId = withPrefix(id, "call");
   const known = await stubForId(env.SESSIONS, prefix, id)?.findCall(org, callId);
@@ -73,11 +73,11 @@ async function find(env: Cloudflare.Env, org: string, id: string, prefix: "call"
   return toApiRecord(record);
 }
 
-/** The record of a call, or what is known of one that runs. */
+/** The record of an ended call, or the state of one that is running. */
 type KnownCall = Partial<CallRecord> &
   Pick<CallRecord, "id" | "sessionId" | "keyId" | "surface" | "modelAsked" | "createdAt">;
 
-/** As the API writes it: snake_case, RFC 3339, and what is unknown absent. */
+/** As the API returns it: snake_case, times in RFC 3339, unknown members absent. */
 function toApiRecord(record: KnownCall): ApiCall {
   const { usage: counted, latency, createdAt, endedAt, costMicrosUsd, attempts, losses, error, metadata } = record;
   const wasted = attempts && discardedCostMicros(attempts);

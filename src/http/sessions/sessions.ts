@@ -10,7 +10,7 @@ import { sendCommand, systemText } from "./command.ts";
 import type { AppEnv } from "../request/env.ts";
 import { page, toPage, pageOf, timeIn } from "../openapi/pages.ts";
 import { errorResponses, jsonBody, jsonResponse } from "../openapi/responses.ts";
-import { newSessionId as mintSession } from "../../platform/session-stubs.ts";
+import { newSessionId } from "../../platform/session-stubs.ts";
 import { sessionId } from "../../surfaces/rhone.ts";
 
 export const sessionParams = z.object({ id: z.string().openapi({ example: "sess_support_123" }) });
@@ -36,7 +36,7 @@ export const session = z
 
 const listed = session.omit({ instructions: true, defaults: true }).openapi("ListedSession");
 
-/** Chosen ids must not look like minted ones: those name a place. */
+/** A chosen id must not look like a generated one, which contains the id of its object. */
 export const chosenId = sessionId.refine(
   (id) => !/^sess_[0-9a-hjkmnp-tv-z]{52}$/.test(id),
   "expected no id of the gateway's own kind",
@@ -50,7 +50,7 @@ const newSession = z
     id: chosenId.optional(),
     instructions: z.string().min(1).optional().openapi({ description: "The system text, until a call gives another." }),
     metadata: metadataWith(key).optional(),
-    defaults: sessionDefaults.optional().openapi({ description: "What calls say that do not say it themselves." }),
+    defaults: sessionDefaults.optional(),
     phase: phase.optional(),
   })
   .openapi("NewSession");
@@ -62,7 +62,7 @@ const nullable = Object.fromEntries(
 const changes = z
   .strictObject({
     metadata: z.record(key, metadataValue.nullable()),
-    defaults: z.strictObject(nullable).partial(),
+    defaults: z.strictObject(nullable).partial().openapi("SessionDefaultsChanges"),
   })
   .partial()
   .openapi("SessionChanges", { description: "What is not named stays; null takes a member away." });
@@ -136,7 +136,7 @@ const routes = {
 export function sessionRoutes(app: OpenAPIHono<AppEnv>): void {
   app.openapi(routes.create, async (c) => {
     const { id: chosen, instructions, ...input } = c.req.valid("json");
-    const id = chosen ?? mintSession(c.env.SESSIONS).id;
+    const id = chosen ?? newSessionId(c.env.SESSIONS).id;
     const said = instructions === undefined ? {} : { instructions: systemText(instructions) };
     return await sendCommand(c, id, { do: "create", id, given: { ...input, ...said } as SessionInit });
   });
@@ -174,7 +174,7 @@ const toApiListedSession = (record: SessionRecord): z.infer<typeof listed> => ({
 
 type Filters = Omit<z.infer<typeof filters>, "limit" | "after">;
 
-/** `query`: all of it, for the pairs that have a key in their names. */
+/** The filter of a list. `query`: all parameters, for the `metadata[key]` pairs. */
 function filterOf(
   { status, created_after: from, created_before: before }: Filters,
   after: string | undefined,
@@ -195,7 +195,7 @@ function filterOf(
 
 const METADATA = "metadata.";
 
-/** A session's place in the list: the newest are first, and two may have been made at once. */
+/** The position after a session in the list: newest first, then by id, since two may be created in the same millisecond. */
 const cursorOf = ({ createdAt, id }: SessionRecord): string => `${createdAt}.${id}`;
 
 function parseCursor(cursor: string): { createdAt: number; id: string } {

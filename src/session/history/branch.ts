@@ -1,23 +1,29 @@
 import { z } from "zod";
 import { edit, unseal } from "../../canonical/native.ts";
 import type { Block, Message, Part } from "../../canonical/types.ts";
-import type { SessionInit, Session } from "../session.ts";
-import { linkTurns, type Turn, type UnlinkedTurn } from "../turns.ts";
 import type { Blobs } from "../../store/blobs.ts";
 import { toByteStream } from "../../wire/bytes.ts";
+import type { Session, SessionInit } from "../session.ts";
+import { linkTurns, type Turn, type UnlinkedTurn } from "../turns.ts";
 import { copyTurn, dropToolResults, rewriteItems } from "./compact.ts";
 import { redact } from "./redact.ts";
 
 /** What a branch changes of the session that it is copied from: the API's `transforms`. A bare name stands for `{type}`. */
-export const transformSchema = z.union(
-  [
-    z.enum(["drop_thinking", "drop_tool_results", "redact"]),
-    z.strictObject({ type: z.enum(["drop_thinking", "drop_tool_results"]) }),
-    z.strictObject({ type: z.literal("redact"), texts: z.array(z.string().min(1)).min(1).max(256).optional() }),
-    z.strictObject({ type: z.literal("replace_model"), model: z.string().min(1) }),
-  ],
-  "expected drop_thinking, drop_tool_results, redact, {type: redact, texts} or {type: replace_model, model}",
-);
+export const transformSchema = z
+  .union(
+    [
+      z.enum(["drop_thinking", "drop_tool_results", "redact"]),
+      z.strictObject({ type: z.enum(["drop_thinking", "drop_tool_results"]) }).meta({ id: "DropTransform" }),
+      z
+        .strictObject({ type: z.literal("redact"), texts: z.array(z.string().min(1)).min(1).max(256).optional() })
+        .meta({ id: "RedactTransform" }),
+      z
+        .strictObject({ type: z.literal("replace_model"), model: z.string().min(1) })
+        .meta({ id: "ReplaceModelTransform" }),
+    ],
+    "expected drop_thinking, drop_tool_results, redact, {type: redact, texts} or {type: replace_model, model}",
+  )
+  .meta({ id: "Transform" });
 export type Transform = z.infer<typeof transformSchema>;
 
 /** The first line of an exported branch: the new session's row. `from`: the id of its last turn; null before the first. */
