@@ -1,13 +1,13 @@
 import { GatewayError } from "../canonical/error.ts";
-import type { KeyCache, AuthenticatedKey } from "./key-cache.ts";
-import { requireAddress, invalidKey } from "./key.ts";
-import { digestOf, objectIdInSecret } from "./secret.ts";
-import { areDigestsEqual } from "../wire/hash.ts";
-import type { Caller } from "./caller.ts";
-import { isToken, readToken, type Claims } from "./client-token.ts";
-import { objectIdIn } from "../wire/id.ts";
 import type { RpcResult } from "../canonical/rpc-error.ts";
+import { areDigestsEqual } from "../wire/hash.ts";
+import { objectIdIn } from "../wire/id.ts";
+import type { Caller } from "./caller.ts";
+import { type Claims, isToken, readToken } from "./client-token.ts";
+import type { AuthenticatedKey, KeyCache } from "./key-cache.ts";
+import { invalidKey, requireAddress } from "./key.ts";
 import type { Policy } from "./policy.ts";
+import { digestOf, objectIdInSecret } from "./secret.ts";
 
 /** Longest credential that is hashed: a key has 104 characters, and a client must not choose the cost of hashing. Characters. */
 const MAX_KEY_LENGTH = 512;

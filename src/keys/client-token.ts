@@ -1,9 +1,9 @@
 import { createHmac } from "node:crypto";
 import { z } from "zod";
 import { GatewayError } from "../canonical/error.ts";
-import type { Scope } from "./scopes.ts";
 import { areDigestsEqual } from "../wire/hash.ts";
 import { tryParseJson } from "../wire/json.ts";
+import type { Scope } from "./scopes.ts";
 
 /**
  * Claims of a client token, which a browser uses instead of a key. A token is valid for one session, for an hour at most,

@@ -1,6 +1,6 @@
 import { GatewayError, toGatewayError } from "../canonical/error.ts";
+import { type RpcResult, unwrap } from "../canonical/rpc-error.ts";
 import type { Policy } from "./policy.ts";
-import { unwrap, type RpcResult } from "../canonical/rpc-error.ts";
 
 /** A valid key, as its object returns it. `expiresAt`: the earlier end of the secret and the key, in Unix milliseconds; absent: never. */
 export type AuthenticatedKey = { keyId: string; org: string; policy: Policy; payers: string[]; expiresAt?: number };

@@ -1,11 +1,11 @@
 import { GatewayError, invalid } from "../canonical/error.ts";
+import { AUDIT_SCHEMA, enqueueAudit } from "../store/audit-outbox.ts";
 import type { AuditEvent } from "../store/audit.ts";
 import type { Storage } from "../store/sql.ts";
 import { areSecretsEqual } from "../wire/hash.ts";
-import { containsRange, isRange } from "./ip-ranges.ts";
-import { enqueueAudit, AUDIT_SCHEMA } from "../store/audit-outbox.ts";
 import { LEDGER_MIGRATIONS } from "./budget/ledger.ts";
-import { requireSubset, type Policy } from "./policy.ts";
+import { containsRange, isRange } from "./ip-ranges.ts";
+import { type Policy, requireSubset } from "./policy.ts";
 
 /** A key to create. `payers`: ids of the keys above it, which are charged for its calls as well. `digest`, `hint`: of its secret. */
 export type NewKey = {

@@ -1,8 +1,8 @@
 import { z } from "zod";
+import { AUDIT_SCHEMA, enqueueAudit } from "../store/audit-outbox.ts";
 import type { Storage } from "../store/sql.ts";
-import { enqueueAudit, AUDIT_SCHEMA } from "../store/audit-outbox.ts";
-import { LEDGER_MIGRATIONS } from "./budget/ledger.ts";
 import { type Account, budgetsSchema, limitsSchema, timeZoneSchema } from "./budget/account.ts";
+import { LEDGER_MIGRATIONS } from "./budget/ledger.ts";
 
 /** A tag's name. Characters. */
 const tagSchema = z.string().min(1).max(64);

@@ -1,7 +1,7 @@
-import type { Caller } from "./caller.ts";
-import type { Scope } from "./scopes.ts";
 import { GatewayError } from "../canonical/error.ts";
-import { type SurfaceName, coversModel } from "./policy.ts";
+import type { Caller } from "./caller.ts";
+import { coversModel, type SurfaceName } from "./policy.ts";
+import type { Scope } from "./scopes.ts";
 
 /** Throws `auth.forbidden` if the caller's key has not the scope. The bootstrap key has all. */
 export function requireScope({ policy }: Caller, scope: Scope): void {

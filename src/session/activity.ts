@@ -1,6 +1,6 @@
+import type { Sql } from "../store/sql.ts";
 import { newId } from "../wire/id.ts";
 import type { JsonObject } from "../wire/json.ts";
-import type { Sql } from "../store/sql.ts";
 
 /** A change of a session that no call made; shown in its timeline and its lineage. `createdAt`: Unix milliseconds. */
 export type SessionEvent = {

@@ -1,8 +1,8 @@
+import { enqueueText, OUTBOX_SCHEMA } from "../store/outbox.ts";
 import { migrate, type Sql, type Storage } from "../store/sql.ts";
-import { STREAM_RETENTION_MS } from "./stream/event-buffer.ts";
-import { OUTBOX_SCHEMA, enqueueText } from "../store/outbox.ts";
-import type { EventCount } from "./stream/segments.ts";
 import { firstId } from "../wire/id.ts";
+import { STREAM_RETENTION_MS } from "./stream/event-buffer.ts";
+import type { EventCount } from "./stream/segments.ts";
 
 /**
  * The schema of a journal: one object that holds the stateless calls of many sessions of one call each. Nearly none of

@@ -1,6 +1,6 @@
 import type { CallRecord } from "../store/records.ts";
-import { listRunningCalls } from "./calls.ts";
 import type { Sql } from "../store/sql.ts";
+import { listRunningCalls } from "./calls.ts";
 
 /**
  * Records of the calls that a crash interrupted. Runs when the object starts, so a call that is `running` then ran in a

@@ -1,7 +1,7 @@
 import type { Dialect } from "../canonical/types.ts";
 import type { SessionRecord } from "../store/sessions.ts";
-import type { JsonObject } from "../wire/json.ts";
 import type { Sql } from "../store/sql.ts";
+import type { JsonObject } from "../wire/json.ts";
 import { loadText, storeText } from "./schema.ts";
 
 /** The system text of a session, in the dialect of the request that set it: a body member, or leading items of the list. */
@@ -99,6 +99,21 @@ export const sameInstructions = (a: Instructions | undefined, b: Instructions | 
   a?.items === b?.items &&
   a?.member?.key === b?.member?.key &&
   a?.member?.json === b?.member?.json;
+
+/**
+ * The session's instructions that apply to a call; undefined if the call's own replace them. A call that continues a
+ * response inherits only instructions that were items of the input, since those are part of the conversation
+ * (OpenAI API reference, Responses: `instructions`).
+ */
+export function resolveInstructions(
+  { instructions: requested, isChained }: { instructions?: Instructions; isChained?: true },
+  current: Instructions | undefined,
+): Instructions | undefined {
+  if (isChained !== true) return requested === undefined ? current : undefined;
+  return current?.items === undefined || requested?.items !== undefined
+    ? undefined
+    : { dialect: current.dialect, items: current.items };
+}
 
 /** The session's entry in lists of sessions. A deleted session keeps its id and loses its metadata. */
 export const toSessionRecord = (row: SessionRow, isDeleted: boolean): SessionRecord => ({

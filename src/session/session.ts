@@ -1,27 +1,35 @@
-import { hashTurn, ROOT } from "../canonical/turn-hash.ts";
 import { GatewayError } from "../canonical/error.ts";
+import { hashTurn, ROOT } from "../canonical/turn-hash.ts";
 import type { Loss, Message } from "../canonical/types.ts";
+import { enqueue } from "../store/outbox.ts";
 import type { CallRecord } from "../store/records.ts";
 import type { SessionRecord } from "../store/sessions.ts";
+import type { Sql, Storage } from "../store/sql.ts";
 import { withPrefix } from "../wire/id.ts";
 import type { JsonObject } from "../wire/json.ts";
-import { endCall, startCall, type CallStart } from "./calls.ts";
-import { type SessionEvent, recordEvent } from "./activity.ts";
-import { enqueue } from "../store/outbox.ts";
-import { matchLastReply, findContinuation, findInPath, type Continuation } from "./continuation.ts";
-import { sameInstructions, type Instructions, readRow, toSessionRecord, type SessionRow, writeRow } from "./row.ts";
+import { recordEvent, type SessionEvent } from "./activity.ts";
+import { type CallStart, endCall, startCall } from "./calls.ts";
+import { type Continuation, findContinuation, findInPath, matchLastReply } from "./continuation.ts";
+import {
+  type Instructions,
+  readRow,
+  resolveInstructions,
+  sameInstructions,
+  type SessionRow,
+  toSessionRecord,
+  writeRow,
+} from "./row.ts";
+import { isStored, listTables, migrateSession } from "./schema.ts";
 import { type StoredResponse, storeResponse } from "./stored-responses.ts";
-import type { Sql, Storage } from "../store/sql.ts";
-import { isStored, migrateSession, listTables } from "./schema.ts";
 import {
   findTurn,
-  insertTurn,
+  findTurnByHash,
   hasAnyTurn,
+  insertTurn,
   listPendingCalls,
-  type WireItems,
   readPath,
   type Turn,
-  findTurnByHash,
+  type WireItems,
 } from "./turns.ts";
 
 export type { Instructions } from "./row.ts";
@@ -344,19 +352,4 @@ export class Session {
     });
     this.#row = next;
   }
-}
-
-/**
- * The session's instructions that apply to a call; undefined if the call's own replace them. A call that continues a
- * response inherits only instructions that were items of the input, since those are part of the conversation
- * (OpenAI API reference, Responses: `instructions`).
- */
-function resolveInstructions(
-  { instructions: requested, isChained }: TurnInput,
-  current: Instructions | undefined,
-): Instructions | undefined {
-  if (isChained !== true) return requested === undefined ? current : undefined;
-  return current?.items === undefined || requested?.items !== undefined
-    ? undefined
-    : { dialect: current.dialect, items: current.items };
 }

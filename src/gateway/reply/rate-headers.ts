@@ -1,5 +1,5 @@
-import type { Rates } from "../../keys/budget/ledger.ts";
 import type { Surface } from "../../surfaces/index.ts";
+import type { Rates } from "../../keys/budget/grant.ts";
 
 /**
  * The key's rate limits under the header names of Anthropic or OpenAI, which their SDKs read. Anthropic's reset is an

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { PERIODS, isTimeZone } from "./periods.ts";
+import { isTimeZone, PERIODS } from "./periods.ts";
 
 /** Budgets and limits of an account, in the form of the API, which is also the stored one. Money is whole micro-dollars. */
 

@@ -1,14 +1,6 @@
-import { GatewayError } from "../../canonical/error.ts";
-import type {
-  Amount,
-  Grant,
-  GrantRequest,
-  Rates,
-  LedgerRefusal,
-  Settlement,
-  GrantResult,
-  GrantReturn,
-} from "./ledger.ts";
+import { namePayerAccount, nameTagAccount } from "./account-name.ts";
+import type { Amount, Grant, GrantRequest, GrantResult, GrantReturn, Rates, Settlement } from "./grant.ts";
+import { toLimitError } from "./limit-error.ts";
 import type { UsageReport } from "./wait-queue.ts";
 
 /** How long settlements are collected before they are reported to the account's object. Milliseconds. */
@@ -62,18 +54,6 @@ type AccountGrants = {
   flushAt: number;
   refillUntil: number;
 };
-
-/** An account's name is the id of its object with a suffix. A tag may contain any character, an id neither `#` nor `^`. */
-const nameTagAccount = (organization: string, tag: string): string => `${organization}#${tag}`;
-const namePayerAccount = (key: string): string => `${key}^`;
-
-/** The inverse. `isPayer`: the key is charged as the parent of the calling key. */
-export function parseAccountName(name: string): { id: string; tag?: string; isPayer: boolean } {
-  const hash = name.indexOf("#");
-  if (hash > 0) return { id: name.slice(0, hash), tag: name.slice(hash + 1), isPayer: false };
-  const isPayer = name.endsWith("^");
-  return { id: isPayer ? name.slice(0, -1) : name, isPayer };
-}
 
 /**
  * An isolate's grants of all accounts. Calls are reserved against grants in memory; an account's object is called only for
@@ -359,18 +339,4 @@ function drainReport(grants: AccountGrants): UsageReport {
 function restoreReport(grants: AccountGrants, { settled, unused }: UsageReport): void {
   grants.settled.push(...settled);
   grants.unused.push(...unused);
-}
-
-function toLimitError({ code, message, retryAfterSeconds, rates }: LedgerRefusal): GatewayError {
-  return new LimitError(code, message, rates ?? {}, retryAfterSeconds);
-}
-
-/** A refusal with the state of the limits, for response headers. */
-export class LimitError extends GatewayError {
-  readonly rates: Rates;
-
-  constructor(code: GatewayError["code"], message: string, rates: Rates, retryAfterSeconds: number | undefined) {
-    super(code, message, retryAfterSeconds === undefined ? {} : { retryAfterSeconds });
-    this.rates = rates;
-  }
 }

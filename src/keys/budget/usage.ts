@@ -1,5 +1,5 @@
-import type { Ledger } from "./ledger.ts";
 import type { Account } from "./account.ts";
+import type { Ledger } from "./ledger.ts";
 
 /** The usage object of the API. Money is micro-dollars, times are RFC 3339. */
 export type AccountUsage = {

@@ -1,4 +1,5 @@
-import type { Ledger, GrantRequest, Settlement, GrantResult, GrantReturn } from "./ledger.ts";
+import type { GrantRequest, GrantResult, GrantReturn, Settlement } from "./grant.ts";
+import type { Ledger } from "./ledger.ts";
 
 /** How long a call waits for money that other calls reserved and may not need: as long as for a busy session. Milliseconds. */
 const MAX_WAIT_MS = 30_000;

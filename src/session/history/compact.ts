@@ -2,13 +2,13 @@ import { GatewayError, invalid } from "../../canonical/error.ts";
 import { edit, hasSeal, unseal } from "../../canonical/native.ts";
 import type { Message } from "../../canonical/types.ts";
 import { DIALECTS } from "../../dialects/index.ts";
-import { offload, inline } from "../large-strings.ts";
+import type { Blobs } from "../../store/blobs.ts";
+import { joinItems } from "../../wire/json.ts";
+import { inline, offload } from "../large-strings.ts";
 import type { Session } from "../session.ts";
 import { linkTurns, type Turn, type UnlinkedTurn, type WireItems } from "../turns.ts";
-import type { Blobs } from "../../store/blobs.ts";
-import { renderTranscript } from "./transcript.ts";
 import { decodeItems } from "./decode.ts";
-import { joinItems } from "../../wire/json.ts";
+import { renderTranscript } from "./transcript.ts";
 
 /**
  * `summarize`: a model's summary replaces the older half. `drop_oldest`, `window`: older turns are left out.

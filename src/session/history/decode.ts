@@ -1,8 +1,8 @@
-import type { WireItems } from "../turns.ts";
 import type { Message } from "../../canonical/types.ts";
 import { DIALECTS } from "../../dialects/index.ts";
-import { parseJson, type Json } from "../../wire/json.ts";
+import { type Json, parseJson } from "../../wire/json.ts";
 import type { Instructions } from "../session.ts";
+import type { WireItems } from "../turns.ts";
 
 /** Decodes wire items. The result is cached for the lifetime of the argument, so each turn of a session is decoded once. */
 export function decodeItems(wireItems: WireItems): readonly Message[] {

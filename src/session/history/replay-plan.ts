@@ -1,10 +1,10 @@
 import { invalid } from "../../canonical/error.ts";
-import { findCallState } from "../calls.ts";
-import type { Session } from "../session.ts";
-import type { Sql } from "../../store/sql.ts";
 import type { Blobs } from "../../store/blobs.ts";
+import type { Sql } from "../../store/sql.ts";
 import { withPrefix } from "../../wire/id.ts";
 import type { Json } from "../../wire/json.ts";
+import { findCallState } from "../calls.ts";
+import type { Session } from "../session.ts";
 import { toApiBlocks } from "./views.ts";
 
 /** The input of a turn, to be sent again. `model`: the requested one; absent for a turn copied from another session. */

@@ -1,12 +1,12 @@
-import { findCallState, listCallIds } from "../calls.ts";
-import { type SessionEvent, listEvents } from "../activity.ts";
-import type { Sql } from "../../store/sql.ts";
-import { findTurn, listTurnNodes } from "../turns.ts";
 import type { Blobs } from "../../store/blobs.ts";
 import type { CallRecord } from "../../store/records.ts";
+import type { Sql } from "../../store/sql.ts";
 import { toByteStream } from "../../wire/bytes.ts";
 import { withPrefix } from "../../wire/id.ts";
 import { type Json, type JsonObject, parseJson } from "../../wire/json.ts";
+import { listEvents, type SessionEvent } from "../activity.ts";
+import { findCallState, listCallIds } from "../calls.ts";
+import { findTurn, listTurnNodes } from "../turns.ts";
 import { toApiBlocks, toApiTime } from "./views.ts";
 
 /** An entry of the timeline, as the API returns it: a turn, a call that made no turn, or an event. Times are RFC 3339. */

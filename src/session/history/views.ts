@@ -1,19 +1,19 @@
+import { textOfBlocks } from "../../canonical/text.ts";
 import type { Message } from "../../canonical/types.ts";
-import type { WireDialect } from "../../dialects/dialect.ts";
 import { anthropic } from "../../dialects/anthropic/index.ts";
+import type { WireDialect } from "../../dialects/dialect.ts";
 import { gemini } from "../../dialects/gemini/index.ts";
 import { native } from "../../dialects/native/index.ts";
 import { openaiChat } from "../../dialects/openai-chat/index.ts";
+import type { Blobs } from "../../store/blobs.ts";
+import type { Sql } from "../../store/sql.ts";
+import type { Json, JsonObject } from "../../wire/json.ts";
 import { listEvents } from "../activity.ts";
 import { inline } from "../large-strings.ts";
 import type { Session } from "../session.ts";
 import type { Snapshot } from "../snapshots.ts";
-import type { Sql } from "../../store/sql.ts";
 import { listTurnNodes, type WireItems } from "../turns.ts";
-import type { Blobs } from "../../store/blobs.ts";
-import type { Json, JsonObject } from "../../wire/json.ts";
-import { decodeItems, decodeInstructions } from "./decode.ts";
-import { textOfBlocks } from "../../canonical/text.ts";
+import { decodeInstructions, decodeItems } from "./decode.ts";
 
 /** The formats in which the history up to the head can be read: native blocks, or the message list of a provider's API. */
 export const BLOCK_FORMATS = ["native", "openai", "anthropic", "gemini"] as const;

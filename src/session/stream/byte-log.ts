@@ -1,5 +1,5 @@
-import { concatBytes } from "../../wire/bytes.ts";
 import type { Sql } from "../../store/sql.ts";
+import { concatBytes } from "../../wire/bytes.ts";
 
 /** Bytes held in memory before they are written as a row, which holds at most 2 MB. */
 const ROW_BYTES = 512 * 1024;

@@ -1,18 +1,18 @@
+import type { Sql } from "../../store/sql.ts";
 import { concatBytes } from "../../wire/bytes.ts";
 import { decodeSse, type SseEvent } from "../../wire/sse.ts";
 import {
-  segmentAfter,
   bytesAfter,
   type EventCount,
+  type EventRow,
   isCounted,
   lastIdOf,
   NO_BYTES,
-  toRowParts,
   type Segment,
+  segmentAfter,
+  toRowParts,
   toSegments,
-  type EventRow,
 } from "./segments.ts";
-import type { Sql } from "../../store/sql.ts";
 
 /** How long a stream can be resumed after its end. Milliseconds. */
 export const STREAM_RETENTION_MS = 10 * 60_000;
