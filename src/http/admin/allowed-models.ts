@@ -3,7 +3,7 @@ import type { Provider } from "../../providers/provider.ts";
 import type { Config } from "../../routing/config.ts";
 import { locate } from "../../routing/locate.ts";
 
-/** Throws `request.invalid` naming the first that nobody serves: a misspelt name would shut its key out. */
+/** Checks the `allowed_models` of a key. Throws `request.invalid` naming the first pattern that no provider serves: a misspelt name would lock the key out. */
 export async function requireKnownModels(
   patterns: readonly string[] | undefined,
   providers: ReadonlyMap<string, Provider>,

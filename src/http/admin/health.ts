@@ -47,7 +47,7 @@ export function healthRoutes(app: OpenAPIHono<AppEnv>): void {
   app.openapi(route, (c) => {
     const { breakers, problem } = isolateRouter(c.env);
     const own = `${c.var.caller.org} `;
-    // With an account of its own, an organisation's targets are nobody else's business.
+    // Targets called with an organisation's own credential are listed for that organisation only.
     const keys = breakers.keys.filter((key) => !key.includes(" ") || key.startsWith(own));
     const targets = keys.toSorted().map((key) => toApiHealth(key, breakers));
     const config = problem === undefined ? { status: "ok" as const } : { status: "last_good" as const, problem };
@@ -56,13 +56,13 @@ export function healthRoutes(app: OpenAPIHono<AppEnv>): void {
 }
 
 function toApiHealth(key: string, breakers: Breakers): z.infer<typeof target> {
-  const { failures: inRow, until, why, latency, isPublished: isTold } = breakers.health(key);
+  const { failures: inRow, until, why, latency, isPublished } = breakers.health(key);
   return {
     target: key.slice(key.indexOf(" ") + 1),
     state: breakers.state(key),
     failures: inRow,
     ...(until !== undefined && { retry_at: new Date(until).toISOString() }),
-    ...(isTold && { told: true as const }),
+    ...(isPublished && { told: true as const }),
     ...(latency !== undefined && { latency_ms: Math.round(latency) }),
     ...(why !== undefined && {
       last_failure: { code: why.code, message: why.message, at: new Date(why.at).toISOString() },

@@ -26,9 +26,9 @@ import { callerProviders } from "../admission/providers.ts";
 import { rhoneRequest } from "../../surfaces/rhone.ts";
 import { unwrap } from "../../canonical/rpc-error.ts";
 
-/** A key's life at most; who wants a longer one says that its deployment has none. Seconds. */
+/** Longest lifetime of a key. A deployment with `RHONE_KEY_TTL=optional` allows keys without an end. Seconds. */
 const MAX_TTL_S = 10 * 366 * 86_400;
-/** Each key above is charged for every call below it. */
+/** Longest chain of keys that created one another: every key in it is charged for each call. */
 const MAX_DEPTH = 8;
 
 const end = {
@@ -217,17 +217,17 @@ const revoke = async (c: Http, id: string): Promise<KeyState> =>
 
 const found = async (c: Http, id: string): Promise<KeyState> => present(await stubOf(c, id).describe(c.var.caller.org));
 
-/** The key's object holds it or says that it does not; nobody's id leads to nobody's object. */
+/** The stub of a key's object. Throws `object.not_found` if the id is malformed or of another deployment; whether the key exists is answered by the object. */
 function stubOf(c: Http, id: string): KeyStub {
   return present(keyStubForId(c.env.KEYS, id));
 }
 
-/** An id ends in its key's place. */
+/** The id of a key ends in the id of its object. */
 const objectIdOfKey = (id: string): string => id.slice(-52);
 
 const actorOf = ({ keyId, policy }: Caller): Actor => ({ keyId, ...(policy !== undefined && { policy }) });
 
-/** Unix milliseconds. */
+/** When a key expires, in Unix milliseconds; `undefined` for a key without an end. */
 function endOf(
   { ttl_s, expires_at }: { ttl_s?: number | undefined; expires_at?: string | undefined },
   now: number,
@@ -240,7 +240,7 @@ function endOf(
   return at;
 }
 
-/** A key's routing is what a call's may be. */
+/** Validates the routing defaults of a key as a call's own routing is validated. */
 function expectRouting({ routing }: Policy["defaults"]): void {
   if (routing !== undefined) validate(rhoneRequest.shape.routing, routing, ["defaults", "routing"]);
 }
@@ -255,7 +255,7 @@ function present<T>(found: T | undefined): T {
 
 type ApiKey = z.infer<typeof key>;
 
-/** As the API writes it. */
+/** A key as the API returns it: snake_case, times in RFC 3339. */
 function toApiKey(state: Omit<KeyState, "payers"> & { payers?: string[] }): ApiKey {
   const { id, org, policy, createdBy, createdAt, revokedAt, hint, graceUntil } = state;
   const { expires_at, ...rest } = policy;

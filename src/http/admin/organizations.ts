@@ -104,14 +104,14 @@ export function organizationRoutes(app: OpenAPIHono<AppEnv>): void {
   });
 }
 
-/** The default organisation is there before anything was said of it. */
+/** The default organisation exists even before it has been configured. */
 async function found(c: Context<AppEnv>, id: string): Promise<OrganizationState> {
   const known = await stubOf(c, id).describe();
   if (known !== undefined || id !== DEFAULT_ORG) return present(known);
   return { id, policy: newOrganizationSchema.parse({ name: "Default" }), createdAt: 0 };
 }
 
-/** Throws `object.not_found` for any but the caller's own. */
+/** The id, if it is the caller's own organisation. Throws `object.not_found` for every other. */
 function stubOf(c: Context<AppEnv>, id: string): OrganizationStub {
   const { caller } = c.var;
   return present(id === caller.org || isAdmin(caller) ? organizationStub(c.env, id) : undefined);

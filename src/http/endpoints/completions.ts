@@ -54,10 +54,10 @@ export function completionRoutes(app: OpenAPIHono<AppEnv>): void {
   });
 }
 
-/** OpenAI-compatible hosts have this endpoint; the demo and the other wires only chat. */
+/** OpenAI-compatible hosts have this endpoint; models of other wires and the demo are called through chat. */
 const completes = (target: Target): boolean => speaksOpenai(target) && target.provider.id !== "demo";
 
-/** As a call like any other, in another shape. */
+/** Handles the request as a Chat Completions call and converts its answer. */
 async function chatted(c: Context<AppEnv>, body: string): Promise<Response> {
   const request = new Request(c.req.raw.url, { method: "POST", headers: c.req.raw.headers, body });
   const { caller } = c.var;

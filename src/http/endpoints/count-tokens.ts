@@ -23,7 +23,7 @@ const rhone = rhoneRequest.optional();
 const model = z.string().min(1).optional();
 const messages = z.looseObject({ model, messages: z.array(z.looseObject({})).min(1), rhone });
 
-/** What a count asks for: a generation's body, and no more of it must be there than is counted. */
+/** The body of a count: that of a generation, with only the counted members required. */
 const REQUEST: Record<CountedSurface, z.ZodType<object>> = {
   messages: messages.meta({ id: "CountTokensRequest" }),
   responses: z
@@ -75,7 +75,7 @@ export const countTokens = (c: Http, model: string): Promise<Response> => count(
 async function count(c: Http, surfaceId: CountedSurface, outside: PathParams = {}): Promise<Response> {
   const { headers } = c.req.raw;
   const outer = readMembers(await readText(c.req.raw), headers);
-  // Gemini's other form has the request in a member.
+  // Gemini accepts the request also in the member `generateContentRequest`.
   const inner =
     surfaceId === "gemini" ? outer.members.findLast(({ key }) => key === "generateContentRequest") : undefined;
   const opened =

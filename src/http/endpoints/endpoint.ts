@@ -28,7 +28,7 @@ import { requireModel, requireSurface } from "../../keys/permissions.ts";
 
 type Http = HttpContext<AppEnv>;
 
-/** A JSON request of a non-generation endpoint. `named`: the model, where the path says it. Throws what is wrong with it. */
+/** Handles a JSON request of a non-generation endpoint. `named`: the model, where it is in the path. Throws the first error of the request. */
 export async function callJson(c: Http, endpoint: Endpoint, named?: string): Promise<Response> {
   return await callRead(c, endpoint, await readJson(c, endpoint, named));
 }
@@ -51,7 +51,7 @@ export async function callRead(c: Http, endpoint: Endpoint, request: JsonRequest
   return await callEndpoint({ ...passing, ...(translate && { translate }) }, host);
 }
 
-/** A form, piped through to the provider that its `model` chooses. */
+/** Handles a multipart form, streamed to the provider of its `model` field. */
 export async function callForm(c: Http, { id, surface }: Endpoint, path: string): Promise<Response> {
   const headers = c.req.raw.headers;
   const { rhone } = readMembers("{}", headers);
@@ -75,7 +75,7 @@ export async function callForm(c: Http, { id, surface }: Endpoint, path: string)
 
 export const isForm = (c: Http): boolean => /^\s*multipart\//i.test(c.req.header("content-type") ?? "");
 
-/** The body, checked, and its model: SPEC 4 has `rhone.routing.model` win. */
+/** The validated body and its model; `rhone.routing.model` overrides the body's own. */
 export async function readJson(
   c: Http,
   { request, defaultModel }: Pick<Endpoint, "request" | "defaultModel">,
@@ -100,7 +100,7 @@ export async function targetOf(c: Http, model: string, surface: Pick<Surface, "d
 
 type StartedEndpointCall = { call: Call; log: CallLog; host: EndpointHost };
 
-/** A call that stands under a session like any stateless one, and reaches its record when the client has its answer. */
+/** Starts a call under a session, as for a stateless call. It is recorded after the client has its answer. */
 export async function startEndpointCall(
   c: Http,
   request: Pick<ParsedRequest, "model" | "stream" | "rhone"> & { surface: { id: string } },
@@ -124,7 +124,7 @@ export async function startEndpointCall(
     now: Date.now,
     reserve: (requested) => budgets.reserve(call.id, caller, request.rhone.tags ?? [], requested),
     waitUntil,
-    // A record that cannot be kept is a matter for the log, not for the client.
+    // A failure to store the record is logged and does not concern the client.
     record: async (record) => {
       budgets.settle(record);
       if (isNew && enterInJournal({ record }, undefined, { journals: env.JOURNALS, waitUntil })) return;
@@ -147,7 +147,7 @@ type RouteDescription = {
   content: Content;
 };
 
-/** For `/openapi.json`. What a form holds beside its model is the provider's own. */
+/** Describes the route in `/openapi.json`. Fields of a form other than its model are the provider's own. */
 export function documentRoute(
   app: OpenAPIHono<AppEnv>,
   { operationId, path, summary, json, form, parameters, description, content }: RouteDescription,

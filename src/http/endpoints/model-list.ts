@@ -2,12 +2,12 @@ import type { Catalogue, Model } from "../../providers/catalogue.ts";
 import type { Provider } from "../../providers/provider.ts";
 import { isConfigured } from "../../providers/registry.ts";
 
-/** A model as a caller may name it. `model`: what is known of it; absent for the demo, and for all that a provider has. */
+/** A model by the name callers use. `model` is its catalogue entry; absent for the demo and for providers outside the catalogue. */
 export type ListedModel = { id: string; provider: Provider; model?: Model };
 
 /**
- * The models of the configured providers: by their bare names where these lead to them, else below their provider. A
- * provider that the catalogue does not know serves whatever it serves.
+ * The models of the configured providers: by bare name where it resolves to the provider, else as `{provider}/{model}`.
+ * A provider outside the catalogue is one entry, since its models are unknown.
  */
 export function listModels(providers: ReadonlyMap<string, Provider>, catalogue: Catalogue): ListedModel[] {
   return [...providers.values()].filter(isConfigured).flatMap((provider) => {
@@ -22,7 +22,7 @@ export function listModels(providers: ReadonlyMap<string, Provider>, catalogue: 
   });
 }
 
-/** OpenAI's list has four members; the rest is beyond its published shape, and no client minds. */
+/** OpenAI's model object has four members. Clients ignore the additional ones. */
 export function asOpenai({ id, provider, model }: ListedModel): object {
   return {
     id,
@@ -62,6 +62,6 @@ export function asGemini({ id, provider, model }: ListedModel): object {
   };
 }
 
-/** Milliseconds; the epoch where nobody knows, as Anthropic does it. */
+/** Unix milliseconds; the epoch for an unknown date, as in Anthropic's API. */
 const releasedAt = (model: Model | undefined): number =>
   model?.released === undefined ? 0 : Date.parse(model.released) || 0;

@@ -12,7 +12,7 @@ import { callerProviders } from "../admission/providers.ts";
 
 export function modelRoutes(app: OpenAPIHono<AppEnv>): void {
   for (const path of ["/v1/models", "/v1beta/models"]) app.get(path, (c) => withAnthropicErrors(c, listAs[shapeOf(c)]));
-  // `fake/*`: SDKs escape the slash, and the path's one form has it open again.
+  // `{provider}/{model}`: SDKs escape the slash, the canonical path has it unescaped.
   for (const path of ["/v1/models/:id{.+}", "/v1beta/models/:id{.+}"])
     app.get(path, (c) =>
       withAnthropicErrors(c, async (c) => c.json(AS[shapeOf(c)](await find(c, c.req.param("id") ?? "")))),
@@ -62,7 +62,7 @@ type Shape = "openai" | "anthropic" | "gemini";
 
 const AS: Record<Shape, (one: ListedModel) => object> = { openai: asOpenai, anthropic: asAnthropic, gemini: asGemini };
 
-/** Whose SDK asks: Anthropic's says its version; Google's has a path of its own, or a header. */
+/** Which SDK sent the request: Anthropic's sends a version header, Google's uses its own path or key header. */
 function shapeOf({ req }: Http): Shape {
   if (req.path.startsWith("/v1beta/") || req.header("x-goog-api-key") !== undefined) return "gemini";
   return req.header("anthropic-version") === undefined ? "openai" : "anthropic";
@@ -121,7 +121,7 @@ async function find(c: Http, id: string): Promise<ListedModel> {
   return found;
 }
 
-/** How many to a page; all of them where nothing is asked. */
+/** The page size; without the parameter all models are on one page. */
 function sizeOf(c: Http, name: string): number | undefined {
   const text = c.req.query(name);
   if (text === undefined) return undefined;
@@ -129,7 +129,7 @@ function sizeOf(c: Http, name: string): number | undefined {
   return Number(text);
 }
 
-/** The path says nothing of Anthropic's clients: their errors are told here. */
+/** Responds to Anthropic's clients in their error shape, which the path alone does not determine. */
 async function withAnthropicErrors(c: Http, answer: (c: Http) => Promise<Response>): Promise<Response> {
   try {
     return await answer(c);

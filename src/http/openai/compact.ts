@@ -41,7 +41,7 @@ const compactRequest = z
   })
   .meta({ id: "CompactRequest" });
 
-/** OpenAI's compaction, for every provider's models. */
+/** OpenAI's `POST /v1/responses/compact`, for the models of every provider. */
 export function compactionRoutes(app: OpenAPIHono<AppEnv>): void {
   app.post("/v1/responses/compact", (c) => compact(c));
   const summary =
@@ -68,7 +68,7 @@ async function compact(c: Http): Promise<Response> {
   return own ?? (await bySummary(c, request, context));
 }
 
-/** In the provider's own way; undefined when it has none. */
+/** Calls the provider's own compaction; `undefined` if it has none. */
 async function byProvider(
   c: Http,
   request: ParsedRequest,
@@ -88,10 +88,10 @@ async function byProvider(
   return LACKS.has(answered.status) || answered.status >= 500 ? undefined : answered;
 }
 
-/** How hosts say that they have no such route. One that is out of order may still be able to answer. */
+/** Statuses by which hosts report that the route does not exist. On any other error the provider may still support it. */
 const LACKS = new Set([404, 405]);
 
-/** A summary by the model, in an item that later requests can bring back. What users said stays as it is, as with OpenAI. */
+/** A summary written by the model, in a compaction item that later requests send back. User messages stay unchanged, as with OpenAI. */
 async function bySummary(c: Http, request: ParsedRequest, context: Context): Promise<Response> {
   const answered = await summarize(c, request, context);
   if (!answered.ok) return answered;
@@ -114,7 +114,7 @@ async function bySummary(c: Http, request: ParsedRequest, context: Context): Pro
   return new Response(JSON.stringify(body), { headers });
 }
 
-/** The counts are required here, so unknown ones have to be said as 0. */
+/** The schema requires the counts, so unknown ones are 0. */
 const NO_USAGE = {
   input_tokens: 0,
   input_tokens_details: { cached_tokens: 0 },
@@ -123,7 +123,7 @@ const NO_USAGE = {
   total_tokens: 0,
 };
 
-/** The question is a call like any other, under a session of its own: it is no turn of the conversation that it is about. */
+/** Queries the model with a call under a session of its own, so that no turn is added to the conversation that is summarised. */
 function summarize(c: Http, request: ParsedRequest, { history, known, instructions }: Context): Promise<Response> {
   const messages = [
     ...decodeInstructions(instructions),
@@ -157,7 +157,7 @@ function summarize(c: Http, request: ParsedRequest, { history, known, instructio
   });
 }
 
-/** The texts of an answer's messages. */
+/** The texts of the message items in a response's output. */
 const textIn = (output: Json | undefined): string =>
   (Array.isArray(output) ? output : [])
     .filter(isObject)

@@ -10,13 +10,13 @@ import { describedResponse, errorResponses } from "../openapi/responses.ts";
 import { stubFor } from "../../platform/session-stubs.ts";
 
 const params = z.object({ id: z.string().openapi({ example: "resp_…" }) });
-/** OpenAI's pages: at most 100 items, the newest first. */
+/** Query of OpenAI's lists of items: at most 100, newest first (OpenAI API reference, Conversations: list items). */
 export const itemPage = {
   limit: z.coerce.number().int().min(1).max(100).default(20),
   order: z.enum(["asc", "desc"]).default("desc"),
   after: z.string().optional(),
 };
-/** Taken, and without a meaning here: what was kept is told as a whole. */
+/** Accepted and ignored: a stored response is always returned with all its parts. */
 const include = { include: z.union([z.string(), z.array(z.string())]).optional(), "include[]": z.unknown().optional() };
 
 const retrieval = z.object({
@@ -66,26 +66,26 @@ const routes = {
   }),
 };
 
-/** OpenAI's stored responses. A response is a place in its session's tree, and its session's object keeps it. */
+/** OpenAI's stored responses. A response is a turn in its session's tree, stored in the session's object. */
 export function responseRoutes(app: OpenAPIHono<AppEnv>): void {
   app.openapi(routes.get, (c) => {
     const { stream, starting_after: after } = c.req.valid("query");
     if (after !== undefined && stream !== "true") throw invalid("starting_after", "expected it with stream=true only");
-    // Before the first event stands none.
-    return recalled(c, stream === "true" ? { do: "stream", after: after ?? -1 } : { do: "show" });
+    // Sequence numbers start at 0, so -1 means from the first event.
+    return recall(c, stream === "true" ? { do: "stream", after: after ?? -1 } : { do: "show" });
   });
   app.openapi(routes.delete, async (c) => {
-    const forgotten = await recalled(c, { do: "forget" });
+    const response = await recall(c, { do: "forget" });
     const { id } = c.req.valid("param");
     await responseIndexFor(c.env.DIRECTORY, c.var.caller.org, id).remove(id);
-    return forgotten;
+    return response;
   });
-  app.openapi(routes.inputItems, (c) => recalled(c, { do: "inputItems", ...c.req.valid("query") }));
-  app.openapi(routes.cancel, (c) => recalled(c, { do: "cancel" }));
+  app.openapi(routes.inputItems, (c) => recall(c, { do: "inputItems", ...c.req.valid("query") }));
+  app.openapi(routes.cancel, (c) => recall(c, { do: "cancel" }));
 }
 
-/** What the response's session answers, as it is: its body may be a stream. */
-async function recalled(c: Http, what: ResponseLookup): Promise<never> {
+/** Returns the response of the session's object unchanged: its body may be a stream. */
+async function recall(c: Http, what: ResponseLookup): Promise<never> {
   const id = c.req.param("id")!;
   const { org } = c.var.caller;
   const found = await findResponseLocation(c.env.DIRECTORY, org, id);

@@ -10,7 +10,7 @@ import { requireSurface } from "../../keys/permissions.ts";
 /** RFC 6455: the server ends a connection that has lasted too long. */
 const GOING_AWAY = 1001;
 
-/** OpenAI's WebSocket mode. The connection is the Worker's: it holds nothing that must outlive it. */
+/** OpenAI's WebSocket mode (OpenAI API reference, Responses). The Worker holds the connection; no state has to outlive it. */
 export function responsesSocketRoutes(app: OpenAPIHono<AppEnv>): void {
   app.get("/v1/responses", (c) => {
     const { caller } = c.var;
@@ -24,7 +24,7 @@ export function responsesSocketRoutes(app: OpenAPIHono<AppEnv>): void {
     server.accept();
     const { headers } = c.req.raw;
     const socket = new ResponsesSocket(server, async (text, unstored) => {
-      // Its key may have been revoked or changed since.
+      // The key may have been revoked or changed since the connection was opened.
       const now = await c.var.admitted();
       requireSurface(now, "responses");
       return await inferText({
