@@ -2,9 +2,9 @@ import { z } from "zod";
 import type { Dialect } from "../canonical/types.ts";
 import type { Quirks } from "../dialects/dialect.ts";
 import { DIALECTS } from "../dialects/index.ts";
+import { formatIssue } from "../wire/issue.ts";
 import { tryParseJson } from "../wire/json.ts";
 import { type Auth, AUTHS, type Provider } from "./provider.ts";
-import { formatIssue } from "../wire/issue.ts";
 
 /** An entry of `RHONE_PROVIDERS`. */
 const customProvider = z.strictObject({
@@ -63,7 +63,7 @@ export function readCustomProviders(
 
 function toProvider(row: z.infer<typeof customProvider>, builtin: Provider | undefined): Provider {
   const { id, dialect, base_url, api_key, auth, aws, host: cloud, quirks } = row;
-  const { maker, serves, pricedAs, pricedByRequestedName: pricedAsAsked, prices } = builtin ?? {};
+  const { maker, serves, pricedAs, pricedByRequestedName, prices } = builtin ?? {};
   return {
     id,
     dialects: [dialect],
@@ -82,7 +82,7 @@ function toProvider(row: z.infer<typeof customProvider>, builtin: Provider | und
     ...(maker !== undefined && { maker }),
     ...(serves !== undefined && { serves }),
     ...(pricedAs !== undefined && { pricedAs }),
-    ...(pricedAsAsked && { pricedByRequestedName: pricedAsAsked }),
+    ...(pricedByRequestedName && { pricedByRequestedName }),
     ...(prices !== undefined && { prices }),
     ...(quirks !== undefined && { quirks: quirks as Quirks }),
   };

@@ -16,7 +16,7 @@ export async function discardedCost(target: Target, usage: Usage, model: string,
 
 /**
  * The price of a model. The name in the answer is preferred, as the requested one may be an alias or a deployment's
- * name; providers with `pricedAsAsked` bill by the requested name.
+ * name; providers with `pricedByRequestedName` bill by the requested name.
  */
 export function priceFor(
   { provider, model }: Target,
