@@ -1,4 +1,4 @@
-import { withoutUndefined, type JsonObject } from "../wire/json.ts";
+import { type JsonObject, withoutUndefined } from "../wire/json.ts";
 
 /** The error codes of the API, a closed list: `family.reason` → HTTP status. */
 export const ERROR_STATUS = {
@@ -33,7 +33,7 @@ export type ErrorCode = keyof typeof ERROR_STATUS;
 /** A provider's error response. Type, code and request id are passed on to the caller. */
 export type UpstreamError = { status: number; type?: string; code?: string; requestId?: string };
 
-export type ErrorDetails = {
+type ErrorDetails = {
   /** The field that is wrong, as a path into the request: `messages[0].role`. */
   param?: string;
   /** Overrides the status of the code, so that an upstream's 4xx and 5xx reach the caller. */

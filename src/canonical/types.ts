@@ -68,7 +68,7 @@ export type FunctionTool = Item & {
   strict?: boolean;
 };
 /** A tool that the provider runs, or one that only its dialect has. */
-export type ServerTool = Item & { kind: "server"; label: string; native: Native };
+type ServerTool = Item & { kind: "server"; label: string; native: Native };
 export type Tool = FunctionTool | ServerTool;
 
 /** `among`: the functions that may be called; absent: all. */

@@ -1,8 +1,8 @@
 import type { Dialect, Loss } from "../canonical/types.ts";
 import { decodeUtf8, encodeUtf8 } from "../wire/bytes.ts";
 import { isObject, type JsonObject, stringOf, tryParseJson } from "../wire/json.ts";
-import { encodeSse } from "../wire/sse.ts";
 import { appendMember, findMembers, removeMember, splice } from "../wire/splice.ts";
+import { encodeSse } from "../wire/sse.ts";
 import { type EventFrame, FrameSplitter } from "./aws-event-stream.ts";
 import type { CloudName } from "./provider.ts";
 
@@ -10,7 +10,7 @@ import type { CloudName } from "./provider.ts";
 export type CloudCall = { model: string; dialect: Dialect; stream: boolean; asSse: boolean };
 
 /** A cloud that serves a maker's models: how its requests and responses differ from the maker's. */
-export type Cloud = {
+type Cloud = {
   /** The path below the base URL; undefined: the maker's. */
   path(call: CloudCall): string | undefined;
   /** Converts the maker's body into the cloud's, and changes the headers in place. `losses`: features it does not support. */

@@ -37,7 +37,7 @@ export async function fetchDemo(request: Request): Promise<Response> {
 }
 
 /** The answer to a request. One word is one token, so that counts can be checked by hand. */
-export function respond(request: ModelRequest): ModelResponse {
+function respond(request: ModelRequest): ModelResponse {
   const { messages, maxOutput, sampling = {} } = request;
   const context = messages.flatMap(({ role, blocks }) => blocks.map((block) => ({ role, text: blockText(block) })));
   const { isCut, ...block } = truncate(applyStop(chooseReply(request), sampling.stop ?? []), maxOutput);

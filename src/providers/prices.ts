@@ -1,8 +1,8 @@
 import { z } from "zod";
 import type { Price, Rate } from "../canonical/usage.ts";
+import { formatIssue } from "../wire/issue.ts";
 import { isObject, tryParseJson, withoutUndefined } from "../wire/json.ts";
 import type { Provider } from "./provider.ts";
-import { formatIssue } from "../wire/issue.ts";
 
 /** The price at that time of the first of these model names that has one. */
 export type PriceList = (names: readonly string[], at: Date) => Price | undefined;

@@ -1,8 +1,8 @@
+import { BUILTIN_PROVIDERS } from "./builtin.ts";
 import { readCustomProviders } from "./custom.ts";
 import { parseServiceAccount } from "./google-auth.ts";
 import { readPrices } from "./prices.ts";
 import type { Auth, Provider } from "./provider.ts";
-import { BUILTIN_PROVIDERS } from "./builtin.ts";
 
 export type Settings = Readonly<Record<string, unknown>>;
 

@@ -1,7 +1,7 @@
 import type { Dialect, Loss } from "../canonical/types.ts";
-import { withCredential, type OutgoingRequest } from "./auth.ts";
+import { type OutgoingRequest, withCredential } from "./auth.ts";
+import { type CloudCall, CLOUDS, geminiPath } from "./clouds.ts";
 import { fetchDemo } from "./demo.ts";
-import { type CloudCall, geminiPath, CLOUDS } from "./clouds.ts";
 import type { Provider } from "./provider.ts";
 
 /** The path of a dialect's generation endpoint below the base URL. */
@@ -29,7 +29,7 @@ export async function buildRequest(
 }
 
 /** The address of the call. Only the path can depend on the request, by the model's name; the origin is configured. */
-export function buildUrl(provider: Provider, call: CloudCall): string {
+function buildUrl(provider: Provider, call: CloudCall): string {
   const cloudPath = provider.cloud === undefined ? undefined : CLOUDS[provider.cloud].path(call);
   return `${provider.baseUrl ?? "http://demo.invalid"}${cloudPath ?? PATH[call.dialect](call)}`;
 }

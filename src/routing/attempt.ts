@@ -2,10 +2,10 @@ import { GatewayError } from "../canonical/error.ts";
 import type { Target } from "./locate.ts";
 
 /** The function that sends the request; see `fetchOf`. */
-export type Fetch = (request: Request) => Promise<Response>;
+type Fetch = (request: Request) => Promise<Response>;
 
 /** A response whose headers have arrived; its status may be an error. `cancel` aborts the body. */
-export type AttemptResponse = { response: Response; cancel: () => void };
+type AttemptResponse = { response: Response; cancel: () => void };
 
 /**
  * Sends one request to a target and waits for the headers, at most `headersMs`. Throws `provider.timeout` or

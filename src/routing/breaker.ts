@@ -5,7 +5,7 @@ import type { Cooldown } from "./config.ts";
  * The state of a target. Times are Unix milliseconds. The breaker is open until `until`. After that, or if there is no
  * other target, one call at a time may try it: `isProbed` while it does.
  */
-export type Health = {
+type Health = {
   failures: number;
   until?: number;
   isProbed?: true;
@@ -17,10 +17,10 @@ export type Health = {
   latency?: number;
 };
 
-export type State = "closed" | "open" | "half_open";
+type State = "closed" | "open" | "half_open";
 
 /** Whether a call may use a target: without restriction, for a single attempt, or not at all. */
-export type Admission = "free" | "probe" | "refused";
+type Admission = "free" | "probe" | "refused";
 
 /**
  * Shares open breakers between isolates. It is read only for a target that has just failed or is about to be probed, never

@@ -1,8 +1,8 @@
 import { GatewayError, invalid } from "../canonical/error.ts";
 import type { Dialect } from "../canonical/types.ts";
 import type { Provider } from "../providers/provider.ts";
-import { type Config, type RoutingPolicy, type PolicyChanges, resolveAlias, withChanges } from "./config.ts";
-import { issuerOf, targetKeyOf, locate, locateAt, type Target } from "./locate.ts";
+import { type Config, type PolicyChanges, resolveAlias, type RoutingPolicy, withChanges } from "./config.ts";
+import { issuerOf, locate, locateAt, type Target, targetKeyOf } from "./locate.ts";
 
 /** The routing part of a request. `models`: alternatives to `model`, in order of preference. */
 export type RoutingRequest = PolicyChanges & {

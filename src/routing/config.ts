@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { tryParseJson, withoutUndefined } from "../wire/json.ts";
 import { formatIssue } from "../wire/issue.ts";
+import { tryParseJson, withoutUndefined } from "../wire/json.ts";
 
 /** Time limits in milliseconds. `connect` and `headers` cannot be distinguished, because workerd's `fetch` reports only headers. */
 export type Deadlines = {
@@ -20,9 +20,9 @@ export type Retries = { max: number; baseMs: number; maxMs: number; retryAfterMa
 /** After `failures` in a row a target is not used for `seconds`. */
 export type Cooldown = { failures: number; seconds: number };
 /** How a stream ends that breaks after its start: with an error event, or continued by the next target. */
-export type Midstream = "error" | "continue";
-export const ROUTING_STRATEGIES = ["weighted", "least_latency", "least_cost"] as const;
-export type RoutingStrategy = (typeof ROUTING_STRATEGIES)[number];
+type Midstream = "error" | "continue";
+const ROUTING_STRATEGIES = ["weighted", "least_latency", "least_cost"] as const;
+type RoutingStrategy = (typeof ROUTING_STRATEGIES)[number];
 
 /** How targets are chosen and tried. */
 export type RoutingPolicy = { deadlines: Deadlines; retries: Retries; midstream: Midstream; strategy: RoutingStrategy };
@@ -34,18 +34,18 @@ export type PolicyChanges = {
   strategy?: RoutingStrategy;
 };
 
-export type RouteTarget = { model: string; tier: number; weight: number };
-export type Route = { targets: readonly RouteTarget[]; changes: PolicyChanges };
+type RouteTarget = { model: string; tier: number; weight: number };
+type Route = { targets: readonly RouteTarget[]; changes: PolicyChanges };
 
 /** Defaults for requests. */
-export type Defaults = {
+type Defaults = {
   contextMode: "stateful" | "stateless";
   onDisconnect: "complete" | "cancel";
   onBusy: "queue" | "reject" | "branch";
 };
 
 /** Origins whose pages may call the gateway from a browser. None by default. */
-export type Cors = { origins: ReadonlySet<string> };
+type Cors = { origins: ReadonlySet<string> };
 
 /** A deployment's configuration: `RHONE_CONFIG` with defaults. Keys of the maps are lower case. */
 export type Config = {

@@ -2,8 +2,8 @@ import { GatewayError, toGatewayError } from "../canonical/error.ts";
 import type { Attempt, DiscardedUsage } from "../store/records.ts";
 import type { Breakers } from "./breaker.ts";
 import type { RoutingPolicy } from "./config.ts";
-import { healthKeyOf, targetKeyOf, type Target } from "./locate.ts";
-import { blamesTarget, verdictOf, retryDelay } from "./retry.ts";
+import { healthKeyOf, type Target, targetKeyOf } from "./locate.ts";
+import { blamesTarget, retryDelay, verdictOf } from "./retry.ts";
 
 /**
  * Makes one attempt at a target, until its answer is committed: after that, no other target can replace it. `onStatus` is to

@@ -2,7 +2,7 @@ import { GatewayError } from "../canonical/error.ts";
 import type { Dialect } from "../canonical/types.ts";
 import { loadCatalogue, makerOf } from "../providers/catalogue.ts";
 import type { Provider } from "../providers/provider.ts";
-import { isConfigured, findMissingSetting } from "../providers/registry.ts";
+import { findMissingSetting, isConfigured } from "../providers/registry.ts";
 
 /** Where a call is sent: a provider, the provider's name of the model, and the dialect of the request. */
 export type Target = { provider: Provider; model: string; dialect: Dialect };

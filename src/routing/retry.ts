@@ -5,7 +5,7 @@ import type { Retries } from "./config.ts";
  * What follows from a failed attempt: `stop` (no other target can succeed, the caller gets the error), `next` (another
  * target may succeed), `larger` (only a target with a larger context window), `again` (retry the same target later).
  */
-export type Verdict = "stop" | "next" | "larger" | "again";
+type Verdict = "stop" | "next" | "larger" | "again";
 
 /** Statuses about the gateway's account at the provider, or about a model that it does not have. */
 const TARGET_STATUSES = new Set([401, 402, 403, 404]);

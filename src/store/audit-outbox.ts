@@ -1,6 +1,6 @@
+import { newId } from "../wire/id.ts";
 import type { AuditEvent } from "./audit.ts";
 import type { Sql } from "./sql.ts";
-import { newId } from "../wire/id.ts";
 
 /**
  * Audit events of a Durable Object that are not written to D1 yet. An event is stored in the same transaction as the change

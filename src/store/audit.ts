@@ -3,7 +3,7 @@ import { drizzle } from "drizzle-orm/d1";
 import { auditEvents, keys, organizations } from "./schema.ts";
 
 /** A key as lists show it, without secrets and their digests. Times are Unix milliseconds. */
-export type ListedKey = {
+type ListedKey = {
   id: string;
   org: string;
   name: string;
@@ -15,7 +15,7 @@ export type ListedKey = {
   revokedAt?: number;
 };
 
-export type ListedOrganization = { id: string; name: string; createdAt: number };
+type ListedOrganization = { id: string; name: string; createdAt: number };
 
 /** A change of a key or an organisation, and its state after the change. Holds no secret and no digest of one. */
 export type AuditEvent = {

@@ -1,6 +1,6 @@
 import { chunkBySize } from "../wire/batcher.ts";
-import type { StoredRecord } from "./records.ts";
 import { sleep } from "../wire/time.ts";
+import type { StoredRecord } from "./records.ts";
 
 /** Records that D1 takes in one batch. D1 is busy for about 0.1 ms per record and answers nothing else meanwhile. */
 const BATCH = 64;

@@ -1,10 +1,10 @@
-import { type BatchFlusher, type Batcher, chunkBySize } from "../wire/batcher.ts";
-import type { Sql } from "./sql.ts";
+import { type Batcher, type BatchFlusher, chunkBySize } from "../wire/batcher.ts";
 import type { Alarm } from "./alarm.ts";
 import { deleteThrough, type OutboxRow, rowsAfter } from "./outbox.ts";
+import type { Sql } from "./sql.ts";
 
 /** The part of a Cloudflare queue that is used. A message is limited to 128 KB. */
-export type RecordQueue = { send: (message: string, how: { contentType: "text" }) => Promise<unknown> };
+type RecordQueue = { send: (message: string, how: { contentType: "text" }) => Promise<unknown> };
 
 /** Longest message, in UTF-16 code units. One takes at most three bytes, so this stays below the limit of 128 KB. */
 const MAX_MESSAGE_LENGTH = 40_000;
@@ -47,9 +47,9 @@ export class OutboxSender {
 
   /** Hands new rows to the batcher, which sends them together with those of other objects. `settle` checks the result. */
   send(): void {
-    const { batcher: bag, waitUntil, now } = this.#services;
+    const { batcher, waitUntil, now } = this.#services;
     this.scheduleCheck();
-    bag.put(this.#collect(), { flush: (rows) => this.#sendRows(rows), waitUntil, now });
+    batcher.put(this.#collect(), { flush: (rows) => this.#sendRows(rows), waitUntil, now });
   }
 
   /**

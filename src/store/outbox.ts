@@ -1,6 +1,6 @@
+import { joinItems } from "../wire/json.ts";
 import type { StoredRecord } from "./records.ts";
 import type { Sql } from "./sql.ts";
-import { joinItems } from "../wire/json.ts";
 
 /** For a schema. Numbers only increase within an outbox: rows are deleted from the lowest, or all at once. */
 export const OUTBOX_SCHEMA = "CREATE TABLE outbox (number INTEGER PRIMARY KEY, payload TEXT NOT NULL)";

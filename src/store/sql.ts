@@ -2,7 +2,7 @@
 export type Sql = <Row>(query: string, ...values: (string | number | null | ArrayBuffer)[]) => Row[];
 
 /** Runs `work` as one transaction, which is rolled back if it throws. */
-export type Transact = <T>(work: () => T) => T;
+type Transact = <T>(work: () => T) => T;
 
 /** A Durable Object's database. */
 export type Storage = { sql: Sql; transact: Transact };

@@ -5,7 +5,7 @@ import type { SQLiteColumn, SQLiteTable } from "drizzle-orm/sqlite-core";
 const MAX_LIST_LENGTH = 600_000;
 
 /** Makes the statements for any number of rows: usually one, none for no rows. */
-export type Upsert<Row> = (d1: D1Database, rows: readonly Row[]) => D1PreparedStatement[];
+type Upsert<Row> = (d1: D1Database, rows: readonly Row[]) => D1PreparedStatement[];
 
 /**
  * Inserts rows, replacing those with the same `key`. A row is replaced whole: absent members become null. The statement's

@@ -4,7 +4,7 @@ import { CLOSE_BRACE, CLOSE_BRACKET, findStringEnd, JsonError, OPEN_BRACE, OPEN_
  * Edits of JSON text that leave every other byte unchanged: `JSON.parse` → `JSON.stringify` would round big numbers,
  * merge duplicate keys and rewrite escapes. Offsets are UTF-16 code units of the text.
  */
-export type Span = { start: number; end: number };
+type Span = { start: number; end: number };
 export type Member = Span & { key: string; value: Span };
 export type Edit = Span & { text: string };
 
