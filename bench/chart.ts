@@ -1,21 +1,21 @@
 import {
-  added,
-  cpuPerEvent,
-  figure,
+  medianAdded,
+  computeCpuPerEvent,
+  medianOf,
   firstP50,
   firstP99,
-  type Found,
-  measuredWays,
+  type Results,
+  listMeasuredRoutes,
   totalP50,
   totalP99,
 } from "./figures.ts";
-import { shown } from "./numbers.ts";
+import { formatNumber } from "./numbers.ts";
 
-/** Four panels of bars, less is better in the first three. Drawn by hand: no library is worth four panels. */
-export function chart(found: Found): string {
-  const ways = measuredWays(found).filter(({ id }) => id !== "direct");
-  const bars = (of: (way: string) => Pick<Bar, "value" | "upTo">): Bar[] =>
-    ways.flatMap(({ id, label }) => {
+/** Four panels of bars; less is better in the first three. Drawn without a library: four panels do not need one. */
+export function chart(results: Results): string {
+  const routes = listMeasuredRoutes(results).filter(({ id }) => id !== "direct");
+  const bars = (of: (route: string) => Pick<Bar, "value" | "upTo">): Bar[] =>
+    routes.flatMap(({ id, label }) => {
       const bar = { id, label, ...of(id) };
       return Number.isFinite(bar.value) ? [bar] : [];
     });
@@ -23,33 +23,33 @@ export function chart(found: Found): string {
     {
       title: "Latency added to a call, ms",
       note: "concurrency 1, answer of 1 KiB; bar p50, line p99",
-      bars: bars((way) => ({
-        value: added(found, way, "whole-c1", totalP50),
-        upTo: added(found, way, "whole-c1", totalP99),
+      bars: bars((route) => ({
+        value: medianAdded(results, route, "whole-c1", totalP50),
+        upTo: medianAdded(results, route, "whole-c1", totalP99),
       })),
     },
     {
       title: "Time to first token added, ms",
       note: "stream of 100 events; bar p50, line p99",
-      bars: bars((way) => ({
-        value: added(found, way, "stream-100", firstP50),
-        upTo: added(found, way, "stream-100", firstP99),
+      bars: bars((route) => ({
+        value: medianAdded(results, route, "stream-100", firstP50),
+        upTo: medianAdded(results, route, "stream-100", firstP99),
       })),
     },
     {
       title: "CPU per streamed event, µs",
       note: "32 streams at once, an event each 10 ms; a stream of 100 less one of 10",
-      bars: bars((way) => ({ value: cpuPerEvent(found, way) })),
+      bars: bars((route) => ({ value: computeCpuPerEvent(results, route) })),
     },
     {
       title: "Calls per second (more is better)",
       note: "concurrency 32, answer of 1 KiB, two cores for all",
-      bars: bars((way) => ({ value: figure(found, way, "whole-c32", ({ perSecond }) => perSecond) })),
+      bars: bars((route) => ({ value: medianOf(results, route, "whole-c32", ({ perSecond }) => perSecond) })),
     },
   ];
   const height = PANEL.top + Math.max(...panels.map((panel) => panel.bars.length)) * PANEL.row + 24;
   const size = { width: 2 * PANEL.width + 3 * GAP, height: 62 + 2 * height + 2 * GAP };
-  const drawn = panels.map((panel, i) => {
+  const drawnPanels = panels.map((panel, i) => {
     const x = GAP + (i % 2) * (PANEL.width + GAP);
     const y = 62 + Math.floor(i / 2) * (height + GAP);
     return `<g transform="translate(${x} ${y})">${drawPanel(panel)}</g>`;
@@ -57,8 +57,8 @@ export function chart(found: Found): string {
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${size.width}" height="${size.height}" viewBox="0 0 ${size.width} ${size.height}" font-family="system-ui, sans-serif" font-size="12">
 <rect width="100%" height="100%" fill="#ffffff"/>
 <text x="${GAP}" y="28" font-size="18" font-weight="600" fill="#16202c">Side by side on one machine</text>
-<text x="${GAP}" y="46" fill="#5b6776">${escape(`${found.at.slice(0, 10)}, ${found.mode} run, ${found.rounds} rounds; scales are logarithmic; ${found.machine}`)}</text>
-${drawn.join("\n")}
+<text x="${GAP}" y="46" fill="#5b6776">${escape(`${results.at.slice(0, 10)}, ${results.mode} run, ${results.rounds} rounds; scales are logarithmic; ${results.machine}`)}</text>
+${drawnPanels.join("\n")}
 </svg>
 `;
 }
@@ -78,29 +78,29 @@ const COLOURS: readonly (readonly [ids: RegExp, colour: string])[] = [
 
 function drawPanel({ title, note, bars }: Panel): string {
   const room = PANEL.width - PANEL.label - PANEL.number;
-  const all = bars.flatMap(({ value, upTo = value }) => [value, upTo]).filter((value) => value > 0);
-  // From a decade's begin to the largest; a bar needs some length to be seen at all.
-  const low = 10 ** Math.floor(Math.log10(Math.min(...all)) - 0.2);
-  const high = Math.max(...all) * 1.05;
-  const at = (value: number): number => (Math.log(Math.max(value, low) / low) / Math.log(high / low)) * room;
-  const ticks = decades(low, high).map(
+  const values = bars.flatMap(({ value, upTo = value }) => [value, upTo]).filter((value) => value > 0);
+  // From a power of ten to the largest value; every bar has a visible length.
+  const low = 10 ** Math.floor(Math.log10(Math.min(...values)) - 0.2);
+  const high = Math.max(...values) * 1.05;
+  const position = (value: number): number => (Math.log(Math.max(value, low) / low) / Math.log(high / low)) * room;
+  const ticks = listDecades(low, high).map(
     (
       value,
-    ) => `<line x1="${f(PANEL.label + at(value))}" x2="${f(PANEL.label + at(value))}" y1="${PANEL.top - 6}" y2="${PANEL.top + bars.length * PANEL.row}" stroke="#e3e7ec"/>
-<text x="${f(PANEL.label + at(value))}" y="${PANEL.top + bars.length * PANEL.row + 14}" fill="#8a94a1" font-size="10" text-anchor="middle">${tick(value)}</text>`,
+    ) => `<line x1="${fixed(PANEL.label + position(value))}" x2="${fixed(PANEL.label + position(value))}" y1="${PANEL.top - 6}" y2="${PANEL.top + bars.length * PANEL.row}" stroke="#e3e7ec"/>
+<text x="${fixed(PANEL.label + position(value))}" y="${PANEL.top + bars.length * PANEL.row + 14}" fill="#8a94a1" font-size="10" text-anchor="middle">${formatTick(value)}</text>`,
   );
   const rows = bars.map(({ id, label, value, upTo }, i) => {
     const y = PANEL.top + i * PANEL.row;
     const colour = COLOURS.find(([ids]) => ids.test(id))![1];
-    const end = PANEL.label + at(Math.max(value, upTo ?? 0));
-    const numbers = upTo === undefined ? shown(value) : `${shown(value)} / ${shown(upTo)}`;
+    const end = PANEL.label + position(Math.max(value, upTo ?? 0));
+    const numbers = upTo === undefined ? formatNumber(value) : `${formatNumber(value)} / ${formatNumber(upTo)}`;
     const whisker =
       upTo === undefined
         ? ""
-        : `<line x1="${f(PANEL.label + at(value))}" x2="${f(PANEL.label + at(upTo))}" y1="${y + 8}" y2="${y + 8}" stroke="${colour}" stroke-width="2"/>`;
+        : `<line x1="${fixed(PANEL.label + position(value))}" x2="${fixed(PANEL.label + position(upTo))}" y1="${y + 8}" y2="${y + 8}" stroke="${colour}" stroke-width="2"/>`;
     return `<text x="${PANEL.label - 8}" y="${y + 12}" fill="#16202c" text-anchor="end">${escape(label)}</text>
-<rect x="${PANEL.label}" y="${y + 1}" width="${f(Math.max(2, at(value)))}" height="14" rx="2" fill="${colour}"/>${whisker}
-<text x="${f(end + 6)}" y="${y + 12}" fill="#16202c" font-size="11">${numbers}</text>`;
+<rect x="${PANEL.label}" y="${y + 1}" width="${fixed(Math.max(2, position(value)))}" height="14" rx="2" fill="${colour}"/>${whisker}
+<text x="${fixed(end + 6)}" y="${y + 12}" fill="#16202c" font-size="11">${numbers}</text>`;
   });
   return `<text y="14" font-size="14" font-weight="600" fill="#16202c">${escape(title)}</text>
 <text y="30" fill="#5b6776">${escape(note)}</text>
@@ -108,13 +108,13 @@ ${ticks.join("\n")}
 ${rows.join("\n")}`;
 }
 
-function decades(low: number, high: number): number[] {
+function listDecades(low: number, high: number): number[] {
   const from = Math.ceil(Math.log10(low) - 1e-9);
   const to = Math.floor(Math.log10(high));
   return Array.from({ length: Math.max(0, to - from + 1) }, (_, i) => 10 ** (from + i));
 }
 
-const tick = (value: number): string =>
+const formatTick = (value: number): string =>
   value >= 1 ? value.toLocaleString("en-US") : String(Number(value.toPrecision(1)));
-const f = (value: number): string => value.toFixed(1);
+const fixed = (value: number): string => value.toFixed(1);
 const escape = (text: string): string => text.replace(/&/g, "&amp;").replace(/</g, "&lt;");

@@ -1,45 +1,65 @@
 import { PROJECT } from "../scripts/settings.ts";
-import { addedToFloor, cpuToFloor, eventCpuToFloor, figure, firstP50, type Found, totalP50 } from "./figures.ts";
-import { shown } from "./numbers.ts";
-import { type Length, run } from "./run.ts";
+import {
+  compareAddedToFloor,
+  compareCpuToFloor,
+  compareEventCpuToFloor,
+  medianOf,
+  firstP50,
+  type Results,
+  totalP50,
+} from "./figures.ts";
+import { formatNumber } from "./numbers.ts";
+import { type RunLength, run } from "./run.ts";
 import { SCENARIOS } from "./scenarios.ts";
-import { serversOf } from "./servers.ts";
-import { WAYS } from "./ways.ts";
+import { listServers } from "./servers.ts";
+import { ROUTES } from "./routes.ts";
 
 /**
- * `npm run bench:check`, in CI: has the gateway become slow? It runs beside the floor, and only ratios to the floor in
- * the same run are looked at, as medians over interleaved rounds: a busy machine slows both. The bounds are generous,
- * some three times what is measured on a quiet machine, and what is beyond one is measured once more before it counts:
- * they are there for what makes a call several times as dear. Needs nothing that `npm ci` has not installed.
+ * `npm run bench:check`, for CI: fails if the gateway has become slow. It runs beside the floor (bare-proxy.ts), and
+ * compares ratios to the floor in the same run, as medians over interleaved rounds: a busy machine slows both. The bounds
+ * are some three times the ratios of a quiet machine, and a ratio above its bound is measured again before it counts:
+ * the check finds changes that make a call several times slower. It needs only what `npm ci` installs.
  */
-const BOUNDS: readonly { what: string; limit: number; ratio: (found: Found) => number }[] = [
+const BOUNDS: readonly { what: string; limit: number; ratio: (results: Results) => number }[] = [
   {
     what: "stateless relay, latency added",
     limit: 10,
-    ratio: (found) => addedToFloor(found, "rhone", "whole-c1", totalP50),
+    ratio: (results) => compareAddedToFloor(results, "rhone", "whole-c1", totalP50),
   },
   {
     what: "warm session, latency added",
     limit: 18,
-    ratio: (found) => addedToFloor(found, "rhone-warm", "whole-c1", totalP50),
+    ratio: (results) => compareAddedToFloor(results, "rhone-warm", "whole-c1", totalP50),
   },
   {
     what: "relay, time to first token added",
     limit: 10,
-    ratio: (found) => addedToFloor(found, "rhone", "stream-100", firstP50),
+    ratio: (results) => compareAddedToFloor(results, "rhone", "stream-100", firstP50),
   },
   {
     what: "translated, time to first token added",
     limit: 12,
-    ratio: (found) => addedToFloor(found, "rhone-translated", "stream-100", firstP50),
+    ratio: (results) => compareAddedToFloor(results, "rhone-translated", "stream-100", firstP50),
   },
-  { what: "stateless relay, CPU per call", limit: 14, ratio: (found) => cpuToFloor(found, "rhone", "whole-c8") },
-  { what: "stateless relay, CPU per event", limit: 12, ratio: (found) => eventCpuToFloor(found, "rhone") },
-  { what: "stateful relay, CPU per event", limit: 20, ratio: (found) => eventCpuToFloor(found, "rhone-warm") },
-  { what: "translated, CPU per event", limit: 18, ratio: (found) => eventCpuToFloor(found, "rhone-translated") },
+  {
+    what: "stateless relay, CPU per call",
+    limit: 14,
+    ratio: (results) => compareCpuToFloor(results, "rhone", "whole-c8"),
+  },
+  { what: "stateless relay, CPU per event", limit: 12, ratio: (results) => compareEventCpuToFloor(results, "rhone") },
+  {
+    what: "stateful relay, CPU per event",
+    limit: 20,
+    ratio: (results) => compareEventCpuToFloor(results, "rhone-warm"),
+  },
+  {
+    what: "translated, CPU per event",
+    limit: 18,
+    ratio: (results) => compareEventCpuToFloor(results, "rhone-translated"),
+  },
 ];
 
-const CHECK: Length = {
+const CHECK: RunLength = {
   mode: "check",
   rounds: 3,
   pace: { seconds: 0.25, cpuSeconds: 0.4 },
@@ -52,33 +72,35 @@ const CHECK: Length = {
   longest: 0,
 };
 
-const ways = WAYS.filter(({ id }) => ["direct", "floor", "rhone", "rhone-translated", "rhone-warm"].includes(id));
-const servers = serversOf(PROJECT).filter(({ id }) => id === "floor" || id === "rhone");
+const routes = ROUTES.filter(({ id }) => ["direct", "floor", "rhone", "rhone-translated", "rhone-warm"].includes(id));
+const servers = listServers(PROJECT).filter(({ id }) => id === "floor" || id === "rhone");
 const isFast = (await isWithinBounds()) || (console.log("\nOnce more:\n"), await isWithinBounds());
 process.exit(isFast ? 0 : 1);
 
 async function isWithinBounds(): Promise<boolean> {
-  const found = await run(servers, CHECK, () => {}, ways);
-  const ratios = BOUNDS.map(({ what, limit, ratio }) => ({ what, limit, measured: ratio(found) }));
+  const results = await run(servers, CHECK, () => {}, routes);
+  const ratios = BOUNDS.map(({ what, limit, ratio }) => ({ what, limit, measured: ratio(results) }));
   for (const { what, limit, measured } of ratios)
-    console.log(`${what}: ${shown(measured)} × the floor's, at most ${limit}${measured <= limit ? "" : "  TOO SLOW"}`);
+    console.log(
+      `${what}: ${formatNumber(measured)} × the floor's, at most ${limit}${measured <= limit ? "" : "  TOO SLOW"}`,
+    );
   console.log(
-    `\nA call of the floor: ${shown(figure(found, "floor", "whole-c1", totalP50))} ms; ${found.rounds} rounds in ${found.seconds} s`,
+    `\nA call of the floor: ${formatNumber(medianOf(results, "floor", "whole-c1", totalP50))} ms; ${results.rounds} rounds in ${results.seconds} s`,
   );
-  const problems = problemsOf(found);
+  const problems = listProblems(results);
   for (const problem of problems) console.error(problem);
   return problems.length === 0 && ratios.every(({ limit, measured }) => measured <= limit);
 }
 
-function problemsOf({ servers: all, cells: ofWays }: Found): string[] {
-  const unstarted = Object.values(all).flatMap(({ label, failed }) =>
+function listProblems({ servers: all, cells: cellsByRoute }: Results): string[] {
+  const failedServers = Object.values(all).flatMap(({ label, failed }) =>
     failed === undefined ? [] : [`${label}: ${failed}`],
   );
-  const broken = Object.entries(ofWays).flatMap(([way, scenarios]) =>
+  const failedCells = Object.entries(cellsByRoute).flatMap(([route, scenarios]) =>
     Object.entries(scenarios).flatMap(([scenario, { cells, failed }]) => {
       const error = failed ?? cells.find((cell) => cell.error !== undefined)?.error;
-      return error === undefined ? [] : [`${way}, ${scenario}: ${error}`];
+      return error === undefined ? [] : [`${route}, ${scenario}: ${error}`];
     }),
   );
-  return [...unstarted, ...broken];
+  return [...failedServers, ...failedCells];
 }

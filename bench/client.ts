@@ -1,61 +1,61 @@
 import { Agent, request } from "node:http";
 
-/** A call as it goes over the wire. */
+/** A call as it is sent. */
 export type Call = { url: string; headers: Record<string, string>; body: Buffer };
 
-/** One exchange as its client saw it. Milliseconds; `firstMs`: until the first bytes of the answer's body. */
+/** An exchange as its client measures it. Milliseconds; `firstMs`: until the first bytes of the answer's body. */
 export type Exchange = { totalMs: number; firstMs: number; bytes: number };
 
-/** A contender that says nothing for so long is hung. */
+/** A server that sends nothing for this time counts as hung. */
 const SILENCE_MS = 60_000;
-/** Enough for any ending. Bytes. */
+/** Longer than any ending. Bytes. */
 const TAIL = 256;
 
-/** Connections are kept: only the first calls pay for them, and those are not counted. */
+/** Connections are reused: only the first calls, which are not measured, open them. */
 export const agentFor = (connections: number): Agent => new Agent({ keepAlive: true, maxSockets: connections });
 
 /**
- * Makes one call and reads its answer to the end. Rejects unless the answer is whole: status 200, and `ending` at its
- * end. `onBody` gets the text, for the few calls whose answer matters.
+ * Makes one call and reads its answer to the end. Rejects unless the answer is whole: status 200, with `ending` at its
+ * end. `onBody` receives the text.
  */
 export function exchange(
   { url, headers, body }: Call,
   { agent, ending, onBody }: { agent: Agent; ending?: string | undefined; onBody?: (text: string) => void },
 ): Promise<Exchange> {
   return new Promise((resolve, reject) => {
-    const began = performance.now();
+    const start = performance.now();
     let firstMs = Number.NaN;
     let bytes = 0;
     let last: Buffer | undefined;
-    const all: Buffer[] = [];
+    const chunks: Buffer[] = [];
     const outgoing = request(url, {
       method: "POST",
       agent,
       headers: { "content-type": "application/json", "content-length": body.length, ...headers },
     });
     outgoing.once("response", (incoming) => {
-      incoming.on("data", (piece: Buffer) => {
-        if (bytes === 0) firstMs = performance.now() - began;
-        bytes += piece.length;
+      incoming.on("data", (chunk: Buffer) => {
+        if (bytes === 0) firstMs = performance.now() - start;
+        bytes += chunk.length;
         // The ending may be cut in two.
-        last = piece.length < TAIL && last !== undefined ? Buffer.concat([last, piece]).subarray(-TAIL) : piece;
-        if (onBody !== undefined || incoming.statusCode !== 200) all.push(piece);
+        last = chunk.length < TAIL && last !== undefined ? Buffer.concat([last, chunk]).subarray(-TAIL) : chunk;
+        if (onBody !== undefined || incoming.statusCode !== 200) chunks.push(chunk);
       });
       incoming.once("error", reject);
       incoming.once("end", () => {
-        const totalMs = performance.now() - began;
+        const totalMs = performance.now() - start;
         if (incoming.statusCode !== 200) {
-          reject(new Error(`HTTP ${incoming.statusCode}: ${Buffer.concat(all).toString("utf8").slice(0, 300)}`));
+          reject(new Error(`HTTP ${incoming.statusCode}: ${Buffer.concat(chunks).toString("utf8").slice(0, 300)}`));
         } else if (ending !== undefined && !last?.includes(ending)) {
           reject(new Error(`the answer does not end with ${ending}: …${last?.toString("utf8").slice(-200)}`));
         } else {
-          onBody?.(Buffer.concat(all).toString("utf8"));
+          onBody?.(Buffer.concat(chunks).toString("utf8"));
           resolve({ totalMs, firstMs, bytes });
         }
       });
     });
     outgoing.once("error", reject);
-    outgoing.setTimeout(SILENCE_MS, () => outgoing.destroy(new Error(`nothing came for ${SILENCE_MS} ms`)));
+    outgoing.setTimeout(SILENCE_MS, () => outgoing.destroy(new Error(`no data for ${SILENCE_MS} ms`)));
     outgoing.end(body);
   });
 }

@@ -9,42 +9,42 @@ import gateway, {
 } from "../src/worker.ts";
 
 /**
- * The gateway as it is, with a count of what Cloudflare charges for: `GET /__counts` says what was counted and begins
- * anew. The real SQLite says how many rows it has read and written, index rows included, as the bill does.
+ * The unchanged gateway, with counters of the units that Cloudflare bills: `GET /__counts` returns and resets them. SQLite
+ * itself reports the rows read and written, with those of indexes, as the bill does.
  */
 const counts = new Map<string, number>();
 const count = (what: string, by = 1): void => void counts.set(what, (counts.get(what) ?? 0) + by);
 
-/** The object in one of whose methods the code is. */
-const inside = new AsyncLocalStorage<object>();
+/** The object whose method is running. */
+const running = new AsyncLocalStorage<object>();
 
-type Made<T> = new (ctx: DurableObjectState, env: Cloudflare.Env) => T;
+type Constructor<T> = new (ctx: DurableObjectState, env: Cloudflare.Env) => T;
 
-function counted<T extends object>(Class: Made<T>, name: string): Made<T> {
-  const Counted = class extends (Class as Made<object>) {
+function countCalls<T extends object>(Class: Constructor<T>, name: string): Constructor<T> {
+  const CountingObject = class extends (Class as Constructor<object>) {
     constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
       count(`${name}: woken`);
       countStorage(ctx, name);
-      super(ctx, countedEnv(env));
+      super(ctx, wrapEnv(env));
     }
   };
   const methods = Object.getOwnPropertyDescriptors(Class.prototype) as Record<string, PropertyDescriptor>;
   for (const [method, { value }] of Object.entries(methods)) {
     if (method === "constructor" || typeof value !== "function") continue;
-    Object.defineProperty(Counted.prototype, method, {
+    Object.defineProperty(CountingObject.prototype, method, {
       value(this: object, ...args: unknown[]): unknown {
         const run = (): unknown => Reflect.apply(value as (...all: unknown[]) => unknown, this, args);
-        // What one of its own methods asks is no request.
-        if (inside.getStore() === this) return run();
+        // A call from a method of the same object is not a request.
+        if (running.getStore() === this) return run();
         count(`${name}: ${method === "alarm" ? "alarms" : `requests (${method})`}`);
-        return inside.run(this, run);
+        return running.run(this, run);
       },
     });
   }
-  return Counted as unknown as Made<T>;
+  return CountingObject as unknown as Constructor<T>;
 }
 
-/** Of one object: its storage is its own, and so is what is laid over it. */
+/** Counts the rows and alarms of one object by wrapping its storage. */
 function countStorage({ storage }: DurableObjectState, name: string): void {
   const { sql } = storage;
   const exec = sql.exec.bind(sql);
@@ -66,14 +66,14 @@ function countStorage({ storage }: DurableObjectState, name: string): void {
   });
   Object.defineProperty(storage, "setAlarm", {
     value: (...args: Parameters<typeof setAlarm>) => {
-      // Each is a row written.
+      // Billed as a row written.
       count(`${name}: alarms set`);
       return setAlarm(...args);
     },
   });
 }
 
-function countedEnv(env: Cloudflare.Env): Cloudflare.Env {
+function wrapEnv(env: Cloudflare.Env): Cloudflare.Env {
   const queue: Pick<Queue<string>, "send"> = {
     send: (message, options) => {
       count("queue: messages");
@@ -82,20 +82,20 @@ function countedEnv(env: Cloudflare.Env): Cloudflare.Env {
     },
   };
   return new Proxy(env, {
-    get: (all, name) => (name === "RECORDS" ? queue : name === "DB" ? countedDb(env.DB) : Reflect.get(all, name)),
+    get: (all, name) => (name === "RECORDS" ? queue : name === "DB" ? wrapDb(env.DB) : Reflect.get(all, name)),
   });
 }
 
-function countedDb(db: D1Database): D1Database {
+function wrapDb(db: D1Database): D1Database {
   return new Proxy(db, {
     get: (of, name) => {
       const value: unknown = Reflect.get(of, name);
       if (typeof value !== "function") return value;
       if (name !== "batch") return value.bind(of) as unknown;
       return async (statements: D1PreparedStatement[]) => {
-        const began = Date.now();
+        const start = Date.now();
         const results = await of.batch(statements);
-        count("D1: milliseconds", Date.now() - began);
+        count("D1: milliseconds", Date.now() - start);
         for (const { meta } of results) {
           count("D1: rows written", meta.rows_written);
           count("D1: rows read", meta.rows_read);
@@ -107,22 +107,22 @@ function countedDb(db: D1Database): D1Database {
   });
 }
 
-export const SessionObject = counted(Session as unknown as Made<Session>, "session");
-export const JournalObject = counted(Journal as unknown as Made<Journal>, "journal");
-export const KeyObject = counted(Key as unknown as Made<Key>, "key");
-export const OrganizationObject = counted(Organization as unknown as Made<Organization>, "organisation");
-export const IdempotencyObject = counted(Idempotency as unknown as Made<Idempotency>, "idempotency");
-export const DirectoryObject = counted(Directory as unknown as Made<Directory>, "directory");
+export const SessionObject = countCalls(Session as unknown as Constructor<Session>, "session");
+export const JournalObject = countCalls(Journal as unknown as Constructor<Journal>, "journal");
+export const KeyObject = countCalls(Key as unknown as Constructor<Key>, "key");
+export const OrganizationObject = countCalls(Organization as unknown as Constructor<Organization>, "organisation");
+export const IdempotencyObject = countCalls(Idempotency as unknown as Constructor<Idempotency>, "idempotency");
+export const DirectoryObject = countCalls(Directory as unknown as Constructor<Directory>, "directory");
 
 export default {
   async fetch(request, env, ctx) {
-    if (new URL(request.url).pathname !== "/__counts") return await gateway.fetch(request, countedEnv(env), ctx);
-    const said = Object.fromEntries([...counts].toSorted(([a], [b]) => (a < b ? -1 : 1)));
+    if (new URL(request.url).pathname !== "/__counts") return await gateway.fetch(request, wrapEnv(env), ctx);
+    const totals = Object.fromEntries([...counts].toSorted(([a], [b]) => (a < b ? -1 : 1)));
     counts.clear();
-    return Response.json(said);
+    return Response.json(totals);
   },
   async queue(batch, env, ctx) {
     count("queue: batches");
-    await (gateway.queue as (...all: unknown[]) => Promise<void>)(batch, countedEnv(env), ctx);
+    await (gateway.queue as (...all: unknown[]) => Promise<void>)(batch, wrapEnv(env), ctx);
   },
 } satisfies ExportedHandler<Cloudflare.Env>;

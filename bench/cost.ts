@@ -1,48 +1,47 @@
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { migrate } from "../scripts/migrate.ts";
-import { freePort } from "../scripts/port.ts";
-import { createRuntime } from "../scripts/runtime.ts";
+import { migrate } from "../scripts/local/migrate.ts";
+import { freePort } from "../scripts/local/port.ts";
+import { createRuntime } from "../scripts/local/runtime.ts";
 import { readConfig, runWrangler, WRANGLER_CONFIG } from "../scripts/wrangler.ts";
-import { HERE, KEY, rhoneCall } from "./asks.ts";
+import { HERE, KEY, buildRhoneCall } from "./requests.ts";
 import { agentFor, exchange } from "./client.ts";
-import { median, shown } from "./numbers.ts";
-import { dollars, type Usage } from "./prices.ts";
-import type { Scene } from "./scene.ts";
-import { scratch } from "./servers.ts";
-import { endingOf, sessionOf } from "./ways.ts";
+import { median, formatNumber } from "./numbers.ts";
+import { toDollars, type Usage } from "./prices.ts";
+import { startProvider } from "./provider.ts";
+import type { Answer } from "./answers.ts";
+import { createScratchDir } from "./servers.ts";
+import { endingOf, startSession } from "./routes.ts";
 
 /**
- * `npm run bench:cost`: what a call makes Cloudflare count, read off the running gateway (cost-worker.ts), and what
- * that costs. Each kind of call is made a number of times, and all that follows from them is waited for.
+ * `npm run bench:cost`: counts the units that Cloudflare bills for a call, in the running gateway (cost-worker.ts), and
+ * computes their price. Each kind of call is made `CALLS` times; the work that follows the calls is counted as well.
  */
 const CALLS = 40;
-/** Records leave with an alarm at the latest, and are forgotten by another one seconds later (`SETTLED`). */
+/** Records are sent by an alarm at the latest, and deleted by another one seconds later. */
 const SETTLE_MS = 9000;
 
-const upstream = await provider();
-const files = scratch();
+const upstream = await startProvider();
+const files = createScratchDir();
 const origin = await serve();
 let calls = 0;
 const agent = agentFor(CALLS);
-const wires = { origin, upstream };
-const whole: Scene = { kind: "whole", bytes: 1024 };
+const origins = { origin, upstream };
+const whole: Answer = { kind: "whole", bytes: 1024 };
 
 const sessions = await Promise.all(
-  Array.from({ length: 4 }, () => sessionOf(rhoneCall("stateful")(wires, whole), agent)),
+  Array.from({ length: 4 }, () => startSession(buildRhoneCall("stateful")(origins, whole), agent)),
 );
-const key = await virtualKey();
-await counted();
+const key = await createKey();
+await readCounts();
 
-const inSession = (lane: number): Record<string, string> => ({ "x-rhone-session-id": sessions[lane]! });
+const inSession = (caller: number): Record<string, string> => ({ "x-rhone-session-id": sessions[caller]! });
 
-/** `objectSeconds`: for how long an object is kept from hibernating by one. */
-type Kind = { label: string; objectSeconds: number; atOnce?: true; make: (lane: number) => Promise<unknown> };
+/** `objectSeconds`: the time for which a call prevents an object from hibernating. */
+type Kind = { label: string; objectSeconds: number; isParallel?: true; make: (caller: number) => Promise<unknown> };
 
-const long: Scene = { kind: "stream", events: 300, everyMs: 100 };
+const long: Answer = { kind: "stream", events: 300, everyMs: 100 };
 const kinds: Kind[] = [
   { label: "stateless call", objectSeconds: 0.02, make: () => call("stateless", whole) },
   {
@@ -50,43 +49,44 @@ const kinds: Kind[] = [
     objectSeconds: 0.03,
     make: () => call("stateless", whole, { authorization: `Bearer ${key}` }),
   },
-  // The provider is waited for in the object; most whole answers take seconds.
+  // The object waits for the provider, and most whole answers take seconds.
   { label: "stateful call of 3 s, new session", objectSeconds: 3, make: () => call("stateful", whole) },
   {
     label: "stateful call of 3 s, next turn",
     objectSeconds: 3,
-    make: (lane) => call("stateful", whole, inSession(lane)),
+    make: (caller) => call("stateful", whole, inSession(caller)),
   },
-  { label: "stateless stream of 30 s", objectSeconds: 0.05, atOnce: true, make: () => call("stateless", long) },
-  { label: "stateful stream of 30 s", objectSeconds: 30, atOnce: true, make: () => call("stateful", long) },
+  { label: "stateless stream of 30 s", objectSeconds: 0.05, isParallel: true, make: () => call("stateless", long) },
+  { label: "stateful stream of 30 s", objectSeconds: 30, isParallel: true, make: () => call("stateful", long) },
 ];
 
 const columns: { label: string; counts: Record<string, number>; bill: Record<string, number> }[] = [];
-for (const { label, objectSeconds, atOnce, make } of kinds) {
-  // One after the other within a session, as its turns come; streams of sessions of their own, all at once.
-  const lanes = atOnce ? CALLS : sessions.length;
-  for (let i = 0; i < CALLS; i += lanes) await Promise.all(Array.from({ length: lanes }, (_, lane) => make(lane)));
-  const counts = Object.fromEntries(Object.entries(await counted()).map(([what, number]) => [what, number / CALLS]));
-  columns.push({ label, counts, bill: dollars(usageOf(counts, objectSeconds)) });
+for (const { label, objectSeconds, isParallel, make } of kinds) {
+  // The turns of a session follow one another; streams, each in a session of its own, run at the same time.
+  const callers = isParallel ? CALLS : sessions.length;
+  for (let i = 0; i < CALLS; i += callers)
+    await Promise.all(Array.from({ length: callers }, (_, caller) => make(caller)));
+  const counts = Object.fromEntries(Object.entries(await readCounts()).map(([what, number]) => [what, number / CALLS]));
+  columns.push({ label, counts, bill: toDollars(toUsage(counts, objectSeconds)) });
 }
 
-console.log(table("counted for each call", (column) => column.counts, shown));
+console.log(toTable("counted for each call", (column) => column.counts, formatNumber));
 console.log(
-  `\n${table(
+  `\n${toTable(
     "$ per million calls",
     (column) => column.bill,
     (dollar) => (dollar ?? 0).toFixed(2),
   )}`,
 );
-const sizes = sizesOf(files);
+const sizes = listSizes(files);
 const session = median(sizes.filter(({ file }) => file.includes("SessionObject")).map(({ bytes }) => bytes));
 const d1 = sizes.find(({ file }) => file.includes("D1DatabaseObject") && !file.includes("metadata"))?.bytes ?? 0;
 console.log(
-  `\nStored: ${shown(session / 1024)} KiB for a session of one turn; ${shown(d1 / 1024)} KiB in D1 after ${calls} calls.`,
+  `\nStored: ${formatNumber(session / 1024)} KiB for a session of one turn; ${formatNumber(d1 / 1024)} KiB in D1 after ${calls} calls.`,
 );
 process.exit(0);
 
-function usageOf(counts: Record<string, number>, objectSeconds: number): Usage {
+function toUsage(counts: Record<string, number>, objectSeconds: number): Usage {
   const sum = (pattern: RegExp): number =>
     Object.entries(counts).reduce((all, [what, number]) => all + (pattern.test(what) ? number : 0), 0);
   return {
@@ -101,7 +101,7 @@ function usageOf(counts: Record<string, number>, objectSeconds: number): Usage {
   };
 }
 
-function table(
+function toTable(
   head: string,
   of: (column: (typeof columns)[number]) => Record<string, number>,
   show: (number: number | undefined) => string,
@@ -115,19 +115,19 @@ function table(
   return rows.map((row) => `| ${row.join(" | ")} |`).join("\n");
 }
 
-async function call(mode: "stateless" | "stateful", scene: Scene, more: Record<string, string> = {}): Promise<void> {
-  const made = rhoneCall(mode)(wires, scene);
+async function call(mode: "stateless" | "stateful", answer: Answer, more: Record<string, string> = {}): Promise<void> {
+  const built = buildRhoneCall(mode)(origins, answer);
   calls++;
-  await exchange({ ...made, headers: { ...made.headers, ...more } }, { agent, ending: endingOf(scene) });
+  await exchange({ ...built, headers: { ...built.headers, ...more } }, { agent, ending: endingOf(answer) });
 }
 
-/** What was counted since the last time, when nothing is to come any more. */
-async function counted(): Promise<Record<string, number>> {
+/** Returns the counts since the last call, after the work that follows the calls has ended. */
+async function readCounts(): Promise<Record<string, number>> {
   await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
   return (await (await fetch(`${origin}/__counts`)).json()) as Record<string, number>;
 }
 
-async function virtualKey(): Promise<string> {
+async function createKey(): Promise<string> {
   const response = await fetch(`${origin}/v1/keys`, {
     method: "POST",
     headers: { authorization: `Bearer ${KEY}`, "content-type": "application/json" },
@@ -142,15 +142,9 @@ async function virtualKey(): Promise<string> {
   return body.secret;
 }
 
-async function provider(): Promise<string> {
-  const child = spawn(process.execPath, [join(HERE, "upstream.ts")], { stdio: ["ignore", "pipe", "inherit", "ipc"] });
-  const [line] = (await once(child.stdout!, "data")) as [Buffer];
-  return `http://127.0.0.1:${Number(line.toString("utf8"))}`;
-}
-
-/** As `scripts/serve.ts`, with the counting entry in front. */
+/** Serves the gateway as scripts/serve.ts does, with cost-worker.ts as its entry. */
 async function serve(): Promise<string> {
-  const dir = scratch();
+  const dir = createScratchDir();
   const persistDir = files;
   const { ok, stdout, stderr } = await runWrangler(
     ["deploy", join(HERE, "cost-worker.ts"), "--dry-run", "--outdir", dir, "--config", WRANGLER_CONFIG],
@@ -163,7 +157,7 @@ async function serve(): Promise<string> {
   const port = await freePort();
   const secrets = {
     RHONE_ADMIN_KEY: KEY,
-    // A hard budget takes no model whose price nobody knows.
+    // A call under a hard budget needs a model with a known price.
     RHONE_PRICES: JSON.stringify({ "benchchat/*": { input: 1, output: 1 } }),
     RHONE_PROVIDERS: JSON.stringify([
       { id: "benchchat", dialect: "openai-chat", base_url: `${upstream}/v1`, api_key: "upstream-key" },
@@ -177,8 +171,8 @@ async function serve(): Promise<string> {
   return `http://127.0.0.1:${port}`;
 }
 
-/** The databases as SQLite counts them, and as storage is billed: whole pages. */
-function sizesOf(dir: string): { file: string; bytes: number }[] {
+/** The sizes of the databases in whole pages, as storage is billed. */
+function listSizes(dir: string): { file: string; bytes: number }[] {
   return readdirSync(dir, { recursive: true, encoding: "utf8" })
     .filter((file) => file.endsWith(".sqlite"))
     .map((file) => {

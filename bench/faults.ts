@@ -6,18 +6,18 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
-import { freePort, HOST } from "../scripts/port.ts";
+import { freePort, HOST } from "../scripts/local/port.ts";
 import { quantile } from "./numbers.ts";
 
 /**
- * `npm run bench:faults -- [requests=10000] [at once=24]`: a served gateway under random faults of its provider, on every
- * surface, streamed and whole, with and without a session. Fails when a call hangs past its deadlines, when half an
- * answer is told as a success, when an answer names another model than gave it, or when a call is on record not once.
+ * `npm run bench:faults -- [requests=10000] [concurrency=24]`: runs a gateway against random faults of its provider, on
+ * every surface, streamed and whole, with and without a session. Fails if a call exceeds its deadlines, if an incomplete
+ * answer is reported as a success, if an answer names a model that did not produce it, or if a call does not have exactly one record.
  *
- * More at once than a machine can carry shows no fault of the gateway's: its provider and its callers are late, too,
- * deadlines this short pass in the queue for the processor, and breakers open on targets that only seem to be silent.
+ * A concurrency beyond the machine's capacity shows no fault of the gateway: the provider and the callers are late as
+ * well, the short deadlines pass while processes wait for the processor, and breakers open on targets that work.
  */
-const [total = 10_000, atOnce = 24] = process.argv.slice(2).map(Number);
+const [total = 10_000, concurrency = 24] = process.argv.slice(2).map(Number);
 
 const FAULTS = [
   ...Array<string>(6).fill("none"),
@@ -28,7 +28,7 @@ const FAULTS = [
   "redirect",
 ];
 const deadlines_ms = { headers: 1_500, first_content: 1_500, idle: 1_500, total: 15_000 };
-/** A busy machine is late by this much. Milliseconds. */
+/** The tolerated delay of a busy machine. Milliseconds. */
 const SLACK = 5_000;
 
 const ENDS = {
@@ -37,7 +37,7 @@ const ENDS = {
   messages: /event: message_stop|"stop_reason":\s*"end_turn"/,
   gemini: /"finishReason":\s*"STOP"/,
 };
-/** What only an answer of that target can say, whichever way its text is cut. */
+/** Text that only an answer of that target contains, wherever it is cut. */
 const WORDS = { own: /ault\./, other: /Said s|say\./ };
 
 const provider = new Worker(join(import.meta.dirname, "../test/clients/provider.ts"));
@@ -59,43 +59,45 @@ const gateway = spawn(process.execPath, [join(import.meta.dirname, "../scripts/s
   stdio: ["ignore", "ignore", "inherit"],
 });
 const base = `http://${HOST}:${port}`;
-const wrong: string[] = [];
+const problems: string[] = [];
 const outcomes = new Map<string, number>();
 const calls: { id: string; outcome: string; model: string }[] = [];
 const times: number[] = [];
 
 try {
-  await untilHealthy(gateway);
+  await waitUntilHealthy(gateway);
   const started = Date.now();
   let next = 0;
   await Promise.all(
-    Array.from({ length: atOnce }, async () => {
-      while (next < total) await one(next++);
+    Array.from({ length: concurrency }, async () => {
+      while (next < total) await makeCall(next++);
     }),
   );
   const seconds = (Date.now() - started) / 1000;
   await sleep(3_000);
   await checkRecords();
-  const [p50, p99, most] = [0.5, 0.99, 1].map((part) => Math.round(quantile(times, part)));
-  console.log(`${total} calls, ${atOnce} at once, ${seconds.toFixed(0)} s`, Object.fromEntries(outcomes));
-  console.log(`a call took ${p50} ms (p50), ${p99} ms (p99), ${most} ms at most`);
+  const [p50, p99, maximum] = [0.5, 0.99, 1].map((part) => Math.round(quantile(times, part)));
+  console.log(`${total} calls, ${concurrency} at once, ${seconds.toFixed(0)} s`, Object.fromEntries(outcomes));
+  console.log(`a call took ${p50} ms (p50), ${p99} ms (p99), ${maximum} ms at most`);
   gateway.kill();
   await once(gateway, "exit");
   await checkDatabase();
-  console.log(wrong.length === 0 ? "nothing wrong" : `${wrong.length} wrong:\n${wrong.slice(0, 20).join("\n")}`);
+  console.log(
+    problems.length === 0 ? "nothing wrong" : `${problems.length} problems:\n${problems.slice(0, 20).join("\n")}`,
+  );
 } finally {
   if (gateway.exitCode === null && gateway.signalCode === null) gateway.kill();
   await provider.terminate();
   await rm(state, { recursive: true, force: true });
 }
-process.exit(wrong.length === 0 ? 0 : 1);
+process.exit(problems.length === 0 ? 0 : 1);
 
-async function one(i: number): Promise<void> {
+async function makeCall(i: number): Promise<void> {
   const fault = pick(FAULTS);
   const surface = pick(["chat", "responses", "messages", "gemini"] as const);
   const stream = Math.random() < 0.6;
   const context_mode = pick(["stateless", "stateful"]);
-  // A hundred models in all, so that breakers open and close.
+  // A hundred models of each fault, so that breakers open and close.
   const model = `fault-${fault}.${i % 100}`;
   const own = { chat: "fake", responses: "fakeresp", messages: "fakeanth", gemini: "fakegem" }[surface];
   const target = Math.random() < 0.7 ? own : pick(Object.keys(rows));
@@ -122,33 +124,33 @@ async function one(i: number): Promise<void> {
     });
     const text = await response.text();
     times.push(Date.now() - started);
-    const outcome = judged(response, text, surface, fault, at);
+    const outcome = judge(response, text, surface, fault, at);
     outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
     const id = response.headers.get("x-rhone-call-id");
     if (id !== null) calls.push({ id, outcome, model: at });
   } catch (error) {
-    wrong.push(`${at}: ${String(error)} after ${Date.now() - started} ms`);
+    problems.push(`${at}: ${String(error)} after ${Date.now() - started} ms`);
   }
 }
 
-function judged(response: Response, text: string, surface: keyof typeof ENDS, fault: string, at: string): string {
+function judge(response: Response, text: string, surface: keyof typeof ENDS, fault: string, at: string): string {
   if (!response.ok) return `status ${response.status}`;
   const isEnded = ENDS[surface].test(text);
   const hasError = /"error":\s*\{|response\.failed|event: error/.test(text.replace(/"error":\s*null/g, ""));
-  if (hasError && !isEnded) return "told as broken";
+  if (hasError && !isEnded) return "reported as broken";
   if (!isEnded) {
-    wrong.push(`${at}: neither an end nor an error: …${text.slice(-200)}`);
+    problems.push(`${at}: neither an end nor an error: …${text.slice(-200)}`);
     return "cut";
   }
   const named = response.headers.get("x-rhone-model") ?? "";
-  const who = named === "say" ? "other" : "own";
-  if (!WORDS[who].test(text)) wrong.push(`${at}: ${named} is named, and it says ${text.slice(0, 300)}`);
-  if (who === "own" && ["500-always", "html", "bad-key", "ended", "cut"].includes(fault))
-    wrong.push(`${at}: a success of a target that has none`);
-  return `answered by ${who}`;
+  const author = named === "say" ? "other" : "own";
+  if (!WORDS[author].test(text)) problems.push(`${at}: ${named} is named, and the text is ${text.slice(0, 300)}`);
+  if (author === "own" && ["500-always", "html", "bad-key", "ended", "cut"].includes(fault))
+    problems.push(`${at}: a success of a target that has none`);
+  return `answered by ${author}`;
 }
 
-/** What D1 has in the end: each call once, and no other. */
+/** Checks that D1 has each call once, and no other call. */
 async function checkDatabase(): Promise<void> {
   const files = (await readdir(state, { recursive: true })).filter((file) => /D1Database.*\.sqlite$/.test(file));
   const ids = files.flatMap((file) => {
@@ -156,15 +158,15 @@ async function checkDatabase(): Promise<void> {
     const hasCalls = database.prepare("select 1 from sqlite_master where name = 'calls'").get() !== undefined;
     return hasCalls ? database.prepare("select id from calls").all() : [];
   });
-  const kept = new Set(ids.map(({ id }) => id as string));
-  const missing = calls.filter(({ id }) => !kept.has(id)).length;
+  const stored = new Set(ids.map(({ id }) => id as string));
+  const missing = calls.filter(({ id }) => !stored.has(id)).length;
   console.log(`${ids.length} calls in D1`);
-  if (missing > 0 || ids.length !== calls.length) wrong.push(`${ids.length} calls in D1, ${missing} are missing`);
+  if (missing > 0 || ids.length !== calls.length) problems.push(`${ids.length} calls in D1, ${missing} are missing`);
 }
 
 async function checkRecords(): Promise<void> {
   const ids = new Set(calls.map(({ id }) => id));
-  if (ids.size !== calls.length) wrong.push(`${calls.length - ids.size} calls share an id`);
+  if (ids.size !== calls.length) problems.push(`${calls.length - ids.size} calls share an id`);
   let next = 0;
   const check = async (): Promise<void> => {
     while (next < calls.length) {
@@ -172,8 +174,8 @@ async function checkRecords(): Promise<void> {
       const found = await fetch(`${base}/v1/calls/${id}`, { headers: { authorization: `Bearer ${key}` } });
       const { status, attempts = [] } = (await found.json()) as { status?: string; attempts?: object[] };
       const expected = outcome.startsWith("answered") ? /^completed$/ : /^(failed|incomplete)$/;
-      if (!expected.test(status ?? "")) wrong.push(`${model}: ${outcome}, on record as ${status}`);
-      if (attempts.length > 5) wrong.push(`${model}: ${attempts.length} attempts`);
+      if (!expected.test(status ?? "")) problems.push(`${model}: ${outcome}, on record as ${status}`);
+      if (attempts.length > 5) problems.push(`${model}: ${attempts.length} attempts`);
     }
   };
   await Promise.all(Array.from({ length: 16 }, check));
@@ -183,7 +185,7 @@ function pick<T>(all: readonly T[]): T {
   return all[Math.floor(Math.random() * all.length)]!;
 }
 
-async function untilHealthy(child: ChildProcess): Promise<void> {
+async function waitUntilHealthy(child: ChildProcess): Promise<void> {
   for (let i = 0; i < 600; i++, await sleep(100)) {
     if (child.exitCode !== null) throw new Error("the gateway ended");
     if (

@@ -1,23 +1,23 @@
 import type { Cell, Depth } from "./measure.ts";
 import { median } from "./numbers.ts";
-import { WAYS } from "./ways.ts";
+import { ROUTES } from "./routes.ts";
 
-/** All that a run has found, as it stands in `results.json`. Milliseconds and bytes. */
-export type Found = {
+/** The results of a run, as stored in `results.json`. Milliseconds and bytes. */
+export type Results = {
   at: string;
   mode: "quick" | "full" | "check";
   machine: string;
   rounds: number;
   seconds: number;
-  servers: Record<string, FoundServer>;
-  /** By way, then by scenario: a cell for each round. */
-  cells: Record<string, Record<string, FoundCells>>;
+  servers: Record<string, ServerResult>;
+  /** By route, then by scenario: a cell for each round. */
+  cells: Record<string, Record<string, CellResults>>;
   depths: Depth[];
 };
 
-export type FoundServer = {
+export type ServerResult = {
   label: string;
-  /** Why it was not measured. */
+  /** The reason why it was not measured. */
   failed?: string;
   coldStartMs?: number;
   restBytes?: number;
@@ -25,117 +25,127 @@ export type FoundServer = {
   afterBytes?: number;
 };
 
-export type FoundCells = { cells: Cell[]; failed?: string; bytesPerStream?: number; bytesPerSession?: number };
+export type CellResults = { cells: Cell[]; failed?: string; bytesPerStream?: number; bytesPerSession?: number };
 
-export const cellsOf = (found: Found, way: string, scenario: string): FoundCells | undefined =>
-  found.cells[way]?.[scenario];
+export const cellsOf = (results: Results, route: string, scenario: string): CellResults | undefined =>
+  results.cells[route]?.[scenario];
 
 /** The median over the rounds. */
-export function figure(found: Found, way: string, scenario: string, of: (cell: Cell) => number | undefined): number {
-  const cells = (cellsOf(found, way, scenario)?.cells ?? []).filter(({ calls }) => calls > 0);
+export function medianOf(
+  results: Results,
+  route: string,
+  scenario: string,
+  of: (cell: Cell) => number | undefined,
+): number {
+  const cells = (cellsOf(results, route, scenario)?.cells ?? []).filter(({ calls }) => calls > 0);
   return median(cells.map((cell) => of(cell) ?? Number.NaN));
 }
 
-/** Of a cell's times: which of them. */
-export type Pick = (cell: Cell) => number;
-export const totalP50: Pick = ({ total }) => total.p50;
-export const totalP99: Pick = ({ total }) => total.p99;
-export const firstP50: Pick = ({ first }) => first.p50;
-export const firstP99: Pick = ({ first }) => first.p99;
+/** Selects one of a cell's times. */
+export type TimeOf = (cell: Cell) => number;
+export const totalP50: TimeOf = ({ total }) => total.p50;
+export const totalP99: TimeOf = ({ total }) => total.p99;
+export const firstP50: TimeOf = ({ first }) => first.p50;
+export const firstP99: TimeOf = ({ first }) => first.p99;
 
 /**
- * What the way adds to the provider's own time, by rounds: a call is compared with one made straight to the provider a
- * few seconds before or after. Both quantiles are taken from the direct call's median: a p99 says by how much one call
- * in a hundred is later than calls usually are without a gateway.
+ * The time that the route adds to the provider's own, by rounds: a call is compared with one made straight to the
+ * provider a few seconds before or after. The direct call's median is subtracted from both quantiles: a p99 is the delay
+ * of one call in a hundred against the usual call without a gateway.
  */
-export function addedByRound(found: Found, way: string, scenario: string, pick: Pick): number[] {
+export function listAdded(results: Results, route: string, scenario: string, pick: TimeOf): number[] {
   const usual = pick === firstP50 || pick === firstP99 ? firstP50 : totalP50;
-  const direct = cellsOf(found, "direct", scenario)?.cells ?? [];
-  const cells = cellsOf(found, way, scenario)?.cells ?? [];
+  const direct = cellsOf(results, "direct", scenario)?.cells ?? [];
+  const cells = cellsOf(results, route, scenario)?.cells ?? [];
   return cells.map((cell, round) => (direct[round] === undefined ? Number.NaN : pick(cell) - usual(direct[round])));
 }
 
-export const added = (found: Found, way: string, scenario: string, pick: Pick): number =>
-  median(addedByRound(found, way, scenario, pick));
+export const medianAdded = (results: Results, route: string, scenario: string, pick: TimeOf): number =>
+  median(listAdded(results, route, scenario, pick));
 
-/** How many times what the floor adds, in the same round. */
-export function addedToFloor(found: Found, way: string, scenario: string, pick: Pick): number {
-  const floor = addedByRound(found, "floor", scenario, pick);
-  return median(addedByRound(found, way, scenario, pick).map((value, round) => value / floor[round]!));
+/** The ratio of the added time to the floor's in the same round. */
+export function compareAddedToFloor(results: Results, route: string, scenario: string, pick: TimeOf): number {
+  const floor = listAdded(results, "floor", scenario, pick);
+  return median(listAdded(results, route, scenario, pick).map((value, round) => value / floor[round]!));
 }
 
-/** How many times the floor's process time for a call, in the same round. */
-export const cpuToFloor = (found: Found, way: string, scenario: string): number =>
-  overFloor(found, way, (of) => cellsOf(found, of, scenario)?.cells.map(({ cpuMs }) => cpuMs ?? Number.NaN) ?? []);
+/** The ratio of the process time of a call to the floor's in the same round. */
+export const compareCpuToFloor = (results: Results, route: string, scenario: string): number =>
+  compareToFloor(
+    results,
+    route,
+    (of) => cellsOf(results, of, scenario)?.cells.map(({ cpuMs }) => cpuMs ?? Number.NaN) ?? [],
+  );
 
-/** How many times the floor's process time for an event, in the same round. */
-export const eventCpuToFloor = (found: Found, way: string): number =>
-  overFloor(found, way, (of) => eventCpuByRound(found, of));
+/** The ratio of the process time of an event to the floor's in the same round. */
+export const compareEventCpuToFloor = (results: Results, route: string): number =>
+  compareToFloor(results, route, (of) => listEventCpu(results, of));
 
-function overFloor(found: Found, way: string, byRound: (way: string) => number[]): number {
+function compareToFloor(results: Results, route: string, byRound: (route: string) => number[]): number {
   const floor = byRound("floor");
-  return median(byRound(way).map((value, round) => value / floor[round]!));
+  return median(byRound(route).map((value, round) => value / floor[round]!));
 }
 
-/** Microseconds of process time for each event of a stream: what a stream of 100 takes more than one of 10. */
-export const cpuPerEvent = (found: Found, way: string): number => median(eventCpuByRound(found, way));
+/** Microseconds of process time per event of a stream: the difference between streams of 100 and of 10 events. */
+export const computeCpuPerEvent = (results: Results, route: string): number => median(listEventCpu(results, route));
 
-function eventCpuByRound(found: Found, way: string): number[] {
-  const long = cellsOf(found, way, "paced-100")?.cells ?? [];
-  const short = cellsOf(found, way, "paced-10")?.cells ?? [];
+function listEventCpu(results: Results, route: string): number[] {
+  const long = cellsOf(results, route, "paced-100")?.cells ?? [];
+  const short = cellsOf(results, route, "paced-10")?.cells ?? [];
   return long.map(({ cpuMs = Number.NaN }, round) => ((cpuMs - (short[round]?.cpuMs ?? Number.NaN)) / 90) * 1000);
 }
 
-/** Microseconds that each further event of a stream takes longer than without a gateway. */
-export function addedPerEvent(found: Found, way: string): number {
-  const long = added(found, way, "stream-1000", totalP50);
-  const short = added(found, way, "stream-10", totalP50);
+/** Microseconds that a gateway adds to each further event of a stream. */
+export function computeAddedPerEvent(results: Results, route: string): number {
+  const long = medianAdded(results, route, "stream-1000", totalP50);
+  const short = medianAdded(results, route, "stream-10", totalP50);
   return ((long - short) / 990) * 1000;
 }
 
-/** The ways that were measured, in the order of the tables. */
-export const measuredWays = (found: Found): { id: string; label: string }[] =>
-  WAYS.filter(({ id }) => found.cells[id] !== undefined).map(({ id, label, server }) => {
-    const version = /\d[\d.]*$/.exec(found.servers[server]?.label ?? "")?.[0];
+/** The measured routes, in the order of the tables. */
+export const listMeasuredRoutes = (results: Results): { id: string; label: string }[] =>
+  ROUTES.filter(({ id }) => results.cells[id] !== undefined).map(({ id, label, server }) => {
+    const version = /\d[\d.]*$/.exec(results.servers[server]?.label ?? "")?.[0];
     return { id, label: version === undefined ? label : label.replace(",", ` ${version},`) };
   });
 
-/** A budget of DESIGN 7, and what came of it. */
+/** A performance budget and its measured value. */
 export type Budget = { what: string; limit: number; measured: number; unit: string };
 
-export function budgets(found: Found): Budget[] {
-  const perStream = (way: string): number => (cellsOf(found, way, "open-streams")?.bytesPerStream ?? Number.NaN) / 1024;
-  const [shallow] = found.depths;
-  const deep = found.depths.at(-1);
+export function evaluateBudgets(results: Results): Budget[] {
+  const perStream = (route: string): number =>
+    (cellsOf(results, route, "open-streams")?.bytesPerStream ?? Number.NaN) / 1024;
+  const [shallow] = results.depths;
+  const deep = results.depths.at(-1);
   return [
     {
       what: "stateless relay, latency added p50",
       limit: 1.5,
-      measured: addedToFloor(found, "rhone", "whole-c1", totalP50),
+      measured: compareAddedToFloor(results, "rhone", "whole-c1", totalP50),
     },
     {
       what: "stateless relay, latency added p99",
       limit: 2,
-      measured: addedToFloor(found, "rhone", "whole-c1", totalP99),
+      measured: compareAddedToFloor(results, "rhone", "whole-c1", totalP99),
     },
     {
       what: "warm session, latency added p50",
       limit: 3,
-      measured: addedToFloor(found, "rhone-warm", "whole-c1", totalP50),
+      measured: compareAddedToFloor(results, "rhone-warm", "whole-c1", totalP50),
     },
     {
       what: "relay, time to first token added",
       limit: 1.5,
-      measured: addedToFloor(found, "rhone", "stream-100", firstP50),
+      measured: compareAddedToFloor(results, "rhone", "stream-100", firstP50),
     },
     {
       what: "translated, time to first token added",
       limit: 2.5,
-      measured: addedToFloor(found, "rhone-translated", "stream-100", firstP50),
+      measured: compareAddedToFloor(results, "rhone-translated", "stream-100", firstP50),
     },
-    { what: "stateless relay, CPU per event", limit: 1.5, measured: eventCpuToFloor(found, "rhone") },
-    { what: "stateful relay, CPU per event", limit: 4, measured: eventCpuToFloor(found, "rhone-warm") },
-    { what: "translated, CPU per event", limit: 6, measured: eventCpuToFloor(found, "rhone-translated") },
+    { what: "stateless relay, CPU per event", limit: 1.5, measured: compareEventCpuToFloor(results, "rhone") },
+    { what: "stateful relay, CPU per event", limit: 4, measured: compareEventCpuToFloor(results, "rhone-warm") },
+    { what: "translated, CPU per event", limit: 6, measured: compareEventCpuToFloor(results, "rhone-translated") },
   ]
     .map((one): Budget => ({ ...one, unit: "× floor" }))
     .concat([

@@ -1,10 +1,16 @@
 import type { Exchange } from "./client.ts";
 import { quantile } from "./numbers.ts";
 
-/** Makes the i-th call on one of the `concurrency` lanes; a lane makes one call at a time. */
-export type Send = (lane: number, i: number) => Promise<Exchange>;
+/** Makes the i-th call as one of the `concurrency` callers; a caller makes one call at a time. */
+export type Send = (caller: number, i: number) => Promise<Exchange>;
 
-export type Load = {
+/** `more`: additional members of every request. */
+export type LoadPlan = { calls: number; concurrency: number; more?: object | undefined };
+
+/** What a plan is run with. `sessions`: how many were started for the calls. */
+export type Callers = { send: Send; close: () => void; sessions?: number };
+
+export type LoadResult = {
   calls: number;
   errors: number;
   /** Of the first call that failed. */
@@ -17,33 +23,39 @@ export type Load = {
 /** Milliseconds. */
 export type Quantiles = { p50: number; p99: number };
 
-/** A closed loop: every lane makes its next call when it has the answer to the last. */
-export async function load(send: Send, { concurrency, calls }: { concurrency: number; calls: number }): Promise<Load> {
+/** Runs a closed loop: every caller makes its next call when it has the answer to the last. */
+export async function load(
+  send: Send,
+  { concurrency, calls }: { concurrency: number; calls: number },
+): Promise<LoadResult> {
   const exchanges: Exchange[] = [];
   let next = 0;
   let errors = 0;
   let error: string | undefined;
-  const began = performance.now();
-  const lane = async (at: number): Promise<void> => {
+  const start = performance.now();
+  const call = async (caller: number): Promise<void> => {
     while (next < calls) {
       try {
-        exchanges.push(await send(at, next++));
-      } catch (thrown) {
+        exchanges.push(await send(caller, next++));
+      } catch (failure) {
         errors++;
-        error ??= String(thrown);
+        error ??= String(failure);
       }
     }
   };
-  await Promise.all(Array.from({ length: concurrency }, (_, at) => lane(at)));
-  const seconds = (performance.now() - began) / 1000;
+  await Promise.all(Array.from({ length: concurrency }, (_, caller) => call(caller)));
+  const seconds = (performance.now() - start) / 1000;
   return {
     calls: exchanges.length,
     errors,
     ...(error !== undefined && { error }),
     perSecond: exchanges.length / seconds,
-    total: quantiles(exchanges.map(({ totalMs }) => totalMs)),
-    first: quantiles(exchanges.map(({ firstMs }) => firstMs)),
+    total: toQuantiles(exchanges.map(({ totalMs }) => totalMs)),
+    first: toQuantiles(exchanges.map(({ firstMs }) => firstMs)),
   };
 }
 
-const quantiles = (values: number[]): Quantiles => ({ p50: quantile(values, 0.5), p99: quantile(values, 0.99) });
+export const toQuantiles = (values: number[]): Quantiles => ({
+  p50: quantile(values, 0.5),
+  p99: quantile(values, 0.99),
+});

@@ -3,23 +3,23 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { PROJECT } from "../scripts/settings.ts";
-import { HERE } from "./asks.ts";
+import { HERE } from "./requests.ts";
 import { chart } from "./chart.ts";
-import type { Found } from "./figures.ts";
+import type { Results } from "./figures.ts";
 import { report } from "./report.ts";
 import { FULL, hold, QUICK, run } from "./run.ts";
-import { type Server, serversOf } from "./servers.ts";
+import { type Server, listServers } from "./servers.ts";
 
-const HELP = `npm run bench -- [options]        speed side by side, all on this machine in one run
+const HELP = `npm run bench -- [options]        measures the gateways side by side, on this machine in one run
 
-  --quick            everything once over, in under three minutes; without it, for about half an hour
-  --install          first installs what is compared (npm, pip, go) into directories that git does not see
-  --only a,b         these servers alone, beside the provider itself: floor, rhone, portkey, litellm, bifrost
+  --quick            one round, in under three minutes; without it, about half an hour
+  --install          first installs the other gateways (npm, pip, go) into directories that git ignores
+  --only a,b         only these servers, besides the provider itself: floor, rhone, portkey, litellm, bifrost
   --project DIR      the gateway of another checkout
   --out DIR          where results.json, results.md and results.svg go (bench/results)
-  --docs             puts the tables and the chart into docs/performance.md
-  --draw             measures nothing: makes the tables and the chart anew from results.json
-  --serve            starts everything, says where it is, and waits: for another load generator`;
+  --docs             writes the tables and the chart to docs/performance.md
+  --draw             measures nothing: redraws the tables and the chart from results.json
+  --serve            starts everything, prints the URLs, and waits: for another load generator`;
 
 const { values: options } = parseArgs({
   options: {
@@ -35,9 +35,9 @@ const { values: options } = parseArgs({
   },
 });
 
-const began = Date.now();
-const say = (text: string): void => {
-  const seconds = Math.round((Date.now() - began) / 1000);
+const start = Date.now();
+const log = (text: string): void => {
+  const seconds = Math.round((Date.now() - start) / 1000);
   console.error(`${String(seconds).padStart(5)} s  ${text}`);
 };
 
@@ -45,41 +45,41 @@ if (options.help) {
   console.log(HELP);
 } else {
   const only = options.only?.split(",");
-  const servers = serversOf(resolve(options.project)).filter(({ id }) => only?.includes(id) ?? true);
+  const servers = listServers(resolve(options.project)).filter(({ id }) => only?.includes(id) ?? true);
   if (options.install) install(servers);
-  if (options.serve) await hold(servers, say);
+  if (options.serve) await hold(servers, log);
   const json = join(options.out, "results.json");
-  const found = options.draw
-    ? (JSON.parse(readFileSync(json, "utf8")) as Found)
-    : await run(servers, options.quick ? QUICK : FULL, say);
+  const results = options.draw
+    ? (JSON.parse(readFileSync(json, "utf8")) as Results)
+    : await run(servers, options.quick ? QUICK : FULL, log);
   mkdirSync(options.out, { recursive: true });
-  const text = report(found);
-  writeFileSync(json, `${JSON.stringify(found, null, 1)}\n`);
+  const text = report(results);
+  writeFileSync(json, `${JSON.stringify(results, null, 1)}\n`);
   writeFileSync(join(options.out, "results.md"), text);
-  writeFileSync(join(options.out, "results.svg"), chart(found));
-  if (options.docs) document(found);
+  writeFileSync(join(options.out, "results.svg"), chart(results));
+  if (options.docs) updateDocs(results);
   console.log(text);
-  say(`written to ${options.out}`);
+  log(`written to ${options.out}`);
 }
 process.exit(0);
 
-/** The tables stand between two marks; oxfmt lines them up. */
-function document(found: Found): void {
+/** Replaces the tables between two marks in docs/performance.md; oxfmt aligns their columns. */
+function updateDocs(results: Results): void {
   const page = join(PROJECT, "docs/performance.md");
   const [before, after] = readFileSync(page, "utf8").split(/(?<=<!-- results -->\n)[^]*(?=<!-- end of results -->)/);
   if (after === undefined) throw new Error(`${page}: expected <!-- results --> and <!-- end of results -->`);
-  writeFileSync(page, `${before}\n${report(found)}\n${after}`);
-  writeFileSync(join(PROJECT, "docs/performance.svg"), chart(found));
+  writeFileSync(page, `${before}\n${report(results)}\n${after}`);
+  writeFileSync(join(PROJECT, "docs/performance.svg"), chart(results));
   spawnSync(join(PROJECT, "node_modules/.bin/oxfmt"), [page], { stdio: "inherit" });
 }
 
-/** What fails is said again, with its reason, where its results would stand. */
+/** Installs the other gateways. A failure is stored, and reported again in place of the results. */
 function install(servers: readonly Server[]): void {
   for (const server of servers) {
     try {
       server.install?.();
-    } catch (thrown) {
-      console.error(`${server.id}: ${(thrown as Error).message}`);
+    } catch (error) {
+      console.error(`${server.id}: ${(error as Error).message}`);
     }
   }
 }

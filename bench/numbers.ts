@@ -1,4 +1,4 @@
-/** The value at this rank; NaN of nothing. */
+/** The value at this rank (0 to 1); NaN for no values. */
 export function quantile(values: readonly number[], rank: number): number {
   const sorted = values.toSorted((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * rank))] ?? Number.NaN;
@@ -10,8 +10,8 @@ export const median = (values: readonly number[]): number => {
   return known.length % 2 === 1 ? known[middle]! : (known[middle - 1]! + known[middle]!) / 2;
 };
 
-/** Three significant digits, as a table wants them; – for what is not known. */
-export function shown(value: number | undefined): string {
+/** Three significant digits for a table; – for an unknown value. */
+export function formatNumber(value: number | undefined): string {
   if (value === undefined || !Number.isFinite(value)) return "–";
   const size = Math.abs(value);
   if (size >= 100) return Math.round(value).toLocaleString("en-US");

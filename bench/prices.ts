@@ -1,4 +1,4 @@
-/** Cloudflare's prices beyond what a plan includes, in dollars for a million (DESIGN's PLATFORM 1, of 2026-11-20). */
+/** Cloudflare's prices beyond what a plan includes, in dollars per million, as published on 2026-11-20. */
 export const PRICES = {
   workerRequest: 0.3,
   workerCpuMs: 0.02,
@@ -15,7 +15,7 @@ export const PRICES = {
 
 const OBJECT_GB = 0.128;
 const OPERATIONS = 3;
-/** Of a Worker, for a call: measured here at some 1 to 2 ms, and production's machines are no slower. */
+/** Of the Worker, per call: 1 to 2 ms are measured here; Cloudflare's machines are not assumed to be slower. */
 const CPU_MS = 2;
 
 export type Usage = {
@@ -29,8 +29,8 @@ export type Usage = {
   d1Read: number;
 };
 
-/** What a million of such calls cost. */
-export function dollars(usage: Usage): Record<string, number> {
+/** The price of a million calls with this usage. */
+export function toDollars(usage: Usage): Record<string, number> {
   const parts = {
     "Worker requests and CPU": usage.requests * PRICES.workerRequest + CPU_MS * PRICES.workerCpuMs,
     "object requests": usage.objectRequests * PRICES.objectRequest,

@@ -4,42 +4,51 @@ import { openSync, readdirSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 
 /** A server under measurement, with everything it started. */
-export type Running = {
+export type RunningServer = {
   origin: string;
-  /** From its start to its first whole answer. Milliseconds. */
+  /** From its start to its first complete answer. Milliseconds. */
   coldStartMs: number;
   /** User and system time of the whole process tree since its start. Milliseconds. */
   cpuMs: () => number;
-  /** Resident memory of what serves the calls; pages that its processes share count once. Bytes. */
+  /** Resident memory of the processes that serve the calls; shared pages count once. Bytes. */
   memory: () => number;
   stop: () => Promise<void>;
 };
 
-type Start = {
+type StartOptions = {
   command: string;
   args: string[];
   env?: Record<string, string>;
   cwd?: string;
-  /** What it prints goes here: logging is part of what is measured, a terminal is not. */
+  /** Receives its output: logging is part of the measurement, a terminal is not. */
   logFile: string;
   origin: string;
-  /** Resolves when it answers a call as it will be asked. */
+  /** Whether it answers a call like those of the measurement. */
   isReady: () => Promise<boolean>;
-  /** The name of the processes that serve; without it, all do. Miniflare only starts workerd, and serves nothing. */
+  /** The name of the processes that serve; absent: all of them. Miniflare starts workerd and serves nothing itself. */
   serves?: string;
 };
 
 const READY_MS = 120_000;
 
-/** Starts a server and waits for its first answer. Throws with the end of its log when it does not come to that. */
-export async function start({ command, args, env, cwd, logFile, origin, isReady, serves }: Start): Promise<Running> {
+/** Starts a server and waits for its first answer. Rejects with the end of its log if it does not start. */
+export async function start({
+  command,
+  args,
+  env,
+  cwd,
+  logFile,
+  origin,
+  isReady,
+  serves,
+}: StartOptions): Promise<RunningServer> {
   const log = openSync(logFile, "w");
-  const began = performance.now();
+  const startedAt = performance.now();
   const child = spawn(command, args, {
     cwd,
     env: { ...process.env, ...env },
     stdio: ["ignore", log, log],
-    // A process group of its own: what it starts ends with it.
+    // With its own process group, so that its children end with it.
     detached: true,
   });
   groups.add(child);
@@ -53,20 +62,20 @@ export async function start({ command, args, env, cwd, logFile, origin, isReady,
     }
     if (await isReady().catch(() => false)) break;
   }
-  const coldStartMs = performance.now() - began;
+  const coldStartMs = performance.now() - startedAt;
   const pid = child.pid!;
   return {
     origin,
     coldStartMs,
-    cpuMs: () => treeOf(pid).reduce((sum, one) => sum + cpuMsOf(one), 0),
-    memory: () => treeOf(pid).reduce((sum, one) => sum + memoryOf(one, serves), 0),
+    cpuMs: () => listTree(pid).reduce((sum, one) => sum + readCpuMs(one), 0),
+    memory: () => listTree(pid).reduce((sum, one) => sum + readMemory(one, serves), 0),
     stop: () => stop(child),
   };
 }
 
 const groups = new Set<ChildProcess>();
 
-// Whatever ends the bench ends what it started.
+// All servers end with this process.
 process.on("exit", () => groups.forEach((child) => signal(child, "SIGKILL")));
 for (const name of ["SIGINT", "SIGTERM"] as const) process.on(name, () => process.exit(1));
 
@@ -87,11 +96,11 @@ function signal(child: ChildProcess, name: NodeJS.Signals): void {
 }
 
 /**
- * Waits until the tree does next to nothing: what follows an answer (records, logs) belongs to its call, and must not be
- * in the way of whoever is measured next. `ticks`: of process time in a tenth of a second that count as nothing.
+ * Waits until the process tree is almost idle: the work after an answer (records, logs) belongs to its call, and must not
+ * slow the next measurement. `ticks`: the process time in a tenth of a second that counts as idle.
  */
-export async function untilIdle(
-  { cpuMs }: Pick<Running, "cpuMs">,
+export async function waitUntilIdle(
+  { cpuMs }: Pick<RunningServer, "cpuMs">,
   { longestMs = 4000, ticks = 1 }: { longestMs?: number; ticks?: number } = {},
 ): Promise<void> {
   const end = Date.now() + longestMs;
@@ -102,13 +111,13 @@ export async function untilIdle(
   }
 }
 
-/** The kernel's clock for process times, USER_HZ: 100 on every Linux there is. */
+/** The kernel's unit of process times, USER_HZ: 100 per second on every Linux. */
 const TICK_MS = 10;
 
-function treeOf(root: number): number[] {
+function listTree(root: number): number[] {
   const children = new Map<number, number[]>();
   for (const name of readdirSync("/proc")) {
-    const parent = /^\d+$/.test(name) ? Number(statOf(Number(name))[1]) : Number.NaN;
+    const parent = /^\d+$/.test(name) ? Number(readStat(Number(name))[1]) : Number.NaN;
     if (!Number.isNaN(parent)) children.set(parent, [...(children.get(parent) ?? []), Number(name)]);
   }
   const tree: number[] = [];
@@ -116,27 +125,27 @@ function treeOf(root: number): number[] {
   return tree;
 }
 
-/** Its own time and that of the children it has waited for. */
-function cpuMsOf(pid: number): number {
-  return statOf(pid)
+/** The time of the process and of the children that it has waited for. */
+function readCpuMs(pid: number): number {
+  return readStat(pid)
     .slice(11, 15)
     .reduce((sum, ticks) => sum + Number(ticks) * TICK_MS, 0);
 }
 
-/** The proportional set size: a page that n processes share counts a n-th in each. */
-function memoryOf(pid: number, name: string | undefined): number {
+/** The proportional set size: of a page that n processes share, each has an n-th. */
+function readMemory(pid: number, name: string | undefined): number {
   try {
     if (name !== undefined && readFileSync(`/proc/${pid}/comm`, "utf8").trim() !== name) return 0;
     const [, kib] = /^Pss:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, "utf8")) ?? [];
     return Number(kib ?? 0) * 1024;
   } catch {
-    // It has ended.
+    // The process has ended.
     return 0;
   }
 }
 
-/** The fields of `/proc/{pid}/stat` after the command, whose name may hold anything. Empty when it has ended. */
-function statOf(pid: number): string[] {
+/** The fields of `/proc/{pid}/stat` after the command, whose name may contain any character. Empty for an ended process. */
+function readStat(pid: number): string[] {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, "utf8");
     return text.slice(text.lastIndexOf(")") + 2).split(" ");

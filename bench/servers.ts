@@ -2,39 +2,49 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { freePort } from "../scripts/port.ts";
+import { freePort } from "../scripts/local/port.ts";
 import { agentFor, exchange } from "./client.ts";
-import { type Running, start } from "./process.ts";
-import { type Ask, CACHE, HERE, KEY, litellmCall, portkeyCall, rhoneCall, bifrostCall, plainCall } from "./asks.ts";
+import { type RunningServer, start } from "./process.ts";
+import {
+  type CallBuilder,
+  CACHE,
+  HERE,
+  KEY,
+  buildLitellmCall,
+  buildPortkeyCall,
+  buildRhoneCall,
+  buildBifrostCall,
+  buildPlainCall,
+} from "./requests.ts";
 
-/** What is installed apart, and how: by `npm run bench -- --install`, into directories that git does not see. */
+/** A server that is measured. Other gateways are installed by `npm run bench -- --install`, into directories that git ignores. */
 export type Server = {
   id: string;
   label: string;
-  /** What it is called in the table, with its version. Absent: the version is the repository's. */
+  /** Its version, for the table. Absent: it is the repository's. */
   version?: () => string;
-  /** Why it cannot be run. Absent: it can. */
+  /** The reason why it cannot be run, if it cannot. */
   missing?: () => string | undefined;
   install?: () => void;
-  start: (place: Place) => Promise<Running>;
+  start: (context: StartContext) => Promise<RunningServer>;
 };
 
-/** `dir`: for its files, in memory where the machine has such a place, as a disk would be measured otherwise. */
-export type Place = { upstream: string; dir: string };
+/** `dir`: for its files, in memory if the machine has such a directory, so that the disk's speed is not measured. */
+export type StartContext = { upstream: string; dir: string };
 
 const PORTKEY = join(HERE, "node_modules/@portkey-ai/gateway");
 const LITELLM = join(CACHE, "litellm/bin/litellm");
 const BIFROST = join(CACHE, "bifrost/bifrost-http");
 
-/** In the order in which they stand in the tables. */
-export const serversOf = (project: string): readonly Server[] => [
+/** In the order of the tables. */
+export const listServers = (project: string): readonly Server[] => [
   {
     id: "floor",
     label: "bare workerd proxy",
     start: ({ upstream, dir }) =>
-      serve(plainCall, { upstream, dir }, (port) => ({
+      serve(buildPlainCall, { upstream, dir }, (port) => ({
         command: process.execPath,
-        args: ["--no-warnings", join(HERE, "floor.ts"), String(port), upstream],
+        args: ["--no-warnings", join(HERE, "bare-proxy.ts"), String(port), upstream],
         serves: "workerd",
       })),
   },
@@ -42,7 +52,7 @@ export const serversOf = (project: string): readonly Server[] => [
     id: "rhone",
     label: "Rhone Gateway",
     start: ({ upstream, dir }) =>
-      serve(rhoneCall("stateless"), { upstream, dir }, (port) => ({
+      serve(buildRhoneCall("stateless"), { upstream, dir }, (port) => ({
         command: process.execPath,
         args: ["--no-warnings", join(project, "scripts/serve.ts")],
         cwd: project,
@@ -62,12 +72,12 @@ export const serversOf = (project: string): readonly Server[] => [
     id: "portkey",
     label: "Portkey",
     version: () => (JSON.parse(readFileSync(join(PORTKEY, "package.json"), "utf8")) as { version: string }).version,
-    missing: () => (existsSync(PORTKEY) ? undefined : reasonOf("portkey")),
-    install: () => run("portkey", "npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund"], HERE),
+    missing: () => (existsSync(PORTKEY) ? undefined : readFailure("portkey")),
+    install: () => runStep("portkey", "npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund"], HERE),
     start: ({ upstream, dir }) =>
-      serve(portkeyCall("openai"), { upstream, dir }, (port) => ({
+      serve(buildPortkeyCall("openai"), { upstream, dir }, (port) => ({
         command: process.execPath,
-        // `--headless` leaves out its console page and the log stream for it: the production setting.
+        // `--headless` disables its console page and its log stream, as in production.
         args: ["--no-warnings", join(PORTKEY, "build/start-server.js"), `--port=${port}`, "--headless"],
         env: { NODE_ENV: "production" },
       })),
@@ -76,16 +86,16 @@ export const serversOf = (project: string): readonly Server[] => [
     id: "litellm",
     label: "LiteLLM proxy",
     version: () => /==(.*)/.exec(readFileSync(join(HERE, "requirements.txt"), "utf8"))?.[1] ?? "",
-    missing: () => (existsSync(LITELLM) ? undefined : reasonOf("litellm")),
+    missing: () => (existsSync(LITELLM) ? undefined : readFailure("litellm")),
     install: () => {
-      run("litellm", "python3", ["-m", "venv", join(CACHE, "litellm")]);
+      runStep("litellm", "python3", ["-m", "venv", join(CACHE, "litellm")]);
       const pip = ["-m", "pip", "install", "-q", "-r", join(HERE, "requirements.txt")];
-      run("litellm", join(CACHE, "litellm/bin/python"), pip);
+      runStep("litellm", join(CACHE, "litellm/bin/python"), pip);
     },
     start: ({ upstream, dir }) => {
       const config = join(dir, "litellm.yaml");
       writeFileSync(config, litellmConfig(upstream));
-      return serve(litellmCall("openai"), { upstream, dir }, (port) => ({
+      return serve(buildLitellmCall("openai"), { upstream, dir }, (port) => ({
         command: LITELLM,
         // A worker for each core, as its page on benchmarks advises.
         args: [
@@ -109,15 +119,15 @@ export const serversOf = (project: string): readonly Server[] => [
     label: "Bifrost",
     version: () =>
       spawnSync("go", ["version", "-m", BIFROST], { encoding: "utf8" }).stdout.match(/mod\s\S+\s(\S+)/)?.[1] ?? "",
-    missing: () => (existsSync(BIFROST) ? undefined : reasonOf("bifrost")),
+    missing: () => (existsSync(BIFROST) ? undefined : readFailure("bifrost")),
     install: () =>
-      run("bifrost", "go", ["install", "github.com/maximhq/bifrost/transports/bifrost-http@latest"], HERE, {
+      runStep("bifrost", "go", ["install", "github.com/maximhq/bifrost/transports/bifrost-http@latest"], HERE, {
         GOBIN: join(CACHE, "bifrost"),
       }),
     start: ({ upstream, dir }) => {
       mkdirSync(join(dir, "bifrost"), { recursive: true });
       writeFileSync(join(dir, "bifrost/config.json"), JSON.stringify(bifrostConfig(upstream)));
-      return serve(bifrostCall("openai"), { upstream, dir }, (port) => ({
+      return serve(buildBifrostCall("openai"), { upstream, dir }, (port) => ({
         command: BIFROST,
         args: ["-app-dir", join(dir, "bifrost"), "-host", "127.0.0.1", "-port", String(port)],
         cwd: dir,
@@ -126,30 +136,30 @@ export const serversOf = (project: string): readonly Server[] => [
   },
 ];
 
-/** A directory for a run's files, in memory where there is such a place; it goes away with the process. */
-export function scratch(): string {
+/** Creates a directory for the files of a run, in memory if possible. It is removed when this process ends. */
+export function createScratchDir(): string {
   const dir = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "rhone-bench-"));
   process.on("exit", () => rmSync(dir, { recursive: true, force: true }));
   return dir;
 }
 
 async function serve(
-  ask: Ask,
-  { upstream, dir }: Place,
-  how: (port: number) => {
+  build: CallBuilder,
+  { upstream, dir }: StartContext,
+  commandFor: (port: number) => {
     command: string;
     args: string[];
     env?: Record<string, string>;
     cwd?: string;
     serves?: string;
   },
-): Promise<Running> {
+): Promise<RunningServer> {
   const port = await freePort();
   const origin = `http://127.0.0.1:${port}`;
   const agent = agentFor(1);
-  const call = ask({ origin, upstream }, { kind: "whole", bytes: 1024 });
+  const call = build({ origin, upstream }, { kind: "whole", bytes: 1024 });
   const running = await start({
-    ...how(port),
+    ...commandFor(port),
     origin,
     logFile: join(dir, `${port}.log`),
     isReady: async () => (await exchange(call, { agent })).bytes > 0,
@@ -158,12 +168,12 @@ async function serve(
   return running;
 }
 
-/** Runs a step of an installation; one that fails leaves its reason where `missing` finds it. */
-function run(id: string, command: string, args: string[], cwd = HERE, env: Record<string, string> = {}): void {
+/** Runs a step of an installation. The reason of a failure is stored in a file, which `missing` reads. */
+function runStep(id: string, command: string, args: string[], cwd = HERE, env: Record<string, string> = {}): void {
   mkdirSync(CACHE, { recursive: true });
-  rmSync(reasonFile(id), { force: true });
+  rmSync(failureFile(id), { force: true });
   console.log(`$ ${command} ${args.join(" ")}`);
-  // The machine may have other work than this.
+  // At low priority: the machine may have other work.
   const { status, stderr, error } = spawnSync("nice", ["-n", "15", command, ...args], {
     cwd,
     env: { ...process.env, ...env },
@@ -175,20 +185,20 @@ function run(id: string, command: string, args: string[], cwd = HERE, env: Recor
     .trim()
     .split("\n")
     .filter((line) => !line.startsWith("npm warn"));
-  // Whose registry it was is of no interest.
+  // The address of the registry does not matter.
   const reason = lines
     .slice(-2)
     .map((line) => line.trim().replace(/https?:\S+/g, "the registry:"))
     .join(" ");
-  writeFileSync(reasonFile(id), reason);
+  writeFileSync(failureFile(id), reason);
   throw new Error(reason);
 }
 
-const reasonFile = (id: string): string => join(CACHE, `${id}.failed`);
+const failureFile = (id: string): string => join(CACHE, `${id}.failed`);
 
-const reasonOf = (id: string): string =>
-  existsSync(reasonFile(id))
-    ? `could not be installed: ${readFileSync(reasonFile(id), "utf8")}`
+const readFailure = (id: string): string =>
+  existsSync(failureFile(id))
+    ? `could not be installed: ${readFileSync(failureFile(id), "utf8")}`
     : "not installed: npm run bench -- --install";
 
 const litellmConfig = (upstream: string): string => `

@@ -1,8 +1,8 @@
 import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from "miniflare";
 
 /**
- * The floor: `node bench/floor.ts <port> <upstream origin>`. The least that a Worker can be: it passes the call on and
- * the answer back, natively. On the same runtime, and served the same way, as `scripts/serve.ts` serves the gateway.
+ * `node bench/bare-proxy.ts <port> <upstream origin>`: the least that a Worker can do, which the benchmarks call the
+ * floor. It forwards the call and returns the answer, on the same runtime and served as scripts/serve.ts does.
  */
 const [port, upstream] = process.argv.slice(2);
 const script = `
