@@ -5,22 +5,22 @@ import { concatBytes, decodeUtf8 } from "../wire/bytes.ts";
  * Its bytes: total length, length of the headers, CRC-32 of those 8 bytes, headers, payload, CRC-32 of everything before;
  * numbers are big-endian.
  */
-export type EventFrame = { headers: Record<string, string>; payload: Uint8Array };
+export type AwsEventFrame = { headers: Record<string, string>; payload: Uint8Array };
 
 /** Bytes before the headers (two lengths and their CRC), and after the payload (the CRC of the frame). */
 const PRELUDE = 12;
 const TRAILER = 4;
 /** AWS limits a payload to 24 MiB; the rest is for headers. No model sends an event near this size. */
-const MAX_FRAME_BYTES = 25 * 1024 * 1024;
+const MAX_AWS_FRAME_BYTES = 25 * 1024 * 1024;
 
 /** Splits bytes into frames, independent of how they are chunked. Throws `RangeError` if the bytes are not an event stream. */
 export class FrameSplitter {
   #pending: Uint8Array = new Uint8Array(0);
 
   /** The frames that this chunk completes. */
-  push(chunk: Uint8Array): EventFrame[] {
+  push(chunk: Uint8Array): AwsEventFrame[] {
     let bytes = this.#pending.length === 0 ? chunk : concatBytes([this.#pending, chunk]);
-    const frames: EventFrame[] = [];
+    const frames: AwsEventFrame[] = [];
     for (let size = readFrameSize(bytes); size !== undefined && bytes.length >= size; size = readFrameSize(bytes)) {
       frames.push(decodeFrame(bytes.subarray(0, size)));
       bytes = bytes.subarray(size);
@@ -37,7 +37,7 @@ export class FrameSplitter {
 }
 
 /** One whole frame → its headers and payload. Throws `RangeError` if it is damaged. */
-export function decodeFrame(frame: Uint8Array): EventFrame {
+export function decodeFrame(frame: Uint8Array): AwsEventFrame {
   const view = viewOf(frame);
   const end = frame.length - TRAILER;
   const headersEnd = PRELUDE + view.getUint32(4);
@@ -47,7 +47,7 @@ export function decodeFrame(frame: Uint8Array): EventFrame {
 }
 
 /** Headers and payload → a frame. Headers are encoded as strings: Bedrock sends no other type. Inverse of `decodeFrame`. */
-export function encodeFrame({ headers, payload }: EventFrame): Uint8Array {
+export function encodeFrame({ headers, payload }: AwsEventFrame): Uint8Array {
   const head = concatBytes(Object.entries(headers).map(([name, value]) => encodeHeader(name, value)));
   const frame = new Uint8Array(PRELUDE + head.length + payload.length + TRAILER);
   const view = viewOf(frame);
@@ -66,7 +66,7 @@ function readFrameSize(bytes: Uint8Array): number | undefined {
   const view = viewOf(bytes);
   if (crc32(bytes.subarray(0, 8)) !== view.getUint32(8)) throw new RangeError("these bytes are no event stream");
   const size = view.getUint32(0);
-  if (size < PRELUDE + TRAILER || size > MAX_FRAME_BYTES)
+  if (size < PRELUDE + TRAILER || size > MAX_AWS_FRAME_BYTES)
     throw new RangeError(`an event stream's frame has the invalid size of ${size} bytes`);
   return size;
 }

@@ -3,7 +3,7 @@ import { decodeUtf8, encodeUtf8 } from "../wire/bytes.ts";
 import { isObject, type JsonObject, stringOf, tryParseJson } from "../wire/json.ts";
 import { appendMember, findMembers, removeMember, splice } from "../wire/splice.ts";
 import { encodeSse } from "../wire/sse.ts";
-import { type EventFrame, FrameSplitter } from "./aws-event-stream.ts";
+import { type AwsEventFrame, FrameSplitter } from "./aws-event-stream.ts";
 import type { CloudName } from "./provider.ts";
 
 /** `asSse`: request a Gemini stream as server-sent events; without it the stream is one JSON array. */
@@ -73,7 +73,7 @@ export const geminiPath = ({ model, stream, asSse }: Omit<CloudCall, "dialect">)
   `/models/${encodeURIComponent(model)}:${stream ? `streamGenerateContent${asSse ? "?alt=sse" : ""}` : "generateContent"}`;
 
 /** A frame of Bedrock → the event that Anthropic would send, as text. "" for a frame without one. */
-export function toSse({ headers, payload }: EventFrame): string {
+export function toSse({ headers, payload }: AwsEventFrame): string {
   const value = tryParseJson(decodeUtf8(payload));
   const body = isObject(value) ? value : {};
   if (headers[":message-type"] !== "event")
@@ -86,7 +86,7 @@ export function toSse({ headers, payload }: EventFrame): string {
 }
 
 /** An exception has its name in a header, an unmodelled error its code. */
-function toAnthropicError(headers: EventFrame["headers"], { message }: JsonObject): JsonObject {
+function toAnthropicError(headers: AwsEventFrame["headers"], { message }: JsonObject): JsonObject {
   const name = headers[":exception-type"] ?? headers[":error-code"] ?? "";
   const text = stringOf(message) ?? headers[":error-message"] ?? name;
   return { type: "error", error: { type: ERRORS[name] ?? "api_error", message: text } };

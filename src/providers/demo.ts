@@ -53,8 +53,8 @@ function respond(request: ModelRequest): ModelResponse {
     ...answer,
     ...(count > 1 && { alternatives: Array.from({ length: count - 1 }, () => answer) }),
     usage: {
-      fresh: context.reduce((sum, { text }) => sum + countTokens(text), 0),
-      output: count * countTokens(blockText(block)),
+      fresh: context.reduce((sum, { text }) => sum + countWords(text), 0),
+      output: count * countWords(blockText(block)),
     },
   };
 }
@@ -123,13 +123,13 @@ function applyStop(block: Block, stop: readonly string[]): Block {
 
 /** Cuts the text after `limit` tokens. */
 function truncate(block: Block, limit: number | undefined): Block & { isCut?: boolean } {
-  if (block.kind !== "text" || limit === undefined || countTokens(block.text) <= limit) return block;
+  if (block.kind !== "text" || limit === undefined || countWords(block.text) <= limit) return block;
   return { ...block, text: splitTokens(block.text).slice(0, limit).join(""), isCut: true };
 }
 
 /** Tokens: words, each with the white space before it. */
 const splitTokens = (text: string): string[] => text.match(/\s*\S+/g) ?? [];
-const countTokens = (text: string): number => splitTokens(text).length;
+const countWords = (text: string): number => splitTokens(text).length;
 const messageText = (message: Message | undefined): string => (message?.blocks ?? []).map(blockText).join("\n");
 
 function blockText(block: Block): string {

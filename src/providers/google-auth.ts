@@ -38,10 +38,10 @@ export async function fetchAccessToken(credential: string): Promise<string> {
   }
 }
 
-type Account = { email: string; key: string; keyId?: string; tokenUri: string; project?: string };
+type ServiceAccount = { email: string; key: string; keyId?: string; tokenUri: string; project?: string };
 
 /** The text of a service account's key file → the members that are used; undefined if it is not such a file. */
-export function parseServiceAccount(text: string): Account | undefined {
+export function parseServiceAccount(text: string): ServiceAccount | undefined {
   const file = text.trimStart().startsWith("{") ? tryParseJson(text) : undefined;
   if (!isObject(file) || typeof file.client_email !== "string" || typeof file.private_key !== "string")
     return undefined;
@@ -60,7 +60,7 @@ export function parseServiceAccount(text: string): Account | undefined {
 }
 
 /** Exchanges a JWT signed with the account's key for an access token (RFC 7523). */
-async function requestToken({ email, key, keyId, tokenUri }: Account): Promise<Token> {
+async function requestToken({ email, key, keyId, tokenUri }: ServiceAccount): Promise<Token> {
   const [{ SignJWT }, { importPKCS8 }] = await Promise.all([import("jose/jwt/sign"), import("jose/key/import")]);
   const signingKey = await importPKCS8(key, "RS256").catch((cause: unknown) => {
     throw new GatewayError("provider.execution_failed", "the service account's private key cannot be read", { cause });

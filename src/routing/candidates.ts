@@ -38,7 +38,7 @@ export async function findCandidates(
   );
   const [head, ...rest] = removeDuplicates(lists.flat());
   if (head === undefined) throw invalid("rhone.routing.providers", `none of them serves ${JSON.stringify(model)}`);
-  const route = findRoute(model, config);
+  const route = findConfiguredRoute(model, config);
   const policy = withChanges(withChanges(config.policy, route?.changes ?? {}), changes);
   return { all: [head, ...rest], policy };
 }
@@ -70,7 +70,7 @@ async function expand(name: string, surface: Dialect, { config, providers, allow
   return filterAllowed(usable, allowed);
 }
 
-const findRoute = (name: string, { aliases, routes }: Config): ReturnType<Config["routes"]["get"]> =>
+const findConfiguredRoute = (name: string, { aliases, routes }: Config): ReturnType<Config["routes"]["get"]> =>
   routes.get(resolveAlias(name, aliases).toLowerCase());
 
 /** Removes other providers; the order of the allowed ones is added to the tiers. */

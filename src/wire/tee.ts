@@ -29,7 +29,8 @@ export function splitForRecording(body: ReadableStream<Uint8Array>): {
   return { client, blocks: readBlocks(readable) };
 }
 
-type ChunkReader = {
+/** A reader that locks its stream until it is released. */
+export type ChunkReader = {
   read: () => Promise<{ done: boolean; value?: Uint8Array | undefined }>;
   releaseLock: () => void;
 };

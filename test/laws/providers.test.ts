@@ -1,12 +1,12 @@
 import { describe, expect, it } from "vitest";
 import { loadCatalogue } from "../../src/providers/catalogue.ts";
-import { decodeFrame, encodeFrame, type EventFrame, FrameSplitter } from "../../src/providers/aws-event-stream.ts";
+import { decodeFrame, encodeFrame, type AwsEventFrame, FrameSplitter } from "../../src/providers/aws-event-stream.ts";
 import { toSse } from "../../src/providers/clouds.ts";
 import { isConfigured, readProviders, listSettingNames } from "../../src/providers/registry.ts";
 import { locate } from "../../src/routing/locate.ts";
 import { concatBytes, encodeUtf8 } from "../../src/wire/bytes.ts";
 
-const chunk = (event: object): EventFrame => ({
+const chunk = (event: object): AwsEventFrame => ({
   headers: { ":event-type": "chunk", ":content-type": "application/json", ":message-type": "event" },
   payload: encodeUtf8(JSON.stringify({ bytes: Buffer.from(JSON.stringify(event)).toString("base64"), p: "abcd" })),
 });
@@ -73,7 +73,7 @@ describe("AWS's event stream", () => {
 
   it("becomes the events that Anthropic itself would send", () => {
     expect(toSse(frames[0]!)).toBe('event: message_start\ndata: {"type":"message_start"}\n\n');
-    const failed = (type: string): EventFrame => ({
+    const failed = (type: string): AwsEventFrame => ({
       headers: { ":message-type": "exception", ":exception-type": type },
       payload: encodeUtf8('{"message":"Too many requests"}'),
     });

@@ -1,6 +1,6 @@
 import { GatewayError } from "../../canonical/error.ts";
 import { concatBytes } from "../../wire/bytes.ts";
-import { createBlockReader } from "../../wire/tee.ts";
+import { type ChunkReader, createBlockReader } from "../../wire/tee.ts";
 import type { UpstreamCall } from "../call/upstream-call.ts";
 import type { StreamReader } from "./stream-reader.ts";
 
@@ -78,12 +78,6 @@ export async function* readChunks(
     reader.releaseLock();
   }
 }
-
-/** A reader of byte chunks that holds its stream's lock until it is released. */
-export type ChunkReader = {
-  read: () => Promise<{ done: boolean; value?: Uint8Array | undefined }>;
-  releaseLock: () => void;
-};
 
 /** Reads the whole body. Throws `provider.execution_failed` above 64 MiB, otherwise as `readChunks`. */
 export async function readAll(upstreamCall: UpstreamCall): Promise<Uint8Array> {
