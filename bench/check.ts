@@ -7,8 +7,8 @@ import {
   firstP50,
   type Results,
   totalP50,
-} from "./figures.ts";
-import { formatNumber } from "./numbers.ts";
+} from "./report/figures.ts";
+import { formatNumber } from "./report/numbers.ts";
 import { type RunLength, run } from "./run.ts";
 import { SCENARIOS } from "./scenarios.ts";
 import { listServers } from "./servers.ts";

@@ -7,7 +7,7 @@ import { createRuntime } from "../scripts/local/runtime.ts";
 import { readConfig, runWrangler, WRANGLER_CONFIG } from "../scripts/wrangler.ts";
 import { HERE, KEY, buildRhoneCall } from "./requests.ts";
 import { agentFor, exchange } from "./client.ts";
-import { median, formatNumber } from "./numbers.ts";
+import { median, formatNumber } from "./report/numbers.ts";
 import { toDollars, type Usage } from "./prices.ts";
 import { startProvider } from "./provider.ts";
 import type { Answer } from "./answers.ts";

@@ -7,7 +7,7 @@ import { DatabaseSync } from "node:sqlite";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { freePort, HOST } from "../scripts/local/port.ts";
-import { quantile } from "./numbers.ts";
+import { quantile } from "./report/numbers.ts";
 
 /**
  * `npm run bench:faults -- [requests=10000] [concurrency=24]`: runs a gateway against random faults of its provider, on

@@ -1,5 +1,5 @@
 import type { Exchange } from "./client.ts";
-import { quantile } from "./numbers.ts";
+import { quantile } from "./report/numbers.ts";
 
 /** Makes the i-th call as one of the `concurrency` callers; a caller makes one call at a time. */
 export type Send = (caller: number, i: number) => Promise<Exchange>;

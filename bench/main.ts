@@ -4,9 +4,9 @@ import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { PROJECT } from "../scripts/settings.ts";
 import { HERE } from "./requests.ts";
-import { chart } from "./chart.ts";
-import type { Results } from "./figures.ts";
-import { report } from "./report.ts";
+import { chart } from "./report/chart.ts";
+import type { Results } from "./report/figures.ts";
+import { report } from "./report/tables.ts";
 import { FULL, hold, QUICK, run } from "./run.ts";
 import { type Server, listServers } from "./servers.ts";
 

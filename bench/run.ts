@@ -1,6 +1,6 @@
 import { cpus } from "node:os";
 import type { Origins } from "./requests.ts";
-import type { Results } from "./figures.ts";
+import type { Results } from "./report/figures.ts";
 import { measureDepths, measure, measureStreamMemory, type Pace, warmUp } from "./measure.ts";
 import { type RunningServer, waitUntilIdle } from "./process.ts";
 import { startProvider } from "./provider.ts";
