@@ -73,7 +73,7 @@ export function encodeBlock(block: Block, target: EncodeTarget, losses: Loss[]):
 /** Loss: citations, because the API accepts only its own. */
 function encodeText(block: Text, losses: Loss[]): JsonObject {
   if (block.citations !== undefined)
-    losses.push({ at: "citations", what: "dropped", why: "anthropic takes back only citations that it made" });
+    losses.push({ at: "citations", what: "dropped", why: "anthropic accepts only its own citations" });
   return withCache({ type: "text", text: block.text }, block);
 }
 
@@ -94,7 +94,7 @@ function encodeToolCall(block: ToolCall, target: EncodeTarget, losses: Loss[]): 
   const { name, arguments: args } = block;
   const input = parseInput(args);
   if (input === undefined)
-    losses.push({ at: "tool_call.arguments", what: "approximated", why: "anthropic takes a JSON object only" });
+    losses.push({ at: "tool_call.arguments", what: "approximated", why: "anthropic accepts a JSON object only" });
   return withCache(
     { type: "tool_use", id: safeId(block.id || name, toolIdPattern(target)), name, input: input ?? { _raw: args } },
     block,

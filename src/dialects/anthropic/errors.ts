@@ -2,9 +2,9 @@ import {
   type ErrorCode,
   GatewayError,
   hiddenUpstream,
+  toUpstreamMembers,
   upstreamDetails,
   type UpstreamError,
-  toUpstreamMembers,
 } from "../../canonical/error.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, stringOf, tryParseJson } from "../../wire/json.ts";
 

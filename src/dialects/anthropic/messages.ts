@@ -51,14 +51,14 @@ export function decodeMessage(item: Json, seal?: string): Message {
 /** Loss: names of participants, media of the assistant, and the system role inside the list. */
 function encodeMessage(message: Message, target: EncodeTarget, losses: Loss[]): Json[] {
   if (message.name !== undefined)
-    losses.push({ at: "messages.name", what: "dropped", why: "anthropic has no names of speakers" });
+    losses.push({ at: "messages.name", what: "dropped", why: "anthropic has no names of participants" });
   // The role `system` inside the list exists for the newest models only; the others answer with 400.
   if (message.role === "system")
-    losses.push({ at: "messages.system", what: "approximated", why: "said as the user's text where it stands" });
+    losses.push({ at: "messages.system", what: "approximated", why: "sent as text of the user at its position" });
   if (message.role !== "assistant") return encodeContent(message.blocks, target, losses);
   const encodable = message.blocks.filter(({ kind }) => kind !== "media");
   if (encodable.length < message.blocks.length)
-    losses.push({ at: "media", what: "dropped", why: "anthropic's assistant says no media" });
+    losses.push({ at: "media", what: "dropped", why: "anthropic has no media of the assistant" });
   return encodeContent(encodable, target, losses);
 }
 
@@ -99,7 +99,7 @@ function encodeInstructions(message: Message, target: EncodeTarget, losses: Loss
   const parts = encodeContent(message.blocks, target, losses);
   const texts = parts.filter((part) => isObject(part) && part.type === "text");
   if (texts.length < parts.length)
-    losses.push({ at: "system", what: "dropped", why: "anthropic takes instructions as text only" });
+    losses.push({ at: "system", what: "dropped", why: "anthropic accepts instructions as text only" });
   const [only] = texts;
   if (texts.length === 1 && isObject(only) && Object.keys(only).length === 2) return only.text;
   return texts.length > 0 ? texts : undefined;

@@ -1,6 +1,6 @@
 import { invalid } from "../../canonical/error.ts";
 import { verbatim } from "../../canonical/native.ts";
-import type { Format, Loss, ModelRequest, Sampling } from "../../canonical/types.ts";
+import type { Format, Loss, ModelRequest } from "../../canonical/types.ts";
 import {
   isObject,
   type Json,
@@ -12,8 +12,9 @@ import {
 } from "../../wire/json.ts";
 import type { Encoded, EncodeTarget } from "../dialect.ts";
 import { decodeMessages, decodeSystem, encodeMessages, encodeSystem } from "./messages.ts";
+import { decodeReasoning, encodeReasoning, isUnsignedLoop, modelVersion } from "./reasoning.ts";
+import { decodeSampling, encodeSampling } from "./sampling.ts";
 import { toSupportedSchema } from "./schema.ts";
-import { decodeReasoning, encodeReasoning, isUnsignedLoop, modelVersion } from "./thinking.ts";
 import { decodeToolChoice, decodeTools, encodeToolChoice, encodeTools } from "./tools.ts";
 
 const dialect = "anthropic";
@@ -49,7 +50,7 @@ export function encodeRequest(request: ModelRequest, target: EncodeTarget): Enco
   if (isObject(own)) return { value: reuseBody(own, { model: target.model, messages }, system, losses), losses };
   if (messages.length === 0) {
     // The API refuses an empty list ("messages: at least one message is required") and blank texts.
-    losses.push({ at: "messages", what: "approximated", why: "anthropic wants a user's message beside instructions" });
+    losses.push({ at: "messages", what: "approximated", why: "anthropic requires a user message beside instructions" });
     messages.push({ role: "user", content: "." });
   }
   return { value: buildBody(request, target, { messages, ...(system !== undefined && { system }) }, losses), losses };
@@ -76,7 +77,7 @@ function reuseBody(own: JsonObject, members: JsonObject, system: Json | undefine
  */
 function buildBody(request: ModelRequest, target: EncodeTarget, members: JsonObject, losses: Loss[]): JsonObject {
   if (request.cacheKey !== undefined)
-    losses.push({ at: "prompt_cache_key", what: "dropped", why: "anthropic finds its caches without" });
+    losses.push({ at: "prompt_cache_key", what: "dropped", why: "anthropic does not have it" });
   const version = modelVersion(target.model);
   const tools = encodeTools(request.tools ?? [], target, losses);
   const choice = tools.tools === undefined ? {} : encodeToolChoice(request);
@@ -99,7 +100,7 @@ function buildBody(request: ModelRequest, target: EncodeTarget, members: JsonObj
 }
 
 /** Reason of the loss (Anthropic API, "Extended thinking": preserving thinking blocks). */
-const UNSIGNED = "a tool loop that thinks must begin with its issuer's signed thinking";
+const UNSIGNED = "a tool loop that thinks must start with thinking signed by its issuer";
 
 /**
  * The reason why the request cannot think, or `undefined`. The API refuses thinking together with a forced tool
@@ -109,7 +110,7 @@ const UNSIGNED = "a tool loop that thinks must begin with its issuer's signed th
 function findThinkingBlocker(choice: JsonObject, messages: Json[], version: number | undefined): string | undefined {
   const forced =
     isObject(choice.tool_choice) && (choice.tool_choice.type === "any" || choice.tool_choice.type === "tool");
-  if (forced) return "anthropic does not think where a tool call is forced";
+  if (forced) return "anthropic cannot think if a tool call is forced";
   const isAdaptive = version !== undefined && version >= 406;
   return !isAdaptive && isUnsignedLoop(messages) ? UNSIGNED : undefined;
 }
@@ -128,86 +129,9 @@ function encodeFormat(format: Format | undefined, losses: Loss[]): Json | undefi
   if (format === undefined || format.type === "text") return undefined;
   if (format.type === "json_schema")
     return { type: "json_schema", schema: toSupportedSchema(format.schema, "format", losses) };
-  losses.push({ at: "format", what: "dropped", why: "anthropic writes JSON by schema only" });
+  losses.push({ at: "format", what: "dropped", why: "anthropic supports JSON by schema only" });
   return undefined;
 }
-
-/** `stop_sequences` is always a list here. */
-function decodeSampling(body: JsonObject): Sampling | undefined {
-  const stop = Array.isArray(body.stop_sequences) ? body.stop_sequences : undefined;
-  const sampling: Sampling = withoutUndefined({
-    temperature: numberOf(body.temperature),
-    topP: numberOf(body.top_p),
-    topK: numberOf(body.top_k),
-    stop: stop?.filter((sequence) => typeof sequence === "string"),
-  });
-  return Object.keys(sampling).length > 0 ? sampling : undefined;
-}
-
-/** Canonical members that the API does not have, with the name for the loss. */
-const UNSUPPORTED = {
-  frequencyPenalty: "frequency_penalty",
-  presencePenalty: "presence_penalty",
-  seed: "seed",
-  logprobs: "logprobs",
-} as const;
-
-/** `thinks`: the request thinks. `version`: of the model, as `modelVersion` returns it. */
-type SamplingLimits = { thinks: boolean; version: number | undefined };
-
-/**
- * `top_k` is fixed while thinking and from 4.7 on. Stop sequences of white space are refused. Loss: each of
- * these.
- */
-function encodeSampling(sampling: Sampling, limits: SamplingLimits, losses: Loss[]): JsonObject {
-  const drop = (at: string, why: string): undefined => void losses.push({ at, what: "dropped", why });
-  for (const [member, at] of Object.entries(UNSUPPORTED))
-    if (sampling[member as keyof typeof UNSUPPORTED]) drop(at, "anthropic has none");
-  if (sampling.n !== undefined && sampling.n > 1) drop("n", "anthropic gives one answer");
-  const { temperature, topP } = encodeRandomness(sampling, limits, losses);
-  const isFixed = limits.thinks || (limits.version ?? 0) >= 407;
-  const topK = isFixed && sampling.topK !== undefined ? drop("top_k", explainFixed(limits)) : sampling.topK;
-  const stop = sampling.stop?.filter((sequence) => sequence.trim() !== "");
-  if (stop !== undefined && stop.length < sampling.stop!.length) drop("stop", "anthropic stops at no white space");
-  return withoutUndefined({
-    temperature,
-    top_p: topP,
-    top_k: topK,
-    stop_sequences: stop?.length ? stop : undefined,
-  });
-}
-
-/**
- * Limits of the API: `temperature` up to 1; while thinking, and from 4.7 on, only 1, and `top_p` from 0.95
- * (llmgateway#3108). Loss: other values.
- */
-function encodeRandomness(
-  { temperature, topP }: Sampling,
-  limits: SamplingLimits,
-  losses: Loss[],
-): { temperature?: number; topP?: number } {
-  const isFixed = limits.thinks || (limits.version ?? 0) >= 407;
-  const out: { temperature?: number; topP?: number } = {};
-  if (temperature !== undefined && temperature > 1 && !isFixed)
-    losses.push({ at: "temperature", what: "approximated", why: "anthropic ends at 1" });
-  if (temperature !== undefined && temperature !== 1 && isFixed)
-    losses.push({ at: "temperature", what: "dropped", why: explainFixed(limits) });
-  else if (temperature !== undefined) out.temperature = Math.min(1, temperature);
-  // From 4.1 on: "`temperature` and `top_p` cannot both be specified for this model".
-  const isSecond = out.temperature !== undefined && (limits.version ?? 0) >= 401;
-  if (topP !== undefined && ((isFixed && topP < 0.95) || isSecond))
-    losses.push({
-      at: "top_p",
-      what: "dropped",
-      why: isSecond ? "this model takes temperature or top_p" : explainFixed(limits),
-    });
-  else if (topP !== undefined) out.topP = topP;
-  return out;
-}
-
-/** Reason of a loss. */
-const explainFixed = ({ thinks }: SamplingLimits): string =>
-  thinks ? "anthropic has it fixed while thinking" : "fixed in this model";
 
 /**
  * The two values of `service_tier` (Anthropic API, Messages). Priority and flex tiers are contracts of other

@@ -15,15 +15,8 @@ import type { ReplyContext, StreamDecoder, StreamEncoder } from "../dialect.ts";
 import { encodeCitations } from "./citations.ts";
 import { appendDelta, currentBlock, type OpenBlock, startOfDelta, textOfDelta } from "./deltas.ts";
 import { decodeErrorBody, errorMembers } from "./errors.ts";
-import {
-  decodeFinish,
-  decodeReply,
-  decodeUsage,
-  encodeFinish,
-  encodeReplyBlock,
-  encodeUsage,
-  toMessageId,
-} from "./response.ts";
+import { decodeFinish, decodeReply, encodeFinish, encodeReplyBlock, toMessageId } from "./response.ts";
+import { decodeUsage, encodeUsage } from "./usage.ts";
 
 const dialect = "anthropic";
 /** Terminal event of the wire (Anthropic API, "Streaming messages"). */

@@ -77,7 +77,7 @@ function encodeReasoning(
 function encodeLevel(effort: Effort, model: string, losses: Loss[]): string {
   const least = model.includes("pro") ? "low" : "minimal";
   const level = effort === "none" || effort === "minimal" ? least : effort === "xhigh" ? "high" : effort;
-  if (level !== effort) losses.push({ at: "reasoning.effort", what: "approximated", why: `${model} takes ${level}` });
+  if (level !== effort) losses.push({ at: "reasoning.effort", what: "approximated", why: `${model} gets ${level}` });
   return level;
 }
 
@@ -89,7 +89,7 @@ function encodeBudget(budget: number | undefined, losses: Loss[]): JsonObject {
     losses.push({
       at: "reasoning.budget",
       what: "approximated",
-      why: `gemini takes ${MIN_BUDGET} to ${MAX_BUDGET} tokens`,
+      why: `gemini accepts ${MIN_BUDGET} to ${MAX_BUDGET} tokens`,
     });
   return { thinkingBudget };
 }
@@ -147,7 +147,7 @@ const MAX_STOPS = 5;
 function encodeSampling(sampling: Sampling, losses: Loss[]): JsonObject {
   const { temperature, topP, topK, frequencyPenalty, presencePenalty, seed, stop, n, logprobs } = sampling;
   if (stop !== undefined && stop.length > MAX_STOPS)
-    losses.push({ at: "stop", what: "approximated", why: `gemini takes ${MAX_STOPS} stop sequences` });
+    losses.push({ at: "stop", what: "approximated", why: `gemini accepts ${MAX_STOPS} stop sequences` });
   return withoutUndefined({
     temperature,
     topP,

@@ -34,7 +34,7 @@ export function encodeMedia({ mime, source }: Media, losses: Loss[]): Json | und
     case "text":
       return source.text === "" ? undefined : { text: source.text };
     case "file":
-      losses.push({ at: "media", what: "dropped", why: "the file is stored with another provider" });
+      losses.push({ at: "media", what: "dropped", why: "the file is stored at another provider" });
       return undefined;
   }
 }

@@ -69,7 +69,7 @@ function encodeBlocks(
     losses.push({
       at: "messages.system",
       what: "approximated",
-      why: "gemini takes instructions at the beginning only",
+      why: "gemini accepts instructions at the start only",
     });
   }
   if (message.name !== undefined) {

@@ -46,7 +46,7 @@ export function encodeRequest(request: ModelRequest, target: EncodeTarget): Enco
   const contents = encodeMessages(messages.slice(leading), target);
   losses.push(...contents.losses);
   if (contents.value.length === 0) {
-    losses.push({ at: "messages", what: "approximated", why: "gemini wants a user's word, if only a blank" });
+    losses.push({ at: "messages", what: "approximated", why: "gemini requires a user message: a blank one is sent" });
     contents.value.push({ role: "user", parts: [{ text: " " }] });
   }
   // The model is in the URL.
@@ -64,11 +64,11 @@ function encodeMembers(request: ModelRequest, target: EncodeTarget, losses: Loss
   const hasFunctions = tools.some(({ kind }) => kind === "function");
   const drop = (at: string, why: string): unknown => losses.push({ at, what: "dropped", why });
   if (parallelTools === false && hasFunctions)
-    drop("parallel_tool_calls", "gemini cannot be held to one call at a time");
-  if (user !== undefined) drop("user", "gemini has none");
+    drop("parallel_tool_calls", "gemini cannot be limited to one call at a time");
+  if (user !== undefined) drop("user", "gemini does not have it");
   if (serviceTier !== undefined && serviceTier !== "auto" && serviceTier !== "default")
-    drop("service_tier", "gemini has none");
-  if (cacheKey !== undefined) drop("prompt_cache_key", "gemini caches by prefix alone");
+    drop("service_tier", "gemini does not have it");
+  if (cacheKey !== undefined) drop("prompt_cache_key", "gemini caches by prefix only");
   return {
     ...encoded,
     ...(hasFunctions && encodeToolChoice(toolChoice, tools)),

@@ -15,12 +15,12 @@ import { PartialCall } from "./partial-args.ts";
 import {
   blockReasonOf,
   decodeResponse,
-  decodeUsage,
   encodeCandidate,
   encodeEnd,
   encodeEnvelope,
   encodeReplyPart,
 } from "./response.ts";
+import { decodeUsage } from "./usage.ts";
 
 export const decodeStream = (seal?: string): StreamDecoder => new GeminiDecoder(seal);
 export const encodeStream = (_reply: ReplyContext): StreamEncoder => new GeminiEncoder();

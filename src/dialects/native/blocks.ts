@@ -1,25 +1,8 @@
-import type {
-  Block,
-  Citation,
-  Dialect,
-  Item,
-  Logprob,
-  Media,
-  Native,
-  Part,
-  Role,
-  Source,
-  Text,
-} from "../../canonical/types.ts";
-import {
-  isObject,
-  type Json,
-  type JsonObject,
-  numberOf,
-  stringifyMember,
-  stringOf,
-  withoutUndefined,
-} from "../../wire/json.ts";
+import type { Block, Dialect, Item, Native, Part, Role, Text } from "../../canonical/types.ts";
+import { isObject, type Json, type JsonObject, stringifyMember, withoutUndefined } from "../../wire/json.ts";
+import { decodeCitations, encodeCitation } from "./citations.ts";
+import { decodeLogprobs, encodeLogprob } from "./logprobs.ts";
+import { decodeMedia, encodeMedia } from "./media.ts";
 
 const dialect = "native";
 
@@ -160,55 +143,6 @@ function encodeContent(content: readonly Part[], role: Role): Json {
   if (first === undefined) return "";
   const isPlain = parts.length === 1 && typeof first.text === "string" && Object.keys(first).length === 2;
   return isPlain ? first.text! : parts;
-}
-
-/** `{mime, source, name}`, with a source by bytes, URL, file id or text. */
-function decodeMedia(media: JsonObject): Media {
-  const { mime, source, name } = media;
-  return {
-    kind: "media",
-    mime: stringifyMember(mime),
-    source: decodeSource(isObject(source) ? source : {}),
-    ...(typeof name === "string" && { name }),
-  };
-}
-
-const encodeMedia = ({ mime, source, name }: Media): JsonObject => withoutUndefined({ mime, source, name });
-
-/** An unknown source counts as bytes. */
-function decodeSource({ type, data, url, id, text }: JsonObject): Source {
-  if (type === "url") return { type, url: stringifyMember(url) };
-  if (type === "file") return { type, id: stringifyMember(id) };
-  return type === "text" ? { type, text: stringifyMember(text) } : { type: "base64", data: stringifyMember(data) };
-}
-
-/** `start` and `end` are characters in the text of the block. */
-const decodeCitations = (citations: Json | undefined): Citation[] =>
-  (Array.isArray(citations) ? citations : []).filter(isObject).map((cited) =>
-    withoutUndefined({
-      text: stringOf(cited.text),
-      url: stringOf(cited.url),
-      title: stringOf(cited.title),
-      start: numberOf(cited.start),
-      end: numberOf(cited.end),
-    }),
-  );
-
-const encodeCitation = ({ text, url, title, start, end }: Citation): JsonObject =>
-  withoutUndefined({ text, url, title, start, end });
-
-/** The same structure as the canonical one. */
-function decodeLogprobs(logprobs: Json | undefined): Logprob[] {
-  return (Array.isArray(logprobs) ? logprobs : []).filter(isObject).map(({ token, logprob, bytes, top }) => ({
-    token: stringifyMember(token),
-    logprob: numberOf(logprob) ?? 0,
-    ...(Array.isArray(bytes) && { bytes: bytes.filter((byte) => typeof byte === "number") }),
-    ...(Array.isArray(top) && { top: decodeLogprobs(top) }),
-  }));
-}
-
-function encodeLogprob({ token, logprob, bytes, top }: Logprob): JsonObject {
-  return { token, logprob, ...(bytes && { bytes }), ...(top && { top: top.map(encodeLogprob) }) };
 }
 
 /**

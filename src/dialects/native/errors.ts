@@ -3,8 +3,8 @@ import {
   type ErrorCode,
   GatewayError,
   isRetryable,
-  type UpstreamError,
   toUpstreamMembers,
+  type UpstreamError,
 } from "../../canonical/error.ts";
 import {
   isObject,

@@ -2,8 +2,9 @@ import type { WireDialect } from "../dialect.ts";
 import { decodeError, encodeError } from "./errors.ts";
 import { decodeMessages, encodeMessages } from "./messages.ts";
 import { decodeRequest, encodeRequest } from "./request.ts";
-import { decodeResponse, decodeUsage, encodeResponse } from "./response.ts";
+import { decodeResponse, encodeResponse } from "./response.ts";
 import { decodeStream, encodeStream } from "./stream.ts";
+import { decodeUsage } from "./usage.ts";
 
 /**
  * Members that are addressed to the gateway and not to a model. Other surfaces have them inside the member

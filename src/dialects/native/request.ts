@@ -1,7 +1,7 @@
 import { invalid } from "../../canonical/error.ts";
 import { verbatim } from "../../canonical/native.ts";
 import { effortOf } from "../../canonical/reasoning.ts";
-import type { Format, Loss, Message, ModelRequest, Reasoning, Sampling } from "../../canonical/types.ts";
+import type { Format, Loss, Message, ModelRequest, Reasoning } from "../../canonical/types.ts";
 import {
   booleanOf,
   isObject,
@@ -14,6 +14,7 @@ import {
 } from "../../wire/json.ts";
 import type { Encoded, EncodeTarget } from "../dialect.ts";
 import { decodeInstructions, decodeMessages, encodeInstructions, encodeMessages } from "./messages.ts";
+import { decodeSampling, encodeSampling } from "./sampling.ts";
 import { decodeToolChoice, decodeTools, encodeToolChoice, encodeTools } from "./tools.ts";
 
 const dialect = "native";
@@ -113,36 +114,4 @@ function decodeFormat(format: Json | undefined): Format | undefined {
     description: stringOf(format.description),
     strict: booleanOf(format.strict),
   });
-}
-
-/** `stop` is a text or a list; `logprobs` is the number of alternatives per token. */
-function decodeSampling(body: JsonObject): Sampling | undefined {
-  const stop = typeof body.stop === "string" ? [body.stop] : body.stop;
-  const sampling: Sampling = withoutUndefined({
-    temperature: numberOf(body.temperature),
-    topP: numberOf(body.top_p),
-    topK: numberOf(body.top_k),
-    frequencyPenalty: numberOf(body.frequency_penalty),
-    presencePenalty: numberOf(body.presence_penalty),
-    seed: numberOf(body.seed),
-    stop: Array.isArray(stop) ? stop.filter((sequence) => typeof sequence === "string") : undefined,
-    logprobs: numberOf(body.logprobs),
-  });
-  return Object.keys(sampling).length > 0 ? sampling : undefined;
-}
-
-/** Loss: more than one answer. */
-function encodeSampling(sampling: Sampling, losses: Loss[]): { [member: string]: Json | undefined } {
-  const { temperature, topP, topK, frequencyPenalty, presencePenalty, seed, stop, n, logprobs } = sampling;
-  if (n !== undefined && n > 1) losses.push({ at: "n", what: "dropped", why: `${dialect} gives one answer` });
-  return {
-    temperature,
-    top_p: topP,
-    top_k: topK,
-    frequency_penalty: frequencyPenalty,
-    presence_penalty: presencePenalty,
-    seed,
-    stop,
-    logprobs,
-  };
 }

@@ -1,11 +1,12 @@
 import { GatewayError } from "../../canonical/error.ts";
-import type { Block, Finish, FinishReason, Message, ModelResponse, Usage } from "../../canonical/types.ts";
+import type { Block, Finish, FinishReason, Message, ModelResponse } from "../../canonical/types.ts";
 import { withPrefix } from "../../wire/id.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, stringOf, withoutUndefined } from "../../wire/json.ts";
-import { countOf, type ReplyContext } from "../dialect.ts";
+import { type ReplyContext } from "../dialect.ts";
 import { encodeBlock } from "./blocks.ts";
 import { decodeErrorBody } from "./errors.ts";
 import { decodeMessage } from "./messages.ts";
+import { decodeUsage, encodeUsage } from "./usage.ts";
 
 const dialect = "native";
 
@@ -16,7 +17,7 @@ const dialect = "native";
 export function decodeResponse(body: Json, _seal?: string): ModelResponse {
   if (isObject(body) && isObject(body.error)) throw decodeErrorBody(undefined, body);
   if (!isObject(body) || !isObject(body.call) || !Array.isArray(body.output))
-    throw new GatewayError("provider.execution_failed", "the provider's answer is not a call's");
+    throw new GatewayError("provider.execution_failed", "the provider's answer is not a call");
   const { output, ...envelope } = body;
   const messages = decodeOutput(output);
   return {
@@ -88,40 +89,5 @@ export function decodeFinish(call: JsonObject, messages: readonly Message[]): Fi
     reason: hasCall && isEnd ? "tool_calls" : reason,
     native,
     stopSequence: stringOf(call.stop_sequence),
-  });
-}
-
-/** Counts of the wire are the canonical ones in snake case. */
-export function decodeUsage(usage: Json | undefined): Usage {
-  if (!isObject(usage)) return {};
-  return withoutUndefined({
-    fresh: countOf(usage.fresh),
-    cacheRead: countOf(usage.cache_read),
-    cacheWrite: countOf(usage.cache_write),
-    output: countOf(usage.output),
-    reasoning: countOf(usage.reasoning),
-    inputAudio: countOf(usage.input_audio),
-    outputAudio: countOf(usage.output_audio),
-    cacheWrite1h: countOf(usage.cache_write_1h),
-    searches: countOf(usage.searches),
-    native: usage,
-  });
-}
-
-/**
- * Token counts as everywhere in the API: disjoint, absent if unknown, with the usage object of the provider.
- */
-export function encodeUsage(usage: Usage): JsonObject {
-  return withoutUndefined({
-    fresh: usage.fresh,
-    cache_read: usage.cacheRead,
-    cache_write: usage.cacheWrite,
-    output: usage.output,
-    reasoning: usage.reasoning,
-    input_audio: usage.inputAudio,
-    output_audio: usage.outputAudio,
-    cache_write_1h: usage.cacheWrite1h,
-    searches: usage.searches,
-    native: usage.native,
   });
 }

@@ -6,7 +6,8 @@ import { encodeSse, type SseEvent } from "../../wire/sse.ts";
 import type { ReplyContext, StreamDecoder, StreamEncoder } from "../dialect.ts";
 import { decodeBlock } from "./blocks.ts";
 import { decodeErrorBody, errorMembers } from "./errors.ts";
-import { decodeFinish, decodeOutput, decodeUsage, encodeCall, encodeOutput, encodeUsage } from "./response.ts";
+import { decodeFinish, decodeOutput, encodeCall, encodeOutput } from "./response.ts";
+import { decodeUsage, encodeUsage } from "./usage.ts";
 
 const dialect = "native";
 

@@ -1,9 +1,10 @@
 import { verbatim } from "../../canonical/native.ts";
-import type { Block, Citation, Loss, Media, Part, Text, Thinking, ToolCall } from "../../canonical/types.ts";
+import type { Block, Loss, Part, Thinking, ToolCall } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
 import { type EncodeTarget, safeId } from "../dialect.ts";
 import { decodeCacheMark, withCacheMark } from "../openai/cache.ts";
 import { toMedia } from "../openai/data-url.ts";
+import { encodeMedia } from "./media.ts";
 
 const dialect = "openai-chat";
 
@@ -170,62 +171,17 @@ export const encodeResult = (content: readonly Part[], target: EncodeTarget, los
 export function encodeResultMedia(content: readonly Part[], target: EncodeTarget, losses: Loss[]): Json[] {
   const resultMedia = content.filter((part) => isShownToUser(part, target));
   if (resultMedia.length > 0)
-    losses.push({ at: "tool_result", what: "approximated", why: "openai-chat takes text only: shown behind it" });
+    losses.push({
+      at: "tool_result",
+      what: "approximated",
+      why: "openai-chat accepts text only: media follow in a user message",
+    });
   return resultMedia.flatMap((part) => encodePart(part, target, losses) ?? []);
 }
 
 /** A media part that came over this wire stays in the tool message: its host accepts it there. */
 const isShownToUser = (part: Part, target: EncodeTarget): boolean =>
   part.kind === "media" && part.source.type !== "text" && verbatim(part.native, target) === undefined;
-
-/**
- * `annotations` of the message; indexes are characters in its content (API reference, Chat: web search).
- */
-export function decodeAnnotations(message: JsonObject): { citations?: Citation[] } {
-  const annotations = Array.isArray(message.annotations) ? message.annotations : [];
-  const citations = annotations.flatMap((annotation): Citation[] => {
-    const cited = isObject(annotation) && isObject(annotation.url_citation) ? annotation.url_citation : undefined;
-    if (cited === undefined) return [];
-    const { url, title, start_index: start, end_index: end } = cited;
-    return [
-      {
-        ...(typeof url === "string" && { url }),
-        ...(typeof title === "string" && { title }),
-        ...(typeof start === "number" && { start }),
-        ...(typeof end === "number" && { end }),
-      },
-    ];
-  });
-  return citations.length > 0 ? { citations } : {};
-}
-
-/** All members are required. A citation without a position refers to the whole text. */
-export function encodeAnnotations(text: Text): Json[] {
-  return (text.citations ?? [])
-    .filter(({ url }) => url !== undefined)
-    .map(({ url, title, start, end }) => ({
-      type: "url_citation",
-      url_citation: { url: url!, title: title ?? "", start_index: start ?? 0, end_index: end ?? text.text.length },
-    }));
-}
-
-/**
- * Images by URL or data URL, audio and other files as bytes. Loss: everything else, such as audio by URL.
- */
-function encodeMedia({ mime, source, name }: Media, losses: Loss[]): JsonObject | undefined {
-  if (source.type === "text") return { type: "text", text: source.text };
-  const url =
-    source.type === "base64" ? `data:${mime};base64,${source.data}` : source.type === "url" ? source.url : undefined;
-  if (mime.startsWith("image/") && url !== undefined) return { type: "image_url", image_url: { url } };
-  if (mime.startsWith("audio/") && source.type === "base64") {
-    const format = mime === "audio/mpeg" ? "mp3" : mime.slice("audio/".length);
-    return { type: "input_audio", input_audio: { data: source.data, format } };
-  }
-  if (source.type === "base64") return { type: "file", file: { filename: name ?? "document.pdf", file_data: url! } };
-  losses.push({ at: "media", what: "dropped", why: `openai-chat cannot take ${mime} by ${source.type}` });
-  return undefined;
-}
-
 /**
  * `cache_control` is the mark that OpenRouter and others take over from Anthropic; the other is of OpenAI.
  */

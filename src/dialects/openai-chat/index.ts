@@ -2,8 +2,9 @@ import type { WireDialect } from "../dialect.ts";
 import { decodeError, encodeError } from "../openai/errors.ts";
 import { decodeMessages, encodeMessages } from "./messages.ts";
 import { decodeRequest, encodeRequest } from "./request.ts";
-import { decodeResponse, decodeUsage, encodeResponse } from "./response.ts";
+import { decodeResponse, encodeResponse } from "./response.ts";
 import { decodeStream, encodeStream, streamUsage } from "./stream.ts";
+import { decodeUsage } from "./usage.ts";
 
 /**
  * Members that the canonical request represents, and those without influence on the answer (`metadata`,

@@ -3,6 +3,7 @@ import type { Block, Loss, Message, Part, Text, Thinking, ToolCall, ToolResult }
 import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
 import { type Encoded, type EncodeTarget, safeId } from "../dialect.ts";
 import * as blocks from "./blocks.ts";
+import { decodeAnnotations } from "./citations.ts";
 
 const dialect = "openai-chat";
 
@@ -108,7 +109,7 @@ const encodeToolMessage = ({ id, content }: ToolResult, target: EncodeTarget, lo
 function decodeAssistant(item: JsonObject): Block[] {
   const content = blocks.decodeContent(item.content);
   const firstText = content.findIndex((block) => block.kind === "text");
-  if (firstText >= 0) content[firstText] = { ...(content[firstText] as Text), ...blocks.decodeAnnotations(item) };
+  if (firstText >= 0) content[firstText] = { ...(content[firstText] as Text), ...decodeAnnotations(item) };
   const refusal = typeof item.refusal === "string" && item.refusal !== "" ? item.refusal : undefined;
   const calls = Array.isArray(item.tool_calls) ? item.tool_calls.map(blocks.decodeToolCall) : [];
   return [

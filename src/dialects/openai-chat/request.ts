@@ -1,7 +1,7 @@
 import { invalid } from "../../canonical/error.ts";
 import { verbatim } from "../../canonical/native.ts";
 import { effortOf, nearestEffort } from "../../canonical/reasoning.ts";
-import type { Format, Loss, ModelRequest, Reasoning, Sampling } from "../../canonical/types.ts";
+import type { Format, Loss, ModelRequest, Reasoning } from "../../canonical/types.ts";
 import {
   booleanOf,
   isObject,
@@ -14,6 +14,7 @@ import {
 } from "../../wire/json.ts";
 import type { Encoded, EncodeTarget } from "../dialect.ts";
 import { decodeMessages, encodeMessages } from "./messages.ts";
+import { decodeSampling, encodeSampling } from "./sampling.ts";
 import { decodeToolChoice, decodeTools, encodeToolChoice, encodeTools } from "./tools.ts";
 
 const dialect = "openai-chat";
@@ -81,7 +82,7 @@ function dropRefused(value: JsonObject, { quirks }: EncodeTarget, losses: Loss[]
   const { lacks = [] } = quirks ?? {};
   const refused = Object.keys(value).filter((member) => lacks.includes(member));
   for (const at of refused)
-    if (at !== "stream_options") losses.push({ at, what: "dropped", why: "the provider has none" });
+    if (at !== "stream_options") losses.push({ at, what: "dropped", why: "the provider does not support it" });
   return Object.fromEntries(Object.entries(value).filter(([member]) => !refused.includes(member)));
 }
 
@@ -125,7 +126,11 @@ function encodeFormat(format: Format, { quirks }: EncodeTarget, losses: Loss[]):
   if (format.type === "text") return { response_format: { type: "text" } };
   if (format.type === "json") return { response_format: { type: "json_object" } };
   if (quirks?.lacksSchema) {
-    losses.push({ at: "response_format", what: "approximated", why: "the provider takes no schema: JSON of any" });
+    losses.push({
+      at: "response_format",
+      what: "approximated",
+      why: "the provider has no schemas: sent as json_object",
+    });
     return { response_format: { type: "json_object" } };
   }
   const { name, schema, description, strict } = format;
@@ -135,40 +140,4 @@ function encodeFormat(format: Format, { quirks }: EncodeTarget, losses: Loss[]):
       json_schema: withoutUndefined({ name, description, schema, strict }) as JsonObject,
     },
   };
-}
-
-/**
- * `stop` is a string or a list; `top_logprobs` counts only together with `logprobs: true` (API reference, Chat:
- * create).
- */
-function decodeSampling(body: JsonObject): Sampling | undefined {
-  const stop = typeof body.stop === "string" ? [body.stop] : body.stop;
-  const sampling: Sampling = withoutUndefined({
-    temperature: numberOf(body.temperature),
-    topP: numberOf(body.top_p),
-    topK: numberOf(body.top_k),
-    frequencyPenalty: numberOf(body.frequency_penalty),
-    presencePenalty: numberOf(body.presence_penalty),
-    seed: numberOf(body.seed),
-    stop: Array.isArray(stop) ? stop.filter((sequence) => typeof sequence === "string") : undefined,
-    n: numberOf(body.n),
-    logprobs: body.logprobs === true ? (numberOf(body.top_logprobs) ?? 0) : undefined,
-  });
-  return Object.keys(sampling).length > 0 ? sampling : undefined;
-}
-
-/** Loss: `top_k`, which OpenAI does not have. */
-function encodeSampling(sampling: Sampling, { quirks }: EncodeTarget, losses: Loss[]): JsonObject {
-  const { temperature, topP, topK, frequencyPenalty, presencePenalty, seed, stop, n, logprobs } = sampling;
-  if (topK !== undefined) losses.push({ at: "top_k", what: "dropped", why: "openai-chat has none" });
-  return withoutUndefined({
-    temperature,
-    top_p: topP,
-    frequency_penalty: frequencyPenalty,
-    presence_penalty: presencePenalty,
-    [quirks?.seed ?? "seed"]: seed,
-    stop,
-    n,
-    ...(logprobs !== undefined && { logprobs: true, top_logprobs: logprobs }),
-  });
 }

@@ -6,10 +6,11 @@ import { encodeSse, type SseEvent } from "../../wire/sse.ts";
 import type { ReplyContext, StreamDecoder, StreamEncoder, StreamUsage } from "../dialect.ts";
 import { decodeErrorBody, errorMembers } from "../openai/errors.ts";
 import { decodeLogprobs, encodeLogprobs } from "../openai/logprobs.ts";
-import { encodeAnnotations } from "./blocks.ts";
+import { encodeAnnotations } from "./citations.ts";
 import { appendCallDelta, appendDelta, argumentsOf, ensureCalls } from "./deltas.ts";
 import { decodeMessage } from "./messages.ts";
-import { decodeChoice, decodeFinish, decodeUsage, encodeChoice, encodeFinish, encodeUsage } from "./response.ts";
+import { decodeChoice, decodeFinish, encodeChoice, encodeFinish } from "./response.ts";
+import { decodeUsage, encodeUsage } from "./usage.ts";
 
 const dialect = "openai-chat";
 

@@ -1,17 +1,15 @@
 import { verbatim } from "../../canonical/native.ts";
-import type { Block, Citation, Loss, Media, Opaque, Part, Text } from "../../canonical/types.ts";
-import { isObject, type Json, type JsonObject, stringifyMember, stringOf } from "../../wire/json.ts";
+import type { Block, Loss, Opaque, Part } from "../../canonical/types.ts";
+import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
 import type { EncodeTarget } from "../dialect.ts";
 import { decodeCacheMark, withCacheMark } from "../openai/cache.ts";
-import { DATA_URL, toMedia } from "../openai/data-url.ts";
+import { toMedia } from "../openai/data-url.ts";
 import { decodeLogprobs } from "../openai/logprobs.ts";
+import { decodeAnnotations } from "./citations.ts";
+import { encodeMedia, toFileMedia, toInlineMedia } from "./media.ts";
+import { encodeText, type ItemRole } from "./text.ts";
 
 const dialect = "openai-responses";
-
-/**
- * The author determines the part types of a message: `output_text` for the model, `input_…` for everyone else.
- */
-type ItemRole = "model" | "client";
 
 /** `content` of a message or `output` of a tool: a string, a list of parts, or nothing. */
 export function decodeContent(content: Json | undefined): Part[] {
@@ -114,78 +112,6 @@ export function fallbackTextOf(item: JsonObject): Pick<Opaque, "gist"> {
     .filter((text) => text !== "")
     .join("\n");
   return text === "" ? {} : { gist: text };
-}
-
-/**
- * `url_citation` and `file_citation`; file paths and container files have no canonical form and stay native.
- */
-export function decodeAnnotations(annotations: Json | undefined): { citations?: Citation[] } {
-  const citations = (Array.isArray(annotations) ? annotations : []).flatMap((cited): Citation[] => {
-    if (!isObject(cited) || (cited.type !== "url_citation" && cited.type !== "file_citation")) return [];
-    const { url, start_index: start, end_index: end } = cited;
-    const title = stringOf(cited.title) ?? stringOf(cited.filename);
-    return [
-      {
-        ...(typeof url === "string" && { url }),
-        ...(title !== undefined && { title }),
-        ...(typeof start === "number" && { start }),
-        ...(typeof end === "number" && { end }),
-      },
-    ];
-  });
-  return citations.length > 0 ? { citations } : {};
-}
-
-/** All members are required. A citation without a position refers to the whole text. */
-export function encodeAnnotations({ citations = [], text }: Text): Json[] {
-  return citations
-    .filter(({ url }) => url !== undefined)
-    .map(({ url, title, start, end }) => ({
-      type: "url_citation",
-      url: url!,
-      title: title ?? "",
-      start_index: start ?? 0,
-      end_index: end ?? text.length,
-    }));
-}
-
-/** `file_data` is a data URL in the specification; some clients send bare base64. */
-const toInlineMedia = (data: string): Media =>
-  DATA_URL.test(data)
-    ? toMedia(data, "application/pdf")
-    : { kind: "media", mime: "application/pdf", source: { type: "base64", data } };
-
-const toFileMedia = (id: string, mime: string): Media => ({ kind: "media", mime, source: { type: "file", id } });
-
-/** A refusal is a part of its own in output and plain text in input. */
-function encodeText(text: Text, author: ItemRole): JsonObject {
-  if (author === "client") return { type: "input_text", text: text.text };
-  return text.refusal ? { type: "refusal", refusal: text.text } : { type: "output_text", text: text.text };
-}
-
-/**
- * Images and documents of a client. Loss: audio, video, and media of the model, for which the wire has no part.
- */
-function encodeMedia({ mime, source, name, native }: Media, author: ItemRole, losses: Loss[]): JsonObject | undefined {
-  if (source.type === "text") return encodeText({ kind: "text", text: source.text }, author);
-  const isImage = mime.startsWith("image/");
-  const isDocument = !isImage && !mime.startsWith("audio/") && !mime.startsWith("video/");
-  if (author === "client" && source.type === "file" && native?.dialect === "openai-chat") {
-    // Files of OpenAI have the same ids in both wires; ids of other providers are unknown here.
-    return { type: isImage ? "input_image" : "input_file", file_id: source.id };
-  }
-  if (author === "client" && source.type !== "file") {
-    const url = source.type === "url" ? source.url : `data:${mime};base64,${source.data}`;
-    if (isImage) return { type: "input_image", image_url: url, detail: "auto" };
-    if (isDocument && source.type === "url") return { type: "input_file", file_url: url };
-    if (isDocument) return { type: "input_file", filename: name ?? "document.pdf", file_data: url };
-  }
-  losses.push({
-    at: "media",
-    what: "dropped",
-    why: `${dialect} cannot take ${mime} by ${source.type} from the ${author}`,
-  });
-  return undefined;
 }
 
 /** Concatenates texts at any depth: plain, in lists, in outputs and results of tools. */

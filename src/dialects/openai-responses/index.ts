@@ -4,8 +4,9 @@ import { toPortableItem } from "./compaction.ts";
 import { decodeMessages, encodeMessages } from "./messages.ts";
 import { decodeRequest, encodeRequest } from "./request.ts";
 import { addRequiredMembers } from "./required-members.ts";
-import { decodeResponse, decodeUsage, encodeResponse } from "./response.ts";
+import { decodeResponse, encodeResponse } from "./response.ts";
 import { decodeStream, encodeStream } from "./stream.ts";
+import { decodeUsage } from "./usage.ts";
 
 /**
  * Members that the canonical request represents, those without influence on the answer (`metadata`, `include`),

@@ -1,7 +1,8 @@
 import { deltaText, openBlock } from "../../canonical/accumulator.ts";
 import type { Block, StreamEvent } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, stringOf } from "../../wire/json.ts";
-import { decodePart, encodeAnnotations } from "./blocks.ts";
+import { decodePart } from "./blocks.ts";
+import { encodeAnnotations } from "./citations.ts";
 import {
   continuesMessage,
   deriveItemId,
@@ -10,7 +11,8 @@ import {
   encodeOutputPart,
   ownIdOf,
 } from "./items.ts";
-import { customArguments, decodeMessage, PARAGRAPH } from "./messages.ts";
+import { decodeMessage, PARAGRAPH } from "./messages.ts";
+import { customArguments } from "./tool-calls.ts";
 
 /**
  * Decodes the events of one output item to blocks. A block closes when the next one opens or the item is done.

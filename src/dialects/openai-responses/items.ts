@@ -2,7 +2,8 @@ import type { Block, Message } from "../../canonical/types.ts";
 import { isObject, type JsonObject, stringOf } from "../../wire/json.ts";
 import { safeId } from "../dialect.ts";
 import { encodeLogprobs } from "../openai/logprobs.ts";
-import { encodeAnnotations, UNKNOWN_PART } from "./blocks.ts";
+import { UNKNOWN_PART } from "./blocks.ts";
+import { encodeAnnotations } from "./citations.ts";
 
 const dialect = "openai-responses";
 

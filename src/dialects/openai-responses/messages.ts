@@ -1,9 +1,10 @@
 import { verbatim, verbatimMessage } from "../../canonical/native.ts";
-import type { Block, Loss, Message, Part, Role, ToolCall, ToolResult } from "../../canonical/types.ts";
-import { isObject, type Json, type JsonObject, stringifyMember, stringOf, withoutUndefined } from "../../wire/json.ts";
-import { type Encoded, type EncodeTarget, safeId } from "../dialect.ts";
+import type { Block, Loss, Message, Part, Role } from "../../canonical/types.ts";
+import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
+import { type Encoded, type EncodeTarget } from "../dialect.ts";
 import * as blocks from "./blocks.ts";
 import { expandSummary } from "./compaction.ts";
+import { decodeToolCall, decodeToolResult, encodeCallId, encodeOutput } from "./tool-calls.ts";
 
 const dialect = "openai-responses";
 
@@ -97,7 +98,7 @@ function encodeMessage(message: Message, target: EncodeTarget, losses: Loss[]): 
  */
 function joinAsText(parts: readonly Part[], content: readonly Json[], losses: Loss[]): string {
   if (parts.some((part) => part.kind === "text" && part.citations !== undefined))
-    losses.push({ at: "citations", what: "dropped", why: `${dialect} takes back only citations that it made` });
+    losses.push({ at: "citations", what: "dropped", why: `${dialect} accepts only its own citations` });
   return content.map((part) => (isObject(part) ? stringifyMember(part.text ?? part.refusal) : "")).join("");
 }
 
@@ -116,7 +117,7 @@ function encodeBlock(block: Block, target: EncodeTarget, losses: Loss[]): Json[]
     }
     case "tool_result": {
       if (block.isError)
-        losses.push({ at: "tool_result.is_error", what: "approximated", why: `${dialect} tells an error by its text` });
+        losses.push({ at: "tool_result.is_error", what: "approximated", why: `${dialect} has errors as text only` });
       const output = encodeOutput(block.content, target, losses);
       return [{ type: "function_call_output", call_id: encodeCallId(block, target), output }];
     }
@@ -126,44 +127,6 @@ function encodeBlock(block: Block, target: EncodeTarget, losses: Loss[]): Json[]
       return [];
   }
 }
-
-/** `call_id` connects call and result; `id` is the id of the item. */
-function decodeToolCall(item: JsonObject): ToolCall {
-  const args = item.type === "custom_tool_call" ? customArguments(item.input) : stringifyMember(item.arguments);
-  return { kind: "tool_call", id: stringifyMember(item.call_id), name: stringifyMember(item.name), arguments: args };
-}
-
-/** The free text of a custom tool as JSON arguments, for wires that have functions only. */
-export const customArguments = (input: Json | undefined): string => JSON.stringify({ input: stringifyMember(input) });
-
-/** `output` is a string or a list of parts; other JSON, as some clients send it, becomes text. */
-function decodeToolResult(item: JsonObject): ToolResult {
-  const content: Part[] =
-    typeof item.output === "string" || Array.isArray(item.output)
-      ? blocks.decodeContent(item.output)
-      : [{ kind: "text", text: stringifyMember(item.output) }];
-  return withoutUndefined({
-    kind: "tool_result" as const,
-    id: stringifyMember(item.call_id),
-    name: stringOf(item.name),
-    content,
-  });
-}
-
-/** One text is a string, as all clients write it; everything else is a list of parts. */
-function encodeOutput(content: readonly Part[], target: EncodeTarget, losses: Loss[]): Json {
-  const parts = blocks.encodeContent(content, "client", target, losses);
-  const [first] = parts;
-  if (first === undefined) return "";
-  return parts.length === 1 && isObject(first) && first.type === "input_text" ? stringifyMember(first.text) : parts;
-}
-
-/** OpenAI refuses call ids of more than 64 characters. */
-const CALL_ID = /^.{1,64}$/s;
-
-/** A host can have a pattern of its own. */
-const encodeCallId = ({ id }: ToolCall | ToolResult, target: EncodeTarget): string =>
-  safeId(id, target.quirks?.toolId ?? CALL_ID);
 
 /** Summaries, then the reasoning itself where a host shows it; parts are separated as paragraphs. */
 function reasoningTextOf(item: JsonObject): string {

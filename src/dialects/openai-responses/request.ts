@@ -1,7 +1,6 @@
 import { invalid } from "../../canonical/error.ts";
 import { verbatim, verbatimMessage } from "../../canonical/native.ts";
-import { effortOf, nearestEffort } from "../../canonical/reasoning.ts";
-import type { Effort, Format, Loss, Message, ModelRequest, Reasoning, Sampling } from "../../canonical/types.ts";
+import type { Format, Loss, Message, ModelRequest } from "../../canonical/types.ts";
 import {
   booleanOf,
   isObject,
@@ -14,6 +13,8 @@ import {
 } from "../../wire/json.ts";
 import type { Encoded, EncodeTarget } from "../dialect.ts";
 import { decodeMessages, encodeMessages } from "./messages.ts";
+import { decodeReasoning, encodeReasoning } from "./reasoning.ts";
+import { decodeSampling, encodeSampling } from "./sampling.ts";
 import { decodeToolChoice, decodeTools, encodeToolChoice, encodeTools } from "./tools.ts";
 
 const dialect = "openai-responses";
@@ -144,38 +145,9 @@ function encodeInput(messages: readonly Message[], items: Json[], own: JsonObjec
 function isSelfContained(item: Json, losses: Loss[]): boolean {
   if (!isObject(item) || item.type !== "reasoning") return true;
   if (typeof item.encrypted_content === "string" || Array.isArray(item.content)) return true;
-  losses.push({ at: "thinking", what: "dropped", why: "stored by nobody, and not encrypted" });
+  losses.push({ at: "thinking", what: "dropped", why: "without `store` the item is neither stored nor encrypted" });
   return false;
 }
-
-/** `reasoning: {effort, summary}` (API reference, Responses: create). */
-function decodeReasoning(requested: Json | undefined): Reasoning | undefined {
-  if (!isObject(requested)) return undefined;
-  const reasoning: Reasoning = withoutUndefined({
-    effort: decodeEffort(requested.effort),
-    summary: stringOf(requested.summary),
-  });
-  return Object.keys(reasoning).length > 0 ? reasoning : undefined;
-}
-
-/** A summary mode that this wire does not have becomes `auto`. */
-function encodeReasoning({ effort, budget, summary }: Reasoning, maxOutput: number | undefined): JsonObject {
-  const requested = effort ?? (budget === undefined ? undefined : nearestEffort(budget, maxOutput));
-  const level = summary === undefined ? undefined : SUMMARIES.has(summary) ? summary : "auto";
-  if (requested === undefined && level === undefined) return {};
-  return {
-    reasoning: {
-      ...(requested !== undefined && { effort: requested }),
-      ...(level !== undefined && { summary: level }),
-    },
-  };
-}
-
-/** Values of `reasoning.summary`. */
-const SUMMARIES = new Set(["auto", "concise", "detailed"]);
-
-/** `max` is above the canonical scale and becomes its upper end. */
-const decodeEffort = (effort: Json | undefined): Effort | undefined => (effort === "max" ? "xhigh" : effortOf(effort));
 
 /** `text.format`. A schema without a name gets one, because other dialects require it. */
 function decodeFormat(text: Json | undefined): Format | undefined {
@@ -211,41 +183,9 @@ function encodeLimit(tokens: number, losses: Loss[]): number {
     losses.push({
       at: "max_output_tokens",
       what: "approximated",
-      why: `${dialect} takes no less than ${MIN_OUTPUT_TOKENS}`,
+      why: `${dialect} accepts no less than ${MIN_OUTPUT_TOKENS}`,
     });
   return Math.max(tokens, MIN_OUTPUT_TOKENS);
-}
-
-/** Log probabilities are requested by `include`, their alternatives by `top_logprobs`. */
-function decodeSampling(body: JsonObject): Sampling | undefined {
-  const include = Array.isArray(body.include) ? body.include : [];
-  const includesLogprobs = include.includes("message.output_text.logprobs");
-  const sampling: Sampling = withoutUndefined({
-    temperature: numberOf(body.temperature),
-    topP: numberOf(body.top_p),
-    frequencyPenalty: numberOf(body.frequency_penalty),
-    presencePenalty: numberOf(body.presence_penalty),
-    logprobs: numberOf(body.top_logprobs) ?? (includesLogprobs ? 0 : undefined),
-  });
-  return Object.keys(sampling).length > 0 ? sampling : undefined;
-}
-
-/**
- * Loss: what Responses does not have. Values that change nothing (a penalty of 0, one answer) are no loss.
- */
-function encodeSampling(sampling: Sampling, losses: Loss[]): JsonObject {
-  const { temperature, topP, topK, frequencyPenalty, presencePenalty, seed, stop, n, logprobs } = sampling;
-  const unknown = {
-    top_k: topK,
-    frequency_penalty: frequencyPenalty || undefined,
-    presence_penalty: presencePenalty || undefined,
-    seed,
-    stop: stop?.length === 0 ? undefined : stop,
-    n: n === 1 ? undefined : n,
-  };
-  for (const [at, value] of Object.entries(unknown))
-    if (value !== undefined) losses.push({ at, what: "dropped", why: `${dialect} has none` });
-  return withoutUndefined({ temperature, top_p: topP, top_logprobs: logprobs });
 }
 
 /**

@@ -7,14 +7,8 @@ import { decodeStreamError, errorMembers } from "../openai/errors.ts";
 import { ItemReader, ItemWriter } from "./item-stream.ts";
 import { responseIdOf, toOutputBlocks } from "./items.ts";
 import { decodeMessage } from "./messages.ts";
-import {
-  decodeEnvelope,
-  decodeFinish,
-  decodeUsage,
-  encodeEnvelope,
-  type Envelope,
-  incompleteReason,
-} from "./response.ts";
+import { decodeEnvelope, decodeFinish, encodeEnvelope, type Envelope, incompleteReason } from "./response.ts";
+import { decodeUsage } from "./usage.ts";
 
 const dialect = "openai-responses";
 

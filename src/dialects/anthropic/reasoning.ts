@@ -77,7 +77,11 @@ function encodeBudgeted({ effort, budget }: Reasoning, maxOutput: number | undef
   const limit = maxOutput ?? Math.max(THINKING_LIMIT, tokens + DEFAULT_LIMIT);
   const raised = limit > tokens ? limit : limit + tokens;
   if (raised > limit)
-    losses.push({ at: "max_tokens", what: "approximated", why: "anthropic wants a limit above the thinking budget" });
+    losses.push({
+      at: "max_tokens",
+      what: "approximated",
+      why: "anthropic requires a limit above the thinking budget",
+    });
   return { thinking: { type: "enabled", budget_tokens: tokens }, maxTokens: raised, thinks: true };
 }
 

@@ -1,0 +1,79 @@
+import type { Loss, Sampling } from "../../canonical/types.ts";
+import { type JsonObject, numberOf, withoutUndefined } from "../../wire/json.ts";
+
+/** `stop_sequences` is always a list here. */
+export function decodeSampling(body: JsonObject): Sampling | undefined {
+  const stop = Array.isArray(body.stop_sequences) ? body.stop_sequences : undefined;
+  const sampling: Sampling = withoutUndefined({
+    temperature: numberOf(body.temperature),
+    topP: numberOf(body.top_p),
+    topK: numberOf(body.top_k),
+    stop: stop?.filter((sequence) => typeof sequence === "string"),
+  });
+  return Object.keys(sampling).length > 0 ? sampling : undefined;
+}
+
+/** Canonical members that the API does not have, with the name for the loss. */
+const UNSUPPORTED = {
+  frequencyPenalty: "frequency_penalty",
+  presencePenalty: "presence_penalty",
+  seed: "seed",
+  logprobs: "logprobs",
+} as const;
+
+/** `thinks`: the request thinks. `version`: of the model, as `modelVersion` returns it. */
+type SamplingLimits = { thinks: boolean; version: number | undefined };
+
+/**
+ * `top_k` is fixed while thinking and from 4.7 on. Stop sequences of white space are refused. Loss: each of
+ * these.
+ */
+export function encodeSampling(sampling: Sampling, limits: SamplingLimits, losses: Loss[]): JsonObject {
+  const drop = (at: string, why: string): undefined => void losses.push({ at, what: "dropped", why });
+  for (const [member, at] of Object.entries(UNSUPPORTED))
+    if (sampling[member as keyof typeof UNSUPPORTED]) drop(at, "anthropic does not have it");
+  if (sampling.n !== undefined && sampling.n > 1) drop("n", "anthropic gives one answer");
+  const { temperature, topP } = encodeRandomness(sampling, limits, losses);
+  const isFixed = limits.thinks || (limits.version ?? 0) >= 407;
+  const topK = isFixed && sampling.topK !== undefined ? drop("top_k", explainFixed(limits)) : sampling.topK;
+  const stop = sampling.stop?.filter((sequence) => sequence.trim() !== "");
+  if (stop !== undefined && stop.length < sampling.stop!.length)
+    drop("stop", "anthropic accepts no stop sequence of white space");
+  return withoutUndefined({
+    temperature,
+    top_p: topP,
+    top_k: topK,
+    stop_sequences: stop?.length ? stop : undefined,
+  });
+}
+
+/**
+ * Limits of the API: `temperature` up to 1; while thinking, and from 4.7 on, only 1, and `top_p` from 0.95
+ * (llmgateway#3108). Loss: other values.
+ */
+function encodeRandomness(
+  { temperature, topP }: Sampling,
+  limits: SamplingLimits,
+  losses: Loss[],
+): { temperature?: number; topP?: number } {
+  const isFixed = limits.thinks || (limits.version ?? 0) >= 407;
+  const out: { temperature?: number; topP?: number } = {};
+  if (temperature !== undefined && temperature > 1 && !isFixed)
+    losses.push({ at: "temperature", what: "approximated", why: "the maximum of anthropic is 1" });
+  if (temperature !== undefined && temperature !== 1 && isFixed)
+    losses.push({ at: "temperature", what: "dropped", why: explainFixed(limits) });
+  else if (temperature !== undefined) out.temperature = Math.min(1, temperature);
+  // From 4.1 on: "`temperature` and `top_p` cannot both be specified for this model".
+  const isSecond = out.temperature !== undefined && (limits.version ?? 0) >= 401;
+  if (topP !== undefined && ((isFixed && topP < 0.95) || isSecond))
+    losses.push({
+      at: "top_p",
+      what: "dropped",
+      why: isSecond ? "this model accepts temperature or top_p, not both" : explainFixed(limits),
+    });
+  else if (topP !== undefined) out.topP = topP;
+  return out;
+}
+
+/** Reason of a loss. */
+const explainFixed = ({ thinks }: SamplingLimits): string => (thinks ? "fixed while thinking" : "fixed in this model");

@@ -1,0 +1,39 @@
+import type { Loss, Sampling } from "../../canonical/types.ts";
+import { type JsonObject, numberOf, withoutUndefined } from "../../wire/json.ts";
+import type { EncodeTarget } from "../dialect.ts";
+
+/**
+ * `stop` is a string or a list; `top_logprobs` counts only together with `logprobs: true` (API reference, Chat:
+ * create).
+ */
+export function decodeSampling(body: JsonObject): Sampling | undefined {
+  const stop = typeof body.stop === "string" ? [body.stop] : body.stop;
+  const sampling: Sampling = withoutUndefined({
+    temperature: numberOf(body.temperature),
+    topP: numberOf(body.top_p),
+    topK: numberOf(body.top_k),
+    frequencyPenalty: numberOf(body.frequency_penalty),
+    presencePenalty: numberOf(body.presence_penalty),
+    seed: numberOf(body.seed),
+    stop: Array.isArray(stop) ? stop.filter((sequence) => typeof sequence === "string") : undefined,
+    n: numberOf(body.n),
+    logprobs: body.logprobs === true ? (numberOf(body.top_logprobs) ?? 0) : undefined,
+  });
+  return Object.keys(sampling).length > 0 ? sampling : undefined;
+}
+
+/** Loss: `top_k`, which OpenAI does not have. */
+export function encodeSampling(sampling: Sampling, { quirks }: EncodeTarget, losses: Loss[]): JsonObject {
+  const { temperature, topP, topK, frequencyPenalty, presencePenalty, seed, stop, n, logprobs } = sampling;
+  if (topK !== undefined) losses.push({ at: "top_k", what: "dropped", why: "openai-chat does not have it" });
+  return withoutUndefined({
+    temperature,
+    top_p: topP,
+    frequency_penalty: frequencyPenalty,
+    presence_penalty: presencePenalty,
+    [quirks?.seed ?? "seed"]: seed,
+    stop,
+    n,
+    ...(logprobs !== undefined && { logprobs: true, top_logprobs: logprobs }),
+  });
+}

@@ -1,0 +1,44 @@
+import type { Loss, Media } from "../../canonical/types.ts";
+import type { JsonObject } from "../../wire/json.ts";
+import { DATA_URL, toMedia } from "../openai/data-url.ts";
+import { encodeText, type ItemRole } from "./text.ts";
+
+const dialect = "openai-responses";
+
+/** `file_data` is a data URL in the specification; some clients send bare base64. */
+export const toInlineMedia = (data: string): Media =>
+  DATA_URL.test(data)
+    ? toMedia(data, "application/pdf")
+    : { kind: "media", mime: "application/pdf", source: { type: "base64", data } };
+
+/** A file that was uploaded to OpenAI, by its id. */
+export const toFileMedia = (id: string, mime: string): Media => ({ kind: "media", mime, source: { type: "file", id } });
+
+/**
+ * Images and documents of a client. Loss: audio, video, and media of the model, for which the wire has no part.
+ */
+export function encodeMedia(
+  { mime, source, name, native }: Media,
+  author: ItemRole,
+  losses: Loss[],
+): JsonObject | undefined {
+  if (source.type === "text") return encodeText({ kind: "text", text: source.text }, author);
+  const isImage = mime.startsWith("image/");
+  const isDocument = !isImage && !mime.startsWith("audio/") && !mime.startsWith("video/");
+  if (author === "client" && source.type === "file" && native?.dialect === "openai-chat") {
+    // Files of OpenAI have the same ids in both wires; ids of other providers are unknown here.
+    return { type: isImage ? "input_image" : "input_file", file_id: source.id };
+  }
+  if (author === "client" && source.type !== "file") {
+    const url = source.type === "url" ? source.url : `data:${mime};base64,${source.data}`;
+    if (isImage) return { type: "input_image", image_url: url, detail: "auto" };
+    if (isDocument && source.type === "url") return { type: "input_file", file_url: url };
+    if (isDocument) return { type: "input_file", filename: name ?? "document.pdf", file_data: url };
+  }
+  losses.push({
+    at: "media",
+    what: "dropped",
+    why: `${dialect} cannot take ${mime} by ${source.type} from the ${author}`,
+  });
+  return undefined;
+}

@@ -1,0 +1,13 @@
+import type { Text } from "../../canonical/types.ts";
+import type { JsonObject } from "../../wire/json.ts";
+
+/**
+ * The author determines the part types of a message: `output_text` for the model, `input_…` for everyone else.
+ */
+export type ItemRole = "model" | "client";
+
+/** A refusal is a part of its own in output and plain text in input. */
+export function encodeText(text: Text, author: ItemRole): JsonObject {
+  if (author === "client") return { type: "input_text", text: text.text };
+  return text.refusal ? { type: "refusal", refusal: text.text } : { type: "output_text", text: text.text };
+}

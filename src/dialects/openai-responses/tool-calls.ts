@@ -1,0 +1,42 @@
+import type { Loss, Part, ToolCall, ToolResult } from "../../canonical/types.ts";
+import { isObject, type Json, type JsonObject, stringifyMember, stringOf, withoutUndefined } from "../../wire/json.ts";
+import { type EncodeTarget, safeId } from "../dialect.ts";
+import * as blocks from "./blocks.ts";
+
+/** `call_id` connects call and result; `id` is the id of the item. */
+export function decodeToolCall(item: JsonObject): ToolCall {
+  const args = item.type === "custom_tool_call" ? customArguments(item.input) : stringifyMember(item.arguments);
+  return { kind: "tool_call", id: stringifyMember(item.call_id), name: stringifyMember(item.name), arguments: args };
+}
+
+/** The free text of a custom tool as JSON arguments, for wires that have functions only. */
+export const customArguments = (input: Json | undefined): string => JSON.stringify({ input: stringifyMember(input) });
+
+/** `output` is a string or a list of parts; other JSON, as some clients send it, becomes text. */
+export function decodeToolResult(item: JsonObject): ToolResult {
+  const content: Part[] =
+    typeof item.output === "string" || Array.isArray(item.output)
+      ? blocks.decodeContent(item.output)
+      : [{ kind: "text", text: stringifyMember(item.output) }];
+  return withoutUndefined({
+    kind: "tool_result" as const,
+    id: stringifyMember(item.call_id),
+    name: stringOf(item.name),
+    content,
+  });
+}
+
+/** One text is a string, as all clients write it; everything else is a list of parts. */
+export function encodeOutput(content: readonly Part[], target: EncodeTarget, losses: Loss[]): Json {
+  const parts = blocks.encodeContent(content, "client", target, losses);
+  const [first] = parts;
+  if (first === undefined) return "";
+  return parts.length === 1 && isObject(first) && first.type === "input_text" ? stringifyMember(first.text) : parts;
+}
+
+/** OpenAI refuses call ids of more than 64 characters. */
+const CALL_ID = /^.{1,64}$/s;
+
+/** A host can have a pattern of its own. */
+export const encodeCallId = ({ id }: ToolCall | ToolResult, target: EncodeTarget): string =>
+  safeId(id, target.quirks?.toolId ?? CALL_ID);
