@@ -8,7 +8,7 @@ import { readConfig, runWrangler, WRANGLER_CONFIG } from "../scripts/wrangler.ts
 import { HERE, KEY, buildRhoneCall } from "./requests.ts";
 import { agentFor, exchange } from "./client.ts";
 import { median, formatNumber } from "./report/numbers.ts";
-import { toDollars, type Usage } from "./prices.ts";
+import { toDollars, type Usage } from "./cost/prices.ts";
 import { startProvider } from "./provider.ts";
 import type { Answer } from "./answers.ts";
 import { createScratchDir } from "./servers.ts";
@@ -147,7 +147,7 @@ async function serve(): Promise<string> {
   const dir = createScratchDir();
   const persistDir = files;
   const { ok, stdout, stderr } = await runWrangler(
-    ["deploy", join(HERE, "cost-worker.ts"), "--dry-run", "--outdir", dir, "--config", WRANGLER_CONFIG],
+    ["deploy", join(HERE, "cost/worker.ts"), "--dry-run", "--outdir", dir, "--config", WRANGLER_CONFIG],
     { env: { WRANGLER_LOG: "error" } },
   );
   if (!ok) throw new Error(`The worker does not build:\n${stdout}${stderr}`);

@@ -6,7 +6,7 @@ import gateway, {
   KeyObject as Key,
   OrganizationObject as Organization,
   SessionObject as Session,
-} from "../src/worker.ts";
+} from "../../src/worker.ts";
 
 /**
  * The unchanged gateway, with counters of the units that Cloudflare bills: `GET /__counts` returns and resets them. SQLite
