@@ -15,7 +15,7 @@ import { createScratchDir } from "./servers.ts";
 import { endingOf, startSession } from "./routes.ts";
 
 /**
- * `npm run bench:cost`: counts the units that Cloudflare bills for a call, in the running gateway (cost-worker.ts), and
+ * `npm run bench:cost`: counts the units that Cloudflare bills for a call, in the running gateway (cost/worker.ts), and
  * computes their price. Each kind of call is made `CALLS` times; the work that follows the calls is counted as well.
  */
 const CALLS = 40;
@@ -142,7 +142,7 @@ async function createKey(): Promise<string> {
   return body.secret;
 }
 
-/** Serves the gateway as scripts/serve.ts does, with cost-worker.ts as its entry. */
+/** Serves the gateway as scripts/serve.ts does, with cost/worker.ts as its entry. */
 async function serve(): Promise<string> {
   const dir = createScratchDir();
   const persistDir = files;
