@@ -150,7 +150,7 @@ async function removeItem(id: string, services: CommandServices): Promise<void> 
     ...(await Promise.all(later)),
   ];
   const linked = linkTurns(rest, { parent: path[at - 1], objectId, now: now() });
-  session.moveTo(linked, "item_deleted", { item_id: id, before: session.row.head });
+  session.moveTo(linked, "item_deleted", { item_id: id, before: session.row.head }, path[at - 1]);
 }
 
 /** One side of a turn without the item with this id; the side unchanged if it has no such item. */

@@ -1,6 +1,5 @@
 import { GatewayError, invalid } from "../../canonical/error.ts";
 import type { WireDialect } from "../../dialects/dialect.ts";
-import { encodeUsage } from "../../dialects/native/response.ts";
 import type { CallStart, CallState } from "../../session/calls.ts";
 import type { EventBuffer, StoredStream } from "../../session/stream/event-buffer.ts";
 import type { EventCount } from "../../session/stream/segments.ts";
@@ -14,6 +13,7 @@ import { keepAlive } from "../output/keep-alive.ts";
 import type { StreamRecorder } from "../output/recorder.ts";
 import type { StreamChunk } from "../output/remote-recorder.ts";
 import { EVENT_STREAM } from "../reply/headers.ts";
+import { encodeUsage } from "../../dialects/native/usage.ts";
 
 type StreamServices = {
   buffer: EventBuffer;
