@@ -265,10 +265,13 @@ export class Session {
     this.#change(instructions === undefined ? rest : { ...rest, instructions }, "instructions_set");
   }
 
-  /** Inserts turns that no call made (a compaction, added items) and moves the head to the last of them. */
-  moveTo(turns: readonly Turn[], type: SessionEvent["type"], data: JsonObject = {}): void {
-    const head = turns.at(-1)!;
-    this.change({ head: head.id, depth: head.depth }, type, data, () =>
+  /**
+   * Inserts turns that no call made (a compaction, added items) and moves the head to the last of them. Without any, the
+   * head moves to `parent`; `undefined` is the place before the first turn.
+   */
+  moveTo(turns: readonly Turn[], type: SessionEvent["type"], data: JsonObject = {}, parent?: Turn): void {
+    const head = turns.at(-1) ?? parent;
+    this.change({ head: head?.id ?? null, depth: head?.depth ?? 0 }, type, data, () =>
       turns.forEach((turn) => insertTurn(this.#sql, turn)),
     );
   }
