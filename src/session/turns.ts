@@ -9,7 +9,7 @@ import { loadText, storeText } from "./schema.ts";
 export type WireItems = {
   dialect: Dialect;
   items: string;
-  /** The provider and model family that produced the items and can read their sealed parts; absent for a client's input. */
+  /** The issuer (`provider` or `provider/model`) that produced the items and can read their sealed parts; absent for a client's input. */
   issuer?: string;
   /** At least one item has a part that only its issuer can read, such as a signature or encrypted reasoning. */
   sealed?: boolean;

@@ -1,4 +1,4 @@
-/** Patterns of personal data and secrets. All run in linear time: their repetitions are bounded and do not overlap. */
+/** Patterns of personal data and secrets. All run in linear time, since every repetition is bounded. */
 const PRIVATE_PATTERNS: readonly RegExp[] = [
   /[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}/g, // e-mail
   /\b[A-Z]{2}\d{2}(?: ?[A-Z\d]{4}){2,7}(?: ?[A-Z\d]{1,3})?\b/g, // IBAN
