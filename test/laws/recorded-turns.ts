@@ -93,7 +93,7 @@ function turnsOf<Frame>(recording: Recording, code: TurnCode<Frame>): RecordedTu
     (message.role === "assistant" ? output : input).push(message);
   }
   const response = status === 200 ? responseOf(recording, code) : [];
-  // What the client has put into the model's mouth at the end is the beginning of the response.
+  // Assistant messages at the end of a request are a prefill: the response continues them.
   if (input.length > 0 || output.length > 0 || response.length > 0)
     turns.push({ input: [...input, ...output], output: response });
   return turns;

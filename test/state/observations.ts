@@ -236,10 +236,10 @@ export const OBSERVATIONS: readonly Observation[] = [
     name: "a turn of before is recognized in a transcript that is sent again",
     observe: async ({ client, made }) => {
       const { data } = await client.get(`/v1/sessions/${made.auto}/blocks?format=openai`);
-      const said = (data as JsonObject[]).filter(({ role }) => role !== "system");
+      const transcript = (data as JsonObject[]).filter(({ role }) => role !== "system");
       const answer = await client.post("/v1/chat/completions", {
         model: "fake/mirror",
-        messages: [...said, user("The same again, and this")],
+        messages: [...transcript, user("The same again, and this")],
         rhone: { session_id: made.auto },
       });
       return {
@@ -363,7 +363,7 @@ async function describeSession(client: Client, id: string): Promise<JsonObject> 
   };
 }
 
-/** What the provider is sent for a call that goes on: the model `mirror` answers with it. */
+/** The request that the provider receives when a session goes on: the model `mirror` returns it as its answer. */
 async function mirror(client: Client, model: string, rhone: JsonObject): Promise<Json> {
   const answer = await client.post("/v1/chat/completions", { model, messages: [user("Show what you got")], rhone });
   return { request: sentIn(contentOf(answer)), context: rhoneOf(answer).context! };
@@ -420,7 +420,7 @@ const callsOf = ({ days }: JsonObject): number => sum(days as JsonObject[], "cal
 const sum = (rows: readonly JsonObject[], member: string): number =>
   rows.reduce((total, row) => total + Number(row[member]), 0);
 
-/** What takes time, and what tells of a failure in words that may change. */
+/** Durations differ from run to run, and error texts may change. */
 const VOLATILE = new Set(["latency_ms", "ms", "message"]);
 const ID = /\b([a-z]+)_([0-9a-hjkmnp-tv-z]{10})[0-9a-hjkmnp-tv-z]{16}[0-9a-hjkmnp-tv-z.]*/g;
 const TIME = /\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/g;

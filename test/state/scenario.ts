@@ -325,7 +325,7 @@ async function makeStateless(client: Client): Promise<Pick<Made, "statelessStrea
   return { statelessStream, statelessCall: rhoneOf(whole).call_id! };
 }
 
-/** The session that a stateless call has begun goes by the same name. */
+/** A stateless call without a session starts one whose id differs from its own in the prefix only. */
 export const sessionOf = (call: string): string => call.replace(/^call_/, "sess_");
 
 /** Streams whose provider stalls: they run until the gateway is killed, and hold what was reserved for them. */
