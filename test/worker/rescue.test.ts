@@ -55,6 +55,13 @@ const textIn = (events: (string | undefined)[]): string =>
     )
     .join("");
 
+/** `rhone.routing` of a stream's last annotated event. */
+const routingIn = (events: (string | undefined)[]): unknown =>
+  events
+    .filter((data) => data?.startsWith("{"))
+    .map((data) => (JSON.parse(data!) as { rhone?: { routing?: unknown } }).rhone?.routing)
+    .findLast((routing) => routing !== undefined);
+
 it.each(["stateful", "stateless"])(
   "a %s stream that breaks is gone on with by the next target, and says so",
   async (mode) => {
@@ -69,6 +76,10 @@ it.each(["stateful", "stateless"])(
       const response = await post({ ...body, model: `fake/fault-${fault}.rescue-${mode}` });
       const events = await eventsOf(response);
       expect([fault, textIn(events), events.at(-1)]).toEqual([fault, "Said fault.", "[DONE]"]);
+      expect([fault, routingIn(events)]).toMatchObject([
+        fault,
+        { rescued: { from: `fake/fault-${fault}.rescue-${mode}`, after_chars: expect.any(Number), how: "restart" } },
+      ]);
       const call = await get(`/v1/calls/${response.headers.get("x-rhone-call-id")}`);
       expect(call).toMatchObject({ status: "completed", provider: fallback!.split("/")[0] });
       expect(call.attempts).toMatchObject([

@@ -169,7 +169,7 @@ export class CallLog {
         model: record?.model ?? target?.model,
         provider: target?.provider.id,
         attempts: this.attempts.length,
-        ...(this.recovered !== undefined && { recovered: this.recovered }),
+        ...(this.recovered !== undefined && { rescued: this.recovered }),
         ...(discardedMicros !== undefined && { wasted_cost_micros_usd: discardedMicros }),
       },
       ...(record?.costMicrosUsd !== undefined && { cost_micros_usd: record.costMicrosUsd }),
