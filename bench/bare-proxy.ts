@@ -1,8 +1,8 @@
 import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from "miniflare";
 
 /**
- * `node bench/bare-proxy.ts <port> <upstream origin>`: the least that a Worker can do, which the benchmarks call the
- * floor. It forwards the call and returns the answer, on the same runtime and served as scripts/serve.ts does.
+ * `node bench/bare-proxy.ts <port> <upstream origin>`: the bare proxy that the benchmarks compare with. It
+ * forwards the call and returns the answer, on the same runtime and served as scripts/serve.ts does.
  */
 const [port, upstream] = process.argv.slice(2);
 const script = `
@@ -21,9 +21,9 @@ const runtime = new Miniflare(
     log: new Log(LogLevel.ERROR),
     workers: [
       {
-        name: "floor",
+        name: "proxy",
         compatibilityDate: "2026-10-15",
-        modules: [{ type: "ESModule", path: "floor.mjs", contents: script }],
+        modules: [{ type: "ESModule", path: "proxy.mjs", contents: script }],
         unsafeDirectSockets: [{ host: "127.0.0.1", port: Number(port) }],
       },
     ],

@@ -1,8 +1,8 @@
 import { PROJECT } from "../scripts/settings.ts";
 import {
-  compareAddedToFloor,
-  compareCpuToFloor,
-  compareEventCpuToFloor,
+  compareAddedToProxy,
+  compareCpuToProxy,
+  compareEventCpuToProxy,
   medianOf,
   firstP50,
   type Results,
@@ -15,47 +15,47 @@ import { listServers } from "./servers.ts";
 import { ROUTES } from "./routes.ts";
 
 /**
- * `npm run bench:check`, for CI: fails if the gateway has become slow. It runs beside the floor (bare-proxy.ts), and
- * compares ratios to the floor in the same run, as medians over interleaved rounds: a busy machine slows both. The bounds
- * are some three times the ratios of a quiet machine, and a ratio above its bound is measured again before it counts:
+ * `npm run bench:check`, for CI: fails if the gateway has become slow. It runs beside the bare proxy (bare-proxy.ts), and
+ * compares ratios to the proxy in the same run, as medians over interleaved rounds: a busy machine slows both. The bounds
+ * are about three times the ratios of a quiet machine, and a ratio above its bound is measured again before it counts:
  * the check finds changes that make a call several times slower. It needs only what `npm ci` installs.
  */
 const BOUNDS: readonly { what: string; limit: number; ratio: (results: Results) => number }[] = [
   {
     what: "stateless relay, latency added",
     limit: 10,
-    ratio: (results) => compareAddedToFloor(results, "rhone", "whole-c1", totalP50),
+    ratio: (results) => compareAddedToProxy(results, "rhone", "whole-c1", totalP50),
   },
   {
     what: "warm session, latency added",
     limit: 18,
-    ratio: (results) => compareAddedToFloor(results, "rhone-warm", "whole-c1", totalP50),
+    ratio: (results) => compareAddedToProxy(results, "rhone-warm", "whole-c1", totalP50),
   },
   {
     what: "relay, time to first token added",
     limit: 10,
-    ratio: (results) => compareAddedToFloor(results, "rhone", "stream-100", firstP50),
+    ratio: (results) => compareAddedToProxy(results, "rhone", "stream-100", firstP50),
   },
   {
     what: "translated, time to first token added",
     limit: 12,
-    ratio: (results) => compareAddedToFloor(results, "rhone-translated", "stream-100", firstP50),
+    ratio: (results) => compareAddedToProxy(results, "rhone-translated", "stream-100", firstP50),
   },
   {
     what: "stateless relay, CPU per call",
     limit: 14,
-    ratio: (results) => compareCpuToFloor(results, "rhone", "whole-c8"),
+    ratio: (results) => compareCpuToProxy(results, "rhone", "whole-c8"),
   },
-  { what: "stateless relay, CPU per event", limit: 12, ratio: (results) => compareEventCpuToFloor(results, "rhone") },
+  { what: "stateless relay, CPU per event", limit: 12, ratio: (results) => compareEventCpuToProxy(results, "rhone") },
   {
     what: "stateful relay, CPU per event",
     limit: 20,
-    ratio: (results) => compareEventCpuToFloor(results, "rhone-warm"),
+    ratio: (results) => compareEventCpuToProxy(results, "rhone-warm"),
   },
   {
     what: "translated, CPU per event",
     limit: 18,
-    ratio: (results) => compareEventCpuToFloor(results, "rhone-translated"),
+    ratio: (results) => compareEventCpuToProxy(results, "rhone-translated"),
   },
 ];
 
@@ -72,8 +72,8 @@ const CHECK: RunLength = {
   longest: 0,
 };
 
-const routes = ROUTES.filter(({ id }) => ["direct", "floor", "rhone", "rhone-translated", "rhone-warm"].includes(id));
-const servers = listServers(PROJECT).filter(({ id }) => id === "floor" || id === "rhone");
+const routes = ROUTES.filter(({ id }) => ["direct", "proxy", "rhone", "rhone-translated", "rhone-warm"].includes(id));
+const servers = listServers(PROJECT).filter(({ id }) => id === "proxy" || id === "rhone");
 const isFast = (await isWithinBounds()) || (console.log("\nOnce more:\n"), await isWithinBounds());
 process.exit(isFast ? 0 : 1);
 
@@ -82,10 +82,10 @@ async function isWithinBounds(): Promise<boolean> {
   const ratios = BOUNDS.map(({ what, limit, ratio }) => ({ what, limit, measured: ratio(results) }));
   for (const { what, limit, measured } of ratios)
     console.log(
-      `${what}: ${formatNumber(measured)} × the floor's, at most ${limit}${measured <= limit ? "" : "  TOO SLOW"}`,
+      `${what}: ${formatNumber(measured)} × the bare proxy's, at most ${limit}${measured <= limit ? "" : "  TOO SLOW"}`,
     );
   console.log(
-    `\nA call of the floor: ${formatNumber(medianOf(results, "floor", "whole-c1", totalP50))} ms; ${results.rounds} rounds in ${results.seconds} s`,
+    `\nA call through the bare proxy: ${formatNumber(medianOf(results, "proxy", "whole-c1", totalP50))} ms; ${results.rounds} rounds in ${results.seconds} s`,
   );
   const problems = listProblems(results);
   for (const problem of problems) console.error(problem);

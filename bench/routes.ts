@@ -16,7 +16,7 @@ import { openSocket } from "./socket.ts";
 export type Route = {
   id: string;
   label: string;
-  /** The server whose process is measured. "upstream": none, the call goes straight to the provider. */
+  /** The server whose process is measured. "upstream": none, the call goes directly to the provider. */
   server: string;
   /** Its memory is measured while it holds many streams. */
   holdsStreams?: true;
@@ -27,11 +27,11 @@ export type Route = {
 const TURNS = 8;
 
 export const ROUTES: readonly Route[] = [
-  { id: "direct", label: "straight to the provider", server: "upstream", prepare: repeatCall(buildPlainCall) },
+  { id: "direct", label: "direct to the provider", server: "upstream", prepare: repeatCall(buildPlainCall) },
   {
-    id: "floor",
+    id: "proxy",
     label: "bare workerd proxy",
-    server: "floor",
+    server: "proxy",
     holdsStreams: true,
     prepare: repeatCall(buildPlainCall),
   },

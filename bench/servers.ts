@@ -39,7 +39,7 @@ const BIFROST = join(CACHE, "bifrost/bifrost-http");
 /** In the order of the tables. */
 export const listServers = (project: string): readonly Server[] => [
   {
-    id: "floor",
+    id: "proxy",
     label: "bare workerd proxy",
     start: ({ upstream, dir }) =>
       serve(buildPlainCall, { upstream, dir }, (port) => ({

@@ -9,7 +9,7 @@ import {
   totalP50,
   totalP99,
 } from "./figures.ts";
-import { formatNumber } from "./numbers.ts";
+import { formatNumber, formatRounds } from "./numbers.ts";
 
 /** Four panels of bars; less is better in the first three. Drawn without a library: four panels do not need one. */
 export function chart(results: Results): string {
@@ -57,7 +57,7 @@ export function chart(results: Results): string {
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${size.width}" height="${size.height}" viewBox="0 0 ${size.width} ${size.height}" font-family="system-ui, sans-serif" font-size="12">
 <rect width="100%" height="100%" fill="#ffffff"/>
 <text x="${GAP}" y="28" font-size="18" font-weight="600" fill="#16202c">Side by side on one machine</text>
-<text x="${GAP}" y="46" fill="#5b6776">${escape(`${results.at.slice(0, 10)}, ${results.mode} run, ${results.rounds} rounds; scales are logarithmic; ${results.machine}`)}</text>
+<text x="${GAP}" y="46" fill="#5b6776">${escape(`${results.at.slice(0, 10)}, ${results.mode} run, ${formatRounds(results.rounds)}; scales are logarithmic; ${results.machine}`)}</text>
 ${drawnPanels.join("\n")}
 </svg>
 `;
@@ -72,7 +72,7 @@ const PANEL = { width: 560, top: 46, row: 22, label: 222, number: 76 };
 
 const COLOURS: readonly (readonly [ids: RegExp, colour: string])[] = [
   [/^rhone/, "#0b7285"],
-  [/^floor/, "#868e96"],
+  [/^proxy/, "#868e96"],
   [/./, "#e8a33d"],
 ];
 

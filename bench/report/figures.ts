@@ -49,7 +49,7 @@ export const firstP50: TimeOf = ({ first }) => first.p50;
 export const firstP99: TimeOf = ({ first }) => first.p99;
 
 /**
- * The time that the route adds to the provider's own, by rounds: a call is compared with one made straight to the
+ * The time that the route adds to the provider's own, by rounds: a call is compared with one made directly to the
  * provider a few seconds before or after. The direct call's median is subtracted from both quantiles: a p99 is the delay
  * of one call in a hundred against the usual call without a gateway.
  */
@@ -63,27 +63,27 @@ export function listAdded(results: Results, route: string, scenario: string, pic
 export const medianAdded = (results: Results, route: string, scenario: string, pick: TimeOf): number =>
   median(listAdded(results, route, scenario, pick));
 
-/** The ratio of the added time to the floor's in the same round. */
-export function compareAddedToFloor(results: Results, route: string, scenario: string, pick: TimeOf): number {
-  const floor = listAdded(results, "floor", scenario, pick);
-  return median(listAdded(results, route, scenario, pick).map((value, round) => value / floor[round]!));
+/** The ratio of the added time to the bare proxy's in the same round. */
+export function compareAddedToProxy(results: Results, route: string, scenario: string, pick: TimeOf): number {
+  const proxy = listAdded(results, "proxy", scenario, pick);
+  return median(listAdded(results, route, scenario, pick).map((value, round) => value / proxy[round]!));
 }
 
-/** The ratio of the process time of a call to the floor's in the same round. */
-export const compareCpuToFloor = (results: Results, route: string, scenario: string): number =>
-  compareToFloor(
+/** The ratio of the process time of a call to the bare proxy's in the same round. */
+export const compareCpuToProxy = (results: Results, route: string, scenario: string): number =>
+  compareToProxy(
     results,
     route,
     (of) => cellsOf(results, of, scenario)?.cells.map(({ cpuMs }) => cpuMs ?? Number.NaN) ?? [],
   );
 
-/** The ratio of the process time of an event to the floor's in the same round. */
-export const compareEventCpuToFloor = (results: Results, route: string): number =>
-  compareToFloor(results, route, (of) => listEventCpu(results, of));
+/** The ratio of the process time of an event to the bare proxy's in the same round. */
+export const compareEventCpuToProxy = (results: Results, route: string): number =>
+  compareToProxy(results, route, (of) => listEventCpu(results, of));
 
-function compareToFloor(results: Results, route: string, byRound: (route: string) => number[]): number {
-  const floor = byRound("floor");
-  return median(byRound(route).map((value, round) => value / floor[round]!));
+function compareToProxy(results: Results, route: string, byRound: (route: string) => number[]): number {
+  const proxy = byRound("proxy");
+  return median(byRound(route).map((value, round) => value / proxy[round]!));
 }
 
 /** Microseconds of process time per event of a stream: the difference between streams of 100 and of 10 events. */
@@ -121,33 +121,33 @@ export function evaluateBudgets(results: Results): Budget[] {
     {
       what: "stateless relay, latency added p50",
       limit: 1.5,
-      measured: compareAddedToFloor(results, "rhone", "whole-c1", totalP50),
+      measured: compareAddedToProxy(results, "rhone", "whole-c1", totalP50),
     },
     {
       what: "stateless relay, latency added p99",
       limit: 2,
-      measured: compareAddedToFloor(results, "rhone", "whole-c1", totalP99),
+      measured: compareAddedToProxy(results, "rhone", "whole-c1", totalP99),
     },
     {
       what: "warm session, latency added p50",
       limit: 3,
-      measured: compareAddedToFloor(results, "rhone-warm", "whole-c1", totalP50),
+      measured: compareAddedToProxy(results, "rhone-warm", "whole-c1", totalP50),
     },
     {
       what: "relay, time to first token added",
       limit: 1.5,
-      measured: compareAddedToFloor(results, "rhone", "stream-100", firstP50),
+      measured: compareAddedToProxy(results, "rhone", "stream-100", firstP50),
     },
     {
       what: "translated, time to first token added",
       limit: 2.5,
-      measured: compareAddedToFloor(results, "rhone-translated", "stream-100", firstP50),
+      measured: compareAddedToProxy(results, "rhone-translated", "stream-100", firstP50),
     },
-    { what: "stateless relay, CPU per event", limit: 1.5, measured: compareEventCpuToFloor(results, "rhone") },
-    { what: "stateful relay, CPU per event", limit: 4, measured: compareEventCpuToFloor(results, "rhone-warm") },
-    { what: "translated, CPU per event", limit: 6, measured: compareEventCpuToFloor(results, "rhone-translated") },
+    { what: "stateless relay, CPU per event", limit: 1.5, measured: compareEventCpuToProxy(results, "rhone") },
+    { what: "stateful relay, CPU per event", limit: 4, measured: compareEventCpuToProxy(results, "rhone-warm") },
+    { what: "translated, CPU per event", limit: 6, measured: compareEventCpuToProxy(results, "rhone-translated") },
   ]
-    .map((one): Budget => ({ ...one, unit: "× floor" }))
+    .map((one): Budget => ({ ...one, unit: "× bare proxy" }))
     .concat([
       { what: "memory per open stream, stateless relay", limit: 64, measured: perStream("rhone"), unit: "KiB" },
       { what: "memory per open stream, stateful", limit: 64, measured: perStream("rhone-warm"), unit: "KiB" },

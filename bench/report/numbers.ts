@@ -17,3 +17,5 @@ export function formatNumber(value: number | undefined): string {
   if (size >= 100) return Math.round(value).toLocaleString("en-US");
   return value.toFixed(size >= 10 ? 1 : 2);
 }
+
+export const formatRounds = (rounds: number): string => (rounds === 1 ? "1 round" : `${rounds} interleaved rounds`);
