@@ -16,7 +16,9 @@ const credential = z
   .object({
     object: z.literal("credential"),
     provider: z.string(),
-    hint: z.string().openapi({ description: "Its last four characters. The rest is never told." }),
+    hint: z
+      .string()
+      .openapi({ description: "The last four characters of the credential. The rest is never returned." }),
     set_at: z.string(),
   })
   .openapi("Credential");
@@ -28,9 +30,9 @@ const routes = {
     method: "get",
     path: "/v1/credentials",
     operationId: "credentials.list",
-    summary: "The providers for which the organisation brings its own credential",
+    summary: "Lists the organisation's provider credentials",
     responses: {
-      200: jsonResponse("Credentials, but for their secret", listOf(credential, "CredentialList")),
+      200: jsonResponse("The credentials, without their secrets", listOf(credential, "CredentialList")),
       ...errorResponses(),
     },
   }),
@@ -38,25 +40,25 @@ const routes = {
     method: "get",
     path: "/v1/credentials/{provider}",
     operationId: "credentials.get",
-    summary: "Whether there is one, and since when",
+    summary: "Returns whether a credential exists and when it was stored",
     request: { params },
-    responses: { 200: jsonResponse("The credential, but for its secret", credential), ...errorResponses(404) },
+    responses: { 200: jsonResponse("The credential, without its secret", credential), ...errorResponses(404) },
   }),
   put: createRoute({
     method: "put",
     path: "/v1/credentials/{provider}",
     operationId: "credentials.set",
-    summary: "The organisation's own credential of a provider, in the place of the deployment's. It is never returned",
+    summary: "Stores the organisation's credential for a provider; used instead of the deployment's",
     request: { params, body: jsonBody(input) },
-    responses: { 200: jsonResponse("The credential, but for its secret", credential), ...errorResponses(400, 404) },
+    responses: { 200: jsonResponse("The credential, without its secret", credential), ...errorResponses(400, 404) },
   }),
   remove: createRoute({
     method: "delete",
     path: "/v1/credentials/{provider}",
     operationId: "credentials.delete",
-    summary: "Takes it away; the deployment's own is used again",
+    summary: "Deletes the credential; the deployment's is used again",
     request: { params },
-    responses: { 204: { description: "It is gone" }, ...errorResponses(404) },
+    responses: { 204: { description: "Deleted" }, ...errorResponses(404) },
   }),
 };
 

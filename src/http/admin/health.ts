@@ -8,12 +8,18 @@ const target = z
   .object({
     target: z.string().openapi({ description: "{provider}/{model}" }),
     state: z.enum(["closed", "open", "half_open"]).openapi({
-      description: "closed: in use. open: it cools down. half_open: the next call that may go there decides.",
+      description: "closed: in use. open: cooling down until retry_at. half_open: one call probes it.",
     }),
-    failures: z.int().openapi({ description: "In a row, up to now" }),
+    failures: z.int().openapi({ description: "Consecutive failures" }),
     retry_at: z.string().optional(),
-    latency_ms: z.int().optional().openapi({ description: "To the first content; the newest counts a fifth" }),
-    told: z.literal(true).optional().openapi({ description: "Another instance in this data centre found it down" }),
+    latency_ms: z
+      .int()
+      .optional()
+      .openapi({ description: "Moving average of the time to first content; weight of the newest: 0.2" }),
+    told: z
+      .literal(true)
+      .optional()
+      .openapi({ description: "Another instance in this data centre reported the target as down" }),
     last_failure: z
       .object({ code: z.string(), message: z.string(), at: z.string() })
       .openapi("TargetFailure")
@@ -25,7 +31,7 @@ const health = z
   .object({
     object: z.literal("routing.health"),
     scope: z.literal("isolate").openapi({
-      description: "What this instance of the gateway has seen itself, or was told when it was about to try a target",
+      description: "The targets known to this instance, from its own calls or from another instance",
     }),
     config: z.object({ status: z.enum(["ok", "last_good"]), problem: z.string().optional() }).openapi("ConfigHealth"),
     targets: z.array(target),
@@ -36,7 +42,7 @@ const route = createRoute({
   method: "get",
   path: "/v1/routing/health",
   operationId: "routing.health.get",
-  summary: "The targets of late, whether they are in use, and why not",
+  summary: "Returns the recently used targets and their circuit breakers",
   responses: {
     200: jsonResponse("The targets", health),
     ...errorResponses(),

@@ -39,8 +39,15 @@ const end = {
 const newKey = z.strictObject({ ...newPolicySchema.shape, ...end }).openapi("NewKey");
 const changedKey = z.strictObject({ ...policyChangesSchema.shape, ...end }).openapi("ChangedKey");
 const rotation = z
-  .strictObject({ grace_s: z.int().min(0).max(MAX_TTL_S).default(0) })
-  .openapi("KeyRotation", { description: "For how long the secrets before it still work." });
+  .strictObject({
+    grace_s: z
+      .int()
+      .min(0)
+      .max(MAX_TTL_S)
+      .default(0)
+      .openapi({ description: "Seconds for which earlier secrets still work." }),
+  })
+  .openapi("KeyRotation");
 
 const key = z
   .looseObject({
@@ -49,7 +56,7 @@ const key = z
     organization: z.string(),
     ...policySchema.partial().shape,
     status: z.enum(["active", "expired", "revoked"]),
-    secret_hint: z.string().openapi({ description: "The end of the newest secret." }),
+    secret_hint: z.string().openapi({ description: "The last characters of the newest secret." }),
     grace_until: z.string().optional(),
     created_by: z.string(),
     created_at: z.string(),
@@ -59,7 +66,7 @@ const key = z
   .openapi("Key");
 // Not `key.extend`: that would be described as `allOf`, which generators of clients cannot combine with unknown members.
 const keyWithSecret = z
-  .looseObject({ ...key.shape, secret: z.string().openapi({ description: "Shown this once." }) })
+  .looseObject({ ...key.shape, secret: z.string().openapi({ description: "The secret. Returned only once." }) })
   .openapi("KeyWithSecret");
 
 const params = z.object({ id: z.string() });
@@ -69,7 +76,7 @@ const routes = {
     method: "post",
     path: "/v1/keys",
     operationId: "keys.create",
-    summary: "A key, which can do no more than the one that makes it; its secret is shown this once",
+    summary: "Creates a key with at most the caller's permissions; the secret is returned once",
     request: { body: jsonBody(newKey) },
     responses: { 201: jsonResponse("The key", keyWithSecret), ...errorResponses(400) },
   }),
@@ -77,15 +84,15 @@ const routes = {
     method: "get",
     path: "/v1/keys",
     operationId: "keys.list",
-    summary: "The organisation's keys, newest first",
+    summary: "Lists the organisation's keys, newest first",
     request: { query: pageOfIds("key") },
-    responses: { 200: jsonResponse("Keys", pageOf(key, "KeyPage")), ...errorResponses(400) },
+    responses: { 200: jsonResponse("A page of keys", pageOf(key, "KeyPage")), ...errorResponses(400) },
   }),
   get: createRoute({
     method: "get",
     path: "/v1/keys/{id}",
     operationId: "keys.get",
-    summary: "A key",
+    summary: "Returns a key",
     request: { params },
     responses: { 200: jsonResponse("The key", key), ...errorResponses(404) },
   }),
@@ -93,7 +100,7 @@ const routes = {
     method: "patch",
     path: "/v1/keys/{id}",
     operationId: "keys.update",
-    summary: "Changes the members that are given; null takes a restriction away",
+    summary: "Updates a key; null removes a restriction",
     request: { params, body: jsonBody(changedKey) },
     responses: { 200: jsonResponse("The key", key), ...errorResponses(400, 404) },
   }),
@@ -101,9 +108,9 @@ const routes = {
     method: "get",
     path: "/v1/keys/{id}/usage",
     operationId: "keys.usage.get",
-    summary: "What the key has spent, by budget, period and day",
+    summary: "Returns the key's spending, by budget, period and day",
     request: { params },
-    responses: { 200: describedResponse("Usage", "AccountUsage"), ...errorResponses(404) },
+    responses: { 200: describedResponse("The spending", "AccountUsage"), ...errorResponses(404) },
   }),
 };
 
@@ -135,7 +142,7 @@ export function keyRoutes(app: OpenAPIHono<AppEnv>): void {
     method: "post",
     path: "/v1/keys/{id}:rotate",
     operationId: "keys.rotate",
-    summary: "Another secret, shown this once; those before it work until the grace has passed",
+    summary: "Rotates the secret; earlier ones work until the grace period ends",
     request: { params, body: optionalJsonBody(rotation) },
     responses: { 200: jsonResponse("The key", keyWithSecret), ...errorResponses(400, 404) },
   });
@@ -143,7 +150,7 @@ export function keyRoutes(app: OpenAPIHono<AppEnv>): void {
     method: "post",
     path: "/v1/keys/{id}:revoke",
     operationId: "keys.revoke",
-    summary: "Ends a key for good, everywhere within five seconds",
+    summary: "Revokes a key everywhere within five seconds",
     request: { params },
     responses: { 200: jsonResponse("The key", key), ...errorResponses(404) },
   });
@@ -203,13 +210,13 @@ async function rotate(c: Http, id: string): Promise<ApiKey & { secret: string }>
         })();
   const { grace_s } = validate(rotation, input);
   const secret = newSecret(objectIdOfKey(state.id));
-  const told = await stubOf(c, id).rotate(
+  const rotated = await stubOf(c, id).rotate(
     c.var.caller.org,
     { digest: digestOf(secret), hint: hintOf(secret) },
     grace_s * 1000,
     actorOf(c.var.caller),
   );
-  return { ...toApiKey(unwrap(present(told))), secret };
+  return { ...toApiKey(unwrap(present(rotated))), secret };
 }
 
 const revoke = async (c: Http, id: string): Promise<KeyState> =>
