@@ -24,7 +24,7 @@ const routes = {
     method: "get",
     path: "/v1/calls/{id}",
     operationId: "calls.get",
-    summary: "One model invocation and what became of it",
+    summary: "Returns a call and its result",
     request: { params },
     responses: {
       200: describedResponse("The call", "Call"),
@@ -35,7 +35,7 @@ const routes = {
     method: "get",
     path: "/v1/runs/{id}",
     operationId: "runs.get",
-    summary: "A run; a plain call is a run of one call",
+    summary: "Returns a run; a plain call is a run of one call",
     request: { params },
     responses: {
       200: describedResponse("The run", "Run"),

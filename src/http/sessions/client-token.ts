@@ -8,12 +8,12 @@ import { sessionObjectId, requireStub } from "../../platform/session-stubs.ts";
 
 export const tokenRequest = z
   .strictObject({
-    ttl_s: z.int().min(1).max(MAX_TTL_S).default(900).meta({ description: "How long it is valid, in seconds." }),
+    ttl_s: z.int().min(1).max(MAX_TTL_S).default(900).meta({ description: "Seconds for which the token is valid." }),
     scopes: z
       .array(z.enum(TOKEN_SCOPES))
       .min(1, "expected at least one scope")
       .default(["inference", "sessions:read"])
-      .meta({ description: "What it may do with the session; only scopes that the key itself has." }),
+      .meta({ description: "The token's scopes in the session; only scopes that the key has." }),
   })
   .openapi("ClientTokenRequest");
 

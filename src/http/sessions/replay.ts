@@ -25,7 +25,7 @@ export const replayRequest = z
       .min(1)
       .optional()
       .meta({ description: "The model for all turns; each turn's own model if absent." }),
-    dry_run: z.boolean().optional().meta({ description: "Return the requests without sending them." }),
+    dry_run: z.boolean().optional().meta({ description: "Whether to return the requests without sending them." }),
   })
   .meta({ id: "ReplayRequest" });
 

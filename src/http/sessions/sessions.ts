@@ -24,7 +24,7 @@ export const session = z
     status: z.enum(["active", "paused"]),
     phase: z.string().nullable(),
     head: z.string().nullable().openapi({ description: "The turn where the next call continues." }),
-    turns: z.int().openapi({ description: "How many turns the model sees." }),
+    turns: z.int().openapi({ description: "The number of turns in the input of the next call." }),
     instructions: z.string().nullable(),
     metadata: z.record(z.string(), z.string()),
     defaults: z.looseObject({}),
@@ -48,7 +48,11 @@ const phase = z.string().min(1).max(64);
 const newSession = z
   .strictObject({
     id: chosenId.optional(),
-    instructions: z.string().min(1).optional().openapi({ description: "The system text, until a call gives another." }),
+    instructions: z
+      .string()
+      .min(1)
+      .optional()
+      .openapi({ description: "The system text of calls, until a call sets another." }),
     metadata: metadataWith(key).optional(),
     defaults: sessionDefaults.optional(),
     phase: phase.optional(),
@@ -65,7 +69,7 @@ const changes = z
     defaults: z.strictObject(nullable).partial().openapi("SessionDefaultsChanges"),
   })
   .partial()
-  .openapi("SessionChanges", { description: "What is not named stays; null takes a member away." });
+  .openapi("SessionChanges", { description: "Absent members stay; null removes one." });
 
 type Changes = { metadata?: MetadataPatch; defaults?: JsonObject };
 
@@ -85,10 +89,10 @@ const routes = {
     method: "post",
     path: "/v1/sessions",
     operationId: "sessions.create",
-    summary: "A session, with an id of the caller's choice if it has one",
+    summary: "Creates a session, optionally with a chosen id",
     request: { body: jsonBody(newSession) },
     responses: {
-      200: { ...ok, description: "It was there already, and is as it was" },
+      200: { ...ok, description: "The session exists; it is unchanged" },
       201: ok,
       ...errorResponses(400),
     },
@@ -97,7 +101,7 @@ const routes = {
     method: "get",
     path: "/v1/sessions",
     operationId: "sessions.list",
-    summary: "The organisation's sessions, the newest first; metadata.KEY=VALUE filters",
+    summary: "Lists the organisation's sessions, newest first; metadata.KEY=VALUE filters",
     request: { query: filters },
     responses: {
       200: jsonResponse("A page of sessions", pageOf(listed, "SessionPage")),
@@ -108,7 +112,7 @@ const routes = {
     method: "get",
     path: "/v1/sessions/{id}",
     operationId: "sessions.get",
-    summary: "A session",
+    summary: "Returns a session",
     request: { params: sessionParams },
     responses: { 200: ok, ...errorResponses(404) },
   }),
@@ -116,7 +120,7 @@ const routes = {
     method: "patch",
     path: "/v1/sessions/{id}",
     operationId: "sessions.update",
-    summary: "Metadata and defaults, member by member",
+    summary: "Updates metadata and defaults; null removes a member",
     request: { params: sessionParams, body: jsonBody(changes) },
     responses: { 200: ok, ...errorResponses(400, 404) },
   }),
@@ -124,10 +128,10 @@ const routes = {
     method: "delete",
     path: "/v1/sessions/{id}",
     operationId: "sessions.delete",
-    summary: "Deletes what was said; records of its calls stay",
+    summary: "Deletes the session's content; call records remain",
     request: { params: sessionParams },
     responses: {
-      200: jsonResponse("It is gone", deletedSession),
+      200: jsonResponse("Deleted", deletedSession),
       ...errorResponses(404),
     },
   }),
@@ -137,8 +141,8 @@ export function sessionRoutes(app: OpenAPIHono<AppEnv>): void {
   app.openapi(routes.create, async (c) => {
     const { id: chosen, instructions, ...input } = c.req.valid("json");
     const id = chosen ?? newSessionId(c.env.SESSIONS).id;
-    const said = instructions === undefined ? {} : { instructions: systemText(instructions) };
-    return await sendCommand(c, id, { do: "create", id, given: { ...input, ...said } as SessionInit });
+    const system = instructions === undefined ? {} : { instructions: systemText(instructions) };
+    return await sendCommand(c, id, { do: "create", id, given: { ...input, ...system } as SessionInit });
   });
   app.openapi(routes.list, async (c) => {
     const { limit, after, ...input } = c.req.valid("query");

@@ -45,7 +45,7 @@ function document({ openAPIRegistry: registry }: OpenAPIHono<AppEnv>): void {
     method: "get",
     path: "/v1/calls/{id}:stream",
     operationId: "calls.stream",
-    summary: "The rest of a stream, in the form in which it was asked for: while it runs, and ten minutes longer",
+    summary: "Resumes a stream in its original format, until ten minutes after its end",
     parameters: [parameter("CallId"), parameter("After"), parameter("LastEventId")],
     responses: {
       200: {
@@ -59,7 +59,7 @@ function document({ openAPIRegistry: registry }: OpenAPIHono<AppEnv>): void {
     method: "post",
     path: "/v1/calls/{id}:cancel",
     operationId: "calls.cancel",
-    summary: "Stops a running call: what was said of it stays outside of the head",
+    summary: "Cancels a running call; its partial reply is not added to the head",
     parameters: [parameter("CallId")],
     responses: { 200: describedResponse("The call", "Call"), ...errorResponses(404) },
   });

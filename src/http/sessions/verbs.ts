@@ -39,7 +39,7 @@ const reference = z.string().min(1).max(200);
 const VERBS: Record<string, Verb> = {
   "set-instructions": verb(
     "sessions.setInstructions",
-    "The system text from now on; null for none",
+    "Sets the system text of later calls; null: none",
     z.strictObject({ instructions: z.string().min(1).nullable() }).openapi("SetInstructionsRequest"),
     (c, id, { instructions }) =>
       sendCommand(c, id, {
@@ -49,15 +49,19 @@ const VERBS: Record<string, Verb> = {
   ),
   "set-phase": verb(
     "sessions.setPhase",
-    "A word of yours for where the session stands; null for none",
+    "Sets a label; null: none",
     z.strictObject({ phase: z.string().min(1).max(64).nullable() }).openapi("SetPhaseRequest"),
     (c, id, { phase }) => sendCommand(c, id, { do: "setPhase", phase }),
   ),
-  pause: verb("sessions.pause", "Refuses calls from now on", nothing, (c, id) => sendCommand(c, id, { do: "pause" })),
-  resume: verb("sessions.resume", "Takes calls again", nothing, (c, id) => sendCommand(c, id, { do: "resume" })),
+  pause: verb("sessions.pause", "Pauses the session; calls are refused", nothing, (c, id) =>
+    sendCommand(c, id, { do: "pause" }),
+  ),
+  resume: verb("sessions.resume", "Resumes the session; calls are accepted", nothing, (c, id) =>
+    sendCommand(c, id, { do: "resume" }),
+  ),
   branch: verb(
     "sessions.branch",
-    "A new session with a copy of the history up to a turn",
+    "Creates a session with a copy of the history up to a turn",
     z
       .strictObject({
         from: reference.optional().meta({ description: "A turn, a call or a snapshot's name; the head if absent." }),
@@ -71,7 +75,7 @@ const VERBS: Record<string, Verb> = {
   ),
   compact: verb(
     "sessions.compact",
-    "Puts something shorter in the place of the turns before",
+    "Replaces earlier turns by a shorter form",
     z
       .strictObject({
         strategy: z.enum(COMPACTION_STRATEGIES).default("summarize"),
@@ -84,7 +88,7 @@ const VERBS: Record<string, Verb> = {
   ),
   snapshot: verb(
     "sessions.snapshots.create",
-    "Names the place where the session stands",
+    "Names the current head",
     z
       .strictObject({ name: z.string().regex(/^[\w.:-]{1,128}$/, "expected up to 128 of A-Z a-z 0-9 _ . : -") })
       .openapi("SnapshotRequest"),
@@ -94,14 +98,14 @@ const VERBS: Record<string, Verb> = {
   ),
   token: verb(
     "sessions.tokens.create",
-    "A token for a browser, for this session alone",
+    "Creates a client token for this session",
     tokenRequest,
     issueClientToken,
     "ClientToken",
   ),
   replay: verb(
     "sessions.replay",
-    "Says turns again, in a branch, to the same or another model",
+    "Replays turns in a branch, with the same or another model",
     replayRequest,
     replay,
     "Replay",
@@ -132,7 +136,7 @@ export function sessionVerbRoutes(app: OpenAPIHono<AppEnv>): void {
         summary,
         request: { params: sessionParams, body: optionalJsonBody(request) },
         responses: {
-          [status]: describedResponse("Done", answer),
+          [status]: describedResponse("The result", answer),
           ...errorResponses(400, 404, 409),
         },
       }),

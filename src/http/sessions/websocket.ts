@@ -42,9 +42,9 @@ export function websocketRoutes(app: OpenAPIHono<AppEnv>): void {
     method: "get",
     path: "/v1/ws",
     operationId: "sessions.connect",
-    summary: `WebSocket ${PROTOCOL}: everything that a session's calls say, and calls of one's own`,
+    summary: `Opens a WebSocket (${PROTOCOL}) that receives all events of a session and makes calls`,
     parameters: [parameter("BoundSession")],
-    responses: { 101: { description: "The connection" }, ...errorResponses(400, 404) },
+    responses: { 101: { description: "The connection is open" }, ...errorResponses(400, 404) },
     "x-rhone-websocket": {
       subprotocol: PROTOCOL,
       client: ref("SocketClientFrame"),
