@@ -44,12 +44,10 @@ const compactRequest = z
 /** OpenAI's `POST /v1/responses/compact`, for the models of every provider. */
 export function compactionRoutes(app: OpenAPIHono<AppEnv>): void {
   app.post("/v1/responses/compact", (c) => compact(c));
-  const summary =
-    "OpenAI: a conversation in short; the provider's own compaction where it has one, else a summary by the model";
   documentRoute(app, {
     operationId: "responses.compact",
     path: "/v1/responses/compact",
-    summary,
+    summary: "Compacts a conversation, by the provider's own compaction or else by the model's summary",
     json: compactRequest,
     description: "The compacted conversation",
     content: { "application/json": { schema: ref("CompactedResponse") } },

@@ -50,8 +50,8 @@ export function responsesSocketRoutes(app: OpenAPIHono<AppEnv>): void {
     method: "get",
     path: "/v1/responses",
     operationId: "responses.connect",
-    summary: "OpenAI: the WebSocket mode; response.create frames in, a stream's events out",
-    responses: { 101: { description: "A WebSocket" }, ...errorResponses(404) },
+    summary: "Opens a WebSocket that takes response.create frames and sends the events of their streams",
+    responses: { 101: { description: "The connection is open" }, ...errorResponses(404) },
     "x-rhone-websocket": { client: ref("ResponseCreateFrame"), server: ref("ResponseStreamEvent") },
   });
 }
