@@ -44,7 +44,7 @@ export function completionRoutes(app: OpenAPIHono<AppEnv>): void {
   documentRoute(app, {
     operationId: "completions.create",
     path,
-    summary: "OpenAI legacy completions; a chat for models that only chat",
+    summary: "Creates a legacy completion; served by a chat call for chat-only models",
     json: completion.request,
     description: "The completion, or with stream: true its server-sent events",
     content: {

@@ -43,13 +43,13 @@ export function tokenCountRoutes(app: OpenAPIHono<AppEnv>): void {
     return count(c, "messages");
   });
   app.post("/v1/responses/input_tokens", (c) => count(c, "responses"));
-  const exact = "counted by the provider itself; with rhone.session_id including what the session restores";
+  const how = "as the provider counts them; rhone.session_id adds those of the session";
   const description = "The number of tokens";
   documentRoute(app, {
     operationId: "messages.countTokens",
     path: "/v1/messages/count_tokens",
     parameters: [parameter("AnthropicVersion")],
-    summary: `Anthropic: ${exact}`,
+    summary: `Counts the input tokens of a Messages request, ${how}`,
     json: REQUEST.messages,
     description,
     content: { "application/json": { schema: ref("MessageTokenCount") } },
@@ -57,14 +57,14 @@ export function tokenCountRoutes(app: OpenAPIHono<AppEnv>): void {
   documentRoute(app, {
     operationId: "responses.inputTokens.count",
     path: "/v1/responses/input_tokens",
-    summary: `OpenAI: ${exact}`,
+    summary: `Counts the input tokens of a Responses request, ${how}`,
     json: REQUEST.responses,
     description,
     content: { "application/json": { schema: ref("InputTokenCount") } },
   });
   documentGeminiMethod(app, {
     method: "countTokens",
-    summary: `Gemini: ${exact}`,
+    summary: `Counts the input tokens of a generateContent request, ${how}`,
     request: REQUEST.gemini,
     content: { "application/json": { schema: ref("CountTokensResponse") } },
   });

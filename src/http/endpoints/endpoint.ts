@@ -164,7 +164,7 @@ export function documentRoute(
     ...(parameters !== undefined && { parameters }),
     request: { body: { required: true, content: accepted } },
     responses: {
-      200: { description: description ?? "The provider's answer, in its own bytes", content },
+      200: { description: description ?? "The provider's response", content },
       ...errorResponses(400, 404, 409, 429),
     },
   });

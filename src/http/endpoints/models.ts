@@ -26,14 +26,14 @@ function document({ openAPIRegistry: registry }: OpenAPIHono<AppEnv>): void {
     method: "get",
     path: "/v1/models",
     operationId: "models.list",
-    summary: `What can be called; ${listing}. With anthropic-version in the form of Anthropic's list`,
-    responses: { 200: describedResponse("Models", "ModelList"), ...errorResponses() },
+    summary: `Lists the models; ${listing}. With anthropic-version in Anthropic's format`,
+    responses: { 200: describedResponse("The models", "ModelList"), ...errorResponses() },
   });
   registry.registerPath({
     method: "get",
     path: "/v1/models/{id}",
     operationId: "models.get",
-    summary: "One model. With anthropic-version in the form of Anthropic's models",
+    summary: "Returns a model. With anthropic-version in Anthropic's format",
     request: { params },
     responses: { 200: describedResponse("The model", "Model"), ...errorResponses(404) },
   });
@@ -41,15 +41,15 @@ function document({ openAPIRegistry: registry }: OpenAPIHono<AppEnv>): void {
     method: "get",
     path: "/v1beta/models",
     operationId: "gemini.models.list",
-    summary: `Gemini: what can be called; ${listing}`,
+    summary: `Lists the models in Gemini's format; ${listing}`,
     request: { query: z.object({ pageSize: z.string().optional(), pageToken: z.string().optional() }) },
-    responses: { 200: describedResponse("Models", "GeminiModelList"), ...errorResponses(400) },
+    responses: { 200: describedResponse("The models", "GeminiModelList"), ...errorResponses(400) },
   });
   registry.registerPath({
     method: "get",
     path: "/v1beta/models/{id}",
     operationId: "gemini.models.get",
-    summary: "Gemini: one model",
+    summary: "Returns a model in Gemini's format",
     request: { params },
     responses: { 200: describedResponse("The model", "GeminiModel"), ...errorResponses(404) },
   });

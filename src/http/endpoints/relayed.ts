@@ -46,7 +46,7 @@ const TRANSCRIPTION: Content = {
 const RELAYED: readonly RelayedEndpoint[] = [
   {
     operationId: "embeddings.create",
-    summary: "OpenAI embeddings, of any provider that has them",
+    summary: "Creates embeddings, with any provider that has them",
     path: "/embeddings",
     body: "json",
     request: embeddings.request,
@@ -55,7 +55,7 @@ const RELAYED: readonly RelayedEndpoint[] = [
   },
   {
     operationId: "images.generate",
-    summary: "OpenAI image generations",
+    summary: "Creates images from a prompt",
     path: "/images/generations",
     body: "json",
     request: imagePrompt.meta({ id: "ImageGenerationRequest" }),
@@ -63,7 +63,7 @@ const RELAYED: readonly RelayedEndpoint[] = [
   },
   {
     operationId: "images.edit",
-    summary: "OpenAI image edits",
+    summary: "Edits images by a prompt",
     path: "/images/edits",
     body: "either",
     request: imagePrompt.meta({ id: "ImageEditRequest" }),
@@ -71,7 +71,7 @@ const RELAYED: readonly RelayedEndpoint[] = [
   },
   {
     operationId: "images.createVariation",
-    summary: "OpenAI image variations",
+    summary: "Creates variations of an image",
     path: "/images/variations",
     body: "either",
     request: z.looseObject({ model, rhone }).meta({ id: "ImageVariationRequest" }),
@@ -79,7 +79,7 @@ const RELAYED: readonly RelayedEndpoint[] = [
   },
   {
     operationId: "audio.speech.create",
-    summary: "OpenAI speech: sound, or its server-sent events",
+    summary: "Creates speech: audio, or its server-sent events",
     path: "/audio/speech",
     body: "json",
     request: z.looseObject({ model, input: z.string().min(1), rhone }).meta({ id: "SpeechRequest" }),
@@ -87,21 +87,21 @@ const RELAYED: readonly RelayedEndpoint[] = [
   },
   {
     operationId: "audio.transcriptions.create",
-    summary: "OpenAI transcriptions; the form is piped through",
+    summary: "Transcribes audio; the form is streamed to the provider",
     path: "/audio/transcriptions",
     body: "form",
     content: { ...TRANSCRIPTION, "text/event-stream": { schema: ref("TranscriptionStreamEvent") } },
   },
   {
     operationId: "audio.translations.create",
-    summary: "OpenAI translations; the form is piped through",
+    summary: "Translates audio into English; the form is streamed to the provider",
     path: "/audio/translations",
     body: "form",
     content: TRANSCRIPTION,
   },
   {
     operationId: "moderations.create",
-    summary: "OpenAI moderations",
+    summary: "Classifies whether input is harmful",
     path: "/moderations",
     body: "json",
     request: z
@@ -142,13 +142,13 @@ export function relayedRoutes(app: OpenAPIHono<AppEnv>): void {
   }
   documentGeminiMethod(app, {
     method: "embedContent",
-    summary: "Gemini embedContent, of any provider that has embeddings",
+    summary: "Creates an embedding, with any provider that has embeddings",
     request: SINGLE.request,
     content: { "application/json": { schema: ref("EmbedContentResponse") } },
   });
   documentGeminiMethod(app, {
     method: "batchEmbedContents",
-    summary: "Gemini batchEmbedContents, of any provider that has embeddings",
+    summary: "Creates several embeddings, with any provider that has embeddings",
     request: BATCH.request,
     content: { "application/json": { schema: ref("BatchEmbedContentsResponse") } },
   });

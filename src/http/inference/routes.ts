@@ -20,28 +20,28 @@ const POSTS: Record<string, GenerationRoute> = {
   "/v1/chat/completions": {
     surface: "chat",
     operationId: "chat.completions.create",
-    summary: "OpenAI Chat Completions",
+    summary: "Creates a chat completion",
     answer: "ChatCompletion",
     event: "ChatCompletionChunk",
   },
   "/v1/responses": {
     surface: "responses",
     operationId: "responses.create",
-    summary: "OpenAI Responses",
+    summary: "Creates a response",
     answer: "Response",
     event: "ResponseStreamEvent",
   },
   "/v1/messages": {
     surface: "messages",
     operationId: "messages.create",
-    summary: "Anthropic Messages",
+    summary: "Creates a message",
     answer: "Message",
     event: "MessageStreamEvent",
   },
   "/v1/calls": {
     surface: "native",
     operationId: "calls.create",
-    summary: "The gateway's own: typed blocks in, typed blocks out",
+    summary: "Creates a call, with typed blocks as input and output",
     answer: "CallResponse",
     event: "CallStreamEvent",
   },
@@ -92,13 +92,13 @@ export function inferenceRoutes(app: OpenAPIHono<AppEnv>, methods: Methods): voi
     });
   documentGeminiMethod(app, {
     method: "generateContent",
-    summary: "Gemini generateContent; rhone.session_id makes it stateful",
+    summary: "Generates content; rhone.session_id makes it stateful",
     request: SURFACES.gemini.request,
     content: { "application/json": { schema: ref("GenerateContentResponse") } },
   });
   documentGeminiMethod(app, {
     method: "streamGenerateContent",
-    summary: "Gemini streamGenerateContent: a list of answers, or with alt=sse their server-sent events",
+    summary: "Generates content as a JSON list of responses, or with alt=sse as server-sent events",
     request: SURFACES.gemini.request,
     content: {
       "application/json": { schema: arrayOf(ref("GenerateContentResponse")) },
@@ -124,7 +124,7 @@ const documentGeneration = (
     ...(surface === "messages" && { parameters: [parameter("AnthropicVersion")] }),
     request: { body: jsonBody(SURFACES[surface].request) },
     responses: {
-      200: describedResponse("The answer, or with stream: true its server-sent events", answer, event),
+      200: describedResponse("The response, or with stream: true its server-sent events", answer, event),
       ...errorResponses(400, 404, 409, 429),
     },
   });
@@ -149,7 +149,7 @@ export const documentGeminiMethod = (
     summary,
     parameters: [parameter("Model"), ...parameters],
     request: { body: jsonBody(request) },
-    responses: { 200: { description: "The answer", content }, ...errorResponses(400, 404, 409, 429) },
+    responses: { 200: { description: "The response", content }, ...errorResponses(400, 404, 409, 429) },
     "x-rhone-aliases": GEMINI.slice(1).map((path) =>
       path.replace(":call{.+}", `{model}:${method}`).replaceAll(/:(\w+)(?=\/)/g, "{$1}"),
     ),
