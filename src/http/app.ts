@@ -3,7 +3,7 @@ import type { HonoRequest } from "hono";
 import { GatewayError } from "../canonical/error.ts";
 import { toValidationError } from "../surfaces/validate.ts";
 import { newId } from "../wire/id.ts";
-import { accessOf, inOrganization, requireAccess, authContext } from "./admission/access.ts";
+import { accessOf, selectOrganization, requireAccess, toAuthContext } from "./admission/access.ts";
 import { requireUncompressed } from "../surfaces/body.ts";
 import { callRoutes } from "./sessions/calls.ts";
 import { compactionRoutes } from "./openai/compact.ts";
@@ -11,6 +11,7 @@ import { conversationRoutes } from "./openai/conversations.ts";
 import { completionRoutes } from "./endpoints/completions.ts";
 import { type AppEnv, GEMINI_PATH } from "./request/env.ts";
 import { documentRoutes } from "./document.ts";
+import { meRoutes } from "./admin/me.ts";
 import { credentialRoutes } from "./admin/credentials.ts";
 import { batchEmbedContents, embedContent, relayedRoutes } from "./endpoints/relayed.ts";
 import { toErrorResponse } from "./request/errors.ts";
@@ -22,7 +23,7 @@ import { requireOwnSession } from "./admission/client-token.ts";
 import { organizationRoutes } from "./admin/organizations.ts";
 import { CachedRouter } from "./request/route-cache.ts";
 import { canonicalRequest } from "./request/canonical-path.ts";
-import { isolateRouter, loadRouter } from "../platform/router.ts";
+import { getIsolateRouter, loadRouter } from "../platform/router.ts";
 import { healthRoutes } from "./admin/health.ts";
 import { sessionVerbRoutes } from "./sessions/verbs.ts";
 import { sessionViewRoutes } from "./sessions/views.ts";
@@ -75,7 +76,7 @@ function respondToPreflight(request: Request, env: Cloudflare.Env): Response | u
 }
 
 const corsOrigin = (request: Request, env: Cloudflare.Env): string | undefined =>
-  allowedOrigin(request, isolateRouter(env).config.cors.origins);
+  allowedOrigin(request, getIsolateRouter(env).config.cors.origins);
 
 /** The client's `x-request-id`, or a new one. */
 const requestIdOf = ({ headers }: Request): string => headers.get("x-request-id") ?? newId("req", Date.now());
@@ -91,11 +92,14 @@ app.use("*", async (c, next) => {
   const access = accessOf(c);
   if (access !== "public") {
     const authenticated = async (): Promise<Caller> => {
-      const caller = await inOrganization(c, await authenticateBearer(credentialOf(c.req), authContext(c), Date.now()));
+      const caller = await selectOrganization(
+        c,
+        await authenticateBearer(credentialOf(c.req), toAuthContext(c), Date.now()),
+      );
       requireAccess(c, caller, access);
       return caller;
     };
-    c.set("admitted", authenticated);
+    c.set("reauthenticate", authenticated);
     c.set("caller", await authenticated());
     requireOwnSession(c);
   }
@@ -124,6 +128,7 @@ websocketRoutes(app);
 keyRoutes(app);
 organizationRoutes(app);
 credentialRoutes(app);
+meRoutes(app);
 documentRoutes(app);
 
 app.notFound((c) => {

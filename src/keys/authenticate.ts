@@ -106,7 +106,7 @@ export async function authenticateClaims(
 }
 
 /** The policy of tokens of the bootstrap key, whose scopes are then replaced by the token's: no other limits. */
-const UNBOUNDED_POLICY: Policy = {
+export const UNBOUNDED_POLICY: Policy = {
   name: "bootstrap key",
   scopes: [],
   budgets: [],

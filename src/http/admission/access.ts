@@ -9,7 +9,7 @@ import type { Caller } from "../../keys/caller.ts";
 import { requireScope } from "../../keys/permissions.ts";
 
 /** What authentication needs to know of a request and its deployment. */
-export function authContext({
+export function toAuthContext({
   env,
   req,
   executionCtx,
@@ -27,7 +27,7 @@ export function authContext({
  * Applies `x-rhone-organization`. The bootstrap key may act in any organisation; every other key belongs to one, which
  * the header may only repeat. Throws `object.not_found` for an unknown organisation.
  */
-export async function inOrganization(c: Context<AppEnv>, caller: Caller): Promise<Caller> {
+export async function selectOrganization(c: Context<AppEnv>, caller: Caller): Promise<Caller> {
   const org = c.req.header("x-rhone-organization");
   if (org === undefined || org === caller.org) return caller;
   const exists = isAdmin(caller) && (await organizationStub(c.env, org).describe()) !== undefined;
@@ -36,8 +36,11 @@ export async function inOrganization(c: Context<AppEnv>, caller: Caller): Promis
   return { ...caller, org };
 }
 
-/** A scope that the key must have; `admin`: the bootstrap key only; `public`: no key needed. */
-export type Access = Scope | "admin" | "public";
+/**
+ * A scope that the key must have; `admin`: the bootstrap key only; `authenticated`: every key and client token; `public`:
+ * no key needed.
+ */
+export type Access = Scope | "admin" | "authenticated" | "public";
 
 /**
  * The access of each route, by method and pattern as the router has them. A route that is missing here is open to the
@@ -46,6 +49,7 @@ export type Access = Scope | "admin" | "public";
 export const ACCESS: Readonly<Record<string, Access>> = {
   "GET /healthz": "public",
   "GET /openapi.json": "public",
+  "GET /v1/me": "authenticated",
 
   "POST /v1/chat/completions": "inference",
   "POST /v1/responses": "inference",
@@ -135,8 +139,8 @@ export function accessOf(c: Context<AppEnv>): Access | undefined {
 /** Throws `auth.forbidden` if the caller lacks the access. */
 export function requireAccess(c: Context<AppEnv>, caller: Caller, access: Access | undefined): void {
   // An unknown route is 404 for every key.
-  if (access === undefined || access === "public" || isAdmin(caller)) return;
-  if (access === "admin") throw new GatewayError("auth.forbidden", "only the bootstrap key may do that");
+  if (access === undefined || access === "public" || access === "authenticated" || isAdmin(caller)) return;
+  if (access === "admin") throw new GatewayError("auth.forbidden", "requires the bootstrap key (RHONE_ADMIN_KEY)");
   requireScope(caller, access);
   if (CALLS_MODEL.test(c.req.path)) requireScope(caller, "inference");
 }

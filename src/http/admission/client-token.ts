@@ -11,7 +11,7 @@ const GENERATES = /:(stream)?[gG]enerateContent$/;
 /** Restricts a client token to the routes of its own session. Throws `auth.forbidden`. */
 export function requireOwnSession({ req, env, var: { caller } }: Context<AppEnv>): void {
   const { session, org } = caller;
-  if (session === undefined || req.path === "/v1/ws") return;
+  if (session === undefined || req.path === "/v1/ws" || req.path === "/v1/me") return;
   const isCall =
     req.method === "POST" && (CALLS.test(req.path) || (GEMINI_PATH.test(req.path) && GENERATES.test(req.path)));
   if (isCall) return;

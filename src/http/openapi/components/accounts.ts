@@ -17,6 +17,7 @@ import {
 
 /** Spending of keys and organisations, and the caller's own description. Money is micro-dollars. */
 export const accountSchemas = (): Components => ({
+  // The state of an account (keys/budget/usage.ts). `key_id` is absent for organisations and tags.
   AccountUsage: object({
     object: literal("usage"),
     "key_id?": text,
@@ -34,8 +35,11 @@ export const accountSchemas = (): Components => ({
     remaining_micros_usd: integer,
     resets_at: nullable(time),
   }),
+  // Spending by period, also where no budget limits it.
   PeriodUsage: object({ period: text, spent_micros_usd: integer, reserved_micros_usd: integer }),
+  // The last days on which calls were charged, in the time zone of the account.
   DayUsage: object({ day: text, calls: integer, tokens: integer, cost_micros_usd: integer }),
+  // The caller of `GET /v1/me`.
   Me: object({
     object: literal("me"),
     type: describe(oneOf("bootstrap", "key", "client_token"), "The kind of credential."),

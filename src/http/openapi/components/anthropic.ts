@@ -15,6 +15,7 @@ import {
 
 /** Answers in Anthropic's format (Anthropic API reference: Messages, streaming, token counting). */
 export const anthropicSchemas = (): Components => ({
+  // A whole message; in `message_start` one without content.
   Message: object({
     id: text,
     type: literal("message"),
@@ -26,6 +27,7 @@ export const anthropicSchemas = (): Components => ({
     usage: ref("MessageUsage"),
     "rhone?": ref("RhoneResult"),
   }),
+  // Content blocks have a dozen types, and Anthropic adds more: only common members are described.
   MessageBlock: object(
     {
       type: text,
@@ -38,12 +40,14 @@ export const anthropicSchemas = (): Components => ({
     },
     "The members depend on the type.",
   ),
+  // A provider that does not report a count sends null or omits it.
   MessageUsage: object({
     "input_tokens?": nullable(integer),
     "output_tokens?": nullable(integer),
     "cache_creation_input_tokens?": nullable(integer),
     "cache_read_input_tokens?": nullable(integer),
   }),
+  // The set of event types is closed; a stream that fails ends with `error`.
   MessageStreamEvent: union(
     "type",
     {
@@ -78,6 +82,7 @@ export const anthropicSchemas = (): Components => ({
     "citation?": openObject,
   }),
   ContentBlockStopEvent: object({ type: literal("content_block_stop"), index: integer }),
+  // Carries the reason why the model stopped, and the `rhone` object of a stream's end.
   MessageDeltaEvent: object({
     type: literal("message_delta"),
     delta: ref("MessageDelta"),
@@ -87,5 +92,6 @@ export const anthropicSchemas = (): Components => ({
   MessageDelta: object({ "stop_reason?": nullable(text), "stop_sequence?": nullable(text) }),
   MessageStopEvent: object({ type: literal("message_stop") }),
   MessagePingEvent: object({ type: literal("ping") }),
+  // Token counting.
   MessageTokenCount: object({ input_tokens: describe(integer, "Of the whole request.") }),
 });

@@ -16,6 +16,7 @@ import {
 
 /** Error bodies in the formats of the four kinds of clients. */
 export const errorSchemas = (): Components => ({
+  // The gateway's own format, on every path that belongs to no SDK.
   Error: object({ error: ref("ErrorDetail") }),
   ErrorDetail: object({
     code: oneOf(...Object.keys(ERROR_STATUS)),
@@ -29,10 +30,12 @@ export const errorSchemas = (): Components => ({
     "retry_after_s?": describe({ type: "number" }, "Seconds."),
     "upstream?": ref("UpstreamError"),
   }),
+  // Present where the gateway reports another error than the provider did.
   UpstreamError: object(
     { status: integer, "type?": text, "code?": text, "request_id?": text },
     "What the provider itself answered.",
   ),
+  // The format of OpenAI's paths. The member `upstream` is beyond OpenAI's published shape.
   OpenAIError: object({ error: ref("OpenAIErrorDetail") }),
   OpenAIErrorDetail: object({
     message: text,
@@ -42,12 +45,14 @@ export const errorSchemas = (): Components => ({
     "upstream?": ref("UpstreamError"),
     "request_id?": text,
   }),
+  // The format of Anthropic's paths, and the last event of a stream that fails.
   AnthropicError: object({
     type: literal("error"),
     error: ref("AnthropicErrorDetail"),
     "request_id?": nullable(text),
   }),
   AnthropicErrorDetail: object({ type: text, message: text, "code?": text, "upstream?": ref("UpstreamError") }),
+  // The format of Gemini's paths, google.rpc.Status.
   GeminiError: object({ error: ref("GeminiErrorDetail") }),
   GeminiErrorDetail: object({
     code: describe(integer, "The HTTP status."),

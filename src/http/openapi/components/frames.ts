@@ -34,8 +34,10 @@ export const frameSchemas = (): Components => ({
       "full: nothing is missing. partial: some events are no longer stored. none: there is nothing to replay.",
     ),
   }),
+  // The frames about calls, as a `session.event` contains them.
   SessionEvent: union("type", CALL_FRAMES, "What happens to a call."),
   CallStartedFrame: ofCall("call.started", { surface: text, model: text, stream: flag, created_at: time }),
+  // One event of a stream, or the whole answer of a call that does not stream.
   CallEventFrame: ofCall("call.event", {
     event: describe(openObject, "An event in the format of the call's surface, or the whole answer."),
   }),
@@ -47,6 +49,7 @@ export const frameSchemas = (): Components => ({
     usage: ref("Usage"),
     "cost_micros_usd?": integer,
   }),
+  // `error` is null where the surface's error could not be read.
   CallFailedFrame: ofCall("call.failed", {
     "status?": text,
     error: describe(nullable(openObject), "In the format of the call's surface."),
@@ -59,6 +62,7 @@ export const frameSchemas = (): Components => ({
     { type: literal("error"), "id?": text, error: ref("ErrorDetail") },
     "A frame of the client was invalid or refused; the connection stays open.",
   ),
+  // The only frame of OpenAI's WebSocket mode; the gateway answers with a stream's events.
   ResponseCreateFrame: {
     ...object({ type: literal("response.create"), "stream_id?": nullable(text) }),
     description: "OpenAI's WebSocket mode: the members of a Responses request beside the type.",

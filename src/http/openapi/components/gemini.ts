@@ -2,6 +2,7 @@ import { arrayOf, type Components, flag, integer, number, object, openObject, re
 
 /** Answers in Gemini's format (Gemini API reference: generateContent, countTokens, embedContent, models). */
 export const geminiSchemas = (): Components => ({
+  // Every member is optional in Google's own description as well.
   GenerateContentResponse: object(
     {
       "candidates?": arrayOf(ref("GeminiCandidate")),
@@ -13,6 +14,7 @@ export const geminiSchemas = (): Components => ({
     },
     "A whole answer, and the data of an event.",
   ),
+  // `finishReason` is a name, or at some hosts its number.
   GeminiCandidate: object({ "content?": ref("GeminiContent"), "finishReason?": {}, "index?": integer }),
   GeminiContent: object({ "role?": text, "parts?": arrayOf(ref("GeminiPart")) }),
   GeminiPart: object({
@@ -29,10 +31,12 @@ export const geminiSchemas = (): Components => ({
     "cachedContentTokenCount?": integer,
     "totalTokenCount?": integer,
   }),
+  // Token counting and embeddings.
   CountTokensResponse: object({ totalTokens: integer }),
   EmbedContentResponse: object({ embedding: ref("ContentEmbedding") }),
   BatchEmbedContentsResponse: object({ embeddings: arrayOf(ref("ContentEmbedding")) }),
   ContentEmbedding: object({ values: arrayOf(number) }),
+  // Models in Gemini's form, for Google's SDKs.
   GeminiModelList: object({ models: arrayOf(ref("GeminiModel")), "nextPageToken?": text }),
   GeminiModel: object({
     name: text,

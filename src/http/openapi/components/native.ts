@@ -24,6 +24,7 @@ export const nativeSchemas = (): Components => ({
     usage: ref("Usage"),
     "rhone?": ref("RhoneResult"),
   }),
+  // The call in an answer. Only the gateway's own reply has a run, a session and a turn.
   CallSummary: object(
     {
       id: text,
@@ -39,6 +40,7 @@ export const nativeSchemas = (): Components => ({
     },
     "The call as far as it is known when the answer is sent; GET /v1/calls/{id} has all of it.",
   ),
+  // The `rhone` object: in whole answers, and in the first and last events of a stream.
   RhoneResult: object(
     {
       session_id: text,
@@ -57,11 +59,12 @@ export const nativeSchemas = (): Components => ({
     mode: oneOf("stateful", "stateless"),
     turns: describe(integer, "How many turns of the session the model was given."),
   }),
+  // How the call was routed. `attempts` counts the failed ones as well.
   RoutingResult: object({
     "model?": text,
     "provider?": text,
     attempts: integer,
-    "recovered?": ref("StreamRecovery"),
+    "rescued?": ref("StreamRecovery"),
     "wasted_cost_micros_usd?": describe(integer, "The cost of attempts whose answer is not the call's."),
   }),
   StreamRecovery: object(
@@ -73,6 +76,7 @@ export const nativeSchemas = (): Components => ({
     { at: text, what: oneOf("dropped", "approximated"), why: text },
     "A member or block that the target cannot represent.",
   ),
+  // The events of a native stream, distinguished by `type`. The encoder is dialects/native/stream.ts.
   CallStreamEvent: union("type", {
     "call.started": "CallStartedEvent",
     "response.delta": "ResponseDeltaEvent",
@@ -98,11 +102,13 @@ export const nativeSchemas = (): Components => ({
     usage: ref("Usage"),
     "rhone?": ref("RhoneResult"),
   }),
+  // Always the last event, as CallCompletedEvent is.
   CallFailedEvent: event("call.failed", {
     call: ref("CallSummary"),
     error: ref("ErrorDetail"),
     "rhone?": ref("RhoneResult"),
   }),
+  // Counts are in tokens, except `searches`.
   Usage: object(
     {
       "fresh?": integer,
@@ -118,6 +124,7 @@ export const nativeSchemas = (): Components => ({
     },
     "Disjoint token counts, except that reasoning and output_audio are part of output, input_audio of fresh and cache_write_1h of cache_write. Absent: the provider did not report it.",
   ),
+  // The record of a call, as sessions/calls.ts writes it: snake_case, unknown members absent.
   Call: object({
     id: text,
     object: literal("call"),
@@ -149,6 +156,7 @@ export const nativeSchemas = (): Components => ({
     "ended_at?": time,
   }),
   CallLatency: object({ gateway: number, "upstream_first_byte?": number, total: number }, "Milliseconds."),
+  // One attempt at one target. The attempt that answered has no error.
   CallAttempt: object({
     provider: text,
     model: text,
@@ -161,6 +169,7 @@ export const nativeSchemas = (): Components => ({
     "cost_micros_usd?": integer,
   }),
   CallError: object({ code: text, message: text, status: integer }),
+  // A plain call is a run of one call; their ids differ only in the prefix.
   Run: object({
     id: text,
     object: literal("run"),

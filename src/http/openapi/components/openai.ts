@@ -18,6 +18,7 @@ import {
  * its members (OpenAI API reference: Chat Completions, Responses, Completions, Models).
  */
 export const openaiSchemas = (): Components => ({
+  // Chat Completions, whole.
   ChatCompletion: object({
     id: text,
     object: literal("chat.completion"),
@@ -41,6 +42,7 @@ export const openaiSchemas = (): Components => ({
     "annotations?": nullable(arrayOf(openObject)),
     "tool_calls?": nullable(arrayOf(ref("ChatToolCall"))),
   }),
+  // In a chunk the members arrive in parts, joined by `index`.
   ChatToolCall: object({ "index?": integer, "id?": text, "type?": text, "function?": ref("ChatFunctionCall") }),
   ChatFunctionCall: object({ "name?": text, "arguments?": describe(text, "JSON text, as the model wrote it.") }),
   ChatUsage: object({
@@ -50,6 +52,7 @@ export const openaiSchemas = (): Components => ({
     "prompt_tokens_details?": nullable(openObject),
     "completion_tokens_details?": nullable(openObject),
   }),
+  // Chat Completions, streamed.
   ChatCompletionChunk: object(
     {
       id: text,
@@ -75,6 +78,7 @@ export const openaiSchemas = (): Components => ({
     "reasoning_content?": nullable(text),
     "tool_calls?": nullable(arrayOf(ref("ChatToolCall"))),
   }),
+  // Responses. Other members repeat the request or are the provider's own.
   Response: object({
     id: text,
     object: literal("response"),
@@ -89,6 +93,7 @@ export const openaiSchemas = (): Components => ({
     "conversation?": nullable(ref("ConversationReference")),
     "rhone?": ref("RhoneResult"),
   }),
+  // Items have some twenty types, and providers add their own: only what all have is described.
   OutputItem: object({ "id?": text, type: text }, "The other members depend on the type."),
   ResponseUsage: object({
     input_tokens: integer,
@@ -99,6 +104,7 @@ export const openaiSchemas = (): Components => ({
   }),
   ResponseFailure: object({ code: nullable(text), message: text }),
   ConversationReference: object({ id: text }),
+  // Events have some fifty types; for the same reason they are one open object, not a union.
   ResponseStreamEvent: object(
     {
       type: describe(text, "`response.created`, `response.output_text.delta`, …; providers have types of their own."),
@@ -114,6 +120,7 @@ export const openaiSchemas = (): Components => ({
     "The data of an event.",
   ),
   DeletedResponse: object({ id: text, object: text, deleted: literal(true) }),
+  // Compaction and token counts.
   CompactedResponse: object({
     id: text,
     object: literal("response.compaction"),
@@ -123,6 +130,7 @@ export const openaiSchemas = (): Components => ({
     "rhone?": ref("RhoneResult"),
   }),
   InputTokenCount: object({ "object?": text, input_tokens: integer }),
+  // Legacy completions, in the same shape whole and streamed.
   Completion: object(
     {
       id: text,
@@ -140,6 +148,7 @@ export const openaiSchemas = (): Components => ({
     "logprobs?": nullable(openObject),
     "finish_reason?": nullable(text),
   }),
+  // Models: OpenAI's members, and what the catalogue knows.
   ModelList: object({ object: literal("list"), data: arrayOf(ref("Model")) }),
   Model: object({
     id: text,

@@ -2,6 +2,7 @@ import { type Components, integer, oneOf, text } from "../json-schema.ts";
 
 /** Parameters that several operations share, by the name in `#/components/parameters/`. */
 export const parameterComponents = (): Components => ({
+  // Headers of many operations: document.ts adds the first two by method.
   IdempotencyKey: {
     name: "idempotency-key",
     in: "header",
@@ -20,6 +21,7 @@ export const parameterComponents = (): Components => ({
     required: true,
     schema: { type: "string", examples: ["2023-06-01"] },
   },
+  // Gemini's paths.
   Alt: {
     name: "alt",
     in: "query",
@@ -27,6 +29,7 @@ export const parameterComponents = (): Components => ({
     schema: oneOf("sse", "json"),
   },
   Model: { name: "model", in: "path", required: true, schema: text },
+  // A call, and the place in its stream from which to continue.
   CallId: { name: "id", in: "path", required: true, schema: text },
   After: {
     name: "after",
@@ -40,6 +43,7 @@ export const parameterComponents = (): Components => ({
     description: "The same as `after`; it takes precedence.",
     schema: integer,
   },
+  // The WebSocket of sessions.
   BoundSession: {
     name: "session_id",
     in: "query",

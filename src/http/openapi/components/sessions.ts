@@ -20,6 +20,7 @@ import {
 
 /** What a session's object answers: views of its history, and the results of its verbs. */
 export const sessionSchemas = (): Components => ({
+  // The continuity head (session/history/views.ts).
   BlockList: object({
     object: literal("list"),
     data: describe(
@@ -29,6 +30,7 @@ export const sessionSchemas = (): Components => ({
     "system?": describe(anything, "Anthropic's member for the system text."),
     "systemInstruction?": describe(anything, "Gemini's member for the system text."),
   }),
+  // The timeline (session/history/timeline.ts), oldest entry first.
   TimelinePage: object({ object: literal("list"), data: arrayOf(ref("TimelineEntry")), has_more: flag }),
   TimelineEntry: union("type", {
     turn: "TimelineTurn",
@@ -48,6 +50,7 @@ export const sessionSchemas = (): Components => ({
     "A change of the session that is no turn.",
   ),
   TimelineError: object({ code: text, message: text }),
+  // Where the session and its turns come from (session/history/views.ts).
   Lineage: object({
     object: literal("lineage"),
     session_id: text,
@@ -74,10 +77,13 @@ export const sessionSchemas = (): Components => ({
     in_head: describe(flag, "Whether the turn is on the path to the head."),
     created_at: time,
   }),
+  // Names for turns. A snapshot from before the first turn has no turn.
   Snapshot: object({ object: literal("snapshot"), name: text, turn_id: nullable(text), created_at: time }),
   SnapshotList: object({ object: literal("list"), data: arrayOf(ref("Snapshot")) }),
+  // Calls and runs of the session, oldest first.
   CallPage: pageSchema("Call"),
   RunPage: pageSchema("Run"),
+  // Results of the verbs `compact`, `replay` and `token`.
   Compaction: object({
     object: literal("compaction"),
     session_id: text,
@@ -93,6 +99,7 @@ export const sessionSchemas = (): Components => ({
     session_id: describe(nullable(text), "The branch that holds the new turns; null for a dry run."),
     turns: arrayOf(ref("ReplayedTurn")),
   }),
+  // A dry run states the input; a real one the call that was made and its outcome.
   ReplayedTurn: object({
     replay_of: text,
     model: text,
@@ -110,6 +117,7 @@ export const sessionSchemas = (): Components => ({
     scopes: arrayOf(text),
     expires_at: time,
   }),
+  // OpenAI's conversations and items; times are Unix seconds.
   Conversation: object({ id: text, object: literal("conversation"), created_at: integer, metadata: mapOf(text) }),
   ConversationPage: openaiPage("Conversation"),
   DeletedConversation: object({ id: text, object: literal("conversation.deleted"), deleted: literal(true) }),
