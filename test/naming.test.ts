@@ -1,38 +1,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import { type Export, ROOT, sourcesOf, wordsOf } from "./support/source.ts";
-
-/** Words of a private language. Each has a standard term: CONTRIBUTING.md lists them. */
-const DENIED = new Set(
-  [
-    "told",
-    "said",
-    "heard",
-    "asked",
-    "kept",
-    "begun",
-    "wanted",
-    "aside",
-    "nobody",
-    "whoever",
-    "somebody",
-    "whatever",
-  ].concat([
-    "telling",
-    "teller",
-    "hearing",
-    "asking",
-    "begins",
-    "tape",
-    "gist",
-    "mint",
-    "purse",
-    "till",
-    "pocket",
-    "turnstile",
-  ]),
-);
+import { deniedWordsIn, isDenied } from "./support/denied-words.ts";
+import { ROOT, sourcesOf, wordsOf } from "./support/source.ts";
 
 /** Names that are stored or sent between objects: they change by migration only (docs/stored-names.md). */
 const STORED = new Set<string>(JSON.parse(readFileSync(join(ROOT, "test/stored-names.json"), "utf8")));
@@ -64,7 +34,7 @@ const files = ["src", "scripts", "bench"].flatMap(sourcesOf);
 it("no identifier uses a denied word", () => {
   const found = files.flatMap(({ path, identifiers }) =>
     [...identifiers]
-      .filter(([name]) => !STORED.has(name) && wordsOf(name).some((word) => DENIED.has(word)))
+      .filter(([name]) => !STORED.has(name) && wordsOf(name).some(isDenied))
       .map(([name, line]) => `${path}:${line} ${name}`),
   );
   expect(found).toEqual([]);
@@ -72,13 +42,9 @@ it("no identifier uses a denied word", () => {
 
 it("no comment uses a denied word", () => {
   const found = files.flatMap(({ path, comments }) =>
-    comments.flatMap(({ value }) => {
-      const words =
-        withoutCode(value)
-          .toLowerCase()
-          .match(/[a-z]+/g) ?? [];
-      return words.filter((word) => DENIED.has(word)).map((word) => `${path}: ${word}: ${value.trim().slice(0, 80)}`);
-    }),
+    comments.flatMap(({ value }) =>
+      deniedWordsIn(value).map((word) => `${path}: ${word}: ${value.trim().slice(0, 80)}`),
+    ),
   );
   expect(found).toEqual([]);
 });
@@ -110,7 +76,7 @@ const SAME_IN_EACH = [/^src\/dialects\//];
 it("no exported name has two meanings", () => {
   const places = new Map<string, string[]>();
   for (const { path, exports } of files.filter(({ path }) => path.startsWith("src/")))
-    for (const { name } of exports as Export[])
+    for (const { name } of exports)
       if (!SAME_IN_EACH.some((folder) => folder.test(path))) places.set(name, [...(places.get(name) ?? []), path]);
   // A schema and the type that is inferred from it may share a name in one file.
   const twice = [...places]
@@ -118,8 +84,3 @@ it("no exported name has two meanings", () => {
     .filter(([, all]) => all.length > 1);
   expect(twice).toEqual([]);
 });
-
-/** A comment without what it quotes as code. */
-function withoutCode(comment: string): string {
-  return comment.replace(/`[^`]*`/g, "").replace(/"[^"]*"/g, "");
-}

@@ -73,9 +73,9 @@ export class StreamAccumulator {
   get events(): StreamEvent[] {
     const start: StreamEvent = { type: "start", id: this.#id, model: this.#model };
     const blocks = this.#blocks.flatMap(({ item, id, block, isOpen }, index): StreamEvent[] => {
-      const text = deltaText(block);
+      const text = deltaTextOf(block);
       return [
-        { type: "open", index, ...(item > 0 && { item }), ...(id !== undefined && { id }), block: openBlock(block) },
+        { type: "open", index, ...(item > 0 && { item }), ...(id !== undefined && { id }), block: toOpenBlock(block) },
         ...(text === "" ? [] : [{ type: "delta" as const, index, text }]),
         ...(isOpen ? [] : [{ type: "close" as const, index, block }]),
       ];
@@ -117,8 +117,8 @@ export function unfold(response: ModelResponse): StreamEvent[] {
     const native = message.native?.item;
     const id = isObject(native) && typeof native.id === "string" ? { id: native.id } : {};
     for (const block of message.blocks) {
-      events.push({ type: "open", index, ...(item > 0 && { item }), ...id, block: openBlock(block) });
-      const text = deltaText(block);
+      events.push({ type: "open", index, ...(item > 0 && { item }), ...id, block: toOpenBlock(block) });
+      const text = deltaTextOf(block);
       if (text !== "") events.push({ type: "delta", index, text });
       events.push({ type: "close", index, block });
       index++;
@@ -133,7 +133,7 @@ export function unfold(response: ModelResponse): StreamEvent[] {
 }
 
 /** The part of a block that is streamed as deltas; "" for kinds that are sent whole. */
-export function deltaText(block: Block): string {
+export function deltaTextOf(block: Block): string {
   if (block.kind === "text" || block.kind === "thinking") return block.text;
   return block.kind === "tool_call" ? block.arguments : "";
 }
@@ -144,7 +144,7 @@ function append(block: Block, text: string): Block {
 }
 
 /** The block as an `open` event holds it: without text, and without `native`, which holds the whole content. */
-export function openBlock(block: Block): Block {
+export function toOpenBlock(block: Block): Block {
   if (block.kind === "text") return { kind: "text", text: "", ...(block.refusal && { refusal: true as const }) };
   if (block.kind === "thinking") return { kind: "thinking", text: "" };
   if (block.kind === "tool_call") return { kind: "tool_call", id: block.id, name: block.name, arguments: "" };

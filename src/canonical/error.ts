@@ -77,9 +77,7 @@ export function toClientError(error: GatewayError): GatewayError {
   const { code, upstream, retryAfterSeconds } = error;
   if (upstream === undefined || !isOfAccount(error)) return error;
   const isCredential = upstream.status === 401 || upstream.code?.startsWith("API_KEY_") === true;
-  const message = isCredential
-    ? "the provider does not take the credential that the gateway has for it"
-    : error.message;
+  const message = isCredential ? "the provider rejected the gateway's credential" : error.message;
   return new GatewayError(code, message, { upstream, ...(retryAfterSeconds !== undefined && { retryAfterSeconds }) });
 }
 
@@ -110,5 +108,5 @@ export const invalid = (param: string, expected: string): GatewayError =>
 /** Any thrown value → a `GatewayError`. An unexpected one becomes `internal` with a fixed message, and stays as its cause. */
 export function toGatewayError(thrown: unknown): GatewayError {
   if (thrown instanceof GatewayError) return thrown;
-  return new GatewayError("internal", "the gateway failed on this request", { cause: thrown });
+  return new GatewayError("internal", "internal error in the gateway; report the request id", { cause: thrown });
 }

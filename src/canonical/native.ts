@@ -5,21 +5,21 @@ import type { Dialect, Item, Message, Native } from "./types.ts";
 export type NativeTarget = { dialect: Dialect; issuer?: string };
 
 /** The original wire item, if the target has its dialect and can open its seal. */
-export function verbatim(native: Native | undefined, target: NativeTarget): Json | undefined {
+export function readNativeItem(native: Native | undefined, target: NativeTarget): Json | undefined {
   if (native === undefined || native.dialect !== target.dialect) return undefined;
   return native.seal === undefined || native.seal === target.issuer ? native.item : undefined;
 }
 
 /** The original wire item of a message, if the target can open the seals of all of its blocks. */
-export function verbatimMessage(message: Message, target: NativeTarget): Json | undefined {
+export function readNativeMessage(message: Message, target: NativeTarget): Json | undefined {
   const isAllowed = message.blocks.every(
     (block) => block.native?.seal === undefined || block.native.seal === target.issuer,
   );
-  return isAllowed ? verbatim(message.native, target) : undefined;
+  return isAllowed ? readNativeItem(message.native, target) : undefined;
 }
 
 /** Changes an item. `native` is dropped: it would no longer match. Items are never changed in any other way. */
-export function edit<T extends Item>(item: T, changes: Partial<Omit<T, "native">>): T {
+export function editItem<T extends Item>(item: T, changes: Partial<Omit<T, "native">>): T {
   const { native: _, ...view } = item;
   return { ...view, ...changes } as T;
 }
@@ -33,9 +33,9 @@ export function unseal(message: Message): Message {
   const blocks = message.blocks.flatMap((block) => {
     if (block.native?.seal === undefined) return [block];
     if (block.kind === "thinking" || block.kind === "opaque") return [];
-    return [edit(block, {})];
+    return [editItem(block, {})];
   });
-  return edit(message, { blocks });
+  return editItem(message, { blocks });
 }
 
 /** Whether the message or one of its blocks can be opened only by its issuer. */

@@ -1,4 +1,5 @@
 import { type ErrorCode, GatewayError, toGatewayError } from "./error.ts";
+import { logInternalError } from "./log-internal-error.ts";
 
 /**
  * A `GatewayError` as the JSON body of a response from a Durable Object to the Worker. An error thrown over RPC would lose
@@ -6,14 +7,16 @@ import { type ErrorCode, GatewayError, toGatewayError } from "./error.ts";
  */
 type RpcError = { code: ErrorCode; message: string; param?: string; status: number; word?: string };
 
-/** The response of `work`, or a response that stands for the error it throws. The cause of an `internal` error is logged. */
-export async function toRpcResponse(work: () => Promise<Response> | Response): Promise<Response> {
+/**
+ * The response of `work`, or a response that stands for the error it throws. The cause of an `internal` error is logged
+ * with `objectId`.
+ */
+export async function toRpcResponse(objectId: string, work: () => Promise<Response> | Response): Promise<Response> {
   try {
     return await work();
   } catch (thrown) {
     const { code, message, param, status, word, cause } = toGatewayError(thrown);
-    if (code === "internal")
-      console.error("internal error", Object(cause) instanceof Error ? (cause as Error).stack : "");
+    if (code === "internal") logInternalError(objectId, cause);
     const body: RpcError = {
       code,
       message,

@@ -1,7 +1,7 @@
 import type { Usage } from "./types.ts";
 
 /** Input tokens, cached or not; undefined if the provider reported none of the counts. */
-export function inputTokens(usage: Usage): number | undefined {
+export function sumInputTokens(usage: Usage): number | undefined {
   const { fresh, cacheRead, cacheWrite } = usage;
   if (fresh === undefined && cacheRead === undefined && cacheWrite === undefined) return undefined;
   return (fresh ?? 0) + (cacheRead ?? 0) + (cacheWrite ?? 0);
@@ -31,7 +31,7 @@ export type Price = {
  * count that it depends on is unknown.
  */
 export function computeCostMicros(usage: Usage, price: Price | undefined): number | undefined {
-  const input = inputTokens(usage);
+  const input = sumInputTokens(usage);
   if (price === undefined || usage.output === undefined || input === undefined) return undefined;
   const { fresh = 0, cacheRead = 0, cacheWrite = 0, output, searches = 0 } = usage;
   if (searches > 0 && price.search === undefined) return undefined;

@@ -183,7 +183,7 @@ export interface StreamEncoder {
  * An id that the target accepts: `id` if it matches `pattern`, otherwise 32 hexadecimal characters of its hash.
  * The same id always gives the same result, so call and result agree and a retry has the same bytes.
  */
-export function safeId(id: string, pattern: RegExp): string {
+export function toSafeId(id: string, pattern: RegExp): string {
   if (pattern.test(id)) return id;
   return Buffer.from(sha256(id), "base64url").toString("hex").slice(0, 32);
 }

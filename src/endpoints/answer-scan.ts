@@ -78,7 +78,7 @@ export function decodeUsage(native: Json | undefined): Usage {
 }
 
 /** Whether the usage has image tokens. They have a price of their own that `Usage` cannot express: the cost is unknown. */
-export const countsPictures = ({ native }: Usage): boolean =>
+export const countsImages = ({ native }: Usage): boolean =>
   isObject(native) &&
   ["input_tokens_details", "output_tokens_details"].some((key) => {
     const tokens = readDetails(native, [key]).image_tokens;

@@ -15,10 +15,11 @@ const UNSUPPORTED: Record<string, Json> = { n: 1, best_of: 1, echo: false, suffi
 export function encodePrompt({ prompt: prompts, ...body }: JsonObject): JsonObject {
   const [prompt, ...more] = Array.isArray(prompts) ? prompts : [prompts];
   if (typeof prompt !== "string" || more.length > 0)
-    throw unprocessable("prompt", "this model only chats, and answers one text at a time");
+    throw unprocessable("prompt", "expected one text: the model supports chat only");
   for (const [member, nothing] of Object.entries(UNSUPPORTED)) {
     const value = body[member] ?? null;
-    if (value !== null && value !== nothing) throw unprocessable(member, "this model only chats, and a chat has none");
+    if (value !== null && value !== nothing)
+      throw unprocessable(member, "the model supports chat only, which does not have this member");
   }
   const { n: _n, best_of: _b, echo: _e, suffix: _s, logprobs: _l, ...same } = body;
   return { ...same, messages: [{ role: "user", content: prompt }] };

@@ -9,7 +9,7 @@ import type { ParsedRequest } from "../surfaces/request.ts";
 import { isObject, type Json, type JsonObject, parseJson } from "../wire/json.ts";
 import { appendMember, findMembers, replaceMember, splice } from "../wire/splice.ts";
 import { geminiEndpointPath } from "./endpoint.ts";
-import type { EndpointCall } from "./relay.ts";
+import type { EndpointCall } from "./call-endpoint.ts";
 
 /** Token counting of one dialect. */
 type Counter = {
@@ -86,7 +86,7 @@ const DEMO: Counter = { ...COUNTERS["openai-responses"]!, path: () => "/input_to
 type CountRequest = ParsedRequest & { around?: (body: string) => string };
 
 /** A count ready to be sent. `translate`: present where the provider answers in another format than the caller's. */
-type PreparedCount = Pick<EndpointCall, "target" | "provider" | "path" | "translate"> & {
+type PreparedCount = Pick<EndpointCall, "target" | "providerDialect" | "path" | "translate"> & {
   text: string;
   losses: Loss[];
 };
@@ -110,7 +110,13 @@ export function prepareCount(request: CountRequest, context: Context, planned: T
     const { body, losses } = spliceBody(request, context, encodeTarget);
     const isBare = target.dialect === "gemini" && target.provider.cloud === undefined && instructions !== undefined;
     const around = request.around ?? (isBare ? (whole: string) => `{"generateContentRequest":${whole}}` : undefined);
-    return { target, provider, path, text: around?.(withModelName(body, target.model)) ?? body, losses };
+    return {
+      target,
+      providerDialect: provider,
+      path,
+      text: around?.(withModelName(body, target.model)) ?? body,
+      losses,
+    };
   }
   const { body, losses } = encodeBody(request, context, provider, encodeTarget);
   const text = JSON.stringify(counter.encodeBody(parseJson(body) as JsonObject, target));
@@ -118,9 +124,9 @@ export function prepareCount(request: CountRequest, context: Context, planned: T
   const translate: EndpointCall["translate"] = (answer) => {
     const tokens = isObject(answer) ? counter.decodeCount(answer) : undefined;
     if (typeof tokens === "number") return { value: surface.encodeCount(tokens), usage: {} };
-    throw new GatewayError("provider.execution_failed", "the provider's answer holds no count of tokens");
+    throw new GatewayError("provider.execution_failed", "the provider's answer has no token count");
   };
-  return { target, provider, path, text, losses, translate };
+  return { target, providerDialect: provider, path, text, losses, translate };
 }
 
 /** The body with the model's name: inside `generateContentRequest` Gemini requires it again. */
@@ -141,8 +147,4 @@ function countingTarget(planned: Target, surface: Dialect): Target {
 }
 
 const cannotCount = ({ provider }: Target): GatewayError =>
-  new GatewayError(
-    "request.unprocessable",
-    `model: provider ${provider.id} cannot count tokens, and the gateway does not guess`,
-    { param: "model" },
-  );
+  new GatewayError("request.unprocessable", `model: provider ${provider.id} cannot count tokens`, { param: "model" });

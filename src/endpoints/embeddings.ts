@@ -1,131 +1,115 @@
+import { z } from "zod";
 import { GatewayError } from "../canonical/error.ts";
-import type { Loss, Usage } from "../canonical/types.ts";
-import type { Encoded } from "../dialects/dialect.ts";
-import { readMember } from "../dialects/gemini/casing.ts";
-import { isObject, type Json, type JsonObject, numberOf, stringifyMember } from "../wire/json.ts";
-import { decodeUsage } from "./answer-scan.ts";
+import type { Target } from "../routing/locate.ts";
+import { SURFACES } from "../surfaces/index.ts";
+import { rhoneRequest } from "../surfaces/rhone.ts";
+import type { JsonObject } from "../wire/json.ts";
+import { findElements, findMembers, removeMember, replaceMember, splice } from "../wire/splice.ts";
+import {
+  decodeFromGemini,
+  decodeFromOpenai,
+  encodeForGemini,
+  encodeForOpenai,
+  type GeminiMethod,
+} from "./embeddings-format.ts";
+import {
+  type Endpoint,
+  type EndpointRequest,
+  geminiEndpointPath,
+  type JsonRequest,
+  requireOpenai,
+  spliceModel,
+} from "./endpoint.ts";
 
-/** Translation of embeddings between OpenAI's format and Gemini's, both ways. Pure. */
-export type GeminiMethod = "embedContent" | "batchEmbedContents";
+const rhone = rhoneRequest.optional();
+const tokens = z.array(z.int()).min(1);
 
-type TranslatedAnswer = { value: JsonObject; usage: Usage };
-
-/**
- * OpenAI's request as Gemini's `batchEmbedContents`, which returns one vector per request. Throws
- * `request.unprocessable` for tokens: they belong to the vocabulary of one model.
- */
-export function encodeForGemini(body: JsonObject, model: string): Encoded<JsonObject> {
-  const inputs = Array.isArray(body.input) ? body.input : [body.input ?? null];
-  const losses: Loss[] = typeof body.user === "string" ? [{ at: "user", what: "dropped", why: "gemini has none" }] : [];
-  const dimensions = numberOf(body.dimensions);
-  const requests = inputs.map((input): JsonObject => {
-    if (typeof input !== "string")
-      throw unprocessable("input", "the provider reads texts; these tokens are of another's vocabulary");
+/** `POST /v1/embeddings` (OpenAI's API), at a provider of OpenAI's or Gemini's dialect. */
+export const embeddings: Endpoint = {
+  id: "embeddings",
+  surface: SURFACES.chat,
+  request: z
+    .looseObject({
+      model: z.string().min(1).optional(),
+      input: z.union(
+        [z.string().min(1), z.array(z.string()).min(1), tokens, z.array(tokens).min(1)],
+        "expected a text, or a list of at least one text, token or list of tokens",
+      ),
+      encoding_format: z.enum(["float", "base64"]).nullish(),
+      dimensions: z.int().min(1).nullish(),
+      rhone,
+    })
+    .meta({ id: "EmbeddingRequest" }),
+  prepare: (request, target) => {
+    if (target.dialect !== "gemini") {
+      requireOpenai(target, PATH);
+      return { path: PATH, text: spliceModel(request, target.model) };
+    }
+    const { value, losses } = encodeForGemini(request.body, target.model);
+    const base64 = request.body.encoding_format === "base64";
+    const { path, body: geminiBody } = toGeminiRequest(target, value);
     return {
-      model: `models/${model}`,
-      content: { parts: [{ text: input }] },
-      ...(dimensions !== undefined && { outputDimensionality: dimensions }),
+      path,
+      text: JSON.stringify(geminiBody),
+      losses,
+      translate: (body) => decodeFromGemini(body, { model: target.model, base64 }),
     };
-  });
-  return { value: { requests }, losses };
+  },
+};
+
+const PATH = "/embeddings";
+
+/** Path and body at Gemini, or at Vertex, which has no batches: there more than one input is refused. */
+function toGeminiRequest(target: Target, batch: JsonObject): { path: string; body: JsonObject } {
+  const requests = batch.requests as JsonObject[];
+  if (target.provider.cloud !== "vertex")
+    return { path: geminiEndpointPath(target, "batchEmbedContents"), body: batch };
+  if (requests.length > 1)
+    throw new GatewayError("request.unprocessable", "input: Vertex accepts one input per request", { param: "input" });
+  const { model: _, ...single } = requests[0]!;
+  return { path: geminiEndpointPath(target, "embedContent"), body: single };
 }
 
-/** Gemini's answer in OpenAI's format. `usage` is absent if Gemini reports none, as most of its embedding models. */
-export function decodeFromGemini(answer: Json, request: { model: string; base64: boolean }): TranslatedAnswer {
-  const vectors = readGeminiVectors(answer);
-  const usage = decodeGeminiUsage(answer);
-  const data = vectors.map((vector, index) => ({
-    object: "embedding",
-    index,
-    embedding: request.base64 ? encodeFloats(vector) : vector,
-  }));
-  const tokens = usage.fresh;
-  return {
-    value: {
-      object: "list",
-      data,
-      model: request.model,
-      ...(tokens !== undefined && { usage: { prompt_tokens: tokens, total_tokens: tokens } }),
-    },
-    usage,
-  };
+// A request's content: text, or an object with parts.
+const content = z.union([z.string().min(1), z.looseObject({})], "expected a content with parts");
+const REQUEST: Record<GeminiMethod, z.ZodType<object>> = {
+  embedContent: z.looseObject({ content, rhone }).meta({ id: "EmbedContentRequest" }),
+  batchEmbedContents: z
+    .looseObject({
+      requests: z
+        .array(z.looseObject({ content }).meta({ id: "EmbedContentPart" }))
+        .min(1, "expected at least one request"),
+      rhone,
+    })
+    .meta({ id: "BatchEmbedContentsRequest" }),
+};
+
+/** `POST /v1beta/models/{model}:embedContent` and `:batchEmbedContents` (Gemini's API), at a provider of either dialect. */
+export const geminiEmbeddings = (method: GeminiMethod): Endpoint => ({
+  id: "embeddings",
+  surface: SURFACES.gemini,
+  request: REQUEST[method],
+  prepare: (request, target) => {
+    if (target.dialect === "gemini")
+      return { path: geminiEndpointPath(target, method), text: spliceForGemini(request, method, target) };
+    return toOpenaiRequest(request, method, target);
+  },
+});
+
+function toOpenaiRequest({ body }: JsonRequest, method: GeminiMethod, target: Target): EndpointRequest {
+  requireOpenai(target, PATH);
+  const { value, losses } = encodeForOpenai(body, method, target.model);
+  return { path: PATH, text: JSON.stringify(value), losses, translate: (answer) => decodeFromOpenai(answer, method) };
 }
 
-/** Gemini's request, single or batch, as OpenAI's. Throws `request.unprocessable` for what OpenAI cannot embed. */
-export function encodeForOpenai(body: JsonObject, method: GeminiMethod, model: string): Encoded<JsonObject> {
-  const requests = method === "embedContent" ? [body] : (body.requests as JsonObject[]);
-  const losses: Loss[] = [];
-  for (const name of ["taskType", "title"]) {
-    if (requests.some((request) => readMember(request, name) !== undefined))
-      losses.push({ at: name, what: "dropped", why: "openai's embeddings have none" });
-  }
-  const sizes = new Set(requests.map((request) => numberOf(readMember(request, "outputDimensionality"))));
-  if (sizes.size > 1) throw unprocessable("requests", "the provider gives all vectors of a call the same dimensions");
-  const [dimensions] = sizes;
-  const texts = requests.map((request, i) =>
-    joinTextParts(request.content, method === "embedContent" ? "content" : `requests[${i}].content`),
-  );
-  const value: JsonObject = {
-    model,
-    input: texts.length === 1 ? texts[0]! : texts,
-    ...(dimensions !== undefined && { dimensions }),
-    encoding_format: "float",
-  };
-  return { value, losses };
+/** The caller's bytes with the provider's model name: Gemini has it in the path and, equal to it, in every request. */
+function spliceForGemini({ text, members: top }: JsonRequest, method: GeminiMethod, target: Target): string {
+  const name = JSON.stringify(`models/${target.model}`);
+  const list = method === "embedContent" ? undefined : top.findLast(({ key }) => key === "requests");
+  const inner = list === undefined ? [] : findElements(text, list.value.start);
+  return splice(text, [
+    ...removeMember(top, "rhone"),
+    ...replaceMember(top, "model", name),
+    ...inner.flatMap(({ start }) => replaceMember(findMembers(text, start), "model", name)),
+  ]);
 }
-
-/** OpenAI's answer in Gemini's format. Throws `provider.execution_failed` for an answer without vectors. */
-export function decodeFromOpenai(answer: Json, method: GeminiMethod): TranslatedAnswer {
-  const data = isObject(answer) && Array.isArray(answer.data) ? answer.data : undefined;
-  if (data === undefined || data.length === 0) throw noEmbeddings();
-  const embeddings = data
-    .map((one) => (isObject(one) ? one : {}))
-    // OpenAI's API reference does not promise an order, only an `index`.
-    .toSorted((a, b) => (numberOf(a.index) ?? 0) - (numberOf(b.index) ?? 0))
-    .map(({ embedding }) => ({ values: requireVector(embedding) }));
-  const usage = decodeUsage(isObject(answer) ? answer.usage : undefined);
-  const metadata = usage.fresh === undefined ? {} : { usageMetadata: { promptTokenCount: usage.fresh } };
-  const value = method === "embedContent" ? { embedding: embeddings[0]! } : { embeddings };
-  return { value: { ...value, ...metadata }, usage };
-}
-
-/** Base64 of little-endian float32, OpenAI's `encoding_format: "base64"`. Every platform of the gateway is little-endian. */
-export const encodeFloats = (vector: readonly number[]): string =>
-  Buffer.from(Float32Array.from(vector).buffer).toString("base64");
-
-function readGeminiVectors(answer: Json): number[][] {
-  const body = isObject(answer) ? answer : {};
-  const list = Array.isArray(body.embeddings) ? body.embeddings : body.embedding === undefined ? [] : [body.embedding];
-  if (list.length === 0) throw noEmbeddings();
-  return list.map((one) => requireVector(isObject(one) ? one.values : undefined));
-}
-
-function decodeGeminiUsage(answer: Json): Usage {
-  const usage = decodeUsage(isObject(answer) ? answer.usageMetadata : undefined);
-  // An embedding generates no tokens: the input is all of its usage.
-  return usage.fresh === undefined ? usage : { ...usage, output: 0 };
-}
-
-function requireVector(value: Json | undefined): number[] {
-  if (Array.isArray(value)) return value as number[];
-  // Some providers answer a request for floats in base64, even of bytes (Perplexity, as recorded): the type is ambiguous.
-  throw noEmbeddings();
-}
-
-/** The text of one content, which becomes one vector: its parts, joined by line breaks. */
-function joinTextParts(content: Json | undefined, at: string): string {
-  if (typeof content === "string") return content;
-  const parts = isObject(content) ? [content.parts ?? []].flat() : [];
-  const texts = parts.map((part) => {
-    const text = typeof part === "string" ? part : isObject(part) ? part.text : undefined;
-    if (text === undefined) throw unprocessable(`${at}.parts`, "the provider embeds texts only");
-    return stringifyMember(text);
-  });
-  return texts.join("\n");
-}
-
-const noEmbeddings = (): GatewayError =>
-  new GatewayError("provider.execution_failed", "the provider's answer holds no embeddings of floats");
-
-const unprocessable = (param: string, why: string): GatewayError =>
-  new GatewayError("request.unprocessable", `${param}: ${why}`, { param });

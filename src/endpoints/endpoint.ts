@@ -6,7 +6,7 @@ import type { Surface } from "../surfaces/index.ts";
 import type { RequestText } from "../surfaces/request.ts";
 import type { JsonObject } from "../wire/json.ts";
 import { appendMember, removeMember, replaceMember, splice } from "../wire/splice.ts";
-import type { EndpointCall } from "./relay.ts";
+import type { EndpointCall } from "./call-endpoint.ts";
 
 /** An endpoint that does not generate text: its request schema, and how a request is prepared for a provider. */
 export type Endpoint = {
@@ -65,4 +65,4 @@ export function geminiEndpointPath({ provider, model }: Target, method: string):
 }
 
 const unsupported = (provider: string, what: string): GatewayError =>
-  new GatewayError("request.unprocessable", `model: provider ${provider} has no ${what}`, { param: "model" });
+  new GatewayError("request.unprocessable", `model: provider ${provider} does not support ${what}`, { param: "model" });

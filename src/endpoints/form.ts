@@ -39,10 +39,7 @@ export async function readForm(request: Request, headerModel?: string): Promise<
   const { found, held: chunks, release } = await readToModel(request.body, boundary);
   if (found === undefined) {
     release();
-    throw invalid(
-      "model",
-      "expected this field in the form; a form that has it behind 32 MiB of files needs the header x-rhone-model or ?model=",
-    );
+    throw invalid("model", "expected the field model within the first 32 MiB, or the header x-rhone-model or ?model=");
   }
   const send = (model: string): { stream: ReadableStream<Uint8Array>; contentType: string } => {
     const isSame = model === found.value;
@@ -81,17 +78,21 @@ async function readToModel(
   } catch (cause) {
     release();
     if (cause instanceof GatewayError) throw cause;
-    throw new GatewayError("request.invalid", "body: the form broke off", { param: "body", cause });
+    throw new GatewayError("request.invalid", "body: the form ended early", { param: "body", cause });
   } finally {
     reader.releaseLock();
   }
 }
 
 const tooManyForms = (): GatewayError =>
-  new GatewayError("rate.limited", "body: too many forms are being read; one that begins with its model is not held", {
-    param: "model",
-    retryAfterSeconds: 1,
-  });
+  new GatewayError(
+    "rate.limited",
+    "model: too many uploads wait for their model field: send `model` first, or the header x-rhone-model",
+    {
+      param: "model",
+      retryAfterSeconds: 1,
+    },
+  );
 
 /**
  * The held chunks, then the rest, piped without JavaScript. The stream has a length where the request had one: some

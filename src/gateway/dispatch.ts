@@ -10,12 +10,12 @@ import { issuerOf, type Target } from "../routing/locate.ts";
 import type { Context } from "../session/session.ts";
 import type { DiscardedUsage } from "../store/records.ts";
 import type { ParsedRequest } from "../surfaces/request.ts";
-import { discardedCost } from "./call/attempt-cost.ts";
+import { priceDiscarded } from "./call/attempt-cost.ts";
 import type { CallLog } from "./call/call-log.ts";
 import type { Call, CallHost } from "./call/call.ts";
-import { addedUsageOption, isSameDialect, type UpstreamCall } from "./call/upstream-call.ts";
+import { findUsageOption, isSameDialect, type UpstreamCall } from "./call/upstream-call.ts";
 import { encodeBody, type ProviderBody, spliceBody } from "./request-body.ts";
-import { awaitFirstContent, type UpstreamAnswer } from "./upstream/answer.ts";
+import { awaitFirstContent, type UpstreamAnswer } from "./upstream/first-content.ts";
 
 /**
  * A call that has started in its session and is ready to be sent. `giveUpAt`: the call's total deadline, in Unix
@@ -64,7 +64,7 @@ export async function dispatch(
   let discarded: Promise<DiscardedUsage> | undefined;
   try {
     return await awaitFirstContent({ ...upstreamCall, upstream: response, cancel }, (usage, model) => {
-      discarded = discardedCost(target, usage, model, new Date(prepared.call.createdAt));
+      discarded = priceDiscarded(target, usage, model, new Date(prepared.call.createdAt));
     });
   } catch (thrown) {
     cancel();
@@ -109,7 +109,7 @@ function buildBody(upstreamCall: UpstreamCall, appended: readonly Message[]): Pr
     isSameDialect(upstreamCall) &&
     (instructions === undefined || instructions.dialect === dialect.id);
   return reusesBytes
-    ? spliceBody(request, context, encodeTarget, addedUsageOption(upstreamCall))
+    ? spliceBody(request, context, encodeTarget, findUsageOption(upstreamCall))
     : encodeBody(request, context, dialect, encodeTarget, appended);
 }
 

@@ -1,4 +1,5 @@
 import { GatewayError, toGatewayError } from "../canonical/error.ts";
+import { logInternalError } from "../canonical/log-internal-error.ts";
 import type { Message } from "../canonical/types.ts";
 import { requireModel } from "../keys/permissions.ts";
 import { findCandidates } from "../routing/candidates.ts";
@@ -7,18 +8,18 @@ import type { Target } from "../routing/locate.ts";
 import type { ParsedRequest } from "../surfaces/request.ts";
 import { CallLog } from "./call/call-log.ts";
 import type { Call, CallHost } from "./call/call.ts";
-import { CLIENT_LEFT } from "./call/endings.ts";
-import { turnInput } from "./call/turn-input.ts";
-import { replyContext } from "./call/upstream-call.ts";
+import { CLIENT_LEFT } from "./call/stream-errors.ts";
+import { toTurnInput } from "./call/turn-input.ts";
+import { toReplyContext } from "./call/upstream-call.ts";
 import { dispatch, type PreparedCall, upstreamCallTo } from "./dispatch.ts";
 import { type Outcome, respondWithin } from "./reply/early-response.ts";
-import { errorResponse, errorStream, withHeaders } from "./reply/headers.ts";
+import { buildErrorResponse, buildErrorStream, withHeaders } from "./reply/headers.ts";
 import type { Recover } from "./reply/recovery.ts";
 import { reply } from "./reply/reply.ts";
 import { settleFailure } from "./reply/settle.ts";
-import { allowedTargets, reserve } from "./reserve.ts";
-import { planHedge, rankCandidates, routingRequest, withDeadline } from "./route.ts";
-import { EmptyStreamError, type UpstreamAnswer } from "./upstream/answer.ts";
+import { filterAllowedTargets, reserve } from "./reserve.ts";
+import { planHedge, rankCandidates, toRoutingRequest, withDeadline } from "./route.ts";
+import { EmptyStreamError, type UpstreamAnswer } from "./upstream/first-content.ts";
 import { UpstreamRefusal } from "./upstream/refusal.ts";
 
 /**
@@ -60,7 +61,7 @@ const earlyResponseOptions = (
   onClientLeft: () => void,
 ): Parameters<typeof respondWithin>[1] => ({
   surface: request.surface,
-  reply: () => replyContext({ call, request }),
+  reply: () => toReplyContext({ call, request }),
   headers: { "x-rhone-session-id": call.sessionId, "x-rhone-call-id": call.id },
   waitUntil: host.waitUntil,
   onClientLeft,
@@ -75,12 +76,12 @@ async function respond(call: Call, request: ParsedRequest, host: CallHost, signa
   let prepared: PreparedCall | undefined;
   let firstTarget: Target | undefined;
   try {
-    const candidates = await findCandidates(routingRequest(request), request.surface.dialect.id, {
+    const candidates = await findCandidates(toRoutingRequest(request), request.surface.dialect.id, {
       config: host.router.config,
       providers: host.providers,
     });
     log.target = candidates.all[0].target;
-    const context = await host.start(turnInput(request), log.toCallStart());
+    const context = await host.start(toTurnInput(request), log.toCallStart());
     log.context = context;
     const { policy } = candidates;
     prepared = {
@@ -92,7 +93,7 @@ async function respond(call: Call, request: ParsedRequest, host: CallHost, signa
       policy,
       giveUpAt: call.createdAt + policy.deadlines.total,
     };
-    const targets = allowedTargets(call.caller, request, await rankCandidates(candidates, context, host));
+    const targets = filterAllowedTargets(call.caller, request, await rankCandidates(candidates, context, host));
     log.target = targets[0];
     [firstTarget] = targets;
     const plan: FailoverPlan = { targets, policy, ...(await planHedge(request, targets, host)) };
@@ -111,7 +112,7 @@ async function respond(call: Call, request: ParsedRequest, host: CallHost, signa
   } catch (thrown) {
     const error = toGatewayError(thrown);
     // The cause goes to the log only: it may contain internals that a caller must not see.
-    if (error.code === "internal") console.error("internal error", call.id, error.cause);
+    if (error.code === "internal") logInternalError(call.id, error.cause);
     // After all attempts failed, the error returned is the first target's; the model and provider headers must match
     // it.
     if (firstTarget !== undefined) log.target = firstTarget;
@@ -121,8 +122,8 @@ async function respond(call: Call, request: ParsedRequest, host: CallHost, signa
     const upstream = error instanceof UpstreamRefusal ? error.headers : undefined;
     const response =
       error instanceof EmptyStreamError
-        ? errorStream(request.surface, error, replyContext({ call, request }))
-        : errorResponse(request.surface, error, call.id);
+        ? buildErrorStream(request.surface, error, toReplyContext({ call, request }))
+        : buildErrorResponse(request.surface, error, call.id);
     return { response: withHeaders(response, { call, request, log }, upstream), error };
   }
 }

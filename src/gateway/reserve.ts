@@ -31,7 +31,7 @@ const DATA_BYTES_PER_TOKEN = 8;
 const MAX_CONTEXT = 1_000_000;
 
 /** The targets that the caller's key may use. Throws `model.not_allowed` if there are none. */
-export function allowedTargets(
+export function filterAllowedTargets(
   caller: Caller,
   { model, rhone: { routing = {} } }: Pick<ParsedRequest, "model" | "rhone">,
   targets: readonly [Target, ...Target[]],

@@ -13,7 +13,7 @@ import type { CallHost } from "./call/call.ts";
 import type { PreparedCall } from "./dispatch.ts";
 
 /** The models, providers and policy that a request names for its routing. */
-export function routingRequest({ model, rhone: { routing = {} } }: ParsedRequest): RoutingRequest {
+export function toRoutingRequest({ model, rhone: { routing = {} } }: ParsedRequest): RoutingRequest {
   const { models = [], fallbacks = [], providers } = routing;
   return { model, models: [...models, ...fallbacks], ...(providers && { providers }), ...toPolicyChanges(routing) };
 }

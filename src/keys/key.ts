@@ -157,9 +157,9 @@ export class Key {
     const now = this.#now();
     const { revoked_at } = this.#row!;
     const { expires_at = Infinity } = this.policy;
-    if (revoked_at !== null) throw invalid("id", "expected a key that is not revoked");
-    if (expires_at <= now) throw invalid("id", "expected a key that has not expired");
-    if (now + graceMs > expires_at) throw invalid("grace_s", "expected no more than the key has left");
+    if (revoked_at !== null) throw invalid("id", "the key is revoked");
+    if (expires_at <= now) throw invalid("id", "the key has expired");
+    if (now + graceMs > expires_at) throw invalid("grace_s", "expected at most the remaining lifetime of the key");
     this.#storage.transact(() => {
       this.#storage.sql("UPDATE secrets SET expires_at = min(coalesce(expires_at, ?1), ?1)", now + graceMs);
       this.#addSecret(secret.digest, secret.hint, now);
@@ -186,7 +186,7 @@ export class Key {
     try {
       requireSubset(this.policy, policy);
     } catch (cause) {
-      throw new GatewayError("auth.forbidden", "the key may do more than the key that changes it", { cause });
+      throw new GatewayError("auth.forbidden", "the key has permissions that yours lacks", { cause });
     }
   }
 

@@ -109,7 +109,7 @@ export function requireSubset(requested: Policy, parent: Policy | undefined): vo
 }
 
 function rejectField(field: string): never {
-  throw invalid(field, "expected no more than the parent key has itself");
+  throw invalid(field, "expected no more than the parent key allows");
 }
 
 /** An absent list allows everything, so it is within the parent's only if that is absent too. */

@@ -27,7 +27,7 @@ export class IdempotencyObject extends DurableObject {
 
   /** Answers the request, or replays the stored answer. `org`: the organisation of the authenticated caller. */
   async answer(request: Request, org: string): Promise<Response> {
-    return await toRpcResponse(async () => {
+    return await toRpcResponse(this.ctx.id.toString(), async () => {
       const { request: original, ...repeatable } = await readIdempotentRequest(request);
       return await this.#idempotency.answer(repeatable, () => this.#run(original, org));
     });

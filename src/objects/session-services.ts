@@ -5,11 +5,11 @@ import { SessionSockets } from "../gateway/sockets/session-sockets.ts";
 import { createBudgets } from "../platform/key-stubs.ts";
 import { providersFor } from "../platform/org-providers.ts";
 import { responseIndexFor } from "../platform/response-index.ts";
-import { isolateRouter } from "../platform/router.ts";
-import { authenticateSocket } from "../platform/socket-ticket.ts";
+import { getIsolateRouter } from "../platform/router.ts";
+import { authenticateSocket } from "../platform/socket-auth.ts";
 import { loadCatalogue } from "../providers/catalogue.ts";
 import { Lease } from "../session/lease.ts";
-import { listInterruptedCalls } from "../session/recovery.ts";
+import { listInterruptedCalls } from "../session/interrupted-calls.ts";
 import { toSessionRecord } from "../session/row.ts";
 import { withLazyTables } from "../session/schema.ts";
 import { Session } from "../session/session.ts";
@@ -51,7 +51,7 @@ export class SessionServices {
     const { sql, transact } = objectStorage(ctx);
     this.sql = withLazyTables(sql);
     this.session = new Session({ sql: this.sql, transact }, now);
-    // A named object's name is that of the call that created the session; see platform/call-journal.ts.
+    // A named object's name is that of the call that created the session; see platform/journal-stubs.ts.
     this.objectId = ctx.id.name ?? encodeObjectId(ctx.id.toString());
     this.alarm = new Alarm((at) => void ctx.storage.setAlarm(at), now);
     this.outbox = new OutboxSender({
@@ -71,7 +71,7 @@ export class SessionServices {
       blobs: openBlobs(env.BLOBS, this.objectId),
       objectId: this.objectId,
       providers: (org) => providersFor(env, org, waitUntil),
-      router: () => isolateRouter(env),
+      router: () => getIsolateRouter(env),
       now,
       budgets: createBudgets(env, waitUntil),
       durable: () => this.durable(),

@@ -8,12 +8,12 @@ import { asOpenAiError, findContext } from "../gateway/responses/state.ts";
 import { type Command, runCommand } from "../gateway/session/commands.ts";
 import { type ConversationCommand, runConversationCommand } from "../gateway/session/conversations.ts";
 import { importCall } from "../gateway/session/import-call.ts";
-import { readStoredResponse, type ResponseQuery } from "../gateway/session/stored-responses.ts";
+import { readStoredResponse, type ResponseQuery } from "../gateway/session/response-queries.ts";
 import { PROTOCOL } from "../gateway/sockets/session-sockets.ts";
 import type { Caller } from "../keys/caller.ts";
-import { findJournalEntry, removeJournalEntry } from "../platform/call-journal.ts";
+import { findJournalEntry, removeJournalEntry } from "../platform/journal-stubs.ts";
 import { loadRouter } from "../platform/router.ts";
-import { readAttachment } from "../platform/socket-ticket.ts";
+import { readAttachment } from "../platform/socket-auth.ts";
 import { type CallStart, type CallState, findCallState } from "../session/calls.ts";
 import { importBranch } from "../session/history/branch.ts";
 import { toApiSession } from "../session/history/views.ts";
@@ -109,7 +109,7 @@ export class SessionObject extends DurableObject {
   /** Creates this session from an exported branch. `parent`: the object id of the session it was exported from. */
   async adopt(lines: ReadableStream<Uint8Array>, made: { org: string; id: string; parent: string }): Promise<Response> {
     return await this.#respond(made.org, async (services) => {
-      if (services.session.exists) throw invalid("id", "expected an id that no session has yet");
+      if (services.session.exists) throw invalid("id", "expected an id that no other session has");
       await importBranch(readLines(lines), services.commands, made);
       await Promise.all([services.durable(), services.list()]);
       return Response.json(toApiSession(services.session), { status: 201 });
@@ -121,7 +121,7 @@ export class SessionObject extends DurableObject {
     return await this.#respond(caller.org, ({ commands }) => runConversationCommand(command, id, caller, commands));
   }
 
-  /** A response of OpenAI's API that is stored here; see gateway/session/stored-responses.ts. */
+  /** A response of OpenAI's API that is stored here; see gateway/session/response-queries.ts. */
   async recall(query: ResponseQuery, org: string): Promise<Response> {
     return await this.#respond(org, ({ commands, streams, calls }) =>
       readStoredResponse(query, org, { ...commands, streams, calls }),
@@ -168,7 +168,7 @@ export class SessionObject extends DurableObject {
 
   /** Accepts a WebSocket of rhone.ws.v1. The Worker has authenticated it and sends the attachment in a header. */
   override async fetch(request: Request): Promise<Response> {
-    return await toRpcResponse(async () => {
+    return await toRpcResponse(this.#services.objectId, async () => {
       const { session, sockets } = this.#services;
       const attachment = readAttachment(request);
       await this.#importFromJournal(attachment.org);
@@ -205,7 +205,7 @@ export class SessionObject extends DurableObject {
   }
 
   async #respond(org: string, work: (services: SessionServices) => Promise<Response> | Response): Promise<Response> {
-    return await toRpcResponse(async () => {
+    return await toRpcResponse(this.#services.objectId, async () => {
       await this.#importFromJournal(org);
       return await work(this.#services);
     });

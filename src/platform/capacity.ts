@@ -48,7 +48,7 @@ export class Capacity {
 type HeldCapacity = { hold: (bytes: number) => void; leave: () => void };
 
 const full = (): GatewayError =>
-  new GatewayError("rate.limited", "the gateway holds as many calls as it can; try again in a second", {
+  new GatewayError("rate.limited", "the gateway is at capacity: retry in a second", {
     status: 503,
     retryAfterSeconds: 1,
   });

@@ -78,7 +78,7 @@ async function loadProviders(env: Env, org: string, keys: VaultKeys): Promise<Pr
 }
 
 function withoutCredential({ aws: _, apiKey: __, ...row }: Provider): Provider {
-  console.error("a stored credential does not open with RHONE_CREDENTIALS_KEY", row.id);
+  console.error("a stored credential cannot be decrypted with RHONE_CREDENTIALS_KEY", row.id);
   return row;
 }
 

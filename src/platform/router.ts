@@ -11,7 +11,7 @@ const SHARED_BREAKERS = cacheBreakers(() => caches.default);
 let current: { text: string | undefined; router: Router; isSettled: boolean } | undefined;
 
 /** The router shared by all calls of this isolate, in the Worker and in objects. */
-export function isolateRouter({ RHONE_CONFIG: text }: Env): Router {
+export function getIsolateRouter({ RHONE_CONFIG: text }: Env): Router {
   if (current?.text !== text || current === undefined)
     current = { text, router: createRouter(text, undefined, SHARED_BREAKERS), isSettled: text === undefined };
   return current.router;
@@ -22,7 +22,7 @@ export function isolateRouter({ RHONE_CONFIG: text }: Env): Router {
  * stored in the background as the last good one. An invalid one is replaced by the last good one, once, with a log line.
  */
 export function loadRouter(env: Env, waitUntil: (work: Promise<unknown>) => void): Promise<void> | undefined {
-  const { problem } = isolateRouter(env);
+  const { problem } = getIsolateRouter(env);
   const state = current!;
   if (state.isSettled) return undefined;
   state.isSettled = true;

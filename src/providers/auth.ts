@@ -51,7 +51,7 @@ async function signRequest<Body extends OutgoingRequest["body"]>(
   request: OutgoingRequest<Body>,
 ): Promise<OutgoingRequest<Body>> {
   if (typeof request.body !== "string")
-    throw new GatewayError("request.unprocessable", "this provider takes no streamed body");
+    throw new GatewayError("request.unprocessable", "this provider does not accept a streamed body");
   const { AwsV4Signer } = await import("aws4fetch");
   const signer = new AwsV4Signer({
     method: "POST",

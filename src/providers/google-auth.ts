@@ -79,7 +79,7 @@ async function requestToken({ email, key, keyId, tokenUri }: ServiceAccount): Pr
     const reason = isObject(answer) && typeof answer.error === "string" ? `: ${answer.error}` : "";
     throw new GatewayError(
       "provider.execution_failed",
-      `Google gave no access token for the service account (status ${response.status}${reason})`,
+      `Google issued no access token for the service account (status ${response.status}${reason})`,
       { upstream: { status: response.status } },
     );
   }

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { Price, Rate } from "../canonical/usage.ts";
-import { formatIssue } from "../wire/issue.ts";
+import { formatIssue } from "../wire/zod-issue.ts";
 import { isObject, tryParseJson, withoutUndefined } from "../wire/json.ts";
 import type { Provider } from "./provider.ts";
 

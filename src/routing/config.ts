@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { formatIssue } from "../wire/issue.ts";
+import { formatIssue } from "../wire/zod-issue.ts";
 import { tryParseJson, withoutUndefined } from "../wire/json.ts";
 
 /** Time limits in milliseconds. `connect` and `headers` cannot be distinguished, because workerd's `fetch` reports only headers. */

@@ -199,11 +199,15 @@ function createChild(parent: AbortSignal): AbortController {
 function toCooldownError(targets: FailoverPlan["targets"], breakers: Breakers): GatewayError {
   const reasons = targets.map((target) => {
     const { why: last } = breakers.health(healthKeyOf(target));
-    return `${targetKeyOf(target)} (${last?.message ?? "it failed recently, or another call is trying it"})`;
+    return `${targetKeyOf(target)} (${last?.message ?? "it failed recently, or another call is testing it"})`;
   });
   const wait = Math.min(...targets.map((target) => breakers.waitOf(healthKeyOf(target))));
-  return new GatewayError("provider.unavailable", `every target cools down after failures: ${reasons.join("; ")}`, {
-    status: 503,
-    retryAfterSeconds: Math.max(1, Math.ceil(wait / 1000)),
-  });
+  return new GatewayError(
+    "provider.unavailable",
+    `all targets are temporarily disabled after failures: ${reasons.join("; ")}`,
+    {
+      status: 503,
+      retryAfterSeconds: Math.max(1, Math.ceil(wait / 1000)),
+    },
+  );
 }

@@ -62,6 +62,6 @@ export const inlineAll = async (history: readonly WireItems[], blobs: Blobs): Pr
 const missingBlob = (): GatewayError =>
   new GatewayError(
     "request.unprocessable",
-    "a large part of this session (an image, a document) is no longer stored: branch before the turn that holds it, or compact",
+    "an image or document of this session is missing from storage: branch from an earlier turn, or compact",
     { param: "rhone.session_id" },
   );

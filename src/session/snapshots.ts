@@ -8,7 +8,7 @@ type Row = { name: string; turn: string | null; created_at: number };
 
 /** Throws `request.invalid` if the name is taken: a snapshot never changes its turn. */
 export function takeSnapshot(sql: Sql, { name, turn, createdAt }: Snapshot): void {
-  if (findSnapshot(sql, name) !== undefined) throw invalid("name", "expected a name that no snapshot has yet");
+  if (findSnapshot(sql, name) !== undefined) throw invalid("name", "expected a name that no other snapshot has");
   sql("INSERT INTO snapshots (name, turn, created_at) VALUES (?, ?, ?)", name, turn, createdAt);
 }
 

@@ -24,7 +24,7 @@ const MIN_BYTES_PER_MS = 8;
 export function requireUncompressed({ headers }: Request): void {
   const encoding = headers.get("content-encoding")?.trim().toLowerCase() ?? "identity";
   if (encoding === "identity" || encoding === "") return;
-  const message = "content-encoding: expected identity, or none: a body as it is";
+  const message = "content-encoding: expected an uncompressed body";
   throw new GatewayError("request.invalid", message, { param: "content-encoding", status: 415 });
 }
 
@@ -86,7 +86,7 @@ function startWatchdog(idleMs: number): {
       const now = Date.now();
       const left = Math.min(lastBytesAt + idleMs, end) - now;
       if (left > 0) timer = setTimeout(check, left);
-      else reject(tooSlow(now < end ? `and nothing was received for ${idleMs / 1000} s` : "and it arrives too slowly"));
+      else reject(tooSlow(now < end ? `nothing received for ${idleMs / 1000} s` : "received too slowly"));
     };
     timer = setTimeout(check, idleMs);
   });
@@ -99,14 +99,14 @@ function startWatchdog(idleMs: number): {
 
 /** Reported as an error of the request: the connection broke on the client's side, not in the gateway. */
 function throwAborted(cause: unknown): never {
-  throw new GatewayError("request.invalid", "body: expected all of it, and the connection was closed", {
+  throw new GatewayError("request.invalid", "body: the connection closed before the body was complete", {
     param: "body",
     cause,
   });
 }
 
 const tooSlow = (how: string): GatewayError =>
-  new GatewayError("request.invalid", `body: expected all of it, ${how}`, { param: "body", status: 408 });
+  new GatewayError("request.invalid", `body: incomplete, ${how}`, { param: "body", status: 408 });
 
 const tooLarge = (): GatewayError =>
   new GatewayError("request.too_large", `body: expected at most ${MAX_BODY_BYTES / 1024 / 1024} MiB`, {

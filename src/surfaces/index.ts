@@ -5,7 +5,7 @@ import { gemini } from "../dialects/gemini/index.ts";
 import { native } from "../dialects/native/index.ts";
 import { openaiChat } from "../dialects/openai-chat/index.ts";
 import { openaiResponses } from "../dialects/openai-responses/index.ts";
-import { block, format, system, tool, toolChoice } from "./blocks.ts";
+import { block, format, system, tool, toolChoice } from "./native-schemas.ts";
 import { rhoneRequest } from "./rhone.ts";
 
 /** An API by which callers reach models: its wire dialect, and the schema that requests are validated with. */
@@ -156,7 +156,7 @@ const callRequest = z
   })
   .refine(({ input, blocks }) => input === undefined || blocks === undefined, {
     path: ["blocks"],
-    message: "expected either input or blocks: they are two names of one list",
+    message: "expected either input or blocks, not both",
   })
   .meta({ id: "CallRequest" });
 

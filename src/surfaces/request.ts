@@ -146,6 +146,6 @@ export function parseJsonField(text: string, field: string): Json {
     return parseJson(text);
   } catch (cause) {
     if (!(cause instanceof JsonError)) throw cause;
-    throw invalid(field, `not JSON that can be read: ${cause.message}`);
+    throw invalid(field, `invalid JSON: ${cause.message}`);
   }
 }

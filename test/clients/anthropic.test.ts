@@ -212,7 +212,7 @@ describe.each(PROVIDERS)("a stream of %s", (provider) => {
       stream.on("streamEvent", ({ type }) => heard.push(type));
       const error = await failureOf(stream.finalMessage());
       expect(error).toBeInstanceOf(Anthropic.APIError);
-      expect((error as Error).message).toMatch(script === "cut" ? /ended|broke off/ : /Overloaded/);
+      expect((error as Error).message).toMatch(script === "cut" ? /ended|interrupted/ : /Overloaded/);
       expect(heard).not.toContain("message_stop");
     }
   });

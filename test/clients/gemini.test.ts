@@ -173,7 +173,7 @@ describe.each(PROVIDERS)("a stream of %s", (provider) => {
       })();
       const error = await failureOf(heard);
       expect(error).toBeInstanceOf(ApiError);
-      expect((error as ApiError).message).toMatch(script === "cut" ? /ended|broke off/ : /Overloaded/);
+      expect((error as ApiError).message).toMatch(script === "cut" ? /ended|interrupted/ : /Overloaded/);
       expect(reasons).toEqual([]);
     }
   });

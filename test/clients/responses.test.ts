@@ -194,7 +194,7 @@ describe.each(PROVIDERS)("a stream of %s", (provider) => {
   });
 });
 
-const WORDS = { cut: /ended|broke off/, failing: /Overloaded/ };
+const WORDS = { cut: /ended|interrupted/, failing: /Overloaded/ };
 const wordsOf = (thrown: unknown): string => (thrown as Error).message;
 
 describe.each(MODES)("the demo, %s", (_, ask) => {

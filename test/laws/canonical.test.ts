@@ -3,10 +3,10 @@ import { describe, expect, it } from "vitest";
 import { findLongestKnownPrefix, hashAfter, hashTurn, ROOT } from "../../src/canonical/turn-hash.ts";
 import { GatewayError, toGatewayError } from "../../src/canonical/error.ts";
 import { StreamAccumulator, fold, unfold } from "../../src/canonical/accumulator.ts";
-import { edit, hasSeal, unseal, verbatim, verbatimMessage } from "../../src/canonical/native.ts";
+import { editItem, hasSeal, unseal, readNativeItem, readNativeMessage } from "../../src/canonical/native.ts";
 import { budgetOf, nearestEffort } from "../../src/canonical/reasoning.ts";
 import type { Block, Message, ModelResponse, Native } from "../../src/canonical/types.ts";
-import { computeCostMicros, inputTokens } from "../../src/canonical/usage.ts";
+import { computeCostMicros, sumInputTokens } from "../../src/canonical/usage.ts";
 
 const text = fc.string({ unit: "grapheme", minLength: 1 });
 const native = fc.option(
@@ -164,15 +164,15 @@ describe("natives", () => {
   };
 
   it("go to their dialect, and what is sealed to its issuer only", () => {
-    expect(verbatim(sealed.native, { dialect: "anthropic", issuer: "a/1" })).toEqual({ signature: "s" });
-    expect(verbatim(sealed.native, { dialect: "anthropic", issuer: "a/2" })).toBeUndefined();
-    expect(verbatim(sealed.native, { dialect: "gemini", issuer: "a/1" })).toBeUndefined();
-    expect(verbatimMessage(message, { dialect: "anthropic", issuer: "a/1" })).toEqual({ whole: true });
-    expect(verbatimMessage(message, { dialect: "anthropic", issuer: "a/2" })).toBeUndefined();
+    expect(readNativeItem(sealed.native, { dialect: "anthropic", issuer: "a/1" })).toEqual({ signature: "s" });
+    expect(readNativeItem(sealed.native, { dialect: "anthropic", issuer: "a/2" })).toBeUndefined();
+    expect(readNativeItem(sealed.native, { dialect: "gemini", issuer: "a/1" })).toBeUndefined();
+    expect(readNativeMessage(message, { dialect: "anthropic", issuer: "a/1" })).toEqual({ whole: true });
+    expect(readNativeMessage(message, { dialect: "anthropic", issuer: "a/2" })).toBeUndefined();
   });
 
   it("do not survive an edit, and sealed ones do not survive unsealing", () => {
-    expect(edit(sealed, { text: "other" })).toEqual({ kind: "thinking", text: "other" });
+    expect(editItem(sealed, { text: "other" })).toEqual({ kind: "thinking", text: "other" });
     expect(hasSeal(message)).toBe(true);
     expect(unseal(message)).toEqual({ role: "assistant", blocks: [{ kind: "text", text: "x" }] });
     expect(hasSeal(unseal(message))).toBe(false);
@@ -189,8 +189,8 @@ describe("money and effort", () => {
   });
 
   it("sums disjoint buckets, and knows unknown from none", () => {
-    expect(inputTokens({ fresh: 1, cacheRead: 2, cacheWrite: 3 })).toBe(6);
-    expect(inputTokens({ output: 3 })).toBeUndefined();
+    expect(sumInputTokens({ fresh: 1, cacheRead: 2, cacheWrite: 3 })).toBe(6);
+    expect(sumInputTokens({ output: 3 })).toBeUndefined();
   });
 
   it("turns an effort into a budget and back", () => {

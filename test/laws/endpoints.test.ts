@@ -6,9 +6,9 @@ import {
   decodeFromOpenai,
   encodeForGemini,
   encodeForOpenai,
-} from "../../src/endpoints/embeddings.ts";
+} from "../../src/endpoints/embeddings-format.ts";
 import { decodeChat, encodePrompt } from "../../src/endpoints/completions.ts";
-import { countsPictures, decodeUsage, AnswerScanner } from "../../src/endpoints/answer-scan.ts";
+import { countsImages, decodeUsage, AnswerScanner } from "../../src/endpoints/answer-scan.ts";
 import { concatBytes, decodeUtf8, encodeUtf8 } from "../../src/wire/bytes.ts";
 import { boundaryOf, type FormField, FieldFinder, replaceField } from "../../src/wire/multipart.ts";
 
@@ -117,7 +117,7 @@ describe("embeddings", () => {
       })),
     });
     expect(losses).toMatchObject([{ at: "user", what: "dropped" }]);
-    expect(() => encodeForGemini({ input: [1, 2] }, "m")).toThrow("input: the provider reads texts");
+    expect(() => encodeForGemini({ input: [1, 2] }, "m")).toThrow("input: expected text");
   });
 
   it("tell a usage only where Gemini says one", () => {
@@ -132,7 +132,7 @@ describe("embeddings", () => {
     const said = decodeFromGemini({ embeddings: [{ values: [1] }], usageMetadata: { promptTokenCount: 4 } }, asked);
     expect(said.value.usage).toEqual({ prompt_tokens: 4, total_tokens: 4 });
     expect(said.usage).toMatchObject({ fresh: 4, output: 0 });
-    expect(() => decodeFromGemini({ error: {} }, asked)).toThrow("holds no embeddings");
+    expect(() => decodeFromGemini({ error: {} }, asked)).toThrow("has no embeddings");
   });
 
   it("ask OpenAI for what Gemini's requests have in common, and refuse what they have not", () => {
@@ -143,9 +143,7 @@ describe("embeddings", () => {
     const other = { content: "c" };
     expect(() => encodeForOpenai({ requests: [request, other] }, "batchEmbedContents", "m")).toThrow("same dimensions");
     const picture = { content: { parts: [{ inlineData: {} }] } };
-    expect(() => encodeForOpenai(picture, "embedContent", "m")).toThrow(
-      "content.parts: the provider embeds texts only",
-    );
+    expect(() => encodeForOpenai(picture, "embedContent", "m")).toThrow("content.parts: the provider embeds text only");
   });
 
   it("come back in their order, whatever order they came in, and never as what they are not", () => {
@@ -154,7 +152,7 @@ describe("embeddings", () => {
       { index: 0, embedding: [1] },
     ];
     expect(() => decodeFromOpenai({ data: [{ embedding: "1/8A" }] }, "embedContent")).toThrow(
-      "no embeddings of floats",
+      "no embeddings as lists of numbers",
     );
     const { value } = decodeFromOpenai({ data, usage: { prompt_tokens: 5, total_tokens: 5 } }, "batchEmbedContents");
     expect(value).toEqual({ embeddings: [{ values: [1] }, { values: [2] }], usageMetadata: { promptTokenCount: 5 } });
@@ -180,7 +178,7 @@ describe("a completion of a model that only chats", () => {
     ["logprobs", { prompt: "a", logprobs: 0 }],
     ["suffix", { prompt: "a", suffix: "b" }],
   ])("refuses what would be another answer: %s", (param, body) => {
-    expect(() => encodePrompt(body)).toThrow(`${param}: this model only chats`);
+    expect(() => encodePrompt(body)).toThrow(new RegExp(`^${param}: .*the model supports chat only`));
   });
 
   it("has the text of the chat's message or delta", () => {
@@ -213,7 +211,7 @@ describe("reading along", () => {
     const heard = { type: "tokens", total_tokens: 49, input_tokens: 37, input_token_details: { audio_tokens: 37 } };
     expect(decodeUsage(heard)).toEqual({ fresh: 37, output: 12, inputAudio: 37, native: heard });
     const drawn = { input_tokens: 14, output_tokens: 272, output_tokens_details: { image_tokens: 272 } };
-    expect(countsPictures(decodeUsage(drawn))).toBe(true);
+    expect(countsImages(decodeUsage(drawn))).toBe(true);
     expect(decodeUsage({ type: "duration", seconds: 7 })).toEqual({ native: { type: "duration", seconds: 7 } });
   });
 

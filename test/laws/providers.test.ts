@@ -116,7 +116,7 @@ const KEYS = {
 };
 
 describe("rows", () => {
-  it("are all of SPEC 8, and the demo alone needs no settings", () => {
+  it("are the built-in providers, and only the demo needs no settings", () => {
     const { rows } = readProviders({});
     expect([...rows.keys()].toSorted()).toEqual(
       "anthropic azure bedrock cerebras custom deepseek demo fireworks gemini groq mistral moonshot nvidia ollama openai openrouter perplexity together vertex vllm workers-ai xai".split(

@@ -9,7 +9,7 @@ import type { ResponsesState } from "../../src/gateway/call/responses-state.ts";
 import type { StreamChunk } from "../../src/gateway/output/remote-recorder.ts";
 import type { Command } from "../../src/gateway/session/commands.ts";
 import type { ConversationCommand } from "../../src/gateway/session/conversations.ts";
-import type { ResponseQuery } from "../../src/gateway/session/stored-responses.ts";
+import type { ResponseQuery } from "../../src/gateway/session/response-queries.ts";
 import type { SocketAttachment } from "../../src/gateway/sockets/session-sockets.ts";
 import type { AccountReply } from "../../src/keys/budget/grant-pool.ts";
 import type { Grant, GrantRequest, LedgerRefusal, RateState } from "../../src/keys/budget/grant.ts";

@@ -20,7 +20,7 @@ it.each(CALLS)(
     const response = await request(path, { method: "POST", body: JSON.stringify(body), headers });
     const { error } = (await response.json()) as { error: { message: string; type?: string; status?: string } };
     expect([response.status, response.headers.get("x-should-retry")]).toEqual([502, "false"]);
-    expect(error.message).toBe("the provider does not take the credential that the gateway has for it");
+    expect(error.message).toBe("the provider rejected the gateway's credential");
     expect([error.type, error.status]).not.toEqual(expect.arrayContaining([expect.stringMatching(/auth/i)]));
     expect(JSON.stringify(error)).toMatch(/"(upstream_)?status":"?401/);
   },

@@ -55,7 +55,7 @@ it.each([
   const response = await request(path.replace("SESSION", rhone.session_id));
   expect(response.status).toBe(400);
   expect(await response.json()).toMatchObject({
-    error: { code: "request.invalid", message: "after: expected the last_id of the page before" },
+    error: { code: "request.invalid", message: "after: expected the last_id of the previous page" },
   });
 });
 

@@ -207,7 +207,9 @@ describe("a key", () => {
       const other = await SURFACES[surface]("fake/say", false, headers);
       const { error } = await other.json<{ error: Said }>();
       expect(other.status).toBe(409);
-      expect(JSON.stringify(error)).toContain("idempotency-key: expected the same request as the first one with this key");
+      expect(JSON.stringify(error)).toContain(
+        "idempotency-key: expected the same request as the first one with this key",
+      );
     },
   );
 

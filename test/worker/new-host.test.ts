@@ -5,8 +5,8 @@ import { handle } from "../../src/http/app.ts";
 import { KEY } from "./client.ts";
 
 /**
- * A host that nobody here has heard of, as docs/providers.md adds one: a row in the settings, and what it was recorded
- * to say as a fixture (`test/fixtures/openai-chat/deepseek-reasoning-stream`). Not a line of code.
+ * A host without a built-in row, added as docs/providers.md describes: a row in the settings, and a fixture with a
+ * recorded answer (`test/fixtures/openai-chat/deepseek-reasoning-stream`), without any code.
  */
 const ROW = {
   id: "acme",

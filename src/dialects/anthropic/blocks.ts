@@ -1,7 +1,7 @@
-import { verbatim } from "../../canonical/native.ts";
+import { readNativeItem } from "../../canonical/native.ts";
 import type { Block, Item, Loss, Native, Part, Text, ToolCall, ToolResult } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, tryParseJson } from "../../wire/json.ts";
-import { type EncodeTarget, safeId } from "../dialect.ts";
+import { type EncodeTarget, toSafeId } from "../dialect.ts";
 import { decodeCitations } from "./citations.ts";
 import { fallbackTextOf } from "./fallback-text.ts";
 import { decodeMedia, encodeMedia } from "./media.ts";
@@ -49,14 +49,14 @@ export function decodeBlock(item: Json, seal?: string): Block {
 /** `undefined` if the wire has no such block. A loss is recorded where content is dropped. */
 export function encodeBlock(block: Block, target: EncodeTarget, losses: Loss[]): Json | undefined {
   if (block.kind === "text" && block.text === "") return undefined;
-  const ownItem = verbatim(block.native, target);
+  const ownItem = readNativeItem(block.native, target);
   if (isObject(ownItem) && ownItem.type !== undefined) return ownItem;
   switch (block.kind) {
     case "text":
       return encodeText(block, losses);
     case "thinking":
       // It is not the answer of the assistant, and the API refuses signatures of other issuers.
-      losses.push({ at: "thinking", what: "dropped", why: "reasoning of another issuer" });
+      losses.push({ at: "thinking", what: "dropped", why: "reasoning of another provider" });
       return undefined;
     case "media":
       return withCache(encodeMedia(block, losses), block);
@@ -65,7 +65,11 @@ export function encodeBlock(block: Block, target: EncodeTarget, losses: Loss[]):
     case "tool_result":
       return encodeResult(block, target, losses);
     case "opaque":
-      losses.push({ at: block.label, what: "dropped", why: "anthropic has no such item, or cannot open this one" });
+      losses.push({
+        at: block.label,
+        what: "dropped",
+        why: "anthropic does not support it, or it was signed by another provider",
+      });
       return block.gist === undefined ? undefined : { type: "text", text: block.gist };
   }
 }
@@ -96,7 +100,7 @@ function encodeToolCall(block: ToolCall, target: EncodeTarget, losses: Loss[]): 
   if (input === undefined)
     losses.push({ at: "tool_call.arguments", what: "approximated", why: "anthropic accepts a JSON object only" });
   return withCache(
-    { type: "tool_use", id: safeId(block.id || name, toolIdPattern(target)), name, input: input ?? { _raw: args } },
+    { type: "tool_use", id: toSafeId(block.id || name, toolIdPattern(target)), name, input: input ?? { _raw: args } },
     block,
   );
 }
@@ -127,7 +131,7 @@ function encodeResult(block: ToolResult, target: EncodeTarget, losses: Loss[]): 
   return withCache(
     {
       type: "tool_result",
-      tool_use_id: safeId(block.id, toolIdPattern(target)),
+      tool_use_id: toSafeId(block.id, toolIdPattern(target)),
       ...(content !== undefined && { content }),
       ...(block.isError && { is_error: true }),
     },

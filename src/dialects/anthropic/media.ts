@@ -20,7 +20,7 @@ export function encodeMedia({ mime, source, name }: Media, losses: Loss[]): Json
   const isImage = mime.startsWith("image/");
   const from = isImage ? encodeImage(mime, source) : encodeDocument(mime, source);
   if (from === undefined) {
-    losses.push({ at: "media", what: "dropped", why: `anthropic cannot take ${mime} by ${source.type}` });
+    losses.push({ at: "media", what: "dropped", why: `anthropic does not accept ${mime} by ${source.type}` });
     return undefined;
   }
   if (isImage) return { type: "image", source: from };

@@ -1,4 +1,4 @@
-import { verbatim, verbatimMessage } from "../../canonical/native.ts";
+import { readNativeItem, readNativeMessage } from "../../canonical/native.ts";
 import type { Loss, Message } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
 import type { Encoded, EncodeTarget } from "../dialect.ts";
@@ -51,14 +51,14 @@ export function decodeMessage(item: Json, seal?: string): Message {
 /** Loss: names of participants, media of the assistant, and the system role inside the list. */
 function encodeMessage(message: Message, target: EncodeTarget, losses: Loss[]): Json[] {
   if (message.name !== undefined)
-    losses.push({ at: "messages.name", what: "dropped", why: "anthropic has no names of participants" });
+    losses.push({ at: "messages.name", what: "dropped", why: "anthropic does not support names of participants" });
   // The role `system` inside the list exists for the newest models only; the others answer with 400.
   if (message.role === "system")
-    losses.push({ at: "messages.system", what: "approximated", why: "sent as text of the user at its position" });
+    losses.push({ at: "messages.system", what: "approximated", why: "sent as user text at its position" });
   if (message.role !== "assistant") return encodeContent(message.blocks, target, losses);
   const encodable = message.blocks.filter(({ kind }) => kind !== "media");
   if (encodable.length < message.blocks.length)
-    losses.push({ at: "media", what: "dropped", why: "anthropic has no media of the assistant" });
+    losses.push({ at: "media", what: "dropped", why: "anthropic does not accept media in assistant messages" });
   return encodeContent(encodable, target, losses);
 }
 
@@ -88,7 +88,7 @@ export function encodeSystem(
 
 /** The member of a body of this wire, with its bytes. */
 function readSystemMember(message: Message, target: EncodeTarget): Json | undefined {
-  const own = verbatim(message.native, target);
+  const own = readNativeItem(message.native, target);
   return isObject(own) && own.role === undefined ? own.system : undefined;
 }
 
@@ -115,7 +115,7 @@ function joinSystem(parts: readonly (Json | undefined)[]): Json | undefined {
 
 /** The item of a message that came from the list of this wire; `system` is no item. */
 function verbatimItem(message: Message, target: EncodeTarget): JsonObject | undefined {
-  const ownItem = verbatimMessage(message, target);
+  const ownItem = readNativeMessage(message, target);
   return isObject(ownItem) && ownItem.role !== undefined ? ownItem : undefined;
 }
 

@@ -44,7 +44,7 @@ export function encodeReasoning(
   const canThink = version === undefined || version >= 307;
   if (reasoning.effort === "none")
     return canThink ? { ...withoutThinking, thinking: { type: "disabled" } } : withoutThinking;
-  const why = canThink ? blocker : "this model does not think";
+  const why = canThink ? blocker : "this model does not support thinking";
   if (why !== undefined) losses.push({ at: "reasoning", what: "dropped", why });
   if (version !== undefined && version >= 406) return encodeAdaptive(reasoning, maxOutput, version, why === undefined);
   return why === undefined ? encodeBudgeted(reasoning, maxOutput, losses) : withoutThinking;

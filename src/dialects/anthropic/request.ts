@@ -1,5 +1,5 @@
 import { invalid } from "../../canonical/error.ts";
-import { verbatim } from "../../canonical/native.ts";
+import { readNativeItem } from "../../canonical/native.ts";
 import type { Format, Loss, ModelRequest } from "../../canonical/types.ts";
 import {
   isObject,
@@ -46,7 +46,7 @@ export function encodeRequest(request: ModelRequest, target: EncodeTarget): Enco
   const { value: messages, losses } = encodeMessages(instructions.rest, target);
   losses.unshift(...instructions.losses);
   const system = instructions.value;
-  const own = verbatim(request.rest, target);
+  const own = readNativeItem(request.rest, target);
   if (isObject(own)) return { value: reuseBody(own, { model: target.model, messages }, system, losses), losses };
   if (messages.length === 0) {
     // The API refuses an empty list ("messages: at least one message is required") and blank texts.
@@ -77,7 +77,7 @@ function reuseBody(own: JsonObject, members: JsonObject, system: Json | undefine
  */
 function buildBody(request: ModelRequest, target: EncodeTarget, members: JsonObject, losses: Loss[]): JsonObject {
   if (request.cacheKey !== undefined)
-    losses.push({ at: "prompt_cache_key", what: "dropped", why: "anthropic does not have it" });
+    losses.push({ at: "prompt_cache_key", what: "dropped", why: "anthropic does not support it" });
   const version = modelVersion(target.model);
   const tools = encodeTools(request.tools ?? [], target, losses);
   const choice = tools.tools === undefined ? {} : encodeToolChoice(request);
@@ -100,7 +100,7 @@ function buildBody(request: ModelRequest, target: EncodeTarget, members: JsonObj
 }
 
 /** Reason of the loss (Anthropic API, "Extended thinking": preserving thinking blocks). */
-const UNSIGNED = "a tool loop that thinks must start with thinking signed by its issuer";
+const UNSIGNED = "a tool loop with thinking must start with thinking signed by this provider";
 
 /**
  * The reason why the request cannot think, or `undefined`. The API refuses thinking together with a forced tool
@@ -110,7 +110,7 @@ const UNSIGNED = "a tool loop that thinks must start with thinking signed by its
 function findThinkingBlocker(choice: JsonObject, messages: Json[], version: number | undefined): string | undefined {
   const forced =
     isObject(choice.tool_choice) && (choice.tool_choice.type === "any" || choice.tool_choice.type === "tool");
-  if (forced) return "anthropic cannot think if a tool call is forced";
+  if (forced) return "anthropic does not support thinking with a forced tool call";
   const isAdaptive = version !== undefined && version >= 406;
   return !isAdaptive && isUnsignedLoop(messages) ? UNSIGNED : undefined;
 }
@@ -143,6 +143,6 @@ const TIERS: Record<string, string> = { auto: "auto", standard_only: "default" }
 function encodeTier(tier: string | undefined, losses: Loss[]): string | undefined {
   if (tier === undefined || tier === "auto") return tier;
   if (tier === "default") return "standard_only";
-  losses.push({ at: "service_tier", what: "dropped", why: `anthropic has no tier ${tier}` });
+  losses.push({ at: "service_tier", what: "dropped", why: `anthropic does not support the tier ${tier}` });
   return undefined;
 }

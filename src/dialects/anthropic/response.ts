@@ -1,7 +1,7 @@
 import { GatewayError } from "../../canonical/error.ts";
 import type { Block, Finish, FinishReason, Message, ModelResponse } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, stringOf, withoutUndefined } from "../../wire/json.ts";
-import { type ReplyContext, safeId } from "../dialect.ts";
+import { type ReplyContext, toSafeId } from "../dialect.ts";
 import { decodeBlock, parseInput } from "./blocks.ts";
 import { encodeCitations } from "./citations.ts";
 import { decodeErrorBody } from "./errors.ts";
@@ -14,7 +14,7 @@ const dialect = "anthropic";
 export function decodeResponse(body: Json, seal?: string): ModelResponse {
   if (isObject(body) && body.type === "error") throw decodeErrorBody(undefined, body);
   if (!isObject(body) || !Array.isArray(body.content))
-    throw new GatewayError("provider.execution_failed", "the provider's answer is not a message");
+    throw new GatewayError("provider.execution_failed", "the provider's answer is not a valid Anthropic message");
   const { content, ...envelope } = body;
   const messages = decodeReply(content, seal);
   return {
@@ -90,7 +90,7 @@ export function encodeReplyBlock(block: Block): JsonObject | undefined {
 
 /** Clients recognize messages by id: the same answer always has the same one. */
 export const toMessageId = (id: string): string =>
-  id.startsWith("msg_") ? id : `msg_${safeId(id, /^[a-zA-Z0-9_-]{1,60}$/)}`;
+  id.startsWith("msg_") ? id : `msg_${toSafeId(id, /^[a-zA-Z0-9_-]{1,60}$/)}`;
 
 /** `stop_reason` (Anthropic API, "Handling stop reasons"). */
 const FINISH: Record<string, FinishReason> = {

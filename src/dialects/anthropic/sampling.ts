@@ -31,14 +31,14 @@ type SamplingLimits = { thinks: boolean; version: number | undefined };
 export function encodeSampling(sampling: Sampling, limits: SamplingLimits, losses: Loss[]): JsonObject {
   const drop = (at: string, why: string): undefined => void losses.push({ at, what: "dropped", why });
   for (const [member, at] of Object.entries(UNSUPPORTED))
-    if (sampling[member as keyof typeof UNSUPPORTED]) drop(at, "anthropic does not have it");
-  if (sampling.n !== undefined && sampling.n > 1) drop("n", "anthropic gives one answer");
+    if (sampling[member as keyof typeof UNSUPPORTED]) drop(at, "anthropic does not support it");
+  if (sampling.n !== undefined && sampling.n > 1) drop("n", "anthropic returns one answer");
   const { temperature, topP } = encodeRandomness(sampling, limits, losses);
   const isFixed = limits.thinks || (limits.version ?? 0) >= 407;
   const topK = isFixed && sampling.topK !== undefined ? drop("top_k", explainFixed(limits)) : sampling.topK;
   const stop = sampling.stop?.filter((sequence) => sequence.trim() !== "");
   if (stop !== undefined && stop.length < sampling.stop!.length)
-    drop("stop", "anthropic accepts no stop sequence of white space");
+    drop("stop", "anthropic does not accept stop sequences of white space only");
   return withoutUndefined({
     temperature,
     top_p: topP,
@@ -59,7 +59,7 @@ function encodeRandomness(
   const isFixed = limits.thinks || (limits.version ?? 0) >= 407;
   const out: { temperature?: number; topP?: number } = {};
   if (temperature !== undefined && temperature > 1 && !isFixed)
-    losses.push({ at: "temperature", what: "approximated", why: "the maximum of anthropic is 1" });
+    losses.push({ at: "temperature", what: "approximated", why: "anthropic's maximum is 1" });
   if (temperature !== undefined && temperature !== 1 && isFixed)
     losses.push({ at: "temperature", what: "dropped", why: explainFixed(limits) });
   else if (temperature !== undefined) out.temperature = Math.min(1, temperature);
@@ -76,4 +76,5 @@ function encodeRandomness(
 }
 
 /** Reason of a loss. */
-const explainFixed = ({ thinks }: SamplingLimits): string => (thinks ? "fixed while thinking" : "fixed in this model");
+const explainFixed = ({ thinks }: SamplingLimits): string =>
+  thinks ? "the value is fixed while thinking" : "the value is fixed for this model";

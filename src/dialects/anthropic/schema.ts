@@ -12,7 +12,11 @@ export function toObjectSchema(schema: Json, at: string, losses: Loss[]): JsonOb
   const from = isObject(schema) ? schema : {};
   const used = ALTERNATIVES.filter((keyword) => Array.isArray(from[keyword]));
   if (used.length === 0) return from.type === "object" ? from : { ...from, type: "object" };
-  losses.push({ at, what: "approximated", why: `anthropic accepts no ${used.join(", ")} at the top of a schema` });
+  losses.push({
+    at,
+    what: "approximated",
+    why: `anthropic does not accept ${used.join(", ")} at the top level of a schema`,
+  });
   const branches = used.flatMap((keyword) => from[keyword] as Json[]).filter(isObject);
   const properties = Object.assign({}, ...[...branches, from].map((branch) => branch.properties)) as JsonObject;
   const rest = Object.fromEntries(Object.entries(from).filter(([keyword]) => !used.some((one) => one === keyword)));
@@ -41,7 +45,7 @@ export function toSupportedSchema(schema: Json, at: string, losses: Loss[]): Jso
   const unsupported = new Set<string>();
   const value = convert(schema, unsupported);
   if (unsupported.size > 0) {
-    const why = `anthropic enforces no ${[...unsupported].join(", ")}: moved to descriptions`;
+    const why = `anthropic does not enforce ${[...unsupported].join(", ")}: moved to descriptions`;
     losses.push({ at, what: "approximated", why });
   }
   return value;

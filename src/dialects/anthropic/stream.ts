@@ -1,4 +1,4 @@
-import { deltaText, openBlock } from "../../canonical/accumulator.ts";
+import { deltaTextOf, toOpenBlock } from "../../canonical/accumulator.ts";
 import { GatewayError } from "../../canonical/error.ts";
 import type { Block, StreamEvent, Usage } from "../../canonical/types.ts";
 import {
@@ -167,8 +167,8 @@ class MessageDecoder implements StreamDecoder {
     const view = currentBlock(block, this.#seal);
     if (view.kind !== "text" && view.kind !== "thinking" && view.kind !== "tool_call") return [];
     this.#isOpen = true;
-    const text = view.kind === "tool_call" ? block.partial : deltaText(view);
-    const open: StreamEvent = { type: "open", index: this.#live, block: openBlock(view) };
+    const text = view.kind === "tool_call" ? block.partial : deltaTextOf(view);
+    const open: StreamEvent = { type: "open", index: this.#live, block: toOpenBlock(view) };
     return text === "" ? [open] : [open, { type: "delta", index: this.#live, text }];
   }
 
@@ -290,7 +290,7 @@ class MessageEncoder implements StreamEncoder {
       if (item === undefined || (block.kind === "text" && block.text === "")) return "";
       text += this.#startItem(toStartItem(block) ?? item);
     }
-    const unsent = this.#sentText === "" ? deltaText(block) : "";
+    const unsent = this.#sentText === "" ? deltaTextOf(block) : "";
     if (unsent !== "") text += this.#encodeDelta(toDelta(block.kind, unsent));
     if (block.kind === "text")
       for (const citation of encodeCitations(block)) text += this.#encodeDelta({ type: "citations_delta", citation });

@@ -1,6 +1,6 @@
-import { edit } from "../../canonical/native.ts";
+import { editItem } from "../../canonical/native.ts";
 import type { Block, Message } from "../../canonical/types.ts";
-import { safeId } from "../dialect.ts";
+import { toSafeId } from "../dialect.ts";
 
 /**
  * Messages in which no two calls have the same id. The API refuses those ("`tool_use` ids must be unique"),
@@ -21,7 +21,7 @@ export function uniqueToolIds(
   const assignId = (id: string, isFixed: boolean): string => {
     const before = counts.get(id) ?? 0;
     counts.set(id, before + 1);
-    const own = before === 0 || isFixed ? id : safeId(`${id} ${before}`, NO_MATCH);
+    const own = before === 0 || isFixed ? id : toSafeId(`${id} ${before}`, NO_MATCH);
     open.set(id, [...(open.get(id) ?? []), own]);
     return own;
   };
@@ -29,14 +29,14 @@ export function uniqueToolIds(
     if (block.kind !== "tool_call" && block.kind !== "tool_result") return block;
     const id = block.kind === "tool_call" ? block.id || block.name : block.id;
     const own = block.kind === "tool_call" ? assignId(id, isFixed) : (open.get(id)?.shift() ?? id);
-    return own === id ? block : edit(block, { id: own });
+    return own === id ? block : editItem(block, { id: own });
   };
   return messages.map((message) => {
     if (message.role === "assistant" && wasAnswered) open = new Map();
     wasAnswered = message.role !== "assistant";
     const isFixed = isSentVerbatim(message);
     const blocks = message.blocks.map((block) => withUniqueId(block, isFixed));
-    return blocks.every((block, i) => block === message.blocks[i]) ? message : edit(message, { blocks });
+    return blocks.every((block, i) => block === message.blocks[i]) ? message : editItem(message, { blocks });
   });
 }
 

@@ -1,4 +1,4 @@
-import { verbatim } from "../../canonical/native.ts";
+import { readNativeItem } from "../../canonical/native.ts";
 import type { FunctionTool, Loss, ModelRequest, Tool, ToolChoice } from "../../canonical/types.ts";
 import {
   booleanOf,
@@ -28,11 +28,11 @@ export function encodeTools(tools: readonly Tool[], target: EncodeTarget, losses
   const items: Json[] = [];
   const members: JsonObject = {};
   for (const tool of tools) {
-    const ownItem = verbatim(tool.native, target);
+    const ownItem = readNativeItem(tool.native, target);
     if (isObject(ownItem) && ownItem.mcp_servers !== undefined) Object.assign(members, ownItem);
     else if (ownItem !== undefined) items.push(ownItem);
     else if (tool.kind === "function") items.push(encodeFunction(tool, losses));
-    else losses.push({ at: `tools.${tool.label}`, what: "dropped", why: "anthropic has no such tool" });
+    else losses.push({ at: `tools.${tool.label}`, what: "dropped", why: "anthropic does not support this tool" });
   }
   return items.length > 0 ? { ...members, tools: items } : members;
 }

@@ -1,4 +1,4 @@
-import { verbatim } from "../../canonical/native.ts";
+import { readNativeItem } from "../../canonical/native.ts";
 import type { Block, Loss, Native, Opaque, ToolCall } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, tryParseJson } from "../../wire/json.ts";
 import type { EncodeTarget } from "../dialect.ts";
@@ -51,7 +51,7 @@ export function decodePart(item: Json, context: DecodeContext): Block | undefine
  * opaque items of other providers.
  */
 export function encodePart(block: Block, target: EncodeTarget, losses: Loss[]): Json | undefined {
-  const ownItem = verbatim(block.native, target);
+  const ownItem = readNativeItem(block.native, target);
   if (ownItem !== undefined) return ownItem;
   switch (block.kind) {
     case "text":
@@ -64,7 +64,7 @@ export function encodePart(block: Block, target: EncodeTarget, losses: Loss[]): 
     case "tool_call":
       return { functionCall: encodeCall(block) };
     case "opaque":
-      losses.push({ at: block.label, what: "dropped", why: "gemini has no such item" });
+      losses.push({ at: block.label, what: "dropped", why: "gemini does not support this item" });
       return block.gist === undefined ? undefined : { text: block.gist };
     case "tool_result":
       return undefined;

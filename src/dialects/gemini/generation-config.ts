@@ -77,7 +77,8 @@ function encodeReasoning(
 function encodeLevel(effort: Effort, model: string, losses: Loss[]): string {
   const least = model.includes("pro") ? "low" : "minimal";
   const level = effort === "none" || effort === "minimal" ? least : effort === "xhigh" ? "high" : effort;
-  if (level !== effort) losses.push({ at: "reasoning.effort", what: "approximated", why: `${model} gets ${level}` });
+  if (level !== effort)
+    losses.push({ at: "reasoning.effort", what: "approximated", why: `sent as ${level} to ${model}` });
   return level;
 }
 

@@ -1,4 +1,4 @@
-import { verbatim, verbatimMessage } from "../../canonical/native.ts";
+import { readNativeItem, readNativeMessage } from "../../canonical/native.ts";
 import { pairResults } from "../../canonical/tool-results.ts";
 import type { Block, Loss, Message, ToolCall } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject } from "../../wire/json.ts";
@@ -35,7 +35,7 @@ export function encodeMessages(messages: readonly Message[], target: EncodeTarge
     for (const block of message.blocks) {
       if (block.kind === "tool_call") calls.set(block.id, { name: block.name, hasId: hasIdOnWire(block, target) });
     }
-    const ownItem = verbatimMessage(message, target);
+    const ownItem = readNativeMessage(message, target);
     if (ownItem !== undefined) {
       flush();
       items.push(ownItem);
@@ -73,7 +73,7 @@ function encodeBlocks(
     });
   }
   if (message.name !== undefined) {
-    losses.push({ at: "messages.name", what: "dropped", why: "gemini has no names of participants" });
+    losses.push({ at: "messages.name", what: "dropped", why: "gemini does not support names of participants" });
   }
   return message.blocks.flatMap((block) =>
     block.kind === "tool_result"
@@ -109,7 +109,7 @@ export function encodeInstructions(
 ): Json | undefined {
   const [first, ...more] = messages;
   if (first === undefined) return undefined;
-  const ownItem = more.length === 0 ? verbatimMessage(first, target) : undefined;
+  const ownItem = more.length === 0 ? readNativeMessage(first, target) : undefined;
   if (ownItem !== undefined) return ownItem;
   const parts = messages
     .flatMap(({ blocks }) => blocks)
@@ -129,7 +129,7 @@ const toContent = (role: "user" | "model", parts: Json[]): JsonObject => ({
 
 /** Whether the call is encoded with an id: always, unless it came over this wire without one. */
 function hasIdOnWire(call: ToolCall, target: EncodeTarget): boolean {
-  const ownItem = verbatim(call.native, target);
+  const ownItem = readNativeItem(call.native, target);
   const own = isObject(ownItem) ? readMember(ownItem, "functionCall") : undefined;
   return !isObject(own) || idOf(own) !== undefined;
 }

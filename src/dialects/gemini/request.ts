@@ -1,5 +1,5 @@
 import { invalid } from "../../canonical/error.ts";
-import { verbatim } from "../../canonical/native.ts";
+import { readNativeItem } from "../../canonical/native.ts";
 import type { Loss, ModelRequest } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringOf, withoutUndefined } from "../../wire/json.ts";
 import type { Encoded, EncodeTarget } from "../dialect.ts";
@@ -37,7 +37,7 @@ export function decodeRequest(body: JsonObject, params: { model?: string; stream
  */
 export function encodeRequest(request: ModelRequest, target: EncodeTarget): Encoded<JsonObject> {
   const losses: Loss[] = [];
-  const own = verbatim(request.rest, target);
+  const own = readNativeItem(request.rest, target);
   const body = isObject(own) ? own : encodeMembers(request, target, losses);
   const { messages } = request;
   const firstOther = messages.findIndex(({ role }) => role !== "system");
@@ -65,9 +65,9 @@ function encodeMembers(request: ModelRequest, target: EncodeTarget, losses: Loss
   const drop = (at: string, why: string): unknown => losses.push({ at, what: "dropped", why });
   if (parallelTools === false && hasFunctions)
     drop("parallel_tool_calls", "gemini cannot be limited to one call at a time");
-  if (user !== undefined) drop("user", "gemini does not have it");
+  if (user !== undefined) drop("user", "gemini does not support it");
   if (serviceTier !== undefined && serviceTier !== "auto" && serviceTier !== "default")
-    drop("service_tier", "gemini does not have it");
+    drop("service_tier", "gemini does not support it");
   if (cacheKey !== undefined) drop("prompt_cache_key", "gemini caches by prefix only");
   return {
     ...encoded,

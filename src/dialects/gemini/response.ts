@@ -19,7 +19,7 @@ export function decodeResponse(body: Json, seal?: string): ModelResponse {
   const candidates = isObject(body) && Array.isArray(body.candidates) ? body.candidates : [];
   const [candidate, ...others] = candidates;
   if (!isObject(body) || (!isObject(candidate) && blockReasonOf(body) === undefined)) {
-    throw new GatewayError("provider.execution_failed", "the provider's answer holds no candidate");
+    throw new GatewayError("provider.execution_failed", "the provider's answer has no candidates");
   }
   const id = stringifyMember(body.responseId);
   const { content: _, ...candidateRest }: JsonObject = isObject(candidate) ? candidate : {};

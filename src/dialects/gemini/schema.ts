@@ -28,7 +28,7 @@ export function encodeSchema(schema: Json, at: string, losses: Loss[]): Json {
   if (typeof members.$ref === "string") {
     const dollarMembers = Object.entries(members).filter(([name]) => name.startsWith("$"));
     if (dollarMembers.length < Object.keys(members).length)
-      losses.push({ at, what: "approximated", why: "gemini accepts nothing beside a $ref" });
+      losses.push({ at, what: "approximated", why: "gemini accepts no other keywords beside a $ref" });
     return Object.fromEntries(dollarMembers.map(([name, value]) => [name, encodeSchema(value, at, losses)]));
   }
   const result: JsonObject = {};

@@ -1,4 +1,4 @@
-import { deltaText, openBlock, StreamAccumulator } from "../../canonical/accumulator.ts";
+import { deltaTextOf, toOpenBlock, StreamAccumulator } from "../../canonical/accumulator.ts";
 import { GatewayError } from "../../canonical/error.ts";
 import type { Block, Logprob, ModelResponse, StreamEvent, Usage } from "../../canonical/types.ts";
 import { decodeUtf8 } from "../../wire/bytes.ts";
@@ -181,7 +181,7 @@ class GeminiDecoder implements StreamDecoder {
     const block = decodePart(part, this.#context);
     if (block === undefined) return [];
     const events = [...this.#close(), ...this.#start(block, part)];
-    const text = deltaText(block);
+    const text = deltaTextOf(block);
     const { index } = this.#open!;
     return [...events, ...(text === "" ? [] : [{ type: "delta", index, text } as const]), ...this.#close()];
   }
@@ -190,7 +190,7 @@ class GeminiDecoder implements StreamDecoder {
     const index = this.#nextIndex++;
     this.#parts.push(part);
     this.#open = { index, block, ...(call !== undefined && { call }) };
-    return [{ type: "open", index, block: openBlock(block) }];
+    return [{ type: "open", index, block: toOpenBlock(block) }];
   }
 
   /** The open block is a plain text: its part, which is the last one, grows with it. */
@@ -211,7 +211,7 @@ class GeminiDecoder implements StreamDecoder {
     this.#parts[this.#parts.length - 1] = call.completePart;
     const finished = this.#finish(block);
     return [
-      { type: "delta", index, text: deltaText(finished) },
+      { type: "delta", index, text: deltaTextOf(finished) },
       { type: "close", index, block: finished },
     ];
   }

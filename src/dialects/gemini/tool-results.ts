@@ -1,4 +1,4 @@
-import { verbatim } from "../../canonical/native.ts";
+import { readNativeItem } from "../../canonical/native.ts";
 import type { Loss, Part, ToolResult } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, tryParseJson } from "../../wire/json.ts";
 import type { EncodeTarget } from "../dialect.ts";
@@ -39,7 +39,7 @@ export function encodeResult(
   target: EncodeTarget,
   losses: Loss[],
 ): Json[] {
-  const ownItem = verbatim(result.native, target);
+  const ownItem = readNativeItem(result.native, target);
   if (ownItem !== undefined) return [ownItem];
   const name = result.name ?? call?.name ?? "";
   if (name === "") losses.push({ at: "tool_result", what: "approximated", why: "the tool's name is not known" });
@@ -75,7 +75,7 @@ function joinText(content: readonly Part[], losses: Loss[]): string {
     .map((part) => {
       if (part.kind === "media") return "";
       if (part.kind === "text") return part.text;
-      losses.push({ at: `tool_result.${part.label}`, what: "dropped", why: "gemini has no such item" });
+      losses.push({ at: `tool_result.${part.label}`, what: "dropped", why: "gemini does not support this item" });
       return part.gist ?? "";
     })
     .join("");

@@ -1,4 +1,4 @@
-import { verbatim } from "../../canonical/native.ts";
+import { readNativeItem } from "../../canonical/native.ts";
 import type { FunctionTool, Loss, Tool, ToolChoice } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, stringOf, withoutUndefined } from "../../wire/json.ts";
 import type { EncodeTarget } from "../dialect.ts";
@@ -28,10 +28,10 @@ export function encodeTools(tools: readonly Tool[], target: EncodeTarget, losses
   const functions: Json[] = [];
   const others: Json[] = [];
   for (const tool of tools) {
-    const ownItem = verbatim(tool.native, target);
+    const ownItem = readNativeItem(tool.native, target);
     if (tool.kind === "function") functions.push(ownItem ?? encodeFunction(tool, losses));
     else if (ownItem !== undefined) others.push(ownItem);
-    else losses.push({ at: `tools.${tool.label}`, what: "dropped", why: "gemini has no such tool" });
+    else losses.push({ at: `tools.${tool.label}`, what: "dropped", why: "gemini does not support this tool" });
   }
   const items = functions.length > 0 ? [{ functionDeclarations: functions }, ...others] : others;
   return items.length > 0 ? { tools: items } : {};

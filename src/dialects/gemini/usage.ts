@@ -1,5 +1,5 @@
 import type { Usage } from "../../canonical/types.ts";
-import { inputTokens } from "../../canonical/usage.ts";
+import { sumInputTokens } from "../../canonical/usage.ts";
 import { isObject, type Json, type JsonObject } from "../../wire/json.ts";
 import { countOf } from "../dialect.ts";
 
@@ -45,7 +45,7 @@ function audioTokensIn(details: Json | undefined): number | undefined {
 
 /** Inverse of `decodeUsage`. */
 export function encodeUsage(usage: Usage): JsonObject | undefined {
-  const prompt = inputTokens(usage);
+  const prompt = sumInputTokens(usage);
   if (prompt === undefined && usage.output === undefined) return undefined;
   const { cacheRead, output = 0, reasoning, inputAudio, outputAudio } = usage;
   return {

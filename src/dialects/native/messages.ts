@@ -1,4 +1,4 @@
-import { verbatim, verbatimMessage } from "../../canonical/native.ts";
+import { readNativeItem, readNativeMessage } from "../../canonical/native.ts";
 import type { Message } from "../../canonical/types.ts";
 import { isObject, type Json } from "../../wire/json.ts";
 import type { Encoded, EncodeTarget } from "../dialect.ts";
@@ -31,7 +31,7 @@ export function decodeMessage(item: Json): Message {
 
 /** A message that came over this wire is passed unchanged, all others block by block. */
 export function encodeMessage(message: Message, target: EncodeTarget): Json[] {
-  const ownItem = verbatimMessage(message, target);
+  const ownItem = readNativeMessage(message, target);
   if (ownItem !== undefined) return [toItem(ownItem)];
   const { role, name, blocks } = message;
   return blocks.map((block) => ({ ...encodeBlock(block, role), ...nameMember(block.kind, name) }));
@@ -54,7 +54,7 @@ export function encodeInstructions(
   messages: readonly Message[],
   target: EncodeTarget,
 ): { member: Json | undefined; rest: readonly Message[] } {
-  const own = verbatim(messages[0]?.native, target);
+  const own = readNativeItem(messages[0]?.native, target);
   const isMember = isObject(own) && own.type === undefined && own.instructions !== undefined;
   return isMember ? { member: own.instructions, rest: messages.slice(1) } : { member: undefined, rest: messages };
 }

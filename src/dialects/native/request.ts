@@ -1,5 +1,5 @@
 import { invalid } from "../../canonical/error.ts";
-import { verbatim } from "../../canonical/native.ts";
+import { readNativeItem } from "../../canonical/native.ts";
 import { effortOf } from "../../canonical/reasoning.ts";
 import type { Format, Loss, Message, ModelRequest, Reasoning } from "../../canonical/types.ts";
 import {
@@ -45,7 +45,7 @@ export function decodeRequest(body: JsonObject): ModelRequest {
  */
 export function encodeRequest(request: ModelRequest, target: EncodeTarget): Encoded<JsonObject> {
   const losses: Loss[] = [];
-  const own = verbatim(request.rest, target);
+  const own = readNativeItem(request.rest, target);
   if (isObject(own)) {
     const { member, rest } = encodeInstructions(request.messages, target);
     const { instructions: before, ...body } = own;

@@ -17,7 +17,7 @@ const dialect = "native";
 export function decodeResponse(body: Json, _seal?: string): ModelResponse {
   if (isObject(body) && isObject(body.error)) throw decodeErrorBody(undefined, body);
   if (!isObject(body) || !isObject(body.call) || !Array.isArray(body.output))
-    throw new GatewayError("provider.execution_failed", "the provider's answer is not a call");
+    throw new GatewayError("provider.execution_failed", "the provider's answer is not a valid call of the native API");
   const { output, ...envelope } = body;
   const messages = decodeOutput(output);
   return {

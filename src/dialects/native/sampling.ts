@@ -22,7 +22,7 @@ export function decodeSampling(body: JsonObject): Sampling | undefined {
 /** Loss: more than one answer. */
 export function encodeSampling(sampling: Sampling, losses: Loss[]): { [member: string]: Json | undefined } {
   const { temperature, topP, topK, frequencyPenalty, presencePenalty, seed, stop, n, logprobs } = sampling;
-  if (n !== undefined && n > 1) losses.push({ at: "n", what: "dropped", why: `${dialect} gives one answer` });
+  if (n !== undefined && n > 1) losses.push({ at: "n", what: "dropped", why: `${dialect} returns one answer` });
   return {
     temperature,
     top_p: topP,

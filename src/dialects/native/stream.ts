@@ -1,4 +1,4 @@
-import { deltaText, openBlock } from "../../canonical/accumulator.ts";
+import { deltaTextOf, toOpenBlock } from "../../canonical/accumulator.ts";
 import { GatewayError } from "../../canonical/error.ts";
 import type { Block, StreamEvent, Usage } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, numberOf, stringifyMember, tryParseJson } from "../../wire/json.ts";
@@ -125,8 +125,8 @@ class CallDecoder implements StreamDecoder {
     const events = this.#close(last?.kind === this.#open?.block.kind ? last : undefined);
     messages.forEach(({ blocks: [block] }, index) => {
       if (this.#seen.has(index) || block === undefined) return;
-      events.push(...this.#start(index, openBlock(block)));
-      const text = deltaText(block);
+      events.push(...this.#start(index, toOpenBlock(block)));
+      const text = deltaTextOf(block);
       if (text !== "") events.push({ type: "delta", index, text });
       events.push(...this.#close(block));
     });
@@ -193,7 +193,7 @@ class CallEncoder implements StreamEncoder {
       // A block that had no deltas is sent with one.
       case "close": {
         const { index, block } = event;
-        const unsent = this.#sentText === "" ? deltaText(block) : "";
+        const unsent = this.#sentText === "" ? deltaTextOf(block) : "";
         const delta = unsent === "" ? "" : this.#encodeDelta(index, unsent);
         this.#output[index] = block;
         if (block.kind !== "tool_call") return delta;

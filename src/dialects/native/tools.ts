@@ -1,4 +1,4 @@
-import { verbatim } from "../../canonical/native.ts";
+import { readNativeItem } from "../../canonical/native.ts";
 import type { Tool, ToolChoice } from "../../canonical/types.ts";
 import { booleanOf, isObject, type Json, stringifyMember, stringOf, withoutUndefined } from "../../wire/json.ts";
 import type { EncodeTarget } from "../dialect.ts";
@@ -40,7 +40,7 @@ function decodeTool(item: Json): Tool {
 
 /** A tool that came over this wire is passed unchanged. */
 function encodeTool(tool: Tool, target: EncodeTarget): Json {
-  const ownItem = verbatim(tool.native, target);
+  const ownItem = readNativeItem(tool.native, target);
   if (ownItem !== undefined) return ownItem;
   if (tool.kind === "server") return { type: "provider", native: encodeNative(tool.native) };
   const { name, description, parameters, strict, cache } = tool;

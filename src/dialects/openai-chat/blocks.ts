@@ -1,7 +1,7 @@
-import { verbatim } from "../../canonical/native.ts";
+import { readNativeItem } from "../../canonical/native.ts";
 import type { Block, Loss, Part, Thinking, ToolCall } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
-import { type EncodeTarget, safeId } from "../dialect.ts";
+import { type EncodeTarget, toSafeId } from "../dialect.ts";
 import { decodeCacheMark, withCacheMark } from "../openai/cache.ts";
 import { toMedia } from "../openai/data-url.ts";
 import { encodeMedia } from "./media.ts";
@@ -75,7 +75,7 @@ export function decodePart(item: Json): Block {
  * reasoning are members of the message and not lost here.
  */
 export function encodePart(block: Block, target: EncodeTarget, losses: Loss[]): Json | undefined {
-  const ownItem = verbatim(block.native, target);
+  const ownItem = readNativeItem(block.native, target);
   if (ownItem !== undefined && (block.kind !== "thinking" || isContentPart(block, target))) return ownItem;
   switch (block.kind) {
     case "text":
@@ -85,7 +85,7 @@ export function encodePart(block: Block, target: EncodeTarget, losses: Loss[]): 
       return part === undefined ? undefined : withCacheMark(part, block, target.model);
     }
     case "opaque":
-      losses.push({ at: block.label, what: "dropped", why: "openai-chat has no such item" });
+      losses.push({ at: block.label, what: "dropped", why: "openai-chat does not support this item" });
       return block.gist === undefined ? undefined : { type: "text", text: block.gist };
     case "thinking":
     case "tool_call":
@@ -112,7 +112,7 @@ export function decodeThinking(message: JsonObject): Thinking[] {
 
 /** Mistral has its reasoning as a part of the content instead of a member of the message. */
 export function isContentPart({ native }: Thinking, target: EncodeTarget): boolean {
-  const ownItem = verbatim(native, target);
+  const ownItem = readNativeItem(native, target);
   return isObject(ownItem) && ownItem.type !== undefined;
 }
 
@@ -120,7 +120,7 @@ export function isContentPart({ native }: Thinking, target: EncodeTarget): boole
  * Loss: reasoning of another provider. It is not the answer of the assistant, and no host can verify it.
  */
 export function encodeThinking(block: Thinking, target: EncodeTarget, losses: Loss[]): JsonObject {
-  const ownItem = verbatim(block.native, target);
+  const ownItem = readNativeItem(block.native, target);
   if (isObject(ownItem)) return ownItem;
   losses.push({ at: "thinking", what: "dropped", why: "reasoning of another provider" });
   return {};
@@ -147,10 +147,14 @@ export function decodeToolCall(item: Json): Block {
 
 /** Empty arguments become `{}`: hosts parse the member, and "" is no JSON. */
 export function encodeToolCall(block: ToolCall, target: EncodeTarget): JsonObject {
-  const ownItem = verbatim(block.native, target);
+  const ownItem = readNativeItem(block.native, target);
   if (isObject(ownItem)) return ownItem;
   const { name, arguments: args } = block;
-  return { id: safeId(block.id, toolIdPattern(target)), type: "function", function: { name, arguments: args || "{}" } };
+  return {
+    id: toSafeId(block.id, toolIdPattern(target)),
+    type: "function",
+    function: { name, arguments: args || "{}" },
+  };
 }
 
 /** OpenAI refuses ids of more than 40 characters. */
@@ -181,7 +185,7 @@ export function encodeResultMedia(content: readonly Part[], target: EncodeTarget
 
 /** A media part that came over this wire stays in the tool message: its host accepts it there. */
 const isShownToUser = (part: Part, target: EncodeTarget): boolean =>
-  part.kind === "media" && part.source.type !== "text" && verbatim(part.native, target) === undefined;
+  part.kind === "media" && part.source.type !== "text" && readNativeItem(part.native, target) === undefined;
 /**
  * `cache_control` is the mark that OpenRouter and others take over from Anthropic; the other is of OpenAI.
  */

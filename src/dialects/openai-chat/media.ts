@@ -14,6 +14,6 @@ export function encodeMedia({ mime, source, name }: Media, losses: Loss[]): Json
     return { type: "input_audio", input_audio: { data: source.data, format } };
   }
   if (source.type === "base64") return { type: "file", file: { filename: name ?? "document.pdf", file_data: url! } };
-  losses.push({ at: "media", what: "dropped", why: `openai-chat cannot take ${mime} by ${source.type}` });
+  losses.push({ at: "media", what: "dropped", why: `openai-chat does not accept ${mime} by ${source.type}` });
   return undefined;
 }

@@ -1,7 +1,7 @@
-import { edit, verbatimMessage } from "../../canonical/native.ts";
+import { editItem, readNativeMessage } from "../../canonical/native.ts";
 import type { Block, Loss, Message, Part, Text, Thinking, ToolCall, ToolResult } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
-import { type Encoded, type EncodeTarget, safeId } from "../dialect.ts";
+import { type Encoded, type EncodeTarget, toSafeId } from "../dialect.ts";
 import * as blocks from "./blocks.ts";
 import { decodeAnnotations } from "./citations.ts";
 
@@ -31,12 +31,12 @@ export function encodeMessages(messages: readonly Message[], target: EncodeTarge
     resultMedia = [];
   };
   for (const message of messages) {
-    const ownItem = verbatimMessage(message, target);
+    const ownItem = readNativeMessage(message, target);
     const results = message.blocks.filter((block): block is ToolResult => block.kind === "tool_result");
     if (results.length === 0) flushMedia();
     if (ownItem === undefined && message.role === "assistant") {
       assistant =
-        assistant === undefined ? message : edit(assistant, { blocks: [...assistant.blocks, ...message.blocks] });
+        assistant === undefined ? message : editItem(assistant, { blocks: [...assistant.blocks, ...message.blocks] });
       continue;
     }
     flush();
@@ -98,7 +98,7 @@ function encodeMessage(message: Message, target: EncodeTarget, losses: Loss[]): 
 /** `tool` message; the wire has no member for an error, which is recognizable by its text only. */
 const encodeToolMessage = ({ id, content }: ToolResult, target: EncodeTarget, losses: Loss[]): Json => ({
   role: "tool",
-  tool_call_id: safeId(id, blocks.toolIdPattern(target)),
+  tool_call_id: toSafeId(id, blocks.toolIdPattern(target)),
   content: blocks.encodeResult(content, target, losses),
 });
 

@@ -1,5 +1,5 @@
 import { invalid } from "../../canonical/error.ts";
-import { verbatim } from "../../canonical/native.ts";
+import { readNativeItem } from "../../canonical/native.ts";
 import { effortOf, nearestEffort } from "../../canonical/reasoning.ts";
 import type { Format, Loss, ModelRequest, Reasoning } from "../../canonical/types.ts";
 import {
@@ -49,7 +49,7 @@ export function decodeRequest(body: JsonObject): ModelRequest {
  */
 export function encodeRequest(request: ModelRequest, target: EncodeTarget): Encoded<JsonObject> {
   const { value: messages, losses } = encodeMessages(request.messages, target);
-  const own = verbatim(request.rest, target);
+  const own = readNativeItem(request.rest, target);
   if (isObject(own)) return { value: { ...own, model: target.model, messages }, losses };
   // The API refuses an empty list ("[] is too short - 'messages'"). This happens if a request has nothing that
   // the wire can represent.
@@ -129,7 +129,7 @@ function encodeFormat(format: Format, { quirks }: EncodeTarget, losses: Loss[]):
     losses.push({
       at: "response_format",
       what: "approximated",
-      why: "the provider has no schemas: sent as json_object",
+      why: "the provider does not support schemas: sent as json_object",
     });
     return { response_format: { type: "json_object" } };
   }

@@ -25,7 +25,7 @@ export function decodeResponse(body: Json, seal?: string): ModelResponse {
   const choices = isObject(body) && Array.isArray(body.choices) ? body.choices : [];
   const [first, ...alternatives] = choices.flatMap((choice) => decodeChoice(choice, seal) ?? []);
   if (!isObject(body) || first === undefined || decodeChoice(choices[0], seal) === undefined) {
-    throw new GatewayError("provider.execution_failed", "the provider's answer is not a chat completion");
+    throw new GatewayError("provider.execution_failed", "the provider's answer is not a valid chat completion");
   }
   const { choices: _, ...envelope } = body;
   return {

@@ -25,7 +25,7 @@ export function decodeSampling(body: JsonObject): Sampling | undefined {
 /** Loss: `top_k`, which OpenAI does not have. */
 export function encodeSampling(sampling: Sampling, { quirks }: EncodeTarget, losses: Loss[]): JsonObject {
   const { temperature, topP, topK, frequencyPenalty, presencePenalty, seed, stop, n, logprobs } = sampling;
-  if (topK !== undefined) losses.push({ at: "top_k", what: "dropped", why: "openai-chat does not have it" });
+  if (topK !== undefined) losses.push({ at: "top_k", what: "dropped", why: "openai-chat does not support it" });
   return withoutUndefined({
     temperature,
     top_p: topP,

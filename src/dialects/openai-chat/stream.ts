@@ -1,4 +1,4 @@
-import { openBlock } from "../../canonical/accumulator.ts";
+import { toOpenBlock } from "../../canonical/accumulator.ts";
 import { GatewayError } from "../../canonical/error.ts";
 import type { Alternative, Block, Logprob, StreamEvent, Usage } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, tryParseJson } from "../../wire/json.ts";
@@ -179,7 +179,7 @@ class ChatDecoder implements StreamDecoder {
     const isRefusal = piece.kind === "text" && piece.refusal;
     const open = this.#open?.block;
     const isSame = open?.kind === piece.kind && (open.kind === "text" && open.refusal) === isRefusal;
-    const events = isSame ? [] : [...this.#close(), ...this.#start(openBlock(piece), { ...(member && { member }) })];
+    const events = isSame ? [] : [...this.#close(), ...this.#start(toOpenBlock(piece), { ...(member && { member }) })];
     return [...events, ...this.#append(piece.text)];
   }
 

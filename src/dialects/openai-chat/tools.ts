@@ -1,4 +1,4 @@
-import { verbatim } from "../../canonical/native.ts";
+import { readNativeItem } from "../../canonical/native.ts";
 import type { Loss, Tool, ToolChoice } from "../../canonical/types.ts";
 import {
   booleanOf,
@@ -27,10 +27,10 @@ export function decodeTools(body: JsonObject): Tool[] | undefined {
  */
 export function encodeTools(tools: readonly Tool[], target: EncodeTarget, losses: Loss[]): JsonObject {
   const items = tools.flatMap((tool): Json[] => {
-    const ownItem = verbatim(tool.native, target);
+    const ownItem = readNativeItem(tool.native, target);
     if (ownItem !== undefined) return [ownItem];
     if (tool.kind === "server") {
-      losses.push({ at: `tools.${tool.label}`, what: "dropped", why: "openai-chat has no such tool" });
+      losses.push({ at: `tools.${tool.label}`, what: "dropped", why: "openai-chat does not support this tool" });
       return [];
     }
     const { name, description, parameters, strict } = tool;

@@ -1,5 +1,5 @@
 import type { Usage } from "../../canonical/types.ts";
-import { inputTokens } from "../../canonical/usage.ts";
+import { sumInputTokens } from "../../canonical/usage.ts";
 import { isObject, type Json, type JsonObject, withoutUndefined } from "../../wire/json.ts";
 import { countOf } from "../dialect.ts";
 
@@ -40,7 +40,7 @@ export function decodeUsage(usage: Json | undefined): Usage {
  * Inverse of `decodeUsage`. The three sums are required members; details are sent only where they are known.
  */
 export function encodeUsage(usage: Usage): JsonObject | undefined {
-  const prompt = inputTokens(usage);
+  const prompt = sumInputTokens(usage);
   if (prompt === undefined && usage.output === undefined) return undefined;
   const { cacheRead, cacheWrite, reasoning, inputAudio, outputAudio } = usage;
   const inputDetails = withoutUndefined({

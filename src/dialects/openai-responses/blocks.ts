@@ -1,4 +1,4 @@
-import { verbatim } from "../../canonical/native.ts";
+import { readNativeItem } from "../../canonical/native.ts";
 import type { Block, Loss, Opaque, Part } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
 import type { EncodeTarget } from "../dialect.ts";
@@ -76,13 +76,15 @@ export function decodePart(item: Json): Part {
 export function encodePart(block: Block, author: ItemRole, target: EncodeTarget, losses: Loss[]): Json | undefined {
   switch (block.kind) {
     case "text":
-      return verbatim(block.native, target) ?? markCache(encodeText(block, author), block, author, target);
+      return readNativeItem(block.native, target) ?? markCache(encodeText(block, author), block, author, target);
     case "media":
-      return verbatim(block.native, target) ?? markCache(encodeMedia(block, author, losses), block, author, target);
+      return (
+        readNativeItem(block.native, target) ?? markCache(encodeMedia(block, author, losses), block, author, target)
+      );
     case "opaque": {
-      const ownItem = block.label === UNKNOWN_PART ? verbatim(block.native, target) : undefined;
+      const ownItem = block.label === UNKNOWN_PART ? readNativeItem(block.native, target) : undefined;
       if (ownItem !== undefined) return ownItem;
-      losses.push({ at: block.label, what: "dropped", why: `${dialect} has no such item` });
+      losses.push({ at: block.label, what: "dropped", why: `${dialect} does not support this item` });
       return block.gist === undefined ? undefined : encodeText({ kind: "text", text: block.gist }, author);
     }
     case "thinking":

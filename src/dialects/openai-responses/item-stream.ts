@@ -1,4 +1,4 @@
-import { deltaText, openBlock } from "../../canonical/accumulator.ts";
+import { deltaTextOf, toOpenBlock } from "../../canonical/accumulator.ts";
 import type { Block, StreamEvent } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, stringOf } from "../../wire/json.ts";
 import { decodePart } from "./blocks.ts";
@@ -58,7 +58,7 @@ export class ItemReader {
     const { type } = this.#item;
     if (type !== "reasoning" && type !== "function_call" && type !== "custom_tool_call") return [];
     const [block] = decodeMessage(this.#item).blocks;
-    return block === undefined ? [] : this.#start(0, openBlock(block));
+    return block === undefined ? [] : this.#start(0, toOpenBlock(block));
   }
 
   /**
@@ -110,7 +110,7 @@ export class ItemReader {
     const events = this.#close(this.#open === undefined ? undefined : blocks[this.#open.at]);
     blocks.forEach((block, at) => {
       if (this.#openedParts.has(at)) return;
-      events.push(...this.#start(at, openBlock(block)), ...this.#close(block));
+      events.push(...this.#start(at, toOpenBlock(block)), ...this.#close(block));
     });
     return events;
   }
@@ -172,7 +172,7 @@ export class ItemReader {
     const open = this.#open;
     if (open === undefined) return [];
     const block = finished ?? withText(open.block, open.receivedText);
-    const rest = this.#appendRest(deltaText(block));
+    const rest = this.#appendRest(deltaTextOf(block));
     this.#open = undefined;
     return [...rest, { type: "close", index: open.index, block }];
   }
@@ -186,7 +186,7 @@ const CUSTOM_START = '{"input":"';
 
 /** The block with the text of its deltas, if it has no text of its own. */
 function withText(block: Block, text: string): Block {
-  if (deltaText(block) !== "") return block;
+  if (deltaTextOf(block) !== "") return block;
   if (block.kind === "text" || block.kind === "thinking") return { ...block, text };
   return block.kind === "tool_call" ? { ...block, arguments: text } : block;
 }
@@ -271,7 +271,7 @@ export class ItemWriter {
 
   /** Emits the whole text if no delta had any of it, then the events that complete the part. */
   close(block: Block): string {
-    const fullText = block.kind === "tool_call" ? block.arguments || "{}" : deltaText(block);
+    const fullText = block.kind === "tool_call" ? block.arguments || "{}" : deltaTextOf(block);
     const rest = this.#sentText === "" && fullText !== "" ? this.delta(fullText) : "";
     const done = this.#finish(block, fullText);
     this.#blocks.push(block);

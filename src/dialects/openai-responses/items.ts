@@ -1,6 +1,6 @@
 import type { Block, Message } from "../../canonical/types.ts";
 import { isObject, type JsonObject, stringOf } from "../../wire/json.ts";
-import { safeId } from "../dialect.ts";
+import { toSafeId } from "../dialect.ts";
 import { encodeLogprobs } from "../openai/logprobs.ts";
 import { UNKNOWN_PART } from "./blocks.ts";
 import { encodeAnnotations } from "./citations.ts";
@@ -128,7 +128,7 @@ const PREFIX: Record<Block["kind"], string> = {
 };
 
 /** Matches no id, so the result is always the hash. */
-const hashOf = (id: string): string => safeId(id, /(?!)/);
+const hashOf = (id: string): string => toSafeId(id, /(?!)/);
 
 /** The id of an opaque item of this wire: it is announced whole, its id included. */
 export const ownIdOf = (block: Block): string | undefined =>

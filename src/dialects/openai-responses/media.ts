@@ -38,7 +38,7 @@ export function encodeMedia(
   losses.push({
     at: "media",
     what: "dropped",
-    why: `${dialect} cannot take ${mime} by ${source.type} from the ${author}`,
+    why: `${dialect} does not accept ${mime} by ${source.type} from the ${author}`,
   });
   return undefined;
 }

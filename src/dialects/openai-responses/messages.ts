@@ -1,4 +1,4 @@
-import { verbatim, verbatimMessage } from "../../canonical/native.ts";
+import { readNativeItem, readNativeMessage } from "../../canonical/native.ts";
 import type { Block, Loss, Message, Part, Role } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
 import { type Encoded, type EncodeTarget } from "../dialect.ts";
@@ -23,7 +23,7 @@ export function encodeMessages(messages: readonly Message[], target: EncodeTarge
   for (const message of messages) {
     if (message.role !== "assistant") isOrphan = false;
     else if (lacksReasoning(message, target)) isOrphan = true;
-    const ownItem = verbatimMessage(message, target);
+    const ownItem = readNativeMessage(message, target);
     if (ownItem === undefined) items.push(...encodeMessage(message, target, losses));
     else items.push(isOrphan ? withoutId(ownItem) : toItem(ownItem));
   }
@@ -67,20 +67,21 @@ export function decodeMessage(original: Json, seal?: string): Message {
  * names.
  */
 function encodeMessage(message: Message, target: EncodeTarget, losses: Loss[]): Json[] {
-  if (message.name !== undefined) losses.push({ at: "name", what: "dropped", why: `${dialect} has no names` });
+  if (message.name !== undefined)
+    losses.push({ at: "name", what: "dropped", why: `${dialect} does not support names` });
   const author = message.role === "assistant" ? "model" : "client";
   const role = message.role === "system" && message.word === "developer" ? "developer" : message.role;
   const items: Json[] = [];
   let parts: Part[] = [];
   const flush = (): void => {
     const content = blocks.encodeContent(parts, author, target, losses);
-    const isForeign = parts.every(({ native }) => verbatim(native, target) === undefined);
+    const isForeign = parts.every(({ native }) => readNativeItem(native, target) === undefined);
     const encoded = author === "model" && isForeign ? joinAsText(parts, content, losses) : content;
     if (encoded.length > 0) items.push({ type: "message", role, content: encoded });
     parts = [];
   };
   for (const block of message.blocks) {
-    const ownItem = isItem(block) ? verbatim(block.native, target) : undefined;
+    const ownItem = isItem(block) ? readNativeItem(block.native, target) : undefined;
     if (ownItem === undefined && (block.kind === "text" || block.kind === "media" || block.kind === "opaque")) {
       parts.push(block);
       continue;
@@ -117,7 +118,11 @@ function encodeBlock(block: Block, target: EncodeTarget, losses: Loss[]): Json[]
     }
     case "tool_result": {
       if (block.isError)
-        losses.push({ at: "tool_result.is_error", what: "approximated", why: `${dialect} has errors as text only` });
+        losses.push({
+          at: "tool_result.is_error",
+          what: "approximated",
+          why: `${dialect} represents errors as text only`,
+        });
       const output = encodeOutput(block.content, target, losses);
       return [{ type: "function_call_output", call_id: encodeCallId(block, target), output }];
     }
@@ -174,7 +179,7 @@ const isItem = (block: Block): boolean =>
  */
 function lacksReasoning({ blocks: content, native }: Message, target: EncodeTarget): boolean {
   if (content.length === 0) return native === undefined;
-  return content.some((block) => block.kind === "thinking" && verbatim(block.native, target) === undefined);
+  return content.some((block) => block.kind === "thinking" && readNativeItem(block.native, target) === undefined);
 }
 
 /**

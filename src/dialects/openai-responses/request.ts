@@ -1,5 +1,5 @@
 import { invalid } from "../../canonical/error.ts";
-import { verbatim, verbatimMessage } from "../../canonical/native.ts";
+import { readNativeItem, readNativeMessage } from "../../canonical/native.ts";
 import type { Format, Loss, Message, ModelRequest } from "../../canonical/types.ts";
 import {
   booleanOf,
@@ -50,7 +50,7 @@ export function decodeRequest(body: JsonObject): ModelRequest {
 export function encodeRequest(request: ModelRequest, target: EncodeTarget): Encoded<JsonObject> {
   const { instructions, following } = splitInstructions(request.messages, target);
   const { value: items, losses } = encodeMessages(following, target);
-  const own = verbatim(request.rest, target);
+  const own = readNativeItem(request.rest, target);
   if (isObject(own)) {
     const { instructions: before, input: _, ...rest } = own;
     const ownInstructions = typeof before === "string" && before !== "" ? undefined : before;
@@ -112,7 +112,7 @@ function splitInstructions(
 /** Text only: the member is a string. A native system item stays in the list. */
 function isInstruction(message: Message, target: EncodeTarget): boolean {
   if (message.role !== "system" || message.blocks.some(({ kind }) => kind !== "text")) return false;
-  const ownItem = verbatimMessage(message, target);
+  const ownItem = readNativeMessage(message, target);
   return (
     ownItem === undefined || (isObject(ownItem) && ownItem.type === undefined && ownItem.instructions !== undefined)
   );
@@ -183,7 +183,7 @@ function encodeLimit(tokens: number, losses: Loss[]): number {
     losses.push({
       at: "max_output_tokens",
       what: "approximated",
-      why: `${dialect} accepts no less than ${MIN_OUTPUT_TOKENS}`,
+      why: `${dialect} requires at least ${MIN_OUTPUT_TOKENS}`,
     });
   return Math.max(tokens, MIN_OUTPUT_TOKENS);
 }
@@ -196,6 +196,6 @@ const TIERS = new Set(["auto", "default", "flex", "scale", "priority", "fast", "
 /** Loss: a tier of another provider. */
 function encodeTier(tier: string, losses: Loss[]): JsonObject {
   if (TIERS.has(tier)) return { service_tier: tier };
-  losses.push({ at: "service_tier", what: "dropped", why: `${dialect} has no tier ${tier}` });
+  losses.push({ at: "service_tier", what: "dropped", why: `${dialect} does not support the tier ${tier}` });
   return {};
 }

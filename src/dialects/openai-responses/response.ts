@@ -15,7 +15,7 @@ const dialect = "openai-responses";
  */
 export function decodeResponse(body: Json, seal?: string): ModelResponse {
   if (!isObject(body) || !Array.isArray(body.output)) {
-    throw new GatewayError("provider.execution_failed", "the provider's answer is not a response");
+    throw new GatewayError("provider.execution_failed", "the provider's answer is not a valid OpenAI response");
   }
   if (body.status === "failed") throw decodeStreamError(body);
   const messages = body.output.map((item) => ({ ...decodeMessage(item, seal), role: "assistant" as const }));

@@ -31,6 +31,6 @@ export function encodeSampling(sampling: Sampling, losses: Loss[]): JsonObject {
     n: n === 1 ? undefined : n,
   };
   for (const [at, value] of Object.entries(unknown))
-    if (value !== undefined) losses.push({ at, what: "dropped", why: `${dialect} does not have it` });
+    if (value !== undefined) losses.push({ at, what: "dropped", why: `${dialect} does not support it` });
   return withoutUndefined({ temperature, top_p: topP, top_logprobs: logprobs });
 }

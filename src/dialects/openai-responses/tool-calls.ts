@@ -1,6 +1,6 @@
 import type { Loss, Part, ToolCall, ToolResult } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, stringOf, withoutUndefined } from "../../wire/json.ts";
-import { type EncodeTarget, safeId } from "../dialect.ts";
+import { type EncodeTarget, toSafeId } from "../dialect.ts";
 import * as blocks from "./blocks.ts";
 
 /** `call_id` connects call and result; `id` is the id of the item. */
@@ -39,4 +39,4 @@ const CALL_ID = /^.{1,64}$/s;
 
 /** A host can have a pattern of its own. */
 export const encodeCallId = ({ id }: ToolCall | ToolResult, target: EncodeTarget): string =>
-  safeId(id, target.quirks?.toolId ?? CALL_ID);
+  toSafeId(id, target.quirks?.toolId ?? CALL_ID);

@@ -1,4 +1,4 @@
-import { verbatim } from "../../canonical/native.ts";
+import { readNativeItem } from "../../canonical/native.ts";
 import type { Loss, Tool, ToolChoice } from "../../canonical/types.ts";
 import {
   booleanOf,
@@ -48,10 +48,10 @@ function decodeTool(item: Json): Tool {
  * providers.
  */
 function encodeTool(tool: Tool, target: EncodeTarget, losses: Loss[]): Json | undefined {
-  const ownItem = verbatim(tool.native, target);
+  const ownItem = readNativeItem(tool.native, target);
   if (ownItem !== undefined) return ownItem;
   if (tool.kind === "server") {
-    losses.push({ at: `tools.${tool.label}`, what: "dropped", why: `${dialect} has no such tool` });
+    losses.push({ at: `tools.${tool.label}`, what: "dropped", why: `${dialect} does not support this tool` });
     return undefined;
   }
   const { name, description, strict = false, parameters = { type: "object", properties: {} } } = tool;

@@ -1,5 +1,5 @@
 import type { Usage } from "../../canonical/types.ts";
-import { inputTokens } from "../../canonical/usage.ts";
+import { sumInputTokens } from "../../canonical/usage.ts";
 import { isObject, type Json, type JsonObject } from "../../wire/json.ts";
 import { countOf } from "../dialect.ts";
 
@@ -31,7 +31,7 @@ export function decodeUsage(usage: Json | undefined): Usage {
 
 /** The details are required members, so an unknown count becomes 0. */
 export function encodeUsage(usage: Usage): JsonObject | null {
-  const input = inputTokens(usage);
+  const input = sumInputTokens(usage);
   if (input === undefined && usage.output === undefined) return null;
   const { output = 0, cacheRead = 0, cacheWrite, reasoning = 0 } = usage;
   return {

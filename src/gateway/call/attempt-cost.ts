@@ -8,7 +8,7 @@ import type { Attempt, DiscardedUsage } from "../../store/records.ts";
  * Usage and cost of an attempt whose output was discarded; empty if it reported no usage. `model`: the model's name in
  * the answer, or "".
  */
-export async function discardedCost(target: Target, usage: Usage, model: string, at: Date): Promise<DiscardedUsage> {
+export async function priceDiscarded(target: Target, usage: Usage, model: string, at: Date): Promise<DiscardedUsage> {
   if (Object.values(usage).every((count) => count === undefined)) return {};
   const cost = computeCostMicros(usage, priceFor(target, model, await loadPrices(target.provider), at));
   return { usage, ...(cost !== undefined && { costMicrosUsd: cost }) };

@@ -1,5 +1,5 @@
 import type { Usage } from "../../canonical/types.ts";
-import { computeCostMicros, inputTokens, type Price } from "../../canonical/usage.ts";
+import { computeCostMicros, sumInputTokens, type Price } from "../../canonical/usage.ts";
 import type { Estimate, Hold, Reservation } from "../../keys/budget/grant-pool.ts";
 import type { CallRecord } from "../../store/records.ts";
 
@@ -53,10 +53,10 @@ export function computeCharge(
 ): Charge {
   const { cost, usage, price, sentBytes, receivedChars, discardedMicros } = facts;
   const estimated: Usage = {
-    ...(inputTokens(usage) === undefined && { fresh: Math.ceil(sentBytes / BYTES_PER_TOKEN) }),
+    ...(sumInputTokens(usage) === undefined && { fresh: Math.ceil(sentBytes / BYTES_PER_TOKEN) }),
     ...(usage.output === undefined && { output: Math.ceil(receivedChars / BYTES_PER_TOKEN) }),
   };
   const counted = receivedChars === 0 ? usage : { ...usage, ...estimated };
-  const tokens = (inputTokens(counted) ?? 0) + (counted.output ?? 0);
+  const tokens = (sumInputTokens(counted) ?? 0) + (counted.output ?? 0);
   return { parts, micros: discardedMicros + (cost ?? computeCostMicros(counted, price) ?? 0), tokens };
 }

@@ -4,7 +4,7 @@ import type { ParsedRequest } from "../../surfaces/request.ts";
 /**
  * What a request adds to its session: the messages after its system messages, instructions, the parent turn if named.
  */
-export function turnInput({ messages, systemCount, instructions, rhone: { parent } }: ParsedRequest): TurnInput {
+export function toTurnInput({ messages, systemCount, instructions, rhone: { parent } }: ParsedRequest): TurnInput {
   return {
     messages: messages.slice(systemCount),
     ...(instructions !== undefined && { instructions }),

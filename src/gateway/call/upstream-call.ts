@@ -50,13 +50,7 @@ export const isSameDialect = ({ request, dialect }: UpstreamCall): boolean => re
  * The option that makes the provider report usage in a stream, if the caller did not set it and the event can be hidden
  * from the client: the stream is decoded and annotated anyway, and the provider accepts the option.
  */
-export function addedUsageOption({
-  request,
-  call,
-  host,
-  dialect,
-  encodeTarget,
-}: UpstreamCall): StreamUsage | undefined {
+export function findUsageOption({ request, call, host, dialect, encodeTarget }: UpstreamCall): StreamUsage | undefined {
   const mayAdd =
     call.annotate && request.stream && host.contextMode === "stateful" && encodeTarget.quirks?.streamUsage === true;
   const { streamUsage } = dialect;
@@ -65,7 +59,7 @@ export function addedUsageOption({
 }
 
 /** What encoders need beyond the answer itself: creation time in seconds, response id, the request. */
-export function replyContext({ request, call }: Pick<UpstreamCall, "request" | "call">): ReplyContext {
+export function toReplyContext({ request, call }: Pick<UpstreamCall, "request" | "call">): ReplyContext {
   return {
     created: Math.floor(call.createdAt / 1000),
     id: withPrefix(call.id, "resp"),

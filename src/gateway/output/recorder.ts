@@ -31,7 +31,7 @@ export interface ReplyOutput {
  * If the recorder can be read here, the client reads from it and slows down neither the provider nor the session's next
  * call. Otherwise the upstream is read no faster than the client reads.
  */
-export function replyOutput(recorder: StreamRecorder | undefined, onClientLeft: () => void): ReplyOutput {
+export function createReplyOutput(recorder: StreamRecorder | undefined, onClientLeft: () => void): ReplyOutput {
   const client = new ClientStream(onClientLeft);
   const isPiped = recorder?.pipeTo !== undefined;
   recorder?.pipeTo?.(client);

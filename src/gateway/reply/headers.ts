@@ -5,10 +5,10 @@ import type { ParsedRequest } from "../../surfaces/request.ts";
 import type { CallLog } from "../call/call-log.ts";
 import type { Call } from "../call/call.ts";
 import { requestIdOf, UpstreamRefusal } from "../upstream/refusal.ts";
-import { rateHeaders } from "./rate-headers.ts";
+import { toRateHeaders } from "./rate-headers.ts";
 
 /** An error in the surface's format. A provider's refusal in the same format is passed on byte for byte. */
-export function errorResponse(surface: Surface, error: GatewayError, requestId: string): Response {
+export function buildErrorResponse(surface: Surface, error: GatewayError, requestId: string): Response {
   const refusal = error instanceof UpstreamRefusal ? error : undefined;
   const type = refusal?.bytes && refusal.headers.get("content-type");
   const headers = new Headers({ "content-type": type ?? "application/json" });
@@ -22,7 +22,7 @@ export function errorResponse(surface: Surface, error: GatewayError, requestId: 
 }
 
 /** A stream whose only event is the error. */
-export const errorStream = (surface: Surface, error: GatewayError, reply: ReplyContext): Response =>
+export const buildErrorStream = (surface: Surface, error: GatewayError, reply: ReplyContext): Response =>
   new Response(surface.dialect.encodeStream(reply).push({ type: "error", error }), {
     headers: { "content-type": EVENT_STREAM },
   });
@@ -63,6 +63,6 @@ export function withHeaders(response: Response, { call, request, log }: Answered
     headers.set("x-rhone-provider", log.target.provider.id);
   }
   if (log.losses.length > 0) headers.set("x-rhone-loss", String(log.losses.length));
-  for (const [name, value] of rateHeaders(request.surface, log.rates, log.now)) headers.set(name, value);
+  for (const [name, value] of toRateHeaders(request.surface, log.rates, log.now)) headers.set(name, value);
   return new Response(response.body, { status: response.status, headers });
 }

@@ -5,7 +5,7 @@ import type { Rates } from "../../keys/budget/grant.ts";
  * The key's rate limits under the header names of Anthropic or OpenAI, which their SDKs read. Anthropic's reset is an
  * ISO 8601 time, OpenAI's a duration in seconds. `now`: Unix milliseconds.
  */
-export function rateHeaders({ dialect }: Pick<Surface, "dialect">, rates: Rates, now: number): [string, string][] {
+export function toRateHeaders({ dialect }: Pick<Surface, "dialect">, rates: Rates, now: number): [string, string][] {
   return (["requests", "tokens"] as const).flatMap((what): [string, string][] => {
     const rate = rates[what];
     if (rate === undefined) return [];

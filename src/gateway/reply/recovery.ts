@@ -2,7 +2,7 @@ import type { StreamAccumulator } from "../../canonical/accumulator.ts";
 import { GatewayError } from "../../canonical/error.ts";
 import { textOfBlocks } from "../../canonical/text.ts";
 import type { Block, Message, ModelResponse, StreamEvent } from "../../canonical/types.ts";
-import type { StartedStream, UpstreamAnswer } from "../upstream/answer.ts";
+import type { StartedStream, UpstreamAnswer } from "../upstream/first-content.ts";
 import type { StreamReader } from "../upstream/stream-reader.ts";
 
 /**
@@ -34,7 +34,7 @@ const CONTINUE_PROMPT =
  * The messages after the caller's own that make another model continue the text. None if no text was received: then the
  * call is simply repeated.
  */
-export const continuationPrompt = (text: string): Message[] =>
+export const buildContinuationPrompt = (text: string): Message[] =>
   text === ""
     ? []
     : [
@@ -43,7 +43,7 @@ export const continuationPrompt = (text: string): Message[] =>
       ];
 
 /** The events that the client has received, for an encoder that continues the stream. */
-export function sentEvents({ accumulated, isWithinBlock }: StreamReader): StreamEvent[] {
+export function buildSentEvents({ accumulated, isWithinBlock }: StreamReader): StreamEvent[] {
   const { events } = accumulated;
   // At the end of a stream the decoder closes an open block; the client has not received that event.
   return isWithinBlock && events.at(-1)?.type === "close" ? events.slice(0, -1) : events;

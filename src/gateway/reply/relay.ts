@@ -4,12 +4,12 @@ import { concatBytes, encodeUtf8 } from "../../wire/bytes.ts";
 import { decodeSse, type SseEvent } from "../../wire/sse.ts";
 import { createBlockReader, isFullBlock } from "../../wire/tee.ts";
 import { raceTimeout } from "../../wire/time.ts";
-import { CLIENT_LEFT, toStreamError } from "../call/endings.ts";
-import { replyContext } from "../call/upstream-call.ts";
+import { CLIENT_LEFT, toStreamError } from "../call/stream-errors.ts";
+import { toReplyContext } from "../call/upstream-call.ts";
 import { EventNumberer } from "../output/event-numbers.ts";
 import type { StreamRecorder } from "../output/recorder.ts";
-import type { StartedStream } from "../upstream/answer.ts";
-import { idleLimit, readChunks } from "../upstream/read.ts";
+import type { StartedStream } from "../upstream/first-content.ts";
+import { idleLimit, readChunks } from "../upstream/body-reader.ts";
 import { annotateEvent } from "./annotate.ts";
 import { settle, settleFailure } from "./settle.ts";
 
@@ -55,7 +55,7 @@ export function relayBytes(started: StartedStream): Response {
     const lastEvents =
       error === undefined
         ? reader.missingTerminator
-        : request.surface.dialect.encodeStream(replyContext(upstreamCall)).push({ type: "error", error });
+        : request.surface.dialect.encodeStream(toReplyContext(upstreamCall)).push({ type: "error", error });
     writeEvents(recorder, decodeSse(encodeUtf8(lastEvents)));
     recorder?.end();
     await write(writable, encodeUtf8(reader.afterPartialEvent(lastEvents)));

@@ -2,8 +2,8 @@ import { unfold } from "../../canonical/accumulator.ts";
 import type { ModelResponse } from "../../canonical/types.ts";
 import { concatBytes, decodeUtf8, encodeUtf8 } from "../../wire/bytes.ts";
 import { decodeSse } from "../../wire/sse.ts";
-import { isSameDialect, passesBytes, replyContext, type UpstreamCall } from "../call/upstream-call.ts";
-import type { UpstreamAnswer, WholeAnswer } from "../upstream/answer.ts";
+import { isSameDialect, passesBytes, toReplyContext, type UpstreamCall } from "../call/upstream-call.ts";
+import type { UpstreamAnswer, WholeAnswer } from "../upstream/first-content.ts";
 import { NO_EVENT } from "../upstream/stream-reader.ts";
 import { annotateBody } from "./annotate.ts";
 import { EVENT_STREAM } from "./headers.ts";
@@ -42,7 +42,7 @@ async function replyWhole({ call: upstreamCall, bytes, response }: WholeAnswer):
     return new Response(annotated, { headers: { "content-type": type } });
   }
   if (request.stream) return encodeAsStream(upstreamCall, response, rhone);
-  const body = request.surface.dialect.encodeResponse(response, replyContext(upstreamCall));
+  const body = request.surface.dialect.encodeResponse(response, toReplyContext(upstreamCall));
   const encoded = encodeUtf8(JSON.stringify(rhone === undefined ? body : { ...body, rhone }));
   host.onBody?.(call.id, encoded);
   return new Response(encoded, { headers: { "content-type": "application/json" } });
@@ -50,13 +50,13 @@ async function replyWhole({ call: upstreamCall, bytes, response }: WholeAnswer):
 
 /** The provider's answer with the members that its dialect requires and the provider left out. */
 const addRequired = (upstreamCall: UpstreamCall, body: string): string =>
-  upstreamCall.request.surface.dialect.complete?.(body, replyContext(upstreamCall)) ?? body;
+  upstreamCall.request.surface.dialect.complete?.(body, toReplyContext(upstreamCall)) ?? body;
 
 /** A whole answer as server-sent events, for a client that requested a stream, or as Gemini's list of chunks. */
 function encodeAsStream(upstreamCall: UpstreamCall, response: ModelResponse, rhone: object | undefined): Response {
   const { request, call, host } = upstreamCall;
   const surface = request.surface.dialect;
-  const writer = new TranslationWriter({ surface, reply: replyContext(upstreamCall), ...(rhone && { rhone }) });
+  const writer = new TranslationWriter({ surface, reply: toReplyContext(upstreamCall), ...(rhone && { rhone }) });
   const events = unfold(response);
   const bytes = concatBytes([writer.push(NO_EVENT, events), writer.end(rhone ?? {})]);
   if (!request.outside.asList) {

@@ -13,11 +13,14 @@ import type { Call } from "../call/call.ts";
 type ResponseCall = Pick<Call, "id" | "response">;
 
 /** A finished answer as the stored response of OpenAI's Responses API, under the id that the client received. */
-export const completedResponse = (call: ResponseCall, response: ModelResponse, reply: ReplyContext): StoredResponse =>
-  toStoredResponse(call, openaiResponses.encodeResponse(response, reply));
+export const buildCompletedResponse = (
+  call: ResponseCall,
+  response: ModelResponse,
+  reply: ReplyContext,
+): StoredResponse => toStoredResponse(call, openaiResponses.encodeResponse(response, reply));
 
 /** The stored response of an answer that failed or broke, with the output received so far and the error. */
-export function failedResponse(
+export function buildFailedResponse(
   call: ResponseCall,
   error: GatewayError,
   accumulated: StreamAccumulator,
@@ -32,7 +35,7 @@ export function failedResponse(
 }
 
 /** The stored response of an answer that is still to come. */
-export const pendingResponse = (
+export const buildPendingResponse = (
   call: ResponseCall,
   model: string,
   reply: ReplyContext,

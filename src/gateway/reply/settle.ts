@@ -9,10 +9,10 @@ import type { WireItems } from "../../session/turns.ts";
 import type { CallRecord } from "../../store/records.ts";
 import type { ParsedRequest } from "../../surfaces/request.ts";
 import { joinItems } from "../../wire/json.ts";
-import { CANCELLED, CLIENT_LEFT } from "../call/endings.ts";
-import { isSameDialect, passesBytes, replyContext, type UpstreamCall } from "../call/upstream-call.ts";
+import { CANCELLED, CLIENT_LEFT } from "../call/stream-errors.ts";
+import { isSameDialect, passesBytes, toReplyContext, type UpstreamCall } from "../call/upstream-call.ts";
 import type { StreamReader } from "../upstream/stream-reader.ts";
-import { completedResponse, failedResponse } from "./response-object.ts";
+import { buildCompletedResponse, buildFailedResponse } from "./response-object.ts";
 import { checkSchema } from "./schema-check.ts";
 
 /**
@@ -57,18 +57,18 @@ export function publishResponseId(upstreamCall: UpstreamCall, id: string): void 
 /** The answer as a stored response, if the caller requested storage. */
 const buildStoredResponse = (upstreamCall: UpstreamCall, response: ModelResponse): StoredResponse | undefined =>
   upstreamCall.call.response?.stored === true
-    ? completedResponse(upstreamCall.call, response, publicReplyContext(upstreamCall, response.id))
+    ? buildCompletedResponse(upstreamCall.call, response, toPublicReplyContext(upstreamCall, response.id))
     : undefined;
 
 /**
  * The reply context with the id that the client receives: the provider's own one (`id`) if its bytes are relayed. After
  * a recovery it is the first answer's.
  */
-export function publicReplyContext(upstreamCall: UpstreamCall, id: string): ReplyContext {
+export function toPublicReplyContext(upstreamCall: UpstreamCall, id: string): ReplyContext {
   const { recovered, publicResponseId } = upstreamCall.log;
   const own = passesBytes(upstreamCall) && id !== "" ? id : undefined;
   const publicId = recovered === undefined ? own : publicResponseId;
-  const reply = replyContext(upstreamCall);
+  const reply = toReplyContext(upstreamCall);
   return publicId === undefined ? reply : { ...reply, id: publicId };
 }
 
@@ -81,7 +81,7 @@ function findOutputLosses({ request: { surface } }: UpstreamCall, { messages, fi
     .flatMap(({ blocks }) => blocks)
     .flatMap((block): Loss[] =>
       block.kind === "opaque" && block.native.dialect !== id
-        ? [{ at: `output.${block.label}`, what: "dropped", why: `${id} has no such item` }]
+        ? [{ at: `output.${block.label}`, what: "dropped", why: `${id} does not support this item` }]
         : [],
     );
   if (finish.reason !== "pause") return items;
@@ -127,7 +127,9 @@ export async function settleFailure(
   await host.fail(
     record,
     received,
-    isStored ? failedResponse(call, error, accumulated, publicReplyContext(upstreamCall, accumulated.id)) : undefined,
+    isStored
+      ? buildFailedResponse(call, error, accumulated, toPublicReplyContext(upstreamCall, accumulated.id))
+      : undefined,
   );
 }
 
@@ -147,11 +149,11 @@ function toCompletedTurn(
     issuer: encodeTarget.issuer,
     sealed: messages.some(hasSeal),
   };
-  return { ...inputStep(request, context), output, reply: messages };
+  return { ...toInputStep(request, context), output, reply: messages };
 }
 
 /** The client's half of a turn: the items, messages and instructions that are new in the request. */
-export function inputStep(request: ParsedRequest, context: Context): Omit<CompletedTurn, "output" | "reply"> {
+export function toInputStep(request: ParsedRequest, context: Context): Omit<CompletedTurn, "output" | "reply"> {
   const from = request.systemCount + context.known;
   const added = context.added === undefined ? [] : [context.added.items];
   const input = { dialect: request.surface.dialect.id, items: [...added, ...request.items.slice(from)].join(",") };

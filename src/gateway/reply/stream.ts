@@ -4,24 +4,24 @@ import { targetKeyOf } from "../../routing/locate.ts";
 import type { DiscardedUsage } from "../../store/records.ts";
 import { concatBytes } from "../../wire/bytes.ts";
 import { createPacedReader } from "../../wire/tee.ts";
-import { discardedCost } from "../call/attempt-cost.ts";
-import { CANCELLED, CLIENT_LEFT, toStreamError } from "../call/endings.ts";
-import { addedUsageOption, passesBytes, replyContext, type UpstreamCall } from "../call/upstream-call.ts";
+import { priceDiscarded } from "../call/attempt-cost.ts";
+import { CANCELLED, CLIENT_LEFT, toStreamError } from "../call/stream-errors.ts";
+import { findUsageOption, passesBytes, toReplyContext, type UpstreamCall } from "../call/upstream-call.ts";
 import { keepAlive } from "../output/keep-alive.ts";
-import { replyOutput, type ReplyOutput } from "../output/recorder.ts";
-import type { StartedStream } from "../upstream/answer.ts";
-import { idleLimit, readChunks } from "../upstream/read.ts";
+import { createReplyOutput, type ReplyOutput } from "../output/recorder.ts";
+import type { StartedStream } from "../upstream/first-content.ts";
+import { idleLimit, readChunks } from "../upstream/body-reader.ts";
 import { NO_EVENT, type ReadEvent } from "../upstream/stream-reader.ts";
 import { EVENT_STREAM } from "./headers.ts";
 import {
   ContinuationJoiner,
-  continuationPrompt,
+  buildContinuationPrompt,
   type Recover,
   recoverableText,
   requireStream,
-  sentEvents,
+  buildSentEvents,
 } from "./recovery.ts";
-import { publicReplyContext, publishResponseId, settle, settleFailure, toStorageError } from "./settle.ts";
+import { toPublicReplyContext, publishResponseId, settle, settleFailure, toStorageError } from "./settle.ts";
 import { type EventWriter, RelayWriter, TranslationWriter } from "./writers.ts";
 
 /**
@@ -31,7 +31,7 @@ import { type EventWriter, RelayWriter, TranslationWriter } from "./writers.ts";
 export function streamReply(started: StartedStream, recover?: Recover): Response {
   const { call: upstreamCall } = started;
   const { request, call, host, cancel } = upstreamCall;
-  const output = replyOutput(host.recorderFor?.(call.id), () => {
+  const output = createReplyOutput(host.recorderFor?.(call.id), () => {
     if (request.rhone.on_disconnect === "cancel") cancel();
   });
   host.waitUntil(pump(started, output, recover));
@@ -92,7 +92,7 @@ async function continueStream(
   const addDiscarded = first.log.markFailed(cause);
   const joiner = new ContinuationJoiner(reader);
   const second = requireStream(
-    await recover(continuationPrompt(text)).catch(() => {
+    await recover(buildContinuationPrompt(text)).catch(() => {
       throw cause;
     }),
   );
@@ -117,7 +117,7 @@ async function continueStream(
 
 /** Usage and cost that the target reported before its stream broke. */
 const computeDiscarded = ({ call: { target, call }, reader }: StartedStream): Promise<DiscardedUsage> =>
-  discardedCost(target, reader.usage, reader.accumulated.model, new Date(call.createdAt));
+  priceDiscarded(target, reader.usage, reader.accumulated.model, new Date(call.createdAt));
 
 /** The writer for the first answer: the provider's bytes if the client reads the same dialect, else a translation. */
 function createWriter(upstreamCall: UpstreamCall): EventWriter {
@@ -130,17 +130,17 @@ function createWriter(upstreamCall: UpstreamCall): EventWriter {
  * A writer that continues a relayed stream with encoded events: with the ids and event numbers the client has received.
  */
 function createTranslationWriter({ call: upstreamCall, reader }: StartedStream): EventWriter {
-  const reply = publicReplyContext(upstreamCall, reader.accumulated.id);
+  const reply = toPublicReplyContext(upstreamCall, reader.accumulated.id);
   const writer = new TranslationWriter({ ...writerOptionsOf(upstreamCall), reply });
-  writer.resumeAfter(sentEvents(reader), reader.lastEvent);
+  writer.resumeAfter(buildSentEvents(reader), reader.lastEvent);
   return writer;
 }
 
 /** Both kinds of writers have the same options. */
 const writerOptionsOf = (upstreamCall: UpstreamCall): ConstructorParameters<typeof RelayWriter>[0] => ({
   surface: upstreamCall.request.surface.dialect,
-  reply: replyContext(upstreamCall),
-  hides: addedUsageOption(upstreamCall)?.isUsageEvent,
+  reply: toReplyContext(upstreamCall),
+  hides: findUsageOption(upstreamCall)?.isUsageEvent,
   ...(upstreamCall.call.annotate && { rhone: upstreamCall.log.toRhoneObject() }),
 });
 

@@ -6,10 +6,10 @@ import { isObject, type Json, parseJson, tryParseJson } from "../../wire/json.ts
 import { appendMember, replaceMember, splice } from "../../wire/splice.ts";
 import { CallLog } from "../call/call-log.ts";
 import { type Call } from "../call/call.ts";
-import { replyContext } from "../call/upstream-call.ts";
+import { toReplyContext } from "../call/upstream-call.ts";
 import { annotateBody } from "../reply/annotate.ts";
 import { withHeaders } from "../reply/headers.ts";
-import { pendingResponse } from "../reply/response-object.ts";
+import { buildPendingResponse } from "../reply/response-object.ts";
 
 /**
  * OpenAI's background mode (OpenAI API reference, Responses: `background`): the client gets a queued response at once
@@ -24,7 +24,7 @@ export async function acceptInBackground(
   request: ParsedRequest,
   { sql, now, durable }: ResponseStore,
 ): Promise<Response> {
-  const pending = pendingResponse(call, request.model, replyContext({ call, request }), "queued");
+  const pending = buildPendingResponse(call, request.model, toReplyContext({ call, request }), "queued");
   storeResponse(sql, pending);
   await durable();
   const log = new CallLog(call, request, { contextMode: "stateful", now });

@@ -4,11 +4,11 @@ import type { ParsedRequest } from "../../surfaces/request.ts";
 import { encodeUtf8 } from "../../wire/bytes.ts";
 import { CallLog } from "../call/call-log.ts";
 import { type Call, type CallHost } from "../call/call.ts";
-import { turnInput } from "../call/turn-input.ts";
-import { replyContext } from "../call/upstream-call.ts";
+import { toTurnInput } from "../call/turn-input.ts";
+import { toReplyContext } from "../call/upstream-call.ts";
 import { EVENT_STREAM, withHeaders } from "../reply/headers.ts";
-import { completedResponse } from "../reply/response-object.ts";
-import { inputStep } from "../reply/settle.ts";
+import { buildCompletedResponse } from "../reply/response-object.ts";
+import { toInputStep } from "../reply/settle.ts";
 
 /**
  * OpenAI's `generate: false` (OpenAI API reference, Responses WebSocket mode): the request's input becomes a turn
@@ -17,17 +17,17 @@ import { inputStep } from "../reply/settle.ts";
  */
 export async function warmUp(call: Call, request: ParsedRequest, host: CallHost): Promise<Response> {
   const log = new CallLog(call, request, host);
-  const context = await host.start(turnInput(request), log.toCallStart());
+  const context = await host.start(toTurnInput(request), log.toCallStart());
   log.context = context;
   const { dialect } = request.surface;
   const step = {
-    ...inputStep(request, context),
+    ...toInputStep(request, context),
     output: { dialect: dialect.id, items: "", issuer: "" },
     reply: [],
   };
-  const reply = replyContext({ call, request });
+  const reply = toReplyContext({ call, request });
   const answer: ModelResponse = { id: "", model: request.model, messages: [], finish: { reason: "stop" }, usage: {} };
-  const response = call.response?.stored === true ? completedResponse(call, answer, reply) : undefined;
+  const response = call.response?.stored === true ? buildCompletedResponse(call, answer, reply) : undefined;
   await host.commit(log.toRecord("completed", { finish: "stop" }), step, response);
   const encoder = dialect.encodeStream(reply);
   const events = unfold(answer).map((event) => encoder.push(event));

@@ -67,7 +67,7 @@ export class ResponsesSocket {
 
   /** Sends the error with the reason for which the connection is about to be closed. */
   expire(): void {
-    const message = "the connection has lasted 60 minutes: open a new one to go on";
+    const message = "connections end after 60 minutes: open a new one";
     this.#sendError(
       new GatewayError("request.invalid", message, { word: "websocket_connection_limit_reached" }),
       undefined,
@@ -160,8 +160,8 @@ function readCreateEvent(frame: string | ArrayBuffer): JsonObject {
   const event = tryParseJson(frame);
   if (!isObject(event)) throw invalid("frame", "expected a JSON object");
   if (event.type !== "response.create") throw invalid("type", "expected response.create");
-  if (event.background === true) throw invalid("background", "expected none: it is a mode of HTTP");
-  if (event.stream === false) throw invalid("stream", "expected none: a connection always streams");
+  if (event.background === true) throw invalid("background", "must be absent: background is HTTP only");
+  if (event.stream === false) throw invalid("stream", "must be absent: a WebSocket always streams");
   return event;
 }
 

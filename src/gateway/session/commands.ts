@@ -19,7 +19,7 @@ import type { Sql } from "../../store/sql.ts";
 import { MAX_PAIRS } from "../../surfaces/metadata.ts";
 import type { Json, JsonObject } from "../../wire/json.ts";
 import type { Budgets } from "../call/charge.ts";
-import { queryModel } from "./ask-model.ts";
+import { queryModel } from "./query-model.ts";
 
 /** Every operation on a session other than a call. Member names cross RPC, so they are stored names. */
 export type Command =

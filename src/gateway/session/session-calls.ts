@@ -18,13 +18,13 @@ import { type ParsedRequest, parseRequest, readMembers } from "../../surfaces/re
 import { readRpcText } from "../../wire/bytes.ts";
 import type { Call, CallHost, SessionCall } from "../call/call.ts";
 import type { Budgets } from "../call/charge.ts";
-import { CANCELLED } from "../call/endings.ts";
-import { replyContext } from "../call/upstream-call.ts";
+import { CANCELLED } from "../call/stream-errors.ts";
+import { toReplyContext } from "../call/upstream-call.ts";
 import { fillMissingResults } from "../missing-results.ts";
 import { handleCall } from "../path.ts";
-import { errorResponse } from "../reply/headers.ts";
-import { pendingResponse } from "../reply/response-object.ts";
-import { inputStep } from "../reply/settle.ts";
+import { buildErrorResponse } from "../reply/headers.ts";
+import { buildPendingResponse } from "../reply/response-object.ts";
+import { toInputStep } from "../reply/settle.ts";
 import { acceptInBackground, drain, withStreaming } from "../responses/background.ts";
 import { asOpenAiError, findContext, withContinuation } from "../responses/state.ts";
 import { warmUp } from "../responses/warm-up.ts";
@@ -113,7 +113,7 @@ export class SessionCalls {
       return await answered;
     } catch (thrown) {
       release?.();
-      return errorResponse(surface, toGatewayError(thrown), headers.get("x-request-id") ?? rest.id);
+      return buildErrorResponse(surface, toGatewayError(thrown), headers.get("x-request-id") ?? rest.id);
     }
   }
 
@@ -193,11 +193,14 @@ export class SessionCalls {
         const continued = findContext(session, turnInput, response, sql);
         const context = fillMissingResults(continued, turnInput.messages, request.surface.dialect);
         const history = await inlineAll(context.history, blobs);
-        input = offload(inputStep(request, context).input, blobs);
+        input = offload(toInputStep(request, context).input, blobs);
         work.push(input.catch(() => {}));
         session.start(started);
         if (response?.stored === true && request.stream)
-          storeResponse(sql, pendingResponse(call, request.model, replyContext({ call, request }), "in_progress"));
+          storeResponse(
+            sql,
+            buildPendingResponse(call, request.model, toReplyContext({ call, request }), "in_progress"),
+          );
         this.#background.get(call.id)?.resolve();
         streams.start(started);
         watch();

@@ -137,7 +137,7 @@ export class SessionStreams {
       throw invalid("id", "expected a call that was made as a stream; GET /v1/calls/{id} shows any call");
     const events = buffer.countEvents(id);
     if (events === undefined)
-      throw new GatewayError("object.not_found", "the stream was stored until ten minutes after the reply");
+      throw new GatewayError("object.not_found", "the stream is no longer stored (ten minutes after the reply)");
     if (events === 0 && status === "completed")
       throw invalid("id", "expected a call whose stream was sent as server-sent events");
     // Events lost in a crash cannot be sent again; the error event that reports the crash is sent in any case.

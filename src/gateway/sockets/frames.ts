@@ -40,7 +40,7 @@ export type RequestFrame =
 
 /** Parses and validates a frame. Throws `request.invalid` naming the member, or `request.too_large`. */
 export function readFrame(message: string | ArrayBuffer): RequestFrame {
-  if (typeof message !== "string") throw invalid("frame", "expected a text frame that holds JSON");
+  if (typeof message !== "string") throw invalid("frame", "expected a text frame with JSON");
   // UTF-8 has at most three bytes per UTF-16 code unit: most frames need no encoding to be known to be small enough.
   const mayBeLarge = message.length * 3 > MAX_FRAME_BYTES;
   if (mayBeLarge && encodeUtf8(message).length > MAX_FRAME_BYTES) {

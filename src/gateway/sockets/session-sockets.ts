@@ -220,7 +220,7 @@ export class SessionSockets {
     if (rhone.session_id !== undefined && rhone.session_id !== attachment.sessionId)
       throw invalid(
         "request.rhone.session_id",
-        `expected none, or ${attachment.sessionId}, to which the connection is bound`,
+        `must be absent, or ${attachment.sessionId}, to which the connection is bound`,
       );
     if (rhone.context_mode === "stateless")
       throw invalid("request.rhone.context_mode", "expected stateful: a stateless call is made over HTTP");

@@ -2,7 +2,7 @@ import { GatewayError, toClientError } from "../../canonical/error.ts";
 import { decodeUtf8 } from "../../wire/bytes.ts";
 import { isObject, tryParseJson } from "../../wire/json.ts";
 import { isSameDialect, type UpstreamCall } from "../call/upstream-call.ts";
-import { readAll } from "./read.ts";
+import { readAll } from "./body-reader.ts";
 
 /**
  * An error status of a provider, decoded, with its headers and, if the caller's dialect has the same format, its bytes.

@@ -91,7 +91,7 @@ function vaultOf({ env }: Context<AppEnv>): VaultKeys {
   if (keys !== undefined) return keys;
   throw invalid(
     "RHONE_CREDENTIALS_KEY",
-    "expected this secret of the deployment to be 32 bytes in base64; without it no credential is stored",
+    "expected this deployment secret to be 32 bytes in base64; credentials cannot be stored without it",
   );
 }
 

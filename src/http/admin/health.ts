@@ -1,7 +1,7 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Breakers } from "../../routing/breaker.ts";
 import type { AppEnv } from "../request/env.ts";
-import { isolateRouter } from "../../platform/router.ts";
+import { getIsolateRouter } from "../../platform/router.ts";
 import { errorResponses, jsonResponse } from "../openapi/responses.ts";
 
 const target = z
@@ -51,7 +51,7 @@ const route = createRoute({
 
 export function healthRoutes(app: OpenAPIHono<AppEnv>): void {
   app.openapi(route, (c) => {
-    const { breakers, problem } = isolateRouter(c.env);
+    const { breakers, problem } = getIsolateRouter(c.env);
     const own = `${c.var.caller.org} `;
     // Targets called with an organisation's own credential are listed for that organisation only.
     const keys = breakers.keys.filter((key) => !key.includes(" ") || key.startsWith(own));

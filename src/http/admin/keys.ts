@@ -19,10 +19,10 @@ import { type KeyStub, keyStubForId, newKeyObject } from "../../platform/key-stu
 import type { AppEnv } from "../request/env.ts";
 import { requireKnownModels } from "./allowed-models.ts";
 import { pageOf, pageOfIds, toPage } from "../openapi/pages.ts";
-import { isolateRouter } from "../../platform/router.ts";
+import { getIsolateRouter } from "../../platform/router.ts";
 import { describedResponse, errorResponses, jsonBody, jsonResponse, optionalJsonBody } from "../openapi/responses.ts";
 import type { Caller } from "../../keys/caller.ts";
-import { callerProviders } from "../admission/providers.ts";
+import { loadCallerProviders } from "../admission/providers.ts";
 import { rhoneRequest } from "../../surfaces/rhone.ts";
 import { unwrap } from "../../canonical/rpc-error.ts";
 
@@ -165,13 +165,13 @@ async function create(c: Http, request: z.infer<typeof newKey>): Promise<ApiKey 
   const input = defined({ ...requested, ...(expiresAt !== undefined && { expires_at: expiresAt }) }) as Policy;
   const policy = inheritPolicy(input, caller.policy);
   if (policy.expires_at === undefined && env.RHONE_KEY_TTL !== "optional")
-    throw invalid("expires_at", "expected this member or ttl_s; keys without an end need RHONE_KEY_TTL=optional");
+    throw invalid("expires_at", "expected this member or ttl_s; keys that never expire need RHONE_KEY_TTL=optional");
   requireSubset(policy, caller.policy);
   expectRouting(policy.defaults);
-  await requireKnownModels(policy.allowed_models, await callerProviders(c), isolateRouter(env).config);
+  await requireKnownModels(policy.allowed_models, await loadCallerProviders(c), getIsolateRouter(env).config);
   const payers = caller.keyId === ADMIN_KEY_ID ? [] : [caller.keyId, ...(caller.payers ?? [])];
   if (payers.length > MAX_DEPTH)
-    throw new GatewayError("auth.forbidden", `expected at most ${MAX_DEPTH} keys above a key`);
+    throw new GatewayError("auth.forbidden", `keys may be nested at most ${MAX_DEPTH} deep`);
   const { stub, objectId } = newKeyObject(env.KEYS);
   const secret = newSecret(objectId);
   const state = await stub.create({
@@ -190,7 +190,11 @@ async function change(c: Http, id: string, request: z.infer<typeof changedKey>):
   const { ttl_s, expires_at, ...changes } = request;
   const expiresAt = endOf({ ttl_s, expires_at }, Date.now());
   expectRouting(changes.defaults ?? {});
-  await requireKnownModels(changes.allowed_models ?? undefined, await callerProviders(c), isolateRouter(c.env).config);
+  await requireKnownModels(
+    changes.allowed_models ?? undefined,
+    await loadCallerProviders(c),
+    getIsolateRouter(c.env).config,
+  );
   const all = defined({ ...changes, ...(expiresAt !== undefined && { expires_at: expiresAt }) });
   return unwrap(present(await stubOf(c, id).change(c.var.caller.org, all, actorOf(c.var.caller))));
 }

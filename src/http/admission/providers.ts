@@ -3,5 +3,5 @@ import type { AppEnv } from "../request/env.ts";
 import { type ProviderTable, providersFor } from "../../platform/org-providers.ts";
 
 /** The provider rows of the caller's organisation, with the organisation's own credentials. */
-export const callerProviders = ({ env, var: { caller }, executionCtx }: Context<AppEnv>): Promise<ProviderTable> =>
+export const loadCallerProviders = ({ env, var: { caller }, executionCtx }: Context<AppEnv>): Promise<ProviderTable> =>
   providersFor(env, caller.org, (work) => executionCtx.waitUntil(work));

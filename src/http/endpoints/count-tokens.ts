@@ -2,7 +2,7 @@ import { type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context as HttpContext } from "hono";
 import type { PathParams } from "../../dialects/dialect.ts";
 import { prepareCount } from "../../endpoints/count-tokens.ts";
-import { callEndpoint } from "../../endpoints/relay.ts";
+import { callEndpoint } from "../../endpoints/call-endpoint.ts";
 import { parseRequest, readMembers } from "../../surfaces/request.ts";
 import { strictModeError } from "../../gateway/dispatch.ts";
 import { SURFACES } from "../../surfaces/index.ts";
@@ -88,10 +88,10 @@ async function count(c: Http, surfaceId: CountedSurface, outside: PathParams = {
   const noted = { ...request, surface: { id: "count_tokens" }, stream: false };
   const context = await previewContext(c, request, surfaceId);
   const { call, log, host } = await startEndpointCall(c, noted);
-  const { target, provider, path, text, losses, translate } = prepareCount(request, context, planned);
+  const { target, providerDialect, path, text, losses, translate } = prepareCount(request, context, planned);
   if (request.rhone.strict && losses.length > 0) throw strictModeError(losses[0]!.at);
   log.target = target;
   log.losses.push(...losses);
-  const passing = { call, log, target, surface, provider, path, body: { text } };
-  return await callEndpoint({ ...passing, ...(translate && { translate }) }, host);
+  const endpointCall = { call, log, target, surface, providerDialect, path, body: { text } };
+  return await callEndpoint({ ...endpointCall, ...(translate && { translate }) }, host);
 }

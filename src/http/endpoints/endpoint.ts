@@ -4,7 +4,7 @@ import type { z } from "zod";
 import { invalid } from "../../canonical/error.ts";
 import { type Endpoint, requireOpenai, type JsonRequest } from "../../endpoints/endpoint.ts";
 import { readForm } from "../../endpoints/form.ts";
-import { callEndpoint, type EndpointHost } from "../../endpoints/relay.ts";
+import { callEndpoint, type EndpointHost } from "../../endpoints/call-endpoint.ts";
 import { DIALECTS } from "../../dialects/index.ts";
 import { type ParsedRequest, parseJsonField, readMembers } from "../../surfaces/request.ts";
 import { validate } from "../../surfaces/validate.ts";
@@ -17,13 +17,13 @@ import { newId } from "../../wire/id.ts";
 import { isObject, stringOf } from "../../wire/json.ts";
 import { createBudgets } from "../../platform/key-stubs.ts";
 import { readText } from "../../surfaces/body.ts";
-import { newCallIds, enterInJournal } from "../../platform/call-journal.ts";
+import { newCallIds, enterInJournal } from "../../platform/journal-stubs.ts";
 import type { AppEnv } from "../request/env.ts";
 import { ref } from "../openapi/json-schema.ts";
 import { type Content, errorResponses, type Reference } from "../openapi/responses.ts";
 import { sessionObjectId, requireStub } from "../../platform/session-stubs.ts";
 import { CallLog } from "../../gateway/call/call-log.ts";
-import { callerProviders } from "../admission/providers.ts";
+import { loadCallerProviders } from "../admission/providers.ts";
 import { requireModel, requireSurface } from "../../keys/permissions.ts";
 
 type Http = HttpContext<AppEnv>;
@@ -46,9 +46,9 @@ export async function callRead(c: Http, endpoint: Endpoint, request: JsonRequest
   });
   log.target = target;
   log.losses.push(...losses);
-  const provider = DIALECTS[target.dialect];
-  const passing = { call, log, target, surface: endpoint.surface, provider, path, body: { text } };
-  return await callEndpoint({ ...passing, ...(translate && { translate }) }, host);
+  const providerDialect = DIALECTS[target.dialect];
+  const endpointCall = { call, log, target, surface: endpoint.surface, providerDialect, path, body: { text } };
+  return await callEndpoint({ ...endpointCall, ...(translate && { translate }) }, host);
 }
 
 /** Handles a multipart form, streamed to the provider of its `model` field. */
@@ -66,8 +66,11 @@ export async function callForm(c: Http, { id, surface }: Endpoint, path: string)
       stream: false,
     });
     log.target = target;
-    const provider = DIALECTS[target.dialect];
-    return await callEndpoint({ call, log, target, surface, provider, path, body: form.send(target.model) }, host);
+    const providerDialect = DIALECTS[target.dialect];
+    return await callEndpoint(
+      { call, log, target, surface, providerDialect, path, body: form.send(target.model) },
+      host,
+    );
   } finally {
     form.release();
   }
@@ -93,7 +96,7 @@ export async function readJson(
 }
 
 export async function targetOf(c: Http, model: string, surface: Pick<Surface, "dialect">): Promise<Target> {
-  const target = await locate(model, surface.dialect.id, await callerProviders(c));
+  const target = await locate(model, surface.dialect.id, await loadCallerProviders(c));
   requireModel(c.var.caller, model, target);
   return target;
 }
@@ -130,7 +133,7 @@ export async function startEndpointCall(
       if (isNew && enterInJournal({ record }, undefined, { journals: env.JOURNALS, waitUntil })) return;
       await stub
         .record(JSON.stringify({ record, isNew }))
-        .catch((cause: unknown) => console.error("a record was lost", call.id, cause));
+        .catch((cause: unknown) => console.error("call record not stored", call.id, cause));
     },
   };
   return { call, host, log: new CallLog(call, request, { contextMode: "stateless", now: Date.now }) };

@@ -1,14 +1,14 @@
 import { type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { GatewayError, invalid } from "../../canonical/error.ts";
-import { errorResponse } from "../../gateway/reply/headers.ts";
+import { buildErrorResponse } from "../../gateway/reply/headers.ts";
 import { SURFACES } from "../../surfaces/index.ts";
 import { loadCatalogue } from "../../providers/catalogue.ts";
 import { newId } from "../../wire/id.ts";
 import type { AppEnv } from "../request/env.ts";
 import { asAnthropic, asGemini, asOpenai, type ListedModel, listModels } from "./model-list.ts";
 import { describedResponse, errorResponses } from "../openapi/responses.ts";
-import { callerProviders } from "../admission/providers.ts";
+import { loadCallerProviders } from "../admission/providers.ts";
 
 export function modelRoutes(app: OpenAPIHono<AppEnv>): void {
   for (const path of ["/v1/models", "/v1beta/models"]) app.get(path, (c) => withAnthropicErrors(c, listAs[shapeOf(c)]));
@@ -102,12 +102,12 @@ const listAs: Record<Shape, (c: Http) => Promise<Response>> = {
 };
 
 async function all(c: Http): Promise<ListedModel[]> {
-  const providers = await callerProviders(c);
+  const providers = await loadCallerProviders(c);
   return listModels(providers, await loadCatalogue(providers));
 }
 
 async function find(c: Http, id: string): Promise<ListedModel> {
-  const providers = await callerProviders(c);
+  const providers = await loadCallerProviders(c);
   const catalogue = await loadCatalogue(providers);
   const known = listModels(providers, catalogue);
   const requested = id.toLowerCase();
@@ -135,6 +135,6 @@ async function withAnthropicErrors(c: Http, answer: (c: Http) => Promise<Respons
     return await answer(c);
   } catch (thrown) {
     if (shapeOf(c) !== "anthropic" || !(thrown instanceof GatewayError)) throw thrown;
-    return errorResponse(SURFACES.messages, thrown, c.req.header("x-request-id") ?? newId("req", Date.now()));
+    return buildErrorResponse(SURFACES.messages, thrown, c.req.header("x-request-id") ?? newId("req", Date.now()));
   }
 }

@@ -1,6 +1,6 @@
 import { type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
-import { embeddings, geminiEmbeddings } from "../../endpoints/embeddings-endpoint.ts";
+import { embeddings, geminiEmbeddings } from "../../endpoints/embeddings.ts";
 import { type Endpoint, relayTo } from "../../endpoints/endpoint.ts";
 import { SURFACES } from "../../surfaces/index.ts";
 import { rhoneRequest } from "../../surfaces/rhone.ts";

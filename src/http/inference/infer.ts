@@ -3,10 +3,10 @@ import type { PathParams } from "../../dialects/dialect.ts";
 import { handleCall } from "../../gateway/path.ts";
 import type { Caller } from "../../keys/caller.ts";
 import { requireSurface } from "../../keys/permissions.ts";
-import { newCallIds } from "../../platform/call-journal.ts";
+import { newCallIds } from "../../platform/journal-stubs.ts";
 import { Capacity } from "../../platform/capacity.ts";
 import { providersFor } from "../../platform/org-providers.ts";
-import { isolateRouter } from "../../platform/router.ts";
+import { getIsolateRouter } from "../../platform/router.ts";
 import { requireStub, type SessionStub } from "../../platform/session-stubs.ts";
 import { sessionNotFound } from "../../session/session.ts";
 import { readText } from "../../surfaces/body.ts";
@@ -17,7 +17,7 @@ import { toRpcText } from "../../wire/bytes.ts";
 import { newId } from "../../wire/id.ts";
 import { requireOwnObject } from "../admission/client-token.ts";
 import { needsState, resolveDestination, type UnstoredResponses } from "./destination.ts";
-import { statelessHost } from "./stateless.ts";
+import { createStatelessHost } from "./stateless.ts";
 
 type Inference = {
   request: Request;
@@ -69,7 +69,7 @@ export async function inferText(inference: TextInference): Promise<Response> {
   const members = withKeyDefaults(readMembers(text, headers, SURFACES[surface]), caller, outside);
   const { at, response } = await resolveDestination(members, surface, { ...inference, org: caller.org });
   requireOwnObject(caller, at?.objectId, env);
-  const { contextMode } = isolateRouter(env).config.defaults;
+  const { contextMode } = getIsolateRouter(env).config.defaults;
   const mode = members.rhone.context_mode ?? (needsState(response) ? "stateful" : contextMode);
   const isNew = at === undefined;
   // A stored response will be requested again by its id, so its session must not wait in a journal.
@@ -90,7 +90,7 @@ export async function inferText(inference: TextInference): Promise<Response> {
   if (!isNew && !(await stub().has(caller.org))) throw sessionNotFound();
   const request = parseRequest(members, SURFACES[surface], outside);
   const providers = await providersFor(env, caller.org, (work) => ctx.waitUntil(work));
-  const host = statelessHost(request, { stub, isNew, isJournaled, env, ctx, providers, clientLeft });
+  const host = createStatelessHost(request, { stub, isNew, isJournaled, env, ctx, providers, clientLeft });
   return await outliveClient(handleCall({ ...call, headers }, request, host), ctx);
 }
 
@@ -100,7 +100,8 @@ export async function inferText(inference: TextInference): Promise<Response> {
  */
 function annotatesHeadersOnly(headers: Headers): boolean {
   const annotate = headers.get("x-rhone-annotate");
-  if (annotate !== null && annotate !== "headers") throw invalid("x-rhone-annotate", "expected headers, or none");
+  if (annotate !== null && annotate !== "headers")
+    throw invalid("x-rhone-annotate", "expected headers, or no such header");
   return annotate !== null;
 }
 

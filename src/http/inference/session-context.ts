@@ -9,7 +9,7 @@ import { parseJson } from "../../wire/json.ts";
 import type { AppEnv } from "../request/env.ts";
 import { resolveDestination } from "./destination.ts";
 import { requireStub } from "../../platform/session-stubs.ts";
-import { turnInput } from "../../gateway/call/turn-input.ts";
+import { toTurnInput } from "../../gateway/call/turn-input.ts";
 
 const EMPTY: Context = { parent: undefined, history: [], known: 0 };
 
@@ -22,7 +22,7 @@ export async function previewContext(
   const { org } = c.var.caller;
   const { at, response } = await resolveDestination(request, surface, { org, env: c.env });
   if (at === undefined) return EMPTY;
-  const input = turnInput(response === undefined ? request : withContinuation(request, response));
+  const input = toTurnInput(response === undefined ? request : withContinuation(request, response));
   const result = await requireStub(c.env.SESSIONS, at.objectId).contextOf(
     org,
     toRpcText(JSON.stringify(input)),

@@ -1,8 +1,8 @@
 import type { CallHost, StatelessCall } from "../../gateway/call/call.ts";
 import { RemoteRecorder, type StreamChunk } from "../../gateway/output/remote-recorder.ts";
-import { enterInJournal } from "../../platform/call-journal.ts";
+import { enterInJournal } from "../../platform/journal-stubs.ts";
 import { createBudgets } from "../../platform/key-stubs.ts";
-import { isolateRouter } from "../../platform/router.ts";
+import { getIsolateRouter } from "../../platform/router.ts";
 import type { SessionStub } from "../../platform/session-stubs.ts";
 import type { CallStart } from "../../session/calls.ts";
 import type { CompletedTurn } from "../../session/session.ts";
@@ -26,7 +26,7 @@ type Stateless = Pick<CallHost, "providers"> & {
  * session after the client has been answered: as a journal entry where that suffices, else over RPC. A stream is sent
  * to the session while it runs, so that it can be resumed.
  */
-export function statelessHost(request: ParsedRequest, call: Stateless): CallHost {
+export function createStatelessHost(request: ParsedRequest, call: Stateless): CallHost {
   const { stub, isNew, isJournaled, env, ctx, providers, clientLeft } = call;
   let started: CallStart | undefined;
   let recorder: RemoteRecorder | undefined;
@@ -39,13 +39,17 @@ export function statelessHost(request: ParsedRequest, call: Stateless): CallHost
     await stub().record(toRpcText(JSON.stringify({ ...finished, isNew } satisfies StatelessCall)), rest);
   };
   const deliverInBackground = async (finished: Omit<StatelessCall, "isNew">): Promise<void> => {
-    waitUntil(deliver(finished).catch((cause) => console.error("session record failed", finished.record.id, cause)));
+    waitUntil(
+      deliver(finished).catch((cause) =>
+        console.error("call record not delivered to its session", finished.record.id, cause),
+      ),
+    );
   };
   return {
     contextMode: "stateless",
     ...(clientLeft && { clientLeft }),
     providers,
-    router: isolateRouter(env),
+    router: getIsolateRouter(env),
     now: Date.now,
     budgets: createBudgets(env, waitUntil),
     waitUntil,

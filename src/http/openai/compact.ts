@@ -2,7 +2,7 @@ import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context as HttpContext } from "hono";
 import { z } from "zod";
 import { GatewayError } from "../../canonical/error.ts";
-import { callEndpoint } from "../../endpoints/relay.ts";
+import { callEndpoint } from "../../endpoints/call-endpoint.ts";
 import { DIALECTS } from "../../dialects/index.ts";
 import { sealSummary } from "../../dialects/openai-responses/compaction.ts";
 import { parseRequest, type ParsedRequest, readMembers } from "../../surfaces/request.ts";
@@ -80,7 +80,7 @@ async function byProvider(
   log.losses.push(...losses);
   const provider = DIALECTS[target.dialect];
   const answered = await callEndpoint(
-    { call, log, target, surface, provider, path: "/responses/compact", body: { text: body } },
+    { call, log, target, surface, providerDialect: provider, path: "/responses/compact", body: { text: body } },
     host,
   );
   return LACKS.has(answered.status) || answered.status >= 500 ? undefined : answered;
@@ -96,7 +96,9 @@ async function bySummary(c: Http, request: ParsedRequest, context: Context): Pro
   const response = parseJson(await answered.text()) as JsonObject;
   const summary = textIn(response.output);
   if (summary.trim() === "")
-    throw new GatewayError("provider.execution_failed", `model: ${request.model} wrote no summary`, { param: "model" });
+    throw new GatewayError("provider.execution_failed", `model: ${request.model} returned no summary`, {
+      param: "model",
+    });
   const id = stringifyMember(response.id);
   const messages = [...context.history.flatMap(decodeItems), ...request.messages.slice(context.known)];
   const body = {

@@ -2,7 +2,7 @@ import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { invalid } from "../../canonical/error.ts";
 import { fromRpcResponse } from "../../canonical/rpc-error.ts";
-import type { ResponseQuery } from "../../gateway/session/stored-responses.ts";
+import type { ResponseQuery } from "../../gateway/session/response-queries.ts";
 import { responseNotFound } from "../../gateway/responses/state.ts";
 import type { AppEnv } from "../request/env.ts";
 import { responseIndexFor, findResponseLocation } from "../../platform/response-index.ts";
@@ -70,7 +70,7 @@ const routes = {
 export function responseRoutes(app: OpenAPIHono<AppEnv>): void {
   app.openapi(routes.get, (c) => {
     const { stream, starting_after: after } = c.req.valid("query");
-    if (after !== undefined && stream !== "true") throw invalid("starting_after", "expected it with stream=true only");
+    if (after !== undefined && stream !== "true") throw invalid("starting_after", "requires stream=true");
     // Sequence numbers start at 0, so -1 means from the first event.
     return recall(c, stream === "true" ? { do: "stream", after: after ?? -1 } : { do: "show" });
   });

@@ -25,7 +25,7 @@ export function responsesSocketRoutes(app: OpenAPIHono<AppEnv>): void {
     const { headers } = c.req.raw;
     const socket = new ResponsesSocket(server, async (text, unstored) => {
       // The key may have been revoked or changed since the connection was opened.
-      const now = await c.var.admitted();
+      const now = await c.var.reauthenticate();
       requireSurface(now, "responses");
       return await inferText({
         text,

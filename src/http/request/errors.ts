@@ -1,6 +1,7 @@
 import { HTTPException } from "hono/http-exception";
 import { invalid, toGatewayError } from "../../canonical/error.ts";
-import { errorResponse } from "../../gateway/reply/headers.ts";
+import { logInternalError } from "../../canonical/log-internal-error.ts";
+import { buildErrorResponse } from "../../gateway/reply/headers.ts";
 import { SURFACES, type SurfaceId } from "../../surfaces/index.ts";
 import { GEMINI_PATH } from "./env.ts";
 
@@ -14,20 +15,15 @@ const SHAPES: readonly [RegExp, SurfaceId][] = [
 
 export const errorSurfaceOf = (path: string): SurfaceId => SHAPES.find(([paths]) => paths.test(path))?.[1] ?? "native";
 
-/** Turns any thrown value into a response in the error shape of the path's clients. Internal errors are logged, with the stack only. */
+/** Turns any thrown value into a response in the error shape of the path's clients. Internal errors are logged. */
 export function toErrorResponse(thrown: unknown, path: string, requestId: string): Response {
   // Hono itself rejects only bodies that are not JSON or lack the content type.
   const error =
     thrown instanceof HTTPException && thrown.status < 500
       ? invalid("body", "expected JSON, with content-type: application/json")
       : toGatewayError(thrown);
-  if (error.code === "internal")
-    console.error(
-      "internal error",
-      requestId,
-      Object(error.cause) instanceof Error ? (error.cause as Error).stack : "",
-    );
-  const response = errorResponse(SURFACES[errorSurfaceOf(path)], error, requestId);
+  if (error.code === "internal") logInternalError(requestId, error.cause);
+  const response = buildErrorResponse(SURFACES[errorSurfaceOf(path)], error, requestId);
   if (error.status === 401) response.headers.set("www-authenticate", 'Bearer realm="rhone"');
   return response;
 }

@@ -43,9 +43,10 @@ export async function replay(
   const first = turns[0];
   if (first === undefined) throw invalid("from", "expected a session that has a turn");
   if (turns.length > MAX_TURNS)
-    throw invalid("from", `expected at most ${MAX_TURNS} turns from there on, there are ${turns.length}`);
+    throw invalid("from", `expected at most ${MAX_TURNS} turns from this one on; there are ${turns.length}`);
   const nameless = turns.find((turn) => (model ?? turn.model) === undefined);
-  if (nameless !== undefined) throw invalid("model", "expected the name of a model: a copied turn has none of its own");
+  if (nameless !== undefined)
+    throw invalid("model", "expected the name of a model: a copied turn has no model of its own");
   const request = turns.map((turn) => ({ replay_of: turn.turn_id, model: (model ?? turn.model)!, input: turn.input }));
   if (isDry) return c.json({ object: "replay", dry_run: true, session_id: null, turns: request });
   const branch = await (

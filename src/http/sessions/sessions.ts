@@ -39,7 +39,7 @@ const listed = session.omit({ instructions: true, defaults: true }).openapi("Lis
 /** A chosen id must not look like a generated one, which contains the id of its object. */
 export const chosenId = sessionId.refine(
   (id) => !/^sess_[0-9a-hjkmnp-tv-z]{52}$/.test(id),
-  "expected no id of the gateway's own kind",
+  "expected an id that does not look like a generated one",
 );
 
 const key = z.string().min(1).max(64);
@@ -204,6 +204,6 @@ const cursorOf = ({ createdAt, id }: SessionRecord): string => `${createdAt}.${i
 
 function parseCursor(cursor: string): { createdAt: number; id: string } {
   const found = /^(\d{1,16})\.(sess_.+)$/.exec(cursor);
-  if (found === null) throw invalid("after", "expected the last_id of the page before");
+  if (found === null) throw invalid("after", "expected the last_id of the previous page");
   return { createdAt: Number(found[1]), id: found[2]! };
 }

@@ -119,10 +119,7 @@ export function sessionVerbRoutes(app: OpenAPIHono<AppEnv>): void {
     const name = call.slice(colon + 1);
     const found = Object.hasOwn(VERBS, name) ? VERBS[name]! : undefined;
     if (found === undefined)
-      throw new GatewayError(
-        "route.not_found",
-        `there is no such verb: expected one of ${Object.keys(VERBS).join(", ")}`,
-      );
+      throw new GatewayError("route.not_found", `unknown operation: expected one of ${Object.keys(VERBS).join(", ")}`);
     const text = await readText(c.req.raw);
     const body = validate(found.request, text.trim() === "" ? {} : parseJsonField(text, "body"));
     return await found.run(c as Http, call.slice(0, colon), body as never);

@@ -3,7 +3,7 @@ import type { Context } from "hono";
 import { GatewayError, invalid } from "../../canonical/error.ts";
 import { fromRpcResponse } from "../../canonical/rpc-error.ts";
 import { PROTOCOL, type SocketAttachment } from "../../gateway/sockets/session-sockets.ts";
-import { toUpgradeRequest } from "../../platform/socket-ticket.ts";
+import { toUpgradeRequest } from "../../platform/socket-auth.ts";
 import { ref } from "../openapi/json-schema.ts";
 import { errorResponses, parameter } from "../openapi/responses.ts";
 import type { AppEnv } from "../request/env.ts";

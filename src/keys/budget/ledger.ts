@@ -325,7 +325,7 @@ export class Ledger {
 /** A call of unknown cost cannot be held within a hard budget. */
 const UNPRICED = {
   code: "model.not_allowed",
-  message: "model: its price is unknown, which a hard budget does not allow; RHONE_PRICES can set it",
+  message: "model: its price is unknown, and a hard budget requires it: set it in RHONE_PRICES",
 } as const satisfies LedgerRefusal;
 
 /** Stands for a call's id in `settled`: the return of a grant's rest. */

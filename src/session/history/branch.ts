@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { edit, unseal } from "../../canonical/native.ts";
+import { editItem, unseal } from "../../canonical/native.ts";
 import type { Block, Message, Part } from "../../canonical/types.ts";
 import type { Blobs } from "../../store/blobs.ts";
 import { toByteStream } from "../../wire/bytes.ts";
@@ -134,14 +134,14 @@ function toMessageEdit(transform: Transform): ((message: Message) => Message) | 
 function dropThinking(message: Message): Message {
   const isThinking = message.blocks.some(({ kind }) => kind === "thinking");
   return isThinking
-    ? edit(unseal(message), { blocks: unseal(message).blocks.filter(({ kind }) => kind !== "thinking") })
+    ? editItem(unseal(message), { blocks: unseal(message).blocks.filter(({ kind }) => kind !== "thinking") })
     : message;
 }
 
 /** Returns the message itself if no block changes: its wire items are then copied byte for byte. */
 function mapBlocks(message: Message, edits: (block: Block) => Block): Message {
   const blocks = message.blocks.map(edits);
-  return blocks.every((block, i) => block === message.blocks[i]) ? message : edit(message, { blocks });
+  return blocks.every((block, i) => block === message.blocks[i]) ? message : editItem(message, { blocks });
 }
 
 /** The block itself if it holds none of the texts. Media and opaque blocks are not read. */
@@ -150,15 +150,15 @@ function redactBlock(block: Block, texts: readonly string[] | undefined): Block 
     case "text":
     case "thinking": {
       const text = redact(block.text, texts);
-      return text === block.text ? block : edit(block, { text });
+      return text === block.text ? block : editItem(block, { text });
     }
     case "tool_call": {
       const args = redact(block.arguments, texts);
-      return args === block.arguments ? block : edit(block, { arguments: args });
+      return args === block.arguments ? block : editItem(block, { arguments: args });
     }
     case "tool_result": {
       const content = block.content.map((part) => redactBlock(part, texts) as Part);
-      return content.every((part, i) => part === block.content[i]) ? block : edit(block, { content });
+      return content.every((part, i) => part === block.content[i]) ? block : editItem(block, { content });
     }
     case "media":
     case "opaque":

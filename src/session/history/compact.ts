@@ -1,5 +1,5 @@
 import { GatewayError, invalid } from "../../canonical/error.ts";
-import { edit, hasSeal, unseal } from "../../canonical/native.ts";
+import { editItem, hasSeal, unseal } from "../../canonical/native.ts";
 import type { Message } from "../../canonical/types.ts";
 import { DIALECTS } from "../../dialects/index.ts";
 import type { Blobs } from "../../store/blobs.ts";
@@ -89,7 +89,7 @@ const UNMATCHED_HASH = "~";
 /** The number of oldest turns to compact; none is left out whose tool calls are answered by a turn that stays. */
 function countCompacted(strategy: CompactionStrategy, turns: readonly Turn[], keepLast: number | undefined): number {
   if (strategy === "window" && keepLast === undefined)
-    throw invalid("keep_last", "expected the number of turns that stay");
+    throw invalid("keep_last", "expected the number of turns to keep");
   const remaining =
     keepLast ??
     { summarize: TURNS_AFTER_SUMMARY, drop_oldest: Math.ceil(turns.length / 2), drop_tool_results: 1, window: 0 }[
@@ -141,9 +141,9 @@ async function copyWithoutResults(
 export function dropToolResults(message: Message): Message {
   if (!message.blocks.some(({ kind }) => kind === "tool_result")) return message;
   const blocks = message.blocks.map((block) =>
-    block.kind === "tool_result" ? edit(block, { content: [{ kind: "text", text: "[result dropped]" }] }) : block,
+    block.kind === "tool_result" ? editItem(block, { content: [{ kind: "text", text: "[result dropped]" }] }) : block,
   );
-  return edit(message, { blocks });
+  return editItem(message, { blocks });
 }
 
 /** A copy of a turn with the same hashes, so that a client which resends its transcript still continues it. `origin`: the first turn copied. */
@@ -196,4 +196,4 @@ export async function rewriteItems<P extends WireItems>(
 }
 
 const nothingToDo = (): GatewayError =>
-  new GatewayError("request.unprocessable", "there is nothing to compact: no turn lies before those that stay");
+  new GatewayError("request.unprocessable", "there is nothing to compact: no turns before those to keep");

@@ -4,7 +4,7 @@ import type { Sql } from "../../store/sql.ts";
 import { toByteStream } from "../../wire/bytes.ts";
 import { withPrefix } from "../../wire/id.ts";
 import { type Json, type JsonObject, parseJson } from "../../wire/json.ts";
-import { listEvents, type SessionEvent } from "../activity.ts";
+import { listEvents, type SessionEvent } from "../events.ts";
 import { findCallState, listCallIds } from "../calls.ts";
 import { findTurn, listTurnNodes } from "../turns.ts";
 import { toApiBlocks, toApiTime } from "./views.ts";

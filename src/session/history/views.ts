@@ -8,7 +8,7 @@ import { openaiChat } from "../../dialects/openai-chat/index.ts";
 import type { Blobs } from "../../store/blobs.ts";
 import type { Sql } from "../../store/sql.ts";
 import type { Json, JsonObject } from "../../wire/json.ts";
-import { listEvents } from "../activity.ts";
+import { listEvents } from "../events.ts";
 import { inline } from "../large-strings.ts";
 import type { Session } from "../session.ts";
 import type { Snapshot } from "../snapshots.ts";

@@ -57,7 +57,10 @@ const contentBlock = (type: "system" | "input" | "response", id: string) =>
       ({ text, media, opaque }) => [text, media, opaque].filter((part) => part !== undefined).length === 1,
       "expected one of text, media and opaque",
     )
-    .refine(({ opaque, native }) => opaque === undefined || native !== undefined, "expected native beside opaque")
+    .refine(
+      ({ opaque, native }) => opaque === undefined || native !== undefined,
+      "expected native together with opaque",
+    )
     .meta({ id });
 
 /** A block of the system text, as native calls send instructions. */

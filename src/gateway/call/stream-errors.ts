@@ -13,4 +13,4 @@ export const CANCELLED = new GatewayError("stream.interrupted", "the call was ca
 export const toStreamError = (thrown: unknown): GatewayError =>
   thrown instanceof GatewayError
     ? thrown
-    : new GatewayError("stream.interrupted", "the provider's stream broke off", { cause: thrown });
+    : new GatewayError("stream.interrupted", "the provider's stream was interrupted", { cause: thrown });

@@ -4,9 +4,9 @@ import type { ModelResponse, StreamEvent, Usage } from "../../canonical/types.ts
 import { decodeUtf8 } from "../../wire/bytes.ts";
 import { isObject, tryParseJson } from "../../wire/json.ts";
 import { decodeSse } from "../../wire/sse.ts";
-import { toStreamError } from "../call/endings.ts";
+import { toStreamError } from "../call/stream-errors.ts";
 import { isEventStream, type UpstreamCall } from "../call/upstream-call.ts";
-import { readAll, readChunks } from "./read.ts";
+import { readAll, readChunks } from "./body-reader.ts";
 import { readRefusal } from "./refusal.ts";
 import { type ReadEvent, StreamReader } from "./stream-reader.ts";
 

@@ -3,7 +3,7 @@ import type { Usage } from "../canonical/types.ts";
 import type { WireDialect } from "../dialects/dialect.ts";
 import type { CallLog } from "../gateway/call/call-log.ts";
 import type { Call } from "../gateway/call/call.ts";
-import { errorResponse, withHeaders } from "../gateway/reply/headers.ts";
+import { buildErrorResponse, withHeaders } from "../gateway/reply/headers.ts";
 import { logReservation } from "../gateway/reserve.ts";
 import type { Estimate, Reservation } from "../keys/budget/grant-pool.ts";
 import { withCredential } from "../providers/auth.ts";
@@ -16,7 +16,7 @@ import { decodeUtf8, encodeUtf8 } from "../wire/bytes.ts";
 import { isObject, type Json, type JsonObject, tryParseJson } from "../wire/json.ts";
 import { encodeSse } from "../wire/sse.ts";
 import { splitForRecording } from "../wire/tee.ts";
-import { AnswerScanner, countsPictures } from "./answer-scan.ts";
+import { AnswerScanner, countsImages } from "./answer-scan.ts";
 import { estimateEndpoint } from "./estimate.ts";
 
 /** A request of an endpoint that does not generate text, ready to be sent to the target of its model. */
@@ -27,7 +27,7 @@ export type EndpointCall = {
   /** The caller's surface, in whose shape errors are returned. */
   surface: Surface;
   /** The dialect of the provider's errors. */
-  provider: WireDialect;
+  providerDialect: WireDialect;
   /** Below the provider's base URL. */
   path: string;
   body: Body;
@@ -69,7 +69,7 @@ export async function callEndpoint(endpointCall: EndpointCall, host: EndpointHos
   } catch (thrown) {
     const error = toGatewayError(thrown);
     host.waitUntil(writeRecord(log, host, "failed", { error }));
-    return withHeaders(errorResponse(surface, error, call.id), { call, request, log }, upstream?.headers);
+    return withHeaders(buildErrorResponse(surface, error, call.id), { call, request, log }, upstream?.headers);
   }
 }
 
@@ -101,7 +101,7 @@ async function send({ call, log, target, path, body }: EndpointCall, host: Endpo
 
 /** The provider's error: its own bytes if they have the shape of the caller's surface, else encoded for the surface. */
 async function relayRefusal(endpointCall: EndpointCall, upstream: Response, host: EndpointHost): Promise<Response> {
-  const { surface, provider, log, call } = endpointCall;
+  const { surface, providerDialect: provider, log, call } = endpointCall;
   const { status } = upstream;
   if (status < 400)
     throw new GatewayError(
@@ -116,7 +116,7 @@ async function relayRefusal(endpointCall: EndpointCall, upstream: Response, host
   const body = tryParseJson(text);
   const isOwnShape = isObject(body) && isObject(body.error) && typeof body.error.message === "string";
   if (surface.dialect.id !== provider.id || !isOwnShape || error !== decoded)
-    return errorResponse(surface, error, call.id);
+    return buildErrorResponse(surface, error, call.id);
   return new Response(text, { status, headers: { "content-type": "application/json" } });
 }
 
@@ -199,17 +199,17 @@ async function recordEnd(
     cause = thrown;
   }
   const { usage } = scanner;
-  const isWhole = cause === undefined && (!isStream || scanner.hasTerminal || scanner.hasError);
-  if (isWhole && !scanner.hasError) {
+  const hasTerminated = cause === undefined && (!isStream || scanner.hasTerminal || scanner.hasError);
+  if (hasTerminated && !scanner.hasError) {
     await host.record({ ...(await toCallRecord(log, "completed", { usage })), stream: isStream });
     return undefined;
   }
-  const error = isWhole
+  const error = hasTerminated
     ? new GatewayError("provider.execution_failed", "the provider reported an error within its stream")
-    : new GatewayError("stream.interrupted", "the provider's answer broke off before its end", { cause });
-  const status = isWhole ? "failed" : "incomplete";
+    : new GatewayError("stream.interrupted", "the provider's answer ended early", { cause });
+  const status = hasTerminated ? "failed" : "incomplete";
   await host.record({ ...(await toCallRecord(log, status, { usage, error })), stream: isStream });
-  return isWhole ? undefined : error;
+  return hasTerminated ? undefined : error;
 }
 
 const errorText = ({ surface, call }: EndpointCall, error: GatewayError): string =>
@@ -221,7 +221,7 @@ type Ending = [status: CallRecord["status"], details: { usage?: Usage; error?: G
 async function toCallRecord(log: CallLog, ...ended: Ending): Promise<CallRecord> {
   await log.pricesLoaded;
   const { turnId: _, costMicrosUsd, ...record } = log.toRecord(...ended);
-  const isPriced = costMicrosUsd !== undefined && !countsPictures(record.usage);
+  const isPriced = costMicrosUsd !== undefined && !countsImages(record.usage);
   return isPriced ? { ...record, costMicrosUsd } : record;
 }
 

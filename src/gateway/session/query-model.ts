@@ -78,6 +78,6 @@ export async function queryModel(
   const text = textOfBlocks(modelReply.flatMap(({ blocks }) => blocks));
   if (failure !== undefined) throw failure;
   if (text.trim() === "")
-    throw new GatewayError("provider.execution_failed", `model: ${query.model} wrote nothing`, { param: "model" });
+    throw new GatewayError("provider.execution_failed", `model: ${query.model} returned no text`, { param: "model" });
   return text;
 }
