@@ -76,7 +76,7 @@ describe("a body that is packed", () => {
     const response = await request(path, { method: "POST", headers, body: "x" });
     expect(response.status).toBe(415);
     const { error } = (await response.json()) as { error: { message: string } };
-    expect(error.message).toContain("content-encoding: expected identity");
+    expect(error.message).toContain("content-encoding: expected an uncompressed body");
   });
 
   it("is taken when it says that it is not", async () => {
