@@ -62,6 +62,10 @@ const routes = {
   }),
 };
 
+/**
+ * `/v1/credentials`: the organisation's own provider credentials. They are encrypted before they are stored and never
+ * returned; routes throw `object.not_found` for an unknown provider or a credential that is not set.
+ */
 export function credentialRoutes(app: OpenAPIHono<AppEnv>): void {
   app.openapi(routes.list, async (c) => {
     const data = (await organizationStub(c.env, c.var.caller.org).credentials()).map(toApiCredential);

@@ -49,6 +49,7 @@ const route = createRoute({
   },
 });
 
+/** `GET /v1/routing/health`: the circuit breakers of this isolate, and whether `RHONE_CONFIG` is in use. */
 export function healthRoutes(app: OpenAPIHono<AppEnv>): void {
   app.openapi(route, (c) => {
     const { breakers, problem } = getIsolateRouter(c.env);

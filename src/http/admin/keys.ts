@@ -116,6 +116,10 @@ const routes = {
 
 type Http = Context<AppEnv>;
 
+/**
+ * `/v1/keys`: creating, listing, changing, rotating and revoking keys. A key can be given no more than the caller's own
+ * permissions (`auth.forbidden`), and is changed only by a key that could have created it.
+ */
 export function keyRoutes(app: OpenAPIHono<AppEnv>): void {
   app.openapi(routes.create, async (c) => c.json(await create(c, c.req.valid("json")), 201));
   app.openapi(routes.list, async (c) => {

@@ -73,6 +73,7 @@ const routes = {
   }),
 };
 
+/** `/v1/organizations`: the bootstrap key creates and lists them; a key reads and changes its own, by its scopes. */
 export function organizationRoutes(app: OpenAPIHono<AppEnv>): void {
   app.openapi(routes.create, async (c) => {
     const id = newId("org", Date.now());

@@ -32,6 +32,7 @@ const completion: Endpoint = {
   prepare: relayTo("/completions"),
 };
 
+/** `POST /v1/completions`, OpenAI's legacy endpoint (OpenAI API reference: Completions). */
 export function completionRoutes(app: OpenAPIHono<AppEnv>): void {
   const path = "/v1/completions";
   app.post(path, async (c) => {

@@ -37,6 +37,10 @@ const REQUEST: Record<CountedSurface, z.ZodType<object>> = {
   gemini: SURFACES.gemini.request,
 };
 
+/**
+ * Token counts in the formats of Anthropic and OpenAI. The session that the request names is counted with it; the
+ * provider counts, so a provider without such a method is an error and no estimate is returned.
+ */
 export function tokenCountRoutes(app: OpenAPIHono<AppEnv>): void {
   app.post("/v1/messages/count_tokens", (c) => {
     requireAnthropicVersion(c.req.raw.headers);
@@ -70,6 +74,7 @@ export function tokenCountRoutes(app: OpenAPIHono<AppEnv>): void {
   });
 }
 
+/** Gemini's method `countTokens` of a model. */
 export const countTokens = (c: Http, model: string): Promise<Response> => count(c, "gemini", { model });
 
 async function count(c: Http, surfaceId: CountedSurface, outside: PathParams = {}): Promise<Response> {

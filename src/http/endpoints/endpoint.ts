@@ -76,6 +76,7 @@ export async function callForm(c: Http, { id, surface }: Endpoint, path: string)
   }
 }
 
+/** Whether the body is a multipart form. */
 export const isForm = (c: Http): boolean => /^\s*multipart\//i.test(c.req.header("content-type") ?? "");
 
 /** The validated body and its model; `rhone.routing.model` overrides the body's own. */

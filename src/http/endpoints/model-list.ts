@@ -39,6 +39,7 @@ export function asOpenai({ id, provider, model }: ListedModel): object {
   };
 }
 
+/** Anthropic API reference, Models. */
 export function asAnthropic({ id, model }: ListedModel): object {
   return {
     type: "model",
@@ -50,6 +51,7 @@ export function asAnthropic({ id, model }: ListedModel): object {
   };
 }
 
+/** Gemini API reference, models. The resource name has the prefix `models/`. */
 export function asGemini({ id, provider, model }: ListedModel): object {
   const embeds = provider.id === "demo" ? ["embedContent", "batchEmbedContents"] : [];
   return {

@@ -10,6 +10,7 @@ import { asAnthropic, asGemini, asOpenai, type ListedModel, listModels } from ".
 import { describedResponse, errorResponses } from "../openapi/responses.ts";
 import { loadCallerProviders } from "../admission/providers.ts";
 
+/** Lists of models in the formats of OpenAI, Anthropic and Gemini, chosen by the SDK that asks. */
 export function modelRoutes(app: OpenAPIHono<AppEnv>): void {
   for (const path of ["/v1/models", "/v1beta/models"]) app.get(path, (c) => withAnthropicErrors(c, listAs[shapeOf(c)]));
   // `{provider}/{model}`: SDKs escape the slash, the canonical path has it unescaped.

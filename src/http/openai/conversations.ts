@@ -150,7 +150,9 @@ async function conversing(c: Http, id: string, request: ConversationCommand): Pr
   return withMutableHeaders(await fromRpcResponse(await stub.converse(request, id, caller)));
 }
 
+/** Ids of conversations: those of sessions with another prefix. */
 const CONVERSATION = idPattern("conv");
+/** Prefix of query parameters that filter by metadata. */
 const METADATA = "metadata.";
 
 async function filterOf(c: Http, after: string | undefined, query: Record<string, string>): Promise<SessionFilter> {

@@ -17,12 +17,14 @@ export const anything: JsonSchema = {};
 /** An object whose members are not the gateway's to describe. */
 export const openObject: JsonSchema = { type: "object", additionalProperties: true };
 
+/** A reference to a component. */
 export const ref = (name: string): { $ref: string } => ({ $ref: `#/components/schemas/${name}` });
 export const literal = (value: string | boolean): JsonSchema => ({ const: value });
 export const oneOf = (...values: string[]): JsonSchema => ({ type: "string", enum: values });
 export const arrayOf = (items: JsonSchema): JsonSchema => ({ type: "array", items });
 export const mapOf = (values: JsonSchema): JsonSchema => ({ type: "object", additionalProperties: values });
 
+/** The schema with a description. */
 export const describe = (schema: JsonSchema, description: string): JsonSchema => ({ ...schema, description });
 
 /** The schema or null. */

@@ -44,6 +44,7 @@ const routes = {
   }),
 };
 
+/** Calls and runs of a session, newest first, and single ones by id, also of sessions that were deleted. */
 export function callRoutes(app: OpenAPIHono<AppEnv>): void {
   app.openapi(routes.call, async (c) =>
     c.json(await find(c.env, c.var.caller.org, c.req.valid("param").id, "call"), 200),

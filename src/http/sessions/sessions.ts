@@ -137,6 +137,7 @@ const routes = {
   }),
 };
 
+/** `/v1/sessions`: creating, listing, reading, updating and deleting sessions. */
 export function sessionRoutes(app: OpenAPIHono<AppEnv>): void {
   app.openapi(routes.create, async (c) => {
     const { id: chosen, instructions, ...input } = c.req.valid("json");

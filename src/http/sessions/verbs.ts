@@ -112,6 +112,10 @@ const VERBS: Record<string, Verb> = {
   ),
 };
 
+/**
+ * Registers one route for all operations on a session: ids may contain colons, so the verb after the last colon is looked
+ * up in the table above. Throws `route.not_found` for an unknown one.
+ */
 export function sessionVerbRoutes(app: OpenAPIHono<AppEnv>): void {
   app.post("/v1/sessions/:call{.+:[a-z-]+}", async (c) => {
     const call = c.req.param("call");

@@ -72,6 +72,7 @@ const routes = {
   }),
 };
 
+/** Read-only views of a session: its next input, timeline, lineage and snapshots. */
 export function sessionViewRoutes(app: OpenAPIHono<AppEnv>): void {
   app.openapi(routes.blocks, (c) =>
     sendCommand(c, c.req.valid("param").id, { do: "blocks", format: c.req.valid("query").format }),
