@@ -3,7 +3,7 @@ import { ask, isInteractive } from "./prompt.ts";
 import { UserError } from "../user-error.ts";
 import { ADMIN_KEY_SHAPE, isAdminKey, makeAdminKey, readEnvironment, workerSecrets } from "../settings.ts";
 
-/** The secrets that the deployment does not have yet. A generated administrator key is to be shown once. */
+/** The secrets that the deployment does not have yet. A generated bootstrap key is to be shown once. */
 export async function collectMissingSecrets(
   target: Account,
 ): Promise<{ secrets: Record<string, string>; generatedKey?: string }> {

@@ -13,7 +13,7 @@ export const pageOfIds = (prefix: string) =>
   page.extend({
     after: z
       .string()
-      .refine((id) => objectIdIn(prefix, id) !== undefined, "expected the last_id of the page before")
+      .refine((id) => objectIdIn(prefix, id) !== undefined, "expected the last_id of the previous page")
       .optional()
       .openapi({ description: "The `last_id` of the page before." }),
   });
