@@ -65,7 +65,7 @@ describe.each(modes)("a %s call", (_, mode) => {
     ["limited", 429, "Slow down", "rate_limit"],
     ["broken", 500, "Internal trouble", "provider.execution_failed"],
     ["garbage", 502, "not JSON", "provider.execution_failed"],
-    ["cut", 502, "not a chat completion", "provider.execution_failed"],
+    ["cut", 502, "not a valid chat completion", "provider.execution_failed"],
     ["redirect", 502, "status 302", "provider.execution_failed"],
   ])("tells what the provider did: %s", async (script, status, message, code) => {
     const response = await post({ ...say, ...mode, model: `fake/${script}` });
