@@ -23,7 +23,7 @@ export function meRoutes(app: OpenAPIHono<AppEnv>): void {
     method: "get",
     path: "/v1/me",
     operationId: "me.get",
-    summary: "The caller: its key, organisation, scopes, limits and the state of its budgets",
+    summary: "Returns the caller: its key, organisation, scopes, limits and the state of its budgets",
     responses: { 200: describedResponse("The caller", "Me"), ...errorResponses() },
   });
 }

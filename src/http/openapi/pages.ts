@@ -5,7 +5,7 @@ import { objectIdIn } from "../../wire/id.ts";
 /** Query parameters of a paged list. */
 export const page = z.object({
   limit: z.coerce.number().int().min(1).max(100).default(20).openapi({ description: "At most this many." }),
-  after: z.string().optional().openapi({ description: "The `last_id` of the page before." }),
+  after: z.string().optional().openapi({ description: "The `last_id` of the previous page." }),
 });
 
 /** Query parameters of a list whose entries have ids with this prefix; `after` is the last id of the previous page. */
@@ -15,7 +15,7 @@ export const pageOfIds = (prefix: string) =>
       .string()
       .refine((id) => objectIdIn(prefix, id) !== undefined, "expected the last_id of the previous page")
       .optional()
-      .openapi({ description: "The `last_id` of the page before." }),
+      .openapi({ description: "The `last_id` of the previous page." }),
   });
 
 /** A list without pages, as the component `name`. */

@@ -42,7 +42,7 @@ export function errorResponses(...statuses: ErrorStatus[]): object {
   return { ...Object.fromEntries(all), default: errorResponse("default") };
 }
 
-/** Component names of error responses, by status. `document.ts` replaces them by those of the path's error format. */
+/** Component names of error responses, by status. `openapi-document.ts` replaces them by those of the path's error format. */
 export const ERROR_RESPONSES = {
   400: "BadRequest",
   401: "Unauthorized",

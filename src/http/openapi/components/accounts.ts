@@ -1,5 +1,5 @@
-import { SCOPES } from "../../../keys/scopes.ts";
 import { SURFACE_NAMES } from "../../../keys/policy.ts";
+import { SCOPES } from "../../../keys/scopes.ts";
 import {
   arrayOf,
   type Components,
@@ -31,7 +31,7 @@ export const accountSchemas = (): Components => ({
     hard: describe(flag, "false: the budget is counted and refuses nothing."),
     limit_micros_usd: integer,
     spent_micros_usd: integer,
-    reserved_micros_usd: describe(integer, "Set aside for running calls."),
+    reserved_micros_usd: describe(integer, "Reserved for running calls."),
     remaining_micros_usd: integer,
     resets_at: nullable(time),
   }),

@@ -2,7 +2,7 @@ import { type Components, integer, oneOf, text } from "../json-schema.ts";
 
 /** Parameters that several operations share, by the name in `#/components/parameters/`. */
 export const parameterComponents = (): Components => ({
-  // Headers of many operations: document.ts adds the first two by method.
+  // Headers of many operations: openapi-document.ts adds the first two by method.
   IdempotencyKey: {
     name: "idempotency-key",
     in: "header",

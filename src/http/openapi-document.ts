@@ -34,7 +34,7 @@ export function documentRoutes(app: OpenAPIHono<AppEnv>): void {
     method: "get",
     path: "/openapi.json",
     operationId: "gateway.describe",
-    summary: "This document",
+    summary: "Returns this document",
     security: [],
     responses: { 200: { description: "OpenAPI 3.1", content: { "application/json": { schema: { type: "object" } } } } },
   });
@@ -42,9 +42,9 @@ export function documentRoutes(app: OpenAPIHono<AppEnv>): void {
     method: "get",
     path: "/healthz",
     operationId: "gateway.checkHealth",
-    summary: "Whether the gateway runs",
+    summary: "Checks whether the gateway runs",
     security: [],
-    responses: { 200: { description: "It runs", content: { "text/plain": { schema: { type: "string" } } } } },
+    responses: { 200: { description: "Running", content: { "text/plain": { schema: { type: "string" } } } } },
   });
 }
 
@@ -153,10 +153,10 @@ const TAGS: Record<string, string> = {
   images: "OpenAI images",
   audio: "OpenAI audio",
   moderations: "OpenAI moderations",
-  models: "What can be called",
-  sessions: "Sessions: what the gateway remembers",
+  models: "Models of the configured providers",
+  sessions: "Sessions: stored context and its history",
   runs: "Runs",
-  conversations: "OpenAI conversations, which are sessions by another name",
+  conversations: "OpenAI conversations; each is a session",
   me: "The caller",
   keys: "Keys, their budgets and limits",
   organizations: "Organisations",
