@@ -9,10 +9,10 @@ import {
   totalP50,
 } from "./report/figures.ts";
 import { formatNumber } from "./report/numbers.ts";
+import { ROUTES } from "./routes.ts";
 import { type RunLength, run } from "./run.ts";
 import { SCENARIOS } from "./scenarios.ts";
 import { listServers } from "./servers.ts";
-import { ROUTES } from "./routes.ts";
 
 /**
  * `npm run bench:check`, for CI: fails if the gateway has become slow. It runs beside the bare proxy (bare-proxy.ts), and

@@ -5,14 +5,14 @@ import { migrate } from "../scripts/local/migrate.ts";
 import { freePort } from "../scripts/local/port.ts";
 import { createRuntime } from "../scripts/local/runtime.ts";
 import { readConfig, runWrangler, WRANGLER_CONFIG } from "../scripts/wrangler.ts";
-import { HERE, KEY, buildRhoneCall } from "./requests.ts";
+import type { Answer } from "./answers.ts";
 import { agentFor, exchange } from "./client.ts";
-import { median, formatNumber } from "./report/numbers.ts";
 import { toDollars, type Usage } from "./cost/prices.ts";
 import { startProvider } from "./provider.ts";
-import type { Answer } from "./answers.ts";
-import { createScratchDir } from "./servers.ts";
+import { median, formatNumber } from "./report/numbers.ts";
+import { HERE, KEY, buildRhoneCall } from "./requests.ts";
 import { endingOf, startSession } from "./routes.ts";
+import { createScratchDir } from "./servers.ts";
 
 /**
  * `npm run bench:cost`: counts the units that Cloudflare bills for a call, in the running gateway (cost/worker.ts), and

@@ -3,10 +3,10 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { PROJECT } from "../scripts/settings.ts";
-import { HERE } from "./requests.ts";
 import { chart } from "./report/chart.ts";
 import type { Results } from "./report/figures.ts";
 import { report } from "./report/tables.ts";
+import { HERE } from "./requests.ts";
 import { FULL, hold, QUICK, run } from "./run.ts";
 import { type Server, listServers } from "./servers.ts";
 

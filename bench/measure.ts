@@ -1,9 +1,9 @@
-import { buildRhoneCall, type Origins } from "./requests.ts";
 import { agentFor, exchange } from "./client.ts";
 import { type LoadResult, load, type Quantiles, toQuantiles } from "./load.ts";
 import { type RunningServer, waitUntilIdle } from "./process.ts";
-import type { Scenario } from "./scenarios.ts";
+import { buildRhoneCall, type Origins } from "./requests.ts";
 import { startSession, type Route } from "./routes.ts";
+import type { Scenario } from "./scenarios.ts";
 
 /** The measurement of one route in one scenario in one round. */
 export type Cell = LoadResult & {

@@ -8,8 +8,8 @@ import { encodeUtf8 } from "../src/wire/bytes.ts";
 import { parseJson } from "../src/wire/json.ts";
 import { findMembers, removeMember, replaceMember, splice } from "../src/wire/splice.ts";
 import { decodeSse, type SseEvent, SseSplitter } from "../src/wire/sse.ts";
-import { HERE } from "./requests.ts";
 import { median, formatNumber } from "./report/numbers.ts";
+import { HERE } from "./requests.ts";
 
 /**
  * `npm run bench:micro`: times the frequently executed parts alone, in this process. Each is printed with its time

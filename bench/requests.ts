@@ -1,6 +1,6 @@
 import { join } from "node:path";
-import type { Call } from "./client.ts";
 import { modelOf, type Answer } from "./answers.ts";
+import type { Call } from "./client.ts";
 
 export const HERE = import.meta.dirname;
 /** The directory of `--install`. It is not removed. */

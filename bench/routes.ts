@@ -1,3 +1,6 @@
+import type { Answer } from "./answers.ts";
+import { agentFor, type Call, exchange } from "./client.ts";
+import type { Callers, LoadPlan, Send } from "./load.ts";
 import {
   type CallBuilder,
   buildBifrostCall,
@@ -7,9 +10,6 @@ import {
   buildRhoneCall,
   type Origins,
 } from "./requests.ts";
-import { agentFor, type Call, exchange } from "./client.ts";
-import type { Callers, LoadPlan, Send } from "./load.ts";
-import type { Answer } from "./answers.ts";
 import { openSocket } from "./socket.ts";
 
 /** A way from a client to the provider's answer: one line of the tables. */

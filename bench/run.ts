@@ -1,12 +1,12 @@
 import { cpus } from "node:os";
-import type { Origins } from "./requests.ts";
-import type { Results } from "./report/figures.ts";
 import { measureDepths, measure, measureStreamMemory, type Pace, warmUp } from "./measure.ts";
 import { type RunningServer, waitUntilIdle } from "./process.ts";
 import { startProvider } from "./provider.ts";
+import type { Results } from "./report/figures.ts";
+import type { Origins } from "./requests.ts";
+import { ROUTES, type Route } from "./routes.ts";
 import { type Scenario, SCENARIOS } from "./scenarios.ts";
 import { createScratchDir, type Server } from "./servers.ts";
-import { ROUTES, type Route } from "./routes.ts";
 
 export type RunLength = {
   mode: Results["mode"];

@@ -1,7 +1,7 @@
-import { KEY, buildRhoneCall, type Origins } from "./requests.ts";
+import type { Answer } from "./answers.ts";
 import type { Exchange } from "./client.ts";
 import type { Callers, LoadPlan, Send } from "./load.ts";
-import type { Answer } from "./answers.ts";
+import { KEY, buildRhoneCall, type Origins } from "./requests.ts";
 
 /** A socket is bound to one session. Turns before the next socket is used, as over HTTP. */
 const TURNS = 8;

@@ -1,8 +1,8 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { waitForUpdate } from "@pydantic/genai-prices";
-import { runScript } from "./user-error.ts";
 import { PROJECT } from "./settings.ts";
+import { runScript } from "./user-error.ts";
 
 /**
  * `node scripts/catalogue.ts [file]`: rewrites `src/providers/catalogue.json` from models.dev (or a saved copy of it)

@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { UserError, runScript } from "./user-error.ts";
 import { PROJECT } from "./settings.ts";
+import { UserError, runScript } from "./user-error.ts";
 
 /** What `.ci/run` checks, with nothing sampled, and what takes too long for it. */
 const STAGES: readonly (readonly string[])[] = [

@@ -2,8 +2,8 @@ import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { UserError, runScript } from "./user-error.ts";
 import { PROJECT } from "./settings.ts";
+import { UserError, runScript } from "./user-error.ts";
 
 /** Files whose tests hold for any part of the exchanges; others look for something rare in them. */
 const SAMPLED = ["test/laws/dialects.test.ts", "test/laws/native.test.ts", "test/laws/specs.test.ts"];

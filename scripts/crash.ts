@@ -8,12 +8,12 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { bundle } from "./bundle.ts";
 import type { LocalGateway } from "./local/gateway.ts";
-import { endChildrenOnExit } from "./local/process-group.ts";
 import { migrate } from "./local/migrate.ts";
 import { freePort, HOST } from "./local/port.ts";
-import { UserError, runScript } from "./user-error.ts";
+import { endChildrenOnExit } from "./local/process-group.ts";
 import { createRuntime } from "./local/runtime.ts";
 import { readSettings } from "./settings.ts";
+import { UserError, runScript } from "./user-error.ts";
 import { QUIET, readConfig } from "./wrangler.ts";
 
 /**

@@ -2,10 +2,10 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { bundle, describeSize } from "./bundle.ts";
 import { openAccount, includesName, type Account } from "./deployment/account.ts";
-import { UserError, runScript } from "./user-error.ts";
 import { collectMissingSecrets } from "./deployment/secrets.ts";
 import { checkRouting } from "./routing.ts";
 import { checkKeySettings, checkProviders, PROJECT, readEnvironment } from "./settings.ts";
+import { UserError, runScript } from "./user-error.ts";
 import { type Config, readConfig } from "./wrangler.ts";
 
 /** Outside git, and not wrangler's own `.wrangler/deploy/config.json`, which would redirect every other command. */

@@ -4,8 +4,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { freePort } from "./local/port.ts";
-import { UserError, runScript } from "./user-error.ts";
 import { makeAdminKey, PROJECT } from "./settings.ts";
+import { UserError, runScript } from "./user-error.ts";
 
 /** The gateway is a job with its own process group, so that all of its processes end with the shell. */
 const PRELUDE = `set -euo pipefail

@@ -1,7 +1,7 @@
 import { bundle } from "./bundle.ts";
 import { runGateway } from "./local/gateway.ts";
-import { UserError } from "./user-error.ts";
 import { createRuntime } from "./local/runtime.ts";
+import { UserError } from "./user-error.ts";
 
 /**
  * `npm run serve`: the gateway on the production runtime without wrangler's proxy. The worker has its own socket on

@@ -1,6 +1,6 @@
 import { runGateway } from "./local/gateway.ts";
-import { stopWith } from "./local/process-group.ts";
 import { HOST } from "./local/port.ts";
+import { stopWith } from "./local/process-group.ts";
 import { NO_ENV_FILES, WRANGLER_CONFIG } from "./wrangler.ts";
 
 /** `npm start`: the gateway on wrangler's local runtime, started by its API: no secret is in a command line. */

@@ -10,8 +10,8 @@ import { packState, queryAll } from "../test/state/archive.ts";
 import { OBSERVATIONS, observeStable, openState, type StateManifest } from "../test/state/observations.ts";
 import { environmentOf, makeState, type Made } from "../test/state/scenario.ts";
 import { serveGateway } from "../test/state/served.ts";
-import { UserError, runScript } from "./user-error.ts";
 import { makeAdminKey, PROJECT } from "./settings.ts";
+import { UserError, runScript } from "./user-error.ts";
 
 /**
  * `node scripts/state-fixture.ts --checkout DIR --out DIR`: writes `state.tar.gz` and `manifest.json`, which

@@ -3,8 +3,8 @@ import { existsSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { hashCorpus, hashFixtures, type HashList, type TurnCode } from "../test/laws/recorded-turns.ts";
-import { UserError, runScript } from "./user-error.ts";
 import { PROJECT } from "./settings.ts";
+import { UserError, runScript } from "./user-error.ts";
 
 /**
  * `node scripts/turn-hashes.ts --checkout DIR`: writes test/fixtures/turn-hashes.json with the code of a checkout of

@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { UserError, runScript } from "./user-error.ts";
 import { PROJECT } from "./settings.ts";
+import { UserError, runScript } from "./user-error.ts";
 import { NO_ENV_FILES, runWrangler } from "./wrangler.ts";
 
 const FILE = "src/env.d.ts";

@@ -1,6 +1,6 @@
 import type { Cell, Depth } from "../measure.ts";
-import { median } from "./numbers.ts";
 import { ROUTES } from "../routes.ts";
+import { median } from "./numbers.ts";
 
 /** The results of a run, as stored in `results.json`. Milliseconds and bytes. */
 export type Results = {

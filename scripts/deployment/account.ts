@@ -1,6 +1,6 @@
-import { ask } from "./prompt.ts";
 import { UserError } from "../user-error.ts";
 import { runWrangler } from "../wrangler.ts";
+import { ask } from "./prompt.ts";
 
 /** The user's Cloudflare account, accessed with wrangler. A dry run has none: it prints each command, and reads return nothing. */
 export type Account = {

@@ -1,7 +1,7 @@
+import { ADMIN_KEY_SHAPE, isAdminKey, makeAdminKey, readEnvironment, workerSecrets } from "../settings.ts";
+import { UserError } from "../user-error.ts";
 import type { Account } from "./account.ts";
 import { ask, isInteractive } from "./prompt.ts";
-import { UserError } from "../user-error.ts";
-import { ADMIN_KEY_SHAPE, isAdminKey, makeAdminKey, readEnvironment, workerSecrets } from "../settings.ts";
 
 /** The secrets that the deployment does not have yet. A generated bootstrap key is to be shown once. */
 export async function collectMissingSecrets(

@@ -1,13 +1,13 @@
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { lockState } from "./state-lock.ts";
-import { endChildrenOnExit, endWithRuntime, waitForSignals } from "./process-group.ts";
-import { migrate } from "./migrate.ts";
-import { HOST, tryPort } from "./port.ts";
-import { UserError, runScript } from "../user-error.ts";
 import { checkRouting } from "../routing.ts";
 import { readSettings, type Settings } from "../settings.ts";
+import { UserError, runScript } from "../user-error.ts";
 import { type Config, QUIET, readConfig } from "../wrangler.ts";
+import { migrate } from "./migrate.ts";
+import { HOST, tryPort } from "./port.ts";
+import { endChildrenOnExit, endWithRuntime, waitForSignals } from "./process-group.ts";
+import { lockState } from "./state-lock.ts";
 
 export type LocalGateway = {
   settings: Settings;

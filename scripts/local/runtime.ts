@@ -1,9 +1,9 @@
 import type { Miniflare } from "miniflare";
 import type { Bundle } from "../bundle.ts";
+import { WRANGLER_CONFIG } from "../wrangler.ts";
 import type { LocalGateway } from "./gateway.ts";
 import { HOST } from "./port.ts";
 import { mapSourcePositions } from "./source-positions.ts";
-import { WRANGLER_CONFIG } from "../wrangler.ts";
 
 /** Starts the worker on the production runtime, with its own socket on the port of the settings. */
 export async function createRuntime(

@@ -8,8 +8,8 @@ import type { Context } from "../session/session.ts";
 import type { ParsedRequest } from "../surfaces/request.ts";
 import { isObject, type Json, type JsonObject, parseJson } from "../wire/json.ts";
 import { appendMember, findMembers, replaceMember, splice } from "../wire/splice.ts";
-import { geminiEndpointPath } from "./endpoint.ts";
 import type { EndpointCall } from "./call-endpoint.ts";
+import { geminiEndpointPath } from "./endpoint.ts";
 
 /** Token counting of one dialect. */
 type Counter = {

@@ -1,6 +1,7 @@
 import { GatewayError } from "../canonical/error.ts";
 import { computeCostMicros, type Price } from "../canonical/usage.ts";
 import { type Estimate, type Reservation } from "../keys/budget/grant-pool.ts";
+import { LimitError } from "../keys/budget/limit-error.ts";
 import type { Caller } from "../keys/caller.ts";
 import { allowsModel } from "../keys/permissions.ts";
 import { loadCatalogue } from "../providers/catalogue.ts";
@@ -12,7 +13,6 @@ import type { WireItems } from "../session/turns.ts";
 import type { ParsedRequest } from "../surfaces/request.ts";
 import type { CallLog } from "./call/call-log.ts";
 import type { PreparedCall } from "./dispatch.ts";
-import { LimitError } from "../keys/budget/limit-error.ts";
 
 /** Output reserved for a call that sets no bound, unless the model's own maximum is lower. Tokens. */
 const DEFAULT_OUTPUT = 4_096;

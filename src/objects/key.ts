@@ -1,6 +1,7 @@
 import { DurableObject } from "cloudflare:workers";
 import { type RpcResult, toRpcResult } from "../canonical/rpc-error.ts";
 import type { AccountReply } from "../keys/budget/grant-pool.ts";
+import type { GrantRequest } from "../keys/budget/grant.ts";
 import { Ledger } from "../keys/budget/ledger.ts";
 import { type AccountUsage, toApiUsage } from "../keys/budget/usage.ts";
 import { type UsageReport, WaitQueue } from "../keys/budget/wait-queue.ts";
@@ -10,7 +11,6 @@ import { migrate } from "../store/sql.ts";
 import { newId } from "../wire/id.ts";
 import { AuditPublisher } from "./audit-publisher.ts";
 import { objectStorage } from "./storage.ts";
-import type { GrantRequest } from "../keys/budget/grant.ts";
 
 /** The Durable Object of one key: its secrets, expiry, budgets and rate limits. It composes and decides nothing. */
 export class KeyObject extends DurableObject {

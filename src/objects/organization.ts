@@ -1,5 +1,6 @@
 import { DurableObject } from "cloudflare:workers";
 import type { AccountReply } from "../keys/budget/grant-pool.ts";
+import type { GrantRequest } from "../keys/budget/grant.ts";
 import { GRANT_MS, Ledger } from "../keys/budget/ledger.ts";
 import { type AccountUsage, toApiUsage } from "../keys/budget/usage.ts";
 import { type UsageReport, WaitQueue } from "../keys/budget/wait-queue.ts";
@@ -14,7 +15,6 @@ import { migrate, type Storage } from "../store/sql.ts";
 import { newId } from "../wire/id.ts";
 import { AuditPublisher } from "./audit-publisher.ts";
 import { objectStorage } from "./storage.ts";
-import type { GrantRequest } from "../keys/budget/grant.ts";
 
 /**
  * The Durable Object of one organisation: its policy, credentials, and the budgets of itself and its tags. It composes

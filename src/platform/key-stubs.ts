@@ -1,14 +1,14 @@
 import type { Budgets } from "../gateway/call/charge.ts";
 import { ADMIN_KEY_ID } from "../keys/authenticate.ts";
+import { parseAccountName } from "../keys/budget/account-name.ts";
 import { type AccountClient, GrantPool } from "../keys/budget/grant-pool.ts";
+import type { Settlement } from "../keys/budget/grant.ts";
 import type { UsageReport } from "../keys/budget/wait-queue.ts";
 import { KeyCache } from "../keys/key-cache.ts";
 import type { StoredRecord } from "../store/records.ts";
 import { encodeObjectId, objectIdIn } from "../wire/id.ts";
 import { sleep } from "../wire/time.ts";
 import { parseObjectId } from "./object-id.ts";
-import type { Settlement } from "../keys/budget/grant.ts";
-import { parseAccountName } from "../keys/budget/account-name.ts";
 
 /** Key cache and grants of this isolate, shared by its requests and objects: plain data, bound to no request. */
 export const keyCache = new KeyCache(Date.now);

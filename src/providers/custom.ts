@@ -2,8 +2,8 @@ import { z } from "zod";
 import type { Dialect } from "../canonical/types.ts";
 import type { Quirks } from "../dialects/dialect.ts";
 import { DIALECTS } from "../dialects/index.ts";
-import { formatIssue } from "../wire/zod-issue.ts";
 import { tryParseJson } from "../wire/json.ts";
+import { formatIssue } from "../wire/zod-issue.ts";
 import { type Auth, AUTHS, type Provider } from "./provider.ts";
 
 /** An entry of `RHONE_PROVIDERS`. */

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { Price, Rate } from "../canonical/usage.ts";
-import { formatIssue } from "../wire/zod-issue.ts";
 import { isObject, tryParseJson, withoutUndefined } from "../wire/json.ts";
+import { formatIssue } from "../wire/zod-issue.ts";
 import type { Provider } from "./provider.ts";
 
 /** The price at that time of the first of these model names that has one. */

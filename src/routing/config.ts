@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { formatIssue } from "../wire/zod-issue.ts";
 import { tryParseJson, withoutUndefined } from "../wire/json.ts";
+import { formatIssue } from "../wire/zod-issue.ts";
 
 /** Time limits in milliseconds. `connect` and `headers` cannot be distinguished, because workerd's `fetch` reports only headers. */
 export type Deadlines = {

@@ -7,9 +7,9 @@ import type { SessionRecord } from "../store/sessions.ts";
 import type { Sql, Storage } from "../store/sql.ts";
 import { withPrefix } from "../wire/id.ts";
 import type { JsonObject } from "../wire/json.ts";
-import { recordEvent, type SessionEvent } from "./events.ts";
 import { type CallStart, endCall, startCall } from "./calls.ts";
 import { type Continuation, findContinuation, findInPath, matchLastReply } from "./continuation.ts";
+import { recordEvent, type SessionEvent } from "./events.ts";
 import {
   type Instructions,
   readRow,

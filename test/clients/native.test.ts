@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { baseUrl, key } from "./gateway.ts";
 import { type Block, CallFailure, create, events, streamed, textOf } from "./calls.ts";
+import { baseUrl, key } from "./gateway.ts";
 import { failureOf, FORMAT, IMAGE, PNG, PROVIDERS, type ProviderId, SEALED, shown, WEATHER } from "./matrix.ts";
 
 const says = (text: string): Block => ({ type: "input", text });

@@ -1,9 +1,9 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { answerMessages } from "./anthropic.ts";
+import { withFaults } from "./faults.ts";
 import { answerGemini } from "./gemini.ts";
 import { answerResponses } from "./responses.ts";
-import { withFaults } from "./faults.ts";
 import { answerChat } from "./upstream.ts";
 
 /**

@@ -1,10 +1,10 @@
 import { DatabaseSync } from "node:sqlite";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { withLazyTables, migrateSession } from "../../src/session/schema.ts";
 import { EventBuffer, STREAM_RETENTION_MS } from "../../src/session/stream/event-buffer.ts";
 import { type Segment } from "../../src/session/stream/segments.ts";
 import type { Sql } from "../../src/store/sql.ts";
-import { withLazyTables, migrateSession } from "../../src/session/schema.ts";
 import { concatBytes, decodeUtf8, encodeUtf8 } from "../../src/wire/bytes.ts";
 
 /** A database as a Durable Object has it, and a clock that is moved by hand. */

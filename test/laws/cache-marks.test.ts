@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
-import type { WireDialect } from "../../src/dialects/dialect.ts";
 import { anthropic } from "../../src/dialects/anthropic/index.ts";
+import type { WireDialect } from "../../src/dialects/dialect.ts";
 import { gemini } from "../../src/dialects/gemini/index.ts";
 import { native } from "../../src/dialects/native/index.ts";
 import { openaiChat } from "../../src/dialects/openai-chat/index.ts";

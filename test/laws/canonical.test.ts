@@ -1,10 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { findLongestKnownPrefix, hashAfter, hashTurn, ROOT } from "../../src/canonical/turn-hash.ts";
-import { GatewayError, toGatewayError } from "../../src/canonical/error.ts";
 import { StreamAccumulator, fold, unfold } from "../../src/canonical/accumulator.ts";
+import { GatewayError, toGatewayError } from "../../src/canonical/error.ts";
 import { editItem, hasSeal, unseal, readNativeItem, readNativeMessage } from "../../src/canonical/native.ts";
 import { budgetOf, nearestEffort } from "../../src/canonical/reasoning.ts";
+import { findLongestKnownPrefix, hashAfter, hashTurn, ROOT } from "../../src/canonical/turn-hash.ts";
 import type { Block, Message, ModelResponse, Native } from "../../src/canonical/types.ts";
 import { computeCostMicros, sumInputTokens } from "../../src/canonical/usage.ts";
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { hashAfter } from "../../src/canonical/turn-hash.ts";
 import { StreamAccumulator, fold, unfold } from "../../src/canonical/accumulator.ts";
+import { hashAfter } from "../../src/canonical/turn-hash.ts";
 import type { Dialect, Message, ModelResponse, StreamEvent } from "../../src/canonical/types.ts";
 import type { ReplyContext, StreamDecoder, WireDialect } from "../../src/dialects/dialect.ts";
 import { DIALECTS } from "../../src/dialects/index.ts";

@@ -1,5 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { countsImages, decodeUsage, AnswerScanner } from "../../src/endpoints/answer-scan.ts";
+import { decodeChat, encodePrompt } from "../../src/endpoints/completions.ts";
 import {
   encodeFloats,
   decodeFromGemini,
@@ -7,8 +9,6 @@ import {
   encodeForGemini,
   encodeForOpenai,
 } from "../../src/endpoints/embeddings-format.ts";
-import { decodeChat, encodePrompt } from "../../src/endpoints/completions.ts";
-import { countsImages, decodeUsage, AnswerScanner } from "../../src/endpoints/answer-scan.ts";
 import { concatBytes, decodeUtf8, encodeUtf8 } from "../../src/wire/bytes.ts";
 import { boundaryOf, type FormField, FieldFinder, replaceField } from "../../src/wire/multipart.ts";
 

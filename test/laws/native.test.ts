@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { hashAfter } from "../../src/canonical/turn-hash.ts";
 import { StreamAccumulator } from "../../src/canonical/accumulator.ts";
 import { GatewayError } from "../../src/canonical/error.ts";
+import { hashAfter } from "../../src/canonical/turn-hash.ts";
 import type { Block, Message, ModelResponse, StreamEvent } from "../../src/canonical/types.ts";
 import type { WireDialect } from "../../src/dialects/dialect.ts";
 import { DIALECTS } from "../../src/dialects/index.ts";

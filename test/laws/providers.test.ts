@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { loadCatalogue } from "../../src/providers/catalogue.ts";
 import { decodeFrame, encodeFrame, type AwsEventFrame, FrameSplitter } from "../../src/providers/aws-event-stream.ts";
+import { loadCatalogue } from "../../src/providers/catalogue.ts";
 import { toSse } from "../../src/providers/clouds.ts";
 import { isConfigured, readProviders, listSettingNames } from "../../src/providers/registry.ts";
 import { locate } from "../../src/routing/locate.ts";

@@ -2,9 +2,9 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { GatewayError } from "../../src/canonical/error.ts";
 import type { Provider } from "../../src/providers/provider.ts";
+import { findCandidates, rankTargets, type Candidate, type Ranking } from "../../src/routing/candidates.ts";
 import { ConfigError, DEFAULT_POLICY, readConfig } from "../../src/routing/config.ts";
 import { targetKeyOf, type Target } from "../../src/routing/locate.ts";
-import { findCandidates, rankTargets, type Candidate, type Ranking } from "../../src/routing/candidates.ts";
 import { verdictOf, retryDelay } from "../../src/routing/retry.ts";
 import { at, broken, failed, providers, silent, tooLong } from "./targets.ts";
 

@@ -3,10 +3,10 @@ import { join } from "node:path";
 import { Validator } from "@cfworker/json-schema";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
-import { DIALECTS } from "../../src/dialects/index.ts";
 import type { EncodeTarget, WireDialect } from "../../src/dialects/dialect.ts";
-import { SURFACES } from "../../src/surfaces/index.ts";
+import { DIALECTS } from "../../src/dialects/index.ts";
 import { BUILTIN_PROVIDERS } from "../../src/providers/builtin.ts";
+import { SURFACES } from "../../src/surfaces/index.ts";
 import { isObject, type Json, type JsonObject } from "../../src/wire/json.ts";
 import { recordings } from "./recordings.ts";
 

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
-import { containsRange, isRange } from "../../src/keys/ip-ranges.ts";
 import { findPeriodEnd, findFirstDay } from "../../src/keys/budget/periods.ts";
+import { containsRange, isRange } from "../../src/keys/ip-ranges.ts";
 import { coversModel } from "../../src/keys/policy.ts";
 import { isEncryptedWith, encrypt, decrypt, parseVaultKeys } from "../../src/keys/vault.ts";
 

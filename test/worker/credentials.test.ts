@@ -1,7 +1,7 @@
-import { env } from "cloudflare:workers";
 import { runInDurableObject } from "cloudflare:test";
-import { drizzle } from "drizzle-orm/d1";
+import { env } from "cloudflare:workers";
 import { eq } from "drizzle-orm";
+import { drizzle } from "drizzle-orm/d1";
 import { expect, it } from "vitest";
 import { auditEvents } from "../../src/store/schema.ts";
 import { KEY, request } from "./client.ts";

@@ -1,6 +1,6 @@
 import { expect, it, vi } from "vitest";
-import { readText } from "../../src/surfaces/body.ts";
 import { Capacity } from "../../src/platform/capacity.ts";
+import { readText } from "../../src/surfaces/body.ts";
 import { encodeUtf8 } from "../../src/wire/bytes.ts";
 
 const full = expect.objectContaining({ status: 503, retryAfterSeconds: 1 });

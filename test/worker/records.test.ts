@@ -7,17 +7,17 @@ import {
   runInDurableObject,
 } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { drizzle } from "drizzle-orm/d1";
 import { eq } from "drizzle-orm";
+import { drizzle } from "drizzle-orm/d1";
 import { expect, it, vi } from "vitest";
 import { Alarm } from "../../src/store/alarm.ts";
 import { OutboxSender, type PendingRow } from "../../src/store/outbox-sender.ts";
 import { enqueue as postRecord } from "../../src/store/outbox.ts";
-import type { Sql } from "../../src/store/sql.ts";
-import { Batcher } from "../../src/wire/batcher.ts";
 import { type CallRecord, findCall, upsertRecords } from "../../src/store/records.ts";
 import { calls, runs, sessions } from "../../src/store/schema.ts";
 import type { SessionRecord } from "../../src/store/sessions.ts";
+import type { Sql } from "../../src/store/sql.ts";
+import { Batcher } from "../../src/wire/batcher.ts";
 import worker, { type SessionObject } from "../../src/worker.ts";
 import { chat, get, objectOf, post, request, user } from "./client.ts";
 

@@ -1,9 +1,9 @@
 import { expect, it } from "vitest";
 import { GatewayError } from "../../src/canonical/error.ts";
 import type { StreamEvent } from "../../src/canonical/types.ts";
-import { StreamReader } from "../../src/gateway/upstream/stream-reader.ts";
-import { ContinuationJoiner } from "../../src/gateway/reply/recovery.ts";
 import { openaiChat } from "../../src/dialects/openai-chat/index.ts";
+import { ContinuationJoiner } from "../../src/gateway/reply/recovery.ts";
+import { StreamReader } from "../../src/gateway/upstream/stream-reader.ts";
 import { encodeUtf8 } from "../../src/wire/bytes.ts";
 import { eventsOf, get, post, request, user } from "./client.ts";
 

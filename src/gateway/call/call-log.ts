@@ -2,6 +2,7 @@ import type { GatewayError } from "../../canonical/error.ts";
 import type { Loss, Usage } from "../../canonical/types.ts";
 import { computeCostMicros } from "../../canonical/usage.ts";
 import type { Reservation } from "../../keys/budget/grant-pool.ts";
+import type { Rates } from "../../keys/budget/grant.ts";
 import { loadPrices, type PriceList } from "../../providers/prices.ts";
 import type { Provider } from "../../providers/provider.ts";
 import type { Target } from "../../routing/locate.ts";
@@ -13,7 +14,6 @@ import { withPrefix } from "../../wire/id.ts";
 import { discardedCostMicros, priceFor, sumDiscarded } from "./attempt-cost.ts";
 import type { Call, CallHost } from "./call.ts";
 import { computeCharge } from "./charge.ts";
-import type { Rates } from "../../keys/budget/grant.ts";
 
 /** What is logged about a call while it runs; the source of its record and of the `rhone` object in its answer. */
 export class CallLog {

@@ -1,5 +1,5 @@
-import type { Surface } from "../../surfaces/index.ts";
 import type { Rates } from "../../keys/budget/grant.ts";
+import type { Surface } from "../../surfaces/index.ts";
 
 /**
  * The key's rate limits under the header names of Anthropic or OpenAI, which their SDKs read. Anthropic's reset is an

@@ -8,8 +8,8 @@ import { CLIENT_LEFT, toStreamError } from "../call/stream-errors.ts";
 import { toReplyContext } from "../call/upstream-call.ts";
 import { EventNumberer } from "../output/event-numbers.ts";
 import type { StreamRecorder } from "../output/recorder.ts";
-import type { StartedStream } from "../upstream/first-content.ts";
 import { idleLimit, readChunks } from "../upstream/body-reader.ts";
+import type { StartedStream } from "../upstream/first-content.ts";
 import { annotateEvent } from "./annotate.ts";
 import { settle, settleFailure } from "./settle.ts";
 

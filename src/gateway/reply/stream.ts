@@ -9,8 +9,8 @@ import { CANCELLED, CLIENT_LEFT, toStreamError } from "../call/stream-errors.ts"
 import { findUsageOption, passesBytes, toReplyContext, type UpstreamCall } from "../call/upstream-call.ts";
 import { keepAlive } from "../output/keep-alive.ts";
 import { createReplyOutput, type ReplyOutput } from "../output/recorder.ts";
-import type { StartedStream } from "../upstream/first-content.ts";
 import { idleLimit, readChunks } from "../upstream/body-reader.ts";
+import type { StartedStream } from "../upstream/first-content.ts";
 import { NO_EVENT, type ReadEvent } from "../upstream/stream-reader.ts";
 import { EVENT_STREAM } from "./headers.ts";
 import {

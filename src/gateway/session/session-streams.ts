@@ -1,5 +1,6 @@
 import { GatewayError, invalid } from "../../canonical/error.ts";
 import type { WireDialect } from "../../dialects/dialect.ts";
+import { encodeUsage } from "../../dialects/native/usage.ts";
 import type { CallStart, CallState } from "../../session/calls.ts";
 import type { EventBuffer, StoredStream } from "../../session/stream/event-buffer.ts";
 import type { EventCount } from "../../session/stream/segments.ts";
@@ -13,7 +14,6 @@ import { keepAlive } from "../output/keep-alive.ts";
 import type { StreamRecorder } from "../output/recorder.ts";
 import type { StreamChunk } from "../output/remote-recorder.ts";
 import { EVENT_STREAM } from "../reply/headers.ts";
-import { encodeUsage } from "../../dialects/native/usage.ts";
 
 type StreamServices = {
   buffer: EventBuffer;

@@ -4,8 +4,8 @@ import type { Sql } from "../../store/sql.ts";
 import { toByteStream } from "../../wire/bytes.ts";
 import { withPrefix } from "../../wire/id.ts";
 import { type Json, type JsonObject, parseJson } from "../../wire/json.ts";
-import { listEvents, type SessionEvent } from "../events.ts";
 import { findCallState, listCallIds } from "../calls.ts";
+import { listEvents, type SessionEvent } from "../events.ts";
 import { findTurn, listTurnNodes } from "../turns.ts";
 import { toApiBlocks, toApiTime } from "./views.ts";
 
