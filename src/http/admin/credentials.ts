@@ -4,12 +4,12 @@ import { GatewayError, invalid } from "../../canonical/error.ts";
 import type { Credential } from "../../keys/organization.ts";
 import { hintOf } from "../../keys/secret.ts";
 import { encrypt, type VaultKeys } from "../../keys/vault.ts";
-import { providersOf } from "../../providers/registry.ts";
 import { organizationStub } from "../../platform/key-stubs.ts";
-import type { AppEnv } from "../request/env.ts";
 import { clearProviderCache, vaultKeysFor, credentialContext } from "../../platform/org-providers.ts";
+import { providersOf } from "../../providers/registry.ts";
 import { listOf } from "../openapi/pages.ts";
 import { errorResponses, jsonBody, jsonResponse } from "../openapi/responses.ts";
+import type { AppEnv } from "../request/env.ts";
 
 const input = z.strictObject({ api_key: z.string().min(8).max(16_384) }).openapi("NewCredential");
 const credential = z

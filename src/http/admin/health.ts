@@ -1,8 +1,8 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
-import type { Breakers } from "../../routing/breaker.ts";
-import type { AppEnv } from "../request/env.ts";
 import { getIsolateRouter } from "../../platform/router.ts";
+import type { Breakers } from "../../routing/breaker.ts";
 import { errorResponses, jsonResponse } from "../openapi/responses.ts";
+import type { AppEnv } from "../request/env.ts";
 
 const target = z
   .object({

@@ -1,8 +1,9 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { GatewayError, invalid } from "../../canonical/error.ts";
-import { validate } from "../../surfaces/validate.ts";
+import { unwrap } from "../../canonical/rpc-error.ts";
 import { ADMIN_KEY_ID } from "../../keys/authenticate.ts";
+import type { Caller } from "../../keys/caller.ts";
 import type { Actor, KeyState } from "../../keys/key.ts";
 import {
   policyChangesSchema,
@@ -13,18 +14,17 @@ import {
   type Policy,
 } from "../../keys/policy.ts";
 import { digestOf, hintOf, newSecret } from "../../keys/secret.ts";
-import { listKeys } from "../../store/audit.ts";
-import { newId } from "../../wire/id.ts";
 import { type KeyStub, keyStubForId, newKeyObject } from "../../platform/key-stubs.ts";
+import { getIsolateRouter } from "../../platform/router.ts";
+import { listKeys } from "../../store/audit.ts";
+import { rhoneRequest } from "../../surfaces/rhone.ts";
+import { validate } from "../../surfaces/validate.ts";
+import { newId } from "../../wire/id.ts";
+import { loadCallerProviders } from "../admission/providers.ts";
+import { pageOf, pageOfIds, toPage } from "../openapi/pages.ts";
+import { describedResponse, errorResponses, jsonBody, jsonResponse, optionalJsonBody } from "../openapi/responses.ts";
 import type { AppEnv } from "../request/env.ts";
 import { requireKnownModels } from "./allowed-models.ts";
-import { pageOf, pageOfIds, toPage } from "../openapi/pages.ts";
-import { getIsolateRouter } from "../../platform/router.ts";
-import { describedResponse, errorResponses, jsonBody, jsonResponse, optionalJsonBody } from "../openapi/responses.ts";
-import type { Caller } from "../../keys/caller.ts";
-import { loadCallerProviders } from "../admission/providers.ts";
-import { rhoneRequest } from "../../surfaces/rhone.ts";
-import { unwrap } from "../../canonical/rpc-error.ts";
 
 /** Longest lifetime of a key. A deployment with `RHONE_KEY_TTL=optional` allows keys without an end. Seconds. */
 const MAX_TTL_S = 10 * 366 * 86_400;

@@ -8,12 +8,12 @@ import {
   organizationPolicySchema,
   type OrganizationState,
 } from "../../keys/organization.ts";
+import { type OrganizationStub, organizationStub } from "../../platform/key-stubs.ts";
 import { listOrganizations } from "../../store/audit.ts";
 import { newId } from "../../wire/id.ts";
-import { type OrganizationStub, organizationStub } from "../../platform/key-stubs.ts";
-import type { AppEnv } from "../request/env.ts";
 import { listOf } from "../openapi/pages.ts";
 import { describedResponse, errorResponses, jsonBody, jsonResponse } from "../openapi/responses.ts";
+import type { AppEnv } from "../request/env.ts";
 
 const made = newOrganizationSchema.openapi("NewOrganization");
 const changed = organizationChangesSchema.openapi("ChangedOrganization");

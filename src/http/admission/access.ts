@@ -2,11 +2,11 @@ import type { Context } from "hono";
 import { matchedRoutes } from "hono/route";
 import { GatewayError } from "../../canonical/error.ts";
 import { DEFAULT_ORG, type AuthContext, isAdmin } from "../../keys/authenticate.ts";
+import type { Caller } from "../../keys/caller.ts";
+import { requireScope } from "../../keys/permissions.ts";
 import type { Scope } from "../../keys/scopes.ts";
 import { keyCache, keyStubAt, organizationStub } from "../../platform/key-stubs.ts";
 import type { AppEnv } from "../request/env.ts";
-import type { Caller } from "../../keys/caller.ts";
-import { requireScope } from "../../keys/permissions.ts";
 
 /** What authentication needs to know of a request and its deployment. */
 export function toAuthContext({

@@ -1,8 +1,8 @@
 import type { Context } from "hono";
 import { GatewayError } from "../../canonical/error.ts";
+import { sessionObjectId } from "../../platform/session-stubs.ts";
 import { objectIdIn } from "../../wire/id.ts";
 import { type AppEnv, GEMINI_PATH } from "../request/env.ts";
-import { sessionObjectId } from "../../platform/session-stubs.ts";
 
 /** Calls that name their session in the body: `requireOwnObject` checks them once the body has been read. */
 const CALLS = /^\/v1\/(chat\/completions|responses|messages|calls)$/;

@@ -2,15 +2,15 @@ import { type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { decodeChat, decodeChatStream, encodePrompt } from "../../endpoints/completions.ts";
 import { type Endpoint, relayTo, speaksOpenai } from "../../endpoints/endpoint.ts";
-import { SURFACES } from "../../surfaces/index.ts";
 import type { Target } from "../../routing/locate.ts";
+import { SURFACES } from "../../surfaces/index.ts";
+import { rhoneRequest } from "../../surfaces/rhone.ts";
 import { isObject, tryParseJson } from "../../wire/json.ts";
 import { appendMember, splice } from "../../wire/splice.ts";
+import { infer } from "../inference/infer.ts";
+import { ref } from "../openapi/json-schema.ts";
 import type { AppEnv } from "../request/env.ts";
 import { callRead, documentRoute, readJson, targetOf } from "./endpoint.ts";
-import { infer } from "../inference/infer.ts";
-import { rhoneRequest } from "../../surfaces/rhone.ts";
-import { ref } from "../openapi/json-schema.ts";
 
 const tokens = z.array(z.int()).min(1);
 

@@ -1,20 +1,20 @@
 import { type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context as HttpContext } from "hono";
 import type { PathParams } from "../../dialects/dialect.ts";
-import { prepareCount } from "../../endpoints/count-tokens.ts";
 import { callEndpoint } from "../../endpoints/call-endpoint.ts";
-import { parseRequest, readMembers } from "../../surfaces/request.ts";
+import { prepareCount } from "../../endpoints/count-tokens.ts";
 import { strictModeError } from "../../gateway/dispatch.ts";
-import { SURFACES } from "../../surfaces/index.ts";
-import { removeMember, sliceSpan, splice } from "../../wire/splice.ts";
 import { readText } from "../../surfaces/body.ts";
-import type { AppEnv } from "../request/env.ts";
-import { previewContext } from "../inference/session-context.ts";
-import { startEndpointCall, documentRoute, targetOf } from "./endpoint.ts";
+import { SURFACES } from "../../surfaces/index.ts";
+import { parseRequest, readMembers } from "../../surfaces/request.ts";
+import { rhoneRequest } from "../../surfaces/rhone.ts";
+import { removeMember, sliceSpan, splice } from "../../wire/splice.ts";
 import { documentGeminiMethod, requireAnthropicVersion } from "../inference/routes.ts";
+import { previewContext } from "../inference/session-context.ts";
 import { ref } from "../openapi/json-schema.ts";
 import { parameter } from "../openapi/responses.ts";
-import { rhoneRequest } from "../../surfaces/rhone.ts";
+import type { AppEnv } from "../request/env.ts";
+import { startEndpointCall, documentRoute, targetOf } from "./endpoint.ts";
 
 type Http = HttpContext<AppEnv>;
 type CountedSurface = "messages" | "responses" | "gemini";

@@ -2,13 +2,13 @@ import { type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { GatewayError, invalid } from "../../canonical/error.ts";
 import { buildErrorResponse } from "../../gateway/reply/headers.ts";
-import { SURFACES } from "../../surfaces/index.ts";
 import { loadCatalogue } from "../../providers/catalogue.ts";
+import { SURFACES } from "../../surfaces/index.ts";
 import { newId } from "../../wire/id.ts";
+import { loadCallerProviders } from "../admission/providers.ts";
+import { describedResponse, errorResponses } from "../openapi/responses.ts";
 import type { AppEnv } from "../request/env.ts";
 import { asAnthropic, asGemini, asOpenai, type ListedModel, listModels } from "./model-list.ts";
-import { describedResponse, errorResponses } from "../openapi/responses.ts";
-import { loadCallerProviders } from "../admission/providers.ts";
 
 /** Lists of models in the formats of OpenAI, Anthropic and Gemini, chosen by the SDK that asks. */
 export function modelRoutes(app: OpenAPIHono<AppEnv>): void {

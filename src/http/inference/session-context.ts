@@ -1,15 +1,15 @@
 import type { Context as HttpContext } from "hono";
-import type { ParsedRequest } from "../../surfaces/request.ts";
 import { fromRpcResponse } from "../../canonical/rpc-error.ts";
+import { toTurnInput } from "../../gateway/call/turn-input.ts";
 import { withContinuation } from "../../gateway/responses/state.ts";
-import type { SurfaceId } from "../../surfaces/index.ts";
+import { requireStub } from "../../platform/session-stubs.ts";
 import type { Context } from "../../session/session.ts";
+import type { SurfaceId } from "../../surfaces/index.ts";
+import type { ParsedRequest } from "../../surfaces/request.ts";
 import { toRpcText } from "../../wire/bytes.ts";
 import { parseJson } from "../../wire/json.ts";
 import type { AppEnv } from "../request/env.ts";
 import { resolveDestination } from "./destination.ts";
-import { requireStub } from "../../platform/session-stubs.ts";
-import { toTurnInput } from "../../gateway/call/turn-input.ts";
 
 const EMPTY: Context = { parent: undefined, history: [], known: 0 };
 

@@ -1,17 +1,17 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { invalid } from "../../canonical/error.ts";
-import { type ConversationCommand, toApiConversation } from "../../gateway/session/conversations.ts";
 import { fromRpcResponse } from "../../canonical/rpc-error.ts";
 import { conversationNotFound } from "../../gateway/responses/state.ts";
-import { findSessionCreatedAt, listSessions, type SessionFilter } from "../../store/sessions.ts";
-import type { JsonObject } from "../../wire/json.ts";
-import { idPattern, withPrefix } from "../../wire/id.ts";
-import { type Http, type SessionResponse, withMutableHeaders } from "../sessions/command.ts";
-import type { AppEnv } from "../request/env.ts";
-import { itemPage } from "./responses.ts";
-import { describedResponse, errorResponses, jsonBody, optionalJsonBody } from "../openapi/responses.ts";
-import { metadata } from "../../surfaces/metadata.ts";
+import { type ConversationCommand, toApiConversation } from "../../gateway/session/conversations.ts";
 import { newSessionId, sessionObjectId, requireStub } from "../../platform/session-stubs.ts";
+import { findSessionCreatedAt, listSessions, type SessionFilter } from "../../store/sessions.ts";
+import { metadata } from "../../surfaces/metadata.ts";
+import { idPattern, withPrefix } from "../../wire/id.ts";
+import type { JsonObject } from "../../wire/json.ts";
+import { describedResponse, errorResponses, jsonBody, optionalJsonBody } from "../openapi/responses.ts";
+import type { AppEnv } from "../request/env.ts";
+import { type Http, type SessionResponse, withMutableHeaders } from "../sessions/command.ts";
+import { itemPage } from "./responses.ts";
 
 const items = z
   .array(z.looseObject({ type: z.string().optional() }).openapi("NewItem"))

@@ -2,12 +2,12 @@ import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { invalid } from "../../canonical/error.ts";
 import { fromRpcResponse } from "../../canonical/rpc-error.ts";
-import type { ResponseQuery } from "../../gateway/session/response-queries.ts";
 import { responseNotFound } from "../../gateway/responses/state.ts";
-import type { AppEnv } from "../request/env.ts";
+import type { ResponseQuery } from "../../gateway/session/response-queries.ts";
 import { responseIndexFor, findResponseLocation } from "../../platform/response-index.ts";
-import { describedResponse, errorResponses } from "../openapi/responses.ts";
 import { stubFor } from "../../platform/session-stubs.ts";
+import { describedResponse, errorResponses } from "../openapi/responses.ts";
+import type { AppEnv } from "../request/env.ts";
 
 const params = z.object({ id: z.string().openapi({ example: "resp_…" }) });
 /** Query of OpenAI's lists of items: at most 100, newest first (OpenAI API reference, Conversations: list items). */

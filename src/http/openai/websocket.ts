@@ -1,11 +1,11 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import { GatewayError } from "../../canonical/error.ts";
 import { MAX_CONNECTION_MS, ResponsesSocket } from "../../gateway/responses/websocket.ts";
+import { requireSurface } from "../../keys/permissions.ts";
+import { inferText } from "../inference/infer.ts";
 import { ref } from "../openapi/json-schema.ts";
 import { errorResponses } from "../openapi/responses.ts";
 import type { AppEnv } from "../request/env.ts";
-import { inferText } from "../inference/infer.ts";
-import { requireSurface } from "../../keys/permissions.ts";
 
 /** RFC 6455: the server ends a connection that has lasted too long. */
 const GOING_AWAY = 1001;

@@ -1,8 +1,8 @@
 import { GatewayError } from "../../canonical/error.ts";
-import type { Transform } from "../../session/history/branch.ts";
 import { fromRpcResponse } from "../../canonical/rpc-error.ts";
-import { type Http, type SessionResponse, withMutableHeaders } from "./command.ts";
 import { newSessionId, sessionObjectId, requireStub } from "../../platform/session-stubs.ts";
+import type { Transform } from "../../session/history/branch.ts";
+import { type Http, type SessionResponse, withMutableHeaders } from "./command.ts";
 
 /** `from`: the last turn to copy, or with `isBefore` the first one not to copy. `id`: the new session's, if chosen. */
 export type BranchRequest = {

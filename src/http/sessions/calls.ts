@@ -1,13 +1,13 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { GatewayError } from "../../canonical/error.ts";
+import { encodeUsage } from "../../dialects/native/usage.ts";
 import { discardedCostMicros } from "../../gateway/call/attempt-cost.ts";
+import { stubForId } from "../../platform/session-stubs.ts";
 import type { CallState } from "../../session/calls.ts";
 import { type Attempt, type CallRecord, findCall, runIdOf, stopReasonOf } from "../../store/records.ts";
 import { withPrefix } from "../../wire/id.ts";
-import type { AppEnv } from "../request/env.ts";
 import { describedResponse, errorResponses } from "../openapi/responses.ts";
-import { stubForId } from "../../platform/session-stubs.ts";
-import { encodeUsage } from "../../dialects/native/usage.ts";
+import type { AppEnv } from "../request/env.ts";
 
 /** A call as the API returns it. The component `Call` describes the members. */
 type ApiCall = { id: string; session_id: string; run_id: string; status: string; created_at: string } & Members;

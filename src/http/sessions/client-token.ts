@@ -2,9 +2,9 @@ import { z } from "@hono/zod-openapi";
 import { invalid } from "../../canonical/error.ts";
 import { isAdmin } from "../../keys/authenticate.ts";
 import { MAX_TTL_S, issueToken, TOKEN_SCOPES } from "../../keys/client-token.ts";
+import { sessionObjectId, requireStub } from "../../platform/session-stubs.ts";
 import { sessionNotFound } from "../../session/session.ts";
 import type { Http } from "./command.ts";
-import { sessionObjectId, requireStub } from "../../platform/session-stubs.ts";
 
 export const tokenRequest = z
   .strictObject({

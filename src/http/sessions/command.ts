@@ -1,9 +1,9 @@
 import type { Context as HttpContext, TypedResponse } from "hono";
-import type { Command } from "../../gateway/session/commands.ts";
 import { fromRpcResponse } from "../../canonical/rpc-error.ts";
+import type { Command } from "../../gateway/session/commands.ts";
+import { sessionObjectId, requireStub } from "../../platform/session-stubs.ts";
 import type { Instructions } from "../../session/row.ts";
 import type { AppEnv } from "../request/env.ts";
-import { sessionObjectId, requireStub } from "../../platform/session-stubs.ts";
 
 /** The context of a route whose request is not typed by a schema. */
 export type Http = HttpContext<AppEnv>;

@@ -1,13 +1,13 @@
 import { z } from "zod";
 import { invalid } from "../../canonical/error.ts";
 import type { SessionCall } from "../../gateway/call/call.ts";
+import { sessionObjectId, requireStub } from "../../platform/session-stubs.ts";
 import type { ReplayTurn } from "../../session/history/replay-plan.ts";
 import { toRpcText } from "../../wire/bytes.ts";
 import { newId, withPrefix } from "../../wire/id.ts";
 import { isObject, type JsonObject, parseJson } from "../../wire/json.ts";
 import { branchSession } from "./branch.ts";
 import { sendCommand, type Http } from "./command.ts";
-import { sessionObjectId, requireStub } from "../../platform/session-stubs.ts";
 
 /** Bounds the duration of one request. Longer sessions are replayed in parts. */
 const MAX_TURNS = 64;

@@ -1,17 +1,17 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { invalid } from "../../canonical/error.ts";
-import { metadataValue, metadataWith } from "../../surfaces/metadata.ts";
-import { sessionDefaults } from "../../surfaces/defaults.ts";
 import type { MetadataPatch } from "../../gateway/session/commands.ts";
+import { newSessionId } from "../../platform/session-stubs.ts";
 import type { SessionInit } from "../../session/session.ts";
 import { listSessions, type SessionFilter, type SessionRecord } from "../../store/sessions.ts";
+import { sessionDefaults } from "../../surfaces/defaults.ts";
+import { metadataValue, metadataWith } from "../../surfaces/metadata.ts";
+import { sessionId } from "../../surfaces/rhone.ts";
 import type { JsonObject } from "../../wire/json.ts";
-import { sendCommand, systemText } from "./command.ts";
-import type { AppEnv } from "../request/env.ts";
 import { page, toPage, pageOf, timeIn } from "../openapi/pages.ts";
 import { errorResponses, jsonBody, jsonResponse } from "../openapi/responses.ts";
-import { newSessionId } from "../../platform/session-stubs.ts";
-import { sessionId } from "../../surfaces/rhone.ts";
+import type { AppEnv } from "../request/env.ts";
+import { sendCommand, systemText } from "./command.ts";
 
 export const sessionParams = z.object({ id: z.string().openapi({ example: "sess_support_123" }) });
 

@@ -2,12 +2,12 @@ import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { GatewayError, invalid } from "../../canonical/error.ts";
 import { fromRpcResponse } from "../../canonical/rpc-error.ts";
+import { type SessionStub, stubForId } from "../../platform/session-stubs.ts";
 import type { CallState } from "../../session/calls.ts";
-import { toApiCall } from "./calls.ts";
 import { openObject } from "../openapi/json-schema.ts";
 import { describedResponse, errorResponses, parameter } from "../openapi/responses.ts";
 import type { AppEnv } from "../request/env.ts";
-import { type SessionStub, stubForId } from "../../platform/session-stubs.ts";
+import { toApiCall } from "./calls.ts";
 
 /** Routes of a running call: resuming its stream after an event number, and cancelling it. */
 export function streamRoutes(app: OpenAPIHono<AppEnv>): void {

@@ -1,16 +1,16 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { GatewayError } from "../../canonical/error.ts";
 import { transformSchema } from "../../session/history/branch.ts";
-import { validate } from "../../surfaces/validate.ts";
 import { COMPACTION_STRATEGIES } from "../../session/history/compact.ts";
-import { parseJsonField } from "../../surfaces/request.ts";
-import { branchSession } from "./branch.ts";
 import { readText } from "../../surfaces/body.ts";
-import { sendCommand, type Http, systemText } from "./command.ts";
-import type { AppEnv } from "../request/env.ts";
-import { replay, replayRequest } from "./replay.ts";
+import { parseJsonField } from "../../surfaces/request.ts";
+import { validate } from "../../surfaces/validate.ts";
 import { describedResponse, errorResponses, optionalJsonBody } from "../openapi/responses.ts";
+import type { AppEnv } from "../request/env.ts";
+import { branchSession } from "./branch.ts";
 import { issueClientToken, tokenRequest } from "./client-token.ts";
+import { sendCommand, type Http, systemText } from "./command.ts";
+import { replay, replayRequest } from "./replay.ts";
 import { chosenId, sessionParams } from "./sessions.ts";
 
 /** `POST /v1/sessions/{id}:{verb}`: what its body must be, and what it does. */

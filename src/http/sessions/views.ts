@@ -1,12 +1,12 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
-import { BLOCK_FORMATS } from "../../session/history/views.ts";
 import type { CallState } from "../../session/calls.ts";
+import { BLOCK_FORMATS } from "../../session/history/views.ts";
 import { withPrefix } from "../../wire/id.ts";
-import { runOf, toApiCall } from "./calls.ts";
-import { sendCommand } from "./command.ts";
-import type { AppEnv } from "../request/env.ts";
 import { toPage, pageOfIds } from "../openapi/pages.ts";
 import { describedResponse, errorResponses } from "../openapi/responses.ts";
+import type { AppEnv } from "../request/env.ts";
+import { runOf, toApiCall } from "./calls.ts";
+import { sendCommand } from "./command.ts";
 import { sessionParams as params } from "./sessions.ts";
 
 /** The session's object makes these responses; components describe them. */

@@ -3,15 +3,15 @@ import type { Context } from "hono";
 import { GatewayError, invalid } from "../../canonical/error.ts";
 import { fromRpcResponse } from "../../canonical/rpc-error.ts";
 import { PROTOCOL, type SocketAttachment } from "../../gateway/sockets/session-sockets.ts";
+import type { Caller } from "../../keys/caller.ts";
+import { requireScope } from "../../keys/permissions.ts";
+import { newSessionId, sessionObjectId, requireStub } from "../../platform/session-stubs.ts";
 import { toUpgradeRequest } from "../../platform/socket-auth.ts";
+import { sessionId } from "../../surfaces/rhone.ts";
 import { ref } from "../openapi/json-schema.ts";
 import { errorResponses, parameter } from "../openapi/responses.ts";
 import type { AppEnv } from "../request/env.ts";
 import { proxySocket } from "./socket-bridge.ts";
-import { newSessionId, sessionObjectId, requireStub } from "../../platform/session-stubs.ts";
-import type { Caller } from "../../keys/caller.ts";
-import { requireScope } from "../../keys/permissions.ts";
-import { sessionId } from "../../surfaces/rhone.ts";
 
 /** Browsers cannot set headers on a WebSocket, so the client token is sent as a second subprotocol. */
 const TOKEN = "rhone.token.";
