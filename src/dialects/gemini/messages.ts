@@ -1,4 +1,5 @@
 import { readNativeItem, readNativeMessage } from "../../canonical/native.ts";
+import { moveResultsToCalls } from "../../canonical/result-order.ts";
 import { pairResults } from "../../canonical/tool-results.ts";
 import type { Block, Loss, Message, ToolCall } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject } from "../../wire/json.ts";
@@ -18,20 +19,27 @@ export function decodeMessages(items: readonly Json[], seal?: string): Message[]
 
 /**
  * Contents that came over this wire stay as they are. Others are regrouped: consecutive messages of one side
- * are one content, because the API requires all results of a turn together. A message without any representable
- * block still separates its neighbours, so that the encoding of earlier messages does not change when a history
- * grows.
+ * are one content, because the API requires all results of a turn together, in the content behind the calls;
+ * everything else of that side is in the next content. A message without any representable block still separates its
+ * neighbours, so that the encoding of earlier messages does not change when a history grows.
  */
 export function encodeMessages(messages: readonly Message[], target: EncodeTarget): Encoded<Json[]> {
   const losses: Loss[] = [];
   const items: Json[] = [];
   const calls = new Map<string, AnsweredCall>();
-  let open: { role: "user" | "model"; parts: Json[] } | undefined;
+  let open: { role: "user" | "model" | "tool"; parts: Json[] } | undefined;
   const flush = (): void => {
-    if (open !== undefined && open.parts.length > 0) items.push(toContent(open.role, open.parts));
+    if (open !== undefined && open.parts.length > 0)
+      items.push(toContent(open.role === "model" ? "model" : "user", open.parts));
     open = undefined;
   };
-  for (const message of messages) {
+  const append = (role: "user" | "model" | "tool", groups: readonly PartGroup[]): void => {
+    if (open?.role !== role) flush();
+    open ??= { role, parts: [] };
+    open.parts.push(...groups.flatMap(({ parts }) => parts));
+  };
+  const isOwn = (message: Message): boolean => readNativeMessage(message, target) !== undefined;
+  for (const message of moveResultsToCalls(messages, isOwn)) {
     for (const block of message.blocks) {
       if (block.kind === "tool_call") calls.set(block.id, { name: block.name, hasId: hasIdOnWire(block, target) });
     }
@@ -41,10 +49,14 @@ export function encodeMessages(messages: readonly Message[], target: EncodeTarge
       items.push(ownItem);
       continue;
     }
-    const role = message.role === "assistant" ? "model" : "user";
-    if (open?.role !== role) flush();
-    open ??= { role, parts: [] };
-    open.parts.push(...encodeBlocks(message, calls, target, losses));
+    const groups = encodeBlocks(message, calls, target, losses);
+    const results = groups.filter(({ isResult }) => isResult);
+    if (results.length > 0) append("tool", results);
+    if (results.length < groups.length || results.length === 0)
+      append(
+        message.role === "assistant" ? "model" : "user",
+        groups.filter(({ isResult }) => !isResult),
+      );
   }
   flush();
   return { value: items, losses };
@@ -58,13 +70,16 @@ export function decodeMessage(item: Json, context: DecodeContext): Message {
   return { role: item.role === "model" ? "assistant" : "user", blocks: decodeParts(item, context), native };
 }
 
+/** The parts of one block. `isResult`: they are a tool result. */
+type PartGroup = { parts: Json[]; isResult?: true };
+
 /** Loss: the system role inside the conversation, which becomes the user, and names of participants. */
 function encodeBlocks(
   message: Message,
   calls: ReadonlyMap<string, AnsweredCall>,
   target: EncodeTarget,
   losses: Loss[],
-): Json[] {
+): PartGroup[] {
   if (message.role === "system") {
     losses.push({
       at: "messages.system",
@@ -75,11 +90,12 @@ function encodeBlocks(
   if (message.name !== undefined) {
     losses.push({ at: "messages.name", what: "dropped", why: "gemini does not support names of participants" });
   }
-  return message.blocks.flatMap((block) =>
-    block.kind === "tool_result"
-      ? encodeResult(block, calls.get(block.id), target, losses)
-      : (encodePart(block, target, losses) ?? []),
-  );
+  return message.blocks.map((block): PartGroup => {
+    if (block.kind === "tool_result")
+      return { parts: encodeResult(block, calls.get(block.id), target, losses), isResult: true };
+    const part = encodePart(block, target, losses);
+    return { parts: part === undefined ? [] : [part] };
+  });
 }
 
 /** `parts` is a list; some clients send one part without it. */

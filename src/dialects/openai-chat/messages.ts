@@ -1,4 +1,5 @@
 import { editItem, readNativeMessage } from "../../canonical/native.ts";
+import { moveResultsToCalls } from "../../canonical/result-order.ts";
 import type { Block, Loss, Message, Part, Text, Thinking, ToolCall, ToolResult } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
 import { type Encoded, type EncodeTarget, toSafeId } from "../dialect.ts";
@@ -14,7 +15,7 @@ export const decodeMessages = (items: readonly Json[], seal?: string): Message[]
 /**
  * Messages that came over this wire stay as they are. Others are regrouped: consecutive assistant messages are
  * one message, each tool result is a message. The API requires the results directly behind their calls, so
- * media of results wait for the last result and follow in a user message.
+ * everything between them follows, and media of results wait for the last result and follow in a user message.
  */
 export function encodeMessages(messages: readonly Message[], target: EncodeTarget): Encoded<Json[]> {
   const losses: Loss[] = [];
@@ -30,7 +31,8 @@ export function encodeMessages(messages: readonly Message[], target: EncodeTarge
     if (resultMedia.length > 0) items.push({ role: "user", content: resultMedia });
     resultMedia = [];
   };
-  for (const message of messages) {
+  const isOwn = (message: Message): boolean => readNativeMessage(message, target) !== undefined;
+  for (const message of moveResultsToCalls(messages, isOwn)) {
     const ownItem = readNativeMessage(message, target);
     const results = message.blocks.filter((block): block is ToolResult => block.kind === "tool_result");
     if (results.length === 0) flushMedia();
