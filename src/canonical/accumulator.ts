@@ -50,9 +50,9 @@ export class StreamAccumulator {
   /** The whole answer; undefined until the stream has ended without an error. */
   get response(): ModelResponse | undefined {
     if (this.#end === undefined || this.#error !== undefined) return undefined;
-    const { finish, usage, alternatives, rest } = this.#end;
+    const { finish, usage, alternatives, losses, rest } = this.#end;
     const answer = { id: this.#id, model: this.#model, messages: this.messages, finish, usage };
-    return { ...answer, ...(alternatives && { alternatives }), ...(rest && { rest }) };
+    return { ...answer, ...(alternatives && { alternatives }), ...(losses && { losses }), ...(rest && { rest }) };
   }
 
   /** The messages so far, including an unfinished block. */
@@ -124,11 +124,11 @@ export function unfold(response: ModelResponse): StreamEvent[] {
       index++;
     }
   });
-  const { finish, usage, alternatives, rest } = response;
+  const { finish, usage, alternatives, losses, rest } = response;
   const items = response.messages.map((message) => message.native);
   const hasItems = items.some((native) => native !== undefined);
-  const optional = { ...(hasItems && { items }), ...(alternatives && { alternatives }), ...(rest && { rest }) };
-  events.push({ type: "end", finish, usage, ...optional });
+  const optional = { ...(hasItems && { items }), ...(alternatives && { alternatives }), ...(losses && { losses }) };
+  events.push({ type: "end", finish, usage, ...optional, ...(rest && { rest }) });
   return events;
 }
 

@@ -144,6 +144,8 @@ export type ModelResponse = {
   usage: Usage;
   /** Further answers, if several were requested. `messages` holds the first one, which enters the session. */
   alternatives?: Alternative[];
+  /** What the decoder left out of the provider's answer or derived because the provider left it out. */
+  losses?: Loss[];
   /** The answer's envelope: its members other than the messages. */
   rest?: Native;
 };
@@ -166,9 +168,10 @@ export type StreamEvent =
       usage: Usage;
       items?: (Native | undefined)[];
       alternatives?: Alternative[];
+      losses?: Loss[];
       rest?: Native;
     }
   | { type: "error"; error: GatewayError };
 
-/** A part of a request that the target cannot represent. `at`: the field or block, in the terms of the caller's wire. */
+/** A part of a request that the target cannot represent, or of an answer. `at`: the field or block, in the terms of the caller's wire. */
 export type Loss = { at: string; what: "dropped" | "approximated"; why: string };

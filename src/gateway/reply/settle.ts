@@ -21,6 +21,7 @@ import { checkSchema } from "./schema-check.ts";
  */
 export async function settle(upstreamCall: UpstreamCall, response: ModelResponse): Promise<CallRecord> {
   const { host, log } = upstreamCall;
+  log.losses.push(...(response.losses ?? []));
   if (!isSameDialect(upstreamCall))
     log.losses.push(...findOutputLosses(upstreamCall, response), ...checkSchema(upstreamCall.request, response));
   const { model, finish, usage } = response;
