@@ -4,6 +4,7 @@ import type { Dialect, Loss, Message, ModelRequest, ModelResponse, StreamEvent, 
 import { sha256 } from "../wire/hash.ts";
 import type { Json, JsonObject } from "../wire/json.ts";
 import type { SseEvent } from "../wire/sse.ts";
+import type { MarkLimit } from "./mark-limit.ts";
 
 /**
  * Converts one wire format to and from the canonical types. Pure: no clock, no network, no random values.
@@ -17,6 +18,8 @@ import type { SseEvent } from "../wire/sse.ts";
 export interface WireDialect {
   readonly id: Dialect;
   readonly layout: BodyLayout;
+  /** The cache marks that a request can have. Absent: any number of them. */
+  readonly markLimit?: MarkLimit;
 
   /**
    * Throws `request.invalid` with the name of the field. `params`: members that the wire has outside the body.

@@ -16,6 +16,7 @@ import {
   sliceSpan,
   splice,
 } from "../wire/splice.ts";
+import { limitRestoredMarks } from "./restored-marks.ts";
 
 /** A request body as JSON, and what of the call it cannot represent. */
 export type ProviderBody = { body: string; losses: Loss[] };
@@ -35,7 +36,7 @@ export function spliceBody(
   const { text, members, surface } = request;
   const { layout } = surface.dialect;
   const model = JSON.stringify(target.model);
-  const { history, known, instructions } = context;
+  const { history, known, instructions } = limitRestoredMarks(context, request, surface.dialect);
   const rebuildsItems = history.length > 0 || instructions?.items !== undefined || request.hasRewrittenItems === true;
   const { items, losses } = rebuildsItems
     ? encodeHistory([...instructionItems(instructions), ...history], surface.dialect, target)
@@ -87,7 +88,7 @@ export function encodeBody(
   appended: readonly Message[] = [],
 ): ProviderBody {
   const { request } = parsed;
-  const { history, known, instructions } = context;
+  const { history, known, instructions } = limitRestoredMarks(context, parsed, dialect);
   const systemCount = request.messages.length - parsed.messages.length + parsed.systemCount;
   const messages = pairResults([
     ...decodeInstructions(instructions),

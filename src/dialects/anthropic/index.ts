@@ -1,4 +1,5 @@
 import type { WireDialect } from "../dialect.ts";
+import { type MarkLimit, selectMarks } from "../mark-limit.ts";
 import { decodeError, encodeError } from "./errors.ts";
 import { decodeMessages, encodeMessages } from "./messages.ts";
 import { decodeRequest, encodeRequest } from "./request.ts";
@@ -16,10 +17,22 @@ const KNOWN_MEMBERS = new Set(
   ),
 );
 
+/** Marks of all wires become `cache_control`. */
+const MARK_LIMIT: MarkLimit = {
+  members: {
+    anthropic: ["cache_control"],
+    "openai-chat": ["cache_control", "prompt_cache_breakpoint"],
+    "openai-responses": ["prompt_cache_breakpoint"],
+    native: ["cache"],
+  },
+  select: selectMarks,
+};
+
 /** Anthropic Messages, and hosts that offer their own models in this format. */
 export const anthropic: WireDialect = {
   id: "anthropic",
   layout: { items: "messages", instructions: ["system"], knownMembers: KNOWN_MEMBERS },
+  markLimit: MARK_LIMIT,
   decodeRequest,
   encodeRequest,
   decodeMessages,

@@ -1,4 +1,5 @@
 import type { WireDialect } from "../dialect.ts";
+import { type MarkLimit, selectMarks } from "../mark-limit.ts";
 import { decodeError, encodeError } from "../openai/errors.ts";
 import { decodeMessages, encodeMessages } from "./messages.ts";
 import { decodeRequest, encodeRequest } from "./request.ts";
@@ -17,12 +18,19 @@ const KNOWN_MEMBERS = new Set(
 );
 
 /**
+ * Only `cache_control`, which hosts of other makers' models pass on to them: OpenAI itself accepts any number of its
+ * breakpoints.
+ */
+const MARK_LIMIT: MarkLimit = { members: { "openai-chat": ["cache_control"] }, select: selectMarks };
+
+/**
  * OpenAI Chat Completions, with the extensions of compatible hosts (Mistral, DeepSeek, OpenRouter, xAI, vLLM,
  * …).
  */
 export const openaiChat: WireDialect = {
   id: "openai-chat",
   layout: { items: "messages", knownMembers: KNOWN_MEMBERS },
+  markLimit: MARK_LIMIT,
   decodeRequest,
   encodeRequest,
   decodeMessages,
