@@ -4,6 +4,7 @@ import type {
   Block,
   Finish,
   FinishReason,
+  Loss,
   Message,
   ModelResponse,
   ToolCall,
@@ -13,13 +14,14 @@ import { type ReplyContext } from "../dialect.ts";
 import { decodeLogprobs, encodeLogprobs, logprobsOf } from "../openai/logprobs.ts";
 import { encodeAnnotations } from "./citations.ts";
 import { decodeMessage } from "./messages.ts";
+import { isCompleteObject, withoutNamelessCalls } from "./tool-calls.ts";
 import { decodeUsage, encodeUsage } from "./usage.ts";
 
 const dialect = "openai-chat";
 
 /**
  * The first choice is the answer, the others are alternatives. Throws `provider.execution_failed` if there is
- * no first choice with a message.
+ * no first choice with a message, or nothing in it but calls without a name.
  */
 export function decodeResponse(body: Json, seal?: string): ModelResponse {
   const choices = isObject(body) && Array.isArray(body.choices) ? body.choices : [];
@@ -27,13 +29,15 @@ export function decodeResponse(body: Json, seal?: string): ModelResponse {
   if (!isObject(body) || first === undefined || decodeChoice(choices[0], seal) === undefined) {
     throw new GatewayError("provider.execution_failed", "the provider's answer is not a valid chat completion");
   }
+  if (isUncallable(first)) throw newUncallableError();
   const { choices: _, ...envelope } = body;
   return {
     id: stringifyMember(body.id),
     model: stringifyMember(body.model),
-    ...first,
+    ...toAnswer(first),
     usage: decodeUsage(body.usage),
-    ...(alternatives.length > 0 && { alternatives }),
+    ...(alternatives.length > 0 && { alternatives: alternatives.map(toAnswer) }),
+    ...lossesOf([first, ...alternatives]),
     rest: { dialect, item: envelope },
   };
 }
@@ -51,17 +55,60 @@ export function encodeResponse(response: ModelResponse, reply: ReplyContext): Js
   };
 }
 
-/** Log probabilities belong to the whole choice; they are stored at its first text. */
-export function decodeChoice(choice: Json | undefined, seal: string | undefined): Alternative | undefined {
+/** `losses`: what was left out of the choice or derived for it. */
+export type DecodedChoice = Alternative & { losses: Loss[] };
+
+/**
+ * Log probabilities belong to the whole choice; they are stored at its first text. Calls without a name are left
+ * out. Without a finish reason (null, or empty at Snowflake) it follows from the content.
+ */
+export function decodeChoice(choice: Json | undefined, seal: string | undefined): DecodedChoice | undefined {
   if (!isObject(choice) || !isObject(choice.message)) return undefined;
-  const message = decodeMessage({ role: "assistant", ...choice.message }, seal);
+  const { message: item, hasLost } = withoutNamelessCalls({ role: "assistant", ...choice.message });
+  const message = decodeMessage(item, seal);
   const logprobs = decodeLogprobs(isObject(choice.logprobs) ? choice.logprobs.content : undefined);
-  const finish = decodeFinish(choice.finish_reason, message);
-  if (logprobs.length === 0) return { messages: [message], finish };
+  const reason = stringifyMember(choice.finish_reason);
+  const hasReason = reason !== "" && (!hasLost || item.tool_calls !== undefined || FINISH[reason] !== "tool_calls");
+  const finish = decodeFinish(hasReason ? reason : undefined, message);
+  const losses = [...(hasLost ? [NAMELESS_CALL] : []), ...(hasReason ? [] : [NO_FINISH_REASON])];
+  if (logprobs.length === 0) return { messages: [message], finish, losses };
   const at = message.blocks.findIndex((block) => block.kind === "text" && !block.refusal);
   const blocks = message.blocks.map((block, i) => (i === at ? { ...block, logprobs } : block));
-  return { messages: [{ ...message, blocks }], finish };
+  return { messages: [{ ...message, blocks }], finish, losses };
 }
+
+const NAMELESS_CALL: Loss = { at: "tool_calls", what: "dropped", why: "the provider's tool call has no name" };
+const NO_FINISH_REASON: Loss = {
+  at: "finish_reason",
+  what: "approximated",
+  why: "the provider sent none that fits: it follows from the content",
+};
+
+export const toAnswer = ({ losses: _, ...answer }: DecodedChoice): Alternative => answer;
+
+/** The member `losses` of an answer, absent if there are none. */
+export function lossesOf(choices: readonly DecodedChoice[]): { losses?: Loss[] } {
+  const losses = [...new Set(choices.flatMap((choice) => choice.losses))];
+  return losses.length > 0 ? { losses } : {};
+}
+
+/** Whether nothing is left of an answer because its calls have no name. */
+export const isUncallable = ({ messages, losses }: DecodedChoice): boolean =>
+  losses.includes(NAMELESS_CALL) && !messages.some(({ blocks }) => blocks.some(isContent));
+
+export const newUncallableError = (): GatewayError =>
+  new GatewayError("provider.execution_failed", "the provider's tool call has no name");
+
+/** Whether an answer has content, and each of its calls a name and complete arguments. */
+export function isWholeContent({ messages, losses }: DecodedChoice): boolean {
+  const blocks = messages.flatMap((message) => message.blocks);
+  const areCallsWhole = blocks.every((block) => block.kind !== "tool_call" || isCompleteObject(block.arguments));
+  return areCallsWhole && !losses.includes(NAMELESS_CALL) && blocks.some(isContent);
+}
+
+/** Whether a block is more than reasoning and space. */
+const isContent = (block: Block): boolean =>
+  block.kind === "text" ? block.text.trim() !== "" : block.kind !== "thinking";
 
 /** Inverse of `decodeChoice`. `logprobs` and `refusal` are required members, null if there are none. */
 export function encodeChoice({ messages, finish }: Alternative, index: number): JsonObject {
@@ -96,7 +143,7 @@ const FINISH: Record<string, FinishReason> = {
  * The content takes precedence over the reason: some hosts send `stop` with a tool call, but the client must
  * still return its result.
  */
-export function decodeFinish(finishReason: Json | undefined, message: Message): Finish {
+function decodeFinish(finishReason: Json | undefined, message: Message): Finish {
   const native = typeof finishReason === "string" ? { native: finishReason } : {};
   const mapped = FINISH[typeof finishReason === "string" ? finishReason : "stop"] ?? "other";
   const hasCall = message.blocks.some(({ kind }) => kind === "tool_call");
