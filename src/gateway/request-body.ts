@@ -1,3 +1,4 @@
+import { readNativeMessage } from "../canonical/native.ts";
 import { pairResults } from "../canonical/tool-results.ts";
 import type { Loss, Message, ModelRequest } from "../canonical/types.ts";
 import type { EncodeTarget, StreamUsage, WireDialect } from "../dialects/dialect.ts";
@@ -42,8 +43,8 @@ export function spliceBody(
     ? encodeHistory([...instructionItems(instructions), ...history], surface.dialect, target)
     : NO_ITEMS;
   const systemItems = request.items.slice(0, request.systemCount);
-  const newItems = request.items.slice(request.systemCount + known);
-  const list = `[${joinLists([...systemItems, items, ...newItems])}]`;
+  const newItems = encodeNewItems(request, known, target);
+  const list = `[${joinLists([...systemItems, items, ...newItems.items])}]`;
   const edits: Edit[] = [
     ...removeMember(
       members,
@@ -59,7 +60,26 @@ export function spliceBody(
   if (usage !== undefined) added.push([...usage.member]);
   const body = added.reduce(fillMember, splice(text, edits));
   // The list is set last: finding a member scans the whole text, and a history can be megabytes long.
-  return { body: rebuildsItems ? setMember(body, layout.items, list) : body, losses };
+  return { body: rebuildsItems ? setMember(body, layout.items, list) : body, losses: [...losses, ...newItems.losses] };
+}
+
+/**
+ * The items after the history: the client's own bytes. Items from the store are encoded if one of them came over another
+ * wire or is sealed to another issuer; ids of items then agree with what the target can read.
+ */
+function encodeNewItems(
+  request: ParsedRequest,
+  known: number,
+  target: EncodeTarget,
+): { items: readonly string[]; losses: Loss[] } {
+  const from = request.systemCount + known;
+  const { storedItems, surface } = request;
+  const messages = request.messages.slice(from);
+  const isForeign = (message: Message): boolean =>
+    storedItems?.has(message) === true && readNativeMessage(message, target) === undefined;
+  if (storedItems === undefined || !messages.some(isForeign)) return { items: request.items.slice(from), losses: [] };
+  const { value, losses } = surface.dialect.encodeMessages(messages, target);
+  return { items: value.map((item) => JSON.stringify(item)), losses };
 }
 
 /** Replaces the member's value, or appends the member. */

@@ -8,17 +8,24 @@ import { encodeAnnotations } from "./citations.ts";
 const dialect = "openai-responses";
 
 /** An answer as output items: items of this wire unchanged, all others built from their blocks. */
-export function encodeOutput(messages: readonly Message[], responseId: string): JsonObject[] {
-  const items: JsonObject[] = [];
-  for (const { native, blocks } of messages) {
+export const encodeOutput = (messages: readonly Message[], responseId: string): JsonObject[] =>
+  pairOutput(messages, responseId).map(({ item }) => item);
+
+/** The same, each item with the message from which it was built: its blocks have the items of their own wire. */
+export function pairOutput(messages: readonly Message[], responseId: string): { item: JsonObject; message: Message }[] {
+  const pairs: { item: JsonObject; message: Message }[] = [];
+  for (const message of messages) {
+    const { native } = message;
     if (native?.dialect === dialect && isObject(native.item)) {
-      items.push(native.item);
+      pairs.push({ item: native.item, message });
       continue;
     }
-    for (const group of groupParts(blocks.flatMap(toOutputBlocks)))
-      items.push(encodeOutputItem(deriveItemId(group[0]!, responseId, items.length), group));
+    for (const blocks of groupParts(message.blocks.flatMap(toOutputBlocks))) {
+      const item = encodeOutputItem(deriveItemId(blocks[0]!, responseId, pairs.length), blocks);
+      pairs.push({ item, message: { role: "assistant", blocks } });
+    }
   }
-  return items;
+  return pairs;
 }
 
 /**

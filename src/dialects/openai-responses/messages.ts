@@ -1,9 +1,10 @@
-import { readNativeItem, readNativeMessage } from "../../canonical/native.ts";
+import { editItem, readNativeItem, readNativeMessage } from "../../canonical/native.ts";
 import type { Block, Loss, Message, Part, Role } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
 import { type Encoded, type EncodeTarget } from "../dialect.ts";
 import * as blocks from "./blocks.ts";
 import { expandSummary } from "./compaction.ts";
+import { isReference, ITEM_REFERENCE } from "./references.ts";
 import { decodeToolCall, decodeToolResult, encodeCallId, encodeOutput } from "./tool-calls.ts";
 
 const dialect = "openai-responses";
@@ -12,7 +13,10 @@ const dialect = "openai-responses";
 export const decodeMessages = (items: readonly Json[], seal?: string): Message[] =>
   items.map((item) => decodeMessage(item, seal));
 
-/** Encodes message by message: items that came over this wire are sent again with the same bytes. */
+/**
+ * Encodes message by message: items that came over this wire are sent again with the same bytes. Loss: references that
+ * were not resolved.
+ */
 export function encodeMessages(messages: readonly Message[], target: EncodeTarget): Encoded<Json[]> {
   const losses: Loss[] = [];
   const items: Json[] = [];
@@ -20,7 +24,9 @@ export function encodeMessages(messages: readonly Message[], target: EncodeTarge
   // without its required 'reasoning' item"). It recognizes such items by id, so ids are removed where the
   // reasoning cannot be sent.
   let isOrphan = false;
-  for (const message of messages) {
+  for (const original of messages) {
+    const message = withoutReferences(original, losses);
+    if (message !== original && message.blocks.length === 0) continue;
     if (message.role !== "assistant") isOrphan = false;
     else if (lacksReasoning(message, target)) isOrphan = true;
     const ownItem = readNativeMessage(message, target);
@@ -38,6 +44,8 @@ export function decodeMessage(original: Json, seal?: string): Message {
   const item = expandSummary(original);
   if (!isObject(item)) return { role: "user", blocks: [], native: { dialect, item } };
   const native = { dialect, item, ...(seal !== undefined && isSealed(item) && { seal }) } as const;
+  if (isReference(item))
+    return { role: "assistant", blocks: [{ kind: "opaque", label: ITEM_REFERENCE, native }], native };
   switch (item.type ?? "message") {
     case "message": {
       const developer = item.role === "developer" ? { word: "developer" } : {};
@@ -165,10 +173,20 @@ function authorOf(item: JsonObject): Role {
 
 /**
  * Encrypted content can be opened by the organization that received it, and under the same item id. Reasoning
- * items and references without it refer to items stored for that organization.
+ * items without it refer to items stored for that organization.
  */
-const isSealed = (item: JsonObject): boolean =>
-  typeof item.encrypted_content === "string" || item.type === "reasoning" || item.type === "item_reference";
+const isSealed = (item: JsonObject): boolean => typeof item.encrypted_content === "string" || item.type === "reasoning";
+
+/** The message without references to other items; the message itself if it has none. */
+function withoutReferences(message: Message, losses: Loss[]): Message {
+  const rest = message.blocks.filter((block) => !isReferenceBlock(block));
+  if (rest.length === message.blocks.length) return message;
+  losses.push({ at: ITEM_REFERENCE, what: "dropped", why: "all tenants share the provider's store" });
+  return editItem(message, { blocks: rest });
+}
+
+const isReferenceBlock = (block: Block): boolean =>
+  block.kind === "opaque" && isItem(block) && block.native.dialect === dialect && isReference(block.native.item);
 
 /** Blocks that are items of this wire, not parts of a message. */
 const isItem = (block: Block): boolean =>
