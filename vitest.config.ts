@@ -33,6 +33,10 @@ export default defineConfig(async () => ({
                       "fake/fault-hollow.charge",
                       "fakeanth/fault-mute.waste",
                       "fakegem/fault-cut.waste",
+                      ...["fake", "fakeresp", "fakeanth", "fakegem"].flatMap((provider) => [
+                        `${provider}/fault-malformed-between.paid`,
+                        `${provider}/fault-malformed-behind.paid`,
+                      ]),
                     ].map((model) => [model, { input: 1, output: 2 }]),
                   ),
                 ),

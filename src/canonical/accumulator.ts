@@ -1,6 +1,6 @@
 import { isObject } from "../wire/json.ts";
 import { GatewayError } from "./error.ts";
-import type { Block, Message, ModelResponse, StreamEvent } from "./types.ts";
+import type { Block, Loss, Message, ModelResponse, StreamEvent } from "./types.ts";
 
 /** Stream events → the answer, or the part received so far if the stream broke off. Inverse of `unfold`. */
 export class StreamAccumulator {
@@ -9,6 +9,7 @@ export class StreamAccumulator {
   readonly #blocks: { item: number; id: string | undefined; block: Block; isOpen: boolean }[] = [];
   #end: Extract<StreamEvent, { type: "end" }> | undefined;
   #error: GatewayError | undefined;
+  readonly #losses: Loss[] = [];
 
   push(event: StreamEvent): void {
     switch (event.type) {
@@ -34,6 +35,9 @@ export class StreamAccumulator {
         return;
       case "error":
         this.#error = event.error;
+        return;
+      case "loss":
+        this.#addLoss(event.loss);
     }
   }
 
@@ -47,12 +51,27 @@ export class StreamAccumulator {
     return this.#error;
   }
 
+  /** Events of the provider that were left out, each kind once. */
+  get losses(): readonly Loss[] {
+    return this.#losses;
+  }
+
   /** The whole answer; undefined until the stream has ended without an error. */
   get response(): ModelResponse | undefined {
     if (this.#end === undefined || this.#error !== undefined) return undefined;
-    const { finish, usage, alternatives, losses, rest } = this.#end;
+    const { finish, usage, alternatives, rest } = this.#end;
+    const losses = [...this.#losses, ...(this.#end.losses ?? [])];
     const answer = { id: this.#id, model: this.#model, messages: this.messages, finish, usage };
-    return { ...answer, ...(alternatives && { alternatives }), ...(losses && { losses }), ...(rest && { rest }) };
+    return {
+      ...answer,
+      ...(alternatives && { alternatives }),
+      ...(losses.length > 0 && { losses }),
+      ...(rest && { rest }),
+    };
+  }
+
+  #addLoss(loss: Loss): void {
+    if (!this.#losses.some(({ at, why }) => at === loss.at && why === loss.why)) this.#losses.push(loss);
   }
 
   /** The messages so far, including an unfinished block. */

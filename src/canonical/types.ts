@@ -155,7 +155,7 @@ export type Alternative = { messages: Message[]; finish: Finish };
 /**
  * A reply as a stream. Exactly one `end` or `error` is the last event. `item`: index of the wire item (a Responses answer
  * has several; absent: 0). `id`: the wire item's id, if it has one; a seal may be bound to it. `close` holds the whole
- * block with its `native`, so only decoders need to accumulate.
+ * block with its `native`, so only decoders need to accumulate. `loss`: an event of the provider was left out.
  */
 export type StreamEvent =
   | { type: "start"; id: string; model: string }
@@ -171,7 +171,8 @@ export type StreamEvent =
       losses?: Loss[];
       rest?: Native;
     }
-  | { type: "error"; error: GatewayError };
+  | { type: "error"; error: GatewayError }
+  | { type: "loss"; loss: Loss };
 
 /** A part of a request that the target cannot represent, or of an answer. `at`: the field or block, in the terms of the caller's wire. */
 export type Loss = { at: string; what: "dropped" | "approximated"; why: string };

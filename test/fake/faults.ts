@@ -54,6 +54,10 @@ export const FAULTS: Record<string, Fault> = {
   cut: ({ good }) => framed(good, (frames) => [...begun(frames), 20, new Error("connection reset")]),
   ended: ({ good }) => framed(good, begun),
   malformed: ({ good }) => framed(good, (frames) => [...begun(frames), 20, "data: {nonsense\n\n"]),
+  // All of the answer, with what is no JSON before each of its frames, or behind the last one.
+  "malformed-between": ({ good }) =>
+    framed(good, (frames) => frames.flatMap((frame) => ["data: {nonsense\n\n", 5, frame])),
+  "malformed-behind": ({ good }) => framed(good, (frames) => [...frames, 20, "data: {nonsense\n\n"]),
   "malformed-first": ({ good }) => framed(good, () => ["data: {nonsense\n\n"]),
   unfinished: ({ good }) => framed(good, (frames) => begun(frames).slice(0, -1)),
   error: ({ good, dialect }) => framed(good, (frames) => [...begun(frames), 20, errorFrame(dialect)]),

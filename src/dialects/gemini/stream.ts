@@ -1,10 +1,11 @@
 import { deltaTextOf, toOpenBlock, StreamAccumulator } from "../../canonical/accumulator.ts";
 import { GatewayError } from "../../canonical/error.ts";
-import type { Block, Logprob, ModelResponse, StreamEvent, Usage } from "../../canonical/types.ts";
+import type { Block, Logprob, Loss, ModelResponse, StreamEvent, Usage } from "../../canonical/types.ts";
 import { decodeUtf8 } from "../../wire/bytes.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, tryParseJson } from "../../wire/json.ts";
 import { encodeSse, type SseEvent } from "../../wire/sse.ts";
 import type { ReplyContext, StreamDecoder, StreamEncoder } from "../dialect.ts";
+import { decodeMalformed, NAMELESS_CALL } from "../malformed-event.ts";
 import { decodePart } from "./blocks.ts";
 import { readMember } from "./casing.ts";
 import { type DecodeContext, newDecodeContext } from "./decode-context.ts";
@@ -48,6 +49,7 @@ class GeminiDecoder implements StreamDecoder {
   readonly #parts: Json[] = [];
   #context: DecodeContext = newDecodeContext(undefined);
   #failed = false;
+  #losses: Loss[] = [];
   #nextIndex = 0;
   /** `call`: the call whose arguments are incomplete. */
   #open: { index: number; block: Block; call?: PartialCall; logprobs?: Logprob[] } | undefined;
@@ -68,11 +70,11 @@ class GeminiDecoder implements StreamDecoder {
     return decodeUsage(this.#envelope?.usageMetadata);
   }
 
-  push({ data, raw }: SseEvent): StreamEvent[] {
+  push({ data, event, raw }: SseEvent): StreamEvent[] {
     // An error can arrive as plain JSON in spite of the content type (three recordings).
     const text = data ?? readPlainJson(raw);
     if (text === undefined || text.trim() === "[DONE]") return [];
-    return this.pushChunk(tryParseJson(text));
+    return this.pushChunk(tryParseJson(text), text, event);
   }
 
   end(): StreamEvent[] {
@@ -91,16 +93,21 @@ class GeminiDecoder implements StreamDecoder {
     const body = { ...envelope, ...(all.candidates.length > 0 && all) };
     const { messages, finish, usage, alternatives, rest } = decodeResponse(body, this.#seal);
     const items = messages.map(({ native }) => native);
-    const extras = { ...(items.length > 0 && { items }), ...(alternatives && { alternatives }), ...(rest && { rest }) };
+    const losses = this.#losses.length > 0 && { losses: this.#losses };
+    const extras = {
+      ...losses,
+      ...(items.length > 0 && { items }),
+      ...(alternatives && { alternatives }),
+      ...(rest && { rest }),
+    };
     return [...closing, { type: "end", finish, usage, ...extras }];
   }
 
-  /** A chunk that is parsed already; a list stands for its first entry. */
-  pushChunk(chunk: Json | undefined): StreamEvent[] {
+  /** A chunk that is parsed already; a list stands for its first entry. `name`: that of its event. */
+  pushChunk(chunk: Json | undefined, text = "null", name?: string): StreamEvent[] {
     if (this.#failed) return [];
     const body = Array.isArray(chunk) ? chunk[0] : chunk;
-    if (!isObject(body))
-      return this.#fail(new GatewayError("provider.execution_failed", "the provider sent a chunk that is not JSON"));
+    if (!isObject(body)) return decodeMalformed(text, name, (error) => this.#fail(error));
     if (isObject(body.error)) return this.#fail(decodeErrorBody(statusOf(body.error), body));
     const { candidates, ...envelope } = body;
     const events: StreamEvent[] = [];
@@ -168,6 +175,10 @@ class GeminiDecoder implements StreamDecoder {
     if (openCall !== undefined) {
       openCall.add(call);
       return continues ? [] : this.#close();
+    }
+    if (call.name === undefined) {
+      this.#losses = [NAMELESS_CALL];
+      return [];
     }
     if (!continues && readMember(call, "partialArgs") === undefined) return this.#addWholePart(part);
     const partial = new PartialCall(part, call);
@@ -274,6 +285,8 @@ class GeminiEncoder implements StreamEncoder {
       }
       case "error":
         return encodeSse({ data: JSON.stringify({ error: errorMembers(event.error) }) });
+      case "loss":
+        return "";
     }
   }
 

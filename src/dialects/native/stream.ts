@@ -4,6 +4,7 @@ import type { Block, StreamEvent, Usage } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, numberOf, stringifyMember, tryParseJson } from "../../wire/json.ts";
 import { encodeSse, type SseEvent } from "../../wire/sse.ts";
 import type { ReplyContext, StreamDecoder, StreamEncoder } from "../dialect.ts";
+import { decodeMalformed } from "../malformed-event.ts";
 import { decodeBlock } from "./blocks.ts";
 import { decodeErrorBody, errorMembers } from "./errors.ts";
 import { decodeFinish, decodeOutput, encodeCall, encodeOutput } from "./response.ts";
@@ -38,8 +39,7 @@ class CallDecoder implements StreamDecoder {
   push({ data, event }: SseEvent): StreamEvent[] {
     if (data === undefined || this.#isOver) return [];
     const payload = tryParseJson(data);
-    if (!isObject(payload))
-      return this.#fail(new GatewayError("provider.execution_failed", "the provider sent an event that is not JSON"));
+    if (!isObject(payload)) return decodeMalformed(data, event, (error) => this.#fail(error));
     this.#usage = payload.usage ?? this.#usage;
     switch (payload.type ?? event) {
       case "call.started": {
@@ -87,6 +87,8 @@ class CallDecoder implements StreamDecoder {
   #append({ index }: JsonObject, initial: Block, more: Json | undefined): StreamEvent[] {
     const at = numberOf(index) ?? this.#open?.index ?? 0;
     if (at !== this.#open?.index && this.#seen.has(at)) return [];
+    // A call whose start was left out: `call.completed` repeats it.
+    if (at !== this.#open?.index && initial.kind === "tool_call" && initial.name === "") return [];
     const events = at === this.#open?.index ? [] : [...this.#close(), ...this.#start(at, initial)];
     const text = stringifyMember(more);
     const open = this.#open;
@@ -210,6 +212,8 @@ class CallEncoder implements StreamEncoder {
         const call = this.#encodeCall("failed");
         return this.#encodeEvent("call.failed", { call, error: errorMembers(event.error, stringifyMember(call.id)) });
       }
+      case "loss":
+        return "";
     }
   }
 

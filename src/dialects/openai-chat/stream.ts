@@ -3,6 +3,7 @@ import type { Alternative, Block, Logprob, StreamEvent, Usage } from "../../cano
 import { isObject, type Json, type JsonObject, stringifyMember, tryParseJson } from "../../wire/json.ts";
 import { encodeSse, type SseEvent } from "../../wire/sse.ts";
 import type { ReplyContext, StreamDecoder, StreamEncoder, StreamUsage } from "../dialect.ts";
+import { decodeMalformed } from "../malformed-event.ts";
 import { decodeErrorBody, errorMembers } from "../openai/errors.ts";
 import { decodeLogprobs, encodeLogprobs } from "../openai/logprobs.ts";
 import { BlockReader } from "./block-stream.ts";
@@ -80,11 +81,11 @@ class ChatDecoder implements StreamDecoder {
   }
 
   push({ data, event }: SseEvent): StreamEvent[] {
-    if (data === undefined || this.#failed) return [];
+    if (data === undefined || this.#isDone) return [];
     if (data.trim() === "[DONE]") return this.#finish();
+    if (this.#failed) return [];
     const chunk = tryParseJson(data);
-    if (!isObject(chunk))
-      return this.#fail(new GatewayError("provider.execution_failed", "the provider sent a chunk that is not JSON"));
+    if (!isObject(chunk)) return decodeMalformed(data, event, (error) => this.#fail(error));
     if (event === "error" || (chunk.error !== undefined && chunk.error !== null))
       return this.#fail(decodeErrorBody(502, chunk));
     return this.#addChunk(chunk);
@@ -112,6 +113,7 @@ class ChatDecoder implements StreamDecoder {
    */
   #finish(): StreamEvent[] {
     this.#isDone = true;
+    if (this.#failed) return [];
     if (!this.isAnswerComplete && isWholeContent(this.#decodeAnswer())) this.#finishReason = null;
     return this.isAnswerComplete ? [] : this.#fail(newInterruptedError());
   }
@@ -248,6 +250,8 @@ class ChatEncoder implements StreamEncoder {
       }
       case "error":
         return encodeSse({ data: JSON.stringify({ error: errorMembers(event.error) }) });
+      case "loss":
+        return "";
     }
   }
 

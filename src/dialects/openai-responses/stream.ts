@@ -3,6 +3,7 @@ import type { Block, Native, StreamEvent, Usage } from "../../canonical/types.ts
 import { isObject, type Json, type JsonObject, numberOf, stringifyMember, tryParseJson } from "../../wire/json.ts";
 import { encodeSse, type SseEvent } from "../../wire/sse.ts";
 import type { ReplyContext, StreamDecoder, StreamEncoder } from "../dialect.ts";
+import { decodeMalformed } from "../malformed-event.ts";
 import { decodeStreamError, errorMembers } from "../openai/errors.ts";
 import { ItemReader, ItemWriter } from "./item-stream.ts";
 import { responseIdOf, toOutputBlocks } from "./items.ts";
@@ -52,11 +53,10 @@ class ResponsesDecoder implements StreamDecoder {
     return decodeUsage(this.#usage);
   }
 
-  push({ data }: SseEvent): StreamEvent[] {
+  push({ data, event: name }: SseEvent): StreamEvent[] {
     if (data === undefined || this.#isOver || data.trim() === "[DONE]") return [];
     const event = tryParseJson(data);
-    if (!isObject(event))
-      return this.#fail(new GatewayError("provider.execution_failed", "the provider sent an event that is not JSON"));
+    if (!isObject(event)) return decodeMalformed(data, name, (error) => this.#fail(error));
     return this.#recordBlocks(this.#addEvent(event));
   }
 
@@ -250,6 +250,8 @@ class ResponsesEncoder implements StreamEncoder {
       }
       case "error":
         return this.#fail(event.error);
+      case "loss":
+        return "";
     }
   }
 

@@ -21,7 +21,7 @@ import { checkSchema } from "./schema-check.ts";
  */
 export async function settle(upstreamCall: UpstreamCall, response: ModelResponse): Promise<CallRecord> {
   const { host, log } = upstreamCall;
-  log.losses.push(...(response.losses ?? []));
+  addLosses(log, response.losses);
   if (!isSameDialect(upstreamCall))
     log.losses.push(...findOutputLosses(upstreamCall, response), ...checkSchema(upstreamCall.request, response));
   const { model, finish, usage } = response;
@@ -40,6 +40,11 @@ export async function settle(upstreamCall: UpstreamCall, response: ModelResponse
   host.budgets.settle(record);
   await log.indexed;
   return record;
+}
+
+/** Adds losses of the answer to the call's; those found while it arrived are added once. */
+export function addLosses({ losses }: Pick<UpstreamCall["log"], "losses">, found: readonly Loss[] = []): void {
+  losses.push(...found.filter((loss) => !losses.includes(loss)));
 }
 
 /**
@@ -116,6 +121,7 @@ export async function settleFailure(
   const error = toGatewayError(thrown);
   const status = statusOf(error);
   const { messages, model } = accumulated;
+  addLosses(log, accumulated.losses);
   const received =
     messages.length === 0 ? undefined : JSON.stringify(dialect.encodeMessages(messages, encodeTarget).value);
   await log.pricesLoaded;

@@ -21,7 +21,7 @@ import {
   requireStream,
   buildSentEvents,
 } from "./recovery.ts";
-import { toPublicReplyContext, publishResponseId, settle, settleFailure, toStorageError } from "./settle.ts";
+import { addLosses, toPublicReplyContext, publishResponseId, settle, settleFailure, toStorageError } from "./settle.ts";
 import { type EventWriter, RelayWriter, TranslationWriter } from "./writers.ts";
 
 /**
@@ -29,8 +29,9 @@ import { type EventWriter, RelayWriter, TranslationWriter } from "./writers.ts";
  * until the turn is durable. `recover`: continues the answer at another target after a break.
  */
 export function streamReply(started: StartedStream, recover?: Recover): Response {
-  const { call: upstreamCall } = started;
-  const { request, call, host, cancel } = upstreamCall;
+  const { call: upstreamCall, reader } = started;
+  const { request, call, host, log, cancel } = upstreamCall;
+  addLosses(log, reader.accumulated.losses);
   const output = createReplyOutput(host.recorderFor?.(call.id), () => {
     if (request.rhone.on_disconnect === "cancel") cancel();
   });

@@ -3,8 +3,10 @@ import type { StreamEvent } from "../../canonical/types.ts";
 import type { ReplyContext, StreamEncoder, StreamUsage, WireDialect } from "../../dialects/dialect.ts";
 import type { EventCount } from "../../session/stream/segments.ts";
 import { concatBytes, encodeUtf8 } from "../../wire/bytes.ts";
+import { tryParseJson } from "../../wire/json.ts";
 import { decodeSse, type SseEvent } from "../../wire/sse.ts";
 import { EventNumberer, hasEventIds } from "../output/event-numbers.ts";
+import { isMalformed } from "../upstream/stream-reader.ts";
 import { addRequiredMembers, annotateEvent, isAnnotatedEnd } from "./annotate.ts";
 
 /**
@@ -53,8 +55,9 @@ export class RelayWriter implements EventWriter {
   }
 
   push(event: SseEvent, decoded: readonly StreamEvent[], isFinishing: boolean): Uint8Array {
+    if (isMalformed(decoded) || (isFinishing && isUnreadable(event))) return NOTHING;
     const error = decoded.find((one) => one.type === "error")?.error;
-    // Data that is no event of this dialect is not passed on; `fail` sends the error instead.
+    // An error that is no event of this dialect is not passed on; `fail` sends it instead.
     if (error !== undefined && error.upstream === undefined) return NOTHING;
     if (error !== undefined) this.#hasSentError = true;
     if (this.#options.hides?.(event)) return NOTHING;
@@ -169,5 +172,9 @@ export class TranslationWriter implements EventWriter {
 /** Event ids are added only to streams that may be annotated. */
 const createNumberer = ({ surface, rhone }: WriterOptions): EventNumberer =>
   new EventNumberer(hasEventIds(surface.id, rhone !== undefined));
+
+/** Malformed data at the end, where a decoder ignores what follows the terminal event. */
+const isUnreadable = ({ data }: SseEvent): boolean =>
+  data !== undefined && data.trim() !== "[DONE]" && tryParseJson(data) === undefined;
 
 const NOTHING = new Uint8Array(0);

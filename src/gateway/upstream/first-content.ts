@@ -58,7 +58,7 @@ async function readFirstContent(
   const what = `the provider sent no content within ${deadlines.firstContent / 1000} s`;
   let size = 0;
   try {
-    for await (const chunk of readChunks(upstreamCall, { due: () => ({ at, what }), isFinished: () => false })) {
+    for await (const chunk of readChunks(upstreamCall, { due: () => ({ at, what }) })) {
       size += chunk.length;
       if (size > MAX_HELD_BYTES)
         throw new GatewayError("provider.execution_failed", `the provider sent no content in ${size} bytes`);

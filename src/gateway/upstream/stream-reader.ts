@@ -10,6 +10,9 @@ export const NO_EVENT: SseEvent = { raw: new Uint8Array(0) };
 /** An event with its meaning. `isFinishing`: the provider's answer is complete with this event. */
 export type ReadEvent = { event: SseEvent; decoded: StreamEvent[]; isFinishing: boolean };
 
+/** Whether the decoder left the event out, so that it is not passed on either. */
+export const isMalformed = (decoded: readonly StreamEvent[]): boolean => decoded.some(({ type }) => type === "loss");
+
 /** Reads a stream: bytes are split into events, decoded, and accumulated into the answer so far. */
 export class StreamReader {
   readonly accumulated = new StreamAccumulator();
@@ -19,6 +22,7 @@ export class StreamReader {
   #lastEvent: SseEvent | undefined;
   #wasOpen = false;
   #wasWithinEvent = false;
+  #wasMarked = false;
   #missingTerminator = "";
 
   constructor(decoder: StreamDecoder) {
@@ -33,6 +37,16 @@ export class StreamReader {
   /** The terminal event was received: only the end of the connection can follow. */
   get isTerminated(): boolean {
     return this.#decoder.isTerminated === true;
+  }
+
+  /**
+   * The provider's bytes contain the mark that ends a stream of this wire: the terminal event, or where the wire has
+   * none, the finish reason.
+   */
+  get hasEndMark(): boolean {
+    if (this.#hasEnded) return this.#wasMarked;
+    const { isAnswerComplete, terminator = "" } = this.#decoder;
+    return this.isTerminated || (isAnswerComplete && terminator === "");
   }
 
   /** Usage reported so far. */
@@ -50,7 +64,7 @@ export class StreamReader {
     return this.#missingTerminator;
   }
 
-  /** The last event with data that is no error. */
+  /** The last event with data that is neither an error nor malformed. */
   get lastEvent(): SseEvent | undefined {
     return this.#lastEvent;
   }
@@ -72,21 +86,29 @@ export class StreamReader {
    */
   end(): ReadEvent[] {
     if (this.#hasEnded) return [];
-    this.#hasEnded = true;
     this.#wasOpen = this.accumulated.isOpen;
     this.#wasWithinEvent = this.#splitter.isWithinEvent;
     const rest = this.#splitter.flush().map((event) => this.#readEvent(event));
+    this.#wasMarked = this.hasEndMark;
+    this.#hasEnded = true;
     const { isAnswerComplete, isTerminated, terminator = "" } = this.#decoder;
     if (isAnswerComplete && isTerminated === false) this.#missingTerminator = terminator;
     const decoded = this.#decoder.end();
     for (const event of decoded) this.accumulated.push(event);
-    const [event = NO_EVENT] = decodeSse(encodeUtf8(this.afterPartialEvent(this.#missingTerminator)));
-    return [...rest, { event, decoded, isFinishing: this.#decoder.isAnswerComplete }];
+    const isFinishing = this.#decoder.isAnswerComplete;
+    // The blank lines that end a partial event are events of their own.
+    const missing = decodeSse(encodeUtf8(this.afterPartialEvent(this.#missingTerminator)));
+    return [
+      ...rest,
+      ...missing.map((event) => ({ event, decoded: [], isFinishing })),
+      { event: NO_EVENT, decoded, isFinishing },
+    ];
   }
 
   #readEvent(event: SseEvent): ReadEvent {
     const decoded = this.#decoder.push(event);
-    if (event.data !== undefined && decoded.every(({ type }) => type !== "error")) this.#lastEvent = event;
+    if (event.data !== undefined && decoded.every(({ type }) => type !== "error" && type !== "loss"))
+      this.#lastEvent = event;
     for (const one of decoded) this.accumulated.push(one);
     return { event, decoded, isFinishing: this.#decoder.isAnswerComplete };
   }
