@@ -1,4 +1,5 @@
 import { isObject } from "../wire/json.ts";
+import { addCitations } from "./citations.ts";
 import { GatewayError } from "./error.ts";
 import type { Block, Loss, Message, ModelResponse, StreamEvent } from "./types.ts";
 
@@ -32,6 +33,10 @@ export class StreamAccumulator {
       }
       case "end":
         this.#end = event;
+        for (const { index, citations } of event.late ?? []) {
+          const slot = this.#blocks[index];
+          if (slot?.block.kind === "text") slot.block = addCitations(slot.block, citations);
+        }
         return;
       case "error":
         this.#error = event.error;

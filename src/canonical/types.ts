@@ -169,6 +169,8 @@ export type StreamEvent =
       items?: (Native | undefined)[];
       alternatives?: Alternative[];
       losses?: Loss[];
+      /** Citations of texts that had closed before these arrived, by index of the block. */
+      late?: { index: number; citations: Citation[] }[];
       rest?: Native;
     }
   | { type: "error"; error: GatewayError }

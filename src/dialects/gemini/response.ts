@@ -1,5 +1,5 @@
 import { GatewayError } from "../../canonical/error.ts";
-import type { Alternative, Block, Finish, FinishReason, Message, ModelResponse } from "../../canonical/types.ts";
+import type { Alternative, Block, Finish, FinishReason, Message, ModelResponse, Text } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
 import { type ReplyContext } from "../dialect.ts";
 import { encodePart } from "./blocks.ts";
@@ -60,7 +60,10 @@ function decodeCandidate(candidate: JsonObject, seal: string | undefined, id: st
   const isEmpty = !isObject(content) || !Array.isArray(content.parts) || content.parts.length === 0;
   if (isEmpty) return { messages: [], finish: decodeFinish(finishReason, []) };
   const message = decodeMessage({ ...content, role: "model" }, newDecodeContext(seal, id));
-  const blocks = withLogprobs(withCitations(message.blocks, groundingMetadata), logprobsResult);
+  const blocks = withLogprobs(
+    withCitations(message.blocks, content.parts as Json[], groundingMetadata),
+    logprobsResult,
+  );
   const messages = [{ ...message, blocks }];
   return { messages, finish: decodeFinish(finishReason, messages) };
 }
@@ -101,7 +104,9 @@ export function encodeEnd({ finish, rest }: ModelResponse, blocks: readonly Bloc
 
 function encodeEnding(finish: Finish, blocks: readonly Block[]): JsonObject {
   const texts = blocks.filter((block) => block.kind === "text");
-  const grounding = encodeGrounding(texts);
+  const grounding = texts.some(({ citations }) => citations !== undefined)
+    ? encodeGrounding(toParts(blocks))
+    : undefined;
   const logprobs = texts.flatMap((text) => text.logprobs ?? []);
   return {
     finishReason: encodeFinish(finish),
@@ -109,6 +114,12 @@ function encodeEnding(finish: Finish, blocks: readonly Block[]): JsonObject {
     ...(logprobs.length > 0 && { logprobsResult: encodeLogprobs(logprobs) }),
   };
 }
+
+/** The text of each part of the content: a block that has no part on this wire is left out. */
+const toParts = (blocks: readonly Block[]): (Text | undefined)[] =>
+  blocks
+    .filter((block) => encodeReplyPart(block) !== undefined)
+    .map((block) => (block.kind === "text" ? block : undefined));
 
 /** Candidates after the first. */
 const encodeOthers = ({ rest, alternatives = [] }: ModelResponse): JsonObject[] =>

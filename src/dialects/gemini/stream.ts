@@ -1,6 +1,7 @@
 import { deltaTextOf, toOpenBlock, StreamAccumulator } from "../../canonical/accumulator.ts";
+import { addCitations, addLate, findNew, type LateCitations } from "../../canonical/citations.ts";
 import { GatewayError } from "../../canonical/error.ts";
-import type { Block, Logprob, Loss, ModelResponse, StreamEvent, Usage } from "../../canonical/types.ts";
+import type { Block, Citation, Logprob, Loss, ModelResponse, StreamEvent, Text, Usage } from "../../canonical/types.ts";
 import { decodeUtf8 } from "../../wire/bytes.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, tryParseJson } from "../../wire/json.ts";
 import { encodeSse, type SseEvent } from "../../wire/sse.ts";
@@ -10,7 +11,7 @@ import { decodePart } from "./blocks.ts";
 import { readMember } from "./casing.ts";
 import { type DecodeContext, newDecodeContext } from "./decode-context.ts";
 import { decodeErrorBody, errorMembers } from "./errors.ts";
-import { withCitations } from "./grounding.ts";
+import { decodeGrounding, joinTexts } from "./grounding.ts";
 import { decodeLogprobs } from "./logprobs.ts";
 import { PartialCall } from "./partial-args.ts";
 import {
@@ -47,9 +48,13 @@ class GeminiDecoder implements StreamDecoder {
   #candidate: JsonObject = {};
   /** Parts received so far, plain texts joined. */
   readonly #parts: Json[] = [];
+  /** Citations of the texts that have closed, by index of the part, which is that of the block. */
+  readonly #cited = new Map<number, readonly Citation[]>();
   #context: DecodeContext = newDecodeContext(undefined);
   #failed = false;
   #losses: Loss[] = [];
+  /** No parts will follow. */
+  #isEnding = false;
   #nextIndex = 0;
   /** `call`: the call whose arguments are incomplete. */
   #open: { index: number; block: Block; call?: PartialCall; logprobs?: Logprob[] } | undefined;
@@ -83,6 +88,7 @@ class GeminiDecoder implements StreamDecoder {
       const message = "the provider's stream ended before the answer was finished";
       return this.#fail(new GatewayError("stream.interrupted", message));
     }
+    this.#isEnding = true;
     const closing = this.#close();
     const envelope = this.#envelope ?? {};
     const content = this.#parts.length > 0 ? { content: { parts: this.#parts, role: "model" } } : {};
@@ -100,7 +106,7 @@ class GeminiDecoder implements StreamDecoder {
       ...(alternatives && { alternatives }),
       ...(rest && { rest }),
     };
-    return [...closing, { type: "end", finish, usage, ...extras }];
+    return [...closing, { type: "end", finish, usage, ...extras, ...this.#listLate() }];
   }
 
   /** A chunk that is parsed already; a list stands for its first entry. `name`: that of its event. */
@@ -231,7 +237,26 @@ class GeminiDecoder implements StreamDecoder {
   #finish(block: Block): Block {
     const known: DecodeContext = { ...this.#context, newId: () => (block.kind === "tool_call" ? block.id : "") };
     const finished = decodePart(this.#parts.at(-1)!, known) ?? block;
-    return withCitations([finished], this.#candidate.groundingMetadata)[0]!;
+    return finished.kind === "text" ? this.#cite(finished) : finished;
+  }
+
+  /** The last part as a text with the citations received so far. */
+  #cite(text: Text): Text {
+    const { groundingMetadata } = this.#candidate;
+    if (groundingMetadata === undefined) return text;
+    const citations = decodeGrounding(this.#parts, groundingMetadata, this.#isEnding).at(-1)!;
+    this.#cited.set(this.#parts.length - 1, citations);
+    return addCitations(text, citations);
+  }
+
+  /** The grounding arrives with the last chunk, when texts before a call or code have closed. */
+  #listLate(): { late?: LateCitations } {
+    const { groundingMetadata } = this.#candidate;
+    if (groundingMetadata === undefined) return {};
+    const late = decodeGrounding(this.#parts, groundingMetadata, true)
+      .map((citations, index) => ({ index, citations: findNew(citations, this.#cited.get(index)) }))
+      .filter(({ citations }) => citations.length > 0);
+    return late.length > 0 ? { late } : {};
   }
 
   #fail(error: GatewayError): StreamEvent[] {
@@ -276,7 +301,9 @@ class GeminiEncoder implements StreamEncoder {
           usage,
           ...(rest !== undefined && { rest }),
         };
-        const candidate = { content: { parts: [{ text: "" }], role: "model" }, ...encodeEnd(response, this.#blocks) };
+        addLate(this.#blocks, event.late);
+        const sent = joinTexts(this.#blocks.filter((block) => encodeReplyPart(block) !== undefined));
+        const candidate = { content: { parts: [{ text: "" }], role: "model" }, ...encodeEnd(response, sent) };
         const { candidates: _, promptFeedback, ...envelope } = encodeEnvelope(response);
         // The answer to a refused prompt has no candidate.
         const others = alternatives.map((other, i) => encodeCandidate(other, i + 1));

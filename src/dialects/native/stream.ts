@@ -1,4 +1,5 @@
 import { deltaTextOf, toOpenBlock } from "../../canonical/accumulator.ts";
+import { addLate } from "../../canonical/citations.ts";
 import { GatewayError } from "../../canonical/error.ts";
 import type { Block, StreamEvent, Usage } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, numberOf, stringifyMember, tryParseJson } from "../../wire/json.ts";
@@ -124,6 +125,11 @@ class CallDecoder implements StreamDecoder {
     const output = Array.isArray(payload.output) ? payload.output : [];
     const messages = decodeOutput(output);
     const last = this.#open === undefined ? undefined : messages[this.#open.index]?.blocks[0];
+    const late = messages.flatMap(({ blocks: [block] }, index) =>
+      block?.kind === "text" && block.citations !== undefined && this.#seen.has(index) && index !== this.#open?.index
+        ? [{ index, citations: block.citations }]
+        : [],
+    );
     const events = this.#close(last?.kind === this.#open?.block.kind ? last : undefined);
     messages.forEach(({ blocks: [block] }, index) => {
       if (this.#seen.has(index) || block === undefined) return;
@@ -144,6 +150,7 @@ class CallDecoder implements StreamDecoder {
         finish,
         usage: decodeUsage(payload.usage),
         ...(items.length > 0 && { items }),
+        ...(late.length > 0 && { late }),
         rest: { dialect, item: envelope },
       },
     ];
@@ -203,6 +210,7 @@ class CallEncoder implements StreamEncoder {
       }
       case "end": {
         const { finish, usage } = event;
+        addLate(this.#output, event.late);
         const id = this.#id;
         const call = encodeCall({ id, model: this.#model, status: "completed", finish }, this.#reply);
         const output = this.#output.filter(Boolean).map(encodeOutput);

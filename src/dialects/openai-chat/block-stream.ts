@@ -1,7 +1,9 @@
 import { toOpenBlock } from "../../canonical/accumulator.ts";
-import type { Block, Logprob, StreamEvent, Text, Thinking } from "../../canonical/types.ts";
+import { addCitations, cutCitations, findNew, type LateCitations, spreadCitations } from "../../canonical/citations.ts";
+import type { Block, Citation, Logprob, StreamEvent, Text, Thinking } from "../../canonical/types.ts";
 import { type JsonObject, stringifyMember } from "../../wire/json.ts";
 import { decodeToolCall } from "./blocks.ts";
+import { decodeAnnotations } from "./citations.ts";
 import { appendCallDelta, argumentsOf, ensureCalls, findCall, isCompleteObject, nameOf } from "./tool-calls.ts";
 
 const dialect = "openai-chat";
@@ -26,6 +28,10 @@ export class BlockReader {
   #open: OpenBlock | undefined;
   #nextIndex = 0;
   #waiting: Piece[] = [];
+  /** The texts of the content that have closed. Annotations count in all of them together. */
+  readonly #texts: { index: number; text: Text; emitted: readonly Citation[] }[] = [];
+  /** The open block is the last one. */
+  #isEnding = false;
   /** Positions in `tool_calls` of the calls that were opened. */
   readonly #opened = new Set<number>();
 
@@ -73,7 +79,7 @@ export class BlockReader {
     const item = open.call === undefined ? nativeTextOf(open) : ensureCalls(this.#message)[open.call];
     const rest = open.call === undefined || item === undefined ? [] : this.#appendRest(decodeToolCall(item));
     const { block, index, logprobs } = open;
-    const whole = block.kind === "text" && logprobs !== undefined ? { ...block, logprobs } : block;
+    const whole = block.kind === "text" ? this.#cite(index, { ...block, ...(logprobs && { logprobs }) }) : block;
     this.#open = undefined;
     return [
       ...rest,
@@ -81,13 +87,43 @@ export class BlockReader {
     ];
   }
 
+  /**
+   * The text with the annotations received so far that count in it. Only at the end the text is known that those without a
+   * position belong to.
+   */
+  #cite(index: number, text: Text): Text {
+    if (text.refusal) return text;
+    const annotations = decodeAnnotations(this.#message.annotations);
+    const texts = [...this.#texts.map((earlier) => earlier.text), text];
+    const base = texts.reduce((sum, { text: { length } }) => sum + length, -text.text.length);
+    const cited = this.#isEnding
+      ? spreadCitations(texts, annotations).at(-1)!
+      : addCitations(text, cutCitations(annotations, base, text.text));
+    this.#texts.push({ index, text, emitted: cited.citations ?? [] });
+    return cited;
+  }
+
+  /** After the end: the annotations that arrived when their text had closed. */
+  listLate(): { late?: LateCitations } {
+    const texts = this.#texts.map(({ text }) => text);
+    const late = spreadCitations(texts, decodeAnnotations(this.#message.annotations))
+      .map(({ citations = [] }, i) => ({
+        index: this.#texts[i]!.index,
+        citations: findNew(citations, this.#texts[i]!.emitted),
+      }))
+      .filter(({ citations }) => citations.length > 0);
+    return late.length > 0 ? { late } : {};
+  }
+
   /** Ends the answer: closes the open block, then emits what waits. A call without a name is left out. */
   finish(): StreamEvent[] {
-    const events = this.close();
     const waiting = this.#waiting;
+    this.#isEnding = waiting.length === 0;
+    const events = this.close();
     this.#waiting = [];
     for (const piece of waiting)
       if (!("call" in piece) || nameOf(this.#call(piece)) !== "") events.push(...this.#emit(piece));
+    this.#isEnding = true;
     return [...events, ...this.close()];
   }
 

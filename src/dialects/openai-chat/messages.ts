@@ -1,10 +1,10 @@
 import { editItem, readNativeMessage } from "../../canonical/native.ts";
 import { moveResultsToCalls } from "../../canonical/result-order.ts";
-import type { Block, Loss, Message, Part, Text, Thinking, ToolCall, ToolResult } from "../../canonical/types.ts";
+import type { Block, Loss, Message, Part, Thinking, ToolCall, ToolResult } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
 import { type Encoded, type EncodeTarget, toSafeId } from "../dialect.ts";
 import * as blocks from "./blocks.ts";
-import { decodeAnnotations } from "./citations.ts";
+import { withAnnotations } from "./citations.ts";
 
 const dialect = "openai-chat";
 
@@ -105,13 +105,10 @@ const encodeToolMessage = ({ id, content }: ToolResult, target: EncodeTarget, lo
 });
 
 /**
- * Blocks in the order reasoning, content, refusal, calls: the wire does not have their real order. Annotations
- * belong to the first text. Audio is opaque, with the transcript as its readable text.
+ * Blocks in the order reasoning, content, refusal, calls: the wire does not have their real order. Audio is opaque, with the transcript as its readable text.
  */
 function decodeAssistant(item: JsonObject): Block[] {
-  const content = blocks.decodeContent(item.content);
-  const firstText = content.findIndex((block) => block.kind === "text");
-  if (firstText >= 0) content[firstText] = { ...(content[firstText] as Text), ...decodeAnnotations(item) };
+  const content = withAnnotations(blocks.decodeContent(item.content), item.annotations);
   const refusal = typeof item.refusal === "string" && item.refusal !== "" ? item.refusal : undefined;
   const calls = Array.isArray(item.tool_calls) ? item.tool_calls.map(blocks.decodeToolCall) : [];
   return [

@@ -12,7 +12,7 @@ import type {
 import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
 import { type ReplyContext } from "../dialect.ts";
 import { decodeLogprobs, encodeLogprobs, logprobsOf } from "../openai/logprobs.ts";
-import { encodeAnnotations } from "./citations.ts";
+import { joinAnnotations } from "./citations.ts";
 import { decodeMessage } from "./messages.ts";
 import { isCompleteObject, withoutNamelessCalls } from "./tool-calls.ts";
 import { decodeUsage, encodeUsage } from "./usage.ts";
@@ -170,7 +170,7 @@ function encodeReply(blocks: readonly Block[]): JsonObject {
   const refusal = texts.filter((text) => text.refusal).map(({ text }) => text);
   const reasoning = blocks.flatMap((block) => (block.kind === "thinking" ? [block.text] : [])).join("");
   const hasCall = blocks.filter((block): block is ToolCall => block.kind === "tool_call");
-  const annotations = answers.flatMap(encodeAnnotations);
+  const annotations = joinAnnotations(answers);
   return {
     role: "assistant",
     content: answers.length > 0 ? answers.map(({ text }) => text).join("") : null,

@@ -1,5 +1,5 @@
 import { GatewayError } from "../../canonical/error.ts";
-import type { Alternative, Block, Logprob, StreamEvent, Usage } from "../../canonical/types.ts";
+import type { Alternative, Block, Logprob, StreamEvent, Text, Usage } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, tryParseJson } from "../../wire/json.ts";
 import { encodeSse, type SseEvent } from "../../wire/sse.ts";
 import type { ReplyContext, StreamDecoder, StreamEncoder, StreamUsage } from "../dialect.ts";
@@ -104,7 +104,9 @@ class ChatDecoder implements StreamDecoder {
       ...lossesOf([answer, ...alternatives]),
       rest: { dialect, item: envelope },
     } as const;
-    return [...this.#blocks.finish(), { type: "end", finish: answer.finish, usage: this.#usage, ...extras }];
+    const events = this.#blocks.finish();
+    const late = this.#blocks.listLate();
+    return [...events, { type: "end", finish: answer.finish, usage: this.#usage, ...extras, ...late }];
   }
 
   /**
@@ -212,6 +214,10 @@ class ChatEncoder implements StreamEncoder {
   readonly #callOf = new Map<number, number>();
   /** Member of the delta by block index. */
   readonly #kindOf = new Map<number, "content" | "refusal" | "reasoning_content">();
+  /** The texts of the content by block index. `base`: where the text starts in the content. */
+  readonly #texts = new Map<number, { base: number; text: string }>();
+  /** Characters of the content so far. */
+  #contentLength = 0;
 
   readonly #reply: ReplyContext;
 
@@ -232,21 +238,23 @@ class ChatEncoder implements StreamEncoder {
         if (call !== undefined)
           return this.#encodeDelta({ tool_calls: [{ index: call, function: { arguments: event.text } }] });
         const member = this.#kindOf.get(event.index);
+        if (member === "content") this.#contentLength += event.text.length;
         return member === undefined ? "" : this.#encodeDelta({ [member]: event.text });
       }
       case "close": {
         if (event.block.kind !== "text") return "";
-        const annotations = encodeAnnotations(event.block);
         const { logprobs = [] } = event.block;
-        const cited = annotations.length > 0 ? this.#encodeDelta({ annotations }) : "";
-        return cited + (logprobs.length > 0 ? this.#encodeLogprobs(logprobs) : "");
+        return this.#cite(event.index, event.block) + (logprobs.length > 0 ? this.#encodeLogprobs(logprobs) : "");
       }
       case "end": {
         const usage = encodeUsage(event.usage);
+        const cited = (event.late ?? []).map(({ index, citations }) =>
+          this.#cite(index, { kind: "text", text: "", citations }),
+        );
         const end = this.#encodeDelta({}, encodeFinish(event.finish, [...this.#kindOf.values()].includes("refusal")));
         const last = end + (event.alternatives ?? []).map((other, i) => this.#encodeAlternative(other, i + 1)).join("");
         const usageChunk = this.#reply.includeUsage && usage !== undefined ? this.#encodeChunk([], { usage }) : "";
-        return `${last}${usageChunk}${DONE}`;
+        return `${cited.join("")}${last}${usageChunk}${DONE}`;
       }
       case "error":
         return encodeSse({ data: JSON.stringify({ error: errorMembers(event.error) }) });
@@ -255,7 +263,17 @@ class ChatEncoder implements StreamEncoder {
     }
   }
 
+  /** Annotations count in the whole content, of which the text is a part. */
+  #cite(index: number, { citations = [], text }: Text): string {
+    const known = this.#texts.get(index);
+    if (known === undefined) return "";
+    known.text = text || known.text;
+    const annotations = encodeAnnotations({ kind: "text", text: known.text, citations }, known.base);
+    return annotations.length > 0 ? this.#encodeDelta({ annotations }) : "";
+  }
+
   #open(index: number, block: Block): string {
+    if (block.kind === "text" && !block.refusal) this.#texts.set(index, { base: this.#contentLength, text: "" });
     if (block.kind === "thinking") this.#kindOf.set(index, "reasoning_content");
     if (block.kind === "text") this.#kindOf.set(index, block.refusal ? "refusal" : "content");
     if (block.kind !== "tool_call") return "";

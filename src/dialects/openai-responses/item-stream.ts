@@ -231,6 +231,11 @@ export class ItemWriter {
     });
   }
 
+  /** Number of the parts that are done. */
+  get partCount(): number {
+    return this.#blocks.length;
+  }
+
   /** Whether a block is the next part of this item. */
   accepts(block: Block, ordinal: number | undefined): boolean {
     return this.#ordinal === ordinal && continuesMessage(this.#first, block);
