@@ -311,10 +311,15 @@ describe("a tool call without a name", () => {
     }
   });
 
-  it("is no answer by itself", () => {
-    expect(() => answerOf([nameless])).toThrow("no name");
+  it("leaves an empty answer that does not end with calls", () => {
     const calls = [{ id: "n", type: "function", function: { arguments: "{}" } }];
-    expect(() => openaiChat.decodeResponse(whole({ tool_calls: calls }, "tool_calls"))).toThrow("no name");
+    for (const answer of [
+      answerOf([nameless]),
+      openaiChat.decodeResponse(whole({ tool_calls: calls }, "tool_calls")),
+    ]) {
+      expect([blocksOf(answer), answer.finish.reason]).toEqual([[], "stop"]);
+      expect(answer.losses).toMatchObject([LOSS, { at: "finish_reason", what: "approximated" }]);
+    }
   });
 
   it("without id and arguments is no loss", () => {

@@ -21,7 +21,7 @@ const dialect = "openai-chat";
 
 /**
  * The first choice is the answer, the others are alternatives. Throws `provider.execution_failed` if there is
- * no first choice with a message, or nothing in it but calls without a name.
+ * no first choice with a message.
  */
 export function decodeResponse(body: Json, seal?: string): ModelResponse {
   const choices = isObject(body) && Array.isArray(body.choices) ? body.choices : [];
@@ -29,7 +29,6 @@ export function decodeResponse(body: Json, seal?: string): ModelResponse {
   if (!isObject(body) || first === undefined || decodeChoice(choices[0], seal) === undefined) {
     throw new GatewayError("provider.execution_failed", "the provider's answer is not a valid chat completion");
   }
-  if (isUncallable(first)) throw newUncallableError();
   const { choices: _, ...envelope } = body;
   return {
     id: stringifyMember(body.id),
@@ -91,13 +90,6 @@ export function lossesOf(choices: readonly DecodedChoice[]): { losses?: Loss[] }
   const losses = [...new Set(choices.flatMap((choice) => choice.losses))];
   return losses.length > 0 ? { losses } : {};
 }
-
-/** Whether nothing is left of an answer because its calls have no name. */
-export const isUncallable = ({ messages, losses }: DecodedChoice): boolean =>
-  losses.includes(NAMELESS_CALL) && !messages.some(({ blocks }) => blocks.some(isContent));
-
-export const newUncallableError = (): GatewayError =>
-  new GatewayError("provider.execution_failed", "the provider's tool call has no name");
 
 /** Whether an answer has content, and each of its calls a name and complete arguments. */
 export function isWholeContent({ messages, losses }: DecodedChoice): boolean {

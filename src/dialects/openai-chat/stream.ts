@@ -15,10 +15,8 @@ import {
   type DecodedChoice,
   encodeChoice,
   encodeFinish,
-  isUncallable,
   isWholeContent,
   lossesOf,
-  newUncallableError,
   toAnswer,
 } from "./response.ts";
 import { appendCallDelta } from "./tool-calls.ts";
@@ -95,7 +93,6 @@ class ChatDecoder implements StreamDecoder {
     if (this.#failed) return [];
     if (!this.isAnswerComplete) return [...this.#blocks.close(), ...this.#fail(newInterruptedError())];
     const answer = this.#decodeAnswer();
-    if (isUncallable(answer)) return this.#fail(newUncallableError());
     const { choices: _, ...envelope } = this.#envelope ?? {};
     const alternatives = this.#decodeAlternatives();
     const extras = {
