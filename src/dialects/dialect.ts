@@ -141,6 +141,8 @@ export type ReplyContext = {
   created: number;
   /** The public id of the response, where the gateway assigns one (Responses). */
   id?: string;
+  /** The target's name of the model, for an answer that does not name one. */
+  model?: string;
   /** The client set `stream_options.include_usage` (Chat) and gets a chunk with the token counts. */
   includeUsage?: boolean;
   /** Ids of the call and its session, for the wire that shows them (native). */

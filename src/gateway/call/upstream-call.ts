@@ -59,10 +59,15 @@ export function findUsageOption({ request, call, host, dialect, encodeTarget }: 
 }
 
 /** What encoders need beyond the answer itself: creation time in seconds, response id, the request. */
-export function toReplyContext({ request, call }: Pick<UpstreamCall, "request" | "call">): ReplyContext {
+export function toReplyContext({
+  request,
+  call,
+  encodeTarget,
+}: Pick<UpstreamCall, "request" | "call"> & Partial<Pick<UpstreamCall, "encodeTarget">>): ReplyContext {
   return {
     created: Math.floor(call.createdAt / 1000),
     id: withPrefix(call.id, "resp"),
+    ...(encodeTarget !== undefined && { model: encodeTarget.model }),
     includeUsage: requestsUsage(request),
     call: { id: call.id, sessionId: call.sessionId },
     request: request.request,

@@ -7,6 +7,7 @@ import type { UpstreamAnswer, WholeAnswer } from "../upstream/first-content.ts";
 import { NO_EVENT } from "../upstream/stream-reader.ts";
 import { annotateBody } from "./annotate.ts";
 import { EVENT_STREAM } from "./headers.ts";
+import { withIdentity } from "./identity.ts";
 import type { Recover } from "./recovery.ts";
 import { relayBytes } from "./relay.ts";
 import { settle } from "./settle.ts";
@@ -42,7 +43,8 @@ async function replyWhole({ call: upstreamCall, bytes, response }: WholeAnswer):
     return new Response(annotated, { headers: { "content-type": type } });
   }
   if (request.stream) return encodeAsStream(upstreamCall, response, rhone);
-  const body = request.surface.dialect.encodeResponse(response, toReplyContext(upstreamCall));
+  const replyContext = toReplyContext(upstreamCall);
+  const body = request.surface.dialect.encodeResponse(withIdentity(response, replyContext), replyContext);
   const encoded = encodeUtf8(JSON.stringify(rhone === undefined ? body : { ...body, rhone }));
   host.onBody?.(call.id, encoded);
   return new Response(encoded, { headers: { "content-type": "application/json" } });

@@ -8,6 +8,7 @@ import { decodeSse, type SseEvent } from "../../wire/sse.ts";
 import { EventNumberer, hasEventIds } from "../output/event-numbers.ts";
 import { isMalformed } from "../upstream/stream-reader.ts";
 import { addRequiredMembers, annotateEvent, isAnnotatedEnd } from "./annotate.ts";
+import { withIdentity } from "./identity.ts";
 
 /**
  * Turns the events of an answer into the client's bytes. The end of the stream is held back until the turn is durable.
@@ -126,7 +127,7 @@ export class TranslationWriter implements EventWriter {
   push(_event: SseEvent, decoded: readonly StreamEvent[]): Uint8Array {
     const text = decoded
       .filter(({ type }) => type !== "error" && type !== "end")
-      .map((event) => this.#encoder.push(event));
+      .map((event) => this.#encoder.push(this.#identify(event)));
     this.#held.push(...decoded.filter(({ type }) => type === "end"));
     const { rhone } = this.#options;
     const encoded = text.join("");
@@ -140,7 +141,7 @@ export class TranslationWriter implements EventWriter {
    * `last`: the last event as the client received it, with ids and numbers to continue from.
    */
   resumeAfter(sent: readonly StreamEvent[], last: SseEvent | undefined): void {
-    for (const event of sent) this.#encoder.push(event);
+    for (const event of sent) this.#encoder.push(this.#identify(event));
     if (last !== undefined) this.#encoder.resumeAfter?.(last);
     this.#hasStarted = true;
   }
@@ -154,6 +155,10 @@ export class TranslationWriter implements EventWriter {
 
   fail(error: GatewayError): Uint8Array {
     return this.#numberer.numberEncoded(this.#encoder.push({ type: "error", error }));
+  }
+
+  #identify(event: StreamEvent): StreamEvent {
+    return event.type === "start" ? withIdentity(event, this.#options.reply) : event;
   }
 
   /** Adds `rhone` to one of the encoded events. `which`: finds the event's index, -1 for none. */
