@@ -171,6 +171,16 @@ function append(block: Block, text: string): Block {
 export function toOpenBlock(block: Block): Block {
   if (block.kind === "text") return { kind: "text", text: "", ...(block.refusal && { refusal: true as const }) };
   if (block.kind === "thinking") return { kind: "thinking", text: "" };
-  if (block.kind === "tool_call") return { kind: "tool_call", id: block.id, name: block.name, arguments: "" };
+  if (block.kind === "tool_call") {
+    const { id, name, namespace, custom } = block;
+    return {
+      kind: "tool_call",
+      id,
+      name,
+      arguments: "",
+      ...(namespace !== undefined && { namespace }),
+      ...(custom && { custom }),
+    };
+  }
   return block;
 }

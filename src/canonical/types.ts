@@ -25,8 +25,18 @@ export type Text = Item & {
 /** `text` is empty if the reasoning is available only in sealed form. */
 export type Thinking = Item & { kind: "thinking"; text: string };
 export type Media = Item & { kind: "media"; mime: string; source: Source; name?: string };
-/** `arguments` is the model's JSON text: parsing would reorder members and round numbers. */
-export type ToolCall = Item & { kind: "tool_call"; id: string; name: string; arguments: string };
+/**
+ * `arguments` is the model's JSON text: parsing would reorder members and round numbers. `namespace`: of the called tool,
+ * if it has one. `custom`: a call of a custom tool; its arguments are `{"input": text}`.
+ */
+export type ToolCall = Item & {
+  kind: "tool_call";
+  id: string;
+  name: string;
+  arguments: string;
+  namespace?: string;
+  custom?: true;
+};
 /** `name`: the tool's name, on wires that have it (Gemini, the `function` role of OpenAI Chat). */
 export type ToolResult = Item & { kind: "tool_result"; id: string; name?: string; content: Part[]; isError?: true };
 /**
@@ -66,12 +76,16 @@ export type FunctionTool = Item & {
   /** JSON Schema of the arguments. Absent: the tool takes none. */
   parameters?: Json;
   strict?: boolean;
+  /** The group of tools that it belongs to, on the wire that has groups (OpenAI Responses). */
+  namespace?: { name: string; description?: string };
+  /** A tool that takes free text. `parameters` describe the same text as an object, for wires that have functions only. */
+  custom?: { grammar?: { syntax: string; definition: string } };
 };
 /** A tool that the provider runs, or one that only its dialect has. */
 type ServerTool = Item & { kind: "server"; label: string; native: Native };
 export type Tool = FunctionTool | ServerTool;
 
-/** `among`: the functions that may be called; absent: all. */
+/** `among`: the functions that may be called; absent: all. A name is that of `qualifiedNameOf`. */
 export type ToolChoice = { mode: "auto" | "none" | "required"; among?: string[] } | { mode: "tool"; name: string };
 export type Effort = "none" | "minimal" | "low" | "medium" | "high" | "xhigh";
 /** `budget`: tokens. `summary`: the kind of reasoning summary that is requested; absent: the provider's default. */

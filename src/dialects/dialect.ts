@@ -1,5 +1,6 @@
 import type { GatewayError } from "../canonical/error.ts";
 import type { NativeTarget } from "../canonical/native.ts";
+import type { ToolAliases, ToolRules } from "../canonical/tool-names.ts";
 import type { Dialect, Loss, Message, ModelRequest, ModelResponse, StreamEvent, Usage } from "../canonical/types.ts";
 import { sha256 } from "../wire/hash.ts";
 import type { Json, JsonObject } from "../wire/json.ts";
@@ -20,13 +21,14 @@ export interface WireDialect {
   readonly layout: BodyLayout;
   /** The cache marks that a request can have. Absent: any number of them. */
   readonly markLimit?: MarkLimit;
+  readonly tools: ToolRules;
 
   /**
    * Throws `request.invalid` with the name of the field. `params`: members that the wire has outside the body.
    */
   decodeRequest(body: JsonObject, params?: PathParams): ModelRequest;
   /** The body for `target`, and what it cannot represent as losses. */
-  encodeRequest(request: ModelRequest, target: EncodeTarget): Encoded<JsonObject>;
+  encodeRequest(request: ModelRequest, target: EncodeTarget): EncodedRequest;
 
   /**
    * Items of the list that `BodyLayout.items` names. `seal`: the issuer that made the sealed items among them.
@@ -123,6 +125,8 @@ export type Quirks = {
   lacks?: readonly string[];
   /** Chat: the host supports JSON output, but no schema for it. */
   lacksSchema?: boolean;
+  /** The host has functions only: custom tools are sent as functions. */
+  lacksCustomTools?: boolean;
   /** Ids of tool calls that the host accepts. Default: the pattern of the dialect. */
   toolId?: RegExp;
 };
@@ -135,6 +139,8 @@ export type StreamUsage = { member: readonly [key: string, json: string]; isUsag
 
 /** The result of an encoder, and what the target cannot represent of its input. */
 export type Encoded<T> = { value: T; losses: Loss[] };
+/** `aliases`: the tools whose names or forms in the answer are not those of the request. */
+export type EncodedRequest = Encoded<JsonObject> & { aliases?: ToolAliases };
 
 /** Facts about the call that an encoder of responses needs. `created`: Unix seconds. */
 export type ReplyContext = {

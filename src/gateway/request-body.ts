@@ -1,7 +1,8 @@
 import { readNativeMessage } from "../canonical/native.ts";
 import { pairResults } from "../canonical/tool-results.ts";
 import type { Loss, Message, ModelRequest } from "../canonical/types.ts";
-import type { EncodeTarget, StreamUsage, WireDialect } from "../dialects/dialect.ts";
+import type { EncodedRequest, EncodeTarget, StreamUsage, WireDialect } from "../dialects/dialect.ts";
+import { recognizeCalls } from "../dialects/recognize-calls.ts";
 import { decodeInstructions, decodeItems, instructionItems } from "../session/history/decode.ts";
 import type { Context } from "../session/session.ts";
 import type { WireItems } from "../session/turns.ts";
@@ -19,8 +20,8 @@ import {
 } from "../wire/splice.ts";
 import { limitRestoredMarks } from "./restored-marks.ts";
 
-/** A request body as JSON, and what of the call it cannot represent. */
-export type ProviderBody = { body: string; losses: Loss[] };
+/** A request body as JSON, what of the call it cannot represent, and the tools that have another name in it. */
+export type ProviderBody = Omit<EncodedRequest, "value"> & { body: string };
 
 /**
  * The body for a provider of the caller's own dialect: the caller's bytes, in which only these members change. `model`
@@ -40,7 +41,7 @@ export function spliceBody(
   const { history, known, instructions } = limitRestoredMarks(context, request, surface.dialect);
   const rebuildsItems = history.length > 0 || instructions?.items !== undefined || request.hasRewrittenItems === true;
   const { items, losses } = rebuildsItems
-    ? encodeHistory([...instructionItems(instructions), ...history], surface.dialect, target)
+    ? encodeHistory([...instructionItems(instructions), ...history], request, target)
     : NO_ITEMS;
   const systemItems = request.items.slice(0, request.systemCount);
   const newItems = encodeNewItems(request, known, target);
@@ -110,15 +111,19 @@ export function encodeBody(
   const { request } = parsed;
   const { history, known, instructions } = limitRestoredMarks(context, parsed, dialect);
   const systemCount = request.messages.length - parsed.messages.length + parsed.systemCount;
-  const messages = pairResults([
+  const messages = [
     ...decodeInstructions(instructions),
     ...request.messages.slice(0, systemCount),
     ...history.flatMap(decodeItems),
     ...request.messages.slice(systemCount + known),
     ...appended,
-  ]);
-  const { value, losses } = dialect.encodeRequest({ ...withoutState(request, parsed), messages }, target);
-  return { body: JSON.stringify(value), losses: [...lostMembers(parsed, dialect), ...losses] };
+  ];
+  const paired = pairResults(recognizeCalls(messages, request.tools));
+  const { value, losses, ...aliases } = dialect.encodeRequest(
+    { ...withoutState(request, parsed), messages: paired },
+    target,
+  );
+  return { body: JSON.stringify(value), losses: [...lostMembers(parsed, dialect), ...losses], ...aliases };
 }
 
 /**
@@ -154,14 +159,15 @@ const NO_ITEMS: { items: string; losses: Loss[] } = { items: "", losses: [] };
  */
 function encodeHistory(
   parts: readonly WireItems[],
-  dialect: WireDialect,
+  { request, surface: { dialect } }: ParsedRequest,
   target: EncodeTarget,
 ): { items: string; losses: Loss[] } {
   const isVerbatim = parts.every(
     (part) => part.dialect === dialect.id && (!part.sealed || part.issuer === target.issuer),
   );
   if (isVerbatim) return { items: joinLists(parts.map(({ items }) => items)), losses: [] };
-  const { value, losses } = dialect.encodeMessages(pairResults(parts.flatMap(decodeItems)), target);
+  const messages = recognizeCalls(parts.flatMap(decodeItems), request.tools);
+  const { value, losses } = dialect.encodeMessages(pairResults(messages), target);
   return { items: joinItems(value), losses };
 }
 

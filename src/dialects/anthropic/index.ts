@@ -1,4 +1,6 @@
+import type { ToolRules } from "../../canonical/tool-names.ts";
 import type { WireDialect } from "../dialect.ts";
+import { withFittedCalls, withFittedTools } from "../fit-tools.ts";
 import { type MarkLimit, selectMarks } from "../mark-limit.ts";
 import { decodeError, encodeError } from "./errors.ts";
 import { decodeMessages, encodeMessages } from "./messages.ts";
@@ -17,6 +19,9 @@ const KNOWN_MEMBERS = new Set(
   ),
 );
 
+/** Anthropic API, Messages: `tools`. */
+const TOOLS: ToolRules = { name: /^[a-zA-Z0-9_-]{1,128}$/, maxName: 128 };
+
 /** Marks of all wires become `cache_control`. */
 const MARK_LIMIT: MarkLimit = {
   members: {
@@ -33,10 +38,11 @@ export const anthropic: WireDialect = {
   id: "anthropic",
   layout: { items: "messages", instructions: ["system"], knownMembers: KNOWN_MEMBERS },
   markLimit: MARK_LIMIT,
+  tools: TOOLS,
   decodeRequest,
-  encodeRequest,
+  encodeRequest: withFittedTools(TOOLS, encodeRequest),
   decodeMessages,
-  encodeMessages,
+  encodeMessages: withFittedCalls(TOOLS, encodeMessages),
   decodeResponse,
   encodeResponse,
   usageOf: (body) => decodeUsage(body.usage),

@@ -1,4 +1,6 @@
+import type { ToolRules } from "../../canonical/tool-names.ts";
 import type { WireDialect } from "../dialect.ts";
+import { withFittedCalls, withFittedTools } from "../fit-tools.ts";
 import { type MarkLimit, selectMarks } from "../mark-limit.ts";
 import { decodeError, encodeError } from "../openai/errors.ts";
 import { decodeMessages, encodeMessages } from "./messages.ts";
@@ -17,6 +19,9 @@ const KNOWN_MEMBERS = new Set(
   ),
 );
 
+/** OpenAI API reference, Chat: `FunctionObject`. */
+const TOOLS: ToolRules = { name: /^[a-zA-Z0-9_-]{1,64}$/, maxName: 64, hasCustom: true };
+
 /**
  * Only `cache_control`, which hosts of other makers' models pass on to them: OpenAI itself accepts any number of its
  * breakpoints.
@@ -31,10 +36,11 @@ export const openaiChat: WireDialect = {
   id: "openai-chat",
   layout: { items: "messages", knownMembers: KNOWN_MEMBERS },
   markLimit: MARK_LIMIT,
+  tools: TOOLS,
   decodeRequest,
-  encodeRequest,
+  encodeRequest: withFittedTools(TOOLS, encodeRequest),
   decodeMessages,
-  encodeMessages,
+  encodeMessages: withFittedCalls(TOOLS, encodeMessages),
   decodeResponse,
   encodeResponse,
   usageOf: (body) => decodeUsage(body.usage),

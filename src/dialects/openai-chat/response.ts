@@ -12,6 +12,7 @@ import type {
 import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
 import { type ReplyContext } from "../dialect.ts";
 import { decodeLogprobs, encodeLogprobs, logprobsOf } from "../openai/logprobs.ts";
+import { encodeCalledTool } from "./blocks.ts";
 import { joinAnnotations } from "./citations.ts";
 import { decodeMessage } from "./messages.ts";
 import { isCompleteObject, withoutNamelessCalls } from "./tool-calls.ts";
@@ -170,11 +171,7 @@ function encodeReply(blocks: readonly Block[]): JsonObject {
     ...(reasoning !== "" && { reasoning_content: reasoning }),
     ...(annotations.length > 0 && { annotations }),
     ...(hasCall.length > 0 && {
-      tool_calls: hasCall.map(({ id, name, arguments: args }) => ({
-        id,
-        type: "function",
-        function: { name, arguments: args || "{}" },
-      })),
+      tool_calls: hasCall.map((call) => ({ id: call.id, ...encodeCalledTool(call) })),
     }),
   };
 }

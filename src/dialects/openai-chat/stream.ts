@@ -7,6 +7,7 @@ import { decodeMalformed } from "../malformed-event.ts";
 import { decodeErrorBody, errorMembers } from "../openai/errors.ts";
 import { decodeLogprobs, encodeLogprobs } from "../openai/logprobs.ts";
 import { BlockReader } from "./block-stream.ts";
+import { CallWriter } from "./call-writer.ts";
 import { encodeAnnotations } from "./citations.ts";
 import { appendDelta } from "./deltas.ts";
 import { decodeMessage } from "./messages.ts";
@@ -206,9 +207,8 @@ class ChatDecoder implements StreamDecoder {
 class ChatEncoder implements StreamEncoder {
   #id = "";
   #model = "";
-  #calls = 0;
-  /** Position in `tool_calls` by block index. */
-  readonly #callOf = new Map<number, number>();
+  /** Calls by block index. */
+  readonly #calls = new Map<number, CallWriter>();
   /** Member of the delta by block index. */
   readonly #kindOf = new Map<number, "content" | "refusal" | "reasoning_content">();
   /** The texts of the content by block index. `base`: where the text starts in the content. */
@@ -231,14 +231,14 @@ class ChatEncoder implements StreamEncoder {
       case "open":
         return this.#open(event.index, event.block);
       case "delta": {
-        const call = this.#callOf.get(event.index);
-        if (call !== undefined)
-          return this.#encodeDelta({ tool_calls: [{ index: call, function: { arguments: event.text } }] });
+        const call = this.#calls.get(event.index);
+        if (call !== undefined) return this.#encodeCall(call.delta(event.text));
         const member = this.#kindOf.get(event.index);
         if (member === "content") this.#contentLength += event.text.length;
         return member === undefined ? "" : this.#encodeDelta({ [member]: event.text });
       }
       case "close": {
+        if (event.block.kind === "tool_call") return this.#encodeCall(this.#calls.get(event.index)?.close(event.block));
         if (event.block.kind !== "text") return "";
         const { logprobs = [] } = event.block;
         return this.#cite(event.index, event.block) + (logprobs.length > 0 ? this.#encodeLogprobs(logprobs) : "");
@@ -274,13 +274,13 @@ class ChatEncoder implements StreamEncoder {
     if (block.kind === "thinking") this.#kindOf.set(index, "reasoning_content");
     if (block.kind === "text") this.#kindOf.set(index, block.refusal ? "refusal" : "content");
     if (block.kind !== "tool_call") return "";
-    const call = this.#calls++;
-    this.#callOf.set(index, call);
-    const { id, name } = block;
-    return this.#encodeDelta({
-      tool_calls: [{ index: call, id, type: "function", function: { name, arguments: "" } }],
-    });
+    const call = new CallWriter(this.#calls.size, block);
+    this.#calls.set(index, call);
+    return this.#encodeCall(call.open(block));
   }
+
+  readonly #encodeCall = (delta: JsonObject | undefined): string =>
+    delta === undefined ? "" : this.#encodeDelta(delta);
 
   /**
    * Log probabilities follow when the text is complete: the chunks of the gateway have other borders than the

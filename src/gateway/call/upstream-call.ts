@@ -1,3 +1,4 @@
+import type { ToolAliases } from "../../canonical/tool-names.ts";
 import type { Loss } from "../../canonical/types.ts";
 import type { EncodeTarget, ReplyContext, StreamUsage, WireDialect } from "../../dialects/dialect.ts";
 import type { Deadlines } from "../../routing/config.ts";
@@ -20,6 +21,8 @@ export type UpstreamCall = {
   dialect: WireDialect;
   encodeTarget: EncodeTarget & { issuer: string };
   losses: Loss[];
+  /** The tools that the target knows under another name or in another form. */
+  aliases?: ToolAliases;
   deadlines: Deadlines;
   /** The call's total deadline, in Unix milliseconds. */
   giveUpAt: number;

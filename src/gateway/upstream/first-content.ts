@@ -1,5 +1,6 @@
 import { fold } from "../../canonical/accumulator.ts";
 import { GatewayError } from "../../canonical/error.ts";
+import { restoreResponse } from "../../canonical/tool-names.ts";
 import type { ModelResponse, StreamEvent, Usage } from "../../canonical/types.ts";
 import { decodeUtf8 } from "../../wire/bytes.ts";
 import { isObject, tryParseJson } from "../../wire/json.ts";
@@ -8,6 +9,7 @@ import { toStreamError } from "../call/stream-errors.ts";
 import { isEventStream, type UpstreamCall } from "../call/upstream-call.ts";
 import { readAll, readChunks } from "./body-reader.ts";
 import { readRefusal } from "./refusal.ts";
+import { restoreTools } from "./restore-tools.ts";
 import { type ReadEvent, StreamReader } from "./stream-reader.ts";
 
 /** An answer that was accepted from one target: a whole one, or a stream up to its first content. */
@@ -51,8 +53,8 @@ async function readFirstContent(
   upstreamCall: UpstreamCall,
   onDiscardedUsage: OnDiscardedUsage,
 ): Promise<StartedStream> {
-  const { dialect, encodeTarget, host, deadlines } = upstreamCall;
-  const reader = new StreamReader(dialect.decodeStream(encodeTarget.issuer));
+  const { dialect, encodeTarget, aliases, host, deadlines } = upstreamCall;
+  const reader = new StreamReader(restoreTools(dialect.decodeStream(encodeTarget.issuer), aliases));
   const started: StartedStream = { call: upstreamCall, chunks: [], events: [], reader };
   const at = host.now() + deadlines.firstContent;
   const what = `the provider sent no content within ${deadlines.firstContent / 1000} s`;
@@ -103,12 +105,12 @@ async function readWhole(upstreamCall: UpstreamCall, onDiscardedUsage: OnDiscard
 
 /** Decodes a body, also that of a provider that streams although it was not requested to. */
 function decodeWhole(
-  { dialect, encodeTarget, upstream }: UpstreamCall,
+  { dialect, encodeTarget, aliases, upstream }: UpstreamCall,
   bytes: Uint8Array,
   onDiscardedUsage: OnDiscardedUsage,
 ): ModelResponse {
   if (isEventStream(upstream)) {
-    const decoder = dialect.decodeStream(encodeTarget.issuer);
+    const decoder = restoreTools(dialect.decodeStream(encodeTarget.issuer), aliases);
     const events = [...decodeSse(bytes).flatMap((event) => decoder.push(event)), ...decoder.end()];
     return reportUsageOnError(
       () => fold(events),
@@ -118,7 +120,7 @@ function decodeWhole(
   const body = tryParseJson(decodeUtf8(bytes));
   if (body === undefined) throw new GatewayError("provider.execution_failed", "the provider's answer is not JSON");
   return reportUsageOnError(
-    () => dialect.decodeResponse(body, encodeTarget.issuer),
+    () => restoreResponse(dialect.decodeResponse(body, encodeTarget.issuer), aliases),
     () => isObject(body) && onDiscardedUsage(dialect.usageOf(body), ""),
   );
 }
