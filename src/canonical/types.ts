@@ -128,9 +128,27 @@ export type ModelRequest = {
   rest?: Native;
 };
 
-export type FinishReason = "stop" | "length" | "tool_calls" | "content_filter" | "refusal" | "pause" | "other";
-/** `native`: the provider's name of the reason. */
-export type Finish = { reason: FinishReason; native?: string; stopSequence?: string };
+/** `error`: the provider reports a failure. Such an answer never reaches a client: `findFailure` makes it an error. */
+export type FinishReason =
+  | "stop"
+  | "length"
+  | "tool_calls"
+  | "content_filter"
+  | "refusal"
+  | "pause"
+  | "other"
+  | "error";
+/**
+ * `native`: the provider's name of the reason. Of an `error`, `message` is the provider's explanation, and `isModelFault`
+ * means that the model's output was unusable, while the host works.
+ */
+export type Finish = {
+  reason: FinishReason;
+  native?: string;
+  stopSequence?: string;
+  message?: string;
+  isModelFault?: true;
+};
 
 /** Token counts, disjoint except for those that are part of another. Absent means unknown, not 0. */
 export type Usage = {

@@ -166,6 +166,8 @@ export interface StreamDecoder {
   readonly isAnswerComplete: boolean;
   /** The terminal event was received. `undefined` if the wire ends by closing the connection. */
   readonly isTerminated?: boolean;
+  /** The answer is complete, and its finish reason is a failure: `end()` will report `error` as the reason. */
+  readonly isFailing?: boolean;
   /**
    * The terminal event, to be sent if the provider omits it: clients of OpenAI Chat wait for `[DONE]`.
    * `undefined` if an answer is never complete without it.

@@ -83,6 +83,17 @@ export const FAULTS: Record<string, Fault> = {
     const said = await (await good()).json();
     return json({ ...Object(said), choices: [], content: undefined, candidates: [], output: undefined });
   },
+  // A good answer under the name of another type.
+  mislabelled: async ({ good }) => {
+    const { status, body } = await good();
+    return new Response(body, { status, headers: { "content-type": "text/html; charset=utf-8" } });
+  },
+  "mislabelled-stream": async ({ good }) => {
+    const { status, body } = await good();
+    return new Response(body, { status, headers: { "content-type": "text/event-stream" } });
+  },
+  "mislabelled-400": ({ dialect }) =>
+    new Response(refusal(dialect, 400).body, { status: 400, headers: { "content-type": "text/plain" } }),
   html: () => new Response("<html>It works!</html>", { headers: { "content-type": "text/html" } }),
   // Over a real connection only: a function that stands in for the network has its answer encoded by Miniflare, which
   // goes by these headers and compresses JSON a second time.

@@ -36,6 +36,7 @@ class MessageDecoder implements StreamDecoder {
   #envelope: JsonObject = {};
   #usage: JsonObject = {};
   #isOver = false;
+  #isTerminated = false;
   #started = false;
   #hasContent = false;
   /** All blocks in order of their start; those before `#live` are closed. */
@@ -55,7 +56,7 @@ class MessageDecoder implements StreamDecoder {
   }
 
   get isTerminated(): boolean {
-    return this.#isOver;
+    return this.#isTerminated;
   }
 
   get usage(): Usage {
@@ -82,8 +83,10 @@ class MessageDecoder implements StreamDecoder {
       case "message_delta":
         return this.#updateEnvelope(payload);
       case "message_stop":
+        this.#isTerminated = true;
         return this.#end();
       case "error":
+        this.#isTerminated = true;
         return this.#fail(decodeErrorBody(undefined, payload));
       default:
         return [];

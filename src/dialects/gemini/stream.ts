@@ -2,7 +2,6 @@ import { deltaTextOf, toOpenBlock, StreamAccumulator } from "../../canonical/acc
 import { addCitations, addLate, findNew, type LateCitations } from "../../canonical/citations.ts";
 import { GatewayError } from "../../canonical/error.ts";
 import type { Block, Citation, Logprob, Loss, ModelResponse, StreamEvent, Text, Usage } from "../../canonical/types.ts";
-import { decodeUtf8 } from "../../wire/bytes.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, tryParseJson } from "../../wire/json.ts";
 import { encodeSse, type SseEvent } from "../../wire/sse.ts";
 import type { ReplyContext, StreamDecoder, StreamEncoder } from "../dialect.ts";
@@ -10,7 +9,7 @@ import { decodeMalformed, NAMELESS_CALL } from "../malformed-event.ts";
 import { decodePart } from "./blocks.ts";
 import { readMember } from "./casing.ts";
 import { type DecodeContext, newDecodeContext } from "./decode-context.ts";
-import { decodeErrorBody, errorMembers } from "./errors.ts";
+import { decodeErrorBody, errorMembers, readPlainJson } from "./errors.ts";
 import { decodeGrounding, joinTexts } from "./grounding.ts";
 import { decodeLogprobs } from "./logprobs.ts";
 import { PartialCall } from "./partial-args.ts";
@@ -21,6 +20,7 @@ import {
   encodeEnd,
   encodeEnvelope,
   encodeReplyPart,
+  isFailure,
 } from "./response.ts";
 import { decodeUsage } from "./usage.ts";
 
@@ -69,6 +69,10 @@ class GeminiDecoder implements StreamDecoder {
 
   get isAnswerComplete(): boolean {
     return this.#candidate.finishReason !== undefined || blockReasonOf(this.#envelope ?? {}) !== undefined;
+  }
+
+  get isFailing(): boolean {
+    return isFailure(this.#candidate.finishReason);
   }
 
   get usage(): Usage {
@@ -347,12 +351,6 @@ function joinPart(parts: readonly Json[], part: Json): Json[] {
   return isSame
     ? [...parts.slice(0, -1), { ...last, text: stringifyMember(last.text) + stringifyMember(part.text) }]
     : [...parts, part];
-}
-
-/** JSON outside of an event. */
-function readPlainJson(raw: Uint8Array): string | undefined {
-  const text = decodeUtf8(raw).trim();
-  return text.startsWith("{") || text.startsWith("[") ? text : undefined;
 }
 
 /** Errors inside a stream have their HTTP status as the code. */

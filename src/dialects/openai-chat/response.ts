@@ -14,6 +14,7 @@ import { type ReplyContext } from "../dialect.ts";
 import { decodeLogprobs, encodeLogprobs, logprobsOf } from "../openai/logprobs.ts";
 import { encodeCalledTool } from "./blocks.ts";
 import { joinAnnotations } from "./citations.ts";
+import { isFailure, isModelFault, nameOf } from "./finish-reason.ts";
 import { decodeMessage } from "./messages.ts";
 import { isCompleteObject, withoutNamelessCalls } from "./tool-calls.ts";
 import { decodeUsage, encodeUsage } from "./usage.ts";
@@ -118,7 +119,7 @@ export function encodeChoice({ messages, finish }: Alternative, index: number): 
 
 /**
  * `finish_reason` of OpenAI (API reference, Chat: create) and synonyms of compatible hosts (`model_length` is
- * of Mistral).
+ * of Mistral; `sensitive` and `model_context_window_exceeded` are of Z.ai).
  */
 const FINISH: Record<string, FinishReason> = {
   stop: "stop",
@@ -127,18 +128,22 @@ const FINISH: Record<string, FinishReason> = {
   length: "length",
   max_tokens: "length",
   model_length: "length",
+  model_context_window_exceeded: "length",
   tool_calls: "tool_calls",
   function_call: "tool_calls",
   content_filter: "content_filter",
+  sensitive: "content_filter",
 };
 
 /**
  * The content takes precedence over the reason: some hosts send `stop` with a tool call, but the client must
- * still return its result.
+ * still return its result. Nothing takes precedence over a failure.
  */
 function decodeFinish(finishReason: Json | undefined, message: Message): Finish {
   const native = typeof finishReason === "string" ? { native: finishReason } : {};
-  const mapped = FINISH[typeof finishReason === "string" ? finishReason : "stop"] ?? "other";
+  const name = typeof finishReason === "string" ? nameOf(finishReason) : "stop";
+  if (isFailure(finishReason)) return { reason: "error", ...native, ...(isModelFault(name) && { isModelFault: true }) };
+  const mapped = FINISH[name] ?? "other";
   const hasCall = message.blocks.some(({ kind }) => kind === "tool_call");
   const hasRefusal = message.blocks.some((block) => block.kind === "text" && block.refusal);
   if (hasCall && (mapped === "stop" || mapped === "other")) return { reason: "tool_calls", ...native };
@@ -150,7 +155,8 @@ function decodeFinish(finishReason: Json | undefined, message: Message): Finish 
  * the same as a content filter.
  */
 export function encodeFinish({ reason }: Finish, hasRefusal: boolean): string {
-  if (reason === "length" || reason === "tool_calls" || reason === "content_filter") return reason;
+  if (reason === "length" || reason === "tool_calls" || reason === "content_filter" || reason === "error")
+    return reason;
   return reason === "refusal" && !hasRefusal ? "content_filter" : "stop";
 }
 

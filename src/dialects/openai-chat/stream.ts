@@ -10,6 +10,7 @@ import { BlockReader } from "./block-stream.ts";
 import { CallWriter } from "./call-writer.ts";
 import { encodeAnnotations } from "./citations.ts";
 import { appendDelta } from "./deltas.ts";
+import { isFailure } from "./finish-reason.ts";
 import { decodeMessage } from "./messages.ts";
 import {
   decodeChoice,
@@ -73,6 +74,10 @@ class ChatDecoder implements StreamDecoder {
 
   get isTerminated(): boolean {
     return this.#isDone;
+  }
+
+  get isFailing(): boolean {
+    return isFailure(this.#finishReason);
   }
 
   get usage(): Usage {

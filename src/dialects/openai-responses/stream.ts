@@ -28,7 +28,9 @@ type Slot = { outputIndex: Json | undefined; reader: ItemReader; isDone: boolean
  */
 class ResponsesDecoder implements StreamDecoder {
   #hasStarted = false;
+  /** No later event has an effect: the terminal event was received, or one that cannot be read. */
   #isOver = false;
+  #isTerminated = false;
   #usage: Json | undefined;
   #nextIndex = 0;
   readonly #slots: Slot[] = [];
@@ -48,7 +50,7 @@ class ResponsesDecoder implements StreamDecoder {
   }
 
   get isTerminated(): boolean {
-    return this.#isOver;
+    return this.#isTerminated;
   }
 
   get usage(): Usage {
@@ -84,9 +86,9 @@ class ResponsesDecoder implements StreamDecoder {
       case "response.incomplete":
         return [...this.#start(response), ...this.#end(response)];
       case "response.failed":
-        return this.#fail(decodeStreamError(response));
       case "error":
-        return this.#fail(decodeStreamError(event));
+        this.#isTerminated = true;
+        return this.#fail(decodeStreamError(event.type === "error" ? event : response));
       case undefined:
         return isObject(event.error) ? this.#fail(decodeStreamError(event)) : [];
       default:
@@ -165,6 +167,7 @@ class ResponsesDecoder implements StreamDecoder {
     });
     this.#recordBlocks(events);
     this.#isOver = true;
+    this.#isTerminated = true;
     const items = this.#slots.map((slot): Native | undefined => {
       const item = findFinalItem(slot.outputIndex, slot.reader.item, output) ?? slot.reader.item;
       return decodeMessage(item, this.#seal).native;

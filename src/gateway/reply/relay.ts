@@ -5,13 +5,13 @@ import { decodeSse, type SseEvent } from "../../wire/sse.ts";
 import { createBlockReader, isFullBlock } from "../../wire/tee.ts";
 import { raceTimeout } from "../../wire/time.ts";
 import { CLIENT_LEFT, toStreamError } from "../call/stream-errors.ts";
-import { toReplyContext } from "../call/upstream-call.ts";
 import { EventNumberer } from "../output/event-numbers.ts";
 import type { StreamRecorder } from "../output/recorder.ts";
 import { idleLimit, readChunks } from "../upstream/body-reader.ts";
 import type { StartedStream } from "../upstream/first-content.ts";
 import { isMalformed } from "../upstream/stream-reader.ts";
 import { annotateEvent } from "./annotate.ts";
+import { createResumedEncoder } from "./resumed-encoder.ts";
 import { addLosses, settle, settleFailure, toStorageError } from "./settle.ts";
 
 /**
@@ -57,7 +57,7 @@ export function relayBytes(started: StartedStream): Response {
     const lastEvents =
       error === undefined
         ? reader.missingTerminator
-        : request.surface.dialect.encodeStream(toReplyContext(upstreamCall)).push({ type: "error", error });
+        : createResumedEncoder(started, reader.lastEvent).push({ type: "error", error });
     writeEvents(recorder, decodeSse(encodeUtf8(lastEvents)));
     recorder?.end();
     await write(writable, encodeUtf8(reader.afterPartialEvent(lastEvents)));
@@ -109,8 +109,10 @@ async function record(
     const error = isCancelled ? CLIENT_LEFT : toStreamError(thrown);
     upstreamCall.cancel();
     await settleFailure(upstreamCall, error, reader);
-    // No client reads beyond the end mark, and after it an error would contradict the answer that it has received.
-    return error.upstream === undefined && !reader.hasEndMark ? error : undefined;
+    // No client reads beyond the end mark, and after it an error would contradict the answer that it has received. The
+    // provider's own error event has been sent, whereas its word for a failure is no error event.
+    const isSent = reader.isFailing ? reader.isTerminated : error.upstream !== undefined || reader.hasEndMark;
+    return isSent ? undefined : error;
   }
 }
 

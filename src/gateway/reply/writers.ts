@@ -31,23 +31,29 @@ export interface EventWriter {
  * `rhone`: the object for the first event; absent if the client wants the provider's stream unchanged. `hides`: finds
  * the usage event that only the gateway requested.
  */
-type WriterOptions = {
+export type WriterOptions = {
   surface: WireDialect;
   reply: ReplyContext;
   rhone?: object;
   hides?: StreamUsage["isUsageEvent"] | undefined;
 };
 
+/** Creates the encoder that continues the stream after its last event. */
+type ResumeAfter = (last: SseEvent | undefined) => StreamEncoder;
+
 /** Passes on the provider's own bytes, event by event. */
 export class RelayWriter implements EventWriter {
   readonly #options: WriterOptions;
+  readonly #resumeAfter: ResumeAfter;
   readonly #numberer: EventNumberer;
   readonly #held: SseEvent[] = [];
+  #lastSent: SseEvent | undefined;
   #hasStarted = false;
   #hasSentError = false;
 
-  constructor(options: WriterOptions) {
+  constructor(options: WriterOptions, resumeAfter: ResumeAfter) {
     this.#options = options;
+    this.#resumeAfter = resumeAfter;
     this.#numberer = createNumberer(options);
   }
 
@@ -85,8 +91,7 @@ export class RelayWriter implements EventWriter {
     // After the provider's own error event, the held end of its stream follows. Otherwise the end is dropped, as it
     // would report a success.
     if (this.#hasSentError) return concatBytes(this.#held.map((event) => this.#numberer.numberBlock(event)));
-    const { surface, reply } = this.#options;
-    return this.#numberer.numberEncoded(surface.encodeStream(reply).push({ type: "error", error }));
+    return this.#numberer.numberEncoded(this.#resumeAfter(this.#lastSent).push({ type: "error", error }));
   }
 
   /** An annotated stream is changed anyway, so required members that are missing are added too. */
@@ -97,6 +102,7 @@ export class RelayWriter implements EventWriter {
 
   /** Annotates the first event that has data. */
   #start(event: SseEvent): Uint8Array {
+    if (event.data !== undefined) this.#lastSent = event;
     if (this.#hasStarted || event.data === undefined) return this.#numberer.numberBlock(event);
     this.#hasStarted = true;
     const { surface, rhone } = this.#options;

@@ -24,6 +24,10 @@ class RestoringDecoder implements StreamDecoder {
     return this.#decoder.isTerminated ?? false;
   }
 
+  get isFailing(): boolean {
+    return this.#decoder.isFailing === true;
+  }
+
   get terminator(): string {
     return this.#decoder.terminator ?? "";
   }
