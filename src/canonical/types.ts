@@ -13,6 +13,8 @@ export type Native = { dialect: Dialect; item: Json; seal?: string };
 
 /** All other fields of an item are a view of `native`. Items are changed only with `edit()`, which drops `native`. */
 export type Item = { native?: Native; cache?: "5m" | "1h" };
+/** `isIdAssigned`: the wire item has no id (most calls of Gemini); the gateway assigned this one. */
+type ToolItem = Item & { id: string; isIdAssigned?: true };
 
 export type Text = Item & {
   kind: "text";
@@ -29,16 +31,15 @@ export type Media = Item & { kind: "media"; mime: string; source: Source; name?:
  * `arguments` is the model's JSON text: parsing would reorder members and round numbers. `namespace`: of the called tool,
  * if it has one. `custom`: a call of a custom tool; its arguments are `{"input": text}`.
  */
-export type ToolCall = Item & {
+export type ToolCall = ToolItem & {
   kind: "tool_call";
-  id: string;
   name: string;
   arguments: string;
   namespace?: string;
   custom?: true;
 };
 /** `name`: the tool's name, on wires that have it (Gemini, the `function` role of OpenAI Chat). */
-export type ToolResult = Item & { kind: "tool_result"; id: string; name?: string; content: Part[]; isError?: true };
+export type ToolResult = ToolItem & { kind: "tool_result"; name?: string; content: Part[]; isError?: true };
 /**
  * A block that only its dialect has: server tools and their results, search citations, … `gist`: plain text that stands
  * for it in other dialects.

@@ -1,8 +1,8 @@
 import type { GatewayError } from "../canonical/error.ts";
 import type { NativeTarget } from "../canonical/native.ts";
 import type { ToolAliases, ToolRules } from "../canonical/tool-names.ts";
+import { hashToolId } from "../canonical/tool-results.ts";
 import type { Dialect, Loss, Message, ModelRequest, ModelResponse, StreamEvent, Usage } from "../canonical/types.ts";
-import { sha256 } from "../wire/hash.ts";
 import type { Json, JsonObject } from "../wire/json.ts";
 import type { SseEvent } from "../wire/sse.ts";
 import type { MarkLimit } from "./mark-limit.ts";
@@ -197,8 +197,7 @@ export interface StreamEncoder {
  * The same id always gives the same result, so call and result agree and a retry has the same bytes.
  */
 export function toSafeId(id: string, pattern: RegExp): string {
-  if (pattern.test(id)) return id;
-  return Buffer.from(sha256(id), "base64url").toString("hex").slice(0, 32);
+  return pattern.test(id) ? id : hashToolId(id);
 }
 
 /** A token count of a usage object; `undefined` (unknown) for anything but a number from 0. */

@@ -156,7 +156,14 @@ const MEMBERS = {
   location: { place: true, call: true } satisfies Members<ResponseLocation>,
   referenced: { id: true, item: true, message: true } satisfies Members<StoredItem>,
   message: { role: true, blocks: true, word: true, name: true, native: true, cache: true } satisfies Members<Message>,
-  items: { dialect: true, items: true, issuer: true, sealed: true, cuts: true } satisfies Members<WireItems>,
+  items: {
+    dialect: true,
+    items: true,
+    issuer: true,
+    sealed: true,
+    calls: true,
+    cuts: true,
+  } satisfies Members<WireItems>,
   turn: {
     id: true,
     parent: true,

@@ -1,12 +1,11 @@
-import { readNativeItem, readNativeMessage } from "../../canonical/native.ts";
+import { readNativeMessage } from "../../canonical/native.ts";
 import { moveResultsToCalls } from "../../canonical/result-order.ts";
 import { pairResults } from "../../canonical/tool-results.ts";
-import type { Block, Loss, Message, ToolCall } from "../../canonical/types.ts";
+import type { Block, Loss, Message } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject } from "../../wire/json.ts";
 import type { Encoded, EncodeTarget } from "../dialect.ts";
-import { addPlaceholderSignature, decodePart, encodePart } from "./blocks.ts";
-import { readMember } from "./casing.ts";
-import { type DecodeContext, idOf, newDecodeContext } from "./decode-context.ts";
+import { addPlaceholderSignature, decodePart, encodePart, hasIdOnWire } from "./blocks.ts";
+import { type DecodeContext, newDecodeContext } from "./decode-context.ts";
 import { type AnsweredCall, encodeResult } from "./tool-results.ts";
 
 const dialect = "gemini";
@@ -27,21 +26,23 @@ export function encodeMessages(messages: readonly Message[], target: EncodeTarge
   const losses: Loss[] = [];
   const items: Json[] = [];
   const calls = new Map<string, AnsweredCall>();
-  let open: { role: "user" | "model" | "tool"; parts: Json[] } | undefined;
+  let callCount = 0;
+  let open: { role: "user" | "model" | "tool"; groups: PartGroup[] } | undefined;
   const flush = (): void => {
-    if (open !== undefined && open.parts.length > 0)
-      items.push(toContent(open.role === "model" ? "model" : "user", open.parts));
+    const parts = open === undefined ? [] : sortResults(open.groups).flatMap((group) => group.parts);
+    if (open !== undefined && parts.length > 0) items.push(toContent(open.role === "model" ? "model" : "user", parts));
     open = undefined;
   };
   const append = (role: "user" | "model" | "tool", groups: readonly PartGroup[]): void => {
     if (open?.role !== role) flush();
-    open ??= { role, parts: [] };
-    open.parts.push(...groups.flatMap(({ parts }) => parts));
+    open ??= { role, groups: [] };
+    open.groups.push(...groups);
   };
   const isOwn = (message: Message): boolean => readNativeMessage(message, target) !== undefined;
   for (const message of moveResultsToCalls(messages, isOwn)) {
     for (const block of message.blocks) {
-      if (block.kind === "tool_call") calls.set(block.id, { name: block.name, hasId: hasIdOnWire(block, target) });
+      if (block.kind !== "tool_call") continue;
+      calls.set(block.id, { name: block.name, hasId: hasIdOnWire(block), index: callCount++ });
     }
     const ownItem = readNativeMessage(message, target);
     if (ownItem !== undefined) {
@@ -70,8 +71,17 @@ export function decodeMessage(item: Json, context: DecodeContext): Message {
   return { role: item.role === "model" ? "assistant" : "user", blocks: decodeParts(item, context), native };
 }
 
-/** The parts of one block. `isResult`: they are a tool result. */
-type PartGroup = { parts: Json[]; isResult?: true };
+/**
+ * The parts of one block. `isResult`: they are a tool result. `index`: of the call that they answer, if it has no id on
+ * this wire.
+ */
+type PartGroup = { parts: Json[]; isResult?: true; index?: number };
+
+/** Puts results of calls without an id in the order of their calls: Gemini pairs those of one name by their order. */
+function sortResults(groups: readonly PartGroup[]): PartGroup[] {
+  const results = groups.filter(({ index }) => index !== undefined).toSorted((a, b) => a.index! - b.index!);
+  return groups.map((group) => (group.index === undefined ? group : results.shift()!));
+}
 
 /** Loss: the system role inside the conversation, which becomes the user, and names of participants. */
 function encodeBlocks(
@@ -91,8 +101,14 @@ function encodeBlocks(
     losses.push({ at: "messages.name", what: "dropped", why: "gemini does not support names of participants" });
   }
   return message.blocks.map((block): PartGroup => {
-    if (block.kind === "tool_result")
-      return { parts: encodeResult(block, calls.get(block.id), target, losses), isResult: true };
+    if (block.kind === "tool_result") {
+      const call = calls.get(block.id);
+      return {
+        parts: encodeResult(block, call, target, losses),
+        isResult: true,
+        ...(call?.hasId === false && { index: call.index }),
+      };
+    }
     const part = encodePart(block, target, losses);
     return { parts: part === undefined ? [] : [part] };
   });
@@ -142,10 +158,3 @@ const toContent = (role: "user" | "model", parts: Json[]): JsonObject => ({
   role,
   parts: role === "model" ? addPlaceholderSignature(parts) : parts,
 });
-
-/** Whether the call is encoded with an id: always, unless it came over this wire without one. */
-function hasIdOnWire(call: ToolCall, target: EncodeTarget): boolean {
-  const ownItem = readNativeItem(call.native, target);
-  const own = isObject(ownItem) ? readMember(ownItem, "functionCall") : undefined;
-  return !isObject(own) || idOf(own) !== undefined;
-}

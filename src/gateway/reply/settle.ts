@@ -1,7 +1,7 @@
 import { StreamAccumulator } from "../../canonical/accumulator.ts";
 import { GatewayError, toGatewayError } from "../../canonical/error.ts";
 import { hasSeal } from "../../canonical/native.ts";
-import type { Loss, ModelResponse } from "../../canonical/types.ts";
+import type { Loss, Message, ModelResponse } from "../../canonical/types.ts";
 import type { ReplyContext } from "../../dialects/dialect.ts";
 import type { CompletedTurn, Context } from "../../session/session.ts";
 import type { StoredResponse } from "../../session/stored-responses.ts";
@@ -155,8 +155,15 @@ function toCompletedTurn(
     items: joinItems(value),
     issuer: encodeTarget.issuer,
     sealed: messages.some(hasSeal),
+    ...listAssignedIds(messages),
   };
   return { ...toInputStep(request, context), output, reply: messages };
+}
+
+/** The ids of all calls if the wire items lack some of them. */
+function listAssignedIds(messages: readonly Message[]): Pick<WireItems, "calls"> {
+  const calls = messages.flatMap(({ blocks }) => blocks.filter((block) => block.kind === "tool_call"));
+  return calls.some(({ isIdAssigned }) => isIdAssigned) ? { calls: calls.map(({ id }) => id) } : {};
 }
 
 /** The client's half of a turn: the items, messages and instructions that are new in the request. */
