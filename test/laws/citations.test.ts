@@ -247,7 +247,7 @@ describe("citations", () => {
       const deltas: JsonObject[] = dataOf(encodeStream(chat, unfold(decoded))).flatMap((chunk) =>
         (chunk.choices as { delta: JsonObject }[]).map(({ delta }) => delta),
       );
-      expect(deltas.map((delta) => delta.content ?? "").join("")).toBe(textOf(decoded));
+      expect(deltas.map(({ content }) => (typeof content === "string" ? content : "")).join("")).toBe(textOf(decoded));
       expect(deltas.flatMap((delta) => (delta.annotations as JsonObject[]) ?? []).map(read)).toEqual(
         positionsOf(decoded),
       );

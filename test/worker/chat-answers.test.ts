@@ -55,29 +55,33 @@ async function send(path: string, body: object): Promise<{ text: string; events:
 
 const MODES = ["stateful", "stateless"];
 
-describe.each(MODES)("a Chat answer with [DONE] and no finish reason, %s", (context_mode) => {
-  it.each<[string, string, object, RegExp]>([
-    ["chat", "/v1/chat/completions", { messages: [user("x")] }, /data: \[DONE\]\n\n$/],
-    ["messages", "/v1/messages", { messages: [user("x")], max_tokens: 9 }, /"stop_reason":"tool_use"/],
-    ["responses", "/v1/responses", { input: "x" }, /"type":"response.completed"/],
-  ])("is a whole answer on the surface %s, with a loss on record", async (_, path, body, end) => {
-    // The runtime's own pipe relays a stateless Chat stream; it cannot read a body made in this test.
-    if (path.includes("chat") && context_mode === "stateless") return;
-    script([chunk(call(0, { name: "look", arguments: "{}" }, "functions.look:0")), USAGE, "[DONE]"]);
-    const { text, events, callId } = await send(path, {
-      ...body,
-      model: "fake/kimi",
-      stream: true,
-      rhone: { context_mode },
-    });
-    expect(text).toMatch(end);
-    expect(events.filter(({ error }) => error)).toEqual([]);
-    await expect.poll(async () => (await get(`/v1/calls/${callId}`)).status).toBe("completed");
-    expect(await get(`/v1/calls/${callId}`)).toMatchObject({
-      finish_reason: "tool_calls",
-      losses: [{ at: "finish_reason", what: "approximated" }],
-    });
-  });
+describe("a Chat answer with [DONE] and no finish reason", () => {
+  // Without the stateless Chat call: the runtime's own pipe relays its stream, and cannot read a body made in a test.
+  it.each<[string, string, string, object, RegExp]>([
+    ["stateful", "chat", "/v1/chat/completions", { messages: [user("x")] }, /data: \[DONE\]\n\n$/],
+    ...MODES.flatMap((mode): [string, string, string, object, RegExp][] => [
+      [mode, "messages", "/v1/messages", { messages: [user("x")], max_tokens: 9 }, /"stop_reason":"tool_use"/],
+      [mode, "responses", "/v1/responses", { input: "x" }, /"type":"response.completed"/],
+    ]),
+  ])(
+    "is a whole answer to a %s call of the surface %s, with a loss on record",
+    async (context_mode, _, path, body, end) => {
+      script([chunk(call(0, { name: "look", arguments: "{}" }, "functions.look:0")), USAGE, "[DONE]"]);
+      const { text, events, callId } = await send(path, {
+        ...body,
+        model: "fake/kimi",
+        stream: true,
+        rhone: { context_mode },
+      });
+      expect(text).toMatch(end);
+      expect(events.filter(({ error }) => error)).toEqual([]);
+      await expect.poll(async () => (await get(`/v1/calls/${callId}`)).status).toBe("completed");
+      expect(await get(`/v1/calls/${callId}`)).toMatchObject({
+        finish_reason: "tool_calls",
+        losses: [{ at: "finish_reason", what: "approximated" }],
+      });
+    },
+  );
 });
 
 describe("a Chat call without a name", () => {
