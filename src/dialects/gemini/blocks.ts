@@ -82,7 +82,7 @@ function decodeCall(call: JsonObject, context: DecodeContext): ToolCall {
  * 200. A call that came without one stays without, so that the calls of a content are alike: results are matched by id or
  * by order.
  */
-export function encodeCall(call: ToolCall): JsonObject {
+function encodeCall(call: ToolCall): JsonObject {
   const { id, name, arguments: text } = call;
   const args = text.trim() === "" ? {} : tryParseJson(text);
   // Arguments that were cut by the length limit, or never were JSON, stay as text inside an object.

@@ -193,7 +193,7 @@ function decodeFinish({ finishReason, finishMessage }: JsonObject, messages: rea
 }
 
 /** Inverse of `decodeFinish`; calls end with STOP. */
-export function encodeFinish({ reason }: Finish): string {
+function encodeFinish({ reason }: Finish): string {
   switch (reason) {
     case "stop":
     case "tool_calls":
