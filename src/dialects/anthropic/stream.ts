@@ -36,7 +36,6 @@ class MessageDecoder implements StreamDecoder {
   #envelope: JsonObject = {};
   #usage: JsonObject = {};
   #isOver = false;
-  #isTerminated = false;
   #started = false;
   #hasContent = false;
   /** All blocks in order of their start; those before `#live` are closed. */
@@ -56,7 +55,7 @@ class MessageDecoder implements StreamDecoder {
   }
 
   get isTerminated(): boolean {
-    return this.#isTerminated;
+    return this.#isOver;
   }
 
   get usage(): Usage {
@@ -83,10 +82,8 @@ class MessageDecoder implements StreamDecoder {
       case "message_delta":
         return this.#updateEnvelope(payload);
       case "message_stop":
-        this.#isTerminated = true;
         return this.#end();
       case "error":
-        this.#isTerminated = true;
         return this.#fail(decodeErrorBody(undefined, payload));
       default:
         return [];

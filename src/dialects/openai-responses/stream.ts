@@ -28,9 +28,7 @@ type Slot = { outputIndex: Json | undefined; reader: ItemReader; isDone: boolean
  */
 class ResponsesDecoder implements StreamDecoder {
   #hasStarted = false;
-  /** No later event has an effect: the terminal event was received, or one that cannot be read. */
   #isOver = false;
-  #isTerminated = false;
   #usage: Json | undefined;
   #nextIndex = 0;
   readonly #slots: Slot[] = [];
@@ -50,7 +48,7 @@ class ResponsesDecoder implements StreamDecoder {
   }
 
   get isTerminated(): boolean {
-    return this.#isTerminated;
+    return this.#isOver;
   }
 
   get usage(): Usage {
@@ -86,9 +84,9 @@ class ResponsesDecoder implements StreamDecoder {
       case "response.incomplete":
         return [...this.#start(response), ...this.#end(response)];
       case "response.failed":
+        return this.#fail(decodeStreamError(response));
       case "error":
-        this.#isTerminated = true;
-        return this.#fail(decodeStreamError(event.type === "error" ? event : response));
+        return this.#fail(decodeStreamError(event));
       case undefined:
         return isObject(event.error) ? this.#fail(decodeStreamError(event)) : [];
       default:
@@ -167,7 +165,6 @@ class ResponsesDecoder implements StreamDecoder {
     });
     this.#recordBlocks(events);
     this.#isOver = true;
-    this.#isTerminated = true;
     const items = this.#slots.map((slot): Native | undefined => {
       const item = findFinalItem(slot.outputIndex, slot.reader.item, output) ?? slot.reader.item;
       return decodeMessage(item, this.#seal).native;
