@@ -182,18 +182,22 @@ describe("an item", () => {
     }
   });
 
-  it.each(["fake", "fakeresp"])("that is unknown is an error that names it: %s", async (provider) => {
-    for (const id of ["msg_unknown", "rs_0123456789"])
-      for (const stream of [false, true]) {
-        const response = await call({ model: `${provider}/mirror`, input: [user("Hello"), reference(id)], stream });
-        expect(response.status).toBe(404);
-        expect(await errorOf(response)).toMatchObject({
-          message: expect.stringContaining(`Item with id '${id}' not found.`) as string,
-          type: "invalid_request_error",
-          param: "input",
-        });
-      }
-  });
+  it.each(["fake", "fakeresp"])(
+    "that is unknown is an error that names it: %s",
+    async (provider) => {
+      for (const id of ["msg_unknown", "rs_0123456789"])
+        for (const stream of [false, true]) {
+          const response = await call({ model: `${provider}/mirror`, input: [user("Hello"), reference(id)], stream });
+          expect(response.status).toBe(404);
+          expect(await errorOf(response)).toMatchObject({
+            message: expect.stringContaining(`Item with id '${id}' not found.`) as string,
+            type: "invalid_request_error",
+            param: "input",
+          });
+        }
+    },
+    30_000,
+  );
 
   it("of a reference without an id is an error that names the field", async () => {
     const response = await call({ model: "fake/mirror", input: [user("Hello"), { type: "item_reference" }] });
