@@ -52,21 +52,21 @@ function outputOf({ thinking, text, calls = [], declined }: Scene): Item[] {
       ? []
       : [
           {
-            id: ownId("rs_fake"),
+            id: "rs_fake",
             type: "reasoning",
             summary: [{ type: "summary_text", text: thinking }],
             encrypted_content: ENCRYPTED,
           },
         ]),
     ...said.map((part) => ({
-      id: ownId("msg_fake"),
+      id: "msg_fake",
       type: "message",
       status: "completed",
       role: "assistant",
       content: [part],
     })),
     ...calls.map(({ id, name, args }) => ({
-      id: ownId(`fc_${id}`),
+      id: `fc_${id}`,
       type: "function_call",
       status: "completed",
       call_id: id,
@@ -76,11 +76,9 @@ function outputOf({ thinking, text, calls = [], declined }: Scene): Item[] {
   ];
 }
 
-/** Of its own, as every provider's: what is kept is found by it. At most 64 characters. */
-const ownId = (prefix: string): string => `${prefix}_${crypto.randomUUID()}`;
-
 const response = (model: string, output: Item[]) => ({
-  id: ownId("resp_fake"),
+  // Of its own, as every provider's: what is kept is found by it.
+  id: `resp_fake_${crypto.randomUUID()}`,
   object: "response",
   created_at: 1_750_000_000,
   completed_at: 1_750_000_001,

@@ -67,7 +67,7 @@ describe.each(["stateful", "stateless"])("what is counted and comes to nothing (
 
   it("is not told where its price is not known, or its count", async () => {
     for (const model of ["fakeanth/fault-mute.unpriced", "fake/fault-silent.uncounted"]) {
-      const routing = { fallbacks: ["fake/paid"], retries, deadlines_ms: { headers: 600, first_content: 600 } };
+      const routing = { fallbacks: ["fake/paid"], retries, deadlines_ms: { headers: 300, first_content: 300 } };
       const call = await callOf(await post({ ...body, stream: true, model, rhone: { context_mode, routing } }));
       expect([model, call]).toMatchObject([
         model,

@@ -128,7 +128,6 @@ const STOP_REASON: Record<FinishReason, string> = {
   refusal: "refusal",
   pause: "pause_turn",
   other: "end_turn",
-  error: "refusal",
 };
 
 /** The reason of the provider if it is one of this wire with the same meaning. */

@@ -41,8 +41,6 @@ export function decodeBlock(item: Json): Block {
         id: stringifyMember(id),
         name: stringifyMember(name),
         arguments: stringifyMember(args),
-        ...(typeof item.namespace === "string" && { namespace: item.namespace }),
-        ...(item.custom === true && { custom: true as const }),
         ...own,
       };
     }
@@ -74,15 +72,7 @@ export function encodeBlock(block: Block, role: Role): JsonObject {
     case "thinking":
       return { type: "thinking", text: block.text, ...extras };
     case "tool_call":
-      return {
-        type: "tool_call",
-        id: block.id,
-        name: block.name,
-        arguments: block.arguments,
-        ...(block.namespace !== undefined && { namespace: block.namespace }),
-        ...(block.custom && { custom: true }),
-        ...extras,
-      };
+      return { type: "tool_call", id: block.id, name: block.name, arguments: block.arguments, ...extras };
     case "tool_result":
       return {
         type: "tool_result",

@@ -1,11 +1,4 @@
 import { deltaTextOf, toOpenBlock } from "../../canonical/accumulator.ts";
-import {
-  CUSTOM_START,
-  customArguments,
-  CustomInputReader,
-  escapeCustomInput,
-  readCustomInput,
-} from "../../canonical/custom-tools.ts";
 import type { Block, StreamEvent } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, stringOf } from "../../wire/json.ts";
 import { decodePart } from "./blocks.ts";
@@ -19,6 +12,7 @@ import {
   ownIdOf,
 } from "./items.ts";
 import { decodeMessage, PARAGRAPH } from "./messages.ts";
+import { customArguments } from "./tool-calls.ts";
 
 /**
  * Decodes the events of one output item to blocks. A block closes when the next one opens or the item is done.
@@ -99,7 +93,9 @@ export class ItemReader {
       case "response.function_call_arguments.done":
         return this.#appendRest(stringifyMember(event.arguments));
       case "response.custom_tool_call_input.delta":
-        return this.#append(`${this.#open?.receivedText === "" ? CUSTOM_START : ""}${escapeCustomInput(delta)}`);
+        return this.#append(
+          `${this.#open?.receivedText === "" ? CUSTOM_START : ""}${JSON.stringify(delta).slice(1, -1)}`,
+        );
       case "response.custom_tool_call_input.done":
         return this.#appendRest(customArguments(event.input));
       default:
@@ -182,6 +178,12 @@ export class ItemReader {
   }
 }
 
+/**
+ * Arguments of a custom tool call are JSON with one member. Its deltas are the text inside, so the start is
+ * added.
+ */
+const CUSTOM_START = '{"input":"';
+
 /** The block with the text of its deltas, if it has no text of its own. */
 function withText(block: Block, text: string): Block {
   if (deltaTextOf(block) !== "") return block;
@@ -203,8 +205,6 @@ export class ItemWriter {
   readonly #blocks: Block[] = [];
   #sentText = "";
   #isRefusal = false;
-  /** Finds the text in the arguments of a custom tool's call. */
-  readonly #input: CustomInputReader | undefined;
 
   readonly #first: Block;
   readonly #index: number;
@@ -214,7 +214,6 @@ export class ItemWriter {
   constructor(first: Block, position: ItemPosition, emit: EmitEvent) {
     const { id, responseId, index, ordinal } = position;
     this.#first = first;
-    this.#input = first.kind === "tool_call" && first.custom ? new CustomInputReader() : undefined;
     this.#index = index;
     this.#ordinal = ordinal;
     this.#emit = emit;
@@ -230,11 +229,6 @@ export class ItemWriter {
       output_index: this.#index,
       item: encodeOpenItem(this.#id, this.#first),
     });
-  }
-
-  /** Number of the parts that are done. */
-  get partCount(): number {
-    return this.#blocks.length;
   }
 
   /** Whether a block is the next part of this item. */
@@ -253,12 +247,7 @@ export class ItemWriter {
   }
 
   /** Reasoning has no part of its own before its first text: the part is announced with it. */
-  delta(piece: string): string {
-    const text = this.#input?.push(piece) ?? piece;
-    return text === "" ? "" : this.#encodeDelta(text);
-  }
-
-  #encodeDelta(text: string): string {
+  delta(text: string): string {
     const isFirst = this.#sentText === "";
     this.#sentText += text;
     switch (this.#first.kind) {
@@ -272,12 +261,7 @@ export class ItemWriter {
         return added + this.#emit("response.reasoning_summary_text.delta", { ...this.#summary(), delta: text });
       }
       case "tool_call":
-        return this.#emit(
-          this.#input === undefined
-            ? "response.function_call_arguments.delta"
-            : "response.custom_tool_call_input.delta",
-          { ...this.#position(), delta: text },
-        );
+        return this.#emit("response.function_call_arguments.delta", { ...this.#position(), delta: text });
       case "media":
       case "opaque":
       case "tool_result":
@@ -287,16 +271,11 @@ export class ItemWriter {
 
   /** Emits the whole text if no delta had any of it, then the events that complete the part. */
   close(block: Block): string {
-    const fullText = this.#fullTextOf(block);
-    const rest = this.#sentText === "" && fullText !== "" ? this.#encodeDelta(fullText) : "";
+    const fullText = block.kind === "tool_call" ? block.arguments || "{}" : deltaTextOf(block);
+    const rest = this.#sentText === "" && fullText !== "" ? this.delta(fullText) : "";
     const done = this.#finish(block, fullText);
     this.#blocks.push(block);
     return rest + done;
-  }
-
-  #fullTextOf(block: Block): string {
-    if (block.kind !== "tool_call") return deltaTextOf(block);
-    return this.#input === undefined ? block.arguments || "{}" : readCustomInput(block.arguments);
   }
 
   end(): string {
@@ -322,8 +301,6 @@ export class ItemWriter {
         return textDone + this.#emit("response.reasoning_summary_part.done", { ...this.#summary(), part });
       }
       case "tool_call": {
-        if (this.#input !== undefined)
-          return this.#emit("response.custom_tool_call_input.done", { ...this.#position(), input: fullText });
         const { name } = block;
         return this.#emit("response.function_call_arguments.done", { ...this.#position(), name, arguments: fullText });
       }
