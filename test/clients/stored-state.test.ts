@@ -7,8 +7,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { PROJECT } from "../../scripts/settings.ts";
 import { makeYoung } from "../state/age.ts";
 import { unpackState } from "../state/archive.ts";
+import { environmentOf } from "../state/deployment.ts";
 import { OBSERVATIONS, observeStable, openState, type StateManifest } from "../state/observations.ts";
-import { environmentOf } from "../state/scenario.ts";
 import { type ServedGateway, serveGateway } from "../state/served.ts";
 
 const FIXTURE = join(import.meta.dirname, "../fixtures/state");

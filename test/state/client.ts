@@ -3,7 +3,7 @@ import { waitUntil } from "./served.ts";
 
 type Init = { method?: string; headers?: Record<string, string>; body?: string };
 
-/** HTTP as any client of the public API speaks it, with one secret. */
+/** A client of the public API that sends one secret with every request. */
 export type Client = {
   fetch: (path: string, init?: Init) => Promise<Response>;
   /** The JSON of a 2xx. Throws with the answer's text otherwise. */

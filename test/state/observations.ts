@@ -1,16 +1,26 @@
 import type { Json, JsonObject } from "../../src/wire/json.ts";
-import { type Client, clientOf, expectSoon } from "./client.ts";
 import {
-  IDEMPOTENT,
-  IDEMPOTENT_SECRET,
-  IDEMPOTENT_STREAM,
-  type Made,
-  ORGANIZATION,
-  PAID,
-  type Secrets,
-  sessionOf,
-  shortened,
-} from "./scenario.ts";
+  user,
+  rhoneOf,
+  dataOf,
+  sessionIdOf,
+  turnOf,
+  describeSession,
+  mirror,
+  contentOf,
+  sentIn,
+  eventsOf,
+  answerOf,
+  parsed,
+  textOf,
+  codeOf,
+  totalsOf,
+  callsOf,
+} from "./answers.ts";
+import { type Client, clientOf, expectSoon } from "./client.ts";
+import { stable, shortened } from "./comparable.ts";
+import { ORGANIZATION, PAID, type Secrets } from "./deployment.ts";
+import { IDEMPOTENT, IDEMPOTENT_SECRET, IDEMPOTENT_STREAM, type Made, sessionOf } from "./scenario.ts";
 
 /** `writtenAt`: when the gateway that wrote the state was killed, in Unix milliseconds. */
 export type StateManifest = Secrets & {
@@ -35,11 +45,6 @@ export function openState(baseUrl: string, { adminKey, made, writtenAt }: Omit<S
 /** One observation, without what differs from run to run. */
 export const observeStable = async ({ observe }: Observation, opened: Opened): Promise<Json> =>
   shortened(stable(await observe(opened), opened.writtenAt));
-
-const user = (content: string): JsonObject => ({ role: "user", content });
-const rhoneOf = (answer: JsonObject): JsonObject => answer.rhone as JsonObject;
-const dataOf = (list: JsonObject): JsonObject[] => list.data as JsonObject[];
-
 /**
  * Everything that can be seen of the state through the public API, in the order in which it has to be looked at: those
  * that read come before those that go on with what is there, and deletion comes last.
@@ -339,113 +344,9 @@ export const OBSERVATIONS: readonly Observation[] = [
   },
 ];
 
-const sessionIdOf = async (client: Client, call: string): Promise<string> =>
-  textOf((await client.get(`/v1/calls/${call}`)).session_id);
-
-const turnOf = (call: string): string => call.replace(/^call_/, "turn_");
-
 function sessionObservation(name: "named" | "auto" | "compacted" | "branch" | "large"): Observation {
   return {
     name: `the session "${name}" is as it was`,
     observe: async ({ client, made }) => await describeSession(client, made[name]),
   };
 }
-
-async function describeSession(client: Client, id: string): Promise<JsonObject> {
-  const path = `/v1/sessions/${id}`;
-  return {
-    session: await client.get(path),
-    blocks: dataOf(await client.get(`${path}/blocks`)),
-    timeline: dataOf(await client.get(`${path}/timeline`)),
-    lineage: await client.get(`${path}/lineage`),
-    snapshots: dataOf(await client.get(`${path}/snapshots`)),
-    calls: dataOf(await client.get(`${path}/calls`)),
-  };
-}
-
-/** The request that the provider receives when a session goes on: the model `mirror` returns it as its answer. */
-async function mirror(client: Client, model: string, rhone: JsonObject): Promise<Json> {
-  const answer = await client.post("/v1/chat/completions", { model, messages: [user("Show what you got")], rhone });
-  return { request: sentIn(contentOf(answer)), context: rhoneOf(answer).context! };
-}
-
-const contentOf = ({ choices }: JsonObject): Json => ((choices as JsonObject[])[0]!.message as JsonObject).content!;
-
-/** A mirrored request; any other text as it is. */
-function sentIn(text: Json): Json {
-  return typeof text === "string" && text.startsWith("{") ? parsed(text) : text;
-}
-
-async function eventsOf(client: Client, path: string): Promise<Json> {
-  const answer = await client.fetch(path);
-  const text = await answer.text();
-  if (!answer.ok) return codeOf(parsed(text));
-  return text
-    .split("\n")
-    .filter((line) => line.startsWith("data: "))
-    .map((line) => sentIn(line.slice("data: ".length)));
-}
-
-async function answerOf(answer: Response): Promise<Json> {
-  const body = (await answer.json()) as JsonObject;
-  return answer.ok ? body : { status: answer.status, code: codeOf(body) };
-}
-
-const parsed = (text: string): Json => JSON.parse(text) as Json;
-const isObject = (value: Json | undefined): value is JsonObject =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
-
-/** Throws when it is no string. */
-function textOf(value: Json | undefined): string {
-  if (typeof value !== "string") throw new Error(`expected a string, got ${JSON.stringify(value)}`);
-  return value;
-}
-
-const codeOf = (body: Json): Json => (isObject(body) && isObject(body.error) ? (body.error.code ?? null) : null);
-
-/** Days and months have gone by since: only what counts for all time is the same. */
-function totalsOf({ budgets, periods, days }: JsonObject): Json {
-  const total = (periods as JsonObject[]).find(({ period }) => period === "total")!;
-  return {
-    budgets: (budgets as JsonObject[]).filter(({ period }) => period === "total"),
-    spent: total.spent_micros_usd!,
-    reserved: total.reserved_micros_usd!,
-    calls: sum(days as JsonObject[], "calls"),
-    tokens: sum(days as JsonObject[], "tokens"),
-  };
-}
-
-const callsOf = ({ days }: JsonObject): number => sum(days as JsonObject[], "calls");
-
-const sum = (rows: readonly JsonObject[], member: string): number =>
-  rows.reduce((total, row) => total + Number(row[member]), 0);
-
-/** Durations differ from run to run, and error texts may change. */
-const VOLATILE = new Set(["latency_ms", "ms", "message"]);
-const ID = /\b([a-z]+)_([0-9a-hjkmnp-tv-z]{10})[0-9a-hjkmnp-tv-z]{16}[0-9a-hjkmnp-tv-z.]*/g;
-const TIME = /\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/g;
-
-/** The value with everything that came into being after `writtenAt` replaced by a word. */
-function stable(value: Json, writtenAt: number): Json {
-  if (typeof value === "string")
-    return value
-      .replace(ID, (id, prefix: string, time: string) => (isAfter(timeIn(time), writtenAt) ? `${prefix}_new` : id))
-      .replace(TIME, (time) => (isAfter(Date.parse(time), writtenAt) ? "a later time" : time));
-  // Unix seconds, as OpenAI writes them.
-  if (typeof value === "number") return value * 1000 > writtenAt && value * 1000 < FAR ? "a later time" : value;
-  if (Array.isArray(value)) return value.map((item) => stable(item, writtenAt));
-  if (!isObject(value)) return value;
-  return Object.fromEntries(
-    Object.entries(value)
-      .filter(([key, member]) => !VOLATILE.has(key) || (key === "message" && isObject(member)))
-      .map(([key, member]) => [key, stable(member, writtenAt)]),
-  );
-}
-
-/** Ids begin with their time: 48 bits of milliseconds in Crockford's base 32. */
-const timeIn = (digits: string): number =>
-  Array.from(digits).reduce((time, digit) => time * 32 + "0123456789abcdefghjkmnpqrstvwxyz".indexOf(digit), 0);
-
-/** Times from here on were given by the scenario: they are ends of keys. */
-const FAR = Date.parse("2034-01-01");
-const isAfter = (time: number, writtenAt: number): boolean => time > writtenAt && time < FAR;

@@ -1,9 +1,6 @@
-import { createHash } from "node:crypto";
 import type { Json, JsonObject } from "../../src/wire/json.ts";
 import { type Client, clientOf, expectSoon } from "./client.ts";
-
-/** The deployment's own secrets: the stored state opens with these alone. */
-export type Secrets = { adminKey: string; credentialsKey: string };
+import { type Secrets, PAID, STALLED, STALLED_RESPONSE, ORGANIZATION } from "./deployment.ts";
 
 /** What the scenario made: ids by the names that the observations use, and secrets of keys and tokens. */
 export type Made = Record<
@@ -31,38 +28,6 @@ export type Made = Record<
   | "undeliveredStateless",
   string
 >;
-
-const ROWS = { fake: "openai-chat", fakeresp: "openai-responses", fakeanth: "anthropic", fakegem: "gemini" };
-
-export const PAID = "fake/paid";
-const STALLED = "fake/fault-stall.chat";
-const STALLED_RESPONSE = "fakeresp/fault-stall.response";
-
-/** Dollars per million tokens. A hard budget takes no model without a price, so all that are called have one. */
-const PRICE = { input: 1, output: 2 };
-const MODELS = [
-  PAID,
-  STALLED,
-  STALLED_RESPONSE,
-  ...["tools", "fault-500-once.named", "failing", "large", "own", "talk", "once", "other", "mirror"].map(
-    (name) => `fake/${name}`,
-  ),
-  ...["tools", "think", "say", "headers"].map((name) => `fakeanth/${name}`),
-  ...["think", "mirror"].map((name) => `fakeresp/${name}`),
-];
-
-/** The environment of a gateway on this state, in front of the scripted provider at `providerUrl`. */
-export const environmentOf = (providerUrl: string, { adminKey, credentialsKey }: Secrets): Record<string, string> => ({
-  RHONE_ADMIN_KEY: adminKey,
-  RHONE_CREDENTIALS_KEY: credentialsKey,
-  RHONE_CONFIG: JSON.stringify({ retries: { base_ms: 5, max_ms: 50, retry_after_max_ms: 2_000 } }),
-  RHONE_PRICES: JSON.stringify(Object.fromEntries(MODELS.map((model) => [model, PRICE]))),
-  RHONE_PROVIDERS: JSON.stringify(
-    Object.entries(ROWS).map(([id, dialect]) => ({ id, dialect, base_url: providerUrl, api_key: "fake-key" })),
-  ),
-});
-
-export const ORGANIZATION = "org_default";
 export const NAMED = "sess_state-named";
 const LARGE = "sess_state-large";
 const COMPACTED = "sess_state-compacted";
@@ -381,14 +346,3 @@ async function makeUndelivered(client: Client): Promise<Pick<Made, "undeliveredC
   });
   return { undeliveredStateless: rhoneOf(stateless).call_id!, undeliveredCall: rhoneOf(stateful).call_id! };
 }
-
-/** Large texts are compared by their length and hash. */
-export const shortened = (value: Json): Json => {
-  if (typeof value === "string")
-    return value.length > 4_000
-      ? `${value.length} characters, ${createHash("sha256").update(value).digest("base64url")}`
-      : value;
-  if (Array.isArray(value)) return value.map(shortened);
-  if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, member]) => [key, shortened(member)]));
-};
