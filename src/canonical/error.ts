@@ -105,6 +105,10 @@ export const isRetryable = (error: GatewayError): boolean =>
 export const invalid = (param: string, expected: string): GatewayError =>
   new GatewayError("request.invalid", `${param}: ${expected}`, { param });
 
+/** A `request.unprocessable` error: the request is valid, and the field is what the chosen model or provider cannot do. */
+export const unprocessable = (param: string, reason: string): GatewayError =>
+  new GatewayError("request.unprocessable", `${param}: ${reason}`, { param });
+
 /** Any thrown value → a `GatewayError`. An unexpected one becomes `internal` with a fixed message, and stays as its cause. */
 export function toGatewayError(thrown: unknown): GatewayError {
   if (thrown instanceof GatewayError) return thrown;

@@ -5,6 +5,7 @@ import type { CallLog } from "../gateway/call/call-log.ts";
 import type { Call } from "../gateway/call/call.ts";
 import { buildErrorResponse, withHeaders } from "../gateway/reply/headers.ts";
 import { logReservation } from "../gateway/reserve.ts";
+import { requestIdOf } from "../gateway/upstream/refusal.ts";
 import type { Estimate, Reservation } from "../keys/budget/grant-pool.ts";
 import { withCredential } from "../providers/auth.ts";
 import { buildHeaders, fetchOf } from "../providers/request.ts";
@@ -109,8 +110,7 @@ async function relayRefusal(endpointCall: EndpointCall, upstream: Response, host
       `the provider answered with status ${status}, which is neither success nor error`,
     );
   const text = decodeUtf8(new Uint8Array(await upstream.arrayBuffer()));
-  const requestId = upstream.headers.get("x-request-id") ?? upstream.headers.get("request-id") ?? undefined;
-  const decoded = provider.decodeError(status, text, requestId);
+  const decoded = provider.decodeError(status, text, requestIdOf(upstream.headers) ?? undefined);
   const error = toClientError(decoded);
   host.waitUntil(writeRecord(log, host, "failed", { error }));
   const body = tryParseJson(text);

@@ -1,4 +1,4 @@
-import { GatewayError } from "../canonical/error.ts";
+import { unprocessable } from "../canonical/error.ts";
 import { encodeUtf8 } from "../wire/bytes.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, tryParseJson } from "../wire/json.ts";
 import { type SseEvent, SseSplitter, withData } from "../wire/sse.ts";
@@ -71,6 +71,3 @@ function decodeEvent(event: SseEvent): Uint8Array {
 
 const isEmpty = ({ choices }: JsonObject): boolean =>
   (choices as JsonObject[]).every(({ text, finish_reason }) => text === "" && finish_reason === null);
-
-const unprocessable = (param: string, why: string): GatewayError =>
-  new GatewayError("request.unprocessable", `${param}: ${why}`, { param });

@@ -1,4 +1,4 @@
-import { GatewayError } from "../canonical/error.ts";
+import { GatewayError, unprocessable } from "../canonical/error.ts";
 import type { Dialect, Loss } from "../canonical/types.ts";
 import { DIALECTS } from "../dialects/index.ts";
 import { toEncodeTarget } from "../gateway/dispatch.ts";
@@ -147,4 +147,4 @@ function countingTarget(planned: Target, surface: Dialect): Target {
 }
 
 const cannotCount = ({ provider }: Target): GatewayError =>
-  new GatewayError("request.unprocessable", `model: provider ${provider.id} cannot count tokens`, { param: "model" });
+  unprocessable("model", `provider ${provider.id} cannot count tokens`);

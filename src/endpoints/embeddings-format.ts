@@ -1,4 +1,4 @@
-import { GatewayError } from "../canonical/error.ts";
+import { GatewayError, unprocessable } from "../canonical/error.ts";
 import type { Loss, Usage } from "../canonical/types.ts";
 import type { Encoded } from "../dialects/dialect.ts";
 import { readMember } from "../dialects/gemini/casing.ts";
@@ -128,6 +128,3 @@ function joinTextParts(content: Json | undefined, at: string): string {
 
 const noEmbeddings = (): GatewayError =>
   new GatewayError("provider.execution_failed", "the provider's answer has no embeddings as lists of numbers");
-
-const unprocessable = (param: string, why: string): GatewayError =>
-  new GatewayError("request.unprocessable", `${param}: ${why}`, { param });

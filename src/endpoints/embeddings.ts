@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { GatewayError } from "../canonical/error.ts";
+import { unprocessable } from "../canonical/error.ts";
 import type { Target } from "../routing/locate.ts";
 import { SURFACES } from "../surfaces/index.ts";
 import { rhoneRequest } from "../surfaces/rhone.ts";
@@ -64,8 +64,7 @@ function toGeminiRequest(target: Target, batch: JsonObject): { path: string; bod
   const requests = batch.requests as JsonObject[];
   if (target.provider.cloud !== "vertex")
     return { path: geminiEndpointPath(target, "batchEmbedContents"), body: batch };
-  if (requests.length > 1)
-    throw new GatewayError("request.unprocessable", "input: Vertex accepts one input per request", { param: "input" });
+  if (requests.length > 1) throw unprocessable("input", "Vertex accepts one input per request");
   const { model: _, ...single } = requests[0]!;
   return { path: geminiEndpointPath(target, "embedContent"), body: single };
 }

@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import { GatewayError } from "../canonical/error.ts";
+import { type GatewayError, unprocessable } from "../canonical/error.ts";
 import type { Loss } from "../canonical/types.ts";
 import type { Target } from "../routing/locate.ts";
 import type { Surface } from "../surfaces/index.ts";
@@ -65,4 +65,4 @@ export function geminiEndpointPath({ provider, model }: Target, method: string):
 }
 
 const unsupported = (provider: string, what: string): GatewayError =>
-  new GatewayError("request.unprocessable", `model: provider ${provider} does not support ${what}`, { param: "model" });
+  unprocessable("model", `provider ${provider} does not support ${what}`);

@@ -5,7 +5,7 @@ import { boundaryOf, FieldFinder, type FormField, replaceField } from "../wire/m
  * A multipart form whose model is known; no more of it has been read than finding the model required. `send` returns the
  * whole form as a stream, with the provider's name of the model in its `model` field.
  */
-export type Form = {
+type Form = {
   model: string;
   send: (model: string) => { stream: ReadableStream<Uint8Array>; contentType: string };
   /** Releases the memory held; must be called after the provider has answered, or if no request is sent. */

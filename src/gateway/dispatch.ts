@@ -1,4 +1,4 @@
-import { GatewayError } from "../canonical/error.ts";
+import { type GatewayError, unprocessable } from "../canonical/error.ts";
 import type { Message } from "../canonical/types.ts";
 import type { EncodeTarget } from "../dialects/dialect.ts";
 import { DIALECTS } from "../dialects/index.ts";
@@ -125,6 +125,4 @@ function buildUpstreamRequest({ call, request, target }: UpstreamCall, body: str
 
 /** The error for a loss in strict mode. `at`: path of the request member that the provider cannot represent. */
 export const strictModeError = (at: string): GatewayError =>
-  new GatewayError("request.unprocessable", `${at}: the provider cannot represent it, and rhone.strict is set`, {
-    param: at,
-  });
+  unprocessable(at, "the provider cannot represent it, and rhone.strict is set");

@@ -24,7 +24,7 @@ export type AuthContext = {
 };
 
 /** The caller of a key's secret. Throws `auth.missing`, `auth.invalid`, `auth.expired` or `auth.forbidden`. */
-export async function authenticate(credential: string | undefined, context: AuthContext): Promise<Caller> {
+async function authenticate(credential: string | undefined, context: AuthContext): Promise<Caller> {
   if (credential === undefined || credential === "") {
     throw new GatewayError("auth.missing", "a key is required: send Authorization: Bearer rhone_sk_…");
   }

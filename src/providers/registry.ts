@@ -4,7 +4,7 @@ import { parseServiceAccount } from "./google-auth.ts";
 import { readPrices } from "./prices.ts";
 import type { Auth, Provider } from "./provider.ts";
 
-export type Settings = Readonly<Record<string, unknown>>;
+type Settings = Readonly<Record<string, unknown>>;
 
 /**
  * All providers: the built-in ones with `{PROVIDER}_API_KEY` and `{PROVIDER}_BASE_URL`, those of `RHONE_PROVIDERS`, and the

@@ -47,7 +47,7 @@ export function decodeBlock(item: Json, seal?: string): Block {
 }
 
 /** `undefined` if the wire has no such block. A loss is recorded where content is dropped. */
-export function encodeBlock(block: Block, target: EncodeTarget, losses: Loss[]): Json | undefined {
+function encodeBlock(block: Block, target: EncodeTarget, losses: Loss[]): Json | undefined {
   if (block.kind === "text" && block.text === "") return undefined;
   const ownItem = readNativeItem(block.native, target);
   if (isObject(ownItem) && ownItem.type !== undefined) return ownItem;

@@ -41,7 +41,7 @@ export function encodeMessages(messages: readonly Message[], target: EncodeTarge
 }
 
 /** Newer models accept `system` inside the list. Any other role is a user. */
-export function decodeMessage(item: Json, seal?: string): Message {
+function decodeMessage(item: Json, seal?: string): Message {
   const native = { dialect, item } as const;
   if (!isObject(item)) return { role: "user", blocks: [], native };
   const role = item.role === "assistant" || item.role === "system" ? item.role : "user";

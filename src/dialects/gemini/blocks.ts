@@ -81,7 +81,7 @@ function decodeCall(call: JsonObject, context: DecodeContext): ToolCall {
  * The definition of Vertex has no `id`, but its API accepts it: 78 recorded calls with one were answered with
  * 200.
  */
-export function encodeCall({ id, name, arguments: text }: ToolCall): JsonObject {
+function encodeCall({ id, name, arguments: text }: ToolCall): JsonObject {
   const args = text.trim() === "" ? {} : tryParseJson(text);
   // Arguments that were cut by the length limit, or never were JSON, stay as text inside an object.
   return {

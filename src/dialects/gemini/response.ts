@@ -154,7 +154,7 @@ function decodeFinish(finishReason: Json | undefined, messages: readonly Message
 }
 
 /** Inverse of `decodeFinish`; calls end with STOP. */
-export function encodeFinish({ reason }: Finish): string {
+function encodeFinish({ reason }: Finish): string {
   switch (reason) {
     case "stop":
     case "tool_calls":

@@ -30,7 +30,7 @@ export function decodeMessage(item: Json): Message {
 }
 
 /** A message that came over this wire is passed unchanged, all others block by block. */
-export function encodeMessage(message: Message, target: EncodeTarget): Json[] {
+function encodeMessage(message: Message, target: EncodeTarget): Json[] {
   const ownItem = readNativeMessage(message, target);
   if (ownItem !== undefined) return [toItem(ownItem)];
   const { role, name, blocks } = message;

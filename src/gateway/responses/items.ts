@@ -101,7 +101,7 @@ export function toUserItems(messages: readonly Message[], owner: string): Conver
 /** A page of a list (OpenAI API reference, pagination). `after`: id of the item that precedes the page. */
 export type Page = { limit: number; order: "asc" | "desc"; after?: string | undefined };
 /** The list object of OpenAI's API. */
-export type ItemList = {
+type ItemList = {
   object: "list";
   data: ConversationItem[];
   first_id: string | null;

@@ -40,7 +40,7 @@ export async function selectOrganization(c: Context<AppEnv>, caller: Caller): Pr
  * A scope that the key must have; `admin`: the bootstrap key only; `authenticated`: every key and client token; `public`:
  * no key needed.
  */
-export type Access = Scope | "admin" | "authenticated" | "public";
+type Access = Scope | "admin" | "authenticated" | "public";
 
 /**
  * The access of each route, by method and pattern as the router has them. A route that is missing here is open to the

@@ -12,7 +12,7 @@ import { idPattern, objectIdIn, withPrefix } from "../../wire/id.ts";
  * The session that a call goes to; `at` is absent if the call creates one. `sessionId` is derived from the object id
  * where the request names only a turn, a call or a response; the session's object knows its own.
  */
-export type Destination = { at?: { sessionId: string; objectId: string }; response?: ResponsesState };
+type Destination = { at?: { sessionId: string; objectId: string }; response?: ResponsesState };
 
 /** Responses with `store: false` that were sent over one WebSocket connection, by id. */
 export type UnstoredResponses = ReadonlyMap<string, ResponseLocation>;

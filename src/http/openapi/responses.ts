@@ -53,7 +53,7 @@ export const ERROR_RESPONSES = {
   default: "Failure",
 } as const;
 
-export type ErrorStatus = Exclude<keyof typeof ERROR_RESPONSES, "default">;
+type ErrorStatus = Exclude<keyof typeof ERROR_RESPONSES, "default">;
 
 const errorResponse = (status: keyof typeof ERROR_RESPONSES): Reference => ({
   $ref: `#/components/responses/${ERROR_RESPONSES[status]}`,

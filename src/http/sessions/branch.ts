@@ -5,7 +5,7 @@ import type { Transform } from "../../session/history/branch.ts";
 import { type Http, type SessionResponse, withMutableHeaders } from "./command.ts";
 
 /** `from`: the last turn to copy, or with `isBefore` the first one not to copy. `id`: the new session's, if chosen. */
-export type BranchRequest = {
+type BranchRequest = {
   from?: string | undefined;
   isBefore?: boolean;
   transforms: readonly Transform[];

@@ -113,9 +113,9 @@ function toApiRecord(record: KnownCall): ApiCall {
   };
 }
 
-const toApiAttempt = ({ startedAt, usage: counted, costMicrosUsd, ...made }: Attempt): object => ({
+const toApiAttempt = ({ startedAt, usage, costMicrosUsd, ...made }: Attempt): object => ({
   ...made,
   started_at: new Date(startedAt).toISOString(),
-  ...(counted !== undefined && { usage: encodeUsage(counted) }),
+  ...(usage !== undefined && { usage: encodeUsage(usage) }),
   ...(costMicrosUsd !== undefined && { cost_micros_usd: costMicrosUsd }),
 });

@@ -17,7 +17,7 @@ export const sessionParams = z.object({ id: z.string().openapi({ example: "sess_
 
 const origin = z.object({ session_id: z.string(), turn_id: z.string().nullable() }).openapi("SessionOrigin");
 
-export const session = z
+const session = z
   .object({
     id: z.string(),
     object: z.literal("session"),

@@ -10,7 +10,7 @@ import { findTurn, listTurnNodes } from "../turns.ts";
 import { toApiBlocks, toApiTime } from "./views.ts";
 
 /** An entry of the timeline, as the API returns it: a turn, a call that made no turn, or an event. Times are RFC 3339. */
-export type TimelineEntry = {
+type TimelineEntry = {
   id: string;
   type: "turn" | "call" | SessionEvent["type"];
   call_id?: string;
