@@ -22,7 +22,7 @@ function buildChatCall(
   const body = {
     messages: [
       { role: "system", content: "You answer in the words you were given." },
-      { role: "user", content: "Where does the river go when nobody asks it anything?" },
+      { role: "user", content: "Where does the river go when it has left the mountains?" },
     ],
     // Token counts are requested, so that no gateway counts them itself.
     ...(isStream && { stream: true, stream_options: { include_usage: true } }),
