@@ -6,7 +6,7 @@ import { UserError, runScript } from "./user-error.ts";
 /** What `.ci/run` checks, with nothing sampled, and what takes too long for it. */
 const STAGES: readonly (readonly string[])[] = [
   ["check:static"],
-  ["test", "--maxWorkers=2"],
+  ["test"],
   ["build"],
   ["test:clients"],
   ["test:corpus"],
