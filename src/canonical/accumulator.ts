@@ -1,6 +1,7 @@
 import { isObject } from "../wire/json.ts";
+import { addCitations } from "./citations.ts";
 import { GatewayError } from "./error.ts";
-import type { Block, Message, ModelResponse, StreamEvent } from "./types.ts";
+import type { Block, Loss, Message, ModelResponse, StreamEvent } from "./types.ts";
 
 /** Stream events → the answer, or the part received so far if the stream broke off. Inverse of `unfold`. */
 export class StreamAccumulator {
@@ -9,6 +10,7 @@ export class StreamAccumulator {
   readonly #blocks: { item: number; id: string | undefined; block: Block; isOpen: boolean }[] = [];
   #end: Extract<StreamEvent, { type: "end" }> | undefined;
   #error: GatewayError | undefined;
+  readonly #losses: Loss[] = [];
 
   push(event: StreamEvent): void {
     switch (event.type) {
@@ -31,9 +33,16 @@ export class StreamAccumulator {
       }
       case "end":
         this.#end = event;
+        for (const { index, citations } of event.late ?? []) {
+          const slot = this.#blocks[index];
+          if (slot?.block.kind === "text") slot.block = addCitations(slot.block, citations);
+        }
         return;
       case "error":
         this.#error = event.error;
+        return;
+      case "loss":
+        this.#addLoss(event.loss);
     }
   }
 
@@ -47,12 +56,27 @@ export class StreamAccumulator {
     return this.#error;
   }
 
+  /** Events of the provider that were left out, each kind once. */
+  get losses(): readonly Loss[] {
+    return this.#losses;
+  }
+
   /** The whole answer; undefined until the stream has ended without an error. */
   get response(): ModelResponse | undefined {
     if (this.#end === undefined || this.#error !== undefined) return undefined;
     const { finish, usage, alternatives, rest } = this.#end;
+    const losses = [...this.#losses, ...(this.#end.losses ?? [])];
     const answer = { id: this.#id, model: this.#model, messages: this.messages, finish, usage };
-    return { ...answer, ...(alternatives && { alternatives }), ...(rest && { rest }) };
+    return {
+      ...answer,
+      ...(alternatives && { alternatives }),
+      ...(losses.length > 0 && { losses }),
+      ...(rest && { rest }),
+    };
+  }
+
+  #addLoss(loss: Loss): void {
+    if (!this.#losses.some(({ at, why }) => at === loss.at && why === loss.why)) this.#losses.push(loss);
   }
 
   /** The messages so far, including an unfinished block. */
@@ -124,11 +148,11 @@ export function unfold(response: ModelResponse): StreamEvent[] {
       index++;
     }
   });
-  const { finish, usage, alternatives, rest } = response;
+  const { finish, usage, alternatives, losses, rest } = response;
   const items = response.messages.map((message) => message.native);
   const hasItems = items.some((native) => native !== undefined);
-  const optional = { ...(hasItems && { items }), ...(alternatives && { alternatives }), ...(rest && { rest }) };
-  events.push({ type: "end", finish, usage, ...optional });
+  const optional = { ...(hasItems && { items }), ...(alternatives && { alternatives }), ...(losses && { losses }) };
+  events.push({ type: "end", finish, usage, ...optional, ...(rest && { rest }) });
   return events;
 }
 
@@ -147,6 +171,16 @@ function append(block: Block, text: string): Block {
 export function toOpenBlock(block: Block): Block {
   if (block.kind === "text") return { kind: "text", text: "", ...(block.refusal && { refusal: true as const }) };
   if (block.kind === "thinking") return { kind: "thinking", text: "" };
-  if (block.kind === "tool_call") return { kind: "tool_call", id: block.id, name: block.name, arguments: "" };
+  if (block.kind === "tool_call") {
+    const { id, name, namespace, custom } = block;
+    return {
+      kind: "tool_call",
+      id,
+      name,
+      arguments: "",
+      ...(namespace !== undefined && { namespace }),
+      ...(custom && { custom }),
+    };
+  }
   return block;
 }

@@ -43,6 +43,8 @@ type ErrorDetails = {
   upstream?: UpstreamError;
   /** The error code for OpenAI's wires, where theirs differs from `code`. */
   word?: string;
+  /** The model's output was unusable, while the host works: no reason to avoid the target. */
+  isModelFault?: true;
   cause?: unknown;
 };
 
@@ -55,6 +57,7 @@ export class GatewayError extends Error {
   readonly retryAfterSeconds?: number;
   readonly upstream?: UpstreamError;
   readonly word?: string;
+  readonly isModelFault?: true;
 
   /** `message` is shown to the caller: it must hold no internal detail, header or credential. */
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
@@ -65,6 +68,7 @@ export class GatewayError extends Error {
     if (details.retryAfterSeconds !== undefined) this.retryAfterSeconds = details.retryAfterSeconds;
     if (details.upstream !== undefined) this.upstream = details.upstream;
     if (details.word !== undefined) this.word = details.word;
+    if (details.isModelFault) this.isModelFault = true;
   }
 }
 

@@ -35,28 +35,30 @@ export const hashAfter = (from: string, messages: readonly Message[]): string =>
 
 /**
  * The longest prefix of `messages` whose hash `lookUp` knows: what `lookUp` returned, and the number of messages in the
- * prefix. Only prefixes that end with a model message are looked up, since a turn ends with one. `from`: the hash before
- * the first message.
+ * prefix. Only prefixes that end with a model message are looked up, since a turn ends with one; `reply`: the messages of
+ * the model at its end. `from`: the hash before the first message.
  */
 export function findLongestKnownPrefix<Match>(
   messages: readonly Message[],
-  lookUp: (hash: string) => Match | undefined,
+  lookUp: (hash: string, reply: readonly Message[]) => Match | undefined,
   from = ROOT,
 ): { match: Match; count: number } | undefined {
   let found: { match: Match; count: number } | undefined;
   let before = from;
   let open: OpenRun | undefined;
+  let start = 0;
   messages.forEach((message, i) => {
     if (message.role === "system") return;
     const author = authorOf(message);
     if (open?.author !== author) {
       before = hashRuns(before, open === undefined ? [] : [open.run]);
       open = new OpenRun(author);
+      start = i;
     }
     open.add(message);
     if (author !== "model") return;
     const hash = hashRuns(before, [open.run]);
-    const match = lookUp(hash);
+    const match = lookUp(hash, messages.slice(start, i + 1));
     if (match === undefined) return;
     found = { match, count: i + 1 };
     before = hash;

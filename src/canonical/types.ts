@@ -13,6 +13,8 @@ export type Native = { dialect: Dialect; item: Json; seal?: string };
 
 /** All other fields of an item are a view of `native`. Items are changed only with `edit()`, which drops `native`. */
 export type Item = { native?: Native; cache?: "5m" | "1h" };
+/** `isIdAssigned`: the wire item has no id (most calls of Gemini); the gateway assigned this one. */
+type ToolItem = Item & { id: string; isIdAssigned?: true };
 
 export type Text = Item & {
   kind: "text";
@@ -25,10 +27,19 @@ export type Text = Item & {
 /** `text` is empty if the reasoning is available only in sealed form. */
 export type Thinking = Item & { kind: "thinking"; text: string };
 export type Media = Item & { kind: "media"; mime: string; source: Source; name?: string };
-/** `arguments` is the model's JSON text: parsing would reorder members and round numbers. */
-export type ToolCall = Item & { kind: "tool_call"; id: string; name: string; arguments: string };
+/**
+ * `arguments` is the model's JSON text: parsing would reorder members and round numbers. `namespace`: of the called tool,
+ * if it has one. `custom`: a call of a custom tool; its arguments are `{"input": text}`.
+ */
+export type ToolCall = ToolItem & {
+  kind: "tool_call";
+  name: string;
+  arguments: string;
+  namespace?: string;
+  custom?: true;
+};
 /** `name`: the tool's name, on wires that have it (Gemini, the `function` role of OpenAI Chat). */
-export type ToolResult = Item & { kind: "tool_result"; id: string; name?: string; content: Part[]; isError?: true };
+export type ToolResult = ToolItem & { kind: "tool_result"; name?: string; content: Part[]; isError?: true };
 /**
  * A block that only its dialect has: server tools and their results, search citations, … `gist`: plain text that stands
  * for it in other dialects.
@@ -66,12 +77,16 @@ export type FunctionTool = Item & {
   /** JSON Schema of the arguments. Absent: the tool takes none. */
   parameters?: Json;
   strict?: boolean;
+  /** The group of tools that it belongs to, on the wire that has groups (OpenAI Responses). */
+  namespace?: { name: string; description?: string };
+  /** A tool that takes free text. `parameters` describe the same text as an object, for wires that have functions only. */
+  custom?: { grammar?: { syntax: string; definition: string } };
 };
 /** A tool that the provider runs, or one that only its dialect has. */
 type ServerTool = Item & { kind: "server"; label: string; native: Native };
 export type Tool = FunctionTool | ServerTool;
 
-/** `among`: the functions that may be called; absent: all. */
+/** `among`: the functions that may be called; absent: all. A name is that of `qualifiedNameOf`. */
 export type ToolChoice = { mode: "auto" | "none" | "required"; among?: string[] } | { mode: "tool"; name: string };
 export type Effort = "none" | "minimal" | "low" | "medium" | "high" | "xhigh";
 /** `budget`: tokens. `summary`: the kind of reasoning summary that is requested; absent: the provider's default. */
@@ -114,9 +129,27 @@ export type ModelRequest = {
   rest?: Native;
 };
 
-export type FinishReason = "stop" | "length" | "tool_calls" | "content_filter" | "refusal" | "pause" | "other";
-/** `native`: the provider's name of the reason. */
-export type Finish = { reason: FinishReason; native?: string; stopSequence?: string };
+/** `error`: the provider reports a failure. Such an answer never reaches a client: `findFailure` makes it an error. */
+export type FinishReason =
+  | "stop"
+  | "length"
+  | "tool_calls"
+  | "content_filter"
+  | "refusal"
+  | "pause"
+  | "other"
+  | "error";
+/**
+ * `native`: the provider's name of the reason. Of an `error`, `message` is the provider's explanation, and `isModelFault`
+ * means that the model's output was unusable, while the host works.
+ */
+export type Finish = {
+  reason: FinishReason;
+  native?: string;
+  stopSequence?: string;
+  message?: string;
+  isModelFault?: true;
+};
 
 /** Token counts, disjoint except for those that are part of another. Absent means unknown, not 0. */
 export type Usage = {
@@ -144,6 +177,8 @@ export type ModelResponse = {
   usage: Usage;
   /** Further answers, if several were requested. `messages` holds the first one, which enters the session. */
   alternatives?: Alternative[];
+  /** What the decoder left out of the provider's answer or derived because the provider left it out. */
+  losses?: Loss[];
   /** The answer's envelope: its members other than the messages. */
   rest?: Native;
 };
@@ -153,7 +188,7 @@ export type Alternative = { messages: Message[]; finish: Finish };
 /**
  * A reply as a stream. Exactly one `end` or `error` is the last event. `item`: index of the wire item (a Responses answer
  * has several; absent: 0). `id`: the wire item's id, if it has one; a seal may be bound to it. `close` holds the whole
- * block with its `native`, so only decoders need to accumulate.
+ * block with its `native`, so only decoders need to accumulate. `loss`: an event of the provider was left out.
  */
 export type StreamEvent =
   | { type: "start"; id: string; model: string }
@@ -166,9 +201,13 @@ export type StreamEvent =
       usage: Usage;
       items?: (Native | undefined)[];
       alternatives?: Alternative[];
+      losses?: Loss[];
+      /** Citations of texts that had closed before these arrived, by index of the block. */
+      late?: { index: number; citations: Citation[] }[];
       rest?: Native;
     }
-  | { type: "error"; error: GatewayError };
+  | { type: "error"; error: GatewayError }
+  | { type: "loss"; loss: Loss };
 
-/** A part of a request that the target cannot represent. `at`: the field or block, in the terms of the caller's wire. */
+/** A part of a request that the target cannot represent, or of an answer. `at`: the field or block, in the terms of the caller's wire. */
 export type Loss = { at: string; what: "dropped" | "approximated"; why: string };

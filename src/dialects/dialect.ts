@@ -1,9 +1,11 @@
 import type { GatewayError } from "../canonical/error.ts";
 import type { NativeTarget } from "../canonical/native.ts";
+import type { ToolAliases, ToolRules } from "../canonical/tool-names.ts";
+import { hashToolId } from "../canonical/tool-results.ts";
 import type { Dialect, Loss, Message, ModelRequest, ModelResponse, StreamEvent, Usage } from "../canonical/types.ts";
-import { sha256 } from "../wire/hash.ts";
 import type { Json, JsonObject } from "../wire/json.ts";
 import type { SseEvent } from "../wire/sse.ts";
+import type { MarkLimit } from "./mark-limit.ts";
 
 /**
  * Converts one wire format to and from the canonical types. Pure: no clock, no network, no random values.
@@ -17,13 +19,16 @@ import type { SseEvent } from "../wire/sse.ts";
 export interface WireDialect {
   readonly id: Dialect;
   readonly layout: BodyLayout;
+  /** The cache marks that a request can have. Absent: any number of them. */
+  readonly markLimit?: MarkLimit;
+  readonly tools: ToolRules;
 
   /**
    * Throws `request.invalid` with the name of the field. `params`: members that the wire has outside the body.
    */
   decodeRequest(body: JsonObject, params?: PathParams): ModelRequest;
   /** The body for `target`, and what it cannot represent as losses. */
-  encodeRequest(request: ModelRequest, target: EncodeTarget): Encoded<JsonObject>;
+  encodeRequest(request: ModelRequest, target: EncodeTarget): EncodedRequest;
 
   /**
    * Items of the list that `BodyLayout.items` names. `seal`: the issuer that made the sealed items among them.
@@ -120,6 +125,8 @@ export type Quirks = {
   lacks?: readonly string[];
   /** Chat: the host supports JSON output, but no schema for it. */
   lacksSchema?: boolean;
+  /** The host has functions only: custom tools are sent as functions. */
+  lacksCustomTools?: boolean;
   /** Ids of tool calls that the host accepts. Default: the pattern of the dialect. */
   toolId?: RegExp;
 };
@@ -132,12 +139,16 @@ export type StreamUsage = { member: readonly [key: string, json: string]; isUsag
 
 /** The result of an encoder, and what the target cannot represent of its input. */
 export type Encoded<T> = { value: T; losses: Loss[] };
+/** `aliases`: the tools whose names or forms in the answer are not those of the request. */
+export type EncodedRequest = Encoded<JsonObject> & { aliases?: ToolAliases };
 
 /** Facts about the call that an encoder of responses needs. `created`: Unix seconds. */
 export type ReplyContext = {
   created: number;
   /** The public id of the response, where the gateway assigns one (Responses). */
   id?: string;
+  /** The target's name of the model, for an answer that does not name one. */
+  model?: string;
   /** The client set `stream_options.include_usage` (Chat) and gets a chunk with the token counts. */
   includeUsage?: boolean;
   /** Ids of the call and its session, for the wire that shows them (native). */
@@ -155,6 +166,8 @@ export interface StreamDecoder {
   readonly isAnswerComplete: boolean;
   /** The terminal event was received. `undefined` if the wire ends by closing the connection. */
   readonly isTerminated?: boolean;
+  /** The answer is complete, and its finish reason is a failure: `end()` will report `error` as the reason. */
+  readonly isFailing?: boolean;
   /**
    * The terminal event, to be sent if the provider omits it: clients of OpenAI Chat wait for `[DONE]`.
    * `undefined` if an answer is never complete without it.
@@ -184,8 +197,7 @@ export interface StreamEncoder {
  * The same id always gives the same result, so call and result agree and a retry has the same bytes.
  */
 export function toSafeId(id: string, pattern: RegExp): string {
-  if (pattern.test(id)) return id;
-  return Buffer.from(sha256(id), "base64url").toString("hex").slice(0, 32);
+  return pattern.test(id) ? id : hashToolId(id);
 }
 
 /** A token count of a usage object; `undefined` (unknown) for anything but a number from 0. */

@@ -48,9 +48,13 @@ export async function dispatch(
   const { request: parsed, log, policy } = prepared;
   const { deadlines } = policy;
   const unsent = upstreamCallTo(prepared, target);
-  const { body, losses } = buildBody(unsent, appended);
+  const { body, losses, ...aliases } = buildBody(unsent, appended);
   const request = await buildUpstreamRequest(unsent, body);
-  const upstreamCall = { ...unsent, losses: [...(prepared.context.losses ?? []), ...losses, ...request.losses] };
+  const upstreamCall = {
+    ...unsent,
+    ...aliases,
+    losses: [...(prepared.context.losses ?? []), ...losses, ...request.losses],
+  };
   log.startAttempt(target, upstreamCall.losses);
   const [loss] = upstreamCall.losses;
   if (parsed.rhone.strict && loss !== undefined) throw strictModeError(loss.at);

@@ -1,6 +1,8 @@
+import { readNativeMessage } from "../canonical/native.ts";
 import { pairResults } from "../canonical/tool-results.ts";
 import type { Loss, Message, ModelRequest } from "../canonical/types.ts";
-import type { EncodeTarget, StreamUsage, WireDialect } from "../dialects/dialect.ts";
+import type { EncodedRequest, EncodeTarget, StreamUsage, WireDialect } from "../dialects/dialect.ts";
+import { recognizeCalls } from "../dialects/recognize-calls.ts";
 import { decodeInstructions, decodeItems, instructionItems } from "../session/history/decode.ts";
 import type { Context } from "../session/session.ts";
 import type { WireItems } from "../session/turns.ts";
@@ -16,9 +18,10 @@ import {
   sliceSpan,
   splice,
 } from "../wire/splice.ts";
+import { limitRestoredMarks } from "./restored-marks.ts";
 
-/** A request body as JSON, and what of the call it cannot represent. */
-export type ProviderBody = { body: string; losses: Loss[] };
+/** A request body as JSON, what of the call it cannot represent, and the tools that have another name in it. */
+export type ProviderBody = Omit<EncodedRequest, "value"> & { body: string };
 
 /**
  * The body for a provider of the caller's own dialect: the caller's bytes, in which only these members change. `model`
@@ -35,14 +38,14 @@ export function spliceBody(
   const { text, members, surface } = request;
   const { layout } = surface.dialect;
   const model = JSON.stringify(target.model);
-  const { history, known, instructions } = context;
+  const { history, known, instructions } = limitRestoredMarks(context, request, surface.dialect);
   const rebuildsItems = history.length > 0 || instructions?.items !== undefined || request.hasRewrittenItems === true;
   const { items, losses } = rebuildsItems
-    ? encodeHistory([...instructionItems(instructions), ...history], surface.dialect, target)
+    ? encodeHistory([...instructionItems(instructions), ...history], request, target)
     : NO_ITEMS;
   const systemItems = request.items.slice(0, request.systemCount);
-  const newItems = request.items.slice(request.systemCount + known);
-  const list = `[${joinLists([...systemItems, items, ...newItems])}]`;
+  const newItems = encodeNewItems(request, known, target);
+  const list = `[${joinLists([...systemItems, items, ...newItems.items])}]`;
   const edits: Edit[] = [
     ...removeMember(
       members,
@@ -58,7 +61,26 @@ export function spliceBody(
   if (usage !== undefined) added.push([...usage.member]);
   const body = added.reduce(fillMember, splice(text, edits));
   // The list is set last: finding a member scans the whole text, and a history can be megabytes long.
-  return { body: rebuildsItems ? setMember(body, layout.items, list) : body, losses };
+  return { body: rebuildsItems ? setMember(body, layout.items, list) : body, losses: [...losses, ...newItems.losses] };
+}
+
+/**
+ * The items after the history: the client's own bytes. Items from the store are encoded if one of them came over another
+ * wire or is sealed to another issuer; ids of items then agree with what the target can read.
+ */
+function encodeNewItems(
+  request: ParsedRequest,
+  known: number,
+  target: EncodeTarget,
+): { items: readonly string[]; losses: Loss[] } {
+  const from = request.systemCount + known;
+  const { storedItems, surface } = request;
+  const messages = request.messages.slice(from);
+  const isForeign = (message: Message): boolean =>
+    storedItems?.has(message) === true && readNativeMessage(message, target) === undefined;
+  if (storedItems === undefined || !messages.some(isForeign)) return { items: request.items.slice(from), losses: [] };
+  const { value, losses } = surface.dialect.encodeMessages(messages, target);
+  return { items: value.map((item) => JSON.stringify(item)), losses };
 }
 
 /** Replaces the member's value, or appends the member. */
@@ -87,17 +109,21 @@ export function encodeBody(
   appended: readonly Message[] = [],
 ): ProviderBody {
   const { request } = parsed;
-  const { history, known, instructions } = context;
+  const { history, known, instructions } = limitRestoredMarks(context, parsed, dialect);
   const systemCount = request.messages.length - parsed.messages.length + parsed.systemCount;
-  const messages = pairResults([
+  const messages = [
     ...decodeInstructions(instructions),
     ...request.messages.slice(0, systemCount),
     ...history.flatMap(decodeItems),
     ...request.messages.slice(systemCount + known),
     ...appended,
-  ]);
-  const { value, losses } = dialect.encodeRequest({ ...withoutState(request, parsed), messages }, target);
-  return { body: JSON.stringify(value), losses: [...lostMembers(parsed, dialect), ...losses] };
+  ];
+  const paired = pairResults(recognizeCalls(messages, request.tools));
+  const { value, losses, ...aliases } = dialect.encodeRequest(
+    { ...withoutState(request, parsed), messages: paired },
+    target,
+  );
+  return { body: JSON.stringify(value), losses: [...lostMembers(parsed, dialect), ...losses], ...aliases };
 }
 
 /**
@@ -133,14 +159,15 @@ const NO_ITEMS: { items: string; losses: Loss[] } = { items: "", losses: [] };
  */
 function encodeHistory(
   parts: readonly WireItems[],
-  dialect: WireDialect,
+  { request, surface: { dialect } }: ParsedRequest,
   target: EncodeTarget,
 ): { items: string; losses: Loss[] } {
   const isVerbatim = parts.every(
     (part) => part.dialect === dialect.id && (!part.sealed || part.issuer === target.issuer),
   );
   if (isVerbatim) return { items: joinLists(parts.map(({ items }) => items)), losses: [] };
-  const { value, losses } = dialect.encodeMessages(pairResults(parts.flatMap(decodeItems)), target);
+  const messages = recognizeCalls(parts.flatMap(decodeItems), request.tools);
+  const { value, losses } = dialect.encodeMessages(pairResults(messages), target);
   return { items: joinItems(value), losses };
 }
 

@@ -3,8 +3,8 @@ import { ResponseIndex, type ResponseLocation } from "../session/response-index.
 import { objectStorage } from "./storage.ts";
 
 /**
- * The Durable Object of one shard of an organisation's response index: locations of responses whose ids providers made.
- * It composes and decides nothing.
+ * The Durable Object of one shard of an organisation's response index: locations of responses whose ids providers made,
+ * and of output items. It composes and decides nothing.
  */
 export class DirectoryObject extends DurableObject {
   readonly #directory: ResponseIndex;
@@ -20,7 +20,13 @@ export class DirectoryObject extends DurableObject {
     await this.ctx.storage.sync();
   }
 
-  /** The location of a response; `undefined` if it is not indexed. */
+  /** The same for an output item of a response; an item id that two calls give is found no more. */
+  async putItem(id: string, at: ResponseLocation): Promise<void> {
+    this.#directory.putUnique(id, at);
+    await this.ctx.storage.sync();
+  }
+
+  /** The location of a response or an item; `undefined` if it is not indexed. */
   find(id: string): ResponseLocation | undefined {
     return this.#directory.find(id);
   }

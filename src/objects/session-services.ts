@@ -7,6 +7,7 @@ import { providersFor } from "../platform/org-providers.ts";
 import { responseIndexFor } from "../platform/response-index.ts";
 import { getIsolateRouter } from "../platform/router.ts";
 import { authenticateSocket } from "../platform/socket-auth.ts";
+import { findIndexedItems, indexItems } from "../platform/stored-items.ts";
 import { loadCatalogue } from "../providers/catalogue.ts";
 import { listInterruptedCalls } from "../session/interrupted-calls.ts";
 import { Lease } from "../session/lease.ts";
@@ -98,6 +99,8 @@ export class SessionServices {
       waitUntil,
       watch: () => this.outbox.scheduleCheck(),
       indexResponse: ({ id, caller }, responseId) => this.indexResponse({ id, org: caller.org }, responseId),
+      indexItems: ({ id, caller }, ids) => this.indexItems({ id, org: caller.org }, ids),
+      findItems: (org, ids) => findIndexedItems(env, org, ids),
       onStarted: () => this.outbox.send(),
       onCommitted: (record, caller) =>
         autoCompact(record, caller, (model) => this.#contextWindow(model), this.commands),
@@ -126,6 +129,13 @@ export class SessionServices {
     if (objectIdIn("resp", responseId) !== undefined) return;
     const index = responseIndexFor(this.#env.DIRECTORY, org, responseId);
     await index.put(responseId, { place: this.objectId, call });
+  }
+
+  /** Makes items of a call's stored response findable by their ids. Never throws: in their session they are found anyway. */
+  async indexItems({ id: call, org }: Pick<CallRecord, "id" | "org">, ids: readonly string[]): Promise<void> {
+    await indexItems(this.#env, org, ids, { place: this.objectId, call }).catch((cause: unknown) =>
+      console.error("items not indexed", call, cause),
+    );
   }
 
   /** Writes the session to the list of sessions, before the answer leaves. If that fails, the outbox does it later. */

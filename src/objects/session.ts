@@ -5,6 +5,7 @@ import type { SessionCall, StatelessCall } from "../gateway/call/call.ts";
 import type { ResponsesState } from "../gateway/call/responses-state.ts";
 import type { StreamChunk } from "../gateway/output/remote-recorder.ts";
 import { asOpenAiError, findContext } from "../gateway/responses/state.ts";
+import { findStoredItems, listOutputIds } from "../gateway/responses/stored-items.ts";
 import { type Command, runCommand } from "../gateway/session/commands.ts";
 import { type ConversationCommand, runConversationCommand } from "../gateway/session/conversations.ts";
 import { importCall } from "../gateway/session/import-call.ts";
@@ -72,7 +73,10 @@ export class SessionObject extends DurableObject {
     await importCall(call, session, commands.blobs);
     streams.onImported(record);
     await this.#services.durable();
-    if (storedResponse !== undefined) await this.#services.indexResponse(record, storedResponse.id);
+    if (storedResponse !== undefined) {
+      await this.#services.indexResponse(record, storedResponse.id);
+      await this.#services.indexItems(record, listOutputIds(storedResponse));
+    }
     return true;
   }
 
@@ -125,6 +129,13 @@ export class SessionObject extends DurableObject {
   async recall(query: ResponseQuery, org: string): Promise<Response> {
     return await this.#respond(org, ({ commands, streams, calls }) =>
       readStoredResponse(query, org, { ...commands, streams, calls }),
+    );
+  }
+
+  /** The items with these ids, as a JSON text: of the whole session, or of one call whose response is stored. */
+  async findItems(org: string, ids: readonly string[], call?: string): Promise<Response> {
+    return await this.#respond(org, async ({ commands }) =>
+      Response.json(this.#belongsTo(org) ? await findStoredItems(ids, commands, call) : []),
     );
   }
 

@@ -3,12 +3,13 @@ import type { Provider } from "./provider.ts";
 /** A row of the table; its id is the key. */
 type BuiltinProvider = Omit<Provider, "id">;
 
-/** A provider that speaks OpenAI Chat and takes a bearer token. */
+/** A provider that speaks OpenAI Chat, takes a bearer token and has functions only. */
 const chatProvider = (baseUrl: string | undefined, more: Partial<BuiltinProvider> = {}): BuiltinProvider => ({
   dialects: ["openai-chat"],
   auth: "bearer",
   ...(baseUrl !== undefined && { baseUrl }),
   ...more,
+  quirks: { lacksCustomTools: true, ...more.quirks },
 });
 
 /** Members of OpenAI Chat that Mistral's schema does not have: it refuses unknown members with 422 `extra_forbidden`. */
@@ -127,5 +128,5 @@ export const BUILTIN_PROVIDERS: Record<string, BuiltinProvider> = {
   // Self-hosted servers without a default address: OLLAMA_BASE_URL, VLLM_BASE_URL, CUSTOM_BASE_URL.
   ollama: chatProvider(undefined, { auth: "none", quirks: { ...COMMON_CHAT.quirks, reasoning: "reasoning" } }),
   vllm: chatProvider(undefined, { auth: "none", ...COMMON_CHAT }),
-  custom: chatProvider(undefined, { auth: "none", ...COMMON_CHAT }),
+  custom: chatProvider(undefined, { auth: "none", quirks: { ...COMMON_CHAT.quirks, lacksCustomTools: false } }),
 };

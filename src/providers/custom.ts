@@ -31,6 +31,7 @@ const customProvider = z.strictObject({
       seed: z.literal("random_seed").optional(),
       lacks: z.array(z.string()).optional(),
       lacksSchema: z.boolean().optional(),
+      lacksCustomTools: z.boolean().optional(),
     })
     .optional(),
 });

@@ -148,7 +148,7 @@ class FailoverRun<T> {
         breakers.release(key);
         throw error;
       }
-      if (blamesTarget(verdictOf(error))) await breakers.recordFailure(key, error);
+      if (blamesTarget(error)) await breakers.recordFailure(key, error);
       else breakers.recordSuccess(key);
       return { error };
     }

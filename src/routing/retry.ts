@@ -27,8 +27,11 @@ export function verdictOf(error: GatewayError): Verdict {
   return code === "request.invalid" || code === "request.too_large" ? "stop" : "next";
 }
 
-/** Whether the failure counts against the target's breaker, as it is not the request's fault. */
-export const blamesTarget = (verdict: Verdict): boolean => verdict === "next" || verdict === "again";
+/** Whether the failure counts against the target's breaker, as it is the fault of neither the request nor the model. */
+export function blamesTarget(error: GatewayError): boolean {
+  const verdict = verdictOf(error);
+  return error.isModelFault !== true && (verdict === "next" || verdict === "again");
+}
 
 /**
  * Milliseconds before retry number `count`, starting at 1: an exponential backoff, half of it random, or the provider's

@@ -23,12 +23,13 @@ import { isStored, listTables, migrateSession } from "./schema.ts";
 import { type StoredResponse, storeResponse } from "./stored-responses.ts";
 import {
   findTurn,
-  findTurnByHash,
   hasAnyTurn,
   insertTurn,
   listPendingCalls,
   readPath,
+  readTurnIndex,
   type Turn,
+  type TurnIndex,
   type WireItems,
 } from "./turns.ts";
 
@@ -319,7 +320,7 @@ export class Session {
 
   #findContinuation(messages: readonly Message[], path: readonly Turn[]): Continuation {
     if (path.length === 0 && !hasAnyTurn(this.#sql)) return { at: undefined, matchedCount: 0 };
-    return findContinuation(messages, path, (name) => findTurnByHash(this.#sql, name));
+    return findContinuation(messages, path, readTurnIndex(this.#sql));
   }
 
   /** For a call that names its parent: leading messages are skipped only if they repeat the transcript up to that turn. */
@@ -327,10 +328,10 @@ export class Session {
     if (parent === this.row.id) return { at: undefined, matchedCount: 0 };
     const path = this.pathOf(parent);
     const head = path.at(-1)!;
-    const findByHash = (name: string): string | undefined => (name === head.chain ? head.id : undefined);
-    const whole = findContinuation(messages, path, findByHash);
+    const index: TurnIndex = { listByHash: (chain) => (chain === head.chain ? [head] : []), listWithCalls: () => [] };
+    const whole = findContinuation(messages, path, index);
     if (whole.at === head.id) return whole;
-    const within = findInPath(messages, path, findByHash) ?? matchLastReply(messages, head);
+    const within = findInPath(messages, path, index) ?? matchLastReply(messages, head);
     return within?.at === head.id ? within : { at: head.id, matchedCount: 0 };
   }
 

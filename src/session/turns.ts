@@ -13,6 +13,8 @@ export type WireItems = {
   issuer?: string;
   /** At least one item has a part that only its issuer can read, such as a signature or encrypted reasoning. */
   sealed?: boolean;
+  /** The ids of all tool calls in the items, in order: wire items of Gemini's calls have none. Absent: the items have their ids. */
+  calls?: readonly string[];
   /** The large strings that were moved out of `items`; until `inline` (large-strings.ts) puts them back, `items` is not valid JSON. */
   cuts?: readonly BlobRef[];
 };
@@ -128,9 +130,32 @@ export const hasTurn = (sql: Sql, id: string): boolean => sql("SELECT 1 FROM tur
 /** Whether the session has a turn at all; false lets a first call skip hashing its messages. */
 export const hasAnyTurn = (sql: Sql): boolean => sql("SELECT 1 FROM turns LIMIT 1").length > 0;
 
-/** The id of the turn whose transcript has this hash; the newest, if several have. */
-export const findTurnByHash = (sql: Sql, chain: string): string | undefined =>
-  sql<{ id: string }>("SELECT id FROM turns WHERE chain = ? ORDER BY id DESC LIMIT 1", chain)[0]?.id;
+/** What decides which of several turns a transcript continues. */
+export type TurnCalls = Pick<Turn, "id" | "parent" | "open">;
+
+/** The turns that a call can continue, newest first. */
+export type TurnIndex = {
+  /** Those whose transcript has this hash: equal questions can have different replies. */
+  listByHash: (chain: string) => readonly TurnCalls[];
+  /** Those whose reply has tool calls. */
+  listWithCalls: () => readonly TurnCalls[];
+};
+
+/** The turns of the session. Nothing is read before it is needed. */
+export const readTurnIndex = (sql: Sql): TurnIndex => ({
+  listByHash: (chain) =>
+    sql<CallsRow>("SELECT id, parent, open FROM turns WHERE chain = ? ORDER BY id DESC", chain).map(toTurnCalls),
+  listWithCalls: () =>
+    sql<CallsRow>("SELECT id, parent, open FROM turns WHERE open <> '[]' ORDER BY id DESC").map(toTurnCalls),
+});
+
+type CallsRow = Pick<TurnRow, "id" | "parent" | "open">;
+
+const toTurnCalls = ({ id, parent, open }: CallsRow): TurnCalls => ({
+  id,
+  parent: parent ?? undefined,
+  open: parseCalls(open),
+});
 
 /** The turns from the root, or from the last compaction, to this turn, which is included. */
 export function readPath(sql: Sql, id: string): Turn[] {
@@ -160,6 +185,7 @@ export const listTurnNodes = (sql: Sql): TurnNode[] =>
   }));
 
 function toTurn(sql: Sql, row: TurnRow): Turn {
+  const open = parseCalls(row.open);
   return {
     id: row.id,
     parent: row.parent ?? undefined,
@@ -169,7 +195,7 @@ function toTurn(sql: Sql, row: TurnRow): Turn {
     chain: row.chain,
     own: row.own,
     reply: row.reply,
-    open: row.open === "[]" ? NO_CALLS : (JSON.parse(row.open) as PendingToolCall[]),
+    open,
     input: {
       dialect: row.input_dialect,
       items: loadText(sql, `${row.id}/input`, row.input),
@@ -180,6 +206,7 @@ function toTurn(sql: Sql, row: TurnRow): Turn {
       items: loadText(sql, `${row.id}/output`, row.output),
       issuer: row.issuer,
       sealed: row.sealed === 1,
+      ...(open !== NO_CALLS && { calls: open.map(({ id }) => id) }),
       ...parseCuts(row.output_cuts),
     },
     createdAt: row.created_at,
@@ -188,6 +215,9 @@ function toTurn(sql: Sql, row: TurnRow): Turn {
 
 /** Shared by all turns without pending calls, so that reading a path allocates no list for each. */
 const NO_CALLS: readonly PendingToolCall[] = [];
+
+const parseCalls = (open: string): readonly PendingToolCall[] =>
+  open === "[]" ? NO_CALLS : (JSON.parse(open) as PendingToolCall[]);
 
 const parseCuts = (text: string): Pick<WireItems, "cuts"> =>
   text === "[]" ? {} : { cuts: JSON.parse(text) as BlobRef[] };

@@ -85,6 +85,11 @@ export const block = z
         id: z.string().min(1),
         name: z.string().min(1),
         arguments: z.string().meta({ description: "JSON text, as the model wrote it" }),
+        namespace: z.string().min(1).optional().meta({ description: "The tool's, if it has one (OpenAI Responses)" }),
+        custom: z
+          .literal(true)
+          .optional()
+          .meta({ description: "A custom tool's call: the text is the argument `input`" }),
         native: native.optional(),
         cache,
       })

@@ -72,6 +72,18 @@ describe.each(rounds)("$surface to $provider", ({ surface, provider, model }) =>
     ]);
   });
 
+  it("goes on after its own answer, in a session and without", async () => {
+    const question = { role: "user" as const, content: "First question" };
+    const first = await generateText({ model: model(`${provider}/say`), messages: [question] });
+    const messages = [question, ...first.response.messages, { role: "user" as const, content: "Second question" }];
+    const id = first.response.headers!["x-rhone-session-id"]!;
+    for (const headers of [{}, inSession(id), stateless]) {
+      const { text } = await generateText({ model: model(`${provider}/mirror`), messages, headers });
+      const seen = text.match(/First question|Said say\.|Second question|item_reference/g);
+      expect(seen).toEqual(["First question", "Said say.", "Second question"]);
+    }
+  });
+
   it("generates an object", async () => {
     const schema = z.object({ city: z.string(), degrees: z.number() });
     const { object } = await generateObject({ model: model(`${provider}/json`), prompt: "hello", schema });

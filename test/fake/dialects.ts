@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { answerMessages } from "./anthropic.ts";
+import { answerEnding } from "./endings.ts";
 import { withFaults } from "./faults.ts";
 import { answerGemini } from "./gemini.ts";
 import { answerResponses } from "./responses.ts";
@@ -8,7 +9,7 @@ import { answerChat } from "./upstream.ts";
 
 /**
  * The scripted provider of every dialect: the path says which. `fixture-{case}` replays what a real one said,
- * `fault-{name}` fails as `faults.ts` says.
+ * `fault-{name}` fails as `faults.ts` says, `ending-{reason}.{content}` ends as `endings.ts` says.
  */
 export const answer = withFaults(scripted);
 
@@ -22,6 +23,7 @@ async function scripted(request: Request): Promise<Response> {
   const recorded = /^fixture-(.+)$/.exec(model)?.[1];
   const isStream = body.stream === true || method === "streamGenerateContent";
   if (recorded !== undefined) return await replay(join(FIXTURES, dialect, recorded), isStream);
+  if (model.startsWith("ending-")) return answerEnding(dialect, model, isStream);
   return ANSWERS[dialect](raw, request);
 }
 

@@ -54,6 +54,10 @@ export const FAULTS: Record<string, Fault> = {
   cut: ({ good }) => framed(good, (frames) => [...begun(frames), 20, new Error("connection reset")]),
   ended: ({ good }) => framed(good, begun),
   malformed: ({ good }) => framed(good, (frames) => [...begun(frames), 20, "data: {nonsense\n\n"]),
+  // All of the answer, with what is no JSON before each of its frames, or behind the last one.
+  "malformed-between": ({ good }) =>
+    framed(good, (frames) => frames.flatMap((frame) => ["data: {nonsense\n\n", 5, frame])),
+  "malformed-behind": ({ good }) => framed(good, (frames) => [...frames, 20, "data: {nonsense\n\n"]),
   "malformed-first": ({ good }) => framed(good, () => ["data: {nonsense\n\n"]),
   unfinished: ({ good }) => framed(good, (frames) => begun(frames).slice(0, -1)),
   error: ({ good, dialect }) => framed(good, (frames) => [...begun(frames), 20, errorFrame(dialect)]),
@@ -79,6 +83,17 @@ export const FAULTS: Record<string, Fault> = {
     const said = await (await good()).json();
     return json({ ...Object(said), choices: [], content: undefined, candidates: [], output: undefined });
   },
+  // A good answer under the name of another type.
+  mislabelled: async ({ good }) => {
+    const { status, body } = await good();
+    return new Response(body, { status, headers: { "content-type": "text/html; charset=utf-8" } });
+  },
+  "mislabelled-stream": async ({ good }) => {
+    const { status, body } = await good();
+    return new Response(body, { status, headers: { "content-type": "text/event-stream" } });
+  },
+  "mislabelled-400": ({ dialect }) =>
+    new Response(refusal(dialect, 400).body, { status: 400, headers: { "content-type": "text/plain" } }),
   html: () => new Response("<html>It works!</html>", { headers: { "content-type": "text/html" } }),
   // Over a real connection only: a function that stands in for the network has its answer encoded by Miniflare, which
   // goes by these headers and compresses JSON a second time.

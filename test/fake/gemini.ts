@@ -19,13 +19,12 @@ export function answerGemini(raw: string, request: Request): Response {
     const { response } = functionResponse;
     return response.output ?? response.result ?? JSON.stringify(response);
   });
+  const chunk = chunkOf(model);
   const isFirst = !contents.some(({ role }) => role === "model");
   const scene = sceneOf({ script, raw, isFirst, results });
   if (method === "generateContent")
-    return script === "cut"
-      ? json({ modelVersion: model })
-      : json(chunk(model, partsOf(scene), FINISH(scene)), 200, HEADERS);
-  const chunks = [...chunksOf(model, scene)];
+    return script === "cut" ? json({ modelVersion: model }) : json(chunk(partsOf(scene), FINISH(scene)), 200, HEADERS);
+  const chunks: object[] = [...chunksOf(chunk, scene)];
   if (script === "cut") chunks.pop();
   if (script === "failing")
     chunks.splice(-1, 1, { error: { code: 503, message: "Overloaded", status: "UNAVAILABLE" } });
@@ -53,27 +52,32 @@ function partsOf({ thinking, text, calls = [] }: Scene): Part[] {
 }
 
 /** Text in pieces; the signature comes with an empty text behind it, as Gemini streams it. */
-function* chunksOf(model: string, scene: Scene): Generator<object> {
+function* chunksOf(chunk: ReturnType<typeof chunkOf>, scene: Scene): Generator<object> {
   for (const part of partsOf(scene)) {
     const { text, thoughtSignature, ...rest } = part as Part & { text?: string };
     if (text === undefined) {
-      yield chunk(model, [part]);
+      yield chunk([part]);
       continue;
     }
-    for (const piece of halves(text)) yield chunk(model, [{ text: piece, ...rest }]);
-    if (thoughtSignature !== undefined) yield chunk(model, [{ text: "", thoughtSignature }]);
+    for (const piece of halves(text)) yield chunk([{ text: piece, ...rest }]);
+    if (thoughtSignature !== undefined) yield chunk([{ text: "", thoughtSignature }]);
   }
-  yield chunk(model, [{ text: "" }], FINISH(scene));
+  yield chunk([{ text: "" }], FINISH(scene));
 }
 
 const FINISH = ({ declined }: Scene): string => (declined === undefined ? "STOP" : "SAFETY");
 
-const chunk = (modelVersion: string, parts: Part[], finishReason?: string) => ({
-  candidates: [{ content: { role: "model", parts }, index: 0, ...(finishReason !== undefined && { finishReason }) }],
-  usageMetadata: { promptTokenCount: 12, cachedContentTokenCount: 4, candidatesTokenCount: 5, totalTokenCount: 17 },
-  modelVersion,
-  responseId: "gemini_fake",
-});
+/** The chunks of one answer have one `responseId`, which no other answer has. */
+const chunkOf = (modelVersion: string) => {
+  const responseId = `gemini_fake_${++answers}`;
+  return (parts: Part[], finishReason?: string) => ({
+    candidates: [{ content: { role: "model", parts }, index: 0, ...(finishReason !== undefined && { finishReason }) }],
+    usageMetadata: { promptTokenCount: 12, cachedContentTokenCount: 4, candidatesTokenCount: 5, totalTokenCount: 17 },
+    modelVersion,
+    responseId,
+  });
+};
+let answers = 0;
 
 const STATUSES = { refuse: "INVALID_ARGUMENT", limited: "RESOURCE_EXHAUSTED", broken: "INTERNAL" };
 const RETRY_INFO = { "@type": "type.googleapis.com/google.rpc.RetryInfo", retryDelay: "7s" };

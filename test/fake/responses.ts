@@ -52,21 +52,21 @@ function outputOf({ thinking, text, calls = [], declined }: Scene): Item[] {
       ? []
       : [
           {
-            id: "rs_fake",
+            id: ownId("rs_fake"),
             type: "reasoning",
             summary: [{ type: "summary_text", text: thinking }],
             encrypted_content: ENCRYPTED,
           },
         ]),
     ...said.map((part) => ({
-      id: "msg_fake",
+      id: ownId("msg_fake"),
       type: "message",
       status: "completed",
       role: "assistant",
       content: [part],
     })),
     ...calls.map(({ id, name, args }) => ({
-      id: `fc_${id}`,
+      id: ownId(`fc_${id}`),
       type: "function_call",
       status: "completed",
       call_id: id,
@@ -76,9 +76,11 @@ function outputOf({ thinking, text, calls = [], declined }: Scene): Item[] {
   ];
 }
 
+/** Of its own, as every provider's: what is kept is found by it. At most 64 characters. */
+const ownId = (prefix: string): string => `${prefix}_${crypto.randomUUID()}`;
+
 const response = (model: string, output: Item[]) => ({
-  // Of its own, as every provider's: what is kept is found by it.
-  id: `resp_fake_${crypto.randomUUID()}`,
+  id: ownId("resp_fake"),
   object: "response",
   created_at: 1_750_000_000,
   completed_at: 1_750_000_001,

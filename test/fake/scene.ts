@@ -19,6 +19,8 @@ export function sceneOf({ script, raw, isFirst, results }: Seen): Scene {
       return { thinking: "Let me think.", text: isFirst ? "Said think." : raw };
     case "tools":
       return results.length > 0 ? { text: `It is ${results.join(" and ")}.` } : { text: "Let me look.", calls: CALLS };
+    case "recall":
+      return { calls: [{ ...CALLS[0]!, id: `call_recall_${++recalls}` }] };
     case "json":
       return { text: '{"city":"Paris","degrees":21}' };
     case "decline":
@@ -27,6 +29,9 @@ export function sceneOf({ script, raw, isFirst, results }: Seen): Scene {
       return { text: `Said ${script}.` };
   }
 }
+
+/** The calls of the script "recall", each of which has an id of its own. */
+let recalls = 0;
 
 const CALLS: Call[] = [
   { id: "call_fake_1", name: "get_weather", args: { city: "Paris" } },

@@ -86,6 +86,7 @@ export function answerChat(raw: string, request: Request): Response {
       return stream(long(Number(count)), 0, headers);
     case "think":
     case "tools":
+    case "recall":
     case "json":
     case "decline": {
       const from = body.messages.findLastIndex(({ role }) => role !== "tool") + 1;

@@ -17,6 +17,8 @@ const RESET = "\0reset";
 const CLOSE = "\0close";
 
 const DONE = "data: [DONE]\n\n";
+const BEGUN_CALL =
+  'data: {"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"call_1","function":{"arguments":"{"}}]}}]}\n\n';
 const HEAD = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
 const LAST = "0\r\n\r\n";
 const chunked = (text: string): string => `${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`;
@@ -167,9 +169,11 @@ export const FAULTS: Record<string, Fault> = {
     told.isStream
       ? streamed(framesOf(told.wire, WORDS).filter((frame) => !/\[DONE\]|message_stop/.test(frame)))
       : good(told),
-  // As a proxy says it whose own provider broke off.
+  // As a proxy says it whose own provider broke off: of a Chat answer, within a call that has no name yet.
   "only-done": ({ wire, isStream }) =>
-    isStream ? [HEAD, ...opened(wire).map(chunked), chunked(DONE), LAST] : [whole("200 OK", "{}")],
+    isStream
+      ? [HEAD, ...opened(wire).map(chunked), ...(wire === "chat" ? [chunked(BEGUN_CALL)] : []), chunked(DONE), LAST]
+      : [whole("200 OK", "{}")],
   error: ({ wire, isStream }) =>
     isStream
       ? [HEAD, ...opened(wire).map(chunked), chunked(errorFrame(wire)), LAST]

@@ -7,6 +7,7 @@ import type { Message } from "../../src/canonical/types.ts";
 import type { SessionCall, StatelessCall } from "../../src/gateway/call/call.ts";
 import type { ResponsesState } from "../../src/gateway/call/responses-state.ts";
 import type { StreamChunk } from "../../src/gateway/output/remote-recorder.ts";
+import type { StoredItem } from "../../src/gateway/responses/stored-items.ts";
 import type { Command } from "../../src/gateway/session/commands.ts";
 import type { ConversationCommand } from "../../src/gateway/session/conversations.ts";
 import type { ResponseQuery } from "../../src/gateway/session/response-queries.ts";
@@ -53,9 +54,9 @@ it("the files that the page names are there", () => {
 /** Called by Workers of another version while a deployment is under way. */
 const METHODS: Record<string, string> = {
   session:
-    "call record tell contextOf perform adopt converse recall has findCall stream cancel left fetch webSocketMessage webSocketClose webSocketError alarm",
+    "call record tell contextOf perform adopt converse recall findItems has findCall stream cancel left fetch webSocketMessage webSocketClose webSocketError alarm",
   journal: "enter find strike alarm",
-  directory: "put find remove",
+  directory: "put putItem find remove",
   key: "create admit describe usage change rotate revoke take report alarm",
   organization: "describe put usage take report credentials setCredential reseal removeCredential alarm",
   idempotency: "answer alarm",
@@ -153,8 +154,16 @@ const MEMBERS = {
   count: { blocks: true, events: true } satisfies Members<StreamChunk["count"]>,
   entry: { id: true, org: true, text: true, payload: true, told: true } satisfies Members<JournalEntry>,
   location: { place: true, call: true } satisfies Members<ResponseLocation>,
+  referenced: { id: true, item: true, message: true } satisfies Members<StoredItem>,
   message: { role: true, blocks: true, word: true, name: true, native: true, cache: true } satisfies Members<Message>,
-  items: { dialect: true, items: true, issuer: true, sealed: true, cuts: true } satisfies Members<WireItems>,
+  items: {
+    dialect: true,
+    items: true,
+    issuer: true,
+    sealed: true,
+    calls: true,
+    cuts: true,
+  } satisfies Members<WireItems>,
   turn: {
     id: true,
     parent: true,

@@ -80,7 +80,7 @@ describe.each(modes)("a %s call", (_, mode) => {
     ["cut", "stream.interrupted"],
     ["reset", "stream.interrupted"],
     ["empty", "stream.interrupted"],
-    ["notjson", "provider.execution_failed"],
+    ["notjson", "stream.interrupted"],
     ["failing", "overloaded"],
   ])("never takes a broken stream for an answer: %s", async (script, code) => {
     const response = await post({ ...say, ...mode, model: `fake/${script}`, stream: true });

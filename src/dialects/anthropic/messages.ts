@@ -1,4 +1,5 @@
 import { readNativeItem, readNativeMessage } from "../../canonical/native.ts";
+import { moveResultsToCalls } from "../../canonical/result-order.ts";
 import type { Loss, Message } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
 import type { Encoded, EncodeTarget } from "../dialect.ts";
@@ -13,7 +14,8 @@ export const decodeMessages = (items: readonly Json[], seal?: string): Message[]
 
 /**
  * Messages that came over this wire stay as they are. Others are regrouped: consecutive messages of one role
- * are one message, with tool results first. Ids of tool calls are made unique.
+ * are one message, with tool results first: the API requires all results of a turn at the start of the next user
+ * message. Ids of tool calls are made unique.
  */
 export function encodeMessages(messages: readonly Message[], target: EncodeTarget): Encoded<Json[]> {
   const losses: Loss[] = [];
@@ -24,7 +26,8 @@ export function encodeMessages(messages: readonly Message[], target: EncodeTarge
       items.push({ role: run.role, content: putResultsFirst(run.content, items.at(-1)) });
     run = undefined;
   };
-  for (const message of uniqueToolIds(messages, (one) => verbatimItem(one, target) !== undefined)) {
+  const ordered = moveResultsToCalls(messages);
+  for (const message of uniqueToolIds(ordered, (one) => verbatimItem(one, target) !== undefined)) {
     const ownItem = verbatimItem(message, target);
     if (ownItem !== undefined) {
       flush();

@@ -1,3 +1,4 @@
+import { limitMarks } from "../../canonical/cache-marks.ts";
 import { invalid } from "../../canonical/error.ts";
 import { readNativeItem } from "../../canonical/native.ts";
 import type { Format, Loss, ModelRequest } from "../../canonical/types.ts";
@@ -11,6 +12,7 @@ import {
   withoutUndefined,
 } from "../../wire/json.ts";
 import type { Encoded, EncodeTarget } from "../dialect.ts";
+import { selectMarks } from "../mark-limit.ts";
 import { decodeMessages, decodeSystem, encodeMessages, encodeSystem } from "./messages.ts";
 import { decodeReasoning, encodeReasoning, isUnsignedLoop, modelVersion } from "./reasoning.ts";
 import { decodeSampling, encodeSampling } from "./sampling.ts";
@@ -39,14 +41,16 @@ export function decodeRequest(body: JsonObject): ModelRequest {
 }
 
 /**
- * A body that came over this wire retains its other members; any other is built from the canonical members.
+ * A body that came over this wire retains its other members; any other is built from the canonical members, with the
+ * newest of its cache marks if there are more than the API accepts.
  */
-export function encodeRequest(request: ModelRequest, target: EncodeTarget): Encoded<JsonObject> {
+export function encodeRequest(decoded: ModelRequest, target: EncodeTarget): Encoded<JsonObject> {
+  const own = readNativeItem(decoded.rest, target);
+  const request = isObject(own) ? decoded : limitMarks(decoded, selectMarks);
   const instructions = encodeSystem(request.messages, target);
   const { value: messages, losses } = encodeMessages(instructions.rest, target);
   losses.unshift(...instructions.losses);
   const system = instructions.value;
-  const own = readNativeItem(request.rest, target);
   if (isObject(own)) return { value: reuseBody(own, { model: target.model, messages }, system, losses), losses };
   if (messages.length === 0) {
     // The API refuses an empty list ("messages: at least one message is required") and blank texts.

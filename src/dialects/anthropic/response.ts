@@ -128,6 +128,7 @@ const STOP_REASON: Record<FinishReason, string> = {
   refusal: "refusal",
   pause: "pause_turn",
   other: "end_turn",
+  error: "refusal",
 };
 
 /** The reason of the provider if it is one of this wire with the same meaning. */

@@ -12,6 +12,7 @@ import {
 } from "../../wire/json.ts";
 import { encodeSse, type SseEvent } from "../../wire/sse.ts";
 import type { ReplyContext, StreamDecoder, StreamEncoder } from "../dialect.ts";
+import { decodeMalformed } from "../malformed-event.ts";
 import { encodeCitations } from "./citations.ts";
 import { appendDelta, currentBlock, type OpenBlock, startOfDelta, textOfDelta } from "./deltas.ts";
 import { decodeErrorBody, errorMembers } from "./errors.ts";
@@ -68,8 +69,7 @@ class MessageDecoder implements StreamDecoder {
   push({ data, event }: SseEvent): StreamEvent[] {
     if (data === undefined || this.#isOver || data.trim() === "[DONE]") return [];
     const payload = tryParseJson(data);
-    if (!isObject(payload))
-      return this.#fail(new GatewayError("provider.execution_failed", "the provider sent an event that is not JSON"));
+    if (!isObject(payload)) return decodeMalformed(data, event, (error) => this.#fail(error));
     switch (payload.type ?? event) {
       case "message_start":
         return this.#start(isObject(payload.message) ? payload.message : {});
@@ -258,6 +258,8 @@ class MessageEncoder implements StreamEncoder {
       }
       case "error":
         return encodeEvent(errorMembers(event.error));
+      case "loss":
+        return "";
     }
   }
 

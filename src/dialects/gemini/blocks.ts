@@ -3,7 +3,7 @@ import type { Block, Loss, Native, Opaque, ToolCall } from "../../canonical/type
 import { isObject, type Json, type JsonObject, stringifyMember, tryParseJson } from "../../wire/json.ts";
 import type { EncodeTarget } from "../dialect.ts";
 import { readMember, toCamelCase } from "./casing.ts";
-import { type DecodeContext, idOf } from "./decode-context.ts";
+import { type DecodeContext, idOf, readToolId } from "./decode-context.ts";
 import { decodeMedia, encodeMedia } from "./media.ts";
 import { decodeResult } from "./tool-results.ts";
 
@@ -74,21 +74,30 @@ export function encodePart(block: Block, target: EncodeTarget, losses: Loss[]): 
 /** Arguments are an object here; canonical arguments are JSON text. */
 function decodeCall(call: JsonObject, context: DecodeContext): ToolCall {
   const name = stringifyMember(call.name);
-  return { kind: "tool_call", id: idOf(call) ?? context.newId(name), name, arguments: JSON.stringify(call.args ?? {}) };
+  return { kind: "tool_call", ...readToolId(call, name, context), name, arguments: JSON.stringify(call.args ?? {}) };
 }
 
 /**
  * The definition of Vertex has no `id`, but its API accepts it: 78 recorded calls with one were answered with
- * 200.
+ * 200. A call that came without one stays without, so that the calls of a content are alike: results are matched by id or
+ * by order.
  */
-function encodeCall({ id, name, arguments: text }: ToolCall): JsonObject {
+function encodeCall(call: ToolCall): JsonObject {
+  const { id, name, arguments: text } = call;
   const args = text.trim() === "" ? {} : tryParseJson(text);
   // Arguments that were cut by the length limit, or never were JSON, stay as text inside an object.
   return {
-    ...(id !== "" && { id }),
+    ...(id !== "" && hasIdOnWire(call) && { id }),
     name,
     args: isObject(args) ? args : args === null ? {} : { arguments: args ?? text },
   };
+}
+
+/** Whether the call is encoded with an id: always, unless it came over this wire without one. */
+export function hasIdOnWire({ isIdAssigned, native }: ToolCall): boolean {
+  const own =
+    native?.dialect === dialect && isObject(native.item) ? readMember(native.item, "functionCall") : undefined;
+  return isIdAssigned !== true && !(isObject(own) && idOf(own) === undefined);
 }
 
 /**

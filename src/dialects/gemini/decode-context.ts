@@ -16,6 +16,16 @@ export function newDecodeContext(seal: string | undefined, scope = ""): DecodeCo
   return { ...(seal !== undefined && { seal }), newId };
 }
 
+/** The id of a call or a result; one without an id is assigned the next one. */
+export function readToolId(
+  item: JsonObject,
+  name: string,
+  { newId }: DecodeContext,
+): { id: string; isIdAssigned?: true } {
+  const id = idOf(item);
+  return id === undefined ? { id: newId(name), isIdAssigned: true } : { id };
+}
+
 /** The id in the wire; many answers and most clients have none. */
 export const idOf = (item: JsonObject): string | undefined =>
   typeof item.id === "string" && item.id !== "" ? item.id : undefined;

@@ -5,6 +5,7 @@ import {
   upstreamDetails,
   type UpstreamError,
 } from "../../canonical/error.ts";
+import { decodeUtf8 } from "../../wire/bytes.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, tryParseJson } from "../../wire/json.ts";
 
 /**
@@ -37,6 +38,12 @@ export function decodeErrorBody(status: number, body: Json | undefined, requestI
     upstream,
     ...(seconds !== undefined && { retryAfterSeconds: Math.ceil(seconds) }),
   });
+}
+
+/** JSON outside of an event of a stream: an error that is sent so. */
+export function readPlainJson(raw: Uint8Array): string | undefined {
+  const text = decodeUtf8(raw).trim();
+  return text.startsWith("{") || text.startsWith("[") ? text : undefined;
 }
 
 /** The id of the request is a detail of its own (google.rpc.RequestInfo). */

@@ -1,4 +1,6 @@
+import type { ToolRules } from "../../canonical/tool-names.ts";
 import type { WireDialect } from "../dialect.ts";
+import { withFittedCalls, withFittedTools } from "../fit-tools.ts";
 import { decodeError, encodeError } from "./errors.ts";
 import { decodeMessages, encodeMessages } from "./messages.ts";
 import { decodeRequest, encodeRequest } from "./request.ts";
@@ -17,6 +19,9 @@ const KNOWN_MEMBERS = new Set(
   ),
 );
 
+/** The specification of the API has 64 characters; its later documentation has more. */
+const TOOLS: ToolRules = { name: /^[a-zA-Z_][a-zA-Z0-9_.:-]{0,63}$/, maxName: 64 };
+
 /** Gemini `generateContent` and `streamGenerateContent`, of the Gemini API and of Vertex AI. */
 export const gemini: WireDialect = {
   id: "gemini",
@@ -26,10 +31,11 @@ export const gemini: WireDialect = {
     knownMembers: KNOWN_MEMBERS,
     itemFromText: (text) => `{"role":"user","parts":[{"text":${text}}]}`,
   },
+  tools: TOOLS,
   decodeRequest,
-  encodeRequest,
+  encodeRequest: withFittedTools(TOOLS, encodeRequest),
   decodeMessages,
-  encodeMessages,
+  encodeMessages: withFittedCalls(TOOLS, encodeMessages),
   // Without `alt=sse` a stream is one JSON list of its chunks.
   decodeResponse: (body, seal) => (Array.isArray(body) ? decodeChunks(body, seal) : decodeResponse(body, seal)),
   encodeResponse,

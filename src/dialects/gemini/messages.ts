@@ -1,11 +1,11 @@
-import { readNativeItem, readNativeMessage } from "../../canonical/native.ts";
+import { readNativeMessage } from "../../canonical/native.ts";
+import { moveResultsToCalls } from "../../canonical/result-order.ts";
 import { pairResults } from "../../canonical/tool-results.ts";
-import type { Block, Loss, Message, ToolCall } from "../../canonical/types.ts";
+import type { Block, Loss, Message } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject } from "../../wire/json.ts";
 import type { Encoded, EncodeTarget } from "../dialect.ts";
-import { addPlaceholderSignature, decodePart, encodePart } from "./blocks.ts";
-import { readMember } from "./casing.ts";
-import { type DecodeContext, idOf, newDecodeContext } from "./decode-context.ts";
+import { addPlaceholderSignature, decodePart, encodePart, hasIdOnWire } from "./blocks.ts";
+import { type DecodeContext, newDecodeContext } from "./decode-context.ts";
 import { type AnsweredCall, encodeResult } from "./tool-results.ts";
 
 const dialect = "gemini";
@@ -18,22 +18,31 @@ export function decodeMessages(items: readonly Json[], seal?: string): Message[]
 
 /**
  * Contents that came over this wire stay as they are. Others are regrouped: consecutive messages of one side
- * are one content, because the API requires all results of a turn together. A message without any representable
- * block still separates its neighbours, so that the encoding of earlier messages does not change when a history
- * grows.
+ * are one content, because the API requires all results of a turn together, in the content behind the calls;
+ * everything else of that side is in the next content. A message without any representable block still separates its
+ * neighbours, so that the encoding of earlier messages does not change when a history grows.
  */
 export function encodeMessages(messages: readonly Message[], target: EncodeTarget): Encoded<Json[]> {
   const losses: Loss[] = [];
   const items: Json[] = [];
   const calls = new Map<string, AnsweredCall>();
-  let open: { role: "user" | "model"; parts: Json[] } | undefined;
+  let callCount = 0;
+  let open: { role: "user" | "model" | "tool"; groups: PartGroup[] } | undefined;
   const flush = (): void => {
-    if (open !== undefined && open.parts.length > 0) items.push(toContent(open.role, open.parts));
+    const parts = open === undefined ? [] : sortResults(open.groups).flatMap((group) => group.parts);
+    if (open !== undefined && parts.length > 0) items.push(toContent(open.role === "model" ? "model" : "user", parts));
     open = undefined;
   };
-  for (const message of messages) {
+  const append = (role: "user" | "model" | "tool", groups: readonly PartGroup[]): void => {
+    if (open?.role !== role) flush();
+    open ??= { role, groups: [] };
+    open.groups.push(...groups);
+  };
+  const isOwn = (message: Message): boolean => readNativeMessage(message, target) !== undefined;
+  for (const message of moveResultsToCalls(messages, isOwn)) {
     for (const block of message.blocks) {
-      if (block.kind === "tool_call") calls.set(block.id, { name: block.name, hasId: hasIdOnWire(block, target) });
+      if (block.kind !== "tool_call") continue;
+      calls.set(block.id, { name: block.name, hasId: hasIdOnWire(block), index: callCount++ });
     }
     const ownItem = readNativeMessage(message, target);
     if (ownItem !== undefined) {
@@ -41,10 +50,14 @@ export function encodeMessages(messages: readonly Message[], target: EncodeTarge
       items.push(ownItem);
       continue;
     }
-    const role = message.role === "assistant" ? "model" : "user";
-    if (open?.role !== role) flush();
-    open ??= { role, parts: [] };
-    open.parts.push(...encodeBlocks(message, calls, target, losses));
+    const groups = encodeBlocks(message, calls, target, losses);
+    const results = groups.filter(({ isResult }) => isResult);
+    if (results.length > 0) append("tool", results);
+    if (results.length < groups.length || results.length === 0)
+      append(
+        message.role === "assistant" ? "model" : "user",
+        groups.filter(({ isResult }) => !isResult),
+      );
   }
   flush();
   return { value: items, losses };
@@ -58,13 +71,25 @@ export function decodeMessage(item: Json, context: DecodeContext): Message {
   return { role: item.role === "model" ? "assistant" : "user", blocks: decodeParts(item, context), native };
 }
 
+/**
+ * The parts of one block. `isResult`: they are a tool result. `index`: of the call that they answer, if it has no id on
+ * this wire.
+ */
+type PartGroup = { parts: Json[]; isResult?: true; index?: number };
+
+/** Puts results of calls without an id in the order of their calls: Gemini pairs those of one name by their order. */
+function sortResults(groups: readonly PartGroup[]): PartGroup[] {
+  const results = groups.filter(({ index }) => index !== undefined).toSorted((a, b) => a.index! - b.index!);
+  return groups.map((group) => (group.index === undefined ? group : results.shift()!));
+}
+
 /** Loss: the system role inside the conversation, which becomes the user, and names of participants. */
 function encodeBlocks(
   message: Message,
   calls: ReadonlyMap<string, AnsweredCall>,
   target: EncodeTarget,
   losses: Loss[],
-): Json[] {
+): PartGroup[] {
   if (message.role === "system") {
     losses.push({
       at: "messages.system",
@@ -75,11 +100,18 @@ function encodeBlocks(
   if (message.name !== undefined) {
     losses.push({ at: "messages.name", what: "dropped", why: "gemini does not support names of participants" });
   }
-  return message.blocks.flatMap((block) =>
-    block.kind === "tool_result"
-      ? encodeResult(block, calls.get(block.id), target, losses)
-      : (encodePart(block, target, losses) ?? []),
-  );
+  return message.blocks.map((block): PartGroup => {
+    if (block.kind === "tool_result") {
+      const call = calls.get(block.id);
+      return {
+        parts: encodeResult(block, call, target, losses),
+        isResult: true,
+        ...(call?.hasId === false && { index: call.index }),
+      };
+    }
+    const part = encodePart(block, target, losses);
+    return { parts: part === undefined ? [] : [part] };
+  });
 }
 
 /** `parts` is a list; some clients send one part without it. */
@@ -126,10 +158,3 @@ const toContent = (role: "user" | "model", parts: Json[]): JsonObject => ({
   role,
   parts: role === "model" ? addPlaceholderSignature(parts) : parts,
 });
-
-/** Whether the call is encoded with an id: always, unless it came over this wire without one. */
-function hasIdOnWire(call: ToolCall, target: EncodeTarget): boolean {
-  const ownItem = readNativeItem(call.native, target);
-  const own = isObject(ownItem) ? readMember(ownItem, "functionCall") : undefined;
-  return !isObject(own) || idOf(own) !== undefined;
-}

@@ -1,5 +1,5 @@
 import { GatewayError } from "../../canonical/error.ts";
-import type { Alternative, Block, Finish, FinishReason, Message, ModelResponse } from "../../canonical/types.ts";
+import type { Alternative, Block, Finish, FinishReason, Message, ModelResponse, Text } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
 import { type ReplyContext } from "../dialect.ts";
 import { encodePart } from "./blocks.ts";
@@ -23,17 +23,15 @@ export function decodeResponse(body: Json, seal?: string): ModelResponse {
   }
   const id = stringifyMember(body.responseId);
   const { content: _, ...candidateRest }: JsonObject = isObject(candidate) ? candidate : {};
-  const { messages, finish } = decodeCandidate(
-    { finishReason: blockReasonOf(body) ?? null, ...(isObject(candidate) && candidate) },
-    seal,
-    id,
-  );
+  const blocked = isObject(candidate) && candidate.finishReason !== undefined ? undefined : blockReasonOf(body);
+  const { messages, finish } = decodeCandidate(isObject(candidate) ? candidate : {}, seal, id);
   const alternatives = others.filter(isObject).map((other, i) => decodeCandidate(other, seal, `${id}/${i + 1}`));
   return {
     id,
     model: stringifyMember(body.modelVersion),
     messages,
-    finish,
+    // Every reason for refusing the prompt is a filter: `OTHER` is no failure here.
+    finish: blocked === undefined ? finish : { reason: "content_filter", native: blocked },
     usage: decodeUsage(body.usageMetadata),
     ...(alternatives.length > 0 && { alternatives }),
     rest: { dialect, item: isObject(candidate) ? { ...body, candidates: [candidateRest, ...others] } : body },
@@ -56,13 +54,16 @@ export function encodeResponse(response: ModelResponse, _reply: ReplyContext): J
 
 /** A content without parts has no message: the API refuses it in the next request. */
 function decodeCandidate(candidate: JsonObject, seal: string | undefined, id: string): Alternative {
-  const { content, groundingMetadata, logprobsResult, finishReason } = candidate;
+  const { content, groundingMetadata, logprobsResult } = candidate;
   const isEmpty = !isObject(content) || !Array.isArray(content.parts) || content.parts.length === 0;
-  if (isEmpty) return { messages: [], finish: decodeFinish(finishReason, []) };
+  if (isEmpty) return { messages: [], finish: decodeFinish(candidate, []) };
   const message = decodeMessage({ ...content, role: "model" }, newDecodeContext(seal, id));
-  const blocks = withLogprobs(withCitations(message.blocks, groundingMetadata), logprobsResult);
+  const blocks = withLogprobs(
+    withCitations(message.blocks, content.parts as Json[], groundingMetadata),
+    logprobsResult,
+  );
   const messages = [{ ...message, blocks }];
-  return { messages, finish: decodeFinish(finishReason, messages) };
+  return { messages, finish: decodeFinish(candidate, messages) };
 }
 
 export function encodeCandidate({ messages, finish }: Alternative, index: number): JsonObject {
@@ -101,7 +102,9 @@ export function encodeEnd({ finish, rest }: ModelResponse, blocks: readonly Bloc
 
 function encodeEnding(finish: Finish, blocks: readonly Block[]): JsonObject {
   const texts = blocks.filter((block) => block.kind === "text");
-  const grounding = encodeGrounding(texts);
+  const grounding = texts.some(({ citations }) => citations !== undefined)
+    ? encodeGrounding(toParts(blocks))
+    : undefined;
   const logprobs = texts.flatMap((text) => text.logprobs ?? []);
   return {
     finishReason: encodeFinish(finish),
@@ -109,6 +112,12 @@ function encodeEnding(finish: Finish, blocks: readonly Block[]): JsonObject {
     ...(logprobs.length > 0 && { logprobsResult: encodeLogprobs(logprobs) }),
   };
 }
+
+/** The text of each part of the content: a block that has no part on this wire is left out. */
+const toParts = (blocks: readonly Block[]): (Text | undefined)[] =>
+  blocks
+    .filter((block) => encodeReplyPart(block) !== undefined)
+    .map((block) => (block.kind === "text" ? block : undefined));
 
 /** Candidates after the first. */
 const encodeOthers = ({ rest, alternatives = [] }: ModelResponse): JsonObject[] =>
@@ -128,10 +137,7 @@ export function blockReasonOf(body: JsonObject): string | undefined {
 /** Gemini API, FinishReason. Reasons that are absent here become `other`. */
 const FINISH: Record<string, FinishReason> = {
   STOP: "stop",
-  // Two recorded answers of Vertex have the number of the enum, as proto3 JSON allows.
-  1: "stop",
   MAX_TOKENS: "length",
-  2: "length",
   SAFETY: "content_filter",
   RECITATION: "content_filter",
   LANGUAGE: "content_filter",
@@ -144,9 +150,42 @@ const FINISH: Record<string, FinishReason> = {
   IMAGE_RECITATION: "content_filter",
 };
 
-/** The content takes precedence: Gemini sends STOP for calls too. */
-function decodeFinish(finishReason: Json | undefined, messages: readonly Message[]): Finish {
-  const native = stringifyMember(finishReason);
+/** Failures of the model: its output is unusable, although the host works. */
+const MODEL_FAULTS: ReadonlySet<string> = new Set([
+  "MALFORMED_FUNCTION_CALL",
+  "MALFORMED_RESPONSE",
+  "UNEXPECTED_TOOL_CALL",
+  "TOO_MANY_TOOL_CALLS",
+  "MISSING_THOUGHT_SIGNATURE",
+  "NO_IMAGE",
+  "IMAGE_OTHER",
+]);
+
+/** Vertex AI, Candidate.FinishReason. Three recorded answers have the number of the enum, as proto3 JSON allows. */
+const NUMBERED =
+  "FINISH_REASON_UNSPECIFIED STOP MAX_TOKENS SAFETY RECITATION OTHER BLOCKLIST PROHIBITED_CONTENT SPII MALFORMED_FUNCTION_CALL MODEL_ARMOR".split(
+    " ",
+  );
+
+const readFinishReason = (reason: Json | undefined): string =>
+  typeof reason === "number" ? (NUMBERED[reason] ?? String(reason)) : stringifyMember(reason);
+
+/** Whether the reason is a failure, of the host or of the model. `OTHER` is "unknown reason" in the reference. */
+export function isFailure(finishReason: Json | undefined): boolean {
+  const name = finishReason === undefined ? "" : readFinishReason(finishReason);
+  return name === "OTHER" || MODEL_FAULTS.has(name);
+}
+
+/**
+ * The content takes precedence, as Gemini sends STOP for calls too, but not over a failure: a call that ends with
+ * UNEXPECTED_TOOL_CALL is none that a client can answer.
+ */
+function decodeFinish({ finishReason, finishMessage }: JsonObject, messages: readonly Message[]): Finish {
+  const native = readFinishReason(finishReason);
+  if (isFailure(finishReason)) {
+    const message = typeof finishMessage === "string" ? { message: finishMessage } : {};
+    return { reason: "error", native, ...message, ...(MODEL_FAULTS.has(native) && { isModelFault: true }) };
+  }
   const mapped = native === "" ? "stop" : (FINISH[native] ?? "other");
   const hasCall = messages.some(({ blocks }) => blocks.some(({ kind }) => kind === "tool_call"));
   const reason = hasCall && (mapped === "stop" || mapped === "other") ? "tool_calls" : mapped;
@@ -166,6 +205,7 @@ function encodeFinish({ reason }: Finish): string {
     case "refusal":
       return "SAFETY";
     case "other":
+    case "error":
       return "OTHER";
   }
 }

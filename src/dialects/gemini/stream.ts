@@ -1,15 +1,16 @@
 import { deltaTextOf, toOpenBlock, StreamAccumulator } from "../../canonical/accumulator.ts";
+import { addCitations, addLate, findNew, type LateCitations } from "../../canonical/citations.ts";
 import { GatewayError } from "../../canonical/error.ts";
-import type { Block, Logprob, ModelResponse, StreamEvent, Usage } from "../../canonical/types.ts";
-import { decodeUtf8 } from "../../wire/bytes.ts";
+import type { Block, Citation, Logprob, Loss, ModelResponse, StreamEvent, Text, Usage } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, tryParseJson } from "../../wire/json.ts";
 import { encodeSse, type SseEvent } from "../../wire/sse.ts";
 import type { ReplyContext, StreamDecoder, StreamEncoder } from "../dialect.ts";
+import { decodeMalformed, NAMELESS_CALL } from "../malformed-event.ts";
 import { decodePart } from "./blocks.ts";
 import { readMember } from "./casing.ts";
 import { type DecodeContext, newDecodeContext } from "./decode-context.ts";
-import { decodeErrorBody, errorMembers } from "./errors.ts";
-import { withCitations } from "./grounding.ts";
+import { decodeErrorBody, errorMembers, readPlainJson } from "./errors.ts";
+import { decodeGrounding, joinTexts } from "./grounding.ts";
 import { decodeLogprobs } from "./logprobs.ts";
 import { PartialCall } from "./partial-args.ts";
 import {
@@ -19,6 +20,7 @@ import {
   encodeEnd,
   encodeEnvelope,
   encodeReplyPart,
+  isFailure,
 } from "./response.ts";
 import { decodeUsage } from "./usage.ts";
 
@@ -46,8 +48,13 @@ class GeminiDecoder implements StreamDecoder {
   #candidate: JsonObject = {};
   /** Parts received so far, plain texts joined. */
   readonly #parts: Json[] = [];
+  /** Citations of the texts that have closed, by index of the part, which is that of the block. */
+  readonly #cited = new Map<number, readonly Citation[]>();
   #context: DecodeContext = newDecodeContext(undefined);
   #failed = false;
+  #losses: Loss[] = [];
+  /** No parts will follow. */
+  #isEnding = false;
   #nextIndex = 0;
   /** `call`: the call whose arguments are incomplete. */
   #open: { index: number; block: Block; call?: PartialCall; logprobs?: Logprob[] } | undefined;
@@ -64,15 +71,19 @@ class GeminiDecoder implements StreamDecoder {
     return this.#candidate.finishReason !== undefined || blockReasonOf(this.#envelope ?? {}) !== undefined;
   }
 
+  get isFailing(): boolean {
+    return isFailure(this.#candidate.finishReason);
+  }
+
   get usage(): Usage {
     return decodeUsage(this.#envelope?.usageMetadata);
   }
 
-  push({ data, raw }: SseEvent): StreamEvent[] {
+  push({ data, event, raw }: SseEvent): StreamEvent[] {
     // An error can arrive as plain JSON in spite of the content type (three recordings).
     const text = data ?? readPlainJson(raw);
     if (text === undefined || text.trim() === "[DONE]") return [];
-    return this.pushChunk(tryParseJson(text));
+    return this.pushChunk(tryParseJson(text), text, event);
   }
 
   end(): StreamEvent[] {
@@ -81,6 +92,7 @@ class GeminiDecoder implements StreamDecoder {
       const message = "the provider's stream ended before the answer was finished";
       return this.#fail(new GatewayError("stream.interrupted", message));
     }
+    this.#isEnding = true;
     const closing = this.#close();
     const envelope = this.#envelope ?? {};
     const content = this.#parts.length > 0 ? { content: { parts: this.#parts, role: "model" } } : {};
@@ -91,16 +103,21 @@ class GeminiDecoder implements StreamDecoder {
     const body = { ...envelope, ...(all.candidates.length > 0 && all) };
     const { messages, finish, usage, alternatives, rest } = decodeResponse(body, this.#seal);
     const items = messages.map(({ native }) => native);
-    const extras = { ...(items.length > 0 && { items }), ...(alternatives && { alternatives }), ...(rest && { rest }) };
-    return [...closing, { type: "end", finish, usage, ...extras }];
+    const losses = this.#losses.length > 0 && { losses: this.#losses };
+    const extras = {
+      ...losses,
+      ...(items.length > 0 && { items }),
+      ...(alternatives && { alternatives }),
+      ...(rest && { rest }),
+    };
+    return [...closing, { type: "end", finish, usage, ...extras, ...this.#listLate() }];
   }
 
-  /** A chunk that is parsed already; a list stands for its first entry. */
-  pushChunk(chunk: Json | undefined): StreamEvent[] {
+  /** A chunk that is parsed already; a list stands for its first entry. `name`: that of its event. */
+  pushChunk(chunk: Json | undefined, text = "null", name?: string): StreamEvent[] {
     if (this.#failed) return [];
     const body = Array.isArray(chunk) ? chunk[0] : chunk;
-    if (!isObject(body))
-      return this.#fail(new GatewayError("provider.execution_failed", "the provider sent a chunk that is not JSON"));
+    if (!isObject(body)) return decodeMalformed(text, name, (error) => this.#fail(error));
     if (isObject(body.error)) return this.#fail(decodeErrorBody(statusOf(body.error), body));
     const { candidates, ...envelope } = body;
     const events: StreamEvent[] = [];
@@ -169,6 +186,10 @@ class GeminiDecoder implements StreamDecoder {
       openCall.add(call);
       return continues ? [] : this.#close();
     }
+    if (call.name === undefined) {
+      this.#losses = [NAMELESS_CALL];
+      return [];
+    }
     if (!continues && readMember(call, "partialArgs") === undefined) return this.#addWholePart(part);
     const partial = new PartialCall(part, call);
     const block = decodePart(partial.completePart, this.#context);
@@ -220,7 +241,26 @@ class GeminiDecoder implements StreamDecoder {
   #finish(block: Block): Block {
     const known: DecodeContext = { ...this.#context, newId: () => (block.kind === "tool_call" ? block.id : "") };
     const finished = decodePart(this.#parts.at(-1)!, known) ?? block;
-    return withCitations([finished], this.#candidate.groundingMetadata)[0]!;
+    return finished.kind === "text" ? this.#cite(finished) : finished;
+  }
+
+  /** The last part as a text with the citations received so far. */
+  #cite(text: Text): Text {
+    const { groundingMetadata } = this.#candidate;
+    if (groundingMetadata === undefined) return text;
+    const citations = decodeGrounding(this.#parts, groundingMetadata, this.#isEnding).at(-1)!;
+    this.#cited.set(this.#parts.length - 1, citations);
+    return addCitations(text, citations);
+  }
+
+  /** The grounding arrives with the last chunk, when texts before a call or code have closed. */
+  #listLate(): { late?: LateCitations } {
+    const { groundingMetadata } = this.#candidate;
+    if (groundingMetadata === undefined) return {};
+    const late = decodeGrounding(this.#parts, groundingMetadata, true)
+      .map((citations, index) => ({ index, citations: findNew(citations, this.#cited.get(index)) }))
+      .filter(({ citations }) => citations.length > 0);
+    return late.length > 0 ? { late } : {};
   }
 
   #fail(error: GatewayError): StreamEvent[] {
@@ -265,7 +305,9 @@ class GeminiEncoder implements StreamEncoder {
           usage,
           ...(rest !== undefined && { rest }),
         };
-        const candidate = { content: { parts: [{ text: "" }], role: "model" }, ...encodeEnd(response, this.#blocks) };
+        addLate(this.#blocks, event.late);
+        const sent = joinTexts(this.#blocks.filter((block) => encodeReplyPart(block) !== undefined));
+        const candidate = { content: { parts: [{ text: "" }], role: "model" }, ...encodeEnd(response, sent) };
         const { candidates: _, promptFeedback, ...envelope } = encodeEnvelope(response);
         // The answer to a refused prompt has no candidate.
         const others = alternatives.map((other, i) => encodeCandidate(other, i + 1));
@@ -274,6 +316,8 @@ class GeminiEncoder implements StreamEncoder {
       }
       case "error":
         return encodeSse({ data: JSON.stringify({ error: errorMembers(event.error) }) });
+      case "loss":
+        return "";
     }
   }
 
@@ -307,12 +351,6 @@ function joinPart(parts: readonly Json[], part: Json): Json[] {
   return isSame
     ? [...parts.slice(0, -1), { ...last, text: stringifyMember(last.text) + stringifyMember(part.text) }]
     : [...parts, part];
-}
-
-/** JSON outside of an event. */
-function readPlainJson(raw: Uint8Array): string | undefined {
-  const text = decodeUtf8(raw).trim();
-  return text.startsWith("{") || text.startsWith("[") ? text : undefined;
 }
 
 /** Errors inside a stream have their HTTP status as the code. */

@@ -2,11 +2,11 @@ import { readNativeItem } from "../../canonical/native.ts";
 import type { Loss, Part, ToolResult } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, tryParseJson } from "../../wire/json.ts";
 import type { EncodeTarget } from "../dialect.ts";
-import { type DecodeContext, idOf } from "./decode-context.ts";
+import { type DecodeContext, readToolId } from "./decode-context.ts";
 import { decodeMedia, encodeMedia } from "./media.ts";
 
-/** The call of a result. Gemini matches by name, and by id only if the call has one. */
-export type AnsweredCall = { name: string; hasId: boolean };
+/** The call of a result. Gemini matches by name and order, and by id only if the call has one. `index`: among all calls. */
+export type AnsweredCall = { name: string; hasId: boolean; index: number };
 
 /**
  * `response` is always an object. `{result: …}`, `{output: …}` and `{error: …}` are wrappers of the text
@@ -22,7 +22,7 @@ export function decodeResult(item: JsonObject, context: DecodeContext): ToolResu
   const media = parts.flatMap((part) => (isObject(part) ? (decodeMedia(part) ?? []) : []));
   return {
     kind: "tool_result",
-    id: idOf(item) ?? context.newId(name),
+    ...readToolId(item, name, context),
     name,
     content: [{ kind: "text", text }, ...media],
     ...(wrapper === "error" && { isError: true as const }),

@@ -41,6 +41,8 @@ export function decodeBlock(item: Json): Block {
         id: stringifyMember(id),
         name: stringifyMember(name),
         arguments: stringifyMember(args),
+        ...(typeof item.namespace === "string" && { namespace: item.namespace }),
+        ...(item.custom === true && { custom: true as const }),
         ...own,
       };
     }
@@ -72,7 +74,15 @@ export function encodeBlock(block: Block, role: Role): JsonObject {
     case "thinking":
       return { type: "thinking", text: block.text, ...extras };
     case "tool_call":
-      return { type: "tool_call", id: block.id, name: block.name, arguments: block.arguments, ...extras };
+      return {
+        type: "tool_call",
+        id: block.id,
+        name: block.name,
+        arguments: block.arguments,
+        ...(block.namespace !== undefined && { namespace: block.namespace }),
+        ...(block.custom && { custom: true }),
+        ...extras,
+      };
     case "tool_result":
       return {
         type: "tool_result",

@@ -1,4 +1,6 @@
+import type { ToolRules } from "../../canonical/tool-names.ts";
 import type { WireDialect } from "../dialect.ts";
+import { withFittedTools } from "../fit-tools.ts";
 import { decodeError, encodeError } from "./errors.ts";
 import { decodeMessages, encodeMessages } from "./messages.ts";
 import { decodeRequest, encodeRequest } from "./request.ts";
@@ -26,6 +28,9 @@ const KNOWN_MEMBERS = new Set([
   ...GATEWAY_MEMBERS,
 ]);
 
+/** A request has the names of all other wires, and functions only. */
+const TOOLS: ToolRules = { name: /^/, maxName: Infinity };
+
 /**
  * The wire of the gateway itself (docs/native.md): calls of typed blocks, which represent everything that the
  * other wires have.
@@ -40,8 +45,9 @@ export const native: WireDialect = {
     knownMembers: KNOWN_MEMBERS,
     itemFromText: (text) => `{"type":"input","text":${text}}`,
   },
+  tools: TOOLS,
   decodeRequest,
-  encodeRequest,
+  encodeRequest: withFittedTools(TOOLS, encodeRequest),
   decodeMessages,
   encodeMessages,
   decodeResponse,

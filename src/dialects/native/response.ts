@@ -77,6 +77,7 @@ const REASONS = new Set<Json>([
   "refusal",
   "pause",
   "other",
+  "error",
 ] satisfies FinishReason[]);
 
 /** The content takes precedence over the reason: an answer with a call is waiting for its result. */

@@ -1,9 +1,11 @@
 import { deltaTextOf, toOpenBlock } from "../../canonical/accumulator.ts";
+import { addLate } from "../../canonical/citations.ts";
 import { GatewayError } from "../../canonical/error.ts";
 import type { Block, StreamEvent, Usage } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, numberOf, stringifyMember, tryParseJson } from "../../wire/json.ts";
 import { encodeSse, type SseEvent } from "../../wire/sse.ts";
 import type { ReplyContext, StreamDecoder, StreamEncoder } from "../dialect.ts";
+import { decodeMalformed } from "../malformed-event.ts";
 import { decodeBlock } from "./blocks.ts";
 import { decodeErrorBody, errorMembers } from "./errors.ts";
 import { decodeFinish, decodeOutput, encodeCall, encodeOutput } from "./response.ts";
@@ -38,8 +40,7 @@ class CallDecoder implements StreamDecoder {
   push({ data, event }: SseEvent): StreamEvent[] {
     if (data === undefined || this.#isOver) return [];
     const payload = tryParseJson(data);
-    if (!isObject(payload))
-      return this.#fail(new GatewayError("provider.execution_failed", "the provider sent an event that is not JSON"));
+    if (!isObject(payload)) return decodeMalformed(data, event, (error) => this.#fail(error));
     this.#usage = payload.usage ?? this.#usage;
     switch (payload.type ?? event) {
       case "call.started": {
@@ -87,6 +88,8 @@ class CallDecoder implements StreamDecoder {
   #append({ index }: JsonObject, initial: Block, more: Json | undefined): StreamEvent[] {
     const at = numberOf(index) ?? this.#open?.index ?? 0;
     if (at !== this.#open?.index && this.#seen.has(at)) return [];
+    // A call whose start was left out: `call.completed` repeats it.
+    if (at !== this.#open?.index && initial.kind === "tool_call" && initial.name === "") return [];
     const events = at === this.#open?.index ? [] : [...this.#close(), ...this.#start(at, initial)];
     const text = stringifyMember(more);
     const open = this.#open;
@@ -122,6 +125,11 @@ class CallDecoder implements StreamDecoder {
     const output = Array.isArray(payload.output) ? payload.output : [];
     const messages = decodeOutput(output);
     const last = this.#open === undefined ? undefined : messages[this.#open.index]?.blocks[0];
+    const late = messages.flatMap(({ blocks: [block] }, index) =>
+      block?.kind === "text" && block.citations !== undefined && this.#seen.has(index) && index !== this.#open?.index
+        ? [{ index, citations: block.citations }]
+        : [],
+    );
     const events = this.#close(last?.kind === this.#open?.block.kind ? last : undefined);
     messages.forEach(({ blocks: [block] }, index) => {
       if (this.#seen.has(index) || block === undefined) return;
@@ -142,6 +150,7 @@ class CallDecoder implements StreamDecoder {
         finish,
         usage: decodeUsage(payload.usage),
         ...(items.length > 0 && { items }),
+        ...(late.length > 0 && { late }),
         rest: { dialect, item: envelope },
       },
     ];
@@ -201,6 +210,7 @@ class CallEncoder implements StreamEncoder {
       }
       case "end": {
         const { finish, usage } = event;
+        addLate(this.#output, event.late);
         const id = this.#id;
         const call = encodeCall({ id, model: this.#model, status: "completed", finish }, this.#reply);
         const output = this.#output.filter(Boolean).map(encodeOutput);
@@ -210,6 +220,8 @@ class CallEncoder implements StreamEncoder {
         const call = this.#encodeCall("failed");
         return this.#encodeEvent("call.failed", { call, error: errorMembers(event.error, stringifyMember(call.id)) });
       }
+      case "loss":
+        return "";
     }
   }
 

@@ -1,3 +1,4 @@
+import { customArguments, readCustomInput } from "../../canonical/custom-tools.ts";
 import { readNativeItem } from "../../canonical/native.ts";
 import type { Block, Loss, Part, Thinking, ToolCall } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
@@ -127,7 +128,7 @@ export function encodeThinking(block: Thinking, target: EncodeTarget, losses: Lo
 }
 
 /**
- * `function` calls, and `custom` calls, whose free text becomes the argument `input`. Arguments that arrive as
+ * `function` calls, and `custom` calls, whose text is the argument `input`. Arguments that arrive as
  * an object (some hosts) become JSON text.
  */
 export function decodeToolCall(item: Json): Block {
@@ -139,8 +140,14 @@ export function decodeToolCall(item: Json): Block {
   }
   if (isObject(item) && isObject(item.custom)) {
     const { name, input } = item.custom;
-    const args = JSON.stringify({ input: input ?? "" });
-    return { kind: "tool_call", id: stringifyMember(item.id), name: stringifyMember(name), arguments: args, native };
+    return {
+      kind: "tool_call",
+      id: stringifyMember(item.id),
+      name: stringifyMember(name),
+      arguments: customArguments(input),
+      custom: true,
+      native,
+    };
   }
   return { kind: "opaque", label: "tool_call", native };
 }
@@ -149,13 +156,14 @@ export function decodeToolCall(item: Json): Block {
 export function encodeToolCall(block: ToolCall, target: EncodeTarget): JsonObject {
   const ownItem = readNativeItem(block.native, target);
   if (isObject(ownItem)) return ownItem;
-  const { name, arguments: args } = block;
-  return {
-    id: toSafeId(block.id, toolIdPattern(target)),
-    type: "function",
-    function: { name, arguments: args || "{}" },
-  };
+  return { id: toSafeId(block.id, toolIdPattern(target)), ...encodeCalledTool(block) };
 }
+
+/** The type of a call and the object of that name. */
+export const encodeCalledTool = ({ name, custom, arguments: args }: ToolCall): JsonObject =>
+  custom
+    ? { type: "custom", custom: { name, input: readCustomInput(args) } }
+    : { type: "function", function: { name, arguments: args || "{}" } };
 
 /** OpenAI refuses ids of more than 40 characters. */
 export const toolIdPattern = (target: EncodeTarget): RegExp => target.quirks?.toolId ?? /^.{1,40}$/s;

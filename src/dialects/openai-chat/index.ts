@@ -1,4 +1,7 @@
+import type { ToolRules } from "../../canonical/tool-names.ts";
 import type { WireDialect } from "../dialect.ts";
+import { withFittedCalls, withFittedTools } from "../fit-tools.ts";
+import { type MarkLimit, selectMarks } from "../mark-limit.ts";
 import { decodeError, encodeError } from "../openai/errors.ts";
 import { decodeMessages, encodeMessages } from "./messages.ts";
 import { decodeRequest, encodeRequest } from "./request.ts";
@@ -16,6 +19,15 @@ const KNOWN_MEMBERS = new Set(
   ),
 );
 
+/** OpenAI API reference, Chat: `FunctionObject`. */
+const TOOLS: ToolRules = { name: /^[a-zA-Z0-9_-]{1,64}$/, maxName: 64, hasCustom: true };
+
+/**
+ * Only `cache_control`, which hosts of other makers' models pass on to them: OpenAI itself accepts any number of its
+ * breakpoints.
+ */
+const MARK_LIMIT: MarkLimit = { members: { "openai-chat": ["cache_control"] }, select: selectMarks };
+
 /**
  * OpenAI Chat Completions, with the extensions of compatible hosts (Mistral, DeepSeek, OpenRouter, xAI, vLLM,
  * …).
@@ -23,10 +35,12 @@ const KNOWN_MEMBERS = new Set(
 export const openaiChat: WireDialect = {
   id: "openai-chat",
   layout: { items: "messages", knownMembers: KNOWN_MEMBERS },
+  markLimit: MARK_LIMIT,
+  tools: TOOLS,
   decodeRequest,
-  encodeRequest,
+  encodeRequest: withFittedTools(TOOLS, encodeRequest),
   decodeMessages,
-  encodeMessages,
+  encodeMessages: withFittedCalls(TOOLS, encodeMessages),
   decodeResponse,
   encodeResponse,
   usageOf: (body) => decodeUsage(body.usage),

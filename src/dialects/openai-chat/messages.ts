@@ -1,9 +1,10 @@
 import { editItem, readNativeMessage } from "../../canonical/native.ts";
-import type { Block, Loss, Message, Part, Text, Thinking, ToolCall, ToolResult } from "../../canonical/types.ts";
+import { moveResultsToCalls } from "../../canonical/result-order.ts";
+import type { Block, Loss, Message, Part, Thinking, ToolCall, ToolResult } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
 import { type Encoded, type EncodeTarget, toSafeId } from "../dialect.ts";
 import * as blocks from "./blocks.ts";
-import { decodeAnnotations } from "./citations.ts";
+import { withAnnotations } from "./citations.ts";
 
 const dialect = "openai-chat";
 
@@ -14,7 +15,7 @@ export const decodeMessages = (items: readonly Json[], seal?: string): Message[]
 /**
  * Messages that came over this wire stay as they are. Others are regrouped: consecutive assistant messages are
  * one message, each tool result is a message. The API requires the results directly behind their calls, so
- * media of results wait for the last result and follow in a user message.
+ * everything between them follows, and media of results wait for the last result and follow in a user message.
  */
 export function encodeMessages(messages: readonly Message[], target: EncodeTarget): Encoded<Json[]> {
   const losses: Loss[] = [];
@@ -30,7 +31,8 @@ export function encodeMessages(messages: readonly Message[], target: EncodeTarge
     if (resultMedia.length > 0) items.push({ role: "user", content: resultMedia });
     resultMedia = [];
   };
-  for (const message of messages) {
+  const isOwn = (message: Message): boolean => readNativeMessage(message, target) !== undefined;
+  for (const message of moveResultsToCalls(messages, isOwn)) {
     const ownItem = readNativeMessage(message, target);
     const results = message.blocks.filter((block): block is ToolResult => block.kind === "tool_result");
     if (results.length === 0) flushMedia();
@@ -103,13 +105,10 @@ const encodeToolMessage = ({ id, content }: ToolResult, target: EncodeTarget, lo
 });
 
 /**
- * Blocks in the order reasoning, content, refusal, calls: the wire does not have their real order. Annotations
- * belong to the first text. Audio is opaque, with the transcript as its readable text.
+ * Blocks in the order reasoning, content, refusal, calls: the wire does not have their real order. Audio is opaque, with the transcript as its readable text.
  */
 function decodeAssistant(item: JsonObject): Block[] {
-  const content = blocks.decodeContent(item.content);
-  const firstText = content.findIndex((block) => block.kind === "text");
-  if (firstText >= 0) content[firstText] = { ...(content[firstText] as Text), ...decodeAnnotations(item) };
+  const content = withAnnotations(blocks.decodeContent(item.content), item.annotations);
   const refusal = typeof item.refusal === "string" && item.refusal !== "" ? item.refusal : undefined;
   const calls = Array.isArray(item.tool_calls) ? item.tool_calls.map(blocks.decodeToolCall) : [];
   return [

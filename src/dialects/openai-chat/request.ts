@@ -60,7 +60,7 @@ export function encodeRequest(request: ModelRequest, target: EncodeTarget): Enco
   if (request.stream) add({ stream: true, stream_options: { include_usage: true } });
   if (request.tools !== undefined) add(encodeTools(request.tools, target, losses));
   if (request.toolChoice !== undefined && value.tools !== undefined)
-    add({ tool_choice: encodeToolChoice(request.toolChoice) });
+    add({ tool_choice: encodeToolChoice(request.toolChoice, request.tools ?? []) });
   if (request.parallelTools !== undefined && value.tools !== undefined)
     add({ parallel_tool_calls: request.parallelTools });
   if (request.reasoning !== undefined) add(encodeReasoning(request.reasoning, request.maxOutput));

@@ -4,6 +4,7 @@ import type {
   Block,
   Finish,
   FinishReason,
+  Loss,
   Message,
   ModelResponse,
   ToolCall,
@@ -11,8 +12,11 @@ import type {
 import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
 import { type ReplyContext } from "../dialect.ts";
 import { decodeLogprobs, encodeLogprobs, logprobsOf } from "../openai/logprobs.ts";
-import { encodeAnnotations } from "./citations.ts";
+import { encodeCalledTool } from "./blocks.ts";
+import { joinAnnotations } from "./citations.ts";
+import { isFailure, isModelFault, nameOf } from "./finish-reason.ts";
 import { decodeMessage } from "./messages.ts";
+import { isCompleteObject, withoutNamelessCalls } from "./tool-calls.ts";
 import { decodeUsage, encodeUsage } from "./usage.ts";
 
 const dialect = "openai-chat";
@@ -31,9 +35,10 @@ export function decodeResponse(body: Json, seal?: string): ModelResponse {
   return {
     id: stringifyMember(body.id),
     model: stringifyMember(body.model),
-    ...first,
+    ...toAnswer(first),
     usage: decodeUsage(body.usage),
-    ...(alternatives.length > 0 && { alternatives }),
+    ...(alternatives.length > 0 && { alternatives: alternatives.map(toAnswer) }),
+    ...lossesOf([first, ...alternatives]),
     rest: { dialect, item: envelope },
   };
 }
@@ -51,17 +56,53 @@ export function encodeResponse(response: ModelResponse, reply: ReplyContext): Js
   };
 }
 
-/** Log probabilities belong to the whole choice; they are stored at its first text. */
-export function decodeChoice(choice: Json | undefined, seal: string | undefined): Alternative | undefined {
+/** `losses`: what was left out of the choice or derived for it. */
+export type DecodedChoice = Alternative & { losses: Loss[] };
+
+/**
+ * Log probabilities belong to the whole choice; they are stored at its first text. Calls without a name are left
+ * out. Without a finish reason (null, or empty at Snowflake) it follows from the content.
+ */
+export function decodeChoice(choice: Json | undefined, seal: string | undefined): DecodedChoice | undefined {
   if (!isObject(choice) || !isObject(choice.message)) return undefined;
-  const message = decodeMessage({ role: "assistant", ...choice.message }, seal);
+  const { message: item, hasLost } = withoutNamelessCalls({ role: "assistant", ...choice.message });
+  const message = decodeMessage(item, seal);
   const logprobs = decodeLogprobs(isObject(choice.logprobs) ? choice.logprobs.content : undefined);
-  const finish = decodeFinish(choice.finish_reason, message);
-  if (logprobs.length === 0) return { messages: [message], finish };
+  const reason = stringifyMember(choice.finish_reason);
+  const hasReason = reason !== "" && (!hasLost || item.tool_calls !== undefined || FINISH[reason] !== "tool_calls");
+  const finish = decodeFinish(hasReason ? reason : undefined, message);
+  const losses = [...(hasLost ? [NAMELESS_CALL] : []), ...(hasReason ? [] : [NO_FINISH_REASON])];
+  if (logprobs.length === 0) return { messages: [message], finish, losses };
   const at = message.blocks.findIndex((block) => block.kind === "text" && !block.refusal);
   const blocks = message.blocks.map((block, i) => (i === at ? { ...block, logprobs } : block));
-  return { messages: [{ ...message, blocks }], finish };
+  return { messages: [{ ...message, blocks }], finish, losses };
 }
+
+const NAMELESS_CALL: Loss = { at: "tool_calls", what: "dropped", why: "the provider's tool call has no name" };
+const NO_FINISH_REASON: Loss = {
+  at: "finish_reason",
+  what: "approximated",
+  why: "the provider sent none that fits: it follows from the content",
+};
+
+export const toAnswer = ({ losses: _, ...answer }: DecodedChoice): Alternative => answer;
+
+/** The member `losses` of an answer, absent if there are none. */
+export function lossesOf(choices: readonly DecodedChoice[]): { losses?: Loss[] } {
+  const losses = [...new Set(choices.flatMap((choice) => choice.losses))];
+  return losses.length > 0 ? { losses } : {};
+}
+
+/** Whether an answer has content, and each of its calls a name and complete arguments. */
+export function isWholeContent({ messages, losses }: DecodedChoice): boolean {
+  const blocks = messages.flatMap((message) => message.blocks);
+  const areCallsWhole = blocks.every((block) => block.kind !== "tool_call" || isCompleteObject(block.arguments));
+  return areCallsWhole && !losses.includes(NAMELESS_CALL) && blocks.some(isContent);
+}
+
+/** Whether a block is more than reasoning and space. */
+const isContent = (block: Block): boolean =>
+  block.kind === "text" ? block.text.trim() !== "" : block.kind !== "thinking";
 
 /** Inverse of `decodeChoice`. `logprobs` and `refusal` are required members, null if there are none. */
 export function encodeChoice({ messages, finish }: Alternative, index: number): JsonObject {
@@ -78,7 +119,7 @@ export function encodeChoice({ messages, finish }: Alternative, index: number): 
 
 /**
  * `finish_reason` of OpenAI (API reference, Chat: create) and synonyms of compatible hosts (`model_length` is
- * of Mistral).
+ * of Mistral; `sensitive` and `model_context_window_exceeded` are of Z.ai).
  */
 const FINISH: Record<string, FinishReason> = {
   stop: "stop",
@@ -87,18 +128,22 @@ const FINISH: Record<string, FinishReason> = {
   length: "length",
   max_tokens: "length",
   model_length: "length",
+  model_context_window_exceeded: "length",
   tool_calls: "tool_calls",
   function_call: "tool_calls",
   content_filter: "content_filter",
+  sensitive: "content_filter",
 };
 
 /**
  * The content takes precedence over the reason: some hosts send `stop` with a tool call, but the client must
- * still return its result.
+ * still return its result. Nothing takes precedence over a failure.
  */
-export function decodeFinish(finishReason: Json | undefined, message: Message): Finish {
+function decodeFinish(finishReason: Json | undefined, message: Message): Finish {
   const native = typeof finishReason === "string" ? { native: finishReason } : {};
-  const mapped = FINISH[typeof finishReason === "string" ? finishReason : "stop"] ?? "other";
+  const name = typeof finishReason === "string" ? nameOf(finishReason) : "stop";
+  if (isFailure(finishReason)) return { reason: "error", ...native, ...(isModelFault(name) && { isModelFault: true }) };
+  const mapped = FINISH[name] ?? "other";
   const hasCall = message.blocks.some(({ kind }) => kind === "tool_call");
   const hasRefusal = message.blocks.some((block) => block.kind === "text" && block.refusal);
   if (hasCall && (mapped === "stop" || mapped === "other")) return { reason: "tool_calls", ...native };
@@ -110,7 +155,8 @@ export function decodeFinish(finishReason: Json | undefined, message: Message): 
  * the same as a content filter.
  */
 export function encodeFinish({ reason }: Finish, hasRefusal: boolean): string {
-  if (reason === "length" || reason === "tool_calls" || reason === "content_filter") return reason;
+  if (reason === "length" || reason === "tool_calls" || reason === "content_filter" || reason === "error")
+    return reason;
   return reason === "refusal" && !hasRefusal ? "content_filter" : "stop";
 }
 
@@ -123,7 +169,7 @@ function encodeReply(blocks: readonly Block[]): JsonObject {
   const refusal = texts.filter((text) => text.refusal).map(({ text }) => text);
   const reasoning = blocks.flatMap((block) => (block.kind === "thinking" ? [block.text] : [])).join("");
   const hasCall = blocks.filter((block): block is ToolCall => block.kind === "tool_call");
-  const annotations = answers.flatMap(encodeAnnotations);
+  const annotations = joinAnnotations(answers);
   return {
     role: "assistant",
     content: answers.length > 0 ? answers.map(({ text }) => text).join("") : null,
@@ -131,11 +177,7 @@ function encodeReply(blocks: readonly Block[]): JsonObject {
     ...(reasoning !== "" && { reasoning_content: reasoning }),
     ...(annotations.length > 0 && { annotations }),
     ...(hasCall.length > 0 && {
-      tool_calls: hasCall.map(({ id, name, arguments: args }) => ({
-        id,
-        type: "function",
-        function: { name, arguments: args || "{}" },
-      })),
+      tool_calls: hasCall.map((call) => ({ id: call.id, ...encodeCalledTool(call) })),
     }),
   };
 }

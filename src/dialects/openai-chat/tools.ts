@@ -1,5 +1,6 @@
+import { describeCustomInput } from "../../canonical/custom-tools.ts";
 import { readNativeItem } from "../../canonical/native.ts";
-import type { Loss, Tool, ToolChoice } from "../../canonical/types.ts";
+import type { FunctionTool, Loss, Tool, ToolChoice } from "../../canonical/types.ts";
 import {
   booleanOf,
   isObject,
@@ -10,6 +11,7 @@ import {
   withoutUndefined,
 } from "../../wire/json.ts";
 import type { EncodeTarget } from "../dialect.ts";
+import { isCustom } from "../openai/custom-choice.ts";
 
 const dialect = "openai-chat";
 
@@ -33,7 +35,8 @@ export function encodeTools(tools: readonly Tool[], target: EncodeTarget, losses
       losses.push({ at: `tools.${tool.label}`, what: "dropped", why: "openai-chat does not support this tool" });
       return [];
     }
-    const { name, description, parameters, strict } = tool;
+    const { name, description, parameters, strict, custom } = tool;
+    if (custom !== undefined) return [encodeCustomTool(tool, custom)];
     const parametersOrNone = parameters ?? { type: "object", properties: {} };
     return [
       {
@@ -45,12 +48,34 @@ export function encodeTools(tools: readonly Tool[], target: EncodeTarget, losses
   return items.length > 0 ? { tools: items } : {};
 }
 
+/** `{type: "custom", custom: {name, description, format}}`: a tool with free text as its input. */
+function encodeCustomTool({ name, description }: FunctionTool, { grammar }: NonNullable<FunctionTool["custom"]>): Json {
+  const format = grammar === undefined ? undefined : { type: "grammar", grammar };
+  return { type: "custom", custom: withoutUndefined({ name, description, format }) as JsonObject };
+}
+
+function decodeCustomTool({ name, description, format }: JsonObject): FunctionTool {
+  const grammar = isObject(format) && isObject(format.grammar) ? format.grammar : undefined;
+  const custom =
+    grammar === undefined
+      ? {}
+      : { grammar: { syntax: stringifyMember(grammar.syntax), definition: stringifyMember(grammar.definition) } };
+  return withoutUndefined({
+    kind: "function" as const,
+    name: stringifyMember(name),
+    description: stringOf(description),
+    parameters: describeCustomInput(custom),
+    custom,
+  });
+}
+
 /**
- * A tool without a function object is opaque: hosted tools of compatible hosts, and custom tools. Clients of
- * Mistral omit `type`.
+ * A tool without a function object is opaque: hosted tools of compatible hosts. Clients of Mistral omit `type`.
  */
 function decodeTool(item: Json): Tool {
   const native = { dialect, item } as const;
+  if (isObject(item) && item.type === "custom" && isObject(item.custom))
+    return { ...decodeCustomTool(item.custom), native };
   if (!isObject(item) || (item.type ?? "function") !== "function" || !isObject(item.function)) {
     return { kind: "server", label: isObject(item) ? stringifyMember(item.type) : "tool", native };
   }
@@ -80,19 +105,22 @@ export function decodeToolChoice(choice: Json | undefined): ToolChoice | undefin
 
 /**
  * `allowed_tools` restricts the choice without changing the tool list, so that the cached prefix stays (API
- * reference).
+ * reference). `tools`: those of the request.
  */
-export function encodeToolChoice(choice: ToolChoice): Json {
-  if (choice.mode === "tool") return { type: "function", function: { name: choice.name } };
+export function encodeToolChoice(choice: ToolChoice, tools: readonly Tool[]): Json {
+  const encodeName = (name: string): Json =>
+    isCustom(name, tools) ? { type: "custom", custom: { name } } : { type: "function", function: { name } };
+  if (choice.mode === "tool") return encodeName(choice.name);
   if (choice.among === undefined || choice.mode === "none") return choice.mode;
-  const tools = choice.among.map((name) => ({ type: "function", function: { name } }));
-  return { type: "allowed_tools", allowed_tools: { mode: choice.mode, tools } };
+  return { type: "allowed_tools", allowed_tools: { mode: choice.mode, tools: choice.among.map(encodeName) } };
 }
 
-/** `{mode, tools}`; of the tools only functions have a name here. */
+/** `{mode, tools}`; of the tools only functions and custom tools have a name here. */
 function decodeAllowed({ mode, tools }: JsonObject): ToolChoice {
   const among = (Array.isArray(tools) ? tools : []).flatMap((tool) =>
-    isObject(tool) && isObject(tool.function) ? [stringifyMember(tool.function.name)] : [],
+    [isObject(tool) ? (tool.function ?? tool.custom) : undefined].flatMap((named) =>
+      isObject(named) ? [stringifyMember(named.name)] : [],
+    ),
   );
   return { mode: mode === "required" ? "required" : "auto", among };
 }

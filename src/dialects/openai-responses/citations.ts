@@ -1,5 +1,5 @@
 import type { Citation, Text } from "../../canonical/types.ts";
-import { isObject, type Json, stringOf } from "../../wire/json.ts";
+import { isObject, type Json, type JsonObject, stringifyMember, stringOf } from "../../wire/json.ts";
 
 /**
  * `url_citation` and `file_citation`; file paths and container files have no canonical form and stay native.
@@ -32,4 +32,22 @@ export function encodeAnnotations({ citations = [], text }: Text): Json[] {
       start_index: start ?? 0,
       end_index: end ?? text.length,
     }));
+}
+
+/**
+ * A finished message item with further citations of one of its parts. `added`: their annotations; `first`: the index of the
+ * first of them in the part.
+ */
+export function annotatePart(
+  item: JsonObject,
+  contentIndex: number,
+  citations: Citation[],
+): { cited: JsonObject; first: number; added: Json[] } {
+  const content = Array.isArray(item.content) ? item.content : [];
+  const part = content[contentIndex];
+  if (!isObject(part) || part.type !== "output_text") return { cited: item, first: 0, added: [] };
+  const before = Array.isArray(part.annotations) ? part.annotations : [];
+  const added = encodeAnnotations({ kind: "text", text: stringifyMember(part.text), citations });
+  const cited = { ...item, content: content.with(contentIndex, { ...part, annotations: [...before, ...added] }) };
+  return { cited, first: before.length, added };
 }

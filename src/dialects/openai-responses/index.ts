@@ -1,4 +1,6 @@
+import type { ToolRules } from "../../canonical/tool-names.ts";
 import type { WireDialect } from "../dialect.ts";
+import { withFittedCalls, withFittedTools } from "../fit-tools.ts";
 import { decodeError, encodeError } from "../openai/errors.ts";
 import { toPortableItem } from "./compaction.ts";
 import { decodeMessages, encodeMessages } from "./messages.ts";
@@ -19,6 +21,9 @@ const KNOWN_MEMBERS = new Set(
   ),
 );
 
+/** Functions have the names of Chat (OpenAI API reference). */
+const TOOLS: ToolRules = { name: /^[a-zA-Z0-9_-]{1,64}$/, maxName: 64, hasCustom: true, hasNamespaces: true };
+
 /**
  * OpenAI Responses, and hosts of the same format: Open Responses, xAI, OpenRouter, Azure, llama.cpp.
  */
@@ -32,10 +37,11 @@ export const openaiResponses: WireDialect = {
     toPortableItem,
     itemFromText: (text) => `{"role":"user","content":${text}}`,
   },
+  tools: TOOLS,
   decodeRequest,
-  encodeRequest,
+  encodeRequest: withFittedTools(TOOLS, encodeRequest),
   decodeMessages,
-  encodeMessages,
+  encodeMessages: withFittedCalls(TOOLS, encodeMessages),
   decodeResponse,
   encodeResponse,
   usageOf: (body) => decodeUsage(body.usage),

@@ -1,4 +1,11 @@
 import { deltaTextOf, toOpenBlock } from "../../canonical/accumulator.ts";
+import {
+  CUSTOM_START,
+  customArguments,
+  CustomInputReader,
+  escapeCustomInput,
+  readCustomInput,
+} from "../../canonical/custom-tools.ts";
 import type { Block, StreamEvent } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, stringOf } from "../../wire/json.ts";
 import { decodePart } from "./blocks.ts";
@@ -12,7 +19,6 @@ import {
   ownIdOf,
 } from "./items.ts";
 import { decodeMessage, PARAGRAPH } from "./messages.ts";
-import { customArguments } from "./tool-calls.ts";
 
 /**
  * Decodes the events of one output item to blocks. A block closes when the next one opens or the item is done.
@@ -93,9 +99,7 @@ export class ItemReader {
       case "response.function_call_arguments.done":
         return this.#appendRest(stringifyMember(event.arguments));
       case "response.custom_tool_call_input.delta":
-        return this.#append(
-          `${this.#open?.receivedText === "" ? CUSTOM_START : ""}${JSON.stringify(delta).slice(1, -1)}`,
-        );
+        return this.#append(`${this.#open?.receivedText === "" ? CUSTOM_START : ""}${escapeCustomInput(delta)}`);
       case "response.custom_tool_call_input.done":
         return this.#appendRest(customArguments(event.input));
       default:
@@ -178,12 +182,6 @@ export class ItemReader {
   }
 }
 
-/**
- * Arguments of a custom tool call are JSON with one member. Its deltas are the text inside, so the start is
- * added.
- */
-const CUSTOM_START = '{"input":"';
-
 /** The block with the text of its deltas, if it has no text of its own. */
 function withText(block: Block, text: string): Block {
   if (deltaTextOf(block) !== "") return block;
@@ -205,6 +203,8 @@ export class ItemWriter {
   readonly #blocks: Block[] = [];
   #sentText = "";
   #isRefusal = false;
+  /** Finds the text in the arguments of a custom tool's call. */
+  readonly #input: CustomInputReader | undefined;
 
   readonly #first: Block;
   readonly #index: number;
@@ -214,6 +214,7 @@ export class ItemWriter {
   constructor(first: Block, position: ItemPosition, emit: EmitEvent) {
     const { id, responseId, index, ordinal } = position;
     this.#first = first;
+    this.#input = first.kind === "tool_call" && first.custom ? new CustomInputReader() : undefined;
     this.#index = index;
     this.#ordinal = ordinal;
     this.#emit = emit;
@@ -229,6 +230,11 @@ export class ItemWriter {
       output_index: this.#index,
       item: encodeOpenItem(this.#id, this.#first),
     });
+  }
+
+  /** Number of the parts that are done. */
+  get partCount(): number {
+    return this.#blocks.length;
   }
 
   /** Whether a block is the next part of this item. */
@@ -247,7 +253,12 @@ export class ItemWriter {
   }
 
   /** Reasoning has no part of its own before its first text: the part is announced with it. */
-  delta(text: string): string {
+  delta(piece: string): string {
+    const text = this.#input?.push(piece) ?? piece;
+    return text === "" ? "" : this.#encodeDelta(text);
+  }
+
+  #encodeDelta(text: string): string {
     const isFirst = this.#sentText === "";
     this.#sentText += text;
     switch (this.#first.kind) {
@@ -261,7 +272,12 @@ export class ItemWriter {
         return added + this.#emit("response.reasoning_summary_text.delta", { ...this.#summary(), delta: text });
       }
       case "tool_call":
-        return this.#emit("response.function_call_arguments.delta", { ...this.#position(), delta: text });
+        return this.#emit(
+          this.#input === undefined
+            ? "response.function_call_arguments.delta"
+            : "response.custom_tool_call_input.delta",
+          { ...this.#position(), delta: text },
+        );
       case "media":
       case "opaque":
       case "tool_result":
@@ -271,11 +287,16 @@ export class ItemWriter {
 
   /** Emits the whole text if no delta had any of it, then the events that complete the part. */
   close(block: Block): string {
-    const fullText = block.kind === "tool_call" ? block.arguments || "{}" : deltaTextOf(block);
-    const rest = this.#sentText === "" && fullText !== "" ? this.delta(fullText) : "";
+    const fullText = this.#fullTextOf(block);
+    const rest = this.#sentText === "" && fullText !== "" ? this.#encodeDelta(fullText) : "";
     const done = this.#finish(block, fullText);
     this.#blocks.push(block);
     return rest + done;
+  }
+
+  #fullTextOf(block: Block): string {
+    if (block.kind !== "tool_call") return deltaTextOf(block);
+    return this.#input === undefined ? block.arguments || "{}" : readCustomInput(block.arguments);
   }
 
   end(): string {
@@ -301,6 +322,8 @@ export class ItemWriter {
         return textDone + this.#emit("response.reasoning_summary_part.done", { ...this.#summary(), part });
       }
       case "tool_call": {
+        if (this.#input !== undefined)
+          return this.#emit("response.custom_tool_call_input.done", { ...this.#position(), input: fullText });
         const { name } = block;
         return this.#emit("response.function_call_arguments.done", { ...this.#position(), name, arguments: fullText });
       }

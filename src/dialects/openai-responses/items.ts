@@ -4,21 +4,29 @@ import { toSafeId } from "../dialect.ts";
 import { encodeLogprobs } from "../openai/logprobs.ts";
 import { UNKNOWN_PART } from "./blocks.ts";
 import { encodeAnnotations } from "./citations.ts";
+import { callTypeOf, encodeOpenCall, encodeToolCall } from "./tool-calls.ts";
 
 const dialect = "openai-responses";
 
 /** An answer as output items: items of this wire unchanged, all others built from their blocks. */
-export function encodeOutput(messages: readonly Message[], responseId: string): JsonObject[] {
-  const items: JsonObject[] = [];
-  for (const { native, blocks } of messages) {
+export const encodeOutput = (messages: readonly Message[], responseId: string): JsonObject[] =>
+  pairOutput(messages, responseId).map(({ item }) => item);
+
+/** The same, each item with the message from which it was built: its blocks have the items of their own wire. */
+export function pairOutput(messages: readonly Message[], responseId: string): { item: JsonObject; message: Message }[] {
+  const pairs: { item: JsonObject; message: Message }[] = [];
+  for (const message of messages) {
+    const { native } = message;
     if (native?.dialect === dialect && isObject(native.item)) {
-      items.push(native.item);
+      pairs.push({ item: native.item, message });
       continue;
     }
-    for (const group of groupParts(blocks.flatMap(toOutputBlocks)))
-      items.push(encodeOutputItem(deriveItemId(group[0]!, responseId, items.length), group));
+    for (const blocks of groupParts(message.blocks.flatMap(toOutputBlocks))) {
+      const item = encodeOutputItem(deriveItemId(blocks[0]!, responseId, pairs.length), blocks);
+      pairs.push({ item, message: { role: "assistant", blocks } });
+    }
   }
-  return items;
+  return pairs;
 }
 
 /**
@@ -63,8 +71,7 @@ export function encodeOutputItem(id: string, blocks: readonly Block[]): JsonObje
       return { id, type: "reasoning", summary };
     }
     case "tool_call": {
-      const { id: call_id, name, arguments: args } = block;
-      return { id, type: "function_call", status, arguments: args || "{}", call_id, name };
+      return { id, type: callTypeOf(block), status, call_id: block.id, ...encodeToolCall(block) };
     }
     case "media": {
       const result = block.source.type === "base64" ? block.source.data : "";
@@ -75,9 +82,9 @@ export function encodeOutputItem(id: string, blocks: readonly Block[]): JsonObje
   }
 }
 
-/** A stream announces custom tool calls as function calls, and an item must not change its type. */
+/** A stream announces a call before it is complete, and an item must not change its type. */
 const hasAnnouncedType = (native: JsonObject, block: Block | undefined): boolean =>
-  block?.kind !== "tool_call" || native.type === "function_call";
+  block?.kind !== "tool_call" || native.type === callTypeOf(block);
 
 /** The same item as it is announced by `response.output_item.added`, without content. */
 export function encodeOpenItem(id: string, block: Block): JsonObject {
@@ -86,7 +93,7 @@ export function encodeOpenItem(id: string, block: Block): JsonObject {
     case "thinking":
       return { id, type: "reasoning", summary: [] };
     case "tool_call":
-      return { id, type: "function_call", status, arguments: "", call_id: block.id, name: block.name };
+      return { id, type: callTypeOf(block), status, call_id: block.id, ...encodeOpenCall(block) };
     case "media":
       return { id, type: "image_generation_call", status, result: null };
     case "opaque":
@@ -110,7 +117,7 @@ export function encodeOutputPart(block: Block): JsonObject {
 
 /** Depends on the response and the position only: a stream and a whole response have the same ids. */
 export const deriveItemId = (block: Block, responseId: string, index: number): string =>
-  `${PREFIX[block.kind]}_${hashOf(`${responseId} ${index}`)}`;
+  `${block.kind === "tool_call" && block.custom ? "ctc" : PREFIX[block.kind]}_${hashOf(`${responseId} ${index}`)}`;
 
 /**
  * Ids of responses have the prefix `resp_` (API reference, "The response object"); any other id is hashed.

@@ -1,18 +1,32 @@
-import { readNativeItem, readNativeMessage } from "../../canonical/native.ts";
+import { editItem, readNativeItem, readNativeMessage } from "../../canonical/native.ts";
 import type { Block, Loss, Message, Part, Role } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
 import { type Encoded, type EncodeTarget } from "../dialect.ts";
+import { authorOf, findHostedCalls } from "./authors.ts";
 import * as blocks from "./blocks.ts";
 import { expandSummary } from "./compaction.ts";
-import { decodeToolCall, decodeToolResult, encodeCallId, encodeOutput } from "./tool-calls.ts";
+import { isReference, ITEM_REFERENCE } from "./references.ts";
+import {
+  callTypeOf,
+  decodeToolCall,
+  decodeToolResult,
+  encodeCallId,
+  encodeOutput,
+  encodeToolCall,
+} from "./tool-calls.ts";
 
 const dialect = "openai-responses";
 
 /** One canonical message per item, so that each can be sent again with its own bytes. */
-export const decodeMessages = (items: readonly Json[], seal?: string): Message[] =>
-  items.map((item) => decodeMessage(item, seal));
+export function decodeMessages(items: readonly Json[], seal?: string): Message[] {
+  const hostedCalls = findHostedCalls(items);
+  return items.map((item) => decodeMessage(item, seal, hostedCalls));
+}
 
-/** Encodes message by message: items that came over this wire are sent again with the same bytes. */
+/**
+ * Encodes message by message: items that came over this wire are sent again with the same bytes. Loss: references that
+ * were not resolved.
+ */
 export function encodeMessages(messages: readonly Message[], target: EncodeTarget): Encoded<Json[]> {
   const losses: Loss[] = [];
   const items: Json[] = [];
@@ -20,11 +34,14 @@ export function encodeMessages(messages: readonly Message[], target: EncodeTarge
   // without its required 'reasoning' item"). It recognizes such items by id, so ids are removed where the
   // reasoning cannot be sent.
   let isOrphan = false;
-  for (const message of messages) {
+  const customIds = listCustomIds(messages);
+  for (const original of messages) {
+    const message = withoutReferences(original, losses);
+    if (message !== original && message.blocks.length === 0) continue;
     if (message.role !== "assistant") isOrphan = false;
     else if (lacksReasoning(message, target)) isOrphan = true;
     const ownItem = readNativeMessage(message, target);
-    if (ownItem === undefined) items.push(...encodeMessage(message, target, losses));
+    if (ownItem === undefined) items.push(...encodeMessage(message, { target, customIds }, losses));
     else items.push(isOrphan ? withoutId(ownItem) : toItem(ownItem));
   }
   return { value: items, losses };
@@ -34,10 +51,12 @@ export function encodeMessages(messages: readonly Message[], target: EncodeTarge
  * Decodes an item. A summary of the gateway is decoded as its message. An item without a type is a message; an
  * item of an unknown type is opaque, with its readable content as fallback text.
  */
-export function decodeMessage(original: Json, seal?: string): Message {
+export function decodeMessage(original: Json, seal?: string, hostedCalls?: ReadonlySet<string>): Message {
   const item = expandSummary(original);
   if (!isObject(item)) return { role: "user", blocks: [], native: { dialect, item } };
   const native = { dialect, item, ...(seal !== undefined && isSealed(item) && { seal }) } as const;
+  if (isReference(item))
+    return { role: "assistant", blocks: [{ kind: "opaque", label: ITEM_REFERENCE, native }], native };
   switch (item.type ?? "message") {
     case "message": {
       const developer = item.role === "developer" ? { word: "developer" } : {};
@@ -54,7 +73,7 @@ export function decodeMessage(original: Json, seal?: string): Message {
     default: {
       const label = stringifyMember(item.type);
       return {
-        role: authorOf(item),
+        role: authorOf(item, hostedCalls),
         blocks: [{ kind: "opaque", label, ...blocks.fallbackTextOf(item), native }],
         native,
       };
@@ -62,11 +81,22 @@ export function decodeMessage(original: Json, seal?: string): Message {
   }
 }
 
+/** `customIds`: ids of the calls of custom tools, whose outputs have a type of their own. */
+type MessageTarget = { target: EncodeTarget; customIds: ReadonlySet<string> };
+
+const listCustomIds = (messages: readonly Message[]): ReadonlySet<string> =>
+  new Set(
+    messages.flatMap(({ blocks: content }) =>
+      content.flatMap((block) => (block.kind === "tool_call" && block.custom ? [block.id] : [])),
+    ),
+  );
+
 /**
  * Blocks in their order: consecutive texts and media are one message item, every other block is an item. Loss:
  * names.
  */
-function encodeMessage(message: Message, target: EncodeTarget, losses: Loss[]): Json[] {
+function encodeMessage(message: Message, to: MessageTarget, losses: Loss[]): Json[] {
+  const { target } = to;
   if (message.name !== undefined)
     losses.push({ at: "name", what: "dropped", why: `${dialect} does not support names` });
   const author = message.role === "assistant" ? "model" : "client";
@@ -87,7 +117,7 @@ function encodeMessage(message: Message, target: EncodeTarget, losses: Loss[]): 
       continue;
     }
     flush();
-    items.push(...(ownItem === undefined ? encodeBlock(block, target, losses) : [ownItem]));
+    items.push(...(ownItem === undefined ? encodeBlock(block, to, losses) : [ownItem]));
   }
   flush();
   return items;
@@ -106,15 +136,14 @@ function joinAsText(parts: readonly Part[], content: readonly Json[], losses: Lo
 /**
  * Loss: reasoning of another provider. It cannot be verified, and it is not the answer of the assistant.
  */
-function encodeBlock(block: Block, target: EncodeTarget, losses: Loss[]): Json[] {
+function encodeBlock(block: Block, { target, customIds }: MessageTarget, losses: Loss[]): Json[] {
   switch (block.kind) {
     case "thinking":
       if (block.text !== "" || block.native !== undefined)
         losses.push({ at: "thinking", what: "dropped", why: "reasoning of another provider" });
       return [];
     case "tool_call": {
-      const { name, arguments: args } = block;
-      return [{ type: "function_call", call_id: encodeCallId(block, target), name, arguments: args || "{}" }];
+      return [{ type: callTypeOf(block), call_id: encodeCallId(block, target), ...encodeToolCall(block) }];
     }
     case "tool_result": {
       if (block.isError)
@@ -124,7 +153,8 @@ function encodeBlock(block: Block, target: EncodeTarget, losses: Loss[]): Json[]
           why: `${dialect} represents errors as text only`,
         });
       const output = encodeOutput(block.content, target, losses);
-      return [{ type: "function_call_output", call_id: encodeCallId(block, target), output }];
+      const type = customIds.has(block.id) ? "custom_tool_call_output" : "function_call_output";
+      return [{ type, call_id: encodeCallId(block, target), output }];
     }
     case "text":
     case "media":
@@ -152,23 +182,21 @@ function roleOf(role: Json | undefined): Role {
 }
 
 /**
- * The author of an item without a role: outputs come from the client, unless the provider ran the tool itself.
+ * Encrypted content can be opened by the organization that received it, and under the same item id. Reasoning
+ * items without it refer to items stored for that organization.
  */
-function authorOf(item: JsonObject): Role {
-  // An item that is no message gives no instructions, even if it names the role `system`.
-  if (item.role !== undefined) return item.role === "assistant" ? "assistant" : "user";
-  if (item.type === "mcp_approval_response") return "user";
-  const isOutput = typeof item.type === "string" && item.type.endsWith("_output");
-  const isHosted = item.execution === "server" || item.type === "program_output" || typeof item.id === "string";
-  return isOutput && !isHosted ? "user" : "assistant";
+const isSealed = (item: JsonObject): boolean => typeof item.encrypted_content === "string" || item.type === "reasoning";
+
+/** The message without references to other items; the message itself if it has none. */
+function withoutReferences(message: Message, losses: Loss[]): Message {
+  const rest = message.blocks.filter((block) => !isReferenceBlock(block));
+  if (rest.length === message.blocks.length) return message;
+  losses.push({ at: ITEM_REFERENCE, what: "dropped", why: "all tenants share the provider's store" });
+  return editItem(message, { blocks: rest });
 }
 
-/**
- * Encrypted content can be opened by the organization that received it, and under the same item id. Reasoning
- * items and references without it refer to items stored for that organization.
- */
-const isSealed = (item: JsonObject): boolean =>
-  typeof item.encrypted_content === "string" || item.type === "reasoning" || item.type === "item_reference";
+const isReferenceBlock = (block: Block): boolean =>
+  block.kind === "opaque" && isItem(block) && block.native.dialect === dialect && isReference(block.native.item);
 
 /** Blocks that are items of this wire, not parts of a message. */
 const isItem = (block: Block): boolean =>

@@ -96,13 +96,19 @@ export function encodeEnvelope(
   };
 }
 
+/** Statuses of a response that ended without its answer, or has not ended. */
+const UNFINISHED: ReadonlySet<Json> = new Set(["failed", "cancelled", "in_progress", "queued"]);
+
 /** The content takes precedence over the status: an answer with a call is waiting for its result. */
 export function decodeFinish({ status, incomplete_details: details }: JsonObject, blocks: readonly Block[]): Finish {
   const why = isObject(details) ? details.reason : undefined;
   const native = typeof why === "string" ? why : stringifyMember(status);
   if (why === "max_output_tokens" || why === "max_tokens") return { reason: "length", native };
   if (why === "content_filter") return { reason: "content_filter", native };
+  if (UNFINISHED.has(status ?? null)) return { reason: "error", native };
   if (blocks.some(({ kind }) => kind === "tool_call")) return { reason: "tool_calls", native };
+  // Cut for another reason than the two above, or for none that the host names.
+  if (status === "incomplete") return { reason: "length", native };
   if (status !== undefined && status !== "completed" && status !== "complete") return { reason: "other", native };
   const hasRefusal = blocks.some((block) => block.kind === "text" && block.refusal);
   return { reason: hasRefusal ? "refusal" : "stop", native };

@@ -1,9 +1,12 @@
+import type { LateCitations } from "../../canonical/citations.ts";
 import { GatewayError } from "../../canonical/error.ts";
 import type { Block, Native, StreamEvent, Usage } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, numberOf, stringifyMember, tryParseJson } from "../../wire/json.ts";
 import { encodeSse, type SseEvent } from "../../wire/sse.ts";
 import type { ReplyContext, StreamDecoder, StreamEncoder } from "../dialect.ts";
+import { decodeMalformed } from "../malformed-event.ts";
 import { decodeStreamError, errorMembers } from "../openai/errors.ts";
+import { annotatePart } from "./citations.ts";
 import { ItemReader, ItemWriter } from "./item-stream.ts";
 import { responseIdOf, toOutputBlocks } from "./items.ts";
 import { decodeMessage } from "./messages.ts";
@@ -52,11 +55,10 @@ class ResponsesDecoder implements StreamDecoder {
     return decodeUsage(this.#usage);
   }
 
-  push({ data }: SseEvent): StreamEvent[] {
+  push({ data, event: name }: SseEvent): StreamEvent[] {
     if (data === undefined || this.#isOver || data.trim() === "[DONE]") return [];
     const event = tryParseJson(data);
-    if (!isObject(event))
-      return this.#fail(new GatewayError("provider.execution_failed", "the provider sent an event that is not JSON"));
+    if (!isObject(event)) return decodeMalformed(data, name, (error) => this.#fail(error));
     return this.#recordBlocks(this.#addEvent(event));
   }
 
@@ -207,6 +209,8 @@ class ResponsesEncoder implements StreamEncoder {
   #head: { id: string; model: string } | undefined;
   #writer: ItemWriter | undefined;
   readonly #output: JsonObject[] = [];
+  /** Positions of the texts by block index. */
+  readonly #texts = new Map<number, { output_index: number; content_index: number }>();
   /**
    * A text without content so far: it is announced with its first delta, because an empty text has no item.
    */
@@ -239,7 +243,7 @@ class ResponsesEncoder implements StreamEncoder {
       }
       case "end": {
         const { finish, usage, rest, items = [] } = event;
-        const last = this.#endItem();
+        const last = this.#endItem() + this.#encodeLate(event.late);
         const natives = items.map((native) => (native?.dialect === dialect ? native.item : null));
         const output = this.#output.map((item, outputIndex) => ({
           ...(findFinalItem(outputIndex, item, natives) ?? item),
@@ -250,6 +254,8 @@ class ResponsesEncoder implements StreamEncoder {
       }
       case "error":
         return this.#fail(event.error);
+      case "loss":
+        return "";
     }
   }
 
@@ -265,9 +271,13 @@ class ResponsesEncoder implements StreamEncoder {
     return text === undefined ? "" : this.#open(text);
   }
 
-  #open({ item, id, block }: Extract<StreamEvent, { type: "open" }>): string {
-    if (this.#writer?.accepts(block, item) === true) return this.#writer.open(block);
+  #open({ index, item, id, block }: Extract<StreamEvent, { type: "open" }>): string {
+    const isPart = this.#writer?.accepts(block, item) === true;
+    if (isPart && block.kind === "text")
+      this.#texts.set(index, { output_index: this.#output.length, content_index: this.#writer!.partCount });
+    if (isPart) return this.#writer!.open(block);
     const ended = this.#endItem();
+    if (block.kind === "text") this.#texts.set(index, { output_index: this.#output.length, content_index: 0 });
     const responseId = this.#head?.id ?? "";
     this.#writer = new ItemWriter(
       block,
@@ -275,6 +285,26 @@ class ResponsesEncoder implements StreamEncoder {
       this.#encodeEvent,
     );
     return ended + this.#writer.start() + this.#writer.open(block);
+  }
+
+  /** Annotations of parts that are done: as events, and in the whole response. */
+  #encodeLate(late: LateCitations = []): string {
+    const events = late.map(({ index, citations }) => {
+      const { output_index, content_index } = this.#texts.get(index) ?? { output_index: -1, content_index: 0 };
+      const item = this.#output[output_index];
+      if (item === undefined) return "";
+      const { cited, first, added } = annotatePart(item, content_index, citations);
+      this.#output[output_index] = cited;
+      const position = { item_id: item.id!, output_index, content_index };
+      const encode = (annotation: Json, i: number): string =>
+        this.#encodeEvent("response.output_text.annotation.added", {
+          ...position,
+          annotation_index: first + i,
+          annotation,
+        });
+      return added.map(encode).join("");
+    });
+    return events.join("");
   }
 
   #endItem(): string {

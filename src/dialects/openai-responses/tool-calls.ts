@@ -1,3 +1,4 @@
+import { customArguments, readCustomInput } from "../../canonical/custom-tools.ts";
 import type { Loss, Part, ToolCall, ToolResult } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, stringOf, withoutUndefined } from "../../wire/json.ts";
 import { type EncodeTarget, toSafeId } from "../dialect.ts";
@@ -5,12 +6,31 @@ import * as blocks from "./blocks.ts";
 
 /** `call_id` connects call and result; `id` is the id of the item. */
 export function decodeToolCall(item: JsonObject): ToolCall {
-  const args = item.type === "custom_tool_call" ? customArguments(item.input) : stringifyMember(item.arguments);
-  return { kind: "tool_call", id: stringifyMember(item.call_id), name: stringifyMember(item.name), arguments: args };
+  const isCustom = item.type === "custom_tool_call";
+  return {
+    kind: "tool_call",
+    id: stringifyMember(item.call_id),
+    name: stringifyMember(item.name),
+    arguments: isCustom ? customArguments(item.input) : stringifyMember(item.arguments),
+    ...(typeof item.namespace === "string" && item.namespace !== "" && { namespace: item.namespace }),
+    ...(isCustom && { custom: true as const }),
+  };
 }
 
-/** The free text of a custom tool as JSON arguments, for wires that have functions only. */
-export const customArguments = (input: Json | undefined): string => JSON.stringify({ input: stringifyMember(input) });
+/** The members of a call that are the same in a history and in an answer. Empty arguments become `{}`. */
+export const encodeToolCall = ({ name, namespace, custom, arguments: args }: ToolCall): JsonObject => ({
+  ...(custom ? { input: readCustomInput(args) } : { arguments: args || "{}" }),
+  name,
+  ...(namespace !== undefined && { namespace }),
+});
+
+/** The same members before the first delta. */
+export const encodeOpenCall = (call: ToolCall): JsonObject => ({
+  ...encodeToolCall(call),
+  ...(call.custom ? { input: "" } : { arguments: "" }),
+});
+
+export const callTypeOf = ({ custom }: ToolCall): string => (custom ? "custom_tool_call" : "function_call");
 
 /** `output` is a string or a list of parts; other JSON, as some clients send it, becomes text. */
 export function decodeToolResult(item: JsonObject): ToolResult {

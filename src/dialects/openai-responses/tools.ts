@@ -1,5 +1,7 @@
+import { describeCustomInput } from "../../canonical/custom-tools.ts";
 import { readNativeItem } from "../../canonical/native.ts";
-import type { Loss, Tool, ToolChoice } from "../../canonical/types.ts";
+import { qualifyName } from "../../canonical/tool-names.ts";
+import type { FunctionTool, Loss, Tool, ToolChoice } from "../../canonical/types.ts";
 import {
   booleanOf,
   isObject,
@@ -10,25 +12,47 @@ import {
   withoutUndefined,
 } from "../../wire/json.ts";
 import type { EncodeTarget } from "../dialect.ts";
+import { isCustom } from "../openai/custom-choice.ts";
 
 const dialect = "openai-responses";
 
 /** `undefined` if the request has no tool list. */
 export const decodeTools = (tools: Json | undefined): Tool[] | undefined =>
-  Array.isArray(tools) ? tools.map(decodeTool) : undefined;
+  Array.isArray(tools) ? tools.flatMap((item) => decodeNamespace(item) ?? decodeTool(item)) : undefined;
 
-/** The member `tools`; no member if no tool is left. */
+/** The member `tools`; no member if no tool is left. Tools of one namespace are members of one item. */
 export function encodeTools(tools: readonly Tool[], target: EncodeTarget, losses: Loss[]): JsonObject {
-  const items = tools.flatMap((tool) => encodeTool(tool, target, losses) ?? []);
+  const items: Json[] = [];
+  const namespaces = new Map<string, Json[]>();
+  for (const tool of tools) {
+    const item = encodeTool(tool, target, losses);
+    if (item === undefined) continue;
+    const namespace = tool.kind === "function" ? tool.namespace : undefined;
+    const members = namespace === undefined ? items : (namespaces.get(namespace.name) ?? []);
+    members.push(item);
+    if (namespace === undefined || namespaces.has(namespace.name)) continue;
+    namespaces.set(namespace.name, members);
+    items.push({ type: "namespace", name: namespace.name, description: namespace.description ?? "", tools: members });
+  }
   return items.length > 0 ? { tools: items } : {};
 }
 
+/** The functions and custom tools of a namespace; `undefined` for any other item. */
+function decodeNamespace(item: Json): Tool[] | undefined {
+  if (!isObject(item) || item.type !== "namespace" || !Array.isArray(item.tools)) return undefined;
+  const namespace = withoutUndefined({ name: stringifyMember(item.name), description: stringOf(item.description) });
+  return item.tools.map((member) => {
+    const tool = decodeTool(member);
+    return tool.kind === "function" ? { ...tool, namespace } : tool;
+  });
+}
+
 /**
- * Tools of another type than `function` are run by the provider (`web_search`, `mcp`) or are custom; both are
- * opaque.
+ * Tools of another type than `function` and `custom` are run by the provider (`web_search`, `mcp`) and opaque.
  */
 function decodeTool(item: Json): Tool {
   const native = { dialect, item } as const;
+  if (isObject(item) && item.type === "custom") return { ...decodeCustomTool(item), native };
   if (!isObject(item) || item.type !== "function") {
     return { kind: "server", label: isObject(item) ? stringifyMember(item.type) : "tool", native };
   }
@@ -39,6 +63,22 @@ function decodeTool(item: Json): Tool {
     parameters: isObject(item.parameters) ? item.parameters : undefined,
     strict: booleanOf(item.strict),
     native,
+  });
+}
+
+/** A tool with free text as its input, which a grammar can restrict. */
+function decodeCustomTool(item: JsonObject): FunctionTool {
+  const format = isObject(item.format) && item.format.type === "grammar" ? item.format : undefined;
+  const custom =
+    format === undefined
+      ? {}
+      : { grammar: { syntax: stringifyMember(format.syntax), definition: stringifyMember(format.definition) } };
+  return withoutUndefined({
+    kind: "function" as const,
+    name: stringifyMember(item.name),
+    description: stringOf(item.description),
+    parameters: describeCustomInput(custom),
+    custom,
   });
 }
 
@@ -54,7 +94,11 @@ function encodeTool(tool: Tool, target: EncodeTarget, losses: Loss[]): Json | un
     losses.push({ at: `tools.${tool.label}`, what: "dropped", why: `${dialect} does not support this tool` });
     return undefined;
   }
-  const { name, description, strict = false, parameters = { type: "object", properties: {} } } = tool;
+  const { name, description, custom, strict = false, parameters = { type: "object", properties: {} } } = tool;
+  if (custom !== undefined) {
+    const format = custom.grammar === undefined ? undefined : { type: "grammar", ...custom.grammar };
+    return withoutUndefined({ type: "custom", name, description, format });
+  }
   return withoutUndefined({ type: "function", name, description, parameters, strict });
 }
 
@@ -64,16 +108,19 @@ export function decodeToolChoice(choice: Json | undefined): ToolChoice | undefin
   if (!isObject(choice)) return undefined;
   if (choice.type === "allowed_tools") {
     const tools = Array.isArray(choice.tools) ? choice.tools : [];
-    const among = tools.flatMap((tool) => (isObject(tool) && typeof tool.name === "string" ? [tool.name] : []));
+    const among = tools.flatMap((tool) => (isObject(tool) && typeof tool.name === "string" ? [readName(tool)] : []));
     return { mode: choice.mode === "required" ? "required" : "auto", among };
   }
   const isNamed = choice.type === "function" || choice.type === "custom" || choice.type === undefined;
-  return isNamed && typeof choice.name === "string" ? { mode: "tool", name: choice.name } : undefined;
+  return isNamed && typeof choice.name === "string" ? { mode: "tool", name: readName(choice) } : undefined;
 }
 
-/** Functions are named directly here, without the nested object of Chat. */
-export function encodeToolChoice(choice: ToolChoice): Json {
-  if (choice.mode === "tool") return { type: "function", name: choice.name };
+const readName = ({ name, namespace }: JsonObject): string => qualifyName(stringifyMember(name), stringOf(namespace));
+
+/** Functions are named directly here, without the nested object of Chat. `tools`: those of the request. */
+export function encodeToolChoice(choice: ToolChoice, tools: readonly Tool[]): Json {
+  const encodeName = (name: string): Json => ({ type: isCustom(name, tools) ? "custom" : "function", name });
+  if (choice.mode === "tool") return encodeName(choice.name);
   if (choice.among === undefined || choice.mode === "none") return choice.mode;
-  return { type: "allowed_tools", mode: choice.mode, tools: choice.among.map((name) => ({ type: "function", name })) };
+  return { type: "allowed_tools", mode: choice.mode, tools: choice.among.map(encodeName) };
 }

@@ -1,3 +1,4 @@
+import type { ToolAliases } from "../../canonical/tool-names.ts";
 import type { Loss } from "../../canonical/types.ts";
 import type { EncodeTarget, ReplyContext, StreamUsage, WireDialect } from "../../dialects/dialect.ts";
 import type { Deadlines } from "../../routing/config.ts";
@@ -20,6 +21,8 @@ export type UpstreamCall = {
   dialect: WireDialect;
   encodeTarget: EncodeTarget & { issuer: string };
   losses: Loss[];
+  /** The tools that the target knows under another name or in another form. */
+  aliases?: ToolAliases;
   deadlines: Deadlines;
   /** The call's total deadline, in Unix milliseconds. */
   giveUpAt: number;
@@ -59,10 +62,15 @@ export function findUsageOption({ request, call, host, dialect, encodeTarget }: 
 }
 
 /** What encoders need beyond the answer itself: creation time in seconds, response id, the request. */
-export function toReplyContext({ request, call }: Pick<UpstreamCall, "request" | "call">): ReplyContext {
+export function toReplyContext({
+  request,
+  call,
+  encodeTarget,
+}: Pick<UpstreamCall, "request" | "call"> & Partial<Pick<UpstreamCall, "encodeTarget">>): ReplyContext {
   return {
     created: Math.floor(call.createdAt / 1000),
     id: withPrefix(call.id, "resp"),
+    ...(encodeTarget !== undefined && { model: encodeTarget.model }),
     includeUsage: requestsUsage(request),
     call: { id: call.id, sessionId: call.sessionId },
     request: request.request,

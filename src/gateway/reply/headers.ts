@@ -10,8 +10,8 @@ import { toRateHeaders } from "./rate-headers.ts";
 /** An error in the surface's format. A provider's refusal in the same format is passed on byte for byte. */
 export function buildErrorResponse(surface: Surface, error: GatewayError, requestId: string): Response {
   const refusal = error instanceof UpstreamRefusal ? error : undefined;
-  const type = refusal?.bytes && refusal.headers.get("content-type");
-  const headers = new Headers({ "content-type": type ?? "application/json" });
+  const type = refusal?.bytes === undefined ? null : refusal.headers.get("content-type");
+  const headers = new Headers({ "content-type": toJsonType(type) });
   setRequestId(headers, requestId, surface);
   // Rounded up to whole seconds (RFC 9110), as clients parse an integer.
   if (error.retryAfterSeconds !== undefined) headers.set("retry-after", String(Math.ceil(error.retryAfterSeconds)));
@@ -26,6 +26,10 @@ export const buildErrorStream = (surface: Surface, error: GatewayError, reply: R
   new Response(surface.dialect.encodeStream(reply).push({ type: "error", error }), {
     headers: { "content-type": EVENT_STREAM },
   });
+
+/** The content type of a JSON body: the provider's own if it is one of JSON, as some hosts send `text/html`. */
+export const toJsonType = (type: string | null): string =>
+  type !== null && /^\s*application\/([\w.-]+\+)?json\s*(;|$)/i.test(type) ? type : "application/json";
 
 /** The content type of server-sent events. */
 export const EVENT_STREAM = "text/event-stream; charset=utf-8";

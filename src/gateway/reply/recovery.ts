@@ -144,12 +144,16 @@ export class ContinuationJoiner {
 
   /**
    * The joined answer for the session: one text block after the first answer's reasoning, with the second one's model,
-   * finish reason and usage.
+   * finish reason and usage, and the losses of both.
    */
-  toResponse({ id }: Pick<StreamAccumulator, "id">, { model, finish, usage }: ModelResponse): ModelResponse {
+  toResponse(
+    { id, losses }: Pick<StreamAccumulator, "id" | "losses">,
+    { model, finish, usage, losses: added = [] }: ModelResponse,
+  ): ModelResponse {
     const block: Block = { kind: "text", text: this.#received + this.#appended };
     const reasoning = this.#messages.flatMap(({ blocks }) => blocks.filter(({ kind }) => kind === "thinking"));
-    return { id, model, messages: [{ role: "assistant", blocks: [...reasoning, block] }], finish, usage };
+    const messages: Message[] = [{ role: "assistant", blocks: [...reasoning, block] }];
+    return { id, model, messages, finish, usage, losses: [...losses, ...added] };
   }
 }
 

@@ -5,13 +5,14 @@ import { decodeSse, type SseEvent } from "../../wire/sse.ts";
 import { createBlockReader, isFullBlock } from "../../wire/tee.ts";
 import { raceTimeout } from "../../wire/time.ts";
 import { CLIENT_LEFT, toStreamError } from "../call/stream-errors.ts";
-import { toReplyContext } from "../call/upstream-call.ts";
 import { EventNumberer } from "../output/event-numbers.ts";
 import type { StreamRecorder } from "../output/recorder.ts";
 import { idleLimit, readChunks } from "../upstream/body-reader.ts";
 import type { StartedStream } from "../upstream/first-content.ts";
+import { isMalformed } from "../upstream/stream-reader.ts";
 import { annotateEvent } from "./annotate.ts";
-import { settle, settleFailure } from "./settle.ts";
+import { createResumedEncoder } from "./resumed-encoder.ts";
+import { addLosses, settle, settleFailure, toStorageError } from "./settle.ts";
 
 /**
  * The longest pause between two reads of the recording branch. Reading in blocks wakes JavaScript once a second however
@@ -26,6 +27,7 @@ const READ_INTERVAL_MS = 1_000;
 export function relayBytes(started: StartedStream): Response {
   const { call: upstreamCall, reader } = started;
   const { request, host, upstream, call, log } = upstreamCall;
+  addLosses(log, reader.accumulated.losses);
   const [client, branch] = upstream.body!.tee();
   const piped = Promise.withResolvers<void>();
   const writeFailed = new AbortController();
@@ -55,7 +57,7 @@ export function relayBytes(started: StartedStream): Response {
     const lastEvents =
       error === undefined
         ? reader.missingTerminator
-        : request.surface.dialect.encodeStream(toReplyContext(upstreamCall)).push({ type: "error", error });
+        : createResumedEncoder(started, reader.lastEvent).push({ type: "error", error });
     writeEvents(recorder, decodeSse(encodeUtf8(lastEvents)));
     recorder?.end();
     await write(writable, encodeUtf8(reader.afterPartialEvent(lastEvents)));
@@ -98,14 +100,19 @@ async function record(
     reader.end();
     const { response, error } = reader.accumulated;
     if (response === undefined) throw error;
-    await settle(upstreamCall, response);
+    await settle(upstreamCall, response).catch((cause: unknown) => {
+      throw toStorageError(cause);
+    });
     return undefined;
   } catch (thrown) {
     const isCancelled = clientLeft.aborted && upstreamCall.request.rhone.on_disconnect === "cancel";
     const error = isCancelled ? CLIENT_LEFT : toStreamError(thrown);
     upstreamCall.cancel();
     await settleFailure(upstreamCall, error, reader);
-    return error.upstream === undefined ? error : undefined;
+    // No client reads beyond the end mark, and after it an error would contradict the answer that it has received. The
+    // provider's own error event has been sent, whereas its word for a failure is no error event.
+    const isSent = reader.isFailing ? reader.isTerminated : error.upstream !== undefined || reader.hasEndMark;
+    return isSent ? undefined : error;
   }
 }
 
@@ -122,17 +129,17 @@ function isBroken(writable: WritableStream<Uint8Array>): boolean {
 }
 
 /**
- * The bytes held back until the first content: whole events, with `rhone` in the first one, and the partial event after
- * them.
+ * The bytes held back until the first content: whole events without malformed ones, with `rhone` in the first one, and
+ * the partial event after them.
  */
 function prepareHeld(
   { chunks, events: held }: StartedStream,
   dialect: Dialect,
   rhone: object | undefined,
 ): { events: SseEvent[]; rest: Uint8Array } {
-  const first = held.findIndex(({ event }) => event.data !== undefined);
-  const events = held.map(({ event }) => event);
-  const rest = concatBytes(chunks).subarray(events.reduce((size, { raw }) => size + raw.length, 0));
+  const rest = concatBytes(chunks).subarray(held.reduce((size, { event }) => size + event.raw.length, 0));
+  const events = held.filter(({ decoded }) => !isMalformed(decoded)).map(({ event }) => event);
+  const first = events.findIndex(({ data }) => data !== undefined);
   const annotated = events.map((event, i) =>
     i === first && rhone !== undefined ? { ...event, raw: annotateEvent(dialect, event, rhone) } : event,
   );

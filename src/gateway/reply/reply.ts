@@ -6,7 +6,8 @@ import { isSameDialect, passesBytes, toReplyContext, type UpstreamCall } from ".
 import type { UpstreamAnswer, WholeAnswer } from "../upstream/first-content.ts";
 import { NO_EVENT } from "../upstream/stream-reader.ts";
 import { annotateBody } from "./annotate.ts";
-import { EVENT_STREAM } from "./headers.ts";
+import { EVENT_STREAM, toJsonType } from "./headers.ts";
+import { withIdentity } from "./identity.ts";
 import type { Recover } from "./recovery.ts";
 import { relayBytes } from "./relay.ts";
 import { settle } from "./settle.ts";
@@ -35,14 +36,15 @@ async function replyWhole({ call: upstreamCall, bytes, response }: WholeAnswer):
   const record = await settle(upstreamCall, response);
   const rhone = call.annotate ? log.toRhoneObject(record) : undefined;
   if (passesBytes(upstreamCall)) {
-    const type = upstream.headers.get("content-type") ?? "application/json";
+    const type = toJsonType(upstream.headers.get("content-type"));
     const annotated =
       rhone === undefined ? bytes : encodeUtf8(annotateBody(addRequired(upstreamCall, decodeUtf8(bytes)), rhone));
     host.onBody?.(call.id, annotated);
     return new Response(annotated, { headers: { "content-type": type } });
   }
   if (request.stream) return encodeAsStream(upstreamCall, response, rhone);
-  const body = request.surface.dialect.encodeResponse(response, toReplyContext(upstreamCall));
+  const replyContext = toReplyContext(upstreamCall);
+  const body = request.surface.dialect.encodeResponse(withIdentity(response, replyContext), replyContext);
   const encoded = encodeUtf8(JSON.stringify(rhone === undefined ? body : { ...body, rhone }));
   host.onBody?.(call.id, encoded);
   return new Response(encoded, { headers: { "content-type": "application/json" } });

@@ -1,7 +1,7 @@
 import { StreamAccumulator } from "../../canonical/accumulator.ts";
 import { GatewayError, toGatewayError } from "../../canonical/error.ts";
 import { hasSeal } from "../../canonical/native.ts";
-import type { Loss, ModelResponse } from "../../canonical/types.ts";
+import type { Loss, Message, ModelResponse } from "../../canonical/types.ts";
 import type { ReplyContext } from "../../dialects/dialect.ts";
 import type { CompletedTurn, Context } from "../../session/session.ts";
 import type { StoredResponse } from "../../session/stored-responses.ts";
@@ -21,6 +21,7 @@ import { checkSchema } from "./schema-check.ts";
  */
 export async function settle(upstreamCall: UpstreamCall, response: ModelResponse): Promise<CallRecord> {
   const { host, log } = upstreamCall;
+  addLosses(log, response.losses);
   if (!isSameDialect(upstreamCall))
     log.losses.push(...findOutputLosses(upstreamCall, response), ...checkSchema(upstreamCall.request, response));
   const { model, finish, usage } = response;
@@ -39,6 +40,11 @@ export async function settle(upstreamCall: UpstreamCall, response: ModelResponse
   host.budgets.settle(record);
   await log.indexed;
   return record;
+}
+
+/** Adds losses of the answer to the call's; those found while it arrived are added once. */
+export function addLosses({ losses }: Pick<UpstreamCall["log"], "losses">, found: readonly Loss[] = []): void {
+  losses.push(...found.filter((loss) => !losses.includes(loss)));
 }
 
 /**
@@ -115,6 +121,7 @@ export async function settleFailure(
   const error = toGatewayError(thrown);
   const status = statusOf(error);
   const { messages, model } = accumulated;
+  addLosses(log, accumulated.losses);
   const received =
     messages.length === 0 ? undefined : JSON.stringify(dialect.encodeMessages(messages, encodeTarget).value);
   await log.pricesLoaded;
@@ -148,8 +155,15 @@ function toCompletedTurn(
     items: joinItems(value),
     issuer: encodeTarget.issuer,
     sealed: messages.some(hasSeal),
+    ...listAssignedIds(messages),
   };
   return { ...toInputStep(request, context), output, reply: messages };
+}
+
+/** The ids of all calls if the wire items lack some of them. */
+function listAssignedIds(messages: readonly Message[]): Pick<WireItems, "calls"> {
+  const calls = messages.flatMap(({ blocks }) => blocks.filter((block) => block.kind === "tool_call"));
+  return calls.some(({ isIdAssigned }) => isIdAssigned) ? { calls: calls.map(({ id }) => id) } : {};
 }
 
 /** The client's half of a turn: the items, messages and instructions that are new in the request. */

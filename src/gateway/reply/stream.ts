@@ -10,8 +10,9 @@ import { findUsageOption, passesBytes, toReplyContext, type UpstreamCall } from 
 import { keepAlive } from "../output/keep-alive.ts";
 import { createReplyOutput, type ReplyOutput } from "../output/recorder.ts";
 import { idleLimit, readChunks } from "../upstream/body-reader.ts";
-import type { StartedStream } from "../upstream/first-content.ts";
+import { isContent, type StartedStream } from "../upstream/first-content.ts";
 import { NO_EVENT, type ReadEvent } from "../upstream/stream-reader.ts";
+import { removeFinishReason } from "./finish-reason.ts";
 import { EVENT_STREAM } from "./headers.ts";
 import {
   ContinuationJoiner,
@@ -21,16 +22,18 @@ import {
   requireStream,
   buildSentEvents,
 } from "./recovery.ts";
-import { toPublicReplyContext, publishResponseId, settle, settleFailure, toStorageError } from "./settle.ts";
-import { type EventWriter, RelayWriter, TranslationWriter } from "./writers.ts";
+import { createResumedEncoder } from "./resumed-encoder.ts";
+import { addLosses, toPublicReplyContext, publishResponseId, settle, settleFailure, toStorageError } from "./settle.ts";
+import { type EventWriter, RelayWriter, TranslationWriter, type WriterOptions } from "./writers.ts";
 
 /**
  * Answers with a stream whose events all pass through JavaScript: each is decoded, and the stream's end is held back
  * until the turn is durable. `recover`: continues the answer at another target after a break.
  */
 export function streamReply(started: StartedStream, recover?: Recover): Response {
-  const { call: upstreamCall } = started;
-  const { request, call, host, cancel } = upstreamCall;
+  const { call: upstreamCall, reader } = started;
+  const { request, call, host, log, cancel } = upstreamCall;
+  addLosses(log, reader.accumulated.losses);
   const output = createReplyOutput(host.recorderFor?.(call.id), () => {
     if (request.rhone.on_disconnect === "cancel") cancel();
   });
@@ -43,7 +46,7 @@ export function streamReply(started: StartedStream, recover?: Recover): Response
  */
 async function pump(started: StartedStream, output: ReplyOutput, recover: Recover | undefined): Promise<void> {
   const timer = keepAlive(started.call.request.surface.dialect.id, (ping) => output.ping(ping));
-  const replyStream = new ReplyStream(output, timer.onData, createWriter(started.call));
+  const replyStream = new ReplyStream(output, timer.onData, createWriter(started));
   let { call: upstreamCall } = started;
   try {
     let response = await replyStream.sendAll(started, recover !== undefined).catch((thrown: unknown) => {
@@ -120,10 +123,11 @@ const computeDiscarded = ({ call: { target, call }, reader }: StartedStream): Pr
   priceDiscarded(target, reader.usage, reader.accumulated.model, new Date(call.createdAt));
 
 /** The writer for the first answer: the provider's bytes if the client reads the same dialect, else a translation. */
-function createWriter(upstreamCall: UpstreamCall): EventWriter {
-  return passesBytes(upstreamCall)
-    ? new RelayWriter(writerOptionsOf(upstreamCall))
-    : new TranslationWriter(writerOptionsOf(upstreamCall));
+function createWriter(started: StartedStream): EventWriter {
+  const options = writerOptionsOf(started.call);
+  return passesBytes(started.call)
+    ? new RelayWriter(options, (last) => createResumedEncoder(started, last))
+    : new TranslationWriter(options);
 }
 
 /**
@@ -137,7 +141,7 @@ function createTranslationWriter({ call: upstreamCall, reader }: StartedStream):
 }
 
 /** Both kinds of writers have the same options. */
-const writerOptionsOf = (upstreamCall: UpstreamCall): ConstructorParameters<typeof RelayWriter>[0] => ({
+const writerOptionsOf = (upstreamCall: UpstreamCall): WriterOptions => ({
   surface: upstreamCall.request.surface.dialect,
   reply: toReplyContext(upstreamCall),
   hides: findUsageOption(upstreamCall)?.isUsageEvent,
@@ -205,7 +209,7 @@ class ReplyStream {
   /** One write for all events of a chunk. */
   async #sendEvents(upstreamCall: UpstreamCall, events: readonly ReadEvent[]): Promise<void> {
     const joiner = this.#joiner;
-    const parts = events.map(({ event, decoded, isFinishing }) => {
+    const parts = events.map(({ event, decoded, isFinishing, isFailing }) => {
       if (joiner !== undefined)
         return this.#writer.push(
           NO_EVENT,
@@ -213,6 +217,8 @@ class ReplyStream {
           isFinishing,
         );
       for (const one of decoded) if (one.type === "start") publishResponseId(upstreamCall, one.id);
+      // The content of the failing event is sent; the word for the failure is held back and gives way to the error.
+      if (isFailing && decoded.some(isContent)) return this.#writer.push(removeFinishReason(event), decoded, false);
       return this.#writer.push(event, decoded, isFinishing);
     });
     await this.#send(concatBytes(parts));

@@ -3,9 +3,12 @@ import type { StreamEvent } from "../../canonical/types.ts";
 import type { ReplyContext, StreamEncoder, StreamUsage, WireDialect } from "../../dialects/dialect.ts";
 import type { EventCount } from "../../session/stream/segments.ts";
 import { concatBytes, encodeUtf8 } from "../../wire/bytes.ts";
+import { tryParseJson } from "../../wire/json.ts";
 import { decodeSse, type SseEvent } from "../../wire/sse.ts";
 import { EventNumberer, hasEventIds } from "../output/event-numbers.ts";
+import { isMalformed } from "../upstream/stream-reader.ts";
 import { addRequiredMembers, annotateEvent, isAnnotatedEnd } from "./annotate.ts";
+import { withIdentity } from "./identity.ts";
 
 /**
  * Turns the events of an answer into the client's bytes. The end of the stream is held back until the turn is durable.
@@ -28,23 +31,29 @@ export interface EventWriter {
  * `rhone`: the object for the first event; absent if the client wants the provider's stream unchanged. `hides`: finds
  * the usage event that only the gateway requested.
  */
-type WriterOptions = {
+export type WriterOptions = {
   surface: WireDialect;
   reply: ReplyContext;
   rhone?: object;
   hides?: StreamUsage["isUsageEvent"] | undefined;
 };
 
+/** Creates the encoder that continues the stream after its last event. */
+type ResumeAfter = (last: SseEvent | undefined) => StreamEncoder;
+
 /** Passes on the provider's own bytes, event by event. */
 export class RelayWriter implements EventWriter {
   readonly #options: WriterOptions;
+  readonly #resumeAfter: ResumeAfter;
   readonly #numberer: EventNumberer;
   readonly #held: SseEvent[] = [];
+  #lastSent: SseEvent | undefined;
   #hasStarted = false;
   #hasSentError = false;
 
-  constructor(options: WriterOptions) {
+  constructor(options: WriterOptions, resumeAfter: ResumeAfter) {
     this.#options = options;
+    this.#resumeAfter = resumeAfter;
     this.#numberer = createNumberer(options);
   }
 
@@ -53,8 +62,9 @@ export class RelayWriter implements EventWriter {
   }
 
   push(event: SseEvent, decoded: readonly StreamEvent[], isFinishing: boolean): Uint8Array {
+    if (isMalformed(decoded) || (isFinishing && isUnreadable(event))) return NOTHING;
     const error = decoded.find((one) => one.type === "error")?.error;
-    // Data that is no event of this dialect is not passed on; `fail` sends the error instead.
+    // An error that is no event of this dialect is not passed on; `fail` sends it instead.
     if (error !== undefined && error.upstream === undefined) return NOTHING;
     if (error !== undefined) this.#hasSentError = true;
     if (this.#options.hides?.(event)) return NOTHING;
@@ -81,8 +91,7 @@ export class RelayWriter implements EventWriter {
     // After the provider's own error event, the held end of its stream follows. Otherwise the end is dropped, as it
     // would report a success.
     if (this.#hasSentError) return concatBytes(this.#held.map((event) => this.#numberer.numberBlock(event)));
-    const { surface, reply } = this.#options;
-    return this.#numberer.numberEncoded(surface.encodeStream(reply).push({ type: "error", error }));
+    return this.#numberer.numberEncoded(this.#resumeAfter(this.#lastSent).push({ type: "error", error }));
   }
 
   /** An annotated stream is changed anyway, so required members that are missing are added too. */
@@ -93,6 +102,7 @@ export class RelayWriter implements EventWriter {
 
   /** Annotates the first event that has data. */
   #start(event: SseEvent): Uint8Array {
+    if (event.data !== undefined) this.#lastSent = event;
     if (this.#hasStarted || event.data === undefined) return this.#numberer.numberBlock(event);
     this.#hasStarted = true;
     const { surface, rhone } = this.#options;
@@ -123,7 +133,7 @@ export class TranslationWriter implements EventWriter {
   push(_event: SseEvent, decoded: readonly StreamEvent[]): Uint8Array {
     const text = decoded
       .filter(({ type }) => type !== "error" && type !== "end")
-      .map((event) => this.#encoder.push(event));
+      .map((event) => this.#encoder.push(this.#identify(event)));
     this.#held.push(...decoded.filter(({ type }) => type === "end"));
     const { rhone } = this.#options;
     const encoded = text.join("");
@@ -137,7 +147,7 @@ export class TranslationWriter implements EventWriter {
    * `last`: the last event as the client received it, with ids and numbers to continue from.
    */
   resumeAfter(sent: readonly StreamEvent[], last: SseEvent | undefined): void {
-    for (const event of sent) this.#encoder.push(event);
+    for (const event of sent) this.#encoder.push(this.#identify(event));
     if (last !== undefined) this.#encoder.resumeAfter?.(last);
     this.#hasStarted = true;
   }
@@ -151,6 +161,10 @@ export class TranslationWriter implements EventWriter {
 
   fail(error: GatewayError): Uint8Array {
     return this.#numberer.numberEncoded(this.#encoder.push({ type: "error", error }));
+  }
+
+  #identify(event: StreamEvent): StreamEvent {
+    return event.type === "start" ? withIdentity(event, this.#options.reply) : event;
   }
 
   /** Adds `rhone` to one of the encoded events. `which`: finds the event's index, -1 for none. */
@@ -169,5 +183,9 @@ export class TranslationWriter implements EventWriter {
 /** Event ids are added only to streams that may be annotated. */
 const createNumberer = ({ surface, rhone }: WriterOptions): EventNumberer =>
   new EventNumberer(hasEventIds(surface.id, rhone !== undefined));
+
+/** Malformed data at the end, where a decoder ignores what follows the terminal event. */
+const isUnreadable = ({ data }: SseEvent): boolean =>
+  data !== undefined && data.trim() !== "[DONE]" && tryParseJson(data) === undefined;
 
 const NOTHING = new Uint8Array(0);

@@ -43,24 +43,30 @@ export async function listTurnItems({ id, input, output }: Turn, blobs: Blobs): 
 }
 
 /** Input as items. `owner`: id of the turn or session, from which ids of items without one are derived. */
-function toInputItems(wireItems: WireItems, owner: string): ConversationItem[] {
+const toInputItems = (wireItems: WireItems, owner: string): ConversationItem[] =>
+  encodeInput(wireItems).map((item, at) => withItemId(item, toInputSeed(owner, at)));
+
+/** Input as items that have an id only if the client gave them one. */
+export function encodeInput(wireItems: WireItems): Json[] {
   const target = {
     dialect: openaiResponses.id,
     model: "",
     ...(wireItems.issuer !== undefined && { issuer: wireItems.issuer }),
   };
-  const { value } = openaiResponses.encodeMessages(decodeItems(wireItems), target);
-  return value.map((item, at) => withId(item, `${owner} in ${at}`));
+  return openaiResponses.encodeMessages(decodeItems(wireItems), target).value;
 }
+
+export const toInputSeed = (owner: string, at: number): string => `${owner} in ${at}`;
+export const toOutputSeed = (owner: string, at: number): string => `${owner} out ${at}`;
 
 /** Output as items, with the ids that the client received. `owner`: the response's id. */
 function toOutputItems(wireItems: WireItems, owner: string): ConversationItem[] {
   const messages = decodeItems(wireItems);
-  return encodeOutput(messages, owner).map((item, at) => withId(item, `${owner} out ${at}`));
+  return encodeOutput(messages, owner).map((item, at) => withItemId(item, toOutputSeed(owner, at)));
 }
 
 /** The item with its own id, or with one derived from `idSeed`, which is the same for every listing. */
-function withId(item: Json, idSeed: string): ConversationItem {
+export function withItemId(item: Json, idSeed: string): ConversationItem {
   const members = isObject(item) ? item : {};
   const type = typeof members.type === "string" ? members.type : "message";
   const id =
@@ -95,7 +101,7 @@ export function toUserItems(messages: readonly Message[], owner: string): Conver
     return message.role === "user" && blocks.length > 0 ? [{ role: "user", blocks }] : [];
   });
   const { value } = openaiResponses.encodeMessages(userMessages, { dialect: openaiResponses.id, model: "" });
-  return value.map((item, at) => withId(item, `${owner} user ${at}`));
+  return value.map((item, at) => withItemId(item, `${owner} user ${at}`));
 }
 
 /** A page of a list (OpenAI API reference, pagination). `after`: id of the item that precedes the page. */

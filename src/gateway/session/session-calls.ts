@@ -26,7 +26,9 @@ import { buildErrorResponse } from "../reply/headers.ts";
 import { buildPendingResponse } from "../reply/response-object.ts";
 import { toInputStep } from "../reply/settle.ts";
 import { acceptInBackground, drain, withStreaming } from "../responses/background.ts";
+import { type FindItems, findInOrder, omitKnownItems, resolveReferences } from "../responses/references.ts";
 import { asOpenAiError, findContext, withContinuation } from "../responses/state.ts";
+import { findStoredItems, listOutputIds } from "../responses/stored-items.ts";
 import { warmUp } from "../responses/warm-up.ts";
 import type { SessionStreams } from "./session-streams.ts";
 
@@ -44,6 +46,10 @@ type SessionCallServices = {
   budgets: Budgets;
   /** Makes a call's response findable by the id its provider gave it. Durable when it resolves. */
   indexResponse: (call: Call, id: string) => Promise<void>;
+  /** Makes output items of a call's stored response findable by their ids. Durable when it resolves. */
+  indexItems: (call: Call, ids: readonly string[]) => Promise<void>;
+  /** Items of the organisation's stored responses. */
+  findItems: (org: string, ids: readonly string[]) => ReturnType<FindItems>;
   /** Keeps the object awake until the promise settles. */
   waitUntil: (work: Promise<unknown>) => void;
   /** Sets the alarm for a running call, so that a crash of the object is noticed. */
@@ -89,14 +95,16 @@ export class SessionCalls {
       const requestText = readMembers(await readRpcText(text), headers, surface);
       const withSessionDefaults = isNew ? requestText : withDefaults(requestText, session.row.defaults, surface);
       const parsed = parseRequest(withKeyDefaults(withSessionDefaults, rest.caller, outside), surface, outside);
-      const request = rest.response === undefined ? parsed : withContinuation(parsed, rest.response);
+      const continued = rest.response === undefined ? parsed : withContinuation(parsed, rest.response);
+      const resolved = await resolveReferences(continued, this.#itemsFor(rest.caller, isNew));
       const call = { ...rest, headers, sessionId: isNew ? rest.sessionId : session.row.id };
       if (call.response?.background === true && !this.#background.has(call.id))
-        return await this.#runInBackground(sessionCall, call, request);
-      const onBusy = request.rhone.on_busy ?? this.#services.router().config.defaults.onBusy;
+        return await this.#runInBackground(sessionCall, call, resolved);
+      const onBusy = resolved.rhone.on_busy ?? this.#services.router().config.defaults.onBusy;
       release = onBusy === "branch" ? lease.tryAcquire() : await lease.acquire(onBusy);
       // The call that held the lease until now may have paused or deleted the session.
       if (!isNew) session.requireActive(org);
+      const request = isNew ? resolved : await omitKnownItems(resolved, { ...this.#services, response: rest.response });
       const running: RunningCall = {
         isNew,
         providers,
@@ -115,6 +123,14 @@ export class SessionCalls {
       release?.();
       return buildErrorResponse(surface, toGatewayError(thrown), headers.get("x-request-id") ?? rest.id);
     }
+  }
+
+  /** The items that a request may reference. A client token may read its own session only. */
+  #itemsFor(caller: Caller, isNew: boolean): FindItems {
+    const { findItems } = this.#services;
+    const own: FindItems = (ids) => findStoredItems(ids, this.#services);
+    const elsewhere: FindItems = (ids) => findItems(caller.org, ids);
+    return findInOrder(...(isNew ? [] : [own]), ...(caller.session === undefined ? [elsewhere] : []));
   }
 
   /** Stores the response as queued, starts the call, and answers with the queued response or, streaming, with its events. */
@@ -167,7 +183,7 @@ export class SessionCalls {
 
   #host(call: Call, request: ParsedRequest & { losses?: Loss[] }, running: RunningCall): CallHost {
     const { response } = call;
-    const { sql, indexResponse } = this.#services;
+    const { sql, indexResponse, indexItems } = this.#services;
     const { isNew, isSideBranch, work, stop, clientLeft } = running;
     const { session, streams, blobs, router, now, budgets, watch, durable, onStarted, onCommitted } = this.#services;
     // Large strings are uploaded while the provider works; `commit` waits for the upload.
@@ -210,7 +226,8 @@ export class SessionCalls {
       commit: async (record, step, storedResponse) => {
         const [turnInput, output] = await Promise.all([input, offload(step.output, blobs)]);
         session.commit(record, { ...step, input: turnInput ?? step.input, output }, storedResponse);
-        await durable();
+        const ids = storedResponse === undefined ? [] : listOutputIds(storedResponse);
+        await Promise.all([durable(), indexItems(call, ids)]);
         streams.onRecord(record);
         if (!isSideBranch) work.push(onCommitted(record, call.caller));
       },

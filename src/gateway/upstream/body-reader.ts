@@ -18,8 +18,10 @@ type StallPolicy = {
    * time.
    */
   due: (lastReadAt: number) => { at: number; what: string };
-  /** The answer is complete: neither silence nor a broken connection makes it fail. */
-  isFinished: () => boolean;
+  /**
+   * The answer is complete: neither silence nor a broken connection makes it fail. Absent: such a failure always counts.
+   */
+  isFinished?: () => boolean;
 };
 
 /**
@@ -65,14 +67,15 @@ export async function* readChunks(
   let timer = startTimer();
   try {
     for (let read = await reader.read(); !read.done; read = await reader.read()) {
-      // This chunk was in flight when the upstream was given up.
-      if (timeoutError !== undefined) throw timeoutError;
+      // This chunk was in flight when the upstream was given up. It may complete the answer.
+      if (timeoutError !== undefined && isFinished === undefined) throw timeoutError;
       lastReadAt = host.now();
       log.firstByteAt ??= lastReadAt;
       yield read.value!;
+      if (timeoutError !== undefined) throw timeoutError;
     }
   } catch (cause) {
-    if (!isFinished()) throw timeoutError ?? cause;
+    if (isFinished?.() !== true) throw timeoutError ?? cause;
   } finally {
     clearTimeout(timer);
     reader.releaseLock();

@@ -1,13 +1,16 @@
 import { fold } from "../../canonical/accumulator.ts";
 import { GatewayError } from "../../canonical/error.ts";
+import { findFailure } from "../../canonical/failed-answer.ts";
+import { restoreResponse } from "../../canonical/tool-names.ts";
 import type { ModelResponse, StreamEvent, Usage } from "../../canonical/types.ts";
 import { decodeUtf8 } from "../../wire/bytes.ts";
 import { isObject, tryParseJson } from "../../wire/json.ts";
 import { decodeSse } from "../../wire/sse.ts";
 import { toStreamError } from "../call/stream-errors.ts";
 import { isEventStream, type UpstreamCall } from "../call/upstream-call.ts";
-import { readAll, readChunks } from "./body-reader.ts";
+import { idleLimit, readAll, readChunks } from "./body-reader.ts";
 import { readRefusal } from "./refusal.ts";
+import { restoreTools } from "./restore-tools.ts";
 import { type ReadEvent, StreamReader } from "./stream-reader.ts";
 
 /** An answer that was accepted from one target: a whole one, or a stream up to its first content. */
@@ -51,14 +54,19 @@ async function readFirstContent(
   upstreamCall: UpstreamCall,
   onDiscardedUsage: OnDiscardedUsage,
 ): Promise<StartedStream> {
-  const { dialect, encodeTarget, host, deadlines } = upstreamCall;
-  const reader = new StreamReader(dialect.decodeStream(encodeTarget.issuer));
+  const { dialect, encodeTarget, aliases, host, deadlines } = upstreamCall;
+  const reader = new StreamReader(restoreTools(dialect.decodeStream(encodeTarget.issuer), aliases));
   const started: StartedStream = { call: upstreamCall, chunks: [], events: [], reader };
   const at = host.now() + deadlines.firstContent;
   const what = `the provider sent no content within ${deadlines.firstContent / 1000} s`;
+  const whenFailing = idleLimit(upstreamCall, reader);
+  const limit = {
+    due: (lastReadAt: number) => (reader.isFailing ? whenFailing.due(lastReadAt) : { at, what }),
+    isFinished: () => reader.isFailing,
+  };
   let size = 0;
   try {
-    for await (const chunk of readChunks(upstreamCall, { due: () => ({ at, what }), isFinished: () => false })) {
+    for await (const chunk of readChunks(upstreamCall, limit)) {
       size += chunk.length;
       if (size > MAX_HELD_BYTES)
         throw new GatewayError("provider.execution_failed", `the provider sent no content in ${size} bytes`);
@@ -66,6 +74,8 @@ async function readFirstContent(
       started.chunks.push(chunk);
       started.events.push(...read);
       if (reader.accumulated.error !== undefined) throw reader.accumulated.error;
+      // A failed answer is read to its end: its usage may follow, and nothing of it has been sent.
+      if (reader.isFailing) continue;
       if (reader.isFinished || read.some(({ decoded }) => decoded.some(isContent))) return started;
     }
     started.events.push(...reader.end());
@@ -88,7 +98,7 @@ export class EmptyStreamError extends GatewayError {
 }
 
 /** Whether an event has content. The opening of a text or reasoning block has none yet. */
-const isContent = (event: StreamEvent): boolean => {
+export const isContent = (event: StreamEvent): boolean => {
   if (event.type === "open") return event.block.kind !== "text" && event.block.kind !== "thinking";
   return event.type === "delta" || event.type === "close" || event.type === "end";
 };
@@ -98,27 +108,35 @@ async function readWhole(upstreamCall: UpstreamCall, onDiscardedUsage: OnDiscard
   const bytes = await readAll(upstreamCall).catch((cause: unknown) => {
     throw toStreamError(cause);
   });
-  return { call: upstreamCall, bytes, response: decodeWhole(upstreamCall, bytes, onDiscardedUsage) };
+  const response = decodeWhole(upstreamCall, bytes, onDiscardedUsage);
+  const failure = findFailure(response);
+  if (failure === undefined) return { call: upstreamCall, bytes, response };
+  onDiscardedUsage(response.usage, response.model);
+  throw failure;
 }
 
-/** Decodes a body, also that of a provider that streams although it was not requested to. */
+/**
+ * Decodes a body, also that of a provider that streams although it was not requested to. The body decides on its format:
+ * some hosts send JSON or a requested stream under another content type.
+ */
 function decodeWhole(
-  { dialect, encodeTarget, upstream }: UpstreamCall,
+  { dialect, encodeTarget, aliases, upstream, request }: UpstreamCall,
   bytes: Uint8Array,
   onDiscardedUsage: OnDiscardedUsage,
 ): ModelResponse {
-  if (isEventStream(upstream)) {
-    const decoder = dialect.decodeStream(encodeTarget.issuer);
+  const text = decodeUtf8(bytes);
+  if (isEventStream(upstream) ? !/^\s*[[{]/.test(text) : request.stream && /^\s*(data|event|id)?:/.test(text)) {
+    const decoder = restoreTools(dialect.decodeStream(encodeTarget.issuer), aliases);
     const events = [...decodeSse(bytes).flatMap((event) => decoder.push(event)), ...decoder.end()];
     return reportUsageOnError(
       () => fold(events),
       () => onDiscardedUsage(decoder.usage, ""),
     );
   }
-  const body = tryParseJson(decodeUtf8(bytes));
+  const body = tryParseJson(text);
   if (body === undefined) throw new GatewayError("provider.execution_failed", "the provider's answer is not JSON");
   return reportUsageOnError(
-    () => dialect.decodeResponse(body, encodeTarget.issuer),
+    () => restoreResponse(dialect.decodeResponse(body, encodeTarget.issuer), aliases),
     () => isObject(body) && onDiscardedUsage(dialect.usageOf(body), ""),
   );
 }

@@ -1,4 +1,5 @@
 import { StreamAccumulator } from "../../canonical/accumulator.ts";
+import { findFailure } from "../../canonical/failed-answer.ts";
 import type { StreamEvent, Usage } from "../../canonical/types.ts";
 import type { StreamDecoder } from "../../dialects/dialect.ts";
 import { encodeUtf8 } from "../../wire/bytes.ts";
@@ -7,8 +8,14 @@ import { decodeSse, type SseEvent, SseSplitter } from "../../wire/sse.ts";
 /** Stands for the event of decoded events that have none, at the end of a stream. */
 export const NO_EVENT: SseEvent = { raw: new Uint8Array(0) };
 
-/** An event with its meaning. `isFinishing`: the provider's answer is complete with this event. */
-export type ReadEvent = { event: SseEvent; decoded: StreamEvent[]; isFinishing: boolean };
+/**
+ * An event with its meaning. `isFinishing`: the provider's answer is complete with this event. `isFailing`: and it ended
+ * with a failure.
+ */
+export type ReadEvent = { event: SseEvent; decoded: StreamEvent[]; isFinishing: boolean; isFailing: boolean };
+
+/** Whether the decoder left the event out, so that it is not passed on either. */
+export const isMalformed = (decoded: readonly StreamEvent[]): boolean => decoded.some(({ type }) => type === "loss");
 
 /** Reads a stream: bytes are split into events, decoded, and accumulated into the answer so far. */
 export class StreamReader {
@@ -19,6 +26,7 @@ export class StreamReader {
   #lastEvent: SseEvent | undefined;
   #wasOpen = false;
   #wasWithinEvent = false;
+  #wasMarked = false;
   #missingTerminator = "";
 
   constructor(decoder: StreamDecoder) {
@@ -30,9 +38,24 @@ export class StreamReader {
     return this.#decoder.isAnswerComplete;
   }
 
+  /** The answer ended with the provider's word for a failure; `end` returns the error. */
+  get isFailing(): boolean {
+    return this.#decoder.isFailing === true;
+  }
+
   /** The terminal event was received: only the end of the connection can follow. */
   get isTerminated(): boolean {
     return this.#decoder.isTerminated === true;
+  }
+
+  /**
+   * The provider's bytes contain the mark that ends a stream of this wire: the terminal event, or where the wire has
+   * none, the finish reason.
+   */
+  get hasEndMark(): boolean {
+    if (this.#hasEnded) return this.#wasMarked;
+    const { isAnswerComplete, terminator = "" } = this.#decoder;
+    return this.isTerminated || (isAnswerComplete && terminator === "");
   }
 
   /** Usage reported so far. */
@@ -50,7 +73,7 @@ export class StreamReader {
     return this.#missingTerminator;
   }
 
-  /** The last event with data that is no error. */
+  /** The last event with data that is neither an error nor malformed. */
   get lastEvent(): SseEvent | undefined {
     return this.#lastEvent;
   }
@@ -72,22 +95,42 @@ export class StreamReader {
    */
   end(): ReadEvent[] {
     if (this.#hasEnded) return [];
-    this.#hasEnded = true;
     this.#wasOpen = this.accumulated.isOpen;
     this.#wasWithinEvent = this.#splitter.isWithinEvent;
     const rest = this.#splitter.flush().map((event) => this.#readEvent(event));
-    const { isAnswerComplete, isTerminated, terminator = "" } = this.#decoder;
-    if (isAnswerComplete && isTerminated === false) this.#missingTerminator = terminator;
-    const decoded = this.#decoder.end();
+    this.#wasMarked = this.hasEndMark;
+    this.#hasEnded = true;
+    const { isTerminated, terminator = "" } = this.#decoder;
+    const decoded = this.#decoder.end().map(failIfFailed);
     for (const event of decoded) this.accumulated.push(event);
-    const [event = NO_EVENT] = decodeSse(encodeUtf8(this.afterPartialEvent(this.#missingTerminator)));
-    return [...rest, { event, decoded, isFinishing: this.#decoder.isAnswerComplete }];
+    // After an error, it would report a success.
+    if (this.accumulated.response !== undefined && isTerminated === false) this.#missingTerminator = terminator;
+    const state = this.#readState();
+    // The blank lines that end a partial event are events of their own.
+    const missing = decodeSse(encodeUtf8(this.afterPartialEvent(this.#missingTerminator)));
+    return [
+      ...rest,
+      ...missing.map((event) => ({ event, decoded: [], ...state })),
+      { event: NO_EVENT, decoded, ...state },
+    ];
   }
 
   #readEvent(event: SseEvent): ReadEvent {
     const decoded = this.#decoder.push(event);
-    if (event.data !== undefined && decoded.every(({ type }) => type !== "error")) this.#lastEvent = event;
+    if (event.data !== undefined && decoded.every(({ type }) => type !== "error" && type !== "loss"))
+      this.#lastEvent = event;
     for (const one of decoded) this.accumulated.push(one);
-    return { event, decoded, isFinishing: this.#decoder.isAnswerComplete };
+    return { event, decoded, ...this.#readState() };
   }
+
+  #readState(): Pick<ReadEvent, "isFinishing" | "isFailing"> {
+    const { isAnswerComplete, isFailing } = this.#decoder;
+    return { isFinishing: isAnswerComplete, isFailing: isFailing === true };
+  }
+}
+
+/** The end of an answer; the error of one that ended with a failure. Other events are unchanged. */
+function failIfFailed(event: StreamEvent): StreamEvent {
+  const error = event.type === "end" ? findFailure(event) : undefined;
+  return error === undefined ? event : { type: "error", error };
 }

@@ -10,7 +10,7 @@ import { parseRequest, readMembers } from "../../surfaces/request.ts";
 import { rhoneRequest } from "../../surfaces/rhone.ts";
 import { removeMember, sliceSpan, splice } from "../../wire/splice.ts";
 import { documentGeminiMethod, requireAnthropicVersion } from "../inference/routes.ts";
-import { previewContext } from "../inference/session-context.ts";
+import { previewContext, withReferencedItems } from "../inference/session-context.ts";
 import { ref } from "../openapi/json-schema.ts";
 import { parameter } from "../openapi/responses.ts";
 import type { AppEnv } from "../request/env.ts";
@@ -88,7 +88,8 @@ async function count(c: Http, surfaceId: CountedSurface, outside: PathParams = {
   const surface = { ...SURFACES[surfaceId], request: REQUEST[surfaceId] };
   const around = (body: string): string =>
     splice(outer.text, [...removeMember(outer.members, "rhone"), { ...inner!.value, text: body }]);
-  const request = { ...parseRequest(opened, surface, outside), ...(inner !== undefined && { around }) };
+  const parsed = await withReferencedItems(c, parseRequest(opened, surface, outside), surfaceId);
+  const request = { ...parsed, ...(inner !== undefined && { around }) };
   const planned = await targetOf(c, request.model, surface);
   const noted = { ...request, surface: { id: "count_tokens" }, stream: false };
   const context = await previewContext(c, request, surfaceId);

@@ -1,6 +1,7 @@
 import { invalid } from "../../canonical/error.ts";
 import type { PathParams } from "../../dialects/dialect.ts";
 import { handleCall } from "../../gateway/path.ts";
+import { resolveReferences } from "../../gateway/responses/references.ts";
 import type { Caller } from "../../keys/caller.ts";
 import { requireSurface } from "../../keys/permissions.ts";
 import { Capacity } from "../../platform/capacity.ts";
@@ -8,6 +9,7 @@ import { newCallIds } from "../../platform/journal-stubs.ts";
 import { providersFor } from "../../platform/org-providers.ts";
 import { getIsolateRouter } from "../../platform/router.ts";
 import { requireStub, type SessionStub } from "../../platform/session-stubs.ts";
+import { itemsFor } from "../../platform/stored-items.ts";
 import { sessionNotFound } from "../../session/session.ts";
 import { readText } from "../../surfaces/body.ts";
 import { withKeyDefaults } from "../../surfaces/defaults.ts";
@@ -88,7 +90,8 @@ export async function inferText(inference: TextInference): Promise<Response> {
     return await outliveClient(answer, ctx);
   }
   if (!isNew && !(await stub().has(caller.org))) throw sessionNotFound();
-  const request = parseRequest(members, SURFACES[surface], outside);
+  const parsed = parseRequest(members, SURFACES[surface], outside);
+  const request = await resolveReferences(parsed, itemsFor(env, caller, at?.objectId));
   const providers = await providersFor(env, caller.org, (work) => ctx.waitUntil(work));
   const host = createStatelessHost(request, { stub, isNew, isJournaled, env, ctx, providers, clientLeft });
   return await outliveClient(handleCall({ ...call, headers }, request, host), ctx);

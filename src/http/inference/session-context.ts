@@ -1,8 +1,10 @@
 import type { Context as HttpContext } from "hono";
 import { fromRpcResponse } from "../../canonical/rpc-error.ts";
 import { toTurnInput } from "../../gateway/call/turn-input.ts";
+import { hasReferences, resolveReferences } from "../../gateway/responses/references.ts";
 import { withContinuation } from "../../gateway/responses/state.ts";
 import { requireStub } from "../../platform/session-stubs.ts";
+import { itemsFor } from "../../platform/stored-items.ts";
 import type { Context } from "../../session/session.ts";
 import type { SurfaceId } from "../../surfaces/index.ts";
 import type { ParsedRequest } from "../../surfaces/request.ts";
@@ -12,6 +14,18 @@ import type { AppEnv } from "../request/env.ts";
 import { resolveDestination } from "./destination.ts";
 
 const EMPTY: Context = { parent: undefined, history: [], known: 0 };
+
+/** The request with the items that it references. Throws `object.not_found` for an unknown one. */
+export async function withReferencedItems(
+  c: HttpContext<AppEnv>,
+  request: ParsedRequest,
+  surface: SurfaceId,
+): Promise<ParsedRequest> {
+  if (!hasReferences(request)) return request;
+  const { caller } = c.var;
+  const { at } = await resolveDestination(request, surface, { org: caller.org, env: c.env });
+  return await resolveReferences(request, itemsFor(c.env, caller, at?.objectId));
+}
 
 /** The context that the request's session would add to it. No call is started. Empty if the request names no session. */
 export async function previewContext(

@@ -20,7 +20,7 @@ import { rhoneRequest } from "../../surfaces/rhone.ts";
 import { isObject, type Json, type JsonObject, parseJson, stringifyMember } from "../../wire/json.ts";
 import { startEndpointCall, documentRoute, targetOf } from "../endpoints/endpoint.ts";
 import { inferText } from "../inference/infer.ts";
-import { previewContext } from "../inference/session-context.ts";
+import { previewContext, withReferencedItems } from "../inference/session-context.ts";
 import { ref } from "../openapi/json-schema.ts";
 import type { AppEnv } from "../request/env.ts";
 
@@ -56,10 +56,11 @@ export function compactionRoutes(app: OpenAPIHono<AppEnv>): void {
 
 async function compact(c: Http): Promise<Response> {
   const text = await readText(c.req.raw);
-  const request = parseRequest(readMembers(text, c.req.raw.headers), {
+  const parsed = parseRequest(readMembers(text, c.req.raw.headers), {
     ...SURFACES.responses,
     request: compactRequest,
   });
+  const request = await withReferencedItems(c, parsed, "responses");
   const context = await previewContext(c, request, "responses");
   const target = await targetOf(c, request.model, request.surface);
   const own = target.dialect === request.surface.dialect.id ? await byProvider(c, request, context, target) : undefined;

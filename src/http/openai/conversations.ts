@@ -1,9 +1,11 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { invalid } from "../../canonical/error.ts";
 import { fromRpcResponse } from "../../canonical/rpc-error.ts";
+import { replaceReferences } from "../../gateway/responses/references.ts";
 import { conversationNotFound } from "../../gateway/responses/state.ts";
 import { type ConversationCommand, toApiConversation } from "../../gateway/session/conversations.ts";
 import { newSessionId, sessionObjectId, requireStub } from "../../platform/session-stubs.ts";
+import { itemsFor } from "../../platform/stored-items.ts";
 import { findSessionCreatedAt, listSessions, type SessionFilter } from "../../store/sessions.ts";
 import { metadata } from "../../surfaces/metadata.ts";
 import { idPattern, withPrefix } from "../../wire/id.ts";
@@ -105,10 +107,15 @@ const routes = {
 
 /** OpenAI's conversations. Each is a session that any surface can continue. */
 export function conversationRoutes(app: OpenAPIHono<AppEnv>): void {
-  app.openapi(routes.create, (c) => {
+  app.openapi(routes.create, async (c) => {
     const { metadata: pairs, items: input } = c.req.valid("json");
     const { id } = newSessionId(c.env.SESSIONS);
-    const content = { metadata: pairs ?? {}, items: (input ?? []) as JsonObject[] };
+    const items = await replaceReferences(
+      (input ?? []) as JsonObject[],
+      itemsFor(c.env, c.var.caller, undefined),
+      "items",
+    );
+    const content = { metadata: pairs ?? {}, items };
     return conversing(c, withPrefix(id, "conv"), { do: "create", id, ...content });
   });
   app.openapi(routes.list, async (c) => {
@@ -124,9 +131,11 @@ export function conversationRoutes(app: OpenAPIHono<AppEnv>): void {
   app.openapi(routes.get, (c) => conversing(c, c.req.valid("param").id, { do: "show" }));
   app.openapi(routes.update, (c) => conversing(c, c.req.valid("param").id, { do: "update", ...c.req.valid("json") }));
   app.openapi(routes.delete, (c) => conversing(c, c.req.valid("param").id, { do: "delete" }));
-  app.openapi(routes.addItems, (c) => {
+  app.openapi(routes.addItems, async (c) => {
     const { items: input } = c.req.valid("json");
-    return conversing(c, c.req.valid("param").id, { do: "add", items: input as JsonObject[] });
+    const find = itemsFor(c.env, c.var.caller, undefined);
+    const items = await replaceReferences(input as JsonObject[], find, "items");
+    return await conversing(c, c.req.valid("param").id, { do: "add", items });
   });
   app.openapi(routes.items, (c) => {
     const { limit, order, after } = c.req.valid("query");

@@ -8,10 +8,24 @@ import type { WireItems } from "../turns.ts";
 export function decodeItems(wireItems: WireItems): readonly Message[] {
   const cached = DECODED.get(wireItems);
   if (cached !== undefined) return cached;
-  const { dialect, items, issuer } = wireItems;
-  const messages = DIALECTS[dialect].decodeMessages(parseJson(`[${items}]`) as Json[], issuer);
+  const { dialect, items, issuer, calls } = wireItems;
+  const decoded = DIALECTS[dialect].decodeMessages(parseJson(`[${items}]`) as Json[], issuer);
+  const messages = calls === undefined ? decoded : assignCallIds(decoded, calls);
   DECODED.set(wireItems, messages);
   return messages;
+}
+
+/** Gives calls whose wire items have no id the ids that the client received. `ids`: those of all calls, in order. */
+function assignCallIds(messages: Message[], ids: readonly string[]): Message[] {
+  let next = 0;
+  return messages.map((message) => {
+    const blocks = message.blocks.map((block) => {
+      if (block.kind !== "tool_call") return block;
+      const id = ids[next++];
+      return id === undefined || block.isIdAssigned !== true ? block : { ...block, id };
+    });
+    return blocks.every((block, i) => block === message.blocks[i]) ? message : { ...message, blocks };
+  });
 }
 
 /** Weak: an entry goes with the turn in memory. */

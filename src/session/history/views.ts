@@ -1,4 +1,5 @@
 import { textOfBlocks } from "../../canonical/text.ts";
+import { pairResults } from "../../canonical/tool-results.ts";
 import type { Message } from "../../canonical/types.ts";
 import { anthropic } from "../../dialects/anthropic/index.ts";
 import type { WireDialect } from "../../dialects/dialect.ts";
@@ -51,7 +52,7 @@ export async function toApiHead(session: Session, format: BlockFormat, blobs: Bl
   const system = decodeInstructions(session.instructions);
   const hasSystemMember = dialect.layout.instructions !== undefined && format !== "native";
   const listed = hasSystemMember ? history.flat() : [...system, ...history.flat()];
-  const { value: data } = dialect.encodeMessages(listed, { dialect: dialect.id, model: "" });
+  const { value: data } = dialect.encodeMessages(pairResults(listed), { dialect: dialect.id, model: "" });
   return { object: "list", ...(hasSystemMember && encodeSystemMember(system, dialect)), data };
 }
 

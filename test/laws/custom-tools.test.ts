@@ -1,0 +1,287 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { unfold } from "../../src/canonical/accumulator.ts";
+import { customArguments, CustomInputReader, readCustomInput } from "../../src/canonical/custom-tools.ts";
+import { restoreEvent, restoreResponse } from "../../src/canonical/tool-names.ts";
+import type { Dialect, ModelResponse, StreamEvent } from "../../src/canonical/types.ts";
+import { DIALECTS } from "../../src/dialects/index.ts";
+import { recognizeCalls } from "../../src/dialects/recognize-calls.ts";
+import { encodeUtf8 } from "../../src/wire/bytes.ts";
+import type { Json, JsonObject } from "../../src/wire/json.ts";
+import { decodeSse } from "../../src/wire/sse.ts";
+
+const PATCH = '*** Begin Patch\n+ say "hi" \\ \u{1F600}\n*** End Patch\n';
+const GRAMMAR = { syntax: "lark", definition: "start: begin hunk+ end\n" };
+const responses = DIALECTS["openai-responses"];
+const chat = DIALECTS["openai-chat"];
+
+const RESPONSES_BODY: JsonObject = {
+  model: "m",
+  input: [
+    { role: "user", content: "go" },
+    { type: "custom_tool_call", call_id: "c1", name: "apply_patch", input: PATCH },
+    { type: "custom_tool_call_output", call_id: "c1", output: "Done" },
+    { type: "function_call", call_id: "c2", namespace: "mcp__files", name: "read", arguments: '{"path":"a"}' },
+    { type: "function_call_output", call_id: "c2", output: "text" },
+  ],
+  tools: [
+    { type: "custom", name: "apply_patch", description: "Edits files", format: { type: "grammar", ...GRAMMAR } },
+    {
+      type: "namespace",
+      name: "mcp__files",
+      description: "Files",
+      tools: [
+        { type: "function", name: "read", parameters: { type: "object" } },
+        { type: "custom", name: "write" },
+      ],
+    },
+    { type: "local_shell" },
+  ],
+  tool_choice: { type: "custom", name: "apply_patch" },
+};
+const CHAT_BODY: JsonObject = {
+  model: "m",
+  messages: [
+    { role: "user", content: "go" },
+    {
+      role: "assistant",
+      content: null,
+      tool_calls: [{ id: "c1", type: "custom", custom: { name: "apply_patch", input: PATCH } }],
+    },
+    { role: "tool", tool_call_id: "c1", content: "Done" },
+  ],
+  tools: [{ type: "custom", custom: { name: "apply_patch", format: { type: "grammar", grammar: GRAMMAR } } }],
+  tool_choice: {
+    type: "allowed_tools",
+    allowed_tools: { mode: "required", tools: [{ type: "custom", custom: { name: "apply_patch" } }] },
+  },
+};
+const encode = (id: Dialect, body: JsonObject, surface = responses, quirks = {}) =>
+  DIALECTS[id].encodeRequest(surface.decodeRequest(body), { dialect: id, model: "m", quirks });
+
+describe("the input of a custom tool", () => {
+  it("is the same after its way through arguments, in whatever pieces they arrive", () => {
+    fc.assert(
+      fc.property(fc.string({ unit: "binary" }), fc.array(fc.nat(40)), (text, cuts) => {
+        const args = customArguments(text);
+        const reader = new CustomInputReader();
+        let read = "";
+        let at = 0;
+        for (const length of cuts) {
+          read += reader.push(args.slice(at, at + length));
+          at += length;
+        }
+        expect(read + reader.push(args.slice(at))).toBe(text);
+        expect(readCustomInput(args)).toBe(text);
+      }),
+    );
+  });
+
+  it("is read from spaced, unescaped, incomplete and foreign arguments", () => {
+    expect(readCustomInput('{ "input" : "a\\u00e9", "more": 1 }')).toBe("aé");
+    expect(readCustomInput('{"input":"a\nb"}')).toBe("a\nb");
+    expect(readCustomInput('{"input":"a\\n*** Be')).toBe("a\n*** Be");
+    expect(readCustomInput('{"patch":"a"}')).toBe('{"patch":"a"}');
+    expect(readCustomInput("plain")).toBe("plain");
+    expect(readCustomInput("{}")).toBe("");
+  });
+});
+
+describe("custom tools of a request", () => {
+  it("are custom tools of Chat, in list, choice and history", () => {
+    const { value, losses } = encode("openai-chat", RESPONSES_BODY);
+    expect(value).toMatchObject({
+      tools: [
+        {
+          type: "custom",
+          custom: { name: "apply_patch", description: "Edits files", format: { type: "grammar", grammar: GRAMMAR } },
+        },
+        { type: "function", function: { name: "mcp__files__read" } },
+        { type: "custom", custom: { name: "mcp__files__write" } },
+      ],
+      tool_choice: { type: "custom", custom: { name: "apply_patch" } },
+      messages: [
+        { role: "user" },
+        { tool_calls: [{ id: "c1", type: "custom", custom: { name: "apply_patch", input: PATCH } }] },
+        { role: "tool", tool_call_id: "c1", content: "Done" },
+        { tool_calls: [{ id: "c2", type: "function", function: { name: "mcp__files__read" } }] },
+        { role: "tool", tool_call_id: "c2" },
+      ],
+    });
+    expect(losses.map(({ at }) => at)).toEqual(["tools.local_shell"]);
+  });
+
+  it("are custom tools of Responses, in list, choice and history", () => {
+    expect(encode("openai-responses", CHAT_BODY, chat).value).toMatchObject({
+      tools: [{ type: "custom", name: "apply_patch", format: { type: "grammar", ...GRAMMAR } }],
+      tool_choice: { type: "allowed_tools", mode: "required", tools: [{ type: "custom", name: "apply_patch" }] },
+      input: [
+        { role: "user" },
+        { type: "custom_tool_call", call_id: "c1", name: "apply_patch", input: PATCH },
+        { type: "custom_tool_call_output", call_id: "c1", output: "Done" },
+      ],
+    });
+  });
+
+  it.each(["anthropic", "gemini"] as const)("are functions with one text for %s", (id) => {
+    const { value, losses } = encode(id, RESPONSES_BODY);
+    const text = JSON.stringify(value);
+    expect(text).toContain(JSON.stringify({ input: PATCH }));
+    expect(text).toContain('"required":["input"]');
+    expect(text).toContain("start: begin hunk+ end");
+    expect(text).toContain('"mcp__files__read"');
+    expect(text).not.toContain("namespace");
+    expect(losses).toContainEqual(expect.objectContaining({ at: "tools.apply_patch.format", what: "approximated" }));
+  });
+
+  it("are functions for a Chat host that has functions only", () => {
+    const { value, aliases } = encode("openai-chat", RESPONSES_BODY, responses, { lacksCustomTools: true });
+    expect(JSON.stringify(value)).not.toContain('"custom"');
+    expect(value).toMatchObject({ tool_choice: { type: "function", function: { name: "apply_patch" } } });
+    expect(aliases?.get("apply_patch")).toEqual({ name: "apply_patch", custom: true });
+  });
+
+  it("do not get the name of another tool by their namespace", () => {
+    const own = { type: "function", name: "mcp__files__read", parameters: { type: "object" } };
+    const { value, aliases } = encode("anthropic", {
+      ...RESPONSES_BODY,
+      tools: [...(RESPONSES_BODY.tools as Json[]), own],
+    });
+    const names = (value.tools as JsonObject[]).map(({ name }) => name as string);
+    expect(new Set(names).size).toBe(names.length);
+    expect(names).toContain("mcp__files__read");
+    expect(aliases?.get("mcp__files__read")).toBeUndefined();
+  });
+});
+
+describe("a tool choice", () => {
+  it.each(["openai-chat", "anthropic", "gemini"] as const)("never names a tool that %s does not get", (id) => {
+    const body = (choice: Json): JsonObject => ({ ...RESPONSES_BODY, input: "go", tool_choice: choice });
+    const tools = [
+      { type: "local_shell" },
+      { type: "mcp", server_label: "s", name: "gone" },
+      { type: "function", name: "read", namespace: "mcp__files" },
+    ];
+    const allowed = encode(id, body({ type: "allowed_tools", mode: "required", tools }));
+    expect(JSON.stringify(allowed.value)).not.toContain("gone");
+    expect(allowed.losses).toContainEqual(expect.objectContaining({ at: "tool_choice", what: "dropped" }));
+    const named = encode(id, body({ type: "function", name: "gone" }));
+    expect(JSON.stringify(named.value)).not.toContain("gone");
+    expect(named.losses).toContainEqual(expect.objectContaining({ at: "tool_choice", what: "dropped" }));
+    const none = encode(id, body({ type: "allowed_tools", mode: "auto", tools: tools.slice(0, 2) }));
+    expect(JSON.stringify(none.value)).toMatch(/"none"|"NONE"/);
+  });
+
+  it("can name a tool that the provider runs itself", () => {
+    const search = { type: "web_search_20250305", name: "web_search" };
+    const request = DIALECTS.native.decodeRequest({
+      model: "m",
+      input: "go",
+      tools: [{ type: "provider", native: { dialect: "anthropic", item: search } }],
+      tool_choice: { name: "web_search" },
+    });
+    const { value } = DIALECTS.anthropic.encodeRequest(request, { dialect: "anthropic", model: "m" });
+    expect(value.tool_choice).toEqual({ type: "tool", name: "web_search" });
+  });
+});
+
+describe("a call of a custom tool", () => {
+  const answer = (name: string, args: string): ModelResponse => ({
+    id: "a",
+    model: "m",
+    messages: [{ role: "assistant", blocks: [{ kind: "tool_call", id: "c1", name, arguments: args }] }],
+    finish: { reason: "tool_calls" },
+    usage: {},
+  });
+  const reply = { created: 1, id: "resp_1" };
+  /** An answer whose arguments arrive in pieces of two characters. */
+  const inPieces = (events: StreamEvent[]): StreamEvent[] =>
+    events.flatMap((event): StreamEvent[] =>
+      event.type === "delta" ? (event.text.match(/[^]{1,2}/g) ?? []).map((text) => ({ ...event, text })) : [event],
+    );
+  const cases: [string, string, JsonObject][] = [
+    ["apply_patch", "a function", { type: "custom_tool_call", name: "apply_patch", input: PATCH }],
+    [
+      "mcp__files__write",
+      "a namespace",
+      { type: "custom_tool_call", name: "write", namespace: "mcp__files", input: PATCH },
+    ],
+  ];
+
+  it.each(cases)("%s comes back from %s as the client knows it, whole and streamed", (name, _, item) => {
+    const { aliases } = encode("anthropic", RESPONSES_BODY);
+    const received = answer(name, JSON.stringify({ input: PATCH, more: 1 }));
+    const whole = responses.encodeResponse(restoreResponse(received, aliases), reply);
+    expect(whole.output).toEqual([expect.objectContaining({ ...item, call_id: "c1" })]);
+    const encoder = responses.encodeStream(reply);
+    const text = inPieces(unfold(received))
+      .map((event) => encoder.push(restoreEvent(event, aliases!)))
+      .join("");
+    const events = decodeSse(encodeUtf8(text)).map(({ data }) => JSON.parse(data!) as Record<string, never>);
+    const deltas = events.filter(({ type }) => type === "response.custom_tool_call_input.delta");
+    expect(deltas.length).toBeGreaterThan(1);
+    expect(deltas.map(({ delta }) => delta).join("")).toBe(PATCH);
+    expect(events.find(({ type }) => type === "response.custom_tool_call_input.done")).toMatchObject({ input: PATCH });
+    expect(events.find(({ type }) => type === "response.output_item.added")).toMatchObject({
+      item: { ...item, input: "" },
+    });
+    expect(events.find(({ type }) => type === "response.output_item.done")).toMatchObject({ item });
+    expect(events.at(-1)).toMatchObject({ response: { output: [item] } });
+  });
+
+  it("comes back over Chat as a custom call, whole and streamed", () => {
+    const { aliases } = encode("gemini", CHAT_BODY, chat);
+    const received = answer("apply_patch", JSON.stringify({ input: PATCH }));
+    const custom = { name: "apply_patch", input: PATCH };
+    expect(chat.encodeResponse(restoreResponse(received, aliases), reply)).toMatchObject({
+      choices: [{ message: { tool_calls: [{ id: "c1", type: "custom", custom }] } }],
+    });
+    const encoder = chat.encodeStream(reply);
+    const text = inPieces(unfold(received))
+      .map((event) => encoder.push(restoreEvent(event, aliases!)))
+      .join("");
+    type Chunk = { choices: { delta: { tool_calls?: { id?: string; type?: string; custom: Body }[] } }[] };
+    type Body = { name?: string; input: string };
+    const calls = decodeSse(encodeUtf8(text))
+      .flatMap(({ data = "" }) => (data === "[DONE]" ? [] : (JSON.parse(data) as Chunk).choices))
+      .flatMap(({ delta }) => delta.tool_calls ?? []);
+    expect(calls[0]).toEqual({ index: 0, id: "c1", type: "custom", custom: { name: "apply_patch", input: "" } });
+    expect(calls.length).toBeGreaterThan(2);
+    expect(calls.map((call) => call.custom.input).join("")).toBe(PATCH);
+  });
+
+  it("is recognized in a history that another wire stored", () => {
+    const { messages, tools } = responses.decodeRequest(RESPONSES_BODY);
+    for (const id of ["anthropic", "gemini", "openai-chat"] as const) {
+      const wire = DIALECTS[id];
+      const stored = wire.decodeMessages(wire.encodeMessages(messages, { dialect: id, model: "m" }).value);
+      const back = responses.encodeMessages(recognizeCalls(stored, tools), { dialect: "openai-responses", model: "m" });
+      expect(back.value.slice(1)).toMatchObject([
+        { type: "custom_tool_call", name: "apply_patch", input: PATCH },
+        { type: "custom_tool_call_output", output: "Done" },
+        { type: "function_call", namespace: "mcp__files", name: "read" },
+        { type: "function_call_output", output: "text" },
+      ]);
+    }
+  });
+});
+
+describe("outputs of tools that a client runs", () => {
+  const call = { type: "shell_call", call_id: "s1", action: { commands: ["ls"] } };
+  const output = { type: "shell_call_output", id: "sho_1", call_id: "s1", output: [{ stdout: "a.txt" }] };
+  it.each<[string, JsonObject]>([
+    ["local_shell", { type: "local_shell_call_output", id: "lso_1", call_id: "c", output: '{"stdout":"x"}' }],
+    ["shell", output],
+    ["apply_patch", { type: "apply_patch_call_output", id: "apo_1", call_id: "c", status: "completed", output: "x" }],
+  ])("of %s are of the user, with and without an id", (_, item) => {
+    const { id: _id, ...rest } = item;
+    expect(responses.decodeMessages([item, rest]).map(({ role }) => role)).toEqual(["user", "user"]);
+  });
+
+  it("are of the assistant if the provider ran the tool in a container", () => {
+    const hosted = { ...call, environment: { type: "container_reference", container_id: "c" } };
+    const local = { ...call, environment: { type: "local" } };
+    expect(responses.decodeMessages([hosted, output]).map(({ role }) => role)).toEqual(["assistant", "assistant"]);
+    expect(responses.decodeMessages([local, output]).map(({ role }) => role)).toEqual(["assistant", "user"]);
+  });
+});

@@ -1,0 +1,242 @@
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { decodeSse } from "../../src/wire/sse.ts";
+import { request } from "./client.ts";
+
+type Body = Record<string, unknown>;
+const PATCH = '*** Begin Patch\n+ "é"\n*** End Patch';
+const LONG = `mcp__${"x".repeat(90)}`;
+const TOOLS = [
+  { type: "custom", name: "apply_patch" },
+  {
+    type: "namespace",
+    name: "mcp__files",
+    description: "",
+    tools: [{ type: "function", name: "read", parameters: {} }],
+  },
+  { type: "function", name: LONG, parameters: { type: "object" } },
+];
+
+/** Bodies that providers received. */
+let received: Body[] = [];
+afterEach(() => {
+  vi.restoreAllMocks();
+  received = [];
+});
+
+type SentTool = {
+  name?: string;
+  function?: { name: string };
+  custom?: { name: string };
+  functionDeclarations?: { name: string }[];
+};
+/** Names of the tools in a provider's request. */
+const namesOf = ({ tools }: Body): string[] =>
+  (tools as SentTool[]).flatMap(
+    ({ name, function: own, custom, functionDeclarations: declared }) =>
+      declared?.map((one) => one.name) ?? own?.name ?? custom?.name ?? name ?? [],
+  );
+
+const sse = (events: object[], end = ""): string =>
+  events
+    .map((event) => `event: ${(event as { type?: string }).type ?? "message"}\ndata: ${JSON.stringify(event)}\n\n`)
+    .join("") + end;
+
+/** Answers that call all tools of the request, as each dialect has them; a request with results gets a text. */
+const PROVIDERS: Record<string, (names: string[], stream: boolean) => string | object> = {
+  fakeanth: (names, stream) => {
+    const inputs = names.map((_, i) => JSON.stringify(i === 0 ? { input: PATCH } : { path: "a" }));
+    if (!stream)
+      return {
+        id: "msg_1",
+        type: "message",
+        role: "assistant",
+        model: "m",
+        stop_reason: "tool_use",
+        usage: { input_tokens: 1, output_tokens: 1 },
+        content: names.map((name, i) => ({
+          type: "tool_use",
+          id: `toolu_${i}`,
+          name,
+          input: JSON.parse(inputs[i]!) as object,
+        })),
+      };
+    return sse([
+      {
+        type: "message_start",
+        message: { id: "msg_1", model: "m", role: "assistant", content: [], usage: { input_tokens: 1 } },
+      },
+      ...names.flatMap((name, index) => [
+        {
+          type: "content_block_start",
+          index,
+          content_block: { type: "tool_use", id: `toolu_${index}`, name, input: {} },
+        },
+        ...inputs[index]!.split("").map((partial_json) => ({
+          type: "content_block_delta",
+          index,
+          delta: { type: "input_json_delta", partial_json },
+        })),
+        { type: "content_block_stop", index },
+      ]),
+      { type: "message_delta", delta: { stop_reason: "tool_use" }, usage: { output_tokens: 1 } },
+      { type: "message_stop" },
+    ]);
+  },
+  fakegem: (names, stream) => {
+    const chunk = {
+      responseId: "r1",
+      modelVersion: "m",
+      usageMetadata: { promptTokenCount: 1, candidatesTokenCount: 1 },
+      candidates: [
+        {
+          finishReason: "STOP",
+          content: {
+            role: "model",
+            parts: names.map((name, i) => ({
+              functionCall: { name, args: i === 0 ? { input: PATCH } : { path: "a" } },
+              ...(i === 0 && { thoughtSignature: "c2ln" }),
+            })),
+          },
+        },
+      ],
+    };
+    return stream ? `data: ${JSON.stringify(chunk)}\n\n` : chunk;
+  },
+};
+const TEXT: Record<string, object> = {
+  fakeanth: {
+    id: "msg_2",
+    type: "message",
+    role: "assistant",
+    model: "m",
+    stop_reason: "end_turn",
+    usage: {},
+    content: [{ type: "text", text: "done" }],
+  },
+  fakegem: {
+    responseId: "r2",
+    candidates: [{ finishReason: "STOP", content: { role: "model", parts: [{ text: "done" }] } }],
+  },
+  fakeresp: {
+    id: "resp_2",
+    object: "response",
+    status: "completed",
+    model: "m",
+    output: [
+      {
+        type: "message",
+        id: "msg_2",
+        role: "assistant",
+        status: "completed",
+        content: [{ type: "output_text", text: "done", annotations: [] }],
+      },
+    ],
+  },
+  fake: {
+    id: "c2",
+    model: "m",
+    choices: [{ index: 0, finish_reason: "stop", message: { role: "assistant", content: "done" } }],
+  },
+};
+
+function script(): void {
+  vi.spyOn(globalThis, "fetch").mockImplementation(async (input, init) => {
+    const sent = new Request(input, init);
+    const body = (await sent.json()) as Body;
+    received.push(body);
+    const { pathname } = new URL(sent.url);
+    const provider = pathname.endsWith("/messages")
+      ? "fakeanth"
+      : pathname.includes("enerateContent")
+        ? "fakegem"
+        : pathname.endsWith("/responses")
+          ? "fakeresp"
+          : "fake";
+    const isAnswered = /"(tool_result|functionResponse|tool_call_id|function_call_output)"/.test(JSON.stringify(body));
+    const stream = body.stream === true || pathname.includes("stream");
+    const answer = isAnswered ? TEXT[provider]! : PROVIDERS[provider]!(namesOf(body), stream);
+    return typeof answer === "string"
+      ? new Response(answer, { headers: { "content-type": "text/event-stream" } })
+      : Response.json(answer);
+  });
+}
+
+const post = async (body: object): Promise<Body & { output: Body[]; rhone: { session_id: string } }> => {
+  const response = await request("/v1/responses", { method: "POST", body: JSON.stringify(body) });
+  const text = await response.text();
+  expect(response.status, text).toBe(200);
+  const whole = response.headers.get("content-type")?.includes("event-stream")
+    ? (decodeSse(new TextEncoder().encode(text)).flatMap(({ data }) => {
+        const event = JSON.parse(data ?? "{}") as { type?: string; response?: object };
+        return event.type === "response.completed" ? { ...event.response, ...(event as { rhone?: object }) } : [];
+      })[0] as object)
+    : (JSON.parse(text) as object);
+  return whole as never;
+};
+
+describe.each(["fakeanth", "fakegem"])("a tool loop of Responses over %s", (provider) => {
+  it.each([
+    ["whole, in a session", false, true],
+    ["streamed, in a session", true, true],
+    ["whole, without a session", false, false],
+    ["streamed, without a session", true, false],
+  ])("keeps custom tools, namespaces and names, %s", async (_, stream, isStateful) => {
+    script();
+    const context = isStateful ? {} : { context_mode: "stateless" };
+    const first = await post({ model: `${provider}/m`, input: "go", tools: TOOLS, stream, rhone: context });
+    const called = namesOf(received[0]!);
+    for (const name of called) expect(name).toMatch(/^[a-zA-Z0-9_-]{1,128}$/);
+    expect(first.output).toMatchObject([
+      { type: "custom_tool_call", name: "apply_patch", input: PATCH },
+      { type: "function_call", name: "read", namespace: "mcp__files", arguments: '{"path":"a"}' },
+      { type: "function_call", name: LONG },
+    ]);
+
+    const results = first.output.map(({ type, call_id }) => ({
+      type: type === "custom_tool_call" ? "custom_tool_call_output" : "function_call_output",
+      call_id,
+      output: "ok",
+    }));
+    for (const next of [`${provider}/m`, "fake/m", "fakeresp/m"]) {
+      received = [];
+      await post({
+        model: next,
+        tools: TOOLS,
+        ...(isStateful
+          ? { input: results, previous_response_id: first.id }
+          : { input: [{ role: "user", content: "go" }, ...first.output, ...results], rhone: context }),
+      });
+      const text = JSON.stringify(received[0]);
+      if (next === `${provider}/m`) {
+        expect(namesOf(received[0]!)).toEqual(called);
+        for (const name of called) expect(text.split(`"name":${JSON.stringify(name)}`).length).toBeGreaterThan(2);
+        expect(text).toContain(JSON.stringify({ input: PATCH }));
+      } else if (next === "fake/m") {
+        expect(received[0]).toMatchObject({
+          messages: [
+            {},
+            {
+              tool_calls: [
+                { type: "custom", custom: { name: "apply_patch", input: PATCH } },
+                { type: "function", function: { name: "mcp__files__read" } },
+                { type: "function", function: { name: namesOf(received[0]!)[2] } },
+              ],
+            },
+            { role: "tool" },
+            { role: "tool" },
+            { role: "tool" },
+          ],
+        });
+      } else {
+        expect((received[0] as { input: Body[] }).input.slice(-6)).toMatchObject([
+          { type: "custom_tool_call", name: "apply_patch", input: PATCH },
+          { type: "function_call", name: "read", namespace: "mcp__files" },
+          { type: "function_call" },
+          { type: "custom_tool_call_output" },
+          { type: "function_call_output" },
+          { type: "function_call_output" },
+        ]);
+      }
+    }
+  });
+});

@@ -1,0 +1,289 @@
+import { evictAllDurableObjects } from "cloudflare:test";
+import { describe, expect, it } from "vitest";
+import { chat, contents, post, request, sent, user } from "./client.ts";
+
+type Body = Record<string, unknown>;
+type Items = Record<string, ReturnType<typeof JSON.parse>>[];
+type Loop = {
+  /** The question that the script "tools" answers with two calls of one tool, for Paris and for Rome. */
+  ask: (model: string, stream: boolean, rhone: object) => Promise<Response>;
+  /** The ids of calls in an answer, whole or streamed. */
+  ids: RegExp;
+  /** The results of calls, or a text. */
+  send: (model: string, results: [id: string, text: string][] | string, rhone: object) => Promise<Response>;
+  textOf: (body: never) => string;
+};
+
+const call = (path: string, body: object): Promise<Response> =>
+  request(path, { method: "POST", body: JSON.stringify(body), headers: { "anthropic-version": "2023-06-01" } });
+const parameters = { type: "object", properties: { city: { type: "string" } } };
+
+const LOOPS: Record<string, Loop> = {
+  chat: {
+    ask: (model, stream, rhone) =>
+      call("/v1/chat/completions", { model, messages: [user("weather?")], tools: CHAT_TOOLS, stream, rhone }),
+    ids: /"id":"(call_[^"]+)","type":"function"/g,
+    send: (model, results, rhone) =>
+      call("/v1/chat/completions", {
+        model,
+        messages:
+          typeof results === "string"
+            ? [user(results)]
+            : results.map(([id, content]) => ({ role: "tool", tool_call_id: id, content })),
+        tools: CHAT_TOOLS,
+        rhone,
+      }),
+    textOf: ({ choices }: { choices: { message: { content: string } }[] }) => choices[0]!.message.content,
+  },
+  messages: {
+    ask: (model, stream, rhone) =>
+      call("/v1/messages", {
+        model,
+        max_tokens: 9,
+        messages: [user("weather?")],
+        tools: ANTHROPIC_TOOLS,
+        stream,
+        rhone,
+      }),
+    ids: /"type":"tool_use","id":"([^"]+)"/g,
+    send: (model, results, rhone) =>
+      call("/v1/messages", {
+        model,
+        max_tokens: 9,
+        messages: [
+          {
+            role: "user",
+            content:
+              typeof results === "string"
+                ? results
+                : results.map(([id, content]) => ({ type: "tool_result", tool_use_id: id, content })),
+          },
+        ],
+        tools: ANTHROPIC_TOOLS,
+        rhone,
+      }),
+    textOf: ({ content }: { content: { text: string }[] }) => content[0]!.text,
+  },
+  responses: {
+    ask: (model, stream, rhone) =>
+      call("/v1/responses", { model, input: "weather?", tools: RESPONSES_TOOLS, stream, rhone }),
+    ids: /"call_id":"(call_[\w-]{22})"/g,
+    send: (model, results, rhone) =>
+      call("/v1/responses", {
+        model,
+        input:
+          typeof results === "string"
+            ? results
+            : results.map(([id, output]) => ({ type: "function_call_output", call_id: id, output })),
+        tools: RESPONSES_TOOLS,
+        rhone,
+      }),
+    textOf: ({ output }: { output: { content: { text: string }[] }[] }) => output[0]!.content[0]!.text,
+  },
+};
+
+const CHAT_TOOLS = [{ type: "function", function: { name: "get_weather", parameters } }];
+const ANTHROPIC_TOOLS = [{ name: "get_weather", input_schema: parameters }];
+const RESPONSES_TOOLS = [{ type: "function", name: "get_weather", parameters }];
+
+/** Calls and results in a provider's request, each with what pairs them there. */
+const READERS: Record<string, (body: Body) => { calls: [unknown, string][]; results: [unknown, string][] }> = {
+  fake: ({ messages }) => ({
+    calls: (messages as Items).flatMap(({ tool_calls }) =>
+      ((tool_calls ?? []) as { id: string; function: { arguments: string } }[]).map(
+        ({ id, function: { arguments: args } }): [string, string] => [id, cityOf(JSON.parse(args))],
+      ),
+    ),
+    results: (messages as Items).flatMap(({ tool_call_id, content }) =>
+      tool_call_id === undefined ? [] : [[tool_call_id, content]],
+    ),
+  }),
+  fakeanth: ({ messages }) => {
+    const blocks = (messages as Items).flatMap(({ content }) =>
+      typeof content === "string" ? [] : (content as Items),
+    );
+    return {
+      calls: blocks.flatMap(({ type, id, input }) => (type === "tool_use" ? [[id, cityOf(input)]] : [])),
+      results: blocks.flatMap(({ type, tool_use_id, content }) =>
+        type === "tool_result" ? [[tool_use_id, content]] : [],
+      ),
+    };
+  },
+  fakeresp: ({ input }) => ({
+    calls: (input as Items).flatMap(({ type, call_id, arguments: args }) =>
+      type === "function_call" ? [[call_id, cityOf(JSON.parse(args ?? ""))]] : [],
+    ),
+    results: (input as Items).flatMap(({ type, call_id, output }) =>
+      type === "function_call_output" ? [[call_id, output]] : [],
+    ),
+  }),
+  // Without ids, the results of one name are in the order of their calls.
+  fakegem: ({ contents: items }) => {
+    const parts = (items as Items).flatMap(({ parts: some }) => some as Items);
+    const calls = parts.flatMap(({ functionCall }) => (functionCall === undefined ? [] : [functionCall as Items[0]]));
+    const results = parts.flatMap(({ functionResponse }) =>
+      functionResponse === undefined ? [] : [functionResponse as Items[0]],
+    );
+    return {
+      calls: calls.map(({ id, name, args }, i) => [id ?? `${String(name)} ${i}`, cityOf(args)]),
+      results: results.map(({ id, name, response }, i) => [
+        id ?? `${String(name)} ${i}`,
+        (response as { result: string }).result,
+      ]),
+    };
+  },
+};
+
+const cityOf = (args: unknown): string => (args as { city: string }).city;
+
+/** City → result, as the provider pairs them; fails if a call or a result is alone. */
+function pairsIn(provider: string, body: Body): Record<string, string> {
+  const { calls, results } = READERS[provider]!(body);
+  const idsOf = (pairs: [unknown, string][]): string[] => pairs.map(([id]) => String(id)).toSorted();
+  expect(idsOf(results)).toEqual(idsOf(calls));
+  return Object.fromEntries(calls.map(([id, city]) => [city, results.find(([other]) => other === id)![1]]));
+}
+
+const FORMS = [
+  ["chat", false, "stateful"],
+  ["chat", true, "stateless"],
+  ["messages", false, "stateless"],
+  ["messages", true, "stateful"],
+  ["responses", false, "stateless"],
+  ["responses", true, "stateful"],
+] as const;
+
+describe("a call of Gemini without an id", () => {
+  it.each(FORMS)("has one id for ever: %s, streamed %s, %s", async (surface, stream, mode) => {
+    const { ask, ids, send, textOf } = LOOPS[surface]!;
+    for (const first of Object.keys(READERS)) {
+      const asked = await ask("fakegem/tools", stream, { context_mode: mode });
+      const session = { session_id: asked.headers.get("x-rhone-session-id")! };
+      const [paris, rome] = [...new Set(Array.from((await asked.text()).matchAll(ids), ([, id]) => id!))];
+      expect([typeof paris, typeof rome]).toEqual(["string", "string"]);
+      const others = Object.keys(READERS).filter((provider) => provider !== first);
+      for (const provider of [first, ...others]) {
+        const isFirst = provider === first;
+        // Turns that are read from storage have the ids as well.
+        if (!isFirst) await evictAllDurableObjects();
+        const response = await send(
+          `${provider}/mirror`,
+          isFirst
+            ? [
+                [rome!, "rain"],
+                [paris!, "sun"],
+              ]
+            : "and?",
+          session,
+        );
+        const body: never = await response.json();
+        expect(response.status, JSON.stringify(body)).toBe(200);
+        const shown = JSON.parse(textOf(body)) as Body;
+        expect([provider, pairsIn(provider, shown)]).toEqual([provider, { Paris: "sun", Rome: "rain" }]);
+      }
+    }
+  });
+
+  it("has the same id where the session is listed", async () => {
+    const asked = await chat({ model: "fakegem/tools", messages: [user("weather?")], tools: CHAT_TOOLS });
+    const ids = asked.choices[0]!.message.tool_calls!.map(({ id }) => id);
+    const id = asked.rhone.session_id;
+    const listed = async (format: string): Promise<string> =>
+      await (await request(`/v1/sessions/${id}/blocks?format=${format}`)).text();
+    for (const format of ["native", "openai", "anthropic"])
+      for (const one of ids) expect(await listed(format)).toContain(one);
+  });
+
+  it("is answered by name and order on Gemini's own surface, also for another provider", async () => {
+    const path = (model: string, method = "generateContent"): string => `/v1beta/models/${model}:${method}`;
+    const question = { role: "user", parts: [{ text: "weather?" }] };
+    const asked = await call(path("fakegem/tools"), { contents: [question], rhone: { context_mode: "stateful" } });
+    const { rhone } = (await asked.json()) as { rhone: { session_id: string } };
+    const results = ["sun", "rain"].map((result) => ({
+      functionResponse: { name: "get_weather", response: { result } },
+    }));
+    for (const provider of Object.keys(READERS)) {
+      const parts = provider === "fake" ? results : [{ text: "and?" }];
+      const response = await call(path(`${provider}/mirror`), {
+        contents: [{ role: "user", parts }],
+        rhone: { session_id: rhone.session_id },
+      });
+      const body = (await response.json()) as { candidates: { content: { parts: { text: string }[] } }[] };
+      const shown = JSON.parse(body.candidates[0]!.content.parts[0]!.text) as Body;
+      expect([provider, pairsIn(provider, shown)]).toEqual([provider, { Paris: "sun", Rome: "rain" }]);
+    }
+  });
+});
+
+/** A question asked twice in one session; each time the model called the same tool with the same arguments. */
+async function askTwice(): Promise<{
+  session: { session_id: string };
+  asked: object;
+  replies: Body[];
+  turns: string[];
+}> {
+  const asked = user("weather?");
+  const question = { model: "fake/recall", messages: [asked], tools: CHAT_TOOLS };
+  const first = await chat(question);
+  const session = { session_id: first.rhone.session_id };
+  // A retry from the beginning; its answer is the head.
+  const second = await chat({ ...question, rhone: { ...session, parent: session.session_id } });
+  const replies = [first, second].map(({ choices }) => choices[0]!.message as Body);
+  const turns = [first, second].map(({ rhone }) => rhone.turn_id);
+  return { session, asked, replies, turns };
+}
+const idOf = ({ tool_calls }: Body): string => (tool_calls as { id: string }[])[0]!.id;
+const resultFor = (reply: Body): Body => ({ role: "tool", tool_call_id: idOf(reply), content: "Sunny" });
+
+describe("a result, where a question was asked twice,", () => {
+  it("belongs to the call of its id: alone, with its call, and with the whole transcript", async () => {
+    const { session, asked, replies, turns } = await askTwice();
+    expect(idOf(replies[0]!)).not.toBe(idOf(replies[1]!));
+    for (const [i, reply] of replies.entries()) {
+      const result = resultFor(reply);
+      for (const messages of [[result], [reply, result], [asked, reply, result]]) {
+        const { body, answer } = await sent({ messages, tools: CHAT_TOOLS, rhone: session });
+        expect(pairsIn("fake", body)).toEqual({ Paris: "Sunny" });
+        expect(READERS.fake!(body).calls[0]![0]).toBe(idOf(reply));
+        const lineage = (await (await request(`/v1/sessions/${session.session_id}/lineage`)).json()) as {
+          turns: { id: string; parent_id: string }[];
+        };
+        expect(lineage.turns.find(({ id }) => id === answer.rhone.turn_id)!.parent_id).toBe(turns[i]);
+      }
+    }
+  });
+
+  it("continues its own branch also when the answers to both results are equal", async () => {
+    const { session, asked, replies } = await askTwice();
+    const ends: Body[][] = [];
+    for (const reply of replies) {
+      const messages = [asked, reply, resultFor(reply)];
+      const { choices } = await chat({ model: "fake/say", messages, tools: CHAT_TOOLS, rhone: session });
+      ends.push([...messages, choices[0]!.message] as Body[]);
+    }
+    for (const [i, end] of ends.entries()) {
+      const { body } = await sent({ messages: [...end, user("and?")], tools: CHAT_TOOLS, rhone: session });
+      expect(READERS.fake!(body).calls).toEqual([[idOf(replies[i]!), "Paris"]]);
+      expect(pairsIn("fake", body)).toEqual({ Paris: "Sunny" });
+    }
+  });
+
+  it("of an id that no turn knows stays with the call that the client sends with it", async () => {
+    const { session, asked, replies } = await askTwice();
+    const [called] = replies[0]!.tool_calls as Body[];
+    const own = { ...replies[0]!, tool_calls: [{ ...called, id: "call_of_the_client" }] };
+    const { body } = await sent({ messages: [asked, own, resultFor(own)], tools: CHAT_TOOLS, rhone: session });
+    expect(READERS.fake!(body).calls).toEqual([["call_of_the_client", "Paris"]]);
+    expect(pairsIn("fake", body)).toEqual({ Paris: "Sunny" });
+  });
+
+  it("belongs to the parent that is named", async () => {
+    const { session, replies, turns } = await askTwice();
+    const rhone = { ...session, parent: turns[0]! };
+    const response = await post({ model: "fake/mirror", messages: [resultFor(replies[0]!)], tools: CHAT_TOOLS, rhone });
+    const { choices } = (await response.json()) as { choices: { message: { content: string } }[] };
+    const body = JSON.parse(choices[0]!.message.content) as Body;
+    expect(contents(body)).toHaveLength(3);
+    expect(pairsIn("fake", body)).toEqual({ Paris: "Sunny" });
+  });
+});
