@@ -31,8 +31,10 @@ const chat: Hear = async (model, isStream) => {
     ? await openai.chat.completions.stream(said).finalChatCompletion()
     : await openai.chat.completions.create(said);
   const { content, refusal, tool_calls = [] } = choices[0]!.message;
-  const calls = tool_calls.flatMap((call) =>
-    call.type === "function" ? [[call.function.name, argumentsOf(call.function.arguments)]] : [],
+  const calls = tool_calls.map((call) =>
+    call.type === "function"
+      ? [call.function.name, argumentsOf(call.function.arguments)]
+      : [call.custom.name, { input: call.custom.input }],
   );
   return { text: (content ?? "") + (refusal ?? ""), calls };
 };
