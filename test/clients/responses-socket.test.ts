@@ -2,7 +2,8 @@ import OpenAI from "openai";
 import { ResponsesWS } from "openai/resources/responses/ws";
 import { describe, expect, it } from "vitest";
 import { baseUrl, key } from "./gateway.ts";
-import { Connection, type Event, expectSchema } from "./open-responses.ts";
+import { PROVIDERS } from "./matrix.ts";
+import { Connection, type Event, expectEvent, expectSchema } from "./open-responses.ts";
 
 const create = { type: "response.create", model: "fakechat/mirror" };
 const textOf = (events: readonly Event[]): string => JSON.stringify(events.at(-1)!.response?.output);
@@ -95,12 +96,24 @@ describe("the WebSocket mode", () => {
     connection.close();
   });
 
-  it("says when a provider fails or breaks off", async () => {
+  it.each(PROVIDERS)("says when %s refuses, fails or breaks off", async (provider) => {
     const connection = await Connection.open();
-    const limited = await connection.turn({ ...create, model: "fakeresp/limited", input: "hi" });
-    expect(limited).toMatchObject([{ type: "error", status: 429, error: { message: "Slow down" } }]);
-    const cut = (await connection.turn({ ...create, model: "fakeresp/cut", input: "hi" })).at(-1)!;
-    expectSchema("WebSocketErrorEvent", cut);
+    const [refusal, ...more] = await connection.turn({ ...create, model: `${provider}/limited`, input: "hi" });
+    expectSchema("WebSocketErrorEvent", refusal);
+    expect(refusal).toMatchObject({ type: "error", status: 429, error: { message: "Slow down" } });
+    expect(more).toEqual([]);
+    for (const script of ["cut", "failing"]) {
+      const events = await connection.turn({ ...create, model: `${provider}/${script}`, input: "hi", stream_id: "a" });
+      // A response that has begun ends as failed, and keeps what was said; the events go on counting.
+      for (const event of events) expectEvent(event);
+      expect(events.map(({ sequence_number }) => sequence_number)).toEqual(events.map((_, i) => i));
+      const { type, stream_id, response } = events.at(-1)!;
+      expect([type, stream_id, response!.status]).toEqual(["response.failed", "a", "failed"]);
+      expect(response!.id).toBe(events[0]!.response!.id);
+      expect(response!.error).toMatchObject({ message: expect.stringMatching(/\w/) as string });
+    }
+    // Nothing more of those comes.
+    expect((await connection.turn({ ...create, input: "still there?" }))[0]!.type).toBe("response.created");
     connection.close();
   });
 });
