@@ -41,9 +41,10 @@ export interface WireDialect {
   encodeMessages(messages: readonly Message[], target: EncodeTarget): Encoded<Json[]>;
 
   /**
-   * Decodes the body of a 2xx. Throws `provider.execution_failed` if it is not a response of this wire.
+   * Decodes the body of a 2xx. Throws `provider.execution_failed` if it is not a response of this wire. `callId`: that of
+   * the gateway's call; tool calls without an id on the wire get ids that follow from it, so no two answers share one.
    */
-  decodeResponse(body: Json, seal?: string): ModelResponse;
+  decodeResponse(body: Json, seal?: string, callId?: string): ModelResponse;
   encodeResponse(response: ModelResponse, reply: ReplyContext): JsonObject;
   /** Token counts in the body of a 2xx, also of one that `decodeResponse` does not accept. */
   usageOf(body: JsonObject): Usage;
@@ -55,8 +56,8 @@ export interface WireDialect {
 
   /** How a request turns on the token counts of its stream. Absent where the wire sends them always. */
   readonly streamUsage?: StreamUsage;
-  /** `seal`: as for `decodeMessages`. */
-  decodeStream(seal?: string): StreamDecoder;
+  /** `seal`, `callId`: as for `decodeResponse`. */
+  decodeStream(seal?: string, callId?: string): StreamDecoder;
   /** Inverse of `decodeStream`, for the client of one call. */
   encodeStream(reply: ReplyContext): StreamEncoder;
 

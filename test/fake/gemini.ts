@@ -67,14 +67,15 @@ function* chunksOf(chunk: ReturnType<typeof chunkOf>, scene: Scene): Generator<o
 
 const FINISH = ({ declined }: Scene): string => (declined === undefined ? "STOP" : "SAFETY");
 
-/** The chunks of one answer have one `responseId`, which no other answer has. */
+/** The chunks of one answer have one `responseId`, which no other answer has; a model "…-anonymous" sends none. */
 const chunkOf = (modelVersion: string) => {
   const responseId = `gemini_fake_${++answers}`;
+  const ids = modelVersion.endsWith("-anonymous") ? {} : { responseId };
   return (parts: Part[], finishReason?: string) => ({
     candidates: [{ content: { role: "model", parts }, index: 0, ...(finishReason !== undefined && { finishReason }) }],
     usageMetadata: { promptTokenCount: 12, cachedContentTokenCount: 4, candidatesTokenCount: 5, totalTokenCount: 17 },
     modelVersion,
-    responseId,
+    ...ids,
   });
 };
 let answers = 0;

@@ -184,6 +184,43 @@ describe("a call of Gemini without an id", () => {
     }
   });
 
+  it.each(FORMS)(
+    "has an id of its own also in answers without one: %s, streamed %s, %s",
+    async (surface, stream, mode) => {
+      const { ask, ids, send, textOf } = LOOPS[surface]!;
+      const model = "fakegem/tools-anonymous";
+      const asked = await ask(model, stream, { context_mode: mode });
+      const session = { session_id: asked.headers.get("x-rhone-session-id")! };
+      const idsIn = async (answer: Response): Promise<string[]> => [
+        ...new Set(Array.from((await answer.text()).matchAll(ids), ([, id]) => id!)),
+      ];
+      const first = await idsIn(asked);
+      const pairsOf = ([paris, rome]: string[], texts: [string, string]): [string, string][] => [
+        [rome!, texts[1]],
+        [paris!, texts[0]],
+      ];
+      await (await send("fakegem/say", pairsOf(first, ["sun", "rain"]), session)).text();
+      const second = await idsIn(await ask(model, stream, session));
+      expect(new Set([...first, ...second]).size).toBe(4);
+      await evictAllDurableObjects();
+      for (const provider of Object.keys(READERS)) {
+        const results = provider === Object.keys(READERS)[0] ? pairsOf(second, ["fog", "hail"]) : "and?";
+        const body: never = await (await send(`${provider}/mirror`, results, session)).json();
+        const { calls, results: sent } = READERS[provider]!(JSON.parse(textOf(body)) as Body);
+        const paired = calls.map(([id, city]) => [city, sent.find(([other]) => other === id)?.[1]]);
+        expect([provider, paired]).toEqual([
+          provider,
+          [
+            ["Paris", "sun"],
+            ["Rome", "rain"],
+            ["Paris", "fog"],
+            ["Rome", "hail"],
+          ],
+        ]);
+      }
+    },
+  );
+
   it("has the same id where the session is listed", async () => {
     const asked = await chat({ model: "fakegem/tools", messages: [user("weather?")], tools: CHAT_TOOLS });
     const ids = asked.choices[0]!.message.tool_calls!.map(({ id }) => id);

@@ -7,8 +7,8 @@ import type { JsonObject } from "../../wire/json.ts";
 export type DecodeContext = { seal?: string; newId: (name: string) => string };
 
 /**
- * Ids follow from position and name, so that a transcript that is decoded twice has the same ids. `scope`: the
- * id of the answer, which makes them unique within a session.
+ * Ids follow from position and name, so that a transcript that is decoded twice has the same ids. `scope`: of
+ * an answer, the id of the gateway's call; it makes them unique within a session.
  */
 export function newDecodeContext(seal: string | undefined, scope = ""): DecodeContext {
   let count = 0;

@@ -37,7 +37,8 @@ export const gemini: WireDialect = {
   decodeMessages,
   encodeMessages: withFittedCalls(TOOLS, encodeMessages),
   // Without `alt=sse` a stream is one JSON list of its chunks.
-  decodeResponse: (body, seal) => (Array.isArray(body) ? decodeChunks(body, seal) : decodeResponse(body, seal)),
+  decodeResponse: (body, seal, callId) =>
+    Array.isArray(body) ? decodeChunks(body, seal, callId) : decodeResponse(body, seal, callId),
   encodeResponse,
   usageOf: (body) => decodeUsage(body.usageMetadata),
   decodeStream,

@@ -15,7 +15,7 @@ const dialect = "gemini";
  * The first candidate is the answer; `rest` has all members of the candidates except the content of the first.
  * Throws `provider.execution_failed` if there is neither a candidate nor a reason for refusing the prompt.
  */
-export function decodeResponse(body: Json, seal?: string): ModelResponse {
+export function decodeResponse(body: Json, seal?: string, callId = ""): ModelResponse {
   const candidates = isObject(body) && Array.isArray(body.candidates) ? body.candidates : [];
   const [candidate, ...others] = candidates;
   if (!isObject(body) || (!isObject(candidate) && blockReasonOf(body) === undefined)) {
@@ -24,8 +24,8 @@ export function decodeResponse(body: Json, seal?: string): ModelResponse {
   const id = stringifyMember(body.responseId);
   const { content: _, ...candidateRest }: JsonObject = isObject(candidate) ? candidate : {};
   const blocked = isObject(candidate) && candidate.finishReason !== undefined ? undefined : blockReasonOf(body);
-  const { messages, finish } = decodeCandidate(isObject(candidate) ? candidate : {}, seal, id);
-  const alternatives = others.filter(isObject).map((other, i) => decodeCandidate(other, seal, `${id}/${i + 1}`));
+  const { messages, finish } = decodeCandidate(isObject(candidate) ? candidate : {}, seal, callId);
+  const alternatives = others.filter(isObject).map((other, i) => decodeCandidate(other, seal, `${callId}/${i + 1}`));
   return {
     id,
     model: stringifyMember(body.modelVersion),
@@ -53,11 +53,11 @@ export function encodeResponse(response: ModelResponse, _reply: ReplyContext): J
 }
 
 /** A content without parts has no message: the API refuses it in the next request. */
-function decodeCandidate(candidate: JsonObject, seal: string | undefined, id: string): Alternative {
+function decodeCandidate(candidate: JsonObject, seal: string | undefined, scope: string): Alternative {
   const { content, groundingMetadata, logprobsResult } = candidate;
   const isEmpty = !isObject(content) || !Array.isArray(content.parts) || content.parts.length === 0;
   if (isEmpty) return { messages: [], finish: decodeFinish(candidate, []) };
-  const message = decodeMessage({ ...content, role: "model" }, newDecodeContext(seal, id));
+  const message = decodeMessage({ ...content, role: "model" }, newDecodeContext(seal, scope));
   const blocks = withLogprobs(
     withCitations(message.blocks, content.parts as Json[], groundingMetadata),
     logprobsResult,

@@ -24,12 +24,12 @@ import {
 } from "./response.ts";
 import { decodeUsage } from "./usage.ts";
 
-export const decodeStream = (seal?: string): StreamDecoder => new GeminiDecoder(seal);
+export const decodeStream = (seal?: string, callId?: string): StreamDecoder => new GeminiDecoder(seal, callId);
 export const encodeStream = (_reply: ReplyContext): StreamEncoder => new GeminiEncoder();
 
 /** A stream without `alt=sse`: the list of its chunks. */
-export function decodeChunks(chunks: readonly Json[], seal?: string): ModelResponse {
-  const decoder = new GeminiDecoder(seal);
+export function decodeChunks(chunks: readonly Json[], seal?: string, callId?: string): ModelResponse {
+  const decoder = new GeminiDecoder(seal, callId);
   const accumulator = new StreamAccumulator();
   for (const chunk of chunks) for (const event of decoder.pushChunk(chunk)) accumulator.push(event);
   for (const event of decoder.end()) accumulator.push(event);
@@ -50,7 +50,7 @@ class GeminiDecoder implements StreamDecoder {
   readonly #parts: Json[] = [];
   /** Citations of the texts that have closed, by index of the part, which is that of the block. */
   readonly #cited = new Map<number, readonly Citation[]>();
-  #context: DecodeContext = newDecodeContext(undefined);
+  readonly #context: DecodeContext;
   #failed = false;
   #losses: Loss[] = [];
   /** No parts will follow. */
@@ -63,8 +63,9 @@ class GeminiDecoder implements StreamDecoder {
 
   readonly #seal: string | undefined;
 
-  constructor(seal: string | undefined) {
+  constructor(seal: string | undefined, callId: string | undefined) {
     this.#seal = seal;
+    this.#context = newDecodeContext(seal, callId);
   }
 
   get isAnswerComplete(): boolean {
@@ -122,9 +123,8 @@ class GeminiDecoder implements StreamDecoder {
     const { candidates, ...envelope } = body;
     const events: StreamEvent[] = [];
     if (this.#envelope === undefined) {
-      const id = stringifyMember(body.responseId);
-      this.#context = newDecodeContext(this.#seal, id);
-      events.push({ type: "start", id, model: stringifyMember(body.modelVersion) });
+      const model = stringifyMember(body.modelVersion);
+      events.push({ type: "start", id: stringifyMember(body.responseId), model });
     }
     this.#envelope = { ...this.#envelope, ...envelope };
     for (const candidate of Array.isArray(candidates) ? candidates : []) {

@@ -54,8 +54,8 @@ async function readFirstContent(
   upstreamCall: UpstreamCall,
   onDiscardedUsage: OnDiscardedUsage,
 ): Promise<StartedStream> {
-  const { dialect, encodeTarget, aliases, host, deadlines } = upstreamCall;
-  const reader = new StreamReader(restoreTools(dialect.decodeStream(encodeTarget.issuer), aliases));
+  const { call, dialect, encodeTarget, aliases, host, deadlines } = upstreamCall;
+  const reader = new StreamReader(restoreTools(dialect.decodeStream(encodeTarget.issuer, call.id), aliases));
   const started: StartedStream = { call: upstreamCall, chunks: [], events: [], reader };
   const at = host.now() + deadlines.firstContent;
   const what = `the provider sent no content within ${deadlines.firstContent / 1000} s`;
@@ -120,13 +120,13 @@ async function readWhole(upstreamCall: UpstreamCall, onDiscardedUsage: OnDiscard
  * some hosts send JSON or a requested stream under another content type.
  */
 function decodeWhole(
-  { dialect, encodeTarget, aliases, upstream, request }: UpstreamCall,
+  { call, dialect, encodeTarget, aliases, upstream, request }: UpstreamCall,
   bytes: Uint8Array,
   onDiscardedUsage: OnDiscardedUsage,
 ): ModelResponse {
   const text = decodeUtf8(bytes);
   if (isEventStream(upstream) ? !/^\s*[[{]/.test(text) : request.stream && /^\s*(data|event|id)?:/.test(text)) {
-    const decoder = restoreTools(dialect.decodeStream(encodeTarget.issuer), aliases);
+    const decoder = restoreTools(dialect.decodeStream(encodeTarget.issuer, call.id), aliases);
     const events = [...decodeSse(bytes).flatMap((event) => decoder.push(event)), ...decoder.end()];
     return reportUsageOnError(
       () => fold(events),
@@ -136,7 +136,7 @@ function decodeWhole(
   const body = tryParseJson(text);
   if (body === undefined) throw new GatewayError("provider.execution_failed", "the provider's answer is not JSON");
   return reportUsageOnError(
-    () => restoreResponse(dialect.decodeResponse(body, encodeTarget.issuer), aliases),
+    () => restoreResponse(dialect.decodeResponse(body, encodeTarget.issuer, call.id), aliases),
     () => isObject(body) && onDiscardedUsage(dialect.usageOf(body), ""),
   );
 }
