@@ -10,9 +10,6 @@ const MALFORMED_EVENT: Loss = {
   why: "the provider sent an event that is not a JSON object",
 };
 
-/** A call of which only the end arrived: the beginning has the name. */
-export const NAMELESS_CALL: Loss = { at: "tool_calls", what: "dropped", why: "the provider's tool call has no name" };
-
 /**
  * The meaning of an event whose data is no JSON object: a loss, and the stream goes on without it. Blank data has no
  * meaning (WHATWG HTML, "Parsing an event stream"). An event with the name `error` is the provider's error in plain

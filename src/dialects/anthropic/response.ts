@@ -1,6 +1,7 @@
 import { GatewayError } from "../../canonical/error.ts";
 import type { Block, Finish, FinishReason, Message, ModelResponse } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, stringOf, withoutUndefined } from "../../wire/json.ts";
+import { AnswerCalls } from "../answer-calls.ts";
 import { type ReplyContext, toSafeId } from "../dialect.ts";
 import { decodeBlock, parseInput } from "./blocks.ts";
 import { encodeCitations } from "./citations.ts";
@@ -11,17 +12,19 @@ import { decodeUsage, encodeUsage } from "./usage.ts";
 const dialect = "anthropic";
 
 /** Throws the error of the body if it is one, and `provider.execution_failed` if it is no message. */
-export function decodeResponse(body: Json, seal?: string): ModelResponse {
+export function decodeResponse(body: Json, seal?: string, callId?: string): ModelResponse {
   if (isObject(body) && body.type === "error") throw decodeErrorBody(undefined, body);
   if (!isObject(body) || !Array.isArray(body.content))
     throw new GatewayError("provider.execution_failed", "the provider's answer is not a valid Anthropic message");
   const { content, ...envelope } = body;
-  const messages = decodeReply(content, seal);
+  const calls = new AnswerCalls(callId);
+  const identified = content.flatMap((item) => identifyCall(item, calls) ?? []);
+  const messages = decodeReply(identified, seal);
   return {
     id: stringifyMember(body.id),
     model: stringifyMember(body.model),
     messages,
-    finish: decodeFinish(envelope, messages),
+    ...decodeFinish(envelope, messages, calls),
     usage: decodeUsage(body.usage),
     rest: { dialect, item: envelope },
   };
@@ -47,6 +50,16 @@ export function encodeResponse(
     ),
     usage: encodeUsage(usage, rest?.dialect === dialect),
   };
+}
+
+/** The block, of a call with an id; undefined if the call is left out. */
+export function identifyCall(item: Json, calls: AnswerCalls): Json | undefined {
+  if (!isObject(item) || item.type !== "tool_use") return item;
+  const known = stringifyMember(item.id);
+  const args = isObject(item.input) && Object.keys(item.input).length === 0 ? "" : JSON.stringify(item.input ?? "");
+  const id = calls.identify({ id: known, name: stringifyMember(item.name), arguments: args });
+  if (id === undefined) return undefined;
+  return id === known ? item : { ...item, id };
 }
 
 /**
@@ -107,16 +120,22 @@ const FINISH: Record<string, FinishReason> = {
  * The content takes precedence: an answer with a call of a client tool is waiting for its result
  * (bifrost#6123).
  */
-export function decodeFinish(envelope: JsonObject, messages: readonly Message[]): Finish {
+export function decodeFinish(
+  envelope: JsonObject,
+  messages: readonly Message[],
+  calls: AnswerCalls,
+): Pick<ModelResponse, "finish" | "losses"> {
   const stopReason = stringOf(envelope.stop_reason);
   const reason = stopReason === undefined ? "other" : (FINISH[stopReason] ?? "other");
-  const hasCall = messages.some(({ blocks }) => blocks.some(({ kind }) => kind === "tool_call"));
+  const blocks = messages.flatMap((message) => message.blocks);
+  const hasCall = blocks.some(({ kind }) => kind === "tool_call");
   const isCut = reason !== "stop" && reason !== "other";
-  return withoutUndefined({
+  const finish: Finish = withoutUndefined({
     reason: hasCall && !isCut ? "tool_calls" : reason,
     native: stopReason,
     stopSequence: stringOf(envelope.stop_sequence),
   });
+  return calls.finish(finish, blocks);
 }
 
 /** Inverse of `FINISH`; the API has no content filter beside refusals. */

@@ -11,19 +11,20 @@ import {
   tryParseJson,
 } from "../../wire/json.ts";
 import { encodeSse, type SseEvent } from "../../wire/sse.ts";
+import { AnswerCalls } from "../answer-calls.ts";
 import type { ReplyContext, StreamDecoder, StreamEncoder } from "../dialect.ts";
 import { decodeMalformed } from "../malformed-event.ts";
 import { encodeCitations } from "./citations.ts";
 import { appendDelta, currentBlock, type OpenBlock, startOfDelta, textOfDelta } from "./deltas.ts";
 import { decodeErrorBody, errorMembers } from "./errors.ts";
-import { decodeFinish, decodeReply, encodeFinish, encodeReplyBlock, toMessageId } from "./response.ts";
+import { decodeFinish, decodeReply, encodeFinish, encodeReplyBlock, identifyCall, toMessageId } from "./response.ts";
 import { decodeUsage, encodeUsage } from "./usage.ts";
 
 const dialect = "anthropic";
 /** Terminal event of the wire (Anthropic API, "Streaming messages"). */
 const MESSAGE_STOP = encodeSse({ event: "message_stop", data: '{"type":"message_stop"}' });
 
-export const decodeStream = (seal?: string): StreamDecoder => new MessageDecoder(seal);
+export const decodeStream = (seal?: string, callId?: string): StreamDecoder => new MessageDecoder(seal, callId);
 export const encodeStream = (_: ReplyContext): StreamEncoder => new MessageEncoder();
 
 /**
@@ -38,6 +39,8 @@ class MessageDecoder implements StreamDecoder {
   #isOver = false;
   #started = false;
   #hasContent = false;
+  /** The count of output is the final one so far: `message_start` has a count before there is any output. */
+  #hasOutputCount = false;
   /** All blocks in order of their start; those before `#live` are closed. */
   readonly #blocks: OpenBlock[] = [];
   #live = 0;
@@ -45,9 +48,11 @@ class MessageDecoder implements StreamDecoder {
   #isOpen = false;
 
   readonly #seal: string | undefined;
+  readonly #calls: AnswerCalls;
 
-  constructor(seal: string | undefined) {
+  constructor(seal: string | undefined, callId: string | undefined) {
     this.#seal = seal;
+    this.#calls = new AnswerCalls(callId);
   }
 
   get isAnswerComplete(): boolean {
@@ -60,15 +65,16 @@ class MessageDecoder implements StreamDecoder {
 
   get usage(): Usage {
     const { output, ...inputUsage } = decodeUsage(Object.keys(this.#usage).length > 0 ? this.#usage : undefined);
-    // `message_start` has a count of output before there is any; only `message_delta` has the final one.
-    return output === undefined || (this.#hasContent && !this.isAnswerComplete)
+    return output === undefined || (this.#hasContent && !this.isAnswerComplete && !this.#hasOutputCount)
       ? inputUsage
       : { ...inputUsage, output };
   }
 
   push({ data, event }: SseEvent): StreamEvent[] {
-    if (data === undefined || this.#isOver || data.trim() === "[DONE]") return [];
+    if (data === undefined || data.trim() === "[DONE]") return [];
     const payload = tryParseJson(data);
+    if (isObject(payload)) this.#addUsage(payload.usage);
+    if (this.#isOver) return [];
     if (!isObject(payload)) return decodeMalformed(data, event, (error) => this.#fail(error));
     switch (payload.type ?? event) {
       case "message_start":
@@ -107,13 +113,11 @@ class MessageDecoder implements StreamDecoder {
     return [{ type: "start", id: stringifyMember(message.id), model: stringifyMember(message.model) }];
   }
 
-  #startBlock(index: Json | undefined, item: JsonObject): StreamEvent[] {
-    this.#blocks.push({
-      index: numberOf(index) ?? this.#blocks.length,
-      item: { ...item },
-      partial: "",
-      stopped: false,
-    });
+  /** Without its start, a block that is left out has no further events either. */
+  #startBlock(index: Json | undefined, started: JsonObject): StreamEvent[] {
+    const item = identifyCall({ ...started }, this.#calls);
+    if (!isObject(item)) return [];
+    this.#blocks.push({ index: numberOf(index) ?? this.#blocks.length, item, partial: "", stopped: false });
     return this.#blocks.length - 1 === this.#live ? this.#open() : [];
   }
 
@@ -143,15 +147,15 @@ class MessageDecoder implements StreamDecoder {
 
   /** Stop reason and usage arrive in `message_delta`. */
   #updateEnvelope(payload: JsonObject): StreamEvent[] {
-    const { type: _, delta, usage, ...more } = payload;
+    const { type: _, delta, usage: __, ...more } = payload;
     this.#envelope = { ...this.#envelope, ...(isObject(delta) && delta), ...more };
-    this.#addUsage(usage);
     return [];
   }
 
   /** Counts are cumulative (Anthropic API, "Streaming messages"); null does not replace a count. */
   #addUsage(usage: Json | undefined): void {
     if (!isObject(usage)) return;
+    this.#hasOutputCount ||= this.#started && typeof usage.output_tokens === "number";
     for (const [member, value] of Object.entries(usage)) if (value !== null) this.#usage[member] = value;
   }
 
@@ -209,7 +213,7 @@ class MessageDecoder implements StreamDecoder {
       ...events,
       {
         type: "end",
-        finish: decodeFinish(envelope, messages),
+        ...decodeFinish(envelope, messages, this.#calls),
         usage: decodeUsage(Object.keys(this.#usage).length > 0 ? this.#usage : undefined),
         ...(items.length > 0 && { items }),
         rest: { dialect, item: envelope },

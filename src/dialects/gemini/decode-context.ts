@@ -1,5 +1,5 @@
-import { sha256 } from "../../wire/hash.ts";
 import type { JsonObject } from "../../wire/json.ts";
+import { createIdSource } from "../answer-calls.ts";
 
 /**
  * Facts outside of a part that its block depends on: the issuer of signatures, and ids for calls without one.
@@ -11,9 +11,7 @@ export type DecodeContext = { seal?: string; newId: (name: string) => string };
  * an answer, the id of the gateway's call; it makes them unique within a session.
  */
 export function newDecodeContext(seal: string | undefined, scope = ""): DecodeContext {
-  let count = 0;
-  const newId = (name: string): string => `call_${sha256(`${scope}/${count++}/${name}`).slice(0, 22)}`;
-  return { ...(seal !== undefined && { seal }), newId };
+  return { ...(seal !== undefined && { seal }), newId: createIdSource(scope) };
 }
 
 /** The id of a call or a result; one without an id is assigned the next one. */

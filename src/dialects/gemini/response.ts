@@ -1,8 +1,10 @@
 import { GatewayError } from "../../canonical/error.ts";
 import type { Alternative, Block, Finish, FinishReason, Message, ModelResponse, Text } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
+import { AnswerCalls } from "../answer-calls.ts";
 import { type ReplyContext } from "../dialect.ts";
 import { encodePart } from "./blocks.ts";
+import { readMember } from "./casing.ts";
 import { newDecodeContext } from "./decode-context.ts";
 import { encodeGrounding, withCitations } from "./grounding.ts";
 import { encodeLogprobs, withLogprobs } from "./logprobs.ts";
@@ -23,9 +25,11 @@ export function decodeResponse(body: Json, seal?: string, callId = ""): ModelRes
   }
   const id = stringifyMember(body.responseId);
   const { content: _, ...candidateRest }: JsonObject = isObject(candidate) ? candidate : {};
-  const blocked = isObject(candidate) && candidate.finishReason !== undefined ? undefined : blockReasonOf(body);
-  const { messages, finish } = decodeCandidate(isObject(candidate) ? candidate : {}, seal, callId);
+  const isFinished = isObject(candidate) && readFinishReason(candidate.finishReason) !== "";
+  const blocked = isFinished ? undefined : blockReasonOf(body);
+  const { messages, finish, losses = [] } = decodeCandidate(isObject(candidate) ? candidate : {}, seal, callId);
   const alternatives = others.filter(isObject).map((other, i) => decodeCandidate(other, seal, `${callId}/${i + 1}`));
+  const lost = new Set([...losses, ...alternatives.flatMap((other) => other.losses ?? [])]);
   return {
     id,
     model: stringifyMember(body.modelVersion),
@@ -33,7 +37,10 @@ export function decodeResponse(body: Json, seal?: string, callId = ""): ModelRes
     // Every reason for refusing the prompt is a filter: `OTHER` is no failure here.
     finish: blocked === undefined ? finish : { reason: "content_filter", native: blocked },
     usage: decodeUsage(body.usageMetadata),
-    ...(alternatives.length > 0 && { alternatives }),
+    ...(alternatives.length > 0 && {
+      alternatives: alternatives.map((other) => ({ messages: other.messages, finish: other.finish })),
+    }),
+    ...(lost.size > 0 && { losses: [...lost] }),
     rest: { dialect, item: isObject(candidate) ? { ...body, candidates: [candidateRest, ...others] } : body },
   };
 }
@@ -53,17 +60,30 @@ export function encodeResponse(response: ModelResponse, _reply: ReplyContext): J
 }
 
 /** A content without parts has no message: the API refuses it in the next request. */
-function decodeCandidate(candidate: JsonObject, seal: string | undefined, scope: string): Alternative {
+function decodeCandidate(
+  candidate: JsonObject,
+  seal: string | undefined,
+  scope: string,
+): Alternative & Pick<ModelResponse, "losses"> {
   const { content, groundingMetadata, logprobsResult } = candidate;
-  const isEmpty = !isObject(content) || !Array.isArray(content.parts) || content.parts.length === 0;
-  if (isEmpty) return { messages: [], finish: decodeFinish(candidate, []) };
-  const message = decodeMessage({ ...content, role: "model" }, newDecodeContext(seal, scope));
-  const blocks = withLogprobs(
-    withCitations(message.blocks, content.parts as Json[], groundingMetadata),
-    logprobsResult,
-  );
+  const calls = new AnswerCalls();
+  const all = isObject(content) && Array.isArray(content.parts) ? content.parts : [];
+  const parts = all.filter((part) => isAcceptedPart(part, calls));
+  if (!isObject(content) || parts.length === 0)
+    return { messages: [], ...calls.finish(decodeFinish(candidate, []), []) };
+  const message = decodeMessage({ ...content, role: "model", parts }, newDecodeContext(seal, scope));
+  const blocks = withLogprobs(withCitations(message.blocks, parts, groundingMetadata), logprobsResult);
   const messages = [{ ...message, blocks }];
-  return { messages, finish: decodeFinish(candidate, messages) };
+  return { messages, ...calls.finish(decodeFinish(candidate, messages), blocks) };
+}
+
+/** False for a call that is left out. */
+export function isAcceptedPart(part: Json, calls: AnswerCalls): boolean {
+  const call = isObject(part) ? readMember(part, "functionCall") : undefined;
+  if (!isObject(call)) return true;
+  const { id, name, ...others } = call;
+  const args = Object.keys(others).length === 0 ? "" : JSON.stringify(others);
+  return calls.accepts({ id: stringifyMember(id), name: stringifyMember(name), arguments: args });
 }
 
 export function encodeCandidate({ messages, finish }: Alternative, index: number): JsonObject {
@@ -130,9 +150,12 @@ const candidatesOf = (body: Json | undefined): JsonObject[] =>
 
 /** The reason why the prompt was refused and no candidate exists (Gemini API, PromptFeedback). */
 export function blockReasonOf(body: JsonObject): string | undefined {
-  const reason = isObject(body.promptFeedback) ? body.promptFeedback.blockReason : undefined;
-  return reason === undefined || reason === null ? undefined : stringifyMember(reason);
+  const reason = isObject(body.promptFeedback) ? (body.promptFeedback.blockReason ?? 0) : 0;
+  return reason === 0 || UNSPECIFIED.test(stringifyMember(reason)) ? undefined : stringifyMember(reason);
 }
+
+/** The zero of an enum stands for a member that is absent (proto3 JSON). */
+const UNSPECIFIED = /_UNSPECIFIED$/;
 
 /** Gemini API, FinishReason. Reasons that are absent here become `other`. */
 const FINISH: Record<string, FinishReason> = {
@@ -163,16 +186,19 @@ const MODEL_FAULTS: ReadonlySet<string> = new Set([
 
 /** Vertex AI, Candidate.FinishReason. Three recorded answers have the number of the enum, as proto3 JSON allows. */
 const NUMBERED =
-  "FINISH_REASON_UNSPECIFIED STOP MAX_TOKENS SAFETY RECITATION OTHER BLOCKLIST PROHIBITED_CONTENT SPII MALFORMED_FUNCTION_CALL MODEL_ARMOR".split(
+  "FINISH_REASON_UNSPECIFIED STOP MAX_TOKENS SAFETY RECITATION OTHER BLOCKLIST PROHIBITED_CONTENT SPII MALFORMED_FUNCTION_CALL MODEL_ARMOR IMAGE_SAFETY IMAGE_PROHIBITED_CONTENT IMAGE_RECITATION IMAGE_OTHER UNEXPECTED_TOOL_CALL NO_IMAGE".split(
     " ",
   );
 
-const readFinishReason = (reason: Json | undefined): string =>
-  typeof reason === "number" ? (NUMBERED[reason] ?? String(reason)) : stringifyMember(reason);
+/** "" if there is none: the answer goes on. */
+export function readFinishReason(reason: Json | undefined): string {
+  const name = typeof reason === "number" ? (NUMBERED[reason] ?? String(reason)) : stringifyMember(reason);
+  return UNSPECIFIED.test(name) ? "" : name;
+}
 
 /** Whether the reason is a failure, of the host or of the model. `OTHER` is "unknown reason" in the reference. */
 export function isFailure(finishReason: Json | undefined): boolean {
-  const name = finishReason === undefined ? "" : readFinishReason(finishReason);
+  const name = readFinishReason(finishReason);
   return name === "OTHER" || MODEL_FAULTS.has(name);
 }
 

@@ -1,11 +1,12 @@
 import { deltaTextOf, toOpenBlock, StreamAccumulator } from "../../canonical/accumulator.ts";
 import { addCitations, addLate, findNew, type LateCitations } from "../../canonical/citations.ts";
 import { GatewayError } from "../../canonical/error.ts";
-import type { Block, Citation, Logprob, Loss, ModelResponse, StreamEvent, Text, Usage } from "../../canonical/types.ts";
+import type { Block, Citation, Logprob, ModelResponse, StreamEvent, Text, Usage } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, tryParseJson } from "../../wire/json.ts";
 import { encodeSse, type SseEvent } from "../../wire/sse.ts";
+import { AnswerCalls } from "../answer-calls.ts";
 import type { ReplyContext, StreamDecoder, StreamEncoder } from "../dialect.ts";
-import { decodeMalformed, NAMELESS_CALL } from "../malformed-event.ts";
+import { decodeMalformed } from "../malformed-event.ts";
 import { decodePart } from "./blocks.ts";
 import { readMember } from "./casing.ts";
 import { type DecodeContext, newDecodeContext } from "./decode-context.ts";
@@ -20,7 +21,9 @@ import {
   encodeEnd,
   encodeEnvelope,
   encodeReplyPart,
+  isAcceptedPart,
   isFailure,
+  readFinishReason,
 } from "./response.ts";
 import { decodeUsage } from "./usage.ts";
 
@@ -45,6 +48,8 @@ export function decodeChunks(chunks: readonly Json[], seal?: string, callId?: st
  */
 class GeminiDecoder implements StreamDecoder {
   #envelope: JsonObject | undefined;
+  /** `usageMetadata`, as received last. */
+  #usage: JsonObject | undefined;
   #candidate: JsonObject = {};
   /** Parts received so far, plain texts joined. */
   readonly #parts: Json[] = [];
@@ -52,7 +57,7 @@ class GeminiDecoder implements StreamDecoder {
   readonly #cited = new Map<number, readonly Citation[]>();
   readonly #context: DecodeContext;
   #failed = false;
-  #losses: Loss[] = [];
+  readonly #calls = new AnswerCalls();
   /** No parts will follow. */
   #isEnding = false;
   #nextIndex = 0;
@@ -77,7 +82,7 @@ class GeminiDecoder implements StreamDecoder {
   }
 
   get usage(): Usage {
-    return decodeUsage(this.#envelope?.usageMetadata);
+    return decodeUsage(this.#usage);
   }
 
   push({ data, event, raw }: SseEvent): StreamEvent[] {
@@ -97,16 +102,15 @@ class GeminiDecoder implements StreamDecoder {
     const closing = this.#close();
     const envelope = this.#envelope ?? {};
     const content = this.#parts.length > 0 ? { content: { parts: this.#parts, role: "model" } } : {};
-    const candidates =
-      this.#candidate.finishReason === undefined ? {} : { candidates: [{ ...this.#candidate, ...content }] };
+    const first = this.#candidate.finishReason === undefined ? [] : [{ ...this.#candidate, ...content }];
     const others = [...this.#others].toSorted(([a], [b]) => a - b).map(([, other]) => other);
-    const all = { candidates: [...(candidates.candidates ?? []), ...others] };
-    const body = { ...envelope, ...(all.candidates.length > 0 && all) };
-    const { messages, finish, usage, alternatives, rest } = decodeResponse(body, this.#seal);
+    const candidates = [...first, ...others];
+    const body = { ...envelope, ...(candidates.length > 0 && { candidates }) };
+    const { messages, finish, usage, alternatives, losses = [], rest } = decodeResponse(body, this.#seal);
     const items = messages.map(({ native }) => native);
-    const losses = this.#losses.length > 0 && { losses: this.#losses };
+    const lost = [...new Set([...this.#calls.losses, ...losses])];
     const extras = {
-      ...losses,
+      ...(lost.length > 0 && { losses: lost }),
       ...(items.length > 0 && { items }),
       ...(alternatives && { alternatives }),
       ...(rest && { rest }),
@@ -116,8 +120,9 @@ class GeminiDecoder implements StreamDecoder {
 
   /** A chunk that is parsed already; a list stands for its first entry. `name`: that of its event. */
   pushChunk(chunk: Json | undefined, text = "null", name?: string): StreamEvent[] {
-    if (this.#failed) return [];
     const body = Array.isArray(chunk) ? chunk[0] : chunk;
+    if (isObject(body) && isObject(body.usageMetadata)) this.#usage = body.usageMetadata;
+    if (this.#failed) return [];
     if (!isObject(body)) return decodeMalformed(text, name, (error) => this.#fail(error));
     if (isObject(body.error)) return this.#fail(decodeErrorBody(statusOf(body.error), body));
     const { candidates, ...envelope } = body;
@@ -137,8 +142,8 @@ class GeminiDecoder implements StreamDecoder {
   }
 
   /** Members accumulate over the chunks; grounding accumulates by its own members. */
-  #addCandidate({ content, groundingMetadata, ...members }: JsonObject): StreamEvent[] {
-    Object.assign(this.#candidate, members);
+  #addCandidate({ content, groundingMetadata, finishReason, ...members }: JsonObject): StreamEvent[] {
+    Object.assign(this.#candidate, members, readFinishReason(finishReason) !== "" && { finishReason });
     if (isObject(groundingMetadata)) {
       const before = isObject(this.#candidate.groundingMetadata) ? this.#candidate.groundingMetadata : {};
       this.#candidate.groundingMetadata = { ...before, ...groundingMetadata };
@@ -180,16 +185,13 @@ class GeminiDecoder implements StreamDecoder {
 
   /** A delta without a name continues the open call (Vertex, `streamFunctionCallArguments`). */
   #addCall(part: JsonObject, call: JsonObject): StreamEvent[] {
-    const openCall = call.name === undefined ? this.#open?.call : undefined;
+    const openCall = stringifyMember(call.name) === "" ? this.#open?.call : undefined;
     const continues = readMember(call, "willContinue") === true;
     if (openCall !== undefined) {
       openCall.add(call);
       return continues ? [] : this.#close();
     }
-    if (call.name === undefined) {
-      this.#losses = [NAMELESS_CALL];
-      return [];
-    }
+    if (!isAcceptedPart(part, this.#calls)) return [];
     if (!continues && readMember(call, "partialArgs") === undefined) return this.#addWholePart(part);
     const partial = new PartialCall(part, call);
     const block = decodePart(partial.completePart, this.#context);

@@ -2,6 +2,7 @@ import { GatewayError } from "../../canonical/error.ts";
 import type { Block, Finish, FinishReason, Message, ModelResponse } from "../../canonical/types.ts";
 import { withPrefix } from "../../wire/id.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, stringOf, withoutUndefined } from "../../wire/json.ts";
+import { AnswerCalls } from "../answer-calls.ts";
 import { type ReplyContext } from "../dialect.ts";
 import { encodeBlock } from "./blocks.ts";
 import { decodeErrorBody } from "./errors.ts";
@@ -14,17 +15,18 @@ const dialect = "native";
  * `{call, output: [block], usage}`. Throws the error of the body, or `provider.execution_failed` if it is no
  * call.
  */
-export function decodeResponse(body: Json, _seal?: string): ModelResponse {
+export function decodeResponse(body: Json, _seal?: string, callId?: string): ModelResponse {
   if (isObject(body) && isObject(body.error)) throw decodeErrorBody(undefined, body);
   if (!isObject(body) || !isObject(body.call) || !Array.isArray(body.output))
     throw new GatewayError("provider.execution_failed", "the provider's answer is not a valid call of the native API");
   const { output, ...envelope } = body;
-  const messages = decodeOutput(output);
+  const calls = new AnswerCalls(callId);
+  const messages = decodeOutput(output, calls).flatMap((message) => message ?? []);
   return {
     id: stringifyMember(body.call.id),
     model: stringifyMember(body.call.model),
     messages,
-    finish: decodeFinish(body.call, messages),
+    ...decodeFinish(body.call, messages, calls),
     usage: decodeUsage(body.usage),
     rest: { dialect, item: envelope },
   };
@@ -41,9 +43,21 @@ export function encodeResponse(response: ModelResponse, reply: ReplyContext): Js
   };
 }
 
-/** Every block of an output belongs to the assistant, of any type. */
-export const decodeOutput = (output: readonly Json[]): Message[] =>
-  output.map((item) => ({ ...decodeMessage(item), role: "assistant" }));
+/** Every block of an output belongs to the assistant, of any type. Undefined: the block is a call that is left out. */
+export const decodeOutput = (output: readonly Json[], calls: AnswerCalls): (Message | undefined)[] =>
+  output.map((item) => {
+    const identified = identifyCall(item, calls);
+    return identified === undefined ? undefined : { ...decodeMessage(identified), role: "assistant" };
+  });
+
+/** The block, of a call with an id; undefined if the call is left out. */
+function identifyCall(item: Json, calls: AnswerCalls): Json | undefined {
+  if (!isObject(item) || item.type !== "tool_call") return item;
+  const [known, name, args] = [item.id, item.name, item.arguments].map(stringifyMember);
+  const id = calls.identify({ id: known!, name: name!, arguments: args! });
+  if (id === undefined) return undefined;
+  return id === known ? item : { ...item, id };
+}
 
 export const encodeOutput = (block: Block): JsonObject => encodeBlock(block, "assistant");
 
@@ -81,14 +95,20 @@ const REASONS = new Set<Json>([
 ] satisfies FinishReason[]);
 
 /** The content takes precedence over the reason: an answer with a call is waiting for its result. */
-export function decodeFinish(call: JsonObject, messages: readonly Message[]): Finish {
+export function decodeFinish(
+  call: JsonObject,
+  messages: readonly Message[],
+  calls: AnswerCalls,
+): Pick<ModelResponse, "finish" | "losses"> {
   const native = stringOf(call.finish_reason);
   const reason = native !== undefined && REASONS.has(native) ? (native as FinishReason) : "other";
-  const hasCall = messages.some(({ blocks }) => blocks.some(({ kind }) => kind === "tool_call"));
+  const blocks = messages.flatMap((message) => message.blocks);
+  const hasCall = blocks.some(({ kind }) => kind === "tool_call");
   const isEnd = reason === "stop" || reason === "other";
-  return withoutUndefined({
+  const finish: Finish = withoutUndefined({
     reason: hasCall && isEnd ? "tool_calls" : reason,
     native,
     stopSequence: stringOf(call.stop_sequence),
   });
+  return calls.finish(finish, blocks);
 }

@@ -4,6 +4,7 @@ import { GatewayError } from "../../canonical/error.ts";
 import type { Block, StreamEvent, Usage } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, numberOf, stringifyMember, tryParseJson } from "../../wire/json.ts";
 import { encodeSse, type SseEvent } from "../../wire/sse.ts";
+import { AnswerCalls } from "../answer-calls.ts";
 import type { ReplyContext, StreamDecoder, StreamEncoder } from "../dialect.ts";
 import { decodeMalformed } from "../malformed-event.ts";
 import { decodeBlock } from "./blocks.ts";
@@ -13,7 +14,7 @@ import { decodeUsage, encodeUsage } from "./usage.ts";
 
 const dialect = "native";
 
-export const decodeStream = (_seal?: string): StreamDecoder => new CallDecoder();
+export const decodeStream = (_seal?: string, callId?: string): StreamDecoder => new CallDecoder(callId);
 export const encodeStream = (reply: ReplyContext): StreamEncoder => new CallEncoder(reply);
 
 /**
@@ -28,6 +29,11 @@ class CallDecoder implements StreamDecoder {
   /** The latest usage object, as received until it is needed. */
   #usage: Json | undefined;
   #isFinished = false;
+  readonly #calls: AnswerCalls;
+
+  constructor(callId: string | undefined) {
+    this.#calls = new AnswerCalls(callId);
+  }
 
   get isAnswerComplete(): boolean {
     return this.#isFinished;
@@ -38,10 +44,11 @@ class CallDecoder implements StreamDecoder {
   }
 
   push({ data, event }: SseEvent): StreamEvent[] {
-    if (data === undefined || this.#isOver) return [];
+    if (data === undefined) return [];
     const payload = tryParseJson(data);
+    if (isObject(payload)) this.#usage = payload.usage ?? this.#usage;
+    if (this.#isOver) return [];
     if (!isObject(payload)) return decodeMalformed(data, event, (error) => this.#fail(error));
-    this.#usage = payload.usage ?? this.#usage;
     switch (payload.type ?? event) {
       case "call.started": {
         const call = isObject(payload.call) ? payload.call : {};
@@ -88,8 +95,9 @@ class CallDecoder implements StreamDecoder {
   #append({ index }: JsonObject, initial: Block, more: Json | undefined): StreamEvent[] {
     const at = numberOf(index) ?? this.#open?.index ?? 0;
     if (at !== this.#open?.index && this.#seen.has(at)) return [];
-    // A call whose start was left out: `call.completed` repeats it.
-    if (at !== this.#open?.index && initial.kind === "tool_call" && initial.name === "") return [];
+    // A call without name or id, as when its start was left out: `call.completed` repeats it.
+    const isUnidentified = initial.kind === "tool_call" && (initial.name === "" || initial.id === "");
+    if (at !== this.#open?.index && isUnidentified) return [];
     const events = at === this.#open?.index ? [] : [...this.#close(), ...this.#start(at, initial)];
     const text = stringifyMember(more);
     const open = this.#open;
@@ -123,15 +131,20 @@ class CallDecoder implements StreamDecoder {
   /** Blocks that had no deltas are emitted first, each with one delta. */
   #end(payload: JsonObject): StreamEvent[] {
     const output = Array.isArray(payload.output) ? payload.output : [];
-    const messages = decodeOutput(output);
+    const messages = decodeOutput(output, this.#calls);
     const last = this.#open === undefined ? undefined : messages[this.#open.index]?.blocks[0];
-    const late = messages.flatMap(({ blocks: [block] }, index) =>
-      block?.kind === "text" && block.citations !== undefined && this.#seen.has(index) && index !== this.#open?.index
+    const late = messages.flatMap((message, index) => {
+      const block = message?.blocks[0];
+      return block?.kind === "text" &&
+        block.citations !== undefined &&
+        this.#seen.has(index) &&
+        index !== this.#open?.index
         ? [{ index, citations: block.citations }]
-        : [],
-    );
+        : [];
+    });
     const events = this.#close(last?.kind === this.#open?.block.kind ? last : undefined);
-    messages.forEach(({ blocks: [block] }, index) => {
+    messages.forEach((message, index) => {
+      const block = message?.blocks[0];
       if (this.#seen.has(index) || block === undefined) return;
       events.push(...this.#start(index, toOpenBlock(block)));
       const text = deltaTextOf(block);
@@ -141,13 +154,14 @@ class CallDecoder implements StreamDecoder {
     this.#isOver = true;
     this.#isFinished = true;
     const { type: _, event_id: __, output: ___, ...envelope } = payload;
-    const finish = decodeFinish(isObject(payload.call) ? payload.call : {}, messages);
-    const items = messages.map(({ native }) => native);
+    const kept = messages.flatMap((message) => message ?? []);
+    const finish = decodeFinish(isObject(payload.call) ? payload.call : {}, kept, this.#calls);
+    const items = messages.map((message) => message?.native);
     return [
       ...events,
       {
         type: "end",
-        finish,
+        ...finish,
         usage: decodeUsage(payload.usage),
         ...(items.length > 0 && { items }),
         ...(late.length > 0 && { late }),

@@ -1,10 +1,20 @@
-import { toOpenBlock } from "../../canonical/accumulator.ts";
+import { deltaTextOf, toOpenBlock } from "../../canonical/accumulator.ts";
 import { addCitations, cutCitations, findNew, type LateCitations, spreadCitations } from "../../canonical/citations.ts";
 import type { Block, Citation, Logprob, StreamEvent, Text, Thinking } from "../../canonical/types.ts";
 import { type JsonObject, stringifyMember } from "../../wire/json.ts";
+import type { AnswerCalls } from "../answer-calls.ts";
 import { decodeToolCall } from "./blocks.ts";
 import { decodeAnnotations } from "./citations.ts";
-import { appendCallDelta, argumentsOf, ensureCalls, findCall, isCompleteObject, nameOf } from "./tool-calls.ts";
+import { decodeFunctionCall } from "./messages.ts";
+import {
+  appendCallDelta,
+  argumentsOf,
+  ensureCalls,
+  findCall,
+  identifyCall,
+  isCompleteObject,
+  nameOf,
+} from "./tool-calls.ts";
 
 const dialect = "openai-chat";
 
@@ -115,16 +125,25 @@ export class BlockReader {
     return late.length > 0 ? { late } : {};
   }
 
-  /** Ends the answer: closes the open block, then emits what waits. A call without a name is left out. */
-  finish(): StreamEvent[] {
+  /** Ends the answer: closes the open block, then emits what waits. `calls` gives ids to calls, or leaves them out. */
+  finish(calls: AnswerCalls): StreamEvent[] {
     const waiting = this.#waiting;
     this.#isEnding = waiting.length === 0;
     const events = this.close();
     this.#waiting = [];
-    for (const piece of waiting)
-      if (!("call" in piece) || nameOf(this.#call(piece)) !== "") events.push(...this.#emit(piece));
+    for (const piece of waiting) {
+      if ("call" in piece) {
+        const identified = identifyCall(this.#call(piece), calls);
+        if (identified === undefined) continue;
+        Object.assign(this.#call(piece), identified);
+      }
+      events.push(...this.#emit(piece));
+    }
     this.#isEnding = true;
-    return [...events, ...this.close()];
+    events.push(...this.close());
+    for (const block of decodeFunctionCall(this.#message.function_call))
+      events.push(...this.#start(toOpenBlock(block), {}), ...this.#append(deltaTextOf(block)), ...this.close());
+    return events;
   }
 
   #call = ({ call }: CallPiece): JsonObject => ensureCalls(this.#message)[call]!;

@@ -1,4 +1,4 @@
-import type { Json, JsonObject } from "../../wire/json.ts";
+import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
 
 /**
  * Adds a delta of `choices[].delta` to the message that a response without streaming would have. Texts and
@@ -13,6 +13,7 @@ export function appendDelta(message: JsonObject, delta: JsonObject): void {
       before.push(...(value === "" ? [] : [{ type: "text", text: value }]));
     else if (typeof value === "string" && TEXT_MEMBERS.has(member))
       message[member] = (typeof before === "string" ? before : "") + value;
+    else if (member === "function_call") message[member] = appendFunctionCall(before, value);
     else if (Array.isArray(value)) message[member] = appendList(before, value);
     else message[member] = value;
   }
@@ -22,6 +23,13 @@ export function appendDelta(message: JsonObject, delta: JsonObject): void {
  * Members that arrive in pieces. Strings of other members (`id`, `name`) arrive whole, some hosts repeat them.
  */
 const TEXT_MEMBERS = new Set(["content", "refusal", "reasoning", "reasoning_content"]);
+
+/** The arguments arrive in pieces, the name whole. */
+function appendFunctionCall(before: Json | undefined, more: Json): Json {
+  if (!isObject(before) || !isObject(more)) return more;
+  const name = stringifyMember(before.name) || stringifyMember(more.name);
+  return { ...before, ...more, name, arguments: stringifyMember(before.arguments) + stringifyMember(more.arguments) };
+}
 
 /**
  * A text before a list becomes a text part: Mistral sends reasoning as parts and the answer as texts, in one

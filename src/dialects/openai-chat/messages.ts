@@ -116,11 +116,15 @@ function decodeAssistant(item: JsonObject): Block[] {
     ...content,
     ...(refusal === undefined ? [] : [{ kind: "text", text: refusal, refusal: true } as const]),
     ...calls,
-    ...(isObject(item.function_call) && stringifyMember(item.function_call.name) !== ""
-      ? [blocks.decodeToolCall({ id: "", function: item.function_call })]
-      : []),
+    ...decodeFunctionCall(item.function_call),
     ...(isObject(item.audio) && stringifyMember(item.audio.id) !== "" ? [decodeAudio(item.audio)] : []),
   ];
+}
+
+/** The predecessor of `tool_calls` has no id. Its result has the name instead, so the name is the id. */
+export function decodeFunctionCall(call: Json | undefined): Block[] {
+  const name = isObject(call) ? stringifyMember(call.name) : "";
+  return name === "" ? [] : [blocks.decodeToolCall({ id: name, type: "function", function: call! })];
 }
 
 /**

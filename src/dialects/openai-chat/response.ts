@@ -10,13 +10,14 @@ import type {
   ToolCall,
 } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
+import { AnswerCalls, NAMELESS_CALL, NO_FINISH_REASON } from "../answer-calls.ts";
 import { type ReplyContext } from "../dialect.ts";
 import { decodeLogprobs, encodeLogprobs, logprobsOf } from "../openai/logprobs.ts";
 import { encodeCalledTool } from "./blocks.ts";
 import { joinAnnotations } from "./citations.ts";
 import { isFailure, isModelFault, nameOf } from "./finish-reason.ts";
 import { decodeMessage } from "./messages.ts";
-import { isCompleteObject, withoutNamelessCalls } from "./tool-calls.ts";
+import { identifyCalls, isCompleteObject } from "./tool-calls.ts";
 import { decodeUsage, encodeUsage } from "./usage.ts";
 
 const dialect = "openai-chat";
@@ -25,10 +26,11 @@ const dialect = "openai-chat";
  * The first choice is the answer, the others are alternatives. Throws `provider.execution_failed` if there is
  * no first choice with a message.
  */
-export function decodeResponse(body: Json, seal?: string): ModelResponse {
+export function decodeResponse(body: Json, seal?: string, callId = ""): ModelResponse {
   const choices = isObject(body) && Array.isArray(body.choices) ? body.choices : [];
-  const [first, ...alternatives] = choices.flatMap((choice) => decodeChoice(choice, seal) ?? []);
-  if (!isObject(body) || first === undefined || decodeChoice(choices[0], seal) === undefined) {
+  const decoded = choices.map((choice, i) => decodeChoice(choice, seal, scopeOfChoice(callId, i)));
+  const [first, ...alternatives] = decoded.flatMap((choice) => choice ?? []);
+  if (!isObject(body) || first === undefined || decoded[0] === undefined) {
     throw new GatewayError("provider.execution_failed", "the provider's answer is not a valid chat completion");
   }
   const { choices: _, ...envelope } = body;
@@ -59,31 +61,31 @@ export function encodeResponse(response: ModelResponse, reply: ReplyContext): Js
 /** `losses`: what was left out of the choice or derived for it. */
 export type DecodedChoice = Alternative & { losses: Loss[] };
 
+/** What ids for calls without one follow from: those of the first choice from the call's id, as on other wires. */
+export const scopeOfChoice = (callId: string, index: number): string => (index === 0 ? callId : `${callId}/${index}`);
+
 /**
- * Log probabilities belong to the whole choice; they are stored at its first text. Calls without a name are left
- * out. Without a finish reason (null, or empty at Snowflake) it follows from the content.
+ * Log probabilities belong to the whole choice; they are stored at its first text. Without a finish reason (null, or empty
+ * at Snowflake) it follows from the content. `scope`: of `scopeOfChoice`.
  */
-export function decodeChoice(choice: Json | undefined, seal: string | undefined): DecodedChoice | undefined {
+export function decodeChoice(
+  choice: Json | undefined,
+  seal: string | undefined,
+  scope: string,
+): DecodedChoice | undefined {
   if (!isObject(choice) || !isObject(choice.message)) return undefined;
-  const { message: item, hasLost } = withoutNamelessCalls({ role: "assistant", ...choice.message });
-  const message = decodeMessage(item, seal);
+  const calls = new AnswerCalls(scope);
+  const message = decodeMessage(identifyCalls({ role: "assistant", ...choice.message }, calls), seal);
   const logprobs = decodeLogprobs(isObject(choice.logprobs) ? choice.logprobs.content : undefined);
   const reason = stringifyMember(choice.finish_reason);
-  const hasReason = reason !== "" && (!hasLost || item.tool_calls !== undefined || FINISH[reason] !== "tool_calls");
-  const finish = decodeFinish(hasReason ? reason : undefined, message);
-  const losses = [...(hasLost ? [NAMELESS_CALL] : []), ...(hasReason ? [] : [NO_FINISH_REASON])];
+  const decoded = decodeFinish(reason === "" ? undefined : reason, message);
+  const { finish, losses: lost = [] } = calls.finish(decoded, message.blocks);
+  const losses = [...lost, ...(reason === "" ? [NO_FINISH_REASON] : [])];
   if (logprobs.length === 0) return { messages: [message], finish, losses };
   const at = message.blocks.findIndex((block) => block.kind === "text" && !block.refusal);
   const blocks = message.blocks.map((block, i) => (i === at ? { ...block, logprobs } : block));
   return { messages: [{ ...message, blocks }], finish, losses };
 }
-
-const NAMELESS_CALL: Loss = { at: "tool_calls", what: "dropped", why: "the provider's tool call has no name" };
-const NO_FINISH_REASON: Loss = {
-  at: "finish_reason",
-  what: "approximated",
-  why: "the provider sent none that fits: it follows from the content",
-};
 
 export const toAnswer = ({ losses: _, ...answer }: DecodedChoice): Alternative => answer;
 

@@ -2,6 +2,7 @@ import { GatewayError } from "../../canonical/error.ts";
 import type { Alternative, Block, Logprob, StreamEvent, Text, Usage } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, tryParseJson } from "../../wire/json.ts";
 import { encodeSse, type SseEvent } from "../../wire/sse.ts";
+import { AnswerCalls } from "../answer-calls.ts";
 import type { ReplyContext, StreamDecoder, StreamEncoder, StreamUsage } from "../dialect.ts";
 import { decodeMalformed } from "../malformed-event.ts";
 import { decodeErrorBody, errorMembers } from "../openai/errors.ts";
@@ -19,6 +20,7 @@ import {
   encodeFinish,
   isWholeContent,
   lossesOf,
+  scopeOfChoice,
   toAnswer,
 } from "./response.ts";
 import { appendCallDelta } from "./tool-calls.ts";
@@ -26,7 +28,7 @@ import { decodeUsage, encodeUsage } from "./usage.ts";
 
 const dialect = "openai-chat";
 
-export const decodeStream = (seal?: string): StreamDecoder => new ChatDecoder(seal);
+export const decodeStream = (seal?: string, callId?: string): StreamDecoder => new ChatDecoder(seal, callId);
 export const encodeStream = (reply: ReplyContext): StreamEncoder => new ChatEncoder(reply);
 
 /**
@@ -63,9 +65,11 @@ class ChatDecoder implements StreamDecoder {
   readonly #others = new Map<number, { message: JsonObject; logprobs: Json[]; finish_reason?: Json }>();
 
   readonly #seal: string | undefined;
+  readonly #callId: string;
 
-  constructor(seal: string | undefined) {
+  constructor(seal: string | undefined, callId = "") {
     this.#seal = seal;
+    this.#callId = callId;
   }
 
   get isAnswerComplete(): boolean {
@@ -87,8 +91,9 @@ class ChatDecoder implements StreamDecoder {
   push({ data, event }: SseEvent): StreamEvent[] {
     if (data === undefined || this.#isDone) return [];
     if (data.trim() === "[DONE]") return this.#finish();
-    if (this.#failed) return [];
     const chunk = tryParseJson(data);
+    if (isObject(chunk) && isObject(chunk.usage)) this.#usage = decodeUsage(chunk.usage);
+    if (this.#failed) return [];
     if (!isObject(chunk)) return decodeMalformed(data, event, (error) => this.#fail(error));
     if (event === "error" || (chunk.error !== undefined && chunk.error !== null))
       return this.#fail(decodeErrorBody(502, chunk));
@@ -98,6 +103,7 @@ class ChatDecoder implements StreamDecoder {
   end(): StreamEvent[] {
     if (this.#failed) return [];
     if (!this.isAnswerComplete) return [...this.#blocks.close(), ...this.#fail(newInterruptedError())];
+    const events = this.#blocks.finish(new AnswerCalls(scopeOfChoice(this.#callId, 0)));
     const answer = this.#decodeAnswer();
     const { choices: _, ...envelope } = this.#envelope ?? {};
     const alternatives = this.#decodeAlternatives();
@@ -107,7 +113,6 @@ class ChatDecoder implements StreamDecoder {
       ...lossesOf([answer, ...alternatives]),
       rest: { dialect, item: envelope },
     } as const;
-    const events = this.#blocks.finish();
     const late = this.#blocks.listLate();
     return [...events, { type: "end", finish: answer.finish, usage: this.#usage, ...extras, ...late }];
   }
@@ -124,13 +129,13 @@ class ChatDecoder implements StreamDecoder {
   }
 
   #decodeAnswer(): DecodedChoice {
-    return decodeChoice({ message: this.#message, finish_reason: this.#finishReason ?? null }, this.#seal)!;
+    const choice = { message: this.#message, finish_reason: this.#finishReason ?? null };
+    return decodeChoice(choice, this.#seal, scopeOfChoice(this.#callId, 0))!;
   }
 
   #addChunk(chunk: JsonObject): StreamEvent[] {
     const choices = Array.isArray(chunk.choices) ? chunk.choices : [];
     const events = this.#start(chunk, choices.length > 0);
-    if (isObject(chunk.usage)) this.#usage = decodeUsage(chunk.usage);
     for (const choice of choices) {
       if (!isObject(choice)) continue;
       const delta = isObject(choice.delta) ? choice.delta : isObject(choice.message) ? choice.message : {};
@@ -170,7 +175,9 @@ class ChatDecoder implements StreamDecoder {
   #decodeAlternatives(): DecodedChoice[] {
     const others = [...this.#others].toSorted(([a], [b]) => a - b).map(([, other]) => other);
     return others.flatMap(
-      ({ logprobs, ...choice }) => decodeChoice({ ...choice, logprobs: { content: logprobs } }, this.#seal) ?? [],
+      ({ logprobs, ...choice }, i) =>
+        decodeChoice({ ...choice, logprobs: { content: logprobs } }, this.#seal, scopeOfChoice(this.#callId, i + 1)) ??
+        [],
     );
   }
 

@@ -1,4 +1,5 @@
 import { isObject, type Json, type JsonObject, stringifyMember, tryParseJson } from "../../wire/json.ts";
+import type { AnswerCalls } from "../answer-calls.ts";
 
 /**
  * The calls of the message; the list is created on first use, because the deltas are written into it.
@@ -93,23 +94,22 @@ export const nameOf = (call: JsonObject): string =>
 /** Whether arguments are a whole JSON object: nothing but space can follow them. */
 export const isCompleteObject = (text: string): boolean => text.trimEnd().endsWith("}") && isObject(tryParseJson(text));
 
-/**
- * The message without the calls that have no name: no tool can be called by them, and hosts refuse them in a
- * history. `hasLost`: one of them had an id or arguments. Without such calls the message is returned unchanged.
- */
-export function withoutNamelessCalls(message: JsonObject): { message: JsonObject; hasLost: boolean } {
-  const calls = Array.isArray(message.tool_calls) ? message.tool_calls : [];
-  const nameless = calls.filter(isNameless);
-  if (nameless.length === 0) return { message, hasLost: false };
+/** The message with an id in each of its calls, and without the nameless ones; unchanged if it has neither. */
+export function identifyCalls(message: JsonObject, calls: AnswerCalls): JsonObject {
+  const all = Array.isArray(message.tool_calls) ? message.tool_calls : [];
+  const identified = all.flatMap((call) => identifyCall(call, calls) ?? []);
+  if (identified.length === all.length && identified.every((call, i) => call === all[i])) return message;
   const { tool_calls: _, ...rest } = message;
-  const named = calls.filter((call) => !isNameless(call));
-  return {
-    message: named.length === 0 ? rest : { ...rest, tool_calls: named },
-    hasLost: nameless.some((call) => stringifyMember(call.id) !== "" || argumentsOf(call).trim() !== ""),
-  };
+  return identified.length === 0 ? rest : { ...rest, tool_calls: identified };
 }
 
-const isNameless = (call: Json): call is JsonObject =>
-  isObject(call) && (isObject(call.function) || isObject(call.custom)) && nameOf(call) === "";
+/** The call with an id; undefined if it is left out. */
+export function identifyCall(call: Json, calls: AnswerCalls): Json | undefined {
+  if (!isObject(call) || !(isObject(call.function) || isObject(call.custom))) return call;
+  const known = stringifyMember(call.id);
+  const id = calls.identify({ id: known, name: nameOf(call), arguments: argumentsOf(call) });
+  if (id === undefined) return undefined;
+  return id === known ? call : { ...call, id };
+}
 
 const toObject = (value: Json | undefined): JsonObject => (isObject(value) ? value : {});

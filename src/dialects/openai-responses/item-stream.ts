@@ -8,6 +8,7 @@ import {
 } from "../../canonical/custom-tools.ts";
 import type { Block, StreamEvent } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, stringOf } from "../../wire/json.ts";
+import type { AnswerCalls } from "../answer-calls.ts";
 import { decodePart } from "./blocks.ts";
 import { encodeAnnotations } from "./citations.ts";
 import {
@@ -19,6 +20,7 @@ import {
   ownIdOf,
 } from "./items.ts";
 import { decodeMessage, PARAGRAPH } from "./messages.ts";
+import { addMissing, extendCall, identifyCall, isCallItem, isIdentified } from "./tool-calls.ts";
 
 /**
  * Decodes the events of one output item to blocks. A block closes when the next one opens or the item is done.
@@ -42,16 +44,22 @@ export class ItemReader {
 
   readonly #ordinal: number;
   readonly #nextIndex: () => number;
+  readonly #calls: AnswerCalls;
   readonly #seal: string | undefined;
+  /** The item was done, and is a call that is left out. */
+  #isLeftOut = false;
 
+  /** `calls`: gives ids to the calls of the answer, or leaves them out. */
   constructor(
     item: Json | undefined,
     position: { ordinal: number; nextIndex: () => number },
+    calls: AnswerCalls,
     seal: string | undefined,
   ) {
     this.#item = isObject(item) ? item : { type: "message" };
     this.#ordinal = position.ordinal;
     this.#nextIndex = position.nextIndex;
+    this.#calls = calls;
     this.#seal = seal;
   }
 
@@ -59,10 +67,9 @@ export class ItemReader {
     return this.#item;
   }
 
-  /** Reasoning and calls open with their item, texts with their part. */
+  /** Reasoning and calls open with their item, texts with their part. A call without name or id waits for the whole. */
   start(): StreamEvent[] {
-    const { type } = this.#item;
-    if (type !== "reasoning" && type !== "function_call" && type !== "custom_tool_call") return [];
+    if (this.#item.type !== "reasoning" && !isIdentified(this.#item)) return [];
     const [block] = decodeMessage(this.#item).blocks;
     return block === undefined ? [] : this.#start(0, toOpenBlock(block));
   }
@@ -71,6 +78,10 @@ export class ItemReader {
    * Events of the API reference (Responses: streaming), and `response.reasoning.delta` of compatible hosts.
    */
   push(event: JsonObject): StreamEvent[] {
+    if (this.#open === undefined && isCallItem(this.#item)) {
+      this.#item = extendCall(this.#item, event);
+      return [];
+    }
     const delta = stringifyMember(event.delta);
     const at = this.#partPosition(event.content_index ?? 0);
     switch (event.type) {
@@ -109,14 +120,23 @@ export class ItemReader {
 
   /** Closes the open block with the text still missing, and emits every block that no event had. */
   done(item: JsonObject): StreamEvent[] {
-    this.#item = item;
-    const { blocks } = decodeMessage(item, this.#seal);
+    const identified = identifyCall(addMissing(item, this.#item), this.#calls);
+    this.#isLeftOut = identified === undefined;
+    if (!isObject(identified)) return [];
+    this.#item = identified;
+    const { blocks } = decodeMessage(identified, this.#seal);
     const events = this.#close(this.#open === undefined ? undefined : blocks[this.#open.at]);
     blocks.forEach((block, at) => {
       if (this.#openedParts.has(at)) return;
       events.push(...this.#start(at, toOpenBlock(block)), ...this.#close(block));
     });
     return events;
+  }
+
+  /** The item in the form that the completed response has it, if it has it; undefined if the item is left out. */
+  complete(final: JsonObject | undefined): JsonObject | undefined {
+    if (this.#isLeftOut) return undefined;
+    return final === undefined ? this.#item : addMissing(final, this.#item);
   }
 
   /** Closes the open block as far as it was received. */

@@ -1,10 +1,12 @@
 import { GatewayError } from "../../canonical/error.ts";
 import type { Block, Finish, ModelRequest, ModelResponse, Native, Usage } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
+import { AnswerCalls } from "../answer-calls.ts";
 import { type ReplyContext } from "../dialect.ts";
 import { decodeStreamError } from "../openai/errors.ts";
 import { encodeOutput, responseIdOf } from "./items.ts";
 import { decodeMessage } from "./messages.ts";
+import { identifyCall } from "./tool-calls.ts";
 import { decodeUsage, encodeUsage } from "./usage.ts";
 
 const dialect = "openai-responses";
@@ -13,20 +15,20 @@ const dialect = "openai-responses";
  * Every output item belongs to the assistant, outputs of hosted tools too. Throws `provider.execution_failed`
  * if there is no output, and the error of the response if its status is `failed`.
  */
-export function decodeResponse(body: Json, seal?: string): ModelResponse {
+export function decodeResponse(body: Json, seal?: string, callId?: string): ModelResponse {
   if (!isObject(body) || !Array.isArray(body.output)) {
     throw new GatewayError("provider.execution_failed", "the provider's answer is not a valid OpenAI response");
   }
   if (body.status === "failed") throw decodeStreamError(body);
-  const messages = body.output.map((item) => ({ ...decodeMessage(item, seal), role: "assistant" as const }));
+  const calls = new AnswerCalls(callId);
+  const output = body.output.flatMap((item) => identifyCall(item, calls) ?? []);
+  const messages = output.map((item) => ({ ...decodeMessage(item, seal), role: "assistant" as const }));
+  const blocks = messages.flatMap((message) => message.blocks);
   return {
     id: stringifyMember(body.id),
     model: stringifyMember(body.model),
     messages,
-    finish: decodeFinish(
-      body,
-      messages.flatMap(({ blocks }) => blocks),
-    ),
+    ...calls.finish(decodeFinish(body, blocks), blocks),
     usage: decodeUsage(body.usage),
     rest: decodeEnvelope(body),
   };

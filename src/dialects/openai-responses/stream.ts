@@ -3,6 +3,7 @@ import { GatewayError } from "../../canonical/error.ts";
 import type { Block, Native, StreamEvent, Usage } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, numberOf, stringifyMember, tryParseJson } from "../../wire/json.ts";
 import { encodeSse, type SseEvent } from "../../wire/sse.ts";
+import { AnswerCalls } from "../answer-calls.ts";
 import type { ReplyContext, StreamDecoder, StreamEncoder } from "../dialect.ts";
 import { decodeMalformed } from "../malformed-event.ts";
 import { decodeStreamError, errorMembers } from "../openai/errors.ts";
@@ -15,7 +16,7 @@ import { decodeUsage } from "./usage.ts";
 
 const dialect = "openai-responses";
 
-export const decodeStream = (seal?: string): StreamDecoder => new ResponsesDecoder(seal);
+export const decodeStream = (seal?: string, callId?: string): StreamDecoder => new ResponsesDecoder(seal, callId);
 export const encodeStream = (reply: ReplyContext): StreamEncoder => new ResponsesEncoder(reply);
 
 /** One output item. `isDone`: it was closed; later events of it are ignored. */
@@ -38,9 +39,11 @@ class ResponsesDecoder implements StreamDecoder {
   readonly #blocks: Block[] = [];
 
   readonly #seal: string | undefined;
+  readonly #calls: AnswerCalls;
 
-  constructor(seal: string | undefined) {
+  constructor(seal: string | undefined, callId: string | undefined) {
     this.#seal = seal;
+    this.#calls = new AnswerCalls(callId);
   }
 
   get isAnswerComplete(): boolean {
@@ -56,8 +59,10 @@ class ResponsesDecoder implements StreamDecoder {
   }
 
   push({ data, event: name }: SseEvent): StreamEvent[] {
-    if (data === undefined || this.#isOver || data.trim() === "[DONE]") return [];
+    if (data === undefined || data.trim() === "[DONE]") return [];
     const event = tryParseJson(data);
+    if (isObject(event) && isObject(event.response)) this.#usage = event.response.usage ?? this.#usage;
+    if (this.#isOver) return [];
     if (!isObject(event)) return decodeMalformed(data, name, (error) => this.#fail(error));
     return this.#recordBlocks(this.#addEvent(event));
   }
@@ -74,7 +79,6 @@ class ResponsesDecoder implements StreamDecoder {
    */
   #addEvent(event: JsonObject): StreamEvent[] {
     const response = isObject(event.response) ? event.response : {};
-    this.#usage = response.usage ?? this.#usage;
     switch (event.type) {
       case "response.created":
       case "response.queued":
@@ -129,6 +133,7 @@ class ResponsesDecoder implements StreamDecoder {
     const reader = new ItemReader(
       event.item,
       { ordinal: this.#slots.length, nextIndex: () => this.#nextIndex++ },
+      this.#calls,
       this.#seal,
     );
     this.#slots.push({ outputIndex: event.output_index, reader, isDone: false });
@@ -166,12 +171,12 @@ class ResponsesDecoder implements StreamDecoder {
     this.#recordBlocks(events);
     this.#isOver = true;
     const items = this.#slots.map((slot): Native | undefined => {
-      const item = findFinalItem(slot.outputIndex, slot.reader.item, output) ?? slot.reader.item;
-      return decodeMessage(item, this.#seal).native;
+      const item = slot.reader.complete(findFinalItem(slot.outputIndex, slot.reader.item, output));
+      return item && decodeMessage(item, this.#seal).native;
     });
-    const finish = decodeFinish(response, this.#blocks);
+    const finish = this.#calls.finish(decodeFinish(response, this.#blocks), this.#blocks);
     const usage = decodeUsage(response.usage);
-    return [...events, { type: "end", finish, usage, items, rest: decodeEnvelope(response) }];
+    return [...events, { type: "end", ...finish, usage, items, rest: decodeEnvelope(response) }];
   }
 
   /** Returns the events unchanged. */

@@ -1,6 +1,7 @@
 import { customArguments, readCustomInput } from "../../canonical/custom-tools.ts";
 import type { Loss, Part, ToolCall, ToolResult } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, stringOf, withoutUndefined } from "../../wire/json.ts";
+import type { AnswerCalls } from "../answer-calls.ts";
 import { type EncodeTarget, toSafeId } from "../dialect.ts";
 import * as blocks from "./blocks.ts";
 
@@ -15,6 +16,43 @@ export function decodeToolCall(item: JsonObject): ToolCall {
     ...(typeof item.namespace === "string" && item.namespace !== "" && { namespace: item.namespace }),
     ...(isCustom && { custom: true as const }),
   };
+}
+
+/** Whether an output item is a call of a client's tool. */
+export const isCallItem = (item: Json): item is JsonObject =>
+  isObject(item) && (item.type === "function_call" || item.type === "custom_tool_call");
+
+/** The output item, of a call with an id; undefined if the call is left out. */
+export function identifyCall(item: Json, calls: AnswerCalls): Json | undefined {
+  if (!isCallItem(item)) return item;
+  const { input = "" } = item;
+  const call = decodeToolCall(item);
+  const id = calls.identify({
+    ...call,
+    arguments: item.type === "custom_tool_call" ? stringifyMember(input) : call.arguments,
+  });
+  if (id === undefined) return undefined;
+  return id === call.id ? item : { ...item, call_id: id };
+}
+
+/** Whether the item is a call with the members that it needs to be opened. */
+export const isIdentified = (item: JsonObject): boolean =>
+  isCallItem(item) && stringifyMember(item.name) !== "" && stringifyMember(item.call_id) !== "";
+
+/** A call that is not open yet, with what an event of the stream adds: not every host repeats it in the whole item. */
+export function extendCall(item: JsonObject, event: JsonObject): JsonObject {
+  const member = item.type === "custom_tool_call" ? "input" : "arguments";
+  const text = stringOf(event[member]) ?? stringifyMember(item[member]) + stringifyMember(event.delta);
+  return { ...item, [member]: text, ...(event.name !== undefined && { name: event.name }) };
+}
+
+/** A call with the members that it lacks and its earlier form had; any other item unchanged. */
+export function addMissing(item: JsonObject, earlier: JsonObject): JsonObject {
+  if (!isCallItem(item)) return item;
+  const missing = ["name", "call_id", "arguments", "input"].filter(
+    (member) => stringifyMember(item[member]) === "" && stringifyMember(earlier[member]) !== "",
+  );
+  return { ...item, ...Object.fromEntries(missing.map((member) => [member, earlier[member]!])) };
 }
 
 /** The members of a call that are the same in a history and in an answer. Empty arguments become `{}`. */
