@@ -33,6 +33,8 @@ export class CustomInputReader {
   #hasEnded = false;
   /** Characters that have no meaning yet: the start of the arguments, or an incomplete escape sequence. */
   #pending = "";
+  /** The first half of a surrogate pair: a client cannot join halves of separate pieces. */
+  #half = "";
 
   /** The start of the text was received. */
   get hasStarted(): boolean {
@@ -50,19 +52,37 @@ export class CustomInputReader {
       this.#pending = this.#pending.slice(start[0].length);
     }
     const [encoded] = COMPLETE.exec(this.#pending)!;
-    const text = tryParseJson(`"${encoded.replaceAll(CONTROL, (char) => escapeCustomInput(char))}"`);
+    const text = this.#half + unescapeText(encoded);
     this.#pending = this.#pending.slice(encoded.length);
     this.#hasEnded = this.#pending.startsWith('"');
-    return typeof text === "string" ? text : "";
+    const end = HIGH_SURROGATE.test(text) && !this.#hasEnded ? text.length - 1 : text.length;
+    this.#half = text.slice(end);
+    return text.slice(0, end);
   }
 }
 
 const START = /^\s*\{\s*"input"\s*:\s*"/;
-/** Whole characters and escape sequences of a JSON string. */
-const COMPLETE = /^(?:[^"\\]|\\(?:[^u]|u[\da-fA-F]{4}))*/;
-/** Characters that JSON requires to be escaped, and that some models do not escape. */
-// oxlint-disable-next-line no-control-regex
-const CONTROL = /[\u0000-\u001f]/g;
+/** Whole characters and escape sequences of a JSON string. A `u` without four digits behind it ends no sequence. */
+const COMPLETE = /^(?:[^"\\]+|\\(?:u[\da-fA-F]{4}|u(?![\da-fA-F]{0,3}$)|[^u]))*/;
+const HIGH_SURROGATE = /[\uD800-\uDBFF]$/;
+
+/** The text of a JSON string. Some models do not escape control characters and backslashes: these stand for themselves. */
+const unescapeText = (encoded: string): string =>
+  encoded.replaceAll(/\\(?:u([\da-fA-F]{4})|([^]))/g, (sequence, digits: string | undefined, char: string) =>
+    digits === undefined ? (ESCAPED[char] ?? sequence) : String.fromCharCode(Number.parseInt(digits, 16)),
+  );
+
+/** RFC 8259, section 7. */
+const ESCAPED: Record<string, string> = {
+  '"': '"',
+  "\\": "\\",
+  "/": "/",
+  b: "\b",
+  f: "\f",
+  n: "\n",
+  r: "\r",
+  t: "\t",
+};
 
 /** A custom tool's input as the parameters of a function. A grammar is described, because no schema can represent it. */
 export function describeCustomInput({ grammar }: NonNullable<FunctionTool["custom"]>): Json {

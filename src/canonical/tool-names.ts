@@ -10,6 +10,8 @@ export type ToolRules = {
   hasCustom?: boolean;
   /** The target has namespaces of tools. */
   hasNamespaces?: boolean;
+  /** A choice can be restricted to some of the tools that are sent. */
+  hasAllowedTools?: boolean;
 };
 
 /** The tools that a target knows under another name or in another form, by the name there. */
@@ -72,10 +74,24 @@ const restoreMessages = (messages: readonly Message[], aliases: ToolAliases): Me
 
 function restoreCall(call: ToolCall, aliases: ToolAliases): ToolCall {
   const tool = call.namespace === undefined ? aliases.get(call.name) : undefined;
-  if (tool === undefined) return call;
+  return tool === undefined ? call : nameCall(call, tool);
+}
+
+/** The call as one of this tool. Only the view changes: `native` stays as received. */
+export function nameCall(
+  call: ToolCall,
+  { name, namespace = call.namespace, custom = call.custom }: CalledTool,
+): ToolCall {
+  if (name === call.name && namespace === call.namespace && custom === call.custom) return call;
   // An opened call has no arguments yet.
-  const isFunctionForm = tool.custom === true && !call.custom && call.arguments !== "";
-  return { ...call, ...tool, ...(isFunctionForm && { arguments: customArguments(readCustomInput(call.arguments)) }) };
+  const isFunctionForm = custom === true && !call.custom && call.arguments !== "";
+  return {
+    ...call,
+    name,
+    ...(namespace !== undefined && { namespace }),
+    ...(custom && { custom }),
+    ...(isFunctionForm && { arguments: customArguments(readCustomInput(call.arguments)) }),
+  };
 }
 
 /** The message with changed calls; the same object if none changes. */

@@ -1,8 +1,17 @@
 import type { GatewayError } from "../canonical/error.ts";
 import type { NativeTarget } from "../canonical/native.ts";
-import type { ToolAliases, ToolRules } from "../canonical/tool-names.ts";
+import type { ToolAliases } from "../canonical/tool-names.ts";
 import { hashToolId } from "../canonical/tool-results.ts";
-import type { Dialect, Loss, Message, ModelRequest, ModelResponse, StreamEvent, Usage } from "../canonical/types.ts";
+import type {
+  Dialect,
+  Loss,
+  Message,
+  ModelRequest,
+  ModelResponse,
+  StreamEvent,
+  Tool,
+  Usage,
+} from "../canonical/types.ts";
 import type { Json, JsonObject } from "../wire/json.ts";
 import type { SseEvent } from "../wire/sse.ts";
 import type { MarkLimit } from "./mark-limit.ts";
@@ -21,7 +30,6 @@ export interface WireDialect {
   readonly layout: BodyLayout;
   /** The cache marks that a request can have. Absent: any number of them. */
   readonly markLimit?: MarkLimit;
-  readonly tools: ToolRules;
 
   /**
    * Throws `request.invalid` with the name of the field. `params`: members that the wire has outside the body.
@@ -36,9 +44,9 @@ export interface WireDialect {
   decodeMessages(items: readonly Json[], seal?: string): Message[];
   /**
    * Inverse of `decodeMessages`. An item that came from this dialect is passed unchanged if `target` can open
-   * it.
+   * it. `tools`: those of the body that gets the items, if it came over this wire: calls have the same names.
    */
-  encodeMessages(messages: readonly Message[], target: EncodeTarget): Encoded<Json[]>;
+  encodeMessages(messages: readonly Message[], target: EncodeTarget, tools?: readonly Tool[]): Encoded<Json[]>;
 
   /**
    * Decodes the body of a 2xx. Throws `provider.execution_failed` if it is not a response of this wire. `callId`: that of
@@ -126,7 +134,7 @@ export type Quirks = {
   lacks?: readonly string[];
   /** Chat: the host supports JSON output, but no schema for it. */
   lacksSchema?: boolean;
-  /** The host has functions only: custom tools are sent as functions. */
+  /** The host has functions only, and no list of allowed tools in a choice: custom tools are sent as functions. */
   lacksCustomTools?: boolean;
   /** Ids of tool calls that the host accepts. Default: the pattern of the dialect. */
   toolId?: RegExp;
@@ -174,7 +182,7 @@ export interface StreamDecoder {
    * `undefined` if an answer is never complete without it.
    */
   readonly terminator?: string;
-  /** The token counts received so far, also of an answer that breaks off. */
+  /** The token counts received so far, also of an answer that breaks off, and those that follow its error. */
   readonly usage: Usage;
   push(event: SseEvent): StreamEvent[];
   end(): StreamEvent[];

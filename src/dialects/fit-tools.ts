@@ -10,14 +10,17 @@ import {
   type ToolRules,
 } from "../canonical/tool-names.ts";
 import type { FunctionTool, Loss, Message, ModelRequest, Tool, ToolCall, ToolChoice } from "../canonical/types.ts";
-import { isObject, type Json, type JsonObject } from "../wire/json.ts";
-import type { Encoded, EncodedRequest, EncodeTarget } from "./dialect.ts";
+import { isObject, type Json, type JsonObject, stringOf } from "../wire/json.ts";
+import type { Encoded, EncodedRequest, EncodeTarget, WireDialect } from "./dialect.ts";
 
 /** Encodes messages whose calls name their tools as the target knows them. */
 export const withFittedCalls =
-  (rules: ToolRules, encodeMessages: (messages: readonly Message[], target: EncodeTarget) => Encoded<Json[]>) =>
-  (messages: readonly Message[], target: EncodeTarget): Encoded<Json[]> =>
-    encodeMessages(fitCalls(messages, rulesOf(rules, target), NO_TOOLS), target);
+  (
+    rules: ToolRules,
+    encodeMessages: (messages: readonly Message[], target: EncodeTarget) => Encoded<Json[]>,
+  ): WireDialect["encodeMessages"] =>
+  (messages, target, tools) =>
+    encodeMessages(fitCalls(messages, rulesOf(rules, target), listOwnNames(tools)), target);
 
 /**
  * Encodes a request whose tools, choice and history have names and forms of the target. `aliases`: the tools that are
@@ -30,22 +33,19 @@ export function withFittedTools(
   return (request, target) => {
     const rules = rulesOf(dialectRules, target);
     if (request.rest?.dialect === target.dialect) {
-      const messages = fitCalls(request.messages, rules, NO_TOOLS);
+      const messages = fitCalls(request.messages, rules, listOwnNames(request.tools));
       return encodeRequest({ ...request, messages }, target);
     }
-    const functions = (request.tools ?? []).filter((tool) => tool.kind === "function");
+    const functions = listFunctions(request.tools);
     const names = assignNames(functions, rules);
     const losses: Loss[] = [];
     const fitted: ModelRequest = { ...request, messages: fitCalls(request.messages, rules, names) };
     if (request.tools !== undefined) fitted.tools = request.tools.map((tool) => fitTool(tool, rules, names, losses));
-    if (request.toolChoice !== undefined)
-      fitted.toolChoice = fitChoice(
-        request.toolChoice,
-        functions,
-        withServerTools(names, request.tools, target),
-        losses,
-      );
-    const encoded = encodeRequest(fitted, target);
+    if (request.toolChoice !== undefined) {
+      const allNames = withServerTools(names, request.tools, target);
+      fitted.toolChoice = fitChoice(request.toolChoice, functions, allNames, losses);
+    }
+    const encoded = encodeRequest(rules.hasAllowedTools ? fitted : restrictTools(fitted, target, losses), target);
     const aliases = listAliases(functions, rules, names);
     return {
       value: encoded.value,
@@ -57,38 +57,70 @@ export function withFittedTools(
 
 /** Names at the target by `toolKey`. */
 type TargetNames = ReadonlyMap<string, string>;
-const NO_TOOLS: TargetNames = new Map();
+
+const listFunctions = (tools: readonly Tool[] = []): FunctionTool[] => tools.filter((tool) => tool.kind === "function");
+
+/** The names in a body that came over the target's wire: its tools keep them. */
+const listOwnNames = (tools: readonly Tool[] | undefined): TargetNames =>
+  new Map(listFunctions(tools).map((tool) => [keyOf(tool), tool.name]));
+
 const keyOf = ({ name, namespace }: FunctionTool): string => toolKey(name, namespace?.name);
 
 const rulesOf = (rules: ToolRules, { quirks }: EncodeTarget): ToolRules =>
-  quirks?.lacksCustomTools ? { ...rules, hasCustom: false } : rules;
+  quirks?.lacksCustomTools ? { ...rules, hasCustom: false, hasAllowedTools: false } : rules;
 
-/** Two tools never get one name: a namespaced tool can have the qualified name of another one. */
-function assignNames(tools: readonly FunctionTool[], rules: ToolRules): TargetNames {
+/**
+ * The names of these tools at a target with these rules. Two tools never get one name: names that can stay come first, and
+ * one that is in use is fitted again.
+ */
+export function assignNames(tools: readonly FunctionTool[], rules: ToolRules): TargetNames {
   const names = new Map<string, string>();
   const used = new Set<string>();
-  const assign = (tool: FunctionTool, name: string): void => {
+  const staysAsItIs = ({ name, namespace }: FunctionTool): boolean => namespace === undefined && rules.name.test(name);
+  for (const tool of [...tools].toSorted((a, b) => Number(staysAsItIs(b)) - Number(staysAsItIs(a)))) {
+    if (names.has(keyOf(tool))) continue;
+    const group = rules.hasNamespaces ? tool.namespace?.name : undefined;
+    let name = nameAt(rules, tool.name, tool.namespace?.name);
+    while (used.has(toolKey(name, group))) name = fitToolName(`${name} `, rules);
     names.set(keyOf(tool), name);
-    used.add(name);
-  };
-  for (const tool of tools) if (tool.namespace === undefined) assign(tool, fitToolName(tool.name, rules));
-  for (const tool of tools) {
-    if (tool.namespace === undefined) continue;
-    const name = nameAt(rules, tool.name, tool.namespace.name);
-    assign(tool, used.has(name) && !rules.hasNamespaces ? fitToolName(`${name} `, rules) : name);
+    used.add(toolKey(name, group));
   }
   return names;
 }
 
 /** Tools that the target runs itself can be chosen by their names, too. */
 function withServerTools(names: TargetNames, tools: readonly Tool[] | undefined, target: EncodeTarget): TargetNames {
-  const items = (tools ?? []).flatMap((tool) =>
-    tool.kind === "server" ? (readNativeItem(tool.native, target) ?? []) : [],
-  );
-  const own = items.flatMap((item): [string, string][] =>
-    isObject(item) && typeof item.name === "string" ? [[toolKey(item.name, undefined), item.name]] : [],
-  );
+  const own = (tools ?? []).flatMap((tool): [string, string][] => {
+    const name = tool.kind === "server" ? sentNameOf(tool, target) : undefined;
+    return name === undefined ? [] : [[toolKey(name, undefined), name]];
+  });
   return own.length === 0 ? names : new Map([...own, ...names]);
+}
+
+/** The name of a tool at the target; `undefined` if it has none there. */
+function sentNameOf(tool: Tool, target: EncodeTarget): string | undefined {
+  if (tool.kind === "function") return tool.name;
+  const item = readNativeItem(tool.native, target);
+  return isObject(item) ? stringOf(item.name) : undefined;
+}
+
+/**
+ * Restricts the tools where the choice cannot be restricted. One tool that must be called is a choice of its own. Loss:
+ * the tools that are not sent, although they may not be called; the provider's cached prefix changes with the list.
+ */
+function restrictTools(request: ModelRequest, target: EncodeTarget, losses: Loss[]): ModelRequest {
+  const { toolChoice: choice, tools = [] } = request;
+  if (choice === undefined || choice.mode === "tool" || choice.among === undefined) return request;
+  const { mode, among } = choice;
+  const [only] = among;
+  if (mode === "required" && among.length === 1) return { ...request, toolChoice: { mode: "tool", name: only! } };
+  const allowed = tools.filter((tool) => {
+    const isSent = tool.kind === "function" || readNativeItem(tool.native, target) !== undefined;
+    return !isSent || among.includes(sentNameOf(tool, target) ?? "");
+  });
+  if (allowed.length < tools.length)
+    losses.push({ at: "tool_choice", what: "approximated", why: "only the allowed tools are sent" });
+  return { ...request, tools: allowed, toolChoice: { mode } };
 }
 
 const nameAt = (rules: ToolRules, name: string, namespace: string | undefined): string =>
@@ -186,7 +218,7 @@ function listAliases(tools: readonly FunctionTool[], rules: ToolRules, names: Ta
 }
 
 /** The members of a call that name this tool. */
-export const toCalledTool = ({ name, namespace, custom }: FunctionTool): CalledTool => ({
+const toCalledTool = ({ name, namespace, custom }: FunctionTool): CalledTool => ({
   name,
   ...(namespace !== undefined && { namespace: namespace.name }),
   ...(custom !== undefined && { custom: true as const }),

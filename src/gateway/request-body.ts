@@ -2,7 +2,6 @@ import { readNativeMessage } from "../canonical/native.ts";
 import { pairResults } from "../canonical/tool-results.ts";
 import type { Loss, Message, ModelRequest } from "../canonical/types.ts";
 import type { EncodedRequest, EncodeTarget, StreamUsage, WireDialect } from "../dialects/dialect.ts";
-import { recognizeCalls } from "../dialects/recognize-calls.ts";
 import { decodeInstructions, decodeItems, instructionItems } from "../session/history/decode.ts";
 import type { Context } from "../session/session.ts";
 import type { WireItems } from "../session/turns.ts";
@@ -74,12 +73,12 @@ function encodeNewItems(
   target: EncodeTarget,
 ): { items: readonly string[]; losses: Loss[] } {
   const from = request.systemCount + known;
-  const { storedItems, surface } = request;
+  const { surface } = request;
   const messages = request.messages.slice(from);
   const isForeign = (message: Message): boolean =>
-    storedItems?.has(message) === true && readNativeMessage(message, target) === undefined;
-  if (storedItems === undefined || !messages.some(isForeign)) return { items: request.items.slice(from), losses: [] };
-  const { value, losses } = surface.dialect.encodeMessages(messages, target);
+    message.stored !== undefined && readNativeMessage(message, target) === undefined;
+  if (!messages.some(isForeign)) return { items: request.items.slice(from), losses: [] };
+  const { value, losses } = surface.dialect.encodeMessages(messages, target, request.request.tools);
   return { items: value.map((item) => JSON.stringify(item)), losses };
 }
 
@@ -118,7 +117,7 @@ export function encodeBody(
     ...request.messages.slice(systemCount + known),
     ...appended,
   ];
-  const paired = pairResults(recognizeCalls(messages, request.tools));
+  const paired = pairResults(messages);
   const { value, losses, ...aliases } = dialect.encodeRequest(
     { ...withoutState(request, parsed), messages: paired },
     target,
@@ -166,8 +165,8 @@ function encodeHistory(
     (part) => part.dialect === dialect.id && (!part.sealed || part.issuer === target.issuer),
   );
   if (isVerbatim) return { items: joinLists(parts.map(({ items }) => items)), losses: [] };
-  const messages = recognizeCalls(parts.flatMap(decodeItems), request.tools);
-  const { value, losses } = dialect.encodeMessages(pairResults(messages), target);
+  const messages = parts.flatMap(decodeItems);
+  const { value, losses } = dialect.encodeMessages(pairResults(messages), target, request.tools);
   return { items: joinItems(value), losses };
 }
 

@@ -3,7 +3,10 @@ import type { Provider } from "./provider.ts";
 /** A row of the table; its id is the key. */
 type BuiltinProvider = Omit<Provider, "id">;
 
-/** A provider that speaks OpenAI Chat, takes a bearer token and has functions only. */
+/**
+ * A provider that speaks OpenAI Chat and takes a bearer token. Hosts of other makers' models have functions only: DeepSeek
+ * documents no other type of tool, and the servers vLLM, SGLang and Ollama refuse a tool without `function` with 400.
+ */
 const chatProvider = (baseUrl: string | undefined, more: Partial<BuiltinProvider> = {}): BuiltinProvider => ({
   dialects: ["openai-chat"],
   auth: "bearer",

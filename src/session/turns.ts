@@ -1,3 +1,4 @@
+import type { CalledTool } from "../canonical/tool-names.ts";
 import type { TurnHashes } from "../canonical/turn-hash.ts";
 import type { Dialect, Message, ToolCall } from "../canonical/types.ts";
 import type { Sql } from "../store/sql.ts";
@@ -13,8 +14,11 @@ export type WireItems = {
   issuer?: string;
   /** At least one item has a part that only its issuer can read, such as a signature or encrypted reasoning. */
   sealed?: boolean;
-  /** The ids of all tool calls in the items, in order: wire items of Gemini's calls have none. Absent: the items have their ids. */
-  calls?: readonly string[];
+  /**
+   * All tool calls in the items, in order, with the ids and names that the client knows: wire items have the names that
+   * the provider knows, and Gemini's have no ids. Absent: as in the items.
+   */
+  calls?: readonly PendingToolCall[];
   /** The large strings that were moved out of `items`; until `inline` (large-strings.ts) puts them back, `items` is not valid JSON. */
   cuts?: readonly BlobRef[];
 };
@@ -23,7 +27,7 @@ export type WireItems = {
 export type BlobRef = { at: number; blob: string };
 
 /** A tool call that waits for its result. `item`: the id of its wire item, which some clients put in the result instead of the call's id. */
-export type PendingToolCall = { id: string; name: string; item?: string };
+export type PendingToolCall = CalledTool & { id: string; item?: string };
 
 /**
  * One committed step of a session. Immutable. Its hashes: canonical/turn-hash.ts.
@@ -50,9 +54,15 @@ export type Turn = TurnHashes & {
 export const listPendingCalls = (reply: readonly Message[]): PendingToolCall[] =>
   reply.flatMap(({ blocks }) => blocks.flatMap((block) => (block.kind === "tool_call" ? [toPendingCall(block)] : [])));
 
-function toPendingCall({ id, name, native }: ToolCall): PendingToolCall {
+function toPendingCall({ id, name, namespace, custom, native }: ToolCall): PendingToolCall {
   const item = isObject(native?.item) ? native.item.id : undefined;
-  return { id, name, ...(typeof item === "string" && item !== id && { item }) };
+  return {
+    id,
+    name,
+    ...(namespace !== undefined && { namespace }),
+    ...(custom && { custom }),
+    ...(typeof item === "string" && item !== id && { item }),
+  };
 }
 
 /** A turn that is not yet part of a session; see `linkTurns`. */
@@ -131,7 +141,7 @@ export const hasTurn = (sql: Sql, id: string): boolean => sql("SELECT 1 FROM tur
 export const hasAnyTurn = (sql: Sql): boolean => sql("SELECT 1 FROM turns LIMIT 1").length > 0;
 
 /** What decides which of several turns a transcript continues. */
-export type TurnCalls = Pick<Turn, "id" | "parent" | "open">;
+export type TurnCalls = Pick<Turn, "id" | "parent" | "kind" | "open">;
 
 /** The turns that a call can continue, newest first. */
 export type TurnIndex = {
@@ -144,15 +154,16 @@ export type TurnIndex = {
 /** The turns of the session. Nothing is read before it is needed. */
 export const readTurnIndex = (sql: Sql): TurnIndex => ({
   listByHash: (chain) =>
-    sql<CallsRow>("SELECT id, parent, open FROM turns WHERE chain = ? ORDER BY id DESC", chain).map(toTurnCalls),
+    sql<CallsRow>("SELECT id, parent, kind, open FROM turns WHERE chain = ? ORDER BY id DESC", chain).map(toTurnCalls),
   listWithCalls: () =>
-    sql<CallsRow>("SELECT id, parent, open FROM turns WHERE open <> '[]' ORDER BY id DESC").map(toTurnCalls),
+    sql<CallsRow>("SELECT id, parent, kind, open FROM turns WHERE open <> '[]' ORDER BY id DESC").map(toTurnCalls),
 });
 
-type CallsRow = Pick<TurnRow, "id" | "parent" | "open">;
+type CallsRow = Pick<TurnRow, "id" | "parent" | "kind" | "open">;
 
-const toTurnCalls = ({ id, parent, open }: CallsRow): TurnCalls => ({
+const toTurnCalls = ({ id, parent, kind, open }: CallsRow): TurnCalls => ({
   id,
+  kind,
   parent: parent ?? undefined,
   open: parseCalls(open),
 });
@@ -206,7 +217,7 @@ function toTurn(sql: Sql, row: TurnRow): Turn {
       items: loadText(sql, `${row.id}/output`, row.output),
       issuer: row.issuer,
       sealed: row.sealed === 1,
-      ...(open !== NO_CALLS && { calls: open.map(({ id }) => id) }),
+      ...(open !== NO_CALLS && { calls: open }),
       ...parseCuts(row.output_cuts),
     },
     createdAt: row.created_at,

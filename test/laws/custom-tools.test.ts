@@ -5,9 +5,10 @@ import { customArguments, CustomInputReader, readCustomInput } from "../../src/c
 import { restoreEvent, restoreResponse } from "../../src/canonical/tool-names.ts";
 import type { Dialect, ModelResponse, StreamEvent } from "../../src/canonical/types.ts";
 import { DIALECTS } from "../../src/dialects/index.ts";
-import { recognizeCalls } from "../../src/dialects/recognize-calls.ts";
+import { decodeItems } from "../../src/session/history/decode.ts";
+import { listPendingCalls } from "../../src/session/turns.ts";
 import { encodeUtf8 } from "../../src/wire/bytes.ts";
-import type { Json, JsonObject } from "../../src/wire/json.ts";
+import { joinItems, type Json, type JsonObject } from "../../src/wire/json.ts";
 import { decodeSse } from "../../src/wire/sse.ts";
 
 const PATCH = '*** Begin Patch\n+ say "hi" \\ \u{1F600}\n*** End Patch\n';
@@ -84,6 +85,42 @@ describe("the input of a custom tool", () => {
     expect(readCustomInput('{"patch":"a"}')).toBe('{"patch":"a"}');
     expect(readCustomInput("plain")).toBe("plain");
     expect(readCustomInput("{}")).toBe("");
+    expect(readCustomInput("")).toBe("");
+    expect(readCustomInput('{"input":""}')).toBe("");
+    expect(readCustomInput('{"input":"{\\"input\\":\\"x\\"}"}')).toBe('{"input":"x"}');
+  });
+
+  it.each([
+    ["a backslash that is not escaped", '{"input":"/\\d+\\.x/"}', "/\\d+\\.x/"],
+    ["a `u` that starts no escape sequence", '{"input":"C:\\user\\u00e9\\u12"}', "C:\\useré\\u12"],
+    ["half of a surrogate pair", '{"input":"a\\ud83d"}', "a\ud83d"],
+    ["characters behind the object", '{"input":"a"}}', "a"],
+  ])("is read with %s, in whatever pieces", (_, args, text) => {
+    expect(readCustomInput(args)).toBe(text);
+    for (let size = 1; size < args.length; size++) {
+      const reader = new CustomInputReader();
+      let read = "";
+      for (let at = 0; at < args.length; at += size) read += reader.push(args.slice(at, at + size));
+      expect(read).toBe(text);
+    }
+  });
+
+  it("is never cut within a surrogate pair", () => {
+    fc.assert(
+      fc.property(fc.string({ unit: "grapheme" }), fc.boolean(), (text, isEscaped) => {
+        const escaped = text.replaceAll(/[^ -~]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
+        const args = isEscaped ? `{"input":"${escaped.replaceAll('"', '\\"')}"}` : customArguments(text);
+        const reader = new CustomInputReader();
+        const pieces = args.split("").map((char) => reader.push(char));
+        expect(pieces.filter((piece) => !piece.isWellFormed())).toEqual([]);
+        if (!isEscaped) expect(pieces.join("")).toBe(text);
+      }),
+    );
+  });
+
+  it("is read at once, however long it is", () => {
+    const text = `${"x\n".repeat(1_000_000)}\u{1F600}`;
+    expect(new CustomInputReader().push(customArguments(text))).toBe(text);
   });
 });
 
@@ -172,6 +209,86 @@ describe("a tool choice", () => {
     expect(JSON.stringify(none.value)).toMatch(/"none"|"NONE"/);
   });
 
+  describe.each<[string, Dialect, object]>([
+    ["anthropic", "anthropic", {}],
+    ["a Chat host that has functions only", "openai-chat", { lacksCustomTools: true }],
+  ])("of some tools, at %s", (_, id, quirks) => {
+    const PATCH_TOOL = { type: "custom", name: "apply_patch" };
+    const READ = { type: "function", name: "read", namespace: "mcp__files" };
+    const choose = (surface: typeof responses, mode: string, ...tools: JsonObject[]) => {
+      const chatTools = tools.map(({ type, name, namespace }): JsonObject => {
+        const named = { name: namespace === undefined ? name! : `${namespace as string}__${name as string}` };
+        return { type: type!, [type as string]: named };
+      });
+      const functions = ["mcp__files__read", "mcp__files__write"].map((name) => ({
+        type: "function",
+        function: { name },
+      }));
+      return surface === responses
+        ? encode(id, { ...RESPONSES_BODY, tool_choice: { type: "allowed_tools", mode, tools } }, responses, quirks)
+        : encode(
+            id,
+            {
+              ...CHAT_BODY,
+              tools: [...(CHAT_BODY.tools as Json[]), ...functions],
+              tool_choice: { type: "allowed_tools", allowed_tools: { mode, tools: chatTools } },
+            },
+            chat,
+            quirks,
+          );
+    };
+    const sentNames = ({ tools }: JsonObject): Json[] =>
+      ((tools ?? []) as { name?: string; function?: { name: string } }[]).map(
+        (tool) => tool.function?.name ?? tool.name!,
+      );
+    const surfaces: [string, typeof responses][] = [["Responses", responses]];
+    if (id === "anthropic") surfaces.push(["Chat", chat]);
+    const isRestriction = { at: "tool_choice", what: "approximated" };
+
+    it.each(surfaces)("from %s sends these tools only, and says so", (_name, surface) => {
+      const auto = choose(surface, "auto", READ);
+      expect(sentNames(auto.value)).toEqual(["mcp__files__read"]);
+      expect(JSON.stringify(auto.value.tool_choice)).toMatch(/"auto"/);
+      expect(auto.losses).toContainEqual(expect.objectContaining(isRestriction));
+      const required = choose(surface, "required", READ, PATCH_TOOL);
+      expect(sentNames(required.value)).toEqual(["apply_patch", "mcp__files__read"]);
+      expect(JSON.stringify(required.value.tool_choice)).toMatch(/"any"|"required"/);
+      expect(required.aliases?.get("apply_patch")).toMatchObject({ custom: true });
+    });
+
+    it.each(surfaces)("from %s forces the only tool that is required, with all tools sent", (_name, surface) => {
+      const { value, losses } = choose(surface, "required", READ);
+      expect(sentNames(value)).toHaveLength(3);
+      expect(JSON.stringify(value.tool_choice)).toContain('"mcp__files__read"');
+      expect(losses).not.toContainEqual(expect.objectContaining(isRestriction));
+    });
+
+    it("is no restriction if all tools are allowed", () => {
+      const { value, losses } = choose(responses, "auto", PATCH_TOOL, READ, { ...READ, name: "write" });
+      expect(sentNames(value)).toHaveLength(3);
+      expect(losses).not.toContainEqual(expect.objectContaining(isRestriction));
+    });
+  });
+
+  it("of some tools is a list of names at gemini, with all tools sent", () => {
+    const tools = [
+      { type: "custom", name: "apply_patch" },
+      { type: "function", name: "write", namespace: "mcp__files" },
+    ];
+    for (const mode of ["auto", "required"]) {
+      const { value } = encode("gemini", { ...RESPONSES_BODY, tool_choice: { type: "allowed_tools", mode, tools } });
+      expect(value).toMatchObject({
+        tools: [{ functionDeclarations: [{}, {}, {}] }],
+        toolConfig: {
+          functionCallingConfig: {
+            mode: mode === "auto" ? "VALIDATED" : "ANY",
+            allowedFunctionNames: ["apply_patch", "mcp__files__write"],
+          },
+        },
+      });
+    }
+  });
+
   it("can name a tool that the provider runs itself", () => {
     const search = { type: "web_search_20250305", name: "web_search" };
     const request = DIALECTS.native.decodeRequest({
@@ -250,20 +367,22 @@ describe("a call of a custom tool", () => {
     expect(calls.map((call) => call.custom.input).join("")).toBe(PATCH);
   });
 
-  it("is recognized in a history that another wire stored", () => {
-    const { messages, tools } = responses.decodeRequest(RESPONSES_BODY);
-    for (const id of ["anthropic", "gemini", "openai-chat"] as const) {
+  it.each(["anthropic", "gemini", "openai-chat", "native"] as const)(
+    "is one in a history that %s stored, whatever tools the next call has",
+    (id) => {
+      const { messages } = responses.decodeRequest(RESPONSES_BODY);
       const wire = DIALECTS[id];
-      const stored = wire.decodeMessages(wire.encodeMessages(messages, { dialect: id, model: "m" }).value);
-      const back = responses.encodeMessages(recognizeCalls(stored, tools), { dialect: "openai-responses", model: "m" });
+      const { value } = wire.encodeMessages(messages, { dialect: id, model: "m" });
+      const stored = decodeItems({ dialect: id, items: joinItems(value), calls: listPendingCalls(messages) });
+      const back = responses.encodeMessages(stored, { dialect: "openai-responses", model: "m" });
       expect(back.value.slice(1)).toMatchObject([
         { type: "custom_tool_call", name: "apply_patch", input: PATCH },
         { type: "custom_tool_call_output", output: "Done" },
         { type: "function_call", namespace: "mcp__files", name: "read" },
         { type: "function_call_output", output: "text" },
       ]);
-    }
-  });
+    },
+  );
 });
 
 describe("outputs of tools that a client runs", () => {

@@ -63,7 +63,11 @@ describe("calls of Gemini without ids", () => {
   const parts = (...cities: string[]): Json[] =>
     cities.map((city) => ({ functionCall: { name: "get_weather", args: { city } } }));
   const contents = [{ role: "model", parts: parts("Paris", "Rome") }];
-  const stored = { dialect: gemini.id, items: JSON.stringify(contents[0]), calls: ["call_1", "call_2"] };
+  const stored = {
+    dialect: gemini.id,
+    items: JSON.stringify(contents[0]),
+    calls: ["call_1", "call_2"].map((id) => ({ id, name: "get_weather" })),
+  };
   const history = decodeItems(stored);
   const tool = (id: string, content: string): Json => ({ role: "tool", tool_call_id: id, content });
   const target = { dialect: gemini.id, model: "gemini-3" } as const;

@@ -161,6 +161,8 @@ function script(): void {
   });
 }
 
+const get = async (path: string): Promise<Body> => (await (await request(path)).json()) as Body;
+
 const post = async (body: object): Promise<Body & { output: Body[]; rhone: { session_id: string } }> => {
   const response = await request("/v1/responses", { method: "POST", body: JSON.stringify(body) });
   const text = await response.text();
@@ -238,5 +240,42 @@ describe.each(["fakeanth", "fakegem"])("a tool loop of Responses over %s", (prov
         ]);
       }
     }
+  });
+});
+
+describe.each(["fakeanth", "fakegem"])("a session whose turn %s answered", (provider) => {
+  it("has the client's names in its history, whatever tools the next call has", async () => {
+    script();
+    const first = await post({ model: `${provider}/m`, input: "go", tools: TOOLS });
+    const id = first.rhone.session_id;
+    const called = [
+      { name: "apply_patch", custom: true, arguments: JSON.stringify({ input: PATCH }) },
+      { name: "read", namespace: "mcp__files" },
+      { name: LONG },
+    ];
+    const blocks = called.map((one) => ({ type: "tool_call", ...one }));
+    const { data: head } = await get(`/v1/sessions/${id}/blocks`);
+    expect((head as Body[]).filter(({ type }) => type === "tool_call")).toMatchObject(blocks);
+    const { data: timeline } = await get(`/v1/sessions/${id}/timeline`);
+    expect((timeline as { output: Body[] }[])[0]!.output).toMatchObject(blocks);
+    const { data: items } = await get(`/v1/conversations/${id.replace("sess_", "conv_")}/items?order=asc`);
+    const output = [
+      { type: "custom_tool_call", name: "apply_patch", input: PATCH },
+      { type: "function_call", name: "read", namespace: "mcp__files" },
+      { type: "function_call", name: LONG },
+    ];
+    expect((items as Body[]).slice(1)).toMatchObject(output);
+    expect(await get(`/v1/responses/${first.id as string}`)).toMatchObject({ output });
+
+    const results = first.output.map(({ type, call_id }) => ({
+      type: type === "custom_tool_call" ? "custom_tool_call_output" : "function_call_output",
+      call_id,
+      output: "ok",
+    }));
+    received = [];
+    const second = await post({ model: "fakeresp/m", input: results, previous_response_id: first.id });
+    expect((received[0] as { input: Body[] }).input.slice(1, 3)).toMatchObject(output.slice(0, 2));
+    const { data: input } = await get(`/v1/responses/${second.id as string}/input_items?order=asc`);
+    expect((input as Body[]).slice(1, 4)).toMatchObject(output);
   });
 });

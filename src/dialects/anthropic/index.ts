@@ -38,7 +38,6 @@ export const anthropic: WireDialect = {
   id: "anthropic",
   layout: { items: "messages", instructions: ["system"], knownMembers: KNOWN_MEMBERS },
   markLimit: MARK_LIMIT,
-  tools: TOOLS,
   decodeRequest,
   encodeRequest: withFittedTools(TOOLS, encodeRequest),
   decodeMessages,

@@ -20,7 +20,7 @@ const KNOWN_MEMBERS = new Set(
 );
 
 /** The specification of the API has 64 characters; its later documentation has more. */
-const TOOLS: ToolRules = { name: /^[a-zA-Z_][a-zA-Z0-9_.:-]{0,63}$/, maxName: 64 };
+const TOOLS: ToolRules = { name: /^[a-zA-Z_][a-zA-Z0-9_.:-]{0,63}$/, maxName: 64, hasAllowedTools: true };
 
 /** Gemini `generateContent` and `streamGenerateContent`, of the Gemini API and of Vertex AI. */
 export const gemini: WireDialect = {
@@ -31,7 +31,6 @@ export const gemini: WireDialect = {
     knownMembers: KNOWN_MEMBERS,
     itemFromText: (text) => `{"role":"user","parts":[{"text":${text}}]}`,
   },
-  tools: TOOLS,
   decodeRequest,
   encodeRequest: withFittedTools(TOOLS, encodeRequest),
   decodeMessages,

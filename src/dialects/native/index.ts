@@ -29,7 +29,7 @@ const KNOWN_MEMBERS = new Set([
 ]);
 
 /** A request has the names of all other wires, and functions only. */
-const TOOLS: ToolRules = { name: /^/, maxName: Infinity };
+const TOOLS: ToolRules = { name: /^/, maxName: Infinity, hasAllowedTools: true };
 
 /**
  * The wire of the gateway itself (docs/native.md): calls of typed blocks, which represent everything that the
@@ -45,7 +45,6 @@ export const native: WireDialect = {
     knownMembers: KNOWN_MEMBERS,
     itemFromText: (text) => `{"type":"input","text":${text}}`,
   },
-  tools: TOOLS,
   decodeRequest,
   encodeRequest: withFittedTools(TOOLS, encodeRequest),
   decodeMessages,

@@ -20,7 +20,7 @@ const KNOWN_MEMBERS = new Set(
 );
 
 /** OpenAI API reference, Chat: `FunctionObject`. */
-const TOOLS: ToolRules = { name: /^[a-zA-Z0-9_-]{1,64}$/, maxName: 64, hasCustom: true };
+const TOOLS: ToolRules = { name: /^[a-zA-Z0-9_-]{1,64}$/, maxName: 64, hasCustom: true, hasAllowedTools: true };
 
 /**
  * Only `cache_control`, which hosts of other makers' models pass on to them: OpenAI itself accepts any number of its
@@ -36,7 +36,6 @@ export const openaiChat: WireDialect = {
   id: "openai-chat",
   layout: { items: "messages", knownMembers: KNOWN_MEMBERS },
   markLimit: MARK_LIMIT,
-  tools: TOOLS,
   decodeRequest,
   encodeRequest: withFittedTools(TOOLS, encodeRequest),
   decodeMessages,

@@ -22,7 +22,13 @@ const KNOWN_MEMBERS = new Set(
 );
 
 /** Functions have the names of Chat (OpenAI API reference). */
-const TOOLS: ToolRules = { name: /^[a-zA-Z0-9_-]{1,64}$/, maxName: 64, hasCustom: true, hasNamespaces: true };
+const TOOLS: ToolRules = {
+  name: /^[a-zA-Z0-9_-]{1,64}$/,
+  maxName: 64,
+  hasCustom: true,
+  hasNamespaces: true,
+  hasAllowedTools: true,
+};
 
 /**
  * OpenAI Responses, and hosts of the same format: Open Responses, xAI, OpenRouter, Azure, llama.cpp.
@@ -37,7 +43,6 @@ export const openaiResponses: WireDialect = {
     toPortableItem,
     itemFromText: (text) => `{"role":"user","content":${text}}`,
   },
-  tools: TOOLS,
   decodeRequest,
   encodeRequest: withFittedTools(TOOLS, encodeRequest),
   decodeMessages,

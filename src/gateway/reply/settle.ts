@@ -1,11 +1,11 @@
 import { StreamAccumulator } from "../../canonical/accumulator.ts";
 import { GatewayError, toGatewayError } from "../../canonical/error.ts";
 import { hasSeal } from "../../canonical/native.ts";
-import type { Loss, Message, ModelResponse } from "../../canonical/types.ts";
+import type { Loss, ModelResponse } from "../../canonical/types.ts";
 import type { ReplyContext } from "../../dialects/dialect.ts";
 import type { CompletedTurn, Context } from "../../session/session.ts";
 import type { StoredResponse } from "../../session/stored-responses.ts";
-import type { WireItems } from "../../session/turns.ts";
+import { listPendingCalls, type WireItems } from "../../session/turns.ts";
 import type { CallRecord } from "../../store/records.ts";
 import type { ParsedRequest } from "../../surfaces/request.ts";
 import { joinItems } from "../../wire/json.ts";
@@ -90,12 +90,10 @@ function findOutputLosses({ request: { surface } }: UpstreamCall, { messages, fi
         ? [{ at: `output.${block.label}`, what: "dropped", why: `${id} does not support this item` }]
         : [],
     );
-  if (finish.reason !== "pause") return items;
-  // Anthropic's `pause_turn`: a client that sends the answer back has it continued.
-  return [
-    ...items,
-    { at: "finish_reason", what: "approximated", why: `${id} has no finish reason for a paused answer` },
-  ];
+  if (finish.reason !== "pause" && finish.reason !== "other") return items;
+  // Anthropic's `pause_turn`: a client that sends the answer back has it continued. Or a reason that no wire here has.
+  const what = finish.reason === "pause" ? "a paused answer" : (finish.native ?? "an answer without one");
+  return [...items, { at: "finish_reason", what: "approximated", why: `${id} has no finish reason for ${what}` }];
 }
 
 /** The status of a call that ended early: by client or cancellation, by a broken stream, by another error. */
@@ -150,20 +148,15 @@ function toCompletedTurn(
   { messages }: ModelResponse,
 ): CompletedTurn {
   const { value } = dialect.encodeMessages(messages, encodeTarget);
+  const calls = listPendingCalls(messages);
   const output: WireItems & { issuer: string } = {
     dialect: dialect.id,
     items: joinItems(value),
     issuer: encodeTarget.issuer,
     sealed: messages.some(hasSeal),
-    ...listAssignedIds(messages),
+    ...(calls.length > 0 && { calls }),
   };
   return { ...toInputStep(request, context), output, reply: messages };
-}
-
-/** The ids of all calls if the wire items lack some of them. */
-function listAssignedIds(messages: readonly Message[]): Pick<WireItems, "calls"> {
-  const calls = messages.flatMap(({ blocks }) => blocks.filter((block) => block.kind === "tool_call"));
-  return calls.some(({ isIdAssigned }) => isIdAssigned) ? { calls: calls.map(({ id }) => id) } : {};
 }
 
 /** The client's half of a turn: the items, messages and instructions that are new in the request. */

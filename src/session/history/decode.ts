@@ -1,8 +1,9 @@
+import { mapCalls, nameCall } from "../../canonical/tool-names.ts";
 import type { Message } from "../../canonical/types.ts";
 import { DIALECTS } from "../../dialects/index.ts";
 import { type Json, parseJson } from "../../wire/json.ts";
 import type { Instructions } from "../session.ts";
-import type { WireItems } from "../turns.ts";
+import type { PendingToolCall, WireItems } from "../turns.ts";
 
 /** Decodes wire items. The result is cached for the lifetime of the argument, so each turn of a session is decoded once. */
 export function decodeItems(wireItems: WireItems): readonly Message[] {
@@ -10,22 +11,23 @@ export function decodeItems(wireItems: WireItems): readonly Message[] {
   if (cached !== undefined) return cached;
   const { dialect, items, issuer, calls } = wireItems;
   const decoded = DIALECTS[dialect].decodeMessages(parseJson(`[${items}]`) as Json[], issuer);
-  const messages = calls === undefined ? decoded : assignCallIds(decoded, calls);
+  const messages = calls === undefined ? decoded : restoreCalls(decoded, calls);
   DECODED.set(wireItems, messages);
   return messages;
 }
 
-/** Gives calls whose wire items have no id the ids that the client received. `ids`: those of all calls, in order. */
-function assignCallIds(messages: Message[], ids: readonly string[]): Message[] {
+/** Gives calls the names that the client knows, and those whose wire items have no id the ids that it received. */
+function restoreCalls(messages: Message[], calls: readonly PendingToolCall[]): Message[] {
   let next = 0;
-  return messages.map((message) => {
-    const blocks = message.blocks.map((block) => {
-      if (block.kind !== "tool_call") return block;
-      const id = ids[next++];
-      return id === undefined || block.isIdAssigned !== true ? block : { ...block, id };
-    });
-    return blocks.every((block, i) => block === message.blocks[i]) ? message : { ...message, blocks };
-  });
+  return messages.map((message) =>
+    mapCalls(message, (call) => {
+      const at = calls[next++];
+      const isAt = call.isIdAssigned === true || at?.id === call.id;
+      const known = isAt ? at : calls.find(({ id }) => id === call.id);
+      if (known === undefined) return call;
+      return nameCall(call.id === known.id ? call : { ...call, id: known.id }, known);
+    }),
+  );
 }
 
 /** Weak: an entry goes with the turn in memory. */
