@@ -2,10 +2,12 @@ import { describe, expect, it } from "vitest";
 import { fold } from "../../src/canonical/accumulator.ts";
 import { findFailure } from "../../src/canonical/failed-answer.ts";
 import type { ModelResponse } from "../../src/canonical/types.ts";
+import { anthropic } from "../../src/dialects/anthropic/index.ts";
 import type { WireDialect } from "../../src/dialects/dialect.ts";
 import { gemini } from "../../src/dialects/gemini/index.ts";
 import { openaiChat } from "../../src/dialects/openai-chat/index.ts";
 import { openaiResponses } from "../../src/dialects/openai-responses/index.ts";
+import { StreamReader } from "../../src/gateway/upstream/stream-reader.ts";
 import { encodeUtf8 } from "../../src/wire/bytes.ts";
 import type { Json, JsonObject } from "../../src/wire/json.ts";
 import { decodeSse } from "../../src/wire/sse.ts";
@@ -125,4 +127,136 @@ it.each([
   const output = [{ type: "message", role: "assistant", content: [{ type: "output_text", text: "Half a" }] }];
   const { finish } = openaiResponses.decodeResponse({ id: "r", model: "m", status, output, ...details });
   expect(finish.reason).toBe(reason);
+});
+
+const message: Answers = {
+  wire: anthropic,
+  whole: (stop_reason, text) => ({
+    type: "message",
+    id: "msg_1",
+    model: "m",
+    content: text === "" ? [] : [{ type: "text", text }],
+    stop_reason,
+  }),
+  stream: (whole) => {
+    const { content, stop_reason, ...head } = whole as { content: JsonObject[]; stop_reason: Json };
+    return [
+      { type: "message_start", message: { ...head, content: [], stop_reason: null } },
+      ...content.flatMap((block, index): JsonObject[] => [
+        { type: "content_block_start", index, content_block: { type: "text", text: "" } },
+        { type: "content_block_delta", index, delta: { type: "text_delta", text: block.text! } },
+        { type: "content_block_stop", index },
+      ]),
+      { type: "message_delta", delta: { stop_reason } },
+      { type: "message_stop" },
+    ];
+  },
+};
+
+/** Every reason of the wires' references, with its meaning; an unknown one is `other`, and never a failure. */
+const MEANINGS: [string, Answers, Record<string, string>][] = [
+  [
+    "Gemini",
+    google,
+    {
+      STOP: "stop",
+      MAX_TOKENS: "length",
+      SAFETY: "content_filter",
+      RECITATION: "content_filter",
+      LANGUAGE: "content_filter",
+      OTHER: "error",
+      BLOCKLIST: "content_filter",
+      PROHIBITED_CONTENT: "content_filter",
+      SPII: "content_filter",
+      MALFORMED_FUNCTION_CALL: "error",
+      MODEL_ARMOR: "content_filter",
+      IMAGE_SAFETY: "content_filter",
+      IMAGE_PROHIBITED_CONTENT: "content_filter",
+      IMAGE_RECITATION: "content_filter",
+      IMAGE_OTHER: "error",
+      NO_IMAGE: "error",
+      UNEXPECTED_TOOL_CALL: "error",
+      TOO_MANY_TOOL_CALLS: "error",
+      MISSING_THOUGHT_SIGNATURE: "error",
+      MALFORMED_RESPONSE: "error",
+      A_NEW_REASON: "other",
+    },
+  ],
+  [
+    "Anthropic",
+    message,
+    {
+      end_turn: "stop",
+      stop_sequence: "stop",
+      max_tokens: "length",
+      model_context_window_exceeded: "length",
+      tool_use: "tool_calls",
+      pause_turn: "pause",
+      compaction: "pause",
+      refusal: "refusal",
+      a_new_reason: "other",
+    },
+  ],
+  [
+    "Chat",
+    chat,
+    {
+      stop: "stop",
+      length: "length",
+      model_length: "length",
+      tool_calls: "tool_calls",
+      function_call: "tool_calls",
+      content_filter: "content_filter",
+      sensitive: "content_filter",
+      SAFETY: "content_filter",
+      guardrail_intervened: "content_filter",
+      refusal: "refusal",
+      malformed_tool_use: "error",
+      aborted: "error",
+      cancelled: "error",
+      a_new_reason: "other",
+    },
+  ],
+];
+
+describe.each(MEANINGS)("the reasons of %s", (_, answers, meanings) => {
+  it.each(Object.entries(meanings))("%s means %s, whole and streamed, with a text and without", (reason, expected) => {
+    for (const text of ["", "Half a"])
+      for (const answer of bothOf(answers, reason, text)) expect(answer.finish).toMatchObject({ reason: expected });
+  });
+});
+
+describe("a Gemini stream", () => {
+  const reader = (chunks: Json[]): StreamReader => {
+    const all = new StreamReader(gemini.decodeStream());
+    all.push(encodeUtf8(chunks.map((one) => `data: ${JSON.stringify(one)}\n\n`).join("")));
+    all.end();
+    return all;
+  };
+  const part = (finishReason: Json, text = "a"): Json => ({
+    responseId: "g",
+    candidates: [{ content: { role: "model", parts: [{ text }] }, finishReason }],
+  });
+
+  it.each([null, "", "FINISH_REASON_UNSPECIFIED", 0])("has no end with the reason %j", (none) => {
+    expect(reader([part(none)]).accumulated.error?.code).toBe("stream.interrupted");
+    const whole = reader([part(none), part("STOP", "b"), { responseId: "g", candidates: [{ finishReason: none }] }]);
+    expect(whole.accumulated.response?.finish).toEqual({ reason: "stop", native: "STOP" });
+    expect(whole.accumulated.messages).toMatchObject([{ blocks: [{ text: "ab" }] }]);
+  });
+
+  it("is not refused by an unspecified reason", () => {
+    const promptFeedback = { blockReason: "BLOCK_REASON_UNSPECIFIED" };
+    expect(reader([{ promptFeedback, responseId: "g" }]).accumulated.error?.code).toBe("stream.interrupted");
+  });
+});
+
+it.each(["cancelled", "failed", "in_progress"])("a Responses stream with the status %s is a failure", (status) => {
+  const reader = new StreamReader(openaiResponses.decodeStream());
+  const output = [{ type: "message", id: "m", role: "assistant", content: [{ type: "output_text", text: "Half a" }] }];
+  const response = { id: "r", model: "m", status, output };
+  reader.push(encodeUtf8(`data: ${JSON.stringify({ type: "response.completed", response })}\n\n`));
+  reader.end();
+  expect(reader.accumulated.error).toMatchObject({ code: "provider.execution_failed", upstream: { code: status } });
+  expect(reader.accumulated.response).toBeUndefined();
 });

@@ -112,6 +112,23 @@ it("a failed answer is charged by the usage that it reports, and never becomes a
   expect(await get(`/v1/sessions/${session}/blocks`)).toMatchObject({ data: [] });
 });
 
+describe("an unknown reason", () => {
+  it.each(surfaces.flatMap((surface) => [false, true].map((stream) => ({ surface, stream }))))(
+    "is an end, and a loss where the surface has no such reason: $surface, streamed $stream",
+    async ({ surface, stream }) => {
+      const response = await SURFACES[surface]("fakegem/ending-A_NEW_REASON.text", stream, ONCE);
+      const text = await response.text();
+      expect([response.status, text.match(ERROR)], text).toEqual([200, null]);
+      const { losses = [] } = (await get(`/v1/calls/${response.headers.get("x-rhone-call-id")!}`)) as {
+        losses?: { at: string }[];
+      };
+      const told = losses.filter(({ at }) => at === "finish_reason");
+      expect(told).toHaveLength(surface === "gemini" || surface === "native" ? 0 : 1);
+      expect(JSON.stringify(losses).includes("A_NEW_REASON")).toBe(told.length > 0);
+    },
+  );
+});
+
 it("the failure of a model does not close its host to others", async () => {
   const bad = "fakegem/ending-MALFORMED_FUNCTION_CALL.breaker";
   for (let i = 0; i < 12; i++) await (await SURFACES.gemini(bad, false, ONCE)).text();

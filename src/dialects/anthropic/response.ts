@@ -113,6 +113,7 @@ const FINISH: Record<string, FinishReason> = {
   model_context_window_exceeded: "length",
   tool_use: "tool_calls",
   pause_turn: "pause",
+  compaction: "pause",
   refusal: "refusal",
 };
 

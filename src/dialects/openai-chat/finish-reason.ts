@@ -10,11 +10,15 @@ const HOST_FAULTS: ReadonlySet<string> = new Set([
   "timeout",
   "insufficient_system_resource",
 ]);
-/** Failures of the model: those of Gemini behind this wire; Google sends them as `function_call_filter: {NAME}`. */
+/**
+ * Failures of the model: those of Gemini and Bedrock behind this wire. Google sends them as `function_call_filter: {NAME}`.
+ */
 const MODEL_FAULTS: ReadonlySet<string> = new Set([
   "function_call_filter",
   "malformed_function_call",
   "malformed_response",
+  "malformed_model_output",
+  "malformed_tool_use",
   "unexpected_tool_call",
   "too_many_tool_calls",
   "missing_thought_signature",

@@ -120,21 +120,33 @@ export function encodeChoice({ messages, finish }: Alternative, index: number): 
 }
 
 /**
- * `finish_reason` of OpenAI (API reference, Chat: create) and synonyms of compatible hosts (`model_length` is
- * of Mistral; `sensitive` and `model_context_window_exceeded` are of Z.ai).
+ * `finish_reason` of OpenAI (API reference, Chat: create) and synonyms of compatible hosts: `model_length` is of Mistral,
+ * `eos_token` of TGI; `sensitive` and `model_context_window_exceeded` are of Z.ai. Proxies pass on those of Anthropic,
+ * Gemini and Bedrock. Reasons that are absent here become `other`.
  */
 const FINISH: Record<string, FinishReason> = {
   stop: "stop",
   end_turn: "stop",
   eos: "stop",
+  eos_token: "stop",
+  stop_sequence: "stop",
   length: "length",
   max_tokens: "length",
   model_length: "length",
   model_context_window_exceeded: "length",
   tool_calls: "tool_calls",
   function_call: "tool_calls",
+  tool_use: "tool_calls",
   content_filter: "content_filter",
   sensitive: "content_filter",
+  content_filtered: "content_filter",
+  guardrail_intervened: "content_filter",
+  safety: "content_filter",
+  recitation: "content_filter",
+  blocklist: "content_filter",
+  prohibited_content: "content_filter",
+  spii: "content_filter",
+  refusal: "refusal",
 };
 
 /**

@@ -116,7 +116,7 @@ export class StreamReader {
   }
 
   #readEvent(event: SseEvent): ReadEvent {
-    const decoded = this.#decoder.push(event);
+    const decoded = this.#decoder.push(event).map(failIfFailed);
     if (event.data !== undefined && decoded.every(({ type }) => type !== "error" && type !== "loss"))
       this.#lastEvent = event;
     for (const one of decoded) this.accumulated.push(one);
