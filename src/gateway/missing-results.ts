@@ -3,7 +3,8 @@ import type { Loss, Message, ToolResult } from "../canonical/types.ts";
 import type { WireDialect } from "../dialects/dialect.ts";
 import type { Context } from "../session/session.ts";
 import type { PendingToolCall } from "../session/turns.ts";
-import { joinItems } from "../wire/json.ts";
+import { joinItems, type Json } from "../wire/json.ts";
+import { readPendingReply } from "./paired-results.ts";
 
 /**
  * Adds a failed result for each tool call that the client leaves without one: providers refuse such a history, and the
@@ -14,11 +15,12 @@ export function fillMissingResults(context: Context, messages: readonly Message[
   if (pending.length === 0) return context;
   const unanswered = findUnanswered(pending, messages.slice(context.known));
   if (unanswered.length === 0) return context;
-  const { value } = dialect.encodeMessages([{ role: "user", blocks: unanswered.map(toFailedResult) }], {
-    dialect: dialect.id,
-    model: "",
-  });
-  const added = { dialect: dialect.id, items: joinItems(value) };
+  const encode = (more: readonly Message[]): Json[] =>
+    dialect.encodeMessages([...reply, ...more], { dialect: dialect.id, model: "" }).value;
+  const reply = readPendingReply(context);
+  // Encoded behind their calls, the results have ids as these have.
+  const failed = encode([{ role: "user", blocks: unanswered.map(toFailedResult) }]).slice(encode([]).length);
+  const added = { dialect: dialect.id, items: joinItems(failed) };
   const losses = unanswered.map(({ id }): Loss => ({
     at: "messages",
     what: "approximated",

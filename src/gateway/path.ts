@@ -12,6 +12,7 @@ import { CLIENT_LEFT } from "./call/stream-errors.ts";
 import { toTurnInput } from "./call/turn-input.ts";
 import { toReplyContext } from "./call/upstream-call.ts";
 import { dispatch, type PreparedCall, upstreamCallTo } from "./dispatch.ts";
+import { pairWithHistory } from "./paired-results.ts";
 import { type Outcome, respondWithin } from "./reply/early-response.ts";
 import { buildErrorResponse, buildErrorStream, withHeaders } from "./reply/headers.ts";
 import type { Recover } from "./reply/recovery.ts";
@@ -86,7 +87,7 @@ async function respond(call: Call, request: ParsedRequest, host: CallHost, signa
     const { policy } = candidates;
     prepared = {
       call,
-      request,
+      request: pairWithHistory(request, context),
       host,
       log,
       context,

@@ -252,6 +252,53 @@ describe("a call of Gemini without an id", () => {
   });
 });
 
+describe("a result on Gemini's surface", () => {
+  const path = (model: string): string => `/v1beta/models/${model}:generateContent`;
+  const part = (text: string, id?: string): object => ({
+    functionResponse: { ...(id !== undefined && { id }), name: "get_weather", response: { result: text } },
+  });
+  const shownBy = async (provider: string, parts: object[], rhone: object): Promise<Body> => {
+    const response = await call(path(`${provider}/mirror`), { contents: [{ role: "user", parts }], rhone });
+    const body = (await response.json()) as { candidates: { content: { parts: { text: string }[] } }[] };
+    expect(response.status, JSON.stringify(body)).toBe(200);
+    return JSON.parse(body.candidates[0]!.content.parts[0]!.text) as Body;
+  };
+  const askOn = async (model: string): Promise<{ session: { session_id: string }; ids: [string, string] }> => {
+    const asked = await chat({ model, messages: [user("weather?")], tools: CHAT_TOOLS });
+    const ids = asked.choices[0]!.message.tool_calls!.map(({ id }) => id) as [string, string];
+    return { session: { session_id: asked.rhone.session_id }, ids };
+  };
+  const expected = { Paris: "sun", Rome: "rain" };
+
+  it.each([
+    ["fakegem", "with the ids of the client, in any order", true],
+    ["fakegem", "without ids", false],
+    ["fake", "with the ids of the client, in any order", true],
+    ["fake", "without ids", false],
+    ["fakeanth", "without ids", false],
+  ])("has what its call has: calls of %s, results %s", async (caller, _, hasIds) => {
+    for (const provider of Object.keys(READERS)) {
+      const { session, ids } = await askOn(`${caller}/tools`);
+      const results = hasIds ? [part("rain", ids[1]), part("sun", ids[0])] : [part("sun"), part("rain")];
+      const answered = await shownBy(provider, results, session);
+      expect([provider, pairsIn(provider, answered)]).toEqual([provider, expected]);
+      await evictAllDurableObjects();
+      for (const next of Object.keys(READERS)) {
+        const shown = await shownBy(next, [{ text: "and?" }], session);
+        expect([next, pairsIn(next, shown)]).toEqual([next, expected]);
+      }
+    }
+  });
+
+  it.each(["fakegem", "fake"])("is added for a call of %s that has none, in the same way", async (caller) => {
+    for (const provider of Object.keys(READERS)) {
+      const { session } = await askOn(`${caller}/tools`);
+      const { calls, results } = READERS[provider]!(await shownBy(provider, [{ text: "never mind" }], session));
+      expect([provider, results.map(([id]) => id)]).toEqual([provider, calls.map(([id]) => id)]);
+    }
+  });
+});
+
 /** A question asked twice in one session; each time the model called the same tool with the same arguments. */
 async function askTwice(): Promise<{
   session: { session_id: string };

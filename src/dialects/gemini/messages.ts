@@ -6,7 +6,7 @@ import { isObject, type Json, type JsonObject } from "../../wire/json.ts";
 import type { Encoded, EncodeTarget } from "../dialect.ts";
 import { addPlaceholderSignature, decodePart, encodePart, hasIdOnWire } from "./blocks.ts";
 import { type DecodeContext, newDecodeContext } from "./decode-context.ts";
-import { type AnsweredCall, encodeResult } from "./tool-results.ts";
+import { type AnsweredCall, encodeResult, fitContent, sortResults } from "./tool-results.ts";
 
 const dialect = "gemini";
 
@@ -17,7 +17,8 @@ export function decodeMessages(items: readonly Json[], seal?: string): Message[]
 }
 
 /**
- * Contents that came over this wire stay as they are. Others are regrouped: consecutive messages of one side
+ * Contents that came over this wire stay as they are, but for ids of results that their calls do not have. Others are
+ * regrouped: consecutive messages of one side
  * are one content, because the API requires all results of a turn together, in the content behind the calls;
  * everything else of that side is in the next content. A message without any representable block still separates its
  * neighbours, so that the encoding of earlier messages does not change when a history grows.
@@ -47,7 +48,8 @@ export function encodeMessages(messages: readonly Message[], target: EncodeTarge
     const ownItem = readNativeMessage(message, target);
     if (ownItem !== undefined) {
       flush();
-      items.push(ownItem);
+      const results = message.blocks.filter((block) => block.kind === "tool_result");
+      items.push(fitContent(ownItem, results, calls));
       continue;
     }
     const groups = encodeBlocks(message, calls, target, losses);
@@ -76,12 +78,6 @@ export function decodeMessage(item: Json, context: DecodeContext): Message {
  * this wire.
  */
 type PartGroup = { parts: Json[]; isResult?: true; index?: number };
-
-/** Puts results of calls without an id in the order of their calls: Gemini pairs those of one name by their order. */
-function sortResults(groups: readonly PartGroup[]): PartGroup[] {
-  const results = groups.filter(({ index }) => index !== undefined).toSorted((a, b) => a.index! - b.index!);
-  return groups.map((group) => (group.index === undefined ? group : results.shift()!));
-}
 
 /** Loss: the system role inside the conversation, which becomes the user, and names of participants. */
 function encodeBlocks(

@@ -2,11 +2,15 @@ import { readNativeItem } from "../../canonical/native.ts";
 import type { Loss, Part, ToolResult } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, tryParseJson } from "../../wire/json.ts";
 import type { EncodeTarget } from "../dialect.ts";
-import { type DecodeContext, readToolId } from "./decode-context.ts";
+import { memberName, readMember } from "./casing.ts";
+import { type DecodeContext, idOf, readToolId } from "./decode-context.ts";
 import { decodeMedia, encodeMedia } from "./media.ts";
 
 /** The call of a result. Gemini matches by name and order, and by id only if the call has one. `index`: among all calls. */
 export type AnsweredCall = { name: string; hasId: boolean; index: number };
+
+/** The calls of the results of a message, by id. */
+type Calls = ReadonlyMap<string, AnsweredCall>;
 
 /**
  * `response` is always an object. `{result: …}`, `{output: …}` and `{error: …}` are wrappers of the text
@@ -40,7 +44,7 @@ export function encodeResult(
   losses: Loss[],
 ): Json[] {
   const ownItem = readNativeItem(result.native, target);
-  if (ownItem !== undefined) return [ownItem];
+  if (ownItem !== undefined) return [fitId(ownItem, result, call)];
   const name = result.name ?? call?.name ?? "";
   if (name === "") losses.push({ at: "tool_result", what: "approximated", why: "the tool's name is not known" });
   const media = result.content.flatMap((part) => (part.kind === "media" ? (encodeMedia(part, losses) ?? []) : []));
@@ -57,6 +61,45 @@ export function encodeResult(
     ...(isNested && { parts: mediaParts }),
   };
   return [{ functionResponse }, ...(isNested ? [] : mediaParts)];
+}
+
+/**
+ * A content of results in which each has the id of its call, and none if the call has none on this wire: the API knows a
+ * result by both. Those without stand in the order of their calls. `results`: its blocks. The content itself if all of
+ * that is so already.
+ */
+export function fitContent(content: Json, results: readonly ToolResult[], calls: Calls): Json {
+  if (results.length === 0 || !isObject(content) || !Array.isArray(content.parts)) return content;
+  const { parts } = content;
+  const places = parts.flatMap((part, at) => (isObject(part) && isObject(readMember(part, MEMBER)) ? [at] : []));
+  const fitted = places.map((at, i) => {
+    const call = calls.get(results[i]!.id);
+    const part = fitId(parts[at]!, results[i]!, call);
+    // Where no id was removed, the order is the client's.
+    return { at, part, ...(part !== parts[at] && call?.hasId === false && { index: call.index }) };
+  });
+  const changed = new Map(sortResults(fitted).map(({ part }, i) => [places[i], part]));
+  return fitted.every(({ at, part }) => part === parts[at])
+    ? content
+    : { ...content, parts: parts.map((part, at) => changed.get(at) ?? part) };
+}
+
+/** Puts results of calls without an id in the order of their calls: Gemini pairs those of one name by their order. */
+export function sortResults<T extends { index?: number }>(results: readonly T[]): T[] {
+  const sorted = results.filter(({ index }) => index !== undefined).toSorted((a, b) => a.index! - b.index!);
+  return results.map((result) => (result.index === undefined ? result : sorted.shift()!));
+}
+
+const MEMBER = "functionResponse";
+
+/** The part of a result with the id of its call. A result of no known call keeps its own. */
+function fitId(part: Json, result: ToolResult, call: AnsweredCall | undefined): Json {
+  const own = isObject(part) ? readMember(part, MEMBER) : undefined;
+  if (call === undefined || !isObject(part) || !isObject(own)) return part;
+  const id = call.hasId && result.id !== "" ? result.id : undefined;
+  if (idOf(own) === id) return part;
+  const { id: _, ...rest } = own;
+  return { ...part, [memberName(part, MEMBER)]: id === undefined ? rest : { id, ...rest } };
 }
 
 /** Gemini 3 and later. */

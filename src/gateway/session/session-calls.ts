@@ -21,6 +21,7 @@ import type { Budgets } from "../call/charge.ts";
 import { CANCELLED } from "../call/stream-errors.ts";
 import { toReplyContext } from "../call/upstream-call.ts";
 import { fillMissingResults } from "../missing-results.ts";
+import { pairWithHistory } from "../paired-results.ts";
 import { handleCall } from "../path.ts";
 import { buildErrorResponse } from "../reply/headers.ts";
 import { buildPendingResponse } from "../reply/response-object.ts";
@@ -207,9 +208,9 @@ export class SessionCalls {
         // A background response may have been cancelled while the call was queued.
         if (response !== undefined && isCancelled(sql, call.id)) throw CANCELLED;
         const continued = findContext(session, turnInput, response, sql);
-        const context = fillMissingResults(continued, turnInput.messages, request.surface.dialect);
-        const history = await inlineAll(context.history, blobs);
-        input = offload(toInputStep(request, context).input, blobs);
+        const history = await inlineAll(continued.history, blobs);
+        const context = fillMissingResults({ ...continued, history }, turnInput.messages, request.surface.dialect);
+        input = offload(toInputStep(pairWithHistory(request, context), context).input, blobs);
         work.push(input.catch(() => {}));
         session.start(started);
         if (response?.stored === true && request.stream)
@@ -221,7 +222,7 @@ export class SessionCalls {
         streams.start(started);
         watch();
         const losses = [...(request.losses ?? []), ...(context.losses ?? [])];
-        return { ...context, history, losses, ...(isSideBranch && { isBeside: isSideBranch }) };
+        return { ...context, losses, ...(isSideBranch && { isBeside: isSideBranch }) };
       },
       commit: async (record, step, storedResponse) => {
         const [turnInput, output] = await Promise.all([input, offload(step.output, blobs)]);
