@@ -4,13 +4,6 @@ import type { Item, Message, ModelRequest, Part } from "./types.ts";
 /** How long a provider caches the prompt up to a mark. */
 export type Lifetime = NonNullable<Item["cache"]>;
 
-/** The lifetimes of the marks on these items and inside of tool results, in their order. */
-export const lifetimesOf = (items: readonly Item[]): Lifetime[] => listMarked(items).map(({ cache }) => cache!);
-
-/** The lifetimes of the marks in these messages, in their order. */
-export const lifetimesIn = (messages: readonly Message[]): Lifetime[] =>
-  messages.flatMap(({ blocks }) => lifetimesOf(blocks));
-
 /**
  * The request with those of its marks that `select` accepts: indexes among all of them, tools first. Only for items that
  * are encoded for another wire: a mark inside of `native` stays.

@@ -1,4 +1,4 @@
-import { type Lifetime, lifetimesIn, lifetimesOf } from "../canonical/cache-marks.ts";
+import type { Lifetime } from "../canonical/cache-marks.ts";
 import type { WireDialect } from "../dialects/dialect.ts";
 import type { Context } from "../session/session.ts";
 import type { WireItems } from "../session/turns.ts";
@@ -25,7 +25,7 @@ export function limitRestoredMarks(context: Context, parsed: ParsedRequest, { ma
   const marksByTurn = history.map((items) => findItemMarks(items, members[items.dialect] ?? NO_NAMES));
   const marks = [...marksInMember, ...marksInItems, ...marksByTurn.flat()];
   if (marks.length === 0) return context;
-  const { before, after } = readOwnMarks(parsed, context.known);
+  const { before, after } = readOwnMarks(parsed, context.known, members[parsed.surface.dialect.id] ?? NO_NAMES);
   const selected = select(
     marks.map(({ lifetime }) => lifetime),
     before,
@@ -47,17 +47,27 @@ export function limitRestoredMarks(context: Context, parsed: ParsedRequest, { ma
   };
 }
 
-/** The marks of the call itself. Those of tools and instructions stand before the history, those of messages behind it. */
+/**
+ * The marks of the call itself, wherever its wire accepts them. Those of tools and instructions stand before the history,
+ * those of messages behind it.
+ */
 function readOwnMarks(
-  { request, messages, systemCount, body }: ParsedRequest,
+  { text, members, body, instructions, items, systemCount }: ParsedRequest,
   known: number,
+  names: readonly string[],
 ): { before: Lifetime[]; after: Lifetime[] } {
-  const instructionCount = request.messages.length - messages.length + systemCount;
+  const lifetimesIn = (json: string): Lifetime[] => findMarks(json, names).map(({ lifetime }) => lifetime);
+  const tools = members.findLast(({ key }) => key === "tools");
+  const before = [
+    tools === undefined ? "" : sliceSpan(text, tools.value),
+    instructions?.member?.json ?? "",
+    `[${instructions?.items ?? ""}]`,
+  ];
   // The member of the body marks the last block of the request (Anthropic API, Messages: `cache_control`).
   const automatic = isObject(body.cache_control) ? [lifetimeOf(JSON.stringify(body.cache_control))] : [];
   return {
-    before: [...lifetimesOf(request.tools ?? []), ...lifetimesIn(request.messages.slice(0, instructionCount))],
-    after: [...lifetimesIn(request.messages.slice(instructionCount + known)), ...automatic],
+    before: before.flatMap(lifetimesIn),
+    after: [...items.slice(systemCount + known).flatMap(lifetimesIn), ...automatic],
   };
 }
 
@@ -109,8 +119,11 @@ function findMarksAt(text: string, at: number, names: readonly string[]): Mark[]
   return [...inside, { lifetime: lifetimeOf(sliceSpan(text, own.value)), edits: removeMember(members, ...names) }];
 }
 
-/** The members of items that contain further items. Arguments of a tool call may contain any names and are none of them. */
-const CONTAINERS = new Set(["content", "output", "source"]);
+/**
+ * The members of items and tools that contain further items, or a mark (`function`, in tools of Chat). Arguments of a tool
+ * call may contain any names and are none of them.
+ */
+const CONTAINERS = new Set(["content", "output", "source", "function"]);
 
 /** An object, or the lifetime itself on the gateway's own wire. */
 const isMark = (json: string): boolean => json.startsWith("{") || json === '"5m"' || json === '"1h"';

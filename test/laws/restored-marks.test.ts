@@ -82,7 +82,7 @@ function bodyFor(target: "anthropic" | "openai-chat", parsed: ParsedRequest, con
 function marksOf(value: Json | undefined): [text: string, cache: Lifetime][] {
   if (Array.isArray(value)) return value.flatMap(marksOf);
   if (!isObject(value)) return [];
-  const inside = ["tools", "system", "messages", "content"].flatMap((member) => marksOf(value[member]));
+  const inside = ["tools", "function", "system", "messages", "content"].flatMap((member) => marksOf(value[member]));
   if (!isObject(value.cache_control) || value.messages !== undefined) return inside;
   const text = typeof value.text === "string" ? value.text : typeof value.name === "string" ? value.name : "result";
   return [...inside, [text, value.cache_control.ttl === "1h" ? "1h" : "5m"]];
@@ -126,8 +126,8 @@ describe("cache marks of a session whose newest messages are marked", () => {
   });
 
   it("leave the prefix of the earlier call as it was", () => {
-    const turns = numbers(8).map((n) => turn("anthropic", { text: `t${n}`, cache: "5m" }));
-    const bodies = numbers(8).map((count) => {
+    const turns = numbers(12).map((n) => turn("anthropic", { text: `t${n}`, cache: "5m" }));
+    const bodies = numbers(12).map((count) => {
       const parsed = parse("anthropic", { text: `t${count}`, cache: "5m" });
       return bodyFor("anthropic", parsed, contextOf(turns.slice(0, count - 1).flat()));
     });
@@ -171,6 +171,32 @@ describe("cache marks of a session whose newest messages are marked", () => {
     const many = numbers(5).map((n) => ({ name: `f${n}`, input_schema: {}, cache_control: control("5m") }));
     const over = bodyFor("anthropic", parse("anthropic", { text: "now" }, { tools: many }), contextOf(turns.flat()));
     expect(textsOf(over)).toEqual(many.map(({ name }) => name));
+  });
+
+  it("of the call itself are counted wherever a Chat host accepts them", () => {
+    const turns = numbers(5).map((n) => turn("openai-chat", { text: `t${n}`, cache: "5m" }));
+    const tool = { name: "f", parameters: {}, cache_control: control("5m") };
+    const marked = { role: "user", content: "whole", cache_control: control("5m") };
+    const more = { tools: [{ type: "function", function: tool }], messages: [marked] };
+    const body = bodyFor("openai-chat", parse("openai-chat", { text: "" }, more), contextOf(turns.flat()));
+    expect(textsOf(body)).toEqual(["f", "t4", "t5", "result"]);
+  });
+
+  it("inside of tool results are limited as well", () => {
+    const loop = (n: number): WireItems[] => {
+      const result = { type: "text", text: `r${n}`, cache_control: control("5m") };
+      const call = { role: "assistant", content: [{ type: "tool_use", id: `c${n}`, name: "f", input: {} }] };
+      const results = { role: "user", content: [{ type: "tool_result", tool_use_id: `c${n}`, content: [result] }] };
+      return [
+        { dialect: "anthropic", items: joinItems([call]), issuer: "home" },
+        { dialect: "anthropic", items: joinItems([results]) },
+      ];
+    };
+    const history = [...turn("anthropic", { text: "t", cache: "5m" }), ...numbers(6).flatMap(loop)];
+    for (const surface of ["anthropic", "openai-chat", "native"] as const) {
+      const body = bodyFor("anthropic", parse(surface, { text: "now", cache: "5m" }), contextOf(history));
+      expect(textsOf(body)).toEqual(["r4", "r5", "r6", "now"]);
+    }
   });
 
   it("of restored instructions are the oldest", () => {
