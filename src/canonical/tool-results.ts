@@ -8,7 +8,8 @@ type CallIds = { id: string; item?: string };
 /**
  * Gives tool results the ids of the calls they answer. An id decides first: a result with the id of an open call answers
  * that call. Then results for wires that match by name and order (most Gemini calls have no id): a result whose id belongs
- * to no call answers the first open call of its name that no id refers to. Open are the calls since the last client
+ * to no call answers the first open call of its name that no id refers to, and one with neither id nor name the first one
+ * at all: its provider gave the client no id to send. Open are the calls since the last client
  * message; earlier ones were answered or never will be.
  */
 export function pairResults(messages: readonly Message[]): Message[] {
@@ -65,7 +66,8 @@ function matchResults(
   });
   for (const result of rest) {
     if (!result.isIdAssigned && known.has(result.id)) continue;
-    const at = open.findIndex(({ name }) => name === result.name);
+    const isBare = result.id === "" && result.name === undefined;
+    const at = open.findIndex(({ name }) => isBare || name === result.name);
     if (at >= 0) ids.set(result, open.splice(at, 1)[0]!.id);
   }
   return ids;

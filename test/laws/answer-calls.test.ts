@@ -287,6 +287,28 @@ describe("a call of a Responses stream", () => {
   });
 });
 
+describe("results without an id", () => {
+  it("answer the calls without one in their order, and no call that an id refers to", () => {
+    const calls = [
+      { name: "look", args: { x: 1 } },
+      { id: "a", name: "look", args: { x: 2 } },
+      { name: "find", args: {} },
+    ];
+    const answer = openaiChat.decodeResponse(WIRES["openai-chat"].whole(calls), "home", "call_1");
+    const results = openaiChat.decodeMessages([
+      { role: "tool", tool_call_id: "", content: "1" },
+      { role: "tool", content: "3" },
+      { role: "tool", tool_call_id: "a", content: "2" },
+    ]);
+    const history = pairResults([...answer.messages, ...results]);
+    const [first, , third] = callsOf(answer).map((call) => call.id);
+    const ids = history.flatMap(({ blocks }) =>
+      blocks.flatMap((block) => (block.kind === "tool_result" ? block.id : [])),
+    );
+    expect(ids).toEqual([first, third, "a"]);
+  });
+});
+
 describe("a function call of Chat, the predecessor of tool calls", () => {
   const chunk = (delta: JsonObject, finish_reason: Json = null): JsonObject => ({
     id: "c",
