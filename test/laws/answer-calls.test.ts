@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { fold } from "../../src/canonical/accumulator.ts";
 import { pairResults } from "../../src/canonical/tool-results.ts";
@@ -6,7 +7,7 @@ import { DIALECTS } from "../../src/dialects/index.ts";
 import { openaiChat } from "../../src/dialects/openai-chat/index.ts";
 import { encodeUtf8 } from "../../src/wire/bytes.ts";
 import type { Json, JsonObject } from "../../src/wire/json.ts";
-import { decodeSse } from "../../src/wire/sse.ts";
+import { decodeSse, SseSplitter } from "../../src/wire/sse.ts";
 
 /** A call of an answer, as far as its provider names it. */
 type Call = { id?: string; name?: string; args: JsonObject };
@@ -230,6 +231,134 @@ describe.each(Object.keys(WIRES) as Dialect[])("a call of an answer of %s", (dia
       expect(second!.id).toMatch(/^call_/);
     }
   });
+});
+
+describe("the events of several calls and texts", () => {
+  /** Any order of the lists that leaves each of them in its own order. `picks` decide which list is next. */
+  function interleave(lists: readonly (readonly JsonObject[])[], picks: readonly number[]): JsonObject[] {
+    const rest = lists.map((list) => [...list]);
+    const order: JsonObject[] = [];
+    for (let i = 0; rest.some((list) => list.length > 0); i++) {
+      const open = rest.filter((list) => list.length > 0);
+      order.push(open[(picks[i] ?? 0) % open.length]!.shift()!);
+    }
+    return order;
+  }
+  const picks = fc.array(fc.nat(5), { maxLength: 40 });
+  const calls: Call[] = ["a", "b", "c"].map((id, i) => ({ id, name: `f${i}`, args: { x: i, y: "{}" } }));
+  const split = (text: string): string[] => [text.slice(0, 3), text.slice(3, 7), text.slice(7)];
+
+  /** The start of a stream, the events of each block, and the end. */
+  const STREAMS: [Dialect, JsonObject[], JsonObject[][], JsonObject[]][] = [
+    [
+      "anthropic",
+      [{ type: "message_start", message: { id: "msg_1", model: "m", content: [] } }],
+      [
+        ...messageCalls(calls).map((block, index) => [
+          { type: "content_block_start", index, content_block: { ...block, input: {} } },
+          ...split(JSON.stringify(block.input)).map((piece) => ({
+            type: "content_block_delta",
+            index,
+            delta: { type: "input_json_delta", partial_json: piece },
+          })),
+          { type: "content_block_stop", index },
+        ]),
+        [
+          { type: "content_block_start", index: 3, content_block: { type: "text", text: "" } },
+          ...["s", "o"].map((text) => ({ type: "content_block_delta", index: 3, delta: { type: "text_delta", text } })),
+          { type: "content_block_stop", index: 3 },
+        ],
+      ],
+      [{ type: "message_delta", delta: { stop_reason: "tool_use" } }, { type: "message_stop" }],
+    ],
+    [
+      "openai-responses",
+      [{ type: "response.created", response: { id: "r", model: "m" } }],
+      [
+        ...responseCalls(calls).map((item, output_index) => [
+          { type: "response.output_item.added", output_index, item: { ...item, arguments: "" } },
+          ...split(item.arguments as string).map((delta) => ({
+            type: "response.function_call_arguments.delta",
+            output_index,
+            delta,
+          })),
+          { type: "response.output_item.done", output_index, item },
+        ]),
+        [
+          { type: "response.output_item.added", output_index: 3, item: { ...outputText, content: [] } },
+          ...["s", "o"].map((delta) => ({
+            type: "response.output_text.delta",
+            output_index: 3,
+            content_index: 0,
+            delta,
+          })),
+          { type: "response.output_item.done", output_index: 3, item: outputText },
+        ],
+      ],
+      [{ type: "response.completed", response: { id: "r", model: "m", status: "completed", output: [] } }],
+    ],
+    [
+      "openai-chat",
+      [{ id: "c", model: "m", choices: [{ index: 0, delta: { role: "assistant" } }] }],
+      [
+        ...chatCalls(calls).map((call, index) => {
+          const { name, arguments: args } = call.function as { name: string; arguments: string };
+          const deltas: JsonObject[] = [
+            { index, type: "function", function: { arguments: "" } },
+            { index, id: call.id!, function: { arguments: args.slice(0, 3) } },
+            { index, function: { name, arguments: args.slice(3, 7) } },
+            { index, function: { arguments: args.slice(7) } },
+          ];
+          return deltas.map((delta) => ({
+            id: "c",
+            model: "m",
+            choices: [{ index: 0, delta: { tool_calls: [delta] } }],
+          }));
+        }),
+        ["s", "o"].map((content) => ({ id: "c", model: "m", choices: [{ index: 0, delta: { content } }] })),
+      ],
+      [{ id: "c", model: "m", choices: [{ index: 0, delta: {}, finish_reason: "tool_calls" }] }],
+    ],
+  ];
+
+  it.each(STREAMS)("are those calls and that text in any order: %s", (dialect, start, blocks, end) => {
+    fc.assert(
+      fc.property(picks, (order) => {
+        const answer = foldStream(dialect, [...start, ...interleave(blocks, order), ...end]);
+        const named = callsOf(answer).map((call) => [call.id, call.name, call.arguments]);
+        expect(named.toSorted()).toEqual(calls.map(({ id, name, args }) => [id, name, JSON.stringify(args)]));
+        const texts = answer.messages.flatMap((one) =>
+          one.blocks.flatMap((block) => (block.kind === "text" ? block.text : [])),
+        );
+        expect([texts.join(""), answer.finish.reason, answer.losses]).toEqual(["so", "tool_calls", undefined]);
+      }),
+    );
+  });
+
+  it.each(Object.keys(WIRES) as Dialect[])(
+    "make no call without name or id, wherever a stream of %s ends",
+    (dialect) => {
+      const unidentified: Call[] = [{ args: { x: 1 } }, { id: "a", args: {} }, { name: "f", args: { y: 2 } }];
+      const sse = encodeUtf8(
+        WIRES[dialect]
+          .stream(unidentified)
+          .map((event) => `data: ${JSON.stringify(event)}\n\n`)
+          .join(""),
+      );
+      for (let end = 0; end <= sse.length; end++) {
+        const decoder = DIALECTS[dialect].decodeStream("home", "call_1");
+        const splitter = new SseSplitter();
+        const events = [...splitter.push(sse.slice(0, end)), ...splitter.flush()].flatMap((event) =>
+          decoder.push(event),
+        );
+        events.push(...decoder.end());
+        expect(events.filter(({ type }) => type === "end" || type === "error")).toHaveLength(1);
+        for (const event of events)
+          if ((event.type === "open" || event.type === "close") && event.block.kind === "tool_call")
+            expect([event.block.name, event.block.id]).toEqual(["f", expect.stringMatching(/^call_/)]);
+      }
+    },
+  );
 });
 
 describe("a call of a Responses stream", () => {
