@@ -68,6 +68,8 @@ export type Message = Item & {
   /** The wire's role if it is more specific than `role`: `developer`. */
   word?: string;
   name?: string;
+  /** The request only referenced it by this item id; the turn has it. */
+  stored?: { id: string; turn: string };
 };
 
 export type FunctionTool = Item & {

@@ -108,6 +108,8 @@ type BodyLayout = {
    * out.
    */
   toPortableItem?: (item: string) => string;
+  /** Whether the text of stored items may reference other items. References are not sent, so it is not copied. */
+  mayHaveReferences?: (items: string) => boolean;
   /** The item for a list that consists of one bare text. JSON text in and out. */
   itemFromText?: (text: string) => string;
 };

@@ -154,7 +154,7 @@ const NO_ITEMS: { items: string; losses: Loss[] } = { items: "", losses: [] };
 
 /**
  * Encodes stored items for a target, as the inside of a JSON list. Items of the target's dialect are copied verbatim,
- * unless one of them is sealed to another issuer; otherwise all are decoded and encoded.
+ * unless one of them is sealed to another issuer or is a reference; otherwise all are decoded and encoded.
  */
 function encodeHistory(
   parts: readonly WireItems[],
@@ -162,7 +162,10 @@ function encodeHistory(
   target: EncodeTarget,
 ): { items: string; losses: Loss[] } {
   const isVerbatim = parts.every(
-    (part) => part.dialect === dialect.id && (!part.sealed || part.issuer === target.issuer),
+    (part) =>
+      part.dialect === dialect.id &&
+      (!part.sealed || part.issuer === target.issuer) &&
+      dialect.layout.mayHaveReferences?.(part.items) !== true,
   );
   if (isVerbatim) return { items: joinLists(parts.map(({ items }) => items)), losses: [] };
   const messages = parts.flatMap(decodeItems);

@@ -7,7 +7,7 @@ import { providersFor } from "../platform/org-providers.ts";
 import { responseIndexFor } from "../platform/response-index.ts";
 import { getIsolateRouter } from "../platform/router.ts";
 import { authenticateSocket } from "../platform/socket-auth.ts";
-import { findIndexedItems, indexItems } from "../platform/stored-items.ts";
+import { findResponseItems, indexItems } from "../platform/stored-items.ts";
 import { loadCatalogue } from "../providers/catalogue.ts";
 import { listInterruptedCalls } from "../session/interrupted-calls.ts";
 import { Lease } from "../session/lease.ts";
@@ -100,7 +100,7 @@ export class SessionServices {
       watch: () => this.outbox.scheduleCheck(),
       indexResponse: ({ id, caller }, responseId) => this.indexResponse({ id, org: caller.org }, responseId),
       indexItems: ({ id, caller }, ids) => this.indexItems({ id, org: caller.org }, ids),
-      findItems: (org, ids) => findIndexedItems(env, org, ids),
+      findItems: (org, ids) => findResponseItems(env, org, ids),
       onStarted: () => this.outbox.send(),
       onCommitted: (record, caller) =>
         autoCompact(record, caller, (model) => this.#contextWindow(model), this.commands),

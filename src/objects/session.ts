@@ -5,7 +5,7 @@ import type { SessionCall, StatelessCall } from "../gateway/call/call.ts";
 import type { ResponsesState } from "../gateway/call/responses-state.ts";
 import type { StreamChunk } from "../gateway/output/remote-recorder.ts";
 import { asOpenAiError, findContext } from "../gateway/responses/state.ts";
-import { findStoredItems, listOutputIds } from "../gateway/responses/stored-items.ts";
+import { findStoredItems, listIndexedIds, type StoredOnly } from "../gateway/responses/stored-items.ts";
 import { type Command, runCommand } from "../gateway/session/commands.ts";
 import { type ConversationCommand, runConversationCommand } from "../gateway/session/conversations.ts";
 import { importCall } from "../gateway/session/import-call.ts";
@@ -75,7 +75,7 @@ export class SessionObject extends DurableObject {
     await this.#services.durable();
     if (storedResponse !== undefined) {
       await this.#services.indexResponse(record, storedResponse.id);
-      await this.#services.indexItems(record, listOutputIds(storedResponse));
+      await this.#services.indexItems(record, listIndexedIds(storedResponse));
     }
     return true;
   }
@@ -132,10 +132,10 @@ export class SessionObject extends DurableObject {
     );
   }
 
-  /** The items with these ids, as a JSON text: of the whole session, or of one call whose response is stored. */
-  async findItems(org: string, ids: readonly string[], call?: string): Promise<Response> {
+  /** The items with these ids, as a JSON text: of the whole session, or of stored responses only. */
+  async findItems(org: string, ids: readonly string[], only?: StoredOnly): Promise<Response> {
     return await this.#respond(org, async ({ commands }) =>
-      Response.json(this.#belongsTo(org) ? await findStoredItems(ids, commands, call) : []),
+      Response.json(this.#belongsTo(org) ? await findStoredItems(ids, commands, only) : []),
     );
   }
 

@@ -22,8 +22,9 @@ export type Continuation = { at: string | undefined; matchedCount: number };
  *    They continue the root; appended to the head, that reply would be in the history twice.
  * 6. Otherwise all of them are new and continue the head, also replies that the client wrote itself (examples, a handover).
  *
- * Hashes do not cover ids of tool calls. Where messages have such ids, a turn matches only if its calls have them: an equal
- * reply to an equal question is another reply.
+ * Hashes do not cover ids. Where messages have ids of tool calls, a turn matches only if its calls have them, and messages
+ * that the request referenced by their ids match only the turn that has them: an equal reply to an equal question is
+ * another reply.
  */
 export function findContinuation(messages: readonly Message[], path: readonly Turn[], index: TurnIndex): Continuation {
   const head = path.at(-1);
@@ -49,10 +50,10 @@ function createLookUp(
 ): (chain: string, reply: readonly Message[]) => string | undefined {
   let before: string | undefined;
   return (chain, reply) => {
-    const isHead = head !== undefined && chain === head.chain && hasCallsOf(head, reply);
+    const isHead = head !== undefined && chain === head.chain && isReplyOf(head, reply);
     const isNextHead = isHead && (before === undefined || head.parent === before);
     const all = isNextHead ? [head] : listByHash(chain);
-    const matching = all.filter((turn) => hasCallsOf(turn, reply));
+    const matching = all.filter((turn) => isReplyOf(turn, reply));
     const next = matching.find(({ parent }) => before !== undefined && parent === before);
     const id = next?.id ?? (isHead ? head.id : matching[0]?.id);
     if (before !== undefined || matching.length < all.length) before = id ?? before;
@@ -60,9 +61,13 @@ function createLookUp(
   };
 }
 
-/** Whether the tool calls in a reply are the turn's, as far as they have ids. */
-const hasCallsOf = ({ open }: Pick<Turn, "open">, reply: readonly Message[]): boolean =>
-  listToolIds(reply, "tool_call").every((id) => open.some((call) => isIdOf(call, id)));
+/**
+ * Whether the tool calls and the referenced messages in a reply are the turn's, as far as they have ids. Turns that no
+ * call made have the items of other turns.
+ */
+const isReplyOf = ({ id, kind, open }: Pick<Turn, "id" | "kind" | "open">, reply: readonly Message[]): boolean =>
+  listToolIds(reply, "tool_call").every((callId) => open.some((call) => isIdOf(call, callId))) &&
+  (kind !== "call" || reply.every(({ stored }) => stored === undefined || stored.turn === id));
 
 /** The ids that calls or results have on their wire. */
 const listToolIds = (messages: readonly Message[], kind: "tool_call" | "tool_result"): string[] =>
@@ -89,7 +94,7 @@ export function findInPath(
   const results = listToolIds(leadingMessages(messages, false), "tool_result");
   const first = findLongestKnownPrefix(messages, (own, reply) =>
     path.findLast(
-      (turn, i) => turn.own === own && hasCallsOf(turn, reply) && areAnswersTo(path[i - 1]?.open ?? [], results),
+      (turn, i) => turn.own === own && isReplyOf(turn, reply) && areAnswersTo(path[i - 1]?.open ?? [], results),
     ),
   );
   if (first === undefined) return undefined;
@@ -107,7 +112,7 @@ export function matchLastReply(messages: readonly Message[], head: Turn | undefi
   const end = messages.findIndex(({ role }) => role !== "assistant");
   if (head === undefined || end <= 0) return undefined;
   const leading = messages.slice(0, end);
-  if (!hasCallsOf(head, leading)) return undefined;
+  if (!isReplyOf(head, leading)) return undefined;
   const isCalls = listToolIds(leading, "tool_call").length > 0;
   return isCalls || hashAfter(ROOT, leading) === head.reply ? { at: head.id, matchedCount: end } : undefined;
 }

@@ -26,8 +26,6 @@ export type ParsedRequest = RequestText & {
   messages: Message[];
   /** Some items differ from the text: items of the gateway's own kind were converted to the wire's format. */
   hasRewrittenItems?: true;
-  /** The ids of the messages that stand for an `item_reference` of the text. */
-  storedItems?: ReadonlyMap<Message, string>;
   /** How many of the items are leading system messages. */
   systemCount: number;
   instructions?: Instructions;

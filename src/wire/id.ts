@@ -1,3 +1,5 @@
+import { sha256 } from "./hash.ts";
+
 /**
  * Ids: `{prefix}_{ULID}{objectId}`.
  *
@@ -7,11 +9,16 @@
  *
  * A stateless call is stored in a journal object until its session exists. Call and session share the object id
  * `{ULID}.{journal}`, where `journal` is the object id of that journal.
+ *
+ * Items of OpenAI's Responses API have ids of their own form, `{prefix}_{objectId}{hash}`; see `deriveItemId`.
  */
 const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"; // Crockford: no i, l, o, u
 const TIME_LENGTH = 10;
 const STAMP_LENGTH = 26;
 const OBJECT_ID = new RegExp(`^[${ALPHABET}]{52}$`);
+/** Tells the items of one session apart. */
+const ITEM_HASH_LENGTH = 7;
+const ITEM_ID = new RegExp(`^[a-z]{1,4}_([${ALPHABET}]{52})[A-Za-z0-9]{${ITEM_HASH_LENGTH}}$`);
 const JOURNAL_ENTRY = new RegExp(`^[${ALPHABET}]{26}\\.[${ALPHABET}]{52}$`);
 
 /** Makes an id. `now`: Unix milliseconds. */
@@ -52,6 +59,23 @@ export function objectIdIn(prefix: string, id: string): string | undefined {
   const objectId = JOURNAL_ENTRY.test(name) ? name : name.slice(STAMP_LENGTH);
   return OBJECT_ID.test(objectId) || JOURNAL_ENTRY.test(objectId) ? objectId : undefined;
 }
+
+/**
+ * The id of an item of OpenAI's Responses API. `owner`: the id of the response, turn or session that has the item.
+ * `place`: tells it from the owner's other items. The same arguments give the same id. It contains the owner's object id,
+ * so that it leads to its session. OpenAI accepts item ids of up to 64 characters, so a prefix has at most four, and an
+ * object id that names a journal is left out.
+ */
+export function deriveItemId(prefix: string, owner: string, place: string): string {
+  const objectId = owner.slice(owner.indexOf("_") + 1).slice(STAMP_LENGTH);
+  const hash = sha256(`${owner} ${place}`).replace(/[-_]/g, "");
+  return OBJECT_ID.test(objectId)
+    ? `${prefix}_${objectId}${hash.slice(0, ITEM_HASH_LENGTH)}`
+    : `${prefix}_${hash.slice(0, 32)}`;
+}
+
+/** The object id of the session that has the item. Undefined for an item id that contains none, such as a provider's. */
+export const objectIdOfItem = (id: string): string | undefined => ITEM_ID.exec(id)?.[1];
 
 /** A lower bound: no id made at `time` (Unix milliseconds) or later sorts before it. */
 export const firstId = (prefix: string, time: number): string => `${prefix}_${encodeBase32(time, TIME_LENGTH)}`;

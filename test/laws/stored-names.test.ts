@@ -7,7 +7,7 @@ import type { Message } from "../../src/canonical/types.ts";
 import type { SessionCall, StatelessCall } from "../../src/gateway/call/call.ts";
 import type { ResponsesState } from "../../src/gateway/call/responses-state.ts";
 import type { StreamChunk } from "../../src/gateway/output/remote-recorder.ts";
-import type { StoredItem } from "../../src/gateway/responses/stored-items.ts";
+import type { StoredItem, StoredOnly } from "../../src/gateway/responses/stored-items.ts";
 import type { Command } from "../../src/gateway/session/commands.ts";
 import type { ConversationCommand } from "../../src/gateway/session/conversations.ts";
 import type { ResponseQuery } from "../../src/gateway/session/response-queries.ts";
@@ -154,8 +154,18 @@ const MEMBERS = {
   count: { blocks: true, events: true } satisfies Members<StreamChunk["count"]>,
   entry: { id: true, org: true, text: true, payload: true, told: true } satisfies Members<JournalEntry>,
   location: { place: true, call: true } satisfies Members<ResponseLocation>,
-  referenced: { id: true, item: true, message: true } satisfies Members<StoredItem>,
-  message: { role: true, blocks: true, word: true, name: true, native: true, cache: true } satisfies Members<Message>,
+  referenced: { id: true, turn: true, item: true, message: true } satisfies Members<StoredItem>,
+  only: { call: true } satisfies Members<StoredOnly>,
+  message: {
+    role: true,
+    blocks: true,
+    word: true,
+    name: true,
+    stored: true,
+    native: true,
+    cache: true,
+  } satisfies Members<Message>,
+  reference: { id: true, turn: true } satisfies Members<NonNullable<Message["stored"]>>,
   items: {
     dialect: true,
     items: true,

@@ -1,4 +1,5 @@
 import { describe, expect, it, vi } from "vitest";
+import { deriveItemId, objectIdOfItem } from "../../src/wire/id.ts";
 import { errorOf, eventsOf, get, objectOf, request } from "./client.ts";
 
 type Body = Record<string, unknown>;
@@ -7,7 +8,7 @@ type Answer = {
   id: string;
   status: string;
   output: Item[];
-  rhone: { session_id: string; call_id: string; losses: { at: string }[] };
+  rhone: { session_id: string; turn_id: string; call_id: string; losses: { at: string }[] };
 };
 
 const call = (body: Body, headers: Record<string, string> = {}): Promise<Response> =>
@@ -33,6 +34,8 @@ const messageOf = ({ output }: Answer): Item => output.find(({ type }) => type =
 /** What the provider was sent: `mirror` answers with it. */
 const sentOf = (answer: Answer): string => messageOf(answer).content![0]!.text;
 const count = (text: string, part: string): number => text.split(part).length - 1;
+/** In the place of the prefix: a session's id then has the form of a turn's. */
+const STAMP = `turn_${"0".repeat(26)}`;
 const inSession = (id: string): Body => ({ rhone: { session_id: id } });
 
 /** Which of these texts the provider was sent, as often and in the order in which they were in its request; and any reference. */
@@ -168,6 +171,36 @@ describe("in a session", () => {
   });
 });
 
+describe("of two equal replies, the one with the id is meant", () => {
+  const lineageOf = async (id: string): Promise<{ id: string; parent_id: string | null }[]> =>
+    (await get(`/v1/sessions/${id}/lineage`)).turns as { id: string; parent_id: string | null }[];
+
+  it.each(PROVIDERS)("on another branch: %s", async (provider) => {
+    const first = await answered({ model: `${provider}/say`, input: "First question" });
+    const { session_id } = first.rhone;
+    const twin = await answered({
+      model: `${provider}/say`,
+      input: "First question",
+      rhone: { session_id, parent: session_id },
+    });
+    for (const one of [first, twin]) {
+      const input = [user("First question"), reference(messageOf(one).id), user("Second question")];
+      const answer = await answered({ model: "fake/mirror", input, ...inSession(session_id) });
+      expect(found(sentOf(answer), SAID)).toEqual(SAID);
+      const turns = await lineageOf(session_id);
+      expect(turns.find(({ id }) => id === answer.rhone.turn_id)!.parent_id).toBe(one.rhone.turn_id);
+    }
+  });
+
+  it.each(PROVIDERS)("in another session: %s", async (provider) => {
+    const other = await answered({ model: `${provider}/say`, input: "Elsewhere" });
+    const first = await answered({ model: `${provider}/say`, input: "First question" });
+    const input = [reference(messageOf(other).id), user("Second question")];
+    const answer = await answered({ model: "fake/mirror", input, ...inSession(first.rhone.session_id) });
+    expect(found(sentOf(answer), SAID)).toEqual(["First question", "Said say.", "Said say.", "Second question"]);
+  });
+});
+
 describe("an item", () => {
   it("that the input has as well, or references twice, is sent once", async () => {
     const first = await answered({ model: "fakeresp/say", input: "First question" });
@@ -182,22 +215,19 @@ describe("an item", () => {
     }
   });
 
-  it.each(["fake", "fakeresp"])(
-    "that is unknown is an error that names it: %s",
-    async (provider) => {
-      for (const id of ["msg_unknown", "rs_0123456789"])
-        for (const stream of [false, true]) {
-          const response = await call({ model: `${provider}/mirror`, input: [user("Hello"), reference(id)], stream });
-          expect(response.status).toBe(404);
-          expect(await errorOf(response)).toMatchObject({
-            message: expect.stringContaining(`Item with id '${id}' not found.`) as string,
-            type: "invalid_request_error",
-            param: "input",
-          });
-        }
-    },
-    30_000,
-  );
+  it.each(["fake", "fakeresp"])("that is unknown is an error that names it: %s", async (provider) => {
+    const { session_id } = (await answered({ model: `${provider}/say`, input: "Hello" })).rhone;
+    for (const id of ["msg_unknown", "rs_0123456789", deriveItemId("msg", session_id.replace("sess_", STAMP), "0")])
+      for (const stream of [false, true]) {
+        const response = await call({ model: `${provider}/mirror`, input: [user("Hello"), reference(id)], stream });
+        expect(response.status).toBe(404);
+        expect(await errorOf(response)).toMatchObject({
+          message: expect.stringContaining(`Item with id '${id}' not found.`) as string,
+          type: "invalid_request_error",
+          param: "input",
+        });
+      }
+  });
 
   it("of a reference without an id is an error that names the field", async () => {
     const response = await call({ model: "fake/mirror", input: [user("Hello"), { type: "item_reference" }] });
@@ -212,6 +242,25 @@ describe("an item", () => {
     expect(await (await stub.findItems("org_other", [id])).json()).toEqual([]);
     await request(`/v1/responses/${first.id}`, { method: "DELETE" });
     expect((await call({ model: "fake/mirror", input: [reference(id), user("Hello")] })).status).toBe(404);
+  });
+
+  it("is found by a background call", async () => {
+    const first = await answered({ model: "fakeanth/say", input: "First question" });
+    const input = [user("First question"), reference(messageOf(first).id), user("Second question")];
+    const { id } = await answered({ model: "fake/mirror", input, background: true });
+    await vi.waitFor(async () => {
+      const done = (await get(`/v1/responses/${id}`)) as unknown as Answer;
+      expect(done.status).toBe("completed");
+      expect(found(sentOf(done), SAID)).toEqual(SAID);
+    });
+  });
+
+  it("has an id that OpenAI accepts, and only a provider's own is indexed", async () => {
+    for (const provider of PROVIDERS)
+      for (const { id } of (await answered({ model: `${provider}/tools`, input: "Hello" })).output) {
+        expect(id).toMatch(/^[a-zA-Z0-9_-]{1,64}$/);
+        expect([id, objectIdOfItem(id) === undefined]).toEqual([id, provider === "fakeresp"]);
+      }
   });
 
   it("whose id two providers' answers share leads to neither", async () => {

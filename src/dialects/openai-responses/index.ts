@@ -4,6 +4,7 @@ import { withFittedCalls, withFittedTools } from "../fit-tools.ts";
 import { decodeError, encodeError } from "../openai/errors.ts";
 import { toPortableItem } from "./compaction.ts";
 import { decodeMessages, encodeMessages } from "./messages.ts";
+import { mayHaveReferences } from "./references.ts";
 import { decodeRequest, encodeRequest } from "./request.ts";
 import { addRequiredMembers } from "./required-members.ts";
 import { decodeResponse, encodeResponse } from "./response.ts";
@@ -41,6 +42,7 @@ export const openaiResponses: WireDialect = {
     state: ["previous_response_id", "conversation", "background"],
     knownMembers: KNOWN_MEMBERS,
     toPortableItem,
+    mayHaveReferences,
     itemFromText: (text) => `{"role":"user","content":${text}}`,
   },
   decodeRequest,

@@ -11,14 +11,7 @@ import { isObject, type Json, type JsonObject, stringifyMember, stringOf } from 
 import type { AnswerCalls } from "../answer-calls.ts";
 import { decodePart } from "./blocks.ts";
 import { encodeAnnotations } from "./citations.ts";
-import {
-  continuesMessage,
-  deriveItemId,
-  encodeOpenItem,
-  encodeOutputItem,
-  encodeOutputPart,
-  ownIdOf,
-} from "./items.ts";
+import { continuesMessage, itemIdFor, encodeOpenItem, encodeOutputItem, encodeOutputPart, ownIdOf } from "./items.ts";
 import { decodeMessage, PARAGRAPH } from "./messages.ts";
 import { addMissing, extendCall, identifyCall, isCallItem, isIdentified } from "./tool-calls.ts";
 
@@ -238,7 +231,7 @@ export class ItemWriter {
     this.#index = index;
     this.#ordinal = ordinal;
     this.#emit = emit;
-    this.#id = id ?? ownIdOf(first) ?? deriveItemId(first, responseId, index);
+    this.#id = id ?? ownIdOf(first) ?? itemIdFor(first, responseId, index);
   }
 
   get item(): JsonObject {

@@ -1,4 +1,5 @@
 import type { Block, Message } from "../../canonical/types.ts";
+import { deriveItemId } from "../../wire/id.ts";
 import { isObject, type JsonObject, stringOf } from "../../wire/json.ts";
 import { toSafeId } from "../dialect.ts";
 import { encodeLogprobs } from "../openai/logprobs.ts";
@@ -17,12 +18,13 @@ export function pairOutput(messages: readonly Message[], responseId: string): { 
   const pairs: { item: JsonObject; message: Message }[] = [];
   for (const message of messages) {
     const { native } = message;
-    if (native?.dialect === dialect && isObject(native.item)) {
-      pairs.push({ item: native.item, message });
+    const item = native?.dialect === dialect && isObject(native.item) ? native.item : undefined;
+    if (item !== undefined && message.blocks.every((block) => isSameCall(item, block))) {
+      pairs.push({ item, message });
       continue;
     }
     for (const blocks of groupParts(message.blocks.flatMap(toOutputBlocks))) {
-      const item = encodeOutputItem(deriveItemId(blocks[0]!, responseId, pairs.length), blocks);
+      const item = encodeOutputItem(itemIdFor(blocks[0]!, responseId, pairs.length), blocks);
       pairs.push({ item, message: { role: "assistant", blocks } });
     }
   }
@@ -62,8 +64,7 @@ const isPart = (block: Block | undefined): boolean =>
 export function encodeOutputItem(id: string, blocks: readonly Block[]): JsonObject {
   const [block] = blocks;
   const native = isPart(block) ? undefined : nativeOf(block);
-  if (native !== undefined && hasAnnouncedType(native, block))
-    return native.id === undefined ? native : { ...native, id };
+  if (native !== undefined && isSameCall(native, block)) return native.id === undefined ? native : { ...native, id };
   const status = "completed";
   switch (block?.kind) {
     case "thinking": {
@@ -82,9 +83,12 @@ export function encodeOutputItem(id: string, blocks: readonly Block[]): JsonObje
   }
 }
 
-/** A stream announces a call before it is complete, and an item must not change its type. */
-const hasAnnouncedType = (native: JsonObject, block: Block | undefined): boolean =>
-  block?.kind !== "tool_call" || native.type === callTypeOf(block);
+/**
+ * Whether the item of a call has its type and name: the client knows the tool by those of the block, and a stream has
+ * announced them.
+ */
+const isSameCall = (native: JsonObject, block: Block | undefined): boolean =>
+  block?.kind !== "tool_call" || (native.type === callTypeOf(block) && native.name === block.name);
 
 /** The same item as it is announced by `response.output_item.added`, without content. */
 export function encodeOpenItem(id: string, block: Block): JsonObject {
@@ -116,8 +120,8 @@ export function encodeOutputPart(block: Block): JsonObject {
 }
 
 /** Depends on the response and the position only: a stream and a whole response have the same ids. */
-export const deriveItemId = (block: Block, responseId: string, index: number): string =>
-  `${block.kind === "tool_call" && block.custom ? "ctc" : PREFIX[block.kind]}_${hashOf(`${responseId} ${index}`)}`;
+export const itemIdFor = (block: Block, responseId: string, index: number): string =>
+  deriveItemId(block.kind === "tool_call" && block.custom ? "ctc" : PREFIX[block.kind], responseId, `${index}`);
 
 /**
  * Ids of responses have the prefix `resp_` (API reference, "The response object"); any other id is hashed.

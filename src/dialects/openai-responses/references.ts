@@ -12,3 +12,9 @@ export function isReference(item: Json): boolean {
   if ((item.type ?? null) !== null) return item.type === ITEM_REFERENCE;
   return item.id !== undefined && item.role === undefined && item.content === undefined;
 }
+
+/** Whether the text of stored items may have a reference. Quotes inside of strings are escaped, so no content matches. */
+export const mayHaveReferences = (items: string): boolean => TYPED.test(items) || SHORT.test(items);
+
+const TYPED = new RegExp(`"type"\\s*:\\s*"${ITEM_REFERENCE}"`);
+const SHORT = /\{\s*(?:"type"\s*:\s*null\s*,\s*)?"id"\s*:\s*"[^"]*"\s*(?:,\s*"type"\s*:\s*null\s*)?\}/;

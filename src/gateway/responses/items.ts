@@ -6,8 +6,7 @@ import { inline } from "../../session/large-strings.ts";
 import type { Session } from "../../session/session.ts";
 import type { Turn, WireItems } from "../../session/turns.ts";
 import type { Blobs } from "../../store/blobs.ts";
-import { sha256 } from "../../wire/hash.ts";
-import { withPrefix } from "../../wire/id.ts";
+import { deriveItemId, withPrefix } from "../../wire/id.ts";
 import { isObject, type Json, type JsonObject } from "../../wire/json.ts";
 
 /** An item of a conversation as OpenAI lists it: it always has an id, and a message is completed. */
@@ -44,7 +43,7 @@ export async function listTurnItems({ id, input, output }: Turn, blobs: Blobs): 
 
 /** Input as items. `owner`: id of the turn or session, from which ids of items without one are derived. */
 const toInputItems = (wireItems: WireItems, owner: string): ConversationItem[] =>
-  encodeInput(wireItems).map((item, at) => withItemId(item, toInputSeed(owner, at)));
+  encodeInput(wireItems).map((item, at) => withItemId(item, owner, inputPlace(at)));
 
 /** Input as items that have an id only if the client gave them one. */
 export function encodeInput(wireItems: WireItems): Json[] {
@@ -56,23 +55,24 @@ export function encodeInput(wireItems: WireItems): Json[] {
   return openaiResponses.encodeMessages(decodeItems(wireItems), target).value;
 }
 
-export const toInputSeed = (owner: string, at: number): string => `${owner} in ${at}`;
-export const toOutputSeed = (owner: string, at: number): string => `${owner} out ${at}`;
+/** Where an item is in its turn, as a part of the ids of items without one. */
+export const inputPlace = (at: number): string => `in ${at}`;
+export const outputPlace = (at: number): string => `out ${at}`;
 
 /** Output as items, with the ids that the client received. `owner`: the response's id. */
 function toOutputItems(wireItems: WireItems, owner: string): ConversationItem[] {
   const messages = decodeItems(wireItems);
-  return encodeOutput(messages, owner).map((item, at) => withItemId(item, toOutputSeed(owner, at)));
+  return encodeOutput(messages, owner).map((item, at) => withItemId(item, owner, outputPlace(at)));
 }
 
-/** The item with its own id, or with one derived from `idSeed`, which is the same for every listing. */
-export function withItemId(item: Json, idSeed: string): ConversationItem {
+/** The item with its own id, or with one derived from its owner and place, which is the same for every listing. */
+export function withItemId(item: Json, owner: string, place: string): ConversationItem {
   const members = isObject(item) ? item : {};
   const type = typeof members.type === "string" ? members.type : "message";
   const id =
     typeof members.id === "string" && members.id !== ""
       ? members.id
-      : `${ID_PREFIXES[type] ?? "item"}_${sha256(idSeed).replace(/[-_]/g, "").slice(0, 32)}`;
+      : deriveItemId(ID_PREFIXES[type] ?? "item", owner, place);
   return type === "message"
     ? { ...members, id, type, status: members.status ?? "completed", content: toContentParts(members) }
     : { ...members, id, type };
@@ -101,7 +101,7 @@ export function toUserItems(messages: readonly Message[], owner: string): Conver
     return message.role === "user" && blocks.length > 0 ? [{ role: "user", blocks }] : [];
   });
   const { value } = openaiResponses.encodeMessages(userMessages, { dialect: openaiResponses.id, model: "" });
-  return value.map((item, at) => withItemId(item, `${owner} user ${at}`));
+  return value.map((item, at) => withItemId(item, owner, `user ${at}`));
 }
 
 /** A page of a list (OpenAI API reference, pagination). `after`: id of the item that precedes the page. */

@@ -36,16 +36,13 @@ export const findInOrder =
 export async function resolveReferences(request: ParsedRequest, find: FindItems): Promise<ParsedRequest> {
   if (!hasReferences(request)) return request;
   const resolved = await resolveItems(request.messages.map(sentItemOf), find, "input");
-  const storedItems = new Map<Message, string>();
   const pairs = resolved.map((stored, i): Pair => {
     if (stored === undefined) return { text: request.items[i]!, message: request.messages[i]! };
     if (stored === REPEATED) return undefined;
-    // A message of its own, also if two requests resolve to the same stored one.
-    const message = { ...stored.message };
-    storedItems.set(message, stored.id);
-    return { text: JSON.stringify(stored.item), message };
+    const { id, turn, item, message } = stored;
+    return { text: JSON.stringify(item), message: { ...message, stored: { id, turn } } };
   });
-  return { ...withPairs(request, pairs), storedItems, hasRewrittenItems: true };
+  return { ...withPairs(request, pairs), hasRewrittenItems: true };
 }
 
 /** The item of a message as the client sent it; null on other surfaces than Responses. */
@@ -113,8 +110,7 @@ type CallContext = { session: Session; response: ResponsesState | undefined; sql
  * request. What the history matches as the start of the request stays. Throws as `findContext` does.
  */
 export async function omitKnownItems(request: ParsedRequest, context: CallContext): Promise<ParsedRequest> {
-  const { storedItems } = request;
-  if (storedItems === undefined) return request;
+  if (!request.messages.some(({ stored }) => stored !== undefined)) return request;
   const { session, response, sql, blobs } = context;
   const { parent, known } = findContext(session, toTurnInput(request), response, sql);
   const path = parent === undefined ? [] : session.pathOf(parent.id);
@@ -122,7 +118,7 @@ export async function omitKnownItems(request: ParsedRequest, context: CallContex
   const inHistory = new Set(items.map(({ id }) => id));
   const matched = request.systemCount + known;
   const pairs = request.messages.map((message, i): Pair => {
-    const id = storedItems.get(message);
+    const id = message.stored?.id;
     return i >= matched && id !== undefined && inHistory.has(id) ? undefined : { text: request.items[i]!, message };
   });
   return withPairs(request, pairs);

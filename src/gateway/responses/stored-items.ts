@@ -8,31 +8,35 @@ import { isStoredResponse, type StoredResponse } from "../../session/stored-resp
 import { findTurn, listTurnNodes, type Turn } from "../../session/turns.ts";
 import type { Blobs } from "../../store/blobs.ts";
 import type { Sql } from "../../store/sql.ts";
-import { withPrefix } from "../../wire/id.ts";
+import { objectIdOfItem, withPrefix } from "../../wire/id.ts";
 import { isObject, type JsonObject, parseJson } from "../../wire/json.ts";
-import { encodeInput, toInputSeed, toOutputSeed, withItemId } from "./items.ts";
+import { encodeInput, inputPlace, outputPlace, withItemId } from "./items.ts";
 
 /**
- * An item that a request may reference by `id`. `item`: as an item of OpenAI's Responses API. `message`: the same in
+ * An item that a request may reference by `id`. `turn`: the id of the turn that has it. `item`: as an item of OpenAI's Responses API. `message`: the same in
  * canonical form; the output of a model has the native items and seals of its own wire.
  */
-export type StoredItem = { id: string; item: JsonObject; message: Message };
+export type StoredItem = { id: string; turn: string; item: JsonObject; message: Message };
 
 type ItemStore = { session: Session; sql: Sql; blobs: Blobs };
 
+/** Which of a session's items a search covers: those of stored responses, or of the one that this call made. */
+export type StoredOnly = { call?: string };
+
 /**
- * The items of the session with these ids: of its history, the newest first, then of its other branches. `call`: only of
- * this call, if its response is stored.
+ * The items of the session with these ids: of its history, the newest first, then of its other branches. All of them,
+ * unless `only` is given.
  */
 export async function findStoredItems(
   ids: readonly string[],
   { session, sql, blobs }: ItemStore,
-  call?: string,
+  only?: StoredOnly,
 ): Promise<StoredItem[]> {
   const missing = new Set(ids);
   const found: StoredItem[] = [];
-  for (const turn of call === undefined ? listTurns(session, sql) : findStoredTurn(sql, call)) {
+  for (const turn of only?.call === undefined ? listTurns(session, sql) : listTurnOf(sql, only.call)) {
     if (missing.size === 0) break;
+    if (only !== undefined && !isStoredResponse(sql, withPrefix(turn.id, "call"))) continue;
     for (const item of await listReferableItems(turn, blobs)) if (missing.delete(item.id)) found.push(item);
   }
   return found;
@@ -48,8 +52,8 @@ function* listTurns(session: Session, sql: Sql): Generator<Turn> {
   }
 }
 
-function findStoredTurn(sql: Sql, call: string): Turn[] {
-  const turn = isStoredResponse(sql, call) ? findTurn(sql, withPrefix(call, "turn")) : undefined;
+function listTurnOf(sql: Sql, call: string): Turn[] {
+  const turn = findTurn(sql, withPrefix(call, "turn"));
   return turn === undefined ? [] : [turn];
 }
 
@@ -58,19 +62,21 @@ async function listReferableItems({ id: turn, input, output }: Turn, blobs: Blob
   const [request, reply] = await Promise.all([inline(input, blobs), inline(output, blobs)]);
   const owner = withPrefix(turn, "resp");
   const answered = pairOutput(decodeItems(reply), owner).map(({ item, message }, at) => {
-    const { id } = withItemId(item, toOutputSeed(owner, at));
-    return { id, item, message };
+    const { id } = withItemId(item, owner, outputPlace(at));
+    return { id, turn, item, message };
   });
   const requested = encodeInput(request).flatMap((item, at) => {
-    const { id } = withItemId(item, toInputSeed(turn, at));
-    return isObject(item) ? [{ id, item, message: openaiResponses.decodeMessages([item])[0]! }] : [];
+    const { id } = withItemId(item, turn, inputPlace(at));
+    return isObject(item) ? [{ id, turn, item, message: openaiResponses.decodeMessages([item])[0]! }] : [];
   });
   return [...answered, ...requested];
 }
 
-/** The ids of a stored response's output items. */
-export function listOutputIds({ body }: StoredResponse): string[] {
+/** The ids of a stored response's output items that do not lead to their session, and are looked up in the index. */
+export function listIndexedIds({ body }: StoredResponse): string[] {
   const { output } = parseJson(body) as JsonObject;
   const items = Array.isArray(output) ? output.filter(isObject) : [];
-  return items.flatMap(({ id }) => (typeof id === "string" && id !== "" ? [id] : []));
+  return items.flatMap(({ id }) =>
+    typeof id === "string" && id !== "" && objectIdOfItem(id) === undefined ? [id] : [],
+  );
 }

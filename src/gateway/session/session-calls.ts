@@ -29,7 +29,7 @@ import { toInputStep } from "../reply/settle.ts";
 import { acceptInBackground, drain, withStreaming } from "../responses/background.ts";
 import { type FindItems, findInOrder, omitKnownItems, resolveReferences } from "../responses/references.ts";
 import { asOpenAiError, findContext, withContinuation } from "../responses/state.ts";
-import { findStoredItems, listOutputIds } from "../responses/stored-items.ts";
+import { findStoredItems, listIndexedIds } from "../responses/stored-items.ts";
 import { warmUp } from "../responses/warm-up.ts";
 import type { SessionStreams } from "./session-streams.ts";
 
@@ -47,7 +47,7 @@ type SessionCallServices = {
   budgets: Budgets;
   /** Makes a call's response findable by the id its provider gave it. Durable when it resolves. */
   indexResponse: (call: Call, id: string) => Promise<void>;
-  /** Makes output items of a call's stored response findable by their ids. Durable when it resolves. */
+  /** Makes output items of a call's stored response findable by ids that do not lead to it. Durable when it resolves. */
   indexItems: (call: Call, ids: readonly string[]) => Promise<void>;
   /** Items of the organisation's stored responses. */
   findItems: (org: string, ids: readonly string[]) => ReturnType<FindItems>;
@@ -227,7 +227,7 @@ export class SessionCalls {
       commit: async (record, step, storedResponse) => {
         const [turnInput, output] = await Promise.all([input, offload(step.output, blobs)]);
         session.commit(record, { ...step, input: turnInput ?? step.input, output }, storedResponse);
-        const ids = storedResponse === undefined ? [] : listOutputIds(storedResponse);
+        const ids = storedResponse === undefined ? [] : listIndexedIds(storedResponse);
         await Promise.all([durable(), indexItems(call, ids)]);
         streams.onRecord(record);
         if (!isSideBranch) work.push(onCommitted(record, call.caller));

@@ -4,6 +4,7 @@ import { enterInJournal } from "../../platform/journal-stubs.ts";
 import { createBudgets } from "../../platform/key-stubs.ts";
 import { getIsolateRouter } from "../../platform/router.ts";
 import type { SessionStub } from "../../platform/session-stubs.ts";
+import { trackStoring } from "../../platform/stored-items.ts";
 import type { CallStart } from "../../session/calls.ts";
 import type { CompletedTurn } from "../../session/session.ts";
 import type { CallRecord } from "../../store/records.ts";
@@ -39,11 +40,11 @@ export function createStatelessHost(request: ParsedRequest, call: Stateless): Ca
     await stub().record(toRpcText(JSON.stringify({ ...finished, isNew } satisfies StatelessCall)), rest);
   };
   const deliverInBackground = async (finished: Omit<StatelessCall, "isNew">): Promise<void> => {
-    waitUntil(
-      deliver(finished).catch((cause) =>
-        console.error("call record not delivered to its session", finished.record.id, cause),
-      ),
+    const work = deliver(finished).catch((cause) =>
+      console.error("call record not delivered to its session", finished.record.id, cause),
     );
+    waitUntil(work);
+    if (finished.kept !== undefined) trackStoring(finished.record.org, work);
   };
   return {
     contextMode: "stateless",
