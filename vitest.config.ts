@@ -3,6 +3,7 @@ import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 import { answer } from "./test/fake/dialects.ts";
 import { answerEndpoint } from "./test/fake/endpoints.ts";
+import { answerOdd, COMPLETE_MODELS, FAILING_MODELS } from "./test/fake/odd.ts";
 
 /** Three kinds of tests: laws of the pure floors in Node, the product in workerd, and official clients against a served gateway. */
 export default defineConfig(async () => ({
@@ -33,6 +34,13 @@ export default defineConfig(async () => ({
                       "fake/fault-hollow.charge",
                       "fakeanth/fault-mute.waste",
                       "fakegem/fault-cut.waste",
+                      ...["fake", "fakeresp", "fakeanth", "fakegem", "fakenat"].flatMap((provider) => [
+                        `${provider}/fault-malformed-between.paid`,
+                        `${provider}/fault-malformed-behind.paid`,
+                      ]),
+                      ...["oddchat", "oddresp", "oddanth", "oddgem", "fakenat"].flatMap((provider) =>
+                        [...COMPLETE_MODELS, ...FAILING_MODELS].map((model) => `${provider}/${model}`),
+                      ),
                     ].map((model) => [model, { input: 1, output: 2 }]),
                   ),
                 ),
@@ -50,9 +58,21 @@ export default defineConfig(async () => ({
                     api_key: "fake-key",
                     quirks: { streamUsage: true },
                   },
+                  ...(["openai-chat", "openai-responses"] as const).map((dialect) => ({
+                    id: dialect === "openai-chat" ? "plain" : "plainresp",
+                    dialect,
+                    base_url: "http://fake.test/v1",
+                    api_key: "fake-key",
+                    quirks: { lacksCustomTools: true },
+                  })),
                   { id: "fakeanth", dialect: "anthropic", base_url: "http://fake.test/v1", api_key: "fake-key" },
                   { id: "fakeresp", dialect: "openai-responses", base_url: "http://fake.test/v1", api_key: "fake-key" },
                   { id: "fakegem", dialect: "gemini", base_url: "http://fake.test/v1", api_key: "fake-key" },
+                  { id: "fakenat", dialect: "native", base_url: "http://odd.test/v1", api_key: "fake-key" },
+                  { id: "oddchat", dialect: "openai-chat", base_url: "http://odd.test/v1", api_key: "fake-key" },
+                  { id: "oddresp", dialect: "openai-responses", base_url: "http://odd.test/v1", api_key: "fake-key" },
+                  { id: "oddanth", dialect: "anthropic", base_url: "http://odd.test/v1", api_key: "fake-key" },
+                  { id: "oddgem", dialect: "gemini", base_url: "http://odd.test/v1", api_key: "fake-key" },
                   { id: "oai", dialect: "openai-chat", base_url: "http://more.test/v1", api_key: "fake-key" },
                   { id: "resp", dialect: "openai-responses", base_url: "http://more.test/v1", api_key: "fake-key" },
                   { id: "behind", dialect: "native", base_url: "http://behind.test/v1", api_key: "rhone_sk_test" },
@@ -62,8 +82,11 @@ export default defineConfig(async () => ({
               },
               queueConsumers: { "rhone-records": { maxBatchTimeout: 0.05 } },
               // Whatever a test does not stub lands here, in Node, as a real network stream; nothing reaches the network.
-              outboundService: (request: Request) =>
-                new URL(request.url).hostname === "more.test" ? answerEndpoint(request) : answer(request),
+              outboundService: (request: Request) => {
+                const { hostname } = new URL(request.url);
+                if (hostname === "odd.test") return answerOdd(request);
+                return hostname === "more.test" ? answerEndpoint(request) : answer(request);
+              },
             },
           }),
         ],

@@ -17,6 +17,10 @@ export function decodeUtf8Strictly(bytes: Uint8Array): string | undefined {
   }
 }
 
+/** The bytes without a byte order mark at their start. */
+export const withoutBom = (bytes: Uint8Array): Uint8Array =>
+  bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? bytes.subarray(3) : bytes;
+
 /** Joins byte arrays. A single one is returned as it is, not copied. */
 export function concatBytes(parts: readonly Uint8Array[]): Uint8Array {
   if (parts.length === 1) return parts[0]!;

@@ -49,12 +49,13 @@ const SURFACES: Record<string, { own?: string; send: Send; end: RegExp }> = {
     end: /"finishReason":"STOP"/,
   },
   native: {
+    own: "fakenat",
     send: (model, rhone, key) => post("/v1/calls", { model, input: text, stream: true, rhone }, key),
     end: /"type":"call\.completed"/,
   },
 };
 
-const PROVIDERS = ["fake", "fakeresp", "fakeanth", "fakegem"];
+const PROVIDERS = ["fake", "fakeresp", "fakeanth", "fakegem", "fakenat"];
 const every = Object.keys(SURFACES).flatMap((surface) =>
   PROVIDERS.flatMap((provider) =>
     ["stateful", "stateless"].map((mode): [string, string, string] => [surface, provider, mode]),
@@ -123,7 +124,7 @@ it.each(["stateful", "stateless"])(
   },
 );
 
-describe.each(["chat", "responses", "messages", "gemini"])("a native relay of %s", (surface) => {
+describe.each(["chat", "responses", "messages", "gemini", "native"])("a native relay of %s", (surface) => {
   const { own, send } = SURFACES[surface]!;
 
   it("passes the provider's bytes but for malformed events before the first content", async () => {

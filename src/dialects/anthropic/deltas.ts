@@ -1,5 +1,5 @@
 import type { Block } from "../../canonical/types.ts";
-import { isObject, type Json, type JsonObject, stringifyMember, tryParseJson } from "../../wire/json.ts";
+import { isObject, type Json, type JsonObject, stringOf, tryParseJson } from "../../wire/json.ts";
 import { decodeBlock } from "./blocks.ts";
 
 /**
@@ -15,7 +15,7 @@ export type OpenBlock = { index: number; item: JsonObject; partial: string; stop
 export function appendDelta(block: OpenBlock, delta: JsonObject): void {
   switch (delta.type) {
     case "input_json_delta":
-      block.partial += stringifyMember(delta.partial_json);
+      block.partial += stringOf(delta.partial_json) ?? "";
       return;
     case "citations_delta":
       block.item.citations = [...listOf(block.item.citations), delta.citation ?? null];
@@ -28,17 +28,18 @@ export function appendDelta(block: OpenBlock, delta: JsonObject): void {
 
 /** The text that a delta adds to its block; "" for signatures, citations and the like. */
 export function textOfDelta({ item }: OpenBlock, delta: JsonObject): string {
-  if (item.type === "text" && delta.type === "text_delta") return stringifyMember(delta.text);
-  if (item.type === "thinking" && delta.type === "thinking_delta") return stringifyMember(delta.thinking);
-  return item.type === "tool_use" && delta.type === "input_json_delta" ? stringifyMember(delta.partial_json) : "";
+  if (item.type === "text" && delta.type === "text_delta") return stringOf(delta.text) ?? "";
+  if (item.type === "thinking" && delta.type === "thinking_delta") return stringOf(delta.thinking) ?? "";
+  return item.type === "tool_use" && delta.type === "input_json_delta" ? (stringOf(delta.partial_json) ?? "") : "";
 }
 
 /**
  * The block for a delta without `content_block_start`; `undefined` if the delta does not determine one.
  */
 export function startOfDelta(delta: JsonObject): JsonObject | undefined {
-  if (delta.type === "text_delta") return { type: "text", text: "" };
-  return delta.type === "thinking_delta" ? { type: "thinking", thinking: "" } : undefined;
+  if (delta.type === "text_delta" && typeof delta.text === "string") return { type: "text", text: "" };
+  const isThinking = delta.type === "thinking_delta" && typeof delta.thinking === "string";
+  return isThinking ? { type: "thinking", thinking: "" } : undefined;
 }
 
 /**
@@ -57,6 +58,8 @@ export function currentBlock({ item, partial }: OpenBlock, seal?: string): Block
 function appendValue(before: Json | undefined, more: Json): Json {
   if (typeof before === "string" && typeof more === "string") return before + more;
   if (Array.isArray(before) && Array.isArray(more)) return [...before, ...more];
+  // A value of another type cannot continue a text.
+  if (typeof before === "string") return before;
   return more ?? before ?? null;
 }
 

@@ -14,6 +14,7 @@ import { decodeErrorBody, errorMembers, readPlainJson } from "./errors.ts";
 import { decodeGrounding, joinTexts } from "./grounding.ts";
 import { decodeLogprobs } from "./logprobs.ts";
 import { PartialCall } from "./partial-args.ts";
+import { isPlain, joinPart } from "./plain-parts.ts";
 import {
   blockReasonOf,
   decodeResponse,
@@ -169,8 +170,10 @@ class GeminiDecoder implements StreamDecoder {
 
   /** Appends a plain text to the open block of its kind; every other part is a block of its own. */
   #addPart(part: Json): StreamEvent[] {
-    const call = isObject(part) ? readMember(part, "functionCall") : undefined;
-    if (!isObject(part)) return this.#addWholePart(part);
+    // A bare text is a part at some hosts; no other value is one, nor is a text of another type.
+    if (typeof part === "string") return this.#addWholePart(part);
+    if (!isObject(part) || (part.text !== undefined && typeof part.text !== "string")) return [];
+    const call = readMember(part, "functionCall");
     if (isObject(call)) return this.#addCall(part, call);
     if (!isPlain(part)) return this.#addWholePart(part);
     const text = stringifyMember(part.text);
@@ -340,19 +343,6 @@ class GeminiEncoder implements StreamEncoder {
     const chunk = { ...members, modelVersion: this.#model, responseId: this.#id };
     return encodeSse({ data: JSON.stringify(chunk) });
   }
-}
-
-/** A text without other members: only such parts are joined. */
-const isPlain = (part: JsonObject): boolean =>
-  typeof part.text === "string" && Object.keys(part).every((name) => name === "text" || name === "thought");
-
-/** Consecutive plain texts of one kind become one part. */
-function joinPart(parts: readonly Json[], part: Json): Json[] {
-  const last = parts.at(-1);
-  const isSame = isObject(last) && isObject(part) && isPlain(last) && isPlain(part) && last.thought === part.thought;
-  return isSame
-    ? [...parts.slice(0, -1), { ...last, text: stringifyMember(last.text) + stringifyMember(part.text) }]
-    : [...parts, part];
 }
 
 /** Errors inside a stream have their HTTP status as the code. */

@@ -2,7 +2,15 @@ import { deltaTextOf, toOpenBlock } from "../../canonical/accumulator.ts";
 import { addLate } from "../../canonical/citations.ts";
 import { GatewayError } from "../../canonical/error.ts";
 import type { Block, StreamEvent, Usage } from "../../canonical/types.ts";
-import { isObject, type Json, type JsonObject, numberOf, stringifyMember, tryParseJson } from "../../wire/json.ts";
+import {
+  isObject,
+  type Json,
+  type JsonObject,
+  numberOf,
+  stringifyMember,
+  stringOf,
+  tryParseJson,
+} from "../../wire/json.ts";
 import { encodeSse, type SseEvent } from "../../wire/sse.ts";
 import { AnswerCalls } from "../answer-calls.ts";
 import type { ReplyContext, StreamDecoder, StreamEncoder } from "../dialect.ts";
@@ -39,6 +47,10 @@ class CallDecoder implements StreamDecoder {
     return this.#isFinished;
   }
 
+  get isTerminated(): boolean {
+    return this.#isOver;
+  }
+
   get usage(): Usage {
     return decodeUsage(this.#usage);
   }
@@ -46,7 +58,7 @@ class CallDecoder implements StreamDecoder {
   push({ data, event }: SseEvent): StreamEvent[] {
     if (data === undefined) return [];
     const payload = tryParseJson(data);
-    if (isObject(payload)) this.#usage = payload.usage ?? this.#usage;
+    if (isObject(payload) && isObject(payload.usage)) this.#usage = payload.usage;
     if (this.#isOver) return [];
     if (!isObject(payload)) return decodeMalformed(data, event, (error) => this.#fail(error));
     switch (payload.type ?? event) {
@@ -99,7 +111,7 @@ class CallDecoder implements StreamDecoder {
     const isUnidentified = initial.kind === "tool_call" && (initial.name === "" || initial.id === "");
     if (at !== this.#open?.index && isUnidentified) return [];
     const events = at === this.#open?.index ? [] : [...this.#close(), ...this.#start(at, initial)];
-    const text = stringifyMember(more);
+    const text = stringOf(more) ?? "";
     const open = this.#open;
     if (open === undefined || text === "") return events;
     if (open.block.kind === "tool_call") open.block = { ...open.block, arguments: open.block.arguments + text };

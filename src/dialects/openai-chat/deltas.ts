@@ -9,6 +9,8 @@ export function appendDelta(message: JsonObject, delta: JsonObject): void {
   for (const [member, value] of Object.entries(delta)) {
     const before = message[member];
     if (value === null || member === "tool_calls" || member === "role") continue;
+    // A value of another type cannot continue a text.
+    if (TEXT_MEMBERS.has(member) && typeof value !== "string" && !Array.isArray(value)) continue;
     if (typeof value === "string" && Array.isArray(before))
       before.push(...(value === "" ? [] : [{ type: "text", text: value }]));
     else if (typeof value === "string" && TEXT_MEMBERS.has(member))

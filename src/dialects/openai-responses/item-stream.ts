@@ -7,7 +7,7 @@ import {
   readCustomInput,
 } from "../../canonical/custom-tools.ts";
 import type { Block, StreamEvent } from "../../canonical/types.ts";
-import { isObject, type Json, type JsonObject, stringifyMember, stringOf } from "../../wire/json.ts";
+import { isObject, type Json, type JsonObject, numberOf, stringifyMember, stringOf } from "../../wire/json.ts";
 import type { AnswerCalls } from "../answer-calls.ts";
 import { decodePart } from "./blocks.ts";
 import { encodeAnnotations } from "./citations.ts";
@@ -75,8 +75,8 @@ export class ItemReader {
       this.#item = extendCall(this.#item, event);
       return [];
     }
-    const delta = stringifyMember(event.delta);
-    const at = this.#partPosition(event.content_index ?? 0);
+    const delta = stringOf(event.delta) ?? "";
+    const at = this.#partPosition(numberOf(event.content_index) ?? 0);
     switch (event.type) {
       case "response.content_part.added": {
         const part = decodePart(event.part ?? null);

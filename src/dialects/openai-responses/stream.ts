@@ -61,7 +61,8 @@ class ResponsesDecoder implements StreamDecoder {
   push({ data, event: name }: SseEvent): StreamEvent[] {
     if (data === undefined || data.trim() === "[DONE]") return [];
     const event = tryParseJson(data);
-    if (isObject(event) && isObject(event.response)) this.#usage = event.response.usage ?? this.#usage;
+    if (isObject(event) && isObject(event.response) && isObject(event.response.usage))
+      this.#usage = event.response.usage;
     if (this.#isOver) return [];
     if (!isObject(event)) return decodeMalformed(data, name, (error) => this.#fail(error));
     return this.#recordBlocks(this.#addEvent(event));

@@ -44,7 +44,7 @@ export function passesBytes(upstreamCall: UpstreamCall): boolean {
 
 /** Whether the upstream answers with server-sent events. */
 export const isEventStream = (upstream: Response): boolean =>
-  upstream.headers.get("content-type")?.includes("event-stream") === true;
+  upstream.headers.get("content-type")?.toLowerCase().includes("event-stream") === true;
 
 /** Whether caller and provider have the same dialect. */
 export const isSameDialect = ({ request, dialect }: UpstreamCall): boolean => request.surface.dialect.id === dialect.id;

@@ -2,7 +2,7 @@ import { unfold } from "../../canonical/accumulator.ts";
 import type { ModelResponse } from "../../canonical/types.ts";
 import { concatBytes, decodeUtf8, encodeUtf8 } from "../../wire/bytes.ts";
 import { decodeSse } from "../../wire/sse.ts";
-import { isSameDialect, passesBytes, toReplyContext, type UpstreamCall } from "../call/upstream-call.ts";
+import { isEventStream, isSameDialect, passesBytes, toReplyContext, type UpstreamCall } from "../call/upstream-call.ts";
 import type { UpstreamAnswer, WholeAnswer } from "../upstream/first-content.ts";
 import { NO_EVENT } from "../upstream/stream-reader.ts";
 import { annotateBody } from "./annotate.ts";
@@ -10,7 +10,7 @@ import { EVENT_STREAM, toJsonType } from "./headers.ts";
 import { withIdentity } from "./identity.ts";
 import type { Recover } from "./recovery.ts";
 import { relayBytes } from "./relay.ts";
-import { settle } from "./settle.ts";
+import { settle, toPublicReplyContext } from "./settle.ts";
 import { streamReply } from "./stream.ts";
 import { TranslationWriter } from "./writers.ts";
 
@@ -35,7 +35,7 @@ async function replyWhole({ call: upstreamCall, bytes, response }: WholeAnswer):
   const { request, call, host, log, upstream } = upstreamCall;
   const record = await settle(upstreamCall, response);
   const rhone = call.annotate ? log.toRhoneObject(record) : undefined;
-  if (passesBytes(upstreamCall)) {
+  if (passesBytes(upstreamCall) && !isEventStream(upstream)) {
     const type = toJsonType(upstream.headers.get("content-type"));
     const annotated =
       rhone === undefined ? bytes : encodeUtf8(annotateBody(addRequired(upstreamCall, decodeUtf8(bytes)), rhone));
@@ -58,7 +58,8 @@ const addRequired = (upstreamCall: UpstreamCall, body: string): string =>
 function encodeAsStream(upstreamCall: UpstreamCall, response: ModelResponse, rhone: object | undefined): Response {
   const { request, call, host } = upstreamCall;
   const surface = request.surface.dialect;
-  const writer = new TranslationWriter({ surface, reply: toReplyContext(upstreamCall), ...(rhone && { rhone }) });
+  const reply = toPublicReplyContext(upstreamCall, response.id);
+  const writer = new TranslationWriter({ surface, reply, ...(rhone && { rhone }) });
   const events = unfold(response);
   const bytes = concatBytes([writer.push(NO_EVENT, events), writer.end(rhone ?? {})]);
   if (!request.outside.asList) {

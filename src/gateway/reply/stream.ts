@@ -179,17 +179,18 @@ class ReplyStream {
     withholdsError: boolean,
   ): Promise<ModelResponse> {
     await this.#sendEvents(upstreamCall, events);
+    let isSilent = false;
     const { upstream, host } = upstreamCall;
     const body = upstream.body === null ? undefined : createPacedReader(upstream.body, host.now);
     for await (const chunk of readChunks(upstreamCall, idleLimit(upstreamCall, reader), body)) {
       this.#onData();
       const read = reader.push(chunk);
+      if (isSilent) continue;
       const { error } = reader.accumulated;
-      const errorAt = withholdsError
-        ? read.findIndex(({ decoded }) => decoded.some(({ type }) => type === "error"))
-        : -1;
-      await this.#sendEvents(upstreamCall, errorAt < 0 ? read : read.slice(0, errorAt));
-      if (error !== undefined && (withholdsError || error.upstream === undefined)) break;
+      // After the error, the stream is read on for its usage.
+      isSilent = error !== undefined && (withholdsError || error.upstream === undefined);
+      const errorAt = read.findIndex(({ decoded }) => decoded.some(({ type }) => type === "error"));
+      await this.#sendEvents(upstreamCall, isSilent ? read.slice(0, errorAt) : read);
     }
     const rest = reader.end();
     const { response, error } = reader.accumulated;
@@ -209,7 +210,8 @@ class ReplyStream {
   /** One write for all events of a chunk. */
   async #sendEvents(upstreamCall: UpstreamCall, events: readonly ReadEvent[]): Promise<void> {
     const joiner = this.#joiner;
-    const parts = events.map(({ event, decoded, isFinishing, isFailing }) => {
+    const parts = events.map(({ event, decoded, isFinishing, isFailing, isBehindEnd }) => {
+      if (isBehindEnd) return NOTHING;
       if (joiner !== undefined)
         return this.#writer.push(
           NO_EVENT,
@@ -228,6 +230,8 @@ class ReplyStream {
     await this.#output.send(bytes, this.#writer.takeCount());
   }
 }
+
+const NOTHING = new Uint8Array(0);
 
 /**
  * Why the reply ends before its provider's answer does: cancellation, or a client that left with `on_disconnect:

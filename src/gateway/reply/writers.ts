@@ -3,7 +3,6 @@ import type { StreamEvent } from "../../canonical/types.ts";
 import type { ReplyContext, StreamEncoder, StreamUsage, WireDialect } from "../../dialects/dialect.ts";
 import type { EventCount } from "../../session/stream/segments.ts";
 import { concatBytes, encodeUtf8 } from "../../wire/bytes.ts";
-import { tryParseJson } from "../../wire/json.ts";
 import { decodeSse, type SseEvent } from "../../wire/sse.ts";
 import { EventNumberer, hasEventIds } from "../output/event-numbers.ts";
 import { isMalformed } from "../upstream/stream-reader.ts";
@@ -62,7 +61,7 @@ export class RelayWriter implements EventWriter {
   }
 
   push(event: SseEvent, decoded: readonly StreamEvent[], isFinishing: boolean): Uint8Array {
-    if (isMalformed(decoded) || (isFinishing && isUnreadable(event))) return NOTHING;
+    if (isMalformed(decoded)) return NOTHING;
     const error = decoded.find((one) => one.type === "error")?.error;
     // An error that is no event of this dialect is not passed on; `fail` sends it instead.
     if (error !== undefined && error.upstream === undefined) return NOTHING;
@@ -183,9 +182,5 @@ export class TranslationWriter implements EventWriter {
 /** Event ids are added only to streams that may be annotated. */
 const createNumberer = ({ surface, rhone }: WriterOptions): EventNumberer =>
   new EventNumberer(hasEventIds(surface.id, rhone !== undefined));
-
-/** Malformed data at the end, where a decoder ignores what follows the terminal event. */
-const isUnreadable = ({ data }: SseEvent): boolean =>
-  data !== undefined && data.trim() !== "[DONE]" && tryParseJson(data) === undefined;
 
 const NOTHING = new Uint8Array(0);

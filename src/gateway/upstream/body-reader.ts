@@ -8,7 +8,10 @@ import type { StreamReader } from "./stream-reader.ts";
 const MAX_WHOLE_BYTES = 64 * 1024 * 1024;
 /** Time to wait for usage and the terminal event after the last content. Milliseconds. */
 const LINGER_MS = 10_000;
-/** Time to wait for the end of the connection after the terminal event, so that it can be pooled. Milliseconds. */
+/**
+ * Time to wait for the end of the connection after the terminal event, so that it can be pooled, and for usage after an
+ * error. Milliseconds.
+ */
 const CLOSING_MS = 500;
 
 /** How long an upstream may be silent. */
@@ -19,21 +22,24 @@ type StallPolicy = {
    */
   due: (lastReadAt: number) => { at: number; what: string };
   /**
-   * The answer is complete: neither silence nor a broken connection makes it fail. Absent: such a failure always counts.
+   * The answer is complete or has failed: neither silence nor a broken connection makes a difference. Absent: such a
+   * failure always counts.
    */
   isFinished?: () => boolean;
 };
 
 /**
- * Each chunk must arrive within the idle deadline. `reader`: reports whether the answer is complete, which shortens it.
+ * Each chunk must arrive within the idle deadline. `reader`: reports whether the answer is complete or has failed, which
+ * shortens it.
  */
 export const idleLimit = ({ deadlines }: Pick<UpstreamCall, "deadlines">, reader?: StreamReader): StallPolicy => ({
   due: (lastReadAt) => {
-    const limit = reader?.isTerminated ? CLOSING_MS : reader?.isFinished ? LINGER_MS : deadlines.idle;
+    const isOver = reader !== undefined && (reader.isTerminated || reader.hasFailed);
+    const limit = isOver ? CLOSING_MS : reader?.isFinished ? LINGER_MS : deadlines.idle;
     const ms = Math.min(limit, deadlines.idle);
     return { at: lastReadAt + ms, what: `the provider sent nothing for ${ms / 1000} s` };
   },
-  isFinished: () => reader?.isFinished === true,
+  isFinished: () => reader !== undefined && (reader.isFinished || reader.hasFailed),
 });
 
 /**

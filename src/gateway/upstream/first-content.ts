@@ -3,7 +3,7 @@ import { GatewayError } from "../../canonical/error.ts";
 import { findFailure } from "../../canonical/failed-answer.ts";
 import { restoreResponse } from "../../canonical/tool-names.ts";
 import type { ModelResponse, StreamEvent, Usage } from "../../canonical/types.ts";
-import { decodeUtf8 } from "../../wire/bytes.ts";
+import { concatBytes, decodeUtf8, withoutBom } from "../../wire/bytes.ts";
 import { isObject, tryParseJson } from "../../wire/json.ts";
 import { decodeSse } from "../../wire/sse.ts";
 import { toStreamError } from "../call/stream-errors.ts";
@@ -49,20 +49,24 @@ export async function awaitFirstContent(
     : await readWhole(upstreamCall, onDiscardedUsage);
 }
 
-/** Reads a stream until an event has content, the answer is complete, or it fails. */
+/**
+ * Reads a stream until an event has content, the answer is complete, or it fails. JSON under the content type of a stream
+ * is a whole answer.
+ */
 async function readFirstContent(
   upstreamCall: UpstreamCall,
   onDiscardedUsage: OnDiscardedUsage,
-): Promise<StartedStream> {
+): Promise<UpstreamAnswer> {
   const { call, dialect, encodeTarget, aliases, host, deadlines } = upstreamCall;
   const reader = new StreamReader(restoreTools(dialect.decodeStream(encodeTarget.issuer, call.id), aliases));
   const started: StartedStream = { call: upstreamCall, chunks: [], events: [], reader };
   const at = host.now() + deadlines.firstContent;
   const what = `the provider sent no content within ${deadlines.firstContent / 1000} s`;
   const whenFailing = idleLimit(upstreamCall, reader);
+  const isFailing = (): boolean => reader.isFailing || reader.hasFailed;
   const limit = {
-    due: (lastReadAt: number) => (reader.isFailing ? whenFailing.due(lastReadAt) : { at, what }),
-    isFinished: () => reader.isFailing,
+    due: (lastReadAt: number) => (isFailing() ? whenFailing.due(lastReadAt) : { at, what }),
+    isFinished: isFailing,
   };
   let size = 0;
   try {
@@ -73,16 +77,17 @@ async function readFirstContent(
       const read = reader.push(chunk);
       started.chunks.push(chunk);
       started.events.push(...read);
-      if (reader.accumulated.error !== undefined) throw reader.accumulated.error;
       // A failed answer is read to its end: its usage may follow, and nothing of it has been sent.
-      if (reader.isFailing) continue;
+      if (isFailing()) continue;
       if (reader.isFinished || read.some(({ decoded }) => decoded.some(isContent))) return started;
     }
+    const bytes = concatBytes(started.chunks);
+    if (isJson(bytes)) return toWholeAnswer(upstreamCall, bytes, onDiscardedUsage);
     started.events.push(...reader.end());
     if (reader.accumulated.error !== undefined) throw reader.accumulated.error;
     return started;
   } catch (thrown) {
-    onDiscardedUsage(reader.usage, reader.accumulated.model);
+    if (Object.keys(reader.usage).length > 0) onDiscardedUsage(reader.usage, reader.accumulated.model);
     throw new EmptyStreamError(toStreamError(thrown));
   }
 }
@@ -108,24 +113,43 @@ async function readWhole(upstreamCall: UpstreamCall, onDiscardedUsage: OnDiscard
   const bytes = await readAll(upstreamCall).catch((cause: unknown) => {
     throw toStreamError(cause);
   });
-  const response = decodeWhole(upstreamCall, bytes, onDiscardedUsage);
+  return toWholeAnswer(upstreamCall, bytes, onDiscardedUsage);
+}
+
+/**
+ * The answer of a whole body. The body decides on its format: some hosts send JSON or a stream under another content type.
+ */
+function toWholeAnswer(upstreamCall: UpstreamCall, body: Uint8Array, onDiscardedUsage: OnDiscardedUsage): WholeAnswer {
+  const bytes = withoutBom(body);
+  const { upstream } = upstreamCall;
+  const isStream = isEventStream(upstream) ? !isJson(bytes) : /^\s*(data|event|id|retry)?:/.test(decodeUtf8(bytes));
+  const isLabelled = isStream === isEventStream(upstream);
+  const call = isLabelled ? upstreamCall : { ...upstreamCall, upstream: relabel(upstream, isStream) };
+  const response = decodeWhole(call, bytes, onDiscardedUsage);
   const failure = findFailure(response);
-  if (failure === undefined) return { call: upstreamCall, bytes, response };
+  if (failure === undefined) return { call, bytes, response };
   onDiscardedUsage(response.usage, response.model);
   throw failure;
 }
 
-/**
- * Decodes a body, also that of a provider that streams although it was not requested to. The body decides on its format:
- * some hosts send JSON or a requested stream under another content type.
- */
+/** Whether a body can only be JSON: no line of a stream starts so. */
+const isJson = (bytes: Uint8Array): boolean => /^\uFEFF?\s*[[{]/.test(decodeUtf8(bytes));
+
+/** The upstream's response with the content type of what its body is. */
+function relabel(upstream: Response, isStream: boolean): Response {
+  const headers = new Headers(upstream.headers);
+  headers.set("content-type", isStream ? "text/event-stream" : "application/json");
+  return new Response(null, { headers });
+}
+
+/** Decodes a body by the content type of the upstream's response. */
 function decodeWhole(
-  { call, dialect, encodeTarget, aliases, upstream, request }: UpstreamCall,
+  { call, dialect, encodeTarget, aliases, upstream }: UpstreamCall,
   bytes: Uint8Array,
   onDiscardedUsage: OnDiscardedUsage,
 ): ModelResponse {
   const text = decodeUtf8(bytes);
-  if (isEventStream(upstream) ? !/^\s*[[{]/.test(text) : request.stream && /^\s*(data|event|id)?:/.test(text)) {
+  if (isEventStream(upstream)) {
     const decoder = restoreTools(dialect.decodeStream(encodeTarget.issuer, call.id), aliases);
     const events = [...decodeSse(bytes).flatMap((event) => decoder.push(event)), ...decoder.end()];
     return reportUsageOnError(

@@ -10,9 +10,16 @@ export const NO_EVENT: SseEvent = { raw: new Uint8Array(0) };
 
 /**
  * An event with its meaning. `isFinishing`: the provider's answer is complete with this event. `isFailing`: and it ended
- * with a failure.
+ * with a failure. `isBehindEnd`: it follows the terminal event or an error, and is no terminal event that an error needs
+ * (`[DONE]`).
  */
-export type ReadEvent = { event: SseEvent; decoded: StreamEvent[]; isFinishing: boolean; isFailing: boolean };
+export type ReadEvent = {
+  event: SseEvent;
+  decoded: StreamEvent[];
+  isFinishing: boolean;
+  isFailing: boolean;
+  isBehindEnd?: boolean;
+};
 
 /** Whether the decoder left the event out, so that it is not passed on either. */
 export const isMalformed = (decoded: readonly StreamEvent[]): boolean => decoded.some(({ type }) => type === "loss");
@@ -36,6 +43,11 @@ export class StreamReader {
   /** The provider has completed its answer: later errors do not change it. */
   get isFinished(): boolean {
     return this.#decoder.isAnswerComplete;
+  }
+
+  /** The stream has reported an error: the answer is over, and only usage can follow. */
+  get hasFailed(): boolean {
+    return this.accumulated.error !== undefined;
   }
 
   /** The answer ended with the provider's word for a failure; `end` returns the error. */
@@ -116,11 +128,13 @@ export class StreamReader {
   }
 
   #readEvent(event: SseEvent): ReadEvent {
+    const { isTerminated, hasFailed } = this;
     const decoded = this.#decoder.push(event).map(failIfFailed);
+    const isBehindEnd = event.data !== undefined && (isTerminated || (hasFailed && !this.isTerminated));
     if (event.data !== undefined && decoded.every(({ type }) => type !== "error" && type !== "loss"))
       this.#lastEvent = event;
     for (const one of decoded) this.accumulated.push(one);
-    return { event, decoded, ...this.#readState() };
+    return { event, decoded, isBehindEnd, ...this.#readState() };
   }
 
   #readState(): Pick<ReadEvent, "isFinishing" | "isFailing"> {
