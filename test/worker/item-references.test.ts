@@ -255,6 +255,24 @@ describe("an item", () => {
     });
   });
 
+  it.each(["fake", "fakeanth", "fakegem"].flatMap((from) => PROVIDERS.map((to) => [from, to] as const)))(
+    "of a stream that broke at %s and went on at %s is found",
+    async (from, to) => {
+      const name = `item-${from}-${to}`;
+      const routing = { fallbacks: [`${to}/fault-none.${name}`], midstream: "continue" };
+      const first = await answered({
+        model: `${from}/fault-cut.${name}`,
+        input: "First question",
+        stream: true,
+        rhone: { routing },
+      });
+      const input = [user("First question"), ...first.output.map(({ id }) => reference(id)), user("Second question")];
+      const said = ["First question", "Said fault.", "Second question"];
+      for (const more of [{}, inSession(first.rhone.session_id)])
+        expect(found(sentOf(await answered({ model: "fake/mirror", input, ...more })), said)).toEqual(said);
+    },
+  );
+
   it("has an id that OpenAI accepts, and only a provider's own is indexed", async () => {
     for (const provider of PROVIDERS)
       for (const { id } of (await answered({ model: `${provider}/tools`, input: "Hello" })).output) {

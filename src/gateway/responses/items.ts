@@ -57,7 +57,8 @@ export function encodeInput(wireItems: WireItems): Json[] {
 
 /** Where an item is in its turn, as a part of the ids of items without one. */
 export const inputPlace = (at: number): string => `in ${at}`;
-export const outputPlace = (at: number): string => `out ${at}`;
+/** As in the answer itself: a stream that another provider went on with has an id that its stored item lacks. */
+export const outputPlace = (at: number): string => `${at}`;
 
 /** Output as items, with the ids that the client received. `owner`: the response's id. */
 function toOutputItems(wireItems: WireItems, owner: string): ConversationItem[] {
