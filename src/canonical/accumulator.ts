@@ -51,6 +51,11 @@ export class StreamAccumulator {
     return this.#end !== undefined;
   }
 
+  /** Whether citations arrived after their text had closed. */
+  get hasLateCitations(): boolean {
+    return this.#end?.late !== undefined;
+  }
+
   /** The error of an `error` event. */
   get error(): GatewayError | undefined {
     return this.#error;

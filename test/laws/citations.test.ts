@@ -344,6 +344,76 @@ describe("a stream of Chat", () => {
   });
 });
 
+describe("a stream of Responses", () => {
+  const typed = (type: string, more: object): string => `data: ${JSON.stringify({ type, ...more })}\n\n`;
+  const cite = (url: string, start_index: number, end_index: number): JsonObject => ({
+    type: "url_citation",
+    url,
+    title: url,
+    start_index,
+    end_index,
+  });
+  const texts = ["é Rome 🙂 Rome", "e\u0301 Rome"];
+  const annotations = [[cite("u:1", 10, 14)], [cite("u:2", 3, 7)]];
+  const part = (i: number, isCited: boolean): JsonObject => ({
+    type: "output_text",
+    text: texts[i]!,
+    annotations: isCited ? annotations[i]! : [],
+    logprobs: [],
+  });
+  const item = (isCited: boolean): JsonObject => ({
+    id: "msg_1",
+    type: "message",
+    role: "assistant",
+    status: "completed",
+    content: [part(0, isCited), part(1, isCited)],
+  });
+  /** Where the annotations are. */
+  const places = ["annotation.added", "annotation.added at the end", "part.done", "item.done", "completed"];
+
+  it.each([...places.map((place) => [place]), places])("has its annotations in %s", (...where) => {
+    const added = (i: number): string =>
+      typed("response.output_text.annotation.added", {
+        output_index: 0,
+        content_index: i,
+        annotation_index: 0,
+        annotation: annotations[i]![0],
+      });
+    const stream = [
+      typed("response.created", { response: { id: "resp_1", model: "o" } }),
+      typed("response.output_item.added", { output_index: 0, item: { ...item(false), content: [] } }),
+      ...texts.flatMap((delta, i) => [
+        typed("response.content_part.added", {
+          output_index: 0,
+          content_index: i,
+          part: { ...part(i, false), text: "" },
+        }),
+        typed("response.output_text.delta", { output_index: 0, content_index: i, delta }),
+        where.includes("annotation.added") ? added(i) : "",
+        typed("response.content_part.done", {
+          output_index: 0,
+          content_index: i,
+          part: part(i, where.includes("part.done")),
+        }),
+      ]),
+      ...(where.includes("annotation.added at the end") ? [added(0), added(1)] : []),
+      typed("response.output_item.done", { output_index: 0, item: item(where.includes("item.done")) }),
+      typed("response.completed", {
+        response: { id: "resp_1", model: "o", status: "completed", output: [item(where.includes("completed"))] },
+      }),
+    ].join("");
+    const events = decodeStream(responses, stream);
+    const wanted: Marks = [
+      ["u:1", "Rome"],
+      ["u:2", "Rome"],
+    ];
+    expect(marksOf(fold(events))).toEqual(wanted);
+    // Responses repeats the provider's own item as it was completed.
+    for (const surface of [chat, gemini, DIALECTS.native])
+      expect(sorted(marksOf(readAgain(surface, events)))).toEqual(sorted(wanted));
+  });
+});
+
 describe("a stream of Gemini", () => {
   const chunk = (candidate: JsonObject): string =>
     `data: ${JSON.stringify({ candidates: [{ index: 0, ...candidate }], modelVersion: "g", responseId: "r" })}\r\n\r\n`;

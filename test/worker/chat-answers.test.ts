@@ -117,3 +117,77 @@ describe.each(MODES)("a Responses answer without response.created, %s", (context
     for (const event of events) expect(event).toMatchObject({ id: callId, model: "gpt-x" });
   });
 });
+
+describe.each(MODES)("citations that arrive when their text has ended, %s", (context_mode) => {
+  it("are a loss of a stream of Anthropic, and of no other", async () => {
+    const annotations = [
+      { type: "url_citation", url_citation: { url: "https://a.test", title: "a", start_index: 0, end_index: 2 } },
+    ];
+    const answer = [
+      chunk({ content: "so" }),
+      chunk(call(0, { name: "look", arguments: "{}" }, "a")),
+      chunk({ annotations }),
+      chunk({}, "tool_calls"),
+      "[DONE]",
+    ];
+    const model = "fake/kimi";
+    const isLost = async (path: string, body: object): Promise<boolean> => {
+      script(answer);
+      const { callId } = await send(path, { ...body, model, stream: true, rhone: { context_mode } });
+      await expect.poll(async () => (await get(`/v1/calls/${callId}`)).status).toBe("completed");
+      return JSON.stringify((await get(`/v1/calls/${callId}`)).losses ?? "").includes("output.citations");
+    };
+    expect(await isLost("/v1/messages", { messages: [user("x")], max_tokens: 9 })).toBe(true);
+    expect(await isLost("/v1/responses", { input: "x" })).toBe(false);
+  });
+});
+
+describe.each(MODES)("an answer whose provider left out its start, %s", (context_mode) => {
+  const item = { type: "message", id: "msg_1", role: "assistant", content: [] };
+  const WIRES: [string, object[]][] = [
+    [
+      "fakeresp/gpt-x",
+      [
+        { type: "response.output_item.added", output_index: 0, item },
+        { type: "response.output_text.delta", output_index: 0, content_index: 0, item_id: "msg_1", delta: "so" },
+        { type: "response.completed", response: { status: "completed", output: [] } },
+      ],
+    ],
+    [
+      "fakeanth/gpt-x",
+      [
+        { type: "content_block_delta", index: 0, delta: { type: "text_delta", text: "so" } },
+        { type: "message_delta", delta: { stop_reason: "end_turn" }, usage: { output_tokens: 1 } },
+        { type: "message_stop" },
+      ],
+    ],
+  ];
+  type Shown = { message?: Event; response?: Event & { id: string }; responseId?: string; modelVersion?: string };
+
+  it.each(WIRES)("has one id and the model on every surface: %s", async (model, events) => {
+    const rhone = { context_mode };
+    const ask = async (path: string, body: object): Promise<{ events: (Event & Shown)[]; callId: string }> => {
+      script(events);
+      return await send(path, { ...body, model, stream: true, rhone });
+    };
+    if (!model.startsWith("fakeanth")) {
+      const { events: sent } = await ask("/v1/messages", { messages: [user("x")], max_tokens: 9 });
+      expect(sent[0]).toMatchObject({
+        type: "message_start",
+        message: { model: "gpt-x", id: expect.stringMatching(/^msg_./) },
+      });
+    }
+    const gemini = await ask(`/v1beta/models/${model}:streamGenerateContent?alt=sse`, {
+      contents: [{ role: "user", parts: [{ text: "x" }] }],
+    });
+    for (const event of gemini.events)
+      expect(event).toMatchObject({ responseId: gemini.callId, modelVersion: "gpt-x" });
+    const responses = await ask("/v1/responses", { input: "x" });
+    expect(responses.events.filter(({ type }) => type === "response.created")).toHaveLength(1);
+    expect(responses.events[0]).toMatchObject({ type: "response.created", response: { model: "gpt-x" } });
+    expect(new Set(responses.events.flatMap(({ response }) => response?.id ?? [])).size).toBe(1);
+    const { callId } = gemini;
+    await expect.poll(async () => (await get(`/v1/calls/${callId}`)).status).toBe("completed");
+    expect(await get(`/v1/calls/${callId}`)).toMatchObject({ id: callId, model: "gpt-x" });
+  });
+});

@@ -80,9 +80,12 @@ class MessageDecoder implements StreamDecoder {
       case "message_start":
         return this.#start(isObject(payload.message) ? payload.message : {});
       case "content_block_start":
-        return this.#startBlock(payload.index, isObject(payload.content_block) ? payload.content_block : {});
+        return [
+          ...this.#start({}),
+          ...this.#startBlock(payload.index, isObject(payload.content_block) ? payload.content_block : {}),
+        ];
       case "content_block_delta":
-        return isObject(payload.delta) ? this.#append(payload.index, payload.delta) : [];
+        return isObject(payload.delta) ? [...this.#start({}), ...this.#append(payload.index, payload.delta)] : [];
       case "content_block_stop":
         return this.#stop(payload.index);
       case "message_delta":
@@ -104,6 +107,7 @@ class MessageDecoder implements StreamDecoder {
     return [...closed, ...this.#fail(new GatewayError("stream.interrupted", why))];
   }
 
+  /** A stream without `message_start` starts with its content. */
   #start(message: JsonObject): StreamEvent[] {
     const { content: _, ...envelope } = message;
     this.#envelope = { ...this.#envelope, ...envelope };

@@ -1,4 +1,5 @@
-import type { Citation, Text } from "../../canonical/types.ts";
+import { findNew, type LateCitations } from "../../canonical/citations.ts";
+import type { Block, Citation, Text } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, stringOf } from "../../wire/json.ts";
 
 /**
@@ -50,4 +51,51 @@ export function annotatePart(
   const added = encodeAnnotations({ kind: "text", text: stringifyMember(part.text), citations });
   const cited = { ...item, content: content.with(contentIndex, { ...part, annotations: [...before, ...added] }) };
   return { cited, first: before.length, added };
+}
+
+/**
+ * The citations of the parts of one item during a stream. Those received earlier count where the part of the final item
+ * has none.
+ */
+export class PartCitations {
+  /** Annotations of events and of parts that are done, by position of the part. */
+  readonly #annotations = new Map<number, Json[]>();
+  /** The texts that have closed, by position, with the citations that they had. */
+  readonly #closed = new Map<number, { index: number; emitted: readonly Citation[] }>();
+
+  /** Takes the annotation of an event; no event follows from it. */
+  add(at: number, annotation: Json = null): [] {
+    this.#annotations.set(at, [...(this.#annotations.get(at) ?? []), annotation]);
+    return [];
+  }
+
+  /** The block as it closes. */
+  close({ at, index }: { at: number; index: number }, block: Block): Block {
+    const cited = this.#cite(at, block);
+    if (cited.kind === "text") this.#closed.set(at, { index, emitted: cited.citations ?? [] });
+    return cited;
+  }
+
+  /** Takes the annotations of parts that are done, in place of those of events. `from`: the position of the first part. */
+  keep(parts: Json | undefined, from = 0): void {
+    (Array.isArray(parts) ? parts : []).forEach((part, i) => {
+      if (isObject(part) && Array.isArray(part.annotations) && part.annotations.length > 0)
+        this.#annotations.set(from + i, part.annotations);
+    });
+  }
+
+  /** After the end: the citations that arrived when their text had closed. `blocks`: those of the completed item. */
+  listLate(blocks: readonly Block[]): LateCitations {
+    return [...this.#closed].flatMap(([at, { index, emitted }]) => {
+      const block = blocks[at];
+      const cited = block === undefined ? undefined : this.#cite(at, block);
+      const citations = findNew(cited?.kind === "text" ? (cited.citations ?? []) : [], emitted);
+      return citations.length > 0 ? [{ index, citations }] : [];
+    });
+  }
+
+  #cite(at: number, block: Block): Block {
+    if (block.kind !== "text" || block.citations !== undefined) return block;
+    return { ...block, ...decodeAnnotations(this.#annotations.get(at)) };
+  }
 }

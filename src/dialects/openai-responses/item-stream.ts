@@ -1,4 +1,5 @@
 import { deltaTextOf, toOpenBlock } from "../../canonical/accumulator.ts";
+import type { LateCitations } from "../../canonical/citations.ts";
 import {
   CUSTOM_START,
   customArguments,
@@ -10,9 +11,10 @@ import type { Block, StreamEvent } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, numberOf, stringifyMember, stringOf } from "../../wire/json.ts";
 import type { AnswerCalls } from "../answer-calls.ts";
 import { decodePart } from "./blocks.ts";
-import { encodeAnnotations } from "./citations.ts";
+import { encodeAnnotations, PartCitations } from "./citations.ts";
 import { continuesMessage, itemIdFor, encodeOpenItem, encodeOutputItem, encodeOutputPart, ownIdOf } from "./items.ts";
 import { decodeMessage, PARAGRAPH } from "./messages.ts";
+import { withText } from "./text.ts";
 import { addMissing, extendCall, identifyCall, isCallItem, isIdentified } from "./tool-calls.ts";
 
 /**
@@ -34,6 +36,7 @@ export class ItemReader {
    * first part.
    */
   readonly #parts: Json[] = [];
+  readonly #citations = new PartCitations();
 
   readonly #ordinal: number;
   readonly #nextIndex: () => number;
@@ -90,7 +93,10 @@ export class ItemReader {
         return [...this.#startText(at, true), ...this.#append(delta)];
       case "response.refusal.done":
         return [...this.#startText(at, true), ...this.#appendRest(stringifyMember(event.refusal))];
+      case "response.output_text.annotation.added":
+        return this.#citations.add(at, event.annotation);
       case "response.content_part.done":
+        this.#citations.keep([event.part ?? null], at);
         if (this.#item.type === "message" && this.#open?.at === at) this.#open.block = decodePart(event.part ?? null);
         return [];
       case "response.reasoning_summary_text.delta":
@@ -117,6 +123,7 @@ export class ItemReader {
     this.#isLeftOut = identified === undefined;
     if (!isObject(identified)) return [];
     this.#item = identified;
+    this.#citations.keep(identified.content);
     const { blocks } = decodeMessage(identified, this.#seal);
     const events = this.#close(this.#open === undefined ? undefined : blocks[this.#open.at]);
     blocks.forEach((block, at) => {
@@ -131,6 +138,9 @@ export class ItemReader {
     if (this.#isLeftOut) return undefined;
     return final === undefined ? this.#item : addMissing(final, this.#item);
   }
+
+  /** The citations that arrived when their text had closed. `item`: that of the completed response. */
+  listLate = (item: JsonObject): LateCitations => this.#citations.listLate(decodeMessage(item).blocks);
 
   /** Closes the open block as far as it was received. */
   interrupt(): StreamEvent[] {
@@ -188,18 +198,11 @@ export class ItemReader {
   #close(finished: Block | undefined): StreamEvent[] {
     const open = this.#open;
     if (open === undefined) return [];
-    const block = finished ?? withText(open.block, open.receivedText);
+    const block = this.#citations.close(open, finished ?? withText(open.block, open.receivedText));
     const rest = this.#appendRest(deltaTextOf(block));
     this.#open = undefined;
     return [...rest, { type: "close", index: open.index, block }];
   }
-}
-
-/** The block with the text of its deltas, if it has no text of its own. */
-function withText(block: Block, text: string): Block {
-  if (deltaTextOf(block) !== "") return block;
-  if (block.kind === "text" || block.kind === "thinking") return { ...block, text };
-  return block.kind === "tool_call" ? { ...block, arguments: text } : block;
 }
 
 /** Encodes one event, with its sequence number. */

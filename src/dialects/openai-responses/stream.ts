@@ -177,7 +177,11 @@ class ResponsesDecoder implements StreamDecoder {
     });
     const finish = this.#calls.finish(decodeFinish(response, this.#blocks), this.#blocks);
     const usage = decodeUsage(response.usage);
-    return [...events, { type: "end", ...finish, usage, items, rest: decodeEnvelope(response) }];
+    const late = this.#slots.flatMap(({ outputIndex, reader }) =>
+      reader.listLate(findFinalItem(outputIndex, reader.item, output) ?? reader.item),
+    );
+    const cited = late.length > 0 && { late };
+    return [...events, { type: "end", ...finish, usage, items, rest: decodeEnvelope(response), ...cited }];
   }
 
   /** Returns the events unchanged. */

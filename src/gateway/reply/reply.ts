@@ -11,7 +11,7 @@ import { withIdentity } from "./identity.ts";
 import type { Recover } from "./recovery.ts";
 import { relayBytes } from "./relay.ts";
 import { settle, toPublicReplyContext } from "./settle.ts";
-import { streamReply } from "./stream.ts";
+import { lacksStart, streamReply } from "./stream.ts";
 import { TranslationWriter } from "./writers.ts";
 
 /**
@@ -23,7 +23,10 @@ export async function reply(answer: UpstreamAnswer, recover?: Recover): Promise<
   const { call: upstreamCall } = answer;
   // With recovery, another model may have to continue the stream, so each event has to be decoded as it passes.
   const isNative =
-    upstreamCall.host.contextMode === "stateless" && isSameDialect(upstreamCall) && recover === undefined;
+    upstreamCall.host.contextMode === "stateless" &&
+    isSameDialect(upstreamCall) &&
+    recover === undefined &&
+    !lacksStart(answer);
   return isNative ? relayBytes(answer) : streamReply(answer, recover);
 }
 

@@ -1,5 +1,5 @@
 import type { GatewayError } from "../../canonical/error.ts";
-import type { ModelResponse } from "../../canonical/types.ts";
+import type { Loss, ModelResponse } from "../../canonical/types.ts";
 import { targetKeyOf } from "../../routing/locate.ts";
 import type { DiscardedUsage } from "../../store/records.ts";
 import { concatBytes } from "../../wire/bytes.ts";
@@ -122,10 +122,17 @@ async function continueStream(
 const computeDiscarded = ({ call: { target, call }, reader }: StartedStream): Promise<DiscardedUsage> =>
   priceDiscarded(target, reader.usage, reader.accumulated.model, new Date(call.createdAt));
 
+/**
+ * Whether a stream of the client's dialect has to be encoded anew, because it has no start from which clients read the id
+ * of the response (Responses). A stream that the client wants unchanged has not.
+ */
+export const lacksStart = ({ call: { call, request }, reader }: StartedStream): boolean =>
+  call.annotate && request.surface.dialect.complete !== undefined && reader.accumulated.id === "";
+
 /** The writer for the first answer: the provider's bytes if the client reads the same dialect, else a translation. */
 function createWriter(started: StartedStream): EventWriter {
   const options = writerOptionsOf(started.call);
-  return passesBytes(started.call)
+  return passesBytes(started.call) && !lacksStart(started)
     ? new RelayWriter(options, (last) => createResumedEncoder(started, last))
     : new TranslationWriter(options);
 }
@@ -193,8 +200,11 @@ class ReplyStream {
       await this.#sendEvents(upstreamCall, isSilent ? read.slice(0, errorAt) : read);
     }
     const rest = reader.end();
-    const { response, error } = reader.accumulated;
+    const { response, error, hasLateCitations } = reader.accumulated;
     if (response === undefined) throw error;
+    const { surface } = upstreamCall.request;
+    if (hasLateCitations && surface.dialect.citesOpenTextsOnly && surface.dialect.id !== upstreamCall.dialect.id)
+      addLosses(upstreamCall.log, [LATE_CITATIONS]);
     await this.#sendEvents(upstreamCall, rest);
     return response;
   }
@@ -231,6 +241,11 @@ class ReplyStream {
   }
 }
 
+const LATE_CITATIONS: Loss = {
+  at: "output.citations",
+  what: "dropped",
+  why: "they arrived after their text had ended, and the stream of this surface cannot cite it any more",
+};
 const NOTHING = new Uint8Array(0);
 
 /**
