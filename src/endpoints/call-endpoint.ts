@@ -3,7 +3,7 @@ import type { Usage } from "../canonical/types.ts";
 import type { WireDialect } from "../dialects/dialect.ts";
 import type { CallLog } from "../gateway/call/call-log.ts";
 import type { Call } from "../gateway/call/call.ts";
-import { buildErrorResponse, withHeaders } from "../gateway/reply/headers.ts";
+import { buildErrorResponse, toJsonType, withHeaders } from "../gateway/reply/headers.ts";
 import { logReservation } from "../gateway/reserve.ts";
 import { requestIdOf } from "../gateway/upstream/refusal.ts";
 import type { Estimate, Reservation } from "../keys/budget/grant-pool.ts";
@@ -140,12 +140,13 @@ async function translateAnswer(
  */
 async function relayAnswer(endpointCall: EndpointCall, upstream: Response, host: EndpointHost): Promise<Response> {
   const type = upstream.headers.get("content-type") ?? "application/octet-stream";
-  const isStream = type.includes("event-stream");
+  const isStream = /event-stream/i.test(type);
   const headers = new Headers({ "content-type": type });
   for (const name of FORWARDED_HEADERS) if (upstream.headers.has(name)) headers.set(name, upstream.headers.get(name)!);
   // The embedded demo answers from memory, not from the network, and workerd never ends a tee of such a stream.
-  if (upstream.body === null || endpointCall.target.provider.id === "demo")
-    return await bufferAnswer(endpointCall, upstream, headers, host);
+  const isBuffered =
+    upstream.body === null || endpointCall.target.provider.id === "demo" || mayBeJson(upstream.headers);
+  if (isBuffered) return await bufferAnswer(endpointCall, upstream, headers, host);
   const { client, blocks } = splitForRecording(upstream.body);
   const ended = recordEnd(endpointCall, blocks, isStream, host);
   if (!isStream) {
@@ -167,14 +168,23 @@ async function relayAnswer(endpointCall: EndpointCall, upstream: Response, host:
   return new Response(readable, { headers });
 }
 
-/** Reads the whole answer into memory, then records and returns it. */
+/** Whether the type of an answer leaves open whether it is JSON: some hosts send JSON as `text/html` or without a type. */
+const mayBeJson = (headers: Headers): boolean =>
+  /^\s*(text\/(?!event-stream)|$)/i.test(headers.get("content-type") ?? "");
+
+/** Reads the whole answer into memory, then records and returns it. A JSON object has a content type of JSON. */
 async function bufferAnswer(
   { log }: EndpointCall,
   upstream: Response,
   headers: Headers,
   host: EndpointHost,
 ): Promise<Response> {
-  const bytes = new Uint8Array(await upstream.arrayBuffer());
+  const bytes = new Uint8Array(
+    await upstream.arrayBuffer().catch((cause: unknown) => {
+      throw new GatewayError("stream.interrupted", "the provider's answer ended early", { cause });
+    }),
+  );
+  if (isObject(tryParseJson(decodeUtf8(bytes)))) headers.set("content-type", toJsonType(headers.get("content-type")));
   const scanner = new AnswerScanner();
   scanner.push(bytes);
   host.waitUntil(writeRecord(log, host, "completed", { usage: scanner.usage }));
