@@ -326,7 +326,9 @@ describe("the events of several calls and texts", () => {
       fc.property(picks, (order) => {
         const answer = foldStream(dialect, [...start, ...interleave(blocks, order), ...end]);
         const named = callsOf(answer).map((call) => [call.id, call.name, call.arguments]);
-        expect(named.toSorted()).toEqual(calls.map(({ id, name, args }) => [id, name, JSON.stringify(args)]));
+        expect(named.toSorted(([a], [b]) => a!.localeCompare(b!))).toEqual(
+          calls.map(({ id, name, args }) => [id, name, JSON.stringify(args)]),
+        );
         const texts = answer.messages.flatMap((one) =>
           one.blocks.flatMap((block) => (block.kind === "text" ? block.text : [])),
         );
@@ -435,6 +437,20 @@ describe("results without an id", () => {
       blocks.flatMap((block) => (block.kind === "tool_result" ? block.id : [])),
     );
     expect(ids).toEqual([first, third, "a"]);
+  });
+});
+
+describe("results of Gemini's calls without an id", () => {
+  it("are in the order of the calls of their name, and otherwise in the client's", () => {
+    const names = ["look", "find", "look"];
+    const calls = names.map((name, i): Call => ({ name, args: { x: i } }));
+    const answer = DIALECTS.gemini.decodeResponse(WIRES.gemini.whole(calls), "home", "call_1");
+    const ids = callsOf(answer).map((call) => call.id);
+    const results = [1, 2, 0].map((i) => ({ role: "tool", tool_call_id: ids[i]!, content: `r${i}` }));
+    const history = [...answer.messages, ...openaiChat.decodeMessages(results)];
+    const { value } = DIALECTS.gemini.encodeMessages(history, { dialect: "gemini", model: "m", issuer: "home" });
+    const sent = JSON.stringify(value.at(-1)).match(/"name":"\w+"|r\d/g);
+    expect(sent).toEqual(['"name":"find"', "r1", '"name":"look"', "r0", '"name":"look"', "r2"]);
   });
 });
 

@@ -74,10 +74,10 @@ export function decodeMessage(item: Json, context: DecodeContext): Message {
 }
 
 /**
- * The parts of one block. `isResult`: they are a tool result. `index`: of the call that they answer, if it has no id on
- * this wire.
+ * The parts of one block. `isResult`: they are a tool result. `call`: the one that they answer, if it has no id on this
+ * wire.
  */
-type PartGroup = { parts: Json[]; isResult?: true; index?: number };
+type PartGroup = { parts: Json[]; isResult?: true; call?: AnsweredCall };
 
 /** Loss: the system role inside the conversation, which becomes the user, and names of participants. */
 function encodeBlocks(
@@ -102,7 +102,7 @@ function encodeBlocks(
       return {
         parts: encodeResult(block, call, target, losses),
         isResult: true,
-        ...(call?.hasId === false && { index: call.index }),
+        ...(call?.hasId === false && { call }),
       };
     }
     const part = encodePart(block, target, losses);

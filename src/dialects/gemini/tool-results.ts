@@ -76,7 +76,7 @@ export function fitContent(content: Json, results: readonly ToolResult[], calls:
     const call = calls.get(results[i]!.id);
     const part = fitId(parts[at]!, results[i]!, call);
     // Where no id was removed, the order is the client's.
-    return { at, part, ...(part !== parts[at] && call?.hasId === false && { index: call.index }) };
+    return { at, part, ...(part !== parts[at] && call?.hasId === false && { call }) };
   });
   const changed = new Map(sortResults(fitted).map(({ part }, i) => [places[i], part]));
   return fitted.every(({ at, part }) => part === parts[at])
@@ -84,10 +84,11 @@ export function fitContent(content: Json, results: readonly ToolResult[], calls:
     : { ...content, parts: parts.map((part, at) => changed.get(at) ?? part) };
 }
 
-/** Puts results of calls without an id in the order of their calls: Gemini pairs those of one name by their order. */
-export function sortResults<T extends { index?: number }>(results: readonly T[]): T[] {
-  const sorted = results.filter(({ index }) => index !== undefined).toSorted((a, b) => a.index! - b.index!);
-  return results.map((result) => (result.index === undefined ? result : sorted.shift()!));
+/** Puts results of calls without an id and of one name in the order of their calls, by which Gemini pairs them. */
+export function sortResults<T extends { call?: AnsweredCall }>(results: readonly T[]): T[] {
+  const sorted = results.filter(({ call }) => call !== undefined).toSorted((a, b) => a.call!.index - b.call!.index);
+  const byName = Map.groupBy(sorted, ({ call }) => call!.name);
+  return results.map((result) => (result.call === undefined ? result : byName.get(result.call.name)!.shift()!));
 }
 
 const MEMBER = "functionResponse";
