@@ -39,6 +39,28 @@ describe("the WebSocket mode", () => {
     connection.close();
   });
 
+  it.each(PROVIDERS)("finds an answer of %s by a reference to its item", async (provider) => {
+    const connection = await Connection.open();
+    const input = (id: unknown) => [
+      { role: "user", content: "The code word is tin." },
+      { type: "item_reference", id },
+      { role: "user", content: "And?" },
+    ];
+    for (const store of [true, false]) {
+      const say = { ...create, model: `${provider}/say`, store, input: "The code word is tin." };
+      const { response } = (await connection.turn(say)).at(-1)!;
+      const [item] = response!.output as { id: string }[];
+      const ways = [{}, { previous_response_id: response!.id }].filter((_, i) => store || i > 0);
+      for (const way of ways) {
+        const text = textOf(await connection.turn({ ...create, ...way, input: input(item!.id) }));
+        expect(text.match(/code word|Said say|And\?|item_reference/g)).toEqual(["code word", "Said say", "And?"]);
+      }
+    }
+    connection.send({ ...create, input: input("msg_unknown") });
+    expect(await connection.next()).toMatchObject({ type: "error", status: 404 });
+    connection.close();
+  });
+
   it("answers in the order of asking, and says which lane an event is of", async () => {
     const connection = await Connection.open();
     connection.send({ ...create, model: "fakechat/fault-pauses", input: "slow", stream_id: "a" });
