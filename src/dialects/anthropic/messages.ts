@@ -3,7 +3,8 @@ import { moveResultsToCalls } from "../../canonical/result-order.ts";
 import type { Loss, Message } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
 import type { Encoded, EncodeTarget } from "../dialect.ts";
-import { decodeContent, encodeContent } from "./blocks.ts";
+import { fitResultIds } from "../result-ids.ts";
+import { decodeContent, encodeContent, toolIdPattern } from "./blocks.ts";
 import { uniqueToolIds } from "./tool-ids.ts";
 
 const dialect = "anthropic";
@@ -27,7 +28,8 @@ export function encodeMessages(messages: readonly Message[], target: EncodeTarge
     run = undefined;
   };
   const ordered = moveResultsToCalls(messages);
-  for (const message of uniqueToolIds(ordered, (one) => verbatimItem(one, target) !== undefined)) {
+  const unique = uniqueToolIds(ordered, (one) => verbatimItem(one, target) !== undefined);
+  for (const message of fitResultIds(unique, target, { pattern: toolIdPattern(target), member: "tool_use_id" })) {
     const ownItem = verbatimItem(message, target);
     if (ownItem !== undefined) {
       flush();
