@@ -131,7 +131,7 @@ function encodeResult(block: ToolResult, target: EncodeTarget, losses: Loss[]): 
   return withCache(
     {
       type: "tool_result",
-      tool_use_id: block.id,
+      tool_use_id: toSafeId(block.id, toolIdPattern(target)),
       ...(content !== undefined && { content }),
       ...(block.isError && { is_error: true }),
     },
@@ -142,7 +142,7 @@ function encodeResult(block: ToolResult, target: EncodeTarget, losses: Loss[]): 
 /**
  * `^[a-zA-Z0-9_-]+$` in the specification; hosts of this format refuse more than 64 characters (litellm#41590).
  */
-export const toolIdPattern = (target: EncodeTarget): RegExp => target.quirks?.toolId ?? /^[a-zA-Z0-9_-]{1,64}$/;
+const toolIdPattern = (target: EncodeTarget): RegExp => target.quirks?.toolId ?? /^[a-zA-Z0-9_-]{1,64}$/;
 
 /** A block that only this dialect has, with the text that a reader without it can use. */
 function toOpaque(item: Json, own?: Item): Extract<Block, { kind: "opaque" }> {

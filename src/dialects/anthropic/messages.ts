@@ -3,8 +3,7 @@ import { moveResultsToCalls } from "../../canonical/result-order.ts";
 import type { Loss, Message } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
 import type { Encoded, EncodeTarget } from "../dialect.ts";
-import { fitResultIds } from "../result-ids.ts";
-import { decodeContent, encodeContent, toolIdPattern } from "./blocks.ts";
+import { decodeContent, encodeContent } from "./blocks.ts";
 import { uniqueToolIds } from "./tool-ids.ts";
 
 const dialect = "anthropic";
@@ -28,8 +27,7 @@ export function encodeMessages(messages: readonly Message[], target: EncodeTarge
     run = undefined;
   };
   const ordered = moveResultsToCalls(messages);
-  const unique = uniqueToolIds(ordered, (one) => verbatimItem(one, target) !== undefined);
-  for (const message of fitResultIds(unique, target, { pattern: toolIdPattern(target), member: "tool_use_id" })) {
+  for (const message of uniqueToolIds(ordered, (one) => verbatimItem(one, target) !== undefined)) {
     const ownItem = verbatimItem(message, target);
     if (ownItem !== undefined) {
       flush();

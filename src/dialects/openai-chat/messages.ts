@@ -2,8 +2,7 @@ import { editItem, readNativeMessage } from "../../canonical/native.ts";
 import { moveResultsToCalls } from "../../canonical/result-order.ts";
 import type { Block, Loss, Message, Part, Thinking, ToolCall, ToolResult } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
-import type { Encoded, EncodeTarget } from "../dialect.ts";
-import { fitResultIds } from "../result-ids.ts";
+import { type Encoded, type EncodeTarget, toSafeId } from "../dialect.ts";
 import * as blocks from "./blocks.ts";
 import { withAnnotations } from "./citations.ts";
 
@@ -14,7 +13,7 @@ export const decodeMessages = (items: readonly Json[], seal?: string): Message[]
   items.map((item) => decodeMessage(item, seal));
 
 /**
- * Messages that came over this wire stay as they are, but for ids that their calls do not have. Others are regrouped: consecutive assistant messages are
+ * Messages that came over this wire stay as they are. Others are regrouped: consecutive assistant messages are
  * one message, each tool result is a message. The API requires the results directly behind their calls, so
  * everything between them follows, and media of results wait for the last result and follow in a user message.
  */
@@ -33,8 +32,7 @@ export function encodeMessages(messages: readonly Message[], target: EncodeTarge
     resultMedia = [];
   };
   const isOwn = (message: Message): boolean => readNativeMessage(message, target) !== undefined;
-  const ids = { pattern: blocks.toolIdPattern(target), member: "tool_call_id" };
-  for (const message of fitResultIds(moveResultsToCalls(messages, isOwn), target, ids)) {
+  for (const message of moveResultsToCalls(messages, isOwn)) {
     const ownItem = readNativeMessage(message, target);
     const results = message.blocks.filter((block): block is ToolResult => block.kind === "tool_result");
     if (results.length === 0) flushMedia();
@@ -102,7 +100,7 @@ function encodeMessage(message: Message, target: EncodeTarget, losses: Loss[]): 
 /** `tool` message; the wire has no member for an error, which is recognizable by its text only. */
 const encodeToolMessage = ({ id, content }: ToolResult, target: EncodeTarget, losses: Loss[]): Json => ({
   role: "tool",
-  tool_call_id: id,
+  tool_call_id: toSafeId(id, blocks.toolIdPattern(target)),
   content: blocks.encodeResult(content, target, losses),
 });
 

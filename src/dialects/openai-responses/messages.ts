@@ -1,14 +1,12 @@
 import { editItem, readNativeItem, readNativeMessage } from "../../canonical/native.ts";
 import type { Block, Loss, Message, Part, Role } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
-import type { Encoded, EncodeTarget } from "../dialect.ts";
-import { fitResultIds } from "../result-ids.ts";
+import { type Encoded, type EncodeTarget } from "../dialect.ts";
 import { authorOf, findHostedCalls } from "./authors.ts";
 import * as blocks from "./blocks.ts";
 import { expandSummary } from "./compaction.ts";
 import { isReference, ITEM_REFERENCE } from "./references.ts";
 import {
-  callIdPattern,
   callTypeOf,
   decodeToolCall,
   decodeToolResult,
@@ -36,8 +34,8 @@ export function encodeMessages(messages: readonly Message[], target: EncodeTarge
   // without its required 'reasoning' item"). It recognizes such items by id, so ids are removed where the
   // reasoning cannot be sent.
   let isOrphan = false;
-  const customIds = listCustomIds(messages, target);
-  for (const original of fitResultIds(messages, target, { pattern: callIdPattern(target), member: "call_id" })) {
+  const customIds = listCustomIds(messages);
+  for (const original of messages) {
     const message = withoutReferences(original, losses);
     if (message !== original && message.blocks.length === 0) continue;
     if (message.role !== "assistant") isOrphan = false;
@@ -86,12 +84,10 @@ export function decodeMessage(original: Json, seal?: string, hostedCalls?: Reado
 /** `customIds`: ids of the calls of custom tools, whose outputs have a type of their own. */
 type MessageTarget = { target: EncodeTarget; customIds: ReadonlySet<string> };
 
-const listCustomIds = (messages: readonly Message[], target: EncodeTarget): ReadonlySet<string> =>
+const listCustomIds = (messages: readonly Message[]): ReadonlySet<string> =>
   new Set(
     messages.flatMap(({ blocks: content }) =>
-      content.flatMap((block) =>
-        block.kind === "tool_call" && block.custom ? [block.id, encodeCallId(block, target)] : [],
-      ),
+      content.flatMap((block) => (block.kind === "tool_call" && block.custom ? [block.id] : [])),
     ),
   );
 
@@ -158,7 +154,7 @@ function encodeBlock(block: Block, { target, customIds }: MessageTarget, losses:
         });
       const output = encodeOutput(block.content, target, losses);
       const type = customIds.has(block.id) ? "custom_tool_call_output" : "function_call_output";
-      return [{ type, call_id: block.id, output }];
+      return [{ type, call_id: encodeCallId(block, target), output }];
     }
     case "text":
     case "media":

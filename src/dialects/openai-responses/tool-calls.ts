@@ -96,6 +96,5 @@ export function encodeOutput(content: readonly Part[], target: EncodeTarget, los
 const CALL_ID = /^.{1,64}$/s;
 
 /** A host can have a pattern of its own. */
-export const callIdPattern = (target: EncodeTarget): RegExp => target.quirks?.toolId ?? CALL_ID;
-
-export const encodeCallId = ({ id }: ToolCall, target: EncodeTarget): string => toSafeId(id, callIdPattern(target));
+export const encodeCallId = ({ id }: ToolCall | ToolResult, target: EncodeTarget): string =>
+  toSafeId(id, target.quirks?.toolId ?? CALL_ID);
