@@ -56,7 +56,12 @@ export function restoreResponse(response: ModelResponse, aliases: ToolAliases | 
 /** The same for one event of a stream. */
 export function restoreEvent(event: StreamEvent, aliases: ToolAliases): StreamEvent {
   if (event.type === "open" || event.type === "close") {
-    return event.block.kind === "tool_call" ? { ...event, block: restoreCall(event.block, aliases) } : event;
+    if (event.block.kind !== "tool_call") return event;
+    const block = restoreCall(event.block, aliases);
+    if (event.type === "close" || block.custom === event.block.custom) return { ...event, block };
+    // The id of a wire item belongs to its type.
+    const { id: _, ...opened } = event;
+    return { ...opened, block };
   }
   return event.type === "end" ? { ...event, ...restoreAlternatives(event, aliases) } : event;
 }

@@ -1,4 +1,4 @@
-import { readNativeItem } from "../canonical/native.ts";
+import { editItem, readNativeItem } from "../canonical/native.ts";
 import {
   type CalledTool,
   fitToolName,
@@ -9,8 +9,17 @@ import {
   toolKey,
   type ToolRules,
 } from "../canonical/tool-names.ts";
-import type { FunctionTool, Loss, Message, ModelRequest, Tool, ToolCall, ToolChoice } from "../canonical/types.ts";
-import { isObject, type Json, type JsonObject, stringOf } from "../wire/json.ts";
+import type {
+  Block,
+  FunctionTool,
+  Loss,
+  Message,
+  ModelRequest,
+  Tool,
+  ToolCall,
+  ToolChoice,
+} from "../canonical/types.ts";
+import { isObject, type Json, type JsonObject, stringifyMember, stringOf } from "../wire/json.ts";
 import type { Encoded, EncodedRequest, EncodeTarget, WireDialect } from "./dialect.ts";
 
 /** Encodes messages whose calls name their tools as the target knows them. */
@@ -32,12 +41,13 @@ export function withFittedTools(
 ): (request: ModelRequest, target: EncodeTarget) => EncodedRequest {
   return (request, target) => {
     const rules = rulesOf(dialectRules, target);
-    if (request.rest?.dialect === target.dialect) {
+    const isOwn = request.rest?.dialect === target.dialect;
+    if (isOwn && !translatesTools(request, target)) {
       const messages = fitCalls(request.messages, rules, listOwnNames(request.tools));
       return encodeRequest({ ...request, messages }, target);
     }
     const functions = listFunctions(request.tools);
-    const names = assignNames(functions, rules);
+    const names = isOwn ? listOwnNames(functions) : assignNames(functions, rules);
     const losses: Loss[] = [];
     const fitted: ModelRequest = { ...request, messages: fitCalls(request.messages, rules, names) };
     if (request.tools !== undefined) fitted.tools = request.tools.map((tool) => fitTool(tool, rules, names, losses));
@@ -45,15 +55,38 @@ export function withFittedTools(
       const allNames = withServerTools(names, request.tools, target);
       fitted.toolChoice = fitChoice(request.toolChoice, functions, allNames, losses);
     }
-    const encoded = encodeRequest(rules.hasAllowedTools ? fitted : restrictTools(fitted, target, losses), target);
+    const sent = rules.hasAllowedTools ? fitted : restrictTools(fitted, target, losses);
+    const encoded = encodeRequest(sent, target);
     const aliases = listAliases(functions, rules, names);
     return {
-      value: encoded.value,
+      value: isOwn ? { ...encoded.value, ...encodeToolMembers(sent, target, encodeRequest) } : encoded.value,
       losses: [...losses, ...encoded.losses],
       ...(aliases.size > 0 && { aliases }),
     };
   };
 }
+
+/** Whether the host lacks what tools or their choice have in its own dialect, so that the body cannot be sent as it is. */
+export const translatesTools = ({ tools = [], toolChoice }: ModelRequest, { quirks }: EncodeTarget): boolean =>
+  quirks?.lacksCustomTools === true &&
+  (listFunctions(tools).some(({ custom }) => custom !== undefined) ||
+    (toolChoice !== undefined && "among" in toolChoice));
+
+/** The members that a body of the target's own dialect gets anew. */
+function encodeToolMembers(
+  { tools, toolChoice }: ModelRequest,
+  target: EncodeTarget,
+  encodeRequest: (request: ModelRequest, target: EncodeTarget) => Encoded<JsonObject>,
+): JsonObject {
+  const request: ModelRequest = { model: "", stream: false, messages: [] };
+  if (tools !== undefined) request.tools = [...tools];
+  if (toolChoice !== undefined) request.toolChoice = toolChoice;
+  const { value } = encodeRequest(request, target);
+  return Object.fromEntries(Object.entries(value).filter(([member]) => TOOL_MEMBERS.has(member)));
+}
+
+/** Of Chat and Responses: the dialects whose hosts can lack something. */
+const TOOL_MEMBERS = new Set(["tools", "tool_choice"]);
 
 /** Names at the target by `toolKey`. */
 type TargetNames = ReadonlyMap<string, string>;
@@ -129,7 +162,8 @@ const nameAt = (rules: ToolRules, name: string, namespace: string | undefined): 
 /** Loss: a grammar, where the tool becomes a function. */
 function fitTool(tool: Tool, rules: ToolRules, names: TargetNames, losses: Loss[]): Tool {
   if (tool.kind !== "function") return tool;
-  const { namespace, custom, ...rest } = tool;
+  // A custom tool that becomes a function is not its item any more, in its own dialect either.
+  const { namespace, custom, ...rest } = tool.custom === undefined || rules.hasCustom ? tool : editItem(tool, {});
   if (custom?.grammar !== undefined && !rules.hasCustom)
     losses.push({
       at: `tools.${tool.name}.format`,
@@ -149,11 +183,21 @@ function fitCalls(messages: readonly Message[], rules: ToolRules, names: TargetN
     names.get(toolKey(name, namespace)) ?? nameAt(rules, name, namespace);
   return messages.map((message) =>
     fitResults(
-      mapCalls(message, (call) => fitCall(call, rules, fit)),
+      mapCalls(rules.hasCustom ? message : withoutCustomItems(message), (call) => fitCall(call, rules, fit)),
       fit,
     ),
   );
 }
+
+/** Calls of custom tools and their results without their items, which a host of the same dialect does not take. */
+function withoutCustomItems(message: Message): Message {
+  if (!message.blocks.some(isCustomItem)) return message;
+  const blocks = message.blocks.map((block) => (isCustomItem(block) ? editItem(block, {}) : block));
+  return editItem(message, { blocks });
+}
+
+const isCustomItem = ({ native }: Block): boolean =>
+  isObject(native?.item) && stringifyMember(native.item.type).startsWith("custom");
 
 function fitCall(call: ToolCall, rules: ToolRules, fit: (name: string, namespace?: string) => string): ToolCall {
   const { namespace, custom, ...rest } = call;

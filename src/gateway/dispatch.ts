@@ -1,6 +1,7 @@
 import { type GatewayError, unprocessable } from "../canonical/error.ts";
 import type { Message } from "../canonical/types.ts";
 import type { EncodeTarget } from "../dialects/dialect.ts";
+import { translatesTools } from "../dialects/fit-tools.ts";
 import { DIALECTS } from "../dialects/index.ts";
 import { buildRequest, fetchOf } from "../providers/request.ts";
 import { attempt } from "../routing/attempt.ts";
@@ -102,8 +103,8 @@ export function toEncodeTarget(target: Target): EncodeTarget & { issuer: string 
 }
 
 /**
- * Reuses the caller's bytes if the provider speaks the caller's dialect and no message or foreign instruction has to be
- * added; otherwise encodes the decoded request.
+ * Reuses the caller's bytes if the provider speaks the caller's dialect, takes its tools, and no message or foreign
+ * instruction has to be added; otherwise encodes the decoded request.
  */
 function buildBody(upstreamCall: UpstreamCall, appended: readonly Message[]): ProviderBody {
   const { request, context, dialect, encodeTarget } = upstreamCall;
@@ -111,6 +112,7 @@ function buildBody(upstreamCall: UpstreamCall, appended: readonly Message[]): Pr
   const reusesBytes =
     appended.length === 0 &&
     isSameDialect(upstreamCall) &&
+    !translatesTools(request.request, encodeTarget) &&
     (instructions === undefined || instructions.dialect === dialect.id);
   return reusesBytes
     ? spliceBody(request, context, encodeTarget, findUsageOption(upstreamCall))

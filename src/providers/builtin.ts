@@ -125,7 +125,8 @@ export const BUILTIN_PROVIDERS: Record<string, BuiltinProvider> = {
   nvidia: chatProvider("https://integrate.api.nvidia.com/v1", COMMON_CHAT),
   openrouter: chatProvider("https://openrouter.ai/api/v1", {
     dialects: ["openai-chat", "openai-responses", "anthropic"],
-    quirks: { ...COMMON_CHAT.quirks, reasoning: "reasoning" },
+    // OpenAI's models have custom tools here, too.
+    quirks: { ...COMMON_CHAT.quirks, reasoning: "reasoning", lacksCustomTools: false },
     pricedAs: "openrouter",
   }),
   // Self-hosted servers without a default address: OLLAMA_BASE_URL, VLLM_BASE_URL, CUSTOM_BASE_URL.

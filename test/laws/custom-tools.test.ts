@@ -191,6 +191,75 @@ describe("custom tools of a request", () => {
   });
 });
 
+describe("a body of a host's own dialect that the host does not take whole", () => {
+  const quirks = { lacksCustomTools: true };
+
+  it("has functions instead of custom tools over Chat, and its other members", () => {
+    const body = {
+      ...CHAT_BODY,
+      logit_bias: { "50256": -100 },
+      tool_choice: { type: "custom", custom: { name: "apply_patch" } },
+    };
+    const { value, aliases, losses } = encode("openai-chat", body, chat, quirks);
+    expect(JSON.stringify(value)).not.toContain('"custom"');
+    expect(value).toMatchObject({
+      logit_bias: { "50256": -100 },
+      messages: [
+        { role: "user" },
+        {
+          tool_calls: [
+            { id: "c1", type: "function", function: { name: "apply_patch", arguments: customArguments(PATCH) } },
+          ],
+        },
+        { role: "tool", tool_call_id: "c1", content: "Done" },
+      ],
+      tools: [{ type: "function", function: { name: "apply_patch", parameters: { required: ["input"] } } }],
+      tool_choice: { type: "function", function: { name: "apply_patch" } },
+    });
+    expect(aliases?.get("apply_patch")).toEqual({ name: "apply_patch", custom: true });
+    expect(losses).toEqual([expect.objectContaining({ at: "tools.apply_patch.format" })]);
+  });
+
+  it("has functions instead of custom tools over Responses, and its other members", () => {
+    const body = {
+      ...RESPONSES_BODY,
+      truncation: "auto",
+      tools: [...(RESPONSES_BODY.tools as Json[]), { type: "web_search" }],
+    };
+    const { value, aliases } = encode("openai-responses", body, responses, quirks);
+    expect(JSON.stringify(value)).not.toMatch(/"custom(_tool_call(_output)?)?"/);
+    expect(value).toMatchObject({
+      truncation: "auto",
+      input: [
+        { role: "user" },
+        { type: "function_call", call_id: "c1", name: "apply_patch", arguments: customArguments(PATCH) },
+        { type: "function_call_output", call_id: "c1", output: "Done" },
+        { type: "function_call", call_id: "c2" },
+        { type: "function_call_output", call_id: "c2" },
+      ],
+      tools: [
+        { type: "function", name: "apply_patch" },
+        { type: "namespace", name: "mcp__files", tools: [{ name: "read" }, { type: "function", name: "write" }] },
+        { type: "local_shell" },
+        { type: "web_search" },
+      ],
+      tool_choice: { type: "function", name: "apply_patch" },
+    });
+    expect(aliases?.get("apply_patch")).toEqual({ name: "apply_patch", custom: true });
+  });
+
+  it("stays as it is without them", () => {
+    for (const [surface, id] of [
+      [chat, "openai-chat"],
+      [responses, "openai-responses"],
+    ] as const) {
+      const { tools: _, tool_choice: __, ...body } = surface === chat ? CHAT_BODY : RESPONSES_BODY;
+      const plain = { ...body, ...(surface === chat ? { messages: [] } : { input: "go" }), tool_choice: "auto", x: 1 };
+      expect(encode(id, plain, surface, quirks)).toEqual({ value: plain, losses: [] });
+    }
+  });
+});
+
 describe("a tool choice", () => {
   it.each(["openai-chat", "anthropic", "gemini"] as const)("never names a tool that %s does not get", (id) => {
     const body = (choice: Json): JsonObject => ({ ...RESPONSES_BODY, input: "go", tool_choice: choice });
@@ -241,11 +310,12 @@ describe("a tool choice", () => {
       ((tools ?? []) as { name?: string; function?: { name: string } }[]).map(
         (tool) => tool.function?.name ?? tool.name!,
       );
-    const surfaces: [string, typeof responses][] = [["Responses", responses]];
-    if (id === "anthropic") surfaces.push(["Chat", chat]);
     const isRestriction = { at: "tool_choice", what: "approximated" };
 
-    it.each(surfaces)("from %s sends these tools only, and says so", (_name, surface) => {
+    it.each([
+      ["Responses", responses],
+      ["Chat", chat],
+    ])("from %s sends these tools only, and says so", (_name, surface) => {
       const auto = choose(surface, "auto", READ);
       expect(sentNames(auto.value)).toEqual(["mcp__files__read"]);
       expect(JSON.stringify(auto.value.tool_choice)).toMatch(/"auto"/);
@@ -256,7 +326,10 @@ describe("a tool choice", () => {
       expect(required.aliases?.get("apply_patch")).toMatchObject({ custom: true });
     });
 
-    it.each(surfaces)("from %s forces the only tool that is required, with all tools sent", (_name, surface) => {
+    it.each([
+      ["Responses", responses],
+      ["Chat", chat],
+    ])("from %s forces the only tool that is required, with all tools sent", (_name, surface) => {
       const { value, losses } = choose(surface, "required", READ);
       expect(sentNames(value)).toHaveLength(3);
       expect(JSON.stringify(value.tool_choice)).toContain('"mcp__files__read"');

@@ -31,7 +31,7 @@ type SentTool = {
 };
 /** Names of the tools in a provider's request. */
 const namesOf = ({ tools }: Body): string[] =>
-  (tools as SentTool[]).flatMap(
+  ((tools ?? []) as SentTool[]).flatMap(
     ({ name, function: own, custom, functionDeclarations: declared }) =>
       declared?.map((one) => one.name) ?? own?.name ?? custom?.name ?? name ?? [],
   );
@@ -103,6 +103,54 @@ const PROVIDERS: Record<string, (names: string[], stream: boolean) => string | o
     return stream ? `data: ${JSON.stringify(chunk)}\n\n` : chunk;
   },
 };
+/** The answer of a host that has functions only: one call of each tool. */
+const callFunctions = (pathname: string, names: string[], stream: boolean): string | object => {
+  const args = JSON.stringify({ input: PATCH });
+  if (pathname.endsWith("/responses")) {
+    const output = names.map((name, i) => ({
+      type: "function_call",
+      id: `fc_${i}`,
+      call_id: `call_${i}`,
+      status: "completed",
+      name,
+      arguments: args,
+    }));
+    const response = { ...TEXT.fakeresp, output };
+    if (!stream) return response;
+    return sse([
+      { type: "response.created", response: { ...response, status: "in_progress", output: [] } },
+      ...output.flatMap((item, output_index) => [
+        { type: "response.output_item.added", output_index, item: { ...item, arguments: "" } },
+        ...args.split("").map((delta) => ({
+          type: "response.function_call_arguments.delta",
+          item_id: item.id,
+          output_index,
+          delta,
+        })),
+        { type: "response.output_item.done", output_index, item },
+      ]),
+      { type: "response.completed", response },
+    ]);
+  }
+  const calls = names.map((name, i) => ({ id: `call_${i}`, type: "function", function: { name, arguments: args } }));
+  const head = { id: "c1", model: "m", object: stream ? "chat.completion.chunk" : "chat.completion" };
+  if (!stream)
+    return {
+      ...head,
+      choices: [
+        { index: 0, finish_reason: "tool_calls", message: { role: "assistant", content: null, tool_calls: calls } },
+      ],
+    };
+  const chunk = (delta: object, finish_reason: string | null = null): object => ({
+    ...head,
+    choices: [{ index: 0, delta, finish_reason }],
+  });
+  const deltas = calls.flatMap((call, index) => [
+    { index, ...call, function: { name: call.function.name, arguments: "" } },
+    ...args.split("").map((piece) => ({ index, function: { arguments: piece } })),
+  ]);
+  return sse([...deltas.map((delta) => chunk({ tool_calls: [delta] })), chunk({}, "tool_calls")], "data: [DONE]\n\n");
+};
 const TEXT: Record<string, object> = {
   fakeanth: {
     id: "msg_2",
@@ -154,7 +202,10 @@ function script(): void {
           : "fake";
     const isAnswered = /"(tool_result|functionResponse|tool_call_id|function_call_output)"/.test(JSON.stringify(body));
     const stream = body.stream === true || pathname.includes("stream");
-    const answer = isAnswered ? TEXT[provider]! : PROVIDERS[provider]!(namesOf(body), stream);
+    const names = namesOf(body);
+    const answer = isAnswered
+      ? TEXT[provider]!
+      : (PROVIDERS[provider]?.(names, stream) ?? callFunctions(pathname, names, stream));
     return typeof answer === "string"
       ? new Response(answer, { headers: { "content-type": "text/event-stream" } })
       : Response.json(answer);
@@ -176,13 +227,15 @@ const post = async (body: object): Promise<Body & { output: Body[]; rhone: { ses
   return whole as never;
 };
 
+const CONTEXTS = [
+  ["whole, in a session", false, true],
+  ["streamed, in a session", true, true],
+  ["whole, without a session", false, false],
+  ["streamed, without a session", true, false],
+] as const;
+
 describe.each(["fakeanth", "fakegem"])("a tool loop of Responses over %s", (provider) => {
-  it.each([
-    ["whole, in a session", false, true],
-    ["streamed, in a session", true, true],
-    ["whole, without a session", false, false],
-    ["streamed, without a session", true, false],
-  ])("keeps custom tools, namespaces and names, %s", async (_, stream, isStateful) => {
+  it.each(CONTEXTS)("keeps custom tools, namespaces and names, %s", async (_, stream, isStateful) => {
     script();
     const context = isStateful ? {} : { context_mode: "stateless" };
     const first = await post({ model: `${provider}/m`, input: "go", tools: TOOLS, stream, rhone: context });
@@ -277,5 +330,82 @@ describe.each(["fakeanth", "fakegem"])("a session whose turn %s answered", (prov
     expect((received[0] as { input: Body[] }).input.slice(1, 3)).toMatchObject(output.slice(0, 2));
     const { data: input } = await get(`/v1/responses/${second.id as string}/input_items?order=asc`);
     expect((input as Body[]).slice(1, 4)).toMatchObject(output);
+  });
+});
+
+describe("a host of the client's own dialect that has functions only", () => {
+  it.each(CONTEXTS)("is called by Responses with a custom tool, %s", async (_, stream, isStateful) => {
+    script();
+    const context = isStateful ? {} : { context_mode: "stateless" };
+    const tools = [TOOLS[0]!];
+    const first = await post({
+      model: "plainresp/m",
+      input: "go",
+      tools,
+      stream,
+      metadata: { a: "b" },
+      rhone: context,
+    });
+    expect(received[0]).toMatchObject({ metadata: { a: "b" }, tools: [{ type: "function", name: "apply_patch" }] });
+    expect(first.output).toMatchObject([{ type: "custom_tool_call", name: "apply_patch", input: PATCH }]);
+    const result = { type: "custom_tool_call_output", call_id: first.output[0]!.call_id, output: "ok" };
+    received = [];
+    await post({
+      model: "plainresp/m",
+      tools,
+      stream: false,
+      ...(isStateful
+        ? { input: [result], previous_response_id: first.id }
+        : { input: [{ role: "user", content: "go" }, ...first.output, result], rhone: context }),
+    });
+    expect((received[0] as { input: Body[] }).input.slice(1)).toMatchObject([
+      { type: "function_call", name: "apply_patch", arguments: JSON.stringify({ input: PATCH }) },
+      { type: "function_call_output", output: "ok" },
+    ]);
+  });
+
+  it.each(CONTEXTS)("is called by Chat with a custom tool, %s", async (_, stream, isStateful) => {
+    script();
+    const context = isStateful ? {} : { context_mode: "stateless" };
+    const tools = [{ type: "custom", custom: { name: "apply_patch" } }];
+    const question = { role: "user", content: "go" };
+    const ask = async (body: object): Promise<string> => {
+      const response = await request("/v1/chat/completions", {
+        method: "POST",
+        body: JSON.stringify({ model: "plain/m", tools, logit_bias: { "1": 1 }, ...body }),
+      });
+      expect(response.status).toBe(200);
+      return await response.text();
+    };
+    const text = await ask({ messages: [question], stream, rhone: context });
+    expect(received[0]).toMatchObject({ logit_bias: { "1": 1 }, tools: [{ function: { name: "apply_patch" } }] });
+    type Call = { id: string; type: string; custom: { name: string; input: string } };
+    type Answer = { choices: { message?: { tool_calls: Call[] }; delta?: { tool_calls?: Call[] } }[]; rhone?: Body };
+    const answers = (stream ? decodeSse(new TextEncoder().encode(text)).map(({ data }) => data!) : [text])
+      .filter((data) => data !== "[DONE]")
+      .map((data) => JSON.parse(data) as Answer);
+    const calls = answers.flatMap(({ choices }) =>
+      choices.flatMap(({ message, delta }) => (message ?? delta)?.tool_calls ?? []),
+    );
+    expect(calls[0]).toMatchObject({ id: "call_0", type: "custom", custom: { name: "apply_patch" } });
+    const input = calls.map(({ custom }) => custom.input).join("");
+    expect(input).toBe(PATCH);
+    const call = { id: "call_0", type: "custom", custom: { name: "apply_patch", input } };
+    const result = { role: "tool", tool_call_id: "call_0", content: "ok" };
+    received = [];
+    const session = answers.find(({ rhone }) => rhone !== undefined)?.rhone?.session_id;
+    await ask(
+      isStateful
+        ? { messages: [result], rhone: { session_id: session } }
+        : { messages: [question, { role: "assistant", content: null, tool_calls: [call] }, result], rhone: context },
+    );
+    expect((received[0] as { messages: Body[] }).messages.slice(1)).toMatchObject([
+      {
+        tool_calls: [
+          { type: "function", function: { name: "apply_patch", arguments: JSON.stringify({ input: PATCH }) } },
+        ],
+      },
+      { role: "tool", tool_call_id: "call_0", content: "ok" },
+    ]);
   });
 });

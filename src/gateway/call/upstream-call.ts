@@ -39,6 +39,8 @@ export function passesBytes(upstreamCall: UpstreamCall): boolean {
   const { request, call, upstream } = upstreamCall;
   // A background response was promised under the gateway's id, so the provider's id must not appear in it.
   if (!isSameDialect(upstreamCall) || call.response?.background === true) return false;
+  // The answer calls tools in another form than the client knows.
+  if (upstreamCall.aliases !== undefined) return false;
   return isEventStream(upstream) === (request.stream && request.outside.asList !== true);
 }
 

@@ -25,6 +25,7 @@ export async function reply(answer: UpstreamAnswer, recover?: Recover): Promise<
   const isNative =
     upstreamCall.host.contextMode === "stateless" &&
     isSameDialect(upstreamCall) &&
+    upstreamCall.aliases === undefined &&
     recover === undefined &&
     !lacksStart(answer);
   return isNative ? relayBytes(answer) : streamReply(answer, recover);
