@@ -94,13 +94,18 @@ describe("a finish reason", () => {
     }
   });
 
-  it("of a call that Gemini itself rejects is a failure, with Gemini's explanation", () => {
+  it("of a complete call of an undeclared tool is none, and the call stands, whole and streamed", () => {
     const parts = [{ functionCall: { name: "look", args: {} } }];
     const finish = { finishReason: "UNEXPECTED_TOOL_CALL", finishMessage: "look is not declared" };
-    const error = findFailure(
-      gemini.decodeResponse({ candidates: [{ content: { role: "model", parts }, ...finish }] }),
-    );
-    expect(error!.message).toContain("look is not declared");
+    const body = { candidates: [{ content: { role: "model", parts }, ...finish }] };
+    const decoder = gemini.decodeStream();
+    const events = decodeSse(encodeUtf8(`data: ${JSON.stringify(body)}\n\n`)).flatMap((event) => decoder.push(event));
+    expect(decoder.isFailing).toBe(false);
+    for (const answer of [gemini.decodeResponse(body), fold([...events, ...decoder.end()])]) {
+      expect(findFailure(answer)).toBeUndefined();
+      expect(answer.finish).toMatchObject({ reason: "tool_calls", message: "look is not declared" });
+      expect(answer.messages[0]!.blocks).toMatchObject([{ kind: "tool_call", name: "look" }]);
+    }
   });
 
   it("of a second answer counts as well", () => {

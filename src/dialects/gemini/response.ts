@@ -173,11 +173,14 @@ const FINISH: Record<string, FinishReason> = {
   IMAGE_RECITATION: "content_filter",
 };
 
+/** The model has called a tool that the request does not declare. */
+const UNDECLARED = "UNEXPECTED_TOOL_CALL";
+
 /** Failures of the model: its output is unusable, although the host works. */
 const MODEL_FAULTS: ReadonlySet<string> = new Set([
   "MALFORMED_FUNCTION_CALL",
   "MALFORMED_RESPONSE",
-  "UNEXPECTED_TOOL_CALL",
+  UNDECLARED,
   "TOO_MANY_TOOL_CALLS",
   "MISSING_THOUGHT_SIGNATURE",
   "NO_IMAGE",
@@ -196,24 +199,24 @@ export function readFinishReason(reason: Json | undefined): string {
   return UNSPECIFIED.test(name) ? "" : name;
 }
 
-/** Whether the reason is a failure, of the host or of the model. `OTHER` is "unknown reason" in the reference. */
-export function isFailure(finishReason: Json | undefined): boolean {
+/**
+ * Whether the reason is a failure, of the host or of the model. `OTHER` is "unknown reason" in the reference. A complete
+ * call of a tool that is not declared is none: clients answer it with an error of their own, and the model goes on.
+ */
+export function isFailure(finishReason: Json | undefined, hasCall: boolean): boolean {
   const name = readFinishReason(finishReason);
-  return name === "OTHER" || MODEL_FAULTS.has(name);
+  return name === "OTHER" || (MODEL_FAULTS.has(name) && !(hasCall && name === UNDECLARED));
 }
 
-/**
- * The content takes precedence, as Gemini sends STOP for calls too, but not over a failure: a call that ends with
- * UNEXPECTED_TOOL_CALL is none that a client can answer.
- */
+/** The content takes precedence, as Gemini sends STOP for calls too, but not over a failure. */
 function decodeFinish({ finishReason, finishMessage }: JsonObject, messages: readonly Message[]): Finish {
   const native = readFinishReason(finishReason);
-  if (isFailure(finishReason)) {
-    const message = typeof finishMessage === "string" ? { message: finishMessage } : {};
-    return { reason: "error", native, ...message, ...(MODEL_FAULTS.has(native) && { isModelFault: true }) };
-  }
-  const mapped = native === "" ? "stop" : (FINISH[native] ?? "other");
   const hasCall = messages.some(({ blocks }) => blocks.some(({ kind }) => kind === "tool_call"));
+  const message = typeof finishMessage === "string" ? { message: finishMessage } : {};
+  if (isFailure(finishReason, hasCall))
+    return { reason: "error", native, ...message, ...(MODEL_FAULTS.has(native) && { isModelFault: true }) };
+  if (native === UNDECLARED) return { reason: "tool_calls", native, ...message };
+  const mapped = native === "" ? "stop" : (FINISH[native] ?? "other");
   const reason = hasCall && (mapped === "stop" || mapped === "other") ? "tool_calls" : mapped;
   return { reason, ...(native !== "" && { native }) };
 }

@@ -79,7 +79,8 @@ class GeminiDecoder implements StreamDecoder {
   }
 
   get isFailing(): boolean {
-    return isFailure(this.#candidate.finishReason);
+    const hasCall = this.#parts.some((part) => isObject(part) && isObject(readMember(part, "functionCall")));
+    return isFailure(this.#candidate.finishReason, hasCall);
   }
 
   get usage(): Usage {

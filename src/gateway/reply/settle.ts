@@ -90,7 +90,8 @@ function findOutputLosses({ request: { surface } }: UpstreamCall, { messages, fi
         ? [{ at: `output.${block.label}`, what: "dropped", why: `${id} does not support this item` }]
         : [],
     );
-  if (finish.reason !== "pause" && finish.reason !== "other") return items;
+  const isExplained = finish.reason === "tool_calls" && finish.message !== undefined;
+  if (finish.reason !== "pause" && finish.reason !== "other" && !isExplained) return items;
   // Anthropic's `pause_turn`: a client that sends the answer back has it continued. Or a reason that no wire here has.
   const what = finish.reason === "pause" ? "a paused answer" : (finish.native ?? "an answer without one");
   return [...items, { at: "finish_reason", what: "approximated", why: `${id} has no finish reason for ${what}` }];
