@@ -14,27 +14,43 @@ export const escapeCustomInput = (piece: string): string => JSON.stringify(piece
 
 /**
  * Inverse of `customArguments`. A model that was offered the tool as a function can call it otherwise: incomplete arguments
- * give the text so far, arguments of another form are the text themselves.
+ * give the text so far, a text under another name counts if it is the only member, arguments of another form are the text
+ * themselves.
  */
 export function readCustomInput(args: string): string {
   const value = tryParseJson(args);
   if (isObject(value)) {
     if (typeof value.input === "string") return value.input;
-    return Object.keys(value).length === 0 ? "" : args;
+    const [text = "", ...others] = Object.values(value);
+    return typeof text === "string" && others.length === 0 ? text : args;
   }
   const reader = new CustomInputReader();
   const text = reader.push(args);
-  return reader.hasStarted ? text : args;
+  if (reader.hasStarted) return text;
+  const other = new CustomInputReader(OTHER_START);
+  const only = other.push(args);
+  return other.hasStarted && other.isLast ? only : args;
 }
 
 /** Reads the text of a custom tool's call from arguments that arrive in pieces. */
 export class CustomInputReader {
+  readonly #start: RegExp;
   #hasStarted = false;
   #hasEnded = false;
   /** Characters that have no meaning yet: the start of the arguments, or an incomplete escape sequence. */
   #pending = "";
   /** The first half of a surrogate pair: a client cannot join halves of separate pieces. */
   #half = "";
+
+  /** `start`: the arguments before the text. */
+  constructor(start = START) {
+    this.#start = start;
+  }
+
+  /** No member was received after the text. */
+  get isLast(): boolean {
+    return !this.#hasEnded || /^"\s*\}*\s*$/.test(this.#pending);
+  }
 
   /** The start of the text was received. */
   get hasStarted(): boolean {
@@ -46,7 +62,7 @@ export class CustomInputReader {
     if (this.#hasEnded) return "";
     this.#pending += piece;
     if (!this.#hasStarted) {
-      const start = START.exec(this.#pending);
+      const start = this.#start.exec(this.#pending);
       if (start === null) return "";
       this.#hasStarted = true;
       this.#pending = this.#pending.slice(start[0].length);
@@ -62,6 +78,8 @@ export class CustomInputReader {
 }
 
 const START = /^\s*\{\s*"input"\s*:\s*"/;
+/** The start of a text under any name. */
+const OTHER_START = /^\s*\{\s*"(?:[^"\\]|\\[^])*"\s*:\s*"/;
 /** Whole characters and escape sequences of a JSON string. A `u` without four digits behind it ends no sequence. */
 const COMPLETE = /^(?:[^"\\]+|\\(?:u[\da-fA-F]{4}|u(?![\da-fA-F]{0,3}$)|[^u]))*/;
 const HIGH_SURROGATE = /[\uD800-\uDBFF]$/;

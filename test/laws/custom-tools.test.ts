@@ -82,13 +82,38 @@ describe("the input of a custom tool", () => {
     expect(readCustomInput('{ "input" : "a\\u00e9", "more": 1 }')).toBe("aé");
     expect(readCustomInput('{"input":"a\nb"}')).toBe("a\nb");
     expect(readCustomInput('{"input":"a\\n*** Be')).toBe("a\n*** Be");
-    expect(readCustomInput('{"patch":"a"}')).toBe('{"patch":"a"}');
     expect(readCustomInput("plain")).toBe("plain");
     expect(readCustomInput("{}")).toBe("");
     expect(readCustomInput("")).toBe("");
     expect(readCustomInput('{"input":""}')).toBe("");
     expect(readCustomInput('{"input":"{\\"input\\":\\"x\\"}"}')).toBe('{"input":"x"}');
   });
+
+  it.each([
+    ["under another name", '{ "patch" : "a\\nb" }', "a\nb"],
+    ["under another name, empty", '{"patch":""}', ""],
+    ["under another name, with characters that are not escaped", '{"patch":"a\n\\d"}\n', "a\n\\d"],
+    ["under another name, incomplete", '{"patch":"a\\n*** Be', "a\n*** Be"],
+    ["under another name, without an end", '{"patch":"a"', "a"],
+    ["under a name that needs escape sequences", '{"p\\"":"a"}', "a"],
+    ["behind another member", '{"why":"b","input":"a"}', "a"],
+  ])("is the text of one member %s", (_, args, text) => expect(readCustomInput(args)).toBe(text));
+
+  it.each([
+    '{"patch":"a","more":"b"}',
+    '{"patch":"a","more":1}',
+    '{"patch":"a\n","more":1}',
+    '{"patch":"a\n",',
+    '{"patch":"say "hi""}',
+    '{"patch":["a"]}',
+    '{"patch":{"input":"a"}}',
+    '{"input":["a"]}',
+    '{"input":null}',
+    '["a"]',
+    '"a"',
+    "1",
+    "null",
+  ])("is %s itself", (args) => expect(readCustomInput(args)).toBe(args));
 
   it.each([
     ["a backslash that is not escaped", '{"input":"/\\d+\\.x/"}', "/\\d+\\.x/"],
@@ -438,6 +463,52 @@ describe("a call of a custom tool", () => {
     expect(calls[0]).toEqual({ index: 0, id: "c1", type: "custom", custom: { name: "apply_patch", input: "" } });
     expect(calls.length).toBeGreaterThan(2);
     expect(calls.map((call) => call.custom.input).join("")).toBe(PATCH);
+  });
+
+  it.each<[string, string]>([
+    [JSON.stringify({ patch: PATCH }), PATCH],
+    [JSON.stringify({ patch: "" }), ""],
+    [JSON.stringify({ patch: PATCH, more: "b" }), JSON.stringify({ patch: PATCH, more: "b" })],
+    [JSON.stringify({ command: ["apply_patch", PATCH] }), JSON.stringify({ command: ["apply_patch", PATCH] })],
+    [PATCH, PATCH],
+  ])("with arguments of another form, %j, has the same input whole and streamed", (args, input) => {
+    type Data = { type?: string; delta?: string; input?: string; item?: Json; choices?: Choice[] };
+    type Choice = { delta: { tool_calls?: { custom: { input: string } }[] } };
+    for (const [surface, body] of [
+      [responses, RESPONSES_BODY],
+      [chat, CHAT_BODY],
+    ] as const) {
+      const { aliases } = encode("anthropic", body, surface);
+      const received = answer("apply_patch", args);
+      const whole = restoreResponse(received, aliases);
+      const block = whole.messages[0]!.blocks[0]!;
+      expect(block).toMatchObject({ custom: true, arguments: customArguments(input) });
+      expect(JSON.stringify(surface.encodeResponse(whole, reply))).toContain(`"input":${JSON.stringify(input)}`);
+      for (let size = 1; size <= args.length; size++) {
+        const encoder = surface.encodeStream(reply);
+        const pieces = args.match(new RegExp(`[^]{1,${size}}`, "g"))!;
+        const text = unfold(received)
+          .flatMap((event) =>
+            event.type === "delta" ? pieces.map((piece): StreamEvent => ({ ...event, text: piece })) : [event],
+          )
+          .map((event) => encoder.push(restoreEvent(event, aliases!)))
+          .join("");
+        const data = decodeSse(encodeUtf8(text)).flatMap(({ data = "" }) =>
+          data === "[DONE]" ? [] : [JSON.parse(data) as Data],
+        );
+        const deltas =
+          surface === responses
+            ? data.flatMap(({ type, delta }) => (type === "response.custom_tool_call_input.delta" ? [delta!] : []))
+            : data
+                .flatMap(({ choices = [] }) => choices)
+                .flatMap(({ delta }) => (delta.tool_calls ?? []).map(({ custom }) => custom.input));
+        expect(deltas.join("")).toBe(input);
+        if (surface === chat) continue;
+        const done = data.find(({ type }) => type === "response.custom_tool_call_input.done");
+        expect(done).toMatchObject({ input });
+        expect(data.at(-1)).toMatchObject({ response: { output: [{ type: "custom_tool_call", input }] } });
+      }
+    }
   });
 
   it.each(["anthropic", "gemini", "openai-chat", "native"] as const)(
