@@ -6,7 +6,7 @@ import { decodeInstructions, decodeItems, instructionItems } from "../session/hi
 import type { Context } from "../session/session.ts";
 import type { WireItems } from "../session/turns.ts";
 import type { ParsedRequest } from "../surfaces/request.ts";
-import { isObject, joinItems } from "../wire/json.ts";
+import { isObject } from "../wire/json.ts";
 import {
   appendMember,
   type Edit,
@@ -40,11 +40,9 @@ export function spliceBody(
   const { history, known, instructions } = limitRestoredMarks(context, request, surface.dialect);
   const rebuildsItems = history.length > 0 || instructions?.items !== undefined || request.hasRewrittenItems === true;
   const { items, losses } = rebuildsItems
-    ? encodeHistory([...instructionItems(instructions), ...history], request, target)
+    ? encodeItems([...instructionItems(instructions), ...history], request, known, target)
     : NO_ITEMS;
-  const systemItems = request.items.slice(0, request.systemCount);
-  const newItems = encodeNewItems(request, known, target);
-  const list = `[${joinLists([...systemItems, items, ...newItems.items])}]`;
+  const list = `[${joinLists([...request.items.slice(0, request.systemCount), items])}]`;
   const edits: Edit[] = [
     ...removeMember(
       members,
@@ -60,7 +58,7 @@ export function spliceBody(
   if (usage !== undefined) added.push([...usage.member]);
   const body = added.reduce(fillMember, splice(text, edits));
   // The list is set last: finding a member scans the whole text, and a history can be megabytes long.
-  return { body: rebuildsItems ? setMember(body, layout.items, list) : body, losses: [...losses, ...newItems.losses] };
+  return { body: rebuildsItems ? setMember(body, layout.items, list) : body, losses };
 }
 
 /**
@@ -149,28 +147,39 @@ function lostMembers({ surface, body }: ParsedRequest, { id }: WireDialect): Los
     .map((at) => ({ at, what: "dropped", why: `${id} has no such member` }));
 }
 
-/** The history of a request that has to be changed in no item. */
+/** Of a request whose items stay as they are. */
 const NO_ITEMS: { items: string; losses: Loss[] } = { items: "", losses: [] };
 
 /**
- * Encodes stored items for a target, as the inside of a JSON list. Items of the target's dialect are copied verbatim,
- * unless one of them is sealed to another issuer or is a reference; otherwise all are decoded and encoded.
+ * Encodes stored items and the client's new ones for a target, as the inside of a JSON list. Stored items of the target's
+ * dialect are copied verbatim, unless one of them is sealed to another issuer or is a reference; otherwise all are decoded
+ * and encoded. The new ones are encoded with those, as a result needs the id that its call has at the target; new items
+ * that need no change keep their bytes.
  */
-function encodeHistory(
+function encodeItems(
   parts: readonly WireItems[],
-  { request, surface: { dialect } }: ParsedRequest,
+  parsed: ParsedRequest,
+  known: number,
   target: EncodeTarget,
 ): { items: string; losses: Loss[] } {
+  const { request, surface, items } = parsed;
+  const { dialect } = surface;
   const isVerbatim = parts.every(
     (part) =>
       part.dialect === dialect.id &&
       (!part.sealed || part.issuer === target.issuer) &&
       dialect.layout.mayHaveReferences?.(part.items) !== true,
   );
-  if (isVerbatim) return { items: joinLists(parts.map(({ items }) => items)), losses: [] };
-  const messages = parts.flatMap(decodeItems);
-  const { value, losses } = dialect.encodeMessages(pairResults(messages), target, request.tools);
-  return { items: joinItems(value), losses };
+  if (isVerbatim) {
+    const added = encodeNewItems(parsed, known, target);
+    return { items: joinLists([...parts.map((part) => part.items), ...added.items]), losses: added.losses };
+  }
+  const from = parsed.systemCount + known;
+  const added = parsed.messages.slice(from);
+  const messages = pairResults([...parts.flatMap(decodeItems), ...added]);
+  const { value, losses } = dialect.encodeMessages(messages, target, request.tools);
+  const texts = new Map(added.map(({ native }, i) => [native?.item, items[from + i]!]));
+  return { items: joinLists(value.map((item) => texts.get(item) ?? JSON.stringify(item))), losses };
 }
 
 /**

@@ -1,7 +1,7 @@
 import { readNativeItem } from "../../canonical/native.ts";
 import type { Block, Item, Loss, Native, Part, Text, ToolCall, ToolResult } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, tryParseJson } from "../../wire/json.ts";
-import { type EncodeTarget, toSafeId } from "../dialect.ts";
+import type { EncodeTarget } from "../dialect.ts";
 import { decodeCitations } from "./citations.ts";
 import { fallbackTextOf } from "./fallback-text.ts";
 import { decodeMedia, encodeMedia } from "./media.ts";
@@ -61,7 +61,7 @@ function encodeBlock(block: Block, target: EncodeTarget, losses: Loss[]): Json |
     case "media":
       return withCache(encodeMedia(block, losses), block);
     case "tool_call":
-      return encodeToolCall(block, target, losses);
+      return encodeToolCall(block, losses);
     case "tool_result":
       return encodeResult(block, target, losses);
     case "opaque":
@@ -90,19 +90,13 @@ const decodeToolCall = (item: JsonObject, own: Item): ToolCall => ({
   ...own,
 });
 
-/**
- * Calls of the deprecated `function_call` of Chat have no id, and their results have the name instead: so the
- * name is the id. Loss: arguments that are no JSON object.
- */
-function encodeToolCall(block: ToolCall, target: EncodeTarget, losses: Loss[]): JsonObject {
-  const { name, arguments: args } = block;
+/** Loss: arguments that are no JSON object. */
+function encodeToolCall(block: ToolCall, losses: Loss[]): JsonObject {
+  const { id, name, arguments: args } = block;
   const input = parseInput(args);
   if (input === undefined)
     losses.push({ at: "tool_call.arguments", what: "approximated", why: "anthropic accepts a JSON object only" });
-  return withCache(
-    { type: "tool_use", id: toSafeId(block.id || name, toolIdPattern(target)), name, input: input ?? { _raw: args } },
-    block,
-  );
+  return withCache({ type: "tool_use", id, name, input: input ?? { _raw: args } }, block);
 }
 
 /** Arguments as the object of this wire, `{}` for none; `undefined` if the text is no JSON object. */
@@ -131,7 +125,7 @@ function encodeResult(block: ToolResult, target: EncodeTarget, losses: Loss[]): 
   return withCache(
     {
       type: "tool_result",
-      tool_use_id: toSafeId(block.id, toolIdPattern(target)),
+      tool_use_id: block.id,
       ...(content !== undefined && { content }),
       ...(block.isError && { is_error: true }),
     },
@@ -142,7 +136,7 @@ function encodeResult(block: ToolResult, target: EncodeTarget, losses: Loss[]): 
 /**
  * `^[a-zA-Z0-9_-]+$` in the specification; hosts of this format refuse more than 64 characters (litellm#41590).
  */
-const toolIdPattern = (target: EncodeTarget): RegExp => target.quirks?.toolId ?? /^[a-zA-Z0-9_-]{1,64}$/;
+export const toolIdPattern = (target: EncodeTarget): RegExp => target.quirks?.toolId ?? /^[a-zA-Z0-9_-]{1,64}$/;
 
 /** A block that only this dialect has, with the text that a reader without it can use. */
 function toOpaque(item: Json, own?: Item): Extract<Block, { kind: "opaque" }> {

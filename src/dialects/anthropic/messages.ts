@@ -2,9 +2,9 @@ import { readNativeItem, readNativeMessage } from "../../canonical/native.ts";
 import { moveResultsToCalls } from "../../canonical/result-order.ts";
 import type { Loss, Message } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
-import type { Encoded, EncodeTarget } from "../dialect.ts";
-import { decodeContent, encodeContent } from "./blocks.ts";
-import { uniqueToolIds } from "./tool-ids.ts";
+import { type Encoded, type EncodeTarget, toSafeId } from "../dialect.ts";
+import { fitToolIds } from "../tool-ids.ts";
+import { decodeContent, encodeContent, toolIdPattern } from "./blocks.ts";
 
 const dialect = "anthropic";
 
@@ -15,7 +15,7 @@ export const decodeMessages = (items: readonly Json[], seal?: string): Message[]
 /**
  * Messages that came over this wire stay as they are. Others are regrouped: consecutive messages of one role
  * are one message, with tool results first: the API requires all results of a turn at the start of the next user
- * message. Ids of tool calls are made unique.
+ * message. No two calls have the same id, as the API refuses those ("`tool_use` ids must be unique").
  */
 export function encodeMessages(messages: readonly Message[], target: EncodeTarget): Encoded<Json[]> {
   const losses: Loss[] = [];
@@ -26,8 +26,12 @@ export function encodeMessages(messages: readonly Message[], target: EncodeTarge
       items.push({ role: run.role, content: putResultsFirst(run.content, items.at(-1)) });
     run = undefined;
   };
-  const ordered = moveResultsToCalls(messages);
-  for (const message of uniqueToolIds(ordered, (one) => verbatimItem(one, target) !== undefined)) {
+  const fitted = fitToolIds(moveResultsToCalls(messages), target, {
+    isSentVerbatim: (one) => verbatimItem(one, target) !== undefined,
+    // A call whose id occurred before gets a new one that follows from the id and the number of occurrences.
+    fit: (id, before) => toSafeId(before === 0 ? id : `${id} ${before}`, toolIdPattern(target)),
+  });
+  for (const message of fitted) {
     const ownItem = verbatimItem(message, target);
     if (ownItem !== undefined) {
       flush();

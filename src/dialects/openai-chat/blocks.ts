@@ -2,7 +2,7 @@ import { customArguments, readCustomInput } from "../../canonical/custom-tools.t
 import { readNativeItem } from "../../canonical/native.ts";
 import type { Block, Loss, Part, Thinking, ToolCall } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
-import { type EncodeTarget, toSafeId } from "../dialect.ts";
+import type { EncodeTarget } from "../dialect.ts";
 import { decodeCacheMark, withCacheMark } from "../openai/cache.ts";
 import { toMedia } from "../openai/data-url.ts";
 import { encodeMedia } from "./media.ts";
@@ -156,7 +156,7 @@ export function decodeToolCall(item: Json): Block {
 export function encodeToolCall(block: ToolCall, target: EncodeTarget): JsonObject {
   const ownItem = readNativeItem(block.native, target);
   if (isObject(ownItem)) return ownItem;
-  return { id: toSafeId(block.id, toolIdPattern(target)), ...encodeCalledTool(block) };
+  return { id: block.id, ...encodeCalledTool(block) };
 }
 
 /** The type of a call and the object of that name. */

@@ -3,6 +3,7 @@ import { moveResultsToCalls } from "../../canonical/result-order.ts";
 import type { Block, Loss, Message, Part, Thinking, ToolCall, ToolResult } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
 import { type Encoded, type EncodeTarget, toSafeId } from "../dialect.ts";
+import { fitToolIds } from "../tool-ids.ts";
 import * as blocks from "./blocks.ts";
 import { withAnnotations } from "./citations.ts";
 
@@ -32,7 +33,11 @@ export function encodeMessages(messages: readonly Message[], target: EncodeTarge
     resultMedia = [];
   };
   const isOwn = (message: Message): boolean => readNativeMessage(message, target) !== undefined;
-  for (const message of moveResultsToCalls(messages, isOwn)) {
+  const fitted = fitToolIds(moveResultsToCalls(messages, isOwn), target, {
+    isSentVerbatim: isOwn,
+    fit: (id) => toSafeId(id, blocks.toolIdPattern(target)),
+  });
+  for (const message of fitted) {
     const ownItem = readNativeMessage(message, target);
     const results = message.blocks.filter((block): block is ToolResult => block.kind === "tool_result");
     if (results.length === 0) flushMedia();
@@ -100,7 +105,7 @@ function encodeMessage(message: Message, target: EncodeTarget, losses: Loss[]): 
 /** `tool` message; the wire has no member for an error, which is recognizable by its text only. */
 const encodeToolMessage = ({ id, content }: ToolResult, target: EncodeTarget, losses: Loss[]): Json => ({
   role: "tool",
-  tool_call_id: toSafeId(id, blocks.toolIdPattern(target)),
+  tool_call_id: id,
   content: blocks.encodeResult(content, target, losses),
 });
 

@@ -1,7 +1,8 @@
 import { editItem, readNativeItem, readNativeMessage } from "../../canonical/native.ts";
 import type { Block, Loss, Message, Part, Role } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
-import { type Encoded, type EncodeTarget } from "../dialect.ts";
+import { type Encoded, type EncodeTarget, toSafeId } from "../dialect.ts";
+import { fitToolIds } from "../tool-ids.ts";
 import { authorOf, findHostedCalls } from "./authors.ts";
 import * as blocks from "./blocks.ts";
 import { expandSummary } from "./compaction.ts";
@@ -10,9 +11,9 @@ import {
   callTypeOf,
   decodeToolCall,
   decodeToolResult,
-  encodeCallId,
   encodeOutput,
   encodeToolCall,
+  toolIdPattern,
 } from "./tool-calls.ts";
 
 const dialect = "openai-responses";
@@ -34,8 +35,12 @@ export function encodeMessages(messages: readonly Message[], target: EncodeTarge
   // without its required 'reasoning' item"). It recognizes such items by id, so ids are removed where the
   // reasoning cannot be sent.
   let isOrphan = false;
-  const customIds = listCustomIds(messages);
-  for (const original of messages) {
+  const fitted = fitToolIds(messages, target, {
+    isSentVerbatim: (one) => readNativeMessage(one, target) !== undefined,
+    fit: (id) => toSafeId(id, toolIdPattern(target)),
+  });
+  const customIds = listCustomIds(fitted);
+  for (const original of fitted) {
     const message = withoutReferences(original, losses);
     if (message !== original && message.blocks.length === 0) continue;
     if (message.role !== "assistant") isOrphan = false;
@@ -143,7 +148,7 @@ function encodeBlock(block: Block, { target, customIds }: MessageTarget, losses:
         losses.push({ at: "thinking", what: "dropped", why: "reasoning of another provider" });
       return [];
     case "tool_call": {
-      return [{ type: callTypeOf(block), call_id: encodeCallId(block, target), ...encodeToolCall(block) }];
+      return [{ type: callTypeOf(block), call_id: block.id, ...encodeToolCall(block) }];
     }
     case "tool_result": {
       if (block.isError)
@@ -154,7 +159,7 @@ function encodeBlock(block: Block, { target, customIds }: MessageTarget, losses:
         });
       const output = encodeOutput(block.content, target, losses);
       const type = customIds.has(block.id) ? "custom_tool_call_output" : "function_call_output";
-      return [{ type, call_id: encodeCallId(block, target), output }];
+      return [{ type, call_id: block.id, output }];
     }
     case "text":
     case "media":

@@ -2,7 +2,7 @@ import { customArguments, readCustomInput } from "../../canonical/custom-tools.t
 import type { Loss, Part, ToolCall, ToolResult } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, stringOf, withoutUndefined } from "../../wire/json.ts";
 import type { AnswerCalls } from "../answer-calls.ts";
-import { type EncodeTarget, toSafeId } from "../dialect.ts";
+import type { EncodeTarget } from "../dialect.ts";
 import * as blocks from "./blocks.ts";
 
 /** `call_id` connects call and result; `id` is the id of the item. */
@@ -96,5 +96,4 @@ export function encodeOutput(content: readonly Part[], target: EncodeTarget, los
 const CALL_ID = /^.{1,64}$/s;
 
 /** A host can have a pattern of its own. */
-export const encodeCallId = ({ id }: ToolCall | ToolResult, target: EncodeTarget): string =>
-  toSafeId(id, target.quirks?.toolId ?? CALL_ID);
+export const toolIdPattern = (target: EncodeTarget): RegExp => target.quirks?.toolId ?? CALL_ID;
