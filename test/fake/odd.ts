@@ -89,16 +89,30 @@ export const REFUSED: Record<string, (script: Script) => Odd> = {
   "first-counting": (script) => ({ chunks: [script.error(script.usage)] }),
 };
 
+/** Bodies of a success that are an error instead of an answer. */
+export const ERROR_BODIES: Record<string, (script: Script) => Odd> = {
+  "error-whole": (script) => ({ chunks: [errorBodyOf(script)], type: "application/json" }),
+  "error-whole-stream": (script) => ({ chunks: [errorBodyOf(script)] }),
+  "error-whole-missing": (script) => ({ chunks: [errorBodyOf(script)], type: null }),
+};
+
+/** The error of an event of the wire as a body of its own. */
+function errorBodyOf({ error }: Script): string {
+  const event = JSON.parse(/data: (.*)/.exec(error())![1]!) as { type?: string; error: object };
+  return JSON.stringify({ ...(event.type === "error" && { type: "error" }), error: event.error });
+}
+
 /** The models of the answers that fail: one for each test, as a target that failed too often is avoided. */
-export const FAILING_MODELS: readonly string[] = Object.keys({ ...FAILED, ...REFUSED }).flatMap((name) =>
-  ["chat", "responses", "messages", "gemini", "native"].flatMap((surface) =>
-    ["stateful", "stateless"].map((mode) => `odd-${name}.${surface}-${mode}`),
-  ),
+export const FAILING_MODELS: readonly string[] = Object.keys({ ...FAILED, ...REFUSED, ...ERROR_BODIES }).flatMap(
+  (name) =>
+    ["chat", "responses", "messages", "gemini", "native"].flatMap((surface) =>
+      ["stateful", "stateless"].map((mode) => `odd-${name}.${surface}-${mode}`),
+    ),
 );
 /** The models of the answers that are complete. */
 export const COMPLETE_MODELS: readonly string[] = Object.keys(COMPLETE).map((name) => `odd-${name}`);
 
-const CASES = { ...COMPLETE, ...FAILED, ...REFUSED };
+const CASES = { ...COMPLETE, ...FAILED, ...REFUSED, ...ERROR_BODIES };
 
 /** Answers a request; the path says which wire. */
 export async function answerOdd(request: Request): Promise<Response> {

@@ -1,10 +1,12 @@
 import { describe, expect, it } from "vitest";
 import { fold } from "../../src/canonical/accumulator.ts";
+import { GatewayError } from "../../src/canonical/error.ts";
 import { findFailure } from "../../src/canonical/failed-answer.ts";
 import type { ModelResponse } from "../../src/canonical/types.ts";
 import { anthropic } from "../../src/dialects/anthropic/index.ts";
 import type { WireDialect } from "../../src/dialects/dialect.ts";
 import { gemini } from "../../src/dialects/gemini/index.ts";
+import { DIALECTS } from "../../src/dialects/index.ts";
 import { openaiChat } from "../../src/dialects/openai-chat/index.ts";
 import { openaiResponses } from "../../src/dialects/openai-responses/index.ts";
 import { StreamReader } from "../../src/gateway/upstream/stream-reader.ts";
@@ -74,6 +76,52 @@ describe.each(FAILURES)("%o: a finish reason of failure: %s", (answers, reason, 
       expect(error!.message).toContain(name);
       expect(error!.isModelFault ?? false).toBe(isModelFault);
     }
+  });
+});
+
+describe("an error in the body of a success", () => {
+  const wires = Object.values(DIALECTS);
+  const message = "The model is overloaded.";
+  const errorOf = (work: () => unknown): GatewayError => {
+    try {
+      work();
+    } catch (thrown) {
+      if (thrown instanceof GatewayError) return thrown;
+      throw thrown;
+    }
+    throw new Error("no error");
+  };
+
+  it.each(wires)("has the provider's message and code at $id, whole as in a stream", (wire) => {
+    const error = { message, type: "overloaded_error", code: "overloaded" };
+    for (const body of [{ error }, { type: "error", error }, { error, choices: [], output: [], content: [] }]) {
+      const decoder = wire.decodeStream();
+      const event = wire.id === "native" ? { ...body, type: "call.failed" } : { ...body, type: "error" };
+      const [streamed] = decodeSse(encodeUtf8(`data: ${JSON.stringify(event)}\n\n`)).flatMap((one) =>
+        decoder.push(one),
+      );
+      const whole = errorOf(() => wire.decodeResponse(body));
+      expect(whole.message).toBe(message);
+      expect(whole.status).toBeGreaterThanOrEqual(500);
+      expect(streamed).toMatchObject({ type: "error", error: { message, code: whole.code, status: whole.status } });
+      // Google's string code is `status`; that of `details` is its reason.
+      if (wire.id !== "gemini") expect(whole.upstream).toMatchObject({ code: "overloaded" });
+    }
+  });
+
+  it.each([openaiChat, openaiResponses, gemini])("has the status that its code is at $id", (wire) => {
+    const body = { error: { code: 429, message, status: "RESOURCE_EXHAUSTED" } };
+    const error = errorOf(() => wire.decodeResponse(body));
+    expect(error).toMatchObject({ code: "rate.limited", status: 429, message, upstream: { code: "429" } });
+  });
+
+  it.each(wires)("is read as a text at $id", (wire) => {
+    expect(errorOf(() => wire.decodeResponse({ error: message })).message).toBe(message);
+  });
+
+  it.each(wires)("is none where the member is empty at $id", (wire) => {
+    const body: JsonObject = { error: null, note: 1 };
+    expect(errorOf(() => wire.decodeResponse(body)).message).toMatch(/^the provider's answer/);
   });
 });
 

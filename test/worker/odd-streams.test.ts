@@ -101,6 +101,7 @@ const COMPLETE = [
 ];
 const BEHIND = ["end-twice", "error-behind", "content-behind"];
 const FAILED = ["error-counted", "error-counting", "error-twice", "error-ended"];
+const ERROR_BODIES = ["error-whole", "error-whole-stream", "error-whole-missing"];
 const REFUSED = ["first-counted", "first-counting"];
 
 async function recordOf(response: Response): Promise<Record<string, unknown>> {
@@ -172,6 +173,16 @@ describe.each(every)("odd answers of $provider on $surface, $mode", ({ surface, 
     expect(response.status, body).toBeGreaterThanOrEqual(500);
     const record = await recordOf(response);
     expect(record).toMatchObject({ status: "failed", attempts: [{ usage: USAGE, cost_micros_usd: COST }] });
+  });
+
+  it.each(ERROR_BODIES)("is the provider's error in the body of a success: %s", async (name) => {
+    for (const stream of [true, false]) {
+      const response = await send(failing(name), stream, rhone);
+      const body = await response.text();
+      expect([body.match(ERROR)?.length, SUCCESS.test(body)], body).toEqual([1, false]);
+      expect(body).toContain("Overloaded");
+      expect(await recordOf(response)).toMatchObject({ status: "failed", error: { message: "Overloaded" } });
+    }
   });
 
   it.each(REFUSED)("is an error before any content, and counts it: %s", async (name) => {

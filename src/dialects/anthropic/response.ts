@@ -3,6 +3,7 @@ import type { Block, Finish, FinishReason, Message, ModelResponse } from "../../
 import { isObject, type Json, type JsonObject, stringifyMember, stringOf, withoutUndefined } from "../../wire/json.ts";
 import { AnswerCalls } from "../answer-calls.ts";
 import { type ReplyContext, toSafeId } from "../dialect.ts";
+import { findErrorBody } from "../error-body.ts";
 import { decodeBlock, parseInput } from "./blocks.ts";
 import { encodeCitations } from "./citations.ts";
 import { decodeErrorBody } from "./errors.ts";
@@ -13,7 +14,8 @@ const dialect = "anthropic";
 
 /** Throws the error of the body if it is one, and `provider.execution_failed` if it is no message. */
 export function decodeResponse(body: Json, seal?: string, callId?: string): ModelResponse {
-  if (isObject(body) && body.type === "error") throw decodeErrorBody(undefined, body);
+  const failed = findErrorBody(body);
+  if (failed !== undefined) throw decodeErrorBody(undefined, failed);
   if (!isObject(body) || !Array.isArray(body.content))
     throw new GatewayError("provider.execution_failed", "the provider's answer is not a valid Anthropic message");
   const { content, ...envelope } = body;

@@ -6,7 +6,8 @@ import {
   type UpstreamError,
 } from "../../canonical/error.ts";
 import { decodeUtf8 } from "../../wire/bytes.ts";
-import { isObject, type Json, type JsonObject, stringifyMember, tryParseJson } from "../../wire/json.ts";
+import { isObject, type Json, type JsonObject, stringifyMember, stringOf, tryParseJson } from "../../wire/json.ts";
+import { statusOfCode } from "../error-body.ts";
 
 /**
  * `{error: {code, message, status, details}}` (google.rpc.Status); a stream without `alt=sse` has it inside a
@@ -31,7 +32,8 @@ export function decodeErrorBody(status: number, body: Json | undefined, requestI
     ...(code !== undefined && { code }),
     ...(requestId !== undefined && { requestId }),
   };
-  const message = stringifyMember(error.message) || `the provider answered with status ${status}`;
+  const text = stringOf(isObject(outer) ? outer.error : undefined);
+  const message = stringifyMember(error.message) || text || `the provider answered with status ${status}`;
   const seconds = details.map((detail) => Number.parseFloat(stringifyMember(detail.retryDelay))).find(Number.isFinite);
   return new GatewayError(classifyError(status, upstream, message), message, {
     status,
@@ -39,6 +41,10 @@ export function decodeErrorBody(status: number, body: Json | undefined, requestI
     ...(seconds !== undefined && { retryAfterSeconds: Math.ceil(seconds) }),
   });
 }
+
+/** An error inside a 200 (in a stream, or a body that is no answer), which has its HTTP status as the code. */
+export const decodeStreamError = (body: JsonObject): GatewayError =>
+  decodeErrorBody(statusOfCode(isObject(body.error) ? body.error.code : body.code), body);
 
 /** JSON outside of an event of a stream: an error that is sent so. */
 export function readPlainJson(raw: Uint8Array): string | undefined {

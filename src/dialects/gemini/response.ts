@@ -3,9 +3,11 @@ import type { Alternative, Block, Finish, FinishReason, Message, ModelResponse, 
 import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
 import { AnswerCalls } from "../answer-calls.ts";
 import { type ReplyContext } from "../dialect.ts";
+import { findErrorBody } from "../error-body.ts";
 import { encodePart } from "./blocks.ts";
 import { readMember } from "./casing.ts";
 import { newDecodeContext } from "./decode-context.ts";
+import { decodeStreamError } from "./errors.ts";
 import { encodeGrounding, withCitations } from "./grounding.ts";
 import { encodeLogprobs, withLogprobs } from "./logprobs.ts";
 import { decodeMessage } from "./messages.ts";
@@ -15,9 +17,12 @@ const dialect = "gemini";
 
 /**
  * The first candidate is the answer; `rest` has all members of the candidates except the content of the first.
- * Throws `provider.execution_failed` if there is neither a candidate nor a reason for refusing the prompt.
+ * Throws the error of the body if it is one, and `provider.execution_failed` if there is neither a candidate nor a reason
+ * for refusing the prompt.
  */
 export function decodeResponse(body: Json, seal?: string, callId = ""): ModelResponse {
+  const failed = findErrorBody(body);
+  if (failed !== undefined) throw decodeStreamError(failed);
   const candidates = isObject(body) && Array.isArray(body.candidates) ? body.candidates : [];
   const [candidate, ...others] = candidates;
   if (!isObject(body) || (!isObject(candidate) && blockReasonOf(body) === undefined)) {

@@ -6,11 +6,12 @@ import { isObject, type Json, type JsonObject, stringifyMember, tryParseJson } f
 import { encodeSse, type SseEvent } from "../../wire/sse.ts";
 import { AnswerCalls } from "../answer-calls.ts";
 import type { ReplyContext, StreamDecoder, StreamEncoder } from "../dialect.ts";
+import { findErrorBody } from "../error-body.ts";
 import { decodeMalformed } from "../malformed-event.ts";
 import { decodePart } from "./blocks.ts";
 import { readMember } from "./casing.ts";
 import { type DecodeContext, newDecodeContext } from "./decode-context.ts";
-import { decodeErrorBody, errorMembers, readPlainJson } from "./errors.ts";
+import { decodeStreamError, errorMembers, readPlainJson } from "./errors.ts";
 import { decodeGrounding, joinTexts } from "./grounding.ts";
 import { decodeLogprobs } from "./logprobs.ts";
 import { PartialCall } from "./partial-args.ts";
@@ -126,7 +127,7 @@ class GeminiDecoder implements StreamDecoder {
     if (isObject(body) && isObject(body.usageMetadata)) this.#usage = body.usageMetadata;
     if (this.#failed) return [];
     if (!isObject(body)) return decodeMalformed(text, name, (error) => this.#fail(error));
-    if (isObject(body.error)) return this.#fail(decodeErrorBody(statusOf(body.error), body));
+    if (findErrorBody(body) !== undefined) return this.#fail(decodeStreamError(body));
     const { candidates, ...envelope } = body;
     const events: StreamEvent[] = [];
     if (this.#envelope === undefined) {
@@ -345,7 +346,3 @@ class GeminiEncoder implements StreamEncoder {
     return encodeSse({ data: JSON.stringify(chunk) });
   }
 }
-
-/** Errors inside a stream have their HTTP status as the code. */
-const statusOf = (error: JsonObject): number =>
-  typeof error.code === "number" && error.code >= 400 && error.code < 600 ? error.code : 502;

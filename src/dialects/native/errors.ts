@@ -36,7 +36,8 @@ export function decodeErrorBody(status: number | undefined, body: Json | undefin
     code,
     requestId: stringOf(error.request_id) ?? requestId,
   });
-  const message = stringifyMember(error.message) || `the provider answered with status ${known}`;
+  const message =
+    stringifyMember(error.message) || stringOf(outer.error) || `the provider answered with status ${known}`;
   const extras = withoutUndefined({
     param: stringOf(details.param),
     retryAfterSeconds: numberOf(details.retry_after_s),

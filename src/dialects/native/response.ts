@@ -4,6 +4,7 @@ import { withPrefix } from "../../wire/id.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, stringOf, withoutUndefined } from "../../wire/json.ts";
 import { AnswerCalls } from "../answer-calls.ts";
 import { type ReplyContext } from "../dialect.ts";
+import { findErrorBody } from "../error-body.ts";
 import { encodeBlock } from "./blocks.ts";
 import { decodeErrorBody } from "./errors.ts";
 import { decodeMessage } from "./messages.ts";
@@ -16,7 +17,8 @@ const dialect = "native";
  * call.
  */
 export function decodeResponse(body: Json, _seal?: string, callId?: string): ModelResponse {
-  if (isObject(body) && isObject(body.error)) throw decodeErrorBody(undefined, body);
+  const failed = findErrorBody(body);
+  if (failed !== undefined) throw decodeErrorBody(undefined, failed);
   if (!isObject(body) || !isObject(body.call) || !Array.isArray(body.output))
     throw new GatewayError("provider.execution_failed", "the provider's answer is not a valid call of the native API");
   const { output, ...envelope } = body;

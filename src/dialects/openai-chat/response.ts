@@ -12,6 +12,8 @@ import type {
 import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
 import { AnswerCalls, NAMELESS_CALL, NO_FINISH_REASON } from "../answer-calls.ts";
 import { type ReplyContext } from "../dialect.ts";
+import { findErrorBody } from "../error-body.ts";
+import { decodeStreamError } from "../openai/errors.ts";
 import { decodeLogprobs, encodeLogprobs, logprobsOf } from "../openai/logprobs.ts";
 import { encodeCalledTool } from "./blocks.ts";
 import { joinAnnotations } from "./citations.ts";
@@ -23,10 +25,12 @@ import { decodeUsage, encodeUsage } from "./usage.ts";
 const dialect = "openai-chat";
 
 /**
- * The first choice is the answer, the others are alternatives. Throws `provider.execution_failed` if there is
- * no first choice with a message.
+ * The first choice is the answer, the others are alternatives. Throws the error of the body if it is one, and
+ * `provider.execution_failed` if there is no first choice with a message.
  */
 export function decodeResponse(body: Json, seal?: string, callId = ""): ModelResponse {
+  const failed = findErrorBody(body);
+  if (failed !== undefined) throw decodeStreamError(failed);
   const choices = isObject(body) && Array.isArray(body.choices) ? body.choices : [];
   const decoded = choices.map((choice, i) => decodeChoice(choice, seal, scopeOfChoice(callId, i)));
   const [first, ...alternatives] = decoded.flatMap((choice) => choice ?? []);

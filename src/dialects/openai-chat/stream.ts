@@ -5,7 +5,7 @@ import { encodeSse, type SseEvent } from "../../wire/sse.ts";
 import { AnswerCalls } from "../answer-calls.ts";
 import type { ReplyContext, StreamDecoder, StreamEncoder, StreamUsage } from "../dialect.ts";
 import { decodeMalformed } from "../malformed-event.ts";
-import { decodeErrorBody, errorMembers } from "../openai/errors.ts";
+import { decodeStreamError, errorMembers } from "../openai/errors.ts";
 import { decodeLogprobs, encodeLogprobs } from "../openai/logprobs.ts";
 import { BlockReader } from "./block-stream.ts";
 import { CallWriter } from "./call-writer.ts";
@@ -96,7 +96,7 @@ class ChatDecoder implements StreamDecoder {
     if (this.#failed) return [];
     if (!isObject(chunk)) return decodeMalformed(data, event, (error) => this.#fail(error));
     if (event === "error" || (chunk.error !== undefined && chunk.error !== null))
-      return this.#fail(decodeErrorBody(502, chunk));
+      return this.#fail(decodeStreamError(chunk));
     return this.#addChunk(chunk);
   }
 

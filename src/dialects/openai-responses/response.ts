@@ -3,6 +3,7 @@ import type { Block, Finish, ModelRequest, ModelResponse, Native, Usage } from "
 import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
 import { AnswerCalls } from "../answer-calls.ts";
 import { type ReplyContext } from "../dialect.ts";
+import { findErrorBody } from "../error-body.ts";
 import { decodeStreamError } from "../openai/errors.ts";
 import { encodeOutput, responseIdOf } from "./items.ts";
 import { decodeMessage } from "./messages.ts";
@@ -12,14 +13,15 @@ import { decodeUsage, encodeUsage } from "./usage.ts";
 const dialect = "openai-responses";
 
 /**
- * Every output item belongs to the assistant, outputs of hosted tools too. Throws `provider.execution_failed`
- * if there is no output, and the error of the response if its status is `failed`.
+ * Every output item belongs to the assistant, outputs of hosted tools too. Throws the error of the body if it is one or
+ * its status is `failed`, and `provider.execution_failed` if there is no output.
  */
 export function decodeResponse(body: Json, seal?: string, callId?: string): ModelResponse {
+  const failed = isObject(body) && body.status === "failed" ? body : findErrorBody(body);
+  if (failed !== undefined) throw decodeStreamError(failed);
   if (!isObject(body) || !Array.isArray(body.output)) {
     throw new GatewayError("provider.execution_failed", "the provider's answer is not a valid OpenAI response");
   }
-  if (body.status === "failed") throw decodeStreamError(body);
   const calls = new AnswerCalls(callId);
   const output = body.output.flatMap((item) => identifyCall(item, calls) ?? []);
   const messages = output.map((item) => ({ ...decodeMessage(item, seal), role: "assistant" as const }));

@@ -7,6 +7,7 @@ import {
   type UpstreamError,
 } from "../../canonical/error.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, tryParseJson } from "../../wire/json.ts";
+import { statusOfCode } from "../error-body.ts";
 
 /**
  * Errors of both OpenAI wires, `{error: {message, type, param, code}}` (OpenAI API reference, "Error codes"),
@@ -36,12 +37,12 @@ export function decodeErrorBody(status: number, body: Json | undefined, requestI
 }
 
 /**
- * An error inside a 200 (an error event, a failed response): its code determines the status, 502 if it is
- * unknown.
+ * An error inside a 200 (an error event, a failed response, a body that is no answer): its code determines the status, 502
+ * if it is unknown.
  */
 export function decodeStreamError(body: JsonObject): GatewayError {
   const { code } = isObject(body.error) ? body.error : body;
-  return decodeErrorBody((typeof code === "string" && STATUS_BY_CODE[code]) || 502, body);
+  return decodeErrorBody((typeof code === "string" && STATUS_BY_CODE[code]) || statusOfCode(code), body);
 }
 
 /** `request_id` is beyond the published shape; SDKs read the id from the header. */
