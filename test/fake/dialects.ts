@@ -5,6 +5,7 @@ import { answerEnding } from "./endings.ts";
 import { withFaults } from "./faults.ts";
 import { answerGemini } from "./gemini.ts";
 import { answerResponses } from "./responses.ts";
+import { refusalOf } from "./strict.ts";
 import { answerChat } from "./upstream.ts";
 
 /**
@@ -24,7 +25,7 @@ async function scripted(request: Request): Promise<Response> {
   const isStream = body.stream === true || method === "streamGenerateContent";
   if (recorded !== undefined) return await replay(join(FIXTURES, dialect, recorded), isStream);
   if (model.startsWith("ending-")) return answerEnding(dialect, model, isStream);
-  return ANSWERS[dialect](raw, request);
+  return refusalOf(dialect, body) ?? ANSWERS[dialect](raw, request);
 }
 
 const ANSWERS = {

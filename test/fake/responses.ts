@@ -65,13 +65,13 @@ function outputOf({ thinking, text, calls = [], declined }: Scene): Item[] {
       role: "assistant",
       content: [part],
     })),
-    ...calls.map(({ id, name, args }) => ({
-      id: ownId(`fc_${id}`),
-      type: "function_call",
+    ...calls.map(({ id, name, args, isCustom }) => ({
+      ...(isCustom
+        ? { id: ownId("ctc"), type: "custom_tool_call", input: args.input }
+        : { id: ownId("fc"), type: "function_call", arguments: JSON.stringify(args) }),
       status: "completed",
       call_id: id,
       name,
-      arguments: JSON.stringify(args),
     })),
   ];
 }
@@ -132,6 +132,7 @@ const OPEN: Record<string, object> = {
   reasoning: { summary: [] },
   message: { status: "in_progress", content: [] },
   function_call: { status: "in_progress", arguments: "" },
+  custom_tool_call: { status: "in_progress", input: "" },
 };
 
 type Growth = [type: string, data: object][];
@@ -142,6 +143,13 @@ function growth(item: Item): Growth {
     return [
       ...halves(whole).map((delta): Growth[number] => ["response.function_call_arguments.delta", { delta }]),
       ["response.function_call_arguments.done", { arguments: whole, name: item.name }],
+    ];
+  }
+  if (item.type === "custom_tool_call") {
+    const input = item.input as string;
+    return [
+      ...halves(input).map((delta): Growth[number] => ["response.custom_tool_call_input.delta", { delta }]),
+      ["response.custom_tool_call_input.done", { input }],
     ];
   }
   const isReasoning = item.type === "reasoning";

@@ -1,3 +1,5 @@
+import { nextStep } from "./loop.ts";
+
 /** What a scripted model says, whichever wire it says it on. The model's name is the script. */
 export type Scene = {
   thinking?: string;
@@ -6,7 +8,8 @@ export type Scene = {
   /** The model declines: what each wire has for that. */
   declined?: string;
 };
-export type Call = { id: string; name: string; args: { city: string } };
+/** `isCustom`: a call of a custom tool, whose text is `args.input`. */
+export type Call = { id: string; name: string; args: Record<string, string>; isCustom?: true };
 
 /** What a request says, as far as a script looks at it. `results`: of tools, when it ends with some. */
 export type Seen = { script: string; raw: string; isFirst: boolean; results: string[] };
@@ -21,6 +24,8 @@ export function sceneOf({ script, raw, isFirst, results }: Seen): Scene {
       return results.length > 0 ? { text: `It is ${results.join(" and ")}.` } : { text: "Let me look.", calls: CALLS };
     case "recall":
       return { calls: [{ ...CALLS[0]!, id: `call_recall_${++recalls}` }] };
+    case "loop":
+      return nextStep(raw);
     case "json":
       return { text: '{"city":"Paris","degrees":21}' };
     case "decline":

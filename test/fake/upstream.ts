@@ -87,6 +87,7 @@ export function answerChat(raw: string, request: Request): Response {
     case "think":
     case "tools":
     case "recall":
+    case "loop":
     case "json":
     case "decline": {
       const from = body.messages.findLastIndex(({ role }) => role !== "tool") + 1;
@@ -199,12 +200,11 @@ function acted(
   headers: Record<string, string>,
 ): Response {
   const finish = calls === undefined ? "stop" : "tool_calls";
-  const tool_calls = calls?.map(({ id, name, args }, index) => ({
-    index,
-    id,
-    type: "function",
-    function: { name, arguments: JSON.stringify(args) },
-  }));
+  const tool_calls = calls?.map(({ id, name, args, isCustom }, index) =>
+    isCustom
+      ? { index, id, type: "custom", custom: { name, input: args.input! } }
+      : { index, id, type: "function", function: { name, arguments: JSON.stringify(args) } },
+  );
   if (!isStream) {
     const message = {
       role: "assistant",
@@ -221,9 +221,15 @@ function acted(
     ...halves(thinking ?? "").map((reasoning_content) => ({ reasoning_content })),
     ...halves(text ?? "").map((content) => ({ content })),
     ...halves(declined ?? "").map((refusal) => ({ refusal })),
-    ...(tool_calls ?? []).flatMap(({ function: { name, arguments: args }, ...call }) => [
-      { tool_calls: [{ ...call, function: { name, arguments: "" } }] },
-      ...halves(args).map((piece) => ({ tool_calls: [{ index: call.index, function: { arguments: piece } }] })),
+    ...(tool_calls ?? []).flatMap(({ index, function: own, custom, ...call }) => [
+      {
+        tool_calls: [
+          { index, ...call, ...(own ? { function: { ...own, arguments: "" } } : { custom: { ...custom, input: "" } }) },
+        ],
+      },
+      ...halves(own?.arguments ?? custom!.input).map((piece) => ({
+        tool_calls: [{ index, ...(own ? { function: { arguments: piece } } : { custom: { input: piece } }) }],
+      })),
     ]),
   ];
   return stream([...deltas.map(chunk), FINISH(finish), USAGE, DONE], 0, headers);
