@@ -1,32 +1,23 @@
 import { pairResults } from "../canonical/tool-results.ts";
 import type { Loss, Message, ToolResult } from "../canonical/types.ts";
-import type { WireDialect } from "../dialects/dialect.ts";
 import type { Context } from "../session/session.ts";
 import type { PendingToolCall } from "../session/turns.ts";
-import { joinItems, type Json } from "../wire/json.ts";
-import { readPendingReply } from "./paired-results.ts";
 
 /**
  * Adds a failed result for each tool call that the client leaves without one: providers refuse such a history, and the
  * session could not continue. `messages`: those of the request. Each added result is a loss.
  */
-export function fillMissingResults(context: Context, messages: readonly Message[], dialect: WireDialect): Context {
+export function fillMissingResults(context: Context, messages: readonly Message[]): Context {
   const pending = context.parent?.open ?? [];
   if (pending.length === 0) return context;
   const unanswered = findUnanswered(pending, messages.slice(context.known));
   if (unanswered.length === 0) return context;
-  const encode = (more: readonly Message[]): Json[] =>
-    dialect.encodeMessages([...reply, ...more], { dialect: dialect.id, model: "" }).value;
-  const reply = readPendingReply(context);
-  // Encoded behind their calls, the results have ids as these have.
-  const failed = encode([{ role: "user", blocks: unanswered.map(toFailedResult) }]).slice(encode([]).length);
-  const added = { dialect: dialect.id, items: joinItems(failed) };
   const losses = unanswered.map(({ id }): Loss => ({
     at: "messages",
     what: "approximated",
     why: `tool call ${id} has no result: a failed result is sent for it`,
   }));
-  return { ...context, history: [...context.history, added], added, losses };
+  return { ...context, added: [{ role: "user", blocks: unanswered.map(toFailedResult) }], losses };
 }
 
 /**

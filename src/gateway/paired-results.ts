@@ -3,40 +3,48 @@ import type { Message } from "../canonical/types.ts";
 import { decodeItems } from "../session/history/decode.ts";
 import type { Context } from "../session/session.ts";
 import type { ParsedRequest } from "../surfaces/request.ts";
-
-/** The reply before the request, whose calls wait for their results. */
-export const readPendingReply = ({ history, added }: Context): readonly Message[] => {
-  const reply = history.at(added === undefined ? -1 : -2);
-  return reply === undefined ? [] : decodeItems(reply);
-};
+import type { Json } from "../wire/json.ts";
 
 /**
- * The request in which results of restored calls have the ids of these calls on the caller's wire, or none where the calls
- * have none: a client may have received the calls over another wire, and providers refuse a result of another id.
- * Unchanged if all of them agree.
+ * The request with a result for every call of the reply before it: with those that the context adds, and in the ids, the
+ * order and the items in which the caller's wire has results of these calls. A client may have received the calls over
+ * another wire, and providers refuse a result of another id. Items that need no change keep their bytes; `sent` has the
+ * messages as they were.
  */
 export function pairWithHistory(parsed: ParsedRequest, context: Context): ParsedRequest {
-  const from = parsed.systemCount + context.known;
+  const { parent, history, known, added = [] } = context;
+  const from = parsed.systemCount + known;
   const fresh = parsed.messages.slice(from);
   const end = fresh.findIndex(({ role }) => role === "assistant");
   const answers = end < 0 ? fresh : fresh.slice(0, end);
   const hasResults = answers.some(({ blocks }) => blocks.some(({ kind }) => kind === "tool_result"));
-  if (!hasResults || (context.parent?.open ?? []).length === 0) return parsed;
+  const reply = history.at(-1);
+  if ((parent?.open ?? []).length === 0 || reply === undefined || !(hasResults || added.length > 0)) return parsed;
   const { dialect } = parsed.surface;
-  const encode = (messages: readonly Message[]): unknown[] =>
+  const encode = (messages: readonly Message[]): Json[] =>
     dialect.encodeMessages(messages, { dialect: dialect.id, model: "" }).value;
-  const calls = readPendingReply(context);
-  const callCount = encode(calls).length;
-  const paired = pairResults([...calls, ...answers]).slice(calls.length);
-  const items = [...parsed.items];
-  const messages = [...parsed.messages];
-  paired.forEach((message, i) => {
-    const [item, ...others] = encode([...calls, message]).slice(callCount);
-    if (item === undefined || others.length > 0 || item === message.native?.item) return;
-    items[from + i] = JSON.stringify(item);
-    messages[from + i] = dialect.decodeMessages([item as never])[0]!;
-  });
-  if (items.every((item, i) => item === parsed.items[i])) return parsed;
+  const calls = decodeItems(reply);
+  // Encoded behind their calls, results have what these have.
+  const items = encode(pairResults([...calls, ...added, ...answers])).slice(encode(calls).length);
+  const own = new Map(answers.map((message, i) => [message.native?.item, { message, text: parsed.items[from + i]! }]));
+  const pairs = items.map(
+    (item) => own.get(item) ?? { message: dialect.decodeMessages([item])[0]!, text: JSON.stringify(item) },
+  );
+  if (pairs.length === answers.length && pairs.every(({ message }, i) => message === answers[i])) return parsed;
+  const replace = <T>(list: readonly T[], values: readonly T[]): T[] => [
+    ...list.slice(0, from),
+    ...values,
+    ...list.slice(from + answers.length),
+  ];
+  const messages = replace(
+    parsed.messages,
+    pairs.map(({ message }) => message),
+  );
+  const texts = replace(
+    parsed.items,
+    pairs.map(({ text }) => text),
+  );
   const before = parsed.request.messages.slice(0, parsed.request.messages.length - parsed.messages.length);
-  return { ...parsed, items, messages, request: { ...parsed.request, messages: [...before, ...messages] } };
+  const request = { ...parsed.request, messages: [...before, ...messages] };
+  return { ...parsed, items: texts, messages, request, sent: parsed.messages };
 }

@@ -63,10 +63,10 @@ export type Context = {
   /** The turn does not move the head, because another call is running on it: `on_busy: "branch"`. */
   isBeside?: true;
   /**
-   * Items that the gateway adds between the history and the request, such as results of tool calls that the client left
-   * unanswered. They are stored as the start of the new turn.
+   * Messages that the gateway adds between the history and the request: results of tool calls that the client left
+   * unanswered. They are stored in the input of the new turn, and its hash does not cover them.
    */
-  added?: WireItems;
+  added?: readonly Message[];
   losses?: readonly Loss[];
 };
 

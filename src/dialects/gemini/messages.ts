@@ -17,8 +17,8 @@ export function decodeMessages(items: readonly Json[], seal?: string): Message[]
 }
 
 /**
- * Contents that came over this wire stay as they are, but for ids of results that their calls do not have. Others are
- * regrouped: consecutive messages of one side
+ * Contents that came over this wire stay as they are, but for results: ids that their calls do not have, and results of
+ * one turn in several contents. Others are regrouped: consecutive messages of one side
  * are one content, because the API requires all results of a turn together, in the content behind the calls;
  * everything else of that side is in the next content. A message without any representable block still separates its
  * neighbours, so that the encoding of earlier messages does not change when a history grows.
@@ -40,12 +40,14 @@ export function encodeMessages(messages: readonly Message[], target: EncodeTarge
     open.groups.push(...groups);
   };
   const isOwn = (message: Message): boolean => readNativeMessage(message, target) !== undefined;
-  for (const message of moveResultsToCalls(messages, isOwn)) {
+  const ordered = moveResultsToCalls(messages, isOwn);
+  for (const [i, message] of ordered.entries()) {
     for (const block of message.blocks) {
       if (block.kind !== "tool_call") continue;
       calls.set(block.id, { name: block.name, hasId: hasIdOnWire(block), index: callCount++ });
     }
-    const ownItem = readNativeMessage(message, target);
+    const sharesResults = hasResults(message) && (hasResults(ordered[i - 1]) || hasResults(ordered[i + 1]));
+    const ownItem = sharesResults ? undefined : readNativeMessage(message, target);
     if (ownItem !== undefined) {
       flush();
       const results = message.blocks.filter((block) => block.kind === "tool_result");
@@ -64,6 +66,9 @@ export function encodeMessages(messages: readonly Message[], target: EncodeTarge
   flush();
   return { value: items, losses };
 }
+
+const hasResults = (message: Message | undefined): boolean =>
+  message?.blocks.some(({ kind }) => kind === "tool_result") === true;
 
 /** A content; a bare text is of the user. The roles of the wire are `user` and `model`. */
 export function decodeMessage(item: Json, context: DecodeContext): Message {

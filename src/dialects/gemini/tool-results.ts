@@ -75,11 +75,10 @@ export function fitContent(content: Json, results: readonly ToolResult[], calls:
   const fitted = places.map((at, i) => {
     const call = calls.get(results[i]!.id);
     const part = fitId(parts[at]!, results[i]!, call);
-    // Where no id was removed, the order is the client's.
-    return { at, part, ...(part !== parts[at] && call?.hasId === false && { call }) };
+    return { at, part, ...(call?.hasId === false && { call }) };
   });
   const changed = new Map(sortResults(fitted).map(({ part }, i) => [places[i], part]));
-  return fitted.every(({ at, part }) => part === parts[at])
+  return places.every((at) => changed.get(at) === parts[at])
     ? content
     : { ...content, parts: parts.map((part, at) => changed.get(at) ?? part) };
 }

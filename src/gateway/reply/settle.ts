@@ -163,9 +163,8 @@ function toCompletedTurn(
 /** The client's half of a turn: the items, messages and instructions that are new in the request. */
 export function toInputStep(request: ParsedRequest, context: Context): Omit<CompletedTurn, "output" | "reply"> {
   const from = request.systemCount + context.known;
-  const added = context.added === undefined ? [] : [context.added.items];
-  const input = { dialect: request.surface.dialect.id, items: [...added, ...request.items.slice(from)].join(",") };
-  const step = { context, input, requested: request.messages.slice(from) };
+  const input = { dialect: request.surface.dialect.id, items: request.items.slice(from).join(",") };
+  const step = { context, input, requested: (request.sent ?? request.messages).slice(from) };
   // If only a part of the instructions is new, the other part comes from the context.
   const instructions = request.instructions && { ...context.instructions, ...request.instructions };
   return instructions === undefined ? step : { ...step, instructions };

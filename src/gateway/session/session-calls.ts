@@ -209,7 +209,7 @@ export class SessionCalls {
         if (response !== undefined && isCancelled(sql, call.id)) throw CANCELLED;
         const continued = findContext(session, turnInput, response, sql);
         const history = await inlineAll(continued.history, blobs);
-        const context = fillMissingResults({ ...continued, history }, turnInput.messages, request.surface.dialect);
+        const context = fillMissingResults({ ...continued, history }, turnInput.messages);
         input = offload(toInputStep(pairWithHistory(request, context), context).input, blobs);
         work.push(input.catch(() => {}));
         session.start(started);
