@@ -41,7 +41,7 @@ type ErrorDetails = {
   /** Sent as `retry-after`. */
   retryAfterSeconds?: number;
   upstream?: UpstreamError;
-  /** The error code for OpenAI's wires, where theirs differs from `code`. */
+  /** The error code of the caller's own API, where it has one that its SDKs read. */
   word?: string;
   /** The model's output was unusable, while the host works: no reason to avoid the target. */
   isModelFault?: true;

@@ -49,7 +49,7 @@ describe("the WebSocket mode", () => {
     for (const store of [true, false]) {
       const say = { ...create, model: `${provider}/say`, store, input: "The code word is tin." };
       const { response } = (await connection.turn(say)).at(-1)!;
-      const [item] = response!.output as { id: string }[];
+      const [item] = response!.output as unknown as { id: string }[];
       const ways = [{}, { previous_response_id: response!.id }].filter((_, i) => store || i > 0);
       for (const way of ways) {
         const text = textOf(await connection.turn({ ...create, ...way, input: input(item!.id) }));

@@ -246,6 +246,24 @@ describe("bad input", () => {
     }
   });
 
+  it("in a thread of the provider is refused with the code by which Anthropic's SDK goes on without it", async () => {
+    for (const thread of [{ type: "create" }, { type: "continue", previous_message_id: "msg_x" }]) {
+      const body = JSON.stringify({ ...say, model: "fakeanth/say", max_tokens: 9, thread });
+      const response = await request("/v1/messages", {
+        method: "POST",
+        body,
+        headers: { "anthropic-version": "2023-06-01" },
+      });
+      expect([response.status, await response.json()]).toMatchObject([
+        400,
+        {
+          type: "error",
+          error: { type: "invalid_request_error", details: { error_code: "thread_unsupported_request" } },
+        },
+      ]);
+    }
+  });
+
   it("is refused when it is too large, whatever it says of its length", async () => {
     const body = new ReadableStream({
       pull: (controller) => controller.enqueue(encodeUtf8(" ".repeat(1024 * 1024))),

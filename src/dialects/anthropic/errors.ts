@@ -50,7 +50,9 @@ export function errorMembers(error: GatewayError): { type: "error"; error: JsonO
   const upstreamType = details?.type;
   const type = upstreamType !== undefined && upstreamType in STATUS_BY_TYPE ? upstreamType : typeOf(error.status);
   const code = details?.code ?? error.code;
-  const members = { type, message: error.message, code };
+  // The official SDK's name of an error (Anthropic SDK, `error_code`).
+  const own = error.word === undefined ? {} : { details: { error_code: error.word } };
+  const members = { type, message: error.message, code, ...own };
   return {
     type: "error",
     error: { ...members, ...(upstream !== undefined && { upstream: toUpstreamMembers(upstream) }) },

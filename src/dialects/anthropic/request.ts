@@ -1,5 +1,5 @@
 import { limitMarks } from "../../canonical/cache-marks.ts";
-import { invalid } from "../../canonical/error.ts";
+import { GatewayError, invalid } from "../../canonical/error.ts";
 import { readNativeItem } from "../../canonical/native.ts";
 import type { Format, Loss, ModelRequest } from "../../canonical/types.ts";
 import {
@@ -23,6 +23,7 @@ const dialect = "anthropic";
 
 /** Decodes a body of `POST /v1/messages`. Throws `request.invalid` if `messages` is no list. */
 export function decodeRequest(body: JsonObject): ModelRequest {
+  if (body.thread !== undefined && body.thread !== null) throw threadError();
   if (!Array.isArray(body.messages)) throw invalid("messages", "expected a list of messages");
   return withoutUndefined({
     model: stringOf(body.model) ?? "",
@@ -39,6 +40,20 @@ export function decodeRequest(body: JsonObject): ModelRequest {
     rest: { dialect, item: body },
   });
 }
+
+/**
+ * The provider would hold the history of a thread, in an account that tenants share, and it could not go to another model:
+ * sessions do that here. The official SDK reads the code and sends the whole conversation (Anthropic SDK, `ThreadState`).
+ */
+const threadError = (): GatewayError =>
+  new GatewayError(
+    "request.invalid",
+    "thread: expected none: send all messages, or only the new ones with a session id",
+    {
+      param: "thread",
+      word: "thread_unsupported_request",
+    },
+  );
 
 /**
  * A body that came over this wire retains its other members; any other is built from the canonical members, with the
