@@ -64,8 +64,11 @@ export interface WireDialect {
 
   /** How a request turns on the token counts of its stream. Absent where the wire sends them always. */
   readonly streamUsage?: StreamUsage;
-  /** A stream cannot cite a text that has closed: such citations are dropped, with a loss. Absent: it can. */
-  readonly citesOpenTextsOnly?: true;
+  /**
+   * A citation belongs to a whole text, and a stream cannot cite one that has closed: both are losses. Absent: a citation
+   * has a position in its text, and can follow it.
+   */
+  readonly citesWholeTexts?: true;
   /** `seal`, `callId`: as for `decodeResponse`. */
   decodeStream(seal?: string, callId?: string): StreamDecoder;
   /** Inverse of `decodeStream`, for the client of one call. */

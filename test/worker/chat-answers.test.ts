@@ -142,6 +142,67 @@ describe.each(MODES)("citations that arrive when their text has ended, %s", (con
   });
 });
 
+describe.each(MODES)("citations that a surface cannot represent, %s", (context_mode) => {
+  const annotations = [{ type: "file_citation", file_id: "f", filename: "a.txt", index: 1 }];
+  const content = [{ type: "output_text", text: "so", annotations }];
+  const item = { type: "message", id: "msg_1", role: "assistant", content };
+  const answer = { id: "resp_1", model: "gpt-x", status: "completed", output: [item] };
+  const contents = [{ role: "user", parts: [{ text: "x" }] }];
+
+  it.each<[string, (stream: boolean) => string, object]>([
+    ["chat", () => "/v1/chat/completions", { model: "fakeresp/gpt-x", messages: [user("x")] }],
+    ["messages", () => "/v1/messages", { model: "fakeresp/gpt-x", messages: [user("x")], max_tokens: 9 }],
+    [
+      "gemini",
+      (stream) => `/v1beta/models/fakeresp/gpt-x:${stream ? "streamGenerateContent?alt=sse" : "generateContent"}`,
+      { contents },
+    ],
+  ])("are a loss of %s, streamed and whole", async (_, pathOf, body) => {
+    for (const stream of [true, false]) {
+      script([
+        { type: "response.created", response: { ...answer, status: "in_progress", output: [] } },
+        { type: "response.output_item.added", output_index: 0, item: { ...item, content: [] } },
+        { type: "response.output_text.delta", output_index: 0, content_index: 0, item_id: "msg_1", delta: "so" },
+        { type: "response.output_item.done", output_index: 0, item },
+        { type: "response.completed", response: answer },
+      ]);
+      const { text, callId } = await send(pathOf(stream), { ...body, stream, rhone: { context_mode } });
+      const lost = expect.arrayContaining([expect.objectContaining({ at: "output.citations", what: "dropped" })]);
+      expect(text).toContain("cites sources with a URL only");
+      await expect.poll(async () => (await get(`/v1/calls/${callId}`)).losses).toEqual(lost);
+    }
+  });
+});
+
+describe.each(MODES)("a stream that another provider goes on with, %s", (context_mode) => {
+  it.each([
+    ["chat", "/v1/chat/completions", { messages: [user("x")] }],
+    ["responses", "/v1/responses", { input: "x" }],
+    ["messages", "/v1/messages", { messages: [user("x")], max_tokens: 9 }],
+  ])("has the citations of the answer that went on at %s", async (surface, path, body) => {
+    const url_citation = { url: "https://a.test", title: "a", start_index: 5, end_index: 9 };
+    const second = [
+      chunk({ content: "so, Rome." }),
+      chunk({ annotations: [{ type: "url_citation", url_citation }] }),
+      chunk({}, "stop"),
+      "[DONE]",
+    ];
+    const streams = [[chunk({ content: "s" })], second];
+    vi.spyOn(globalThis, "fetch").mockImplementation(async () => {
+      const sse = streams.shift()!.map((data) => `data: ${typeof data === "string" ? data : JSON.stringify(data)}\n\n`);
+      return new Response(sse.join(""), { headers: { "content-type": "text/event-stream" } });
+    });
+    const name = `kimi.cited-${surface}-${context_mode}`;
+    const routing = { fallbacks: [`fake/${name}-2`], midstream: "continue" };
+    const model = `fake/${name}`;
+    const { text, callId } = await send(path, { ...body, model, stream: true, rhone: { context_mode, routing } });
+    expect(text).toContain("https://a.test");
+    await expect.poll(async () => (await get(`/v1/calls/${callId}`)).status).toBe("completed");
+    const losses = JSON.stringify((await get(`/v1/calls/${callId}`)).losses ?? []);
+    expect(losses.includes("approximated")).toBe(surface === "messages");
+  });
+});
+
 describe.each(MODES)("an answer whose provider left out its start, %s", (context_mode) => {
   const item = { type: "message", id: "msg_1", role: "assistant", content: [] };
   const WIRES: [string, object[]][] = [

@@ -38,7 +38,7 @@ export const anthropic: WireDialect = {
   id: "anthropic",
   layout: { items: "messages", instructions: ["system"], knownMembers: KNOWN_MEMBERS },
   markLimit: MARK_LIMIT,
-  citesOpenTextsOnly: true,
+  citesWholeTexts: true,
   decodeRequest,
   encodeRequest: withFittedTools(TOOLS, encodeRequest),
   decodeMessages,

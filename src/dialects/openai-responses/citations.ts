@@ -2,14 +2,12 @@ import { findNew, type LateCitations } from "../../canonical/citations.ts";
 import type { Block, Citation, Text } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, stringOf } from "../../wire/json.ts";
 
-/**
- * `url_citation` and `file_citation`; file paths and container files have no canonical form and stay native.
- */
+/** A file has a name or an id in place of a title. */
 export function decodeAnnotations(annotations: Json | undefined): { citations?: Citation[] } {
   const citations = (Array.isArray(annotations) ? annotations : []).flatMap((cited): Citation[] => {
-    if (!isObject(cited) || (cited.type !== "url_citation" && cited.type !== "file_citation")) return [];
+    if (!isObject(cited)) return [];
     const { url, start_index: start, end_index: end } = cited;
-    const title = stringOf(cited.title) ?? stringOf(cited.filename);
+    const title = stringOf(cited.title) ?? stringOf(cited.filename) ?? stringOf(cited.file_id);
     return [
       {
         ...(typeof url === "string" && { url }),

@@ -1,7 +1,8 @@
 import type { StreamAccumulator } from "../../canonical/accumulator.ts";
+import { addCitations, cutCitations, findNew, type LateCitations, shiftCitations } from "../../canonical/citations.ts";
 import { GatewayError } from "../../canonical/error.ts";
 import { textOfBlocks } from "../../canonical/text.ts";
-import type { Block, Message, ModelResponse, StreamEvent } from "../../canonical/types.ts";
+import type { Block, Citation, Message, ModelResponse, StreamEvent, Text } from "../../canonical/types.ts";
 import type { StartedStream, UpstreamAnswer } from "../upstream/first-content.ts";
 import type { StreamReader } from "../upstream/stream-reader.ts";
 
@@ -68,7 +69,9 @@ export class ContinuationJoiner {
   /** Index of the block that the joined text is in. */
   readonly #index: number;
   /** The first answer's text in that block. */
-  readonly #blockStart: string;
+  readonly #blockStart: Text;
+  /** The texts that the client has whole, and where they start in the joined text. */
+  readonly #closed: PlacedText[];
   /** Undefined until enough text was received to decide. */
   #kind: JoinKind | undefined;
   /** The second answer's text until then. */
@@ -76,6 +79,14 @@ export class ContinuationJoiner {
   #appended = "";
   #isOpen = false;
   #isText = false;
+  /** The texts of the second answer by index, and where they start in all of its text; `#length`: that of all. */
+  readonly #texts = new Map<number, Omit<PlacedText, "index">>();
+  #length = 0;
+  /** The second answer's citations, counted in all of its text. */
+  readonly #cited: Citation[] = [];
+  #late: LateCitations = [];
+  /** All citations, counted in the joined text. */
+  #citations: Citation[] = [];
 
   /** The reader of the broken stream. */
   constructor({ accumulated, isWithinBlock }: StreamReader) {
@@ -85,25 +96,43 @@ export class ContinuationJoiner {
     const last = blocks.at(-1);
     const continuesBlock = isWithinBlock && last?.kind === "text";
     this.#index = continuesBlock ? blocks.length - 1 : blocks.length;
-    this.#blockStart = continuesBlock ? last.text : "";
+    this.#blockStart = continuesBlock ? last : { kind: "text", text: "" };
     this.#isOpen = continuesBlock;
+    this.#closed = placeTexts(blocks.slice(0, this.#index));
   }
 
   get kind(): JoinKind | undefined {
     return this.#kind;
   }
 
+  /** Whether a text is cited that the client has whole. */
+  get hasLateCitations(): boolean {
+    return this.#late.length > 0;
+  }
+
   /** Takes one event of the second answer and returns the events to send. */
   push(event: StreamEvent): StreamEvent[] {
     if (event.type === "open" && event.block.kind !== "text" && event.block.kind !== "thinking")
       throw joinError("another provider continued with a block that is not text");
-    if (event.type === "open") this.#isText = event.block.kind === "text";
+    if (event.type === "open") {
+      this.#isText = event.block.kind === "text";
+      if (event.block.kind === "text") this.#texts.set(event.index, { base: this.#length, block: event.block });
+    }
     if (event.type === "delta" && this.#isText) return this.#pushText(event.text);
+    if (event.type === "close" && event.block.kind === "text") this.#cite(event.index, event.block);
     if (event.type === "end") return this.#end(event);
     return [];
   }
 
+  #cite(index: number, text: Text): void {
+    const base = this.#texts.get(index)?.base;
+    if (base === undefined) return;
+    this.#texts.set(index, { base, block: text });
+    this.#cited.push(...shiftCitations(text, base));
+  }
+
   #pushText(text: string): StreamEvent[] {
+    this.#length += text.length;
     if (this.#kind !== undefined) return this.#emit(text);
     this.#pending += text;
     if (this.#received.startsWith(this.#pending) && this.#pending.length < this.#received.length) return [];
@@ -134,12 +163,33 @@ export class ContinuationJoiner {
     return [{ type: "open", index: this.#index, block: { kind: "text", text: "" } }, delta];
   }
 
-  #end({ finish, usage }: Extract<StreamEvent, { type: "end" }>): StreamEvent[] {
+  #end({ finish, usage, late = [] }: Extract<StreamEvent, { type: "end" }>): StreamEvent[] {
     const rest = this.#kind === undefined ? this.#classify(true) : [];
-    const close: StreamEvent[] = this.#isOpen
-      ? [{ type: "close", index: this.#index, block: { kind: "text", text: this.#blockStart + this.#appended } }]
-      : [];
-    return [...rest, ...close, { type: "end", finish, usage }];
+    for (const { index, citations } of late) {
+      const text = this.#texts.get(index)?.block;
+      if (text !== undefined) this.#cite(index, { ...text, citations });
+    }
+    const block = this.#placeCitations();
+    const close: StreamEvent[] = this.#isOpen ? [{ type: "close", index: this.#index, block }] : [];
+    return [...rest, ...close, { type: "end", finish, usage, ...(this.#late.length > 0 && { late: this.#late }) }];
+  }
+
+  /** Distributes the second answer's citations among the texts of the joined one. Returns the last of these. */
+  #placeCitations(): Text {
+    const text = this.#blockStart.text + this.#appended;
+    const base = this.#received.length - this.#blockStart.text.length;
+    const offset = this.#received.length + this.#appended.length - this.#length;
+    const cited = this.#cited.map((one) => ({ ...one, start: one.start! + offset, end: one.end! + offset }));
+    const newOf = (of: PlacedText): Citation[] =>
+      findNew(cutCitations(cited, of.base, of.block.text), of.block.citations);
+    this.#late = this.#closed
+      .map((closed) => ({ index: closed.index, citations: newOf(closed) }))
+      .filter(({ citations }) => citations.length > 0);
+    const last = { ...this.#blockStart, text };
+    const block = addCitations(last, newOf({ index: this.#index, base, block: last }));
+    const sent = this.#closed.map((closed) => ({ ...closed, block: addCitations(closed.block, newOf(closed)) }));
+    this.#citations = [...sent, { base, block }].flatMap((of) => shiftCitations(of.block, of.base));
+    return block;
   }
 
   /**
@@ -150,11 +200,23 @@ export class ContinuationJoiner {
     { id, losses }: Pick<StreamAccumulator, "id" | "losses">,
     { model, finish, usage, losses: added = [] }: ModelResponse,
   ): ModelResponse {
-    const block: Block = { kind: "text", text: this.#received + this.#appended };
+    const block = addCitations({ kind: "text", text: this.#received + this.#appended }, this.#citations);
     const reasoning = this.#messages.flatMap(({ blocks }) => blocks.filter(({ kind }) => kind === "thinking"));
     const messages: Message[] = [{ role: "assistant", blocks: [...reasoning, block] }];
     return { id, model, messages, finish, usage, losses: [...losses, ...added] };
   }
+}
+
+/** `base`: where a text starts in all text of its answer. */
+type PlacedText = { index: number; base: number; block: Text };
+
+function placeTexts(blocks: readonly Block[]): PlacedText[] {
+  let base = 0;
+  return blocks.flatMap((block, index) => {
+    if (block.kind !== "text") return [];
+    base += block.text.length;
+    return [{ index, base: base - block.text.length, block }];
+  });
 }
 
 /** An answer that shares at least this many first characters with the received text is a restart. */

@@ -12,6 +12,7 @@ import { joinItems } from "../../wire/json.ts";
 import { CANCELLED, CLIENT_LEFT } from "../call/stream-errors.ts";
 import { isSameDialect, passesBytes, toReplyContext, type UpstreamCall } from "../call/upstream-call.ts";
 import type { StreamReader } from "../upstream/stream-reader.ts";
+import { findCitationLosses } from "./citation-losses.ts";
 import { buildCompletedResponse, buildFailedResponse } from "./response-object.ts";
 import { checkSchema } from "./schema-check.ts";
 
@@ -24,6 +25,10 @@ export async function settle(upstreamCall: UpstreamCall, response: ModelResponse
   addLosses(log, response.losses);
   if (!isSameDialect(upstreamCall))
     log.losses.push(...findOutputLosses(upstreamCall, response), ...checkSchema(upstreamCall.request, response));
+  const { surface } = upstreamCall.request;
+  // A recovered answer is encoded anew on any surface.
+  if (!surface.isNative && (!isSameDialect(upstreamCall) || log.recovered !== undefined))
+    addLosses(log, findCitationLosses(surface.dialect, [response, ...(response.alternatives ?? [])]));
   const { model, finish, usage } = response;
   await log.pricesLoaded;
   // Without reported usage, output is charged by its length.

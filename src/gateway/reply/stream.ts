@@ -1,5 +1,5 @@
 import type { GatewayError } from "../../canonical/error.ts";
-import type { Loss, ModelResponse } from "../../canonical/types.ts";
+import type { ModelResponse } from "../../canonical/types.ts";
 import { targetKeyOf } from "../../routing/locate.ts";
 import type { DiscardedUsage } from "../../store/records.ts";
 import { concatBytes } from "../../wire/bytes.ts";
@@ -12,6 +12,7 @@ import { createReplyOutput, type ReplyOutput } from "../output/recorder.ts";
 import { idleLimit, readChunks } from "../upstream/body-reader.ts";
 import { isContent, type StartedStream } from "../upstream/first-content.ts";
 import { NO_EVENT, type ReadEvent } from "../upstream/stream-reader.ts";
+import { LATE_CITATIONS } from "./citation-losses.ts";
 import { removeFinishReason } from "./finish-reason.ts";
 import { EVENT_STREAM } from "./headers.ts";
 import {
@@ -202,10 +203,10 @@ class ReplyStream {
     const rest = reader.end();
     const { response, error, hasLateCitations } = reader.accumulated;
     if (response === undefined) throw error;
-    const { surface } = upstreamCall.request;
-    if (hasLateCitations && surface.dialect.citesOpenTextsOnly && surface.dialect.id !== upstreamCall.dialect.id)
-      addLosses(upstreamCall.log, [LATE_CITATIONS]);
     await this.#sendEvents(upstreamCall, rest);
+    const { dialect } = upstreamCall.request.surface;
+    const isLate = this.#joiner?.hasLateCitations ?? (hasLateCitations && dialect.id !== upstreamCall.dialect.id);
+    if (isLate && dialect.citesWholeTexts) addLosses(upstreamCall.log, [LATE_CITATIONS]);
     return response;
   }
 
@@ -241,11 +242,6 @@ class ReplyStream {
   }
 }
 
-const LATE_CITATIONS: Loss = {
-  at: "output.citations",
-  what: "dropped",
-  why: "they arrived after their text had ended, and the stream of this surface cannot cite it any more",
-};
 const NOTHING = new Uint8Array(0);
 
 /**
