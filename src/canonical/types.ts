@@ -88,8 +88,13 @@ export type FunctionTool = Item & {
 type ServerTool = Item & { kind: "server"; label: string; native: Native };
 export type Tool = FunctionTool | ServerTool;
 
-/** `among`: the functions that may be called; absent: all. A name is that of `qualifiedNameOf`. */
-export type ToolChoice = { mode: "auto" | "none" | "required"; among?: string[] } | { mode: "tool"; name: string };
+/**
+ * `among`: the functions that may be called; absent: all. A name is that of `qualifiedNameOf`. Tools that the provider runs
+ * have labels instead: `servers` beside `among`, and the `name` of a choice that `isServer`.
+ */
+export type ToolChoice =
+  | { mode: "auto" | "none" | "required"; among?: string[]; servers?: string[] }
+  | { mode: "tool"; name: string; isServer?: true };
 export type Effort = "none" | "minimal" | "low" | "medium" | "high" | "xhigh";
 /** `budget`: tokens. `summary`: the kind of reasoning summary that is requested; absent: the provider's default. */
 export type Reasoning = { effort?: Effort; budget?: number; summary?: string };

@@ -53,7 +53,7 @@ export function withFittedTools(
     if (request.tools !== undefined) fitted.tools = request.tools.map((tool) => fitTool(tool, rules, names, losses));
     if (request.toolChoice !== undefined) {
       const allNames = withServerTools(names, request.tools, target);
-      fitted.toolChoice = fitChoice(request.toolChoice, functions, allNames, losses);
+      fitted.toolChoice = fitChoice(request.toolChoice, functions, allNames, listServers(request, target), losses);
     }
     const sent = rules.hasAllowedTools ? fitted : restrictTools(fitted, target, losses);
     const encoded = encodeRequest(sent, target);
@@ -80,7 +80,8 @@ function encodeToolMembers(
 ): JsonObject {
   const request: ModelRequest = { model: "", stream: false, messages: [] };
   if (tools !== undefined) request.tools = [...tools];
-  if (toolChoice !== undefined) request.toolChoice = toolChoice;
+  // The body has the choice of a hosted tool, with members that only its dialect has.
+  if (toolChoice !== undefined && !("isServer" in toolChoice)) request.toolChoice = toolChoice;
   const { value } = encodeRequest(request, target);
   return Object.fromEntries(Object.entries(value).filter(([member]) => TOOL_MEMBERS.has(member)));
 }
@@ -130,6 +131,14 @@ function withServerTools(names: TargetNames, tools: readonly Tool[] | undefined,
   return own.length === 0 ? names : new Map([...own, ...names]);
 }
 
+/** The labels of the tools that the target runs itself. */
+const listServers = ({ tools = [] }: ModelRequest, target: EncodeTarget): ReadonlySet<string> =>
+  new Set(
+    tools.flatMap((tool) =>
+      tool.kind === "server" && readNativeItem(tool.native, target) !== undefined ? [tool.label] : [],
+    ),
+  );
+
 /** The name of a tool at the target; `undefined` if it has none there. */
 function sentNameOf(tool: Tool, target: EncodeTarget): string | undefined {
   if (tool.kind === "function") return tool.name;
@@ -144,12 +153,14 @@ function sentNameOf(tool: Tool, target: EncodeTarget): string | undefined {
 function restrictTools(request: ModelRequest, target: EncodeTarget, losses: Loss[]): ModelRequest {
   const { toolChoice: choice, tools = [] } = request;
   if (choice === undefined || choice.mode === "tool" || choice.among === undefined) return request;
-  const { mode, among } = choice;
+  const { mode, among, servers = [] } = choice;
   const [only] = among;
-  if (mode === "required" && among.length === 1) return { ...request, toolChoice: { mode: "tool", name: only! } };
+  if (mode === "required" && among.length === 1 && servers.length === 0)
+    return { ...request, toolChoice: { mode: "tool", name: only! } };
   const allowed = tools.filter((tool) => {
     const isSent = tool.kind === "function" || readNativeItem(tool.native, target) !== undefined;
-    return !isSent || among.includes(sentNameOf(tool, target) ?? "");
+    const isServer = tool.kind === "server" && servers.includes(tool.label);
+    return !isSent || isServer || among.includes(sentNameOf(tool, target) ?? "");
   });
   if (allowed.length < tools.length)
     losses.push({ at: "tool_choice", what: "approximated", why: "only the allowed tools are sent" });
@@ -222,28 +233,45 @@ function fitResults(message: Message, fit: (name: string) => string): Message {
   return { ...message, blocks };
 }
 
-/** A choice names only tools that are sent: functions, under their names at the target. Loss: any other name. */
+/**
+ * A choice names only tools that are sent: functions, under their names at the target, and the target's own tools by their
+ * labels. Loss: any other name, and a call that is required without a tool.
+ */
 function fitChoice(
   choice: ToolChoice,
   functions: readonly FunctionTool[],
   names: TargetNames,
+  sentServers: ReadonlySet<string>,
   losses: Loss[],
 ): ToolChoice {
+  const drop = (what: string): void =>
+    void losses.push({ at: "tool_choice", what: "dropped", why: `${what} is not sent` });
+  const isSentServer = (label: string): boolean => {
+    if (!sentServers.has(label)) drop(`the tool ${label}`);
+    return sentServers.has(label);
+  };
   const find = (name: string): string[] => {
     const tool =
       functions.find((one) => qualifiedNameOf(one) === name && one.namespace !== undefined) ??
       functions.find((one) => one.name === name);
     const found = names.get(toolKey(name, undefined)) ?? (tool && names.get(keyOf(tool)));
-    if (found === undefined) losses.push({ at: "tool_choice", what: "dropped", why: `the tool ${name} is not sent` });
+    if (found === undefined) drop(`the tool ${name}`);
     return found === undefined ? [] : [found];
   };
   if (choice.mode === "tool") {
+    if (choice.isServer) return isSentServer(choice.name) ? choice : { mode: "auto" };
     const [name] = find(choice.name);
     return name === undefined ? { mode: "auto" } : { mode: "tool", name };
   }
-  if (choice.among === undefined) return choice;
+  if (choice.among === undefined) {
+    if (choice.mode !== "required" || functions.length > 0 || sentServers.size > 0) return choice;
+    drop("a tool that must be called");
+    return { mode: "auto" };
+  }
   const among = choice.among.flatMap(find);
-  return among.length > 0 ? { mode: choice.mode, among } : { mode: "none" };
+  const servers = (choice.servers ?? []).filter(isSentServer);
+  if (among.length === 0 && servers.length === 0) return { mode: "none" };
+  return { mode: choice.mode, among, ...(servers.length > 0 && { servers }) };
 }
 
 /** The tools that a call of the target names otherwise than the request does. */

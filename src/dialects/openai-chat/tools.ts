@@ -91,8 +91,8 @@ function decodeTool(item: Json): Tool {
 }
 
 /**
- * `"any"` is what Mistral has for `"required"`. An object names a function, a custom tool or a list of allowed
- * tools.
+ * `"any"` is what Mistral has for `"required"`. An object names a function, a custom tool or a list of allowed tools, or
+ * has the type of a hosted tool of a compatible host.
  */
 export function decodeToolChoice(choice: Json | undefined): ToolChoice | undefined {
   if (choice === "auto" || choice === "none" || choice === "required") return { mode: choice };
@@ -100,7 +100,9 @@ export function decodeToolChoice(choice: Json | undefined): ToolChoice | undefin
   if (!isObject(choice)) return undefined;
   if (isObject(choice.allowed_tools)) return decodeAllowed(choice.allowed_tools);
   const named = isObject(choice.function) ? choice.function : isObject(choice.custom) ? choice.custom : choice;
-  return typeof named.name === "string" ? { mode: "tool", name: named.name } : undefined;
+  if (typeof named.name === "string") return { mode: "tool", name: named.name };
+  const type = stringOf(choice.type);
+  return type === undefined || NAMED_TYPES.has(type) ? undefined : { mode: "tool", name: type, isServer: true };
 }
 
 /**
@@ -115,12 +117,17 @@ export function encodeToolChoice(choice: ToolChoice, tools: readonly Tool[]): Js
   return { type: "allowed_tools", allowed_tools: { mode: choice.mode, tools: choice.among.map(encodeName) } };
 }
 
+/** Types of a choice that names a tool. */
+const NAMED_TYPES: ReadonlySet<string> = new Set(["function", "custom", "allowed_tools"]);
+
 /** `{mode, tools}`; of the tools only functions and custom tools have a name here. */
 function decodeAllowed({ mode, tools }: JsonObject): ToolChoice {
-  const among = (Array.isArray(tools) ? tools : []).flatMap((tool) =>
-    [isObject(tool) ? (tool.function ?? tool.custom) : undefined].flatMap((named) =>
-      isObject(named) ? [stringifyMember(named.name)] : [],
-    ),
-  );
-  return { mode: mode === "required" ? "required" : "auto", among };
+  const listed = (Array.isArray(tools) ? tools : []).filter(isObject);
+  const among = listed.flatMap((tool) => {
+    const named = tool.function ?? tool.custom;
+    return isObject(named) ? [stringifyMember(named.name)] : [];
+  });
+  const types = listed.flatMap(({ type }) => stringOf(type) ?? []);
+  const servers = types.filter((type) => !NAMED_TYPES.has(type));
+  return { mode: mode === "required" ? "required" : "auto", among, ...(servers.length > 0 && { servers }) };
 }

@@ -102,17 +102,26 @@ function encodeTool(tool: Tool, target: EncodeTarget, losses: Loss[]): Json | un
   return withoutUndefined({ type: "function", name, description, parameters, strict });
 }
 
-/** A choice of a hosted tool has no canonical form, because no other wire has that tool. */
+/** A hosted tool is chosen by its type. */
 export function decodeToolChoice(choice: Json | undefined): ToolChoice | undefined {
   if (choice === "auto" || choice === "none" || choice === "required") return { mode: choice };
   if (!isObject(choice)) return undefined;
   if (choice.type === "allowed_tools") {
     const tools = Array.isArray(choice.tools) ? choice.tools : [];
-    const among = tools.flatMap((tool) => (isObject(tool) && typeof tool.name === "string" ? [readName(tool)] : []));
-    return { mode: choice.mode === "required" ? "required" : "auto", among };
+    const chosen = tools.flatMap((tool) => (isObject(tool) ? (decodeChosen(tool) ?? []) : []));
+    const among = chosen.flatMap(({ name, isServer }) => (isServer ? [] : [name]));
+    const servers = chosen.flatMap(({ name, isServer }) => (isServer ? [name] : []));
+    const mode = choice.mode === "required" ? "required" : "auto";
+    return { mode, among, ...(servers.length > 0 && { servers }) };
   }
-  const isNamed = choice.type === "function" || choice.type === "custom" || choice.type === undefined;
-  return isNamed && typeof choice.name === "string" ? { mode: "tool", name: readName(choice) } : undefined;
+  const chosen = decodeChosen(choice);
+  return chosen && { mode: "tool", ...chosen };
+}
+
+function decodeChosen(chosen: JsonObject): { name: string; isServer?: true } | undefined {
+  const { type = "function", name } = chosen;
+  if (type !== "function" && type !== "custom") return { name: stringifyMember(type), isServer: true };
+  return typeof name === "string" ? { name: readName(chosen) } : undefined;
 }
 
 const readName = ({ name, namespace }: JsonObject): string => qualifyName(stringifyMember(name), stringOf(namespace));
