@@ -1,5 +1,6 @@
 import { sha256 } from "../wire/hash.ts";
 import { isObject } from "../wire/json.ts";
+import { editItem } from "./native.ts";
 import type { Block, Message, ToolCall, ToolResult } from "./types.ts";
 
 /** A tool call as far as its result refers to it. `item`: the id of its wire item. */
@@ -39,6 +40,52 @@ export function pairResults(messages: readonly Message[]): Message[] {
   });
 }
 
+/**
+ * Messages in which each call has one result, as providers refuse a second one: further results of a call add their
+ * content to its last one that has a place, unless they only repeat it. The same list if there are none.
+ */
+export function joinResults(messages: Message[]): Message[] {
+  let calls: ToolCall[] = [];
+  let wasAnswered = false;
+  // By id: the results of its calls, at most as many as these.
+  let placed = new Map<string, ToolResult[]>();
+  const joined = new Map<Block, ToolResult | undefined>();
+  for (const { role, blocks } of messages) {
+    if (role === "assistant") {
+      if (wasAnswered) [calls, placed] = [[], new Map()];
+      calls.push(...blocks.filter((block) => block.kind === "tool_call"));
+    }
+    wasAnswered = role !== "assistant";
+    for (const block of blocks) {
+      if (block.kind !== "tool_result") continue;
+      const before = placed.get(block.id) ?? [];
+      placed.set(block.id, before);
+      const count = calls.filter(({ id }) => id === block.id).length;
+      // A result of no call has no other to join.
+      if (count === 0 || before.length < count) {
+        before.push(block);
+        continue;
+      }
+      joined.set(block, undefined);
+      if (before.some((one) => isSameResult(one, block))) continue;
+      const first = before.at(-1)!;
+      const { content, isError } = joined.get(first) ?? first;
+      const isFailed = isError === true || block.isError === true;
+      const all = { content: [...content, ...block.content], ...(isFailed && { isError: true as const }) };
+      joined.set(first, editItem(first, all));
+    }
+  }
+  if (joined.size === 0) return messages;
+  return messages.flatMap((message) => {
+    if (!message.blocks.some((block) => joined.has(block))) return [message];
+    const blocks = message.blocks.flatMap((block) => (joined.has(block) ? (joined.get(block) ?? []) : [block]));
+    return blocks.length > 0 ? [editItem(message, { blocks })] : [];
+  });
+}
+
+const isSameResult = (a: ToolResult, b: ToolResult): boolean =>
+  a.isError === b.isError && JSON.stringify(a.content) === JSON.stringify(b.content);
+
 const NO_IDS: ReadonlyMap<Block, string> = new Map();
 
 /** The results from this message up to the next one of the model. */
@@ -65,7 +112,12 @@ function matchResults(
     return false;
   });
   for (const result of rest) {
-    if (!result.isIdAssigned && known.has(result.id)) continue;
+    if (!result.isIdAssigned) {
+      // A further result of a call that is answered above.
+      const answered = calls[findCall(calls, result.id)];
+      if (answered !== undefined && answered.id !== result.id) ids.set(result, answered.id);
+      if (answered !== undefined || known.has(result.id)) continue;
+    }
     const isBare = result.id === "" && result.name === undefined;
     const at = open.findIndex(({ name }) => isBare || name === result.name);
     if (at >= 0) ids.set(result, open.splice(at, 1)[0]!.id);

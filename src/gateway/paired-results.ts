@@ -1,4 +1,4 @@
-import { pairResults } from "../canonical/tool-results.ts";
+import { joinResults, pairResults } from "../canonical/tool-results.ts";
 import type { Message } from "../canonical/types.ts";
 import { decodeItems } from "../session/history/decode.ts";
 import type { Context } from "../session/session.ts";
@@ -6,7 +6,7 @@ import type { ParsedRequest } from "../surfaces/request.ts";
 import type { Json } from "../wire/json.ts";
 
 /**
- * The request with a result for every call of the reply before it: with those that the context adds, and in the ids, the
+ * The request with one result for every call of the reply before it: with those that the context adds, and in the ids, the
  * order and the items in which the caller's wire has results of these calls. A client may have received the calls over
  * another wire, and providers refuse a result of another id. Items that need no change keep their bytes; `sent` has the
  * messages as they were.
@@ -25,7 +25,7 @@ export function pairWithHistory(parsed: ParsedRequest, context: Context): Parsed
     dialect.encodeMessages(messages, { dialect: dialect.id, model: "" }).value;
   const calls = decodeItems(reply);
   // Encoded behind their calls, results have what these have.
-  const items = encode(pairResults([...calls, ...added, ...answers])).slice(encode(calls).length);
+  const items = encode(joinResults(pairResults([...calls, ...added, ...answers]))).slice(encode(calls).length);
   const own = new Map(answers.map((message, i) => [message.native?.item, { message, text: parsed.items[from + i]! }]));
   const pairs = items.map(
     (item) => own.get(item) ?? { message: dialect.decodeMessages([item])[0]!, text: JSON.stringify(item) },

@@ -1,5 +1,5 @@
 import { readNativeMessage } from "../canonical/native.ts";
-import { pairResults } from "../canonical/tool-results.ts";
+import { joinResults, pairResults } from "../canonical/tool-results.ts";
 import type { Loss, Message, ModelRequest } from "../canonical/types.ts";
 import type { EncodedRequest, EncodeTarget, StreamUsage, WireDialect } from "../dialects/dialect.ts";
 import { decodeInstructions, decodeItems, instructionItems } from "../session/history/decode.ts";
@@ -115,7 +115,7 @@ export function encodeBody(
     ...request.messages.slice(systemCount + known),
     ...appended,
   ];
-  const paired = pairResults(messages);
+  const paired = joinResults(pairResults(messages));
   const { value, losses, ...aliases } = dialect.encodeRequest(
     { ...withoutState(request, parsed), messages: paired },
     target,
@@ -176,7 +176,7 @@ function encodeItems(
   }
   const from = parsed.systemCount + known;
   const added = parsed.messages.slice(from);
-  const messages = pairResults([...parts.flatMap(decodeItems), ...added]);
+  const messages = joinResults(pairResults([...parts.flatMap(decodeItems), ...added]));
   const { value, losses } = dialect.encodeMessages(messages, target, request.tools);
   const texts = new Map(added.map(({ native }, i) => [native?.item, items[from + i]!]));
   return { items: joinLists(value.map((item) => texts.get(item) ?? JSON.stringify(item))), losses };

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { hashToolId, pairResults } from "../../src/canonical/tool-results.ts";
+import { hashToolId, joinResults, pairResults } from "../../src/canonical/tool-results.ts";
 import type { Message, ToolCall, ToolResult } from "../../src/canonical/types.ts";
 import { gemini } from "../../src/dialects/gemini/index.ts";
 import { openaiChat } from "../../src/dialects/openai-chat/index.ts";
@@ -56,6 +56,46 @@ describe("a tool result", () => {
     const item = { native: { dialect: "openai-responses", item: { id: "fc_1" } } } as const;
     const calls = byModel(call(long), call("call_1", "look", item));
     expect(idsAfter(calls, byClient(result("fc_1"), result(hashToolId(long))))).toEqual(["call_1", long]);
+    // Given twice, it is never that of another call of its name.
+    expect(idsAfter(calls, byClient(result("fc_1", "look"), result("fc_1", "look")))).toEqual(["call_1", "call_1"]);
+  });
+});
+
+describe("several results of one call", () => {
+  const text = (said: string): ToolResult["content"][0] => ({ kind: "text", text: said });
+  const given = (id: string, said: string, own: Partial<ToolResult> = {}): ToolResult =>
+    result(id, undefined, { content: [text(said)], ...own });
+
+  it("are one with the content of all, and a repetition says nothing more", () => {
+    const calls = byModel(call("a"), call("b"));
+    const note = { kind: "text", text: "Go on." } as const;
+    const joined = [calls, byClient(given("a", "one"), given("b", "two")), byClient(note)];
+    expect(
+      joinResults([
+        calls,
+        byClient(given("a", "one"), given("b", "two")),
+        byClient(given("b", "two")),
+        byClient(given("a", "one"), note),
+      ]),
+    ).toEqual(joined);
+    expect(joinResults([calls, byClient(given("a", "one"), given("b", "two"), given("a", "three"))])).toEqual([
+      calls,
+      byClient(given("a", "one", { content: [text("one"), text("three")] }), given("b", "two")),
+    ]);
+    expect(joinResults([calls, byClient(given("a", "one")), byClient(given("a", "no", { isError: true }))])).toEqual([
+      calls,
+      byClient(given("a", "one", { content: [text("one"), text("no")], isError: true })),
+    ]);
+  });
+
+  it("stay apart where several calls have the id, and where it is that of another turn", () => {
+    const turns = [1, 2].flatMap((n) => [
+      byModel(call("call_0"), call("call_0")),
+      byClient(given("call_0", `first ${n}`), given("call_0", `second ${n}`)),
+    ]);
+    expect(joinResults(turns)).toBe(turns);
+    const unknown = [byModel(call("a")), byClient(given("x", "one"), given("x", "two"))];
+    expect(joinResults(unknown)).toBe(unknown);
   });
 });
 
