@@ -1,5 +1,6 @@
 import { GatewayError, unprocessable } from "../canonical/error.ts";
 import type { Dialect, Loss } from "../canonical/types.ts";
+import { translatesTools } from "../dialects/fit-tools.ts";
 import { DIALECTS } from "../dialects/index.ts";
 import { toEncodeTarget } from "../gateway/dispatch.ts";
 import { encodeBody, spliceBody } from "../gateway/request-body.ts";
@@ -105,7 +106,9 @@ export function prepareCount(request: CountRequest, context: Context, planned: T
   const path = counter.path(target);
   const encodeTarget = toEncodeTarget(target);
   const { instructions } = context;
-  const isSplicable = instructions === undefined || instructions.dialect === target.dialect;
+  const isSplicable =
+    (instructions === undefined || instructions.dialect === target.dialect) &&
+    !translatesTools(request.request, encodeTarget);
   if (isSplicable && target.dialect === request.surface.dialect.id) {
     const { body, losses } = spliceBody(request, context, encodeTarget);
     const isBare = target.dialect === "gemini" && target.provider.cloud === undefined && instructions !== undefined;

@@ -8,7 +8,7 @@ import { DIALECTS } from "../../src/dialects/index.ts";
 import { decodeItems } from "../../src/session/history/decode.ts";
 import { listPendingCalls } from "../../src/session/turns.ts";
 import { encodeUtf8 } from "../../src/wire/bytes.ts";
-import { joinItems, type Json, type JsonObject } from "../../src/wire/json.ts";
+import { isObject, joinItems, type Json, type JsonObject } from "../../src/wire/json.ts";
 import { decodeSse } from "../../src/wire/sse.ts";
 
 const PATCH = '*** Begin Patch\n+ say "hi" \\ \u{1F600}\n*** End Patch\n';
@@ -539,6 +539,42 @@ describe("outputs of tools that a client runs", () => {
   ])("of %s are of the user, with and without an id", (_, item) => {
     const { id: _id, ...rest } = item;
     expect(responses.decodeMessages([item, rest]).map(({ role }) => role)).toEqual(["user", "user"]);
+  });
+
+  const history: JsonObject[] = [
+    { role: "user", content: "go" },
+    { type: "local_shell_call", id: "l", call_id: "c1", action: { type: "exec", command: ["ls"] } },
+    { type: "local_shell_call_output", id: "lo", call_id: "c1", output: "from local_shell" },
+    { type: "shell_call", id: "s", call_id: "c2", action: { commands: ["run shell"] } },
+    { type: "shell_call_output", id: "so", call_id: "c2", output: [{ stdout: "from shell" }] },
+    { type: "apply_patch_call", id: "a", call_id: "c3", operation: { type: "create_file", path: "a", diff: "+x" } },
+    { type: "apply_patch_call_output", call_id: "c3", status: "completed", output: "from apply_patch" },
+    { role: "assistant", content: "done" },
+    { role: "user", content: "next" },
+  ];
+
+  it.each(["anthropic", "gemini", "openai-chat"] as const)("keep their authors in a history sent to %s", (id) => {
+    const { value, losses } = encode(id, { model: "m", input: history });
+    const sent = (value.messages ?? value.contents) as { role: string }[];
+    const authorOf = (text: string): string[] =>
+      sent.filter((message) => JSON.stringify(message).includes(text)).map(({ role }) => role);
+    const assistant = id === "gemini" ? "model" : "assistant";
+    for (const tool of ["local_shell", "shell", "apply_patch"]) expect(authorOf(`"from ${tool}"`)).toEqual(["user"]);
+    expect(authorOf("run shell")).toEqual([assistant]);
+    expect(authorOf("done")).toEqual([assistant]);
+    for (const item of history.filter(({ type }) => type !== undefined))
+      expect(losses).toContainEqual(expect.objectContaining({ at: item.type, what: "dropped" }));
+  });
+
+  it("are the same items back at Responses, also after a way through the native dialect", () => {
+    const { messages } = responses.decodeRequest({ model: "m", input: history });
+    const target = { dialect: "openai-responses", model: "m" } as const;
+    expect(responses.encodeMessages(messages, target).value).toEqual(history);
+    const passed = DIALECTS.native.encodeMessages(messages, { dialect: "native", model: "m" }).value;
+    const back = responses.encodeMessages(DIALECTS.native.decodeMessages(passed), target).value;
+    expect(back.filter((item) => isObject(item) && item.type !== undefined && item.type !== "message")).toEqual(
+      history.filter(({ type }) => type !== undefined),
+    );
   });
 
   it("are of the assistant if the provider ran the tool in a container", () => {

@@ -187,11 +187,13 @@ const TEXT: Record<string, object> = {
   },
 };
 
-function script(): void {
+/** `refusals`: how many requests are refused first. */
+function script(refusals = 0): void {
   vi.spyOn(globalThis, "fetch").mockImplementation(async (input, init) => {
     const sent = new Request(input, init);
     const body = (await sent.json()) as Body;
     received.push(body);
+    if (received.length <= refusals) return Response.json({ error: { message: "broken" } }, { status: 500 });
     const { pathname } = new URL(sent.url);
     const provider = pathname.endsWith("/messages")
       ? "fakeanth"
@@ -407,5 +409,110 @@ describe("a host of the client's own dialect that has functions only", () => {
       },
       { role: "tool", tool_call_id: "call_0", content: "ok" },
     ]);
+  });
+});
+
+/** How the requests of a provider name tools. */
+const ACCEPTED: Record<string, RegExp> = {
+  fakeanth: /^[a-zA-Z0-9_-]{1,128}$/,
+  fakegem: /^[a-zA-Z_][a-zA-Z0-9_.:-]{0,63}$/,
+  fake: /^[a-zA-Z0-9_-]{1,64}$/,
+  fakeresp: /./,
+  plainresp: /./,
+};
+
+describe.each(["fakeanth", "fakegem", "fakeresp", "plainresp"])("a count of tokens by %s", (provider) => {
+  it("has the tools that the call would have", async () => {
+    vi.spyOn(globalThis, "fetch").mockImplementation(async (input, init) => {
+      received.push(await new Request(input, init).json());
+      return Response.json({ input_tokens: 7, totalTokens: 7 });
+    });
+    const input = [
+      { role: "user", content: "go" },
+      { type: "custom_tool_call", call_id: "c1", name: "apply_patch", input: PATCH },
+      { type: "custom_tool_call_output", call_id: "c1", output: "ok" },
+      { type: "function_call", call_id: "c2", namespace: "mcp__files", name: "read", arguments: "{}" },
+      { type: "function_call_output", call_id: "c2", output: "ok" },
+    ];
+    const body = { model: `${provider}/m`, input, tools: provider === "plainresp" ? TOOLS.slice(0, 1) : TOOLS };
+    const response = await request("/v1/responses/input_tokens", { method: "POST", body: JSON.stringify(body) });
+    expect(await response.json()).toMatchObject({ input_tokens: 7 });
+    const { generateContentRequest: inner = received[0] } = received[0] as { generateContentRequest?: Body };
+    const names = namesOf(inner!);
+    expect(new Set(names).size).toBe(body.tools.length);
+    for (const name of names) expect(name).toMatch(ACCEPTED[provider]!);
+    const sent = JSON.stringify(inner);
+    if (provider === "fakeresp") expect(inner).toMatchObject({ tools: TOOLS, input });
+    else {
+      expect(sent).not.toContain('"custom');
+      // In the list, and in the history.
+      expect(sent.split('"apply_patch"').length).toBeGreaterThan(2);
+      expect(sent).toContain(JSON.stringify({ input: PATCH }).slice(2, 8));
+    }
+  });
+});
+
+describe.each([
+  ["fakeresp", "fakeanth"],
+  ["fakeresp", "fakegem"],
+  ["fakeanth", "fakegem"],
+  ["fakegem", "fakeanth"],
+  ["plainresp", "fakeanth"],
+])("a call that %s refuses and %s takes", (first, second) => {
+  it.each(CONTEXTS)(
+    "has the names of the second provider, and the client's in the answer, %s",
+    async (_, stream, isStateful) => {
+      script(1);
+      const mode = isStateful ? "stateful" : "stateless";
+      const name = `m.after-${first}-${second}-${mode}-${stream}`;
+      const routing = { fallbacks: [`${second}/${name}`], retries: { max: 0 } };
+      const { output } = await post({
+        model: `${first}/${name}`,
+        input: "go",
+        tools: TOOLS,
+        stream,
+        rhone: { context_mode: mode, routing },
+      });
+      expect(received).toHaveLength(2);
+      const [refused, taken] = received;
+      expect(JSON.stringify(refused!.tools).includes('"custom"')).toBe(first === "fakeresp");
+      const names = namesOf(taken!);
+      expect(names).toHaveLength(3);
+      for (const one of names) expect(one).toMatch(ACCEPTED[second]!);
+      expect(output).toMatchObject([
+        { type: "custom_tool_call", name: "apply_patch", input: PATCH },
+        { type: "function_call", name: "read", namespace: "mcp__files" },
+        { type: "function_call", name: LONG },
+      ]);
+    },
+  );
+});
+
+describe("a call that a provider with fitted names refuses and one with the client's own takes", () => {
+  it.each(CONTEXTS)("has the client's names at both ends, %s", async (_, stream, isStateful) => {
+    const call = { type: "custom_tool_call", id: "ctc_1", call_id: "c1", name: "apply_patch", input: PATCH };
+    const whole = { ...TEXT.fakeresp, output: [call] };
+    vi.spyOn(globalThis, "fetch").mockImplementation(async (input, init) => {
+      received.push(await new Request(input, init).json());
+      if (received.length === 1) return Response.json({ error: { message: "broken" } }, { status: 500 });
+      if (!stream) return Response.json(whole);
+      const events = [
+        { type: "response.created", response: { ...whole, status: "in_progress", output: [] } },
+        { type: "response.output_item.added", output_index: 0, item: { ...call, input: "" } },
+        { type: "response.custom_tool_call_input.delta", item_id: call.id, output_index: 0, delta: PATCH },
+        { type: "response.output_item.done", output_index: 0, item: call },
+        { type: "response.completed", response: whole },
+      ];
+      // Read event by event, not by the runtime's own pipe, which cannot read a body made in a test.
+      return new Response(sse(events), { headers: { "content-type": "text/event-stream" } });
+    });
+    const mode = isStateful ? "stateful" : "stateless";
+    const name = `m.own-${mode}-${stream}`;
+    const routing = { fallbacks: [`fakeresp/${name}`], retries: { max: 0 }, midstream: "continue" };
+    const rhone = { context_mode: mode, routing };
+    const { output } = await post({ model: `fakeanth/${name}`, input: "go", tools: TOOLS, stream, rhone });
+    expect(JSON.stringify(received[0])).not.toContain('"custom"');
+    expect(received[1]).toMatchObject({ tools: TOOLS });
+    expect(output).toMatchObject([call]);
   });
 });
