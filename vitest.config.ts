@@ -23,6 +23,7 @@ export default defineConfig(async () => ({
             miniflare: {
               bindings: {
                 TEST_MIGRATIONS: await readD1Migrations(join(import.meta.dirname, "migrations")),
+                TEST_ALL: process.env.RHONE_TEST_ALL ?? "",
                 RHONE_ADMIN_KEY: "rhone_sk_test",
                 RHONE_CREDENTIALS_KEY: Buffer.alloc(32, 7).toString("base64"),
                 // Dollars per million tokens: what the scripted provider counts comes to 22 micro-dollars a call.

@@ -27,7 +27,7 @@ await runScript(async () => {
       cwd: PROJECT,
       stdio: ["ignore", "inherit", "inherit"],
       // The README's Python needs the packages of test/clients/requirements.txt: PYTHON names one that has them.
-      env: { ...process.env, PYTHON: process.env.PYTHON ?? "" },
+      env: { ...process.env, PYTHON: process.env.PYTHON ?? "", RHONE_TEST_ALL: "1" },
     });
     const [code] = (await once(child, "close")) as [number | null];
     results.push({ name: name!, isPassed: code === 0, seconds: Math.round((performance.now() - start) / 1000) });
