@@ -141,7 +141,10 @@ export type Quirks = {
   lacks?: readonly string[];
   /** Chat: the host supports JSON output, but no schema for it. */
   lacksSchema?: boolean;
-  /** The host has functions only, and no list of allowed tools in a choice: custom tools are sent as functions. */
+  /**
+   * The host has functions only, and no list of allowed tools in a choice: custom tools and those of namespaces are sent as
+   * functions.
+   */
   lacksCustomTools?: boolean;
   /** Ids of tool calls that the host accepts. Default: the pattern of the dialect. */
   toolId?: RegExp;

@@ -47,7 +47,7 @@ export function withFittedTools(
       return encodeRequest({ ...request, messages }, target);
     }
     const functions = listFunctions(request.tools);
-    const names = isOwn ? listOwnNames(functions) : assignNames(functions, rules);
+    const names = assignNames(functions, rules, isOwn);
     const losses: Loss[] = [];
     const fitted: ModelRequest = { ...request, messages: fitCalls(request.messages, rules, names) };
     if (request.tools !== undefined) fitted.tools = request.tools.map((tool) => fitTool(tool, rules, names, losses));
@@ -69,7 +69,7 @@ export function withFittedTools(
 /** Whether the host lacks what tools or their choice have in its own dialect, so that the body cannot be sent as it is. */
 export const translatesTools = ({ tools = [], toolChoice }: ModelRequest, { quirks }: EncodeTarget): boolean =>
   quirks?.lacksCustomTools === true &&
-  (listFunctions(tools).some(({ custom }) => custom !== undefined) ||
+  (listFunctions(tools).some(({ custom, namespace }) => custom !== undefined || namespace !== undefined) ||
     (toolChoice !== undefined && "among" in toolChoice));
 
 /** The members that a body of the target's own dialect gets anew. */
@@ -101,20 +101,22 @@ const listOwnNames = (tools: readonly Tool[] | undefined): TargetNames =>
 const keyOf = ({ name, namespace }: FunctionTool): string => toolKey(name, namespace?.name);
 
 const rulesOf = (rules: ToolRules, { quirks }: EncodeTarget): ToolRules =>
-  quirks?.lacksCustomTools ? { ...rules, hasCustom: false, hasAllowedTools: false } : rules;
+  quirks?.lacksCustomTools ? { ...rules, hasCustom: false, hasNamespaces: false, hasAllowedTools: false } : rules;
 
 /**
  * The names of these tools at a target with these rules. Two tools never get one name: names that can stay come first, and
- * one that is in use is fitted again.
+ * one that is in use is fitted again. `isOwn`: the tools came over the target's wire and keep their names.
  */
-export function assignNames(tools: readonly FunctionTool[], rules: ToolRules): TargetNames {
+export function assignNames(tools: readonly FunctionTool[], rules: ToolRules, isOwn = false): TargetNames {
   const names = new Map<string, string>();
   const used = new Set<string>();
-  const staysAsItIs = ({ name, namespace }: FunctionTool): boolean => namespace === undefined && rules.name.test(name);
+  const staysAsItIs = ({ name, namespace }: FunctionTool): boolean =>
+    (namespace === undefined || rules.hasNamespaces === true) &&
+    (isOwn || (namespace === undefined && rules.name.test(name)));
   for (const tool of [...tools].toSorted((a, b) => Number(staysAsItIs(b)) - Number(staysAsItIs(a)))) {
     if (names.has(keyOf(tool))) continue;
     const group = rules.hasNamespaces ? tool.namespace?.name : undefined;
-    let name = nameAt(rules, tool.name, tool.namespace?.name);
+    let name = staysAsItIs(tool) ? tool.name : nameAt(rules, tool.name, tool.namespace?.name);
     while (used.has(toolKey(name, group))) name = fitToolName(`${name} `, rules);
     names.set(keyOf(tool), name);
     used.add(toolKey(name, group));
@@ -173,8 +175,10 @@ const nameAt = (rules: ToolRules, name: string, namespace: string | undefined): 
 /** Loss: a grammar, where the tool becomes a function. */
 function fitTool(tool: Tool, rules: ToolRules, names: TargetNames, losses: Loss[]): Tool {
   if (tool.kind !== "function") return tool;
-  // A custom tool that becomes a function is not its item any more, in its own dialect either.
-  const { namespace, custom, ...rest } = tool.custom === undefined || rules.hasCustom ? tool : editItem(tool, {});
+  // A tool that becomes a function of another form is not its item any more, in its own dialect either.
+  const isItem =
+    (tool.custom === undefined || rules.hasCustom) && (tool.namespace === undefined || rules.hasNamespaces);
+  const { namespace, custom, ...rest } = isItem ? tool : editItem(tool, {});
   if (custom?.grammar !== undefined && !rules.hasCustom)
     losses.push({
       at: `tools.${tool.name}.format`,
@@ -194,21 +198,25 @@ function fitCalls(messages: readonly Message[], rules: ToolRules, names: TargetN
     names.get(toolKey(name, namespace)) ?? nameAt(rules, name, namespace);
   return messages.map((message) =>
     fitResults(
-      mapCalls(rules.hasCustom ? message : withoutCustomItems(message), (call) => fitCall(call, rules, fit)),
+      mapCalls(rules.hasCustom ? message : withoutToolItems(message), (call) => fitCall(call, rules, fit)),
       fit,
     ),
   );
 }
 
-/** Calls of custom tools and their results without their items, which a host of the same dialect does not take. */
-function withoutCustomItems(message: Message): Message {
-  if (!message.blocks.some(isCustomItem)) return message;
-  const blocks = message.blocks.map((block) => (isCustomItem(block) ? editItem(block, {}) : block));
+/**
+ * Calls of custom tools with their results, and calls in a namespace, without their items, which a host of the same dialect
+ * does not take.
+ */
+function withoutToolItems(message: Message): Message {
+  if (!message.blocks.some(isToolItem)) return message;
+  const blocks = message.blocks.map((block) => (isToolItem(block) ? editItem(block, {}) : block));
   return editItem(message, { blocks });
 }
 
-const isCustomItem = ({ native }: Block): boolean =>
-  isObject(native?.item) && stringifyMember(native.item.type).startsWith("custom");
+const isToolItem = ({ native }: Block): boolean =>
+  isObject(native?.item) &&
+  (stringifyMember(native.item.type).startsWith("custom") || native.item.namespace !== undefined);
 
 function fitCall(call: ToolCall, rules: ToolRules, fit: (name: string, namespace?: string) => string): ToolCall {
   const { namespace, custom, ...rest } = call;

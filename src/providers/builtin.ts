@@ -5,7 +5,8 @@ type BuiltinProvider = Omit<Provider, "id">;
 
 /**
  * A provider that speaks OpenAI Chat and takes a bearer token. Hosts of other makers' models have functions only: DeepSeek
- * documents no other type of tool, and the servers vLLM, SGLang and Ollama refuse a tool without `function` with 400.
+ * and Groq document no other type of a client's tool, Mistral's schema has none, xAI refuses `custom` and `namespace` with
+ * 422 over both wires, and the servers vLLM, SGLang and Ollama refuse a tool without `function` with 400.
  */
 const chatProvider = (baseUrl: string | undefined, more: Partial<BuiltinProvider> = {}): BuiltinProvider => ({
   dialects: ["openai-chat"],

@@ -259,18 +259,47 @@ describe("a body of a host's own dialect that the host does not take whole", () 
         { role: "user" },
         { type: "function_call", call_id: "c1", name: "apply_patch", arguments: customArguments(PATCH) },
         { type: "function_call_output", call_id: "c1", output: "Done" },
-        { type: "function_call", call_id: "c2" },
+        { type: "function_call", call_id: "c2", name: "mcp__files__read", arguments: '{"path":"a"}' },
         { type: "function_call_output", call_id: "c2" },
       ],
       tools: [
         { type: "function", name: "apply_patch" },
-        { type: "namespace", name: "mcp__files", tools: [{ name: "read" }, { type: "function", name: "write" }] },
+        { type: "function", name: "mcp__files__read", parameters: { type: "object" } },
+        { type: "function", name: "mcp__files__write" },
         { type: "local_shell" },
         { type: "web_search" },
       ],
       tool_choice: { type: "function", name: "apply_patch" },
     });
-    expect(aliases?.get("apply_patch")).toEqual({ name: "apply_patch", custom: true });
+    expect(JSON.stringify(value)).not.toContain("namespace");
+    expect(aliases).toEqual(
+      new Map([
+        ["apply_patch", { name: "apply_patch", custom: true }],
+        ["mcp__files__read", { name: "read", namespace: "mcp__files" }],
+        ["mcp__files__write", { name: "write", namespace: "mcp__files", custom: true }],
+      ]),
+    );
+  });
+
+  it("has functions instead of namespaces over Responses, beside tools with names of their own", () => {
+    const long = { type: "function", name: `a.${"x".repeat(90)}`, parameters: { type: "object" }, strict: true, x: 1 };
+    const own = { type: "function", name: "mcp__files__read", parameters: { type: "object" } };
+    const group = (RESPONSES_BODY.tools as JsonObject[])[1]!;
+    const tools = [
+      { ...group, tools: [{ type: "function", name: "read", parameters: { type: "object" } }] },
+      long,
+      own,
+    ];
+    const { value, aliases } = encode("openai-responses", { model: "m", input: "go", tools }, responses, quirks);
+    const [first, ...others] = value.tools as JsonObject[];
+    const chosen = { ...RESPONSES_BODY, tool_choice: { type: "function", name: "read", namespace: "mcp__files" } };
+    expect(encode("openai-responses", chosen, responses, quirks).value.tool_choice).toEqual({
+      type: "function",
+      name: "mcp__files__read",
+    });
+    expect(others).toEqual([long, own]);
+    expect(first).toMatchObject({ type: "function", name: expect.stringMatching(/^mcp__files__read_+[0-9a-f]{8}$/) });
+    expect([...aliases!]).toEqual([[first!.name, { name: "read", namespace: "mcp__files" }]]);
   });
 
   it("stays as it is without them", () => {
