@@ -1,7 +1,7 @@
 import { evictAllDurableObjects } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 import { chat, request, user } from "./client.ts";
-import { type Body, CHAT_TOOLS, pairsIn, READERS } from "./tool-pairs.ts";
+import { type Body, CHAT_TOOLS, LOOPS, pairsIn, READERS } from "./tool-pairs.ts";
 
 type Session = { session_id: string };
 type Content = { role: string; parts: Record<string, unknown>[] };
@@ -40,7 +40,8 @@ function expectWholeTurns({ contents }: Body): void {
   });
 }
 
-const CALLERS = ["fakegem", "fake", "fakeanth"];
+/** Their calls have no ids on the wire, and ids. */
+const CALLERS = ["fakegem", "fake"];
 
 describe("results on Gemini's surface", () => {
   const cases: [name: string, (ids: [string, string]) => Content["parts"][], Record<string, string>][] = [
@@ -116,4 +117,70 @@ describe("results on Gemini's surface", () => {
     expect(turns.find(({ id }) => id === next.rhone.turn_id)?.parent_id).toBe(head);
     expect(turns).toHaveLength(3);
   });
+});
+
+const PROVIDERS = Object.keys(READERS);
+
+/** What the provider "mirror" shows of its request in an answer on this surface. */
+async function readShown(surface: string, response: Response): Promise<Body> {
+  const text = await response.text();
+  expect(response.status, text).toBe(200);
+  return JSON.parse(LOOPS[surface]!.textOf(JSON.parse(text) as never)) as Body;
+}
+
+describe.each(Object.keys(LOOPS))("results on the surface %s", (surface) => {
+  const { send } = LOOPS[surface]!;
+  const cases: [name: string, (ids: [string, string]) => [string, string][], Record<string, string>][] = [
+    ["of one call only", ([, rome]) => [[rome, "rain"]], { Paris: FAILED, Rome: "rain" }],
+    [
+      "given twice",
+      ([paris, rome]) => [
+        [rome, "rain"],
+        [paris, "sun"],
+        [rome, "rain"],
+      ],
+      { Paris: "sun", Rome: "rain" },
+    ],
+  ];
+
+  const rows = CALLERS.flatMap((caller) =>
+    PROVIDERS.flatMap((provider) => cases.map(([name, ...rest]) => [name, caller, provider, ...rest] as const)),
+  );
+  it.each(rows)(
+    "%s: are one for each call of %s at %s, and for ever",
+    async (_, caller, provider, results, expected) => {
+      const { session, ids } = await askFor(`${caller}/tools`);
+      const shown = await readShown(surface, await send(`${provider}/mirror`, results(ids), session));
+      expect(pairsIn(provider, shown)).toEqual(expected);
+      await evictAllDurableObjects();
+      for (const next of PROVIDERS) {
+        const later = await readShown(surface, await send(`${next}/mirror`, "and?", session));
+        expect([next, pairsIn(next, later)]).toEqual([next, expected]);
+      }
+    },
+  );
+
+  it.each(CALLERS.flatMap((caller) => [false, true].map((isNamed) => [caller, isNamed] as const)))(
+    "belong to the branch of their calls of %s, the parent named: %s",
+    async (caller, isNamed) => {
+      for (const provider of PROVIDERS) {
+        const question = { model: `${caller}/recall`, messages: [user("weather?")], tools: CHAT_TOOLS };
+        const first = await chat(question);
+        const session = { session_id: first.rhone.session_id };
+        // A retry from the beginning, whose answer is the head.
+        const second = await chat({ ...question, rhone: { ...session, parent: session.session_id } });
+        for (const [i, { choices, rhone }] of [first, second, first].entries()) {
+          const id = choices[0]!.message.tool_calls![0]!.id as string;
+          const named = isNamed ? { ...session, parent: rhone.turn_id } : session;
+          const response = await send(`${provider}/mirror`, [[id, `sun ${i}`]], named);
+          const shown = await readShown(surface, response);
+          expect([provider, pairsIn(provider, shown)]).toEqual([provider, { Paris: `sun ${i}` }]);
+          const { turns } = (await (await request(`/v1/sessions/${session.session_id}/lineage`)).json()) as {
+            turns: { parent_id: string | null }[];
+          };
+          expect(turns.at(-1)!.parent_id).toBe(rhone.turn_id);
+        }
+      }
+    },
+  );
 });
