@@ -212,11 +212,14 @@ export interface StreamEncoder {
 }
 
 /**
- * An id that the target accepts: `id` if it matches `pattern`, otherwise 32 hexadecimal characters of its hash.
- * The same id always gives the same result, so call and result agree and a retry has the same bytes.
+ * An id that the target accepts: `id` if it matches `pattern`, otherwise 32 hexadecimal characters of its hash, or as many
+ * of them as match. The same id always gives the same result, so call and result agree and a retry has the same bytes.
  */
 export function toSafeId(id: string, pattern: RegExp): string {
-  return pattern.test(id) ? id : hashToolId(id);
+  if (pattern.test(id)) return id;
+  const hash = hashToolId(id);
+  const starts = Array.from(hash, (_, i) => hash.slice(0, hash.length - i));
+  return starts.find((start) => pattern.test(start)) ?? hash;
 }
 
 /** A token count of a usage object; `undefined` (unknown) for anything but a number from 0. */

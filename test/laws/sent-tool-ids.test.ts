@@ -51,3 +51,13 @@ function readResults(item: Json): Json[] {
   if (type === "function_call_output") return [call_id!];
   return Array.isArray(content) ? content.flatMap(({ tool_use_id }) => tool_use_id ?? []) : [];
 }
+
+it.each(IDS)("a host that takes ids of nine characters gets such ids, the same for call and result: %s", (id) => {
+  const toolId = /^[A-Za-z0-9]{9}$/;
+  const target = { dialect: "openai-chat", model: "m", quirks: { toolId } } as const;
+  const result: Message = { role: "user", blocks: [{ kind: "tool_result", id, name: "look", content: [] }] };
+  const { value } = openaiChat.encodeMessages([call(id), result], target);
+  const [own, ...others] = [...value.flatMap(readCalls), ...value.flatMap(readResults)];
+  expect(own).toMatch(toolId);
+  expect(others).toEqual([own]);
+});
