@@ -1,15 +1,7 @@
 import type { Sql } from "../../store/sql.ts";
 import type { Account, Budget } from "./account.ts";
-import type {
-  Grant,
-  GrantRequest,
-  GrantResult,
-  GrantReturn,
-  LedgerRefusal,
-  Rates,
-  RateState,
-  Settlement,
-} from "./grant.ts";
+import { type Balance, type BudgetBalance, checkGrant, leftOf, sizeGrant } from "./grant-rules.ts";
+import type { Grant, GrantRequest, GrantResult, GrantReturn, Rates, RateState, Settlement } from "./grant.ts";
 import { currentDay, findFirstDay, findPeriodEnd, type Period, PERIODS } from "./periods.ts";
 
 /** How long an isolate may use a grant; a changed limit applies everywhere after this time. Milliseconds. */
@@ -21,10 +13,6 @@ export const GRANT_MS = 5_000;
 const GRANT_TIMEOUT_MS = 20 * 60_000;
 /** How long a record may still arrive for an expired grant: a queue retains messages for at most 14 days. Milliseconds. */
 const LATE_RECORD_MS = 15 * 86_400_000;
-/** A grant reserves for more than its first call at most one part in this many of what is left: no other isolate can use it. */
-const GRANT_SHARE = 32;
-/** Calls in one grant where nothing is limited. */
-const MAX_CALLS = 10_000;
 /** Length of the window for limits per minute: 60 seconds and the current one, which is not complete. Seconds. */
 const WINDOW_S = 61;
 /** Balance of a period. `day`: its first. `spent`, `held`: micro-dollars. `resetAt`: Unix milliseconds. */
@@ -76,71 +64,25 @@ export class Ledger {
     this.#account = services.account;
   }
 
-  /** Reserves for one call, and for more calls if much is left. Rates are checked before concurrency, and budgets last. */
+  /** Reserves for one call, and for more calls if much is left. */
   grant(request: GrantRequest): GrantResult {
     const now = this.#now();
     this.#expireGrants(now);
-    const { budgets, limits, time_zone } = this.#account();
-    const { day, end } = currentDay(now, time_zone);
-    const rates = this.#readRates(now);
-    const running = this.#countRunning();
-    const { requests, tokens } = rates;
-    if (requests !== undefined && requests.remaining < 1)
-      return { refused: refuseRate("requests a minute", requests, now, rates) };
-    if (tokens !== undefined && tokens.remaining < request.tokens)
-      return { refused: refuseRate("tokens a minute", tokens, now, rates) };
-    if (limits.concurrency !== undefined && running >= limits.concurrency) {
-      const message = `the limit of ${limits.concurrency} calls at the same time is reached`;
-      return { refused: { code: "rate.limited", message, retryAfterSeconds: 1, rates } };
-    }
-    const tightest = this.#findTightestBudget(budgets, day);
-    const left = tightest === undefined ? Infinity : tightest.limit - tightest.spent - tightest.held;
-    if (tightest !== undefined && request.isUnpriced) return { refused: { ...UNPRICED, rates } };
-    const first = computeReservation(request, left, this.#readLargestCost());
-    if (first === undefined) {
-      // Without a budget `left` is Infinity and every request fits, so there is one here.
-      const { period, limit, held, spent } = tightest!;
-      const resetAt = findPeriodEnd(period, now, time_zone);
-      const state = `${spent} of ${limit} micro-dollars spent, ${held} in use`;
-      const message =
-        left > 0
-          ? `the call may cost more than is left of the ${period} budget: ${state}; a lower output limit may fit`
-          : `the ${period} budget is spent: ${state}`;
-      const retry = Number.isFinite(resetAt) ? { retryAfterSeconds: Math.ceil((resetAt - now) / 1000) } : {};
-      const wait = held > 0 && computeReservation(request, left + held, this.#readLargestCost()) !== undefined;
-      return { refused: { code: "budget.exceeded", message, ...retry, rates }, ...(wait && { wait }) };
-    }
-    const more = Math.min(
-      Math.min(request.calls, MAX_CALLS) - 1,
-      countMoreCalls((requests?.remaining ?? Infinity) - 1, 1),
-      countMoreCalls((limits.concurrency ?? Infinity) - running - 1, 1),
-      countMoreCalls((tokens?.remaining ?? Infinity) - request.tokens, request.tokens),
-      first < request.micros ? 0 : countMoreCalls(left - request.micros, request.micros),
-    );
-    const calls = 1 + Math.max(0, more);
-    const isMetered = tightest !== undefined;
+    const balance = this.#readBalance(now);
+    const refusal = checkGrant(request, balance);
+    if (refusal !== undefined) return refusal;
+    const { day, end } = currentDay(now, this.#account().time_zone);
     const grant: Grant = {
       id: this.#newId(),
-      calls,
-      micros: isMetered ? (calls === 1 ? first : calls * request.micros) : Infinity,
-      tokens: tokens === undefined ? Infinity : calls * request.tokens,
+      ...sizeGrant(request, balance),
       // No longer than the day: spending counts in the periods in which the grant was made.
       expiresAt: Math.min(now + GRANT_MS, end),
-      rates,
+      rates: balance.rates,
     };
     // A single call counts from now. Calls of a larger grant may start until it expires, so they count from then.
-    const second = Math.floor((calls === 1 ? now : grant.expiresAt) / 1000);
-    this.#sql(
-      "INSERT INTO grants (id, account, calls, micros, day, second, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-      grant.id,
-      this.#name,
-      calls,
-      isMetered ? grant.micros : 0,
-      day,
-      second,
-      grant.expiresAt,
-    );
-    this.#countUsage(second, calls, calls * request.tokens);
+    const second = Math.floor((grant.calls === 1 ? now : grant.expiresAt) / 1000);
+    this.#insertGrant(grant, day, second);
+    this.#countUsage(second, grant.calls, grant.calls * request.tokens);
     return { grant };
   }
 
@@ -208,6 +150,19 @@ export class Ledger {
     return row?.n ?? 0;
   }
 
+  #insertGrant({ id, calls, micros, expiresAt }: Grant, day: string, second: number): void {
+    this.#sql(
+      "INSERT INTO grants (id, account, calls, micros, day, second, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+      id,
+      this.#name,
+      calls,
+      Number.isFinite(micros) ? micros : 0,
+      day,
+      second,
+      expiresAt,
+    );
+  }
+
   #findGrant(id: string): GrantRow | undefined {
     return this.#sql<GrantRow>("SELECT * FROM grants WHERE id = ? AND account = ?", id, this.#name)[0];
   }
@@ -251,15 +206,31 @@ export class Ledger {
     this.#sql("DELETE FROM seconds WHERE account = ? AND second < ?", this.#name, second);
   }
 
+  /** What the rules about grants depend on. */
+  #readBalance(now: number): Balance {
+    const { budgets, limits, time_zone } = this.#account();
+    return {
+      now,
+      rates: this.#readRates(now),
+      running: this.#countRunning(),
+      concurrency: limits.concurrency,
+      budget: this.#findTightestBudget(budgets, now, time_zone),
+      largest: this.#readLargestCost(),
+    };
+  }
+
   /** The hard budget with the least money left; undefined if there is none. */
-  #findTightestBudget(
-    all: readonly Budget[],
-    day: string,
-  ): { period: Period; limit: number; spent: number; held: number } | undefined {
+  #findTightestBudget(all: readonly Budget[], now: number, timeZone: string): BudgetBalance | undefined {
+    const { day } = currentDay(now, timeZone);
     return all
       .filter(({ hard }) => hard)
-      .map(({ period, limit_micros_usd: limit }) => ({ period, limit, ...this.#readSpending(period, day) }))
-      .toSorted((a, b) => a.limit - a.spent - a.held - (b.limit - b.spent - b.held))[0];
+      .map(({ period, limit_micros_usd: limit }) => ({
+        period,
+        limit,
+        resetAt: findPeriodEnd(period, now, timeZone),
+        ...this.#readSpending(period, day),
+      }))
+      .toSorted((a, b) => leftOf(a) - leftOf(b))[0];
   }
 
   /** Spent and reserved micro-dollars of the period that contains this day. */
@@ -322,34 +293,8 @@ export class Ledger {
   }
 }
 
-/** A call of unknown cost cannot be held within a hard budget. */
-const UNPRICED = {
-  code: "model.not_allowed",
-  message: "model: its price is unknown, and a hard budget requires it: set it in RHONE_PRICES",
-} as const satisfies LedgerRefusal;
-
 /** Stands for a call's id in `settled`: the return of a grant's rest. */
 const UNUSED_CALL = "unused";
 
 /** The row in `days` for all days together. Sorts before every day, so that no sum over days includes it. */
 const TOTAL_DAY = "";
-
-/**
- * Micro-dollars to reserve for a call: its estimate if that fits; undefined if the call is refused. A call without a limit
- * of output may also get a part of what is left: much more than recent calls cost, so that some can run at the same time,
- * or all of it before the first call has settled.
- */
-function computeReservation({ micros, least }: GrantRequest, left: number, largest: number): number | undefined {
-  if (micros <= left) return micros;
-  if (least === undefined || left <= 0 || left < Math.max(least, largest)) return undefined;
-  return largest === 0 ? left : Math.min(left, Math.max(least, 4 * largest, Math.floor(left / 8)));
-}
-
-/** How many calls of `each` fit in a grant's share of what is left. */
-const countMoreCalls = (left: number, each: number): number =>
-  each <= 0 ? Infinity : Math.floor(left / GRANT_SHARE / each);
-
-function refuseRate(what: string, { limit, resetAt }: RateState, now: number, rates: Rates): LedgerRefusal {
-  const retryAfterSeconds = Math.max(1, Math.ceil((resetAt - now) / 1000));
-  return { code: "rate.limited", message: `the limit of ${limit} ${what} is reached`, retryAfterSeconds, rates };
-}
