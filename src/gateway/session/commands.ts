@@ -1,4 +1,4 @@
-import { GatewayError } from "../../canonical/error.ts";
+import { invalid } from "../../canonical/error.ts";
 import type { Caller } from "../../keys/caller.ts";
 import type { Provider } from "../../providers/provider.ts";
 import type { Router } from "../../routing/router.ts";
@@ -65,88 +65,91 @@ export type CommandServices = {
  * none, and `request.*` for a command that this session cannot run.
  */
 export async function runCommand(command: Command, caller: Caller, services: CommandServices): Promise<Response> {
-  const { session, sql, now, durable } = services;
-  if (command.do === "create") {
-    const isNew = session.create(caller.org, command.id, command.given);
-    session.requireOrganization(caller.org);
-    return await respondWithSession(services, isNew ? 201 : 200);
-  }
-  session.requireOrganization(caller.org);
-  switch (command.do) {
-    case "show":
-      return Response.json(toApiSession(session));
-    case "update": {
-      const { metadata, defaults } = session.row;
-      const merged = applyPatch(metadata, command.metadata ?? {}) as Record<string, string>;
-      if (Object.keys(merged).length > MAX_PAIRS)
-        throw new GatewayError("request.invalid", `metadata: expected at most ${MAX_PAIRS} pairs`, {
-          param: "metadata",
-        });
-      session.change({ metadata: merged, defaults: applyPatch(defaults, command.defaults ?? {}) }, "updated");
-      return await respondWithSession(services);
-    }
-    case "setInstructions":
-      session.setInstructions(command.instructions);
-      return await respondWithSession(services);
-    case "setPhase":
-      session.change({ phase: command.phase }, "phase_set", { phase: command.phase });
-      return await respondWithSession(services);
-    case "pause":
-      if (session.row.status !== "paused") session.change({ status: "paused" }, "paused");
-      return await respondWithSession(services);
-    case "resume":
-      if (session.row.status === "paused") session.change({ status: "active" }, "resumed");
-      return await respondWithSession(services);
-    case "compact": {
-      const release = await services.lease.acquire("queue");
-      try {
-        session.requireOrganization(caller.org);
-        return Response.json(toApiCompaction(session, await compactFor(command, caller, services)));
-      } finally {
-        release();
-      }
-    }
-    case "snapshot": {
-      const snapshot = { name: command.name, turn: session.row.head, createdAt: now() };
-      session.change({}, "snapshot", { name: snapshot.name, turn_id: snapshot.turn }, () =>
-        takeSnapshot(sql, snapshot),
-      );
-      await durable();
-      return Response.json(toApiSnapshot(snapshot), { status: 201 });
-    }
-    case "snapshots":
-      return toListResponse(listSnapshots(sql).map(toApiSnapshot));
-    case "lineage":
-      return Response.json(toApiLineage(session, sql));
-    case "blocks":
-      return Response.json(await toApiHead(session, command.format, services.blobs));
-    case "timeline":
-      return buildTimeline(sql, services.blobs, command);
-    case "calls": {
-      const { after, limit } = command;
-      return Response.json(
-        listCalls(sql, { ...(after !== undefined && { after }), ...(limit !== undefined && { limit }) }),
-      );
-    }
-    case "export": {
-      const snapshot = command.from === undefined ? undefined : findSnapshot(sql, command.from);
-      // A snapshot taken before the first turn has no turn; the session's own id stands for its root.
-      const from = snapshot === undefined ? command.from : (snapshot.turn ?? session.row.id);
-      return exportBranch(session, { ...command, from }, services.blobs);
-    }
-    case "replayable":
-      return Response.json(await listReplayTurns(session, sql, services.blobs, command.from));
-    case "noteBranch":
-      session.change({}, "branched", { session_id: command.session, turn_id: command.turn });
-      await durable();
-      return new Response(null, { status: 204 });
-    case "delete": {
-      const { id } = session.row;
-      await removeSession(services);
-      return Response.json({ id, object: "session", deleted: true });
-    }
-  }
+  if (command.do !== "create") services.session.requireOrganization(caller.org);
+  const run = COMMANDS[command.do] as CommandFn<Command["do"]>;
+  return await run(command, services, caller);
 }
+
+type CommandFn<Name extends Command["do"]> = (
+  command: Extract<Command, { do: Name }>,
+  services: CommandServices,
+  caller: Caller,
+) => Promise<Response> | Response;
+
+/** `create` checks the organisation itself, after the session exists. */
+const COMMANDS: { [Name in Command["do"]]: CommandFn<Name> } = {
+  create: async ({ id, given }, services, { org }) => {
+    const isNew = services.session.create(org, id, given);
+    services.session.requireOrganization(org);
+    return await respondWithSession(services, isNew ? 201 : 200);
+  },
+  show: (_, { session }) => Response.json(toApiSession(session)),
+  update: async (patch, services) => {
+    const { session } = services;
+    const metadata = applyPatch(session.row.metadata, patch.metadata ?? {}) as Record<string, string>;
+    if (Object.keys(metadata).length > MAX_PAIRS) throw invalid("metadata", `expected at most ${MAX_PAIRS} pairs`);
+    session.change({ metadata, defaults: applyPatch(session.row.defaults, patch.defaults ?? {}) }, "updated");
+    return await respondWithSession(services);
+  },
+  setInstructions: async ({ instructions }, services) => {
+    services.session.setInstructions(instructions);
+    return await respondWithSession(services);
+  },
+  setPhase: async ({ phase }, services) => {
+    services.session.change({ phase }, "phase_set", { phase });
+    return await respondWithSession(services);
+  },
+  pause: async (_, services) => {
+    const { session } = services;
+    if (session.row.status !== "paused") session.change({ status: "paused" }, "paused");
+    return await respondWithSession(services);
+  },
+  resume: async (_, services) => {
+    const { session } = services;
+    if (session.row.status === "paused") session.change({ status: "active" }, "resumed");
+    return await respondWithSession(services);
+  },
+  compact: async (command, services, caller) => {
+    const { session, lease } = services;
+    const release = await lease.acquire("queue");
+    try {
+      session.requireOrganization(caller.org);
+      return Response.json(toApiCompaction(session, await compactFor(command, caller, services)));
+    } finally {
+      release();
+    }
+  },
+  snapshot: async ({ name }, { session, sql, now, durable }) => {
+    const snapshot = { name, turn: session.row.head, createdAt: now() };
+    session.change({}, "snapshot", { name, turn_id: snapshot.turn }, () => takeSnapshot(sql, snapshot));
+    await durable();
+    return Response.json(toApiSnapshot(snapshot), { status: 201 });
+  },
+  snapshots: (_, { sql }) => toListResponse(listSnapshots(sql).map(toApiSnapshot)),
+  lineage: (_, { session, sql }) => Response.json(toApiLineage(session, sql)),
+  blocks: async ({ format }, { session, blobs }) => Response.json(await toApiHead(session, format, blobs)),
+  timeline: (page, { sql, blobs }) => buildTimeline(sql, blobs, page),
+  calls: ({ after, limit }, { sql }) =>
+    Response.json(listCalls(sql, { ...(after !== undefined && { after }), ...(limit !== undefined && { limit }) })),
+  export: (command, { session, sql, blobs }) => {
+    const snapshot = command.from === undefined ? undefined : findSnapshot(sql, command.from);
+    // A snapshot taken before the first turn has no turn; the session's own id stands for its root.
+    const from = snapshot === undefined ? command.from : (snapshot.turn ?? session.row.id);
+    return exportBranch(session, { ...command, from }, blobs);
+  },
+  replayable: async ({ from }, { session, sql, blobs }) =>
+    Response.json(await listReplayTurns(session, sql, blobs, from)),
+  noteBranch: async (branch, { session, durable }) => {
+    session.change({}, "branched", { session_id: branch.session, turn_id: branch.turn });
+    await durable();
+    return new Response(null, { status: 204 });
+  },
+  delete: async (_, services) => {
+    const { id } = services.session.row;
+    await removeSession(services);
+    return Response.json({ id, object: "session", deleted: true });
+  },
+};
 
 /** Cancels the session's calls, then deletes its data: after deletion a call could be neither cancelled nor recorded. */
 export async function removeSession(services: CommandServices): Promise<void> {
@@ -187,8 +190,7 @@ function chooseSummaryModel({ row }: Session, sql: Sql): string {
   const { model } = row.defaults;
   if (typeof model === "string") return model;
   const lastCall = findLastCompleted(sql);
-  if (lastCall === undefined)
-    throw new GatewayError("request.invalid", "model: expected the name of a model", { param: "model" });
+  if (lastCall === undefined) throw invalid("model", "expected the name of a model");
   return lastCall.started.modelAsked;
 }
 
