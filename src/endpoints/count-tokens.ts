@@ -1,15 +1,15 @@
 import { GatewayError, unprocessable } from "../canonical/error.ts";
-import type { Dialect, Loss } from "../canonical/types.ts";
+import type { Dialect } from "../canonical/types.ts";
 import { translatesTools } from "../dialects/fit-tools.ts";
 import { DIALECTS } from "../dialects/index.ts";
-import { toEncodeTarget } from "../gateway/dispatch.ts";
+import { toEncodeTarget } from "../gateway/call/upstream-call.ts";
 import { encodeBody, spliceBody } from "../gateway/request-body.ts";
 import type { Target } from "../routing/locate.ts";
 import type { Context } from "../session/session.ts";
 import type { ParsedRequest } from "../surfaces/request.ts";
 import { isObject, type Json, type JsonObject, parseJson } from "../wire/json.ts";
 import { appendMember, findMembers, replaceMember, splice } from "../wire/splice.ts";
-import type { EndpointCall } from "./call-endpoint.ts";
+import type { PreparedRequest } from "./call-endpoint.ts";
 import { geminiEndpointPath } from "./endpoint.ts";
 
 /** Token counting of one dialect. */
@@ -86,18 +86,12 @@ const DEMO: Counter = { ...COUNTERS["openai-responses"]!, path: () => "/input_to
 /** `around` wraps the body again if the request came inside a member (Gemini's `generateContentRequest`). */
 type CountRequest = ParsedRequest & { around?: (body: string) => string };
 
-/** A count ready to be sent. `translate`: present where the provider answers in another format than the caller's. */
-type PreparedCount = Pick<EndpointCall, "target" | "providerDialect" | "path" | "translate"> & {
-  text: string;
-  losses: Loss[];
-};
-
 /**
  * Prepares the request by which the provider counts a call's tokens, including the history that the session would add:
  * over the caller's dialect if the provider counts in it, else over another of the provider's. Throws
  * `request.unprocessable` if the provider cannot count: an estimate would pass for an exact number.
  */
-export function prepareCount(request: CountRequest, context: Context, planned: Target): PreparedCount {
+export function prepareCount(request: CountRequest, context: Context, planned: Target): PreparedRequest {
   const target = countingTarget(planned, request.surface.dialect.id);
   const counter = target.provider.id === "demo" ? DEMO : COUNTERS[target.dialect];
   const provider = DIALECTS[target.dialect];
@@ -113,23 +107,17 @@ export function prepareCount(request: CountRequest, context: Context, planned: T
     const { body, losses } = spliceBody(request, context, encodeTarget);
     const isBare = target.dialect === "gemini" && target.provider.cloud === undefined && instructions !== undefined;
     const around = request.around ?? (isBare ? (whole: string) => `{"generateContentRequest":${whole}}` : undefined);
-    return {
-      target,
-      providerDialect: provider,
-      path,
-      text: around?.(withModelName(body, target.model)) ?? body,
-      losses,
-    };
+    return { target, path, body: { text: around?.(withModelName(body, target.model)) ?? body }, losses };
   }
   const { body, losses } = encodeBody(request, context, provider, encodeTarget);
   const text = JSON.stringify(counter.encodeBody(parseJson(body) as JsonObject, target));
   const surface = COUNTERS[request.surface.dialect.id]!;
-  const translate: EndpointCall["translate"] = (answer) => {
+  const translate: PreparedRequest["translate"] = (answer) => {
     const tokens = isObject(answer) ? counter.decodeCount(answer) : undefined;
     if (typeof tokens === "number") return { value: surface.encodeCount(tokens), usage: {} };
     throw new GatewayError("provider.execution_failed", "the provider's answer has no token count");
   };
-  return { target, providerDialect: provider, path, text, losses, translate };
+  return { target, path, body: { text }, losses, translate };
 }
 
 /** The body with the model's name: inside `generateContentRequest` Gemini requires it again. */

@@ -6,7 +6,7 @@ import type { Surface } from "../surfaces/index.ts";
 import type { RequestText } from "../surfaces/request.ts";
 import type { JsonObject } from "../wire/json.ts";
 import { appendMember, removeMember, replaceMember, splice } from "../wire/splice.ts";
-import type { EndpointCall } from "./call-endpoint.ts";
+import type { PreparedRequest } from "./call-endpoint.ts";
 
 /** An endpoint that does not generate text: its request schema, and how a request is prepared for a provider. */
 export type Endpoint = {
@@ -24,8 +24,8 @@ export type Endpoint = {
 /** A validated request. `model`: as the caller wrote it; `body`: without `rhone`. */
 export type JsonRequest = RequestText & { body: JsonObject; model: string };
 
-/** A request for a provider. `path`: below its base URL; `translate`: as in `EndpointCall`. */
-export type EndpointRequest = { path: string; text: string; losses?: Loss[]; translate?: EndpointCall["translate"] };
+/** A request for a provider. `path`: below its base URL; `translate`: as in `PreparedRequest`. */
+export type EndpointRequest = { path: string; text: string; losses?: Loss[]; translate?: PreparedRequest["translate"] };
 
 /** The caller's text with the provider's name of the model and without `rhone`; no other byte changes. */
 export function spliceModel({ text, members, body }: JsonRequest, model: string): string {

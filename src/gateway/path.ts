@@ -2,131 +2,160 @@ import { GatewayError, toGatewayError } from "../canonical/error.ts";
 import { logInternalError } from "../canonical/log-internal-error.ts";
 import type { Message } from "../canonical/types.ts";
 import { requireModel } from "../keys/permissions.ts";
-import { findCandidates } from "../routing/candidates.ts";
-import { failOver, type FailoverPlan } from "../routing/failover.ts";
+import { type Candidates, findCandidates } from "../routing/candidates.ts";
 import type { Target } from "../routing/locate.ts";
-import type { ParsedRequest } from "../surfaces/request.ts";
-import { CallLog } from "./call/call-log.ts";
-import type { Call, CallHost } from "./call/call.ts";
+import type { Context } from "../session/session.ts";
+import type { Accepted, CallPlan, Operation } from "./call/operation.ts";
 import { CLIENT_LEFT } from "./call/stream-errors.ts";
-import { toTurnInput } from "./call/turn-input.ts";
-import { toReplyContext } from "./call/upstream-call.ts";
-import { dispatch, type PreparedCall, upstreamCallTo } from "./dispatch.ts";
-import { pairWithHistory } from "./paired-results.ts";
 import { type Outcome, respondWithin } from "./reply/early-response.ts";
 import { buildErrorResponse, buildErrorStream, withHeaders } from "./reply/headers.ts";
-import type { Recover } from "./reply/recovery.ts";
-import { reply } from "./reply/reply.ts";
-import { settleFailure } from "./reply/settle.ts";
-import { filterAllowedTargets, reserve } from "./reserve.ts";
-import { planHedge, rankCandidates, toRoutingRequest, withDeadline } from "./route.ts";
-import { EmptyStreamError, type UpstreamAnswer } from "./upstream/first-content.ts";
+import { recordFailure } from "./reply/settle.ts";
+import { reserveCost } from "./reserve.ts";
+import { filterAllowedTargets, planHedge, rankCandidates, toRoutingRequest } from "./route.ts";
+import { EmptyStreamError } from "./upstream/first-content.ts";
 import { UpstreamRefusal } from "./upstream/refusal.ts";
+import { type Send, sendWithFailover } from "./upstream/send.ts";
 
 /**
- * Handles one generation call and returns the client's response. Every surface uses it, for streamed and for whole
- * answers, in the Worker (stateless) and in a session's Durable Object.
- *
- * The order is: select and rank targets, start the call in its session, reserve the budget, send with failover, reply.
- * Errors are returned as responses in the surface's format; the function does not throw.
+ * The path of every call. Each stage does its part and passes the call, with what it has found out, to the next one.
+ * Admission of the caller and parsing come before: the body names the session in whose object the path runs.
  */
-export async function handleCall(call: Call, parsed: ParsedRequest, host: CallHost): Promise<Response> {
-  const { onDisconnect } = host.router.config.defaults;
-  const request = { ...parsed, rhone: { on_disconnect: onDisconnect, ...parsed.rhone } };
+const STAGES: readonly [
+  Stage<Received, Admitted>,
+  Stage<Admitted, Admitted>,
+  Stage<Admitted, Located>,
+  Stage<Located, Resumed>,
+  Stage<Resumed, Routed>,
+  Stage<Routed, Routed>,
+  Stage<Routed, Answered>,
+  Stage<Answered, never>,
+] = [
+  admit, // The client may leave, the call may be cancelled, and a slow answer starts early.
+  report, // An error of any later stage becomes the client's response and a record.
+  locate, // Which targets could answer.
+  resume, // The call starts in its session and gets the context that it continues.
+  route, // In which order the targets are tried, of those that the key may use.
+  reserve, // The most that the call may cost is taken from its budgets.
+  send, // The answer of one target is accepted.
+  reply, // The client gets the answer; before its last byte, the call is recorded and its cost settled.
+];
+
+type Received = { operation: Operation<Accepted> };
+/** `signal`: aborts the attempts when the client has left with `on_disconnect: "cancel"`, or the call is cancelled. */
+type Admitted = Received & { signal: AbortSignal };
+type Located = Admitted & { candidates: Candidates };
+type Resumed = Located & { context: Context };
+type Routed = Admitted & { context: Context; plan: CallPlan };
+type Answered = Routed & { answer: Accepted; send: Send };
+
+/** One stage: its part of a call, with the rest of the path as `next`. */
+type Stage<Before, After> = (call: Before, next: Next<After>) => Promise<Outcome>;
+type Next<After> = (call: After) => Promise<Outcome>;
+
+/** Handles one call and returns the client's response. Errors are returned as responses in the surface's form. */
+export async function handleCall(operation: Operation<Accepted>): Promise<Response> {
+  // The types of neighbours are checked where the stages are listed.
+  const run = (i: number, call: never): Promise<Outcome> =>
+    (STAGES[i] as Stage<never, never>)(call, (after) => run(i + 1, after));
+  return (await run(0, { operation } as never)).response;
+}
+
+async function admit({ operation }: Received, next: Next<Admitted>): Promise<Outcome> {
+  const { call, host, request } = operation;
+  const { clientLeft, cancelled, waitUntil } = host.lifetime;
   const disconnect = new AbortController();
   const onClientLeft = (): void => {
     if (request.rhone.on_disconnect === "cancel") disconnect.abort(CLIENT_LEFT);
   };
-  if (host.clientLeft?.aborted) onClientLeft();
-  host.clientLeft?.addEventListener("abort", onClientLeft, { once: true });
-  const signal =
-    host.cancelled === undefined ? disconnect.signal : AbortSignal.any([disconnect.signal, host.cancelled]);
-  const outcome = respond(call, request, host, signal);
-  const isStreamed = request.stream && request.outside.asList !== true;
-  const response = isStreamed
-    ? await respondWithin(outcome, earlyResponseOptions(call, request, host, onClientLeft))
-    : (await outcome).response;
-  if (!host.clientLeft?.aborted) return response;
+  if (clientLeft?.aborted) onClientLeft();
+  clientLeft?.addEventListener("abort", onClientLeft, { once: true });
+  const signal = cancelled === undefined ? disconnect.signal : AbortSignal.any([disconnect.signal, cancelled]);
+  const outcome = next({ operation, signal });
+  const { surface } = request;
+  const reply = operation.replyContext?.bind(operation);
+  const headers = { "x-rhone-session-id": call.sessionId, "x-rhone-call-id": call.id };
+  const response =
+    reply === undefined
+      ? (await outcome).response
+      : await respondWithin(outcome, { surface, reply, headers, waitUntil, onClientLeft });
+  if (!clientLeft?.aborted) return { response };
   // The client has left. A body that is neither read nor cancelled would keep the upstream call open.
   await response.body?.cancel();
-  return new Response(null);
+  return { response: new Response(null) };
 }
 
-/**
- * What `respondWithin` needs to answer before the upstream does: headers and reply context that depend on no target.
- */
-const earlyResponseOptions = (
-  call: Call,
-  request: ParsedRequest,
-  host: CallHost,
-  onClientLeft: () => void,
-): Parameters<typeof respondWithin>[1] => ({
-  surface: request.surface,
-  reply: () => toReplyContext({ call, request }),
-  headers: { "x-rhone-session-id": call.sessionId, "x-rhone-call-id": call.id },
-  waitUntil: host.waitUntil,
-  onClientLeft,
-});
-
-/**
- * The call's outcome: the response and, if the call failed, its error. `signal` aborts the attempts when the client has
- * left (with `on_disconnect: "cancel"`) or the call is cancelled.
- */
-async function respond(call: Call, request: ParsedRequest, host: CallHost, signal: AbortSignal): Promise<Outcome> {
-  const log = new CallLog(call, request, host);
-  let prepared: PreparedCall | undefined;
-  let firstTarget: Target | undefined;
+async function report(admitted: Admitted, next: Next<Admitted>): Promise<Outcome> {
+  const { operation } = admitted;
   try {
-    const candidates = await findCandidates(toRoutingRequest(request), request.surface.dialect.id, {
-      config: host.router.config,
-      providers: host.providers,
-    });
-    log.target = candidates.all[0].target;
-    const context = await host.start(toTurnInput(request), log.toCallStart());
-    log.context = context;
-    const { policy } = candidates;
-    prepared = {
-      call,
-      request: pairWithHistory(request, context),
-      host,
-      log,
-      context,
-      policy,
-      giveUpAt: call.createdAt + policy.deadlines.total,
-    };
-    const targets = filterAllowedTargets(call.caller, request, await rankCandidates(candidates, context, host));
-    log.target = targets[0];
-    [firstTarget] = targets;
-    const plan: FailoverPlan = { targets, policy, ...(await planHedge(request, targets, host)) };
-    if (plan.hedge !== undefined) requireModel(call.caller, plan.hedge.target.model, plan.hedge.target);
-    await reserve(prepared, plan.hedge === undefined ? targets : [...targets, plan.hedge.target]);
-    // `appended`: messages after the caller's own; used by recovery to have another model continue a broken stream.
-    const send = (remaining: FailoverPlan, appended?: readonly Message[]): Promise<UpstreamAnswer> =>
-      withDeadline(prepared!, signal, (services) =>
-        failOver(remaining, (target, options) => dispatch(prepared!, target, options, appended), services),
-      );
-    const answer = await send(plan);
-    const { call: upstreamCall } = answer;
-    log.startAttempt(upstreamCall.target, upstreamCall.losses);
-    const recover = policy.midstream === "continue" ? createRecovery(send, plan, upstreamCall.target) : undefined;
-    return { response: withHeaders(await reply(answer, recover), upstreamCall, upstreamCall.upstream.headers) };
+    return await next(admitted);
   } catch (thrown) {
+    const { call, request } = operation;
     const error = toGatewayError(thrown);
     // The cause goes to the log only: it may contain internals that a caller must not see.
     if (error.code === "internal") logInternalError(call.id, error.cause);
-    // After all attempts failed, the error returned is the first target's; the model and provider headers must match
-    // it.
-    if (firstTarget !== undefined) log.target = firstTarget;
-    if (prepared !== undefined) await settleFailure(upstreamCallTo(prepared, log.target!), error);
-    // A call refused before it started in a session is recorded as well, under the id that the response carries.
-    else await host.fail(log.toRecord("failed", { error })).catch(() => {});
-    const upstream = error instanceof UpstreamRefusal ? error.headers : undefined;
+    // The client receives the error even if the failure cannot be recorded.
+    await recordFailure(operation, error).catch((cause: unknown) => logInternalError(call.id, cause));
     const response =
-      error instanceof EmptyStreamError
-        ? buildErrorStream(request.surface, error, toReplyContext({ call, request }))
+      error instanceof EmptyStreamError && operation.replyContext !== undefined
+        ? buildErrorStream(request.surface, error, operation.replyContext())
         : buildErrorResponse(request.surface, error, call.id);
-    return { response: withHeaders(response, { call, request, log }, upstream), error };
+    const upstream = error instanceof UpstreamRefusal ? error.headers : undefined;
+    return { response: withHeaders(response, operation, upstream), error };
   }
+}
+
+async function locate({ operation, signal }: Admitted, next: Next<Located>): Promise<Outcome> {
+  const { request, host, log } = operation;
+  const services = { config: host.router.config, providers: host.providers };
+  const candidates = await findCandidates(toRoutingRequest(request), request.surface.dialect.id, services);
+  log.target = candidates.all[0].target;
+  return await next({ operation, signal, candidates });
+}
+
+async function resume(located: Located, next: Next<Resumed>): Promise<Outcome> {
+  const { operation } = located;
+  const context = await operation.start(operation.log.toCallStart());
+  operation.log.context = context;
+  return await next({ ...located, context });
+}
+
+async function route({ operation, signal, candidates, context }: Resumed, next: Next<Routed>): Promise<Outcome> {
+  const { call, request, host, log } = operation;
+  const ranked = await rankCandidates(candidates, context, host);
+  const targets = filterAllowedTargets(call.caller, request, ranked);
+  [log.target] = targets;
+  const hedge = await planHedge(operation, targets);
+  if (hedge !== undefined) requireModel(call.caller, hedge.target.model, hedge.target);
+  const plan = { targets, policy: candidates.policy, ...(hedge && { hedge }) };
+  return await next({ operation, signal, context, plan });
+}
+
+async function reserve(routed: Routed, next: Next<Routed>): Promise<Outcome> {
+  await reserveCost(routed);
+  return await next(routed);
+}
+
+async function send(routed: Routed, next: Next<Answered>): Promise<Outcome> {
+  const { operation, plan } = routed;
+  const { log } = operation;
+  const sendAlong: Send = (remaining, appended) => sendWithFailover(routed, remaining, appended);
+  const answer = await sendAlong(plan).catch((thrown: unknown) => {
+    // The error is that of the target that the caller preferred, so the record and the headers name that one.
+    [log.target] = plan.targets;
+    throw thrown;
+  });
+  const { destination, losses } = answer.call;
+  // A hedge that lost has started its attempt after this one.
+  if (log.target !== destination.target) log.startAttempt(destination.target, losses);
+  return await next({ ...routed, answer, send: sendAlong });
+}
+
+async function reply({ operation, plan, answer, send: sendAlong }: Answered): Promise<Outcome> {
+  const { destination, upstream } = answer.call;
+  const recover =
+    plan.policy.midstream === "continue" ? createRecovery(sendAlong, plan, destination.target) : undefined;
+  const response = await operation.reply(answer, recover);
+  return { response: withHeaders(response, operation, upstream.headers) };
 }
 
 /**
@@ -134,14 +163,14 @@ async function respond(call: Call, request: ParsedRequest, host: CallHost, signa
  * received so far as an assistant message. It throws `provider.unavailable` when no target is left.
  */
 function createRecovery(
-  send: (remaining: FailoverPlan, appended: readonly Message[]) => Promise<UpstreamAnswer>,
-  plan: FailoverPlan,
+  sendAlong: Send,
+  { targets, policy }: CallPlan,
   failed: Target,
-): Recover {
-  const [next, ...others] = plan.targets.filter((target) => target !== failed);
+): (appended: readonly Message[]) => Promise<Accepted> {
+  const [next, ...others] = targets.filter((target) => target !== failed);
   return async (appended) => {
     if (next === undefined)
       throw new GatewayError("provider.unavailable", "no other target is left to continue the answer");
-    return await send({ targets: [next, ...others], policy: plan.policy }, appended);
+    return await sendAlong({ targets: [next, ...others], policy }, appended);
   };
 }

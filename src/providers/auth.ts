@@ -2,8 +2,12 @@ import { GatewayError } from "../canonical/error.ts";
 import { fetchAccessToken } from "./google-auth.ts";
 import type { AwsKey, Provider } from "./provider.ts";
 
-/** A request to a provider. A streamed body cannot be signed, so providers with SigV4 need it as a string. */
-export type OutgoingRequest<Body = string | ReadableStream<Uint8Array>> = { url: string; headers: Headers; body: Body };
+/** A request to a provider. Only a text is signed, so providers with SigV4 need the body as a string. */
+export type OutgoingRequest<Body = string | Uint8Array | ReadableStream<Uint8Array>> = {
+  url: string;
+  headers: Headers;
+  body: Body;
+};
 
 /**
  * Adds the provider's credential to the request; the only function that does. Changes `request.headers`. Throws

@@ -13,7 +13,7 @@ type AttemptResponse = { response: Response; cancel: () => void };
  */
 export async function attempt(
   { provider }: Target,
-  request: { url: string; headers: Headers; body: string | ReadableStream<Uint8Array> },
+  request: { url: string; headers: Headers; body: string | Uint8Array | ReadableStream<Uint8Array> },
   { fetch, headersMs, signal }: { fetch: Fetch; headersMs: number; signal?: AbortSignal },
 ): Promise<AttemptResponse> {
   const controller = new AbortController();

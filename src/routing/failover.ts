@@ -36,6 +36,8 @@ export type FailoverServices = {
   logAttempt: (attempt: Attempt) => void;
   /** Whether the context window of `target` is larger than that of `than`; false if one is unknown. */
   isLarger: (target: Target, than: Target) => Promise<boolean>;
+  /** Whether the request can be sent again after a failed attempt; false once an uploaded body has been read. */
+  canRepeat: () => boolean;
   /** Aborted with a `GatewayError` when the call is over its deadline or cancelled. */
   signal: AbortSignal;
 };
@@ -97,7 +99,7 @@ class FailoverRun<T> {
    * other target can succeed either. `isLast`: there is no next target.
    */
   async tryTarget(target: Target, options: { mayRepeat: boolean; isLast: boolean }): Promise<{ value: T } | undefined> {
-    const { random, sleep, signal, breakers } = this.#services;
+    const { random, sleep, signal, breakers, canRepeat } = this.#services;
     const { retries } = this.#plan.policy;
     for (let count = 1; ; count++) {
       const isHedged = this.#plan.hedge !== undefined && target === this.#plan.targets[0] && count === 1;
@@ -106,7 +108,7 @@ class FailoverRun<T> {
       const { error } = result;
       this.firstError ??= error;
       const verdict = verdictOf(error);
-      if (verdict === "stop") throw this.firstError;
+      if (verdict === "stop" || !canRepeat()) throw this.firstError;
       if (verdict === "larger") this.#tooSmall = target;
       if (verdict !== "again" || !options.mayRepeat || this.#retriesLeft === 0) return undefined;
       // With another target to try, a provider's `retry-after` is accepted only up to the longest backoff.

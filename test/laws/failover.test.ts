@@ -21,6 +21,7 @@ function world(script: (target: Target, count: number, now: number) => GatewayEr
     random: () => 0,
     logAttempt: (attempt) => attempts.push(attempt),
     isLarger: async ({ provider }, than) => provider.id > than.provider.id,
+    canRepeat: () => true,
     signal: new AbortController().signal,
   };
   const attempt: AttemptFn<string> = async (target) => {

@@ -61,10 +61,7 @@ describe("a chunk that was in flight at the deadline", () => {
     const chunks = [Promise.resolve(WORDS), givenUp.promise.then(() => last)];
     const upstreamCall = {
       upstream: new Response(null),
-      log: {},
-      host: { now: Date.now },
-      deadlines: { idle: 60_000 },
-      giveUpAt: Date.now() + 20,
+      limits: { idle: 60_000, giveUpAt: Date.now() + 20, now: Date.now },
       cancel: givenUp.resolve,
     } as unknown as UpstreamCall;
     const source = {
@@ -74,7 +71,9 @@ describe("a chunk that was in flight at the deadline", () => {
       },
       releaseLock: () => {},
     };
-    for await (const bytes of readChunks(upstreamCall, idleLimit(upstreamCall, reader), source)) reader.push(bytes);
+    const log = { markFirstByte: () => {} };
+    for await (const bytes of readChunks(upstreamCall, log, idleLimit(upstreamCall, reader), source))
+      reader.push(bytes);
     return reader;
   }
 

@@ -5,25 +5,41 @@ import { handle } from "../../src/http/app.ts";
 import { KEY } from "./client.ts";
 
 /** What stands for the network in a test file: it answers as told, and writes down what it was asked. */
-export const network: Network = { sent: [], answers: () => new Response(null, { status: 404 }) };
+export const network: Network = {
+  sent: [],
+  answers: () => new Response(null, { status: 404 }),
+  refuses: () => false,
+};
 
 type Network = {
   sent: { url: string; headers: Record<string, string>; body: string }[];
   answers: (request: Request, body: string) => Response | Promise<Response>;
+  /** Whether the connection fails before anything of the request is read. */
+  refuses: (request: Request) => boolean;
 };
 
 /** For a file's every test. */
 export function withNetwork(): void {
   beforeEach(() => {
     network.sent = [];
+    network.refuses = () => false;
     vi.stubGlobal("fetch", async (input: RequestInfo | URL, init?: RequestInit) => {
       const request = new Request(input, init);
+      if (network.refuses(request)) throw new TypeError("connection refused");
       const body = await request.text();
       network.sent.push({ url: request.url, headers: Object.fromEntries(request.headers), body });
-      return await network.answers(request, body);
+      return asReceived(await network.answers(request, body));
     });
   });
   afterEach(() => vi.unstubAllGlobals());
+}
+
+/** A response as the network delivers it: the runtime reads the body of one made in JavaScript in another way. */
+function asReceived(response: Response): Response {
+  if (response.body === null) return response;
+  const { readable, writable } = new IdentityTransformStream();
+  response.body.pipeTo(writable).catch(() => {});
+  return new Response(readable, response);
 }
 
 export type Said = { status: number; headers: Headers; text: string; json: never };

@@ -12,7 +12,7 @@ import { type Attempt, type CallRecord, type DiscardedUsage, runIdOf } from "../
 import type { ParsedRequest } from "../../surfaces/request.ts";
 import { withPrefix } from "../../wire/id.ts";
 import { discardedCostMicros, priceFor, sumDiscarded } from "./attempt-cost.ts";
-import type { Call, CallHost } from "./call.ts";
+import type { Call } from "./call.ts";
 import { computeCharge } from "./charge.ts";
 
 /** What is logged about a call while it runs; the source of its record and of the `rhone` object in its answer. */
@@ -48,16 +48,31 @@ export class CallLog {
   #prices: PriceList | undefined;
   readonly #call: Call;
   readonly #request: LoggedRequest;
-  readonly #host: LoggedHost;
+  readonly #now: () => number;
 
-  constructor(call: Call, request: LoggedRequest, host: LoggedHost) {
+  constructor(call: Call, request: LoggedRequest, now: () => number) {
     this.#call = call;
     this.#request = request;
-    this.#host = host;
+    this.#now = now;
   }
 
   get now(): number {
-    return this.#host.now();
+    return this.#now();
+  }
+
+  /** Logs an attempt that has ended. */
+  addAttempt(attempt: Attempt): void {
+    this.attempts.push(attempt);
+  }
+
+  /** Adds losses of the answer; those found while it arrived are added once. */
+  addLosses(found: readonly Loss[] = []): void {
+    this.losses.push(...found.filter((loss) => !this.losses.includes(loss)));
+  }
+
+  /** Logs the first byte of the current attempt, once. */
+  markFirstByte(): void {
+    this.firstByteAt ??= this.#now();
   }
 
   /**
@@ -68,7 +83,7 @@ export class CallLog {
     this.target = target;
     this.losses = losses;
     this.firstByteAt = undefined;
-    this.#dispatchedAt ??= this.#host.now();
+    this.#dispatchedAt ??= this.#now();
     this.pricesLoaded = this.#loadPrices(target.provider);
   }
 
@@ -93,9 +108,8 @@ export class CallLog {
 
   /** The part of the record that is known before any attempt. */
   toCallStart(): CallStart {
-    const { id, sessionId, caller, createdAt } = this.#call;
+    const { id, sessionId, caller, createdAt, contextMode } = this.#call;
     const { surface, stream, model, rhone } = this.#request;
-    const { contextMode } = this.#host;
     const metadata = rhone.metadata === undefined ? {} : { metadata: rhone.metadata };
     return {
       id,
@@ -120,7 +134,7 @@ export class CallLog {
     outcome: { model?: string; finish?: string; usage?: Usage; error?: GatewayError; receivedChars?: number },
   ): CallRecord {
     const { model = this.target?.model, finish, usage = {}, error, receivedChars = 0 } = outcome;
-    const endedAt = this.#host.now();
+    const endedAt = this.#now();
     const at = new Date(this.#call.createdAt);
     const price = this.target && this.#prices && priceFor(this.target, outcome.model, this.#prices, at);
     const cost = computeCostMicros(usage, price);
@@ -164,7 +178,7 @@ export class CallLog {
       turn_id: withPrefix(id, "turn"),
       call_id: id,
       run_id: runIdOf(id),
-      context: { mode: this.#host.contextMode, turns: context?.parent?.depth ?? 0 },
+      context: { mode: this.#call.contextMode, turns: context?.parent?.depth ?? 0 },
       routing: {
         model: record?.model ?? target?.model,
         provider: target?.provider.id,
@@ -183,7 +197,7 @@ export class CallLog {
    */
   #latency(): { gateway: number; firstByte?: number } {
     const { firstByteAt } = this;
-    const dispatchedAt = this.#dispatchedAt ?? this.#host.now();
+    const dispatchedAt = this.#dispatchedAt ?? this.#now();
     const gateway = dispatchedAt - this.#call.createdAt;
     return firstByteAt === undefined ? { gateway } : { gateway, firstByte: firstByteAt - dispatchedAt };
   }
@@ -191,6 +205,3 @@ export class CallLog {
 
 /** What a record holds of a request, for generations and for other endpoints. */
 type LoggedRequest = Pick<ParsedRequest, "stream" | "model" | "rhone"> & { surface: { id: string } };
-
-/** What the log needs of the host. */
-type LoggedHost = Pick<CallHost, "contextMode" | "now">;

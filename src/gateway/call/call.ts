@@ -1,4 +1,7 @@
-import type { PathParams } from "../../dialects/dialect.ts";
+import type { StreamAccumulator } from "../../canonical/accumulator.ts";
+import type { GatewayError } from "../../canonical/error.ts";
+import type { ModelResponse } from "../../canonical/types.ts";
+import type { PathParams, ReplyContext } from "../../dialects/dialect.ts";
 import type { Caller } from "../../keys/caller.ts";
 import type { Provider } from "../../providers/provider.ts";
 import type { Router } from "../../routing/router.ts";
@@ -14,6 +17,7 @@ import type { ResponsesState } from "./responses-state.ts";
 
 /**
  * One call, before its body is parsed. `createdAt`: Unix milliseconds. `annotate`: answers contain the `rhone` object.
+ * `contextMode`: whether the session supplies the history, or the request is complete in itself.
  */
 export type Call = {
   id: string;
@@ -22,44 +26,63 @@ export type Call = {
   headers: Headers;
   annotate: boolean;
   createdAt: number;
+  contextMode: CallRecord["contextMode"];
   /** On OpenAI's Responses surface: the state that the caller refers to. */
   response?: ResponsesState;
 };
 
 /**
  * Where a call runs: in its session's Durable Object or, if stateless, in the Worker. It supplies everything that
- * differs between the two. What `start`, `commit`, `fail` and `indexResponse` write is durable when they resolve.
+ * differs between the two.
  */
 export type CallHost = {
-  /** Whether the session supplies the history, or the request is complete in itself. */
-  contextMode: CallRecord["contextMode"];
   providers: ReadonlyMap<string, Provider>;
   router: Router;
-  now: () => number;
   /** Reserves and settles the call's cost. */
   budgets: Budgets;
+  store: CallStore;
+  lifetime: CallLifetime;
+};
+
+/** How long a call may run, and when it must end. */
+export type CallLifetime = {
+  now: () => number;
   /** Prevents the host's eviction until the work is done, also after the client has left. */
   waitUntil: (work: Promise<unknown>) => void;
   /** Aborts when the call is cancelled over the API, even if its client is connected. */
   cancelled?: AbortSignal;
   /** Aborts when the platform reports that the client has left. During a streamed reply, its body reports that too. */
   clientLeft?: AbortSignal;
+};
+
+/** Where a call and its answer are stored. What `start`, `commit`, `fail` and `indexResponse` write is durable when they resolve. */
+export type CallStore = {
+  /** Adds the call to its session and returns the context that the call continues. */
+  start: (input: TurnInput, started: CallStart) => Promise<Context>;
+  /** Stores a finished call; `answer`: what it adds to its session, absent for calls that are not part of a conversation. */
+  commit: (record: CallRecord, answer?: CommittedAnswer) => Promise<void>;
+  /** Stores a failed call with its partial answer. */
+  fail: (record: CallRecord, error: GatewayError, partial?: PartialAnswer) => Promise<void>;
   /** Receives a whole answer's bytes as the client receives them. */
   onBody?: (call: string, body: Uint8Array) => void;
   /** The recorder of a call's stream; absent if streams are not stored. */
   recorderFor?: (call: string) => StreamRecorder;
-  /** Adds the call to its session and returns the context that the call continues. */
-  start: (input: TurnInput, started: CallStart) => Promise<Context>;
-  /** Stores a finished call as the session's next turn; `response` is its stored response. */
-  commit: (record: CallRecord, step: CompletedTurn, response?: StoredResponse) => Promise<void>;
-  /** Stores a failed call; `received` is its partial output as JSON items. */
-  fail: (record: CallRecord, received?: string, response?: StoredResponse) => Promise<void>;
   /** Makes a stored response findable by its provider's id. */
   indexResponse?: (id: string) => Promise<void>;
 };
 
+/** An answer and the turn that it completes. `reply`: as the client received the answer. */
+export type CommittedAnswer = { turn: CompletedTurn; response: ModelResponse; reply: ReplyContext };
+
+/** What a failed call has received. `items`: its output as JSON items, absent without any; `reply`: as the client received it. */
+export type PartialAnswer = {
+  items?: string;
+  accumulated: StreamAccumulator;
+  reply: ReplyContext;
+};
+
 /** A call on its way to its session's object, as an RPC message. `isNew`: the call creates the session. */
-export type SessionCall = Omit<Call, "headers"> & {
+export type SessionCall = Omit<Call, "headers" | "contextMode"> & {
   headers: [string, string][];
   surface: SurfaceId;
   outside: PathParams;

@@ -1,7 +1,6 @@
 import { type GatewayError, isRetryable } from "../../canonical/error.ts";
 import type { ReplyContext } from "../../dialects/dialect.ts";
 import type { Surface } from "../../surfaces/index.ts";
-import type { ParsedRequest } from "../../surfaces/request.ts";
 import type { CallLog } from "../call/call-log.ts";
 import type { Call } from "../call/call.ts";
 import { requestIdOf, UpstreamRefusal } from "../upstream/refusal.ts";
@@ -48,18 +47,19 @@ function setRequestId(headers: Headers, id: string, surface: Surface): void {
 const FORWARDED = /^(retry-after|x-request-id|request-id|openai-(processing-ms|version)|(x|anthropic)-ratelimit-.*)$/;
 
 /** What response headers are made of. `surface` decides on the names of request id and rate limits. */
-type AnsweredCall = { call: Call; request: Pick<ParsedRequest, "surface">; log: CallLog };
+type AnsweredCall = { call: Call; request: { surface: Surface }; log: CallLog };
 
 /**
  * The response with the gateway's headers: request, session and call id, model, provider, number of losses, rate
  * limits. `upstream`: headers of the provider that answered.
  */
 export function withHeaders(response: Response, { call, request, log }: AnsweredCall, upstream?: Headers): Response {
+  const { surface } = request;
   const headers = new Headers(response.headers);
   upstream?.forEach((value, name) => {
     if (FORWARDED.test(name)) headers.set(name, value);
   });
-  setRequestId(headers, call.headers.get("x-request-id") ?? requestIdOf(headers) ?? call.id, request.surface);
+  setRequestId(headers, call.headers.get("x-request-id") ?? requestIdOf(headers) ?? call.id, surface);
   headers.set("x-rhone-session-id", call.sessionId);
   headers.set("x-rhone-call-id", call.id);
   if (log.target !== undefined) {
@@ -67,6 +67,6 @@ export function withHeaders(response: Response, { call, request, log }: Answered
     headers.set("x-rhone-provider", log.target.provider.id);
   }
   if (log.losses.length > 0) headers.set("x-rhone-loss", String(log.losses.length));
-  for (const [name, value] of toRateHeaders(request.surface, log.rates, log.now)) headers.set(name, value);
+  for (const [name, value] of toRateHeaders(surface, log.rates, log.now)) headers.set(name, value);
   return new Response(response.body, { status: response.status, headers });
 }

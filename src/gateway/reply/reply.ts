@@ -10,7 +10,7 @@ import { EVENT_STREAM, toJsonType } from "./headers.ts";
 import { withIdentity } from "./identity.ts";
 import type { Recover } from "./recovery.ts";
 import { relayBytes } from "./relay.ts";
-import { settle, toPublicReplyContext } from "./settle.ts";
+import { type ReplyServices, settle, toPublicReplyContext } from "./settle.ts";
 import { lacksStart, streamReply } from "./stream.ts";
 import { TranslationWriter } from "./writers.ts";
 
@@ -18,39 +18,43 @@ import { TranslationWriter } from "./writers.ts";
  * Turns an upstream's answer into the client's response. The call's record is durable before the response's last byte
  * is sent.
  */
-export async function reply(answer: UpstreamAnswer, recover?: Recover): Promise<Response> {
-  if ("response" in answer) return await replyWhole(answer);
+export async function reply(answer: UpstreamAnswer, services: ReplyServices, recover?: Recover): Promise<Response> {
+  if ("response" in answer) return await replyWhole(answer, services);
   const { call: upstreamCall } = answer;
   // With recovery, another model may have to continue the stream, so each event has to be decoded as it passes.
   const isNative =
-    upstreamCall.host.contextMode === "stateless" &&
+    upstreamCall.call.contextMode === "stateless" &&
     isSameDialect(upstreamCall) &&
-    upstreamCall.aliases === undefined &&
+    upstreamCall.destination.aliases === undefined &&
     recover === undefined &&
     !lacksStart(answer);
-  return isNative ? relayBytes(answer) : streamReply(answer, recover);
+  return isNative ? relayBytes(answer, services) : streamReply(answer, services, recover);
 }
 
 /**
  * Settles a whole answer, then encodes it for the client: as the provider's bytes, as a stream, or in the surface's
  * dialect.
  */
-async function replyWhole({ call: upstreamCall, bytes, response }: WholeAnswer): Promise<Response> {
-  const { request, call, host, log, upstream } = upstreamCall;
-  const record = await settle(upstreamCall, response);
+async function replyWhole(
+  { call: upstreamCall, bytes, response }: WholeAnswer,
+  services: ReplyServices,
+): Promise<Response> {
+  const { request, call, upstream } = upstreamCall;
+  const { store, log } = services;
+  const record = await settle(upstreamCall, response, services);
   const rhone = call.annotate ? log.toRhoneObject(record) : undefined;
   if (passesBytes(upstreamCall) && !isEventStream(upstream)) {
     const type = toJsonType(upstream.headers.get("content-type"));
     const annotated =
       rhone === undefined ? bytes : encodeUtf8(annotateBody(addRequired(upstreamCall, decodeUtf8(bytes)), rhone));
-    host.onBody?.(call.id, annotated);
+    store.onBody?.(call.id, annotated);
     return new Response(annotated, { headers: { "content-type": type } });
   }
-  if (request.stream) return encodeAsStream(upstreamCall, response, rhone);
+  if (request.stream) return encodeAsStream(upstreamCall, response, services, rhone);
   const replyContext = toReplyContext(upstreamCall);
   const body = request.surface.dialect.encodeResponse(withIdentity(response, replyContext), replyContext);
   const encoded = encodeUtf8(JSON.stringify(rhone === undefined ? body : { ...body, rhone }));
-  host.onBody?.(call.id, encoded);
+  store.onBody?.(call.id, encoded);
   return new Response(encoded, { headers: { "content-type": "application/json" } });
 }
 
@@ -59,15 +63,20 @@ const addRequired = (upstreamCall: UpstreamCall, body: string): string =>
   upstreamCall.request.surface.dialect.complete?.(body, toReplyContext(upstreamCall)) ?? body;
 
 /** A whole answer as server-sent events, for a client that requested a stream, or as Gemini's list of chunks. */
-function encodeAsStream(upstreamCall: UpstreamCall, response: ModelResponse, rhone: object | undefined): Response {
-  const { request, call, host } = upstreamCall;
+function encodeAsStream(
+  upstreamCall: UpstreamCall,
+  response: ModelResponse,
+  { store, log }: Pick<ReplyServices, "store" | "log">,
+  rhone: object | undefined,
+): Response {
+  const { request, call } = upstreamCall;
   const surface = request.surface.dialect;
-  const reply = toPublicReplyContext(upstreamCall, response.id);
+  const reply = toPublicReplyContext(upstreamCall, response.id, log);
   const writer = new TranslationWriter({ surface, reply, ...(rhone && { rhone }) });
   const events = unfold(response);
   const bytes = concatBytes([writer.push(NO_EVENT, events), writer.end(rhone ?? {})]);
   if (!request.outside.asList) {
-    const recorder = host.recorderFor?.(call.id);
+    const recorder = store.recorderFor?.(call.id);
     recorder?.append(bytes, writer.takeCount());
     recorder?.end();
     return new Response(bytes, { headers: { "content-type": EVENT_STREAM } });

@@ -1,34 +1,39 @@
-import { StreamAccumulator } from "../../canonical/accumulator.ts";
-import { GatewayError, toGatewayError } from "../../canonical/error.ts";
+import { GatewayError } from "../../canonical/error.ts";
 import { hasSeal } from "../../canonical/native.ts";
-import type { Loss, ModelResponse } from "../../canonical/types.ts";
+import type { Loss, ModelResponse, Usage } from "../../canonical/types.ts";
 import type { ReplyContext } from "../../dialects/dialect.ts";
 import type { CompletedTurn, Context } from "../../session/session.ts";
-import type { StoredResponse } from "../../session/stored-responses.ts";
 import { listPendingCalls, type WireItems } from "../../session/turns.ts";
 import type { CallRecord } from "../../store/records.ts";
 import type { ParsedRequest } from "../../surfaces/request.ts";
 import { joinItems } from "../../wire/json.ts";
+import type { CallLog } from "../call/call-log.ts";
+import type { CallHost, PartialAnswer } from "../call/call.ts";
 import { CANCELLED, CLIENT_LEFT } from "../call/stream-errors.ts";
 import { isSameDialect, passesBytes, toReplyContext, type UpstreamCall } from "../call/upstream-call.ts";
 import type { StreamReader } from "../upstream/stream-reader.ts";
 import { findCitationLosses } from "./citation-losses.ts";
-import { buildCompletedResponse, buildFailedResponse } from "./response-object.ts";
 import { checkSchema } from "./schema-check.ts";
+
+/** What recording an answer uses of the call's host, and the call's log. */
+export type ReplyServices = Pick<CallHost, "store" | "budgets" | "lifetime"> & { log: CallLog };
 
 /**
  * Makes a finished answer durable as the session's next turn, and settles the call's budget. Resolves to the call's
  * record, with the losses of translation and schema. Throws if the commit fails.
  */
-export async function settle(upstreamCall: UpstreamCall, response: ModelResponse): Promise<CallRecord> {
-  const { host, log } = upstreamCall;
-  addLosses(log, response.losses);
+export async function settle(
+  upstreamCall: UpstreamCall,
+  response: ModelResponse,
+  { store, budgets, log }: ReplyServices,
+): Promise<CallRecord> {
+  log.addLosses(response.losses);
   if (!isSameDialect(upstreamCall))
-    log.losses.push(...findOutputLosses(upstreamCall, response), ...checkSchema(upstreamCall.request, response));
+    log.addLosses([...findOutputLosses(upstreamCall, response), ...checkSchema(upstreamCall.request, response)]);
   const { surface } = upstreamCall.request;
   // A recovered answer is encoded anew on any surface.
   if (!surface.isNative && (!isSameDialect(upstreamCall) || log.recovered !== undefined))
-    addLosses(log, findCitationLosses(surface.dialect, [response, ...(response.alternatives ?? [])]));
+    log.addLosses(findCitationLosses(surface.dialect, [response, ...(response.alternatives ?? [])]));
   const { model, finish, usage } = response;
   await log.pricesLoaded;
   // Without reported usage, output is charged by its length.
@@ -39,44 +44,41 @@ export async function settle(upstreamCall: UpstreamCall, response: ModelResponse
     usage,
     receivedChars,
   });
-  publishResponseId(upstreamCall, response.id);
-  await host.commit(record, toCompletedTurn(upstreamCall, response), buildStoredResponse(upstreamCall, response));
+  publishResponseId(upstreamCall, response.id, { store, log });
+  const reply = toPublicReplyContext(upstreamCall, response.id, log);
+  await store.commit(record, { turn: toCompletedTurn(upstreamCall, response), response, reply });
   log.isSettled = true;
-  host.budgets.settle(record);
+  budgets.settle(record);
   await log.indexed;
   return record;
-}
-
-/** Adds losses of the answer to the call's; those found while it arrived are added once. */
-export function addLosses({ losses }: Pick<UpstreamCall["log"], "losses">, found: readonly Loss[] = []): void {
-  losses.push(...found.filter((loss) => !losses.includes(loss)));
 }
 
 /**
  * Indexes a stored response by the provider's own id, if that is the id the client receives. Called at the start of the
  * answer, so that the client can use the id as soon as the answer ends.
  */
-export function publishResponseId(upstreamCall: UpstreamCall, id: string): void {
-  const { call, host, log } = upstreamCall;
+export function publishResponseId(
+  upstreamCall: UpstreamCall,
+  id: string,
+  { store, log }: Pick<ReplyServices, "store" | "log">,
+): void {
+  const { call } = upstreamCall;
   if (call.response?.stored !== true || id === "" || !passesBytes(upstreamCall) || log.recovered !== undefined) return;
   log.publicResponseId ??= id;
-  log.indexed ??= host.indexResponse?.(id);
+  log.indexed ??= store.indexResponse?.(id);
   // `settle` awaits the promise; without a handler, a rejection before that would be reported as unhandled.
   log.indexed?.catch(() => {});
 }
-
-/** The answer as a stored response, if the caller requested storage. */
-const buildStoredResponse = (upstreamCall: UpstreamCall, response: ModelResponse): StoredResponse | undefined =>
-  upstreamCall.call.response?.stored === true
-    ? buildCompletedResponse(upstreamCall.call, response, toPublicReplyContext(upstreamCall, response.id))
-    : undefined;
 
 /**
  * The reply context with the id that the client receives: the provider's own one (`id`) if its bytes are relayed. After
  * a recovery it is the first answer's.
  */
-export function toPublicReplyContext(upstreamCall: UpstreamCall, id: string): ReplyContext {
-  const { recovered, publicResponseId } = upstreamCall.log;
+export function toPublicReplyContext(
+  upstreamCall: UpstreamCall,
+  id: string,
+  { recovered, publicResponseId }: Pick<CallLog, "recovered" | "publicResponseId">,
+): ReplyContext {
   const own = passesBytes(upstreamCall) && id !== "" ? id : undefined;
   const publicId = recovered === undefined ? own : publicResponseId;
   const reply = toReplyContext(upstreamCall);
@@ -109,39 +111,39 @@ function statusOf(error: GatewayError): CallRecord["status"] {
 }
 
 /**
- * Records a call that failed or broke, with the output received so far, and settles its budget. Without effect if the
- * answer is already committed: an error on the way to the client does not undo the turn. Default reader: no output.
+ * Records a call that failed or broke, and settles its budget. `partial`: the output received so far. Without effect if
+ * the answer is already committed: an error on the way to the client does not undo the turn.
  */
-export async function settleFailure(
-  upstreamCall: UpstreamCall,
-  thrown: unknown,
-  { accumulated, usage }: Pick<StreamReader, "accumulated" | "usage"> = {
-    accumulated: new StreamAccumulator(),
-    usage: {},
-  },
+export async function recordFailure(
+  { host: { store, budgets }, log }: { host: Pick<CallHost, "store" | "budgets">; log: CallLog },
+  error: GatewayError,
+  { usage = {}, ...partial }: { usage?: Usage; answer?: PartialAnswer; model?: string } = {},
 ): Promise<void> {
-  const { host, log, dialect, encodeTarget } = upstreamCall;
   if (log.isSettled) return;
-  const error = toGatewayError(thrown);
-  const status = statusOf(error);
-  const { messages, model } = accumulated;
-  addLosses(log, accumulated.losses);
-  const received =
-    messages.length === 0 ? undefined : JSON.stringify(dialect.encodeMessages(messages, encodeTarget).value);
+  const { answer, model = "" } = partial;
   await log.pricesLoaded;
-  const receivedChars = received?.length ?? 0;
-  const record = log.toRecord(status, { ...(model !== "" && { model }), error, usage, receivedChars });
-  host.budgets.settle(record);
-  const { call } = upstreamCall;
-  // Before the first content the client knows no response id, except in background mode, which promises one.
-  const isStored = call.response?.stored === true && (messages.length > 0 || call.response.background);
-  await host.fail(
-    record,
-    received,
-    isStored
-      ? buildFailedResponse(call, error, accumulated, toPublicReplyContext(upstreamCall, accumulated.id))
-      : undefined,
-  );
+  const receivedChars = answer?.items?.length ?? 0;
+  const outcome = { ...(model !== "" && { model }), error, usage, receivedChars };
+  const record = log.toRecord(statusOf(error), outcome);
+  budgets.settle(record);
+  await store.fail(record, error, answer);
+}
+
+/** Records an answer that broke, with what was received of it. */
+export async function settleBroken(
+  upstreamCall: UpstreamCall,
+  error: GatewayError,
+  { accumulated, usage }: Pick<StreamReader, "accumulated" | "usage">,
+  services: ReplyServices,
+): Promise<void> {
+  const { dialect, encodeTarget } = upstreamCall.destination;
+  const { messages, model, losses, id } = accumulated;
+  services.log.addLosses(losses);
+  const items =
+    messages.length === 0 ? undefined : JSON.stringify(dialect.encodeMessages(messages, encodeTarget).value);
+  const reply = toPublicReplyContext(upstreamCall, id, services.log);
+  const answer = { ...(items !== undefined && { items }), accumulated, reply };
+  await recordFailure({ host: services, log: services.log }, error, { usage, answer, model });
 }
 
 /** The error of an answer that could not be stored: the client must not take it for a durable turn. */
@@ -150,7 +152,7 @@ export const toStorageError = (cause: unknown): GatewayError =>
 
 /** The turn that the answer adds to the session: the call's input and the output in the provider's items. */
 function toCompletedTurn(
-  { request, context, dialect, encodeTarget }: UpstreamCall,
+  { request, context, destination: { dialect, encodeTarget } }: UpstreamCall,
   { messages }: ModelResponse,
 ): CompletedTurn {
   const { value } = dialect.encodeMessages(messages, encodeTarget);

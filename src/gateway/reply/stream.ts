@@ -5,6 +5,8 @@ import type { DiscardedUsage } from "../../store/records.ts";
 import { concatBytes } from "../../wire/bytes.ts";
 import { createPacedReader } from "../../wire/tee.ts";
 import { priceDiscarded } from "../call/attempt-cost.ts";
+import type { CallLog } from "../call/call-log.ts";
+import type { CallLifetime } from "../call/call.ts";
 import { CANCELLED, CLIENT_LEFT, toStreamError } from "../call/stream-errors.ts";
 import { findUsageOption, passesBytes, toReplyContext, type UpstreamCall } from "../call/upstream-call.ts";
 import { keepAlive } from "../output/keep-alive.ts";
@@ -24,54 +26,69 @@ import {
   buildSentEvents,
 } from "./recovery.ts";
 import { createResumedEncoder } from "./resumed-encoder.ts";
-import { addLosses, toPublicReplyContext, publishResponseId, settle, settleFailure, toStorageError } from "./settle.ts";
+import {
+  publishResponseId,
+  type ReplyServices,
+  settle,
+  settleBroken,
+  toPublicReplyContext,
+  toStorageError,
+} from "./settle.ts";
 import { type EventWriter, RelayWriter, TranslationWriter, type WriterOptions } from "./writers.ts";
 
 /**
  * Answers with a stream whose events all pass through JavaScript: each is decoded, and the stream's end is held back
  * until the turn is durable. `recover`: continues the answer at another target after a break.
  */
-export function streamReply(started: StartedStream, recover?: Recover): Response {
+export function streamReply(started: StartedStream, services: ReplyServices, recover?: Recover): Response {
   const { call: upstreamCall, reader } = started;
-  const { request, call, host, log, cancel } = upstreamCall;
-  addLosses(log, reader.accumulated.losses);
-  const output = createReplyOutput(host.recorderFor?.(call.id), () => {
+  const { request, call, cancel } = upstreamCall;
+  const { store, lifetime, log } = services;
+  log.addLosses(reader.accumulated.losses);
+  const output = createReplyOutput(store.recorderFor?.(call.id), () => {
     if (request.rhone.on_disconnect === "cancel") cancel();
   });
-  host.waitUntil(pump(started, output, recover));
+  lifetime.waitUntil(pump(started, output, services, recover));
   return new Response(output.body, { headers: { "content-type": EVENT_STREAM } });
 }
 
 /**
  * Runs one streamed reply to its end: sends the answer, recovers if it broke, settles, then sends the end or the error.
  */
-async function pump(started: StartedStream, output: ReplyOutput, recover: Recover | undefined): Promise<void> {
+async function pump(
+  started: StartedStream,
+  output: ReplyOutput,
+  services: ReplyServices,
+  recover: Recover | undefined,
+): Promise<void> {
+  const { log } = services;
   const timer = keepAlive(started.call.request.surface.dialect.id, (ping) => output.ping(ping));
-  const replyStream = new ReplyStream(output, timer.onData, createWriter(started));
+  const replyStream = new ReplyStream(output, timer.onData, services, createWriter(started, log));
+  const findEarlyEnd = (): GatewayError | undefined => whyEndedEarly(started.call, output, services.lifetime);
   let { call: upstreamCall } = started;
   try {
     let response = await replyStream.sendAll(started, recover !== undefined).catch((thrown: unknown) => {
       started.call.cancel();
-      if (recover === undefined || findEarlyEnd(upstreamCall, output) !== undefined) throw thrown;
+      if (recover === undefined || findEarlyEnd() !== undefined) throw thrown;
       return undefined;
     });
     if (response === undefined)
-      ({ call: upstreamCall, response } = await continueStream(started, replyStream, recover!));
-    const earlyEnd = findEarlyEnd(upstreamCall, output);
+      ({ call: upstreamCall, response } = await continueStream(started, replyStream, log, recover!));
+    const earlyEnd = findEarlyEnd();
     if (earlyEnd !== undefined) throw earlyEnd;
-    const record = await settle(upstreamCall, response).catch((cause: unknown) => {
+    const record = await settle(upstreamCall, response, services).catch((cause: unknown) => {
       throw toStorageError(cause);
     });
-    await replyStream.end(upstreamCall.log.toRhoneObject(record));
+    await replyStream.end(log.toRhoneObject(record));
   } catch (thrown) {
     upstreamCall.cancel();
-    const error = findEarlyEnd(upstreamCall, output) ?? toStreamError(thrown);
+    const error = findEarlyEnd() ?? toStreamError(thrown);
     // After a failed recovery, the received text is the first target's, so the record names that one.
-    const { log, target, losses } = started.call;
-    if (log.target !== target) log.startAttempt(target, losses);
+    const { destination, losses } = started.call;
+    if (log.target !== destination.target) log.startAttempt(destination.target, losses);
     // If the failure cannot be recorded, the session's watchdog finds the call; the client receives the error either
     // way.
-    await settleFailure(started.call, error, started.reader).catch(() => {});
+    await settleBroken(started.call, error, started.reader, services).catch(() => {});
     await replyStream.fail(error);
   } finally {
     timer.stop();
@@ -86,6 +103,7 @@ async function pump(started: StartedStream, output: ReplyOutput, recover: Recove
 async function continueStream(
   started: StartedStream,
   replyStream: ReplyStream,
+  log: CallLog,
   recover: Recover,
 ): Promise<{ call: UpstreamCall; response: ModelResponse }> {
   const { reader, call: first } = started;
@@ -93,7 +111,7 @@ async function continueStream(
   const text = recoverableText(accumulated);
   const cause = accumulated.error ?? toStreamError(undefined);
   if (text === undefined) throw cause;
-  const addDiscarded = first.log.markFailed(cause);
+  const addDiscarded = log.markFailed(cause);
   const joiner = new ContinuationJoiner(reader);
   const second = requireStream(
     await recover(buildContinuationPrompt(text)).catch(() => {
@@ -101,18 +119,18 @@ async function continueStream(
     }),
   );
   const { call: upstreamCall } = second;
-  upstreamCall.log.startAttempt(upstreamCall.target, upstreamCall.losses);
-  replyStream.continueWith(joiner, passesBytes(first) ? createTranslationWriter(started) : undefined);
+  log.startAttempt(upstreamCall.destination.target, upstreamCall.losses);
+  replyStream.continueWith(joiner, passesBytes(first) ? createTranslationWriter(started, log) : undefined);
   const rest = await replyStream.sendAll(second, true).catch(async (thrown: unknown) => {
     upstreamCall.cancel();
-    const addSecondDiscarded = first.log.markFailed(toStreamError(thrown));
+    const addSecondDiscarded = log.markFailed(toStreamError(thrown));
     addSecondDiscarded(await computeDiscarded(second));
     throw thrown;
   });
   const response = joiner.toResponse(accumulated, rest);
   addDiscarded(await computeDiscarded(started));
-  upstreamCall.log.recovered = {
-    from: targetKeyOf(first.target),
+  log.recovered = {
+    from: targetKeyOf(first.destination.target),
     after_chars: text.length,
     how: joiner.kind ?? "continuation",
   };
@@ -120,8 +138,8 @@ async function continueStream(
 }
 
 /** Usage and cost that the target reported before its stream broke. */
-const computeDiscarded = ({ call: { target, call }, reader }: StartedStream): Promise<DiscardedUsage> =>
-  priceDiscarded(target, reader.usage, reader.accumulated.model, new Date(call.createdAt));
+const computeDiscarded = ({ call: { destination, call }, reader }: StartedStream): Promise<DiscardedUsage> =>
+  priceDiscarded(destination.target, reader.usage, reader.accumulated.model, new Date(call.createdAt));
 
 /**
  * Whether a stream of the client's dialect has to be encoded anew, because it has no start from which clients read the id
@@ -131,41 +149,43 @@ export const lacksStart = ({ call: { call, request }, reader }: StartedStream): 
   call.annotate && request.surface.dialect.complete !== undefined && reader.accumulated.id === "";
 
 /** The writer for the first answer: the provider's bytes if the client reads the same dialect, else a translation. */
-function createWriter(started: StartedStream): EventWriter {
-  const options = writerOptionsOf(started.call);
+function createWriter(started: StartedStream, log: CallLog): EventWriter {
+  const options = writerOptionsOf(started.call, log);
   return passesBytes(started.call) && !lacksStart(started)
-    ? new RelayWriter(options, (last) => createResumedEncoder(started, last))
+    ? new RelayWriter(options, (last) => createResumedEncoder(started, last, log))
     : new TranslationWriter(options);
 }
 
 /**
  * A writer that continues a relayed stream with encoded events: with the ids and event numbers the client has received.
  */
-function createTranslationWriter({ call: upstreamCall, reader }: StartedStream): EventWriter {
-  const reply = toPublicReplyContext(upstreamCall, reader.accumulated.id);
-  const writer = new TranslationWriter({ ...writerOptionsOf(upstreamCall), reply });
+function createTranslationWriter({ call: upstreamCall, reader }: StartedStream, log: CallLog): EventWriter {
+  const reply = toPublicReplyContext(upstreamCall, reader.accumulated.id, log);
+  const writer = new TranslationWriter({ ...writerOptionsOf(upstreamCall, log), reply });
   writer.resumeAfter(buildSentEvents(reader), reader.lastEvent);
   return writer;
 }
 
 /** Both kinds of writers have the same options. */
-const writerOptionsOf = (upstreamCall: UpstreamCall): WriterOptions => ({
+const writerOptionsOf = (upstreamCall: UpstreamCall, log: CallLog): WriterOptions => ({
   surface: upstreamCall.request.surface.dialect,
   reply: toReplyContext(upstreamCall),
   hides: findUsageOption(upstreamCall)?.isUsageEvent,
-  ...(upstreamCall.call.annotate && { rhone: upstreamCall.log.toRhoneObject() }),
+  ...(upstreamCall.call.annotate && { rhone: log.toRhoneObject() }),
 });
 
 /** What the client receives: the events of one answer, or of two answers joined into one. */
 class ReplyStream {
   readonly #output: ReplyOutput;
   readonly #onData: () => void;
+  readonly #services: ReplyServices;
   #writer: EventWriter;
   #joiner: ContinuationJoiner | undefined;
 
-  constructor(output: ReplyOutput, onData: () => void, writer: EventWriter) {
+  constructor(output: ReplyOutput, onData: () => void, services: ReplyServices, writer: EventWriter) {
     this.#output = output;
     this.#onData = onData;
+    this.#services = services;
     this.#writer = writer;
   }
 
@@ -188,9 +208,9 @@ class ReplyStream {
   ): Promise<ModelResponse> {
     await this.#sendEvents(upstreamCall, events);
     let isSilent = false;
-    const { upstream, host } = upstreamCall;
-    const body = upstream.body === null ? undefined : createPacedReader(upstream.body, host.now);
-    for await (const chunk of readChunks(upstreamCall, idleLimit(upstreamCall, reader), body)) {
+    const { upstream, limits } = upstreamCall;
+    const body = upstream.body === null ? undefined : createPacedReader(upstream.body, limits.now);
+    for await (const chunk of readChunks(upstreamCall, this.#services.log, idleLimit(upstreamCall, reader), body)) {
       this.#onData();
       const read = reader.push(chunk);
       if (isSilent) continue;
@@ -205,8 +225,9 @@ class ReplyStream {
     if (response === undefined) throw error;
     await this.#sendEvents(upstreamCall, rest);
     const { dialect } = upstreamCall.request.surface;
-    const isLate = this.#joiner?.hasLateCitations ?? (hasLateCitations && dialect.id !== upstreamCall.dialect.id);
-    if (isLate && dialect.citesWholeTexts) addLosses(upstreamCall.log, [LATE_CITATIONS]);
+    const isLate =
+      this.#joiner?.hasLateCitations ?? (hasLateCitations && dialect.id !== upstreamCall.destination.dialect.id);
+    if (isLate && dialect.citesWholeTexts) this.#services.log.addLosses([LATE_CITATIONS]);
     return response;
   }
 
@@ -229,7 +250,7 @@ class ReplyStream {
           decoded.flatMap((one) => joiner.push(one)),
           isFinishing,
         );
-      for (const one of decoded) if (one.type === "start") publishResponseId(upstreamCall, one.id);
+      for (const one of decoded) if (one.type === "start") publishResponseId(upstreamCall, one.id, this.#services);
       // The content of the failing event is sent; the word for the failure is held back and gives way to the error.
       if (isFailing && decoded.some(isContent)) return this.#writer.push(removeFinishReason(event), decoded, false);
       return this.#writer.push(event, decoded, isFinishing);
@@ -248,8 +269,12 @@ const NOTHING = new Uint8Array(0);
  * Why the reply ends before its provider's answer does: cancellation, or a client that left with `on_disconnect:
  * "cancel"`.
  */
-function findEarlyEnd({ request, host }: UpstreamCall, output: ReplyOutput): GatewayError | undefined {
-  if (host.cancelled?.aborted) return CANCELLED;
-  const hasLeft = output.isGone || host.clientLeft?.aborted === true;
+function whyEndedEarly(
+  { request }: UpstreamCall,
+  output: ReplyOutput,
+  { cancelled, clientLeft }: CallLifetime,
+): GatewayError | undefined {
+  if (cancelled?.aborted) return CANCELLED;
+  const hasLeft = output.isGone || clientLeft?.aborted === true;
   return hasLeft && request.rhone.on_disconnect === "cancel" ? CLIENT_LEFT : undefined;
 }

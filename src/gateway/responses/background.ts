@@ -27,7 +27,7 @@ export async function acceptInBackground(
   const pending = buildPendingResponse(call, request.model, toReplyContext({ call, request }), "queued");
   storeResponse(sql, pending);
   await durable();
-  const log = new CallLog(call, request, { contextMode: "stateful", now });
+  const log = new CallLog(call, request, now);
   const body = call.annotate ? annotateBody(pending.body, log.toRhoneObject()) : pending.body;
   const response = new Response(body, { headers: { "content-type": "application/json" } });
   return withHeaders(response, { call, request, log });

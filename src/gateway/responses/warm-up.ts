@@ -7,30 +7,28 @@ import { type Call, type CallHost } from "../call/call.ts";
 import { toTurnInput } from "../call/turn-input.ts";
 import { toReplyContext } from "../call/upstream-call.ts";
 import { EVENT_STREAM, withHeaders } from "../reply/headers.ts";
-import { buildCompletedResponse } from "../reply/response-object.ts";
 import { toInputStep } from "../reply/settle.ts";
 
 /**
  * OpenAI's `generate: false` (OpenAI API reference, Responses WebSocket mode): the request's input becomes a turn
  * without output, and the response is empty. A call that continues the response need not send that input again. Throws
- * as `CallHost.start` does, if there is nothing to continue.
+ * as `CallStore.start` does, if there is nothing to continue.
  */
 export async function warmUp(call: Call, request: ParsedRequest, host: CallHost): Promise<Response> {
-  const log = new CallLog(call, request, host);
-  const context = await host.start(toTurnInput(request), log.toCallStart());
+  const log = new CallLog(call, request, host.lifetime.now);
+  const context = await host.store.start(toTurnInput(request), log.toCallStart());
   log.context = context;
   const { dialect } = request.surface;
-  const step = {
+  const turn = {
     ...toInputStep(request, context),
     output: { dialect: dialect.id, items: "", issuer: "" },
     reply: [],
   };
   const reply = toReplyContext({ call, request });
-  const answer: ModelResponse = { id: "", model: request.model, messages: [], finish: { reason: "stop" }, usage: {} };
-  const response = call.response?.stored === true ? buildCompletedResponse(call, answer, reply) : undefined;
-  await host.commit(log.toRecord("completed", { finish: "stop" }), step, response);
+  const response: ModelResponse = { id: "", model: request.model, messages: [], finish: { reason: "stop" }, usage: {} };
+  await host.store.commit(log.toRecord("completed", { finish: "stop" }), { turn, response, reply });
   const encoder = dialect.encodeStream(reply);
-  const events = unfold(answer).map((event) => encoder.push(event));
+  const events = unfold(response).map((event) => encoder.push(event));
   const headers = { "content-type": EVENT_STREAM };
   return withHeaders(new Response(encodeUtf8(events.join("")), { headers }), { call, request, log });
 }

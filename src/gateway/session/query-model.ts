@@ -10,7 +10,7 @@ import { parseRequest, readMembers } from "../../surfaces/request.ts";
 import { newId } from "../../wire/id.ts";
 import type { CallHost } from "../call/call.ts";
 import type { Budgets } from "../call/charge.ts";
-import { handleCall } from "../path.ts";
+import { generate } from "../generation.ts";
 
 /** What a query of the gateway itself needs. `caller`: its account is charged, its credentials are used. */
 type ModelQueryServices = {
@@ -41,28 +41,25 @@ export async function queryModel(
   let modelReply: readonly Message[] = [];
   let failure: GatewayError | undefined;
   const host: CallHost = {
-    contextMode: "stateless",
     providers: await providers(caller.org),
     router: router(),
-    now,
     budgets,
-    waitUntil: () => {},
-    start: async (_, started) => {
-      session.start(started);
-      return { parent: undefined, history: [], known: 0 };
-    },
-    commit: async ({ turnId: _, ...record }, step) => {
-      ({ reply: modelReply } = step);
-      session.fail(record);
-      await durable();
-    },
-    fail: async (record, received) => {
-      if (record.error !== undefined) {
-        const { code, message, status } = record.error;
-        failure = new GatewayError(code, message, { status });
-      }
-      session.fail(record, received);
-      await durable();
+    lifetime: { now, waitUntil: () => {} },
+    store: {
+      start: async (_, started) => {
+        session.start(started);
+        return { parent: undefined, history: [], known: 0 };
+      },
+      commit: async ({ turnId: _, ...record }, answer) => {
+        modelReply = answer?.response.messages ?? [];
+        session.fail(record);
+        await durable();
+      },
+      fail: async (record, error, partial) => {
+        failure = new GatewayError(error.code, error.message, { status: error.status });
+        session.fail(record, partial?.items);
+        await durable();
+      },
     },
   };
   const call = {
@@ -72,9 +69,10 @@ export async function queryModel(
     headers: new Headers(),
     annotate: false,
     createdAt,
+    contextMode: "stateless" as const,
   };
   const request = parseRequest(readMembers(JSON.stringify(query), call.headers), SURFACES.native);
-  await (await handleCall(call, request, host)).body?.cancel();
+  await (await generate(call, request, host)).body?.cancel();
   const text = textOfBlocks(modelReply.flatMap(({ blocks }) => blocks));
   if (failure !== undefined) throw failure;
   if (text.trim() === "")

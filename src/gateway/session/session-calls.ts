@@ -1,4 +1,5 @@
-import { toGatewayError } from "../../canonical/error.ts";
+import { StreamAccumulator } from "../../canonical/accumulator.ts";
+import { type GatewayError, toGatewayError } from "../../canonical/error.ts";
 import type { Loss } from "../../canonical/types.ts";
 import type { Caller } from "../../keys/caller.ts";
 import type { Provider } from "../../providers/provider.ts";
@@ -7,7 +8,7 @@ import { type CallStart, findCallState } from "../../session/calls.ts";
 import { inlineAll, offload } from "../../session/large-strings.ts";
 import type { Lease } from "../../session/lease.ts";
 import type { Session } from "../../session/session.ts";
-import { isCancelled, storeResponse } from "../../session/stored-responses.ts";
+import { isCancelled, type StoredResponse, storeResponse } from "../../session/stored-responses.ts";
 import type { WireItems } from "../../session/turns.ts";
 import type { Blobs } from "../../store/blobs.ts";
 import type { CallRecord } from "../../store/records.ts";
@@ -16,15 +17,15 @@ import { withDefaults, withKeyDefaults } from "../../surfaces/defaults.ts";
 import { SURFACES } from "../../surfaces/index.ts";
 import { type ParsedRequest, parseRequest, readMembers } from "../../surfaces/request.ts";
 import { readRpcText } from "../../wire/bytes.ts";
-import type { Call, CallHost, SessionCall } from "../call/call.ts";
+import type { Call, CallHost, CallStore, PartialAnswer, SessionCall } from "../call/call.ts";
 import type { Budgets } from "../call/charge.ts";
 import { CANCELLED } from "../call/stream-errors.ts";
 import { toReplyContext } from "../call/upstream-call.ts";
+import { generate } from "../generation.ts";
 import { fillMissingResults } from "../missing-results.ts";
 import { pairWithHistory } from "../paired-results.ts";
-import { handleCall } from "../path.ts";
 import { buildErrorResponse } from "../reply/headers.ts";
-import { buildPendingResponse } from "../reply/response-object.ts";
+import { buildCompletedResponse, buildFailedResponse, buildPendingResponse } from "../reply/response-object.ts";
 import { toInputStep } from "../reply/settle.ts";
 import { acceptInBackground, drain, withStreaming } from "../responses/background.ts";
 import { type FindItems, findInOrder, omitKnownItems, resolveReferences } from "../responses/references.ts";
@@ -98,7 +99,8 @@ export class SessionCalls {
       const parsed = parseRequest(withKeyDefaults(withSessionDefaults, rest.caller, outside), surface, outside);
       const continued = rest.response === undefined ? parsed : withContinuation(parsed, rest.response);
       const resolved = await resolveReferences(continued, this.#itemsFor(rest.caller, isNew));
-      const call = { ...rest, headers, sessionId: isNew ? rest.sessionId : session.row.id };
+      const sessionId = isNew ? rest.sessionId : session.row.id;
+      const call: Call = { ...rest, headers, sessionId, contextMode: "stateful" };
       if (call.response?.background === true && !this.#background.has(call.id))
         return await this.#runInBackground(sessionCall, call, resolved);
       const onBusy = resolved.rhone.on_busy ?? this.#services.router().config.defaults.onBusy;
@@ -115,7 +117,7 @@ export class SessionCalls {
         clientLeft: new AbortController(),
       };
       const host = this.#host(call, request, running);
-      const answered = call.response?.isWarmUp ? warmUp(call, request, host) : handleCall(call, request, host);
+      const answered = call.response?.isWarmUp ? warmUp(call, request, host) : generate(call, request, host);
       const done = this.#untilDone(call.id, answered, running, release);
       this.#running.set(call.id, { ...running, done });
       waitUntil(done);
@@ -183,59 +185,71 @@ export class SessionCalls {
   }
 
   #host(call: Call, request: ParsedRequest & { losses?: Loss[] }, running: RunningCall): CallHost {
-    const { response } = call;
-    const { sql, indexResponse, indexItems } = this.#services;
-    const { isNew, isSideBranch, work, stop, clientLeft } = running;
-    const { session, streams, blobs, router, now, budgets, watch, durable, onStarted, onCommitted } = this.#services;
+    const { router, now, budgets } = this.#services;
+    const { work, stop, clientLeft } = running;
+    return {
+      providers: running.providers,
+      router: router(),
+      budgets,
+      lifetime: {
+        now,
+        waitUntil: (more) => work.push(more),
+        cancelled: stop.signal,
+        clientLeft: clientLeft.signal,
+      },
+      store: this.#store(call, request, running),
+    };
+  }
+
+  #store(
+    call: Call,
+    request: ParsedRequest & { losses?: Loss[] },
+    { isNew, isSideBranch, work }: RunningCall,
+  ): CallStore {
+    const { response: state } = call;
+    const { session, sql, streams, blobs, watch, durable, indexResponse, indexItems } = this.#services;
+    const { onStarted, onCommitted } = this.#services;
     // Large strings are uploaded while the provider works; `commit` waits for the upload.
     let input: Promise<WireItems> | undefined;
     const create = ({ org, sessionId }: CallStart): void => {
       if (isNew && session.create(org, sessionId)) onStarted();
     };
     return {
-      contextMode: "stateful",
-      providers: running.providers,
-      router: router(),
-      now,
-      budgets,
-      waitUntil: (more) => work.push(more),
-      cancelled: stop.signal,
-      clientLeft: clientLeft.signal,
       onBody: (id, body) => streams.appendBody(id, body),
       recorderFor: (id) => streams.recorderFor(id),
       start: async (turnInput, started) => {
         create(started);
         // A background response may have been cancelled while the call was queued.
-        if (response !== undefined && isCancelled(sql, call.id)) throw CANCELLED;
-        const continued = findContext(session, turnInput, response, sql);
+        if (state !== undefined && isCancelled(sql, call.id)) throw CANCELLED;
+        const continued = findContext(session, turnInput, state, sql);
         const history = await inlineAll(continued.history, blobs);
         const context = fillMissingResults({ ...continued, history }, turnInput.messages);
         input = offload(toInputStep(pairWithHistory(request, context), context).input, blobs);
         work.push(input.catch(() => {}));
         session.start(started);
-        if (response?.stored === true && request.stream)
-          storeResponse(
-            sql,
-            buildPendingResponse(call, request.model, toReplyContext({ call, request }), "in_progress"),
-          );
+        if (state?.stored === true && request.stream) {
+          const reply = toReplyContext({ call, request });
+          storeResponse(sql, buildPendingResponse(call, request.model, reply, "in_progress"));
+        }
         this.#background.get(call.id)?.resolve();
         streams.start(started);
         watch();
         const losses = [...(request.losses ?? []), ...(context.losses ?? [])];
         return { ...context, losses, ...(isSideBranch && { isBeside: isSideBranch }) };
       },
-      commit: async (record, step, storedResponse) => {
-        const [turnInput, output] = await Promise.all([input, offload(step.output, blobs)]);
-        session.commit(record, { ...step, input: turnInput ?? step.input, output }, storedResponse);
-        const ids = storedResponse === undefined ? [] : listIndexedIds(storedResponse);
-        await Promise.all([durable(), indexItems(call, ids)]);
+      commit: async (record, answer) => {
+        const { turn, response, reply } = answer!;
+        const [turnInput, output] = await Promise.all([input, offload(turn.output, blobs)]);
+        const stored = state?.stored === true ? buildCompletedResponse(call, response, reply) : undefined;
+        session.commit(record, { ...turn, input: turnInput ?? turn.input, output }, stored);
+        await Promise.all([durable(), indexItems(call, stored === undefined ? [] : listIndexedIds(stored))]);
         streams.onRecord(record);
         if (!isSideBranch) work.push(onCommitted(record, call.caller));
       },
       indexResponse: (id) => indexResponse(call, id),
-      fail: async (record, received, storedResponse) => {
+      fail: async (record, error, partial) => {
         create(record);
-        session.fail(record, received, storedResponse);
+        session.fail(record, partial?.items, toFailedResponse(call, request, error, partial));
         await durable();
         streams.onRecord(record);
       },
@@ -260,6 +274,21 @@ export class SessionCalls {
       release?.();
     }
   }
+}
+
+/**
+ * The stored response of a failed call. Before the first content the client knows no response id, except in background
+ * mode, which promises one.
+ */
+function toFailedResponse(
+  call: Call,
+  request: ParsedRequest,
+  error: GatewayError,
+  partial: PartialAnswer = { accumulated: new StreamAccumulator(), reply: toReplyContext({ call, request }) },
+): StoredResponse | undefined {
+  const { accumulated, reply } = partial;
+  const isKnown = accumulated.messages.length > 0 || call.response?.background === true;
+  return call.response?.stored === true && isKnown ? buildFailedResponse(call, error, accumulated, reply) : undefined;
 }
 
 /**

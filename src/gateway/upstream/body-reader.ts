@@ -1,6 +1,7 @@
 import { GatewayError } from "../../canonical/error.ts";
 import { concatBytes } from "../../wire/bytes.ts";
 import { type ChunkReader, createBlockReader } from "../../wire/tee.ts";
+import type { CallLog } from "../call/call-log.ts";
 import type { UpstreamCall } from "../call/upstream-call.ts";
 import type { StreamReader } from "./stream-reader.ts";
 
@@ -13,6 +14,9 @@ const LINGER_MS = 10_000;
  * error. Milliseconds.
  */
 const CLOSING_MS = 500;
+
+/** A call whose response is read, and its time limits. */
+type ReadCall = Pick<UpstreamCall, "upstream" | "limits" | "cancel">;
 
 /** How long an upstream may be silent. */
 type StallPolicy = {
@@ -32,11 +36,11 @@ type StallPolicy = {
  * Each chunk must arrive within the idle deadline. `reader`: reports whether the answer is complete or has failed, which
  * shortens it.
  */
-export const idleLimit = ({ deadlines }: Pick<UpstreamCall, "deadlines">, reader?: StreamReader): StallPolicy => ({
+export const idleLimit = ({ limits }: Pick<UpstreamCall, "limits">, reader?: StreamReader): StallPolicy => ({
   due: (lastReadAt) => {
     const isOver = reader !== undefined && (reader.isTerminated || reader.hasFailed);
-    const limit = isOver ? CLOSING_MS : reader?.isFinished ? LINGER_MS : deadlines.idle;
-    const ms = Math.min(limit, deadlines.idle);
+    const limit = isOver ? CLOSING_MS : reader?.isFinished ? LINGER_MS : limits.idle;
+    const ms = Math.min(limit, limits.idle);
     return { at: lastReadAt + ms, what: `the provider sent nothing for ${ms / 1000} s` };
   },
   isFinished: () => reader !== undefined && (reader.isFinished || reader.hasFailed),
@@ -49,22 +53,23 @@ export const idleLimit = ({ deadlines }: Pick<UpstreamCall, "deadlines">, reader
  * unless the answer is complete.
  */
 export async function* readChunks(
-  { upstream, log, host, giveUpAt, cancel }: UpstreamCall,
+  { upstream, limits: { now, giveUpAt }, cancel }: ReadCall,
+  log: Pick<CallLog, "markFirstByte">,
   { due, isFinished }: StallPolicy,
   reader: ChunkReader | undefined = upstream.body?.getReader(),
 ): AsyncGenerator<Uint8Array> {
   if (reader === undefined) return;
-  let lastReadAt = host.now();
+  let lastReadAt = now();
   let timeoutError: GatewayError | undefined;
   const limit = (): ReturnType<StallPolicy["due"]> => {
     const own = due(lastReadAt);
     return own.at < giveUpAt ? own : { at: giveUpAt, what: "the call's total deadline has passed" };
   };
   // One timer, set again only when it fires: setting one for each chunk costs more than the chunk.
-  const startTimer = (): ReturnType<typeof setTimeout> => setTimeout(check, Math.max(0, limit().at - host.now()));
+  const startTimer = (): ReturnType<typeof setTimeout> => setTimeout(check, Math.max(0, limit().at - now()));
   const check = (): void => {
     const { at, what } = limit();
-    if (host.now() < at) timer = startTimer();
+    if (now() < at) timer = startTimer();
     else {
       timeoutError = new GatewayError("provider.timeout", what);
       cancel();
@@ -75,8 +80,8 @@ export async function* readChunks(
     for (let read = await reader.read(); !read.done; read = await reader.read()) {
       // This chunk was in flight when the upstream was given up. It may complete the answer.
       if (timeoutError !== undefined && isFinished === undefined) throw timeoutError;
-      lastReadAt = host.now();
-      log.firstByteAt ??= lastReadAt;
+      lastReadAt = now();
+      log.markFirstByte();
       yield read.value!;
       if (timeoutError !== undefined) throw timeoutError;
     }
@@ -89,17 +94,17 @@ export async function* readChunks(
 }
 
 /** Reads the whole body. Throws `provider.execution_failed` above 64 MiB, otherwise as `readChunks`. */
-export async function readAll(upstreamCall: UpstreamCall): Promise<Uint8Array> {
+export async function readAll(upstreamCall: ReadCall, log: Pick<CallLog, "markFirstByte">): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   const { body } = upstreamCall.upstream;
   const reader = body === null ? undefined : createBlockReader(body);
-  for await (const chunk of readChunks(upstreamCall, idleLimit(upstreamCall), reader)) {
+  for await (const chunk of readChunks(upstreamCall, log, idleLimit(upstreamCall), reader)) {
     size += chunk.length;
     if (size > MAX_WHOLE_BYTES)
       throw new GatewayError("provider.execution_failed", "the provider's answer is too large");
     chunks.push(chunk);
   }
-  upstreamCall.log.firstByteAt ??= upstreamCall.host.now();
+  log.markFirstByte();
   return concatBytes(chunks);
 }

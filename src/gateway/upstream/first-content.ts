@@ -6,6 +6,7 @@ import type { ModelResponse, StreamEvent, Usage } from "../../canonical/types.ts
 import { concatBytes, decodeUtf8, withoutBom } from "../../wire/bytes.ts";
 import { isObject, tryParseJson } from "../../wire/json.ts";
 import { decodeSse } from "../../wire/sse.ts";
+import type { CallLog } from "../call/call-log.ts";
 import { toStreamError } from "../call/stream-errors.ts";
 import { isEventStream, type UpstreamCall } from "../call/upstream-call.ts";
 import { idleLimit, readAll, readChunks } from "./body-reader.ts";
@@ -38,15 +39,16 @@ type OnDiscardedUsage = (usage: Usage, model: string) => void;
  */
 export async function awaitFirstContent(
   upstreamCall: UpstreamCall,
+  log: CallLog,
   onDiscardedUsage: OnDiscardedUsage,
 ): Promise<UpstreamAnswer> {
   const { upstream, request } = upstreamCall;
-  if (!upstream.ok) throw await readRefusal(upstreamCall);
+  if (!upstream.ok) throw await readRefusal(upstreamCall, log);
   const isStream =
     request.stream && request.outside.asList !== true && isEventStream(upstream) && upstream.body !== null;
   return isStream
-    ? await readFirstContent(upstreamCall, onDiscardedUsage)
-    : await readWhole(upstreamCall, onDiscardedUsage);
+    ? await readFirstContent(upstreamCall, log, onDiscardedUsage)
+    : await readWhole(upstreamCall, log, onDiscardedUsage);
 }
 
 /**
@@ -55,13 +57,15 @@ export async function awaitFirstContent(
  */
 async function readFirstContent(
   upstreamCall: UpstreamCall,
+  log: CallLog,
   onDiscardedUsage: OnDiscardedUsage,
 ): Promise<UpstreamAnswer> {
-  const { call, dialect, encodeTarget, aliases, host, deadlines } = upstreamCall;
+  const { call, destination, limits } = upstreamCall;
+  const { dialect, encodeTarget, aliases } = destination;
   const reader = new StreamReader(restoreTools(dialect.decodeStream(encodeTarget.issuer, call.id), aliases));
   const started: StartedStream = { call: upstreamCall, chunks: [], events: [], reader };
-  const at = host.now() + deadlines.firstContent;
-  const what = `the provider sent no content within ${deadlines.firstContent / 1000} s`;
+  const at = limits.now() + limits.firstContent;
+  const what = `the provider sent no content within ${limits.firstContent / 1000} s`;
   const whenFailing = idleLimit(upstreamCall, reader);
   const isFailing = (): boolean => reader.isFailing || reader.hasFailed;
   const limit = {
@@ -70,7 +74,7 @@ async function readFirstContent(
   };
   let size = 0;
   try {
-    for await (const chunk of readChunks(upstreamCall, limit)) {
+    for await (const chunk of readChunks(upstreamCall, log, limit)) {
       size += chunk.length;
       if (size > MAX_HELD_BYTES)
         throw new GatewayError("provider.execution_failed", `the provider sent no content in ${size} bytes`);
@@ -109,8 +113,12 @@ export const isContent = (event: StreamEvent): boolean => {
 };
 
 /** Reads and decodes a whole answer. */
-async function readWhole(upstreamCall: UpstreamCall, onDiscardedUsage: OnDiscardedUsage): Promise<WholeAnswer> {
-  const bytes = await readAll(upstreamCall).catch((cause: unknown) => {
+async function readWhole(
+  upstreamCall: UpstreamCall,
+  log: CallLog,
+  onDiscardedUsage: OnDiscardedUsage,
+): Promise<WholeAnswer> {
+  const bytes = await readAll(upstreamCall, log).catch((cause: unknown) => {
     throw toStreamError(cause);
   });
   return toWholeAnswer(upstreamCall, bytes, onDiscardedUsage);
@@ -144,7 +152,7 @@ function relabel(upstream: Response, isStream: boolean): Response {
 
 /** Decodes a body by the content type of the upstream's response. */
 function decodeWhole(
-  { call, dialect, encodeTarget, aliases, upstream }: UpstreamCall,
+  { call, destination: { dialect, encodeTarget, aliases }, upstream }: UpstreamCall,
   bytes: Uint8Array,
   onDiscardedUsage: OnDiscardedUsage,
 ): ModelResponse {

@@ -1,7 +1,9 @@
 import { GatewayError, toClientError } from "../../canonical/error.ts";
+import type { ParsedRequest } from "../../surfaces/request.ts";
 import { decodeUtf8 } from "../../wire/bytes.ts";
 import { isObject, tryParseJson } from "../../wire/json.ts";
-import { isSameDialect, type UpstreamCall } from "../call/upstream-call.ts";
+import type { CallLog } from "../call/call-log.ts";
+import { type Destination, isSameDialect, type UpstreamCall } from "../call/upstream-call.ts";
 import { readAll } from "./body-reader.ts";
 
 /**
@@ -28,23 +30,32 @@ export class UpstreamRefusal extends GatewayError {
 /** What a refusal adds to the decoded error. */
 type RefusalDetails = { headers: Headers; bytes?: Uint8Array; retryAfterSeconds?: number };
 
+/** A call that its upstream has refused; `request`: the caller's surface. */
+type RefusedCall = Pick<UpstreamCall, "upstream" | "limits" | "cancel"> & {
+  request: Pick<ParsedRequest, "surface">;
+  destination: Pick<Destination, "dialect">;
+};
+
 /**
  * Reads a response with a status other than 2xx into the error to throw. `x-request-id` and `retry-after` are part of
  * it.
  */
-export async function readRefusal(upstreamCall: UpstreamCall): Promise<GatewayError> {
-  const { dialect, upstream, host } = upstreamCall;
+export async function readRefusal(
+  upstreamCall: RefusedCall,
+  log: Pick<CallLog, "markFirstByte">,
+): Promise<GatewayError> {
+  const { destination, upstream, limits } = upstreamCall;
   const { status, headers } = upstream;
-  const bytes = await readAll(upstreamCall);
+  const bytes = await readAll(upstreamCall, log);
   if (status < 400)
     return new GatewayError(
       "provider.execution_failed",
       `the provider answered with status ${status}, which is neither success nor error`,
     );
   const text = decodeUtf8(bytes);
-  const decoded = dialect.decodeError(status, text, requestIdOf(headers) ?? undefined);
+  const decoded = destination.dialect.decodeError(status, text, requestIdOf(headers) ?? undefined);
   const error = toClientError(decoded);
-  const retryAfterSeconds = retryAfterOf(headers, host.now()) ?? error.retryAfterSeconds;
+  const retryAfterSeconds = retryAfterOf(headers, limits.now()) ?? error.retryAfterSeconds;
   const body = tryParseJson(text);
   const isOwnShape =
     error === decoded &&

@@ -37,7 +37,8 @@ export function completionRoutes(app: OpenAPIHono<AppEnv>): void {
   const path = "/v1/completions";
   app.post(path, async (c) => {
     const request = await readJson(c, completion);
-    if (completes(await targetOf(c, request.model, completion.surface))) return await callRead(c, completion, request);
+    if (completes(await targetOf(c, { ...request, surface: completion.surface })))
+      return await callRead(c, completion, request);
     const { rhone, body } = request;
     const chat = JSON.stringify(encodePrompt(body));
     return await chatted(c, splice(chat, [appendMember(chat, "rhone", JSON.stringify(rhone))]));

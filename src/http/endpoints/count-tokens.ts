@@ -1,9 +1,7 @@
 import { type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context as HttpContext } from "hono";
 import type { PathParams } from "../../dialects/dialect.ts";
-import { callEndpoint } from "../../endpoints/call-endpoint.ts";
 import { prepareCount } from "../../endpoints/count-tokens.ts";
-import { strictModeError } from "../../gateway/dispatch.ts";
 import { readText } from "../../surfaces/body.ts";
 import { SURFACES } from "../../surfaces/index.ts";
 import { parseRequest, readMembers } from "../../surfaces/request.ts";
@@ -14,7 +12,7 @@ import { previewContext, withReferencedItems } from "../inference/session-contex
 import { ref } from "../openapi/json-schema.ts";
 import { parameter } from "../openapi/responses.ts";
 import type { AppEnv } from "../request/env.ts";
-import { startEndpointCall, documentRoute, targetOf } from "./endpoint.ts";
+import { startEndpointCall, documentRoute } from "./endpoint.ts";
 
 type Http = HttpContext<AppEnv>;
 type CountedSurface = "messages" | "responses" | "gemini";
@@ -90,14 +88,10 @@ async function count(c: Http, surfaceId: CountedSurface, outside: PathParams = {
     splice(outer.text, [...removeMember(outer.members, "rhone"), { ...inner!.value, text: body }]);
   const parsed = await withReferencedItems(c, parseRequest(opened, surface, outside), surfaceId);
   const request = { ...parsed, ...(inner !== undefined && { around }) };
-  const planned = await targetOf(c, request.model, surface);
-  const noted = { ...request, surface: { id: "count_tokens" }, stream: false };
   const context = await previewContext(c, request, surfaceId);
-  const { call, log, host } = await startEndpointCall(c, noted);
-  const { target, providerDialect, path, text, losses, translate } = prepareCount(request, context, planned);
-  if (request.rhone.strict && losses.length > 0) throw strictModeError(losses[0]!.at);
-  log.target = target;
-  log.losses.push(...losses);
-  const endpointCall = { call, log, target, surface, providerDialect, path, body: { text } };
-  return await callEndpoint({ ...endpointCall, ...(translate && { translate }) }, host);
+  return await startEndpointCall(c, {
+    id: "count_tokens",
+    request: { ...request, surface, stream: false },
+    prepare: (target) => prepareCount(request, context, target),
+  });
 }

@@ -1,6 +1,6 @@
 import { invalid } from "../../canonical/error.ts";
 import type { PathParams } from "../../dialects/dialect.ts";
-import { handleCall } from "../../gateway/path.ts";
+import { generate } from "../../gateway/generation.ts";
 import { resolveReferences } from "../../gateway/responses/references.ts";
 import type { Caller } from "../../keys/caller.ts";
 import { requireSurface } from "../../keys/permissions.ts";
@@ -93,8 +93,9 @@ export async function inferText(inference: TextInference): Promise<Response> {
   const parsed = parseRequest(members, SURFACES[surface], outside);
   const request = await resolveReferences(parsed, itemsFor(env, caller, at?.objectId));
   const providers = await providersFor(env, caller.org, (work) => ctx.waitUntil(work));
-  const host = createStatelessHost(request, { stub, isNew, isJournaled, env, ctx, providers, clientLeft });
-  return await outliveClient(handleCall({ ...call, headers }, request, host), ctx);
+  const stored = response?.stored === true ? { stored: { id: call.id, response } } : {};
+  const host = createStatelessHost({ stub, isNew, isJournaled, env, ctx, providers, clientLeft, ...stored });
+  return await outliveClient(generate({ ...call, headers, contextMode: "stateless" }, request, host), ctx);
 }
 
 /**

@@ -1,17 +1,16 @@
-import type { CallHost, StatelessCall } from "../../gateway/call/call.ts";
+import type { Call, CallHost, CommittedAnswer, StatelessCall } from "../../gateway/call/call.ts";
 import { RemoteRecorder, type StreamChunk } from "../../gateway/output/remote-recorder.ts";
+import { buildCompletedResponse } from "../../gateway/reply/response-object.ts";
 import { enterInJournal } from "../../platform/journal-stubs.ts";
 import { createBudgets } from "../../platform/key-stubs.ts";
 import { getIsolateRouter } from "../../platform/router.ts";
 import type { SessionStub } from "../../platform/session-stubs.ts";
 import { trackStoring } from "../../platform/stored-items.ts";
 import type { CallStart } from "../../session/calls.ts";
-import type { CompletedTurn } from "../../session/session.ts";
-import type { CallRecord } from "../../store/records.ts";
-import type { ParsedRequest } from "../../surfaces/request.ts";
 import { toRpcText } from "../../wire/bytes.ts";
 
-type Stateless = Pick<CallHost, "providers"> & {
+/** `stored`: the call's id and state, if its response is to be stored. */
+type StatelessCallParts = Pick<CallHost, "providers"> & {
   env: Cloudflare.Env;
   ctx: Pick<ExecutionContext, "waitUntil">;
   stub: () => SessionStub;
@@ -20,6 +19,7 @@ type Stateless = Pick<CallHost, "providers"> & {
   /** The call may stand in a journal until its session is first accessed. */
   isJournaled: boolean;
   clientLeft: AbortSignal | undefined;
+  stored?: Pick<Call, "id" | "response">;
 };
 
 /**
@@ -27,8 +27,8 @@ type Stateless = Pick<CallHost, "providers"> & {
  * session after the client has been answered: as a journal entry where that suffices, else over RPC. A stream is sent
  * to the session while it runs, so that it can be resumed.
  */
-export function createStatelessHost(request: ParsedRequest, call: Stateless): CallHost {
-  const { stub, isNew, isJournaled, env, ctx, providers, clientLeft } = call;
+export function createStatelessHost(call: StatelessCallParts): CallHost {
+  const { stub, isNew, isJournaled, env, ctx, providers, clientLeft, stored } = call;
   let started: CallStart | undefined;
   let recorder: RemoteRecorder | undefined;
   const { JOURNALS: journals } = env;
@@ -47,32 +47,36 @@ export function createStatelessHost(request: ParsedRequest, call: Stateless): Ca
     if (finished.kept !== undefined) trackStoring(finished.record.org, work);
   };
   return {
-    contextMode: "stateless",
-    ...(clientLeft && { clientLeft }),
     providers,
     router: getIsolateRouter(env),
-    now: Date.now,
     budgets: createBudgets(env, waitUntil),
-    waitUntil,
-    recorderFor: () => {
-      const header = JSON.stringify({ started: started!, isNew });
-      const send = async (chunk: StreamChunk): Promise<void> => {
-        const sent = stub().tell(header, chunk);
-        waitUntil(sent);
-        await sent;
-      };
-      return (recorder = new RemoteRecorder(send, Date.now));
+    lifetime: { now: Date.now, waitUntil, ...(clientLeft && { clientLeft }) },
+    store: {
+      recorderFor: () => {
+        const header = JSON.stringify({ started: started!, isNew });
+        const send = async (chunk: StreamChunk): Promise<void> => {
+          const sent = stub().tell(header, chunk);
+          waitUntil(sent);
+          await sent;
+        };
+        return (recorder = new RemoteRecorder(send, Date.now));
+      },
+      start: async (_, start) => {
+        started = start;
+        return { parent: undefined, history: [], known: 0 };
+      },
+      commit: (record, answer) => deliverInBackground({ record, ...(answer && toDelivered(answer, stored)) }),
+      fail: (record, _, partial) =>
+        deliverInBackground({ record, ...(partial?.items !== undefined && { received: partial.items }) }),
     },
-    start: async (_, start) => {
-      started = start;
-      return { parent: undefined, history: [], known: 0 };
-    },
-    commit: (record: CallRecord, { output, instructions }: CompletedTurn, kept) => {
-      const items = request.items.slice(request.systemCount).join(",");
-      const input = { dialect: request.surface.dialect.id, items };
-      const said = { input, output, ...(instructions && { instructions }) };
-      return deliverInBackground({ record, said, ...(kept && { kept }) });
-    },
-    fail: (record, received) => deliverInBackground({ record, ...(received !== undefined && { received }) }),
   };
 }
+
+/** The messages of a stateless call, and its response if that is to be stored. */
+const toDelivered = (
+  { turn: { input, output, instructions }, response, reply }: CommittedAnswer,
+  stored: StatelessCallParts["stored"],
+): Pick<StatelessCall, "said" | "kept"> => ({
+  said: { input, output, ...(instructions && { instructions }) },
+  ...(stored && { kept: buildCompletedResponse(stored, response, reply) }),
+});

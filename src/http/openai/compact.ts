@@ -1,15 +1,12 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context as HttpContext } from "hono";
 import { z } from "zod";
-import { GatewayError } from "../../canonical/error.ts";
-import { DIALECTS } from "../../dialects/index.ts";
+import { GatewayError, unprocessable } from "../../canonical/error.ts";
 import { sealSummary } from "../../dialects/openai-responses/compaction.ts";
-import { callEndpoint } from "../../endpoints/call-endpoint.ts";
-import { toEncodeTarget } from "../../gateway/dispatch.ts";
+import { toEncodeTarget } from "../../gateway/call/upstream-call.ts";
 import { spliceBody } from "../../gateway/request-body.ts";
 import { toUserItems } from "../../gateway/responses/items.ts";
 import { SUMMARY_INSTRUCTIONS } from "../../gateway/session/commands.ts";
-import type { Target } from "../../routing/locate.ts";
 import { decodeItems, decodeInstructions } from "../../session/history/decode.ts";
 import { renderTranscript } from "../../session/history/transcript.ts";
 import type { Context } from "../../session/session.ts";
@@ -62,28 +59,23 @@ async function compact(c: Http): Promise<Response> {
   });
   const request = await withReferencedItems(c, parsed, "responses");
   const context = await previewContext(c, request, "responses");
-  const target = await targetOf(c, request.model, request.surface);
-  const own = target.dialect === request.surface.dialect.id ? await byProvider(c, request, context, target) : undefined;
+  const target = await targetOf(c, request);
+  const own = target.dialect === request.surface.dialect.id ? await byProvider(c, request, context) : undefined;
   return own ?? (await bySummary(c, request, context));
 }
 
 /** Calls the provider's own compaction; `undefined` if it has none. */
-async function byProvider(
-  c: Http,
-  request: ParsedRequest,
-  context: Context,
-  target: Target,
-): Promise<Response | undefined> {
-  const { body, losses } = spliceBody(request, context, toEncodeTarget(target));
-  const { surface } = request;
-  const { call, log, host } = await startEndpointCall(c, { ...request, surface: { id: "compact" }, stream: false });
-  log.target = target;
-  log.losses.push(...losses);
-  const provider = DIALECTS[target.dialect];
-  const answered = await callEndpoint(
-    { call, log, target, surface, providerDialect: provider, path: "/responses/compact", body: { text: body } },
-    host,
-  );
+async function byProvider(c: Http, request: ParsedRequest, context: Context): Promise<Response | undefined> {
+  const answered = await startEndpointCall(c, {
+    id: "compact",
+    request: { ...request, stream: false },
+    prepare: (planned) => {
+      if (planned.dialect !== request.surface.dialect.id)
+        throw unprocessable("model", `provider ${planned.provider.id} has no compaction`);
+      const { body, losses } = spliceBody(request, context, toEncodeTarget(planned));
+      return { target: planned, path: "/responses/compact", body: { text: body }, losses };
+    },
+  });
   return LACKS.has(answered.status) || answered.status >= 500 ? undefined : answered;
 }
 

@@ -1,0 +1,171 @@
+import { type GatewayError, unprocessable } from "../canonical/error.ts";
+import type { Message } from "../canonical/types.ts";
+import type { ReplyContext } from "../dialects/dialect.ts";
+import { translatesTools } from "../dialects/fit-tools.ts";
+import type { Estimate } from "../keys/budget/grant-pool.ts";
+import { buildRequest, fetchOf } from "../providers/request.ts";
+import { attempt } from "../routing/attempt.ts";
+import type { Target } from "../routing/locate.ts";
+import type { CallStart } from "../session/calls.ts";
+import type { Context } from "../session/session.ts";
+import type { DiscardedUsage } from "../store/records.ts";
+import type { ParsedRequest } from "../surfaces/request.ts";
+import { priceDiscarded } from "./call/attempt-cost.ts";
+import { CallLog } from "./call/call-log.ts";
+import type { Call, CallHost } from "./call/call.ts";
+import type { Operation } from "./call/operation.ts";
+import { toTurnInput } from "./call/turn-input.ts";
+import {
+  findUsageOption,
+  isSameDialect,
+  toDestination,
+  toReplyContext,
+  type UpstreamCall,
+} from "./call/upstream-call.ts";
+import { countBytes, estimateGeneration, expectCost } from "./estimate.ts";
+import { pairWithHistory } from "./paired-results.ts";
+import { handleCall } from "./path.ts";
+import type { Recover } from "./reply/recovery.ts";
+import { reply } from "./reply/reply.ts";
+import { encodeBody, type ProviderBody, spliceBody } from "./request-body.ts";
+import { awaitFirstContent, type UpstreamAnswer } from "./upstream/first-content.ts";
+
+/**
+ * Handles one generation call and returns the client's response. Every surface uses it, for streamed and for whole
+ * answers, in the Worker (stateless) and in a session's Durable Object. Never throws.
+ */
+export async function generate(call: Call, parsed: ParsedRequest, host: CallHost): Promise<Response> {
+  const { onDisconnect } = host.router.config.defaults;
+  const request = { ...parsed, rhone: { on_disconnect: onDisconnect, ...parsed.rhone } };
+  const isStreamed = request.stream && request.outside.asList !== true;
+  const Kind = isStreamed ? StreamedGeneration : Generation;
+  return await handleCall(new Kind(call, request, host));
+}
+
+/** A request for a model's answer. */
+class Generation implements Operation<UpstreamAnswer> {
+  readonly call: Call;
+  readonly host: CallHost;
+  readonly log: CallLog;
+  readonly request: ParsedRequest;
+
+  constructor(call: Call, request: ParsedRequest, host: CallHost) {
+    this.call = call;
+    this.host = host;
+    this.log = new CallLog(call, request, host.lifetime.now);
+    this.request = request;
+  }
+
+  start(started: CallStart): Promise<Context> {
+    return this.host.store.start(toTurnInput(this.request), started);
+  }
+
+  countBytes(context: Context): number {
+    return countBytes(this.request, context);
+  }
+
+  estimate(target: Target, bytes: number): Promise<Estimate> {
+    return estimateGeneration(this.request, target, bytes, { ...this.host, at: new Date(this.call.createdAt) });
+  }
+
+  expectCost(target: Target): Promise<number> {
+    return expectCost(this.request, target, new Date(this.host.lifetime.now()));
+  }
+
+  /**
+   * Waits for the first content of the answer. Losses of the translation are logged with the attempt. Throws
+   * `request.unprocessable` if there are losses and `rhone.strict` is set, the provider's error if it refuses, and a
+   * `GatewayError` if the stream breaks before its first content; usage already reported by then is passed to
+   * `onDiscardedUsage`.
+   */
+  async attempt(
+    target: Target,
+    { signal, onStatus, onDiscardedUsage }: Parameters<Operation<UpstreamAnswer>["attempt"]>[1],
+    { context, limits }: Parameters<Operation<UpstreamAnswer>["attempt"]>[2],
+    appended: readonly Message[] = [],
+  ): Promise<UpstreamAnswer> {
+    const { call } = this;
+    const parsed = pairWithHistory(this.request, context);
+    const unsent = { call, request: parsed, context, destination: toDestination(target) };
+    const { body, losses, ...aliases } = buildBody(unsent, appended);
+    const request = await buildUpstreamRequest(unsent, body);
+    const all = [...(context.losses ?? []), ...losses, ...request.losses];
+    this.log.startAttempt(target, all);
+    const [loss] = all;
+    if (parsed.rhone.strict && loss !== undefined) throw strictModeError(loss.at);
+    const { response, cancel } = await attempt(target, request, {
+      fetch: fetchOf(target.provider),
+      // A provider sends the headers of a whole answer only when the answer is complete.
+      headersMs: parsed.stream ? limits.headers : limits.headers + limits.firstContent,
+      signal,
+    });
+    onStatus(response.status);
+    const upstreamCall: UpstreamCall = {
+      ...unsent,
+      destination: { ...unsent.destination, ...aliases },
+      losses: all,
+      limits,
+      upstream: response,
+      cancel,
+    };
+    let discarded: Promise<DiscardedUsage> | undefined;
+    try {
+      return await awaitFirstContent(upstreamCall, this.log, (usage, model) => {
+        discarded = priceDiscarded(target, usage, model, new Date(call.createdAt));
+      });
+    } catch (thrown) {
+      cancel();
+      onDiscardedUsage((await discarded) ?? {});
+      throw thrown;
+    }
+  }
+
+  reply(answer: UpstreamAnswer, recover?: Recover): Promise<Response> {
+    return reply(answer, { ...this.host, log: this.log }, recover);
+  }
+}
+
+/** A generation whose answer is a stream of the surface's events. */
+class StreamedGeneration extends Generation {
+  replyContext(): ReplyContext {
+    return toReplyContext({ call: this.call, request: this.request });
+  }
+}
+
+/** A call at a target, before it is sent. */
+type UnsentCall = Pick<UpstreamCall, "call" | "request" | "context" | "destination">;
+
+/**
+ * Reuses the caller's bytes if the provider speaks the caller's dialect, takes its tools, and no message or foreign
+ * instruction has to be added; otherwise encodes the decoded request.
+ */
+function buildBody(unsent: UnsentCall, appended: readonly Message[]): ProviderBody {
+  const { request, context, destination } = unsent;
+  const { dialect, encodeTarget } = destination;
+  const { instructions } = context;
+  const reusesBytes =
+    appended.length === 0 &&
+    isSameDialect(unsent) &&
+    !translatesTools(request.request, encodeTarget) &&
+    (instructions === undefined || instructions.dialect === dialect.id);
+  return reusesBytes
+    ? spliceBody(request, context, encodeTarget, findUsageOption(unsent))
+    : encodeBody(request, context, dialect, encodeTarget, appended);
+}
+
+/**
+ * Adds URL, headers and credentials to the body. Gemini's list of chunks (`streamGenerateContent` without `alt=sse`) is
+ * requested as such only from a Gemini provider; any other stream is server-sent events.
+ */
+function buildUpstreamRequest(
+  { call, request, destination }: UnsentCall,
+  body: string,
+): ReturnType<typeof buildRequest> {
+  const { provider, model, dialect } = destination.target;
+  const asSse = !(request.outside.asList && request.surface.dialect.id === dialect);
+  return buildRequest(provider, { model, dialect, stream: request.stream, asSse }, { body, client: call.headers });
+}
+
+/** The error for a loss in strict mode. `at`: path of the request member that the provider cannot represent. */
+export const strictModeError = (at: string): GatewayError =>
+  unprocessable(at, "the provider cannot represent it, and rhone.strict is set");

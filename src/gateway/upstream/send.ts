@@ -1,0 +1,60 @@
+import { GatewayError } from "../../canonical/error.ts";
+import type { Message } from "../../canonical/types.ts";
+import { loadCatalogue } from "../../providers/catalogue.ts";
+import type { Provider } from "../../providers/provider.ts";
+import { failOver } from "../../routing/failover.ts";
+import type { Target } from "../../routing/locate.ts";
+import type { Context } from "../../session/session.ts";
+import { sleep } from "../../wire/time.ts";
+import type { Accepted, CallPlan, Operation } from "../call/operation.ts";
+
+/** Sends a call along a plan; see `sendWithFailover`. */
+export type Send = (plan: CallPlan, appended?: readonly Message[]) => Promise<Accepted>;
+
+/**
+ * Sends a call along a plan until one target's answer is accepted: with retries, breakers and hedges, within the call's
+ * total deadline. Throws the error of the first target, `provider.timeout`, or the reason of `signal`.
+ */
+export async function sendWithFailover(
+  { operation, context, signal }: { operation: Operation<Accepted>; context: Context; signal: AbortSignal },
+  plan: CallPlan,
+  appended: readonly Message[] = [],
+): Promise<Accepted> {
+  const { call, host, log } = operation;
+  const { now } = host.lifetime;
+  const { breakers, random } = host.router;
+  const { deadlines } = plan.policy;
+  const giveUpAt = call.createdAt + deadlines.total;
+  const resumed = { context, limits: { ...deadlines, giveUpAt, now } };
+  const total = new AbortController();
+  const seconds = deadlines.total / 1000;
+  const timeoutError = new GatewayError("provider.timeout", `no provider has answered within the call's ${seconds} s`);
+  const timer = setTimeout(() => total.abort(timeoutError), Math.max(0, giveUpAt - now()));
+  try {
+    return await failOver(plan, (target, options) => operation.attempt(target, options, resumed, appended), {
+      breakers,
+      now,
+      sleep,
+      random,
+      logAttempt: (attempt) => log.addAttempt(attempt),
+      isLarger: async (target, than) =>
+        (await readContextWindow(target, host.providers)) > (await readContextWindow(than, host.providers)),
+      canRepeat: () => operation.canRepeat?.() ?? true,
+      signal: AbortSignal.any([signal, total.signal]),
+    });
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/**
+ * The context window in tokens; NaN for a model that is not in the catalogue, so that no comparison with it is true.
+ */
+async function readContextWindow(
+  { provider, model }: Target,
+  providers: ReadonlyMap<string, Provider>,
+): Promise<number> {
+  const { models } = await loadCatalogue(providers);
+  const known = models.find((one) => one.provider === provider && one.id === model);
+  return known?.context ?? Number.NaN;
+}
