@@ -6,6 +6,10 @@ import { answerEndpoint } from "./test/fake/endpoints.ts";
 import { answerOdd, COMPLETE_MODELS, FAILING_MODELS } from "./test/fake/odd.ts";
 
 /** Three kinds of tests: laws of the pure floors in Node, the product in workerd, and official clients against a served gateway. */
+/** The request's own body, as a response of the network. */
+const echo = async (request: Request): Promise<Response> =>
+  new Response(await request.arrayBuffer(), { headers: { "content-type": request.headers.get("content-type") ?? "" } });
+
 export default defineConfig(async () => ({
   test: {
     projects: [
@@ -86,6 +90,7 @@ export default defineConfig(async () => ({
               outboundService: (request: Request) => {
                 const { hostname } = new URL(request.url);
                 if (hostname === "odd.test") return answerOdd(request);
+                if (hostname === "echo.test") return echo(request);
                 return hostname === "more.test" ? answerEndpoint(request) : answer(request);
               },
             },

@@ -10,6 +10,7 @@ const PROVIDERS = JSON.stringify([{ ...SECOND, id: "first", base_url: "https://f
 let count = 0;
 const models = { first: "", second: "" };
 beforeEach(() => {
+  network.isReal = true;
   count++;
   models.first = `a${count}`;
   models.second = `b${count}`;
@@ -114,6 +115,7 @@ describe("an answer that is translated", () => {
   });
 
   it("is refused above 64 MiB", async () => {
+    network.isReal = false;
     const megabyte = new Uint8Array(1024 * 1024);
     network.answers = () => {
       let sent = 0;
