@@ -27,7 +27,7 @@ const FAULTS = [
   ..."unfinished error error-first context-length content-filter bad-key slow-first trickle html gzip".split(" "),
   "redirect",
 ];
-const deadlines_ms = { headers: 1_500, first_content: 1_500, idle: 1_500, total: 15_000 };
+const deadlines_ms = { headers: 1_500, first_content: 1_500, whole: 3_000, idle: 1_500, total: 15_000 };
 /** The tolerated delay of a busy machine. Milliseconds. */
 const SLACK = 5_000;
 

@@ -109,8 +109,7 @@ class EndpointOperation implements Operation<EndpointAnswer> {
     if (request.rhone.strict && loss !== undefined) throw strictModeError(loss.at);
     const { response: upstream, cancel } = await attempt(target, await buildEndpointRequest(target, path, body, call), {
       fetch: fetchOf(target.provider),
-      // Audio, pictures and vectors are sent when they are complete.
-      headersMs: limits.headers + limits.firstContent,
+      headersMs: limits.whole,
       signal,
     });
     onStatus(upstream.status);

@@ -34,8 +34,7 @@ export async function estimateGeneration(
   bytes: number,
   { providers, at }: { providers: ReadonlyMap<string, Provider>; at: Date },
 ): Promise<Estimate> {
-  const { models } = await loadCatalogue(providers);
-  const entry = models.find((one) => one.provider === provider && one.id === model);
+  const entry = (await loadCatalogue(providers)).at({ provider, model });
   const input = Math.min(boundInput(bytes, request), entry?.context ?? MAX_CONTEXT);
   const choices = request.request.sampling?.n ?? 1;
   const requested = request.request.maxOutput;

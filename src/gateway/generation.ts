@@ -3,6 +3,7 @@ import type { Message } from "../canonical/types.ts";
 import type { ReplyContext } from "../dialects/dialect.ts";
 import { translatesTools } from "../dialects/fit-tools.ts";
 import type { Estimate } from "../keys/budget/grant-pool.ts";
+import { loadCatalogue } from "../providers/catalogue.ts";
 import { buildRequest, fetchOf } from "../providers/request.ts";
 import { attempt } from "../routing/attempt.ts";
 import type { Target } from "../routing/locate.ts";
@@ -80,7 +81,7 @@ class Generation implements Operation<UpstreamAnswer> {
    */
   async attempt(
     target: Target,
-    { signal, onStatus, onDiscardedUsage }: Parameters<Operation<UpstreamAnswer>["attempt"]>[1],
+    { signal, onStatus, onDiscardedUsage, isLast }: Parameters<Operation<UpstreamAnswer>["attempt"]>[1],
     { context, limits }: Parameters<Operation<UpstreamAnswer>["attempt"]>[2],
     appended: readonly Message[] = [],
   ): Promise<UpstreamAnswer> {
@@ -93,18 +94,22 @@ class Generation implements Operation<UpstreamAnswer> {
     this.log.startAttempt(target, all);
     const [loss] = all;
     if (parsed.rhone.strict && loss !== undefined) throw strictModeError(loss.at);
+    const { now } = limits;
+    const sentAt = now();
+    const isHurried = !isLast && !(await this.#reasons(target));
+    const patience = isHurried ? limits.fallback : Number.POSITIVE_INFINITY;
     const { response, cancel } = await attempt(target, request, {
       fetch: fetchOf(target.provider),
-      // A provider sends the headers of a whole answer only when the answer is complete.
-      headersMs: parsed.stream ? limits.headers : limits.headers + limits.firstContent,
+      headersMs: parsed.stream ? Math.min(limits.headers, patience) : limits.whole,
       signal,
     });
     onStatus(response.status);
+    const firstContent = Math.min(limits.firstContent, Math.max(0, patience - (now() - sentAt)));
     const upstreamCall: UpstreamCall = {
       ...unsent,
       destination: { ...unsent.destination, ...aliases },
       losses: all,
-      limits,
+      limits: { ...limits, firstContent },
       upstream: response,
       cancel,
     };
@@ -118,6 +123,12 @@ class Generation implements Operation<UpstreamAnswer> {
       onDiscardedUsage((await discarded) ?? {});
       throw thrown;
     }
+  }
+
+  /** Whether the model is known to think before its first content. */
+  async #reasons(target: Target): Promise<boolean> {
+    const model = (await loadCatalogue(this.host.providers)).at(target);
+    return model?.capabilities.includes("reasoning") === true;
   }
 
   reply(answer: UpstreamAnswer, recover?: Recover): Promise<Response> {

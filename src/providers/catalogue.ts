@@ -1,27 +1,16 @@
-import type { Provider } from "./provider.ts";
+import type { ModelEntry, Provider } from "./provider.ts";
 import { isConfigured } from "./registry.ts";
 
-/** A model at a provider. Members that the catalogue data does not have are absent. */
-export type Model = {
-  provider: Provider;
-  /** The provider's name of the model. */
-  id: string;
-  name?: string;
-  maker?: string;
-  /** YYYY-MM-DD */
-  released?: string;
-  /** Tokens: the context window, and the longest output. */
-  context?: number;
-  maxOutput?: number;
-  capabilities: string[];
-  modalities: { input: string[]; output: string[] };
-};
+/** A model at a provider. */
+export type Model = ModelEntry & { provider: Provider };
 
 /** The models of the configured providers. */
 export type Catalogue = {
   models: readonly Model[];
   /** Finds a model by the provider's name, `{maker}/{model}` or the bare name. Case is ignored. */
   find: (requested: string) => Model | undefined;
+  /** The model of a target: by the provider's exact name. */
+  at: (target: { provider: Provider; model: string }) => Model | undefined;
 };
 
 const CATALOGUES = new WeakMap<object, Catalogue>();
@@ -39,9 +28,11 @@ export async function loadCatalogue(providers: ReadonlyMap<string, Provider>): P
 async function buildCatalogue(providers: ReadonlyMap<string, Provider>): Promise<Catalogue> {
   const { default: data } = await import("./catalogue.json", { with: { type: "json" } });
   const rows: Readonly<Record<string, Readonly<Record<string, string>>>> = data;
-  const models = [...providers.values()]
-    .filter(isConfigured)
-    .flatMap((provider) => Object.entries(rows[provider.id] ?? {}).map(([id, line]) => parseModel(provider, id, line)));
+  const models = [...providers.values()].filter(isConfigured).flatMap((provider) => {
+    const own = (provider.models ?? []).map((model) => ({ provider, ...model }));
+    const listed = Object.entries(rows[provider.id] ?? {}).filter(([id]) => own.every((model) => model.id !== id));
+    return [...own, ...listed.map(([id, line]) => parseModel(provider, id, line))];
+  });
   const exact = groupModels(models, ({ id }) => [id.toLowerCase()]);
   const byKey = groupModels(models, ({ id }) => [normalizeModelName(id)]);
   const undated = groupModels(models, ({ id }) => [normalizeModelName(id).replace(DATE, "")]);
@@ -54,7 +45,9 @@ async function buildCatalogue(providers: ReadonlyMap<string, Provider>): Promise
       (model) => maker === undefined || model.maker === undefined || model.maker === maker,
     );
   };
-  return { models, find };
+  const at: Catalogue["at"] = ({ provider, model }) =>
+    (exact.get(model.toLowerCase()) ?? []).find((one) => one.provider === provider && one.id === model);
+  return { models, find, at };
 }
 
 /** `line`: the compact form that `scripts/catalogue.ts` writes, fields separated by `|`. */

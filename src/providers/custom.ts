@@ -2,9 +2,23 @@ import { z } from "zod";
 import type { Dialect } from "../canonical/types.ts";
 import type { Quirks } from "../dialects/dialect.ts";
 import { DIALECTS } from "../dialects/index.ts";
-import { tryParseJson } from "../wire/json.ts";
+import { tryParseJson, withoutUndefined } from "../wire/json.ts";
 import { formatIssue } from "../wire/zod-issue.ts";
-import { type Auth, AUTHS, type Provider } from "./provider.ts";
+import { type Auth, AUTHS, type ModelEntry, type Provider } from "./provider.ts";
+
+const tokens = z.int().min(1);
+const words = z.array(z.string().min(1));
+
+/** A model of an entry, with what the catalogue tells of other models. `name`: as the provider calls it. */
+const modelEntry = z.strictObject({
+  name: z.string().min(1),
+  display_name: z.string().min(1).optional(),
+  released: z.iso.date().optional(),
+  context: tokens.optional(),
+  max_output: tokens.optional(),
+  capabilities: words.optional(),
+  modalities: z.strictObject({ input: words, output: words }).partial().optional(),
+});
 
 /** An entry of `RHONE_PROVIDERS`. */
 const customProvider = z.strictObject({
@@ -34,6 +48,7 @@ const customProvider = z.strictObject({
       lacksCustomTools: z.boolean().optional(),
     })
     .optional(),
+  models: z.array(modelEntry).optional(),
 });
 
 /** How a credential is sent if the entry does not say it. */
@@ -63,7 +78,7 @@ export function readCustomProviders(
 }
 
 function toProvider(row: z.infer<typeof customProvider>, builtin: Provider | undefined): Provider {
-  const { id, dialect, base_url, api_key, auth, aws, host: cloud, quirks } = row;
+  const { id, dialect, base_url, api_key, auth, aws, host: cloud, quirks, models } = row;
   const { maker, serves, pricedAs, pricedByRequestedName, prices } = builtin ?? {};
   return {
     id,
@@ -86,8 +101,21 @@ function toProvider(row: z.infer<typeof customProvider>, builtin: Provider | und
     ...(pricedByRequestedName && { pricedByRequestedName }),
     ...(prices !== undefined && { prices }),
     ...(quirks !== undefined && { quirks: quirks as Quirks }),
+    ...(models !== undefined && { models: models.map(toModelEntry) }),
   };
 }
+
+const toModelEntry = (row: z.infer<typeof modelEntry>): ModelEntry => ({
+  id: row.name,
+  ...withoutUndefined({
+    name: row.display_name,
+    released: row.released,
+    context: row.context,
+    maxOutput: row.max_output,
+  }),
+  capabilities: row.capabilities ?? [],
+  modalities: { input: row.modalities?.input ?? ["text"], output: row.modalities?.output ?? ["text"] },
+});
 
 function parseList(text: unknown, problems: string[]): unknown[] {
   if (text === undefined || text === "") return [];

@@ -23,6 +23,8 @@ export type Provider = {
   /** Matches bare model names, in lower case, that this provider serves, also those that the catalogue does not have. */
   serves?: RegExp;
   quirks?: Quirks;
+  /** Models that the deployment describes itself, in addition to those of the catalogue data. */
+  models?: readonly ModelEntry[];
   /** Its id in the price data. Absent: it has no prices there. */
   pricedAs?: string;
   /** The price is looked up by the requested name, not the one in the answer: Bedrock's inference profiles differ in price only. */
@@ -31,6 +33,21 @@ export type Provider = {
   prices?: ReadonlyMap<string, Price>;
   /** Which models can open its sealed items: all of the provider's, or (by default) only the one that made them. */
   sealsBy?: "provider";
+};
+
+/** What is known of a model. Unknown members are absent. */
+export type ModelEntry = {
+  /** The provider's name of the model. */
+  id: string;
+  name?: string;
+  maker?: string;
+  /** YYYY-MM-DD */
+  released?: string;
+  /** Tokens: the context window, and the longest output. */
+  context?: number;
+  maxOutput?: number;
+  capabilities: string[];
+  modalities: { input: string[]; output: string[] };
 };
 
 /** How a credential is sent. `query`: the parameter `key`. `google`: a service account's token. `aws`: Signature Version 4. */

@@ -2,13 +2,16 @@ import { z } from "zod";
 import { tryParseJson, withoutUndefined } from "../wire/json.ts";
 import { formatIssue } from "../wire/zod-issue.ts";
 
-/** Time limits in milliseconds. `connect` and `headers` cannot be distinguished, because workerd's `fetch` reports only headers. */
+/** Time limits in milliseconds. */
 export type Deadlines = {
-  /** Until the upstream's headers. Both start when the request is sent, and the shorter one applies. */
-  connect: number;
+  /** From sending the request to the headers of a stream. */
   headers: number;
-  /** From the headers to the first content event of a stream. An answer that is not streamed sends its headers at the end. */
+  /** From the headers to the first content event of a stream. */
   firstContent: number;
+  /** From sending the request to the first content event of a stream, while another target is left. Not for models that reason. */
+  fallback: number;
+  /** From sending the request to the headers of an answer that is not streamed: they come when it is complete. */
+  whole: number;
   /** Between two chunks of the body. */
   idle: number;
   /** The whole call, with all attempts and the answer. */
@@ -60,10 +63,13 @@ export type Config = {
 /** A duration of at most a day: a longer one is taken for a mistake. Milliseconds. */
 const ms = z.int().min(1).max(86_400_000);
 
-/** The policy's members in the form of the configuration and of `rhone.routing`. */
+/**
+ * The policy's members in the form of the configuration and of `rhone.routing`. `deadlines_ms.connect` is accepted without
+ * effect: workerd's `fetch` reports no connection, only headers.
+ */
 export const routingPolicySchema = {
   deadlines_ms: z
-    .strictObject({ connect: ms, headers: ms, first_content: ms, idle: ms, total: ms })
+    .strictObject({ connect: ms, headers: ms, first_content: ms, fallback: ms, whole: ms, idle: ms, total: ms })
     .partial()
     .meta({ id: "Deadlines" }),
   retries: z
@@ -106,7 +112,14 @@ type PolicyInput = Pick<ConfigInput, keyof typeof routingPolicySchema>;
 
 /** The policy without configuration. Documented in docs/routing.md; milliseconds. */
 export const DEFAULT_POLICY: RoutingPolicy = {
-  deadlines: { connect: 10_000, headers: 60_000, firstContent: 60_000, idle: 60_000, total: 900_000 },
+  deadlines: {
+    headers: 60_000,
+    firstContent: 60_000,
+    fallback: 15_000,
+    whole: 300_000,
+    idle: 60_000,
+    total: 900_000,
+  },
   retries: { max: 2, baseMs: 250, maxMs: 8_000, retryAfterMaxMs: 30_000 },
   midstream: "error",
   strategy: "weighted",
@@ -166,9 +179,10 @@ export function toPolicyChanges({ deadlines_ms, retries, midstream, strategy }: 
   return {
     ...(deadlines_ms && {
       deadlines: withoutUndefined({
-        connect: deadlines_ms.connect,
         headers: deadlines_ms.headers,
         firstContent: deadlines_ms.first_content,
+        fallback: deadlines_ms.fallback,
+        whole: deadlines_ms.whole,
         idle: deadlines_ms.idle,
         total: deadlines_ms.total,
       }),

@@ -15,6 +15,8 @@ export type AttemptFn<T> = (
     signal: AbortSignal;
     onStatus: (status: number) => void;
     onDiscardedUsage: (usage: DiscardedUsage) => void;
+    /** No other target is left if this one fails. */
+    isLast: boolean;
   },
 ) => Promise<T>;
 
@@ -34,8 +36,8 @@ export type FailoverServices = {
   random: () => number;
   /** Called with each attempt that has ended. */
   logAttempt: (attempt: Attempt) => void;
-  /** Whether the context window of `target` is larger than that of `than`; false if one is unknown. */
-  isLarger: (target: Target, than: Target) => Promise<boolean>;
+  /** Whether a request that is too long for `tooSmall` may fit `target`: unless both windows are known, and it is no larger. */
+  mayFit: (target: Target, tooSmall: Target) => Promise<boolean>;
   /** Whether the request can be sent again after a failed attempt; false once an uploaded body has been read. */
   canRepeat: () => boolean;
   /** Aborted with a `GatewayError` when the call is over its deadline or cancelled. */
@@ -91,7 +93,7 @@ class FailoverRun<T> {
   /** Whether trying the target is useless: its context window is too small as well, or it has failed as the hedge. */
   async isExcluded(target: Target): Promise<boolean> {
     if (target === this.#hedged) return true;
-    return this.#tooSmall !== undefined && !(await this.#services.isLarger(target, this.#tooSmall));
+    return this.#tooSmall !== undefined && !(await this.#services.mayFit(target, this.#tooSmall));
   }
 
   /**
@@ -103,7 +105,9 @@ class FailoverRun<T> {
     const { retries } = this.#plan.policy;
     for (let count = 1; ; count++) {
       const isHedged = this.#plan.hedge !== undefined && target === this.#plan.targets[0] && count === 1;
-      const result = isHedged ? await this.#hedge(target, this.#plan.hedge!) : await this.#try(target, signal);
+      const result = isHedged
+        ? await this.#hedge(target, this.#plan.hedge!)
+        : await this.#try(target, signal, options.isLast);
       if ("value" in result) return result;
       const { error } = result;
       this.firstError ??= error;
@@ -121,7 +125,7 @@ class FailoverRun<T> {
   }
 
   /** One attempt: logs it and updates the target's breaker. Throws if the signal was aborted. */
-  async #try(target: Target, signal: AbortSignal): Promise<{ value: T } | { error: GatewayError }> {
+  async #try(target: Target, signal: AbortSignal, isLast: boolean): Promise<{ value: T } | { error: GatewayError }> {
     const { breakers, now, logAttempt } = this.#services;
     const startedAt = now();
     let status: number | undefined;
@@ -139,6 +143,7 @@ class FailoverRun<T> {
         signal,
         onStatus: (received) => (status = received),
         onDiscardedUsage: (usage) => (discarded = usage),
+        isLast,
       });
       breakers.recordSuccess(key, now() - startedAt);
       logAttempt(describeAttempt());
@@ -160,14 +165,14 @@ class FailoverRun<T> {
   async #hedge(target: Target, { afterMs, target: second }: Hedge): Promise<{ value: T } | { error: GatewayError }> {
     const { signal, sleep, breakers } = this.#services;
     const [firstAbort, secondAbort, timer] = [createChild(signal), createChild(signal), createChild(signal)];
-    const first = this.#try(target, firstAbort.signal);
+    const first = this.#try(target, firstAbort.signal, false);
     const isSilent = await Promise.race([first.then(() => false), sleep(afterMs, timer.signal).then(() => true)]).catch(
       () => false,
     );
     timer.abort();
     if (!isSilent || (await breakers.admit(healthKeyOf(second), false)) === "refused") return await first;
     this.#hedged = second;
-    const racers = [first, this.#try(second, secondAbort.signal)];
+    const racers = [first, this.#try(second, secondAbort.signal, true)];
     try {
       const { value, loser } = await Promise.any([
         racers[0]!.then(requireValue).then((won) => ({ value: won, loser: secondAbort })),

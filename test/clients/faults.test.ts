@@ -54,7 +54,7 @@ const FAULTS: Record<string, Expected> = {
 
 /** Long enough for a slow machine, short enough for a test. */
 const SILENT = 2_500;
-const deadlines_ms = { headers: SILENT, first_content: SILENT, idle: SILENT, total: 20_000 };
+const deadlines_ms = { headers: SILENT, first_content: SILENT, whole: 2 * SILENT, idle: SILENT, total: 20_000 };
 const retries = { max: 2, base_ms: 20, max_ms: 1_500, retry_after_max_ms: 1_500 };
 /** A call waits for one silent target, and now and then for a machine that does too much at once. */
 const MOST_MS = SILENT + 8_000;

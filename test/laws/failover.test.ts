@@ -20,7 +20,7 @@ function world(script: (target: Target, count: number, now: number) => GatewayEr
     sleep: async (ms) => void (now += ms),
     random: () => 0,
     logAttempt: (attempt) => attempts.push(attempt),
-    isLarger: async ({ provider }, than) => provider.id > than.provider.id,
+    mayFit: async ({ provider }, tooSmall) => provider.id > tooSmall.provider.id,
     canRepeat: () => true,
     signal: new AbortController().signal,
   };
@@ -82,6 +82,28 @@ describe("the loop of attempts", () => {
     const none = world(() => tooLong);
     await expect(none.call([at("b"), at("a")])).rejects.toBe(tooLong);
     expect(none.tries).toEqual(["b/m"]);
+  });
+
+  it("is over for a request that cannot be sent again", async () => {
+    const { call, tries, tools } = world(() => broken);
+    tools.canRepeat = () => tries.length === 0;
+    await expect(call([at("a"), at("b")])).rejects.toBe(broken);
+    expect(tries).toEqual(["a/m"]);
+  });
+
+  it("tells each attempt whether another target is left", async () => {
+    const seen: [string, boolean][] = [];
+    const { tools } = world(() => "ok");
+    const attempt: AttemptFn<string> = async (target, { isLast }) => {
+      seen.push([targetKeyOf(target), isLast]);
+      throw silent;
+    };
+    const plan = { targets: [at("a"), at("b")] as [Target, Target], policy: DEFAULT_POLICY };
+    await expect(failOver(plan, attempt, tools)).rejects.toBe(silent);
+    expect(seen).toEqual([
+      ["a/m", false],
+      ["b/m", true],
+    ]);
   });
 
   it("throws the first error when nothing helps", async () => {

@@ -89,7 +89,7 @@ describe.each(ENDPOINTS)("%s", (path, body, answer) => {
         : new Promise((_, reject) => {
             signal.addEventListener("abort", () => reject(signal.reason as Error));
           });
-    const deadlines_ms = { headers: 100, first_content: 100 };
+    const deadlines_ms = { whole: 200 };
     const response = await call(path, body, { deadlines_ms });
     expect([response.status, sentTo()]).toEqual([200, ["first.test", "second.test"]]);
   });

@@ -35,6 +35,17 @@ describe("GET /v1/models", () => {
     expect((await get("/v1/models/gpt-5")).status).toBe(404);
   });
 
+  it("lists what a row of the deployment says of its models", async () => {
+    const row = {
+      id: "acme",
+      dialect: "openai-chat",
+      base_url: "https://acme.test/v1",
+      models: [{ name: "tower-1", context: 64_000, max_output: 4_000, capabilities: ["tool_call"] }],
+    };
+    const { json } = await ask({ RHONE_PROVIDERS: JSON.stringify([row]) }, "/v1/models/acme%2Ftower-1", undefined);
+    expect(json).toMatchObject({ object: "model", context_window: 64_000 });
+  });
+
   it("answers Anthropic's clients in theirs, page by page", async () => {
     const version = { "anthropic-version": "2023-06-01" };
     const first = (await get("/v1/models?limit=2", version)).json as {

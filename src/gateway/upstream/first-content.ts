@@ -65,7 +65,7 @@ async function readFirstContent(
   const reader = new StreamReader(restoreTools(dialect.decodeStream(encodeTarget.issuer, call.id), aliases));
   const started: StartedStream = { call: upstreamCall, chunks: [], events: [], reader };
   const at = limits.now() + limits.firstContent;
-  const what = `the provider sent no content within ${limits.firstContent / 1000} s`;
+  const what = `the provider sent no content within ${Math.round(limits.firstContent / 100) / 10} s`;
   const whenFailing = idleLimit(upstreamCall, reader);
   const isFailing = (): boolean => reader.isFailing || reader.hasFailed;
   const limit = {

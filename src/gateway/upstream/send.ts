@@ -1,9 +1,7 @@
 import { GatewayError } from "../../canonical/error.ts";
 import type { Message } from "../../canonical/types.ts";
 import { loadCatalogue } from "../../providers/catalogue.ts";
-import type { Provider } from "../../providers/provider.ts";
 import { failOver } from "../../routing/failover.ts";
-import type { Target } from "../../routing/locate.ts";
 import type { Context } from "../../session/session.ts";
 import { sleep } from "../../wire/time.ts";
 import type { Accepted, CallPlan, Operation } from "../call/operation.ts";
@@ -37,24 +35,15 @@ export async function sendWithFailover(
       sleep,
       random,
       logAttempt: (attempt) => log.addAttempt(attempt),
-      isLarger: async (target, than) =>
-        (await readContextWindow(target, host.providers)) > (await readContextWindow(than, host.providers)),
+      mayFit: async (target, tooSmall) => {
+        const { at } = await loadCatalogue(host.providers);
+        const [window, exceeded] = [at(target)?.context, at(tooSmall)?.context];
+        return window === undefined || exceeded === undefined || window > exceeded;
+      },
       canRepeat: () => operation.canRepeat?.() ?? true,
       signal: AbortSignal.any([signal, total.signal]),
     });
   } finally {
     clearTimeout(timer);
   }
-}
-
-/**
- * The context window in tokens; NaN for a model that is not in the catalogue, so that no comparison with it is true.
- */
-async function readContextWindow(
-  { provider, model }: Target,
-  providers: ReadonlyMap<string, Provider>,
-): Promise<number> {
-  const { models } = await loadCatalogue(providers);
-  const known = models.find((one) => one.provider === provider && one.id === model);
-  return known?.context ?? Number.NaN;
 }
