@@ -26,35 +26,60 @@ export type Price = {
   search?: number;
 };
 
+/** The kind of token that each other kind is part of. */
+const PART_OF = {
+  inputAudio: "input",
+  cacheRead: "input",
+  cacheWrite: "input",
+  cacheWrite1h: "cacheWrite",
+  reasoning: "output",
+  outputAudio: "output",
+} as const;
+
+/** A kind of token that may have its own rate. */
+type TokenKind = "input" | "output" | keyof typeof PART_OF;
+
 /**
  * The cost of a call in whole micro-dollars, rounded up so that it is never reported too low. Undefined if the price or a
  * count that it depends on is unknown.
  */
 export function computeCostMicros(usage: Usage, price: Price | undefined): number | undefined {
   const input = sumInputTokens(usage);
-  if (price === undefined || usage.output === undefined || input === undefined) return undefined;
-  const { fresh = 0, cacheRead = 0, cacheWrite = 0, output, searches = 0 } = usage;
+  const { output, searches = 0 } = usage;
+  if (price === undefined || output === undefined || input === undefined) return undefined;
   if (searches > 0 && price.search === undefined) return undefined;
-  const hourly = clampPart(usage.cacheWrite1h, cacheWrite);
-  const audioInput = clampPart(usage.inputAudio, fresh);
-  const reasoning = price.reasoning === undefined ? 0 : clampPart(usage.reasoning, output);
-  const audioOutput = clampPart(usage.outputAudio, output - reasoning);
-  const rateOf = (rate: Rate): number =>
-    typeof rate === "number" ? rate : (rate.tiers.findLast(({ above }) => input > above)?.rate ?? rate.base);
-  const charges: [tokens: number, rate: Rate][] = [
-    [fresh - audioInput, price.input],
-    [audioInput, price.inputAudio ?? price.input],
-    [cacheRead, price.cacheRead ?? price.input],
-    [cacheWrite - hourly, price.cacheWrite ?? price.input],
-    [hourly, price.cacheWrite1h ?? price.cacheWrite ?? price.input],
-    [output - reasoning - audioOutput, price.output],
-    [reasoning, price.reasoning ?? price.output],
-    [audioOutput, price.outputAudio ?? price.output],
-  ];
+  const tokens = Object.entries(countByKind({ ...usage, output }, price)) as [TokenKind, number][];
   // Integers throughout: with fractions, a rounding error such as that of 0.1 + 0.2 would add a micro-dollar.
-  const total = charges.reduce((sum, [tokens, rate]) => sum + tokens * rateOf(rate), 0);
+  const total = tokens.reduce((sum, [kind, count]) => sum + count * rateAt(input, findRate(kind, price)), 0);
   return Math.ceil(total / 1_000_000) + (price.call ?? 0) + searches * (price.search ?? 0);
 }
+
+/** Tokens by kind, each of them once: a part is not counted in its whole. Reasoning is a part only if it has its own rate. */
+function countByKind(usage: Usage & { output: number }, price: Price): Record<TokenKind, number> {
+  const { fresh = 0, cacheRead = 0, cacheWrite = 0, output } = usage;
+  const cacheWrite1h = clampPart(usage.cacheWrite1h, cacheWrite);
+  const inputAudio = clampPart(usage.inputAudio, fresh);
+  const reasoning = price.reasoning === undefined ? 0 : clampPart(usage.reasoning, output);
+  const outputAudio = clampPart(usage.outputAudio, output - reasoning);
+  return {
+    input: fresh - inputAudio,
+    inputAudio,
+    cacheRead,
+    cacheWrite: cacheWrite - cacheWrite1h,
+    cacheWrite1h,
+    output: output - reasoning - outputAudio,
+    reasoning,
+    outputAudio,
+  };
+}
+
+/** The kind's own rate, or that of the kind it is part of. */
+const findRate = (kind: TokenKind, price: Price): Rate =>
+  kind === "input" || kind === "output" ? price[kind] : (price[kind] ?? findRate(PART_OF[kind], price));
+
+/** Micro-dollars per million tokens in a call with this much input. */
+const rateAt = (input: number, rate: Rate): number =>
+  typeof rate === "number" ? rate : (rate.tiers.findLast(({ above }) => input > above)?.rate ?? rate.base);
 
 /** Limits a count to the count that it is part of: providers sometimes report more. */
 const clampPart = (tokens: number | undefined, whole: number): number => Math.min(tokens ?? 0, whole);
