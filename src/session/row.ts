@@ -93,12 +93,22 @@ export function writeRow(sql: Sql, row: SessionRow, old?: SessionRow): void {
   sql("UPDATE session SET instructions = ?", text);
 }
 
-/** Whether both are the same text: a client that repeats its instructions with each call causes no write. */
-export const sameInstructions = (a: Instructions | undefined, b: Instructions | undefined): boolean =>
-  a?.dialect === b?.dialect &&
-  a?.items === b?.items &&
-  a?.member?.key === b?.member?.key &&
-  a?.member?.json === b?.member?.json;
+/**
+ * What a turn with these instructions changes in its session's row: nothing if it has none, or the same text. A client
+ * that repeats its instructions with each call causes no write.
+ */
+export function changeInstructions(
+  next: Instructions | undefined,
+  current: Instructions | undefined,
+): Pick<SessionRow, "instructions"> {
+  return next === undefined || (current !== undefined && isSameText(next, current)) ? {} : { instructions: next };
+}
+
+const isSameText = (a: Instructions, b: Instructions): boolean =>
+  a.dialect === b.dialect &&
+  a.items === b.items &&
+  a.member?.key === b.member?.key &&
+  a.member?.json === b.member?.json;
 
 /**
  * The session's instructions that apply to a call; undefined if the call's own replace them. A call that continues a

@@ -11,10 +11,10 @@ import { type CallStart, endCall, startCall } from "./calls.ts";
 import { type Continuation, findContinuation, findInPath, matchLastReply } from "./continuation.ts";
 import { recordEvent, type SessionEvent } from "./events.ts";
 import {
+  changeInstructions,
   type Instructions,
   readRow,
   resolveInstructions,
-  sameInstructions,
   type SessionRow,
   toSessionRecord,
   writeRow,
@@ -208,7 +208,6 @@ export class Session {
    */
   commit(record: CallRecord, completed: CompletedTurn, response?: StoredResponse): Turn {
     const { parent, isBeside } = completed.context;
-    const { head, instructions: current } = this.row;
     const turn: Turn = {
       id: withPrefix(record.id, "turn"),
       parent: parent?.id,
@@ -220,22 +219,23 @@ export class Session {
       output: completed.output,
       createdAt: record.endedAt,
     };
-    const isNext = (parent?.id ?? null) === head;
+    const isNext = (parent?.id ?? null) === this.row.head;
     const moves = record.contextMode === "stateful" ? isBeside !== true : isNext;
-    const { instructions } = completed;
     const changes = {
       updatedAt: record.endedAt,
-      ...(moves && { head: turn.id, depth: turn.depth }),
-      ...(moves && instructions !== undefined && !sameInstructions(instructions, current) && { instructions }),
+      ...(moves && {
+        head: turn.id,
+        depth: turn.depth,
+        ...changeInstructions(completed.instructions, this.instructions),
+      }),
     };
-    const path = isNext ? this.#path : undefined;
     const insert = (): void => {
       insertTurn(this.#sql, turn);
       endCall(this.#sql, record);
       if (response !== undefined) storeResponse(this.#sql, response);
     };
     this.#write({ ...this.row, ...changes }, insert, record);
-    if (moves) this.#path = path && [...path, turn];
+    if (moves) this.#path = isNext ? this.#path && [...this.#path, turn] : undefined;
     return turn;
   }
 
