@@ -24,92 +24,97 @@ type Verb = {
   run: (c: Http, id: string, body: never) => Promise<Response>;
 };
 
-const verb = <T>(
-  operationId: string,
-  summary: string,
-  request: z.ZodType<T>,
-  run: (c: Http, id: string, body: T) => Promise<Response>,
-  answer = "Session",
-  status: Verb["status"] = 200,
-): Verb => ({ operationId, summary, request, run, answer, status });
+/** An operation as it is declared; most of them answer 200 with the session. */
+type VerbDeclaration<T> = Pick<Verb, "operationId" | "summary"> &
+  Partial<Pick<Verb, "answer" | "status">> & {
+    request: z.ZodType<T>;
+    run: (c: Http, id: string, body: T) => Promise<Response>;
+  };
+
+const verb = <T>(declaration: VerbDeclaration<T>): Verb => ({ answer: "Session", status: 200, ...declaration });
 
 const nothing = z.strictObject({}).openapi("NoMembers");
 const reference = z.string().min(1).max(200);
 
 const VERBS: Record<string, Verb> = {
-  "set-instructions": verb(
-    "sessions.setInstructions",
-    "Sets the system text of later calls; null: none",
-    z.strictObject({ instructions: z.string().min(1).nullable() }).openapi("SetInstructionsRequest"),
-    (c, id, { instructions }) =>
+  "set-instructions": verb({
+    operationId: "sessions.setInstructions",
+    summary: "Sets the system text of later calls; null: none",
+    request: z.strictObject({ instructions: z.string().min(1).nullable() }).openapi("SetInstructionsRequest"),
+    run: (c, id, { instructions }) =>
       sendCommand(c, id, {
         do: "setInstructions",
         instructions: instructions === null ? undefined : systemText(instructions),
       }),
-  ),
-  "set-phase": verb(
-    "sessions.setPhase",
-    "Sets a label; null: none",
-    z.strictObject({ phase: z.string().min(1).max(64).nullable() }).openapi("SetPhaseRequest"),
-    (c, id, { phase }) => sendCommand(c, id, { do: "setPhase", phase }),
-  ),
-  pause: verb("sessions.pause", "Pauses the session; calls are refused", nothing, (c, id) =>
-    sendCommand(c, id, { do: "pause" }),
-  ),
-  resume: verb("sessions.resume", "Resumes the session; calls are accepted", nothing, (c, id) =>
-    sendCommand(c, id, { do: "resume" }),
-  ),
-  branch: verb(
-    "sessions.branch",
-    "Creates a session with a copy of the history up to a turn",
-    z
+  }),
+  "set-phase": verb({
+    operationId: "sessions.setPhase",
+    summary: "Sets a label; null: none",
+    request: z.strictObject({ phase: z.string().min(1).max(64).nullable() }).openapi("SetPhaseRequest"),
+    run: (c, id, { phase }) => sendCommand(c, id, { do: "setPhase", phase }),
+  }),
+  pause: verb({
+    operationId: "sessions.pause",
+    summary: "Pauses the session; calls are refused",
+    request: nothing,
+    run: (c, id) => sendCommand(c, id, { do: "pause" }),
+  }),
+  resume: verb({
+    operationId: "sessions.resume",
+    summary: "Resumes the session; calls are accepted",
+    request: nothing,
+    run: (c, id) => sendCommand(c, id, { do: "resume" }),
+  }),
+  branch: verb({
+    operationId: "sessions.branch",
+    summary: "Creates a session with a copy of the history up to a turn",
+    request: z
       .strictObject({
         from: reference.optional().meta({ description: "A turn, a call or a snapshot's name; the head if absent." }),
         transforms: z.array(transformSchema).max(16).optional(),
         id: chosenId.optional(),
       })
       .openapi("BranchRequest"),
-    (c, id, { from, transforms = [], id: chosen }) => branchSession(c, id, { from, transforms, id: chosen }),
-    "Session",
-    201,
-  ),
-  compact: verb(
-    "sessions.compact",
-    "Replaces earlier turns by a shorter form",
-    z
+    run: (c, id, { from, transforms = [], id: chosen }) => branchSession(c, id, { from, transforms, id: chosen }),
+    status: 201,
+  }),
+  compact: verb({
+    operationId: "sessions.compact",
+    summary: "Replaces earlier turns by a shorter form",
+    request: z
       .strictObject({
         strategy: z.enum(COMPACTION_STRATEGIES).default("summarize"),
         keep_last: z.int().min(0).optional(),
         model: z.string().min(1).optional(),
       })
       .openapi("CompactSessionRequest"),
-    (c, id, request) => sendCommand(c, id, { do: "compact", ...request }),
-    "Compaction",
-  ),
-  snapshot: verb(
-    "sessions.snapshots.create",
-    "Names the current head",
-    z
+    run: (c, id, request) => sendCommand(c, id, { do: "compact", ...request }),
+    answer: "Compaction",
+  }),
+  snapshot: verb({
+    operationId: "sessions.snapshots.create",
+    summary: "Names the current head",
+    request: z
       .strictObject({ name: z.string().regex(/^[\w.:-]{1,128}$/, "expected up to 128 of A-Z a-z 0-9 _ . : -") })
       .openapi("SnapshotRequest"),
-    (c, id, { name }) => sendCommand(c, id, { do: "snapshot", name }),
-    "Snapshot",
-    201,
-  ),
-  token: verb(
-    "sessions.tokens.create",
-    "Creates a client token for this session",
-    tokenRequest,
-    issueClientToken,
-    "ClientToken",
-  ),
-  replay: verb(
-    "sessions.replay",
-    "Replays turns in a branch, with the same or another model",
-    replayRequest,
-    replay,
-    "Replay",
-  ),
+    run: (c, id, { name }) => sendCommand(c, id, { do: "snapshot", name }),
+    answer: "Snapshot",
+    status: 201,
+  }),
+  token: verb({
+    operationId: "sessions.tokens.create",
+    summary: "Creates a client token for this session",
+    request: tokenRequest,
+    run: issueClientToken,
+    answer: "ClientToken",
+  }),
+  replay: verb({
+    operationId: "sessions.replay",
+    summary: "Replays turns in a branch, with the same or another model",
+    request: replayRequest,
+    run: replay,
+    answer: "Replay",
+  }),
 };
 
 /**
