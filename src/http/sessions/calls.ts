@@ -6,6 +6,7 @@ import { stubForId } from "../../platform/session-stubs.ts";
 import type { CallState } from "../../session/calls.ts";
 import { type Attempt, type CallRecord, findCall, runIdOf, stopReasonOf } from "../../store/records.ts";
 import { withPrefix } from "../../wire/id.ts";
+import { withoutUndefined } from "../../wire/json.ts";
 import { describedResponse, errorResponses } from "../openapi/responses.ts";
 import type { AppEnv } from "../request/env.ts";
 
@@ -80,42 +81,46 @@ type KnownCall = Partial<CallRecord> &
 
 /** As the API returns it: snake_case, times in RFC 3339, unknown members absent. */
 function toApiRecord(record: KnownCall): ApiCall {
-  const { usage: counted, latency, createdAt, endedAt, costMicrosUsd, attempts, losses, error, metadata } = record;
-  const wasted = attempts && discardedCostMicros(attempts);
-  return {
+  const { usage, latency, attempts } = record;
+  return withoutUndefined<ApiCall>({
     id: record.id,
     object: "call",
     run_id: runIdOf(record.id),
     session_id: record.sessionId,
-    ...(record.turnId !== undefined && { turn_id: record.turnId }),
+    turn_id: record.turnId,
     key_id: record.keyId,
     surface: record.surface,
     stream: record.stream,
     context_mode: record.contextMode,
     status: record.status ?? "running",
-    ...(record.status !== undefined && { stop_reason: stopReasonOf(record as CallRecord) }),
-    ...(record.finishReason !== undefined && { finish_reason: record.finishReason }),
+    stop_reason: record.status && stopReasonOf(record as CallRecord),
+    finish_reason: record.finishReason,
     model_asked: record.modelAsked,
-    ...(record.model !== undefined && { model: record.model }),
-    ...(record.provider !== undefined && { provider: record.provider }),
-    ...(counted !== undefined && { usage: encodeUsage(counted) }),
-    ...(costMicrosUsd !== undefined && { cost_micros_usd: costMicrosUsd }),
-    ...(latency !== undefined && {
-      latency_ms: { gateway: latency.gateway, upstream_first_byte: latency.firstByte, total: latency.total },
-    }),
-    ...(wasted !== undefined && { wasted_cost_micros_usd: wasted }),
-    ...(attempts !== undefined && { attempts: attempts.map(toApiAttempt) }),
-    ...(losses !== undefined && { losses }),
-    ...(error !== undefined && { error }),
-    ...(metadata !== undefined && { metadata }),
-    created_at: new Date(createdAt).toISOString(),
-    ...(endedAt !== undefined && { ended_at: new Date(endedAt).toISOString() }),
-  };
+    model: record.model,
+    provider: record.provider,
+    usage: usage && encodeUsage(usage),
+    cost_micros_usd: record.costMicrosUsd,
+    latency_ms: latency && {
+      gateway: latency.gateway,
+      upstream_first_byte: latency.firstByte,
+      total: latency.total,
+    },
+    wasted_cost_micros_usd: attempts && discardedCostMicros(attempts),
+    attempts: attempts?.map(toApiAttempt),
+    losses: record.losses,
+    error: record.error,
+    metadata: record.metadata,
+    created_at: toTime(record.createdAt),
+    ended_at: record.endedAt === undefined ? undefined : toTime(record.endedAt),
+  });
 }
 
-const toApiAttempt = ({ startedAt, usage, costMicrosUsd, ...made }: Attempt): object => ({
-  ...made,
-  started_at: new Date(startedAt).toISOString(),
-  ...(usage !== undefined && { usage: encodeUsage(usage) }),
-  ...(costMicrosUsd !== undefined && { cost_micros_usd: costMicrosUsd }),
-});
+const toApiAttempt = ({ startedAt, usage, costMicrosUsd, ...made }: Attempt): object =>
+  withoutUndefined({
+    ...made,
+    started_at: toTime(startedAt),
+    usage: usage && encodeUsage(usage),
+    cost_micros_usd: costMicrosUsd,
+  });
+
+const toTime = (at: number): string => new Date(at).toISOString();
