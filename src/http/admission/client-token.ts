@@ -4,6 +4,8 @@ import { sessionObjectId } from "../../platform/session-stubs.ts";
 import { objectIdIn } from "../../wire/id.ts";
 import { type AppEnv, GEMINI_PATH } from "../request/env.ts";
 
+/** Routes that name no session; a socket is one of the token's session. */
+const OPEN_ROUTES = new Set(["/v1/ws", "/v1/me"]);
 /** Calls that name their session in the body: `requireOwnObject` checks them once the body has been read. */
 const CALLS = /^\/v1\/(chat\/completions|responses|messages|calls)$/;
 const GENERATES = /:(stream)?[gG]enerateContent$/;
@@ -11,15 +13,22 @@ const GENERATES = /:(stream)?[gG]enerateContent$/;
 /** Restricts a client token to the routes of its own session. Throws `auth.forbidden`. */
 export function requireOwnSession({ req, env, var: { caller } }: Context<AppEnv>): void {
   const { session, org } = caller;
-  if (session === undefined || req.path === "/v1/ws" || req.path === "/v1/me") return;
-  const isCall =
-    req.method === "POST" && (CALLS.test(req.path) || (GEMINI_PATH.test(req.path) && GENERATES.test(req.path)));
-  if (isCall) return;
+  if (session === undefined || OPEN_ROUTES.has(req.path) || namesSessionInBody(req)) return;
   const [, kind, rest = ""] = /^\/v1\/(sessions|calls|runs)\/(.+)$/.exec(req.path) ?? [];
-  if (kind === "sessions" && belongsTo(session, rest, req.method)) return;
-  const objectId = objectIdIn(kind === "runs" ? "run" : "call", rest.split(":")[0]!);
-  if (kind !== "sessions" && objectId !== undefined && objectId === sessionObjectId(env.SESSIONS, org, session)) return;
-  throw otherSession(session);
+  const isOwn =
+    kind === "sessions"
+      ? belongsTo(session, rest, req.method)
+      : objectIdOfCall(kind, rest) === sessionObjectId(env.SESSIONS, org, session);
+  if (!isOwn) throw otherSession(session);
+}
+
+const namesSessionInBody = ({ method, path }: { method: string; path: string }): boolean =>
+  method === "POST" && (CALLS.test(path) || (GEMINI_PATH.test(path) && GENERATES.test(path)));
+
+/** The id of the session's object in the id of a call or run; undefined on other routes. */
+function objectIdOfCall(kind: string | undefined, rest: string): string | undefined {
+  const [id] = rest.split(":");
+  return objectIdIn(kind === "runs" ? "run" : "call", id!);
 }
 
 /** Throws `auth.forbidden` for a call to another session. `objectId` is `undefined` if the call creates a session. */
