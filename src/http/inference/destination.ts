@@ -29,25 +29,27 @@ export async function resolveDestination(
   surface: SurfaceId,
   context: DestinationContext,
 ): Promise<Destination> {
-  const { org, env, unstored } = context;
   const state = surface === "responses" ? readRequestedState(request) : undefined;
-  const from = state?.previous === undefined ? undefined : await findPrevious(state.previous, context);
-  const named = request.rhone.session_id ?? sessionIdOf(state);
-  const to = named === undefined ? undefined : sessionObjectId(env.SESSIONS, org, named);
-  if (from !== undefined && to !== undefined && from.objectId !== to)
-    throw invalid("previous_response_id", "expected a response of the session that rhone.session_id names");
-  const response = state && {
-    ...toResponsesState(state),
-    ...(from !== undefined && { from: from.response }),
-    ...(unstored !== undefined && state.isWarmUp && { isWarmUp: true as const }),
-  };
-  const objectId = from?.objectId ?? to ?? objectIdOfParent(request.rhone.parent, env);
+  const previous = state?.previous === undefined ? undefined : await findPrevious(state.previous, context);
+  const at = locateSession(request.rhone, { conversation: state?.conversation, previous }, context);
+  const response = state && toResponsesState(state, previous, context);
   if (request.rhone.context_mode === "stateless" && needsState(response))
     throw invalid("rhone.context_mode", "expected stateful, or no previous_response_id, conversation or background");
-  return {
-    ...(objectId !== undefined && { at: { sessionId: named ?? `sess_${objectId}`, objectId } }),
-    ...(response !== undefined && { response }),
-  };
+  return { ...(at !== undefined && { at }), ...(response !== undefined && { response }) };
+}
+
+/** The session that the request names, or whose response or turn it continues; undefined if there is none. */
+function locateSession(
+  { session_id, parent }: RequestText["rhone"],
+  { conversation, previous }: { conversation: string | undefined; previous: PreviousResponse | undefined },
+  { org, env }: DestinationContext,
+): Destination["at"] {
+  const sessionId = session_id ?? (conversation === undefined ? undefined : sessionIdOf(conversation));
+  const named = sessionId === undefined ? undefined : sessionObjectId(env.SESSIONS, org, sessionId);
+  if (previous !== undefined && named !== undefined && previous.objectId !== named)
+    throw invalid("previous_response_id", "expected a response of the session that rhone.session_id names");
+  const objectId = previous?.objectId ?? named ?? objectIdOfParent(parent, env);
+  return objectId === undefined ? undefined : { sessionId: sessionId ?? `sess_${objectId}`, objectId };
 }
 
 /** Ids of turns, calls and responses made by the gateway contain the id of their session's object. */
@@ -67,23 +69,31 @@ export const needsState = (response: ResponsesState | undefined): boolean =>
     response.background ||
     response.isWarmUp === true);
 
-const toResponsesState = ({ stored, background, conversation }: RequestedState): ResponsesState => ({
+/** Only the WebSocket mode, which has unstored responses, has requests that prepare the next one. */
+const toResponsesState = (
+  { stored, background, conversation, isWarmUp }: RequestedState,
+  previous: PreviousResponse | undefined,
+  { unstored }: DestinationContext,
+): ResponsesState => ({
   stored,
   background,
   ...(conversation !== undefined && { conversation }),
+  ...(previous !== undefined && { from: previous.response }),
+  ...(unstored !== undefined && isWarmUp && { isWarmUp }),
 });
 
 /** A conversation of OpenAI's API is a session: `conv_x` is `sess_x`. */
-function sessionIdOf(state: RequestedState | undefined): string | undefined {
-  const { conversation } = state ?? {};
-  if (conversation === undefined) return undefined;
+function sessionIdOf(conversation: string): string {
   if (!CONVERSATION.test(conversation)) throw conversationNotFound(conversation);
   return withPrefix(conversation, "sess");
 }
 
 const CONVERSATION = idPattern("conv");
 
-async function findPrevious(id: string, { org, env, unstored }: DestinationContext) {
+/** A previous response, and the id of its session's object. */
+type PreviousResponse = { objectId: string; response: NonNullable<ResponsesState["from"]> };
+
+async function findPrevious(id: string, { org, env, unstored }: DestinationContext): Promise<PreviousResponse> {
   const local = unstored?.get(id);
   const found = local ?? (await findResponseLocation(env.DIRECTORY, org, id));
   // An id that was not made by this deployment contains no valid object id.
