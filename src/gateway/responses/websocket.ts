@@ -3,7 +3,7 @@ import { openaiResponses } from "../../dialects/openai-responses/index.ts";
 import type { ResponseLocation } from "../../session/response-index.ts";
 import { MAX_FRAME_BYTES } from "../../surfaces/body.ts";
 import { objectIdIn } from "../../wire/id.ts";
-import { isObject, type JsonObject, stringOf, tryParseJson } from "../../wire/json.ts";
+import { isObject, type Json, type JsonObject, stringOf, tryParseJson } from "../../wire/json.ts";
 import { appendMember, findMembers, removeMember, splice } from "../../wire/splice.ts";
 import { SseSplitter } from "../../wire/sse.ts";
 
@@ -103,24 +103,21 @@ export class ResponsesSocket {
   /** Sends the response's events, or its error. Resolves to whether the response was completed. */
   async #sendEvents(response: Response, isUnstored: boolean, channel: string | undefined): Promise<boolean> {
     if (response.headers.get("content-type")?.includes("event-stream") !== true || response.body === null) {
-      const body = tryParseJson(await response.text());
-      this.#send(encodeErrorFrame(isObject(body) && isObject(body.error) ? body.error : {}, response.status), channel);
+      this.#send(encodeErrorFrame(readError(tryParseJson(await response.text())) ?? {}, response.status), channel);
       return false;
     }
-    const call = response.headers.get("x-rhone-call-id") ?? "";
     const splitter = new SseSplitter();
-    let end: string | undefined;
+    let completed: string | undefined;
     for await (const chunk of response.body)
-      for (const { data } of splitter.push(chunk)) {
-        const event = data === undefined ? undefined : tryParseJson(data);
+      for (const { data = "" } of splitter.push(chunk)) {
+        const event = tryParseJson(data);
         if (!isObject(event)) continue;
-        if (event.type === "error")
-          this.#send(encodeErrorFrame(isObject(event.error) ? event.error : event, 500), channel);
-        else this.#send(data!, channel);
-        end = completedResponseId(event) ?? end;
+        this.#send(event.type === "error" ? encodeErrorFrame(readError(event) ?? event, 500) : data, channel);
+        completed = completedResponseId(event) ?? completed;
       }
-    if (end !== undefined && isUnstored) this.#rememberUnstored(end, { call, place: objectIdIn("call", call) ?? "" });
-    return end !== undefined;
+    if (completed === undefined) return false;
+    if (isUnstored) this.#rememberUnstored(completed, locationOf(response));
+    return true;
   }
 
   /** Keeps the newest entry last, so that the first one is the one to forget. */
@@ -185,6 +182,16 @@ function completedResponseId({ type, response }: JsonObject): string | undefined
   const isEnd = type === "response.completed" || type === "response.incomplete";
   return isEnd && isObject(response) ? stringOf(response.id) : undefined;
 }
+
+/** Where the gateway stored the call of the response. */
+function locationOf({ headers }: Response): ResponseLocation {
+  const call = headers.get("x-rhone-call-id") ?? "";
+  return { call, place: objectIdIn("call", call) ?? "" };
+}
+
+/** The members of the error in the body of an error, or in an `error` event; undefined if there are none. */
+const readError = (body: Json | undefined): JsonObject | undefined =>
+  isObject(body) && isObject(body.error) ? body.error : undefined;
 
 /** An error frame as OpenAI sends it. Clients of this mode distinguish errors by `code`, so it is never absent. */
 function encodeErrorFrame({ type, code, message, param }: JsonObject, status: number): string {
