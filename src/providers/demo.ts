@@ -62,44 +62,69 @@ function respond(request: ModelRequest): ModelResponse {
 /** Most answers to one request. OpenAI API reference, Chat: `n`. */
 const MAX_ANSWERS = 128;
 
-/** Phrases that the demo understands: a tool to call, a fact to remember, a question about one, a request to repeat. */
+/** What an answer depends on. `text`: that of the last message. */
+type Prompt = { text: string; last: Message | undefined; request: ModelRequest };
+
+/** What the demo understands, in order: the first rule that returns a block answers. */
+const RULES: readonly ((prompt: Prompt) => Block | undefined)[] = [
+  repeatResult,
+  callTool,
+  recallFact,
+  repeatMessage,
+  confirmFact,
+];
+
+/** Answers by the first rule that applies; other messages are repeated. */
+function chooseReply(request: ModelRequest): Block {
+  const last = request.messages.at(-1);
+  const prompt = { text: messageText(last), last, request };
+  for (const rule of RULES) {
+    const block = rule(prompt);
+    if (block !== undefined) return block;
+  }
+  return textBlock(`You said: ${prompt.text}`);
+}
+
+function repeatResult({ last }: Prompt): Block | undefined {
+  const result = last?.blocks.findLast((block) => block.kind === "tool_result");
+  return result && textBlock(`The tool says: ${blockText(result)}`);
+}
+
+/** "call … with {…}" calls a declared tool. */
 const CALL = /\bcall (?<name>[\w-]+)(?: with (?<args>\{.*\}))?/s;
+
+function callTool({ text, request: { messages, tools = [] } }: Prompt): Block | undefined {
+  const { name, args = "{}" } = CALL.exec(text)?.groups ?? {};
+  if (name === undefined) return undefined;
+  const isDeclared = tools.some((tool) => tool.kind === "function" && tool.name === name);
+  if (!isDeclared) return textBlock(`There is no tool named ${name}.`);
+  const whole = tryParseJson(args) === undefined ? "{}" : args;
+  const id = `call_${sha256(JSON.stringify([messages.length, name, whole])).slice(0, 24)}`;
+  return { kind: "tool_call", id, name, arguments: whole };
+}
+
+/** "my … is …" is a fact, and "what is my …?" a question about one. */
 const FACT = /\bmy (?<subject>[\w ]{1,40}?) (?:is|are) (?<value>[^.!?\n]+)/gi;
 const QUESTION = /\bwhat(?:'s|’s| is| are) my (?<subject>[\w ]{1,40}?)\s*\?/i;
+
+function recallFact({ text, request: { messages } }: Prompt): Block | undefined {
+  const subject = QUESTION.exec(text)?.groups?.subject?.toLowerCase();
+  if (subject === undefined) return undefined;
+  const value = findFacts(messages).get(subject);
+  return textBlock(value === undefined ? `You have not told me your ${subject} yet.` : `Your ${subject} is ${value}.`);
+}
+
 const ECHO = /\bwhat did i (?:just )?say\b/i;
 
-/** A tool result is repeated; otherwise the last message decides. */
-function chooseReply({ messages, tools = [] }: ModelRequest): Block {
-  const last = messages.at(-1);
-  const result = last?.blocks.findLast((block) => block.kind === "tool_result");
-  if (result !== undefined) return textBlock(`The tool says: ${blockText(result)}`);
-  const question = messageText(last);
-  const call = CALL.exec(question)?.groups;
-  if (call?.name !== undefined) {
-    const { name, args = "{}" } = call;
-    const isDeclared = tools.some((tool) => tool.kind === "function" && tool.name === name);
-    if (!isDeclared) return textBlock(`There is no tool named ${name}.`);
-    const whole = tryParseJson(args) === undefined ? "{}" : args;
-    return {
-      kind: "tool_call",
-      id: `call_${sha256(JSON.stringify([messages.length, name, whole])).slice(0, 24)}`,
-      name,
-      arguments: whole,
-    };
-  }
-  const subject = QUESTION.exec(question)?.groups?.subject?.toLowerCase();
-  if (subject !== undefined) {
-    const value = findFacts(messages).get(subject);
-    return textBlock(
-      value === undefined ? `You have not told me your ${subject} yet.` : `Your ${subject} is ${value}.`,
-    );
-  }
+function repeatMessage({ text, request: { messages } }: Prompt): Block | undefined {
+  if (!ECHO.test(text)) return undefined;
   const before = messages.slice(0, -1).findLast(({ role }) => role === "user");
-  if (ECHO.test(question)) return textBlock(before === undefined ? "Nothing yet." : `You said: ${messageText(before)}`);
+  return textBlock(before === undefined ? "Nothing yet." : `You said: ${messageText(before)}`);
+}
+
+function confirmFact({ last }: Prompt): Block | undefined {
   const [fact] = findFacts(last === undefined ? [] : [last]);
-  return textBlock(
-    fact === undefined ? `You said: ${question}` : `I will remember that your ${fact[0]} is ${fact[1]}.`,
-  );
+  return fact && textBlock(`I will remember that your ${fact[0]} is ${fact[1]}.`);
 }
 
 /** The facts of the form "my … is …" in the user's messages, the latest value for each subject. */
