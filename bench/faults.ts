@@ -124,7 +124,7 @@ async function makeCall(i: number): Promise<void> {
     });
     const text = await response.text();
     times.push(Date.now() - started);
-    const outcome = judge(response, text, surface, fault, at);
+    const outcome = judge(response, text, { surface, fault, at });
     outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
     const id = response.headers.get("x-rhone-call-id");
     if (id !== null) calls.push({ id, outcome, model: at });
@@ -133,7 +133,12 @@ async function makeCall(i: number): Promise<void> {
   }
 }
 
-function judge(response: Response, text: string, surface: keyof typeof ENDS, fault: string, at: string): string {
+/** What came of a call, in one line. A problem is added to the list, with the call's description `at`. */
+function judge(
+  response: Response,
+  text: string,
+  { surface, fault, at }: { surface: keyof typeof ENDS; fault: string; at: string },
+): string {
   if (!response.ok) return `status ${response.status}`;
   const isEnded = ENDS[surface].test(text);
   const hasError = /"error":\s*\{|response\.failed|event: error/.test(text.replace(/"error":\s*null/g, ""));

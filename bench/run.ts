@@ -53,6 +53,16 @@ export const FULL: RunLength = {
 
 type Log = (text: string) => void;
 
+/** What the steps of a run share. `routes`: those whose server is running. */
+type Run = {
+  length: RunLength;
+  upstream: string;
+  running: ReadonlyMap<string, RunningServer>;
+  routes: readonly Route[];
+  results: Results;
+  log: Log;
+};
+
 /** Measures these servers side by side. The results include the servers that cannot be measured, with the reason. */
 export async function run(servers: readonly Server[], length: RunLength, log: Log, routes = ROUTES): Promise<Results> {
   const start = Date.now();
@@ -68,53 +78,68 @@ export async function run(servers: readonly Server[], length: RunLength, log: Lo
     depths: [],
   };
   const running = await startAll(servers, { upstream, results, log });
-  const originsOf = (server: string): Origins => ({ origin: running.get(server)?.origin ?? upstream, upstream });
   const available = routes.filter(({ server }) => server === "upstream" || running.has(server));
-
-  if (length.streams > 0)
-    await measureOpenStreams(servers, available, { upstream, running, results, log, streams: length.streams });
-  for (const route of available) {
-    log(`warming up: ${route.label}`);
-    const failed = await warmUp(route, { origins: originsOf(route.server), seconds: length.warmSeconds });
-    if (failed === undefined) continue;
-    log(`${route.id}: ${failed}`);
-    for (const scenario of length.scenarios) (results.cells[route.id] ??= {})[scenario.id] = { cells: [], failed };
-  }
-  for (let round = 0; round < length.rounds; round++) {
-    for (const scenario of length.scenarios) {
-      log(`round ${round + 1} of ${length.rounds}: ${scenario.label}`);
-      // Each round starts with another route, so that none is always the first.
-      const at = (round * 5) % available.length;
-      for (const route of [...available.slice(at), ...available.slice(0, at)]) {
-        const cells = ((results.cells[route.id] ??= {})[scenario.id] ??= { cells: [] });
-        if (cells.failed !== undefined) continue;
-        const { pace } = length;
-        const options = { origins: originsOf(route.server), running: running.get(route.server), pace };
-        const cell = await measure(route, scenario, options).catch((error: Error) => {
-          cells.failed = error.message.slice(0, 300);
-          log(`${route.id}: ${cells.failed}`);
-        });
-        if (cell === undefined) continue;
-        cells.cells.push(cell);
-        addCalls(results, route, cell.calls);
-        if (cell.error !== undefined) log(`${route.id}: ${cell.errors} calls failed: ${cell.error}`);
-      }
-    }
-  }
+  const whole: Run = { length, upstream, running, routes: available, results, log };
+  if (length.streams > 0) await measureOpenStreams(servers, whole);
+  for (const route of available) await warmUpRoute(route, whole);
+  for (let round = 0; round < length.rounds; round++) await measureRound(round, whole);
   if (running.has("rhone") && length.depths.length > 0) {
     log("a session's turn at depth");
-    results.depths = await measureDepths(originsOf("rhone"), length.depths, length.samples);
+    results.depths = await measureDepths(originsOf("rhone", whole), length.depths, length.samples);
   }
   for (const [id, server] of running) {
     await callMany(
       available.find((route) => route.server === id)!,
-      { origins: originsOf(id), server, results, length, log },
+      server,
+      whole,
     );
     results.servers[id]!.afterBytes = server.memory();
     await server.stop();
   }
   results.seconds = Math.round((Date.now() - start) / 1000);
   return results;
+}
+
+const originsOf = (server: string, { running, upstream }: Run): Origins => ({
+  origin: running.get(server)?.origin ?? upstream,
+  upstream,
+});
+
+/** A route that fails here is not measured: each of its cells has the reason. */
+async function warmUpRoute(route: Route, whole: Run): Promise<void> {
+  const { length, results, log } = whole;
+  log(`warming up: ${route.label}`);
+  const failed = await warmUp(route, { origins: originsOf(route.server, whole), seconds: length.warmSeconds });
+  if (failed === undefined) return;
+  log(`${route.id}: ${failed}`);
+  for (const scenario of length.scenarios) (results.cells[route.id] ??= {})[scenario.id] = { cells: [], failed };
+}
+
+/** Measures each scenario on all routes. Each round starts with another route, so that none is always the first. */
+async function measureRound(round: number, whole: Run): Promise<void> {
+  const { length, routes, log } = whole;
+  const at = (round * 5) % routes.length;
+  for (const scenario of length.scenarios) {
+    log(`round ${round + 1} of ${length.rounds}: ${scenario.label}`);
+    for (const route of [...routes.slice(at), ...routes.slice(0, at)]) await measureCell(route, scenario, whole);
+  }
+}
+
+/** Adds one measurement. A scenario that fails once on a route is not measured there again. */
+async function measureCell(route: Route, scenario: Scenario, whole: Run): Promise<void> {
+  const { length, running, results, log } = whole;
+  const cells = ((results.cells[route.id] ??= {})[scenario.id] ??= { cells: [] });
+  if (cells.failed !== undefined) return;
+  const origins = originsOf(route.server, whole);
+  try {
+    const cell = await measure(route, scenario, { origins, running: running.get(route.server), pace: length.pace });
+    cells.cells.push(cell);
+    addCalls(results, route, cell.calls);
+    if (cell.error !== undefined) log(`${route.id}: ${cell.errors} calls failed: ${cell.error}`);
+  } catch (error) {
+    cells.failed = (error as Error).message.slice(0, 300);
+    log(`${route.id}: ${cells.failed}`);
+  }
 }
 
 /** Starts all servers and does not return; for another load generator. */
@@ -157,12 +182,9 @@ async function startAll(
 }
 
 /** The first route of a server is measured in its new process; each further route has another new process. */
-async function measureOpenStreams(
-  servers: readonly Server[],
-  routes: readonly Route[],
-  options: { upstream: string; running: Map<string, RunningServer>; results: Results; log: Log; streams: number },
-): Promise<void> {
-  const { upstream, running, results, log, streams } = options;
+async function measureOpenStreams(servers: readonly Server[], whole: Run): Promise<void> {
+  const { upstream, running, routes, results, log } = whole;
+  const { streams } = whole.length;
   const used = new Set<string>();
   for (const route of routes) {
     if (!route.holdsStreams) continue;
@@ -189,20 +211,13 @@ async function measureOpenStreams(
 }
 
 /** Makes `length.calls` calls, or as many as fit into `length.longest` seconds: a slow server would need hours. */
-async function callMany(
-  route: Route,
-  {
-    origins,
-    server,
-    results,
-    length,
-    log,
-  }: { origins: Origins; server: RunningServer; results: Results; length: RunLength; log: Log },
-): Promise<void> {
+async function callMany(route: Route, server: RunningServer, whole: Run): Promise<void> {
+  const { length, results, log } = whole;
   if (length.calls === 0) return;
   log(`${route.server}: up to ${length.calls} calls`);
   const scenario: Scenario = { id: "many", label: "", answer: { kind: "whole", bytes: 1024 }, concurrency: 32 };
   const pace = { seconds: 2, cpuSeconds: 2 };
+  const origins = originsOf(route.server, whole);
   for (const end = Date.now() + length.longest * 1000; Date.now() < end;) {
     if ((results.servers[route.server]!.afterCalls ?? 0) >= length.calls) return;
     const { calls } = await measure(route, scenario, { origins, running: server, pace });

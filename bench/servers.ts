@@ -73,7 +73,7 @@ export const listServers = (project: string): readonly Server[] => [
     label: "Portkey",
     version: () => (JSON.parse(readFileSync(join(PORTKEY, "package.json"), "utf8")) as { version: string }).version,
     missing: () => (existsSync(PORTKEY) ? undefined : readFailure("portkey")),
-    install: () => runStep("portkey", "npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund"], HERE),
+    install: () => runStep("portkey", "npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund"]),
     start: ({ upstream, dir }) =>
       serve(buildPortkeyCall("openai"), { upstream, dir }, (port) => ({
         command: process.execPath,
@@ -121,8 +121,8 @@ export const listServers = (project: string): readonly Server[] => [
       spawnSync("go", ["version", "-m", BIFROST], { encoding: "utf8" }).stdout.match(/mod\s\S+\s(\S+)/)?.[1] ?? "",
     missing: () => (existsSync(BIFROST) ? undefined : readFailure("bifrost")),
     install: () =>
-      runStep("bifrost", "go", ["install", "github.com/maximhq/bifrost/transports/bifrost-http@latest"], HERE, {
-        GOBIN: join(CACHE, "bifrost"),
+      runStep("bifrost", "go", ["install", "github.com/maximhq/bifrost/transports/bifrost-http@latest"], {
+        env: { GOBIN: join(CACHE, "bifrost") },
       }),
     start: ({ upstream, dir }) => {
       mkdirSync(join(dir, "bifrost"), { recursive: true });
@@ -169,7 +169,12 @@ async function serve(
 }
 
 /** Runs a step of an installation. The reason of a failure is stored in a file, which `missing` reads. */
-function runStep(id: string, command: string, args: string[], cwd = HERE, env: Record<string, string> = {}): void {
+function runStep(
+  id: string,
+  command: string,
+  args: string[],
+  { cwd = HERE, env = {} }: { cwd?: string; env?: Record<string, string> } = {},
+): void {
   mkdirSync(CACHE, { recursive: true });
   rmSync(failureFile(id), { force: true });
   console.log(`$ ${command} ${args.join(" ")}`);
