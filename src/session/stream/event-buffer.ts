@@ -9,7 +9,7 @@ import {
   lastIdOf,
   NO_BYTES,
   type Segment,
-  segmentAfter,
+  segmentsAfter,
   toRowParts,
   toSegments,
 } from "./segments.ts";
@@ -154,21 +154,9 @@ export class EventBuffer {
   /** Deletes expired streams and rows. Returns when to run again, in Unix milliseconds; undefined if nothing is left. */
   dropExpired(): number | undefined {
     const now = this.#now();
-    this.#sql("DELETE FROM streams WHERE ended_at <= ?", now - STREAM_RETENTION_MS);
-    const liveStarts = [...this.#live.values()].map(({ first }) => first);
-    const [oldest] = this.#sql<{ first: number | null }>("SELECT min(first) AS first FROM streams");
-    const needed = Math.min(...liveStarts, oldest?.first ?? Infinity, this.lastId + 1);
-    // Rows are in the order in which they were written: the search ends at the first one that has not expired.
-    const dropped = this.#sql<{ last: number }>(
-      `DELETE FROM events WHERE last < min(?1, coalesce(
-         (SELECT last FROM events WHERE written_at > ?2 ORDER BY last LIMIT 1), ?1)) RETURNING last`,
-      needed,
-      now - STREAM_RETENTION_MS,
-    );
-    if (dropped.length > 0) {
-      const last = Math.max(...dropped.map((row) => row.last));
-      this.#sql("INSERT OR REPLACE INTO dropped (id, last) VALUES (1, ?)", last);
-    }
+    const expired = now - STREAM_RETENTION_MS;
+    this.#sql("DELETE FROM streams WHERE ended_at <= ?", expired);
+    this.#dropBefore(Math.min(this.#firstStreamed(), this.#firstWrittenAfter(expired)));
     const [next] = this.#sql<{ at: number | null }>(
       "SELECT coalesce((SELECT min(ended_at) FROM streams), (SELECT written_at FROM events ORDER BY last LIMIT 1)) AS at",
     );
@@ -212,6 +200,30 @@ export class EventBuffer {
     this.#notifyReaders();
   }
 
+  /** The id of the first block that a stream still needs; the next id if there is no stream. */
+  #firstStreamed(): number {
+    const live = [...this.#live.values()].map(({ first }) => first);
+    const [stored] = this.#sql<{ first: number | null }>("SELECT min(first) AS first FROM streams");
+    return Math.min(...live, stored?.first ?? Infinity, this.lastId + 1);
+  }
+
+  /** An id in the first row written after this time. Rows are in the order in which they were written. */
+  #firstWrittenAfter(time: number): number {
+    const [row] = this.#sql<{ last: number }>(
+      "SELECT last FROM events WHERE written_at > ? ORDER BY last LIMIT 1",
+      time,
+    );
+    return row?.last ?? Infinity;
+  }
+
+  /** Deletes the rows that end before an id, and stores up to which id they reached. */
+  #dropBefore(id: number): void {
+    const dropped = this.#sql<{ last: number }>("DELETE FROM events WHERE last < ? RETURNING last", id);
+    if (dropped.length === 0) return;
+    const last = Math.max(...dropped.map((row) => row.last));
+    this.#sql("INSERT OR REPLACE INTO dropped (id, last) VALUES (1, ?)", last);
+  }
+
   #storeStream(call: string, stream: LiveStream, endedAt: number | null): void {
     stream.isStored = true;
     this.#sql(
@@ -237,20 +249,18 @@ export class EventBuffer {
 
   /** The next segments after an id: those of one row, or all that are in memory. */
   #readAfter(at: number): Segment[] {
-    const [oldest] = this.#tail;
     if (at >= this.lastId) return [];
-    if (oldest !== undefined && at >= oldest.id - 1) {
-      let from = this.#tail.length;
-      while (from > 0 && lastIdOf(this.#tail[from - 1]!) > at) from--;
-      return this.#tail.slice(from).map((segment) => segmentAfter(segment, at));
-    }
-    const rows = this.#sql<EventRow>(
+    const [oldest] = this.#tail;
+    const isInMemory = oldest !== undefined && at >= oldest.id - 1;
+    const rows = isInMemory ? [] : this.#rowAfter(at);
+    return segmentsAfter(rows.length === 0 ? this.#tail : toSegments(rows), at);
+  }
+
+  /** The records of the first row that ends after an id; none if there is no such row. */
+  #rowAfter(at: number): EventRow[] {
+    return this.#sql<EventRow>(
       "SELECT * FROM events WHERE last = (SELECT min(last) FROM events WHERE last > ?) ORDER BY part",
       at,
     );
-    if (rows.length === 0) return this.#tail;
-    return toSegments(rows)
-      .filter((segment) => lastIdOf(segment) > at)
-      .map((segment) => segmentAfter(segment, at));
   }
 }

@@ -51,8 +51,14 @@ export function toSegments(rows: readonly EventRow[]): Segment[] {
   });
 }
 
+/** What comes after the id `at` in consecutive segments. The search starts at the end, where most readers are. */
+export function segmentsAfter(segments: readonly Segment[], at: number): Segment[] {
+  const first = segments.findLastIndex((segment) => lastIdOf(segment) <= at) + 1;
+  return segments.slice(first).map((segment) => segmentAfter(segment, at));
+}
+
 /** The part of a segment after the id `at`: a reader may have read a part before segments were joined in a row. */
-export function segmentAfter(segment: Segment, at: number): Segment {
+function segmentAfter(segment: Segment, at: number): Segment {
   if (segment.id > at || segment.ordinal === undefined) return segment;
   const skipped = at - segment.id + 1;
   const blocks = decodeSse(segment.bytes);
