@@ -73,19 +73,20 @@ export class GrantPool {
     services: PoolServices,
     parts: Hold[],
   ): Promise<void> {
-    const missing: AccountGrants[] = [];
+    const requests: Promise<void>[] = [];
+    const reserveNew = async (grants: AccountGrants): Promise<void> => {
+      const hold = await grants.reserveNew(estimate, services);
+      if (hold !== undefined) parts.push(hold);
+    };
     for (const account of accounts) {
       const grants = this.#grantsOf(account);
       if (grants.isFree) continue;
       const hold = grants.reserve(estimate, services);
-      if (hold === undefined) missing.push(grants);
+      if (hold === undefined) requests.push(reserveNew(grants));
       else parts.push(hold);
     }
-    if (missing.length === 0) return;
-    const results = await Promise.allSettled(missing.map((grants) => grants.reserveNew(estimate, services)));
-    for (const result of results)
-      if (result.status === "fulfilled" && result.value !== undefined) parts.push(result.value);
-    const failed = results.find((result) => result.status === "rejected");
+    if (requests.length === 0) return;
+    const failed = (await Promise.allSettled(requests)).find((result) => result.status === "rejected");
     if (failed !== undefined) throw failed.reason;
   }
 
