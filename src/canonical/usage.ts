@@ -39,6 +39,8 @@ const PART_OF = {
 /** A kind of token that may have its own rate. */
 type TokenKind = "input" | "output" | keyof typeof PART_OF;
 
+const TOKEN_KINDS = ["input", "output", ...Object.keys(PART_OF)] as readonly TokenKind[];
+
 /**
  * The cost of a call in whole micro-dollars, rounded up so that it is never reported too low. Undefined if the price or a
  * count that it depends on is unknown.
@@ -48,15 +50,15 @@ export function computeCostMicros(usage: Usage, price: Price | undefined): numbe
   const { output, searches = 0 } = usage;
   if (price === undefined || output === undefined || input === undefined) return undefined;
   if (searches > 0 && price.search === undefined) return undefined;
-  const tokens = Object.entries(countByKind({ ...usage, output }, price)) as [TokenKind, number][];
+  const counts = countByKind(usage, output, price);
   // Integers throughout: with fractions, a rounding error such as that of 0.1 + 0.2 would add a micro-dollar.
-  const total = tokens.reduce((sum, [kind, count]) => sum + count * rateAt(input, findRate(kind, price)), 0);
+  const total = TOKEN_KINDS.reduce((sum, kind) => sum + counts[kind] * rateAt(input, findRate(kind, price)), 0);
   return Math.ceil(total / 1_000_000) + (price.call ?? 0) + searches * (price.search ?? 0);
 }
 
 /** Tokens by kind, each of them once: a part is not counted in its whole. Reasoning is a part only if it has its own rate. */
-function countByKind(usage: Usage & { output: number }, price: Price): Record<TokenKind, number> {
-  const { fresh = 0, cacheRead = 0, cacheWrite = 0, output } = usage;
+function countByKind(usage: Usage, output: number, price: Price): Record<TokenKind, number> {
+  const { fresh = 0, cacheRead = 0, cacheWrite = 0 } = usage;
   const cacheWrite1h = clampPart(usage.cacheWrite1h, cacheWrite);
   const inputAudio = clampPart(usage.inputAudio, fresh);
   const reasoning = price.reasoning === undefined ? 0 : clampPart(usage.reasoning, output);
