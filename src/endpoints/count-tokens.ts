@@ -109,7 +109,7 @@ export function prepareCount(request: CountRequest, context: Context, planned: T
     const around = request.around ?? (isBare ? (whole: string) => `{"generateContentRequest":${whole}}` : undefined);
     return { target, path, body: { text: around?.(withModelName(body, target.model)) ?? body }, losses };
   }
-  const { body, losses } = encodeBody(request, context, provider, encodeTarget);
+  const { body, losses } = encodeBody(request, context, encodeTarget);
   const text = JSON.stringify(counter.encodeBody(parseJson(body) as JsonObject, target));
   const surface = COUNTERS[request.surface.dialect.id]!;
   const translate: PreparedRequest["translate"] = (answer) => {

@@ -161,7 +161,7 @@ function buildBody(unsent: UnsentCall, appended: readonly Message[]): ProviderBo
     (instructions === undefined || instructions.dialect === dialect.id);
   return reusesBytes
     ? spliceBody(request, context, encodeTarget, findUsageOption(unsent))
-    : encodeBody(request, context, dialect, encodeTarget, appended);
+    : encodeBody(request, context, encodeTarget, appended);
 }
 
 /**

@@ -2,6 +2,7 @@ import { readNativeMessage } from "../canonical/native.ts";
 import { joinResults, pairResults } from "../canonical/tool-results.ts";
 import type { Loss, Message, ModelRequest } from "../canonical/types.ts";
 import type { EncodedRequest, EncodeTarget, StreamUsage, WireDialect } from "../dialects/dialect.ts";
+import { DIALECTS } from "../dialects/index.ts";
 import { decodeInstructions, decodeItems, instructionItems } from "../session/history/decode.ts";
 import type { Context } from "../session/session.ts";
 import type { WireItems } from "../session/turns.ts";
@@ -101,11 +102,11 @@ function fillMember(text: string, [key, json]: readonly [string, string]): strin
 export function encodeBody(
   parsed: ParsedRequest,
   context: Context,
-  dialect: WireDialect,
   target: EncodeTarget,
   appended: readonly Message[] = [],
 ): ProviderBody {
   const { request } = parsed;
+  const dialect = DIALECTS[target.dialect];
   const { history, known, instructions } = limitRestoredMarks(context, parsed, dialect);
   const systemCount = request.messages.length - parsed.messages.length + parsed.systemCount;
   const messages = [

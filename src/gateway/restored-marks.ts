@@ -1,5 +1,6 @@
 import type { Lifetime } from "../canonical/cache-marks.ts";
 import type { WireDialect } from "../dialects/dialect.ts";
+import type { MarkLimit } from "../dialects/mark-limit.ts";
 import type { Context } from "../session/session.ts";
 import type { WireItems } from "../session/turns.ts";
 import type { ParsedRequest } from "../surfaces/request.ts";
@@ -19,9 +20,7 @@ export function limitRestoredMarks(context: Context, parsed: ParsedRequest, { ma
   if (markLimit === undefined || (history.length === 0 && instructions === undefined)) return context;
   const { members, select } = markLimit;
   const member = instructions?.member;
-  const instructionNames = instructions === undefined ? NO_NAMES : (members[instructions.dialect] ?? NO_NAMES);
-  const marksInMember = findMarks(member?.json ?? "", instructionNames);
-  const marksInItems = findMarks(`[${instructions?.items ?? ""}]`, instructionNames);
+  const { inMember: marksInMember, inItems: marksInItems } = findInstructionMarks(instructions, members);
   const marksByTurn = history.map((items) => findItemMarks(items, members[items.dialect] ?? NO_NAMES));
   const marks = [...marksInMember, ...marksInItems, ...marksByTurn.flat()];
   if (marks.length === 0) return context;
@@ -35,16 +34,23 @@ export function limitRestoredMarks(context: Context, parsed: ParsedRequest, { ma
   const refused = new Set(marks.filter((_, i) => !selected.has(i)));
   const limited = { ...context, history: history.map((items, i) => withoutMarks(items, marksByTurn[i]!, refused)) };
   if (instructions === undefined) return limited;
-  return {
-    ...limited,
-    instructions: {
-      ...instructions,
-      ...(member !== undefined && { member: { ...member, json: removeMarks(member.json, marksInMember, refused) } }),
-      ...(instructions.items !== undefined && {
-        items: removeMarks(`[${instructions.items}]`, marksInItems, refused).slice(1, -1),
-      }),
-    },
+  const { items } = instructions;
+  const changed = {
+    ...(member !== undefined && { member: { ...member, json: removeMarks(member.json, marksInMember, refused) } }),
+    ...(items !== undefined && { items: removeMarks(`[${items}]`, marksInItems, refused).slice(1, -1) }),
   };
+  return { ...limited, instructions: { ...instructions, ...changed } };
+}
+
+/** The marks of instructions: in a member of the body, and in items. */
+function findInstructionMarks(
+  instructions: Context["instructions"],
+  members: MarkLimit["members"],
+): { inMember: Mark[]; inItems: Mark[] } {
+  if (instructions === undefined) return { inMember: [], inItems: [] };
+  const names = members[instructions.dialect] ?? NO_NAMES;
+  const { member, items = "" } = instructions;
+  return { inMember: findMarks(member?.json ?? "", names), inItems: findMarks(`[${items}]`, names) };
 }
 
 /**

@@ -65,17 +65,28 @@ export class SessionServices {
     });
     this.buffer = new EventBuffer(this.sql, now, (segment) => this.sockets.broadcast(segment));
     this.streams = new SessionStreams({ buffer: this.buffer, waitUntil });
-    this.commands = {
+    const state = {
       session: this.session,
       sql: this.sql,
       lease: new Lease(),
       blobs: openBlobs(env.BLOBS, this.objectId),
       objectId: this.objectId,
-      providers: (org) => providersFor(env, org, waitUntil),
+    };
+    const models = {
+      providers: (org: string) => providersFor(env, org, waitUntil),
       router: () => getIsolateRouter(env),
-      now,
       budgets: createBudgets(env, waitUntil),
+    };
+    const lifetime = {
+      now,
+      waitUntil,
+      watch: () => this.outbox.scheduleCheck(),
       durable: () => this.durable(),
+    };
+    this.commands = {
+      state,
+      models,
+      lifetime,
       list: (record) => this.list(record),
       stopCalls: () => this.calls.stopAll(),
       closeSockets: () => this.sockets.closeAll(),
@@ -94,13 +105,15 @@ export class SessionServices {
       ctx.getWebSockets(),
     );
     this.calls = new SessionCalls({
-      ...this.commands,
+      state,
+      models,
+      lifetime,
       streams: this.streams,
-      waitUntil,
-      watch: () => this.outbox.scheduleCheck(),
-      indexResponse: ({ id, caller }, responseId) => this.indexResponse({ id, org: caller.org }, responseId),
-      indexItems: ({ id, caller }, ids) => this.indexItems({ id, org: caller.org }, ids),
-      findItems: (org, ids) => findResponseItems(env, org, ids),
+      index: {
+        addResponse: ({ id, caller }, responseId) => this.indexResponse({ id, org: caller.org }, responseId),
+        addItems: ({ id, caller }, ids) => this.indexItems({ id, org: caller.org }, ids),
+        findItems: (org, ids) => findResponseItems(env, org, ids),
+      },
       onStarted: () => this.outbox.send(),
       onCommitted: (record, caller) =>
         autoCompact(record, caller, (model) => this.#contextWindow(model), this.commands),
@@ -145,7 +158,7 @@ export class SessionServices {
 
   /** Tokens; `undefined` for a model that is not in the catalogue. */
   async #contextWindow(model: string): Promise<number | undefined> {
-    const catalogue = await loadCatalogue(await this.commands.providers(this.session.row.org));
+    const catalogue = await loadCatalogue(await this.commands.models.providers(this.session.row.org));
     return catalogue.find(model)?.context;
   }
 }

@@ -70,7 +70,7 @@ export class SessionObject extends DurableObject {
     if (call.isNew) session.create(record.org, record.sessionId, { createdAt: record.createdAt });
     if (!this.#belongsTo(record.org)) return false;
     if (stream !== undefined) streams.append(record, stream);
-    await importCall(call, session, commands.blobs);
+    await importCall(call, session, commands.state.blobs);
     streams.onImported(record);
     await this.#services.durable();
     if (storedResponse !== undefined) {
@@ -100,7 +100,7 @@ export class SessionObject extends DurableObject {
       const input = parseJson(await readRpcText(text)) as unknown as TurnInput;
       asOpenAiError(response, () => session.requireOrganization(org));
       const context = findContext(session, input, response, sql);
-      const history = await inlineAll(context.history, commands.blobs);
+      const history = await inlineAll(context.history, commands.state.blobs);
       return Response.json({ ...context, history });
     });
   }
@@ -114,7 +114,7 @@ export class SessionObject extends DurableObject {
   async adopt(lines: ReadableStream<Uint8Array>, made: { org: string; id: string; parent: string }): Promise<Response> {
     return await this.#respond(made.org, async (services) => {
       if (services.session.exists) throw invalid("id", "expected an id that no other session has");
-      await importBranch(readLines(lines), services.commands, made);
+      await importBranch(readLines(lines), { ...services.commands.state, now: Date.now }, made);
       await Promise.all([services.durable(), services.list()]);
       return Response.json(toApiSession(services.session), { status: 201 });
     });
@@ -128,14 +128,14 @@ export class SessionObject extends DurableObject {
   /** A response of OpenAI's API that is stored here; see gateway/session/response-queries.ts. */
   async recall(query: ResponseQuery, org: string): Promise<Response> {
     return await this.#respond(org, ({ commands, streams, calls }) =>
-      readStoredResponse(query, org, { ...commands, streams, calls }),
+      readStoredResponse(query, org, { ...commands.state, ...commands.lifetime, streams, calls }),
     );
   }
 
   /** The items with these ids, as a JSON text: of the whole session, or of stored responses only. */
   async findItems(org: string, ids: readonly string[], only?: StoredOnly): Promise<Response> {
     return await this.#respond(org, async ({ commands }) =>
-      Response.json(this.#belongsTo(org) ? await findStoredItems(ids, commands, only) : []),
+      Response.json(this.#belongsTo(org) ? await findStoredItems(ids, commands.state, only) : []),
     );
   }
 

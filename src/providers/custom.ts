@@ -4,7 +4,7 @@ import type { Quirks } from "../dialects/dialect.ts";
 import { DIALECTS } from "../dialects/index.ts";
 import { tryParseJson, withoutUndefined } from "../wire/json.ts";
 import { formatIssue } from "../wire/zod-issue.ts";
-import { type Auth, AUTHS, type ModelEntry, type Provider } from "./provider.ts";
+import { type Auth, AUTHS, type AwsKey, type ModelEntry, type Provider } from "./provider.ts";
 
 const tokens = z.int().min(1);
 const words = z.array(z.string().min(1));
@@ -78,32 +78,31 @@ export function readCustomProviders(
 }
 
 function toProvider(row: z.infer<typeof customProvider>, builtin: Provider | undefined): Provider {
-  const { id, dialect, base_url, api_key, auth, aws, host: cloud, quirks, models } = row;
+  const { id, dialect, base_url, api_key, auth, aws, host, quirks, models } = row;
   const { maker, serves, pricedAs, pricedByRequestedName, prices } = builtin ?? {};
+  const defaultAuth = aws !== undefined ? "aws" : api_key === undefined ? "none" : DEFAULT_AUTH[dialect];
   return {
     id,
     dialects: [dialect],
     baseUrl: base_url.replace(/\/+$/, ""),
-    auth: auth ?? (aws !== undefined ? "aws" : api_key === undefined ? "none" : DEFAULT_AUTH[dialect]),
-    ...(api_key !== undefined && { apiKey: api_key }),
-    ...(aws && {
-      aws: {
-        id: aws.access_key_id,
-        secret: aws.secret_access_key,
-        region: aws.region,
-        ...(aws.session_token !== undefined && { session: aws.session_token }),
-      },
+    auth: auth ?? defaultAuth,
+    ...withoutUndefined({
+      apiKey: api_key,
+      aws: aws && toAwsKey(aws),
+      cloud: host,
+      quirks: quirks as Quirks | undefined,
+      models: models?.map(toModelEntry),
     }),
-    ...(cloud !== undefined && { cloud }),
-    ...(maker !== undefined && { maker }),
-    ...(serves !== undefined && { serves }),
-    ...(pricedAs !== undefined && { pricedAs }),
-    ...(pricedByRequestedName && { pricedByRequestedName }),
-    ...(prices !== undefined && { prices }),
-    ...(quirks !== undefined && { quirks: quirks as Quirks }),
-    ...(models !== undefined && { models: models.map(toModelEntry) }),
+    ...withoutUndefined({ maker, serves, pricedAs, pricedByRequestedName, prices }),
   };
 }
+
+const toAwsKey = (aws: NonNullable<z.infer<typeof customProvider>["aws"]>): AwsKey => ({
+  id: aws.access_key_id,
+  secret: aws.secret_access_key,
+  region: aws.region,
+  ...(aws.session_token !== undefined && { session: aws.session_token }),
+});
 
 const toModelEntry = (row: z.infer<typeof modelEntry>): ModelEntry => ({
   id: row.name,

@@ -101,13 +101,11 @@ class FailoverRun<T> {
    * other target can succeed either. `isLast`: there is no next target.
    */
   async tryTarget(target: Target, options: { mayRepeat: boolean; isLast: boolean }): Promise<{ value: T } | undefined> {
-    const { random, sleep, signal, breakers, canRepeat } = this.#services;
-    const { retries } = this.#plan.policy;
+    const { hedge, targets } = this.#plan;
+    const { sleep, signal, canRepeat } = this.#services;
     for (let count = 1; ; count++) {
-      const isHedged = this.#plan.hedge !== undefined && target === this.#plan.targets[0] && count === 1;
-      const result = isHedged
-        ? await this.#hedge(target, this.#plan.hedge!)
-        : await this.#try(target, signal, options.isLast);
+      const isHedged = hedge !== undefined && target === targets[0] && count === 1;
+      const result = isHedged ? await this.#hedge(target, hedge) : await this.#try(target, signal, options.isLast);
       if ("value" in result) return result;
       const { error } = result;
       this.firstError ??= error;
@@ -115,13 +113,25 @@ class FailoverRun<T> {
       if (verdict === "stop" || !canRepeat()) throw this.firstError;
       if (verdict === "larger") this.#tooSmall = target;
       if (verdict !== "again" || !options.mayRepeat || this.#retriesLeft === 0) return undefined;
-      // With another target to try, a provider's `retry-after` is accepted only up to the longest backoff.
-      const maxWaitMs = options.isLast ? retries.retryAfterMaxMs : Math.min(retries.maxMs, retries.retryAfterMaxMs);
-      const wait = retryDelay(count, error, retries, { random, maxWaitMs });
-      if (wait === undefined || breakers.state(healthKeyOf(target)) !== "closed") return undefined;
+      const wait = this.#delayBeforeRetry(target, error, { count, isLast: options.isLast });
+      if (wait === undefined) return undefined;
       this.#retriesLeft--;
       await sleep(wait, signal);
     }
+  }
+
+  /** Milliseconds until retry number `count`; undefined if the target should not be tried again. */
+  #delayBeforeRetry(
+    target: Target,
+    error: GatewayError,
+    { count, isLast }: { count: number; isLast: boolean },
+  ): number | undefined {
+    const { random, breakers } = this.#services;
+    const { retries } = this.#plan.policy;
+    if (breakers.state(healthKeyOf(target)) !== "closed") return undefined;
+    // With another target to try, a provider's `retry-after` is accepted only up to the longest backoff.
+    const maxWaitMs = isLast ? retries.retryAfterMaxMs : Math.min(retries.maxMs, retries.retryAfterMaxMs);
+    return retryDelay(count, error, retries, { random, maxWaitMs });
   }
 
   /** One attempt: logs it and updates the target's breaker. Throws if the signal was aborted. */

@@ -74,7 +74,7 @@ function bodyFor(target: "anthropic" | "openai-chat", parsed: ParsedRequest, con
   const { body } =
     parsed.surface.dialect.id === target
       ? spliceBody(parsed, context, encodeTarget)
-      : encodeBody(parsed, context, DIALECTS[target], encodeTarget);
+      : encodeBody(parsed, context, encodeTarget);
   return parseJson(body) as JsonObject;
 }
 

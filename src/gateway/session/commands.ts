@@ -1,25 +1,20 @@
 import { invalid } from "../../canonical/error.ts";
 import type { Caller } from "../../keys/caller.ts";
-import type { Provider } from "../../providers/provider.ts";
-import type { Router } from "../../routing/router.ts";
 import { findLastCompleted, listCalls } from "../../session/calls.ts";
 import { exportBranch, type Transform } from "../../session/history/branch.ts";
 import { compact, type Compaction, type CompactionResult } from "../../session/history/compact.ts";
 import { listReplayTurns } from "../../session/history/replay-plan.ts";
 import { buildTimeline } from "../../session/history/timeline.ts";
 import { type BlockFormat, toApiHead, toApiLineage, toApiSession, toApiSnapshot } from "../../session/history/views.ts";
-import type { Lease } from "../../session/lease.ts";
 import { type Instructions, toSessionRecord } from "../../session/row.ts";
 import type { Session, SessionInit } from "../../session/session.ts";
 import { findSnapshot, listSnapshots, takeSnapshot } from "../../session/snapshots.ts";
-import type { Blobs } from "../../store/blobs.ts";
 import type { CallRecord } from "../../store/records.ts";
 import type { SessionRecord } from "../../store/sessions.ts";
-import type { Sql } from "../../store/sql.ts";
 import { MAX_PAIRS } from "../../surfaces/metadata.ts";
 import type { Json, JsonObject } from "../../wire/json.ts";
-import type { Budgets } from "../call/charge.ts";
 import { queryModel } from "./query-model.ts";
+import type { ModelServices, ObjectLifetime, SessionState } from "./services.ts";
 
 /** Every operation on a session other than a call. Member names cross RPC, so they are stored names. */
 export type Command =
@@ -39,19 +34,11 @@ export type Command =
 /** New values by key; null removes the pair. */
 export type MetadataPatch = Record<string, string | null>;
 
-/** What commands use of the session's object. `objectId`: encoded, as new ids contain it. */
+/** What commands use of the session's object. */
 export type CommandServices = {
-  session: Session;
-  sql: Sql;
-  lease: Lease;
-  blobs: Blobs;
-  objectId: string;
-  providers: (org: string) => Promise<ReadonlyMap<string, Provider>>;
-  router: () => Router;
-  now: () => number;
-  budgets: Budgets;
-  /** Resolves when everything written is on disk. */
-  durable: () => Promise<void>;
+  state: SessionState;
+  models: ModelServices;
+  lifetime: Pick<ObjectLifetime, "now" | "durable">;
   /** Writes the session to the list of sessions, so that a list after a change shows the change. */
   list: (record: SessionRecord) => Promise<void>;
   /** Cancels the running calls. Resolves when they are recorded. */
@@ -65,7 +52,7 @@ export type CommandServices = {
  * none, and `request.*` for a command that this session cannot run.
  */
 export async function runCommand(command: Command, caller: Caller, services: CommandServices): Promise<Response> {
-  if (command.do !== "create") services.session.requireOrganization(caller.org);
+  if (command.do !== "create") services.state.session.requireOrganization(caller.org);
   const run = COMMANDS[command.do] as CommandFn<Command["do"]>;
   return await run(command, services, caller);
 }
@@ -79,38 +66,39 @@ type CommandFn<Name extends Command["do"]> = (
 /** `create` checks the organisation itself, after the session exists. */
 const COMMANDS: { [Name in Command["do"]]: CommandFn<Name> } = {
   create: async ({ id, given }, services, { org }) => {
-    const isNew = services.session.create(org, id, given);
-    services.session.requireOrganization(org);
+    const { session } = services.state;
+    const isNew = session.create(org, id, given);
+    session.requireOrganization(org);
     return await respondWithSession(services, isNew ? 201 : 200);
   },
-  show: (_, { session }) => Response.json(toApiSession(session)),
+  show: (_, { state: { session } }) => Response.json(toApiSession(session)),
   update: async (patch, services) => {
-    const { session } = services;
+    const { session } = services.state;
     const metadata = applyPatch(session.row.metadata, patch.metadata ?? {}) as Record<string, string>;
     if (Object.keys(metadata).length > MAX_PAIRS) throw invalid("metadata", `expected at most ${MAX_PAIRS} pairs`);
     session.change({ metadata, defaults: applyPatch(session.row.defaults, patch.defaults ?? {}) }, "updated");
     return await respondWithSession(services);
   },
   setInstructions: async ({ instructions }, services) => {
-    services.session.setInstructions(instructions);
+    services.state.session.setInstructions(instructions);
     return await respondWithSession(services);
   },
   setPhase: async ({ phase }, services) => {
-    services.session.change({ phase }, "phase_set", { phase });
+    services.state.session.change({ phase }, "phase_set", { phase });
     return await respondWithSession(services);
   },
   pause: async (_, services) => {
-    const { session } = services;
+    const { session } = services.state;
     if (session.row.status !== "paused") session.change({ status: "paused" }, "paused");
     return await respondWithSession(services);
   },
   resume: async (_, services) => {
-    const { session } = services;
+    const { session } = services.state;
     if (session.row.status === "paused") session.change({ status: "active" }, "resumed");
     return await respondWithSession(services);
   },
   compact: async (command, services, caller) => {
-    const { session, lease } = services;
+    const { session, lease } = services.state;
     const release = await lease.acquire("queue");
     try {
       session.requireOrganization(caller.org);
@@ -119,33 +107,33 @@ const COMMANDS: { [Name in Command["do"]]: CommandFn<Name> } = {
       release();
     }
   },
-  snapshot: async ({ name }, { session, sql, now, durable }) => {
+  snapshot: async ({ name }, { state: { session, sql }, lifetime: { now, durable } }) => {
     const snapshot = { name, turn: session.row.head, createdAt: now() };
     session.change({}, "snapshot", { name, turn_id: snapshot.turn }, () => takeSnapshot(sql, snapshot));
     await durable();
     return Response.json(toApiSnapshot(snapshot), { status: 201 });
   },
-  snapshots: (_, { sql }) => toListResponse(listSnapshots(sql).map(toApiSnapshot)),
-  lineage: (_, { session, sql }) => Response.json(toApiLineage(session, sql)),
-  blocks: async ({ format }, { session, blobs }) => Response.json(await toApiHead(session, format, blobs)),
-  timeline: (page, { sql, blobs }) => buildTimeline(sql, blobs, page),
-  calls: ({ after, limit }, { sql }) =>
+  snapshots: (_, { state: { sql } }) => toListResponse(listSnapshots(sql).map(toApiSnapshot)),
+  lineage: (_, { state: { session, sql } }) => Response.json(toApiLineage(session, sql)),
+  blocks: async ({ format }, { state: { session, blobs } }) => Response.json(await toApiHead(session, format, blobs)),
+  timeline: (page, { state: { sql, blobs } }) => buildTimeline(sql, blobs, page),
+  calls: ({ after, limit }, { state: { sql } }) =>
     Response.json(listCalls(sql, { ...(after !== undefined && { after }), ...(limit !== undefined && { limit }) })),
-  export: (command, { session, sql, blobs }) => {
+  export: (command, { state: { session, sql, blobs } }) => {
     const snapshot = command.from === undefined ? undefined : findSnapshot(sql, command.from);
     // A snapshot taken before the first turn has no turn; the session's own id stands for its root.
     const from = snapshot === undefined ? command.from : (snapshot.turn ?? session.row.id);
     return exportBranch(session, { ...command, from }, blobs);
   },
-  replayable: async ({ from }, { session, sql, blobs }) =>
+  replayable: async ({ from }, { state: { session, sql, blobs } }) =>
     Response.json(await listReplayTurns(session, sql, blobs, from)),
-  noteBranch: async (branch, { session, durable }) => {
+  noteBranch: async (branch, { state: { session }, lifetime: { durable } }) => {
     session.change({}, "branched", { session_id: branch.session, turn_id: branch.turn });
     await durable();
     return new Response(null, { status: 204 });
   },
   delete: async (_, services) => {
-    const { id } = services.session.row;
+    const { id } = services.state.session.row;
     await removeSession(services);
     return Response.json({ id, object: "session", deleted: true });
   },
@@ -153,14 +141,15 @@ const COMMANDS: { [Name in Command["do"]]: CommandFn<Name> } = {
 
 /** Cancels the session's calls, then deletes its data: after deletion a call could be neither cancelled nor recorded. */
 export async function removeSession(services: CommandServices): Promise<void> {
-  const { session, blobs, durable, list, stopCalls, closeSockets: hangUp } = services;
+  const { state, lifetime, list, stopCalls, closeSockets } = services;
+  const { session, blobs } = state;
   await stopCalls();
   // A concurrent delete may have finished while the calls were being cancelled.
   if (!session.exists) return;
   const deleted = session.delete();
-  hangUp();
+  closeSockets();
   await blobs.clear();
-  await Promise.all([durable(), list(deleted)]);
+  await Promise.all([lifetime.durable(), list(deleted)]);
 }
 
 /** Compacts the session; a summary is charged to `caller`. The session's lease must be held. */
@@ -169,15 +158,16 @@ async function compactFor(
   caller: Caller,
   services: CommandServices,
 ): Promise<CompactionResult> {
-  const { session, sql, durable } = services;
+  const { state, lifetime } = services;
   const result = await compact(compaction, {
-    ...services,
+    ...state,
+    now: lifetime.now,
     summarize: (transcript, request) => {
-      const model = request ?? chooseSummaryModel(session, sql);
+      const model = request ?? chooseSummaryModel(state);
       return queryModel({ model, instructions: SUMMARY_INSTRUCTIONS, input: transcript }, { ...services, caller });
     },
   });
-  await durable();
+  await lifetime.durable();
   return result;
 }
 
@@ -186,7 +176,7 @@ export const SUMMARY_INSTRUCTIONS =
   "You are given the transcript of a conversation between a user and an assistant. Write a summary from which the assistant can go on as if it had read all of it: facts, names, numbers, decisions, results of tools, open questions and what the user wants. Write in the language of the conversation. Answer with the summary alone.";
 
 /** The session's default model, else the model of its last answered call. Throws `request.invalid` if it has neither. */
-function chooseSummaryModel({ row }: Session, sql: Sql): string {
+function chooseSummaryModel({ session: { row }, sql }: SessionState): string {
   const { model } = row.defaults;
   if (typeof model === "string") return model;
   const lastCall = findLastCompleted(sql);
@@ -204,7 +194,7 @@ export async function autoCompact(
   contextWindow: (model: string) => Promise<number | undefined>,
   services: CommandServices,
 ): Promise<void> {
-  const settings = services.session.row.defaults.auto_compact as AutoCompact | undefined;
+  const settings = services.state.session.row.defaults.auto_compact as AutoCompact | undefined;
   if (settings === undefined) return;
   const { at, strategy = "summarize", context_window, ...options } = settings;
   const { usage } = record;
@@ -234,8 +224,11 @@ const toApiCompaction = (
   kept_turns: remaining,
 });
 
-async function respondWithSession({ session, durable, list }: CommandServices, status = 200): Promise<Response> {
-  await Promise.all([durable(), list(toSessionRecord(session.row, false))]);
+async function respondWithSession(
+  { state: { session }, lifetime, list }: CommandServices,
+  status = 200,
+): Promise<Response> {
+  await Promise.all([lifetime.durable(), list(toSessionRecord(session.row, false))]);
   return Response.json(toApiSession(session), { status });
 }
 

@@ -40,11 +40,12 @@ export async function runConversationCommand(
   caller: Caller,
   services: CommandServices,
 ): Promise<Response> {
-  const { session, blobs, durable, list } = services;
+  const { state, lifetime, list } = services;
+  const { session, blobs } = state;
   if (command.do === "create") {
     session.create(caller.org, command.id, { metadata: command.metadata });
     if (command.items.length > 0) await addItems(command.items, services);
-    await Promise.all([durable(), list(toSessionRecord(session.row, false))]);
+    await Promise.all([lifetime.durable(), list(toSessionRecord(session.row, false))]);
     return Response.json(describeConversation(services));
   }
   if (!session.exists || session.row.org !== caller.org) throw conversationNotFound(id);
@@ -53,7 +54,7 @@ export async function runConversationCommand(
       return Response.json(describeConversation(services));
     case "update":
       session.change({ metadata: command.metadata }, "updated");
-      await Promise.all([durable(), list(toSessionRecord(session.row, false))]);
+      await Promise.all([lifetime.durable(), list(toSessionRecord(session.row, false))]);
       return Response.json(describeConversation(services));
     case "delete":
       await removeSession(services);
@@ -61,21 +62,21 @@ export async function runConversationCommand(
     case "add":
       return await withLease(services, async () => {
         const turn = await addItems(command.items, services);
-        await durable();
+        await lifetime.durable();
         const items = await listTurnItems(turn, blobs);
         return Response.json(toApiItemList(items, false));
       });
     case "items": {
-      const found = pageItems(await listItems(session.path, services), command);
+      const found = pageItems(await listItems(session.path, state), command);
       if (found === undefined) throw invalid("after", "expected the id of an item of this conversation");
       return Response.json(found);
     }
     case "item":
-      return Response.json(requireItem(await listItems(session.path, services), command.item));
+      return Response.json(requireItem(await listItems(session.path, state), command.item));
     case "deleteItem":
       return await withLease(services, async () => {
         await removeItem(command.item, services);
-        await durable();
+        await lifetime.durable();
         return Response.json(describeConversation(services));
       });
   }
@@ -89,12 +90,12 @@ export const toApiConversation = (id: string, createdAt: number, metadata: Recor
   metadata,
 });
 
-const describeConversation = ({ session: { row } }: CommandServices): JsonObject =>
-  toApiConversation(row.id, row.createdAt, row.metadata);
+const describeConversation = ({ state: { session } }: CommandServices): JsonObject =>
+  toApiConversation(session.row.id, session.row.createdAt, session.row.metadata);
 
 /** Runs `work` with the session's lease: calls and changes of items both move the head. */
 async function withLease(services: CommandServices, work: () => Promise<Response>): Promise<Response> {
-  const release = await services.lease.acquire("queue");
+  const release = await services.state.lease.acquire("queue");
   try {
     return await work();
   } finally {
@@ -108,7 +109,7 @@ async function withLease(services: CommandServices, work: () => Promise<Response
  */
 async function addItems(
   items: readonly JsonObject[],
-  { session, blobs, objectId, now }: CommandServices,
+  { state: { session, blobs, objectId }, lifetime: { now } }: CommandServices,
 ): Promise<Turn> {
   const messages = openaiResponses.decodeMessages(items.map((item) => structuredClone(item)));
   const input = { dialect: openaiResponses.id, items: joinItems(items) };
@@ -132,7 +133,7 @@ async function addItems(
  * are dropped, because a provider accepts them only after the exact prefix they were made for.
  */
 async function removeItem(id: string, services: CommandServices): Promise<void> {
-  const { session, blobs, objectId, now } = services;
+  const { session, blobs, objectId } = services.state;
   const { path } = session;
   const contents = await Promise.all(path.map((turn) => listTurnItems(turn, blobs)));
   const at = contents.findIndex((items) => items.some((item) => item.id === id));
@@ -149,7 +150,7 @@ async function removeItem(id: string, services: CommandServices): Promise<void> 
     ...(input.items === "" && output.items === "" ? [] : [copyTurn(turn, input, output)]),
     ...(await Promise.all(later)),
   ];
-  const linked = linkTurns(rest, { parent: path[at - 1], objectId, now: now() });
+  const linked = linkTurns(rest, { parent: path[at - 1], objectId, now: services.lifetime.now() });
   session.moveTo(linked, "item_deleted", { item_id: id, before: session.row.head }, path[at - 1]);
 }
 

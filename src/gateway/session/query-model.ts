@@ -2,26 +2,19 @@ import { GatewayError } from "../../canonical/error.ts";
 import { textOfBlocks } from "../../canonical/text.ts";
 import type { Message } from "../../canonical/types.ts";
 import type { Caller } from "../../keys/caller.ts";
-import type { Provider } from "../../providers/provider.ts";
-import type { Router } from "../../routing/router.ts";
-import type { Session } from "../../session/session.ts";
 import { SURFACES } from "../../surfaces/index.ts";
 import { parseRequest, readMembers } from "../../surfaces/request.ts";
 import { newId } from "../../wire/id.ts";
 import type { CallHost } from "../call/call.ts";
-import type { Budgets } from "../call/charge.ts";
 import { generate } from "../generation.ts";
+import type { ModelServices, ObjectLifetime, SessionState } from "./services.ts";
 
 /** What a query of the gateway itself needs. `caller`: its account is charged, its credentials are used. */
 type ModelQueryServices = {
-  session: Session;
-  objectId: string;
+  state: Pick<SessionState, "session" | "objectId">;
+  models: ModelServices;
+  lifetime: Pick<ObjectLifetime, "now" | "durable">;
   caller: Caller;
-  providers: (org: string) => Promise<ReadonlyMap<string, Provider>>;
-  router: () => Router;
-  now: () => number;
-  budgets: Budgets;
-  durable: () => Promise<void>;
 };
 
 /** The members of a native request: a model's name as callers write it, the system text, the user's text. */
@@ -34,16 +27,16 @@ type ModelQuery = { model: string; instructions: string; input: string };
  */
 export async function queryModel(
   query: ModelQuery,
-  { session, objectId: place, caller, providers, router, now, budgets, durable }: ModelQueryServices,
+  { state: { session, objectId }, models, lifetime: { now, durable }, caller }: ModelQueryServices,
 ): Promise<string> {
   const { id: sessionId } = session.row;
   const createdAt = now();
   let modelReply: readonly Message[] = [];
   let failure: GatewayError | undefined;
   const host: CallHost = {
-    providers: await providers(caller.org),
-    router: router(),
-    budgets,
+    providers: await models.providers(caller.org),
+    router: models.router(),
+    budgets: models.budgets,
     lifetime: { now, waitUntil: () => {} },
     store: {
       start: async (_, started) => {
@@ -63,7 +56,7 @@ export async function queryModel(
     },
   };
   const call = {
-    id: newId("call", createdAt, place),
+    id: newId("call", createdAt, objectId),
     sessionId,
     caller,
     headers: new Headers(),

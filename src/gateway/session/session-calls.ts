@@ -2,23 +2,16 @@ import { StreamAccumulator } from "../../canonical/accumulator.ts";
 import { type GatewayError, toGatewayError } from "../../canonical/error.ts";
 import type { Loss } from "../../canonical/types.ts";
 import type { Caller } from "../../keys/caller.ts";
-import type { Provider } from "../../providers/provider.ts";
-import type { Router } from "../../routing/router.ts";
 import { type CallStart, findCallState } from "../../session/calls.ts";
 import { inlineAll, offload } from "../../session/large-strings.ts";
-import type { Lease } from "../../session/lease.ts";
-import type { Session } from "../../session/session.ts";
 import { isCancelled, type StoredResponse, storeResponse } from "../../session/stored-responses.ts";
 import type { WireItems } from "../../session/turns.ts";
-import type { Blobs } from "../../store/blobs.ts";
 import type { CallRecord } from "../../store/records.ts";
-import type { Sql } from "../../store/sql.ts";
 import { withDefaults, withKeyDefaults } from "../../surfaces/defaults.ts";
 import { SURFACES } from "../../surfaces/index.ts";
 import { type ParsedRequest, parseRequest, readMembers } from "../../surfaces/request.ts";
 import { readRpcText } from "../../wire/bytes.ts";
 import type { Call, CallHost, CallStore, PartialAnswer, SessionCall } from "../call/call.ts";
-import type { Budgets } from "../call/charge.ts";
 import { CANCELLED } from "../call/stream-errors.ts";
 import { toReplyContext } from "../call/upstream-call.ts";
 import { generate } from "../generation.ts";
@@ -32,36 +25,30 @@ import { type FindItems, findInOrder, omitKnownItems, resolveReferences } from "
 import { asOpenAiError, findContext, withContinuation } from "../responses/state.ts";
 import { findStoredItems, listIndexedIds } from "../responses/stored-items.ts";
 import { warmUp } from "../responses/warm-up.ts";
+import type { ModelServices, ObjectLifetime, SessionState } from "./services.ts";
 import type { SessionStreams } from "./session-streams.ts";
 
 /** What running calls uses of the session's object. */
 type SessionCallServices = {
-  session: Session;
-  lease: Lease;
+  state: SessionState;
+  models: ModelServices;
+  lifetime: ObjectLifetime;
   streams: SessionStreams;
-  blobs: Blobs;
-  /** The providers as an organisation calls them, with its own credentials where it has set some. */
-  providers: (org: string) => Promise<ReadonlyMap<string, Provider>>;
-  router: () => Router;
-  sql: Sql;
-  now: () => number;
-  budgets: Budgets;
-  /** Makes a call's response findable by the id its provider gave it. Durable when it resolves. */
-  indexResponse: (call: Call, id: string) => Promise<void>;
-  /** Makes output items of a call's stored response findable by ids that do not lead to it. Durable when it resolves. */
-  indexItems: (call: Call, ids: readonly string[]) => Promise<void>;
-  /** Items of the organisation's stored responses. */
-  findItems: (org: string, ids: readonly string[]) => ReturnType<FindItems>;
-  /** Keeps the object awake until the promise settles. */
-  waitUntil: (work: Promise<unknown>) => void;
-  /** Sets the alarm for a running call, so that a crash of the object is noticed. */
-  watch: () => void;
-  /** Resolves when everything written is on disk; the outbox is being sent from then on. */
-  durable: () => Promise<void>;
+  index: ResponseIndex;
   /** Called when a call has created the session. */
   onStarted: () => void;
   /** Called after a turn was committed. The next call waits until it resolves. */
   onCommitted: (record: CallRecord, caller: Caller) => Promise<void>;
+};
+
+/** Finds stored responses and their items outside of their session. What is written is durable when it resolves. */
+type ResponseIndex = {
+  /** Makes a call's response findable by the id its provider gave it. */
+  addResponse: (call: Call, id: string) => Promise<void>;
+  /** Makes output items of a call's stored response findable by ids that do not lead to it. */
+  addItems: (call: Call, ids: readonly string[]) => Promise<void>;
+  /** Items of the organisation's stored responses. */
+  findItems: (org: string, ids: readonly string[]) => ReturnType<FindItems>;
 };
 
 /**
@@ -85,29 +72,33 @@ export class SessionCalls {
 
   /** Answers a call. Never throws: an error is returned as a response in the surface's shape. */
   async answer(sessionCall: SessionCall): Promise<Response> {
-    const { headers: pairs, surface: surfaceId, outside, text, isNew, ...rest } = sessionCall;
-    const { session, lease, waitUntil } = this.#services;
-    const surface = SURFACES[surfaceId];
+    const { headers: pairs, surface, id } = sessionCall;
     const headers = new Headers(pairs);
-    const { org } = rest.caller;
-    let release: (() => void) | undefined;
     try {
-      const providers = await this.#services.providers(org);
-      if (!isNew) asOpenAiError(rest.response, () => session.requireActive(org));
-      const requestText = readMembers(await readRpcText(text), headers, surface);
-      const withSessionDefaults = isNew ? requestText : withDefaults(requestText, session.row.defaults, surface);
-      const parsed = parseRequest(withKeyDefaults(withSessionDefaults, rest.caller, outside), surface, outside);
-      const continued = rest.response === undefined ? parsed : withContinuation(parsed, rest.response);
-      const resolved = await resolveReferences(continued, this.#itemsFor(rest.caller, isNew));
-      const sessionId = isNew ? rest.sessionId : session.row.id;
-      const call: Call = { ...rest, headers, sessionId, contextMode: "stateful" };
-      if (call.response?.background === true && !this.#background.has(call.id))
-        return await this.#runInBackground(sessionCall, call, resolved);
-      const onBusy = resolved.rhone.on_busy ?? this.#services.router().config.defaults.onBusy;
-      release = onBusy === "branch" ? lease.tryAcquire() : await lease.acquire(onBusy);
+      return await this.#answer(sessionCall, headers);
+    } catch (thrown) {
+      return buildErrorResponse(SURFACES[surface], toGatewayError(thrown), headers.get("x-request-id") ?? id);
+    }
+  }
+
+  async #answer(sessionCall: SessionCall, headers: Headers): Promise<Response> {
+    const { id, caller, annotate, createdAt, response, isNew } = sessionCall;
+    const { session } = this.#services.state;
+    const { org } = caller;
+    const providers = await this.#services.models.providers(org);
+    if (!isNew) asOpenAiError(response, () => session.requireActive(org));
+    const resolved = await this.#parse(sessionCall, headers);
+    const sessionId = isNew ? sessionCall.sessionId : session.row.id;
+    const facts = { id, sessionId, caller, headers, annotate, createdAt, ...(response && { response }) };
+    const call: Call = { ...facts, contextMode: "stateful" };
+    if (call.response?.background === true && !this.#background.has(call.id))
+      return await this.#runInBackground(sessionCall, call, resolved);
+    const release = await this.#acquireLease(resolved);
+    try {
       // The call that held the lease until now may have paused or deleted the session.
       if (!isNew) session.requireActive(org);
-      const request = isNew ? resolved : await omitKnownItems(resolved, { ...this.#services, response: rest.response });
+      const known = { ...this.#services.state, response };
+      const request = isNew ? resolved : await omitKnownItems(resolved, known);
       const running: RunningCall = {
         isNew,
         providers,
@@ -116,40 +107,73 @@ export class SessionCalls {
         stop: new AbortController(),
         clientLeft: new AbortController(),
       };
-      const host = this.#host(call, request, running);
-      const answered = call.response?.isWarmUp ? warmUp(call, request, host) : generate(call, request, host);
-      const done = this.#untilDone(call.id, answered, running, release);
-      this.#running.set(call.id, { ...running, done });
-      waitUntil(done);
-      return await answered;
+      return await this.#run(call, request, running, release);
     } catch (thrown) {
       release?.();
-      return buildErrorResponse(surface, toGatewayError(thrown), headers.get("x-request-id") ?? rest.id);
+      throw thrown;
     }
+  }
+
+  /** The call's request with the session's defaults, and with the items that it references. */
+  async #parse(
+    { surface: id, text, outside, isNew, caller, response }: SessionCall,
+    headers: Headers,
+  ): Promise<ParsedRequest & { losses?: Loss[] }> {
+    const { defaults } = this.#services.state.session.row;
+    const surface = SURFACES[id];
+    const requestText = readMembers(await readRpcText(text), headers, surface);
+    const withSessionDefaults = isNew ? requestText : withDefaults(requestText, defaults, surface);
+    const parsed = parseRequest(withKeyDefaults(withSessionDefaults, caller, outside), surface, outside);
+    const continued = response === undefined ? parsed : withContinuation(parsed, response);
+    return await resolveReferences(continued, this.#itemsFor(caller, isNew));
+  }
+
+  /** Undefined: the call may run beside the one that has the lease. Throws `session.busy`. */
+  async #acquireLease({ rhone }: ParsedRequest): Promise<(() => void) | undefined> {
+    const { state, models } = this.#services;
+    const onBusy = rhone.on_busy ?? models.router().config.defaults.onBusy;
+    return onBusy === "branch" ? state.lease.tryAcquire() : await state.lease.acquire(onBusy);
+  }
+
+  /** Runs a call that may start now, and keeps the object awake until all of its work is done. */
+  async #run(
+    call: Call,
+    request: ParsedRequest & { losses?: Loss[] },
+    running: RunningCall,
+    release: (() => void) | undefined,
+  ): Promise<Response> {
+    const host = this.#host(call, request, running);
+    const answered = call.response?.isWarmUp ? warmUp(call, request, host) : generate(call, request, host);
+    const done = this.#untilDone(call.id, answered, running, release);
+    this.#running.set(call.id, { ...running, done });
+    this.#services.lifetime.waitUntil(done);
+    return await answered;
   }
 
   /** The items that a request may reference. A client token may read its own session only. */
   #itemsFor(caller: Caller, isNew: boolean): FindItems {
-    const { findItems } = this.#services;
-    const own: FindItems = (ids) => findStoredItems(ids, this.#services);
-    const elsewhere: FindItems = (ids) => findItems(caller.org, ids);
+    const { state, index } = this.#services;
+    const own: FindItems = (ids) => findStoredItems(ids, state);
+    const elsewhere: FindItems = (ids) => index.findItems(caller.org, ids);
     return findInOrder(...(isNew ? [] : [own]), ...(caller.session === undefined ? [elsewhere] : []));
   }
 
   /** Stores the response as queued, starts the call, and answers with the queued response or, streaming, with its events. */
   async #runInBackground(sessionCall: SessionCall, call: Call, request: ParsedRequest): Promise<Response> {
-    const { session, waitUntil, onStarted } = this.#services;
+    const { state, lifetime, onStarted } = this.#services;
+    const { session, sql } = state;
+    const store = { sql, ...lifetime };
     if (sessionCall.isNew && session.create(call.caller.org, call.sessionId)) onStarted();
-    const response = await acceptInBackground(call, request, this.#services);
+    const response = await acceptInBackground(call, request, store);
     const startedOnce = Promise.withResolvers<void>();
     this.#background.set(call.id, startedOnce);
     const run = async (): Promise<void> => {
       const streamed = await this.answer({ ...sessionCall, text: withStreaming(request), isNew: false });
-      await drain(streamed, call.id, this.#services);
+      await drain(streamed, call.id, store);
       startedOnce.resolve();
       this.#background.delete(call.id);
     };
-    waitUntil(run());
+    lifetime.waitUntil(run());
     return request.stream ? await this.#followFromStart(call) : response;
   }
 
@@ -177,22 +201,22 @@ export class SessionCalls {
 
   /** The event stream of a background call from its first event. */
   async #followFromStart({ id }: Call): Promise<Response> {
-    const { sql, streams } = this.#services;
+    const { state, streams } = this.#services;
     await this.started(id);
-    const state = findCallState(sql, id);
-    if (state === undefined) throw toGatewayError(undefined);
-    return streams.resume(state, 0);
+    const started = findCallState(state.sql, id);
+    if (started === undefined) throw toGatewayError(undefined);
+    return streams.resume(started, 0);
   }
 
   #host(call: Call, request: ParsedRequest & { losses?: Loss[] }, running: RunningCall): CallHost {
-    const { router, now, budgets } = this.#services;
+    const { models, lifetime } = this.#services;
     const { work, stop, clientLeft } = running;
     return {
       providers: running.providers,
-      router: router(),
-      budgets,
+      router: models.router(),
+      budgets: models.budgets,
       lifetime: {
-        now,
+        now: lifetime.now,
         waitUntil: (more) => work.push(more),
         cancelled: stop.signal,
         clientLeft: clientLeft.signal,
@@ -207,8 +231,8 @@ export class SessionCalls {
     { isNew, isSideBranch, work }: RunningCall,
   ): CallStore {
     const { response: state } = call;
-    const { session, sql, streams, blobs, watch, durable, indexResponse, indexItems } = this.#services;
-    const { onStarted, onCommitted } = this.#services;
+    const { state: own, lifetime, streams, index, onStarted, onCommitted } = this.#services;
+    const { session, sql, blobs } = own;
     // Large strings are uploaded while the provider works; `commit` waits for the upload.
     let input: Promise<WireItems> | undefined;
     const create = ({ org, sessionId }: CallStart): void => {
@@ -233,7 +257,7 @@ export class SessionCalls {
         }
         this.#background.get(call.id)?.resolve();
         streams.start(started);
-        watch();
+        lifetime.watch();
         const losses = [...(request.losses ?? []), ...(context.losses ?? [])];
         return { ...context, losses, ...(isSideBranch && { isBeside: isSideBranch }) };
       },
@@ -242,15 +266,18 @@ export class SessionCalls {
         const [turnInput, output] = await Promise.all([input, offload(turn.output, blobs)]);
         const stored = state?.stored === true ? buildCompletedResponse(call, response, reply) : undefined;
         session.commit(record, { ...turn, input: turnInput ?? turn.input, output }, stored);
-        await Promise.all([durable(), indexItems(call, stored === undefined ? [] : listIndexedIds(stored))]);
+        await Promise.all([
+          lifetime.durable(),
+          index.addItems(call, stored === undefined ? [] : listIndexedIds(stored)),
+        ]);
         streams.onRecord(record);
         if (!isSideBranch) work.push(onCommitted(record, call.caller));
       },
-      indexResponse: (id) => indexResponse(call, id),
+      indexResponse: (id) => index.addResponse(call, id),
       fail: async (record, error, partial) => {
         create(record);
         session.fail(record, partial?.items, toFailedResponse(call, request, error, partial));
-        await durable();
+        await lifetime.durable();
         streams.onRecord(record);
       },
     };

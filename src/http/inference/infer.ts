@@ -1,5 +1,6 @@
 import { invalid } from "../../canonical/error.ts";
 import type { PathParams } from "../../dialects/dialect.ts";
+import type { Call } from "../../gateway/call/call.ts";
 import { generate } from "../../gateway/generation.ts";
 import { resolveReferences } from "../../gateway/responses/references.ts";
 import type { Caller } from "../../keys/caller.ts";
@@ -14,7 +15,7 @@ import { sessionNotFound } from "../../session/session.ts";
 import { readText } from "../../surfaces/body.ts";
 import { withKeyDefaults } from "../../surfaces/defaults.ts";
 import { SURFACES, type SurfaceId } from "../../surfaces/index.ts";
-import { parseRequest, readMembers } from "../../surfaces/request.ts";
+import { parseRequest, readMembers, type RequestText } from "../../surfaces/request.ts";
 import { toRpcText } from "../../wire/bytes.ts";
 import { newId } from "../../wire/id.ts";
 import { requireOwnObject } from "../admission/client-token.ts";
@@ -47,7 +48,9 @@ export async function infer({ request, ...inference }: Inference): Promise<Respo
   try {
     const text = await readText(request, undefined, held.hold);
     const { headers, signal: clientLeft } = request;
-    return await inferText({ ...inference, ctx: { waitUntil }, text, headers, clientLeft, createdAt });
+    const { surface, outside = {}, caller, env } = inference;
+    const body = { text, headers, outside, createdAt };
+    return await inferText({ body, surface, caller, env, ctx: { waitUntil }, clientLeft });
   } finally {
     void Promise.allSettled(work).then(held.leave);
   }
@@ -55,10 +58,9 @@ export async function infer({ request, ...inference }: Inference): Promise<Respo
 
 const CAPACITY = new Capacity();
 
-type TextInference = Omit<Inference, "request"> & {
-  text: string;
-  headers: Headers;
-  createdAt: number;
+/** A call whose body has been read. `body`: what the client has sent. */
+type TextInference = Omit<Inference, "request" | "outside"> & {
+  body: { text: string; headers: Headers; outside?: PathParams; createdAt: number };
   /** Responses with `store: false` that only this WebSocket connection may continue from. */
   unstored?: UnstoredResponses;
   /** Aborted when the client leaves. */
@@ -67,9 +69,11 @@ type TextInference = Omit<Inference, "request"> & {
 
 /** As `infer`, for a body that has been read and a caller who may use the surface. */
 export async function inferText(inference: TextInference): Promise<Response> {
-  const { text, headers, createdAt, surface, outside = {}, caller, env, ctx, clientLeft } = inference;
+  const { body, surface, caller, env, unstored } = inference;
+  const { text, headers, outside = {}, createdAt } = body;
   const members = withKeyDefaults(readMembers(text, headers, SURFACES[surface]), caller, outside);
-  const { at, response } = await resolveDestination(members, surface, { ...inference, org: caller.org });
+  const sources = { headers, env, org: caller.org, ...(unstored && { unstored }) };
+  const { at, response } = await resolveDestination(members, surface, sources);
   requireOwnObject(caller, at?.objectId, env);
   const { contextMode } = getIsolateRouter(env).config.defaults;
   const mode = members.rhone.context_mode ?? (needsState(response) ? "stateful" : contextMode);
@@ -82,20 +86,52 @@ export async function inferText(inference: TextInference): Promise<Response> {
   const annotate = !annotatesHeadersOnly(headers);
   const call = { ...ids, caller, annotate, createdAt, ...(response !== undefined && { response }) };
   const stub = (): SessionStub => requireStub(env.SESSIONS, objectId);
-  if (mode !== "stateless") {
-    const pairs = [...headers].filter(([name]) => !CREDENTIALS.has(name));
-    const session = stub();
-    clientLeft?.addEventListener("abort", () => ctx.waitUntil(session.left(call.id)), { once: true });
-    const answer = session.call({ ...call, headers: pairs, surface, outside, text: toRpcText(text), isNew });
-    return await outliveClient(answer, ctx);
-  }
+  const located = { call, isJournaled, stub, ...(at !== undefined && { known: at.objectId }) };
+  const answer = mode === "stateless" ? inferHere(inference, located, members) : inferInSession(inference, located);
+  return await outliveClient(answer, inference.ctx);
+}
+
+/** A call with its session. `known`: the id of the session's object, unless the call creates the session. */
+type LocatedCall = {
+  call: Omit<Call, "headers" | "contextMode">;
+  isJournaled: boolean;
+  stub: () => SessionStub;
+  known?: string;
+};
+
+/** Handles a call in its session's object. */
+async function inferInSession(
+  { body: { text, headers, outside = {} }, surface, ctx, clientLeft }: TextInference,
+  { call, stub, known }: LocatedCall,
+): Promise<Response> {
+  const pairs = [...headers].filter(([name]) => !CREDENTIALS.has(name));
+  const session = stub();
+  clientLeft?.addEventListener("abort", () => ctx.waitUntil(session.left(call.id)), { once: true });
+  return await session.call({
+    ...call,
+    headers: pairs,
+    surface,
+    outside,
+    text: toRpcText(text),
+    isNew: known === undefined,
+  });
+}
+
+/** Handles a stateless call in this Worker. */
+async function inferHere(
+  { body: { headers, outside = {} }, surface, caller, env, ctx, clientLeft }: TextInference,
+  { call, isJournaled, stub, known }: LocatedCall,
+  members: RequestText,
+): Promise<Response> {
+  const isNew = known === undefined;
   if (!isNew && !(await stub().has(caller.org))) throw sessionNotFound();
   const parsed = parseRequest(members, SURFACES[surface], outside);
-  const request = await resolveReferences(parsed, itemsFor(env, caller, at?.objectId));
+  const request = await resolveReferences(parsed, itemsFor(env, caller, known));
   const providers = await providersFor(env, caller.org, (work) => ctx.waitUntil(work));
-  const stored = response?.stored === true ? { stored: { id: call.id, response } } : {};
+  const { id, response } = call;
+  const stored = response?.stored === true ? { stored: { id, response } } : {};
   const host = createStatelessHost({ stub, isNew, isJournaled, env, ctx, providers, clientLeft, ...stored });
-  return await outliveClient(generate({ ...call, headers, contextMode: "stateless" }, request, host), ctx);
+  return await generate({ ...call, headers, contextMode: "stateless" }, request, host);
 }
 
 /**

@@ -140,13 +140,11 @@ function summarize(c: Http, request: ParsedRequest, { history, known, instructio
   headers.delete("x-rhone-session-id");
   headers.delete("x-rhone-context-mode");
   return inferText({
-    text: JSON.stringify(summaryRequest),
-    headers,
+    body: { text: JSON.stringify(summaryRequest), headers, createdAt: Date.now() },
     surface: "responses",
     caller: c.var.caller,
     env: c.env,
     ctx: c.executionCtx,
-    createdAt: Date.now(),
   });
 }
 

@@ -28,14 +28,12 @@ export function responsesSocketRoutes(app: OpenAPIHono<AppEnv>): void {
       const now = await c.var.reauthenticate();
       requireSurface(now, "responses");
       return await inferText({
-        text,
+        body: { text, headers, createdAt: Date.now() },
         unstored,
-        headers,
         surface: "responses",
         caller: now,
         env: c.env,
         ctx: c.executionCtx,
-        createdAt: Date.now(),
       });
     });
     server.addEventListener("message", ({ data }) => void socket.receive(data as string | ArrayBuffer));

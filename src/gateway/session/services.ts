@@ -1,0 +1,29 @@
+import type { Provider } from "../../providers/provider.ts";
+import type { Router } from "../../routing/router.ts";
+import type { Lease } from "../../session/lease.ts";
+import type { Session } from "../../session/session.ts";
+import type { Blobs } from "../../store/blobs.ts";
+import type { Sql } from "../../store/sql.ts";
+import type { Budgets } from "../call/charge.ts";
+
+/** What a session's object holds. `objectId`: encoded, as new ids contain it. */
+export type SessionState = { session: Session; sql: Sql; blobs: Blobs; lease: Lease; objectId: string };
+
+/** How the calls of a session reach models. */
+export type ModelServices = {
+  /** The providers as an organisation calls them, with its own credentials where it has set some. */
+  providers: (org: string) => Promise<ReadonlyMap<string, Provider>>;
+  router: () => Router;
+  budgets: Budgets;
+};
+
+/** The life of a session's object. */
+export type ObjectLifetime = {
+  now: () => number;
+  /** Keeps the object awake until the promise settles. */
+  waitUntil: (work: Promise<unknown>) => void;
+  /** Sets the alarm for a running call, so that a crash of the object is noticed. */
+  watch: () => void;
+  /** Resolves when everything written is on disk; the outbox is being sent from then on. */
+  durable: () => Promise<void>;
+};
