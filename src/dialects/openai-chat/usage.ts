@@ -2,33 +2,27 @@ import type { Usage } from "../../canonical/types.ts";
 import { sumInputTokens } from "../../canonical/usage.ts";
 import { isObject, type Json, type JsonObject, withoutUndefined } from "../../wire/json.ts";
 import { countOf } from "../dialect.ts";
+import { toUsage } from "../openai/usage.ts";
 
-/**
- * `prompt_tokens` include cached tokens. `completion_tokens` include reasoning tokens at OpenAI, but not at
- * every host: where `total_tokens` is the sum of all three, they are added. `prompt_cache_hit_tokens` is
- * DeepSeek's name for cached tokens; other hosts have them at the top level.
- */
+/** `prompt_cache_hit_tokens` is DeepSeek's name for cached tokens; other hosts have them at the top level. */
 export function decodeUsage(usage: Json | undefined): Usage {
   if (!isObject(usage)) return {};
   const prompt = countOf(usage.prompt_tokens);
-  const completion = countOf(usage.completion_tokens);
   const promptDetails = isObject(usage.prompt_tokens_details) ? usage.prompt_tokens_details : {};
   const completionDetails = isObject(usage.completion_tokens_details) ? usage.completion_tokens_details : {};
   const cached =
     countOf(promptDetails.cached_tokens) ?? countOf(usage.prompt_cache_hit_tokens) ?? countOf(usage.cached_tokens);
-  // Grok on Azure reports more cached tokens than prompt tokens; such a count is no part of the prompt.
-  const cacheRead = cached !== undefined && cached > (prompt ?? cached) ? undefined : cached;
-  const cacheWrite = countOf(promptDetails.cache_write_tokens) ?? countOf(promptDetails.cache_creation_tokens);
-  const reasoning = countOf(completionDetails.reasoning_tokens) ?? countOf(usage.reasoning_tokens);
-  const excludesReasoning =
-    reasoning !== undefined && countOf(usage.total_tokens) === (prompt ?? 0) + (completion ?? 0) + reasoning;
   return {
-    ...(prompt !== undefined && { fresh: Math.max(0, prompt - (cacheRead ?? 0) - (cacheWrite ?? 0)) }),
-    ...(cacheRead !== undefined && { cacheRead }),
-    ...(cacheWrite !== undefined && { cacheWrite }),
-    ...(completion !== undefined && { output: excludesReasoning ? completion + reasoning : completion }),
+    ...toUsage({
+      input: prompt,
+      output: countOf(usage.completion_tokens),
+      // Grok on Azure reports more cached tokens than prompt tokens; such a count is no part of the prompt.
+      cacheRead: cached !== undefined && cached > (prompt ?? cached) ? undefined : cached,
+      cacheWrite: countOf(promptDetails.cache_write_tokens) ?? countOf(promptDetails.cache_creation_tokens),
+      reasoning: countOf(completionDetails.reasoning_tokens) ?? countOf(usage.reasoning_tokens),
+      total: countOf(usage.total_tokens),
+    }),
     ...withoutUndefined({
-      reasoning,
       inputAudio: countOf(promptDetails.audio_tokens),
       outputAudio: countOf(completionDetails.audio_tokens),
     }),
