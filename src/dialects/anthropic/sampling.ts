@@ -33,9 +33,9 @@ export function encodeSampling(sampling: Sampling, limits: SamplingLimits, losse
   for (const [member, at] of Object.entries(UNSUPPORTED))
     if (sampling[member as keyof typeof UNSUPPORTED]) drop(at, "anthropic does not support it");
   if (sampling.n !== undefined && sampling.n > 1) drop("n", "anthropic returns one answer");
-  const { temperature, topP } = encodeRandomness(sampling, limits, losses);
-  const isFixed = limits.thinks || (limits.version ?? 0) >= 407;
-  const topK = isFixed && sampling.topK !== undefined ? drop("top_k", explainFixed(limits)) : sampling.topK;
+  const temperature = encodeTemperature(sampling, limits, losses);
+  const topP = encodeTopP(sampling, { ...limits, hasTemperature: temperature !== undefined }, losses);
+  const topK = isFixed(limits) && sampling.topK !== undefined ? drop("top_k", explainFixed(limits)) : sampling.topK;
   const stop = sampling.stop?.filter((sequence) => sequence.trim() !== "");
   if (stop !== undefined && stop.length < sampling.stop!.length)
     drop("stop", "anthropic does not accept stop sequences of white space only");
@@ -47,33 +47,34 @@ export function encodeSampling(sampling: Sampling, limits: SamplingLimits, losse
   });
 }
 
-/**
- * Limits of the API: `temperature` up to 1; while thinking, and from 4.7 on, only 1, and `top_p` from 0.95
- * (llmgateway#3108). Loss: other values.
- */
-function encodeRandomness(
-  { temperature, topP }: Sampling,
-  limits: SamplingLimits,
-  losses: Loss[],
-): { temperature?: number; topP?: number } {
-  const isFixed = limits.thinks || (limits.version ?? 0) >= 407;
-  const out: { temperature?: number; topP?: number } = {};
-  if (temperature !== undefined && temperature > 1 && !isFixed)
-    losses.push({ at: "temperature", what: "approximated", why: "anthropic's maximum is 1" });
-  if (temperature !== undefined && temperature !== 1 && isFixed)
+/** Limits of the API: up to 1; only 1 where it is fixed (llmgateway#3108). Loss: other values. */
+function encodeTemperature({ temperature }: Sampling, limits: SamplingLimits, losses: Loss[]): number | undefined {
+  if (temperature === undefined) return undefined;
+  if (isFixed(limits) && temperature !== 1) {
     losses.push({ at: "temperature", what: "dropped", why: explainFixed(limits) });
-  else if (temperature !== undefined) out.temperature = Math.min(1, temperature);
-  // From 4.1 on: "`temperature` and `top_p` cannot both be specified for this model".
-  const isSecond = out.temperature !== undefined && (limits.version ?? 0) >= 401;
-  if (topP !== undefined && ((isFixed && topP < 0.95) || isSecond))
-    losses.push({
-      at: "top_p",
-      what: "dropped",
-      why: isSecond ? "this model accepts temperature or top_p, not both" : explainFixed(limits),
-    });
-  else if (topP !== undefined) out.topP = topP;
-  return out;
+    return undefined;
+  }
+  if (temperature > 1) losses.push({ at: "temperature", what: "approximated", why: "anthropic's maximum is 1" });
+  return Math.min(1, temperature);
 }
+
+/** Limits of the API: from 0.95 where it is fixed (llmgateway#3108). Loss: other values, and one beside a temperature. */
+function encodeTopP(
+  { topP }: Sampling,
+  limits: SamplingLimits & { hasTemperature: boolean },
+  losses: Loss[],
+): number | undefined {
+  if (topP === undefined) return undefined;
+  // From 4.1 on: "`temperature` and `top_p` cannot both be specified for this model".
+  const isSecond = limits.hasTemperature && (limits.version ?? 0) >= 401;
+  if (!isSecond && !(isFixed(limits) && topP < 0.95)) return topP;
+  const why = isSecond ? "this model accepts temperature or top_p, not both" : explainFixed(limits);
+  losses.push({ at: "top_p", what: "dropped", why });
+  return undefined;
+}
+
+/** Whether the API determines the values: while the model thinks, and from 4.7 on. */
+const isFixed = ({ thinks, version = 0 }: SamplingLimits): boolean => thinks || version >= 407;
 
 /** Reason of a loss. */
 const explainFixed = ({ thinks }: SamplingLimits): string =>
