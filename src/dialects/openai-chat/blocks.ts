@@ -1,10 +1,10 @@
 import { customArguments, readCustomInput } from "../../canonical/custom-tools.ts";
 import { readNativeItem } from "../../canonical/native.ts";
-import type { Block, Loss, Part, Thinking, ToolCall } from "../../canonical/types.ts";
+import type { Block, Loss, Media, Part, Thinking, ToolCall } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
 import type { EncodeTarget } from "../dialect.ts";
 import { decodeCacheMark, withCacheMark } from "../openai/cache.ts";
-import { toMedia } from "../openai/data-url.ts";
+import { toAudio, toMedia } from "../openai/data-url.ts";
 import { encodeMedia } from "./media.ts";
 
 const dialect = "openai-chat";
@@ -39,36 +39,30 @@ export function decodePart(item: Json): Block {
       return { kind: "text", text: stringifyMember(item.refusal), refusal: true, native };
     case "thinking":
       return { kind: "thinking", text: joinText(item.thinking), native };
-    case "image_url": {
-      const image = isObject(item.image_url) ? item.image_url.url : item.image_url;
-      return { ...toMedia(stringifyMember(image), "image/*"), native, ...cacheOf(item) };
-    }
-    case "video_url": {
-      const video = isObject(item.video_url) ? item.video_url.url : item.video_url;
-      return { ...toMedia(stringifyMember(video), "video/*"), native };
-    }
-    case "input_audio": {
-      const audio = isObject(item.input_audio) ? item.input_audio : {};
-      const data = stringifyMember(audio.data);
-      return {
-        kind: "media",
-        mime: `audio/${stringifyMember(audio.format) || "wav"}`,
-        source: { type: "base64", data },
-        native,
-        ...cacheOf(item),
-      };
-    }
+    case "image_url":
+      return { ...toMedia(urlOf(item.image_url), "image/*"), native, ...cacheOf(item) };
+    case "video_url":
+      return { ...toMedia(urlOf(item.video_url), "video/*"), native };
+    case "input_audio":
+      return { ...toAudio(item.input_audio), native, ...cacheOf(item) };
     case "file": {
-      const file = isObject(item.file) ? item.file : {};
-      const name = typeof file.filename === "string" ? { name: file.filename } : {};
-      if (typeof file.file_data === "string")
-        return { ...toMedia(file.file_data, "application/pdf"), ...name, native, ...cacheOf(item) };
-      const source = { type: "file", id: stringifyMember(file.file_id) } as const;
-      return { kind: "media", mime: "application/octet-stream", source, ...name, native };
+      const media = decodeFile(isObject(item.file) ? item.file : {});
+      return { ...media, native, ...(media.source.type !== "file" && cacheOf(item)) };
     }
     default:
       return { kind: "opaque", label: stringifyMember(item.type) || "part", native };
   }
+}
+
+/** `{url}`, or the URL itself as some clients send it. */
+const urlOf = (member: Json | undefined): string => stringifyMember(isObject(member) ? member.url : member);
+
+/** A file by its bytes, of which the wire has no media type, or by its id. */
+function decodeFile({ filename, file_data: data, file_id: id }: JsonObject): Media {
+  const name = typeof filename === "string" ? { name: filename } : {};
+  if (typeof data === "string") return { ...toMedia(data, "application/pdf"), ...name };
+  const source = { type: "file", id: stringifyMember(id) } as const;
+  return { kind: "media", mime: "application/octet-stream", source, ...name };
 }
 
 /**

@@ -1,9 +1,9 @@
 import { readNativeItem } from "../../canonical/native.ts";
-import type { Block, Loss, Opaque, Part } from "../../canonical/types.ts";
+import type { Block, Loss, Media, Opaque, Part } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
 import type { EncodeTarget } from "../dialect.ts";
 import { decodeCacheMark, withCacheMark } from "../openai/cache.ts";
-import { toMedia } from "../openai/data-url.ts";
+import { toAudio, toMedia } from "../openai/data-url.ts";
 import { decodeLogprobs } from "../openai/logprobs.ts";
 import { decodeAnnotations } from "./citations.ts";
 import { encodeMedia, toFileMedia, toInlineMedia } from "./media.ts";
@@ -27,10 +27,7 @@ export function encodeContent(
   return blocks.flatMap((block) => encodePart(block, author, target, losses) ?? []);
 }
 
-/**
- * Parts of messages, of reasoning (`summary_text`, `reasoning_text`) and of tool outputs. Files by bytes or by
- * URL have no media type in the wire and count as PDF.
- */
+/** Parts of messages, of reasoning (`summary_text`, `reasoning_text`) and of tool outputs. */
 export function decodePart(item: Json): Part {
   const native = { dialect, item } as const;
   if (!isObject(item)) return { kind: "opaque", label: UNKNOWN_PART, native };
@@ -51,25 +48,28 @@ export function decodePart(item: Json): Part {
       };
     case "refusal":
       return { kind: "text", text: stringifyMember(item.refusal), refusal: true, ...own };
-    case "input_image": {
-      if (typeof item.file_id === "string") return { ...toFileMedia(item.file_id, "image/*"), ...own };
-      const url = isObject(item.image_url) ? item.image_url.url : item.image_url;
-      return { ...toMedia(stringifyMember(url), "image/*"), ...own };
-    }
-    case "input_file": {
-      const name = typeof item.filename === "string" ? { name: item.filename } : {};
-      if (typeof item.file_data === "string") return { ...toInlineMedia(item.file_data), ...name, ...own };
-      if (typeof item.file_url === "string") return { ...toMedia(item.file_url, "application/pdf"), ...name, ...own };
-      return { ...toFileMedia(stringifyMember(item.file_id), "application/octet-stream"), ...name, ...own };
-    }
-    case "input_audio": {
-      const audio = isObject(item.input_audio) ? item.input_audio : {};
-      const source = { type: "base64", data: stringifyMember(audio.data) } as const;
-      return { kind: "media", mime: `audio/${stringifyMember(audio.format) || "wav"}`, source, ...own };
-    }
+    case "input_image":
+      return { ...decodeImage(item), ...own };
+    case "input_file":
+      return { ...decodeFile(item), ...(typeof item.filename === "string" && { name: item.filename }), ...own };
+    case "input_audio":
+      return { ...toAudio(item.input_audio), ...own };
     default:
       return { kind: "opaque", label: UNKNOWN_PART, ...own };
   }
+}
+
+/** The URL is a text in the specification, and an object as in Chat from some clients. */
+function decodeImage({ file_id: id, image_url: image }: JsonObject): Media {
+  if (typeof id === "string") return toFileMedia(id, "image/*");
+  return toMedia(stringifyMember(isObject(image) ? image.url : image), "image/*");
+}
+
+/** Files by bytes or by URL have no media type in the wire and count as PDF. */
+function decodeFile({ file_data: data, file_url: url, file_id: id }: JsonObject): Media {
+  if (typeof data === "string") return toInlineMedia(data);
+  if (typeof url === "string") return toMedia(url, "application/pdf");
+  return toFileMedia(stringifyMember(id), "application/octet-stream");
 }
 
 /** `undefined` if the wire has no such part. A loss is recorded where content is dropped. */

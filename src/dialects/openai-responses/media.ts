@@ -17,28 +17,33 @@ export const toFileMedia = (id: string, mime: string): Media => ({ kind: "media"
 /**
  * Images and documents of a client. Loss: audio, video, and media of the model, for which the wire has no part.
  */
-export function encodeMedia(
-  { mime, source, name, native }: Media,
-  author: ItemRole,
-  losses: Loss[],
-): JsonObject | undefined {
+export function encodeMedia(media: Media, author: ItemRole, losses: Loss[]): JsonObject | undefined {
+  const { mime, source } = media;
   if (source.type === "text") return encodeText({ kind: "text", text: source.text }, author);
+  const part = author === "client" ? encodeClientMedia(media, source) : undefined;
+  if (part === undefined)
+    losses.push({
+      at: "media",
+      what: "dropped",
+      why: `${dialect} does not accept ${mime} by ${source.type} from the ${author}`,
+    });
+  return part;
+}
+
+/** `undefined` for audio and video; only files of OpenAI have any type. */
+function encodeClientMedia(
+  { mime, name, native }: Media,
+  source: Exclude<Media["source"], { type: "text" }>,
+): JsonObject | undefined {
   const isImage = mime.startsWith("image/");
-  const isDocument = !isImage && !mime.startsWith("audio/") && !mime.startsWith("video/");
-  if (author === "client" && source.type === "file" && native?.dialect === "openai-chat") {
+  if (source.type === "file") {
     // Files of OpenAI have the same ids in both wires; ids of other providers are unknown here.
+    if (native?.dialect !== "openai-chat") return undefined;
     return { type: isImage ? "input_image" : "input_file", file_id: source.id };
   }
-  if (author === "client" && source.type !== "file") {
-    const url = source.type === "url" ? source.url : `data:${mime};base64,${source.data}`;
-    if (isImage) return { type: "input_image", image_url: url, detail: "auto" };
-    if (isDocument && source.type === "url") return { type: "input_file", file_url: url };
-    if (isDocument) return { type: "input_file", filename: name ?? "document.pdf", file_data: url };
-  }
-  losses.push({
-    at: "media",
-    what: "dropped",
-    why: `${dialect} does not accept ${mime} by ${source.type} from the ${author}`,
-  });
-  return undefined;
+  const url = source.type === "url" ? source.url : `data:${mime};base64,${source.data}`;
+  if (isImage) return { type: "input_image", image_url: url, detail: "auto" };
+  if (mime.startsWith("audio/") || mime.startsWith("video/")) return undefined;
+  if (source.type === "url") return { type: "input_file", file_url: url };
+  return { type: "input_file", filename: name ?? "document.pdf", file_data: url };
 }
