@@ -1,4 +1,4 @@
-import type { Block, Dialect, Item, Native, Part, Role, Text } from "../../canonical/types.ts";
+import type { Block, Dialect, Item, Native, Part, Role, Text, ToolCall, ToolResult } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, withoutUndefined } from "../../wire/json.ts";
 import { decodeCitations, encodeCitation } from "./citations.ts";
 import { decodeLogprobs, encodeLogprob } from "./logprobs.ts";
@@ -34,27 +34,10 @@ export function decodeBlock(item: Json): Block {
       return decodeRoleBlock(item, own) ?? { kind: "opaque", label: stringifyMember(item.type), native: unknown };
     case "thinking":
       return { kind: "thinking", text: stringifyMember(item.text), ...own };
-    case "tool_call": {
-      const { id, name, arguments: args } = item;
-      return {
-        kind: "tool_call",
-        id: stringifyMember(id),
-        name: stringifyMember(name),
-        arguments: stringifyMember(args),
-        ...(typeof item.namespace === "string" && { namespace: item.namespace }),
-        ...(item.custom === true && { custom: true as const }),
-        ...own,
-      };
-    }
+    case "tool_call":
+      return { ...decodeToolCall(item), ...own };
     case "tool_result":
-      return {
-        kind: "tool_result",
-        id: stringifyMember(item.id),
-        ...(typeof item.name === "string" && { name: item.name }),
-        content: decodeContent(item.content),
-        ...(item.is_error === true && { isError: true as const }),
-        ...own,
-      };
+      return { ...decodeToolResult(item), ...own };
     default:
       return { kind: "opaque", label: stringifyMember(item.type) || "block", native: unknown };
   }
@@ -125,6 +108,23 @@ function decodeRoleBlock(item: JsonObject, own: Item): Part | undefined {
     ...own,
   };
 }
+
+const decodeToolCall = ({ id, name, arguments: args, namespace, custom }: JsonObject): ToolCall => ({
+  kind: "tool_call",
+  id: stringifyMember(id),
+  name: stringifyMember(name),
+  arguments: stringifyMember(args),
+  ...(typeof namespace === "string" && { namespace }),
+  ...(custom === true && { custom }),
+});
+
+const decodeToolResult = ({ id, name, content, is_error: isError }: JsonObject): ToolResult => ({
+  kind: "tool_result",
+  id: stringifyMember(id),
+  ...(typeof name === "string" && { name }),
+  content: decodeContent(content),
+  ...(isError === true && { isError }),
+});
 
 /** Inverse of the text case of `decodeRoleBlock`; absent members stay absent. */
 function encodeText({ text, citations, refusal, logprobs }: Text): JsonObject {
