@@ -1,6 +1,6 @@
 import { describeCustomInput } from "../../canonical/custom-tools.ts";
 import { readNativeItem } from "../../canonical/native.ts";
-import type { FunctionTool, Loss, Tool, ToolChoice } from "../../canonical/types.ts";
+import type { FunctionTool, Loss, ModelRequest, Tool, ToolChoice } from "../../canonical/types.ts";
 import {
   booleanOf,
   isObject,
@@ -24,10 +24,26 @@ export function decodeTools(body: JsonObject): Tool[] | undefined {
   return (listed ?? functions)?.map(decodeTool);
 }
 
+/** `tools`, and the members that only accompany tools: the API refuses them alone. */
+export function encodeToolUse(
+  { tools, toolChoice, parallelTools }: ModelRequest,
+  target: EncodeTarget,
+  losses: Loss[],
+): JsonObject {
+  if (tools === undefined) return {};
+  const encoded = encodeTools(tools, target, losses);
+  if (encoded.tools === undefined) return {};
+  return {
+    ...encoded,
+    ...(toolChoice !== undefined && { tool_choice: encodeToolChoice(toolChoice, tools) }),
+    ...(parallelTools !== undefined && { parallel_tool_calls: parallelTools }),
+  };
+}
+
 /**
  * Absent parameters mean that the tool takes none: an empty object schema. Loss: tools that a provider runs.
  */
-export function encodeTools(tools: readonly Tool[], target: EncodeTarget, losses: Loss[]): JsonObject {
+function encodeTools(tools: readonly Tool[], target: EncodeTarget, losses: Loss[]): JsonObject {
   const items = tools.flatMap((tool): Json[] => {
     const ownItem = readNativeItem(tool.native, target);
     if (ownItem !== undefined) return [ownItem];
@@ -109,7 +125,7 @@ export function decodeToolChoice(choice: Json | undefined): ToolChoice | undefin
  * `allowed_tools` restricts the choice without changing the tool list, so that the cached prefix stays (API
  * reference). `tools`: those of the request.
  */
-export function encodeToolChoice(choice: ToolChoice, tools: readonly Tool[]): Json {
+function encodeToolChoice(choice: ToolChoice, tools: readonly Tool[]): Json {
   const encodeName = (name: string): Json =>
     isCustom(name, tools) ? { type: "custom", custom: { name } } : { type: "function", function: { name } };
   if (choice.mode === "tool") return encodeName(choice.name);

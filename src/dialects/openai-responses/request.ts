@@ -15,7 +15,7 @@ import type { Encoded, EncodeTarget } from "../dialect.ts";
 import { decodeMessages, encodeMessages } from "./messages.ts";
 import { decodeReasoning, encodeReasoning } from "./reasoning.ts";
 import { decodeSampling, encodeSampling } from "./sampling.ts";
-import { decodeToolChoice, decodeTools, encodeToolChoice, encodeTools } from "./tools.ts";
+import { decodeToolChoice, decodeTools, encodeToolUse } from "./tools.ts";
 
 const dialect = "openai-responses";
 
@@ -53,12 +53,9 @@ export function encodeRequest(request: ModelRequest, target: EncodeTarget): Enco
   const own = readNativeItem(request.rest, target);
   if (isObject(own)) {
     const { instructions: before, input: _, ...rest } = own;
-    const ownInstructions = typeof before === "string" && before !== "" ? undefined : before;
     const input = encodeInput(following, items, own);
-    return {
-      value: withoutUndefined({ ...rest, model: target.model, instructions: instructions ?? ownInstructions, input }),
-      losses,
-    };
+    const members = { model: target.model, instructions: instructions ?? nonTextOf(before), input };
+    return { value: withoutUndefined({ ...rest, ...members }), losses };
   }
   const value: JsonObject = {
     model: target.model,
@@ -68,11 +65,7 @@ export function encodeRequest(request: ModelRequest, target: EncodeTarget): Enco
   };
   const add = (members: JsonObject): unknown => Object.assign(value, members);
   if (request.stream) add({ stream: true });
-  if (request.tools !== undefined) add(encodeTools(request.tools, target, losses));
-  if (request.toolChoice !== undefined && value.tools !== undefined)
-    add({ tool_choice: encodeToolChoice(request.toolChoice, request.tools ?? []) });
-  if (request.parallelTools !== undefined && value.tools !== undefined)
-    add({ parallel_tool_calls: request.parallelTools });
+  add(encodeToolUse(request, target, losses));
   if (request.reasoning !== undefined) add(encodeReasoning(request.reasoning, request.maxOutput));
   if (request.format !== undefined) add({ text: { format: encodeFormat(request.format) } });
   if (request.maxOutput !== undefined) add({ max_output_tokens: encodeLimit(request.maxOutput, losses) });
@@ -80,15 +73,19 @@ export function encodeRequest(request: ModelRequest, target: EncodeTarget): Enco
   if (request.user !== undefined) add({ user: request.user });
   if (request.serviceTier !== undefined) add(encodeTier(request.serviceTier, losses));
   if (request.cacheKey !== undefined) add({ prompt_cache_key: request.cacheKey });
-  // Without `store` the API returns reasoning for the next request only if it is included (API reference,
-  // `include`).
-  const include = [
-    ...(value.reasoning === undefined ? [] : ["reasoning.encrypted_content"]),
-    ...(value.top_logprobs === undefined ? [] : ["message.output_text.logprobs"]),
-  ];
+  const include = listIncluded(value);
   if (include.length > 0) add({ include });
   return { value, losses };
 }
+
+/**
+ * What the answer has only if the request includes it. Without `store` the API returns reasoning for the next request in
+ * this way only (API reference, `include`).
+ */
+const listIncluded = ({ reasoning, top_logprobs: logprobs }: JsonObject): string[] => [
+  ...(reasoning === undefined ? [] : ["reasoning.encrypted_content"]),
+  ...(logprobs === undefined ? [] : ["message.output_text.logprobs"]),
+];
 
 /** The native item is the member itself, so that it is not mistaken for an item of the list. */
 function decodeInstructions(instructions: Json | undefined): Message[] {
@@ -96,6 +93,10 @@ function decodeInstructions(instructions: Json | undefined): Message[] {
   const native = { dialect, item: { instructions } } as const;
   return [{ role: "system", blocks: [{ kind: "text", text: instructions }], native }];
 }
+
+/** Instructions that hold no text stay in the body as they are; `decodeInstructions` makes a message of a text. */
+const nonTextOf = (instructions: Json | undefined): Json | undefined =>
+  typeof instructions === "string" && instructions !== "" ? undefined : instructions;
 
 /** Leading system messages that are no items of this wire become the member `instructions`. */
 function splitInstructions(

@@ -1,7 +1,7 @@
 import { describeCustomInput } from "../../canonical/custom-tools.ts";
 import { readNativeItem } from "../../canonical/native.ts";
 import { qualifyName } from "../../canonical/tool-names.ts";
-import type { FunctionTool, Loss, Tool, ToolChoice } from "../../canonical/types.ts";
+import type { FunctionTool, Loss, ModelRequest, Tool, ToolChoice } from "../../canonical/types.ts";
 import {
   booleanOf,
   isObject,
@@ -20,8 +20,24 @@ const dialect = "openai-responses";
 export const decodeTools = (tools: Json | undefined): Tool[] | undefined =>
   Array.isArray(tools) ? tools.flatMap((item) => decodeNamespace(item) ?? decodeTool(item)) : undefined;
 
+/** `tools`, and the members that only accompany tools: the API refuses them alone. */
+export function encodeToolUse(
+  { tools, toolChoice, parallelTools }: ModelRequest,
+  target: EncodeTarget,
+  losses: Loss[],
+): JsonObject {
+  if (tools === undefined) return {};
+  const encoded = encodeTools(tools, target, losses);
+  if (encoded.tools === undefined) return {};
+  return {
+    ...encoded,
+    ...(toolChoice !== undefined && { tool_choice: encodeToolChoice(toolChoice, tools) }),
+    ...(parallelTools !== undefined && { parallel_tool_calls: parallelTools }),
+  };
+}
+
 /** The member `tools`; no member if no tool is left. Tools of one namespace are members of one item. */
-export function encodeTools(tools: readonly Tool[], target: EncodeTarget, losses: Loss[]): JsonObject {
+function encodeTools(tools: readonly Tool[], target: EncodeTarget, losses: Loss[]): JsonObject {
   const items: Json[] = [];
   const namespaces = new Map<string, Json[]>();
   for (const tool of tools) {
@@ -127,7 +143,7 @@ function decodeChosen(chosen: JsonObject): { name: string; isServer?: true } | u
 const readName = ({ name, namespace }: JsonObject): string => qualifyName(stringifyMember(name), stringOf(namespace));
 
 /** Functions are named directly here, without the nested object of Chat. `tools`: those of the request. */
-export function encodeToolChoice(choice: ToolChoice, tools: readonly Tool[]): Json {
+function encodeToolChoice(choice: ToolChoice, tools: readonly Tool[]): Json {
   const encodeName = (name: string): Json => ({ type: isCustom(name, tools) ? "custom" : "function", name });
   if (choice.mode === "tool") return encodeName(choice.name);
   if (choice.among === undefined || choice.mode === "none") return choice.mode;
