@@ -74,21 +74,13 @@ export function encodeEnvelope(
 ): JsonObject {
   const own = rest?.dialect === dialect && isObject(rest.item) ? rest.item : undefined;
   const reason = finish && incompleteReason(finish, output);
-  const status =
-    error !== undefined
-      ? "failed"
-      : finish === undefined
-        ? "in_progress"
-        : reason === undefined
-          ? "completed"
-          : "incomplete";
+  const status = readStatus(error, finish, reason);
   return {
     object: "response",
     created_at: created,
     status,
     completed_at: status === "completed" ? created : null,
-    error:
-      error === undefined ? null : { code: error.upstream?.code ?? error.word ?? error.code, message: error.message },
+    error: error === undefined ? null : encodeFailure(error),
     incomplete_details: reason === undefined ? null : { reason },
     ...echoRequest(request),
     ...own,
@@ -99,6 +91,23 @@ export function encodeEnvelope(
     usage: own === undefined ? encodeUsage(usage) : (usage.native ?? null),
   };
 }
+
+/** `reason`: that of `incomplete_details`. */
+function readStatus(
+  error: GatewayError | undefined,
+  finish: Finish | undefined,
+  reason: string | undefined,
+): "failed" | "in_progress" | "completed" | "incomplete" {
+  if (error !== undefined) return "failed";
+  if (finish === undefined) return "in_progress";
+  return reason === undefined ? "completed" : "incomplete";
+}
+
+/** The member `error` of a response: a code and a message, without the other members that `errorMembers` has. */
+const encodeFailure = ({ upstream, word, code, message }: GatewayError): JsonObject => ({
+  code: upstream?.code ?? word ?? code,
+  message,
+});
 
 /** Statuses of a response that ended without its answer, or has not ended. */
 const UNFINISHED: ReadonlySet<Json> = new Set(["failed", "cancelled", "in_progress", "queued"]);
