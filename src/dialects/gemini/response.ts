@@ -24,19 +24,18 @@ export function decodeResponse(body: Json, seal?: string, callId = ""): ModelRes
   const failed = findErrorBody(body);
   if (failed !== undefined) throw decodeStreamError(failed);
   const candidates = isObject(body) && Array.isArray(body.candidates) ? body.candidates : [];
-  const [candidate, ...others] = candidates;
-  if (!isObject(body) || (!isObject(candidate) && blockReasonOf(body) === undefined)) {
+  const [first, ...others] = candidates;
+  if (!isObject(body) || (!isObject(first) && blockReasonOf(body) === undefined)) {
     throw new GatewayError("provider.execution_failed", "the provider's answer has no candidates");
   }
-  const id = stringifyMember(body.responseId);
-  const { content: _, ...candidateRest }: JsonObject = isObject(candidate) ? candidate : {};
-  const isFinished = isObject(candidate) && readFinishReason(candidate.finishReason) !== "";
-  const blocked = isFinished ? undefined : blockReasonOf(body);
-  const { messages, finish, losses = [] } = decodeCandidate(isObject(candidate) ? candidate : {}, seal, callId);
+  const candidate: JsonObject = isObject(first) ? first : {};
+  const { content: _, ...candidateRest } = candidate;
+  const blocked = readFinishReason(candidate.finishReason) === "" ? blockReasonOf(body) : undefined;
+  const { messages, finish, losses = [] } = decodeCandidate(candidate, seal, callId);
   const alternatives = others.filter(isObject).map((other, i) => decodeCandidate(other, seal, `${callId}/${i + 1}`));
   const lost = new Set([...losses, ...alternatives.flatMap((other) => other.losses ?? [])]);
   return {
-    id,
+    id: stringifyMember(body.responseId),
     model: stringifyMember(body.modelVersion),
     messages,
     // Every reason for refusing the prompt is a filter: `OTHER` is no failure here.
@@ -46,7 +45,7 @@ export function decodeResponse(body: Json, seal?: string, callId = ""): ModelRes
       alternatives: alternatives.map((other) => ({ messages: other.messages, finish: other.finish })),
     }),
     ...(lost.size > 0 && { losses: [...lost] }),
-    rest: { dialect, item: isObject(candidate) ? { ...body, candidates: [candidateRest, ...others] } : body },
+    rest: { dialect, item: isObject(first) ? { ...body, candidates: [candidateRest, ...others] } : body },
   };
 }
 
