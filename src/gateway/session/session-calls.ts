@@ -119,10 +119,10 @@ export class SessionCalls {
     { surface: id, text, outside, isNew, caller, response }: SessionCall,
     headers: Headers,
   ): Promise<ParsedRequest & { losses?: Loss[] }> {
-    const { defaults } = this.#services.state.session.row;
+    const { session } = this.#services.state;
     const surface = SURFACES[id];
     const requestText = readMembers(await readRpcText(text), headers, surface);
-    const withSessionDefaults = isNew ? requestText : withDefaults(requestText, defaults, surface);
+    const withSessionDefaults = isNew ? requestText : withDefaults(requestText, session.row.defaults, surface);
     const parsed = parseRequest(withKeyDefaults(withSessionDefaults, caller, outside), surface, outside);
     const continued = response === undefined ? parsed : withContinuation(parsed, response);
     return await resolveReferences(continued, this.#itemsFor(caller, isNew));
