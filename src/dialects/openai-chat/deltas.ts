@@ -7,18 +7,28 @@ import { isObject, type Json, type JsonObject, stringifyMember } from "../../wir
  */
 export function appendDelta(message: JsonObject, delta: JsonObject): void {
   for (const [member, value] of Object.entries(delta)) {
-    const before = message[member];
     if (value === null || member === "tool_calls" || member === "role") continue;
-    // A value of another type cannot continue a text.
-    if (TEXT_MEMBERS.has(member) && typeof value !== "string" && !Array.isArray(value)) continue;
-    if (typeof value === "string" && Array.isArray(before))
-      before.push(...(value === "" ? [] : [{ type: "text", text: value }]));
-    else if (typeof value === "string" && TEXT_MEMBERS.has(member))
-      message[member] = (typeof before === "string" ? before : "") + value;
-    else if (member === "function_call") message[member] = appendFunctionCall(before, value);
-    else if (Array.isArray(value)) message[member] = appendList(before, value);
-    else message[member] = value;
+    const after = continueMember(member, message[member], value);
+    if (after !== undefined) message[member] = after;
   }
+}
+
+/** The member with what a delta adds to it; undefined if it stays absent. A text is continued by text and lists only. */
+function continueMember(member: string, before: Json | undefined, value: Json): Json | undefined {
+  if (typeof value === "string") return continueWithText(member, before, value);
+  if (member === "function_call") return appendFunctionCall(before, value);
+  if (Array.isArray(value)) return appendList(before, value);
+  return TEXT_MEMBERS.has(member) ? before : value;
+}
+
+/** A list gets a text as a part. */
+function continueWithText(member: string, before: Json | undefined, text: string): Json {
+  if (Array.isArray(before)) {
+    if (text !== "") before.push({ type: "text", text });
+    return before;
+  }
+  if (!TEXT_MEMBERS.has(member)) return text;
+  return typeof before === "string" ? before + text : text;
 }
 
 /**

@@ -42,20 +42,28 @@ function startsCall(delta: JsonObject, id: string, known: JsonObject): boolean {
 export function appendCallDelta(message: JsonObject, delta: JsonObject, at = findCall(message, delta)): number {
   const calls = ensureCalls(message);
   const known = calls[at];
-  const { index, ...rest } = delta;
-  if (known === undefined) {
-    const fresh: JsonObject = { ...rest };
-    if (isCustom(delta)) {
-      fresh.custom = { ...toObject(delta.custom) };
-      delete fresh.function;
-    } else {
-      const called = { name: nameOf(delta), arguments: argumentsOf(delta) };
-      fresh.function = Object.assign({ name: "" }, delta.function, called);
-    }
-    STREAM_INDEX.set(fresh, typeof index === "number" ? index : calls.length);
-    return calls.push(fresh) - 1;
+  if (known === undefined) return calls.push(startCall(delta, calls.length)) - 1;
+  continueCall(known, delta);
+  return at;
+}
+
+/** `position`: of the call in the message; its index in the stream if the delta has none. */
+function startCall(delta: JsonObject, position: number): JsonObject {
+  const { index, ...call } = delta;
+  if (isCustom(delta)) {
+    call.custom = { ...toObject(delta.custom) };
+    delete call.function;
+  } else {
+    const called = { name: nameOf(delta), arguments: argumentsOf(delta) };
+    call.function = Object.assign({ name: "" }, delta.function, called);
   }
-  const { id, type, function: _, custom, ...others } = rest;
+  STREAM_INDEX.set(call, typeof index === "number" ? index : position);
+  return call;
+}
+
+/** Arguments and input grow; a call can turn out to be of a custom tool as long as it has neither name nor arguments. */
+function continueCall(known: JsonObject, delta: JsonObject): void {
+  const { index: _, id, type, function: __, custom, ...others } = delta;
   Object.assign(known, others);
   if (stringifyMember(known.id) === "" && stringifyMember(id) !== "") known.id = id!;
   if (stringifyMember(known.type) === "" && stringifyMember(type) !== "") known.type = type!;
@@ -67,7 +75,6 @@ export function appendCallDelta(message: JsonObject, delta: JsonObject, at = fin
   called.name = stringifyMember(called.name) || nameOf(delta);
   if (isObject(known.function)) called.arguments = stringifyMember(called.arguments) + argumentsOf(delta);
   else called.input = stringifyMember(called.input) + stringifyMember(toObject(custom).input);
-  return at;
 }
 
 /** Whether a delta is of a call of a custom tool. Snowflake sends an empty `custom` beside each `function`. */
