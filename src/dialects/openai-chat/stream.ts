@@ -249,22 +249,10 @@ class ChatEncoder implements StreamEncoder {
         if (member === "content") this.#contentLength += event.text.length;
         return member === undefined ? "" : this.#encodeDelta({ [member]: event.text });
       }
-      case "close": {
-        if (event.block.kind === "tool_call") return this.#encodeCall(this.#calls.get(event.index)?.close(event.block));
-        if (event.block.kind !== "text") return "";
-        const { logprobs = [] } = event.block;
-        return this.#cite(event.index, event.block) + (logprobs.length > 0 ? this.#encodeLogprobs(logprobs) : "");
-      }
-      case "end": {
-        const usage = encodeUsage(event.usage);
-        const cited = (event.late ?? []).map(({ index, citations }) =>
-          this.#cite(index, { kind: "text", text: "", citations }),
-        );
-        const end = this.#encodeDelta({}, encodeFinish(event.finish, [...this.#kindOf.values()].includes("refusal")));
-        const last = end + (event.alternatives ?? []).map((other, i) => this.#encodeAlternative(other, i + 1)).join("");
-        const usageChunk = this.#reply.includeUsage && usage !== undefined ? this.#encodeChunk([], { usage }) : "";
-        return `${cited.join("")}${last}${usageChunk}${DONE}`;
-      }
+      case "close":
+        return this.#close(event.index, event.block);
+      case "end":
+        return this.#end(event);
       case "error":
         return encodeSse({ data: JSON.stringify({ error: errorMembers(event.error) }) });
       case "loss":
@@ -289,6 +277,23 @@ class ChatEncoder implements StreamEncoder {
     const call = new CallWriter(this.#calls.size, block);
     this.#calls.set(index, call);
     return this.#encodeCall(call.open(block));
+  }
+
+  /** Annotations and log probabilities follow when the text is complete. */
+  #close(index: number, block: Block): string {
+    if (block.kind === "tool_call") return this.#encodeCall(this.#calls.get(index)?.close(block));
+    if (block.kind !== "text") return "";
+    const { logprobs = [] } = block;
+    return this.#cite(index, block) + (logprobs.length > 0 ? this.#encodeLogprobs(logprobs) : "");
+  }
+
+  #end({ finish, usage: counts, late = [], alternatives = [] }: Extract<StreamEvent, { type: "end" }>): string {
+    const cited = late.map(({ index, citations }) => this.#cite(index, { kind: "text", text: "", citations }));
+    const end = this.#encodeDelta({}, encodeFinish(finish, [...this.#kindOf.values()].includes("refusal")));
+    const others = alternatives.map((other, i) => this.#encodeAlternative(other, i + 1));
+    const usage = this.#reply.includeUsage ? encodeUsage(counts) : undefined;
+    const usageChunk = usage === undefined ? "" : this.#encodeChunk([], { usage });
+    return `${cited.join("")}${end}${others.join("")}${usageChunk}${DONE}`;
   }
 
   readonly #encodeCall = (delta: JsonObject | undefined): string =>

@@ -251,17 +251,8 @@ class ResponsesEncoder implements StreamEncoder {
           .map((block) => this.#startPendingText() + (this.#writer?.close(block) ?? ""))
           .join("");
       }
-      case "end": {
-        const { finish, usage, rest, items = [] } = event;
-        const last = this.#endItem() + this.#encodeLate(event.late);
-        const natives = items.map((native) => (native?.dialect === dialect ? native.item : null));
-        const output = this.#output.map((item, outputIndex) => ({
-          ...(findFinalItem(outputIndex, item, natives) ?? item),
-          id: item.id!,
-        }));
-        const type = incompleteReason(finish, output) === undefined ? "response.completed" : "response.incomplete";
-        return last + this.#encodeState(type, { output, finish, usage, rest });
-      }
+      case "end":
+        return this.#end(event);
       case "error":
         return this.#fail(event.error);
       case "loss":
@@ -295,6 +286,18 @@ class ResponsesEncoder implements StreamEncoder {
       this.#encodeEvent,
     );
     return ended + this.#writer.start() + this.#writer.open(block);
+  }
+
+  /** The whole response has the items of the provider, if they came over this wire. */
+  #end({ finish, usage, rest, late, items = [] }: Extract<StreamEvent, { type: "end" }>): string {
+    const last = this.#endItem() + this.#encodeLate(late);
+    const natives = items.map((native) => (native?.dialect === dialect ? native.item : null));
+    const output = this.#output.map((item, outputIndex) => ({
+      ...(findFinalItem(outputIndex, item, natives) ?? item),
+      id: item.id!,
+    }));
+    const type = incompleteReason(finish, output) === undefined ? "response.completed" : "response.incomplete";
+    return last + this.#encodeState(type, { output, finish, usage, rest });
   }
 
   /** Annotations of parts that are done: as events, and in the whole response. */
