@@ -23,7 +23,7 @@ export class StreamAccumulator {
         return;
       case "delta": {
         const slot = this.#blocks[event.index];
-        if (slot !== undefined) slot.block = append(slot.block, event.text);
+        if (slot !== undefined) slot.block = appendText(slot.block, event.text);
         return;
       }
       case "close": {
@@ -167,7 +167,8 @@ export function deltaTextOf(block: Block): string {
   return block.kind === "tool_call" ? block.arguments : "";
 }
 
-function append(block: Block, text: string): Block {
+/** The block with more of the part that is streamed as deltas; unchanged for kinds that are sent whole. */
+export function appendText(block: Block, text: string): Block {
   if (block.kind === "text" || block.kind === "thinking") return { ...block, text: block.text + text };
   return block.kind === "tool_call" ? { ...block, arguments: block.arguments + text } : block;
 }

@@ -76,7 +76,11 @@ class MessageDecoder implements StreamDecoder {
     if (isObject(payload)) this.#addUsage(payload.usage);
     if (this.#isOver) return [];
     if (!isObject(payload)) return decodeMalformed(data, event, (error) => this.#fail(error));
-    switch (payload.type ?? event) {
+    return this.#addEvent(payload.type ?? event, payload);
+  }
+
+  #addEvent(type: Json | undefined, payload: JsonObject): StreamEvent[] {
+    switch (type) {
       case "message_start":
         return this.#start(isObject(payload.message) ? payload.message : {});
       case "content_block_start":

@@ -1,4 +1,4 @@
-import { deltaTextOf, toOpenBlock } from "../../canonical/accumulator.ts";
+import { appendText, deltaTextOf, toOpenBlock } from "../../canonical/accumulator.ts";
 import { addLate } from "../../canonical/citations.ts";
 import { GatewayError } from "../../canonical/error.ts";
 import type { Block, StreamEvent, Usage } from "../../canonical/types.ts";
@@ -61,7 +61,11 @@ class CallDecoder implements StreamDecoder {
     if (isObject(payload) && isObject(payload.usage)) this.#usage = payload.usage;
     if (this.#isOver) return [];
     if (!isObject(payload)) return decodeMalformed(data, event, (error) => this.#fail(error));
-    switch (payload.type ?? event) {
+    return this.#addEvent(payload.type ?? event, payload);
+  }
+
+  #addEvent(type: Json | undefined, payload: JsonObject): StreamEvent[] {
+    switch (type) {
       case "call.started": {
         const call = isObject(payload.call) ? payload.call : {};
         return [{ type: "start", id: stringifyMember(call.id), model: stringifyMember(call.model) }];
@@ -106,17 +110,13 @@ class CallDecoder implements StreamDecoder {
    */
   #append({ index }: JsonObject, initial: Block, more: Json | undefined): StreamEvent[] {
     const at = numberOf(index) ?? this.#open?.index ?? 0;
-    if (at !== this.#open?.index && this.#seen.has(at)) return [];
-    // A call without name or id, as when its start was left out: `call.completed` repeats it.
-    const isUnidentified = initial.kind === "tool_call" && (initial.name === "" || initial.id === "");
-    if (at !== this.#open?.index && isUnidentified) return [];
-    const events = at === this.#open?.index ? [] : [...this.#close(), ...this.#start(at, initial)];
+    const isOpen = at === this.#open?.index;
+    if (!isOpen && (this.#seen.has(at) || isUnidentified(initial))) return [];
+    const events = isOpen ? [] : [...this.#close(), ...this.#start(at, initial)];
     const text = stringOf(more) ?? "";
     const open = this.#open;
     if (open === undefined || text === "") return events;
-    if (open.block.kind === "tool_call") open.block = { ...open.block, arguments: open.block.arguments + text };
-    else if (open.block.kind === "text" || open.block.kind === "thinking")
-      open.block = { ...open.block, text: open.block.text + text };
+    open.block = appendText(open.block, text);
     return [...events, { type: "delta", index: at, text }];
   }
 
@@ -188,6 +188,9 @@ class CallDecoder implements StreamDecoder {
     return [...this.#close(), { type: "error", error }];
   }
 }
+
+/** A call without name or id, as when its start was left out: `call.completed` repeats it. */
+const isUnidentified = (block: Block): boolean => block.kind === "tool_call" && (block.name === "" || block.id === "");
 
 /**
  * Events are numbered from 1. The number is the member `event_id` and the id of the server-sent event.
