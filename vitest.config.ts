@@ -16,7 +16,8 @@ export default defineConfig(async () => ({
       {
         test: {
           name: "node",
-          include: ["test/*.test.ts", "test/laws/**/*.test.ts"],
+          include: ["test/**/*.test.ts"],
+          exclude: ["test/worker/**", "test/clients/**"],
           setupFiles: ["./test/laws/setup.ts"],
         },
       },
