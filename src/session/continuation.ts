@@ -9,35 +9,52 @@ import type { Turn, TurnCalls, TurnIndex } from "./turns.ts";
  */
 export type Continuation = { at: string | undefined; matchedCount: number };
 
+/** Messages, and the session that they continue. `path`: the turns up to the head. */
+type Continued = { messages: readonly Message[]; path: readonly Turn[]; index: TurnIndex };
+type Rule = (continued: Continued) => Continuation | undefined;
+
 /**
- * Finds the turn that messages continue in a session whose path to the head is `path`. The first rule that applies
- * decides:
- *
- * 1. The messages start with the transcript of a turn, on the path or not: they continue that turn.
- * 2. They start with the content of a turn in the middle of the path (a client's own loop over tools, a window over the
- *    history): they continue the last turn that they repeat from there.
- * 3. They start with the head's reply: they continue the head.
- * 4. They start with tool calls or results that belong to another turn than the head: they continue that turn.
- * 5. They contain a reply of the path after messages that the session does not know: a transcript whose start was edited.
- *    They continue the root; appended to the head, that reply would be in the history twice.
- * 6. Otherwise all of them are new and continue the head, also replies that the client wrote itself (examples, a handover).
+ * How a session finds the turn that a call continues. The first rule that applies decides.
  *
  * Hashes do not cover ids. Where messages have ids of tool calls, a turn matches only if its calls have them, and messages
  * that the request referenced by their ids match only the turn that has them: an equal reply to an equal question is
  * another reply.
  */
+const RULES: readonly Rule[] = [
+  matchTranscript, // The messages start with the transcript of a turn, on the path or not: they continue that turn.
+  matchMiddle, // They repeat turns from the middle of the path (a window, a client's own loop): the last of these.
+  ({ messages, path }) => matchLastReply(messages, path.at(-1)), // They start with the head's reply: the head.
+  matchCalls, // They start with calls or results of another turn than the head: that turn.
+  matchEditedTranscript, // They contain a reply of the path, after messages that the session does not know: the root.
+];
+
+/** Finds the turn that messages continue in a session whose path to the head is `path`. */
 export function findContinuation(messages: readonly Message[], path: readonly Turn[], index: TurnIndex): Continuation {
-  const head = path.at(-1);
-  const prefix = findLongestKnownPrefix(messages, createLookUp(head, index));
-  if (prefix !== undefined) return { at: prefix.match, matchedCount: prefix.count };
-  return (
-    findInPath(messages, path, index) ??
-    matchLastReply(messages, head) ??
-    findAnswered(messages, path, index) ?? {
-      at: hasKnownReply(messages, path) ? undefined : head?.id,
-      matchedCount: 0,
-    }
-  );
+  const continued = { messages, path, index };
+  for (const rule of RULES) {
+    const found = rule(continued);
+    if (found !== undefined) return found;
+  }
+  // All of them are new and continue the head, also replies that the client wrote itself (examples, a handover).
+  return { at: path.at(-1)?.id, matchedCount: 0 };
+}
+
+/**
+ * As `findContinuation`, for a call that names its parent, the last turn of `path`: leading messages are known only if they
+ * repeat the transcript up to that turn, or a part of it.
+ */
+export function findContinuationOf(messages: readonly Message[], path: readonly Turn[]): Continuation {
+  const head = path.at(-1)!;
+  const index: TurnIndex = { listByHash: (chain) => (chain === head.chain ? [head] : []), listWithCalls: () => [] };
+  const whole = findContinuation(messages, path, index);
+  if (whole.at === head.id) return whole;
+  const part = matchMiddle({ messages, path, index }) ?? matchLastReply(messages, head);
+  return part?.at === head.id ? part : { at: head.id, matchedCount: 0 };
+}
+
+function matchTranscript({ messages, path, index }: Continued): Continuation | undefined {
+  const prefix = findLongestKnownPrefix(messages, createLookUp(path.at(-1), index));
+  return prefix && { at: prefix.match, matchedCount: prefix.count };
 }
 
 /**
@@ -83,12 +100,7 @@ function leadingMessages(messages: readonly Message[], isModel: boolean): readon
   return end < 0 ? messages : messages.slice(0, end);
 }
 
-/** Rule 2: messages that repeat a part of the path which does not start at its root. */
-export function findInPath(
-  messages: readonly Message[],
-  path: readonly Turn[],
-  index: TurnIndex,
-): Continuation | undefined {
+function matchMiddle({ messages, path, index }: Continued): Continuation | undefined {
   // A hash covers a whole turn, up to its reply: without a reply that is followed by a user's message none can match.
   if (path.length === 0 || !isAnswered(messages)) return undefined;
   const results = listToolIds(leadingMessages(messages, false), "tool_result");
@@ -107,8 +119,8 @@ export function findInPath(
 const areAnswersTo = (open: Turn["open"], results: readonly string[]): boolean =>
   results.every((id) => open.some((call) => isIdOf(call, id)));
 
-/** Rule 3: leading messages that repeat the head's reply, or only its tool calls, which clients send back with the results. */
-export function matchLastReply(messages: readonly Message[], head: Turn | undefined): Continuation | undefined {
+/** Leading messages that repeat the head's reply, or only its tool calls, which clients send back with the results. */
+function matchLastReply(messages: readonly Message[], head: Turn | undefined): Continuation | undefined {
   const end = messages.findIndex(({ role }) => role !== "assistant");
   if (head === undefined || end <= 0) return undefined;
   const leading = messages.slice(0, end);
@@ -117,8 +129,7 @@ export function matchLastReply(messages: readonly Message[], head: Turn | undefi
   return isCalls || hashAfter(ROOT, leading) === head.reply ? { at: head.id, matchedCount: end } : undefined;
 }
 
-/** Rule 4: the turn whose calls the leading messages repeat or answer, if it is not the head. */
-function findAnswered(messages: readonly Message[], path: readonly Turn[], index: TurnIndex): Continuation | undefined {
+function matchCalls({ messages, path, index }: Continued): Continuation | undefined {
   const head = path.at(-1);
   if (head === undefined) return undefined;
   const calls = listToolIds(leadingMessages(messages, true), "tool_call");
@@ -130,11 +141,15 @@ function findAnswered(messages: readonly Message[], path: readonly Turn[], index
   return { at: turn.id, matchedCount: calls.length > 0 ? leadingMessages(messages, true).length : 0 };
 }
 
-/** Rule 5: a reply of the path stands after a message of the client, and is answered. */
-function hasKnownReply(messages: readonly Message[], path: readonly Turn[]): boolean {
-  if (path.length === 0 || messages[0]?.role === "assistant" || !isAnswered(messages)) return false;
+/**
+ * A reply of the path stands after a message of the client, and is answered: a transcript whose start was edited. Appended
+ * to the head, that reply would be in the history twice.
+ */
+function matchEditedTranscript({ messages, path }: Continued): Continuation | undefined {
+  if (path.length === 0 || messages[0]?.role === "assistant" || !isAnswered(messages)) return undefined;
   const replies = new Set(path.map(({ reply }) => reply));
-  return listReplies(messages).some((run) => replies.has(hashAfter(ROOT, run)));
+  const hasKnownReply = listReplies(messages).some((run) => replies.has(hashAfter(ROOT, run)));
+  return hasKnownReply ? { at: undefined, matchedCount: 0 } : undefined;
 }
 
 /** Runs of consecutive assistant messages: each is one reply. */

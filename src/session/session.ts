@@ -8,7 +8,7 @@ import type { Sql, Storage } from "../store/sql.ts";
 import { withPrefix } from "../wire/id.ts";
 import type { JsonObject } from "../wire/json.ts";
 import { type CallStart, endCall, startCall } from "./calls.ts";
-import { type Continuation, findContinuation, findInPath, matchLastReply } from "./continuation.ts";
+import { type Continuation, findContinuation, findContinuationOf } from "./continuation.ts";
 import { recordEvent, type SessionEvent } from "./events.ts";
 import {
   changeInstructions,
@@ -29,7 +29,6 @@ import {
   readPath,
   readTurnIndex,
   type Turn,
-  type TurnIndex,
   type WireItems,
 } from "./turns.ts";
 
@@ -326,13 +325,7 @@ export class Session {
   /** For a call that names its parent: leading messages are skipped only if they repeat the transcript up to that turn. */
   #continueFrom(parent: string, { messages }: TurnInput): Continuation {
     if (parent === this.row.id) return { at: undefined, matchedCount: 0 };
-    const path = this.pathOf(parent);
-    const head = path.at(-1)!;
-    const index: TurnIndex = { listByHash: (chain) => (chain === head.chain ? [head] : []), listWithCalls: () => [] };
-    const whole = findContinuation(messages, path, index);
-    if (whole.at === head.id) return whole;
-    const within = findInPath(messages, path, index) ?? matchLastReply(messages, head);
-    return within?.at === head.id ? within : { at: head.id, matchedCount: 0 };
+    return findContinuationOf(messages, this.pathOf(parent));
   }
 
   #change(row: SessionRow, type: SessionEvent["type"], data: JsonObject = {}, alsoWrite = (): void => {}): void {

@@ -1,0 +1,144 @@
+import { describe, expect, it } from "vitest";
+import { hashTurn, ROOT } from "../../src/canonical/turn-hash.ts";
+import type { Message } from "../../src/canonical/types.ts";
+import { findContinuation, findContinuationOf, type Continuation } from "../../src/session/continuation.ts";
+import { listPendingCalls, type Turn } from "../../src/session/turns.ts";
+
+const says = (role: "user" | "assistant", text: string): Message => ({ role, blocks: [{ kind: "text", text }] });
+const ask = (text: string): Message => says("user", text);
+const reply = (text: string): Message => says("assistant", text);
+const call = (id: string): Message => ({
+  role: "assistant",
+  blocks: [{ kind: "tool_call", id, name: "look", arguments: "{}" }],
+});
+const result = (id: string): Message => ({
+  role: "user",
+  blocks: [{ kind: "tool_result", id, name: "look", content: [{ kind: "text", text: "seen" }] }],
+});
+
+const NO_ITEMS = { dialect: "openai-chat" as const, items: "", issuer: "" };
+
+/** A turn of these messages. Its id is its letter. */
+const turn = (id: string, parent: Turn | undefined, requested: Message[], answer: Message[]): Turn => ({
+  ...hashTurn(parent?.chain ?? ROOT, requested, answer),
+  id,
+  parent: parent?.id,
+  kind: "call",
+  depth: (parent?.depth ?? 0) + 1,
+  open: listPendingCalls(answer),
+  input: NO_ITEMS,
+  output: NO_ITEMS,
+  createdAt: 0,
+});
+
+// A tree of turns: a – b – c is the path to the head, d is a branch beside b, e a branch beside c.
+const A = [ask("one"), reply("eins")];
+const B = [ask("two"), reply("zwei")];
+const C = [ask("three"), reply("drei")];
+const D = [ask("zwo"), reply("deux")];
+const a = turn("a", undefined, [A[0]!], [A[1]!]);
+const b = turn("b", a, [B[0]!], [B[1]!]);
+const c = turn("c", b, [C[0]!], [C[1]!]);
+const d = turn("d", a, [D[0]!], [D[1]!]);
+const more = ask("and now?");
+
+const find = (messages: Message[], path: Turn[] = [a, b, c], all: Turn[] = [a, b, c, d]): Continuation =>
+  findContinuation(messages, path, {
+    listByHash: (chain) => all.filter((one) => one.chain === chain).toReversed(),
+    listWithCalls: () => all.filter(({ open }) => open.length > 0).toReversed(),
+  });
+
+describe("messages that start with a transcript", () => {
+  it.each([
+    ["the head's", [...A, ...B, ...C, more], { at: "c", matchedCount: 6 }],
+    ["that of an earlier turn", [...A, ...B, more], { at: "b", matchedCount: 4 }],
+    ["that of a turn beside the path", [...A, ...D, more], { at: "d", matchedCount: 4 }],
+    [
+      "that of a turn, with an answer of their own behind it",
+      [...A, ask("2"), reply("own"), more],
+      { at: "a", matchedCount: 2 },
+    ],
+  ])("continue its turn: %s", (_, messages, expected) => {
+    expect(find(messages)).toEqual(expected);
+  });
+
+  it("continue it also without a new message", () => {
+    expect(find([...A, ...B])).toEqual({ at: "b", matchedCount: 4 });
+  });
+});
+
+describe("messages that start in the middle of the path", () => {
+  it.each([
+    ["at its second turn, to the head", [...B, ...C, more], { at: "c", matchedCount: 4 }],
+    ["at its second turn alone", [...B, more], { at: "b", matchedCount: 2 }],
+    ["at its last turn", [...C, more], { at: "c", matchedCount: 2 }],
+  ])("continue the last turn that they repeat: %s", (_, messages, expected) => {
+    expect(find(messages)).toEqual(expected);
+  });
+
+  it("are new when the turn stands on no path", () => {
+    expect(find([...D, more]).at).not.toBe("d");
+  });
+});
+
+describe("messages that start with the head's reply", () => {
+  it("continue the head", () => {
+    expect(find([C[1]!, more])).toEqual({ at: "c", matchedCount: 1 });
+  });
+
+  it("continue it also if they have only the reply's calls, in whatever text", () => {
+    const asked = turn("f", c, [ask("look")], [reply("I look."), call("call_1")]);
+    expect(find([call("call_1"), result("call_1")], [a, b, c, asked])).toEqual({ at: "f", matchedCount: 1 });
+  });
+});
+
+describe("messages that start with calls or results", () => {
+  const first = turn("f", undefined, [ask("look")], [call("call_1")]);
+  const second = turn("s", undefined, [ask("look")], [call("call_2")]);
+
+  it.each([
+    [[result("call_1")], { at: "f", matchedCount: 0 }],
+    [[result("call_2")], { at: "s", matchedCount: 0 }],
+    [[call("call_1"), result("call_1")], { at: "f", matchedCount: 1 }],
+    [[ask("look"), call("call_1"), result("call_1")], { at: "f", matchedCount: 2 }],
+    [[ask("look"), call("call_2"), result("call_2")], { at: "s", matchedCount: 2 }],
+  ])("belong to the turn that has the ids, of two with the same question: %j", (messages, expected) => {
+    for (const path of [[first], [second]]) expect(find(messages, path, [first, second])).toEqual(expected);
+  });
+
+  it("continue the head when no turn has the ids", () => {
+    expect(find([result("call_9")], [first], [first, second])).toEqual({ at: "f", matchedCount: 0 });
+  });
+});
+
+describe("messages with a reply of the path behind a message that the session does not know", () => {
+  it("are an edited transcript, which starts anew", () => {
+    expect(find([ask("one, edited"), A[1]!, ...B, more])).toEqual({ at: undefined, matchedCount: 0 });
+  });
+});
+
+describe("messages that are all new", () => {
+  it.each([
+    ["one question", [more]],
+    ["an exchange that the client wrote itself", [ask("example"), reply("of the client"), more]],
+    ["a prefilled reply", [more, reply("It is")]],
+  ])("continue the head: %s", (_, messages) => {
+    expect(find(messages)).toEqual({ at: "c", matchedCount: 0 });
+  });
+
+  it("start an empty session at its root", () => {
+    expect(find([more], [], [])).toEqual({ at: undefined, matchedCount: 0 });
+  });
+});
+
+describe("a call that names its parent", () => {
+  it.each([
+    ["with new messages only", [more], { at: "b", matchedCount: 0 }],
+    ["with the transcript up to it", [...A, ...B, more], { at: "b", matchedCount: 4 }],
+    ["with the end of the transcript", [...B, more], { at: "b", matchedCount: 2 }],
+    ["with the reply alone", [B[1]!, more], { at: "b", matchedCount: 1 }],
+    ["with the transcript of another turn, which is new there", [...A, more], { at: "b", matchedCount: 0 }],
+  ])("continues it whatever it sends: %s", (_, messages, expected) => {
+    expect(findContinuationOf(messages, [a, b])).toEqual(expected);
+  });
+});
