@@ -53,7 +53,8 @@ export function withFittedTools(
     if (request.tools !== undefined) fitted.tools = request.tools.map((tool) => fitTool(tool, rules, names, losses));
     if (request.toolChoice !== undefined) {
       const allNames = withServerTools(names, request.tools, target);
-      fitted.toolChoice = fitChoice(request.toolChoice, functions, allNames, listServers(request, target), losses);
+      const sent = { functions, names: allNames, sentServers: listServers(request, target) };
+      fitted.toolChoice = fitChoice(request.toolChoice, sent, losses);
     }
     const sent = rules.hasAllowedTools ? fitted : restrictTools(fitted, target, losses);
     const encoded = encodeRequest(sent, target);
@@ -241,17 +242,14 @@ function fitResults(message: Message, fit: (name: string) => string): Message {
   return { ...message, blocks };
 }
 
+/** The tools of a request as the target gets them. `sentServers`: the labels of its own tools that are sent. */
+type SentTools = { functions: readonly FunctionTool[]; names: TargetNames; sentServers: ReadonlySet<string> };
+
 /**
  * A choice names only tools that are sent: functions, under their names at the target, and the target's own tools by their
  * labels. Loss: any other name, and a call that is required without a tool.
  */
-function fitChoice(
-  choice: ToolChoice,
-  functions: readonly FunctionTool[],
-  names: TargetNames,
-  sentServers: ReadonlySet<string>,
-  losses: Loss[],
-): ToolChoice {
+function fitChoice(choice: ToolChoice, { functions, names, sentServers }: SentTools, losses: Loss[]): ToolChoice {
   const drop = (what: string): void =>
     void losses.push({ at: "tool_choice", what: "dropped", why: `${what} is not sent` });
   const isSentServer = (label: string): boolean => {

@@ -1,7 +1,6 @@
 import { GatewayError, unprocessable } from "../canonical/error.ts";
 import type { Dialect } from "../canonical/types.ts";
 import { translatesTools } from "../dialects/fit-tools.ts";
-import { DIALECTS } from "../dialects/index.ts";
 import { toEncodeTarget } from "../gateway/call/upstream-call.ts";
 import { encodeBody, spliceBody } from "../gateway/request-body.ts";
 import type { Target } from "../routing/locate.ts";
@@ -94,31 +93,40 @@ type CountRequest = ParsedRequest & { around?: (body: string) => string };
 export function prepareCount(request: CountRequest, context: Context, planned: Target): PreparedRequest {
   const target = countingTarget(planned, request.surface.dialect.id);
   const counter = target.provider.id === "demo" ? DEMO : COUNTERS[target.dialect];
-  const provider = DIALECTS[target.dialect];
   const isOnCloud = target.provider.cloud !== undefined && target.dialect !== "gemini";
-  if (counter === undefined || provider === undefined || isOnCloud) throw cannotCount(target);
+  if (counter === undefined || isOnCloud) throw cannotCount(target);
   const path = counter.path(target);
   const encodeTarget = toEncodeTarget(target);
   const { instructions } = context;
   const isSplicable =
+    target.dialect === request.surface.dialect.id &&
     (instructions === undefined || instructions.dialect === target.dialect) &&
     !translatesTools(request.request, encodeTarget);
-  if (isSplicable && target.dialect === request.surface.dialect.id) {
+  if (isSplicable) {
     const { body, losses } = spliceBody(request, context, encodeTarget);
-    const isBare = target.dialect === "gemini" && target.provider.cloud === undefined && instructions !== undefined;
-    const around = request.around ?? (isBare ? (whole: string) => `{"generateContentRequest":${whole}}` : undefined);
-    return { target, path, body: { text: around?.(withModelName(body, target.model)) ?? body }, losses };
+    return { target, path, body: { text: wrapCount(body, request, context, target) }, losses };
   }
   const { body, losses } = encodeBody(request, context, encodeTarget);
   const text = JSON.stringify(counter.encodeBody(parseJson(body) as JsonObject, target));
-  const surface = COUNTERS[request.surface.dialect.id]!;
-  const translate: PreparedRequest["translate"] = (answer) => {
+  const translate = translateCount(counter, COUNTERS[request.surface.dialect.id]!);
+  return { target, path, body: { text }, losses, translate };
+}
+
+/** Gemini's request inside `generateContentRequest`, if it came so or has instructions, which count only there. */
+function wrapCount(body: string, { around }: CountRequest, { instructions }: Context, target: Target): string {
+  const isBare = target.dialect === "gemini" && target.provider.cloud === undefined && instructions !== undefined;
+  const wrap = around ?? (isBare ? (whole: string) => `{"generateContentRequest":${whole}}` : undefined);
+  return wrap?.(withModelName(body, target.model)) ?? body;
+}
+
+/** Converts the provider's count to the caller's format. */
+const translateCount =
+  (counter: Counter, surface: Counter): NonNullable<PreparedRequest["translate"]> =>
+  (answer) => {
     const tokens = isObject(answer) ? counter.decodeCount(answer) : undefined;
     if (typeof tokens === "number") return { value: surface.encodeCount(tokens), usage: {} };
     throw new GatewayError("provider.execution_failed", "the provider's answer has no token count");
   };
-  return { target, path, body: { text }, losses, translate };
-}
 
 /** The body with the model's name: inside `generateContentRequest` Gemini requires it again. */
 function withModelName(body: string, model: string): string {

@@ -162,9 +162,7 @@ describe("the turns of a session, over several providers and surfaces", () => {
             for (const wire of WIRES) {
               const target = { dialect: wire, model: "m", issuer: wire, ...(isStrict && { quirks: STRICT }) };
               const { body } =
-                wire === surface
-                  ? spliceBody(paired, context, target)
-                  : encodeBody(paired, context, DIALECTS[wire], target);
+                wire === surface ? spliceBody(paired, context, target) : encodeBody(paired, context, target);
               const value = (JSON.parse(body) as JsonObject)[DIALECTS[wire].layout.items] as JsonObject[];
               const pairs = pairsOf(FORMS[wire].read(value)).toSorted(([a], [b]) => a - b);
               expect([wire, pairs, body]).toEqual([wire, expected, body]);
