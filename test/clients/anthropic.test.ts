@@ -144,8 +144,9 @@ describe.each(rounds)("$mode answers of $provider", ({ provider, ask }) => {
     });
     expect(spoken(message)).toContain("Half of it:");
     expect(spoken(message)).toContain(PNG);
-    // Chat's tool messages hold text alone: the image is shown behind them.
-    if (provider === "fakechat") expect(message).toMatchObject({ rhone: { losses: [{ what: "approximated" }] } });
+    // Chat's tool messages hold text alone: the error has no mark, and the image is shown behind them.
+    if (provider === "fakechat")
+      expect(message).toMatchObject({ rhone: { losses: [{ at: "tool_result.is_error" }, { at: "tool_result" }] } });
     expect(shown(spoken(message))).toContainEqual(CALLED[provider]);
   });
 

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { hashToolId, joinResults, pairResults } from "../../src/canonical/tool-results.ts";
 import type { Message, ToolCall, ToolResult } from "../../src/canonical/types.ts";
 import { gemini } from "../../src/dialects/gemini/index.ts";
+import { DIALECTS } from "../../src/dialects/index.ts";
 import { openaiChat } from "../../src/dialects/openai-chat/index.ts";
 import { decodeItems } from "../../src/session/history/decode.ts";
 import type { Json, JsonObject } from "../../src/wire/json.ts";
@@ -96,6 +97,21 @@ describe("several results of one call", () => {
     expect(joinResults(turns)).toBe(turns);
     const unknown = [byModel(call("a")), byClient(given("x", "one"), given("x", "two"))];
     expect(joinResults(unknown)).toBe(unknown);
+  });
+});
+
+describe("a tool result that is an error", () => {
+  it.each(Object.values(DIALECTS))("is one to $id as well, or the mark is a loss", (dialect) => {
+    const failed = result("a", "look", { content: [{ kind: "text", text: "no such city" }], isError: true });
+    const { value, losses } = dialect.encodeMessages([byModel(call("a")), byClient(failed)], {
+      dialect: dialect.id,
+      model: "m",
+    });
+    const marks = dialect
+      .decodeMessages(value)
+      .flatMap(({ blocks }) => blocks.flatMap((block) => (block.kind === "tool_result" ? [block.isError] : [])));
+    expect(JSON.stringify(value)).toContain("no such city");
+    expect(marks[0] === true || losses.some(({ at }) => at === "tool_result.is_error")).toBe(true);
   });
 });
 

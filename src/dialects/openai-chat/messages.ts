@@ -103,11 +103,11 @@ function encodeMessage(message: Message, target: EncodeTarget, losses: Loss[]): 
 }
 
 /** `tool` message; the wire has no member for an error, which is recognizable by its text only. */
-const encodeToolMessage = ({ id, content }: ToolResult, target: EncodeTarget, losses: Loss[]): Json => ({
-  role: "tool",
-  tool_call_id: id,
-  content: blocks.encodeResult(content, target, losses),
-});
+function encodeToolMessage({ id, content, isError }: ToolResult, target: EncodeTarget, losses: Loss[]): Json {
+  if (isError)
+    losses.push({ at: "tool_result.is_error", what: "approximated", why: `${dialect} represents errors as text only` });
+  return { role: "tool", tool_call_id: id, content: blocks.encodeResult(content, target, losses) };
+}
 
 /**
  * Blocks in the order reasoning, content, refusal, calls: the wire does not have their real order. Audio is opaque, with the transcript as its readable text.
