@@ -17,6 +17,9 @@ import { decodeMessage, PARAGRAPH } from "./messages.ts";
 import { withText } from "./text.ts";
 import { addMissing, extendCall, identifyCall, isCallItem, isIdentified } from "./tool-calls.ts";
 
+/** What an event does. `at`: position of its part in the item. */
+type EventStep = (reader: ItemReader, event: JsonObject, at: number) => StreamEvent[];
+
 /**
  * Decodes the events of one output item to blocks. A block closes when the next one opens or the item is done.
  * `response.output_item.done` has the whole item: text that no delta had is emitted then, so nothing is missing
@@ -24,10 +27,7 @@ import { addMissing, extendCall, identifyCall, isCallItem, isIdentified } from "
  */
 export class ItemReader {
   #item: JsonObject;
-  /**
-   * `at`: position of the block in the item. `section`: the summary or reasoning part that the last delta
-   * belonged to.
-   */
+  /** `at`: position of the block in the item. `section`: the part of reasoning that the last delta belonged to. */
   #open: { index: number; at: number; block: Block; receivedText: string; section?: string } | undefined;
   /** Positions in the item whose blocks were opened. */
   readonly #openedParts = new Set<number>();
@@ -70,52 +70,39 @@ export class ItemReader {
     return block === undefined ? [] : this.#start(0, toOpenBlock(block));
   }
 
-  /**
-   * Events of the API reference (Responses: streaming), and `response.reasoning.delta` of compatible hosts.
-   */
+  /** An event of the item; one of a type that is not listed has no content. */
   push(event: JsonObject): StreamEvent[] {
     if (this.#open === undefined && isCallItem(this.#item)) {
       this.#item = extendCall(this.#item, event);
       return [];
     }
-    const delta = stringOf(event.delta) ?? "";
     const at = this.#partPosition(numberOf(event.content_index) ?? 0);
-    switch (event.type) {
-      case "response.content_part.added": {
-        const part = decodePart(event.part ?? null);
-        return this.#item.type === "message" && part.kind === "text" ? this.#startText(at, part.refusal) : [];
-      }
-      case "response.output_text.delta":
-        return [...this.#startText(at), ...this.#append(delta)];
-      case "response.output_text.done":
-        return [...this.#startText(at), ...this.#appendRest(stringifyMember(event.text))];
-      case "response.refusal.delta":
-        return [...this.#startText(at, true), ...this.#append(delta)];
-      case "response.refusal.done":
-        return [...this.#startText(at, true), ...this.#appendRest(stringifyMember(event.refusal))];
-      case "response.output_text.annotation.added":
-        return this.#citations.add(at, event.annotation);
-      case "response.content_part.done":
-        this.#citations.keep([event.part ?? null], at);
-        if (this.#item.type === "message" && this.#open?.at === at) this.#open.block = decodePart(event.part ?? null);
-        return [];
-      case "response.reasoning_summary_text.delta":
-        return this.#appendReasoning(`summary ${stringifyMember(event.summary_index)}`, delta);
-      case "response.reasoning_text.delta":
-      case "response.reasoning.delta":
-        return this.#appendReasoning(`content ${at}`, delta);
-      case "response.function_call_arguments.delta":
-        return this.#append(delta);
-      case "response.function_call_arguments.done":
-        return this.#appendRest(stringifyMember(event.arguments));
-      case "response.custom_tool_call_input.delta":
-        return this.#append(`${this.#open?.receivedText === "" ? CUSTOM_START : ""}${escapeCustomInput(delta)}`);
-      case "response.custom_tool_call_input.done":
-        return this.#appendRest(customArguments(event.input));
-      default:
-        return [];
-    }
+    return ItemReader.#STEPS.get(event.type)?.(this, event, at) ?? [];
   }
+
+  /** Events of the API reference (Responses: streaming), and `response.reasoning.delta` of compatible hosts. */
+  static readonly #STEPS = new Map<Json | undefined, EventStep>([
+    ["response.content_part.added", (reader, { part }, at) => reader.#startPart(at, decodePart(part ?? null))],
+    ["response.content_part.done", (reader, { part }, at) => reader.#finishPart(at, part ?? null)],
+    ["response.output_text.delta", (reader, { delta }, at) => [...reader.#startText(at), ...reader.#append(delta)]],
+    ["response.output_text.done", (reader, { text }, at) => [...reader.#startText(at), ...reader.#appendRest(text)]],
+    ["response.output_text.annotation.added", (reader, event, at) => reader.#citations.add(at, event.annotation)],
+    ["response.refusal.delta", (reader, { delta }, at) => [...reader.#startText(at, true), ...reader.#append(delta)]],
+    [
+      "response.refusal.done",
+      (reader, { refusal }, at) => [...reader.#startText(at, true), ...reader.#appendRest(refusal)],
+    ],
+    [
+      "response.reasoning_summary_text.delta",
+      (reader, event) => reader.#appendReasoning(`summary ${stringifyMember(event.summary_index)}`, event.delta),
+    ],
+    ["response.reasoning_text.delta", (reader, { delta }, at) => reader.#appendReasoning(`content ${at}`, delta)],
+    ["response.reasoning.delta", (reader, { delta }, at) => reader.#appendReasoning(`content ${at}`, delta)],
+    ["response.function_call_arguments.delta", (reader, { delta }) => reader.#append(delta)],
+    ["response.function_call_arguments.done", (reader, event) => reader.#appendRest(event.arguments)],
+    ["response.custom_tool_call_input.delta", (reader, { delta }) => reader.#appendInput(delta)],
+    ["response.custom_tool_call_input.done", (reader, { input }) => reader.#appendRest(customArguments(input))],
+  ]);
 
   /** Closes the open block with the text still missing, and emits every block that no event had. */
   done(item: JsonObject): StreamEvent[] {
@@ -157,13 +144,30 @@ export class ItemReader {
     return [...this.#close(undefined), ...this.#start(at, { kind: "text", text: "", ...(refusal && { refusal }) })];
   }
 
+  /** Parts of other items than messages open with their item or with their first text. */
+  #startPart(at: number, part: Block): StreamEvent[] {
+    return this.#item.type === "message" && part.kind === "text" ? this.#startText(at, part.refusal) : [];
+  }
+
+  #finishPart(at: number, part: Json): StreamEvent[] {
+    this.#citations.keep([part], at);
+    if (this.#item.type === "message" && this.#open?.at === at) this.#open.block = decodePart(part);
+    return [];
+  }
+
   /** A new section is separated as a paragraph, as in the text of a whole item. */
-  #appendReasoning(section: string, delta: string): StreamEvent[] {
+  #appendReasoning(section: string, delta: Json | undefined): StreamEvent[] {
     const open = this.#open;
     if (open === undefined) return [];
     const isNext = open.receivedText !== "" && open.section !== section;
     open.section = section;
-    return this.#append(isNext ? `${PARAGRAPH}${delta}` : delta);
+    return this.#append(isNext ? `${PARAGRAPH}${stringOf(delta) ?? ""}` : delta);
+  }
+
+  /** The input of a custom tool as its arguments, which hold it as an escaped text. */
+  #appendInput(delta: Json | undefined): StreamEvent[] {
+    const start = this.#open?.receivedText === "" ? CUSTOM_START : "";
+    return this.#append(`${start}${escapeCustomInput(stringOf(delta) ?? "")}`);
   }
 
   #start(at: number, block: Block): StreamEvent[] {
@@ -171,26 +175,21 @@ export class ItemReader {
     this.#openedParts.add(at);
     this.#open = { index, at, block, receivedText: "" };
     const id = stringOf(this.#item.id);
-    return [
-      {
-        type: "open",
-        index,
-        ...(this.#ordinal > 0 && { item: this.#ordinal }),
-        ...(id !== undefined && { id }),
-        block,
-      },
-    ];
+    const origin = { ...(this.#ordinal > 0 && { item: this.#ordinal }), ...(id !== undefined && { id }) };
+    return [{ type: "open", index, ...origin, block }];
   }
 
-  #append(text: string): StreamEvent[] {
+  /** A value of another type is no text. */
+  #append(text: Json | undefined): StreamEvent[] {
     const open = this.#open;
-    if (open === undefined || text === "") return [];
+    if (open === undefined || typeof text !== "string" || text === "") return [];
     open.receivedText += text;
     return [{ type: "delta", index: open.index, text }];
   }
 
   /** Emits what is missing up to the full text; nothing if the deltas had another text. */
-  #appendRest(fullText: string): StreamEvent[] {
+  #appendRest(whole: Json | undefined): StreamEvent[] {
+    const fullText = stringifyMember(whole);
     const received = this.#open?.receivedText ?? "";
     return fullText.startsWith(received) ? this.#append(fullText.slice(received.length)) : [];
   }
@@ -208,9 +207,7 @@ export class ItemReader {
 /** Encodes one event, with its sequence number. */
 type EmitEvent = (type: string, members: JsonObject) => string;
 
-/**
- * `id`: the id of the item, if it came over this wire. `ordinal`: its position in the answer of the provider.
- */
+/** `id`: the id of the item, if it came over this wire. `ordinal`: its position in the answer of the provider. */
 type ItemPosition = { responseId: string; index: number; id: string | undefined; ordinal: number | undefined };
 
 /** Encodes the blocks of one output item as events of the wire. Inverse of `ItemReader`. */
