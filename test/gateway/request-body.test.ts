@@ -160,6 +160,13 @@ describe("spliceBody", () => {
     );
   });
 
+  it("replaces the second name of the list as well, if the history is added", () => {
+    const parsed = parse("native", `{"model":"m","blocks":[{"type":"input","text":"new"}]}`);
+    expect(spliceBody(parsed, NO_HISTORY, targetOf("native")).body).toContain(`"blocks":`);
+    const { body } = spliceBody(parsed, contextOf(turn("native", 1)), targetOf("native"));
+    expect(Object.keys(JSON.parse(body) as JsonObject)).toEqual(["model", "input"]);
+  });
+
   it("asks for token counts, unless the request says itself whether it wants them", () => {
     const usage = { member: ["stream_options", `{"include_usage":true}`] as const, isUsageEvent: () => false };
     const optionsOf = (more: JsonObject): Json | undefined => {

@@ -178,6 +178,12 @@ describe("a second answer that continues", () => {
     );
   });
 
+  it.each([4, 200])("may repeat %d characters", (repeated) => {
+    const received = Array.from({ length: 100 }, (_, i) => `${i},`).join("");
+    const { sent } = join(readBroken([text(received)], true), answerOf([received.slice(-repeated), "end"]));
+    expect(deltasOf(sent)).toBe("end");
+  });
+
   it("may be shorter than what it would take to recognize a repetition", () => {
     const { joiner, sent } = join(readBroken([text("Rome is the capital of Italy and")], true), answerOf(["."]));
     expect([joiner.kind, deltasOf(sent)]).toEqual(["continuation", "."]);

@@ -165,6 +165,19 @@ describe("a stream", () => {
     expect(await read(after, "a", 1)).toBe(`${event(1)}data: cut after 2, {"n":1}\n\n`);
   });
 
+  it("that a crash interrupted is reported behind its last event, whatever notice about the call follows that", () => {
+    const { open } = openDatabase();
+    const before = open();
+    before.start("a");
+    before.append("a", encodeUtf8(event(0)), ONE);
+    before.appendNotice("a", encodeUtf8("{}"));
+    before.flush();
+    open().interrupt("a", ({ events, lastEvent }) => {
+      expect([events, lastEvent?.data]).toEqual([1, `{"n":0}`]);
+      return { bytes: encodeUtf8(event(1)), count: ONE };
+    });
+  });
+
   it("that a crash prevented from starting has the report only", async () => {
     const buffer = openDatabase().open();
     buffer.interrupt("a", ({ events, lastEvent }) => {
@@ -213,9 +226,11 @@ describe("the segments of a session", () => {
         buffer.start("a");
         buffer.start("b");
         // Each block of the session, with its id.
-        const blocks: { id: number; text: string }[] = [];
-        const add = (texts: readonly string[]): void =>
-          texts.forEach((text, i) => blocks.push({ id: buffer.lastId - texts.length + 1 + i, text }));
+        const blocks: { id: number; text: string; call?: string }[] = [];
+        const add = (texts: readonly string[], call?: string): void =>
+          texts.forEach((text, i) =>
+            blocks.push({ id: buffer.lastId - texts.length + 1 + i, text, ...(call !== undefined && { call }) }),
+          );
         for (const step of all) {
           if (step.kind === "pause") clock.now += 6_000;
           if (step.kind === "flush") buffer.flush();
@@ -227,17 +242,24 @@ describe("the segments of a session", () => {
           if (step.kind === "events") {
             const texts = Array.from({ length: step.count }, (_, i) => event(blocks.length + i));
             buffer.append(step.call, encodeUtf8(texts.join("")), { blocks: step.count, events: step.count });
-            add(texts);
+            add(texts, step.call);
           }
         }
         const start = (blocks[0]?.id ?? buffer.lastId + 1) - 1;
-        const readAfter = (from: EventBuffer, id: number): string =>
-          decodeUtf8(concatBytes([...from.segmentsSince(id)].map(({ bytes }) => bytes)));
-        const textAfter = (id: number): string => blocks.map((block) => (block.id > id ? block.text : "")).join("");
-        for (const id of [start, ...blocks.map((block) => block.id)]) expect(readAfter(buffer, id)).toBe(textAfter(id));
+        const countBefore = (call: string, id: number): number =>
+          blocks.filter((block) => block.call === call && block.id < id).length;
+        const expectAllAfter = (from: EventBuffer, id: number): void => {
+          const segments = [...from.segmentsSince(id)];
+          const expected = blocks.filter((block) => block.id > id).map((block) => block.text);
+          expect(decodeUtf8(concatBytes(segments.map(({ bytes }) => bytes)))).toBe(expected.join(""));
+          for (const { id: first, call, ordinal } of segments)
+            if (ordinal !== undefined) expect(ordinal).toBe(countBefore(call, first) + 1);
+        };
+        const ids = [start, ...blocks.map((block) => block.id)];
+        for (const id of ids) expectAllAfter(buffer, id);
         buffer.flush();
         const again = open();
-        for (const id of [start, ...blocks.map((block) => block.id)]) expect(readAfter(again, id)).toBe(textAfter(id));
+        for (const id of ids) expectAllAfter(again, id);
       }),
       { numRuns: 60 },
     );
