@@ -1,3 +1,4 @@
+import { lookUp } from "../wire/json.ts";
 import type { ModelEntry, Provider } from "./provider.ts";
 import { isConfigured } from "./registry.ts";
 
@@ -86,7 +87,7 @@ const MAKERS: Record<string, string> = {
 };
 
 /** The catalogue's name of a maker. */
-export const makerOf = (name: string): string => MAKERS[name.toLowerCase()] ?? name.toLowerCase();
+export const makerOf = (name: string): string => lookUp(MAKERS, name.toLowerCase()) ?? name.toLowerCase();
 
 /** The date at the end of a dated model name. */
 const DATE = /-20\d{6}$/;

@@ -1,6 +1,6 @@
 import type { Dialect, Loss } from "../canonical/types.ts";
 import { decodeUtf8, encodeUtf8 } from "../wire/bytes.ts";
-import { isObject, type JsonObject, stringOf, tryParseJson } from "../wire/json.ts";
+import { isObject, type JsonObject, stringOf, tryParseJson, lookUp } from "../wire/json.ts";
 import { appendMember, findMembers, removeMember, splice } from "../wire/splice.ts";
 import { encodeSse } from "../wire/sse.ts";
 import { type AwsEventFrame, FrameSplitter } from "./aws-event-stream.ts";
@@ -89,7 +89,7 @@ export function toSse({ headers, payload }: AwsEventFrame): string {
 function toAnthropicError(headers: AwsEventFrame["headers"], { message }: JsonObject): JsonObject {
   const name = headers[":exception-type"] ?? headers[":error-code"] ?? "";
   const text = stringOf(message) ?? headers[":error-message"] ?? name;
-  return { type: "error", error: { type: ERRORS[name] ?? "api_error", message: text } };
+  return { type: "error", error: { type: lookUp(ERRORS, name) ?? "api_error", message: text } };
 }
 
 /** Bedrock's exception → Anthropic's error type. Bedrock API reference: InvokeModelWithResponseStream, ResponseStream. */

@@ -73,6 +73,10 @@ export function stringifyMember(value: Json | undefined): string {
 /** The value if it has the type, else undefined. */
 export const numberOf = (value: Json | undefined): number | undefined =>
   typeof value === "number" ? value : undefined;
+/** The entry of a table for a text from outside: names that every object has, as `constructor`, are none of its entries. */
+export const lookUp = <T>(table: Readonly<Record<string, T>>, key: string): T | undefined =>
+  Object.hasOwn(table, key) ? table[key] : undefined;
+
 export const stringOf = (value: Json | undefined): string | undefined =>
   typeof value === "string" ? value : undefined;
 export const booleanOf = (value: Json | undefined): boolean | undefined =>

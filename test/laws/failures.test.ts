@@ -156,6 +156,19 @@ describe("a finish reason", () => {
     }
   });
 
+  it.each(["constructor", "toString", "hasOwnProperty", "__proto__"])(
+    "that every object has is unknown: %s",
+    (word) => {
+      for (const answers of [chat, google])
+        for (const answer of bothOf(answers, word, "text")) expect(answer.finish).toMatchObject({ reason: "other" });
+      const answer = anthropic.decodeResponse({ id: "m", model: "m", content: [], stop_reason: word });
+      expect(answer.finish.reason).toBe("other");
+      const error = { type: "error", error: { type: word, message: "no", code: word } };
+      for (const dialect of [anthropic, openaiChat, openaiResponses, gemini])
+        expect(dialect.decodeError(500, JSON.stringify(error)).status).toBe(500);
+    },
+  );
+
   it("of a second answer counts as well", () => {
     const message = { role: "assistant", content: "x" };
     const choices = ["stop", "error"].map((finish_reason, index) => ({ index, message, finish_reason }));

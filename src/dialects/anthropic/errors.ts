@@ -6,7 +6,15 @@ import {
   upstreamDetails,
   type UpstreamError,
 } from "../../canonical/error.ts";
-import { isObject, type Json, type JsonObject, stringifyMember, stringOf, tryParseJson } from "../../wire/json.ts";
+import {
+  isObject,
+  type Json,
+  type JsonObject,
+  stringifyMember,
+  stringOf,
+  tryParseJson,
+  lookUp,
+} from "../../wire/json.ts";
 
 /**
  * `{type: "error", error: {type, message}, request_id}` (Anthropic API, "Errors"), and flat bodies of other
@@ -23,7 +31,7 @@ export function decodeErrorBody(status: number | undefined, body: Json | undefin
   const outer = isObject(body) ? body : {};
   const inner = isObject(outer.error) ? outer.error : outer;
   const type = stringOf(inner.type);
-  const known = status ?? STATUS_BY_TYPE[type ?? ""] ?? 500;
+  const known = status ?? lookUp(STATUS_BY_TYPE, type ?? "") ?? 500;
   const upstreamMessage = [inner.message, outer.message, outer.detail, outer.error].find(
     (text) => text !== undefined && text !== null,
   );
@@ -48,7 +56,10 @@ export function encodeError(error: GatewayError, requestId: string): JsonObject 
 export function errorMembers(error: GatewayError): { type: "error"; error: JsonObject } {
   const [details, upstream] = [upstreamDetails(error), hiddenUpstream(error)];
   const upstreamType = details?.type;
-  const type = upstreamType !== undefined && upstreamType in STATUS_BY_TYPE ? upstreamType : typeOf(error.status);
+  const type =
+    upstreamType !== undefined && lookUp(STATUS_BY_TYPE, upstreamType) !== undefined
+      ? upstreamType
+      : typeOf(error.status);
   const code = details?.code ?? error.code;
   // The official SDK's name of an error (Anthropic SDK, `error_code`).
   const own = error.word === undefined ? {} : { details: { error_code: error.word } };

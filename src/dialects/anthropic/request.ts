@@ -10,6 +10,7 @@ import {
   stringifyMember,
   stringOf,
   withoutUndefined,
+  lookUp,
 } from "../../wire/json.ts";
 import type { Encoded, EncodeTarget } from "../dialect.ts";
 import { selectMarks } from "../mark-limit.ts";
@@ -36,7 +37,7 @@ export function decodeRequest(body: JsonObject): ModelRequest {
     maxOutput: numberOf(body.max_tokens),
     sampling: decodeSampling(body),
     user: isObject(body.metadata) ? stringOf(body.metadata.user_id) : undefined,
-    serviceTier: TIERS[stringifyMember(body.service_tier)],
+    serviceTier: lookUp(TIERS, stringifyMember(body.service_tier)),
     rest: { dialect, item: body },
   });
 }

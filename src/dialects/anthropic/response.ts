@@ -1,6 +1,14 @@
 import { GatewayError } from "../../canonical/error.ts";
 import type { Block, Finish, FinishReason, Message, ModelResponse } from "../../canonical/types.ts";
-import { isObject, type Json, type JsonObject, stringifyMember, stringOf, withoutUndefined } from "../../wire/json.ts";
+import {
+  isObject,
+  type Json,
+  type JsonObject,
+  stringifyMember,
+  stringOf,
+  withoutUndefined,
+  lookUp,
+} from "../../wire/json.ts";
 import { AnswerCalls } from "../answer-calls.ts";
 import { type ReplyContext, toSafeId } from "../dialect.ts";
 import { findErrorBody } from "../error-body.ts";
@@ -129,7 +137,7 @@ export function decodeFinish(
   calls: AnswerCalls,
 ): Pick<ModelResponse, "finish" | "losses"> {
   const stopReason = stringOf(envelope.stop_reason);
-  const reason = stopReason === undefined ? "other" : (FINISH[stopReason] ?? "other");
+  const reason = stopReason === undefined ? "other" : (lookUp(FINISH, stopReason) ?? "other");
   const blocks = messages.flatMap((message) => message.blocks);
   const hasCall = blocks.some(({ kind }) => kind === "tool_call");
   const isCut = reason !== "stop" && reason !== "other";
@@ -155,7 +163,7 @@ const STOP_REASON: Record<FinishReason, string> = {
 
 /** The reason of the provider if it is one of this wire with the same meaning. */
 export function encodeFinish({ reason, native, stopSequence }: Finish, hasCall: boolean): JsonObject {
-  const isOwn = native !== undefined && FINISH[native] === reason;
+  const isOwn = native !== undefined && lookUp(FINISH, native) === reason;
   const stopReason = isOwn
     ? native
     : stopSequence !== undefined && reason === "stop"

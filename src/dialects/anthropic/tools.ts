@@ -8,6 +8,7 @@ import {
   stringifyMember,
   stringOf,
   withoutUndefined,
+  lookUp,
 } from "../../wire/json.ts";
 import type { EncodeTarget } from "../dialect.ts";
 import { cacheOf, withCache } from "./blocks.ts";
@@ -73,7 +74,7 @@ const MODE_BY_TYPE: Record<string, "auto" | "none" | "required"> = { auto: "auto
 /** `disable_parallel_tool_use` is a member of the choice. */
 export function decodeToolChoice(choice: Json | undefined): { toolChoice?: ToolChoice; parallelTools?: boolean } {
   if (!isObject(choice)) return {};
-  const mode = MODE_BY_TYPE[stringifyMember(choice.type)];
+  const mode = lookUp(MODE_BY_TYPE, stringifyMember(choice.type));
   const named = choice.type === "tool" ? { mode: "tool" as const, name: stringifyMember(choice.name) } : undefined;
   const toolChoice = mode === undefined ? named : { mode };
   const disabled = booleanOf(choice.disable_parallel_tool_use);

@@ -1,5 +1,5 @@
 import type { Loss, Media } from "../../canonical/types.ts";
-import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
+import { isObject, type Json, type JsonObject, stringifyMember, lookUp } from "../../wire/json.ts";
 import { readMember } from "./casing.ts";
 
 /** `inlineData` or `fileData` of a part; `undefined` for any other part. */
@@ -55,7 +55,7 @@ const UNKNOWN = "application/octet-stream";
 function toConcreteType(mime: string, url = ""): string {
   if (mime !== UNKNOWN && !mime.endsWith("/*")) return mime;
   const extension = /\.([a-z0-9]{2,5})(?:[?#].*)?$/i.exec(url)?.[1]?.toLowerCase() ?? "";
-  return TYPE_BY_EXTENSION[extension] ?? DEFAULT_TYPES[mime] ?? mime;
+  return lookUp(TYPE_BY_EXTENSION, extension) ?? lookUp(DEFAULT_TYPES, mime) ?? mime;
 }
 
 /** Media types of usual file extensions. */

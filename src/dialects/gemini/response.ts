@@ -1,6 +1,6 @@
 import { GatewayError } from "../../canonical/error.ts";
 import type { Alternative, Block, Finish, FinishReason, Message, ModelResponse, Text } from "../../canonical/types.ts";
-import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
+import { isObject, type Json, type JsonObject, stringifyMember, lookUp } from "../../wire/json.ts";
 import { AnswerCalls } from "../answer-calls.ts";
 import { type ReplyContext } from "../dialect.ts";
 import { findErrorBody } from "../error-body.ts";
@@ -220,7 +220,7 @@ function decodeFinish({ finishReason, finishMessage }: JsonObject, messages: rea
   if (isFailure(finishReason, hasCall))
     return { reason: "error", native, ...message, ...(MODEL_FAULTS.has(native) && { isModelFault: true }) };
   if (native === UNDECLARED) return { reason: "tool_calls", native, ...message };
-  const mapped = native === "" ? "stop" : (FINISH[native] ?? "other");
+  const mapped = native === "" ? "stop" : (lookUp(FINISH, native) ?? "other");
   const reason = hasCall && (mapped === "stop" || mapped === "other") ? "tool_calls" : mapped;
   return { reason, ...(native !== "" && { native }) };
 }

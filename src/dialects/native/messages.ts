@@ -1,6 +1,6 @@
 import { readNativeItem, readNativeMessage } from "../../canonical/native.ts";
 import type { Message } from "../../canonical/types.ts";
-import { isObject, type Json } from "../../wire/json.ts";
+import { isObject, type Json, lookUp } from "../../wire/json.ts";
 import type { Encoded, EncodeTarget } from "../dialect.ts";
 import { decodeBlock, encodeBlock, ROLE_BY_TYPE } from "./blocks.ts";
 
@@ -19,7 +19,7 @@ export function encodeMessages(messages: readonly Message[], target: EncodeTarge
  * tool.
  */
 export function decodeMessage(item: Json): Message {
-  const role = (isObject(item) && typeof item.type === "string" && ROLE_BY_TYPE[item.type]) || "user";
+  const role = (isObject(item) && typeof item.type === "string" && lookUp(ROLE_BY_TYPE, item.type)) || "user";
   const name = isObject(item) && role !== "assistant" && item.type !== "tool_result" ? item.name : undefined;
   return {
     role,

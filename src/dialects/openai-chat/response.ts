@@ -9,7 +9,7 @@ import type {
   ModelResponse,
   ToolCall,
 } from "../../canonical/types.ts";
-import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
+import { isObject, type Json, type JsonObject, stringifyMember, lookUp } from "../../wire/json.ts";
 import { AnswerCalls, NAMELESS_CALL, NO_FINISH_REASON } from "../answer-calls.ts";
 import { type ReplyContext } from "../dialect.ts";
 import { findErrorBody } from "../error-body.ts";
@@ -161,7 +161,7 @@ function decodeFinish(finishReason: Json | undefined, message: Message): Finish 
   const native = typeof finishReason === "string" ? { native: finishReason } : {};
   const name = typeof finishReason === "string" ? nameOf(finishReason) : "stop";
   if (isFailure(finishReason)) return { reason: "error", ...native, ...(isModelFault(name) && { isModelFault: true }) };
-  const mapped = FINISH[name] ?? "other";
+  const mapped = lookUp(FINISH, name) ?? "other";
   const hasCall = message.blocks.some(({ kind }) => kind === "tool_call");
   const hasRefusal = message.blocks.some((block) => block.kind === "text" && block.refusal);
   if (hasCall && (mapped === "stop" || mapped === "other")) return { reason: "tool_calls", ...native };

@@ -6,7 +6,7 @@ import {
   upstreamDetails,
   type UpstreamError,
 } from "../../canonical/error.ts";
-import { isObject, type Json, type JsonObject, stringifyMember, tryParseJson } from "../../wire/json.ts";
+import { isObject, type Json, type JsonObject, stringifyMember, tryParseJson, lookUp } from "../../wire/json.ts";
 import { statusOfCode } from "../error-body.ts";
 
 /**
@@ -42,7 +42,7 @@ export function decodeErrorBody(status: number, body: Json | undefined, requestI
  */
 export function decodeStreamError(body: JsonObject): GatewayError {
   const { code } = isObject(body.error) ? body.error : body;
-  return decodeErrorBody((typeof code === "string" && STATUS_BY_CODE[code]) || statusOfCode(code), body);
+  return decodeErrorBody((typeof code === "string" && lookUp(STATUS_BY_CODE, code)) || statusOfCode(code), body);
 }
 
 /** `request_id` is beyond the published shape; SDKs read the id from the header. */

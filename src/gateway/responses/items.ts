@@ -7,7 +7,7 @@ import type { Session } from "../../session/session.ts";
 import type { Turn, WireItems } from "../../session/turns.ts";
 import type { Blobs } from "../../store/blobs.ts";
 import { deriveItemId, withPrefix } from "../../wire/id.ts";
-import { isObject, type Json, type JsonObject } from "../../wire/json.ts";
+import { isObject, type Json, type JsonObject, lookUp } from "../../wire/json.ts";
 
 /** An item of a conversation as OpenAI lists it: it always has an id, and a message is completed. */
 export type ConversationItem = JsonObject & { id: string; type: string };
@@ -73,7 +73,7 @@ export function withItemId(item: Json, owner: string, place: string): Conversati
   const id =
     typeof members.id === "string" && members.id !== ""
       ? members.id
-      : deriveItemId(ID_PREFIXES[type] ?? "item", owner, place);
+      : deriveItemId(lookUp(ID_PREFIXES, type) ?? "item", owner, place);
   return type === "message"
     ? { ...members, id, type, status: members.status ?? "completed", content: toContentParts(members) }
     : { ...members, id, type };
