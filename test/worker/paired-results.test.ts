@@ -88,7 +88,7 @@ describe("results on Gemini's surface", () => {
   it.each(CALLERS)("leave the turn with the hash of what the client sent: calls of %s", async (caller) => {
     const { session, ids, message } = await askFor(`${caller}/tools`);
     const [paris, rome] = ids;
-    await request("/v1beta/models/fakegem/say:generateContent", {
+    const answered = await request("/v1beta/models/fakegem/say:generateContent", {
       method: "POST",
       body: JSON.stringify({
         contents: [
@@ -98,6 +98,8 @@ describe("results on Gemini's surface", () => {
         rhone: session,
       }),
     });
+    // An object with an answer that is not read cannot be evicted by the tests that follow.
+    await answered.text();
     // The transcript in the client's order: the session has it already.
     const tool = (id: string, content: string): Body => ({ role: "tool", tool_call_id: id, content });
     const before = [user("weather?"), message, tool(rome, "rain"), tool(paris, "sun")];
