@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 import { GatewayError } from "../../src/canonical/error.ts";
 import type { StreamEvent } from "../../src/canonical/types.ts";
 import { openaiChat } from "../../src/dialects/openai-chat/index.ts";
-import { ContinuationJoiner } from "../../src/gateway/reply/recovery.ts";
+import { buildContinuationPrompt, ContinuationJoiner } from "../../src/gateway/reply/recovery.ts";
 import { StreamReader } from "../../src/gateway/upstream/stream-reader.ts";
 import { encodeUtf8 } from "../../src/wire/bytes.ts";
 import { eventsOf, get, post, request, user } from "./client.ts";
@@ -38,6 +38,12 @@ it("one that goes on is appended, without what it repeats", () => {
   expect(joinedWith(SAID, [" dog", "."])).toEqual([`${SAID} dog.`, "continuation"]);
   expect(joinedWith(SAID, ["the la", "zy dog."])).toEqual([`${SAID} dog.`, "continuation"]);
   expect(joinedWith(SAID, ["The end."])).toEqual([`${SAID}The end.`, "continuation"]);
+});
+
+it("a text without a word is not sent, as some providers refuse it: the call is repeated", () => {
+  expect([buildContinuationPrompt("\n "), buildContinuationPrompt("")]).toEqual([[], []]);
+  expect(buildContinuationPrompt(" a").map(({ role }) => role)).toEqual(["assistant", "user"]);
+  expect(joinedWith("\n", ["Hello", "."])).toEqual(["\nHello.", "continuation"]);
 });
 
 it("one that begins anew in other words would be no whole", () => {

@@ -32,11 +32,11 @@ const CONTINUE_PROMPT =
   "characters. Do not repeat anything, do not comment on this, do not start over.";
 
 /**
- * The messages after the caller's own that make another model continue the text. None if no text was received: then the
- * call is simply repeated.
+ * The messages after the caller's own that make another model continue the text. None if only whitespace was received,
+ * as some providers refuse such a message: then the call is simply repeated.
  */
 export const buildContinuationPrompt = (text: string): Message[] =>
-  text === ""
+  text.trim() === ""
     ? []
     : [
         { role: "assistant", blocks: [{ kind: "text", text }] },
