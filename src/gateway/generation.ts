@@ -98,9 +98,10 @@ class Generation implements Operation<UpstreamAnswer> {
     const sentAt = now();
     const isHurried = !isLast && !(await this.#reasons(target));
     const patience = isHurried ? limits.fallback : Number.POSITIVE_INFINITY;
+    const wholeMs = parsed.stream ? Number.POSITIVE_INFINITY : limits.whole;
     const { response, cancel } = await attempt(target, request, {
       fetch: fetchOf(target.provider),
-      headersMs: parsed.stream ? Math.min(limits.headers, patience) : limits.whole,
+      headersMs: parsed.stream ? Math.min(limits.headers, patience) : wholeMs,
       signal,
     });
     onStatus(response.status);
@@ -109,7 +110,7 @@ class Generation implements Operation<UpstreamAnswer> {
       ...unsent,
       destination: { ...unsent.destination, ...aliases },
       losses: all,
-      limits: { ...limits, firstContent },
+      limits: { ...limits, firstContent, giveUpAt: Math.min(limits.giveUpAt, sentAt + wholeMs) },
       upstream: response,
       cancel,
     };

@@ -32,7 +32,7 @@ export type Destination = {
   aliases?: ToolAliases;
 };
 
-/** A call's time limits. `giveUpAt`: its total deadline, in Unix milliseconds. */
+/** A call's time limits. `giveUpAt`: its total deadline, or that of a whole answer if earlier, in Unix milliseconds. */
 export type CallLimits = Deadlines & { giveUpAt: number; now: () => number };
 
 /** A target with its dialect; quirks and issuer come from its provider. */

@@ -63,7 +63,7 @@ export async function* readChunks(
   let timeoutError: GatewayError | undefined;
   const limit = (): ReturnType<StallPolicy["due"]> => {
     const own = due(lastReadAt);
-    return own.at < giveUpAt ? own : { at: giveUpAt, what: "the call's total deadline has passed" };
+    return own.at < giveUpAt ? own : { at: giveUpAt, what: "the answer's deadline has passed" };
   };
   // One timer, set again only when it fires: setting one for each chunk costs more than the chunk.
   const startTimer = (): ReturnType<typeof setTimeout> => setTimeout(check, Math.max(0, limit().at - now()));
