@@ -4,6 +4,7 @@ import { defineConfig } from "vitest/config";
 import { answer } from "./test/fake/dialects.ts";
 import { answerEndpoint } from "./test/fake/endpoints.ts";
 import { answerOdd, COMPLETE_MODELS, FAILING_MODELS } from "./test/fake/odd.ts";
+import { COUNTED_TARGETS } from "./test/support/faults/targets.ts";
 
 /** Three kinds of tests: laws of the pure floors in Node, the product in workerd, and official clients against a served gateway. */
 /** The request's own body, as a response of the network. */
@@ -40,6 +41,7 @@ export default defineConfig(async () => ({
                       "fake/fault-hollow.charge",
                       "fakeanth/fault-mute.waste",
                       "fakegem/fault-cut.waste",
+                      ...COUNTED_TARGETS,
                       ...["fake", "fakeresp", "fakeanth", "fakegem", "fakenat"].flatMap((provider) => [
                         `${provider}/fault-malformed-between.paid`,
                         `${provider}/fault-malformed-behind.paid`,
@@ -74,7 +76,7 @@ export default defineConfig(async () => ({
                   { id: "fakeanth", dialect: "anthropic", base_url: "http://fake.test/v1", api_key: "fake-key" },
                   { id: "fakeresp", dialect: "openai-responses", base_url: "http://fake.test/v1", api_key: "fake-key" },
                   { id: "fakegem", dialect: "gemini", base_url: "http://fake.test/v1", api_key: "fake-key" },
-                  { id: "fakenat", dialect: "native", base_url: "http://odd.test/v1", api_key: "fake-key" },
+                  { id: "fakenat", dialect: "native", base_url: "http://fake.test/v1", api_key: "fake-key" },
                   { id: "oddchat", dialect: "openai-chat", base_url: "http://odd.test/v1", api_key: "fake-key" },
                   { id: "oddresp", dialect: "openai-responses", base_url: "http://odd.test/v1", api_key: "fake-key" },
                   { id: "oddanth", dialect: "anthropic", base_url: "http://odd.test/v1", api_key: "fake-key" },

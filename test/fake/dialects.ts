@@ -4,6 +4,7 @@ import { answerMessages } from "./anthropic.ts";
 import { answerEnding } from "./endings.ts";
 import { withFaults } from "./faults.ts";
 import { answerGemini } from "./gemini.ts";
+import { answerOdd } from "./odd.ts";
 import { answerResponses } from "./responses.ts";
 import { refusalOf } from "./strict.ts";
 import { answerChat } from "./upstream.ts";
@@ -16,6 +17,7 @@ export const answer = withFaults(scripted);
 
 async function scripted(request: Request): Promise<Response> {
   const { pathname } = new URL(request.url);
+  if (pathname.endsWith("/calls")) return await answerOdd(request);
   const dialect = ROUTES.find(([end]) => end.test(pathname))?.[1];
   if (dialect === undefined) return new Response(`no such route: ${pathname}`, { status: 599 });
   const raw = await request.text();

@@ -1,9 +1,10 @@
 import { gzipSync } from "node:zlib";
+import { answerOdd } from "./odd.ts";
 import { json } from "./scene.ts";
 
 /** A provider, by its path's wire and its model's name. */
 type Answer = (request: Request) => Promise<Response>;
-type Dialect = "openai-chat" | "openai-responses" | "anthropic" | "gemini";
+type Dialect = "openai-chat" | "openai-responses" | "anthropic" | "gemini" | "native";
 
 /** What a try of a gateway looked like from here. Milliseconds; `status` is absent while nothing was answered. */
 export type Tried = { model: string; at: number; status?: number };
@@ -14,10 +15,20 @@ export const tried: Tried[] = [];
 /** Times in milliseconds. What stalls does so for longer than any test waits. */
 const LONG = 600_000;
 const SLOW = 400;
-const FLAP = 1_000;
+/** Later than the limit that a test sets for a target with a fallback. */
+const LATE = 4_000;
 
-/** A fault stands in for a good answer: `good` gives it, `count` tells how often this model was asked, from 1. */
-type Fault = (told: { good: () => Promise<Response>; count: number; dialect: Dialect }) => Response | Promise<Response>;
+/**
+ * A fault stands in for a good answer: `good` gives it, `odd` the answer of that name in `odd.ts`, `count` tells how often
+ * this model was asked, from 1. `endsWithAssistant`: the request's last message is the assistant's.
+ */
+type Fault = (told: {
+  good: () => Promise<Response>;
+  odd: () => Promise<Response>;
+  count: number;
+  dialect: Dialect;
+  endsWithAssistant: boolean;
+}) => Response | Promise<Response>;
 
 const okAfter =
   (failures: number, failed: Fault): Fault =>
@@ -42,7 +53,8 @@ export const FAULTS: Record<string, Fault> = {
   "429-after": okAfter(1, limited({ "retry-after": "1" })),
   "429-bare": okAfter(1, limited()),
   "429-always": limited({ "retry-after": "3600" }),
-  flapping: (told) => (Math.floor(Date.now() / FLAP) % 2 === 0 ? told.good() : failing(told)),
+  // Every second request fails, the first one too.
+  flapping: (told) => (told.count % 2 === 0 ? told.good() : failing(told)),
   // The server that the answer goes through breaks the connection.
   reset: () => new Response(null, { status: 599, headers: { "x-fake": "reset" } }),
   blackhole: async () => {
@@ -65,7 +77,12 @@ export const FAULTS: Record<string, Fault> = {
   "context-length": ({ dialect }) => refusal(dialect, 400, {}, TOO_LONG[dialect]),
   "content-filter": ({ dialect }) => refusal(dialect, 400, {}, FILTERED),
   "bad-key": ({ dialect }) => refusal(dialect, 401),
+  // Some models do not complete an answer that the request begins.
+  "no-prefill": ({ dialect, good, endsWithAssistant }) =>
+    endsWithAssistant ? refusal(dialect, 400, {}, NO_PREFILL) : good(),
+  "error-counting": ({ odd }) => odd(),
   "slow-first": ({ good }) => framed(good, (frames) => [SLOW, ...frames]),
+  "late-first": ({ good }) => framed(good, (frames) => [LATE, ...frames]),
   pauses: ({ good }) => framed(good, (frames) => frames.flatMap((frame) => [frame, 60])),
   trickle: ({ good }) =>
     framed(good, (frames) => [
@@ -103,7 +120,7 @@ export const FAULTS: Record<string, Fault> = {
     return new Response(bytes, { status, headers: { ...Object.fromEntries(headers), "content-encoding": "gzip" } });
   },
   redirect: () => new Response(null, { status: 307, headers: { location: "http://elsewhere.test/" } }),
-  "header-flood": async ({ good }) => {
+  "many-headers": async ({ good }) => {
     const { status, headers, body } = await good();
     const flood = Object.fromEntries(Array.from({ length: 60 }, (_, i) => [`x-flood-${i}`, "y".repeat(100)]));
     return new Response(body, { status, headers: { ...Object.fromEntries(headers), ...flood } });
@@ -129,10 +146,27 @@ export const withFaults =
     counts.set(model, count);
     const noted: Tried = { model, at: Date.now() };
     tried.push(noted);
-    const response = await fault({ good: () => answer(again(raw)), count, dialect: dialectOf(pathname) });
+    const response = await fault({
+      good: () => answer(again(raw)),
+      odd: () => answerOdd(new Request(request.url.replace("fault-", "odd-"), { method: "POST", body: oddOf(raw) })),
+      count,
+      dialect: dialectOf(pathname),
+      endsWithAssistant: endsWithAssistant(raw),
+    });
     noted.status = response.status;
     return response;
   };
+
+const oddOf = (raw: string): string => raw.replace(/("model"\s*:\s*")fault-/, "$1odd-");
+
+/** Whether the last message of a request is the assistant's, in any dialect. */
+export function endsWithAssistant(raw: string): boolean {
+  const { messages, input, contents } = JSON.parse(raw) as Record<string, unknown>;
+  const last = [messages, input, contents].find((list) => Array.isArray(list))?.at(-1) as
+    | { role?: string; type?: string }
+    | undefined;
+  return last?.role === "assistant" || last?.role === "model" || last?.type === "response";
+}
 
 function log(method: string, model: string | null): Response {
   const found = tried.filter((one) => model === null || one.model === model);
@@ -152,6 +186,7 @@ function modelOf(pathname: string, raw: string): string {
 function dialectOf(pathname: string): Dialect {
   if (pathname.endsWith("/responses")) return "openai-responses";
   if (pathname.endsWith("/messages")) return "anthropic";
+  if (pathname.endsWith("/calls")) return "native";
   return pathname.includes("/models/") ? "gemini" : "openai-chat";
 }
 
@@ -184,19 +219,22 @@ async function framed(good: () => Promise<Response>, change: (frames: string[]) 
   return new Response(body, { status: response.status, headers: response.headers });
 }
 
-/** Up to and with the first content: what a client has seen when the stream breaks. */
+/** Up to and with the first content, never all: what a client has seen when the stream breaks. */
 function begun(frames: string[]): string[] {
   const first = frames.findIndex((frame) => /"(content|text|delta)":\s*"[^"]|"text_delta"/.test(frame));
-  return frames.slice(0, Math.max(1, first + 1));
+  return frames.slice(0, Math.max(1, Math.min(first + 1, frames.length - 1)));
 }
 
-const TOO_LONG: Record<Dialect, { message: string; code?: string }> = {
+type Refusal = { message: string; code?: string };
+const TOO_LONG: Record<Dialect, Refusal> = {
   "openai-chat": { message: "maximum context length is 8192 tokens", code: "context_length_exceeded" },
   "openai-responses": { message: "maximum context length is 8192 tokens", code: "context_length_exceeded" },
   anthropic: { message: "prompt is too long: 300000 tokens > 200000 maximum" },
   gemini: { message: "The input token count (300000) exceeds the maximum number of tokens allowed (200000)." },
+  native: { message: "The input exceeds the context window of the model", code: "context.too_long" },
 };
 const FILTERED = { message: "The prompt was refused by a content filter", code: "content_filter" };
+const NO_PREFILL = { message: "The conversation must end with a user message" };
 
 const KINDS: Record<number, { anthropic: string; openai: string; gemini: string }> = {
   400: { anthropic: "invalid_request_error", openai: "invalid_request_error", gemini: "INVALID_ARGUMENT" },
@@ -206,7 +244,8 @@ const KINDS: Record<number, { anthropic: string; openai: string; gemini: string 
   503: { anthropic: "overloaded_error", openai: "server_error", gemini: "UNAVAILABLE" },
 };
 
-function errorBody(dialect: Dialect, status: number, { message, code }: { message: string; code?: string }): object {
+function errorBody(dialect: Dialect, status: number, { message, code }: Refusal): object {
+  if (dialect === "native") return { error: { code: code ?? `http_${status}`, message } };
   const kind = KINDS[status]!;
   if (dialect === "anthropic") return { type: "error", error: { type: kind.anthropic, message } };
   if (dialect === "gemini") return { error: { code: status, message, status: kind.gemini } };
@@ -217,12 +256,17 @@ const refusal = (
   dialect: Dialect,
   status: number,
   headers: Record<string, string> = {},
-  said: { message: string; code?: string } = { message: `Fault ${status}` },
+  said: Refusal = { message: `Fault ${status}` },
 ): Response => json(errorBody(dialect, status, said), status, headers);
 
 function errorFrame(dialect: Dialect): string {
   const said = { message: "Overloaded" };
   if (dialect === "anthropic") return `event: error\ndata: ${JSON.stringify(errorBody(dialect, 503, said))}\n\n`;
+  if (dialect === "native") {
+    const call = { id: "call_fake", object: "call", status: "failed" };
+    const error = { code: "provider.execution_failed", ...said };
+    return `event: call.failed\ndata: ${JSON.stringify({ type: "call.failed", call, error })}\n\n`;
+  }
   if (dialect !== "openai-responses") return `data: ${JSON.stringify(errorBody(dialect, 503, said))}\n\n`;
   const response = { id: "resp_fake", object: "response", status: "failed", output: [], model: "m" };
   const error = { code: "server_error", message: said.message };

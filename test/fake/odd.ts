@@ -1,7 +1,7 @@
 /**
- * A provider of every wire, the native one included, whose answers arrive in odd forms: `odd-{case}` or `fault-{case}`,
- * and behind a dot anything that makes it a model of its own. All answers say "Said fault." and count 12 tokens in, 4 of
- * them cached, and 5 out.
+ * A provider of every wire, the native one included, whose answers arrive in odd forms: `odd-{case}`, and behind a dot
+ * anything that makes it a model of its own. Any other name answers well. All answers say "Said fault." and count 12 tokens
+ * in, 4 of them cached, and 5 out.
  */
 export type Wire = "chat" | "responses" | "messages" | "gemini" | "native";
 
@@ -121,7 +121,7 @@ export async function answerOdd(request: Request): Promise<Response> {
   const [, inPath, method] = /\/models\/([^:]+):(\w+)$/.exec(pathname) ?? [];
   const model = inPath ?? body.model ?? "";
   const script = SCRIPTS[wireOf(pathname)](model);
-  const name = /^(?:odd|fault)-([^.]+)/.exec(model)?.[1] ?? "none";
+  const name = /^odd-([^.]+)/.exec(model)?.[1] ?? "none";
   const isStream = body.stream === true || method === "streamGenerateContent";
   const isPlain = name === "none" && !isStream;
   const { chunks, type = "text/event-stream" } = CASES[isPlain ? "whole" : name]!(script);

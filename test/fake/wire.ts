@@ -1,10 +1,11 @@
 import { createServer, type Server, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
+import { endsWithAssistant } from "./faults.ts";
 
 /**
  * A provider on bare sockets, for what no HTTP server lets one say: half a chunk, a byte at a time, a connection that is
- * reset before its headers. It knows nothing of `faults.ts`, and nothing of how the gateway takes it.
+ * reset before its headers. It knows nothing of how the gateway takes it.
  */
 export type Wire = "chat" | "responses" | "messages" | "gemini";
 
@@ -26,6 +27,8 @@ const chunked = (text: string): string => `${Buffer.byteLength(text).toString(16
 export const WORDS = ["One ", "two ", "three ", "four."];
 export const WHOLE = WORDS.join("");
 const LONG = 60_000;
+/** Later than the limit that a test sets for a target with a fallback. */
+const LATE = 4_000;
 const SOON = 150;
 
 /** Listens on any port of this machine. `GET /log?model=` tells what was seen. */
@@ -87,7 +90,13 @@ async function answer(socket: Socket, path: string, body: string, log: Seen[]): 
   socket.once("close", onClose);
   const [name = ""] = seen.model.split(".");
   const wire = wireOf(path);
-  for (const step of (FAULTS[name] ?? FAULTS.good!)({ wire, count, isStream, goesOn: body.includes("cut off by") })) {
+  for (const step of (FAULTS[name] ?? FAULTS.good!)({
+    wire,
+    count,
+    isStream,
+    goesOn: body.includes("cut off by"),
+    endsWithAssistant: endsWithAssistant(body),
+  })) {
     if (typeof step === "number") await sleep(step, undefined, { signal: left.signal, ref: false }).catch(() => {});
     else if (step === CLOSE) {
       isOver = true;
@@ -118,8 +127,11 @@ function wireOf(path: string): Wire {
   return path.includes("/models/") ? "gemini" : "chat";
 }
 
-/** What is asked: `count` from 1, of this model; `goesOn`: to continue what another has begun. */
-type Told = { wire: Wire; count: number; isStream: boolean; goesOn: boolean };
+/**
+ * What is asked: `count` from 1, of this model; `goesOn`: to continue what another has begun; `endsWithAssistant`: the
+ * last message is the assistant's.
+ */
+type Told = { wire: Wire; count: number; isStream: boolean; goesOn: boolean; endsWithAssistant: boolean };
 type Fault = (told: Told) => Iterable<Step>;
 
 const good: Fault = ({ wire, isStream, goesOn }) => {
@@ -127,9 +139,9 @@ const good: Fault = ({ wire, isStream, goesOn }) => {
   return isStream ? streamed(framesOf(wire, words)) : [whole("200 OK", answerOf(wire, words.join("")))];
 };
 const once =
-  (fault: Fault, times = 1): Fault =>
+  (fault: Fault): Fault =>
   (told) =>
-    told.count <= times ? fault(told) : good(told);
+    told.count === 1 ? fault(told) : good(told);
 const refused =
   (status: string, headers = "", words: Record<string, string> = {}): Fault =>
   ({ wire }) => [whole(status, errorOf(wire, status, words), headers)];
@@ -152,9 +164,17 @@ export const FAULTS: Record<string, Fault> = {
   "429-after": once(refused("429 Too Many Requests", "retry-after: 1\r\n")),
   "429-bare": once(refused("429 Too Many Requests")),
   "500-once": once(refused("500 Internal Server Error")),
-  "503-while": once(refused("503 Service Unavailable"), 4),
-  "slow-first": ({ wire, isStream }) =>
-    isStream ? [HEAD, LONG, ...framesOf(wire, WORDS).map(chunked), LAST] : [LONG, whole("200 OK", answerOf(wire, ""))],
+  "429-always": refused("429 Too Many Requests", "retry-after: 3600\r\n"),
+  "500-always": refused("500 Internal Server Error"),
+  // Every second request fails, the first one too.
+  flapping: (told) => (told.count % 2 === 0 ? good(told) : refused("500 Internal Server Error")(told)),
+  silent: () => [HEAD, LONG],
+  "late-first": ({ wire, isStream }) =>
+    isStream
+      ? [HEAD, LATE, ...framesOf(wire, WORDS).map(chunked), LAST]
+      : [LATE, whole("200 OK", answerOf(wire, WHOLE))],
+  // Some models do not complete an answer that the request begins.
+  "no-prefill": (told) => (told.endsWithAssistant ? refused("400 Bad Request")(told) : good(told)),
   stall: after(LONG),
   // A reset discards what its receiver has not read yet: the pause lets it be read.
   cut: after(SOON, RESET),
@@ -163,7 +183,7 @@ export const FAULTS: Record<string, Fault> = {
   "cut-at-end": (told) =>
     told.isStream ? [HEAD, ...framesOf(told.wire, WORDS).map(chunked), SOON, RESET] : good(told),
   malformed: after(chunked("data: {nonsense\n\n"), LAST),
-  unfinished: after(LAST),
+  ended: after(LAST),
   // All of the answer, without the event that its wire ends with.
   "no-terminal": (told) =>
     told.isStream

@@ -1,162 +1,172 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { get, request, user } from "./client.ts";
+import { type CallRecord, differences, type Observed, runTasks } from "../support/faults/check.ts";
+import { readAnswer, SURFACES, toRequest } from "../support/faults/surfaces.ts";
+import {
+  expectOutcome,
+  type Fault,
+  faultsOf,
+  FORMS,
+  type Form,
+  formsOf,
+  nameOf,
+  RETRIES,
+  toRouting,
+} from "../support/faults/table.ts";
+import { COUNTED, targetsOf, toName } from "../support/faults/targets.ts";
+import { get, KEY, request } from "./client.ts";
 
-/** What the caller sees of a stream and of a whole answer, and how often the failing target is asked for each. */
-type Row = [fault: string, stream: Seen, tries: number, whole: Seen, wholeTries: number];
-/** It answered; its stand-in did; its refusal; a stream that ends with an error and is never taken for an answer. */
-type Seen = "own" | "other" | "broken" | number;
+/**
+ * Every fault of `test/support/faults/table.ts` on every surface: streamed and whole, with and without a session, a
+ * fallback and `midstream: "continue"`.
+ */
 
-const ROWS: Row[] = [
-  ["none", "own", 1, "own", 1],
-  ["500-once", "own", 2, "own", 2],
-  ["500-always", "other", 3, "other", 3],
-  ["429-after", "other", 1, "other", 1],
-  ["429-bare", "own", 2, "own", 2],
-  ["refused", "other", 3, "other", 3],
-  ["blackhole", "other", 1, "other", 1],
-  ["silent", "other", 1, "other", 1],
-  ["stall", "broken", 1, "other", 1],
-  ["cut", "broken", 1, "other", 3],
-  ["ended", "broken", 1, "other", 3],
-  ["malformed", "broken", 1, "other", 3],
-  ["malformed-first", "other", 3, "other", 3],
-  ["unfinished", "other", 3, "other", 3],
-  ["error", "broken", 1, "other", 3],
-  ["error-first", "other", 3, "other", 3],
-  ["context-length", "other", 1, "other", 1],
-  ["content-filter", 400, 1, 400, 1],
-  ["bad-key", "other", 1, "other", 1],
-  ["slow-first", "own", 1, "own", 1],
-  ["trickle", "own", 1, "own", 1],
-  ["html", "other", 3, "other", 3],
-  ["redirect", "other", 3, "other", 3],
-  ["header-flood", "own", 1, "own", 1],
-];
+/** The text of all answers of the scripted providers. */
+const WHOLE = "Said fault.";
+/** What one answer costs: 12 tokens in at 1, 5 out at 2. Micro-dollars. */
+const COST = 22;
+const CONCURRENCY = 16;
 
-/** Long enough for a slow machine, short enough for a test. */
-const deadlines_ms = { headers: 4_000, first_content: 4_000, whole: 8_000, idle: 4_000, total: 25_000 };
-const retries = { base_ms: 5, max_ms: 50 };
-
-type Surface = {
-  provider: string;
-  send: (model: string, stream: boolean, rhone: object) => Promise<Response>;
-  end: RegExp;
-};
-
-const post = (path: string, body: object): Promise<Response> =>
-  request(path, { method: "POST", body: JSON.stringify(body), headers: { "anthropic-version": "2023-06-01" } });
-
-const SURFACES: Record<string, Surface> = {
-  chat: {
-    provider: "fake",
-    send: (model, stream, rhone) => post("/v1/chat/completions", { model, messages: [user("x")], stream, rhone }),
-    end: /data: \[DONE\]|"finish_reason":\s*"stop"/,
-  },
-  responses: {
-    provider: "fakeresp",
-    send: (model, stream, rhone) => post("/v1/responses", { model, input: "x", stream, rhone }),
-    end: /event: response\.completed|"status":\s*"completed"/,
-  },
-  messages: {
-    provider: "fakeanth",
-    send: (model, stream, rhone) =>
-      post("/v1/messages", { model, max_tokens: 50, messages: [user("x")], stream, rhone }),
-    end: /event: message_stop|"stop_reason":\s*"end_turn"/,
-  },
-  gemini: {
-    provider: "fakegem",
-    send: (model, stream, rhone) =>
-      post(`/v1beta/models/${model}:${stream ? "streamGenerateContent?alt=sse" : "generateContent"}`, {
-        contents: [{ role: "user", parts: [{ text: "x" }] }],
-        rhone,
-      }),
-    end: /"finishReason":\s*"STOP"/,
-  },
-};
-
+/** Requests whose connection failed. A scripted provider cannot refuse or reset a connection. */
+const unconnected: string[] = [];
 beforeEach(() => {
-  const real = globalThis.fetch;
-  // A server that nobody listens at. Of the network, only this cannot be had from a scripted one.
+  const { fetch } = globalThis;
   vi.spyOn(globalThis, "fetch").mockImplementation(async (input, init) => {
-    const asked = new Request(input, init);
-    const said = `${asked.url}${await asked.clone().text()}`;
-    if (said.includes("fault-refused")) {
-      refused.push(said);
-      throw new TypeError("Network connection lost.");
-    }
-    return await real(asked);
+    const sent = new Request(input, init);
+    const [model] = /fault-(refused|reset)\.[\w-]+/.exec(`${sent.url} ${await sent.clone().text()}`) ?? [];
+    if (model === undefined || sent.method === "GET") return await fetch(sent);
+    unconnected.push(model);
+    throw new TypeError("Network connection lost.");
   });
 });
 afterEach(() => vi.restoreAllMocks());
-const refused: string[] = [];
 
-const triesOf = async (model: string): Promise<number> => {
-  const found = await fetch(`http://fake.test/v1/log?model=${encodeURIComponent(model)}`);
-  const log: unknown[] = await found.json();
-  return log.length;
-};
+/** How many requests each model of the scripted providers got. */
+async function countRequests(): Promise<Map<string, number>> {
+  const log: { model: string }[] = await (await fetch("http://fake.test/v1/log")).json();
+  const models = Map.groupBy([...log.map(({ model }) => model), ...unconnected], (model) => model);
+  return new Map([...models].map(([model, requests]) => [model, requests.length]));
+}
 
-const FORMS = [
-  ["stream", "stateless"],
-  ["stream", "stateful"],
-  ["whole", "stateless"],
-  ["whole", "stateful"],
-] as const;
+type Counted = CallRecord & { cost_micros_usd?: number; wasted_cost_micros_usd?: number };
 
-describe.each(Object.keys(SURFACES))("%s, streamed and whole, with and without a session", (surface) => {
-  const { provider, send, end } = SURFACES[surface]!;
+/** The record of a call, once the call has ended. */
+const recordOf = (id: string): Promise<Counted> =>
+  vi.waitFor(
+    async () => {
+      const record = await get(`/v1/calls/${id}`);
+      expect(record.ended_at).toBeDefined();
+      return record as Counted;
+    },
+    { timeout: 10_000, interval: 100 },
+  );
 
-  it("every fault comes to what the caller may expect, and the provider is asked no more than it should be", async () => {
-    const seen = await Promise.all(
-      FORMS.map(([form, mode]) => Promise.all(ROWS.map(([fault]) => callWith(fault, form, mode)))),
+type Row = readonly [name: string, fault: Fault];
+type Seen = Observed & { record: Counted };
+
+/** Makes one call. */
+async function call(surface: string, [name, fault]: Row, form: Form, key = KEY): Promise<Seen> {
+  const { own, other } = targetsOf(surface, name, form);
+  const rhone = { context_mode: form.mode, routing: toRouting(fault, form, toName(other)) };
+  const { path, init } = toRequest(surface, { model: toName(own), isStream: form.isStream, rhone });
+  const response = await request(path, { ...init, key });
+  const reading = readAnswer(surface, response.status, form.isStream, await response.text());
+  const record = await recordOf(response.headers.get("x-rhone-call-id")!);
+  return { ...reading, provider: response.headers.get("x-rhone-provider"), record };
+}
+
+/** What differs from the table in the calls of a row and a form. */
+type Check = (requests: Map<string, number>) => string[];
+
+function compare(surface: string, [name, fault]: Row, form: Form, calls: readonly Observed[]): Check {
+  const { own, other } = targetsOf(surface, name, form);
+  const targets = { own, other: other.provider, whole: WHOLE };
+  return (requests) =>
+    calls
+      .flatMap((one) =>
+        differences(fault, form, { ...one, requests: (requests.get(own.model) ?? 0) / calls.length }, targets),
+      )
+      .map((found) => `${name} ${nameOf(form)}: ${found}`);
+}
+
+async function run(surface: string, row: Row, form: Form): Promise<Check> {
+  const calls: Observed[] = [];
+  for (let i = 0; i < (row[1].calls ?? 1); i++) calls.push(await call(surface, row, form));
+  return compare(surface, row, form, calls);
+}
+
+const rows = faultsOf("worker");
+/** The calls that wait for a deadline, and the others. */
+const [waiting, others] = [true, false].map((waits) =>
+  rows
+    .filter(([name, { deadlines_ms }]) => name !== COUNTED && (deadlines_ms !== undefined) === waits)
+    .flatMap((row) => formsOf(row[1]).map((form) => ({ row, form }))),
+);
+
+describe.each(Object.keys(SURFACES))("on %s", (surface) => {
+  it("every fault has the outcome of the table, and the provider gets no more requests than that", async () => {
+    const runAll = (calls: typeof waiting, concurrency: number): Promise<Check[]> =>
+      runTasks(
+        calls!.map(
+          ({ row, form }) =>
+            () =>
+              run(surface, row, form),
+        ),
+        concurrency,
+      );
+    const checks = await Promise.all([runAll(waiting, Number.POSITIVE_INFINITY), runAll(others, CONCURRENCY)]);
+    const requests = await countRequests();
+    expect(checks.flat().flatMap((check) => check(requests))).toEqual([]);
+  }, 90_000);
+
+  it("the caller is charged once, and the budget also with the usage that is discarded", async () => {
+    const row = rows.find(([name]) => name === COUNTED)!;
+    const counted = await runTasks(
+      FORMS.map((form) => async () => {
+        const { id, secret } = await makeKey();
+        const seen = await call(surface, row, form, secret);
+        const [outcome, requests] = expectOutcome(row[1], form);
+        const cost = outcome === "error" ? 0 : COST;
+        const wasted = outcome === "broken" ? 0 : requests * COST;
+        const { cost_micros_usd = 0, wasted_cost_micros_usd = 0 } = seen.record;
+        const spent = await spentOf(id, cost + wasted);
+        return {
+          actual: [nameOf(form), cost_micros_usd, wasted_cost_micros_usd, spent],
+          expected: [nameOf(form), cost, wasted, cost + wasted],
+          check: compare(surface, row, form, [seen]),
+        };
+      }),
+      CONCURRENCY,
     );
-    const expected = FORMS.map(([form, mode]) =>
-      ROWS.map(([fault, stream, tries, whole, wholeTries]) =>
-        form === "stream"
-          ? [`${fault}.${form}-${mode}`, stream, tries]
-          : [`${fault}.${form}-${mode}`, whole, wholeTries],
-      ),
-    );
-    expect(seen).toEqual(expected);
-  }, 30_000);
-
-  async function callWith(fault: string, form: string, mode: string): Promise<[string, Seen, number]> {
-    const model = `fault-${fault}.${surface}-${form}-${mode}`;
-    const routing = { fallbacks: [`${provider}/say`], deadlines_ms, retries };
-    const response = await send(`${provider}/${model}`, form === "stream", { context_mode: mode, routing });
-    const text = await response.text();
-    // A slow machine begins the response before anybody has answered: then only the record names who did.
-    const named = response.headers.get("x-rhone-model") ?? (await lastTried(response));
-    const told = named === "say" ? "other" : "own";
-    const broken = /"error"|response\.failed/.test(text) ? "broken" : "cut short";
-    const outcome = !response.ok ? response.status : end.test(text) ? told : (broken as Seen);
-    const tries = fault === "refused" ? refused.filter((one) => one.includes(model)).length : await triesOf(model);
-    await expectRecord(response.headers.get("x-rhone-call-id")!, outcome, tries);
-    return [`${fault}.${form}-${mode}`, outcome, tries];
-  }
-
-  async function lastTried(response: Response): Promise<string> {
-    const call = await get(`/v1/calls/${response.headers.get("x-rhone-call-id")!}`);
-    return (call.attempts as { model: string }[]).at(-1)!.model;
-  }
-
-  /** The record tells the same: who answered, and every try with its reason. */
-  async function expectRecord(callId: string, outcome: Seen, tries: number): Promise<void> {
-    const isAnswered = outcome === "own" || outcome === "other";
-    const status = isAnswered ? "completed" : outcome === "broken" ? /incomplete|failed/ : "failed";
-    await vi.waitFor(async () => expect((await get(`/v1/calls/${callId}`)).status).toMatch(status), 10_000);
-    const call = await get(`/v1/calls/${callId}`);
-    const attempts = call.attempts as { model: string; error?: string; reason?: string }[];
-    expect(attempts.filter(({ model }) => model.startsWith("fault-"))).toHaveLength(tries);
-    expect(attempts.filter(({ error, reason }) => (error === undefined) !== (reason === undefined))).toEqual([]);
-    if (outcome === "other") expect([call.provider, attempts.at(-1)!.model]).toEqual([provider, "say"]);
-  }
+    expect(counted.map(({ actual }) => actual)).toEqual(counted.map(({ expected }) => expected));
+    const requests = await countRequests();
+    expect(counted.flatMap(({ check }) => check(requests))).toEqual([]);
+  }, 60_000);
 });
 
-it("a provider that talks for megabytes before its first word is left", async () => {
-  const model = "fault-oversized";
-  const routing = { fallbacks: ["fake/say"], retries };
-  const response = await SURFACES.chat!.send(`fake/${model}`, true, { context_mode: "stateless", routing });
+it("a provider that sends megabytes before its first content is given up", async () => {
+  const model = "fault-oversized.alone";
+  const rhone = { context_mode: "stateless", routing: { fallbacks: ["fake/say"], retries: RETRIES } };
+  const { path, init } = toRequest("chat", { model: `fake/${model}`, isStream: true, rhone });
+  const response = await request(path, init);
   expect([(await response.text()).includes("[DONE]"), response.headers.get("x-rhone-model")]).toEqual([true, "say"]);
-  expect(await triesOf(model)).toBe(3);
+  expect((await countRequests()).get(model)).toBe(3);
 });
+
+async function makeKey(): Promise<{ id: string; secret: string }> {
+  const budgets = [{ period: "daily", limit_micros_usd: 1_000_000 }];
+  const body = JSON.stringify({ name: "faults", ttl_s: 600, budgets });
+  const headers = { "content-type": "application/json" };
+  return await (await request("/v1/keys", { method: "POST", headers, body })).json();
+}
+
+/** What a key's budget has spent, once it is as much as expected, or after some seconds. */
+async function spentOf(id: string, expected: number): Promise<number | undefined> {
+  let spent: number | undefined;
+  const read = async (): Promise<void> => {
+    const { budgets } = (await get(`/v1/keys/${id}/usage`)) as { budgets: { spent_micros_usd: number }[] };
+    spent = budgets[0]?.spent_micros_usd;
+    expect(spent).toBe(expected);
+  };
+  await vi.waitFor(read, { timeout: 6_000, interval: 200 }).catch(() => {});
+  return spent;
+}
