@@ -18,8 +18,8 @@ export default defineConfig(async () => ({
         test: {
           name: "node",
           include: ["test/**/*.test.ts"],
-          exclude: ["test/worker/**", "test/clients/**"],
-          setupFiles: ["./test/laws/setup.ts"],
+          exclude: ["test/**/*.worker.test.ts", "test/clients/**"],
+          setupFiles: ["./test/support/setup.ts"],
         },
       },
       {
@@ -99,7 +99,11 @@ export default defineConfig(async () => ({
             },
           }),
         ],
-        test: { name: "workerd", include: ["test/worker/**/*.test.ts"], setupFiles: ["./test/worker/setup.ts"] },
+        test: {
+          name: "workerd",
+          include: ["test/**/*.worker.test.ts"],
+          setupFiles: ["./test/support/worker/setup.ts"],
+        },
       },
       {
         test: {

@@ -27,7 +27,7 @@ const { values: options } = parseArgs({ options: { save: { type: "boolean", defa
 const corpus = process.env.RHONE_CORPUS ?? resolve(HERE, "../../shared/corpus");
 // Set before recordings.ts is imported, which reads the corpus if the variable names it, else the fixtures.
 if (existsSync(corpus)) process.env.RHONE_CORPUS = corpus;
-const { recordings } = await import("../test/laws/recordings.ts");
+const { recordings } = await import("../test/support/recordings");
 
 /** The context of the encoded answers: one dialect repeats the request in its first and last events. */
 const REPLY = {

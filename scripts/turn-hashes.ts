@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { hashCorpus, hashFixtures, type HashList, type TurnCode } from "../test/laws/recorded-turns.ts";
+import { hashCorpus, hashFixtures, type HashList, type TurnCode } from "../test/support/recorded-turns";
 import { PROJECT } from "./settings.ts";
 import { UserError, runScript } from "./user-error.ts";
 

@@ -21,7 +21,7 @@ import type { MarkLimit } from "./mark-limit.ts";
  * Decoders accept every item (one of an unknown type becomes `opaque`); encoders are strict and deterministic,
  * because prompt caches of the providers compare bytes.
  *
- * Laws, checked by `test/laws`: encode ∘ decode is the identity on every recorded request and message;
+ * Laws, checked by `test/dialects/`: encode ∘ decode is the identity on every recorded request and message;
  * fold(decodeStream(stream)) equals decodeResponse(whole); the cut of a stream into chunks has no influence; a
  * stream has exactly one terminal event, and a decoder never invents a successful one.
  */

@@ -44,7 +44,7 @@ type Access = Scope | "admin" | "authenticated" | "public";
 
 /**
  * The access of each route, by method and pattern as the router has them. A route that is missing here is open to the
- * bootstrap key only, and `test/worker/access.test.ts` fails.
+ * bootstrap key only, and `test/http/admission/access.worker.test.ts` fails.
  */
 export const ACCESS: Readonly<Record<string, Access>> = {
   "GET /healthz": "public",

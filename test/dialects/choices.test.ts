@@ -1,0 +1,66 @@
+import { describe, expect, it } from "vitest";
+import { fold, unfold } from "../../src/canonical/accumulator";
+import type { Alternative, Logprob, ModelResponse } from "../../src/canonical/types";
+import type { WireDialect } from "../../src/dialects/dialect";
+import { gemini } from "../../src/dialects/gemini/index";
+import { native } from "../../src/dialects/native/index";
+import { openaiChat } from "../../src/dialects/openai-chat/index";
+import { openaiResponses } from "../../src/dialects/openai-responses/index";
+import { encodeUtf8 } from "../../src/wire/bytes";
+import { decodeSse } from "../../src/wire/sse";
+import { recordings } from "../support/recordings";
+
+const REPLY = { created: 1 };
+
+const answersOf = (wire: WireDialect): ModelResponse[] =>
+  recordings(wire.id).flatMap(({ body, status }) =>
+    body !== undefined && status === 200 ? [wire.decodeResponse(body)] : [],
+  );
+
+/** As the other wire says it, whole and streamed. */
+function throughWire(answer: ModelResponse, wire: WireDialect): ModelResponse[] {
+  const encoder = wire.encodeStream(REPLY);
+  const decoder = wire.decodeStream();
+  const sse = unfold(answer).map((event) => encoder.push(event));
+  const events = decodeSse(encodeUtf8(sse.join(""))).flatMap((event) => decoder.push(event));
+  return [wire.decodeResponse(wire.encodeResponse(answer, REPLY)), fold([...events, ...decoder.end()])];
+}
+
+const saidIn = ({ messages, finish }: Alternative): unknown => ({
+  finish: finish.reason,
+  said: messages
+    .flatMap(({ blocks }) => blocks)
+    .map((block) => (block.kind === "text" ? block.text : block.kind === "tool_call" ? block.name : block.kind)),
+});
+
+describe.each([
+  [openaiChat, gemini],
+  [gemini, openaiChat],
+])("several answers", (from, to) => {
+  it(`of ${from.id} are several in ${to.id}, whole and streamed`, () => {
+    const several = answersOf(from).filter(({ alternatives }) => alternatives !== undefined);
+    expect(several.length).toBeGreaterThan(0);
+    for (const answer of several)
+      for (const again of throughWire(answer, to))
+        expect((again.alternatives ?? []).map(saidIn)).toEqual(answer.alternatives!.map(saidIn));
+  });
+});
+
+const tokensOf = ({ messages }: ModelResponse): Pick<Logprob, "token" | "logprob">[] =>
+  messages
+    .flatMap(({ blocks }) => blocks)
+    .flatMap((block) => (block.kind === "text" ? (block.logprobs ?? []) : []))
+    .map(({ token, logprob }) => ({ token, logprob }));
+
+describe.each([openaiChat, openaiResponses, gemini, native])("logprobs of openai-chat in $id", (wire) => {
+  it("are those of the same tokens, whole and streamed", () => {
+    const told = answersOf(openaiChat).filter((answer) => tokensOf(answer).length > 0);
+    expect(told.length).toBeGreaterThan(0);
+    for (const answer of told) {
+      const [whole, streamed] = throughWire(answer, wire) as [ModelResponse, ModelResponse];
+      expect(tokensOf(whole)).toEqual(tokensOf(answer));
+      // Of a native stream the last event has the blocks whole; the deltas before it have their words alone.
+      if (wire !== native) expect(tokensOf(streamed)).toEqual(tokensOf(answer));
+    }
+  });
+});

@@ -1,0 +1,64 @@
+import { expect, it } from "vitest";
+import { anthropic } from "../../../src/dialects/anthropic/index";
+import { openaiChat } from "../../../src/dialects/openai-chat/index";
+import { openaiResponses } from "../../../src/dialects/openai-responses/index";
+
+const HOME = { dialect: openaiChat.id, model: "m" } as const;
+const source = { type: "base64", media_type: "image/png", data: "aGk=" };
+const call = (id: string): object => ({ type: "tool_use", id, name: "look", input: {} });
+
+it("shows what tools have shown behind all of their results", () => {
+  const messages = anthropic.decodeMessages([
+    { role: "assistant", content: [call("a"), call("b")] as never },
+    {
+      role: "user",
+      content: [
+        { type: "tool_result", tool_use_id: "a", content: [{ type: "image", source }] },
+        { type: "tool_result", tool_use_id: "b", content: "nothing there" },
+        { type: "text", text: "Well?" },
+      ],
+    },
+  ]);
+  const { value, losses } = openaiChat.encodeMessages(messages, HOME);
+  expect(value.slice(1)).toEqual([
+    { role: "tool", tool_call_id: "a", content: "" },
+    { role: "tool", tool_call_id: "b", content: "nothing there" },
+    { role: "user", content: [{ type: "image_url", image_url: { url: "data:image/png;base64,aGk=" } }] },
+    { role: "user", content: "Well?" },
+  ]);
+  expect(losses.map(({ at, what }) => [at, what])).toEqual([["tool_result", "approximated"]]);
+});
+
+it("also where each result is an item of its own", () => {
+  const shown = [{ type: "input_image", image_url: "https://a.example/b.png" }];
+  const messages = openaiResponses.decodeMessages([
+    { type: "function_call_output", call_id: "a", output: shown },
+    { type: "function_call_output", call_id: "b", output: "done" },
+  ]);
+  const roles = openaiChat.encodeMessages(messages, HOME).value.map((item) => (item as { role: string }).role);
+  expect(roles).toEqual(["tool", "tool", "user"]);
+});
+
+it("keeps the thoughts of every message that it says as one", () => {
+  const said = (text: string): object => ({ role: "assistant", content: text, reasoning_content: `thought ${text}` });
+  const messages = openaiChat
+    .decodeMessages([said("one"), said("two")] as never)
+    .map(({ native: _, ...message }) => message);
+  expect(openaiChat.encodeMessages(messages, HOME).value).toEqual([
+    { role: "assistant", content: "onetwo", reasoning_content: "thought onethought two" },
+  ]);
+});
+
+it("says an assistant's foreign words to Responses as one text", () => {
+  const messages = anthropic.decodeMessages([
+    {
+      role: "assistant",
+      content: [
+        { type: "text", text: "Hello " },
+        { type: "text", text: "there" },
+      ],
+    },
+  ]);
+  const { value } = openaiResponses.encodeMessages(messages, { dialect: openaiResponses.id, model: "m" });
+  expect(value).toEqual([{ type: "message", role: "assistant", content: "Hello there" }]);
+});

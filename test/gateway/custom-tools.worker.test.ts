@@ -1,0 +1,514 @@
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { decodeSse } from "../../src/wire/sse";
+import { request } from "../support/worker/client";
+
+type Body = Record<string, unknown>;
+const PATCH = '*** Begin Patch\n+ "é"\n*** End Patch';
+const LONG = `mcp__${"x".repeat(90)}`;
+const TOOLS = [
+  { type: "custom", name: "apply_patch" },
+  {
+    type: "namespace",
+    name: "mcp__files",
+    description: "",
+    tools: [{ type: "function", name: "read", parameters: {} }],
+  },
+  { type: "function", name: LONG, parameters: { type: "object" } },
+];
+
+/** Bodies that providers received. */
+let received: Body[] = [];
+afterEach(() => {
+  vi.restoreAllMocks();
+  received = [];
+});
+
+type SentTool = {
+  name?: string;
+  function?: { name: string };
+  custom?: { name: string };
+  functionDeclarations?: { name: string }[];
+};
+/** Names of the tools in a provider's request. */
+const namesOf = ({ tools }: Body): string[] =>
+  ((tools ?? []) as SentTool[]).flatMap(
+    ({ name, function: own, custom, functionDeclarations: declared }) =>
+      declared?.map((one) => one.name) ?? own?.name ?? custom?.name ?? name ?? [],
+  );
+
+const sse = (events: object[], end = ""): string =>
+  events
+    .map((event) => `event: ${(event as { type?: string }).type ?? "message"}\ndata: ${JSON.stringify(event)}\n\n`)
+    .join("") + end;
+
+/** Answers that call all tools of the request, as each dialect has them; a request with results gets a text. */
+const PROVIDERS: Record<string, (names: string[], stream: boolean) => string | object> = {
+  fakeanth: (names, stream) => {
+    const inputs = names.map((_, i) => JSON.stringify(i === 0 ? { input: PATCH } : { path: "a" }));
+    if (!stream)
+      return {
+        id: "msg_1",
+        type: "message",
+        role: "assistant",
+        model: "m",
+        stop_reason: "tool_use",
+        usage: { input_tokens: 1, output_tokens: 1 },
+        content: names.map((name, i) => ({
+          type: "tool_use",
+          id: `toolu_${i}`,
+          name,
+          input: JSON.parse(inputs[i]!) as object,
+        })),
+      };
+    return sse([
+      {
+        type: "message_start",
+        message: { id: "msg_1", model: "m", role: "assistant", content: [], usage: { input_tokens: 1 } },
+      },
+      ...names.flatMap((name, index) => [
+        {
+          type: "content_block_start",
+          index,
+          content_block: { type: "tool_use", id: `toolu_${index}`, name, input: {} },
+        },
+        ...inputs[index]!.split("").map((partial_json) => ({
+          type: "content_block_delta",
+          index,
+          delta: { type: "input_json_delta", partial_json },
+        })),
+        { type: "content_block_stop", index },
+      ]),
+      { type: "message_delta", delta: { stop_reason: "tool_use" }, usage: { output_tokens: 1 } },
+      { type: "message_stop" },
+    ]);
+  },
+  fakegem: (names, stream) => {
+    const chunk = {
+      responseId: "r1",
+      modelVersion: "m",
+      usageMetadata: { promptTokenCount: 1, candidatesTokenCount: 1 },
+      candidates: [
+        {
+          finishReason: "STOP",
+          content: {
+            role: "model",
+            parts: names.map((name, i) => ({
+              functionCall: { name, args: i === 0 ? { input: PATCH } : { path: "a" } },
+              ...(i === 0 && { thoughtSignature: "c2ln" }),
+            })),
+          },
+        },
+      ],
+    };
+    return stream ? `data: ${JSON.stringify(chunk)}\n\n` : chunk;
+  },
+};
+/** The answer of a host that has functions only: one call of each tool. */
+const callFunctions = (pathname: string, names: string[], stream: boolean): string | object => {
+  const args = JSON.stringify({ input: PATCH });
+  if (pathname.endsWith("/responses")) {
+    const output = names.map((name, i) => ({
+      type: "function_call",
+      id: `fc_${i}`,
+      call_id: `call_${i}`,
+      status: "completed",
+      name,
+      arguments: args,
+    }));
+    const response = { ...TEXT.fakeresp, output };
+    if (!stream) return response;
+    return sse([
+      { type: "response.created", response: { ...response, status: "in_progress", output: [] } },
+      ...output.flatMap((item, output_index) => [
+        { type: "response.output_item.added", output_index, item: { ...item, arguments: "" } },
+        ...args.split("").map((delta) => ({
+          type: "response.function_call_arguments.delta",
+          item_id: item.id,
+          output_index,
+          delta,
+        })),
+        { type: "response.output_item.done", output_index, item },
+      ]),
+      { type: "response.completed", response },
+    ]);
+  }
+  const calls = names.map((name, i) => ({ id: `call_${i}`, type: "function", function: { name, arguments: args } }));
+  const head = { id: "c1", model: "m", object: stream ? "chat.completion.chunk" : "chat.completion" };
+  if (!stream)
+    return {
+      ...head,
+      choices: [
+        { index: 0, finish_reason: "tool_calls", message: { role: "assistant", content: null, tool_calls: calls } },
+      ],
+    };
+  const chunk = (delta: object, finish_reason: string | null = null): object => ({
+    ...head,
+    choices: [{ index: 0, delta, finish_reason }],
+  });
+  const deltas = calls.flatMap((call, index) => [
+    { index, ...call, function: { name: call.function.name, arguments: "" } },
+    ...args.split("").map((piece) => ({ index, function: { arguments: piece } })),
+  ]);
+  return sse([...deltas.map((delta) => chunk({ tool_calls: [delta] })), chunk({}, "tool_calls")], "data: [DONE]\n\n");
+};
+const TEXT: Record<string, object> = {
+  fakeanth: {
+    id: "msg_2",
+    type: "message",
+    role: "assistant",
+    model: "m",
+    stop_reason: "end_turn",
+    usage: {},
+    content: [{ type: "text", text: "done" }],
+  },
+  fakegem: {
+    responseId: "r2",
+    candidates: [{ finishReason: "STOP", content: { role: "model", parts: [{ text: "done" }] } }],
+  },
+  fakeresp: {
+    id: "resp_2",
+    object: "response",
+    status: "completed",
+    model: "m",
+    output: [
+      {
+        type: "message",
+        id: "msg_2",
+        role: "assistant",
+        status: "completed",
+        content: [{ type: "output_text", text: "done", annotations: [] }],
+      },
+    ],
+  },
+  fake: {
+    id: "c2",
+    model: "m",
+    choices: [{ index: 0, finish_reason: "stop", message: { role: "assistant", content: "done" } }],
+  },
+};
+
+/** `refusals`: how many requests are refused first. */
+function script(refusals = 0): void {
+  vi.spyOn(globalThis, "fetch").mockImplementation(async (input, init) => {
+    const sent = new Request(input, init);
+    const body = (await sent.json()) as Body;
+    received.push(body);
+    if (received.length <= refusals) return Response.json({ error: { message: "broken" } }, { status: 500 });
+    const { pathname } = new URL(sent.url);
+    const provider = pathname.endsWith("/messages")
+      ? "fakeanth"
+      : pathname.includes("enerateContent")
+        ? "fakegem"
+        : pathname.endsWith("/responses")
+          ? "fakeresp"
+          : "fake";
+    const isAnswered = /"(tool_result|functionResponse|tool_call_id|function_call_output)"/.test(JSON.stringify(body));
+    const stream = body.stream === true || pathname.includes("stream");
+    const names = namesOf(body);
+    const answer = isAnswered
+      ? TEXT[provider]!
+      : (PROVIDERS[provider]?.(names, stream) ?? callFunctions(pathname, names, stream));
+    return typeof answer === "string"
+      ? new Response(answer, { headers: { "content-type": "text/event-stream" } })
+      : Response.json(answer);
+  });
+}
+
+const get = async (path: string): Promise<Body> => (await (await request(path)).json()) as Body;
+
+const post = async (body: object): Promise<Body & { output: Body[]; rhone: { session_id: string } }> => {
+  const response = await request("/v1/responses", { method: "POST", body: JSON.stringify(body) });
+  const text = await response.text();
+  expect(response.status, text).toBe(200);
+  const whole = response.headers.get("content-type")?.includes("event-stream")
+    ? (decodeSse(new TextEncoder().encode(text)).flatMap(({ data }) => {
+        const event = JSON.parse(data ?? "{}") as { type?: string; response?: object };
+        return event.type === "response.completed" ? { ...event.response, ...(event as { rhone?: object }) } : [];
+      })[0] as object)
+    : (JSON.parse(text) as object);
+  return whole as never;
+};
+
+const CONTEXTS = [
+  ["whole, in a session", false, true],
+  ["streamed, in a session", true, true],
+  ["whole, without a session", false, false],
+  ["streamed, without a session", true, false],
+] as const;
+
+describe.each(["fakeanth", "fakegem"])("a tool loop of Responses over %s", (provider) => {
+  it.each(CONTEXTS)("keeps custom tools, namespaces and names, %s", async (_, stream, isStateful) => {
+    script();
+    const context = isStateful ? {} : { context_mode: "stateless" };
+    const first = await post({ model: `${provider}/m`, input: "go", tools: TOOLS, stream, rhone: context });
+    const called = namesOf(received[0]!);
+    for (const name of called) expect(name).toMatch(/^[a-zA-Z0-9_-]{1,128}$/);
+    expect(first.output).toMatchObject([
+      { type: "custom_tool_call", name: "apply_patch", input: PATCH },
+      { type: "function_call", name: "read", namespace: "mcp__files", arguments: '{"path":"a"}' },
+      { type: "function_call", name: LONG },
+    ]);
+
+    const results = first.output.map(({ type, call_id }) => ({
+      type: type === "custom_tool_call" ? "custom_tool_call_output" : "function_call_output",
+      call_id,
+      output: "ok",
+    }));
+    for (const next of [`${provider}/m`, "fake/m", "fakeresp/m"]) {
+      received = [];
+      await post({
+        model: next,
+        tools: TOOLS,
+        ...(isStateful
+          ? { input: results, previous_response_id: first.id }
+          : { input: [{ role: "user", content: "go" }, ...first.output, ...results], rhone: context }),
+      });
+      const text = JSON.stringify(received[0]);
+      if (next === `${provider}/m`) {
+        expect(namesOf(received[0]!)).toEqual(called);
+        for (const name of called) expect(text.split(`"name":${JSON.stringify(name)}`).length).toBeGreaterThan(2);
+        expect(text).toContain(JSON.stringify({ input: PATCH }));
+      } else if (next === "fake/m") {
+        expect(received[0]).toMatchObject({
+          messages: [
+            {},
+            {
+              tool_calls: [
+                { type: "custom", custom: { name: "apply_patch", input: PATCH } },
+                { type: "function", function: { name: "mcp__files__read" } },
+                { type: "function", function: { name: namesOf(received[0]!)[2] } },
+              ],
+            },
+            { role: "tool" },
+            { role: "tool" },
+            { role: "tool" },
+          ],
+        });
+      } else {
+        expect((received[0] as { input: Body[] }).input.slice(-6)).toMatchObject([
+          { type: "custom_tool_call", name: "apply_patch", input: PATCH },
+          { type: "function_call", name: "read", namespace: "mcp__files" },
+          { type: "function_call" },
+          { type: "custom_tool_call_output" },
+          { type: "function_call_output" },
+          { type: "function_call_output" },
+        ]);
+      }
+    }
+  });
+});
+
+describe.each(["fakeanth", "fakegem"])("a session whose turn %s answered", (provider) => {
+  it("has the client's names in its history, whatever tools the next call has", async () => {
+    script();
+    const first = await post({ model: `${provider}/m`, input: "go", tools: TOOLS });
+    const id = first.rhone.session_id;
+    const called = [
+      { name: "apply_patch", custom: true, arguments: JSON.stringify({ input: PATCH }) },
+      { name: "read", namespace: "mcp__files" },
+      { name: LONG },
+    ];
+    const blocks = called.map((one) => ({ type: "tool_call", ...one }));
+    const { data: head } = await get(`/v1/sessions/${id}/blocks`);
+    expect((head as Body[]).filter(({ type }) => type === "tool_call")).toMatchObject(blocks);
+    const { data: timeline } = await get(`/v1/sessions/${id}/timeline`);
+    expect((timeline as { output: Body[] }[])[0]!.output).toMatchObject(blocks);
+    const { data: items } = await get(`/v1/conversations/${id.replace("sess_", "conv_")}/items?order=asc`);
+    const output = [
+      { type: "custom_tool_call", name: "apply_patch", input: PATCH },
+      { type: "function_call", name: "read", namespace: "mcp__files" },
+      { type: "function_call", name: LONG },
+    ];
+    expect((items as Body[]).slice(1)).toMatchObject(output);
+    expect(await get(`/v1/responses/${first.id as string}`)).toMatchObject({ output });
+
+    const results = first.output.map(({ type, call_id }) => ({
+      type: type === "custom_tool_call" ? "custom_tool_call_output" : "function_call_output",
+      call_id,
+      output: "ok",
+    }));
+    received = [];
+    const second = await post({ model: "fakeresp/m", input: results, previous_response_id: first.id });
+    expect((received[0] as { input: Body[] }).input.slice(1, 3)).toMatchObject(output.slice(0, 2));
+    const { data: input } = await get(`/v1/responses/${second.id as string}/input_items?order=asc`);
+    expect((input as Body[]).slice(1, 4)).toMatchObject(output);
+  });
+});
+
+describe("a host of the client's own dialect that has functions only", () => {
+  it.each(CONTEXTS)("is called by Responses with a custom tool, %s", async (_, stream, isStateful) => {
+    script();
+    const context = isStateful ? {} : { context_mode: "stateless" };
+    const tools = [TOOLS[0]!];
+    const first = await post({
+      model: "plainresp/m",
+      input: "go",
+      tools,
+      stream,
+      metadata: { a: "b" },
+      rhone: context,
+    });
+    expect(received[0]).toMatchObject({ metadata: { a: "b" }, tools: [{ type: "function", name: "apply_patch" }] });
+    expect(first.output).toMatchObject([{ type: "custom_tool_call", name: "apply_patch", input: PATCH }]);
+    const result = { type: "custom_tool_call_output", call_id: first.output[0]!.call_id, output: "ok" };
+    received = [];
+    await post({
+      model: "plainresp/m",
+      tools,
+      stream: false,
+      ...(isStateful
+        ? { input: [result], previous_response_id: first.id }
+        : { input: [{ role: "user", content: "go" }, ...first.output, result], rhone: context }),
+    });
+    expect((received[0] as { input: Body[] }).input.slice(1)).toMatchObject([
+      { type: "function_call", name: "apply_patch", arguments: JSON.stringify({ input: PATCH }) },
+      { type: "function_call_output", output: "ok" },
+    ]);
+  });
+
+  it.each(CONTEXTS)("is called by Chat with a custom tool, %s", async (_, stream, isStateful) => {
+    script();
+    const context = isStateful ? {} : { context_mode: "stateless" };
+    const tools = [{ type: "custom", custom: { name: "apply_patch" } }];
+    const question = { role: "user", content: "go" };
+    const ask = async (body: object): Promise<string> => {
+      const response = await request("/v1/chat/completions", {
+        method: "POST",
+        body: JSON.stringify({ model: "plain/m", tools, logit_bias: { "1": 1 }, ...body }),
+      });
+      expect(response.status).toBe(200);
+      return await response.text();
+    };
+    const text = await ask({ messages: [question], stream, rhone: context });
+    expect(received[0]).toMatchObject({ logit_bias: { "1": 1 }, tools: [{ function: { name: "apply_patch" } }] });
+    type Call = { id: string; type: string; custom: { name: string; input: string } };
+    type Answer = { choices: { message?: { tool_calls: Call[] }; delta?: { tool_calls?: Call[] } }[]; rhone?: Body };
+    const answers = (stream ? decodeSse(new TextEncoder().encode(text)).map(({ data }) => data!) : [text])
+      .filter((data) => data !== "[DONE]")
+      .map((data) => JSON.parse(data) as Answer);
+    const calls = answers.flatMap(({ choices }) =>
+      choices.flatMap(({ message, delta }) => (message ?? delta)?.tool_calls ?? []),
+    );
+    expect(calls[0]).toMatchObject({ id: "call_0", type: "custom", custom: { name: "apply_patch" } });
+    const input = calls.map(({ custom }) => custom.input).join("");
+    expect(input).toBe(PATCH);
+    const call = { id: "call_0", type: "custom", custom: { name: "apply_patch", input } };
+    const result = { role: "tool", tool_call_id: "call_0", content: "ok" };
+    received = [];
+    const session = answers.find(({ rhone }) => rhone !== undefined)?.rhone?.session_id;
+    await ask(
+      isStateful
+        ? { messages: [result], rhone: { session_id: session } }
+        : { messages: [question, { role: "assistant", content: null, tool_calls: [call] }, result], rhone: context },
+    );
+    expect((received[0] as { messages: Body[] }).messages.slice(1)).toMatchObject([
+      {
+        tool_calls: [
+          { type: "function", function: { name: "apply_patch", arguments: JSON.stringify({ input: PATCH }) } },
+        ],
+      },
+      { role: "tool", tool_call_id: "call_0", content: "ok" },
+    ]);
+  });
+});
+
+/** How the requests of a provider name tools. */
+const ACCEPTED: Record<string, RegExp> = {
+  fakeanth: /^[a-zA-Z0-9_-]{1,128}$/,
+  fakegem: /^[a-zA-Z_][a-zA-Z0-9_.:-]{0,63}$/,
+  fake: /^[a-zA-Z0-9_-]{1,64}$/,
+  plainresp: /./,
+};
+
+describe.each(["fakeanth", "fakegem", "plainresp"])("a count of tokens by %s", (provider) => {
+  it("has the tools that the call would have", async () => {
+    vi.spyOn(globalThis, "fetch").mockImplementation(async (input, init) => {
+      received.push(await new Request(input, init).json());
+      return Response.json({ input_tokens: 7, totalTokens: 7 });
+    });
+    const input = [
+      { role: "user", content: "go" },
+      { type: "custom_tool_call", call_id: "c1", name: "apply_patch", input: PATCH },
+      { type: "custom_tool_call_output", call_id: "c1", output: "ok" },
+      { type: "function_call", call_id: "c2", namespace: "mcp__files", name: "read", arguments: "{}" },
+      { type: "function_call_output", call_id: "c2", output: "ok" },
+    ];
+    const body = { model: `${provider}/m`, input, tools: TOOLS };
+    const response = await request("/v1/responses/input_tokens", { method: "POST", body: JSON.stringify(body) });
+    expect(await response.json()).toMatchObject({ input_tokens: 7 });
+    const { generateContentRequest: inner = received[0] } = received[0] as { generateContentRequest?: Body };
+    const names = namesOf(inner!);
+    expect(new Set(names).size).toBe(body.tools.length);
+    for (const name of names) expect(name).toMatch(ACCEPTED[provider]!);
+    const sent = JSON.stringify(inner);
+    expect(sent).not.toMatch(/"custom|namespace/);
+    // In the list, and in the history.
+    expect(sent.split('"apply_patch"').length).toBeGreaterThan(2);
+    expect(sent).toContain(JSON.stringify({ input: PATCH }).slice(2, 8));
+  });
+});
+
+describe.each([
+  ["fakeresp", "fakeanth"],
+  ["fakeresp", "fakegem"],
+  ["fakeanth", "fakegem"],
+  ["fakegem", "fakeanth"],
+  ["plainresp", "fakeanth"],
+])("a call that %s refuses and %s takes", (first, second) => {
+  it.each(CONTEXTS)(
+    "has the names of the second provider, and the client's in the answer, %s",
+    async (_, stream, isStateful) => {
+      script(1);
+      const mode = isStateful ? "stateful" : "stateless";
+      const name = `m.after-${first}-${second}-${mode}-${stream}`;
+      const routing = { fallbacks: [`${second}/${name}`], retries: { max: 0 } };
+      const { output } = await post({
+        model: `${first}/${name}`,
+        input: "go",
+        tools: TOOLS,
+        stream,
+        rhone: { context_mode: mode, routing },
+      });
+      expect(received).toHaveLength(2);
+      const [refused, taken] = received;
+      expect(JSON.stringify(refused!.tools).includes('"custom"')).toBe(first === "fakeresp");
+      const names = namesOf(taken!);
+      expect(names).toHaveLength(3);
+      for (const one of names) expect(one).toMatch(ACCEPTED[second]!);
+      expect(output).toMatchObject([
+        { type: "custom_tool_call", name: "apply_patch", input: PATCH },
+        { type: "function_call", name: "read", namespace: "mcp__files" },
+        { type: "function_call", name: LONG },
+      ]);
+    },
+  );
+});
+
+describe("a call that a provider with fitted names refuses and one with the client's own takes", () => {
+  it.each(CONTEXTS)("has the client's names at both ends, %s", async (_, stream, isStateful) => {
+    const call = { type: "custom_tool_call", id: "ctc_1", call_id: "c1", name: "apply_patch", input: PATCH };
+    const whole = { ...TEXT.fakeresp, output: [call] };
+    vi.spyOn(globalThis, "fetch").mockImplementation(async (input, init) => {
+      received.push(await new Request(input, init).json());
+      if (received.length === 1) return Response.json({ error: { message: "broken" } }, { status: 500 });
+      if (!stream) return Response.json(whole);
+      const events = [
+        { type: "response.created", response: { ...whole, status: "in_progress", output: [] } },
+        { type: "response.output_item.added", output_index: 0, item: { ...call, input: "" } },
+        { type: "response.custom_tool_call_input.delta", item_id: call.id, output_index: 0, delta: PATCH },
+        { type: "response.output_item.done", output_index: 0, item: call },
+        { type: "response.completed", response: whole },
+      ];
+      // Read event by event, not by the runtime's own pipe, which cannot read a body made in a test.
+      return new Response(sse(events), { headers: { "content-type": "text/event-stream" } });
+    });
+    const mode = isStateful ? "stateful" : "stateless";
+    const name = `m.own-${mode}-${stream}`;
+    const routing = { fallbacks: [`fakeresp/${name}`], retries: { max: 0 }, midstream: "continue" };
+    const rhone = { context_mode: mode, routing };
+    const { output } = await post({ model: `fakeanth/${name}`, input: "go", tools: TOOLS, stream, rhone });
+    expect(JSON.stringify(received[0])).not.toContain('"custom"');
+    expect(received[1]).toMatchObject({ tools: TOOLS });
+    expect(output).toMatchObject([call]);
+  });
+});

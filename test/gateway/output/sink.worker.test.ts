@@ -1,0 +1,28 @@
+import { expect, it, vi } from "vitest";
+import { ClientStream } from "../../../src/gateway/output/client-stream";
+import { ResponsesSocket } from "../../../src/gateway/responses/websocket";
+
+it("lets a client go that has stalled, and everyone who waits for it", async () => {
+  vi.useFakeTimers();
+  try {
+    const onGone = vi.fn<() => void>();
+    const sink = new ClientStream(onGone);
+    const waiting = [sink.send(new Uint8Array(300 * 1024)), sink.ping(new Uint8Array(1)), sink.send(new Uint8Array(1))];
+    await vi.advanceTimersByTimeAsync(31_000);
+    await Promise.all(waiting);
+    expect([sink.isGone, onGone.mock.calls.length]).toEqual([true, 1]);
+    await sink.close();
+  } finally {
+    vi.useRealTimers();
+  }
+});
+
+it("lets a client of OpenAI's WebSocket mode go that may have read nothing of 64 MiB", async () => {
+  const event = `data: {"type":"response.output_text.delta","delta":"${"x".repeat(1024 * 1024)}"}\n\n`;
+  const answer = async (): Promise<Response> =>
+    new Response(event.repeat(70), { headers: { "content-type": "text/event-stream" } });
+  const send = vi.fn<(text: string) => void>();
+  const close = vi.fn<(code: number, reason: string) => void>();
+  await new ResponsesSocket({ send, close }, answer).receive('{"type":"response.create","model":"demo"}');
+  expect([send.mock.calls.length, close.mock.calls]).toEqual([63, [[4008, expect.any(String)]]]);
+});

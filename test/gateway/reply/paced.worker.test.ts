@@ -1,0 +1,69 @@
+import { expect, it } from "vitest";
+import { concatBytes, decodeUtf8, toByteStream } from "../../../src/wire/bytes";
+import { createPacedReader } from "../../../src/wire/tee";
+
+/** A clock that stands still: whatever comes, comes in quick succession. */
+const STILL = (): number => 0;
+
+async function chunksOf(body: ReadableStream<Uint8Array>, heard: (size: number) => void = () => {}): Promise<string[]> {
+  const reader = createPacedReader(body, STILL);
+  const chunks: Uint8Array[] = [];
+  for (let read = await reader.read(); !read.done; read = await reader.read()) {
+    chunks.push(read.value!);
+    heard(read.value!.length);
+  }
+  return [...chunks.map(decodeUtf8), decodeUtf8(concatBytes(chunks))];
+}
+
+const asked = (model: string): Promise<Response> =>
+  fetch("http://fake.test/v1/chat/completions", {
+    method: "POST",
+    body: JSON.stringify({ model, stream: true, messages: [{ role: "user", content: "x" }] }),
+  });
+
+it("gives what comes in quick succession together, and all of it", async () => {
+  const whole = await (await asked("long-3000")).text();
+  const chunks = await chunksOf((await asked("long-3000")).body!);
+  const told = chunks.pop();
+  expect(told === whole).toBe(true);
+  expect(chunks.length).toBeLessThan(3_000);
+});
+
+const words = (count: number): string[] => Array.from({ length: count }, (_, i) => `word ${i} `);
+
+it("gives a few that come together one by one: an answer begins and ends with such", async () => {
+  const few = toByteStream(
+    (async function* () {
+      yield* words(8);
+    })(),
+  );
+  expect(await chunksOf(few)).toEqual([...words(8), words(8).join("")]);
+});
+
+it.each([3, 30])("breaks off where its body does, behind %i chunks", async (count) => {
+  const broken = toByteStream(
+    (async function* () {
+      yield* words(count);
+      throw new Error("connection reset");
+    })(),
+  );
+  await expect(chunksOf(broken)).rejects.toThrow("connection reset");
+});
+
+it("reads no further ahead of who is slower than 256 KiB and a little", async () => {
+  const KIB = 1024;
+  let pulled = 0;
+  let read = 0;
+  let ahead = 0;
+  const body = toByteStream(
+    (async function* () {
+      for (; pulled < 4 * KIB * KIB; pulled += KIB) yield "x".repeat(KIB);
+    })(),
+  );
+  const chunks = await chunksOf(body, (size) => {
+    read += size;
+    ahead = Math.max(ahead, pulled - read);
+  });
+  expect(chunks.pop()!.length).toBe(4 * KIB * KIB);
+  expect(ahead).toBeLessThan(300 * KIB);
+});

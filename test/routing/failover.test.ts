@@ -1,0 +1,238 @@
+import { describe, expect, it } from "vitest";
+import { GatewayError } from "../../src/canonical/error";
+import { Breakers } from "../../src/routing/breaker";
+import { DEFAULT_POLICY } from "../../src/routing/config";
+import { failOver, type FailoverPlan, type FailoverServices, type AttemptFn } from "../../src/routing/failover";
+import { targetKeyOf, type Target } from "../../src/routing/locate";
+import type { Attempt } from "../../src/store/records";
+import { at, broken, failed, silent, tooLong } from "../support/targets";
+
+/** A world in which time passes only when somebody waits for it. */
+function world(script: (target: Target, count: number, now: number) => GatewayError | "ok" | number) {
+  let now = 1_000_000;
+  const attempts: Attempt[] = [];
+  const tries: string[] = [];
+  const counts = new Map<string, number>();
+  const breakers = new Breakers({ failures: 3, seconds: 30 }, () => now);
+  const tools: FailoverServices = {
+    breakers,
+    now: () => now,
+    sleep: async (ms) => void (now += ms),
+    random: () => 0,
+    logAttempt: (attempt) => attempts.push(attempt),
+    mayFit: async ({ provider }, tooSmall) => provider.id > tooSmall.provider.id,
+    canRepeat: () => true,
+    signal: new AbortController().signal,
+  };
+  const attempt: AttemptFn<string> = async (target) => {
+    const key = targetKeyOf(target);
+    tries.push(key);
+    counts.set(key, (counts.get(key) ?? 0) + 1);
+    const outcome = script(target, counts.get(key)!, now);
+    now += typeof outcome === "number" ? outcome : 10;
+    if (outcome instanceof GatewayError) throw outcome;
+    return key;
+  };
+  const call = (targets: [Target, ...Target[]], more: Partial<FailoverPlan> = {}): Promise<string> =>
+    failOver({ targets, policy: DEFAULT_POLICY, ...more }, attempt, tools);
+  return { call, tries, attempts, breakers, tools, pass: (ms: number) => (now += ms), now: () => now };
+}
+
+describe("the loop of attempts", () => {
+  it("tries a failing target again, as often as the call has retries, then the next one", async () => {
+    const { call, tries } = world(({ provider }) => (provider.id === "a" ? failed(500) : "ok"));
+    expect(await call([at("a"), at("b")])).toBe("b/m");
+    expect(tries).toEqual(["a/m", "a/m", "a/m", "b/m"]);
+  });
+
+  it("never makes more tries than it has targets and retries", async () => {
+    const { call, tries } = world(() => failed(503));
+    await expect(call([at("a"), at("b"), at("c")])).rejects.toMatchObject({ status: 503 });
+    expect(tries).toEqual(["a/m", "a/m", "a/m", "b/m", "c/m"]);
+  });
+
+  it.each([
+    [silent, ["a/m", "b/m"]],
+    [failed(401), ["a/m", "b/m"]],
+    [failed(429, { retryAfterSeconds: 9 }), ["a/m", "b/m"]],
+    [failed(429, { retryAfterSeconds: 1 }), ["a/m", "a/m", "a/m", "b/m"]],
+  ])("leaves at once what cannot be better soon: %o", async (error, expected) => {
+    const { call, tries } = world(({ provider }) => (provider.id === "a" ? error : "ok"));
+    expect(await call([at("a"), at("b")])).toBe("b/m");
+    expect(tries).toEqual(expected);
+  });
+
+  it("waits as long as it is asked to when there is nowhere else to go", async () => {
+    const { call, now } = world((_, count) => (count === 1 ? failed(429, { retryAfterSeconds: 20 }) : "ok"));
+    const before = now();
+    expect(await call([at("a")])).toBe("a/m");
+    expect(now() - before).toBe(20_020);
+  });
+
+  it("tells the caller what is wrong with the request, and asks nobody else", async () => {
+    const { call, tries } = world(() => failed(400));
+    await expect(call([at("a"), at("b")])).rejects.toMatchObject({ status: 400 });
+    expect(tries).toEqual(["a/m"]);
+  });
+
+  it("takes what is too long to a target that holds more, and only there", async () => {
+    const larger = world(({ provider }) => (provider.id === "c" ? "ok" : tooLong));
+    expect(await larger.call([at("b"), at("a"), at("c")])).toBe("c/m");
+    expect(larger.tries).toEqual(["b/m", "c/m"]);
+    const none = world(() => tooLong);
+    await expect(none.call([at("b"), at("a")])).rejects.toBe(tooLong);
+    expect(none.tries).toEqual(["b/m"]);
+  });
+
+  it("is over for a request that cannot be sent again", async () => {
+    const { call, tries, tools } = world(() => broken);
+    tools.canRepeat = () => tries.length === 0;
+    await expect(call([at("a"), at("b")])).rejects.toBe(broken);
+    expect(tries).toEqual(["a/m"]);
+  });
+
+  it("tells each attempt whether another target is left", async () => {
+    const seen: [string, boolean][] = [];
+    const { tools } = world(() => "ok");
+    const attempt: AttemptFn<string> = async (target, { isLast }) => {
+      seen.push([targetKeyOf(target), isLast]);
+      throw silent;
+    };
+    const plan = { targets: [at("a"), at("b")] as [Target, Target], policy: DEFAULT_POLICY };
+    await expect(failOver(plan, attempt, tools)).rejects.toBe(silent);
+    expect(seen).toEqual([
+      ["a/m", false],
+      ["b/m", true],
+    ]);
+  });
+
+  it("throws the first error when nothing helps", async () => {
+    const { call, attempts } = world(({ provider }) => (provider.id === "a" ? failed(500) : failed(400)));
+    await expect(call([at("a"), at("b")])).rejects.toThrow("status 500");
+    expect(attempts.map(({ provider, error }) => [provider, error])).toEqual([
+      ...Array(3).fill(["a", "provider.execution_failed"]),
+      ["b", "request.invalid"],
+    ]);
+  });
+
+  it("passes over what cools down, probes it once when its time has come, and takes it back", async () => {
+    let isDown = true;
+    const { call, tries, breakers, pass } = world(({ provider }) => (provider.id === "a" && isDown ? broken : "ok"));
+    await call([at("a"), at("b")]);
+    expect(breakers.state("a/m")).toBe("open");
+    tries.length = 0;
+    await call([at("a"), at("b")]);
+    expect(tries).toEqual(["b/m"]);
+    pass(30_000);
+    await call([at("a"), at("b")]);
+    expect(tries).toEqual(["b/m", "a/m", "b/m"]);
+    isDown = false;
+    pass(30_000);
+    expect(await call([at("a"), at("b")])).toBe("a/m");
+    expect(breakers.state("a/m")).toBe("closed");
+  });
+
+  it("lets ten calls a second ask a target that cools down when there is no other, and says so to the rest", async () => {
+    const { call, tools, breakers, pass } = world(() => broken);
+    await expect(call([at("a")])).rejects.toBe(broken);
+    pass(99);
+    expect(await breakers.admit("a/m", true)).toBe("refused");
+    pass(1);
+    expect(await breakers.admit("a/m", true)).toBe("probe");
+    const refused = failOver({ targets: [at("a")], policy: DEFAULT_POLICY }, () => Promise.resolve("never"), tools);
+    await expect(refused).rejects.toMatchObject({ status: 503, retryAfterSeconds: 30 });
+    breakers.recordSuccess("a/m");
+    await expect(call([at("a")])).rejects.toBe(broken);
+  });
+
+  it("stops when nobody waits any longer, and holds nothing against the target", async () => {
+    const gone = new AbortController();
+    const left = new GatewayError("stream.interrupted", "left");
+    const { tools, breakers } = world(() => "ok");
+    const attempt: AttemptFn<string> = async () => {
+      gone.abort(left);
+      throw broken;
+    };
+    const call = failOver({ targets: [at("a"), at("b")], policy: DEFAULT_POLICY }, attempt, {
+      ...tools,
+      signal: gone.signal,
+    });
+    await expect(call).rejects.toBe(left);
+    expect(breakers.health("a/m").failures).toBe(0);
+  });
+});
+
+describe("a hedge", () => {
+  const tools = (): FailoverServices & { attempts: Attempt[] } => {
+    const attempts: Attempt[] = [];
+    const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+    return { ...world(() => "ok").tools, sleep, logAttempt: (one) => attempts.push(one), attempts };
+  };
+  const hedged = (attempt: AttemptFn<string>, all: FailoverServices): Promise<string> =>
+    failOver({ targets: [at("a")], policy: DEFAULT_POLICY, hedge: { afterMs: 5, target: at("b") } }, attempt, all);
+
+  it("starts when the first is silent; the first content wins and the other is cancelled", async () => {
+    const all = tools();
+    let cancelled: unknown;
+    const answer = await hedged(
+      (target, { signal }) =>
+        target.provider.id === "b"
+          ? Promise.resolve("b")
+          : new Promise((_, reject) => {
+              signal.addEventListener("abort", () => reject((cancelled = signal.reason)));
+            }),
+      all,
+    );
+    expect([answer, (cancelled as Error).message]).toEqual(["b", "another target was faster"]);
+    await expect.poll(() => all.attempts).toHaveLength(2);
+    expect(all.breakers.health("a/m").failures).toBe(0);
+  });
+
+  it("never starts when the first is quick, and leaves the winner alone", async () => {
+    const asked: string[] = [];
+    let signalOfWinner: AbortSignal | undefined;
+    const attempt: AttemptFn<string> = async (target, { signal }) => {
+      asked.push(targetKeyOf(target));
+      signalOfWinner = signal;
+      return "a";
+    };
+    expect(await hedged(attempt, tools())).toBe("a");
+    expect([asked, signalOfWinner!.aborted]).toEqual([["a/m"], false]);
+  });
+
+  it("fails with the first one's error when both do", async () => {
+    const attempt: AttemptFn<string> = async ({ provider }) => {
+      if (provider.id === "a") await new Promise((resolve) => setTimeout(resolve, 20));
+      throw provider.id === "a" ? silent : failed(500);
+    };
+    await expect(hedged(attempt, tools())).rejects.toBe(silent);
+  });
+});
+
+it("a day of a flapping provider: callers are served, the target is not hammered, nothing grows", async () => {
+  const MINUTE = 60_000;
+  // Down for one minute of three.
+  const { call, tries, breakers, attempts, pass } = world(({ provider }, _, now) =>
+    provider.id === "a" && Math.floor(now / MINUTE) % 3 === 0 ? broken : "ok",
+  );
+  let served = 0;
+  for (let i = 0; i < 24 * 60 * 60; i += 5) {
+    served += (await call([at("a"), at("b")])) === "a/m" ? 1 : 0;
+    pass(5_000 - 10);
+  }
+  const calls = (24 * 60 * 60) / 5;
+  const failures = attempts.filter(({ error }) => error !== undefined).length;
+  // 480 outages: three tries open the breaker, then one probe in each half minute.
+  expect(failures / 480).toBeLessThanOrEqual(5);
+  expect(tries.length - calls).toBe(failures);
+  // Out of use for a minute in three, and for what is left of a cool-down.
+  expect(served / calls).toBeGreaterThan(0.45);
+  expect(breakers.keys.toSorted()).toEqual(["a/m", "b/m"]);
+});
+
+it("breakers forget the oldest of more targets than anybody has", async () => {
+  const breakers = new Breakers({ failures: 1, seconds: 30 }, () => 0);
+  for (let i = 0; i < 5_000; i++) await breakers.recordFailure(`p/${i}`, broken);
+  expect(breakers.keys).toHaveLength(1000);
+  expect(breakers.state("p/4999")).toBe("open");
+});

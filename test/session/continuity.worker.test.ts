@@ -1,0 +1,372 @@
+import { evictDurableObject, runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { describe, expect, it } from "vitest";
+import type { SessionObject } from "../../src/worker";
+import { chat, contents, errorOf, eventsOf, get, objectOf, post, request, sent, user } from "../support/worker/client";
+
+const alice = { messages: [user("My name is Alice.")] };
+const whatName = [user("What's my name?")];
+
+describe("a session", () => {
+  it("answers from what was said before, with only what is new sent", async () => {
+    const { rhone } = await chat(alice);
+    const second = await chat({ messages: whatName, rhone: { session_id: rhone.session_id } });
+    expect(second.choices[0]!.message.content).toBe("Your name is Alice.");
+    expect(second.rhone).toMatchObject({ session_id: rhone.session_id, context: { mode: "stateful", turns: 1 } });
+  });
+
+  it("is named by a header as well, and told in the headers", async () => {
+    const first = await post({ model: "demo", ...alice }, { "x-rhone-annotate": "headers" });
+    expect(await first.json()).not.toHaveProperty("rhone");
+    const session = first.headers.get("x-rhone-session-id")!;
+    const second = await chat({ messages: whatName }, { "x-rhone-session-id": session });
+    expect(second.choices[0]!.message.content).toBe("Your name is Alice.");
+  });
+
+  it("can be read the moment a stream has ended, a hundred times", async () => {
+    for (let i = 0; i < 100; i++) {
+      const response = await post({ model: "demo", stream: true, messages: [user(`My name is N${i}.`)] });
+      const reader = response.body!.getReader();
+      let text = "";
+      while (!text.includes("[DONE]")) text += new TextDecoder().decode((await reader.read()).value);
+      const session = response.headers.get("x-rhone-session-id")!;
+      const second = await chat({ messages: whatName, rhone: { session_id: session } });
+      expect(second.choices[0]!.message.content).toBe(`Your name is N${i}.`);
+    }
+  }, 30_000);
+
+  it("survives its object", async () => {
+    const { rhone } = await chat(alice);
+    await evictDurableObject(objectOf(rhone.call_id));
+    const second = await chat({ messages: whatName, rhone: { session_id: rhone.session_id } });
+    expect(second.choices[0]!.message.content).toBe("Your name is Alice.");
+  });
+
+  it("sends the provider the very characters that were said", async () => {
+    const odd = '{"role":"user","content":"caf\\u00e9 \\"model\\"","vendor":12345678901234567890}';
+    const first = await post(`{"model":"fake/say","messages":[${odd}]}`);
+    const session = first.headers.get("x-rhone-session-id")!;
+    await first.text();
+    const { raw } = await sent({ messages: [user("more")], rhone: { session_id: session } });
+    const reply = '{"role":"assistant","content":"Said say.","refusal":null,"vendor":12345678901234567890}';
+    expect(raw).toBe(`{"model":"mirror","messages":[${odd},${reply},{"role":"user","content":"more"}]}`);
+  });
+
+  it("restores tool calls and takes their results", async () => {
+    const tools = [{ type: "function", function: { name: "get_weather", parameters: { type: "object" } } }];
+    const first = await chat({ messages: [user('call get_weather with {"city":"Paris"}')], tools });
+    expect(first.choices[0]).toMatchObject({
+      finish_reason: "tool_calls",
+      message: { tool_calls: [{ function: { name: "get_weather", arguments: '{"city":"Paris"}' } }] },
+    });
+    const id = (first.choices[0]!.message.tool_calls![0] as { id: string }).id;
+    const result = { role: "tool", tool_call_id: id, content: "Sunny" };
+    const second = await chat({ messages: [result], tools, rhone: { session_id: first.rhone.session_id } });
+    expect(second.choices[0]!.message.content).toBe("The tool says: Sunny");
+  });
+
+  it("recognises a resent transcript, also by a client that lost something, and never doubles it", async () => {
+    const first = await chat({ model: "fake/say", messages: [user("one")] });
+    const session = { session_id: first.rhone.session_id };
+    const transcript = [user("one"), { role: "assistant", content: "Said say. " }, user("two")];
+    const { body } = await sent({ messages: transcript, rhone: session });
+    expect((body.messages as object[]).map((message) => (message as { content: string }).content)).toEqual([
+      "one",
+      "Said say.",
+      "two",
+    ]);
+    expect((body.messages as object[])[1]).toHaveProperty("refusal");
+  });
+
+  it("forks where a transcript leaves its history, and keeps the other branch", async () => {
+    const first = await chat({ model: "fake/say", messages: [user("one")] });
+    const session = { session_id: first.rhone.session_id };
+    await chat({ model: "fake/say", messages: [user("two")], rhone: session });
+    const { body } = await sent({
+      messages: [user("one"), { role: "assistant", content: "Said say." }, user("other")],
+      rhone: session,
+    });
+    expect((body.messages as object[]).map((message) => (message as { content: string }).content)).toEqual([
+      "one",
+      "Said say.",
+      "other",
+    ]);
+    expect((await get(`/v1/sessions/${session.session_id}`)).turns).toBe(2);
+    expect(((await get(`/v1/sessions/${session.session_id}/timeline`)).data as object[]).length).toBe(3);
+  });
+
+  it("continues from any earlier turn that is named", async () => {
+    const first = await chat({ model: "fake/say", messages: [user("one")] });
+    const session_id = first.rhone.session_id;
+    await chat({ model: "fake/say", messages: [user("two")], rhone: { session_id } });
+    const { body } = await sent({ messages: [user("other")], rhone: { session_id, parent: first.rhone.turn_id } });
+    expect(body.messages).toHaveLength(3);
+    const wrong = await post({ model: "demo", messages: [user("x")], rhone: { session_id, parent: "turn_nope" } });
+    expect([wrong.status, (await errorOf(wrong)).param]).toEqual([404, "rhone.parent"]);
+  });
+
+  it("holds its instructions until others are given", async () => {
+    const system = { role: "system", content: "Be brief." };
+    const first = await chat({ model: "fake/say", messages: [system, user("one")] });
+    const rhone = { session_id: first.rhone.session_id };
+    const second = await sent({ messages: [user("two")], rhone });
+    expect((second.body.messages as object[])[0]).toEqual(system);
+    const developer = { role: "developer", content: "Be long." };
+    await chat({ model: "fake/say", messages: [developer, user("three")], rhone });
+    const fourth = await sent({ messages: [user("four")], rhone });
+    expect((fourth.body.messages as object[])[0]).toEqual(developer);
+    expect(fourth.body.messages).not.toContainEqual(system);
+  });
+
+  it("keeps messages that no row of a database could hold", async () => {
+    const long = `${"x".repeat(249_950)}${"\u{1F600}".repeat(500_000)}${"y".repeat(1_000_000)}`;
+    const first = await chat({ model: "fake/say", messages: [user(long)] });
+    await evictDurableObject(objectOf(first.rhone.call_id));
+    const { body } = await sent({ messages: [user("and?")], rhone: { session_id: first.rhone.session_id } });
+    expect((body.messages as { content: string }[])[0]!.content).toBe(long);
+  });
+
+  it("refuses at once when asked to", async () => {
+    const { rhone } = await chat({ model: "fake/say", messages: [user("start")] });
+    const slow = await post({
+      model: "fake/slow",
+      stream: true,
+      messages: [user("x")],
+      rhone: { session_id: rhone.session_id },
+    });
+    const busy = await post({
+      model: "demo",
+      messages: [user("x")],
+      rhone: { session_id: rhone.session_id, on_busy: "reject" },
+    });
+    expect([busy.status, busy.headers.get("retry-after"), (await errorOf(busy)).code]).toEqual([
+      409,
+      "1",
+      "session.busy",
+    ]);
+    await slow.text();
+  });
+
+  it("is not there for another organisation, nor when nobody made it", async () => {
+    const { rhone } = await chat(alice);
+    const stub = objectOf(rhone.call_id);
+    const other = { org: "org_other", keyId: "key_x" };
+    for (const command of [{ do: "show" }, { do: "blocks", format: "native" }, { do: "delete" }] as const) {
+      expect([command.do, (await stub.perform(command, other)).status]).toEqual([command.do, 404]);
+    }
+    expect(await stub.findCall("org_other", rhone.call_id)).toBeUndefined();
+    const caller = { org: "org_other", keyId: "key_x" };
+    const { call_id: id, session_id: sessionId } = rhone;
+    const envelope = {
+      id,
+      sessionId,
+      caller,
+      annotate: true,
+      createdAt: 1,
+      headers: [],
+      surface: "chat" as const,
+      outside: {},
+      isNew: false,
+    };
+    const foreign = await stub.call({ ...envelope, text: JSON.stringify({ model: "demo", messages: whatName }) });
+    expect(foreign.status).toBe(404);
+    for (const unknown of [
+      "sess_typo",
+      `sess_${"0".repeat(52)}`,
+      rhone.session_id.replace(/.$/, (last) => (last === "0" ? "1" : "0")),
+    ]) {
+      const response = await post({ model: "demo", messages: whatName, rhone: { session_id: unknown } });
+      expect([unknown, response.status]).toEqual([unknown, 404]);
+      expect((await request(`/v1/sessions/${unknown}`)).status).toBe(404);
+    }
+  });
+});
+
+describe("what failed", () => {
+  it("never undoes an answer that was finished", async () => {
+    const { rhone } = await chat(alice);
+    const session = { session_id: rhone.session_id };
+    const reset = await post({ model: "fake/late", stream: true, messages: [user("x")], rhone: session });
+    expect((await eventsOf(reset)).at(-1)).toBe("[DONE]");
+    expect((await get(`/v1/sessions/${session.session_id}`)).turns).toBe(2);
+  });
+
+  it("is a session that a stateless call names and nobody made", async () => {
+    const typo = { session_id: "sess_typo", context_mode: "stateless" };
+    expect((await post({ model: "fake/say", messages: [user("x")], rhone: typo })).status).toBe(404);
+  });
+
+  it("stands in the timeline and never in the head", async () => {
+    const { rhone } = await chat(alice);
+    const session = { session_id: rhone.session_id };
+    const cut = await post({ model: "fake/cut", stream: true, messages: [user("x")], rhone: session });
+    expect((await eventsOf(cut)).at(-1)).toContain("stream.interrupted");
+    const { data: timeline } = (await get(`/v1/sessions/${session.session_id}/timeline`)) as {
+      data: Record<string, unknown>[];
+    };
+    expect(timeline.at(-1)).toMatchObject({
+      type: "call",
+      status: "incomplete",
+      output: [{ role: "assistant", content: "Half a" }],
+    });
+    expect((await get(`/v1/sessions/${session.session_id}`)).turns).toBe(1);
+    const again = await chat({ messages: whatName, rhone: session });
+    expect(again.choices[0]!.message.content).toBe("Your name is Alice.");
+  });
+
+  it("is found when a crash left it", async () => {
+    const { rhone } = await chat(alice);
+    const stub = objectOf(rhone.call_id);
+    await runInDurableObject(stub, (_: SessionObject, { storage }) => {
+      const [row] = storage.sql.exec<{ started: string }>("SELECT started FROM calls").toArray();
+      const started = { ...(JSON.parse(row!.started) as object), id: "call_lost" };
+      storage.sql.exec(
+        "INSERT INTO calls (id, status, started, created_at) VALUES ('call_lost', 'running', ?, 1)",
+        JSON.stringify(started),
+      );
+    });
+    await evictDurableObject(stub);
+    const { data } = (await get(`/v1/sessions/${rhone.session_id}/timeline`)) as {
+      data: { call_id: string; status: string }[];
+    };
+    expect(data.find(({ call_id }) => call_id === "call_lost")?.status).toBe("interrupted");
+  });
+
+  it("goes on when its client has left, and is committed", async () => {
+    const response = await post({ model: "fake/slow", stream: true, messages: [user("x")] });
+    const session = response.headers.get("x-rhone-session-id")!;
+    const reader = response.body!.getReader();
+    await reader.read();
+    await reader.cancel();
+    const { body } = await sent({ messages: [user("and?")], rhone: { session_id: session } });
+    expect((body.messages as { content: string }[])[1]!.content).toBe("One two three.");
+  });
+
+  it("stops when its client has left and asked for that", async () => {
+    const response = await post({
+      model: "fake/slow",
+      stream: true,
+      messages: [user("x")],
+      rhone: { on_disconnect: "cancel" },
+    });
+    const session = response.headers.get("x-rhone-session-id")!;
+    const reader = response.body!.getReader();
+    await reader.read();
+    await reader.cancel();
+    const { body } = await sent({ messages: [user("and?")], rhone: { session_id: session } });
+    expect(body.messages).toHaveLength(1);
+  });
+});
+
+describe("a busy session", () => {
+  it("answers a hundred calls at once, in order", async () => {
+    const { rhone } = await chat({ model: "fake/say", messages: [user("start")] });
+    const session = { session_id: rhone.session_id };
+    const all = await Promise.all(
+      Array.from({ length: 100 }, (_, i) => chat({ model: "fake/say", messages: [user(`n${i}`)], rhone: session })),
+    );
+    const depths = all.map((answer) => (answer.rhone.context as { turns: number }).turns);
+    expect(depths.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 100 }, (_, i) => i + 1));
+    expect((await get(`/v1/sessions/${session.session_id}`)).turns).toBe(101);
+    const lineage = (await get(`/v1/sessions/${session.session_id}/lineage`)) as { turns?: { in_head: boolean }[] };
+    expect(lineage.turns!.filter(({ in_head }) => in_head)).toHaveLength(101);
+  }, 30_000);
+
+  it("forks when asked to, beside the head", async () => {
+    const { rhone } = await chat({ model: "fake/say", messages: [user("start")] });
+    const session = { session_id: rhone.session_id };
+    const slow = await post({ model: "fake/slow", stream: true, messages: [user("long")], rhone: session });
+    const branched = await sent({ messages: [user("quick")], rhone: { ...session, on_busy: "branch" } });
+    expect(contents(branched.body)).toEqual(["start", "Said say.", "quick"]);
+    await slow.text();
+    const { body } = await sent({ messages: [user("and?")], rhone: session });
+    expect(contents(body)).toEqual(["start", "Said say.", "long", "One two three.", "and?"]);
+    const onwards = await sent({
+      messages: [user("on")],
+      rhone: { ...session, parent: branched.answer.rhone.turn_id },
+    });
+    expect(contents(onwards.body).slice(0, 3)).toEqual(["start", "Said say.", "quick"]);
+    const free = await sent({ messages: [user("free")], rhone: { ...session, on_busy: "branch" } });
+    expect((await get(`/v1/sessions/${session.session_id}`)).head).toBe(free.answer.rhone.turn_id);
+  });
+});
+
+describe("a call that is refused", () => {
+  it("is on record under the ids that it was given", async () => {
+    const refused = await post({ model: "nobody/nothing", messages: [user("x")] });
+    const [id, session] = ["x-rhone-call-id", "x-rhone-session-id"].map((name) => refused.headers.get(name));
+    expect([refused.status, id]).toEqual([404, expect.any(String)]);
+    expect(await get(`/v1/calls/${id}`)).toMatchObject({ status: "failed", error: { code: "model.not_found" } });
+    expect(await get(`/v1/sessions/${session}`)).toMatchObject({ turns: 0 });
+  });
+
+  it("when its header and its body name two sessions, or the header none", async () => {
+    const headers = { "x-rhone-session-id": "sess_a" };
+    const two = await post({ model: "demo", messages: [user("x")], rhone: { session_id: "sess_b" } }, headers);
+    expect([two.status, (await errorOf(two)).param]).toEqual([400, "x-rhone-session-id"]);
+    const bad = await post({ model: "demo", messages: [user("x")] }, { "x-rhone-session-id": "nope" });
+    expect([bad.status, (await errorOf(bad)).param]).toEqual([400, "x-rhone-session-id"]);
+    const { rhone } = await chat(alice);
+    const same = { "x-rhone-session-id": rhone.session_id };
+    expect((await chat({ messages: whatName, rhone: { session_id: rhone.session_id } }, same)).rhone.session_id).toBe(
+      rhone.session_id,
+    );
+  });
+});
+
+it("leaves nothing behind where an id is only asked for", async () => {
+  const stub = env.SESSIONS.get(env.SESSIONS.idFromName("org_default/only-asked"));
+  expect((await request("/v1/sessions/sess_only-asked")).status).toBe(404);
+  await runInDurableObject(stub, (_: SessionObject, { storage }) => {
+    const tables = storage.sql.exec("SELECT name FROM sqlite_master WHERE name NOT LIKE '_cf_%'").toArray();
+    expect(tables).toEqual([]);
+  });
+});
+
+it("says that a session is full", async () => {
+  const { rhone } = await chat(alice);
+  await runInDurableObject(objectOf(rhone.call_id), (_: SessionObject, { storage }) => {
+    storage.sql.exec("UPDATE turns SET depth = 10000");
+  });
+  await evictDurableObject(objectOf(rhone.call_id));
+  const full = await post({ model: "demo", messages: whatName, rhone: { session_id: rhone.session_id } });
+  expect([full.status, (await errorOf(full)).message]).toMatchObject([
+    400,
+    expect.stringContaining("compact it or branch"),
+  ]);
+});
+
+describe("a session with a chosen id", () => {
+  const create = (body: unknown): Promise<Response> =>
+    request("/v1/sessions", {
+      method: "POST",
+      body: typeof body === "string" ? body : JSON.stringify(body),
+      headers: { "content-type": "application/json" },
+    });
+
+  it("is made before it is used, once, and holds the instructions it was made with", async () => {
+    const made = await create({ id: "sess_support:42.a", instructions: "Be brief." });
+    expect([made.status, await made.json()]).toMatchObject([201, { id: "sess_support:42.a", head: null, turns: 0 }]);
+    const rhone = { session_id: "sess_support:42.a" };
+    const { body } = await sent({ messages: [user("one")], rhone });
+    expect(body.messages).toEqual([{ role: "system", content: "Be brief." }, user("one")]);
+    const again = await create({ id: "sess_support:42.a", instructions: "Other." });
+    expect([again.status, await again.json()]).toMatchObject([200, { turns: 1 }]);
+    expect((await create({})).status).toBe(201);
+  });
+
+  it.each([
+    ["{nope", "body"],
+    ["[]", "body"],
+    [{ id: "support" }, "id"],
+    [{ id: `sess_${"0".repeat(52)}` }, "id"],
+    [{ instructions: 5 }, "instructions"],
+    [{ name: "x" }, "name"],
+  ])("is refused by name: %j", async (body, param) => {
+    const response = await create(body);
+    expect([response.status, await response.json()]).toMatchObject([
+      400,
+      { error: { code: "request.invalid", details: { param } } },
+    ]);
+  });
+});

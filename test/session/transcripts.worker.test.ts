@@ -1,0 +1,138 @@
+import { describe, expect, it } from "vitest";
+import { chat, contents, errorOf, get, post, request, sent, user } from "../support/worker/client";
+
+const said = { role: "assistant", content: "Said say." };
+const weather = [{ type: "function", function: { name: "get_weather", parameters: { type: "object" } } }];
+
+describe("a transcript", () => {
+  it("whose beginning was edited stands at the beginning, and says nothing twice", async () => {
+    const { rhone } = await chat({ model: "fake/say", messages: [user("one")] });
+    const session = { session_id: rhone.session_id };
+    await chat({ model: "fake/say", messages: [user("two")], rhone: session });
+    const edited = [user("ONE, edited"), said, user("two"), said, user("three")];
+    const { body, answer } = await sent({ messages: edited, rhone: session });
+    expect(contents(body)).toEqual(["ONE, edited", "Said say.", "two", "Said say.", "three"]);
+    expect(answer.rhone.context).toMatchObject({ turns: 0 });
+    const next = await sent({ messages: [user("four")], rhone: session });
+    expect(contents(next.body)).toHaveLength(7);
+  });
+
+  it("with replies that no model gave is new as a whole: examples, a handover", async () => {
+    const { rhone } = await chat({ model: "fake/say", messages: [user("one")] });
+    const example = [user("Translate: oui"), { role: "assistant", content: "yes" }, user("Translate: non")];
+    const { body } = await sent({ messages: example, rhone: { session_id: rhone.session_id } });
+    expect(contents(body)).toEqual(["one", "Said say.", "Translate: oui", "yes", "Translate: non"]);
+  });
+
+  it("whose last answer is to be given anew forks there", async () => {
+    const { rhone } = await chat({ model: "fake/say", messages: [user("one")] });
+    const session = { session_id: rhone.session_id };
+    await chat({ model: "fake/say", messages: [user("two")], rhone: session });
+    const { body } = await sent({ messages: [user("one"), said, user("two")], rhone: session });
+    expect(contents(body)).toEqual(["one", "Said say.", "two"]);
+    const lineage = (await get(`/v1/sessions/${session.session_id}/lineage`)) as { turns?: { in_head: boolean }[] };
+    expect(lineage.turns!.map(({ in_head }) => in_head)).toEqual([true, false, true]);
+  });
+
+  it("of the last exchange alone, as a client's own loop over tools sends it, goes on from the head", async () => {
+    const { rhone } = await chat({ messages: [user("My name is Alice.")] });
+    const session = { session_id: rhone.session_id };
+    const asked = user('call get_weather with {"city":"Paris"}');
+    const called = await chat({ messages: [asked], tools: weather, rhone: session });
+    const reply = called.choices[0]!.message;
+    const result = { role: "tool", tool_call_id: reply.tool_calls![0]!.id, content: "Sunny" };
+    const { body } = await sent({ messages: [asked, reply, result], tools: weather, rhone: session });
+    expect((body.messages as { role: string }[]).map(({ role }) => role)).toEqual([
+      "user",
+      "assistant",
+      "user",
+      "assistant",
+      "tool",
+    ]);
+  });
+
+  it("that begins with the call that it answers goes on from the head", async () => {
+    const asked = user('call get_weather with {"city":"Paris"}');
+    const called = await chat({ messages: [asked], tools: weather });
+    const reply = called.choices[0]!.message;
+    const result = { role: "tool", tool_call_id: reply.tool_calls![0]!.id, content: "Sunny" };
+    const rhone = { session_id: called.rhone.session_id };
+    const { body } = await sent({ messages: [reply, result], tools: weather, rhone });
+    expect((body.messages as { role: string }[]).map(({ role }) => role)).toEqual(["user", "assistant", "tool"]);
+  });
+
+  it("is recognised from the turn that it names, too, and the session's own id is its beginning", async () => {
+    const first = await chat({ model: "fake/say", messages: [user("one")] });
+    const session = { session_id: first.rhone.session_id };
+    await chat({ model: "fake/say", messages: [user("two")], rhone: session });
+    const from = { ...session, parent: first.rhone.call_id };
+    const { body } = await sent({ messages: [user("one"), said, user("other")], rhone: from });
+    expect(contents(body)).toEqual(["one", "Said say.", "other"]);
+    const anew = await sent({ messages: [user("zero")], rhone: { ...session, parent: session.session_id } });
+    expect(contents(anew.body)).toEqual(["zero"]);
+    const { rhone: elsewhere } = await chat({ messages: [user("x")] });
+    const wrong = await post({
+      model: "demo",
+      messages: [user("x")],
+      rhone: { ...session, parent: elsewhere.turn_id },
+    });
+    expect([wrong.status, (await errorOf(wrong)).param]).toEqual([404, "rhone.parent"]);
+  });
+});
+
+describe("the head", () => {
+  it("never holds a tool call that nobody answered", async () => {
+    const called = await chat({ messages: [user('call get_weather with {"city":"Paris"}')], tools: weather });
+    const rhone = { session_id: called.rhone.session_id };
+    const id = called.choices[0]!.message.tool_calls![0]!.id;
+    const { body, answer } = await sent({ messages: [user("never mind")], rhone });
+    expect((body.messages as object[]).slice(2)).toEqual([
+      { role: "tool", tool_call_id: id, content: "The tool was not run: no result was given." },
+      user("never mind"),
+    ]);
+    expect(answer.rhone.losses).toMatchObject([{ at: "messages", what: "approximated" }]);
+    const { body: later } = await sent({ messages: [user("and?")], rhone });
+    expect((later.messages as { role: string }[]).map(({ role }) => role).slice(0, 4)).toEqual([
+      "user",
+      "assistant",
+      "tool",
+      "user",
+    ]);
+  });
+
+  it("holds sealed items for their issuer alone, and only behind the words they were said after", async () => {
+    const first = await request("/v1/messages", {
+      method: "POST",
+      headers: { "anthropic-version": "2023-06-01" },
+      body: JSON.stringify({ model: "fakeanth/think", max_tokens: 9, messages: [user("hm")] }),
+    });
+    const { rhone, content } = (await first.json()) as { rhone: { session_id: string }; content: { type: string }[] };
+    expect(content[0]).toMatchObject({ type: "thinking", signature: expect.any(String) as string });
+    const session = { session_id: rhone.session_id };
+    const history = async (model: string, parent: object): Promise<string> => {
+      const { body } = await sent({ model, messages: [user("and?")], rhone: parent });
+      return JSON.stringify(body.messages);
+    };
+    const seal = (content[0] as unknown as { signature: string }).signature;
+    expect(await history("fakeanth/mirror", session)).not.toContain(seal);
+    expect(await history("fake/mirror", session)).not.toContain(seal);
+    const own = await request("/v1/messages", {
+      method: "POST",
+      headers: { "anthropic-version": "2023-06-01" },
+      body: JSON.stringify({ model: "fakeanth/think", max_tokens: 9, messages: [user("more")], rhone: session }),
+    });
+    // Said for the second time, the script answers with what it was sent.
+    expect(await own.text()).toContain(seal);
+    await request(`/v1/sessions/${session.session_id}:compact`, {
+      method: "POST",
+      body: JSON.stringify({ strategy: "window", keep_last: 1 }),
+    });
+    const compacted = await request("/v1/messages", {
+      method: "POST",
+      headers: { "anthropic-version": "2023-06-01" },
+      body: JSON.stringify({ model: "fakeanth/think", max_tokens: 9, messages: [user("more")], rhone: session }),
+    });
+    const sealsSent = JSON.parse(await compacted.text()) as { content: { type: string; text?: string }[] };
+    expect(sealsSent.content.find(({ type }) => type === "text")!.text).not.toContain('"signature"');
+  });
+});

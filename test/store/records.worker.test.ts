@@ -1,0 +1,271 @@
+import {
+  createMessageBatch,
+  getQueueResult,
+  createExecutionContext,
+  evictDurableObject,
+  runDurableObjectAlarm,
+  runInDurableObject,
+} from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { eq } from "drizzle-orm";
+import { drizzle } from "drizzle-orm/d1";
+import { expect, it, vi } from "vitest";
+import { Alarm } from "../../src/store/alarm";
+import { enqueue as postRecord } from "../../src/store/outbox";
+import { OutboxSender, type PendingRow } from "../../src/store/outbox-sender";
+import { type CallRecord, findCall, upsertRecords } from "../../src/store/records";
+import { calls, runs, sessions } from "../../src/store/schema";
+import type { SessionRecord } from "../../src/store/sessions";
+import type { Sql } from "../../src/store/sql";
+import { Batcher } from "../../src/wire/batcher";
+import worker, { type SessionObject } from "../../src/worker";
+import { chat, get, objectOf, post, request, user } from "../support/worker/client";
+
+const db = drizzle(env.DB);
+const rowOf = async (id: string): Promise<typeof calls.$inferSelect | undefined> =>
+  (await db.select().from(calls).where(eq(calls.id, id)))[0];
+
+it("keeps every call and its run in D1", async () => {
+  const { rhone } = await chat({ model: "fake/say", messages: [user("x")], rhone: { metadata: { team: "a" } } });
+  await vi.waitFor(async () => expect(await rowOf(rhone.call_id)).toBeDefined(), { timeout: 5000 });
+  expect(await rowOf(rhone.call_id)).toMatchObject({
+    runId: rhone.run_id,
+    sessionId: rhone.session_id,
+    turnId: rhone.turn_id,
+    keyId: "key_admin",
+    surface: "chat",
+    status: "completed",
+    finishReason: "stop",
+    modelAsked: "fake/say",
+    model: "fake-model-1",
+    provider: "fake",
+    tokensFresh: 8,
+    tokensCacheRead: 4,
+    tokensOutput: 5,
+    tokensReasoning: null,
+    costMicrosUsd: null,
+    metadata: { team: "a" },
+    attempts: [{ provider: "fake", model: "say", status: 200 }],
+  });
+  const [run] = await db.select().from(runs).where(eq(runs.id, rhone.run_id));
+  expect(run).toMatchObject({ status: "completed", stopReason: "end_turn", sessionId: rhone.session_id });
+});
+
+it("keeps every count that is priced apart", async () => {
+  const { rhone } = await chat({ messages: [user("x")] });
+  await vi.waitFor(async () => expect(await rowOf(rhone.call_id)).toBeDefined(), { timeout: 5000 });
+  const known = (await findCall(env.DB, "org_default", rhone.call_id))!;
+  const parts = { cacheWrite: 300, cacheWrite1h: 200, inputAudio: 3, outputAudio: 4, searches: 2 };
+  const usage = { ...known.usage, ...parts, reasoning: 1 };
+  await upsertRecords(env.DB, [{ ...known, usage }]);
+  expect((await findCall(env.DB, "org_default", rhone.call_id))!.usage).toEqual(usage);
+});
+
+it("shows a call and its run at once, and when its session is gone", async () => {
+  const { rhone } = await chat({ messages: [user("x")] });
+  expect(await get(`/v1/calls/${rhone.call_id}`)).toMatchObject({
+    id: rhone.call_id,
+    status: "completed",
+    cost_micros_usd: 0,
+    usage: { fresh: 1, output: 3 },
+  });
+  expect(await get(`/v1/runs/${rhone.run_id}`)).toMatchObject({
+    id: rhone.run_id,
+    stop_reason: "end_turn",
+    calls: [{ id: rhone.call_id }],
+  });
+  await vi.waitFor(async () => expect(await rowOf(rhone.call_id)).toBeDefined(), { timeout: 5000 });
+  await runInDurableObject(objectOf(rhone.call_id), (_: SessionObject, { storage }) => {
+    storage.sql.exec("DELETE FROM calls");
+  });
+  expect(await get(`/v1/calls/${rhone.call_id}`)).toMatchObject({
+    id: rhone.call_id,
+    status: "completed",
+    usage: { output: 3 },
+  });
+  for (const path of ["/v1/calls/call_x", "/v1/runs/run_x", `/v1/calls/${rhone.run_id}`, `/v1/runs/${rhone.call_id}`]) {
+    expect([path, (await request(path)).status]).toEqual([path, 404]);
+  }
+});
+
+it("records a stateless call under a session, off its path", async () => {
+  const response = await post({
+    model: "fake/say",
+    stream: true,
+    messages: [user("one")],
+    rhone: { context_mode: "stateless" },
+  });
+  const session = response.headers.get("x-rhone-session-id")!;
+  const callId = response.headers.get("x-rhone-call-id")!;
+  await response.text();
+  await vi.waitFor(async () => expect((await rowOf(callId))?.status).toBe("completed"), { timeout: 5000 });
+  expect(await get(`/v1/sessions/${session}`)).toMatchObject({ turns: 1 });
+  const transcript = [user("one"), { role: "assistant", content: "Said say." }, user("two")];
+  const second = await post({
+    model: "fake/say",
+    messages: transcript,
+    rhone: { context_mode: "stateless", session_id: session },
+  });
+  expect(await second.json()).toMatchObject({ rhone: { session_id: session, context: { mode: "stateless" } } });
+  await vi.waitFor(async () => expect(await get(`/v1/sessions/${session}`)).toMatchObject({ turns: 2 }));
+  const { data } = (await get(`/v1/sessions/${session}/blocks`)) as { data: { text: string }[] };
+  expect(data.map(({ text }) => text)).toEqual(["one", "Said say.", "two", "Said say."]);
+});
+
+it("records a failed attempt as what it was", async () => {
+  const response = await post({ model: "fake/refuse", messages: [user("x")] });
+  const id = response.headers.get("x-rhone-call-id")!;
+  await vi.waitFor(async () => expect((await rowOf(id))?.status).toBe("failed"), { timeout: 5000 });
+  expect(await rowOf(id)).toMatchObject({
+    turnId: null,
+    error: { status: 400, message: "max_tokens is too large" },
+    attempts: [{ status: 400 }],
+  });
+});
+
+it("loses no record when the queue is down", async () => {
+  const { rhone } = await chat({ messages: [user("x")] });
+  const stub = objectOf(rhone.call_id);
+  await vi.waitFor(async () => expect(await rowOf(rhone.call_id)).toBeDefined(), { timeout: 5000 });
+  await runInDurableObject(stub, async (instance: SessionObject, { storage }) => {
+    const { record } = JSON.parse((await instance.findCall("org_default", rhone.call_id))!) as { record: CallRecord };
+    const again = { ...record, id: record.id.replace("call_0", "call_1") };
+    storage.sql.exec("INSERT INTO outbox (payload) VALUES (?)", JSON.stringify(again));
+    const { RECORDS } = (instance as unknown as { env: Cloudflare.Env }).env;
+    const send = vi.spyOn(RECORDS, "send").mockRejectedValueOnce(new Error("queue down"));
+    await instance.alarm();
+    expect(await storage.getAlarm()).not.toBeNull();
+    const rows = storage.sql.exec<{ payload: string }>("SELECT payload FROM outbox").toArray();
+    expect(rows.map(({ payload }) => payload).join()).toContain(again.id);
+    send.mockRestore();
+    await storage.setAlarm(Date.now() + 60_000);
+  });
+  expect(await runDurableObjectAlarm(stub)).toBe(true);
+  await vi.waitFor(async () => expect(await rowOf(rhone.call_id.replace("call_0", "call_1"))).toBeDefined(), {
+    timeout: 5000,
+  });
+});
+
+it("sends again what the queue may have lost when the runtime died", async () => {
+  const { rhone } = await chat({ messages: [user("x")] });
+  const stub = objectOf(rhone.call_id);
+  const lost = rhone.call_id.replace("call_0", "call_2");
+  await runInDurableObject(stub, async (instance: SessionObject, { storage }) => {
+    const { record } = JSON.parse((await instance.findCall("org_default", rhone.call_id))!) as { record: CallRecord };
+    const payload = JSON.stringify({ ...record, id: lost });
+    storage.sql.exec("INSERT INTO outbox (payload) VALUES (?)", payload);
+  });
+  await evictDurableObject(stub);
+  expect(await rowOf(lost)).toBeUndefined();
+  await get(`/v1/sessions/${rhone.session_id}`);
+  await runDurableObjectAlarm(stub);
+  await vi.waitFor(async () => expect(await rowOf(lost)).toBeDefined(), { timeout: 5000 });
+});
+
+it("keeps a record that came while an older one of the same thing was on its way", async () => {
+  const { rhone } = await chat({ messages: [user("x")] });
+  await runInDurableObject(objectOf(rhone.call_id), async (_: SessionObject, { storage }) => {
+    const sql: Sql = (query, ...values) => storage.sql.exec(query, ...values).toArray() as never[];
+    sql("DELETE FROM outbox");
+    let now = 0;
+    const { way, sent } = office(sql, () => now);
+    const delivery = new OutboxSender(way);
+    postRecord(sql, sessionRecord(1));
+    await delivery.settle();
+    postRecord(sql, sessionRecord(2));
+    now = 60_000;
+    expect(await delivery.settle()).toBe(true);
+    expect(sent().flat()).toMatchObject([{ revision: 1 }, { revision: 2 }]);
+    now = 120_000;
+    expect(await delivery.settle()).toBe(false);
+    expect(sent()).toHaveLength(2);
+  });
+});
+
+it("sends what many objects of an isolate have for the queue in as few messages as it takes", async () => {
+  const { rhone } = await chat({ messages: [user("x")] });
+  await runInDurableObject(objectOf(rhone.call_id), async (_: SessionObject, { storage }) => {
+    const sql: Sql = (query, ...values) => storage.sql.exec(query, ...values).toArray() as never[];
+    sql("DELETE FROM outbox");
+    const { way, sent, work } = office(sql, Date.now);
+    // The first one goes at once; what comes while it is gone, goes together.
+    for (let i = 0; i < 90; i++) {
+      postRecord(sql, { ...sessionRecord(i), id: `sess_${i}`, metadata: { said: "x".repeat(1000) } });
+      new OutboxSender(way).send();
+      sql("DELETE FROM outbox");
+    }
+    await Promise.all(work);
+    expect(sent().map((records) => records.length)).toEqual([1, 34, 34, 21]);
+    expect(work).toHaveLength(2);
+  });
+});
+
+function office(sql: Sql, now: () => number) {
+  const send = vi.fn(async (_: string) => {});
+  const work: Promise<unknown>[] = [];
+  const waitUntil = (more: Promise<unknown>): void => void work.push(more);
+  const alarm = new Alarm(() => {}, now);
+  const way = { sql, queue: { send }, batcher: new Batcher<PendingRow>(), alarm, waitUntil, now };
+  return { way, work, sent: () => send.mock.calls.map(([message]) => JSON.parse(message) as SessionRecord[]) };
+}
+
+it("keeps the newest record of a session, in whatever order they come", async () => {
+  await upsertRecords(env.DB, [sessionRecord(2)]);
+  await upsertRecords(env.DB, [sessionRecord(1), sessionRecord(3), sessionRecord(2)]);
+  const [row] = await db.select().from(sessions).where(eq(sessions.id, "sess_order"));
+  expect(row).toMatchObject({ revision: 3, turns: 3 });
+  await upsertRecords(env.DB, [{ ...sessionRecord(1), createdAt: 2 }]);
+  const [anew] = await db.select().from(sessions).where(eq(sessions.id, "sess_order"));
+  expect(anew).toMatchObject({ revision: 1, createdAt: 2 });
+});
+
+const sessionRecord = (revision: number): SessionRecord => ({
+  object: "session",
+  id: "sess_order",
+  org: "org_default",
+  status: "active",
+  turns: revision,
+  metadata: {},
+  revision,
+  createdAt: 1,
+  updatedAt: revision,
+});
+
+it("applies a record once, however often it is delivered, and lets no bad one hold up the others", async () => {
+  const { rhone } = await chat({ messages: [user("x")] });
+  const { record } = JSON.parse((await objectOf(rhone.call_id).findCall("org_default", rhone.call_id))!) as {
+    record: CallRecord;
+  };
+  const good = { ...record, id: "call_twice" };
+  const bad = { ...record, id: "call_bad", surface: null } as unknown as CallRecord;
+  for (const attempts of [1, 2]) {
+    const batch = createMessageBatch<string>("rhone-records", [
+      { id: "a", timestamp: new Date(), attempts, body: JSON.stringify([good]) },
+      { id: "b", timestamp: new Date(), attempts, body: JSON.stringify([bad]) },
+    ]);
+    await worker.queue(batch, env);
+    const result = await getQueueResult(batch, createExecutionContext());
+    expect(result.retryMessages.map(({ msgId }) => msgId)).toEqual(["b"]);
+  }
+  expect(await db.select().from(calls).where(eq(calls.id, "call_twice"))).toHaveLength(1);
+  expect(await rowOf("call_bad")).toBeUndefined();
+});
+
+it("documents its routes from the schemas that check them", async () => {
+  const { paths, components } = (await get("/openapi.json")) as {
+    paths: Record<string, object>;
+    components: { schemas: Record<string, { properties: object }> };
+  };
+  expect(Object.keys(paths)).toEqual(
+    expect.arrayContaining([
+      "/v1/chat/completions",
+      "/v1/models",
+      "/v1/sessions/{id}",
+      "/v1/sessions/{id}/blocks",
+      "/v1/sessions/{id}/timeline",
+      "/v1/calls/{id}",
+      "/v1/runs/{id}",
+    ]),
+  );
+  expect(components.schemas.RhoneRequest?.properties).toHaveProperty("session_id");
+});

@@ -1,0 +1,373 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { expect, it } from "vitest";
+import type { Message } from "../src/canonical/types";
+import type { SessionCall, StatelessCall } from "../src/gateway/call/call";
+import type { ResponsesState } from "../src/gateway/call/responses-state";
+import type { StreamChunk } from "../src/gateway/output/remote-recorder";
+import type { StoredItem, StoredOnly } from "../src/gateway/responses/stored-items";
+import type { Command } from "../src/gateway/session/commands";
+import type { ConversationCommand } from "../src/gateway/session/conversations";
+import type { ResponseQuery } from "../src/gateway/session/response-queries";
+import type { SocketAttachment } from "../src/gateway/sockets/session-sockets";
+import type { Grant, GrantRequest, LedgerRefusal, RateState } from "../src/keys/budget/grant";
+import type { AccountReply } from "../src/keys/budget/grant-pool";
+import type { UsageReport } from "../src/keys/budget/wait-queue";
+import type { Caller } from "../src/keys/caller";
+import type { Claims } from "../src/keys/client-token";
+import type { Actor, KeyState, NewKey } from "../src/keys/key";
+import type { AuthenticatedKey } from "../src/keys/key-cache";
+import type { Credential, OrganizationState } from "../src/keys/organization";
+import type { JournalEntry } from "../src/session/call-journal";
+import type { ResponseLocation } from "../src/session/response-index";
+import type { SessionRow } from "../src/session/row";
+import type { Context, TurnInput } from "../src/session/session";
+import type { StoredResponse } from "../src/session/stored-responses";
+import type { Turn, WireItems } from "../src/session/turns";
+import type { AuditEvent } from "../src/store/audit";
+import type { Attempt, CallRecord } from "../src/store/records";
+import type { SessionRecord } from "../src/store/sessions";
+import { unpackState } from "./state/archive";
+
+const ROOT = join(import.meta.dirname, "..");
+const read = (path: string): string => readFileSync(join(ROOT, path), "utf8");
+const names = JSON.parse(read("test/stored-names.json")) as string[];
+const page = read("docs/stored-names.md");
+const sources = readdirSync(join(ROOT, "src"), { recursive: true, encoding: "utf8" })
+  .filter((path) => path.endsWith(".ts"))
+  .map((path) => read(join("src", path)));
+
+it("the page and the list hold the same names, and all of them are in the source", () => {
+  const onPage = new Set(Array.from(page.matchAll(/`([A-Za-z_][A-Za-z0-9_]*)`/g), ([, name]) => name!));
+  expect([...onPage].toSorted()).toEqual(names.toSorted());
+  const words = new Set(sources.flatMap((text) => text.match(/[A-Za-z_][A-Za-z0-9_]*/g) ?? []));
+  expect(names.filter((name) => !words.has(name))).toEqual([]);
+});
+
+it("the files that the page names are there", () => {
+  const files = Array.from(page.matchAll(/`((?:src|test|scripts)\/[^`]*)`/g), ([, path]) => path!);
+  expect(files.filter((path) => !readable(path))).toEqual([]);
+});
+
+/** Called by Workers of another version while a deployment is under way. */
+const METHODS: Record<string, string> = {
+  session:
+    "call record tell contextOf perform adopt converse recall findItems has findCall stream cancel left fetch webSocketMessage webSocketClose webSocketError alarm",
+  journal: "enter find strike alarm",
+  directory: "put putItem find remove",
+  key: "create admit describe usage change rotate revoke take report alarm",
+  organization: "describe put usage take report credentials setCredential reseal removeCredential alarm",
+  idempotency: "answer alarm",
+};
+
+it.each(Object.entries(METHODS))("the object %s has the methods that it had", (file, methods) => {
+  const found = Array.from(
+    read(`src/objects/${file}.ts`).matchAll(/^ {2}(?:override )?(?:async )?([a-zA-Z]+)\(/gm),
+    ([, name]) => name!,
+  );
+  expect(found.filter((name) => name !== "constructor")).toEqual(expect.arrayContaining(methods.split(" ")));
+});
+
+it("every table and index that fcdb45a has made is made in the same words", () => {
+  const stateDir = mkdtempSync(join(tmpdir(), "rhone-schema-"));
+  try {
+    unpackState(join(ROOT, "test/fixtures/state/state.tar.gz"), stateDir);
+    const made = statementsIn(stateDir);
+    const written = new Set(sources.flatMap((text) => text.match(/CREATE (?:TABLE|INDEX)[^;`"]+/g) ?? []).map(normal));
+    expect(made.size).toBeGreaterThan(20);
+    expect([...made].filter((statement) => !written.has(statement))).toEqual([]);
+  } finally {
+    rmSync(stateDir, { recursive: true, force: true });
+  }
+});
+
+/** What the objects' databases hold; those of D1 come of migrations, which the state's own test applies. */
+function statementsIn(stateDir: string): Set<string> {
+  const objects = join(stateDir, "v3", "do");
+  const files = readdirSync(objects, { recursive: true, encoding: "utf8" }).filter(
+    (path) => path.endsWith(".sqlite") && basename(path) !== "metadata.sqlite",
+  );
+  return new Set(
+    files.flatMap((path) => {
+      const database = new DatabaseSync(join(objects, path));
+      try {
+        const rows = database.prepare(
+          "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND tbl_name NOT LIKE '_cf_%'",
+        );
+        return rows.all().map(({ sql }) => normal(String(sql)));
+      } finally {
+        database.close();
+      }
+    }),
+  );
+}
+
+/** SQLite drops `IF NOT EXISTS`, and keeps the rest as it was written. */
+const normal = (statement: string): string => statement.replace("IF NOT EXISTS ", "").replace(/\s+/g, " ").trim();
+
+function readable(path: string): boolean {
+  try {
+    return read(path) !== "";
+  } catch {
+    return false;
+  }
+}
+
+/** All members, those that may be absent too: a new one has to be listed here before it is stored or sent. */
+type Members<T> = { [Member in keyof Required<T>]: true };
+
+const MEMBERS = {
+  call: {
+    id: true,
+    sessionId: true,
+    caller: true,
+    annotate: true,
+    createdAt: true,
+    response: true,
+    headers: true,
+    surface: true,
+    outside: true,
+    text: true,
+    isNew: true,
+  } satisfies Members<SessionCall>,
+  caller: {
+    org: true,
+    keyId: true,
+    policy: true,
+    payers: true,
+    session: true,
+    expiresAt: true,
+  } satisfies Members<Caller>,
+  response: {
+    stored: true,
+    background: true,
+    from: true,
+    conversation: true,
+    isWarmUp: true,
+  } satisfies Members<ResponsesState>,
+  from: { id: true, call: true, isHeard: true } satisfies Members<NonNullable<ResponsesState["from"]>>,
+  stateless: { record: true, isNew: true, received: true, said: true, kept: true } satisfies Members<StatelessCall>,
+  said: { input: true, output: true, instructions: true } satisfies Members<NonNullable<StatelessCall["said"]>>,
+  chunk: { bytes: true, count: true } satisfies Members<StreamChunk>,
+  count: { blocks: true, events: true } satisfies Members<StreamChunk["count"]>,
+  entry: { id: true, org: true, text: true, payload: true, told: true } satisfies Members<JournalEntry>,
+  location: { place: true, call: true } satisfies Members<ResponseLocation>,
+  referenced: { id: true, turn: true, item: true, message: true } satisfies Members<StoredItem>,
+  only: { call: true } satisfies Members<StoredOnly>,
+  message: {
+    role: true,
+    blocks: true,
+    word: true,
+    name: true,
+    stored: true,
+    native: true,
+    cache: true,
+  } satisfies Members<Message>,
+  reference: { id: true, turn: true } satisfies Members<NonNullable<Message["stored"]>>,
+  items: {
+    dialect: true,
+    items: true,
+    issuer: true,
+    sealed: true,
+    calls: true,
+    cuts: true,
+  } satisfies Members<WireItems>,
+  turn: {
+    id: true,
+    parent: true,
+    kind: true,
+    origin: true,
+    depth: true,
+    open: true,
+    input: true,
+    output: true,
+    createdAt: true,
+    chain: true,
+    own: true,
+    reply: true,
+  } satisfies Members<Turn>,
+  row: {
+    id: true,
+    org: true,
+    head: true,
+    depth: true,
+    instructions: true,
+    status: true,
+    phase: true,
+    metadata: true,
+    defaults: true,
+    origin: true,
+    revision: true,
+    createdAt: true,
+    updatedAt: true,
+  } satisfies Members<SessionRow>,
+  stored: { call: true, id: true, status: true, background: true, body: true } satisfies Members<StoredResponse>,
+  key: {
+    id: true,
+    org: true,
+    policy: true,
+    payers: true,
+    createdBy: true,
+    createdAt: true,
+    revokedAt: true,
+    hint: true,
+    graceUntil: true,
+  } satisfies Members<KeyState>,
+  newKey: {
+    id: true,
+    org: true,
+    policy: true,
+    payers: true,
+    createdBy: true,
+    digest: true,
+    hint: true,
+  } satisfies Members<NewKey>,
+  actor: { keyId: true, policy: true } satisfies Members<Actor>,
+  admitted: { keyId: true, org: true, policy: true, payers: true, expiresAt: true } satisfies Members<AuthenticatedKey>,
+  request: { micros: true, tokens: true, calls: true, least: true, isUnpriced: true } satisfies Members<GrantRequest>,
+  grant: { id: true, calls: true, micros: true, tokens: true, expiresAt: true, rates: true } satisfies Members<Grant>,
+  rate: { limit: true, remaining: true, resetAt: true } satisfies Members<RateState>,
+  refused: { code: true, message: true, retryAfterSeconds: true, rates: true } satisfies Members<LedgerRefusal>,
+  report: { settled: true, unused: true } satisfies Members<UsageReport>,
+  settled: { grant: true, call: true, held: true, took: true } satisfies Members<UsageReport["settled"][number]>,
+  unused: { grant: true, calls: true, micros: true, tokens: true } satisfies Members<UsageReport["unused"][number]>,
+  organization: { id: true, policy: true, createdAt: true } satisfies Members<OrganizationState>,
+  credential: { provider: true, sealed: true, hint: true, setAt: true } satisfies Members<Credential>,
+  attachment: {
+    org: true,
+    keyId: true,
+    scopes: true,
+    expiresAt: true,
+    address: true,
+    sessionId: true,
+    isNew: true,
+    isBound: true,
+  } satisfies Members<SocketAttachment>,
+  claims: { org: true, session: true, scopes: true, keyId: true, expiresAt: true } satisfies Members<Claims>,
+  callRecord: {
+    id: true,
+    org: true,
+    sessionId: true,
+    turnId: true,
+    keyId: true,
+    surface: true,
+    stream: true,
+    contextMode: true,
+    modelAsked: true,
+    model: true,
+    provider: true,
+    status: true,
+    finishReason: true,
+    usage: true,
+    costMicrosUsd: true,
+    latency: true,
+    attempts: true,
+    losses: true,
+    error: true,
+    metadata: true,
+    charge: true,
+    createdAt: true,
+    endedAt: true,
+  } satisfies Members<CallRecord>,
+  latency: { gateway: true, firstByte: true, total: true } satisfies Members<CallRecord["latency"]>,
+  charge: { parts: true, micros: true, tokens: true } satisfies Members<NonNullable<CallRecord["charge"]>>,
+  part: { account: true, grant: true, micros: true, tokens: true } satisfies Members<
+    NonNullable<CallRecord["charge"]>["parts"][number]
+  >,
+  usage: {
+    fresh: true,
+    cacheRead: true,
+    cacheWrite: true,
+    output: true,
+    reasoning: true,
+    inputAudio: true,
+    outputAudio: true,
+    cacheWrite1h: true,
+    searches: true,
+    native: true,
+  } satisfies Members<CallRecord["usage"]>,
+  attempt: {
+    provider: true,
+    model: true,
+    status: true,
+    error: true,
+    reason: true,
+    startedAt: true,
+    ms: true,
+    usage: true,
+    costMicrosUsd: true,
+  } satisfies Members<Attempt>,
+  loss: { at: true, what: true, why: true } satisfies Members<CallRecord["losses"][number]>,
+  sessionRecord: {
+    object: true,
+    id: true,
+    org: true,
+    status: true,
+    phase: true,
+    head: true,
+    turns: true,
+    metadata: true,
+    origin: true,
+    revision: true,
+    createdAt: true,
+    updatedAt: true,
+  } satisfies Members<SessionRecord>,
+  auditEvent: {
+    id: true,
+    at: true,
+    org: true,
+    actor: true,
+    action: true,
+    target: true,
+    details: true,
+    key: true,
+    organization: true,
+  } satisfies Members<AuditEvent>,
+};
+
+/** Only a part of these crosses: the rest stays in the object or the Worker. */
+const PARTS = {
+  input: ["messages", "instructions", "parent"] satisfies (keyof TurnInput)[],
+  context: ["parent", "history", "instructions", "known"] satisfies (keyof Context)[],
+  reply: ["grant", "refused", "wait", "free", "tags"] satisfies KeyOfAny<AccountReply>[],
+  command: [
+    "do",
+    "id",
+    "given",
+    "metadata",
+    "defaults",
+    "instructions",
+    "phase",
+    "strategy",
+    "keep_last",
+    "model",
+    "name",
+    "format",
+    "after",
+    "limit",
+    "from",
+    "isBefore",
+    "transforms",
+    "session",
+    "turn",
+  ] satisfies KeyOfAny<Command>[],
+  conversation: [
+    "do",
+    "id",
+    "metadata",
+    "items",
+    "item",
+    "limit",
+    "order",
+    "after",
+  ] satisfies KeyOfAny<ConversationCommand>[],
+  query: ["do", "id", "call", "after", "limit", "order"] satisfies KeyOfAny<ResponseQuery>[],
+};
+type KeyOfAny<T> = T extends unknown ? keyof T : never;
+
+it("the members of what is stored and sent are on the list", () => {
+  const members = [...Object.values(MEMBERS).flatMap((shape) => Object.keys(shape)), ...Object.values(PARTS).flat()];
+  expect(members.filter((name) => !names.includes(name))).toEqual([]);
+});

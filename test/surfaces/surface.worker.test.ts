@@ -1,0 +1,351 @@
+import { describe, expect, it } from "vitest";
+import { decodeUtf8, encodeUtf8 } from "../../src/wire/bytes";
+import { decodeSse } from "../../src/wire/sse";
+import { errorOf, eventsOf, get, KEY, post, request, user } from "../support/worker/client";
+
+const say = { model: "fake/say", messages: [user("x")] };
+const stateless = { rhone: { context_mode: "stateless" } };
+const exact = { "x-rhone-annotate": "headers" };
+const modes = [
+  ["stateful", {}],
+  ["stateless", stateless],
+] as const;
+
+describe.each(modes)("a %s call", (_, mode) => {
+  it("gives the provider's bytes back, whole and streamed, when nothing may be added", async () => {
+    const whole = await post({ ...say, ...mode }, exact);
+    expect(await whole.text()).toContain('"vendor": 12345678901234567890}, "finish_reason": "stop"}],\n  "usage"');
+    const stream = await post({ ...say, ...mode, stream: true }, exact);
+    expect(stream.headers.get("content-type")).toContain("text/event-stream");
+    const events = decodeSse(new Uint8Array(await stream.arrayBuffer()));
+    expect(events).toHaveLength(5);
+    expect(decodeUtf8(events[1]!.raw)).toBe(
+      'data: {"id":"chatcmpl-fake","object":"chat.completion.chunk","created":1750000000,"model":"fake-model-1","choices":[{"index":0,"delta":{"content":"Said say."},"finish_reason":null}]}\n\n',
+    );
+    expect(events.at(-1)!.data).toBe("[DONE]");
+  });
+
+  it("passes what it does not know to the provider, and keeps its own to itself", async () => {
+    const body =
+      '{ "rhone":{"context_mode":"MODE"},\n"model":"fake/mirror" , "big":12345678901234567890,"messages":[{"role":"user","content":"\\u00e9"}],"vendor":{"model":"x"}, "big":1}';
+    const contextMode = "rhone" in mode ? "stateless" : "stateful";
+    const answer = (await (await post(body.replace("MODE", contextMode))).json()) as {
+      choices: [{ message: { content: string } }];
+    };
+    expect(answer.choices[0].message.content).toBe(
+      '{ "model":"mirror" , "big":12345678901234567890,"messages":[{"role":"user","content":"\\u00e9"}],"vendor":{"model":"x"}, "big":1}',
+    );
+  });
+
+  it("sends the provider its own credential and nobody else's", async () => {
+    const headers = {
+      cookie: "a=1",
+      "x-api-key": "leak",
+      "openai-organization": "org",
+      "anthropic-beta": "b",
+      "x-forwarded-for": "1.2.3.4",
+    };
+    const answer = await post({ ...say, ...mode, model: "fake/headers" }, headers);
+    const { choices } = (await answer.json()) as { choices: [{ message: { content: string } }] };
+    const sent = JSON.parse(choices[0].message.content) as Record<string, string>;
+    expect(sent).toMatchObject({
+      authorization: "Bearer fake-key",
+      "accept-encoding": "identity",
+      "content-type": "application/json",
+    });
+    expect(JSON.stringify(sent)).not.toMatch(/leak|a=1|rhone_sk|1\.2\.3\.4/);
+    expect(sent).not.toHaveProperty("anthropic-beta");
+    expect(answer.headers.has("set-cookie")).toBe(false);
+    expect(answer.headers.get("x-request-id")).toBe("req_fake");
+  });
+
+  it.each([
+    ["refuse", 400, "max_tokens is too large", "too_large"],
+    ["flat", 422, "Flat refusal", "3051"],
+    ["limited", 429, "Slow down", "rate_limit"],
+    ["broken", 500, "Internal trouble", "provider.execution_failed"],
+    ["garbage", 502, "not JSON", "provider.execution_failed"],
+    ["cut", 502, "not a valid chat completion", "provider.execution_failed"],
+    ["redirect", 502, "status 302", "provider.execution_failed"],
+  ])("tells what the provider did: %s", async (script, status, message, code) => {
+    const response = await post({ ...say, ...mode, model: `fake/${script}` });
+    const { error } = (await response.json()) as { error: { message: string; code: string | null } };
+    expect([response.status, error.message]).toEqual([status, expect.stringContaining(message)]);
+    expect(error.code ?? code).toBe(code);
+    expect(response.headers.get("x-rhone-call-id")).toMatch(/^call_/);
+    if (script === "limited") expect(response.headers.get("retry-after")).toBe("7");
+  });
+
+  it.each([
+    ["cut", "stream.interrupted"],
+    ["reset", "stream.interrupted"],
+    ["empty", "stream.interrupted"],
+    ["notjson", "stream.interrupted"],
+    ["failing", "overloaded"],
+  ])("never takes a broken stream for an answer: %s", async (script, code) => {
+    const response = await post({ ...say, ...mode, model: `fake/${script}`, stream: true });
+    const events = await eventsOf(response);
+    expect(events).not.toContain("[DONE]");
+    expect(events.filter((data) => data?.includes('"error"'))).toHaveLength(1);
+    expect(JSON.parse(events.at(-1)!)).toMatchObject({ error: { code } });
+    const callId = response.headers.get("x-rhone-call-id")!;
+    await expect
+      .poll(async () => (await get(`/v1/calls/${callId}`)).status)
+      .toBe(code === "stream.interrupted" ? "incomplete" : "failed");
+  });
+
+  it("takes a stream without [DONE] as whole when the provider finished it, and says it in its place", async () => {
+    const events = await eventsOf(await post({ ...say, ...mode, model: "fake/nodone", stream: true }));
+    expect(events).toEqual([expect.any(String), expect.stringContaining('"finish_reason":"stop"'), "[DONE]"]);
+  });
+
+  it("is not held back while it is recorded", async () => {
+    const started = Date.now();
+    const response = await post({ ...say, ...mode, model: "fake/slow", stream: true }, exact);
+    const reader = response.body!.getReader();
+    const first = decodeUtf8((await reader.read()).value as Uint8Array);
+    const afterFirst = Date.now() - started;
+    let rest = "";
+    for (let read = await reader.read(); !read.done; read = await reader.read())
+      rest += decodeUtf8(read.value as Uint8Array);
+    // Six pauses of 150 ms: the first event must not wait for the others.
+    expect(afterFirst).toBeLessThan((Date.now() - started) / 2);
+    expect([first.includes("One "), rest.includes("three.")]).toEqual([true, true]);
+  });
+
+  it("carries its ids in the first event", async () => {
+    const response = await post({ ...say, ...mode, stream: true });
+    const [first] = await eventsOf(response);
+    expect((JSON.parse(first!) as { rhone: object }).rhone).toMatchObject({
+      session_id: response.headers.get("x-rhone-session-id"),
+      call_id: response.headers.get("x-rhone-call-id"),
+    });
+  });
+
+  it("streams a hundred thousand chunks", { timeout: 60_000 }, async () => {
+    const response = await post({ ...say, ...mode, model: "fake/long-100000", stream: true }, exact);
+    let size = 0;
+    let tail = "";
+    for await (const chunk of response.body!) {
+      size += chunk.length;
+      tail = (tail + decodeUtf8(chunk)).slice(-40);
+    }
+    expect(tail).toContain("data: [DONE]\n\n");
+    expect(size).toBeGreaterThan(15_000_000);
+  });
+});
+
+describe("a stateful stream", () => {
+  it("carries what it cost in its last event that has room for it", async () => {
+    const events = await eventsOf(await post({ ...say, stream: true }));
+    const { rhone, usage } = JSON.parse(events.at(-2)!) as { rhone: object; usage: object };
+    expect(usage).toBeDefined();
+    expect(rhone).toMatchObject({
+      context: { mode: "stateful", turns: 0 },
+      routing: { model: "fake-model-1", provider: "fake", attempts: 1 },
+    });
+  });
+});
+
+describe("token counts of a stream", () => {
+  const stream = { model: "counted/mirror", messages: [user("x")], stream: true };
+  const heard = async (
+    body: object,
+    headers = {},
+  ): Promise<{ text: string; usages: number; rhone: unknown; callId: string }> => {
+    const response = await post(body, headers);
+    const chunks = (await eventsOf(response)).flatMap((data) =>
+      data === undefined || data === "[DONE]"
+        ? []
+        : [JSON.parse(data) as { choices: { delta: { content?: string } }[]; usage?: object; rhone?: object }],
+    );
+    return {
+      text: chunks.map(({ choices }) => choices[0]?.delta.content ?? "").join(""),
+      usages: chunks.filter(({ usage }) => usage !== undefined).length,
+      rhone: chunks.at(-1)?.rhone,
+      callId: response.headers.get("x-rhone-call-id")!,
+    };
+  };
+
+  it("are asked for and kept, and hidden from a client that did not ask", async () => {
+    const { text, usages, rhone, callId } = await heard(stream);
+    expect(JSON.parse(text)).toMatchObject({ stream_options: { include_usage: true } });
+    expect([usages, rhone]).toEqual([0, expect.objectContaining({ call_id: callId })]);
+    expect(await get(`/v1/calls/${callId}`)).toMatchObject({ usage: { fresh: 8, cache_read: 4, output: 5 } });
+  });
+
+  it("come when the client asks, and nothing is added to a stream that is to stay as it is", async () => {
+    expect((await heard({ ...stream, stream_options: { include_usage: true } })).usages).toBe(1);
+    const untouched = await heard(stream, exact);
+    expect(JSON.parse(untouched.text)).not.toHaveProperty("stream_options");
+  });
+});
+
+describe("a structured answer of another wire", () => {
+  const schema = { type: "object", properties: { a: { type: "integer" } }, required: ["a"] };
+  const response_format = { type: "json_schema", json_schema: { name: "x", schema } };
+
+  it("is held against the caller's own schema, and the caller is told", async () => {
+    const response = await post({ model: "fakeanth/say", messages: [user("x")], response_format });
+    const text = await response.text();
+    expect(response.status, text).toBe(200);
+    const { rhone } = JSON.parse(text) as { rhone: { losses: { at: string; why: string }[] } };
+    expect(rhone.losses).toContainEqual({
+      at: "format",
+      what: "approximated",
+      why: expect.stringContaining("not JSON"),
+    });
+  });
+});
+
+describe("bad input", () => {
+  const nested = (depth: number): string =>
+    `{"model":"demo","messages":[{"role":"user","content":"x"}],"deep":${"[".repeat(depth)}${"]".repeat(depth)}}`;
+
+  it.each([
+    ["not JSON", "{nope", "body"],
+    ["an empty body", "", "body"],
+    ["no object", "[1]", "body"],
+    ["a text", '"x"', "body"],
+    ["no messages", '{"model":"demo"}', "messages"],
+    ["empty messages", '{"model":"demo","messages":[]}', "messages"],
+    ["messages that are none", '{"model":"demo","messages":"hi"}', "messages"],
+    ["a message that is none", '{"model":"demo","messages":[1]}', "messages[0]"],
+    ["a role nobody knows", '{"model":"demo","messages":[{"role":"wizard","content":"x"}]}', "messages[0].role"],
+    [
+      "stream that is no boolean",
+      '{"model":"demo","stream":"yes","messages":[{"role":"user","content":"x"}]}',
+      "stream",
+    ],
+    ["no model", '{"messages":[{"role":"user","content":"x"}]}', "model"],
+    ["a model of the wrong type", '{"model":5,"messages":[{"role":"user","content":"x"}]}', "model"],
+    ["too many tools", JSON.stringify({ model: "demo", messages: [user("x")], tools: Array(257).fill({}) }), "tools"],
+    ["deep nesting", nested(10_000), "body"],
+    ["rhone that is no object", '{"model":"demo","messages":[{"role":"user","content":"x"}],"rhone":[]}', "rhone"],
+    [
+      "rhone with a wrong type",
+      '{"model":"demo","messages":[{"role":"user","content":"x"}],"rhone":{"tags":"a"}}',
+      "rhone.tags",
+    ],
+    [
+      "rhone with a typo",
+      '{"model":"demo","messages":[{"role":"user","content":"x"}],"rhone":{"sesion_id":"a"}}',
+      "rhone.sesion_id",
+    ],
+    [
+      "an odd session id",
+      '{"model":"demo","messages":[{"role":"user","content":"x"}],"rhone":{"session_id":"sess_a b"}}',
+      "rhone.session_id",
+    ],
+  ])("is refused by name: %s", async (_, body, param) => {
+    for (const headers of [{}, { "x-rhone-context-mode": "stateless" }]) {
+      const response = await post(body, headers);
+      const { error } = (await response.json()) as { error: { type: string; param: string; message: string } };
+      expect([response.status, error.param, error.type]).toEqual([400, param, "invalid_request_error"]);
+      expect(error.message.length).toBeGreaterThan(param.length + 5);
+    }
+  });
+
+  it("in a thread of the provider is refused with the code by which Anthropic's SDK goes on without it", async () => {
+    for (const thread of [{ type: "create" }, { type: "continue", previous_message_id: "msg_x" }]) {
+      const body = JSON.stringify({ ...say, model: "fakeanth/say", max_tokens: 9, thread });
+      const response = await request("/v1/messages", {
+        method: "POST",
+        body,
+        headers: { "anthropic-version": "2023-06-01" },
+      });
+      expect([response.status, await response.json()]).toMatchObject([
+        400,
+        {
+          type: "error",
+          error: { type: "invalid_request_error", details: { error_code: "thread_unsupported_request" } },
+        },
+      ]);
+    }
+  });
+
+  it("is refused when it is too large, whatever it says of its length", async () => {
+    const body = new ReadableStream({
+      pull: (controller) => controller.enqueue(encodeUtf8(" ".repeat(1024 * 1024))),
+    });
+    const response = await request("/v1/chat/completions", { method: "POST", body });
+    expect([response.status, (await errorOf(response)).code]).toEqual([413, "request.too_large"]);
+  });
+
+  it.each([
+    ["nobody/has-it", 404, "model.not_found"],
+    ["unheard-of", 404, "model.not_found"],
+    ["openai/gpt-4o", 404, "model.not_found"],
+    ["fake/", 404, "model.not_found"],
+  ])("names a model that cannot be had: %s", async (model, status, code) => {
+    const response = await post({ ...say, model });
+    const { error } = (await response.json()) as { error: { code: string; param: string } };
+    expect([response.status, error.code, error.param]).toEqual([status, code, "model"]);
+  });
+
+  it("is refused where it is no UTF-8", async () => {
+    const response = await request("/v1/chat/completions", {
+      method: "POST",
+      body: new Uint8Array([0x22, 0xff, 0x22]),
+    });
+    expect(response.status).toBe(400);
+  });
+});
+
+describe("admission", () => {
+  it("comes before everything, on every path but two", async () => {
+    for (const path of [
+      "/v1/chat/completions",
+      "/v1/models",
+      "/v1/sessions/sess_x",
+      "/v1/nothing",
+      "/",
+      "/v1/sessions/%2e%2e/x",
+      "//healthz",
+      "/healthz/",
+      "/HEALTHZ",
+    ]) {
+      const response = await request(path, { key: null });
+      expect([path, [401, 404].includes(response.status)]).toEqual([path, true]);
+      if (path.startsWith("/v1/chat") || path === "/v1/nothing") expect(response.status).toBe(401);
+    }
+    expect((await request("/healthz", { key: null })).status).toBe(200);
+    expect((await request("/openapi.json", { key: null })).status).toBe(200);
+  });
+
+  it.each([
+    "wrong",
+    "",
+    "rhone_sk_tes",
+    `${KEY}x`,
+    "x".repeat(100_000),
+    "' OR 1=1 --",
+    "rhone_sk_\u0442est".normalize("NFKD").replace(/[^\x20-\x7e]/g, "?"),
+  ])("refuses the key %.20s", async (key) => {
+    const response = await request("/v1/models", { key });
+    const { error } = (await response.json()) as { error: { code: string } };
+    expect([response.status, error.code]).toEqual([401, key === "" ? "auth.missing" : "auth.invalid"]);
+  });
+
+  it("takes the key where Anthropic's clients put it, too", async () => {
+    expect((await request("/v1/models", { key: null, headers: { "x-api-key": KEY } })).status).toBe(200);
+  });
+
+  it.each([
+    "/v1/sessions/..%2F..%2Fhealthz",
+    "/v1%2Fmodels/../models",
+    "/v1/models%00",
+    "/v1//models",
+    "/v1/%252e%252e/healthz",
+    "/v1/models%5c..",
+    "/%",
+  ])("sees through no trick: %s", async (path) => {
+    const response = await request(path);
+    expect(response.status).toBe(404);
+  });
+
+  it("knows the SDKs' mounts as the same routes", async () => {
+    expect((await request("/v1/compat/openai/models")).status).toBe(200);
+    expect((await request("/v1/compat/openai/models", { key: null })).status).toBe(401);
+  });
+});
