@@ -68,11 +68,15 @@ export function objectIdIn(prefix: string, id: string): string | undefined {
  */
 export function deriveItemId(prefix: string, owner: string, place: string): string {
   const objectId = owner.slice(owner.indexOf("_") + 1).slice(STAMP_LENGTH);
-  const hash = sha256(`${owner} ${place}`).replace(/[-_]/g, "");
-  return OBJECT_ID.test(objectId)
-    ? `${prefix}_${objectId}${hash.slice(0, ITEM_HASH_LENGTH)}`
-    : `${prefix}_${hash.slice(0, 32)}`;
+  if (!OBJECT_ID.test(objectId)) return deriveInputId(prefix, owner, place);
+  return `${prefix}_${objectId}${hashPlace(owner, place).slice(0, ITEM_HASH_LENGTH)}`;
 }
+
+/** The id of an input item: as `deriveItemId`, without the object id. Input is referenced within its session only. */
+export const deriveInputId = (prefix: string, owner: string, place: string): string =>
+  `${prefix}_${hashPlace(owner, place).slice(0, 32)}`;
+
+const hashPlace = (owner: string, place: string): string => sha256(`${owner} ${place}`).replace(/[-_]/g, "");
 
 /** The object id of the session that has the item. Undefined for an item id that contains none, such as a provider's. */
 export const objectIdOfItem = (id: string): string | undefined => ITEM_ID.exec(id)?.[1];

@@ -2,6 +2,16 @@ import { createHash } from "node:crypto";
 import type { Json } from "../../src/wire/json.ts";
 import { isObject } from "./answers.ts";
 
+/**
+ * Ids of output items that no provider gave: 32 hexadecimal characters of a hash until 2026-11-29, since then with the
+ * object id of their session (docs/decisions/2026-11-29-item-ids.md).
+ */
+const DERIVED_ITEM = /\b(msg|rs|fc|ctc|ig|it)_([0-9a-f]{32}|[0-9a-hjkmnp-tv-z]{52}[A-Za-z0-9]{7})(?![A-Za-z0-9])/g;
+
+/** The value with ids that are derived in another way today replaced by a word. */
+export const withoutDerivedIds = (value: Json): Json =>
+  JSON.parse(JSON.stringify(value).replace(DERIVED_ITEM, "$1_derived")) as Json;
+
 /** Durations differ from run to run, and error texts may change. */
 const VOLATILE = new Set(["latency_ms", "ms", "message"]);
 

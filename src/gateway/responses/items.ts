@@ -6,7 +6,7 @@ import { inline } from "../../session/large-strings.ts";
 import type { Session } from "../../session/session.ts";
 import type { Turn, WireItems } from "../../session/turns.ts";
 import type { Blobs } from "../../store/blobs.ts";
-import { deriveItemId, withPrefix } from "../../wire/id.ts";
+import { deriveInputId, deriveItemId, withPrefix } from "../../wire/id.ts";
 import { isObject, type Json, type JsonObject, lookUp } from "../../wire/json.ts";
 
 /** An item of a conversation as OpenAI lists it: it always has an id, and a message is completed. */
@@ -43,7 +43,7 @@ export async function listTurnItems({ id, input, output }: Turn, blobs: Blobs): 
 
 /** Input as items. `owner`: id of the turn or session, from which ids of items without one are derived. */
 const toInputItems = (wireItems: WireItems, owner: string): ConversationItem[] =>
-  encodeInput(wireItems).map((item, at) => withItemId(item, owner, inputPlace(at)));
+  encodeInput(wireItems).map((item, at) => withInputId(item, owner, at));
 
 /** Input as items that have an id only if the client gave them one. */
 export function encodeInput(wireItems: WireItems): Json[] {
@@ -55,25 +55,29 @@ export function encodeInput(wireItems: WireItems): Json[] {
   return openaiResponses.encodeMessages(decodeItems(wireItems), target).value;
 }
 
-/** Where an item is in its turn, as a part of the ids of items without one. */
-export const inputPlace = (at: number): string => `in ${at}`;
-/** As in the answer itself: a stream that another provider went on with has an id that its stored item lacks. */
-export const outputPlace = (at: number): string => `${at}`;
+/** An input item with its own id, or with one derived from its owner and its place among the owner's items of a kind. */
+export const withInputId = (item: Json, owner: string, at: number, kind = "in"): ConversationItem =>
+  withItemId(item, (prefix) => deriveInputId(prefix, owner, `${kind} ${at}`));
+
+/**
+ * An output item with its own id, or with one derived as in the answer itself: a stream that another provider went on with
+ * has an id that its stored item lacks.
+ */
+export const withOutputId = (item: Json, owner: string, at: number): ConversationItem =>
+  withItemId(item, (prefix) => deriveItemId(prefix, owner, `${at}`));
 
 /** Output as items, with the ids that the client received. `owner`: the response's id. */
 function toOutputItems(wireItems: WireItems, owner: string): ConversationItem[] {
   const messages = decodeItems(wireItems);
-  return encodeOutput(messages, owner).map((item, at) => withItemId(item, owner, outputPlace(at)));
+  return encodeOutput(messages, owner).map((item, at) => withOutputId(item, owner, at));
 }
 
-/** The item with its own id, or with one derived from its owner and place, which is the same for every listing. */
-export function withItemId(item: Json, owner: string, place: string): ConversationItem {
+/** The item with its own id, or with a derived one, which is the same for every listing. */
+function withItemId(item: Json, deriveId: (prefix: string) => string): ConversationItem {
   const members = isObject(item) ? item : {};
   const type = typeof members.type === "string" ? members.type : "message";
   const id =
-    typeof members.id === "string" && members.id !== ""
-      ? members.id
-      : deriveItemId(lookUp(ID_PREFIXES, type) ?? "item", owner, place);
+    typeof members.id === "string" && members.id !== "" ? members.id : deriveId(lookUp(ID_PREFIXES, type) ?? "item");
   return type === "message"
     ? { ...members, id, type, status: members.status ?? "completed", content: toContentParts(members) }
     : { ...members, id, type };
@@ -102,7 +106,7 @@ export function toUserItems(messages: readonly Message[], owner: string): Conver
     return message.role === "user" && blocks.length > 0 ? [{ role: "user", blocks }] : [];
   });
   const { value } = openaiResponses.encodeMessages(userMessages, { dialect: openaiResponses.id, model: "" });
-  return value.map((item, at) => withItemId(item, owner, `user ${at}`));
+  return value.map((item, at) => withInputId(item, owner, at, "user"));
 }
 
 /** A page of a list (OpenAI API reference, pagination). `after`: id of the item that precedes the page. */

@@ -10,7 +10,7 @@ import type { Blobs } from "../../store/blobs.ts";
 import type { Sql } from "../../store/sql.ts";
 import { objectIdOfItem, withPrefix } from "../../wire/id.ts";
 import { isObject, type JsonObject, parseJson } from "../../wire/json.ts";
-import { encodeInput, inputPlace, outputPlace, withItemId } from "./items.ts";
+import { encodeInput, withInputId, withOutputId } from "./items.ts";
 
 /**
  * An item that a request may reference by `id`. `turn`: the id of the turn that has it. `item`: as an item of OpenAI's Responses API. `message`: the same in
@@ -62,11 +62,11 @@ async function listReferableItems({ id: turn, input, output }: Turn, blobs: Blob
   const [request, reply] = await Promise.all([inline(input, blobs), inline(output, blobs)]);
   const owner = withPrefix(turn, "resp");
   const answered = pairOutput(decodeItems(reply), owner).map(({ item, message }, at) => {
-    const { id } = withItemId(item, owner, outputPlace(at));
+    const { id } = withOutputId(item, owner, at);
     return { id, turn, item, message };
   });
   const requested = encodeInput(request).flatMap((item, at) => {
-    const { id } = withItemId(item, turn, inputPlace(at));
+    const { id } = withInputId(item, turn, at);
     return isObject(item) ? [{ id, turn, item, message: openaiResponses.decodeMessages([item])[0]! }] : [];
   });
   return [...answered, ...requested];
