@@ -44,7 +44,8 @@ export function encodeMessages(messages: readonly Message[], target: EncodeTarge
   for (const [i, message] of ordered.entries()) {
     for (const block of message.blocks) {
       if (block.kind !== "tool_call") continue;
-      calls.set(block.id, { name: block.name, hasId: hasIdOnWire(block), index: callCount++ });
+      const isNative = block.native?.dialect === dialect;
+      calls.set(block.id, { name: block.name, hasId: hasIdOnWire(block), isNative, index: callCount++ });
     }
     const sharesResults = hasResults(message) && (hasResults(ordered[i - 1]) || hasResults(ordered[i + 1]));
     const ownItem = sharesResults ? undefined : readNativeMessage(message, target);

@@ -6,8 +6,11 @@ import { memberName, readMember } from "./casing.ts";
 import { type DecodeContext, idOf, readToolId } from "./decode-context.ts";
 import { decodeMedia, encodeMedia } from "./media.ts";
 
-/** The call of a result. Gemini matches by name and order, and by id only if the call has one. `index`: among all calls. */
-export type AnsweredCall = { name: string; hasId: boolean; index: number };
+/**
+ * The call of a result. Gemini matches by name and order, and by id only if the call has one. `isNative`: it came over this
+ * wire. `index`: among all calls.
+ */
+export type AnsweredCall = { name: string; hasId: boolean; isNative: boolean; index: number };
 
 /** The calls of the results of a message, by id. */
 type Calls = ReadonlyMap<string, AnsweredCall>;
@@ -65,17 +68,20 @@ export function encodeResult(
 
 /**
  * A content of results in which each has the id of its call, and none if the call has none on this wire: the API knows a
- * result by both. Those without stand in the order of their calls. `results`: its blocks. The content itself if all of
- * that is so already.
+ * result by both. Those without stand in the order of their calls. Results that a client sent without ids for calls that it
+ * received over this wire stay so. `results`: its blocks. The content itself if all of that is so already.
  */
 export function fitContent(content: Json, results: readonly ToolResult[], calls: Calls): Json {
   if (results.length === 0 || !isObject(content) || !Array.isArray(content.parts)) return content;
   const { parts } = content;
   const places = parts.flatMap((part, at) => (isObject(part) && isObject(readMember(part, MEMBER)) ? [at] : []));
+  const areInOrder = places.every(
+    (at, i) => idIn(parts[at]!) === undefined && calls.get(results[i]!.id)?.isNative === true,
+  );
   const fitted = places.map((at, i) => {
     const call = calls.get(results[i]!.id);
-    const part = fitId(parts[at]!, results[i]!, call);
-    return { at, part, ...(call?.hasId === false && { call }) };
+    const part = areInOrder ? parts[at]! : fitId(parts[at]!, results[i]!, call);
+    return { at, part, ...(call !== undefined && (areInOrder || !call.hasId) && { call }) };
   });
   const changed = new Map(sortResults(fitted).map(({ part }, i) => [places[i], part]));
   return places.every((at) => changed.get(at) === parts[at])
@@ -91,6 +97,12 @@ export function sortResults<T extends { call?: AnsweredCall }>(results: readonly
 }
 
 const MEMBER = "functionResponse";
+
+/** The id of the result in a part. */
+function idIn(part: Json): string | undefined {
+  const own = isObject(part) ? readMember(part, MEMBER) : undefined;
+  return isObject(own) ? idOf(own) : undefined;
+}
 
 /** The part of a result with the id of its call. A result of no known call keeps its own. */
 function fitId(part: Json, result: ToolResult, call: AnsweredCall | undefined): Json {

@@ -93,3 +93,13 @@ describe("Gemini's wire", () => {
     expect(gemini.encodeRequest(request, home)).toEqual({ value: body, losses: [] });
   });
 });
+
+it("keeps a client's own results that have no ids, although their calls have some", () => {
+  const call = (id: string): Json => ({ functionCall: { id, name: "look", args: { id } } });
+  const result = (text: string): Json => ({ functionResponse: { name: "look", response: { output: text } } });
+  const contents = [
+    { role: "model", parts: [call("a"), call("b")] },
+    { role: "user", parts: [result("one"), result("two")] },
+  ];
+  expect(gemini.encodeMessages(gemini.decodeMessages(contents, "home"), home).value).toEqual(contents);
+});
