@@ -437,7 +437,7 @@ describe("a call of a custom tool", () => {
     finish: { reason: "tool_calls" },
     usage: {},
   });
-  const reply = { created: 1, id: "resp_1" };
+  const reply = { created: 1, id: "resp_1", request: chat.decodeRequest(CHAT_BODY) };
   /** An answer whose arguments arrive in pieces of two characters. */
   const inPieces = (events: StreamEvent[]): StreamEvent[] =>
     events.flatMap((event): StreamEvent[] =>
@@ -471,6 +471,25 @@ describe("a call of a custom tool", () => {
     });
     expect(events.find(({ type }) => type === "response.output_item.done")).toMatchObject({ item });
     expect(events.at(-1)).toMatchObject({ response: { output: [item] } });
+  });
+
+  it("is a function's call for a Chat client that declares no such tool, whole and streamed", () => {
+    const received = answer("apply_patch", JSON.stringify({ input: PATCH }));
+    received.messages = received.messages.map((message) => ({
+      ...message,
+      blocks: message.blocks.map((block) => (block.kind === "tool_call" ? { ...block, custom: true } : block)),
+    }));
+    const called = { name: "apply_patch", arguments: JSON.stringify({ input: PATCH }) };
+    const unaware = { created: 1, id: "resp_1", request: chat.decodeRequest({ ...CHAT_BODY, tools: [] }) };
+    expect(chat.encodeResponse(received, unaware)).toMatchObject({
+      choices: [{ message: { tool_calls: [{ id: "c1", type: "function", function: called }] } }],
+    });
+    const encoder = chat.encodeStream(unaware);
+    const text = unfold(received)
+      .map((event) => encoder.push(event))
+      .join("");
+    expect(text).toContain('"type":"function"');
+    expect(text).not.toContain("custom");
   });
 
   it("comes back over Chat as a custom call, whole and streamed", () => {

@@ -2,7 +2,7 @@ import { customArguments, readCustomInput } from "../../canonical/custom-tools.t
 import { readNativeItem } from "../../canonical/native.ts";
 import type { Block, Loss, Media, Part, Thinking, ToolCall } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
-import type { EncodeTarget } from "../dialect.ts";
+import type { EncodeTarget, ReplyContext } from "../dialect.ts";
 import { decodeCacheMark, withCacheMark } from "../openai/cache.ts";
 import { toAudio, toMedia } from "../openai/data-url.ts";
 import { encodeMedia } from "./media.ts";
@@ -158,6 +158,17 @@ export const encodeCalledTool = ({ name, custom, arguments: args }: ToolCall): J
   custom
     ? { type: "custom", custom: { name, input: readCustomInput(args) } }
     : { type: "function", function: { name, arguments: args || "{}" } };
+
+/**
+ * A call as the client can read it: clients that declare no custom tool of this name know functions only, and get the text
+ * as the argument `input`.
+ */
+export function asDeclared(call: ToolCall, { request }: ReplyContext): ToolCall {
+  const isKnown = request?.tools?.some((tool) => tool.kind === "function" && tool.custom && tool.name === call.name);
+  if (!call.custom || isKnown) return call;
+  const { custom: _, ...known } = call;
+  return known;
+}
 
 /** OpenAI refuses ids of more than 40 characters. */
 export const toolIdPattern = (target: EncodeTarget): RegExp => target.quirks?.toolId ?? /^.{1,40}$/s;

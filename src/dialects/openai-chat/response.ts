@@ -15,7 +15,7 @@ import { type ReplyContext } from "../dialect.ts";
 import { findErrorBody } from "../error-body.ts";
 import { decodeStreamError } from "../openai/errors.ts";
 import { decodeLogprobs, encodeLogprobs, logprobsOf } from "../openai/logprobs.ts";
-import { encodeCalledTool } from "./blocks.ts";
+import { asDeclared, encodeCalledTool } from "./blocks.ts";
 import { joinAnnotations } from "./citations.ts";
 import { isFailure, isModelFault, nameOf } from "./finish-reason.ts";
 import { decodeMessage } from "./messages.ts";
@@ -57,7 +57,7 @@ export function encodeResponse(response: ModelResponse, reply: ReplyContext): Js
     object: "chat.completion",
     created: reply.created,
     model: response.model,
-    choices: [response, ...(response.alternatives ?? [])].map(encodeChoice),
+    choices: [response, ...(response.alternatives ?? [])].map((one, i) => encodeChoice(one, i, reply)),
     ...(usage !== undefined && { usage }),
   };
 }
@@ -111,13 +111,13 @@ const isContent = (block: Block): boolean =>
   block.kind === "text" ? block.text.trim() !== "" : block.kind !== "thinking";
 
 /** Inverse of `decodeChoice`. `logprobs` and `refusal` are required members, null if there are none. */
-export function encodeChoice({ messages, finish }: Alternative, index: number): JsonObject {
+export function encodeChoice({ messages, finish }: Alternative, index: number, reply: ReplyContext): JsonObject {
   const content = messages.flatMap(({ blocks }) => blocks);
   const hasRefusal = content.some((block) => block.kind === "text" && block.refusal === true);
   const logprobs = logprobsOf(content);
   return {
     index,
-    message: encodeReply(content),
+    message: encodeReply(content, reply),
     logprobs: logprobs.length > 0 ? { content: encodeLogprobs(logprobs), refusal: null } : null,
     finish_reason: encodeFinish(finish, hasRefusal),
   };
@@ -181,7 +181,7 @@ export function encodeFinish({ reason }: Finish, hasRefusal: boolean): string {
 /**
  * One assistant message. Reasoning goes to `reasoning_content`, which clients of DeepSeek and vLLM read.
  */
-function encodeReply(blocks: readonly Block[]): JsonObject {
+function encodeReply(blocks: readonly Block[], reply: ReplyContext): JsonObject {
   const texts = blocks.filter((block) => block.kind === "text");
   const answers = texts.filter(({ refusal }) => !refusal);
   const refusal = texts.filter((text) => text.refusal).map(({ text }) => text);
@@ -195,7 +195,7 @@ function encodeReply(blocks: readonly Block[]): JsonObject {
     ...(reasoning !== "" && { reasoning_content: reasoning }),
     ...(annotations.length > 0 && { annotations }),
     ...(hasCall.length > 0 && {
-      tool_calls: hasCall.map((call) => ({ id: call.id, ...encodeCalledTool(call) })),
+      tool_calls: hasCall.map((call) => ({ id: call.id, ...encodeCalledTool(asDeclared(call, reply)) })),
     }),
   };
 }

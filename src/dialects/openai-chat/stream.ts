@@ -8,6 +8,7 @@ import { decodeMalformed } from "../malformed-event.ts";
 import { decodeStreamError, errorMembers } from "../openai/errors.ts";
 import { decodeLogprobs, encodeLogprobs } from "../openai/logprobs.ts";
 import { BlockReader } from "./block-stream.ts";
+import { asDeclared } from "./blocks.ts";
 import { CallWriter } from "./call-writer.ts";
 import { encodeAnnotations } from "./citations.ts";
 import { appendDelta } from "./deltas.ts";
@@ -274,9 +275,10 @@ class ChatEncoder implements StreamEncoder {
     if (block.kind === "thinking") this.#kindOf.set(index, "reasoning_content");
     if (block.kind === "text") this.#kindOf.set(index, block.refusal ? "refusal" : "content");
     if (block.kind !== "tool_call") return "";
-    const call = new CallWriter(this.#calls.size, block);
+    const declared = asDeclared(block, this.#reply);
+    const call = new CallWriter(this.#calls.size, declared);
     this.#calls.set(index, call);
-    return this.#encodeCall(call.open(block));
+    return this.#encodeCall(call.open(declared));
   }
 
   /** Annotations and log probabilities follow when the text is complete. */
@@ -310,7 +312,7 @@ class ChatEncoder implements StreamEncoder {
 
   /** An alternative is sent whole, after the first choice is complete. */
   #encodeAlternative(other: Alternative, index: number): string {
-    const { message, logprobs, finish_reason } = encodeChoice(other, index);
+    const { message, logprobs, finish_reason } = encodeChoice(other, index, this.#reply);
     const { tool_calls: calls, ...members } = message as JsonObject;
     const numbered = Array.isArray(calls) ? calls.map((call, i) => ({ index: i, ...(call as JsonObject) })) : [];
     const delta = { ...members, ...(numbered.length > 0 && { tool_calls: numbered }) };
