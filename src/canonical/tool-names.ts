@@ -12,6 +12,8 @@ export type ToolRules = {
   hasNamespaces?: boolean;
   /** A choice can be restricted to some of the tools that are sent. */
   hasAllowedTools?: boolean;
+  /** Tools of every dialect that a provider runs itself are sent on. */
+  forwardsServerTools?: boolean;
 };
 
 /** The tools that a target knows under another name or in another form, by the name there. */

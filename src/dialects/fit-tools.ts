@@ -53,7 +53,7 @@ export function withFittedTools(
     if (request.tools !== undefined) fitted.tools = request.tools.map((tool) => fitTool(tool, rules, names, losses));
     if (request.toolChoice !== undefined) {
       const allNames = withServerTools(names, request.tools, target);
-      const sent = { functions, names: allNames, sentServers: listServers(request, target) };
+      const sent = { functions, names: allNames, sentServers: listServers(request, rules, target) };
       fitted.toolChoice = fitChoice(request.toolChoice, sent, losses);
     }
     const sent = rules.hasAllowedTools ? fitted : restrictTools(fitted, target, losses);
@@ -134,12 +134,18 @@ function withServerTools(names: TargetNames, tools: readonly Tool[] | undefined,
   return own.length === 0 ? names : new Map([...own, ...names]);
 }
 
-/** The labels of the tools that the target runs itself. */
-const listServers = ({ tools = [] }: ModelRequest, target: EncodeTarget): ReadonlySet<string> =>
+/** The labels of the tools that are sent and that the target, or a provider behind it, runs itself. */
+const listServers = (
+  { tools = [] }: ModelRequest,
+  { forwardsServerTools }: ToolRules,
+  target: EncodeTarget,
+): ReadonlySet<string> =>
   new Set(
-    tools.flatMap((tool) =>
-      tool.kind === "server" && readNativeItem(tool.native, target) !== undefined ? [tool.label] : [],
-    ),
+    tools.flatMap((tool) => {
+      const isSent =
+        forwardsServerTools || (tool.kind === "server" && readNativeItem(tool.native, target) !== undefined);
+      return tool.kind === "server" && isSent ? [tool.label] : [];
+    }),
   );
 
 /** The name of a tool at the target; `undefined` if it has none there. */

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import type { Dialect } from "../../src/canonical/types";
-import { DIALECTS } from "../../src/dialects/index";
-import type { Json, JsonObject } from "../../src/wire/json";
+import type { Dialect } from "../../src/canonical/types.ts";
+import { DIALECTS } from "../../src/dialects/index.ts";
+import type { Json, JsonObject } from "../../src/wire/json.ts";
 
 /** A choice of a tool that the provider runs, at providers that do not have this tool. */
 const { "openai-chat": chat, "openai-responses": responses, anthropic, gemini } = DIALECTS;
@@ -124,4 +124,15 @@ describe("a call that is required", () => {
     expect(JSON.stringify(value)).not.toMatch(/googleSearch|tool_choice/);
     expect(losses).toContainEqual(dropped);
   });
+});
+
+it("stays required where the native wire sends the tool of another one on", () => {
+  const request = responses.decodeRequest({
+    model: "m",
+    input: "x",
+    tools: [{ type: "image_generation" }],
+    tool_choice: "required",
+  });
+  const { value, losses } = DIALECTS.native.encodeRequest(request, { dialect: "native", model: "m" });
+  expect([losses, value.tool_choice]).toEqual([[], "required"]);
 });

@@ -29,7 +29,7 @@ const KNOWN_MEMBERS = new Set([
 ]);
 
 /** A request has the names of all other wires, and functions only. */
-const TOOLS: ToolRules = { name: /^/, maxName: Infinity, hasAllowedTools: true };
+const TOOLS: ToolRules = { name: /^/, maxName: Infinity, hasAllowedTools: true, forwardsServerTools: true };
 
 /**
  * The wire of the gateway itself (docs/native.md): calls of typed blocks, which represent everything that the
