@@ -1,11 +1,11 @@
 import { expect, it } from "vitest";
-import { anthropic } from "../../src/dialects/anthropic/index";
-import type { WireDialect } from "../../src/dialects/dialect";
-import { gemini } from "../../src/dialects/gemini/index";
-import { native } from "../../src/dialects/native/index";
-import { openaiChat } from "../../src/dialects/openai-chat/index";
-import { openaiResponses } from "../../src/dialects/openai-responses/index";
-import type { Json } from "../../src/wire/json";
+import { anthropic } from "../../src/dialects/anthropic/index.ts";
+import type { WireDialect } from "../../src/dialects/dialect.ts";
+import { gemini } from "../../src/dialects/gemini/index.ts";
+import { native } from "../../src/dialects/native/index.ts";
+import { openaiChat } from "../../src/dialects/openai-chat/index.ts";
+import { openaiResponses } from "../../src/dialects/openai-responses/index.ts";
+import type { Json } from "../../src/wire/json.ts";
 
 /** The same two texts, the first marked, as each wire that has marks says them. */
 const MARK = { prompt_cache_breakpoint: { mode: "explicit" } };

@@ -1,12 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { StreamAccumulator, fold, unfold } from "../../src/canonical/accumulator";
-import { GatewayError, toGatewayError } from "../../src/canonical/error";
-import { editItem, hasSeal, unseal, readNativeItem, readNativeMessage } from "../../src/canonical/native";
-import { budgetOf, nearestEffort } from "../../src/canonical/reasoning";
-import { findLongestKnownPrefix, hashAfter, hashTurn, ROOT } from "../../src/canonical/turn-hash";
-import type { Block, Message, ModelResponse, Native } from "../../src/canonical/types";
-import { computeCostMicros, sumInputTokens } from "../../src/canonical/usage";
+import { StreamAccumulator, fold, unfold } from "../../src/canonical/accumulator.ts";
+import { GatewayError, toGatewayError } from "../../src/canonical/error.ts";
+import { editItem, hasSeal, unseal, readNativeItem, readNativeMessage } from "../../src/canonical/native.ts";
+import { budgetOf, nearestEffort } from "../../src/canonical/reasoning.ts";
+import { findLongestKnownPrefix, hashAfter, hashTurn, ROOT } from "../../src/canonical/turn-hash.ts";
+import type { Block, Message, ModelResponse, Native } from "../../src/canonical/types.ts";
+import { computeCostMicros, sumInputTokens } from "../../src/canonical/usage.ts";
 
 const text = fc.string({ unit: "grapheme", minLength: 1 });
 const native = fc.option(

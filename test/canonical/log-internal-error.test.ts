@@ -1,5 +1,5 @@
 import { afterEach, expect, it, vi } from "vitest";
-import { logInternalError } from "../../src/canonical/log-internal-error";
+import { logInternalError } from "../../src/canonical/log-internal-error.ts";
 
 afterEach(() => vi.restoreAllMocks());
 

@@ -1,11 +1,11 @@
 import { describe, expect, it } from "vitest";
-import { hashToolId, joinResults, pairResults } from "../../src/canonical/tool-results";
-import type { Message, ToolCall, ToolResult } from "../../src/canonical/types";
-import { gemini } from "../../src/dialects/gemini/index";
-import { DIALECTS } from "../../src/dialects/index";
-import { openaiChat } from "../../src/dialects/openai-chat/index";
-import { decodeItems } from "../../src/session/history/decode";
-import type { Json, JsonObject } from "../../src/wire/json";
+import { hashToolId, joinResults, pairResults } from "../../src/canonical/tool-results.ts";
+import type { Message, ToolCall, ToolResult } from "../../src/canonical/types.ts";
+import { gemini } from "../../src/dialects/gemini/index.ts";
+import { DIALECTS } from "../../src/dialects/index.ts";
+import { openaiChat } from "../../src/dialects/openai-chat/index.ts";
+import { decodeItems } from "../../src/session/history/decode.ts";
+import type { Json, JsonObject } from "../../src/wire/json.ts";
 
 const call = (id: string, name = "look", own: Partial<ToolCall> = {}): ToolCall => ({
   kind: "tool_call",

@@ -1,11 +1,11 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import { fold } from "../../src/canonical/accumulator";
-import { hashTurn } from "../../src/canonical/turn-hash";
-import { DIALECTS } from "../../src/dialects/index";
-import { decodeSse, type SseEvent } from "../../src/wire/sse";
-import { hashCorpus, hashFixtures, type HashList, type TurnCode } from "../support/recorded-turns";
+import { fold } from "../../src/canonical/accumulator.ts";
+import { hashTurn } from "../../src/canonical/turn-hash.ts";
+import { DIALECTS } from "../../src/dialects/index.ts";
+import { decodeSse, type SseEvent } from "../../src/wire/sse.ts";
+import { hashCorpus, hashFixtures, type HashList, type TurnCode } from "../support/recorded-turns.ts";
 
 const written = JSON.parse(readFileSync(join(import.meta.dirname, "../fixtures/turn-hashes.json"), "utf8")) as HashList;
 const code: TurnCode<SseEvent> = { dialects: DIALECTS, decodeSse, fold: (events) => fold(events), hash: hashTurn };

@@ -1,13 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { fold } from "../../src/canonical/accumulator";
-import { pairResults } from "../../src/canonical/tool-results";
-import type { Dialect, ModelResponse, ToolCall } from "../../src/canonical/types";
-import { DIALECTS } from "../../src/dialects/index";
-import { openaiChat } from "../../src/dialects/openai-chat/index";
-import { encodeUtf8 } from "../../src/wire/bytes";
-import type { Json, JsonObject } from "../../src/wire/json";
-import { decodeSse, SseSplitter } from "../../src/wire/sse";
+import { fold } from "../../src/canonical/accumulator.ts";
+import { pairResults } from "../../src/canonical/tool-results.ts";
+import type { Dialect, ModelResponse, ToolCall } from "../../src/canonical/types.ts";
+import { DIALECTS } from "../../src/dialects/index.ts";
+import { openaiChat } from "../../src/dialects/openai-chat/index.ts";
+import { encodeUtf8 } from "../../src/wire/bytes.ts";
+import type { Json, JsonObject } from "../../src/wire/json.ts";
+import { decodeSse, SseSplitter } from "../../src/wire/sse.ts";
 
 /** A call of an answer, as far as its provider names it. */
 type Call = { id?: string; name?: string; args: JsonObject };

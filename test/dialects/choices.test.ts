@@ -1,14 +1,14 @@
 import { describe, expect, it } from "vitest";
-import { fold, unfold } from "../../src/canonical/accumulator";
-import type { Alternative, Logprob, ModelResponse } from "../../src/canonical/types";
-import type { WireDialect } from "../../src/dialects/dialect";
-import { gemini } from "../../src/dialects/gemini/index";
-import { native } from "../../src/dialects/native/index";
-import { openaiChat } from "../../src/dialects/openai-chat/index";
-import { openaiResponses } from "../../src/dialects/openai-responses/index";
-import { encodeUtf8 } from "../../src/wire/bytes";
-import { decodeSse } from "../../src/wire/sse";
-import { recordings } from "../support/recordings";
+import { fold, unfold } from "../../src/canonical/accumulator.ts";
+import type { Alternative, Logprob, ModelResponse } from "../../src/canonical/types.ts";
+import type { WireDialect } from "../../src/dialects/dialect.ts";
+import { gemini } from "../../src/dialects/gemini/index.ts";
+import { native } from "../../src/dialects/native/index.ts";
+import { openaiChat } from "../../src/dialects/openai-chat/index.ts";
+import { openaiResponses } from "../../src/dialects/openai-responses/index.ts";
+import { encodeUtf8 } from "../../src/wire/bytes.ts";
+import { decodeSse } from "../../src/wire/sse.ts";
+import { recordings } from "../support/recordings.ts";
 
 const REPLY = { created: 1 };
 

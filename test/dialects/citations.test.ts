@@ -1,11 +1,11 @@
 import { describe, expect, it } from "vitest";
-import { fold, unfold } from "../../src/canonical/accumulator";
-import type { Block, ModelResponse, StreamEvent } from "../../src/canonical/types";
-import type { ReplyContext, WireDialect } from "../../src/dialects/dialect";
-import { DIALECTS } from "../../src/dialects/index";
-import { encodeUtf8 } from "../../src/wire/bytes";
-import type { Json, JsonObject } from "../../src/wire/json";
-import { decodeSse } from "../../src/wire/sse";
+import { fold, unfold } from "../../src/canonical/accumulator.ts";
+import type { Block, ModelResponse, StreamEvent } from "../../src/canonical/types.ts";
+import type { ReplyContext, WireDialect } from "../../src/dialects/dialect.ts";
+import { DIALECTS } from "../../src/dialects/index.ts";
+import { encodeUtf8 } from "../../src/wire/bytes.ts";
+import type { Json, JsonObject } from "../../src/wire/json.ts";
+import { decodeSse } from "../../src/wire/sse.ts";
 
 const { anthropic, gemini } = DIALECTS;
 const chat = DIALECTS["openai-chat"];

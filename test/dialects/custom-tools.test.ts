@@ -1,15 +1,15 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { unfold } from "../../src/canonical/accumulator";
-import { customArguments, CustomInputReader, readCustomInput } from "../../src/canonical/custom-tools";
-import { restoreEvent, restoreResponse } from "../../src/canonical/tool-names";
-import type { Dialect, ModelResponse, StreamEvent } from "../../src/canonical/types";
-import { DIALECTS } from "../../src/dialects/index";
-import { decodeItems } from "../../src/session/history/decode";
-import { listPendingCalls } from "../../src/session/turns";
-import { encodeUtf8 } from "../../src/wire/bytes";
-import { isObject, joinItems, type Json, type JsonObject } from "../../src/wire/json";
-import { decodeSse } from "../../src/wire/sse";
+import { unfold } from "../../src/canonical/accumulator.ts";
+import { customArguments, CustomInputReader, readCustomInput } from "../../src/canonical/custom-tools.ts";
+import { restoreEvent, restoreResponse } from "../../src/canonical/tool-names.ts";
+import type { Dialect, ModelResponse, StreamEvent } from "../../src/canonical/types.ts";
+import { DIALECTS } from "../../src/dialects/index.ts";
+import { decodeItems } from "../../src/session/history/decode.ts";
+import { listPendingCalls } from "../../src/session/turns.ts";
+import { encodeUtf8 } from "../../src/wire/bytes.ts";
+import { isObject, joinItems, type Json, type JsonObject } from "../../src/wire/json.ts";
+import { decodeSse } from "../../src/wire/sse.ts";
 
 const PATCH = '*** Begin Patch\n+ say "hi" \\ \u{1F600}\n*** End Patch\n';
 const GRAMMAR = { syntax: "lark", definition: "start: begin hunk+ end\n" };

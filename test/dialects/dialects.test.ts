@@ -1,13 +1,13 @@
 import { describe, expect, it } from "vitest";
-import { StreamAccumulator, fold, unfold } from "../../src/canonical/accumulator";
-import { hashAfter } from "../../src/canonical/turn-hash";
-import type { Dialect, Message, ModelResponse, StreamEvent } from "../../src/canonical/types";
-import type { ReplyContext, StreamDecoder, WireDialect } from "../../src/dialects/dialect";
-import { DIALECTS } from "../../src/dialects/index";
-import { concatBytes, decodeUtf8, encodeUtf8 } from "../../src/wire/bytes";
-import { isObject, type Json, type JsonObject, tryParseJson } from "../../src/wire/json";
-import { decodeSse, SseSplitter } from "../../src/wire/sse";
-import { type Recording, recordings } from "../support/recordings";
+import { StreamAccumulator, fold, unfold } from "../../src/canonical/accumulator.ts";
+import { hashAfter } from "../../src/canonical/turn-hash.ts";
+import type { Dialect, Message, ModelResponse, StreamEvent } from "../../src/canonical/types.ts";
+import type { ReplyContext, StreamDecoder, WireDialect } from "../../src/dialects/dialect.ts";
+import { DIALECTS } from "../../src/dialects/index.ts";
+import { concatBytes, decodeUtf8, encodeUtf8 } from "../../src/wire/bytes.ts";
+import { isObject, type Json, type JsonObject, tryParseJson } from "../../src/wire/json.ts";
+import { decodeSse, SseSplitter } from "../../src/wire/sse.ts";
+import { type Recording, recordings } from "../support/recordings.ts";
 
 /** The laws every dialect keeps, over its fixtures (and over a whole corpus when `RHONE_CORPUS` names one). */
 for (const dialect of Object.values(DIALECTS)) laws(dialect);

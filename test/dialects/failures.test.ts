@@ -1,18 +1,18 @@
 import { describe, expect, it } from "vitest";
-import { fold } from "../../src/canonical/accumulator";
-import { GatewayError } from "../../src/canonical/error";
-import { findFailure } from "../../src/canonical/failed-answer";
-import type { ModelResponse } from "../../src/canonical/types";
-import { anthropic } from "../../src/dialects/anthropic/index";
-import type { WireDialect } from "../../src/dialects/dialect";
-import { gemini } from "../../src/dialects/gemini/index";
-import { DIALECTS } from "../../src/dialects/index";
-import { openaiChat } from "../../src/dialects/openai-chat/index";
-import { openaiResponses } from "../../src/dialects/openai-responses/index";
-import { StreamReader } from "../../src/gateway/upstream/stream-reader";
-import { encodeUtf8 } from "../../src/wire/bytes";
-import type { Json, JsonObject } from "../../src/wire/json";
-import { decodeSse } from "../../src/wire/sse";
+import { fold } from "../../src/canonical/accumulator.ts";
+import { GatewayError } from "../../src/canonical/error.ts";
+import { findFailure } from "../../src/canonical/failed-answer.ts";
+import type { ModelResponse } from "../../src/canonical/types.ts";
+import { anthropic } from "../../src/dialects/anthropic/index.ts";
+import type { WireDialect } from "../../src/dialects/dialect.ts";
+import { gemini } from "../../src/dialects/gemini/index.ts";
+import { DIALECTS } from "../../src/dialects/index.ts";
+import { openaiChat } from "../../src/dialects/openai-chat/index.ts";
+import { openaiResponses } from "../../src/dialects/openai-responses/index.ts";
+import { StreamReader } from "../../src/gateway/upstream/stream-reader.ts";
+import { encodeUtf8 } from "../../src/wire/bytes.ts";
+import type { Json, JsonObject } from "../../src/wire/json.ts";
+import { decodeSse } from "../../src/wire/sse.ts";
 
 /** An answer of one wire with this finish reason: whole, and as a stream. */
 type Answers = { wire: WireDialect; whole: (reason: Json, text: string) => Json; stream: (whole: Json) => Json[] };

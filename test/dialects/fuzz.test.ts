@@ -1,13 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { GatewayError } from "../../src/canonical/error";
-import type { StreamEvent } from "../../src/canonical/types";
-import type { WireDialect } from "../../src/dialects/dialect";
-import { DIALECTS } from "../../src/dialects/index";
-import { encodeUtf8 } from "../../src/wire/bytes";
-import { isObject, type Json } from "../../src/wire/json";
-import { decodeSse } from "../../src/wire/sse";
-import { recordings } from "../support/recordings";
+import { GatewayError } from "../../src/canonical/error.ts";
+import type { StreamEvent } from "../../src/canonical/types.ts";
+import type { WireDialect } from "../../src/dialects/dialect.ts";
+import { DIALECTS } from "../../src/dialects/index.ts";
+import { encodeUtf8 } from "../../src/wire/bytes.ts";
+import { isObject, type Json } from "../../src/wire/json.ts";
+import { decodeSse } from "../../src/wire/sse.ts";
+import { recordings } from "../support/recordings.ts";
 
 /** Recordings with something wrong in them: decoders and encoders may refuse, and nothing else. */
 const RUNS = { numRuns: Number(process.env.RHONE_FUZZ_RUNS ?? 300) };

@@ -1,11 +1,11 @@
 import { describe, expect, it } from "vitest";
-import { StreamAccumulator } from "../../src/canonical/accumulator";
-import type { StreamEvent } from "../../src/canonical/types";
-import type { WireDialect } from "../../src/dialects/dialect";
-import { DIALECTS } from "../../src/dialects/index";
-import { encodeUtf8 } from "../../src/wire/bytes";
-import { decodeSse, type SseEvent } from "../../src/wire/sse";
-import { recordings } from "../support/recordings";
+import { StreamAccumulator } from "../../src/canonical/accumulator.ts";
+import type { StreamEvent } from "../../src/canonical/types.ts";
+import type { WireDialect } from "../../src/dialects/dialect.ts";
+import { DIALECTS } from "../../src/dialects/index.ts";
+import { encodeUtf8 } from "../../src/wire/bytes.ts";
+import { decodeSse, type SseEvent } from "../../src/wire/sse.ts";
+import { recordings } from "../support/recordings.ts";
 
 const MALFORMED = [
   "data: {nonsense\n\n",

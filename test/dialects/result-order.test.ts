@@ -1,10 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { moveResultsToCalls } from "../../src/canonical/result-order";
-import type { Block, Message } from "../../src/canonical/types";
-import type { WireDialect } from "../../src/dialects/dialect";
-import { DIALECTS } from "../../src/dialects/index";
-import { isObject, type Json, type JsonObject } from "../../src/wire/json";
+import { moveResultsToCalls } from "../../src/canonical/result-order.ts";
+import type { Block, Message } from "../../src/canonical/types.ts";
+import type { WireDialect } from "../../src/dialects/dialect.ts";
+import { DIALECTS } from "../../src/dialects/index.ts";
+import { isObject, type Json, type JsonObject } from "../../src/wire/json.ts";
 
 const IMAGE = "data:image/png;base64,aGk=";
 

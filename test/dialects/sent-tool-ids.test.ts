@@ -1,9 +1,9 @@
 import { expect, it } from "vitest";
-import type { Message } from "../../src/canonical/types";
-import { anthropic } from "../../src/dialects/anthropic/index";
-import { openaiChat } from "../../src/dialects/openai-chat/index";
-import { openaiResponses } from "../../src/dialects/openai-responses/index";
-import type { Json } from "../../src/wire/json";
+import type { Message } from "../../src/canonical/types.ts";
+import { anthropic } from "../../src/dialects/anthropic/index.ts";
+import { openaiChat } from "../../src/dialects/openai-chat/index.ts";
+import { openaiResponses } from "../../src/dialects/openai-responses/index.ts";
+import type { Json } from "../../src/wire/json.ts";
 
 const ITEMS = {
   anthropic: (id: string) => ({ role: "user", content: [{ type: "tool_result", tool_use_id: id, content: "sunny" }] }),

@@ -3,12 +3,12 @@ import { join } from "node:path";
 import { Validator } from "@cfworker/json-schema";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
-import type { EncodeTarget, WireDialect } from "../../src/dialects/dialect";
-import { DIALECTS } from "../../src/dialects/index";
-import { BUILTIN_PROVIDERS } from "../../src/providers/builtin";
-import { SURFACES } from "../../src/surfaces/index";
-import { isObject, type Json, type JsonObject } from "../../src/wire/json";
-import { recordings } from "../support/recordings";
+import type { EncodeTarget, WireDialect } from "../../src/dialects/dialect.ts";
+import { DIALECTS } from "../../src/dialects/index.ts";
+import { BUILTIN_PROVIDERS } from "../../src/providers/builtin.ts";
+import { SURFACES } from "../../src/surfaces/index.ts";
+import { isObject, type Json, type JsonObject } from "../../src/wire/json.ts";
+import { recordings } from "../support/recordings.ts";
 
 /**
  * What the gateway says on a wire is what the maker's own document takes. They are large and not ours to pass on:

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { anthropic } from "../../src/dialects/anthropic/index";
-import { openaiChat } from "../../src/dialects/openai-chat/index";
-import type { Json, JsonObject } from "../../src/wire/json";
+import { anthropic } from "../../src/dialects/anthropic/index.ts";
+import { openaiChat } from "../../src/dialects/openai-chat/index.ts";
+import type { Json, JsonObject } from "../../src/wire/json.ts";
 
 const HOME = { dialect: anthropic.id, model: "m" } as const;
 

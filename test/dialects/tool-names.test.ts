@@ -1,11 +1,11 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { fitToolName, restoreResponse, type ToolRules } from "../../src/canonical/tool-names";
-import type { Dialect, Message } from "../../src/canonical/types";
-import { DIALECTS } from "../../src/dialects/index";
-import { decodeItems } from "../../src/session/history/decode";
-import { listPendingCalls } from "../../src/session/turns";
-import { joinItems, type Json, type JsonObject } from "../../src/wire/json";
+import { fitToolName, restoreResponse, type ToolRules } from "../../src/canonical/tool-names.ts";
+import type { Dialect, Message } from "../../src/canonical/types.ts";
+import { DIALECTS } from "../../src/dialects/index.ts";
+import { decodeItems } from "../../src/session/history/decode.ts";
+import { listPendingCalls } from "../../src/session/turns.ts";
+import { joinItems, type Json, type JsonObject } from "../../src/wire/json.ts";
 
 const LONG = `mcp__server__${"x".repeat(140)}`;
 const NAMES = ["get_weather", "files.read:v2", "1st", "größe", "a b", LONG, `${LONG}y`, "a-b"];

@@ -1,9 +1,9 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { ROOT } from "../support/source";
-import { readTopics, type RowKind, translate } from "../support/translation";
-import { renderTopics } from "../support/translation-page";
+import { ROOT } from "../support/source.ts";
+import { renderTopics } from "../support/translation-page.ts";
+import { readTopics, type RowKind, translate } from "../support/translation.ts";
 
 const topics = readTopics().map(([, topic]) => topic);
 

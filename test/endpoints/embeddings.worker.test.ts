@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { errorOf } from "../support/worker/client";
-import { asked, mirrored, recordOf, type Said, send } from "../support/worker/endpoint-client";
+import { errorOf } from "../support/worker/client.ts";
+import { asked, mirrored, recordOf, type Said, send } from "../support/worker/endpoint-client.ts";
 
 describe("embeddings", () => {
   type List = { data: { embedding: number[] | string }[]; usage?: Said };

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import { ask, network, type Said, withNetwork } from "../support/worker/network";
+import { ask, network, type Said, withNetwork } from "../support/worker/network.ts";
 
 withNetwork();
 

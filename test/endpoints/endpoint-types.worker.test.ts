@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { recordOf, send } from "../support/worker/endpoint-client";
+import { recordOf, send } from "../support/worker/endpoint-client.ts";
 
 afterEach(() => vi.restoreAllMocks());
 

@@ -1,16 +1,16 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { countsImages, decodeUsage, AnswerScanner } from "../../src/endpoints/answer-scan";
-import { decodeChat, encodePrompt } from "../../src/endpoints/completions";
+import { countsImages, decodeUsage, AnswerScanner } from "../../src/endpoints/answer-scan.ts";
+import { decodeChat, encodePrompt } from "../../src/endpoints/completions.ts";
 import {
   encodeFloats,
   decodeFromGemini,
   decodeFromOpenai,
   encodeForGemini,
   encodeForOpenai,
-} from "../../src/endpoints/embeddings-format";
-import { concatBytes, decodeUtf8, encodeUtf8 } from "../../src/wire/bytes";
-import { boundaryOf, type FormField, FieldFinder, replaceField } from "../../src/wire/multipart";
+} from "../../src/endpoints/embeddings-format.ts";
+import { concatBytes, decodeUtf8, encodeUtf8 } from "../../src/wire/bytes.ts";
+import { boundaryOf, type FormField, FieldFinder, replaceField } from "../../src/wire/multipart.ts";
 
 /** A form as clients write it; the file holds what looks like a boundary and is none. */
 const FILE = 'RIFF\r\n--bound\r\n--boundar\u0000name="model"\r\n\r\nnot-this';

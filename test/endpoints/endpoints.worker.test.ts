@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 import { describe, expect, it } from "vitest";
-import { noise } from "../fake/endpoints";
-import { errorOf, eventsOf, get, request } from "../support/worker/client";
-import { asked, mirrored, recordOf, type Said, send, VERSION, WORDS } from "../support/worker/endpoint-client";
+import { noise } from "../fake/endpoints.ts";
+import { errorOf, eventsOf, get, request } from "../support/worker/client.ts";
+import { asked, mirrored, recordOf, type Said, send, VERSION, WORDS } from "../support/worker/endpoint-client.ts";
 
 describe("a request that is relayed", () => {
   it.each([

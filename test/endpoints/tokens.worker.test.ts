@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { get } from "../support/worker/client";
-import { asked, mirrored, send, VERSION, WORDS } from "../support/worker/endpoint-client";
+import { get } from "../support/worker/client.ts";
+import { asked, mirrored, send, VERSION, WORDS } from "../support/worker/endpoint-client.ts";
 
 describe("a count of tokens", () => {
   const gemini = { contents: [{ role: "user", parts: [{ text: "one two three" }] }] };

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { decodeSse } from "../../src/wire/sse";
-import { request } from "../support/worker/client";
+import { decodeSse } from "../../src/wire/sse.ts";
+import { request } from "../support/worker/client.ts";
 
 type Body = Record<string, unknown>;
 const PATCH = '*** Begin Patch\n+ "é"\n*** End Patch';

@@ -1,8 +1,8 @@
 import { evictDurableObject, listDurableObjectIds, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
-import { ADMIN_KEY_ID, DEFAULT_ORG } from "../../src/keys/authenticate";
-import { chat, errorOf, KEY, post, request, user } from "../support/worker/client";
+import { ADMIN_KEY_ID, DEFAULT_ORG } from "../../src/keys/authenticate.ts";
+import { chat, errorOf, KEY, post, request, user } from "../support/worker/client.ts";
 
 type Said = Record<string, unknown>;
 type Headers = Record<string, string>;

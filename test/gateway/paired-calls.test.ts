@@ -1,19 +1,19 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { pairResults } from "../../src/canonical/tool-results";
-import { hashTurn, ROOT } from "../../src/canonical/turn-hash";
-import type { Message } from "../../src/canonical/types";
-import { DIALECTS } from "../../src/dialects/index";
-import { fillMissingResults } from "../../src/gateway/missing-results";
-import { pairWithHistory } from "../../src/gateway/paired-results";
-import { toInputStep } from "../../src/gateway/reply/settle";
-import { encodeBody, spliceBody } from "../../src/gateway/request-body";
-import { decodeItems } from "../../src/session/history/decode";
-import { listPendingCalls, type Turn, type WireItems } from "../../src/session/turns";
-import { SURFACES } from "../../src/surfaces/index";
-import { parseRequest, readMembers } from "../../src/surfaces/request";
-import type { JsonObject } from "../../src/wire/json";
-import { type Answer, type Call, FORMS, ID_STYLES, idsAt, pairsOf, type Wire, WIRES } from "../support/tool-wires";
+import { pairResults } from "../../src/canonical/tool-results.ts";
+import { hashTurn, ROOT } from "../../src/canonical/turn-hash.ts";
+import type { Message } from "../../src/canonical/types.ts";
+import { DIALECTS } from "../../src/dialects/index.ts";
+import { fillMissingResults } from "../../src/gateway/missing-results.ts";
+import { pairWithHistory } from "../../src/gateway/paired-results.ts";
+import { toInputStep } from "../../src/gateway/reply/settle.ts";
+import { encodeBody, spliceBody } from "../../src/gateway/request-body.ts";
+import { decodeItems } from "../../src/session/history/decode.ts";
+import { listPendingCalls, type Turn, type WireItems } from "../../src/session/turns.ts";
+import { SURFACES } from "../../src/surfaces/index.ts";
+import { parseRequest, readMembers } from "../../src/surfaces/request.ts";
+import type { JsonObject } from "../../src/wire/json.ts";
+import { type Answer, type Call, FORMS, ID_STYLES, idsAt, pairsOf, type Wire, WIRES } from "../support/tool-wires.ts";
 
 const turns = fc.array(
   fc.record({

@@ -1,7 +1,7 @@
 import { evictAllDurableObjects } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
-import { chat, request, user } from "../support/worker/client";
-import { type Body, CHAT_TOOLS, LOOPS, pairsIn, READERS } from "../support/worker/tool-pairs";
+import { chat, request, user } from "../support/worker/client.ts";
+import { type Body, CHAT_TOOLS, LOOPS, pairsIn, READERS } from "../support/worker/tool-pairs.ts";
 
 type Session = { session_id: string };
 type Content = { role: string; parts: Record<string, unknown>[] };

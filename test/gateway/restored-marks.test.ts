@@ -1,14 +1,14 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { Lifetime } from "../../src/canonical/cache-marks";
-import { DIALECTS } from "../../src/dialects/index";
-import { selectMarks } from "../../src/dialects/mark-limit";
-import { encodeBody, spliceBody } from "../../src/gateway/request-body";
-import type { Context } from "../../src/session/session";
-import type { WireItems } from "../../src/session/turns";
-import { SURFACES, type SurfaceId } from "../../src/surfaces/index";
-import { type ParsedRequest, parseRequest, readMembers } from "../../src/surfaces/request";
-import { isObject, type Json, joinItems, type JsonObject, parseJson } from "../../src/wire/json";
+import type { Lifetime } from "../../src/canonical/cache-marks.ts";
+import { DIALECTS } from "../../src/dialects/index.ts";
+import { selectMarks } from "../../src/dialects/mark-limit.ts";
+import { encodeBody, spliceBody } from "../../src/gateway/request-body.ts";
+import type { Context } from "../../src/session/session.ts";
+import type { WireItems } from "../../src/session/turns.ts";
+import { SURFACES, type SurfaceId } from "../../src/surfaces/index.ts";
+import { type ParsedRequest, parseRequest, readMembers } from "../../src/surfaces/request.ts";
+import { isObject, type Json, joinItems, type JsonObject, parseJson } from "../../src/wire/json.ts";
 
 type Marked = { text: string; cache?: Lifetime };
 

@@ -1,7 +1,7 @@
 import { evictAllDurableObjects } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
-import { chat, contents, post, request, sent, user } from "../support/worker/client";
-import { type Body, call, CHAT_TOOLS, LOOPS, pairsIn, READERS } from "../support/worker/tool-pairs";
+import { chat, contents, post, request, sent, user } from "../support/worker/client.ts";
+import { type Body, call, CHAT_TOOLS, LOOPS, pairsIn, READERS } from "../support/worker/tool-pairs.ts";
 
 const FORMS = [
   ["chat", false, "stateful"],

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { stepsOf } from "../fake/loop";
-import { get, request } from "../support/worker/client";
+import { stepsOf } from "../fake/loop.ts";
+import { get, request } from "../support/worker/client.ts";
 
 type Json = ReturnType<typeof JSON.parse>;
 

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { get, request } from "../support/worker/client";
+import { get, request } from "../support/worker/client.ts";
 
 type Json = ReturnType<typeof JSON.parse>;
 

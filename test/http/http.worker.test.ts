@@ -1,10 +1,10 @@
 import { createExecutionContext } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
-import { readText } from "../../src/surfaces/body";
-import { toByteStream } from "../../src/wire/bytes";
-import worker from "../../src/worker";
-import { chat, errorOf, get, KEY, post, request, user } from "../support/worker/client";
+import { readText } from "../../src/surfaces/body.ts";
+import { toByteStream } from "../../src/wire/bytes.ts";
+import worker from "../../src/worker.ts";
+import { chat, errorOf, get, KEY, post, request, user } from "../support/worker/client.ts";
 
 describe("a method that a path does not have", () => {
   it.each([

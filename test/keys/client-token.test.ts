@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { type Claims, issueToken, readToken, TOKEN_SCOPES } from "../../src/keys/client-token";
+import { type Claims, issueToken, readToken, TOKEN_SCOPES } from "../../src/keys/client-token.ts";
 
 const claims: fc.Arbitrary<Claims> = fc.record({
   org: fc.string(),

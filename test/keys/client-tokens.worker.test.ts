@@ -1,7 +1,7 @@
 import { env } from "cloudflare:workers";
 import { expect, it, vi } from "vitest";
-import { issueToken } from "../../src/keys/client-token";
-import { chat, KEY, post, request, user } from "../support/worker/client";
+import { issueToken } from "../../src/keys/client-token.ts";
+import { chat, KEY, post, request, user } from "../support/worker/client.ts";
 
 type Given = { token: string; scopes: string[]; expires_at: string; session_id: string };
 

@@ -3,8 +3,8 @@ import { env } from "cloudflare:workers";
 import { eq } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
 import { expect, it } from "vitest";
-import { auditEvents } from "../../src/store/schema";
-import { KEY, request } from "../support/worker/client";
+import { auditEvents } from "../../src/store/schema.ts";
+import { KEY, request } from "../support/worker/client.ts";
 
 const SECRET = "sk-brought-by-research-1234";
 

@@ -2,8 +2,8 @@ import { env } from "cloudflare:workers";
 import { eq } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
 import { describe, expect, it, vi } from "vitest";
-import { auditEvents } from "../../src/store/schema";
-import { KEY, request } from "../support/worker/client";
+import { auditEvents } from "../../src/store/schema.ts";
+import { KEY, request } from "../support/worker/client.ts";
 
 type Said = Record<string, unknown>;
 type Made = { id: string; secret: string } & Said;

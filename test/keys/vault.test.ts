@@ -1,8 +1,8 @@
 import { expect, it } from "vitest";
-import { findPeriodEnd, findFirstDay } from "../../src/keys/budget/periods";
-import { containsRange, isRange } from "../../src/keys/ip-ranges";
-import { coversModel } from "../../src/keys/policy";
-import { isEncryptedWith, encrypt, decrypt, parseVaultKeys } from "../../src/keys/vault";
+import { findPeriodEnd, findFirstDay } from "../../src/keys/budget/periods.ts";
+import { containsRange, isRange } from "../../src/keys/ip-ranges.ts";
+import { coversModel } from "../../src/keys/policy.ts";
+import { isEncryptedWith, encrypt, decrypt, parseVaultKeys } from "../../src/keys/vault.ts";
 
 const keyText = (fill: number): string => Buffer.alloc(32, fill).toString("base64");
 

@@ -1,10 +1,10 @@
 import { evictAllDurableObjects, listDurableObjectIds, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { expect, it, vi } from "vitest";
-import { findCall } from "../../src/store/records";
-import { objectIdIn } from "../../src/wire/id";
-import type { JournalObject } from "../../src/worker";
-import { type Answer, chat, get, post, request, user } from "../support/worker/client";
+import { findCall } from "../../src/store/records.ts";
+import { objectIdIn } from "../../src/wire/id.ts";
+import type { JournalObject } from "../../src/worker.ts";
+import { type Answer, chat, get, post, request, user } from "../support/worker/client.ts";
 
 const stateless = { context_mode: "stateless" };
 const say = (more: object = {}): Promise<Answer> => chat({ messages: [user("one")], rhone: stateless, ...more });

@@ -1,7 +1,7 @@
 import { expect, it, vi } from "vitest";
-import { Capacity } from "../../src/platform/capacity";
-import { readText } from "../../src/surfaces/body";
-import { encodeUtf8 } from "../../src/wire/bytes";
+import { Capacity } from "../../src/platform/capacity.ts";
+import { readText } from "../../src/surfaces/body.ts";
+import { encodeUtf8 } from "../../src/wire/bytes.ts";
 
 const full = expect.objectContaining({ status: 503, retryAfterSeconds: 1 });
 

@@ -1,8 +1,8 @@
 import { createExecutionContext, waitOnExecutionContext } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
-import { handle } from "../../src/http/app";
-import { KEY } from "../support/worker/client";
+import { handle } from "../../src/http/app.ts";
+import { KEY } from "../support/worker/client.ts";
 
 /**
  * A host without a built-in row, added as docs/providers.md describes: a row in the settings, and a fixture with a

@@ -1,13 +1,13 @@
 import { expect, it } from "vitest";
-import type { Dialect } from "../../src/canonical/types";
-import { computeCostMicros } from "../../src/canonical/usage";
-import { decodeUsage as anthropic } from "../../src/dialects/anthropic/usage";
-import { decodeUsage as gemini } from "../../src/dialects/gemini/usage";
-import { decodeUsage as openaiChat } from "../../src/dialects/openai-chat/usage";
-import { decodeUsage as openaiResponses } from "../../src/dialects/openai-responses/usage";
-import { loadPrices } from "../../src/providers/prices";
-import { readProviders } from "../../src/providers/registry";
-import type { JsonObject } from "../../src/wire/json";
+import type { Dialect } from "../../src/canonical/types.ts";
+import { computeCostMicros } from "../../src/canonical/usage.ts";
+import { decodeUsage as anthropic } from "../../src/dialects/anthropic/usage.ts";
+import { decodeUsage as gemini } from "../../src/dialects/gemini/usage.ts";
+import { decodeUsage as openaiChat } from "../../src/dialects/openai-chat/usage.ts";
+import { decodeUsage as openaiResponses } from "../../src/dialects/openai-responses/usage.ts";
+import { loadPrices } from "../../src/providers/prices.ts";
+import { readProviders } from "../../src/providers/registry.ts";
+import type { JsonObject } from "../../src/wire/json.ts";
 
 const DECODE = { "openai-chat": openaiChat, "openai-responses": openaiResponses, anthropic, gemini, native: undefined };
 

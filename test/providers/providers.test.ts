@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { decodeFrame, encodeFrame, type AwsEventFrame, FrameSplitter } from "../../src/providers/aws-event-stream";
-import { loadCatalogue } from "../../src/providers/catalogue";
-import { toSse } from "../../src/providers/clouds";
-import { isConfigured, readProviders, listSettingNames } from "../../src/providers/registry";
-import { locate } from "../../src/routing/locate";
-import { concatBytes, encodeUtf8 } from "../../src/wire/bytes";
+import { decodeFrame, encodeFrame, type AwsEventFrame, FrameSplitter } from "../../src/providers/aws-event-stream.ts";
+import { loadCatalogue } from "../../src/providers/catalogue.ts";
+import { toSse } from "../../src/providers/clouds.ts";
+import { isConfigured, readProviders, listSettingNames } from "../../src/providers/registry.ts";
+import { locate } from "../../src/routing/locate.ts";
+import { concatBytes, encodeUtf8 } from "../../src/wire/bytes.ts";
 
 const chunk = (event: object): AwsEventFrame => ({
   headers: { ":event-type": "chunk", ":content-type": "application/json", ":message-type": "event" },

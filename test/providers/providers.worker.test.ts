@@ -1,9 +1,9 @@
 import { createHash, createHmac, createVerify, generateKeyPairSync } from "node:crypto";
 import { describe, expect, it } from "vitest";
-import { encodeFrame } from "../../src/providers/aws-event-stream";
-import { concatBytes, encodeUtf8 } from "../../src/wire/bytes";
-import { decodeSse } from "../../src/wire/sse";
-import { ask, network, type Said, withNetwork } from "../support/worker/network";
+import { encodeFrame } from "../../src/providers/aws-event-stream.ts";
+import { concatBytes, encodeUtf8 } from "../../src/wire/bytes.ts";
+import { decodeSse } from "../../src/wire/sse.ts";
+import { ask, network, type Said, withNetwork } from "../support/worker/network.ts";
 
 /** Every provider's exact request. */
 withNetwork();

@@ -1,11 +1,11 @@
 import { describe, expect, it } from "vitest";
-import { GatewayError } from "../../src/canonical/error";
-import { Breakers } from "../../src/routing/breaker";
-import { DEFAULT_POLICY } from "../../src/routing/config";
-import { failOver, type FailoverPlan, type FailoverServices, type AttemptFn } from "../../src/routing/failover";
-import { targetKeyOf, type Target } from "../../src/routing/locate";
-import type { Attempt } from "../../src/store/records";
-import { at, broken, failed, silent, tooLong } from "../support/targets";
+import { GatewayError } from "../../src/canonical/error.ts";
+import { Breakers } from "../../src/routing/breaker.ts";
+import { DEFAULT_POLICY } from "../../src/routing/config.ts";
+import { failOver, type FailoverPlan, type FailoverServices, type AttemptFn } from "../../src/routing/failover.ts";
+import { targetKeyOf, type Target } from "../../src/routing/locate.ts";
+import type { Attempt } from "../../src/store/records.ts";
+import { at, broken, failed, silent, tooLong } from "../support/targets.ts";
 
 /** A world in which time passes only when somebody waits for it. */
 function world(script: (target: Target, count: number, now: number) => GatewayError | "ok" | number) {

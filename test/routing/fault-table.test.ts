@@ -1,12 +1,12 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import { readConfig } from "../../src/routing/config";
-import { FAULTS as SCRIPTED } from "../fake/faults";
-import { FAULTS as ON_SOCKETS } from "../fake/wire";
-import { renderFaults } from "../support/faults/page";
-import { expectOutcome, FAULTS, faultsOf, FORMS } from "../support/faults/table";
-import { ROOT } from "../support/source";
+import { readConfig } from "../../src/routing/config.ts";
+import { FAULTS as SCRIPTED } from "../fake/faults.ts";
+import { FAULTS as ON_SOCKETS } from "../fake/wire.ts";
+import { renderFaults } from "../support/faults/page.ts";
+import { expectOutcome, FAULTS, faultsOf, FORMS } from "../support/faults/table.ts";
+import { ROOT } from "../support/source.ts";
 
 /** Without a provider: nobody listens, or the runtime's network stands in for it. */
 const UNSCRIPTED = new Set(["refused", "none"]);

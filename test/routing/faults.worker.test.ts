@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { type CallRecord, differences, type Observed, runTasks } from "../support/faults/check";
-import { readAnswer, SURFACES, toRequest } from "../support/faults/surfaces";
+import { type CallRecord, differences, type Observed, runTasks } from "../support/faults/check.ts";
+import { readAnswer, SURFACES, toRequest } from "../support/faults/surfaces.ts";
 import {
   expectOutcome,
   type Fault,
@@ -11,9 +11,9 @@ import {
   nameOf,
   RETRIES,
   toRouting,
-} from "../support/faults/table";
-import { COUNTED, targetsOf, toName } from "../support/faults/targets";
-import { get, KEY, request } from "../support/worker/client";
+} from "../support/faults/table.ts";
+import { COUNTED, targetsOf, toName } from "../support/faults/targets.ts";
+import { get, KEY, request } from "../support/worker/client.ts";
 
 /**
  * Every fault of `test/support/faults/table.ts` on every surface: streamed and whole, with and without a session, a

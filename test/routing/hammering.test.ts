@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { Breakers, type BreakerStore, LOCAL_ONLY } from "../../src/routing/breaker";
+import { Breakers, type BreakerStore, LOCAL_ONLY } from "../../src/routing/breaker.ts";
 
 /**
  * How often a dead target is asked by a deployment of many isolates. Time is a number here; calls arrive evenly, each at

@@ -1,12 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { GatewayError } from "../../src/canonical/error";
-import type { Provider } from "../../src/providers/provider";
-import { findCandidates, rankTargets, type Candidate, type Ranking } from "../../src/routing/candidates";
-import { ConfigError, DEFAULT_POLICY, readConfig } from "../../src/routing/config";
-import { targetKeyOf, type Target } from "../../src/routing/locate";
-import { verdictOf, retryDelay } from "../../src/routing/retry";
-import { at, broken, failed, providers, silent, tooLong } from "../support/targets";
+import { GatewayError } from "../../src/canonical/error.ts";
+import type { Provider } from "../../src/providers/provider.ts";
+import { findCandidates, rankTargets, type Candidate, type Ranking } from "../../src/routing/candidates.ts";
+import { ConfigError, DEFAULT_POLICY, readConfig } from "../../src/routing/config.ts";
+import { targetKeyOf, type Target } from "../../src/routing/locate.ts";
+import { verdictOf, retryDelay } from "../../src/routing/retry.ts";
+import { at, broken, failed, providers, silent, tooLong } from "../support/targets.ts";
 
 const candidate = (id: string, more: Partial<Candidate> = {}): Candidate => ({
   target: at(id),

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
-import { createRouter } from "../../src/routing/router";
-import { errorOf, get, post, user } from "../support/worker/client";
+import { createRouter } from "../../src/routing/router.ts";
+import { errorOf, get, post, user } from "../support/worker/client.ts";
 
 const say = { messages: [user("x")], rhone: { context_mode: "stateless" } };
 

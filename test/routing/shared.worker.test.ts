@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
-import { cacheBreakers } from "../../src/platform/shared-breakers";
-import { Breakers } from "../../src/routing/breaker";
+import { cacheBreakers } from "../../src/platform/shared-breakers.ts";
+import { Breakers } from "../../src/routing/breaker.ts";
 
 const COOLDOWN = { failures: 3, seconds: 30 };
 const why = { code: "provider.unavailable", message: "down" } as const;

@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import { lockState } from "../../scripts/local/state-lock";
+import { lockState } from "../../scripts/local/state-lock.ts";
 
 it("lets one gateway at a time have a directory of state, and the next one when that was killed", async () => {
   const dir = mkdtempSync(join(tmpdir(), "rhone-state-lock-"));

@@ -1,8 +1,19 @@
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
-import type { SessionObject } from "../../src/worker";
-import { chat, contents, errorOf, eventsOf, get, objectOf, post, request, sent, user } from "../support/worker/client";
+import type { SessionObject } from "../../src/worker.ts";
+import {
+  chat,
+  contents,
+  errorOf,
+  eventsOf,
+  get,
+  objectOf,
+  post,
+  request,
+  sent,
+  user,
+} from "../support/worker/client.ts";
 
 const alice = { messages: [user("My name is Alice.")] };
 const whatName = [user("What's my name?")];

@@ -1,5 +1,5 @@
 import { afterEach, expect, it, vi } from "vitest";
-import { request, user } from "../support/worker/client";
+import { request, user } from "../support/worker/client.ts";
 
 /** The providers' models that do not answer. */
 let down: string[] = [];

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { chat, contents, errorOf, get, post, request, sent, user } from "../support/worker/client";
+import { chat, contents, errorOf, get, post, request, sent, user } from "../support/worker/client.ts";
 
 const said = { role: "assistant", content: "Said say." };
 const weather = [{ type: "function", function: { name: "get_weather", parameters: { type: "object" } } }];

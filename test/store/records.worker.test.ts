@@ -10,16 +10,16 @@ import { env } from "cloudflare:workers";
 import { eq } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
 import { expect, it, vi } from "vitest";
-import { Alarm } from "../../src/store/alarm";
-import { enqueue as postRecord } from "../../src/store/outbox";
-import { OutboxSender, type PendingRow } from "../../src/store/outbox-sender";
-import { type CallRecord, findCall, upsertRecords } from "../../src/store/records";
-import { calls, runs, sessions } from "../../src/store/schema";
-import type { SessionRecord } from "../../src/store/sessions";
-import type { Sql } from "../../src/store/sql";
-import { Batcher } from "../../src/wire/batcher";
-import worker, { type SessionObject } from "../../src/worker";
-import { chat, get, objectOf, post, request, user } from "../support/worker/client";
+import { Alarm } from "../../src/store/alarm.ts";
+import { OutboxSender, type PendingRow } from "../../src/store/outbox-sender.ts";
+import { enqueue as postRecord } from "../../src/store/outbox.ts";
+import { type CallRecord, findCall, upsertRecords } from "../../src/store/records.ts";
+import { calls, runs, sessions } from "../../src/store/schema.ts";
+import type { SessionRecord } from "../../src/store/sessions.ts";
+import type { Sql } from "../../src/store/sql.ts";
+import { Batcher } from "../../src/wire/batcher.ts";
+import worker, { type SessionObject } from "../../src/worker.ts";
+import { chat, get, objectOf, post, request, user } from "../support/worker/client.ts";
 
 const db = drizzle(env.DB);
 const rowOf = async (id: string): Promise<typeof calls.$inferSelect | undefined> =>

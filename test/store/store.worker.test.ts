@@ -1,9 +1,9 @@
 import { createExecutionContext, createMessageBatch, getQueueResult } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { expect, it } from "vitest";
-import { type CallRecord, findCall, upsertRecords, type StoredRecord } from "../../src/store/records";
-import { findSessionCreatedAt, type SessionRecord } from "../../src/store/sessions";
-import worker from "../../src/worker";
+import { type CallRecord, findCall, upsertRecords, type StoredRecord } from "../../src/store/records.ts";
+import { findSessionCreatedAt, type SessionRecord } from "../../src/store/sessions.ts";
+import worker from "../../src/worker.ts";
 
 const RECORD: CallRecord = {
   id: "call_store",

@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import type { Dialect, Message, StreamEvent } from "../../src/canonical/types";
-import type { Json, JsonObject } from "../../src/wire/json";
-import { type Recording, recordings } from "./recordings";
+import type { Dialect, Message, StreamEvent } from "../../src/canonical/types.ts";
+import type { Json, JsonObject } from "../../src/wire/json.ts";
+import { type Recording, recordings } from "./recordings.ts";
 
 /** What of a version of the code is needed to hash the turns of a recording. `Frame`: a decoded server-sent event. */
 export type TurnCode<Frame> = {

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Dialect } from "../../src/canonical/types";
-import type { Json, JsonObject } from "../../src/wire/json";
+import type { Dialect } from "../../src/canonical/types.ts";
+import type { Json, JsonObject } from "../../src/wire/json.ts";
 
 /** One exchange with a provider, as recorded: the few in `test/fixtures`, or with `RHONE_CORPUS` a whole corpus. */
 export type Recording = {

@@ -1,6 +1,6 @@
-import { GatewayError } from "../../src/canonical/error";
-import { readProviders } from "../../src/providers/registry";
-import type { Target } from "../../src/routing/locate";
+import { GatewayError } from "../../src/canonical/error.ts";
+import { readProviders } from "../../src/providers/registry.ts";
+import type { Target } from "../../src/routing/locate.ts";
 
 const row = (id: string): object => ({ id, dialect: "openai-chat", base_url: `http://${id}.test/v1`, api_key: "k" });
 const ids = ["a", "b", "c"] as const;

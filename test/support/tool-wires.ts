@@ -1,7 +1,7 @@
 import { expect } from "vitest";
-import type { Dialect, Message, ToolCall } from "../../src/canonical/types";
-import { DIALECTS } from "../../src/dialects/index";
-import type { Json, JsonObject } from "../../src/wire/json";
+import type { Dialect, Message, ToolCall } from "../../src/canonical/types.ts";
+import { DIALECTS } from "../../src/dialects/index.ts";
+import type { Json, JsonObject } from "../../src/wire/json.ts";
 
 export type Wire = Exclude<Dialect, "native">;
 export const WIRES: readonly Wire[] = ["openai-chat", "openai-responses", "anthropic", "gemini"];

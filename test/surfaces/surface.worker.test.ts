@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { decodeUtf8, encodeUtf8 } from "../../src/wire/bytes";
-import { decodeSse } from "../../src/wire/sse";
-import { errorOf, eventsOf, get, KEY, post, request, user } from "../support/worker/client";
+import { decodeUtf8, encodeUtf8 } from "../../src/wire/bytes.ts";
+import { decodeSse } from "../../src/wire/sse.ts";
+import { errorOf, eventsOf, get, KEY, post, request, user } from "../support/worker/client.ts";
 
 const say = { model: "fake/say", messages: [user("x")] };
 const stateless = { rhone: { context_mode: "stateless" } };

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
-import type { GatewayError } from "../../src/canonical/error";
-import { SURFACES } from "../../src/surfaces/index";
-import { validate } from "../../src/surfaces/validate";
+import type { GatewayError } from "../../src/canonical/error.ts";
+import { SURFACES } from "../../src/surfaces/index.ts";
+import { validate } from "../../src/surfaces/validate.ts";
 
 function refusal(schema: z.ZodType, value: unknown): string {
   try {

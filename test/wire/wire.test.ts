@@ -1,9 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { concatBytes, decodeUtf8, encodeUtf8 } from "../../src/wire/bytes";
-import { areSecretsEqual, sha256 } from "../../src/wire/hash";
-import { decodeObjectId, newId, createdAtOf, objectIdIn, encodeObjectId, withPrefix } from "../../src/wire/id";
-import { type Json, JsonError, MAX_DEPTH, parseJson, tryParseJson } from "../../src/wire/json";
+import { concatBytes, decodeUtf8, encodeUtf8 } from "../../src/wire/bytes.ts";
+import { areSecretsEqual, sha256 } from "../../src/wire/hash.ts";
+import { decodeObjectId, newId, createdAtOf, objectIdIn, encodeObjectId, withPrefix } from "../../src/wire/id.ts";
+import { type Json, JsonError, MAX_DEPTH, parseJson, tryParseJson } from "../../src/wire/json.ts";
 import {
   appendMember,
   findElements,
@@ -12,8 +12,8 @@ import {
   replaceMember,
   sliceSpan,
   splice,
-} from "../../src/wire/splice";
-import { decodeSse, encodeSse, MAX_EVENT_BYTES, type SseEvent, SseSplitter, withData } from "../../src/wire/sse";
+} from "../../src/wire/splice.ts";
+import { decodeSse, encodeSse, MAX_EVENT_BYTES, type SseEvent, SseSplitter, withData } from "../../src/wire/sse.ts";
 
 const meaning = ({ raw: _, ...rest }: SseEvent): Omit<SseEvent, "raw"> => rest;
 

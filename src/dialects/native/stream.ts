@@ -166,8 +166,8 @@ class CallDecoder implements StreamDecoder {
     this.#isOver = true;
     this.#isFinished = true;
     const { type: _, event_id: __, output: ___, ...envelope } = payload;
-    const kept = messages.flatMap((message) => message ?? []);
-    const finish = decodeFinish(isObject(payload.call) ? payload.call : {}, kept, this.#calls);
+    const received = messages.flatMap((message) => message ?? []);
+    const finish = decodeFinish(isObject(payload.call) ? payload.call : {}, received, this.#calls);
     const items = messages.map((message) => message?.native);
     return [
       ...events,

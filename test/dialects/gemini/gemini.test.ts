@@ -1,11 +1,11 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import type { StreamEvent } from "../../../src/canonical/types";
-import { gemini } from "../../../src/dialects/gemini/index";
-import { encodeUtf8 } from "../../../src/wire/bytes";
-import type { Json } from "../../../src/wire/json";
-import { decodeSse } from "../../../src/wire/sse";
+import type { StreamEvent } from "../../../src/canonical/types.ts";
+import { gemini } from "../../../src/dialects/gemini/index.ts";
+import { encodeUtf8 } from "../../../src/wire/bytes.ts";
+import type { Json } from "../../../src/wire/json.ts";
+import { decodeSse } from "../../../src/wire/sse.ts";
 
 const home = { dialect: "gemini", model: "gemini-3-flash", issuer: "home" } as const;
 

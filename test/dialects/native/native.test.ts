@@ -1,15 +1,15 @@
 import { describe, expect, it } from "vitest";
-import { StreamAccumulator } from "../../../src/canonical/accumulator";
-import { GatewayError } from "../../../src/canonical/error";
-import { hashAfter } from "../../../src/canonical/turn-hash";
-import type { Block, Message, ModelResponse, StreamEvent } from "../../../src/canonical/types";
-import type { WireDialect } from "../../../src/dialects/dialect";
-import { DIALECTS } from "../../../src/dialects/index";
-import { native } from "../../../src/dialects/native/index";
-import { encodeUtf8 } from "../../../src/wire/bytes";
-import { isObject, type Json, type JsonObject } from "../../../src/wire/json";
-import { decodeSse } from "../../../src/wire/sse";
-import { recordings } from "../../support/recordings";
+import { StreamAccumulator } from "../../../src/canonical/accumulator.ts";
+import { GatewayError } from "../../../src/canonical/error.ts";
+import { hashAfter } from "../../../src/canonical/turn-hash.ts";
+import type { Block, Message, ModelResponse, StreamEvent } from "../../../src/canonical/types.ts";
+import type { WireDialect } from "../../../src/dialects/dialect.ts";
+import { DIALECTS } from "../../../src/dialects/index.ts";
+import { native } from "../../../src/dialects/native/index.ts";
+import { encodeUtf8 } from "../../../src/wire/bytes.ts";
+import { isObject, type Json, type JsonObject } from "../../../src/wire/json.ts";
+import { decodeSse } from "../../../src/wire/sse.ts";
+import { recordings } from "../../support/recordings.ts";
 
 /** Blocks hold what any wire can say: what goes through them comes back as it was. */
 const HOME = { dialect: native.id, model: "m" };

@@ -1,11 +1,11 @@
 import { describe, expect, it } from "vitest";
-import { fold, StreamAccumulator } from "../../../src/canonical/accumulator";
-import type { ModelResponse, StreamEvent } from "../../../src/canonical/types";
-import { DIALECTS } from "../../../src/dialects/index";
-import { openaiChat } from "../../../src/dialects/openai-chat/index";
-import { encodeUtf8 } from "../../../src/wire/bytes";
-import type { Json, JsonObject } from "../../../src/wire/json";
-import { decodeSse } from "../../../src/wire/sse";
+import { fold, StreamAccumulator } from "../../../src/canonical/accumulator.ts";
+import type { ModelResponse, StreamEvent } from "../../../src/canonical/types.ts";
+import { DIALECTS } from "../../../src/dialects/index.ts";
+import { openaiChat } from "../../../src/dialects/openai-chat/index.ts";
+import { encodeUtf8 } from "../../../src/wire/bytes.ts";
+import type { Json, JsonObject } from "../../../src/wire/json.ts";
+import { decodeSse } from "../../../src/wire/sse.ts";
 
 /** A delta of a call: position, members of the call, members of its function. */
 const piece = (index: number | undefined, called: JsonObject, members: JsonObject = {}): JsonObject => ({

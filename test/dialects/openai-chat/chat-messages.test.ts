@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
-import { anthropic } from "../../../src/dialects/anthropic/index";
-import { openaiChat } from "../../../src/dialects/openai-chat/index";
-import { openaiResponses } from "../../../src/dialects/openai-responses/index";
+import { anthropic } from "../../../src/dialects/anthropic/index.ts";
+import { openaiChat } from "../../../src/dialects/openai-chat/index.ts";
+import { openaiResponses } from "../../../src/dialects/openai-responses/index.ts";
 
 const HOME = { dialect: openaiChat.id, model: "m" } as const;
 const source = { type: "base64", media_type: "image/png", data: "aGk=" };

@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
-import { EventNumberer } from "../../../src/gateway/output/event-numbers";
-import { concatBytes, decodeUtf8, encodeUtf8 } from "../../../src/wire/bytes";
-import { decodeSse } from "../../../src/wire/sse";
+import { EventNumberer } from "../../../src/gateway/output/event-numbers.ts";
+import { concatBytes, decodeUtf8, encodeUtf8 } from "../../../src/wire/bytes.ts";
+import { decodeSse } from "../../../src/wire/sse.ts";
 
 const numbered = (text: string): { told: string; ids: (string | undefined)[]; data: (string | undefined)[] } => {
   const tally = new EventNumberer(true);

@@ -1,9 +1,9 @@
 import { DatabaseSync } from "node:sqlite";
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { ByteLog, BYTE_LOG_SCHEMA } from "../../../src/session/stream/byte-log";
-import type { Sql } from "../../../src/store/sql";
-import { concatBytes } from "../../../src/wire/bytes";
+import { ByteLog, BYTE_LOG_SCHEMA } from "../../../src/session/stream/byte-log.ts";
+import type { Sql } from "../../../src/store/sql.ts";
+import { concatBytes } from "../../../src/wire/bytes.ts";
 
 /** Rows as a Durable Object gives them. */
 function database(): Sql {

@@ -1,6 +1,6 @@
 import { expect, it, vi } from "vitest";
-import { ClientStream } from "../../../src/gateway/output/client-stream";
-import { ResponsesSocket } from "../../../src/gateway/responses/websocket";
+import { ClientStream } from "../../../src/gateway/output/client-stream.ts";
+import { ResponsesSocket } from "../../../src/gateway/responses/websocket.ts";
 
 it("lets a client go that has stalled, and everyone who waits for it", async () => {
   vi.useFakeTimers();

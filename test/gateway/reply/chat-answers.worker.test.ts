@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { encodeUtf8 } from "../../../src/wire/bytes";
-import { decodeSse } from "../../../src/wire/sse";
-import { get, request, user } from "../../support/worker/client";
+import { encodeUtf8 } from "../../../src/wire/bytes.ts";
+import { decodeSse } from "../../../src/wire/sse.ts";
+import { get, request, user } from "../../support/worker/client.ts";
 
 /** Answers of Chat and Responses hosts that leave out what the wire has, through the runtime. */
 const received: string[] = [];

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { decodeSse } from "../../../src/wire/sse";
-import { get, request, user } from "../../support/worker/client";
+import { decodeSse } from "../../../src/wire/sse.ts";
+import { get, request, user } from "../../support/worker/client.ts";
 
 /** What a client gets when a provider ends its answer with a word for a failure, or breaks off: one error, and one end. */
 const post = (path: string, body: object): Promise<Response> =>

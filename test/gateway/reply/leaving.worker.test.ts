@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from "vitest";
-import { chat, get, KEY, post, request, user } from "../../support/worker/client";
+import { chat, get, KEY, post, request, user } from "../../support/worker/client.ts";
 
 type Entry = { call_id?: string; status?: string };
 

@@ -1,7 +1,7 @@
 import { describe, expect, it, vi } from "vitest";
-import { decodeUtf8, encodeUtf8 } from "../../../src/wire/bytes";
-import { decodeSse } from "../../../src/wire/sse";
-import { get, KEY, request } from "../../support/worker/client";
+import { decodeUtf8, encodeUtf8 } from "../../../src/wire/bytes.ts";
+import { decodeSse } from "../../../src/wire/sse.ts";
+import { get, KEY, request } from "../../support/worker/client.ts";
 
 /** Costs of 12 tokens in at 1 and 5 out at 2, as the scripted provider counts them. Micro-dollars. */
 const COST = 22;

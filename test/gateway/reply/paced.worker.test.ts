@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
-import { concatBytes, decodeUtf8, toByteStream } from "../../../src/wire/bytes";
-import { createPacedReader } from "../../../src/wire/tee";
+import { concatBytes, decodeUtf8, toByteStream } from "../../../src/wire/bytes.ts";
+import { createPacedReader } from "../../../src/wire/tee.ts";
 
 /** A clock that stands still: whatever comes, comes in quick succession. */
 const STILL = (): number => 0;

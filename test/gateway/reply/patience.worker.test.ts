@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
-import { GatewayError } from "../../../src/canonical/error";
-import { type Outcome, respondWithin } from "../../../src/gateway/reply/early-response";
-import { SURFACES } from "../../../src/surfaces/index";
+import { GatewayError } from "../../../src/canonical/error.ts";
+import { type Outcome, respondWithin } from "../../../src/gateway/reply/early-response.ts";
+import { SURFACES } from "../../../src/surfaces/index.ts";
 
 const options = {
   surface: SURFACES.messages,

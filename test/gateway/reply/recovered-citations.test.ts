@@ -1,14 +1,14 @@
 import { describe, expect, it } from "vitest";
-import { fold } from "../../../src/canonical/accumulator";
-import type { Block, ModelResponse, StreamEvent } from "../../../src/canonical/types";
-import type { WireDialect } from "../../../src/dialects/dialect";
-import { DIALECTS } from "../../../src/dialects/index";
-import { findCitationLosses } from "../../../src/gateway/reply/citation-losses";
-import { buildSentEvents, ContinuationJoiner } from "../../../src/gateway/reply/recovery";
-import { StreamReader } from "../../../src/gateway/upstream/stream-reader";
-import { encodeUtf8 } from "../../../src/wire/bytes";
-import type { JsonObject } from "../../../src/wire/json";
-import { decodeSse } from "../../../src/wire/sse";
+import { fold } from "../../../src/canonical/accumulator.ts";
+import type { Block, ModelResponse, StreamEvent } from "../../../src/canonical/types.ts";
+import type { WireDialect } from "../../../src/dialects/dialect.ts";
+import { DIALECTS } from "../../../src/dialects/index.ts";
+import { findCitationLosses } from "../../../src/gateway/reply/citation-losses.ts";
+import { buildSentEvents, ContinuationJoiner } from "../../../src/gateway/reply/recovery.ts";
+import { StreamReader } from "../../../src/gateway/upstream/stream-reader.ts";
+import { encodeUtf8 } from "../../../src/wire/bytes.ts";
+import type { JsonObject } from "../../../src/wire/json.ts";
+import { decodeSse } from "../../../src/wire/sse.ts";
 
 /** Marked words by the source that they cite. */
 type Marks = [source: string, words: string][];

@@ -1,13 +1,13 @@
 import { describe, expect, it } from "vitest";
-import { fold } from "../../../src/canonical/accumulator";
-import type { StreamEvent } from "../../../src/canonical/types";
-import { DIALECTS } from "../../../src/dialects/index";
-import { withIdentity } from "../../../src/gateway/reply/identity";
-import { TranslationWriter } from "../../../src/gateway/reply/writers";
-import { NO_EVENT } from "../../../src/gateway/upstream/stream-reader";
-import { concatBytes, encodeUtf8 } from "../../../src/wire/bytes";
-import type { JsonObject } from "../../../src/wire/json";
-import { decodeSse } from "../../../src/wire/sse";
+import { fold } from "../../../src/canonical/accumulator.ts";
+import type { StreamEvent } from "../../../src/canonical/types.ts";
+import { DIALECTS } from "../../../src/dialects/index.ts";
+import { withIdentity } from "../../../src/gateway/reply/identity.ts";
+import { TranslationWriter } from "../../../src/gateway/reply/writers.ts";
+import { NO_EVENT } from "../../../src/gateway/upstream/stream-reader.ts";
+import { concatBytes, encodeUtf8 } from "../../../src/wire/bytes.ts";
+import type { JsonObject } from "../../../src/wire/json.ts";
+import { decodeSse } from "../../../src/wire/sse.ts";
 
 const REPLY = { created: 1, model: "model-a", call: { id: "call_1", sessionId: "sess_1" } };
 const { "openai-chat": chat, "openai-responses": responses, anthropic, gemini } = DIALECTS;

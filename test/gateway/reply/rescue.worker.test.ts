@@ -1,11 +1,11 @@
 import { expect, it } from "vitest";
-import { GatewayError } from "../../../src/canonical/error";
-import type { StreamEvent } from "../../../src/canonical/types";
-import { openaiChat } from "../../../src/dialects/openai-chat/index";
-import { buildContinuationPrompt, ContinuationJoiner } from "../../../src/gateway/reply/recovery";
-import { StreamReader } from "../../../src/gateway/upstream/stream-reader";
-import { encodeUtf8 } from "../../../src/wire/bytes";
-import { eventsOf, get, post, request, user } from "../../support/worker/client";
+import { GatewayError } from "../../../src/canonical/error.ts";
+import type { StreamEvent } from "../../../src/canonical/types.ts";
+import { openaiChat } from "../../../src/dialects/openai-chat/index.ts";
+import { buildContinuationPrompt, ContinuationJoiner } from "../../../src/gateway/reply/recovery.ts";
+import { StreamReader } from "../../../src/gateway/upstream/stream-reader.ts";
+import { encodeUtf8 } from "../../../src/wire/bytes.ts";
+import { eventsOf, get, post, request, user } from "../../support/worker/client.ts";
 
 /** A stream of which so much was told before it broke. */
 function brokenAfter(text: string): StreamReader {

@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from "vitest";
-import { get, post, request, user } from "../../support/worker/client";
+import { get, post, request, user } from "../../support/worker/client.ts";
 
 /** What `fake/paid` costs a call: 12 tokens in at 1, 5 out at 2. Micro-dollars. */
 const COST = 22;

@@ -1,8 +1,8 @@
 import { createExecutionContext, waitOnExecutionContext } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { handle } from "../../../src/http/app";
-import { KEY } from "../../support/worker/client";
+import { handle } from "../../../src/http/app.ts";
+import { KEY } from "../../support/worker/client.ts";
 
 /** What the gateway behind the gateway was asked, in order. */
 let asked: { body: Record<string, unknown>; mode: string | null }[] = [];

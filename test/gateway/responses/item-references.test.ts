@@ -1,12 +1,12 @@
 import { describe, expect, it } from "vitest";
-import type { Message } from "../../../src/canonical/types";
-import { DIALECTS } from "../../../src/dialects/index";
-import { decodeMessages, encodeMessages } from "../../../src/dialects/openai-responses/messages";
-import { encodeBody, spliceBody } from "../../../src/gateway/request-body";
-import type { WireItems } from "../../../src/session/turns";
-import { SURFACES } from "../../../src/surfaces/index";
-import { parseRequest, readMembers } from "../../../src/surfaces/request";
-import { joinItems, type Json } from "../../../src/wire/json";
+import type { Message } from "../../../src/canonical/types.ts";
+import { DIALECTS } from "../../../src/dialects/index.ts";
+import { decodeMessages, encodeMessages } from "../../../src/dialects/openai-responses/messages.ts";
+import { encodeBody, spliceBody } from "../../../src/gateway/request-body.ts";
+import type { WireItems } from "../../../src/session/turns.ts";
+import { SURFACES } from "../../../src/surfaces/index.ts";
+import { parseRequest, readMembers } from "../../../src/surfaces/request.ts";
+import { joinItems, type Json } from "../../../src/wire/json.ts";
 
 const question = { role: "user", content: "Hello" };
 const answer = { id: "msg_1", type: "message", role: "assistant", content: [{ type: "output_text", text: "Hi." }] };

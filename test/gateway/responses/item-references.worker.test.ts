@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from "vitest";
-import { deriveItemId, objectIdOfItem } from "../../../src/wire/id";
-import { errorOf, eventsOf, get, objectOf, request } from "../../support/worker/client";
+import { deriveItemId, objectIdOfItem } from "../../../src/wire/id.ts";
+import { errorOf, eventsOf, get, objectOf, request } from "../../support/worker/client.ts";
 
 type Body = Record<string, unknown>;
 type Item = { id: string; type: string; content?: { text: string }[]; call_id?: string };

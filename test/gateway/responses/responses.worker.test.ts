@@ -1,8 +1,8 @@
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it, vi } from "vitest";
-import type { SessionObject } from "../../../src/objects/session";
-import { withPrefix } from "../../../src/wire/id";
-import { errorOf, eventsOf, get, objectOf, request } from "../../support/worker/client";
+import type { SessionObject } from "../../../src/objects/session.ts";
+import { withPrefix } from "../../../src/wire/id.ts";
+import { errorOf, eventsOf, get, objectOf, request } from "../../support/worker/client.ts";
 
 type Said = Record<string, unknown>;
 type Told = { id: string; status: string; output: object[]; rhone: { session_id: string } };

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { api } from "../../support/worker/session-client";
+import { api } from "../../support/worker/session-client.ts";
 
 const message = (content: string): object => ({ type: "message", role: "user", content });
 

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import { request } from "../../support/worker/client";
+import { request } from "../../support/worker/client.ts";
 
 /** Anthropic pauses a long turn of its own tools; the client sends it back as it is, and the answer goes on. */
 const PAUSED = {

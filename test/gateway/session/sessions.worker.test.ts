@@ -1,8 +1,8 @@
 import { evictDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, it, vi } from "vitest";
-import { chat, get, objectOf, post, request, sent, user } from "../../support/worker/client";
-import { api, type Json, seen, sessionOf, verb } from "../../support/worker/session-client";
+import { chat, get, objectOf, post, request, sent, user } from "../../support/worker/client.ts";
+import { api, type Json, seen, sessionOf, verb } from "../../support/worker/session-client.ts";
 
 describe("sessions are listed", () => {
   it("at once when they were made, the newest first, page by page", async () => {

@@ -1,11 +1,11 @@
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it, vi } from "vitest";
-import { STREAM_RETENTION_MS } from "../../../src/session/stream/event-buffer";
-import { isCounted } from "../../../src/session/stream/segments";
-import { concatBytes, decodeUtf8, encodeUtf8 } from "../../../src/wire/bytes";
-import { decodeSse, type SseEvent } from "../../../src/wire/sse";
-import type { SessionObject } from "../../../src/worker";
-import { get, objectOf, post, request, user } from "../../support/worker/client";
+import { STREAM_RETENTION_MS } from "../../../src/session/stream/event-buffer.ts";
+import { isCounted } from "../../../src/session/stream/segments.ts";
+import { concatBytes, decodeUtf8, encodeUtf8 } from "../../../src/wire/bytes.ts";
+import { decodeSse, type SseEvent } from "../../../src/wire/sse.ts";
+import type { SessionObject } from "../../../src/worker.ts";
+import { get, objectOf, post, request, user } from "../../support/worker/client.ts";
 
 const text = "Tell me something.";
 const asked = { role: "user", content: text };

@@ -1,9 +1,9 @@
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it, vi } from "vitest";
-import { type SocketServices, SessionSockets } from "../../../src/gateway/sockets/session-sockets";
-import { invalidKey } from "../../../src/keys/key";
-import type { SessionObject } from "../../../src/worker";
-import { chat, get, objectOf, post, request, user } from "../../support/worker/client";
+import { type SocketServices, SessionSockets } from "../../../src/gateway/sockets/session-sockets.ts";
+import { invalidKey } from "../../../src/keys/key.ts";
+import type { SessionObject } from "../../../src/worker.ts";
+import { chat, get, objectOf, post, request, user } from "../../support/worker/client.ts";
 
 type Frame = { type: string; id?: string; event_id?: number; event?: Frame; [member: string]: unknown };
 

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { request, user } from "../../support/worker/client";
+import { request, user } from "../../support/worker/client.ts";
 
 /** Each surface, asked of a provider that does not take the gateway's credential. */
 const CALLS: [path: string, body: object][] = [

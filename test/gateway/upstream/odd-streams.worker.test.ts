@@ -1,9 +1,9 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, it, vi } from "vitest";
-import { encodeUtf8 } from "../../../src/wire/bytes";
-import { isObject, type Json, type JsonObject, tryParseJson } from "../../../src/wire/json";
-import { decodeSse } from "../../../src/wire/sse";
-import { get, request } from "../../support/worker/client";
+import { encodeUtf8 } from "../../../src/wire/bytes.ts";
+import { isObject, type Json, type JsonObject, tryParseJson } from "../../../src/wire/json.ts";
+import { decodeSse } from "../../../src/wire/sse.ts";
+import { get, request } from "../../support/worker/client.ts";
 
 /**
  * Whatever form a provider's answer has (`test/fake/odd.ts`), the client gets one answer with one end and nothing behind

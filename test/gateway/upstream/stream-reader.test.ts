@@ -1,12 +1,12 @@
 import { describe, expect, it } from "vitest";
-import { anthropic } from "../../../src/dialects/anthropic/index";
-import { gemini } from "../../../src/dialects/gemini/index";
-import { openaiChat } from "../../../src/dialects/openai-chat/index";
-import { openaiResponses } from "../../../src/dialects/openai-responses/index";
-import type { UpstreamCall } from "../../../src/gateway/call/upstream-call";
-import { idleLimit, readChunks } from "../../../src/gateway/upstream/body-reader";
-import { StreamReader } from "../../../src/gateway/upstream/stream-reader";
-import { concatBytes, decodeUtf8, encodeUtf8 } from "../../../src/wire/bytes";
+import { anthropic } from "../../../src/dialects/anthropic/index.ts";
+import { gemini } from "../../../src/dialects/gemini/index.ts";
+import { openaiChat } from "../../../src/dialects/openai-chat/index.ts";
+import { openaiResponses } from "../../../src/dialects/openai-responses/index.ts";
+import type { UpstreamCall } from "../../../src/gateway/call/upstream-call.ts";
+import { idleLimit, readChunks } from "../../../src/gateway/upstream/body-reader.ts";
+import { StreamReader } from "../../../src/gateway/upstream/stream-reader.ts";
+import { concatBytes, decodeUtf8, encodeUtf8 } from "../../../src/wire/bytes.ts";
 
 const chunk = (delta: object, finish_reason: string | null = null): string =>
   `data: ${JSON.stringify({ id: "x", model: "m", choices: [{ index: 0, delta, finish_reason }] })}\n\n`;

@@ -1,8 +1,8 @@
 import { expect, it } from "vitest";
-import { ADMIN_KEY_ID } from "../../../src/keys/authenticate";
-import { SCOPES } from "../../../src/keys/scopes";
-import { chat, KEY, request, user } from "../../support/worker/client";
-import type { Json } from "../../support/worker/session-client";
+import { ADMIN_KEY_ID } from "../../../src/keys/authenticate.ts";
+import { SCOPES } from "../../../src/keys/scopes.ts";
+import { chat, KEY, request, user } from "../../support/worker/client.ts";
+import type { Json } from "../../support/worker/session-client.ts";
 
 async function send(path: string, body: unknown, headers: Record<string, string> = {}): Promise<Json> {
   const response = await request(path, {

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { ACCESS } from "../../../src/http/admission/access";
-import { routes } from "../../../src/http/app";
-import { SCOPES } from "../../../src/keys/scopes";
-import { KEY, request } from "../../support/worker/client";
+import { ACCESS } from "../../../src/http/admission/access.ts";
+import { routes } from "../../../src/http/app.ts";
+import { SCOPES } from "../../../src/keys/scopes.ts";
+import { KEY, request } from "../../support/worker/client.ts";
 
 /** Middleware answers every method; the rest are routes. */
 const all = routes().filter(({ method }) => method !== "ALL");

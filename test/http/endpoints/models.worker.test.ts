@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { ask, type Said } from "../../support/worker/network";
+import { ask, type Said } from "../../support/worker/network.ts";
 
 describe("GET /v1/models", () => {
   const settings = {

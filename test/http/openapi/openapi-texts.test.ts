@@ -1,6 +1,6 @@
 import { beforeAll, expect, it } from "vitest";
-import { handle } from "../../../src/http/app";
-import { deniedWordsIn } from "../../support/denied-words";
+import { handle } from "../../../src/http/app.ts";
+import { deniedWordsIn } from "../../support/denied-words.ts";
 
 /** The verbs that a summary begins with: what the operation does, in the third person. */
 const VERBS = new Set(

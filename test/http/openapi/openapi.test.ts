@@ -1,6 +1,6 @@
 import { Validator } from "@seriousme/openapi-schema-validator";
 import { beforeAll, describe, expect, it } from "vitest";
-import { findRoute, handle, routes } from "../../../src/http/app";
+import { findRoute, handle, routes } from "../../../src/http/app.ts";
 
 type Schema = { [keyword: string]: unknown };
 type Parameter = { name: string; in: string; required?: boolean; $ref?: string };

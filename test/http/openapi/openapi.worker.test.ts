@@ -1,7 +1,7 @@
 import { Validator } from "@cfworker/json-schema";
 import { beforeAll, expect, it, vi } from "vitest";
-import { decodeSse } from "../../../src/wire/sse";
-import { request, user } from "../../support/worker/client";
+import { decodeSse } from "../../../src/wire/sse.ts";
+import { request, user } from "../../support/worker/client.ts";
 
 type Json = ReturnType<typeof JSON.parse>;
 type Schema = Record<string, unknown>;

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { canonicalRequest } from "../../../src/http/request/canonical-path";
+import { canonicalRequest } from "../../../src/http/request/canonical-path.ts";
 
 const pathOf = (path: string): string | undefined => {
   try {

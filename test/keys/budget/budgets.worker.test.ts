@@ -1,6 +1,6 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, it, vi } from "vitest";
-import { KEY, request } from "../../support/worker/client";
+import { KEY, request } from "../../support/worker/client.ts";
 
 type Said = Record<string, unknown>;
 type Made = { id: string; secret: string };

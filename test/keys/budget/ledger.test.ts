@@ -1,12 +1,12 @@
 import { DatabaseSync, type SQLInputValue } from "node:sqlite";
 import { describe, expect, it } from "vitest";
-import type { Account } from "../../../src/keys/budget/account";
-import { parseAccountName } from "../../../src/keys/budget/account-name";
-import type { GrantRequest, Settlement, GrantResult } from "../../../src/keys/budget/grant";
-import { GrantPool, type AccountClient } from "../../../src/keys/budget/grant-pool";
-import { GRANT_MS, Ledger, LEDGER_MIGRATIONS } from "../../../src/keys/budget/ledger";
-import { type UsageReport, WaitQueue } from "../../../src/keys/budget/wait-queue";
-import type { Sql } from "../../../src/store/sql";
+import { parseAccountName } from "../../../src/keys/budget/account-name.ts";
+import type { Account } from "../../../src/keys/budget/account.ts";
+import { GrantPool, type AccountClient } from "../../../src/keys/budget/grant-pool.ts";
+import type { GrantRequest, Settlement, GrantResult } from "../../../src/keys/budget/grant.ts";
+import { GRANT_MS, Ledger, LEDGER_MIGRATIONS } from "../../../src/keys/budget/ledger.ts";
+import { type UsageReport, WaitQueue } from "../../../src/keys/budget/wait-queue.ts";
+import type { Sql } from "../../../src/store/sql.ts";
 
 /** A clock that stands until it is told to go on; sleepers wake in their order. */
 class Clock {

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { request, user } from "../../support/worker/client";
+import { request, user } from "../../support/worker/client.ts";
 
 const post = (path: string, body: object): Promise<Response> =>
   request(path, { method: "POST", body: JSON.stringify(body), headers: { "anthropic-version": "2023-06-01" } });

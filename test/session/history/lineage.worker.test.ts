@@ -1,7 +1,7 @@
 import { evictDurableObject } from "cloudflare:test";
 import { describe, expect, it, vi } from "vitest";
-import { chat, get, objectOf, post, request, sent, user } from "../../support/worker/client";
-import { api, type Json, seen, sessionOf, verb } from "../../support/worker/session-client";
+import { chat, get, objectOf, post, request, sent, user } from "../../support/worker/client.ts";
+import { api, type Json, seen, sessionOf, verb } from "../../support/worker/session-client.ts";
 
 describe("a branch", () => {
   it("copies the history up to a turn, and needs its parent no more", async () => {

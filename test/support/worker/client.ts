@@ -1,7 +1,7 @@
 import { env, exports } from "cloudflare:workers";
 import { expect } from "vitest";
-import { objectIdIn } from "../../../src/wire/id";
-import { decodeSse } from "../../../src/wire/sse";
+import { objectIdIn } from "../../../src/wire/id.ts";
+import { decodeSse } from "../../../src/wire/sse.ts";
 
 /** The gateway as a client sees it, from inside the runtime. */
 export const KEY = "rhone_sk_test";

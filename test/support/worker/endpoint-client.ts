@@ -1,5 +1,5 @@
 import { expect } from "vitest";
-import { get, request } from "./client";
+import { get, request } from "./client.ts";
 
 export type Said = Record<string, unknown>;
 

@@ -5,6 +5,6 @@ declare namespace Cloudflare {
     TEST_ALL: string;
   }
   interface GlobalProps {
-    mainModule: typeof import("../../../src/worker");
+    mainModule: typeof import("../../../src/worker.ts");
   }
 }

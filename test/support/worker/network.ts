@@ -1,8 +1,8 @@
 import { createExecutionContext, waitOnExecutionContext } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, vi } from "vitest";
-import { handle } from "../../../src/http/app";
-import { KEY } from "./client";
+import { handle } from "../../../src/http/app.ts";
+import { KEY } from "./client.ts";
 
 /** What stands for the network in a test file: it answers as told, and writes down what it was asked. */
 export const network: Network = {

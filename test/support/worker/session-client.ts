@@ -1,4 +1,4 @@
-import { chat, request, sent, user } from "./client";
+import { chat, request, sent, user } from "./client.ts";
 
 /** Whatever an answer holds. */
 export type Json = ReturnType<typeof JSON.parse>;

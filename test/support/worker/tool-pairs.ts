@@ -1,5 +1,5 @@
 import { expect } from "vitest";
-import { request, user } from "./client";
+import { request, user } from "./client.ts";
 
 export type Body = Record<string, unknown>;
 type Items = Record<string, ReturnType<typeof JSON.parse>>[];
