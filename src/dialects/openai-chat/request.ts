@@ -15,7 +15,7 @@ import {
 import type { Encoded, EncodeTarget } from "../dialect.ts";
 import { decodeMessages, encodeMessages } from "./messages.ts";
 import { decodeSampling, encodeSampling } from "./sampling.ts";
-import { decodeToolChoice, decodeTools, encodeToolUse } from "./tools.ts";
+import { decodeToolChoice, decodeTools, encodeToolMembers } from "./tools.ts";
 
 const dialect = "openai-chat";
 
@@ -58,7 +58,7 @@ export function encodeRequest(request: ModelRequest, target: EncodeTarget): Enco
   const add = (members: JsonObject): unknown => Object.assign(value, members);
   // Without `include_usage` the API sends no token counts in a stream, and a call could not be priced.
   if (request.stream) add({ stream: true, stream_options: { include_usage: true } });
-  add(encodeToolUse(request, target, losses));
+  add(encodeToolMembers(request, target, losses));
   if (request.reasoning !== undefined) add(encodeReasoning(request.reasoning, request.maxOutput));
   if (request.format !== undefined) add(encodeFormat(request.format, target, losses));
   if (request.maxOutput !== undefined)

@@ -12,6 +12,7 @@ import {
 } from "../../wire/json.ts";
 import type { EncodeTarget } from "../dialect.ts";
 import { isCustom } from "../openai/custom-choice.ts";
+import { encodeToolUse } from "../openai/tool-use.ts";
 
 const dialect = "openai-chat";
 
@@ -24,21 +25,9 @@ export function decodeTools(body: JsonObject): Tool[] | undefined {
   return (listed ?? functions)?.map(decodeTool);
 }
 
-/** `tools`, and the members that only accompany tools: the API refuses them alone. */
-export function encodeToolUse(
-  { tools, toolChoice, parallelTools }: ModelRequest,
-  target: EncodeTarget,
-  losses: Loss[],
-): JsonObject {
-  if (tools === undefined) return {};
-  const encoded = encodeTools(tools, target, losses);
-  if (encoded.tools === undefined) return {};
-  return {
-    ...encoded,
-    ...(toolChoice !== undefined && { tool_choice: encodeToolChoice(toolChoice, tools) }),
-    ...(parallelTools !== undefined && { parallel_tool_calls: parallelTools }),
-  };
-}
+/** The members of a request that are about tools. Losses: those of `encodeTools`. */
+export const encodeToolMembers = (request: ModelRequest, target: EncodeTarget, losses: Loss[]): JsonObject =>
+  encodeToolUse(request, { tools: (tools) => encodeTools(tools, target, losses), choice: encodeToolChoice });
 
 /**
  * Absent parameters mean that the tool takes none: an empty object schema. Loss: tools that a provider runs.

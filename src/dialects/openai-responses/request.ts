@@ -15,7 +15,7 @@ import type { Encoded, EncodeTarget } from "../dialect.ts";
 import { decodeMessages, encodeMessages } from "./messages.ts";
 import { decodeReasoning, encodeReasoning } from "./reasoning.ts";
 import { decodeSampling, encodeSampling } from "./sampling.ts";
-import { decodeToolChoice, decodeTools, encodeToolUse } from "./tools.ts";
+import { decodeToolChoice, decodeTools, encodeToolMembers } from "./tools.ts";
 
 const dialect = "openai-responses";
 
@@ -65,7 +65,7 @@ export function encodeRequest(request: ModelRequest, target: EncodeTarget): Enco
   };
   const add = (members: JsonObject): unknown => Object.assign(value, members);
   if (request.stream) add({ stream: true });
-  add(encodeToolUse(request, target, losses));
+  add(encodeToolMembers(request, target, losses));
   if (request.reasoning !== undefined) add(encodeReasoning(request.reasoning, request.maxOutput));
   if (request.format !== undefined) add({ text: { format: encodeFormat(request.format) } });
   if (request.maxOutput !== undefined) add({ max_output_tokens: encodeLimit(request.maxOutput, losses) });

@@ -13,6 +13,7 @@ import {
 } from "../../wire/json.ts";
 import type { EncodeTarget } from "../dialect.ts";
 import { isCustom } from "../openai/custom-choice.ts";
+import { encodeToolUse } from "../openai/tool-use.ts";
 
 const dialect = "openai-responses";
 
@@ -20,21 +21,9 @@ const dialect = "openai-responses";
 export const decodeTools = (tools: Json | undefined): Tool[] | undefined =>
   Array.isArray(tools) ? tools.flatMap((item) => decodeNamespace(item) ?? decodeTool(item)) : undefined;
 
-/** `tools`, and the members that only accompany tools: the API refuses them alone. */
-export function encodeToolUse(
-  { tools, toolChoice, parallelTools }: ModelRequest,
-  target: EncodeTarget,
-  losses: Loss[],
-): JsonObject {
-  if (tools === undefined) return {};
-  const encoded = encodeTools(tools, target, losses);
-  if (encoded.tools === undefined) return {};
-  return {
-    ...encoded,
-    ...(toolChoice !== undefined && { tool_choice: encodeToolChoice(toolChoice, tools) }),
-    ...(parallelTools !== undefined && { parallel_tool_calls: parallelTools }),
-  };
-}
+/** The members of a request that are about tools. Losses: those of `encodeTools`. */
+export const encodeToolMembers = (request: ModelRequest, target: EncodeTarget, losses: Loss[]): JsonObject =>
+  encodeToolUse(request, { tools: (tools) => encodeTools(tools, target, losses), choice: encodeToolChoice });
 
 /** The member `tools`; no member if no tool is left. Tools of one namespace are members of one item. */
 function encodeTools(tools: readonly Tool[], target: EncodeTarget, losses: Loss[]): JsonObject {
