@@ -1,233 +1,19 @@
-import { afterEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { decodeSse } from "../../src/wire/sse.ts";
 import { request } from "../support/worker/client.ts";
-
-type Body = Record<string, unknown>;
-const PATCH = '*** Begin Patch\n+ "é"\n*** End Patch';
-const LONG = `mcp__${"x".repeat(90)}`;
-const TOOLS = [
-  { type: "custom", name: "apply_patch" },
-  {
-    type: "namespace",
-    name: "mcp__files",
-    description: "",
-    tools: [{ type: "function", name: "read", parameters: {} }],
-  },
-  { type: "function", name: LONG, parameters: { type: "object" } },
-];
-
-/** Bodies that providers received. */
-let received: Body[] = [];
-afterEach(() => {
-  vi.restoreAllMocks();
-  received = [];
-});
-
-type SentTool = {
-  name?: string;
-  function?: { name: string };
-  custom?: { name: string };
-  functionDeclarations?: { name: string }[];
-};
-/** Names of the tools in a provider's request. */
-const namesOf = ({ tools }: Body): string[] =>
-  ((tools ?? []) as SentTool[]).flatMap(
-    ({ name, function: own, custom, functionDeclarations: declared }) =>
-      declared?.map((one) => one.name) ?? own?.name ?? custom?.name ?? name ?? [],
-  );
-
-const sse = (events: object[], end = ""): string =>
-  events
-    .map((event) => `event: ${(event as { type?: string }).type ?? "message"}\ndata: ${JSON.stringify(event)}\n\n`)
-    .join("") + end;
-
-/** Answers that call all tools of the request, as each dialect has them; a request with results gets a text. */
-const PROVIDERS: Record<string, (names: string[], stream: boolean) => string | object> = {
-  fakeanth: (names, stream) => {
-    const inputs = names.map((_, i) => JSON.stringify(i === 0 ? { input: PATCH } : { path: "a" }));
-    if (!stream)
-      return {
-        id: "msg_1",
-        type: "message",
-        role: "assistant",
-        model: "m",
-        stop_reason: "tool_use",
-        usage: { input_tokens: 1, output_tokens: 1 },
-        content: names.map((name, i) => ({
-          type: "tool_use",
-          id: `toolu_${i}`,
-          name,
-          input: JSON.parse(inputs[i]!) as object,
-        })),
-      };
-    return sse([
-      {
-        type: "message_start",
-        message: { id: "msg_1", model: "m", role: "assistant", content: [], usage: { input_tokens: 1 } },
-      },
-      ...names.flatMap((name, index) => [
-        {
-          type: "content_block_start",
-          index,
-          content_block: { type: "tool_use", id: `toolu_${index}`, name, input: {} },
-        },
-        ...inputs[index]!.split("").map((partial_json) => ({
-          type: "content_block_delta",
-          index,
-          delta: { type: "input_json_delta", partial_json },
-        })),
-        { type: "content_block_stop", index },
-      ]),
-      { type: "message_delta", delta: { stop_reason: "tool_use" }, usage: { output_tokens: 1 } },
-      { type: "message_stop" },
-    ]);
-  },
-  fakegem: (names, stream) => {
-    const chunk = {
-      responseId: "r1",
-      modelVersion: "m",
-      usageMetadata: { promptTokenCount: 1, candidatesTokenCount: 1 },
-      candidates: [
-        {
-          finishReason: "STOP",
-          content: {
-            role: "model",
-            parts: names.map((name, i) => ({
-              functionCall: { name, args: i === 0 ? { input: PATCH } : { path: "a" } },
-              ...(i === 0 && { thoughtSignature: "c2ln" }),
-            })),
-          },
-        },
-      ],
-    };
-    return stream ? `data: ${JSON.stringify(chunk)}\n\n` : chunk;
-  },
-};
-/** The answer of a host that has functions only: one call of each tool. */
-const callFunctions = (pathname: string, names: string[], stream: boolean): string | object => {
-  const args = JSON.stringify({ input: PATCH });
-  if (pathname.endsWith("/responses")) {
-    const output = names.map((name, i) => ({
-      type: "function_call",
-      id: `fc_${i}`,
-      call_id: `call_${i}`,
-      status: "completed",
-      name,
-      arguments: args,
-    }));
-    const response = { ...TEXT.fakeresp, output };
-    if (!stream) return response;
-    return sse([
-      { type: "response.created", response: { ...response, status: "in_progress", output: [] } },
-      ...output.flatMap((item, output_index) => [
-        { type: "response.output_item.added", output_index, item: { ...item, arguments: "" } },
-        ...args.split("").map((delta) => ({
-          type: "response.function_call_arguments.delta",
-          item_id: item.id,
-          output_index,
-          delta,
-        })),
-        { type: "response.output_item.done", output_index, item },
-      ]),
-      { type: "response.completed", response },
-    ]);
-  }
-  const calls = names.map((name, i) => ({ id: `call_${i}`, type: "function", function: { name, arguments: args } }));
-  const head = { id: "c1", model: "m", object: stream ? "chat.completion.chunk" : "chat.completion" };
-  if (!stream)
-    return {
-      ...head,
-      choices: [
-        { index: 0, finish_reason: "tool_calls", message: { role: "assistant", content: null, tool_calls: calls } },
-      ],
-    };
-  const chunk = (delta: object, finish_reason: string | null = null): object => ({
-    ...head,
-    choices: [{ index: 0, delta, finish_reason }],
-  });
-  const deltas = calls.flatMap((call, index) => [
-    { index, ...call, function: { name: call.function.name, arguments: "" } },
-    ...args.split("").map((piece) => ({ index, function: { arguments: piece } })),
-  ]);
-  return sse([...deltas.map((delta) => chunk({ tool_calls: [delta] })), chunk({}, "tool_calls")], "data: [DONE]\n\n");
-};
-const TEXT: Record<string, object> = {
-  fakeanth: {
-    id: "msg_2",
-    type: "message",
-    role: "assistant",
-    model: "m",
-    stop_reason: "end_turn",
-    usage: {},
-    content: [{ type: "text", text: "done" }],
-  },
-  fakegem: {
-    responseId: "r2",
-    candidates: [{ finishReason: "STOP", content: { role: "model", parts: [{ text: "done" }] } }],
-  },
-  fakeresp: {
-    id: "resp_2",
-    object: "response",
-    status: "completed",
-    model: "m",
-    output: [
-      {
-        type: "message",
-        id: "msg_2",
-        role: "assistant",
-        status: "completed",
-        content: [{ type: "output_text", text: "done", annotations: [] }],
-      },
-    ],
-  },
-  fake: {
-    id: "c2",
-    model: "m",
-    choices: [{ index: 0, finish_reason: "stop", message: { role: "assistant", content: "done" } }],
-  },
-};
-
-/** `refusals`: how many requests are refused first. */
-function script(refusals = 0): void {
-  vi.spyOn(globalThis, "fetch").mockImplementation(async (input, init) => {
-    const sent = new Request(input, init);
-    const body = (await sent.json()) as Body;
-    received.push(body);
-    if (received.length <= refusals) return Response.json({ error: { message: "broken" } }, { status: 500 });
-    const { pathname } = new URL(sent.url);
-    const provider = pathname.endsWith("/messages")
-      ? "fakeanth"
-      : pathname.includes("enerateContent")
-        ? "fakegem"
-        : pathname.endsWith("/responses")
-          ? "fakeresp"
-          : "fake";
-    const isAnswered = /"(tool_result|functionResponse|tool_call_id|function_call_output)"/.test(JSON.stringify(body));
-    const stream = body.stream === true || pathname.includes("stream");
-    const names = namesOf(body);
-    const answer = isAnswered
-      ? TEXT[provider]!
-      : (PROVIDERS[provider]?.(names, stream) ?? callFunctions(pathname, names, stream));
-    return typeof answer === "string"
-      ? new Response(answer, { headers: { "content-type": "text/event-stream" } })
-      : Response.json(answer);
-  });
-}
-
-const get = async (path: string): Promise<Body> => (await (await request(path)).json()) as Body;
-
-const post = async (body: object): Promise<Body & { output: Body[]; rhone: { session_id: string } }> => {
-  const response = await request("/v1/responses", { method: "POST", body: JSON.stringify(body) });
-  const text = await response.text();
-  expect(response.status, text).toBe(200);
-  const whole = response.headers.get("content-type")?.includes("event-stream")
-    ? (decodeSse(new TextEncoder().encode(text)).flatMap(({ data }) => {
-        const event = JSON.parse(data ?? "{}") as { type?: string; response?: object };
-        return event.type === "response.completed" ? { ...event.response, ...(event as { rhone?: object }) } : [];
-      })[0] as object)
-    : (JSON.parse(text) as object);
-  return whole as never;
-};
+import {
+  type Body,
+  PATCH,
+  LONG,
+  TOOLS,
+  namesOf,
+  sse,
+  TEXT,
+  script,
+  get,
+  post,
+  received,
+} from "../support/worker/custom-tool-script.ts";
 
 const CONTEXTS = [
   ["whole, in a session", false, true],
@@ -255,7 +41,7 @@ describe.each(["fakeanth", "fakegem"])("a tool loop of Responses over %s", (prov
       output: "ok",
     }));
     for (const next of [`${provider}/m`, "fake/m", "fakeresp/m"]) {
-      received = [];
+      received.length = 0;
       await post({
         model: next,
         tools: TOOLS,
@@ -327,7 +113,7 @@ describe.each(["fakeanth", "fakegem"])("a session whose turn %s answered", (prov
       call_id,
       output: "ok",
     }));
-    received = [];
+    received.length = 0;
     const second = await post({ model: "fakeresp/m", input: results, previous_response_id: first.id });
     expect((received[0] as { input: Body[] }).input.slice(1, 3)).toMatchObject(output.slice(0, 2));
     const { data: input } = await get(`/v1/responses/${second.id as string}/input_items?order=asc`);
@@ -351,7 +137,7 @@ describe("a host of the client's own dialect that has functions only", () => {
     expect(received[0]).toMatchObject({ metadata: { a: "b" }, tools: [{ type: "function", name: "apply_patch" }] });
     expect(first.output).toMatchObject([{ type: "custom_tool_call", name: "apply_patch", input: PATCH }]);
     const result = { type: "custom_tool_call_output", call_id: first.output[0]!.call_id, output: "ok" };
-    received = [];
+    received.length = 0;
     await post({
       model: "plainresp/m",
       tools,
@@ -394,7 +180,7 @@ describe("a host of the client's own dialect that has functions only", () => {
     expect(input).toBe(PATCH);
     const call = { id: "call_0", type: "custom", custom: { name: "apply_patch", input } };
     const result = { role: "tool", tool_call_id: "call_0", content: "ok" };
-    received = [];
+    received.length = 0;
     const session = answers.find(({ rhone }) => rhone !== undefined)?.rhone?.session_id;
     await ask(
       isStateful

@@ -1,49 +1,27 @@
 import { describe, expect, it } from "vitest";
-import { fold, StreamAccumulator } from "../../../src/canonical/accumulator.ts";
-import type { ModelResponse, StreamEvent } from "../../../src/canonical/types.ts";
+import { fold } from "../../../src/canonical/accumulator.ts";
+import type { ModelResponse } from "../../../src/canonical/types.ts";
 import { DIALECTS } from "../../../src/dialects/index.ts";
 import { openaiChat } from "../../../src/dialects/openai-chat/index.ts";
 import { encodeUtf8 } from "../../../src/wire/bytes.ts";
 import type { Json, JsonObject } from "../../../src/wire/json.ts";
 import { decodeSse } from "../../../src/wire/sse.ts";
-
-/** A delta of a call: position, members of the call, members of its function. */
-const piece = (index: number | undefined, called: JsonObject, members: JsonObject = {}): JsonObject => ({
-  tool_calls: [{ ...(index !== undefined && { index }), ...members, function: called }],
-});
-const text = (content: string): JsonObject => ({ content });
-const reasoning = (reasoning_content: string): JsonObject => ({ reasoning_content });
-const chunk = (delta: JsonObject, finish_reason: Json = null): JsonObject => ({
-  id: "chatcmpl-1",
-  object: "chat.completion.chunk",
-  created: 1,
-  model: "m",
-  choices: [{ index: 0, delta, finish_reason }],
-});
-const DONE = "[DONE]";
-
-function eventsOf(chunks: readonly (JsonObject | string)[]): StreamEvent[] {
-  const sse = chunks.map((data) => `data: ${typeof data === "string" ? data : JSON.stringify(data)}\n\n`).join("");
-  const decoder = openaiChat.decodeStream();
-  return [...decodeSse(encodeUtf8(sse)).flatMap((event) => decoder.push(event)), ...decoder.end()];
-}
-/** The answer of a stream with these deltas. */
-const answerOf = (deltas: readonly JsonObject[], finish: Json = "tool_calls"): ModelResponse =>
-  fold(eventsOf([chunk({ role: "assistant" }), ...deltas.map((delta) => chunk(delta)), chunk({}, finish), DONE]));
-
-const blocksOf = ({ messages }: ModelResponse) => messages.flatMap(({ blocks }) => blocks);
-const callsOf = (answer: ModelResponse): string[][] =>
-  blocksOf(answer).flatMap((block) => (block.kind === "tool_call" ? [[block.id, block.name, block.arguments]] : []));
-const textOf = (answer: ModelResponse, kind: "text" | "thinking" = "text"): string =>
-  blocksOf(answer)
-    .map((block) => (block.kind === kind ? block.text : ""))
-    .join("");
-const nativeCallsOf = ({ messages }: ModelResponse): Json =>
-  (messages[0]?.native?.item as JsonObject | undefined)?.tool_calls ?? [];
-
-const A = ["a", "look", '{"x":1}'];
-const B = ["b", "find", '{"y":2}'];
-const LOOK = { name: "look", arguments: "" };
+import {
+  piece,
+  text,
+  reasoning,
+  chunk,
+  DONE,
+  eventsOf,
+  answerOf,
+  blocksOf,
+  callsOf,
+  textOf,
+  nativeCallsOf,
+  A,
+  B,
+  LOOK,
+} from "../../support/chat-chunks.ts";
 
 describe("a tool call of a Chat stream", () => {
   it.each<[string, JsonObject[]]>([
@@ -325,93 +303,6 @@ describe("a tool call without a name", () => {
   it("without id and arguments is no loss", () => {
     const answer = answerOf([text("so"), piece(0, { name: "", arguments: "" })], "stop");
     expect([textOf(answer), callsOf(answer), answer.losses]).toEqual(["so", [], undefined]);
-  });
-});
-
-describe("a Chat answer without a finish reason", () => {
-  const APPROXIMATED = { at: "finish_reason", what: "approximated" };
-  const call = piece(0, { name: "look", arguments: A[2]! }, { id: "functions.look:0", type: "function" });
-  const usage = {
-    id: "chatcmpl-1",
-    model: "m",
-    choices: [],
-    usage: { prompt_tokens: 3, completion_tokens: 4, total_tokens: 7 },
-  };
-
-  it.each<[string, (JsonObject | string)[], string]>([
-    ["a call, usage and [DONE]", [chunk(call), usage, DONE], "tool_calls"],
-    ["a text and [DONE]", [chunk(text("so")), DONE], "stop"],
-    ["a text, a call and [DONE]", [chunk(text("so")), chunk(call), DONE], "tool_calls"],
-    ["a refusal and [DONE]", [chunk({ refusal: "no" }), DONE], "refusal"],
-    ["empty reasons and [DONE]", [chunk(text("so"), ""), chunk(text("!"), ""), DONE], "stop"],
-    [
-      "no reasons at all and [DONE]",
-      [{ id: "c", model: "m", choices: [{ index: 0, delta: text("so") }] }, DONE],
-      "stop",
-    ],
-  ])("is whole with %s", (_, chunks, reason) => {
-    const answer = fold(eventsOf(chunks));
-    expect(answer.finish).toEqual({ reason });
-    expect(answer.losses).toMatchObject([APPROXIMATED]);
-    for (const target of Object.values(DIALECTS)) {
-      const encoder = target.encodeStream({ created: 1 });
-      const sse = eventsOf(chunks)
-        .map((event) => encoder.push(event))
-        .join("");
-      const decoder = target.decodeStream();
-      const again = fold([...decodeSse(encodeUtf8(sse)).flatMap((event) => decoder.push(event)), ...decoder.end()]);
-      if (reason !== "refusal") expect([target.id, again.finish.reason]).toEqual([target.id, reason]);
-    }
-  });
-
-  it.each<[string, (JsonObject | string)[]]>([
-    ["arguments that break off", [chunk(piece(0, { name: "look", arguments: '{"x"' }, { id: "a" })), usage, DONE]],
-    ["one complete call of two", [chunk(call), chunk(piece(1, { name: "find", arguments: '{"y' }, { id: "b" })), DONE]],
-    ["no arguments", [chunk(piece(0, LOOK, { id: "a" })), DONE]],
-    ["a call without a name", [chunk(piece(0, { arguments: "{}" }, { id: "a" })), DONE]],
-    ["a text and a call without a name", [chunk(text("so")), chunk(piece(0, { arguments: "{" }, { id: "a" })), DONE]],
-    ["reasoning only", [chunk(reasoning("hm")), usage, DONE]],
-    ["nothing", [chunk({ role: "assistant", content: "" }), DONE]],
-    ["no chunk", [DONE]],
-    ["no [DONE]", [chunk(call), usage]],
-    ["no [DONE], and an empty reason", [chunk(text("so"), "")]],
-  ])("is broken with %s", (_, chunks) => {
-    const accumulator = new StreamAccumulator();
-    for (const event of eventsOf(chunks)) accumulator.push(event);
-    expect(accumulator.error?.code).toBe("stream.interrupted");
-    expect(accumulator.response).toBeUndefined();
-  });
-
-  it("is not complete before [DONE], so that nothing is held back", () => {
-    const decoder = openaiChat.decodeStream();
-    for (const reason of [null, ""])
-      for (const event of decodeSse(encodeUtf8(`data: ${JSON.stringify(chunk(text("so"), reason))}\n\n`)))
-        decoder.push(event);
-    expect(decoder.isAnswerComplete).toBe(false);
-  });
-
-  it("is whole without a stream, and its reason follows from the content", () => {
-    const message = {
-      role: "assistant",
-      content: null,
-      tool_calls: [{ id: "a", type: "function", function: { name: "look", arguments: A[2]! } }],
-    };
-    for (const finish_reason of [null, ""]) {
-      const answer = openaiChat.decodeResponse({
-        id: "c",
-        model: "m",
-        choices: [{ index: 0, message, finish_reason }],
-      });
-      expect(answer.finish).toEqual({ reason: "tool_calls" });
-      expect(answer.losses).toMatchObject([APPROXIMATED]);
-      const said = { ...message, content: "so", tool_calls: [] };
-      const text = openaiChat.decodeResponse({
-        id: "c",
-        model: "m",
-        choices: [{ index: 0, message: said, finish_reason }],
-      });
-      expect(text.finish).toEqual({ reason: "stop" });
-    }
   });
 });
 
