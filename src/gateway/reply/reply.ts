@@ -77,7 +77,7 @@ function encodeAsStream(
   const bytes = concatBytes([writer.push(NO_EVENT, events), writer.end(rhone ?? {})]);
   if (!request.outside.asList) {
     const recorder = store.recorderFor?.(call.id);
-    recorder?.append(bytes, writer.takeCount());
+    recorder?.append(bytes, writer.numberer.takeCount());
     recorder?.end();
     return new Response(bytes, { headers: { "content-type": EVENT_STREAM } });
   }

@@ -9,6 +9,7 @@ import type { CallLog } from "../call/call-log.ts";
 import type { CallLifetime } from "../call/call.ts";
 import { CANCELLED, CLIENT_LEFT, toStreamError } from "../call/stream-errors.ts";
 import { findUsageOption, passesBytes, toReplyContext, type UpstreamCall } from "../call/upstream-call.ts";
+import type { EventNumberer } from "../output/event-numbers.ts";
 import { keepAlive } from "../output/keep-alive.ts";
 import { createReplyOutput, type ReplyOutput } from "../output/recorder.ts";
 import { idleLimit, readChunks } from "../upstream/body-reader.ts";
@@ -120,7 +121,7 @@ async function continueStream(
   );
   const { call: upstreamCall } = second;
   log.startAttempt(upstreamCall.destination.target, upstreamCall.losses);
-  replyStream.continueWith(joiner, passesBytes(first) ? createTranslationWriter(started, log) : undefined);
+  replyStream.continueWith(joiner, ({ numberer }) => createTranslationWriter(started, log, numberer));
   const rest = await replyStream.sendAll(second, true).catch(async (thrown: unknown) => {
     upstreamCall.cancel();
     const addSecondDiscarded = log.markFailed(toStreamError(thrown));
@@ -159,9 +160,13 @@ function createWriter(started: StartedStream, log: CallLog): EventWriter {
 /**
  * A writer that continues a relayed stream with encoded events: with the ids and event numbers the client has received.
  */
-function createTranslationWriter({ call: upstreamCall, reader }: StartedStream, log: CallLog): EventWriter {
+function createTranslationWriter(
+  { call: upstreamCall, reader }: StartedStream,
+  log: CallLog,
+  numberer: EventNumberer,
+): EventWriter {
   const reply = toPublicReplyContext(upstreamCall, reader.accumulated.id, log);
-  const writer = new TranslationWriter({ ...writerOptionsOf(upstreamCall, log), reply });
+  const writer = new TranslationWriter({ ...writerOptionsOf(upstreamCall, log), reply }, numberer);
   writer.resumeAfter(buildSentEvents(reader), reader.lastEvent);
   return writer;
 }
@@ -190,11 +195,11 @@ class ReplyStream {
   }
 
   /**
-   * From now on, the events of a second answer are sent through the joiner; `writer` replaces a writer that relays
-   * bytes.
+   * From now on, the events of a second answer are sent through the joiner. `toTranslation`: creates the writer in
+   * place of one that relays bytes.
    */
-  continueWith(joiner: ContinuationJoiner, writer: EventWriter = this.#writer): void {
-    this.#writer = writer;
+  continueWith(joiner: ContinuationJoiner, toTranslation: (relay: RelayWriter) => EventWriter): void {
+    if (this.#writer instanceof RelayWriter) this.#writer = toTranslation(this.#writer);
     this.#joiner = joiner;
   }
 
@@ -259,7 +264,7 @@ class ReplyStream {
   }
 
   async #send(bytes: Uint8Array): Promise<void> {
-    await this.#output.send(bytes, this.#writer.takeCount());
+    await this.#output.send(bytes, this.#writer.numberer.takeCount());
   }
 }
 

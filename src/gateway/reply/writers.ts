@@ -1,7 +1,6 @@
 import type { GatewayError } from "../../canonical/error.ts";
 import type { StreamEvent } from "../../canonical/types.ts";
 import type { ReplyContext, StreamEncoder, StreamUsage, WireDialect } from "../../dialects/dialect.ts";
-import type { EventCount } from "../../session/stream/segments.ts";
 import { concatBytes, encodeUtf8 } from "../../wire/bytes.ts";
 import { decodeSse, type SseEvent } from "../../wire/sse.ts";
 import { EventNumberer, hasEventIds } from "../output/event-numbers.ts";
@@ -22,8 +21,8 @@ export interface EventWriter {
   end(rhone: object): Uint8Array;
   /** The error's event, unless the provider's own error event has been passed on. */
   fail(error: GatewayError): Uint8Array;
-  /** Blocks and events returned since the last call. */
-  takeCount(): EventCount;
+  /** Has numbered and counted the events returned. */
+  readonly numberer: EventNumberer;
 }
 
 /**
@@ -44,7 +43,7 @@ type ResumeAfter = (last: SseEvent | undefined) => StreamEncoder;
 export class RelayWriter implements EventWriter {
   readonly #options: WriterOptions;
   readonly #resumeAfter: ResumeAfter;
-  readonly #numberer: EventNumberer;
+  readonly numberer: EventNumberer;
   readonly #held: SseEvent[] = [];
   #lastSent: SseEvent | undefined;
   #hasStarted = false;
@@ -53,11 +52,7 @@ export class RelayWriter implements EventWriter {
   constructor(options: WriterOptions, resumeAfter: ResumeAfter) {
     this.#options = options;
     this.#resumeAfter = resumeAfter;
-    this.#numberer = createNumberer(options);
-  }
-
-  takeCount(): EventCount {
-    return this.#numberer.takeCount();
+    this.numberer = createNumberer(options);
   }
 
   push(event: SseEvent, decoded: readonly StreamEvent[], isFinishing: boolean): Uint8Array {
@@ -81,7 +76,7 @@ export class RelayWriter implements EventWriter {
       isAnnotated === undefined ? -1 : this.#held.findLastIndex((event) => isAnnotatedEnd(surface.id, event));
     return concatBytes(
       this.#held.map((event, i) =>
-        this.#numberer.numberBlock(i === last ? { ...event, raw: annotateEvent(surface.id, event, rhone) } : event),
+        this.numberer.numberBlock(i === last ? { ...event, raw: annotateEvent(surface.id, event, rhone) } : event),
       ),
     );
   }
@@ -89,8 +84,8 @@ export class RelayWriter implements EventWriter {
   fail(error: GatewayError): Uint8Array {
     // After the provider's own error event, the held end of its stream follows. Otherwise the end is dropped, as it
     // would report a success.
-    if (this.#hasSentError) return concatBytes(this.#held.map((event) => this.#numberer.numberBlock(event)));
-    return this.#numberer.numberEncoded(this.#resumeAfter(this.#lastSent).push({ type: "error", error }));
+    if (this.#hasSentError) return concatBytes(this.#held.map((event) => this.numberer.numberBlock(event)));
+    return this.numberer.numberEncoded(this.#resumeAfter(this.#lastSent).push({ type: "error", error }));
   }
 
   /** An annotated stream is changed anyway, so required members that are missing are added too. */
@@ -102,10 +97,10 @@ export class RelayWriter implements EventWriter {
   /** Annotates the first event that has data. */
   #start(event: SseEvent): Uint8Array {
     if (event.data !== undefined) this.#lastSent = event;
-    if (this.#hasStarted || event.data === undefined) return this.#numberer.numberBlock(event);
+    if (this.#hasStarted || event.data === undefined) return this.numberer.numberBlock(event);
     this.#hasStarted = true;
     const { surface, rhone } = this.#options;
-    return this.#numberer.numberBlock(
+    return this.numberer.numberBlock(
       rhone === undefined ? event : { ...event, raw: annotateEvent(surface.id, event, rhone) },
     );
   }
@@ -114,19 +109,16 @@ export class RelayWriter implements EventWriter {
 /** Encodes the decoded events in the client's dialect. */
 export class TranslationWriter implements EventWriter {
   readonly #options: WriterOptions;
-  readonly #numberer: EventNumberer;
+  readonly numberer: EventNumberer;
   readonly #encoder: StreamEncoder;
   readonly #held: StreamEvent[] = [];
   #hasStarted = false;
 
-  constructor(options: WriterOptions) {
+  /** `numberer`: of the writer whose stream this one continues. */
+  constructor(options: WriterOptions, numberer: EventNumberer = createNumberer(options)) {
     this.#options = options;
-    this.#numberer = createNumberer(options);
+    this.numberer = numberer;
     this.#encoder = options.surface.encodeStream(options.reply);
-  }
-
-  takeCount(): EventCount {
-    return this.#numberer.takeCount();
   }
 
   push(_event: SseEvent, decoded: readonly StreamEvent[]): Uint8Array {
@@ -136,7 +128,7 @@ export class TranslationWriter implements EventWriter {
     this.#held.push(...decoded.filter(({ type }) => type === "end"));
     const { rhone } = this.#options;
     const encoded = text.join("");
-    if (this.#hasStarted || encoded === "" || rhone === undefined) return this.#numberer.numberEncoded(encoded);
+    if (this.#hasStarted || encoded === "" || rhone === undefined) return this.numberer.numberEncoded(encoded);
     this.#hasStarted = true;
     return this.#annotate(encoded, rhone, () => 0);
   }
@@ -154,12 +146,12 @@ export class TranslationWriter implements EventWriter {
   end(rhone: object): Uint8Array {
     const text = this.#held.map((event) => this.#encoder.push(event)).join("");
     const { surface, rhone: isAnnotated } = this.#options;
-    if (isAnnotated === undefined) return this.#numberer.numberEncoded(text);
+    if (isAnnotated === undefined) return this.numberer.numberEncoded(text);
     return this.#annotate(text, rhone, (events) => events.findLastIndex((event) => isAnnotatedEnd(surface.id, event)));
   }
 
   fail(error: GatewayError): Uint8Array {
-    return this.#numberer.numberEncoded(this.#encoder.push({ type: "error", error }));
+    return this.numberer.numberEncoded(this.#encoder.push({ type: "error", error }));
   }
 
   #identify(event: StreamEvent): StreamEvent {
@@ -173,7 +165,7 @@ export class TranslationWriter implements EventWriter {
     const at = which(events);
     return concatBytes(
       events.map((event, i) =>
-        this.#numberer.numberBlock(i === at ? { ...event, raw: annotateEvent(surface.id, event, rhone) } : event),
+        this.numberer.numberBlock(i === at ? { ...event, raw: annotateEvent(surface.id, event, rhone) } : event),
       ),
     );
   }

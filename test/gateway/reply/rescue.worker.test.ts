@@ -4,7 +4,9 @@ import type { StreamEvent } from "../../../src/canonical/types.ts";
 import { openaiChat } from "../../../src/dialects/openai-chat/index.ts";
 import { buildContinuationPrompt, ContinuationJoiner } from "../../../src/gateway/reply/recovery.ts";
 import { StreamReader } from "../../../src/gateway/upstream/stream-reader.ts";
+import { isCounted } from "../../../src/session/stream/segments.ts";
 import { encodeUtf8 } from "../../../src/wire/bytes.ts";
+import { decodeSse } from "../../../src/wire/sse.ts";
 import { eventsOf, get, post, request, user } from "../../support/worker/client.ts";
 
 /** A stream of which so much was told before it broke. */
@@ -145,3 +147,30 @@ it.each([
     expect(await get(`/v1/responses/${id}`)).toMatchObject({ id, status: "completed" });
   },
 );
+
+it.each([
+  ["/v1/chat/completions", "fake", { messages: [user("x")] }],
+  ["/v1/responses", "fakeresp", { input: "x" }],
+  ["/v1/messages", "fakeanth", { messages: [user("x")], max_tokens: 64 }],
+])("numbers the events of both answers to %s in one row, from which a client resumes", async (path, provider, body) => {
+  const routing = { fallbacks: [`${provider}/fault-none.numbers`], midstream: "continue" };
+  const model = `${provider}/fault-cut.numbers`;
+  const response = await request(path, {
+    method: "POST",
+    headers: { "anthropic-version": "2023-06-01" },
+    body: JSON.stringify({ ...body, model, stream: true, rhone: { context_mode: "stateful", routing } }),
+  });
+  const sent = await response.text();
+  expect(response.status, sent).toBe(200);
+  const ids = decodeSse(encodeUtf8(sent))
+    .filter(isCounted)
+    .map(({ id }) => id);
+  expect(ids).toEqual(ids.map((_, i) => String(i + 1)));
+  const callId = response.headers.get("x-rhone-call-id");
+  expect(await get(`/v1/calls/${callId}`)).toMatchObject({ attempts: [{ error: expect.any(String) }, {}] });
+  for (const id of ids) {
+    const rest = await request(`/v1/calls/${callId}:stream`, { headers: { "last-event-id": id! } });
+    const end = sent.indexOf("\n\n", sent.indexOf(`id: ${id}\n`)) + 2;
+    expect(await rest.text()).toBe(sent.slice(end));
+  }
+});
