@@ -57,7 +57,8 @@ export async function failOver<T>(plan: FailoverPlan, attempt: AttemptFn<T>, ser
     if (await run.isExcluded(target)) continue;
     const admission = await breakers.admit(healthKeyOf(target), false);
     if (admission === "refused") continue;
-    const answer = await run.tryTarget(target, { mayRepeat: admission === "free", isLast: i === targets.length - 1 });
+    const isLast = !(await run.canTryAny(targets.slice(i + 1)));
+    const answer = await run.tryTarget(target, { mayRepeat: admission === "free", isLast });
     if (answer !== undefined) return answer.value;
   }
   if (run.firstError !== undefined) throw run.firstError;
@@ -78,8 +79,8 @@ class FailoverRun<T> {
   readonly #attempt: AttemptFn<T>;
   readonly #services: FailoverServices;
   #retriesLeft: number;
-  /** The target whose context window was too small. */
-  #tooSmall: Target | undefined;
+  /** The targets whose context windows were too small. */
+  readonly #tooSmall: Target[] = [];
   /** The hedge's target, once it was tried. */
   #hedged: Target | undefined;
 
@@ -93,7 +94,17 @@ class FailoverRun<T> {
   /** Whether trying the target is useless: its context window is too small as well, or it has failed as the hedge. */
   async isExcluded(target: Target): Promise<boolean> {
     if (target === this.#hedged) return true;
-    return this.#tooSmall !== undefined && !(await this.#services.mayFit(target, this.#tooSmall));
+    const fits = await Promise.all(this.#tooSmall.map((tooSmall) => this.#services.mayFit(target, tooSmall)));
+    return fits.includes(false);
+  }
+
+  /** Whether one of the targets may still be tried: its breaker is not open, and it is not excluded. */
+  async canTryAny(targets: readonly Target[]): Promise<boolean> {
+    for (const target of targets) {
+      const isOpen = this.#services.breakers.state(healthKeyOf(target)) === "open";
+      if (!isOpen && !(await this.isExcluded(target))) return true;
+    }
+    return false;
   }
 
   /**
@@ -111,7 +122,7 @@ class FailoverRun<T> {
       this.firstError ??= error;
       const verdict = verdictOf(error);
       if (verdict === "stop" || !canRepeat()) throw this.firstError;
-      if (verdict === "larger") this.#tooSmall = target;
+      if (verdict === "larger") this.#tooSmall.push(target);
       if (verdict !== "again" || !options.mayRepeat || this.#retriesLeft === 0) return undefined;
       const wait = this.#delayBeforeRetry(target, error, { count, isLast: options.isLast });
       if (wait === undefined) return undefined;

@@ -84,6 +84,14 @@ describe("the loop of attempts", () => {
     expect(none.tries).toEqual(["b/m"]);
   });
 
+  it("leaves out what is no larger than any target that was too small", async () => {
+    const windows: Record<string, number> = { a: 200, c: 100 };
+    const { call, tries, tools } = world(() => tooLong);
+    tools.mayFit = async ({ provider }, { provider: before }) => !(windows[provider.id]! <= windows[before.id]!);
+    await expect(call([at("a"), at("b"), at("c")])).rejects.toBe(tooLong);
+    expect(tries).toEqual(["a/m", "b/m"]);
+  });
+
   it("is over for a request that cannot be sent again", async () => {
     const { call, tries, tools } = world(() => broken);
     tools.canRepeat = () => tries.length === 0;
@@ -92,18 +100,25 @@ describe("the loop of attempts", () => {
   });
 
   it("tells each attempt whether another target is left", async () => {
-    const seen: [string, boolean][] = [];
-    const { tools } = world(() => "ok");
-    const attempt: AttemptFn<string> = async (target, { isLast }) => {
-      seen.push([targetKeyOf(target), isLast]);
-      throw silent;
+    const { breakers, tools } = world(() => "ok");
+    for (let failures = 0; failures < 3; failures++) await breakers.recordFailure("c/m", broken);
+    const run = async (error: GatewayError, ...targets: [Target, ...Target[]]): Promise<[string, boolean][]> => {
+      const seen: [string, boolean][] = [];
+      const attempt: AttemptFn<string> = async (target, { isLast }) => {
+        seen.push([targetKeyOf(target), isLast]);
+        throw error;
+      };
+      await expect(failOver({ targets, policy: DEFAULT_POLICY }, attempt, tools)).rejects.toBe(error);
+      return seen;
     };
-    const plan = { targets: [at("a"), at("b")] as [Target, Target], policy: DEFAULT_POLICY };
-    await expect(failOver(plan, attempt, tools)).rejects.toBe(silent);
-    expect(seen).toEqual([
+    const inOrder = [
       ["a/m", false],
       ["b/m", true],
-    ]);
+    ];
+    expect(await run(silent, at("a"), at("b"))).toEqual(inOrder);
+    // The breaker of c is open.
+    expect(await run(silent, at("a"), at("b"), at("c"))).toEqual(inOrder);
+    expect(await run(tooLong, at("a"), at("b"), at("a", "n"))).toEqual(inOrder);
   });
 
   it("throws the first error when nothing helps", async () => {
