@@ -17,7 +17,7 @@ type RoutedRequest = Operation<Accepted>["request"];
 /** The models, providers and policy that a request names for its routing. */
 export function toRoutingRequest({ model, rhone: { routing = {} } }: RoutedRequest): RoutingRequest {
   const { models = [], fallbacks = [], providers } = routing;
-  return { model, models: [...models, ...fallbacks], ...(providers && { providers }), ...toPolicyChanges(routing) };
+  return { model, models, fallbacks, ...(providers && { providers }), ...toPolicyChanges(routing) };
 }
 
 /**

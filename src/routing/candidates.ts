@@ -4,10 +4,11 @@ import type { Provider } from "../providers/provider.ts";
 import { type Config, type PolicyChanges, resolveAlias, type RoutingPolicy, withChanges } from "./config.ts";
 import { issuerOf, locate, locateAt, type Target, targetKeyOf } from "./locate.ts";
 
-/** The routing part of a request. `models`: alternatives to `model`, in order of preference. */
+/** The routing part of a request. `models`, then `fallbacks`: alternatives to `model`, in order of preference. */
 export type RoutingRequest = PolicyChanges & {
   model: string;
   models?: readonly string[];
+  fallbacks?: readonly string[];
   /** Ids of the providers that may be used, in order of preference; absent: all. */
   providers?: readonly string[];
 };
@@ -23,14 +24,16 @@ export type Candidates = { all: readonly [Candidate, ...Candidate[]]; policy: Ro
  * `model.not_found` for `model`, `request.invalid` for an invalid name in `rhone.routing`.
  */
 export async function findCandidates(
-  { model, models = [], providers: ids, ...changes }: RoutingRequest,
+  { model, models = [], fallbacks = [], providers: ids, ...changes }: RoutingRequest,
   surface: Dialect,
   { config, providers }: { config: Config; providers: ReadonlyMap<string, Provider> },
 ): Promise<Candidates> {
   const allowed = ids?.map((id, i) => requireProvider(id, i, providers));
   const find = (name: string): Promise<Candidate[]> => expand(name, surface, { config, providers, allowed });
   const first = await find(model);
-  const others = await Promise.all(models.map((name, i) => find(name).catch((cause) => rethrowAsInvalid(cause, i))));
+  const findOthers = (names: readonly string[], member: string): Promise<Candidate[]>[] =>
+    names.map((name, i) => find(name).catch((cause) => rethrowAsInvalid(cause, `rhone.routing.${member}[${i}]`)));
+  const others = await Promise.all([...findOthers(models, "models"), ...findOthers(fallbacks, "fallbacks")]);
   // A request for the fastest or cheapest target ranks all of its models together; otherwise each model gets tiers of its own.
   const isRanked = changes.strategy !== undefined && changes.strategy !== "weighted";
   const lists = [first, ...others].map((list, rank) =>
@@ -94,10 +97,10 @@ function requireProvider(id: string, i: number, providers: ReadonlyMap<string, P
   throw invalid(`rhone.routing.providers[${i}]`, `there is no provider ${JSON.stringify(id)}; see GET /v1/models`);
 }
 
-/** A model in `rhone.routing.models` that is not found makes the request invalid. */
-function rethrowAsInvalid(cause: unknown, i: number): never {
+/** An alternative that is not found makes the request invalid. `at`: path of the member that names it. */
+function rethrowAsInvalid(cause: unknown, at: string): never {
   if (!(cause instanceof GatewayError)) throw cause;
-  throw invalid(`rhone.routing.models[${i}]`, cause.message.replace(/^model: /, ""));
+  throw invalid(at, cause.message.replace(/^model: /, ""));
 }
 
 /** Input of the ranking besides the candidates. */

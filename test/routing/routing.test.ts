@@ -134,6 +134,7 @@ describe("candidates", () => {
   it.each([
     [{ model: "nobody/x" }, "model.not_found", "model"],
     [{ model: "a/m", models: ["b/m", "nobody/x"] }, "request.invalid", "rhone.routing.models[1]"],
+    [{ model: "a/m", models: ["b/m"], fallbacks: ["nobody/x"] }, "request.invalid", "rhone.routing.fallbacks[0]"],
     [{ model: "a/m", providers: ["b", "nobody"] }, "request.invalid", "rhone.routing.providers[1]"],
     [{ model: "a/m", providers: ["b"] }, "request.invalid", "rhone.routing.providers"],
   ])("are refused by name: %j", async (wish, code, param) => {
