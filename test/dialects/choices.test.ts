@@ -8,6 +8,7 @@ import { openaiChat } from "../../src/dialects/openai-chat/index.ts";
 import { openaiResponses } from "../../src/dialects/openai-responses/index.ts";
 import { encodeUtf8 } from "../../src/wire/bytes.ts";
 import { decodeSse } from "../../src/wire/sse.ts";
+import { callsOf } from "../support/answered-calls.ts";
 import { recordings } from "../support/recordings.ts";
 
 const REPLY = { created: 1 };
@@ -43,6 +44,43 @@ describe.each([
     for (const answer of several)
       for (const again of throughWire(answer, to))
         expect((again.alternatives ?? []).map(saidIn)).toEqual(answer.alternatives!.map(saidIn));
+  });
+});
+
+/** Two answers with a call that has no id, on both wires. */
+const CALLS_WITHOUT_ID = {
+  "openai-chat": {
+    choices: [0, 1].map((index) => ({
+      index,
+      message: { role: "assistant", tool_calls: [{ type: "function", function: { name: "look", arguments: "{}" } }] },
+      finish_reason: "tool_calls",
+    })),
+  },
+  gemini: {
+    candidates: [0, 1].map((index) => ({
+      index,
+      content: { role: "model", parts: [{ functionCall: { name: "look", args: {} } }] },
+      finishReason: "STOP",
+    })),
+  },
+};
+
+describe.each([openaiChat, gemini])("calls without ids in several answers of $id", (wire) => {
+  it("have ids of their own, the same ones whole and streamed, other ones in another call", () => {
+    const whole = CALLS_WITHOUT_ID[wire.id as keyof typeof CALLS_WITHOUT_ID];
+    const chunk = JSON.parse(JSON.stringify(whole).replaceAll('"message"', '"delta"'));
+    const idsOf = (callId: string): string[][] => {
+      const decoder = wire.decodeStream("home", callId);
+      const events = decodeSse(encodeUtf8(`data: ${JSON.stringify(chunk)}\n\n`)).flatMap((one) => decoder.push(one));
+      return [wire.decodeResponse(whole, "home", callId), fold([...events, ...decoder.end()])].map((answer) =>
+        [answer, ...answer.alternatives!]
+          .flatMap(({ messages }) => callsOf({ ...answer, messages }))
+          .map(({ id }) => id),
+      );
+    };
+    const [first, second] = [idsOf("call_1"), idsOf("call_2")];
+    expect([first[1], second[1]]).toEqual([first[0], second[0]]);
+    expect(new Set([...first[0]!, ...second[0]!]).size).toBe(4);
   });
 });
 

@@ -69,9 +69,11 @@ class GeminiDecoder implements StreamDecoder {
   readonly #others = new Map<number, JsonObject>();
 
   readonly #seal: string | undefined;
+  readonly #callId: string | undefined;
 
   constructor(seal: string | undefined, callId: string | undefined) {
     this.#seal = seal;
+    this.#callId = callId;
     this.#context = newDecodeContext(seal, callId);
   }
 
@@ -109,7 +111,7 @@ class GeminiDecoder implements StreamDecoder {
     const others = [...this.#others].toSorted(([a], [b]) => a - b).map(([, other]) => other);
     const candidates = [...first, ...others];
     const body = { ...envelope, ...(candidates.length > 0 && { candidates }) };
-    const { messages, finish, usage, alternatives, losses = [], rest } = decodeResponse(body, this.#seal);
+    const { messages, finish, usage, alternatives, losses = [], rest } = decodeResponse(body, this.#seal, this.#callId);
     const items = messages.map(({ native }) => native);
     const lost = [...new Set([...this.#calls.losses, ...losses])];
     const extras = {
