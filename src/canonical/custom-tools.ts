@@ -6,10 +6,8 @@ export const customArguments = (input: Json | undefined): string => JSON.stringi
 
 /** The part of `customArguments` before the text. */
 export const CUSTOM_START = '{"input":"';
-/** The part of `customArguments` after the text. */
-export const CUSTOM_END = '"}';
 
-/** A piece of the text as a piece of the arguments, between `CUSTOM_START` and `CUSTOM_END`. */
+/** A piece of the text as a piece of the arguments, behind `CUSTOM_START`. */
 export const escapeCustomInput = (piece: string): string => JSON.stringify(piece).slice(1, -1);
 
 /**

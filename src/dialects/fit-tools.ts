@@ -108,7 +108,7 @@ const rulesOf = (rules: ToolRules, { quirks }: EncodeTarget): ToolRules =>
  * The names of these tools at a target with these rules. Two tools never get one name: names that can stay come first, and
  * one that is in use is fitted again. `isOwn`: the tools came over the target's wire and keep their names.
  */
-export function assignNames(tools: readonly FunctionTool[], rules: ToolRules, isOwn = false): TargetNames {
+function assignNames(tools: readonly FunctionTool[], rules: ToolRules, isOwn = false): TargetNames {
   const names = new Map<string, string>();
   const used = new Set<string>();
   const staysAsItIs = ({ name, namespace }: FunctionTool): boolean =>

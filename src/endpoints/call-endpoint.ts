@@ -49,7 +49,7 @@ type EndpointBody =
 type TranslatedAnswer = { value: JsonObject; usage: Usage };
 
 /** An accepted answer: its body is still to be relayed, or was read and translated. */
-export type EndpointAnswer = { call: EndpointUpstream; translated?: TranslatedAnswer };
+type EndpointAnswer = { call: EndpointUpstream; translated?: TranslatedAnswer };
 
 /** Handles an endpoint's request along the path of every call. Never throws: an error is returned as a response. */
 export async function callEndpoint(endpointCall: EndpointCall, host: CallHost): Promise<Response> {

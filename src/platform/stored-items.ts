@@ -64,7 +64,7 @@ async function findLocation(
 const keyOf = (id: string): string => `item/${id}`;
 
 /** Items of a session by their ids; `only`: as for `findStoredItems`. None if the session does not exist. */
-export async function findItemsIn(
+async function findItemsIn(
   { SESSIONS: sessions }: Objects,
   { org, objectId, ids, only }: { org: string; objectId: string; ids: readonly string[]; only?: StoredOnly },
 ): ReturnType<FindItems> {

@@ -18,7 +18,7 @@ const MAX_AHEAD_BYTES = 256 * 1024;
  * branch has (`text()`, `readAtLeast()`) makes workerd withhold the other branch as well, and the client gets nothing
  * until the stream ends.
  */
-export function splitForRecording(body: ReadableStream<Uint8Array>): {
+function splitForRecording(body: ReadableStream<Uint8Array>): {
   client: ReadableStream<Uint8Array>;
   blocks: AsyncGenerator<Uint8Array>;
 } {

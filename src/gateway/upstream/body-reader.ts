@@ -25,11 +25,8 @@ type StallPolicy = {
    * time.
    */
   due: (lastReadAt: number) => { at: number; what: string };
-  /**
-   * The answer is complete or has failed: neither silence nor a broken connection makes a difference. Absent: such a
-   * failure always counts.
-   */
-  isFinished?: () => boolean;
+  /** The answer is complete or has failed: neither silence nor a broken connection makes a difference. */
+  isFinished: () => boolean;
 };
 
 /**
@@ -78,15 +75,14 @@ export async function* readChunks(
   let timer = startTimer();
   try {
     for (let read = await reader.read(); !read.done; read = await reader.read()) {
-      // This chunk was in flight when the upstream was given up. It may complete the answer.
-      if (timeoutError !== undefined && isFinished === undefined) throw timeoutError;
       lastReadAt = now();
       log.markFirstByte();
       yield read.value!;
+      // A chunk that was in flight when the upstream was given up may have completed the answer.
       if (timeoutError !== undefined) throw timeoutError;
     }
   } catch (cause) {
-    if (isFinished?.() !== true) throw timeoutError ?? cause;
+    if (!isFinished()) throw timeoutError ?? cause;
   } finally {
     clearTimeout(timer);
     reader.releaseLock();
