@@ -42,10 +42,10 @@ export type PreparedRequest = {
   translate?: ((body: Json) => TranslatedAnswer) | undefined;
 };
 
+/** `open`: the body of one attempt, which may be a stream that is read once. */
 type EndpointBody =
   | { text: string }
-  | { bytes: Uint8Array; contentType: string }
-  | { stream: ReadableStream<Uint8Array>; contentType: string };
+  | { contentType: string; open: () => Uint8Array | ReadableStream<Uint8Array> };
 type TranslatedAnswer = { value: JsonObject; usage: Usage };
 
 /** An accepted answer: its body is still to be relayed, or was read and translated. */
@@ -142,6 +142,6 @@ async function buildEndpointRequest(
   const headers = buildHeaders(dialect, client);
   if ("contentType" in body) headers.set("content-type", body.contentType);
   const url = `${provider.baseUrl ?? "http://demo.invalid"}${path}`;
-  const content = "text" in body ? body.text : "bytes" in body ? body.bytes : body.stream;
+  const content = "text" in body ? body.text : body.open();
   return await withCredential(provider, { url, headers, body: content });
 }

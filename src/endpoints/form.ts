@@ -8,15 +8,14 @@ import { boundaryOf, FieldFinder, type FormField, replaceField } from "../wire/m
  */
 type Form = {
   model: string;
+  contentType: string;
   /** The whole form, with the provider's name of the model in its `model` field. */
-  send: (model: string) => FormBody;
-  /** Whether `send` may be called again: a form that is piped through is gone once its first byte was sent. */
+  open: (model: string) => Uint8Array | ReadableStream<Uint8Array>;
+  /** Whether `open` may be called again: a form that is piped through is gone once its first byte was sent. */
   canRepeat: () => boolean;
   /** Releases the memory held; must be called after the provider has answered, or if no request is sent. */
   release: () => void;
 };
-
-type FormBody = { contentType: string } & ({ bytes: Uint8Array } | { stream: ReadableStream<Uint8Array> });
 
 /** Size up to which a form is held as a whole, so that it can be sent to another target. Bytes. */
 const MAX_REPEATED_BYTES = 4 * 1024 * 1024;
@@ -51,24 +50,24 @@ export async function readForm(request: Request, headerModel?: string): Promise<
   }
   const rest = { body: request.body, length };
   let isSent = false;
-  const send = (name: string): FormBody => {
+  const open: Form["open"] = (name) => {
     const isSame = found === undefined || name === found.value;
     const head = isSame ? [...held] : [...replaceField(held, found, name)];
-    if (isWhole) return { bytes: concatBytes(head), contentType };
+    if (isWhole) return concatBytes(head);
     const addedBytes = isSame ? 0 : encodeUtf8(name).length - (found.end - found.start);
     const onSent = (): void => {
       isSent = true;
       // Released as they are sent, as they cannot be sent again.
       held.length = 0;
     };
-    return { stream: pipeForm(rest, head, { addedBytes, onSent }), contentType };
+    return pipeForm(rest, head, { addedBytes, onSent });
   };
-  return { model, send, canRepeat: () => !isSent, release };
+  return { model, contentType, open, canRepeat: () => !isSent, release };
 }
 
 /**
- * Reads until the field is found, the form ends or the limit is reached. A form that is not known to be longer is read to
- * its end if that comes within `MAX_REPEATED_BYTES`. `length`: the form's size if known, else NaN.
+ * Reads until the field is found, the form ends or the limit is reached, at least one chunk. A form that is not known to be
+ * longer is read to its end if that comes within `MAX_REPEATED_BYTES`. `length`: the form's size if known, else NaN.
  */
 async function readStart(
   body: ReadableStream<Uint8Array>,
@@ -85,7 +84,7 @@ async function readStart(
   };
   const isNeeded = (): boolean => {
     const isSearching = finder !== undefined && found === undefined && !finder.isDone && size <= MAX_HELD_BYTES;
-    return isSearching || (!(length > MAX_REPEATED_BYTES) && size <= MAX_REPEATED_BYTES);
+    return held.length === 0 || isSearching || (!(length > MAX_REPEATED_BYTES) && size <= MAX_REPEATED_BYTES);
   };
   try {
     while (isNeeded()) {
@@ -140,7 +139,7 @@ function pipeForm(
     writer.releaseLock();
     await body.pipeTo(writable);
   };
-  // A failing pipe also fails the request that sends this stream, where the error is handled.
-  work().catch(() => {});
+  // A failing pipe fails the request that sends this stream, where the error is handled.
+  work().catch((cause: unknown) => writable.abort(cause).catch(() => {}));
   return readable;
 }

@@ -56,7 +56,8 @@ export async function callForm(c: Http, { id, surface }: Endpoint, path: string)
       request: { surface, model: form.model, rhone, stream: false },
       prepare: (target) => {
         requireOpenai(target, path);
-        return { target, path, body: form.send(target.model), losses: [] };
+        const body = { contentType: form.contentType, open: () => form.open(target.model) };
+        return { target, path, body, losses: [] };
       },
       canRepeat: form.canRepeat,
     });
