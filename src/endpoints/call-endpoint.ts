@@ -43,9 +43,7 @@ export type PreparedRequest = {
 };
 
 /** `open`: the body of one attempt, which may be a stream that is read once. */
-type EndpointBody =
-  | { text: string }
-  | { contentType: string; open: () => Uint8Array | ReadableStream<Uint8Array> };
+type EndpointBody = { text: string } | { contentType: string; open: () => Uint8Array | ReadableStream<Uint8Array> };
 type TranslatedAnswer = { value: JsonObject; usage: Usage };
 
 /** An accepted answer: its body is still to be relayed, or was read and translated. */
@@ -62,6 +60,7 @@ class EndpointOperation implements Operation<EndpointAnswer> {
   readonly call: Call;
   readonly host: CallHost;
   readonly log: CallLog;
+  readonly endpoint: string;
   readonly request: EndpointCall["request"];
   readonly #endpoint: EndpointCall;
 
@@ -70,12 +69,30 @@ class EndpointOperation implements Operation<EndpointAnswer> {
     this.call = call;
     this.host = host;
     this.log = new CallLog(call, { ...request, surface: { id } }, host.lifetime.now);
+    this.endpoint = id;
     this.request = request;
     this.#endpoint = endpoint;
   }
 
   start(started: CallStart): Promise<Context> {
     return this.host.store.start({ messages: [] }, started);
+  }
+
+  /** A single target is not checked: its attempt throws the same error. */
+  filterTargets(targets: [Target, ...Target[]]): [Target, ...Target[]] {
+    if (targets.length === 1) return targets;
+    const [first, ...rest] = targets.filter((target) => this.#hasEndpoint(target));
+    return first === undefined ? targets : [first, ...rest];
+  }
+
+  #hasEndpoint(target: Target): boolean {
+    try {
+      this.#endpoint.prepare(target);
+      return true;
+    } catch (thrown) {
+      if (thrown instanceof GatewayError && thrown.code === "request.unprocessable") return false;
+      throw thrown;
+    }
   }
 
   /** Unknown here: the body differs from target to target, and nothing is charged by its size. */

@@ -120,13 +120,14 @@ async function resume(located: Located, next: Next<Resumed>): Promise<Outcome> {
 }
 
 async function route({ operation, signal, candidates, context }: Resumed, next: Next<Routed>): Promise<Outcome> {
-  const { call, request, host, log } = operation;
-  const ranked = await rankCandidates(candidates, context, host);
-  const targets = filterAllowedTargets(call.caller, request, ranked);
+  const { call, request, log, endpoint } = operation;
+  const ranked = await rankCandidates(operation, candidates, context);
+  const allowed = filterAllowedTargets(call.caller, request, ranked);
+  const targets = operation.filterTargets?.(allowed) ?? allowed;
   [log.target] = targets;
   const hedge = await planHedge(operation, targets);
   if (hedge !== undefined) requireModel(call.caller, hedge.target.model, hedge.target);
-  const plan = { targets, policy: candidates.policy, ...(hedge && { hedge }) };
+  const plan = { targets, policy: candidates.policy, ...(hedge && { hedge }), ...(endpoint && { endpoint }) };
   return await next({ operation, signal, context, plan });
 }
 

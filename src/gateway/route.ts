@@ -25,9 +25,9 @@ export function toRoutingRequest({ model, rhone: { routing = {} } }: RoutedReque
  * (signed reasoning) come first, as other issuers would have to drop them.
  */
 export async function rankCandidates(
+  { host: { router, lifetime }, endpoint }: Operation<Accepted>,
   candidates: Candidates,
   { history, parent }: Context,
-  { router, lifetime }: Pick<CallHost, "router" | "lifetime">,
 ): Promise<[Target, ...Target[]]> {
   const isCheapest = candidates.policy.strategy === "least_cost";
   const costs = isCheapest
@@ -37,7 +37,7 @@ export async function rankCandidates(
   return rankTargets(candidates, {
     // With a tool call pending, the last issuer's reasoning must go back with the tool's result.
     issuers: (parent?.open ?? []).length > 0 ? sealers.slice(-1) : sealers,
-    latencyOf: (target) => router.breakers.health(healthKeyOf(target)).latency,
+    latencyOf: (target) => router.breakers.health(healthKeyOf(target, endpoint)).latency,
     costOf: (target) => costs.get(targetKeyOf(target)),
     random: router.random,
   });

@@ -20,10 +20,12 @@ export type AttemptFn<T> = (
   },
 ) => Promise<T>;
 
+/** `endpoint`: of a call that generates no text. */
 export type FailoverPlan = {
   targets: readonly [Target, ...Target[]];
   policy: Pick<RoutingPolicy, "retries">;
   hedge?: Hedge;
+  endpoint?: string;
 };
 
 /** A second target that is tried in parallel if the first one has sent no content for `afterMs`. */
@@ -55,7 +57,7 @@ export async function failOver<T>(plan: FailoverPlan, attempt: AttemptFn<T>, ser
   const run = new FailoverRun(plan, attempt, services);
   for (const [i, target] of targets.entries()) {
     if (await run.isExcluded(target)) continue;
-    const admission = await breakers.admit(healthKeyOf(target), false);
+    const admission = await breakers.admit(run.keyOf(target), false);
     if (admission === "refused") continue;
     const isLast = !(await run.canTryAny(targets.slice(i + 1)));
     const answer = await run.tryTarget(target, { mayRepeat: admission === "free", isLast });
@@ -64,12 +66,12 @@ export async function failOver<T>(plan: FailoverPlan, attempt: AttemptFn<T>, ser
   if (run.firstError !== undefined) throw run.firstError;
   // All breakers are open: one call at a time may probe the best target.
   for (const target of targets) {
-    if ((await breakers.admit(healthKeyOf(target), true)) === "refused") continue;
+    if ((await breakers.admit(run.keyOf(target), true)) === "refused") continue;
     const answer = await run.tryTarget(target, { mayRepeat: false, isLast: true });
     if (answer !== undefined) return answer.value;
     break;
   }
-  throw run.firstError ?? toCooldownError(targets, breakers);
+  throw run.firstError ?? toCooldownError(plan, breakers);
 }
 
 /** The state of one call: its errors, and the retries that are left. */
@@ -91,6 +93,11 @@ class FailoverRun<T> {
     this.#retriesLeft = plan.policy.retries.max;
   }
 
+  /** The key of the target's breaker. */
+  keyOf(target: Target): string {
+    return healthKeyOf(target, this.#plan.endpoint);
+  }
+
   /** Whether trying the target is useless: its context window is too small as well, or it has failed as the hedge. */
   async isExcluded(target: Target): Promise<boolean> {
     if (target === this.#hedged) return true;
@@ -101,7 +108,7 @@ class FailoverRun<T> {
   /** Whether one of the targets may still be tried: its breaker is not open, and it is not excluded. */
   async canTryAny(targets: readonly Target[]): Promise<boolean> {
     for (const target of targets) {
-      const isOpen = this.#services.breakers.state(healthKeyOf(target)) === "open";
+      const isOpen = this.#services.breakers.state(this.keyOf(target)) === "open";
       if (!isOpen && !(await this.isExcluded(target))) return true;
     }
     return false;
@@ -139,7 +146,7 @@ class FailoverRun<T> {
   ): number | undefined {
     const { random, breakers } = this.#services;
     const { retries } = this.#plan.policy;
-    if (breakers.state(healthKeyOf(target)) !== "closed") return undefined;
+    if (breakers.state(this.keyOf(target)) !== "closed") return undefined;
     // With another target to try, a provider's `retry-after` is accepted only up to the longest backoff.
     const maxWaitMs = isLast ? retries.retryAfterMaxMs : Math.min(retries.maxMs, retries.retryAfterMaxMs);
     return retryDelay(count, error, retries, { random, maxWaitMs });
@@ -158,7 +165,7 @@ class FailoverRun<T> {
       ms: now() - startedAt,
       ...(status !== undefined && { status }),
     });
-    const key = healthKeyOf(target);
+    const key = this.keyOf(target);
     try {
       const value = await this.#attempt(target, {
         signal,
@@ -191,7 +198,7 @@ class FailoverRun<T> {
       () => false,
     );
     timer.abort();
-    if (!isSilent || (await breakers.admit(healthKeyOf(second), false)) === "refused") return await first;
+    if (!isSilent || (await breakers.admit(this.keyOf(second), false)) === "refused") return await first;
     this.#hedged = second;
     const racers = [first, this.#try(second, secondAbort.signal, true)];
     try {
@@ -224,12 +231,12 @@ function createChild(parent: AbortSignal): AbortController {
 }
 
 /** The error if no target may be tried. `retry-after` is the shortest remaining cool-down. */
-function toCooldownError(targets: FailoverPlan["targets"], breakers: Breakers): GatewayError {
+function toCooldownError({ targets, endpoint }: FailoverPlan, breakers: Breakers): GatewayError {
   const reasons = targets.map((target) => {
-    const { why: last } = breakers.health(healthKeyOf(target));
+    const { why: last } = breakers.health(healthKeyOf(target, endpoint));
     return `${targetKeyOf(target)} (${last?.message ?? "it failed recently, or another call is testing it"})`;
   });
-  const wait = Math.min(...targets.map((target) => breakers.waitOf(healthKeyOf(target))));
+  const wait = Math.min(...targets.map((target) => breakers.waitOf(healthKeyOf(target, endpoint))));
   return new GatewayError(
     "provider.unavailable",
     `all targets are temporarily disabled after failures: ${reasons.join("; ")}`,

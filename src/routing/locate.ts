@@ -10,9 +10,15 @@ export type Target = { provider: Provider; model: string; dialect: Dialect };
 /** Identifies a target: `{provider}/{model}`. */
 export const targetKeyOf = ({ provider, model }: Target): string => `${provider.id}/${model}`;
 
-/** Identifies a target's breaker. Accounts have breakers of their own: a refused key or used-up quota concerns one account only. */
-export const healthKeyOf = (target: Target): string =>
-  target.provider.account === undefined ? targetKeyOf(target) : `${target.provider.account} ${targetKeyOf(target)}`;
+/**
+ * Identifies a target's breaker. Accounts have breakers of their own: a refused key or used-up quota concerns one account
+ * only. So has each `endpoint` that generates no text: a host without it may still generate.
+ */
+export function healthKeyOf(target: Target, endpoint?: string): string {
+  const { account } = target.provider;
+  const key = endpoint === undefined ? targetKeyOf(target) : `${targetKeyOf(target)}#${endpoint}`;
+  return account === undefined ? key : `${account} ${key}`;
+}
 
 /** The issuer of the target's sealed items, which only the same issuer can open. */
 export const issuerOf = ({ provider, model }: Target): string =>

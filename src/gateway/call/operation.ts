@@ -19,12 +19,16 @@ export interface Operation<Answer extends Accepted> {
   readonly call: Call;
   readonly host: CallHost;
   readonly log: CallLog;
+  /** The endpoint, if the call generates no text. */
+  readonly endpoint?: string;
   /** What routing depends on, and the surface whose form errors have. */
   readonly request: Pick<ParsedRequest, "model" | "rhone" | "surface">;
   /** For an answer that is a stream of the surface's events: it may start before it is known, and errors are events of it. */
   replyContext?(): ReplyContext;
   /** Adds the call to its session. Resolves to the context that it continues. */
   start(started: CallStart): Promise<Context>;
+  /** Of several targets, those that can take the call; all if none can. Absent: each can. */
+  filterTargets?(targets: [Target, ...Target[]]): [Target, ...Target[]];
   /** UTF-8 bytes of everything the model reads. */
   countBytes(context: Context): number;
   /** Upper bound of the call's cost and tokens at one target. `bytes`: from `countBytes`. */
