@@ -1,6 +1,7 @@
 import { GatewayError } from "../canonical/error.ts";
 import type { Loss, Usage } from "../canonical/types.ts";
 import { DIALECTS } from "../dialects/index.ts";
+import { limitAttempt } from "../gateway/call/attempt-limits.ts";
 import { CallLog } from "../gateway/call/call-log.ts";
 import type { Call, CallHost } from "../gateway/call/call.ts";
 import type { Operation } from "../gateway/call/operation.ts";
@@ -116,7 +117,7 @@ class EndpointOperation implements Operation<EndpointAnswer> {
   /** Accepts an answer with its headers, or, if it has to be translated, as a whole. */
   async attempt(
     planned: Target,
-    { signal, onStatus }: Parameters<Operation<EndpointAnswer>["attempt"]>[1],
+    { signal, onStatus, isLast }: Parameters<Operation<EndpointAnswer>["attempt"]>[1],
     { limits }: Parameters<Operation<EndpointAnswer>["attempt"]>[2],
   ): Promise<EndpointAnswer> {
     const { call, request } = this;
@@ -124,11 +125,10 @@ class EndpointOperation implements Operation<EndpointAnswer> {
     this.log.startAttempt(target, losses);
     const [loss] = losses;
     if (request.rhone.strict && loss !== undefined) throw strictModeError(loss.at);
-    const { response: upstream, cancel } = await attempt(target, await buildEndpointRequest(target, path, body, call), {
-      fetch: fetchOf(target.provider),
-      headersMs: limits.whole,
-      signal,
-    });
+    const upstreamRequest = await buildEndpointRequest(target, path, body, call);
+    const own = await limitAttempt(target, { isStream: request.stream, isLast }, limits, this.host.providers);
+    const sending = { fetch: fetchOf(target.provider), headersMs: own.headers, signal };
+    const { response: upstream, cancel } = await attempt(target, upstreamRequest, sending);
     onStatus(upstream.status);
     const destination = { target, dialect: DIALECTS[target.dialect] };
     const upstreamCall: EndpointUpstream = { call, request, destination, losses, upstream, cancel, limits };

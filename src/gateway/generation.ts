@@ -3,7 +3,6 @@ import type { Message } from "../canonical/types.ts";
 import type { ReplyContext } from "../dialects/dialect.ts";
 import { translatesTools } from "../dialects/fit-tools.ts";
 import type { Estimate } from "../keys/budget/grant-pool.ts";
-import { loadCatalogue } from "../providers/catalogue.ts";
 import { buildRequest, fetchOf } from "../providers/request.ts";
 import { attempt } from "../routing/attempt.ts";
 import type { Target } from "../routing/locate.ts";
@@ -12,6 +11,7 @@ import type { Context } from "../session/session.ts";
 import type { DiscardedUsage } from "../store/records.ts";
 import type { ParsedRequest } from "../surfaces/request.ts";
 import { priceDiscarded } from "./call/attempt-cost.ts";
+import { limitAttempt } from "./call/attempt-limits.ts";
 import { CallLog } from "./call/call-log.ts";
 import type { Call, CallHost } from "./call/call.ts";
 import type { Operation } from "./call/operation.ts";
@@ -96,21 +96,16 @@ class Generation implements Operation<UpstreamAnswer> {
     if (parsed.rhone.strict && loss !== undefined) throw strictModeError(loss.at);
     const { now } = limits;
     const sentAt = now();
-    const isHurried = !isLast && !(await this.#reasons(target));
-    const patience = isHurried ? limits.fallback : Number.POSITIVE_INFINITY;
-    const wholeMs = parsed.stream ? Number.POSITIVE_INFINITY : limits.whole;
-    const { response, cancel } = await attempt(target, request, {
-      fetch: fetchOf(target.provider),
-      headersMs: parsed.stream ? Math.min(limits.headers, patience) : wholeMs,
-      signal,
-    });
+    const own = await limitAttempt(target, { isStream: parsed.stream, isLast }, limits, this.host.providers);
+    const sending = { fetch: fetchOf(target.provider), headersMs: own.headers, signal };
+    const { response, cancel } = await attempt(target, request, sending);
     onStatus(response.status);
-    const firstContent = Math.min(limits.firstContent, Math.max(0, patience - (now() - sentAt)));
+    const firstContent = Math.min(limits.firstContent, Math.max(0, own.patience - (now() - sentAt)));
     const upstreamCall: UpstreamCall = {
       ...unsent,
       destination: { ...unsent.destination, ...aliases },
       losses: all,
-      limits: { ...limits, firstContent, giveUpAt: Math.min(limits.giveUpAt, sentAt + wholeMs) },
+      limits: { ...limits, firstContent, giveUpAt: Math.min(limits.giveUpAt, sentAt + own.whole) },
       upstream: response,
       cancel,
     };
@@ -124,12 +119,6 @@ class Generation implements Operation<UpstreamAnswer> {
       onDiscardedUsage((await discarded) ?? {});
       throw thrown;
     }
-  }
-
-  /** Whether the model is known to think before its first content. */
-  async #reasons(target: Target): Promise<boolean> {
-    const model = (await loadCatalogue(this.host.providers)).at(target);
-    return model?.capabilities.includes("reasoning") === true;
   }
 
   reply(answer: UpstreamAnswer, recover?: Recover): Promise<Response> {

@@ -1,0 +1,29 @@
+import { loadCatalogue } from "../../providers/catalogue.ts";
+import type { Target } from "../../routing/locate.ts";
+import type { CallHost } from "./call.ts";
+import type { CallLimits } from "./upstream-call.ts";
+
+/** Time limits of one attempt, in milliseconds. `patience`: until the first content. `whole`: until the end. */
+type AttemptLimits = { headers: number; patience: number; whole: number };
+
+/**
+ * How long an attempt may take. A whole answer has one limit, as its headers come with its end. A stream need not end, but
+ * has to begin early while another target is left; a model that reasons is known to be late.
+ */
+export async function limitAttempt(
+  target: Target,
+  { isStream, isLast }: { isStream: boolean; isLast: boolean },
+  limits: CallLimits,
+  providers: CallHost["providers"],
+): Promise<AttemptLimits> {
+  const patience = isLast || (await reasons(target, providers)) ? Number.POSITIVE_INFINITY : limits.fallback;
+  return isStream
+    ? { headers: Math.min(limits.headers, patience), patience, whole: Number.POSITIVE_INFINITY }
+    : { headers: limits.whole, patience, whole: limits.whole };
+}
+
+/** Whether the model is known to think before its first content. */
+async function reasons(target: Target, providers: CallHost["providers"]): Promise<boolean> {
+  const model = (await loadCatalogue(providers)).at(target);
+  return model?.capabilities.includes("reasoning") === true;
+}
