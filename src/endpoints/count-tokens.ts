@@ -102,11 +102,11 @@ export function prepareCount(request: CountRequest, context: Context, planned: T
     target.dialect === request.surface.dialect.id &&
     (instructions === undefined || instructions.dialect === target.dialect) &&
     !translatesTools(request.request, encodeTarget);
-  if (isSplicable) {
-    const { body, losses } = spliceBody(request, context, encodeTarget);
-    return { target, path, body: { text: wrapCount(body, request, context, target) }, losses };
-  }
-  const { body, losses } = encodeBody(request, context, encodeTarget);
+  const { body, ...encoded } = isSplicable
+    ? spliceBody(request, context, encodeTarget)
+    : encodeBody(request, context, encodeTarget);
+  const losses = [...(context.losses ?? []), ...encoded.losses];
+  if (isSplicable) return { target, path, body: { text: wrapCount(body, request, context, target) }, losses };
   const text = JSON.stringify(counter.encodeBody(parseJson(body) as JsonObject, target));
   const translate = translateCount(counter, COUNTERS[request.surface.dialect.id]!);
   return { target, path, body: { text }, losses, translate };

@@ -23,11 +23,12 @@ import {
   toReplyContext,
   type UpstreamCall,
 } from "./call/upstream-call.ts";
+import { continueRequest } from "./continued-request.ts";
 import { countBytes, estimateGeneration, expectCost } from "./estimate.ts";
-import { pairWithHistory } from "./paired-results.ts";
 import { handleCall } from "./path.ts";
 import type { Recover } from "./reply/recovery.ts";
 import { reply } from "./reply/reply.ts";
+import { toInputStep } from "./reply/settle.ts";
 import { encodeBody, type ProviderBody, spliceBody } from "./request-body.ts";
 import { awaitFirstContent, type UpstreamAnswer } from "./upstream/first-content.ts";
 
@@ -48,7 +49,8 @@ class Generation implements Operation<UpstreamAnswer> {
   readonly call: Call;
   readonly host: CallHost;
   readonly log: CallLog;
-  readonly request: ParsedRequest;
+  /** From `start` on with one result for every call of the reply before it. */
+  request: ParsedRequest;
 
   constructor(call: Call, request: ParsedRequest, host: CallHost) {
     this.call = call;
@@ -57,8 +59,12 @@ class Generation implements Operation<UpstreamAnswer> {
     this.request = request;
   }
 
-  start(started: CallStart): Promise<Context> {
-    return this.host.store.start(toTurnInput(this.request), started);
+  async start(started: CallStart): Promise<Context> {
+    const { store } = this.host;
+    const { request, context } = continueRequest(this.request, await store.start(toTurnInput(this.request), started));
+    this.request = request;
+    store.onInput?.(toInputStep(request, context).input);
+    return context;
   }
 
   countBytes(context: Context): number {
@@ -85,8 +91,7 @@ class Generation implements Operation<UpstreamAnswer> {
     { context, limits }: Parameters<Operation<UpstreamAnswer>["attempt"]>[2],
     appended: readonly Message[] = [],
   ): Promise<UpstreamAnswer> {
-    const { call } = this;
-    const parsed = pairWithHistory(this.request, context);
+    const { call, request: parsed } = this;
     const unsent = { call, request: parsed, context, destination: toDestination(target) };
     const { body, losses, ...aliases } = buildBody(unsent, appended);
     const request = await buildUpstreamRequest(unsent, body);

@@ -4,6 +4,7 @@ import { toRpcResponse } from "../canonical/rpc-error.ts";
 import type { SessionCall, StatelessCall } from "../gateway/call/call.ts";
 import type { ResponsesState } from "../gateway/call/responses-state.ts";
 import type { StreamChunk } from "../gateway/output/remote-recorder.ts";
+import { findKnownItems } from "../gateway/responses/references.ts";
 import { asOpenAiError, findContext } from "../gateway/responses/state.ts";
 import { findStoredItems, listIndexedIds, type StoredOnly } from "../gateway/responses/stored-items.ts";
 import { type Command, runCommand } from "../gateway/session/commands.ts";
@@ -20,7 +21,7 @@ import { importBranch } from "../session/history/branch.ts";
 import { toApiSession } from "../session/history/views.ts";
 import { inlineAll } from "../session/large-strings.ts";
 import { isStored } from "../session/schema.ts";
-import type { TurnInput } from "../session/session.ts";
+import type { PreviewedContext, TurnInput } from "../session/session.ts";
 import { readLines, readRpcText } from "../wire/bytes.ts";
 import { createdAtOf, journalIn } from "../wire/id.ts";
 import { parseJson } from "../wire/json.ts";
@@ -90,7 +91,10 @@ export class SessionObject extends DurableObject {
     streams.append(started, chunk);
   }
 
-  /** The context that a call with this input would get, as a JSON text. No call is started. */
+  /**
+   * The context that a call with this input would get, and the indices of its messages that the context has already, as a
+   * JSON text. No call is started.
+   */
   async contextOf(
     org: string,
     text: string | ReadableStream<Uint8Array>,
@@ -99,9 +103,12 @@ export class SessionObject extends DurableObject {
     return await this.#respond(org, async ({ session, sql, commands }) => {
       const input = parseJson(await readRpcText(text)) as unknown as TurnInput;
       asOpenAiError(response, () => session.requireOrganization(org));
-      const context = findContext(session, input, response, sql);
-      const history = await inlineAll(context.history, commands.state.blobs);
-      return Response.json({ ...context, history });
+      const { blobs } = commands.state;
+      const known = await findKnownItems(input, { session, response, sql, blobs });
+      const messages = input.messages.filter((_, i) => !known.includes(i));
+      const context = findContext(session, { ...input, messages }, response, sql);
+      const history = await inlineAll(context.history, blobs);
+      return Response.json({ context: { ...context, history }, known } satisfies PreviewedContext);
     });
   }
 

@@ -61,13 +61,11 @@ export type Context = {
   known: number;
   /** The turn does not move the head, because another call is running on it: `on_busy: "branch"`. */
   isBeside?: true;
-  /**
-   * Messages that the gateway adds between the history and the request: results of tool calls that the client left
-   * unanswered. They are stored in the input of the new turn, and its hash does not cover them.
-   */
-  added?: readonly Message[];
   losses?: readonly Loss[];
 };
+
+/** The context that a call would get. `known`: the indices of its messages that the history has already, which it leaves out. */
+export type PreviewedContext = { context: Context; known: number[] };
 
 /** A finished call, as it becomes a turn. `requested`: the request's new messages; `reply`: those of the answer; the turn hashes cover both. */
 export type CompletedTurn = {

@@ -4,8 +4,7 @@ import { pairResults } from "../../src/canonical/tool-results.ts";
 import { hashTurn, ROOT } from "../../src/canonical/turn-hash.ts";
 import type { Message } from "../../src/canonical/types.ts";
 import { DIALECTS } from "../../src/dialects/index.ts";
-import { fillMissingResults } from "../../src/gateway/missing-results.ts";
-import { pairWithHistory } from "../../src/gateway/paired-results.ts";
+import { continueRequest } from "../../src/gateway/continued-request.ts";
 import { toInputStep } from "../../src/gateway/reply/settle.ts";
 import { encodeBody, spliceBody } from "../../src/gateway/request-body.ts";
 import { decodeItems } from "../../src/session/history/decode.ts";
@@ -157,8 +156,8 @@ describe("the turns of a session, over several providers and surfaces", () => {
               output,
               createdAt: 0,
             };
-            const context = fillMissingResults({ parent, history: [...history], known: 0 }, parsed.messages);
-            const paired = pairWithHistory(parsed, context);
+            const found = { parent, history: [...history], known: 0 };
+            const { request: paired, context } = continueRequest(parsed, found);
             for (const wire of WIRES) {
               const target = { dialect: wire, model: "m", issuer: wire, ...(isStrict && { quirks: STRICT }) };
               const { body } =

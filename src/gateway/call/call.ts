@@ -59,6 +59,8 @@ export type CallLifetime = {
 export type CallStore = {
   /** Adds the call to its session and returns the context that the call continues. */
   start: (input: TurnInput, started: CallStart) => Promise<Context>;
+  /** Receives the input of the turn that the call becomes, before it is sent: storing a large one takes time. */
+  onInput?: (input: WireItems) => void;
   /** Stores a finished call; `answer`: what it adds to its session, absent for calls that are not part of a conversation. */
   commit: (record: CallRecord, answer?: CommittedAnswer) => Promise<void>;
   /** Stores a failed call with its partial answer. */

@@ -2,7 +2,7 @@ import { GatewayError, invalid } from "../../canonical/error.ts";
 import type { Message } from "../../canonical/types.ts";
 import { openaiResponses } from "../../dialects/openai-responses/index.ts";
 import { isReference } from "../../dialects/openai-responses/references.ts";
-import type { Session } from "../../session/session.ts";
+import type { Session, TurnInput } from "../../session/session.ts";
 import type { Blobs } from "../../store/blobs.ts";
 import type { Sql } from "../../store/sql.ts";
 import type { ParsedRequest } from "../../surfaces/request.ts";
@@ -109,19 +109,28 @@ type CallContext = { session: Session; response: ResponsesState | undefined; sql
  * The request without referenced items that the history before it has already: a session adds its history to the
  * request. What the history matches as the start of the request stays. Throws as `findContext` does.
  */
-export async function omitKnownItems(request: ParsedRequest, context: CallContext): Promise<ParsedRequest> {
-  if (!request.messages.some(({ stored }) => stored !== undefined)) return request;
+export const omitKnownItems = async (request: ParsedRequest, context: CallContext): Promise<ParsedRequest> =>
+  withoutItems(request, await findKnownItems(toTurnInput(request), context));
+
+/** The indices of the messages that `omitKnownItems` leaves out. */
+export async function findKnownItems(input: TurnInput, context: CallContext): Promise<number[]> {
+  const referenced = input.messages.flatMap(({ stored }, i) => (stored === undefined ? [] : [{ i, id: stored.id }]));
+  if (referenced.length === 0) return [];
   const { session, response, sql, blobs } = context;
-  const { parent, known } = findContext(session, toTurnInput(request), response, sql);
+  const { parent, known } = findContext(session, input, response, sql);
   const path = parent === undefined ? [] : session.pathOf(parent.id);
   const items = (await Promise.all(path.map((turn) => listTurnItems(turn, blobs)))).flat();
   const inHistory = new Set(items.map(({ id }) => id));
-  const matched = request.systemCount + known;
-  const pairs = request.messages.map((message, i): Pair => {
-    const id = message.stored?.id;
-    return i >= matched && id !== undefined && inHistory.has(id) ? undefined : { text: request.items[i]!, message };
-  });
-  return withPairs(request, pairs);
+  return referenced.filter(({ i, id }) => i >= known && inHistory.has(id)).map(({ i }) => i);
+}
+
+/** The request without some messages, whose indices count from behind the leading system messages. */
+export function withoutItems(request: ParsedRequest, indices: readonly number[]): ParsedRequest {
+  if (indices.length === 0) return request;
+  const left = request.messages.map((message, i): Pair =>
+    indices.includes(i - request.systemCount) ? undefined : { text: request.items[i]!, message },
+  );
+  return withPairs(request, left);
 }
 
 /** An item's text and message; undefined if it is left out. */

@@ -3,9 +3,10 @@ import type { ModelResponse } from "../../canonical/types.ts";
 import type { ParsedRequest } from "../../surfaces/request.ts";
 import { encodeUtf8 } from "../../wire/bytes.ts";
 import { CallLog } from "../call/call-log.ts";
-import { type Call, type CallHost } from "../call/call.ts";
+import type { Call, CallHost } from "../call/call.ts";
 import { toTurnInput } from "../call/turn-input.ts";
 import { toReplyContext } from "../call/upstream-call.ts";
+import { continueRequest } from "../continued-request.ts";
 import { EVENT_STREAM, withHeaders } from "../reply/headers.ts";
 import { toInputStep } from "../reply/settle.ts";
 
@@ -14,9 +15,10 @@ import { toInputStep } from "../reply/settle.ts";
  * without output, and the response is empty. A call that continues the response need not send that input again. Throws
  * as `CallStore.start` does, if there is nothing to continue.
  */
-export async function warmUp(call: Call, request: ParsedRequest, host: CallHost): Promise<Response> {
-  const log = new CallLog(call, request, host.lifetime.now);
-  const context = await host.store.start(toTurnInput(request), log.toCallStart());
+export async function warmUp(call: Call, parsed: ParsedRequest, host: CallHost): Promise<Response> {
+  const log = new CallLog(call, parsed, host.lifetime.now);
+  const started = await host.store.start(toTurnInput(parsed), log.toCallStart());
+  const { request, context } = continueRequest(parsed, started);
   log.context = context;
   const { dialect } = request.surface;
   const turn = {

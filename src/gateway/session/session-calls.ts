@@ -15,11 +15,8 @@ import type { Call, CallHost, CallStore, PartialAnswer, SessionCall } from "../c
 import { CANCELLED } from "../call/stream-errors.ts";
 import { toReplyContext } from "../call/upstream-call.ts";
 import { generate } from "../generation.ts";
-import { fillMissingResults } from "../missing-results.ts";
-import { pairWithHistory } from "../paired-results.ts";
 import { buildErrorResponse } from "../reply/headers.ts";
 import { buildCompletedResponse, buildFailedResponse, buildPendingResponse } from "../reply/response-object.ts";
-import { toInputStep } from "../reply/settle.ts";
 import { acceptInBackground, drain, withStreaming } from "../responses/background.ts";
 import { type FindItems, findInOrder, omitKnownItems, resolveReferences } from "../responses/references.ts";
 import { asOpenAiError, findContext, withContinuation } from "../responses/state.ts";
@@ -247,9 +244,6 @@ export class SessionCalls {
         if (state !== undefined && isCancelled(sql, call.id)) throw CANCELLED;
         const continued = findContext(session, turnInput, state, sql);
         const history = await inlineAll(continued.history, blobs);
-        const context = fillMissingResults({ ...continued, history }, turnInput.messages);
-        input = offload(toInputStep(pairWithHistory(request, context), context).input, blobs);
-        work.push(input.catch(() => {}));
         session.start(started);
         if (state?.stored === true && request.stream) {
           const reply = toReplyContext({ call, request });
@@ -258,14 +252,19 @@ export class SessionCalls {
         this.#background.get(call.id)?.resolve();
         streams.start(started);
         lifetime.watch();
-        const losses = [...(request.losses ?? []), ...(context.losses ?? [])];
-        return { ...context, losses, ...(isSideBranch && { isBeside: isSideBranch }) };
+        const { losses = [] } = request;
+        return { ...continued, history, losses, ...(isSideBranch && { isBeside: isSideBranch }) };
+      },
+      onInput: (items) => {
+        input = offload(items, blobs);
+        work.push(input.catch(() => {}));
       },
       commit: async (record, answer) => {
         const { turn, response, reply } = answer!;
-        const [turnInput, output] = await Promise.all([input, offload(turn.output, blobs)]);
         const stored = state?.stored === true ? buildCompletedResponse(call, response, reply) : undefined;
-        session.commit(record, { ...turn, input: turnInput ?? turn.input, output }, stored);
+        input ??= offload(turn.input, blobs);
+        const [turnInput, output] = await Promise.all([input, offload(turn.output, blobs)]);
+        session.commit(record, { ...turn, input: turnInput, output }, stored);
         await Promise.all([
           lifetime.durable(),
           index.addItems(call, stored === undefined ? [] : listIndexedIds(stored)),

@@ -8,7 +8,7 @@ import { parseRequest, readMembers } from "../../surfaces/request.ts";
 import { rhoneRequest } from "../../surfaces/rhone.ts";
 import { removeMember, sliceSpan, splice } from "../../wire/splice.ts";
 import { documentGeminiMethod, requireAnthropicVersion } from "../inference/routes.ts";
-import { previewContext, withReferencedItems } from "../inference/session-context.ts";
+import { previewCall } from "../inference/session-context.ts";
 import { ref } from "../openapi/json-schema.ts";
 import { parameter } from "../openapi/responses.ts";
 import type { AppEnv } from "../request/env.ts";
@@ -86,9 +86,8 @@ async function count(c: Http, surfaceId: CountedSurface, outside: PathParams = {
   const surface = { ...SURFACES[surfaceId], request: REQUEST[surfaceId] };
   const around = (body: string): string =>
     splice(outer.text, [...removeMember(outer.members, "rhone"), { ...inner!.value, text: body }]);
-  const parsed = await withReferencedItems(c, parseRequest(opened, surface, outside), surfaceId);
-  const request = { ...parsed, ...(inner !== undefined && { around }) };
-  const context = await previewContext(c, request, surfaceId);
+  const { request: continued, context } = await previewCall(c, parseRequest(opened, surface, outside), surfaceId);
+  const request = { ...continued, ...(inner !== undefined && { around }) };
   return await startEndpointCall(c, {
     id: "count_tokens",
     request: { ...request, surface, stream: false },

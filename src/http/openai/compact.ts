@@ -17,7 +17,7 @@ import { rhoneRequest } from "../../surfaces/rhone.ts";
 import { isObject, type Json, type JsonObject, parseJson, stringifyMember } from "../../wire/json.ts";
 import { startEndpointCall, documentRoute, targetOf } from "../endpoints/endpoint.ts";
 import { inferText } from "../inference/infer.ts";
-import { previewContext, withReferencedItems } from "../inference/session-context.ts";
+import { previewCall } from "../inference/session-context.ts";
 import { ref } from "../openapi/json-schema.ts";
 import type { AppEnv } from "../request/env.ts";
 
@@ -57,8 +57,7 @@ async function compact(c: Http): Promise<Response> {
     ...SURFACES.responses,
     request: compactRequest,
   });
-  const request = await withReferencedItems(c, parsed, "responses");
-  const context = await previewContext(c, request, "responses");
+  const { request, context } = await previewCall(c, parsed, "responses");
   const target = await targetOf(c, request);
   const own = target.dialect === request.surface.dialect.id ? await byProvider(c, request, context) : undefined;
   return own ?? (await bySummary(c, request, context));
@@ -73,7 +72,8 @@ async function byProvider(c: Http, request: ParsedRequest, context: Context): Pr
       if (planned.dialect !== request.surface.dialect.id)
         throw unprocessable("model", `provider ${planned.provider.id} has no compaction`);
       const { body, losses } = spliceBody(request, context, toEncodeTarget(planned));
-      return { target: planned, path: "/responses/compact", body: { text: body }, losses };
+      const all = [...(context.losses ?? []), ...losses];
+      return { target: planned, path: "/responses/compact", body: { text: body }, losses: all };
     },
   });
   return LACKS.has(answered.status) || answered.status >= 500 ? undefined : answered;
