@@ -2,27 +2,23 @@ import { GatewayError } from "../canonical/error.ts";
 import type { Usage } from "../canonical/types.ts";
 import type { CallLog } from "../gateway/call/call-log.ts";
 import type { CallHost } from "../gateway/call/call.ts";
-import { toStreamError } from "../gateway/call/stream-errors.ts";
+import { CLIENT_LEFT, toStreamError } from "../gateway/call/stream-errors.ts";
 import type { Destination, UpstreamCall } from "../gateway/call/upstream-call.ts";
+import { ByteRelay } from "../gateway/reply/byte-relay.ts";
 import { toJsonType } from "../gateway/reply/headers.ts";
-import { recordFailure } from "../gateway/reply/settle.ts";
-import { idleLimit, readAll, readChunks } from "../gateway/upstream/body-reader.ts";
+import { recordFailure, toStorageError } from "../gateway/reply/settle.ts";
+import { idleLimit, readAll } from "../gateway/upstream/body-reader.ts";
 import type { ParsedRequest } from "../surfaces/request.ts";
 import { decodeUtf8, encodeUtf8 } from "../wire/bytes.ts";
 import { isObject, tryParseJson } from "../wire/json.ts";
 import { encodeSse } from "../wire/sse.ts";
-import { createBlockReader, isFullBlock } from "../wire/tee.ts";
-import { raceTimeout } from "../wire/time.ts";
 import { AnswerScanner, countsImages } from "./answer-scan.ts";
 
 /** An endpoint's request at one target, with its response. `request`: its surface is the caller's. */
 export type EndpointUpstream = Pick<UpstreamCall, "call" | "losses" | "upstream" | "cancel" | "limits"> & {
-  request: Pick<ParsedRequest, "surface">;
+  request: Pick<ParsedRequest, "surface" | "rhone">;
   destination: Pick<Destination, "target" | "dialect">;
 };
-
-/** The longest pause between two reads of the scanned branch. Milliseconds. */
-const READ_INTERVAL_MS = 1_000;
 
 /** What relaying uses of the call's host, and the call's log. */
 type RelayServices = Pick<CallHost, "store" | "budgets" | "lifetime"> & { log: CallLog };
@@ -41,20 +37,14 @@ export async function relayAnswer(upstreamCall: EndpointUpstream, services: Rela
   // The embedded demo answers from memory, not from the network, and workerd never ends a tee of such a stream.
   const isFromMemory = upstream.body === null || destination.target.provider.id === "demo";
   if (isFromMemory || mayBeJson(upstream.headers)) return await relayWhole(upstreamCall, headers, services);
-  const [client, branch] = upstream.body.tee();
-  const { readable, writable } = new IdentityTransformStream();
-  // Either end may fail. If it was the provider's, the client of a stream still gets the error event below.
-  const pipe = client.pipeTo(writable, { preventClose: isStream, preventAbort: isStream }).catch(async () => {
-    // A branch of a tee that is not read would hold the rest of the answer in memory.
-    if (!client.locked) await client.cancel().catch(() => {});
-  });
-  const scan = scanBranch(upstreamCall, { branch, pipe, isStream }, services);
-  const finish = async (): Promise<void> => {
-    const [, error] = await Promise.all([pipe, scan]);
-    if (isStream) await appendEnd(writable, upstreamCall, error);
-  };
-  lifetime.waitUntil(Promise.allSettled([finish()]));
-  return new Response(readable, { status: upstream.status, headers });
+  const relay = new ByteRelay(upstreamCall, lifetime);
+  const finish = scanAnswer(upstreamCall, relay, isStream, services)
+    .catch(toStorageError)
+    .then((error) =>
+      isStream || error === undefined ? relay.end(encodeError(upstreamCall, error)) : relay.breakOff(error),
+    );
+  lifetime.waitUntil(Promise.allSettled([finish]));
+  return new Response(relay.body, { status: upstream.status, headers });
 }
 
 /** Headers of files that are forwarded beside the type. Not the length: the relay may append to the body. */
@@ -81,23 +71,19 @@ async function relayWhole(
 }
 
 /** Scans the answer and records the call at its end. Resolves to the error that the client has yet to receive, if any. */
-async function scanBranch(
+async function scanAnswer(
   upstreamCall: EndpointUpstream,
-  { branch, pipe, isStream }: { branch: ReadableStream<Uint8Array>; pipe: Promise<void>; isStream: boolean },
+  relay: ByteRelay,
+  isStream: boolean,
   services: RelayServices,
 ): Promise<GatewayError | undefined> {
   const { log } = services;
   const scanner = new AnswerScanner();
-  const pauseMs = Math.min(READ_INTERVAL_MS, upstreamCall.limits.idle / 4);
   let failure: GatewayError | undefined;
   try {
-    for await (const block of readChunks(upstreamCall, log, idleLimit(upstreamCall), createBlockReader(branch))) {
-      scanner.push(block);
-      // The tee buffers what arrives during the pause. The pause ends at once when the client has received everything.
-      if (!isFullBlock(block)) await raceTimeout(pipe, pauseMs);
-    }
+    for await (const block of relay.read(log, idleLimit(upstreamCall))) scanner.push(block);
   } catch (thrown) {
-    failure = toStreamError(thrown);
+    failure = relay.isCancelled ? CLIENT_LEFT : toStreamError(thrown);
   }
   const { usage, hasError } = scanner;
   const hasEnded = failure === undefined && (!isStream || scanner.hasTerminal || hasError);
@@ -112,19 +98,12 @@ async function scanBranch(
   return hasEnded ? undefined : error;
 }
 
-/** Writes the error's event, if the client has yet to receive the error, and closes the client's stream. */
-async function appendEnd(
-  writable: WritableStream<Uint8Array>,
-  { request: { surface }, call }: EndpointUpstream,
-  error: GatewayError | undefined,
-): Promise<void> {
-  const writer = writable.getWriter();
-  if (error !== undefined) {
-    const data = JSON.stringify(surface.dialect.encodeError(error, call.id));
-    // The stream may have ended inside an event: a blank line terminates that event.
-    await writer.write(encodeUtf8(`\n\n${encodeSse({ event: "error", data })}`));
-  }
-  await writer.close();
+/** The error's event; nothing without an error. */
+function encodeError({ request: { surface }, call }: EndpointUpstream, error: GatewayError | undefined): Uint8Array {
+  if (error === undefined) return new Uint8Array();
+  const data = JSON.stringify(surface.dialect.encodeError(error, call.id));
+  // The stream may have ended inside an event: a blank line terminates that event.
+  return encodeUtf8(`\n\n${encodeSse({ event: "error", data })}`);
 }
 
 /** Records and settles a finished call. Its record has no turn: these calls are not part of a conversation. */

@@ -75,6 +75,18 @@ describe("a request that is relayed", () => {
     expect(await recordOf(response)).toMatchObject({ status: "completed" });
   });
 
+  it.each([
+    ["cancel", "interrupted"],
+    ["complete", "completed"],
+  ])("ends as its client asked that leaves in the middle of the stream: %s", async (on_disconnect, status) => {
+    const body = { model: "oai/slow", prompt: "x", stream: true, rhone: { on_disconnect } };
+    const response = await send("/v1/completions", body);
+    const reader = response.body!.getReader();
+    await reader.read();
+    await reader.cancel();
+    expect(await recordOf(response, status)).toMatchObject({ status });
+  });
+
   it("is recorded as a call and a run, with what it cost and said", async () => {
     const response = await send("/v1/embeddings", {
       model: "demo",

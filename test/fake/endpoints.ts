@@ -25,6 +25,7 @@ export async function answerEndpoint(request: Request): Promise<Response> {
     case "/embeddings":
       return Response.json(vectors(body, model), { headers: HEADERS });
     case "/completions":
+      if (model === "slow") return slowly(completionEvents(model));
       return body.stream ? sse(completionEvents(model)) : Response.json(COMPLETION, { headers: HEADERS });
     case "/moderations":
       return new Response(
@@ -117,6 +118,20 @@ function broken(): Response {
         controller.error(new Error("connection reset"));
       }
       isFirst = false;
+    },
+  });
+  return new Response(body, { headers: { "content-type": "text/event-stream", ...HEADERS } });
+}
+
+/** A stream that repeats its first event for a second before it ends. */
+function slowly([first, ...rest]: string[]): Response {
+  const pieces = [...Array.from({ length: 20 }, () => first!), ...rest];
+  const body = new ReadableStream({
+    async pull(controller) {
+      const piece = pieces.shift();
+      if (piece === undefined) return controller.close();
+      controller.enqueue(new TextEncoder().encode(piece));
+      await new Promise((resolve) => setTimeout(resolve, 50));
     },
   });
   return new Response(body, { headers: { "content-type": "text/event-stream", ...HEADERS } });
