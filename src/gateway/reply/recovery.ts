@@ -7,7 +7,7 @@ import type { StartedStream, UpstreamAnswer } from "../upstream/first-content.ts
 import type { StreamReader } from "../upstream/stream-reader.ts";
 
 /**
- * Sends the call to the remaining targets. `appended`: messages after the caller's own, from `continuationPrompt`.
+ * Sends the call to the remaining targets. `appended`: messages after the caller's own, from `buildContinuationPrompt`.
  * Throws if no target answers.
  */
 export type Recover = (appended: readonly Message[]) => Promise<UpstreamAnswer>;

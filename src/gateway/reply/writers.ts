@@ -21,6 +21,8 @@ export interface EventWriter {
   end(rhone: object): Uint8Array;
   /** The error's event, unless the provider's own error event has been passed on. */
   fail(error: GatewayError): Uint8Array;
+  /** The writer for further events, which have no bytes of a provider. */
+  withoutBytes(): EventWriter;
   /** Has numbered and counted the events returned. */
   readonly numberer: EventNumberer;
 }
@@ -88,6 +90,13 @@ export class RelayWriter implements EventWriter {
     return this.numberer.numberEncoded(this.#resumeAfter(this.#lastSent).push({ type: "error", error }));
   }
 
+  withoutBytes(): EventWriter {
+    return new TranslationWriter(this.#options, {
+      encoder: this.#resumeAfter(this.#lastSent),
+      numberer: this.numberer,
+    });
+  }
+
   /** An annotated stream is changed anyway, so required members that are missing are added too. */
   #addRequired(event: SseEvent): SseEvent {
     const { surface, reply, rhone } = this.#options;
@@ -112,13 +121,14 @@ export class TranslationWriter implements EventWriter {
   readonly numberer: EventNumberer;
   readonly #encoder: StreamEncoder;
   readonly #held: StreamEvent[] = [];
-  #hasStarted = false;
+  #hasStarted: boolean;
 
-  /** `numberer`: of the writer whose stream this one continues. */
-  constructor(options: WriterOptions, numberer: EventNumberer = createNumberer(options)) {
+  /** `resumed`: of a stream whose beginning the client has received from another writer. */
+  constructor(options: WriterOptions, resumed?: { encoder: StreamEncoder; numberer: EventNumberer }) {
     this.#options = options;
-    this.numberer = numberer;
-    this.#encoder = options.surface.encodeStream(options.reply);
+    this.numberer = resumed?.numberer ?? createNumberer(options);
+    this.#encoder = resumed?.encoder ?? options.surface.encodeStream(options.reply);
+    this.#hasStarted = resumed !== undefined;
   }
 
   push(_event: SseEvent, decoded: readonly StreamEvent[]): Uint8Array {
@@ -133,16 +143,6 @@ export class TranslationWriter implements EventWriter {
     return this.#annotate(encoded, rhone, () => 0);
   }
 
-  /**
-   * Continues a stream of which the client has received `sent`: the encoder takes note of these events without output.
-   * `last`: the last event as the client received it, with ids and numbers to continue from.
-   */
-  resumeAfter(sent: readonly StreamEvent[], last: SseEvent | undefined): void {
-    for (const event of sent) this.#encoder.push(this.#identify(event));
-    if (last !== undefined) this.#encoder.resumeAfter?.(last);
-    this.#hasStarted = true;
-  }
-
   end(rhone: object): Uint8Array {
     const text = this.#held.map((event) => this.#encoder.push(event)).join("");
     const { surface, rhone: isAnnotated } = this.#options;
@@ -152,6 +152,10 @@ export class TranslationWriter implements EventWriter {
 
   fail(error: GatewayError): Uint8Array {
     return this.numberer.numberEncoded(this.#encoder.push({ type: "error", error }));
+  }
+
+  withoutBytes(): EventWriter {
+    return this;
   }
 
   #identify(event: StreamEvent): StreamEvent {
