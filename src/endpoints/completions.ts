@@ -5,7 +5,10 @@ import { type SseEvent, SseSplitter, withData } from "../wire/sse.ts";
 
 /** Translation between OpenAI's legacy completions and Chat, for models that only chat. Pure. */
 
-/** Members that Chat cannot express, with the value that has no effect. Any other value is refused, not dropped. */
+/**
+ * Members that Chat does not have, answers in another form (`logprobs`), or that most providers of chats lack (`n`), with
+ * the value that has no effect. Any other value is refused, not dropped.
+ */
 const UNSUPPORTED: Record<string, Json> = { n: 1, best_of: 1, echo: false, suffix: "", logprobs: null };
 
 /**
@@ -19,7 +22,7 @@ export function encodePrompt({ prompt: prompts, ...body }: JsonObject): JsonObje
   for (const [member, nothing] of Object.entries(UNSUPPORTED)) {
     const value = body[member] ?? null;
     if (value !== null && value !== nothing)
-      throw unprocessable(member, "the model supports chat only, which does not have this member");
+      throw unprocessable(member, "the model supports chat only, for which it is not translated");
   }
   const { n: _n, best_of: _b, echo: _e, suffix: _s, logprobs: _l, ...same } = body;
   return { ...same, messages: [{ role: "user", content: prompt }] };

@@ -240,10 +240,13 @@ describe("legacy completions", () => {
     expect(await recordOf(response)).toMatchObject({ surface: "completions", turn_id: expect.any(String) as string });
   });
 
-  it("refuse what no chat can do", async () => {
-    const response = await send("/v1/completions", { model: "demo", ...body, echo: true });
-    expect([response.status, (await errorOf(response)).param]).toEqual([422, "echo"]);
-  });
+  it.each([{ n: 2 }, { echo: true }, { best_of: 2 }, { suffix: "x" }, { logprobs: 1 }])(
+    "refuse what no chat can do: %j",
+    async (member) => {
+      const response = await send("/v1/completions", { model: "demo", ...body, ...member });
+      expect([response.status, (await errorOf(response)).param]).toEqual([422, Object.keys(member)[0]]);
+    },
+  );
 });
 
 describe("bad input", () => {
