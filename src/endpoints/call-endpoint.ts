@@ -132,7 +132,7 @@ class EndpointOperation implements Operation<EndpointAnswer> {
     onStatus(upstream.status);
     const destination = { target, dialect: DIALECTS[target.dialect] };
     const upstreamCall: EndpointUpstream = { call, request, destination, losses, upstream, cancel, limits };
-    this.log.markFirstByte();
+    this.log.markFirstByte(target);
     if (!upstream.ok) throw await readRefusal(upstreamCall, this.log);
     if (translate === undefined) return { call: upstreamCall };
     const json = tryParseJson(decodeUtf8(await readAll(upstreamCall, this.log)));

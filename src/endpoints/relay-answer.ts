@@ -112,8 +112,7 @@ export async function recordCompleted(
   usage: Usage,
   isStream?: boolean,
 ): Promise<void> {
-  await log.pricesLoaded;
-  const { turnId: _, costMicrosUsd, ...rest } = log.toRecord("completed", { usage });
+  const { turnId: _, costMicrosUsd, ...rest } = await log.toRecord("completed", { usage });
   const isPriced = costMicrosUsd !== undefined && !countsImages(usage);
   const record = { ...rest, ...(isPriced && { costMicrosUsd }), ...(isStream !== undefined && { stream: isStream }) };
   budgets.settle(record);

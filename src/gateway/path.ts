@@ -108,14 +108,14 @@ async function locate({ operation, signal }: Admitted, next: Next<Located>): Pro
   const { request, host, log } = operation;
   const services = { config: host.router.config, providers: host.providers };
   const candidates = await findCandidates(toRoutingRequest(request), request.surface.dialect.id, services);
-  log.target = candidates.all[0].target;
+  log.nameTarget(candidates.all[0].target);
   return await next({ operation, signal, candidates });
 }
 
 async function resume(located: Located, next: Next<Resumed>): Promise<Outcome> {
   const { operation } = located;
   const context = await operation.start(operation.log.toCallStart());
-  operation.log.context = context;
+  operation.log.addContext(context);
   return await next({ ...located, context });
 }
 
@@ -124,7 +124,7 @@ async function route({ operation, signal, candidates, context }: Resumed, next: 
   const ranked = await rankCandidates(operation, candidates, context);
   const allowed = filterAllowedTargets(call.caller, request, ranked);
   const targets = operation.filterTargets?.(allowed) ?? allowed;
-  [log.target] = targets;
+  log.nameTarget(targets[0]);
   const hedge = await planHedge(operation, targets);
   if (hedge !== undefined) requireModel(call.caller, hedge.target.model, hedge.target);
   const plan = { targets, policy: candidates.policy, ...(hedge && { hedge }), ...(endpoint && { endpoint }) };
@@ -142,12 +142,11 @@ async function send(routed: Routed, next: Next<Answered>): Promise<Outcome> {
   const sendAlong: Send = (remaining, appended) => sendWithFailover(routed, remaining, appended);
   const answer = await sendAlong(plan).catch((thrown: unknown) => {
     // The error is that of the target that the caller preferred, so the record and the headers name that one.
-    [log.target] = plan.targets;
+    log.nameTarget(plan.targets[0]);
     throw thrown;
   });
-  const { destination, losses } = answer.call;
-  // A hedge that lost has started its attempt after this one.
-  if (log.target !== destination.target) log.startAttempt(destination.target, losses);
+  // A hedge that lost may have started its attempt after this one.
+  log.nameTarget(answer.call.destination.target);
   return await next({ ...routed, answer, send: sendAlong });
 }
 

@@ -17,16 +17,16 @@ export async function reserveCost({
   plan: CallPlan;
 }): Promise<void> {
   const { call, host, log, request } = operation;
-  log.bytesSent = operation.countBytes(context);
+  const bytes = operation.countBytes(context);
   try {
-    log.reservation = await host.budgets.reserve(call.id, call.caller, request.rhone.tags ?? [], async () => {
+    const reservation = await host.budgets.reserve(call.id, call.caller, request.rhone.tags ?? [], async () => {
       const all = hedge === undefined ? targets : [...targets, hedge.target];
-      const estimates = await Promise.all(all.map((target) => operation.estimate(target, log.bytesSent)));
+      const estimates = await Promise.all(all.map((target) => operation.estimate(target, bytes)));
       return estimates.reduce(mergeEstimates);
     });
-    log.rates = log.reservation?.rates ?? {};
+    log.addReservation(reservation, bytes);
   } catch (thrown) {
-    if (thrown instanceof LimitError) log.rates = thrown.rates;
+    if (thrown instanceof LimitError) log.addRates(thrown.rates);
     throw thrown;
   }
 }

@@ -4,7 +4,6 @@ import { computeCostMicros } from "../../canonical/usage.ts";
 import type { Reservation } from "../../keys/budget/grant-pool.ts";
 import type { Rates } from "../../keys/budget/grant.ts";
 import { loadPrices, type PriceList } from "../../providers/prices.ts";
-import type { Provider } from "../../providers/provider.ts";
 import type { Target } from "../../routing/locate.ts";
 import type { CallStart } from "../../session/calls.ts";
 import type { Context } from "../../session/session.ts";
@@ -15,40 +14,24 @@ import { discardedCostMicros, priceFor, sumDiscarded } from "./attempt-cost.ts";
 import type { Call } from "./call.ts";
 import { computeCharge } from "./charge.ts";
 
-/** What is logged about a call while it runs; the source of its record and of the `rhone` object in its answer. */
+/**
+ * What is logged about a call while it runs; the source of its record and of the `rhone` object in its answer. It is only
+ * added to: what was logged stays.
+ */
 export class CallLog {
-  readonly attempts: Attempt[] = [];
-  losses: Loss[] = [];
-  /** When the current attempt's first byte arrived, in Unix milliseconds. */
-  firstByteAt: number | undefined;
-  /** The target of the current or last attempt. */
-  target: Target | undefined;
-  /** Set if the stream broke and another target continued it. `from`: key of the first target. */
-  recovered: { from: string; after_chars: number; how: "restart" | "continuation" } | undefined;
-  /** The provider's id of a stored response, if the client received it. */
-  publicResponseId: string | undefined;
-  /** The answer is durable. */
-  isSettled = false;
-  /** The session's state at the start of the call. */
-  context: Context | undefined;
-  /** Undefined if no account of the key has a limit. */
-  reservation: Reservation | undefined;
-  /** Bytes that the model reads; estimates its input if the provider reports no usage. */
-  bytesSent = 0;
-  /** The key's rate limits, set after a refusal as well. */
-  rates: Rates = {};
-  /** Resolves when the response can be found by its provider's id. Starts when that id arrives. */
-  indexed: Promise<void> | undefined;
-  /**
-   * Resolves when the call's cost can be computed. Loading starts with the attempt, so neither its start nor its end
-   * waits.
-   */
-  pricesLoaded: Promise<void> = Promise.resolve();
-  #dispatchedAt: number | undefined;
-  #prices: PriceList | undefined;
   readonly #call: Call;
   readonly #request: LoggedRequest;
   readonly #now: () => number;
+  /** Attempts that have ended. */
+  readonly #attempts: Attempt[] = [];
+  readonly #started: StartedAttempt[] = [];
+  #current: Pick<StartedAttempt, "losses"> & Partial<StartedAttempt> = { losses: [] };
+  #context: Context | undefined;
+  #reserved: { reservation: Reservation | undefined; bytes: number } | undefined;
+  #rates: Rates = {};
+  #recovery: Recovery | undefined;
+  #publicResponse: { id: string; indexed: Promise<void> | undefined } | undefined;
+  #isSettled = false;
 
   constructor(call: Call, request: LoggedRequest, now: () => number) {
     this.#call = call;
@@ -60,31 +43,105 @@ export class CallLog {
     return this.#now();
   }
 
+  /** The target that the record and the headers name. */
+  get target(): Target | undefined {
+    return this.#current.target;
+  }
+
+  /** What of the call could not be represented at that target, and of its answer at the client. */
+  get losses(): readonly Loss[] {
+    return this.#current.losses;
+  }
+
+  /** The key's rate limits, known after a refusal as well. */
+  get rates(): Rates {
+    return this.#rates;
+  }
+
+  /** Whether another target has continued the stream. */
+  get isRecovered(): boolean {
+    return this.#recovery !== undefined;
+  }
+
+  /** The provider's id of a stored response, if the client received it. */
+  get publicResponseId(): string | undefined {
+    return this.#publicResponse?.id;
+  }
+
+  /** Resolves when the response can be found by that id. */
+  get indexed(): Promise<void> | undefined {
+    return this.#publicResponse?.indexed;
+  }
+
+  /** The answer is durable. */
+  get isSettled(): boolean {
+    return this.#isSettled;
+  }
+
+  /** `context`: the session's state at the start of the call. */
+  addContext(context: Context): void {
+    this.#context = context;
+  }
+
+  /** `reservation`: undefined if no account of the key has a limit. `bytes`: all that the model reads, for the charge if the provider reports no usage. */
+  addReservation(reservation: Reservation | undefined, bytes: number): void {
+    this.#reserved = { reservation, bytes };
+    this.addRates(reservation?.rates ?? {});
+  }
+
+  addRates(rates: Rates): void {
+    this.#rates = rates;
+  }
+
   /** Logs an attempt that has ended. */
   addAttempt(attempt: Attempt): void {
-    this.attempts.push(attempt);
+    this.#attempts.push(attempt);
+  }
+
+  addRecovery(recovery: Recovery): void {
+    this.#recovery = recovery;
+  }
+
+  /** Logs, once, the id of a stored response that the client receives. `index`: makes the response findable by it. */
+  addResponseId(id: string, index: () => Promise<void> | undefined): void {
+    if (this.#publicResponse !== undefined) return;
+    const indexed = index();
+    // `indexed` is awaited later; without a handler, a rejection before that would be reported as unhandled.
+    indexed?.catch(() => {});
+    this.#publicResponse = { id, indexed };
   }
 
   /** Adds losses of the answer; those found while it arrived are added once. */
   addLosses(found: readonly Loss[] = []): void {
-    this.losses.push(...found.filter((loss) => !this.losses.includes(loss)));
+    const { losses } = this.#current;
+    losses.push(...found.filter((loss) => !losses.includes(loss)));
   }
 
-  /** Logs the first byte of the current attempt, once. */
-  markFirstByte(): void {
-    this.firstByteAt ??= this.#now();
+  /** Logs the first byte of an attempt at the target, once. */
+  markFirstByte(target: Target): void {
+    const attempt = this.#findStarted(target);
+    if (attempt !== undefined) attempt.firstByteAt ??= this.#now();
   }
 
-  /**
-   * Logs that the call is sent to a target, with the losses of that translation. Losses and first byte of an earlier
-   * attempt no longer count.
-   */
-  startAttempt(target: Target, losses: Loss[]): void {
-    this.target = target;
-    this.losses = losses;
-    this.firstByteAt = undefined;
-    this.#dispatchedAt ??= this.#now();
-    this.pricesLoaded = this.#loadPrices(target.provider);
+  markSettled(): void {
+    this.#isSettled = true;
+  }
+
+  /** Logs that the call is sent to a target, with the losses of that translation. */
+  startAttempt(target: Target, losses: readonly Loss[]): void {
+    // Loading the prices starts here, so that neither the start of an attempt nor its end waits.
+    const attempt = { target, losses: [...losses], startedAt: this.#now(), prices: loadPrices(target.provider) };
+    this.#started.push(attempt);
+    this.#current = attempt;
+  }
+
+  /** Names the target whose attempt counts, if it is not the last that was started. */
+  nameTarget(target: Target): void {
+    this.#current = this.#findStarted(target) ?? { target, losses: [] };
+  }
+
+  #findStarted({ provider, model }: Target): StartedAttempt | undefined {
+    return this.#started.findLast(({ target }) => target.provider === provider && target.model === model);
   }
 
   /**
@@ -92,18 +149,13 @@ export class CallLog {
    * once it is known that they are discarded.
    */
   markFailed({ code, message }: GatewayError): (discarded: DiscardedUsage) => void {
-    const at = this.attempts.findLastIndex(({ error }) => error === undefined);
+    const at = this.#attempts.findLastIndex(({ error }) => error === undefined);
     const add = (changes: Partial<Attempt>): void => {
-      const attempt = this.attempts[at];
-      if (attempt !== undefined) this.attempts[at] = { ...attempt, ...changes };
+      const attempt = this.#attempts[at];
+      if (attempt !== undefined) this.#attempts[at] = { ...attempt, ...changes };
     };
     add({ error: code, reason: message.slice(0, 500) });
     return add;
-  }
-
-  /** The prices of the provider at the time of the attempt. */
-  async #loadPrices(provider: Provider): Promise<void> {
-    this.#prices = await loadPrices(provider);
   }
 
   /** The part of the record that is known before any attempt. */
@@ -129,28 +181,28 @@ export class CallLog {
    * The call's record. `outcome`: what the answer reports; empty if there was none. `receivedChars`: length of the
    * output received, used for the charge if usage is unknown.
    */
-  toRecord(
+  async toRecord(
     status: CallRecord["status"],
     outcome: { model?: string; finish?: string; usage?: Usage; error?: GatewayError; receivedChars?: number },
-  ): CallRecord {
-    const { model = this.target?.model, finish, usage = {}, error, receivedChars = 0 } = outcome;
-    const endedAt = this.#now();
-    const at = new Date(this.#call.createdAt);
-    const price = this.target && this.#prices && priceFor(this.target, outcome.model, this.#prices, at);
+  ): Promise<CallRecord> {
+    const { target, losses } = this.#current;
+    const { model = target?.model, finish, usage = {}, error, receivedChars = 0 } = outcome;
+    const price = await this.#findPrice(outcome.model);
     const cost = computeCostMicros(usage, price);
-    const { reservation, bytesSent: sentBytes } = this;
+    const { reservation, bytes: sentBytes = 0 } = this.#reserved ?? {};
+    const endedAt = this.#now();
     return {
       ...this.toCallStart(),
       status,
       ...(status === "completed" && { turnId: withPrefix(this.#call.id, "turn") }),
       ...(model !== undefined && { model }),
-      ...(this.target !== undefined && { provider: this.target.provider.id }),
+      ...(target !== undefined && { provider: target.provider.id }),
       ...(finish !== undefined && { finishReason: finish }),
       usage,
       ...(cost !== undefined && { costMicrosUsd: cost }),
       latency: { ...this.#latency(), total: endedAt - this.#call.createdAt },
-      attempts: this.attempts,
-      losses: this.losses,
+      attempts: this.#attempts,
+      losses,
       ...(error !== undefined && {
         error: { code: error.code, message: error.message.slice(0, 2000), status: error.status },
       }),
@@ -161,47 +213,65 @@ export class CallLog {
           price,
           sentBytes,
           receivedChars,
-          discardedMicros: sumDiscarded(this.attempts),
+          discardedMicros: sumDiscarded(this.#attempts),
         }),
       }),
       endedAt,
     };
   }
 
+  /** The price of the attempt that counts. `model`: the model's name in the answer. */
+  async #findPrice(model: string | undefined): Promise<ReturnType<PriceList>> {
+    const { target, prices } = this.#current;
+    return target && prices && priceFor(target, model, await prices, new Date(this.#call.createdAt));
+  }
+
   /** The `rhone` object: at the start of an answer, or with the record at its end. */
   toRhoneObject(record?: CallRecord): object {
     const { id, sessionId } = this.#call;
-    const { target, context } = this;
-    const discardedMicros = discardedCostMicros(this.attempts);
+    const { target, losses } = this.#current;
+    const discardedMicros = discardedCostMicros(this.#attempts);
     return {
       session_id: sessionId,
       turn_id: withPrefix(id, "turn"),
       call_id: id,
       run_id: runIdOf(id),
-      context: { mode: this.#call.contextMode, turns: context?.parent?.depth ?? 0 },
+      context: { mode: this.#call.contextMode, turns: this.#context?.parent?.depth ?? 0 },
       routing: {
         model: record?.model ?? target?.model,
         provider: target?.provider.id,
-        attempts: this.attempts.length,
-        ...(this.recovered !== undefined && { rescued: this.recovered }),
+        attempts: this.#attempts.length,
+        ...(this.#recovery !== undefined && { rescued: this.#recovery }),
         ...(discardedMicros !== undefined && { wasted_cost_micros_usd: discardedMicros }),
       },
       ...(record?.costMicrosUsd !== undefined && { cost_micros_usd: record.costMicrosUsd }),
-      ...(this.losses.length > 0 && { losses: this.losses }),
+      ...(losses.length > 0 && { losses }),
       latency_ms: { gateway: this.#latency().gateway, upstream_first_byte: this.#latency().firstByte },
     };
   }
 
   /**
-   * Milliseconds: `gateway` until the first attempt was sent, `firstByte` from there to the last attempt's first byte.
+   * Milliseconds: `gateway` until the first attempt was sent, `firstByte` from there to the first byte of the attempt that counts.
    */
   #latency(): { gateway: number; firstByte?: number } {
-    const { firstByteAt } = this;
-    const dispatchedAt = this.#dispatchedAt ?? this.#now();
+    const { firstByteAt } = this.#current;
+    const dispatchedAt = this.#started[0]?.startedAt ?? this.#now();
     const gateway = dispatchedAt - this.#call.createdAt;
     return firstByteAt === undefined ? { gateway } : { gateway, firstByte: firstByteAt - dispatchedAt };
   }
 }
+
+/** An attempt that was sent. Times are Unix milliseconds. */
+type StartedAttempt = {
+  target: Target;
+  losses: Loss[];
+  startedAt: number;
+  firstByteAt?: number;
+  prices: Promise<PriceList>;
+};
+
+/** How a broken stream was continued at another target. `from`: key of the first one. */
+type Recovery = { from: string; after_chars: number; how: "restart" | "continuation" };
 
 /** What a record holds of a request, for generations and for other endpoints. */
 type LoggedRequest = Pick<ParsedRequest, "stream" | "model" | "rhone"> & { surface: { id: string } };

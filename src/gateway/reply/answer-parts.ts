@@ -69,7 +69,7 @@ async function* continueAnswer(first: StartedStream, recover: Recover, log: Call
     }),
   );
   const { call } = second;
-  log.startAttempt(call.destination.target, call.losses);
+  log.nameTarget(call.destination.target);
   try {
     for await (const { events, response } of readParts(second, log, true)) {
       const joined = events.map((event) => join(event, joiner));
@@ -87,11 +87,8 @@ async function* continueAnswer(first: StartedStream, recover: Recover, log: Call
   }
   if (joiner.hasLateCitations) logLateCitations(call, log);
   addDiscarded(await computeDiscarded(first));
-  log.recovered = {
-    from: targetKeyOf(first.call.destination.target),
-    after_chars: text.length,
-    how: joiner.kind ?? "continuation",
-  };
+  const from = targetKeyOf(first.call.destination.target);
+  log.addRecovery({ from, after_chars: text.length, how: joiner.kind ?? "continuation" });
 }
 
 /** What an event of the second answer adds to the first one. */

@@ -11,7 +11,7 @@ import { readChunks } from "../upstream/body-reader.ts";
  */
 const READ_INTERVAL_MS = 1_000;
 
-type RelayedCall = Pick<UpstreamCall, "upstream" | "limits" | "cancel"> & {
+type RelayedCall = Parameters<typeof readChunks>[0] & {
   request: { rhone: Pick<UpstreamCall["request"]["rhone"], "on_disconnect"> };
 };
 

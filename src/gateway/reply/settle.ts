@@ -32,13 +32,12 @@ export async function settle(
     log.addLosses([...findOutputLosses(upstreamCall, response), ...checkSchema(upstreamCall.request, response)]);
   const { surface } = upstreamCall.request;
   // A recovered answer is encoded anew on any surface.
-  if (!surface.isNative && (!isSameDialect(upstreamCall) || log.recovered !== undefined))
+  if (!surface.isNative && (!isSameDialect(upstreamCall) || log.isRecovered))
     log.addLosses(findCitationLosses(surface.dialect, [response, ...(response.alternatives ?? [])]));
   const { model, finish, usage } = response;
-  await log.pricesLoaded;
   // Without reported usage, output is charged by its length.
   const receivedChars = usage.output === undefined ? JSON.stringify(response.messages).length : 0;
-  const record = log.toRecord("completed", {
+  const record = await log.toRecord("completed", {
     ...(model !== "" && { model }),
     finish: finish.reason,
     usage,
@@ -47,7 +46,7 @@ export async function settle(
   publishResponseId(upstreamCall, response.id, { store, log });
   const reply = toPublicReplyContext(upstreamCall, response.id, log);
   await store.commit(record, { turn: toCompletedTurn(upstreamCall, response), response, reply });
-  log.isSettled = true;
+  log.markSettled();
   budgets.settle(record);
   await log.indexed;
   return record;
@@ -63,11 +62,8 @@ export function publishResponseId(
   { store, log }: Pick<ReplyServices, "store" | "log">,
 ): void {
   const { call } = upstreamCall;
-  if (call.response?.stored !== true || id === "" || !passesBytes(upstreamCall) || log.recovered !== undefined) return;
-  log.publicResponseId ??= id;
-  log.indexed ??= store.indexResponse?.(id);
-  // `settle` awaits the promise; without a handler, a rejection before that would be reported as unhandled.
-  log.indexed?.catch(() => {});
+  if (call.response?.stored !== true || id === "" || !passesBytes(upstreamCall) || log.isRecovered) return;
+  log.addResponseId(id, () => store.indexResponse?.(id));
 }
 
 /**
@@ -77,10 +73,10 @@ export function publishResponseId(
 export function toPublicReplyContext(
   upstreamCall: UpstreamCall,
   id: string,
-  { recovered, publicResponseId }: Pick<CallLog, "recovered" | "publicResponseId">,
+  { isRecovered, publicResponseId }: Pick<CallLog, "isRecovered" | "publicResponseId">,
 ): ReplyContext {
   const own = passesBytes(upstreamCall) && id !== "" ? id : undefined;
-  const publicId = recovered === undefined ? own : publicResponseId;
+  const publicId = isRecovered ? publicResponseId : own;
   const reply = toReplyContext(upstreamCall);
   return publicId === undefined ? reply : { ...reply, id: publicId };
 }
@@ -121,10 +117,9 @@ export async function recordFailure(
 ): Promise<void> {
   if (log.isSettled) return;
   const { answer, model = "" } = partial;
-  await log.pricesLoaded;
   const receivedChars = answer?.items?.length ?? 0;
   const outcome = { ...(model !== "" && { model }), error, usage, receivedChars };
-  const record = log.toRecord(statusOf(error), outcome);
+  const record = await log.toRecord(statusOf(error), outcome);
   budgets.settle(record);
   await store.fail(record, error, answer);
 }

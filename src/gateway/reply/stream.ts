@@ -62,8 +62,7 @@ async function pump(
     last.call.cancel();
     const error = findEarlyEnd() ?? toStreamError(thrown);
     // After a failed recovery, the received text is the first target's, so the record names that one.
-    const { destination, losses } = started.call;
-    if (log.target !== destination.target) log.startAttempt(destination.target, losses);
+    log.nameTarget(started.call.destination.target);
     // If the failure cannot be recorded, the session's watchdog finds the call; the client receives the error either
     // way.
     await settleBroken(started.call, error, started.reader, services).catch(() => {});

@@ -19,7 +19,7 @@ export async function warmUp(call: Call, parsed: ParsedRequest, host: CallHost):
   const log = new CallLog(call, parsed, host.lifetime.now);
   const started = await host.store.start(toTurnInput(parsed), log.toCallStart());
   const { request, context } = continueRequest(parsed, started);
-  log.context = context;
+  log.addContext(context);
   const { dialect } = request.surface;
   const turn = {
     ...toInputStep(request, context),
@@ -28,7 +28,7 @@ export async function warmUp(call: Call, parsed: ParsedRequest, host: CallHost):
   };
   const reply = toReplyContext({ call, request });
   const response: ModelResponse = { id: "", model: request.model, messages: [], finish: { reason: "stop" }, usage: {} };
-  await host.store.commit(log.toRecord("completed", { finish: "stop" }), { turn, response, reply });
+  await host.store.commit(await log.toRecord("completed", { finish: "stop" }), { turn, response, reply });
   const encoder = dialect.encodeStream(reply);
   const events = unfold(response).map((event) => encoder.push(event));
   const headers = { "content-type": EVENT_STREAM };

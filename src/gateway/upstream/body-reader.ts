@@ -16,7 +16,9 @@ const LINGER_MS = 10_000;
 const CLOSING_MS = 500;
 
 /** A call whose response is read, and its time limits. */
-type ReadCall = Pick<UpstreamCall, "upstream" | "limits" | "cancel">;
+type ReadCall = Pick<UpstreamCall, "upstream" | "limits" | "cancel"> & {
+  destination: Pick<UpstreamCall["destination"], "target">;
+};
 
 /** How long an upstream may be silent. */
 type StallPolicy = {
@@ -50,7 +52,7 @@ export const idleLimit = ({ limits }: Pick<UpstreamCall, "limits">, reader?: Str
  * unless the answer is complete.
  */
 export async function* readChunks(
-  { upstream, limits: { now, giveUpAt }, cancel }: ReadCall,
+  { upstream, destination: { target }, limits: { now, giveUpAt }, cancel }: ReadCall,
   log: Pick<CallLog, "markFirstByte">,
   { due, isFinished }: StallPolicy,
   reader: ChunkReader | undefined = upstream.body?.getReader(),
@@ -76,7 +78,7 @@ export async function* readChunks(
   try {
     for (let read = await reader.read(); !read.done; read = await reader.read()) {
       lastReadAt = now();
-      log.markFirstByte();
+      log.markFirstByte(target);
       yield read.value!;
       // A chunk that was in flight when the upstream was given up may have completed the answer.
       if (timeoutError !== undefined) throw timeoutError;
@@ -101,6 +103,6 @@ export async function readAll(upstreamCall: ReadCall, log: Pick<CallLog, "markFi
       throw new GatewayError("provider.execution_failed", "the provider's answer is too large");
     chunks.push(chunk);
   }
-  log.markFirstByte();
+  log.markFirstByte(upstreamCall.destination.target);
   return concatBytes(chunks);
 }

@@ -33,7 +33,7 @@ type RefusalDetails = { headers: Headers; bytes?: Uint8Array; retryAfterSeconds?
 /** A call that its upstream has refused; `request`: the caller's surface. */
 type RefusedCall = Pick<UpstreamCall, "upstream" | "limits" | "cancel"> & {
   request: Pick<ParsedRequest, "surface">;
-  destination: Pick<Destination, "dialect">;
+  destination: Pick<Destination, "target" | "dialect">;
 };
 
 /**

@@ -63,6 +63,7 @@ describe("a chunk that was in flight at the deadline", () => {
       upstream: new Response(null),
       limits: { idle: 60_000, giveUpAt: Date.now() + 20, now: Date.now },
       cancel: givenUp.resolve,
+      destination: {},
     } as unknown as UpstreamCall;
     const source = {
       read: async () => {
