@@ -60,7 +60,7 @@ const toward = (wire: WireDialect, items: Json[], from: WireDialect, model: stri
   JSON.stringify(wire.encodeMessages(from.decodeMessages(items), { dialect: wire.id, model }));
 
 it.each(SAID.flatMap(([from, items]) => SAID.map(([to]) => [from.id, to.id, from, to, items] as const)))(
-  "a cache mark of %s stands in %s where it stood",
+  "a cache mark of %s is at the same place when it is encoded for %s",
   (_, __, from, to, items) => {
     const text = toward(to, items, from, "gpt-5.6");
     const marks = /cache_control|prompt_cache_breakpoint|"cache":"5m"/g;

@@ -38,7 +38,7 @@ const response: fc.Arbitrary<ModelResponse> = fc.record({
 });
 
 describe("fold and unfold", () => {
-  it("are inverses", () => {
+  it("fold and unfold are inverses", () => {
     fc.assert(
       fc.property(response, (whole) => {
         expect(fold(unfold(whole))).toEqual(whole);
@@ -46,7 +46,7 @@ describe("fold and unfold", () => {
     );
   });
 
-  it("keep what came when the rest did not", () => {
+  it("an accumulator has the partial messages of a stream that ended with an error", () => {
     const folded = new StreamAccumulator();
     folded.push({ type: "start", id: "1", model: "m" });
     folded.push({ type: "open", index: 0, block: { kind: "text", text: "" } });
@@ -56,18 +56,18 @@ describe("fold and unfold", () => {
     expect(folded.messages).toEqual([{ role: "assistant", blocks: [{ kind: "text", text: "Half" }] }]);
   });
 
-  it("take no stream without an end for an answer", () => {
+  it("fold throws an error for a stream without an end", () => {
     expect(() => fold([{ type: "start", id: "1", model: "m" }])).toThrow(GatewayError);
   });
 });
 
-describe("the chain", () => {
+describe("the hash of a turn", () => {
   const user = (said: string): Message => ({ role: "user", blocks: [{ kind: "text", text: said }] });
   const model = (...blocks: Block[]): Message => ({ role: "assistant", blocks });
   const says = (said: string): Block => ({ kind: "text", text: said });
   const call: Block = { kind: "tool_call", id: "1", name: "f", arguments: '{"a":1,"b":2}' };
 
-  it("names a place by what was said, not by how", () => {
+  it("a hash depends on what messages say, not on their division, reasoning, ids or system messages", () => {
     const name = hashAfter(ROOT, [
       user("Hi"),
       model({ kind: "thinking", text: "hm" }, says("Hello "), says("there"), call),
@@ -84,13 +84,13 @@ describe("the chain", () => {
     expect(hashAfter(ROOT, lossy.slice(0, -1))).not.toBe(name);
   });
 
-  it("forgives how a client writes the model's words anew, not how it changes its own", () => {
+  it("a hash ignores the quotes and spaces of the model's text, but not the quotes of the user's text", () => {
     const said = (quote: string): string => hashAfter(ROOT, [user("x"), model(says(`Input: {${quote}a${quote}:  2}`))]);
     expect(said("'")).toBe(said('"'));
     expect(hashAfter(ROOT, [user("'x'")])).not.toBe(hashAfter(ROOT, [user('"x"')]));
   });
 
-  it("is named as it always was, since sessions hold the names of their turns", () => {
+  it("the hashes of fixed messages have not changed, since sessions store the hashes of their turns", () => {
     const said = [
       { role: "system", blocks: [says("Be brief.")] },
       user(" Weather\n in Pau?  "),
@@ -110,7 +110,7 @@ describe("the chain", () => {
     expect(hashAfter("abc", said)).toBe("4CIhwBMqI9_dYSRr6eTa1BLMQxkl3i3XmCrI-ZrJTsA");
   });
 
-  it("names a turn as what it says is named, however that is parted", () => {
+  it("hashTurn and hashAfter return equal hashes, wherever the reply starts", () => {
     const message = fc.oneof(
       reply,
       fc.record({ role: fc.constantFrom("user" as const, "system" as const), blocks: fc.array(block) }),
@@ -128,7 +128,7 @@ describe("the chain", () => {
     );
   });
 
-  it("finds the longest beginning that is a turn's end", () => {
+  it("findLongestKnownPrefix finds the longest prefix that ends with a known turn", () => {
     const first = hashAfter(ROOT, [user("a"), model(says("b"))]);
     const second = hashAfter(first, [user("c"), model(says("d"))]);
     const known = (name: string): string | undefined => ({ [first]: "turn 1", [second]: "turn 2" })[name];
@@ -142,7 +142,7 @@ describe("the chain", () => {
     expect(findLongestKnownPrefix([user("a")], known)).toBeUndefined();
   });
 
-  it("knows a turn's end also where the same author goes on", () => {
+  it("findLongestKnownPrefix finds the end of a turn that another message of the assistant follows", () => {
     const first = hashAfter(ROOT, [user("a"), model(says("b"))]);
     const second = hashAfter(first, [model(says("few-shot")), user("c"), model(says("d"))]);
     const known = (name: string): string | undefined => ({ [first]: "1", [second]: "2" })[name];
@@ -151,7 +151,7 @@ describe("the chain", () => {
   });
 });
 
-describe("natives", () => {
+describe("native items", () => {
   const sealed: Block = {
     kind: "thinking",
     text: "hm",
@@ -163,7 +163,7 @@ describe("natives", () => {
     native: { dialect: "anthropic", item: { whole: true } },
   };
 
-  it("go to their dialect, and what is sealed to its issuer only", () => {
+  it("a native item is read by its own dialect only, and a sealed one by its issuer only", () => {
     expect(readNativeItem(sealed.native, { dialect: "anthropic", issuer: "a/1" })).toEqual({ signature: "s" });
     expect(readNativeItem(sealed.native, { dialect: "anthropic", issuer: "a/2" })).toBeUndefined();
     expect(readNativeItem(sealed.native, { dialect: "gemini", issuer: "a/1" })).toBeUndefined();
@@ -171,7 +171,7 @@ describe("natives", () => {
     expect(readNativeMessage(message, { dialect: "anthropic", issuer: "a/2" })).toBeUndefined();
   });
 
-  it("do not survive an edit, and sealed ones do not survive unsealing", () => {
+  it("an edited block has no native item, and an unsealed message has no sealed block", () => {
     expect(editItem(sealed, { text: "other" })).toEqual({ kind: "thinking", text: "other" });
     expect(hasSeal(message)).toBe(true);
     expect(unseal(message)).toEqual({ role: "assistant", blocks: [{ kind: "text", text: "x" }] });
@@ -179,8 +179,8 @@ describe("natives", () => {
   });
 });
 
-describe("money and effort", () => {
-  it("never tells a call cheaper than it was, and an unknown price not at all", () => {
+describe("costs, token counts and efforts", () => {
+  it("a cost is never less than the real one, and is undefined if a price or a count is missing", () => {
     const price = { input: 3_000_000, output: 15_000_000, cacheRead: 300_000 };
     expect(computeCostMicros({ fresh: 10, cacheRead: 100, output: 5 }, price)).toBe(10 * 3 + 30 + 75);
     expect(computeCostMicros({ fresh: 1, output: 0 }, { input: 1, output: 1 })).toBe(1);
@@ -188,17 +188,17 @@ describe("money and effort", () => {
     expect(computeCostMicros({ fresh: 1, output: 1 }, undefined)).toBeUndefined();
   });
 
-  it("sums disjoint buckets, and knows unknown from none", () => {
+  it("the input tokens are the sum of disjoint counts, and are undefined if no count is reported", () => {
     expect(sumInputTokens({ fresh: 1, cacheRead: 2, cacheWrite: 3 })).toBe(6);
     expect(sumInputTokens({ output: 3 })).toBeUndefined();
   });
 
-  it("turns an effort into a budget and back", () => {
+  it("an effort that is converted to a budget and back is the same effort", () => {
     for (const effort of ["none", "minimal", "low", "medium", "high", "xhigh"] as const)
       expect(nearestEffort(budgetOf(effort))).toBe(effort);
   });
 
-  it("tells nothing of what it did not expect", () => {
+  it("an unexpected error becomes an internal error without its message", () => {
     const error = toGatewayError(new Error("password=1"));
     expect([error.code, error.message.includes("password")]).toEqual(["internal", false]);
   });

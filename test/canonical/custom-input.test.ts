@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { customArguments, CustomInputReader, readCustomInput } from "../../src/canonical/custom-tools.ts";
 
 describe("the input of a custom tool", () => {
-  it("is the same after its way through arguments, in whatever pieces they arrive", () => {
+  it("the input of a custom tool is the same after its way through arguments, in any pieces", () => {
     fc.assert(
       fc.property(fc.string({ unit: "binary" }), fc.array(fc.nat(40)), (text, cuts) => {
         const args = customArguments(text);
@@ -20,7 +20,7 @@ describe("the input of a custom tool", () => {
     );
   });
 
-  it("is read from spaced, unescaped, incomplete and foreign arguments", () => {
+  it("the input of a custom tool is read from spaced, unescaped, incomplete and foreign arguments", () => {
     expect(readCustomInput('{ "input" : "a\\u00e9", "more": 1 }')).toBe("aé");
     expect(readCustomInput('{"input":"a\nb"}')).toBe("a\nb");
     expect(readCustomInput('{"input":"a\\n*** Be')).toBe("a\n*** Be");
@@ -39,7 +39,9 @@ describe("the input of a custom tool", () => {
     ["under another name, without an end", '{"patch":"a"', "a"],
     ["under a name that needs escape sequences", '{"p\\"":"a"}', "a"],
     ["behind another member", '{"why":"b","input":"a"}', "a"],
-  ])("is the text of one member %s", (_, args, text) => expect(readCustomInput(args)).toBe(text));
+  ])("the input of a custom tool is the text of one member %s", (_, args, text) =>
+    expect(readCustomInput(args)).toBe(text),
+  );
 
   it.each([
     '{"patch":"a","more":"b"}',
@@ -55,14 +57,14 @@ describe("the input of a custom tool", () => {
     '"a"',
     "1",
     "null",
-  ])("is %s itself", (args) => expect(readCustomInput(args)).toBe(args));
+  ])("the arguments %s are themselves the input of a custom tool", (args) => expect(readCustomInput(args)).toBe(args));
 
   it.each([
     ["a backslash that is not escaped", '{"input":"/\\d+\\.x/"}', "/\\d+\\.x/"],
     ["a `u` that starts no escape sequence", '{"input":"C:\\user\\u00e9\\u12"}', "C:\\useré\\u12"],
     ["half of a surrogate pair", '{"input":"a\\ud83d"}', "a\ud83d"],
     ["characters behind the object", '{"input":"a"}}', "a"],
-  ])("is read with %s, in whatever pieces", (_, args, text) => {
+  ])("the input of a custom tool is read from arguments with %s, in any pieces", (_, args, text) => {
     expect(readCustomInput(args)).toBe(text);
     for (let size = 1; size < args.length; size++) {
       const reader = new CustomInputReader();
@@ -72,7 +74,7 @@ describe("the input of a custom tool", () => {
     }
   });
 
-  it("is never cut within a surrogate pair", () => {
+  it("no piece of a custom tool's input ends within a surrogate pair", () => {
     fc.assert(
       fc.property(fc.string({ unit: "grapheme" }), fc.boolean(), (text, isEscaped) => {
         const escaped = text.replaceAll(/[^ -~]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
@@ -85,7 +87,7 @@ describe("the input of a custom tool", () => {
     );
   });
 
-  it("is read at once, however long it is", () => {
+  it("a custom tool's input of two million characters is read at once", () => {
     const text = `${"x\n".repeat(1_000_000)}\u{1F600}`;
     expect(new CustomInputReader().push(customArguments(text))).toBe(text);
   });

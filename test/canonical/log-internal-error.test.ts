@@ -17,12 +17,12 @@ function thrownBy(work: () => unknown): unknown {
   }
 }
 
-it("logs the id, the error's name and where it was thrown", () => {
+it("the log line of an internal error has the id, the error's name and where it was thrown", () => {
   const line = logged("call_1", new TypeError("x"));
   expect(line).toMatch(/^internal error call_1 TypeError\n {4}at .*log-internal-error\.test\.ts:\d+:\d+/);
 });
 
-it("logs no message, which may quote content, of an error or of its cause", () => {
+it("the log line of an internal error has no message of it or of its cause, which may quote content", () => {
   const cause = thrownBy(() => JSON.parse('{"text": secret words\n    at the end}') as unknown);
   expect(String(cause)).toContain("secret");
   const line = logged("req_1", new Error("secret words", { cause }));
@@ -30,6 +30,6 @@ it("logs no message, which may quote content, of an error or of its cause", () =
   expect(line).not.toMatch(/secret|at the end/);
 });
 
-it("logs the type only of a thrown value that is no error", () => {
+it("the log line of a thrown value that is no error has only its type", () => {
   expect(logged("req_1", "secret words")).toBe("internal error req_1 a thrown string");
 });

@@ -32,19 +32,19 @@ const idsAfter = (...messages: Message[]): string[] =>
   );
 
 describe("a tool result", () => {
-  it("answers the call of its id before any result answers by name, also across messages", () => {
+  it("a tool result answers the call of its id before any result answers by name, also across messages", () => {
     const calls = byModel(call("a"), call("b"));
     expect(idsAfter(calls, byClient(result("x", "look", assigned), result("a", "look")))).toEqual(["b", "a"]);
     expect(idsAfter(calls, byClient(result("x", "look", assigned)), byClient(result("a", "look")))).toEqual(["b", "a"]);
     expect(idsAfter(calls, byClient(result("b"), result("a")))).toEqual(["b", "a"]);
   });
 
-  it("of an earlier call is not given to another one of its name", () => {
+  it("a tool result of an earlier call is not given to another call of its name", () => {
     const messages = [byModel(call("a")), byClient(result("a")), byModel(call("b")), byClient(result("a", "look"))];
     expect(idsAfter(...messages)).toEqual(["a", "a"]);
   });
 
-  it("answers by name and order where it has no id", () => {
+  it("a tool result without an id answers a call by name and order", () => {
     const calls = byModel(call("a"), call("b", "other"), call("c"));
     const results = ["look", "look", "other"].map((name, i) => result(`x${i}`, name, assigned));
     expect(idsAfter(calls, byClient(...results))).toEqual(["a", "c", "b"]);
@@ -52,7 +52,7 @@ describe("a tool result", () => {
     expect(idsAfter(byModel(call("x0"), call("x1")), byClient(result("x1", "look", assigned)))).toEqual(["x0"]);
   });
 
-  it("is recognized by the id of the call's item, and by its id on a wire that accepts fewer characters", () => {
+  it("a tool result is paired by the id of the call's item, and by the shortened id of another wire", () => {
     const long = "functions.look:0";
     const item = { native: { dialect: "openai-responses", item: { id: "fc_1" } } } as const;
     const calls = byModel(call(long), call("call_1", "look", item));
@@ -67,7 +67,7 @@ describe("several results of one call", () => {
   const given = (id: string, said: string, own: Partial<ToolResult> = {}): ToolResult =>
     result(id, undefined, { content: [text(said)], ...own });
 
-  it("are one with the content of all, and a repetition says nothing more", () => {
+  it("several results of one call become one with the content of all, without repetitions", () => {
     const calls = byModel(call("a"), call("b"));
     const note = { kind: "text", text: "Go on." } as const;
     const joined = [calls, byClient(given("a", "one"), given("b", "two")), byClient(note)];
@@ -89,7 +89,7 @@ describe("several results of one call", () => {
     ]);
   });
 
-  it("stay apart where several calls have the id, and where it is that of another turn", () => {
+  it("results of one id stay separate if several calls have it, in one turn or in several, or if no call has it", () => {
     const turns = [1, 2].flatMap((n) => [
       byModel(call("call_0"), call("call_0")),
       byClient(given("call_0", `first ${n}`), given("call_0", `second ${n}`)),
@@ -101,18 +101,21 @@ describe("several results of one call", () => {
 });
 
 describe("a tool result that is an error", () => {
-  it.each(Object.values(DIALECTS))("is one to $id as well, or the mark is a loss", (dialect) => {
-    const failed = result("a", "look", { content: [{ kind: "text", text: "no such city" }], isError: true });
-    const { value, losses } = dialect.encodeMessages([byModel(call("a")), byClient(failed)], {
-      dialect: dialect.id,
-      model: "m",
-    });
-    const marks = dialect
-      .decodeMessages(value)
-      .flatMap(({ blocks }) => blocks.flatMap((block) => (block.kind === "tool_result" ? [block.isError] : [])));
-    expect(JSON.stringify(value)).toContain("no such city");
-    expect(marks[0] === true || losses.some(({ at }) => at === "tool_result.is_error")).toBe(true);
-  });
+  it.each(Object.values(DIALECTS))(
+    "the error mark of a tool result is encoded for $id, or reported as a loss",
+    (dialect) => {
+      const failed = result("a", "look", { content: [{ kind: "text", text: "no such city" }], isError: true });
+      const { value, losses } = dialect.encodeMessages([byModel(call("a")), byClient(failed)], {
+        dialect: dialect.id,
+        model: "m",
+      });
+      const marks = dialect
+        .decodeMessages(value)
+        .flatMap(({ blocks }) => blocks.flatMap((block) => (block.kind === "tool_result" ? [block.isError] : [])));
+      expect(JSON.stringify(value)).toContain("no such city");
+      expect(marks[0] === true || losses.some(({ at }) => at === "tool_result.is_error")).toBe(true);
+    },
+  );
 });
 
 describe("calls of Gemini without ids", () => {
@@ -128,12 +131,12 @@ describe("calls of Gemini without ids", () => {
   const tool = (id: string, content: string): Json => ({ role: "tool", tool_call_id: id, content });
   const target = { dialect: gemini.id, model: "gemini-3" } as const;
 
-  it("have in a restored turn the ids that the client received", () => {
+  it("Gemini's calls without ids have in a restored turn the ids that the client received", () => {
     const { value } = openaiChat.encodeMessages(history, { dialect: openaiChat.id, model: "m" });
     expect(value).toMatchObject([{ tool_calls: [{ id: "call_1" }, { id: "call_2" }] }]);
   });
 
-  it("stay as they are on their own wire, where their results stand in their order", () => {
+  it("Gemini's calls without ids stay so on their own wire, with their results in their order", () => {
     const answers = openaiChat.decodeMessages([tool("call_2", "rain"), tool("call_1", "sun")]);
     const { value } = gemini.encodeMessages(pairResults([...history, ...answers]), target);
     const responses = ["sun", "rain"].map((text) => ({
@@ -142,7 +145,7 @@ describe("calls of Gemini without ids", () => {
     expect(value).toEqual([...contents, { role: "user", parts: responses }]);
   });
 
-  it("stay without ids where a signature cannot be sent, so that all calls of a content are alike", () => {
+  it("Gemini's calls stay without ids if a signature cannot be sent, so that all calls of a content are alike", () => {
     const [first, second] = parts("Paris", "Rome") as [JsonObject, JsonObject];
     const signed = { role: "model", parts: [{ ...first, thoughtSignature: "c2ln" }, second] };
     const messages = gemini.decodeMessages([signed], "gemini/a");

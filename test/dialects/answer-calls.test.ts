@@ -30,7 +30,7 @@ describe.each(Object.keys(WIRES) as Dialect[])("a call of an answer of %s", (dia
       DIALECTS[target].encodeMessages(answer.messages, { dialect: target, model: "m", issuer: "home" }).value,
     );
 
-  it.each([undefined, ""])("without a name (%j) enters no history, and is a loss", (name) => {
+  it.each([undefined, ""])("a call without a name (%j) enters no history, and is a loss", (name) => {
     const nameless: Call = { id: "lost", args: { secret: 1 }, ...(name !== undefined && { name }) };
     for (const answer of bothOf([nameless, { id: "b", name: "find", args: { y: 2 } }])) {
       expect(callsOf(answer)).toMatchObject([{ id: "b", name: "find", arguments: '{"y":2}' }]);
@@ -40,7 +40,7 @@ describe.each(Object.keys(WIRES) as Dialect[])("a call of an answer of %s", (dia
     }
   });
 
-  it("leaves an answer that ends as a text, if none has a name", () => {
+  it("an answer whose only call has no name ends as a text", () => {
     for (const answer of bothOf([{ id: "lost", args: { secret: 1 } }])) {
       expect([callsOf(answer), answer.finish.reason]).toEqual([[], "stop"]);
       expect(answer.losses).toContainEqual(LOSS);
@@ -48,30 +48,33 @@ describe.each(Object.keys(WIRES) as Dialect[])("a call of an answer of %s", (dia
     }
   });
 
-  it.each([undefined, ""])("has an id, the same one streamed and whole, if the provider gave none (%j)", (id) => {
-    const calls = ["look", "look", "find"].map((name, i): Call => ({
-      ...(id !== undefined && { id }),
-      name,
-      args: { x: i },
-    }));
-    const [whole, streamed] = bothOf(calls);
-    const ids = callsOf(whole!).map((call) => call.id);
-    expect(new Set(ids).size).toBe(3);
-    for (const one of ids) expect(one).toMatch(/^call_[\w-]{22}$/);
-    expect(callsOf(streamed!).map((call) => call.id)).toEqual(ids);
-    expect(callsOf(streamed!).map((call) => call.arguments)).toEqual(['{"x":0}', '{"x":1}', '{"x":2}']);
-    expect([whole!.losses, streamed!.losses]).toEqual([undefined, undefined]);
-    const [other] = bothOf(calls, "call_2");
-    expect(callsOf(other!).filter((call) => ids.includes(call.id))).toEqual([]);
-    // Sent to any wire, and read from there, the calls have ids that their results can name.
-    for (const target of Object.keys(DIALECTS) as Dialect[]) {
-      if (target === "gemini") continue;
-      const items = JSON.parse(encoded(target, whole!)) as Json[];
-      expect(callsOf({ messages: DIALECTS[target].decodeMessages(items) }).map((call) => call.id)).toEqual(ids);
-    }
-  });
+  it.each([undefined, ""])(
+    "a call without an id (%j) from the provider gets an id, the same one streamed and whole",
+    (id) => {
+      const calls = ["look", "look", "find"].map((name, i): Call => ({
+        ...(id !== undefined && { id }),
+        name,
+        args: { x: i },
+      }));
+      const [whole, streamed] = bothOf(calls);
+      const ids = callsOf(whole!).map((call) => call.id);
+      expect(new Set(ids).size).toBe(3);
+      for (const one of ids) expect(one).toMatch(/^call_[\w-]{22}$/);
+      expect(callsOf(streamed!).map((call) => call.id)).toEqual(ids);
+      expect(callsOf(streamed!).map((call) => call.arguments)).toEqual(['{"x":0}', '{"x":1}', '{"x":2}']);
+      expect([whole!.losses, streamed!.losses]).toEqual([undefined, undefined]);
+      const [other] = bothOf(calls, "call_2");
+      expect(callsOf(other!).filter((call) => ids.includes(call.id))).toEqual([]);
+      // Sent to any wire, and read from there, the calls have ids that their results can name.
+      for (const target of Object.keys(DIALECTS) as Dialect[]) {
+        if (target === "gemini") continue;
+        const items = JSON.parse(encoded(target, whole!)) as Json[];
+        expect(callsOf({ messages: DIALECTS[target].decodeMessages(items) }).map((call) => call.id)).toEqual(ids);
+      }
+    },
+  );
 
-  it("keeps an id beside one that has none", () => {
+  it("a call's own id stays the same beside a call without an id", () => {
     for (const answer of bothOf([
       { id: "a", name: "look", args: {} },
       { name: "look", args: { x: 1 } },
@@ -171,24 +174,27 @@ describe("the events of several calls and texts", () => {
     ],
   ];
 
-  it.each(STREAMS)("are those calls and that text in any order: %s", (dialect, start, blocks, end) => {
-    fc.assert(
-      fc.property(picks, (order) => {
-        const answer = foldStream(dialect, [...start, ...interleave(blocks, order), ...end]);
-        const named = callsOf(answer).map((call) => [call.id, call.name, call.arguments]);
-        expect(named.toSorted(([a], [b]) => a!.localeCompare(b!))).toEqual(
-          calls.map(({ id, name, args }) => [id, name, JSON.stringify(args)]),
-        );
-        const texts = answer.messages.flatMap((one) =>
-          one.blocks.flatMap((block) => (block.kind === "text" ? block.text : [])),
-        );
-        expect([texts.join(""), answer.finish.reason, answer.losses]).toEqual(["so", "tool_calls", undefined]);
-      }),
-    );
-  });
+  it.each(STREAMS)(
+    "the events of several calls and a text decode to these calls and this text in any order: %s",
+    (dialect, start, blocks, end) => {
+      fc.assert(
+        fc.property(picks, (order) => {
+          const answer = foldStream(dialect, [...start, ...interleave(blocks, order), ...end]);
+          const named = callsOf(answer).map((call) => [call.id, call.name, call.arguments]);
+          expect(named.toSorted(([a], [b]) => a!.localeCompare(b!))).toEqual(
+            calls.map(({ id, name, args }) => [id, name, JSON.stringify(args)]),
+          );
+          const texts = answer.messages.flatMap((one) =>
+            one.blocks.flatMap((block) => (block.kind === "text" ? block.text : [])),
+          );
+          expect([texts.join(""), answer.finish.reason, answer.losses]).toEqual(["so", "tool_calls", undefined]);
+        }),
+      );
+    },
+  );
 
   it.each(Object.keys(WIRES) as Dialect[])(
-    "make no call without name or id, wherever a stream of %s ends",
+    "a stream of %s, wherever it ends, has no call without a name or an id",
     (dialect) => {
       const unidentified: Call[] = [{ args: { x: 1 } }, { id: "a", args: {} }, { name: "f", args: { y: 2 } }];
       const sse = encodeUtf8(
@@ -256,7 +262,7 @@ describe("a call of a Responses stream", () => {
         },
       ],
     ],
-  ])("is one call with %s", (name, events) => {
+  ])("a call of a Responses stream is one call with %s", (name, events) => {
     const output = name.includes("response") ? [whole] : [];
     const decoder = DIALECTS["openai-responses"].decodeStream();
     const decoded = [...events, completed(output)].flatMap((event) =>
@@ -269,7 +275,7 @@ describe("a call of a Responses stream", () => {
 });
 
 describe("results without an id", () => {
-  it("answer the calls without one in their order, and no call that an id refers to", () => {
+  it("results without an id answer the calls without one in order, and no call to which another result refers", () => {
     const calls = [
       { name: "look", args: { x: 1 } },
       { id: "a", name: "look", args: { x: 2 } },
@@ -291,7 +297,7 @@ describe("results without an id", () => {
 });
 
 describe("results of Gemini's calls without an id", () => {
-  it("are in the order of the calls of their name, and otherwise in the client's", () => {
+  it("results of Gemini's calls without ids are in the order of the calls of their name, otherwise in the client's", () => {
     const names = ["look", "find", "look"];
     const calls = names.map((name, i): Call => ({ name, args: { x: i } }));
     const answer = DIALECTS.gemini.decodeResponse(WIRES.gemini.whole(calls), "home", "call_1");
@@ -318,7 +324,7 @@ describe("a function call of Chat, the predecessor of tool calls", () => {
       chunk({}, "function_call"),
     ]);
 
-  it("is whole in a stream, and keeps its form", () => {
+  it("a function call of a Chat stream is decoded whole, and its native item has its own form", () => {
     const { messages, finish } = answer();
     expect(callsOf({ messages })).toMatchObject([{ id: "look", name: "look", arguments: '{"x":1}' }]);
     expect(finish.reason).toBe("tool_calls");
@@ -328,7 +334,7 @@ describe("a function call of Chat, the predecessor of tool calls", () => {
     });
   });
 
-  it("is answered by its result on every wire", () => {
+  it("a function call of Chat is answered by its result on every wire", () => {
     const result = openaiChat.decodeMessages([{ role: "function", name: "look", content: "sunny" }]);
     const history = pairResults([...answer().messages, ...result]);
     for (const target of [DIALECTS.anthropic, DIALECTS["openai-responses"]]) {

@@ -38,7 +38,7 @@ describe.each([
   [openaiChat, gemini],
   [gemini, openaiChat],
 ])("several answers", (from, to) => {
-  it(`of ${from.id} are several in ${to.id}, whole and streamed`, () => {
+  it(`several answers of ${from.id} are several in ${to.id}, whole and streamed`, () => {
     const several = answersOf(from).filter(({ alternatives }) => alternatives !== undefined);
     expect(several.length).toBeGreaterThan(0);
     for (const answer of several)
@@ -66,7 +66,7 @@ const CALLS_WITHOUT_ID = {
 };
 
 describe.each([openaiChat, gemini])("calls without ids in several answers of $id", (wire) => {
-  it("have ids of their own, the same ones whole and streamed, other ones in another call", () => {
+  it("calls without ids in several answers get unique ids, equal whole and streamed, others in another call", () => {
     const whole = CALLS_WITHOUT_ID[wire.id as keyof typeof CALLS_WITHOUT_ID];
     const chunk = JSON.parse(JSON.stringify(whole).replaceAll('"message"', '"delta"'));
     const idsOf = (callId: string): string[][] => {
@@ -91,7 +91,7 @@ const tokensOf = ({ messages }: ModelResponse): Pick<Logprob, "token" | "logprob
     .map(({ token, logprob }) => ({ token, logprob }));
 
 describe.each([openaiChat, openaiResponses, gemini, native])("logprobs of openai-chat in $id", (wire) => {
-  it("are those of the same tokens, whole and streamed", () => {
+  it("the log probabilities of a Chat answer are those of the same tokens, whole and streamed", () => {
     const told = answersOf(openaiChat).filter((answer) => tokensOf(answer).length > 0);
     expect(told.length).toBeGreaterThan(0);
     for (const answer of told) {

@@ -27,17 +27,17 @@ describe("citations", () => {
   for (const [name, { wire, body, marks }] of Object.entries(ANSWERS)) {
     const decoded = wire.decodeResponse(body);
 
-    it(`of ${name} mark the words that the wire marks`, () => {
+    it(`citations of ${name} mark the words that the wire marks`, () => {
       expect(sorted(marksOf(decoded))).toEqual(sorted(marks));
     });
 
-    it(`of ${name} are those of the stream of the same answer`, () => {
+    it(`citations of ${name} are those of the stream of the same answer`, () => {
       const streamed = fold(decodeStream(wire, encodeStream(wire, unfold(decoded))));
       expect(textOf(streamed)).toBe(textOf(decoded));
       expect(sorted(positionsOf(streamed))).toEqual(sorted(positionsOf(decoded)));
     });
 
-    it(`of ${name} count in the joined text at Chat, whole and streamed`, () => {
+    it(`citations of ${name} have positions in the joined text at Chat, whole and streamed`, () => {
       const { choices } = chat.encodeResponse(decoded, reply) as { choices: JsonObject[] };
       const { content, annotations } = choices[0]!.message as { content: string; annotations: JsonObject[] };
       const read = ({ url_citation }: JsonObject): [string, number, number] => {
@@ -55,7 +55,7 @@ describe("citations", () => {
       );
     });
 
-    it(`of ${name} count in their part at Responses, whole and streamed`, () => {
+    it(`citations of ${name} have positions in their part at Responses, whole and streamed`, () => {
       const readMarks = (output: Json): Marks =>
         (output as { content?: { text: string; annotations: JsonObject[] }[] }[])
           .flatMap(({ content = [] }) => content)
@@ -70,7 +70,7 @@ describe("citations", () => {
       expect(sorted(readMarks((last.response as JsonObject).output!))).toEqual(sorted(marks));
     });
 
-    it(`of ${name} count the bytes of their part at Gemini, whole and streamed`, () => {
+    it(`citations of ${name} have byte positions in their part at Gemini, whole and streamed`, () => {
       const readMarks = (parts: { text?: string }[], { groundingMetadata }: JsonObject): Marks => {
         const { groundingChunks, groundingSupports } = groundingMetadata as Record<string, JsonObject[]>;
         return groundingSupports!.map(({ segment, groundingChunkIndices }) => {
@@ -128,7 +128,7 @@ describe("a stream of Chat", () => {
       "one by one",
       [...text, ...annotations.map((one) => chunk({ annotations: [one] })), chunk(call), chunk({ content: "Rome" })],
     ],
-  ])("has its annotations %s", (_, chunks) => {
+  ])("annotations that arrive %s in a Chat stream mark their words", (_, chunks) => {
     const events = decodeStream(chat, chunks.join("") + end);
     expect(sorted(marksOf(fold(events)))).toEqual(sorted(marks));
     for (const surface of [chat, gemini, responses, DIALECTS.native]) {
@@ -138,7 +138,7 @@ describe("a stream of Chat", () => {
     }
   });
 
-  it("has an annotation without a position, which marks its last text", () => {
+  it("an annotation of a Chat stream without a position marks the last text", () => {
     const bare = { type: "url_citation", url_citation: { url: "u:1", title: "1" } };
     const events = decodeStream(chat, [chunk({ annotations: [bare] }), ...text].join("") + end);
     expect(marksOf(fold(events))).toEqual([["u:1", "é Rome. "]]);
@@ -173,47 +173,50 @@ describe("a stream of Responses", () => {
   /** Where the annotations are. */
   const places = ["annotation.added", "annotation.added at the end", "part.done", "item.done", "completed"];
 
-  it.each([...places.map((place) => [place]), places])("has its annotations in %s", (...where) => {
-    const added = (i: number): string =>
-      typed("response.output_text.annotation.added", {
-        output_index: 0,
-        content_index: i,
-        annotation_index: 0,
-        annotation: annotations[i]![0],
-      });
-    const stream = [
-      typed("response.created", { response: { id: "resp_1", model: "o" } }),
-      typed("response.output_item.added", { output_index: 0, item: { ...item(false), content: [] } }),
-      ...texts.flatMap((delta, i) => [
-        typed("response.content_part.added", {
+  it.each([...places.map((place) => [place]), places])(
+    "annotations in %s of a Responses stream mark their words once",
+    (...where) => {
+      const added = (i: number): string =>
+        typed("response.output_text.annotation.added", {
           output_index: 0,
           content_index: i,
-          part: { ...part(i, false), text: "" },
+          annotation_index: 0,
+          annotation: annotations[i]![0],
+        });
+      const stream = [
+        typed("response.created", { response: { id: "resp_1", model: "o" } }),
+        typed("response.output_item.added", { output_index: 0, item: { ...item(false), content: [] } }),
+        ...texts.flatMap((delta, i) => [
+          typed("response.content_part.added", {
+            output_index: 0,
+            content_index: i,
+            part: { ...part(i, false), text: "" },
+          }),
+          typed("response.output_text.delta", { output_index: 0, content_index: i, delta }),
+          where.includes("annotation.added") ? added(i) : "",
+          typed("response.content_part.done", {
+            output_index: 0,
+            content_index: i,
+            part: part(i, where.includes("part.done")),
+          }),
+        ]),
+        ...(where.includes("annotation.added at the end") ? [added(0), added(1)] : []),
+        typed("response.output_item.done", { output_index: 0, item: item(where.includes("item.done")) }),
+        typed("response.completed", {
+          response: { id: "resp_1", model: "o", status: "completed", output: [item(where.includes("completed"))] },
         }),
-        typed("response.output_text.delta", { output_index: 0, content_index: i, delta }),
-        where.includes("annotation.added") ? added(i) : "",
-        typed("response.content_part.done", {
-          output_index: 0,
-          content_index: i,
-          part: part(i, where.includes("part.done")),
-        }),
-      ]),
-      ...(where.includes("annotation.added at the end") ? [added(0), added(1)] : []),
-      typed("response.output_item.done", { output_index: 0, item: item(where.includes("item.done")) }),
-      typed("response.completed", {
-        response: { id: "resp_1", model: "o", status: "completed", output: [item(where.includes("completed"))] },
-      }),
-    ].join("");
-    const events = decodeStream(responses, stream);
-    const wanted: Marks = [
-      ["u:1", "Rome"],
-      ["u:2", "Rome"],
-    ];
-    expect(marksOf(fold(events))).toEqual(wanted);
-    // Responses repeats the provider's own item as it was completed.
-    for (const surface of [chat, gemini, DIALECTS.native])
-      expect(sorted(marksOf(readAgain(surface, events)))).toEqual(sorted(wanted));
-  });
+      ].join("");
+      const events = decodeStream(responses, stream);
+      const wanted: Marks = [
+        ["u:1", "Rome"],
+        ["u:2", "Rome"],
+      ];
+      expect(marksOf(fold(events))).toEqual(wanted);
+      // Responses repeats the provider's own item as it was completed.
+      for (const surface of [chat, gemini, DIALECTS.native])
+        expect(sorted(marksOf(readAgain(surface, events)))).toEqual(sorted(wanted));
+    },
+  );
 });
 
 describe("a stream of Gemini", () => {
@@ -258,7 +261,7 @@ describe("a stream of Gemini", () => {
         parts({ text: "Rome" }),
       ],
     ],
-  ])("has its grounding %s", (_, candidates) => {
+  ])("grounding that arrives %s in a Gemini stream marks its words", (_, candidates) => {
     const text = candidates.map(chunk).join("") + chunk({ finishReason: "STOP" });
     const events = decodeStream(gemini, text);
     const response = fold(events);

@@ -34,28 +34,33 @@ describe("a call of a custom tool", () => {
     ],
   ];
 
-  it.each(cases)("%s comes back from %s as the client knows it, whole and streamed", (name, _, item) => {
-    const { aliases } = encode("anthropic", RESPONSES_BODY);
-    const received = answer(name, JSON.stringify({ input: PATCH, more: 1 }));
-    const whole = responses.encodeResponse(restoreResponse(received, aliases), reply);
-    expect(whole.output).toEqual([expect.objectContaining({ ...item, call_id: "c1" })]);
-    const encoder = responses.encodeStream(reply);
-    const text = inPieces(unfold(received))
-      .map((event) => encoder.push(restoreEvent(event, aliases!)))
-      .join("");
-    const events = decodeSse(encodeUtf8(text)).map(({ data }) => JSON.parse(data!) as Record<string, never>);
-    const deltas = events.filter(({ type }) => type === "response.custom_tool_call_input.delta");
-    expect(deltas.length).toBeGreaterThan(1);
-    expect(deltas.map(({ delta }) => delta).join("")).toBe(PATCH);
-    expect(events.find(({ type }) => type === "response.custom_tool_call_input.done")).toMatchObject({ input: PATCH });
-    expect(events.find(({ type }) => type === "response.output_item.added")).toMatchObject({
-      item: { ...item, input: "" },
-    });
-    expect(events.find(({ type }) => type === "response.output_item.done")).toMatchObject({ item });
-    expect(events.at(-1)).toMatchObject({ response: { output: [item] } });
-  });
+  it.each(cases)(
+    "a call of %s that was sent as %s has the client's name and form again, whole and streamed",
+    (name, _, item) => {
+      const { aliases } = encode("anthropic", RESPONSES_BODY);
+      const received = answer(name, JSON.stringify({ input: PATCH, more: 1 }));
+      const whole = responses.encodeResponse(restoreResponse(received, aliases), reply);
+      expect(whole.output).toEqual([expect.objectContaining({ ...item, call_id: "c1" })]);
+      const encoder = responses.encodeStream(reply);
+      const text = inPieces(unfold(received))
+        .map((event) => encoder.push(restoreEvent(event, aliases!)))
+        .join("");
+      const events = decodeSse(encodeUtf8(text)).map(({ data }) => JSON.parse(data!) as Record<string, never>);
+      const deltas = events.filter(({ type }) => type === "response.custom_tool_call_input.delta");
+      expect(deltas.length).toBeGreaterThan(1);
+      expect(deltas.map(({ delta }) => delta).join("")).toBe(PATCH);
+      expect(events.find(({ type }) => type === "response.custom_tool_call_input.done")).toMatchObject({
+        input: PATCH,
+      });
+      expect(events.find(({ type }) => type === "response.output_item.added")).toMatchObject({
+        item: { ...item, input: "" },
+      });
+      expect(events.find(({ type }) => type === "response.output_item.done")).toMatchObject({ item });
+      expect(events.at(-1)).toMatchObject({ response: { output: [item] } });
+    },
+  );
 
-  it("is a function's call for a Chat client that declares no such tool, whole and streamed", () => {
+  it("a custom call is a function's call for a Chat client without such a tool, whole and streamed", () => {
     const received = answer("apply_patch", JSON.stringify({ input: PATCH }));
     received.messages = received.messages.map((message) => ({
       ...message,
@@ -74,7 +79,7 @@ describe("a call of a custom tool", () => {
     expect(text).not.toContain("custom");
   });
 
-  it("comes back over Chat as a custom call, whole and streamed", () => {
+  it("a call of a custom tool is a custom call again over Chat, whole and streamed", () => {
     const { aliases } = encode("gemini", CHAT_BODY, chat);
     const received = answer("apply_patch", JSON.stringify({ input: PATCH }));
     const custom = { name: "apply_patch", input: PATCH };
@@ -101,7 +106,7 @@ describe("a call of a custom tool", () => {
     [JSON.stringify({ patch: PATCH, more: "b" }), JSON.stringify({ patch: PATCH, more: "b" })],
     [JSON.stringify({ command: ["apply_patch", PATCH] }), JSON.stringify({ command: ["apply_patch", PATCH] })],
     [PATCH, PATCH],
-  ])("with arguments of another form, %j, has the same input whole and streamed", (args, input) => {
+  ])("a custom call with arguments of another form, %j, has the same input whole and streamed", (args, input) => {
     type Data = { type?: string; delta?: string; input?: string; item?: Json; choices?: Choice[] };
     type Choice = { delta: { tool_calls?: { custom: { input: string } }[] } };
     for (const [surface, body] of [
@@ -142,7 +147,7 @@ describe("a call of a custom tool", () => {
   });
 
   it.each(["anthropic", "gemini", "openai-chat", "native"] as const)(
-    "is one in a history that %s stored, whatever tools the next call has",
+    "a call of a custom tool stays one in a history that %s stored, with any tools of the next call",
     (id) => {
       const { messages } = responses.decodeRequest(RESPONSES_BODY);
       const wire = DIALECTS[id];
@@ -166,7 +171,7 @@ describe("outputs of tools that a client runs", () => {
     ["local_shell", { type: "local_shell_call_output", id: "lso_1", call_id: "c", output: '{"stdout":"x"}' }],
     ["shell", output],
     ["apply_patch", { type: "apply_patch_call_output", id: "apo_1", call_id: "c", status: "completed", output: "x" }],
-  ])("of %s are of the user, with and without an id", (_, item) => {
+  ])("outputs of %s have the user's role, with and without an id", (_, item) => {
     const { id: _id, ...rest } = item;
     expect(responses.decodeMessages([item, rest]).map(({ role }) => role)).toEqual(["user", "user"]);
   });
@@ -183,20 +188,23 @@ describe("outputs of tools that a client runs", () => {
     { role: "user", content: "next" },
   ];
 
-  it.each(["anthropic", "gemini", "openai-chat"] as const)("keep their authors in a history sent to %s", (id) => {
-    const { value, losses } = encode(id, { model: "m", input: history });
-    const sent = (value.messages ?? value.contents) as { role: string }[];
-    const authorOf = (text: string): string[] =>
-      sent.filter((message) => JSON.stringify(message).includes(text)).map(({ role }) => role);
-    const assistant = id === "gemini" ? "model" : "assistant";
-    for (const tool of ["local_shell", "shell", "apply_patch"]) expect(authorOf(`"from ${tool}"`)).toEqual(["user"]);
-    expect(authorOf("run shell")).toEqual([assistant]);
-    expect(authorOf("done")).toEqual([assistant]);
-    for (const item of history.filter(({ type }) => type !== undefined))
-      expect(losses).toContainEqual(expect.objectContaining({ at: item.type, what: "dropped" }));
-  });
+  it.each(["anthropic", "gemini", "openai-chat"] as const)(
+    "outputs of tools that a client runs have the user's role in a history sent to %s",
+    (id) => {
+      const { value, losses } = encode(id, { model: "m", input: history });
+      const sent = (value.messages ?? value.contents) as { role: string }[];
+      const authorOf = (text: string): string[] =>
+        sent.filter((message) => JSON.stringify(message).includes(text)).map(({ role }) => role);
+      const assistant = id === "gemini" ? "model" : "assistant";
+      for (const tool of ["local_shell", "shell", "apply_patch"]) expect(authorOf(`"from ${tool}"`)).toEqual(["user"]);
+      expect(authorOf("run shell")).toEqual([assistant]);
+      expect(authorOf("done")).toEqual([assistant]);
+      for (const item of history.filter(({ type }) => type !== undefined))
+        expect(losses).toContainEqual(expect.objectContaining({ at: item.type, what: "dropped" }));
+    },
+  );
 
-  it("are the same items back at Responses, also after a way through the native dialect", () => {
+  it("outputs of tools that a client runs are the same items again at Responses, also through the native dialect", () => {
     const { messages } = responses.decodeRequest({ model: "m", input: history });
     const target = { dialect: "openai-responses", model: "m" } as const;
     expect(responses.encodeMessages(messages, target).value).toEqual(history);
@@ -207,7 +215,7 @@ describe("outputs of tools that a client runs", () => {
     );
   });
 
-  it("are of the assistant if the provider ran the tool in a container", () => {
+  it("outputs have the assistant's role if the provider ran the tool in a container", () => {
     const hosted = { ...call, environment: { type: "container_reference", container_id: "c" } };
     const local = { ...call, environment: { type: "local" } };
     expect(responses.decodeMessages([hosted, output]).map(({ role }) => role)).toEqual(["assistant", "assistant"]);

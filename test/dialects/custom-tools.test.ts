@@ -4,7 +4,7 @@ import { type Json, type JsonObject } from "../../src/wire/json.ts";
 import { PATCH, GRAMMAR, responses, chat, RESPONSES_BODY, CHAT_BODY, encode } from "../support/custom-tools.ts";
 
 describe("custom tools of a request", () => {
-  it("are custom tools of Chat, in list, choice and history", () => {
+  it("custom tools of Responses become custom tools of Chat, in list, choice and history", () => {
     const { value, losses } = encode("openai-chat", RESPONSES_BODY);
     expect(value).toMatchObject({
       tools: [
@@ -27,7 +27,7 @@ describe("custom tools of a request", () => {
     expect(losses.map(({ at }) => at)).toEqual(["tools.local_shell"]);
   });
 
-  it("are custom tools of Responses, in list, choice and history", () => {
+  it("custom tools of Chat become custom tools of Responses, in list, choice and history", () => {
     expect(encode("openai-responses", CHAT_BODY, chat).value).toMatchObject({
       tools: [{ type: "custom", name: "apply_patch", format: { type: "grammar", ...GRAMMAR } }],
       tool_choice: { type: "allowed_tools", mode: "required", tools: [{ type: "custom", name: "apply_patch" }] },
@@ -39,7 +39,7 @@ describe("custom tools of a request", () => {
     });
   });
 
-  it.each(["anthropic", "gemini"] as const)("are functions with one text for %s", (id) => {
+  it.each(["anthropic", "gemini"] as const)("custom tools become functions with one text for %s", (id) => {
     const { value, losses } = encode(id, RESPONSES_BODY);
     const text = JSON.stringify(value);
     expect(text).toContain(JSON.stringify({ input: PATCH }));
@@ -50,14 +50,14 @@ describe("custom tools of a request", () => {
     expect(losses).toContainEqual(expect.objectContaining({ at: "tools.apply_patch.format", what: "approximated" }));
   });
 
-  it("are functions for a Chat host that has functions only", () => {
+  it("custom tools become functions for a Chat host that has functions only", () => {
     const { value, aliases } = encode("openai-chat", RESPONSES_BODY, responses, { lacksCustomTools: true });
     expect(JSON.stringify(value)).not.toContain('"custom"');
     expect(value).toMatchObject({ tool_choice: { type: "function", function: { name: "apply_patch" } } });
     expect(aliases?.get("apply_patch")).toEqual({ name: "apply_patch", custom: true });
   });
 
-  it("do not get the name of another tool by their namespace", () => {
+  it("a tool with a namespace does not get the name of another tool", () => {
     const own = { type: "function", name: "mcp__files__read", parameters: { type: "object" } };
     const { value, aliases } = encode("anthropic", {
       ...RESPONSES_BODY,
@@ -73,7 +73,7 @@ describe("custom tools of a request", () => {
 describe("a body of a host's own dialect that the host does not take whole", () => {
   const quirks = { lacksCustomTools: true };
 
-  it("has functions instead of custom tools over Chat, and its other members", () => {
+  it("a Chat body gets functions instead of custom tools, and its other members stay", () => {
     const body = {
       ...CHAT_BODY,
       logit_bias: { "50256": -100 },
@@ -99,7 +99,7 @@ describe("a body of a host's own dialect that the host does not take whole", () 
     expect(losses).toEqual([expect.objectContaining({ at: "tools.apply_patch.format" })]);
   });
 
-  it("has functions instead of custom tools over Responses, and its other members", () => {
+  it("a Responses body gets functions instead of custom tools, and its other members stay", () => {
     const body = {
       ...RESPONSES_BODY,
       truncation: "auto",
@@ -135,7 +135,7 @@ describe("a body of a host's own dialect that the host does not take whole", () 
     );
   });
 
-  it("has functions instead of namespaces over Responses, beside tools with names of their own", () => {
+  it("a Responses body gets functions instead of namespaces, beside tools with names of their own", () => {
     const long = { type: "function", name: `a.${"x".repeat(90)}`, parameters: { type: "object" }, strict: true, x: 1 };
     const own = { type: "function", name: "mcp__files__read", parameters: { type: "object" } };
     const group = (RESPONSES_BODY.tools as JsonObject[])[1]!;
@@ -156,7 +156,7 @@ describe("a body of a host's own dialect that the host does not take whole", () 
     expect([...aliases!]).toEqual([[first!.name, { name: "read", namespace: "mcp__files" }]]);
   });
 
-  it("stays as it is without them", () => {
+  it("a body without custom tools and namespaces stays as it is", () => {
     for (const [surface, id] of [
       [chat, "openai-chat"],
       [responses, "openai-responses"],

@@ -65,18 +65,21 @@ const FAILURES: [Answers, reason: Json, name: string, isModelFault: boolean][] =
 ];
 
 describe.each(FAILURES)("%o: a finish reason of failure: %s", (answers, reason, name, isModelFault) => {
-  it.each(["", "Half a"])("is an error with that name, whole and streamed, with the text %j", (text) => {
-    for (const answer of bothOf(answers, reason, text)) {
-      const error = findFailure(answer);
-      expect(error).toMatchObject({
-        code: "provider.execution_failed",
-        status: 502,
-        upstream: { status: 200, code: name },
-      });
-      expect(error!.message).toContain(name);
-      expect(error!.isModelFault ?? false).toBe(isModelFault);
-    }
-  });
+  it.each(["", "Half a"])(
+    "a finish reason of failure is an error with its name, whole and streamed, with the text %j",
+    (text) => {
+      for (const answer of bothOf(answers, reason, text)) {
+        const error = findFailure(answer);
+        expect(error).toMatchObject({
+          code: "provider.execution_failed",
+          status: 502,
+          upstream: { status: 200, code: name },
+        });
+        expect(error!.message).toContain(name);
+        expect(error!.isModelFault ?? false).toBe(isModelFault);
+      }
+    },
+  );
 });
 
 describe("an error in the body of a success", () => {
@@ -92,34 +95,40 @@ describe("an error in the body of a success", () => {
     throw new Error("no error");
   };
 
-  it.each(wires)("has the provider's message and code at $id, whole as in a stream", (wire) => {
-    const error = { message, type: "overloaded_error", code: "overloaded" };
-    for (const body of [{ error }, { type: "error", error }, { error, choices: [], output: [], content: [] }]) {
-      const decoder = wire.decodeStream();
-      const event = wire.id === "native" ? { ...body, type: "call.failed" } : { ...body, type: "error" };
-      const [streamed] = decodeSse(encodeUtf8(`data: ${JSON.stringify(event)}\n\n`)).flatMap((one) =>
-        decoder.push(one),
-      );
-      const whole = errorOf(() => wire.decodeResponse(body));
-      expect(whole.message).toBe(message);
-      expect(whole.status).toBeGreaterThanOrEqual(500);
-      expect(streamed).toMatchObject({ type: "error", error: { message, code: whole.code, status: whole.status } });
-      // Google's string code is `status`; that of `details` is its reason.
-      if (wire.id !== "gemini") expect(whole.upstream).toMatchObject({ code: "overloaded" });
-    }
-  });
+  it.each(wires)(
+    "an error in the body of a success has the provider's message and code at $id, whole and streamed",
+    (wire) => {
+      const error = { message, type: "overloaded_error", code: "overloaded" };
+      for (const body of [{ error }, { type: "error", error }, { error, choices: [], output: [], content: [] }]) {
+        const decoder = wire.decodeStream();
+        const event = wire.id === "native" ? { ...body, type: "call.failed" } : { ...body, type: "error" };
+        const [streamed] = decodeSse(encodeUtf8(`data: ${JSON.stringify(event)}\n\n`)).flatMap((one) =>
+          decoder.push(one),
+        );
+        const whole = errorOf(() => wire.decodeResponse(body));
+        expect(whole.message).toBe(message);
+        expect(whole.status).toBeGreaterThanOrEqual(500);
+        expect(streamed).toMatchObject({ type: "error", error: { message, code: whole.code, status: whole.status } });
+        // Google's string code is `status`; that of `details` is its reason.
+        if (wire.id !== "gemini") expect(whole.upstream).toMatchObject({ code: "overloaded" });
+      }
+    },
+  );
 
-  it.each([openaiChat, openaiResponses, gemini])("has the status that its code is at $id", (wire) => {
-    const body = { error: { code: 429, message, status: "RESOURCE_EXHAUSTED" } };
-    const error = errorOf(() => wire.decodeResponse(body));
-    expect(error).toMatchObject({ code: "rate.limited", status: 429, message, upstream: { code: "429" } });
-  });
+  it.each([openaiChat, openaiResponses, gemini])(
+    "an error in the body of a success has the status that its code is at $id",
+    (wire) => {
+      const body = { error: { code: 429, message, status: "RESOURCE_EXHAUSTED" } };
+      const error = errorOf(() => wire.decodeResponse(body));
+      expect(error).toMatchObject({ code: "rate.limited", status: 429, message, upstream: { code: "429" } });
+    },
+  );
 
-  it.each(wires)("is read as a text at $id", (wire) => {
+  it.each(wires)("an error in the body of a success may be a text at $id", (wire) => {
     expect(errorOf(() => wire.decodeResponse({ error: message })).message).toBe(message);
   });
 
-  it.each(wires)("is none where the member is empty at $id", (wire) => {
+  it.each(wires)("an empty error member is no error of the provider at $id", (wire) => {
     const body: JsonObject = { error: null, note: 1 };
     expect(errorOf(() => wire.decodeResponse(body)).message).toMatch(/^the provider's answer/);
   });
@@ -135,14 +144,14 @@ describe("a finish reason", () => {
     [google, 3, "content_filter"],
     [google, "SAFETY", "content_filter"],
     [google, "STOP", "stop"],
-  ] as [Answers, Json, string][])("of %o is no failure: %s", (answers, reason, expected) => {
+  ] as [Answers, Json, string][])("a finish reason of %o is no failure: %s", (answers, reason, expected) => {
     for (const answer of bothOf(answers, reason, "text")) {
       expect(answer.finish.reason).toBe(expected);
       expect(findFailure(answer)).toBeUndefined();
     }
   });
 
-  it("of a complete call of an undeclared tool is none, and the call stands, whole and streamed", () => {
+  it("a finish reason beside a complete call of an undeclared tool is no failure, whole and streamed", () => {
     const parts = [{ functionCall: { name: "look", args: {} } }];
     const finish = { finishReason: "UNEXPECTED_TOOL_CALL", finishMessage: "look is not declared" };
     const body = { candidates: [{ content: { role: "model", parts }, ...finish }] };
@@ -157,7 +166,7 @@ describe("a finish reason", () => {
   });
 
   it.each(["constructor", "toString", "hasOwnProperty", "__proto__"])(
-    "that every object has is unknown: %s",
+    "a finish reason that is a member of every object is unknown: %s",
     (word) => {
       for (const answers of [chat, google])
         for (const answer of bothOf(answers, word, "text")) expect(answer.finish).toMatchObject({ reason: "other" });
@@ -169,13 +178,13 @@ describe("a finish reason", () => {
     },
   );
 
-  it("of a second answer counts as well", () => {
+  it("a finish reason of failure in a second answer is a failure as well", () => {
     const message = { role: "assistant", content: "x" };
     const choices = ["stop", "error"].map((finish_reason, index) => ({ index, message, finish_reason }));
     expect(findFailure(openaiChat.decodeResponse({ id: "c", model: "m", choices }))?.upstream?.code).toBe("error");
   });
 
-  it("is a filter for a refused prompt, whatever the reason", () => {
+  it("the finish reason of a refused prompt is a filter, for any block reason", () => {
     for (const blockReason of ["OTHER", "JAILBREAK", "SAFETY"]) {
       const { finish } = gemini.decodeResponse({ promptFeedback: { blockReason } });
       expect(finish).toEqual({ reason: "content_filter", native: blockReason });
@@ -189,7 +198,7 @@ it.each([
   ["incomplete", { incomplete_details: { reason: "max_tool_calls" } }, "length"],
   ["incomplete", {}, "length"],
   ["completed", {}, "stop"],
-])("the status %s of a response is told as what it is", (status, details, reason) => {
+])("the status %s of a response has the finish reason that it means", (status, details, reason) => {
   const output = [{ type: "message", role: "assistant", content: [{ type: "output_text", text: "Half a" }] }];
   const { finish } = openaiResponses.decodeResponse({ id: "r", model: "m", status, output, ...details });
   expect(finish.reason).toBe(reason);
@@ -286,10 +295,13 @@ const MEANINGS: [string, Answers, Record<string, string>][] = [
 ];
 
 describe.each(MEANINGS)("the reasons of %s", (_, answers, meanings) => {
-  it.each(Object.entries(meanings))("%s means %s, whole and streamed, with a text and without", (reason, expected) => {
-    for (const text of ["", "Half a"])
-      for (const answer of bothOf(answers, reason, text)) expect(answer.finish).toMatchObject({ reason: expected });
-  });
+  it.each(Object.entries(meanings))(
+    "the reason %s means %s, whole and streamed, with a text and without",
+    (reason, expected) => {
+      for (const text of ["", "Half a"])
+        for (const answer of bothOf(answers, reason, text)) expect(answer.finish).toMatchObject({ reason: expected });
+    },
+  );
 });
 
 describe("a Gemini stream", () => {
@@ -304,14 +316,14 @@ describe("a Gemini stream", () => {
     candidates: [{ content: { role: "model", parts: [{ text }] }, finishReason }],
   });
 
-  it.each([null, "", "FINISH_REASON_UNSPECIFIED", 0])("has no end with the reason %j", (none) => {
+  it.each([null, "", "FINISH_REASON_UNSPECIFIED", 0])("a Gemini stream does not end with the reason %j", (none) => {
     expect(reader([part(none)]).accumulated.error?.code).toBe("stream.interrupted");
     const whole = reader([part(none), part("STOP", "b"), { responseId: "g", candidates: [{ finishReason: none }] }]);
     expect(whole.accumulated.response?.finish).toEqual({ reason: "stop", native: "STOP" });
     expect(whole.accumulated.messages).toMatchObject([{ blocks: [{ text: "ab" }] }]);
   });
 
-  it("is not refused by an unspecified reason", () => {
+  it("a Gemini stream is not refused by an unspecified block reason", () => {
     const promptFeedback = { blockReason: "BLOCK_REASON_UNSPECIFIED" };
     expect(reader([{ promptFeedback, responseId: "g" }]).accumulated.error?.code).toBe("stream.interrupted");
   });

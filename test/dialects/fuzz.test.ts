@@ -40,7 +40,7 @@ describe.each(Object.values(DIALECTS).map((dialect) => [dialect.id, dialect] as 
   const bodies = all.flatMap(({ body }) => (body === undefined ? [] : [body]));
   const streams = all.flatMap(({ sse }) => (sse === undefined ? [] : [sse]));
 
-  it("takes or refuses any request, towards any wire", () => {
+  it("any damaged request is accepted or refused, and encoded for any wire", () => {
     const request = fc.constantFrom(...requests).chain(damaged);
     fc.assert(
       fc.property(request, (body) => {
@@ -56,7 +56,7 @@ describe.each(Object.values(DIALECTS).map((dialect) => [dialect.id, dialect] as 
     );
   });
 
-  it("takes or refuses any answer", () => {
+  it("any damaged answer is accepted or refused, and encoded for any wire", () => {
     fc.assert(
       fc.property(fc.constantFrom(...bodies).chain(damaged), (body) => {
         const decoded = orRefusal(() => dialect.decodeResponse(body));
@@ -69,7 +69,7 @@ describe.each(Object.values(DIALECTS).map((dialect) => [dialect.id, dialect] as 
     );
   });
 
-  it("ends any stream once, and tells any other wire so", () => {
+  it("any damaged stream has one terminal event, also when it is encoded for any other wire", () => {
     fc.assert(
       fc.property(fc.constantFrom(...streams).chain(garbled), (sse) => {
         const events = heard(dialect, sse);
@@ -86,7 +86,7 @@ describe.each(Object.values(DIALECTS).map((dialect) => [dialect.id, dialect] as 
     );
   });
 
-  it("takes any error for one", () => {
+  it("any text is decoded as an error", () => {
     fc.assert(
       fc.property(
         fc.oneof(

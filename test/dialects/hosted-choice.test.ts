@@ -53,21 +53,21 @@ describe.each(Object.entries(REQUESTS))("a choice of %s", (_, [surface, body]) =
     (id) => id !== surface.id,
   );
 
-  it.each(others)("is no choice and a loss at %s", (id) => {
+  it.each(others)("a choice of another provider's hosted tool is dropped at %s, as a loss", (id) => {
     const { value, losses } = encode(id, surface, body);
     expect(JSON.stringify(value)).not.toMatch(/web_search|mcp/);
     expect(choiceOf(value)).toMatch(/^"auto"|"type":"auto"|"AUTO"/);
     expect(losses.filter(({ at }) => at === "tool_choice")).toEqual([dropped]);
   });
 
-  it.each(others)("never becomes the choice of another tool at %s", (id) => {
+  it.each(others)("a choice of a hosted tool never becomes the choice of another tool at %s", (id) => {
     const hosted = (body.tools as Json[]).slice(1);
     const { value, losses } = encode(id, surface, { ...body, tools: hosted });
     expect(JSON.stringify(value)).not.toMatch(/web_search|mcp|tool_choice|toolConfig/);
     expect(losses).toContainEqual(dropped);
   });
 
-  it("stays as it is in its own dialect, also where tools are translated", () => {
+  it("a choice of a hosted tool stays as it is in its own dialect, also if tools are translated", () => {
     const { value, losses } = encode(surface.id, surface, body);
     expect(value.tool_choice).toEqual(body.tool_choice);
     expect(losses).toEqual([]);
@@ -90,7 +90,7 @@ describe("a list of allowed tools with hosted ones", () => {
   });
 
   it.each(["openai-chat", "anthropic", "gemini"] as const)(
-    "has the functions of it at %s, and tells the others",
+    "a list of allowed tools has only its functions at %s, and its hosted tools are a loss",
     (id) => {
       const both = encode(id, responses, list("auto", { type: "web_search" }, { type: "function", name: "read" }));
       expect(JSON.stringify(both.value)).not.toMatch(/web_search|file_search/);
@@ -101,7 +101,7 @@ describe("a list of allowed tools with hosted ones", () => {
     },
   );
 
-  it("sends the hosted tools of it to a host that has no lists", () => {
+  it("the hosted tools of a list of allowed tools are sent to a host that has no such lists", () => {
     const quirks = { lacksCustomTools: true };
     const body = list("required", { type: "web_search" }, { type: "function", name: "read" });
     const { value } = encode("openai-responses", responses, body, quirks);
@@ -114,19 +114,22 @@ describe("a list of allowed tools with hosted ones", () => {
 });
 
 describe("a call that is required", () => {
-  it.each(["openai-chat", "openai-responses", "anthropic"] as const)("is a loss if no tool is sent to %s", (id) => {
-    const body: JsonObject = {
-      contents: [{ role: "user", parts: [{ text: "go" }] }],
-      tools: [{ googleSearch: {} }],
-      toolConfig: { functionCallingConfig: { mode: "ANY" } },
-    };
-    const { value, losses } = encode(id, gemini, body);
-    expect(JSON.stringify(value)).not.toMatch(/googleSearch|tool_choice/);
-    expect(losses).toContainEqual(dropped);
-  });
+  it.each(["openai-chat", "openai-responses", "anthropic"] as const)(
+    "a required call is a loss if no tool is sent to %s",
+    (id) => {
+      const body: JsonObject = {
+        contents: [{ role: "user", parts: [{ text: "go" }] }],
+        tools: [{ googleSearch: {} }],
+        toolConfig: { functionCallingConfig: { mode: "ANY" } },
+      };
+      const { value, losses } = encode(id, gemini, body);
+      expect(JSON.stringify(value)).not.toMatch(/googleSearch|tool_choice/);
+      expect(losses).toContainEqual(dropped);
+    },
+  );
 });
 
-it("stays required where the native wire sends the tool of another one on", () => {
+it("a required call stays required if the native wire sends the hosted tool of another wire", () => {
   const request = responses.decodeRequest({
     model: "m",
     input: "x",

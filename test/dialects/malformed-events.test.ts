@@ -33,7 +33,7 @@ describe.each(Object.values(DIALECTS).map((dialect) => [dialect.id, dialect] as 
   );
 
   // All recorded streams take longer than a test may usually take.
-  it("leaves a malformed event out, wherever it stands, and goes on", { timeout: 60_000 }, () => {
+  it("a malformed event at any place of a stream is left out, and the stream goes on", { timeout: 60_000 }, () => {
     expect(streams.length).toBeGreaterThan(0);
     for (const sse of streams) {
       const events = decodeSse(encodeUtf8(sse));
@@ -51,7 +51,7 @@ describe.each(Object.values(DIALECTS).map((dialect) => [dialect.id, dialect] as 
     }
   });
 
-  it("makes no call without a name of what is left, in place of any event", () => {
+  it("a malformed event in place of any other event makes no call without a name", () => {
     const [malformed] = decodeSse(encodeUtf8(MALFORMED[0]!));
     for (const sse of streams) {
       const events = decodeSse(encodeUtf8(sse));
@@ -64,7 +64,7 @@ describe.each(Object.values(DIALECTS).map((dialect) => [dialect.id, dialect] as 
     }
   });
 
-  it("reports each kind of loss once, in the answer", () => {
+  it("an answer reports each kind of loss once", () => {
     const complete = streams.filter((sse) => decode(dialect, decodeSse(encodeUtf8(sse))).at(-1)!.type === "end");
     expect(complete.length).toBeGreaterThan(0);
     for (const sse of complete) {
@@ -79,19 +79,19 @@ describe.each(Object.values(DIALECTS).map((dialect) => [dialect.id, dialect] as 
     }
   });
 
-  it("ignores blank data", () => {
+  it("an event with blank data is ignored", () => {
     for (const sse of streams) {
       const blank = sse.replaceAll(/(?<=\n\n)(?=[a-z])/g, "data:\n\ndata:  \n\nevent: ping\ndata:\n\n");
       expect(decode(dialect, decodeSse(encodeUtf8(blank)))).toEqual(decode(dialect, decodeSse(encodeUtf8(sse))));
     }
   });
 
-  it("takes an error event in plain text as an error, not as a malformed event", () => {
+  it("an error event in plain text is an error, not a malformed event", () => {
     const events = decode(dialect, decodeSse(encodeUtf8(`event: error\ndata: overloaded, try again\n\n${streams[0]}`)));
     expect(events).toMatchObject([{ type: "error", error: { message: "overloaded, try again" } }]);
   });
 
-  it("does not complete an answer of which only malformed events arrived", () => {
+  it("an answer of which only malformed events arrived is not complete", () => {
     const events = decode(dialect, decodeSse(encodeUtf8(MALFORMED.join(""))));
     expect(events.at(-1)).toMatchObject({ type: "error", error: { code: "stream.interrupted" } });
   });

@@ -197,13 +197,13 @@ describe("an item between a call and its result", () => {
     cases.flatMap(([name, steps]) =>
       SOURCES.flatMap(([from, toItems]) => TARGETS.map((to) => [name, from.id, to, from, toItems, steps] as const)),
     ),
-  )("%s: from %s it stands where %s accepts it", (_, __, to, from, toItems, steps) => {
+  )("an item (%s) from %s has a place that %s accepts", (_, __, to, from, toItems, steps) => {
     const messages = withoutNative(from.decodeMessages(toItems([start, ...steps])));
     const expected = steps.flatMap((step) => ("text" in step ? [step.text] : []));
     expect(encodeFor(to, messages)).toEqual(expected);
   });
 
-  it("stands there in every order", () => {
+  it("items in any order between calls and results have places that every provider accepts", () => {
     const step = fc.oneof(
       fc.record({ kind: fc.constant("call" as const) }),
       fc.record({ kind: fc.constant("result" as const), pick: fc.nat(), image: fc.boolean() }),
@@ -230,7 +230,7 @@ describe("an item between a call and its result", () => {
     );
   });
 
-  it("follows the results also where the answer with the calls has its own bytes", () => {
+  it("an item follows the results also if the answer with the calls has its own bytes", () => {
     for (const [from, toItems] of SOURCES) {
       const to = TARGETS.find((id) => id === from.id);
       if (to === undefined) continue;
@@ -251,14 +251,14 @@ describe("moveResultsToCalls", () => {
   const user = (...blocks: Block[]): Message => ({ role: "user", blocks });
   const text: Block = { kind: "text", text: "wait" };
 
-  it("returns the same list where nothing has to move", () => {
+  it("moveResultsToCalls returns the same list if nothing has to move", () => {
     const messages = [user(text), model(call("a"), call("b")), user(result("a", "1")), user(result("b", "2"), text)];
     expect(moveResultsToCalls(messages)).toBe(messages);
     const orphan = [user(text), user(result("a", "1")), model(text), user(text, result("b", "2"))];
     expect(moveResultsToCalls(orphan)).toBe(orphan);
   });
 
-  it("gives results to the newest calls of their id, in order", () => {
+  it("moveResultsToCalls gives results to the newest calls of their id, in order", () => {
     const messages = [
       model(call("a")),
       user(text),
@@ -280,7 +280,7 @@ describe("moveResultsToCalls", () => {
     ]);
   });
 
-  it("divides a message only where a later one has another result", () => {
+  it("moveResultsToCalls divides a message only if a later one has another result", () => {
     const mixed = user(text, result("a", "1"));
     expect(moveResultsToCalls([model(call("a"), call("b")), mixed, user(result("b", "2"))])).toEqual([
       model(call("a"), call("b")),

@@ -54,16 +54,19 @@ describe.skipIf(SPECS === undefined).each(PUBLISHED)("the published $schema", ({
   const to = Object.values(DIALECTS).find(({ id }) => id === wire)!;
   const others = Object.values(DIALECTS).filter(({ id }) => id !== wire);
 
-  it.each(others.map((from) => [from.id, from] as const))("takes what was asked in %s", (_, from) => {
-    const broken = accepted(from).flatMap(({ id, body }) => {
-      const { rest: _, ...request } = from.decodeRequest(body, { model: "m", stream: false });
-      return targets.flatMap((target) => {
-        const problem = problemOf(known!, to.encodeRequest(request, target).value);
-        return problem === undefined ? [] : [`${id} to ${target.model}: ${problem}`];
+  it.each(others.map((from) => [from.id, from] as const))(
+    "the published schema accepts the recorded requests of %s",
+    (_, from) => {
+      const broken = accepted(from).flatMap(({ id, body }) => {
+        const { rest: _, ...request } = from.decodeRequest(body, { model: "m", stream: false });
+        return targets.flatMap((target) => {
+          const problem = problemOf(known!, to.encodeRequest(request, target).value);
+          return problem === undefined ? [] : [`${id} to ${target.model}: ${problem}`];
+        });
       });
-    });
-    expect(broken.slice(0, 5).join("\n"), `${broken.length} are refused`).toBe("");
-  });
+      expect(broken.slice(0, 5).join("\n"), `${broken.length} are refused`).toBe("");
+    },
+  );
 });
 
 /** The recorded requests that the surface lets in. */

@@ -5,27 +5,30 @@ import { type Json, type JsonObject } from "../../src/wire/json.ts";
 import { responses, chat, RESPONSES_BODY, CHAT_BODY, encode } from "../support/custom-tools.ts";
 
 describe("a tool choice", () => {
-  it.each(["openai-chat", "anthropic", "gemini"] as const)("never names a tool that %s does not get", (id) => {
-    const body = (choice: Json): JsonObject => ({ ...RESPONSES_BODY, input: "go", tool_choice: choice });
-    const tools = [
-      { type: "local_shell" },
-      { type: "mcp", server_label: "s", name: "gone" },
-      { type: "function", name: "read", namespace: "mcp__files" },
-    ];
-    const allowed = encode(id, body({ type: "allowed_tools", mode: "required", tools }));
-    expect(JSON.stringify(allowed.value)).not.toContain("gone");
-    expect(allowed.losses).toContainEqual(expect.objectContaining({ at: "tool_choice", what: "dropped" }));
-    const named = encode(id, body({ type: "function", name: "gone" }));
-    expect(JSON.stringify(named.value)).not.toContain("gone");
-    expect(named.losses).toContainEqual(expect.objectContaining({ at: "tool_choice", what: "dropped" }));
-    const none = encode(id, body({ type: "allowed_tools", mode: "auto", tools: tools.slice(0, 2) }));
-    expect(JSON.stringify(none.value)).toMatch(/"none"|"NONE"/);
-  });
+  it.each(["openai-chat", "anthropic", "gemini"] as const)(
+    "a tool choice never names a tool that %s does not get",
+    (id) => {
+      const body = (choice: Json): JsonObject => ({ ...RESPONSES_BODY, input: "go", tool_choice: choice });
+      const tools = [
+        { type: "local_shell" },
+        { type: "mcp", server_label: "s", name: "gone" },
+        { type: "function", name: "read", namespace: "mcp__files" },
+      ];
+      const allowed = encode(id, body({ type: "allowed_tools", mode: "required", tools }));
+      expect(JSON.stringify(allowed.value)).not.toContain("gone");
+      expect(allowed.losses).toContainEqual(expect.objectContaining({ at: "tool_choice", what: "dropped" }));
+      const named = encode(id, body({ type: "function", name: "gone" }));
+      expect(JSON.stringify(named.value)).not.toContain("gone");
+      expect(named.losses).toContainEqual(expect.objectContaining({ at: "tool_choice", what: "dropped" }));
+      const none = encode(id, body({ type: "allowed_tools", mode: "auto", tools: tools.slice(0, 2) }));
+      expect(JSON.stringify(none.value)).toMatch(/"none"|"NONE"/);
+    },
+  );
 
   describe.each<[string, Dialect, object]>([
     ["anthropic", "anthropic", {}],
     ["a Chat host that has functions only", "openai-chat", { lacksCustomTools: true }],
-  ])("of some tools, at %s", (_, id, quirks) => {
+  ])("a choice of some tools at %s", (_, id, quirks) => {
     const PATCH_TOOL = { type: "custom", name: "apply_patch" };
     const READ = { type: "function", name: "read", namespace: "mcp__files" };
     const choose = (surface: typeof responses, mode: string, ...tools: JsonObject[]) => {
@@ -59,7 +62,7 @@ describe("a tool choice", () => {
     it.each([
       ["Responses", responses],
       ["Chat", chat],
-    ])("from %s sends these tools only, and says so", (_name, surface) => {
+    ])("a choice of some tools from %s sends only these tools, and is a loss", (_name, surface) => {
       const auto = choose(surface, "auto", READ);
       expect(sentNames(auto.value)).toEqual(["mcp__files__read"]);
       expect(JSON.stringify(auto.value.tool_choice)).toMatch(/"auto"/);
@@ -73,21 +76,21 @@ describe("a tool choice", () => {
     it.each([
       ["Responses", responses],
       ["Chat", chat],
-    ])("from %s forces the only tool that is required, with all tools sent", (_name, surface) => {
+    ])("a choice from %s of only one tool that is required forces it, with all tools sent", (_name, surface) => {
       const { value, losses } = choose(surface, "required", READ);
       expect(sentNames(value)).toHaveLength(3);
       expect(JSON.stringify(value.tool_choice)).toContain('"mcp__files__read"');
       expect(losses).not.toContainEqual(expect.objectContaining(isRestriction));
     });
 
-    it("is no restriction if all tools are allowed", () => {
+    it("a choice of all tools is no restriction", () => {
       const { value, losses } = choose(responses, "auto", PATCH_TOOL, READ, { ...READ, name: "write" });
       expect(sentNames(value)).toHaveLength(3);
       expect(losses).not.toContainEqual(expect.objectContaining(isRestriction));
     });
   });
 
-  it("of some tools is a list of names at gemini, with all tools sent", () => {
+  it("a choice of some tools is a list of names at Gemini, with all tools sent", () => {
     const tools = [
       { type: "custom", name: "apply_patch" },
       { type: "function", name: "write", namespace: "mcp__files" },
@@ -106,7 +109,7 @@ describe("a tool choice", () => {
     }
   });
 
-  it("can name a tool that the provider runs itself", () => {
+  it("a tool choice can name a tool that the provider runs itself", () => {
     const search = { type: "web_search_20250305", name: "web_search" };
     const request = DIALECTS.native.decodeRequest({
       model: "m",

@@ -21,21 +21,21 @@ const resultIds = (items: readonly Json[]): Json[] => blocksIn(items).flatMap((b
 describe("calls of one id, on the way to a wire that refuses them", () => {
   const loop = [calls("call_0"), result("call_0", "one"), calls("call_0"), result("call_0", "two")];
 
-  it("have ids of their own, and their results the same", () => {
+  it("calls of one id get ids of their own, and their results have the same ids", () => {
     const ids = callIds(encoded(...loop));
     expect(ids[0]).toBe("call_0");
     expect(new Set(ids).size).toBe(2);
     expect(resultIds(encoded(...loop))).toEqual(ids);
   });
 
-  it("are told apart within one answer by their order", () => {
+  it("calls of one id within one answer get ids of their own by their order", () => {
     const said = encoded(calls("call_0", "call_0"), result("call_0", "one"), result("call_0", "two"));
     expect(new Set(callIds(said)).size).toBe(2);
     expect(resultIds(said)).toEqual(callIds(said));
     expect(blocksIn(said).flatMap(({ content }) => content ?? [])).toEqual(["one", "two"]);
   });
 
-  it("are named by their functions where these are all they have", () => {
+  it("calls that have only the name of their function get ids of their own, and their results have the same ids", () => {
     const call = { role: "assistant", content: null, function_call: { name: "look", arguments: "{}" } };
     const said = encoded(call, { role: "function", name: "look", content: "one" }, call, {
       role: "function",
@@ -46,12 +46,12 @@ describe("calls of one id, on the way to a wire that refuses them", () => {
     expect(resultIds(said)).toEqual(callIds(said));
   });
 
-  it("keep what they were given when more is said", () => {
+  it("calls of one id have the same ids when the conversation goes on", () => {
     const whole = encoded(...loop, calls("call_0"), result("call_0", "three"));
     expect(whole.slice(0, 5)).toEqual(encoded(...loop));
   });
 
-  it("stay as they are in this wire's own words", () => {
+  it("calls of one id stay as they are in a history of the same wire", () => {
     const items = [1, 2].flatMap((n): Json[] => [
       { role: "assistant", content: [{ type: "tool_use", id: "a", name: "look", input: {} }] },
       { role: "user", content: [{ type: "tool_result", tool_use_id: "a", content: String(n) }] },

@@ -70,46 +70,57 @@ function namesIn(body: Json): string[] {
 }
 
 describe("a fitted name", () => {
-  it("is the name itself where the target accepts it", () => {
+  it("a fitted name is the name itself if the target accepts it", () => {
     expect(fitToolName("get_weather", rulesOf("anthropic"))).toBe("get_weather");
     expect(fitToolName("files.read:v2", rulesOf("gemini"))).toBe("files.read:v2");
   });
 
-  it.each(TARGETS)("is one that %s accepts, is the same each time, and differs for different names", (id, pattern) => {
-    const fitted = NAMES.map((name) => fitToolName(name, rulesOf(id)));
-    expect(fitted.filter((name) => !pattern.test(name))).toEqual([]);
-    expect(new Set(fitted).size).toBe(NAMES.length);
-    expect(NAMES.map((name) => fitToolName(name, rulesOf(id)))).toEqual(fitted);
-  });
+  it.each(TARGETS)(
+    "a fitted name is accepted by %s, is the same each time, and differs for different names",
+    (id, pattern) => {
+      const fitted = NAMES.map((name) => fitToolName(name, rulesOf(id)));
+      expect(fitted.filter((name) => !pattern.test(name))).toEqual([]);
+      expect(new Set(fitted).size).toBe(NAMES.length);
+      expect(NAMES.map((name) => fitToolName(name, rulesOf(id)))).toEqual(fitted);
+    },
+  );
 });
 
 describe.each(Object.keys(REQUESTS) as Dialect[])("tools of a request over %s", (surface) => {
   const request = DIALECTS[surface].decodeRequest(REQUESTS[surface]!(NAMES));
 
-  it.each(TARGETS.filter(([id]) => id !== surface))("have names that %s accepts, in all places", (id, pattern) => {
-    const { value, aliases } = DIALECTS[id].encodeRequest(request, { dialect: id, model: "m" });
-    const names = namesIn(value);
-    expect(names.filter((name) => !pattern.test(name))).toEqual([]);
-    expect(new Set(names).size).toBe(NAMES.length);
-    // The answer calls by the target's names.
-    const calls = [...new Set(names)].map((name) => ({ kind: "tool_call", id: name, name, arguments: "{}" }) as const);
-    const answer = { id: "a", model: "m", finish: { reason: "tool_calls" }, usage: {} } as const;
-    const restored = restoreResponse({ ...answer, messages: [{ role: "assistant", blocks: calls }] }, aliases);
-    expect(restored.messages.flatMap(({ blocks }) => blocks.map((block) => "name" in block && block.name))).toEqual(
-      expect.arrayContaining(NAMES),
-    );
-  });
+  it.each(TARGETS.filter(([id]) => id !== surface))(
+    "tools of a request have names that %s accepts, in all places",
+    (id, pattern) => {
+      const { value, aliases } = DIALECTS[id].encodeRequest(request, { dialect: id, model: "m" });
+      const names = namesIn(value);
+      expect(names.filter((name) => !pattern.test(name))).toEqual([]);
+      expect(new Set(names).size).toBe(NAMES.length);
+      // The answer calls by the target's names.
+      const calls = [...new Set(names)].map(
+        (name) => ({ kind: "tool_call", id: name, name, arguments: "{}" }) as const,
+      );
+      const answer = { id: "a", model: "m", finish: { reason: "tool_calls" }, usage: {} } as const;
+      const restored = restoreResponse({ ...answer, messages: [{ role: "assistant", blocks: calls }] }, aliases);
+      expect(restored.messages.flatMap(({ blocks }) => blocks.map((block) => "name" in block && block.name))).toEqual(
+        expect.arrayContaining(NAMES),
+      );
+    },
+  );
 
-  it.each(TARGETS.filter(([id]) => id !== surface))("have their own names in a history that %s stored", (id) => {
-    const wire = DIALECTS[id];
-    const target = { dialect: id, model: "m" } as const;
-    const reply = request.messages.filter(({ role }) => role === "assistant");
-    const items = joinItems(wire.encodeMessages(reply, target).value);
-    const calls = listPendingCalls(reply);
-    expect(listPendingCalls(decodeItems({ dialect: id, items, calls })).map(({ name }) => name)).toEqual(NAMES);
-  });
+  it.each(TARGETS.filter(([id]) => id !== surface))(
+    "tools of a request have their own names in a history that %s stored",
+    (id) => {
+      const wire = DIALECTS[id];
+      const target = { dialect: id, model: "m" } as const;
+      const reply = request.messages.filter(({ role }) => role === "assistant");
+      const items = joinItems(wire.encodeMessages(reply, target).value);
+      const calls = listPendingCalls(reply);
+      expect(listPendingCalls(decodeItems({ dialect: id, items, calls })).map(({ name }) => name)).toEqual(NAMES);
+    },
+  );
 
-  it("keep their names on the wire that they came over", () => {
+  it("tools of a request have their own names on the wire that they came over", () => {
     const { value, aliases } = DIALECTS[surface].encodeRequest(request, { dialect: surface, model: "m" });
     expect(new Set(namesIn(value))).toEqual(new Set(NAMES));
     expect(aliases).toBeUndefined();
@@ -173,7 +184,7 @@ describe("names that are alike", () => {
   };
 
   it.each(TARGETS.filter(([id]) => id !== "openai-responses"))(
-    "stay apart at %s, in tools and history, and come back",
+    "names that are alike stay different at %s, in tools and history, and are restored",
     (id, pattern) => {
       fc.assert(
         fc.property(fc.array(tool, { minLength: 1, maxLength: 8 }), (some) => {
@@ -204,12 +215,15 @@ describe("names that are alike", () => {
 });
 
 describe("names in a history", () => {
-  it.each(["openai-chat", "openai-responses"] as const)("stay those of the tools that came over %s", (id) => {
-    const call = { kind: "tool_call", id: "c1", name: LONG, arguments: "{}" } as const;
-    const history: Message[] = [{ role: "assistant", blocks: [call] }];
-    const tools = [{ kind: "function", name: LONG }] as const;
-    const target = { dialect: id, model: "m" } as const;
-    expect(namesIn(DIALECTS[id].encodeMessages(history, target, tools).value)).toEqual([LONG]);
-    expect(namesIn(DIALECTS[id].encodeMessages(history, target).value)).toEqual([fitToolName(LONG, rulesOf(id))]);
-  });
+  it.each(["openai-chat", "openai-responses"] as const)(
+    "names in a history are those of the tools that came over %s",
+    (id) => {
+      const call = { kind: "tool_call", id: "c1", name: LONG, arguments: "{}" } as const;
+      const history: Message[] = [{ role: "assistant", blocks: [call] }];
+      const tools = [{ kind: "function", name: LONG }] as const;
+      const target = { dialect: id, model: "m" } as const;
+      expect(namesIn(DIALECTS[id].encodeMessages(history, target, tools).value)).toEqual([LONG]);
+      expect(namesIn(DIALECTS[id].encodeMessages(history, target).value)).toEqual([fitToolName(LONG, rulesOf(id))]);
+    },
+  );
 });

@@ -10,7 +10,7 @@ const topics = readTopics().map(([, topic]) => topic);
 describe.each(topics)("golden table of translation: $title", (topic) => {
   for (const kind of ["requests", "answers"] as const satisfies RowKind[])
     for (const row of topic[kind])
-      it(`${kind}: ${row.title}, ${row.from} to ${row.to}`, () => {
+      it(`the ${kind} of "${row.title}" are translated from ${row.from} to ${row.to} as the table has it`, () => {
         const { output, losses } = row;
         expect(translate(kind, row)).toEqual({ output, losses });
       });
@@ -22,7 +22,7 @@ describe.each(topics)("golden table of translation: $title", (topic) => {
 });
 
 describe("docs/translation.md", () => {
-  it("is the page that `node scripts/translation-table.ts` writes from the rows", () => {
+  it("docs/translation.md is the page that `node scripts/translation-table.ts` writes from the rows", () => {
     expect(readFileSync(join(ROOT, "docs/translation.md"), "utf8")).toBe(renderTopics(topics));
   });
 });

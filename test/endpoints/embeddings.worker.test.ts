@@ -5,7 +5,7 @@ import { asked, mirrored, recordOf, type Said, send } from "../support/worker/en
 describe("embeddings", () => {
   type List = { data: { embedding: number[] | string }[]; usage?: Said };
 
-  it("of the demo are always the same, of unit length, near where words are shared, in the dimensions asked for", async () => {
+  it("the demo's embeddings are always the same, of unit length, near for shared words, in the given dimensions", async () => {
     const input = ["the cat sat", "the cat slept", "quantum physics"];
     const { data, usage } = (await asked("/v1/embeddings", {
       model: "demo",
@@ -23,7 +23,7 @@ describe("embeddings", () => {
     expect(floats(again.data[0]!.embedding as string)).toEqual(vectors[0]);
   });
 
-  it("come from a Gemini model through OpenAI's endpoint", async () => {
+  it("embeddings of a Gemini model are returned by OpenAI's endpoint", async () => {
     const body = { model: "gem/counted", input: ["a", "b"], dimensions: 3 };
     expect(await asked("/v1/embeddings", body)).toEqual({
       object: "list",
@@ -37,7 +37,7 @@ describe("embeddings", () => {
   });
 
   it.each(["/v1beta/models/", "/v1/models/", "/v1/compat/gemini/v1beta/models/"])(
-    "come from OpenAI's and the demo's models through Gemini's: %s",
+    "embeddings of OpenAI's and the demo's models are returned by Gemini's endpoint: %s",
     async (models) => {
       const content = { parts: [{ text: "one two" }] };
       expect(await asked(`${models}oai/m:embedContent`, { content })).toEqual({
@@ -54,7 +54,7 @@ describe("embeddings", () => {
     },
   );
 
-  it("reach Gemini in the caller's bytes, with the provider's name in every place", async () => {
+  it("a request for embeddings reaches Gemini in the caller's bytes, with the provider's model in every place", async () => {
     const raw =
       '{ "requests": [ {"model": "models/gem/mirror", "content": {"parts":[{"text":"\\u00e9"}]}, "x": 1.0} ] }';
     const sent = await mirrored("/v1beta/models/gem/mirror:batchEmbedContents", raw);
@@ -62,7 +62,7 @@ describe("embeddings", () => {
     expect([sent.path, sent.headers["x-goog-api-key"]]).toEqual(["/models/mirror:batchEmbedContents", "fake-key"]);
   });
 
-  it("say what was lost on the way, or refuse when nothing may be", async () => {
+  it("a request for embeddings reports what was lost, and is refused in strict mode", async () => {
     const body = { content: { parts: [{ text: "x" }] }, taskType: "RETRIEVAL_QUERY" };
     const path = "/v1beta/models/oai/m:embedContent";
     const response = await send(path, body);
@@ -71,7 +71,7 @@ describe("embeddings", () => {
     expect((await send(path, { ...body, rhone: { strict: true } })).status).toBe(422);
   });
 
-  it("fail in the shape of whoever asked", async () => {
+  it("an error of embeddings has the shape of the caller's surface", async () => {
     const openai = await send("/v1/embeddings", { model: "gem/refuse", input: "x" });
     expect([openai.status, (await errorOf(openai)).message]).toEqual([404, "no such model"]);
     const gemini = await send("/v1beta/models/oai/refuse:embedContent", { content: { parts: [{ text: "x" }] } });

@@ -50,7 +50,7 @@ const refusal = (status: number, headers: Record<string, string> = {}): Response
 const sentTo = (): string[] => network.sent.map(({ url }) => new URL(url).host);
 
 describe.each(ENDPOINTS)("%s", (path, body, answer) => {
-  it("is answered by the next target when the first one is down", async () => {
+  it("a call of an endpoint is answered by the next target if the first one is down", async () => {
     network.answers = ({ url }) => {
       if (url.startsWith("https://first")) throw new TypeError("connection refused");
       return Response.json(answer);
@@ -62,27 +62,27 @@ describe.each(ENDPOINTS)("%s", (path, body, answer) => {
     expect(JSON.parse(network.sent.at(-1)!.body)).toMatchObject({ model: models.second });
   });
 
-  it("is retried after an error that may pass", async () => {
+  it("a call of an endpoint is retried after an error that may pass", async () => {
     network.answers = () => (network.sent.length === 1 ? refusal(500) : Response.json(answer));
     const response = await call(path, body);
     expect([response.status, sentTo()]).toEqual([200, ["first.test", "first.test"]]);
   });
 
-  it("says how long to wait when every target is limited", async () => {
+  it("a call of an endpoint is refused with the time to wait if every target is limited", async () => {
     network.answers = () => refusal(429, { "retry-after": "120" });
     const response = await call(path, body);
     expect([response.status, response.headers.get("retry-after")]).toEqual([429, "120"]);
     expect(sentTo()).toEqual(["first.test", "second.test"]);
   });
 
-  it("goes to no other target after a request that the provider finds invalid", async () => {
+  it("a call of an endpoint that the provider finds invalid is sent to no other target", async () => {
     network.answers = () => Response.json({ error: { message: "no such size", param: "size" } }, { status: 400 });
     const response = await call(path, body);
     expect([response.status, sentTo()]).toEqual([400, ["first.test"]]);
     expect(response.text).toContain("no such size");
   });
 
-  it("gives a silent provider up at the deadline", async () => {
+  it("a provider that is silent about an endpoint's call is given up at the deadline", async () => {
     network.answers = ({ url, signal }) =>
       url.startsWith("https://second")
         ? Response.json(answer)
@@ -105,7 +105,7 @@ describe("an answer that is translated", () => {
       rhone: { routing: routingTo() },
     });
 
-  it("comes from the next target when it is no answer", async () => {
+  it("a translated answer comes from the next target if the first one's is no answer", async () => {
     network.answers = ({ url }) =>
       url.startsWith("https://gem")
         ? Response.json({ nothing: true })
@@ -114,7 +114,7 @@ describe("an answer that is translated", () => {
     expect(sentTo().at(-1)).toBe("second.test");
   });
 
-  it("is refused above 64 MiB", async () => {
+  it("an answer above 64 MiB that has to be translated is refused", async () => {
     network.isReal = false;
     const megabyte = new Uint8Array(1024 * 1024);
     network.answers = () => {
@@ -152,7 +152,7 @@ describe("a form", () => {
     return JSON.stringify({ routes: { [first]: [{ target: first }, { target: second, tier: 1 }] }, retries });
   };
 
-  it("of up to 4 MiB is sent again to the next target, with that target's model", async () => {
+  it("a form of up to 4 MiB is sent again to the next target, with that target's model", async () => {
     network.answers = ({ url }) => (url.startsWith("https://first") ? refusal(500) : Response.json({ text: "y" }));
     const response = await upload(100_000);
     expect([response.status, sentTo().at(-1)]).toEqual([200, "second.test"]);
@@ -162,13 +162,13 @@ describe("a form", () => {
     ]);
   });
 
-  it("above 4 MiB is not sent again once its first byte was sent", async () => {
+  it("a form above 4 MiB is not sent again once its first byte was sent", async () => {
     network.answers = () => refusal(500);
     const response = await upload(5 * 1024 * 1024);
     expect([response.status, sentTo()]).toEqual([500, ["first.test"]]);
   });
 
-  it("above 4 MiB is sent to the next target when the first one takes no connection", async () => {
+  it("a form above 4 MiB is sent to the next target if the first one accepts no connection", async () => {
     network.refuses = ({ url }) => url.startsWith("https://first");
     network.answers = () => Response.json({ text: "y" });
     const response = await upload(5 * 1024 * 1024);

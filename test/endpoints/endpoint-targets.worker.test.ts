@@ -42,7 +42,7 @@ const KEYS: [kind: string, headers: () => Promise<Record<string, string>>][] = [
   ["with a limit", limitedKey],
 ];
 
-describe.each(KEYS)("with a key %s", (_, headers) => {
+describe.each(KEYS)("a key %s", (_, headers) => {
   const embed = async (...providers: string[]): Promise<Said> => {
     const [first, ...fallbacks] = providers.map((id) => `${id}/${model}`);
     const rhone = fallbacks.length === 0 ? {} : { rhone: { routing: { fallbacks } } };
@@ -64,7 +64,7 @@ describe.each(KEYS)("with a key %s", (_, headers) => {
     expect(response.headers.get("x-rhone-provider")).toBe(expected);
   });
 
-  it("one that no target has is refused, and nothing is sent", async () => {
+  it("an endpoint that no target has is refused, and nothing is sent", async () => {
     const response = await embed("anti");
     expect([response.status, sentTo()]).toEqual([422, []]);
     expect(response.text).toContain("model: provider anti does not support /embeddings");
@@ -83,7 +83,7 @@ describe.each(KEYS)("with a key %s", (_, headers) => {
   });
 });
 
-it("an endpoint that a host lacks says nothing about its other calls of the model", async () => {
+it("an endpoint that a host lacks does not affect the host's other calls of the model", async () => {
   const call = (path: string): Promise<Said> =>
     ask(
       { RHONE_PROVIDERS: PROVIDERS },

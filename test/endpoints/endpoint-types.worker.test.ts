@@ -29,7 +29,7 @@ describe.each<[string, string, object, object]>([
   };
 
   it.each(["text/html; charset=utf-8", "text/plain", "TEXT/HTML", null])(
-    "of JSON is labelled so, not %s",
+    "an answer of JSON has the content type of JSON, not %s",
     async (type) => {
       script(JSON.stringify(answer), type);
       const response = await send(path, { model, ...body });
@@ -39,7 +39,7 @@ describe.each<[string, string, object, object]>([
     },
   );
 
-  it("of text stays text", async () => {
+  it("an answer of text has the content type of text", async () => {
     script("[Music] hello", "text/plain; charset=utf-8");
     const response = await send(path, { model, ...body });
     expect(response.headers.get("content-type")).toBe("text/plain; charset=utf-8");

@@ -42,13 +42,13 @@ describe("a field of a form", () => {
       "in any spelling of the header",
       form(file).replace("--boundary--", "") + form(model).replace("Content-Disposition", "content-disposition"),
     ],
-  ])("is found where it stands: %s", (_, text) => {
+  ])("a field of a form is found: %s", (_, text) => {
     const { found } = find(text);
     expect(found?.value).toBe("whisper-1");
     expect(text.slice(found!.start, found!.end)).toBe("whisper-1");
   });
 
-  it("is found alike however the form is cut", () => {
+  it("a field of a form is found at the same place in any pieces of the form", () => {
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1, maxLength: 8 }), (sizes) => {
         expect(find(form(file, model, file), sizes)).toEqual(find(form(file, model, file)));
@@ -62,15 +62,15 @@ describe("a field of a form", () => {
     ["a value without end", `--boundary\r\nContent-Disposition: form-data; name="model"\r\n\r\n${"x".repeat(5000)}`],
     ["headers without end", `--boundary\r\n${"x".repeat(20_000)}`],
     ["nothing", ""],
-  ])("is not found where it is not: %s", (_, text) => {
+  ])("no field of a form is found in a body with %s", (_, text) => {
     expect(find(text, [1000]).found).toBeUndefined();
   });
 
-  it("may be empty", () => {
+  it("a field of a form may be empty", () => {
     expect(find(form(['name="model"', ""], file)).found?.value).toBe("");
   });
 
-  it("gets another value and nothing else changes, however the form is held", () => {
+  it("replacing a field of a form changes nothing else, in any pieces of the form", () => {
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 1, max: 60 }), { minLength: 1, maxLength: 5 }), (sizes) => {
         const text = form(file, model, file);
@@ -85,7 +85,7 @@ describe("a field of a form", () => {
     );
   });
 
-  it("stands between boundaries that the type names", () => {
+  it("the boundary of a form is read from its content type", () => {
     expect(boundaryOf("multipart/form-data; boundary=----x7")).toBe("----x7");
     expect(boundaryOf('multipart/form-data; charset=utf-8; boundary="a b"')).toBe("a b");
     expect(boundaryOf("multipart/form-data")).toBeUndefined();
@@ -93,7 +93,7 @@ describe("a field of a form", () => {
 });
 
 describe("embeddings", () => {
-  it("are the same floats in base64", () => {
+  it("embeddings in base64 have the same floats", () => {
     fc.assert(
       fc.property(fc.array(fc.float({ noNaN: true })), (vector) => {
         const bytes = Buffer.from(encodeFloats(vector), "base64");
@@ -104,7 +104,7 @@ describe("embeddings", () => {
     expect(encodeFloats([0.01760832592844963, -0.045733217149972916])).toBe("Vj+QPMFSO70=");
   });
 
-  it("ask Gemini for one vector a text, with their dimensions", () => {
+  it("a request for embeddings to Gemini has one vector per text, with the given dimensions", () => {
     const { value, losses } = encodeForGemini(
       { input: ["a", "b"], dimensions: 768, user: "u" },
       "gemini-embedding-001",
@@ -120,7 +120,7 @@ describe("embeddings", () => {
     expect(() => encodeForGemini({ input: [1, 2] }, "m")).toThrow("input: expected text");
   });
 
-  it("tell a usage only where Gemini says one", () => {
+  it("embeddings of Gemini have a usage only if Gemini reports one", () => {
     const asked = { model: "m", base64: false };
     const silent = decodeFromGemini({ embeddings: [{ values: [1] }] }, asked);
     expect(silent.value).toEqual({
@@ -135,7 +135,7 @@ describe("embeddings", () => {
     expect(() => decodeFromGemini({ error: {} }, asked)).toThrow("has no embeddings");
   });
 
-  it("ask OpenAI for what Gemini's requests have in common, and refuse what they have not", () => {
+  it("a request for embeddings to OpenAI has what Gemini's requests have in common, and differences are refused", () => {
     const request = { content: { parts: [{ text: "a" }, { text: "b" }] }, output_dimensionality: 3, taskType: "X" };
     const { value, losses } = encodeForOpenai({ requests: [request] }, "batchEmbedContents", "m");
     expect(value).toEqual({ model: "m", input: "a\nb", dimensions: 3, encoding_format: "float" });
@@ -146,7 +146,7 @@ describe("embeddings", () => {
     expect(() => encodeForOpenai(picture, "embedContent", "m")).toThrow("content.parts: the provider embeds text only");
   });
 
-  it("come back in their order, whatever order they came in, and never as what they are not", () => {
+  it("embeddings of OpenAI are returned in the order of their indexes, and only as lists of numbers", () => {
     const data = [
       { index: 1, embedding: [2] },
       { index: 0, embedding: [1] },
@@ -160,7 +160,7 @@ describe("embeddings", () => {
 });
 
 describe("a completion of a model that only chats", () => {
-  it("is a chat with one message", () => {
+  it("a completion becomes a chat with one message", () => {
     const chat = encodePrompt({ model: "m", prompt: ["Hello"], max_tokens: 5, echo: false, n: 1, vendor: { x: 1 } });
     expect(chat).toEqual({
       model: "m",
@@ -177,11 +177,11 @@ describe("a completion of a model that only chats", () => {
     ["n", { prompt: "a", n: 2 }],
     ["logprobs", { prompt: "a", logprobs: 0 }],
     ["suffix", { prompt: "a", suffix: "b" }],
-  ])("refuses what would be another answer: %s", (param, body) => {
+  ])("a completion is refused if a chat would give another answer: %s", (param, body) => {
     expect(() => encodePrompt(body)).toThrow(new RegExp(`^${param}: .*the model supports chat only`));
   });
 
-  it("has the text of the chat's message or delta", () => {
+  it("a completion has the text of the chat's message", () => {
     const { choices, id, object } = decodeChat({
       id: "chatcmpl-1",
       choices: [{ index: 0, message: { content: "Hi" }, finish_reason: "length" }],
@@ -191,8 +191,8 @@ describe("a completion of a model that only chats", () => {
   });
 });
 
-describe("reading along", () => {
-  it("finds the usage at either end of an answer of any length, and not in its texts", () => {
+describe("the scanner of an answer", () => {
+  it("the scanner finds the usage at either end of an answer of any length, and not in its texts", () => {
     const filler = "x".repeat(500_000);
     const said = '"usage": {"prompt_tokens": 7, "total_tokens": 9, "d": {"e": [1]}}';
     for (const text of [`{${said}, "data": "${filler}"}`, `{"data": "${filler}", ${said}}`]) {
@@ -206,7 +206,7 @@ describe("reading along", () => {
     expect(quoted.usage).toEqual({});
   });
 
-  it("counts what OpenAI's endpoints say, each in its own words, and knows what has no price in tokens", () => {
+  it("the usage of OpenAI's endpoints is decoded from each of its forms, without counts for a duration", () => {
     // As recorded: a transcription, and a picture.
     const heard = { type: "tokens", total_tokens: 49, input_tokens: 37, input_token_details: { audio_tokens: 37 } };
     expect(decodeUsage(heard)).toEqual({ fresh: 37, output: 12, inputAudio: 37, native: heard });
@@ -215,7 +215,7 @@ describe("reading along", () => {
     expect(decodeUsage({ type: "duration", seconds: 7 })).toEqual({ native: { type: "duration", seconds: 7 } });
   });
 
-  it("sees a terminal event that two blocks share", () => {
+  it("the scanner finds a terminal event that is divided between two chunks", () => {
     const seen = new AnswerScanner();
     seen.push(encodeUtf8('data: {"type":"transcript.te'));
     expect(seen.hasTerminal).toBe(false);

@@ -13,16 +13,19 @@ describe("a request that is relayed", () => {
     ["/v1/audio/speech", "/v1/audio/speech", '"input":"x","voice":"alloy"'],
     ["/v1/moderations", "/v1/moderations", '"input":[{"type":"text","text":"x"}]'],
     ["/v1/compat/openai/embeddings", "/v1/embeddings", '"input":"x"'],
-  ])("keeps every byte but the model's name and what is ours: %s", async (path, below, member) => {
-    const body = `{ "rhone":{"metadata":{"a":"b"}},\n"model":"oai/mirror" , "big":12345678901234567890,${member},"vendor":{"model":"\\u00e9"}}`;
-    const sent = await mirrored(path, body, { cookie: "a=1", "x-forwarded-for": "1.2.3.4" });
-    expect(sent.raw).toBe(`{ "model":"mirror" , "big":12345678901234567890,${member},"vendor":{"model":"\\u00e9"}}`);
-    expect(sent.path).toBe(below.replace(/^\/v1/, ""));
-    expect(sent.headers).toMatchObject({ authorization: "Bearer fake-key", "accept-encoding": "identity" });
-    expect(JSON.stringify(sent.headers)).not.toMatch(/a=1|rhone_sk|1\.2\.3\.4/);
-  });
+  ])(
+    "a relayed request has every byte of the caller's except for the model's name and `rhone`: %s",
+    async (path, below, member) => {
+      const body = `{ "rhone":{"metadata":{"a":"b"}},\n"model":"oai/mirror" , "big":12345678901234567890,${member},"vendor":{"model":"\\u00e9"}}`;
+      const sent = await mirrored(path, body, { cookie: "a=1", "x-forwarded-for": "1.2.3.4" });
+      expect(sent.raw).toBe(`{ "model":"mirror" , "big":12345678901234567890,${member},"vendor":{"model":"\\u00e9"}}`);
+      expect(sent.path).toBe(below.replace(/^\/v1/, ""));
+      expect(sent.headers).toMatchObject({ authorization: "Bearer fake-key", "accept-encoding": "identity" });
+      expect(JSON.stringify(sent.headers)).not.toMatch(/a=1|rhone_sk|1\.2\.3\.4/);
+    },
+  );
 
-  it("gives the provider's own bytes back, and says whose they are", async () => {
+  it("a relayed answer has the provider's own bytes, and headers that name the provider", async () => {
     const response = await send("/v1/moderations", { model: "oai/m", input: "x" });
     expect(await response.text()).toBe(
       '{ "id": "modr-1", "model": "m", "results": [{"flagged": false, "score": 1.00}] }',
@@ -36,7 +39,7 @@ describe("a request that is relayed", () => {
     });
   });
 
-  it("brings megabytes of sound as they are", async () => {
+  it("megabytes of sound are relayed as they are", async () => {
     const response = await send("/v1/audio/speech", { model: "oai/sound-3000000", input: "Hello", voice: "alloy" });
     expect(response.headers.get("content-type")).toBe("audio/mpeg");
     expect(digest(new Uint8Array(await response.arrayBuffer()))).toBe(digest(noise(3_000_000)));
@@ -47,27 +50,27 @@ describe("a request that is relayed", () => {
     ["/v1/audio/speech", { input: "x", stream_format: "sse" }, { fresh: 3, output: 9 }],
     ["/v1/images/generations", { prompt: "x", stream: true }, { fresh: 14, output: 272 }],
     ["/v1/completions", { prompt: "x", stream: true }, { fresh: 2, output: 1 }],
-  ])("streams as the provider does, and is counted: %s", async (path, body, usage) => {
+  ])("a relayed stream arrives without an error, and its usage is counted: %s", async (path, body, usage) => {
     const response = await send(path, { model: "oai/say", ...body });
     expect(response.headers.get("content-type")).toBe("text/event-stream");
     expect((await eventsOf(response)).join("")).not.toContain("error");
     expect(await recordOf(response)).toMatchObject({ usage, stream: true });
   });
 
-  it("is told when its stream ends before the answer was finished", async () => {
+  it("a relayed stream that ends before the answer is finished ends with an error", async () => {
     const response = await send("/v1/completions", { model: "oai/cut", prompt: "x", stream: true });
     const events = await eventsOf(response);
     expect(JSON.parse(events.at(-1)!)).toMatchObject({ error: { code: "stream.interrupted" } });
     expect(await recordOf(response, "incomplete")).toMatchObject({ error: { code: "stream.interrupted" } });
   });
 
-  it("is told, and recorded, when the provider's connection breaks", async () => {
+  it("a relayed stream ends with an error, which is recorded, if the provider's connection breaks", async () => {
     const stream = await send("/v1/completions", { model: "oai/reset", prompt: "x", stream: true });
     expect((await eventsOf(stream)).at(-1)).toContain("stream.interrupted");
     expect(await recordOf(stream, "incomplete")).toMatchObject({ error: { code: "stream.interrupted" } });
   });
 
-  it("is recorded whole when its client has left", async () => {
+  it("a relayed call is recorded as completed if its client has left", async () => {
     const response = await send("/v1/audio/speech", { model: "oai/sound-3000000", input: "Hello" });
     const reader = response.body!.getReader();
     await reader.read();
@@ -78,7 +81,7 @@ describe("a request that is relayed", () => {
   it.each([
     ["cancel", "interrupted"],
     ["complete", "completed"],
-  ])("ends as its client asked that leaves in the middle of the stream: %s", async (on_disconnect, status) => {
+  ])("a relayed stream whose client leaves ends as the client chose: %s", async (on_disconnect, status) => {
     const body = { model: "oai/slow", prompt: "x", stream: true, rhone: { on_disconnect } };
     const response = await send("/v1/completions", body);
     const reader = response.body!.getReader();
@@ -87,7 +90,7 @@ describe("a request that is relayed", () => {
     expect(await recordOf(response, status)).toMatchObject({ status });
   });
 
-  it("is recorded as a call and a run, with what it cost and said", async () => {
+  it("a relayed request is recorded as a call and a run, with its usage and metadata", async () => {
     const response = await send("/v1/embeddings", {
       model: "demo",
       input: "one two",
@@ -107,7 +110,7 @@ describe("a request that is relayed", () => {
     expect(await get(`/v1/runs/${record.run_id as string}`)).toMatchObject({ calls: [{ id: record.id }] });
   });
 
-  it("stands under the session that it names, and under none that nobody made", async () => {
+  it("a relayed call is recorded under the session that it names, and refused if that does not exist", async () => {
     const first = await send("/v1/embeddings", { model: "demo", input: "x" });
     await recordOf(first);
     const session_id = first.headers.get("x-rhone-session-id")!;
@@ -119,7 +122,7 @@ describe("a request that is relayed", () => {
     expect([none.status, (await errorOf(none)).code]).toEqual([404, "session.not_found"]);
   });
 
-  it("keeps the provider's refusal: its status, code and words", async () => {
+  it("a provider's refusal of a relayed request has its own status, code and message", async () => {
     const response = await send("/v1/images/generations", { model: "oai/refuse", prompt: "x" });
     expect([response.status, await response.text()]).toEqual([
       404,
@@ -155,7 +158,7 @@ describe("a form", () => {
   it.each([
     ["first", (model: string) => formOf(field("model", model), file(big))],
     ["behind the file, as the Node SDK writes it", (model: string) => formOf(file(big), field("model", model))],
-  ])("arrives byte for byte but for its model's name, which stands %s", async (_, form) => {
+  ])("a form arrives byte for byte except for its model's name, which is %s", async (_, form) => {
     const response = await upload("/v1/audio/transcriptions", form("oai/whisper-1"));
     const told = (await response.json()) as Said;
     expect(response.status).toBe(200);
@@ -171,7 +174,7 @@ describe("a form", () => {
     });
   });
 
-  it("gives back what it held, however it ended", async () => {
+  it("the memory that a form holds is released however its call ends", async () => {
     // Each holds 24 MiB, and an isolate no more than 64 at a time.
     const file24 = file(new Uint8Array(24 * 1024 * 1024));
     for (const model of ["oai/say", "oai/refuse", "nobody-knows-this", "oai/say", "oai/say"]) {
@@ -181,7 +184,7 @@ describe("a form", () => {
     }
   });
 
-  it("keeps its length, which not every provider can do without", async () => {
+  it("a form is sent with its length, which some providers require", async () => {
     const form = formOf(field("model", "oai/whisper-1"), file(noise(1000)));
     const response = await upload("/v1/audio/translations", form, { "content-length": String(form.length) });
     expect(await response.json()).toMatchObject({ length: String(form.length - "oai/".length) });
@@ -190,14 +193,14 @@ describe("a form", () => {
   it.each([
     ["x-rhone-model", "/v1/images/variations", { "x-rhone-model": "oai/dall-e-2" }],
     ["?model=", "/v1/images/edits?model=oai/dall-e-2", {}],
-  ])("is not looked into when its model is given beside it: %s", async (_, path, headers) => {
+  ])("a form is not parsed if its model is given beside it: %s", async (_, path, headers) => {
     const form = formOf(file(noise(100_000)), field("model", "dall-e-2"));
     const response = await upload(path, form, headers);
     expect(await response.json()).toMatchObject({ model: "dall-e-2", sha256: digest(form) });
     expect(response.headers.get("x-rhone-provider")).toBe("oai");
   });
 
-  it("is answered with a stream where the provider streams", async () => {
+  it("a form is answered with a stream if the provider streams", async () => {
     const response = await upload(
       "/v1/audio/transcriptions",
       formOf(field("model", "oai/say"), field("stream", "true")),
@@ -214,7 +217,7 @@ describe("a form", () => {
     ["no model", "model", {}, () => formOf(file(noise(10)))],
     ["an unknown model", "model", {}, () => formOf(field("model", "nobody-knows-this"))],
     ["a provider without", "model", {}, () => formOf(field("model", "ant/claude-x"))],
-  ])("is refused by the field that is wrong: %s", async (_, param, headers, body) => {
+  ])("a form is refused with the name of the field that is wrong: %s", async (_, param, headers, body) => {
     const response = await upload("/v1/audio/transcriptions", body() as BodyInit, headers);
     expect([response.status >= 400 && response.status < 500, (await errorOf(response)).param]).toEqual([true, param]);
   });
@@ -223,7 +226,7 @@ describe("a form", () => {
 describe("legacy completions", () => {
   const body = { prompt: "My name is Alice.", max_tokens: 3 };
 
-  it("are answered by models that only chat, whole and streamed", async () => {
+  it("legacy completions are answered by models that only chat, whole and streamed", async () => {
     const whole = await asked("/v1/completions", { model: "demo", ...body });
     expect(whole).toMatchObject({
       object: "text_completion",
@@ -241,7 +244,7 @@ describe("legacy completions", () => {
   });
 
   it.each([{ n: 2 }, { echo: true }, { best_of: 2 }, { suffix: "x" }, { logprobs: 1 }])(
-    "refuse what no chat can do: %j",
+    "a legacy completion is refused if no chat can answer it: %j",
     async (member) => {
       const response = await send("/v1/completions", { model: "demo", ...body, ...member });
       expect([response.status, (await errorOf(response)).param]).toEqual([422, Object.keys(member)[0]]);
@@ -269,13 +272,13 @@ describe("bad input", () => {
     ["/v1/moderations", { model: "oai/x", input: [] }, "input"],
     ["/v1/responses/input_tokens", { input: "x" }, "model"],
     ["/v1/responses/input_tokens", { model: "demo", input: [] }, "input"],
-  ])("names its field in OpenAI's shape: %s %j", async (path, body, param) => {
+  ])("the error of bad input names its field in OpenAI's shape: %s %j", async (path, body, param) => {
     const response = await send(path, body);
     expect(response.status).toBe(400);
     expect(await errorOf(response)).toMatchObject({ type: "invalid_request_error", param, code: "request.invalid" });
   });
 
-  it("has Anthropic's and Gemini's shape where their clients ask", async () => {
+  it("the error of bad input has Anthropic's and Gemini's shape for their clients", async () => {
     const anthropic = await send("/v1/messages/count_tokens", { model: "demo" }, VERSION);
     expect([anthropic.status, await anthropic.json()]).toMatchObject([
       400,
@@ -296,7 +299,7 @@ describe("bad input", () => {
     }
   });
 
-  it("finds no model that nobody serves, and no endpoint where a provider has none", async () => {
+  it("an unknown model is not found, and an endpoint that a provider lacks is refused", async () => {
     const unknown = await send("/v1/embeddings", { model: "nobody-knows-this", input: "x" });
     expect([unknown.status, (await errorOf(unknown)).code]).toEqual([404, "model.not_found"]);
     for (const [path, body] of [
@@ -309,19 +312,19 @@ describe("bad input", () => {
     }
   });
 
-  it("is cut off at 32 MiB", async () => {
+  it("a body above 32 MiB is refused as too large", async () => {
     const body = `{"model":"demo","input":"${"x".repeat(33 * 1024 * 1024)}"}`;
     const response = await send("/v1/embeddings", body);
     expect([response.status, (await errorOf(response)).code]).toEqual([413, "request.too_large"]);
   });
 
-  it("needs a key like everything else", async () => {
+  it("every endpoint needs a key", async () => {
     for (const path of ["/v1/embeddings", "/v1/audio/transcriptions", "/v1/messages/count_tokens"])
       expect([path, (await request(path, { method: "POST", body: "{}", key: null })).status]).toEqual([path, 401]);
   });
 });
 
-it("is all in the API's own description", async () => {
+it("every endpoint is in the OpenAPI document", async () => {
   const { paths } = (await get("/openapi.json")) as { paths: Said };
   expect(Object.keys(paths)).toEqual(
     expect.arrayContaining([

@@ -65,19 +65,22 @@ describe.each(Object.keys(REQUESTS))("%s of a session with calls that wait for r
     [true, false].map((isAnswered) => [caller, isAnswered] as const),
   );
 
-  it.each(rows)("has one result for each call, as the call itself would: of %s, one answered: %s", async (...row) => {
-    const [caller, isAnswered] = row;
-    const { rhone, paris } = await askFor(caller);
-    const shown = await mirrored(path, { ...body(isAnswered ? paris : undefined), rhone }, VERSION);
-    const sent = JSON.parse(shown.raw) as Body;
-    const request = (sent.generateContentRequest as Body | undefined) ?? sent;
-    expect(pairsIn(`fake${provider.replace("ant", "anth")}`, request)).toEqual({
-      Paris: isAnswered ? "sun" : FAILED,
-      Rome: FAILED,
-    });
-  });
+  it.each(rows)(
+    "the context has one result for each call, as the call itself would: of %s, one answered: %s",
+    async (...row) => {
+      const [caller, isAnswered] = row;
+      const { rhone, paris } = await askFor(caller);
+      const shown = await mirrored(path, { ...body(isAnswered ? paris : undefined), rhone }, VERSION);
+      const sent = JSON.parse(shown.raw) as Body;
+      const request = (sent.generateContentRequest as Body | undefined) ?? sent;
+      expect(pairsIn(`fake${provider.replace("ant", "anth")}`, request)).toEqual({
+        Paris: isAnswered ? "sun" : FAILED,
+        Rome: FAILED,
+      });
+    },
+  );
 
-  it("tells of the results that it adds, and is refused in strict mode", async () => {
+  it("results that the gateway adds are reported as a loss, and refused in strict mode", async () => {
     const { rhone, paris } = await askFor("fake");
     const losses = [{ at: "messages", what: "approximated", why: expect.stringContaining("has no result") as string }];
     const response = await send(path, { ...body(paris), rhone }, VERSION);
@@ -88,7 +91,7 @@ describe.each(Object.keys(REQUESTS))("%s of a session with calls that wait for r
   });
 });
 
-it("a summary is of the calls with their results, whatever the provider", async () => {
+it("the summary of a compaction has the calls with their results, for any provider", async () => {
   const { rhone, paris } = await askFor("fakegem");
   const compacted = await asked("/v1/responses/compact", { model: "fake/mirror", input: inputOf(paris), rhone });
   const { encrypted_content: sealed } = (compacted.output as Body[]).at(-1) as { encrypted_content: string };

@@ -5,7 +5,7 @@ import { asked, mirrored, send, VERSION, WORDS } from "../support/worker/endpoin
 describe("a count of tokens", () => {
   const gemini = { contents: [{ role: "user", parts: [{ text: "one two three" }] }] };
 
-  it("is the provider's own, of the caller's bytes, over the caller's wire", async () => {
+  it("a count of tokens is the provider's own, of the caller's bytes, over the caller's wire", async () => {
     const messages = `{ "model":"ant/mirror","messages":${JSON.stringify(WORDS)} , "x":1.0}`;
     expect(await mirrored("/v1/messages/count_tokens", messages, VERSION)).toMatchObject({
       path: "/messages/count_tokens",
@@ -29,16 +29,19 @@ describe("a count of tokens", () => {
     ["/v1/messages/count_tokens", { messages: WORDS }, "input_tokens"],
     ["/v1/responses/input_tokens", { input: WORDS, temperature: 1 }, "input_tokens"],
     ["/v1beta/models/MODEL:countTokens", gemini, "totalTokens"],
-  ])("is exact through any surface: %s", async (path, body, member) => {
-    for (const model of ["ant/claude-sonnet-4-6", "gem/gemini-2.5-pro", "resp/gpt-5", "demo"]) {
-      const named = path.includes("MODEL") ? body : { model, ...body };
-      const told = await asked(path.replace("MODEL", model), named, VERSION);
-      expect([model, typeof told[member]]).toEqual([model, "number"]);
-      if (model === "demo") expect(told[member]).toBe(3);
-    }
-  });
+  ])(
+    "a count of tokens is a number through any surface, from any provider that counts: %s",
+    async (path, body, member) => {
+      for (const model of ["ant/claude-sonnet-4-6", "gem/gemini-2.5-pro", "resp/gpt-5", "demo"]) {
+        const named = path.includes("MODEL") ? body : { model, ...body };
+        const told = await asked(path.replace("MODEL", model), named, VERSION);
+        expect([model, typeof told[member]]).toEqual([model, "number"]);
+        if (model === "demo") expect(told[member]).toBe(3);
+      }
+    },
+  );
 
-  it("asks a provider for nothing that its counter does not take", async () => {
+  it("a count of tokens has only the members that the provider's counter accepts", async () => {
     const body = { model: "resp/refuse", max_tokens: 5, temperature: 1, messages: WORDS };
     const response = await send("/v1/messages/count_tokens", body, VERSION);
     expect([response.status, await response.json()]).toMatchObject([
@@ -47,7 +50,7 @@ describe("a count of tokens", () => {
     ]);
   });
 
-  it("is refused rather than guessed where the provider cannot count", async () => {
+  it("a count of tokens is refused if the provider cannot count", async () => {
     const response = await send("/v1/messages/count_tokens", { model: "oai/gpt", messages: WORDS }, VERSION);
     expect([response.status, await response.json()]).toMatchObject([
       422,
@@ -55,7 +58,7 @@ describe("a count of tokens", () => {
     ]);
   });
 
-  it("includes instructions that were given on another wire", async () => {
+  it("a count of tokens includes instructions that were given on another wire", async () => {
     const counted = async (system: string): Promise<number> => {
       const messages = [{ role: "system", content: system }, ...WORDS];
       const { rhone } = await asked("/v1/chat/completions", { model: "demo", messages });
@@ -67,7 +70,7 @@ describe("a count of tokens", () => {
     expect((await counted("Be very brief.")) - (await counted("Be brief."))).toBe(5);
   });
 
-  it("includes what the session would restore, and begins nothing in it", async () => {
+  it("a count of tokens includes what the session would restore, and starts no turn in it", async () => {
     const first = await asked("/v1/chat/completions", { model: "demo", messages: WORDS });
     const { session_id } = first.rhone as { session_id: string };
     const said = (first.choices as { message: { content: string } }[])[0]!.message.content.split(" ").length;

@@ -19,7 +19,7 @@ const closed = (events: readonly StreamEvent[]): unknown[] =>
   events.flatMap((event) => (event.type === "close" ? [event.block.native?.item] : []));
 
 describe("Gemini's wire", () => {
-  it("never glues a part that has a signature to one that has not", () => {
+  it("a part with a signature is never joined to one without", () => {
     const signed = { text: "C", thoughtSignature: "c2ln" };
     const events = decode(stream({ text: "A" }, { text: "B" }, signed, { text: "D" }));
     expect(closed(events)).toEqual([{ text: "AB" }, signed, { text: "D" }]);
@@ -30,7 +30,7 @@ describe("Gemini's wire", () => {
     });
   });
 
-  it("puts a call together that Vertex sends in pieces", () => {
+  it("a call that Vertex sends in pieces is decoded as one call", () => {
     const sse = readFileSync(
       join(import.meta.dirname, "../../fixtures/gemini/call-arguments-in-pieces/response.sse"),
       "utf8",
@@ -46,13 +46,13 @@ describe("Gemini's wire", () => {
     ]);
   });
 
-  it("lets no path of a call's arguments reach a prototype", () => {
+  it("no path of a Gemini call's arguments reaches a prototype", () => {
     const partialArgs = [{ jsonPath: "$.__proto__.polluted", stringValue: "yes" }];
     decode(stream({ functionCall: { name: "f", partialArgs } }));
     expect(({} as { polluted?: string }).polluted).toBeUndefined();
   });
 
-  it("reads an error that comes as plain JSON under text/event-stream", () => {
+  it("an error that arrives as plain JSON under text/event-stream is decoded", () => {
     const events = decode(
       '{\n  "error": {\n    "code": 429,\n    "message": "slow down",\n    "status": "RESOURCE_EXHAUSTED"\n  }\n}\n',
     );
@@ -61,7 +61,7 @@ describe("Gemini's wire", () => {
     ]);
   });
 
-  it("pairs calls without ids with their results by name and order", () => {
+  it("Gemini's calls without ids are paired with their results by name and order", () => {
     const messages = gemini.decodeMessages([
       { role: "model", parts: [{ functionCall: { name: "f" } }, { functionCall: { name: "g" } }] },
       { role: "user", parts: ["g", "f"].map((name) => ({ functionResponse: { name, response: { result: name } } })) },
@@ -74,14 +74,14 @@ describe("Gemini's wire", () => {
     expect(new Set(ids.flat())).toHaveProperty("size", 3);
   });
 
-  it("gives signatures to their issuer alone, and to no other", () => {
+  it("a signature of Gemini is sent to its issuer only", () => {
     const part = { functionCall: { name: "f", args: {} }, thoughtSignature: "c2ln" };
     const messages = gemini.decodeMessages([{ role: "model", parts: [part] }], "home");
     expect(gemini.encodeMessages(messages, home).value).toEqual([{ role: "model", parts: [part] }]);
     expect(JSON.stringify(gemini.encodeMessages(messages, { ...home, issuer: "another" }).value)).not.toContain("c2ln");
   });
 
-  it("reads both spellings in one body and says each again as it was", () => {
+  it("both spellings of Gemini's members are read in one body, and each is encoded as it was", () => {
     const body = {
       system_instruction: { parts: [{ text: "Be brief" }] },
       contents: [{ role: "user", parts: [{ text: "Hi" }] }],
@@ -94,7 +94,7 @@ describe("Gemini's wire", () => {
   });
 });
 
-it("keeps a client's own results that have no ids, although their calls have some", () => {
+it("a Gemini client's results without ids stay so, although their calls have ids", () => {
   const call = (id: string): Json => ({ functionCall: { id, name: "look", args: { id } } });
   const result = (text: string): Json => ({ functionResponse: { name: "look", response: { output: text } } });
   const contents = [

@@ -21,7 +21,7 @@ describe.each(OTHERS.map((wire) => [wire.id, wire] as const))("%s through blocks
   const wholes = all.flatMap(({ body, status }) => (body !== undefined && status === 200 ? [body] : []));
   const streams = all.flatMap(({ sse }) => (sse === undefined ? [] : [sse]));
 
-  it(`keeps what ${requests.length} transcripts say, and their seals`, () => {
+  it(`${requests.length} transcripts have the same content and seals after their way through blocks`, () => {
     for (const request of requests) {
       const messages = messagesIn(wire, request);
       const through = native.decodeMessages(native.encodeMessages(messages, HOME).value);
@@ -32,7 +32,7 @@ describe.each(OTHERS.map((wire) => [wire.id, wire] as const))("%s through blocks
     }
   });
 
-  it(`says again as it was what only ${wire.id} can read`, () => {
+  it(`an item that only ${wire.id} can read is the same after its way through blocks`, () => {
     for (const request of requests) {
       const messages = messagesIn(wire, request);
       const through = native.decodeMessages(native.encodeMessages(messages, HOME).value);
@@ -43,7 +43,7 @@ describe.each(OTHERS.map((wire) => [wire.id, wire] as const))("%s through blocks
     }
   });
 
-  it(`asks what ${requests.length} requests ask`, () => {
+  it(`${requests.length} requests ask for the same after their way through blocks`, () => {
     for (const body of requests) {
       const { rest: _, ...request } = wire.decodeRequest(body, { model: "m", stream: true });
       const { value, losses } = native.encodeRequest(request, HOME);
@@ -56,7 +56,7 @@ describe.each(OTHERS.map((wire) => [wire.id, wire] as const))("%s through blocks
     }
   });
 
-  it(`gives ${wholes.length} answers and ${streams.length} streams, whole and streamed`, () => {
+  it(`${wholes.length} answers and ${streams.length} streams have the same content in blocks, whole and streamed`, () => {
     const answers = [
       ...wholes.map((body) => wire.decodeResponse(body, "home")),
       ...streams.flatMap((sse) => folded(heard(wire, sse)).response ?? []),
@@ -76,7 +76,7 @@ describe.each(OTHERS.map((wire) => [wire.id, wire] as const))("%s through blocks
     }
   });
 
-  it("numbers a stream's events from 1 without a gap", () => {
+  it("the events of a native stream are numbered from 1 without a gap", () => {
     for (const sse of streams) {
       const encoder = native.encodeStream({ created: 1 });
       const text = heard(wire, sse).map((event) => encoder.push(event));
@@ -91,7 +91,7 @@ describe.each(OTHERS.map((wire) => [wire.id, wire] as const))("%s through blocks
   });
 });
 
-it("says a failure with all that is known of it", () => {
+it("a native error has every known detail of the failure", () => {
   const upstream = { status: 429, type: "rate_limit_error", code: "tokens", requestId: "req_1" };
   const error = new GatewayError("rate.limited", "slower", { retryAfterSeconds: 7, param: "model", upstream });
   expect(native.encodeError(error, "call_1")).toEqual({

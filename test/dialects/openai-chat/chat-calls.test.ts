@@ -93,7 +93,7 @@ describe("a tool call of a Chat stream", () => {
         { tool_calls: [{ index: 0, custom: null, function: { arguments: "" } }] },
       ],
     ],
-  ])("is one call with %s", (_, deltas) => {
+  ])("a tool call of a Chat stream is one call with %s", (_, deltas) => {
     const answer = answerOf(deltas);
     expect(callsOf(answer)).toEqual([A]);
     expect(answer.finish.reason).toBe("tool_calls");
@@ -108,17 +108,20 @@ describe("a tool call of a Chat stream", () => {
     ["a text part", { content: [{ type: "text", text: "so" }] }, textOf, "so"],
     ["a refusal", { refusal: "no" }, textOf, "no"],
     ["an empty text", text(""), textOf, ""],
-  ])("is one call with %s at any place among its pieces, and that is not lost", (_, other, read, expected) => {
-    const pieces = [piece(0, LOOK, { id: "a" }), piece(0, { arguments: '{"x"' }), piece(0, { arguments: ":1}" })];
-    for (let at = 0; at <= pieces.length; at++) {
-      const answer = answerOf(pieces.toSpliced(at, 0, other));
-      expect([at, callsOf(answer), read(answer)]).toEqual([at, [A], expected]);
-    }
-    const everywhere = answerOf(pieces.flatMap((one) => [other, one, other]));
-    expect([callsOf(everywhere), read(everywhere)]).toEqual([[A], expected.repeat(6)]);
-  });
+  ])(
+    "a tool call of a Chat stream is one call with %s at any place among its pieces, and that is not lost",
+    (_, other, read, expected) => {
+      const pieces = [piece(0, LOOK, { id: "a" }), piece(0, { arguments: '{"x"' }), piece(0, { arguments: ":1}" })];
+      for (let at = 0; at <= pieces.length; at++) {
+        const answer = answerOf(pieces.toSpliced(at, 0, other));
+        expect([at, callsOf(answer), read(answer)]).toEqual([at, [A], expected]);
+      }
+      const everywhere = answerOf(pieces.flatMap((one) => [other, one, other]));
+      expect([callsOf(everywhere), read(everywhere)]).toEqual([[A], expected.repeat(6)]);
+    },
+  );
 
-  it("opens with its name and id, and one block is open at a time", () => {
+  it("a tool call of a Chat stream opens with its name and id, and one block is open at a time", () => {
     const deltas = [
       piece(0, { name: "", arguments: "{" }),
       text("so "),
@@ -140,7 +143,7 @@ describe("a tool call of a Chat stream", () => {
     expect(textOf(fold(events))).toBe("so be it.");
   });
 
-  it("does not hold back a text behind complete arguments", () => {
+  it("a text behind the complete arguments of a Chat stream's call is not held back", () => {
     const decoder = openaiChat.decodeStream();
     const push = (delta: JsonObject) =>
       decodeSse(encodeUtf8(`data: ${JSON.stringify(chunk(delta))}\n\n`)).flatMap((event) => decoder.push(event));
@@ -150,7 +153,7 @@ describe("a tool call of a Chat stream", () => {
     expect(push(text("!"))).toEqual([{ type: "delta", index: 1, text: "!" }]);
   });
 
-  it("has the log probabilities of a text at the text, also if it waits", () => {
+  it("the log probabilities of a text are at the text, also if it waits for a tool call", () => {
     const logprobs = { content: [{ token: "so", logprob: -1, top_logprobs: [] }] };
     const withLogprobs = {
       ...chunk(text("so")),
@@ -182,7 +185,7 @@ describe("several tool calls of a Chat stream", () => {
     ["by index from 1", pieces((call) => call + 1, false)],
     ["by id at index 0", pieces(() => 0, true)],
     ["by id without an index", pieces(() => undefined, true)],
-  ])("are separate in any interleaving, identified %s", (_, [a, b]) => {
+  ])("several tool calls of a Chat stream, identified %s, are separate in any interleaving", (_, [a, b]) => {
     for (const order of interleavings(a!, b!)) {
       const answer = answerOf(order);
       expect(callsOf(answer).toSorted(([a], [b]) => a!.localeCompare(b!))).toEqual([A, B]);
@@ -227,11 +230,11 @@ describe("several tool calls of a Chat stream", () => {
         piece(1, { arguments: "" }),
       ],
     ],
-  ])("are separate %s", (_, deltas) => {
+  ])("several tool calls of a Chat stream are separate %s", (_, deltas) => {
     expect(callsOf(answerOf(deltas))).toEqual([A, B]);
   });
 
-  it("of one id and name at one index are separate by their arguments", () => {
+  it("tool calls of one id and name at one index of a Chat stream are separate by their arguments", () => {
     const same = (args: string): JsonObject => piece(0, { name: "look", arguments: args }, { id: "call_0" });
     expect(callsOf(answerOf([same('{"x":1}'), same('{"x":2}')])).map(([, , args]) => args)).toEqual([
       '{"x":1}',
@@ -239,7 +242,7 @@ describe("several tool calls of a Chat stream", () => {
     ]);
   });
 
-  it("of a custom tool have their whole input", () => {
+  it("a call of a custom tool in a Chat stream has its whole input", () => {
     const custom = (input: string, members: JsonObject = {}): JsonObject => ({
       tool_calls: [{ index: 0, ...members, custom: { ...(members.id !== undefined && { name: "patch" }), input } }],
     });
@@ -260,7 +263,7 @@ describe("a tool call without a name", () => {
   });
   const LOSS = { at: "tool_calls", what: "dropped" };
 
-  it("is left out of an answer with another call, streamed and whole, with a loss", () => {
+  it("a tool call without a name is left out of an answer with another call, streamed and whole, with a loss", () => {
     const deltas = [nameless, piece(1, { name: "find", arguments: B[2]! }, { id: "b" })];
     const calls = [
       { id: "n", type: "function", function: { name: null, arguments: '{"x":1}' } },
@@ -277,7 +280,7 @@ describe("a tool call without a name", () => {
     }
   });
 
-  it("leaves a text that ends as a text", () => {
+  it("an answer with a text and a tool call without a name ends as a text", () => {
     const calls = [{ id: "n", type: "function", function: { name: "", arguments: "{}" } }];
     const streamed = answerOf([text("so"), nameless]);
     for (const answer of [
@@ -289,7 +292,7 @@ describe("a tool call without a name", () => {
     }
   });
 
-  it("leaves an empty answer that does not end with calls", () => {
+  it("an answer with only a tool call without a name is empty and does not end with calls", () => {
     const calls = [{ id: "n", type: "function", function: { arguments: "{}" } }];
     for (const answer of [
       answerOf([nameless]),
@@ -300,7 +303,7 @@ describe("a tool call without a name", () => {
     }
   });
 
-  it("without id and arguments is no loss", () => {
+  it("a tool call without a name, an id and arguments is no loss", () => {
     const answer = answerOf([text("so"), piece(0, { name: "", arguments: "" })], "stop");
     expect([textOf(answer), callsOf(answer), answer.losses]).toEqual(["so", [], undefined]);
   });

@@ -28,7 +28,7 @@ describe("a Chat answer without a finish reason", () => {
       [{ id: "c", model: "m", choices: [{ index: 0, delta: text("so") }] }, DONE],
       "stop",
     ],
-  ])("is whole with %s", (_, chunks, reason) => {
+  ])("a Chat answer without a finish reason is whole with %s", (_, chunks, reason) => {
     const answer = fold(eventsOf(chunks));
     expect(answer.finish).toEqual({ reason });
     expect(answer.losses).toMatchObject([APPROXIMATED]);
@@ -54,14 +54,14 @@ describe("a Chat answer without a finish reason", () => {
     ["no chunk", [DONE]],
     ["no [DONE]", [chunk(call), usage]],
     ["no [DONE], and an empty reason", [chunk(text("so"), "")]],
-  ])("is broken with %s", (_, chunks) => {
+  ])("a Chat answer without a finish reason is broken with %s", (_, chunks) => {
     const accumulator = new StreamAccumulator();
     for (const event of eventsOf(chunks)) accumulator.push(event);
     expect(accumulator.error?.code).toBe("stream.interrupted");
     expect(accumulator.response).toBeUndefined();
   });
 
-  it("is not complete before [DONE], so that nothing is held back", () => {
+  it("a Chat answer without a finish reason is not complete before [DONE], so that nothing is held back", () => {
     const decoder = openaiChat.decodeStream();
     for (const reason of [null, ""])
       for (const event of decodeSse(encodeUtf8(`data: ${JSON.stringify(chunk(text("so"), reason))}\n\n`)))
@@ -69,7 +69,7 @@ describe("a Chat answer without a finish reason", () => {
     expect(decoder.isAnswerComplete).toBe(false);
   });
 
-  it("is whole without a stream, and its reason follows from the content", () => {
+  it("a whole Chat answer without a finish reason gets the reason that follows from its content", () => {
     const message = {
       role: "assistant",
       content: null,

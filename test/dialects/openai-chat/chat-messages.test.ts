@@ -7,7 +7,7 @@ const HOME = { dialect: openaiChat.id, model: "m" } as const;
 const source = { type: "base64", media_type: "image/png", data: "aGk=" };
 const call = (id: string): object => ({ type: "tool_use", id, name: "look", input: {} });
 
-it("shows what tools have shown behind all of their results", () => {
+it("images of tool results follow all of the results at Chat", () => {
   const messages = anthropic.decodeMessages([
     { role: "assistant", content: [call("a"), call("b")] as never },
     {
@@ -29,7 +29,7 @@ it("shows what tools have shown behind all of their results", () => {
   expect(losses.map(({ at, what }) => [at, what])).toEqual([["tool_result", "approximated"]]);
 });
 
-it("also where each result is an item of its own", () => {
+it("images of tool results follow all of the results at Chat, also if each result is an item of its own", () => {
   const shown = [{ type: "input_image", image_url: "https://a.example/b.png" }];
   const messages = openaiResponses.decodeMessages([
     { type: "function_call_output", call_id: "a", output: shown },
@@ -39,7 +39,7 @@ it("also where each result is an item of its own", () => {
   expect(roles).toEqual(["tool", "tool", "user"]);
 });
 
-it("keeps the thoughts of every message that it says as one", () => {
+it("assistant messages that become one Chat message have the reasoning of each of them", () => {
   const said = (text: string): object => ({ role: "assistant", content: text, reasoning_content: `thought ${text}` });
   const messages = openaiChat
     .decodeMessages([said("one"), said("two")] as never)
@@ -49,7 +49,7 @@ it("keeps the thoughts of every message that it says as one", () => {
   ]);
 });
 
-it("says an assistant's foreign words to Responses as one text", () => {
+it("the texts of another wire's assistant message are one text at Responses", () => {
   const messages = anthropic.decodeMessages([
     {
       role: "assistant",
