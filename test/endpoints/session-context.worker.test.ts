@@ -66,7 +66,7 @@ describe.each(Object.keys(REQUESTS))("%s of a session with calls that wait for r
   );
 
   it.each(rows)(
-    "the context has one result for each call, as the call itself would: of %s, one answered: %s",
+    "the context of a session has one result for each call, as a call itself has: of %s, one answered: %s",
     async (...row) => {
       const [caller, isAnswered] = row;
       const { rhone, paris } = await askFor(caller);

@@ -56,28 +56,31 @@ const objectOf = (headers: Headers) =>
     env.IDEMPOTENCY.idFromName(JSON.stringify([DEFAULT_ORG, ADMIN_KEY_ID, "", headers["idempotency-key"]])),
   );
 
-describe("the same key and body", () => {
-  it.each(every)("get the first answer, byte for byte: $surface, stream $stream, $mode", async (asked) => {
-    const { surface, stream, mode } = asked;
-    const model = `fault-none.once-${surface}-${stream}-${mode}`;
-    const headers = fresh({ "x-rhone-context-mode": mode });
-    const ask = () => SURFACES[surface](`fake/${model}`, stream, headers);
-    const both = await Promise.all([ask(), ask()]);
-    const [told, joined] = await Promise.all(both.map((response) => response.text()));
-    expect([both[0].status, told], told).toEqual([200, joined]);
-    expect(told).toContain("Said fault");
-    expect(new Set(both.map(replayed))).toEqual(new Set([null, "true"]));
-    await evictDurableObject(objectOf(headers));
-    const later = await ask();
-    expect([later.status, replayed(later), await later.text()]).toEqual([200, "true", told]);
-    expect([idOf(later), later.headers.get("content-type")]).toEqual([
-      idOf(both[0]),
-      both[0].headers.get("content-type"),
-    ]);
-    expect(await triesOf(model)).toBe(1);
-  });
+describe("requests with the same idempotency key and body", () => {
+  it.each(every)(
+    "requests with the same key and body get the first answer, byte for byte: $surface, stream $stream, $mode",
+    async (asked) => {
+      const { surface, stream, mode } = asked;
+      const model = `fault-none.once-${surface}-${stream}-${mode}`;
+      const headers = fresh({ "x-rhone-context-mode": mode });
+      const ask = () => SURFACES[surface](`fake/${model}`, stream, headers);
+      const both = await Promise.all([ask(), ask()]);
+      const [told, joined] = await Promise.all(both.map((response) => response.text()));
+      expect([both[0].status, told], told).toEqual([200, joined]);
+      expect(told).toContain("Said fault");
+      expect(new Set(both.map(replayed))).toEqual(new Set([null, "true"]));
+      await evictDurableObject(objectOf(headers));
+      const later = await ask();
+      expect([later.status, replayed(later), await later.text()]).toEqual([200, "true", told]);
+      expect([idOf(later), later.headers.get("content-type")]).toEqual([
+        idOf(both[0]),
+        both[0].headers.get("content-type"),
+      ]);
+      expect(await triesOf(model)).toBe(1);
+    },
+  );
 
-  it("follow a stream that runs, from its beginning", async () => {
+  it("a repeated request follows a running stream from its start", async () => {
     const headers = fresh();
     const first = await SURFACES.chat("fake/slow", true, headers);
     const reader = first.body!.getReader();
@@ -89,16 +92,19 @@ describe("the same key and body", () => {
     expect(told).toContain("[DONE]");
   });
 
-  it.each(["stateful", "stateless"])("get all of an answer whose first client left: %s", async (mode) => {
-    const headers = fresh({ "x-rhone-context-mode": mode });
-    const first = await SURFACES.chat("fake/slow", true, headers);
-    await first.body!.cancel();
-    const again = await SURFACES.chat("fake/slow", true, headers);
-    expect(idOf(again)).toBe(idOf(first));
-    expect(await again.text()).toContain("[DONE]");
-  });
+  it.each(["stateful", "stateless"])(
+    "a repeated request gets all of an answer whose first client left: %s",
+    async (mode) => {
+      const headers = fresh({ "x-rhone-context-mode": mode });
+      const first = await SURFACES.chat("fake/slow", true, headers);
+      await first.body!.cancel();
+      const again = await SURFACES.chat("fake/slow", true, headers);
+      expect(idOf(again)).toBe(idOf(first));
+      expect(await again.text()).toContain("[DONE]");
+    },
+  );
 
-  it("make one turn of a session", async () => {
+  it("repeated requests make one turn of a session", async () => {
     const { rhone } = await chat({ messages: [user("one")] });
     const body = { model: "demo", messages: [user("two")], rhone: { session_id: rhone.session_id } };
     const headers = fresh();
@@ -109,7 +115,7 @@ describe("the same key and body", () => {
     expect(calls.data).toHaveLength(2);
   });
 
-  it("are another request on another path, in another organisation and of another key", async () => {
+  it("an idempotency key is separate for each API key and organisation, and is refused on another path", async () => {
     const headers = fresh();
     const body = { model: "demo", messages };
     const first = await post(body, headers);
@@ -124,7 +130,7 @@ describe("the same key and body", () => {
     expect((await send("/v1/calls", { model: "demo", input: "x" }, headers)).status).toBe(409);
   });
 
-  it("are what a form holds, whatever its boundary", async () => {
+  it("repeated requests with a form are the same although their boundaries differ", async () => {
     const form = (): FormData => {
       const made = new FormData();
       made.set("model", "oai/whisper");
@@ -139,7 +145,7 @@ describe("the same key and body", () => {
     expect([first.status, again.status, replayed(again), await again.text()]).toEqual([200, 200, "true", told]);
   });
 
-  it("get an answer of any length", async () => {
+  it("a repeated request gets an answer of any length", async () => {
     const headers = fresh();
     const body = { model: "fake/mirror", messages: [user("long ".repeat(400_000))] };
     const told = await Promise.all([post(body, headers), post(body, headers)].map(async (one) => (await one).text()));
@@ -148,7 +154,7 @@ describe("the same key and body", () => {
     expect([told[0]!.length > 2_000_000, told[1] === told[0], later === told[0]]).toEqual([true, true, true]);
   });
 
-  it("make one session, and not two", async () => {
+  it("repeated requests make one session, and not two", async () => {
     const headers = fresh();
     const made = await Promise.all([send("/v1/sessions", {}, headers), send("/v1/sessions", {}, headers)]);
     const [a, b] = await Promise.all(made.map((response) => response.json<{ id: string }>()));
@@ -157,7 +163,7 @@ describe("the same key and body", () => {
 });
 
 describe("a first answer that failed", () => {
-  it.each(["500-once", "429-bare"])("is none: %s", async (fault) => {
+  it.each(["500-once", "429-bare"])("a first answer that failed is not repeated: %s", async (fault) => {
     const headers = fresh();
     const body = { model: `fake/fault-${fault}.once`, messages, rhone: { routing: { retries: { max: 0 } } } };
     const failed = await post(body, headers);
@@ -167,18 +173,21 @@ describe("a first answer that failed", () => {
     expect([again.status, replayed(again)]).toEqual([200, null]);
   });
 
-  it.each(["stateful", "stateless"])("is none when it broke in the middle of its %s stream", async (mode) => {
-    const model = `fault-cut.once-${mode}`;
-    const headers = fresh({ "x-rhone-context-mode": mode });
-    const ask = () => SURFACES.chat(`fake/${model}`, true, headers);
-    expect(await (await ask()).text()).toContain('"error"');
-    const again = await ask();
-    expect(replayed(again)).toBeNull();
-    await again.text();
-    expect(await triesOf(model)).toBe(2);
-  });
+  it.each(["stateful", "stateless"])(
+    "a first answer that broke in the middle of its %s stream is not repeated",
+    async (mode) => {
+      const model = `fault-cut.once-${mode}`;
+      const headers = fresh({ "x-rhone-context-mode": mode });
+      const ask = () => SURFACES.chat(`fake/${model}`, true, headers);
+      expect(await (await ask()).text()).toContain('"error"');
+      const again = await ask();
+      expect(replayed(again)).toBeNull();
+      await again.text();
+      expect(await triesOf(model)).toBe(2);
+    },
+  );
 
-  it("is none when its object died", async () => {
+  it("a first answer whose object died is not repeated", async () => {
     const headers = fresh();
     const ask = () => SURFACES.chat("fake/slow", true, headers);
     const first = await ask();
@@ -189,7 +198,7 @@ describe("a first answer that failed", () => {
     expect(await again.text()).toContain("[DONE]");
   });
 
-  it("stays when the request itself is wrong", async () => {
+  it("the refusal of a wrong request is repeated", async () => {
     const headers = fresh();
     const wrong = { model: "demo", messages: "none" };
     expect((await post(wrong, headers)).status).toBe(400);
@@ -198,9 +207,9 @@ describe("a first answer that failed", () => {
   });
 });
 
-describe("a key", () => {
+describe("an idempotency key", () => {
   it.each(Object.keys(SURFACES) as Surface[])(
-    "with another body is refused in the surface's shape: %s",
+    "an idempotency key with another body is refused in the surface's shape: %s",
     async (surface) => {
       const headers = fresh();
       await (await SURFACES[surface]("demo", false, headers)).text();
@@ -213,12 +222,12 @@ describe("a key", () => {
     },
   );
 
-  it.each(["", "é", "x".repeat(256)])("that is none is refused by name: %j", async (key) => {
+  it.each(["", "é", "x".repeat(256)])("an invalid idempotency key is refused by name: %j", async (key) => {
     const response = await post({ model: "demo", messages }, { "idempotency-key": key });
     expect([response.status, (await errorOf(response)).param]).toEqual([400, "idempotency-key"]);
   });
 
-  it("does not keep a secret", async () => {
+  it("the secret of a new API key is not stored for its idempotency key", async () => {
     const headers = fresh();
     const body = { name: "secret", ttl_s: 600, scopes: ["inference"] };
     const [a, b] = await Promise.all([send("/v1/keys", body, headers), send("/v1/keys", body, headers)]);
@@ -227,7 +236,7 @@ describe("a key", () => {
     expect([again.status, await again.text()]).toEqual([409, expect.stringMatching(/secret, which is not stored/)]);
   });
 
-  it("is free again after a day", async () => {
+  it("an idempotency key is free again after a day", async () => {
     const headers = fresh();
     const first = await post({ model: "demo", messages }, headers);
     await first.text();
@@ -236,7 +245,7 @@ describe("a key", () => {
     expect([later.status, replayed(later)]).toEqual([200, null]);
   });
 
-  it("costs nothing where there is none", async () => {
+  it("a call without an idempotency key creates no object", async () => {
     const before = await listDurableObjectIds(env.IDEMPOTENCY);
     await chat({ messages });
     expect(await listDurableObjectIds(env.IDEMPOTENCY)).toHaveLength(before.length);

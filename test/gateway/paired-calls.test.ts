@@ -29,7 +29,7 @@ const turns = fc.array(
 );
 
 describe("calls and results of several providers and surfaces", () => {
-  it("are the same pairs on every wire", () => {
+  it("calls and results of several providers and surfaces are the same pairs on every wire", () => {
     fc.assert(
       fc.property(turns, (drawn) => {
         const messages: Message[] = [];
@@ -102,7 +102,7 @@ const steps = fc.array(
 );
 
 describe("the turns of a session, over several providers and surfaces", () => {
-  it("have one result for each call in every request", () => {
+  it("every request of a session over several providers and surfaces has one result for each call", () => {
     fc.assert(
       fc.property(steps, fc.boolean(), (drawn, isStrict) => {
         const history: WireItems[] = [];

@@ -68,7 +68,7 @@ describe("results on Gemini's surface", () => {
     ],
   ];
   it.each(CALLERS.flatMap((caller) => cases.map(([name, ...rest]) => [name, caller, ...rest] as const)))(
-    "%s: pair with the calls of %s at every provider and for ever",
+    "results (%s) pair with the calls of %s at every provider, also in later turns",
     async (_, caller, results, expected) => {
       for (const provider of Object.keys(READERS)) {
         const { session, ids } = await askFor(`${caller}/tools`);
@@ -85,40 +85,43 @@ describe("results on Gemini's surface", () => {
     },
   );
 
-  it.each(CALLERS)("leave the turn with the hash of what the client sent: calls of %s", async (caller) => {
-    const { session, ids, message } = await askFor(`${caller}/tools`);
-    const [paris, rome] = ids;
-    const answered = await request("/v1beta/models/fakegem/say:generateContent", {
-      method: "POST",
-      body: JSON.stringify({
-        contents: [
-          { role: "user", parts: [part("rain", rome)] },
-          { role: "user", parts: [part("sun", paris)] },
-        ],
+  it.each(CALLERS)(
+    "results in any order leave the turn with the hash of what the client sent: calls of %s",
+    async (caller) => {
+      const { session, ids, message } = await askFor(`${caller}/tools`);
+      const [paris, rome] = ids;
+      const answered = await request("/v1beta/models/fakegem/say:generateContent", {
+        method: "POST",
+        body: JSON.stringify({
+          contents: [
+            { role: "user", parts: [part("rain", rome)] },
+            { role: "user", parts: [part("sun", paris)] },
+          ],
+          rhone: session,
+        }),
+      });
+      // An object with an answer that is not read cannot be evicted by the tests that follow.
+      await answered.text();
+      // The transcript in the client's order: the session has it already.
+      const tool = (id: string, content: string): Body => ({ role: "tool", tool_call_id: id, content });
+      const before = [user("weather?"), message, tool(rome, "rain"), tool(paris, "sun")];
+      const listed = (await (await request(`/v1/sessions/${session.session_id}/blocks?format=openai`)).json()) as {
+        data: Body[];
+      };
+      const lineage = async (): Promise<{ head: string; turns: { id: string; parent_id: string | null }[] }> =>
+        (await request(`/v1/sessions/${session.session_id}/lineage`)).json();
+      const { head } = await lineage();
+      const next = await chat({
+        model: "fake/say",
+        messages: [...before, listed.data.at(-1)!, user("and?")],
+        tools: CHAT_TOOLS,
         rhone: session,
-      }),
-    });
-    // An object with an answer that is not read cannot be evicted by the tests that follow.
-    await answered.text();
-    // The transcript in the client's order: the session has it already.
-    const tool = (id: string, content: string): Body => ({ role: "tool", tool_call_id: id, content });
-    const before = [user("weather?"), message, tool(rome, "rain"), tool(paris, "sun")];
-    const listed = (await (await request(`/v1/sessions/${session.session_id}/blocks?format=openai`)).json()) as {
-      data: Body[];
-    };
-    const lineage = async (): Promise<{ head: string; turns: { id: string; parent_id: string | null }[] }> =>
-      (await request(`/v1/sessions/${session.session_id}/lineage`)).json();
-    const { head } = await lineage();
-    const next = await chat({
-      model: "fake/say",
-      messages: [...before, listed.data.at(-1)!, user("and?")],
-      tools: CHAT_TOOLS,
-      rhone: session,
-    });
-    const { turns } = await lineage();
-    expect(turns.find(({ id }) => id === next.rhone.turn_id)?.parent_id).toBe(head);
-    expect(turns).toHaveLength(3);
-  });
+      });
+      const { turns } = await lineage();
+      expect(turns.find(({ id }) => id === next.rhone.turn_id)?.parent_id).toBe(head);
+      expect(turns).toHaveLength(3);
+    },
+  );
 });
 
 const PROVIDERS = Object.keys(READERS);
@@ -149,7 +152,7 @@ describe.each(Object.keys(LOOPS))("results on the surface %s", (surface) => {
     PROVIDERS.flatMap((provider) => cases.map(([name, ...rest]) => [name, caller, provider, ...rest] as const)),
   );
   it.each(rows)(
-    "%s: are one for each call of %s at %s, and for ever",
+    "results (%s) become one for each call of %s at %s, also in later turns",
     async (_, caller, provider, results, expected) => {
       const { session, ids } = await askFor(`${caller}/tools`);
       const shown = await readShown(surface, await send(`${provider}/mirror`, results(ids), session));
@@ -163,7 +166,7 @@ describe.each(Object.keys(LOOPS))("results on the surface %s", (surface) => {
   );
 
   it.each(CALLERS.flatMap((caller) => [false, true].map((isNamed) => [caller, isNamed] as const)))(
-    "belong to the branch of their calls of %s, the parent named: %s",
+    "results belong to the branch of their calls of %s, the parent named: %s",
     async (caller, isNamed) => {
       for (const provider of PROVIDERS) {
         const question = { model: `${caller}/recall`, messages: [user("weather?")], tools: CHAT_TOOLS };

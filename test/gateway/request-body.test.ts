@@ -80,7 +80,7 @@ describe.each(dialects)("spliceBody, %s", (dialect) => {
   const splice = (text: string, context = NO_HISTORY): string =>
     spliceBody(parse(dialect, text), context, targetOf(dialect)).body;
 
-  it("changes only the model of a call without a session, whatever the text looks like", () => {
+  it("spliceBody changes only the model of a call without a session, in any layout of the text", () => {
     fc.assert(
       fc.property(questions, indents, fc.double({ min: 0, max: 1, noNaN: true }), (all, indent, temperature) => {
         const text = write(dialect, all, { temperature }, indent);
@@ -90,12 +90,12 @@ describe.each(dialects)("spliceBody, %s", (dialect) => {
   });
 
   // The gateway's own wire refuses unknown members, and numbers that a parser would round.
-  it.skipIf(dialect === "native")("keeps what a parser would change", () => {
+  it.skipIf(dialect === "native")("spliceBody leaves what a parser would change", () => {
     const odd = `{ "model" : "m","${listOf(dialect)}":${JSON.stringify([WIRES[dialect].user("é")]).replace("é", String.raw`\u00e9`)},"max_tokens":9,"seed":12345678901234567 }`;
     expect(splice(odd)).toBe(odd.replace('"m"', '"target"'));
   });
 
-  it("removes the gateway's own object, wherever it stands", () => {
+  it("spliceBody removes the gateway's own object from any place", () => {
     fc.assert(
       fc.property(fc.nat(4), indents, (place, indent) => {
         const members = Object.entries(JSON.parse(write(dialect, ["Hi"], { temperature: 1 })) as JsonObject);
@@ -108,7 +108,7 @@ describe.each(dialects)("spliceBody, %s", (dialect) => {
     );
   });
 
-  it("has the stored items byte for byte, then those of the call that the history does not hold", () => {
+  it("spliceBody writes the stored items byte for byte, then those of the call that the history does not hold", () => {
     fc.assert(
       fc.property(questions, fc.integer({ min: 1, max: 3 }), fc.nat(3), indents, (all, turns, seen, indent) => {
         const text = write(dialect, all, {}, indent);
@@ -126,7 +126,7 @@ describe.each(dialects)("spliceBody, %s", (dialect) => {
     );
   });
 
-  it("takes turns of every other wire, and keeps the bytes of the call's own items", () => {
+  it("spliceBody accepts turns of every other wire, and leaves the bytes of the call's own items", () => {
     for (const other of dialects.filter((one) => one !== dialect)) {
       const item = JSON.stringify(WIRES[dialect].user("new"), null, 1);
       const text = write(dialect, ["new"]).replace(JSON.stringify(WIRES[dialect].user("new")), item);
@@ -143,7 +143,7 @@ describe.each(dialects)("spliceBody, %s", (dialect) => {
 });
 
 describe("spliceBody", () => {
-  it("names the target's model also where the request names none, unless it is in the URL", () => {
+  it("spliceBody names the target's model also if the request names none, unless it is in the URL", () => {
     const body = `{"messages":[{"role":"user","content":"Hi"}],"rhone":{"routing":{"model":"alias"}}}`;
     const chat = spliceBody(parse("openai-chat", body), NO_HISTORY, targetOf("openai-chat"));
     expect(JSON.parse(chat.body)).toEqual({ messages: [{ role: "user", content: "Hi" }], model: "target" });
@@ -153,21 +153,21 @@ describe("spliceBody", () => {
     expect(spliceBody(parsed, NO_HISTORY, targetOf("gemini")).body).toBe(text);
   });
 
-  it("changes every one of several members of a name: hosts differ in which one they read", () => {
+  it("spliceBody changes every one of several members of a name, since hosts differ in which one they read", () => {
     const text = `{"model":"a","messages":[{"role":"user","content":"Hi"}],"model":"m","rhone":{},"rhone":{}}`;
     expect(spliceBody(parse("openai-chat", text), NO_HISTORY, targetOf("openai-chat")).body).toBe(
       `{"model":"target","messages":[{"role":"user","content":"Hi"}],"model":"target"}`,
     );
   });
 
-  it("replaces the second name of the list as well, if the history is added", () => {
+  it("spliceBody replaces the second name of the list as well, if the history is added", () => {
     const parsed = parse("native", `{"model":"m","blocks":[{"type":"input","text":"new"}]}`);
     expect(spliceBody(parsed, NO_HISTORY, targetOf("native")).body).toContain(`"blocks":`);
     const { body } = spliceBody(parsed, contextOf(turn("native", 1)), targetOf("native"));
     expect(Object.keys(JSON.parse(body) as JsonObject)).toEqual(["model", "input"]);
   });
 
-  it("asks for token counts, unless the request says itself whether it wants them", () => {
+  it("spliceBody requests token counts, unless the request itself has the member", () => {
     const usage = { member: ["stream_options", `{"include_usage":true}`] as const, isUsageEvent: () => false };
     const optionsOf = (more: JsonObject): Json | undefined => {
       const parsed = parse("openai-chat", write("openai-chat", ["Hi"], { stream: true, ...more }));
@@ -183,7 +183,7 @@ describe("spliceBody", () => {
     ["previous_response_id", "resp_1"] as const,
     ["conversation", "conv_1"] as const,
     ["background", true] as const,
-  ])("removes %s, a reference to what the gateway stores", (member, value) => {
+  ])("spliceBody removes %s, a reference to what the gateway stores", (member, value) => {
     const sent = (more: JsonObject): JsonObject => {
       const parsed = parse("openai-responses", write("openai-responses", ["Hi"], more));
       return JSON.parse(spliceBody(parsed, NO_HISTORY, targetOf("openai-responses")).body) as JsonObject;
@@ -192,7 +192,7 @@ describe("spliceBody", () => {
     expect(sent({ [member]: null })).toHaveProperty(member, null);
   });
 
-  it("restores the session's instructions, which a call without its own does not bring", () => {
+  it("spliceBody restores the session's instructions for a call without its own", () => {
     const instructions = { dialect: "anthropic", member: { key: "system", json: `"Be  brief."` } } as const;
     const sent = (more: JsonObject): string =>
       spliceBody(
@@ -217,7 +217,7 @@ describe.each(dialects)("encodeBody, from %s", (from) => {
   /** The texts of an encoded conversation, in their order. */
   const wordsOf = (body: string): string[] => body.match(/(?:question|answer|new|appended) \d/g) ?? [];
 
-  it("has the history of any wire, the call's own messages, and those that are appended", () => {
+  it("encodeBody writes the history of any wire, the call's own messages, and those that are appended", () => {
     const parsed = parse(from, write(from, ["new 0", "new 1"]));
     const history = dialects.flatMap((dialect, i) => turn(dialect, i));
     const appended: Message[] = [{ role: "user", blocks: [{ kind: "text", text: "appended 0" }] }];
@@ -229,7 +229,7 @@ describe.each(dialects)("encodeBody, from %s", (from) => {
   });
 
   it.skipIf(from === "native")(
-    "reports each member that only the caller's wire has, once, and none that is null",
+    "encodeBody reports each member that only the caller's wire has, once, and none that is null",
     () => {
       const parsed = parse(from, write(from, ["new 0"], { x_own: 1, x_empty: null, temperature: 0.5 }));
       for (const to of others) {
@@ -242,7 +242,7 @@ describe.each(dialects)("encodeBody, from %s", (from) => {
     },
   );
 
-  it("gives equal bytes for an equal request, which the caches of providers compare", () => {
+  it("encodeBody returns equal bytes for an equal request, which the caches of providers compare", () => {
     fc.assert(
       fc.property(questions, (all) => {
         for (const to of others) {
@@ -257,7 +257,7 @@ describe.each(dialects)("encodeBody, from %s", (from) => {
 });
 
 describe("encodeBody", () => {
-  it("sends no reference to what the gateway stores, also to a provider of the same wire", () => {
+  it("encodeBody sends no reference to what the gateway stores, also to a provider of the same wire", () => {
     const parsed = parse(
       "openai-responses",
       write("openai-responses", ["Hi"], { previous_response_id: "resp_1", background: true, truncation: "auto" }),
@@ -267,7 +267,7 @@ describe("encodeBody", () => {
     expect(body).not.toMatch(/previous_response_id|background/);
   });
 
-  it("restores instructions of another wire", () => {
+  it("encodeBody restores instructions of another wire", () => {
     const instructions = { dialect: "anthropic", member: { key: "system", json: `"Be brief."` } } as const;
     const parsed = parse("openai-chat", write("openai-chat", ["Hi"]));
     const { body } = encodeBody(parsed, contextOf([], { instructions }), targetOf("gemini"));

@@ -103,7 +103,7 @@ describe("cache marks of a session whose newest messages are marked", () => {
   const dialects = ["anthropic", "openai-chat", "openai-responses", "native"] as const;
 
   it.each(dialects.flatMap((from) => dialects.map((surface) => [from, surface] as const)))(
-    "turns from %s, a call from %s: Anthropic gets the newest four",
+    "of turns from %s and a call from %s Anthropic gets the newest four cache marks",
     (from, surface) => {
       for (const count of numbers(7)) {
         const turns = numbers(count - 1).map((n) => turn(from, { text: `t${n}`, cache: "5m" }));
@@ -119,13 +119,13 @@ describe("cache marks of a session whose newest messages are marked", () => {
     },
   );
 
-  it("are limited on Chat as well, where hosts pass `cache_control` on", () => {
+  it("cache marks are limited on Chat as well, where hosts pass `cache_control` on", () => {
     const turns = numbers(6).map((n) => turn("openai-chat", { text: `t${n}`, cache: "5m" }));
     const body = bodyFor("openai-chat", parse("openai-chat", { text: "t7", cache: "5m" }), contextOf(turns.flat()));
     expect(textsOf(body)).toEqual(["t4", "t5", "t6", "t7"]);
   });
 
-  it("leave the prefix of the earlier call as it was", () => {
+  it("fewer cache marks leave the prefix of the earlier call as it was", () => {
     const turns = numbers(12).map((n) => turn("anthropic", { text: `t${n}`, cache: "5m" }));
     const bodies = numbers(12).map((count) => {
       const parsed = parse("anthropic", { text: `t${count}`, cache: "5m" });
@@ -140,7 +140,7 @@ describe("cache marks of a session whose newest messages are marked", () => {
     });
   });
 
-  it("change no other byte of the items", () => {
+  it("removing cache marks changes no other byte of the items", () => {
     const items =
       '{ "role" : "user", "content": [ {"type":"text","text":"\\u0061 \\"cache_control\\" 1.0", "cache_control" : {"type":"ephemeral"} , "citations":null} ] }' +
       ',{"role":"assistant","content":[{"cache_control":{"type":"ephemeral"},"type":"tool_use","id":"c","name":"f","input":{"cache_control":{"type":"x"}}}]}' +
@@ -158,7 +158,7 @@ describe("cache marks of a session whose newest messages are marked", () => {
     expect(textsOf(parseJson(body) as JsonObject)).toEqual(["f1", "f2", "f3", "now"]);
   });
 
-  it("of the call itself stay, in all places", () => {
+  it("cache marks of the call itself stay, in all places", () => {
     const turns = numbers(5).map((n) => turn("anthropic", { text: `t${n}`, cache: "5m" }));
     const more = {
       tools: [{ name: "f", input_schema: {}, cache_control: control("5m") }],
@@ -173,7 +173,7 @@ describe("cache marks of a session whose newest messages are marked", () => {
     expect(textsOf(over)).toEqual(many.map(({ name }) => name));
   });
 
-  it("of the call itself are counted wherever a Chat host accepts them", () => {
+  it("cache marks of the call itself are counted in all places that a Chat host accepts", () => {
     const turns = numbers(5).map((n) => turn("openai-chat", { text: `t${n}`, cache: "5m" }));
     const tool = { name: "f", parameters: {}, cache_control: control("5m") };
     const marked = { role: "user", content: "whole", cache_control: control("5m") };
@@ -182,7 +182,7 @@ describe("cache marks of a session whose newest messages are marked", () => {
     expect(textsOf(body)).toEqual(["f", "t4", "t5", "result"]);
   });
 
-  it("inside of tool results are limited as well", () => {
+  it("cache marks inside of tool results are limited as well", () => {
     const loop = (n: number): WireItems[] => {
       const result = { type: "text", text: `r${n}`, cache_control: control("5m") };
       const call = { role: "assistant", content: [{ type: "tool_use", id: `c${n}`, name: "f", input: {} }] };
@@ -199,7 +199,7 @@ describe("cache marks of a session whose newest messages are marked", () => {
     }
   });
 
-  it("of restored instructions are the oldest", () => {
+  it("cache marks of restored instructions are the oldest", () => {
     const member = { key: "system", json: JSON.stringify([{ type: "text", text: "s", cache_control: control("5m") }]) };
     const instructions = { dialect: "anthropic", member } as const;
     const turns = (count: number): WireItems[] =>
@@ -221,7 +221,7 @@ describe("cache marks of a session whose newest messages are marked", () => {
     expect([textsOf(chat), chat.system]).toEqual([["t1", "t2", "t3", "now"], "s"]);
   });
 
-  it("of one hour never stand behind those of five minutes", () => {
+  it("cache marks of one hour are never behind those of five minutes", () => {
     const turns = (["1h", "5m", "1h", "5m"] as const).flatMap((cache, i) =>
       turn("anthropic", { text: `t${i + 1}`, cache }),
     );
@@ -233,7 +233,7 @@ describe("cache marks of a session whose newest messages are marked", () => {
     expect(sent("5m", { system })).toEqual(["s", "t2", "t4", "now"]);
   });
 
-  it("are the newest four also in one call of another wire", () => {
+  it("only the newest four cache marks are sent also in one call of another wire", () => {
     for (const dialect of ["openai-chat", "openai-responses", "native"] as const) {
       const { layout } = DIALECTS[dialect];
       const items = numbers(7).map((n) => USER[dialect]!({ text: `t${n}`, cache: "5m" }));
@@ -248,7 +248,7 @@ describe("selectMarks", () => {
   const isOrdered = (marks: readonly Lifetime[]): boolean =>
     !marks.includes("5m") || marks.lastIndexOf("1h") < marks.indexOf("5m");
 
-  it("accepts at most four marks in an order that the API accepts, and the newest if it can", () => {
+  it("selectMarks accepts at most four marks in an order that the API accepts, and the newest if it can", () => {
     fc.assert(
       fc.property(lifetimes, lifetimes, lifetimes, (marks, before, after) => {
         const selected = selectMarks(marks, before, after);

@@ -13,38 +13,41 @@ const FORMS = [
 ] as const;
 
 describe("a call of Gemini without an id", () => {
-  it.each(FORMS)("has one id for ever: %s, streamed %s, %s", async (surface, stream, mode) => {
-    const { ask, ids, send, textOf } = LOOPS[surface]!;
-    for (const first of Object.keys(READERS)) {
-      const asked = await ask("fakegem/tools", stream, { context_mode: mode });
-      const session = { session_id: asked.headers.get("x-rhone-session-id")! };
-      const [paris, rome] = [...new Set(Array.from((await asked.text()).matchAll(ids), ([, id]) => id!))];
-      expect([typeof paris, typeof rome]).toEqual(["string", "string"]);
-      const others = Object.keys(READERS).filter((provider) => provider !== first);
-      for (const provider of [first, ...others]) {
-        const isFirst = provider === first;
-        // Turns that are read from storage have the ids as well.
-        if (!isFirst) await evictAllDurableObjects();
-        const response = await send(
-          `${provider}/mirror`,
-          isFirst
-            ? [
-                [rome!, "rain"],
-                [paris!, "sun"],
-              ]
-            : "and?",
-          session,
-        );
-        const body: never = await response.json();
-        expect(response.status, JSON.stringify(body)).toBe(200);
-        const shown = JSON.parse(textOf(body)) as Body;
-        expect([provider, pairsIn(provider, shown)]).toEqual([provider, { Paris: "sun", Rome: "rain" }]);
+  it.each(FORMS)(
+    "a call of Gemini without an id has one id in all turns: %s, streamed %s, %s",
+    async (surface, stream, mode) => {
+      const { ask, ids, send, textOf } = LOOPS[surface]!;
+      for (const first of Object.keys(READERS)) {
+        const asked = await ask("fakegem/tools", stream, { context_mode: mode });
+        const session = { session_id: asked.headers.get("x-rhone-session-id")! };
+        const [paris, rome] = [...new Set(Array.from((await asked.text()).matchAll(ids), ([, id]) => id!))];
+        expect([typeof paris, typeof rome]).toEqual(["string", "string"]);
+        const others = Object.keys(READERS).filter((provider) => provider !== first);
+        for (const provider of [first, ...others]) {
+          const isFirst = provider === first;
+          // Turns that are read from storage have the ids as well.
+          if (!isFirst) await evictAllDurableObjects();
+          const response = await send(
+            `${provider}/mirror`,
+            isFirst
+              ? [
+                  [rome!, "rain"],
+                  [paris!, "sun"],
+                ]
+              : "and?",
+            session,
+          );
+          const body: never = await response.json();
+          expect(response.status, JSON.stringify(body)).toBe(200);
+          const shown = JSON.parse(textOf(body)) as Body;
+          expect([provider, pairsIn(provider, shown)]).toEqual([provider, { Paris: "sun", Rome: "rain" }]);
+        }
       }
-    }
-  });
+    },
+  );
 
   it.each(FORMS)(
-    "has an id of its own also in answers without one: %s, streamed %s, %s",
+    "a call of Gemini has an id of its own also in answers without one: %s, streamed %s, %s",
     async (surface, stream, mode) => {
       const { ask, ids, send, textOf } = LOOPS[surface]!;
       const model = "fakegem/tools-anonymous";
@@ -80,7 +83,7 @@ describe("a call of Gemini without an id", () => {
     },
   );
 
-  it("has the same id where the session is listed", async () => {
+  it("a call of Gemini without an id has the same id where the session is listed", async () => {
     const asked = await chat({ model: "fakegem/tools", messages: [user("weather?")], tools: CHAT_TOOLS });
     const ids = asked.choices[0]!.message.tool_calls!.map(({ id }) => id);
     const id = asked.rhone.session_id;
@@ -90,7 +93,7 @@ describe("a call of Gemini without an id", () => {
       for (const one of ids) expect(await listed(format)).toContain(one);
   });
 
-  it("is answered by name and order on Gemini's own surface, also for another provider", async () => {
+  it("a call of Gemini without an id is answered by name and order on Gemini's surface, also for another provider", async () => {
     const path = (model: string, method = "generateContent"): string => `/v1beta/models/${model}:${method}`;
     const question = { role: "user", parts: [{ text: "weather?" }] };
     const asked = await call(path("fakegem/tools"), { contents: [question], rhone: { context_mode: "stateful" } });
@@ -135,7 +138,7 @@ describe("a result on Gemini's surface", () => {
     ["fake", "with the ids of the client, in any order", true],
     ["fake", "without ids", false],
     ["fakeanth", "without ids", false],
-  ])("has what its call has: calls of %s, results %s", async (caller, _, hasIds) => {
+  ])("a result on Gemini's surface has the id of its call: calls of %s, results %s", async (caller, _, hasIds) => {
     for (const provider of Object.keys(READERS)) {
       const { session, ids } = await askOn(`${caller}/tools`);
       const results = hasIds ? [part("rain", ids[1]), part("sun", ids[0])] : [part("sun"), part("rain")];
@@ -149,13 +152,16 @@ describe("a result on Gemini's surface", () => {
     }
   });
 
-  it.each(["fakegem", "fake"])("is added for a call of %s that has none, in the same way", async (caller) => {
-    for (const provider of Object.keys(READERS)) {
-      const { session } = await askOn(`${caller}/tools`);
-      const { calls, results } = READERS[provider]!(await shownBy(provider, [{ text: "never mind" }], session));
-      expect([provider, results.map(([id]) => id)]).toEqual([provider, calls.map(([id]) => id)]);
-    }
-  });
+  it.each(["fakegem", "fake"])(
+    "a result that is added for a call of %s without one has the id of its call",
+    async (caller) => {
+      for (const provider of Object.keys(READERS)) {
+        const { session } = await askOn(`${caller}/tools`);
+        const { calls, results } = READERS[provider]!(await shownBy(provider, [{ text: "never mind" }], session));
+        expect([provider, results.map(([id]) => id)]).toEqual([provider, calls.map(([id]) => id)]);
+      }
+    },
+  );
 });
 
 /** A question asked twice in one session; each time the model called the same tool with the same arguments. */
@@ -178,8 +184,8 @@ async function askTwice(): Promise<{
 const idOf = ({ tool_calls }: Body): string => (tool_calls as { id: string }[])[0]!.id;
 const resultFor = (reply: Body): Body => ({ role: "tool", tool_call_id: idOf(reply), content: "Sunny" });
 
-describe("a result, where a question was asked twice,", () => {
-  it("belongs to the call of its id: alone, with its call, and with the whole transcript", async () => {
+describe("a result of a question that was sent twice", () => {
+  it("a result belongs to the call of its id: alone, with its call, and with the whole transcript", async () => {
     const { session, asked, replies, turns } = await askTwice();
     expect(idOf(replies[0]!)).not.toBe(idOf(replies[1]!));
     for (const [i, reply] of replies.entries()) {
@@ -196,7 +202,7 @@ describe("a result, where a question was asked twice,", () => {
     }
   });
 
-  it("continues its own branch also when the answers to both results are equal", async () => {
+  it("a result continues its own branch also if the answers to both results are equal", async () => {
     const { session, asked, replies } = await askTwice();
     const ends: Body[][] = [];
     for (const reply of replies) {
@@ -211,7 +217,7 @@ describe("a result, where a question was asked twice,", () => {
     }
   });
 
-  it("of an id that no turn knows stays with the call that the client sends with it", async () => {
+  it("a result of an id that no turn has stays with the call that the client sends with it", async () => {
     const { session, asked, replies } = await askTwice();
     const [called] = replies[0]!.tool_calls as Body[];
     const own = { ...replies[0]!, tool_calls: [{ ...called, id: "call_of_the_client" }] };
@@ -220,7 +226,7 @@ describe("a result, where a question was asked twice,", () => {
     expect(pairsIn("fake", body)).toEqual({ Paris: "Sunny" });
   });
 
-  it("belongs to the parent that is named", async () => {
+  it("a result belongs to the parent that is named", async () => {
     const { session, replies, turns } = await askTwice();
     const rhone = { ...session, parent: turns[0]! };
     const response = await post({ model: "fake/mirror", messages: [resultFor(replies[0]!)], tools: CHAT_TOOLS, rhone });

@@ -41,7 +41,7 @@ it.each(
     [false, true].flatMap((stream) => [false, true].map((inSession) => [provider, stream, inSession] as const)),
   ),
 )(
-  "%s gets what stood between calls and results behind them (stream: %s, session: %s)",
+  "%s gets the items between calls and results behind them (stream: %s, session: %s)",
   async (provider, stream, inSession) => {
     const model = `${provider}/tools`;
     const first = JSON.parse((await ask("/v1/responses", { model, input: [question], tools })).text);
@@ -86,19 +86,22 @@ const markedTexts = ({ messages }: Json): string[] =>
     .map(({ text }: Json) => text);
 
 describe.each(surfaces)("a session over %s, each turn marked", (path) => {
-  it.each([false, true])("goes on at Anthropic for twelve turns (stream: %s)", async (stream) => {
-    let rhone: object | undefined;
-    for (let turn = 1; turn <= 12; turn++) {
-      const body = { model: "fakeanth/say", ...MARKED[path]!(`turn ${turn}`), ...(rhone && { rhone }) };
-      const { response } = await ask(path, { ...body, stream });
-      rhone ??= { session_id: response.headers.get("x-rhone-session-id") };
-      expect(markedTexts(bodies.at(-1))).toEqual(
-        [4, 3, 2, 1].filter((n) => n <= turn).map((n) => `turn ${turn - n + 1}`),
-      );
-    }
-  });
+  it.each([false, true])(
+    "a session with marked turns goes on at Anthropic for twelve turns (stream: %s)",
+    async (stream) => {
+      let rhone: object | undefined;
+      for (let turn = 1; turn <= 12; turn++) {
+        const body = { model: "fakeanth/say", ...MARKED[path]!(`turn ${turn}`), ...(rhone && { rhone }) };
+        const { response } = await ask(path, { ...body, stream });
+        rhone ??= { session_id: response.headers.get("x-rhone-session-id") };
+        expect(markedTexts(bodies.at(-1))).toEqual(
+          [4, 3, 2, 1].filter((n) => n <= turn).map((n) => `turn ${turn - n + 1}`),
+        );
+      }
+    },
+  );
 
-  it("goes on at Anthropic after seven turns of another provider, and from a turn in the middle", async () => {
+  it("a session with marked turns goes on at Anthropic after seven turns of another provider, also from the middle", async () => {
     let sessionId: string | null = null;
     const turns: unknown[] = [];
     for (let turn = 1; turn <= 7; turn++) {

@@ -20,7 +20,7 @@ function startTwo(): { log: CallLog; clock: { at: number }; first: Target; secon
   return { log, clock, first, second };
 }
 
-it("counts the losses and the first byte of the attempt whose answer the call has, however many ran beside it", async () => {
+it("the log of a call has the losses and the first byte of the attempt whose answer the call has", async () => {
   const { log, clock, first, second } = startTwo();
   clock.at = 120;
   log.markFirstByte(first);
@@ -40,7 +40,7 @@ it("counts the losses and the first byte of the attempt whose answer the call ha
   }
 });
 
-it("adds the losses of an answer to those of its own attempt, once each", () => {
+it("the log of a call adds the losses of an answer to those of its own attempt, once each", () => {
   const { log, first, second } = startTwo();
   const late = lossAt("of the answer");
   log.addLosses([late]);
@@ -52,7 +52,7 @@ it("adds the losses of an answer to those of its own attempt, once each", () => 
   expect(log.losses).toHaveLength(2);
 });
 
-it("names a target to which nothing was sent, without losses or a first byte", async () => {
+it("the log of a call may name a target to which nothing was sent, without losses or a first byte", async () => {
   const { log } = startTwo();
   log.nameTarget(targetOf("third"));
   const record = await log.toRecord("failed", {});
@@ -60,7 +60,7 @@ it("names a target to which nothing was sent, without losses or a first byte", a
   expect(record.latency).not.toHaveProperty("firstByte");
 });
 
-it("leaves the list of losses that an attempt was started with as it was", () => {
+it("the log of a call does not change the list of losses that an attempt was started with", () => {
   const log = new CallLog(call, request, () => 0);
   const losses = [lossAt("x")];
   log.startAttempt(targetOf("first"), losses);

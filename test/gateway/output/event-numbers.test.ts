@@ -10,13 +10,13 @@ const numbered = (text: string): { told: string; ids: (string | undefined)[]; da
   return { told, ids: events.map(({ id }) => id), data: events.map(({ data }) => data) };
 };
 
-it("numbers the events of a provider, and neither its comments nor what only shows that it lives", () => {
+it("the event numberer numbers the events of a provider, and no comments and keep-alives", () => {
   const { ids, data } = numbered(': hello\n\ndata: {"a":1}\n\nevent: ping\ndata: {}\n\ndata: {"b":2}\r\n\r\n');
   expect(ids).toEqual([undefined, "1", undefined, "2"]);
   expect(data).toEqual([undefined, '{"a":1}', "{}", '{"b":2}']);
 });
 
-it("has the last word on an event's id, and keeps a byte order mark where it was", () => {
+it("the event numberer replaces an event's own id, and leaves a byte order mark where it was", () => {
   expect(numbered('id: theirs\ndata: {"a":1}\n\nid\nevent: x\ndata: 2\n\n')).toMatchObject({
     ids: ["1", "2"],
     data: ['{"a":1}', "2"],
@@ -25,7 +25,7 @@ it("has the last word on an event's id, and keeps a byte order mark where it was
   expect([told, data]).toEqual(["\uFEFFid: 1\ndata: 1\n\nid: 2\ndata: 2\n\n", ["1", "2"]]);
 });
 
-it("numbers what our own encoders say alike, and counts what it does not number", () => {
+it("the event numberer numbers the gateway's own events alike, and counts what it does not number", () => {
   const said = 'event: a\ndata: {"n":1}\n\ndata: [DONE]\n\n';
   const told = new EventNumberer(true, 4);
   expect(decodeUtf8(told.numberEncoded(said))).toBe('id: 5\nevent: a\ndata: {"n":1}\n\nid: 6\ndata: [DONE]\n\n');

@@ -35,7 +35,7 @@ const steps = fc.array(
   { maxLength: 14 },
 );
 
-it("a recording is read whole by whoever reads it, whenever and however slowly", async () => {
+it("a recording is read whole by every reader, at any time and speed", async () => {
   await fc.assert(
     fc.asyncProperty(steps, async (told) => {
       const sql = database();
@@ -66,7 +66,7 @@ it("a recording is read whole by whoever reads it, whenever and however slowly",
   );
 });
 
-it("one that was broken off breaks its readers off, and one that is gone does", async () => {
+it("a reader fails if the recording was broken off, or is no longer stored", async () => {
   const recording = new ByteLog(database(), 7);
   recording.append(new Uint8Array(3));
   recording.fail(new Error("it broke"));

@@ -2,7 +2,7 @@ import { expect, it, vi } from "vitest";
 import { ClientStream } from "../../../src/gateway/output/client-stream.ts";
 import { ResponsesSocket } from "../../../src/gateway/responses/websocket.ts";
 
-it("lets a client go that has stalled, and everyone who waits for it", async () => {
+it("a client that has stalled is given up, and everything that waits for it continues", async () => {
   vi.useFakeTimers();
   try {
     const onGone = vi.fn<() => void>();
@@ -17,7 +17,7 @@ it("lets a client go that has stalled, and everyone who waits for it", async () 
   }
 });
 
-it("lets a client of OpenAI's WebSocket mode go that may have read nothing of 64 MiB", async () => {
+it("a client of OpenAI's WebSocket mode is closed when it may have read nothing of 64 MiB", async () => {
   const event = `data: {"type":"response.output_text.delta","delta":"${"x".repeat(1024 * 1024)}"}\n\n`;
   const answer = async (): Promise<Response> =>
     new Response(event.repeat(70), { headers: { "content-type": "text/event-stream" } });

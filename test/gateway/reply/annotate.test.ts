@@ -26,7 +26,7 @@ const withoutMember = (text: string): string => text.replace(`,${MEMBER}`, "").r
 const eventOf = (text: string): SseEvent => decodeSse(encodeUtf8(text))[0]!;
 
 describe("annotateBody", () => {
-  it("adds one member to any object and changes no other byte", () => {
+  it("annotateBody adds one member to any object and changes no other byte", () => {
     fc.assert(
       fc.property(objectTexts, (text) => {
         const annotated = annotateBody(text, RHONE);
@@ -36,12 +36,12 @@ describe("annotateBody", () => {
     );
   });
 
-  it("keeps what a parser would change: long numbers, duplicates, escapes, white space", () => {
+  it("annotateBody leaves what a parser would change: long numbers, duplicates, escapes, white space", () => {
     const text = String.raw`{"n":12345678901234567890,"a":1.0,"a":"\u00e9" }`;
     expect(annotateBody(text, RHONE)).toBe(text.replace(" }", `,${MEMBER} }`));
   });
 
-  it("adds the member to the first and the last chunk of a list, and to the only one once", () => {
+  it("annotateBody adds the member to the first and the last chunk of a list, and to the only one once", () => {
     fc.assert(
       fc.property(fc.array(objectTexts, { minLength: 1, maxLength: 5 }), (chunks) => {
         const annotated = JSON.parse(annotateBody(`[${chunks.join("\n,")}]`, RHONE)) as object[];
@@ -54,7 +54,7 @@ describe("annotateBody", () => {
     );
   });
 
-  it("leaves a list without chunks as it is", () => {
+  it("annotateBody leaves a list without chunks as it is", () => {
     expect(annotateBody(" []", RHONE)).toBe(" []");
     expect(annotateBody("[1, null]", RHONE)).toBe("[1, null]");
   });
@@ -69,25 +69,28 @@ describe("annotateEvent", () => {
     native: undefined,
   };
 
-  it.each(dialects)("%s: adds the member to the object that clients read, and changes no other byte", (dialect) => {
-    fc.assert(
-      fc.property(objectTexts, fc.boolean(), (inner, isWrapped) => {
-        const container = containers[dialect];
-        // One line, as the data of an event.
-        const compact = JSON.stringify(JSON.parse(inner));
-        const data = isWrapped ? `{"type":"x","${container ?? "choice"}":${compact},"n":1}` : `{"n":1}`;
-        const event = eventOf(`event: x\ndata: ${data}\n\n`);
-        const text = decodeUtf8(annotateEvent(dialect, event, RHONE));
-        expect(withoutMember(text)).toBe(decodeUtf8(event.raw));
-        const annotated = JSON.parse(eventOf(text).data!) as Record<string, { rhone?: object }>;
-        const owner = isWrapped && container !== undefined ? annotated[container]! : annotated;
-        expect(owner.rhone).toEqual(RHONE);
-      }),
-    );
-  });
+  it.each(dialects)(
+    "annotateEvent for %s adds the member to the object that clients read, and changes no other byte",
+    (dialect) => {
+      fc.assert(
+        fc.property(objectTexts, fc.boolean(), (inner, isWrapped) => {
+          const container = containers[dialect];
+          // One line, as the data of an event.
+          const compact = JSON.stringify(JSON.parse(inner));
+          const data = isWrapped ? `{"type":"x","${container ?? "choice"}":${compact},"n":1}` : `{"n":1}`;
+          const event = eventOf(`event: x\ndata: ${data}\n\n`);
+          const text = decodeUtf8(annotateEvent(dialect, event, RHONE));
+          expect(withoutMember(text)).toBe(decodeUtf8(event.raw));
+          const annotated = JSON.parse(eventOf(text).data!) as Record<string, { rhone?: object }>;
+          const owner = isWrapped && container !== undefined ? annotated[container]! : annotated;
+          expect(owner.rhone).toEqual(RHONE);
+        }),
+      );
+    },
+  );
 
   it.each([": a comment\n\n", "data: [DONE]\n\n", "data: text\n\n", "event: ping\n\n"])(
-    "leaves %j as it is",
+    "annotateEvent leaves %j as it is",
     (text) => {
       for (const dialect of dialects) {
         const event = eventOf(text);
@@ -102,7 +105,7 @@ describe("isAnnotatedEnd", () => {
   const ends = (dialect: Dialect, name: string): boolean =>
     isAnnotatedEnd(dialect, eventOf(`event: ${name}\ndata: {"a":1}\n\n`));
 
-  it("is the event of Anthropic that has the reason of the end", () => {
+  it("Anthropic's annotated end is the event that has the reason of the end", () => {
     expect(["message_start", "message_delta", "message_stop"].map((name) => ends("anthropic", name))).toEqual([
       false,
       true,
@@ -110,7 +113,7 @@ describe("isAnnotatedEnd", () => {
     ]);
   });
 
-  it("is the final event of Responses, whichever it is", () => {
+  it("the annotated end of Responses is its final event, of any kind", () => {
     const names = ["completed", "incomplete", "failed", "created", "output_text.done", "completed.x"];
     expect(names.map((name) => ends("openai-responses", `response.${name}`))).toEqual([
       true,
@@ -122,7 +125,7 @@ describe("isAnnotatedEnd", () => {
     ]);
   });
 
-  it("is any object where the stream ends with its last chunk", () => {
+  it("the annotated end is any object where the stream ends with its last chunk", () => {
     expect((["openai-chat", "gemini", "native"] as const).map((dialect) => ends(dialect, "x"))).toEqual([
       true,
       true,
@@ -141,12 +144,12 @@ describe("addRequiredMembers", () => {
     `data: "response"\n\n`,
     `data: {"broken","response"\n\n`,
     `: "response"\n\n`,
-  ])("returns the event itself if it has no response: %j", (text) => {
+  ])("addRequiredMembers returns the event itself if it has no response: %j", (text) => {
     const event = eventOf(text);
     expect(addRequiredMembers(responses, event, reply)).toBe(event);
   });
 
-  it("completes the response and keeps what surrounds it; data and bytes agree", () => {
+  it("addRequiredMembers completes the response and leaves what surrounds it; data and bytes agree", () => {
     const data = `{"type":"response.created","response":{"id":"r","object":"response","output":[]},"big":12345678901234567890}`;
     const event = addRequiredMembers(responses, eventOf(`event: response.created\ndata: ${data}\n\n`), reply);
     const completed = responses.complete!(`{"id":"r","object":"response","output":[]}`, reply);
@@ -155,7 +158,7 @@ describe("addRequiredMembers", () => {
     expect(JSON.parse(completed)).toMatchObject({ id: "r", output: [], created_at: 1 });
   });
 
-  it("returns the event itself on a surface whose answers lack nothing", () => {
+  it("addRequiredMembers returns the event itself on a surface whose answers lack nothing", () => {
     const event = eventOf(`data: {"response":{}}\n\n`);
     for (const id of dialects.filter((id) => id !== "openai-responses"))
       expect(addRequiredMembers(DIALECTS[id], event, reply)).toBe(event);

@@ -64,7 +64,7 @@ describe("a Chat answer with [DONE] and no finish reason", () => {
       [mode, "responses", "/v1/responses", { input: "x" }, /"type":"response.completed"/],
     ]),
   ])(
-    "is a whole answer to a %s call of the surface %s, with a loss on record",
+    "a Chat answer without a finish reason is whole for a %s call of the surface %s, and its loss is recorded",
     async (context_mode, _, path, body, end) => {
       script([chunk(call(0, { name: "look", arguments: "{}" }, "functions.look:0")), USAGE, "[DONE]"]);
       const { text, events, callId } = await send(path, {
@@ -85,7 +85,7 @@ describe("a Chat answer with [DONE] and no finish reason", () => {
 });
 
 describe("a Chat call without a name", () => {
-  it("does not enter the session", async () => {
+  it("a Chat call without a name does not enter the session", async () => {
     const calls = [call(0, { arguments: '{"lost":1}' }, "n"), call(1, { name: "look", arguments: "{}" }, "a")];
     script([...calls.map((one) => chunk(one)), chunk({}, "tool_calls"), "[DONE]"]);
     const first = await send("/v1/chat/completions", { model: "fake/kimi", messages: [user("x")], stream: true });
@@ -104,7 +104,7 @@ describe("a Chat call without a name", () => {
 });
 
 describe.each(MODES)("a Responses answer without response.created, %s", (context_mode) => {
-  it("has one id and the model in every chunk of Chat", async () => {
+  it("a Responses answer without response.created has one id and the model in every chunk of Chat", async () => {
     const item = { type: "message", id: "msg_1", role: "assistant", content: [] };
     script([
       { type: "response.output_item.added", output_index: 0, item },
@@ -119,7 +119,7 @@ describe.each(MODES)("a Responses answer without response.created, %s", (context
 });
 
 describe.each(MODES)("citations that arrive when their text has ended, %s", (context_mode) => {
-  it("are a loss of a stream of Anthropic, and of no other", async () => {
+  it("citations that arrive when their text has ended are a loss of a stream of Anthropic, and of no other", async () => {
     const annotations = [
       { type: "url_citation", url_citation: { url: "https://a.test", title: "a", start_index: 0, end_index: 2 } },
     ];
@@ -157,7 +157,7 @@ describe.each(MODES)("citations that a surface cannot represent, %s", (context_m
       (stream) => `/v1beta/models/fakeresp/gpt-x:${stream ? "streamGenerateContent?alt=sse" : "generateContent"}`,
       { contents },
     ],
-  ])("are a loss of %s, streamed and whole", async (_, pathOf, body) => {
+  ])("citations that a surface cannot represent are a loss of %s, streamed and whole", async (_, pathOf, body) => {
     for (const stream of [true, false]) {
       script([
         { type: "response.created", response: { ...answer, status: "in_progress", output: [] } },
@@ -179,28 +179,33 @@ describe.each(MODES)("a stream that another provider goes on with, %s", (context
     ["chat", "/v1/chat/completions", { messages: [user("x")] }],
     ["responses", "/v1/responses", { input: "x" }],
     ["messages", "/v1/messages", { messages: [user("x")], max_tokens: 9 }],
-  ])("has the citations of the answer that went on at %s", async (surface, path, body) => {
-    const url_citation = { url: "https://a.test", title: "a", start_index: 5, end_index: 9 };
-    const second = [
-      chunk({ content: "so, Rome." }),
-      chunk({ annotations: [{ type: "url_citation", url_citation }] }),
-      chunk({}, "stop"),
-      "[DONE]",
-    ];
-    const streams = [[chunk({ content: "s" })], second];
-    vi.spyOn(globalThis, "fetch").mockImplementation(async () => {
-      const sse = streams.shift()!.map((data) => `data: ${typeof data === "string" ? data : JSON.stringify(data)}\n\n`);
-      return new Response(sse.join(""), { headers: { "content-type": "text/event-stream" } });
-    });
-    const name = `kimi.cited-${surface}-${context_mode}`;
-    const routing = { fallbacks: [`fake/${name}-2`], midstream: "continue" };
-    const model = `fake/${name}`;
-    const { text, callId } = await send(path, { ...body, model, stream: true, rhone: { context_mode, routing } });
-    expect(text).toContain("https://a.test");
-    await expect.poll(async () => (await get(`/v1/calls/${callId}`)).status).toBe("completed");
-    const losses = JSON.stringify((await get(`/v1/calls/${callId}`)).losses ?? []);
-    expect(losses.includes("approximated")).toBe(surface === "messages");
-  });
+  ])(
+    "a stream that another provider goes on with has the citations of the second answer at %s",
+    async (surface, path, body) => {
+      const url_citation = { url: "https://a.test", title: "a", start_index: 5, end_index: 9 };
+      const second = [
+        chunk({ content: "so, Rome." }),
+        chunk({ annotations: [{ type: "url_citation", url_citation }] }),
+        chunk({}, "stop"),
+        "[DONE]",
+      ];
+      const streams = [[chunk({ content: "s" })], second];
+      vi.spyOn(globalThis, "fetch").mockImplementation(async () => {
+        const sse = streams
+          .shift()!
+          .map((data) => `data: ${typeof data === "string" ? data : JSON.stringify(data)}\n\n`);
+        return new Response(sse.join(""), { headers: { "content-type": "text/event-stream" } });
+      });
+      const name = `kimi.cited-${surface}-${context_mode}`;
+      const routing = { fallbacks: [`fake/${name}-2`], midstream: "continue" };
+      const model = `fake/${name}`;
+      const { text, callId } = await send(path, { ...body, model, stream: true, rhone: { context_mode, routing } });
+      expect(text).toContain("https://a.test");
+      await expect.poll(async () => (await get(`/v1/calls/${callId}`)).status).toBe("completed");
+      const losses = JSON.stringify((await get(`/v1/calls/${callId}`)).losses ?? []);
+      expect(losses.includes("approximated")).toBe(surface === "messages");
+    },
+  );
 });
 
 describe.each(MODES)("an answer whose provider left out its start, %s", (context_mode) => {
@@ -225,7 +230,7 @@ describe.each(MODES)("an answer whose provider left out its start, %s", (context
   ];
   type Shown = { message?: Event; response?: Event & { id: string }; responseId?: string; modelVersion?: string };
 
-  it.each(WIRES)("has one id and the model on every surface: %s", async (model, events) => {
+  it.each(WIRES)("an answer without its start has one id and the model on every surface: %s", async (model, events) => {
     const rhone = { context_mode };
     const ask = async (path: string, body: object): Promise<{ events: (Event & Shown)[]; callId: string }> => {
       script(events);

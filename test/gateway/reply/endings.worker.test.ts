@@ -51,7 +51,7 @@ describe.each(CASES)("$reason of $provider on $surface, $mode", ({ provider, own
     `${provider}/ending-${reason}.${content}.${name}-${surface}-${mode}`;
   const send = SURFACES[surface];
 
-  it.each(["empty", "text"])("is an error of a whole answer: %s", async (content) => {
+  it.each(["empty", "text"])("a finish reason of failure is an error of a whole answer: %s", async (content) => {
     const response = await send(model(content, "whole"), false, rhone);
     const text = await response.text();
     expect(response.status, text).toBe(502);
@@ -59,12 +59,12 @@ describe.each(CASES)("$reason of $provider on $surface, $mode", ({ provider, own
     expect(await statusOf(response)).toBe("failed");
   });
 
-  it("is one error event of a stream without content", async () => {
+  it("a finish reason of failure is one error event of a stream without content", async () => {
     const text = await (await send(model("empty", "stream"), true, rhone)).text();
     expect([text.match(ERROR)?.length, text.includes(reason), SUCCESS.test(text)], text).toEqual([1, true, false]);
   });
 
-  it.each(["text", "joined"])("ends a stream after its content: %s", async (content) => {
+  it.each(["text", "joined"])("a finish reason of failure ends a stream after its content: %s", async (content) => {
     // The first chunk of `joined` is the last one of Gemini's: nothing has been sent, so no content is.
     const response = await send(model(content, "stream"), true, rhone);
     const text = await response.text();
@@ -77,7 +77,7 @@ describe.each(CASES)("$reason of $provider on $surface, $mode", ({ provider, own
     else expect([text.match(ERROR)?.length, isRelayed || !SUCCESS.test(text)], text).toEqual([1, true]);
   });
 
-  it("is no success where the terminal event is missing", async () => {
+  it("a finish reason of failure is no success if the terminal event is missing", async () => {
     const text = await (await send(model("undone", "stream"), true, rhone)).text();
     expect([text.match(ERROR)?.length, SUCCESS.test(text)], text).toEqual([1, false]);
   });
@@ -87,20 +87,25 @@ describe.each(CASES)("$reason of $provider on $surface, $mode", ({ provider, own
     ["text", false],
     ["empty", true],
     ["joined", true],
-  ])("gives way to another target before the first content: %s, streamed %s", async (content, stream) => {
-    const other = `${provider}/fault-none.ending`;
-    const routing = { retries: { max: 0 }, fallbacks: [other] };
-    const response = await send(model(content, "failover"), stream, { context_mode: mode, routing });
-    const text = await response.text();
-    expect([response.status, text.includes("Half a"), text.includes(reason), SUCCESS.test(text)], text).toEqual([
-      200,
-      false,
-      false,
-      true,
-    ]);
-    const { attempts } = (await get(`/v1/calls/${response.headers.get("x-rhone-call-id")!}`)) as { attempts: object[] };
-    expect(attempts[0]).toMatchObject({ error: "provider.execution_failed" });
-  });
+  ])(
+    "a finish reason of failure before the first content leads to another target: %s, streamed %s",
+    async (content, stream) => {
+      const other = `${provider}/fault-none.ending`;
+      const routing = { retries: { max: 0 }, fallbacks: [other] };
+      const response = await send(model(content, "failover"), stream, { context_mode: mode, routing });
+      const text = await response.text();
+      expect([response.status, text.includes("Half a"), text.includes(reason), SUCCESS.test(text)], text).toEqual([
+        200,
+        false,
+        false,
+        true,
+      ]);
+      const { attempts } = (await get(`/v1/calls/${response.headers.get("x-rhone-call-id")!}`)) as {
+        attempts: object[];
+      };
+      expect(attempts[0]).toMatchObject({ error: "provider.execution_failed" });
+    },
+  );
 });
 
 it("a failed answer is charged by the usage that it reports, and never becomes a turn", async () => {
@@ -114,7 +119,7 @@ it("a failed answer is charged by the usage that it reports, and never becomes a
 
 describe("an unknown reason", () => {
   it.each(surfaces.flatMap((surface) => [false, true].map((stream) => ({ surface, stream }))))(
-    "is an end, and a loss where the surface has no such reason: $surface, streamed $stream",
+    "an unknown finish reason is an end, and a loss if the surface has none for it: $surface, streamed $stream",
     async ({ surface, stream }) => {
       const response = await SURFACES[surface]("fakegem/ending-A_NEW_REASON.text", stream, ONCE);
       const text = await response.text();
@@ -144,29 +149,32 @@ describe("the error event of a Responses stream", () => {
     ),
   );
 
-  it.each(cases)("continues the numbers, and is the only end: $provider, $fault, $mode", async (row) => {
-    const { fault, mode, provider } = row;
-    const response = await SURFACES.responses(`${provider}/fault-${fault}.${mode}-numbers`, true, {
-      context_mode: mode,
-    });
-    const events = decodeSse(new Uint8Array(await response.arrayBuffer())).flatMap(({ data }) => {
-      try {
-        return [JSON.parse(data!) as { type: string; sequence_number?: number; response?: { id: string } }];
-      } catch {
-        // A native relay passes on what it cannot read.
-        return [];
-      }
-    });
-    const terminal = events.filter(({ type }) => /^(error|response\.(completed|failed|incomplete))$/.test(type));
-    expect(terminal.map(({ type }) => type)).toEqual(["response.failed"]);
-    expect(events.at(-1)).toBe(terminal[0]);
-    // The scripted provider's own event of failure has no number.
-    const numbers = events.flatMap(({ sequence_number }) => sequence_number ?? []);
-    expect(numbers).toEqual(numbers.map((_, i) => i));
-    expect(new Set(events.flatMap((event) => event.response?.id ?? [])).size).toBe(
-      provider === "fakeresp" && fault === "error" ? 2 : 1,
-    );
-  });
+  it.each(cases)(
+    "the error event of a Responses stream continues the numbers, and is the only end: $provider, $fault, $mode",
+    async (row) => {
+      const { fault, mode, provider } = row;
+      const response = await SURFACES.responses(`${provider}/fault-${fault}.${mode}-numbers`, true, {
+        context_mode: mode,
+      });
+      const events = decodeSse(new Uint8Array(await response.arrayBuffer())).flatMap(({ data }) => {
+        try {
+          return [JSON.parse(data!) as { type: string; sequence_number?: number; response?: { id: string } }];
+        } catch {
+          // A native relay passes on what it cannot read.
+          return [];
+        }
+      });
+      const terminal = events.filter(({ type }) => /^(error|response\.(completed|failed|incomplete))$/.test(type));
+      expect(terminal.map(({ type }) => type)).toEqual(["response.failed"]);
+      expect(events.at(-1)).toBe(terminal[0]);
+      // The scripted provider's own event of failure has no number.
+      const numbers = events.flatMap(({ sequence_number }) => sequence_number ?? []);
+      expect(numbers).toEqual(numbers.map((_, i) => i));
+      expect(new Set(events.flatMap((event) => event.response?.id ?? [])).size).toBe(
+        provider === "fakeresp" && fault === "error" ? 2 : 1,
+      );
+    },
+  );
 });
 
 describe("the content type", () => {
@@ -175,25 +183,31 @@ describe("the content type", () => {
     ["stateful", "stateless"].flatMap((mode) => surfaces.map((called) => ({ provider: OWN[surface], called, mode }))),
   );
 
-  it.each(cases)("of a whole answer is that of JSON: $provider, $called, $mode", async ({ provider, called, mode }) => {
-    for (const [fault, status] of [
-      ["mislabelled", 200],
-      ["mislabelled-stream", 200],
-      ["mislabelled-400", 400],
-    ]) {
-      const response = await SURFACES[called](`${provider}/fault-${fault}`, false, { context_mode: mode });
-      expect([fault, response.status, response.headers.get("content-type")]).toEqual([
-        fault,
-        status,
-        "application/json",
-      ]);
-      expect(await response.json()).toBeTypeOf("object");
-    }
-  });
+  it.each(cases)(
+    "the content type of a whole answer is that of JSON: $provider, $called, $mode",
+    async ({ provider, called, mode }) => {
+      for (const [fault, status] of [
+        ["mislabelled", 200],
+        ["mislabelled-stream", 200],
+        ["mislabelled-400", 400],
+      ]) {
+        const response = await SURFACES[called](`${provider}/fault-${fault}`, false, { context_mode: mode });
+        expect([fault, response.status, response.headers.get("content-type")]).toEqual([
+          fault,
+          status,
+          "application/json",
+        ]);
+        expect(await response.json()).toBeTypeOf("object");
+      }
+    },
+  );
 
-  it.each(cases)("of a stream is that of events: $provider, $called, $mode", async ({ provider, called, mode }) => {
-    const response = await SURFACES[called](`${provider}/fault-mislabelled`, true, { context_mode: mode });
-    expect(response.headers.get("content-type")).toContain("text/event-stream");
-    expect(SUCCESS.test(await response.text())).toBe(true);
-  });
+  it.each(cases)(
+    "the content type of a stream is that of events: $provider, $called, $mode",
+    async ({ provider, called, mode }) => {
+      const response = await SURFACES[called](`${provider}/fault-mislabelled`, true, { context_mode: mode });
+      expect(response.headers.get("content-type")).toContain("text/event-stream");
+      expect(SUCCESS.test(await response.text())).toBe(true);
+    },
+  );
 });

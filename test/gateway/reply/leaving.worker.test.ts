@@ -38,12 +38,12 @@ describe.each([
   ["stateless", true],
   ["stateless", false],
 ])("a client that leaves before its %s call is answered (streamed: %s)", (context_mode, stream) => {
-  it("has it cancelled where it asked for that", async () => {
+  it("a call whose client leaves before the answer is cancelled if `on_disconnect` is cancel", async () => {
     const status = await leave("blackhole", { context_mode, stream, on_disconnect: "cancel" });
     await vi.waitFor(async () => expect(await status()).toBe("interrupted"), 4_000);
   });
 
-  it("finds it complete otherwise", async () => {
+  it("a call whose client leaves before the answer is completed by default", async () => {
     const status = await leave("slow-first", { context_mode, stream });
     await vi.waitFor(async () => expect(await status()).toBe("completed"), 4_000);
   });
@@ -53,7 +53,7 @@ describe.each(["stateful", "stateless"])("a client that leaves in the middle of 
   it.each([
     ["cancel", "interrupted"],
     ["complete", "completed"],
-  ])("has it end as it asked: %s", async (on_disconnect, status) => {
+  ])("a stream whose client leaves in its middle ends as `on_disconnect` says: %s", async (on_disconnect, status) => {
     const rhone = { context_mode, on_disconnect };
     const response = await post({ model: "fake/slow", stream: true, messages: [user("x")], rhone });
     const reader = response.body!.getReader();
@@ -63,7 +63,7 @@ describe.each(["stateful", "stateless"])("a client that leaves in the middle of 
     await vi.waitFor(async () => expect((await get(`/v1/calls/${id}`)).status).toBe(status), 4_000);
   });
 
-  it("is told apart from a provider that broke off", async () => {
+  it("a client that leaves is distinguished from a provider that breaks off", async () => {
     const rhone = { context_mode, on_disconnect: "cancel" };
     const response = await post({ model: "fake/reset", stream: true, messages: [user("x")], rhone });
     expect(await response.text()).not.toContain("left");

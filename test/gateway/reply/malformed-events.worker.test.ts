@@ -76,7 +76,7 @@ describe.each(every)("malformed events on %s of %s, %s", (surface, provider, mod
   const { own, send, end } = SURFACES[surface]!;
   const isNativeRelay = mode === "stateless" && own === provider;
 
-  it("are left out, and the stream goes on to its end", async () => {
+  it("malformed events are left out, and the stream goes on to its end", async () => {
     const response = await send(`${provider}/fault-malformed-between.paid`, { context_mode: mode });
     const body = await response.text();
     expect(response.status, body).toBe(200);
@@ -99,7 +99,7 @@ describe.each(every)("malformed events on %s of %s, %s", (surface, provider, mod
     expect(record.attempts).toHaveLength(1);
   });
 
-  it("change nothing behind the end", async () => {
+  it("malformed events behind the end of a stream change nothing", async () => {
     const response = await send(`${provider}/fault-malformed-behind.paid`, { context_mode: mode });
     const body = await response.text();
     const data = dataIn(body);
@@ -127,7 +127,7 @@ it.each(["stateful", "stateless"])(
 describe.each(["chat", "responses", "messages", "gemini", "native"])("a native relay of %s", (surface) => {
   const { own, send } = SURFACES[surface]!;
 
-  it("passes the provider's bytes but for malformed events before the first content", async () => {
+  it("a native relay passes the provider's bytes except for malformed events before the first content", async () => {
     const wanted = await (await send(`${own}/fault-none.x`, { context_mode: "stateless" })).text();
     const relayed = await (await send(`${own}/fault-malformed-between.x`, { context_mode: "stateless" })).text();
     const withoutIds = (body: string): string =>
@@ -139,7 +139,7 @@ describe.each(["chat", "responses", "messages", "gemini", "native"])("a native r
     expect(withoutIds(relayed)).toBe(withoutIds(wanted));
   });
 
-  it("charges the answer to the key's budget", async () => {
+  it("the answer of a native relay is charged to the key's budget", async () => {
     const policy = { name: "test", ttl_s: 600, budgets: [{ period: "daily", limit_micros_usd: 1_000_000 }] };
     const created = await post("/v1/keys", policy);
     expect(created.status).toBe(201);

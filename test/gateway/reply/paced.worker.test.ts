@@ -21,7 +21,7 @@ const asked = (model: string): Promise<Response> =>
     body: JSON.stringify({ model, stream: true, messages: [{ role: "user", content: "x" }] }),
   });
 
-it("gives what comes in quick succession together, and all of it", async () => {
+it("a paced reader joins chunks that arrive in quick succession, and returns all of them", async () => {
   const whole = await (await asked("long-3000")).text();
   const chunks = await chunksOf((await asked("long-3000")).body!);
   const told = chunks.pop();
@@ -31,7 +31,7 @@ it("gives what comes in quick succession together, and all of it", async () => {
 
 const words = (count: number): string[] => Array.from({ length: count }, (_, i) => `word ${i} `);
 
-it("gives a few that come together one by one: an answer begins and ends with such", async () => {
+it("a paced reader returns a few chunks that arrive together one by one, as at an answer's start and end", async () => {
   const few = toByteStream(
     (async function* () {
       yield* words(8);
@@ -40,7 +40,7 @@ it("gives a few that come together one by one: an answer begins and ends with su
   expect(await chunksOf(few)).toEqual([...words(8), words(8).join("")]);
 });
 
-it.each([3, 30])("breaks off where its body does, behind %i chunks", async (count) => {
+it.each([3, 30])("a paced reader fails where its body does, behind %i chunks", async (count) => {
   const broken = toByteStream(
     (async function* () {
       yield* words(count);
@@ -50,7 +50,7 @@ it.each([3, 30])("breaks off where its body does, behind %i chunks", async (coun
   await expect(chunksOf(broken)).rejects.toThrow("connection reset");
 });
 
-it("reads no further ahead of who is slower than 256 KiB and a little", async () => {
+it("a paced reader reads at most 256 KiB and a little ahead of a slow client", async () => {
   const KIB = 1024;
   let pulled = 0;
   let read = 0;

@@ -17,7 +17,7 @@ const later = (answer: Outcome): Promise<Outcome> =>
     setTimeout(() => resolve(answer), 100);
   });
 
-it("an answer that comes soon is the response, whatever it is", async () => {
+it("an answer that comes soon is the response, also if it is an error", async () => {
   const response = new Response("no", { status: 502 });
   expect(await respondWithin(Promise.resolve({ response }), options)).toBe(response);
 });

@@ -126,7 +126,7 @@ const textOf = (response: ModelResponse): string =>
 describe.each(Object.entries(SECOND))("a stream that goes on with %s", (_, [second, marks]) => {
   const all = sorted([["u:1", "Rome is old. "], ["u:2", WHOLE.slice("Rome is old. ".length)], ...marks]);
 
-  it.each([chat, responses, gemini, native])("has the citations of both answers at $id", (surface) => {
+  it.each([chat, responses, gemini, native])("a joined stream has the citations of both answers at $id", (surface) => {
     const reader = readBroken();
     const joiner = new ContinuationJoiner(reader);
     const encoder = surface.encodeStream(reply);
@@ -139,7 +139,7 @@ describe.each(Object.entries(SECOND))("a stream that goes on with %s", (_, [seco
     expect(marksOf(stored)).toEqual(all);
   });
 
-  it("has those of its last text at anthropic, and tells the others", () => {
+  it("a joined stream at Anthropic has the citations of its last text, and the others are a loss", () => {
     const reader = readBroken();
     const joiner = new ContinuationJoiner(reader);
     const encoder = anthropic.encodeStream(reply);
@@ -177,7 +177,7 @@ describe("citations that a surface cannot represent", () => {
   ];
   const dropped = { at: "output.citations", what: "dropped" };
 
-  it.each(files)("are told: %s", (_, answer) => {
+  it.each(files)("citations that a surface cannot represent are a loss: %s", (_, answer) => {
     for (const surface of [anthropic, chat, responses, gemini]) {
       const isOwn = blocksOf(answer)[0]!.native?.dialect === surface.id || answer.rest?.dialect === surface.id;
       if (!isOwn) expect(findCitationLosses(surface, [answer])).toEqual([expect.objectContaining(dropped)]);
@@ -186,7 +186,7 @@ describe("citations that a surface cannot represent", () => {
     expect(findCitationLosses(chat, [{ ...document, messages: [] }, other])).toHaveLength(1);
   });
 
-  it("are told if they cite words of a text at anthropic", () => {
+  it("citations of some words of a text are a loss at Anthropic", () => {
     const url = { type: "url_citation", url: "u:1", title: "1" };
     const approximated = { at: "output.citations", what: "approximated" };
     const part = cite({ ...url, start_index: 0, end_index: 2 });

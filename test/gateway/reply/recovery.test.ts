@@ -103,7 +103,7 @@ const continuations = texts.chain(({ received, rest }) =>
 );
 
 describe("recoverableText", () => {
-  it("is all text of an answer of texts and reasoning", () => {
+  it("recoverableText returns all text of an answer of texts and reasoning", () => {
     const blocks = fc.array(
       fc.oneof(
         fc.string({ minLength: 1 }).map((value) => text(value)),
@@ -122,7 +122,7 @@ describe("recoverableText", () => {
     );
   });
 
-  it("is undefined once a part of a call or of a block of one provider was received", () => {
+  it("recoverableText returns undefined once a part of a call or of a block of one provider was received", () => {
     const call: Block = { kind: "tool_call", id: "c", name: "f", arguments: "" };
     const opaque: Block = { kind: "opaque", label: "x", native: { dialect: "anthropic", item: {} } };
     for (const block of [call, opaque])
@@ -138,7 +138,7 @@ describe("recoverableText", () => {
 });
 
 describe("buildContinuationPrompt", () => {
-  it("has no messages if nothing was received, and otherwise the text and a user message behind it", () => {
+  it("a continuation prompt is empty if nothing was received, and otherwise has the text and a user message", () => {
     expect(buildContinuationPrompt("")).toEqual([]);
     const [answer, instruction, ...more] = buildContinuationPrompt("Rome is");
     expect(answer).toEqual({ role: "assistant", blocks: [text("Rome is")] });
@@ -147,7 +147,7 @@ describe("buildContinuationPrompt", () => {
 });
 
 describe("a second answer that starts over", () => {
-  it("adds the rest of its text, however it is cut into pieces", () => {
+  it("a second answer that starts over adds the rest of its text, in any pieces", () => {
     fc.assert(
       fc.property(restarts, ({ received, rest, pieces, isOpen }) => {
         const { joiner, sent } = join(readBroken([text(received)], isOpen), answerOf(pieces));
@@ -156,7 +156,7 @@ describe("a second answer that starts over", () => {
     );
   });
 
-  it("is refused if it differs after a start that is too long for a coincidence", () => {
+  it("a second answer is refused if it differs after a start that is too long for a coincidence", () => {
     fc.assert(
       fc.property(fc.integer({ min: 24, max: 80 }), cutAtAnyPlaces("and more of another kind"), (same, pieces) => {
         const start = "a".repeat(same);
@@ -169,7 +169,7 @@ describe("a second answer that starts over", () => {
 });
 
 describe("a second answer that continues", () => {
-  it("adds its text without the part that repeats the end of the first, however it is cut into pieces", () => {
+  it("a second answer that continues adds its text without what repeats the end of the first, in any pieces", () => {
     fc.assert(
       fc.property(continuations, ({ received, rest, pieces, isOpen }) => {
         const { joiner, sent } = join(readBroken([text(received)], isOpen), answerOf(pieces));
@@ -178,20 +178,20 @@ describe("a second answer that continues", () => {
     );
   });
 
-  it.each([4, 200])("may repeat %d characters", (repeated) => {
+  it.each([4, 200])("a second answer that continues may repeat %d characters", (repeated) => {
     const received = Array.from({ length: 100 }, (_, i) => `${i},`).join("");
     const { sent } = join(readBroken([text(received)], true), answerOf([received.slice(-repeated), "end"]));
     expect(deltasOf(sent)).toBe("end");
   });
 
-  it("may be shorter than what it would take to recognize a repetition", () => {
+  it("a second answer that continues may be too short to recognize a repetition", () => {
     const { joiner, sent } = join(readBroken([text("Rome is the capital of Italy and")], true), answerOf(["."]));
     expect([joiner.kind, deltasOf(sent)]).toEqual(["continuation", "."]);
   });
 });
 
 describe("a joined stream", () => {
-  it("has the text of the joined answer, one close for each text, and one end", () => {
+  it("a joined stream has the text of the joined answer, one close for each text, and one end", () => {
     fc.assert(
       fc.property(fc.oneof(restarts, continuations), fc.boolean(), ({ received, rest, pieces, isOpen }, thinks) => {
         const first = [...(thinks ? [thinking("Hm.")] : []), text(received)];
@@ -210,7 +210,7 @@ describe("a joined stream", () => {
     );
   });
 
-  it("has the id of the first answer, its reasoning, and what the second one says of its end", () => {
+  it("a joined answer has the id and the reasoning of the first one, and the end of the second one", () => {
     const { joiner, sent, received } = join(readBroken([thinking("Hm."), text("Rome")], true), answerOf([" is old."]));
     const whole = accumulate([...received, ...sent]);
     const answer = joiner.toResponse(whole, accumulate(answerOf([" is old."])).response!);
@@ -218,7 +218,7 @@ describe("a joined stream", () => {
     expect(answer.messages).toEqual([{ role: "assistant", blocks: [thinking("Hm."), text("Rome is old.")] }]);
   });
 
-  it("sends no reasoning of the second answer", () => {
+  it("a joined stream has no reasoning of the second answer", () => {
     const second: StreamEvent[] = [
       { type: "open", index: 0, block: thinking("") },
       { type: "delta", index: 0, text: "Let me see." },
@@ -229,7 +229,7 @@ describe("a joined stream", () => {
     expect(deltasOf(sent)).toBe(" is old.");
   });
 
-  it("opens a text of its own after texts that the client has whole", () => {
+  it("a joined stream opens a text of its own after texts that the client has whole", () => {
     const { sent } = join(readBroken([text("Rome. ")], false), answerOf(["Oslo."]));
     expect(sent.slice(0, 2)).toEqual([
       { type: "open", index: 1, block: text("") },
@@ -237,7 +237,7 @@ describe("a joined stream", () => {
     ]);
   });
 
-  it("is refused if the second answer is a call, or no stream", () => {
+  it("a second answer that is a call, or no stream, is refused", () => {
     const joiner = new ContinuationJoiner(readBroken([text("Rome")], true));
     const open: StreamEvent = {
       type: "open",

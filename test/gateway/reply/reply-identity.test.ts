@@ -37,16 +37,19 @@ const STREAMS: [name: string, events: StreamEvent[]][] = [
 ];
 
 describe.each(STREAMS)("an answer of %s", (_, events) => {
-  it.each(Object.values(DIALECTS))("has an id and a model in $id, streamed and whole", (surface) => {
-    const writer = new TranslationWriter({ surface, reply: REPLY });
-    const bytes = concatBytes([writer.push(NO_EVENT, events), writer.end({})]);
-    const decoder = surface.decodeStream();
-    const streamed = fold([...decodeSse(bytes).flatMap((event) => decoder.push(event)), ...decoder.end()]);
-    const whole = surface.decodeResponse(surface.encodeResponse(withIdentity(fold(events), REPLY), REPLY));
-    for (const { id, model } of [streamed, whole]) expect([id === "", model]).toEqual([false, "model-a"]);
-  });
+  it.each(Object.values(DIALECTS))(
+    "an answer without an id and a model gets both in $id, streamed and whole",
+    (surface) => {
+      const writer = new TranslationWriter({ surface, reply: REPLY });
+      const bytes = concatBytes([writer.push(NO_EVENT, events), writer.end({})]);
+      const decoder = surface.decodeStream();
+      const streamed = fold([...decodeSse(bytes).flatMap((event) => decoder.push(event)), ...decoder.end()]);
+      const whole = surface.decodeResponse(surface.encodeResponse(withIdentity(fold(events), REPLY), REPLY));
+      for (const { id, model } of [streamed, whole]) expect([id === "", model]).toEqual([false, "model-a"]);
+    },
+  );
 
-  it("has the same id and model in every chunk of Chat", () => {
+  it("an answer without an id and a model gets the same ones in every chunk of Chat", () => {
     const writer = new TranslationWriter({ surface: chat, reply: REPLY });
     const sent = decodeSse(concatBytes([writer.push(NO_EVENT, events), writer.end({})]));
     const chunks = sent.flatMap(({ data = "" }) => (data.startsWith("{") ? [JSON.parse(data) as JsonObject] : []));
@@ -56,13 +59,13 @@ describe.each(STREAMS)("an answer of %s", (_, events) => {
 });
 
 describe("an answer with an id and a model", () => {
-  it("keeps both", () => {
+  it("an answer with an id and a model keeps both", () => {
     const answer = { id: "chatcmpl-1", model: "model-b" };
     expect(withIdentity(answer, REPLY)).toBe(answer);
     expect(withIdentity({ id: "chatcmpl-1", model: "" }, REPLY)).toEqual({ id: "chatcmpl-1", model: "model-a" });
   });
 
-  it("has those of the first chunk with choices where the first chunk of all has none (Azure)", () => {
+  it("an answer has the id and model of the first chunk with choices if the first chunk of all has none (Azure)", () => {
     const filter = { id: "", model: "", object: "", choices: [], prompt_filter_results: [] };
     const chunk = {
       id: "chatcmpl-1",

@@ -30,13 +30,13 @@ function joinedWith(said: string, pieces: string[]): [text: string, how: string 
 
 const SAID = "The quick brown fox jumps over the lazy";
 
-it("a second answer that begins as the first did is taken up where that one broke off", () => {
+it("a second answer that starts as the first did is joined where the first one broke off", () => {
   const whole = `${SAID} dog.`;
   expect(joinedWith(SAID, whole.split(/(?=\w)/))).toEqual([whole, "restart"]);
   expect(joinedWith(SAID, [whole])).toEqual([whole, "restart"]);
 });
 
-it("one that goes on is appended, without what it repeats", () => {
+it("a second answer that goes on is appended, without what it repeats", () => {
   expect(joinedWith(SAID, [" dog", "."])).toEqual([`${SAID} dog.`, "continuation"]);
   expect(joinedWith(SAID, ["the la", "zy dog."])).toEqual([`${SAID} dog.`, "continuation"]);
   expect(joinedWith(SAID, ["The end."])).toEqual([`${SAID}The end.`, "continuation"]);
@@ -48,7 +48,7 @@ it("a text without a word is not sent, as some providers refuse it: the call is 
   expect(joinedWith("\n", ["Hello", "."])).toEqual(["\nHello.", "continuation"]);
 });
 
-it("one that begins anew in other words would be no whole", () => {
+it("a second answer that starts over in other words is refused", () => {
   expect(() => joinedWith(SAID, ["The quick brown fox jumps", " high."])).toThrow(GatewayError);
   const call: StreamEvent = { type: "open", index: 0, block: { kind: "tool_call", id: "c", name: "f", arguments: "" } };
   expect(() => new ContinuationJoiner(brokenAfter(SAID)).push(call)).toThrow(GatewayError);
@@ -71,7 +71,7 @@ const routingIn = (events: (string | undefined)[]): unknown =>
     .findLast((routing) => routing !== undefined);
 
 it.each(["stateful", "stateless"])(
-  "a %s stream that breaks is gone on with by the next target, and says so",
+  "a %s stream that breaks is continued by the next target, and its routing reports this",
   async (mode) => {
     for (const [fault, fallback] of [
       ["cut", "fake/fault-none"],
@@ -98,7 +98,7 @@ it.each(["stateful", "stateless"])(
   },
 );
 
-it("a stream that nobody goes on with ends with the first one's error", async () => {
+it("a stream that no target continues ends with the first one's error", async () => {
   const routing = { fallbacks: ["fake/fault-500-always.rescue"], midstream: "continue" };
   const response = await post({
     model: "fake/fault-cut.alone",
@@ -127,50 +127,50 @@ it.each([
   ["fakeresp/fault-cut", "fake/fault-none"],
   ["fake/fault-cut", "fakeresp/fault-none"],
   ["fakeanth/fault-error", "fakegem/fault-none"],
-])(
-  "a Responses stream of %s that %s goes on with is one response: its ids and its count go on, too",
-  async (from, to) => {
-    const name = `${from}.ids-${to.replaceAll(/\W/g, "-")}`;
-    const routing = { fallbacks: [`${to}.ids-${from.replaceAll(/\W/g, "-")}`], midstream: "continue" };
-    const body = { model: name, input: "x", stream: true, store: true, rhone: { routing } };
-    const response = await request("/v1/responses", { method: "POST", body: JSON.stringify(body) });
-    const events = (await eventsOf(response)).map((data) => JSON.parse(data!) as ResponsesEvent);
-    expect([events[0]!.type, events.at(-1)!.type]).toEqual(["response.created", "response.completed"]);
-    expect(new Set(events.flatMap((event) => event.response?.id ?? [])).size).toBe(1);
-    const ids = events.flatMap(({ item_id, item }) => item_id ?? item?.id ?? []);
-    const { output, id } = events.at(-1)!.response!;
-    expect([...new Set(ids)]).toEqual(output.map((item) => item.id));
-    expect(output[0]!.content[0]!.text).toBe("Said fault.");
-    const numbers = events.map(({ sequence_number }) => sequence_number);
-    expect(numbers).toEqual(numbers.toSorted((a, b) => a - b));
-    expect(new Set(numbers).size).toBe(numbers.length);
-    expect(await get(`/v1/responses/${id}`)).toMatchObject({ id, status: "completed" });
-  },
-);
+])("a Responses stream of %s that %s continues is one response with its ids and numbers", async (from, to) => {
+  const name = `${from}.ids-${to.replaceAll(/\W/g, "-")}`;
+  const routing = { fallbacks: [`${to}.ids-${from.replaceAll(/\W/g, "-")}`], midstream: "continue" };
+  const body = { model: name, input: "x", stream: true, store: true, rhone: { routing } };
+  const response = await request("/v1/responses", { method: "POST", body: JSON.stringify(body) });
+  const events = (await eventsOf(response)).map((data) => JSON.parse(data!) as ResponsesEvent);
+  expect([events[0]!.type, events.at(-1)!.type]).toEqual(["response.created", "response.completed"]);
+  expect(new Set(events.flatMap((event) => event.response?.id ?? [])).size).toBe(1);
+  const ids = events.flatMap(({ item_id, item }) => item_id ?? item?.id ?? []);
+  const { output, id } = events.at(-1)!.response!;
+  expect([...new Set(ids)]).toEqual(output.map((item) => item.id));
+  expect(output[0]!.content[0]!.text).toBe("Said fault.");
+  const numbers = events.map(({ sequence_number }) => sequence_number);
+  expect(numbers).toEqual(numbers.toSorted((a, b) => a - b));
+  expect(new Set(numbers).size).toBe(numbers.length);
+  expect(await get(`/v1/responses/${id}`)).toMatchObject({ id, status: "completed" });
+});
 
 it.each([
   ["/v1/chat/completions", "fake", { messages: [user("x")] }],
   ["/v1/responses", "fakeresp", { input: "x" }],
   ["/v1/messages", "fakeanth", { messages: [user("x")], max_tokens: 64 }],
-])("numbers the events of both answers to %s in one row, from which a client resumes", async (path, provider, body) => {
-  const routing = { fallbacks: [`${provider}/fault-none.numbers`], midstream: "continue" };
-  const model = `${provider}/fault-cut.numbers`;
-  const response = await request(path, {
-    method: "POST",
-    headers: { "anthropic-version": "2023-06-01" },
-    body: JSON.stringify({ ...body, model, stream: true, rhone: { context_mode: "stateful", routing } }),
-  });
-  const sent = await response.text();
-  expect(response.status, sent).toBe(200);
-  const ids = decodeSse(encodeUtf8(sent))
-    .filter(isCounted)
-    .map(({ id }) => id);
-  expect(ids).toEqual(ids.map((_, i) => String(i + 1)));
-  const callId = response.headers.get("x-rhone-call-id");
-  expect(await get(`/v1/calls/${callId}`)).toMatchObject({ attempts: [{ error: expect.any(String) }, {}] });
-  for (const id of ids) {
-    const rest = await request(`/v1/calls/${callId}:stream`, { headers: { "last-event-id": id! } });
-    const end = sent.indexOf("\n\n", sent.indexOf(`id: ${id}\n`)) + 2;
-    expect(await rest.text()).toBe(sent.slice(end));
-  }
-});
+])(
+  "the events of both answers to %s are numbered in one row, from which a client resumes",
+  async (path, provider, body) => {
+    const routing = { fallbacks: [`${provider}/fault-none.numbers`], midstream: "continue" };
+    const model = `${provider}/fault-cut.numbers`;
+    const response = await request(path, {
+      method: "POST",
+      headers: { "anthropic-version": "2023-06-01" },
+      body: JSON.stringify({ ...body, model, stream: true, rhone: { context_mode: "stateful", routing } }),
+    });
+    const sent = await response.text();
+    expect(response.status, sent).toBe(200);
+    const ids = decodeSse(encodeUtf8(sent))
+      .filter(isCounted)
+      .map(({ id }) => id);
+    expect(ids).toEqual(ids.map((_, i) => String(i + 1)));
+    const callId = response.headers.get("x-rhone-call-id");
+    expect(await get(`/v1/calls/${callId}`)).toMatchObject({ attempts: [{ error: expect.any(String) }, {}] });
+    for (const id of ids) {
+      const rest = await request(`/v1/calls/${callId}:stream`, { headers: { "last-event-id": id! } });
+      const end = sent.indexOf("\n\n", sent.indexOf(`id: ${id}\n`)) + 2;
+      expect(await rest.text()).toBe(sent.slice(end));
+    }
+  },
+);

@@ -18,8 +18,8 @@ async function callOf(response: Response): Promise<Called> {
   return (await get(`/v1/calls/${id}`)) as Called;
 }
 
-describe.each(["stateful", "stateless"])("what is counted and comes to nothing (%s)", (context_mode) => {
-  it("is noted of a whole answer that is none, and is no part of what the call cost", async () => {
+describe.each(["stateful", "stateless"])("the cost of attempts without a result (%s)", (context_mode) => {
+  it("the cost of a whole answer that is none is recorded as wasted, and is no part of the call's cost", async () => {
     const routing = { fallbacks: ["fake/paid"], retries };
     const response = await post({ ...body, model: "fake/fault-hollow.waste", rhone: { context_mode, routing } });
     expect(await response.clone().json()).toMatchObject({
@@ -35,7 +35,7 @@ describe.each(["stateful", "stateless"])("what is counted and comes to nothing (
     expect(call.attempts[1]).not.toHaveProperty("usage");
   });
 
-  it("is noted of a stream that stopped before its first word", async () => {
+  it("the cost of a stream that stopped before its first word is recorded as wasted", async () => {
     const routing = { fallbacks: ["fake/paid"], retries, deadlines_ms: { first_content: 200 } };
     const rhone = { context_mode, routing };
     const call = await callOf(await post({ ...body, stream: true, model: "fakeanth/fault-mute.waste", rhone }));
@@ -46,7 +46,7 @@ describe.each(["stateful", "stateless"])("what is counted and comes to nothing (
     });
   });
 
-  it("is noted of the one that lost a race", async () => {
+  it("the cost of the attempt that lost a race is recorded as wasted", async () => {
     const routing = { hedge: { after_ms: 100, model: "fake/slow" } };
     const rhone = { context_mode, routing };
     const call = await callOf(await post({ ...body, stream: true, model: "fakeanth/fault-mute.waste", rhone }));
@@ -57,7 +57,7 @@ describe.each(["stateful", "stateless"])("what is counted and comes to nothing (
     ]);
   });
 
-  it("is noted of the first part of a stream that another target went on with", async () => {
+  it("the cost of the first part of a stream that another target continued is recorded as wasted", async () => {
     const routing = { fallbacks: ["fakeresp/fault-none"], midstream: "continue", retries };
     const rhone = { context_mode, routing };
     const call = await callOf(await post({ ...body, stream: true, model: "fakegem/fault-cut.waste", rhone }));
@@ -65,7 +65,7 @@ describe.each(["stateful", "stateless"])("what is counted and comes to nothing (
     expect(call.attempts).toMatchObject([{ error: "stream.interrupted", usage: { output: 5 } }, { status: 200 }]);
   });
 
-  it("is not told where its price is not known, or its count", async () => {
+  it("no wasted cost is recorded if its price or its count is unknown", async () => {
     for (const model of ["fakeanth/fault-mute.unpriced", "fake/fault-silent.uncounted"]) {
       const routing = { fallbacks: ["fake/paid"], retries, deadlines_ms: { headers: 300, first_content: 300 } };
       const call = await callOf(await post({ ...body, stream: true, model, rhone: { context_mode, routing } }));
@@ -77,7 +77,7 @@ describe.each(["stateful", "stateless"])("what is counted and comes to nothing (
     }
   });
 
-  it("is the call's own where the caller got the words that there were", async () => {
+  it("the cost of a stream that broke off is the call's own if the caller got its text", async () => {
     const call = await callOf(
       await post({ ...body, stream: true, model: "fakegem/fault-cut.waste", rhone: { context_mode } }),
     );
@@ -85,7 +85,7 @@ describe.each(["stateful", "stateless"])("what is counted and comes to nothing (
     expect(call).not.toHaveProperty("wasted_cost_micros_usd");
   });
 
-  it("is paid for", async () => {
+  it("the wasted cost is charged to the key's budget", async () => {
     const send = (method: string, path: string, said?: unknown, key?: string): Promise<Response> =>
       request(path, {
         method,

@@ -44,8 +44,8 @@ async function call<T>(path: string, body: object): Promise<T> {
 
 type Native = { output: { type: string; text?: string }[]; rhone: { session_id: string; losses?: object[] } };
 
-describe("a gateway behind a gateway is a provider like any other", () => {
-  it("is asked in the gateway's own blocks, with the whole context and nothing that is not its own", async () => {
+describe("a gateway behind a gateway", () => {
+  it("a gateway behind a gateway gets the whole context in native blocks, and nothing else", async () => {
     const first = await call<Native>("/v1/calls", {
       model: "behind/demo",
       blocks: [{ type: "input", text: "My name is Alice." }],
@@ -63,7 +63,7 @@ describe("a gateway behind a gateway is a provider like any other", () => {
     ["/v1/responses", { input: "hello" }, "response.completed"],
     ["/v1/messages", { messages: [{ role: "user", content: "hello" }], max_tokens: 50 }, "message_stop"],
     ["/v1/calls", { input: "hello" }, "call.completed"],
-  ])("streams to %s", async (path, body, end) => {
+  ])("a gateway behind a gateway streams to %s", async (path, body, end) => {
     const text = await call<string>(path, { ...body, model: "behind/demo", stream: true });
     expect(text).toContain(end);
     // Word by word: the demo model says what it heard.

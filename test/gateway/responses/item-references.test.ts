@@ -17,23 +17,26 @@ describe.each([[{ type: "item_reference", id: "msg_1" }], [{ id: "msg_1" }], [{ 
   (reference) => {
     const messages = decodeMessages([question, reference, answer], "openai");
 
-    it("is never sent to the provider of its wire, and is a loss", () => {
+    it("an item reference is never sent to the provider of its wire, and is a loss", () => {
       const { value, losses } = encodeMessages(messages, target);
       expect(value).toEqual([question, answer]);
       expect(losses).toMatchObject([{ at: "item_reference", what: "dropped" }]);
     });
 
-    it("inside a message of another wire neither", () => {
+    it("an item reference inside a message of another wire is not sent either", () => {
       const blocks = messages.flatMap((message) => (message.role === "assistant" ? message.blocks : []));
       const foreign: Message = { role: "assistant", blocks };
       expect(JSON.stringify(encodeMessages([foreign], target).value)).not.toContain("item_reference");
     });
 
-    it.each(["anthropic", "gemini", "openai-chat", "openai-responses"] as const)("is no message of %s", (id) => {
-      const dialect = DIALECTS[id];
-      const { value } = dialect.encodeMessages(messages, { ...target, dialect: dialect.id });
-      expect(JSON.stringify(value)).not.toMatch(/item_reference|rs_1/);
-    });
+    it.each(["anthropic", "gemini", "openai-chat", "openai-responses"] as const)(
+      "an item reference is no message of %s",
+      (id) => {
+        const dialect = DIALECTS[id];
+        const { value } = dialect.encodeMessages(messages, { ...target, dialect: dialect.id });
+        expect(JSON.stringify(value)).not.toMatch(/item_reference|rs_1/);
+      },
+    );
   },
 );
 
@@ -62,18 +65,21 @@ describe.each([
   const parsed = parseRequest(readMembers(text, new Headers(), SURFACES.responses), SURFACES.responses);
   const context = { parent: undefined, history, known: 0 };
 
-  it("is left out as a loss for its own wire, and the other items stay", () => {
+  it("an item reference in a stored turn is left out as a loss for its own wire, and the other items stay", () => {
     const { body, losses } = spliceBody(parsed, context, target);
     const { input } = JSON.parse(body) as { input: Json[] };
     expect(input).toEqual([question, items[2], answer, { role: "user", content: "Next" }]);
     expect(losses).toMatchObject([{ at: "item_reference", what: "dropped" }]);
   });
 
-  it.each(["anthropic", "gemini", "openai-chat"] as const)("is left out for %s", (id) => {
-    const { body } = encodeBody(parsed, context, { ...target, dialect: id });
-    expect(body).not.toContain("msg_1");
-    expect(body).toContain("Hi.");
-  });
+  it.each(["anthropic", "gemini", "openai-chat"] as const)(
+    "an item reference in a stored turn is left out for %s",
+    (id) => {
+      const { body } = encodeBody(parsed, context, { ...target, dialect: id });
+      expect(body).not.toContain("msg_1");
+      expect(body).toContain("Hi.");
+    },
+  );
 });
 
 it("a stored turn without references keeps its bytes", () => {

@@ -48,7 +48,7 @@ const SAID = ["First question", "Said say.", "Second question"];
 
 describe.each(PROVIDERS)("a reference to an answer of %s", (from) => {
   it.each(PROVIDERS.flatMap((to) => [false, true].map((stream) => [to, stream] as const)))(
-    "is its item at %s, streamed: %s; with and without a session",
+    "a reference to an answer is its item at %s, streamed: %s; with and without a session",
     async (to, stream) => {
       const first = await answered({ model: `${from}/say`, input: "First question", stream });
       const input = [user("First question"), reference(messageOf(first).id), user("Second question")];
@@ -61,7 +61,7 @@ describe.each(PROVIDERS)("a reference to an answer of %s", (from) => {
     },
   );
 
-  it("is found after more turns, from a call that resends all of them", async () => {
+  it("a reference to an answer is found after more turns, from a call that resends all of them", async () => {
     const first = await answered({ model: `${from}/say`, input: "First question" });
     const said = [user("First question"), reference(messageOf(first).id), user("Second question")];
     const second = await answered({ model: `${from}/json`, input: said });
@@ -76,7 +76,7 @@ describe.each(PROVIDERS)("a reference to an answer of %s", (from) => {
     ]);
   });
 
-  it("of a stateless call is found as well, soon", async () => {
+  it("a reference to an answer of a stateless call is found as well, soon", async () => {
     const headers = { "x-rhone-context-mode": "stateless" };
     const first = await answered({ model: `${from}/say`, input: "First question" }, headers);
     const input = [user("First question"), reference(messageOf(first).id), user("Second question")];
@@ -85,7 +85,7 @@ describe.each(PROVIDERS)("a reference to an answer of %s", (from) => {
     await vi.waitFor(async () => expect((await get(`/v1/responses/${second.id}`)).status).toBe("completed"));
   });
 
-  it("to a tool call takes its result", async () => {
+  it("a reference to a tool call is paired with the call's result", async () => {
     const tools = [{ type: "function", name: "get_weather", parameters: { type: "object", properties: {} } }];
     const first = await answered({ model: `${from}/tools`, input: "First question", tools });
     const input = [
@@ -101,7 +101,7 @@ describe.each(PROVIDERS)("a reference to an answer of %s", (from) => {
     }
   });
 
-  it("to reasoning goes back to its provider with its seal, and to no other one", async () => {
+  it("a reference to reasoning is sent with its seal to its own provider, and to no other one", async () => {
     const first = await answered({ model: `${from}/think`, input: "First question" });
     const input = [user("First question"), ...first.output.map(({ id }) => reference(id)), user("Second question")];
     const back = await answered({ model: `${from}/think`, input });
@@ -122,7 +122,7 @@ describe.each(PROVIDERS)("a reference to an answer of %s", (from) => {
   });
 });
 
-describe("in a session", () => {
+describe("a reference in a session", () => {
   const twoTurns = async (model: string): Promise<[Answer, Answer]> => {
     const first = await answered({ model, input: "First question" });
     const second = await answered({ model, input: "Second question", ...inSession(first.rhone.session_id) });
@@ -153,7 +153,7 @@ describe("in a session", () => {
     expect(found(sentOf(forked), [...texts, "Branch", "Fork"])).toEqual([...texts.slice(0, 3), "Fork"]);
   });
 
-  it("a response that is not stored can be referenced, and elsewhere not", async () => {
+  it("an item of a response that is not stored can be referenced in its session only", async () => {
     const first = await answered({ model: "fake/say", input: "First question", store: false });
     const input = [user("First question"), reference(messageOf(first).id), user("Second question")];
     const inside = await answered({ model: "fake/mirror", input, ...inSession(first.rhone.session_id) });
@@ -171,38 +171,44 @@ describe("in a session", () => {
   });
 });
 
-describe("of two equal replies, the one with the id is meant", () => {
+describe("references to one of two equal replies", () => {
   const lineageOf = async (id: string): Promise<{ id: string; parent_id: string | null }[]> =>
     (await get(`/v1/sessions/${id}/lineage`)).turns as { id: string; parent_id: string | null }[];
 
-  it.each(PROVIDERS)("on another branch: %s", async (provider) => {
-    const first = await answered({ model: `${provider}/say`, input: "First question" });
-    const { session_id } = first.rhone;
-    const twin = await answered({
-      model: `${provider}/say`,
-      input: "First question",
-      rhone: { session_id, parent: session_id },
-    });
-    for (const one of [first, twin]) {
-      const input = [user("First question"), reference(messageOf(one).id), user("Second question")];
-      const answer = await answered({ model: "fake/mirror", input, ...inSession(session_id) });
-      expect(found(sentOf(answer), SAID)).toEqual(SAID);
-      const turns = await lineageOf(session_id);
-      expect(turns.find(({ id }) => id === answer.rhone.turn_id)!.parent_id).toBe(one.rhone.turn_id);
-    }
-  });
+  it.each(PROVIDERS)(
+    "a reference means the reply with its id, not an equal one on another branch: %s",
+    async (provider) => {
+      const first = await answered({ model: `${provider}/say`, input: "First question" });
+      const { session_id } = first.rhone;
+      const twin = await answered({
+        model: `${provider}/say`,
+        input: "First question",
+        rhone: { session_id, parent: session_id },
+      });
+      for (const one of [first, twin]) {
+        const input = [user("First question"), reference(messageOf(one).id), user("Second question")];
+        const answer = await answered({ model: "fake/mirror", input, ...inSession(session_id) });
+        expect(found(sentOf(answer), SAID)).toEqual(SAID);
+        const turns = await lineageOf(session_id);
+        expect(turns.find(({ id }) => id === answer.rhone.turn_id)!.parent_id).toBe(one.rhone.turn_id);
+      }
+    },
+  );
 
-  it.each(PROVIDERS)("in another session: %s", async (provider) => {
-    const other = await answered({ model: `${provider}/say`, input: "Elsewhere" });
-    const first = await answered({ model: `${provider}/say`, input: "First question" });
-    const input = [reference(messageOf(other).id), user("Second question")];
-    const answer = await answered({ model: "fake/mirror", input, ...inSession(first.rhone.session_id) });
-    expect(found(sentOf(answer), SAID)).toEqual(["First question", "Said say.", "Said say.", "Second question"]);
-  });
+  it.each(PROVIDERS)(
+    "a reference means the reply with its id, not an equal one in another session: %s",
+    async (provider) => {
+      const other = await answered({ model: `${provider}/say`, input: "Elsewhere" });
+      const first = await answered({ model: `${provider}/say`, input: "First question" });
+      const input = [reference(messageOf(other).id), user("Second question")];
+      const answer = await answered({ model: "fake/mirror", input, ...inSession(first.rhone.session_id) });
+      expect(found(sentOf(answer), SAID)).toEqual(["First question", "Said say.", "Said say.", "Second question"]);
+    },
+  );
 });
 
-describe("an item", () => {
-  it("that the input has as well, or references twice, is sent once", async () => {
+describe("a referenced item", () => {
+  it("an item that the input has as well, or references twice, is sent once", async () => {
     const first = await answered({ model: "fakeresp/say", input: "First question" });
     const item = messageOf(first);
     for (const items of [
@@ -215,7 +221,7 @@ describe("an item", () => {
     }
   });
 
-  it.each(["fake", "fakeresp"])("that is unknown is an error that names it: %s", async (provider) => {
+  it.each(["fake", "fakeresp"])("a reference to an unknown item is an error that names it: %s", async (provider) => {
     const { session_id } = (await answered({ model: `${provider}/say`, input: "Hello" })).rhone;
     for (const id of ["msg_unknown", "rs_0123456789", deriveItemId("msg", session_id.replace("sess_", STAMP), "0")])
       for (const stream of [false, true]) {
@@ -229,13 +235,13 @@ describe("an item", () => {
       }
   });
 
-  it("of a reference without an id is an error that names the field", async () => {
+  it("a reference without an id is an error that names the field", async () => {
     const response = await call({ model: "fake/mirror", input: [user("Hello"), { type: "item_reference" }] });
     expect(response.status).toBe(400);
     expect(await errorOf(response)).toMatchObject({ param: "input[1].id" });
   });
 
-  it("of a deleted response is not found, nor one of another organisation", async () => {
+  it("an item of a deleted response is not found, nor one of another organisation", async () => {
     const first = await answered({ model: "fakeresp/say", input: "First question" });
     const { id } = messageOf(first);
     const stub = objectOf(first.rhone.call_id);
@@ -244,7 +250,7 @@ describe("an item", () => {
     expect((await call({ model: "fake/mirror", input: [reference(id), user("Hello")] })).status).toBe(404);
   });
 
-  it("is found by a background call", async () => {
+  it("a referenced item is found by a background call", async () => {
     const first = await answered({ model: "fakeanth/say", input: "First question" });
     const input = [user("First question"), reference(messageOf(first).id), user("Second question")];
     const { id } = await answered({ model: "fake/mirror", input, background: true });
@@ -256,7 +262,7 @@ describe("an item", () => {
   });
 
   it.each(["fake", "fakeanth", "fakegem"].flatMap((from) => PROVIDERS.map((to) => [from, to] as const)))(
-    "of a stream that broke at %s and went on at %s is found",
+    "an item of a stream that broke at %s and went on at %s is found",
     async (from, to) => {
       const name = `item-${from}-${to}`;
       const routing = { fallbacks: [`${to}/fault-none.${name}`], midstream: "continue" };
@@ -273,7 +279,7 @@ describe("an item", () => {
     },
   );
 
-  it("has an id that OpenAI accepts, and only a provider's own is indexed", async () => {
+  it("an item has an id that OpenAI accepts, and only a provider's own id is indexed", async () => {
     for (const provider of PROVIDERS)
       for (const { id } of (await answered({ model: `${provider}/tools`, input: "Hello" })).output) {
         expect(id).toMatch(/^[a-zA-Z0-9_-]{1,64}$/);
@@ -281,7 +287,7 @@ describe("an item", () => {
       }
   });
 
-  it("whose id two providers' answers share leads to neither", async () => {
+  it("an id that the items of two providers' answers share leads to neither", async () => {
     const fixture = "fakeresp/fixture-parallel-calls-xai";
     const first = await answered({ model: fixture, input: "One" });
     await answered({ model: fixture, input: "Two" });
@@ -293,7 +299,7 @@ describe("an item", () => {
     expect(sentOf(inside)).toContain("Hello");
   });
 
-  it("is resolved for token counts, for compactions and in conversations", async () => {
+  it("a reference is resolved for token counts, for compactions and in conversations", async () => {
     const first = await answered({ model: "fakeresp/say", input: "First question" });
     const item = reference(messageOf(first).id);
     const input = [user("First question"), item, user("Second question")];

@@ -20,7 +20,7 @@ const objectOfResponse = (id: string): ReturnType<typeof objectOf> => objectOf(w
 const statusOf = async (id: string): Promise<string> => (await get(`/v1/responses/${id}`)).status as string;
 
 describe("a response", () => {
-  it("is there at 0 ms, time after time, and each says all that was said before", async () => {
+  it("a response can be read at once after its answer, and is continued with the whole history", async () => {
     let previous: string | undefined;
     for (let i = 0; i < 25; i++) {
       const from = previous === undefined ? {} : { previous_response_id: previous };
@@ -37,14 +37,14 @@ describe("a response", () => {
     for (let i = 0; i < 25; i++) expect(seen).toContain(`word ${i}.`);
   });
 
-  it("outlives its object", async () => {
+  it("a response can be read and continued after its object was evicted", async () => {
     const { id, output } = await created({ input: "Hello" });
     await evictDurableObject(objectOfResponse(id));
     expect(await get(`/v1/responses/${id}`)).toMatchObject({ id, output });
     expect(await created({ input: "And?", previous_response_id: id })).toMatchObject({ previous_response_id: id });
   });
 
-  it("is its organisation's own", async () => {
+  it("a response belongs to its organisation only", async () => {
     const { id } = await created({ input: "Hello" });
     const stub = objectOfResponse(id);
     const asked = { id: id, call: withPrefix(id, "call") };
@@ -54,7 +54,7 @@ describe("a response", () => {
     expect(await statusOf(id)).toBe("completed");
   });
 
-  it("leaves nothing where nobody ever was", async () => {
+  it("a response with an unknown id is neither read nor continued", async () => {
     const { id } = await created({ input: "Hello" });
     const nowhere = `${id.slice(0, 40)}${"7".repeat(id.length - 40)}`;
     expect((await request(`/v1/responses/${nowhere}`)).status).toBe(404);
@@ -62,18 +62,18 @@ describe("a response", () => {
     expect(await errorOf(answer)).toMatchObject({ code: "previous_response_not_found" });
   });
 
-  it("of a stateless call is kept as well, soon", async () => {
+  it("a response of a stateless call is stored as well, soon", async () => {
     const { id } = await created({ input: "Hello" }, { "x-rhone-context-mode": "stateless" });
     await vi.waitFor(async () => expect(await statusOf(id)).toBe("completed"));
   });
 
-  it("is not kept when its session is deleted", async () => {
+  it("a response is deleted with its session", async () => {
     const { id, rhone } = await created({ input: "Hello" });
     await request(`/v1/sessions/${rhone.session_id}`, { method: "DELETE" });
     expect((await request(`/v1/responses/${id}`)).status).toBe(404);
   });
 
-  it("of an answer longer than a row comes back whole", async () => {
+  it("a response that is longer than a row is returned whole", async () => {
     const input = "ab😀".repeat(200_000);
     const { id, output } = await created({ model: "fake/mirror", input });
     await evictDurableObject(objectOfResponse(id));
@@ -82,7 +82,7 @@ describe("a response", () => {
 });
 
 describe("a background response", () => {
-  it("that a crash cut off has failed, and says so", async () => {
+  it("a background response that a crash cut off has failed, and reports this", async () => {
     const { id } = await created({ input: "Hello", background: true });
     await vi.waitFor(async () => expect(await statusOf(id)).toBe("completed"));
     const stub = objectOfResponse(id);
@@ -97,7 +97,7 @@ describe("a background response", () => {
     });
   });
 
-  it("waits its turn behind the call that runs, and may be cancelled there", async () => {
+  it("a background response waits behind the call that runs, and may be cancelled there", async () => {
     const first = await created({ model: "fake/fault-stall", input: "One", background: true });
     const { session_id } = first.rhone;
     await vi.waitFor(async () => expect(await statusOf(first.id)).toBe("in_progress"));

@@ -3,7 +3,7 @@ import { api } from "../../support/worker/session-client.ts";
 
 const message = (content: string): object => ({ type: "message", role: "user", content });
 
-it("deletes the only item of a conversation: its head is the place before the first turn again", async () => {
+it("deleting the only item of a conversation moves its head to the place before the first turn", async () => {
   const { body: conversation } = await api("POST", "/v1/conversations", { items: [message("one")] });
   const at = `/v1/conversations/${conversation.id}`;
   const { body: items } = await api("GET", `${at}/items`);
@@ -14,7 +14,7 @@ it("deletes the only item of a conversation: its head is the place before the fi
   expect([session.head, session.turns]).toEqual([null, 0]);
 });
 
-it("deletes the newest item, alone in its turn: the head is the turn before", async () => {
+it("deleting the newest item, alone in its turn, moves the head to the turn before", async () => {
   const { body: conversation } = await api("POST", "/v1/conversations", { items: [message("one")] });
   const at = `/v1/conversations/${conversation.id}`;
   const { body: added } = await api("POST", `${at}/items`, { items: [message("two")] });

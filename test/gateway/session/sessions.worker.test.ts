@@ -4,8 +4,8 @@ import { describe, expect, it, vi } from "vitest";
 import { chat, get, objectOf, post, request, sent, user } from "../../support/worker/client.ts";
 import { api, type Json, seen, sessionOf, verb } from "../../support/worker/session-client.ts";
 
-describe("sessions are listed", () => {
-  it("at once when they were made, the newest first, page by page", async () => {
+describe("the list of sessions", () => {
+  it("sessions are listed at once after their creation, page by page", async () => {
     const ids: string[] = [];
     for (let i = 0; i < 5; i++) {
       const { body } = await api("POST", "/v1/sessions", { metadata: { list: "pages", n: String(i) } });
@@ -20,7 +20,7 @@ describe("sessions are listed", () => {
     expect(first.data[0]).toMatchObject({ object: "session", status: "active", turns: 0, metadata: { list: "pages" } });
   });
 
-  it("by metadata, status and time", async () => {
+  it("sessions are listed by metadata, status and time", async () => {
     const { body: red } = await api("POST", "/v1/sessions", { metadata: { "co.lor": 'r"ed', list: "filters" } });
     const { body: blue } = await api("POST", "/v1/sessions", { metadata: { "co.lor": "blue", list: "filters" } });
     await verb(blue.id as string, "pause");
@@ -34,7 +34,7 @@ describe("sessions are listed", () => {
     expect(await ids("metadata.nope=1")).toEqual([]);
   });
 
-  it("with their calls, soon", async () => {
+  it("sessions are listed with the number of their turns, soon", async () => {
     const { id } = await sessionOf("one", "two");
     await vi.waitFor(
       async () => {
@@ -52,14 +52,14 @@ describe("sessions are listed", () => {
     ["after=sess_x", "after"],
     ["created_after=yesterday", "created_after"],
     ["metdata.x=1", "metdata.x"],
-  ])("and a wrong filter is refused by name: %s", async (query, param) => {
+  ])("a wrong filter of the list is refused by name: %s", async (query, param) => {
     const { status, body } = await api("GET", `/v1/sessions?${query}`);
     expect([status, body.error]).toMatchObject([400, { code: "request.invalid", details: { param } }]);
   });
 });
 
 describe("a session's settings", () => {
-  it("are changed member by member", async () => {
+  it("a session's settings are changed member by member", async () => {
     const { body } = await api("POST", "/v1/sessions", {
       metadata: { a: "1", b: "2" },
       defaults: { model: "fake/mirror", temperature: 0.5 },
@@ -76,7 +76,7 @@ describe("a session's settings", () => {
     expect((await get(path)).defaults).toEqual({ model: "fake/mirror", seed: 7 });
   });
 
-  it("fill in what a call leaves out, in the words of its surface", async () => {
+  it("a session's settings fill in what a call leaves out, in the words of its surface", async () => {
     const tool = { type: "function", name: "look", parameters: { type: "object", properties: {} } };
     const { body } = await api("POST", "/v1/sessions", {
       defaults: { model: "fake/mirror", temperature: 0.5, max_output_tokens: 99, tools: [tool], on_busy: "reject" },
@@ -107,7 +107,7 @@ describe("a session's settings", () => {
     expect(third).toMatchObject({ temperature: 0.5, top_p: 0.1, max_completion_tokens: 99 });
   });
 
-  it("hold instructions until others are given, or none", async () => {
+  it("a session stores instructions until others are given, or none", async () => {
     const { id } = await sessionOf("one");
     expect((await verb(id, "set-instructions", { instructions: "Be brief." })).body.instructions).toBe("Be brief.");
     expect((await seen(id))[0]).toBe("Be brief.");
@@ -116,7 +116,7 @@ describe("a session's settings", () => {
     expect((await verb(id, "set-phase", { phase: "closing" })).body.phase).toBe("closing");
   });
 
-  it("hold instructions of any length", async () => {
+  it("a session stores instructions of any length", async () => {
     const long = "é".repeat(3_000_000);
     const { body } = await api("POST", "/v1/sessions", { instructions: long });
     await chat({ model: "fake/say", messages: [user("x")], rhone: { session_id: body.id } });
@@ -128,7 +128,7 @@ describe("a session's settings", () => {
     expect((await get(`/v1/sessions/${body.id}`)).instructions).toBe("short");
   });
 
-  it("refuse calls while it is paused", async () => {
+  it("a session refuses calls while it is paused", async () => {
     const { id } = await sessionOf("one");
     expect((await verb(id, "pause")).body.status).toBe("paused");
     const refused = await post({ model: "demo", messages: [user("x")], rhone: { session_id: id } });
@@ -152,13 +152,13 @@ describe("a session's settings", () => {
     ["POST", ":compact", { strategy: "window" }, "keep_last"],
     ["POST", ":snapshot", {}, "name"],
     ["POST", ":replay", { dry_run: "yes" }, "dry_run"],
-  ])("are refused by name: %s %s %j", async (method, suffix, body, param) => {
+  ])("a wrong setting is refused by name: %s %s %j", async (method, suffix, body, param) => {
     const { id } = await sessionOf("one");
     const refused = await api(method, `/v1/sessions/${id}${suffix}`, body);
     expect([refused.status, refused.body.error]).toMatchObject([400, { code: "request.invalid", details: { param } }]);
   });
 
-  it("are nobody else's, nor there when nobody made the session", async () => {
+  it("a session that was never made is not found by any route", async () => {
     for (const [method, path] of [
       ["GET", ""],
       ["PATCH", ""],
@@ -183,8 +183,8 @@ describe("a session's settings", () => {
   });
 });
 
-describe("what a session holds", () => {
-  it("is read in the words of each wire", async () => {
+describe("the content of a session", () => {
+  it("the content of a session is read in the format of each wire", async () => {
     const { id } = await sessionOf("one");
     await verb(id, "set-instructions", { instructions: "Be brief." });
     const head = async (format: string): Promise<Json> => get(`/v1/sessions/${id}/blocks?format=${format}`);
@@ -205,7 +205,7 @@ describe("what a session holds", () => {
     expect([wrong.status, wrong.body.error.details]).toEqual([400, { param: "format" }]);
   });
 
-  it("is paged: timeline, calls and runs", async () => {
+  it("the timeline, the calls and the runs of a session are paged", async () => {
     const { id, calls } = await sessionOf("one", "two", "three");
     const first = (await get(`/v1/sessions/${id}/timeline?limit=2`)) as Json;
     expect([first.data.map((entry: Json) => entry.id), first.has_more]).toEqual([calls.slice(0, 2), true]);
@@ -220,7 +220,7 @@ describe("what a session holds", () => {
 });
 
 describe("a deleted session", () => {
-  it("is gone from everywhere but the records of its calls, and its name is free", async () => {
+  it("a deleted session is gone except for the records of its calls, and its name is free", async () => {
     await api("POST", "/v1/sessions", { id: "sess_gone", metadata: { list: "gone" } });
     const rhone = { session_id: "sess_gone" };
     const { rhone: told } = await chat({ model: "fake/say", messages: [user("secret")], rhone });
@@ -239,7 +239,7 @@ describe("a deleted session", () => {
     expect(await seen("sess_gone")).toEqual([]);
   });
 
-  it("stops whatever was still calling it", async () => {
+  it("deleting a session stops the calls that still run", async () => {
     const { id } = await sessionOf("one");
     const slow = await post({ model: "fake/slow", stream: true, messages: [user("x")], rhone: { session_id: id } });
     await api("DELETE", `/v1/sessions/${id}`);
@@ -252,7 +252,7 @@ describe("a deleted session", () => {
   });
 });
 
-it("keeps large media out of the session, byte for byte", async () => {
+it("large media are stored outside of the session, byte for byte", async () => {
   const url = `data:image/png;base64,${"A".repeat(400_000)}`;
   const image = {
     role: "user",
@@ -280,7 +280,7 @@ it("keeps large media out of the session, byte for byte", async () => {
   expect([lost.status, await lost.json()]).toMatchObject([422, { error: { code: "request.unprocessable" } }]);
 });
 
-it("takes a body whose characters need more than the limit of what crosses to an object", async () => {
+it("a body whose characters need more than the limit of what crosses to an object is accepted", async () => {
   const long = `${"a".repeat(17_000_000)}☃`;
   const first = await chat({ model: "fake/say", messages: [user(long)] });
   const { data } = (await get(`/v1/sessions/${first.rhone.session_id}/blocks`)) as { data: Json[] };

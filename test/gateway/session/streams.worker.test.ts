@@ -49,21 +49,24 @@ const every = (Object.keys(SURFACES) as Surface[]).flatMap((surface) =>
 );
 
 describe("a stream that was lost", () => {
-  it.each(every)("is told again from every event on, byte for byte: %s of %s", async (surface, provider) => {
-    const response = await SURFACES[surface](`${provider}/think`);
-    const whole = await response.text();
-    expect(response.status, whole).toBe(200);
-    expect(counted(whole)).toBeGreaterThan(1);
-    for (let after = 0; after <= counted(whole); after++) {
-      const rest = await resume(callOf(response), after);
-      expect([rest.status, await rest.text()]).toEqual([200, restAfter(whole, after)]);
-    }
-    expect(await (await resume(callOf(response))).text()).toBe(whole);
-    await evictDurableObject(objectOf(callOf(response)));
-    expect(await (await resume(callOf(response), 1)).text()).toBe(restAfter(whole, 1));
-  });
+  it.each(every)(
+    "a lost stream is sent again from any event on, byte for byte: %s of %s",
+    async (surface, provider) => {
+      const response = await SURFACES[surface](`${provider}/think`);
+      const whole = await response.text();
+      expect(response.status, whole).toBe(200);
+      expect(counted(whole)).toBeGreaterThan(1);
+      for (let after = 0; after <= counted(whole); after++) {
+        const rest = await resume(callOf(response), after);
+        expect([rest.status, await rest.text()]).toEqual([200, restAfter(whole, after)]);
+      }
+      expect(await (await resume(callOf(response))).text()).toBe(whole);
+      await evictDurableObject(objectOf(callOf(response)));
+      expect(await (await resume(callOf(response), 1)).text()).toBe(restAfter(whole, 1));
+    },
+  );
 
-  it.each(["fake/slow", "demo"])("is followed while it runs: %s", async (model) => {
+  it.each(["fake/slow", "demo"])("a lost stream can be followed while it runs: %s", async (model) => {
     const response = await post({ model, stream: true, messages: [asked] });
     const reader = response.body!.getReader();
     const first = new TextDecoder().decode((await reader.read()).value);
@@ -75,7 +78,7 @@ describe("a stream that was lost", () => {
     expect(whole).toContain("[DONE]");
   });
 
-  it("tells its events' numbers where the client bears it, and touches no byte where it may not", async () => {
+  it("the events of a stream have numbers where the client accepts them, and no byte changes where none may", async () => {
     const numbered = blocksIn(await (await SURFACES.chat("fake/say")).text());
     expect(numbered.map(({ id }) => id)).toEqual(numbered.map((_, i) => String(i + 1)));
     const gemini = await (await SURFACES.gemini("fakegem/think")).text();
@@ -86,7 +89,7 @@ describe("a stream that was lost", () => {
     expect(await (await resume(callOf(asIs), 2)).text()).toBe(restAfter(told, 2));
   });
 
-  it("ends with the same error as it did", async () => {
+  it("a resumed stream ends with the same error as the first one", async () => {
     const cut = await post({ model: "fake/cut", stream: true, messages: [asked] });
     const told = await cut.text();
     expect(told).toContain("stream.interrupted");
@@ -94,7 +97,7 @@ describe("a stream that was lost", () => {
   });
 
   it.each(Object.keys(SURFACES) as Surface[])(
-    "says what was kept, and then that a crash took the rest: %s",
+    "a resumed stream has what was stored, and then reports that a crash took the rest: %s",
     async (surface) => {
       const response = await SURFACES[surface]("fake/say");
       const whole = await response.text();
@@ -128,7 +131,7 @@ describe("a stream that was lost", () => {
     },
   );
 
-  it("is kept for ten minutes after the reply", async () => {
+  it("a stream is stored for ten minutes after the reply", async () => {
     const response = await SURFACES.chat("fake/say");
     await response.text();
     const call = callOf(response);
@@ -154,8 +157,8 @@ describe("a stream that was lost", () => {
   });
 });
 
-describe("a resume that cannot be", () => {
-  it("names what is wrong", async () => {
+describe("a wrong resume", () => {
+  it("the refusal of a wrong resume names what is wrong", async () => {
     const response = await SURFACES.chat("fake/say");
     const events = counted(await response.text());
     const call = callOf(response);
@@ -183,7 +186,7 @@ describe("a resume that cannot be", () => {
 });
 
 describe("a call that is cancelled", () => {
-  it("stops, tells its client so, and stands outside of the head with what was said", async () => {
+  it("a cancelled call stops, reports this to its client, and is stored outside of the head", async () => {
     const response = await post({ model: "fake/slow", stream: true, messages: [asked] });
     const reader = response.body!.getReader();
     const decoder = new TextDecoder();
@@ -202,22 +205,30 @@ describe("a call that is cancelled", () => {
     expect((await request("/v1/calls/call_x:cancel", { method: "POST" })).status).toBe(404);
   });
 
-  it.each(["complete", "cancel"])("or whose client leaves, as it has asked: %s", async (on_disconnect) => {
-    const response = await post({ model: "fake/slow", stream: true, messages: [user("x")], rhone: { on_disconnect } });
-    const reader = response.body!.getReader();
-    await reader.read();
-    await reader.cancel();
-    const call = callOf(response);
-    await vi.waitFor(async () => expect((await get(`/v1/calls/${call}`)).status).not.toBe("running"), {
-      timeout: 5_000,
-    });
-    const status = on_disconnect === "complete" ? "completed" : "interrupted";
-    expect((await get(`/v1/calls/${call}`)).status).toBe(status);
-    const told = await (await resume(call)).text();
-    expect(told.includes("[DONE]")).toBe(on_disconnect === "complete");
-    const session = response.headers.get("x-rhone-session-id")!;
-    expect(await get(`/v1/sessions/${session}`)).toMatchObject({ turns: on_disconnect === "complete" ? 1 : 0 });
-  });
+  it.each(["complete", "cancel"])(
+    "a call whose client leaves ends as `on_disconnect` says: %s",
+    async (on_disconnect) => {
+      const response = await post({
+        model: "fake/slow",
+        stream: true,
+        messages: [user("x")],
+        rhone: { on_disconnect },
+      });
+      const reader = response.body!.getReader();
+      await reader.read();
+      await reader.cancel();
+      const call = callOf(response);
+      await vi.waitFor(async () => expect((await get(`/v1/calls/${call}`)).status).not.toBe("running"), {
+        timeout: 5_000,
+      });
+      const status = on_disconnect === "complete" ? "completed" : "interrupted";
+      expect((await get(`/v1/calls/${call}`)).status).toBe(status);
+      const told = await (await resume(call)).text();
+      expect(told.includes("[DONE]")).toBe(on_disconnect === "complete");
+      const session = response.headers.get("x-rhone-session-id")!;
+      expect(await get(`/v1/sessions/${session}`)).toMatchObject({ turns: on_disconnect === "complete" ? 1 : 0 });
+    },
+  );
 });
 
 describe("a stateless stream", () => {
@@ -225,7 +236,7 @@ describe("a stateless stream", () => {
     post({ model, stream: true, messages: [asked], rhone: { context_mode: "stateless" } });
 
   it.each(["fake/say", "fakeanth/think", "fake/cut", "fake/long-3000"])(
-    "can be resumed after the reply: %s",
+    "a stateless stream can be resumed after the reply: %s",
     async (model) => {
       const response = await stateless(model);
       const whole = await response.text();
@@ -235,9 +246,12 @@ describe("a stateless stream", () => {
     },
   );
 
-  it.each(["fake/slow", "fakeanth/slow"])("makes those wait who resume it while it runs: %s", async (model) => {
-    const response = await stateless(model);
-    const [told, again] = await Promise.all([response.text(), resume(callOf(response)).then((rest) => rest.text())]);
-    expect(again).toBe(told);
-  });
+  it.each(["fake/slow", "fakeanth/slow"])(
+    "the resume of a stateless stream that still runs waits for its end: %s",
+    async (model) => {
+      const response = await stateless(model);
+      const [told, again] = await Promise.all([response.text(), resume(callOf(response)).then((rest) => rest.text())]);
+      expect(again).toBe(told);
+    },
+  );
 });

@@ -81,7 +81,7 @@ const said = (frames: Frame[]): unknown[] =>
     );
 
 describe("connections of one session", () => {
-  it("all hear the same: what another connection does, and what comes over HTTP", async () => {
+  it("connections of one session get the same events, of another connection and of HTTP", async () => {
     const maker = await bound();
     const { session_id } = await maker.type("session.bound");
     const other = await bound(session_id as string);
@@ -113,7 +113,7 @@ describe("connections of one session", () => {
     expect((await get(`/v1/sessions/${session_id as string}`)).turns).toBe(3);
   });
 
-  it("outlive the object's memory, and a rebind hears what was missed", async () => {
+  it("connections outlive the object's memory, and a rebind sends what was missed", async () => {
     const client = await bound();
     const { session_id } = (await client.type("session.bound")) as unknown as { session_id: string };
     client.say(create("fake/say"));
@@ -134,7 +134,7 @@ describe("connections of one session", () => {
     expect(said(after.frames)).toEqual([]);
   });
 
-  it("are told when what they missed is no longer kept", async () => {
+  it("a rebind reports when what was missed is no longer stored", async () => {
     const client = await bound();
     const { session_id } = (await client.type("session.bound")) as unknown as { session_id: string };
     client.say(create("fake/say"));
@@ -152,7 +152,7 @@ describe("connections of one session", () => {
     expect((await bound(session_id, first)).frames[0]).toMatchObject({ replay: "partial" });
   });
 
-  it("can be bound to another session, where none was named at first", async () => {
+  it("a connection can be bound to another session, if none was named at first", async () => {
     const { rhone } = await chat({ messages: [user("My name is Alice.")] });
     const client = await connect();
     client.say({ type: "session.bind", id: "b1", session_id: rhone.session_id });
@@ -184,7 +184,7 @@ describe("connections of one session", () => {
     ["messages", { max_tokens: 100, messages: [user("Hi")] }],
     ["gemini", { contents: [{ role: "user", parts: [{ text: "Hi" }] }] }],
     ["native", { input: "Hi" }],
-  ])("tell events in the shape of the call's surface: %s", async (surface, body) => {
+  ])("the events of a connection have the shape of the call's surface: %s", async (surface, body) => {
     const client = await bound();
     client.say({ type: "call.create", id: "c", surface, request: { model: "fake/say", ...body } });
     const { call_id } = await client.type("call.completed");
@@ -196,7 +196,7 @@ describe("connections of one session", () => {
     client.leave();
   });
 
-  it("tell the end of a call whose provider answers whole, though it was asked for a stream", async () => {
+  it("a connection gets the end of a call whose provider answers whole instead of with a stream", async () => {
     const client = await bound();
     client.say(create("fake/unstreamed"));
     expect(await client.type("call.completed")).toMatchObject({ id: "c1", finish_reason: "stop" });
@@ -204,7 +204,7 @@ describe("connections of one session", () => {
     client.leave();
   });
 
-  it("tell a call's failure to the one who made it, begun or not", async () => {
+  it("the connection that made a call gets its failure, before or after its start", async () => {
     const client = await bound();
     client.say(create("nobody/knows", "x", "c1"));
     expect(await client.hears(({ id, type }) => id === "c1" && type === "call.failed")).toMatchObject({
@@ -220,7 +220,7 @@ describe("connections of one session", () => {
     client.leave();
   });
 
-  it("stop a call when they go, if it was asked for", async () => {
+  it("a call stops when its connection closes, if `on_disconnect` is cancel", async () => {
     const client = await bound();
     const { session_id } = (await client.type("session.bound")) as unknown as { session_id: string };
     client.say({
@@ -264,7 +264,7 @@ describe("a frame that is wrong", () => {
       "request.invalid",
       "request.rhone.context_mode",
     ],
-  ])("is answered, and the connection stays: %s", async (_, frame, code, param) => {
+  ])("a wrong frame is answered, and the connection stays: %s", async (_, frame, code, param) => {
     const { rhone } = await chat({ messages: [user("Hello.")] });
     const client = await bound(rhone.session_id);
     client.say(frame);
@@ -274,7 +274,7 @@ describe("a frame that is wrong", () => {
     client.leave();
   });
 
-  it("or comes before a session is bound", async () => {
+  it("a frame that comes before a session is bound is answered with an error", async () => {
     const client = await connect();
     client.say(create("demo"));
     expect(await client.type("error")).toMatchObject({
@@ -285,8 +285,8 @@ describe("a frame that is wrong", () => {
   });
 });
 
-describe("a connection that cannot be", () => {
-  it("is refused over HTTP", async () => {
+describe("a connection that cannot be opened", () => {
+  it("a connection that cannot be opened is refused over HTTP", async () => {
     const refused = async (response: Response): Promise<unknown[]> => [
       response.status,
       (await response.json<{ error: { code: string } }>()).error.code,
@@ -301,7 +301,7 @@ describe("a connection that cannot be", () => {
 });
 
 describe("a connection that may not go on", () => {
-  it("is closed when its session is deleted, and told why", async () => {
+  it("a connection is closed, with the reason, when its session is deleted", async () => {
     const { rhone } = await chat({ messages: [user("Hello.")] });
     const clients = [await bound(rhone.session_id), await connect()];
     clients[1]!.say({ type: "session.bind", session_id: rhone.session_id });
@@ -311,7 +311,7 @@ describe("a connection that may not go on", () => {
     await vi.waitFor(() => expect(clients.map((client) => client.closed)).toEqual([closed, closed]), 5_000);
   });
 
-  it("is refused at its next frame, and closed, when its key is no longer valid", async () => {
+  it("a connection is refused at its next frame, and closed, when its key is no longer valid", async () => {
     const { 0: near, 1: far } = new WebSocketPair();
     far.accept();
     // The clock of the key cache cannot be moved here, so the services reject the key themselves.
@@ -326,7 +326,7 @@ describe("a connection that may not go on", () => {
 });
 
 describe("a client that reads too slowly", () => {
-  it("is asked whether it reads, is cut, and misses nothing when it binds again", async () => {
+  it("a client that reads too slowly gets a ping, is closed, and misses nothing when it binds again", async () => {
     const slow = await bound();
     const { session_id } = (await slow.type("session.bound")) as unknown as { session_id: string };
     await post({ model: "fake/long-20000", stream: true, messages: [user("x")], rhone: { session_id } }).then(

@@ -14,7 +14,7 @@ const CALLS: [path: string, body: object][] = [
 ];
 
 it.each(CALLS)(
-  "a provider's refusal of the gateway's own credential is not told as one of the caller's: %s",
+  "a provider's refusal of the gateway's own credential is not reported as one of the caller's: %s",
   async (path, body) => {
     const headers = { "anthropic-version": "2023-06-01" };
     const response = await request(path, { method: "POST", body: JSON.stringify(body), headers });

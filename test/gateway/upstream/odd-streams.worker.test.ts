@@ -131,7 +131,7 @@ describe.each(every)("odd answers of $provider on $surface, $mode", ({ surface, 
   /** A target of its own for each case: one that failed too often is avoided. */
   const failing = (name: string): string => `${modelOf(name)}.${surface}-${mode}`;
 
-  it.each(shareOf([...COMPLETE, ...behind]))("streams the answer and its one end: %s", async (name) => {
+  it.each(shareOf([...COMPLETE, ...behind]))("an odd answer is streamed with its one end: %s", async (name) => {
     const response = await send(modelOf(name), true, rhone);
     const body = await response.text();
     expect(response.status, body).toBe(200);
@@ -155,7 +155,7 @@ describe.each(every)("odd answers of $provider on $surface, $mode", ({ surface, 
     expect(JSON.stringify(record.losses ?? "").includes("JSON object")).toBe(hasLoss);
   });
 
-  it.each(shareOf([...COMPLETE, ...behind]))("answers as a whole: %s", async (name) => {
+  it.each(shareOf([...COMPLETE, ...behind]))("an odd answer is returned whole: %s", async (name) => {
     const response = await send(modelOf(name), false, rhone);
     const body = await response.text();
     expect(response.status, body).toBe(200);
@@ -164,29 +164,35 @@ describe.each(every)("odd answers of $provider on $surface, $mode", ({ surface, 
     expect(await recordOf(response)).toMatchObject({ status: "completed", cost_micros_usd: COST, usage: USAGE });
   });
 
-  it.each(shareOf(FAILED))("ends a stream with one error, and counts it: %s", async (name) => {
-    const response = await send(failing(name), true, rhone);
-    const body = await response.text();
-    expect(body).toContain("Said f");
-    if (!isNativeRelay) {
-      expect([body.match(ERROR)?.length, SUCCESS.test(body)], body).toEqual([
-        1,
-        surface === "chat" && own === provider && name === "error-ended",
-      ]);
-      expect(body).not.toContain("Again");
-    }
-    expect(await recordOf(response)).toMatchObject({ status: "failed", usage: USAGE, cost_micros_usd: COST });
-  });
+  it.each(shareOf(FAILED))(
+    "an odd failure ends a stream with one error, and its usage is counted: %s",
+    async (name) => {
+      const response = await send(failing(name), true, rhone);
+      const body = await response.text();
+      expect(body).toContain("Said f");
+      if (!isNativeRelay) {
+        expect([body.match(ERROR)?.length, SUCCESS.test(body)], body).toEqual([
+          1,
+          surface === "chat" && own === provider && name === "error-ended",
+        ]);
+        expect(body).not.toContain("Again");
+      }
+      expect(await recordOf(response)).toMatchObject({ status: "failed", usage: USAGE, cost_micros_usd: COST });
+    },
+  );
 
-  it.each(shareOf(FAILED))("is an error as a whole, and counts it: %s", async (name) => {
-    const response = await send(failing(name), false, rhone);
-    const body = await response.text();
-    expect(response.status, body).toBeGreaterThanOrEqual(500);
-    const record = await recordOf(response);
-    expect(record).toMatchObject({ status: "failed", attempts: [{ usage: USAGE, cost_micros_usd: COST }] });
-  });
+  it.each(shareOf(FAILED))(
+    "an odd failure is an error of a whole answer, and its usage is counted: %s",
+    async (name) => {
+      const response = await send(failing(name), false, rhone);
+      const body = await response.text();
+      expect(response.status, body).toBeGreaterThanOrEqual(500);
+      const record = await recordOf(response);
+      expect(record).toMatchObject({ status: "failed", attempts: [{ usage: USAGE, cost_micros_usd: COST }] });
+    },
+  );
 
-  it.each(shareOf(ERROR_BODIES))("is the provider's error in the body of a success: %s", async (name) => {
+  it.each(shareOf(ERROR_BODIES))("an error in the body of a success is the provider's error: %s", async (name) => {
     for (const stream of [true, false]) {
       const response = await send(failing(name), stream, rhone);
       const body = await response.text();
@@ -196,15 +202,18 @@ describe.each(every)("odd answers of $provider on $surface, $mode", ({ surface, 
     }
   });
 
-  it.each(shareOf(REFUSED))("is an error before any content, and counts it: %s", async (name) => {
-    for (const stream of [true, false]) {
-      const response = await send(failing(name), stream, rhone);
-      const body = await response.text();
-      expect([body.match(ERROR)?.length, SUCCESS.test(body)], body).toEqual([1, false]);
-      expect(await recordOf(response)).toMatchObject({
-        status: "failed",
-        attempts: [{ usage: USAGE, cost_micros_usd: COST }],
-      });
-    }
-  });
+  it.each(shareOf(REFUSED))(
+    "an odd failure before any content is an error, and its usage is counted: %s",
+    async (name) => {
+      for (const stream of [true, false]) {
+        const response = await send(failing(name), stream, rhone);
+        const body = await response.text();
+        expect([body.match(ERROR)?.length, SUCCESS.test(body)], body).toEqual([1, false]);
+        expect(await recordOf(response)).toMatchObject({
+          status: "failed",
+          attempts: [{ usage: USAGE, cost_micros_usd: COST }],
+        });
+      }
+    },
+  );
 });

@@ -30,7 +30,7 @@ describe("the end mark of a stream", () => {
       event("response.completed", { response: { output: [] } }),
     ],
     ["gemini", gemini, gem(), gem({ finishReason: "STOP" })],
-  ])("is the last event of %s, not the end of the connection", (_, dialect, before, mark) => {
+  ])("the end mark of a stream is the last event of %s, not the end of the connection", (_, dialect, before, mark) => {
     for (const [bytes, hasMark] of [
       [before, false],
       [before + mark, true],
@@ -45,7 +45,7 @@ describe("the end mark of a stream", () => {
     }
   });
 
-  it("is added to an answer that ended without a blank line", () => {
+  it("the end mark is added to an answer that ended without a blank line", () => {
     const reader = new StreamReader(openaiChat.decodeStream());
     const read = [...reader.push(encodeUtf8(WORDS + FINISH.trimEnd())), ...reader.end()];
     expect(decodeUtf8(concatBytes(read.map(({ event }) => event.raw)))).toBe(WORDS + FINISH + DONE);
@@ -78,13 +78,13 @@ describe("a chunk that was in flight at the deadline", () => {
     return reader;
   }
 
-  it("completes the answer that it ends", async () => {
+  it("a chunk that was in flight at the deadline completes the answer that it ends", async () => {
     const reader = await readLate(FINISH + DONE);
     reader.end();
     expect(reader.accumulated.response).toMatchObject({ finish: { reason: "stop" } });
   });
 
-  it("does not save an answer that it does not end", async () => {
+  it("a chunk that was in flight at the deadline does not save an answer that it does not end", async () => {
     await expect(readLate(WORDS)).rejects.toMatchObject({ code: "provider.timeout" });
   });
 });
