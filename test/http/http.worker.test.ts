@@ -12,7 +12,7 @@ describe("a method that a path does not have", () => {
     ["DELETE", "/v1/embeddings", "POST"],
     ["PUT", "/v1/responses", "GET, POST"],
     ["PATCH", "/v1/compat/openai/chat/completions", "POST"],
-  ])("is told so as OpenAI would: %s %s", async (method, path, allow) => {
+  ])("a method that a path does not have is refused in OpenAI's shape: %s %s", async (method, path, allow) => {
     const response = await request(path, { method });
     expect([response.status, response.headers.get("allow")]).toEqual([405, allow]);
     const { type, param, message } = await errorOf(response);
@@ -23,7 +23,7 @@ describe("a method that a path does not have", () => {
     });
   });
 
-  it("is told so as Anthropic, Google and the gateway itself would", async () => {
+  it("a method that a path does not have is refused in the shape of Anthropic, Google and the gateway itself", async () => {
     const said = async (method: string, path: string): Promise<unknown> => {
       const response = await request(path, { method });
       expect(response.status).toBe(405);
@@ -39,7 +39,7 @@ describe("a method that a path does not have", () => {
     expect([head.status, head.headers.get("allow")]).toEqual([405, "POST"]);
   });
 
-  it("is no news to who has no key, nor at a path where nothing is", async () => {
+  it("a wrong method is not reported without a key, nor on a path that does not exist", async () => {
     expect((await request("/v1/chat/completions", { key: null })).status).toBe(401);
     expect((await request("/v1/nothing", { method: "PUT" })).status).toBe(404);
   });
@@ -50,7 +50,7 @@ it.each([
   "/v1/keys?after=key_zzz",
   "/v1/sessions/SESSION/calls?after=x",
   "/v1/sessions/SESSION/runs?after=x",
-])("a place in a list that is none is refused: %s", async (path) => {
+])("a place in a list that does not exist is refused: %s", async (path) => {
   const { rhone } = await chat({ messages: [user("x")] });
   const response = await request(path.replace("SESSION", rhone.session_id));
   expect(response.status).toBe(400);
@@ -66,12 +66,12 @@ it("a list of calls goes on behind one of them", async () => {
   expect(data).toMatchObject([{ id: next.rhone.call_id }]);
 });
 
-describe("a body that is packed", () => {
+describe("a compressed body", () => {
   it.each([
     ["/v1/chat/completions", "gzip"],
     ["/v1/audio/transcriptions", "br"],
     ["/v1/keys", "GZIP, identity"],
-  ])("is refused: %s", async (path, encoding) => {
+  ])("a compressed body is refused: %s", async (path, encoding) => {
     const headers = { "content-encoding": encoding, "content-type": "application/json" };
     const response = await request(path, { method: "POST", headers, body: "x" });
     expect(response.status).toBe(415);
@@ -79,7 +79,7 @@ describe("a body that is packed", () => {
     expect(error.message).toContain("content-encoding: expected an uncompressed body");
   });
 
-  it("is taken when it says that it is not", async () => {
+  it("a body with the content encoding identity is accepted", async () => {
     const body = { model: "demo", messages: [user("x")] };
     expect((await post(body, { "content-encoding": "Identity" })).status).toBe(200);
   });
@@ -100,7 +100,7 @@ it("a client that sends slowly is waited for as long as it sends", async () => {
 });
 
 it.each([{}, { "x-rhone-context-mode": "stateless" }])(
-  "an annotation that there is none of is refused by name: %o",
+  "an unknown value of x-rhone-annotate is refused by name: %o",
   async (mode) => {
     const said = { model: "demo", messages: [user("x")] };
     const response = await post(said, { ...mode, "x-rhone-annotate": "trailers" });
@@ -134,7 +134,7 @@ describe("a page of another origin", () => {
     return ask(path, { ...(origin !== undefined && { origin }), method: "OPTIONS", headers }, given);
   };
 
-  it("is told without a key what it may send, at whatever name a route has", async () => {
+  it("a preflight from a listed origin is answered without a key, under every name of a route", async () => {
     for (const path of ["/v1/chat/completions", "/v1/compat/openai/chat/completions", "/v1/chat/%63ompletions"]) {
       const response = await preflight(path);
       expect([response.status, Object.fromEntries(response.headers)]).toMatchObject([
@@ -153,7 +153,7 @@ describe("a page of another origin", () => {
     expect(session.headers.get("access-control-allow-methods")).toBe("GET, PATCH, DELETE");
   });
 
-  it("is told nothing where the deployment does not name it, or where nothing is", async () => {
+  it("a preflight gets no CORS headers if the deployment does not list the origin, or the path does not exist", async () => {
     for (const [origin, given] of [
       ["https://evil.example", open],
       ["https://app.example.evil.example", open],
@@ -168,30 +168,33 @@ describe("a page of another origin", () => {
     expect((await preflight("/v1/chat//completions")).status).toBe(404);
   });
 
-  it.each(["stateful", "stateless"])("reads answers and errors with their headers: %s", async (mode) => {
-    const body = JSON.stringify({ model: "demo", messages: [user("x")], rhone: { context_mode: mode } });
-    const said = { method: "POST", body, headers: { "content-type": "application/json" } };
-    const keyed = { ...said, headers: { ...said.headers, authorization: `Bearer ${KEY}` } };
-    const answers = [
-      await ask("/v1/chat/completions", keyed),
-      await ask("/v1/chat/completions", said),
-      await ask("/v1/chat/completions", { ...keyed, body: "{" }),
-      await ask("/v1/nothing", keyed),
-    ];
-    expect(answers.map(({ status }) => status)).toEqual([200, 401, 400, 404]);
-    for (const answer of answers)
-      expect(Object.fromEntries(answer.headers)).toMatchObject({
-        "access-control-allow-origin": PAGE,
-        "access-control-expose-headers": "*",
-        vary: "origin",
-        "x-request-id": expect.any(String),
-      });
-    const once = { ...keyed, headers: { ...keyed.headers, "idempotency-key": `page-${mode}` } };
-    for (const origin of [PAGE, "http://localhost:5173"]) {
-      const { headers } = await ask("/v1/chat/completions", { ...once, origin });
-      expect([headers.get("access-control-allow-origin"), headers.get("vary")]).toEqual([origin, "origin"]);
-    }
-    const other = await ask("/v1/chat/completions", { ...keyed, origin: "https://evil.example" });
-    expect([other.status, other.headers.has("access-control-allow-origin")]).toEqual([200, false]);
-  });
+  it.each(["stateful", "stateless"])(
+    "a page of a listed origin can read answers and errors with their headers: %s",
+    async (mode) => {
+      const body = JSON.stringify({ model: "demo", messages: [user("x")], rhone: { context_mode: mode } });
+      const said = { method: "POST", body, headers: { "content-type": "application/json" } };
+      const keyed = { ...said, headers: { ...said.headers, authorization: `Bearer ${KEY}` } };
+      const answers = [
+        await ask("/v1/chat/completions", keyed),
+        await ask("/v1/chat/completions", said),
+        await ask("/v1/chat/completions", { ...keyed, body: "{" }),
+        await ask("/v1/nothing", keyed),
+      ];
+      expect(answers.map(({ status }) => status)).toEqual([200, 401, 400, 404]);
+      for (const answer of answers)
+        expect(Object.fromEntries(answer.headers)).toMatchObject({
+          "access-control-allow-origin": PAGE,
+          "access-control-expose-headers": "*",
+          vary: "origin",
+          "x-request-id": expect.any(String),
+        });
+      const once = { ...keyed, headers: { ...keyed.headers, "idempotency-key": `page-${mode}` } };
+      for (const origin of [PAGE, "http://localhost:5173"]) {
+        const { headers } = await ask("/v1/chat/completions", { ...once, origin });
+        expect([headers.get("access-control-allow-origin"), headers.get("vary")]).toEqual([origin, "origin"]);
+      }
+      const other = await ask("/v1/chat/completions", { ...keyed, origin: "https://evil.example" });
+      expect([other.status, other.headers.has("access-control-allow-origin")]).toEqual([200, false]);
+    },
+  );
 });

@@ -10,7 +10,7 @@ const claims: fc.Arbitrary<Claims> = fc.record({
   expiresAt: fc.integer({ min: 1 }),
 });
 
-it("a client token says again what it was made with, in characters that a subprotocol may have", () => {
+it("a client token has the claims that it was made with, in characters that a subprotocol may have", () => {
   fc.assert(
     fc.property(claims, fc.string({ minLength: 1 }), (said, secret) => {
       const token = issueToken(secret, said);
@@ -22,7 +22,7 @@ it("a client token says again what it was made with, in characters that a subpro
   );
 });
 
-it("a client token that was changed anywhere is none", () => {
+it("a client token that was changed anywhere is refused", () => {
   const said: Claims = { org: "o", session: "sess_a", scopes: ["sessions:read"], keyId: "key_a", expiresAt: 1_000 };
   const token = issueToken("secret", said);
   // The last character holds two bits that stand for nothing; every other one counts.

@@ -139,11 +139,11 @@ it.each<[object, string]>([
   [{ scopes: [] }, "scopes"],
   [{ scopes: ["keys:write"] }, "scopes[0]"],
   [{ ttl: 5 }, "ttl"],
-])("a token that may not be is refused by name: %j", async (body, param) => {
+])("a token with wrong settings is refused by name: %j", async (body, param) => {
   const response = await ask(await begin(), body);
   expect([response.status, await response.json()]).toMatchObject([400, { error: { details: { param } } }]);
 });
 
-it("there is no token for a session that nobody made", async () => {
+it("a token for a session that was never made is refused", async () => {
   expect(await codeOf(await ask("sess_nope"))).toEqual([404, "session.not_found"]);
 });

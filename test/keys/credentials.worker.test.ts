@@ -25,7 +25,7 @@ async function sentWith(mode: string, headers = {}): Promise<string> {
   return (JSON.parse(choices[0].message.content) as { authorization: string }).authorization;
 }
 
-it("is used for its own organisation's calls alone, stored sealed, and never told", async () => {
+it("a credential is used for its own organisation's calls alone, stored sealed, and never returned", async () => {
   const { id: org } = (await (await send("POST", "/v1/organizations", { name: "Research" })).json()) as { id: string };
   const inside = { "x-rhone-organization": org };
   expect(await sentWith("stateless", inside)).toBe("Bearer fake-key");
@@ -55,6 +55,6 @@ it.each([
   ["nobody", { api_key: SECRET }, 404],
   ["fake", { api_key: "" }, 400],
   ["fake", { api_key: SECRET, base_url: "https://evil.example" }, 400],
-])("is not taken for %s as %j", async (provider, body, status) => {
+])("a credential for %s is refused as %j", async (provider, body, status) => {
   expect((await send("PUT", `/v1/credentials/${provider}`, body)).status).toBe(status);
 });

@@ -40,7 +40,7 @@ async function errorOf(response: Response): Promise<Said> {
 }
 
 describe("a key", () => {
-  it("is made, used, read, changed, rotated and revoked", async () => {
+  it("a key is made, used, read, changed, rotated and revoked", async () => {
     const key = await made({ name: "team a", metadata: { team: "a" } });
     expect(key.secret).toMatch(/^rhone_sk_[0-9a-hjkmnp-tv-z]{52}[A-Za-z0-9_-]{43}$/);
     const used = await chat(key.secret);
@@ -84,7 +84,7 @@ describe("a key", () => {
     expect(JSON.stringify(events)).not.toMatch(/rhone_sk_/);
   }, 20_000);
 
-  it("stands in its organisation's list, newest first, page by page", async () => {
+  it("a key is in its organisation's list, newest first, page by page", async () => {
     const { id: org } = (await (await send("POST", "/v1/organizations", { name: "Listed" })).json()) as Made;
     const inside = { "x-rhone-organization": org };
     for (const name of ["one", "two", "three"])
@@ -95,7 +95,7 @@ describe("a key", () => {
     expect(await next.json()).toMatchObject({ data: [{ name: "one" }], has_more: false });
   });
 
-  it("is another organisation's nothing", async () => {
+  it("a key has no access to anything of another organisation", async () => {
     const { id: org } = (await (await send("POST", "/v1/organizations", { name: "Other" })).json()) as Made;
     const inside = { "x-rhone-organization": org };
     const all = ["inference", "sessions:read", "sessions:write", "keys:read", "keys:write", "organization:read"];
@@ -121,7 +121,7 @@ describe("a key", () => {
     expect(acting.status).toBe(404);
   });
 
-  it("makes no key that may do more than itself", async () => {
+  it("a key makes no key that may do more than itself", async () => {
     const maker = await made({
       scopes: ["inference", "keys:write", "keys:read"],
       allowed_models: ["demo"],
@@ -167,13 +167,13 @@ describe("a key", () => {
     [{ time_zone: "Mars/Olympus" }, "time_zone"],
     [{ name: "" }, "name"],
     [{ colour: "red" }, "colour"],
-  ])("is not made of %j", async (policy, field) => {
+  ])("a key is not made of %j", async (policy, field) => {
     const response = await send("POST", "/v1/keys", { name: "bad", ttl_s: 60, ...policy });
     const error = await errorOf(response);
     expect([response.status, (error.details as Said).param], JSON.stringify(error)).toEqual([400, field]);
   });
 
-  it("is not rotated when it is revoked, nor for longer than it lives", async () => {
+  it("a key is not rotated when it is revoked, nor for longer than it lives", async () => {
     const key = await made({ ttl_s: 60 });
     const long = await send("POST", `/v1/keys/${key.id}:rotate`, { grace_s: 61 });
     expect((await errorOf(long)).details).toEqual({ param: "grace_s" });
@@ -182,7 +182,7 @@ describe("a key", () => {
     expect([dead.status, (await errorOf(dead)).details]).toEqual([400, { param: "id" }]);
   });
 
-  it("is bound to its models, whichever way they are named", async () => {
+  it("a key is bound to its models, in every way of naming them", async () => {
     const key = await made({ allowed_models: ["demo"] });
     expect((await chat(key.secret)).status).toBe(200);
     for (const body of [
@@ -202,7 +202,7 @@ describe("a key", () => {
     expect(embedded.status).toBe(403);
   });
 
-  it("is bound to its surfaces and addresses", async () => {
+  it("a key is bound to its surfaces and addresses", async () => {
     const key = await made({ allowed_surfaces: ["messages"], allowed_ips: ["203.0.113.0/24", "2001:db8::/32"] });
     const asked = async (path: string, address?: string): Promise<number> => {
       const body = { model: "demo", max_tokens: 5, messages: [{ role: "user", content: "x" }] };

@@ -6,7 +6,7 @@ import { isEncryptedWith, encrypt, decrypt, parseVaultKeys } from "../../src/key
 
 const keyText = (fill: number): string => Buffer.alloc(32, fill).toString("base64");
 
-it("opens what it sealed, at its own place and unchanged, also under an older key", () => {
+it("the vault decrypts what it encrypted, for its own place and unchanged, also under an older key", () => {
   const old = parseVaultKeys(keyText(1))!;
   const both = parseVaultKeys(`${keyText(2)},${keyText(1)}`)!;
   const sealed = encrypt("sk-secret", "org_a/openai", old);
@@ -33,11 +33,11 @@ it.each([
   ["2001:db8::/32", "2001:db8:ffff::1", true],
   ["2001:db8::/32", "2001:db9::", false],
   ["::/0", "fe80::1", true],
-])("range %s holds %s: %s", (wide, narrow, holds) => {
+])("the range %s holds %s: %s", (wide, narrow, holds) => {
   expect(containsRange(wide, narrow)).toBe(holds);
 });
 
-it("takes nothing for an address that is none", () => {
+it("a wrong address is no range", () => {
   const wrong = [
     "",
     "10",
@@ -60,7 +60,7 @@ it.each([
   ["weekly", "2026-11-23", "2026-11-23"],
   ["monthly", "2026-02-28", "2026-02-01"],
   ["daily", "2026-02-28", "2026-02-28"],
-] as const)("a %s period with %s begins on %s", (period, day, first) => {
+] as const)("a %s period with %s starts on %s", (period, day, first) => {
   expect(findFirstDay(period, day)).toBe(first);
 });
 

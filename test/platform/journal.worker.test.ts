@@ -23,7 +23,7 @@ async function entries(): Promise<string[]> {
   return (await Promise.all(found)).flat().map(({ id }) => id);
 }
 
-it("has a stateless call make no session before somebody asks for it", async () => {
+it("a stateless call makes no session before a request needs it", async () => {
   const before = await sessions();
   const answers = await Promise.all(Array.from({ length: 5 }, () => say()));
   const ids = answers.map(({ rhone }) => rhone.call_id);
@@ -36,7 +36,7 @@ it("has a stateless call make no session before somebody asks for it", async () 
   expect(await sessions()).toBe(before);
 });
 
-it("makes one of it when somebody does, whichever way", async () => {
+it("a stateless call gets its session with the first request that names it, in any way", async () => {
   const ways: ((answer: Answer) => Promise<Response>)[] = [
     ({ rhone }) => request(`/v1/sessions/${rhone.session_id}`),
     ({ rhone }) => request(`/v1/calls/${rhone.call_id}`),
@@ -61,7 +61,7 @@ it("makes one of it when somebody does, whichever way", async () => {
 
 const isGood = (status: number): boolean => status === 200 || status === 201;
 
-it("has a call go on statefully from a stateless one, and again when all have slept", async () => {
+it("a call goes on statefully from a stateless one, and again when all objects were evicted", async () => {
   const { rhone } = await say({ messages: [user("My name is Alice.")] });
   const { session_id } = rhone;
   const second = await chat({ messages: [user("What is my name?")], rhone: { session_id } });
@@ -73,7 +73,7 @@ it("has a call go on statefully from a stateless one, and again when all have sl
   expect(await get(`/v1/sessions/${session_id}`)).toMatchObject({ turns: 3 });
 });
 
-it("takes it in once, however many ask at once", async () => {
+it("a stateless call enters its session once, however many requests arrive at once", async () => {
   const answer = await say();
   const { session_id } = answer.rhone;
   const all = await Promise.all(Array.from({ length: 8 }, () => get(`/v1/sessions/${session_id}`)));
@@ -82,21 +82,21 @@ it("takes it in once, however many ask at once", async () => {
   expect(data).toHaveLength(1);
 });
 
-it("is another organisation's business as little as any session", async () => {
+it("the session of a stateless call is not found for another organisation", async () => {
   const answer = await say();
   expect(await stub(answer).has("org_other")).toBe(false);
   expect(await get(`/v1/sessions/${answer.rhone.session_id}`)).toMatchObject({ turns: 1 });
   expect(await stub(answer).has("org_other")).toBe(false);
 });
 
-it("stays gone when it is deleted", async () => {
+it("the session of a stateless call stays gone when it is deleted", async () => {
   const { session_id, call_id } = (await say()).rhone;
   expect((await request(`/v1/sessions/${session_id}`, { method: "DELETE" })).status).toBe(200);
   expect((await request(`/v1/sessions/${session_id}`)).status).toBe(404);
   expect(await entries()).not.toContain(call_id);
 });
 
-it("is not found where nobody made it", async () => {
+it("a session that no stateless call made is not found", async () => {
   const { session_id } = (await say()).rhone;
   const other = session_id.replace(/^sess_..../, "sess_0000");
   expect((await request(`/v1/sessions/${other}`)).status).toBe(404);
@@ -105,7 +105,7 @@ it("is not found where nobody made it", async () => {
   expect((await request(`/v1/sessions/${nowhere}`)).status).toBe(404);
 });
 
-it("keeps a failed call as it keeps an answered one", async () => {
+it("a failed stateless call is stored as an answered one is", async () => {
   const response = await post({ model: "fake/refuse", messages: [user("x")], rhone: stateless });
   const id = response.headers.get("x-rhone-call-id")!;
   expect(response.status).toBe(400);
@@ -113,7 +113,7 @@ it("keeps a failed call as it keeps an answered one", async () => {
   expect(await get(`/v1/sessions/${response.headers.get("x-rhone-session-id")}`)).toMatchObject({ turns: 0 });
 });
 
-it("keeps a stream that was short, so that it can be taken up", async () => {
+it("a short stateless stream is stored, so that it can be resumed", async () => {
   const response = await post({ model: "fake/say", stream: true, messages: [user("x")], rhone: stateless });
   const told = await response.text();
   const id = response.headers.get("x-rhone-call-id")!;
@@ -124,13 +124,13 @@ it("keeps a stream that was short, so that it can be taken up", async () => {
   expect(await entries()).not.toContain(id);
 });
 
-it("brings a call that is large to its session at once", async () => {
+it("a large stateless call enters its session at once", async () => {
   const { rhone } = await say({ messages: [user("x".repeat(100_000))] });
   expect(await get(`/v1/sessions/${rhone.session_id}`)).toMatchObject({ turns: 1 });
   expect(await entries()).not.toContain(rhone.call_id);
 });
 
-it("charges what a call cost once, also when its session is made of it later", async () => {
+it("a stateless call is charged once, also when its session is made of it later", async () => {
   const made = await request("/v1/keys", {
     method: "POST",
     headers: { "content-type": "application/json" },

@@ -5,7 +5,7 @@ import { encodeUtf8 } from "../../src/wire/bytes.ts";
 
 const full = expect.objectContaining({ status: 503, retryAfterSeconds: 1 });
 
-it("an isolate takes as many calls as it can hold, tells the others when to come, and takes them when there is room", () => {
+it("an isolate accepts as many calls as it can hold, and refuses others with a time to wait until there is room", () => {
   const room = new Capacity({ calls: 2, bytes: 100 });
   const first = room.enter();
   room.enter();
@@ -16,7 +16,7 @@ it("an isolate takes as many calls as it can hold, tells the others when to come
   expect(() => room.enter()).toThrow(full);
 });
 
-it("so does its memory: one body of any size beside small ones, several only while they fit", () => {
+it("an isolate's memory holds one body of any size beside small ones, and several only while they fit", () => {
   const room = new Capacity({ calls: 10, bytes: 100 });
   const [large, small, third] = [room.enter(), room.enter(), room.enter()];
   small.hold(50);
@@ -33,7 +33,7 @@ it("a client that sends half of its body is not waited for", async () => {
   await expect(readText(request, 20)).rejects.toMatchObject({ status: 408, param: "body" });
 });
 
-it("nor for one that sends a byte now and then, and what it has sent takes its room as it comes", async () => {
+it("a client that sends a byte now and then is not waited for, and what it has sent takes its room as it comes", async () => {
   vi.useFakeTimers();
   try {
     const body = new ReadableStream({
@@ -53,7 +53,7 @@ it("nor for one that sends a byte now and then, and what it has sent takes its r
   }
 });
 
-it("a client that breaks off in its body has made no error of the gateway's", async () => {
+it("a body that breaks off is the client's error, and not the gateway's", async () => {
   const body = new ReadableStream({ pull: (controller) => controller.error(new Error("Network connection lost.")) });
   const request = new Request("https://gateway.test/", { method: "POST", body });
   await expect(readText(request)).rejects.toMatchObject({ status: 400, param: "body" });

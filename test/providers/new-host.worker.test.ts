@@ -64,16 +64,19 @@ const SURFACES: [surface: string, path: string, body: object, says: { thinking: 
   ],
 ];
 
-describe("a new host is a row and a fixture", () => {
-  it.each(SURFACES)("its recorded stream is told on the surface %s", async (_, path, body, { thinking, end }) => {
-    const { status, text, headers } = await ask(path, body);
-    expect(status, text).toBe(200);
-    expect(headers.get("x-rhone-provider")).toBe("acme");
-    expect(text).toContain(thinking);
-    expect(text.slice(text.lastIndexOf("data:") - 40)).toContain(end);
-  });
+describe("a new host of a row and a fixture", () => {
+  it.each(SURFACES)(
+    "a new host's recorded stream is sent on the surface %s",
+    async (_, path, body, { thinking, end }) => {
+      const { status, text, headers } = await ask(path, body);
+      expect(status, text).toBe(200);
+      expect(headers.get("x-rhone-provider")).toBe("acme");
+      expect(text).toContain(thinking);
+      expect(text.slice(text.lastIndexOf("data:") - 40)).toContain(end);
+    },
+  );
 
-  it("and it is asked as it wants to be", async () => {
+  it("a new host gets a request in the form that its row requires", async () => {
     const format = { type: "json_schema", name: "answer", schema: { type: "object" } };
     const said = { model: "acme/mirror", input: "hello", max_output_tokens: 50, seed: 7, format };
     const { text } = await ask("/v1/calls", said);

@@ -168,12 +168,15 @@ const INVOICES: Invoice[] = [
 const rows = readProviders({}).rows;
 const day = new Date("2026-11-20T12:00:00Z");
 
-it.each(INVOICES)("bills $bill", async ({ provider, model, dialect, usage, micros }) => {
-  const prices = await loadPrices(rows.get(provider)!);
-  expect(computeCostMicros(DECODE[dialect]!(usage), prices([model], day))).toBe(micros);
-});
+it.each(INVOICES)(
+  "the cost of a call is what the provider bills: $bill",
+  async ({ provider, model, dialect, usage, micros }) => {
+    const prices = await loadPrices(rows.get(provider)!);
+    expect(computeCostMicros(DECODE[dialect]!(usage), prices([model], day))).toBe(micros);
+  },
+);
 
-it("knows no price where nobody does: absent, not 0", async () => {
+it("an unknown price is absent, and not 0", async () => {
   const usage = { fresh: 1, output: 1 };
   for (const [id, model] of [
     ["openai", "no-such-model"],
@@ -187,12 +190,12 @@ it("knows no price where nobody does: absent, not 0", async () => {
   expect(computeCostMicros({ fresh: 1 }, prices(["gpt-4o"], day))).toBeUndefined();
 });
 
-it("costs nothing to ask the demo", async () => {
+it("a call of the demo costs nothing", async () => {
   const prices = await loadPrices(rows.get("demo")!);
   expect(computeCostMicros({ fresh: 5, output: 5 }, prices(["demo"], day))).toBe(0);
 });
 
-it("asks the price of what answered before that of what was asked, and the deployment's own before both", async () => {
+it("the price of what answered precedes that of the requested model, and the deployment's own precedes both", async () => {
   const answered = ["gpt-4o-mini-2024-07-18", "my-deployment"];
   const azure = await loadPrices(rows.get("azure")!);
   expect(azure(answered, day)).toMatchObject({ input: 150_000, output: 600_000 });

@@ -19,14 +19,14 @@ describe("AWS's event stream", () => {
   ];
   const stream = concatBytes(frames.map(encodeFrame));
 
-  it("is as in AWS's own test vectors", () => {
+  it("AWS's event stream is encoded as in AWS's own test vectors", () => {
     // aws-c-event-stream and the SDKs: the message without headers and payload.
     const empty = Uint8Array.of(0, 0, 0, 0x10, 0, 0, 0, 0, 0x05, 0xc2, 0x48, 0xeb, 0x7d, 0x98, 0xc8, 0xff);
     expect(decodeFrame(empty)).toEqual({ headers: {}, payload: new Uint8Array() });
     expect(encodeFrame({ headers: {}, payload: new Uint8Array() })).toEqual(empty);
   });
 
-  it("decodes alike, whatever way it is cut", () => {
+  it("AWS's event stream decodes alike in any pieces", () => {
     for (let cut = 0; cut <= stream.length; cut++) {
       const splitter = new FrameSplitter();
       const found = [...splitter.push(stream.slice(0, cut)), ...splitter.push(stream.slice(cut))];
@@ -37,7 +37,7 @@ describe("AWS's event stream", () => {
     expect([...stream].flatMap((byte) => byByte.push(Uint8Array.of(byte)))).toEqual(frames);
   });
 
-  it("is refused when any bit of it was changed, or when it ends too early", () => {
+  it("AWS's event stream is refused when any bit of it was changed, or when it ends too early", () => {
     for (let at = 0; at < stream.length; at++) {
       const damaged = stream.slice();
       damaged[at]! ^= 1;
@@ -52,7 +52,7 @@ describe("AWS's event stream", () => {
     expect(() => cut.end()).toThrow(RangeError);
   });
 
-  it("skips headers of other types than text", () => {
+  it("headers of other types than text are skipped in AWS's event stream", () => {
     const name = [...encodeUtf8("n")];
     const values = [
       [0],
@@ -71,7 +71,7 @@ describe("AWS's event stream", () => {
     expect(decodeFrame(reframed(head, encodeUtf8("x")))).toEqual({ headers: { t: "é" }, payload: encodeUtf8("x") });
   });
 
-  it("becomes the events that Anthropic itself would send", () => {
+  it("AWS's event stream becomes the events that Anthropic itself would send", () => {
     expect(toSse(frames[0]!)).toBe('event: message_start\ndata: {"type":"message_start"}\n\n');
     const failed = (type: string): AwsEventFrame => ({
       headers: { ":message-type": "exception", ":exception-type": type },
@@ -115,8 +115,8 @@ const KEYS = {
   GROQ_API_KEY: "k",
 };
 
-describe("rows", () => {
-  it("are the built-in providers, and only the demo needs no settings", () => {
+describe("provider rows", () => {
+  it("the rows are the built-in providers, and only the demo needs no settings", () => {
     const { rows } = readProviders({});
     expect([...rows.keys()].toSorted()).toEqual(
       "anthropic azure bedrock cerebras custom deepseek demo fireworks gemini groq mistral moonshot nvidia ollama openai openrouter perplexity together vertex vllm workers-ai xai".split(
@@ -145,11 +145,11 @@ describe("rows", () => {
     [{ WORKERS_AI_ACCOUNT_ID: "acc" }, "workers-ai", "https://api.cloudflare.com/client/v4/accounts/acc/ai/v1"],
     [{ OLLAMA_BASE_URL: "http://127.0.0.1:11434/v1/" }, "ollama", "http://127.0.0.1:11434/v1"],
     [{ GROQ_BASE_URL: "ftp://x" }, "groq", "https://api.groq.com/openai/v1"],
-  ])("%o: %s is at %s", (settings, id, baseUrl) => {
+  ])("the settings %o set %s to the base URL %s", (settings, id, baseUrl) => {
     expect(readProviders(settings).rows.get(id)!.baseUrl).toBe(baseUrl);
   });
 
-  it("of a deployment stand in the place of a shipped one, and keep what it serves and costs", () => {
+  it("a row of a deployment replaces a built-in one, and keeps what that serves and costs", () => {
     const row = { id: "anthropic", dialect: "anthropic", base_url: "http://x.test/v1", api_key: "k", auth: "query" };
     const { rows, problems } = readProviders({ RHONE_PROVIDERS: JSON.stringify([row, { id: "bad", auth: "magic" }]) });
     expect(rows.get("anthropic")).toMatchObject({ auth: "query", pricedAs: "anthropic", maker: "anthropic" });
@@ -197,7 +197,7 @@ describe("a model's name", () => {
     ["kimi-k2.6", { FIREWORKS_API_KEY: "k" }, "fireworks accounts/fireworks/models/kimi-k2p6 openai-chat"],
     ["@cf/x/y", { WORKERS_AI_API_KEY: "k", WORKERS_AI_ACCOUNT_ID: "a" }, "workers-ai @cf/x/y openai-chat"],
     ["Demo", {}, "demo demo openai-chat"],
-  ])("%s with %o means %s", async (asked, settings, meant) => {
+  ])("the model %s with %o means %s", async (asked, settings, meant) => {
     expect(await target(asked, settings)).toBe(meant);
   });
 
@@ -207,11 +207,11 @@ describe("a model's name", () => {
     ["no-such-model", KEYS, 'no provider serves "no-such-model"'],
     ["bedrock/..", { BEDROCK_API_KEY: "k" }, "expected a name after bedrock/"],
     ["nobody/gpt-5", KEYS, 'no provider serves "nobody/gpt-5"'],
-  ])("%s with %o is not found: %s", async (asked, settings, message) => {
+  ])("the model %s with %o is not found: %s", async (asked, settings, message) => {
     await expect(target(asked, settings)).rejects.toThrow(message);
   });
 
-  it("leads back to the model in every spelling of the catalogue", async () => {
+  it("every spelling of a model in the catalogue leads to the model", async () => {
     const { models, find } = await loadCatalogue(readProviders({ ...KEYS, OPENROUTER_API_KEY: "k" }).rows);
     expect(models.length).toBeGreaterThan(400);
     for (const model of models) expect(find(model.id)?.id.toLowerCase()).toBe(model.id.toLowerCase());

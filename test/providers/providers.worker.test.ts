@@ -76,7 +76,7 @@ describe("an OpenAI-compatible host", () => {
       { WORKERS_AI_API_KEY: "k", WORKERS_AI_ACCOUNT_ID: "acc" },
       "https://api.cloudflare.com/client/v4/accounts/acc/ai/v1/chat/completions",
     ],
-  ])("%s is one row", async (id, settings, url) => {
+  ])("the host %s is called as its row says", async (id, settings, url) => {
     network.answers = () => Response.json(CHAT);
     const body = { model: `${id}/some-model`, messages: MESSAGES };
     const { status, text } = await ask(settings, "/v1/chat/completions", body);
@@ -86,7 +86,7 @@ describe("an OpenAI-compatible host", () => {
     expect(JSON.parse(network.sent[0]!.body)).toEqual({ model: "some-model", messages: MESSAGES });
   });
 
-  it("needs no key where its owner set none", async () => {
+  it("a host whose owner set no key is called without one", async () => {
     network.answers = () => Response.json(CHAT);
     const settings = { OLLAMA_BASE_URL: "http://127.0.0.1:11434/v1" };
     await ask(settings, "/v1/chat/completions", { model: "ollama/llama3", messages: MESSAGES });
@@ -94,7 +94,7 @@ describe("an OpenAI-compatible host", () => {
     expect(network.sent[0]!.headers).not.toHaveProperty("authorization");
   });
 
-  it("is told what it takes, and the caller what it could not be told", async () => {
+  it("a host gets only what it accepts, and the caller gets the losses", async () => {
     network.answers = () => Response.json(CHAT);
     const body = { model: "mistral-large-latest", max_tokens: 5, messages: MESSAGES, metadata: { user_id: "u" } };
     const { headers, json } = await ask({ MISTRAL_API_KEY: "k" }, "/v1/messages", body, {
@@ -120,7 +120,7 @@ describe("an OpenAI-compatible host", () => {
   });
 });
 
-it("asks Azure below its resource, with its own header", async () => {
+it("Azure is called below its resource, with its own header", async () => {
   network.answers = () => Response.json(CHAT);
   const settings = { AZURE_API_KEY: "k", AZURE_BASE_URL: "https://res.openai.azure.com" };
   const { json } = await ask(settings, "/v1/chat/completions", { model: "azure/my-gpt", messages: MESSAGES });
@@ -130,7 +130,7 @@ it("asks Azure below its resource, with its own header", async () => {
   expect(json).toMatchObject({ rhone: { routing: { provider: "azure", model: "some-model" } } });
 });
 
-it("puts the key into the query where a row says so", async () => {
+it("the key is sent in the query if the provider's row says so", async () => {
   network.answers = () => Response.json(GENERATED);
   const row = { id: "g", dialect: "gemini", base_url: "http://g.test/v1beta", api_key: "a&b", auth: "query" };
   const settings = { RHONE_PROVIDERS: JSON.stringify([row]) };
@@ -155,7 +155,7 @@ describe("vertex", () => {
       : answer();
   const AT = "https://europe-west1-aiplatform.googleapis.com/v1/projects/proj/locations/europe-west1";
 
-  it("exchanges a signed statement for a token, once for many calls", async () => {
+  it("a signed statement is exchanged for a token of Vertex, once for many calls", async () => {
     network.answers = google(() => Response.json(GENERATED));
     const settings = { VERTEX_API_KEY: account("one@proj.test"), VERTEX_LOCATION: "europe-west1" };
     const body = { contents: [{ role: "user", parts: [{ text: "Hi" }] }] };
@@ -186,7 +186,7 @@ describe("vertex", () => {
     }
   });
 
-  it("asks Claude in Anthropic's bytes, but for the model and the version", async () => {
+  it("Claude on Vertex gets Anthropic's bytes, except for the model and the version", async () => {
     network.answers = google(() => Response.json(MESSAGE));
     const settings = { VERTEX_API_KEY: "ya29.given", VERTEX_PROJECT: "proj", VERTEX_LOCATION: "europe-west1" };
     const body =
@@ -209,7 +209,7 @@ describe("vertex", () => {
     expect(json).toMatchObject({ rhone: { losses: [{ at: "anthropic-beta.claude-code-20250219", what: "dropped" }] } });
   });
 
-  it("streams Claude to a chat client", async () => {
+  it("Claude on Vertex streams to a chat client", async () => {
     const stream = EVENTS.map((event) => `event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`).join("");
     network.answers = google(() => new Response(stream, { headers: { "content-type": "text/event-stream" } }));
     const settings = { VERTEX_API_KEY: "ya29.given", VERTEX_PROJECT: "proj" };
@@ -221,7 +221,7 @@ describe("vertex", () => {
     expect(text).toContain("[DONE]");
   });
 
-  it("says whose fault it is when Google gives no token", async () => {
+  it("the error names the cause when Google gives no token", async () => {
     network.answers = () => Response.json({ error: "invalid_grant" }, { status: 400 });
     const call = (key: string): Promise<Said> =>
       ask({ VERTEX_API_KEY: key, VERTEX_PROJECT: "p" }, "/v1/chat/completions", {
@@ -242,7 +242,7 @@ describe("bedrock", () => {
   const ID = "global.anthropic.claude-sonnet-4-5-20250929-v1:0";
   const body = { model: `bedrock/${ID}`, max_tokens: 5, messages: MESSAGES };
 
-  it("signs the call with SigV4, over the bytes that it sends", async () => {
+  it("a call of Bedrock is signed with SigV4, over the bytes that are sent", async () => {
     network.answers = () => Response.json(MESSAGE);
     const { status } = await ask(
       AWS,
@@ -280,14 +280,14 @@ describe("bedrock", () => {
     );
   });
 
-  it("takes a Bedrock API key instead", async () => {
+  it("a Bedrock API key is used instead of a signature", async () => {
     network.answers = () => Response.json(MESSAGE);
     await ask({ ...AWS, BEDROCK_API_KEY: "bedrock-key" }, "/v1/messages", body, VERSION);
     expect(network.sent[0]!.headers.authorization).toBe("Bearer bedrock-key");
     expect(network.sent[0]!.url).toMatch(/^https:\/\/bedrock-runtime\.eu-west-3\.amazonaws\.com\//);
   });
 
-  it("gives a stream of frames on as Anthropic's own events, to its client and to others", async () => {
+  it("Bedrock's stream of frames becomes Anthropic's own events, for its client and for others", async () => {
     network.answers = () => framed(...EVENTS.map(chunk));
     const own = await ask(AWS, "/v1/messages", { ...body, stream: true }, VERSION);
     expect(network.sent[0]!.url).toMatch(/\/invoke-with-response-stream$/);
@@ -301,7 +301,7 @@ describe("bedrock", () => {
     expect(chat.text).toContain('"cost_micros_usd":4500');
   });
 
-  it("tells an exception in the stream, and a stream that is damaged or cut", async () => {
+  it("an exception in Bedrock's stream, and a stream that is damaged or cut, end with an error", async () => {
     const head = EVENTS.slice(0, 3).map(chunk);
     const exception = { ":message-type": "exception", ":exception-type": "throttlingException" };
     network.answers = () => framed(...head, frame({ message: "Too many requests" }, exception));
@@ -324,7 +324,7 @@ describe("bedrock", () => {
     }
   });
 
-  it("tells what Bedrock refuses in the caller's shape", async () => {
+  it("a refusal of Bedrock is returned in the caller's shape", async () => {
     const message = "The provided model identifier is invalid.";
     network.answers = () =>
       Response.json({ message }, { status: 400, headers: { "x-amzn-errortype": "ValidationException" } });
@@ -341,7 +341,7 @@ it.each([
   ["/v1/responses", { model: "moonshotai/kimi-k2-thinking", input: "Hi" }],
   ["/v1/messages", { model: "kimi-k2-thinking", max_tokens: 5, messages: MESSAGES }],
   ["/v1beta/models/kimi-k2-thinking:generateContent", { contents: "Hi" }],
-])("reaches a Kimi by its usual name through %s", async (path, body) => {
+])("a Kimi is reached by its usual name through %s", async (path, body) => {
   network.answers = () => Response.json(CHAT);
   const { status } = await ask({ MOONSHOT_API_KEY: "k" }, path, body, { "anthropic-version": "2023-06-01" });
   expect(status).toBe(200);
@@ -349,7 +349,7 @@ it.each([
   expect(JSON.parse(network.sent[0]!.body)).toMatchObject({ model: "kimi-k2-thinking" });
 });
 
-describe("what a call costs", () => {
+describe("the cost of a call", () => {
   const settings = {
     OPENAI_API_KEY: "k",
     OPENAI_BASE_URL: "http://openai.test/v1",
@@ -358,7 +358,7 @@ describe("what a call costs", () => {
   };
   const gpt = { ...CHAT, model: "gpt-4o-2024-08-06" };
 
-  it("is in the answer and in its stream", async () => {
+  it("the cost of a call is in the answer and in its stream", async () => {
     network.answers = (_, body) => {
       if (!body.includes('"stream":true')) return Response.json(gpt);
       const { choices: _choices, usage, ...head } = gpt;
@@ -384,7 +384,7 @@ describe("what a call costs", () => {
     expect(streamed.text).toContain('"cost_micros_usd":450');
   });
 
-  it("is the deployment's own price, or absent", async () => {
+  it("the cost of a call is by the deployment's own price, or absent", async () => {
     network.answers = () => Response.json({ ...CHAT, model: "other" });
     const cost = async (model: string): Promise<unknown> => {
       const { json } = await ask(settings, "/v1/chat/completions", { model, messages: MESSAGES });

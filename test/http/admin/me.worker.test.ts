@@ -20,7 +20,7 @@ async function me(key: string, headers: Record<string, string> = {}): Promise<Js
   return await response.json();
 }
 
-it("describes the bootstrap key", async () => {
+it("GET /v1/me describes the bootstrap key", async () => {
   expect(await me(KEY)).toEqual({
     object: "me",
     type: "bootstrap",
@@ -37,7 +37,7 @@ it("describes the bootstrap key", async () => {
   });
 });
 
-it("describes a key in its organisation, with the state of its budgets", async () => {
+it("GET /v1/me describes a key in its organisation, with the state of its budgets", async () => {
   const { id: org } = await send("/v1/organizations", { name: "Research" });
   const policy = {
     name: "support bot",
@@ -75,7 +75,7 @@ it("describes a key in its organisation, with the state of its budgets", async (
   });
 });
 
-it("describes a client token: its session and scopes, and nothing of its key's money", async () => {
+it("GET /v1/me describes a client token with its session and scopes, and without its key's budgets", async () => {
   const { rhone } = await chat({ messages: [user("x")] });
   const token = await send(`/v1/sessions/${rhone.session_id}:token`, { ttl_s: 60, scopes: ["sessions:read"] });
   const found = await me(token.token);
@@ -89,7 +89,7 @@ it("describes a client token: its session and scopes, and nothing of its key's m
   expect(found).not.toHaveProperty("budgets");
 });
 
-it("acts in the organisation of the header, and needs a key", async () => {
+it("GET /v1/me acts in the organisation of the header, and needs a key", async () => {
   const { id } = await send("/v1/organizations", { name: "Elsewhere" });
   expect((await me(KEY, { "x-rhone-organization": id })).organization).toEqual({ id, name: "Elsewhere" });
   expect((await request("/v1/me", { key: null })).status).toBe(401);

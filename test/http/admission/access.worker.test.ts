@@ -37,13 +37,13 @@ async function enter(route: string, key: string | null): Promise<number> {
   return response.status;
 }
 
-describe("who may come in where", () => {
-  it("is said for every route, and for none that is not there", () => {
+describe("the access to routes", () => {
+  it("every route has its access declared, and no access is declared for another path", () => {
     expect(named.filter((route) => !(route in ACCESS))).toEqual([]);
     expect(Object.keys(ACCESS).filter((route) => !named.includes(route))).toEqual([]);
   });
 
-  it("is nobody without a key, but for what is public", async () => {
+  it("a request without a key gets nothing except from public routes", async () => {
     for (const route of named) {
       const status = await enter(route, null);
       if (ACCESS[route] === "public") expect([route, status]).toEqual([route, 200]);
@@ -51,7 +51,7 @@ describe("who may come in where", () => {
     }
   });
 
-  it.each(SCOPES)("is decided by the scope: with %s alone", async (scope) => {
+  it.each(SCOPES)("a key with the scope %s alone gets only the routes of this scope", async (scope) => {
     const key = await keyWith([scope]);
     for (const route of named) {
       if (ACCESS[route] === "public") continue;
@@ -63,7 +63,7 @@ describe("who may come in where", () => {
   });
 });
 
-it("lets nobody ask a model by way of a session's verbs", async () => {
+it("a key without inference cannot call a model by way of a session's verbs", async () => {
   const key = await keyWith(["sessions:write"]);
   for (const verb of ["compact", "replay"])
     expect((await request(`/v1/sessions/sess_x:${verb}`, { method: "POST", key })).status).toBe(403);
@@ -89,21 +89,21 @@ describe("a credential", () => {
     ["a hash of the key", { authorization: "Bearer 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08" }],
     ["another's header", { "x-api-key": "rhone_sk_wrong" }],
     ["Google's header", { "x-goog-api-key": "rhone_sk_wrong" }],
-  ])("of %s opens nothing", async (_, headers) => {
+  ])("a wrong credential is refused: %s", async (_, headers) => {
     const response = await request("/v1/models", { ...look, headers });
     expect(response.status).toBe(401);
     expect(response.headers.get("www-authenticate")).toContain("Bearer");
     expect(await response.text()).not.toMatch(/stack|SQL|sqlite|DurableObject/i);
   });
 
-  it("of a mebibyte is refused like any other, and at once", async () => {
+  it("a credential of a mebibyte is refused like any other, and at once", async () => {
     const started = Date.now();
     const response = await request("/v1/models", { ...look, headers: { authorization: `Bearer ${long}` } });
     expect(response.status).toBe(401);
     expect(Date.now() - started).toBeLessThan(2_000);
   });
 
-  it("in the query counts on Gemini's paths alone", async () => {
+  it("a credential in the query counts on Gemini's paths only", async () => {
     expect((await request(`/v1/sessions/sess_x?key=${KEY}`, look)).status).toBe(401);
     expect((await request(`/v1beta/models?key=${KEY}`, look)).status).toBe(200);
   });
@@ -122,7 +122,7 @@ describe("a credential", () => {
     "/openapi.json/../v1/keys",
     "/v1/keys%252F",
     "/v1\\keys",
-  ])("is asked for however the path is written: %s", async (path) => {
+  ])("a credential is required however the path is written: %s", async (path) => {
     const none = await request(path, look);
     await none.body?.cancel();
     expect([401, 404]).toContain(none.status);

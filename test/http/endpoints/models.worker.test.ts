@@ -11,7 +11,7 @@ describe("GET /v1/models", () => {
   const get = (path: string, headers: Record<string, string> = {}): Promise<Said> =>
     ask(settings, path, undefined, headers);
 
-  it("lists what the configured providers have, in OpenAI's shape", async () => {
+  it("the list of models has what the configured providers serve, in OpenAI's shape", async () => {
     const { json } = await get("/v1/models");
     const { object, data } = json as {
       object: string;
@@ -35,7 +35,7 @@ describe("GET /v1/models", () => {
     expect((await get("/v1/models/gpt-5")).status).toBe(404);
   });
 
-  it("lists what a row of the deployment says of its models", async () => {
+  it("the list of models has what a provider row of the deployment says of its models", async () => {
     const row = {
       id: "acme",
       dialect: "openai-chat",
@@ -46,7 +46,7 @@ describe("GET /v1/models", () => {
     expect(json).toMatchObject({ object: "model", context_window: 64_000 });
   });
 
-  it("answers Anthropic's clients in theirs, page by page", async () => {
+  it("the list of models has Anthropic's shape for Anthropic's clients, page by page", async () => {
     const version = { "anthropic-version": "2023-06-01" };
     const first = (await get("/v1/models?limit=2", version)).json as {
       data: { id: string }[];
@@ -71,7 +71,7 @@ describe("GET /v1/models", () => {
     });
   });
 
-  it("answers Google's clients in theirs", async () => {
+  it("the list of models has Google's shape for Google's clients", async () => {
     const { json } = await get("/v1beta/models?pageSize=3");
     expect(json).toMatchObject({ models: [{ name: "models/demo" }, {}, {}], nextPageToken: "3" });
     expect((await get("/v1beta/models?pageSize=3&pageToken=3")).json).toMatchObject({ nextPageToken: "6" });

@@ -51,13 +51,13 @@ const [one, other] = ["01", "02"].map((byte) => encodeObjectId(byte.repeat(30) +
 const foreign = encodeObjectId(`${"03".repeat(30)}beef`);
 
 describe("a call that names no session", () => {
-  it("creates one", async () => {
+  it("a call that names no session creates one", async () => {
     for (const surface of ["chat", "messages", "gemini", "native"] as const)
       expect(await resolve({ rhone: { on_busy: "queue" } }, { surface })).toEqual({});
     expect(await resolve({})).toEqual({ response: { stored: true, background: false } });
   });
 
-  it("may be stateless, unless it needs what the gateway stores", async () => {
+  it("a call that names no session may be stateless, unless it needs what the gateway stores", async () => {
     const rhone = { context_mode: "stateless" };
     expect(await resolve({ rhone, store: false })).toEqual({ response: { stored: false, background: false } });
     const needs = [{ background: true }, { conversation: "conv_a" }, { previous_response_id: newId("resp", 1, one) }];
@@ -70,7 +70,7 @@ describe("a call that names no session", () => {
 });
 
 describe("a session id", () => {
-  it("that the gateway made contains its object", () =>
+  it("a session id that the gateway made contains its object", () =>
     fc.assert(
       fc.asyncProperty(objectIds, async (objectId) => {
         const sessionId = `sess_${objectId}`;
@@ -80,7 +80,7 @@ describe("a session id", () => {
       }),
     ));
 
-  it("that a client chose names an object of its organisation only", () =>
+  it("a session id that a client chose names an object of its organisation only", () =>
     fc.assert(
       fc.asyncProperty(fc.stringMatching(/^[A-Za-z0-9_.:-]{1,40}$/), async (name) => {
         const find = async (org: string): Promise<unknown> =>
@@ -92,14 +92,14 @@ describe("a session id", () => {
       }),
     ));
 
-  it("of another deployment is a name like any other", async () => {
+  it("a session id of another deployment is a name like any other", async () => {
     const { at } = await resolve({ rhone: { session_id: `sess_${foreign}` } });
     expect(at?.objectId).not.toBe(foreign);
   });
 });
 
 describe("a parent", () => {
-  it.each(["turn", "call", "resp"])("with the prefix %s leads to its session", (prefix) =>
+  it.each(["turn", "call", "resp"])("a parent with the prefix %s leads to its session", (prefix) =>
     fc.assert(
       fc.asyncProperty(objectIds, async (objectId) => {
         const parent = newId(prefix, 1, objectId);
@@ -111,20 +111,20 @@ describe("a parent", () => {
   );
 
   it.each(["snap_a", "none", "", newId("run", 1, one), newId("turn", 1, foreign), newId("turn", 1), `turn_${one}`])(
-    "%s leads to no session",
+    "the parent %s leads to no session",
     async (parent) => {
       expect(await resolve({ rhone: { parent } }, { surface: "chat" })).toEqual({});
     },
   );
 
-  it("is looked for in the session that the call names", async () => {
+  it("a parent is looked up in the session that the call names", async () => {
     const rhone = { session_id: `sess_${one}`, parent: newId("turn", 1, other) };
     expect((await resolve({ rhone }, { surface: "chat" })).at?.objectId).toBe(one);
   });
 });
 
 describe("a conversation of OpenAI", () => {
-  it("is the session of the same name, whichever way it is written", async () => {
+  it("a conversation is the session of the same name, in both forms of the member", async () => {
     for (const conversation of [`conv_${one}`, { id: `conv_${one}` }])
       expect(await resolve({ conversation })).toEqual({
         at: { sessionId: `sess_${one}`, objectId: one },
@@ -132,17 +132,17 @@ describe("a conversation of OpenAI", () => {
       });
   });
 
-  it.each(["sess_a", "conv_", "conv_ä", "a"])("%s is not found", async (conversation) => {
+  it.each(["sess_a", "conv_", "conv_ä", "a"])("the conversation %s is not found", async (conversation) => {
     await expect(resolve({ conversation })).rejects.toMatchObject({ code: "object.not_found", param: "conversation" });
   });
 
-  it("is a member of Responses only", async () => {
+  it("a conversation is a member of Responses only", async () => {
     expect(await resolve({ conversation: "conv_a" }, { surface: "chat" })).toEqual({});
   });
 });
 
 describe("a previous response", () => {
-  it("with an id of the gateway leads to its session and call without a look-up", () =>
+  it("a previous response with an id of the gateway leads to its session and call without a look-up", () =>
     fc.assert(
       fc.asyncProperty(objectIds, async (objectId) => {
         const id = newId("resp", 1, objectId);
@@ -153,7 +153,7 @@ describe("a previous response", () => {
       }),
     ));
 
-  it("with an id of a provider is found in the index of its organisation only", async () => {
+  it("a previous response with an id of a provider is found in the index of its organisation only", async () => {
     const id = `resp_${randomBytes(8).toString("hex")}`;
     const indexes = { org: { [id]: { place: one, call: "call_a" } } };
     const { at, response } = await resolve({ previous_response_id: id }, { indexes });
@@ -166,7 +166,7 @@ describe("a previous response", () => {
     });
   });
 
-  it("of another deployment is not found", async () => {
+  it("a previous response of another deployment is not found", async () => {
     for (const [id, indexes] of [
       [newId("resp", 1, foreign), {}],
       ["resp_a", { org: { resp_a: { place: "", call: "" } } }],
@@ -176,14 +176,14 @@ describe("a previous response", () => {
       });
   });
 
-  it("that its connection sent without storing it is found there first", async () => {
+  it("a previous response that its connection sent without storing it is found there first", async () => {
     const unstored = new Map([["resp_a", { place: one, call: "call_a" }]]);
     const indexes = { org: { resp_a: { place: other, call: "call_b" } } };
     const { at, response } = await resolve({ previous_response_id: "resp_a" }, { indexes, unstored });
     expect([at?.objectId, response?.from]).toEqual([one, { id: "resp_a", call: "call_a", isHeard: true }]);
   });
 
-  it("belongs to the session that the call names", async () => {
+  it("a previous response belongs to the session that the call names", async () => {
     const previous = newId("resp", 1, one);
     const named = (sessionId: string): ReturnType<typeof resolve> =>
       resolve({ previous_response_id: previous, rhone: { session_id: sessionId } });
@@ -194,14 +194,14 @@ describe("a previous response", () => {
     });
   });
 
-  it("excludes a conversation", async () => {
+  it("a previous response excludes a conversation", async () => {
     const both = { previous_response_id: newId("resp", 1, one), conversation: `conv_${one}` };
     await expect(resolve(both)).rejects.toMatchObject({ code: "request.invalid", param: "conversation" });
   });
 });
 
 describe("a request that only prepares the next one", () => {
-  it("exists on a WebSocket only", async () => {
+  it("a request that only prepares the next one exists on a WebSocket only", async () => {
     expect(await resolve({ generate: false })).toEqual({ response: { stored: true, background: false } });
     expect(await resolve({ generate: false }, { unstored: new Map() })).toEqual({
       response: { stored: true, background: false, isWarmUp: true },

@@ -21,7 +21,7 @@ beforeAll(async () => {
   document = (await response.json()) as Document;
 });
 
-it("every summary begins with a verb in the third person", () => {
+it("every summary starts with a verb in the third person", () => {
   const operations = Object.values(document.paths).flatMap((methods) => Object.values(methods));
   const wrong = operations.filter(({ summary }) => !VERBS.has(summary.split(/[ ;]/, 1)[0]!));
   expect(operations.length).toBeGreaterThan(50);

@@ -37,7 +37,7 @@ beforeAll(async () => {
   );
 });
 
-it("is a valid OpenAPI 3.1 document", async () => {
+it("the description of the API is a valid OpenAPI 3.1 document", async () => {
   const validator = new Validator();
   const { valid, errors } = await validator.validate(structuredClone(document));
   expect(errors ?? []).toEqual([]);
@@ -46,18 +46,18 @@ it("is a valid OpenAPI 3.1 document", async () => {
 });
 
 describe("every operation", () => {
-  it("has an id of its own, in the form resource.method", () => {
+  it("every operation has an id of its own, in the form resource.method", () => {
     const ids = operations.map(({ operation }) => operation.operationId ?? "");
     expect(ids.filter((id) => !/^[a-z][A-Za-z]*(\.[a-z][A-Za-z]*)+$/.test(id))).toEqual([]);
     expect(ids.filter((id, at) => ids.indexOf(id) !== at)).toEqual([]);
   });
 
-  it("has one declared tag and a summary", () => {
+  it("every operation has one declared tag and a summary", () => {
     const declared = new Set(document.tags.map(({ name }) => name));
     expect(namesOf(({ tags, summary }) => tags?.length !== 1 || !declared.has(tags[0]!) || !summary)).toEqual([]);
   });
 
-  it("declares the parameters of its path, and no others in the path", () => {
+  it("every operation declares the parameters of its path, and no others in the path", () => {
     const wrong = operations.filter(({ path, operation }) => {
       const inPath = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name!);
       const declared = (operation.parameters ?? []).map(resolve).filter((one) => one.in === "path");
@@ -73,11 +73,11 @@ describe("every operation", () => {
     expect(wrong.map(({ name }) => name)).toEqual([]);
   });
 
-  it("says whether its body is required", () => {
+  it("every operation says whether its body is required", () => {
     expect(namesOf(({ requestBody }) => requestBody !== undefined && requestBody.required === undefined)).toEqual([]);
   });
 
-  it("describes its success: a body, none, or the frames of a WebSocket", () => {
+  it("every operation describes its success: a body, none, or the frames of a WebSocket", () => {
     expect(
       namesOf((operation) => {
         const { responses } = operation;
@@ -90,7 +90,7 @@ describe("every operation", () => {
     ).toEqual([]);
   });
 
-  it("has the error responses, as components in the format of its path", () => {
+  it("every operation has the error responses, as components in the format of its path", () => {
     expect(
       namesOf(({ responses, security }) => {
         if (security?.length === 0) return false;
@@ -107,7 +107,7 @@ describe("every operation", () => {
     expect(document.paths["/v1/keys"]!.get!.responses["401"]!.$ref).toBe("#/components/responses/Unauthorized");
   });
 
-  it("of generation describes its server-sent events", () => {
+  it("every operation of generation describes its server-sent events", () => {
     const streaming = operations.filter(
       ({ operation }) => "text/event-stream" in (operation.responses["200"]?.content ?? {}),
     );
@@ -125,12 +125,12 @@ describe("every operation", () => {
 });
 
 describe("every component", () => {
-  it("has a name that generators accept", () => {
+  it("every component has a name that generators accept", () => {
     const names = Object.values(document.components).flatMap((group) => Object.keys(group));
     expect(names.filter((name) => !/^[A-Za-z0-9._-]+$/.test(name))).toEqual([]);
   });
 
-  it("that is referred to exists, and every one is referred to", () => {
+  it("every component that is referred to exists, and every one is referred to", () => {
     const used = new Set<string>();
     visit(document, ({ $ref }) => {
       if (typeof $ref === "string") used.add($ref);
@@ -144,7 +144,7 @@ describe("every component", () => {
 });
 
 describe("every schema", () => {
-  it("that is an object with members is a component", () => {
+  it("every schema that is an object with members is a component", () => {
     const inline: string[] = [];
     for (const [name, schema] of Object.entries(document.components.schemas!))
       collectInline(schema, name, inline, true);
@@ -156,7 +156,7 @@ describe("every schema", () => {
     expect(inline).toEqual([]);
   });
 
-  it("that is a union of objects has a discriminator", () => {
+  it("every schema that is a union of objects has a discriminator", () => {
     const found: string[] = [];
     for (const [name, component] of Object.entries(document.components.schemas!))
       visit(component, (schema) => {
@@ -170,7 +170,7 @@ describe("every schema", () => {
 });
 
 describe("the routes of the app", () => {
-  it("are all in the document, and the document has no others", () => {
+  it("the routes of the app are all in the document, and the document has no others", () => {
     const documented = operations.flatMap(({ path, method, operation }) =>
       [path, ...(operation["x-rhone-aliases"] ?? [])].map((each) => ({ method: method.toUpperCase(), path: each })),
     );

@@ -135,7 +135,7 @@ it.each<Case>([
   { id: "gemini.models.get", path: "/v1beta/models/demo" },
   { id: "routing.health.get", path: "/v1/routing/health", isOwn: true },
   { id: "gateway.checkHealth", path: "/healthz" },
-])("answers $id as described: $path $body", async (one) => {
+])("the answer of $id is as described: $path $body", async (one) => {
   expect((await compare(one)).problems).toEqual([]);
 });
 
@@ -156,11 +156,11 @@ it.each<Case>([
   { id: "models.get", path: "/v1/models/none/such", status: 404 },
   { id: "sessions.get", path: "/v1/sessions/sess_none", status: 404, isOwn: true },
   { id: "keys.list", path: "/v1/keys", status: 401, isOwn: true, key: "rhone_sk_wrong" },
-])("answers errors of $id as described: $status", async (one) => {
+])("an error of $id is as described: $status", async (one) => {
   expect((await compare(one)).problems).toEqual([]);
 });
 
-it("answers as described about a session and what happened in it", async () => {
+it("answers about a session and what happened in it are as described", async () => {
   const isOwn = true;
   const created = await expectDescribed({
     id: "sessions.create",
@@ -211,7 +211,7 @@ it("answers as described about a session and what happened in it", async () => {
   expect(deleted.id).toBe(created.id);
 });
 
-it("answers as described about stored responses and conversations", async () => {
+it("answers about stored responses and conversations are as described", async () => {
   const conversation = await expectDescribed({ id: "conversations.create", path: "/v1/conversations", body: {} });
   const at = `/v1/conversations/${conversation.id}`;
   const response = await expectDescribed({
@@ -242,7 +242,7 @@ it("answers as described about stored responses and conversations", async () => 
   expect(deleted.id).toBe(conversation.id);
 });
 
-it("answers as described about keys, organisations and credentials", async () => {
+it("answers about keys, organisations and credentials are as described", async () => {
   const isOwn = true;
   const key = await expectDescribed({
     id: "keys.create",
@@ -285,7 +285,7 @@ it("answers as described about keys, organisations and credentials", async () =>
   expect((await request(credential, { method: "DELETE" })).status).toBe(204);
 });
 
-it("sends frames as described, and takes those that are described", async () => {
+it("frames that are sent and accepted are as described", async () => {
   const { webSocket } = await request("/v1/ws", {
     headers: { upgrade: "websocket", "sec-websocket-protocol": "rhone.ws.v1" },
   });

@@ -46,7 +46,7 @@ it.each([
   ["/v1//keys", undefined],
   ["/v1/keys%2f%2e%2e", undefined],
   ["/v1/keys\\x", "/v1/keys/x"],
-])("%s is %s", (path, canonical) => {
+])("the canonical path of %s is %s", (path, canonical) => {
   expect(pathOf(path)).toBe(canonical);
 });
 

@@ -46,7 +46,7 @@ const settledAt = (path: string, spent: number): Promise<void> =>
 
 describe("a budget", () => {
   // `test/keys/budget/ledger.test.ts` has a thousand of them.
-  it("is not passed by hundreds of calls at once, and pays for what it can", async () => {
+  it("a budget is not passed by hundreds of calls at once, and pays for what it can", async () => {
     const calls = 300;
     const pays = calls / 10;
     const key = await made(hard(pays * COST));
@@ -69,7 +69,7 @@ describe("a budget", () => {
     ["streamed", { stream: true, stream_options: { include_usage: true } }],
     ["stateless", stateless],
     ["stateless and streamed", { ...stateless, stream: true, stream_options: { include_usage: true } }],
-  ])("is charged what a %s call cost", async (_, body) => {
+  ])("a budget is charged what a %s call cost", async (_, body) => {
     const key = await made(hard(1_000_000));
     const response = await chat(key.secret, body);
     expect(response.status).toBe(200);
@@ -77,7 +77,7 @@ describe("a budget", () => {
     await settledAt(`/v1/keys/${key.id}`, COST);
   });
 
-  it("is charged nothing for a call that failed, and something for one that broke off", async () => {
+  it("a budget is charged nothing for a call that is refused", async () => {
     const key = await made(hard(1_000_000));
     const failed = await chat(key.secret, { model: "fake/refuse" });
     // Its price is not known, and nothing that may cost anything fits into a hard budget then.
@@ -85,7 +85,7 @@ describe("a budget", () => {
     await settledAt(`/v1/keys/${key.id}`, 0);
   });
 
-  it("says no in the words of each surface", async () => {
+  it("an exceeded budget is reported in the shape of each surface", async () => {
     const key = await made(hard(1));
     const anthropic = { model: "fakeanth/paid", max_tokens: 5, messages: PAID.messages };
     const contents = { contents: [{ role: "user", parts: [{ text: "x" }] }], generationConfig: { maxOutputTokens: 5 } };
@@ -106,7 +106,7 @@ describe("a budget", () => {
     expect([open.status, await codeOf(open)]).toEqual([429, "budget.exceeded"]);
   });
 
-  it("of an organisation and of its tags is checked together with the key's", async () => {
+  it("the budgets of an organisation and of its tags are checked together with the key's", async () => {
     const { id: org } = (await (
       await send("POST", "/v1/organizations", {
         name: "Budgeted",
@@ -130,7 +130,7 @@ describe("a budget", () => {
     await settledAt(`/v1/organizations/${org}`, served * COST);
   }, 20_000);
 
-  it("of a maker is charged for what its keys spend", async () => {
+  it("the budget of a key that made other keys is charged for what these spend", async () => {
     const maker = await made({ ...hard(100), scopes: ["inference", "keys:write"], ttl_s: 3600 });
     const child = await made({ scopes: ["inference"] }, maker.secret);
     const statuses: number[] = [];
@@ -142,7 +142,7 @@ describe("a budget", () => {
     expect((await chat(maker.secret)).status).toBe(429);
   });
 
-  it("counts embeddings, and takes no pictures of which nobody knows the price", async () => {
+  it("a hard budget counts embeddings, and refuses images whose price is unknown", async () => {
     const key = await made(hard(1_000));
     const picture = await send("POST", "/v1/images/generations", { model: "oai/x", prompt: "x" }, key.secret);
     expect([picture.status, await codeOf(picture)]).toEqual([403, "model.not_allowed"]);
@@ -152,7 +152,7 @@ describe("a budget", () => {
 });
 
 describe("a limit", () => {
-  it("of requests a minute holds, and stands in the headers of each surface", async () => {
+  it("a limit of requests a minute holds, and is in the headers of each surface", async () => {
     const key = await made({ limits: { requests_per_minute: 5, tokens_per_minute: 100_000 } });
     const responses = await Promise.all(Array.from({ length: 20 }, () => chat(key.secret)));
     expect(responses.filter(({ status }) => status === 200)).toHaveLength(5);
@@ -168,7 +168,7 @@ describe("a limit", () => {
     expect(messages.headers.get("anthropic-ratelimit-requests-limit")).toBe("5");
   });
 
-  it("of calls at the same time frees a place when one ends", async () => {
+  it("a limit of calls at the same time frees a place when a call ends", async () => {
     const key = await made({ limits: { concurrency: 2 } });
     const streams = await Promise.all([1, 2].map(() => chat(key.secret, { model: "fake/slow", stream: true })));
     expect(streams.map(({ status }) => status)).toEqual([200, 200]);
@@ -178,7 +178,7 @@ describe("a limit", () => {
   });
 });
 
-it("hears of a call by its record when its isolate said nothing, and only once", async () => {
+it("a budget is charged by the record of a call, only once, if its isolate reported nothing", async () => {
   const key = await made(hard(1_000_000));
   const place = key.id.slice(-52);
   const digits = Array.from(place).reduce((sum, c) => (sum << 5n) | BigInt(ALPHABET.indexOf(c)), 0n);
