@@ -39,13 +39,13 @@ function world(script: (target: Target, count: number, now: number) => GatewayEr
 }
 
 describe("the loop of attempts", () => {
-  it("tries a failing target again, as often as the call has retries, then the next one", async () => {
+  it("a failing target is tried again, as often as the call has retries, then the next one", async () => {
     const { call, tries } = world(({ provider }) => (provider.id === "a" ? failed(500) : "ok"));
     expect(await call([at("a"), at("b")])).toBe("b/m");
     expect(tries).toEqual(["a/m", "a/m", "a/m", "b/m"]);
   });
 
-  it("never makes more tries than it has targets and retries", async () => {
+  it("a call never makes more tries than it has targets and retries", async () => {
     const { call, tries } = world(() => failed(503));
     await expect(call([at("a"), at("b"), at("c")])).rejects.toMatchObject({ status: 503 });
     expect(tries).toEqual(["a/m", "a/m", "a/m", "b/m", "c/m"]);
@@ -56,26 +56,26 @@ describe("the loop of attempts", () => {
     [failed(401), ["a/m", "b/m"]],
     [failed(429, { retryAfterSeconds: 9 }), ["a/m", "b/m"]],
     [failed(429, { retryAfterSeconds: 1 }), ["a/m", "a/m", "a/m", "b/m"]],
-  ])("leaves at once what cannot be better soon: %o", async (error, expected) => {
+  ])("a target whose error cannot pass soon is left at once: %o", async (error, expected) => {
     const { call, tries } = world(({ provider }) => (provider.id === "a" ? error : "ok"));
     expect(await call([at("a"), at("b")])).toBe("b/m");
     expect(tries).toEqual(expected);
   });
 
-  it("waits as long as it is asked to when there is nowhere else to go", async () => {
+  it("a call waits as long as the provider requests when there is no other target", async () => {
     const { call, now } = world((_, count) => (count === 1 ? failed(429, { retryAfterSeconds: 20 }) : "ok"));
     const before = now();
     expect(await call([at("a")])).toBe("a/m");
     expect(now() - before).toBe(20_020);
   });
 
-  it("tells the caller what is wrong with the request, and asks nobody else", async () => {
+  it("a wrong request is reported to the caller, and sent to no other target", async () => {
     const { call, tries } = world(() => failed(400));
     await expect(call([at("a"), at("b")])).rejects.toMatchObject({ status: 400 });
     expect(tries).toEqual(["a/m"]);
   });
 
-  it("takes what is too long to a target that holds more, and only there", async () => {
+  it("a request that is too long goes to a target that holds more, and only there", async () => {
     const larger = world(({ provider }) => (provider.id === "c" ? "ok" : tooLong));
     expect(await larger.call([at("b"), at("a"), at("c")])).toBe("c/m");
     expect(larger.tries).toEqual(["b/m", "c/m"]);
@@ -84,7 +84,7 @@ describe("the loop of attempts", () => {
     expect(none.tries).toEqual(["b/m"]);
   });
 
-  it("leaves out what is no larger than any target that was too small", async () => {
+  it("a request that is too long goes to no target that is no larger than one that was too small", async () => {
     const windows: Record<string, number> = { a: 200, c: 100 };
     const { call, tries, tools } = world(() => tooLong);
     tools.mayFit = async ({ provider }, { provider: before }) => !(windows[provider.id]! <= windows[before.id]!);
@@ -92,14 +92,14 @@ describe("the loop of attempts", () => {
     expect(tries).toEqual(["a/m", "b/m"]);
   });
 
-  it("is over for a request that cannot be sent again", async () => {
+  it("a request that cannot be sent again is not tried again", async () => {
     const { call, tries, tools } = world(() => broken);
     tools.canRepeat = () => tries.length === 0;
     await expect(call([at("a"), at("b")])).rejects.toBe(broken);
     expect(tries).toEqual(["a/m"]);
   });
 
-  it("tells each attempt whether another target is left", async () => {
+  it("each attempt gets the information whether another target is left", async () => {
     const { breakers, tools } = world(() => "ok");
     for (let failures = 0; failures < 3; failures++) await breakers.recordFailure("c/m", broken);
     const run = async (error: GatewayError, ...targets: [Target, ...Target[]]): Promise<[string, boolean][]> => {
@@ -121,7 +121,7 @@ describe("the loop of attempts", () => {
     expect(await run(tooLong, at("a"), at("b"), at("a", "n"))).toEqual(inOrder);
   });
 
-  it("throws the first error when nothing helps", async () => {
+  it("a call fails with the first error when no target helps", async () => {
     const { call, attempts } = world(({ provider }) => (provider.id === "a" ? failed(500) : failed(400)));
     await expect(call([at("a"), at("b")])).rejects.toThrow("status 500");
     expect(attempts.map(({ provider, error }) => [provider, error])).toEqual([
@@ -130,7 +130,7 @@ describe("the loop of attempts", () => {
     ]);
   });
 
-  it("passes over what cools down, probes it once when its time has come, and takes it back", async () => {
+  it("a target that cools down is passed over, probed once when its time has come, and used again", async () => {
     let isDown = true;
     const { call, tries, breakers, pass } = world(({ provider }) => (provider.id === "a" && isDown ? broken : "ok"));
     await call([at("a"), at("b")]);
@@ -147,7 +147,7 @@ describe("the loop of attempts", () => {
     expect(breakers.state("a/m")).toBe("closed");
   });
 
-  it("lets ten calls a second ask a target that cools down when there is no other, and says so to the rest", async () => {
+  it("a target that cools down gets ten calls a second when there is no other, and the rest are refused", async () => {
     const { call, tools, breakers, pass } = world(() => broken);
     await expect(call([at("a")])).rejects.toBe(broken);
     pass(99);
@@ -160,7 +160,7 @@ describe("the loop of attempts", () => {
     await expect(call([at("a")])).rejects.toBe(broken);
   });
 
-  it("stops when nobody waits any longer, and holds nothing against the target", async () => {
+  it("a call stops when its client has left, and counts nothing against the target", async () => {
     const gone = new AbortController();
     const left = new GatewayError("stream.interrupted", "left");
     const { tools, breakers } = world(() => "ok");
@@ -186,7 +186,7 @@ describe("a hedge", () => {
   const hedged = (attempt: AttemptFn<string>, all: FailoverServices): Promise<string> =>
     failOver({ targets: [at("a")], policy: DEFAULT_POLICY, hedge: { afterMs: 5, target: at("b") } }, attempt, all);
 
-  it("starts when the first is silent; the first content wins and the other is cancelled", async () => {
+  it("a hedge starts when the first target is silent; the first content wins and the other is cancelled", async () => {
     const all = tools();
     let cancelled: unknown;
     const answer = await hedged(
@@ -203,7 +203,7 @@ describe("a hedge", () => {
     expect(all.breakers.health("a/m").failures).toBe(0);
   });
 
-  it("never starts when the first is quick, and leaves the winner alone", async () => {
+  it("a hedge never starts when the first target is quick, and leaves the winner alone", async () => {
     const asked: string[] = [];
     let signalOfWinner: AbortSignal | undefined;
     const attempt: AttemptFn<string> = async (target, { signal }) => {
@@ -215,7 +215,7 @@ describe("a hedge", () => {
     expect([asked, signalOfWinner!.aborted]).toEqual([["a/m"], false]);
   });
 
-  it("fails with the first one's error when both do", async () => {
+  it("a hedge fails with the first target's error when both fail", async () => {
     const attempt: AttemptFn<string> = async ({ provider }) => {
       if (provider.id === "a") await new Promise((resolve) => setTimeout(resolve, 20));
       throw provider.id === "a" ? silent : failed(500);
@@ -224,7 +224,7 @@ describe("a hedge", () => {
   });
 });
 
-it("a day of a flapping provider: callers are served, the target is not hammered, nothing grows", async () => {
+it("over a day of a flapping provider callers are served, the target is not hammered, and nothing grows", async () => {
   const MINUTE = 60_000;
   // Down for one minute of three.
   const { call, tries, breakers, attempts, pass } = world(({ provider }, _, now) =>

@@ -43,13 +43,13 @@ describe("a context that is too long", () => {
     ["small/s", ["unknown/u"], ["small.test", "unknown.test"]],
     ["unknown/u", ["small/s"], ["unknown.test", "small.test"]],
     ["large/l", ["small/s", "unknown/u"], ["large.test", "unknown.test"]],
-  ])("of %s goes to those of %j that may hold it", async (model, fallbacks, hosts) => {
+  ])("a context that is too long for %s goes to those of %j that may hold it", async (model, fallbacks, hosts) => {
     network.answers = () => (sentTo().length < hosts.length ? tooLong() : Response.json(ANSWER));
     expect((await call(model, { fallbacks })).status).toBe(200);
     expect(sentTo()).toEqual(hosts);
   });
 
-  it("is the caller's error when no target may hold it", async () => {
+  it("a context that is too long is the caller's error when no target may hold it", async () => {
     network.answers = tooLong;
     const response = await call("large/l", { fallbacks: ["small/s"] });
     expect([response.status, sentTo()]).toEqual([400, ["large.test"]]);
@@ -83,17 +83,20 @@ describe("a stream whose first content is late", () => {
     };
   };
 
-  it.each(["large/l", "unknown/u"])("of %s is given up while another target is left", async (model) => {
-    isLate(150);
-    const response = await call(model, { fallbacks: ["small/s"], deadlines_ms: { fallback: 150 } }, true);
-    expect([response.status, sentTo().at(-1)]).toEqual([200, "small.test"]);
-    expect(response.text).toContain("[DONE]");
-  });
+  it.each(["large/l", "unknown/u"])(
+    "a stream of %s whose first content is late is given up while another target is left",
+    async (model) => {
+      isLate(150);
+      const response = await call(model, { fallbacks: ["small/s"], deadlines_ms: { fallback: 150 } }, true);
+      expect([response.status, sentTo().at(-1)]).toEqual([200, "small.test"]);
+      expect(response.text).toContain("[DONE]");
+    },
+  );
 
   it.each([
     ["without another target", "large/l", []],
     ["of a model that reasons first", "thinker/t", ["small/s"]],
-  ])("is waited for: %s", async (_, model, fallbacks) => {
+  ])("a stream whose first content is late is waited for: %s", async (_, model, fallbacks) => {
     isLate(150);
     const others = fallbacks.length > 0 ? { fallbacks } : {};
     const response = await call(model, { ...others, deadlines_ms: { fallback: 150 } }, true);

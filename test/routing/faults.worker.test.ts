@@ -102,7 +102,7 @@ const [waiting, others] = [true, false].map((waits) =>
     .flatMap((row) => formsOf(row[1]).map((form) => ({ row, form }))),
 );
 
-describe.each(Object.keys(SURFACES))("on %s", (surface) => {
+describe.each(Object.keys(SURFACES))("the surface %s", (surface) => {
   it("every fault has the outcome of the table, and the provider gets no more requests than that", async () => {
     const runAll = (calls: typeof waiting, concurrency: number): Promise<Check[]> =>
       runTasks(

@@ -62,7 +62,7 @@ describe("a dead target", () => {
     [100, 100, 200, 4],
     [1000, 100, 1490, 8],
   ])(
-    "behind %i isolates and %i calls a second is asked by few of them",
+    "a dead target behind %i isolates and %i calls a second is tried by few of them",
     async (isolates, callsPerSecond, alone, told) => {
       const [, ...apart] = await triesPerMinute({ isolates, callsPerSecond, isShared: false });
       const [, ...together] = await triesPerMinute({ isolates, callsPerSecond, isShared: true });
@@ -71,13 +71,13 @@ describe("a dead target", () => {
     },
   );
 
-  it("costs an isolate that has not heard of it one try, and not three", async () => {
+  it("a dead target costs an isolate without a notice of it one try, and not three", async () => {
     const [first] = await triesPerMinute({ isolates: 1000, callsPerSecond: 10, isShared: true }, { minutes: 1 });
     const [alone] = await triesPerMinute({ isolates: 1000, callsPerSecond: 1000, isShared: false }, { minutes: 1 });
     expect([first! < 600, alone! > 3000]).toEqual([true, true]);
   });
 
-  it("that is back has all of its calls within a cool-down", async () => {
+  it("a target that is back has all of its calls within a cool-down", async () => {
     const world = { isolates: 100, callsPerSecond: 100, isShared: true };
     const tries = await triesPerMinute(world, { backAt: 3 * MINUTE });
     expect(tries[3]).toBeGreaterThan(6_000 / 3);

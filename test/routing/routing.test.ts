@@ -21,7 +21,7 @@ const plan = (all: [Candidate, ...Candidate[]], strategy = DEFAULT_POLICY.strate
   names(rankTargets({ all, policy: { ...DEFAULT_POLICY, strategy } }, { ...ranking, ...more }));
 
 describe("the configuration", () => {
-  it("has defaults, and accepts them when they are written out", () => {
+  it("the configuration has defaults, and accepts them when they are written out", () => {
     const written = {
       aliases: { "smart-general": "anthropic/claude-sonnet-4-6" },
       routes: {
@@ -82,7 +82,7 @@ describe("the configuration", () => {
       JSON.stringify({ cors: { origins: ["https://ok.example", origin] } }),
       "RHONE_CONFIG.cors.origins[1]: expected an origin as in https://app.example",
     ]),
-  ])("is refused by its path: %s", (text, said) => {
+  ])("a wrong configuration is refused by its path: %s", (text, said) => {
     expect(() => readConfig(text)).toThrow(ConfigError);
     expect(() => readConfig(text)).toThrow(said);
   });
@@ -105,7 +105,7 @@ describe("candidates", () => {
     return all.map(({ target, tier }) => `${targetKeyOf(target)}@${tier}`);
   };
 
-  it("are those of a route, by any of its aliases, with the route's own policy under the request's", async () => {
+  it("candidates are those of a route, by any of its aliases, with the route's own policy under the request's", async () => {
     expect(await found({ model: "SMART" })).toEqual(["a/m@0", "b/m@1"]);
     const { policy } = await find({ model: "smart", retries: { baseMs: 1 } });
     expect(policy).toEqual({
@@ -115,19 +115,19 @@ describe("candidates", () => {
     });
   });
 
-  it("are tried in the order of models, each of them once", async () => {
+  it("candidates are tried in the order of models, each of them once", async () => {
     const targets = await found({ model: "c/m", models: ["pool", "c/m"] });
     expect(targets.map((one) => one.slice(0, 3))).toEqual(["c/m", "a/m", "b/m"]);
     // Who asks for the fastest of several means all of them.
     expect(await found({ model: "c/m", models: ["a/m"], strategy: "least_latency" })).toEqual(["c/m@0", "a/m@0"]);
   });
 
-  it("are only those of the providers that may answer, in their order", async () => {
+  it("candidates are only those of the providers that may answer, in their order", async () => {
     expect(await found({ model: "pool", providers: ["b"] })).toEqual(["b/m@1"]);
     expect(await found({ model: "anything", providers: ["B", "a"] })).toEqual(["b/anything@0", "a/anything@1"]);
   });
 
-  it("leave out what has no key, as long as something is left", async () => {
+  it("candidates without a key are left out, as long as something is left", async () => {
     expect(await found({ model: "half" })).toEqual(["c/m@0"]);
   });
 
@@ -137,13 +137,13 @@ describe("candidates", () => {
     [{ model: "a/m", models: ["b/m"], fallbacks: ["nobody/x"] }, "request.invalid", "rhone.routing.fallbacks[0]"],
     [{ model: "a/m", providers: ["b", "nobody"] }, "request.invalid", "rhone.routing.providers[1]"],
     [{ model: "a/m", providers: ["b"] }, "request.invalid", "rhone.routing.providers"],
-  ])("are refused by name: %j", async (wish, code, param) => {
+  ])("wrong candidates are refused by name: %j", async (wish, code, param) => {
     await expect(find(wish)).rejects.toMatchObject({ code, param });
   });
 });
 
 describe("the order of a plan", () => {
-  it("goes tier by tier, whatever is drawn", () => {
+  it("a plan goes tier by tier, for any random numbers", () => {
     fc.assert(
       fc.property(
         fc.array(fc.double({ min: 0, max: 0.999, noNaN: true }), { minLength: 9, maxLength: 9 }),
@@ -162,7 +162,7 @@ describe("the order of a plan", () => {
     );
   });
 
-  it("draws the first of a tier by its weight", () => {
+  it("a plan draws the first of a tier by its weight", () => {
     const first = Array.from(
       { length: 1000 },
       (_, i) => plan([candidate("a", { weight: 3 }), candidate("b")], "weighted", { random: () => i / 1000 })[0],
@@ -170,7 +170,7 @@ describe("the order of a plan", () => {
     expect(first.filter((key) => key === "a/m")).toHaveLength(750);
   });
 
-  it("is by latency with the unmeasured first, by cost with the unpriced last", () => {
+  it("a plan is ordered by latency with the unmeasured first, or by cost with the unpriced last", () => {
     const all: [Candidate, ...Candidate[]] = [candidate("a"), candidate("b"), candidate("c")];
     const known: Record<string, number> = { a: 300, b: 200 };
     const of = ({ provider: { id } }: Target): number | undefined => known[id];
@@ -178,7 +178,7 @@ describe("the order of a plan", () => {
     expect(plan(all, "least_cost", { costOf: of })).toEqual(["b/m", "a/m", "c/m"]);
   });
 
-  it("begins with who can open what the session holds sealed, and most of it", () => {
+  it("a plan starts with the issuers of what the session holds sealed, and of most of it", () => {
     const all: [Candidate, ...Candidate[]] = [candidate("a"), candidate("b", { tier: 4 }), candidate("c", { tier: 5 })];
     expect(plan(all, "weighted", { issuers: ["b/m", "c/m", "b/m", "nobody/m"] })).toEqual(["b/m", "c/m", "a/m"]);
     expect(plan(all, "weighted", { issuers: ["b/m", "a/m"] })).toEqual(["a/m", "b/m", "c/m"]);
@@ -200,11 +200,11 @@ describe("a failure's verdict", () => {
     [tooLong, "larger"],
     [new GatewayError("request.unprocessable", "ours"), "stop"],
     [new GatewayError("internal", "ours"), "stop"],
-  ])("%o: %s", (error, verdict) => {
+  ])("the verdict of %o is %s", (error, verdict) => {
     expect(verdictOf(error)).toBe(verdict);
   });
 
-  it("waits longer each time, never beyond its bound, and as long as the provider asks for", () => {
+  it("a retry waits longer each time, never beyond its bound, and as long as the provider requests", () => {
     const { retries } = DEFAULT_POLICY;
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 30 }), fc.double({ min: 0, max: 0.999, noNaN: true }), (count, chance) => {

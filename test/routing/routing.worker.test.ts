@@ -18,14 +18,14 @@ it.each([
   [{ hedge: { after_ms: 5 } }, "rhone.routing.hedge"],
   [{ hedge: { after_ms: 5, model: "fake/say" } }, "rhone.routing.hedge"],
   [{ hedge: { after_ms: 5, model: "nobody/x" } }, "rhone.routing.hedge.model"],
-])("refuses a routing that cannot be meant, by name: %j", async (routing, param) => {
+])("an invalid routing is refused by name: %j", async (routing, param) => {
   for (const context_mode of ["stateless", "stateful"]) {
     const response = await post({ ...say, model: "fake/say", rhone: { context_mode, routing } });
     expect([response.status, (await errorOf(response)).param]).toEqual([400, param]);
   }
 });
 
-it("tells who answered, after how many tries, and what was wrong with the others", async () => {
+it("an answer names its provider and the number of tries, and the record has the errors of the others", async () => {
   const rhone = { routing: { model: "fake/fault-500-always.truth", fallbacks: ["fakeanth/say"] } };
   const answer = (await (await post({ ...say, model: "ignored", rhone })).json()) as { rhone: { call_id: string } };
   expect(answer.rhone).toMatchObject({ routing: { model: "say", provider: "fakeanth", attempts: 4 } });
@@ -52,13 +52,13 @@ it("tells who answered, after how many tries, and what was wrong with the others
   });
 });
 
-it("gives the first target's own refusal when nothing helps", async () => {
+it("a call ends with the first target's own refusal when no target helps", async () => {
   const routing = { fallbacks: ["fake/fault-bad-key"] };
   const response = await post({ ...say, model: "fake/fault-503-while.first", rhone: { ...say.rhone, routing } });
   expect([response.status, (await errorOf(response)).message]).toEqual([503, "Fault 503"]);
 });
 
-it("starts a second target when the first is silent, and answers with its words", async () => {
+it("a second target starts when the first is silent, and its answer is returned", async () => {
   const hedge = { after_ms: 50, model: "fake/say" };
   const response = await post({
     ...say,
@@ -72,7 +72,7 @@ it("starts a second target when the first is silent, and answers with its words"
   ]);
 });
 
-it("a bad configuration leaves the last good one in place, and says why", () => {
+it("a bad configuration leaves the last good one in place, and its problem is reported", () => {
   const good = '{"retries":{"max":7}}';
   const router = createRouter('{"retries":{"max":"x"}}', good);
   expect([router.config.policy.retries.max, router.problem]).toEqual([

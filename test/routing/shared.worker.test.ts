@@ -15,7 +15,7 @@ const isolate = (clock = { later: 0 }): Breakers => {
   );
 };
 
-it("what one isolate has found down costs another a single try", async () => {
+it("a target that one isolate has found down costs another a single try", async () => {
   const [first, second] = [isolate(), isolate()];
   for (let i = 0; i < 3; i++) await first.recordFailure("p/a", why);
   await expect
@@ -27,7 +27,7 @@ it("what one isolate has found down costs another a single try", async () => {
   expect([second.health("p/a").isPublished, await second.admit("p/a", false)]).toEqual([true, "refused"]);
 });
 
-it("one of them asks whether it is back, the others wait for what it finds", async () => {
+it("one isolate probes whether a target is back, and the others wait for what it finds", async () => {
   const clock = { later: 0 };
   const [first, second] = [isolate(clock), isolate(clock)];
   for (let i = 0; i < 3; i++) for (const one of [first, second]) await one.recordFailure("p/b", why);

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { expect, it } from "vitest";
 import { lockState } from "../../scripts/local/state-lock.ts";
 
-it("lets one gateway at a time have a directory of state, and the next one when that was killed", async () => {
+it("one gateway at a time has a directory of state, and the next one has it when that was killed", async () => {
   const dir = mkdtempSync(join(tmpdir(), "rhone-state-lock-"));
   const other = spawn(process.execPath, ["-e", "setInterval(() => {}, 1000)", "scripts/serve.ts"], { stdio: "ignore" });
   await once(other, "spawn");

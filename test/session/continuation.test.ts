@@ -58,11 +58,11 @@ describe("messages that start with a transcript", () => {
       [...A, ask("2"), reply("own"), more],
       { at: "a", matchedCount: 2 },
     ],
-  ])("continue its turn: %s", (_, messages, expected) => {
+  ])("messages that start with a transcript continue its turn: %s", (_, messages, expected) => {
     expect(find(messages)).toEqual(expected);
   });
 
-  it("continue it also without a new message", () => {
+  it("messages that start with a transcript continue its turn also without a new message", () => {
     expect(find([...A, ...B])).toEqual({ at: "b", matchedCount: 4 });
   });
 });
@@ -72,21 +72,24 @@ describe("messages that start in the middle of the path", () => {
     ["at its second turn, to the head", [...B, ...C, more], { at: "c", matchedCount: 4 }],
     ["at its second turn alone", [...B, more], { at: "b", matchedCount: 2 }],
     ["at its last turn", [...C, more], { at: "c", matchedCount: 2 }],
-  ])("continue the last turn that they repeat: %s", (_, messages, expected) => {
-    expect(find(messages)).toEqual(expected);
-  });
+  ])(
+    "messages that start in the middle of the path continue the last turn that they repeat: %s",
+    (_, messages, expected) => {
+      expect(find(messages)).toEqual(expected);
+    },
+  );
 
-  it("are new when the turn stands on no path", () => {
+  it("messages that start with a turn beside the path are new", () => {
     expect(find([...D, more]).at).not.toBe("d");
   });
 });
 
 describe("messages that start with the head's reply", () => {
-  it("continue the head", () => {
+  it("messages that start with the head's reply continue the head", () => {
     expect(find([C[1]!, more])).toEqual({ at: "c", matchedCount: 1 });
   });
 
-  it("continue it also if they have only the reply's calls, in whatever text", () => {
+  it("messages that start with the head's reply may have only its calls, with any text", () => {
     const asked = turn("f", c, [ask("look")], [reply("I look."), call("call_1")]);
     expect(find([call("call_1"), result("call_1")], [a, b, c, asked])).toEqual({ at: "f", matchedCount: 1 });
   });
@@ -102,17 +105,20 @@ describe("messages that start with calls or results", () => {
     [[call("call_1"), result("call_1")], { at: "f", matchedCount: 1 }],
     [[ask("look"), call("call_1"), result("call_1")], { at: "f", matchedCount: 2 }],
     [[ask("look"), call("call_2"), result("call_2")], { at: "s", matchedCount: 2 }],
-  ])("belong to the turn that has the ids, of two with the same question: %j", (messages, expected) => {
-    for (const path of [[first], [second]]) expect(find(messages, path, [first, second])).toEqual(expected);
-  });
+  ])(
+    "calls and results belong to the turn that has the ids, of two with the same question: %j",
+    (messages, expected) => {
+      for (const path of [[first], [second]]) expect(find(messages, path, [first, second])).toEqual(expected);
+    },
+  );
 
-  it("continue the head when no turn has the ids", () => {
+  it("calls and results continue the head when no turn has the ids", () => {
     expect(find([result("call_9")], [first], [first, second])).toEqual({ at: "f", matchedCount: 0 });
   });
 });
 
 describe("messages with a reply of the path behind a message that the session does not know", () => {
-  it("are an edited transcript, which starts anew", () => {
+  it("messages with a reply of the path behind an unknown message are an edited transcript, which starts anew", () => {
     expect(find([ask("one, edited"), A[1]!, ...B, more])).toEqual({ at: undefined, matchedCount: 0 });
   });
 });
@@ -122,11 +128,11 @@ describe("messages that are all new", () => {
     ["one question", [more]],
     ["an exchange that the client wrote itself", [ask("example"), reply("of the client"), more]],
     ["a prefilled reply", [more, reply("It is")]],
-  ])("continue the head: %s", (_, messages) => {
+  ])("messages that are all new continue the head: %s", (_, messages) => {
     expect(find(messages)).toEqual({ at: "c", matchedCount: 0 });
   });
 
-  it("start an empty session at its root", () => {
+  it("messages that are all new start an empty session at its root", () => {
     expect(find([more], [], [])).toEqual({ at: undefined, matchedCount: 0 });
   });
 });
@@ -138,7 +144,7 @@ describe("a call that names its parent", () => {
     ["with the end of the transcript", [...B, more], { at: "b", matchedCount: 2 }],
     ["with the reply alone", [B[1]!, more], { at: "b", matchedCount: 1 }],
     ["with the transcript of another turn, which is new there", [...A, more], { at: "b", matchedCount: 0 }],
-  ])("continues it whatever it sends: %s", (_, messages, expected) => {
+  ])("a call that names its parent continues it with any messages: %s", (_, messages, expected) => {
     expect(findContinuationOf(messages, [a, b])).toEqual(expected);
   });
 });

@@ -19,14 +19,14 @@ const alice = { messages: [user("My name is Alice.")] };
 const whatName = [user("What's my name?")];
 
 describe("a session", () => {
-  it("answers from what was said before, with only what is new sent", async () => {
+  it("a session answers from its history, with only new messages sent", async () => {
     const { rhone } = await chat(alice);
     const second = await chat({ messages: whatName, rhone: { session_id: rhone.session_id } });
     expect(second.choices[0]!.message.content).toBe("Your name is Alice.");
     expect(second.rhone).toMatchObject({ session_id: rhone.session_id, context: { mode: "stateful", turns: 1 } });
   });
 
-  it("is named by a header as well, and told in the headers", async () => {
+  it("a session is named by a header as well, and is returned in the headers", async () => {
     const first = await post({ model: "demo", ...alice }, { "x-rhone-annotate": "headers" });
     expect(await first.json()).not.toHaveProperty("rhone");
     const session = first.headers.get("x-rhone-session-id")!;
@@ -34,7 +34,7 @@ describe("a session", () => {
     expect(second.choices[0]!.message.content).toBe("Your name is Alice.");
   });
 
-  it("can be read the moment a stream has ended, a hundred times", async () => {
+  it("a session can be continued the moment a stream has ended, a hundred times", async () => {
     for (let i = 0; i < 100; i++) {
       const response = await post({ model: "demo", stream: true, messages: [user(`My name is N${i}.`)] });
       const reader = response.body!.getReader();
@@ -46,14 +46,14 @@ describe("a session", () => {
     }
   }, 30_000);
 
-  it("survives its object", async () => {
+  it("a session survives the eviction of its object", async () => {
     const { rhone } = await chat(alice);
     await evictDurableObject(objectOf(rhone.call_id));
     const second = await chat({ messages: whatName, rhone: { session_id: rhone.session_id } });
     expect(second.choices[0]!.message.content).toBe("Your name is Alice.");
   });
 
-  it("sends the provider the very characters that were said", async () => {
+  it("a session sends the provider the exact characters of its history", async () => {
     const odd = '{"role":"user","content":"caf\\u00e9 \\"model\\"","vendor":12345678901234567890}';
     const first = await post(`{"model":"fake/say","messages":[${odd}]}`);
     const session = first.headers.get("x-rhone-session-id")!;
@@ -63,7 +63,7 @@ describe("a session", () => {
     expect(raw).toBe(`{"model":"mirror","messages":[${odd},${reply},{"role":"user","content":"more"}]}`);
   });
 
-  it("restores tool calls and takes their results", async () => {
+  it("a session restores tool calls and takes their results", async () => {
     const tools = [{ type: "function", function: { name: "get_weather", parameters: { type: "object" } } }];
     const first = await chat({ messages: [user('call get_weather with {"city":"Paris"}')], tools });
     expect(first.choices[0]).toMatchObject({
@@ -76,7 +76,7 @@ describe("a session", () => {
     expect(second.choices[0]!.message.content).toBe("The tool says: Sunny");
   });
 
-  it("recognises a resent transcript, also by a client that lost something, and never doubles it", async () => {
+  it("a session recognises a resent transcript, also of a client that lost something, and never doubles it", async () => {
     const first = await chat({ model: "fake/say", messages: [user("one")] });
     const session = { session_id: first.rhone.session_id };
     const transcript = [user("one"), { role: "assistant", content: "Said say. " }, user("two")];
@@ -89,7 +89,7 @@ describe("a session", () => {
     expect((body.messages as object[])[1]).toHaveProperty("refusal");
   });
 
-  it("forks where a transcript leaves its history, and keeps the other branch", async () => {
+  it("a session forks where a transcript leaves its history, and keeps the other branch", async () => {
     const first = await chat({ model: "fake/say", messages: [user("one")] });
     const session = { session_id: first.rhone.session_id };
     await chat({ model: "fake/say", messages: [user("two")], rhone: session });
@@ -106,7 +106,7 @@ describe("a session", () => {
     expect(((await get(`/v1/sessions/${session.session_id}/timeline`)).data as object[]).length).toBe(3);
   });
 
-  it("continues from any earlier turn that is named", async () => {
+  it("a session continues from any earlier turn that is named", async () => {
     const first = await chat({ model: "fake/say", messages: [user("one")] });
     const session_id = first.rhone.session_id;
     await chat({ model: "fake/say", messages: [user("two")], rhone: { session_id } });
@@ -116,7 +116,7 @@ describe("a session", () => {
     expect([wrong.status, (await errorOf(wrong)).param]).toEqual([404, "rhone.parent"]);
   });
 
-  it("holds its instructions until others are given", async () => {
+  it("a session stores its instructions until others are given", async () => {
     const system = { role: "system", content: "Be brief." };
     const first = await chat({ model: "fake/say", messages: [system, user("one")] });
     const rhone = { session_id: first.rhone.session_id };
@@ -129,7 +129,7 @@ describe("a session", () => {
     expect(fourth.body.messages).not.toContainEqual(system);
   });
 
-  it("keeps messages that no row of a database could hold", async () => {
+  it("a session stores messages that no row of a database could hold", async () => {
     const long = `${"x".repeat(249_950)}${"\u{1F600}".repeat(500_000)}${"y".repeat(1_000_000)}`;
     const first = await chat({ model: "fake/say", messages: [user(long)] });
     await evictDurableObject(objectOf(first.rhone.call_id));
@@ -137,7 +137,7 @@ describe("a session", () => {
     expect((body.messages as { content: string }[])[0]!.content).toBe(long);
   });
 
-  it("refuses at once when asked to", async () => {
+  it("a session that is busy refuses a call at once if `on_busy` is reject", async () => {
     const { rhone } = await chat({ model: "fake/say", messages: [user("start")] });
     const slow = await post({
       model: "fake/slow",
@@ -158,7 +158,7 @@ describe("a session", () => {
     await slow.text();
   });
 
-  it("is not there for another organisation, nor when nobody made it", async () => {
+  it("a session is not found for another organisation, nor if it was never made", async () => {
     const { rhone } = await chat(alice);
     const stub = objectOf(rhone.call_id);
     const other = { org: "org_other", keyId: "key_x" };
@@ -193,8 +193,8 @@ describe("a session", () => {
   });
 });
 
-describe("what failed", () => {
-  it("never undoes an answer that was finished", async () => {
+describe("a failed call", () => {
+  it("a failure after the end of a stream never undoes the finished answer", async () => {
     const { rhone } = await chat(alice);
     const session = { session_id: rhone.session_id };
     const reset = await post({ model: "fake/late", stream: true, messages: [user("x")], rhone: session });
@@ -202,12 +202,12 @@ describe("what failed", () => {
     expect((await get(`/v1/sessions/${session.session_id}`)).turns).toBe(2);
   });
 
-  it("is a session that a stateless call names and nobody made", async () => {
+  it("a stateless call that names a session which was never made is refused", async () => {
     const typo = { session_id: "sess_typo", context_mode: "stateless" };
     expect((await post({ model: "fake/say", messages: [user("x")], rhone: typo })).status).toBe(404);
   });
 
-  it("stands in the timeline and never in the head", async () => {
+  it("a stream that broke is in the timeline and never in the head", async () => {
     const { rhone } = await chat(alice);
     const session = { session_id: rhone.session_id };
     const cut = await post({ model: "fake/cut", stream: true, messages: [user("x")], rhone: session });
@@ -225,7 +225,7 @@ describe("what failed", () => {
     expect(again.choices[0]!.message.content).toBe("Your name is Alice.");
   });
 
-  it("is found when a crash left it", async () => {
+  it("a call that a crash left is found", async () => {
     const { rhone } = await chat(alice);
     const stub = objectOf(rhone.call_id);
     await runInDurableObject(stub, (_: SessionObject, { storage }) => {
@@ -243,7 +243,7 @@ describe("what failed", () => {
     expect(data.find(({ call_id }) => call_id === "call_lost")?.status).toBe("interrupted");
   });
 
-  it("goes on when its client has left, and is committed", async () => {
+  it("a call goes on when its client has left, and is committed", async () => {
     const response = await post({ model: "fake/slow", stream: true, messages: [user("x")] });
     const session = response.headers.get("x-rhone-session-id")!;
     const reader = response.body!.getReader();
@@ -253,7 +253,7 @@ describe("what failed", () => {
     expect((body.messages as { content: string }[])[1]!.content).toBe("One two three.");
   });
 
-  it("stops when its client has left and asked for that", async () => {
+  it("a call stops when its client has left if `on_disconnect` is cancel", async () => {
     const response = await post({
       model: "fake/slow",
       stream: true,
@@ -270,7 +270,7 @@ describe("what failed", () => {
 });
 
 describe("a busy session", () => {
-  it("answers a hundred calls at once, in order", async () => {
+  it("a busy session answers a hundred calls, in order", async () => {
     const { rhone } = await chat({ model: "fake/say", messages: [user("start")] });
     const session = { session_id: rhone.session_id };
     const all = await Promise.all(
@@ -283,7 +283,7 @@ describe("a busy session", () => {
     expect(lineage.turns!.filter(({ in_head }) => in_head)).toHaveLength(101);
   }, 30_000);
 
-  it("forks when asked to, beside the head", async () => {
+  it("a busy session forks beside the head if `on_busy` is branch", async () => {
     const { rhone } = await chat({ model: "fake/say", messages: [user("start")] });
     const session = { session_id: rhone.session_id };
     const slow = await post({ model: "fake/slow", stream: true, messages: [user("long")], rhone: session });
@@ -303,7 +303,7 @@ describe("a busy session", () => {
 });
 
 describe("a call that is refused", () => {
-  it("is on record under the ids that it was given", async () => {
+  it("a refused call is recorded under the ids that it was given", async () => {
     const refused = await post({ model: "nobody/nothing", messages: [user("x")] });
     const [id, session] = ["x-rhone-call-id", "x-rhone-session-id"].map((name) => refused.headers.get(name));
     expect([refused.status, id]).toEqual([404, expect.any(String)]);
@@ -311,7 +311,7 @@ describe("a call that is refused", () => {
     expect(await get(`/v1/sessions/${session}`)).toMatchObject({ turns: 0 });
   });
 
-  it("when its header and its body name two sessions, or the header none", async () => {
+  it("a call is refused when its header and its body name two sessions, or the header none", async () => {
     const headers = { "x-rhone-session-id": "sess_a" };
     const two = await post({ model: "demo", messages: [user("x")], rhone: { session_id: "sess_b" } }, headers);
     expect([two.status, (await errorOf(two)).param]).toEqual([400, "x-rhone-session-id"]);
@@ -325,7 +325,7 @@ describe("a call that is refused", () => {
   });
 });
 
-it("leaves nothing behind where an id is only asked for", async () => {
+it("a request for an unknown session stores nothing in its object", async () => {
   const stub = env.SESSIONS.get(env.SESSIONS.idFromName("org_default/only-asked"));
   expect((await request("/v1/sessions/sess_only-asked")).status).toBe(404);
   await runInDurableObject(stub, (_: SessionObject, { storage }) => {
@@ -334,7 +334,7 @@ it("leaves nothing behind where an id is only asked for", async () => {
   });
 });
 
-it("says that a session is full", async () => {
+it("the refusal of a call says that its session is full", async () => {
   const { rhone } = await chat(alice);
   await runInDurableObject(objectOf(rhone.call_id), (_: SessionObject, { storage }) => {
     storage.sql.exec("UPDATE turns SET depth = 10000");
@@ -355,7 +355,7 @@ describe("a session with a chosen id", () => {
       headers: { "content-type": "application/json" },
     });
 
-  it("is made before it is used, once, and holds the instructions it was made with", async () => {
+  it("a session with a chosen id is made before its use, once, and has its instructions", async () => {
     const made = await create({ id: "sess_support:42.a", instructions: "Be brief." });
     expect([made.status, await made.json()]).toMatchObject([201, { id: "sess_support:42.a", head: null, turns: 0 }]);
     const rhone = { session_id: "sess_support:42.a" };
@@ -373,7 +373,7 @@ describe("a session with a chosen id", () => {
     [{ id: `sess_${"0".repeat(52)}` }, "id"],
     [{ instructions: 5 }, "instructions"],
     [{ name: "x" }, "name"],
-  ])("is refused by name: %j", async (body, param) => {
+  ])("a wrong creation of a session is refused by name: %j", async (body, param) => {
     const response = await create(body);
     expect([response.status, await response.json()]).toMatchObject([
       400,

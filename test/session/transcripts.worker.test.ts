@@ -5,7 +5,7 @@ const said = { role: "assistant", content: "Said say." };
 const weather = [{ type: "function", function: { name: "get_weather", parameters: { type: "object" } } }];
 
 describe("a transcript", () => {
-  it("whose beginning was edited stands at the beginning, and says nothing twice", async () => {
+  it("a transcript whose beginning was edited starts at the root, and sends nothing twice", async () => {
     const { rhone } = await chat({ model: "fake/say", messages: [user("one")] });
     const session = { session_id: rhone.session_id };
     await chat({ model: "fake/say", messages: [user("two")], rhone: session });
@@ -17,14 +17,14 @@ describe("a transcript", () => {
     expect(contents(next.body)).toHaveLength(7);
   });
 
-  it("with replies that no model gave is new as a whole: examples, a handover", async () => {
+  it("a transcript with replies that no model gave is new as a whole: examples, a handover", async () => {
     const { rhone } = await chat({ model: "fake/say", messages: [user("one")] });
     const example = [user("Translate: oui"), { role: "assistant", content: "yes" }, user("Translate: non")];
     const { body } = await sent({ messages: example, rhone: { session_id: rhone.session_id } });
     expect(contents(body)).toEqual(["one", "Said say.", "Translate: oui", "yes", "Translate: non"]);
   });
 
-  it("whose last answer is to be given anew forks there", async () => {
+  it("a transcript whose last answer is to be given anew forks there", async () => {
     const { rhone } = await chat({ model: "fake/say", messages: [user("one")] });
     const session = { session_id: rhone.session_id };
     await chat({ model: "fake/say", messages: [user("two")], rhone: session });
@@ -34,7 +34,7 @@ describe("a transcript", () => {
     expect(lineage.turns!.map(({ in_head }) => in_head)).toEqual([true, false, true]);
   });
 
-  it("of the last exchange alone, as a client's own loop over tools sends it, goes on from the head", async () => {
+  it("a transcript of the last exchange alone, as of a client's own tool loop, goes on from the head", async () => {
     const { rhone } = await chat({ messages: [user("My name is Alice.")] });
     const session = { session_id: rhone.session_id };
     const asked = user('call get_weather with {"city":"Paris"}');
@@ -51,7 +51,7 @@ describe("a transcript", () => {
     ]);
   });
 
-  it("that begins with the call that it answers goes on from the head", async () => {
+  it("a transcript that starts with the call that it answers goes on from the head", async () => {
     const asked = user('call get_weather with {"city":"Paris"}');
     const called = await chat({ messages: [asked], tools: weather });
     const reply = called.choices[0]!.message;
@@ -61,7 +61,7 @@ describe("a transcript", () => {
     expect((body.messages as { role: string }[]).map(({ role }) => role)).toEqual(["user", "assistant", "tool"]);
   });
 
-  it("is recognised from the turn that it names, too, and the session's own id is its beginning", async () => {
+  it("a transcript is recognised from the turn that it names, too, and the session's own id is the root", async () => {
     const first = await chat({ model: "fake/say", messages: [user("one")] });
     const session = { session_id: first.rhone.session_id };
     await chat({ model: "fake/say", messages: [user("two")], rhone: session });
@@ -81,7 +81,7 @@ describe("a transcript", () => {
 });
 
 describe("the head", () => {
-  it("never holds a tool call that nobody answered", async () => {
+  it("the head never holds a tool call without a result", async () => {
     const called = await chat({ messages: [user('call get_weather with {"city":"Paris"}')], tools: weather });
     const rhone = { session_id: called.rhone.session_id };
     const id = called.choices[0]!.message.tool_calls![0]!.id;
@@ -100,7 +100,7 @@ describe("the head", () => {
     ]);
   });
 
-  it("holds sealed items for their issuer alone, and only behind the words they were said after", async () => {
+  it("the head has sealed items for their issuer alone, and only behind the words that they followed", async () => {
     const first = await request("/v1/messages", {
       method: "POST",
       headers: { "anthropic-version": "2023-06-01" },

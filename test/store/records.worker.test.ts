@@ -25,7 +25,7 @@ const db = drizzle(env.DB);
 const rowOf = async (id: string): Promise<typeof calls.$inferSelect | undefined> =>
   (await db.select().from(calls).where(eq(calls.id, id)))[0];
 
-it("keeps every call and its run in D1", async () => {
+it("every call and its run are stored in D1", async () => {
   const { rhone } = await chat({ model: "fake/say", messages: [user("x")], rhone: { metadata: { team: "a" } } });
   await vi.waitFor(async () => expect(await rowOf(rhone.call_id)).toBeDefined(), { timeout: 5000 });
   expect(await rowOf(rhone.call_id)).toMatchObject({
@@ -51,7 +51,7 @@ it("keeps every call and its run in D1", async () => {
   expect(run).toMatchObject({ status: "completed", stopReason: "end_turn", sessionId: rhone.session_id });
 });
 
-it("keeps every count that is priced apart", async () => {
+it("every count that has a price of its own is stored", async () => {
   const { rhone } = await chat({ messages: [user("x")] });
   await vi.waitFor(async () => expect(await rowOf(rhone.call_id)).toBeDefined(), { timeout: 5000 });
   const known = (await findCall(env.DB, "org_default", rhone.call_id))!;
@@ -61,7 +61,7 @@ it("keeps every count that is priced apart", async () => {
   expect((await findCall(env.DB, "org_default", rhone.call_id))!.usage).toEqual(usage);
 });
 
-it("shows a call and its run at once, and when its session is gone", async () => {
+it("a call and its run can be read at once, and when its session is gone", async () => {
   const { rhone } = await chat({ messages: [user("x")] });
   expect(await get(`/v1/calls/${rhone.call_id}`)).toMatchObject({
     id: rhone.call_id,
@@ -88,7 +88,7 @@ it("shows a call and its run at once, and when its session is gone", async () =>
   }
 });
 
-it("records a stateless call under a session, off its path", async () => {
+it("a stateless call is recorded under a session", async () => {
   const response = await post({
     model: "fake/say",
     stream: true,
@@ -112,7 +112,7 @@ it("records a stateless call under a session, off its path", async () => {
   expect(data.map(({ text }) => text)).toEqual(["one", "Said say.", "two", "Said say."]);
 });
 
-it("records a failed attempt as what it was", async () => {
+it("a failed attempt is recorded with its error", async () => {
   const response = await post({ model: "fake/refuse", messages: [user("x")] });
   const id = response.headers.get("x-rhone-call-id")!;
   await vi.waitFor(async () => expect((await rowOf(id))?.status).toBe("failed"), { timeout: 5000 });
@@ -123,7 +123,7 @@ it("records a failed attempt as what it was", async () => {
   });
 });
 
-it("loses no record when the queue is down", async () => {
+it("no record is lost when the queue is down", async () => {
   const { rhone } = await chat({ messages: [user("x")] });
   const stub = objectOf(rhone.call_id);
   await vi.waitFor(async () => expect(await rowOf(rhone.call_id)).toBeDefined(), { timeout: 5000 });
@@ -146,7 +146,7 @@ it("loses no record when the queue is down", async () => {
   });
 });
 
-it("sends again what the queue may have lost when the runtime died", async () => {
+it("a record that the queue may have lost when the runtime died is sent again", async () => {
   const { rhone } = await chat({ messages: [user("x")] });
   const stub = objectOf(rhone.call_id);
   const lost = rhone.call_id.replace("call_0", "call_2");
@@ -162,7 +162,7 @@ it("sends again what the queue may have lost when the runtime died", async () =>
   await vi.waitFor(async () => expect(await rowOf(lost)).toBeDefined(), { timeout: 5000 });
 });
 
-it("keeps a record that came while an older one of the same thing was on its way", async () => {
+it("a record that came while an older one of the same session was on its way is sent as well", async () => {
   const { rhone } = await chat({ messages: [user("x")] });
   await runInDurableObject(objectOf(rhone.call_id), async (_: SessionObject, { storage }) => {
     const sql: Sql = (query, ...values) => storage.sql.exec(query, ...values).toArray() as never[];
@@ -182,7 +182,7 @@ it("keeps a record that came while an older one of the same thing was on its way
   });
 });
 
-it("sends what many objects of an isolate have for the queue in as few messages as it takes", async () => {
+it("the records of many objects of an isolate are sent in as few messages as possible", async () => {
   const { rhone } = await chat({ messages: [user("x")] });
   await runInDurableObject(objectOf(rhone.call_id), async (_: SessionObject, { storage }) => {
     const sql: Sql = (query, ...values) => storage.sql.exec(query, ...values).toArray() as never[];
@@ -209,7 +209,7 @@ function office(sql: Sql, now: () => number) {
   return { way, work, sent: () => send.mock.calls.map(([message]) => JSON.parse(message) as SessionRecord[]) };
 }
 
-it("keeps the newest record of a session, in whatever order they come", async () => {
+it("the newest record of a session is stored, in any order of arrival", async () => {
   await upsertRecords(env.DB, [sessionRecord(2)]);
   await upsertRecords(env.DB, [sessionRecord(1), sessionRecord(3), sessionRecord(2)]);
   const [row] = await db.select().from(sessions).where(eq(sessions.id, "sess_order"));
@@ -231,7 +231,7 @@ const sessionRecord = (revision: number): SessionRecord => ({
   updatedAt: revision,
 });
 
-it("applies a record once, however often it is delivered, and lets no bad one hold up the others", async () => {
+it("a record is applied once, however often it is delivered, and no bad one holds up the others", async () => {
   const { rhone } = await chat({ messages: [user("x")] });
   const { record } = JSON.parse((await objectOf(rhone.call_id).findCall("org_default", rhone.call_id))!) as {
     record: CallRecord;
@@ -251,7 +251,7 @@ it("applies a record once, however often it is delivered, and lets no bad one ho
   expect(await rowOf("call_bad")).toBeUndefined();
 });
 
-it("documents its routes from the schemas that check them", async () => {
+it("the OpenAPI document has the routes, from the schemas that check them", async () => {
   const { paths, components } = (await get("/openapi.json")) as {
     paths: Record<string, object>;
     components: { schemas: Record<string, { properties: object }> };

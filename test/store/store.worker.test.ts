@@ -45,7 +45,7 @@ function counted(): { d1: D1Database; batches: number[] } {
   return { d1: { prepare: (text: string) => env.DB.prepare(text), batch } as unknown as D1Database, batches };
 }
 
-it("keeps many records with three statements, and each as it was said", async () => {
+it("many records are stored with three statements, and each is unchanged", async () => {
   const odd = [
     "null",
     "1",
@@ -77,21 +77,21 @@ it("keeps many records with three statements, and each as it was said", async ()
   expect(batches).toEqual([3]);
 });
 
-it("keeps what has half a character in it", async () => {
+it("a record with half a character in it is stored", async () => {
   await upsertRecords(env.DB, [{ ...RECORD, id: "call_half", modelAsked: "a\ud800b", metadata: { a: "\udc00" } }]);
   const { modelAsked, metadata } = (await kept("call_half"))!;
   expect(modelAsked).toMatch(/^a.+b$/);
   expect(metadata).toEqual({ a: "\udc00" });
 });
 
-it("forgets what a newer record of a call does not say, also in one batch", async () => {
+it("a newer record of a call removes what it does not have, also in one batch", async () => {
   const first = { ...RECORD, id: "call_less", metadata: { team: "a" }, usage: { fresh: 1, native: { a: 1 } } };
   const less = { ...RECORD, id: "call_less", usage: { output: 2 } };
   await upsertRecords(env.DB, [first, less]);
   expect(await kept("call_less")).toEqual(less);
 });
 
-it("keeps more than D1 takes as one value", async () => {
+it("records of more than D1 takes as one value are stored", async () => {
   const metadata = { text: "\u4e00".repeat(40_000) };
   const records = Array.from({ length: 40 }, (_, i) => ({ ...RECORD, id: `call_large${i}`, metadata }));
   const { d1, batches } = counted();
@@ -100,7 +100,7 @@ it("keeps more than D1 takes as one value", async () => {
   for (const { id } of [records[0]!, records.at(-1)!]) expect((await kept(id))?.metadata).toEqual(metadata);
 });
 
-it("takes many records as one message, and asks for that again when one of them is bad", async () => {
+it("a message of many records is accepted whole, and delivered again when one of them is bad", async () => {
   const named = (id: string): CallRecord => ({ ...RECORD, id });
   const bad = { ...named("call_bad"), surface: null } as unknown as CallRecord;
   const lists: StoredRecord[][] = [

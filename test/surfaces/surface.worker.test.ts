@@ -12,7 +12,7 @@ const modes = [
 ] as const;
 
 describe.each(modes)("a %s call", (_, mode) => {
-  it("gives the provider's bytes back, whole and streamed, when nothing may be added", async () => {
+  it("an answer has the provider's bytes, whole and streamed, when nothing may be added", async () => {
     const whole = await post({ ...say, ...mode }, exact);
     expect(await whole.text()).toContain('"vendor": 12345678901234567890}, "finish_reason": "stop"}],\n  "usage"');
     const stream = await post({ ...say, ...mode, stream: true }, exact);
@@ -25,7 +25,7 @@ describe.each(modes)("a %s call", (_, mode) => {
     expect(events.at(-1)!.data).toBe("[DONE]");
   });
 
-  it("passes what it does not know to the provider, and keeps its own to itself", async () => {
+  it("unknown members are sent to the provider, and the gateway's own are not", async () => {
     const body =
       '{ "rhone":{"context_mode":"MODE"},\n"model":"fake/mirror" , "big":12345678901234567890,"messages":[{"role":"user","content":"\\u00e9"}],"vendor":{"model":"x"}, "big":1}';
     const contextMode = "rhone" in mode ? "stateless" : "stateful";
@@ -37,7 +37,7 @@ describe.each(modes)("a %s call", (_, mode) => {
     );
   });
 
-  it("sends the provider its own credential and nobody else's", async () => {
+  it("the provider gets its own credential and no other", async () => {
     const headers = {
       cookie: "a=1",
       "x-api-key": "leak",
@@ -67,7 +67,7 @@ describe.each(modes)("a %s call", (_, mode) => {
     ["garbage", 502, "not JSON", "provider.execution_failed"],
     ["cut", 502, "not a valid chat completion", "provider.execution_failed"],
     ["redirect", 502, "status 302", "provider.execution_failed"],
-  ])("tells what the provider did: %s", async (script, status, message, code) => {
+  ])("an error of the provider is reported: %s", async (script, status, message, code) => {
     const response = await post({ ...say, ...mode, model: `fake/${script}` });
     const { error } = (await response.json()) as { error: { message: string; code: string | null } };
     expect([response.status, error.message]).toEqual([status, expect.stringContaining(message)]);
@@ -82,7 +82,7 @@ describe.each(modes)("a %s call", (_, mode) => {
     ["empty", "stream.interrupted"],
     ["notjson", "stream.interrupted"],
     ["failing", "overloaded"],
-  ])("never takes a broken stream for an answer: %s", async (script, code) => {
+  ])("a broken stream never becomes an answer: %s", async (script, code) => {
     const response = await post({ ...say, ...mode, model: `fake/${script}`, stream: true });
     const events = await eventsOf(response);
     expect(events).not.toContain("[DONE]");
@@ -94,12 +94,12 @@ describe.each(modes)("a %s call", (_, mode) => {
       .toBe(code === "stream.interrupted" ? "incomplete" : "failed");
   });
 
-  it("takes a stream without [DONE] as whole when the provider finished it, and says it in its place", async () => {
+  it("a stream without [DONE] is whole when the provider finished it, and the gateway adds [DONE]", async () => {
     const events = await eventsOf(await post({ ...say, ...mode, model: "fake/nodone", stream: true }));
     expect(events).toEqual([expect.any(String), expect.stringContaining('"finish_reason":"stop"'), "[DONE]"]);
   });
 
-  it("is not held back while it is recorded", async () => {
+  it("a stream is not held back while it is recorded", async () => {
     const started = Date.now();
     const response = await post({ ...say, ...mode, model: "fake/slow", stream: true }, exact);
     const reader = response.body!.getReader();
@@ -113,7 +113,7 @@ describe.each(modes)("a %s call", (_, mode) => {
     expect([first.includes("One "), rest.includes("three.")]).toEqual([true, true]);
   });
 
-  it("carries its ids in the first event", async () => {
+  it("the first event of a stream has the ids of its session and call", async () => {
     const response = await post({ ...say, ...mode, stream: true });
     const [first] = await eventsOf(response);
     expect((JSON.parse(first!) as { rhone: object }).rhone).toMatchObject({
@@ -122,7 +122,7 @@ describe.each(modes)("a %s call", (_, mode) => {
     });
   });
 
-  it("streams a hundred thousand chunks", { timeout: 60_000 }, async () => {
+  it("a stream of a hundred thousand chunks arrives whole", { timeout: 60_000 }, async () => {
     const response = await post({ ...say, ...mode, model: "fake/long-100000", stream: true }, exact);
     let size = 0;
     let tail = "";
@@ -136,7 +136,7 @@ describe.each(modes)("a %s call", (_, mode) => {
 });
 
 describe("a stateful stream", () => {
-  it("carries what it cost in its last event that has room for it", async () => {
+  it("the last event of a stateful stream that has room for it has its context and routing", async () => {
     const events = await eventsOf(await post({ ...say, stream: true }));
     const { rhone, usage } = JSON.parse(events.at(-2)!) as { rhone: object; usage: object };
     expect(usage).toBeDefined();
@@ -167,14 +167,14 @@ describe("token counts of a stream", () => {
     };
   };
 
-  it("are asked for and kept, and hidden from a client that did not ask", async () => {
+  it("token counts of a stream are requested and recorded, and hidden from a client that did not request them", async () => {
     const { text, usages, rhone, callId } = await heard(stream);
     expect(JSON.parse(text)).toMatchObject({ stream_options: { include_usage: true } });
     expect([usages, rhone]).toEqual([0, expect.objectContaining({ call_id: callId })]);
     expect(await get(`/v1/calls/${callId}`)).toMatchObject({ usage: { fresh: 8, cache_read: 4, output: 5 } });
   });
 
-  it("come when the client asks, and nothing is added to a stream that is to stay as it is", async () => {
+  it("token counts of a stream are sent on request, and nothing is added to a stream that is to stay as it is", async () => {
     expect((await heard({ ...stream, stream_options: { include_usage: true } })).usages).toBe(1);
     const untouched = await heard(stream, exact);
     expect(JSON.parse(untouched.text)).not.toHaveProperty("stream_options");
@@ -185,7 +185,7 @@ describe("a structured answer of another wire", () => {
   const schema = { type: "object", properties: { a: { type: "integer" } }, required: ["a"] };
   const response_format = { type: "json_schema", json_schema: { name: "x", schema } };
 
-  it("is held against the caller's own schema, and the caller is told", async () => {
+  it("a structured answer is checked against the caller's own schema, and a mismatch is reported", async () => {
     const response = await post({ model: "fakeanth/say", messages: [user("x")], response_format });
     const text = await response.text();
     expect(response.status, text).toBe(200);
@@ -237,7 +237,7 @@ describe("bad input", () => {
       '{"model":"demo","messages":[{"role":"user","content":"x"}],"rhone":{"session_id":"sess_a b"}}',
       "rhone.session_id",
     ],
-  ])("is refused by name: %s", async (_, body, param) => {
+  ])("bad input is refused by name: %s", async (_, body, param) => {
     for (const headers of [{}, { "x-rhone-context-mode": "stateless" }]) {
       const response = await post(body, headers);
       const { error } = (await response.json()) as { error: { type: string; param: string; message: string } };
@@ -246,7 +246,7 @@ describe("bad input", () => {
     }
   });
 
-  it("in a thread of the provider is refused with the code by which Anthropic's SDK goes on without it", async () => {
+  it("a call in a thread of the provider is refused with the code by which Anthropic's SDK goes on without it", async () => {
     for (const thread of [{ type: "create" }, { type: "continue", previous_message_id: "msg_x" }]) {
       const body = JSON.stringify({ ...say, model: "fakeanth/say", max_tokens: 9, thread });
       const response = await request("/v1/messages", {
@@ -264,7 +264,7 @@ describe("bad input", () => {
     }
   });
 
-  it("is refused when it is too large, whatever it says of its length", async () => {
+  it("a body that is too large is refused, also without a length", async () => {
     const body = new ReadableStream({
       pull: (controller) => controller.enqueue(encodeUtf8(" ".repeat(1024 * 1024))),
     });
@@ -277,13 +277,13 @@ describe("bad input", () => {
     ["unheard-of", 404, "model.not_found"],
     ["openai/gpt-4o", 404, "model.not_found"],
     ["fake/", 404, "model.not_found"],
-  ])("names a model that cannot be had: %s", async (model, status, code) => {
+  ])("a model that cannot be had is refused by name: %s", async (model, status, code) => {
     const response = await post({ ...say, model });
     const { error } = (await response.json()) as { error: { code: string; param: string } };
     expect([response.status, error.code, error.param]).toEqual([status, code, "model"]);
   });
 
-  it("is refused where it is no UTF-8", async () => {
+  it("a body that is no UTF-8 is refused", async () => {
     const response = await request("/v1/chat/completions", {
       method: "POST",
       body: new Uint8Array([0x22, 0xff, 0x22]),
@@ -293,7 +293,7 @@ describe("bad input", () => {
 });
 
 describe("admission", () => {
-  it("comes before everything, on every path but two", async () => {
+  it("admission comes before everything, on every path but two", async () => {
     for (const path of [
       "/v1/chat/completions",
       "/v1/models",
@@ -321,13 +321,13 @@ describe("admission", () => {
     "x".repeat(100_000),
     "' OR 1=1 --",
     "rhone_sk_\u0442est".normalize("NFKD").replace(/[^\x20-\x7e]/g, "?"),
-  ])("refuses the key %.20s", async (key) => {
+  ])("the key %.20s is refused", async (key) => {
     const response = await request("/v1/models", { key });
     const { error } = (await response.json()) as { error: { code: string } };
     expect([response.status, error.code]).toEqual([401, key === "" ? "auth.missing" : "auth.invalid"]);
   });
 
-  it("takes the key where Anthropic's clients put it, too", async () => {
+  it("the key is accepted in the header of Anthropic's clients, too", async () => {
     expect((await request("/v1/models", { key: null, headers: { "x-api-key": KEY } })).status).toBe(200);
   });
 
@@ -339,12 +339,12 @@ describe("admission", () => {
     "/v1/%252e%252e/healthz",
     "/v1/models%5c..",
     "/%",
-  ])("sees through no trick: %s", async (path) => {
+  ])("a path that hides another one is not found: %s", async (path) => {
     const response = await request(path);
     expect(response.status).toBe(404);
   });
 
-  it("knows the SDKs' mounts as the same routes", async () => {
+  it("the SDKs' mounts lead to the same routes", async () => {
     expect((await request("/v1/compat/openai/models")).status).toBe(200);
     expect((await request("/v1/compat/openai/models", { key: null })).status).toBe(401);
   });

@@ -16,7 +16,7 @@ function refusal(schema: z.ZodType, value: unknown): string {
   return expect.unreachable("it must be refused");
 }
 
-describe("what a schema refuses is told by field and expectation", () => {
+describe("the refusal of a value by its schema", () => {
   const animal = z.discriminatedUnion("type", [
     z.strictObject({ type: z.literal("cat"), lives: z.int().min(1).max(9) }),
     z.strictObject({ type: z.literal("dog"), name: z.string().min(2) }),
@@ -54,7 +54,7 @@ describe("what a schema refuses is told by field and expectation", () => {
     [{ named: "y" }, "named: expected an x first"],
     [{ other: 1 }, "other: there is no such member"],
     [1, "body: expected object, received number"],
-  ])("%j", (value, told) => {
+  ])("the refusal of %j names the field and what is expected", (value, told) => {
     expect(refusal(schema, value)).toBe(told);
   });
 });

@@ -47,7 +47,7 @@ describe("server-sent events", () => {
     return [...parts.flatMap((part) => splitter.push(part)), ...splitter.flush()];
   };
 
-  it("decode alike however the bytes are cut, and keep every byte", () => {
+  it("server-sent events decode alike in any pieces, and have every byte", () => {
     fc.assert(
       fc.property(stream, fc.array(fc.nat()), (bytes, cuts) => {
         const events = cutAt(bytes, cuts);
@@ -60,7 +60,7 @@ describe("server-sent events", () => {
     );
   });
 
-  it("are the inverse of what we write", () => {
+  it("decoding server-sent events is the inverse of encoding them", () => {
     fc.assert(
       fc.property(fc.array(fc.string({ unit: "grapheme" }).map((text) => text.replace(/\r/g, ""))), (texts) => {
         const written = texts.map((data) => encodeSse({ data, event: "e" })).join("");
@@ -75,12 +75,12 @@ describe("server-sent events", () => {
     ["CR", "event: a\rdata: 1\rdata: 2\r\r: note\r\rdata: 3\r\r"],
     ["no last blank line", "event: a\ndata: 1\ndata: 2\n\ndata: 3"],
     ["a byte order mark", "\uFEFFevent: a\ndata: 1\ndata: 2\n\ndata: 3\n\n"],
-  ])("are understood with %s", (_, text) => {
+  ])("server-sent events are decoded with %s", (_, text) => {
     const heard = decodeSse(encodeUtf8(text)).filter(({ data }) => data !== undefined);
     expect(heard.map(meaning)).toEqual([{ event: "a", data: "1\n2" }, { data: "3" }]);
   });
 
-  it("refuse an event that never ends", () => {
+  it("an event that never ends is refused", () => {
     const splitter = new SseSplitter();
     const chunk = new Uint8Array(1024 * 1024).fill(0x61);
     expect(() => {
@@ -88,7 +88,7 @@ describe("server-sent events", () => {
     }).toThrow(RangeError);
   });
 
-  it("change their data and nothing else", () => {
+  it("replacing the data of an event changes nothing else", () => {
     const [event] = decodeSse(encodeUtf8('id: 1\r\nevent: x\r\ndata:{"id":1}\r\n\r\n'));
     expect(decodeUtf8(withData(event!, () => "2"))).toBe("id: 1\r\nevent: x\r\ndata:2\r\n\r\n");
   });
@@ -111,7 +111,7 @@ describe("splicing JSON", () => {
     )
     .map(([value, write]) => write(value));
 
-  it("finds the members that a parser finds", () => {
+  it("findMembers finds the members that a parser finds", () => {
     fc.assert(
       fc.property(spelt, (text) => {
         const found = Object.fromEntries(
@@ -122,7 +122,7 @@ describe("splicing JSON", () => {
     );
   });
 
-  it("replaces a member's value and no other byte", () => {
+  it("replacing a member's value changes no other byte", () => {
     fc.assert(
       fc.property(spelt, (text) => {
         const before = findMembers(text);
@@ -134,7 +134,7 @@ describe("splicing JSON", () => {
     );
   });
 
-  it("removes what it appended, and is where it was", () => {
+  it("removing an appended member restores the text", () => {
     fc.assert(
       fc.property(spelt, (text) => {
         fc.pre(findMembers(text).every(({ key }) => key !== "rhone"));
@@ -152,7 +152,7 @@ describe("splicing JSON", () => {
     ['{"model":"a","y":1,"model":"a"}', '{"model":"b","y":1,"model":"b"}'],
     ['{"mod\\u0065l":"a"}', '{"mod\\u0065l":"b"}'],
     ['{ "model" : "a" , "s" : "\\u00e9\\\\" }', '{ "model" : "b" , "s" : "\\u00e9\\\\" }'],
-  ])("changes the model of %s", (text, wanted) => {
+  ])("the model of %s is replaced", (text, wanted) => {
     expect(splice(text, replaceMember(findMembers(text), "model", '"b"'))).toBe(wanted);
   });
 
@@ -162,11 +162,11 @@ describe("splicing JSON", () => {
     ['{"a":2,"rhone":1}', '{"a":2}'],
     ['{"rhone":1,"rhone":2,"a":3,"rhone":4,"b":5,"rhone":6}', '{"a":3,"b":5}'],
     ['{\n  "rhone": {"x": [1]},\n  "a": 2\n}', '{\n  "a": 2\n}'],
-  ])("takes rhone out of %s", (text, wanted) => {
+  ])("rhone is removed from %s", (text, wanted) => {
     expect(splice(text, removeMember(findMembers(text), "rhone"))).toBe(wanted);
   });
 
-  it("cuts a list where a parser does", () => {
+  it("a list is divided into elements where a parser does so", () => {
     const text = ' [ {"a":"]"} , [1,[2]], "x,\\"y" ,null ] ';
     expect(findElements(text).map((span) => sliceSpan(text, span))).toEqual([
       '{"a":"]"}',
@@ -177,7 +177,7 @@ describe("splicing JSON", () => {
   });
 
   it.each(["", "{", "[", '{"a"', '{"a":', '{"a":1', '{"a', "nonsense", '{"a":1 "b"', "{a:1}"])(
-    "never hangs on %j",
+    "findMembers refuses %j",
     (text) => {
       expect(() => findMembers(text)).toThrow(Error);
     },
@@ -185,12 +185,12 @@ describe("splicing JSON", () => {
 });
 
 describe("parsing JSON", () => {
-  it("keeps numbers that a double cannot hold", () => {
+  it("parsing JSON keeps numbers that a double cannot hold", () => {
     const text = '{"id":12345678901234567890,"list":[-0.12345678901234567891,1.5],"text":"1234567890123456789"}';
     expect(JSON.stringify(parseJson(text))).toBe(text);
   });
 
-  it("tells what is JSON from what is not, as the parser would", () => {
+  it("tryParseJson accepts exactly what the parser accepts", () => {
     const space = fc.string({ unit: fc.constantFrom(" ", "\n", "\t") });
     const almost = fc.tuple(fc.json(), fc.nat()).map(([text, at]) => text.slice(0, at % (text.length + 1)));
     const text = fc.tuple(space, fc.oneof(fc.json(), fc.string(), almost), space).map((parts) => parts.join(""));
@@ -206,7 +206,7 @@ describe("parsing JSON", () => {
     expect(tryParseJson("[".repeat(2_000_000))).toBeUndefined();
   });
 
-  it("refuses nesting that would eat the stack, and takes what is deep but decent", () => {
+  it("nesting that would overflow the stack is refused, and moderate depth is accepted", () => {
     const nested = (depth: number): string => "[".repeat(depth) + "]".repeat(depth);
     expect(() => parseJson(nested(10_000))).toThrow(JsonError);
     expect(() => parseJson("[".repeat(2_000_000))).toThrow(JsonError);
@@ -221,7 +221,7 @@ describe("ids", () => {
     .array(fc.constantFrom(...Array.from("0123456789abcdef")), { minLength: 64, maxLength: 64 })
     .map((digits) => digits.join(""));
 
-  it("say where they live, and only that", () => {
+  it("an id has the place of its object, and only its own prefix reads it", () => {
     fc.assert(
       fc.property(hex, fc.nat(), (place, now) => {
         const id = newId("call", now, encodeObjectId(place));
@@ -232,7 +232,7 @@ describe("ids", () => {
     );
   });
 
-  it("write a place as the number that it is", () => {
+  it("an id has its place as the number that it is", () => {
     fc.assert(
       fc.property(hex, (place) => {
         const value = Array.from(encodeObjectId(place)).reduce(
@@ -244,7 +244,7 @@ describe("ids", () => {
     );
   });
 
-  it("say when they were minted", () => {
+  it("an id has the time of its creation", () => {
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 2 ** 47 }), (now) => {
         expect(createdAtOf(newId("call", now))).toBe(now);
@@ -252,19 +252,19 @@ describe("ids", () => {
     );
   });
 
-  it("never come twice", () => {
+  it("an id is never made twice", () => {
     const ids = Array.from({ length: 10_000 }, () => newId("call", 1));
     expect(new Set(ids).size).toBe(ids.length);
     for (const c of CROCKFORD) expect(ids.some((id) => id.endsWith(c))).toBe(true);
   });
 
-  it("sort by time", () => {
+  it("ids sort by time", () => {
     const times = [0, 1, 1_700_000_000_000, 1_700_000_000_001, 2 ** 47];
     const ids = times.map((now) => newId("turn", now));
     expect(ids.toSorted()).toEqual(ids);
   });
 
-  it("are not read out of what is no id", () => {
+  it("no place is read from what is no id", () => {
     for (const id of ["", "call_", "call_short", `call_${"u".repeat(78)}`, "x".repeat(1000)])
       expect(objectIdIn("call", id)).toBeUndefined();
     for (const first of ["2", "z"]) expect(decodeObjectId(first.padEnd(52, "z"))).toBeUndefined();
@@ -273,11 +273,11 @@ describe("ids", () => {
 });
 
 describe("hashes", () => {
-  it("are SHA-256", () => {
+  it("sha256 returns SHA-256", () => {
     expect(sha256("")).toBe("47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU");
   });
 
-  it("compare secrets of any length", () => {
+  it("secrets of any length are compared", () => {
     expect(areSecretsEqual("a", "a")).toBe(true);
     expect(areSecretsEqual("a", "b")).toBe(false);
     expect(areSecretsEqual("a", "a".repeat(10_000))).toBe(false);

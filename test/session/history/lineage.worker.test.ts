@@ -4,7 +4,7 @@ import { chat, get, objectOf, post, request, sent, user } from "../../support/wo
 import { api, type Json, seen, sessionOf, verb } from "../../support/worker/session-client.ts";
 
 describe("a branch", () => {
-  it("copies the history up to a turn, and needs its parent no more", async () => {
+  it("a branch copies the history up to a turn, and does not need its parent", async () => {
     const { id, turns } = await sessionOf("one", "two", "three");
     const { status, body } = await verb(id, "branch", { from: turns[1], id: "sess_branch:1" });
     expect([status, body]).toMatchObject([
@@ -20,7 +20,7 @@ describe("a branch", () => {
     expect([again.status, again.body.error.details]).toEqual([400, { param: "id" }]);
   });
 
-  it("is recognised by a client that resends what was said in the parent", async () => {
+  it("a branch is recognised by a client that resends the transcript of the parent", async () => {
     const { id } = await sessionOf("one");
     const { body } = await verb(id, "branch");
     const transcript = [user("one"), { role: "assistant", content: "Said say." }, user("two")];
@@ -28,7 +28,7 @@ describe("a branch", () => {
     expect(said.messages).toHaveLength(3);
   });
 
-  it("stands in the lineage of both", async () => {
+  it("a branch is in the lineage of both sessions", async () => {
     const { id, turns } = await sessionOf("one", "two");
     const { body: branch } = await verb(id, "branch", { from: turns[0] });
     const parent = await get(`/v1/sessions/${id}/lineage`);
@@ -42,14 +42,14 @@ describe("a branch", () => {
     expect(child.turns).toMatchObject([{ kind: "copy", copy_of: turns[0] }]);
   });
 
-  it("does not begin at a turn of another session", async () => {
+  it("a branch does not start at a turn of another session", async () => {
     const { id } = await sessionOf("one");
     const { turns } = await sessionOf("other");
     const { status, body } = await verb(id, "branch", { from: turns[0] });
     expect([status, body.error.details]).toEqual([404, { param: "from" }]);
   });
 
-  it("drops, redacts and goes on with another model as asked", async () => {
+  it("a branch drops, redacts and goes on with another model as its transforms say", async () => {
     const { id } = await sessionOf("Mail bob@example.com, card 4111 1111 1111 1111.", "My code is swordfish.");
     const transforms = [
       "redact",
@@ -80,7 +80,7 @@ describe("a branch", () => {
 });
 
 describe("a snapshot", () => {
-  it("names a place from which one may branch, once", async () => {
+  it("a snapshot names a place from which one may branch, once", async () => {
     const { id, turns } = await sessionOf("one", "two");
     expect((await verb(id, "snapshot", { name: "before" })).body).toMatchObject({ name: "before", turn_id: turns[1] });
     await seen(id);
@@ -93,7 +93,7 @@ describe("a snapshot", () => {
 });
 
 describe("a compaction", () => {
-  it("has a model write the summary, and keeps the last turns and all that was", async () => {
+  it("a compaction has a model write the summary, and keeps the last turns and the whole history", async () => {
     const { id, turns } = await sessionOf("one", "two", "three");
     const { status, body } = await verb(id, "compact", { model: "fake/say", keep_last: 1 });
     expect([status, body]).toMatchObject([200, { strategy: "summarize", replaced_turns: 2, kept_turns: 1 }]);
@@ -113,7 +113,7 @@ describe("a compaction", () => {
     ]);
   });
 
-  it("survives its object, and a client that resends everything", async () => {
+  it("a compaction survives the eviction of its object, and a client that resends everything", async () => {
     const { id, calls } = await sessionOf("one", "two", "three");
     await verb(id, "compact", { strategy: "window", keep_last: 1 });
     await evictDurableObject(objectOf(calls[0]!));
@@ -125,7 +125,7 @@ describe("a compaction", () => {
     expect((body.messages as Json[]).map(({ content }) => content)).toEqual(["three", "Said say.", "four"]);
   });
 
-  it("drops the oldest half, or the results of tools", async () => {
+  it("a compaction drops the oldest half, or the results of tools", async () => {
     const { id } = await sessionOf("one", "two", "three", "four");
     expect((await verb(id, "compact", { strategy: "drop_oldest" })).body).toMatchObject({ replaced_turns: 2 });
     expect(await seen(id)).toEqual(["three", "Said say.", "four", "Said say."]);
@@ -141,7 +141,7 @@ describe("a compaction", () => {
     expect(left).not.toContain("Sunny");
   });
 
-  it("never parts a tool call from its results", async () => {
+  it("a compaction never separates a tool call from its results", async () => {
     const tools = [{ type: "function", function: { name: "get_weather", parameters: { type: "object" } } }];
     const { rhone } = await chat({ messages: [user("hello")] });
     const session = { session_id: rhone.session_id };
@@ -152,7 +152,7 @@ describe("a compaction", () => {
     expect(body).toMatchObject({ replaced_turns: 1, kept_turns: 2 });
   });
 
-  it("leaves the head as it was when its model fails, or when there is nothing to do", async () => {
+  it("a compaction leaves the head as it was when its model fails, or when there is nothing to do", async () => {
     const { id, turns } = await sessionOf("one", "two", "three");
     const failed = await verb(id, "compact", { model: "fake/broken" });
     expect([failed.status, failed.body.error.message]).toMatchObject([500, "Internal trouble"]);
@@ -164,7 +164,7 @@ describe("a compaction", () => {
     expect([empty.status, empty.body.error.code]).toEqual([422, "request.unprocessable"]);
   });
 
-  it("comes by itself when the head takes too much of the model's context", async () => {
+  it("a compaction starts by itself when the head takes too much of the model's context", async () => {
     const { id } = await sessionOf("one", "two");
     const at = { at: 0.5, context_window: 20, strategy: "window", keep_last: 1 };
     await api("PATCH", `/v1/sessions/${id}`, { defaults: { auto_compact: at } });
@@ -175,7 +175,7 @@ describe("a compaction", () => {
 });
 
 describe("a replay", () => {
-  it("says turns again to another model, in a branch", async () => {
+  it("a replay sends turns again to another model, in a branch", async () => {
     const { id, turns } = await sessionOf("one", "two", "three");
     const dry = await verb(id, "replay", { from: turns[1], model: "fake/other", dry_run: true });
     expect(dry.body).toMatchObject({

@@ -44,7 +44,7 @@ const chunks = fc.array(
 );
 
 describe("a stream", () => {
-  it("is read again from any event on, whatever was written when, and with other streams between", async () => {
+  it("a stream is read again from any event on, in any order of writes, and with other streams between", async () => {
     await fc.assert(
       fc.asyncProperty(chunks, async (all) => {
         const { clock, open } = openDatabase();
@@ -72,7 +72,7 @@ describe("a stream", () => {
     );
   });
 
-  it("reaches a reader that comes while it grows, once and in order", async () => {
+  it("a stream reaches a reader that comes while it grows, once and in order", async () => {
     const { clock, open } = openDatabase();
     const buffer = open();
     buffer.start("a");
@@ -88,7 +88,7 @@ describe("a stream", () => {
     expect(await Promise.all(readers)).toEqual([0, 0, 10, 20, 30, 40].map((after) => whole.slice(after).join("")));
   });
 
-  it("is written every five seconds or 64 KiB, never per chunk, and is not held in memory beyond that", () => {
+  it("a stream is written every five seconds or 64 KiB, never per chunk, and is not held in memory beyond that", () => {
     const { sql, clock, open } = openDatabase();
     const buffer = open();
     buffer.start("a");
@@ -105,7 +105,7 @@ describe("a stream", () => {
     expect(rows()).toBe(2);
   });
 
-  it("keeps an event that no row could hold", async () => {
+  it("a stream stores an event that no row could hold", async () => {
     const { open } = openDatabase();
     const buffer = open();
     const huge = `data: ${"é".repeat(2_000_000)}\n\n`;
@@ -115,7 +115,7 @@ describe("a stream", () => {
     expect((await read(open(), "a", 1)) === huge).toBe(true);
   });
 
-  it("is dropped ten minutes after the reply, and not before", async () => {
+  it("a stream is dropped ten minutes after the reply, and not before", async () => {
     const { clock, open } = openDatabase();
     const buffer = open();
     buffer.start("a");
@@ -136,7 +136,7 @@ describe("a stream", () => {
     expect([buffer.hasAllSince(seen), buffer.hasAllSince(buffer.lastId)]).toEqual([false, true]);
   });
 
-  it("has ids that only go up, also after a crash took the newest", () => {
+  it("a stream has ids that only go up, also after a crash took the newest", () => {
     const { clock, open } = openDatabase();
     const ids: number[] = [];
     const before = open(({ id }) => ids.push(id));
@@ -149,7 +149,7 @@ describe("a stream", () => {
     expect(new Set(ids).size).toBe(11);
   });
 
-  it("ends with the report of a crash behind what is stored", async () => {
+  it("a stream that a crash cut ends with the report of the crash behind what is stored", async () => {
     const { clock, open } = openDatabase();
     const before = open();
     before.start("a");
@@ -165,7 +165,7 @@ describe("a stream", () => {
     expect(await read(after, "a", 1)).toBe(`${event(1)}data: cut after 2, {"n":1}\n\n`);
   });
 
-  it("that a crash interrupted is reported behind its last event, whatever notice about the call follows that", () => {
+  it("a crash is reported behind the last event of its stream, also if a notice about the call follows that", () => {
     const { open } = openDatabase();
     const before = open();
     before.start("a");
@@ -178,7 +178,7 @@ describe("a stream", () => {
     });
   });
 
-  it("that a crash prevented from starting has the report only", async () => {
+  it("a stream that a crash prevented from starting has the report only", async () => {
     const buffer = openDatabase().open();
     buffer.interrupt("a", ({ events, lastEvent }) => {
       expect([events, lastEvent]).toEqual([0, undefined]);
@@ -187,7 +187,7 @@ describe("a stream", () => {
     expect([await read(buffer, "a", 0), buffer.countEvents("a")]).toEqual([event(7), 1]);
   });
 
-  it("that has not started or is over takes no more, and one that is not stored has nothing", async () => {
+  it("a stream that has not started or is over takes no more, and one that is not stored has nothing", async () => {
     const segments: Segment[] = [];
     const buffer = openDatabase().open((segment) => segments.push(segment));
     buffer.append("a", encodeUtf8(event(0)), ONE);
@@ -218,7 +218,7 @@ const steps = fc.array(
 );
 
 describe("the segments of a session", () => {
-  it("are all that came after any id, whatever was written when", () => {
+  it("the segments since an id are all that came after it, in any order of writes", () => {
     fc.assert(
       fc.property(steps, (all) => {
         const { clock, open } = openDatabase();
@@ -265,7 +265,7 @@ describe("the segments of a session", () => {
     );
   });
 
-  it("are given to the listener as they come, with consecutive ids and the numbers of their events", () => {
+  it("segments are given to the listener as they come, with consecutive ids and the numbers of their events", () => {
     const segments: Segment[] = [];
     const buffer = openDatabase().open((segment) => segments.push(segment));
     buffer.start("a");
@@ -280,7 +280,7 @@ describe("the segments of a session", () => {
     ]);
   });
 
-  it("that a stream does not need are dropped with it", () => {
+  it("segments that no stream needs are dropped", () => {
     const { sql, clock, open } = openDatabase();
     const buffer = open();
     buffer.appendNotice("a", encodeUtf8("{}"));
