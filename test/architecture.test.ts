@@ -76,7 +76,7 @@ it("no file imports itself, by any way", () => {
   expect(everywhere.filter(({ path }) => leadsTo(path, path, new Set())).map(({ path }) => path)).toEqual([]);
 });
 
-it("only platform and what stands above it read the platform's environment", () => {
+it("only platform and the floors above it read the platform's environment", () => {
   const readers = src.filter(({ path }) =>
     /Cloudflare\.Env|cloudflare:workers/.test(readFileSync(join(ROOT, "src", path), "utf8")),
   );

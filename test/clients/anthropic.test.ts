@@ -57,7 +57,7 @@ const MODES: [mode: string, ask: Ask][] = [
 const rounds = PROVIDERS.flatMap((provider) => MODES.map(([mode, ask]) => ({ provider, mode, ask })));
 
 describe.each(rounds)("$mode answers of $provider", ({ provider, ask }) => {
-  it("are messages of the SDK's own type", async () => {
+  it("an answer is a message of the SDK's own type", async () => {
     const { message } = await ask(asking(`${provider}/say`));
     expect(message).toMatchObject({
       id: expect.stringMatching(/^msg_/) as string,
@@ -70,7 +70,7 @@ describe.each(rounds)("$mode answers of $provider", ({ provider, ask }) => {
     });
   });
 
-  it("call several tools at once, and take their results in a transcript or in the session", async () => {
+  it("an answer calls several tools, and their results are accepted in a transcript or in the session", async () => {
     const tools = [
       { name: WEATHER.name, description: WEATHER.description, input_schema: { ...WEATHER.schema, required: ["city"] } },
     ];
@@ -95,7 +95,7 @@ describe.each(rounds)("$mode answers of $provider", ({ provider, ask }) => {
     ]);
   });
 
-  it("think aloud, and the session gives the model its own thoughts back", async () => {
+  it("an answer has its thoughts, and the session gives them to the model again", async () => {
     const thinking = { type: "enabled", budget_tokens: 2000 } as const;
     const said = { ...asking(`${provider}/think`), max_tokens: 4000, thinking };
     const { message, session } = await ask(said);
@@ -107,7 +107,7 @@ describe.each(rounds)("$mode answers of $provider", ({ provider, ask }) => {
     expect(shown(spoken(next.message))).toContainEqual(SEALED[provider]);
   });
 
-  it("take a full transcript with its thoughts as the client got them", async () => {
+  it("a full transcript is accepted with its thoughts as the client got them", async () => {
     const said = { ...asking(`${provider}/think`), max_tokens: 4000 };
     const { message, session } = await ask(said);
     const transcript = [...said.messages, { role: "assistant" as const, content: message.content }, user("and?")];
@@ -115,7 +115,7 @@ describe.each(rounds)("$mode answers of $provider", ({ provider, ask }) => {
     expect(shown(spoken(next.message))).toContainEqual(SEALED[provider]);
   });
 
-  it("see images and the system's words", async () => {
+  it("images and the system message reach the provider", async () => {
     const image = { type: "image", source: { type: "base64", media_type: "image/png", data: PNG } } as const;
     const { message } = await ask({
       ...asking(`${provider}/mirror`, [image, { type: "text", text: "What is this?" }]),
@@ -125,7 +125,7 @@ describe.each(rounds)("$mode answers of $provider", ({ provider, ask }) => {
     expect(spoken(message)).toContain("Be brief.");
   });
 
-  it("see images that a tool brings, and that it failed", async () => {
+  it("images in a failed tool result reach the provider", async () => {
     const image = { type: "image", source: { type: "base64", media_type: "image/png", data: PNG } } as const;
     const { message } = await ask({
       ...asking(`${provider}/mirror`),
@@ -150,13 +150,13 @@ describe.each(rounds)("$mode answers of $provider", ({ provider, ask }) => {
     expect(shown(spoken(message))).toContainEqual(CALLED[provider]);
   });
 
-  it("read documents", async () => {
+  it("documents reach the provider", async () => {
     const source = { type: "base64", media_type: "application/pdf", data: "JVBERi0xLjQK" } as const;
     const { message } = await ask(asking(`${provider}/mirror`, [{ type: "document", source, title: "a.pdf" }]));
     expect(spoken(message)).toContain("JVBERi0xLjQK");
   });
 
-  it("keep to a schema that the SDK parses", async () => {
+  it("an answer has the form of a schema, and the SDK parses it", async () => {
     const output_config = { format: zodOutputFormat(z.object({ city: z.string(), degrees: z.number() })) };
     const parsed = await messages.parse({ ...asking(`${provider}/json`), output_config });
     expect(parsed.parsed_output).toEqual({ city: "Paris", degrees: 21 });
@@ -168,7 +168,7 @@ describe.each(rounds)("$mode answers of $provider", ({ provider, ask }) => {
     expect(shown(spoken(message))).toContainEqual(FORMAT[provider]);
   });
 
-  it("that are declined end as a refusal", async () => {
+  it("an answer that is declined ends as a refusal", async () => {
     const { message } = await ask(asking(`${provider}/decline`));
     expect(message.stop_reason).toBe("refusal");
   });
@@ -177,7 +177,7 @@ describe.each(rounds)("$mode answers of $provider", ({ provider, ask }) => {
     ["refuse", Anthropic.BadRequestError, "invalid_request_error", "max_tokens is too large"],
     ["limited", Anthropic.RateLimitError, "rate_limit_error", "Slow down"],
     ["broken", Anthropic.InternalServerError, "api_error", "Internal trouble"],
-  ] as const)("that fail are the SDK's own errors: %s", async (script, kind, type, apiMessage) => {
+  ] as const)("a failure is the SDK's own error: %s", async (script, kind, type, apiMessage) => {
     const error = await failureOf(ask(asking(`${provider}/${script}`)));
     expect(error).toBeInstanceOf(kind);
     expect(error).toMatchObject({ type, apiMessage, requestID: expect.stringMatching(/\w/) as string });
@@ -196,7 +196,7 @@ const CALLED: Record<ProviderId, object> = {
 const idOf = (block: ContentBlock | undefined): string => (block?.type === "tool_use" ? block.id : "");
 
 describe.each(PROVIDERS)("a stream of %s", (provider) => {
-  it("tells its events in Anthropic's order", async () => {
+  it("the events of a stream are in Anthropic's order", async () => {
     const events = await readAll(await messages.create({ ...asking(`${provider}/tools`), stream: true }));
     const types = events.map(({ type }) => type).filter((type) => type !== "content_block_delta");
     const block = ["content_block_start", "content_block_stop"];
@@ -205,20 +205,23 @@ describe.each(PROVIDERS)("a stream of %s", (provider) => {
     expect(opened).toMatchObject([{ text: "" }, { input: {} }, { input: {} }]);
   });
 
-  it.each(["stateful", "stateless"])("that is cut or fails throws, and never ends as a success: %s", async (mode) => {
-    const options = { headers: { "x-rhone-context-mode": mode } };
-    for (const script of ["cut", "failing"]) {
-      const stream = messages.stream(asking(`${provider}/${script}`), options);
-      const heard: string[] = [];
-      stream.on("streamEvent", ({ type }) => heard.push(type));
-      const error = await failureOf(stream.finalMessage());
-      expect(error).toBeInstanceOf(Anthropic.APIError);
-      expect((error as Error).message).toMatch(script === "cut" ? /ended|interrupted/ : /Overloaded/);
-      expect(heard).not.toContain("message_stop");
-    }
-  });
+  it.each(["stateful", "stateless"])(
+    "a stream that is cut or fails throws, and never ends as a success: %s",
+    async (mode) => {
+      const options = { headers: { "x-rhone-context-mode": mode } };
+      for (const script of ["cut", "failing"]) {
+        const stream = messages.stream(asking(`${provider}/${script}`), options);
+        const heard: string[] = [];
+        stream.on("streamEvent", ({ type }) => heard.push(type));
+        const error = await failureOf(stream.finalMessage());
+        expect(error).toBeInstanceOf(Anthropic.APIError);
+        expect((error as Error).message).toMatch(script === "cut" ? /ended|interrupted/ : /Overloaded/);
+        expect(heard).not.toContain("message_stop");
+      }
+    },
+  );
 
-  it("feeds the SDK's tool runner until the model is done", async () => {
+  it("the SDK's tool runner reads a stream until the model is done", async () => {
     const tool = betaZodTool({
       name: WEATHER.name,
       description: WEATHER.description,
@@ -232,12 +235,12 @@ describe.each(PROVIDERS)("a stream of %s", (provider) => {
 });
 
 describe.each(MODES)("the demo, %s", (_, ask) => {
-  it("says when the limit cut it", async () => {
+  it("an answer that the limit cut has the stop reason max_tokens", async () => {
     const { message } = await ask({ ...asking("demo", "one two three"), max_tokens: 3 });
     expect([spoken(message), message.stop_reason]).toEqual(["You said: one", "max_tokens"]);
   });
 
-  it("remembers what was said before", async () => {
+  it("the demo answers from the messages of the session", async () => {
     const { session } = await ask(asking("demo", "My name is Alice."));
     const { message } = await ask(asking("demo", "What's my name?"), inSession(session));
     expect(spoken(message)).toBe("Your name is Alice.");
@@ -252,13 +255,13 @@ describe.each(MODES)("the demo, %s", (_, ask) => {
     ["no such model", Anthropic.NotFoundError, () => ask(asking("no-such-model"))],
     ["no such session", Anthropic.NotFoundError, () => ask(asking("demo"), inSession("sess_typo"))],
     ["no messages", Anthropic.BadRequestError, () => ask({ ...asking("demo"), messages: [] })],
-  ])("refuses %s as the SDK's own error", async (_, kind, call) => {
+  ])("a call is refused with the SDK's own error: %s", async (_, kind, call) => {
     const error = await failureOf(call());
     expect(error).toBeInstanceOf(kind);
     expect(error).toMatchObject({ requestID: expect.stringMatching(/\w/) as string });
   });
 
-  it("comes under the SDK's compatibility path as well", async () => {
+  it("the SDK's compatibility path leads to the same routes", async () => {
     const compat = client.withOptions({ baseURL: `${baseUrl}/v1/compat/anthropic` });
     expect(spoken(await compat.messages.create(asking("demo", "hi")))).toBe("You said: hi");
   });

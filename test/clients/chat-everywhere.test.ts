@@ -44,7 +44,7 @@ const rounds = PROVIDERS.flatMap((provider) => MODES.map(([mode, ask]) => ({ pro
 const spoken = ({ choices }: ChatCompletion): string => choices[0]!.message.content ?? "";
 
 describe.each(rounds)("$mode answers of $provider", ({ provider, ask }) => {
-  it("are completions of the SDK's own type", async () => {
+  it("an answer is a completion of the SDK's own type", async () => {
     const { answer } = await ask(asking(`${provider}/say`));
     expect(answer).toMatchObject({
       object: "chat.completion",
@@ -53,7 +53,7 @@ describe.each(rounds)("$mode answers of $provider", ({ provider, ask }) => {
     });
   });
 
-  it("call several tools at once, and take their results in the session", async () => {
+  it("an answer calls several tools, and their results are accepted in the session", async () => {
     const tools = [zodFunction({ name: WEATHER.name, parameters: z.object({ city: z.string() }) })];
     const { answer, session } = await ask({ ...asking(`${provider}/tools`), tools });
     const [{ finish_reason, message }] = answer.choices as [ChatCompletion.Choice];
@@ -69,7 +69,7 @@ describe.each(rounds)("$mode answers of $provider", ({ provider, ask }) => {
     expect(spoken(next.answer)).toBe("It is sunny in Paris and rainy in Rome.");
   });
 
-  it("think, and the session gives the model its own thoughts back", async () => {
+  it("a session gives the model its own thoughts again", async () => {
     const said = { ...asking(`${provider}/think`), reasoning_effort: "low" as const };
     const { answer, session } = await ask(said);
     expect(spoken(answer)).toBe("Said think.");
@@ -83,7 +83,7 @@ describe.each(rounds)("$mode answers of $provider", ({ provider, ask }) => {
     expect(shown(spoken(next.answer))).toContainEqual(SEALED[provider]);
   });
 
-  it("see images and the system's words", async () => {
+  it("images and the system message reach the provider", async () => {
     const url = `data:image/png;base64,${PNG}`;
     const { model, messages } = asking(`${provider}/mirror`, [{ type: "image_url", image_url: { url } }]);
     const { answer } = await ask({ model, messages: [{ role: "system", content: "Be brief." }, ...messages] });
@@ -91,7 +91,7 @@ describe.each(rounds)("$mode answers of $provider", ({ provider, ask }) => {
     expect(spoken(answer)).toContain("Be brief.");
   });
 
-  it("keep to a schema that the SDK parses", async () => {
+  it("an answer has the form of a schema, and the SDK parses it", async () => {
     const response_format = zodResponseFormat(z.object({ city: z.string(), degrees: z.number() }), "weather");
     const said = { ...asking(`${provider}/json`), response_format };
     const parsed = await completions.parse(said);
@@ -106,7 +106,7 @@ describe.each(rounds)("$mode answers of $provider", ({ provider, ask }) => {
     ["refuse", OpenAI.BadRequestError, "400 max_tokens is too large"],
     ["limited", OpenAI.RateLimitError, "429 Slow down"],
     ["broken", OpenAI.InternalServerError, "500 Internal trouble"],
-  ] as const)("that fail are the SDK's own errors: %s", async (script, kind, message) => {
+  ] as const)("a failure is the SDK's own error: %s", async (script, kind, message) => {
     const error = await failureOf(ask(asking(`${provider}/${script}`)));
     expect(error).toBeInstanceOf(kind);
     expect(error).toMatchObject({ message, requestID: expect.stringMatching(/\w/) as string });

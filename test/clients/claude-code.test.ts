@@ -37,7 +37,7 @@ async function textOf(response: Response): Promise<string> {
 
 const MODES = [{ "x-rhone-context-mode": "stateful" }, { "x-rhone-context-mode": "stateless" }];
 
-describe.each(MODES)("with $x-rhone-context-mode calls", (mode) => {
+describe.each(MODES)("$x-rhone-context-mode calls of Claude Code", (mode) => {
   it("version and betas reach the provider, and no credential of ours does", async () => {
     const seen = await textOf(await post(asking("fakeanth/headers"), mode));
     expect(JSON.parse(seen)).toMatchObject({

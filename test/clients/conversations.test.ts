@@ -21,7 +21,7 @@ async function listed(
 }
 
 describe.each(PROVIDERS)("conversations with %s", (provider) => {
-  it("hold what responses said in them, and give it to the next one", async () => {
+  it("a conversation stores its responses, and gives them to the next one", async () => {
     const { id } = await conversations.create({ items: [user("My name is Alice.")], metadata: { topic: "names" } });
     expect(id).toMatch(/^conv_/);
     const first = await responses.create({ model: `${provider}/say`, input: "Hello", conversation: id });
@@ -38,7 +38,7 @@ describe.each(PROVIDERS)("conversations with %s", (provider) => {
     expect(items[2]!.id).toBe(first.output[0]!.id);
   });
 
-  it("are sessions by another name, on every surface", async () => {
+  it("a conversation is a session by another name, also on another surface", async () => {
     const { id } = await conversations.create({ items: [user("My name is Alice.")] });
     const chat = await client.chat.completions.create({
       model: `${provider}/mirror`,
@@ -52,7 +52,7 @@ describe.each(PROVIDERS)("conversations with %s", (provider) => {
 });
 
 describe("a conversation", () => {
-  it("is made, read, changed and deleted", async () => {
+  it("a conversation is made, read, changed and deleted", async () => {
     const made = await conversations.create({ metadata: { user_id: "u1" } });
     expect(made).toMatchObject({ object: "conversation", metadata: { user_id: "u1" } });
     expect(Math.abs(made.created_at - Date.now() / 1000)).toBeLessThan(60);
@@ -66,7 +66,7 @@ describe("a conversation", () => {
     expect((error as Error).message).toContain(`Conversation with id '${made.id}' not found.`);
   });
 
-  it("takes items, gives them ids, and lets one be taken out", async () => {
+  it("a conversation takes items, gives them ids, and lets one be deleted", async () => {
     const { id } = await conversations.create();
     const call = { type: "function_call" as const, call_id: "call_1", name: "look", arguments: "{}" };
     const result = { type: "function_call_output" as const, call_id: "call_1", output: "nothing there" };
@@ -89,7 +89,7 @@ describe("a conversation", () => {
     expect(gone).toBeInstanceOf(OpenAI.NotFoundError);
   });
 
-  it("is listed at once, by its metadata, in pages", async () => {
+  it("a conversation is listed at once, by its metadata, in pages", async () => {
     const topic = `topic-${Date.now()}`;
     const made: string[] = [];
     for (let i = 0; i < 3; i++) made.unshift((await conversations.create({ metadata: { topic, n: String(i) } })).id);
@@ -106,7 +106,7 @@ describe("a conversation", () => {
     expect((await listed(`metadata.topic=${topic}`)).data).toHaveLength(2);
   });
 
-  it("is found under the name that its session was given", async () => {
+  it("a conversation is found under the name that its session was given", async () => {
     const name = `chosen-${Date.now()}`;
     const headers = { authorization: `Bearer ${key}`, "content-type": "application/json" };
     await fetch(`${baseUrl}/v1/sessions`, { method: "POST", headers, body: JSON.stringify({ id: `sess_${name}` }) });
@@ -123,7 +123,7 @@ describe("a conversation", () => {
     ["an unknown cursor", "GET", "/conversations?after=conv_unknown", undefined, 400],
     ["too many items", "POST", "/conversations", { items: Array.from({ length: 21 }, () => user("x")) }, 400],
     ["metadata that is no text", "POST", "/conversations", { metadata: { a: 1 } }, 400],
-  ])("refuses %s", async (_, method, path, body, status) => {
+  ])("a wrong request for conversations is refused: %s", async (_, method, path, body, status) => {
     const headers = { authorization: `Bearer ${key}`, "content-type": "application/json" };
     const answer = await fetch(`${baseUrl}/v1${path}`, {
       method,

@@ -67,7 +67,7 @@ describe.each(rounds(MODES))("openai responses to $route, $mode, streamed: $stre
   it.each([
     ["all tools", undefined],
     ["some allowed tools", ALLOWED],
-  ])("runs a freeform tool and a namespace to the end, with %s", async (_, choice) => {
+  ])("a loop over a freeform tool and a namespace runs to its end, with %s", async (_, choice) => {
     const transcript: ResponseInputItem[] = [];
     const texts: string[] = [];
     let previous: OpenAI.Responses.Response | undefined;
@@ -144,7 +144,7 @@ describe.each(rounds(["session", "stateless"]))(
     it.each([
       ["all tools", undefined],
       ["some allowed tools", CHAT_ALLOWED],
-    ])("runs a freeform tool to the end, with %s", async (_, choice) => {
+    ])("a loop over a freeform tool runs to its end, with %s", async (_, choice) => {
       const transcript: OpenAI.ChatCompletionMessageParam[] = [];
       const texts: string[] = [];
       let session: string | undefined;

@@ -150,13 +150,13 @@ async function checkAll(forms: readonly Pick<Case, "surface" | "form" | "send">[
 const streams = FORMS.filter(({ isStream }) => isStream);
 
 describe("a provider that fails", () => {
-  it("on a Chat stream, by the official SDK, with and without a session", async () => {
+  it("every fault of a Chat stream has the outcome of the table by the official SDK, with and without a session", async () => {
     const send = callWithSdk;
     expect(await checkAll(streams.slice(0, 4).map((form) => ({ surface: "chat", send, form })))).toEqual([]);
   }, 90_000);
 
   it.each(Object.keys(SURFACES))(
-    "on %s, streamed, rescued, whole and without a fallback",
+    "every fault on %s has the outcome of the table, streamed, rescued, whole and without a fallback",
     async (surface) => {
       const forms = FORMS.filter((_, i) => [0, 3, 4, 7].includes(i));
       expect(await checkAll(forms.map((form) => ({ surface, send: callOverHttp, form })))).toEqual([]);
@@ -164,7 +164,7 @@ describe("a provider that fails", () => {
     90_000,
   );
 
-  it("by an event without an end, with and without a session", async () => {
+  it("an event without an end has the outcome of the table, with and without a session", async () => {
     for (const form of streams.slice(0, 2)) {
       const one = { name: LARGE, fault: FAULTS[LARGE]!, surface: "chat", form, send: callOverHttp };
       expect(await check(one)).toEqual([]);

@@ -61,7 +61,7 @@ const thoughts = (answer: GenerateContentResponse): string =>
 const partsOf = (answer: GenerateContentResponse): Part[] => answer.candidates![0]!.content!.parts!;
 
 describe.each(rounds)("$mode answers of $provider", ({ provider, ask }) => {
-  it("are of the SDK's own type", async () => {
+  it("an answer is of the SDK's own type", async () => {
     const answer = await ask({ model: `${provider}/say`, contents: "hello" });
     expect(answer).toBeInstanceOf(GenerateContentResponse);
     expect(spoken(answer)).toBe("Said say.");
@@ -76,7 +76,7 @@ describe.each(rounds)("$mode answers of $provider", ({ provider, ask }) => {
   ];
   const config = { tools: [{ functionDeclarations }] };
 
-  it("call several functions at once, and take their results in a transcript or in the session", async () => {
+  it("an answer calls several functions, and their results are accepted in a transcript or in the session", async () => {
     const hello = user({ text: "hello" });
     const answer = await ask({ model: `${provider}/tools`, contents: [hello], config });
     const calls = answer.functionCalls!;
@@ -96,7 +96,7 @@ describe.each(rounds)("$mode answers of $provider", ({ provider, ask }) => {
     ]);
   });
 
-  it("think aloud, and the session gives the model its own thoughts back", async () => {
+  it("an answer has its thoughts, and the session gives them to the model again", async () => {
     const config = { thinkingConfig: { includeThoughts: true, thinkingBudget: 2000 } };
     const answer = await ask({ model: `${provider}/think`, contents: "hello", config });
     expect([thoughts(answer), spoken(answer)]).toEqual(["Let me think.", "Said think."]);
@@ -108,21 +108,21 @@ describe.each(rounds)("$mode answers of $provider", ({ provider, ask }) => {
     expect(shown(spoken(next))).toContainEqual(SEALED[provider]);
   });
 
-  it("take a full transcript with its thoughts as the client got them", async () => {
+  it("a full transcript is accepted with its thoughts as the client got them", async () => {
     const answer = await ask({ model: `${provider}/think`, contents: "hello" });
     const contents = [user({ text: "hello" }), answer.candidates![0]!.content!, user({ text: "and?" })];
     const next = await ask({ model: `${provider}/think`, contents, config: inSession(sessionOf(answer)) });
     expect(shown(spoken(next))).toContainEqual(SEALED[provider]);
   });
 
-  it("see images and the system's words", async () => {
+  it("images and the system instruction reach the provider", async () => {
     const contents = [user({ inlineData: { mimeType: "image/png", data: PNG } }, { text: "What is this?" })];
     const answer = await ask({ model: `${provider}/mirror`, contents, config: { systemInstruction: "Be brief." } });
     expect(shown(spoken(answer))).toContainEqual(IMAGE[provider]);
     expect(spoken(answer)).toContain("Be brief.");
   });
 
-  it("keep to a schema", async () => {
+  it("an answer has the form of a schema", async () => {
     const properties = { city: { type: "string" }, degrees: { type: "number" } };
     const responseJsonSchema = { type: "object", properties, required: ["city", "degrees"] };
     const config = { responseMimeType: "application/json", responseJsonSchema };
@@ -133,7 +133,7 @@ describe.each(rounds)("$mode answers of $provider", ({ provider, ask }) => {
     );
   });
 
-  it("that are declined say so", async () => {
+  it("an answer that is declined has the finish reason SAFETY", async () => {
     const answer = await ask({ model: `${provider}/decline`, contents: "hello" });
     expect([answer.candidates![0]!.finishReason, answer.text]).toEqual(DECLINED[provider]);
   });
@@ -142,7 +142,7 @@ describe.each(rounds)("$mode answers of $provider", ({ provider, ask }) => {
     ["refuse", 400, "max_tokens is too large"],
     ["limited", 429, "Slow down"],
     ["broken", 500, "Internal trouble"],
-  ])("that fail are the SDK's ApiError: %s", async (script, status, message) => {
+  ])("a failure is the SDK's ApiError: %s", async (script, status, message) => {
     const error = await failureOf(ask({ model: `${provider}/${script}`, contents: "hello" }));
     expect(error).toBeInstanceOf(ApiError);
     expect(error).toMatchObject({ status, message: expect.stringContaining(message) as string });
@@ -162,7 +162,7 @@ const DECLINED: Record<ProviderId, [reason: string, text: string | undefined]> =
 };
 
 describe.each(PROVIDERS)("a stream of %s", (provider) => {
-  it.each(["stateful", "stateless"])("that is cut or fails throws: %s", async (mode) => {
+  it.each(["stateful", "stateless"])("a stream that is cut or fails throws: %s", async (mode) => {
     const config = { httpOptions: { headers: { "x-rhone-context-mode": mode } } };
     for (const script of ["cut", "failing"]) {
       const reasons: unknown[] = [];
@@ -178,7 +178,7 @@ describe.each(PROVIDERS)("a stream of %s", (provider) => {
     }
   });
 
-  it("feeds the SDK's chat, which resends what was said", async () => {
+  it("the SDK's chat reads a stream, and resends its history", async () => {
     const chat = chats.create({ model: `${provider}/mirror` });
     await readAll(await chat.sendMessageStream({ message: "My name is Alice." }));
     const answer = await chat.sendMessage({ message: "What's my name?" });
@@ -191,12 +191,12 @@ describe.each(PROVIDERS)("a stream of %s", (provider) => {
 const misspelt = { httpOptions: { extraBody: { rhone: { sesion_id: "sess_x" } } } };
 
 describe.each(MODES)("the demo, %s", (_, ask) => {
-  it("says when the limit cut it", async () => {
+  it("an answer that the limit cut has the finish reason MAX_TOKENS", async () => {
     const answer = await ask({ model: "demo", contents: "one two three", config: { maxOutputTokens: 3 } });
     expect([spoken(answer), answer.candidates![0]!.finishReason]).toEqual(["You said: one", "MAX_TOKENS"]);
   });
 
-  it("remembers what was said before", async () => {
+  it("the demo answers from the messages of the session", async () => {
     const first = await ask({ model: "demo", contents: "My name is Alice." });
     const second = await ask({ model: "demo", contents: "What's my name?", config: inSession(sessionOf(first)) });
     expect(second.text).toBe("Your name is Alice.");
@@ -206,7 +206,7 @@ describe.each(MODES)("the demo, %s", (_, ask) => {
     ["no such model", 404, () => ask({ model: "no-such-model", contents: "hi" })],
     ["no such session", 404, () => ask({ model: "demo", contents: "hi", config: inSession("sess_typo") })],
     ["a misspelt member of ours", 400, () => ask({ model: "demo", contents: "hi", config: misspelt })],
-  ])("refuses %s as the SDK's ApiError", async (_, status, call) => {
+  ])("a call is refused with the SDK's ApiError: %s", async (_, status, call) => {
     const error = await failureOf(call());
     expect(error).toBeInstanceOf(ApiError);
     expect(error).toMatchObject({ status });

@@ -59,7 +59,7 @@ const SDKS = [
   { sdk: "the native API", say: native },
 ];
 
-it("a session wanders through all SDKs and remembers", async () => {
+it("a session that is used through all SDKs has all of its messages", async () => {
   const { session } = await chat("demo", "My name is Alice.");
   expect((await messages("demo", "What's my name?", session)).text).toBe("Your name is Alice.");
   expect((await gemini("demo", "My dog is Rex.", session)).text).toBe("I will remember that your dog is Rex.");
@@ -68,8 +68,8 @@ it("a session wanders through all SDKs and remembers", async () => {
   expect(last).toEqual({ text: "Your name is Alice.", session });
 });
 
-describe.each(SDKS)("a session begun with $sdk", ({ say }) => {
-  it("goes on through every other SDK on every other provider", async () => {
+describe.each(SDKS)("a session started with $sdk", ({ say }) => {
+  it("a session goes on through every other SDK on every other provider", async () => {
     const { session } = await say("demo", "My name is Alice.");
     for (const [i, next] of SDKS.entries()) {
       const provider = PROVIDERS[i % PROVIDERS.length]!;
@@ -81,7 +81,7 @@ describe.each(SDKS)("a session begun with $sdk", ({ say }) => {
     expect((await say("demo", "What's my name?", session)).text).toBe("Your name is Alice.");
   });
 
-  it.each(PROVIDERS)("keeps what %s has sealed through the others' turns", async (provider) => {
+  it.each(PROVIDERS)("a session stores what %s has sealed through the others' turns", async (provider) => {
     const { session } = await say(`${provider}/think`, "hello");
     for (const { say } of SDKS) await say("demo", "My dog is Rex.", session);
     const { text } = await say(`${provider}/think`, "and?", session);

@@ -21,7 +21,7 @@ const ISSUED: Record<ProviderId, string> = {
 const tool = { name: WEATHER.name, description: WEATHER.description, parameters: WEATHER.schema };
 
 describe.each(rounds)("$mode answers of $provider", ({ provider, ask }) => {
-  it("are blocks, with the call and its counts", async () => {
+  it("an answer has blocks, its call and its counts", async () => {
     const answer = await ask({ model: `${provider}/say`, input: "hello" });
     expect(answer).toMatchObject({
       call: {
@@ -40,7 +40,7 @@ describe.each(rounds)("$mode answers of $provider", ({ provider, ask }) => {
     expect(await found.json()).toMatchObject({ ...known, created_at: expect.any(String) as string });
   });
 
-  it("call several tools at once, and take their results in the session", async () => {
+  it("an answer calls several tools, and their results are accepted in the session", async () => {
     const first = await ask({ model: `${provider}/tools`, input: [says("hello")], tools: [tool] });
     expect(first.call.finish_reason).toBe("tool_calls");
     expect(textOf(first)).toBe("Let me look.");
@@ -56,7 +56,7 @@ describe.each(rounds)("$mode answers of $provider", ({ provider, ask }) => {
     expect(textOf(next)).toBe("It is sunny in Paris and rainy in Rome.");
   });
 
-  it("think, and a stateless caller gives the model its own thoughts back", async () => {
+  it("a stateless caller gives the model its own thoughts again", async () => {
     const said = {
       model: `${provider}/think`,
       context_mode: "stateless",
@@ -69,7 +69,7 @@ describe.each(rounds)("$mode answers of $provider", ({ provider, ask }) => {
     expect(shown(textOf(next))).toContainEqual(SEALED[provider]);
   });
 
-  it("see images and the instructions", async () => {
+  it("images and the instructions reach the provider", async () => {
     const media = { mime: "image/png", source: { type: "base64", data: PNG } };
     const input = [{ type: "input", media }, says("What is it?")];
     const answer = await ask({ model: `${provider}/mirror`, input, instructions: "Be brief." });
@@ -77,7 +77,7 @@ describe.each(rounds)("$mode answers of $provider", ({ provider, ask }) => {
     expect(textOf(answer)).toContain("Be brief.");
   });
 
-  it("keep to a schema", async () => {
+  it("an answer has the form of a schema", async () => {
     const format = { type: "json_schema", name: "weather", schema: WEATHER.schema };
     const answer = await ask({ model: `${provider}/json`, input: "hello", format });
     expect(JSON.parse(textOf(answer))).toEqual({ city: "Paris", degrees: 21 });
@@ -89,7 +89,7 @@ describe.each(rounds)("$mode answers of $provider", ({ provider, ask }) => {
     ["refuse", "request.invalid", 400, "max_tokens is too large"],
     ["limited", "rate.limited", 429, "Slow down"],
     ["broken", "provider.execution_failed", 500, "Internal trouble"],
-  ] as const)("that fail have the native shape: %s", async (script, code, status, message) => {
+  ] as const)("a failure has the native shape: %s", async (script, code, status, message) => {
     const failure = await failureOf(ask({ model: `${provider}/${script}`, input: "hello" }));
     expect(failure).toBeInstanceOf(CallFailure);
     expect(failure).toMatchObject({
@@ -106,7 +106,7 @@ describe.each(rounds)("$mode answers of $provider", ({ provider, ask }) => {
 });
 
 describe.each(PROVIDERS)("streams of %s", (provider) => {
-  it("tell what grows by the index of its block, and count their events", async () => {
+  it("the deltas of a stream have the index of their block, and the events are numbered", async () => {
     const told = await events({ model: `${provider}/tools`, input: "hello", tools: [tool] });
     expect(told.map(({ event_id }) => event_id)).toEqual(told.map((_, i) => i + 1));
     const types = told.map(({ type }) => type);
@@ -120,7 +120,7 @@ describe.each(PROVIDERS)("streams of %s", (provider) => {
     expect(types.filter((type) => type === "tool_call.done")).toHaveLength(2);
   });
 
-  it("that are cut or fail end with call.failed", async () => {
+  it("a stream that is cut or fails ends with call.failed", async () => {
     for (const script of ["cut", "failing"]) {
       const told = await events({ model: `${provider}/${script}`, input: "hello" });
       expect(told.at(-1)).toMatchObject({ type: "call.failed", error: { code: expect.any(String) as string } });
@@ -129,7 +129,7 @@ describe.each(PROVIDERS)("streams of %s", (provider) => {
   });
 });
 
-it("carries what only its provider knows, and loses nothing of it", async () => {
+it("a block that only its provider can read is returned without a loss", async () => {
   const answer = await streamed({ model: "fakegem/fixture-code-execution-in-a-stream", input: "hello" });
   const labels = answer.output.flatMap(({ opaque }) => opaque?.label ?? []);
   expect(labels).toEqual(["executableCode", "codeExecutionResult"]);
@@ -171,7 +171,7 @@ it.each([
   [{ model: "demo", blocks: [{ type: "input", media: { mime: "png", source: {} } }] }, "blocks[0].media.mime"],
   [{ model: "demo", input: "x", tools: [{ name: "" }] }, "tools[0].name"],
   [{ model: "demo", input: "x", rhone: { session: "x" } }, "rhone.session"],
-])("refuses %j, naming %s", async (body, param) => {
+])("the body %j is refused, naming %s", async (body, param) => {
   const failure = await failureOf(create(body));
   expect(failure).toMatchObject({
     status: 400,

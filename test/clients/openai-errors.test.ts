@@ -10,7 +10,7 @@ describe.each([
   const call = (body: object, using = client): Promise<unknown> =>
     failureOf(using.chat.completions.create({ ...alice, ...stream, ...body }));
 
-  it("for its key is an AuthenticationError", async () => {
+  it("a call with a wrong key is an AuthenticationError", async () => {
     const error = await call({}, client.withOptions({ apiKey: "rhone_sk_wrong" }));
     expect(error).toBeInstanceOf(OpenAI.AuthenticationError);
     expect(error).toMatchObject({ status: 401, code: "auth.invalid", type: "authentication_error" });
@@ -20,13 +20,13 @@ describe.each([
     ["the gateway", { messages: [] }, "messages", "request.invalid"],
     ["the gateway, of our own object", { rhone: { sesion_id: "sess_x" } }, "rhone.sesion_id", "request.invalid"],
     ["the provider", { model: "fake/refuse" }, "max_tokens", "too_large"],
-  ])("by %s is a BadRequestError that names the field", async (_, body, param, code) => {
+  ])("a refusal by %s is a BadRequestError that names the field", async (_, body, param, code) => {
     const error = await call(body);
     expect(error).toBeInstanceOf(OpenAI.BadRequestError);
     expect(error).toMatchObject({ status: 400, param, code, message: expect.stringContaining(param) as string });
   });
 
-  it("in a shape that is not OpenAI's is the SDK's error all the same", async () => {
+  it("a refusal in a shape that is not OpenAI's is the SDK's error all the same", async () => {
     const error = await call({ model: "fake/flat" });
     expect(error).toBeInstanceOf(OpenAI.UnprocessableEntityError);
     expect(error).toMatchObject({ code: "3051", message: "422 Flat refusal" });
@@ -35,20 +35,20 @@ describe.each([
   it.each([
     [{ model: "no-such-model" }, "model.not_found"],
     [{ rhone: { session_id: "sess_typo" } }, "session.not_found"],
-  ])("for what is not there is a NotFoundError: %o", async (body, code) => {
+  ])("a call for what does not exist is a NotFoundError: %o", async (body, code) => {
     const error = await call(body);
     expect(error).toBeInstanceOf(OpenAI.NotFoundError);
     expect(error).toMatchObject({ status: 404, code });
   });
 
-  it("for its rate is a RateLimitError that says when to come back", async () => {
+  it("a call above the rate limit is a RateLimitError with the time to wait", async () => {
     const error = await call({ model: "fake/limited" });
     expect(error).toBeInstanceOf(OpenAI.RateLimitError);
     expect(error).toMatchObject({ code: "rate_limit", message: "429 Slow down" });
     expect((error as InstanceType<typeof OpenAI.RateLimitError>).headers.get("retry-after")).toBe("7");
   });
 
-  it("for a busy session is a ConflictError that says when to come back", async () => {
+  it("a call of a busy session is a ConflictError with the time to wait", async () => {
     const slow = await completions.create({ model: "fake/slow", messages: [user("count")], stream: true });
     const chunks = slow[Symbol.asyncIterator]();
     const first = (await chunks.next()).value as ChatCompletionChunk;
@@ -62,7 +62,7 @@ describe.each([
   it.each([
     ["broken", 500, "Internal trouble"],
     ["garbage", 502, "not JSON"],
-  ])("by a provider in trouble is an InternalServerError: %s", async (script, status, message) => {
+  ])("a call of a provider in trouble is an InternalServerError: %s", async (script, status, message) => {
     const error = await call({ model: `fake/${script}` });
     expect(error).toBeInstanceOf(OpenAI.InternalServerError);
     expect(error).toMatchObject({ status, message: expect.stringContaining(message) as string });
@@ -89,22 +89,25 @@ describe.each([
     ["reset", expect.stringMatching(/^(stream\.interrupted|provider\.unavailable)$/) as string],
   ] as const;
 
-  it.each(scripts)("throws an APIError and never ends as a success: %s", async (script, code) => {
+  it.each(scripts)("a stream that breaks throws an APIError and never ends as a success: %s", async (script, code) => {
     const error = await failureOf(completions.create({ ...broken(script), stream: true }).then(read));
     expect(error).toBeInstanceOf(OpenAI.APIError);
     expect(error).toMatchObject({ code, message: expect.stringMatching(/\w/) as string });
   });
 
-  it.each(scripts)("throws an APIError through the SDK's helper, too: %s", async (script, code) => {
-    const stream = completions.stream(broken(script));
-    const error = await failureOf(stream.finalChatCompletion());
-    expect(error).toBeInstanceOf(OpenAI.APIError);
-    expect(error).toMatchObject({ code });
-    expect([stream.errored, stream.ended]).toEqual([true, true]);
-  });
+  it.each(scripts)(
+    "a stream that breaks throws an APIError through the SDK's helper, too: %s",
+    async (script, code) => {
+      const stream = completions.stream(broken(script));
+      const error = await failureOf(stream.finalChatCompletion());
+      expect(error).toBeInstanceOf(OpenAI.APIError);
+      expect(error).toMatchObject({ code });
+      expect([stream.errored, stream.ended]).toEqual([true, true]);
+    },
+  );
 });
 
-it("a malformed event is left out, told as a loss, and the stream goes on", async () => {
+it("a malformed event is left out, reported as a loss, and the stream goes on", async () => {
   const body = { ...alice, model: "fake/fault-malformed-between.sdk" };
   const { chunks, text } = await read(await completions.create({ ...body, stream: true }));
   expect([text, chunks.findLast(({ choices }) => choices.length > 0)!.choices[0]!.finish_reason]).toEqual([

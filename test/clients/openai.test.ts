@@ -15,7 +15,7 @@ import {
 } from "./openai-client.ts";
 
 describe("a whole answer", () => {
-  it("is the SDK's own type, with our object beside it", async () => {
+  it("a whole answer is of the SDK's own type, with the gateway's object beside it", async () => {
     const answer = await completions.create(alice);
     expect(answer).toMatchObject({
       object: "chat.completion",
@@ -27,7 +27,7 @@ describe("a whole answer", () => {
     expect(textOf(answer)).toBe("I will remember that your name is Alice.");
   });
 
-  it("names what answered in the headers", async () => {
+  it("the headers of an answer name its session, call, model and provider", async () => {
     const { data, response, request_id } = await completions.create(alice).withResponse();
     expect(Object.fromEntries(response.headers)).toMatchObject({
       "x-rhone-session-id": data.rhone!.session_id,
@@ -39,7 +39,7 @@ describe("a whole answer", () => {
     expect(request_id).not.toBeNull();
   });
 
-  it("holds nothing of ours when the client asks for that", async () => {
+  it("a whole answer has nothing of the gateway's on request", async () => {
     const headers = { "x-rhone-annotate": "headers" };
     const { data, response } = await completions.create(alice, { headers }).withResponse();
     expect(data).not.toHaveProperty("rhone");
@@ -49,28 +49,28 @@ describe("a whole answer", () => {
     expect([next.rhone, textOf(next)]).toEqual([undefined, "Your name is Alice."]);
   });
 
-  it("comes under the SDK's compatibility path as well", async () => {
+  it("the SDK's compatibility path leads to the same routes", async () => {
     const compat = client.withOptions({ baseURL: `${baseUrl}/v1/compat/openai` });
     expect(textOf(await compat.chat.completions.create(alice))).toContain("Alice");
   });
 });
 
 describe("a session", () => {
-  it("remembers what was said before", async () => {
+  it("a session answers from its earlier messages", async () => {
     const first = await completions.create(alice);
     const second = await completions.create({ ...whatName, ...inSessionOf(first) });
     expect(textOf(second)).toBe("Your name is Alice.");
     expect(second.rhone).toMatchObject({ session_id: first.rhone!.session_id, context: { turns: 1 } });
   });
 
-  it("is not needed by a client that sends everything itself", async () => {
+  it("a session is not needed by a client that sends everything itself", async () => {
     const first = await completions.create(alice);
     const messages = [...alice.messages, first.choices[0]!.message, ...whatName.messages];
     const stateless = { model: "demo", messages, rhone: { context_mode: "stateless" } } as const;
     expect(textOf(await completions.create(stateless))).toBe("Your name is Alice.");
   });
 
-  it("does not double a transcript that is sent in full", async () => {
+  it("a session does not double a transcript that is sent in full", async () => {
     const first = await completions.create(alice);
     const messages = [...alice.messages, first.choices[0]!.message, ...whatName.messages];
     const session = inSessionOf(first);
@@ -78,7 +78,7 @@ describe("a session", () => {
     expect((await shown(session)).map(({ role }) => role)).toEqual(["user", "assistant", "user", "assistant", "user"]);
   });
 
-  it("goes on with another model, whole and streamed", async () => {
+  it("a session goes on with another model, whole and streamed", async () => {
     const first = await completions.create({ ...alice, model: "fake/say" });
     const session = inSessionOf(first);
     const second = await read(await completions.create({ ...whatName, ...session, stream: true }));
@@ -92,7 +92,7 @@ describe("a session", () => {
     ]);
   });
 
-  it("answers all who call at once", async () => {
+  it("a session answers all calls that arrive at once", async () => {
     const session = inSessionOf(await completions.create(alice));
     const calls = Array.from({ length: 8 }, () => completions.create({ ...whatName, ...session }));
     const answers = await Promise.all(calls);
@@ -101,7 +101,7 @@ describe("a session", () => {
     expect(depths.toSorted((a, b) => a - b)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
   });
 
-  it("keeps every character", async () => {
+  it("a session stores every character", async () => {
     const odd = 'Füße, 日本語, עברית, 👩‍👩‍👧‍👦, "quoted\\", \u2028 and \u0007';
     const first = await completions.create({ model: "demo", messages: [user(odd)] });
     expect(textOf(first)).toBe(`You said: ${odd}`);
@@ -115,7 +115,7 @@ describe("a session", () => {
 });
 
 describe("a stream", () => {
-  it("comes chunk by chunk, and its session is known from the first", async () => {
+  it("a stream arrives chunk by chunk, and has its session from the first", async () => {
     const { chunks, text } = await read(await completions.create({ ...alice, stream: true }));
     expect(text).toBe("I will remember that your name is Alice.");
     expect(chunks.length).toBeGreaterThan(5);
@@ -125,7 +125,7 @@ describe("a stream", () => {
     expect(textOf(second)).toBe("Your name is Alice.");
   });
 
-  it("tells its usage when asked, and only then", async () => {
+  it("a stream has its usage on request, and only then", async () => {
     const said = { ...alice, stream: true } as const;
     const asked = await read(await completions.create({ ...said, stream_options: { include_usage: true } }));
     expect(asked.chunks.at(-1)).toMatchObject({
@@ -136,7 +136,7 @@ describe("a stream", () => {
     expect(chunks.filter(({ usage }) => usage)).toEqual([]);
   });
 
-  it("holds nothing of ours when the client asks for that", async () => {
+  it("a stream has nothing of the gateway's on request", async () => {
     const options = { headers: { "x-rhone-annotate": "headers" } };
     const { data, response } = await completions.create({ ...alice, stream: true }, options).withResponse();
     const { chunks, text } = await read(data);
@@ -147,7 +147,7 @@ describe("a stream", () => {
     expect(response.headers.get("x-rhone-session-id")).toMatch(/^sess_/);
   });
 
-  it("is folded by the SDK's helper", async () => {
+  it("a stream is joined by the SDK's helper", async () => {
     const stream = completions.stream({ ...alice, stream_options: { include_usage: true } });
     const heard: string[] = [];
     const ends: string[] = [];
@@ -163,7 +163,7 @@ describe("a stream", () => {
     expect(final.rhone).toMatchObject({ session_id: expect.stringMatching(/^sess_/) as string });
   });
 
-  it("of ten thousand chunks is the SDK's to the last", async () => {
+  it("a stream of ten thousand chunks is read by the SDK to the last", async () => {
     const { text } = await read(await completions.create({ ...alice, model: "fake/long-10000", stream: true }));
     expect(text).toBe(Array.from({ length: 10_000 }, (_, i) => `${i} `).join(""));
   });
@@ -182,11 +182,11 @@ describe("a client that leaves", () => {
     return (await shown(session)).map(({ content }) => content);
   }
 
-  it("finds the reply complete when it comes back", async () => {
+  it("a client that left finds the reply complete when it comes back", async () => {
     expect(await leave("fake/slow")).toEqual(["hello", "Said say.", "count", "One two three.", "and?"]);
   });
 
-  it("finds nothing of it when it asked to cancel", async () => {
+  it("a client that left finds nothing of the reply if `on_disconnect` was cancel", async () => {
     expect(await leave("fake/long-100000", { on_disconnect: "cancel" })).toEqual(["hello", "Said say.", "and?"]);
   });
 });
@@ -196,7 +196,7 @@ describe("tools", () => {
   const getWeather = { type: "function", function: { name: "get_weather", parameters } } as const;
   const askWeather = { model: "demo", messages: [user('call get_weather with {"city":"Paris"}')], tools: [getWeather] };
 
-  it("are called, and take their result as the session's next message", async () => {
+  it("tools are called, and their result is accepted as the session's next message", async () => {
     const first = await completions.create(askWeather);
     const { finish_reason, message } = first.choices[0]!;
     expect(finish_reason).toBe("tool_calls");
@@ -207,7 +207,7 @@ describe("tools", () => {
     expect(textOf(second)).toBe("The tool says: Sunny, 21 °C");
   });
 
-  it("are called in a stream", async () => {
+  it("tools are called in a stream", async () => {
     const stream = completions.stream(askWeather);
     const [choice] = (await stream.finalChatCompletion()).choices;
     expect(choice).toMatchObject({
@@ -232,20 +232,20 @@ describe("tools", () => {
     ],
   };
 
-  it("are run by the SDK's loop, whose transcripts the session recognises", async () => {
+  it("tools are run by the SDK's loop, whose transcripts the session recognises", async () => {
     const runner = completions.runTools({ ...runnable, ...inSessionOf(await completions.create(alice)) });
     expect(await runner.finalContent()).toBe("The tool says: Sunny in Paris");
     expect(runner.allChatCompletions().map(({ rhone }) => rhone!.context.turns)).toEqual([1, 2]);
   });
 
-  it("are run by the SDK's loop in a stream, without a session", async () => {
+  it("tools are run by the SDK's loop in a stream, without a session", async () => {
     const runner = completions.runTools({ ...runnable, stream: true });
     expect(await runner.finalContent()).toBe("The tool says: Sunny in Paris");
   });
 });
 
 describe("models", () => {
-  it("are listed, and each can be retrieved", async () => {
+  it("models are listed, and each can be retrieved", async () => {
     const models: OpenAI.Model[] = [];
     for await (const model of client.models.list()) models.push(model);
     expect(models.map(({ id }) => id)).toEqual(expect.arrayContaining(["demo", "fake/*"]));
@@ -253,7 +253,7 @@ describe("models", () => {
     for (const model of models) expect(await client.models.retrieve(model.id)).toEqual(model);
   });
 
-  it("that are not there are a NotFoundError", async () => {
+  it("a model that does not exist is a NotFoundError", async () => {
     expect(await failureOf(client.models.retrieve("no-such-model"))).toBeInstanceOf(OpenAI.NotFoundError);
   });
 });

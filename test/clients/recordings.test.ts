@@ -100,14 +100,14 @@ describe.each(recordings)("$dialect $name", ({ dialect, name, isStream }) => {
   /** The provider's own clients get its very bytes, with all that is odd about them. */
   const others = SDKS.filter((sdk) => sdk.dialect !== dialect);
 
-  it("is heard alike through the SDKs of all other wires", async () => {
+  it("a recorded answer is read alike through the SDKs of all other wires", async () => {
     const model = `${ROWS[dialect]}/fixture-${name}`;
     const [first, ...more] = await Promise.all(others.map(({ hear }) => hear(model, isStream).catch(() => "an error")));
     expect(more).toEqual(more.map(() => first));
   });
 });
 
-it("what a wire has no words for is told as lost, not put into the model's mouth", async () => {
+it("what a wire cannot represent is reported as a loss, and not added to the model's text", async () => {
   const model = "fakegem/fixture-code-execution-in-a-stream";
   for (const headers of [{}, { "x-rhone-context-mode": "stateless" }]) {
     const stream = openai.responses.stream({ model, input: "hello" }, { headers });

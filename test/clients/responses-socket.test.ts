@@ -24,11 +24,11 @@ it("OpenAI's own client goes on over one connection", async () => {
 });
 
 describe("the WebSocket mode", () => {
-  it("is for those who have a key", async () => {
+  it("a connection with a wrong key is refused", async () => {
     await expect(Connection.open({ authorization: "Bearer rhone_sk_wrong" })).rejects.toThrow("refused");
   });
 
-  it("keeps stored responses for every connection and for HTTP", async () => {
+  it("stored responses are available to every connection and over HTTP", async () => {
     const before = await Connection.open();
     const { id } = (await before.turn({ ...create, input: "The code word is copper." })).at(-1)!.response!;
     before.close();
@@ -39,7 +39,7 @@ describe("the WebSocket mode", () => {
     connection.close();
   });
 
-  it.each(PROVIDERS)("finds an answer of %s by a reference to its item", async (provider) => {
+  it.each(PROVIDERS)("an answer of %s is found by a reference to its item", async (provider) => {
     const connection = await Connection.open();
     const input = (id: unknown) => [
       { role: "user", content: "The code word is tin." },
@@ -61,7 +61,7 @@ describe("the WebSocket mode", () => {
     connection.close();
   });
 
-  it("answers in the order of asking, and says which lane an event is of", async () => {
+  it("answers of one lane come in the order of its requests, and each event names its lane", async () => {
     const connection = await Connection.open();
     connection.send({ ...create, model: "fakechat/fault-pauses", input: "slow", stream_id: "a" });
     connection.send({ ...create, input: "second in its lane", stream_id: "a" });
@@ -76,7 +76,7 @@ describe("the WebSocket mode", () => {
     connection.close();
   });
 
-  it("takes what is known ahead, and answers it with nothing", async () => {
+  it("a request that only prepares the next one gets an empty response", async () => {
     const connection = await Connection.open();
     const warm = await connection.turn({ ...create, store: false, generate: false, input: "The code word is zinc." });
     const { response } = warm.at(-1)!;
@@ -87,7 +87,7 @@ describe("the WebSocket mode", () => {
     connection.close();
   });
 
-  it("goes on with a session of any surface", async () => {
+  it("a connection goes on with a session of any surface", async () => {
     const connection = await Connection.open();
     const [{ response }] = (await connection.turn({ ...create, model: "demo", input: "My name is Alice." })) as [Event];
     const { session_id } = response!.rhone as { session_id: string };
@@ -109,7 +109,7 @@ describe("the WebSocket mode", () => {
     ["a model that nobody has", { ...create, model: "no-such-model", input: "hi" }, "model", 404],
     ["an unknown conversation", { ...create, input: "hi", conversation: "conv_nope" }, "conversation", 404],
     ["a frame of more than 1 MiB", { ...create, input: "x".repeat(1024 * 1024) }, null, 413],
-  ])("refuses %s, and stays", async (_, frame, param, status) => {
+  ])("a wrong frame is refused, and the connection stays: %s", async (_, frame, param, status) => {
     const connection = await Connection.open();
     const [refusal] = await connection.turn(frame);
     expectSchema("WebSocketErrorEvent", refusal);
@@ -118,7 +118,7 @@ describe("the WebSocket mode", () => {
     connection.close();
   });
 
-  it.each(PROVIDERS)("says when %s refuses, fails or breaks off", async (provider) => {
+  it.each(PROVIDERS)("the events of a connection report when %s refuses, fails or breaks off", async (provider) => {
     const connection = await Connection.open();
     const [refusal, ...more] = await connection.turn({ ...create, model: `${provider}/limited`, input: "hi" });
     expectSchema("WebSocketErrorEvent", refusal);

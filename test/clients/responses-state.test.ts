@@ -14,7 +14,7 @@ describe.each(PROVIDERS)("OpenAI's own state on %s", (provider) => {
   const mirror = `${provider}/mirror`;
   const say = `${provider}/say`;
 
-  it("continues a response at once, without its instructions", async () => {
+  it("a response is continued at once, without its instructions", async () => {
     const first = await responses.create({ model: say, input: "My name is Alice.", instructions: "Be brief." });
     const next = await responses.create({ model: mirror, input: "And?", previous_response_id: first.id });
     expect(next.previous_response_id).toBe(first.id);
@@ -25,7 +25,7 @@ describe.each(PROVIDERS)("OpenAI's own state on %s", (provider) => {
     expect(seen(next)).not.toContain("previous_response_id");
   });
 
-  it("continues what a stream said, and carries system messages of its input", async () => {
+  it("a streamed response is continued, with the system messages of its input", async () => {
     const input = [
       { role: "system" as const, content: "Speak like a pirate." },
       { role: "user" as const, content: "One." },
@@ -38,7 +38,7 @@ describe.each(PROVIDERS)("OpenAI's own state on %s", (provider) => {
       expect(seen(answer)).toContain(words);
   });
 
-  it("forks from an old response", async () => {
+  it("an old response can be continued beside a newer one", async () => {
     const root = await responses.create({ model: say, input: "Root." });
     const left = await responses.create({ model: say, input: "Left.", previous_response_id: root.id });
     const right = await responses.create({ model: mirror, input: "Right.", previous_response_id: root.id });
@@ -49,7 +49,7 @@ describe.each(PROVIDERS)("OpenAI's own state on %s", (provider) => {
     expect(seen(again)).not.toContain("Right.");
   });
 
-  it("takes tool results behind the response that asked for them, and no others", async () => {
+  it("a response with tool calls is continued with their results, and with no others", async () => {
     const first = await responses.create({ model: `${provider}/tools`, input: "Weather?" });
     const results = first.output.flatMap((item, i) =>
       item.type === "function_call"
@@ -66,7 +66,7 @@ describe.each(PROVIDERS)("OpenAI's own state on %s", (provider) => {
     );
   });
 
-  it("tells a stored response again, whole and streamed, and what it was made from", async () => {
+  it("a stored response is returned again, whole and streamed, and its input items are listed", async () => {
     const first = await responses.create({ model: say, input: "One." });
     const answer = await responses
       .stream({ model: say, input: "Two.", previous_response_id: first.id })
@@ -89,7 +89,7 @@ describe.each(PROVIDERS)("OpenAI's own state on %s", (provider) => {
     expect(newest).toMatchObject({ has_more: true, data: [{ type: "message", role: "user" }] });
   });
 
-  it("forgets a response", async () => {
+  it("a deleted response is neither found nor continued", async () => {
     const { id } = await responses.create({ model: say, input: "Hello" });
     await responses.delete(id);
     expect(await failureOf(responses.retrieve(id))).toBeInstanceOf(OpenAI.NotFoundError);
@@ -98,7 +98,7 @@ describe.each(PROVIDERS)("OpenAI's own state on %s", (provider) => {
     expect(error).toMatchObject({ status: 400, code: "previous_response_not_found", param: "previous_response_id" });
   });
 
-  it("keeps nothing under the id of an unstored response, but its session goes on", async () => {
+  it("an unstored response is not found by its id, but its session goes on", async () => {
     const { data, response } = await responses.create({ model: say, input: "Secret.", store: false }).withResponse();
     expect(data).toMatchObject({ store: false });
     expect(await failureOf(responses.retrieve(data.id))).toBeInstanceOf(OpenAI.NotFoundError);
@@ -108,7 +108,7 @@ describe.each(PROVIDERS)("OpenAI's own state on %s", (provider) => {
     expect(seen(await responses.create({ model: mirror, input: "And?" }, { headers }))).toContain("Secret.");
   });
 
-  it("answers in the background: queued, polled, resumed from any event", async () => {
+  it("a background response is queued, polled, and resumed from any event", async () => {
     const queued = await responses.create({ model: `${provider}/fault-pauses`, input: "Hello", background: true });
     expect(queued).toMatchObject({ status: "queued", background: true, output: [] });
     expect(queued.id).toMatch(/^resp_/);
@@ -121,13 +121,13 @@ describe.each(PROVIDERS)("OpenAI's own state on %s", (provider) => {
     expect(seen(next)).toContain("Hello");
   });
 
-  it("polls a background response to its end", async () => {
+  it("a background response can be polled to its end", async () => {
     const { id } = await responses.create({ model: say, input: "Hello", background: true });
     await vi.waitFor(async () => expect((await responses.retrieve(id)).status).toBe("completed"), { timeout: 10_000 });
     expect((await responses.retrieve(id)).output_text).toBe("Said say.");
   });
 
-  it("streams a background response that outlives its client", async () => {
+  it("the stream of a background response outlives its client", async () => {
     const stream = await responses.create({
       model: `${provider}/fault-pauses`,
       input: "Hello",
@@ -146,7 +146,7 @@ describe.each(PROVIDERS)("OpenAI's own state on %s", (provider) => {
     expect(rest.at(-1)).toMatchObject({ type: "response.completed" });
   });
 
-  it("cancels a background response, again and again", async () => {
+  it("a background response can be cancelled, again and again", async () => {
     const { id } = await responses.create({ model: `${provider}/fault-stall`, input: "Hello", background: true });
     await vi.waitFor(async () => expect((await responses.retrieve(id)).status).toBe("in_progress"));
     expect(await responses.cancel(id)).toMatchObject({ id, status: "cancelled" });
@@ -156,7 +156,7 @@ describe.each(PROVIDERS)("OpenAI's own state on %s", (provider) => {
     expect(error).toMatchObject({ status: 400, code: "previous_response_not_found" });
   });
 
-  it("says of a background response that it failed", async () => {
+  it("a background response that failed reports its error", async () => {
     const { id } = await responses.create({ model: `${provider}/refuse`, input: "Hello", background: true });
     await vi.waitFor(async () => expect((await responses.retrieve(id)).status).toBe("failed"), { timeout: 10_000 });
     expect((await responses.retrieve(id)).error).toMatchObject({ message: "max_tokens is too large" });
@@ -166,7 +166,7 @@ describe.each(PROVIDERS)("OpenAI's own state on %s", (provider) => {
 });
 
 describe("OpenAI's own state", () => {
-  it("crosses providers from one response to the next", async () => {
+  it("a response of one provider can be continued by the next one", async () => {
     let previous: string | undefined;
     for (const provider of PROVIDERS) {
       const answer = await responses.create({
@@ -180,7 +180,7 @@ describe("OpenAI's own state", () => {
     for (const provider of PROVIDERS) expect(seen(last)).toContain(`Said to ${provider}.`);
   });
 
-  it("stands on any surface's session: a response of ours is a turn like any other", async () => {
+  it("a response is a turn of a session on any surface", async () => {
     const asked = { input: "My name is Alice." };
     const { data, response } = await responses.create({ model: "fakeresp/say", ...asked }).withResponse();
     const session_id = response.headers.get("x-rhone-session-id")!;
@@ -220,7 +220,7 @@ describe("OpenAI's own state", () => {
       { input: "x", previous_response_id: "resp_a", rhone: { context_mode: "stateless" } },
       {},
     ],
-  ])("refuses %s", async (_, body, error) => {
+  ])("a request with %s is refused", async (_, body, error) => {
     expect(await refused(body)).toMatchObject({ status: 400, ...error });
   });
 
@@ -229,7 +229,7 @@ describe("OpenAI's own state", () => {
     ["GET", "/responses/resp_unknown/input_items", 404],
     ["POST", "/responses/resp_unknown/cancel", 404],
     ["DELETE", "/responses/resp_unknown", 404],
-  ])("%s %s answers %i in OpenAI's shape", async (method, path, status) => {
+  ])("the request %s %s is answered with %i in OpenAI's shape", async (method, path, status) => {
     const answer = await fetch(`${baseUrl}/v1${path}`, { method, headers: { authorization: `Bearer ${key}` } });
     expect(answer.status).toBe(status);
     expect(await answer.json()).toMatchObject({
@@ -237,7 +237,7 @@ describe("OpenAI's own state", () => {
     });
   });
 
-  it("cancels nothing that was not asked for in the background", async () => {
+  it("a response that does not run in the background cannot be cancelled", async () => {
     const { id } = await responses.create({ model: "demo", input: "hi" });
     expect(await failureOf(responses.cancel(id))).toBeInstanceOf(OpenAI.BadRequestError);
   });

@@ -56,7 +56,7 @@ const MODES: [mode: string, ask: Ask][] = [
 const rounds = PROVIDERS.flatMap((provider) => MODES.map(([mode, ask]) => ({ provider, mode, ask })));
 
 describe.each(rounds)("$mode answers of $provider", ({ provider, ask }) => {
-  it("are responses of the SDK's own type", async () => {
+  it("an answer is a response of the SDK's own type", async () => {
     const { answer } = await ask({ model: `${provider}/say`, input: "hello" });
     expect(answer).toMatchObject({
       id: expect.stringMatching(/^resp_/) as string,
@@ -69,7 +69,7 @@ describe.each(rounds)("$mode answers of $provider", ({ provider, ask }) => {
     expect(answer.output_text).toBe("Said say.");
   });
 
-  it("call several tools at once, and take their results in a transcript or in the session", async () => {
+  it("an answer calls several tools, and their results are accepted in a transcript or in the session", async () => {
     const tools = [{ type: "function" as const, name: WEATHER.name, parameters: { ...WEATHER.schema }, strict: true }];
     const said = { model: `${provider}/tools`, input: [user("hello")], tools };
     const { answer, session } = await ask(said);
@@ -93,7 +93,7 @@ describe.each(rounds)("$mode answers of $provider", ({ provider, ask }) => {
     ]);
   });
 
-  it("reason in items of their own, and the session gives the model its own reasoning back", async () => {
+  it("an answer has its reasoning in an item, and the session gives it to the model again", async () => {
     const said = { model: `${provider}/think`, reasoning: { effort: "low", summary: "auto" } } as const;
     const { answer, session } = await ask({ ...said, input: "hello" });
     const [reasoning, message] = answer.output;
@@ -103,7 +103,7 @@ describe.each(rounds)("$mode answers of $provider", ({ provider, ask }) => {
     expect(shown(next.answer.output_text)).toContainEqual(SEALED[provider]);
   });
 
-  it("take a full transcript with its reasoning as the client got it", async () => {
+  it("a full transcript is accepted with its reasoning as the client got it", async () => {
     const said = { model: `${provider}/think`, input: [user("hello")] };
     const { answer, session } = await ask(said);
     const input = [...said.input, ...(answer.output as ResponseInputItem[]), user("and?")];
@@ -111,7 +111,7 @@ describe.each(rounds)("$mode answers of $provider", ({ provider, ask }) => {
     expect(shown(next.answer.output_text)).toContainEqual(SEALED[provider]);
   });
 
-  it("see images and the instructions", async () => {
+  it("images and the instructions reach the provider", async () => {
     const content = [
       { type: "input_image", image_url: `data:image/png;base64,${PNG}`, detail: "auto" },
       { type: "input_text", text: "What is this?" },
@@ -122,7 +122,7 @@ describe.each(rounds)("$mode answers of $provider", ({ provider, ask }) => {
     expect(answer.output_text).toContain("Be brief.");
   });
 
-  it("keep to a schema that the SDK parses", async () => {
+  it("an answer has the form of a schema, and the SDK parses it", async () => {
     const text = { format: zodTextFormat(z.object({ city: z.string(), degrees: z.number() }), "weather") };
     const said = { model: `${provider}/json`, input: "hello", text };
     expect((await responses.parse(said)).output_parsed).toEqual({ city: "Paris", degrees: 21 });
@@ -137,7 +137,7 @@ describe.each(rounds)("$mode answers of $provider", ({ provider, ask }) => {
     expect(shown(answer.output_text)).toContainEqual(FORMAT[provider]);
   });
 
-  it("that are declined say so", async () => {
+  it("an answer that is declined has a refusal, or is incomplete", async () => {
     const { answer } = await ask({ model: `${provider}/decline`, input: "hello" });
     expect(answer).toMatchObject(DECLINED[provider]);
   });
@@ -146,7 +146,7 @@ describe.each(rounds)("$mode answers of $provider", ({ provider, ask }) => {
     ["refuse", OpenAI.BadRequestError, "400 max_tokens is too large"],
     ["limited", OpenAI.RateLimitError, "429 Slow down"],
     ["broken", OpenAI.InternalServerError, "500 Internal trouble"],
-  ] as const)("that fail are the SDK's own errors: %s", async (script, kind, message) => {
+  ] as const)("a failure is the SDK's own error: %s", async (script, kind, message) => {
     const error = await failureOf(ask({ model: `${provider}/${script}`, input: "hello" }));
     expect(error).toBeInstanceOf(kind);
     expect(error).toMatchObject({ message, requestID: expect.stringMatching(/\w/) as string });
@@ -163,7 +163,7 @@ const CUT = { status: "incomplete", incomplete_details: { reason: "content_filte
 const DECLINED: Record<ProviderId, object> = { fakechat: SPOKEN, fakeresp: SPOKEN, fakeanth: CUT, fakegem: CUT };
 
 describe.each(PROVIDERS)("a stream of %s", (provider) => {
-  it("numbers its events, and tells of every item from its beginning to its end", async () => {
+  it("the events of a stream are numbered, and have every item from its start to its end", async () => {
     const events = await readAll(await responses.create({ model: `${provider}/tools`, input: "hello", stream: true }));
     expect(events.map(({ sequence_number }) => sequence_number)).toEqual(events.map((_, i) => i));
     const types = events.map(({ type }) => type);
@@ -173,44 +173,47 @@ describe.each(PROVIDERS)("a stream of %s", (provider) => {
       expect(types.filter((one) => one === type)).toHaveLength(3);
   });
 
-  it.each(["stateful", "stateless"])("that is cut or fails throws, and never ends as a success: %s", async (mode) => {
-    const options = { headers: { "x-rhone-context-mode": mode } };
-    for (const script of ["cut", "failing"] as const) {
-      const said = { model: `${provider}/${script}`, input: "hello" };
-      // The SDK throws on an error event, and hands on a response that failed.
-      const end = responses.stream(said, options).finalResponse();
-      expect(await end.then(({ error }) => error?.message, wordsOf)).toMatch(WORDS[script]);
-      const heard: string[] = [];
-      const told = (async () => {
-        for await (const event of await responses.create({ ...said, stream: true }, options)) {
-          heard.push(event.type);
-          if (event.type === "response.failed") return event.response.error!.message;
-        }
-        return undefined;
-      })();
-      expect(await told.catch(wordsOf)).toMatch(WORDS[script]);
-      expect(heard).not.toContain("response.completed");
-    }
-  });
+  it.each(["stateful", "stateless"])(
+    "a stream that is cut or fails throws, and never ends as a success: %s",
+    async (mode) => {
+      const options = { headers: { "x-rhone-context-mode": mode } };
+      for (const script of ["cut", "failing"] as const) {
+        const said = { model: `${provider}/${script}`, input: "hello" };
+        // The SDK throws on an error event, and hands on a response that failed.
+        const end = responses.stream(said, options).finalResponse();
+        expect(await end.then(({ error }) => error?.message, wordsOf)).toMatch(WORDS[script]);
+        const heard: string[] = [];
+        const told = (async () => {
+          for await (const event of await responses.create({ ...said, stream: true }, options)) {
+            heard.push(event.type);
+            if (event.type === "response.failed") return event.response.error!.message;
+          }
+          return undefined;
+        })();
+        expect(await told.catch(wordsOf)).toMatch(WORDS[script]);
+        expect(heard).not.toContain("response.completed");
+      }
+    },
+  );
 });
 
 const WORDS = { cut: /ended|interrupted/, failing: /Overloaded/ };
 const wordsOf = (thrown: unknown): string => (thrown as Error).message;
 
 describe.each(MODES)("the demo, %s", (_, ask) => {
-  it("says when the limit cut it", async () => {
+  it("an answer that the limit cut is incomplete", async () => {
     const { answer } = await ask({ model: "demo", input: "one two three", max_output_tokens: 3 });
     expect(answer).toMatchObject({ status: "incomplete", incomplete_details: { reason: "max_output_tokens" } });
     expect(answer.output_text).toBe("You said: one");
   });
 
-  it("remembers what was said before", async () => {
+  it("the demo answers from the messages of the session", async () => {
     const { session } = await ask({ model: "demo", input: "My name is Alice." });
     const { answer } = await ask({ model: "demo", input: "What's my name?" }, inSession(session));
     expect(answer.output_text).toBe("Your name is Alice.");
   });
 
-  it("echoes in a whole response what was asked", async () => {
+  it("a whole response has the members of its request", async () => {
     const { answer } = await ask({
       model: "demo",
       input: "hi",
@@ -225,7 +228,7 @@ describe.each(MODES)("the demo, %s", (_, ask) => {
     ["no such model", OpenAI.NotFoundError, () => ask({ model: "no-such-model", input: "hi" })],
     ["no such session", OpenAI.NotFoundError, () => ask({ model: "demo", input: "hi" }, inSession("sess_typo"))],
     ["no input", OpenAI.BadRequestError, () => ask({ model: "demo", input: [] })],
-  ])("refuses %s as the SDK's own error", async (_, kind, call) => {
+  ])("a call is refused with the SDK's own error: %s", async (_, kind, call) => {
     expect(await failureOf(call())).toBeInstanceOf(kind);
   });
 });

@@ -41,7 +41,7 @@ describe.each(rounds)("$client to $provider, $mode", ({ provider, mode, run: cli
   it.each([
     ["whole", false],
     ["streamed", true],
-  ])("runs tools to the end: %s", async (_, stream) => {
+  ])("a tool loop runs to its end: %s", async (_, stream) => {
     const models = [`${provider}/loop`];
     expect(await runLoop(client, { models, names: namesFor(client, models), mode, stream })).toEqual(DONE);
   });
@@ -49,7 +49,7 @@ describe.each(rounds)("$client to $provider, $mode", ({ provider, mode, run: cli
 
 describe.each(CLIENTS.map((client) => ({ client: client.name, run: client })))("$client", ({ run: client }) => {
   it.each(client.modes.flatMap((mode) => [false, true].map((stream) => ({ mode, stream }))))(
-    "goes from provider to provider in the middle of a loop: $mode, streamed: $stream",
+    "a tool loop goes from provider to provider in its middle: $mode, streamed: $stream",
     async ({ mode, stream }) => {
       for (const start of PROVIDERS.keys()) {
         const providers = [...PROVIDERS.slice(start), ...PROVIDERS.slice(0, start)];
@@ -63,7 +63,7 @@ describe.each(CLIENTS.map((client) => ({ client: client.name, run: client })))("
     ["fakechat", "repeat"],
     ["fakechat", "dots"],
     ["fakeanth", "long"],
-  ])("takes the ids of any host to all others: those of %s that are %s", async (host, ids) => {
+  ])("a tool loop takes the ids of any host to all others: those of %s that are %s", async (host, ids) => {
     for (const mode of client.modes) {
       const [first] = toModels(client, mode, [host], `loop-${ids}`);
       const others = PROVIDERS.filter((provider) => provider !== host);
@@ -93,7 +93,7 @@ describe.each(aiRounds)("AI SDK $surface to $provider, $mode", ({ own, provider,
   it.each([
     ["whole", false],
     ["streamed", true],
-  ])("runs tools to the end: %s", async (_, stream) => {
+  ])("a tool loop of the AI SDK runs to its end: %s", async (_, stream) => {
     const [first, second] = namesFor({ own }, [`${provider}/loop`]);
     const look = tool({
       description: "Looks at a city",
