@@ -23,7 +23,7 @@ import type { Credential, OrganizationState } from "../src/keys/organization.ts"
 import type { JournalEntry } from "../src/session/call-journal.ts";
 import type { ResponseLocation } from "../src/session/response-index.ts";
 import type { SessionRow } from "../src/session/row.ts";
-import type { Context, TurnInput } from "../src/session/session.ts";
+import type { PreviewedContext, TurnInput } from "../src/session/session.ts";
 import type { StoredResponse } from "../src/session/stored-responses.ts";
 import type { Turn, WireItems } from "../src/session/turns.ts";
 import type { AuditEvent } from "../src/store/audit.ts";
@@ -330,7 +330,7 @@ const MEMBERS = {
 /** Only a part of these crosses: the rest stays in the object or the Worker. */
 const PARTS = {
   input: ["messages", "instructions", "parent"] satisfies (keyof TurnInput)[],
-  context: ["parent", "history", "instructions", "known"] satisfies (keyof Context)[],
+  context: ["parent", "history", "instructions", "known", "omitted"] satisfies (keyof PreviewedContext)[],
   reply: ["grant", "refused", "wait", "free", "tags"] satisfies KeyOfAny<AccountReply>[],
   command: [
     "do",

@@ -104,11 +104,11 @@ export class SessionObject extends DurableObject {
       const input = parseJson(await readRpcText(text)) as unknown as TurnInput;
       asOpenAiError(response, () => session.requireOrganization(org));
       const { blobs } = commands.state;
-      const known = await findKnownItems(input, { session, response, sql, blobs });
-      const messages = input.messages.filter((_, i) => !known.includes(i));
+      const omitted = await findKnownItems(input, { session, response, sql, blobs });
+      const messages = input.messages.filter((_, i) => !omitted.includes(i));
       const context = findContext(session, { ...input, messages }, response, sql);
       const history = await inlineAll(context.history, blobs);
-      return Response.json({ context: { ...context, history }, known } satisfies PreviewedContext);
+      return Response.json({ ...context, history, omitted } satisfies PreviewedContext);
     });
   }
 

@@ -64,8 +64,8 @@ export type Context = {
   losses?: readonly Loss[];
 };
 
-/** The context that a call would get. `known`: the indices of its messages that the history has already, which it leaves out. */
-export type PreviewedContext = { context: Context; known: number[] };
+/** The context that a call would get. `omitted`: the indices of its messages that it leaves out, as the history has them. */
+export type PreviewedContext = Context & { omitted?: number[] };
 
 /** A finished call, as it becomes a turn. `requested`: the request's new messages; `reply`: those of the answer; the turn hashes cover both. */
 export type CompletedTurn = {

@@ -35,6 +35,8 @@ export async function previewCall(
     toRpcText(JSON.stringify(input)),
     response,
   );
-  const { context, known } = parseJson(await (await fromRpcResponse(result)).text()) as unknown as PreviewedContext;
-  return continueRequest(withoutItems(request, known), context);
+  const { omitted = [], ...context } = parseJson(
+    await (await fromRpcResponse(result)).text(),
+  ) as unknown as PreviewedContext;
+  return continueRequest(withoutItems(request, omitted), context);
 }
