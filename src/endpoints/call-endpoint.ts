@@ -5,6 +5,7 @@ import { limitAttempt } from "../gateway/call/attempt-limits.ts";
 import { CallLog } from "../gateway/call/call-log.ts";
 import type { Call, CallHost } from "../gateway/call/call.ts";
 import type { Operation } from "../gateway/call/operation.ts";
+import { isEventStream } from "../gateway/call/upstream-call.ts";
 import { strictModeError } from "../gateway/generation.ts";
 import { handleCall } from "../gateway/path.ts";
 import { readAll } from "../gateway/upstream/body-reader.ts";
@@ -29,6 +30,8 @@ export type EndpointCall = {
   request: Pick<ParsedRequest, "surface" | "model" | "rhone" | "stream">;
   /** The request for one target. Throws `request.unprocessable` if the target has no such endpoint. */
   prepare: (target: Target) => PreparedRequest;
+  /** Its stream begins as early as a generation's: that of a picture or of speech may take as long as the whole. */
+  isEarly?: boolean;
   /** Whether the body can be sent again. Absent: always. */
   canRepeat?: () => boolean;
 };
@@ -64,6 +67,7 @@ class EndpointOperation implements Operation<EndpointAnswer> {
   readonly endpoint: string;
   readonly request: EndpointCall["request"];
   readonly #endpoint: EndpointCall;
+  readonly #prepared = new Map<Target, PreparedRequest>();
 
   constructor(endpoint: EndpointCall, host: CallHost) {
     const { call, request, id } = endpoint;
@@ -88,12 +92,19 @@ class EndpointOperation implements Operation<EndpointAnswer> {
 
   #hasEndpoint(target: Target): boolean {
     try {
-      this.#endpoint.prepare(target);
+      this.#prepare(target);
       return true;
     } catch (thrown) {
       if (thrown instanceof GatewayError && thrown.code === "request.unprocessable") return false;
       throw thrown;
     }
+  }
+
+  /** Prepared once: the body may hold a session's whole history. */
+  #prepare(target: Target): PreparedRequest {
+    const prepared = this.#prepared.get(target) ?? this.#endpoint.prepare(target);
+    this.#prepared.set(target, prepared);
+    return prepared;
   }
 
   /** Unknown here: the body differs from target to target, and nothing is charged by its size. */
@@ -102,7 +113,7 @@ class EndpointOperation implements Operation<EndpointAnswer> {
   }
 
   async estimate(target: Target): Promise<Estimate> {
-    return await estimateEndpoint({ ...this.#endpoint.prepare(target), at: new Date(this.#endpoint.call.createdAt) });
+    return await estimateEndpoint({ ...this.#prepare(target), at: new Date(this.#endpoint.call.createdAt) });
   }
 
   async expectCost(target: Target): Promise<number> {
@@ -121,17 +132,29 @@ class EndpointOperation implements Operation<EndpointAnswer> {
     { limits }: Parameters<Operation<EndpointAnswer>["attempt"]>[2],
   ): Promise<EndpointAnswer> {
     const { call, request } = this;
-    const { target, path, body, losses, translate } = this.#endpoint.prepare(planned);
+    const { target, path, body, losses, translate } = this.#prepare(planned);
     this.log.startAttempt(target, losses);
     const [loss] = losses;
     if (request.rhone.strict && loss !== undefined) throw strictModeError(loss.at);
     const upstreamRequest = await buildEndpointRequest(target, path, body, call);
-    const own = await limitAttempt(target, { isStream: request.stream, isLast }, limits, this.host.providers);
+    const kind = { isStream: request.stream, isEarly: request.stream && this.#endpoint.isEarly === true, isLast };
+    const own = await limitAttempt(target, kind, limits, this.host.providers);
+    const sentAt = limits.now();
     const sending = { fetch: fetchOf(target.provider), headersMs: own.headers, signal };
     const { response: upstream, cancel } = await attempt(target, upstreamRequest, sending);
     onStatus(upstream.status);
+    // Whether the answer to a form is a stream is only known now.
+    const wholeMs = isEventStream(upstream) ? Number.POSITIVE_INFINITY : own.whole;
     const destination = { target, dialect: DIALECTS[target.dialect] };
-    const upstreamCall: EndpointUpstream = { call, request, destination, losses, upstream, cancel, limits };
+    const upstreamCall: EndpointUpstream = {
+      call,
+      request,
+      destination,
+      losses,
+      upstream,
+      cancel,
+      limits: { ...limits, giveUpAt: Math.min(limits.giveUpAt, sentAt + wholeMs) },
+    };
     this.log.markFirstByte(target);
     if (!upstream.ok) throw await readRefusal(upstreamCall, this.log);
     if (translate === undefined) return { call: upstreamCall };

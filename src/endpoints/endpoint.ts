@@ -17,6 +17,8 @@ export type Endpoint = {
   request: z.ZodType<object>;
   /** The model of a request without one: OpenAI has defaults for two of its endpoints. */
   defaultModel?: string;
+  /** See `EndpointCall`. */
+  isEarly?: boolean;
   /** The request for one provider. Throws `request.unprocessable` if the provider has no such endpoint. */
   prepare: (request: JsonRequest, target: Target) => EndpointRequest;
 };

@@ -125,7 +125,7 @@ async function route({ operation, signal, candidates, context }: Resumed, next: 
   const allowed = filterAllowedTargets(call.caller, request, ranked);
   const targets = operation.filterTargets?.(allowed) ?? allowed;
   log.nameTarget(targets[0]);
-  const hedge = await planHedge(operation, targets);
+  const hedge = await planHedge(operation, allowed, targets);
   if (hedge !== undefined) requireModel(call.caller, hedge.target.model, hedge.target);
   const plan = { targets, policy: candidates.policy, ...(hedge && { hedge }), ...(endpoint && { endpoint }) };
   return await next({ operation, signal, context, plan });
@@ -140,11 +140,7 @@ async function send(routed: Routed, next: Next<Answered>): Promise<Outcome> {
   const { operation, plan } = routed;
   const { log } = operation;
   const sendAlong: Send = (remaining, appended) => sendWithFailover(routed, remaining, appended);
-  const answer = await sendAlong(plan).catch((thrown: unknown) => {
-    // The error is that of the target that the caller preferred, so the record and the headers name that one.
-    log.nameTarget(plan.targets[0]);
-    throw thrown;
-  });
+  const answer = await sendAlong(plan);
   // A hedge that lost may have started its attempt after this one.
   log.nameTarget(answer.call.destination.target);
   return await next({ ...routed, answer, send: sendAlong });

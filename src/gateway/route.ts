@@ -59,25 +59,32 @@ async function estimateTypicalCosts({ all }: Candidates, at: Date): Promise<Map<
 }
 
 /**
- * The second target that starts when the first one is slow. Undefined without `routing.hedge`, and when the hedge may
- * cost more than its `max_cost_micros_usd`. Throws `request.invalid` if no target other than the first one is available.
+ * The second target that starts when the first one is slow. Undefined without `routing.hedge`, when the hedge may cost
+ * more than its `max_cost_micros_usd`, and when no second one can take the call. `targets`: those of the allowed ones that
+ * can. Throws `request.invalid` if no target other than the first one is allowed.
  */
 export async function planHedge(
   operation: Operation<Accepted>,
+  allowed: readonly Target[],
   targets: readonly Target[],
 ): Promise<Hedge | undefined> {
   const { request, host } = operation;
   const { hedge } = request.rhone.routing ?? {};
   if (hedge === undefined) return undefined;
-  const target = hedge.model === undefined ? targets[1] : await locateHedge(hedge.model, request, host.providers);
-  if (target === undefined || targetKeyOf(target) === targetKeyOf(targets[0]!))
+  const named = hedge.model === undefined ? undefined : await locateHedge(hedge.model, request, host.providers);
+  if (!isSecond(named ?? allowed[1], allowed))
     throw invalid("rhone.routing.hedge", "expected a second target: name it in hedge.model, or give models");
+  const target = named ?? targets[1];
+  if (!isSecond(target, targets)) return undefined;
   const maxCost = hedge.max_cost_micros_usd;
   if (maxCost !== undefined && (await operation.expectCost(target)) > maxCost) return undefined;
   // The plan's own object, if it has this target: failover compares by identity to skip a target that failed as hedge.
   const planned = targets.find((one) => targetKeyOf(one) === targetKeyOf(target)) ?? target;
   return { afterMs: hedge.after_ms, target: planned };
 }
+
+const isSecond = (target: Target | undefined, [first]: readonly Target[]): target is Target =>
+  target !== undefined && targetKeyOf(target) !== targetKeyOf(first!);
 
 /** Locates the hedge's model. The error of `locate` is reported at `rhone.routing.hedge.model`. */
 const locateHedge = (model: string, { surface }: RoutedRequest, providers: CallHost["providers"]): Promise<Target> =>

@@ -74,6 +74,11 @@ export class Breakers {
     return [...this.#targets.keys()];
   }
 
+  /** Whether `admit` may permit a call that has other targets. */
+  mayAdmit(key: string): boolean {
+    return this.state(key) !== "open" && this.health(key).isProbed === undefined;
+  }
+
   /**
    * Requests permission to try a target. After `probe` the caller must call `recordSuccess`, `recordFailure` or `release`.
    * `isLast`: there is no other target, so it may be probed before the cool-down is over, by one call at a time and at most

@@ -20,7 +20,7 @@ export type AttemptFn<T> = (
   },
 ) => Promise<T>;
 
-/** `endpoint`: of a call that generates no text. */
+/** `endpoint`: of a call of another endpoint than the generations'. */
 export type FailoverPlan = {
   targets: readonly [Target, ...Target[]];
   policy: Pick<RoutingPolicy, "retries">;
@@ -42,6 +42,8 @@ export type FailoverServices = {
   mayFit: (target: Target, tooSmall: Target) => Promise<boolean>;
   /** Whether the request can be sent again after a failed attempt; false once an uploaded body has been read. */
   canRepeat: () => boolean;
+  /** Called with the target of the first error, which is thrown if no target answers. */
+  onFirstError: (target: Target) => void;
   /** Aborted with a `GatewayError` when the call is over its deadline or cancelled. */
   signal: AbortSignal;
 };
@@ -105,11 +107,11 @@ class FailoverRun<T> {
     return fits.includes(false);
   }
 
-  /** Whether one of the targets may still be tried: its breaker is not open, and it is not excluded. */
+  /** Whether one of the targets may still be tried: its breaker permits it, and it is not excluded. */
   async canTryAny(targets: readonly Target[]): Promise<boolean> {
     for (const target of targets) {
-      const isOpen = this.#services.breakers.state(this.keyOf(target)) === "open";
-      if (!isOpen && !(await this.isExcluded(target))) return true;
+      const mayAdmit = this.#services.breakers.mayAdmit(this.keyOf(target));
+      if (mayAdmit && !(await this.isExcluded(target))) return true;
     }
     return false;
   }
@@ -126,7 +128,7 @@ class FailoverRun<T> {
       const result = isHedged ? await this.#hedge(target, hedge) : await this.#try(target, signal, options.isLast);
       if ("value" in result) return result;
       const { error } = result;
-      this.firstError ??= error;
+      this.#noteError(target, error);
       const verdict = verdictOf(error);
       if (verdict === "stop" || !canRepeat()) throw this.firstError;
       if (verdict === "larger") this.#tooSmall.push(target);
@@ -136,6 +138,12 @@ class FailoverRun<T> {
       this.#retriesLeft--;
       await sleep(wait, signal);
     }
+  }
+
+  #noteError(target: Target, error: GatewayError): void {
+    if (this.firstError !== undefined) return;
+    this.firstError = error;
+    this.#services.onFirstError(target);
   }
 
   /** Milliseconds until retry number `count`; undefined if the target should not be tried again. */

@@ -12,7 +12,7 @@ export const targetKeyOf = ({ provider, model }: Target): string => `${provider.
 
 /**
  * Identifies a target's breaker. Accounts have breakers of their own: a refused key or used-up quota concerns one account
- * only. So has each `endpoint` that generates no text: a host without it may still generate.
+ * only. So has each `endpoint` other than the generations': a host without it may still generate.
  */
 export function healthKeyOf(target: Target, endpoint?: string): string {
   const { account } = target.provider;

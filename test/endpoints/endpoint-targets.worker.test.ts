@@ -123,3 +123,98 @@ it("a streamed completion waits for its headers no longer than any stream, less 
   const alone = await complete({ headers: 200 });
   expect([alone.status, alone.text]).toEqual([504, expect.stringContaining("0.2 s")]);
 });
+
+describe("a hedge", () => {
+  const hedged = async (routing: object): Promise<Said> =>
+    await ask({ RHONE_PROVIDERS: PROVIDERS }, "/v1/embeddings", {
+      model: `anti/${model}`,
+      input: "x",
+      rhone: { routing },
+    });
+
+  it.each([{ models: ["first"] }, { models: ["first"], hedge: { model: "first" } }])(
+    "is left out if the endpoint has one target: %j",
+    async ({ models, hedge = {} }) => {
+      const named = "model" in hedge ? { model: `first/${model}` } : {};
+      const routing = { models: models.map((id) => `${id}/${model}`), hedge: { after_ms: 500, ...named } };
+      const response = await hedged(routing);
+      expect([response.status, sentTo()], response.text).toEqual([200, ["first.test"]]);
+    },
+  );
+
+  it("is refused without a second target", async () => {
+    const response = await hedged({ hedge: { after_ms: 500 } });
+    expect([response.status, sentTo()]).toEqual([400, []]);
+    expect(response.text).toContain("rhone.routing.hedge: expected a second target");
+  });
+});
+
+describe("an answer that is late", () => {
+  const late =
+    (ms: number, answer: () => Response): typeof network.answers =>
+    ({ url, signal }) =>
+      url.startsWith("https://second")
+        ? answer()
+        : new Promise((resolve, reject) => {
+            setTimeout(() => resolve(answer()), ms);
+            signal.addEventListener("abort", () => reject(signal.reason as Error));
+          });
+  const call = (path: string, body: object, deadlines_ms: object): Promise<Said> =>
+    ask({ RHONE_PROVIDERS: PROVIDERS }, path, {
+      model: `first/${model}`,
+      ...body,
+      rhone: { routing: { deadlines_ms, retries: { max: 0 }, fallbacks: [`second/${model}`] } },
+    });
+
+  it("is waited for, streamed or not, if it is a picture", async () => {
+    network.answers = late(300, () => Response.json({ created: 1, data: [{ b64_json: "AAAA" }] }));
+    const response = await call(
+      "/v1/images/generations",
+      { prompt: "x", stream: true },
+      { fallback: 100, headers: 100 },
+    );
+    expect([response.status, sentTo()], response.text).toEqual([200, ["first.test"]]);
+  });
+
+  it("is given up with its body if it is not streamed", async () => {
+    const stalled = (signal: AbortSignal): Response => {
+      const start = (controller: ReadableStreamDefaultController): void => {
+        controller.enqueue(new TextEncoder().encode('{"object":'));
+        signal.addEventListener("abort", () => controller.error(signal.reason));
+      };
+      return new Response(new ReadableStream({ start }), { headers: { "content-type": "application/json" } });
+    };
+    network.isReal = false;
+    network.answers = ({ url, signal }) =>
+      url.startsWith("https://second") ? Response.json({ totalTokens: 3 }) : stalled(signal);
+    const providers = JSON.stringify(
+      ["first", "second"].map((id) => ({ id, base_url: `https://${id}.test/v1`, dialect: "gemini", api_key: "a" })),
+    );
+    const response = await ask(
+      { RHONE_PROVIDERS: providers },
+      "/v1/messages/count_tokens",
+      {
+        model: `first/${model}`,
+        messages: [{ role: "user", content: "x" }],
+        rhone: { routing: { deadlines_ms: { whole: 200 }, retries: { max: 0 }, fallbacks: [`second/${model}`] } },
+      },
+      { "anthropic-version": "2023-06-01" },
+    );
+    expect([response.status, sentTo()], response.text).toEqual([200, ["first.test", "second.test"]]);
+  });
+});
+
+it("a call of which all targets fail names the one whose error it reports", async () => {
+  network.answers = ({ url }) => Response.json({ error: { message: url } }, { status: 503 });
+  const call = (routing: object): Promise<Said> =>
+    ask({ RHONE_PROVIDERS: PROVIDERS }, "/v1/embeddings", {
+      model: `first/${model}`,
+      input: "x",
+      rhone: { routing: { retries: { max: 0 }, ...routing } },
+    });
+  // As many failures as open the breaker.
+  for (let i = 0; i < 8; i++) expect((await call({})).status).toBe(503);
+  const response = await call({ fallbacks: [`second/${model}`] });
+  expect(response.text).toContain("https://second.test");
+  expect(response.headers.get("x-rhone-provider")).toBe("second");
+});

@@ -98,6 +98,10 @@ it("the summary of a compaction has the calls with their results, for any provid
   const summary = Buffer.from(sealed.split(".")[1]!, "base64url").toString();
   expect(summary).toContain("Result of the tool: sun");
   expect(summary).toContain(`Result of the tool: ${FAILED}`);
+  const { losses } = compacted.rhone as { losses: Body[] };
+  expect(losses).toMatchObject([{ at: "messages", what: "approximated" }]);
+  const strict = { model: "fake/mirror", input: inputOf(paris), rhone: { ...rhone, strict: true } };
+  expect((await send("/v1/responses/compact", strict)).status).toBe(422);
 });
 
 it.each(["/v1/responses/input_tokens", "/v1/responses/compact"])(

@@ -12,6 +12,7 @@ function world(script: (target: Target, count: number, now: number) => GatewayEr
   let now = 1_000_000;
   const attempts: Attempt[] = [];
   const tries: string[] = [];
+  const blamed: string[] = [];
   const counts = new Map<string, number>();
   const breakers = new Breakers({ failures: 3, seconds: 30 }, () => now);
   const tools: FailoverServices = {
@@ -22,6 +23,7 @@ function world(script: (target: Target, count: number, now: number) => GatewayEr
     logAttempt: (attempt) => attempts.push(attempt),
     mayFit: async ({ provider }, tooSmall) => provider.id > tooSmall.provider.id,
     canRepeat: () => true,
+    onFirstError: (target) => blamed.push(targetKeyOf(target)),
     signal: new AbortController().signal,
   };
   const attempt: AttemptFn<string> = async (target) => {
@@ -35,7 +37,7 @@ function world(script: (target: Target, count: number, now: number) => GatewayEr
   };
   const call = (targets: [Target, ...Target[]], more: Partial<FailoverPlan> = {}): Promise<string> =>
     failOver({ targets, policy: DEFAULT_POLICY, ...more }, attempt, tools);
-  return { call, tries, attempts, breakers, tools, pass: (ms: number) => (now += ms), now: () => now };
+  return { call, tries, blamed, attempts, breakers, tools, pass: (ms: number) => (now += ms), now: () => now };
 }
 
 describe("the loop of attempts", () => {
@@ -128,6 +130,26 @@ describe("the loop of attempts", () => {
       ...Array(3).fill(["a", "provider.execution_failed"]),
       ["b", "request.invalid"],
     ]);
+  });
+
+  it("a target that another call probes is none that is left", async () => {
+    const waits: boolean[] = [];
+    const { breakers, pass, tools } = world(() => "ok");
+    for (let i = 0; i < 3; i++) await breakers.recordFailure("b/m", failed(500));
+    pass(31_000);
+    const plan = { targets: [at("a"), at("b")] as const, policy: DEFAULT_POLICY };
+    const attempt: AttemptFn<string> = async (target, { isLast }) => (waits.push(isLast), targetKeyOf(target));
+    await failOver(plan, attempt, tools);
+    expect(await breakers.admit("b/m", false)).toBe("probe");
+    await failOver(plan, attempt, tools);
+    expect(waits).toEqual([false, true]);
+  });
+
+  it("the error that is thrown is that of the first target that was tried, which is named", async () => {
+    const { call, blamed, breakers } = world(({ provider }) => failed(provider.id === "b" ? 503 : 500));
+    for (let i = 0; i < 3; i++) await breakers.recordFailure("a/m", failed(500));
+    await expect(call([at("a"), at("b"), at("c")])).rejects.toMatchObject({ status: 503 });
+    expect(blamed).toEqual(["b/m"]);
   });
 
   it("a target that cools down is passed over, probed once when its time has come, and used again", async () => {

@@ -8,18 +8,17 @@ type AttemptLimits = { headers: number; patience: number; whole: number };
 
 /**
  * How long an attempt may take. A whole answer has one limit, as its headers come with its end. A stream need not end, but
- * has to begin early while another target is left; a model that reasons is known to be late.
+ * one of text (`isEarly`) has to begin early while another target is left; a model that reasons is known to be late.
  */
 export async function limitAttempt(
   target: Target,
-  { isStream, isLast }: { isStream: boolean; isLast: boolean },
+  { isStream, isEarly = isStream, isLast }: { isStream: boolean; isEarly?: boolean; isLast: boolean },
   limits: CallLimits,
   providers: CallHost["providers"],
 ): Promise<AttemptLimits> {
   const patience = isLast || (await reasons(target, providers)) ? Number.POSITIVE_INFINITY : limits.fallback;
-  return isStream
-    ? { headers: Math.min(limits.headers, patience), patience, whole: Number.POSITIVE_INFINITY }
-    : { headers: limits.whole, patience, whole: limits.whole };
+  const headers = isEarly ? Math.min(limits.headers, patience) : limits.whole;
+  return { headers, patience, whole: isStream ? Number.POSITIVE_INFINITY : limits.whole };
 }
 
 /** Whether the model is known to think before its first content. */

@@ -15,8 +15,8 @@ import type { Call } from "./call.ts";
 import { computeCharge } from "./charge.ts";
 
 /**
- * What is logged about a call while it runs; the source of its record and of the `rhone` object in its answer. It is only
- * added to: what was logged stays.
+ * What is logged about a call while it runs; the source of its record and of the `rhone` object in its answer. What is
+ * logged of an attempt stays with it.
  */
 export class CallLog {
   readonly #call: Call;
@@ -135,11 +135,15 @@ export class CallLog {
     this.#current = attempt;
   }
 
-  /** Names the target whose attempt counts, if it is not the last that was started. */
+  /**
+   * Names the target whose attempt counts: the one that will probably be tried first, until one is; later, if it is not
+   * the last that was started, the one that the answer or the error is from.
+   */
   nameTarget(target: Target): void {
     this.#current = this.#findStarted(target) ?? { target, losses: [] };
   }
 
+  /** The last attempt at the target: no two targets of a call have the same provider and model. */
   #findStarted({ provider, model }: Target): StartedAttempt | undefined {
     return this.#started.findLast(({ target }) => target.provider === provider && target.model === model);
   }

@@ -19,7 +19,7 @@ export interface Operation<Answer extends Accepted> {
   readonly call: Call;
   readonly host: CallHost;
   readonly log: CallLog;
-  /** The endpoint, if the call generates no text. */
+  /** The endpoint, if the call is no generation. */
   readonly endpoint?: string;
   /** What routing depends on, and the surface whose form errors have. */
   readonly request: Pick<ParsedRequest, "model" | "rhone" | "surface">;

@@ -25,9 +25,12 @@ export async function sendWithFailover(
   const giveUpAt = call.createdAt + deadlines.total;
   const resumed = { context, limits: { ...deadlines, giveUpAt, now } };
   const total = new AbortController();
-  const seconds = deadlines.total / 1000;
-  const timeoutError = new GatewayError("provider.timeout", `no provider has answered within the call's ${seconds} s`);
-  const timer = setTimeout(() => total.abort(timeoutError), Math.max(0, giveUpAt - now()));
+  const onTimeout = (): void => {
+    const message = `no provider has answered within the call's ${deadlines.total / 1000} s`;
+    total.abort(new GatewayError("provider.timeout", message));
+  };
+  const timer = setTimeout(onTimeout, Math.max(0, giveUpAt - now()));
+  let [failed] = plan.targets;
   try {
     return await failOver(plan, (target, options) => operation.attempt(target, options, resumed, appended), {
       breakers,
@@ -41,8 +44,13 @@ export async function sendWithFailover(
         return window === undefined || exceeded === undefined || window > exceeded;
       },
       canRepeat: () => operation.canRepeat?.() ?? true,
+      onFirstError: (target) => (failed = target),
       signal: AbortSignal.any([signal, total.signal]),
     });
+  } catch (thrown) {
+    // The record and the headers name the target whose error it is.
+    log.nameTarget(failed);
+    throw thrown;
   } finally {
     clearTimeout(timer);
   }

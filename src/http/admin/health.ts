@@ -6,9 +6,9 @@ import type { AppEnv } from "../request/env.ts";
 
 const target = z
   .object({
-    target: z
-      .string()
-      .openapi({ description: "{provider}/{model}, followed by #{endpoint} for calls that generate no text" }),
+    target: z.string().openapi({
+      description: "{provider}/{model}, followed by #{endpoint} for the endpoints other than the generations'",
+    }),
     state: z.enum(["closed", "open", "half_open"]).openapi({
       description: "closed: in use. open: cooling down until retry_at. half_open: one call probes it.",
     }),

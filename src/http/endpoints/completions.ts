@@ -30,6 +30,7 @@ const completion: Endpoint = {
     })
     .meta({ id: "CompletionRequest" }),
   prepare: relayTo("/completions"),
+  isEarly: true,
 };
 
 /** `POST /v1/completions`, OpenAI's legacy endpoint (OpenAI API reference: Completions). */

@@ -32,12 +32,17 @@ export async function callJson(c: Http, endpoint: Endpoint, named?: string): Pro
   return await callRead(c, endpoint, await readJson(c, endpoint, named));
 }
 
-export async function callRead(c: Http, { id, surface, prepare }: Endpoint, request: JsonRequest): Promise<Response> {
+export async function callRead(
+  c: Http,
+  { id, surface, prepare, isEarly = false }: Endpoint,
+  request: JsonRequest,
+): Promise<Response> {
   const { model, rhone, body } = request;
   const stream = body.stream === true || body.stream_format === "sse";
   return await startEndpointCall(c, {
     id,
     request: { surface, model, rhone, stream },
+    isEarly,
     prepare: (target) => {
       const { text, losses = [], ...prepared } = prepare(request, target);
       return { ...prepared, target, body: { text }, losses };

@@ -2,8 +2,10 @@ import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context as HttpContext } from "hono";
 import { z } from "zod";
 import { GatewayError, unprocessable } from "../../canonical/error.ts";
+import type { Loss } from "../../canonical/types.ts";
 import { sealSummary } from "../../dialects/openai-responses/compaction.ts";
 import { toEncodeTarget } from "../../gateway/call/upstream-call.ts";
+import { strictModeError } from "../../gateway/generation.ts";
 import { spliceBody } from "../../gateway/request-body.ts";
 import { toUserItems } from "../../gateway/responses/items.ts";
 import { SUMMARY_INSTRUCTIONS } from "../../gateway/session/commands.ts";
@@ -84,6 +86,8 @@ const LACKS = new Set([404, 405]);
 
 /** A summary written by the model, in a compaction item that later requests send back. User messages stay unchanged, as with OpenAI. */
 async function bySummary(c: Http, request: ParsedRequest, context: Context): Promise<Response> {
+  const { losses = [] } = context;
+  if (request.rhone.strict && losses[0] !== undefined) throw strictModeError(losses[0].at);
   const answered = await summarize(c, request, context);
   if (!answered.ok) return answered;
   const response = parseJson(await answered.text()) as JsonObject;
@@ -100,12 +104,18 @@ async function bySummary(c: Http, request: ParsedRequest, context: Context): Pro
     created_at: response.created_at!,
     output: [...toUserItems(messages, id), sealSummary(`cmp_${id.slice("resp_".length)}`, summary)],
     usage: response.usage ?? NO_USAGE,
-    ...(response.rhone !== undefined && { rhone: response.rhone }),
+    ...(isObject(response.rhone) && { rhone: withLosses(response.rhone, losses) }),
   };
   const headers = new Headers(answered.headers);
   headers.delete("content-length");
+  if (losses.length > 0)
+    headers.set("x-rhone-loss", String(losses.length + Number(answered.headers.get("x-rhone-loss") ?? 0)));
   return new Response(JSON.stringify(body), { headers });
 }
+
+/** The `rhone` object with losses of the compacted conversation before those of the summary's call. */
+const withLosses = (rhone: JsonObject, losses: readonly Loss[]): JsonObject =>
+  losses.length === 0 ? rhone : { ...rhone, losses: [...losses, ...(Array.isArray(rhone.losses) ? rhone.losses : [])] };
 
 /** The schema requires the counts, so unknown ones are 0. */
 const NO_USAGE = {
