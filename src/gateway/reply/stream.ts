@@ -1,9 +1,10 @@
+import { StreamAccumulator, unfold } from "../../canonical/accumulator.ts";
 import type { GatewayError } from "../../canonical/error.ts";
+import type { ModelResponse } from "../../canonical/types.ts";
 import { concatBytes } from "../../wire/bytes.ts";
 import type { CallLog } from "../call/call-log.ts";
-import type { CallLifetime } from "../call/call.ts";
 import { CANCELLED, CLIENT_LEFT, toStreamError } from "../call/stream-errors.ts";
-import { findUsageOption, passesBytes, toReplyContext, type UpstreamCall } from "../call/upstream-call.ts";
+import { findUsageOption, passesBytes, toReplyContext } from "../call/upstream-call.ts";
 import { keepAlive } from "../output/keep-alive.ts";
 import { createReplyOutput, type ReplyOutput } from "../output/recorder.ts";
 import { isContent, type StartedStream } from "../upstream/first-content.ts";
@@ -20,57 +21,100 @@ import { type EventWriter, RelayWriter, TranslationWriter, type WriterOptions } 
  * until the turn is durable. `recover`: continues the answer at another target after a break.
  */
 export function streamReply(started: StartedStream, services: ReplyServices, recover?: Recover): Response {
-  const { call: upstreamCall, reader } = started;
-  const { request, call, cancel } = upstreamCall;
-  const { store, lifetime, log } = services;
-  log.addLosses(reader.accumulated.losses);
-  const output = createReplyOutput(store.recorderFor?.(call.id), () => {
-    if (request.rhone.on_disconnect === "cancel") cancel();
-  });
-  lifetime.waitUntil(pump(started, output, services, recover));
-  return new Response(output.body, { headers: { "content-type": EVENT_STREAM } });
+  services.log.addLosses(started.reader.accumulated.losses);
+  const reply = new StreamedReply(started, services);
+  services.lifetime.waitUntil(reply.run(recover));
+  return new Response(reply.body, { headers: { "content-type": EVENT_STREAM } });
 }
 
-/** Runs one streamed reply to its end: sends the answer, settles, then sends the end, or the error. */
-async function pump(
-  started: StartedStream,
-  output: ReplyOutput,
-  services: ReplyServices,
-  recover: Recover | undefined,
-): Promise<void> {
-  const { log } = services;
-  const timer = keepAlive(started.call.request.surface.dialect.id, (ping) => output.ping(ping));
-  const findEarlyEnd = (): GatewayError | undefined => whyEndedEarly(started.call, output, services.lifetime);
-  const hasEndedEarly = (): boolean => findEarlyEnd() !== undefined;
-  let writer = createWriter(started, log);
-  const send = (bytes: Uint8Array): Promise<void> => output.send(bytes, writer.numberer.takeCount());
-  let last: Partial<AnswerPart> & Pick<AnswerPart, "call"> = started;
-  try {
-    for await (const part of readWithRecovery(started, recover, { log, hasEndedEarly })) {
-      timer.onData();
-      last = part;
-      if (part.isJoined) writer = writer.withoutBytes();
-      await send(encodeEvents(part, writer, services));
-    }
-    const earlyEnd = findEarlyEnd();
-    if (earlyEnd !== undefined) throw earlyEnd;
-    const record = await settle(last.call, last.response!, services).catch((cause: unknown) => {
-      throw toStorageError(cause);
+/** One streamed reply: sends the answer, settles, then sends the end, or the error. */
+class StreamedReply {
+  readonly #started: StartedStream;
+  readonly #services: ReplyServices;
+  readonly #output: ReplyOutput;
+  #writer: EventWriter;
+  /** The last part of the answer; the started stream before the first one. */
+  #last: Pick<AnswerPart, "call" | "response">;
+
+  constructor(started: StartedStream, services: ReplyServices) {
+    this.#started = started;
+    this.#services = services;
+    this.#writer = createWriter(started, services.log);
+    this.#last = started;
+    const { call, request } = started.call;
+    this.#output = createReplyOutput(services.store.recorderFor?.(call.id), () => {
+      if (request.rhone.on_disconnect === "cancel") this.#last.call.cancel();
     });
-    await send(writer.end(log.toRhoneObject(record)));
-  } catch (thrown) {
-    last.call.cancel();
-    const error = findEarlyEnd() ?? toStreamError(thrown);
+  }
+
+  get body(): ReadableStream<Uint8Array> {
+    return this.#output.body;
+  }
+
+  async run(recover: Recover | undefined): Promise<void> {
+    const { log } = this.#services;
+    const hasEndedEarly = (): boolean => this.#findEarlyEnd() !== undefined;
+    const timer = keepAlive(this.#started.call.request.surface.dialect.id, (ping) => this.#output.ping(ping));
+    try {
+      for await (const part of readWithRecovery(this.#started, recover, { log, hasEndedEarly })) {
+        timer.onData();
+        this.#last = part;
+        if (part.isJoined) this.#writer = this.#writer.withoutBytes();
+        await this.#send(encodeEvents(part, this.#writer, this.#services));
+      }
+      const earlyEnd = this.#findEarlyEnd();
+      if (earlyEnd !== undefined) throw earlyEnd;
+      const { call, response } = this.#last;
+      const record = await settle(call, response!, this.#services).catch((cause: unknown) => {
+        throw toStorageError(cause);
+      });
+      await this.#send(this.#writer.end(log.toRhoneObject(record)));
+    } catch (thrown) {
+      await this.#fail(this.#findEarlyEnd() ?? toStreamError(thrown));
+    } finally {
+      timer.stop();
+      await this.#output.close();
+    }
+  }
+
+  /** Records what the client has received, and sends the error. */
+  async #fail(cause: GatewayError): Promise<void> {
+    const { log } = this.#services;
+    const { call, response } = this.#last;
+    call.cancel();
+    const isJoined = log.isRecovered && response !== undefined;
+    const [broken, received] = isJoined
+      ? [call, { accumulated: accumulate(response), usage: response.usage }]
+      : [this.#started.call, this.#started.reader];
     // After a failed recovery, the received text is the first target's, so the record names that one.
-    log.nameTarget(started.call.destination.target);
+    log.nameTarget(broken.destination.target);
     // If the failure cannot be recorded, the session's watchdog finds the call; the client receives the error either
     // way.
-    await settleBroken(started.call, error, started.reader, services).catch(() => {});
-    await send(writer.fail(error));
-  } finally {
-    timer.stop();
-    await output.close();
+    await settleBroken(broken, cause, received, this.#services).catch(() => {});
+    await this.#send(this.#writer.fail(cause));
   }
+
+  /**
+   * Why the reply ends before its provider's answer does: cancellation, or a client that left with `on_disconnect:
+   * "cancel"`.
+   */
+  #findEarlyEnd(): GatewayError | undefined {
+    const { cancelled, clientLeft } = this.#services.lifetime;
+    if (cancelled?.aborted) return CANCELLED;
+    const hasLeft = this.#output.isGone || clientLeft?.aborted === true;
+    return hasLeft && this.#started.call.request.rhone.on_disconnect === "cancel" ? CLIENT_LEFT : undefined;
+  }
+
+  async #send(bytes: Uint8Array): Promise<void> {
+    await this.#output.send(bytes, this.#writer.numberer.takeCount());
+  }
+}
+
+/** A whole answer as if it had just been read. */
+function accumulate(response: ModelResponse): StreamAccumulator {
+  const accumulated = new StreamAccumulator();
+  for (const event of unfold(response)) accumulated.push(event);
+  return accumulated;
 }
 
 /** The client's bytes of a part, for one write. */
@@ -106,18 +150,4 @@ function createWriter(started: StartedStream, log: CallLog): EventWriter {
   return passesBytes(upstreamCall) && !lacksStart(started)
     ? new RelayWriter(options, (last) => createResumedEncoder(started, last, log))
     : new TranslationWriter(options);
-}
-
-/**
- * Why the reply ends before its provider's answer does: cancellation, or a client that left with `on_disconnect:
- * "cancel"`.
- */
-function whyEndedEarly(
-  { request }: UpstreamCall,
-  output: ReplyOutput,
-  { cancelled, clientLeft }: CallLifetime,
-): GatewayError | undefined {
-  if (cancelled?.aborted) return CANCELLED;
-  const hasLeft = output.isGone || clientLeft?.aborted === true;
-  return hasLeft && request.rhone.on_disconnect === "cancel" ? CLIENT_LEFT : undefined;
 }
