@@ -140,7 +140,7 @@ class EndpointOperation implements Operation<EndpointAnswer> {
     const kind = { isStream: request.stream, isEarly: request.stream && this.#endpoint.isEarly === true, isLast };
     const own = await limitAttempt(target, kind, limits, this.host.providers);
     const sentAt = limits.now();
-    const sending = { fetch: fetchOf(target.provider), headersMs: own.headers, signal };
+    const sending = { fetch: fetchOf(target.provider, this.host.router.fetch), headersMs: own.headers, signal };
     const { response: upstream, cancel } = await attempt(target, upstreamRequest, sending);
     onStatus(upstream.status);
     // Whether the answer to a form is a stream is only known now.

@@ -102,7 +102,7 @@ class Generation implements Operation<UpstreamAnswer> {
     const { now } = limits;
     const sentAt = now();
     const own = await limitAttempt(target, { isStream: parsed.stream, isLast }, limits, this.host.providers);
-    const sending = { fetch: fetchOf(target.provider), headersMs: own.headers, signal };
+    const sending = { fetch: fetchOf(target.provider, this.host.router.fetch), headersMs: own.headers, signal };
     const { response, cancel } = await attempt(target, request, sending);
     onStatus(response.status);
     const firstContent = Math.min(limits.firstContent, Math.max(0, own.patience - (now() - sentAt)));

@@ -1,21 +1,27 @@
 import { createRouter, type Router } from "../routing/router.ts";
 import { cacheBreakers } from "./shared-breakers.ts";
 
-type Env = Pick<Cloudflare.Env, "RHONE_CONFIG" | "BLOBS">;
+type Env = Pick<Cloudflare.Env, "RHONE_CONFIG" | "BLOBS" | "NETWORK">;
 
 /** R2 key of the last valid configuration, which a deployment with an invalid one continues to use. */
 const LAST_GOOD_KEY = "config/last-good.json";
 
-const SHARED_BREAKERS = cacheBreakers(() => caches.default);
+const BREAKERS = cacheBreakers(() => caches.default);
 
 let current: { text: string | undefined; router: Router; isSettled: boolean } | undefined;
 
 /** The router shared by all calls of this isolate, in the Worker and in objects. */
-export function getIsolateRouter({ RHONE_CONFIG: text }: Env): Router {
+export function getIsolateRouter(env: Env): Router {
+  const { RHONE_CONFIG: text } = env;
   if (current?.text !== text || current === undefined)
-    current = { text, router: createRouter(text, undefined, SHARED_BREAKERS), isSettled: text === undefined };
+    current = { text, router: createRouter(text, undefined, platformOf(env)), isSettled: text === undefined };
   return current.router;
 }
+
+const platformOf = ({ NETWORK: network }: Env): Parameters<typeof createRouter>[2] => ({
+  breakers: BREAKERS,
+  ...(network && { fetch: (request) => network.fetch(request) }),
+});
 
 /**
  * Must be awaited before an isolate's first call; `undefined` if there is nothing to wait for. A valid configuration is
@@ -31,12 +37,12 @@ export function loadRouter(env: Env, waitUntil: (work: Promise<unknown>) => void
   return undefined;
 }
 
-async function useLastGood(state: NonNullable<typeof current>, problem: string, { BLOBS }: Env): Promise<void> {
+async function useLastGood(state: NonNullable<typeof current>, problem: string, env: Env): Promise<void> {
   console.error("RHONE_CONFIG is invalid, the last valid configuration is used:", problem);
-  const stored = await BLOBS.get(LAST_GOOD_KEY)
+  const stored = await env.BLOBS.get(LAST_GOOD_KEY)
     .then((found) => found?.text())
     .catch(() => undefined);
-  state.router = createRouter(state.text, stored, SHARED_BREAKERS);
+  state.router = createRouter(state.text, stored, platformOf(env));
 }
 
 /** Writes only if the stored text differs: isolates start often, configurations change rarely. */

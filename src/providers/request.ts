@@ -57,9 +57,11 @@ const FORWARDED_HEADERS: Record<Dialect, readonly string[]> = {
   native: ["accept"],
 };
 
-/** The function that sends a request: the demo answers locally, a cloud's response is converted to the maker's form. */
-export function fetchOf({ id, cloud }: Provider): (request: Request) => Promise<Response> {
+/** Sends a request over the network. */
+export type Fetch = (request: Request) => Promise<Response>;
+
+/** The function that sends a provider's request: the demo answers locally, a cloud's response is converted to the maker's form. */
+export function fetchOf({ id, cloud }: Provider, fetch: Fetch): Fetch {
   if (id === "demo") return fetchDemo;
-  if (cloud === undefined) return (request) => fetch(request);
-  return async (request) => CLOUDS[cloud].unwrap(await fetch(request));
+  return cloud === undefined ? fetch : async (request) => CLOUDS[cloud].unwrap(await fetch(request));
 }

@@ -1,8 +1,6 @@
 import { GatewayError } from "../canonical/error.ts";
+import type { Fetch } from "../providers/request.ts";
 import type { Target } from "./locate.ts";
-
-/** The function that sends the request; see `fetchOf`. */
-type Fetch = (request: Request) => Promise<Response>;
 
 /** A response whose headers have arrived; its status may be an error. `cancel` aborts the body. */
 type AttemptResponse = { response: Response; cancel: () => void };
