@@ -11,17 +11,18 @@ import { newSessionId } from "./session-stubs.ts";
 type Journals = Cloudflare.Env["JOURNALS"];
 
 /** Largest journal entry, in UTF-16 code units. A larger call is sent to its session's object at once. */
-const MAX_ENTRY = 64_000;
+const MAX_ENTRY = 1_000_000;
 /** Largest batch of entries in one RPC, in the same unit. The platform allows 32 MiB per RPC. */
 const MAX_BATCH = 4_000_000;
-/** How long an isolate writes to one journal. An object may store 10 GB; a thousand calls a second are 1 GB in ten minutes. Milliseconds. */
+/** How long an isolate writes to one journal, and how much: an object may store 10 GB. Milliseconds; UTF-16 code units. */
 const JOURNAL_LIFETIME = 60 * 60_000;
+const MAX_JOURNAL = 1_000_000_000;
 /** How long after a call's start its entry may still be on its way to the journal, and how often to look for it. Milliseconds. */
 const ENTRY_DELAY = 2_000;
 const POLL_INTERVAL = 50;
 
 const BATCHER = new Batcher<JournalEntry>();
-let current: { journal: string; until: number } | undefined;
+let current: { journal: string; until: number; size: number } | undefined;
 
 /**
  * Ids for a call and the session that it creates, and the id of that session's object. `isJournaled`: the session stays
@@ -36,8 +37,8 @@ export function newCallIds(
     const { id: sessionId, objectId } = newSessionId(SESSIONS);
     return { id: newId("call", now, objectId), sessionId, objectId };
   }
-  if (current === undefined || now > current.until)
-    current = { journal: encodeObjectId(JOURNALS.newUniqueId().toString()), until: now + JOURNAL_LIFETIME };
+  if (current === undefined || now > current.until || current.size > MAX_JOURNAL)
+    current = { journal: encodeObjectId(JOURNALS.newUniqueId().toString()), until: now + JOURNAL_LIFETIME, size: 0 };
   const id = newJournalId("call", now, current.journal);
   return { id, sessionId: withPrefix(id, "sess"), objectId: objectIdIn("call", id)! };
 }
@@ -65,6 +66,7 @@ export function enterInJournal(
   if (text.length + (stream?.bytes.length ?? 0) > MAX_ENTRY) return false;
   const payload = `${JSON.stringify(record)},${JSON.stringify(toSessionRecord(record))}`;
   const entry = { id: record.id, org: record.org, text, payload, ...(stream !== undefined && { told: stream }) };
+  if (current !== undefined) current.size += sizeOf(entry);
   BATCHER.put([entry], { flush: (entries) => writeEntries(entries, journals), waitUntil, now: Date.now });
   return true;
 }

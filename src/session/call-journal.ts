@@ -1,6 +1,7 @@
 import { enqueueText, OUTBOX_SCHEMA } from "../store/outbox.ts";
 import { migrate, type Sql, type Storage } from "../store/sql.ts";
 import { firstId } from "../wire/id.ts";
+import { loadText, OVERFLOW_SCHEMA, storeText } from "./overflow.ts";
 import { STREAM_RETENTION_MS } from "./stream/event-buffer.ts";
 import type { EventCount } from "./stream/segments.ts";
 
@@ -13,6 +14,7 @@ const MIGRATIONS: readonly string[] = [
   `CREATE TABLE entries (id TEXT PRIMARY KEY, org TEXT NOT NULL, text TEXT NOT NULL) WITHOUT ROWID;
    CREATE TABLE told (id TEXT PRIMARY KEY, blocks INTEGER NOT NULL, events INTEGER NOT NULL, bytes BLOB NOT NULL) WITHOUT ROWID;
    ${OUTBOX_SCHEMA};`,
+  `${OVERFLOW_SCHEMA};`,
 ];
 
 /** A whole stream, byte for byte as it was sent to its client. */
@@ -42,7 +44,8 @@ export class Journal {
   enter(entries: readonly JournalEntry[]): void {
     this.#storage.transact(() => {
       for (const { id, org, text, payload, told: stream } of entries) {
-        this.#sql("INSERT OR IGNORE INTO entries (id, org, text) VALUES (?, ?, ?)", id, org, text);
+        const first = storeText(this.#sql, id, text);
+        this.#sql("INSERT OR IGNORE INTO entries (id, org, text) VALUES (?, ?, ?)", id, org, first);
         if (stream !== undefined) this.#storeStream(id, stream);
         enqueueText(this.#sql, payload);
       }
@@ -51,8 +54,9 @@ export class Journal {
 
   /** undefined: there is no such entry, or it is another organisation's. */
   find(org: string, id: string): Pick<JournalEntry, "text" | "told"> | undefined {
-    const [found] = this.#sql<{ text: string }>("SELECT text FROM entries WHERE id = ? AND org = ?", id, org);
-    if (found === undefined) return undefined;
+    const [row] = this.#sql<{ text: string }>("SELECT text FROM entries WHERE id = ? AND org = ?", id, org);
+    if (row === undefined) return undefined;
+    const found = { text: loadText(this.#sql, id, row.text) };
     const [stream] = this.#sql<EventCount & { bytes: ArrayBuffer }>(
       "SELECT blocks, events, bytes FROM told WHERE id = ?",
       id,
@@ -67,6 +71,7 @@ export class Journal {
     this.#storage.transact(() => {
       if (this.#sql("DELETE FROM entries WHERE id = ? AND org = ? RETURNING id", id, org).length === 0) return;
       this.#sql("DELETE FROM told WHERE id = ?", id);
+      this.#sql("DELETE FROM overflow WHERE owner = ?", id);
     });
   }
 

@@ -1,6 +1,6 @@
 import type { CallRecord } from "../store/records.ts";
 import type { Sql } from "../store/sql.ts";
-import { loadText, storeText } from "./schema.ts";
+import { loadText, storeText } from "./overflow.ts";
 
 /** A call as it is stored before it is dispatched: its record without what only its end determines. */
 export type CallStart = Omit<CallRecord, "status" | "usage" | "latency" | "endedAt" | "attempts" | "losses">;

@@ -2,7 +2,7 @@ import type { Dialect } from "../canonical/types.ts";
 import type { SessionRecord } from "../store/sessions.ts";
 import type { Sql } from "../store/sql.ts";
 import type { JsonObject } from "../wire/json.ts";
-import { loadText, storeText } from "./schema.ts";
+import { loadText, storeText } from "./overflow.ts";
 
 /** The system text of a session, in the dialect of the request that set it: a body member, or leading items of the list. */
 export type Instructions = { dialect: Dialect; member?: { key: string; json: string }; items?: string };

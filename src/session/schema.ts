@@ -1,5 +1,6 @@
 import { OUTBOX_SCHEMA } from "../store/outbox.ts";
 import { migrate as bringUpToDate, type Sql, type Storage } from "../store/sql.ts";
+import { OVERFLOW_SCHEMA } from "./overflow.ts";
 
 /**
  * The schema of a session's database. Steps are only ever added, so a newer version opens the database of an older one.
@@ -37,9 +38,7 @@ const MIGRATIONS: readonly string[] = [
 
 /** Tables that few sessions need, created on first use: each costs a page, two rows and 40 µs in every session that has it. */
 const LAZY_TABLES = `
-   CREATE TABLE IF NOT EXISTS overflow (
-     owner TEXT, part INTEGER, text TEXT NOT NULL, PRIMARY KEY (owner, part)
-   ) WITHOUT ROWID;
+   ${OVERFLOW_SCHEMA};
    CREATE TABLE IF NOT EXISTS snapshots (name TEXT PRIMARY KEY, turn TEXT, created_at INTEGER NOT NULL) WITHOUT ROWID;
    CREATE TABLE IF NOT EXISTS changes (
      id TEXT PRIMARY KEY, type TEXT NOT NULL, data TEXT NOT NULL, created_at INTEGER NOT NULL
@@ -77,40 +76,3 @@ export const listTables = (sql: Sql): string[] =>
   ).map(({ name }) => name);
 
 export const migrateSession = (storage: Storage): void => bringUpToDate(storage, MIGRATIONS);
-
-/** UTF-16 code units. A row has two such texts; at three bytes a unit they stay below its 2 MB. */
-const MAX_TEXT_LENGTH = 250_000;
-
-/** Whether the text is stored whole. A first part is one unit shorter if it would have ended inside a surrogate pair. */
-const fitsInRow = (text: string): boolean => text.length < MAX_TEXT_LENGTH - 1;
-
-/** Returns the part of a text that fits a row, and stores the rest under `owner`, replacing what was stored there. */
-export function storeText(sql: Sql, owner: string, text: string): string {
-  if (fitsInRow(text)) return text;
-  const [first = "", ...rest] = splitText(text);
-  sql("DELETE FROM overflow WHERE owner = ? AND part > ?", owner, rest.length);
-  rest.forEach((part, i) =>
-    sql("INSERT OR REPLACE INTO overflow (owner, part, text) VALUES (?, ?, ?)", owner, i + 1, part),
-  );
-  return first;
-}
-
-/** The inverse of `storeText`: `text` and its rest. */
-export function loadText(sql: Sql, owner: string, text: string): string {
-  if (fitsInRow(text)) return text;
-  const more = sql<{ text: string }>("SELECT text FROM overflow WHERE owner = ? ORDER BY part", owner);
-  return text + more.map((row) => row.text).join("");
-}
-
-/** Never splits a surrogate pair: SQLite stores UTF-8, in which half a pair has no encoding. */
-function splitText(text: string): string[] {
-  const parts: string[] = [];
-  for (let at = 0; at < text.length;) {
-    const end = at + MAX_TEXT_LENGTH;
-    const isHalf = end < text.length && (text.charCodeAt(end - 1) & 0xfc00) === 0xd800;
-    const boundary = isHalf ? end - 1 : end;
-    parts.push(text.slice(at, boundary));
-    at = boundary;
-  }
-  return parts;
-}

@@ -1,5 +1,6 @@
 import type { Sql } from "../store/sql.ts";
-import { hasTable, loadText, storeText } from "./schema.ts";
+import { loadText, storeText } from "./overflow.ts";
+import { hasTable } from "./schema.ts";
 
 /** States of a response (OpenAI API reference, Responses: `status`). */
 export type ResponseStatus = "queued" | "in_progress" | "completed" | "incomplete" | "failed" | "cancelled";

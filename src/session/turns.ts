@@ -4,7 +4,7 @@ import type { Dialect, Message, ToolCall } from "../canonical/types.ts";
 import type { Sql } from "../store/sql.ts";
 import { newId } from "../wire/id.ts";
 import { isObject } from "../wire/json.ts";
-import { loadText, storeText } from "./schema.ts";
+import { loadText, storeText } from "./overflow.ts";
 
 /** Wire items of one side of a turn: JSON texts joined by commas, byte for byte as they were sent or received. */
 export type WireItems = {

@@ -124,8 +124,21 @@ it("a short stateless stream is stored, so that it can be resumed", async () => 
   expect(await entries()).not.toContain(id);
 });
 
-it("a large stateless call enters its session at once", async () => {
-  const { rhone } = await say({ messages: [user("x".repeat(100_000))] });
+it("a stateless call of an agent's size stays in the journal, and its session gets all of it", async () => {
+  const before = await sessions();
+  const text = `${'line "1" of é😀\n'.repeat(20_000)}end`;
+  const { rhone } = await say({ messages: [user(text)] });
+  await vi.waitFor(async () => expect(await entries()).toContain(rhone.call_id));
+  expect(await sessions()).toBe(before);
+  const { data } = (await get(`/v1/sessions/${rhone.session_id}/blocks?format=openai`)) as {
+    data: { content: unknown }[];
+  };
+  expect(JSON.stringify(data[0]!.content)).toContain(JSON.stringify(text).slice(1, -1));
+  expect(await entries()).not.toContain(rhone.call_id);
+});
+
+it("a stateless call that is larger than an entry is sent to its session at once", async () => {
+  const { rhone } = await say({ messages: [user("x".repeat(1_100_000))] });
   expect(await get(`/v1/sessions/${rhone.session_id}`)).toMatchObject({ turns: 1 });
   expect(await entries()).not.toContain(rhone.call_id);
 });
