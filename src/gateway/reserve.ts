@@ -17,9 +17,11 @@ export async function reserveCost({
   plan: CallPlan;
 }): Promise<void> {
   const { call, host, log, request } = operation;
-  const bytes = operation.countBytes(context);
+  // Counted only for a key with limits: of a long transcript it takes a pass over all of it.
+  let bytes = 0;
   try {
     const reservation = await host.budgets.reserve(call.id, call.caller, request.rhone.tags ?? [], async () => {
+      bytes = operation.countBytes(context);
       const all = hedge === undefined ? targets : [...targets, hedge.target];
       const estimates = await Promise.all(all.map((target) => operation.estimate(target, bytes)));
       return estimates.reduce(mergeEstimates);

@@ -16,8 +16,11 @@ export async function attempt(
 ): Promise<AttemptResponse> {
   const controller = new AbortController();
   signal?.addEventListener("abort", () => controller.abort(signal.reason), { once: true, signal: controller.signal });
-  const timeout = new GatewayError("provider.timeout", `${provider.id} did not answer within ${headersMs / 1000} s`);
-  const timer = setTimeout(() => controller.abort(timeout), headersMs);
+  const onTimeout = (): void => {
+    const message = `${provider.id} did not answer within ${headersMs / 1000} s`;
+    controller.abort(new GatewayError("provider.timeout", message));
+  };
+  const timer = setTimeout(onTimeout, headersMs);
   try {
     signal?.throwIfAborted();
     const response = await fetch(
