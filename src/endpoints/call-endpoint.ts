@@ -30,7 +30,7 @@ export type EndpointCall = {
   request: Pick<ParsedRequest, "surface" | "model" | "rhone" | "stream">;
   /** The request for one target. Throws `request.unprocessable` if the target has no such endpoint. */
   prepare: (target: Target) => PreparedRequest;
-  /** Its stream begins as early as a generation's: that of a picture or of speech may take as long as the whole. */
+  /** Its stream starts as early as a generation's: that of a picture or of speech may take as long as the whole. */
   isEarly?: boolean;
   /** Whether the body can be sent again. Absent: always. */
   canRepeat?: () => boolean;

@@ -8,7 +8,7 @@ type AttemptLimits = { headers: number; patience: number; whole: number };
 
 /**
  * How long an attempt may take. A whole answer has one limit, as its headers come with its end. A stream need not end, but
- * one of text (`isEarly`) has to begin early while another target is left; a model that reasons is known to be late.
+ * one of text (`isEarly`) has to start early while another target is left; a model that reasons is known to be late.
  */
 export async function limitAttempt(
   target: Target,
