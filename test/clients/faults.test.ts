@@ -1,6 +1,7 @@
 import OpenAI from "openai";
 import { describe, expect, inject, it } from "vitest";
-import { type Seen, WHOLE } from "../fake/wire.ts";
+import { WHOLE } from "../fake/wire-answers.ts";
+import type { Seen } from "../fake/wire.ts";
 import { type CallRecord, differences, runTasks } from "../support/faults/check.ts";
 import { type Reading, readAnswer, SURFACES, toRequest } from "../support/faults/surfaces.ts";
 import {

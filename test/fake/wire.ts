@@ -2,12 +2,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
 import { endsWithAssistant } from "./faults.ts";
-
-/**
- * A provider on bare sockets, for what no HTTP server lets one say: half a chunk, a byte at a time, a connection that is
- * reset before its headers. It knows nothing of how the gateway takes it.
- */
-export type Wire = "chat" | "responses" | "messages" | "gemini";
+import { answerOf, DONE, errorFrame, errorOf, framesOf, WHOLE, WORDS, type Wire } from "./wire-answers.ts";
 
 /** One request, as the provider saw it. Milliseconds; `goneAt`: when the other side let go before all was said. */
 export type Seen = { model: string; at: number; goneAt?: number };
@@ -17,21 +12,21 @@ type Step = string | Uint8Array | number;
 const RESET = "\0reset";
 const CLOSE = "\0close";
 
-const DONE = "data: [DONE]\n\n";
 const BEGUN_CALL =
   'data: {"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"call_1","function":{"arguments":"{"}}]}}]}\n\n';
 const HEAD = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
 const LAST = "0\r\n\r\n";
 const chunked = (text: string): string => `${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`;
 
-export const WORDS = ["One ", "two ", "three ", "four."];
-export const WHOLE = WORDS.join("");
 const LONG = 60_000;
 /** Later than the limit that a test sets for a target with a fallback. */
 const LATE = 4_000;
 const SOON = 150;
 
-/** Listens on any port of this machine. `GET /log?model=` tells what was seen. */
+/**
+ * A provider on bare sockets, for what no HTTP server lets one say: half a chunk, a byte at a time, a connection that is
+ * reset before its headers. It knows nothing of how the gateway takes it. Listens on any port of this machine. `GET /log?model=` tells what was seen.
+ */
 export async function listenWire(): Promise<{ url: string; close: () => Promise<void> }> {
   const log: Seen[] = [];
   const sockets = new Set<Socket>();
@@ -259,135 +254,4 @@ const whole = (status: string, body: string, headers = "", type = "application/j
 function opened(wire: Wire): string[] {
   const frames = framesOf(wire, WORDS);
   return frames.slice(0, frames.findIndex((frame) => frame.includes(WORDS[1]!)) + 1);
-}
-
-function framesOf(wire: Wire, words: readonly string[]): string[] {
-  return { chat: chatFrames, responses: responsesFrames, messages: messagesFrames, gemini: geminiFrames }[wire](words);
-}
-
-const data = (value: object): string => `data: ${JSON.stringify(value)}\n\n`;
-const named = (type: string, members: object): string => `event: ${type}\n${data({ type, ...members })}`;
-
-function chatFrames(words: readonly string[]): string[] {
-  const chunk = (delta: object, finish_reason: string | null = null): string =>
-    data({
-      id: "chatcmpl-wire",
-      object: "chat.completion.chunk",
-      created: 1,
-      model: "wire-model",
-      choices: [{ index: 0, delta, finish_reason }],
-    });
-  return [
-    chunk({ role: "assistant", content: "" }),
-    ...words.map((content) => chunk({ content })),
-    chunk({}, "stop"),
-    DONE,
-  ];
-}
-
-const responseOf = (text: string, status: string): object => ({
-  id: "resp_wire",
-  object: "response",
-  created_at: 1,
-  status,
-  model: "wire-model",
-  output: text === "" ? [] : [messageOf(text, "completed")],
-  error: null,
-  incomplete_details: null,
-  usage: { input_tokens: 3, output_tokens: 4, total_tokens: 7 },
-});
-const messageOf = (text: string, status: string): object => ({
-  id: "msg_wire",
-  type: "message",
-  role: "assistant",
-  status,
-  content: text === "" ? [] : [{ type: "output_text", text, annotations: [] }],
-});
-
-function responsesFrames(words: readonly string[]): string[] {
-  const text = words.join("");
-  const at = { item_id: "msg_wire", output_index: 0, content_index: 0 };
-  const events: [type: string, members: object][] = [
-    ["response.created", { response: responseOf("", "in_progress") }],
-    ["response.output_item.added", { output_index: 0, item: messageOf("", "in_progress") }],
-    ["response.content_part.added", { ...at, part: { type: "output_text", text: "", annotations: [] } }],
-    ...words.map((delta): [string, object] => ["response.output_text.delta", { ...at, delta }]),
-    ["response.output_text.done", { ...at, text }],
-    ["response.content_part.done", { ...at, part: { type: "output_text", text, annotations: [] } }],
-    ["response.output_item.done", { output_index: 0, item: messageOf(text, "completed") }],
-    ["response.completed", { response: responseOf(text, "completed") }],
-  ];
-  return events.map(([type, members], sequence_number) => named(type, { sequence_number, ...members }));
-}
-
-const messageBody = (content: object[], stop_reason: string | null): object => ({
-  id: "msg_wire",
-  type: "message",
-  role: "assistant",
-  model: "wire-model",
-  content,
-  stop_reason,
-  stop_sequence: null,
-  usage: { input_tokens: 3, output_tokens: stop_reason === null ? 1 : 4 },
-});
-
-function messagesFrames(words: readonly string[]): string[] {
-  return [
-    named("message_start", { message: messageBody([], null) }),
-    named("content_block_start", { index: 0, content_block: { type: "text", text: "" } }),
-    ...words.map((text) => named("content_block_delta", { index: 0, delta: { type: "text_delta", text } })),
-    named("content_block_stop", { index: 0 }),
-    named("message_delta", { delta: { stop_reason: "end_turn", stop_sequence: null }, usage: { output_tokens: 4 } }),
-    named("message_stop", {}),
-  ];
-}
-
-const geminiChunk = (text: string, finishReason?: string): object => ({
-  candidates: [
-    { index: 0, content: { role: "model", parts: [{ text }] }, ...(finishReason !== undefined && { finishReason }) },
-  ],
-  usageMetadata: { promptTokenCount: 3, candidatesTokenCount: 4, totalTokenCount: 7 },
-  modelVersion: "wire-model",
-  responseId: "wire",
-});
-
-const geminiFrames = (words: readonly string[]): string[] =>
-  words.map((text, i) => data(geminiChunk(text, i === words.length - 1 ? "STOP" : undefined)));
-
-/** The same, whole. */
-function answerOf(wire: Wire, text: string): string {
-  const answers: Record<Wire, () => object> = {
-    chat: () => ({
-      id: "chatcmpl-wire",
-      object: "chat.completion",
-      created: 1,
-      model: "wire-model",
-      choices: [{ index: 0, message: { role: "assistant", content: text }, finish_reason: "stop" }],
-      usage: { prompt_tokens: 3, completion_tokens: 4, total_tokens: 7 },
-    }),
-    responses: () => responseOf(text, "completed"),
-    messages: () => messageBody([{ type: "text", text }], "end_turn"),
-    gemini: () => geminiChunk(text, "STOP"),
-  };
-  return JSON.stringify(answers[wire]());
-}
-
-function errorOf(wire: Wire, status: string, words: Record<string, string>): string {
-  const own = words[wire];
-  if (own !== undefined) return own;
-  const message = `The provider says ${status}`;
-  if (wire === "messages") return JSON.stringify({ type: "error", error: { type: "api_error", message } });
-  if (wire === "gemini")
-    return JSON.stringify({ error: { code: Number.parseInt(status, 10), message, status: "INTERNAL" } });
-  return JSON.stringify({ error: { message, type: "server_error", param: null, code: null } });
-}
-
-function errorFrame(wire: Wire): string {
-  const message = "Overloaded";
-  if (wire === "messages") return named("error", { error: { type: "overloaded_error", message } });
-  if (wire === "responses")
-    return named("response.failed", {
-      response: { ...responseOf("", "failed"), error: { code: "server_error", message } },
-    });
-  return `data: ${errorOf(wire, "503", {})}\n\n`;
 }

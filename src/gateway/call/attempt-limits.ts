@@ -16,7 +16,8 @@ export async function limitAttempt(
   limits: CallLimits,
   providers: CallHost["providers"],
 ): Promise<AttemptLimits> {
-  const patience = isLast || (await reasons(target, providers)) ? Number.POSITIVE_INFINITY : limits.fallback;
+  const isHurried = isEarly && !isLast && !(await reasons(target, providers));
+  const patience = isHurried ? limits.fallback : Number.POSITIVE_INFINITY;
   const headers = isEarly ? Math.min(limits.headers, patience) : limits.whole;
   return { headers, patience, whole: isStream ? Number.POSITIVE_INFINITY : limits.whole };
 }

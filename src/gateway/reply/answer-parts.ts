@@ -5,7 +5,7 @@ import { createPacedReader } from "../../wire/tee.ts";
 import { priceDiscarded } from "../call/attempt-cost.ts";
 import type { CallLog } from "../call/call-log.ts";
 import { toStreamError } from "../call/stream-errors.ts";
-import type { UpstreamCall } from "../call/upstream-call.ts";
+import { isSameDialect, type UpstreamCall } from "../call/upstream-call.ts";
 import { idleLimit, readChunks } from "../upstream/body-reader.ts";
 import type { StartedStream } from "../upstream/first-content.ts";
 import { NO_EVENT, type ReadEvent } from "../upstream/stream-reader.ts";
@@ -45,8 +45,7 @@ export async function* readWithRecovery(
     for await (const part of readParts(first, log, recover !== undefined))
       yield { ...part, call: first.call, isJoined: false };
     const { call, reader } = first;
-    const isTranslated = call.request.surface.dialect.id !== call.destination.dialect.id;
-    if (reader.accumulated.hasLateCitations && isTranslated) logLateCitations(call, log);
+    if (reader.accumulated.hasLateCitations && !isSameDialect(call)) logLateCitations(call, log);
     return;
   } catch (thrown) {
     first.call.cancel();

@@ -3,6 +3,9 @@ import { chat, request, sent, user } from "./client.ts";
 /** Whatever an answer holds. */
 export type Json = ReturnType<typeof JSON.parse>;
 
+export const alice = { messages: [user("My name is Alice.")] };
+export const whatName = [user("What's my name?")];
+
 /** A request of the session API: its status and its body. */
 export async function api(method: string, path: string, body?: unknown): Promise<{ status: number; body: Json }> {
   const response = await request(path, {
