@@ -130,4 +130,4 @@ function anthropicStream(events: number, text?: string): string[] {
 }
 
 const toEvent = (body: { type: string; [member: string]: unknown }): string =>
-  `toEvent: ${body.type}\ndata: ${JSON.stringify(body)}\n\n`;
+  `event: ${body.type}\ndata: ${JSON.stringify(body)}\n\n`;

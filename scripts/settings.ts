@@ -15,7 +15,7 @@ export type Settings = {
   adminKey: string;
   /** The file that holds the key if it was generated. */
   adminKeyFile?: string;
-  /** The secrets of the worker. */
+  /** The secrets and settings of the worker. */
   secrets: Record<string, string>;
   /** One for each provider row that is left out, with the reason. */
   warnings: string[];
@@ -39,7 +39,8 @@ export function readSettings(): Settings {
     stateDir,
     ...key,
     warnings,
-    secrets: { ...workerSecrets(environment), RHONE_ADMIN_KEY: key.adminKey },
+    // Of D1 there is only this process's own, so the way through the queue would only cost.
+    secrets: { ...workerSecrets(environment), RHONE_ADMIN_KEY: key.adminKey, RHONE_RECORDS_VIA: "direct" },
   };
 }
 

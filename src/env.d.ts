@@ -12,6 +12,8 @@ declare namespace Cloudflare {
     RHONE_PROVIDERS?: string;
     RHONE_PRICES?: string;
     RHONE_CONFIG?: string;
+    /** `direct` on one machine; see `records.via` of the configuration. */
+    RHONE_RECORDS_VIA?: string;
     /** On one machine: the network itself. Absent on Cloudflare, where `fetch` is as direct. */
     NETWORK?: Fetcher;
   }

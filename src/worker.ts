@@ -1,7 +1,9 @@
 import { handle } from "./http/app.ts";
-import { settleRecords } from "./platform/key-stubs.ts";
+import { recordServices } from "./platform/record-delivery.ts";
+import { applyRecords } from "./store/apply-records.ts";
 import { consumeRecords } from "./store/consumer.ts";
-import { upsertRecords } from "./store/records.ts";
+import { retryDeadLetters } from "./store/dead-letters.ts";
+import type { StoredRecord } from "./store/records.ts";
 
 export { DirectoryObject } from "./objects/directory.ts";
 export { IdempotencyObject } from "./objects/idempotency.ts";
@@ -10,13 +12,14 @@ export { KeyObject } from "./objects/key.ts";
 export { OrganizationObject } from "./objects/organization.ts";
 export { SessionObject } from "./objects/session.ts";
 
+/** The queue of records that the consumer has given up; see wrangler.toml. */
+const DEAD_LETTERS = "rhone-records-dead";
+
 /** The entry: requests go to `http/`, records of the queue to D1 and to the accounts of their keys. */
 export default {
   fetch: handle,
-  async queue({ messages }, env) {
-    await consumeRecords(messages, async (records) => {
-      await upsertRecords(env.DB, records);
-      await settleRecords(env, records);
-    });
+  async queue({ queue, messages }, env) {
+    const apply = (records: readonly StoredRecord[]): Promise<void> => applyRecords(records, recordServices(env));
+    await (queue === DEAD_LETTERS ? retryDeadLetters(messages, env.BLOBS, apply) : consumeRecords(messages, apply));
   },
 } satisfies ExportedHandler<Cloudflare.Env, string>;

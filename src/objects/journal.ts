@@ -1,4 +1,5 @@
 import { DurableObject } from "cloudflare:workers";
+import { recordDeliveryFor } from "../platform/record-delivery.ts";
 import { Journal, type JournalEntry } from "../session/call-journal.ts";
 import { STREAM_RETENTION_MS } from "../session/stream/event-buffer.ts";
 import { Alarm } from "../store/alarm.ts";
@@ -6,7 +7,7 @@ import { OutboxSender, type PendingRow } from "../store/outbox-sender.ts";
 import { Batcher } from "../wire/batcher.ts";
 import { objectStorage } from "./storage.ts";
 
-/** Outbox rows of all journals in this isolate: they leave in common queue messages. */
+/** Outbox rows of all journals in this isolate: they leave together. */
 const BATCHER = new Batcher<PendingRow>();
 
 /** The Durable Object that stores stateless calls of one isolate until their sessions are accessed. It composes and decides nothing. */
@@ -23,7 +24,7 @@ export class JournalObject extends DurableObject {
     this.#alarm = new Alarm((at) => void ctx.storage.setAlarm(at), Date.now);
     this.#outbox = new OutboxSender({
       sql: storage.sql,
-      queue: env.RECORDS,
+      delivery: recordDeliveryFor(env),
       batcher: BATCHER,
       alarm: this.#alarm,
       waitUntil,
@@ -31,7 +32,7 @@ export class JournalObject extends DurableObject {
     });
   }
 
-  /** Stores entries. Resolves when they are durable; their records are then on the way to the queue. */
+  /** Stores entries. Resolves when they are durable; their records are then on their way. */
   async enter(entries: readonly JournalEntry[]): Promise<void> {
     this.#journal.enter(entries);
     this.#outbox.scheduleCheck();

@@ -4,6 +4,7 @@ import { SessionStreams } from "../gateway/session/session-streams.ts";
 import { SessionSockets } from "../gateway/sockets/session-sockets.ts";
 import { createBudgets } from "../platform/key-stubs.ts";
 import { providersFor } from "../platform/org-providers.ts";
+import { recordDeliveryFor } from "../platform/record-delivery.ts";
 import { responseIndexFor } from "../platform/response-index.ts";
 import { getIsolateRouter } from "../platform/router.ts";
 import { authenticateSocket } from "../platform/socket-auth.ts";
@@ -26,7 +27,7 @@ import { Batcher } from "../wire/batcher.ts";
 import { encodeObjectId, objectIdIn } from "../wire/id.ts";
 import { objectStorage } from "./storage.ts";
 
-/** Outbox rows of all sessions in this isolate: they leave in common queue messages. */
+/** Outbox rows of all sessions in this isolate: they leave together. */
 const BATCHER = new Batcher<PendingRow>();
 
 /** Everything that one session's object is composed of. Built once per object; a call takes the part it uses. */
@@ -57,7 +58,7 @@ export class SessionServices {
     this.alarm = new Alarm((at) => void ctx.storage.setAlarm(at), now);
     this.outbox = new OutboxSender({
       sql: this.sql,
-      queue: env.RECORDS,
+      delivery: recordDeliveryFor(env),
       batcher: BATCHER,
       alarm: this.alarm,
       waitUntil,

@@ -17,6 +17,8 @@ const MAX_BATCH = 4_000_000;
 /** How long an isolate writes to one journal, and how much: an object may store 10 GB. Milliseconds; UTF-16 code units. */
 const JOURNAL_LIFETIME = 60 * 60_000;
 const MAX_JOURNAL = 1_000_000_000;
+/** How long a finished call waits for others of its isolate. A crash of the isolate loses those that wait. Milliseconds. */
+const GATHER_MS = 250;
 /** How long after a call's start its entry may still be on its way to the journal, and how often to look for it. Milliseconds. */
 const ENTRY_DELAY = 2_000;
 const POLL_INTERVAL = 50;
@@ -67,7 +69,8 @@ export function enterInJournal(
   const payload = `${JSON.stringify(record)},${JSON.stringify(toSessionRecord(record))}`;
   const entry = { id: record.id, org: record.org, text, payload, ...(stream !== undefined && { told: stream }) };
   if (current !== undefined) current.size += sizeOf(entry);
-  BATCHER.put([entry], { flush: (entries) => writeEntries(entries, journals), waitUntil, now: Date.now });
+  const flush = (entries: JournalEntry[]): Promise<void> => writeEntries(entries, journals);
+  BATCHER.put([entry], { flush, waitMs: GATHER_MS, waitUntil, now: Date.now });
   return true;
 }
 
@@ -95,7 +98,10 @@ const toSessionRecord = ({ org, sessionId, turnId, createdAt, endedAt }: CallRec
   updatedAt: endedAt,
 });
 
-/** The journal entry from which a session's object imports itself; `undefined` if there is none. Waits for a fresh entry. */
+/**
+ * The journal entry from which a session's object imports itself; `undefined` if there is none. An entry that waits in this
+ * isolate is written first; one of another isolate may be on its way for a while.
+ */
 export async function findJournalEntry(
   journals: Journals,
   org: string,
@@ -103,6 +109,9 @@ export async function findJournalEntry(
 ): Promise<Pick<JournalEntry, "text" | "told"> | undefined> {
   const id = `call_${objectId}`;
   const stub = findStub(journals, journalIn(objectId)!);
+  await writeEntries(BATCHER.takeAll(), journals).catch((cause: unknown) =>
+    console.error("entries not written", cause),
+  );
   for (;;) {
     const found = await stub?.find(org, id);
     if (found !== undefined || Math.abs(Date.now() - createdAtOf(id)) > ENTRY_DELAY) return found;

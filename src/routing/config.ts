@@ -47,6 +47,13 @@ type Defaults = {
   onBusy: "queue" | "reject" | "branch";
 };
 
+/**
+ * How records leave their outboxes: applied by the outbox itself, or sent through the queue, whose consumer asks less of
+ * D1 where many objects write at once.
+ */
+const RECORDS_VIA = ["direct", "queue"] as const;
+export type RecordsVia = (typeof RECORDS_VIA)[number];
+
 /** Origins whose pages may call the gateway from a browser. None by default. */
 type Cors = { origins: ReadonlySet<string> };
 
@@ -58,6 +65,8 @@ export type Config = {
   cooldown: Cooldown;
   defaults: Defaults;
   cors: Cors;
+  /** Absent: `direct` on one machine, `queue` on Cloudflare. */
+  recordsVia?: RecordsVia;
 };
 
 /** A duration of at most a day: a longer one is taken for a mistake. Milliseconds. */
@@ -104,6 +113,7 @@ const schema = z
       })
       .partial(),
     cors: z.strictObject({ origins: z.array(origin) }),
+    records: z.strictObject({ via: z.enum(RECORDS_VIA) }),
   })
   .partial();
 
@@ -131,22 +141,25 @@ export function readConfig(text: string | undefined): Config {
   if (input === undefined) throw new ConfigError("RHONE_CONFIG: expected JSON");
   const parsed = schema.safeParse(input);
   if (!parsed.success) throw new ConfigError(formatIssue(parsed.error, "RHONE_CONFIG"));
-  const { aliases = {}, routes = {}, cooldown, defaults, cors, ...policy } = parsed.data;
+  const { aliases = {}, routes = {}, cooldown, defaults, cors, records, ...policy } = parsed.data;
   const config: Config = {
     aliases: lowerCaseKeys(aliases),
     routes: new Map([...lowerCaseKeys(routes)].map(([model, route]) => [model, toRoute(route)])),
     policy: withChanges(DEFAULT_POLICY, toPolicyChanges(policy)),
     cooldown: { failures: 3, seconds: 30, ...withoutUndefined({ ...cooldown }) },
-    defaults: {
-      contextMode: defaults?.context_mode ?? "stateful",
-      onDisconnect: defaults?.on_disconnect ?? "complete",
-      onBusy: defaults?.on_busy ?? "queue",
-    },
+    defaults: toDefaults(defaults),
     cors: { origins: new Set(cors?.origins) },
+    ...(records && { recordsVia: records.via }),
   };
   for (const alias of config.aliases.keys()) resolveAlias(alias, config.aliases);
   return config;
 }
+
+const toDefaults = ({ context_mode, on_disconnect, on_busy }: NonNullable<ConfigInput["defaults"]> = {}): Defaults => ({
+  contextMode: context_mode ?? "stateful",
+  onDisconnect: on_disconnect ?? "complete",
+  onBusy: on_busy ?? "queue",
+});
 
 /** A configuration that cannot be used. The message is one line for its author. */
 export class ConfigError extends Error {

@@ -1,4 +1,4 @@
-import { chunkBySize } from "../wire/batcher.ts";
+import { chunkBySize, tryInHalves } from "../wire/batcher.ts";
 import { sleep } from "../wire/time.ts";
 import type { StoredRecord } from "./records.ts";
 
@@ -19,25 +19,10 @@ export async function consumeRecords(
   const read = messages.map((message) => ({ message, records: JSON.parse(message.body) as StoredRecord[] }));
   for (const chunk of chunkBySize(read, ({ records }) => records.length, BATCH)) {
     const records = chunk.flatMap((entry) => entry.records);
-    const failed = new Set(await applyOrSplit(records, apply));
+    // One bad record delays no other.
+    const failed = new Set(await tryInHalves(records, apply));
     for (const entry of chunk) if (entry.records.some((record) => failed.has(record))) entry.message.retry();
     // The local runtime has a single thread and accepts requests only when it is idle.
     await sleep(1);
-  }
-}
-
-/** Returns the records that could not be applied. A failing batch is retried in halves: one bad record delays no other. */
-async function applyOrSplit(
-  records: readonly StoredRecord[],
-  apply: (records: readonly StoredRecord[]) => Promise<void>,
-): Promise<readonly StoredRecord[]> {
-  try {
-    await apply(records);
-    return [];
-  } catch {
-    if (records.length === 1) return records;
-    const middle = records.length >> 1;
-    const halves = [records.slice(0, middle), records.slice(middle)];
-    return (await Promise.all(halves.map((half) => applyOrSplit(half, apply)))).flat();
   }
 }

@@ -1,35 +1,45 @@
-import { type Batcher, type BatchFlusher, chunkBySize } from "../wire/batcher.ts";
+import { type Batcher, type BatchFlusher, chunkBySize, tryInHalves } from "../wire/batcher.ts";
 import type { Alarm } from "./alarm.ts";
 import { deleteThrough, type OutboxRow, rowsAfter } from "./outbox.ts";
 import type { Sql } from "./sql.ts";
 
-/** The part of a Cloudflare queue that is used. A message is limited to 128 KB. */
-type RecordQueue = { send: (message: string, how: { contentType: "text" }) => Promise<unknown> };
-
-/** Longest message, in UTF-16 code units. One takes at most three bytes, so this stays below the limit of 128 KB. */
-const MAX_MESSAGE_LENGTH = 40_000;
 /**
- * How long a row stays in the outbox after the queue has accepted it. If the runtime crashes within that time, the row is
- * sent again, since the local runtime has its queues in memory; the consumer is idempotent. Milliseconds.
+ * Longest list of records that is delivered at once, in UTF-16 code units. One takes at most three bytes, so it stays
+ * below the limit of a queue's message, 128 KB. D1 is busy for about 5 ms with it.
  */
-const SENT_RETENTION_MS = 2_500;
-/** Time until the alarm that sends rows again or deletes sent ones. Milliseconds. */
+const MAX_LIST_LENGTH = 40_000;
+/**
+ * How long a row stays in the outbox after its delivery. If the runtime crashes within that time, the row is delivered
+ * again, since the local runtime has its queues in memory; applying records is idempotent. Milliseconds.
+ */
+const DELIVERED_RETENTION_MS = 2_500;
+/** Time until the alarm that delivers rows again or deletes delivered ones. Milliseconds. */
 const CHECK_MS = 5_000;
+/** The longest such time, for rows that have failed often. Milliseconds. */
+const MAX_CHECK_MS = 60 * 60_000;
+/** Rows that may fail by themselves in one check: more of them mean that nothing can be delivered. */
+const MAX_FAILURES = 8;
 
-/** `takenAt`: when the queue accepted the row, in Unix milliseconds; absent: not yet. */
-export type PendingRow = OutboxRow & { takenAt?: number };
+/** `deliveredAt`: in Unix milliseconds; absent: not yet. `failures`: how often delivering the row by itself has failed. */
+export type PendingRow = OutboxRow & { deliveredAt?: number; failures?: number };
+
+/**
+ * How records leave outboxes. `deliver` gets them as the text of a JSON list; it resolves when they are applied or safely
+ * on their way. `gatherMs`: how long the first of them waits for others, in milliseconds.
+ */
+export type RecordDelivery = { readonly gatherMs: number; deliver: (list: string) => Promise<unknown> };
 
 /** `batcher` is shared by all Durable Objects of the isolate. */
 type SenderServices = Pick<BatchFlusher<PendingRow>, "waitUntil" | "now"> & {
   sql: Sql;
-  queue: RecordQueue;
+  delivery: RecordDelivery;
   batcher: Batcher<PendingRow>;
   alarm: Alarm;
 };
 
 /**
- * Sends outbox rows to the queue, at least once. Which rows the queue has accepted is tracked in memory only, so a restart
- * sends them again: consumers must be idempotent.
+ * Delivers outbox rows, at least once. Which rows are delivered is tracked in memory only, so a restart delivers them
+ * again: applying them must be idempotent.
  */
 export class OutboxSender {
   readonly #services: SenderServices;
@@ -40,34 +50,36 @@ export class OutboxSender {
     this.#services = services;
   }
 
-  /** To be called when a row is written: it is then sent by the alarm even if `send` is never called. */
+  /** To be called when a row is written: it is then delivered by the alarm even if `send` is never called. */
   scheduleCheck(): void {
     this.#services.alarm.scheduleWithin(CHECK_MS);
   }
 
-  /** Hands new rows to the batcher, which sends them together with those of other objects. `settle` checks the result. */
+  /** Hands new rows to the batcher, which delivers them together with those of other objects. `settle` checks the result. */
   send(): void {
-    const { batcher, waitUntil, now } = this.#services;
+    const { batcher, delivery, waitUntil, now } = this.#services;
     this.scheduleCheck();
-    batcher.put(this.#collect(), { flush: (rows) => this.#sendRows(rows), waitUntil, now });
+    const flush = (rows: PendingRow[]): Promise<void> => this.#deliver(rows);
+    batcher.put(this.#collect(), { flush, waitMs: delivery.gatherMs, waitUntil, now });
   }
 
   /**
-   * To be called by the alarm. Sends rows that the queue has not accepted, and deletes those it accepted some time ago.
-   * Resolves to whether rows are left; the alarm is set again then.
+   * To be called by the alarm. Delivers rows that are not delivered, and deletes those that were some time ago. Resolves to
+   * whether rows are left; the alarm is set again then.
    */
   async settle(): Promise<boolean> {
     const { sql, now } = this.#services;
     this.#collect();
-    const unsent = this.#rows.filter(({ takenAt }) => takenAt === undefined);
-    const firstRecent = this.#rows.findIndex(({ takenAt = Infinity }) => takenAt > now() - SENT_RETENTION_MS);
+    const undelivered = this.#rows.filter(({ deliveredAt }) => deliveredAt === undefined);
+    const isRecent = ({ deliveredAt = Infinity }: PendingRow): boolean => deliveredAt > now() - DELIVERED_RETENTION_MS;
+    const firstRecent = this.#rows.findIndex(isRecent);
     const last = this.#rows.splice(0, firstRecent < 0 ? Infinity : firstRecent).at(-1);
     if (last !== undefined) deleteThrough(sql, last.number);
-    const hasRows = this.#rows.length > 0;
-    if (hasRows) this.scheduleCheck();
-    // The platform stops retrying an alarm handler after it has thrown six times, so the error is caught; the alarm is set again.
-    await this.#sendRows(unsent).catch((cause: unknown) => console.error("sending records to the queue failed", cause));
-    return hasRows;
+    await this.#retry(undelivered);
+    if (this.#rows.length === 0) return false;
+    const failures = Math.min(...this.#rows.filter(isRecent).map((row) => row.failures ?? 0));
+    this.#services.alarm.scheduleWithin(Math.min(CHECK_MS * 2 ** failures, MAX_CHECK_MS));
+    return true;
   }
 
   /** Reads the rows that were written since the last call. */
@@ -77,12 +89,43 @@ export class OutboxSender {
     return fresh;
   }
 
-  /** Sends the rows in as few messages as possible, each a JSON array of records. Rejects if the queue refuses one. */
-  async #sendRows(rows: readonly PendingRow[]): Promise<void> {
-    const { queue, now } = this.#services;
-    for (const message of chunkBySize(rows, ({ payload }) => payload.length + 1, MAX_MESSAGE_LENGTH)) {
-      await queue.send(`[${message.map(({ payload }) => payload).join(",")}]`, { contentType: "text" });
-      for (const row of message) row.takenAt = now();
+  /** Delivers the rows in as few lists as possible. Rejects if one fails; the rows after it wait for the alarm. */
+  async #deliver(rows: readonly PendingRow[]): Promise<void> {
+    for (const list of toLists(rows)) await this.#deliverList(list);
+  }
+
+  /**
+   * Delivers rows that may have failed before: a list that fails is tried in halves, so that a bad record delays no other,
+   * and rows that failed by themselves come last. Never rejects: the platform gives up an alarm whose handler has thrown
+   * six times.
+   */
+  async #retry(rows: readonly PendingRow[]): Promise<void> {
+    let failures = 0;
+    const deliver = async (list: readonly PendingRow[]): Promise<void> => {
+      try {
+        await this.#deliverList(list);
+      } catch (cause) {
+        if (list.length === 1) {
+          list[0]!.failures = (list[0]!.failures ?? 0) + 1;
+          console.error("a record could not be delivered", cause);
+          failures++;
+        }
+        throw cause;
+      }
+    };
+    const ordered = rows.toSorted((a, b) => (a.failures ?? 0) - (b.failures ?? 0));
+    for (const list of toLists(ordered)) {
+      if (failures >= MAX_FAILURES) return;
+      await tryInHalves(list, deliver, () => failures < MAX_FAILURES);
     }
   }
+
+  async #deliverList(rows: readonly PendingRow[]): Promise<void> {
+    const { delivery, now } = this.#services;
+    await delivery.deliver(`[${rows.map(({ payload }) => payload).join(",")}]`);
+    for (const row of rows) row.deliveredAt = now();
+  }
 }
+
+const toLists = (rows: readonly PendingRow[]): PendingRow[][] =>
+  chunkBySize(rows, ({ payload }) => payload.length + 1, MAX_LIST_LENGTH);

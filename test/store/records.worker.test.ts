@@ -10,6 +10,7 @@ import { env } from "cloudflare:workers";
 import { eq } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
 import { expect, it, vi } from "vitest";
+import { recordDeliveryFor } from "../../src/platform/record-delivery.ts";
 import { Alarm } from "../../src/store/alarm.ts";
 import { OutboxSender, type PendingRow } from "../../src/store/outbox-sender.ts";
 import { enqueue as postRecord } from "../../src/store/outbox.ts";
@@ -162,6 +163,94 @@ it("a record that the queue may have lost when the runtime died is sent again", 
   await vi.waitFor(async () => expect(await rowOf(lost)).toBeDefined(), { timeout: 5000 });
 });
 
+it("records are applied by their outbox itself where the configuration says so, each once", async () => {
+  const { rhone } = await chat({ messages: [user("x")] });
+  const { record } = JSON.parse((await objectOf(rhone.call_id).findCall("org_default", rhone.call_id))!) as {
+    record: CallRecord;
+  };
+  const send = vi.fn();
+  const { deliver } = recordDeliveryFor({ ...env, RHONE_RECORDS_VIA: "direct", RECORDS: { send } as never });
+  for (let times = 0; times < 2; times++)
+    await deliver(
+      JSON.stringify([
+        { ...record, id: "call_direct" },
+        { ...sessionRecord(7), id: "sess_direct" },
+      ]),
+    );
+  expect(await db.select().from(calls).where(eq(calls.id, "call_direct"))).toHaveLength(1);
+  expect(send).not.toHaveBeenCalled();
+  const config = JSON.stringify({ records: { via: "queue" } });
+  const queued = { ...env, RHONE_RECORDS_VIA: "direct", RHONE_CONFIG: config, RECORDS: { send } as never };
+  await recordDeliveryFor(queued).deliver("[]");
+  expect(send).toHaveBeenCalledExactlyOnceWith("[]", { contentType: "text" });
+});
+
+it("a record that cannot be applied holds up no other, is never dropped, and is tried less and less often", async () => {
+  const { rhone } = await chat({ messages: [user("x")] });
+  await runInDurableObject(objectOf(rhone.call_id), async (_: SessionObject, { storage }) => {
+    const sql: Sql = (query, ...values) => storage.sql.exec(query, ...values).toArray() as never[];
+    sql("DELETE FROM outbox");
+    let now = 0;
+    const { way, deliver, alarms, sent } = office(sql, () => now);
+    deliver.mockImplementation(async (list) => {
+      if (list.includes('"revision":2')) throw new Error("bad");
+    });
+    const delivery = new OutboxSender(way);
+    for (const revision of [1, 2, 3]) postRecord(sql, sessionRecord(revision));
+    expect(await delivery.settle()).toBe(true);
+    const good = sent().filter((list) => list.every(({ revision }) => revision !== 2));
+    expect(good.flat().map(({ revision }) => revision)).toEqual([1, 3]);
+    for (let check = 0; check < 4; check++) {
+      now += 10_000_000;
+      way.alarm.onAlarm();
+      expect(await delivery.settle()).toBe(true);
+    }
+    // Rows of the outbox are deleted from the lowest, so those behind the bad one stay, delivered.
+    expect(sql("SELECT number FROM outbox")).toHaveLength(2);
+    const waits = alarms.slice(-3).map(({ at, setAt }) => at - setAt);
+    expect(waits[1]).toBeGreaterThan(waits[0]!);
+    expect(waits[2]).toBeGreaterThan(waits[1]!);
+  });
+});
+
+it("while nothing can be delivered, a check of a full outbox gives up soon", async () => {
+  const { rhone } = await chat({ messages: [user("x")] });
+  await runInDurableObject(objectOf(rhone.call_id), async (_: SessionObject, { storage }) => {
+    const sql: Sql = (query, ...values) => storage.sql.exec(query, ...values).toArray() as never[];
+    sql("DELETE FROM outbox");
+    const { way, deliver, sent } = office(sql, Date.now);
+    deliver.mockRejectedValue(new Error("D1 is down"));
+    for (let i = 0; i < 500; i++) postRecord(sql, sessionRecord(i));
+    const delivery = new OutboxSender(way);
+    expect(await delivery.settle()).toBe(true);
+    expect(sent().length).toBeLessThan(40);
+    deliver.mockResolvedValue(undefined);
+    await delivery.settle();
+    expect(new Set(sent().flatMap((list) => list.map(({ revision }) => revision))).size).toBe(500);
+  });
+});
+
+it("a dead letter is counted until it is applied, and tried again every hour", async () => {
+  const { rhone } = await chat({ messages: [user("x")] });
+  const { record } = JSON.parse((await objectOf(rhone.call_id).findCall("org_default", rhone.call_id))!) as {
+    record: CallRecord;
+  };
+  const counted = async (): Promise<unknown> =>
+    ((await get("/v1/routing/health")) as { records: { dead_letters: number } }).records;
+  const letter = async (surface: string | null): Promise<unknown> => {
+    const retry = vi.fn();
+    const body = JSON.stringify([{ ...record, id: "call_dead", surface }]);
+    const batch = { queue: "rhone-records-dead", messages: [{ id: "dead", body, retry }] };
+    await worker.queue(batch as unknown as MessageBatch<string>, env);
+    return retry.mock.calls.flat();
+  };
+  expect(await letter(null)).toEqual([{ delaySeconds: 3600 }]);
+  expect(await counted()).toEqual({ via: "queue", dead_letters: 1 });
+  expect(await letter("chat")).toEqual([]);
+  expect(await counted()).toEqual({ via: "queue", dead_letters: 0 });
+  expect(await rowOf("call_dead")).toBeDefined();
+});
+
 it("a record that came while an older one of the same session was on its way is sent as well", async () => {
   const { rhone } = await chat({ messages: [user("x")] });
   await runInDurableObject(objectOf(rhone.call_id), async (_: SessionObject, { storage }) => {
@@ -188,25 +277,31 @@ it("the records of many objects of an isolate are sent in as few messages as pos
     const sql: Sql = (query, ...values) => storage.sql.exec(query, ...values).toArray() as never[];
     sql("DELETE FROM outbox");
     const { way, sent, work } = office(sql, Date.now);
-    // The first one goes at once; what comes while it is gone, goes together.
     for (let i = 0; i < 90; i++) {
       postRecord(sql, { ...sessionRecord(i), id: `sess_${i}`, metadata: { said: "x".repeat(1000) } });
       new OutboxSender(way).send();
       sql("DELETE FROM outbox");
     }
     await Promise.all(work);
-    expect(sent().map((records) => records.length)).toEqual([1, 34, 34, 21]);
-    expect(work).toHaveLength(2);
+    expect(sent().map((records) => records.length)).toEqual([34, 34, 22]);
+    expect(work).toHaveLength(1);
   });
 });
 
 function office(sql: Sql, now: () => number) {
-  const send = vi.fn(async (_: string) => {});
+  const deliver = vi.fn(async (_: string) => {});
   const work: Promise<unknown>[] = [];
   const waitUntil = (more: Promise<unknown>): void => void work.push(more);
-  const alarm = new Alarm(() => {}, now);
-  const way = { sql, queue: { send }, batcher: new Batcher<PendingRow>(), alarm, waitUntil, now };
-  return { way, work, sent: () => send.mock.calls.map(([message]) => JSON.parse(message) as SessionRecord[]) };
+  const alarms: { at: number; setAt: number }[] = [];
+  const alarm = new Alarm((at) => void alarms.push({ at, setAt: now() }), now);
+  const way = { sql, delivery: { gatherMs: 25, deliver }, batcher: new Batcher<PendingRow>(), alarm, waitUntil, now };
+  return {
+    way,
+    deliver,
+    work,
+    alarms,
+    sent: () => deliver.mock.calls.map(([list]) => JSON.parse(list) as SessionRecord[]),
+  };
 }
 
 it("the newest record of a session is stored, in any order of arrival", async () => {

@@ -1,6 +1,8 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
+import { recordsVia } from "../../platform/record-delivery.ts";
 import { getIsolateRouter } from "../../platform/router.ts";
 import type { Breakers } from "../../routing/breaker.ts";
+import { countDeadLetters } from "../../store/dead-letters.ts";
 import { errorResponses, jsonResponse } from "../openapi/responses.ts";
 import type { AppEnv } from "../request/env.ts";
 
@@ -36,6 +38,15 @@ const health = z
       description: "The targets known to this instance, from its own calls or from another instance",
     }),
     config: z.object({ status: z.enum(["ok", "last_good"]), problem: z.string().optional() }).openapi("ConfigHealth"),
+    records: z
+      .object({
+        via: z.enum(["direct", "queue"]),
+        dead_letters: z.int().openapi({
+          description:
+            "Queue messages whose records could not be applied; tried again every hour. At most 1 000 are counted.",
+        }),
+      })
+      .openapi("RecordsHealth"),
     targets: z.array(target),
   })
   .openapi("RoutingHealth");
@@ -51,16 +62,17 @@ const route = createRoute({
   },
 });
 
-/** `GET /v1/routing/health`: the circuit breakers of this isolate, and whether `RHONE_CONFIG` is in use. */
+/** `GET /v1/routing/health`: the circuit breakers of this isolate, whether `RHONE_CONFIG` is in use, and dead letters. */
 export function healthRoutes(app: OpenAPIHono<AppEnv>): void {
-  app.openapi(route, (c) => {
+  app.openapi(route, async (c) => {
     const { breakers, problem } = getIsolateRouter(c.env);
     const own = `${c.var.caller.org} `;
     // Targets called with an organisation's own credential are listed for that organisation only.
     const keys = breakers.keys.filter((key) => !key.includes(" ") || key.startsWith(own));
     const targets = keys.toSorted().map((key) => toApiHealth(key, breakers));
     const config = problem === undefined ? { status: "ok" as const } : { status: "last_good" as const, problem };
-    return c.json({ object: "routing.health" as const, scope: "isolate" as const, config, targets }, 200);
+    const records = { via: recordsVia(c.env), dead_letters: await countDeadLetters(c.env.BLOBS) };
+    return c.json({ object: "routing.health" as const, scope: "isolate" as const, config, records, targets }, 200);
   });
 }
 

@@ -1,0 +1,16 @@
+import { type StoredRecord, upsertRecords } from "./records.ts";
+
+/** What the steps of `applyRecords` use. `settle`: charges the calls to the accounts of their keys, each call once. */
+export type RecordServices = {
+  d1: D1Database;
+  settle: (records: readonly StoredRecord[]) => Promise<unknown> | undefined;
+};
+
+/**
+ * Applies records that have left an outbox, directly or through the queue. Records are delivered at least once and in any
+ * order, so each step is idempotent. Rejects if a step fails: all of the records are then delivered again.
+ */
+export async function applyRecords(records: readonly StoredRecord[], { d1, settle }: RecordServices): Promise<void> {
+  await upsertRecords(d1, records);
+  await settle(records);
+}
