@@ -113,6 +113,11 @@ type BodyLayout = {
    * out.
    */
   toPortableItem?: (item: string) => string;
+  /**
+   * Whether a request's text may have what must be read before the request is sent, also to a host of this wire: references
+   * to state, or items that only the gateway can read.
+   */
+  needsDecoding?: (request: string) => boolean;
   /** Whether the text of stored items may reference other items. References are not sent, so it is not copied. */
   mayHaveReferences?: (items: string) => boolean;
   /** The item for a list that consists of one bare text. JSON text in and out. */

@@ -67,9 +67,13 @@ export function withFittedTools(
   };
 }
 
+/** Whether the host lacks tools of its own dialect, so that `translatesTools` depends on the request. */
+export const mayTranslateTools = ({ quirks }: Pick<EncodeTarget, "quirks">): boolean =>
+  quirks?.lacksCustomTools === true;
+
 /** Whether the host lacks what tools or their choice have in its own dialect, so that the body cannot be sent as it is. */
-export const translatesTools = ({ tools = [], toolChoice }: ModelRequest, { quirks }: EncodeTarget): boolean =>
-  quirks?.lacksCustomTools === true &&
+export const translatesTools = ({ tools = [], toolChoice }: ModelRequest, target: EncodeTarget): boolean =>
+  mayTranslateTools(target) &&
   (listFunctions(tools).some(({ custom, namespace }) => custom !== undefined || namespace !== undefined) ||
     (toolChoice !== undefined && "among" in toolChoice));
 

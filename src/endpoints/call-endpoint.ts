@@ -80,7 +80,7 @@ class EndpointOperation implements Operation<EndpointAnswer> {
   }
 
   start(started: CallStart): Promise<Context> {
-    return this.host.store.start({ messages: [] }, started);
+    return this.host.store.start(() => ({ messages: [] }), started);
   }
 
   /** A single target is not checked: its attempt throws the same error. */

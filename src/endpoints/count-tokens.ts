@@ -82,15 +82,18 @@ const COUNTERS: Partial<Record<Dialect, Counter>> = {
 /** The embedded demo provider counts the words of a Chat request. */
 const DEMO: Counter = { ...COUNTERS["openai-responses"]!, path: () => "/input_tokens", encodeBody: (body) => body };
 
-/** `around` wraps the body again if the request came inside a member (Gemini's `generateContentRequest`). */
-type CountRequest = ParsedRequest & { around?: (body: string) => string };
-
 /**
  * Prepares the request by which the provider counts a call's tokens, including the history that the session would add:
  * over the caller's dialect if the provider counts in it, else over another of the provider's. Throws
- * `request.unprocessable` if the provider cannot count: an estimate would pass for an exact number.
+ * `request.unprocessable` if the provider cannot count: an estimate would pass for an exact number. `around` wraps the body
+ * again if the request came inside a member (Gemini's `generateContentRequest`).
  */
-export function prepareCount(request: CountRequest, context: Context, planned: Target): PreparedRequest {
+export function prepareCount(
+  request: ParsedRequest,
+  context: Context,
+  planned: Target,
+  around?: (body: string) => string,
+): PreparedRequest {
   const target = countingTarget(planned, request.surface.dialect.id);
   const counter = target.provider.id === "demo" ? DEMO : COUNTERS[target.dialect];
   const isOnCloud = target.provider.cloud !== undefined && target.dialect !== "gemini";
@@ -106,14 +109,19 @@ export function prepareCount(request: CountRequest, context: Context, planned: T
     ? spliceBody(request, context, encodeTarget)
     : encodeBody(request, context, encodeTarget);
   const losses = [...(context.losses ?? []), ...encoded.losses];
-  if (isSplicable) return { target, path, body: { text: wrapCount(body, request, context, target) }, losses };
+  if (isSplicable) return { target, path, body: { text: wrapCount(body, around, context, target) }, losses };
   const text = JSON.stringify(counter.encodeBody(parseJson(body) as JsonObject, target));
   const translate = translateCount(counter, COUNTERS[request.surface.dialect.id]!);
   return { target, path, body: { text }, losses, translate };
 }
 
 /** Gemini's request inside `generateContentRequest`, if it came so or has instructions, which count only there. */
-function wrapCount(body: string, { around }: CountRequest, { instructions }: Context, target: Target): string {
+function wrapCount(
+  body: string,
+  around: ((body: string) => string) | undefined,
+  { instructions }: Context,
+  target: Target,
+): string {
   const isBare = target.dialect === "gemini" && target.provider.cloud === undefined && instructions !== undefined;
   const wrap = around ?? (isBare ? (whole: string) => `{"generateContentRequest":${whole}}` : undefined);
   return wrap?.(withModelName(body, target.model)) ?? body;

@@ -92,5 +92,5 @@ function withResults(
   );
   const before = parsed.request.messages.slice(0, parsed.request.messages.length - parsed.messages.length);
   const request = { ...parsed.request, messages: [...before, ...messages] };
-  return { ...parsed, items: texts, messages, request, sent: parsed.messages };
+  return parsed.with({ items: texts, messages, request, sent: parsed.messages });
 }

@@ -1,7 +1,7 @@
 import { type GatewayError, unprocessable } from "../canonical/error.ts";
 import type { Message } from "../canonical/types.ts";
 import type { ReplyContext } from "../dialects/dialect.ts";
-import { translatesTools } from "../dialects/fit-tools.ts";
+import { mayTranslateTools, translatesTools } from "../dialects/fit-tools.ts";
 import type { Estimate } from "../keys/budget/grant-pool.ts";
 import { buildRequest, fetchOf } from "../providers/request.ts";
 import { attempt } from "../routing/attempt.ts";
@@ -15,7 +15,7 @@ import { limitAttempt } from "./call/attempt-limits.ts";
 import { CallLog } from "./call/call-log.ts";
 import type { Call, CallHost } from "./call/call.ts";
 import type { Operation } from "./call/operation.ts";
-import { toTurnInput } from "./call/turn-input.ts";
+import { toInputStep, toTurnInput } from "./call/turn-input.ts";
 import {
   findUsageOption,
   isSameDialect,
@@ -28,7 +28,6 @@ import { countBytes, estimateGeneration, expectCost } from "./estimate.ts";
 import { handleCall } from "./path.ts";
 import type { Recover } from "./reply/recovery.ts";
 import { reply } from "./reply/reply.ts";
-import { toInputStep } from "./reply/settle.ts";
 import { encodeBody, type ProviderBody, spliceBody } from "./request-body.ts";
 import { awaitFirstContent, type UpstreamAnswer } from "./upstream/first-content.ts";
 
@@ -38,7 +37,7 @@ import { awaitFirstContent, type UpstreamAnswer } from "./upstream/first-content
  */
 export async function generate(call: Call, parsed: ParsedRequest, host: CallHost): Promise<Response> {
   const { onDisconnect } = host.router.config.defaults;
-  const request = { ...parsed, rhone: { on_disconnect: onDisconnect, ...parsed.rhone } };
+  const request = parsed.withOptions({ rhone: { on_disconnect: onDisconnect, ...parsed.rhone } });
   const isStreamed = request.stream && request.outside.asList !== true;
   const Kind = isStreamed ? StreamedGeneration : Generation;
   return await handleCall(new Kind(call, request, host));
@@ -61,10 +60,19 @@ class Generation implements Operation<UpstreamAnswer> {
 
   async start(started: CallStart): Promise<Context> {
     const { store } = this.host;
-    const { request, context } = continueRequest(this.request, await store.start(toTurnInput(this.request), started));
+    const startedIn = await store.start(() => toTurnInput(this.request), started);
+    const { request, context } = continueRequest(this.request, startedIn);
     this.request = request;
     store.onInput?.(toInputStep(request, context).input);
     return context;
+  }
+
+  prepareFor(targets: readonly Target[]): void {
+    const { surface } = this.request;
+    // The embedded provider takes anything, so a request to it is judged here.
+    const isRelay = ({ dialect, provider }: Target): boolean =>
+      dialect === surface.dialect.id && !mayTranslateTools(provider) && provider.id !== "demo";
+    if (!targets.every(isRelay)) void this.request.meaning;
   }
 
   countBytes(context: Context): number {
@@ -152,7 +160,7 @@ function buildBody(unsent: UnsentCall, appended: readonly Message[]): ProviderBo
   const reusesBytes =
     appended.length === 0 &&
     isSameDialect(unsent) &&
-    !translatesTools(request.request, encodeTarget) &&
+    !(mayTranslateTools(encodeTarget) && translatesTools(request.request, encodeTarget)) &&
     (instructions === undefined || instructions.dialect === dialect.id);
   return reusesBytes
     ? spliceBody(request, context, encodeTarget, findUsageOption(unsent))

@@ -127,6 +127,7 @@ async function route({ operation, signal, candidates, context }: Resumed, next: 
   log.nameTarget(targets[0]);
   const hedge = await planHedge(operation, allowed, targets);
   if (hedge !== undefined) requireModel(call.caller, hedge.target.model, hedge.target);
+  operation.prepareFor?.(hedge === undefined ? targets : [...targets, hedge.target]);
   const plan = { targets, policy: candidates.policy, ...(hedge && { hedge }), ...(endpoint && { endpoint }) };
   return await next({ operation, signal, context, plan });
 }

@@ -6,18 +6,9 @@ import { DIALECTS } from "../dialects/index.ts";
 import { decodeInstructions, decodeItems, instructionItems } from "../session/history/decode.ts";
 import type { Context } from "../session/session.ts";
 import type { WireItems } from "../session/turns.ts";
-import type { ParsedRequest } from "../surfaces/request.ts";
+import { type ParsedRequest, readOption } from "../surfaces/request.ts";
 import { isObject } from "../wire/json.ts";
-import {
-  appendMember,
-  type Edit,
-  isEmptyJson,
-  findMembers as membersOf,
-  removeMember,
-  replaceMember,
-  sliceSpan,
-  splice,
-} from "../wire/splice.ts";
+import { editMembers, isEmptyJson, sliceSpan } from "../wire/splice.ts";
 import { limitRestoredMarks } from "./restored-marks.ts";
 
 /** A request body as JSON, what of the call it cannot represent, and the tools that have another name in it. */
@@ -39,27 +30,27 @@ export function spliceBody(
   const { layout } = surface.dialect;
   const model = JSON.stringify(target.model);
   const { history, known, instructions } = limitRestoredMarks(context, request, surface.dialect);
-  const rebuildsItems = history.length > 0 || instructions?.items !== undefined || request.hasRewrittenItems === true;
-  const { items, losses } = rebuildsItems
-    ? encodeItems([...instructionItems(instructions), ...history], request, known, target)
-    : NO_ITEMS;
+  const rebuildsItems = history.length > 0 || instructions?.items !== undefined || request.hasRewrittenItems;
+  const removed = ["rhone", ...stateMembersOf(request)];
+  const values: (readonly [key: string, json: string])[] = [];
+  if (request.outside.model === undefined || has(request, "model")) values.push(["model", model]);
+  if (instructions?.member !== undefined && isUnset(request, instructions.member.key))
+    values.push([instructions.member.key, instructions.member.json]);
+  if (usage !== undefined && isUnset(request, usage.member[0])) values.push(usage.member);
+  if (!rebuildsItems) return { body: editMembers(text, members, removed, values), losses: [] };
+  const stored = [...instructionItems(instructions), ...history];
+  const { items, losses } = encodeItems(stored, request, known, target);
   const list = `[${joinLists([...request.items.slice(0, request.systemCount), items])}]`;
-  const edits: Edit[] = [
-    ...removeMember(
-      members,
-      "rhone",
-      ...stateMembersOf(request),
-      ...(rebuildsItems && layout.itemsAlias ? [layout.itemsAlias] : []),
-    ),
-    ...replaceMember(members, "model", model),
-  ];
-  const added: [key: string, json: string][] = [];
-  if (request.outside.model === undefined) added.push(["model", model]);
-  if (instructions?.member !== undefined) added.push([instructions.member.key, instructions.member.json]);
-  if (usage !== undefined) added.push([...usage.member]);
-  const body = added.reduce(fillMember, splice(text, edits));
-  // The list is set last: finding a member scans the whole text, and a history can be megabytes long.
-  return { body: rebuildsItems ? setMember(body, layout.items, list) : body, losses };
+  if (layout.itemsAlias !== undefined) removed.push(layout.itemsAlias);
+  return { body: editMembers(text, members, removed, [...values, [layout.items, list]]), losses };
+}
+
+const has = ({ members }: ParsedRequest, name: string): boolean => members.some(({ key }) => key === name);
+
+/** Whether the member is absent, `null`, `""` or `[]`. */
+function isUnset({ text, members }: ParsedRequest, name: string): boolean {
+  const member = members.findLast(({ key }) => key === name);
+  return member === undefined || isEmptyJson(sliceSpan(text, member.value));
 }
 
 /**
@@ -79,20 +70,6 @@ function encodeNewItems(
   if (!messages.some(isForeign)) return { items: request.items.slice(from), losses: [] };
   const { value, losses } = surface.dialect.encodeMessages(messages, target, request.request.tools);
   return { items: value.map((item) => JSON.stringify(item)), losses };
-}
-
-/** Replaces the member's value, or appends the member. */
-function setMember(text: string, key: string, json: string): string {
-  const edits = replaceMember(membersOf(text), key, json);
-  return splice(text, edits.length > 0 ? edits : [appendMember(text, key, json)]);
-}
-
-/** Adds the member unless it is present with a value other than `null`, `""` or `[]`. */
-function fillMember(text: string, [key, json]: readonly [string, string]): string {
-  const all = membersOf(text);
-  const existing = all.findLast((member) => member.key === key);
-  if (existing === undefined) return splice(text, [appendMember(text, key, json)]);
-  return isEmptyJson(sliceSpan(text, existing.value)) ? splice(text, replaceMember(all, key, json)) : text;
 }
 
 /**
@@ -137,8 +114,8 @@ function withoutState(request: ModelRequest, parsed: ParsedRequest): ModelReques
 }
 
 /** The members of the body that refer to stored state. `null` and `false` refer to none and stay in the body. */
-const stateMembersOf = ({ surface, body }: ParsedRequest): string[] =>
-  (surface.dialect.layout.state ?? []).filter((member) => (body[member] ?? false) !== false);
+const stateMembersOf = (request: ParsedRequest): string[] =>
+  (request.surface.dialect.layout.state ?? []).filter((member) => (readOption(request, member) ?? false) !== false);
 
 /** Losses: members of the caller's dialect without an equivalent in another one. */
 function lostMembers({ surface, body }: ParsedRequest, { id }: WireDialect): Loss[] {
@@ -147,9 +124,6 @@ function lostMembers({ surface, body }: ParsedRequest, { id }: WireDialect): Los
     .filter((member) => body[member] !== null && !surface.dialect.layout.knownMembers.has(member))
     .map((at) => ({ at, what: "dropped", why: `${id} has no such member` }));
 }
-
-/** Of a request whose items stay as they are. */
-const NO_ITEMS: { items: string; losses: Loss[] } = { items: "", losses: [] };
 
 /**
  * Encodes stored items and the client's new ones for a target, as the inside of a JSON list. Stored items of the target's

@@ -1,6 +1,6 @@
 import { DurableObject } from "cloudflare:workers";
 import { recordDeliveryFor } from "../platform/record-delivery.ts";
-import { Journal, type JournalEntry } from "../session/call-journal.ts";
+import { type FoundEntry, Journal, type JournalEntry } from "../session/call-journal.ts";
 import { STREAM_RETENTION_MS } from "../session/stream/event-buffer.ts";
 import { Alarm } from "../store/alarm.ts";
 import { OutboxSender, type PendingRow } from "../store/outbox-sender.ts";
@@ -41,7 +41,7 @@ export class JournalObject extends DurableObject {
   }
 
   /** The entry of a call; `undefined` if there is none or it belongs to another organisation. */
-  find(org: string, id: string): Pick<JournalEntry, "text" | "told"> | undefined {
+  find(org: string, id: string): FoundEntry | undefined {
     return this.#journal.find(org, id);
   }
 

@@ -9,7 +9,7 @@ import { asOpenAiError, findContext } from "../gateway/responses/state.ts";
 import { findStoredItems, listIndexedIds, type StoredOnly } from "../gateway/responses/stored-items.ts";
 import { type Command, runCommand } from "../gateway/session/commands.ts";
 import { type ConversationCommand, runConversationCommand } from "../gateway/session/conversations.ts";
-import { importCall } from "../gateway/session/import-call.ts";
+import { importCall, readJournaledCall } from "../gateway/session/import-call.ts";
 import { readStoredResponse, type ResponseQuery } from "../gateway/session/response-queries.ts";
 import { PROTOCOL } from "../gateway/sockets/session-sockets.ts";
 import type { Caller } from "../keys/caller.ts";
@@ -65,8 +65,11 @@ export class SessionObject extends DurableObject {
    * does not exist or belongs to another organisation.
    */
   async record(text: string | ReadableStream<Uint8Array>, stream?: StreamChunk): Promise<boolean> {
+    return await this.#record(parseJson(await readRpcText(text)) as unknown as StatelessCall, stream);
+  }
+
+  async #record(call: StatelessCall, stream: StreamChunk | undefined): Promise<boolean> {
     const { session, streams, commands } = this.#services;
-    const call = parseJson(await readRpcText(text)) as unknown as StatelessCall;
     const { record, kept: storedResponse } = call;
     if (call.isNew) session.create(record.org, record.sessionId, { createdAt: record.createdAt });
     if (!this.#belongsTo(record.org)) return false;
@@ -243,7 +246,7 @@ export class SessionObject extends DurableObject {
     if (session.exists) return;
     const entry = await findJournalEntry(this.env.JOURNALS, org, objectId);
     if (entry === undefined || session.exists) return;
-    await this.record(entry.text, entry.told);
+    await this.#record(readJournaledCall(entry), entry.told);
     await removeJournalEntry(this.env.JOURNALS, org, objectId);
   }
 

@@ -1,5 +1,5 @@
-import type { StatelessCall } from "../gateway/call/call.ts";
-import type { JournalEntry, RecordedStream } from "../session/call-journal.ts";
+import type { JournaledCall } from "../gateway/call/call.ts";
+import type { FoundEntry, JournalEntry, RecordedStream } from "../session/call-journal.ts";
 import type { CallRecord } from "../store/records.ts";
 import type { SessionRecord } from "../store/sessions.ts";
 import { Batcher, chunkBySize } from "../wire/batcher.ts";
@@ -11,7 +11,7 @@ import { newSessionId } from "./session-stubs.ts";
 type Journals = Cloudflare.Env["JOURNALS"];
 
 /** Largest journal entry, in UTF-16 code units. A larger call is sent to its session's object at once. */
-const MAX_ENTRY = 1_000_000;
+const MAX_ENTRY = 4_000_000;
 /** Largest batch of entries in one RPC, in the same unit. The platform allows 32 MiB per RPC. */
 const MAX_BATCH = 4_000_000;
 /** How long an isolate writes to one journal, and how much: an object may store 10 GB. Milliseconds; UTF-16 code units. */
@@ -50,24 +50,27 @@ export function newCallIds(
  * entry at the first access. Returns false if the call is too large for an entry.
  */
 export function enterInJournal(
-  { record, said: content, received }: Omit<StatelessCall, "isNew">,
+  { call: { record, ...rest }, request }: { call: Omit<JournaledCall, "isNew">; request?: string },
   stream: RecordedStream | undefined,
   { journals, waitUntil }: { journals: Journals; waitUntil: (work: Promise<unknown>) => void },
 ): boolean {
   // Checked before anything is serialised.
-  if ((content?.input.items.length ?? 0) + (content?.output.items.length ?? 0) > MAX_ENTRY) return false;
+  const { said: content, answered } = rest;
+  const items = [content?.input, content?.output, answered?.output].map((part) => part?.items.length ?? 0);
+  if (items.reduce((sum, length) => sum + length, request?.length ?? 0) > MAX_ENTRY) return false;
   // The charge is settled by the record in `payload`; the session must not settle it again.
   const { charge: _, ...uncharged } = record;
-  const call = {
-    record: uncharged,
-    isNew: true,
-    ...(content && { said: content }),
-    ...(received !== undefined && { received }),
-  };
-  const text = JSON.stringify(call satisfies StatelessCall);
-  if (text.length + (stream?.bytes.length ?? 0) > MAX_ENTRY) return false;
+  const text = JSON.stringify({ record: uncharged, isNew: true, ...rest } satisfies JournaledCall);
+  if (text.length + (request?.length ?? 0) + (stream?.bytes.length ?? 0) > MAX_ENTRY) return false;
   const payload = `${JSON.stringify(record)},${JSON.stringify(toSessionRecord(record))}`;
-  const entry = { id: record.id, org: record.org, text, payload, ...(stream !== undefined && { told: stream }) };
+  const entry: JournalEntry = {
+    id: record.id,
+    org: record.org,
+    text,
+    payload,
+    ...(request !== undefined && { request }),
+    ...(stream !== undefined && { told: stream }),
+  };
   if (current !== undefined) current.size += sizeOf(entry);
   const flush = (entries: JournalEntry[]): Promise<void> => writeEntries(entries, journals);
   BATCHER.put([entry], { flush, waitMs: GATHER_MS, waitUntil, now: Date.now });
@@ -81,8 +84,8 @@ async function writeEntries(entries: readonly JournalEntry[], journals: Journals
     for (const batch of chunkBySize(some, sizeOf, MAX_BATCH)) await findStub(journals, journal)?.enter(batch);
 }
 
-const sizeOf = ({ text, payload, told: stream }: JournalEntry): number =>
-  text.length + payload.length + (stream?.bytes.length ?? 0);
+const sizeOf = ({ text, payload, request = "", told: stream }: JournalEntry): number =>
+  text.length + payload.length + request.length + (stream?.bytes.length ?? 0);
 
 /** The session's row for lists, as it will be after the import. Every later change has a higher revision. */
 const toSessionRecord = ({ org, sessionId, turnId, createdAt, endedAt }: CallRecord): SessionRecord => ({
@@ -106,7 +109,7 @@ export async function findJournalEntry(
   journals: Journals,
   org: string,
   objectId: string,
-): Promise<Pick<JournalEntry, "text" | "told"> | undefined> {
+): Promise<FoundEntry | undefined> {
   const id = `call_${objectId}`;
   const stub = findStub(journals, journalIn(objectId)!);
   await writeEntries(BATCHER.takeAll(), journals).catch((cause: unknown) =>

@@ -15,16 +15,26 @@ const MIGRATIONS: readonly string[] = [
    CREATE TABLE told (id TEXT PRIMARY KEY, blocks INTEGER NOT NULL, events INTEGER NOT NULL, bytes BLOB NOT NULL) WITHOUT ROWID;
    ${OUTBOX_SCHEMA};`,
   `${OVERFLOW_SCHEMA};`,
+  `ALTER TABLE entries ADD COLUMN request TEXT;`,
 ];
 
 /** A whole stream, byte for byte as it was sent to its client. */
 export type RecordedStream = { bytes: Uint8Array; count: EventCount };
 
 /**
- * A call's entry. `id`: the call's. `text`: the import of the call into its session, as JSON. `payload`: the records of
- * the call and its session, as the queue carries them. `told`: the stream, if the call had one.
+ * A call's entry. `id`: the call's. `text`: the import of the call into its session, as JSON. `request`: the body that its
+ * client sent. `payload`: the records of the call and its session, as outboxes have them. `told`: the stream, if the call
+ * had one.
  */
-export type JournalEntry = { id: string; org: string; text: string; payload: string; told?: RecordedStream };
+export type JournalEntry = {
+  id: string;
+  org: string;
+  text: string;
+  request?: string;
+  payload: string;
+  told?: RecordedStream;
+};
+export type FoundEntry = Pick<JournalEntry, "text" | "request" | "told">;
 
 /** Allowance for the running time of a call: its id has the time of its start, the retention counts from its end. Milliseconds. */
 const MAX_CALL_MS = 60_000;
@@ -43,9 +53,10 @@ export class Journal {
   /** Stores entries and enqueues their records in one transaction. An entry that exists is not changed. */
   enter(entries: readonly JournalEntry[]): void {
     this.#storage.transact(() => {
-      for (const { id, org, text, payload, told: stream } of entries) {
+      for (const { id, org, text, request, payload, told: stream } of entries) {
         const first = storeText(this.#sql, id, text);
-        this.#sql("INSERT OR IGNORE INTO entries (id, org, text) VALUES (?, ?, ?)", id, org, first);
+        const body = request === undefined ? null : storeText(this.#sql, requestOwner(id), request);
+        this.#sql("INSERT OR IGNORE INTO entries (id, org, text, request) VALUES (?, ?, ?, ?)", id, org, first, body);
         if (stream !== undefined) this.#storeStream(id, stream);
         enqueueText(this.#sql, payload);
       }
@@ -53,10 +64,17 @@ export class Journal {
   }
 
   /** undefined: there is no such entry, or it is another organisation's. */
-  find(org: string, id: string): Pick<JournalEntry, "text" | "told"> | undefined {
-    const [row] = this.#sql<{ text: string }>("SELECT text FROM entries WHERE id = ? AND org = ?", id, org);
+  find(org: string, id: string): FoundEntry | undefined {
+    const [row] = this.#sql<{ text: string; request: string | null }>(
+      "SELECT text, request FROM entries WHERE id = ? AND org = ?",
+      id,
+      org,
+    );
     if (row === undefined) return undefined;
-    const found = { text: loadText(this.#sql, id, row.text) };
+    const found = {
+      text: loadText(this.#sql, id, row.text),
+      ...(row.request !== null && { request: loadText(this.#sql, requestOwner(id), row.request) }),
+    };
     const [stream] = this.#sql<EventCount & { bytes: ArrayBuffer }>(
       "SELECT blocks, events, bytes FROM told WHERE id = ?",
       id,
@@ -71,7 +89,7 @@ export class Journal {
     this.#storage.transact(() => {
       if (this.#sql("DELETE FROM entries WHERE id = ? AND org = ? RETURNING id", id, org).length === 0) return;
       this.#sql("DELETE FROM told WHERE id = ?", id);
-      this.#sql("DELETE FROM overflow WHERE owner = ?", id);
+      this.#sql("DELETE FROM overflow WHERE owner IN (?, ?)", id, requestOwner(id));
     });
   }
 
@@ -86,3 +104,6 @@ export class Journal {
     this.#sql("INSERT OR IGNORE INTO told (id, blocks, events, bytes) VALUES (?, ?, ?, ?)", id, blocks, events, buffer);
   }
 }
+
+/** Owner of the rest of a request in `overflow`. */
+const requestOwner = (id: string): string => `${id}/request`;

@@ -7,8 +7,11 @@ const MAX_BODY_BYTES = 32 * 1024 * 1024;
 /** Largest WebSocket frame in bytes, on `rhone.ws.v1` (docs/websocket.md) and in OpenAI's WebSocket mode. */
 export const MAX_FRAME_BYTES = 1024 * 1024;
 
-/** A body of this size takes at most four of the platform's own reads, of 4 KiB each. */
-const SMALL_BYTES = 16 * 1024;
+/**
+ * A body that is declared to have at most this size is read by the platform, as a whole: each part that JavaScript reads
+ * costs as much as many kilobytes. Its share of the capacity is taken before it is there. Bytes.
+ */
+const MAX_NATIVE_BYTES = 1024 * 1024;
 
 /** Milliseconds without any bytes of a started body after which the client counts as disconnected. */
 const IDLE_MS = 30_000;
@@ -37,17 +40,45 @@ export async function readText(request: Request, idleMs = IDLE_MS, hold = COUNT_
 
 /**
  * Reads the body, at most `MAX_BODY_BYTES` of it whether or not `content-length` is right. `hold` gets the size of each part
- * as it arrives, and throws if there is no capacity for it. Throws `request.too_large`, `request.invalid` for a broken
- * connection, and 408 if no bytes arrive for `idleMs` or the body is too slow.
+ * and throws if there is no capacity for it. Throws `request.too_large`, `request.invalid` for a broken connection, and 408
+ * if no bytes arrive for `idleMs` or the body is too slow.
  */
 export async function readBytes(request: Request, idleMs = IDLE_MS, hold = COUNT_NOTHING): Promise<Uint8Array> {
-  const declaredLength = request.headers.get("content-length");
-  if (Number(declaredLength) > MAX_BODY_BYTES) throw tooLarge();
+  const declaredLength = Number(request.headers.get("content-length") ?? Number.NaN);
+  if (declaredLength > MAX_BODY_BYTES) throw tooLarge();
+  if (request.body === null) return new Uint8Array(0);
+  return declaredLength <= MAX_NATIVE_BYTES
+    ? await readNatively(request, declaredLength, idleMs, hold)
+    : await readParts(request.body, idleMs, hold);
+}
+
+/** Reads a body of a declared length, which the platform enforces. It may take `idleMs`, and the time of a slow line. */
+async function readNatively(
+  request: Request,
+  length: number,
+  idleMs: number,
+  hold: typeof COUNT_NOTHING,
+): Promise<Uint8Array> {
+  hold(length);
+  const { promise: timeout, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(
+    () => reject(tooSlow(`not received within ${idleMs / 1000} s`)),
+    idleMs + length / MIN_BYTES_PER_MS,
+  );
+  try {
+    return new Uint8Array(await Promise.race([request.arrayBuffer().catch(throwAborted), timeout]));
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function readParts(
+  body: ReadableStream<Uint8Array>,
+  idleMs: number,
+  hold: typeof COUNT_NOTHING,
+): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
-  if (request.body === null) return concatBytes(parts);
-  // A small body is not worth the large block that a block reader allocates for each read.
-  const isSmall = declaredLength !== null && Number(declaredLength) <= SMALL_BYTES;
-  const reader = isSmall ? request.body.getReader() : createBlockReader(request.body);
+  const reader = createBlockReader(body);
   const watchdog = startWatchdog(idleMs);
   let size = 0;
   try {

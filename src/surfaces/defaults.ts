@@ -4,6 +4,7 @@ import { native } from "../dialects/native/index.ts";
 import type { Caller } from "../keys/caller.ts";
 import { COMPACTION_STRATEGIES } from "../session/history/compact.ts";
 import { isObject, type JsonObject, parseJson } from "../wire/json.ts";
+import { scanObject } from "../wire/scan.ts";
 import { appendMember, findMembers as membersOf, sliceSpan, splice } from "../wire/splice.ts";
 import { type Surface, SURFACES } from "./index.ts";
 import type { RequestText } from "./request.ts";
@@ -57,11 +58,7 @@ const RHONE_MEMBERS = ["on_busy", "on_disconnect", "strict"] as const;
  * Adds the session's defaults to a request, in the surface's wire format. Members of the request win, and inside
  * Gemini's `generationConfig` again member by member. `losses`: defaults that the surface cannot express.
  */
-export function withDefaults(
-  requestText: RequestText,
-  defaults: JsonObject,
-  surface: Surface,
-): RequestText & { losses: Loss[] } {
+export function withDefaults(requestText: RequestText, defaults: JsonObject, surface: Surface): RequestText {
   const sessionValues = defaults as SessionDefaults;
   const rhone = {
     ...Object.fromEntries(
@@ -71,7 +68,7 @@ export function withDefaults(
   };
   const { value, losses } = encodeDefaults(surface, defaults);
   const text = Object.entries(value).reduce(addMember, requestText.text);
-  return { text, members: text === requestText.text ? requestText.members : membersOf(text), rhone, losses };
+  return { ...(text === requestText.text ? requestText : scanObject(text)), text, rhone, losses };
 }
 
 /** The defaults as top-level members of the surface's wire format, encoded by way of a native request. */

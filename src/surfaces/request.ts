@@ -1,49 +1,137 @@
 import { invalid } from "../canonical/error.ts";
-import type { Message, ModelRequest } from "../canonical/types.ts";
+import type { Loss, Message, ModelRequest } from "../canonical/types.ts";
 import type { PathParams, WireDialect } from "../dialects/dialect.ts";
 import type { Instructions } from "../session/session.ts";
-import { isObject, type Json, JsonError, type JsonObject, parseJson } from "../wire/json.ts";
-import { findElements, findMembers, isEmptyJson, type Member, sliceSpan } from "../wire/splice.ts";
+import { isObject, type Json, JsonError, type JsonObject, parseJson, parseShallow } from "../wire/json.ts";
+import { type ScannedMember, type ScannedObject, scanObject } from "../wire/scan.ts";
+import { isEmptyJson, type Member, sliceSpan } from "../wire/splice.ts";
 import { type Surface } from "./index.ts";
 import { type RhoneRequest, rhoneRequest } from "./rhone.ts";
 import { validate } from "./validate.ts";
 
-/** A request's text and the spans of its top-level members: enough to decide where the request is handled. */
-export type RequestText = { text: string; members: Member[]; rhone: RhoneRequest };
+/**
+ * A request's text as one scan of it has found: its top-level members, enough to decide where the request is handled.
+ * `losses`: defaults of its session that the surface cannot express.
+ */
+export type RequestText = ScannedObject & { text: string; rhone: RhoneRequest; losses?: Loss[] };
 
-/** A decoded and validated request, together with its text. */
-export type ParsedRequest = RequestText & {
-  surface: Surface;
-  outside: PathParams;
+/** What a request means. It is found when it is first needed: a relayed call needs none of it. */
+type Meaning = {
   /** The request's JSON without `rhone`, and its canonical form. */
   body: JsonObject;
   request: ModelRequest;
-  /** The model's name as the caller wrote it; `rhone.routing.model` wins. */
-  model: string;
-  stream: boolean;
   /** The list of messages: the JSON text of each, and its canonical form (the last messages of `request`). Same length. */
   items: string[];
   messages: Message[];
+  /** How many of the items are leading system messages. */
+  systemCount: number;
+  instructions?: Instructions;
   /** Some items differ from the text: items of the gateway's own kind were converted to the wire's format. */
   hasRewrittenItems?: true;
   /** The messages as the client sent them, if results among them were changed or added: the hash of the turn covers these. */
   sent?: readonly Message[];
-  /** How many of the items are leading system messages. */
-  systemCount: number;
-  instructions?: Instructions;
 };
+
+type RequestParts = RequestText & { surface: Surface; outside: PathParams; model: string; stream: boolean };
+
+/** A request, and its meaning. Immutable: `with` makes a changed one. */
+export class ParsedRequest {
+  readonly text: string;
+  readonly members: readonly ScannedMember[];
+  readonly rhone: RhoneRequest;
+  readonly losses: readonly Loss[];
+  readonly surface: Surface;
+  readonly outside: PathParams;
+  /** The model's name as the caller wrote it; `rhone.routing.model` wins. */
+  readonly model: string;
+  readonly stream: boolean;
+  /** Whether the meaning is that of the text. */
+  readonly isUnchanged: boolean;
+  readonly #parts: RequestParts;
+  readonly #decode: () => Meaning;
+  #meaning: Meaning | undefined;
+  #needsDecoding: boolean | undefined;
+
+  constructor(parts: RequestParts, decode: () => Meaning, isUnchanged: boolean) {
+    this.text = parts.text;
+    this.members = parts.members;
+    this.rhone = parts.rhone;
+    this.losses = parts.losses ?? [];
+    this.surface = parts.surface;
+    this.outside = parts.outside;
+    this.model = parts.model;
+    this.stream = parts.stream;
+    this.isUnchanged = isUnchanged;
+    this.#parts = parts;
+    this.#decode = decode;
+  }
+
+  /** Decodes and validates the whole request, once. Throws `request.invalid`, naming the field and what was expected. */
+  get meaning(): Meaning {
+    return (this.#meaning ??= this.#decode());
+  }
+
+  get body(): JsonObject {
+    return this.meaning.body;
+  }
+
+  get request(): ModelRequest {
+    return this.meaning.request;
+  }
+
+  get items(): readonly string[] {
+    return this.meaning.items;
+  }
+
+  get messages(): readonly Message[] {
+    return this.meaning.messages;
+  }
+
+  get systemCount(): number {
+    return this.meaning.systemCount;
+  }
+
+  get instructions(): Instructions | undefined {
+    return this.meaning.instructions;
+  }
+
+  get sent(): readonly Message[] | undefined {
+    return this.meaning.sent;
+  }
+
+  /** As in `Meaning`. Does not decode a request that cannot have such items. */
+  get hasRewrittenItems(): boolean {
+    return this.needsDecoding && this.meaning.hasRewrittenItems === true;
+  }
+
+  /** Whether the request must be decoded before it is sent, to any target; see `BodyLayout`. */
+  get needsDecoding(): boolean {
+    const { needsDecoding } = this.surface.dialect.layout;
+    return (this.#needsDecoding ??= !this.isUnchanged || needsDecoding?.(this.text) === true);
+  }
+
+  /** This request with another meaning. */
+  with(changes: Partial<Meaning>): ParsedRequest {
+    return new ParsedRequest(this.#parts, () => ({ ...this.meaning, ...changes }), false);
+  }
+
+  /** This request with another `rhone` object, or another mode. */
+  withOptions(options: Partial<Pick<RequestParts, "rhone" | "stream">>): ParsedRequest {
+    return new ParsedRequest({ ...this.#parts, ...options }, () => this.meaning, this.isUnchanged);
+  }
+}
 
 /**
  * Splits a request's text into top-level members and reads its `rhone` object, merged with the headers that stand for
  * members of it and, on the gateway's own surface, with top-level members (`rhone` wins). Throws `request.invalid`.
  */
 export function readMembers(text: string, headers: Headers, surface?: Surface): RequestText {
-  const found = splitMembers(text);
-  const topLevel = surface?.isNative ? validate(rhoneRequest, readRhoneMembers(text, found)) : {};
-  const member = found.findLast(({ key }) => key === "rhone");
+  const found = scanRequest(text);
+  const topLevel = surface?.isNative ? validate(rhoneRequest, readRhoneMembers(text, found.members)) : {};
+  const member = found.members.findLast(({ key }) => key === "rhone");
   const rhone = member && validate(rhoneRequest, parseJsonField(sliceSpan(text, member.value), "rhone"), ["rhone"]);
   const fromBody = { ...topLevel, ...rhone };
-  return { text, members: found, rhone: { ...fromBody, ...readRhoneHeaders(headers, fromBody) } };
+  return { text, ...found, rhone: { ...fromBody, ...readRhoneHeaders(headers, fromBody) } };
 }
 
 /** Headers that set a member of `rhone`. */
@@ -72,15 +160,45 @@ const readRhoneMembers = (text: string, found: readonly Member[]): JsonObject =>
 
 /** Decodes and validates the whole request. Throws `request.invalid`, naming the field and what was expected. */
 export function parseRequest(requestText: RequestText, surface: Surface, outside: PathParams = {}): ParsedRequest {
-  const { text, rhone } = requestText;
-  const value = parseJsonField(text, "body");
+  const meaning = decodeMeaning(requestText, surface, outside);
+  return createRequest(requestText, surface, outside, () => meaning);
+}
+
+/**
+ * The request, of which only the model's name and the mode are read and checked. What else it means is decoded and
+ * validated at its first use; if it is only relayed, its provider is the judge of it.
+ */
+export const openRequest = (requestText: RequestText, surface: Surface, outside: PathParams = {}): ParsedRequest =>
+  createRequest(requestText, surface, outside, () => decodeMeaning(requestText, surface, outside));
+
+function createRequest(
+  requestText: RequestText,
+  surface: Surface,
+  outside: PathParams,
+  decode: () => Meaning,
+): ParsedRequest {
+  const model = requestText.rhone.routing?.model ?? outside.model ?? readOption(requestText, "model") ?? "";
+  if (typeof model !== "string") throw invalid("model", "expected string");
+  if (model === "") throw invalid("model", "expected the name of a model");
+  const stream = outside.stream ?? readOption(requestText, "stream") ?? false;
+  if (typeof stream !== "boolean") throw invalid("stream", "expected boolean");
+  return new ParsedRequest({ ...requestText, surface, outside, model, stream }, decode, true);
+}
+
+/** The value of a top-level member, the last of duplicates; `undefined` if it is absent or null. */
+export function readOption({ text, members }: Pick<RequestText, "text" | "members">, key: string): Json | undefined {
+  const member = members.findLast((one) => one.key === key);
+  return member === undefined ? undefined : (parseJsonField(sliceSpan(text, member.value), key) ?? undefined);
+}
+
+function decodeMeaning(requestText: RequestText, surface: Surface, outside: PathParams): Meaning {
+  const { text, hasLongNumber } = requestText;
+  const value = parseField("body", () => parseShallow(text, hasLongNumber));
   if (!isObject(value)) throw invalid("body", "expected a JSON object");
   validate(surface.request, value, []);
   const { rhone: _, ...body } = value;
   const { dialect } = surface;
   const request = dialect.decodeRequest(body, outside);
-  const model = rhone.routing?.model ?? request.model;
-  if (model === "") throw invalid("model", "expected the name of a model");
   const rawItems = readItems(requestText, dialect);
   const items = rawItems.map((item) => dialect.layout.toPortableItem?.(item) ?? item);
   const hasRewrittenItems = items.some((item, i) => item !== rawItems[i]);
@@ -89,13 +207,8 @@ export function parseRequest(requestText: RequestText, surface: Surface, outside
   const systemCount = firstOther < 0 ? messages.length : firstOther;
   const instructions = readInstructions(requestText, dialect, items.slice(0, systemCount));
   return {
-    ...requestText,
-    surface,
-    outside,
     body,
     request,
-    model,
-    stream: request.stream,
     items,
     messages,
     systemCount,
@@ -108,8 +221,8 @@ export function parseRequest(requestText: RequestText, surface: Surface, outside
 function readItems({ text, members }: RequestText, { layout }: WireDialect): string[] {
   const member = members.findLast(({ key }) => key === layout.items || key === layout.itemsAlias);
   if (member === undefined) return [];
-  const { value } = member;
-  if (text[value.start] === "[") return findElements(text, value.start).map((span) => sliceSpan(text, span));
+  const { value, elements } = member;
+  if (elements !== undefined) return elements.map((span) => sliceSpan(text, span));
   const one = sliceSpan(text, value);
   if (isEmptyJson(one)) return [];
   return [one.startsWith("{") || layout.itemFromText === undefined ? one : layout.itemFromText(one)];
@@ -131,21 +244,23 @@ function readInstructions(
   };
 }
 
-/** The top-level members. Throws `request.invalid` for text that is no JSON object. */
-function splitMembers(text: string): Member[] {
+/** Throws `request.invalid` for text that is no JSON object. */
+function scanRequest(text: string): ScannedObject {
   try {
-    return findMembers(text);
+    return scanObject(text);
   } catch (cause) {
-    // The scanner sees the top level only; the full parser gives the better error message.
+    // The full parser gives the better error message.
     if (!isObject(parseJsonField(text, "body"))) throw invalid("body", "expected a JSON object");
     throw cause;
   }
 }
 
 /** Parses the JSON text of a field. Throws `request.invalid` naming the field. */
-export function parseJsonField(text: string, field: string): Json {
+export const parseJsonField = (text: string, field: string): Json => parseField(field, () => parseJson(text));
+
+function parseField(field: string, parse: () => Json): Json {
   try {
-    return parseJson(text);
+    return parse();
   } catch (cause) {
     if (!(cause instanceof JsonError)) throw cause;
     throw invalid(field, `invalid JSON: ${cause.message}`);

@@ -12,16 +12,23 @@ export class JsonError extends Error {
 
 /** Text → value. Throws `JsonError` on invalid JSON, and on nesting so deep that `JSON.parse` could exhaust the isolate's memory. */
 export function parseJson(text: string): Json {
-  if (!isShallow(text)) throw new JsonError(`nested deeper than ${MAX_DEPTH} levels`);
+  if (!isShallow(text)) throw tooDeep();
+  return parseShallow(text, LONG_NUMBER.test(text));
+}
+
+/** As `parseJson`, for text that is known to nest at most `MAX_DEPTH` deep, and to have a number of 16 digits or not. */
+export function parseShallow(text: string, hasLongNumber: boolean): Json {
   try {
-    return parse(text);
+    return parse(text, hasLongNumber);
   } catch (cause) {
     throw new JsonError(cause instanceof Error ? cause.message : "not JSON");
   }
 }
 
-const parse = (text: string): Json =>
-  (LONG_NUMBER.test(text) ? JSON.parse(text, reviveNumber) : JSON.parse(text)) as Json;
+export const tooDeep = (): JsonError => new JsonError(`nested deeper than ${MAX_DEPTH} levels`);
+
+const parse = (text: string, hasLongNumber: boolean): Json =>
+  (hasLongNumber ? JSON.parse(text, reviveNumber) : JSON.parse(text)) as Json;
 
 /**
  * Matches JSON that may hold a number of 16 digits or more. A double cannot represent all of these, so they are parsed to
@@ -43,7 +50,7 @@ const { rawJSON: rawJson } = JSON as typeof JSON & { rawJSON: (text: string) => 
 export function tryParseJson(text: string): Json | undefined {
   if (!MAY_BE_JSON.test(text) || !isShallow(text)) return undefined;
   try {
-    return parse(text);
+    return parse(text, LONG_NUMBER.test(text));
   } catch {
     return undefined;
   }

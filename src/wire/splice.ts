@@ -4,7 +4,7 @@ import { CLOSE_BRACE, CLOSE_BRACKET, findStringEnd, JsonError, OPEN_BRACE, OPEN_
  * Edits of JSON text that leave every other byte unchanged: `JSON.parse` → `JSON.stringify` would round big numbers,
  * merge duplicate keys and rewrite escapes. Offsets are UTF-16 code units of the text.
  */
-type Span = { start: number; end: number };
+export type Span = { start: number; end: number };
 export type Member = Span & { key: string; value: Span };
 export type Edit = Span & { text: string };
 
@@ -52,6 +52,28 @@ export function removeMember(all: readonly Member[], ...keys: readonly string[])
     if (leads) return [{ start: member.start, end: all[i + 1]?.start ?? member.end, text: "" }];
     return [{ start: all[i - 1]!.end, end: member.end, text: "" }];
   });
+}
+
+/**
+ * The object's text without the members `removed`, and with these values: of every member of the name, or of a new one at
+ * the end. `members`: those of the text, from one scan of it.
+ */
+export function editMembers(
+  text: string,
+  members: readonly Member[],
+  removed: readonly string[],
+  values: readonly (readonly [key: string, json: string])[],
+): string {
+  const remaining = members.filter(({ key }) => !removed.includes(key));
+  const missing = values.filter(([key]) => remaining.every((member) => member.key !== key));
+  const added = missing.map(([key, json]) => `${JSON.stringify(key)}:${json}`).join(",");
+  const end = members.at(-1)?.end ?? text.lastIndexOf("}");
+  const comma = remaining.length > 0 && added !== "" ? "," : "";
+  return splice(text, [
+    ...removeMember(members, ...removed),
+    ...values.flatMap(([key, json]) => replaceMember(remaining, key, json)),
+    { start: end, end, text: comma + added },
+  ]);
 }
 
 /** Adds a member at the end of an object. `close`: offset of its closing brace, by default the last one of the text. */

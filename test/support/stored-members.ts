@@ -1,5 +1,5 @@
 import type { Message } from "../../src/canonical/types.ts";
-import type { SessionCall, StatelessCall } from "../../src/gateway/call/call.ts";
+import type { JournaledCall, SessionCall, StatelessCall } from "../../src/gateway/call/call.ts";
 import type { ResponsesState } from "../../src/gateway/call/responses-state.ts";
 import type { StreamChunk } from "../../src/gateway/output/remote-recorder.ts";
 import type { StoredItem, StoredOnly } from "../../src/gateway/responses/stored-items.ts";
@@ -73,7 +73,16 @@ export const MEMBERS = {
   said: { input: true, output: true, instructions: true } satisfies Members<NonNullable<StatelessCall["said"]>>,
   chunk: { bytes: true, count: true } satisfies Members<StreamChunk>,
   count: { blocks: true, events: true } satisfies Members<StreamChunk["count"]>,
-  entry: { id: true, org: true, text: true, payload: true, told: true } satisfies Members<JournalEntry>,
+  journaled: { record: true, isNew: true, received: true, said: true, answered: true } satisfies Members<JournaledCall>,
+  answered: { output: true, surface: true, outside: true } satisfies Members<NonNullable<JournaledCall["answered"]>>,
+  entry: {
+    id: true,
+    org: true,
+    text: true,
+    request: true,
+    payload: true,
+    told: true,
+  } satisfies Members<JournalEntry>,
   location: { place: true, call: true } satisfies Members<ResponseLocation>,
   referenced: { id: true, turn: true, item: true, message: true } satisfies Members<StoredItem>,
   only: { call: true } satisfies Members<StoredOnly>,

@@ -246,21 +246,38 @@ describe("bad input", () => {
     }
   });
 
-  it("a call in a thread of the provider is refused with the code by which Anthropic's SDK goes on without it", async () => {
-    for (const thread of [{ type: "create" }, { type: "continue", previous_message_id: "msg_x" }]) {
-      const body = JSON.stringify({ ...say, model: "fakeanth/say", max_tokens: 9, thread });
-      const response = await request("/v1/messages", {
-        method: "POST",
-        body,
-        headers: { "anthropic-version": "2023-06-01" },
-      });
-      expect([response.status, await response.json()]).toMatchObject([
-        400,
-        {
-          type: "error",
-          error: { type: "invalid_request_error", details: { error_code: "thread_unsupported_request" } },
-        },
-      ]);
+  it.each([{}, { "x-rhone-context-mode": "stateless" }])(
+    "a call in a thread of the provider is refused with the code by which Anthropic's SDK goes on without it: %o",
+    async (mode) => {
+      for (const thread of [{ type: "create" }, { type: "continue", previous_message_id: "msg_x" }]) {
+        const body = JSON.stringify({ ...say, model: "fakeanth/say", max_tokens: 9, thread });
+        const response = await request("/v1/messages", {
+          method: "POST",
+          body,
+          headers: { ...mode, "anthropic-version": "2023-06-01" },
+        });
+        expect([response.status, await response.json()]).toMatchObject([
+          400,
+          {
+            type: "error",
+            error: { type: "invalid_request_error", details: { error_code: "thread_unsupported_request" } },
+          },
+        ]);
+      }
+    },
+  );
+
+  it("what is inside messages is the provider's to judge in a stateless relay, and the gateway's everywhere else", async () => {
+    const odd = JSON.stringify({ model: "fake/refuse", messages: [{ role: "wizard", content: "x" }] });
+    const stateless = { "x-rhone-context-mode": "stateless" };
+    const relayed = await post(odd, stateless);
+    const direct = await post({ ...say, model: "fake/refuse" }, stateless);
+    expect([relayed.status, await relayed.text()]).toEqual([400, await direct.text()]);
+    for (const headers of [{}, stateless]) {
+      const model = headers === stateless ? "fakeanth/say" : "fake/say";
+      const response = await post(odd.replace("fake/refuse", model), headers);
+      const { error } = (await response.json()) as { error: { param: string } };
+      expect([response.status, error.param]).toEqual([400, "messages[0].role"]);
     }
   });
 

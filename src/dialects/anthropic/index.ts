@@ -36,7 +36,12 @@ const MARK_LIMIT: MarkLimit = {
 /** Anthropic Messages, and hosts that offer their own models in this format. */
 export const anthropic: WireDialect = {
   id: "anthropic",
-  layout: { items: "messages", instructions: ["system"], knownMembers: KNOWN_MEMBERS },
+  layout: {
+    items: "messages",
+    instructions: ["system"],
+    knownMembers: KNOWN_MEMBERS,
+    needsDecoding: (request) => request.includes('"thread"'),
+  },
   markLimit: MARK_LIMIT,
   citesWholeTexts: true,
   decodeRequest,

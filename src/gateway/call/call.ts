@@ -11,6 +11,7 @@ import type { StoredResponse } from "../../session/stored-responses.ts";
 import type { WireItems } from "../../session/turns.ts";
 import type { CallRecord } from "../../store/records.ts";
 import type { SurfaceId } from "../../surfaces/index.ts";
+import type { ParsedRequest } from "../../surfaces/request.ts";
 import type { StreamRecorder } from "../output/recorder.ts";
 import type { Budgets } from "./charge.ts";
 import type { ResponsesState } from "./responses-state.ts";
@@ -57,8 +58,8 @@ export type CallLifetime = {
 
 /** Where a call and its answer are stored. What `start`, `commit`, `fail` and `indexResponse` write is durable when they resolve. */
 export type CallStore = {
-  /** Adds the call to its session and returns the context that the call continues. */
-  start: (input: TurnInput, started: CallStart) => Promise<Context>;
+  /** Adds the call to its session and returns the context that the call continues. `input` decodes the request. */
+  start: (input: () => TurnInput, started: CallStart) => Promise<Context>;
   /** Receives the input of the turn that the call becomes, before it is sent: storing a large one takes time. */
   onInput?: (input: WireItems) => void;
   /** Stores a finished call; `answer`: what it adds to its session, absent for calls that are not part of a conversation. */
@@ -73,8 +74,17 @@ export type CallStore = {
   indexResponse?: (id: string) => Promise<void>;
 };
 
-/** An answer and the turn that it completes. `reply`: as the client received the answer. */
-export type CommittedAnswer = { turn: CompletedTurn; response: ModelResponse; reply: ReplyContext };
+/**
+ * An answer with what it completes: the request in its context, and the output in the provider's items. `reply`: as the
+ * client received the answer. See `toCompletedTurn`.
+ */
+export type CommittedAnswer = {
+  request: ParsedRequest;
+  context: Context;
+  output: CompletedTurn["output"];
+  response: ModelResponse;
+  reply: ReplyContext;
+};
 
 /** What a failed call has received. `items`: its output as JSON items, absent without any; `reply`: as the client received it. */
 export type PartialAnswer = {
@@ -103,4 +113,12 @@ export type StatelessCall = {
   received?: string;
   said?: { input: WireItems; output: WireItems & { issuer: string }; instructions?: Instructions };
   kept?: StoredResponse;
+};
+
+/**
+ * A stateless call in its journal: the request stands beside it as its client has sent it, and is decoded when the session
+ * is first read. `answered`: the answer's output, and how the request is to be read.
+ */
+export type JournaledCall = Omit<StatelessCall, "kept"> & {
+  answered?: { output: CompletedTurn["output"]; surface: SurfaceId; outside: PathParams };
 };

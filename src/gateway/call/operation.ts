@@ -29,6 +29,11 @@ export interface Operation<Answer extends Accepted> {
   start(started: CallStart): Promise<Context>;
   /** Of several targets, those that can take the call; all if none can. Absent: each can. */
   filterTargets?(targets: [Target, ...Target[]]): [Target, ...Target[]];
+  /**
+   * Decodes the request if one of these targets gets more of it than its bytes. Throws `request.invalid` where it cannot be
+   * decoded. Absent: it has been decoded.
+   */
+  prepareFor?(targets: readonly Target[]): void;
   /** UTF-8 bytes of everything the model reads. */
   countBytes(context: Context): number;
   /** Upper bound of the call's cost and tokens at one target. `bytes`: from `countBytes`. */

@@ -5,8 +5,9 @@ import { DIALECTS } from "../../dialects/index.ts";
 import type { Deadlines } from "../../routing/config.ts";
 import { issuerOf, type Target } from "../../routing/locate.ts";
 import type { Context } from "../../session/session.ts";
-import type { ParsedRequest } from "../../surfaces/request.ts";
+import { type ParsedRequest, readOption } from "../../surfaces/request.ts";
 import { withPrefix } from "../../wire/id.ts";
+import { isObject } from "../../wire/json.ts";
 import type { Call } from "./call.ts";
 
 /** A call at one target, with its upstream's response: the facts from which the client's answer is made. */
@@ -91,24 +92,28 @@ export function findUsageOption({
   return request.members.some(({ key }) => key === streamUsage.member[0]) ? undefined : streamUsage;
 }
 
-/** What encoders need beyond the answer itself: creation time in seconds, response id, the request. */
-export function toReplyContext({
-  request,
-  call,
-  destination,
-}: Pick<UpstreamCall, "request" | "call"> & Partial<Pick<UpstreamCall, "destination">>): ReplyContext {
+/** What encoders need beyond the answer itself: creation time in seconds, the response's id, the request. */
+export function toReplyContext(
+  { request, call, destination }: Pick<UpstreamCall, "request" | "call"> & Partial<Pick<UpstreamCall, "destination">>,
+  id = withPrefix(call.id, "resp"),
+): ReplyContext {
   return {
     created: Math.floor(call.createdAt / 1000),
-    id: withPrefix(call.id, "resp"),
+    id,
     ...(destination !== undefined && { model: destination.target.model }),
-    includeUsage: requestsUsage(request),
+    get includeUsage() {
+      return requestsUsage(request);
+    },
     call: { id: call.id, sessionId: call.sessionId },
-    request: request.request,
+    // Decoded only for a wire that repeats it.
+    get request() {
+      return request.request;
+    },
   };
 }
 
 /** OpenAI Chat's `stream_options.include_usage`. */
-function requestsUsage({ body }: ParsedRequest): boolean {
-  const options = Object(body.stream_options) as { include_usage?: unknown };
-  return options.include_usage === true;
+function requestsUsage(request: ParsedRequest): boolean {
+  const options = readOption(request, "stream_options");
+  return isObject(options) && options.include_usage === true;
 }

@@ -2,10 +2,9 @@ import { GatewayError } from "../../canonical/error.ts";
 import { hasSeal } from "../../canonical/native.ts";
 import type { Loss, ModelResponse, Usage } from "../../canonical/types.ts";
 import type { ReplyContext } from "../../dialects/dialect.ts";
-import type { CompletedTurn, Context } from "../../session/session.ts";
-import { listPendingCalls, type WireItems } from "../../session/turns.ts";
+import type { CompletedTurn } from "../../session/session.ts";
+import { listPendingCalls } from "../../session/turns.ts";
 import type { CallRecord } from "../../store/records.ts";
-import type { ParsedRequest } from "../../surfaces/request.ts";
 import { joinItems } from "../../wire/json.ts";
 import type { CallLog } from "../call/call-log.ts";
 import type { CallHost, PartialAnswer } from "../call/call.ts";
@@ -45,7 +44,8 @@ export async function settle(
   });
   publishResponseId(upstreamCall, response.id, { store, log });
   const reply = toPublicReplyContext(upstreamCall, response.id, log);
-  await store.commit(record, { turn: toCompletedTurn(upstreamCall, response), response, reply });
+  const { request, context } = upstreamCall;
+  await store.commit(record, { request, context, output: toOutput(upstreamCall, response), response, reply });
   log.markSettled();
   budgets.settle(record);
   await log.indexed;
@@ -76,9 +76,7 @@ export function toPublicReplyContext(
   { isRecovered, publicResponseId }: Pick<CallLog, "isRecovered" | "publicResponseId">,
 ): ReplyContext {
   const own = passesBytes(upstreamCall) && id !== "" ? id : undefined;
-  const publicId = isRecovered ? publicResponseId : own;
-  const reply = toReplyContext(upstreamCall);
-  return publicId === undefined ? reply : { ...reply, id: publicId };
+  return toReplyContext(upstreamCall, isRecovered ? publicResponseId : own);
 }
 
 /** Losses: output items that the caller's dialect cannot represent. The session stores them all the same. */
@@ -145,29 +143,18 @@ export async function settleBroken(
 export const toStorageError = (cause: unknown): GatewayError =>
   cause instanceof GatewayError ? cause : new GatewayError("internal", "the answer could not be stored", { cause });
 
-/** The turn that the answer adds to the session: the call's input and the output in the provider's items. */
-function toCompletedTurn(
-  { request, context, destination: { dialect, encodeTarget } }: UpstreamCall,
+/** The output of the turn that the answer completes, in the provider's items. */
+function toOutput(
+  { destination: { dialect, encodeTarget } }: UpstreamCall,
   { messages }: ModelResponse,
-): CompletedTurn {
+): CompletedTurn["output"] {
   const { value } = dialect.encodeMessages(messages, encodeTarget);
   const calls = listPendingCalls(messages);
-  const output: WireItems & { issuer: string } = {
+  return {
     dialect: dialect.id,
     items: joinItems(value),
     issuer: encodeTarget.issuer,
     sealed: messages.some(hasSeal),
     ...(calls.length > 0 && { calls }),
   };
-  return { ...toInputStep(request, context), output, reply: messages };
-}
-
-/** The client's half of a turn: the items, messages and instructions that are new in the request. */
-export function toInputStep(request: ParsedRequest, context: Context): Omit<CompletedTurn, "output" | "reply"> {
-  const from = request.systemCount + context.known;
-  const input = { dialect: request.surface.dialect.id, items: request.items.slice(from).join(",") };
-  const step = { context, input, requested: (request.sent ?? request.messages).slice(from) };
-  // If only a part of the instructions is new, the other part comes from the context.
-  const instructions = request.instructions && { ...context.instructions, ...request.instructions };
-  return instructions === undefined ? step : { ...step, instructions };
 }

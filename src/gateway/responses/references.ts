@@ -34,7 +34,7 @@ export const findInOrder =
  * `object.not_found` naming the first item that `find` does not find.
  */
 export async function resolveReferences(request: ParsedRequest, find: FindItems): Promise<ParsedRequest> {
-  if (!hasReferences(request)) return request;
+  if (!request.needsDecoding || !hasReferences(request)) return request;
   const resolved = await resolveItems(request.messages.map(sentItemOf), find, "input");
   const pairs = resolved.map((stored, i): Pair => {
     if (stored === undefined) return { text: request.items[i]!, message: request.messages[i]! };
@@ -42,7 +42,7 @@ export async function resolveReferences(request: ParsedRequest, find: FindItems)
     const { id, turn, item, message } = stored;
     return { text: JSON.stringify(item), message: { ...message, stored: { id, turn } } };
   });
-  return { ...withPairs(request, pairs), hasRewrittenItems: true };
+  return withPairs(request, pairs).with({ hasRewrittenItems: true });
 }
 
 /** The item of a message as the client sent it; null on other surfaces than Responses. */
@@ -143,10 +143,9 @@ function withPairs(parsed: ParsedRequest, pairs: readonly Pair[]): ParsedRequest
   const messages = left.map(({ message }) => message);
   // The canonical request starts with the instructions, which are no items.
   const before = request.messages.slice(0, request.messages.length - parsed.messages.length);
-  return {
-    ...parsed,
+  return parsed.with({
     items: left.map(({ text }) => text),
     messages,
     request: { ...request, messages: [...before, ...messages] },
-  };
+  });
 }

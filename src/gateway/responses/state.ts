@@ -4,21 +4,20 @@ import type { Context, Session, TurnInput } from "../../session/session.ts";
 import { findCallByResponseId, isStoredResponse } from "../../session/stored-responses.ts";
 import { hasTurn } from "../../session/turns.ts";
 import type { Sql } from "../../store/sql.ts";
-import { type ParsedRequest, parseJsonField, type RequestText } from "../../surfaces/request.ts";
+import { type ParsedRequest, readOption, type RequestText } from "../../surfaces/request.ts";
 import { withPrefix } from "../../wire/id.ts";
-import { isObject, type Json } from "../../wire/json.ts";
-import { sliceSpan } from "../../wire/splice.ts";
+import { isObject } from "../../wire/json.ts";
 import type { RequestedState, ResponsesState } from "../call/responses-state.ts";
 
 /**
  * Reads the members of a Responses request that refer to stored state, without decoding the rest of the body. Throws
  * `request.invalid` naming the field and what was expected.
  */
-export function readRequestedState(requestText: RequestText): RequestedState {
-  const previous = readMember(requestText, "previous_response_id");
+export function readRequestedState(requestText: Pick<RequestText, "text" | "members">): RequestedState {
+  const previous = readOption(requestText, "previous_response_id");
   if (previous !== undefined && typeof previous !== "string")
     throw invalid("previous_response_id", "expected the id of a response");
-  const reference = readMember(requestText, "conversation");
+  const reference = readOption(requestText, "conversation");
   const conversation = isObject(reference) ? reference.id : reference;
   if (conversation !== undefined && typeof conversation !== "string")
     throw invalid("conversation", "expected the id of a conversation, or an object with it");
@@ -27,8 +26,8 @@ export function readRequestedState(requestText: RequestText): RequestedState {
       "conversation",
       "expected either conversation or previous_response_id: each names a point to continue from",
     );
-  const stored = readMember(requestText, "store") !== false;
-  const background = readMember(requestText, "background") === true;
+  const stored = readOption(requestText, "store") !== false;
+  const background = readOption(requestText, "background") === true;
   if (background && !stored)
     throw invalid("store", "expected true: a background response can only be read by its id later");
   return {
@@ -36,14 +35,8 @@ export function readRequestedState(requestText: RequestText): RequestedState {
     ...(conversation !== undefined && { conversation }),
     stored,
     background,
-    isWarmUp: readMember(requestText, "generate") === false,
+    isWarmUp: readOption(requestText, "generate") === false,
   };
-}
-
-/** The member's value; `undefined` if it is absent or null. */
-function readMember({ text, members }: RequestText, key: string): Json | undefined {
-  const member = members.findLast((one) => one.key === key);
-  return member === undefined ? undefined : (parseJsonField(sliceSpan(text, member.value), key) ?? undefined);
 }
 
 /** With OpenAI's status, message and code, which its clients match. */
@@ -100,7 +93,7 @@ export function withContinuation(request: ParsedRequest, { from, background }: R
   const parent = from === undefined ? {} : { parent: from.call };
   // A background call runs without a connected client by definition.
   const completion = background ? ({ on_disconnect: "complete" } as const) : {};
-  return { ...request, rhone: { ...request.rhone, ...parent, ...completion } };
+  return request.withOptions({ rhone: { ...request.rhone, ...parent, ...completion } });
 }
 
 /**

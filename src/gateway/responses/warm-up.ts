@@ -8,7 +8,6 @@ import { toTurnInput } from "../call/turn-input.ts";
 import { toReplyContext } from "../call/upstream-call.ts";
 import { continueRequest } from "../continued-request.ts";
 import { EVENT_STREAM, withHeaders } from "../reply/headers.ts";
-import { toInputStep } from "../reply/settle.ts";
 
 /**
  * OpenAI's `generate: false` (OpenAI API reference, Responses WebSocket mode): the request's input becomes a turn
@@ -17,18 +16,20 @@ import { toInputStep } from "../reply/settle.ts";
  */
 export async function warmUp(call: Call, parsed: ParsedRequest, host: CallHost): Promise<Response> {
   const log = new CallLog(call, parsed, host.lifetime.now);
-  const started = await host.store.start(toTurnInput(parsed), log.toCallStart());
+  const started = await host.store.start(() => toTurnInput(parsed), log.toCallStart());
   const { request, context } = continueRequest(parsed, started);
   log.addContext(context);
   const { dialect } = request.surface;
-  const turn = {
-    ...toInputStep(request, context),
-    output: { dialect: dialect.id, items: "", issuer: "" },
-    reply: [],
-  };
+  const output = { dialect: dialect.id, items: "", issuer: "" };
   const reply = toReplyContext({ call, request });
   const response: ModelResponse = { id: "", model: request.model, messages: [], finish: { reason: "stop" }, usage: {} };
-  await host.store.commit(await log.toRecord("completed", { finish: "stop" }), { turn, response, reply });
+  await host.store.commit(await log.toRecord("completed", { finish: "stop" }), {
+    request,
+    context,
+    output,
+    response,
+    reply,
+  });
   const encoder = dialect.encodeStream(reply);
   const events = unfold(response).map((event) => encoder.push(event));
   const headers = { "content-type": EVENT_STREAM };

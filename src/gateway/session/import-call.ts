@@ -1,9 +1,73 @@
+import type { FoundEntry } from "../../session/call-journal.ts";
 import { decodeItems } from "../../session/history/decode.ts";
 import { offload } from "../../session/large-strings.ts";
 import type { Session } from "../../session/session.ts";
 import type { Blobs } from "../../store/blobs.ts";
+import type { CallRecord } from "../../store/records.ts";
+import { type SurfaceId, SURFACES } from "../../surfaces/index.ts";
+import { parseRequest, readMembers } from "../../surfaces/request.ts";
+import { parseJson } from "../../wire/json.ts";
 import { findElements, sliceSpan } from "../../wire/splice.ts";
-import type { StatelessCall } from "../call/call.ts";
+import type { Call, CommittedAnswer, JournaledCall, StatelessCall } from "../call/call.ts";
+import { toCompletedTurn, toInputStep } from "../call/turn-input.ts";
+import { buildCompletedResponse } from "../reply/response-object.ts";
+
+/** A stateless call that has ended. `received`: the partial output of a failed one. */
+export type FinishedCall = {
+  record: CallRecord;
+  answer: CommittedAnswer | undefined;
+  received?: string | undefined;
+};
+
+/** What a session gets of the call: its messages, and its response if that is to be stored (`stored`). */
+export function toStatelessCall(
+  { record, answer, received }: FinishedCall,
+  stored?: Pick<Call, "id" | "response">,
+): Omit<StatelessCall, "isNew"> {
+  if (answer === undefined) return { record, ...(received !== undefined && { received }) };
+  const { input, output, instructions } = toCompletedTurn(answer);
+  return {
+    record,
+    said: { input, output, ...(instructions && { instructions }) },
+    ...(stored && { kept: buildCompletedResponse(stored, answer.response, answer.reply) }),
+  };
+}
+
+/** What a journal gets of it: the request's text, unless its items are no longer those of the text. */
+export function toJournaledCall(finished: FinishedCall): { call: Omit<JournaledCall, "isNew">; request?: string } {
+  const { record, answer } = finished;
+  if (answer?.request.isUnchanged !== true) return { call: toStatelessCall(finished) };
+  const { surface, outside, text } = answer.request;
+  const answered = { output: answer.output, surface: surface.id as SurfaceId, outside };
+  return { call: { record, answered }, request: text };
+}
+
+/** A stateless call from its journal's entry. A request that only its provider could read leaves the call without content. */
+export function readJournaledCall({ text, request }: FoundEntry): StatelessCall {
+  const { answered, ...call } = parseJson(text) as unknown as JournaledCall;
+  if (answered === undefined || request === undefined) return call;
+  try {
+    return { ...call, said: readContent(request, answered, call.record) };
+  } catch (cause) {
+    console.error("the request of a journaled call could not be decoded", call.record.id, cause);
+    return call;
+  }
+}
+
+function readContent(
+  text: string,
+  { output, surface: id, outside }: NonNullable<JournaledCall["answered"]>,
+  { modelAsked }: CallRecord,
+): NonNullable<StatelessCall["said"]> {
+  const surface = SURFACES[id];
+  // The model may have been a default of the key.
+  const rhone = { routing: { model: modelAsked } };
+  const request = parseRequest({ ...readMembers(text, NO_HEADERS, surface), rhone }, surface, outside);
+  const { input, instructions } = toInputStep(request, { parent: undefined, history: [], known: 0 });
+  return { input, output, ...(instructions && { instructions }) };
+}
+
+const NO_HEADERS = new Headers();
 
 /**
  * Adds a stateless call that the Worker has completed to its session. The transcript in its input is matched with the

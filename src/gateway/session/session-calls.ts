@@ -1,6 +1,5 @@
 import { StreamAccumulator } from "../../canonical/accumulator.ts";
 import { type GatewayError, toGatewayError } from "../../canonical/error.ts";
-import type { Loss } from "../../canonical/types.ts";
 import type { Caller } from "../../keys/caller.ts";
 import { type CallStart, findCallState } from "../../session/calls.ts";
 import { inlineAll, offload } from "../../session/large-strings.ts";
@@ -13,6 +12,7 @@ import { type ParsedRequest, parseRequest, readMembers } from "../../surfaces/re
 import { readRpcText } from "../../wire/bytes.ts";
 import type { Call, CallHost, CallStore, PartialAnswer, SessionCall } from "../call/call.ts";
 import { CANCELLED } from "../call/stream-errors.ts";
+import { toCompletedTurn } from "../call/turn-input.ts";
 import { toReplyContext } from "../call/upstream-call.ts";
 import { generate } from "../generation.ts";
 import { buildErrorResponse } from "../reply/headers.ts";
@@ -115,7 +115,7 @@ export class SessionCalls {
   async #parse(
     { surface: id, text, outside, isNew, caller, response }: SessionCall,
     headers: Headers,
-  ): Promise<ParsedRequest & { losses?: Loss[] }> {
+  ): Promise<ParsedRequest> {
     const { session } = this.#services.state;
     const surface = SURFACES[id];
     const requestText = readMembers(await readRpcText(text), headers, surface);
@@ -135,7 +135,7 @@ export class SessionCalls {
   /** Runs a call that may start now, and keeps the object awake until all of its work is done. */
   async #run(
     call: Call,
-    request: ParsedRequest & { losses?: Loss[] },
+    request: ParsedRequest,
     running: RunningCall,
     release: (() => void) | undefined,
   ): Promise<Response> {
@@ -205,7 +205,7 @@ export class SessionCalls {
     return streams.resume(started, 0);
   }
 
-  #host(call: Call, request: ParsedRequest & { losses?: Loss[] }, running: RunningCall): CallHost {
+  #host(call: Call, request: ParsedRequest, running: RunningCall): CallHost {
     const { models, lifetime } = this.#services;
     const { work, stop, clientLeft } = running;
     return {
@@ -222,27 +222,23 @@ export class SessionCalls {
     };
   }
 
-  #store(
-    call: Call,
-    request: ParsedRequest & { losses?: Loss[] },
-    { isNew, isSideBranch, work }: RunningCall,
-  ): CallStore {
+  #store(call: Call, request: ParsedRequest, { isNew, isSideBranch, work }: RunningCall): CallStore {
     const { response: state } = call;
     const { state: own, lifetime, streams, index, onStarted, onCommitted } = this.#services;
     const { session, sql, blobs } = own;
     // Large strings are uploaded while the provider works; `commit` waits for the upload.
-    let input: Promise<WireItems> | undefined;
+    let storedInput: Promise<WireItems> | undefined;
     const create = ({ org, sessionId }: CallStart): void => {
       if (isNew && session.create(org, sessionId)) onStarted();
     };
     return {
       onBody: (id, body) => streams.appendBody(id, body),
       recorderFor: (id) => streams.recorderFor(id),
-      start: async (turnInput, started) => {
+      start: async (input, started) => {
         create(started);
         // A background response may have been cancelled while the call was queued.
         if (state !== undefined && isCancelled(sql, call.id)) throw CANCELLED;
-        const continued = findContext(session, turnInput, state, sql);
+        const continued = findContext(session, input(), state, sql);
         const history = await inlineAll(continued.history, blobs);
         session.start(started);
         if (state?.stored === true && request.stream) {
@@ -252,19 +248,20 @@ export class SessionCalls {
         this.#background.get(call.id)?.resolve();
         streams.start(started);
         lifetime.watch();
-        const { losses = [] } = request;
+        const { losses } = request;
         return { ...continued, history, losses, ...(isSideBranch && { isBeside: isSideBranch }) };
       },
       onInput: (items) => {
-        input = offload(items, blobs);
-        work.push(input.catch(() => {}));
+        storedInput = offload(items, blobs);
+        work.push(storedInput.catch(() => {}));
       },
       commit: async (record, answer) => {
-        const { turn, response, reply } = answer!;
+        const { response, reply } = answer!;
+        const turn = toCompletedTurn(answer!);
         const stored = state?.stored === true ? buildCompletedResponse(call, response, reply) : undefined;
-        input ??= offload(turn.input, blobs);
-        const [turnInput, output] = await Promise.all([input, offload(turn.output, blobs)]);
-        session.commit(record, { ...turn, input: turnInput, output }, stored);
+        storedInput ??= offload(turn.input, blobs);
+        const [input, output] = await Promise.all([storedInput, offload(turn.output, blobs)]);
+        session.commit(record, { ...turn, input, output }, stored);
         await Promise.all([
           lifetime.durable(),
           index.addItems(call, stored === undefined ? [] : listIndexedIds(stored)),

@@ -7,6 +7,8 @@ import type { StreamReader } from "./stream-reader.ts";
 
 /** Limit of a whole answer, far above any real one; it protects the isolate's memory of 128 MB. Bytes. */
 const MAX_WHOLE_BYTES = 64 * 1024 * 1024;
+/** A body that is declared to have at most this size is read by the platform, as a whole. Bytes. */
+const MAX_NATIVE_BYTES = 1024 * 1024;
 /** Time to wait for usage and the terminal event after the last content. Milliseconds. */
 const LINGER_MS = 10_000;
 /**
@@ -93,6 +95,35 @@ export async function* readChunks(
 
 /** Reads the whole body. Throws `provider.execution_failed` above 64 MiB, otherwise as `readChunks`. */
 export async function readAll(upstreamCall: ReadCall, log: Pick<CallLog, "markFirstByte">): Promise<Uint8Array> {
+  const declaredLength = Number(upstreamCall.upstream.headers.get("content-length") ?? Number.NaN);
+  return declaredLength <= MAX_NATIVE_BYTES
+    ? await readNatively(upstreamCall, log)
+    : await readParts(upstreamCall, log);
+}
+
+/** Reads a body of a declared length, which the platform enforces; an answer with one is complete when it is sent. */
+async function readNatively(
+  { upstream, destination: { target }, limits: { now, idle, giveUpAt }, cancel }: ReadCall,
+  log: Pick<CallLog, "markFirstByte">,
+): Promise<Uint8Array> {
+  let timeoutError: GatewayError | undefined;
+  const onTimeout = (): void => {
+    timeoutError = new GatewayError("provider.timeout", `the provider sent no whole answer for ${idle / 1000} s`);
+    cancel();
+  };
+  const timer = setTimeout(onTimeout, Math.max(0, Math.min(idle, giveUpAt - now())));
+  try {
+    const bytes = new Uint8Array(await upstream.arrayBuffer());
+    log.markFirstByte(target);
+    return bytes;
+  } catch (cause) {
+    throw timeoutError ?? cause;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function readParts(upstreamCall: ReadCall, log: Pick<CallLog, "markFirstByte">): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   const { body } = upstreamCall.upstream;

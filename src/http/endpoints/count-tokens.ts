@@ -86,11 +86,10 @@ async function count(c: Http, surfaceId: CountedSurface, outside: PathParams = {
   const surface = { ...SURFACES[surfaceId], request: REQUEST[surfaceId] };
   const around = (body: string): string =>
     splice(outer.text, [...removeMember(outer.members, "rhone"), { ...inner!.value, text: body }]);
-  const { request: continued, context } = await previewCall(c, parseRequest(opened, surface, outside), surfaceId);
-  const request = { ...continued, ...(inner !== undefined && { around }) };
+  const { request, context } = await previewCall(c, parseRequest(opened, surface, outside), surfaceId);
   return await startEndpointCall(c, {
     id: "count_tokens",
-    request: { ...request, surface, stream: false },
-    prepare: (target) => prepareCount(request, context, target),
+    request: { model: request.model, rhone: request.rhone, surface, stream: false },
+    prepare: (target) => prepareCount(request, context, target, inner && around),
   });
 }

@@ -25,7 +25,7 @@ type DestinationContext = { org: string; env: Cloudflare.Env; unstored?: Unstore
  * that leads nowhere.
  */
 export async function resolveDestination(
-  request: RequestText,
+  request: Pick<RequestText, "text" | "members" | "rhone">,
   surface: SurfaceId,
   context: DestinationContext,
 ): Promise<Destination> {

@@ -15,7 +15,7 @@ import { sessionNotFound } from "../../session/session.ts";
 import { readText } from "../../surfaces/body.ts";
 import { withKeyDefaults } from "../../surfaces/defaults.ts";
 import { SURFACES, type SurfaceId } from "../../surfaces/index.ts";
-import { parseRequest, readMembers, type RequestText } from "../../surfaces/request.ts";
+import { openRequest, parseRequest, readMembers, type RequestText } from "../../surfaces/request.ts";
 import { toRpcText } from "../../wire/bytes.ts";
 import { newId } from "../../wire/id.ts";
 import { requireOwnObject } from "../admission/client-token.ts";
@@ -125,7 +125,9 @@ async function inferHere(
 ): Promise<Response> {
   const isNew = known === undefined;
   if (!isNew && !(await stub().has(caller.org))) throw sessionNotFound();
-  const parsed = parseRequest(members, SURFACES[surface], outside);
+  // A relayed request is its provider's to judge. The gateway's own API has no provider that knows it.
+  const parse = SURFACES[surface] === SURFACES.native ? parseRequest : openRequest;
+  const parsed = parse(members, SURFACES[surface], outside);
   const request = await resolveReferences(parsed, itemsFor(env, caller, known));
   const providers = await providersFor(env, caller.org, (work) => ctx.waitUntil(work));
   const { id, response } = call;

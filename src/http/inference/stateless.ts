@@ -1,6 +1,6 @@
-import type { Call, CallHost, CommittedAnswer, StatelessCall } from "../../gateway/call/call.ts";
+import type { Call, CallHost } from "../../gateway/call/call.ts";
 import { RemoteRecorder, type StreamChunk } from "../../gateway/output/remote-recorder.ts";
-import { buildCompletedResponse } from "../../gateway/reply/response-object.ts";
+import { type FinishedCall, toJournaledCall, toStatelessCall } from "../../gateway/session/import-call.ts";
 import { enterInJournal } from "../../platform/journal-stubs.ts";
 import { createBudgets } from "../../platform/key-stubs.ts";
 import { getIsolateRouter } from "../../platform/router.ts";
@@ -33,18 +33,19 @@ export function createStatelessHost(call: StatelessCallParts): CallHost {
   let recorder: RemoteRecorder | undefined;
   const { JOURNALS: journals } = env;
   const waitUntil = (work: Promise<unknown>): void => ctx.waitUntil(work);
-  const deliver = async (finished: Omit<StatelessCall, "isNew">): Promise<void> => {
+  const deliver = async (finished: FinishedCall): Promise<void> => {
     const rest = await recorder?.takeRest();
-    if (isJournaled && recorder?.hasSent !== true && enterInJournal(finished, rest, { journals, waitUntil })) return;
+    const mayJournal = isJournaled && recorder?.hasSent !== true;
+    if (mayJournal && enterInJournal(toJournaledCall(finished), rest, { journals, waitUntil })) return;
     // As text: RPC would convert numbers whose spelling was preserved.
-    await stub().record(toRpcText(JSON.stringify({ ...finished, isNew } satisfies StatelessCall)), rest);
+    await stub().record(toRpcText(JSON.stringify({ ...toStatelessCall(finished, stored), isNew })), rest);
   };
-  const deliverInBackground = async (finished: Omit<StatelessCall, "isNew">): Promise<void> => {
+  const deliverInBackground = async (finished: FinishedCall): Promise<void> => {
     const work = deliver(finished).catch((cause) =>
       console.error("call record not delivered to its session", finished.record.id, cause),
     );
     waitUntil(work);
-    if (finished.kept !== undefined) trackStoring(finished.record.org, work);
+    if (finished.answer !== undefined && stored !== undefined) trackStoring(finished.record.org, work);
   };
   return {
     providers,
@@ -65,18 +66,8 @@ export function createStatelessHost(call: StatelessCallParts): CallHost {
         started = start;
         return { parent: undefined, history: [], known: 0 };
       },
-      commit: (record, answer) => deliverInBackground({ record, ...(answer && toDelivered(answer, stored)) }),
-      fail: (record, _, partial) =>
-        deliverInBackground({ record, ...(partial?.items !== undefined && { received: partial.items }) }),
+      commit: (record, answer) => deliverInBackground({ record, answer }),
+      fail: (record, _, partial) => deliverInBackground({ record, answer: undefined, received: partial?.items }),
     },
   };
 }
-
-/** The messages of a stateless call, and its response if that is to be stored. */
-const toDelivered = (
-  { turn: { input, output, instructions }, response, reply }: CommittedAnswer,
-  stored: StatelessCallParts["stored"],
-): Pick<StatelessCall, "said" | "kept"> => ({
-  said: { input, output, ...(instructions && { instructions }) },
-  ...(stored && { kept: buildCompletedResponse(stored, response, reply) }),
-});

@@ -69,7 +69,7 @@ async function compact(c: Http): Promise<Response> {
 async function byProvider(c: Http, request: ParsedRequest, context: Context): Promise<Response | undefined> {
   const answered = await startEndpointCall(c, {
     id: "compact",
-    request: { ...request, stream: false },
+    request: request.withOptions({ stream: false }),
     prepare: (planned) => {
       if (planned.dialect !== request.surface.dialect.id)
         throw unprocessable("model", `provider ${planned.provider.id} has no compaction`);
