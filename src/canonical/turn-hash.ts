@@ -34,16 +34,17 @@ export function hashTurn(from: string, input: readonly Message[], reply: readonl
 export const hashAfter = (from: string, messages: readonly Message[]): string => hashRuns(from, runsOf(messages));
 
 /**
- * The longest prefix of `messages` whose hash `lookUp` knows: what `lookUp` returned, and the number of messages in the
- * prefix. Only prefixes that end with a model message are looked up, since a turn ends with one; `reply`: the messages of
- * the model at its end. `from`: the hash before the first message.
+ * The longest prefix of `messages` whose hash `lookUp` knows. Only prefixes that end with a model message are looked up,
+ * since a turn ends with one; `reply`: the messages of the model at its end. `from`: the hash before the first message.
+ * `onPrefix` gets each known prefix, the longest one last.
  */
 export function findLongestKnownPrefix<Match>(
   messages: readonly Message[],
   lookUp: (hash: string, reply: readonly Message[]) => Match | undefined,
   from = ROOT,
-): { match: Match; count: number } | undefined {
-  let found: { match: Match; count: number } | undefined;
+  onPrefix?: (prefix: KnownPrefix<Match>) => void,
+): KnownPrefix<Match> | undefined {
+  let found: KnownPrefix<Match> | undefined;
   let before = from;
   let open: OpenRun | undefined;
   let start = 0;
@@ -60,12 +61,19 @@ export function findLongestKnownPrefix<Match>(
     const hash = hashRuns(before, [open.run]);
     const match = lookUp(hash, messages.slice(start, i + 1));
     if (match === undefined) return;
-    found = { match, count: i + 1 };
+    found = { match, count: i + 1, replyAt: start, hash };
+    onPrefix?.(found);
     before = hash;
     open = undefined;
   });
   return found;
 }
+
+/**
+ * A known prefix: what `lookUp` returned for its hash, its number of messages, and the index of the first message of the
+ * reply at its end.
+ */
+export type KnownPrefix<Match> = { match: Match; count: number; replyAt: number; hash: string };
 
 type Author = "client" | "model";
 /** `atoms`: the hashed parts, each as JSON text. A run without any leaves the hash unchanged. */

@@ -118,6 +118,8 @@ type BodyLayout = {
    * to state, or items that only the gateway can read.
    */
   needsDecoding?: (request: string) => boolean;
+  /** What an item means depends on those in front of it (Gemini's tool calls have no ids). */
+  readsItemsTogether?: true;
   /** Whether the text of stored items may reference other items. References are not sent, so it is not copied. */
   mayHaveReferences?: (items: string) => boolean;
   /** The item for a list that consists of one bare text. JSON text in and out. */

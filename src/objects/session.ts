@@ -109,7 +109,7 @@ export class SessionObject extends DurableObject {
       const { blobs } = commands.state;
       const omitted = await findKnownItems(input, { session, response, sql, blobs });
       const messages = input.messages.filter((_, i) => !omitted.includes(i));
-      const context = findContext(session, { ...input, messages }, response, sql);
+      const context = findContext({ ...input, messages }, { session, response, sql });
       const history = await inlineAll(context.history, blobs);
       return Response.json({ ...context, history, omitted } satisfies PreviewedContext);
     });

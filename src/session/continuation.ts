@@ -9,8 +9,21 @@ import type { Turn, TurnCalls, TurnIndex } from "./turns.ts";
  */
 export type Continuation = { at: string | undefined; matchedCount: number };
 
+/**
+ * A place in a transcript at which a turn of the session ends: so many of its messages are known, and the turn's reply
+ * starts at the message `replyAt`. `hash`: that of the transcript up to it.
+ */
+export type Checkpoint = { turn: string; count: number; replyAt: number; hash: string };
+
 /** Messages, and the session that they continue. `path`: the turns up to the head. */
-type Continued = { messages: readonly Message[]; path: readonly Turn[]; index: TurnIndex };
+type Continued = TranscriptReading & { messages: readonly Message[]; path: readonly Turn[]; index: TurnIndex };
+
+/**
+ * How a transcript is read. `from`: a checkpoint of it, from whose reply on its messages are given; what it says must hold,
+ * and no two turns may have the same hash. `onTurn` gets each turn that ends in the transcript behind it.
+ */
+export type TranscriptReading = { from?: Checkpoint | undefined; onTurn?: (checkpoint: Checkpoint) => void };
+
 type Rule = (continued: Continued) => Continuation | undefined;
 
 /**
@@ -29,8 +42,13 @@ const RULES: readonly Rule[] = [
 ];
 
 /** Finds the turn that messages continue in a session whose path to the head is `path`. */
-export function findContinuation(messages: readonly Message[], path: readonly Turn[], index: TurnIndex): Continuation {
-  const continued = { messages, path, index };
+export function findContinuation(
+  messages: readonly Message[],
+  path: readonly Turn[],
+  index: TurnIndex,
+  transcript: TranscriptReading = {},
+): Continuation {
+  const continued = { messages, path, index, ...transcript };
   for (const rule of RULES) {
     const found = rule(continued);
     if (found !== undefined) return found;
@@ -52,9 +70,19 @@ export function findContinuationOf(messages: readonly Message[], path: readonly 
   return part?.at === head.id ? part : { at: head.id, matchedCount: 0 };
 }
 
-function matchTranscript({ messages, path, index }: Continued): Continuation | undefined {
-  const prefix = findLongestKnownPrefix(messages, createLookUp(path.at(-1), index));
-  return prefix && { at: prefix.match, matchedCount: prefix.count };
+function matchTranscript({ messages, path, index, from, onTurn }: Continued): Continuation | undefined {
+  const known = from === undefined ? 0 : from.count - from.replyAt;
+  const before = (from?.replyAt ?? 0) + known;
+  const prefix = findLongestKnownPrefix(
+    messages.slice(known),
+    createLookUp(path.at(-1), index),
+    from?.hash,
+    onTurn &&
+      (({ match, count, replyAt, hash }) =>
+        onTurn({ turn: match, count: before + count, replyAt: before + replyAt, hash })),
+  );
+  if (prefix !== undefined) return { at: prefix.match, matchedCount: known + prefix.count };
+  return from && { at: from.turn, matchedCount: known };
 }
 
 /**

@@ -8,7 +8,7 @@ import type { Sql, Storage } from "../store/sql.ts";
 import { withPrefix } from "../wire/id.ts";
 import type { JsonObject } from "../wire/json.ts";
 import { type CallStart, endCall, startCall } from "./calls.ts";
-import { type Continuation, findContinuation, findContinuationOf } from "./continuation.ts";
+import { type Continuation, findContinuation, findContinuationOf, type TranscriptReading } from "./continuation.ts";
 import { recordEvent, type SessionEvent } from "./events.ts";
 import {
   changeInstructions,
@@ -21,6 +21,7 @@ import {
 } from "./row.ts";
 import { isStored, listTables, migrateSession } from "./schema.ts";
 import { type StoredResponse, storeResponse } from "./stored-responses.ts";
+import { TranscriptMemory } from "./transcript-memory.ts";
 import {
   findTurn,
   hasAnyTurn,
@@ -96,10 +97,12 @@ export class Session {
   readonly #now: () => number;
   #row: SessionRow | undefined;
   #path: readonly Turn[] | undefined;
+  readonly transcripts: TranscriptMemory;
 
   constructor(storage: Storage, now: () => number) {
     this.#storage = storage;
     this.#sql = storage.sql;
+    this.transcripts = new TranscriptMemory(storage.sql);
     this.#now = now;
     // An object that was written by an older version is migrated before its first read.
     if (!isStored(this.#sql)) return;
@@ -169,13 +172,13 @@ export class Session {
   }
 
   /**
-   * Finds the turn that a stateful call continues (rules: continuation.ts) and the history up to it. Throws
+   * Finds the turn that a stateful call continues (rules and `transcript`: continuation.ts) and the history up to it. Throws
    * `object.not_found` for a parent that is no turn of this session, `request.invalid` at MAX_TURNS.
    */
-  continue(request: TurnInput): Context {
+  continue(request: TurnInput, transcript?: TranscriptReading): Context {
     const { at, matchedCount: known } =
       request.parent === undefined
-        ? this.#findContinuation(request.messages, this.path)
+        ? this.#findContinuation(request.messages, this.path, transcript)
         : this.#continueFrom(request.parent, request);
     const path = at === undefined ? [] : this.pathOf(at);
     const parent = path.at(-1);
@@ -227,7 +230,7 @@ export class Session {
       }),
     };
     const insert = (): void => {
-      insertTurn(this.#sql, turn);
+      this.#insert(turn);
       endCall(this.#sql, record);
       if (response !== undefined) storeResponse(this.#sql, response);
     };
@@ -270,14 +273,14 @@ export class Session {
   moveTo(turns: readonly Turn[], type: SessionEvent["type"], data: JsonObject = {}, parent?: Turn): void {
     const head = turns.at(-1) ?? parent;
     this.change({ head: head?.id ?? null, depth: head?.depth ?? 0 }, type, data, () =>
-      turns.forEach((turn) => insertTurn(this.#sql, turn)),
+      turns.forEach((turn) => this.#insert(turn)),
     );
   }
 
   /** Inserts copies of another session's turns. The session does not exist for callers until `create`. */
   importTurns(turns: readonly Turn[]): void {
     migrateSession(this.#storage);
-    this.#storage.transact(() => turns.forEach((turn) => insertTurn(this.#sql, turn)));
+    this.#storage.transact(() => turns.forEach((turn) => this.#insert(turn)));
   }
 
   /** Deletes imported turns after a failed import; does nothing once the session is created. */
@@ -315,9 +318,14 @@ export class Session {
     return readPath(this.#sql, turnId);
   }
 
-  #findContinuation(messages: readonly Message[], path: readonly Turn[]): Continuation {
+  #insert(turn: Turn): void {
+    insertTurn(this.#sql, turn);
+    this.transcripts.onInsert(turn);
+  }
+
+  #findContinuation(messages: readonly Message[], path: readonly Turn[], transcript?: TranscriptReading): Continuation {
     if (path.length === 0 && !hasAnyTurn(this.#sql)) return { at: undefined, matchedCount: 0 };
-    return findContinuation(messages, path, readTurnIndex(this.#sql));
+    return findContinuation(messages, path, readTurnIndex(this.#sql), transcript);
   }
 
   /** For a call that names its parent: leading messages are skipped only if they repeat the transcript up to that turn. */

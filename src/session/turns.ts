@@ -140,6 +140,10 @@ export const hasTurn = (sql: Sql, id: string): boolean => sql("SELECT 1 FROM tur
 /** Whether the session has a turn at all; false lets a first call skip hashing its messages. */
 export const hasAnyTurn = (sql: Sql): boolean => sql("SELECT 1 FROM turns LIMIT 1").length > 0;
 
+/** Whether two turns have the same hash, so that a transcript alone does not tell which of them it continues. */
+export const hasTwins = (sql: Sql): boolean =>
+  sql("SELECT 1 FROM turns GROUP BY chain HAVING count(*) > 1 LIMIT 1").length > 0;
+
 /** What decides which of several turns a transcript continues. */
 export type TurnCalls = Pick<Turn, "id" | "parent" | "kind" | "open">;
 

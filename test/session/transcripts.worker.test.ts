@@ -17,6 +17,43 @@ describe("a transcript", () => {
     expect(contents(next.body)).toHaveLength(7);
   });
 
+  it("a transcript that grows with each call is sent whole and once, and is followed when its end changes", async () => {
+    const lead = { role: "system", content: "Be brief." };
+    const messages = [user("1")];
+    const { rhone } = await chat({ model: "fake/say", messages: [lead, ...messages] });
+    const session = { session_id: rhone.session_id };
+    for (let turn = 2; turn <= 6; turn++) {
+      messages.push(said, user(String(turn)));
+      const answer = await chat({ model: "fake/say", messages: [lead, ...messages], rhone: session });
+      expect(answer.rhone.context).toMatchObject({ turns: turn - 1 });
+    }
+    // The last answers are given anew, from further and further back, and the client goes on from the last of them.
+    for (const end of [9, 5, 3]) {
+      const { body, answer } = await sent({ messages: [lead, ...messages.slice(0, end)], rhone: session });
+      expect(contents(body)).toEqual([lead, ...messages.slice(0, end)].map(({ content }) => content));
+      expect(answer.rhone.context).toMatchObject({ turns: (end - 1) / 2 });
+    }
+    const { body } = await sent({ messages: [user("and?")], rhone: session });
+    expect(contents(body).slice(0, 4)).toEqual(["Be brief.", "1", "Said say.", "2"]);
+    expect(contents(body)).toHaveLength(6);
+  });
+
+  it("transcripts that wait for each other in one session continue what is there when their turn comes", async () => {
+    const { rhone } = await chat({ model: "fake/say", messages: [user("1")] });
+    const session = { session_id: rhone.session_id };
+    const before = [user("1"), said, user("2"), said];
+    await chat({ model: "fake/say", messages: before.slice(0, 3), rhone: session });
+    await chat({ model: "fake/say", messages: [...before, user("3")], rhone: session });
+    const again = [...before, user("3"), said];
+    const both = await Promise.all(
+      ["a", "b"].map((text) => sent({ messages: [...again, user(text)], rhone: session })),
+    );
+    for (const [i, { body, answer }] of both.entries()) {
+      expect(contents(body)).toEqual(["1", "Said say.", "2", "Said say.", "3", "Said say.", ["a", "b"][i]]);
+      expect(answer.rhone.context).toMatchObject({ turns: 3 });
+    }
+  });
+
   it("a transcript with replies that no model gave is new as a whole: examples, a handover", async () => {
     const { rhone } = await chat({ model: "fake/say", messages: [user("one")] });
     const example = [user("Translate: oui"), { role: "assistant", content: "yes" }, user("Translate: non")];

@@ -29,6 +29,7 @@ export const gemini: WireDialect = {
     items: "contents",
     instructions: ["systemInstruction", "system_instruction"],
     knownMembers: KNOWN_MEMBERS,
+    readsItemsTogether: true,
     itemFromText: (text) => `{"role":"user","parts":[{"text":${text}}]}`,
   },
   decodeRequest,

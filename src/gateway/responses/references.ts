@@ -117,7 +117,7 @@ export async function findKnownItems(input: TurnInput, context: CallContext): Pr
   const referenced = input.messages.flatMap(({ stored }, i) => (stored === undefined ? [] : [{ i, id: stored.id }]));
   if (referenced.length === 0) return [];
   const { session, response, sql, blobs } = context;
-  const { parent, known } = findContext(session, input, response, sql);
+  const { parent, known } = findContext(input, { session, response, sql });
   const path = parent === undefined ? [] : session.pathOf(parent.id);
   const items = (await Promise.all(path.map((turn) => listTurnItems(turn, blobs)))).flat();
   const inHistory = new Set(items.map(({ id }) => id));

@@ -1,5 +1,6 @@
 import { GatewayError, invalid } from "../../canonical/error.ts";
 import type { Message } from "../../canonical/types.ts";
+import type { TranscriptReading } from "../../session/continuation.ts";
 import type { Context, Session, TurnInput } from "../../session/session.ts";
 import { findCallByResponseId, isStoredResponse } from "../../session/stored-responses.ts";
 import { hasTurn } from "../../session/turns.ts";
@@ -70,15 +71,14 @@ export function asOpenAiError(response: ResponsesState | undefined, check: () =>
  * errors: the response must be stored, and tool results must belong to its calls.
  */
 export function findContext(
-  session: Session,
   input: TurnInput,
-  response: ResponsesState | undefined,
-  sql: Sql,
+  { session, response, sql }: { session: Session; response: ResponsesState | undefined; sql: Sql },
+  transcript?: TranscriptReading,
 ): Context {
   const { from } = response ?? {};
   // `rhone.parent` may also be the public id of a response.
   const parent = input.parent?.startsWith("resp_") === true ? findCallByResponseId(sql, input.parent) : undefined;
-  if (from === undefined) return session.continue(parent === undefined ? input : { ...input, parent });
+  if (from === undefined) return session.continue(parent === undefined ? input : { ...input, parent }, transcript);
   requirePrevious(from, sql);
   const context = session.continue({ ...input, isChained: true });
   requireKnownCalls(input.messages, context);

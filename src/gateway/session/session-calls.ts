@@ -2,13 +2,14 @@ import { StreamAccumulator } from "../../canonical/accumulator.ts";
 import { type GatewayError, toGatewayError } from "../../canonical/error.ts";
 import type { Caller } from "../../keys/caller.ts";
 import { type CallStart, findCallState } from "../../session/calls.ts";
+import type { Checkpoint } from "../../session/continuation.ts";
 import { inlineAll, offload } from "../../session/large-strings.ts";
 import { isCancelled, type StoredResponse, storeResponse } from "../../session/stored-responses.ts";
 import type { WireItems } from "../../session/turns.ts";
 import type { CallRecord } from "../../store/records.ts";
 import { withDefaults, withKeyDefaults } from "../../surfaces/defaults.ts";
 import { SURFACES } from "../../surfaces/index.ts";
-import { type ParsedRequest, parseRequest, readMembers } from "../../surfaces/request.ts";
+import { type ParsedRequest, parseRequest, readMembers, type RequestText } from "../../surfaces/request.ts";
 import { readRpcText } from "../../wire/bytes.ts";
 import type { Call, CallHost, CallStore, PartialAnswer, SessionCall } from "../call/call.ts";
 import { CANCELLED } from "../call/stream-errors.ts";
@@ -22,6 +23,7 @@ import { type FindItems, findInOrder, omitKnownItems, resolveReferences } from "
 import { asOpenAiError, findContext, withContinuation } from "../responses/state.ts";
 import { findStoredItems, listIndexedIds } from "../responses/stored-items.ts";
 import { warmUp } from "../responses/warm-up.ts";
+import { parseResentRequest, type ResentRequest } from "./resent-request.ts";
 import type { ModelServices, ObjectLifetime, SessionState } from "./services.ts";
 import type { SessionStreams } from "./session-streams.ts";
 
@@ -84,17 +86,20 @@ export class SessionCalls {
     const { org } = caller;
     const providers = await this.#services.models.providers(org);
     if (!isNew) asOpenAiError(response, () => session.requireActive(org));
-    const resolved = await this.#parse(sessionCall, headers);
+    const requestText = await this.#readRequest(sessionCall, headers);
+    const resent = await this.#parse(requestText, sessionCall);
     const sessionId = isNew ? sessionCall.sessionId : session.row.id;
     const facts = { id, sessionId, caller, headers, annotate, createdAt, ...(response && { response }) };
     const call: Call = { ...facts, contextMode: "stateful" };
     if (call.response?.background === true && !this.#background.has(call.id))
-      return await this.#runInBackground(sessionCall, call, resolved);
-    const release = await this.#acquireLease(resolved);
+      return await this.#runInBackground(sessionCall, call, resent.request);
+    const release = await this.#acquireLease(resent.request);
     try {
       // The call that held the lease until now may have paused or deleted the session.
       if (!isNew) session.requireActive(org);
       const known = { ...this.#services.state, response };
+      const isCurrent = resent.recalled === undefined || session.transcripts.isCurrent(resent.recalled);
+      const { request: resolved, ...transcript } = isCurrent ? resent : await this.#parse(requestText, sessionCall);
       const request = isNew ? resolved : await omitKnownItems(resolved, known);
       const running: RunningCall = {
         isNew,
@@ -103,6 +108,7 @@ export class SessionCalls {
         work: [],
         stop: new AbortController(),
         clientLeft: new AbortController(),
+        transcript,
       };
       return await this.#run(call, request, running, release);
     } catch (thrown) {
@@ -111,18 +117,31 @@ export class SessionCalls {
     }
   }
 
-  /** The call's request with the session's defaults, and with the items that it references. */
-  async #parse(
-    { surface: id, text, outside, isNew, caller, response }: SessionCall,
+  /** The call's request with the defaults of the session and of the key. */
+  async #readRequest(
+    { surface: id, text, outside, isNew, caller }: SessionCall,
     headers: Headers,
-  ): Promise<ParsedRequest> {
+  ): Promise<RequestText> {
     const { session } = this.#services.state;
     const surface = SURFACES[id];
     const requestText = readMembers(await readRpcText(text), headers, surface);
     const withSessionDefaults = isNew ? requestText : withDefaults(requestText, session.row.defaults, surface);
-    const parsed = parseRequest(withKeyDefaults(withSessionDefaults, caller, outside), surface, outside);
-    const continued = response === undefined ? parsed : withContinuation(parsed, response);
-    return await resolveReferences(continued, this.#itemsFor(caller, isNew));
+    return withKeyDefaults(withSessionDefaults, caller, outside);
+  }
+
+  /** The request with the items that it references. */
+  async #parse(
+    requestText: RequestText,
+    { surface: id, outside, isNew, caller, response }: SessionCall,
+  ): Promise<ResentRequest> {
+    const { transcripts } = this.#services.state.session;
+    const surface = SURFACES[id];
+    const resent =
+      isNew || response?.from !== undefined
+        ? { request: parseRequest(requestText, surface, outside) }
+        : parseResentRequest(requestText, { surface, outside, transcripts });
+    const parsed = response === undefined ? resent.request : withContinuation(resent.request, response);
+    return { ...resent, request: await resolveReferences(parsed, this.#itemsFor(caller, isNew)) };
   }
 
   /** Undefined: the call may run beside the one that has the lease. Throws `session.busy`. */
@@ -222,12 +241,15 @@ export class SessionCalls {
     };
   }
 
-  #store(call: Call, request: ParsedRequest, { isNew, isSideBranch, work }: RunningCall): CallStore {
+  #store(call: Call, request: ParsedRequest, running: RunningCall): CallStore {
+    const { isNew, isSideBranch, work } = running;
     const { response: state } = call;
     const { state: own, lifetime, streams, index, onStarted, onCommitted } = this.#services;
     const { session, sql, blobs } = own;
     // Large strings are uploaded while the provider works; `commit` waits for the upload.
     let storedInput: Promise<WireItems> | undefined;
+    const checkpoints: Checkpoint[] = [];
+    const onTurn = (checkpoint: Checkpoint): void => void checkpoints.push(checkpoint);
     const create = ({ org, sessionId }: CallStart): void => {
       if (isNew && session.create(org, sessionId)) onStarted();
     };
@@ -238,7 +260,8 @@ export class SessionCalls {
         create(started);
         // A background response may have been cancelled while the call was queued.
         if (state !== undefined && isCancelled(sql, call.id)) throw CANCELLED;
-        const continued = findContext(session, input(), state, sql);
+        const from = running.transcript.recalled?.checkpoints.at(-1);
+        const continued = findContext(input(), { session, response: state, sql }, { from, onTurn });
         const history = await inlineAll(continued.history, blobs);
         session.start(started);
         if (state?.stored === true && request.stream) {
@@ -262,6 +285,10 @@ export class SessionCalls {
         storedInput ??= offload(turn.input, blobs);
         const [input, output] = await Promise.all([storedInput, offload(turn.output, blobs)]);
         session.commit(record, { ...turn, input, output }, stored);
+        const { sent, recalled } = running.transcript;
+        const all = [...(recalled?.checkpoints ?? []), ...checkpoints];
+        if (sent !== undefined && all.length > 0)
+          session.transcripts.remember(sent, { systemCount: request.systemCount, checkpoints: all });
         await Promise.all([
           lifetime.durable(),
           index.addItems(call, stored === undefined ? [] : listIndexedIds(stored)),
@@ -325,4 +352,6 @@ type RunningCall = {
   work: Promise<unknown>[];
   stop: AbortController;
   clientLeft: AbortController;
+  /** The transcript that the call has sent, and what of it was not read. */
+  transcript: Omit<ResentRequest, "request">;
 };

@@ -1,0 +1,44 @@
+import type { PathParams } from "../../dialects/dialect.ts";
+import type { RecalledTranscript, SentTranscript, TranscriptMemory } from "../../session/transcript-memory.ts";
+import type { Surface } from "../../surfaces/index.ts";
+import { type ParsedRequest, parseRequest, type RequestText } from "../../surfaces/request.ts";
+import { scanObject } from "../../wire/scan.ts";
+import { splice } from "../../wire/splice.ts";
+
+/**
+ * A request to a session. If its transcript starts as that of the last call, the request lacks the messages in front of the
+ * last known reply, and `recalled` says what they are; only the rest is read.
+ */
+export type ResentRequest = { request: ParsedRequest; sent?: SentTranscript; recalled?: RecalledTranscript };
+
+/** Decodes and validates a request, which may leave the beginning of its transcript unread. Throws as `parseRequest`. */
+export function parseResentRequest(
+  requestText: RequestText,
+  { surface, outside, transcripts }: { surface: Surface; outside: PathParams; transcripts: TranscriptMemory },
+): ResentRequest {
+  const sent = findTranscript(requestText, surface);
+  const recalled = sent && transcripts.recall(sent);
+  if (sent === undefined || recalled === undefined)
+    return { request: parseRequest(requestText, surface, outside), ...(sent && { sent }) };
+  return { request: parseRequest(withoutKnown(requestText, sent, recalled), surface, outside), sent, recalled };
+}
+
+/** The list of messages, where an item can be read without those in front of it, and the client did not name a parent. */
+function findTranscript({ text, members, rhone }: RequestText, { dialect }: Surface): SentTranscript | undefined {
+  const { layout, id } = dialect;
+  if (rhone.parent !== undefined || layout.readsItemsTogether || layout.needsDecoding?.(text)) return undefined;
+  const list = members.findLast(({ key }) => key === layout.items || key === layout.itemsAlias);
+  return list?.elements && { dialect: id, text, start: list.value.start, items: list.elements };
+}
+
+/** The text without the items between the leading system messages and the last known reply. */
+function withoutKnown(
+  requestText: RequestText,
+  { text, items }: SentTranscript,
+  { checkpoints, systemCount }: RecalledTranscript,
+): RequestText {
+  const { replyAt } = checkpoints.at(-1)!;
+  const [first, reply] = [items[systemCount]!, items[systemCount + replyAt]!];
+  const rest = splice(text, [{ start: first.start, end: reply.start, text: "" }]);
+  return { ...requestText, ...scanObject(rest), text: rest };
+}
