@@ -1,9 +1,9 @@
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { checkRouting } from "../routing.ts";
 import { readSettings, type Settings } from "../settings.ts";
 import { UserError, runScript } from "../user-error.ts";
 import { type Config, QUIET, readConfig } from "../wrangler.ts";
+import { waitUntilHealthy } from "./health.ts";
 import { migrate } from "./migrate.ts";
 import { HOST, tryPort } from "./port.ts";
 import { endChildrenOnExit, endWithRuntime, waitForSignals } from "./process-group.ts";
@@ -16,7 +16,10 @@ export type LocalGateway = {
   persistDir: string;
 };
 
-/** Runs the gateway for `npm start` and `npm run serve`, which differ only in how they serve the worker on its port. */
+/**
+ * Runs the gateway for `npm start` and `npm run serve`, which differ only in how they serve the worker on its port: `serve`
+ * starts it, or becomes it. Then the gateway is waited for, and how to call it is printed.
+ */
 export function runGateway(serve: (local: LocalGateway) => Promise<void>): Promise<void> {
   endChildrenOnExit();
   Object.assign(process.env, { WRANGLER_LOG: "error", CLOUDFLARE_CF_FETCH_ENABLED: "false", ...QUIET, ...process.env });
@@ -52,22 +55,8 @@ async function requireFreePort(port: number): Promise<void> {
   }
 }
 
-/** A worker answers within a second or two; the minute allows for a slow, busy machine. */
-async function waitUntilHealthy(port: number): Promise<void> {
-  let last = "no answer";
-  for (const end = Date.now() + 60_000; Date.now() < end; await sleep(50)) {
-    try {
-      const { status } = await fetch(`http://${HOST}:${port}/healthz`, { signal: AbortSignal.timeout(5000) });
-      if (status === 200) return;
-      last = `HTTP ${status}`;
-    } catch (error) {
-      last = String(error);
-    }
-  }
-  throw new UserError(`The gateway did not become healthy within a minute: GET /healthz gave ${last}`);
-}
-
-function formatBanner({ port, adminKey, adminKeyFile }: Settings): string {
+/** How to call the gateway, for the terminal. */
+export function formatBanner({ port, adminKey, adminKeyFile }: Settings): string {
   const isGenerated = adminKeyFile !== undefined;
   const key = isGenerated ? `${adminKey}  (generated, stored in ${adminKeyFile})` : "RHONE_ADMIN_KEY, as given";
   const call = (body: object): string => `curl -s http://${HOST}:${port}/v1/chat/completions \\

@@ -31,10 +31,11 @@ export function endChildrenOnExit(): void {
 const isRuntime = (child: ChildProcess): boolean => child.spawnfile.endsWith("workerd");
 
 /** Ends the gateway when workerd ends; by default wrangler and Miniflare start another workerd. */
-export function endWithRuntime(): void {
-  onRuntimeEnd = () =>
-    void stopWith("The Workers runtime (workerd) ended by itself; the gateway stops. Its state is kept.");
+export function endWithRuntime(reason = RUNTIME_ENDED): void {
+  onRuntimeEnd = () => void stopWith(reason);
 }
+
+const RUNTIME_ENDED = "The Workers runtime (workerd) ended by itself; the gateway stops. Its state is kept.";
 
 /** Ends all processes with exit code 1, unless a signal that arrives meanwhile is the cause of the failure. */
 export async function stopWith(reason: string): Promise<never> {

@@ -1,6 +1,7 @@
 import { getCACertificates } from "node:tls";
 import type { Miniflare } from "miniflare";
 import type { Bundle } from "../bundle.ts";
+import { PROJECT } from "../settings.ts";
 import { WRANGLER_CONFIG } from "../wrangler.ts";
 import type { LocalGateway } from "./gateway.ts";
 import { HOST } from "./port.ts";
@@ -27,7 +28,7 @@ export async function createRuntime(
   const { unstable_getMiniflareWorkerOptions } = await import("wrangler");
   // `modulesRules` say how source files are loaded; the bundle holds them already.
   const { modulesRules: _, ...worker } = unstable_getMiniflareWorkerOptions(WRANGLER_CONFIG).workerOptions;
-  const readable = mapSourcePositions(main);
+  const readable = mapSourcePositions(main, PROJECT);
   return new Miniflare({
     ...convertV4MiniflareOptions({
       host: HOST,

@@ -4,23 +4,31 @@ import { UserError } from "../user-error.ts";
 
 /**
  * Locks a state directory for this process: two gateways that write the same databases would undo each other's turns.
- * The lock of a process that was killed is replaced. Throws a `UserError` that names the other process.
+ * The lock of processes that were killed is replaced. Throws a `UserError` that names the other process.
  */
 export function lockState(dir: string): void {
-  const file = join(dir, "claimed-by");
-  const holder = findHolder(file);
+  const holder = findHolder(fileIn(dir));
   if (holder !== undefined)
     throw new UserError(`RHONE_STATE_DIR: another gateway (process ${holder}) keeps its state in ${dir}`);
-  writeFileSync(file, `${process.pid}\n`);
-  process.on("exit", () => rmSync(file, { force: true }));
+  holdState(dir);
 }
 
-/** The process that holds the lock; undefined when it has ended. */
+/**
+ * Names the processes that hold the lock: this one, and a runtime that it has started, which may outlive it. The lock ends
+ * with this process.
+ */
+export function holdState(dir: string, runtime?: number): void {
+  const file = fileIn(dir);
+  writeFileSync(file, [process.pid, ...(runtime === undefined ? [] : [runtime])].map((pid) => `${pid}\n`).join(""));
+  process.once("exit", () => rmSync(file, { force: true }));
+}
+
+const fileIn = (dir: string): string => join(dir, "claimed-by");
+
+/** A process that holds the lock; undefined when all have ended. */
 function findHolder(file: string): number | undefined {
   try {
-    const holder = Number(readFileSync(file, "utf8"));
-    process.kill(holder, 0);
-    return isGateway(holder) ? holder : undefined;
+    return readFileSync(file, "utf8").trim().split("\n").map(Number).find(isGateway);
   } catch {
     return undefined;
   }
@@ -29,7 +37,12 @@ function findHolder(file: string): number | undefined {
 /** The number of a process that ended may belong to another program by now. Without /proc the number is trusted. */
 function isGateway(pid: number): boolean {
   try {
-    return readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("scripts/");
+    process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+  try {
+    return /scripts\/|rhone-serve-|workerd/.test(readFileSync(`/proc/${pid}/cmdline`, "utf8"));
   } catch {
     return true;
   }

@@ -65,7 +65,11 @@ export class SessionServices {
       now,
     });
     this.buffer = new EventBuffer(this.sql, now, (segment) => this.sockets.broadcast(segment));
-    this.streams = new SessionStreams({ buffer: this.buffer, waitUntil });
+    this.streams = new SessionStreams({
+      buffer: this.buffer,
+      hasListeners: () => this.sockets.hasListeners,
+      waitUntil,
+    });
     const state = {
       session: this.session,
       sql: this.sql,

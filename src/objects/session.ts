@@ -217,6 +217,7 @@ export class SessionObject extends DurableObject {
     const { alarm, session, sql, outbox, calls, buffer } = this.#services;
     alarm.onAlarm();
     if (!session.exists && !isStored(sql)) return;
+    if (session.exists) buffer.flush();
     const hasUnsent = await outbox.settle();
     if (calls.areRunning) alarm.scheduleWithin(HEARTBEAT);
     const dropsAt = session.exists ? buffer.dropExpired() : undefined;

@@ -17,6 +17,8 @@ import { EVENT_STREAM } from "../reply/headers.ts";
 
 type StreamServices = {
   buffer: EventBuffer;
+  /** Whether a WebSocket is connected to the session. */
+  hasListeners: () => boolean;
   /** Keeps the object awake until the promise settles. */
   waitUntil: (work: Promise<unknown>) => void;
 };
@@ -103,7 +105,7 @@ export class SessionStreams {
   }
 
   #finish(record: CallRecord): void {
-    const { buffer } = this.#services;
+    const { buffer, hasListeners } = this.#services;
     const { id, error, status } = record;
     if (error !== undefined && buffer.countEvents(id) === 0) {
       const { bytes, count } = encodeFailure(record);
@@ -111,7 +113,8 @@ export class SessionStreams {
     }
     buffer.end(id);
     notify(buffer, id, status === "completed" ? completedNotice(record) : failedNotice(record));
-    buffer.flush();
+    // Otherwise it is written with those of the next seconds, by the alarm that each recorded call sets.
+    if (hasListeners()) buffer.flush();
   }
 
   /** Number of events in the buffered stream of a call; `undefined` if the stream is not or no longer buffered. */

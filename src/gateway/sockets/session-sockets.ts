@@ -119,6 +119,10 @@ export class SessionSockets {
       this.#close(listener, CLOSE_CODES.deleted, "the session was deleted");
   }
 
+  get hasListeners(): boolean {
+    return this.#listeners.size > 0;
+  }
+
   /** Sends a segment of the session's event log to every bound connection. */
   broadcast(segment: Segment): void {
     if (this.#listeners.size === 0) return;

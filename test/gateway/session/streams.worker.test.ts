@@ -141,6 +141,8 @@ describe("a stream that was lost", () => {
         storage.sql.exec("UPDATE streams SET ended_at = ended_at - ?", ms);
         storage.sql.exec("UPDATE events SET written_at = written_at - ?", ms);
       });
+    // The alarm writes the notice that the call has ended.
+    await runDurableObjectAlarm(stub);
     await age(STREAM_RETENTION_MS - 60_000);
     await runDurableObjectAlarm(stub);
     expect((await resume(call, 1)).status).toBe(200);
