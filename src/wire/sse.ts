@@ -38,11 +38,42 @@ export class SseSplitter {
 
   /** The events that this chunk completes. Throws `RangeError` if an event exceeds `MAX_EVENT_BYTES`. */
   push(chunk: Uint8Array): SseEvent[] {
+    const ends = this.#isAfterCr || chunk.includes(CR) ? this.#findEnds(chunk) : this.#findLfEnds(chunk);
+    if (ends.length === 0) {
+      if (chunk.length > 0) this.#buffer(chunk);
+      return [];
+    }
+    // Decoding a chunk takes little more than decoding one event. Its offsets are those of the bytes if it is all ASCII.
+    const text = decodeUtf8(chunk);
+    const isAscii = text.length === chunk.length;
     const events: SseEvent[] = [];
     let start = 0;
-    const cut = (end: number): void => {
-      events.push(this.#complete(chunk.subarray(start, end)));
+    for (const end of ends) {
+      events.push(this.#complete(chunk.subarray(start, end), isAscii ? text.slice(start, end) : undefined));
       start = end;
+    }
+    if (start < chunk.length) this.#buffer(chunk.subarray(start));
+    return events;
+  }
+
+  /** Where the chunk's events end, if all of its lines end in LF. */
+  #findLfEnds(chunk: Uint8Array): number[] {
+    const ends: number[] = [];
+    let line = 0;
+    for (let end = chunk.indexOf(LF); end >= 0; end = chunk.indexOf(LF, line)) {
+      if (end === line && this.#isLineEmpty) ends.push(end + 1);
+      this.#isLineEmpty = true;
+      line = end + 1;
+    }
+    if (line < chunk.length) this.#isLineEmpty = false;
+    return ends;
+  }
+
+  #findEnds(chunk: Uint8Array): number[] {
+    const ends: number[] = [];
+    const cut = (end: number): void => {
+      ends.push(end);
+      this.#isLineEmpty = true;
     };
     for (let i = 0; i < chunk.length; i++) {
       const byte = chunk[i];
@@ -63,13 +94,12 @@ export class SseSplitter {
         this.#isLineEmpty = true;
       } else this.#isLineEmpty = false;
     }
-    if (start < chunk.length) this.#buffer(chunk.subarray(start));
-    return events;
+    return ends;
   }
 
   /** To be called at the end of the stream. Returns a last event without a blank line: the providers' SDKs deliver it, too. */
   flush(): SseEvent[] {
-    return this.#size > 0 ? [this.#complete(new Uint8Array(0))] : [];
+    return this.#size > 0 ? [this.#complete(new Uint8Array(0), undefined)] : [];
   }
 
   #buffer(part: Uint8Array): void {
@@ -78,12 +108,14 @@ export class SseSplitter {
     this.#parts.push(part.slice());
   }
 
-  #complete(part: Uint8Array): SseEvent {
-    const raw = concatBytes([...this.#parts, part]);
+  /** `text`: that of the part; absent if it has to be decoded. */
+  #complete(part: Uint8Array, text: string | undefined): SseEvent {
+    const isWhole = this.#parts.length === 0;
+    const raw = isWhole ? part : concatBytes([...this.#parts, part]);
     this.#parts = [];
     this.#size = 0;
     this.#isLineEmpty = true;
-    const event = parseEvent(raw, this.#isFirst);
+    const event = parseEvent(raw, isWhole && text !== undefined ? text : decodeUtf8(raw), this.#isFirst);
     this.#isFirst = false;
     return event;
   }
@@ -126,11 +158,10 @@ export function withId({ raw, id: previousId }: SseEvent, id: number): Uint8Arra
   return withId({ raw: encodeUtf8(text) }, id);
 }
 
-function parseEvent(raw: Uint8Array, isFirst: boolean): SseEvent {
+function parseEvent(raw: Uint8Array, text: string, isFirst: boolean): SseEvent {
   const parsed: SseEvent = { raw };
-  const text = decodeUtf8(raw);
-  const lines = (isFirst && text.startsWith("\uFEFF") ? text.slice(1) : text).split(/\r\n|\n|\r/);
-  for (const line of lines) {
+  const lines = isFirst && text.startsWith("\uFEFF") ? text.slice(1) : text;
+  for (const line of lines.includes("\r") ? lines.split(/\r\n|\n|\r/) : lines.split("\n")) {
     if (line === "" || line.startsWith(":")) continue;
     const colon = line.indexOf(":");
     const field = colon < 0 ? line : line.slice(0, colon);
