@@ -1,8 +1,5 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
-import type { HonoRequest } from "hono";
 import { GatewayError } from "../canonical/error.ts";
-import { authenticateBearer } from "../keys/authenticate.ts";
-import type { Caller } from "../keys/caller.ts";
 import { getIsolateRouter, loadRouter } from "../platform/router.ts";
 import { requireUncompressed } from "../surfaces/body.ts";
 import { toValidationError } from "../surfaces/validate.ts";
@@ -12,13 +9,14 @@ import { healthRoutes } from "./admin/health.ts";
 import { keyRoutes } from "./admin/keys.ts";
 import { meRoutes } from "./admin/me.ts";
 import { organizationRoutes } from "./admin/organizations.ts";
-import { accessOf, selectOrganization, requireAccess, toAuthContext } from "./admission/access.ts";
-import { requireOwnSession } from "./admission/client-token.ts";
+import { ACCESS, accessOf } from "./admission/access.ts";
+import { admit, authenticate } from "./admission/admit.ts";
 import { completionRoutes } from "./endpoints/completions.ts";
 import { countTokens, tokenCountRoutes } from "./endpoints/count-tokens.ts";
 import { modelRoutes } from "./endpoints/models.ts";
 import { batchEmbedContents, embedContent, relayedRoutes } from "./endpoints/relayed.ts";
-import { inferenceRoutes } from "./inference/routes.ts";
+import { infer } from "./inference/infer.ts";
+import { GENERATION_PATHS, inferenceRoutes, requireAnthropicVersion } from "./inference/routes.ts";
 import { compactionRoutes } from "./openai/compact.ts";
 import { conversationRoutes } from "./openai/conversations.ts";
 import { responseRoutes } from "./openai/responses.ts";
@@ -26,7 +24,7 @@ import { responsesSocketRoutes } from "./openai/websocket.ts";
 import { documentRoutes } from "./openapi-document.ts";
 import { canonicalRequest } from "./request/canonical-path.ts";
 import { isPreflight, allowedOrigin, preflightResponse, allowOrigin } from "./request/cors.ts";
-import { type AppEnv, GEMINI_PATH } from "./request/env.ts";
+import type { AppEnv } from "./request/env.ts";
 import { toErrorResponse } from "./request/errors.ts";
 import { runOnce } from "./request/idempotency.ts";
 import { CachedRouter } from "./request/route-cache.ts";
@@ -35,7 +33,7 @@ import { sessionRoutes } from "./sessions/sessions.ts";
 import { streamRoutes } from "./sessions/streams.ts";
 import { sessionVerbRoutes } from "./sessions/verbs.ts";
 import { sessionViewRoutes } from "./sessions/views.ts";
-import { tokenFromSubprotocols, websocketRoutes } from "./sessions/websocket.ts";
+import { websocketRoutes } from "./sessions/websocket.ts";
 
 /**
  * Handles every HTTP request: the path is made canonical, the caller is authenticated and authorised in one place, then
@@ -61,12 +59,34 @@ async function respond(
   try {
     await loadRouter(env, (work) => ctx.waitUntil(work));
     const canonical = canonicalRequest(request);
+    const generation = await generateDirectly(canonical, env, ctx);
+    if (generation !== undefined) return generation;
     // Routes use nothing of the context but `waitUntil`.
     return respondToPreflight(canonical, env) ?? (await app.fetch(canonical, env, ctx as ExecutionContext));
   } catch (thrown) {
     return toErrorResponse(thrown, new URL(request.url).pathname, requestIdOf(request));
   }
 }
+
+/**
+ * Handles the routes that nearly all calls take, without the router: the same functions in the same order. `undefined` for
+ * every other request. A call with an idempotency key runs in the object of the key, which calls this entry again.
+ */
+async function generateDirectly(
+  request: Request,
+  env: Cloudflare.Env,
+  ctx: Pick<ExecutionContext, "waitUntil">,
+): Promise<Response | undefined> {
+  const path = request.method === "POST" ? pathOf(request.url) : "";
+  const surface = GENERATION_PATHS.get(path);
+  if (surface === undefined || request.headers.has("idempotency-key")) return undefined;
+  const caller = await admit({ request, path, env, ctx }, ACCESS[`POST ${path}`]);
+  if (surface === "messages") requireAnthropicVersion(request.headers);
+  return await infer({ request, surface, caller, env, ctx });
+}
+
+/** The path in a URL that has a host. */
+const pathOf = (url: string): string => /^[^:]+:\/\/[^/?#]*([^?#]*)/.exec(url)?.[1] ?? "";
 
 /** The response to a CORS preflight from a configured origin; `undefined` for every other request. */
 function respondToPreflight(request: Request, env: Cloudflare.Env): Response | undefined {
@@ -90,20 +110,12 @@ const app = new OpenAPIHono<AppEnv>({
 
 app.use("*", async (c, next) => {
   const access = accessOf(c);
-  if (access !== "public") {
-    const authenticated = async (): Promise<Caller> => {
-      const caller = await selectOrganization(
-        c,
-        await authenticateBearer(credentialOf(c.req), toAuthContext(c), Date.now()),
-      );
-      requireAccess(c, caller, access);
-      return caller;
-    };
-    c.set("reauthenticate", authenticated);
-    c.set("caller", await authenticated());
-    requireOwnSession(c);
+  const arrival = { request: c.req.raw, path: c.req.path, env: c.env, ctx: c.executionCtx };
+  if (access === "public") requireUncompressed(c.req.raw);
+  else {
+    c.set("reauthenticate", () => authenticate(arrival, access));
+    c.set("caller", await admit(arrival, access));
   }
-  requireUncompressed(c.req.raw);
   const key = c.req.method === "POST" ? c.req.header("idempotency-key") : undefined;
   return key === undefined ? await next() : await runOnce(c, key);
 });
@@ -155,11 +167,3 @@ export const findRoute = (method: string, path: string): string | undefined =>
 /** All routes, for the tests that each has an entry in the access table and in `/openapi.json`. */
 export const routes = (): { method: string; path: string }[] =>
   app.routes.map(({ method, path }) => ({ method, path }));
-
-/** The credential, from any of the headers that SDKs use; on Gemini's paths also from the query parameter `key`. */
-const credentialOf = (request: HonoRequest): string | undefined =>
-  request.header("authorization")?.replace(/^Bearer\s*/i, "") ??
-  request.header("x-api-key") ??
-  request.header("x-goog-api-key") ??
-  (request.path === "/v1/ws" ? tokenFromSubprotocols(request.header("sec-websocket-protocol")) : undefined) ??
-  (GEMINI_PATH.test(request.path) ? request.query("key") : undefined);

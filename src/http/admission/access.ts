@@ -8,18 +8,22 @@ import type { Scope } from "../../keys/scopes.ts";
 import { keyCache, keyStubAt, organizationStub } from "../../platform/key-stubs.ts";
 import type { AppEnv } from "../request/env.ts";
 
+/** A request on its canonical path, and its deployment: what admitting it depends on. */
+export type Arrival = {
+  request: Request;
+  path: string;
+  env: Cloudflare.Env;
+  ctx: Pick<ExecutionContext, "waitUntil">;
+};
+
 /** What authentication needs to know of a request and its deployment. */
-export function toAuthContext({
-  env,
-  req,
-  executionCtx,
-}: Pick<Context<AppEnv>, "env" | "req" | "executionCtx">): AuthContext {
+export function toAuthContext({ env, request, ctx }: Arrival): AuthContext {
   return {
     keyCache,
     adminKey: env.RHONE_ADMIN_KEY,
     fetchKey: (objectId, digest) => keyStubAt(env.KEYS, objectId)?.admit(digest),
-    address: req.header("cf-connecting-ip"),
-    waitUntil: (work) => executionCtx.waitUntil(work),
+    address: request.headers.get("cf-connecting-ip") ?? undefined,
+    waitUntil: (work) => ctx.waitUntil(work),
   };
 }
 
@@ -27,10 +31,10 @@ export function toAuthContext({
  * Applies `x-rhone-organization`. The bootstrap key may act in any organisation; every other key belongs to one, which
  * the header may only repeat. Throws `object.not_found` for an unknown organisation.
  */
-export async function selectOrganization(c: Context<AppEnv>, caller: Caller): Promise<Caller> {
-  const org = c.req.header("x-rhone-organization");
-  if (org === undefined || org === caller.org) return caller;
-  const exists = isAdmin(caller) && (await organizationStub(c.env, org).describe()) !== undefined;
+export async function selectOrganization({ request, env }: Arrival, caller: Caller): Promise<Caller> {
+  const org = request.headers.get("x-rhone-organization");
+  if (org === null || org === caller.org) return caller;
+  const exists = isAdmin(caller) && (await organizationStub(env, org).describe()) !== undefined;
   if (!exists && org !== DEFAULT_ORG) throw new GatewayError("object.not_found", "there is no such organisation");
   if (!isAdmin(caller)) throw new GatewayError("object.not_found", "there is no such organisation");
   return { ...caller, org };
@@ -40,7 +44,7 @@ export async function selectOrganization(c: Context<AppEnv>, caller: Caller): Pr
  * A scope that the key must have; `admin`: the bootstrap key only; `authenticated`: every key and client token; `public`:
  * no key needed.
  */
-type Access = Scope | "admin" | "authenticated" | "public";
+export type Access = Scope | "admin" | "authenticated" | "public";
 
 /**
  * The access of each route, by method and pattern as the router has them. A route that is missing here is open to the
@@ -137,12 +141,12 @@ export function accessOf(c: Context<AppEnv>): Access | undefined {
 }
 
 /** Throws `auth.forbidden` if the caller lacks the access. */
-export function requireAccess(c: Context<AppEnv>, caller: Caller, access: Access | undefined): void {
+export function requireAccess({ path }: Arrival, caller: Caller, access: Access | undefined): void {
   // An unknown route is 404 for every key.
   if (access === undefined || access === "public" || access === "authenticated" || isAdmin(caller)) return;
   if (access === "admin") throw new GatewayError("auth.forbidden", "requires the bootstrap key (RHONE_ADMIN_KEY)");
   requireScope(caller, access);
-  if (CALLS_MODEL.test(c.req.path)) requireScope(caller, "inference");
+  if (CALLS_MODEL.test(path)) requireScope(caller, "inference");
 }
 
 /** Operations on a session that call a model, so they need the `inference` scope as well. */

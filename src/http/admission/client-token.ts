@@ -1,8 +1,9 @@
-import type { Context } from "hono";
 import { GatewayError } from "../../canonical/error.ts";
+import type { Caller } from "../../keys/caller.ts";
 import { sessionObjectId } from "../../platform/session-stubs.ts";
 import { objectIdIn } from "../../wire/id.ts";
-import { type AppEnv, GEMINI_PATH } from "../request/env.ts";
+import { GEMINI_PATH } from "../request/env.ts";
+import type { Arrival } from "./access.ts";
 
 /** Routes that name no session; a socket is one of the token's session. */
 const OPEN_ROUTES = new Set(["/v1/ws", "/v1/me"]);
@@ -11,13 +12,12 @@ const CALLS = /^\/v1\/(chat\/completions|responses|messages|calls)$/;
 const GENERATES = /:(stream)?[gG]enerateContent$/;
 
 /** Restricts a client token to the routes of its own session. Throws `auth.forbidden`. */
-export function requireOwnSession({ req, env, var: { caller } }: Context<AppEnv>): void {
-  const { session, org } = caller;
-  if (session === undefined || OPEN_ROUTES.has(req.path) || namesSessionInBody(req)) return;
-  const [, kind, rest = ""] = /^\/v1\/(sessions|calls|runs)\/(.+)$/.exec(req.path) ?? [];
+export function requireOwnSession({ request: { method }, path, env }: Arrival, { session, org }: Caller): void {
+  if (session === undefined || OPEN_ROUTES.has(path) || namesSessionInBody({ method, path })) return;
+  const [, kind, rest = ""] = /^\/v1\/(sessions|calls|runs)\/(.+)$/.exec(path) ?? [];
   const isOwn =
     kind === "sessions"
-      ? belongsTo(session, rest, req.method)
+      ? belongsTo(session, rest, method)
       : objectIdOfCall(kind, rest) === sessionObjectId(env.SESSIONS, org, session);
   if (!isOwn) throw otherSession(session);
 }

@@ -47,6 +47,11 @@ const POSTS: Record<string, GenerationRoute> = {
   },
 };
 
+/** The surfaces by the paths of their generation routes. Gemini's have the model in them. */
+export const GENERATION_PATHS: ReadonlyMap<string, SurfaceId> = new Map(
+  Object.entries(POSTS).map(([path, { surface }]) => [path, surface]),
+);
+
 /** `answer` and `event`: the components that describe a whole answer and the data of each server-sent event. */
 type GenerationRoute = {
   surface: SurfaceId;

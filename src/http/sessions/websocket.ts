@@ -8,21 +8,11 @@ import { requireScope } from "../../keys/permissions.ts";
 import { newSessionId, sessionObjectId, requireStub } from "../../platform/session-stubs.ts";
 import { toUpgradeRequest } from "../../platform/socket-auth.ts";
 import { sessionId } from "../../surfaces/rhone.ts";
+import { splitSubprotocols } from "../admission/admit.ts";
 import { ref } from "../openapi/json-schema.ts";
 import { errorResponses, parameter } from "../openapi/responses.ts";
 import type { AppEnv } from "../request/env.ts";
 import { proxySocket } from "./socket-bridge.ts";
-
-/** Browsers cannot set headers on a WebSocket, so the client token is sent as a second subprotocol. */
-const TOKEN = "rhone.token.";
-
-/** The client token from `sec-websocket-protocol`. */
-export const tokenFromSubprotocols = (protocols: string | undefined): string | undefined =>
-  splitList(protocols)
-    .find((name) => name.startsWith(TOKEN))
-    ?.slice(TOKEN.length);
-
-const splitList = (protocols: string | undefined): string[] => (protocols ?? "").split(",").map((name) => name.trim());
 
 /**
  * `GET /v1/ws`. If the session is given by the token or by `?session_id=`, its object holds the connection; otherwise
@@ -31,7 +21,7 @@ const splitList = (protocols: string | undefined): string[] => (protocols ?? "")
 export function websocketRoutes(app: OpenAPIHono<AppEnv>): void {
   app.get("/v1/ws", async (c) => {
     if (c.req.header("upgrade")?.toLowerCase() !== "websocket") throw invalid("upgrade", "expected websocket");
-    if (!splitList(c.req.header("sec-websocket-protocol")).includes(PROTOCOL))
+    if (!splitSubprotocols(c.req.raw).includes(PROTOCOL))
       throw invalid("sec-websocket-protocol", `expected ${PROTOCOL}`);
     requireScope(c.var.caller, "sessions:read");
     const named = findNamedSession(c);
