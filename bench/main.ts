@@ -13,8 +13,8 @@ import { type Server, listServers } from "./servers.ts";
 const HELP = `npm run bench -- [options]        measures the gateways side by side, on this machine in one run
 
   --quick            one round, in under three minutes; without it, about half an hour
-  --install          first installs the other gateways (npm, pip, go) into directories that git ignores
-  --only a,b         only these servers, besides the provider itself: proxy, rhone, portkey, litellm, bifrost
+  --install          first installs the other gateways (npm, pip) into directories that git ignores
+  --only a,b         only these servers, besides the provider itself: proxy, rhone, portkey, litellm, tensorzero
   --project DIR      the gateway of another checkout
   --out DIR          where results.json, results.md and results.svg go (bench/results)
   --docs             writes the tables and the chart to docs/performance.md

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { openSync, readdirSync, readFileSync } from "node:fs";
+import { openSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { basename } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
 /** A server under measurement, with everything it started. */
@@ -8,10 +9,12 @@ export type RunningServer = {
   origin: string;
   /** From its start to its first complete answer. Milliseconds. */
   coldStartMs: number;
-  /** User and system time of the whole process tree since its start. Milliseconds. */
+  /** Time on a processor of all threads of the process tree that still run. Milliseconds. */
   cpuMs: () => number;
   /** Resident memory of the processes that serve the calls; shared pages count once. Bytes. */
   memory: () => number;
+  /** The same for all processes of the tree, by their names. */
+  memoryByProcess: () => Record<string, number>;
   stop: () => Promise<void>;
 };
 
@@ -22,9 +25,10 @@ type StartOptions = {
   cwd?: string;
   /** Receives its output: logging is part of the measurement, a terminal is not. */
   logFile: string;
-  origin: string;
+  /** Absent: the server chooses its port, and logs `origin http://…`. */
+  origin?: string;
   /** Whether it answers a call like those of the measurement. */
-  isReady: () => Promise<boolean>;
+  isReady: (origin: string) => Promise<boolean>;
   /** The name of the processes that serve; absent: all of them. Miniflare starts workerd and serves nothing itself. */
   serves?: string;
 };
@@ -38,7 +42,7 @@ export async function start({
   env,
   cwd,
   logFile,
-  origin,
+  origin: knownOrigin,
   isReady,
   serves,
 }: StartOptions): Promise<RunningServer> {
@@ -53,6 +57,7 @@ export async function start({
   });
   groups.add(child);
   let failure: Error | undefined;
+  let origin = knownOrigin;
   child.once("error", (error) => (failure = error));
   child.once("exit", () => groups.delete(child));
   for (const end = Date.now() + READY_MS; ; await sleep(10)) {
@@ -60,15 +65,25 @@ export async function start({
       await stop(child);
       throw failure ?? new Error(`${command} did not start:\n${readFileSync(logFile, "utf8").slice(-2000)}`);
     }
-    if (await isReady().catch(() => false)) break;
+    origin ??= /^origin (\S+)/m.exec(readFileSync(logFile, "utf8"))?.[1];
+    if (origin !== undefined && (await isReady(origin).catch(() => false))) break;
   }
   const coldStartMs = performance.now() - startedAt;
   const pid = child.pid!;
   return {
-    origin,
+    origin: origin!,
     coldStartMs,
     cpuMs: () => listTree(pid).reduce((sum, one) => sum + readCpuMs(one), 0),
-    memory: () => listTree(pid).reduce((sum, one) => sum + readMemory(one, serves), 0),
+    memory: () =>
+      listTree(pid).reduce(
+        (sum, one) => sum + (serves === undefined || nameOf(one) === serves ? readMemory(one) : 0),
+        0,
+      ),
+    memoryByProcess: () => {
+      const byName: Record<string, number> = {};
+      for (const one of listTree(pid)) byName[nameOf(one)] = (byName[nameOf(one)] ?? 0) + readMemory(one);
+      return byName;
+    },
     stop: () => stop(child),
   };
 }
@@ -97,7 +112,7 @@ function signal(child: ChildProcess, name: NodeJS.Signals): void {
 
 /**
  * Waits until the process tree is almost idle: the work after an answer (records, logs) belongs to its call, and must not
- * slow the next measurement. `ticks`: the process time in a tenth of a second that counts as idle.
+ * slow the next measurement. `ticks`: the process time in a tenth of a second that counts as idle, in 10 ms.
  */
 export async function waitUntilIdle(
   { cpuMs }: Pick<RunningServer, "cpuMs">,
@@ -111,7 +126,7 @@ export async function waitUntilIdle(
   }
 }
 
-/** The kernel's unit of process times, USER_HZ: 100 per second on every Linux. */
+/** What a server does in the background, in a tenth of a second. Milliseconds. */
 const TICK_MS = 10;
 
 function listTree(root: number): number[] {
@@ -125,17 +140,41 @@ function listTree(root: number): number[] {
   return tree;
 }
 
-/** The time of the process and of the children that it has waited for. */
+/** The time of the process's threads, in the kernel's scheduler's unit of nanoseconds: its ticks are too coarse. */
 function readCpuMs(pid: number): number {
-  return readStat(pid)
-    .slice(11, 15)
-    .reduce((sum, ticks) => sum + Number(ticks) * TICK_MS, 0);
+  try {
+    const threads = readdirSync(`/proc/${pid}/task`);
+    return threads.reduce(
+      (sum, thread) => sum + Number(readOrEmpty(`/proc/${pid}/task/${thread}/schedstat`)[0]) / 1e6,
+      0,
+    );
+  } catch {
+    // The process has ended.
+    return 0;
+  }
+}
+
+/** The fields of a file; zeros if its thread has ended. */
+function readOrEmpty(file: string): string[] {
+  try {
+    return readFileSync(file, "utf8").split(" ");
+  } catch {
+    return ["0"];
+  }
+}
+
+/** The program that the process runs: Node names its main thread otherwise. */
+function nameOf(pid: number): string {
+  try {
+    return basename(readlinkSync(`/proc/${pid}/exe`));
+  } catch {
+    return "ended";
+  }
 }
 
 /** The proportional set size: of a page that n processes share, each has an n-th. */
-function readMemory(pid: number, name: string | undefined): number {
+function readMemory(pid: number): number {
   try {
-    if (name !== undefined && readFileSync(`/proc/${pid}/comm`, "utf8").trim() !== name) return 0;
     const [, kib] = /^Pss:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, "utf8")) ?? [];
     return Number(kib ?? 0) * 1024;
   } catch {

@@ -65,13 +65,8 @@ export const buildLitellmCall =
     });
   };
 
-export const buildBifrostCall =
-  (provider: "openai" | "anthropic"): CallBuilder =>
-  ({ origin }, answer, more = {}) =>
-    buildChatCall({ url: `${origin}/v1`, headers: {}, model: `${provider}/` }, answer, {
-      ...more,
-      ...requiredLimit(provider),
-    });
+export const buildTensorzeroCall: CallBuilder = ({ origin }, answer, more = {}) =>
+  buildChatCall({ url: `${origin}/openai/v1`, headers: {}, model: "tensorzero::model_name::" }, answer, more);
 
 /** Anthropic requires a limit, and not every gateway adds one. */
 const requiredLimit = (provider: string): object => (provider === "anthropic" ? { max_tokens: 1000 } : {});

@@ -1,13 +1,13 @@
 import type { Answer } from "./answers.ts";
-import { agentFor, type Call, exchange } from "./client.ts";
+import { agentFor, type Call, type Exchange, exchange } from "./client.ts";
 import type { Callers, LoadPlan, Send } from "./load.ts";
 import {
   type CallBuilder,
-  buildBifrostCall,
   buildLitellmCall,
   buildPlainCall,
   buildPortkeyCall,
   buildRhoneCall,
+  buildTensorzeroCall,
   type Origins,
 } from "./requests.ts";
 import { openSocket } from "./socket.ts";
@@ -20,6 +20,8 @@ export type Route = {
   server: string;
   /** Its memory is measured while it holds many streams. */
   holdsStreams?: true;
+  /** Measured only with requests that have a long transcript. */
+  needsTranscript?: true;
   prepare: (origins: Origins, answer: Answer, plan: LoadPlan) => Promise<Callers>;
 };
 
@@ -62,6 +64,13 @@ export const ROUTES: readonly Route[] = [
     holdsStreams: true,
     prepare: callInSessions,
   },
+  {
+    id: "rhone-resent",
+    label: "Rhone, stateful, transcript resent",
+    server: "rhone",
+    needsTranscript: true,
+    prepare: resendTranscript,
+  },
   { id: "rhone-socket", label: "Rhone, stateful, WebSocket", server: "rhone", prepare: openSocket },
   {
     id: "portkey",
@@ -90,17 +99,11 @@ export const ROUTES: readonly Route[] = [
     prepare: repeatCall(buildLitellmCall("anthropic")),
   },
   {
-    id: "bifrost",
-    label: "Bifrost, relay",
-    server: "bifrost",
+    id: "tensorzero",
+    label: "TensorZero, relay",
+    server: "tensorzero",
     holdsStreams: true,
-    prepare: repeatCall(buildBifrostCall("openai")),
-  },
-  {
-    id: "bifrost-translated",
-    label: "Bifrost, Chat → Anthropic",
-    server: "bifrost",
-    prepare: repeatCall(buildBifrostCall("anthropic")),
+    prepare: repeatCall(buildTensorzeroCall),
   },
 ];
 
@@ -138,6 +141,47 @@ async function callInSessions(
   };
   return { send, close: () => agent.destroy(), sessions: count };
 }
+
+/** Calls of one session before the next one: each is as long as one of the first, and two messages longer. */
+const RESENT_CALLS = 40;
+
+/** Makes calls as a coding agent does in a session: each sends the whole transcript, with the last answer and a question. */
+async function resendTranscript(
+  origins: Origins,
+  answer: Answer,
+  { concurrency, more = {} }: LoadPlan,
+): Promise<Callers> {
+  const agent = agentFor(concurrency);
+  const build = buildRhoneCall("stateful");
+  const { messages: initial } = more as { messages: readonly object[] };
+  type Sender = { session?: string; messages: object[]; calls: number };
+  const step = async (sender: Sender): Promise<Exchange> => {
+    const { session, messages } = sender;
+    const call = build(origins, answer, { ...more, messages });
+    const headers = { ...call.headers, ...(session !== undefined && { "x-rhone-session-id": session }) };
+    let body = "";
+    const onBody = (text: string): void => void (body = text);
+    const exchanged = await exchange({ ...call, headers }, { agent, ending: endingOf(answer), onBody });
+    const { choices, rhone } = JSON.parse(body) as SessionAnswer;
+    sender.session = rhone.session_id;
+    messages.push(choices[0]!.message, { role: "user", content: `Go on with step ${sender.calls++}.` });
+    return exchanged;
+  };
+  const start = async (): Promise<Sender> => {
+    const sender: Sender = { messages: [...initial], calls: 0 };
+    // The first call creates the session, the second one is the first whose transcript is known.
+    for (let i = 0; i < 2; i++) await step(sender);
+    return sender;
+  };
+  const senders = await Promise.all(Array.from({ length: concurrency }, start));
+  const send: Send = async (caller) => {
+    if (senders[caller]!.calls > RESENT_CALLS) senders[caller] = await start();
+    return await step(senders[caller]!);
+  };
+  return { send, close: () => agent.destroy(), sessions: concurrency };
+}
+
+type SessionAnswer = { choices: { message: object }[]; rhone: { session_id: string } };
 
 /** Makes a stateful call that starts a session, and returns the session's id. */
 export async function startSession(call: Call, agent: ReturnType<typeof agentFor>): Promise<string> {

@@ -15,6 +15,8 @@ export type RunLength = {
   /** Before the measurement, for each route: a just-in-time compiler needs to have run the code. */
   warmSeconds: number;
   scenarios: readonly Scenario[];
+  /** Whether a scenario is measured on a route. Absent: each on each that supports it. */
+  measures?: (route: Route, scenario: Scenario) => boolean;
   /** The numbers of turns of a session at which the next turn is timed, and how many times. */
   depths: number[];
   samples: number;
@@ -108,6 +110,7 @@ const originsOf = (server: string, { running, upstream }: Run): Origins => ({
 /** A route that fails here is not measured: each of its cells has the reason. */
 async function warmUpRoute(route: Route, whole: Run): Promise<void> {
   const { length, results, log } = whole;
+  if (route.needsTranscript) return;
   log(`warming up: ${route.label}`);
   const failed = await warmUp(route, { origins: originsOf(route.server, whole), seconds: length.warmSeconds });
   if (failed === undefined) return;
@@ -121,7 +124,9 @@ async function measureRound(round: number, whole: Run): Promise<void> {
   const at = (round * 5) % routes.length;
   for (const scenario of length.scenarios) {
     log(`round ${round + 1} of ${length.rounds}: ${scenario.label}`);
-    for (const route of [...routes.slice(at), ...routes.slice(0, at)]) await measureCell(route, scenario, whole);
+    for (const route of [...routes.slice(at), ...routes.slice(0, at)])
+      if (length.measures?.(route, scenario) ?? (route.needsTranscript !== true || scenario.hasTranscript))
+        await measureCell(route, scenario, whole);
   }
 }
 
@@ -170,7 +175,7 @@ async function startAll(
       const started = await server.start({ upstream, dir: createScratchDir() });
       running.set(id, started);
       await waitUntilIdle(started);
-      Object.assign(entry, { coldStartMs: started.coldStartMs, restBytes: started.memory(), afterCalls: 1 });
+      Object.assign(entry, { coldStartMs: started.coldStartMs, restBytes: started.memoryByProcess(), afterCalls: 1 });
       log(`${id}: started in ${Math.round(started.coldStartMs)} ms`);
     } catch (error) {
       const failed = (error as Error).message.trim();

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { PROJECT } from "../scripts/settings.ts";
+import { buildAgentRequest } from "./agent-request.ts";
 import type { Answer } from "./answers.ts";
 
 /** A measurement of every route. */
@@ -11,6 +12,8 @@ export type Scenario = {
   concurrency: number;
   /** Members of the request; a body of this shape. */
   more?: object;
+  /** The request has a long transcript, which a session may be sent again and again. */
+  hasTranscript?: true;
   /** Measured in full runs only. */
   isLong?: true;
   /** Process time is measured: a cell needs many calls, since the kernel counts in steps of 10 ms. */
@@ -23,15 +26,23 @@ const whole = (bytes: number): Answer => ({ kind: "whole", bytes });
 const stream = (events: number, everyMs = 0): Answer => ({ kind: "stream", events, everyMs });
 
 export const SCENARIOS: readonly Scenario[] = [
-  { id: "whole-c1", label: "1 KiB answer, concurrency 1", answer: whole(1024), concurrency: 1 },
+  { id: "whole-c1", label: "1 KiB answer, concurrency 1", answer: whole(1024), concurrency: 1, withCpu: true },
   { id: "whole-c8", label: "1 KiB answer, concurrency 8", answer: whole(1024), concurrency: 8, withCpu: true },
   { id: "whole-c32", label: "1 KiB answer, concurrency 32", answer: whole(1024), concurrency: 32 },
   { id: "whole-c128", label: "1 KiB answer, concurrency 128", answer: whole(1024), concurrency: 128 },
   { id: "whole-100k", label: "100 KiB answer", answer: whole(100 * 1024), concurrency: 1 },
   { id: "whole-1m", label: "1 MiB answer", answer: whole(1024 * 1024), concurrency: 1 },
   { id: "stream-10", label: "stream of 10 events", answer: stream(10), concurrency: 1 },
-  { id: "stream-100", label: "stream of 100 events", answer: stream(100), concurrency: 1 },
+  { id: "stream-100", label: "stream of 100 events", answer: stream(100), concurrency: 1, withCpu: true },
   { id: "stream-1000", label: "stream of 1 000 events", answer: stream(1000), concurrency: 1 },
+  {
+    id: "paced-c1",
+    label: "stream of 50 events, one each 5 ms",
+    answer: stream(50, 5),
+    concurrency: 1,
+    calls: 8,
+    withCpu: true,
+  },
   {
     id: "paced-10",
     label: "32 streams at once of 10 events, one each 10 ms",
@@ -48,13 +59,15 @@ export const SCENARIOS: readonly Scenario[] = [
     calls: 32,
     withCpu: true,
   },
-  {
-    id: "tools",
-    label: "tool-heavy request, 100 KiB",
+  ...[100, 300, 500].map((kib): Scenario => ({
+    id: `agent-${kib}k`,
+    label: `request of a coding agent, ${kib} KiB`,
     answer: whole(1024),
     concurrency: 1,
-    more: buildToolRequest(100 * 1024),
-  },
+    more: buildAgentRequest(kib * 1024),
+    hasTranscript: true,
+    withCpu: true,
+  })),
   {
     id: "vision",
     label: "vision-heavy request, 1 MiB",
@@ -80,28 +93,12 @@ export const SCENARIOS: readonly Scenario[] = [
   },
 ];
 
-type Message = { role: string; content: unknown; [member: string]: unknown };
-type Recording = { messages: Message[]; tools?: object[]; model: string };
-
-function readRecording(name: string): Recording {
-  const file = join(PROJECT, "test/fixtures/openai-chat", name, "request.json");
-  return JSON.parse(readFileSync(file, "utf8")) as Recording;
-}
-
-/** A recorded loop of parallel tool calls and their results, repeated up to this size. */
-function buildToolRequest(bytes: number): object {
-  const { messages, tools = [] } = readRecording("tool-result-with-cached-tokens");
-  const [question, ...loop] = messages;
-  const times = Math.ceil(bytes / JSON.stringify(loop).length);
-  const repeated = Array.from({ length: times }, (_, i) =>
-    loop.map((message) => JSON.parse(JSON.stringify(message).replaceAll(/(call_00_\w+)/g, `$1${i}`)) as Message),
-  );
-  return { messages: [question, ...repeated.flat()], tools };
-}
+type Message = { role: string; content: unknown };
 
 /** A recorded question about an image, with an image of this size. */
 function buildVisionRequest(bytes: number): object {
-  const { messages } = readRecording("image-input");
+  const file = join(PROJECT, "test/fixtures/openai-chat/image-input/request.json");
+  const { messages } = JSON.parse(readFileSync(file, "utf8")) as { messages: Message[] };
   const url = `data:image/png;base64,${Buffer.alloc((bytes * 3) / 4, 7).toString("base64")}`;
   const text = JSON.stringify(messages).replace(/"url":"[^"]*"/, () => `"url":"${url}"`);
   return { messages: JSON.parse(text) as Message[] };

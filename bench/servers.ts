@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { freePort } from "../scripts/local/port.ts";
+import { modelOf } from "./answers.ts";
 import { agentFor, exchange } from "./client.ts";
 import { type RunningServer, start } from "./process.ts";
 import {
@@ -13,9 +14,10 @@ import {
   buildLitellmCall,
   buildPortkeyCall,
   buildRhoneCall,
-  buildBifrostCall,
+  buildTensorzeroCall,
   buildPlainCall,
 } from "./requests.ts";
+import { SCENARIOS } from "./scenarios.ts";
 
 /** A server that is measured. Other gateways are installed by `npm run bench -- --install`, into directories that git ignores. */
 export type Server = {
@@ -34,7 +36,7 @@ export type StartContext = { upstream: string; dir: string };
 
 const PORTKEY = join(HERE, "node_modules/@portkey-ai/gateway");
 const LITELLM = join(CACHE, "litellm/bin/litellm");
-const BIFROST = join(CACHE, "bifrost/bifrost-http");
+const TENSORZERO = join(CACHE, "tensorzero/bin/python");
 
 /** In the order of the tables. */
 export const listServers = (project: string): readonly Server[] => [
@@ -87,11 +89,7 @@ export const listServers = (project: string): readonly Server[] => [
     label: "LiteLLM proxy",
     version: () => /==(.*)/.exec(readFileSync(join(HERE, "requirements.txt"), "utf8"))?.[1] ?? "",
     missing: () => (existsSync(LITELLM) ? undefined : readFailure("litellm")),
-    install: () => {
-      runStep("litellm", "python3", ["-m", "venv", join(CACHE, "litellm")]);
-      const pip = ["-m", "pip", "install", "-q", "-r", join(HERE, "requirements.txt")];
-      runStep("litellm", join(CACHE, "litellm/bin/python"), pip);
-    },
+    install: () => installPython("litellm", "requirements.txt"),
     start: ({ upstream, dir }) => {
       const config = join(dir, "litellm.yaml");
       writeFileSync(config, litellmConfig(upstream));
@@ -115,23 +113,21 @@ export const listServers = (project: string): readonly Server[] => [
     },
   },
   {
-    id: "bifrost",
-    label: "Bifrost",
-    version: () =>
-      spawnSync("go", ["version", "-m", BIFROST], { encoding: "utf8" }).stdout.match(/mod\s\S+\s(\S+)/)?.[1] ?? "",
-    missing: () => (existsSync(BIFROST) ? undefined : readFailure("bifrost")),
-    install: () =>
-      runStep("bifrost", "go", ["install", "github.com/maximhq/bifrost/transports/bifrost-http@latest"], {
-        env: { GOBIN: join(CACHE, "bifrost") },
-      }),
-    start: ({ upstream, dir }) => {
-      mkdirSync(join(dir, "bifrost"), { recursive: true });
-      writeFileSync(join(dir, "bifrost/config.json"), JSON.stringify(bifrostConfig(upstream)));
-      return serve(buildBifrostCall("openai"), { upstream, dir }, (port) => ({
-        command: BIFROST,
-        args: ["-app-dir", join(dir, "bifrost"), "-host", "127.0.0.1", "-port", String(port)],
-        cwd: dir,
-      }));
+    id: "tensorzero",
+    label: "TensorZero",
+    version: () => /==(.*)/.exec(readFileSync(join(HERE, "requirements-tensorzero.txt"), "utf8"))?.[1] ?? "",
+    missing: () => (existsSync(TENSORZERO) ? undefined : readFailure("tensorzero")),
+    install: () => installPython("tensorzero", "requirements-tensorzero.txt"),
+    start: async ({ upstream, dir }) => {
+      const config = join(dir, "tensorzero.toml");
+      writeFileSync(config, tensorzeroConfig(upstream));
+      return await startServer(buildTensorzeroCall, {
+        upstream,
+        dir,
+        command: TENSORZERO,
+        args: [join(HERE, "start_tensorzero.py"), config],
+        env: { UPSTREAM_KEY: "upstream-key" },
+      });
     },
   },
 ];
@@ -143,29 +139,40 @@ export function createScratchDir(): string {
   return dir;
 }
 
+type Command = { command: string; args: string[]; env?: Record<string, string>; cwd?: string; serves?: string };
+
+/** Starts a server on a free port. */
 async function serve(
   build: CallBuilder,
-  { upstream, dir }: StartContext,
-  commandFor: (port: number) => {
-    command: string;
-    args: string[];
-    env?: Record<string, string>;
-    cwd?: string;
-    serves?: string;
-  },
+  context: StartContext,
+  commandFor: (port: number) => Command,
 ): Promise<RunningServer> {
   const port = await freePort();
-  const origin = `http://127.0.0.1:${port}`;
+  return await startServer(build, { ...context, ...commandFor(port), origin: `http://127.0.0.1:${port}` });
+}
+
+/** Starts a server and waits for its first answer. Without `origin` it chooses its port; see `start`. */
+async function startServer(
+  build: CallBuilder,
+  { upstream, dir, ...command }: StartContext & Command & { origin?: string },
+): Promise<RunningServer> {
   const agent = agentFor(1);
-  const call = build({ origin, upstream }, { kind: "whole", bytes: 1024 });
   const running = await start({
-    ...commandFor(port),
-    origin,
-    logFile: join(dir, `${port}.log`),
-    isReady: async () => (await exchange(call, { agent })).bytes > 0,
+    ...command,
+    logFile: join(dir, "server.log"),
+    isReady: async (origin) => {
+      const call = build({ origin, upstream }, { kind: "whole", bytes: 1024 });
+      return (await exchange(call, { agent })).bytes > 0;
+    },
   });
   agent.destroy();
   return running;
+}
+
+/** Installs a package with pip into an environment of its own. */
+function installPython(id: string, requirements: string): void {
+  runStep(id, "python3", ["-m", "venv", join(CACHE, id)]);
+  runStep(id, join(CACHE, id, "bin/python"), ["-m", "pip", "install", "-q", "-r", join(HERE, requirements)]);
 }
 
 /** Runs a step of an installation. The reason of a failure is stored in a file, which `missing` reads. */
@@ -216,15 +223,17 @@ litellm_settings: { request_timeout: 600, num_retries: 0 }
 general_settings: { master_key: ${KEY} }
 `;
 
-const bifrostConfig = (upstream: string): object => {
-  const row = {
-    keys: [{ name: "bench", value: "upstream-key", models: ["*"], weight: 1 }],
-    network_config: { base_url: upstream, default_request_timeout_in_seconds: 600 },
-    concurrency_and_buffer_size: { concurrency: 1000, buffer_size: 5000 },
-  };
-  return {
-    client: { drop_excess_requests: false, initial_pool_size: 1000, enable_logging: true },
-    providers: { openai: row, anthropic: row },
-    config_store: { enabled: false },
-  };
-};
+/** Its models have to be listed. Without its database, which it needs for nothing but records. */
+const tensorzeroConfig = (upstream: string): string =>
+  [
+    "gateway.observability.enabled = false",
+    ...[...new Set(SCENARIOS.map(({ answer }) => modelOf(answer)))].map(
+      (model) => `[models."${model}"]
+routing = ["provider"]
+[models."${model}".providers.provider]
+type = "openai"
+model_name = "${model}"
+api_base = "${upstream}/v1/"
+api_key_location = "env::UPSTREAM_KEY"`,
+    ),
+  ].join("\n");

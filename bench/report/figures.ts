@@ -20,7 +20,8 @@ export type ServerResult = {
   /** The reason why it was not measured. */
   failed?: string;
   coldStartMs?: number;
-  restBytes?: number;
+  /** Of everything that was started, by the program's name. */
+  restBytes?: Record<string, number>;
   afterCalls?: number;
   afterBytes?: number;
 };
@@ -112,53 +113,70 @@ export const listMeasuredRoutes = (results: Results): { id: string; label: strin
 /** A performance budget and its measured value. */
 export type Budget = { what: string; limit: number; measured: number; unit: string };
 
+/** What is compared with the bare proxy: time that a call or a first token takes longer, or process time of a call. */
+type Ratio = { what: string; limit: number; route: string; scenario: string; of: "p50" | "p99" | "first" | "cpu" };
+
+/** One row for each bound of a route in a scenario. */
+const bounds = (what: string, route: string, scenario: string, limits: Partial<Record<Ratio["of"], number>>): Ratio[] =>
+  (Object.entries(limits) as [Ratio["of"], number][]).map(([of, limit]) => ({
+    what: `${what}: ${NAMES[of]}`,
+    limit,
+    route,
+    scenario,
+    of,
+  }));
+
+const NAMES: Record<Ratio["of"], string> = {
+  p50: "added p50",
+  p99: "added p99",
+  first: "first token, added p50",
+  cpu: "CPU",
+};
+
+/** The budgets that are ratios to the bare proxy. A p99 may be one and a half times its p50's bound. */
+export const RATIOS: readonly Ratio[] = [
+  ...bounds("relay, 1 KiB", "rhone", "whole-c1", { p50: 1.3, p99: 1.95, cpu: 1.7 }),
+  ...bounds("relay, request of 100 KiB", "rhone", "agent-100k", { p50: 1.4, p99: 2.1, cpu: 2.2 }),
+  ...bounds("relay, request of 500 KiB", "rhone", "agent-500k", { p50: 2, p99: 3, cpu: 2.8 }),
+  ...bounds("relay, burst of 100 events", "rhone", "stream-100", { first: 1.3, p50: 2.3, cpu: 1.8 }),
+  ...bounds("relay, paced stream", "rhone", "paced-c1", { cpu: 1.8 }),
+  ...bounds("translated, 1 KiB", "rhone-translated", "whole-c1", { p50: 1.6, p99: 2.4, cpu: 1.8 }),
+  ...bounds("translated, request of 100 KiB", "rhone-translated", "agent-100k", { p50: 3, p99: 4.5, cpu: 3.5 }),
+  ...bounds("translated, burst of 100 events", "rhone-translated", "stream-100", { first: 1.5, cpu: 4.5 }),
+  ...bounds("translated, paced stream", "rhone-translated", "paced-c1", { cpu: 2.7 }),
+  ...bounds("warm session, 1 KiB", "rhone-warm", "whole-c1", { p50: 2.2, p99: 3.3, cpu: 2.5 }),
+  ...bounds("session, 300 KiB sent again", "rhone-resent", "agent-300k", { p50: 2.2, p99: 3.3, cpu: 2.5 }),
+  ...bounds("warm session, burst of 100 events", "rhone-warm", "stream-100", { first: 1.7, cpu: 5 }),
+  ...bounds("warm session, paced stream", "rhone-warm", "paced-c1", { cpu: 2.6 }),
+  ...bounds("new session, 1 KiB", "rhone-cold", "whole-c1", { p50: 4, p99: 6, cpu: 5 }),
+];
+
+/** The measured value of a ratio. */
+export function measureRatio(results: Results, { route, scenario, of }: Ratio): number {
+  if (of === "cpu") return compareCpuToProxy(results, route, scenario);
+  return compareAddedToProxy(results, route, scenario, { p50: totalP50, p99: totalP99, first: firstP50 }[of]);
+}
+
 export function evaluateBudgets(results: Results): Budget[] {
-  const perStream = (route: string): number =>
-    (cellsOf(results, route, "open-streams")?.bytesPerStream ?? Number.NaN) / 1024;
   const [shallow] = results.depths;
   const deep = results.depths.at(-1);
+  const session = cellsOf(results, "rhone-warm", "open-streams")?.bytesPerSession ?? Number.NaN;
+  const rest = Object.values(results.servers.rhone?.restBytes ?? { none: Number.NaN });
   return [
+    ...RATIOS.map((ratio) => ({ ...ratio, measured: measureRatio(results, ratio), unit: "× bare proxy" })),
+    { what: "memory at rest, all processes", limit: 200, measured: sum(rest) / MIB, unit: "MiB" },
+    { what: "memory of a live session", limit: 0.4, measured: session / MIB, unit: "MiB" },
     {
-      what: "stateless relay, latency added p50",
-      limit: 1.5,
-      measured: compareAddedToProxy(results, "rhone", "whole-c1", totalP50),
+      what: `turn ${deep?.turns ?? "–"} over turn 1, without the transcript's bytes`,
+      limit: 1,
+      measured: ownMs(deep) - ownMs(shallow),
+      unit: "ms",
     },
-    {
-      what: "stateless relay, latency added p99",
-      limit: 2,
-      measured: compareAddedToProxy(results, "rhone", "whole-c1", totalP99),
-    },
-    {
-      what: "warm session, latency added p50",
-      limit: 3,
-      measured: compareAddedToProxy(results, "rhone-warm", "whole-c1", totalP50),
-    },
-    {
-      what: "relay, time to first token added",
-      limit: 1.5,
-      measured: compareAddedToProxy(results, "rhone", "stream-100", firstP50),
-    },
-    {
-      what: "translated, time to first token added",
-      limit: 2.5,
-      measured: compareAddedToProxy(results, "rhone-translated", "stream-100", firstP50),
-    },
-    { what: "stateless relay, CPU per event", limit: 1.5, measured: compareEventCpuToProxy(results, "rhone") },
-    { what: "stateful relay, CPU per event", limit: 4, measured: compareEventCpuToProxy(results, "rhone-warm") },
-    { what: "translated, CPU per event", limit: 6, measured: compareEventCpuToProxy(results, "rhone-translated") },
-  ]
-    .map((one): Budget => ({ ...one, unit: "× bare proxy" }))
-    .concat([
-      { what: "memory per open stream, stateless relay", limit: 64, measured: perStream("rhone"), unit: "KiB" },
-      { what: "memory per open stream, stateful", limit: 64, measured: perStream("rhone-warm"), unit: "KiB" },
-      {
-        what: `turn ${deep?.turns ?? "–"} over turn 1, without the transcript's bytes`,
-        limit: 1,
-        measured: ownMs(deep) - ownMs(shallow),
-        unit: "ms",
-      },
-    ]);
+  ];
 }
+
+const MIB = 1024 * 1024;
+const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 
 const ownMs = (depth: Depth | undefined): number =>
   depth === undefined ? Number.NaN : depth.stateful.p50 - depth.stateless.p50;

@@ -49,6 +49,7 @@ function formatLatency(results: Results): string {
       formatNumber(medianOf(results, id, `whole-c${concurrency}`, ({ perSecond }) => perSecond)),
     ),
     id === "direct" ? "" : formatNumber(compareAddedToProxy(results, id, "whole-c1", totalP50)),
+    formatNumber(medianOf(results, id, "whole-c1", ({ cpuMs }) => cpuMs)),
     formatNumber(medianOf(results, id, "whole-c8", ({ cpuMs }) => cpuMs)),
   ]);
   const head = [
@@ -59,7 +60,7 @@ function formatLatency(results: Results): string {
     "32",
     "128",
   ];
-  return toTable([...head, "× bare proxy, p50 at 1", "CPU ms/call"], rows);
+  return toTable([...head, "× bare proxy, p50 at 1", "CPU ms/call at 1", "8"], rows);
 }
 
 /** The added time, or for the route `direct` the provider's own time. */
@@ -95,19 +96,26 @@ function formatStreams(results: Results): string {
   );
 }
 
+const AGENTS = ["agent-100k", "agent-300k", "agent-500k"];
+
 function formatShapes(results: Results): string {
   const rows = listMeasuredRoutes(results).map(({ id, label }) => [
     label,
-    ...["whole-c1", "whole-100k", "whole-1m", "tools", "vision"].map((scenario) => formatPair(results, id, scenario)),
+    ...["whole-100k", "whole-1m", ...AGENTS, "vision"].map((scenario) => formatPair(results, id, scenario)),
+    ...AGENTS.map((scenario) => formatNumber(medianOf(results, id, scenario, ({ cpuMs }) => cpuMs))),
   ]);
   return toTable(
     [
       "route",
-      "answer 1 KiB",
       "answer 100 KiB",
       "answer 1 MiB",
-      "request 100 KiB, tool calls",
+      "agent's request, 100 KiB",
+      "300 KiB",
+      "500 KiB",
       "request 1 MiB, an image",
+      "CPU ms/call, agent's 100 KiB",
+      "300 KiB",
+      "500 KiB",
     ],
     rows,
   );
@@ -126,7 +134,7 @@ function formatProcesses(results: Results): string {
     .map(([id, { label, coldStartMs, restBytes, afterCalls, afterBytes }]) => [
       label,
       formatNumber(coldStartMs),
-      toMib(restBytes),
+      formatByProcess(restBytes),
       id === "rhone"
         ? `${perStream("rhone")} relayed, ${perStream("rhone-translated")} translated, ${perStream("rhone-warm")} in sessions`
         : perStream(id),
@@ -164,5 +172,12 @@ function formatBudgets(results: Results): string {
 
 const toTable = (head: string[], rows: string[][]): string =>
   [head, head.map((_, i) => (i === 0 ? "---" : "---:")), ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n");
+
+/** `61 node + 118 workerd`, by size. */
+const formatByProcess = (bytes: Record<string, number> = {}): string =>
+  Object.entries(bytes)
+    .toSorted(([, a], [, b]) => a - b)
+    .map(([name, size]) => `${toMib(size)} ${name}`)
+    .join(" + ");
 
 const toMib = (bytes: number | undefined): string => (bytes === undefined ? "–" : formatNumber(bytes / 1024 / 1024));
