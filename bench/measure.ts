@@ -66,10 +66,7 @@ export async function measure(
     const result = await load(callers.send, { concurrency, calls });
     rates.set(key, result.perSecond || rates.get(key)!);
     if (running === undefined) return result;
-    // Of this gateway: records are gathered for a second before they are written.
-    if (scenario.withCpu === true && route.server === "rhone") await sleep(1_200);
-    // Even without CPU figures: the remaining work must not slow the next measurement.
-    await waitUntilIdle(running);
+    await waitForRest(route, scenario, running);
     if (scenario.withCpu !== true) return result;
     const cpuMs = (running.cpuMs() - before) / (result.calls + result.errors);
     // A worker process that has ended takes its time with it.
@@ -77,6 +74,15 @@ export async function measure(
   } finally {
     callers.close();
   }
+}
+
+/**
+ * Waits for the work that follows the answers, also without CPU figures: it must not slow the next measurement. This
+ * gateway gathers records for a second before it writes them.
+ */
+async function waitForRest(route: Route, scenario: Scenario, running: RunningServer): Promise<void> {
+  if (scenario.withCpu === true && route.server === "rhone") await sleep(1_200);
+  await waitUntilIdle(running);
 }
 
 /** Many events with a second between them: the streams stay open during the measurement. */

@@ -71,7 +71,7 @@ export async function start({
   const coldStartMs = performance.now() - startedAt;
   const pid = child.pid!;
   return {
-    origin: origin!,
+    origin,
     coldStartMs,
     cpuMs: () => listTree(pid).reduce((sum, one) => sum + readCpuMs(one), 0),
     memory: () =>

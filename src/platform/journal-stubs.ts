@@ -1,5 +1,6 @@
 import type { JournaledCall } from "../gateway/call/call.ts";
 import type { FoundEntry, JournalEntry, RecordedStream } from "../session/call-journal.ts";
+import { SharedRequests } from "../session/shared-requests.ts";
 import type { CallRecord } from "../store/records.ts";
 import type { SessionRecord } from "../store/sessions.ts";
 import { Batcher, chunkBySize } from "../wire/batcher.ts";
@@ -24,6 +25,7 @@ const ENTRY_DELAY = 2_000;
 const POLL_INTERVAL = 50;
 
 const BATCHER = new Batcher<JournalEntry>();
+const REQUESTS = new SharedRequests();
 let current: { journal: string; until: number; size: number } | undefined;
 
 /**
@@ -63,12 +65,14 @@ export function enterInJournal(
   const text = JSON.stringify({ record: uncharged, isNew: true, ...rest } satisfies JournaledCall);
   if (text.length + (request?.length ?? 0) + (stream?.bytes.length ?? 0) > MAX_ENTRY) return false;
   const payload = `${JSON.stringify(record)},${JSON.stringify(toSessionRecord(record))}`;
+  const { id, org, keyId } = record;
+  const place = { owner: `${org} ${keyId}`, journal: journalOf(id), id };
   const entry: JournalEntry = {
-    id: record.id,
-    org: record.org,
+    id,
+    org,
     text,
     payload,
-    ...(request !== undefined && { request }),
+    ...(request !== undefined && REQUESTS.share(request, place)),
     ...(stream !== undefined && { told: stream }),
   };
   if (current !== undefined) current.size += sizeOf(entry);
@@ -79,10 +83,15 @@ export function enterInJournal(
 
 /** A batch may hold entries of two journals if the isolate changed its journal in between. */
 async function writeEntries(entries: readonly JournalEntry[], journals: Journals): Promise<void> {
-  const byJournal = Map.groupBy(entries, ({ id }) => journalIn(objectIdIn("call", id)!)!);
-  for (const [journal, some] of byJournal)
-    for (const batch of chunkBySize(some, sizeOf, MAX_BATCH)) await findStub(journals, journal)?.enter(batch);
+  for (const [journal, some] of Map.groupBy(entries, ({ id }) => journalOf(id)))
+    for (const batch of chunkBySize(some, sizeOf, MAX_BATCH)) {
+      await findStub(journals, journal)!.enter(batch);
+      REQUESTS.onStored(batch.map(({ id }) => id));
+    }
 }
+
+/** The journal of a call's entry. */
+const journalOf = (call: string): string => journalIn(objectIdIn("call", call)!)!;
 
 const sizeOf = ({ text, payload, request = "", told: stream }: JournalEntry): number =>
   text.length + payload.length + request.length + (stream?.bytes.length ?? 0);

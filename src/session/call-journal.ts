@@ -2,6 +2,7 @@ import { enqueueText, OUTBOX_SCHEMA } from "../store/outbox.ts";
 import { migrate, type Sql, type Storage } from "../store/sql.ts";
 import { firstId } from "../wire/id.ts";
 import { loadText, OVERFLOW_SCHEMA, storeText } from "./overflow.ts";
+import type { RequestBase } from "./shared-requests.ts";
 import { STREAM_RETENTION_MS } from "./stream/event-buffer.ts";
 import type { EventCount } from "./stream/segments.ts";
 
@@ -16,6 +17,9 @@ const MIGRATIONS: readonly string[] = [
    ${OUTBOX_SCHEMA};`,
   `${OVERFLOW_SCHEMA};`,
   `ALTER TABLE entries ADD COLUMN request TEXT;`,
+  `ALTER TABLE entries ADD COLUMN base TEXT;
+   ALTER TABLE entries ADD COLUMN base_length INTEGER;
+   CREATE INDEX entries_by_base ON entries (base) WHERE base IS NOT NULL;`,
 ];
 
 /** A whole stream, byte for byte as it was sent to its client. */
@@ -23,7 +27,7 @@ export type RecordedStream = { bytes: Uint8Array; count: EventCount };
 
 /**
  * A call's entry. `id`: the call's. `text`: the import of the call into its session, as JSON. `request`: the body that its
- * client sent. `payload`: the records of the call and its session, as outboxes have them. `told`: the stream, if the call
+ * client sent, without what `base` says. `payload`: the records of the call and its session, as outboxes have them. `told`: the stream, if the call
  * had one.
  */
 export type JournalEntry = {
@@ -31,9 +35,11 @@ export type JournalEntry = {
   org: string;
   text: string;
   request?: string;
+  base?: RequestBase;
   payload: string;
   told?: RecordedStream;
 };
+/** `request`: the whole body. */
 export type FoundEntry = Pick<JournalEntry, "text" | "request" | "told">;
 
 /** Allowance for the running time of a call: its id has the time of its start, the retention counts from its end. Milliseconds. */
@@ -53,10 +59,18 @@ export class Journal {
   /** Stores entries and enqueues their records in one transaction. An entry that exists is not changed. */
   enter(entries: readonly JournalEntry[]): void {
     this.#storage.transact(() => {
-      for (const { id, org, text, request, payload, told: stream } of entries) {
+      for (const { id, org, text, request, base, payload, told: stream } of entries) {
         const first = storeText(this.#sql, id, text);
         const body = request === undefined ? null : storeText(this.#sql, requestOwner(id), request);
-        this.#sql("INSERT OR IGNORE INTO entries (id, org, text, request) VALUES (?, ?, ?, ?)", id, org, first, body);
+        this.#sql(
+          "INSERT OR IGNORE INTO entries (id, org, text, request, base, base_length) VALUES (?, ?, ?, ?, ?, ?)",
+          id,
+          org,
+          first,
+          body,
+          base?.id ?? null,
+          base?.length ?? null,
+        );
         if (stream !== undefined) this.#storeStream(id, stream);
         enqueueText(this.#sql, payload);
       }
@@ -65,16 +79,10 @@ export class Journal {
 
   /** undefined: there is no such entry, or it is another organisation's. */
   find(org: string, id: string): FoundEntry | undefined {
-    const [row] = this.#sql<{ text: string; request: string | null }>(
-      "SELECT text, request FROM entries WHERE id = ? AND org = ?",
-      id,
-      org,
-    );
+    const [row] = this.#sql<{ text: string }>("SELECT text FROM entries WHERE id = ? AND org = ?", id, org);
     if (row === undefined) return undefined;
-    const found = {
-      text: loadText(this.#sql, id, row.text),
-      ...(row.request !== null && { request: loadText(this.#sql, requestOwner(id), row.request) }),
-    };
+    const request = this.#loadRequest(id);
+    const found = { text: loadText(this.#sql, id, row.text), ...(request !== undefined && { request }) };
     const [stream] = this.#sql<EventCount & { bytes: ArrayBuffer }>(
       "SELECT blocks, events, bytes FROM told WHERE id = ?",
       id,
@@ -84,13 +92,44 @@ export class Journal {
     return { ...found, told: { bytes: new Uint8Array(bytes), count: { blocks, events } } };
   }
 
-  /** Removes the entry of a call that its session has imported. */
+  /** Removes the entry of a call that its session has imported. Others keep what they share with it, and no more. */
   remove(org: string, id: string): void {
     this.#storage.transact(() => {
-      if (this.#sql("DELETE FROM entries WHERE id = ? AND org = ? RETURNING id", id, org).length === 0) return;
+      const [entry] = this.#sql<{ base: string | null }>("SELECT base FROM entries WHERE id = ? AND org = ?", id, org);
+      if (entry === undefined) return;
       this.#sql("DELETE FROM told WHERE id = ?", id);
-      this.#sql("DELETE FROM overflow WHERE owner IN (?, ?)", id, requestOwner(id));
+      this.#sql("DELETE FROM overflow WHERE owner = ?", id);
+      // No organisation has it any more, so it is not found.
+      this.#sql("UPDATE entries SET org = '', text = '' WHERE id = ?", id);
+      this.#trim(id);
+      if (entry.base !== null) this.#trim(entry.base);
     });
+  }
+
+  /** Reduces a removed entry to what others share of it. */
+  #trim(id: string): void {
+    if (this.#sql("SELECT 1 FROM entries WHERE id = ? AND org = ''", id).length === 0) return;
+    const [row] = this.#sql<{ length: number | null }>(
+      "SELECT max(base_length) AS length FROM entries WHERE base = ?",
+      id,
+    );
+    const shared = this.#loadRequest(id)?.slice(0, row?.length ?? 0) ?? "";
+    this.#sql("DELETE FROM overflow WHERE owner = ?", requestOwner(id));
+    if (shared === "") this.#sql("DELETE FROM entries WHERE id = ?", id);
+    else this.#sql("UPDATE entries SET request = ? WHERE id = ?", storeText(this.#sql, requestOwner(id), shared), id);
+  }
+
+  /** The whole request of an entry. A base is an entry without a base of its own. */
+  #loadRequest(id: string): string | undefined {
+    const [row] = this.#sql<{ request: string | null; base: string | null; base_length: number | null }>(
+      "SELECT request, base, base_length FROM entries WHERE id = ?",
+      id,
+    );
+    if (row === undefined || row.request === null) return undefined;
+    const own = loadText(this.#sql, requestOwner(id), row.request);
+    if (row.base === null) return own;
+    const base = this.#loadRequest(row.base);
+    return base === undefined ? undefined : base.slice(0, row.base_length!) + own;
   }
 
   /** Deletes streams that can no longer be resumed. Returns whether others are left, which need a later call of this. */

@@ -17,7 +17,7 @@ async function entries(): Promise<string[]> {
   const ids = await listDurableObjectIds(env.JOURNALS);
   const found = ids.map((id) =>
     runInDurableObject(env.JOURNALS.get(id), (_: JournalObject, { storage }) =>
-      storage.sql.exec<{ id: string }>("SELECT id FROM entries").toArray(),
+      storage.sql.exec<{ id: string }>("SELECT id FROM entries WHERE org <> ''").toArray(),
     ),
   );
   return (await Promise.all(found)).flat().map(({ id }) => id);
@@ -137,8 +137,33 @@ it("a stateless call of an agent's size stays in the journal, and its session ge
   expect(await entries()).not.toContain(rhone.call_id);
 });
 
+it("transcripts that agents send again share their beginning in the journal, and each session gets all of its own", async () => {
+  const messages = [user("x".repeat(40_000))];
+  const calls: { answer: Answer; messages: unknown[] }[] = [];
+  for (let turn = 0; turn < 4; turn++) {
+    const answer = await say({ messages });
+    await vi.waitFor(async () => expect(await entries()).toContain(answer.rhone.call_id));
+    calls.push({ answer, messages: [...messages] });
+    messages.push({ role: "assistant", content: `answer ${turn}` }, user(`question ${turn}`));
+  }
+  const ids = await listDurableObjectIds(env.JOURNALS);
+  const lengths = await runInDurableObject(env.JOURNALS.get(ids.at(-1)!), (_: JournalObject, { storage }) =>
+    storage.sql
+      .exec<{ length: number }>("SELECT length(request) AS length FROM entries WHERE base IS NOT NULL")
+      .toArray(),
+  );
+  expect(lengths.length).toBeGreaterThanOrEqual(2);
+  for (const { length } of lengths) expect(length).toBeLessThan(1_000);
+  // The first one, which the others share, is read and removed first.
+  for (const { answer, messages: sent } of calls) {
+    const { data } = (await get(`/v1/sessions/${answer.rhone.session_id}/blocks?format=openai`)) as { data: object[] };
+    expect(data.slice(0, -1)).toEqual(sent);
+    expect(await entries()).not.toContain(answer.rhone.call_id);
+  }
+});
+
 it("a stateless call that is larger than an entry is sent to its session at once", async () => {
-  const { rhone } = await say({ messages: [user("x".repeat(1_100_000))] });
+  const { rhone } = await say({ messages: [user("x".repeat(4_100_000))] });
   expect(await get(`/v1/sessions/${rhone.session_id}`)).toMatchObject({ turns: 1 });
   expect(await entries()).not.toContain(rhone.call_id);
 });

@@ -2,14 +2,28 @@ import { DatabaseSync } from "node:sqlite";
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { Journal, type JournalEntry } from "../../src/session/call-journal.ts";
+import { loadText } from "../../src/session/overflow.ts";
+import { SharedRequests } from "../../src/session/shared-requests.ts";
 import type { Sql } from "../../src/store/sql.ts";
 
-function openJournal(): { journal: Journal; count: (table: string) => number } {
+type Opened = {
+  journal: Journal;
+  count: (table: string) => number;
+  /** The length of all requests of an organisation; "": of removed entries. */
+  length: (org: string) => number;
+};
+
+function openJournal(): Opened {
   const db = new DatabaseSync(":memory:");
   const sql = ((query: string, ...values: never[]) =>
     query.includes(";") ? (db.exec(query), []) : db.prepare(query).all(...values)) as Sql;
   const journal = new Journal({ sql, transact: (run) => run() });
-  return { journal, count: (table) => sql(`SELECT 1 FROM ${table}`).length };
+  const length = (org: string): number =>
+    sql<{ request: string; id: string }>("SELECT id, request FROM entries WHERE org = ?", org).reduce(
+      (sum, { id, request }) => sum + loadText(sql, `${id}/request`, request).length,
+      0,
+    );
+  return { journal, count: (table) => sql(`SELECT 1 FROM ${table}`).length, length };
 }
 
 const entryOf = (id: string, text: string): JournalEntry => ({ id, org: "org", text, payload: "{}" });
@@ -39,4 +53,45 @@ it("a journal gives back the text of each entry, of any length, also if it was e
     }),
     { numRuns: 40 },
   );
+});
+
+/** A transcript that grows, of one of two conversations, whose characters are wide or not. */
+const bodies = fc.array(
+  fc.record({
+    conversation: fc.constantFrom("a", "😀"),
+    turns: fc.integer({ min: 1, max: 60 }),
+    tail: fc.string({ unit: "grapheme", maxLength: 20 }),
+    isStored: fc.boolean(),
+  }),
+  { minLength: 2, maxLength: 8 },
+);
+
+it("a journal gives back each request as it came, however much of it others share, and keeps nothing of removed ones", () => {
+  let shares = 0;
+  fc.assert(
+    fc.property(bodies, fc.infiniteStream(fc.nat()), (all, picks) => {
+      const { journal, count, length } = openJournal();
+      const requests = new SharedRequests();
+      const left = all.map(({ conversation, turns, tail, isStored }, i) => {
+        const id = `call_${i}`;
+        const body = conversation.repeat(3_000).repeat(turns) + tail.toWellFormed();
+        const shared = requests.share(body, { owner: conversation, journal: "j", id });
+        if (shared.base !== undefined) shares++;
+        journal.enter([{ ...entryOf(id, "{}"), ...shared }]);
+        if (isStored) requests.onStored([id]);
+        return { id, body };
+      });
+      while (left.length > 0) {
+        for (const { id, body } of left) expect(journal.find("org", id)?.request === body).toBe(true);
+        const [removed] = left.splice(picks.next().value! % left.length, 1);
+        journal.remove("org", removed!.id);
+        expect(journal.find("org", removed!.id)).toBeUndefined();
+        // Of what is removed there is no more than the longest that is left.
+        expect(length("")).toBeLessThanOrEqual(2 * Math.max(0, ...left.map(({ body }) => body.length)));
+      }
+      expect([count("entries"), count("overflow")]).toEqual([0, 0]);
+    }),
+    { numRuns: 60 },
+  );
+  expect(shares).toBeGreaterThan(20);
 });
