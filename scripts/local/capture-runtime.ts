@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -25,6 +25,8 @@ export async function captureRuntime(
   local: LocalGateway,
 ): Promise<RuntimeCommand & { dir: string }> {
   const dir = mkdtempSync(join(tmpdir(), "rhone-serve-"));
+  // Unless this process becomes another one, which then removes it.
+  process.once("exit", () => rmSync(dir, { recursive: true, force: true }));
   const program = join(dir, "capture");
   writeFileSync(program, CAPTURE, { mode: 0o700 });
   // Miniflare removes its own temporary files when its process ends; in this directory they stay.

@@ -36,7 +36,9 @@ const NOISE = /stack:( (0|[a-f\d]{4,})){3,}|LLVM_SYMBOLIZER|took recursive isola
  * prepared. It prints the logs of the worker, ends workerd on a signal, and reports it if workerd ends by itself.
  */
 await runScript(async () => {
-  const launch = JSON.parse(readFileSync(process.argv[2]!, "utf8")) as Launch;
+  const file = process.argv[2]!;
+  const launch = JSON.parse(readFileSync(file, "utf8")) as Launch;
+  rmSync(file);
   endChildrenOnExit();
   process.once("exit", () => launch.temporary.forEach((dir) => rmSync(dir, { recursive: true, force: true })));
   holdState(launch.stateDir);

@@ -114,10 +114,10 @@ type BodyLayout = {
    */
   toPortableItem?: (item: string) => string;
   /**
-   * Whether a request's text may have what must be read before the request is sent, also to a host of this wire: references
-   * to state, or items that only the gateway can read.
+   * Whether a request has to be decoded before it is sent, also to a host of this wire: for a member that the gateway
+   * refuses. Of wires whose items may refer to stored state, each request is.
    */
-  needsDecoding?: (request: string) => boolean;
+  mustBeDecoded?: (members: readonly { key: string }[]) => boolean;
   /** What an item means depends on those in front of it (Gemini's tool calls have no ids). */
   readsItemsTogether?: true;
   /** Whether the text of stored items may reference other items. References are not sent, so it is not copied. */

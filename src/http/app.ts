@@ -80,9 +80,14 @@ async function generateDirectly(
   const path = request.method === "POST" ? pathOf(request.url) : "";
   const surface = GENERATION_PATHS.get(path);
   if (surface === undefined || request.headers.has("idempotency-key")) return undefined;
-  const caller = await admit({ request, path, env, ctx }, ACCESS[`POST ${path}`]);
-  if (surface === "messages") requireAnthropicVersion(request.headers);
-  return await infer({ request, surface, caller, env, ctx });
+  try {
+    const caller = await admit({ request, path, env, ctx }, ACCESS[`POST ${path}`]);
+    if (surface === "messages") requireAnthropicVersion(request.headers);
+    return await infer({ request, surface, caller, env, ctx });
+  } catch (thrown) {
+    // In the shape of the canonical path, which the client may have written in another way.
+    return toErrorResponse(thrown, path, requestIdOf(request));
+  }
 }
 
 /** The path in a URL that has a host. */

@@ -32,12 +32,21 @@ export class JournalObject extends DurableObject {
     });
   }
 
-  /** Stores entries. Resolves when they are durable; their records are then on their way. */
-  async enter(entries: readonly JournalEntry[]): Promise<void> {
-    this.#journal.enter(entries);
+  /**
+   * Stores entries. Resolves when they are durable, and their records on their way, to the ids of those that were refused:
+   * their base is no entry any more, and they have to be sent whole.
+   */
+  async store(entries: readonly JournalEntry[]): Promise<string[]> {
+    const refused = this.#journal.enter(entries);
     this.#outbox.scheduleCheck();
     await this.ctx.storage.sync();
     this.#outbox.send();
+    return refused;
+  }
+
+  /** `store` for a Worker of an older version, whose entries are whole. */
+  async enter(entries: readonly JournalEntry[]): Promise<void> {
+    await this.store(entries);
   }
 
   /** The entry of a call; `undefined` if there is none or it belongs to another organisation. */

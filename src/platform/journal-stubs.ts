@@ -1,15 +1,17 @@
 import type { JournaledCall } from "../gateway/call/call.ts";
+import { readJournaledCall } from "../gateway/session/import-call.ts";
 import type { FoundEntry, JournalEntry, RecordedStream } from "../session/call-journal.ts";
 import { SharedRequests } from "../session/shared-requests.ts";
 import type { CallRecord } from "../store/records.ts";
 import type { SessionRecord } from "../store/sessions.ts";
-import { Batcher, chunkBySize } from "../wire/batcher.ts";
+import { Batcher, chunkBySize, tryInHalves } from "../wire/batcher.ts";
 import { createdAtOf, encodeObjectId, journalIn, newId, newJournalId, objectIdIn, withPrefix } from "../wire/id.ts";
 import { sleep } from "../wire/time.ts";
 import { parseObjectId } from "./object-id.ts";
 import { newSessionId } from "./session-stubs.ts";
 
 type Journals = Cloudflare.Env["JOURNALS"];
+type JournalStub = ReturnType<Journals["get"]>;
 
 /** Largest journal entry, in UTF-16 code units. A larger call is sent to its session's object at once. */
 const MAX_ENTRY = 4_000_000;
@@ -20,11 +22,17 @@ const JOURNAL_LIFETIME = 60 * 60_000;
 const MAX_JOURNAL = 1_000_000_000;
 /** How long a finished call waits for others of its isolate. A crash of the isolate loses those that wait. Milliseconds. */
 const GATHER_MS = 250;
-/** How long after a call's start its entry may still be on its way to the journal, and how often to look for it. Milliseconds. */
+/**
+ * How long after a call's start its entry is looked for at least, and how often. A longer call may have ended just now, so
+ * that its entry waits in another isolate. Milliseconds.
+ */
 const ENTRY_DELAY = 2_000;
 const POLL_INTERVAL = 50;
 
-const BATCHER = new Batcher<JournalEntry>();
+/** An entry on its way, and the request of which it may have only a part. */
+type WaitingEntry = { entry: JournalEntry; request: string | undefined };
+
+const BATCHER = new Batcher<WaitingEntry>();
 const REQUESTS = new SharedRequests();
 let current: { journal: string; until: number; size: number } | undefined;
 
@@ -66,29 +74,57 @@ export function enterInJournal(
   if (text.length + (request?.length ?? 0) + (stream?.bytes.length ?? 0) > MAX_ENTRY) return false;
   const payload = `${JSON.stringify(record)},${JSON.stringify(toSessionRecord(record))}`;
   const { id, org, keyId } = record;
-  const place = { owner: `${org} ${keyId}`, journal: journalOf(id), id };
-  const entry: JournalEntry = {
-    id,
-    org,
-    text,
-    payload,
-    ...(request !== undefined && REQUESTS.share(request, place)),
-    ...(stream !== undefined && { told: stream }),
-  };
+  const shared =
+    request !== undefined && REQUESTS.share(request, { owner: `${org} ${keyId}`, journal: journalOf(id), id });
+  const entry: JournalEntry = { id, org, text, payload, ...shared, ...(stream !== undefined && { told: stream }) };
   if (current !== undefined) current.size += sizeOf(entry);
-  const flush = (entries: JournalEntry[]): Promise<void> => writeEntries(entries, journals);
-  BATCHER.put([entry], { flush, waitMs: GATHER_MS, waitUntil, now: Date.now });
+  const flush = (entries: WaitingEntry[]): Promise<void> => writeEntries(entries, journals);
+  BATCHER.put([{ entry, request }], { flush, waitMs: GATHER_MS, waitUntil, now: Date.now });
   return true;
 }
 
-/** A batch may hold entries of two journals if the isolate changed its journal in between. */
-async function writeEntries(entries: readonly JournalEntry[], journals: Journals): Promise<void> {
-  for (const [journal, some] of Map.groupBy(entries, ({ id }) => journalOf(id)))
-    for (const batch of chunkBySize(some, sizeOf, MAX_BATCH)) {
-      await findStub(journals, journal)!.enter(batch);
-      REQUESTS.onStored(batch.map(({ id }) => id));
-    }
+/**
+ * Writes entries to their journals: a batch may hold those of two, if the isolate changed its journal in between. Never
+ * rejects: an entry that cannot be stored loses no other, and is lost with a line in the log.
+ */
+async function writeEntries(entries: readonly WaitingEntry[], journals: Journals): Promise<void> {
+  for (const [journal, some] of Map.groupBy(entries, ({ entry }) => journalOf(entry.id)))
+    for (const batch of chunkBySize(some, ({ entry }) => sizeOf(entry), MAX_BATCH))
+      await tryInHalves(batch, (part) => storeEntries(part, findStub(journals, journal)!));
 }
+
+/** Stores entries of one journal. Those whose base the journal no longer has are stored whole. */
+async function storeEntries(entries: readonly WaitingEntry[], stub: JournalStub): Promise<void> {
+  try {
+    const refused = new Set(await store(entries, stub));
+    const again = entries.filter(({ entry }) => refused.has(entry.id));
+    for (const { entry } of again) REQUESTS.forget(entry.base!.id);
+    if (again.length > 0) await stub.store(again.map(toWholeEntry));
+    REQUESTS.onStored(entries.map(({ entry }) => entry.id));
+  } catch (cause) {
+    if (entries.length === 1) console.error("a call could not be stored", entries[0]!.entry.id, cause);
+    throw cause;
+  }
+}
+
+/** During a deployment the object may be one of an older version: it knows only entries with decoded requests. */
+async function store(entries: readonly WaitingEntry[], stub: JournalStub): Promise<readonly string[]> {
+  try {
+    return await stub.store(entries.map(({ entry }) => entry));
+  } catch (cause) {
+    if (!String(cause).includes("does not implement")) throw cause;
+    await stub.enter(entries.map(toDecodedEntry));
+    return [];
+  }
+}
+
+function toDecodedEntry({ entry: { base: _, request: __, ...entry }, request }: WaitingEntry): JournalEntry {
+  const found = { text: entry.text, ...(request !== undefined && { request }) };
+  return { ...entry, text: JSON.stringify(readJournaledCall(found)) };
+}
+
+const toWholeEntry = ({ entry: { base: _, ...entry }, request }: WaitingEntry): JournalEntry =>
+  request === undefined ? entry : { ...entry, request };
 
 /** The journal of a call's entry. */
 const journalOf = (call: string): string => journalIn(objectIdIn("call", call)!)!;
@@ -121,12 +157,14 @@ export async function findJournalEntry(
 ): Promise<FoundEntry | undefined> {
   const id = `call_${objectId}`;
   const stub = findStub(journals, journalIn(objectId)!);
-  await writeEntries(BATCHER.takeAll(), journals).catch((cause: unknown) =>
-    console.error("entries not written", cause),
-  );
+  const now = Date.now();
+  const startedAt = createdAtOf(id);
+  const isFresh = Math.abs(now - startedAt) < ENTRY_DELAY;
+  const until = Math.max(isFresh ? startedAt + ENTRY_DELAY : now, now + 2 * GATHER_MS);
+  await writeEntries(BATCHER.takeAll(), journals);
   for (;;) {
     const found = await stub?.find(org, id);
-    if (found !== undefined || Math.abs(Date.now() - createdAtOf(id)) > ENTRY_DELAY) return found;
+    if (found !== undefined || Date.now() > until) return found;
     await sleep(POLL_INTERVAL);
   }
 }
@@ -137,7 +175,7 @@ export async function removeJournalEntry(journals: Journals, org: string, object
 }
 
 /** `undefined` if the id was not made by this deployment. */
-function findStub(journals: Journals, journal: string): ReturnType<Journals["get"]> | undefined {
+function findStub(journals: Journals, journal: string): JournalStub | undefined {
   const id = parseObjectId(journals, journal);
   return id === undefined ? undefined : journals.get(id);
 }

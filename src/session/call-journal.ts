@@ -56,10 +56,15 @@ export class Journal {
     migrate(storage, MIGRATIONS);
   }
 
-  /** Stores entries and enqueues their records in one transaction. An entry that exists is not changed. */
-  enter(entries: readonly JournalEntry[]): void {
+  /**
+   * Stores entries and enqueues their records in one transaction. An entry that exists is not changed. Returns the ids of
+   * those that were refused, as their base is no entry any more.
+   */
+  enter(entries: readonly JournalEntry[]): string[] {
+    const refused = entries.filter(({ org, base }) => base !== undefined && !this.#has(org, base.id));
+    const stored = entries.filter((entry) => !refused.includes(entry));
     this.#storage.transact(() => {
-      for (const { id, org, text, request, base, payload, told: stream } of entries) {
+      for (const { id, org, text, request, base, payload, told: stream } of stored) {
         const first = storeText(this.#sql, id, text);
         const body = request === undefined ? null : storeText(this.#sql, requestOwner(id), request);
         this.#sql(
@@ -75,6 +80,11 @@ export class Journal {
         enqueueText(this.#sql, payload);
       }
     });
+    return refused.map(({ id }) => id);
+  }
+
+  #has(org: string, id: string): boolean {
+    return this.#sql("SELECT 1 FROM entries WHERE id = ? AND org = ?", id, org).length > 0;
   }
 
   /** undefined: there is no such entry, or it is another organisation's. */

@@ -289,6 +289,7 @@ export class Session {
     this.#storage.transact(() => {
       for (const table of listTables(this.#sql)) this.#sql(`DELETE FROM ${table}`);
     });
+    this.transcripts.clear();
   }
 
   /**
@@ -304,6 +305,7 @@ export class Session {
     });
     this.#row = undefined;
     this.#path = undefined;
+    this.transcripts.clear();
     return deleted;
   }
 

@@ -39,6 +39,11 @@ export class SharedRequests {
     for (const anchor of this.#anchors) anchor.isStored ||= ids.includes(anchor.id);
   }
 
+  /** To be called for an entry that is no longer there. */
+  forget(id: string): void {
+    this.#anchors = this.#anchors.filter((anchor) => anchor.id !== id);
+  }
+
   #remember(anchor: Anchor): void {
     this.#anchors = [...this.#anchors, anchor].slice(-MAX_ANCHORS);
     while (this.#anchors.length > 1 && this.#anchors.reduce((sum, { text }) => sum + text.length, 0) > MAX_LENGTH)

@@ -73,6 +73,12 @@ export class TranscriptMemory {
     this.#last = { ...sent, systemCount, checkpoints: latest, turnCount: this.#turnCount };
   }
 
+  /** To be called when the session's turns are deleted. */
+  clear(): void {
+    this.#last = undefined;
+    this.#hasTwins = undefined;
+  }
+
   /** To be called with each turn that is inserted. */
   onInsert({ chain }: Turn): void {
     this.#turnCount++;

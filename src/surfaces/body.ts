@@ -9,9 +9,12 @@ export const MAX_FRAME_BYTES = 1024 * 1024;
 
 /**
  * A body that is declared to have at most this size is read by the platform, as a whole: each part that JavaScript reads
- * costs as much as many kilobytes. Its share of the capacity is taken before it is there. Bytes.
+ * costs as much as many kilobytes. Bytes.
  */
 const MAX_NATIVE_BYTES = 1024 * 1024;
+/** Of such bodies in one isolate that are not there yet. Beyond it bodies are read in parts, as capacity allows. Bytes. */
+const MAX_PENDING_BYTES = 8 * 1024 * 1024;
+let pendingBytes = 0;
 
 /** Milliseconds without any bytes of a started body after which the client counts as disconnected. */
 const IDLE_MS = 30_000;
@@ -47,7 +50,11 @@ export async function readBytes(request: Request, idleMs = IDLE_MS, hold = COUNT
   const declaredLength = Number(request.headers.get("content-length") ?? Number.NaN);
   if (declaredLength > MAX_BODY_BYTES) throw tooLarge();
   if (request.body === null) return new Uint8Array(0);
-  return declaredLength <= MAX_NATIVE_BYTES
+  const isNative =
+    declaredLength <= MAX_NATIVE_BYTES &&
+    pendingBytes + declaredLength <= MAX_PENDING_BYTES &&
+    !request.headers.has("transfer-encoding");
+  return isNative
     ? await readNatively(request, declaredLength, idleMs, hold)
     : await readParts(request.body, idleMs, hold);
 }
@@ -59,15 +66,19 @@ async function readNatively(
   idleMs: number,
   hold: typeof COUNT_NOTHING,
 ): Promise<Uint8Array> {
-  hold(length);
+  pendingBytes += length;
   const { promise: timeout, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(
     () => reject(tooSlow(`not received within ${idleMs / 1000} s`)),
     idleMs + length / MIN_BYTES_PER_MS,
   );
   try {
-    return new Uint8Array(await Promise.race([request.arrayBuffer().catch(throwAborted), timeout]));
+    const body = new Uint8Array(await Promise.race([request.arrayBuffer().catch(throwAborted), timeout]));
+    if (body.length > MAX_BODY_BYTES) throw tooLarge();
+    hold(body.length);
+    return body;
   } finally {
+    pendingBytes -= length;
     clearTimeout(timer);
   }
 }

@@ -50,7 +50,6 @@ export class ParsedRequest {
   readonly #parts: RequestParts;
   readonly #decode: () => Meaning;
   #meaning: Meaning | undefined;
-  #needsDecoding: boolean | undefined;
 
   constructor(parts: RequestParts, decode: () => Meaning, isUnchanged: boolean) {
     this.text = parts.text;
@@ -99,25 +98,28 @@ export class ParsedRequest {
     return this.meaning.sent;
   }
 
-  /** As in `Meaning`. Does not decode a request that cannot have such items. */
+  /** As in `Meaning`. A request that is not decoded has no such items. */
   get hasRewrittenItems(): boolean {
-    return this.needsDecoding && this.meaning.hasRewrittenItems === true;
+    return this.isDecoded && this.meaning.hasRewrittenItems === true;
   }
 
-  /** Whether the request must be decoded before it is sent, to any target; see `BodyLayout`. */
-  get needsDecoding(): boolean {
-    const { needsDecoding } = this.surface.dialect.layout;
-    return (this.#needsDecoding ??= !this.isUnchanged || needsDecoding?.(this.text) === true);
+  get isDecoded(): boolean {
+    return this.#meaning !== undefined;
   }
 
   /** This request with another meaning. */
   with(changes: Partial<Meaning>): ParsedRequest {
-    return new ParsedRequest(this.#parts, () => ({ ...this.meaning, ...changes }), false);
+    const meaning = { ...this.meaning, ...changes };
+    const changed = new ParsedRequest(this.#parts, () => meaning, false);
+    changed.#meaning = meaning;
+    return changed;
   }
 
   /** This request with another `rhone` object, or another mode. */
   withOptions(options: Partial<Pick<RequestParts, "rhone" | "stream">>): ParsedRequest {
-    return new ParsedRequest({ ...this.#parts, ...options }, () => this.meaning, this.isUnchanged);
+    const changed = new ParsedRequest({ ...this.#parts, ...options }, () => this.meaning, this.isUnchanged);
+    changed.#meaning = this.#meaning;
+    return changed;
   }
 }
 
@@ -161,15 +163,22 @@ const readRhoneMembers = (text: string, found: readonly Member[]): JsonObject =>
 /** Decodes and validates the whole request. Throws `request.invalid`, naming the field and what was expected. */
 export function parseRequest(requestText: RequestText, surface: Surface, outside: PathParams = {}): ParsedRequest {
   const meaning = decodeMeaning(requestText, surface, outside);
-  return createRequest(requestText, surface, outside, () => meaning);
+  const parsed = createRequest(requestText, surface, outside, () => meaning);
+  void parsed.meaning;
+  return parsed;
 }
 
 /**
  * The request, of which only the model's name and the mode are read and checked. What else it means is decoded and
- * validated at its first use; if it is only relayed, its provider is the judge of it.
+ * validated at its first use; if it is only relayed, its provider is the judge of it. Requests that may refer to stored
+ * state, and those of the gateway's own API, which no provider knows, are decoded at once.
  */
-export const openRequest = (requestText: RequestText, surface: Surface, outside: PathParams = {}): ParsedRequest =>
-  createRequest(requestText, surface, outside, () => decodeMeaning(requestText, surface, outside));
+export function openRequest(requestText: RequestText, surface: Surface, outside: PathParams = {}): ParsedRequest {
+  const { layout } = surface.dialect;
+  if (surface.isNative || layout.mayHaveReferences !== undefined || layout.mustBeDecoded?.(requestText.members))
+    return parseRequest(requestText, surface, outside);
+  return createRequest(requestText, surface, outside, () => decodeMeaning(requestText, surface, outside));
+}
 
 function createRequest(
   requestText: RequestText,
@@ -180,10 +189,14 @@ function createRequest(
   const model = requestText.rhone.routing?.model ?? outside.model ?? readOption(requestText, "model") ?? "";
   if (typeof model !== "string") throw invalid("model", "expected string");
   if (model === "") throw invalid("model", "expected the name of a model");
+  if (model.length > MAX_MODEL_LENGTH) throw invalid("model", `expected at most ${MAX_MODEL_LENGTH} characters`);
   const stream = outside.stream ?? readOption(requestText, "stream") ?? false;
   if (typeof stream !== "boolean") throw invalid("stream", "expected boolean");
   return new ParsedRequest({ ...requestText, surface, outside, model, stream }, decode, true);
 }
+
+/** Far longer than any name: the name is a part of the call's record. */
+const MAX_MODEL_LENGTH = 1_024;
 
 /** The value of a top-level member, the last of duplicates; `undefined` if it is absent or null. */
 export function readOption({ text, members }: Pick<RequestText, "text" | "members">, key: string): Json | undefined {

@@ -99,7 +99,9 @@ export class SseSplitter {
 
   /** To be called at the end of the stream. Returns a last event without a blank line: the providers' SDKs deliver it, too. */
   flush(): SseEvent[] {
-    return this.#size > 0 ? [this.#complete(new Uint8Array(0), undefined)] : [];
+    if (this.#size === 0) return [];
+    this.#isLineEmpty = true;
+    return [this.#complete(new Uint8Array(0), undefined)];
   }
 
   #buffer(part: Uint8Array): void {
@@ -114,7 +116,6 @@ export class SseSplitter {
     const raw = isWhole ? part : concatBytes([...this.#parts, part]);
     this.#parts = [];
     this.#size = 0;
-    this.#isLineEmpty = true;
     const event = parseEvent(raw, isWhole && text !== undefined ? text : decodeUtf8(raw), this.#isFirst);
     this.#isFirst = false;
     return event;

@@ -62,36 +62,49 @@ const bodies = fc.array(
     turns: fc.integer({ min: 1, max: 60 }),
     tail: fc.string({ unit: "grapheme", maxLength: 20 }),
     isStored: fc.boolean(),
+    /** A session is read after it, so that an entry is removed. */
+    isFollowed: fc.boolean(),
   }),
   { minLength: 2, maxLength: 8 },
 );
 
 it("a journal gives back each request as it came, however much of it others share, and keeps nothing of removed ones", () => {
   let shares = 0;
+  let refusals = 0;
   fc.assert(
     fc.property(bodies, fc.infiniteStream(fc.nat()), (all, picks) => {
       const { journal, count, length } = openJournal();
       const requests = new SharedRequests();
-      const left = all.map(({ conversation, turns, tail, isStored }, i) => {
-        const id = `call_${i}`;
-        const body = conversation.repeat(3_000).repeat(turns) + tail.toWellFormed();
-        const shared = requests.share(body, { owner: conversation, journal: "j", id });
-        if (shared.base !== undefined) shares++;
-        journal.enter([{ ...entryOf(id, "{}"), ...shared }]);
-        if (isStored) requests.onStored([id]);
-        return { id, body };
-      });
-      while (left.length > 0) {
-        for (const { id, body } of left) expect(journal.find("org", id)?.request === body).toBe(true);
+      const left: { id: string; body: string }[] = [];
+      const removeOne = (): void => {
         const [removed] = left.splice(picks.next().value! % left.length, 1);
         journal.remove("org", removed!.id);
         expect(journal.find("org", removed!.id)).toBeUndefined();
         // Of what is removed there is no more than the longest that is left.
         expect(length("")).toBeLessThanOrEqual(2 * Math.max(0, ...left.map(({ body }) => body.length)));
-      }
+        for (const { id, body } of left) expect(journal.find("org", id)?.request === body).toBe(true);
+      };
+      all.forEach(({ conversation, turns, tail, isStored, isFollowed }, i) => {
+        const id = `call_${i}`;
+        const body = conversation.repeat(3_000).repeat(turns) + tail.toWellFormed();
+        const shared = requests.share(body, { owner: conversation, journal: "j", id });
+        const refused = journal.enter([{ ...entryOf(id, "{}"), ...shared }]);
+        if (shared.base !== undefined) shares++;
+        if (refused.length > 0) {
+          refusals++;
+          requests.forget(shared.base!.id);
+          expect(journal.enter([{ ...entryOf(id, "{}"), request: body }])).toEqual([]);
+        }
+        if (isStored) requests.onStored([id]);
+        left.push({ id, body });
+        expect(journal.find("org", id)?.request === body).toBe(true);
+        if (isFollowed) removeOne();
+      });
+      while (left.length > 0) removeOne();
       expect([count("entries"), count("overflow")]).toEqual([0, 0]);
     }),
-    { numRuns: 60 },
+    { numRuns: 100 },
   );
   expect(shares).toBeGreaterThan(20);
+  expect(refusals).toBeGreaterThan(0);
 });

@@ -1,4 +1,5 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
+import type { Json } from "../../src/wire/json.ts";
 import { chat, contents, errorOf, get, post, request, sent, user } from "../support/worker/client.ts";
 
 const said = { role: "assistant", content: "Said say." };
@@ -36,6 +37,49 @@ describe("a transcript", () => {
     const { body } = await sent({ messages: [user("and?")], rhone: session });
     expect(contents(body).slice(0, 4)).toEqual(["Be brief.", "1", "Said say.", "2"]);
     expect(contents(body)).toHaveLength(6);
+  });
+
+  it("a transcript of a deleted session is new to the next session of the same id", async () => {
+    const session = { session_id: `sess_again-${crypto.randomUUID()}` };
+    const create = (): Promise<Response> =>
+      request("/v1/sessions", {
+        method: "POST",
+        body: JSON.stringify({ id: session.session_id }),
+        headers: { "content-type": "application/json" },
+      });
+    const transcript = [user("1"), said, user("2")];
+    expect((await create()).status).toBe(201);
+    await chat({ model: "fake/say", messages: [user("1")], rhone: session });
+    await chat({ model: "fake/say", messages: transcript, rhone: session });
+    await request(`/v1/sessions/${session.session_id}`, { method: "DELETE" });
+    expect((await create()).status).toBe(201);
+    const { body, answer } = await sent({ messages: [...transcript.slice(0, 2), user("other")], rhone: session });
+    expect(contents(body)).toEqual(["1", "Said say.", "other"]);
+    expect(answer.rhone.context).toMatchObject({ turns: 0 });
+  });
+
+  it("a background call that sends a transcript again continues the turn that it names", async () => {
+    const items = [user("1"), said, user("2"), said];
+    const ask = async (input: object[], more: object): Promise<{ id: string; status: string; rhone: Json }> => {
+      const response = await request("/v1/responses", {
+        method: "POST",
+        body: JSON.stringify({ model: "fakeresp/say", input, ...more }),
+        headers: { "content-type": "application/json" },
+      });
+      expect(response.status).toBe(200);
+      return (await response.json()) as { id: string; status: string; rhone: Json };
+    };
+    const { rhone } = await ask([user("1")], {});
+    const session = { rhone: { session_id: (rhone as { session_id: string }).session_id } };
+    await ask(items.slice(0, 3), session);
+    const queued = await ask([user("1"), said, user("other")], { ...session, background: true });
+    await vi.waitFor(async () =>
+      expect(await get(`/v1/responses/${queued.id}`)).toMatchObject({ status: "completed" }),
+    );
+    const { data } = (await get(`/v1/sessions/${session.rhone.session_id}/blocks?format=openai`)) as {
+      data: { content: unknown }[];
+    };
+    expect(data.map(({ content }) => content)).toEqual(["1", "Said say.", "other", "Said say."]);
   });
 
   it("transcripts that wait for each other in one session continue what is there when their turn comes", async () => {

@@ -267,6 +267,45 @@ describe("bad input", () => {
     },
   );
 
+  it.each([{}, { "x-rhone-context-mode": "stateless" }])(
+    "what refers to state of the provider is found in any spelling: %o",
+    async (mode) => {
+      const headers = { ...mode, "anthropic-version": "2023-06-01" };
+      const thread = String.raw`{"model":"fakeanth/say","max_tokens":9,"messages":[{"role":"user","content":"x"}],"thr\u0065ad":{"type":"create"}}`;
+      const refused = await request("/v1/messages", { method: "POST", body: thread, headers });
+      expect([refused.status, await refused.text()]).toEqual([
+        400,
+        expect.stringContaining("thread_unsupported_request"),
+      ]);
+      for (const item of [
+        String.raw`{"type":"item\u005freference","id":"msg_other"}`,
+        String.raw`{"\u0069d":"msg_other"}`,
+        '{"id":"msg_other","status":"completed"}',
+      ]) {
+        const body = `{"model":"fakeresp/say","input":[${item}]}`;
+        const response = await request("/v1/responses", { method: "POST", body, headers });
+        expect([item, response.status, await response.text()]).toEqual([
+          item,
+          404,
+          expect.stringContaining("Item with id 'msg_other' not found"),
+        ]);
+      }
+    },
+  );
+
+  it("an error has the shape of its API on every path that leads there", async () => {
+    for (const path of ["/v1/messages", "/v1/compat/anthropic/v1/messages", "/v1/%6dessages"]) {
+      const response = await request(path, { method: "POST", body: "{nope" });
+      expect([path, response.status, await response.json()]).toEqual([
+        path,
+        400,
+        expect.objectContaining({ type: "error" }),
+      ]);
+    }
+    const response = await request("/v1/compat/openai/v1/chat/completions", { method: "POST", body: "{nope" });
+    expect(await response.json()).toMatchObject({ error: { type: "invalid_request_error", param: "body" } });
+  });
+
   it("what is inside messages is the provider's to judge in a stateless relay, and the gateway's everywhere else", async () => {
     const odd = JSON.stringify({ model: "fake/refuse", messages: [{ role: "wizard", content: "x" }] });
     const stateless = { "x-rhone-context-mode": "stateless" };

@@ -283,3 +283,34 @@ describe("hashes", () => {
     expect(areSecretsEqual("a", "a".repeat(10_000))).toBe(false);
   });
 });
+
+it("a stream has the same events however it is cut into chunks, and the splitter knows whether it is within one", () => {
+  const piece = fc.constantFrom(
+    "data: a\n",
+    "event: x\n",
+    "\n",
+    "\r\n",
+    "\r",
+    "data: é😀\r\n",
+    ": c\n",
+    "id: 1\n",
+    "data:",
+    "x",
+  );
+  const cuts = fc.array(fc.nat(60), { maxLength: 6 });
+  fc.assert(
+    fc.property(fc.array(piece, { maxLength: 14 }), cuts, (pieces, at) => {
+      const bytes = new TextEncoder().encode(pieces.join(""));
+      const splitter = new SseSplitter();
+      const ends = [...new Set(at.map((end) => Math.min(end, bytes.length))), bytes.length].toSorted((a, b) => a - b);
+      let start = 0;
+      const events = ends.flatMap((end) => {
+        const chunk = bytes.subarray(start, end);
+        start = end;
+        return splitter.push(chunk);
+      });
+      expect([...events, ...splitter.flush()]).toEqual(decodeSse(bytes));
+    }),
+    { numRuns: 2_000 },
+  );
+});

@@ -40,7 +40,7 @@ export const anthropic: WireDialect = {
     items: "messages",
     instructions: ["system"],
     knownMembers: KNOWN_MEMBERS,
-    needsDecoding: (request) => request.includes('"thread"'),
+    mustBeDecoded: (members) => members.some(({ key }) => key === "thread"),
   },
   markLimit: MARK_LIMIT,
   citesWholeTexts: true,

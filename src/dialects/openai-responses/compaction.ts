@@ -31,9 +31,6 @@ export function expandSummary(item: Json): Json {
   return { type: "message", role: "user", content: [{ type: "input_text", text }] };
 }
 
-/** Whether a JSON text may have a summary of the gateway. */
-export const mayHaveSummary = (text: string): boolean => text.includes(`"${SUMMARY_PREFIX}`);
-
-/** The same as `expandSummary` for JSON text. The search for the prefix avoids parsing items that cannot be summaries. */
+/** The same for JSON text. The search for the prefix avoids parsing items that cannot be summaries. */
 export const toPortableItem = (item: string): string =>
-  mayHaveSummary(item) ? JSON.stringify(expandSummary(tryParseJson(item) ?? null)) : item;
+  item.includes(`"${SUMMARY_PREFIX}`) ? JSON.stringify(expandSummary(tryParseJson(item) ?? null)) : item;

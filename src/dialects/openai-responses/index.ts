@@ -2,7 +2,7 @@ import type { ToolRules } from "../../canonical/tool-names.ts";
 import type { WireDialect } from "../dialect.ts";
 import { withFittedCalls, withFittedTools } from "../fit-tools.ts";
 import { decodeError, encodeError } from "../openai/errors.ts";
-import { mayHaveSummary, toPortableItem } from "./compaction.ts";
+import { toPortableItem } from "./compaction.ts";
 import { decodeMessages, encodeMessages } from "./messages.ts";
 import { mayHaveReferences } from "./references.ts";
 import { decodeRequest, encodeRequest } from "./request.ts";
@@ -42,7 +42,6 @@ export const openaiResponses: WireDialect = {
     state: ["previous_response_id", "conversation", "background"],
     knownMembers: KNOWN_MEMBERS,
     toPortableItem,
-    needsDecoding: (request) => mayHaveReferences(request) || mayHaveSummary(request),
     mayHaveReferences,
     itemFromText: (text) => `{"role":"user","content":${text}}`,
   },

@@ -34,7 +34,7 @@ export const findInOrder =
  * `object.not_found` naming the first item that `find` does not find.
  */
 export async function resolveReferences(request: ParsedRequest, find: FindItems): Promise<ParsedRequest> {
-  if (!request.needsDecoding || !hasReferences(request)) return request;
+  if (!request.isDecoded || !hasReferences(request)) return request;
   const resolved = await resolveItems(request.messages.map(sentItemOf), find, "input");
   const pairs = resolved.map((stored, i): Pair => {
     if (stored === undefined) return { text: request.items[i]!, message: request.messages[i]! };

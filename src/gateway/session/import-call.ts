@@ -1,13 +1,13 @@
 import type { FoundEntry } from "../../session/call-journal.ts";
 import { decodeItems } from "../../session/history/decode.ts";
 import { offload } from "../../session/large-strings.ts";
-import type { Session } from "../../session/session.ts";
+import type { CompletedTurn, Session } from "../../session/session.ts";
 import type { Blobs } from "../../store/blobs.ts";
 import type { CallRecord } from "../../store/records.ts";
 import { type SurfaceId, SURFACES } from "../../surfaces/index.ts";
-import { parseRequest, readMembers } from "../../surfaces/request.ts";
+import { type ParsedRequest, parseRequest, readMembers } from "../../surfaces/request.ts";
 import { parseJson } from "../../wire/json.ts";
-import { findElements, sliceSpan } from "../../wire/splice.ts";
+import { editMembers, findElements, sliceSpan } from "../../wire/splice.ts";
 import type { Call, CommittedAnswer, JournaledCall, StatelessCall } from "../call/call.ts";
 import { toCompletedTurn, toInputStep } from "../call/turn-input.ts";
 import { buildCompletedResponse } from "../reply/response-object.ts";
@@ -25,7 +25,9 @@ export function toStatelessCall(
   stored?: Pick<Call, "id" | "response">,
 ): Omit<StatelessCall, "isNew"> {
   if (answer === undefined) return { record, ...(received !== undefined && { received }) };
-  const { input, output, instructions } = toCompletedTurn(answer);
+  const turn = tryToComplete(answer, record);
+  if (turn === undefined) return { record };
+  const { input, output, instructions } = turn;
   return {
     record,
     said: { input, output, ...(instructions && { instructions }) },
@@ -33,13 +35,34 @@ export function toStatelessCall(
   };
 }
 
+/** `undefined` for a request that its provider has accepted, but that cannot be decoded. */
+function tryToComplete(answer: CommittedAnswer, { id }: CallRecord): CompletedTurn | undefined {
+  try {
+    return toCompletedTurn(answer);
+  } catch (cause) {
+    console.error("the request of an answered call could not be decoded", id, cause);
+    return undefined;
+  }
+}
+
 /** What a journal gets of it: the request's text, unless its items are no longer those of the text. */
 export function toJournaledCall(finished: FinishedCall): { call: Omit<JournaledCall, "isNew">; request?: string } {
   const { record, answer } = finished;
   if (answer?.request.isUnchanged !== true) return { call: toStatelessCall(finished) };
-  const { surface, outside, text } = answer.request;
+  const { surface, outside } = answer.request;
   const answered = { output: answer.output, surface: surface.id as SurfaceId, outside };
-  return { call: { record, answered }, request: text };
+  return { call: { record, answered }, request: toStoredText(answer.request) };
+}
+
+/**
+ * The request's text without what its session does not get: tools, options, credentials of remote tools. Some members are
+ * required where the text is read.
+ */
+function toStoredText({ text, members, surface: { dialect } }: ParsedRequest): string {
+  const { items, itemsAlias, instructions = [] } = dialect.layout;
+  const stored = new Set<string | undefined>([items, itemsAlias, ...instructions, "model", "max_tokens"]);
+  const removed = members.map(({ key }) => key).filter((key) => !stored.has(key));
+  return editMembers(text, members, removed, []);
 }
 
 /** A stateless call from its journal's entry. A request that only its provider could read leaves the call without content. */

@@ -1,15 +1,35 @@
 import type { PathParams } from "../../dialects/dialect.ts";
 import type { RecalledTranscript, SentTranscript, TranscriptMemory } from "../../session/transcript-memory.ts";
-import type { Surface } from "../../surfaces/index.ts";
+import { type Surface, SURFACES } from "../../surfaces/index.ts";
 import { type ParsedRequest, parseRequest, type RequestText } from "../../surfaces/request.ts";
 import { scanObject } from "../../wire/scan.ts";
 import { splice } from "../../wire/splice.ts";
+import type { SessionCall } from "../call/call.ts";
+import { type FindItems, hasReferences, resolveReferences } from "../responses/references.ts";
+import { withContinuation } from "../responses/state.ts";
 
 /**
  * A request to a session. If its transcript starts as that of the last call, the request lacks the messages in front of the
  * last known reply, and `recalled` says what they are; only the rest is read.
  */
 export type ResentRequest = { request: ParsedRequest; sent?: SentTranscript; recalled?: RecalledTranscript };
+
+/** A call's request in its session, with the items that it references. Throws as `parseRequest` and `resolveReferences`. */
+export async function parseSessionRequest(
+  requestText: RequestText,
+  { surface: id, outside, isNew, response }: Pick<SessionCall, "surface" | "outside" | "isNew" | "response">,
+  { transcripts, find }: { transcripts: TranscriptMemory; find: FindItems },
+): Promise<ResentRequest> {
+  const surface = SURFACES[id];
+  const whole = (): ResentRequest => ({ request: parseRequest(requestText, surface, outside) });
+  // A background call is sent to its session again, with all of its text.
+  const isWhole = isNew || response?.from !== undefined || response?.background === true;
+  let resent = isWhole ? whole() : parseResentRequest(requestText, { surface, outside, transcripts });
+  // Which of the referenced items are known depends on the whole transcript.
+  if (resent.recalled !== undefined && hasReferences(resent.request)) resent = whole();
+  const parsed = response === undefined ? resent.request : withContinuation(resent.request, response);
+  return { ...resent, request: await resolveReferences(parsed, find) };
+}
 
 /** Decodes and validates a request, which may leave the beginning of its transcript unread. Throws as `parseRequest`. */
 export function parseResentRequest(
@@ -26,7 +46,7 @@ export function parseResentRequest(
 /** The list of messages, where an item can be read without those in front of it, and the client did not name a parent. */
 function findTranscript({ text, members, rhone }: RequestText, { dialect }: Surface): SentTranscript | undefined {
   const { layout, id } = dialect;
-  if (rhone.parent !== undefined || layout.readsItemsTogether || layout.needsDecoding?.(text)) return undefined;
+  if (rhone.parent !== undefined || layout.readsItemsTogether) return undefined;
   const list = members.findLast(({ key }) => key === layout.items || key === layout.itemsAlias);
   return list?.elements && { dialect: id, text, start: list.value.start, items: list.elements };
 }

@@ -9,7 +9,7 @@ import type { WireItems } from "../../session/turns.ts";
 import type { CallRecord } from "../../store/records.ts";
 import { withDefaults, withKeyDefaults } from "../../surfaces/defaults.ts";
 import { SURFACES } from "../../surfaces/index.ts";
-import { type ParsedRequest, parseRequest, readMembers, type RequestText } from "../../surfaces/request.ts";
+import { type ParsedRequest, readMembers, type RequestText } from "../../surfaces/request.ts";
 import { readRpcText } from "../../wire/bytes.ts";
 import type { Call, CallHost, CallStore, PartialAnswer, SessionCall } from "../call/call.ts";
 import { CANCELLED } from "../call/stream-errors.ts";
@@ -19,11 +19,11 @@ import { generate } from "../generation.ts";
 import { buildErrorResponse } from "../reply/headers.ts";
 import { buildCompletedResponse, buildFailedResponse, buildPendingResponse } from "../reply/response-object.ts";
 import { acceptInBackground, drain, withStreaming } from "../responses/background.ts";
-import { type FindItems, findInOrder, omitKnownItems, resolveReferences } from "../responses/references.ts";
-import { asOpenAiError, findContext, withContinuation } from "../responses/state.ts";
+import { type FindItems, findInOrder, omitKnownItems } from "../responses/references.ts";
+import { asOpenAiError, findContext } from "../responses/state.ts";
 import { findStoredItems, listIndexedIds } from "../responses/stored-items.ts";
 import { warmUp } from "../responses/warm-up.ts";
-import { parseResentRequest, type ResentRequest } from "./resent-request.ts";
+import { parseSessionRequest, type ResentRequest } from "./resent-request.ts";
 import type { ModelServices, ObjectLifetime, SessionState } from "./services.ts";
 import type { SessionStreams } from "./session-streams.ts";
 
@@ -129,19 +129,10 @@ export class SessionCalls {
     return withKeyDefaults(withSessionDefaults, caller, outside);
   }
 
-  /** The request with the items that it references. */
-  async #parse(
-    requestText: RequestText,
-    { surface: id, outside, isNew, caller, response }: SessionCall,
-  ): Promise<ResentRequest> {
+  #parse(requestText: RequestText, sessionCall: SessionCall): Promise<ResentRequest> {
     const { transcripts } = this.#services.state.session;
-    const surface = SURFACES[id];
-    const resent =
-      isNew || response?.from !== undefined
-        ? { request: parseRequest(requestText, surface, outside) }
-        : parseResentRequest(requestText, { surface, outside, transcripts });
-    const parsed = response === undefined ? resent.request : withContinuation(resent.request, response);
-    return { ...resent, request: await resolveReferences(parsed, this.#itemsFor(caller, isNew)) };
+    const find = this.#itemsFor(sessionCall.caller, sessionCall.isNew);
+    return parseSessionRequest(requestText, sessionCall, { transcripts, find });
   }
 
   /** Undefined: the call may run beside the one that has the lease. Throws `session.busy`. */
@@ -287,7 +278,7 @@ export class SessionCalls {
         session.commit(record, { ...turn, input, output }, stored);
         const { sent, recalled } = running.transcript;
         const all = [...(recalled?.checkpoints ?? []), ...checkpoints];
-        if (sent !== undefined && all.length > 0)
+        if (sent !== undefined && request.isUnchanged && all.length > 0)
           session.transcripts.remember(sent, { systemCount: request.systemCount, checkpoints: all });
         await Promise.all([
           lifetime.durable(),

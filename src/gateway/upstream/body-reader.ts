@@ -95,8 +95,11 @@ export async function* readChunks(
 
 /** Reads the whole body. Throws `provider.execution_failed` above 64 MiB, otherwise as `readChunks`. */
 export async function readAll(upstreamCall: ReadCall, log: Pick<CallLog, "markFirstByte">): Promise<Uint8Array> {
-  const declaredLength = Number(upstreamCall.upstream.headers.get("content-length") ?? Number.NaN);
-  return declaredLength <= MAX_NATIVE_BYTES
+  const { headers } = upstreamCall.upstream;
+  const declaredLength = Number(headers.get("content-length") ?? Number.NaN);
+  // The length of a compressed body is not that of what is read.
+  const isPlain = !headers.has("content-encoding") && !headers.has("transfer-encoding");
+  return isPlain && declaredLength <= MAX_NATIVE_BYTES
     ? await readNatively(upstreamCall, log)
     : await readParts(upstreamCall, log);
 }

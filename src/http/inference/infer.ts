@@ -125,8 +125,8 @@ async function inferHere(
 ): Promise<Response> {
   const isNew = known === undefined;
   if (!isNew && !(await stub().has(caller.org))) throw sessionNotFound();
-  // A relayed request is its provider's to judge. The gateway's own API has no provider that knows it.
-  const parse = SURFACES[surface] === SURFACES.native ? parseRequest : openRequest;
+  // What is relayed and journaled is its provider's to judge. Elsewhere its meaning is needed, at the latest at its end.
+  const parse = isJournaled ? openRequest : parseRequest;
   const parsed = parse(members, SURFACES[surface], outside);
   const request = await resolveReferences(parsed, itemsFor(env, caller, known));
   const providers = await providersFor(env, caller.org, (work) => ctx.waitUntil(work));
