@@ -91,16 +91,17 @@ const countDataBytes = (text: string): number =>
     : [...text.matchAll(/[A-Za-z0-9+/]{2048,}={0,2}/g)].reduce((sum, [run]) => sum + run.length, 0);
 
 /**
- * UTF-8 bytes of everything the model reads: items of the request, the session's history, instructions, other members.
+ * UTF-8 bytes of everything the model reads: items of the request, the session's history in place of those that it has,
+ * instructions, other members.
  */
 export function countBytes(
-  { surface, text, members, items }: ParsedRequest,
-  { history, instructions }: Context,
+  { surface, text, members, items, systemCount }: ParsedRequest,
+  { history, known, instructions }: Context,
 ): number {
   const { layout } = surface.dialect;
   const otherMembers = members.filter(({ key }) => !UNREAD_MEMBERS.has(key) && key !== layout.items);
   const sizes = [
-    ...items.map((item) => Buffer.byteLength(item)),
+    ...items.filter((_, i) => i < systemCount || i >= systemCount + known).map((item) => Buffer.byteLength(item)),
     ...history.map(sizeOf),
     ...otherMembers.map(({ value }) => Buffer.byteLength(text.slice(value.start, value.end))),
     Buffer.byteLength(instructions?.items ?? ""),
@@ -133,15 +134,19 @@ const UNREAD_MEMBERS = new Set([
 /** Output assumed for a request without a bound on its output. Tokens. */
 const TYPICAL_OUTPUT = 1_000;
 
-/** Expected cost of the call at a target, in micro-dollars; infinite for a model without a known price. */
+/**
+ * Expected cost of the call at a target, in micro-dollars; infinite for a model without a known price. `bytes`: from
+ * `countBytes`.
+ */
 export async function expectCost(
-  { text, request }: ParsedRequest,
+  { request }: ParsedRequest,
   { provider, model }: Target,
+  bytes: number,
   at: Date,
 ): Promise<number> {
   const prices = await loadPrices(provider);
   const { maxOutput = TYPICAL_OUTPUT } = request;
   // Tokenizers average four bytes a token.
-  const cost = computeCostMicros({ fresh: Math.ceil(text.length / 4), output: maxOutput }, prices([model], at));
+  const cost = computeCostMicros({ fresh: Math.ceil(bytes / 4), output: maxOutput }, prices([model], at));
   return cost ?? Number.POSITIVE_INFINITY;
 }

@@ -83,8 +83,8 @@ class Generation implements Operation<UpstreamAnswer> {
     return estimateGeneration(this.request, target, bytes, { ...this.host, at: new Date(this.call.createdAt) });
   }
 
-  expectCost(target: Target): Promise<number> {
-    return expectCost(this.request, target, new Date(this.host.lifetime.now()));
+  expectCost(target: Target, bytes: number): Promise<number> {
+    return expectCost(this.request, target, bytes, new Date(this.host.lifetime.now()));
   }
 
   /**

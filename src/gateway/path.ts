@@ -125,7 +125,7 @@ async function route({ operation, signal, candidates, context }: Resumed, next: 
   const allowed = filterAllowedTargets(call.caller, request, ranked);
   const targets = operation.filterTargets?.(allowed) ?? allowed;
   log.nameTarget(targets[0]);
-  const hedge = await planHedge(operation, allowed, targets);
+  const hedge = await planHedge(operation, allowed, targets, context);
   if (hedge !== undefined) requireModel(call.caller, hedge.target.model, hedge.target);
   operation.prepareFor?.(hedge === undefined ? targets : [...targets, hedge.target]);
   const plan = { targets, policy: candidates.policy, ...(hedge && { hedge }), ...(endpoint && { endpoint }) };

@@ -67,6 +67,7 @@ export async function planHedge(
   operation: Operation<Accepted>,
   allowed: readonly Target[],
   targets: readonly Target[],
+  context: Context,
 ): Promise<Hedge | undefined> {
   const { request, host } = operation;
   const { hedge } = request.rhone.routing ?? {};
@@ -77,7 +78,8 @@ export async function planHedge(
   const target = named ?? targets[1];
   if (!isSecond(target, targets)) return undefined;
   const maxCost = hedge.max_cost_micros_usd;
-  if (maxCost !== undefined && (await operation.expectCost(target)) > maxCost) return undefined;
+  const expectCost = (): Promise<number> => operation.expectCost(target, operation.countBytes(context));
+  if (maxCost !== undefined && (await expectCost()) > maxCost) return undefined;
   // The plan's own object, if it has this target: failover compares by identity to skip a target that failed as hedge.
   const planned = targets.find((one) => targetKeyOf(one) === targetKeyOf(target)) ?? target;
   return { afterMs: hedge.after_ms, target: planned };

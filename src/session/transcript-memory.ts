@@ -21,6 +21,8 @@ type Remembered = SentTranscript & { systemCount: number; checkpoints: readonly 
 
 /** Places that are remembered of one transcript, the last ones: clients change only the last few messages. */
 const MAX_CHECKPOINTS = 16;
+/** Longer requests are not remembered: an object has 128 MB for all of its work. UTF-16 code units. */
+const MAX_LENGTH = 4_000_000;
 
 /**
  * The transcript that the last call of a session has sent, with the turns that end in it. Agents send their whole transcript
@@ -70,7 +72,8 @@ export class TranscriptMemory {
     { systemCount, checkpoints }: { systemCount: number; checkpoints: readonly Checkpoint[] },
   ): void {
     const latest = checkpoints.slice(-MAX_CHECKPOINTS);
-    this.#last = { ...sent, systemCount, checkpoints: latest, turnCount: this.#turnCount };
+    const remembered = { ...sent, systemCount, checkpoints: latest, turnCount: this.#turnCount };
+    this.#last = sent.text.length > MAX_LENGTH ? undefined : remembered;
   }
 
   /** To be called when the session's turns are deleted. */

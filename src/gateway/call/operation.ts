@@ -38,8 +38,8 @@ export interface Operation<Answer extends Accepted> {
   countBytes(context: Context): number;
   /** Upper bound of the call's cost and tokens at one target. `bytes`: from `countBytes`. */
   estimate(target: Target, bytes: number): Promise<Estimate>;
-  /** Expected cost at one target in micro-dollars, for the limit of a hedge; infinite without a known price. */
-  expectCost(target: Target): Promise<number>;
+  /** Expected cost at one target in micro-dollars, for the limit of a hedge; infinite without a known price. `bytes`: as above. */
+  expectCost(target: Target, bytes: number): Promise<number>;
   /** Sends the call to one target; resolves when its answer is accepted. `appended`: messages after the caller's own. */
   attempt(
     target: Target,

@@ -41,9 +41,9 @@ const health = z
     records: z
       .object({
         via: z.enum(["direct", "queue"]),
-        dead_letters: z.int().openapi({
+        dead_letters: z.int().optional().openapi({
           description:
-            "Queue messages whose records could not be applied; tried again every hour. At most 1 000 are counted.",
+            "Queue messages whose records could not be applied; tried again every hour. At most 1 000 are counted. Absent: R2 does not answer.",
         }),
       })
       .openapi("RecordsHealth"),
@@ -71,7 +71,8 @@ export function healthRoutes(app: OpenAPIHono<AppEnv>): void {
     const keys = breakers.keys.filter((key) => !key.includes(" ") || key.startsWith(own));
     const targets = keys.toSorted().map((key) => toApiHealth(key, breakers));
     const config = problem === undefined ? { status: "ok" as const } : { status: "last_good" as const, problem };
-    const records = { via: recordsVia(c.env), dead_letters: await countDeadLetters(c.env.BLOBS) };
+    const deadLetters = await countDeadLetters(c.env.BLOBS).catch(() => undefined);
+    const records = { via: recordsVia(c.env), ...(deadLetters !== undefined && { dead_letters: deadLetters }) };
     return c.json({ object: "routing.health" as const, scope: "isolate" as const, config, records, targets }, 200);
   });
 }
