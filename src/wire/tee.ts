@@ -4,10 +4,14 @@ import { sleep } from "./time.ts";
  * for bytes holds one buffer of this size, so it is also the memory cost of a silent stream. Bytes.
  */
 const BLOCK_BYTES = 8 * 1024;
-/** A read that follows the previous one sooner than this belongs to a burst. Milliseconds. */
-const BURST_INTERVAL_MS = 1;
-/** Reads in a row that make a burst. Below it are the ordinary four or five events at the end of an answer. */
+/**
+ * So many reads in so short a time are a burst; the ordinary four or five events at the end of an answer are none. The time
+ * is that of all reads: the slower each of them is, the more there is to gain. Milliseconds.
+ */
 const BURST_READS = 8;
+const BURST_MS = 8;
+/** How often a burst is read, and a stream that had one is at most. Milliseconds. */
+const GATHER_MS = 1;
 /** How far a body is read ahead of a slower consumer. */
 const MAX_AHEAD_BYTES = 256 * 1024;
 
@@ -36,31 +40,32 @@ export type ChunkReader = {
 };
 
 /**
- * A reader that merges bursts: after `BURST_READS` quick reads it returns one chunk per millisecond. Running JavaScript
+ * A reader that merges bursts: after `BURST_READS` in `BURST_MS` it returns one chunk per millisecond. Running JavaScript
  * and writing to the client costs ten times the work of an event itself, so a provider that sends a thousand events at
  * once must not cause a thousand of each. Slower streams are read chunk by chunk, as are the few events that arrive
  * together at the start and the end of an answer.
  */
 export function createPacedReader(body: ReadableStream<Uint8Array>, now: () => number): ChunkReader {
   let reader: ChunkReader = body.getReader();
+  /** When the last reads ended, the oldest first; only the last one once bursts are merged. */
+  let readAt: number[] = [];
   let isGathering = false;
-  let burstLength = 0;
-  let readAt = 0;
   return {
     read: async () => {
       const read = await reader.read();
-      const wait = readAt + BURST_INTERVAL_MS - now();
-      burstLength = wait > 0 ? burstLength + 1 : 0;
-      if (burstLength > BURST_READS && !read.done && !isFullBlock(read.value!)) {
+      const isQuick = isGathering
+        ? now() - readAt[0]! < GATHER_MS
+        : readAt.length === BURST_READS && now() - readAt[0]! < BURST_MS;
+      if (isQuick && !read.done && !isFullBlock(read.value!)) {
         // Created only now: the second branch costs memory that most streams never need.
         if (!isGathering) {
           reader.releaseLock();
           reader = createGatheringReader(body);
           isGathering = true;
         }
-        await sleep(wait);
+        await sleep(GATHER_MS);
       }
-      readAt = now();
+      readAt = isGathering ? [now()] : [...readAt.slice(1 - BURST_READS), now()];
       return read;
     },
     releaseLock: () => reader.releaseLock(),
