@@ -28,6 +28,11 @@ export class ClientStream {
     return this.#isGone;
   }
 
+  /** Whether `send` waits for the client. */
+  get isSlow(): boolean {
+    return this.#pending > MAX_PENDING_BYTES;
+  }
+
   /** Writes bytes. Resolves at once unless the client is slow; then when it has caught up. */
   async send(bytes: Uint8Array): Promise<void> {
     if (this.#isGone || bytes.length === 0) return;
@@ -36,7 +41,7 @@ export class ClientStream {
       () => this.#onWritten(bytes.length),
       () => this.#markGone(),
     );
-    if (this.#pending > MAX_PENDING_BYTES) await (this.#draining ??= this.#drain());
+    if (this.isSlow) await (this.#draining ??= this.#drain());
   }
 
   /** Writes a keep-alive, unless the client still has unread data. */
@@ -59,7 +64,7 @@ export class ClientStream {
 
   #onWritten(size: number): void {
     this.#pending -= size;
-    if (this.#pending <= MAX_PENDING_BYTES) this.#drained?.();
+    if (!this.isSlow) this.#drained?.();
   }
 
   /** Resolves when the client has read enough, or has left. */

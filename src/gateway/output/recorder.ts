@@ -8,8 +8,8 @@ export interface StreamRecorder {
   /** Marks the end of the stream. Idempotent. */
   end(): void;
   /**
-   * Sends a client the whole stream, including what is still to come, at the client's own pace. Absent if the recording
-   * is in another isolate.
+   * Sends a client all that is still to come, at the client's own pace, and closes its stream. Absent if the recording is
+   * in another isolate.
    */
   pipeTo?(client: ClientStream): void;
 }
@@ -28,26 +28,36 @@ export interface ReplyOutput {
 }
 
 /**
- * If the recorder can be read here, the client reads from it and slows down neither the provider nor the session's next
- * call. Otherwise the upstream is read no faster than the client reads.
+ * A client that reads as fast as the provider sends is written to at once. One that has fallen behind reads on from the
+ * recorder if that can be read here, and slows down neither the provider nor the session's next call. Otherwise the
+ * upstream is read no faster than the client reads.
  */
 export function createReplyOutput(recorder: StreamRecorder | undefined, onClientLeft: () => void): ReplyOutput {
   const client = new ClientStream(onClientLeft);
-  const isPiped = recorder?.pipeTo !== undefined;
-  recorder?.pipeTo?.(client);
+  const mayFallBehind = recorder?.pipeTo !== undefined;
+  let isPiped = false;
+  const pipe = (): void => {
+    if (!isPiped) recorder?.pipeTo?.(client);
+    isPiped = true;
+  };
   return {
     body: client.body,
     get isGone() {
       return client.isGone;
     },
     send: async (bytes, count) => {
+      if (mayFallBehind && client.isSlow) pipe();
       recorder?.append(bytes, count);
-      if (!isPiped) await client.send(bytes);
+      if (isPiped) return;
+      const sent = client.send(bytes);
+      if (!mayFallBehind) await sent;
     },
     ping: (bytes) => client.ping(bytes),
     close: async () => {
+      // Nothing is left to send: the recorder waits for the client and closes its stream.
+      pipe();
       recorder?.end();
-      if (!isPiped) await client.close();
+      if (!mayFallBehind) await client.close();
     },
   };
 }

@@ -57,7 +57,7 @@ export class SessionStreams {
     return {
       append: (bytes, count) => buffer.append(call, bytes, count),
       end: () => this.#end(call),
-      pipeTo: (client) => waitUntil(follow(buffer.readStream(call, 0), client)),
+      pipeTo: (client) => waitUntil(follow(buffer.readOn(call), client)),
     };
   }
 

@@ -116,8 +116,17 @@ export class EventBuffer {
   }
 
   /** Reads a stream's bytes after the event with the number `after` to its end, and waits for what is still to come. */
-  async *readStream(call: string, after: number): AsyncGenerator<Uint8Array> {
-    let at = (this.#findStream(call)?.first ?? this.lastId + 1) - 1;
+  readStream(call: string, after: number): AsyncGenerator<Uint8Array> {
+    return this.#read(call, (this.#findStream(call)?.first ?? this.lastId + 1) - 1, after);
+  }
+
+  /** Reads what is still to come of a stream to its end. */
+  readOn(call: string): AsyncGenerator<Uint8Array> {
+    return this.#read(call, this.lastId, 0);
+  }
+
+  /** A stream's bytes behind the block with the id `at` and the event with the number `after`. */
+  async *#read(call: string, at: number, after: number): AsyncGenerator<Uint8Array> {
     for (;;) {
       const hasEnded = !this.#live.has(call);
       const segments = this.#readAfter(at);

@@ -1,5 +1,6 @@
 import { expect, it, vi } from "vitest";
 import { ClientStream } from "../../../src/gateway/output/client-stream.ts";
+import { createReplyOutput } from "../../../src/gateway/output/recorder.ts";
 import { ResponsesSocket } from "../../../src/gateway/responses/websocket.ts";
 
 it("a client that has stalled is given up, and everything that waits for it continues", async () => {
@@ -15,6 +16,22 @@ it("a client that has stalled is given up, and everything that waits for it cont
   } finally {
     vi.useRealTimers();
   }
+});
+
+it("a client that keeps up is written to, and one that has fallen behind reads on from the recorder", async () => {
+  const steps: string[] = [];
+  const recorder = {
+    append: (bytes: Uint8Array) => steps.push(`append ${bytes.length}`),
+    end: () => steps.push("end"),
+    pipeTo: (client: ClientStream) => steps.push(`pipe, slow: ${client.isSlow}`),
+  };
+  const output = createReplyOutput(recorder, () => {});
+  const reader = output.body.getReader({ mode: "byob" });
+  for (const size of [1_000, 300_000, 1_001, 1_002]) await output.send(new Uint8Array(size), { blocks: 1, events: 1 });
+  await output.close();
+  expect(steps).toEqual(["append 1000", "append 300000", "pipe, slow: true", "append 1001", "append 1002", "end"]);
+  const { value } = await reader.readAtLeast(301_000, new Uint8Array(400_000));
+  expect(value?.length).toBe(301_000);
 });
 
 it("a client of OpenAI's WebSocket mode is closed when it may have read nothing of 64 MiB", async () => {

@@ -78,6 +78,20 @@ describe("a stream that was lost", () => {
     expect(whole).toContain("[DONE]");
   });
 
+  it("a client that reads slowly delays neither its provider nor the session's next call, and loses no byte", async () => {
+    const response = await post({ model: "fake/long-6000", stream: true, messages: [asked] });
+    const reader = response.body!.getReader();
+    const read = [(await reader.read()).value!];
+    const session_id = response.headers.get("x-rhone-session-id")!;
+    await vi.waitFor(async () => expect((await get(`/v1/calls/${callOf(response)}`)).status).toBe("completed"), 5_000);
+    const next = await post({ model: "fake/say", messages: [asked], rhone: { session_id } });
+    expect([next.status, (await get(`/v1/sessions/${session_id}`)).turns]).toEqual([200, 2]);
+    for (let more = await reader.read(); !more.done; more = await reader.read()) read.push(more.value);
+    const whole = decodeUtf8(concatBytes(read));
+    expect(whole.length).toBeGreaterThan(1_000_000);
+    expect((await (await resume(callOf(response))).text()) === whole).toBe(true);
+  });
+
   it("the events of a stream have numbers where the client accepts them, and no byte changes where none may", async () => {
     const numbered = blocksIn(await (await SURFACES.chat("fake/say")).text());
     expect(numbered.map(({ id }) => id)).toEqual(numbered.map((_, i) => String(i + 1)));
