@@ -8,6 +8,7 @@ import { runScript } from "./user-error.ts";
  * `node scripts/catalogue.ts [file]`: rewrites `src/providers/catalogue.json` from models.dev (or a saved copy of it)
  * and, for models too new for that copy, from the price package. A model is stored as one line of text:
  * name | released | context window | output limit | capabilities | modalities in | modalities out | {maker}/{model}.
+ * Among the capabilities, `fixed_sampling` marks a model that takes no parameters of sampling.
  */
 const SOURCE = "https://models.dev/api.json";
 const TARGET = join(PROJECT, "src/providers/catalogue.json");
@@ -44,6 +45,8 @@ type SourceModel = {
   reasoning?: boolean;
   tool_call?: boolean;
   structured_output?: boolean;
+  /** Whether the model takes a temperature and other parameters of sampling. */
+  temperature?: boolean;
   limit?: { context?: number; output?: number };
   modalities?: { input?: string[]; output?: string[] };
 };
@@ -89,7 +92,8 @@ function inheritMembers(one: SourceModel, bases: Models = {}): SourceModel {
 }
 
 function toLine({ base_model = "", name = "", release_date = "", limit, modalities, ...can }: SourceModel): string {
-  const capabilities = (["reasoning", "tool_call", "structured_output"] as const).filter((one) => can[one] === true);
+  const supported = (["reasoning", "tool_call", "structured_output"] as const).filter((one) => can[one] === true);
+  const capabilities = [...supported, ...(can.temperature === false ? ["fixed_sampling"] : [])];
   const { input = [], output = [] } = modalities ?? {};
   return [
     name.replaceAll("|", "/"),

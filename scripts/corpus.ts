@@ -8,6 +8,7 @@ import { UserError, runScript } from "./user-error.ts";
 /** Files whose tests hold for any part of the exchanges; others look for something rare in them. */
 const SAMPLED = [
   "test/dialects/dialects.test.ts",
+  "test/dialects/members.test.ts",
   "test/dialects/native/native.test.ts",
   "test/dialects/specs.test.ts",
 ];

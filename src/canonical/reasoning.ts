@@ -9,9 +9,9 @@ const SHARE: Record<Effort, number> = { none: 0, minimal: 0.1, low: 0.2, medium:
 /** Output limit assumed for a request without one. Tokens. */
 const DEFAULT_LIMIT = 32_768;
 
-/** The effort of that name; undefined for any other value. */
+/** The effort of that name; undefined for any other value. `max` is above the canonical scale and becomes its upper end. */
 export const effortOf = (value: unknown): Effort | undefined =>
-  typeof value === "string" && value in SHARE ? (value as Effort) : undefined;
+  value === "max" ? "xhigh" : typeof value === "string" && Object.hasOwn(SHARE, value) ? (value as Effort) : undefined;
 
 /** Effort → budget in tokens. */
 export const budgetOf = (effort: Effort, maxOutput = DEFAULT_LIMIT): number => Math.round(SHARE[effort] * maxOutput);

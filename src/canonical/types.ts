@@ -1,4 +1,4 @@
-import type { Json } from "../wire/json.ts";
+import type { Json, JsonObject } from "../wire/json.ts";
 import type { GatewayError } from "./error.ts";
 
 /**
@@ -132,6 +132,8 @@ export type ModelRequest = {
   user?: string;
   serviceTier?: string;
   cacheKey?: string;
+  /** Members that only the two wires of OpenAI have, by their names in Chat. */
+  shared?: JsonObject;
   /** The whole body that it was decoded from: members without a canonical name are encoded again on the same wire. */
   rest?: Native;
 };

@@ -108,6 +108,8 @@ type BodyLayout = {
    * Members with a canonical meaning, or without influence on the answer. Another dialect loses all others.
    */
   knownMembers: ReadonlySet<string>;
+  /** The same for the inside of members that are objects. */
+  knownWithin?: Readonly<Record<string, readonly string[]>>;
   /**
    * Replaces an item that only the gateway can read by one that every host of the wire reads. JSON text in and
    * out.
@@ -127,7 +129,13 @@ type BodyLayout = {
 };
 
 /** The host that reads the result. `model`: the name of the model there. */
-export type EncodeTarget = NativeTarget & { model: string; quirks?: Quirks };
+export type EncodeTarget = NativeTarget & { model: string; quirks?: Quirks; traits?: ModelTraits };
+
+/**
+ * What is known of a model. Absent members are unknown. `maxOutput`: tokens. `reasons`: it takes an effort or a budget for
+ * reasoning. `fixedSampling`: it refuses a temperature and other parameters of sampling.
+ */
+export type ModelTraits = { maxOutput?: number; reasons?: boolean; fixedSampling?: true };
 
 /** Deviations of a host from its dialect; data in its provider row (`src/providers/builtin.ts`). */
 export type Quirks = {
@@ -140,6 +148,8 @@ export type Quirks = {
   reasoning?: "reasoning" | "reasoning_content";
   /** Chat: the host supports `stream_options.include_usage`. */
   streamUsage?: boolean;
+  /** OpenAI's wires: the host has the members that these have in common (`openai/shared-members.ts`). */
+  sharedMembers?: boolean;
   /** Chat: the host supports the role `developer`; others get `system`. */
   developerRole?: boolean;
   /** Chat: the member for the seed. Default `seed`; Mistral has `random_seed`. */

@@ -1,5 +1,6 @@
 import { GatewayError } from "../canonical/error.ts";
 import type { Loss, StreamEvent } from "../canonical/types.ts";
+import { cutText } from "../wire/surrogates.ts";
 
 /** The longest message of an error in plain text. Characters. */
 const MAX_MESSAGE_CHARS = 2_000;
@@ -22,6 +23,6 @@ export function decodeMalformed(
 ): StreamEvent[] {
   const text = data.trim();
   if (text === "") return [];
-  if (name === "error") return fail(new GatewayError("provider.execution_failed", text.slice(0, MAX_MESSAGE_CHARS)));
+  if (name === "error") return fail(new GatewayError("provider.execution_failed", cutText(text, MAX_MESSAGE_CHARS)));
   return [{ type: "loss", loss: MALFORMED_EVENT }];
 }

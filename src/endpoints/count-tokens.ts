@@ -3,6 +3,7 @@ import type { Dialect } from "../canonical/types.ts";
 import { translatesTools } from "../dialects/fit-tools.ts";
 import { toEncodeTarget } from "../gateway/call/upstream-call.ts";
 import { encodeBody, spliceBody } from "../gateway/request-body.ts";
+import type { Catalogue } from "../providers/catalogue.ts";
 import type { Target } from "../routing/locate.ts";
 import type { Context } from "../session/session.ts";
 import type { ParsedRequest } from "../surfaces/request.ts";
@@ -91,15 +92,14 @@ const DEMO: Counter = { ...COUNTERS["openai-responses"]!, path: () => "/input_to
 export function prepareCount(
   request: ParsedRequest,
   context: Context,
-  planned: Target,
-  around?: (body: string) => string,
+  { planned, describe, around }: CountTarget,
 ): PreparedRequest {
   const target = countingTarget(planned, request.surface.dialect.id);
   const counter = target.provider.id === "demo" ? DEMO : COUNTERS[target.dialect];
   const isOnCloud = target.provider.cloud !== undefined && target.dialect !== "gemini";
   if (counter === undefined || isOnCloud) throw cannotCount(target);
   const path = counter.path(target);
-  const encodeTarget = toEncodeTarget(target);
+  const encodeTarget = { ...toEncodeTarget(target), traits: describe(target) };
   const { instructions } = context;
   const isSplicable =
     target.dialect === request.surface.dialect.id &&
@@ -114,6 +114,13 @@ export function prepareCount(
   const translate = translateCount(counter, COUNTERS[request.surface.dialect.id]!);
   return { target, path, body: { text }, losses, translate };
 }
+
+/** `describe`: what is known of a target's model. `around`: see `prepareCount`. */
+type CountTarget = {
+  planned: Target;
+  describe: Catalogue["describe"];
+  around?: ((body: string) => string) | undefined;
+};
 
 /** Gemini's request inside `generateContentRequest`, if it came so or has instructions, which count only there. */
 function wrapCount(

@@ -3,6 +3,7 @@ import type { Message } from "../canonical/types.ts";
 import type { ReplyContext } from "../dialects/dialect.ts";
 import { mayTranslateTools, translatesTools } from "../dialects/fit-tools.ts";
 import type { Estimate } from "../keys/budget/grant-pool.ts";
+import { loadCatalogue } from "../providers/catalogue.ts";
 import { buildRequest, fetchOf } from "../providers/request.ts";
 import { attempt } from "../routing/attempt.ts";
 import type { Target } from "../routing/locate.ts";
@@ -100,7 +101,10 @@ class Generation implements Operation<UpstreamAnswer> {
     appended: readonly Message[] = [],
   ): Promise<UpstreamAnswer> {
     const { call, request: parsed } = this;
-    const unsent = { call, request: parsed, context, destination: toDestination(target) };
+    // A request of the model's own wire is sent as it is; its provider is the judge of it.
+    const isTranslated = target.dialect !== parsed.surface.dialect.id;
+    const traits = isTranslated ? (await loadCatalogue(this.host.providers)).describe(target) : undefined;
+    const unsent = { call, request: parsed, context, destination: toDestination(target, traits) };
     const { body, losses, ...aliases } = buildBody(unsent, appended);
     const request = await buildUpstreamRequest(unsent, body);
     const all = [...(context.losses ?? []), ...losses, ...request.losses];
@@ -176,8 +180,17 @@ function buildUpstreamRequest(
   body: string,
 ): ReturnType<typeof buildRequest> {
   const { provider, model, dialect } = destination.target;
-  const asSse = !(request.outside.asList && request.surface.dialect.id === dialect);
-  return buildRequest(provider, { model, dialect, stream: request.stream, asSse }, { body, client: call.headers });
+  const isOwn = request.surface.dialect.id === dialect;
+  const asSse = !(request.outside.asList && isOwn);
+  // Versions and betas of one wire mean nothing on another.
+  const client = isOwn ? call.headers : pickHeaders(call.headers, ["accept"]);
+  return buildRequest(provider, { model, dialect, stream: request.stream, asSse }, { body, client });
+}
+
+function pickHeaders(headers: Headers, names: readonly string[]): Headers {
+  return new Headers(
+    names.flatMap((name): [string, string][] => (headers.has(name) ? [[name, headers.get(name)!]] : [])),
+  );
 }
 
 /** The error for a loss in strict mode. `at`: path of the request member that the provider cannot represent. */

@@ -2,13 +2,15 @@ import { readNativeMessage } from "../canonical/native.ts";
 import { joinResults, pairResults } from "../canonical/tool-results.ts";
 import type { Loss, Message, ModelRequest } from "../canonical/types.ts";
 import type { EncodedRequest, EncodeTarget, StreamUsage, WireDialect } from "../dialects/dialect.ts";
+import { fitToModel } from "../dialects/fit-model.ts";
 import { DIALECTS } from "../dialects/index.ts";
 import { decodeInstructions, decodeItems, instructionItems } from "../session/history/decode.ts";
 import type { Context } from "../session/session.ts";
 import type { WireItems } from "../session/turns.ts";
 import { type ParsedRequest, readOption } from "../surfaces/request.ts";
-import { isObject } from "../wire/json.ts";
+import { isObject, lookUp } from "../wire/json.ts";
 import { editMembers, isEmptyJson, sliceSpan } from "../wire/splice.ts";
+import { replaceHalfPairs } from "../wire/surrogates.ts";
 import { limitRestoredMarks } from "./restored-marks.ts";
 
 /** A request body as JSON, what of the call it cannot represent, and the tools that have another name in it. */
@@ -94,12 +96,16 @@ export function encodeBody(
     ...appended,
   ];
   const paired = joinResults(pairResults(messages));
-  const { value, losses, ...aliases } = dialect.encodeRequest(
-    { ...withoutState(request, parsed), messages: paired },
-    target,
-  );
-  return { body: JSON.stringify(value), losses: [...lostMembers(parsed, dialect), ...losses], ...aliases };
+  const fitted = fitToModel({ ...withoutState(request, parsed), messages: paired }, target.traits);
+  const { value, losses, ...aliases } = dialect.encodeRequest(fitted.request, target);
+  const all = [...lostMembers(parsed, dialect), ...fitted.losses, ...losses];
+  const json = JSON.stringify(value);
+  const body = replaceHalfPairs(json);
+  if (body !== json) all.push({ at: "text", what: "approximated", why: HALF_PAIRS });
+  return { body, losses: all, ...aliases };
 }
+
+const HALF_PAIRS = "halves of surrogate pairs are no text: sent as U+FFFD";
 
 /**
  * The request without references to state that the gateway stores; a provider of the caller's dialect does not know
@@ -120,9 +126,16 @@ const stateMembersOf = (request: ParsedRequest): string[] =>
 /** Losses: members of the caller's dialect without an equivalent in another one. */
 function lostMembers({ surface, body }: ParsedRequest, { id }: WireDialect): Loss[] {
   if (surface.dialect.id === id) return [];
-  return Object.keys(body)
-    .filter((member) => body[member] !== null && !surface.dialect.layout.knownMembers.has(member))
-    .map((at) => ({ at, what: "dropped", why: `${id} has no such member` }));
+  const { knownMembers, knownWithin = {} } = surface.dialect.layout;
+  const lost = Object.entries(body).flatMap(([member, value]) => {
+    if (value === null) return [];
+    if (!knownMembers.has(member)) return [member];
+    const within = lookUp(knownWithin, member);
+    if (within === undefined || !isObject(value)) return [];
+    const unknown = Object.keys(value).filter((inner) => value[inner] !== null && !within.includes(inner));
+    return unknown.map((inner) => `${member}.${inner}`);
+  });
+  return lost.map((at) => ({ at, what: "dropped", why: `${id} has no such member` }));
 }
 
 /**

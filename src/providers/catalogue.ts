@@ -1,3 +1,4 @@
+import type { ModelTraits } from "../dialects/dialect.ts";
 import { lookUp } from "../wire/json.ts";
 import type { ModelEntry, Provider } from "./provider.ts";
 import { isConfigured } from "./registry.ts";
@@ -12,6 +13,8 @@ export type Catalogue = {
   find: (requested: string) => Model | undefined;
   /** The model of a target: by the provider's exact name. */
   at: (target: { provider: Provider; model: string }) => Model | undefined;
+  /** What requests to a target depend on: by its own entry, and by its maker's where a maker alone has models of that name. */
+  describe: (target: { provider: Provider; model: string }) => ModelTraits;
 };
 
 const CATALOGUES = new WeakMap<object, Catalogue>();
@@ -28,7 +31,7 @@ export async function loadCatalogue(providers: ReadonlyMap<string, Provider>): P
 
 async function buildCatalogue(providers: ReadonlyMap<string, Provider>): Promise<Catalogue> {
   const { default: data } = await import("./catalogue.json", { with: { type: "json" } });
-  const rows: Readonly<Record<string, Readonly<Record<string, string>>>> = data;
+  const rows: CatalogueRows = data;
   const models = [...providers.values()].filter(isConfigured).flatMap((provider) => {
     const own = (provider.models ?? []).map((model) => ({ provider, ...model }));
     const listed = Object.entries(rows[provider.id] ?? {}).filter(([id]) => own.every((model) => model.id !== id));
@@ -48,23 +51,73 @@ async function buildCatalogue(providers: ReadonlyMap<string, Provider>): Promise
   };
   const at: Catalogue["at"] = ({ provider, model }) =>
     (exact.get(model.toLowerCase()) ?? []).find((one) => one.provider === provider && one.id === model);
-  return { models, find, at };
+  const describe: Catalogue["describe"] = (target) => ({
+    ...toTraits(findAtMaker(rows, normalizeModelName(target.model))),
+    ...toTraits(at(target)),
+  });
+  return { models, find, at, describe };
 }
 
-/** `line`: the compact form that `scripts/catalogue.ts` writes, fields separated by `|`. */
-function parseModel(provider: Provider, id: string, line: string): Model {
-  const [name, released, context, maxOutput, capabilities, input, output, canonical] = line.split("|");
-  const maker =
-    provider.maker ?? makerPrefixOf(canonical) ?? (id.includes("anthropic.") ? "anthropic" : makerPrefixOf(id));
+/** The data: by provider and the provider's name of the model, a line as `scripts/catalogue.ts` writes it. */
+type CatalogueRows = Readonly<Record<string, Readonly<Record<string, string>>>>;
+
+/**
+ * The makers' providers whose models are the same at every host. Of open models each host decides what it accepts: its limits
+ * are its own.
+ */
+const CLOSED_MAKERS = ["openai", "anthropic", "gemini", "xai"];
+const OPEN_MODEL = /^(gemma|gpt-oss)-/;
+
+/** The maker's entry of a model of this name, whether the maker is configured as a provider or not. */
+function findAtMaker(rows: CatalogueRows, name: string): ModelEntry | undefined {
+  BY_NAME ??= new Map(
+    CLOSED_MAKERS.flatMap((maker) => Object.entries(rows[maker] ?? {}))
+      .filter(([id]) => !OPEN_MODEL.test(id))
+      .flatMap(([id, line]) => {
+        const key = normalizeModelName(id);
+        return [key.replace(DATE, ""), key].map((one) => [one, line] as const);
+      }),
+  );
+  const line = BY_NAME.get(name) ?? BY_NAME.get(name.replace(DATE, ""));
+  return line === undefined ? undefined : parseLine(name, line);
+}
+
+let BY_NAME: ReadonlyMap<string, string> | undefined;
+
+function toTraits(model: ModelEntry | undefined): ModelTraits {
+  if (model === undefined) return {};
+  const { maxOutput, capabilities, fixedSampling } = model;
   return {
-    provider,
+    ...(maxOutput !== undefined && { maxOutput }),
+    ...(capabilities !== undefined && { reasons: capabilities.includes("reasoning") }),
+    ...(fixedSampling && { fixedSampling }),
+  };
+}
+
+function parseModel(provider: Provider, id: string, line: string): Model {
+  const entry = parseLine(id, line);
+  const { maker: listed } = entry;
+  const maker = provider.maker ?? listed ?? (id.includes("anthropic.") ? "anthropic" : makerPrefixOf(id));
+  return { provider, ...entry, ...(maker !== undefined && { maker: makerOf(maker) }) };
+}
+
+/** `line`: fields separated by `|`. `maker`: only of a line that names one. */
+function parseLine(id: string, line: string): ModelEntry {
+  const [name, released, context, maxOutput, listed, input, output, canonical] = line.split("|");
+  const all = splitList(listed);
+  const capabilities = all.filter((one) => one !== "fixed_sampling");
+  // Of a model that only the price data have, neither is known.
+  const isKnown = all.length > 0 || input !== "";
+  const maker = makerPrefixOf(canonical);
+  return {
     id,
     ...(name && { name }),
-    ...(maker !== undefined && { maker: makerOf(maker) }),
+    ...(maker !== undefined && { maker }),
     ...(released && { released }),
     ...(context && { context: Number(context) }),
     ...(maxOutput && { maxOutput: Number(maxOutput) }),
-    capabilities: splitList(capabilities),
+    ...(isKnown && { capabilities }),
+    ...(capabilities.length < all.length && { fixedSampling: true }),
     modalities: { input: splitList(input), output: splitList(output) },
   };
 }

@@ -17,6 +17,7 @@ const modelEntry = z.strictObject({
   context: tokens.optional(),
   max_output: tokens.optional(),
   capabilities: words.optional(),
+  fixed_sampling: z.boolean().optional(),
   modalities: z.strictObject({ input: words, output: words }).partial().optional(),
 });
 
@@ -42,6 +43,7 @@ const customProvider = z.strictObject({
       reasoning: z.enum(["reasoning", "reasoning_content"]).optional(),
       streamUsage: z.boolean().optional(),
       developerRole: z.boolean().optional(),
+      sharedMembers: z.boolean().optional(),
       seed: z.literal("random_seed").optional(),
       lacks: z.array(z.string()).optional(),
       lacksSchema: z.boolean().optional(),
@@ -111,8 +113,9 @@ const toModelEntry = (row: z.infer<typeof modelEntry>): ModelEntry => ({
     released: row.released,
     context: row.context,
     maxOutput: row.max_output,
+    capabilities: row.capabilities,
+    fixedSampling: row.fixed_sampling === true ? (true as const) : undefined,
   }),
-  capabilities: row.capabilities ?? [],
   modalities: { input: row.modalities?.input ?? ["text"], output: row.modalities?.output ?? ["text"] },
 });
 

@@ -46,7 +46,10 @@ export type ModelEntry = {
   /** Tokens: the context window, and the longest output. */
   context?: number;
   maxOutput?: number;
-  capabilities: string[];
+  /** `reasoning`, `tool_call`, `structured_output`. Absent: unknown. */
+  capabilities?: string[];
+  /** The model refuses parameters of sampling. */
+  fixedSampling?: true;
   modalities: { input: string[]; output: string[] };
 };
 

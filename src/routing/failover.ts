@@ -1,5 +1,6 @@
 import { GatewayError, toGatewayError } from "../canonical/error.ts";
 import type { Attempt, DiscardedUsage } from "../store/records.ts";
+import { cutText } from "../wire/surrogates.ts";
 import type { Breakers } from "./breaker.ts";
 import type { RoutingPolicy } from "./config.ts";
 import { healthKeyOf, type Target, targetKeyOf } from "./locate.ts";
@@ -186,7 +187,7 @@ class FailoverRun<T> {
       return { value };
     } catch (thrown) {
       const error = signal.aborted ? toGatewayError(signal.reason) : toGatewayError(thrown);
-      logAttempt({ ...describeAttempt(), error: error.code, reason: error.message.slice(0, 500), ...discarded });
+      logAttempt({ ...describeAttempt(), error: error.code, reason: cutText(error.message, 500), ...discarded });
       if (signal.aborted) {
         breakers.release(key);
         throw error;

@@ -44,7 +44,10 @@ function reviveNumber(_: string, value: unknown, context?: { source?: string }):
     : value;
 }
 
-const { rawJSON: rawJson } = JSON as typeof JSON & { rawJSON: (text: string) => object };
+const { rawJSON: rawJson, isRawJSON: isRawJson } = JSON as typeof JSON & {
+  rawJSON: (text: string) => object;
+  isRawJSON: (value: unknown) => value is { rawJSON: string };
+};
 
 /** Text → value, or undefined if it is not JSON. For text that often is not JSON: cheap to refuse. */
 export function tryParseJson(text: string): Json | undefined {
@@ -59,9 +62,16 @@ export function tryParseJson(text: string): Json | undefined {
 /** Rejects most other text by its first characters: an exception costs as much time as parsing kilobytes. */
 const MAY_BE_JSON = /^\s*(?:["[{]|(?:-?\d[\d.eE+-]*|true|false|null)\s*$)/;
 
+/** A number that a double cannot represent is none. */
 export function isObject(value: unknown): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+  return typeof value === "object" && value !== null && !Array.isArray(value) && !isRawJson(value);
 }
+
+/** A copy that keeps numbers which a double cannot represent, as `structuredClone` does not. */
+export const copyJson = <Value extends Json>(value: Value): Value => parseJson(JSON.stringify(value)) as Value;
+
+/** The value with every number as a double, for readers that know no others. */
+export const roundNumbers = (value: Json): Json => JSON.parse(JSON.stringify(value)) as Json;
 
 /** The object without its undefined members. Null members stay. */
 export function withoutUndefined<T extends object>(members: { [K in keyof T]: T[K] | undefined }): T {
@@ -77,9 +87,9 @@ export function stringifyMember(value: Json | undefined): string {
   return value === undefined || value === null ? "" : JSON.stringify(value);
 }
 
-/** The value if it has the type, else undefined. */
+/** The value if it has the type, else undefined. A number that a double cannot represent is rounded. */
 export const numberOf = (value: Json | undefined): number | undefined =>
-  typeof value === "number" ? value : undefined;
+  typeof value === "number" ? value : isRawJson(value) ? Number(value.rawJSON) : undefined;
 /** The entry of a table for a text from outside: names that every object has, as `constructor`, are none of its entries. */
 export const lookUp = <T>(table: Readonly<Record<string, T>>, key: string): T | undefined =>
   Object.hasOwn(table, key) ? table[key] : undefined;

@@ -2,6 +2,7 @@ import Anthropic from "@anthropic-ai/sdk";
 import { betaZodTool } from "@anthropic-ai/sdk/helpers/beta/zod";
 import { zodOutputFormat } from "@anthropic-ai/sdk/helpers/zod";
 import type { ContentBlock, Message, MessageParam } from "@anthropic-ai/sdk/resources/messages";
+import AnthropicBefore from "anthropic-sdk-0";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { baseUrl, key } from "./gateway.ts";
@@ -18,8 +19,16 @@ import {
   WEATHER,
 } from "./matrix.ts";
 
-const client = new Anthropic({ baseURL: baseUrl, apiKey: key, maxRetries: 0, logLevel: "off" });
+const options = { baseURL: baseUrl, apiKey: key, maxRetries: 0, logLevel: "off" } as const;
+const client = new Anthropic(options);
 const { messages } = client;
+
+/** By the API version that they send: the newest SDK, and the last one of the version before, with the same methods. */
+const CLIENTS: [version: string, client: Anthropic, sdk: Pick<typeof Anthropic, ErrorName>][] = [
+  ["2026-10-21", client, Anthropic],
+  ["2023-06-01", new AnthropicBefore(options) as unknown as Anthropic, AnthropicBefore as never],
+];
+type ErrorName = "BadRequestError" | "RateLimitError" | "InternalServerError";
 
 const user = (content: MessageParam["content"]): MessageParam => ({ role: "user", content });
 const asking = (model: string, content: MessageParam["content"] = "hello") => ({
@@ -36,7 +45,7 @@ type Ask = (
   options?: Anthropic.RequestOptions,
 ) => Promise<{ message: Message; session: string }>;
 
-const MODES: [mode: string, ask: Ask][] = [
+const modesOf = ({ messages }: Anthropic): [mode: string, ask: Ask][] => [
   [
     "whole",
     async (body, options) => {
@@ -54,9 +63,11 @@ const MODES: [mode: string, ask: Ask][] = [
   ],
 ];
 
-const rounds = PROVIDERS.flatMap((provider) => MODES.map(([mode, ask]) => ({ provider, mode, ask })));
+const rounds = CLIENTS.flatMap(([version, one, sdk]) =>
+  PROVIDERS.flatMap((provider) => modesOf(one).map(([mode, ask]) => ({ version, sdk, provider, mode, ask }))),
+);
 
-describe.each(rounds)("$mode answers of $provider", ({ provider, ask }) => {
+describe.each(rounds)("$mode answers of $provider to version $version", ({ sdk, provider, ask }) => {
   it("an answer is a message of the SDK's own type", async () => {
     const { message } = await ask(asking(`${provider}/say`));
     expect(message).toMatchObject({
@@ -174,14 +185,16 @@ describe.each(rounds)("$mode answers of $provider", ({ provider, ask }) => {
   });
 
   it.each([
-    ["refuse", Anthropic.BadRequestError, "invalid_request_error", "max_tokens is too large"],
-    ["limited", Anthropic.RateLimitError, "rate_limit_error", "Slow down"],
-    ["broken", Anthropic.InternalServerError, "api_error", "Internal trouble"],
+    ["refuse", "BadRequestError", "invalid_request_error", "max_tokens is too large"],
+    ["limited", "RateLimitError", "rate_limit_error", "Slow down"],
+    ["broken", "InternalServerError", "api_error", "Internal trouble"],
   ] as const)("a failure is the SDK's own error: %s", async (script, kind, type, apiMessage) => {
     const error = await failureOf(ask(asking(`${provider}/${script}`)));
-    expect(error).toBeInstanceOf(kind);
-    expect(error).toMatchObject({ type, apiMessage, requestID: expect.stringMatching(/\w/) as string });
-    if (script === "limited") expect((error as InstanceType<typeof kind>).headers.get("retry-after")).toBe("7");
+    expect(error).toBeInstanceOf(sdk[kind]);
+    expect(error).toMatchObject({ type, requestID: expect.stringMatching(/\w/) as string });
+    expect((error as Error).message).toContain(apiMessage);
+    if (script === "limited")
+      expect((error as InstanceType<typeof Anthropic.RateLimitError>).headers.get("retry-after")).toBe("7");
   });
 });
 
@@ -234,7 +247,7 @@ describe.each(PROVIDERS)("a stream of %s", (provider) => {
   });
 });
 
-describe.each(MODES)("the demo, %s", (_, ask) => {
+describe.each(modesOf(client))("the demo, %s", (_, ask) => {
   it("an answer that the limit cut has the stop reason max_tokens", async () => {
     const { message } = await ask({ ...asking("demo", "one two three"), max_tokens: 3 });
     expect([spoken(message), message.stop_reason]).toEqual(["You said: one", "max_tokens"]);

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Dialect, Loss } from "../../src/canonical/types.ts";
-import type { ReplyContext } from "../../src/dialects/dialect.ts";
+import type { EncodeTarget, ReplyContext } from "../../src/dialects/dialect.ts";
 import { DIALECTS } from "../../src/dialects/index.ts";
 import { findCitationLosses } from "../../src/gateway/reply/citation-losses.ts";
 import { encodeBody } from "../../src/gateway/request-body.ts";
@@ -21,6 +21,8 @@ export type TranslationRow = {
   input: JsonObject;
   output: JsonObject;
   losses: Loss[];
+  /** What is known of the provider and its model, where it makes a difference. */
+  target?: Pick<EncodeTarget, "quirks" | "traits">;
 };
 
 /** `about`: what a reader should know of all its rows. */
@@ -33,16 +35,16 @@ export const GOLDEN = join(ROOT, "test/golden/translation");
 export const readTopics = (): [file: string, topic: Topic][] =>
   readdirSync(GOLDEN)
     .toSorted()
-    .map((file) => [file, JSON.parse(readFileSync(join(GOLDEN, file), "utf8")) as Topic]);
+    .map((file) => [file, parseJson(readFileSync(join(GOLDEN, file), "utf8")) as unknown as Topic]);
 
 /** What a caller of a surface sends and a provider gets, or what a provider answers and a caller gets. */
 export function translate(
   kind: RowKind,
-  { from, to, input }: TranslationRow,
+  { from, to, input, target }: TranslationRow,
 ): Pick<TranslationRow, "output" | "losses"> {
   const run = kind === "requests" ? translateRequest : translateAnswer;
   const usual = run(from, to, SHORTEST[kind][from]).output;
-  const { output, losses } = run(from, to, { ...SHORTEST[kind][from], ...input });
+  const { output, losses } = run(from, to, { ...SHORTEST[kind][from], ...input }, target);
   return { output: withoutSame(output, usual, `${from} to ${to}`), losses };
 }
 
@@ -59,11 +61,11 @@ type Translated = { output: JsonObject; losses: Loss[] };
 const NO_HISTORY = { parent: undefined, history: [], known: 0 };
 
 /** The provider has the model under the name that the caller gave it. */
-function translateRequest(from: Dialect, to: Dialect, body: JsonObject): Translated {
+function translateRequest(from: Dialect, to: Dialect, body: JsonObject, known?: TranslationRow["target"]): Translated {
   const surface = Object.values(SURFACES).find(({ dialect }) => dialect.id === from)!;
   const text = JSON.stringify(body);
   const parsed = parseRequest(readMembers(text, new Headers(), surface), surface, from === "gemini" ? IN_URL : {});
-  const target = { dialect: to, model: parsed.model, issuer: "provider" };
+  const target = { dialect: to, model: parsed.model, issuer: "provider", ...known };
   const encoded = encodeBody(parsed, NO_HISTORY, target);
   return { output: parseJson(encoded.body) as JsonObject, losses: encoded.losses };
 }

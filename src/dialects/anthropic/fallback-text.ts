@@ -1,4 +1,5 @@
 import { isObject, type Json, stringifyMember } from "../../wire/json.ts";
+import { cutText } from "../../wire/surrogates.ts";
 
 /** Characters: enough for a page of search results, too few for a fetched book. */
 const MAX_FALLBACK_CHARS = 4_000;
@@ -8,7 +9,7 @@ const MAX_FALLBACK_CHARS = 4_000;
  */
 export function fallbackTextOf(item: Json): { gist?: string } {
   const lines = isObject(item) ? readLines(item.type, item.content, item) : [];
-  const text = lines.filter(Boolean).join("\n").slice(0, MAX_FALLBACK_CHARS);
+  const text = cutText(lines.filter(Boolean).join("\n"), MAX_FALLBACK_CHARS);
   return text === "" ? {} : { gist: text };
 }
 

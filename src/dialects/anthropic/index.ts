@@ -19,6 +19,12 @@ const KNOWN_MEMBERS = new Set(
   ),
 );
 
+const KNOWN_WITHIN = {
+  thinking: ["type", "budget_tokens", "display"],
+  output_config: ["effort", "format"],
+  metadata: ["user_id"],
+};
+
 /** Anthropic API, Messages: `tools`. */
 const TOOLS: ToolRules = { name: /^[a-zA-Z0-9_-]{1,128}$/, maxName: 128 };
 
@@ -40,6 +46,7 @@ export const anthropic: WireDialect = {
     items: "messages",
     instructions: ["system"],
     knownMembers: KNOWN_MEMBERS,
+    knownWithin: KNOWN_WITHIN,
     mustBeDecoded: (members) => members.some(({ key }) => key === "thread"),
   },
   markLimit: MARK_LIMIT,

@@ -1,5 +1,6 @@
 import type { Item, Loss, Media, Source } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, stringOf } from "../../wire/json.ts";
+import { cutText } from "../../wire/surrogates.ts";
 
 /** `image` and `document`. `undefined` for a document of mixed blocks, and for an unknown source. */
 export function decodeMedia(item: JsonObject, own: Item): Media | undefined {
@@ -24,7 +25,7 @@ export function encodeMedia({ mime, source, name }: Media, losses: Loss[]): Json
     return undefined;
   }
   if (isImage) return { type: "image", source: from };
-  return { type: "document", source: from, ...(name !== undefined && name !== "" && { title: name.slice(0, 500) }) };
+  return { type: "document", source: from, ...(name !== undefined && name !== "" && { title: cutText(name, 500) }) };
 }
 
 /** Media type of a document without one, by its source. */

@@ -1,6 +1,6 @@
 import { readNativeItem, readNativeMessage } from "../../canonical/native.ts";
 import { moveResultsToCalls } from "../../canonical/result-order.ts";
-import type { Loss, Message } from "../../canonical/types.ts";
+import type { Block, Loss, Message } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
 import { type Encoded, type EncodeTarget, toSafeId } from "../dialect.ts";
 import { fitToolIds } from "../tool-ids.ts";
@@ -74,9 +74,23 @@ function encodeMessage(message: Message, target: EncodeTarget, losses: Loss[]): 
  * item.
  */
 export function decodeSystem(system: Json | undefined): Message[] {
-  const blocks = decodeContent(system);
+  const blocks = withoutBillingLine(decodeContent(system));
   return blocks.length > 0 ? [{ role: "system", blocks, native: { dialect, item: { system: system! } } }] : [];
 }
+
+/**
+ * Claude Code starts its system text with a line for Anthropic's billing (`x-anthropic-billing-header: …; cch=…;`). It
+ * differs in each call, so that on another wire it would make every prompt cache useless. This wire sends the native item,
+ * which has it.
+ */
+function withoutBillingLine(blocks: Block[]): Block[] {
+  const [first, ...others] = blocks;
+  if (first?.kind !== "text" || !first.text.startsWith(BILLING_LINE)) return blocks;
+  const text = first.text.replace(/^.*(?:\r?\n)*/, "");
+  return text === "" ? others : [{ ...first, text }, ...others];
+}
+
+const BILLING_LINE = "x-anthropic-billing-header:";
 
 /** The member `system` from the leading system messages, and the messages after them. */
 export function encodeSystem(

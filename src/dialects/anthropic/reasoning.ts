@@ -1,14 +1,14 @@
 import { budgetOf, effortOf, nearestEffort } from "../../canonical/reasoning.ts";
 import type { Effort, Loss, ModelRequest, Reasoning } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, numberOf, stringifyMember, withoutUndefined } from "../../wire/json.ts";
+import type { EncodeTarget } from "../dialect.ts";
 
-/** Output tokens if the caller sets no limit: the API requires one. */
-const DEFAULT_LIMIT = 4_096;
 /**
- * The same while thinking, whose tokens count too: the maximum that every thinking Claude accepts (Opus 4: 32
- * 000).
+ * Output tokens for a model without a known maximum if the caller sets no limit: the API requires one. It is the maximum
+ * of Opus 4, the lowest of the models that think. Earlier models accept less.
  */
-const THINKING_LIMIT = 32_000;
+const DEFAULT_LIMIT = 32_000;
+const EARLY_LIMIT = 4_096;
 /**
  * Tokens. "budget_tokens: Input should be greater than or equal to 1024", and less than `max_tokens`.
  */
@@ -18,7 +18,7 @@ const MIN_BUDGET = 1_024;
 export function decodeReasoning(body: JsonObject): Reasoning | undefined {
   const thinking = isObject(body.thinking) ? body.thinking : {};
   const config = isObject(body.output_config) ? body.output_config : {};
-  const effort = config.effort === "max" ? "xhigh" : effortOf(config.effort);
+  const effort = effortOf(config.effort);
   if (thinking.type === "disabled") return { effort: "none" };
   const isRequested = thinking.type === "enabled" || thinking.type === "adaptive";
   if (!isRequested) return effort === undefined ? undefined : { effort };
@@ -31,23 +31,39 @@ export function decodeReasoning(body: JsonObject): Reasoning | undefined {
 type ThinkingMembers = { thinking?: JsonObject; effort?: string; maxTokens: number; thinks: boolean };
 
 /**
- * `blocker`: the reason why the request cannot think; `undefined` if it can. Loss: thinking, with that reason.
+ * `blocker`: the reason why the request cannot think; `undefined` if it can. Losses: thinking, with that reason, and the
+ * output limit that the API requires if neither the caller nor the catalogue has one.
  */
 export function encodeReasoning(
   { reasoning, maxOutput }: ModelRequest,
-  version: number | undefined,
+  target: EncodeTarget,
   losses: Loss[],
   blocker: string | undefined,
 ): ThinkingMembers {
-  const withoutThinking = { maxTokens: maxOutput ?? DEFAULT_LIMIT, thinks: false };
+  const version = modelVersion(target.model);
+  const limit = maxOutput ?? defaultLimit(target, version, losses);
+  const withoutThinking = { maxTokens: limit, thinks: false };
   if (reasoning === undefined) return withoutThinking;
   const canThink = version === undefined || version >= 307;
   if (reasoning.effort === "none")
     return canThink ? { ...withoutThinking, thinking: { type: "disabled" } } : withoutThinking;
   const why = canThink ? blocker : "this model does not support thinking";
   if (why !== undefined) losses.push({ at: "reasoning", what: "dropped", why });
-  if (version !== undefined && version >= 406) return encodeAdaptive(reasoning, maxOutput, version, why === undefined);
-  return why === undefined ? encodeBudgeted(reasoning, maxOutput, losses) : withoutThinking;
+  if (version !== undefined && version >= 406)
+    return { ...withoutThinking, ...encodeAdaptive(reasoning, maxOutput, version, why === undefined) };
+  if (why !== undefined) return withoutThinking;
+  return encodeBudgeted(reasoning, { requested: maxOutput, limit, most: target.traits?.maxOutput }, losses);
+}
+
+/** The model's maximum. Loss: an assumed one. */
+function defaultLimit({ traits }: EncodeTarget, version: number | undefined, losses: Loss[]): number {
+  if (traits?.maxOutput !== undefined) return traits.maxOutput;
+  const assumed = version !== undefined && version < 307 ? EARLY_LIMIT : DEFAULT_LIMIT;
+  // Without traits the request is no call: a preview, or the defaults of a session.
+  if (traits === undefined) return assumed;
+  const why = `anthropic requires an output limit, and the maximum of this model is unknown: ${assumed}`;
+  losses.push({ at: "max_tokens", what: "approximated", why });
+  return assumed;
 }
 
 /** Models from 406 on: the model determines the amount, an effort guides it. */
@@ -56,33 +72,40 @@ function encodeAdaptive(
   maxOutput: number | undefined,
   version: number,
   thinks: boolean,
-): ThinkingMembers {
+): Omit<ThinkingMembers, "maxTokens"> {
   const { budget, summary } = reasoning;
   const effort = reasoning.effort ?? (budget === undefined ? undefined : nearestEffort(budget, maxOutput));
   return {
     ...(thinks && { thinking: { type: "adaptive", ...(summary !== undefined && { display: "summarized" }) } }),
     ...(effort !== undefined && { effort: encodeEffort(effort, version) }),
-    maxTokens: maxOutput ?? (thinks ? THINKING_LIMIT : DEFAULT_LIMIT),
     thinks,
   };
 }
 
+/** Output limits of a request that thinks, in tokens: the caller's, the one to be sent, and the model's if it is known. */
+type OutputLimits = { requested: number | undefined; limit: number; most: number | undefined };
+
 /**
- * Earlier models: a budget. A limit that is not above it is raised, because an answer without thinking is not
- * what was requested.
+ * Earlier models: a budget. A limit that is not above it is raised, because an answer without thinking is not what was
+ * requested, but not above the model's maximum: then the budget is lowered.
  */
-function encodeBudgeted({ effort, budget }: Reasoning, maxOutput: number | undefined, losses: Loss[]): ThinkingMembers {
-  const requested = budget ?? budgetOf(effort ?? "medium", maxOutput ?? THINKING_LIMIT);
-  const tokens = Math.max(MIN_BUDGET, requested);
-  const limit = maxOutput ?? Math.max(THINKING_LIMIT, tokens + DEFAULT_LIMIT);
-  const raised = limit > tokens ? limit : limit + tokens;
-  if (raised > limit)
+function encodeBudgeted(
+  { effort, budget }: Reasoning,
+  { requested, limit, most = Number.POSITIVE_INFINITY }: OutputLimits,
+  losses: Loss[],
+): ThinkingMembers {
+  const desired = Math.max(MIN_BUDGET, budget ?? budgetOf(effort ?? "medium", requested ?? DEFAULT_LIMIT));
+  const maxTokens = limit > desired ? limit : Math.min(most, limit + desired);
+  const tokens = maxTokens > desired ? desired : Math.max(MIN_BUDGET, maxTokens - MIN_BUDGET);
+  if (maxTokens > limit)
     losses.push({
       at: "max_tokens",
       what: "approximated",
       why: "anthropic requires a limit above the thinking budget",
     });
-  return { thinking: { type: "enabled", budget_tokens: tokens }, maxTokens: raised, thinks: true };
+  if (tokens < desired)
+    losses.push({ at: "reasoning.budget", what: "approximated", why: `this model's maximum output is ${most}` });
+  return { thinking: { type: "enabled", budget_tokens: tokens }, maxTokens, thinks: true };
 }
 
 /**

@@ -13,7 +13,9 @@ import {
   lookUp,
 } from "../../wire/json.ts";
 import type { Encoded, EncodeTarget } from "../dialect.ts";
+import { fitUser } from "../fit-user.ts";
 import { selectMarks } from "../mark-limit.ts";
+import { dropShared } from "../openai/shared-members.ts";
 import { decodeMessages, decodeSystem, encodeMessages, encodeSystem } from "./messages.ts";
 import { decodeReasoning, encodeReasoning, isUnsignedLoop, modelVersion } from "./reasoning.ts";
 import { decodeSampling, encodeSampling } from "./sampling.ts";
@@ -91,6 +93,9 @@ function reuseBody(own: JsonObject, members: JsonObject, system: Json | undefine
   return Object.fromEntries(Object.entries(body).filter(([member]) => member !== "thinking"));
 }
 
+/** Characters of `metadata.user_id` (Anthropic API, Messages). */
+const MAX_USER = 256;
+
 /**
  * `max_tokens` is required by the API, so there is always one. Loss: the cache key, which this API does not
  * have.
@@ -98,11 +103,12 @@ function reuseBody(own: JsonObject, members: JsonObject, system: Json | undefine
 function buildBody(request: ModelRequest, target: EncodeTarget, members: JsonObject, losses: Loss[]): JsonObject {
   if (request.cacheKey !== undefined)
     losses.push({ at: "prompt_cache_key", what: "dropped", why: "anthropic does not support it" });
+  dropShared(request.shared, "anthropic does not support it", losses);
   const version = modelVersion(target.model);
   const tools = encodeTools(request.tools ?? [], target, losses);
   const choice = tools.tools === undefined ? {} : encodeToolChoice(request);
   const blocker = findThinkingBlocker(choice, members.messages as Json[], version);
-  const { thinking, effort, maxTokens, thinks } = encodeReasoning(request, version, losses, blocker);
+  const { thinking, effort, maxTokens, thinks } = encodeReasoning(request, target, losses, blocker);
   const output = withoutUndefined({ effort, format: encodeFormat(request.format, losses) }) as JsonObject;
   return withoutUndefined({
     model: target.model,
@@ -114,7 +120,7 @@ function buildBody(request: ModelRequest, target: EncodeTarget, members: JsonObj
     thinking,
     output_config: Object.keys(output).length > 0 ? output : undefined,
     ...encodeSampling(request.sampling ?? {}, { thinks, version }, losses),
-    metadata: request.user === undefined ? undefined : { user_id: request.user },
+    metadata: request.user === undefined ? undefined : { user_id: fitUser(request.user, MAX_USER, losses) },
     service_tier: encodeTier(request.serviceTier, losses),
   });
 }

@@ -47,34 +47,42 @@ export function encodeSampling(sampling: Sampling, limits: SamplingLimits, losse
   });
 }
 
-/** Limits of the API: up to 1; only 1 where it is fixed (llmgateway#3108). Loss: other values. */
+/**
+ * Limits of the API: up to 1; only 1 while thinking; from 4.7 on none, not even 1 (llmgateway#3108). Loss: values other
+ * than 1.
+ */
 function encodeTemperature({ temperature }: Sampling, limits: SamplingLimits, losses: Loss[]): number | undefined {
   if (temperature === undefined) return undefined;
-  if (isFixed(limits) && temperature !== 1) {
+  if (isFixed(limits) && temperature !== 1)
     losses.push({ at: "temperature", what: "dropped", why: explainFixed(limits) });
-    return undefined;
-  }
+  if (isRefused(limits) || (isFixed(limits) && temperature !== 1)) return undefined;
   if (temperature > 1) losses.push({ at: "temperature", what: "approximated", why: "anthropic's maximum is 1" });
   return Math.min(1, temperature);
 }
 
-/** Limits of the API: from 0.95 where it is fixed (llmgateway#3108). Loss: other values, and one beside a temperature. */
+/**
+ * Limits of the API: from 0.95 while thinking; from 4.7 on none (llmgateway#3108). Loss: other values than 1, and one beside a
+ * temperature.
+ */
 function encodeTopP(
   { topP }: Sampling,
   limits: SamplingLimits & { hasTemperature: boolean },
   losses: Loss[],
 ): number | undefined {
-  if (topP === undefined) return undefined;
+  if (topP === undefined || (isRefused(limits) && topP === 1)) return undefined;
   // From 4.1 on: "`temperature` and `top_p` cannot both be specified for this model".
   const isSecond = limits.hasTemperature && (limits.version ?? 0) >= 401;
-  if (!isSecond && !(isFixed(limits) && topP < 0.95)) return topP;
+  if (!isSecond && !isRefused(limits) && !(isFixed(limits) && topP < 0.95)) return topP;
   const why = isSecond ? "this model accepts temperature or top_p, not both" : explainFixed(limits);
   losses.push({ at: "top_p", what: "dropped", why });
   return undefined;
 }
 
 /** Whether the API determines the values: while the model thinks, and from 4.7 on. */
-const isFixed = ({ thinks, version = 0 }: SamplingLimits): boolean => thinks || version >= 407;
+const isFixed = (limits: SamplingLimits): boolean => limits.thinks || isRefused(limits);
+
+/** Whether the API refuses the parameters with any value. */
+const isRefused = ({ version = 0 }: SamplingLimits): boolean => version >= 407;
 
 /** Reason of a loss. */
 const explainFixed = ({ thinks }: SamplingLimits): string =>

@@ -13,4 +13,16 @@ export const memberName = (item: JsonObject, name: string): string =>
 export const toCamelCase = (name: string): string =>
   name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
 
+/** The names of members, and of those within them, in both spellings. */
+export const withSnakeCase = (names: Readonly<Record<string, readonly string[]>>): Record<string, string[]> =>
+  Object.fromEntries(
+    Object.entries(names).flatMap(([member, within]) => {
+      const both = within.flatMap((name) => [name, toSnakeCase(name)]);
+      return [
+        [member, both],
+        [toSnakeCase(member), both],
+      ];
+    }),
+  );
+
 const toSnakeCase = (name: string): string => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);

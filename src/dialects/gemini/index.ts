@@ -1,6 +1,7 @@
 import type { ToolRules } from "../../canonical/tool-names.ts";
 import type { WireDialect } from "../dialect.ts";
 import { withFittedCalls, withFittedTools } from "../fit-tools.ts";
+import { withSnakeCase } from "./casing.ts";
 import { decodeError, encodeError } from "./errors.ts";
 import { decodeMessages, encodeMessages } from "./messages.ts";
 import { decodeRequest, encodeRequest } from "./request.ts";
@@ -19,6 +20,17 @@ const KNOWN_MEMBERS = new Set(
   ),
 );
 
+/** Members of `generationConfig`, in both spellings, and those of `toolConfig`. */
+const KNOWN_WITHIN = withSnakeCase({
+  generationConfig: [
+    ..."temperature topP topK maxOutputTokens stopSequences candidateCount seed presencePenalty frequencyPenalty".split(
+      " ",
+    ),
+    ..."responseLogprobs logprobs responseMimeType responseSchema responseJsonSchema thinkingConfig".split(" "),
+  ],
+  toolConfig: ["functionCallingConfig"],
+});
+
 /** The specification of the API has 64 characters; its later documentation has more. */
 const TOOLS: ToolRules = { name: /^[a-zA-Z_][a-zA-Z0-9_.:-]{0,63}$/, maxName: 64, hasAllowedTools: true };
 
@@ -29,6 +41,7 @@ export const gemini: WireDialect = {
     items: "contents",
     instructions: ["systemInstruction", "system_instruction"],
     knownMembers: KNOWN_MEMBERS,
+    knownWithin: KNOWN_WITHIN,
     readsItemsTogether: true,
     itemFromText: (text) => `{"role":"user","parts":[{"text":${text}}]}`,
   },

@@ -1,4 +1,4 @@
-import { isObject, type Json, type JsonObject } from "../../wire/json.ts";
+import { copyJson, isObject, type Json, type JsonObject } from "../../wire/json.ts";
 import { memberName, readMember } from "./casing.ts";
 
 /** No argument list is near this length; a path in a stream must not fill the memory. */
@@ -18,7 +18,7 @@ export class PartialCall {
   constructor(part: JsonObject, call: JsonObject) {
     this.#part = part;
     this.#call = call;
-    this.#args = isObject(call.args) ? structuredClone(call.args) : {};
+    this.#args = isObject(call.args) ? copyJson(call.args) : {};
     this.add(call);
   }
 
@@ -32,7 +32,7 @@ export class PartialCall {
   get completePart(): JsonObject {
     const members = Object.fromEntries(Object.entries(this.#call).filter(([name]) => !STREAM_MEMBERS.has(name)));
     const member = memberName(this.#part, "functionCall");
-    return { ...this.#part, [member]: { ...members, args: structuredClone(this.#args) } };
+    return { ...this.#part, [member]: { ...members, args: copyJson(this.#args) } };
   }
 
   #set(piece: JsonObject): void {

@@ -3,6 +3,7 @@ import { readNativeItem } from "../../canonical/native.ts";
 import type { Loss, ModelRequest } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringOf, withoutUndefined } from "../../wire/json.ts";
 import type { Encoded, EncodeTarget } from "../dialect.ts";
+import { dropShared } from "../openai/shared-members.ts";
 import { memberName, readMember } from "./casing.ts";
 import { decodeConfig, encodeConfig } from "./generation-config.ts";
 import { decodeInstructions, decodeMessages, encodeInstructions, encodeMessages } from "./messages.ts";
@@ -69,6 +70,7 @@ function encodeMembers(request: ModelRequest, target: EncodeTarget, losses: Loss
   if (serviceTier !== undefined && serviceTier !== "auto" && serviceTier !== "default")
     drop("service_tier", "gemini does not support it");
   if (cacheKey !== undefined) drop("prompt_cache_key", "gemini caches by prefix only");
+  dropShared(request.shared, "gemini does not support it", losses);
   return {
     ...encoded,
     ...(hasFunctions && encodeToolChoice(toolChoice, tools)),

@@ -33,7 +33,15 @@ export function encodeSchema(schema: Json, at: string, losses: Loss[]): Json {
   }
   const result: JsonObject = {};
   for (const [name, value] of Object.entries(members)) result[name] = encodeMember(name, value, at, losses);
-  return constant === undefined || typeof constant === "object" ? result : { ...result, enum: [constant] };
+  return constant === undefined ? result : { ...result, ...encodeConstant(constant, at, losses) };
+}
+
+/** A choice of one value. Loss: a list or an object, which a choice cannot have. */
+function encodeConstant(constant: Json, at: string, losses: Loss[]): JsonObject {
+  if (constant === null) return { type: "null" };
+  if (!Array.isArray(constant) && !isObject(constant)) return { enum: [constant] };
+  losses.push({ at, what: "approximated", why: "gemini accepts no constants that are lists or objects" });
+  return {};
 }
 
 /** JSON Schema has no `propertyOrdering`; `nullable` is handled by the caller. */

@@ -12,10 +12,9 @@ import { decodeUsage } from "./usage.ts";
  * Members that are addressed to the gateway and not to a model. Other surfaces have them inside the member
  * `rhone`.
  */
-const GATEWAY_MEMBERS =
-  "session_id context_mode parent routing safety assessment metadata tags on_busy on_disconnect strict store".split(
-    " ",
-  );
+const GATEWAY_MEMBERS = "session_id context_mode parent routing metadata tags on_busy on_disconnect strict store".split(
+  " ",
+);
 
 /** Members that the canonical request represents, and those of the gateway. */
 const KNOWN_MEMBERS = new Set([

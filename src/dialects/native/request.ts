@@ -13,6 +13,7 @@ import {
   withoutUndefined,
 } from "../../wire/json.ts";
 import type { Encoded, EncodeTarget } from "../dialect.ts";
+import { dropShared } from "../openai/shared-members.ts";
 import { decodeInstructions, decodeMessages, encodeInstructions, encodeMessages } from "./messages.ts";
 import { decodeSampling, encodeSampling } from "./sampling.ts";
 import { decodeToolChoice, decodeTools, encodeToolChoice, encodeTools } from "./tools.ts";
@@ -57,6 +58,7 @@ export function encodeRequest(request: ModelRequest, target: EncodeTarget): Enco
     return { value: encoded, losses };
   }
   const sampling = encodeSampling(request.sampling ?? {}, losses);
+  dropShared(request.shared, "the gateway's own API does not have it", losses);
   const value = withoutUndefined({
     model: target.model,
     input: encodeMessages(request.messages, target).value,

@@ -13,6 +13,9 @@ import {
   withoutUndefined,
 } from "../../wire/json.ts";
 import type { Encoded, EncodeTarget } from "../dialect.ts";
+import { fitUser } from "../fit-user.ts";
+import { decodeShared, encodeShared } from "../openai/shared-members.ts";
+import { MAX_USER } from "../openai/user.ts";
 import { decodeMessages, encodeMessages } from "./messages.ts";
 import { decodeSampling, encodeSampling } from "./sampling.ts";
 import { decodeToolChoice, decodeTools, encodeToolMembers } from "./tools.ts";
@@ -36,9 +39,10 @@ export function decodeRequest(body: JsonObject): ModelRequest {
     format: decodeFormat(body.response_format),
     maxOutput: numberOf(body.max_completion_tokens) ?? numberOf(body.max_tokens),
     sampling: decodeSampling(body),
-    user: stringOf(body.user),
+    user: stringOf(body.user) ?? stringOf(body.safety_identifier),
     serviceTier: stringOf(body.service_tier),
     cacheKey: stringOf(body.prompt_cache_key),
+    shared: decodeShared(body, body.verbosity),
     rest: { dialect, item: body },
   });
 }
@@ -59,14 +63,15 @@ export function encodeRequest(request: ModelRequest, target: EncodeTarget): Enco
   // Without `include_usage` the API sends no token counts in a stream, and a call could not be priced.
   if (request.stream) add({ stream: true, stream_options: { include_usage: true } });
   add(encodeToolMembers(request, target, losses));
-  if (request.reasoning !== undefined) add(encodeReasoning(request.reasoning, request.maxOutput));
+  if (request.reasoning !== undefined) add(encodeReasoning(request.reasoning, request.maxOutput, target, losses));
   if (request.format !== undefined) add(encodeFormat(request.format, target, losses));
   if (request.maxOutput !== undefined)
     add({ [target.quirks?.outputLimit ?? "max_completion_tokens"]: request.maxOutput });
   if (request.sampling !== undefined) add(encodeSampling(request.sampling, target, losses));
-  if (request.user !== undefined) add({ user: request.user });
+  if (request.user !== undefined) add({ user: fitUser(request.user, MAX_USER, losses) });
   if (request.serviceTier !== undefined) add({ service_tier: request.serviceTier });
   if (request.cacheKey !== undefined) add({ prompt_cache_key: request.cacheKey });
+  add(encodeShared(request.shared, target, losses));
   return { value: dropRefused(value, target, losses), losses };
 }
 
@@ -89,14 +94,24 @@ function decodeReasoning(body: JsonObject): Reasoning | undefined {
     effort:
       effortOf(body.reasoning_effort) ??
       effortOf(requested.effort) ??
-      (requested.enabled === true ? "medium" : undefined),
+      (typeof requested.enabled === "boolean" ? (requested.enabled ? "medium" : "none") : undefined),
     budget: numberOf(requested.max_tokens),
   });
   return Object.keys(reasoning).length > 0 ? reasoning : undefined;
 }
 
-/** The wire has efforts only: a budget in tokens becomes the nearest effort. */
-function encodeReasoning({ effort, budget }: Reasoning, maxOutput: number | undefined): JsonObject {
+/**
+ * The wire has efforts only: a budget in tokens becomes the nearest effort. Loss: a summary, which OpenAI's own models
+ * return in Responses only; others return their reasoning in any case.
+ */
+function encodeReasoning(
+  { effort, budget, summary }: Reasoning,
+  maxOutput: number | undefined,
+  { quirks }: EncodeTarget,
+  losses: Loss[],
+): JsonObject {
+  if (summary !== undefined && quirks?.sharedMembers === true)
+    losses.push({ at: "reasoning.summary", what: "dropped", why: `${dialect} has no summaries` });
   const requested = effort ?? (budget === undefined ? undefined : nearestEffort(budget, maxOutput));
   return requested === undefined ? {} : { reasoning_effort: requested };
 }

@@ -22,17 +22,22 @@ export function decodeSampling(body: JsonObject): Sampling | undefined {
   return Object.keys(sampling).length > 0 ? sampling : undefined;
 }
 
-/** Loss: `top_k`, which OpenAI does not have. */
+/** Stop sequences; the API refuses more ("Up to 4 sequences", API reference). */
+const MAX_STOPS = 4;
+
+/** Losses: `top_k`, which OpenAI does not have, and stop sequences after the fourth. */
 export function encodeSampling(sampling: Sampling, { quirks }: EncodeTarget, losses: Loss[]): JsonObject {
   const { temperature, topP, topK, frequencyPenalty, presencePenalty, seed, stop, n, logprobs } = sampling;
   if (topK !== undefined) losses.push({ at: "top_k", what: "dropped", why: "openai-chat does not support it" });
+  if (stop !== undefined && stop.length > MAX_STOPS)
+    losses.push({ at: "stop", what: "approximated", why: `openai-chat accepts ${MAX_STOPS} stop sequences` });
   return withoutUndefined({
     temperature,
     top_p: topP,
     frequency_penalty: frequencyPenalty,
     presence_penalty: presencePenalty,
     [quirks?.seed ?? "seed"]: seed,
-    stop,
+    stop: stop?.slice(0, MAX_STOPS),
     n,
     ...(logprobs !== undefined && { logprobs: true, top_logprobs: logprobs }),
   });

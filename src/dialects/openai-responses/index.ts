@@ -17,10 +17,16 @@ import { decodeUsage } from "./usage.ts";
  * Every other member is lost when a request goes to another dialect.
  */
 const KNOWN_MEMBERS = new Set(
-  "input instructions model stream stream_options tools tool_choice parallel_tool_calls reasoning text max_output_tokens temperature top_p top_logprobs frequency_penalty presence_penalty user safety_identifier service_tier prompt_cache_key metadata store include previous_response_id conversation background".split(
+  "input instructions model stream stream_options tools tool_choice parallel_tool_calls reasoning text max_output_tokens temperature top_p top_logprobs frequency_penalty presence_penalty user safety_identifier service_tier prompt_cache_key prompt_cache_retention prompt_cache_options moderation metadata store include previous_response_id conversation background".split(
     " ",
   ),
 );
+
+const KNOWN_WITHIN = {
+  reasoning: ["effort", "summary", "generate_summary"],
+  text: ["format", "verbosity"],
+  stream_options: ["include_obfuscation"],
+};
 
 /** Functions have the names of Chat (OpenAI API reference). */
 const TOOLS: ToolRules = {
@@ -41,6 +47,7 @@ export const openaiResponses: WireDialect = {
     instructions: ["instructions"],
     state: ["previous_response_id", "conversation", "background"],
     knownMembers: KNOWN_MEMBERS,
+    knownWithin: KNOWN_WITHIN,
     toPortableItem,
     mayHaveReferences,
     itemFromText: (text) => `{"role":"user","content":${text}}`,

@@ -1,13 +1,14 @@
 import { effortOf, nearestEffort } from "../../canonical/reasoning.ts";
-import type { Effort, Reasoning } from "../../canonical/types.ts";
+import type { Reasoning } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringOf, withoutUndefined } from "../../wire/json.ts";
 
 /** `reasoning: {effort, summary}` (API reference, Responses: create). */
 export function decodeReasoning(requested: Json | undefined): Reasoning | undefined {
   if (!isObject(requested)) return undefined;
   const reasoning: Reasoning = withoutUndefined({
-    effort: decodeEffort(requested.effort),
-    summary: stringOf(requested.summary),
+    effort: effortOf(requested.effort),
+    // The name in the first version of the API.
+    summary: stringOf(requested.summary) ?? stringOf(requested.generate_summary),
   });
   return Object.keys(reasoning).length > 0 ? reasoning : undefined;
 }
@@ -27,6 +28,3 @@ export function encodeReasoning({ effort, budget, summary }: Reasoning, maxOutpu
 
 /** Values of `reasoning.summary`. */
 const SUMMARIES = new Set(["auto", "concise", "detailed"]);
-
-/** `max` is above the canonical scale and becomes its upper end. */
-const decodeEffort = (effort: Json | undefined): Effort | undefined => (effort === "max" ? "xhigh" : effortOf(effort));

@@ -12,6 +12,9 @@ import {
   withoutUndefined,
 } from "../../wire/json.ts";
 import type { Encoded, EncodeTarget } from "../dialect.ts";
+import { fitUser } from "../fit-user.ts";
+import { decodeShared, encodeShared } from "../openai/shared-members.ts";
+import { MAX_USER } from "../openai/user.ts";
 import { decodeMessages, encodeMessages } from "./messages.ts";
 import { decodeReasoning, encodeReasoning } from "./reasoning.ts";
 import { decodeSampling, encodeSampling } from "./sampling.ts";
@@ -38,6 +41,7 @@ export function decodeRequest(body: JsonObject): ModelRequest {
     user: stringOf(body.user) ?? stringOf(body.safety_identifier),
     serviceTier: stringOf(body.service_tier),
     cacheKey: stringOf(body.prompt_cache_key),
+    shared: decodeShared(body, isObject(body.text) ? body.text.verbosity : undefined),
     rest: { dialect, item: body },
   });
 }
@@ -67,12 +71,16 @@ export function encodeRequest(request: ModelRequest, target: EncodeTarget): Enco
   if (request.stream) add({ stream: true });
   add(encodeToolMembers(request, target, losses));
   if (request.reasoning !== undefined) add(encodeReasoning(request.reasoning, request.maxOutput));
-  if (request.format !== undefined) add({ text: { format: encodeFormat(request.format) } });
+  const { verbosity, ...shared } = encodeShared(request.shared, target, losses);
+  const format = request.format && encodeFormat(request.format);
+  if (format !== undefined || verbosity !== undefined)
+    add({ text: withoutUndefined<JsonObject>({ format, verbosity }) });
   if (request.maxOutput !== undefined) add({ max_output_tokens: encodeLimit(request.maxOutput, losses) });
   if (request.sampling !== undefined) add(encodeSampling(request.sampling, losses));
-  if (request.user !== undefined) add({ user: request.user });
+  if (request.user !== undefined) add({ user: fitUser(request.user, MAX_USER, losses) });
   if (request.serviceTier !== undefined) add(encodeTier(request.serviceTier, losses));
   if (request.cacheKey !== undefined) add({ prompt_cache_key: request.cacheKey });
+  add(shared);
   const include = listIncluded(value);
   if (include.length > 0) add({ include });
   return { value, losses };

@@ -25,5 +25,5 @@ export async function limitAttempt(
 /** Whether the model is known to think before its first content. */
 async function reasons(target: Target, providers: CallHost["providers"]): Promise<boolean> {
   const model = (await loadCatalogue(providers)).at(target);
-  return model?.capabilities.includes("reasoning") === true;
+  return model?.capabilities?.includes("reasoning") === true;
 }

@@ -1,6 +1,6 @@
 import type { ToolAliases } from "../../canonical/tool-names.ts";
 import type { Loss } from "../../canonical/types.ts";
-import type { EncodeTarget, ReplyContext, StreamUsage, WireDialect } from "../../dialects/dialect.ts";
+import type { EncodeTarget, ModelTraits, ReplyContext, StreamUsage, WireDialect } from "../../dialects/dialect.ts";
 import { DIALECTS } from "../../dialects/index.ts";
 import type { Deadlines } from "../../routing/config.ts";
 import { issuerOf, type Target } from "../../routing/locate.ts";
@@ -36,11 +36,11 @@ export type Destination = {
 /** A call's time limits. `giveUpAt`: its total deadline, or that of a whole answer if earlier, in Unix milliseconds. */
 export type CallLimits = Deadlines & { giveUpAt: number; now: () => number };
 
-/** A target with its dialect; quirks and issuer come from its provider. */
-export const toDestination = (target: Target): Destination => ({
+/** A target with its dialect; quirks and issuer come from its provider. `traits`: of its model, for a translated request. */
+export const toDestination = (target: Target, traits?: ModelTraits): Destination => ({
   target,
   dialect: DIALECTS[target.dialect],
-  encodeTarget: toEncodeTarget(target),
+  encodeTarget: { ...toEncodeTarget(target), ...(traits && { traits }) },
 });
 
 /** The part of a target that encoders depend on: dialect, model, issuer of sealed items, quirks. */

@@ -2,11 +2,13 @@ import { type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context as HttpContext } from "hono";
 import type { PathParams } from "../../dialects/dialect.ts";
 import { prepareCount } from "../../endpoints/count-tokens.ts";
+import { loadCatalogue } from "../../providers/catalogue.ts";
 import { readText } from "../../surfaces/body.ts";
-import { SURFACES } from "../../surfaces/index.ts";
+import { inputItem, SURFACES } from "../../surfaces/index.ts";
 import { parseRequest, readMembers } from "../../surfaces/request.ts";
 import { rhoneRequest } from "../../surfaces/rhone.ts";
 import { removeMember, sliceSpan, splice } from "../../wire/splice.ts";
+import { loadCallerProviders } from "../admission/providers.ts";
 import { documentGeminiMethod, requireAnthropicVersion } from "../inference/routes.ts";
 import { previewCall } from "../inference/session-context.ts";
 import { ref } from "../openapi/json-schema.ts";
@@ -19,7 +21,11 @@ type CountedSurface = "messages" | "responses" | "gemini";
 
 const rhone = rhoneRequest.optional();
 const model = z.string().min(1).optional();
-const messages = z.looseObject({ model, messages: z.array(z.looseObject({})).min(1), rhone });
+const messages = z.looseObject({
+  model,
+  messages: SURFACES.messages.request.shape.messages,
+  rhone,
+});
 
 /** The body of a count: that of a generation, with only the counted members required. */
 const REQUEST: Record<CountedSurface, z.ZodType<object>> = {
@@ -27,9 +33,7 @@ const REQUEST: Record<CountedSurface, z.ZodType<object>> = {
   responses: z
     .looseObject({
       ...SURFACES.responses.request.shape,
-      input: z
-        .union([z.string().min(1), z.array(z.looseObject({})).min(1)], "expected a text or at least one item")
-        .nullish(),
+      input: z.union([z.string().min(1), z.array(inputItem).min(1)], "expected a text or at least one item").nullish(),
     })
     .meta({ id: "InputTokensRequest" }),
   gemini: SURFACES.gemini.request,
@@ -87,9 +91,10 @@ async function count(c: Http, surfaceId: CountedSurface, outside: PathParams = {
   const around = (body: string): string =>
     splice(outer.text, [...removeMember(outer.members, "rhone"), { ...inner!.value, text: body }]);
   const { request, context } = await previewCall(c, parseRequest(opened, surface, outside), surfaceId);
+  const { describe } = await loadCatalogue(await loadCallerProviders(c));
   return await startEndpointCall(c, {
     id: "count_tokens",
     request: { model: request.model, rhone: request.rhone, surface, stream: false },
-    prepare: (target) => prepareCount(request, context, target, inner && around),
+    prepare: (planned) => prepareCount(request, context, { planned, describe, around: inner && around }),
   });
 }

@@ -33,7 +33,7 @@ export function asOpenai({ id, provider, model }: ListedModel): object {
       provider: provider.id,
       ...(model.context !== undefined && { context_window: model.context }),
       ...(model.maxOutput !== undefined && { max_output_tokens: model.maxOutput }),
-      ...(model.capabilities.length > 0 && { capabilities: model.capabilities }),
+      ...(model.capabilities?.length && { capabilities: model.capabilities }),
       ...(model.modalities.input.length > 0 && { modalities: model.modalities }),
     }),
   };
@@ -60,7 +60,7 @@ export function asGemini({ id, provider, model }: ListedModel): object {
     ...(model?.context !== undefined && { inputTokenLimit: model.context }),
     ...(model?.maxOutput !== undefined && { outputTokenLimit: model.maxOutput }),
     supportedGenerationMethods: ["generateContent", "streamGenerateContent", "countTokens", ...embeds],
-    ...(model?.capabilities.includes("reasoning") && { thinking: true }),
+    ...(model?.capabilities?.includes("reasoning") && { thinking: true }),
   };
 }
 

@@ -32,13 +32,13 @@ async function ask(path: string, body: object): Promise<{ rhone: { losses?: { at
 const messages = [{ role: "user", content: "hello" }];
 
 it("a pause is reported as a loss on a surface that has no word for it", async () => {
-  const { rhone, ...chat } = await ask("/v1/chat/completions", { messages });
+  const { rhone, ...chat } = await ask("/v1/chat/completions", { messages, max_tokens: 10 });
   expect(chat).toMatchObject({ choices: [{ finish_reason: "stop", message: { content: "I am looking." } }] });
   expect(rhone.losses?.map(({ at }) => at)).toEqual(["output.server_tool_use", "finish_reason"]);
 });
 
 it("a pause is passed on as it is on a surface that has a word for it", async () => {
-  const { rhone, ...call } = await ask("/v1/calls", { input: "hello" });
+  const { rhone, ...call } = await ask("/v1/calls", { input: "hello", max_output_tokens: 10 });
   expect(call).toMatchObject({ call: { finish_reason: "pause" } });
   expect(rhone.losses).toBeUndefined();
   expect(await ask("/v1/messages", { messages, max_tokens: 10 })).toMatchObject(PAUSED);

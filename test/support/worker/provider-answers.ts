@@ -8,6 +8,23 @@ export const CHAT = {
   choices: [{ index: 0, message: { role: "assistant", content: "Hello" }, finish_reason: "stop" }],
   usage: { prompt_tokens: 100, completion_tokens: 20, total_tokens: 120 },
 };
+export const RESPONSE = {
+  id: "resp_1",
+  object: "response",
+  created_at: 1,
+  status: "completed",
+  model: "some-model",
+  output: [
+    {
+      type: "message",
+      id: "msg_1",
+      role: "assistant",
+      status: "completed",
+      content: [{ type: "output_text", text: "Hello", annotations: [] }],
+    },
+  ],
+  usage: { input_tokens: 100, output_tokens: 20, total_tokens: 120 },
+};
 export const MESSAGE = {
   id: "msg_1",
   type: "message",
