@@ -1,4 +1,5 @@
 import { GatewayError, invalid } from "../canonical/error.ts";
+import { requireUncompressed } from "../surfaces/body.ts";
 import { concatBytes, encodeUtf8 } from "../wire/bytes.ts";
 import { boundaryOf, FieldFinder, type FormField, replaceField } from "../wire/multipart.ts";
 
@@ -36,6 +37,7 @@ let heldByAll = 0;
  * if the forms of this isolate hold too much.
  */
 export async function readForm(request: Request, headerModel?: string): Promise<Form> {
+  requireUncompressed(request);
   const contentType = request.headers.get("content-type") ?? "";
   const boundary = boundaryOf(contentType);
   if (boundary === undefined) throw invalid("content-type", "expected multipart/form-data with a boundary");

@@ -130,6 +130,7 @@ function errorFormatOf(path: string): ErrorFormat {
 const SCHEMES = {
   bearer: { type: "http", scheme: "bearer", description: "A key, or a client token" },
   anthropic: { type: "apiKey", in: "header", name: "x-api-key" },
+  azure: { type: "apiKey", in: "header", name: "api-key" },
   gemini: { type: "apiKey", in: "header", name: "x-goog-api-key" },
   geminiQuery: { type: "apiKey", in: "query", name: "key", description: "On Gemini's paths" },
   socketToken: {
@@ -139,7 +140,7 @@ const SCHEMES = {
     description: "On the WebSocket of browsers: `rhone.token.` and a client token as a second subprotocol",
   },
 } as const;
-const DEFAULT_SCHEMES = ["bearer", "anthropic", "gemini"] as const;
+const DEFAULT_SCHEMES = ["bearer", "anthropic", "azure", "gemini"] as const;
 
 /** The resource that an operation's id starts with. */
 const TAGS: Record<string, string> = {

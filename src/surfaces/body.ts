@@ -26,19 +26,82 @@ const IDLE_MS = 30_000;
 const IDLE_PERIODS = 10;
 const MIN_BYTES_PER_MS = 8;
 
-/** Throws `request.invalid` (415) for a compressed body: the gateway decodes none, nor do most providers. */
-export function requireUncompressed({ headers }: Request): void {
-  const encoding = headers.get("content-encoding")?.trim().toLowerCase() ?? "identity";
-  if (encoding === "identity" || encoding === "") return;
-  const message = "content-encoding: expected an uncompressed body";
-  throw new GatewayError("request.invalid", message, { param: "content-encoding", status: 415 });
-}
-
-/** The body as text; see `readBytes`. Throws `request.invalid` also for bytes that are not UTF-8. */
+/** The body as text; see `readPlainBytes`. Throws `request.invalid` also for bytes that are not UTF-8. */
 export async function readText(request: Request, idleMs = IDLE_MS, hold = COUNT_NOTHING): Promise<string> {
-  const text = decodeUtf8Strictly(await readBytes(request, idleMs, hold));
+  const text = decodeUtf8Strictly(await readPlainBytes(request, idleMs, hold));
   if (text === undefined) throw invalid("body", "expected UTF-8");
   return text;
+}
+
+/**
+ * The request with an uncompressed body of at most `MAX_BODY_BYTES`, for readers that know neither. One of a declared
+ * length stays as it is: the platform enforces the length. Throws as `readPlainBytes` does.
+ */
+export async function withPlainBody(request: Request): Promise<Request> {
+  const { headers, method, signal, url } = request;
+  const declaredLength = Number(headers.get("content-length") ?? Number.NaN);
+  if (request.body === null) return request;
+  if (declaredLength <= MAX_BODY_BYTES && !headers.has("content-encoding")) return request;
+  const body = await readPlainBytes(request);
+  const plain = new Headers(headers);
+  for (const name of ["content-encoding", "transfer-encoding", "content-length"]) plain.delete(name);
+  return new Request(url, { method, headers: plain, body, signal });
+}
+
+/**
+ * Reads the body as `readBytes` does, and decompresses it. `hold` gets both sizes. Throws `request.too_large`, and
+ * `request.invalid` for a coding that the gateway does not read (415) and for data that are not in it.
+ */
+async function readPlainBytes(request: Request, idleMs = IDLE_MS, hold = COUNT_NOTHING): Promise<Uint8Array> {
+  const coding = readCoding(request.headers);
+  const bytes = await readBytes(request, idleMs, hold);
+  if (coding === undefined) return bytes;
+  const plain = await decompress(bytes, coding);
+  hold(plain.length);
+  return plain;
+}
+
+type Decompress = (bytes: Uint8Array, options: { maxOutputLength: number }) => Uint8Array;
+
+/** The codings of `content-encoding` that the gateway reads (RFC 9110, 8.4.1; RFC 7932; RFC 8878). */
+const DECOMPRESS: Record<string, (zlib: typeof import("node:zlib")) => Decompress> = {
+  gzip: (zlib) => zlib.gunzipSync,
+  "x-gzip": (zlib) => zlib.gunzipSync,
+  // The name means the zlib format; some clients send the bare format inside it.
+  deflate: (zlib) => (bytes, options) =>
+    (bytes[0]! & 0x0f) === ZLIB ? zlib.inflateSync(bytes, options) : zlib.inflateRawSync(bytes, options),
+  br: (zlib) => zlib.brotliDecompressSync,
+  zstd: (zlib) => zlib.zstdDecompressSync,
+};
+
+/** The compression method in the first byte of the zlib format (RFC 1950). */
+const ZLIB = 8;
+
+/** The coding of the body; no client compresses one twice. */
+function readCoding(headers: Headers): string | undefined {
+  const codings = (headers.get("content-encoding") ?? "").split(",").map((one) => one.trim().toLowerCase());
+  const [coding, ...others] = codings.filter((one) => one !== "" && one !== "identity");
+  if (coding === undefined || (others.length === 0 && Object.hasOwn(DECOMPRESS, coding))) return coding;
+  throw unreadableCoding(`expected one of ${Object.keys(DECOMPRESS).join(", ")}`);
+}
+
+/** For bodies that are piped through. Throws `request.invalid` (415) for a compressed one. */
+export function requireUncompressed({ headers }: Request): void {
+  if (readCoding(headers) !== undefined) throw unreadableCoding("expected an uncompressed form");
+}
+
+const unreadableCoding = (expected: string): GatewayError =>
+  new GatewayError("request.invalid", `content-encoding: ${expected}`, { param: "content-encoding", status: 415 });
+
+async function decompress(bytes: Uint8Array, coding: string): Promise<Uint8Array> {
+  // Loaded by the few requests that need it.
+  const run = DECOMPRESS[coding]!(await import("node:zlib"));
+  try {
+    return run(bytes, { maxOutputLength: MAX_BODY_BYTES });
+  } catch (cause) {
+    if (cause instanceof RangeError) throw tooLarge();
+    throw invalid("body", `expected ${coding} data, as content-encoding names it`);
+  }
 }
 
 /**

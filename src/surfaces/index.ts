@@ -24,6 +24,8 @@ const stream = z.boolean().nullish();
 const rhone = rhoneRequest.optional();
 /** Output tokens. Validated, because budget reservations and encoders of other wires compute with it. */
 const limit = z.int().min(1).nullish();
+/** What a message says, on OpenAI's wires. */
+const content = z.union([z.string(), z.array(z.looseObject({}))], "expected a text or a list of parts").nullish();
 
 // Members that the schemas below do not name reach the provider unchanged, and the provider validates them.
 
@@ -33,7 +35,7 @@ const chatRequest = z
     messages: z
       .array(
         z
-          .looseObject({ role: z.enum(["system", "developer", "user", "assistant", "tool", "function"]) })
+          .looseObject({ role: z.enum(["system", "developer", "user", "assistant", "tool", "function"]), content })
           .meta({ id: "ChatInputMessage" }),
       )
       .min(1, "expected at least one message"),
@@ -45,10 +47,13 @@ const chatRequest = z
   })
   .meta({ id: "ChatCompletionRequest" });
 
+/** An item of the input of OpenAI's Responses. */
+export const inputItem = z.looseObject({ content }).meta({ id: "InputItem" });
+
 const responsesRequest = z
   .looseObject({
     model,
-    input: z.union([z.string().min(1), z.array(z.looseObject({}))], "expected a text or a list of items").nullish(),
+    input: z.union([z.string().min(1), z.array(inputItem)], "expected a text or a list of items").nullish(),
     instructions: z.string().nullish(),
     previous_response_id: z.string().min(1).nullish(),
     conversation: z

@@ -357,15 +357,14 @@ describe("admission", () => {
       "/v1/nothing",
       "/",
       "/v1/sessions/%2e%2e/x",
-      "//healthz",
-      "/healthz/",
       "/HEALTHZ",
     ]) {
       const response = await request(path, { key: null });
       expect([path, [401, 404].includes(response.status)]).toEqual([path, true]);
       if (path.startsWith("/v1/chat") || path === "/v1/nothing") expect(response.status).toBe(401);
     }
-    expect((await request("/healthz", { key: null })).status).toBe(200);
+    for (const path of ["/healthz", "//healthz", "/healthz/"])
+      expect((await request(path, { key: null })).status).toBe(200);
     expect((await request("/openapi.json", { key: null })).status).toBe(200);
   });
 
@@ -389,9 +388,8 @@ describe("admission", () => {
 
   it.each([
     "/v1/sessions/..%2F..%2Fhealthz",
-    "/v1%2Fmodels/../models",
+    "/v1%2Fkeys/..%2Fmodels",
     "/v1/models%00",
-    "/v1//models",
     "/v1/%252e%252e/healthz",
     "/v1/models%5c..",
     "/%",

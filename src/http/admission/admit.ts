@@ -1,18 +1,16 @@
 import { authenticateBearer } from "../../keys/authenticate.ts";
 import type { Caller } from "../../keys/caller.ts";
-import { requireUncompressed } from "../../surfaces/body.ts";
 import { GEMINI_PATH } from "../request/env.ts";
 import { type Access, type Arrival, requireAccess, selectOrganization, toAuthContext } from "./access.ts";
 import { requireOwnSession } from "./client-token.ts";
 
 /**
- * Admits a request, before any route runs: it needs a key or a token with the access of its route, and an uncompressed
- * body. Throws `auth.*`, `object.not_found` for an unknown organisation, and `request.invalid`.
+ * Admits a request, before any route runs: it needs a key or a token with the access of its route. Throws `auth.*`, and
+ * `object.not_found` for an unknown organisation.
  */
 export async function admit(arrival: Arrival, access: Access | undefined): Promise<Caller> {
   const caller = await authenticate(arrival, access);
   requireOwnSession(arrival, caller);
-  requireUncompressed(arrival.request);
   return caller;
 }
 
@@ -24,10 +22,11 @@ export async function authenticate(arrival: Arrival, access: Access | undefined)
   return caller;
 }
 
-/** The credential, from any of the headers that SDKs use; on Gemini's paths also from the query parameter `key`. */
+/** The credential, from any of the headers that SDKs use (`api-key` is Azure's); on Gemini's paths also from the query parameter `key`. */
 const credentialOf = ({ request: { headers, url }, path }: Arrival): string | undefined =>
-  headers.get("authorization")?.replace(/^Bearer\s*/i, "") ??
+  headers.get("authorization")?.replace(/^Bearer(?:\s+|$)/i, "") ??
   headers.get("x-api-key") ??
+  headers.get("api-key") ??
   headers.get("x-goog-api-key") ??
   (path === "/v1/ws" ? tokenInSubprotocols({ headers }) : undefined) ??
   (GEMINI_PATH.test(path) ? (new URL(url).searchParams.get("key") ?? undefined) : undefined);

@@ -157,4 +157,4 @@ function outliveClient(answer: Promise<Response>, ctx: Inference["ctx"]): Promis
 }
 
 /** Headers that hold the caller's credential: they are checked in the Worker and go no further. */
-const CREDENTIALS = new Set(["authorization", "x-api-key", "x-goog-api-key", "cookie"]);
+const CREDENTIALS = new Set(["authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie"]);

@@ -13,7 +13,7 @@ import { decodeItems, decodeInstructions } from "../../session/history/decode.ts
 import { renderTranscript } from "../../session/history/transcript.ts";
 import type { Context } from "../../session/session.ts";
 import { readText } from "../../surfaces/body.ts";
-import { SURFACES } from "../../surfaces/index.ts";
+import { inputItem, SURFACES } from "../../surfaces/index.ts";
 import { parseRequest, type ParsedRequest, readMembers } from "../../surfaces/request.ts";
 import { rhoneRequest } from "../../surfaces/rhone.ts";
 import { isObject, type Json, type JsonObject, parseJson, stringifyMember } from "../../wire/json.ts";
@@ -28,7 +28,7 @@ type Http = HttpContext<AppEnv>;
 const compactRequest = z
   .looseObject({
     model: z.string("expected the name of a model").min(1, "expected the name of a model"),
-    input: z.union([z.string(), z.array(z.looseObject({}))], "expected a text or a list of items").nullish(),
+    input: z.union([z.string(), z.array(inputItem)], "expected a text or a list of items").nullish(),
     previous_response_id: z.string().min(1).nullish(),
     instructions: z.string().nullish(),
     prompt_cache_key: z.string().max(64).nullish(),

@@ -7,6 +7,7 @@ import { type ConversationCommand, toApiConversation } from "../../gateway/sessi
 import { newSessionId, sessionObjectId, requireStub } from "../../platform/session-stubs.ts";
 import { itemsFor } from "../../platform/stored-items.ts";
 import { findSessionCreatedAt, listSessions, type SessionFilter } from "../../store/sessions.ts";
+import { inputItem } from "../../surfaces/index.ts";
 import { metadata } from "../../surfaces/metadata.ts";
 import { idPattern, withPrefix } from "../../wire/id.ts";
 import type { JsonObject } from "../../wire/json.ts";
@@ -16,7 +17,7 @@ import { type Http, type SessionResponse, withMutableHeaders } from "../sessions
 import { itemPage } from "./responses.ts";
 
 const items = z
-  .array(z.looseObject({ type: z.string().optional() }).openapi("NewItem"))
+  .array(inputItem.extend({ type: z.string().optional() }).openapi("NewItem"))
   .max(20, "expected at most 20 items");
 
 const params = z.object({ id: z.string().openapi({ example: "conv_…" }) });
