@@ -2,29 +2,34 @@ import type { Message } from "../../canonical/types.ts";
 import { openaiResponses } from "../../dialects/openai-responses/index.ts";
 import { encodeOutput } from "../../dialects/openai-responses/items.ts";
 import { decodeItems } from "../../session/history/decode.ts";
+import { findItemIds } from "../../session/item-ids.ts";
 import { inline } from "../../session/large-strings.ts";
 import type { Session } from "../../session/session.ts";
 import type { Turn, WireItems } from "../../session/turns.ts";
 import type { Blobs } from "../../store/blobs.ts";
+import type { Sql } from "../../store/sql.ts";
 import { deriveInputId, deriveItemId, withPrefix } from "../../wire/id.ts";
 import { isObject, type Json, type JsonObject, lookUp } from "../../wire/json.ts";
 
 /** An item of a conversation as OpenAI lists it: it always has an id, and a message is completed. */
 export type ConversationItem = JsonObject & { id: string; type: string };
 
-type ItemSources = { session: Session; blobs: Blobs };
+/** Where the content of turns and the ids of their items are stored. */
+export type ItemStore = { sql: Sql; blobs: Blobs };
+type ItemSources = ItemStore & { session: Session };
 
 /**
  * The instructions and the items of these turns, oldest first, as items of OpenAI's Responses API. Content that came
  * over another wire is converted.
  */
-export async function listItems(turns: readonly Turn[], { session, blobs }: ItemSources): Promise<ConversationItem[]> {
+export async function listItems(turns: readonly Turn[], sources: ItemSources): Promise<ConversationItem[]> {
+  const { session } = sources;
   const instructions = session.instructions?.items;
   const instructionItems =
     instructions === undefined
       ? []
       : toInputItems({ dialect: session.instructions!.dialect, items: instructions }, session.row.id);
-  const turnItems = await Promise.all(turns.map((turn) => listTurnItems(turn, blobs)));
+  const turnItems = await Promise.all(turns.map((turn) => listTurnItems(turn, sources)));
   return [...instructionItems, ...turnItems.flat()];
 }
 
@@ -32,14 +37,32 @@ export async function listItems(turns: readonly Turn[], { session, blobs }: Item
 export async function listInputItems(turns: readonly Turn[], sources: ItemSources): Promise<ConversationItem[]> {
   const before = await listItems(turns.slice(0, -1), sources);
   const last = turns.at(-1);
-  return last === undefined ? before : [...before, ...toInputItems(await inline(last.input, sources.blobs), last.id)];
+  if (last === undefined) return before;
+  const requested = toInputItems(await inline(last.input, sources.blobs), last.id);
+  return [...before, ...withIds(requested, findItemIds(sources.sql, last))];
 }
 
-/** The items of one turn, input first. Offloaded strings are inlined. */
-export async function listTurnItems({ id, input, output }: Turn, blobs: Blobs): Promise<ConversationItem[]> {
-  const [request, reply] = await Promise.all([inline(input, blobs), inline(output, blobs)]);
-  return [...toInputItems(request, id), ...toOutputItems(reply, withPrefix(id, "resp"))];
+/** The items of one turn, input first. */
+export async function listTurnItems(turn: Turn, store: ItemStore): Promise<ConversationItem[]> {
+  const { input, output } = await listTurnSides(turn, store);
+  return [...input, ...output];
 }
+
+/** The items of each side of a turn. Offloaded strings are inlined. */
+export async function listTurnSides(
+  turn: Turn,
+  { sql, blobs }: ItemStore,
+): Promise<Record<"input" | "output", ConversationItem[]>> {
+  const [request, reply] = await Promise.all([inline(turn.input, blobs), inline(turn.output, blobs)]);
+  const input = toInputItems(request, turn.id);
+  const output = toOutputItems(reply, withPrefix(turn.id, "resp"));
+  const ids = findItemIds(sql, turn);
+  return { input: withIds(input, ids), output: withIds(output, ids.slice(input.length)) };
+}
+
+/** The items with the stored ids, as far as there are any. */
+const withIds = (items: readonly ConversationItem[], ids: readonly string[]): ConversationItem[] =>
+  items.map((item, at) => ({ ...item, id: ids[at] ?? item.id }));
 
 /** Input as items. `owner`: id of the turn or session, from which ids of items without one are derived. */
 const toInputItems = (wireItems: WireItems, owner: string): ConversationItem[] =>
@@ -112,16 +135,19 @@ export function toUserItems(messages: readonly Message[], owner: string): Conver
 /** A page of a list (OpenAI API reference, pagination). `after`: id of the item that precedes the page. */
 export type Page = { limit: number; order: "asc" | "desc"; after?: string | undefined };
 /** The list object of OpenAI's API. */
-type ItemList = {
+type ItemList<Item> = {
   object: "list";
-  data: ConversationItem[];
+  data: Item[];
   first_id: string | null;
   last_id: string | null;
   has_more: boolean;
 };
 
 /** Returns one page of the items; `undefined` if no item has the id `after`. */
-export function pageItems(items: readonly ConversationItem[], { limit, order, after }: Page): ItemList | undefined {
+export function pageItems<Item extends { id: string }>(
+  items: readonly Item[],
+  { limit, order, after }: Page,
+): ItemList<Item> | undefined {
   const ordered = order === "asc" ? items : items.toReversed();
   const from = after === undefined ? 0 : ordered.findIndex(({ id }) => id === after) + 1;
   if (after !== undefined && from === 0) return undefined;
@@ -129,7 +155,7 @@ export function pageItems(items: readonly ConversationItem[], { limit, order, af
   return toApiItemList(data, from + limit < ordered.length);
 }
 
-export const toApiItemList = (data: ConversationItem[], hasMore: boolean): ItemList => ({
+export const toApiItemList = <Item extends { id: string }>(data: Item[], hasMore: boolean): ItemList<Item> => ({
   object: "list",
   data,
   first_id: data[0]?.id ?? null,

@@ -119,7 +119,7 @@ export async function findKnownItems(input: TurnInput, context: CallContext): Pr
   const { session, response, sql, blobs } = context;
   const { parent, known } = findContext(input, { session, response, sql });
   const path = parent === undefined ? [] : session.pathOf(parent.id);
-  const items = (await Promise.all(path.map((turn) => listTurnItems(turn, blobs)))).flat();
+  const items = (await Promise.all(path.map((turn) => listTurnItems(turn, { sql, blobs })))).flat();
   const inHistory = new Set(items.map(({ id }) => id));
   return referenced.filter(({ i, id }) => i >= known && inHistory.has(id)).map(({ i }) => i);
 }

@@ -2,23 +2,21 @@ import type { Message } from "../../canonical/types.ts";
 import { openaiResponses } from "../../dialects/openai-responses/index.ts";
 import { pairOutput } from "../../dialects/openai-responses/items.ts";
 import { decodeItems } from "../../session/history/decode.ts";
+import { findItemIds } from "../../session/item-ids.ts";
 import { inline } from "../../session/large-strings.ts";
 import type { Session } from "../../session/session.ts";
 import { isStoredResponse, type StoredResponse } from "../../session/stored-responses.ts";
 import { findTurn, listTurnNodes, type Turn } from "../../session/turns.ts";
-import type { Blobs } from "../../store/blobs.ts";
 import type { Sql } from "../../store/sql.ts";
 import { objectIdOfItem, withPrefix } from "../../wire/id.ts";
 import { isObject, type JsonObject, parseJson } from "../../wire/json.ts";
-import { encodeInput, withInputId, withOutputId } from "./items.ts";
+import { encodeInput, type ItemStore, withInputId, withOutputId } from "./items.ts";
 
 /**
  * An item that a request may reference by `id`. `turn`: the id of the turn that has it. `item`: as an item of OpenAI's Responses API. `message`: the same in
  * canonical form; the output of a model has the native items and seals of its own wire.
  */
 export type StoredItem = { id: string; turn: string; item: JsonObject; message: Message };
-
-type ItemStore = { session: Session; sql: Sql; blobs: Blobs };
 
 /** Which of a session's items a search covers: those of stored responses, or of the one that this call made. */
 export type StoredOnly = { call?: string };
@@ -29,7 +27,7 @@ export type StoredOnly = { call?: string };
  */
 export async function findStoredItems(
   ids: readonly string[],
-  { session, sql, blobs }: ItemStore,
+  { session, sql, blobs }: ItemStore & { session: Session },
   only?: StoredOnly,
 ): Promise<StoredItem[]> {
   const missing = new Set(ids);
@@ -37,7 +35,7 @@ export async function findStoredItems(
   for (const turn of only?.call === undefined ? listTurns(session, sql) : listTurnOf(sql, only.call)) {
     if (missing.size === 0) break;
     if (only !== undefined && !isStoredResponse(sql, withPrefix(turn.id, "call"))) continue;
-    for (const item of await listReferableItems(turn, blobs)) if (missing.delete(item.id)) found.push(item);
+    for (const item of await listReferableItems(turn, { sql, blobs })) if (missing.delete(item.id)) found.push(item);
   }
   return found;
 }
@@ -58,15 +56,18 @@ function listTurnOf(sql: Sql, call: string): Turn[] {
 }
 
 /** The items of a turn, under the ids by which `listTurnItems` lists them. */
-async function listReferableItems({ id: turn, input, output }: Turn, blobs: Blobs): Promise<StoredItem[]> {
+async function listReferableItems(found: Turn, { sql, blobs }: ItemStore): Promise<StoredItem[]> {
+  const { id: turn, input, output } = found;
   const [request, reply] = await Promise.all([inline(input, blobs), inline(output, blobs)]);
   const owner = withPrefix(turn, "resp");
+  const ids = findItemIds(sql, found);
+  const inputs = encodeInput(request);
   const answered = pairOutput(decodeItems(reply), owner).map(({ item, message }, at) => {
-    const { id } = withOutputId(item, owner, at);
+    const id = ids[inputs.length + at] ?? withOutputId(item, owner, at).id;
     return { id, turn, item, message };
   });
-  const requested = encodeInput(request).flatMap((item, at) => {
-    const { id } = withInputId(item, turn, at);
+  const requested = inputs.flatMap((item, at) => {
+    const id = ids[at] ?? withInputId(item, turn, at).id;
     return isObject(item) ? [{ id, turn, item, message: openaiResponses.decodeMessages([item])[0]! }] : [];
   });
   return [...answered, ...requested];

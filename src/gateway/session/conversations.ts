@@ -4,9 +4,10 @@ import { hashTurn, ROOT } from "../../canonical/turn-hash.ts";
 import { openaiResponses } from "../../dialects/openai-responses/index.ts";
 import type { Caller } from "../../keys/caller.ts";
 import { copyTurn, rewriteItems } from "../../session/history/compact.ts";
+import { storeItemIds } from "../../session/item-ids.ts";
 import { offload } from "../../session/large-strings.ts";
 import { toSessionRecord } from "../../session/row.ts";
-import { linkTurns, listPendingCalls, type Turn } from "../../session/turns.ts";
+import { linkTurns, listPendingCalls, type Turn, type WireItems } from "../../session/turns.ts";
 import type { Blobs } from "../../store/blobs.ts";
 import { withPrefix } from "../../wire/id.ts";
 import { joinItems, type JsonObject } from "../../wire/json.ts";
@@ -14,6 +15,7 @@ import {
   type ConversationItem,
   listItems,
   listTurnItems,
+  listTurnSides,
   type Page,
   pageItems,
   toApiItemList,
@@ -41,7 +43,7 @@ export async function runConversationCommand(
   services: CommandServices,
 ): Promise<Response> {
   const { state, lifetime, list } = services;
-  const { session, blobs } = state;
+  const { session } = state;
   if (command.do === "create") {
     session.create(caller.org, command.id, { metadata: command.metadata });
     if (command.items.length > 0) await addItems(command.items, services);
@@ -63,7 +65,7 @@ export async function runConversationCommand(
       return await withLease(services, async () => {
         const turn = await addItems(command.items, services);
         await lifetime.durable();
-        const items = await listTurnItems(turn, blobs);
+        const items = await listTurnItems(turn, state);
         return Response.json(toApiItemList(items, false));
       });
     case "items": {
@@ -129,41 +131,56 @@ async function addItems(
 }
 
 /**
- * Moves the head to a copy of the history without one item; the original turns are not changed. Seals of later turns
- * are dropped, because a provider accepts them only after the exact prefix they were made for.
+ * Moves the head to a copy of the history without one item; the original turns are not changed, and the other items keep
+ * their ids. Seals of later turns are dropped, because a provider accepts them only after the exact prefix they were made
+ * for.
  */
-async function removeItem(id: string, services: CommandServices): Promise<void> {
-  const { session, blobs, objectId } = services.state;
+async function removeItem(id: string, { state, lifetime }: CommandServices): Promise<void> {
+  const { session, sql, blobs, objectId } = state;
   const { path } = session;
-  const contents = await Promise.all(path.map((turn) => listTurnItems(turn, blobs)));
-  const at = contents.findIndex((items) => items.some((item) => item.id === id));
+  const sides = await Promise.all(path.map((turn) => listTurnSides(turn, state)));
+  const lists = sides.map(({ input, output }) => [...input, ...output]);
+  const at = lists.findIndex((items) => items.some((item) => item.id === id));
   if (at < 0) throw itemNotFound(id);
   const turn = path[at]!;
   const [input, output] = await Promise.all([
-    withoutItem(id, "input", turn, blobs),
-    withoutItem(id, "output", turn, blobs),
+    withoutItem(id, turn.input, sides[at]!.input, blobs),
+    withoutItem(id, turn.output, sides[at]!.output, blobs),
   ]);
+  const isEmpty = input.items === "" && output.items === "";
   const later = path
     .slice(at + 1)
     .map(async (one) => copyTurn(one, one.input, await rewriteItems(one.output, unseal, blobs)));
-  const rest = [
-    ...(input.items === "" && output.items === "" ? [] : [copyTurn(turn, input, output)]),
-    ...(await Promise.all(later)),
-  ];
-  const linked = linkTurns(rest, { parent: path[at - 1], objectId, now: services.lifetime.now() });
+  const copies = [...(isEmpty ? [] : [copyTurn(turn, input, output)]), ...(await Promise.all(later))];
+  const linked = linkTurns(copies, { parent: path[at - 1], objectId, now: lifetime.now() });
+  const left = lists[at]!.filter((item) => item.id !== id);
+  const before = [...(isEmpty ? [] : [left]), ...lists.slice(at + 1)];
+  const ids = await Promise.all(linked.map(async (copy, i) => matchIds(await listTurnItems(copy, state), before[i]!)));
+  linked.forEach((copy, i) => storeItemIds(sql, copy.id, ids[i]!));
   session.moveTo(linked, "item_deleted", { item_id: id, before: session.row.head }, path[at - 1]);
 }
 
-/** One side of a turn without the item with this id; the side unchanged if it has no such item. */
-async function withoutItem(id: string, side: "input" | "output", turn: Turn, blobs: Blobs): Promise<Turn["output"]> {
-  const content = { issuer: "", ...turn[side] };
-  const items = await listTurnItems({ ...turn, input: NO_ITEMS, output: NO_ITEMS, [side]: content }, blobs);
-  if (!items.some((item) => item.id === id)) return content;
-  const isOwn = content.dialect === openaiResponses.id;
+/** One side of a turn without the item with this id; the side unchanged if it has no such item. `items`: all of the side. */
+async function withoutItem<P extends WireItems>(
+  id: string,
+  side: P,
+  items: readonly ConversationItem[],
+  blobs: Blobs,
+): Promise<P> {
+  if (!items.some((item) => item.id === id)) return side;
+  const isOwn = side.dialect === openaiResponses.id;
   const remaining = items.filter((item) => item.id !== id).flatMap((item) => (isOwn ? [item] : toClientItems(item)));
-  const { cuts: _, ...rest } = content;
-  const text = joinItems(remaining);
-  return await offload({ ...rest, dialect: openaiResponses.id, items: text }, blobs);
+  const { cuts: _, ...rest } = side;
+  return await offload({ ...rest, dialect: openaiResponses.id, items: joinItems(remaining) } as P, blobs);
+}
+
+/** The ids of items that are a part of others, in the same order: sealed ones may be missing. */
+function matchIds(items: readonly ConversationItem[], before: readonly ConversationItem[]): string[] {
+  const rest = [...before];
+  return items.map(({ id, type }) => {
+    const at = rest.findIndex((one) => one.type === type);
+    return at < 0 ? id : rest.splice(0, at + 1).at(-1)!.id;
+  });
 }
 
 const NO_ITEMS = { dialect: openaiResponses.id, items: "", issuer: "" };

@@ -148,7 +148,7 @@ async function respondWithInputItems(
   { session, sql, blobs }: ResponseQueryServices,
 ): Promise<Response> {
   const turn = findTurn(sql, withPrefix(page.call, "turn"));
-  const items = turn === undefined ? [] : await listInputItems(session.pathOf(turn.id), { session, blobs });
+  const items = turn === undefined ? [] : await listInputItems(session.pathOf(turn.id), { session, sql, blobs });
   const found = pageItems(items, page);
   if (found === undefined) throw invalid("after", "expected the id of an item of this list");
   return Response.json(found);
