@@ -3,10 +3,10 @@ import { computeCostMicros } from "../canonical/usage.ts";
 import type { Caller } from "../keys/caller.ts";
 import { allowsModel } from "../keys/permissions.ts";
 import { loadPrices } from "../providers/prices.ts";
-import { type Candidates, rankTargets, type RoutingRequest } from "../routing/candidates.ts";
+import { type Candidates, findCandidates, rankTargets, type RoutingRequest } from "../routing/candidates.ts";
 import { toPolicyChanges } from "../routing/config.ts";
 import type { Hedge } from "../routing/failover.ts";
-import { healthKeyOf, targetKeyOf, locate, type Target } from "../routing/locate.ts";
+import { healthKeyOf, targetKeyOf, type Target } from "../routing/locate.ts";
 import type { Context } from "../session/session.ts";
 import type { CallHost } from "./call/call.ts";
 import type { Accepted, Operation } from "./call/operation.ts";
@@ -72,10 +72,10 @@ export async function planHedge(
   const { request, host } = operation;
   const { hedge } = request.rhone.routing ?? {};
   if (hedge === undefined) return undefined;
-  const named = hedge.model === undefined ? undefined : await locateHedge(hedge.model, request, host.providers);
-  if (!isSecond(named ?? allowed[1], allowed))
+  const named = hedge.model === undefined ? undefined : await locateHedge(hedge.model, request, host);
+  if (!(named ?? allowed).some((one) => isSecond(one, allowed)))
     throw invalid("rhone.routing.hedge", "expected a second target: name it in hedge.model, or give models");
-  const target = named ?? targets[1];
+  const target = (named ?? targets).find((one) => isSecond(one, targets));
   if (!isSecond(target, targets)) return undefined;
   const maxCost = hedge.max_cost_micros_usd;
   const expectCost = (): Promise<number> => operation.expectCost(target, operation.countBytes(context));
@@ -88,11 +88,15 @@ export async function planHedge(
 const isSecond = (target: Target | undefined, [first]: readonly Target[]): target is Target =>
   target !== undefined && targetKeyOf(target) !== targetKeyOf(first!);
 
-/** Locates the hedge's model. The error of `locate` is reported at `rhone.routing.hedge.model`. */
-const locateHedge = (model: string, { surface }: RoutedRequest, providers: CallHost["providers"]): Promise<Target> =>
-  locate(model, surface.dialect.id, providers).catch((cause: Error) => {
+/** The targets of the hedge's model, which may be a route. Throws `request.invalid` naming `rhone.routing.hedge.model`. */
+async function locateHedge(model: string, { surface }: RoutedRequest, host: CallHost): Promise<Target[]> {
+  const { config } = host.router;
+  const found = findCandidates({ model }, surface.dialect.id, { config, providers: host.providers });
+  const { all } = await found.catch((cause: Error) => {
     throw invalid("rhone.routing.hedge.model", cause.message.replace(/^model: /, ""));
   });
+  return all.map(({ target }) => target);
+}
 
 /** The targets that the caller's key may use. Throws `model.not_allowed` if there are none. */
 export function filterAllowedTargets(

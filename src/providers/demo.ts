@@ -4,6 +4,7 @@ import { openaiChat } from "../dialects/openai-chat/index.ts";
 import { encodeUtf8 } from "../wire/bytes.ts";
 import { sha256 } from "../wire/hash.ts";
 import { isObject, parseJson, tryParseJson } from "../wire/json.ts";
+import { createSample } from "./demo-arguments.ts";
 import { embedTexts } from "./demo-embeddings.ts";
 
 /**
@@ -67,6 +68,8 @@ type Prompt = { text: string; last: Message | undefined; request: ModelRequest }
 
 /** What the demo understands, in order: the first rule that returns a block answers. */
 const RULES: readonly ((prompt: Prompt) => Block | undefined)[] = [
+  callDemandedTool,
+  summarize,
   repeatResult,
   callTool,
   recallFact,
@@ -85,6 +88,36 @@ function chooseReply(request: ModelRequest): Block {
   return textBlock(`You said: ${prompt.text}`);
 }
 
+/** A choice that demands a tool: the named one, or else the first one allowed. */
+function callDemandedTool({ text, request }: Prompt): Block | undefined {
+  const { toolChoice: choice, tools = [], messages } = request;
+  if (choice === undefined || choice.mode === "auto" || choice.mode === "none") return undefined;
+  const functions = tools.filter((tool) => tool.kind === "function");
+  const among = choice.mode === "tool" ? [choice.name] : (choice.among ?? functions.map(({ name }) => name));
+  const requested = functions.find(({ name }) => name === CALL.exec(text)?.groups?.name && among.includes(name));
+  if (requested !== undefined) return callTool({ text, request, last: messages.at(-1) });
+  const tool = functions.find(({ name }) => among.includes(name));
+  return tool && createCall(messages.length, tool.name, JSON.stringify(createSample(tool.parameters ?? {}, text)));
+}
+
+/** The message that requests a summary, and the instructions that request one of a transcript. */
+const SUMMARY = /^\s*(?:please )?summari[sz]e\b/i;
+const OF_TRANSCRIPT = /\bwrite a summary\b/i;
+const TRANSCRIPT = /^(?:User|System|Assistant): /;
+
+/** The facts in the user's messages, which may be a transcript, and the lines that the user has in it. */
+function summarize({ text, request: { messages } }: Prompt): Block | undefined {
+  const isInstructed = messages.some(
+    (message) => message.role === "system" && OF_TRANSCRIPT.test(messageText(message)),
+  );
+  if (!SUMMARY.test(text) && !(isInstructed && TRANSCRIPT.test(text))) return undefined;
+  const facts = [...findFacts(messages)].map(([subject, value]) => `My ${subject} is ${value}.`);
+  const transcript = messages.filter(({ role }) => role === "user").map(messageText);
+  const lines = transcript.flatMap((one) => [...one.matchAll(/^User: (.*)$/gm)].map(([, line]) => line!));
+  const others = lines.filter((line) => line.match(FACT) === null);
+  return textBlock(["The user said:", ...facts, ...others].join("\n"));
+}
+
 function repeatResult({ last }: Prompt): Block | undefined {
   const result = last?.blocks.findLast((block) => block.kind === "tool_result");
   return result && textBlock(`The tool says: ${blockText(result)}`);
@@ -93,14 +126,17 @@ function repeatResult({ last }: Prompt): Block | undefined {
 /** "call … with {…}" calls a declared tool. */
 const CALL = /\bcall (?<name>[\w-]+)(?: with (?<args>\{.*\}))?/s;
 
-function callTool({ text, request: { messages, tools = [] } }: Prompt): Block | undefined {
+function callTool({ text, request: { messages, tools = [], toolChoice } }: Prompt): Block | undefined {
   const { name, args = "{}" } = CALL.exec(text)?.groups ?? {};
-  if (name === undefined) return undefined;
+  if (name === undefined || toolChoice?.mode === "none") return undefined;
   const isDeclared = tools.some((tool) => tool.kind === "function" && tool.name === name);
   if (!isDeclared) return textBlock(`There is no tool named ${name}.`);
-  const whole = tryParseJson(args) === undefined ? "{}" : args;
-  const id = `call_${sha256(JSON.stringify([messages.length, name, whole])).slice(0, 24)}`;
-  return { kind: "tool_call", id, name, arguments: whole };
+  return createCall(messages.length, name, tryParseJson(args) === undefined ? "{}" : args);
+}
+
+function createCall(place: number, name: string, args: string): Block {
+  const id = `call_${sha256(JSON.stringify([place, name, args])).slice(0, 24)}`;
+  return { kind: "tool_call", id, name, arguments: args };
 }
 
 /** "my … is …" is a fact, and "what is my …?" a question about one. */

@@ -65,7 +65,10 @@ async function expand(name: string, surface: Dialect, { config, providers, allow
     return filterAllowed([{ target: await locate(model, surface, providers), tier: 0, weight: 1 }], allowed);
   }
   const found = await Promise.allSettled(
-    route.targets.map(async ({ model: at, ...rest }) => ({ target: await locate(at, surface, providers), ...rest })),
+    route.targets.map(async ({ model: at, ...rest }) => ({
+      target: await locate(resolveAlias(at, config.aliases), surface, providers),
+      ...rest,
+    })),
   );
   const usable = found.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
   // A route is usable if at least one of its targets is.

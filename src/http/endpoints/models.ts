@@ -2,7 +2,11 @@ import { type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { GatewayError, invalid } from "../../canonical/error.ts";
 import { buildErrorResponse } from "../../gateway/reply/headers.ts";
+import { getIsolateRouter } from "../../platform/router.ts";
 import { loadCatalogue } from "../../providers/catalogue.ts";
+import type { Provider } from "../../providers/provider.ts";
+import { findCandidates } from "../../routing/candidates.ts";
+import type { Config } from "../../routing/config.ts";
 import { SURFACES } from "../../surfaces/index.ts";
 import { newId } from "../../wire/id.ts";
 import { loadCallerProviders } from "../admission/providers.ts";
@@ -102,24 +106,45 @@ const listAs: Record<Shape, (c: Http) => Promise<Response>> = {
   },
 };
 
+/** The deployment's own names, aliases and routes, and the models of its providers. */
 async function all(c: Http): Promise<ListedModel[]> {
-  const providers = await loadCallerProviders(c);
-  return listModels(providers, await loadCatalogue(providers));
-}
-
-async function find(c: Http, id: string): Promise<ListedModel> {
+  const { config } = getIsolateRouter(c.env);
   const providers = await loadCallerProviders(c);
   const catalogue = await loadCatalogue(providers);
-  const known = listModels(providers, catalogue);
+  const names = [...new Set([...config.aliases.keys(), ...config.routes.keys()])];
+  const named = await Promise.all(names.map((name) => locateNamed(name, { config, providers }).catch(() => undefined)));
+  const own = named.filter((one) => one !== undefined);
+  // A call of such a name goes to the alias or route.
+  const models = listModels(providers, catalogue).filter(({ id }) => !names.includes(id.toLowerCase()));
+  return [...own, ...models];
+}
+
+/** A model by any name that a call may have. */
+async function find(c: Http, id: string): Promise<ListedModel> {
+  const { config } = getIsolateRouter(c.env);
+  const providers = await loadCallerProviders(c);
+  const catalogue = await loadCatalogue(providers);
   const requested = id.toLowerCase();
+  const isOwn = config.aliases.has(requested) || config.routes.has(requested);
+  const known = isOwn ? [] : listModels(providers, catalogue);
   const meant = catalogue.find(id);
-  const found =
+  return (
     known.find((one) => one.id.toLowerCase() === requested) ??
     known.find(({ model }) => model !== undefined && `${model.provider.id}/${model.id}`.toLowerCase() === requested) ??
-    known.find(({ model }) => model !== undefined && model === meant);
-  if (found === undefined)
-    throw new GatewayError("model.not_found", `model: there is no ${id.slice(0, 200)}`, { param: "model" });
-  return found;
+    known.find(({ model }) => model !== undefined && model === meant) ??
+    (await locateNamed(id, { config, providers }))
+  );
+}
+
+/** A name that is not in the list of models: the first target that a call of that name would have. Throws `model.not_found`. */
+async function locateNamed(
+  id: string,
+  { config, providers }: { config: Config; providers: ReadonlyMap<string, Provider> },
+): Promise<ListedModel> {
+  const { all } = await findCandidates({ model: id }, "openai-chat", { config, providers });
+  const [{ target }] = all;
+  const model = (await loadCatalogue(providers)).at(target);
+  return { id, provider: target.provider, ...(model !== undefined && { model }) };
 }
 
 /** The page size; without the parameter all models are on one page. */

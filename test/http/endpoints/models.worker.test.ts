@@ -46,6 +46,37 @@ describe("GET /v1/models", () => {
     expect(json).toMatchObject({ object: "model", context_window: 64_000 });
   });
 
+  it("aliases, routes, and every name that a call may have are retrieved, and the deployment's own names are listed", async () => {
+    const config = {
+      aliases: {
+        "Smart-General": "anthropic/claude-sonnet-4-6",
+        broken: "openai/gpt-5",
+        "claude-haiku-4-5": "groq/openai/gpt-oss-120b",
+      },
+      routes: { cheap: [{ target: "groq/openai/gpt-oss-120b" }, { target: "smart-general" }] },
+    };
+    const named = { ...settings, RHONE_CONFIG: JSON.stringify(config) };
+    const read = (path: string): Promise<Said> => ask(named, path, undefined);
+    const { data } = (await read("/v1/models")).json as { data: { id: string; provider?: string }[] };
+    expect(data.slice(0, 2)).toMatchObject([
+      { id: "smart-general", provider: "anthropic" },
+      { id: "claude-haiku-4-5", provider: "groq" },
+    ]);
+    expect(data[2]).toMatchObject({ id: "cheap", provider: "groq" });
+    // A call of a name that hides a model goes to the alias: the list says the same.
+    expect(data.filter(({ id }) => id === "claude-haiku-4-5")).toHaveLength(1);
+    expect((await read("/v1/models/claude-haiku-4-5")).json).toMatchObject({ provider: "groq" });
+    expect(data.map(({ id }) => id)).not.toContain("broken");
+    expect((await read("/v1/models/smart-general")).json).toMatchObject({
+      id: "smart-general",
+      context_window: 1_000_000,
+    });
+    for (const id of ["cheap", "vllm/anything", "vllm%2Fmine%2Fown", "claude-next-9", "groq/new/model"])
+      expect([id, (await read(`/v1/models/${id}`)).json]).toMatchObject([id, { id: decodeURIComponent(id) }]);
+    expect((await read("/v1/models/broken")).status).toBe(404);
+    expect((await read("/v1beta/models/cheap")).json).toMatchObject({ name: "models/cheap" });
+  });
+
   it("the list of models has Anthropic's shape for Anthropic's clients, page by page", async () => {
     const version = { "anthropic-version": "2023-06-01" };
     const first = (await get("/v1/models?limit=2", version)).json as {
