@@ -43,8 +43,6 @@ const members = {
     .strictObject({
       context_mode: z.enum(["stateful", "stateless"]),
       routing: jsonObject,
-      safety: jsonObject,
-      assessment: z.union([jsonObject, z.literal(false)]),
     })
     .partial()
     .meta({ id: "KeyDefaults" }),

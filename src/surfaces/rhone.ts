@@ -39,14 +39,13 @@ export const rhoneRequest = z
     context_mode: z.enum(["stateful", "stateless"]),
     parent: z.string(),
     routing,
-    safety: z.looseObject({}),
-    assessment: z.union([z.looseObject({}), z.literal(false)]),
     metadata,
     tags: z.array(z.string().max(64)).max(16),
     on_busy: z.enum(["queue", "reject", "branch"]),
     on_disconnect: z.enum(["complete", "cancel"]),
     strict: z.boolean(),
-    store: z.enum(["full", "metadata", "none"]),
+    // Nothing else is possible yet, and a wish that is not met must be an error.
+    store: z.literal("full", "expected full: calls are stored with their content"),
   })
   .partial()
   .meta({ id: "RhoneRequest" });

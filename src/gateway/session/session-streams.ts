@@ -181,13 +181,18 @@ const completedNotice = ({ id, turnId, model, provider, finishReason, usage, cos
     cost_micros_usd: costMicrosUsd,
   });
 
-/** `error` has the shape of the caller's surface. */
-const failedNotice = (record: CallRecord): object => ({
-  type: "call.failed",
-  call_id: record.id,
-  status: record.status,
-  error: dialectOf(record).encodeError(errorOf(record), record.id).error,
-});
+/** `error` has the shape of the caller's surface, in which the HTTP status need not be. */
+function failedNotice(record: CallRecord): object {
+  const error = errorOf(record);
+  return withoutUndefined({
+    type: "call.failed",
+    call_id: record.id,
+    status: record.status,
+    http_status: error.status,
+    retry_after_s: error.retryAfterSeconds,
+    error: dialectOf(record).encodeError(error, record.id).error,
+  });
+}
 
 /**
  * The error event of a failed call in the surface's wire format. `stored`: the stream that the event ends, if one had
@@ -205,7 +210,7 @@ function encodeFailure(record: CallRecord, stored?: StoredStream): { bytes: Uint
 const errorOf = ({ error }: CallRecord): GatewayError =>
   error === undefined
     ? new GatewayError("internal", "the call failed")
-    : new GatewayError(error.code, error.message, { status: error.status });
+    : new GatewayError(error.code, error.message, error);
 
 /** The caller's wire. Endpoints that do not generate (embeddings, images) have no surface and use OpenAI's error shape. */
 const dialectOf = ({ surface }: CallRecord): WireDialect =>

@@ -1,12 +1,14 @@
 import { z } from "zod";
 import { GatewayError, invalid } from "../../canonical/error.ts";
 import type { PathParams } from "../../dialects/dialect.ts";
+import { errorMembers } from "../../dialects/native/errors.ts";
 import { MAX_FRAME_BYTES } from "../../surfaces/body.ts";
 import { type SurfaceId } from "../../surfaces/index.ts";
 import { sessionId } from "../../surfaces/rhone.ts";
 import { validate } from "../../surfaces/validate.ts";
 import { encodeUtf8 } from "../../wire/bytes.ts";
-import { isObject, tryParseJson } from "../../wire/json.ts";
+import { newId } from "../../wire/id.ts";
+import { isObject, type JsonObject, tryParseJson, withoutUndefined } from "../../wire/json.ts";
 import { appendMember, findMembers, removeMember, replaceMember, sliceSpan, splice } from "../../wire/splice.ts";
 
 const id = z.string().max(128).optional();
@@ -62,6 +64,16 @@ export function readFrameId(message: string | ArrayBuffer): string | undefined {
   const value = typeof message === "string" && message.length <= MAX_FRAME_BYTES ? tryParseJson(message) : undefined;
   return isObject(value) && typeof value.id === "string" ? value.id.slice(0, 128) : undefined;
 }
+
+/** The frame that answers an invalid or refused one. `id`: of that frame. `at`: Unix milliseconds. */
+export const toErrorFrame = (error: GatewayError, id: string | undefined, at: number): JsonObject =>
+  withoutUndefined<JsonObject>({
+    type: "error",
+    id,
+    http_status: error.status,
+    retry_after_s: error.retryAfterSeconds,
+    error: errorMembers(error, newId("req", at)),
+  });
 
 /** A frame's request as the body and path parameters of an HTTP request. Every call of a socket streams. */
 export function toHttpRequest(surface: SurfaceId, request: string): { text: string; outside: PathParams } {

@@ -1,5 +1,4 @@
 import { GatewayError, invalid, toGatewayError } from "../../canonical/error.ts";
-import { errorMembers } from "../../dialects/native/errors.ts";
 import type { Caller } from "../../keys/caller.ts";
 import { requireScope, requireSurface } from "../../keys/permissions.ts";
 import type { Scope } from "../../keys/scopes.ts";
@@ -13,7 +12,7 @@ import { newId } from "../../wire/id.ts";
 import { isObject, tryParseJson } from "../../wire/json.ts";
 import { decodeSse } from "../../wire/sse.ts";
 import type { SessionCall } from "../call/call.ts";
-import { readFrame, readFrameId, type RequestFrame, toHttpRequest } from "./frames.ts";
+import { readFrame, readFrameId, type RequestFrame, toErrorFrame, toHttpRequest } from "./frames.ts";
 
 /** The WebSocket subprotocol that clients request (docs/websocket.md). */
 export const PROTOCOL = "rhone.ws.v1";
@@ -157,8 +156,7 @@ export class SessionSockets {
       await this.#handleFrame(listener, readFrame(message));
     } catch (thrown) {
       const error = toGatewayError(thrown);
-      const members = errorMembers(error, newId("req", this.#services.now()));
-      this.#send(listener, { type: "error", id: readFrameId(message), error: members });
+      this.#send(listener, toErrorFrame(error, readFrameId(message), this.#services.now()));
       if (error.status === 401) this.#close(listener, CLOSE_CODES.unauthorized, error.message);
     }
   }
@@ -246,7 +244,9 @@ export class SessionSockets {
     this.#ownCalls.delete(id);
     const body = tryParseJson(await response.text());
     const error = isObject(body) ? body.error : null;
-    this.#send(ownCall.listener, { type: "call.failed", id: ownCall.id, call_id: id, error });
+    const seconds = response.headers.get("retry-after");
+    const status = { http_status: response.status, retry_after_s: seconds === null ? undefined : Number(seconds) };
+    this.#send(ownCall.listener, { type: "call.failed", id: ownCall.id, call_id: id, ...status, error });
   }
 
   /** Throws `auth.*` for an expired token, and for a key that is revoked or expired. */

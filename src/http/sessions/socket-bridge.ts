@@ -1,7 +1,7 @@
 import { toGatewayError } from "../../canonical/error.ts";
-import { errorMembers } from "../../dialects/native/errors.ts";
+import { toErrorFrame } from "../../gateway/sockets/frames.ts";
 import { PROTOCOL } from "../../gateway/sockets/session-sockets.ts";
-import { idPattern, newId } from "../../wire/id.ts";
+import { idPattern } from "../../wire/id.ts";
 import { isObject, tryParseJson } from "../../wire/json.ts";
 
 /** Opens a connection to a session's object; to a new session's if `session` is `undefined`. */
@@ -44,8 +44,7 @@ export function proxySocket(connect: Connect): Response {
       }
       upstream.socket.send(data);
     } catch (thrown) {
-      const error = errorMembers(toGatewayError(thrown), newId("req", Date.now()));
-      client.send(JSON.stringify({ type: "error", id: bind?.id, error }));
+      client.send(JSON.stringify(toErrorFrame(toGatewayError(thrown), bind?.id, Date.now())));
     }
   };
 

@@ -171,6 +171,7 @@ describe("connections of one session", () => {
     client.say({ type: "session.bind", id: "b3", session_id: "sess_nope" });
     expect(await client.hears(({ id }) => id === "b3")).toMatchObject({
       type: "error",
+      http_status: 404,
       error: { code: "session.not_found" },
     });
     client.say({ type: "ping", id: "p" });
@@ -208,15 +209,23 @@ describe("connections of one session", () => {
     const client = await bound();
     client.say(create("nobody/knows", "x", "c1"));
     expect(await client.hears(({ id, type }) => id === "c1" && type === "call.failed")).toMatchObject({
+      http_status: 404,
       error: { message: expect.any(String) },
     });
     client.say(create("fake/refuse", "x", "c2"));
     const refused = await client.hears(({ id, type }) => id === "c2" && type === "call.failed");
-    expect(refused).toMatchObject({ error: { message: "max_tokens is too large" } });
+    expect(refused).toMatchObject({ http_status: 400, error: { message: "max_tokens is too large" } });
     client.say(create("fake/cut", "x", "c3"));
-    await client.hears(({ id, type }) => id === "c3" && type === "call.failed");
+    expect(await client.hears(({ id, type }) => id === "c3" && type === "call.failed")).toMatchObject({
+      http_status: 502,
+    });
+    client.say(create("fake/fault-429-always.socket", "x", "c4"));
+    expect(await client.hears(({ id, type }) => id === "c4" && type === "call.failed")).toMatchObject({
+      http_status: 429,
+      retry_after_s: 3600,
+    });
     const told = client.frames.filter(({ id, type }) => type === "call.failed" && id !== undefined).map(({ id }) => id);
-    expect(told).toEqual(["c1", "c2", "c3"]);
+    expect(told).toEqual(["c1", "c2", "c3", "c4"]);
     client.leave();
   });
 

@@ -52,6 +52,8 @@ export const frameSchemas = (): Components => ({
   // `error` is null where the surface's error could not be read.
   CallFailedFrame: ofCall("call.failed", {
     "status?": text,
+    http_status: integer,
+    "retry_after_s?": describe({ type: "number" }, "Seconds."),
     error: describe(nullable(openObject), "In the format of the call's surface."),
   }),
   SessionEventFrame: object(
@@ -59,7 +61,13 @@ export const frameSchemas = (): Components => ({
     "An event of a call that this connection did not make, or a replayed one.",
   ),
   ErrorFrame: object(
-    { type: literal("error"), "id?": text, error: ref("ErrorDetail") },
+    {
+      type: literal("error"),
+      "id?": text,
+      http_status: integer,
+      "retry_after_s?": describe({ type: "number" }, "Seconds."),
+      error: ref("ErrorDetail"),
+    },
     "A frame of the client was invalid or refused; the connection stays open.",
   ),
   // The only frame of OpenAI's WebSocket mode; the gateway answers with a stream's events.
