@@ -1,9 +1,8 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
 import { GatewayError } from "../canonical/error.ts";
 import { getIsolateRouter, loadRouter } from "../platform/router.ts";
-import { requireUncompressed } from "../surfaces/body.ts";
+import { withPlainBody } from "../surfaces/body.ts";
 import { toValidationError } from "../surfaces/validate.ts";
-import { newId } from "../wire/id.ts";
 import { credentialRoutes } from "./admin/credentials.ts";
 import { healthRoutes } from "./admin/health.ts";
 import { keyRoutes } from "./admin/keys.ts";
@@ -17,6 +16,7 @@ import { modelRoutes } from "./endpoints/models.ts";
 import { batchEmbedContents, embedContent, relayedRoutes } from "./endpoints/relayed.ts";
 import { infer } from "./inference/infer.ts";
 import { GENERATION_PATHS, inferenceRoutes, requireAnthropicVersion } from "./inference/routes.ts";
+import { storedCompletionRoutes } from "./openai/chat-completions.ts";
 import { compactionRoutes } from "./openai/compact.ts";
 import { conversationRoutes } from "./openai/conversations.ts";
 import { responseRoutes } from "./openai/responses.ts";
@@ -25,7 +25,7 @@ import { documentRoutes } from "./openapi-document.ts";
 import { canonicalRequest } from "./request/canonical-path.ts";
 import { isPreflight, allowedOrigin, preflightResponse, allowOrigin } from "./request/cors.ts";
 import type { AppEnv } from "./request/env.ts";
-import { toErrorResponse } from "./request/errors.ts";
+import { requestIdFor, toErrorResponse } from "./request/errors.ts";
 import { runOnce } from "./request/idempotency.ts";
 import { CachedRouter } from "./request/route-cache.ts";
 import { callRoutes } from "./sessions/calls.ts";
@@ -45,7 +45,7 @@ export async function handle(
   ctx: Pick<ExecutionContext, "waitUntil">,
 ): Promise<Response> {
   const response = await respond(request, env, ctx);
-  if (!response.headers.has("x-request-id")) response.headers.set("x-request-id", requestIdOf(request));
+  if (!response.headers.has("x-request-id")) response.headers.set("x-request-id", requestIdFor(request));
   const origin = corsOrigin(request, env);
   if (origin !== undefined) allowOrigin(origin, response);
   return response;
@@ -64,7 +64,7 @@ async function respond(
     // Routes use nothing of the context but `waitUntil`.
     return respondToPreflight(canonical, env) ?? (await app.fetch(canonical, env, ctx as ExecutionContext));
   } catch (thrown) {
-    return toErrorResponse(thrown, new URL(request.url).pathname, requestIdOf(request));
+    return toErrorResponse(thrown, { path: new URL(request.url).pathname, request });
   }
 }
 
@@ -86,7 +86,7 @@ async function generateDirectly(
     return await infer({ request, surface, caller, env, ctx });
   } catch (thrown) {
     // In the shape of the canonical path, which the client may have written in another way.
-    return toErrorResponse(thrown, path, requestIdOf(request));
+    return toErrorResponse(thrown, { path, request });
   }
 }
 
@@ -103,9 +103,6 @@ function respondToPreflight(request: Request, env: Cloudflare.Env): Response | u
 const corsOrigin = (request: Request, env: Cloudflare.Env): string | undefined =>
   allowedOrigin(request, getIsolateRouter(env).config.cors.origins);
 
-/** The client's `x-request-id`, or a new one. */
-const requestIdOf = ({ headers }: Request): string => headers.get("x-request-id") ?? newId("req", Date.now());
-
 const app = new OpenAPIHono<AppEnv>({
   router: new CachedRouter(),
   defaultHook: (result) => {
@@ -116,11 +113,12 @@ const app = new OpenAPIHono<AppEnv>({
 app.use("*", async (c, next) => {
   const access = accessOf(c);
   const arrival = { request: c.req.raw, path: c.req.path, env: c.env, ctx: c.executionCtx };
-  if (access === "public") requireUncompressed(c.req.raw);
-  else {
+  if (access !== "public") {
     c.set("reauthenticate", () => authenticate(arrival, access));
     c.set("caller", await admit(arrival, access));
   }
+  // Routes that call models read their bodies themselves, as far as there is capacity; those of others are read by Hono.
+  if (access !== "inference") c.req.raw = await withPlainBody(c.req.raw);
   const key = c.req.method === "POST" ? c.req.header("idempotency-key") : undefined;
   return key === undefined ? await next() : await runOnce(c, key);
 });
@@ -133,6 +131,7 @@ tokenCountRoutes(app);
 compactionRoutes(app);
 modelRoutes(app);
 responseRoutes(app);
+storedCompletionRoutes(app);
 conversationRoutes(app);
 responsesSocketRoutes(app);
 sessionRoutes(app);
@@ -155,11 +154,11 @@ app.notFound((c) => {
     param: "method",
     status: 405,
   });
-  const response = toErrorResponse(error, c.req.path, requestIdOf(c.req.raw));
+  const response = toErrorResponse(error, { path: c.req.path, request: c.req.raw });
   response.headers.set("allow", methods.join(", "));
   return response;
 });
-app.onError((thrown, c) => toErrorResponse(thrown, c.req.path, requestIdOf(c.req.raw)));
+app.onError((thrown, c) => toErrorResponse(thrown, { path: c.req.path, request: c.req.raw }));
 
 /** The methods that have a route at this path. Middleware matches every method and path and is left out. */
 const methodsAt = (path: string): string[] =>

@@ -8,6 +8,7 @@ import { findKnownItems } from "../gateway/responses/references.ts";
 import { asOpenAiError, findContext } from "../gateway/responses/state.ts";
 import { findStoredItems, listIndexedIds, type StoredOnly } from "../gateway/responses/stored-items.ts";
 import { type Command, runCommand } from "../gateway/session/commands.ts";
+import { type CompletionQuery, readStoredCompletion, saveCompletion } from "../gateway/session/completions.ts";
 import { type ConversationCommand, runConversationCommand } from "../gateway/session/conversations.ts";
 import { importCall, readJournaledCall } from "../gateway/session/import-call.ts";
 import { readStoredResponse, type ResponseQuery } from "../gateway/session/response-queries.ts";
@@ -69,14 +70,16 @@ export class SessionObject extends DurableObject {
   }
 
   async #record(call: StatelessCall, stream: StreamChunk | undefined): Promise<boolean> {
-    const { session, streams, commands } = this.#services;
-    const { record, kept: storedResponse } = call;
+    const { session, sql, streams, commands } = this.#services;
+    const { record, kept: storedResponse, completion } = call;
     if (call.isNew) session.create(record.org, record.sessionId, { createdAt: record.createdAt });
     if (!this.#belongsTo(record.org)) return false;
     if (stream !== undefined) streams.append(record, stream);
     await importCall(call, session, commands.state.blobs);
     streams.onImported(record);
+    if (completion !== undefined) saveCompletion(sql, completion, record);
     await this.#services.durable();
+    if (completion !== undefined) await this.#services.indexResponse(record, completion.id);
     if (storedResponse !== undefined) {
       await this.#services.indexResponse(record, storedResponse.id);
       await this.#services.indexItems(record, listIndexedIds(storedResponse));
@@ -139,6 +142,13 @@ export class SessionObject extends DurableObject {
   async recall(query: ResponseQuery, org: string): Promise<Response> {
     return await this.#respond(org, ({ commands, streams, calls }) =>
       readStoredResponse(query, org, { ...commands.state, ...commands.lifetime, streams, calls }),
+    );
+  }
+
+  /** A chat completion of OpenAI's API that is stored here; see gateway/session/completions.ts. */
+  async completion(query: CompletionQuery, org: string): Promise<Response> {
+    return await this.#respond(org, ({ commands }) =>
+      readStoredCompletion(query, org, { ...commands.state, ...commands.lifetime }),
     );
   }
 

@@ -87,7 +87,7 @@ export function itemsFor(
   return findInOrder(...(objectId === undefined ? [] : [own]), ...(session === undefined ? [elsewhere] : []));
 }
 
-/** By organisation: stored responses of stateless calls that this isolate is writing to their sessions. */
+/** By organisation: stored responses and completions of stateless calls that this isolate is writing to their sessions. */
 const STORING = new Map<string, Set<Promise<unknown>>>();
 /** Milliseconds. The runtime may cancel the request that writes, and its promise then never settles. */
 const STORING_LIMIT = 1_000;
@@ -104,7 +104,7 @@ export function trackStoring(org: string, work: Promise<unknown>): void {
 }
 
 /** Resolves when the organisation's writes of now have settled; to false at once if there are none. */
-async function awaitStoring(org: string): Promise<boolean> {
+export async function awaitStoring(org: string): Promise<boolean> {
   const all = STORING.get(org);
   if (all === undefined) return false;
   if ((await raceTimeout(Promise.allSettled(all), STORING_LIMIT)) === undefined) STORING.delete(org);

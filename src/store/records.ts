@@ -4,6 +4,7 @@ import type { ErrorCode } from "../canonical/error.ts";
 import type { Loss, Usage } from "../canonical/types.ts";
 import { withPrefix } from "../wire/id.ts";
 import type { Json } from "../wire/json.ts";
+import { type CompletionRecord, upsertCompletions } from "./completions.ts";
 import { calls, runs } from "./schema.ts";
 import { type SessionRecord, upsertSessions } from "./sessions.ts";
 import { upsertInto } from "./upsert.ts";
@@ -32,7 +33,7 @@ export type CallRecord = {
   latency: { gateway: number; firstByte?: number; total: number };
   attempts: Attempt[];
   losses: Loss[];
-  error?: { code: ErrorCode; message: string; status: number };
+  error?: { code: ErrorCode; message: string; status: number; retryAfterSeconds?: number };
   metadata?: Record<string, string>;
   /** The grants reserved from its key's accounts, and the part used: micro-dollars, and tokens of input and output. */
   charge?: {
@@ -45,7 +46,7 @@ export type CallRecord = {
 };
 
 /** A record as it is stored in outboxes and sent through the queue. */
-export type StoredRecord = CallRecord | SessionRecord;
+export type StoredRecord = CallRecord | SessionRecord | CompletionRecord;
 
 /** One request to a provider, within a call. */
 export type Attempt = {
@@ -69,12 +70,19 @@ export type DiscardedUsage = { usage?: Usage; costMicrosUsd?: number };
  * so writing is idempotent and an older record of a session does not replace a newer one.
  */
 export async function upsertRecords(d1: D1Database, records: readonly StoredRecord[]): Promise<void> {
-  const sessionRecords = records.filter((record) => "object" in record);
+  const others = records.filter((record) => "object" in record);
   const callRecords = records.flatMap((record) => ("object" in record ? [] : [record]));
   const statements = [
     ...upsertCalls(d1, callRecords.map(toCallRow)),
     ...upsertRuns(d1, callRecords.map(toRunRow)),
-    ...upsertSessions(d1, sessionRecords),
+    ...upsertSessions(
+      d1,
+      others.filter((record) => record.object === "session"),
+    ),
+    ...upsertCompletions(
+      d1,
+      others.filter((record) => record.object === "completion"),
+    ),
   ];
   if (statements.length > 0) await d1.batch(statements);
 }

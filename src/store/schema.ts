@@ -82,6 +82,22 @@ export const sessions = sqliteTable(
   (t) => [primaryKey({ columns: [t.org, t.id] }), index("sessions_by_time").on(t.org, t.createdAt, t.id)],
 );
 
+/** The list of stored chat completions. Their content is in the Durable Objects of their sessions. */
+export const completions = sqliteTable(
+  "completions",
+  {
+    org: text("org").notNull(),
+    call: text("call").notNull(),
+    id: text("id").notNull(),
+    status: text("status", { enum: ["stored", "deleted"] }).notNull(),
+    model: text("model").notNull(),
+    metadata: text("metadata", { mode: "json" }).$type<Record<string, string>>().notNull(),
+    revision: integer("revision").notNull(),
+    createdAt: integer("created_at").notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.org, t.call] }), index("completions_by_time").on(t.org, t.createdAt, t.call)],
+);
+
 /** Keys and organisations as lists show them. Authoritative are their Durable Objects, which also hold the secrets' digests. */
 export const keys = sqliteTable(
   "keys",

@@ -4,6 +4,7 @@ import type { ResponsesState } from "../../src/gateway/call/responses-state.ts";
 import type { StreamChunk } from "../../src/gateway/output/remote-recorder.ts";
 import type { StoredItem, StoredOnly } from "../../src/gateway/responses/stored-items.ts";
 import type { Command } from "../../src/gateway/session/commands.ts";
+import type { CompletionQuery } from "../../src/gateway/session/completions.ts";
 import type { ConversationCommand } from "../../src/gateway/session/conversations.ts";
 import type { ResponseQuery } from "../../src/gateway/session/response-queries.ts";
 import type { SocketAttachment } from "../../src/gateway/sockets/session-sockets.ts";
@@ -19,16 +20,18 @@ import type { JournalEntry } from "../../src/session/call-journal.ts";
 import type { ResponseLocation } from "../../src/session/response-index.ts";
 import type { SessionRow } from "../../src/session/row.ts";
 import type { PreviewedContext, TurnInput } from "../../src/session/session.ts";
+import type { StoredCompletion } from "../../src/session/stored-completions.ts";
 import type { StoredResponse } from "../../src/session/stored-responses.ts";
 import type { Turn, WireItems } from "../../src/session/turns.ts";
 import type { AuditEvent } from "../../src/store/audit.ts";
+import type { CompletionRecord } from "../../src/store/completions.ts";
 import type { Attempt, CallRecord } from "../../src/store/records.ts";
 import type { SessionRecord } from "../../src/store/sessions.ts";
 
 /** Called by Workers of another version while a deployment is under way. */
 export const METHODS: Record<string, string> = {
   session:
-    "call record tell contextOf perform adopt converse recall findItems has findCall stream cancel left fetch webSocketMessage webSocketClose webSocketError alarm",
+    "call record tell contextOf perform adopt converse recall completion findItems has findCall stream cancel left fetch webSocketMessage webSocketClose webSocketError alarm",
   journal: "enter find strike alarm",
   directory: "put putItem find remove",
   key: "create admit describe usage change rotate revoke take report alarm",
@@ -69,7 +72,14 @@ export const MEMBERS = {
     isWarmUp: true,
   } satisfies Members<ResponsesState>,
   from: { id: true, call: true, isHeard: true } satisfies Members<NonNullable<ResponsesState["from"]>>,
-  stateless: { record: true, isNew: true, received: true, said: true, kept: true } satisfies Members<StatelessCall>,
+  stateless: {
+    record: true,
+    isNew: true,
+    received: true,
+    said: true,
+    kept: true,
+    completion: true,
+  } satisfies Members<StatelessCall>,
   said: { input: true, output: true, instructions: true } satisfies Members<NonNullable<StatelessCall["said"]>>,
   chunk: { bytes: true, count: true } satisfies Members<StreamChunk>,
   count: { blocks: true, events: true } satisfies Members<StreamChunk["count"]>,
@@ -135,6 +145,7 @@ export const MEMBERS = {
     createdAt: true,
     updatedAt: true,
   } satisfies Members<SessionRow>,
+  completion: { call: true, id: true, body: true } satisfies Members<StoredCompletion>,
   stored: { call: true, id: true, status: true, background: true, body: true } satisfies Members<StoredResponse>,
   key: {
     id: true,
@@ -232,6 +243,20 @@ export const MEMBERS = {
     costMicrosUsd: true,
   } satisfies Members<Attempt>,
   loss: { at: true, what: true, why: true } satisfies Members<CallRecord["losses"][number]>,
+  completionRecord: {
+    object: true,
+    org: true,
+    call: true,
+    id: true,
+    status: true,
+    model: true,
+    metadata: true,
+    revision: true,
+    createdAt: true,
+  } satisfies Members<CompletionRecord>,
+  recordedError: { code: true, message: true, status: true, retryAfterSeconds: true } satisfies Members<
+    NonNullable<CallRecord["error"]>
+  >,
   sessionRecord: {
     object: true,
     id: true,
@@ -295,6 +320,7 @@ export const PARTS = {
     "order",
     "after",
   ] satisfies KeyOfAny<ConversationCommand>[],
+  completionQuery: ["do", "id", "call", "metadata", "after", "limit", "order"] satisfies KeyOfAny<CompletionQuery>[],
   query: ["do", "id", "call", "after", "limit", "order"] satisfies KeyOfAny<ResponseQuery>[],
 };
 type KeyOfAny<T> = T extends unknown ? keyof T : never;

@@ -10,6 +10,7 @@ import type { Context } from "../../session/session.ts";
 import { type Attempt, type CallRecord, type DiscardedUsage, runIdOf } from "../../store/records.ts";
 import type { ParsedRequest } from "../../surfaces/request.ts";
 import { withPrefix } from "../../wire/id.ts";
+import { cutText } from "../../wire/surrogates.ts";
 import { discardedCostMicros, priceFor, sumDiscarded } from "./attempt-cost.ts";
 import type { Call } from "./call.ts";
 import { computeCharge } from "./charge.ts";
@@ -158,7 +159,7 @@ export class CallLog {
       const attempt = this.#attempts[at];
       if (attempt !== undefined) this.#attempts[at] = { ...attempt, ...changes };
     };
-    add({ error: code, reason: message.slice(0, 500) });
+    add({ error: code, reason: cutText(message, 500) });
     return add;
   }
 
@@ -208,7 +209,12 @@ export class CallLog {
       attempts: this.#attempts,
       losses,
       ...(error !== undefined && {
-        error: { code: error.code, message: error.message.slice(0, 2000), status: error.status },
+        error: {
+          code: error.code,
+          message: cutText(error.message, 2000),
+          status: error.status,
+          ...(error.retryAfterSeconds !== undefined && { retryAfterSeconds: error.retryAfterSeconds }),
+        },
       }),
       ...(reservation && {
         charge: computeCharge(reservation.parts, {

@@ -7,6 +7,7 @@ import type { Provider } from "../../providers/provider.ts";
 import type { Router } from "../../routing/router.ts";
 import type { CallStart } from "../../session/calls.ts";
 import type { CompletedTurn, Context, Instructions, TurnInput } from "../../session/session.ts";
+import type { StoredCompletion } from "../../session/stored-completions.ts";
 import type { StoredResponse } from "../../session/stored-responses.ts";
 import type { WireItems } from "../../session/turns.ts";
 import type { CallRecord } from "../../store/records.ts";
@@ -105,7 +106,8 @@ export type SessionCall = Omit<Call, "headers" | "contextMode"> & {
 
 /**
  * A stateless call that the Worker has handled, as an RPC message to its session's object. `said`: its messages, where
- * `input` is the whole transcript; `received`: the partial output of a failed call; `kept`: its stored response.
+ * `input` is the whole transcript; `received`: the partial output of a failed call; `kept`: its stored response;
+ * `completion`: its stored chat completion.
  */
 export type StatelessCall = {
   record: CallRecord;
@@ -113,12 +115,13 @@ export type StatelessCall = {
   received?: string;
   said?: { input: WireItems; output: WireItems & { issuer: string }; instructions?: Instructions };
   kept?: StoredResponse;
+  completion?: StoredCompletion;
 };
 
 /**
  * A stateless call in its journal: the request stands beside it as its client has sent it, and is decoded when the session
  * is first read. `answered`: the answer's output, and how the request is to be read.
  */
-export type JournaledCall = Omit<StatelessCall, "kept"> & {
+export type JournaledCall = Omit<StatelessCall, "kept" | "completion"> & {
   answered?: { output: CompletedTurn["output"]; surface: SurfaceId; outside: PathParams };
 };

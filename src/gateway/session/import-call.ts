@@ -10,6 +10,7 @@ import { parseJson } from "../../wire/json.ts";
 import { editMembers, findElements, sliceSpan } from "../../wire/splice.ts";
 import type { Call, CommittedAnswer, JournaledCall, StatelessCall } from "../call/call.ts";
 import { toCompletedTurn, toInputStep } from "../call/turn-input.ts";
+import { buildCompletion, storesCompletion } from "../reply/completion-object.ts";
 import { buildCompletedResponse } from "../reply/response-object.ts";
 
 /** A stateless call that has ended. `received`: the partial output of a failed one. */
@@ -32,6 +33,9 @@ export function toStatelessCall(
     record,
     said: { input, output, ...(instructions && { instructions }) },
     ...(stored && { kept: buildCompletedResponse(stored, answer.response, answer.reply) }),
+    ...(storesCompletion(answer.request) && {
+      completion: buildCompletion(record.id, answer.request, answer.response, answer.reply),
+    }),
   };
 }
 

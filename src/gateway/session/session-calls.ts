@@ -16,6 +16,7 @@ import { CANCELLED } from "../call/stream-errors.ts";
 import { toCompletedTurn } from "../call/turn-input.ts";
 import { toReplyContext } from "../call/upstream-call.ts";
 import { generate } from "../generation.ts";
+import { buildCompletion, storesCompletion } from "../reply/completion-object.ts";
 import { buildErrorResponse } from "../reply/headers.ts";
 import { buildCompletedResponse, buildFailedResponse, buildPendingResponse } from "../reply/response-object.ts";
 import { acceptInBackground, drain, withStreaming } from "../responses/background.ts";
@@ -23,6 +24,7 @@ import { type FindItems, findInOrder, omitKnownItems } from "../responses/refere
 import { asOpenAiError, findContext } from "../responses/state.ts";
 import { findStoredItems, listIndexedIds } from "../responses/stored-items.ts";
 import { warmUp } from "../responses/warm-up.ts";
+import { saveCompletion } from "./completions.ts";
 import { parseSessionRequest, type ResentRequest } from "./resent-request.ts";
 import type { ModelServices, ObjectLifetime, SessionState } from "./services.ts";
 import type { SessionStreams } from "./session-streams.ts";
@@ -273,9 +275,11 @@ export class SessionCalls {
         const { response, reply } = answer!;
         const turn = toCompletedTurn(answer!);
         const stored = state?.stored === true ? buildCompletedResponse(call, response, reply) : undefined;
+        const completion = storesCompletion(request) ? buildCompletion(call.id, request, response, reply) : undefined;
         storedInput ??= offload(turn.input, blobs);
         const [input, output] = await Promise.all([storedInput, offload(turn.output, blobs)]);
         session.commit(record, { ...turn, input, output }, stored);
+        if (completion !== undefined) saveCompletion(sql, completion, record);
         const { sent, recalled } = running.transcript;
         const all = [...(recalled?.checkpoints ?? []), ...checkpoints];
         if (sent !== undefined && request.isUnchanged && all.length > 0)
@@ -283,6 +287,7 @@ export class SessionCalls {
         await Promise.all([
           lifetime.durable(),
           index.addItems(call, stored === undefined ? [] : listIndexedIds(stored)),
+          completion && index.addResponse(call, completion.id),
         ]);
         streams.onRecord(record);
         if (!isSideBranch) work.push(onCommitted(record, call.caller));

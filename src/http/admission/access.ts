@@ -56,6 +56,11 @@ export const ACCESS: Readonly<Record<string, Access>> = {
   "GET /v1/me": "authenticated",
 
   "POST /v1/chat/completions": "inference",
+  "GET /v1/chat/completions": "sessions:read",
+  "GET /v1/chat/completions/:id": "sessions:read",
+  "POST /v1/chat/completions/:id": "sessions:write",
+  "DELETE /v1/chat/completions/:id": "sessions:write",
+  "GET /v1/chat/completions/:id/messages": "sessions:read",
   "POST /v1/responses": "inference",
   // OpenAI's WebSocket mode.
   "GET /v1/responses": "inference",

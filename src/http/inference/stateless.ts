@@ -1,5 +1,6 @@
 import type { Call, CallHost } from "../../gateway/call/call.ts";
 import { RemoteRecorder, type StreamChunk } from "../../gateway/output/remote-recorder.ts";
+import { storesCompletion } from "../../gateway/reply/completion-object.ts";
 import { type FinishedCall, toJournaledCall, toStatelessCall } from "../../gateway/session/import-call.ts";
 import { enterInJournal } from "../../platform/journal-stubs.ts";
 import { createBudgets } from "../../platform/key-stubs.ts";
@@ -22,6 +23,9 @@ type StatelessCallParts = Pick<CallHost, "providers"> & {
   stored?: Pick<Call, "id" | "response">;
 };
 
+/** Whether the call's answer can be retrieved later as a chat completion. */
+const isStored = ({ answer }: FinishedCall): boolean => answer !== undefined && storesCompletion(answer.request);
+
 /**
  * The host of a stateless call, which runs in the Worker. It adds no history to the request. The call reaches its
  * session after the client has been answered: as a journal entry where that suffices, else over RPC. A stream is sent
@@ -35,7 +39,7 @@ export function createStatelessHost(call: StatelessCallParts): CallHost {
   const waitUntil = (work: Promise<unknown>): void => ctx.waitUntil(work);
   const deliver = async (finished: FinishedCall): Promise<void> => {
     const rest = await recorder?.takeRest();
-    const mayJournal = isJournaled && recorder?.hasSent !== true;
+    const mayJournal = isJournaled && recorder?.hasSent !== true && !isStored(finished);
     if (mayJournal && enterInJournal(toJournaledCall(finished), rest, { journals, waitUntil })) return;
     // As text: RPC would convert numbers whose spelling was preserved.
     await stub().record(toRpcText(JSON.stringify({ ...toStatelessCall(finished, stored), isNew })), rest);
@@ -45,7 +49,8 @@ export function createStatelessHost(call: StatelessCallParts): CallHost {
       console.error("call record not delivered to its session", finished.record.id, cause),
     );
     waitUntil(work);
-    if (finished.answer !== undefined && stored !== undefined) trackStoring(finished.record.org, work);
+    const hasStored = stored !== undefined || isStored(finished);
+    if (finished.answer !== undefined && hasStored) trackStoring(finished.record.org, work);
   };
   return {
     providers,

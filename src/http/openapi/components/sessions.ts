@@ -121,6 +121,12 @@ export const sessionSchemas = (): Components => ({
   Conversation: object({ id: text, object: literal("conversation"), created_at: integer, metadata: mapOf(text) }),
   ConversationPage: openaiPage("Conversation"),
   DeletedConversation: object({ id: text, object: literal("conversation.deleted"), deleted: literal(true) }),
+  ChatCompletionPage: openaiPage("ChatCompletion"),
+  StoredMessagePage: openaiPage("StoredMessage"),
+  StoredMessage: object(
+    { id: text, role: text, "content?": nullable(text), "content_parts?": nullable(arrayOf(openObject)) },
+    "A message of OpenAI's Chat; `content_parts` has the parts of a content that was a list.",
+  ),
   Item: object({ id: text, type: text }, "An item of OpenAI's Responses; the other members depend on the type."),
   ItemList: openaiPage("Item"),
 });

@@ -1,0 +1,115 @@
+import { GatewayError, invalid } from "../../canonical/error.ts";
+import type { Message } from "../../canonical/types.ts";
+import { openaiChat } from "../../dialects/openai-chat/index.ts";
+import { findCallState } from "../../session/calls.ts";
+import { decodeInstructions, decodeItems } from "../../session/history/decode.ts";
+import { inline } from "../../session/large-strings.ts";
+import type { Session } from "../../session/session.ts";
+import {
+  deleteCompletion,
+  findCompletion,
+  type StoredCompletion,
+  storeCompletion,
+} from "../../session/stored-completions.ts";
+import { findTurn } from "../../session/turns.ts";
+import type { Blobs } from "../../store/blobs.ts";
+import { enqueue } from "../../store/outbox.ts";
+import type { CallRecord } from "../../store/records.ts";
+import type { Sql } from "../../store/sql.ts";
+import { withPrefix } from "../../wire/id.ts";
+import { isObject, type Json, type JsonObject, parseJson, stringifyMember } from "../../wire/json.ts";
+import { toCompletionRecord } from "../reply/completion-object.ts";
+import { type Page, pageItems } from "../responses/items.ts";
+
+/** An operation of OpenAI's API on a stored chat completion. Member names cross RPC. `id`: as the client wrote it. */
+export type CompletionQuery = { id: string; call: string } & (
+  | { do: "show" | "delete" }
+  | { do: "update"; metadata: Record<string, string> }
+  | ({ do: "messages" } & Page)
+);
+
+/** What reading a completion uses of the session's object. */
+type CompletionServices = { session: Session; sql: Sql; blobs: Blobs; now: () => number; durable: () => Promise<void> };
+
+/** Stores a completion with its call, and its record for lists. */
+export function saveCompletion(
+  sql: Sql,
+  completion: StoredCompletion,
+  record: Pick<CallRecord, "org" | "createdAt">,
+): void {
+  storeCompletion(sql, completion);
+  enqueue(sql, toCompletionRecord(completion, record));
+}
+
+/**
+ * Runs one operation and returns the response in OpenAI's shape. Throws `object.not_found` for another organisation's
+ * completion as for none, and `request.invalid`.
+ */
+export async function readStoredCompletion(
+  query: CompletionQuery,
+  org: string,
+  services: CompletionServices,
+): Promise<Response> {
+  const { session, sql, now, durable } = services;
+  const { id, call } = query;
+  const stored = session.exists && session.row.org === org ? findCompletion(sql, call) : undefined;
+  if (stored === undefined) throw completionNotFound(id);
+  const { createdAt } = findCallState(sql, call)?.started ?? { createdAt: now() };
+  switch (query.do) {
+    case "show":
+      return toJsonResponse(stored.body);
+    case "update": {
+      const changed = { ...stored, body: JSON.stringify({ ...parseBody(stored), metadata: query.metadata }) };
+      storeCompletion(sql, changed);
+      enqueue(sql, toCompletionRecord(changed, { org, createdAt }, { revision: now() }));
+      await durable();
+      return toJsonResponse(changed.body);
+    }
+    case "delete":
+      deleteCompletion(sql, call);
+      enqueue(sql, toCompletionRecord(stored, { org, createdAt }, { revision: now(), status: "deleted" }));
+      await durable();
+      return Response.json({ object: "chat.completion.deleted", id, deleted: true });
+    case "messages":
+      return Response.json(requirePage(pageItems(await listMessages(query, services), query)));
+  }
+}
+
+function requirePage<Found>(found: Found | undefined): Found {
+  if (found === undefined) throw invalid("after", "expected the id of an item of this list");
+  return found;
+}
+
+export const completionNotFound = (id: string): GatewayError =>
+  new GatewayError("object.not_found", `Chat completion with id '${id}' not found.`, { param: "completion_id" });
+
+const parseBody = ({ body }: StoredCompletion): JsonObject => parseJson(body) as JsonObject;
+
+const toJsonResponse = (text: string): Response =>
+  new Response(text, { headers: { "content-type": "application/json" } });
+
+/** A message as OpenAI lists it. */
+type ListedMessage = JsonObject & { id: string };
+
+/** The messages that the model received: the history before the call, then the call's own. */
+async function listMessages(
+  { id, call }: CompletionQuery,
+  { session, sql, blobs }: CompletionServices,
+): Promise<ListedMessage[]> {
+  const turn = findTurn(sql, withPrefix(call, "turn"));
+  const path = turn === undefined ? [] : session.pathOf(turn.id);
+  const sides = path.flatMap(({ input, output }, i) => (i < path.length - 1 ? [input, output] : [input]));
+  const contents = await Promise.all(sides.map((side) => inline(side, blobs)));
+  const messages: Message[] = [...decodeInstructions(session.instructions), ...contents.flatMap(decodeItems)];
+  const { value } = openaiChat.encodeMessages(messages, { dialect: openaiChat.id, model: "" });
+  return value.filter(isObject).map((message, at) => toListedMessage(message, `${id}-${at}`));
+}
+
+/** A list of parts is shown beside its text. */
+function toListedMessage(message: JsonObject, id: string): ListedMessage {
+  const { content } = message;
+  if (!Array.isArray(content)) return { ...message, id, content_parts: null };
+  return { ...message, id, content: content.map(textOf).join(""), content_parts: content };
+}
+
+const textOf = (part: Json): string => (isObject(part) ? stringifyMember(part.text) : "");
