@@ -17,6 +17,12 @@ cd "$(dirname "$0")" && umask 077 && cat > config && printf '%s\\n' "$@" > args.
 `;
 
 /**
+ * V8's room for new objects: 8 MiB for each of its halves instead of 16. Four coding agents at once take 320 MiB of memory
+ * then instead of 460, and the same CPU time; 4 MiB cost a tenth of it.
+ */
+const V8_FLAGS = "--max-semi-space-size=8";
+
+/**
  * The command by which Miniflare would start workerd for this gateway. Miniflare and what it needs take 400 MB of memory,
  * of which a running gateway needs nothing. `dir`, which only its owner can read, receives the files.
  */
@@ -30,7 +36,8 @@ export async function captureRuntime(
   const program = join(dir, "capture");
   writeFileSync(program, CAPTURE, { mode: 0o700 });
   // Miniflare removes its own temporary files when its process ends; in this directory they stay.
-  Object.assign(process.env, { MINIFLARE_WORKERD_PATH: program, TMPDIR: dir });
+  const { MINIFLARE_WORKERD_V8_FLAGS: flags = V8_FLAGS } = process.env;
+  Object.assign(process.env, { MINIFLARE_WORKERD_PATH: program, MINIFLARE_WORKERD_V8_FLAGS: flags, TMPDIR: dir });
   const runtime = await createRuntime(bundle, local);
   let failure: unknown;
   // Without a runtime it cannot become ready; an error before that is one of the configuration.
