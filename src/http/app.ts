@@ -24,7 +24,7 @@ import { responsesSocketRoutes } from "./openai/websocket.ts";
 import { documentRoutes } from "./openapi-document.ts";
 import { canonicalRequest } from "./request/canonical-path.ts";
 import { isPreflight, allowedOrigin, preflightResponse, allowOrigin } from "./request/cors.ts";
-import type { AppEnv } from "./request/env.ts";
+import type { AppEnv, CallContext } from "./request/env.ts";
 import { requestIdFor, toErrorResponse } from "./request/errors.ts";
 import { runOnce } from "./request/idempotency.ts";
 import { CachedRouter } from "./request/route-cache.ts";
@@ -39,11 +39,7 @@ import { websocketRoutes } from "./sessions/websocket.ts";
  * Handles every HTTP request: the path is made canonical, the caller is authenticated and authorised in one place, then
  * the route runs. Errors become responses in the shape of the route's clients; every response has an `x-request-id`.
  */
-export async function handle(
-  request: Request,
-  env: Cloudflare.Env,
-  ctx: Pick<ExecutionContext, "waitUntil">,
-): Promise<Response> {
+export async function handle(request: Request, env: Cloudflare.Env, ctx: CallContext): Promise<Response> {
   const response = await respond(request, env, ctx);
   if (!response.headers.has("x-request-id")) response.headers.set("x-request-id", requestIdFor(request));
   const origin = corsOrigin(request, env);
@@ -51,11 +47,7 @@ export async function handle(
   return response;
 }
 
-async function respond(
-  request: Request,
-  env: Cloudflare.Env,
-  ctx: Pick<ExecutionContext, "waitUntil">,
-): Promise<Response> {
+async function respond(request: Request, env: Cloudflare.Env, ctx: CallContext): Promise<Response> {
   try {
     await loadRouter(env, (work) => ctx.waitUntil(work));
     const canonical = canonicalRequest(request);
@@ -75,7 +67,7 @@ async function respond(
 async function generateDirectly(
   request: Request,
   env: Cloudflare.Env,
-  ctx: Pick<ExecutionContext, "waitUntil">,
+  ctx: CallContext,
 ): Promise<Response | undefined> {
   const path = request.method === "POST" ? pathOf(request.url) : "";
   const surface = GENERATION_PATHS.get(path);

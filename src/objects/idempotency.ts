@@ -49,7 +49,7 @@ export class IdempotencyObject extends DurableObject {
       work.push(more);
       this.ctx.waitUntil(more);
     };
-    const response = await handle(request, this.env, { waitUntil });
+    const response = await handle(request, this.env, { waitUntil, storesAnswer: true });
     return {
       response,
       settled: () => Promise.allSettled(work),

@@ -44,10 +44,12 @@ export const rhoneRequest = z
     on_busy: z.enum(["queue", "reject", "branch"]),
     on_disconnect: z.enum(["complete", "cancel"]),
     strict: z.boolean(),
-    // Nothing else is possible yet, and a wish that is not met must be an error.
-    store: z.literal("full", "expected full: calls are stored with their content"),
+    store: z.enum(["full", "metadata", "none"]),
   })
   .partial()
   .meta({ id: "RhoneRequest" });
 
 export type RhoneRequest = z.infer<typeof rhoneRequest>;
+
+/** Whether the call's content may be stored: its messages, its answer, and texts of errors, which may quote them. */
+export const storesContent = ({ store = "full" }: RhoneRequest): boolean => store === "full";

@@ -15,6 +15,8 @@ declare module "vitest" {
     gateway: { baseUrl: string; key: string };
     /** Where the provider on bare sockets tells what it has seen. */
     wireUrl: string;
+    /** The directory of the gateway's databases and files. */
+    stateDir: string;
   }
 }
 
@@ -90,6 +92,7 @@ async function serve(project: TestProject): Promise<() => Promise<void>> {
   }
   project.provide("gateway", { baseUrl, key });
   project.provide("wireUrl", wireUrl);
+  project.provide("stateDir", state);
   return teardown;
 }
 

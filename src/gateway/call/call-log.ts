@@ -9,11 +9,13 @@ import type { CallStart } from "../../session/calls.ts";
 import type { Context } from "../../session/session.ts";
 import { type Attempt, type CallRecord, type DiscardedUsage, runIdOf } from "../../store/records.ts";
 import type { ParsedRequest } from "../../surfaces/request.ts";
+import { storesContent } from "../../surfaces/rhone.ts";
 import { withPrefix } from "../../wire/id.ts";
 import { cutText } from "../../wire/surrogates.ts";
 import { discardedCostMicros, priceFor, sumDiscarded } from "./attempt-cost.ts";
 import type { Call } from "./call.ts";
 import { computeCharge } from "./charge.ts";
+import { withoutContent } from "./unstored.ts";
 
 /**
  * What is logged about a call while it runs; the source of its record and of the `rhone` object in its answer. What is
@@ -196,7 +198,7 @@ export class CallLog {
     const cost = computeCostMicros(usage, price);
     const { reservation, bytes: sentBytes = 0 } = this.#reserved ?? {};
     const endedAt = this.#now();
-    return {
+    const record: CallRecord = {
       ...this.toCallStart(),
       status,
       ...(status === "completed" && { turnId: withPrefix(this.#call.id, "turn") }),
@@ -208,14 +210,7 @@ export class CallLog {
       latency: { ...this.#latency(), total: endedAt - this.#call.createdAt },
       attempts: this.#attempts,
       losses,
-      ...(error !== undefined && {
-        error: {
-          code: error.code,
-          message: cutText(error.message, 2000),
-          status: error.status,
-          ...(error.retryAfterSeconds !== undefined && { retryAfterSeconds: error.retryAfterSeconds }),
-        },
-      }),
+      ...(error !== undefined && { error: toRecordedError(error) }),
       ...(reservation && {
         charge: computeCharge(reservation.parts, {
           cost,
@@ -228,6 +223,7 @@ export class CallLog {
       }),
       endedAt,
     };
+    return storesContent(this.#request.rhone) ? record : withoutContent(record);
   }
 
   /** The price of the attempt that counts. `model`: the model's name in the answer. */
@@ -243,7 +239,7 @@ export class CallLog {
     const discardedMicros = discardedCostMicros(this.#attempts);
     return {
       session_id: sessionId,
-      turn_id: withPrefix(id, "turn"),
+      ...(storesContent(this.#request.rhone) && { turn_id: withPrefix(id, "turn") }),
       call_id: id,
       run_id: runIdOf(id),
       context: { mode: this.#call.contextMode, turns: this.#context?.parent?.depth ?? 0 },
@@ -269,6 +265,11 @@ export class CallLog {
     const gateway = dispatchedAt - this.#call.createdAt;
     return firstByteAt === undefined ? { gateway } : { gateway, firstByte: firstByteAt - dispatchedAt };
   }
+}
+
+function toRecordedError({ code, message, status, retryAfterSeconds }: GatewayError): NonNullable<CallRecord["error"]> {
+  const error = { code, message: cutText(message, 2000), status };
+  return retryAfterSeconds === undefined ? error : { ...error, retryAfterSeconds };
 }
 
 /** An attempt that was sent. Times are Unix milliseconds. */

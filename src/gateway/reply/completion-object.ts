@@ -5,12 +5,13 @@ import type { StoredCompletion } from "../../session/stored-completions.ts";
 import type { CompletionRecord } from "../../store/completions.ts";
 import type { CallRecord } from "../../store/records.ts";
 import { type ParsedRequest, readOption } from "../../surfaces/request.ts";
+import { storesContent } from "../../surfaces/rhone.ts";
 import { isObject, type Json, type JsonObject, parseJson, stringifyMember } from "../../wire/json.ts";
 import { withIdentity } from "./identity.ts";
 
 /** Whether the answer can be retrieved later: on OpenAI's Chat surface that has to be requested. */
 export const storesCompletion = (request: ParsedRequest): boolean =>
-  request.surface.id === "chat" && readOption(request, "store") === true;
+  request.surface.id === "chat" && readOption(request, "store") === true && storesContent(request.rhone);
 
 /** A finished answer as OpenAI's stored chat completion, under the id that the client received. */
 export function buildCompletion(

@@ -10,6 +10,7 @@ import type { CallRecord } from "../../store/records.ts";
 import { withDefaults, withKeyDefaults } from "../../surfaces/defaults.ts";
 import { SURFACES } from "../../surfaces/index.ts";
 import { type ParsedRequest, readMembers, type RequestText } from "../../surfaces/request.ts";
+import { storesContent } from "../../surfaces/rhone.ts";
 import { readRpcText } from "../../wire/bytes.ts";
 import type { Call, CallHost, CallStore, PartialAnswer, SessionCall } from "../call/call.ts";
 import { CANCELLED } from "../call/stream-errors.ts";
@@ -243,10 +244,15 @@ export class SessionCalls {
     let storedInput: Promise<WireItems> | undefined;
     const checkpoints: Checkpoint[] = [];
     const onTurn = (checkpoint: Checkpoint): void => void checkpoints.push(checkpoint);
+    const end = async (...ended: Parameters<typeof session.fail>): Promise<void> => {
+      session.fail(...ended);
+      await lifetime.durable();
+      streams.onRecord(ended[0]);
+    };
     const create = ({ org, sessionId }: CallStart): void => {
       if (isNew && session.create(org, sessionId)) onStarted();
     };
-    return {
+    const store: CallStore = {
       onBody: (id, body) => streams.appendBody(id, body),
       recorderFor: (id) => streams.recorderFor(id),
       start: async (input, started) => {
@@ -295,11 +301,12 @@ export class SessionCalls {
       indexResponse: (id) => index.addResponse(call, id),
       fail: async (record, error, partial) => {
         create(record);
-        session.fail(record, partial?.items, toFailedResponse(call, request, error, partial));
-        await lifetime.durable();
-        streams.onRecord(record);
+        await end(record, partial?.items, toFailedResponse(call, request, error, partial));
       },
     };
+    // Without content the call makes no turn: it ends as a failed one does.
+    if (storesContent(request.rhone)) return store;
+    return { start: store.start, commit: (record) => end(record), fail: store.fail };
   }
 
   /** Resolves, and releases the lease, when the response and all of the call's work have settled. */

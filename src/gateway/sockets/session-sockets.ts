@@ -7,6 +7,7 @@ import type { EventBuffer } from "../../session/stream/event-buffer.ts";
 import type { Segment } from "../../session/stream/segments.ts";
 import { SURFACES } from "../../surfaces/index.ts";
 import { readMembers } from "../../surfaces/request.ts";
+import { storesContent } from "../../surfaces/rhone.ts";
 import { decodeUtf8 } from "../../wire/bytes.ts";
 import { newId } from "../../wire/id.ts";
 import { isObject, tryParseJson } from "../../wire/json.ts";
@@ -224,6 +225,8 @@ export class SessionSockets {
         "request.rhone.session_id",
         `must be absent, or ${attachment.sessionId}, to which the connection is bound`,
       );
+    if (!storesContent(rhone))
+      throw invalid("request.rhone.store", "expected full: a connection receives the events that its session stores");
     if (rhone.context_mode === "stateless")
       throw invalid("request.rhone.context_mode", "expected stateful: a stateless call is made over HTTP");
     const createdAt = now();

@@ -21,6 +21,7 @@ import { newId } from "../../wire/id.ts";
 import { isObject, stringOf } from "../../wire/json.ts";
 import { loadCallerProviders } from "../admission/providers.ts";
 import { createStatelessHost } from "../inference/stateless.ts";
+import { requireStorable } from "../inference/storable.ts";
 import { ref } from "../openapi/json-schema.ts";
 import { type Content, errorResponses, type Reference } from "../openapi/responses.ts";
 import type { AppEnv } from "../request/env.ts";
@@ -110,6 +111,8 @@ export async function startEndpointCall(c: Http, endpoint: Omit<EndpointCall, "c
   requireSurface(caller, endpoint.id);
   const known = endpoint.request.rhone.session_id;
   const isNew = known === undefined;
+  const { rhone } = endpoint.request;
+  requireStorable(rhone, { needsSession: !isNew, ctx });
   const at = isNew ? undefined : { sessionId: known, objectId: sessionObjectId(env.SESSIONS, caller.org, known) };
   const { objectId, ...ids } =
     at === undefined ? newCallIds(env, createdAt, true) : { ...at, id: newId("call", createdAt, at.objectId) };
@@ -118,7 +121,7 @@ export async function startEndpointCall(c: Http, endpoint: Omit<EndpointCall, "c
   const { headers, signal: clientLeft } = c.req.raw;
   const call: Call = { ...ids, caller, headers, annotate: false, createdAt, contextMode: "stateless" };
   const providers = await loadCallerProviders(c);
-  const host = createStatelessHost({ stub, isNew, isJournaled: isNew, env, ctx, providers, clientLeft });
+  const host = createStatelessHost({ stub, isNew, isJournaled: isNew, env, ctx, providers, clientLeft, rhone });
   return await callEndpoint({ ...endpoint, call }, host);
 }
 

@@ -16,11 +16,14 @@ import { readText } from "../../surfaces/body.ts";
 import { withKeyDefaults } from "../../surfaces/defaults.ts";
 import { SURFACES, type SurfaceId } from "../../surfaces/index.ts";
 import { openRequest, parseRequest, readMembers, type RequestText } from "../../surfaces/request.ts";
+import { storesContent } from "../../surfaces/rhone.ts";
 import { toRpcText } from "../../wire/bytes.ts";
 import { newId } from "../../wire/id.ts";
 import { requireOwnObject } from "../admission/client-token.ts";
+import type { CallContext } from "../request/env.ts";
 import { needsState, resolveDestination, type UnstoredResponses } from "./destination.ts";
 import { createStatelessHost } from "./stateless.ts";
+import { requireStorable } from "./storable.ts";
 
 type Inference = {
   request: Request;
@@ -29,7 +32,7 @@ type Inference = {
   outside?: PathParams;
   caller: Caller;
   env: Cloudflare.Env;
-  ctx: Pick<ExecutionContext, "waitUntil">;
+  ctx: CallContext;
 };
 
 /**
@@ -39,6 +42,7 @@ type Inference = {
 export async function infer({ request, ...inference }: Inference): Promise<Response> {
   const createdAt = Date.now();
   requireSurface(inference.caller, inference.surface);
+  const { storesAnswer = false } = inference.ctx;
   const held = CAPACITY.enter();
   const work: Promise<unknown>[] = [];
   const waitUntil = (more: Promise<unknown>): void => {
@@ -50,7 +54,7 @@ export async function infer({ request, ...inference }: Inference): Promise<Respo
     const { headers, signal: clientLeft } = request;
     const { surface, outside = {}, caller, env } = inference;
     const body = { text, headers, outside, createdAt };
-    return await inferText({ body, surface, caller, env, ctx: { waitUntil }, clientLeft });
+    return await inferText({ body, surface, caller, env, ctx: { waitUntil, storesAnswer }, clientLeft });
   } finally {
     void Promise.allSettled(work).then(held.leave);
   }
@@ -73,11 +77,13 @@ export async function inferText(inference: TextInference): Promise<Response> {
   const { text, headers, outside = {}, createdAt } = body;
   const members = withKeyDefaults(readMembers(text, headers, SURFACES[surface]), caller, outside);
   const sources = { headers, env, org: caller.org, ...(unstored && { unstored }) };
-  const { at, response } = await resolveDestination(members, surface, sources);
+  const { at, response: requested } = await resolveDestination(members, surface, sources);
+  const response = requested && { ...requested, stored: requested.stored && storesContent(members.rhone) };
   requireOwnObject(caller, at?.objectId, env);
   const { contextMode } = getIsolateRouter(env).config.defaults;
   const mode = members.rhone.context_mode ?? (needsState(response) ? "stateful" : contextMode);
   const isNew = at === undefined;
+  requireStorable(members.rhone, { needsSession: mode === "stateful" || !isNew, response, ctx: inference.ctx });
   // A stored response will be requested again by its id, so its session must not wait in a journal.
   const isJournaled = isNew && mode === "stateless" && response === undefined;
   const { objectId, ...ids } = isNew
@@ -132,7 +138,8 @@ async function inferHere(
   const providers = await providersFor(env, caller.org, (work) => ctx.waitUntil(work));
   const { id, response } = call;
   const stored = response?.stored === true ? { stored: { id, response } } : {};
-  const host = createStatelessHost({ stub, isNew, isJournaled, env, ctx, providers, clientLeft, ...stored });
+  const { rhone } = members;
+  const host = createStatelessHost({ stub, isNew, isJournaled, env, ctx, providers, clientLeft, rhone, ...stored });
   return await generate({ ...call, headers, contextMode: "stateless" }, request, host);
 }
 

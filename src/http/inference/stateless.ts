@@ -3,11 +3,12 @@ import { RemoteRecorder, type StreamChunk } from "../../gateway/output/remote-re
 import { storesCompletion } from "../../gateway/reply/completion-object.ts";
 import { type FinishedCall, toJournaledCall, toStatelessCall } from "../../gateway/session/import-call.ts";
 import { enterInJournal } from "../../platform/journal-stubs.ts";
-import { createBudgets } from "../../platform/key-stubs.ts";
+import { createBudgets, settleRecords } from "../../platform/key-stubs.ts";
 import { getIsolateRouter } from "../../platform/router.ts";
 import type { SessionStub } from "../../platform/session-stubs.ts";
 import { trackStoring } from "../../platform/stored-items.ts";
 import type { CallStart } from "../../session/calls.ts";
+import { type RhoneRequest, storesContent } from "../../surfaces/rhone.ts";
 import { toRpcText } from "../../wire/bytes.ts";
 
 /** `stored`: the call's id and state, if its response is to be stored. */
@@ -20,6 +21,8 @@ type StatelessCallParts = Pick<CallHost, "providers"> & {
   /** The call may stand in a journal until its session is first accessed. */
   isJournaled: boolean;
   clientLeft: AbortSignal | undefined;
+  /** The caller's options; `store` says what of the call is stored. */
+  rhone: RhoneRequest;
   stored?: Pick<Call, "id" | "response">;
 };
 
@@ -32,12 +35,14 @@ const isStored = ({ answer }: FinishedCall): boolean => answer !== undefined && 
  * to the session while it runs, so that it can be resumed.
  */
 export function createStatelessHost(call: StatelessCallParts): CallHost {
-  const { stub, isNew, isJournaled, env, ctx, providers, clientLeft, stored } = call;
+  const { stub, isNew, isJournaled, env, ctx, providers, clientLeft, rhone, stored } = call;
+  const hasContent = storesContent(rhone);
   let started: CallStart | undefined;
   let recorder: RemoteRecorder | undefined;
   const { JOURNALS: journals } = env;
   const waitUntil = (work: Promise<unknown>): void => ctx.waitUntil(work);
   const deliver = async (finished: FinishedCall): Promise<void> => {
+    if (rhone.store === "none") return void (await settleRecords(env, [finished.record]));
     const rest = await recorder?.takeRest();
     const mayJournal = isJournaled && recorder?.hasSent !== true && !isStored(finished);
     if (mayJournal && enterInJournal(toJournaledCall(finished), rest, { journals, waitUntil })) return;
@@ -58,21 +63,24 @@ export function createStatelessHost(call: StatelessCallParts): CallHost {
     budgets: createBudgets(env, waitUntil),
     lifetime: { now: Date.now, waitUntil, ...(clientLeft && { clientLeft }) },
     store: {
-      recorderFor: () => {
-        const header = JSON.stringify({ started: started!, isNew });
-        const send = async (chunk: StreamChunk): Promise<void> => {
-          const sent = stub().tell(header, chunk);
-          waitUntil(sent);
-          await sent;
-        };
-        return (recorder = new RemoteRecorder(send, Date.now));
-      },
+      ...(hasContent && {
+        recorderFor: () => {
+          const header = JSON.stringify({ started: started!, isNew });
+          const send = async (chunk: StreamChunk): Promise<void> => {
+            const sent = stub().tell(header, chunk);
+            waitUntil(sent);
+            await sent;
+          };
+          return (recorder = new RemoteRecorder(send, Date.now));
+        },
+      }),
       start: async (_, start) => {
         started = start;
         return { parent: undefined, history: [], known: 0 };
       },
-      commit: (record, answer) => deliverInBackground({ record, answer }),
-      fail: (record, _, partial) => deliverInBackground({ record, answer: undefined, received: partial?.items }),
+      commit: (record, answer) => deliverInBackground({ record, answer: hasContent ? answer : undefined }),
+      fail: (record, _, partial) =>
+        deliverInBackground({ record, answer: undefined, received: hasContent ? partial?.items : undefined }),
     },
   };
 }

@@ -6,5 +6,8 @@ import type { Caller } from "../../keys/caller.ts";
  */
 export type AppEnv = { Bindings: Cloudflare.Env; Variables: { caller: Caller; reauthenticate: () => Promise<Caller> } };
 
+/** The platform's context of a request, as far as it is used. `storesAnswer`: the request has an idempotency key. */
+export type CallContext = Pick<ExecutionContext, "waitUntil"> & { storesAnswer?: boolean };
+
 /** Paths of Gemini's API, on which errors have Google's shape. */
 export const GEMINI_PATH = /^\/(v1beta\/|v1\/(publishers|projects)\/|v1\/models\/.*:)/;
