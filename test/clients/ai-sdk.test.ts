@@ -1,6 +1,7 @@
 import { createAnthropic } from "@ai-sdk/anthropic";
 import { createGoogle } from "@ai-sdk/google";
 import { createOpenAI } from "@ai-sdk/openai";
+import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { APICallError, generateObject, generateText, isStepCount, type LanguageModel, streamText, tool } from "ai";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
@@ -12,12 +13,21 @@ const openai = createOpenAI(settings);
 const anthropic = createAnthropic(settings);
 const google = createGoogle({ ...settings, baseURL: `${baseUrl}/v1beta` });
 
+const compatible = createOpenAICompatible({
+  ...settings,
+  name: "rhone",
+  includeUsage: true,
+  supportsStructuredOutputs: true,
+});
+
 const SURFACES: [surface: string, model: (name: string) => LanguageModel][] = [
   ["openai.chat", (name) => openai.chat(name)],
   ["openai.responses", (name) => openai.responses(name)],
   ["anthropic", (name) => anthropic(name)],
-  // A slash is a path to this one; the gateway reads it as the name's own.
-  ["google", (name) => google(`models/${name}`)],
+  ["openai-compatible", (name) => compatible(name)],
+  // A slash makes a path of a name here, without `models/` in front; the gateway reads both.
+  ["google", (name) => google(name)],
+  ["google, of models/", (name) => google(`models/${name}`)],
 ];
 
 const rounds = SURFACES.flatMap(([surface, model]) => PROVIDERS.map((provider) => ({ surface, provider, model })));
