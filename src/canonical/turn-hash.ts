@@ -1,5 +1,5 @@
 import { sha256 } from "../wire/hash.ts";
-import { isObject, type Json, tryParseJson } from "../wire/json.ts";
+import { type Json, type JsonObject, tryParseJson } from "../wire/json.ts";
 import type { Block, Message, Part, Source } from "./types.ts";
 
 /**
@@ -176,12 +176,14 @@ function canonicalJson(text: string): string {
   return value === undefined ? text.trim() : JSON.stringify(sortKeys(value));
 }
 
+/** A number that a double cannot represent is written as the object that holds its text: the format is stored. */
 function sortKeys(value: Json): Json {
   if (Array.isArray(value)) return value.map(sortKeys);
-  if (!isObject(value)) return value;
+  if (typeof value !== "object" || value === null) return value;
+  const members = value as JsonObject;
   return Object.fromEntries(
-    Object.keys(value)
+    Object.keys(members)
       .toSorted()
-      .map((key) => [key, sortKeys(value[key]!)]),
+      .map((key) => [key, sortKeys(members[key]!)]),
   );
 }

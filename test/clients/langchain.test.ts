@@ -1,12 +1,6 @@
 import { ChatAnthropic } from "@langchain/anthropic";
 import type { BaseChatModel } from "@langchain/core/language_models/chat_models";
-import {
-  type AIMessage,
-  type AIMessageChunk,
-  HumanMessage,
-  SystemMessage,
-  ToolMessage,
-} from "@langchain/core/messages";
+import { type AIMessage, HumanMessage, SystemMessage, ToolMessage } from "@langchain/core/messages";
 import { tool } from "@langchain/core/tools";
 import { ChatGoogle } from "@langchain/google";
 import { ChatOpenAI } from "@langchain/openai";
@@ -40,11 +34,11 @@ type Runnable = Pick<Model, "invoke" | "stream">;
 
 /** Both of LangChain's ways to an answer; the chunks of a stream are joined as it says. */
 const WAYS: [way: string, ask: (model: Runnable, ...input: Parameters<Model["invoke"]>) => Promise<AIMessage>][] = [
-  ["whole", async (model, ...input) => (await model.invoke(...input)) as AIMessage],
+  ["whole", (model, ...input) => model.invoke(...input)],
   [
     "streamed",
     async (model, ...input) => {
-      const chunks = (await readAll(await model.stream(...input))) as AIMessageChunk[];
+      const chunks = await readAll(await model.stream(...input));
       return chunks.reduce((all, chunk) => all.concat(chunk));
     },
   ],

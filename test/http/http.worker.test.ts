@@ -253,8 +253,6 @@ it.each([{}, { "x-rhone-context-mode": "stateless" }])(
 );
 
 it.each([
-  [{ store: "metadata" }, "rhone.store"],
-  [{ store: "none" }, "rhone.store"],
   [{ safety: { mode: "enforce" } }, "rhone.safety"],
   [{ assessment: false }, "rhone.assessment"],
   [{ harness: "x" }, "rhone.harness"],
