@@ -1,14 +1,10 @@
 import { DurableObject } from "cloudflare:workers";
-import { recordDeliveryFor } from "../platform/record-delivery.ts";
+import { OUTBOX_ROWS, recordDeliveryFor } from "../platform/record-delivery.ts";
 import { type FoundEntry, Journal, type JournalEntry } from "../session/call-journal.ts";
 import { STREAM_RETENTION_MS } from "../session/stream/event-buffer.ts";
 import { Alarm } from "../store/alarm.ts";
-import { OutboxSender, type PendingRow } from "../store/outbox-sender.ts";
-import { Batcher } from "../wire/batcher.ts";
+import { OutboxSender } from "../store/outbox-sender.ts";
 import { objectStorage } from "./storage.ts";
-
-/** Outbox rows of all journals in this isolate: they leave together. */
-const BATCHER = new Batcher<PendingRow>();
 
 /** The Durable Object that stores stateless calls of one isolate until their sessions are accessed. It composes and decides nothing. */
 export class JournalObject extends DurableObject {
@@ -25,7 +21,7 @@ export class JournalObject extends DurableObject {
     this.#outbox = new OutboxSender({
       sql: storage.sql,
       delivery: recordDeliveryFor(env),
-      batcher: BATCHER,
+      batcher: OUTBOX_ROWS,
       alarm: this.#alarm,
       waitUntil,
       now: Date.now,

@@ -4,7 +4,7 @@ import { SessionStreams } from "../gateway/session/session-streams.ts";
 import { SessionSockets } from "../gateway/sockets/session-sockets.ts";
 import { createBudgets } from "../platform/key-stubs.ts";
 import { providersFor } from "../platform/org-providers.ts";
-import { recordDeliveryFor } from "../platform/record-delivery.ts";
+import { OUTBOX_ROWS, recordDeliveryFor } from "../platform/record-delivery.ts";
 import { responseIndexFor } from "../platform/response-index.ts";
 import { getIsolateRouter } from "../platform/router.ts";
 import { authenticateSocket } from "../platform/socket-auth.ts";
@@ -19,16 +19,12 @@ import { failInterruptedResponses } from "../session/stored-responses.ts";
 import { EventBuffer } from "../session/stream/event-buffer.ts";
 import { Alarm } from "../store/alarm.ts";
 import { openBlobs } from "../store/blobs.ts";
-import { OutboxSender, type PendingRow } from "../store/outbox-sender.ts";
+import { OutboxSender } from "../store/outbox-sender.ts";
 import type { CallRecord } from "../store/records.ts";
 import { upsertSession } from "../store/sessions.ts";
 import type { Sql } from "../store/sql.ts";
-import { Batcher } from "../wire/batcher.ts";
 import { encodeObjectId, objectIdIn } from "../wire/id.ts";
 import { objectStorage } from "./storage.ts";
-
-/** Outbox rows of all sessions in this isolate: they leave together. */
-const BATCHER = new Batcher<PendingRow>();
 
 /** Everything that one session's object is composed of. Built once per object; a call takes the part it uses. */
 export class SessionServices {
@@ -59,7 +55,7 @@ export class SessionServices {
     this.outbox = new OutboxSender({
       sql: this.sql,
       delivery: recordDeliveryFor(env),
-      batcher: BATCHER,
+      batcher: OUTBOX_ROWS,
       alarm: this.alarm,
       waitUntil,
       now,

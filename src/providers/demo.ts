@@ -1,5 +1,13 @@
 import { unfold } from "../canonical/accumulator.ts";
-import type { Alternative, Block, Message, ModelRequest, ModelResponse, StreamEvent } from "../canonical/types.ts";
+import type {
+  Alternative,
+  Block,
+  FunctionTool,
+  Message,
+  ModelRequest,
+  ModelResponse,
+  StreamEvent,
+} from "../canonical/types.ts";
 import { openaiChat } from "../dialects/openai-chat/index.ts";
 import { encodeUtf8 } from "../wire/bytes.ts";
 import { sha256 } from "../wire/hash.ts";
@@ -21,7 +29,7 @@ export async function fetchDemo(request: Request): Promise<Response> {
   if (pathname.endsWith("/input_tokens"))
     return Response.json({ object: "response.input_tokens", input_tokens: response.usage.fresh });
   const includeUsage = isObject(body) && isObject(body.stream_options) && body.stream_options.include_usage === true;
-  const reply = { created: Math.floor(Date.now() / 1000), includeUsage };
+  const reply = { created: Math.floor(Date.now() / 1000), includeUsage, request: call };
   if (!call.stream) return Response.json(openaiChat.encodeResponse(response, reply));
   const encoder = openaiChat.encodeStream(reply);
   const frames = streamByToken(response)
@@ -77,15 +85,22 @@ const RULES: readonly ((prompt: Prompt) => Block | undefined)[] = [
   confirmFact,
 ];
 
-/** Answers by the first rule that applies; other messages are repeated. */
+/** Answers by the first rule that applies, in the requested format; other messages are repeated. */
 function chooseReply(request: ModelRequest): Block {
   const last = request.messages.at(-1);
   const prompt = { text: messageText(last), last, request };
   for (const rule of RULES) {
     const block = rule(prompt);
-    if (block !== undefined) return block;
+    if (block !== undefined) return formatReply(block, request);
   }
-  return textBlock(`You said: ${prompt.text}`);
+  return formatReply(textBlock(`You said: ${prompt.text}`), request);
+}
+
+/** A text as the member `answer`, or as the strings of the requested schema. */
+function formatReply(block: Block, { format }: ModelRequest): Block {
+  if (block.kind !== "text" || format === undefined || format.type === "text") return block;
+  const value = format.type === "json" ? { answer: block.text } : createSample(format.schema, block.text);
+  return textBlock(JSON.stringify(value));
 }
 
 /** A choice that demands a tool: the named one, or else the first one allowed. */
@@ -97,7 +112,7 @@ function callDemandedTool({ text, request }: Prompt): Block | undefined {
   const requested = functions.find(({ name }) => name === CALL.exec(text)?.groups?.name && among.includes(name));
   if (requested !== undefined) return callTool({ text, request, last: messages.at(-1) });
   const tool = functions.find(({ name }) => among.includes(name));
-  return tool && createCall(messages.length, tool.name, JSON.stringify(createSample(tool.parameters ?? {}, text)));
+  return tool && createCall(messages.length, tool, JSON.stringify(createSample(tool.parameters ?? {}, text)));
 }
 
 /** The message that requests a summary, and the instructions that request one of a transcript. */
@@ -129,14 +144,14 @@ const CALL = /\bcall (?<name>[\w-]+)(?: with (?<args>\{.*\}))?/s;
 function callTool({ text, request: { messages, tools = [], toolChoice } }: Prompt): Block | undefined {
   const { name, args = "{}" } = CALL.exec(text)?.groups ?? {};
   if (name === undefined || toolChoice?.mode === "none") return undefined;
-  const isDeclared = tools.some((tool) => tool.kind === "function" && tool.name === name);
-  if (!isDeclared) return textBlock(`There is no tool named ${name}.`);
-  return createCall(messages.length, name, tryParseJson(args) === undefined ? "{}" : args);
+  const tool = tools.filter((one) => one.kind === "function").find((one) => one.name === name);
+  if (tool === undefined) return textBlock(`There is no tool named ${name}.`);
+  return createCall(messages.length, tool, tryParseJson(args) === undefined ? "{}" : args);
 }
 
-function createCall(place: number, name: string, args: string): Block {
+function createCall(place: number, { name, custom }: FunctionTool, args: string): Block {
   const id = `call_${sha256(JSON.stringify([place, name, args])).slice(0, 24)}`;
-  return { kind: "tool_call", id, name, arguments: args };
+  return { kind: "tool_call", id, name, arguments: args, ...(custom && { custom: true }) };
 }
 
 /** "my … is …" is a fact, and "what is my …?" a question about one. */

@@ -59,7 +59,7 @@ export class OutboxSender {
   send(): void {
     const { batcher, delivery, waitUntil, now } = this.#services;
     this.scheduleCheck();
-    const flush = (rows: PendingRow[]): Promise<void> => this.#deliver(rows);
+    const flush = (rows: PendingRow[]): Promise<void> => deliverRows(rows, delivery, now);
     batcher.put(this.#collect(), { flush, waitMs: delivery.gatherMs, waitUntil, now });
   }
 
@@ -89,11 +89,6 @@ export class OutboxSender {
     return fresh;
   }
 
-  /** Delivers the rows in as few lists as possible. Rejects if one fails; the rows after it wait for the alarm. */
-  async #deliver(rows: readonly PendingRow[]): Promise<void> {
-    for (const list of toLists(rows)) await this.#deliverList(list);
-  }
-
   /**
    * Delivers rows that may have failed before: a list that fails is tried in halves, so that a bad record delays no other,
    * and rows that failed by themselves come last. Never rejects: the platform gives up an alarm whose handler has thrown
@@ -103,7 +98,7 @@ export class OutboxSender {
     let failures = 0;
     const deliver = async (list: readonly PendingRow[]): Promise<void> => {
       try {
-        await this.#deliverList(list);
+        await deliverList(list, this.#services.delivery, this.#services.now);
       } catch (cause) {
         if (list.length === 1) {
           list[0]!.failures = (list[0]!.failures ?? 0) + 1;
@@ -119,12 +114,20 @@ export class OutboxSender {
       await tryInHalves(list, deliver, () => failures < MAX_FAILURES);
     }
   }
+}
 
-  async #deliverList(rows: readonly PendingRow[]): Promise<void> {
-    const { delivery, now } = this.#services;
-    await delivery.deliver(`[${rows.map(({ payload }) => payload).join(",")}]`);
-    for (const row of rows) row.deliveredAt = now();
-  }
+/** Delivers the rows in as few lists as possible. Rejects if one fails; the rows after it wait for their objects' alarms. */
+export async function deliverRows(
+  rows: readonly PendingRow[],
+  delivery: RecordDelivery,
+  now: () => number,
+): Promise<void> {
+  for (const list of toLists(rows)) await deliverList(list, delivery, now);
+}
+
+async function deliverList(rows: readonly PendingRow[], delivery: RecordDelivery, now: () => number): Promise<void> {
+  await delivery.deliver(`[${rows.map(({ payload }) => payload).join(",")}]`);
+  for (const row of rows) row.deliveredAt = now();
 }
 
 const toLists = (rows: readonly PendingRow[]): PendingRow[][] =>

@@ -80,3 +80,20 @@ it("the demo's summary of a transcript has what the user said, so that facts sur
     "My dog is Rex.",
   );
 });
+
+it("the demo calls a custom tool as one", async () => {
+  const custom = { type: "custom", custom: { name: "run", description: "Runs code" } };
+  const { tool_calls: calls } = await ask({ messages: [user("print(1)")], tools: [custom], tool_choice: "required" });
+  expect(calls).toMatchObject([{ type: "custom", custom: { name: "run", input: "print(1)" } }]);
+});
+
+it("the demo answers in the requested format", async () => {
+  const schema = { type: "object", properties: { name: { type: "string" } }, required: ["name"] };
+  const messages = [user("My name is Alice."), user("What's my name?")];
+  const formats: [object, object][] = [
+    [{ type: "json_schema", json_schema: { name: "x", schema } }, { name: "Your name is Alice." }],
+    [{ type: "json_object" }, { answer: "Your name is Alice." }],
+  ];
+  for (const [response_format, value] of formats)
+    expect(JSON.parse((await ask({ messages, response_format })).content!)).toEqual(value);
+});

@@ -3,6 +3,7 @@ import type { Context } from "hono";
 import { GatewayError, invalid } from "../../canonical/error.ts";
 import { fromRpcResponse } from "../../canonical/rpc-error.ts";
 import { completionNotFound, type CompletionQuery } from "../../gateway/session/completions.ts";
+import { openRecords } from "../../platform/record-delivery.ts";
 import { findResponseLocation } from "../../platform/response-index.ts";
 import { stubFor } from "../../platform/session-stubs.ts";
 import { awaitStoring } from "../../platform/stored-items.ts";
@@ -108,8 +109,9 @@ type ListQuery = { limit: number; order: "asc" | "desc"; after?: string | undefi
 /** A page of completions; each comes from its session's object. */
 async function list(c: Http, { limit, order, after, model, ...filters }: ListQuery): Promise<never> {
   const { org } = c.var.caller;
+  await awaitStoring(org);
   const behind = after === undefined ? undefined : await findPlace(c, after);
-  const found = await listCompletions(c.env.DB, {
+  const found = await listCompletions(await openRecords(c.env), {
     org,
     metadata: readMetadata(filters),
     order,

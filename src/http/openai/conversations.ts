@@ -4,6 +4,7 @@ import { fromRpcResponse } from "../../canonical/rpc-error.ts";
 import { replaceReferences } from "../../gateway/responses/references.ts";
 import { conversationNotFound } from "../../gateway/responses/state.ts";
 import { type ConversationCommand, toApiConversation } from "../../gateway/session/conversations.ts";
+import { openRecords } from "../../platform/record-delivery.ts";
 import { newSessionId, sessionObjectId, requireStub } from "../../platform/session-stubs.ts";
 import { itemsFor } from "../../platform/stored-items.ts";
 import { findSessionCreatedAt, listSessions, type SessionFilter } from "../../store/sessions.ts";
@@ -123,7 +124,7 @@ export function conversationRoutes(app: OpenAPIHono<AppEnv>): void {
     const { limit, after } = c.req.valid("query");
     const { org } = c.var.caller;
     const filter = await filterOf(c, after, c.req.query());
-    const found = await listSessions(c.env.DB, { org, filter, limit: limit + 1 });
+    const found = await listSessions(await openRecords(c.env), { org, filter, limit: limit + 1 });
     const data = found.slice(0, limit).map((one) => toApiConversation(one.id, one.createdAt, one.metadata));
     const ids = data.map(({ id }) => id as string);
     const ends = { first_id: ids[0] ?? null, last_id: ids.at(-1) ?? null };

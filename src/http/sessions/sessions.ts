@@ -1,6 +1,7 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { invalid } from "../../canonical/error.ts";
 import type { MetadataPatch } from "../../gateway/session/commands.ts";
+import { openRecords } from "../../platform/record-delivery.ts";
 import { newSessionId } from "../../platform/session-stubs.ts";
 import type { SessionInit } from "../../session/session.ts";
 import { listSessions, type SessionFilter, type SessionRecord } from "../../store/sessions.ts";
@@ -148,7 +149,7 @@ export function sessionRoutes(app: OpenAPIHono<AppEnv>): void {
   app.openapi(routes.list, async (c) => {
     const { limit, after, ...input } = c.req.valid("query");
     const filter = filterOf(input, after, c.req.query());
-    const found = await listSessions(c.env.DB, { org: c.var.caller.org, filter, limit: limit + 1 });
+    const found = await listSessions(await openRecords(c.env), { org: c.var.caller.org, filter, limit: limit + 1 });
     const { data, ...rest } = toPage(found, limit);
     const last = data.at(-1);
     return c.json(
