@@ -1,5 +1,5 @@
 import { sha256 } from "../wire/hash.ts";
-import { type Json, type JsonObject, tryParseJson } from "../wire/json.ts";
+import { type Json, tryParseJson } from "../wire/json.ts";
 import type { Block, Message, Part, Source } from "./types.ts";
 
 /**
@@ -180,10 +180,9 @@ function canonicalJson(text: string): string {
 function sortKeys(value: Json): Json {
   if (Array.isArray(value)) return value.map(sortKeys);
   if (typeof value !== "object" || value === null) return value;
-  const members = value as JsonObject;
   return Object.fromEntries(
-    Object.keys(members)
+    Object.keys(value)
       .toSorted()
-      .map((key) => [key, sortKeys(members[key]!)]),
+      .map((key) => [key, sortKeys(value[key]!)]),
   );
 }
