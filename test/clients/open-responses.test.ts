@@ -219,7 +219,7 @@ describe("compaction", () => {
     // Its maker gets it back as it is; to another it is a loss, and said to be one.
     const input = [...compacted.output, message("user", "When?")];
     expect(JSON.stringify((await responseTo({ model: "fakeresp/mirror", input })).output)).toContain(sealed);
-    const elsewhere = await post("/responses", { model: "fakeanth/say", input });
+    const elsewhere = await post("/responses", { model: "fakeanth/say", input, max_output_tokens: 100 });
     expect(elsewhere.headers.get("x-rhone-loss")).toBe("1");
   });
 
