@@ -11,15 +11,10 @@ import { eq } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
 import { expect, it, vi } from "vitest";
 import { recordDeliveryFor } from "../../src/platform/record-delivery.ts";
-import { Alarm } from "../../src/store/alarm.ts";
-import { OutboxSender, type PendingRow } from "../../src/store/outbox-sender.ts";
-import { enqueue as postRecord } from "../../src/store/outbox.ts";
 import { type CallRecord, findCall, upsertRecords } from "../../src/store/records.ts";
 import { calls, runs, sessions } from "../../src/store/schema.ts";
-import type { SessionRecord } from "../../src/store/sessions.ts";
-import type { Sql } from "../../src/store/sql.ts";
-import { Batcher } from "../../src/wire/batcher.ts";
 import worker, { type SessionObject } from "../../src/worker.ts";
+import { sessionRecord } from "../support/session-record.ts";
 import { chat, get, objectOf, post, request, user } from "../support/worker/client.ts";
 
 const db = drizzle(env.DB);
@@ -185,51 +180,6 @@ it("records are applied by their outbox itself where the configuration says so, 
   expect(send).toHaveBeenCalledExactlyOnceWith("[]", { contentType: "text" });
 });
 
-it("a record that cannot be applied holds up no other, is never dropped, and is tried less and less often", async () => {
-  const { rhone } = await chat({ messages: [user("x")] });
-  await runInDurableObject(objectOf(rhone.call_id), async (_: SessionObject, { storage }) => {
-    const sql: Sql = (query, ...values) => storage.sql.exec(query, ...values).toArray() as never[];
-    sql("DELETE FROM outbox");
-    let now = 0;
-    const { way, deliver, alarms, sent } = office(sql, () => now);
-    deliver.mockImplementation(async (list) => {
-      if (list.includes('"revision":2')) throw new Error("bad");
-    });
-    const delivery = new OutboxSender(way);
-    for (const revision of [1, 2, 3]) postRecord(sql, sessionRecord(revision));
-    expect(await delivery.settle()).toBe(true);
-    const good = sent().filter((list) => list.every(({ revision }) => revision !== 2));
-    expect(good.flat().map(({ revision }) => revision)).toEqual([1, 3]);
-    for (let check = 0; check < 4; check++) {
-      now += 10_000_000;
-      way.alarm.onAlarm();
-      expect(await delivery.settle()).toBe(true);
-    }
-    // Rows of the outbox are deleted from the lowest, so those behind the bad one stay, delivered.
-    expect(sql("SELECT number FROM outbox")).toHaveLength(2);
-    const waits = alarms.slice(-3).map(({ at, setAt }) => at - setAt);
-    expect(waits[1]).toBeGreaterThan(waits[0]!);
-    expect(waits[2]).toBeGreaterThan(waits[1]!);
-  });
-});
-
-it("while nothing can be delivered, a check of a full outbox gives up soon", async () => {
-  const { rhone } = await chat({ messages: [user("x")] });
-  await runInDurableObject(objectOf(rhone.call_id), async (_: SessionObject, { storage }) => {
-    const sql: Sql = (query, ...values) => storage.sql.exec(query, ...values).toArray() as never[];
-    sql("DELETE FROM outbox");
-    const { way, deliver, sent } = office(sql, Date.now);
-    deliver.mockRejectedValue(new Error("D1 is down"));
-    for (let i = 0; i < 500; i++) postRecord(sql, sessionRecord(i));
-    const delivery = new OutboxSender(way);
-    expect(await delivery.settle()).toBe(true);
-    expect(sent().length).toBeLessThan(40);
-    deliver.mockResolvedValue(undefined);
-    await delivery.settle();
-    expect(new Set(sent().flatMap((list) => list.map(({ revision }) => revision))).size).toBe(500);
-  });
-});
-
 it("a dead letter is counted until it is applied, and tried again every hour", async () => {
   const { rhone } = await chat({ messages: [user("x")] });
   const { record } = JSON.parse((await objectOf(rhone.call_id).findCall("org_default", rhone.call_id))!) as {
@@ -251,59 +201,6 @@ it("a dead letter is counted until it is applied, and tried again every hour", a
   expect(await rowOf("call_dead")).toBeDefined();
 });
 
-it("a record that came while an older one of the same session was on its way is sent as well", async () => {
-  const { rhone } = await chat({ messages: [user("x")] });
-  await runInDurableObject(objectOf(rhone.call_id), async (_: SessionObject, { storage }) => {
-    const sql: Sql = (query, ...values) => storage.sql.exec(query, ...values).toArray() as never[];
-    sql("DELETE FROM outbox");
-    let now = 0;
-    const { way, sent } = office(sql, () => now);
-    const delivery = new OutboxSender(way);
-    postRecord(sql, sessionRecord(1));
-    await delivery.settle();
-    postRecord(sql, sessionRecord(2));
-    now = 60_000;
-    expect(await delivery.settle()).toBe(true);
-    expect(sent().flat()).toMatchObject([{ revision: 1 }, { revision: 2 }]);
-    now = 120_000;
-    expect(await delivery.settle()).toBe(false);
-    expect(sent()).toHaveLength(2);
-  });
-});
-
-it("the records of many objects of an isolate are sent in as few messages as possible", async () => {
-  const { rhone } = await chat({ messages: [user("x")] });
-  await runInDurableObject(objectOf(rhone.call_id), async (_: SessionObject, { storage }) => {
-    const sql: Sql = (query, ...values) => storage.sql.exec(query, ...values).toArray() as never[];
-    sql("DELETE FROM outbox");
-    const { way, sent, work } = office(sql, Date.now);
-    for (let i = 0; i < 90; i++) {
-      postRecord(sql, { ...sessionRecord(i), id: `sess_${i}`, metadata: { said: "x".repeat(1000) } });
-      new OutboxSender(way).send();
-      sql("DELETE FROM outbox");
-    }
-    await Promise.all(work);
-    expect(sent().map((records) => records.length)).toEqual([34, 34, 22]);
-    expect(work).toHaveLength(1);
-  });
-});
-
-function office(sql: Sql, now: () => number) {
-  const deliver = vi.fn(async (_: string) => {});
-  const work: Promise<unknown>[] = [];
-  const waitUntil = (more: Promise<unknown>): void => void work.push(more);
-  const alarms: { at: number; setAt: number }[] = [];
-  const alarm = new Alarm((at) => void alarms.push({ at, setAt: now() }), now);
-  const way = { sql, delivery: { gatherMs: 25, deliver }, batcher: new Batcher<PendingRow>(), alarm, waitUntil, now };
-  return {
-    way,
-    deliver,
-    work,
-    alarms,
-    sent: () => deliver.mock.calls.map(([list]) => JSON.parse(list) as SessionRecord[]),
-  };
-}
-
 it("the newest record of a session is stored, in any order of arrival", async () => {
   await upsertRecords(env.DB, [sessionRecord(2)]);
   await upsertRecords(env.DB, [sessionRecord(1), sessionRecord(3), sessionRecord(2)]);
@@ -312,18 +209,6 @@ it("the newest record of a session is stored, in any order of arrival", async ()
   await upsertRecords(env.DB, [{ ...sessionRecord(1), createdAt: 2 }]);
   const [anew] = await db.select().from(sessions).where(eq(sessions.id, "sess_order"));
   expect(anew).toMatchObject({ revision: 1, createdAt: 2 });
-});
-
-const sessionRecord = (revision: number): SessionRecord => ({
-  object: "session",
-  id: "sess_order",
-  org: "org_default",
-  status: "active",
-  turns: revision,
-  metadata: {},
-  revision,
-  createdAt: 1,
-  updatedAt: revision,
 });
 
 it("a record is applied once, however often it is delivered, and no bad one holds up the others", async () => {
@@ -344,23 +229,4 @@ it("a record is applied once, however often it is delivered, and no bad one hold
   }
   expect(await db.select().from(calls).where(eq(calls.id, "call_twice"))).toHaveLength(1);
   expect(await rowOf("call_bad")).toBeUndefined();
-});
-
-it("the OpenAPI document has the routes, from the schemas that check them", async () => {
-  const { paths, components } = (await get("/openapi.json")) as {
-    paths: Record<string, object>;
-    components: { schemas: Record<string, { properties: object }> };
-  };
-  expect(Object.keys(paths)).toEqual(
-    expect.arrayContaining([
-      "/v1/chat/completions",
-      "/v1/models",
-      "/v1/sessions/{id}",
-      "/v1/sessions/{id}/blocks",
-      "/v1/sessions/{id}/timeline",
-      "/v1/calls/{id}",
-      "/v1/runs/{id}",
-    ]),
-  );
-  expect(components.schemas.RhoneRequest?.properties).toHaveProperty("session_id");
 });

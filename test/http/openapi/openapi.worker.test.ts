@@ -328,3 +328,19 @@ it("frames that are sent and accepted are as described", async () => {
   for (const frame of frames)
     expect([problemsOf({ $ref: "#/components/schemas/SocketServerFrame" }, frame, true), frame]).toEqual([[], frame]);
 });
+
+it("the OpenAPI document has the routes, from the schemas that check them", () => {
+  const { paths, components } = document;
+  expect(Object.keys(paths)).toEqual(
+    expect.arrayContaining([
+      "/v1/chat/completions",
+      "/v1/models",
+      "/v1/sessions/{id}",
+      "/v1/sessions/{id}/blocks",
+      "/v1/sessions/{id}/timeline",
+      "/v1/calls/{id}",
+      "/v1/runs/{id}",
+    ]),
+  );
+  expect(components.schemas!.RhoneRequest!.properties).toHaveProperty("session_id");
+});
