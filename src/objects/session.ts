@@ -77,7 +77,7 @@ export class SessionObject extends DurableObject {
     if (stream !== undefined) streams.append(record, stream);
     await importCall(call, session, commands.state.blobs);
     streams.onImported(record);
-    if (completion !== undefined) saveCompletion(sql, completion, record);
+    if (completion !== undefined) saveCompletion(sql, completion, record.org);
     await this.#services.durable();
     if (completion !== undefined) await this.#services.indexResponse(record, completion.id);
     if (storedResponse !== undefined) {

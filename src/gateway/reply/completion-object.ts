@@ -3,9 +3,9 @@ import type { ReplyContext } from "../../dialects/dialect.ts";
 import { openaiChat } from "../../dialects/openai-chat/index.ts";
 import type { StoredCompletion } from "../../session/stored-completions.ts";
 import type { CompletionRecord } from "../../store/completions.ts";
-import type { CallRecord } from "../../store/records.ts";
 import { type ParsedRequest, readOption } from "../../surfaces/request.ts";
 import { storesContent } from "../../surfaces/rhone.ts";
+import { createdAtOf } from "../../wire/id.ts";
 import { isObject, type Json, type JsonObject, parseJson, stringifyMember } from "../../wire/json.ts";
 import { withIdentity } from "./identity.ts";
 
@@ -41,7 +41,7 @@ function withOwnMembers(choice: Json, { messages: [first] }: ModelResponse): Jso
 /** The record by which lists find a completion. `revision`: 0 for a new one, the time for a change. */
 export function toCompletionRecord(
   { call, id, body }: StoredCompletion,
-  { org, createdAt }: Pick<CallRecord, "org" | "createdAt">,
+  org: string,
   { status = "stored", revision = 0 }: Partial<Pick<CompletionRecord, "status" | "revision">> = {},
 ): CompletionRecord {
   const { model, metadata } = parseJson(body) as JsonObject;
@@ -55,6 +55,6 @@ export function toCompletionRecord(
     model: stringifyMember(model),
     metadata: Object.fromEntries(pairs.map(([key, value]) => [key, stringifyMember(value)])),
     revision,
-    createdAt,
+    createdAt: createdAtOf(call),
   };
 }

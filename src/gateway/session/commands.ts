@@ -13,6 +13,7 @@ import type { CallRecord } from "../../store/records.ts";
 import type { SessionRecord } from "../../store/sessions.ts";
 import { MAX_PAIRS } from "../../surfaces/metadata.ts";
 import type { Json, JsonObject } from "../../wire/json.ts";
+import { unlistCompletions } from "./completions.ts";
 import { queryModel } from "./query-model.ts";
 import type { ModelServices, ObjectLifetime, SessionState } from "./services.ts";
 
@@ -146,6 +147,7 @@ export async function removeSession(services: CommandServices): Promise<void> {
   await stopCalls();
   // A concurrent delete may have finished while the calls were being cancelled.
   if (!session.exists) return;
+  unlistCompletions(state, lifetime.now());
   const deleted = session.delete();
   closeSockets();
   await blobs.clear();

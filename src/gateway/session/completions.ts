@@ -1,20 +1,19 @@
 import { GatewayError, invalid } from "../../canonical/error.ts";
 import type { Message } from "../../canonical/types.ts";
 import { openaiChat } from "../../dialects/openai-chat/index.ts";
-import { findCallState } from "../../session/calls.ts";
 import { decodeInstructions, decodeItems } from "../../session/history/decode.ts";
 import { inline } from "../../session/large-strings.ts";
 import type { Session } from "../../session/session.ts";
 import {
   deleteCompletion,
   findCompletion,
+  listCompletions,
   type StoredCompletion,
   storeCompletion,
 } from "../../session/stored-completions.ts";
 import { findTurn } from "../../session/turns.ts";
 import type { Blobs } from "../../store/blobs.ts";
 import { enqueue } from "../../store/outbox.ts";
-import type { CallRecord } from "../../store/records.ts";
 import type { Sql } from "../../store/sql.ts";
 import { withPrefix } from "../../wire/id.ts";
 import { isObject, type Json, type JsonObject, parseJson, stringifyMember } from "../../wire/json.ts";
@@ -32,13 +31,15 @@ export type CompletionQuery = { id: string; call: string } & (
 type CompletionServices = { session: Session; sql: Sql; blobs: Blobs; now: () => number; durable: () => Promise<void> };
 
 /** Stores a completion with its call, and its record for lists. */
-export function saveCompletion(
-  sql: Sql,
-  completion: StoredCompletion,
-  record: Pick<CallRecord, "org" | "createdAt">,
-): void {
+export function saveCompletion(sql: Sql, completion: StoredCompletion, org: string): void {
   storeCompletion(sql, completion);
-  enqueue(sql, toCompletionRecord(completion, record));
+  enqueue(sql, toCompletionRecord(completion, org));
+}
+
+/** Takes the completions of a session that is to be deleted from the lists. */
+export function unlistCompletions({ session, sql }: Pick<CompletionServices, "session" | "sql">, now: number): void {
+  const deleted = { revision: now, status: "deleted" } as const;
+  for (const stored of listCompletions(sql)) enqueue(sql, toCompletionRecord(stored, session.row.org, deleted));
 }
 
 /**
@@ -54,20 +55,19 @@ export async function readStoredCompletion(
   const { id, call } = query;
   const stored = session.exists && session.row.org === org ? findCompletion(sql, call) : undefined;
   if (stored === undefined) throw completionNotFound(id);
-  const { createdAt } = findCallState(sql, call)?.started ?? { createdAt: now() };
   switch (query.do) {
     case "show":
       return toJsonResponse(stored.body);
     case "update": {
       const changed = { ...stored, body: JSON.stringify({ ...parseBody(stored), metadata: query.metadata }) };
       storeCompletion(sql, changed);
-      enqueue(sql, toCompletionRecord(changed, { org, createdAt }, { revision: now() }));
+      enqueue(sql, toCompletionRecord(changed, org, { revision: now() }));
       await durable();
       return toJsonResponse(changed.body);
     }
     case "delete":
       deleteCompletion(sql, call);
-      enqueue(sql, toCompletionRecord(stored, { org, createdAt }, { revision: now(), status: "deleted" }));
+      enqueue(sql, toCompletionRecord(stored, org, { revision: now(), status: "deleted" }));
       await durable();
       return Response.json({ object: "chat.completion.deleted", id, deleted: true });
     case "messages":

@@ -285,7 +285,7 @@ export class SessionCalls {
         storedInput ??= offload(turn.input, blobs);
         const [input, output] = await Promise.all([storedInput, offload(turn.output, blobs)]);
         session.commit(record, { ...turn, input, output }, stored);
-        if (completion !== undefined) saveCompletion(sql, completion, record);
+        if (completion !== undefined) saveCompletion(sql, completion, record.org);
         const { sent, recalled } = running.transcript;
         const all = [...(recalled?.checkpoints ?? []), ...checkpoints];
         if (sent !== undefined && request.isUnchanged && all.length > 0)

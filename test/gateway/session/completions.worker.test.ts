@@ -100,6 +100,20 @@ describe("the list of stored chat completions", () => {
     expect(await ids("model=demo")).toEqual([made[0], made[2]]);
   });
 
+  it("the completions of a deleted session leave the list with it", async () => {
+    const metadata = own();
+    const make = (text: string): Promise<Made> =>
+      complete({ model: "demo", messages: [user(text)], store: true, metadata });
+    const [lost, kept] = [await make("to be deleted"), await make("to be kept")];
+    const { status } = await api("DELETE", `/v1/sessions/${lost.rhone.session_id}`);
+    expect(status).toBe(200);
+    await vi.waitFor(
+      async () =>
+        expect(await list(`${byName(metadata)}&limit=1`)).toMatchObject({ data: [{ id: kept.id }], has_more: false }),
+      5_000,
+    );
+  });
+
   it.each([
     ["after=chatcmpl-none", "after"],
     ["limit=0", "limit"],
