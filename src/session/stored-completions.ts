@@ -14,7 +14,7 @@ export function storeCompletion(sql: Sql, { call, id, body }: StoredCompletion):
 }
 
 /** All stored completions. */
-export const listCompletions = (sql: Sql): StoredCompletion[] =>
+export const listStoredCompletions = (sql: Sql): StoredCompletion[] =>
   sql<StoredCompletion>("SELECT call, id, body FROM completions").map((row) => withWholeBody(sql, row));
 
 /** The stored completion of a call. */

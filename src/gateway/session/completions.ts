@@ -7,7 +7,7 @@ import type { Session } from "../../session/session.ts";
 import {
   deleteCompletion,
   findCompletion,
-  listCompletions,
+  listStoredCompletions,
   type StoredCompletion,
   storeCompletion,
 } from "../../session/stored-completions.ts";
@@ -37,9 +37,12 @@ export function saveCompletion(sql: Sql, completion: StoredCompletion, org: stri
 }
 
 /** Takes the completions of a session that is to be deleted from the lists. */
-export function unlistCompletions({ session, sql }: Pick<CompletionServices, "session" | "sql">, now: number): void {
+export function unlistCompletions(
+  { session, sql }: Pick<CompletionServices, "session" | "sql">,
+  now: number,
+): void {
   const deleted = { revision: now, status: "deleted" } as const;
-  for (const stored of listCompletions(sql)) enqueue(sql, toCompletionRecord(stored, session.row.org, deleted));
+  for (const stored of listStoredCompletions(sql)) enqueue(sql, toCompletionRecord(stored, session.row.org, deleted));
 }
 
 /**
