@@ -31,7 +31,10 @@ export function encodeForGemini(body: JsonObject, model: string): Encoded<JsonOb
   return { value: { requests }, losses };
 }
 
-/** Gemini's answer in OpenAI's format. `usage` is absent if Gemini reports none, as most of its embedding models. */
+/**
+ * Gemini's answer in OpenAI's format. `usage` is a required member of it: a count that Gemini does not report, as most of
+ * its embedding models, is 0. In the returned `usage` it is absent.
+ */
 export function decodeFromGemini(answer: Json, request: { model: string; base64: boolean }): TranslatedAnswer {
   const vectors = readGeminiVectors(answer);
   const usage = decodeGeminiUsage(answer);
@@ -40,16 +43,9 @@ export function decodeFromGemini(answer: Json, request: { model: string; base64:
     index,
     embedding: request.base64 ? encodeFloats(vector) : vector,
   }));
-  const tokens = usage.fresh;
-  return {
-    value: {
-      object: "list",
-      data,
-      model: request.model,
-      ...(tokens !== undefined && { usage: { prompt_tokens: tokens, total_tokens: tokens } }),
-    },
-    usage,
-  };
+  const tokens = usage.fresh ?? 0;
+  const value = { object: "list", data, model: request.model, usage: { prompt_tokens: tokens, total_tokens: tokens } };
+  return { value, usage };
 }
 
 /** Gemini's request, single or batch, as OpenAI's. Throws `request.unprocessable` for what OpenAI cannot embed. */

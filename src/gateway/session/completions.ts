@@ -37,10 +37,7 @@ export function saveCompletion(sql: Sql, completion: StoredCompletion, org: stri
 }
 
 /** Takes the completions of a session that is to be deleted from the lists. */
-export function unlistCompletions(
-  { session, sql }: Pick<CompletionServices, "session" | "sql">,
-  now: number,
-): void {
+export function unlistCompletions({ session, sql }: Pick<CompletionServices, "session" | "sql">, now: number): void {
   const deleted = { revision: now, status: "deleted" } as const;
   for (const stored of listStoredCompletions(sql)) enqueue(sql, toCompletionRecord(stored, session.row.org, deleted));
 }
