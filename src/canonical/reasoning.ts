@@ -9,7 +9,10 @@ const SHARE: Record<Effort, number> = { none: 0, minimal: 0.1, low: 0.2, medium:
 /** Output limit assumed for a request without one. Tokens. */
 const DEFAULT_LIMIT = 32_768;
 
-/** The effort of that name; undefined for any other value. `max` is above the canonical scale and becomes its upper end. */
+/** The names of efforts in all APIs. `max` is above the canonical scale and becomes its upper end. */
+export const EFFORT_NAMES: readonly string[] = [...Object.keys(SHARE), "max"];
+
+/** The effort of that name; undefined for any other value. */
 export const effortOf = (value: unknown): Effort | undefined =>
   value === "max" ? "xhigh" : typeof value === "string" && Object.hasOwn(SHARE, value) ? (value as Effort) : undefined;
 

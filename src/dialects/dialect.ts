@@ -1,3 +1,4 @@
+import type { z } from "zod";
 import type { GatewayError } from "../canonical/error.ts";
 import type { NativeTarget } from "../canonical/native.ts";
 import type { ToolAliases } from "../canonical/tool-names.ts";
@@ -105,11 +106,10 @@ type BodyLayout = {
   /** Members that refer to state of the gateway. They are not sent to a provider. */
   state?: readonly string[];
   /**
-   * Members with a canonical meaning, or without influence on the answer. Another dialect loses all others.
+   * What the gateway understands of a request (`member-schemas.ts`). Another dialect loses all other members and words.
+   * Absent if the surface's schema has all there is.
    */
-  knownMembers: ReadonlySet<string>;
-  /** The same for the inside of members that are objects. */
-  knownWithin?: Readonly<Record<string, readonly string[]>>;
+  members?: z.ZodType;
   /**
    * Replaces an item that only the gateway can read by one that every host of the wire reads. JSON text in and
    * out.

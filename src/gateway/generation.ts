@@ -11,6 +11,7 @@ import type { CallStart } from "../session/calls.ts";
 import type { Context } from "../session/session.ts";
 import type { DiscardedUsage } from "../store/records.ts";
 import type { ParsedRequest } from "../surfaces/request.ts";
+import { listUnknownMembers } from "../surfaces/unknown-members.ts";
 import { priceDiscarded } from "./call/attempt-cost.ts";
 import { limitAttempt } from "./call/attempt-limits.ts";
 import { CallLog } from "./call/call-log.ts";
@@ -69,11 +70,11 @@ class Generation implements Operation<UpstreamAnswer> {
   }
 
   prepareFor(targets: readonly Target[]): void {
-    const { surface } = this.request;
+    const { dialect } = this.request.surface;
     // The embedded provider takes anything, so a request to it is judged here.
-    const isRelay = ({ dialect, provider }: Target): boolean =>
-      dialect === surface.dialect.id && !mayTranslateTools(provider) && provider.id !== "demo";
-    if (!targets.every(isRelay)) void this.request.meaning;
+    const isJudged = ({ dialect: to, provider }: Target): boolean => to !== dialect.id || provider.id === "demo";
+    if (targets.some(isJudged)) listUnknownMembers(this.request);
+    else if (targets.some(({ provider }) => mayTranslateTools(provider))) void this.request.meaning;
   }
 
   countBytes(context: Context): number {

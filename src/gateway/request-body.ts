@@ -8,7 +8,8 @@ import { decodeInstructions, decodeItems, instructionItems } from "../session/hi
 import type { Context } from "../session/session.ts";
 import type { WireItems } from "../session/turns.ts";
 import { type ParsedRequest, readOption } from "../surfaces/request.ts";
-import { isObject, lookUp } from "../wire/json.ts";
+import { listUnknownMembers } from "../surfaces/unknown-members.ts";
+import { isObject } from "../wire/json.ts";
 import { editMembers, isEmptyJson, sliceSpan } from "../wire/splice.ts";
 import { replaceHalfPairs } from "../wire/surrogates.ts";
 import { limitRestoredMarks } from "./restored-marks.ts";
@@ -123,19 +124,14 @@ function withoutState(request: ModelRequest, parsed: ParsedRequest): ModelReques
 const stateMembersOf = (request: ParsedRequest): string[] =>
   (request.surface.dialect.layout.state ?? []).filter((member) => (readOption(request, member) ?? false) !== false);
 
-/** Losses: members of the caller's dialect without an equivalent in another one. */
-function lostMembers({ surface, body }: ParsedRequest, { id }: WireDialect): Loss[] {
-  if (surface.dialect.id === id) return [];
-  const { knownMembers, knownWithin = {} } = surface.dialect.layout;
-  const lost = Object.entries(body).flatMap(([member, value]) => {
-    if (value === null) return [];
-    if (!knownMembers.has(member)) return [member];
-    const within = lookUp(knownWithin, member);
-    if (within === undefined || !isObject(value)) return [];
-    const unknown = Object.keys(value).filter((inner) => value[inner] !== null && !within.includes(inner));
-    return unknown.map((inner) => `${member}.${inner}`);
-  });
-  return lost.map((at) => ({ at, what: "dropped", why: `${id} has no such member` }));
+/** Losses: members of the caller's dialect without an equivalent in another one, and words that the gateway does not know. */
+function lostMembers(parsed: ParsedRequest, { id }: WireDialect): Loss[] {
+  if (parsed.surface.dialect.id === id) return [];
+  return listUnknownMembers(parsed).map(({ at, expected }) => ({
+    at,
+    what: "dropped",
+    why: expected ?? `${id} has no such member`,
+  }));
 }
 
 /**

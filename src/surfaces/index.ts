@@ -96,8 +96,13 @@ const messagesRequest = z
   })
   .meta({ id: "MessageRequest" });
 
+/** A number may be written as a text (proto3 JSON mapping). */
+const protoLimit = z
+  .union([z.int().min(1), z.string().regex(/^[1-9]\d*$/)], "expected a whole number above 0")
+  .nullish();
+
 const generationConfig = z
-  .looseObject({ maxOutputTokens: limit, max_output_tokens: limit })
+  .looseObject({ maxOutputTokens: protoLimit, max_output_tokens: protoLimit })
   .meta({ id: "GenerationConfig" })
   .nullish();
 

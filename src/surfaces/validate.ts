@@ -12,17 +12,20 @@ export function validate<T>(schema: z.ZodType<T>, value: unknown, at: readonly P
 }
 
 /** The first issue of a failed validation as the API's error. */
-export function toValidationError({ issues }: z.core.$ZodError, at: readonly PropertyKey[] = []): GatewayError {
+export function toValidationError(
+  { issues }: Pick<z.core.$ZodError, "issues">,
+  at: readonly PropertyKey[] = [],
+): GatewayError {
   const { path, expected } = describeIssue(issues[0]!);
   const param = fieldName([...at, ...path]) || "body";
   return new GatewayError("request.invalid", `${param}: ${expected}`, { param });
 }
 
-type Issue = z.core.$ZodIssue;
+export type Issue = z.core.$ZodIssue;
 type IssueDescription = { path: readonly PropertyKey[]; expected: string };
 
 /** The schema's own message if it starts with "expected", else a message for the kind of issue. */
-function describeIssue(issue: Issue): IssueDescription {
+export function describeIssue(issue: Issue): IssueDescription {
   const { path, message } = issue;
   if (issue.code === "unrecognized_keys")
     return { path: [...path, issue.keys[0]!], expected: "there is no such member" };
@@ -89,5 +92,5 @@ function formatBound({ origin }: { origin: string }, bound: string, size: number
 }
 
 /** The path as the API writes it: `messages[0].role`. */
-const fieldName = (path: readonly PropertyKey[]): string =>
+export const fieldName = (path: readonly PropertyKey[]): string =>
   path.map((step, i) => (typeof step === "number" ? `[${step}]` : `${i > 0 ? "." : ""}${String(step)}`)).join("");

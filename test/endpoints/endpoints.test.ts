@@ -120,13 +120,14 @@ describe("embeddings", () => {
     expect(() => encodeForGemini({ input: [1, 2] }, "m")).toThrow("input: expected text");
   });
 
-  it("embeddings of Gemini have a usage only if Gemini reports one", () => {
+  it("a usage that Gemini does not report is 0 in the answer and unknown in the record", () => {
     const asked = { model: "m", base64: false };
     const silent = decodeFromGemini({ embeddings: [{ values: [1] }] }, asked);
     expect(silent.value).toEqual({
       object: "list",
       data: [{ object: "embedding", index: 0, embedding: [1] }],
       model: "m",
+      usage: { prompt_tokens: 0, total_tokens: 0 },
     });
     expect(silent.usage).toEqual({});
     const said = decodeFromGemini({ embeddings: [{ values: [1] }], usageMetadata: { promptTokenCount: 4 } }, asked);

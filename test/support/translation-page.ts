@@ -30,8 +30,9 @@ which the tests compare with the code.
 
 An example shows only the members in which it differs from the [shortest exchange](#the-shortest-exchange), before and
 after the translation: \`{}\` means that nothing is added. A **loss** is what the target cannot represent; the gateway
-lists it in \`rhone.losses\`, and refuses the request instead if \`rhone.strict\` is set. Within one API nothing is
-translated: the bytes pass unchanged.`;
+lists it in \`rhone.losses\`, and refuses the request instead if \`rhone.strict\` is set. A value of the
+wrong type is refused with its name, as the provider does not see it. Within one API nothing is translated: the bytes
+pass unchanged, and the provider judges them.`;
 
 const toAnchor = (title: string): string =>
   title

@@ -52,6 +52,25 @@ describe("bad input", () => {
     }
   });
 
+  it.each<[string, string, object, string]>([
+    ["/v1/chat/completions", "fakeanth/say", { messages: [user("x")], temperature: "hot" }, "temperature"],
+    ["/v1/chat/completions", "demo", { messages: [user("x")], stop: 5 }, "stop"],
+    ["/v1/responses", "fakeanth/say", { input: "x", reasoning: { effort: 3 } }, "reasoning.effort"],
+    ["/v1/messages", "fake/say", { messages: [user("x")], max_tokens: 9, top_k: "many" }, "top_k"],
+  ])(
+    "a value of the wrong type that no provider would judge is refused by name: %s to %s",
+    async (path, model, body, param) => {
+      for (const headers of [{}, { "x-rhone-context-mode": "stateless" }]) {
+        const sent = JSON.stringify({ model, ...body });
+        const sentHeaders = { ...headers, "anthropic-version": "2023-06-01" };
+        const response = await request(path, { method: "POST", body: sent, headers: sentHeaders });
+        const { error } = (await response.json()) as { error: { type: string; message: string } };
+        expect([response.status, error.type]).toEqual([400, "invalid_request_error"]);
+        expect(error.message).toContain(`${param}: expected`);
+      }
+    },
+  );
+
   it.each([{}, { "x-rhone-context-mode": "stateless" }])(
     "a call in a thread of the provider is refused with the code by which Anthropic's SDK goes on without it: %o",
     async (mode) => {

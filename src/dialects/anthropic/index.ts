@@ -3,27 +3,12 @@ import type { WireDialect } from "../dialect.ts";
 import { withFittedCalls, withFittedTools } from "../fit-tools.ts";
 import { type MarkLimit, selectMarks } from "../mark-limit.ts";
 import { decodeError, encodeError } from "./errors.ts";
+import { MEMBERS } from "./members.ts";
 import { decodeMessages, encodeMessages } from "./messages.ts";
 import { decodeRequest, encodeRequest } from "./request.ts";
 import { decodeResponse, encodeResponse } from "./response.ts";
 import { decodeStream, encodeStream } from "./stream.ts";
 import { decodeUsage } from "./usage.ts";
-
-/**
- * Members that the canonical request represents (`metadata` has the id of the user). Every other member is lost
- * when a request goes to another dialect.
- */
-const KNOWN_MEMBERS = new Set(
-  "messages system model max_tokens stream tools mcp_servers tool_choice thinking output_config output_format stop_sequences temperature top_p top_k metadata service_tier".split(
-    " ",
-  ),
-);
-
-const KNOWN_WITHIN = {
-  thinking: ["type", "budget_tokens", "display"],
-  output_config: ["effort", "format"],
-  metadata: ["user_id"],
-};
 
 /** Anthropic API, Messages: `tools`. */
 const TOOLS: ToolRules = { name: /^[a-zA-Z0-9_-]{1,128}$/, maxName: 128 };
@@ -45,8 +30,7 @@ export const anthropic: WireDialect = {
   layout: {
     items: "messages",
     instructions: ["system"],
-    knownMembers: KNOWN_MEMBERS,
-    knownWithin: KNOWN_WITHIN,
+    members: MEMBERS,
     mustBeDecoded: (members) => members.some(({ key }) => key === "thread"),
   },
   markLimit: MARK_LIMIT,

@@ -13,13 +13,13 @@ export function decodeSampling(body: JsonObject): Sampling | undefined {
   return Object.keys(sampling).length > 0 ? sampling : undefined;
 }
 
-/** Canonical members that the API does not have, with the name for the loss. */
-const UNSUPPORTED = {
-  frequencyPenalty: "frequency_penalty",
-  presencePenalty: "presence_penalty",
-  seed: "seed",
-  logprobs: "logprobs",
-} as const;
+/** Canonical members that the API does not have, with the name for the loss and the value that changes nothing. */
+const UNSUPPORTED = [
+  ["frequencyPenalty", "frequency_penalty", 0],
+  ["presencePenalty", "presence_penalty", 0],
+  ["seed", "seed", undefined],
+  ["logprobs", "logprobs", undefined],
+] as const;
 
 /** `thinks`: the request thinks. `version`: of the model, as `modelVersion` returns it. */
 type SamplingLimits = { thinks: boolean; version: number | undefined };
@@ -30,8 +30,8 @@ type SamplingLimits = { thinks: boolean; version: number | undefined };
  */
 export function encodeSampling(sampling: Sampling, limits: SamplingLimits, losses: Loss[]): JsonObject {
   const drop = (at: string, why: string): undefined => void losses.push({ at, what: "dropped", why });
-  for (const [member, at] of Object.entries(UNSUPPORTED))
-    if (sampling[member as keyof typeof UNSUPPORTED]) drop(at, "anthropic does not support it");
+  for (const [member, at, unset] of UNSUPPORTED)
+    if (sampling[member] !== undefined && sampling[member] !== unset) drop(at, "anthropic does not support it");
   if (sampling.n !== undefined && sampling.n > 1) drop("n", "anthropic returns one answer");
   const temperature = encodeTemperature(sampling, limits, losses);
   const topP = encodeTopP(sampling, { ...limits, hasTemperature: temperature !== undefined }, losses);

@@ -1,10 +1,18 @@
-import type { Json, JsonObject } from "../../wire/json.ts";
+import { type Json, type JsonObject, numberOf } from "../../wire/json.ts";
 
 /**
  * A member in either spelling. The API accepts both (proto3 JSON mapping), and clients of google-genai mix them
  * in one body: 57 recorded requests to Vertex have `systemInstruction` beside `function_call`.
  */
 export const readMember = (item: JsonObject, name: string): Json | undefined => item[name] ?? item[toSnakeCase(name)];
+
+/** A number, which may be written as a text (proto3 JSON mapping). */
+export const readNumber = (item: JsonObject, name: string): number | undefined => {
+  const value = readMember(item, name);
+  return typeof value === "string" && NUMBER.test(value) ? Number(value) : numberOf(value);
+};
+
+const NUMBER = /^-?\d+(\.\d+)?([eE][+-]?\d+)?$/;
 
 /** The spelling that this body has; camelCase if the member is absent. */
 export const memberName = (item: JsonObject, name: string): string =>
@@ -13,16 +21,13 @@ export const memberName = (item: JsonObject, name: string): string =>
 export const toCamelCase = (name: string): string =>
   name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
 
-/** The names of members, and of those within them, in both spellings. */
-export const withSnakeCase = (names: Readonly<Record<string, readonly string[]>>): Record<string, string[]> =>
+/** The members of a schema in both spellings. */
+export const withSnakeCase = <T>(members: Readonly<Record<string, T>>): Record<string, T> =>
   Object.fromEntries(
-    Object.entries(names).flatMap(([member, within]) => {
-      const both = within.flatMap((name) => [name, toSnakeCase(name)]);
-      return [
-        [member, both],
-        [toSnakeCase(member), both],
-      ];
-    }),
+    Object.entries(members).flatMap(([name, member]) => [
+      [name, member],
+      [toSnakeCase(name), member],
+    ]),
   );
 
 const toSnakeCase = (name: string): string => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);

@@ -1,7 +1,8 @@
 import { budgetOf, effortOf } from "../../canonical/reasoning.ts";
 import type { Effort, Format, Loss, Reasoning, Sampling } from "../../canonical/types.ts";
-import { isObject, type Json, type JsonObject, numberOf, stringifyMember, withoutUndefined } from "../../wire/json.ts";
-import { readMember } from "./casing.ts";
+import { isObject, type Json, type JsonObject, stringifyMember, withoutUndefined } from "../../wire/json.ts";
+import { requestedLogprobs } from "../requested-logprobs.ts";
+import { readMember, readNumber } from "./casing.ts";
 import { decodeSchema, encodeSchema } from "./schema.ts";
 import { isGemini3 } from "./tool-results.ts";
 
@@ -15,7 +16,7 @@ export function decodeConfig(config: Json | undefined): GenerationConfig {
     sampling: decodeSampling(config),
     format: decodeFormat(config),
     reasoning: decodeReasoning(readMember(config, "thinkingConfig")),
-    maxOutput: numberOf(readMember(config, "maxOutputTokens")),
+    maxOutput: readNumber(config, "maxOutputTokens"),
   });
 }
 
@@ -37,7 +38,7 @@ export function encodeConfig(
 /** A budget of −1 lets the model decide, 0 disables thinking (Gemini API, "Thinking"). */
 function decodeReasoning(thinking: Json | undefined): Reasoning | undefined {
   if (!isObject(thinking)) return undefined;
-  const requestedBudget = numberOf(readMember(thinking, "thinkingBudget"));
+  const requestedBudget = readNumber(thinking, "thinkingBudget");
   const level = effortOf(stringifyMember(readMember(thinking, "thinkingLevel")).toLowerCase());
   const reasoning: Reasoning = withoutUndefined({
     effort: requestedBudget === 0 ? "none" : level,
@@ -124,19 +125,18 @@ function schemaNameOf(schema: Json): string {
   return title.replace(/[^\w-]+/g, "_").slice(0, 64) || "answer";
 }
 
-/** `logprobs` counts alternatives and applies only together with `responseLogprobs`. */
 function decodeSampling(config: JsonObject): Sampling | undefined {
   const stop = readMember(config, "stopSequences");
   const sampling: Sampling = withoutUndefined({
-    temperature: numberOf(config.temperature),
-    topP: numberOf(readMember(config, "topP")),
-    topK: numberOf(readMember(config, "topK")),
-    frequencyPenalty: numberOf(readMember(config, "frequencyPenalty")),
-    presencePenalty: numberOf(readMember(config, "presencePenalty")),
-    seed: numberOf(config.seed),
+    temperature: readNumber(config, "temperature"),
+    topP: readNumber(config, "topP"),
+    topK: readNumber(config, "topK"),
+    frequencyPenalty: readNumber(config, "frequencyPenalty"),
+    presencePenalty: readNumber(config, "presencePenalty"),
+    seed: readNumber(config, "seed"),
     stop: Array.isArray(stop) ? stop.filter((sequence) => typeof sequence === "string") : undefined,
-    n: numberOf(readMember(config, "candidateCount")),
-    logprobs: readMember(config, "responseLogprobs") === true ? (numberOf(config.logprobs) ?? 0) : undefined,
+    n: readNumber(config, "candidateCount"),
+    logprobs: requestedLogprobs(readMember(config, "responseLogprobs"), readNumber(config, "logprobs")),
   });
   return Object.keys(sampling).length > 0 ? sampling : undefined;
 }

@@ -1,35 +1,13 @@
 import type { ToolRules } from "../../canonical/tool-names.ts";
 import type { WireDialect } from "../dialect.ts";
 import { withFittedCalls, withFittedTools } from "../fit-tools.ts";
-import { withSnakeCase } from "./casing.ts";
 import { decodeError, encodeError } from "./errors.ts";
+import { MEMBERS } from "./members.ts";
 import { decodeMessages, encodeMessages } from "./messages.ts";
 import { decodeRequest, encodeRequest } from "./request.ts";
 import { decodeResponse, encodeResponse } from "./response.ts";
 import { decodeChunks, decodeStream, encodeStream } from "./stream.ts";
 import { decodeUsage } from "./usage.ts";
-
-/**
- * Members that the canonical request represents, in both spellings, and `labels` without influence on the
- * answer. Every other member (`safetySettings`, `cachedContent`) is lost when a request goes to another
- * dialect.
- */
-const KNOWN_MEMBERS = new Set(
-  "contents systemInstruction system_instruction model tools toolConfig tool_config generationConfig generation_config labels".split(
-    " ",
-  ),
-);
-
-/** Members of `generationConfig`, in both spellings, and those of `toolConfig`. */
-const KNOWN_WITHIN = withSnakeCase({
-  generationConfig: [
-    ..."temperature topP topK maxOutputTokens stopSequences candidateCount seed presencePenalty frequencyPenalty".split(
-      " ",
-    ),
-    ..."responseLogprobs logprobs responseMimeType responseSchema responseJsonSchema thinkingConfig".split(" "),
-  ],
-  toolConfig: ["functionCallingConfig"],
-});
 
 /** The specification of the API has 64 characters; its later documentation has more. */
 const TOOLS: ToolRules = { name: /^[a-zA-Z_][a-zA-Z0-9_.:-]{0,63}$/, maxName: 64, hasAllowedTools: true };
@@ -40,8 +18,7 @@ export const gemini: WireDialect = {
   layout: {
     items: "contents",
     instructions: ["systemInstruction", "system_instruction"],
-    knownMembers: KNOWN_MEMBERS,
-    knownWithin: KNOWN_WITHIN,
+    members: MEMBERS,
     readsItemsTogether: true,
     itemFromText: (text) => `{"role":"user","parts":[{"text":${text}}]}`,
   },

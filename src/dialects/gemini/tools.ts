@@ -82,7 +82,7 @@ export function decodeToolChoice(config: Json | undefined): ToolChoice | undefin
     case "ANY":
       return names.length === 1 ? { mode: "tool", name: names[0]! } : { mode: "required", ...among };
     default:
-      return undefined;
+      return names.length > 0 ? { mode: "auto", ...among } : undefined;
   }
 }
 

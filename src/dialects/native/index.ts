@@ -16,17 +16,6 @@ const GATEWAY_MEMBERS = "session_id context_mode parent routing metadata tags on
   " ",
 );
 
-/** Members that the canonical request represents, and those of the gateway. */
-const KNOWN_MEMBERS = new Set([
-  ..."model input blocks instructions stream tools tool_choice parallel_tools reasoning format max_output_tokens".split(
-    " ",
-  ),
-  ..."temperature top_p top_k frequency_penalty presence_penalty seed stop logprobs user service_tier cache_key".split(
-    " ",
-  ),
-  ...GATEWAY_MEMBERS,
-]);
-
 /** A request has the names of all other wires, and functions only. */
 const TOOLS: ToolRules = { name: /^/, maxName: Infinity, hasAllowedTools: true, forwardsServerTools: true };
 
@@ -41,7 +30,6 @@ export const native: WireDialect = {
     itemsAlias: "blocks",
     instructions: ["instructions"],
     state: GATEWAY_MEMBERS,
-    knownMembers: KNOWN_MEMBERS,
     itemFromText: (text) => `{"type":"input","text":${text}}`,
   },
   decodeRequest,

@@ -1,11 +1,9 @@
 import type { Loss, Sampling } from "../../canonical/types.ts";
 import { type JsonObject, numberOf, withoutUndefined } from "../../wire/json.ts";
 import type { EncodeTarget } from "../dialect.ts";
+import { requestedLogprobs } from "../requested-logprobs.ts";
 
-/**
- * `stop` is a string or a list; `top_logprobs` counts only together with `logprobs: true` (API reference, Chat:
- * create).
- */
+/** `stop` is a string or a list (API reference, Chat: create). */
 export function decodeSampling(body: JsonObject): Sampling | undefined {
   const stop = typeof body.stop === "string" ? [body.stop] : body.stop;
   const sampling: Sampling = withoutUndefined({
@@ -17,7 +15,7 @@ export function decodeSampling(body: JsonObject): Sampling | undefined {
     seed: numberOf(body.seed),
     stop: Array.isArray(stop) ? stop.filter((sequence) => typeof sequence === "string") : undefined,
     n: numberOf(body.n),
-    logprobs: body.logprobs === true ? (numberOf(body.top_logprobs) ?? 0) : undefined,
+    logprobs: requestedLogprobs(body.logprobs, numberOf(body.top_logprobs)),
   });
   return Object.keys(sampling).length > 0 ? sampling : undefined;
 }

@@ -1,6 +1,7 @@
 import { invalid } from "../../canonical/error.ts";
 import { readNativeItem, readNativeMessage } from "../../canonical/native.ts";
-import type { Format, Loss, Message, ModelRequest } from "../../canonical/types.ts";
+import { effortOf, nearestEffort } from "../../canonical/reasoning.ts";
+import type { Format, Loss, Message, ModelRequest, Reasoning } from "../../canonical/types.ts";
 import {
   booleanOf,
   isObject,
@@ -16,7 +17,6 @@ import { fitUser } from "../fit-user.ts";
 import { decodeShared, encodeShared } from "../openai/shared-members.ts";
 import { MAX_USER } from "../openai/user.ts";
 import { decodeMessages, encodeMessages } from "./messages.ts";
-import { decodeReasoning, encodeReasoning } from "./reasoning.ts";
 import { decodeSampling, encodeSampling } from "./sampling.ts";
 import { decodeToolChoice, decodeTools, encodeToolMembers } from "./tools.ts";
 
@@ -157,6 +157,33 @@ function isSelfContained(item: Json, losses: Loss[]): boolean {
   losses.push({ at: "thinking", what: "dropped", why: "without `store` the item is neither stored nor encrypted" });
   return false;
 }
+
+/** `reasoning: {effort, summary}` (API reference, Responses: create). */
+function decodeReasoning(requested: Json | undefined): Reasoning | undefined {
+  if (!isObject(requested)) return undefined;
+  const reasoning: Reasoning = withoutUndefined({
+    effort: effortOf(requested.effort),
+    // The name in the first version of the API.
+    summary: stringOf(requested.summary) ?? stringOf(requested.generate_summary),
+  });
+  return Object.keys(reasoning).length > 0 ? reasoning : undefined;
+}
+
+/** A summary mode that this wire does not have becomes `auto`. */
+function encodeReasoning({ effort, budget, summary }: Reasoning, maxOutput: number | undefined): JsonObject {
+  const requested = effort ?? (budget === undefined ? undefined : nearestEffort(budget, maxOutput));
+  const level = summary === undefined ? undefined : SUMMARIES.has(summary) ? summary : "auto";
+  if (requested === undefined && level === undefined) return {};
+  return {
+    reasoning: {
+      ...(requested !== undefined && { effort: requested }),
+      ...(level !== undefined && { summary: level }),
+    },
+  };
+}
+
+/** Values of `reasoning.summary`. */
+const SUMMARIES = new Set(["auto", "concise", "detailed"]);
 
 /** `text.format`. A schema without a name gets one, because other dialects require it. */
 function decodeFormat(text: Json | undefined): Format | undefined {

@@ -1,0 +1,60 @@
+import { z } from "zod";
+import {
+  anything,
+  boolean,
+  count,
+  effort,
+  number,
+  object,
+  objects,
+  oneOf,
+  text,
+  texts,
+  toolChoice,
+} from "../member-schemas.ts";
+import { decodeToolChoice } from "./tools.ts";
+
+/** OpenAI API reference, Chat: create; `reasoning` and `top_k` are of compatible hosts. */
+export const MEMBERS = z.strictObject({
+  messages: anything,
+  model: anything,
+  stream: anything,
+  stream_options: z.strictObject({ include_usage: anything, include_obfuscation: anything }).nullish(),
+  tools: anything,
+  functions: objects,
+  tool_choice: toolChoice(decodeToolChoice, "auto", "none", "required", "any"),
+  function_call: toolChoice(decodeToolChoice, "auto", "none"),
+  parallel_tool_calls: boolean,
+  reasoning_effort: effort,
+  // `exclude` concerns the answer's form, which the caller's own wire determines.
+  reasoning: z.strictObject({ effort, max_tokens: number, enabled: boolean, exclude: anything }).nullish(),
+  response_format: z
+    .strictObject({ type: oneOf("text", "json_object", "json_schema"), json_schema: object })
+    .refine(({ type, json_schema }) => type !== "json_schema" || json_schema != null, {
+      path: ["json_schema"],
+      message: "expected an object with the schema",
+    })
+    .nullish(),
+  max_tokens: number,
+  max_completion_tokens: number,
+  temperature: number,
+  top_p: number,
+  top_k: number,
+  frequency_penalty: number,
+  presence_penalty: number,
+  seed: number,
+  stop: z.union([z.string(), texts], "expected a text or a list of texts"),
+  n: count,
+  logprobs: boolean,
+  top_logprobs: number,
+  user: text,
+  safety_identifier: text,
+  service_tier: text,
+  prompt_cache_key: text,
+  prompt_cache_retention: anything,
+  prompt_cache_options: anything,
+  moderation: anything,
+  verbosity: anything,
+  metadata: anything,
+  store: anything,
+});
