@@ -11,8 +11,11 @@ export type Dialect = "openai-chat" | "openai-responses" | "anthropic" | "gemini
 /** An original wire item. `seal`: the only issuer that accepts it (signatures, encrypted reasoning); absent: any of the dialect. */
 export type Native = { dialect: Dialect; item: Json; seal?: string };
 
-/** All other fields of an item are a view of `native`. Items are changed only with `edit()`, which drops `native`. */
-export type Item = { native?: Native; cache?: "5m" | "1h" };
+/**
+ * All other fields of an item are a view of `native`. Items are changed only with `editItem()`, which drops `native`.
+ * `unshared`: members of `native` that influence the answer and that no other dialect has, by their names.
+ */
+export type Item = { native?: Native; cache?: "5m" | "1h"; unshared?: readonly string[] };
 /** `isIdAssigned`: the wire item has no id (most calls of Gemini); the gateway assigned this one. */
 type ToolItem = Item & { id: string; isIdAssigned?: true };
 
@@ -26,7 +29,8 @@ export type Text = Item & {
 };
 /** `text` is empty if the reasoning is available only in sealed form. */
 export type Thinking = Item & { kind: "thinking"; text: string };
-export type Media = Item & { kind: "media"; mime: string; source: Source; name?: string };
+/** `detail`: how closely the model looks at it (OpenAI): `low`, `high`, `auto`, `original`. */
+export type Media = Item & { kind: "media"; mime: string; source: Source; name?: string; detail?: string };
 /**
  * `arguments` is the model's JSON text: parsing would reorder members and round numbers. `namespace`: of the called tool,
  * if it has one. `custom`: a call of a custom tool; its arguments are `{"input": text}`.

@@ -21,6 +21,7 @@ import type {
 } from "../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, stringOf } from "../wire/json.ts";
 import type { Encoded, EncodedRequest, EncodeTarget, WireDialect } from "./dialect.ts";
+import { loseUnshared } from "./unshared-members.ts";
 
 /** Encodes messages whose calls name their tools as the target knows them. */
 export const withFittedCalls =
@@ -28,8 +29,10 @@ export const withFittedCalls =
     rules: ToolRules,
     encodeMessages: (messages: readonly Message[], target: EncodeTarget) => Encoded<Json[]>,
   ): WireDialect["encodeMessages"] =>
-  (messages, target, tools) =>
-    encodeMessages(fitCalls(messages, rulesOf(rules, target), listOwnNames(tools)), target);
+  (messages, target, tools) => {
+    const { value, losses } = encodeMessages(fitCalls(messages, rulesOf(rules, target), listOwnNames(tools)), target);
+    return { value, losses: [...loseUnshared({ messages }, target.dialect), ...losses] };
+  };
 
 /**
  * Encodes a request whose tools, choice and history have names and forms of the target. `aliases`: the tools that are
@@ -44,11 +47,12 @@ export function withFittedTools(
     const isOwn = request.rest?.dialect === target.dialect;
     if (isOwn && !translatesTools(request, target)) {
       const messages = fitCalls(request.messages, rules, listOwnNames(request.tools));
-      return encodeRequest({ ...request, messages }, target);
+      const { value, losses } = encodeRequest({ ...request, messages }, target);
+      return { value, losses: [...loseUnshared({ messages }, target.dialect), ...losses] };
     }
     const functions = listFunctions(request.tools);
     const names = assignNames(functions, rules, isOwn);
-    const losses: Loss[] = [];
+    const losses = loseUnshared(request, target.dialect);
     const fitted: ModelRequest = { ...request, messages: fitCalls(request.messages, rules, names) };
     if (request.tools !== undefined) fitted.tools = request.tools.map((tool) => fitTool(tool, rules, names, losses));
     if (request.toolChoice !== undefined) {
@@ -183,25 +187,38 @@ function restrictTools(request: ModelRequest, target: EncodeTarget, losses: Loss
 const nameAt = (rules: ToolRules, name: string, namespace: string | undefined): string =>
   fitToolName(rules.hasNamespaces ? name : qualifyName(name, namespace), rules);
 
-/** Loss: a grammar, where the tool becomes a function. */
+/** Losses: as from `lossesOfForm`. Of a namespace it is reported once. */
 function fitTool(tool: Tool, rules: ToolRules, names: TargetNames, losses: Loss[]): Tool {
   if (tool.kind !== "function") return tool;
   // A tool that becomes a function of another form is not its item any more, in its own dialect either.
   const isItem =
     (tool.custom === undefined || rules.hasCustom) && (tool.namespace === undefined || rules.hasNamespaces);
   const { namespace, custom, ...rest } = isItem ? tool : editItem(tool, {});
-  if (custom?.grammar !== undefined && !rules.hasCustom)
-    losses.push({
-      at: `tools.${tool.name}.format`,
-      what: "approximated",
-      why: "the provider has no grammars: the tool's description has it as text",
-    });
+  losses.push(...lossesOfForm(tool, rules).filter(({ at }) => losses.every((loss) => loss.at !== at)));
   return {
     ...rest,
     name: names.get(keyOf(tool))!,
     ...(namespace !== undefined && rules.hasNamespaces && { namespace }),
     ...(custom !== undefined && rules.hasCustom && { custom }),
   };
+}
+
+/** A grammar where the tool becomes a function, and the description of its namespace where there are none. */
+function lossesOfForm({ name, namespace, custom }: FunctionTool, rules: ToolRules): Loss[] {
+  const losses: Loss[] = [];
+  if (custom?.grammar !== undefined && !rules.hasCustom)
+    losses.push({
+      at: `tools.${name}.format`,
+      what: "approximated",
+      why: "the provider has no grammars: the tool's description has it as text",
+    });
+  if (namespace?.description && !rules.hasNamespaces)
+    losses.push({
+      at: `tools.${namespace.name}.description`,
+      what: "dropped",
+      why: "the provider has no namespaces: their names become parts of those of their tools",
+    });
+  return losses;
 }
 
 function fitCalls(messages: readonly Message[], rules: ToolRules, names: TargetNames): Message[] {

@@ -27,6 +27,7 @@ const media = z
     mime: z.string().regex(/^[\w.+-]+\/[\w.+*-]+$/, "expected a media type, as image/png"),
     source,
     name: z.string().optional(),
+    detail: z.enum(["auto", "low", "high", "original"]).optional(),
   })
   .meta({ id: "Media" });
 

@@ -24,7 +24,7 @@ describe("custom tools of a request", () => {
         { role: "tool", tool_call_id: "c2" },
       ],
     });
-    expect(losses.map(({ at }) => at)).toEqual(["tools.local_shell"]);
+    expect(losses.map(({ at }) => at)).toEqual(["tools.mcp__files.description", "tools.local_shell"]);
   });
 
   it("custom tools of Chat become custom tools of Responses, in list, choice and history", () => {

@@ -106,6 +106,7 @@ export const MEMBERS = {
     stored: true,
     native: true,
     cache: true,
+    unshared: true,
   } satisfies Members<Message>,
   reference: { id: true, turn: true } satisfies Members<NonNullable<Message["stored"]>>,
   items: {

@@ -1,6 +1,7 @@
 import type { Item, Loss, Media, Source } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, stringOf } from "../../wire/json.ts";
 import { cutText } from "../../wire/surrogates.ts";
+import { listUnshared } from "../unshared-members.ts";
 
 /** `image` and `document`. `undefined` for a document of mixed blocks, and for an unknown source. */
 export function decodeMedia(item: JsonObject, own: Item): Media | undefined {
@@ -10,7 +11,14 @@ export function decodeMedia(item: JsonObject, own: Item): Media | undefined {
   const fallback = item.type === "image" ? "image/*" : DOCUMENT_TYPES[source.type];
   const name = stringOf(item.title);
   const mime = stringOf(from.media_type) ?? fallback;
-  return { kind: "media", mime, source, ...(name !== undefined && { name }), ...own };
+  return {
+    kind: "media",
+    mime,
+    source,
+    ...(name !== undefined && { name }),
+    ...listUnshared(item, ["context", "citations"]),
+    ...own,
+  };
 }
 
 /**

@@ -55,10 +55,8 @@ function decodeMessage(item: Json, seal?: string): Message {
   return { role, blocks: decodeContent(item.content, seal), native };
 }
 
-/** Loss: names of participants, media of the assistant, and the system role inside the list. */
+/** Loss: media of the assistant, and the system role inside the list. */
 function encodeMessage(message: Message, target: EncodeTarget, losses: Loss[]): Json[] {
-  if (message.name !== undefined)
-    losses.push({ at: "messages.name", what: "dropped", why: "anthropic does not support names of participants" });
   // The role `system` inside the list exists for the newest models only; the others answer with 400.
   if (message.role === "system")
     losses.push({ at: "messages.system", what: "approximated", why: "sent as user text at its position" });

@@ -11,6 +11,7 @@ import {
   lookUp,
 } from "../../wire/json.ts";
 import type { EncodeTarget } from "../dialect.ts";
+import { listUnshared, UNSHARED_IN_TOOLS } from "../unshared-members.ts";
 import { cacheOf, withCache } from "./blocks.ts";
 import { toObjectSchema, toSupportedSchema } from "./schema.ts";
 
@@ -54,6 +55,7 @@ function decodeTool(item: Json): Tool {
     strict: booleanOf(item.strict),
     native,
     ...cacheOf(item),
+    ...listUnshared(item, UNSHARED_IN_TOOLS),
   });
 }
 

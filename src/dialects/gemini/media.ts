@@ -1,25 +1,22 @@
-import type { Loss, Media } from "../../canonical/types.ts";
+import type { Loss, Media, Source } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, lookUp } from "../../wire/json.ts";
-import { readMember } from "./casing.ts";
+import { listUnshared } from "../unshared-members.ts";
+import { readMember, withSnakeCase } from "./casing.ts";
 
 /** `inlineData` or `fileData` of a part; `undefined` for any other part. */
 export function decodeMedia(item: JsonObject): Media | undefined {
   const inline = readMember(item, "inlineData");
-  if (isObject(inline)) {
-    return {
-      kind: "media",
-      mime: mimeOf(inline),
-      source: { type: "base64", data: toStandardBase64(stringifyMember(inline.data)) },
-    };
-  }
   const file = readMember(item, "fileData");
-  if (!isObject(file)) return undefined;
-  return {
-    kind: "media",
-    mime: mimeOf(file),
-    source: { type: "url", url: stringifyMember(readMember(file, "fileUri")) },
-  };
+  const data = isObject(inline) ? inline : file;
+  if (!isObject(data)) return undefined;
+  const source: Source = isObject(inline)
+    ? { type: "base64", data: toStandardBase64(stringifyMember(inline.data)) }
+    : { type: "url", url: stringifyMember(readMember(data, "fileUri")) };
+  return { kind: "media", mime: mimeOf(data), source, ...listUnshared(item, UNSHARED) };
 }
+
+/** How a model looks at it (Gemini API, Part). */
+const UNSHARED = Object.keys(withSnakeCase({ mediaResolution: true, videoMetadata: true }));
 
 /**
  * Both members need a media type. URLs that are not of Google are fetched by Vertex and by Gemini 3 only. Loss:

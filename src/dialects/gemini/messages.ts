@@ -99,9 +99,6 @@ function encodeBlocks(
       why: "gemini accepts instructions at the start only",
     });
   }
-  if (message.name !== undefined) {
-    losses.push({ at: "messages.name", what: "dropped", why: "gemini does not support names of participants" });
-  }
   return message.blocks.map((block): PartGroup => {
     if (block.kind === "tool_result") {
       const call = calls.get(block.id);

@@ -4,7 +4,7 @@ import type { Block, Loss, Media, Part, Thinking, ToolCall } from "../../canonic
 import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
 import type { EncodeTarget, ReplyContext } from "../dialect.ts";
 import { decodeCacheMark, withCacheMark } from "../openai/cache.ts";
-import { toAudio, toMedia } from "../openai/data-url.ts";
+import { detailOf, toAudio, toMedia } from "../openai/data-url.ts";
 import { encodeMedia } from "./media.ts";
 
 const dialect = "openai-chat";
@@ -40,7 +40,7 @@ export function decodePart(item: Json): Block {
     case "thinking":
       return { kind: "thinking", text: joinText(item.thinking), native };
     case "image_url":
-      return { ...toMedia(urlOf(item.image_url), "image/*"), native, ...cacheOf(item) };
+      return { ...toMedia(urlOf(item.image_url), "image/*"), ...detailOf(item.image_url), native, ...cacheOf(item) };
     case "video_url":
       return { ...toMedia(urlOf(item.video_url), "video/*"), native };
     case "input_audio":
@@ -54,7 +54,7 @@ export function decodePart(item: Json): Block {
   }
 }
 
-/** `{url}`, or the URL itself as some clients send it. */
+/** `{url, detail}`, or the URL itself as some clients send it. */
 const urlOf = (member: Json | undefined): string => stringifyMember(isObject(member) ? member.url : member);
 
 /** A file by its bytes, of which the wire has no media type, or by its id. */

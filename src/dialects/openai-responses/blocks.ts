@@ -3,7 +3,7 @@ import type { Block, Loss, Media, Opaque, Part } from "../../canonical/types.ts"
 import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
 import type { EncodeTarget } from "../dialect.ts";
 import { decodeCacheMark, withCacheMark } from "../openai/cache.ts";
-import { toAudio, toMedia } from "../openai/data-url.ts";
+import { detailOf, toAudio, toMedia } from "../openai/data-url.ts";
 import { decodeLogprobs } from "../openai/logprobs.ts";
 import { decodeAnnotations } from "./citations.ts";
 import { encodeMedia, toFileMedia, toInlineMedia } from "./media.ts";
@@ -49,9 +49,14 @@ export function decodePart(item: Json): Part {
     case "refusal":
       return { kind: "text", text: stringifyMember(item.refusal), refusal: true, ...own };
     case "input_image":
-      return { ...decodeImage(item), ...own };
+      return { ...decodeImage(item), ...detailOf(item), ...own };
     case "input_file":
-      return { ...decodeFile(item), ...(typeof item.filename === "string" && { name: item.filename }), ...own };
+      return {
+        ...decodeFile(item),
+        ...detailOf(item),
+        ...(typeof item.filename === "string" && { name: item.filename }),
+        ...own,
+      };
     case "input_audio":
       return { ...toAudio(item.input_audio), ...own };
     default:

@@ -32,18 +32,19 @@ export function encodeMedia(media: Media, author: ItemRole, losses: Loss[]): Jso
 
 /** `undefined` for audio and video; only files of OpenAI have any type. */
 function encodeClientMedia(
-  { mime, name, native }: Media,
+  { mime, name, detail, native }: Media,
   source: Exclude<Media["source"], { type: "text" }>,
 ): JsonObject | undefined {
   const isImage = mime.startsWith("image/");
+  const member = detail === undefined ? {} : { detail };
   if (source.type === "file") {
     // Files of OpenAI have the same ids in both wires; ids of other providers are unknown here.
     if (native?.dialect !== "openai-chat") return undefined;
-    return { type: isImage ? "input_image" : "input_file", file_id: source.id };
+    return { type: isImage ? "input_image" : "input_file", file_id: source.id, ...member };
   }
   const url = source.type === "url" ? source.url : `data:${mime};base64,${source.data}`;
-  if (isImage) return { type: "input_image", image_url: url, detail: "auto" };
+  if (isImage) return { type: "input_image", image_url: url, detail: detail ?? "auto" };
   if (mime.startsWith("audio/") || mime.startsWith("video/")) return undefined;
-  if (source.type === "url") return { type: "input_file", file_url: url };
-  return { type: "input_file", filename: name ?? "document.pdf", file_data: url };
+  if (source.type === "url") return { type: "input_file", file_url: url, ...member };
+  return { type: "input_file", filename: name ?? "document.pdf", file_data: url, ...member };
 }

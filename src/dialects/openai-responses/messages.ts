@@ -96,14 +96,9 @@ const listCustomIds = (messages: readonly Message[]): ReadonlySet<string> =>
     ),
   );
 
-/**
- * Blocks in their order: consecutive texts and media are one message item, every other block is an item. Loss:
- * names.
- */
+/** Blocks in their order: consecutive texts and media are one message item, every other block is an item. */
 function encodeMessage(message: Message, to: MessageTarget, losses: Loss[]): Json[] {
   const { target } = to;
-  if (message.name !== undefined)
-    losses.push({ at: "name", what: "dropped", why: `${dialect} does not support names` });
   const author = message.role === "assistant" ? "model" : "client";
   const role = message.role === "system" && message.word === "developer" ? "developer" : message.role;
   const items: Json[] = [];

@@ -14,6 +14,7 @@ import {
 import type { EncodeTarget } from "../dialect.ts";
 import { isCustom } from "../openai/custom-choice.ts";
 import { encodeToolUse } from "../openai/tool-use.ts";
+import { listUnshared, UNSHARED_IN_TOOLS } from "../unshared-members.ts";
 
 const dialect = "openai-responses";
 
@@ -57,7 +58,8 @@ function decodeNamespace(item: Json): Tool[] | undefined {
  */
 function decodeTool(item: Json): Tool {
   const native = { dialect, item } as const;
-  if (isObject(item) && item.type === "custom") return { ...decodeCustomTool(item), native };
+  if (isObject(item) && item.type === "custom")
+    return { ...decodeCustomTool(item), native, ...listUnshared(item, UNSHARED_IN_TOOLS) };
   if (!isObject(item) || item.type !== "function") {
     return { kind: "server", label: isObject(item) ? stringifyMember(item.type) : "tool", native };
   }
@@ -68,6 +70,7 @@ function decodeTool(item: Json): Tool {
     parameters: isObject(item.parameters) ? item.parameters : undefined,
     strict: booleanOf(item.strict),
     native,
+    ...listUnshared(item, UNSHARED_IN_TOOLS),
   });
 }
 

@@ -15,6 +15,10 @@ export function toMedia(url: string, mime: string): Media {
   return { kind: "media", mime: inline[1] || mime, source };
 }
 
+/** How closely the model looks at an image or a file. */
+export const detailOf = (item: Json | undefined): Pick<Media, "detail"> =>
+  isObject(item) && typeof item.detail === "string" ? { detail: item.detail } : {};
+
 /** Audio from a member `input_audio`, `{data, format}`: the bytes in base64, WAV if the format is absent. */
 export function toAudio(audio: Json | undefined): Media {
   const { data, format } = isObject(audio) ? audio : {};

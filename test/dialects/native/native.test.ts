@@ -120,7 +120,7 @@ function messagesIn(wire: WireDialect, request: JsonObject): Message[] {
 
 /** A block without the item it came from, where that says no more than the block. */
 function essence(block: Block): Json {
-  const { native, isIdAssigned: _, ...view } = { isIdAssigned: undefined, ...block };
+  const { native, isIdAssigned: _, unshared: __, ...view } = { isIdAssigned: undefined, ...block };
   const content = block.kind === "tool_result" ? { content: block.content.map(essence) } : {};
   const kept = isCarried(block) && native !== undefined ? { native } : {};
   return JSON.parse(JSON.stringify({ ...view, ...content, ...kept })) as Json;
