@@ -1,56 +1,31 @@
-import { StreamAccumulator } from "../../canonical/accumulator.ts";
-import { type GatewayError, toGatewayError } from "../../canonical/error.ts";
+import { toGatewayError } from "../../canonical/error.ts";
 import type { Caller } from "../../keys/caller.ts";
-import { type CallStart, findCallState } from "../../session/calls.ts";
-import type { Checkpoint } from "../../session/continuation.ts";
-import { inlineAll, offload } from "../../session/large-strings.ts";
-import { isCancelled, type StoredResponse, storeResponse } from "../../session/stored-responses.ts";
-import type { WireItems } from "../../session/turns.ts";
-import type { CallRecord } from "../../store/records.ts";
+import { findCallState } from "../../session/calls.ts";
 import { withDefaults, withKeyDefaults } from "../../surfaces/defaults.ts";
 import { SURFACES } from "../../surfaces/index.ts";
 import { type ParsedRequest, readMembers, type RequestText } from "../../surfaces/request.ts";
-import { storesContent } from "../../surfaces/rhone.ts";
 import { readRpcText } from "../../wire/bytes.ts";
-import type { Call, CallHost, CallStore, PartialAnswer, SessionCall } from "../call/call.ts";
+import type { Call, CallHost, SessionCall } from "../call/call.ts";
 import { CANCELLED } from "../call/stream-errors.ts";
-import { toCompletedTurn } from "../call/turn-input.ts";
-import { toReplyContext } from "../call/upstream-call.ts";
 import { generate } from "../generation.ts";
-import { buildCompletion, storesCompletion } from "../reply/completion-object.ts";
 import { buildErrorResponse } from "../reply/headers.ts";
-import { buildCompletedResponse, buildFailedResponse, buildPendingResponse } from "../reply/response-object.ts";
 import { acceptInBackground, drain, withStreaming } from "../responses/background.ts";
 import { type FindItems, findInOrder, omitKnownItems } from "../responses/references.ts";
-import { asOpenAiError, findContext } from "../responses/state.ts";
-import { findStoredItems, listIndexedIds } from "../responses/stored-items.ts";
+import { asOpenAiError } from "../responses/state.ts";
+import { findStoredItems } from "../responses/stored-items.ts";
 import { warmUp } from "../responses/warm-up.ts";
-import { saveCompletion } from "./completions.ts";
+import { type CallStoreServices, createCallStore } from "./call-store.ts";
+import { continueSession, type Placement } from "./placement.ts";
 import { parseSessionRequest, type ResentRequest } from "./resent-request.ts";
-import type { ModelServices, ObjectLifetime, SessionState } from "./services.ts";
-import type { SessionStreams } from "./session-streams.ts";
+import type { ModelServices } from "./services.ts";
 
 /** What running calls uses of the session's object. */
-type SessionCallServices = {
-  state: SessionState;
+type SessionCallServices = CallStoreServices & {
   models: ModelServices;
-  lifetime: ObjectLifetime;
-  streams: SessionStreams;
-  index: ResponseIndex;
-  /** Called when a call has created the session. */
-  onStarted: () => void;
-  /** Called after a turn was committed. The next call waits until it resolves. */
-  onCommitted: (record: CallRecord, caller: Caller) => Promise<void>;
-};
-
-/** Finds stored responses and their items outside of their session. What is written is durable when it resolves. */
-type ResponseIndex = {
-  /** Makes a call's response findable by the id its provider gave it. */
-  addResponse: (call: Call, id: string) => Promise<void>;
-  /** Makes output items of a call's stored response findable by ids that do not lead to it. */
-  addItems: (call: Call, ids: readonly string[]) => Promise<void>;
-  /** Items of the organisation's stored responses. */
-  findItems: (org: string, ids: readonly string[]) => ReturnType<FindItems>;
+  index: {
+    /** Items of the organisation's stored responses. */
+    findItems: (org: string, ids: readonly string[]) => ReturnType<FindItems>;
+  };
 };
 
 /**
@@ -104,14 +79,15 @@ export class SessionCalls {
       const isCurrent = resent.recalled === undefined || session.transcripts.isCurrent(resent.recalled);
       const { request: resolved, ...transcript } = isCurrent ? resent : await this.#parse(requestText, sessionCall);
       const request = isNew ? resolved : await omitKnownItems(resolved, known);
+      const isSideBranch = release === undefined;
       const running: RunningCall = {
         isNew,
         providers,
-        isSideBranch: release === undefined,
+        isSideBranch,
         work: [],
         stop: new AbortController(),
         clientLeft: new AbortController(),
-        transcript,
+        placement: continueSession(this.#services.state, { ...transcript, request }, { response, isSideBranch }),
       };
       return await this.#run(call, request, running, release);
     } catch (thrown) {
@@ -231,82 +207,11 @@ export class SessionCalls {
         cancelled: stop.signal,
         clientLeft: clientLeft.signal,
       },
-      store: this.#store(call, request, running),
+      store: createCallStore(
+        { call, request, ...running, onDispatch: () => this.#background.get(call.id)?.resolve() },
+        this.#services,
+      ),
     };
-  }
-
-  #store(call: Call, request: ParsedRequest, running: RunningCall): CallStore {
-    const { isNew, isSideBranch, work } = running;
-    const { response: state } = call;
-    const { state: own, lifetime, streams, index, onStarted, onCommitted } = this.#services;
-    const { session, sql, blobs } = own;
-    // Large strings are uploaded while the provider works; `commit` waits for the upload.
-    let storedInput: Promise<WireItems> | undefined;
-    const checkpoints: Checkpoint[] = [];
-    const onTurn = (checkpoint: Checkpoint): void => void checkpoints.push(checkpoint);
-    const end = async (...ended: Parameters<typeof session.fail>): Promise<void> => {
-      session.fail(...ended);
-      await lifetime.durable();
-      streams.onRecord(ended[0]);
-    };
-    const create = ({ org, sessionId }: CallStart): void => {
-      if (isNew && session.create(org, sessionId)) onStarted();
-    };
-    const store: CallStore = {
-      onBody: (id, body) => streams.appendBody(id, body),
-      recorderFor: (id) => streams.recorderFor(id),
-      start: async (input, started) => {
-        create(started);
-        // A background response may have been cancelled while the call was queued.
-        if (state !== undefined && isCancelled(sql, call.id)) throw CANCELLED;
-        const from = running.transcript.recalled?.checkpoints.at(-1);
-        const continued = findContext(input(), { session, response: state, sql }, { from, onTurn });
-        const history = await inlineAll(continued.history, blobs);
-        session.start(started);
-        if (state?.stored === true && request.stream) {
-          const reply = toReplyContext({ call, request });
-          storeResponse(sql, buildPendingResponse(call, request.model, reply, "in_progress"));
-        }
-        this.#background.get(call.id)?.resolve();
-        streams.start(started);
-        lifetime.watch();
-        const { losses } = request;
-        return { ...continued, history, losses, ...(isSideBranch && { isBeside: isSideBranch }) };
-      },
-      onInput: (items) => {
-        storedInput = offload(items, blobs);
-        work.push(storedInput.catch(() => {}));
-      },
-      commit: async (record, answer) => {
-        const { response, reply } = answer!;
-        const turn = toCompletedTurn(answer!);
-        const stored = state?.stored === true ? buildCompletedResponse(call, response, reply) : undefined;
-        const completion = storesCompletion(request) ? buildCompletion(call.id, request, response, reply) : undefined;
-        storedInput ??= offload(turn.input, blobs);
-        const [input, output] = await Promise.all([storedInput, offload(turn.output, blobs)]);
-        session.commit(record, { ...turn, input, output }, stored);
-        if (completion !== undefined) saveCompletion(sql, completion, record.org);
-        const { sent, recalled } = running.transcript;
-        const all = [...(recalled?.checkpoints ?? []), ...checkpoints];
-        if (sent !== undefined && request.isUnchanged && all.length > 0)
-          session.transcripts.remember(sent, { systemCount: request.systemCount, checkpoints: all });
-        await Promise.all([
-          lifetime.durable(),
-          index.addItems(call, stored === undefined ? [] : listIndexedIds(stored)),
-          completion && index.addResponse(call, completion.id),
-        ]);
-        streams.onRecord(record);
-        if (!isSideBranch) work.push(onCommitted(record, call.caller));
-      },
-      indexResponse: (id) => index.addResponse(call, id),
-      fail: async (record, error, partial) => {
-        create(record);
-        await end(record, partial?.items, toFailedResponse(call, request, error, partial));
-      },
-    };
-    // Without content the call makes no turn: it ends as a failed one does.
-    if (storesContent(request.rhone)) return store;
-    return { start: store.start, commit: (record) => end(record), fail: store.fail };
   }
 
   /** Resolves, and releases the lease, when the response and all of the call's work have settled. */
@@ -330,21 +235,6 @@ export class SessionCalls {
 }
 
 /**
- * The stored response of a failed call. Before the first content the client knows no response id, except in background
- * mode, which promises one.
- */
-function toFailedResponse(
-  call: Call,
-  request: ParsedRequest,
-  error: GatewayError,
-  partial: PartialAnswer = { accumulated: new StreamAccumulator(), reply: toReplyContext({ call, request }) },
-): StoredResponse | undefined {
-  const { accumulated, reply } = partial;
-  const isKnown = accumulated.messages.length > 0 || call.response?.background === true;
-  return call.response?.stored === true && isKnown ? buildFailedResponse(call, error, accumulated, reply) : undefined;
-}
-
-/**
  * One call while it runs. `isSideBranch`: it runs without the lease, beside another call (`on_busy: "branch"`). `stop`
  * cancels it; `clientLeft` signals that its client has disconnected.
  */
@@ -355,6 +245,5 @@ type RunningCall = {
   work: Promise<unknown>[];
   stop: AbortController;
   clientLeft: AbortController;
-  /** The transcript that the call has sent, and what of it was not read. */
-  transcript: Omit<ResentRequest, "request">;
+  placement: Placement;
 };

@@ -1,0 +1,131 @@
+import { StreamAccumulator } from "../../canonical/accumulator.ts";
+import type { GatewayError } from "../../canonical/error.ts";
+import type { Caller } from "../../keys/caller.ts";
+import type { CallStart } from "../../session/calls.ts";
+import { offload } from "../../session/large-strings.ts";
+import { isCancelled, type StoredResponse, storeResponse } from "../../session/stored-responses.ts";
+import type { WireItems } from "../../session/turns.ts";
+import type { CallRecord } from "../../store/records.ts";
+import type { ParsedRequest } from "../../surfaces/request.ts";
+import { storesContent } from "../../surfaces/rhone.ts";
+import type { Call, CallStore, PartialAnswer } from "../call/call.ts";
+import { CANCELLED } from "../call/stream-errors.ts";
+import { toReplyContext } from "../call/upstream-call.ts";
+import { buildCompletion, storesCompletion } from "../reply/completion-object.ts";
+import { buildCompletedResponse, buildFailedResponse, buildPendingResponse } from "../reply/response-object.ts";
+import { listIndexedIds } from "../responses/stored-items.ts";
+import { saveCompletion } from "./completions.ts";
+import type { Placement } from "./placement.ts";
+import type { ObjectLifetime, SessionState } from "./services.ts";
+import type { SessionStreams } from "./session-streams.ts";
+
+/** What storing a call uses of the session's object. */
+export type CallStoreServices = {
+  state: SessionState;
+  lifetime: ObjectLifetime;
+  streams: SessionStreams;
+  index: {
+    /** Makes a call's response findable by the id its provider gave it. */
+    addResponse: (call: Call, id: string) => Promise<void>;
+    /** Makes output items of a call's stored response findable by ids that do not lead to it. */
+    addItems: (call: Call, ids: readonly string[]) => Promise<void>;
+  };
+  /** Called when a call has created the session. */
+  onStarted: () => void;
+  /** Called after a turn was committed. The next call waits until it resolves. */
+  onCommitted: (record: CallRecord, caller: Caller) => Promise<void>;
+};
+
+/** A call of a session, on its way to be stored. `isNew`: it creates the session. `onDispatch`: called when it starts. */
+type StoredCall = {
+  call: Call;
+  request: ParsedRequest;
+  placement: Placement;
+  isNew: boolean;
+  isSideBranch: boolean;
+  work: Promise<unknown>[];
+  onDispatch: () => void;
+};
+
+/** Where a call and its turn are stored: in the session's object, durably before the client gets its last byte. */
+export function createCallStore(
+  { call, request, placement, isNew, isSideBranch, work, onDispatch }: StoredCall,
+  { state, lifetime, streams, index, onStarted, onCommitted }: CallStoreServices,
+): CallStore {
+  const { response: responseState } = call;
+  const { session, sql, blobs } = state;
+  // Large strings are uploaded while the provider works; `commit` waits for the upload.
+  let storedInput: Promise<WireItems> | undefined;
+  const end = async (...ended: Parameters<typeof session.fail>): Promise<void> => {
+    session.fail(...ended);
+    await lifetime.durable();
+    streams.onRecord(ended[0]);
+  };
+  const create = ({ org, sessionId }: CallStart): void => {
+    if (isNew && session.create(org, sessionId)) onStarted();
+  };
+  const store: CallStore = {
+    onBody: (id, body) => streams.appendBody(id, body),
+    recorderFor: (id) => streams.recorderFor(id),
+    start: async (input, given) => {
+      create(given);
+      // A background response may have been cancelled while the call was queued.
+      if (responseState !== undefined && isCancelled(sql, call.id)) throw CANCELLED;
+      const { context, started } = await placement.place(input, given);
+      session.start(started);
+      if (responseState?.stored === true && request.stream) {
+        const reply = toReplyContext({ call, request });
+        storeResponse(sql, buildPendingResponse(call, request.model, reply, "in_progress"));
+      }
+      onDispatch();
+      streams.start(started);
+      lifetime.watch();
+      return { ...context, losses: request.losses };
+    },
+    onInput: (items) => {
+      storedInput = offload(items, blobs);
+      work.push(storedInput.catch(() => {}));
+    },
+    commit: async (record, answer) => {
+      const { response, reply } = answer!;
+      const turn = placement.complete(answer!);
+      const stored = responseState?.stored === true ? buildCompletedResponse(call, response, reply) : undefined;
+      const completion = storesCompletion(request) ? buildCompletion(call.id, request, response, reply) : undefined;
+      storedInput ??= offload(turn.input, blobs);
+      const [input, output] = await Promise.all([storedInput, offload(turn.output, blobs)]);
+      const committed = session.commit(record, { ...turn, input, output }, stored);
+      if (completion !== undefined) saveCompletion(sql, completion, record.org);
+      placement.onCommitted(committed);
+      await Promise.all([
+        lifetime.durable(),
+        index.addItems(call, stored === undefined ? [] : listIndexedIds(stored)),
+        completion && index.addResponse(call, completion.id),
+      ]);
+      streams.onRecord(record);
+      if (!isSideBranch) work.push(onCommitted(record, call.caller));
+    },
+    indexResponse: (id) => index.addResponse(call, id),
+    fail: async (record, error, partial) => {
+      create(record);
+      await end(record, partial?.items, toFailedResponse(call, request, error, partial));
+    },
+  };
+  // Without content the call makes no turn: it ends as a failed one does.
+  if (storesContent(request.rhone)) return store;
+  return { start: store.start, commit: (record) => end(record), fail: store.fail };
+}
+
+/**
+ * The stored response of a failed call. Before the first content the client knows no response id, except in background
+ * mode, which promises one.
+ */
+function toFailedResponse(
+  call: Call,
+  request: ParsedRequest,
+  error: GatewayError,
+  partial: PartialAnswer = { accumulated: new StreamAccumulator(), reply: toReplyContext({ call, request }) },
+): StoredResponse | undefined {
+  const { accumulated, reply } = partial;
+  const isKnown = accumulated.messages.length > 0 || call.response?.background === true;
+  return call.response?.stored === true && isKnown ? buildFailedResponse(call, error, accumulated, reply) : undefined;
+}
