@@ -13,7 +13,7 @@ export type Native = { dialect: Dialect; item: Json; seal?: string };
 
 /**
  * All other fields of an item are a view of `native`. Items are changed only with `editItem()`, which drops `native`.
- * `unshared`: members of `native` that influence the answer and that no other dialect has, by their names.
+ * `unshared`: members of `native` that influence the answer and are not translated, by their names.
  */
 export type Item = { native?: Native; cache?: "5m" | "1h"; unshared?: readonly string[] };
 /** `isIdAssigned`: the wire item has no id (most calls of Gemini); the gateway assigned this one. */

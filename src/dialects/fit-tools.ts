@@ -52,9 +52,10 @@ export function withFittedTools(
     }
     const functions = listFunctions(request.tools);
     const names = assignNames(functions, rules, isOwn);
-    const losses = loseUnshared(request, target.dialect);
+    const losses: Loss[] = [];
     const fitted: ModelRequest = { ...request, messages: fitCalls(request.messages, rules, names) };
     if (request.tools !== undefined) fitted.tools = request.tools.map((tool) => fitTool(tool, rules, names, losses));
+    losses.unshift(...loseUnshared(fitted, target.dialect));
     if (request.toolChoice !== undefined) {
       const allNames = withServerTools(names, request.tools, target);
       const sent = { functions, names: allNames, sentServers: listServers(request, rules, target) };
@@ -208,7 +209,7 @@ function lossesOfForm({ name, namespace, custom }: FunctionTool, rules: ToolRule
   const losses: Loss[] = [];
   if (custom?.grammar !== undefined && !rules.hasCustom)
     losses.push({
-      at: `tools.${name}.format`,
+      at: `tools.${qualifyName(name, namespace?.name)}.format`,
       what: "approximated",
       why: "the provider has no grammars: the tool's description has it as text",
     });

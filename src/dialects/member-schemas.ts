@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { EFFORT_NAMES } from "../canonical/reasoning.ts";
-import { type Json, numberOf } from "../wire/json.ts";
+import { isObject, type Json, numberOf } from "../wire/json.ts";
 
 /**
  * Schemas for `BodyLayout.members`: what the gateway understands of a request. `null` stands for an absent member. A text
@@ -16,10 +16,22 @@ export const number = z.custom<Json>((value) => numberOf(value as Json) !== unde
 
 export const boolean = z.boolean().nullish();
 export const text = z.string().nullish();
-export const texts = z.array(z.string()).nullish();
 export const object = z.looseObject({}).nullish();
 
-export const objects = z.array(z.looseObject({})).nullish();
+// Checked as a whole: one issue, however long the list is.
+export const texts = listOf((item) => typeof item === "string", "expected a list of texts");
+export const objects = listOf(isObject, "expected a list of objects");
+
+function listOf(isItem: (item: Json) => boolean, expected: string): z.ZodType {
+  return z.custom<Json>((value) => Array.isArray(value) && (value as Json[]).every(isItem), expected).nullish();
+}
+
+/** A member of which the gateway knows one value: that of a request without it. Any other value is a loss. */
+export const only = (value: Json): z.ZodType =>
+  z
+    .unknown()
+    .refine((given) => JSON.stringify(given) === JSON.stringify(value), { params: { isUnknown: true } })
+    .nullish();
 
 /** How many answers. */
 export const count = z.int().min(1).nullish();

@@ -39,7 +39,7 @@ export function loseUnshared({ messages, tools = [] }: LosingRequest, to: Dialec
         ...(hasDetail(part) && !HAS_DETAIL.has(to) ? ["media.detail"] : []),
       ]),
   ];
-  return [...new Set(lost)].map((at) => ({ at, what: "dropped", why: `${to} has no such member` }));
+  return [...new Set(lost)].map((at) => ({ at, what: "dropped", why: `it is not translated to ${to}` }));
 }
 
 const namesIn = (at: string, { unshared = [] }: Item): string[] => unshared.map((name) => `${at}.${name}`);

@@ -72,9 +72,9 @@ class Generation implements Operation<UpstreamAnswer> {
   prepareFor(targets: readonly Target[]): void {
     const { dialect } = this.request.surface;
     // The embedded provider takes anything, so a request to it is judged here.
-    const isJudged = ({ dialect: to, provider }: Target): boolean => to !== dialect.id || provider.id === "demo";
-    if (targets.some(isJudged)) listUnknownMembers(this.request);
-    else if (targets.some(({ provider }) => mayTranslateTools(provider))) void this.request.meaning;
+    const isTranslated = ({ dialect: to, provider }: Target): boolean => to !== dialect.id || provider.id === "demo";
+    if (targets.every(isTranslated)) listUnknownMembers(this.request);
+    if (targets.some((target) => isTranslated(target) || mayTranslateTools(target.provider))) void this.request.meaning;
   }
 
   countBytes(context: Context): number {

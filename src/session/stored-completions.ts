@@ -13,20 +13,15 @@ export function storeCompletion(sql: Sql, { call, id, body }: StoredCompletion):
   sql("INSERT OR REPLACE INTO completions (call, id, body) VALUES (?, ?, ?)", call, id, text);
 }
 
-/** All stored completions. */
-export const listStoredCompletions = (sql: Sql): StoredCompletion[] =>
-  sql<StoredCompletion>("SELECT call, id, body FROM completions").map((row) => withWholeBody(sql, row));
+/** All stored completions, without their bodies. */
+export const listStoredCompletions = (sql: Sql): Omit<StoredCompletion, "body">[] =>
+  sql("SELECT call, id FROM completions");
 
 /** The stored completion of a call. */
 export function findCompletion(sql: Sql, call: string): StoredCompletion | undefined {
   const [row] = sql<StoredCompletion>("SELECT call, id, body FROM completions WHERE call = ?", call);
-  return row && withWholeBody(sql, row);
+  return row === undefined ? undefined : { ...row, body: loadText(sql, ownerOf(call), row.body) };
 }
-
-const withWholeBody = (sql: Sql, row: StoredCompletion): StoredCompletion => ({
-  ...row,
-  body: loadText(sql, ownerOf(row.call), row.body),
-});
 
 /** Deletes a completion. Its turn stays: later turns build on it. */
 export function deleteCompletion(sql: Sql, call: string): void {

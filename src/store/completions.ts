@@ -58,9 +58,9 @@ export async function listCompletions(
   return rows.map((row) => ({ object: "completion", ...row }));
 }
 
-/** Writes records, except over a newer one of the same call. */
+/** Writes records, except over a newer one of the same call, or a tombstone of the same time. */
 export const upsertCompletions = upsertInto(
   completions,
   [completions.org, completions.call],
-  "completions.revision < excluded.revision",
+  "completions.revision < excluded.revision OR (completions.revision = excluded.revision AND excluded.status = 'deleted')",
 );

@@ -98,7 +98,7 @@ const messagesRequest = z
 
 /** A number may be written as a text (proto3 JSON mapping). */
 const protoLimit = z
-  .union([z.int().min(1), z.string().regex(/^[1-9]\d*$/)], "expected a whole number above 0")
+  .union([z.int().min(1), z.string().regex(/^[1-9]\d{0,9}$/)], "expected a whole number above 0")
   .nullish();
 
 const generationConfig = z

@@ -16,6 +16,7 @@ export function listUnknownMembers({ surface, body }: Pick<ParsedRequest, "surfa
   const wrong = issues.filter((issue) => !isUnknown(issue));
   if (wrong.length > 0) throw toValidationError({ issues: wrong });
   return issues.flatMap((issue): UnknownMember[] => {
+    if (issue.code === "custom") return [{ at: fieldName(issue.path) }];
     if (issue.code !== "unrecognized_keys")
       return [{ at: fieldName(issue.path), expected: describeIssue(issue).expected }];
     const owner = valueAt(body, issue.path);
@@ -28,6 +29,7 @@ export function listUnknownMembers({ surface, body }: Pick<ParsedRequest, "surfa
 function isUnknown(issue: Issue): boolean {
   if (issue.code === "invalid_union")
     return issue.errors.some((form: readonly Issue[]) => form.length > 0 && form.every(isUnknown));
+  if (issue.code === "custom") return issue.params?.isUnknown === true;
   return issue.code === "unrecognized_keys" || issue.code === "invalid_value";
 }
 

@@ -7,7 +7,9 @@ import { DIALECTS } from "../../src/dialects/index.ts";
 import { encodeBody } from "../../src/gateway/request-body.ts";
 import { type Surface, SURFACES } from "../../src/surfaces/index.ts";
 import { parseRequest, readMembers } from "../../src/surfaces/request.ts";
+import { listUnknownMembers } from "../../src/surfaces/unknown-members.ts";
 import { isObject, type Json, type JsonObject } from "../../src/wire/json.ts";
+import { recordings } from "../support/recordings.ts";
 
 /** On its way to another dialect, a value of a member that the gateway knows has an effect, is told as lost, or is refused by name. */
 
@@ -63,6 +65,13 @@ const SAYS_NOTHING: Record<string, Json[]> = {
   "generationConfig.presencePenalty": [0],
   "generationConfig.logprobs": [0],
   "generationConfig.responseLogprobs": [false],
+  logit_bias: [{}],
+  safetySettings: [[]],
+  cachedContent: [""],
+  "toolConfig.functionCallingConfig.mode": [0],
+  "generationConfig.responseMimeType": [""],
+  "generationConfig.thinkingConfig.thinkingLevel": [0],
+  reasoning_effort: [{}, { type: "odd" }, { type: 7 }],
   "generationConfig.thinkingConfig": [{}],
   "generationConfig.thinkingConfig.thinkingBudget": [-1],
   "generationConfig.thinkingConfig.includeThoughts": [false],
@@ -138,7 +147,7 @@ it("an unknown word is a loss that names the known ones, as is an unknown member
 it.each<[JsonObject, string, string]>([
   [{ temperature: "hot" }, "temperature", "temperature: expected number"],
   [{ stop: 1 }, "stop", "stop: expected a text or a list of texts"],
-  [{ stop: ["a", 1] }, "stop[1]", "stop[1]: expected string"],
+  [{ stop: ["a", 1] }, "stop", "stop: expected a text or a list of texts"],
   [{ reasoning: { effort: 3 } }, "reasoning.effort", "reasoning.effort: expected string, received number"],
   [{ tool_choice: { type: "function" } }, "tool_choice", "tool_choice: expected the name of a tool"],
   [{ n: 0 }, "n", "n: expected at least 1"],
@@ -168,12 +177,41 @@ it("Gemini's numbers may be texts", () => {
   expect(() => translate("gemini", request(1, "some"), "openai-chat")).toThrow("generationConfig.maxOutputTokens");
 });
 
-it("a value of any type is left to a provider of the same dialect", () => {
-  const surface = surfaceOf("chat");
-  const text = JSON.stringify({ ...shortest, temperature: "hot" });
-  const parsed = parseRequest(readMembers(text, new Headers(), surface), surface);
-  const target = { dialect: "openai-chat", model: "m", issuer: "someone" } as const;
-  expect(encodeBody(parsed, { parent: undefined, history: [], known: 0 }, target).losses).toEqual([]);
+it.each(["9".repeat(400), "1e999", "-1", "1.5", "0"])(
+  "an output limit of %s in a text is refused",
+  (maxOutputTokens) => {
+    const body = { ...STARTS.gemini!.shortest, generationConfig: { maxOutputTokens } };
+    expect(() => translate("gemini", body, "openai-chat")).toThrow("generationConfig.maxOutputTokens: expected");
+  },
+);
+
+describe.each(Object.keys(STARTS))("requests that clients send: %s", (id) => {
+  const surface = surfaceOf(id);
+
+  it("no recorded request is refused", () => {
+    const recorded = recordings(surface.dialect.id).flatMap(({ request }) => (request === undefined ? [] : [request]));
+    expect(recorded.length).toBeGreaterThan(0);
+    for (const body of recorded) expect(() => listUnknownMembers({ surface, body })).not.toThrow();
+  });
+});
+
+it.each<[string, JsonObject]>([
+  ["chat", { logprobs: 5, reasoning_effort: { effort: "high", summary: "auto" } }],
+  [
+    "chat",
+    { response_format: { type: "json_schema", schema: { type: "object" } }, modalities: ["text"], logit_bias: {} },
+  ],
+  [
+    "responses",
+    { truncation: "disabled", reasoning: { effort: null, summary: null }, tool_choice: "auto", text: null },
+  ],
+  ["messages", { thinking: { type: "adaptive" }, output_config: { effort: "max" }, tool_choice: { type: "any" } }],
+  ["gemini", { toolConfig: { functionCallingConfig: { mode: 2 } }, safetySettings: [] }],
+  ["gemini", { tool_config: { function_calling_config: { mode: "any", allowed_function_names: ["f"] } } }],
+  ["gemini", { generationConfig: { responseModalities: ["TEXT"], thinkingConfig: { thinkingLevel: "High" } } }],
+  ["gemini", { generationConfig: { topK: "40", seed: 7, thinkingConfig: { thinkingLevel: 3 } } }],
+])("what clients and hosts of %s are known to send is understood: %j", (id, body) => {
+  expect(listUnknownMembers({ surface: surfaceOf(id), body: { ...STARTS[id]!.shortest, ...body } })).toEqual([]);
 });
 
 /** The paths of all members that a schema has, those of objects included. */

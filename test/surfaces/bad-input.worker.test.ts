@@ -71,6 +71,15 @@ describe("bad input", () => {
     },
   );
 
+  it("a value of the wrong type is left to a provider of the same dialect, also with a fallback to another one", async () => {
+    for (const headers of [{}, { "x-rhone-context-mode": "stateless" }]) {
+      const rhone = { routing: { fallbacks: ["fakeanth/say"] } };
+      const response = await post({ ...say, temperature: "hot", rhone }, headers);
+      const { rhone: told } = (await response.json()) as { rhone: { routing: object } };
+      expect([response.status, told.routing]).toMatchObject([200, { provider: "fake", attempts: 1 }]);
+    }
+  });
+
   it.each([{}, { "x-rhone-context-mode": "stateless" }])(
     "a call in a thread of the provider is refused with the code by which Anthropic's SDK goes on without it: %o",
     async (mode) => {

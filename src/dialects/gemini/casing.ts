@@ -9,10 +9,15 @@ export const readMember = (item: JsonObject, name: string): Json | undefined => 
 /** A number, which may be written as a text (proto3 JSON mapping). */
 export const readNumber = (item: JsonObject, name: string): number | undefined => {
   const value = readMember(item, name);
-  return typeof value === "string" && NUMBER.test(value) ? Number(value) : numberOf(value);
+  const number = typeof value === "string" && NUMBER.test(value) ? Number(value) : numberOf(value);
+  return Number.isFinite(number) ? number : undefined;
 };
 
 const NUMBER = /^-?\d+(\.\d+)?([eE][+-]?\d+)?$/;
+
+/** A word of an enumeration, in capitals; its number may stand for it (proto3 JSON mapping). `words`: by their numbers. */
+export const toWord = (value: unknown, words: readonly string[]): unknown =>
+  typeof value === "number" ? (words[value] ?? value) : typeof value === "string" ? value.toUpperCase() : value;
 
 /** The spelling that this body has; camelCase if the member is absent. */
 export const memberName = (item: JsonObject, name: string): string =>

@@ -2,7 +2,7 @@ import { budgetOf, effortOf } from "../../canonical/reasoning.ts";
 import type { Effort, Format, Loss, Reasoning, Sampling } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, withoutUndefined } from "../../wire/json.ts";
 import { requestedLogprobs } from "../requested-logprobs.ts";
-import { readMember, readNumber } from "./casing.ts";
+import { readMember, readNumber, toWord } from "./casing.ts";
 import { decodeSchema, encodeSchema } from "./schema.ts";
 import { isGemini3 } from "./tool-results.ts";
 
@@ -35,11 +35,14 @@ export function encodeConfig(
   return Object.keys(config).length > 0 ? { generationConfig: config } : {};
 }
 
+/** `ThinkingLevel` by number (Vertex AI, content.proto), and the efforts of other APIs. */
+export const LEVELS = ["THINKING_LEVEL_UNSPECIFIED", "LOW", "MEDIUM", "HIGH", "MINIMAL", "NONE", "XHIGH", "MAX"];
+
 /** A budget of −1 lets the model decide, 0 disables thinking (Gemini API, "Thinking"). */
 function decodeReasoning(thinking: Json | undefined): Reasoning | undefined {
   if (!isObject(thinking)) return undefined;
   const requestedBudget = readNumber(thinking, "thinkingBudget");
-  const level = effortOf(stringifyMember(readMember(thinking, "thinkingLevel")).toLowerCase());
+  const level = effortOf(stringifyMember(toWord(readMember(thinking, "thinkingLevel"), LEVELS) as Json).toLowerCase());
   const reasoning: Reasoning = withoutUndefined({
     effort: requestedBudget === 0 ? "none" : level,
     budget: requestedBudget !== undefined && requestedBudget > 0 ? requestedBudget : undefined,

@@ -1,14 +1,19 @@
 import { z } from "zod";
-import { EFFORT_NAMES } from "../../canonical/reasoning.ts";
 import type { Json } from "../../wire/json.ts";
-import { anything, boolean, object, oneOf, texts } from "../member-schemas.ts";
-import { readNumber, withSnakeCase } from "./casing.ts";
+import { anything, boolean, object, oneOf, only, texts } from "../member-schemas.ts";
+import { readNumber, toWord, withSnakeCase } from "./casing.ts";
+import { LEVELS } from "./generation-config.ts";
+import { MODES } from "./tools.ts";
 
 const numberFrom = (least: number, expected: string): z.ZodType => {
   const isNumber = (value: unknown): boolean => (readNumber({ value: value as Json }, "value") ?? Number.NaN) >= least;
   return z.custom<Json>(isNumber, expected).nullish();
 };
 const number = numberFrom(-Infinity, "expected number");
+
+/** `words`: by their numbers. */
+const protoWord = (words: readonly string[]): z.ZodType =>
+  z.preprocess((value) => toWord(value, words), oneOf(...words).nullish());
 
 const instructions = z
   .union([z.string(), z.strictObject({ role: anything, parts: anything }), z.array(anything)])
@@ -19,7 +24,7 @@ const thinkingConfig = z
     withSnakeCase({
       includeThoughts: boolean,
       thinkingBudget: number,
-      thinkingLevel: oneOf(...EFFORT_NAMES.flatMap((name) => [name.toUpperCase(), name])).nullish(),
+      thinkingLevel: protoWord(LEVELS),
     }),
   )
   .nullish();
@@ -38,21 +43,19 @@ const generationConfig = z
       frequencyPenalty: number,
       responseLogprobs: boolean,
       logprobs: number,
-      responseMimeType: oneOf("text/plain", "application/json").nullish(),
+      responseMimeType: oneOf("text/plain", "application/json", "").nullish(),
       responseSchema: object,
       responseJsonSchema: anything,
+      responseModalities: only(["TEXT"]),
       thinkingConfig,
     }),
   )
   .nullish();
 
-/** Enumerations are in capitals in Google's documentation; clients write them in lower case, too. */
-const MODES = ["AUTO", "ANY", "NONE", "VALIDATED"];
-
 const functionCallingConfig = z
   .strictObject(
     withSnakeCase({
-      mode: oneOf(...MODES.flatMap((mode) => [mode, mode.toLowerCase()])).nullish(),
+      mode: protoWord(MODES),
       allowedFunctionNames: texts,
       // The gateway makes the client's stream.
       streamFunctionCallArguments: anything,
@@ -70,5 +73,7 @@ export const MEMBERS = z.strictObject(
     toolConfig: z.strictObject(withSnakeCase({ functionCallingConfig })).nullish(),
     generationConfig,
     labels: anything,
+    safetySettings: only([]),
+    cachedContent: only(""),
   }),
 );

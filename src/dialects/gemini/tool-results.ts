@@ -26,7 +26,10 @@ export function decodeResult(item: JsonObject, context: DecodeContext): ToolResu
   const output = wrapper === undefined ? response : response[wrapper]!;
   const text = typeof output === "string" ? output : JSON.stringify(output);
   const parts = Array.isArray(item.parts) ? item.parts : [];
-  const media = parts.flatMap((part) => (isObject(part) ? (decodeMedia(part) ?? []) : []));
+  const media = parts.flatMap((part) => {
+    const decoded = isObject(part) ? decodeMedia(part) : undefined;
+    return decoded === undefined ? [] : [{ ...decoded, native: { dialect: "gemini", item: part } as const }];
+  });
   return {
     kind: "tool_result",
     ...readToolId(item, name, context),

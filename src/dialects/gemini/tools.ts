@@ -2,7 +2,8 @@ import { readNativeItem } from "../../canonical/native.ts";
 import type { FunctionTool, Loss, Tool, ToolChoice } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, stringOf, withoutUndefined } from "../../wire/json.ts";
 import type { EncodeTarget } from "../dialect.ts";
-import { readMember, toCamelCase } from "./casing.ts";
+import { listUnshared } from "../unshared-members.ts";
+import { readMember, toCamelCase, toWord, withSnakeCase } from "./casing.ts";
 import { decodeSchema, encodeSchema } from "./schema.ts";
 
 const dialect = "gemini";
@@ -53,8 +54,12 @@ function decodeFunction(item: Json): Tool {
     description: stringOf(item.description),
     parameters,
     native,
+    ...listUnshared(item, UNSHARED),
   });
 }
+
+/** What a function returns, and whether the model waits for it (Gemini API, FunctionDeclaration). */
+const UNSHARED = Object.keys(withSnakeCase({ response: true, responseJsonSchema: true, behavior: true }));
 
 /** Inverse of `decodeFunction`; the JSON Schema of the caller needs no translation to the subset. */
 function encodeFunction({ name, description, parameters }: FunctionTool, losses: Loss[]): JsonObject {
@@ -66,6 +71,9 @@ function encodeFunction({ name, description, parameters }: FunctionTool, losses:
   });
 }
 
+/** `FunctionCallingConfig.Mode` by number (Gemini API, content.proto). */
+export const MODES = ["MODE_UNSPECIFIED", "AUTO", "ANY", "NONE", "VALIDATED"];
+
 /** VALIDATED is AUTO with arguments that match their schema. ANY with one name forces that function. */
 export function decodeToolChoice(config: Json | undefined): ToolChoice | undefined {
   const calling = isObject(config) ? readMember(config, "functionCallingConfig") : undefined;
@@ -73,7 +81,7 @@ export function decodeToolChoice(config: Json | undefined): ToolChoice | undefin
   const allowed = readMember(calling, "allowedFunctionNames");
   const names = Array.isArray(allowed) ? allowed.map(stringifyMember) : [];
   const among = names.length > 0 ? { among: names } : {};
-  switch (stringifyMember(calling.mode).toUpperCase()) {
+  switch (toWord(calling.mode, MODES)) {
     case "AUTO":
     case "VALIDATED":
       return { mode: "auto", ...among };

@@ -1,9 +1,9 @@
 import type { Loss, Media } from "../../canonical/types.ts";
 import type { JsonObject } from "../../wire/json.ts";
 
-/** Loss: `original`, which the wire does not have. */
-function encodeDetail(detail: string | undefined, losses: Loss[]): JsonObject {
-  if (detail !== "original") return detail === undefined ? {} : { detail };
+/** Loss: `original`, which the wire does not have. `auto` is the default. */
+function encodeDetail(detail = "auto", losses: Loss[]): JsonObject {
+  if (detail !== "original") return detail === "auto" ? {} : { detail };
   losses.push({ at: "media.detail", what: "approximated", why: "openai-chat has low, high and auto" });
   return { detail: "high" };
 }
@@ -21,6 +21,8 @@ export function encodeMedia({ mime, source, name, detail }: Media, losses: Loss[
     const format = mime === "audio/mpeg" ? "mp3" : mime.slice("audio/".length);
     return { type: "input_audio", input_audio: { data: source.data, format } };
   }
+  if (source.type === "base64" && detail !== undefined && detail !== "auto")
+    losses.push({ at: "media.detail", what: "dropped", why: "openai-chat has it for images only" });
   if (source.type === "base64") return { type: "file", file: { filename: name ?? "document.pdf", file_data: url! } };
   losses.push({ at: "media", what: "dropped", why: `openai-chat does not accept ${mime} by ${source.type}` });
   return undefined;

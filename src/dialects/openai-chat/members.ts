@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { isObject, type Json, type JsonObject } from "../../wire/json.ts";
 import {
   anything,
   boolean,
@@ -8,13 +9,17 @@ import {
   object,
   objects,
   oneOf,
+  only,
   text,
   texts,
   toolChoice,
 } from "../member-schemas.ts";
 import { decodeToolChoice } from "./tools.ts";
 
-/** OpenAI API reference, Chat: create; `reasoning` and `top_k` are of compatible hosts. */
+/**
+ * OpenAI API reference, Chat: create. Of compatible hosts: `reasoning`, an effort as an object, `top_k`, `logprobs` as a number,
+ * and a schema beside the type of a format.
+ */
 export const MEMBERS = z.strictObject({
   messages: anything,
   model: anything,
@@ -25,12 +30,12 @@ export const MEMBERS = z.strictObject({
   tool_choice: toolChoice(decodeToolChoice, "auto", "none", "required", "any"),
   function_call: toolChoice(decodeToolChoice, "auto", "none"),
   parallel_tool_calls: boolean,
-  reasoning_effort: effort,
+  reasoning_effort: z.preprocess((value) => (isObject(value as Json) ? (value as JsonObject).effort : value), effort),
   // `exclude` concerns the answer's form, which the caller's own wire determines.
   reasoning: z.strictObject({ effort, max_tokens: number, enabled: boolean, exclude: anything }).nullish(),
   response_format: z
-    .strictObject({ type: oneOf("text", "json_object", "json_schema"), json_schema: object })
-    .refine(({ type, json_schema }) => type !== "json_schema" || json_schema != null, {
+    .strictObject({ type: oneOf("text", "json_object", "json_schema"), json_schema: object, schema: object })
+    .refine(({ type, json_schema, schema }) => type !== "json_schema" || (json_schema ?? schema) != null, {
       path: ["json_schema"],
       message: "expected an object with the schema",
     })
@@ -45,7 +50,7 @@ export const MEMBERS = z.strictObject({
   seed: number,
   stop: z.union([z.string(), texts], "expected a text or a list of texts"),
   n: count,
-  logprobs: boolean,
+  logprobs: z.union([z.boolean(), number], "expected boolean"),
   top_logprobs: number,
   user: text,
   safety_identifier: text,
@@ -56,5 +61,7 @@ export const MEMBERS = z.strictObject({
   moderation: anything,
   verbosity: anything,
   metadata: anything,
+  modalities: only(["text"]),
+  logit_bias: only({}),
   store: anything,
 });

@@ -87,15 +87,18 @@ function dropRefused(value: JsonObject, { quirks }: EncodeTarget, losses: Loss[]
   return Object.fromEntries(Object.entries(value).filter(([member]) => !refused.includes(member)));
 }
 
-/** `reasoning_effort` is of OpenAI; `reasoning: {effort, max_tokens, enabled}` is of OpenRouter. */
+/** `reasoning_effort` is of OpenAI, as an object of LiteLLM's clients; `reasoning: {effort, max_tokens, enabled}` is of OpenRouter. */
 function decodeReasoning(body: JsonObject): Reasoning | undefined {
   const requested = isObject(body.reasoning) ? body.reasoning : {};
+  const { reasoning_effort: named } = body;
+  const { effort, summary }: JsonObject = isObject(named) ? named : { effort: named ?? null };
   const reasoning: Reasoning = withoutUndefined({
     effort:
-      effortOf(body.reasoning_effort) ??
+      effortOf(effort) ??
       effortOf(requested.effort) ??
       (typeof requested.enabled === "boolean" ? (requested.enabled ? "medium" : "none") : undefined),
     budget: numberOf(requested.max_tokens),
+    summary: stringOf(summary),
   });
   return Object.keys(reasoning).length > 0 ? reasoning : undefined;
 }
@@ -121,8 +124,9 @@ function decodeFormat(format: Json | undefined): Format | undefined {
   if (!isObject(format)) return undefined;
   if (format.type === "text") return { type: "text" };
   if (format.type === "json_object") return { type: "json" };
-  if (format.type !== "json_schema" || !isObject(format.json_schema)) return undefined;
-  const { name, schema, description, strict } = format.json_schema;
+  const named = isObject(format.json_schema) ? format.json_schema : isObject(format.schema) ? format : undefined;
+  if (format.type !== "json_schema" || named === undefined) return undefined;
+  const { name, schema, description, strict } = named;
   return withoutUndefined({
     type: "json_schema" as const,
     name: stringifyMember(name) || "answer",

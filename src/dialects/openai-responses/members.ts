@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { anything, boolean, effort, number, oneOf, text, toolChoice } from "../member-schemas.ts";
+import { anything, boolean, effort, number, oneOf, only, text, toolChoice } from "../member-schemas.ts";
 import { decodeToolChoice } from "./tools.ts";
 
 const summary = oneOf("auto", "concise", "detailed", "none").nullish();
@@ -43,4 +43,5 @@ export const MEMBERS = z.strictObject({
   previous_response_id: anything,
   conversation: anything,
   background: anything,
+  truncation: only("disabled"),
 });

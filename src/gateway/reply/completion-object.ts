@@ -39,11 +39,7 @@ function withOwnMembers(choice: Json, { messages: [first] }: ModelResponse): Jso
 }
 
 /** The record by which lists find a completion. `revision`: 0 for a new one, the time for a change. */
-export function toCompletionRecord(
-  { call, id, body }: StoredCompletion,
-  org: string,
-  { status = "stored", revision = 0 }: Partial<Pick<CompletionRecord, "status" | "revision">> = {},
-): CompletionRecord {
+export function toCompletionRecord({ call, id, body }: StoredCompletion, org: string, revision = 0): CompletionRecord {
   const { model, metadata } = parseJson(body) as JsonObject;
   const pairs = Object.entries(isObject(metadata) ? metadata : {});
   return {
@@ -51,10 +47,27 @@ export function toCompletionRecord(
     org,
     call,
     id,
-    status,
+    status: "stored",
     model: stringifyMember(model),
     metadata: Object.fromEntries(pairs.map(([key, value]) => [key, stringifyMember(value)])),
     revision,
     createdAt: createdAtOf(call),
   };
 }
+
+/** The record of a deleted completion, which has nothing of its content. */
+export const toTombstone = (
+  { call, id }: Pick<StoredCompletion, "call" | "id">,
+  org: string,
+  revision: number,
+): CompletionRecord => ({
+  object: "completion",
+  org,
+  call,
+  id,
+  status: "deleted",
+  model: "",
+  metadata: {},
+  revision,
+  createdAt: createdAtOf(call),
+});

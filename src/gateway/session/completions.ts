@@ -17,7 +17,7 @@ import { enqueue } from "../../store/outbox.ts";
 import type { Sql } from "../../store/sql.ts";
 import { withPrefix } from "../../wire/id.ts";
 import { isObject, type Json, type JsonObject, parseJson, stringifyMember } from "../../wire/json.ts";
-import { toCompletionRecord } from "../reply/completion-object.ts";
+import { toCompletionRecord, toTombstone } from "../reply/completion-object.ts";
 import { type Page, pageItems } from "../responses/items.ts";
 
 /** An operation of OpenAI's API on a stored chat completion. Member names cross RPC. `id`: as the client wrote it. */
@@ -38,8 +38,7 @@ export function saveCompletion(sql: Sql, completion: StoredCompletion, org: stri
 
 /** Takes the completions of a session that is to be deleted from the lists. */
 export function unlistCompletions({ session, sql }: Pick<CompletionServices, "session" | "sql">, now: number): void {
-  const deleted = { revision: now, status: "deleted" } as const;
-  for (const stored of listStoredCompletions(sql)) enqueue(sql, toCompletionRecord(stored, session.row.org, deleted));
+  for (const stored of listStoredCompletions(sql)) enqueue(sql, toTombstone(stored, session.row.org, now));
 }
 
 /**
@@ -61,13 +60,13 @@ export async function readStoredCompletion(
     case "update": {
       const changed = { ...stored, body: JSON.stringify({ ...parseBody(stored), metadata: query.metadata }) };
       storeCompletion(sql, changed);
-      enqueue(sql, toCompletionRecord(changed, org, { revision: now() }));
+      enqueue(sql, toCompletionRecord(changed, org, now()));
       await durable();
       return toJsonResponse(changed.body);
     }
     case "delete":
       deleteCompletion(sql, call);
-      enqueue(sql, toCompletionRecord(stored, org, { revision: now(), status: "deleted" }));
+      enqueue(sql, toTombstone(stored, org, now()));
       await durable();
       return Response.json({ object: "chat.completion.deleted", id, deleted: true });
     case "messages":
