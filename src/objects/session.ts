@@ -61,6 +61,11 @@ export class SessionObject extends DurableObject {
     return await this.#services.calls.answer(call);
   }
 
+  /** As `call`, for a conversation. `undefined`: its session was deleted, and it starts anew in another object. */
+  async callInConversation(call: SessionCall): Promise<Response | undefined> {
+    return this.#services.session.isDeleted ? undefined : await this.call(call);
+  }
+
   /**
    * Adds a finished stateless call to the history, after its caller has been answered. Resolves to false if the session
    * does not exist or belongs to another organisation.

@@ -1,4 +1,7 @@
+import type { Caller } from "../keys/caller.ts";
 import { sessionNotFound } from "../session/session.ts";
+import type { Conversation } from "../surfaces/clients.ts";
+import { sha256 } from "../wire/hash.ts";
 import { encodeObjectId, journalIn, objectIdIn } from "../wire/id.ts";
 import { parseObjectId } from "./object-id.ts";
 
@@ -16,6 +19,21 @@ export function sessionObjectId(sessions: Sessions, org: string, id: string): st
   const name = id.slice("sess_".length);
   if (parseSessionObjectId(sessions, name) !== undefined) return name;
   return encodeObjectId(sessions.idFromName(`${org}/${name}`).toString());
+}
+
+/**
+ * The object id of the session of a conversation that its client names. Each key has its own; `generation`: how many
+ * sessions of the conversation have been deleted.
+ */
+export function conversationObjectId(
+  sessions: Sessions,
+  { org, keyId }: Pick<Caller, "org" | "keyId">,
+  { client, id }: Conversation,
+  generation: number,
+): string {
+  // No chosen id contains a slash.
+  const name = `${org}/conversation/${sha256(JSON.stringify([keyId, client, id]))}/${generation}`;
+  return encodeObjectId(sessions.idFromName(name).toString());
 }
 
 /** The stub of a session's object. Throws `session.not_found` for an id that was not made by this deployment. */

@@ -15,6 +15,7 @@ export type SessionEvent = {
     | "branched"
     | "snapshot"
     | "items_added"
+    | "agent_started"
     | "item_deleted";
   data: JsonObject;
   createdAt: number;

@@ -1,6 +1,6 @@
 import { GatewayError } from "../canonical/error.ts";
 import { hashTurn, ROOT } from "../canonical/turn-hash.ts";
-import type { Loss, Message } from "../canonical/types.ts";
+import type { Message } from "../canonical/types.ts";
 import { enqueue } from "../store/outbox.ts";
 import type { CallRecord } from "../store/records.ts";
 import type { SessionRecord } from "../store/sessions.ts";
@@ -8,6 +8,7 @@ import type { Sql, Storage } from "../store/sql.ts";
 import { withPrefix } from "../wire/id.ts";
 import type { JsonObject } from "../wire/json.ts";
 import { type CallStart, endCall, startCall } from "./calls.ts";
+import type { CompletedTurn, Context, TurnInput } from "./context.ts";
 import { type Continuation, findContinuation, findContinuationOf, type TranscriptReading } from "./continuation.ts";
 import { recordEvent, type SessionEvent } from "./events.ts";
 import {
@@ -22,61 +23,13 @@ import {
 import { isStored, listTables, migrateSession } from "./schema.ts";
 import { type StoredResponse, storeResponse } from "./stored-responses.ts";
 import { TranscriptMemory } from "./transcript-memory.ts";
-import {
-  findTurn,
-  hasAnyTurn,
-  insertTurn,
-  listPendingCalls,
-  readPath,
-  readTurnIndex,
-  type Turn,
-  type WireItems,
-} from "./turns.ts";
+import { findTurn, hasAnyTurn, insertTurn, listPendingCalls, readPath, readTurnIndex, type Turn } from "./turns.ts";
 
+export type { CompletedTurn, Context, PreviewedContext, TurnInput } from "./context.ts";
 export type { Instructions } from "./row.ts";
 
 /** Turns from the root to the head, compacted ones not counted. It bounds what one call reads and sends. */
 const MAX_TURNS = 10_000;
-
-/** The part of a call's request that decides where in the session it continues. */
-export type TurnInput = {
-  /** Without the leading system messages; one message for each wire item. */
-  messages: readonly Message[];
-  instructions?: Instructions;
-  /** The id of a turn or call to continue from instead of the head; the session's own id for its root. */
-  parent?: string;
-  /**
-   * The request continues a stored response, whose `instructions` do not apply to it (OpenAI API reference, Responses:
-   * `instructions` with `previous_response_id`).
-   */
-  isChained?: true;
-};
-
-/** The history that precedes a call, and the turn that the call continues. */
-export type Context = {
-  parent: Turn | undefined;
-  history: readonly WireItems[];
-  /** The session's instructions; absent when the call brings its own. */
-  instructions?: Instructions;
-  /** How many of the call's leading messages the history already holds. */
-  known: number;
-  /** The turn does not move the head, because another call is running on it: `on_busy: "branch"`. */
-  isBeside?: true;
-  losses?: readonly Loss[];
-};
-
-/** The context that a call would get. `omitted`: the indices of its messages that it leaves out, as the history has them. */
-export type PreviewedContext = Context & { omitted?: number[] };
-
-/** A finished call, as it becomes a turn. `requested`: the request's new messages; `reply`: those of the answer; the turn hashes cover both. */
-export type CompletedTurn = {
-  context: Context;
-  input: WireItems;
-  output: WireItems & { issuer: string };
-  requested: readonly Message[];
-  reply: readonly Message[];
-  instructions?: Instructions;
-};
 
 /** Members of a session's row that may be set when it is created. */
 export type SessionInit = Partial<
@@ -157,6 +110,11 @@ export class Session {
     return this.#row;
   }
 
+  /** Whether there was a session here that has been deleted. */
+  get isDeleted(): boolean {
+    return this.#row === undefined && isStored(this.#sql);
+  }
+
   /** The turns from the root, or from the last compaction, to the head: the history that the model sees. */
   get path(): readonly Turn[] {
     const { head } = this.row;
@@ -191,9 +149,9 @@ export class Session {
     return { parent, history, known, ...(instructions !== undefined && { instructions }) };
   }
 
-  /** Finds the turn whose transcript a stateless call resends; the root if there is none. The call brings its own history. */
-  locate(request: TurnInput): Context {
-    const { at, matchedCount: known } = this.#findContinuation(request.messages, []);
+  /** Finds the turn whose transcript a call resends; the root if there is none. The call brings its own history. */
+  locate(request: TurnInput, transcript?: TranscriptReading): Context {
+    const { at, matchedCount: known } = this.#findContinuation(request.messages, [], transcript);
     return { parent: at === undefined ? undefined : findTurn(this.#sql, at), history: [], known };
   }
 
@@ -203,8 +161,8 @@ export class Session {
   }
 
   /**
-   * Adds the turn, ends the call and enqueues its record, in one transaction. The head moves to the turn, except for a
-   * side branch and for a stateless call whose parent is not the head.
+   * Adds the turn, ends the call and enqueues its record, in one transaction. The head moves to the turn, unless the turn is
+   * beside it; a stateless call that does not say moves it from its parent only.
    */
   commit(record: CallRecord, completed: CompletedTurn, response?: StoredResponse): Turn {
     const { parent, isBeside } = completed.context;
@@ -220,7 +178,7 @@ export class Session {
       createdAt: record.endedAt,
     };
     const isNext = (parent?.id ?? null) === this.row.head;
-    const moves = record.contextMode === "stateful" ? isBeside !== true : isNext;
+    const moves = isBeside === undefined ? record.contextMode === "stateful" || isNext : !isBeside;
     const changes = {
       updatedAt: record.endedAt,
       ...(moves && {

@@ -21,19 +21,22 @@ type Remembered = SentTranscript & { systemCount: number; checkpoints: readonly 
 
 /** Places that are remembered of one transcript, the last ones: clients change only the last few messages. */
 const MAX_CHECKPOINTS = 16;
-/** Longer requests are not remembered: an object has 128 MB for all of its work. UTF-16 code units. */
+/** Transcripts that are remembered: a conversation and its sub-agents each have one. */
+const MAX_TRANSCRIPTS = 8;
+/** Of all of them; a longer one is not remembered: an object has 128 MB for all of its work. UTF-16 code units. */
 const MAX_LENGTH = 4_000_000;
 
 /**
- * The transcript that the last call of a session has sent, with the turns that end in it. Agents send their whole transcript
+ * The transcripts that the last calls of a session have sent, with the turns that end in them. Agents send their whole transcript
  * with each call, the old part byte for byte: comparing it takes a hundredth of the time of reading it.
  *
  * What is recalled is what reading would find (`test/session/transcript-memory.test.ts`): turns are found by hash alone
- * as long as no two have the same one, and the memory counts only until another turn is inserted.
+ * as long as no two have the same one. Where the head decides, too, the memory counts only until another turn is inserted.
  */
 export class TranscriptMemory {
   readonly #sql: Sql;
-  #last: Remembered | undefined;
+  /** The latest first. */
+  #remembered: readonly Remembered[] = [];
   /** Turns that were inserted while the object lives. */
   #turnCount = 0;
   #hasTwins: boolean | undefined;
@@ -42,11 +45,18 @@ export class TranscriptMemory {
     this.#sql = sql;
   }
 
-  /** The places up to which the transcript has the bytes of the remembered one; `undefined` without any. */
-  recall(sent: SentTranscript): RecalledTranscript | undefined {
-    const last = this.#last;
-    if (last?.dialect !== sent.dialect || !this.isCurrent(last) || (this.#hasTwins ??= hasTwins(this.#sql)))
-      return undefined;
+  /**
+   * The places up to which the transcript has the bytes of a remembered one; `undefined` without any. `isWhole`: the request
+   * is no more than its transcript, so that the session's head decides nothing.
+   */
+  recall(sent: SentTranscript, { isWhole = false } = {}): RecalledTranscript | undefined {
+    const known = this.#remembered.filter((one) => one.dialect === sent.dialect && (isWhole || this.isCurrent(one)));
+    if (known.length === 0 || (this.#hasTwins ??= hasTwins(this.#sql))) return undefined;
+    const recalled = known.flatMap((one) => this.#compare(sent, one) ?? []);
+    return recalled.toSorted((a, b) => b.checkpoints.at(-1)!.count - a.checkpoints.at(-1)!.count)[0];
+  }
+
+  #compare(sent: SentTranscript, last: Remembered): RecalledTranscript | undefined {
     const { systemCount, turnCount } = last;
     let from = 0;
     const isSame = (checkpoint: Checkpoint): boolean => {
@@ -66,19 +76,24 @@ export class TranscriptMemory {
     return turnCount === this.#turnCount;
   }
 
-  /** Remembers the transcript of a call that was just committed, instead of the last one. */
+  /** Remembers the transcript of a call that was just committed, in the place of those that it continues. */
   remember(
     sent: SentTranscript,
     { systemCount, checkpoints }: { systemCount: number; checkpoints: readonly Checkpoint[] },
   ): void {
     const latest = checkpoints.slice(-MAX_CHECKPOINTS);
     const remembered = { ...sent, systemCount, checkpoints: latest, turnCount: this.#turnCount };
-    this.#last = sent.text.length > MAX_LENGTH ? undefined : remembered;
+    const turns = new Set(checkpoints.map(({ turn }) => turn));
+    const others = this.#remembered.filter((one) => !turns.has(one.checkpoints.at(-1)!.turn));
+    let length = 0;
+    this.#remembered = [remembered, ...others]
+      .slice(0, MAX_TRANSCRIPTS)
+      .filter(({ text }) => (length += text.length) <= MAX_LENGTH);
   }
 
   /** To be called when the session's turns are deleted. */
   clear(): void {
-    this.#last = undefined;
+    this.#remembered = [];
     this.#hasTwins = undefined;
   }
 

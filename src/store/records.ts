@@ -35,6 +35,11 @@ export type CallRecord = {
   losses: Loss[];
   error?: { code: ErrorCode; message: string; status: number; retryAfterSeconds?: number };
   metadata?: Record<string, string>;
+  /**
+   * The conversation to which its client says that it belongs. `isBeside`: a sub-agent's call, or one that shares nothing with
+   * the main conversation.
+   */
+  conversation?: { client: string; recognizedBy: string; agent?: string; isBeside?: true };
   /** The grants reserved from its key's accounts, and the part used: micro-dollars, and tokens of input and output. */
   charge?: {
     parts: { account: string; grant: string; micros: number; tokens: number }[];

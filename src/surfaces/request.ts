@@ -177,8 +177,15 @@ export function openRequest(requestText: RequestText, surface: Surface, outside:
   const { layout } = surface.dialect;
   if (surface.isNative || layout.mayHaveReferences !== undefined || layout.mustBeDecoded?.(requestText.members))
     return parseRequest(requestText, surface, outside);
-  return createRequest(requestText, surface, outside, () => decodeMeaning(requestText, surface, outside));
+  return openWithoutReferences(requestText, surface, outside);
 }
+
+/** As `openRequest`, for a request that is known to refer to nothing. */
+export const openWithoutReferences = (
+  requestText: RequestText,
+  surface: Surface,
+  outside: PathParams = {},
+): ParsedRequest => createRequest(requestText, surface, outside, () => decodeMeaning(requestText, surface, outside));
 
 function createRequest(
   requestText: RequestText,

@@ -27,6 +27,7 @@ import type { AuditEvent } from "../../src/store/audit.ts";
 import type { CompletionRecord } from "../../src/store/completions.ts";
 import type { Attempt, CallRecord } from "../../src/store/records.ts";
 import type { SessionRecord } from "../../src/store/sessions.ts";
+import type { Conversation } from "../../src/surfaces/clients.ts";
 
 /** Called by Workers of another version while a deployment is under way. */
 export const METHODS: Record<string, string> = {
@@ -55,6 +56,8 @@ export const MEMBERS = {
     outside: true,
     text: true,
     isNew: true,
+    mayCreate: true,
+    conversation: true,
   } satisfies Members<SessionCall>,
   caller: {
     org: true,
@@ -211,10 +214,15 @@ export const MEMBERS = {
     losses: true,
     error: true,
     metadata: true,
+    conversation: true,
     charge: true,
     createdAt: true,
     endedAt: true,
   } satisfies Members<CallRecord>,
+  conversation: { client: true, id: true, recognizedBy: true, agent: true } satisfies Members<Conversation>,
+  recordedConversation: { client: true, recognizedBy: true, agent: true, isBeside: true } satisfies Members<
+    NonNullable<CallRecord["conversation"]>
+  >,
   latency: { gateway: true, firstByte: true, total: true } satisfies Members<CallRecord["latency"]>,
   charge: { parts: true, micros: true, tokens: true } satisfies Members<NonNullable<CallRecord["charge"]>>,
   part: { account: true, grant: true, micros: true, tokens: true } satisfies Members<

@@ -8,6 +8,7 @@ import type { Target } from "../../routing/locate.ts";
 import type { CallStart } from "../../session/calls.ts";
 import type { Context } from "../../session/session.ts";
 import { type Attempt, type CallRecord, type DiscardedUsage, runIdOf } from "../../store/records.ts";
+import type { Conversation } from "../../surfaces/clients.ts";
 import type { ParsedRequest } from "../../surfaces/request.ts";
 import { storesContent } from "../../surfaces/rhone.ts";
 import { withPrefix } from "../../wire/id.ts";
@@ -167,7 +168,7 @@ export class CallLog {
 
   /** The part of the record that is known before any attempt. */
   toCallStart(): CallStart {
-    const { id, sessionId, caller, createdAt, contextMode } = this.#call;
+    const { id, sessionId, caller, createdAt, contextMode, conversation } = this.#call;
     const { surface, stream, model, rhone } = this.#request;
     const metadata = rhone.metadata === undefined ? {} : { metadata: rhone.metadata };
     return {
@@ -181,6 +182,7 @@ export class CallLog {
       modelAsked: model,
       createdAt,
       ...metadata,
+      ...(conversation && { conversation: withoutId(conversation) }),
     };
   }
 
@@ -242,7 +244,7 @@ export class CallLog {
       ...(storesContent(this.#request.rhone) && { turn_id: withPrefix(id, "turn") }),
       call_id: id,
       run_id: runIdOf(id),
-      context: { mode: this.#call.contextMode, turns: this.#context?.parent?.depth ?? 0 },
+      context: this.#toRhoneContext(),
       routing: {
         model: record?.model ?? target?.model,
         provider: target?.provider.id,
@@ -254,6 +256,14 @@ export class CallLog {
       ...(losses.length > 0 && { losses }),
       latency_ms: { gateway: this.#latency().gateway, upstream_first_byte: this.#latency().firstByte },
     };
+  }
+
+  #toRhoneContext(): object {
+    const { contextMode, conversation } = this.#call;
+    const context = { mode: contextMode, turns: this.#context?.parent?.depth ?? 0 };
+    if (conversation === undefined) return context;
+    const { client, recognizedBy, agent } = conversation;
+    return { ...context, client, recognized_by: recognizedBy, ...(agent !== undefined && { agent }) };
   }
 
   /**
@@ -271,6 +281,9 @@ function toRecordedError({ code, message, status, retryAfterSeconds }: GatewayEr
   const error = { code, message: cutText(message, 2000), status };
   return retryAfterSeconds === undefined ? error : { ...error, retryAfterSeconds };
 }
+
+/** What a record has of a conversation. Its id is the client's own, and no other part reads it. */
+const withoutId = ({ id: _, ...conversation }: Conversation): NonNullable<CallRecord["conversation"]> => conversation;
 
 /** An attempt that was sent. Times are Unix milliseconds. */
 type StartedAttempt = {

@@ -11,6 +11,7 @@ import type { StoredCompletion } from "../../session/stored-completions.ts";
 import type { StoredResponse } from "../../session/stored-responses.ts";
 import type { WireItems } from "../../session/turns.ts";
 import type { CallRecord } from "../../store/records.ts";
+import type { Conversation } from "../../surfaces/clients.ts";
 import type { SurfaceId } from "../../surfaces/index.ts";
 import type { ParsedRequest } from "../../surfaces/request.ts";
 import type { StreamRecorder } from "../output/recorder.ts";
@@ -31,6 +32,8 @@ export type Call = {
   contextMode: CallRecord["contextMode"];
   /** On OpenAI's Responses surface: the state that the caller refers to. */
   response?: ResponsesState;
+  /** The conversation whose session this is, by its client's own id. The request has the whole transcript. */
+  conversation?: Conversation;
 };
 
 /**
@@ -94,7 +97,10 @@ export type PartialAnswer = {
   reply: ReplyContext;
 };
 
-/** A call on its way to its session's object, as an RPC message. `isNew`: the call creates the session. */
+/**
+ * A call on its way to its session's object, as an RPC message. `isNew`: the call creates the session; `mayCreate`: it does
+ * so if there is none.
+ */
 export type SessionCall = Omit<Call, "headers" | "contextMode"> & {
   headers: [string, string][];
   surface: SurfaceId;
@@ -102,6 +108,7 @@ export type SessionCall = Omit<Call, "headers" | "contextMode"> & {
   /** The request's body. Large ones are streams, as RPC limits the size of a value but not of a stream. */
   text: string | ReadableStream<Uint8Array>;
   isNew: boolean;
+  mayCreate?: true;
 };
 
 /**

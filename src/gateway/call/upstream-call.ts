@@ -86,7 +86,11 @@ export function findUsageOption({
   destination: { dialect, encodeTarget },
 }: Pick<UpstreamCall, "request" | "call" | "destination">): StreamUsage | undefined {
   const mayAdd =
-    call.annotate && request.stream && call.contextMode === "stateful" && encodeTarget.quirks?.streamUsage === true;
+    call.annotate &&
+    request.stream &&
+    call.contextMode === "stateful" &&
+    call.conversation === undefined &&
+    encodeTarget.quirks?.streamUsage === true;
   const { streamUsage } = dialect;
   if (!mayAdd || streamUsage === undefined) return undefined;
   return request.members.some(({ key }) => key === streamUsage.member[0]) ? undefined : streamUsage;

@@ -56,6 +56,10 @@ export function createCallStore(
   const { session, sql, blobs } = state;
   // Large strings are uploaded while the provider works; `commit` waits for the upload.
   let storedInput: Promise<WireItems> | undefined;
+  const storeInput = (items: WireItems): void => {
+    storedInput ??= offload(items, blobs);
+    work.push(storedInput.catch(() => {}));
+  };
   const end = async (...ended: Parameters<typeof session.fail>): Promise<void> => {
     session.fail(...ended);
     await lifetime.durable();
@@ -71,7 +75,8 @@ export function createCallStore(
       create(given);
       // A background response may have been cancelled while the call was queued.
       if (responseState !== undefined && isCancelled(sql, call.id)) throw CANCELLED;
-      const { context, started } = await placement.place(input, given);
+      const { context, started, input: newInput } = await placement.place(input, given);
+      if (newInput !== undefined) storeInput(newInput);
       session.start(started);
       if (responseState?.stored === true && request.stream) {
         const reply = toReplyContext({ call, request });
@@ -82,10 +87,7 @@ export function createCallStore(
       lifetime.watch();
       return { ...context, losses: request.losses };
     },
-    onInput: (items) => {
-      storedInput = offload(items, blobs);
-      work.push(storedInput.catch(() => {}));
-    },
+    onInput: storeInput,
     commit: async (record, answer) => {
       const { response, reply } = answer!;
       const turn = placement.complete(answer!);

@@ -2,7 +2,7 @@ import type { CallStart } from "../../session/calls.ts";
 import type { Checkpoint, TranscriptReading } from "../../session/continuation.ts";
 import { inlineAll } from "../../session/large-strings.ts";
 import type { CompletedTurn, Context, TurnInput } from "../../session/session.ts";
-import type { Turn } from "../../session/turns.ts";
+import type { Turn, WireItems } from "../../session/turns.ts";
 import type { CommittedAnswer } from "../call/call.ts";
 import type { ResponsesState } from "../call/responses-state.ts";
 import { toCompletedTurn } from "../call/turn-input.ts";
@@ -10,8 +10,11 @@ import { findContext } from "../responses/state.ts";
 import type { ResentRequest } from "./resent-request.ts";
 import type { SessionState } from "./services.ts";
 
-/** A call's context, and its start as the session stores it. */
-export type Placed = { context: Context; started: CallStart };
+/**
+ * A call's context, and its start as the session stores it. `input`: that of the turn, where the request has more than is
+ * new in its session.
+ */
+export type Placed = { context: Context; started: CallStart; input?: WireItems };
 
 /** How a call finds its place in its session when it starts, and which turn it becomes there. */
 export type Placement = {

@@ -1,7 +1,7 @@
 import type { PathParams } from "../../dialects/dialect.ts";
 import type { RecalledTranscript, SentTranscript, TranscriptMemory } from "../../session/transcript-memory.ts";
 import { type Surface, SURFACES } from "../../surfaces/index.ts";
-import { type ParsedRequest, parseRequest, type RequestText } from "../../surfaces/request.ts";
+import { openWithoutReferences, type ParsedRequest, parseRequest, type RequestText } from "../../surfaces/request.ts";
 import { scanObject } from "../../wire/scan.ts";
 import { splice } from "../../wire/splice.ts";
 import type { SessionCall } from "../call/call.ts";
@@ -14,30 +14,42 @@ import { withContinuation } from "../responses/state.ts";
  */
 export type ResentRequest = { request: ParsedRequest; sent?: SentTranscript; recalled?: RecalledTranscript };
 
+type ParsedCall = Pick<SessionCall, "surface" | "outside" | "isNew" | "response" | "conversation">;
+
+/** `isWhole`: as for `TranscriptMemory.recall`. */
+type TranscriptParts = { surface: Surface; outside: PathParams; transcripts: TranscriptMemory; isWhole?: boolean };
+
 /** A call's request in its session, with the items that it references. Throws as `parseRequest` and `resolveReferences`. */
 export async function parseSessionRequest(
   requestText: RequestText,
-  { surface: id, outside, isNew, response }: Pick<SessionCall, "surface" | "outside" | "isNew" | "response">,
+  { surface: id, outside, isNew, response, conversation }: ParsedCall,
   { transcripts, find }: { transcripts: TranscriptMemory; find: FindItems },
 ): Promise<ResentRequest> {
   const surface = SURFACES[id];
   const whole = (): ResentRequest => ({ request: parseRequest(requestText, surface, outside) });
   // A background call is sent to its session again, with all of its text.
   const isWhole = isNew || response?.from !== undefined || response?.background === true;
-  let resent = isWhole ? whole() : parseResentRequest(requestText, { surface, outside, transcripts });
+  const reading = { surface, outside, transcripts, isWhole: conversation !== undefined };
+  let resent = isWhole ? whole() : parseResentRequest(requestText, reading);
   // Which of the referenced items are known depends on the whole transcript.
   if (resent.recalled !== undefined && hasReferences(resent.request)) resent = whole();
   const parsed = response === undefined ? resent.request : withContinuation(resent.request, response);
   return { ...resent, request: await resolveReferences(parsed, find) };
 }
 
+/** The whole of a request whose transcript was recalled, to be decoded if it is translated: it has no references. */
+export const deferRequest = (
+  requestText: RequestText,
+  { surface, outside }: Pick<SessionCall, "surface" | "outside">,
+): ParsedRequest => openWithoutReferences(requestText, SURFACES[surface], outside);
+
 /** Decodes and validates a request, which may leave the beginning of its transcript unread. Throws as `parseRequest`. */
 export function parseResentRequest(
   requestText: RequestText,
-  { surface, outside, transcripts }: { surface: Surface; outside: PathParams; transcripts: TranscriptMemory },
+  { surface, outside, transcripts, isWhole = false }: TranscriptParts,
 ): ResentRequest {
   const sent = findTranscript(requestText, surface);
-  const recalled = sent && transcripts.recall(sent);
+  const recalled = sent && transcripts.recall(sent, { isWhole });
   if (sent === undefined || recalled === undefined)
     return { request: parseRequest(requestText, surface, outside), ...(sent && { sent }) };
   return { request: parseRequest(withoutKnown(requestText, sent, recalled), surface, outside), sent, recalled };

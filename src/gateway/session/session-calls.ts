@@ -15,8 +15,9 @@ import { asOpenAiError } from "../responses/state.ts";
 import { findStoredItems } from "../responses/stored-items.ts";
 import { warmUp } from "../responses/warm-up.ts";
 import { type CallStoreServices, createCallStore } from "./call-store.ts";
+import { placeInConversation } from "./conversation-placement.ts";
 import { continueSession, type Placement } from "./placement.ts";
-import { parseSessionRequest, type ResentRequest } from "./resent-request.ts";
+import { deferRequest, parseSessionRequest, type ResentRequest } from "./resent-request.ts";
 import type { ModelServices } from "./services.ts";
 
 /** What running calls uses of the session's object. */
@@ -58,9 +59,11 @@ export class SessionCalls {
     }
   }
 
-  async #answer(sessionCall: SessionCall, headers: Headers): Promise<Response> {
-    const { id, caller, annotate, createdAt, response, isNew } = sessionCall;
+  async #answer(received: SessionCall, headers: Headers): Promise<Response> {
+    const { id, caller, annotate, createdAt, response, conversation } = received;
     const { session } = this.#services.state;
+    const isNew = received.isNew || (received.mayCreate === true && !session.exists);
+    const sessionCall = { ...received, isNew };
     const { org } = caller;
     const providers = await this.#services.models.providers(org);
     if (!isNew) asOpenAiError(response, () => session.requireActive(org));
@@ -69,26 +72,37 @@ export class SessionCalls {
     const sessionId = isNew ? sessionCall.sessionId : session.row.id;
     const facts = { id, sessionId, caller, headers, annotate, createdAt, ...(response && { response }) };
     const call: Call = { ...facts, contextMode: "stateful" };
+    if (conversation !== undefined) {
+      const whole = resent.recalled === undefined ? resent.request : deferRequest(requestText, sessionCall);
+      const placement = placeInConversation(this.#services.state, resent, conversation);
+      const running = newRunningCall({ isNew, providers, isSideBranch: true, placement });
+      return await this.#run({ ...call, conversation }, whole, running, undefined);
+    }
+    return await this.#answerInTurn(sessionCall, call, { providers, requestText, resent });
+  }
+
+  /** Answers a call when it may run in its session: after those before it, or beside them. */
+  async #answerInTurn(
+    sessionCall: SessionCall,
+    call: Call,
+    { providers, requestText, resent }: ReadCall,
+  ): Promise<Response> {
+    const { session } = this.#services.state;
+    const { isNew, response, caller } = sessionCall;
     if (call.response?.background === true && !this.#background.has(call.id))
       return await this.#runInBackground(sessionCall, call, resent.request);
     const release = await this.#acquireLease(resent.request);
     try {
       // The call that held the lease until now may have paused or deleted the session.
-      if (!isNew) session.requireActive(org);
+      if (!isNew) session.requireActive(caller.org);
       const known = { ...this.#services.state, response };
       const isCurrent = resent.recalled === undefined || session.transcripts.isCurrent(resent.recalled);
       const { request: resolved, ...transcript } = isCurrent ? resent : await this.#parse(requestText, sessionCall);
       const request = isNew ? resolved : await omitKnownItems(resolved, known);
       const isSideBranch = release === undefined;
-      const running: RunningCall = {
-        isNew,
-        providers,
-        isSideBranch,
-        work: [],
-        stop: new AbortController(),
-        clientLeft: new AbortController(),
-        placement: continueSession(this.#services.state, { ...transcript, request }, { response, isSideBranch }),
-      };
+      const placed = { ...transcript, request };
+      const placement = continueSession(this.#services.state, placed, { response, isSideBranch });
+      const running = newRunningCall({ isNew, providers, isSideBranch, placement });
       return await this.#run(call, request, running, release);
     } catch (thrown) {
       release?.();
@@ -234,6 +248,9 @@ export class SessionCalls {
   }
 }
 
+/** A call whose request has been read: with the providers of its organisation. */
+type ReadCall = { providers: CallHost["providers"]; requestText: RequestText; resent: ResentRequest };
+
 /**
  * One call while it runs. `isSideBranch`: it runs without the lease, beside another call (`on_busy: "branch"`). `stop`
  * cancels it; `clientLeft` signals that its client has disconnected.
@@ -247,3 +264,7 @@ type RunningCall = {
   clientLeft: AbortController;
   placement: Placement;
 };
+
+const newRunningCall = (
+  facts: Pick<RunningCall, "isNew" | "providers" | "isSideBranch" | "placement">,
+): RunningCall => ({ ...facts, work: [], stop: new AbortController(), clientLeft: new AbortController() });

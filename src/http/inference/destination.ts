@@ -12,7 +12,7 @@ import { idPattern, objectIdIn, withPrefix } from "../../wire/id.ts";
  * The session that a call goes to; `at` is absent if the call creates one. `sessionId` is derived from the object id
  * where the request names only a turn, a call or a response; the session's object knows its own.
  */
-type Destination = { at?: { sessionId: string; objectId: string }; response?: ResponsesState };
+export type SessionDestination = { at?: { sessionId: string; objectId: string }; response?: ResponsesState };
 
 /** Responses with `store: false` that were sent over one WebSocket connection, by id. */
 export type UnstoredResponses = ReadonlyMap<string, ResponseLocation>;
@@ -28,7 +28,7 @@ export async function resolveDestination(
   request: Pick<RequestText, "text" | "members" | "rhone">,
   surface: SurfaceId,
   context: DestinationContext,
-): Promise<Destination> {
+): Promise<SessionDestination> {
   const state = surface === "responses" ? readRequestedState(request) : undefined;
   const previous = state?.previous === undefined ? undefined : await findPrevious(state.previous, context);
   const at = locateSession(request.rhone, { conversation: state?.conversation, previous }, context);
@@ -43,7 +43,7 @@ function locateSession(
   { session_id, parent }: RequestText["rhone"],
   { conversation, previous }: { conversation: string | undefined; previous: PreviousResponse | undefined },
   { org, env }: DestinationContext,
-): Destination["at"] {
+): SessionDestination["at"] {
   const sessionId = session_id ?? (conversation === undefined ? undefined : sessionIdOf(conversation));
   const named = sessionId === undefined ? undefined : sessionObjectId(env.SESSIONS, org, sessionId);
   if (previous !== undefined && named !== undefined && previous.objectId !== named)

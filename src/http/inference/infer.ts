@@ -1,6 +1,7 @@
 import { invalid } from "../../canonical/error.ts";
 import type { PathParams } from "../../dialects/dialect.ts";
-import type { Call } from "../../gateway/call/call.ts";
+import type { Call, SessionCall } from "../../gateway/call/call.ts";
+import type { ResponsesState } from "../../gateway/call/responses-state.ts";
 import { generate } from "../../gateway/generation.ts";
 import { resolveReferences } from "../../gateway/responses/references.ts";
 import type { Caller } from "../../keys/caller.ts";
@@ -9,10 +10,11 @@ import { Capacity } from "../../platform/capacity.ts";
 import { newCallIds } from "../../platform/journal-stubs.ts";
 import { providersFor } from "../../platform/org-providers.ts";
 import { getIsolateRouter } from "../../platform/router.ts";
-import { requireStub, type SessionStub } from "../../platform/session-stubs.ts";
+import { conversationObjectId, requireStub, type SessionStub } from "../../platform/session-stubs.ts";
 import { itemsFor } from "../../platform/stored-items.ts";
 import { sessionNotFound } from "../../session/session.ts";
 import { readText } from "../../surfaces/body.ts";
+import { type Conversation, findConversation } from "../../surfaces/clients.ts";
 import { withKeyDefaults } from "../../surfaces/defaults.ts";
 import { SURFACES, type SurfaceId } from "../../surfaces/index.ts";
 import { openRequest, parseRequest, readMembers, type RequestText } from "../../surfaces/request.ts";
@@ -21,7 +23,7 @@ import { toRpcText } from "../../wire/bytes.ts";
 import { newId } from "../../wire/id.ts";
 import { requireOwnObject } from "../admission/client-token.ts";
 import type { CallContext } from "../request/env.ts";
-import { needsState, resolveDestination, type UnstoredResponses } from "./destination.ts";
+import { type SessionDestination, needsState, resolveDestination, type UnstoredResponses } from "./destination.ts";
 import { createStatelessHost } from "./stateless.ts";
 import { requireStorable } from "./storable.ts";
 
@@ -80,21 +82,39 @@ export async function inferText(inference: TextInference): Promise<Response> {
   const { at, response: requested } = await resolveDestination(members, surface, sources);
   const response = requested && { ...requested, stored: requested.stored && storesContent(members.rhone) };
   requireOwnObject(caller, at?.objectId, env);
+  const annotate = !annotatesHeadersOnly(headers);
+  const facts = { caller, annotate, createdAt, ...(response !== undefined && { response }) };
+  const conversation = at === undefined ? conversationOf(members, inference, response) : undefined;
+  const answer =
+    conversation === undefined
+      ? inferAt(at, { inference, members, facts })
+      : inferInConversation(conversation, { inference, members, facts });
+  return await outliveClient(answer, inference.ctx);
+}
+
+/** A call that is to be handled. `facts`: what is known of it before it has an id. */
+type DecidedCall = {
+  inference: TextInference;
+  members: RequestText;
+  facts: Omit<LocatedCall["call"], "id" | "sessionId">;
+};
+
+/** Handles a call of the session that it names, or else of a new one. */
+async function inferAt(at: SessionDestination["at"], { inference, members, facts }: DecidedCall): Promise<Response> {
+  const { env, ctx } = inference;
+  const { createdAt, response } = facts;
+  const isNew = at === undefined;
   const { contextMode } = getIsolateRouter(env).config.defaults;
   const mode = members.rhone.context_mode ?? (needsState(response) ? "stateful" : contextMode);
-  const isNew = at === undefined;
-  requireStorable(members.rhone, { needsSession: mode === "stateful" || !isNew, response, ctx: inference.ctx });
+  requireStorable(members.rhone, { needsSession: mode === "stateful" || !isNew, response, ctx });
   // A stored response will be requested again by its id, so its session must not wait in a journal.
   const isJournaled = isNew && mode === "stateless" && response === undefined;
   const { objectId, ...ids } = isNew
     ? newCallIds(env, createdAt, isJournaled)
     : { ...at, id: newId("call", createdAt, at.objectId) };
-  const annotate = !annotatesHeadersOnly(headers);
-  const call = { ...ids, caller, annotate, createdAt, ...(response !== undefined && { response }) };
   const stub = (): SessionStub => requireStub(env.SESSIONS, objectId);
-  const located = { call, isJournaled, stub, ...(at !== undefined && { known: at.objectId }) };
-  const answer = mode === "stateless" ? inferHere(inference, located, members) : inferInSession(inference, located);
-  return await outliveClient(answer, inference.ctx);
+  const located = { call: { ...ids, ...facts }, isJournaled, stub, ...(at !== undefined && { known: at.objectId }) };
+  return mode === "stateless" ? inferHere(inference, located, members) : inferInSession(inference, located);
 }
 
 /** A call with its session. `known`: the id of the session's object, unless the call creates the session. */
@@ -106,21 +126,55 @@ type LocatedCall = {
 };
 
 /** Handles a call in its session's object. */
-async function inferInSession(
-  { body: { text, headers, outside = {} }, surface, ctx, clientLeft }: TextInference,
-  { call, stub, known }: LocatedCall,
-): Promise<Response> {
-  const pairs = [...headers].filter(([name]) => !CREDENTIALS.has(name));
+async function inferInSession(inference: TextInference, { call, stub, known }: LocatedCall): Promise<Response> {
   const session = stub();
-  clientLeft?.addEventListener("abort", () => ctx.waitUntil(session.left(call.id)), { once: true });
-  return await session.call({
-    ...call,
-    headers: pairs,
-    surface,
-    outside,
-    text: toRpcText(text),
-    isNew: known === undefined,
-  });
+  signalLeaving(inference, session, call.id);
+  return await session.call({ ...toSessionCall(inference, call), isNew: known === undefined });
+}
+
+/** The conversation that the client names, unless the request itself says where its context comes from. */
+function conversationOf(
+  { rhone, text, members }: RequestText,
+  { body: { headers }, caller }: TextInference,
+  response: ResponsesState | undefined,
+): Conversation | undefined {
+  const isOpen = rhone.context_mode === undefined && rhone.store !== "none" && caller.session === undefined;
+  return isOpen && !needsState(response) ? findConversation(headers, { text, members }) : undefined;
+}
+
+/** Handles a call in the session of its conversation, which the call creates if it has to. */
+async function inferInConversation(
+  conversation: Conversation,
+  { inference, members, facts }: DecidedCall,
+): Promise<Response> {
+  const { env, caller, ctx } = inference;
+  requireStorable(members.rhone, { needsSession: true, response: facts.response, ctx });
+  for (let generation = 0; ; generation++) {
+    const objectId = conversationObjectId(env.SESSIONS, caller, conversation, generation);
+    const id = newId("call", facts.createdAt, objectId);
+    const session = requireStub(env.SESSIONS, objectId);
+    const call = { ...facts, id, sessionId: `sess_${objectId}`, conversation };
+    signalLeaving(inference, session, id);
+    const sent = { ...toSessionCall(inference, call), isNew: false, mayCreate: true } as const;
+    const answer = await session.callInConversation(sent);
+    if (answer !== undefined) return answer;
+  }
+}
+
+const toSessionCall = (
+  { body: { text, headers, outside = {} }, surface }: TextInference,
+  call: LocatedCall["call"],
+): Omit<SessionCall, "isNew"> => ({
+  ...call,
+  headers: [...headers].filter(([name]) => !CREDENTIALS.has(name)),
+  surface,
+  outside,
+  text: toRpcText(text),
+});
+
+/** Tells the session's object when the client of a call leaves. */
+function signalLeaving({ ctx, clientLeft }: TextInference, session: SessionStub, id: string): void {
+  clientLeft?.addEventListener("abort", () => ctx.waitUntil(session.left(id)), { once: true });
 }
 
 /** Handles a stateless call in this Worker. */

@@ -1,0 +1,43 @@
+import type { Loss, Message } from "../canonical/types.ts";
+import type { Instructions } from "./row.ts";
+import type { Turn, WireItems } from "./turns.ts";
+
+/** The part of a call's request that decides where in the session it continues. */
+export type TurnInput = {
+  /** Without the leading system messages; one message for each wire item. */
+  messages: readonly Message[];
+  instructions?: Instructions;
+  /** The id of a turn or call to continue from instead of the head; the session's own id for its root. */
+  parent?: string;
+  /**
+   * The request continues a stored response, whose `instructions` do not apply to it (OpenAI API reference, Responses:
+   * `instructions` with `previous_response_id`).
+   */
+  isChained?: true;
+};
+
+/** The history that precedes a call, and the turn that the call continues. */
+export type Context = {
+  parent: Turn | undefined;
+  history: readonly WireItems[];
+  /** The session's instructions; absent when the call brings its own. */
+  instructions?: Instructions;
+  /** How many of the call's leading messages the history already holds. */
+  known: number;
+  /** The turn does not move the head: another call is running on it (`on_busy: "branch"`), or it is of a sub-agent. */
+  isBeside?: boolean;
+  losses?: readonly Loss[];
+};
+
+/** The context that a call would get. `omitted`: the indices of its messages that it leaves out, as the history has them. */
+export type PreviewedContext = Context & { omitted?: number[] };
+
+/** A finished call, as it becomes a turn. `requested`: the request's new messages; `reply`: those of the answer; the turn hashes cover both. */
+export type CompletedTurn = {
+  context: Context;
+  input: WireItems;
+  output: WireItems & { issuer: string };
+  requested: readonly Message[];
+  reply: readonly Message[];
+  instructions?: Instructions;
+};

@@ -1,0 +1,189 @@
+import { describe, expect, it } from "vitest";
+import { chat, request, type Rhone, sent, user } from "../../support/worker/client.ts";
+import { api } from "../../support/worker/session-client.ts";
+
+/** Clients that send their whole transcript with each call, and name the conversation in their own way. */
+
+const said = { role: "assistant", content: "Said say." };
+const system = (content: string): object => ({ role: "system", content });
+
+let names = 0;
+const newConversation = (): Record<string, string> => ({ "x-rhone-conversation-id": `conversation ${++names}` });
+
+type Entry = { type: string; turn_id?: string; parent_id?: string; input?: unknown[]; data?: Record<string, unknown> };
+
+async function timeline(session: string): Promise<Entry[]> {
+  const { body } = await api("GET", `/v1/sessions/${session}/timeline`);
+  return body.data as Entry[];
+}
+
+const headOf = async (session: string): Promise<unknown> => (await api("GET", `/v1/sessions/${session}`)).body.head;
+
+describe("a conversation that its client names", () => {
+  it("its calls stand in one session, each with what is new in it, and reach the provider as they are", async () => {
+    const headers = newConversation();
+    const transcript: object[] = [system("Be brief.")];
+    const sessions = new Set<string>();
+    for (let turn = 1; turn <= 4; turn++) {
+      transcript.push(user(`question ${turn}`));
+      const { raw, answer } = await sent({ messages: transcript, temperature: 0.5 }, headers);
+      expect(raw).toBe(JSON.stringify({ model: "mirror", messages: transcript, temperature: 0.5 }));
+      expect(answer.rhone.context).toEqual({
+        mode: "stateful",
+        turns: turn - 1,
+        client: "other",
+        recognized_by: "x-rhone-conversation-id",
+      });
+      sessions.add(answer.rhone.session_id);
+      transcript.push({ role: "assistant", content: raw });
+    }
+    expect(sessions.size).toBe(1);
+    const [session] = [...sessions];
+    const entries = await timeline(session!);
+    expect(entries.map(({ input }) => input!.length)).toEqual([1, 1, 1, 1]);
+    expect(entries.map(({ parent_id }) => parent_id)).toEqual([
+      undefined,
+      ...entries.slice(0, 3).map((e) => e.turn_id),
+    ]);
+    expect(await headOf(session!)).toBe(entries.at(-1)!.turn_id);
+  });
+
+  it("an edited message is a branch, which the head follows", async () => {
+    const headers = newConversation();
+    const call = async (...messages: object[]): Promise<Rhone> =>
+      (await chat({ model: "fake/say", messages }, headers)).rhone;
+    await call(user("one"));
+    const second = await call(user("one"), said, user("two"));
+    const edited = await call(user("one"), said, user("TWO"));
+    const after = await call(user("one"), said, user("TWO"), said, user("three"));
+    const entries = await timeline(second.session_id);
+    const [first, , third, fourth] = entries;
+    expect(third).toMatchObject({ turn_id: edited.turn_id, parent_id: first!.turn_id });
+    expect(fourth).toMatchObject({ turn_id: after.turn_id, parent_id: edited.turn_id });
+    expect(await headOf(second.session_id)).toBe(after.turn_id);
+  });
+
+  it("a sub-agent is a line of its own, with its instructions, and never moves the head", async () => {
+    const headers = newConversation();
+    const main = async (...messages: object[]): Promise<Rhone> =>
+      (await chat({ model: "fake/say", messages: [system("main"), ...messages] }, headers)).rhone;
+    const agent = async (id: string, ...messages: object[]): Promise<Rhone> =>
+      (
+        await chat(
+          { model: "fake/say", messages: [system(`agent ${id}`), ...messages] },
+          { ...headers, "x-rhone-agent-id": id },
+        )
+      ).rhone;
+    const { session_id: session, turn_id: first } = await main(user("go"));
+    const begun = await Promise.all(["a", "b"].map((id) => agent(id, user(`task of ${id}`))));
+    const ended = await Promise.all(["a", "b"].map((id) => agent(id, user(`task of ${id}`), said, user("more"))));
+    expect(await headOf(session)).toBe(first);
+    const last = await main(user("go"), said, user("and?"));
+    expect(await headOf(session)).toBe(last.turn_id);
+    expect(new Set([...begun, ...ended, last].map(({ session_id }) => session_id))).toEqual(new Set([session]));
+    expect(begun[0]!.context).toMatchObject({ turns: 0, agent: "a" });
+
+    const entries = await timeline(session);
+    const parentOf = (turn: string): string | undefined => entries.find(({ turn_id: id }) => id === turn)?.parent_id;
+    expect(ended.map(({ turn_id }) => parentOf(turn_id))).toEqual(begun.map(({ turn_id }) => turn_id));
+    expect(parentOf(last.turn_id)).toBe(first);
+    const started = entries.filter(({ type }) => type === "agent_started").map(({ data }) => data);
+    expect(started).toHaveLength(2);
+    expect(started).toContainEqual({ turn_id: begun[0]!.turn_id, agent: "a", instructions: "agent a" });
+    const { body } = await api("GET", `/v1/sessions/${session}/blocks`);
+    expect(JSON.stringify(body)).not.toContain("agent a");
+  });
+
+  it("a side question under other instructions stands beside, and a client's own compaction is followed", async () => {
+    const headers = newConversation();
+    const call = async (...messages: object[]): Promise<Rhone> =>
+      (await chat({ model: "fake/say", messages }, headers)).rhone;
+    const { session_id: session, turn_id: first } = await call(system("main"), user("go"));
+    await call(system("Give it a title."), user("go"));
+    const followed = await call(system("Give it a title."), user("go"), said, user("shorter"));
+    expect(followed.context).toMatchObject({ turns: 1 });
+    expect(await headOf(session)).toBe(first);
+    const compacted = await call(system("main"), user("So far: a summary."));
+    expect(compacted.context).toMatchObject({ turns: 0 });
+    expect(await headOf(session)).toBe(compacted.turn_id);
+  });
+
+  it("calls at the same time do not wait for each other and stand as siblings", async () => {
+    const headers = newConversation();
+    const calls = await Promise.all(
+      ["a", "b", "c", "d"].map(
+        async (text) => (await chat({ model: "fake/say", messages: [user(text)] }, headers)).rhone,
+      ),
+    );
+    expect(new Set(calls.map(({ session_id }) => session_id)).size).toBe(1);
+    const entries = await timeline(calls[0]!.session_id);
+    expect(entries.filter(({ type }) => type === "turn").map(({ parent_id }) => parent_id)).toEqual(
+      Array(4).fill(undefined),
+    );
+  });
+
+  it("a conversation whose session was deleted begins anew", async () => {
+    const headers = newConversation();
+    const call = async (): Promise<Rhone> => (await chat({ model: "fake/say", messages: [user("hi")] }, headers)).rhone;
+    const sessions: string[] = [];
+    for (let generation = 0; generation < 3; generation++) {
+      const { session_id: session } = await call();
+      expect((await call()).session_id).toBe(session);
+      sessions.push(session);
+      expect((await api("DELETE", `/v1/sessions/${session}`)).status).toBe(200);
+      expect((await api("GET", `/v1/sessions/${session}`)).status).toBe(404);
+    }
+    expect(new Set(sessions).size).toBe(3);
+  });
+
+  it("a session id, a mode and store: none are stronger than the name", async () => {
+    const headers = newConversation();
+    const { session_id: named } = (await chat({ messages: [user("hi")] }, headers)).rhone;
+    const { rhone: other } = await chat({ messages: [user("hi")] });
+    for (const rhone of [
+      { session_id: other.session_id },
+      { context_mode: "stateful" },
+      { context_mode: "stateless" },
+    ]) {
+      const answer = await chat({ messages: [user("hi")], rhone }, headers);
+      expect(answer.rhone.context).not.toHaveProperty("client");
+      expect(answer.rhone.session_id).not.toBe(named);
+    }
+  });
+});
+
+describe.each<[client: string, headers: Record<string, string>, body: object, by: string]>([
+  [
+    "claude-code",
+    { "user-agent": "claude-cli/2.1.4 (external, cli)", "x-claude-code-session-id": "4f6c" },
+    {},
+    "x-claude-code-session-id",
+  ],
+  [
+    "claude-code",
+    { "user-agent": "claude-cli/2.1.4 (external, cli)" },
+    { metadata: { user_id: JSON.stringify({ device_id: "d", account_uuid: "", session_id: "4f6c" }) } },
+    "metadata.user_id",
+  ],
+  ["codex", { "user-agent": "codex_cli_rs/0.171.0 (Debian)", "session-id": "019f" }, {}, "session-id"],
+  ["codex", { originator: "codex_vscode", "session-id": "019f", "thread-id": "019f" }, {}, "session-id"],
+  ["opencode", { "user-agent": "opencode/1.18.2", "x-session-id": "ses_1" }, {}, "x-session-id"],
+])("%s names its conversation", (client, headers, body, by) => {
+  it(`by ${by}, for its own user agent only`, async () => {
+    const call = async (given: Record<string, string>): Promise<Rhone> => {
+      const response = await request("/v1/chat/completions", {
+        method: "POST",
+        headers: given,
+        body: JSON.stringify({ model: "demo", messages: [user("hi")], ...body }),
+      });
+      const { rhone }: { rhone: Rhone } = await response.json();
+      return rhone;
+    };
+    const [first, second] = [await call(headers), await call(headers)];
+    expect(first.context).toMatchObject({ client, recognized_by: by });
+    expect(first.context).not.toHaveProperty("agent");
+    expect(second.session_id).toBe(first.session_id);
+    const { "user-agent": _, originator: __, ...others } = headers;
+    expect((await call({ ...others, "user-agent": "other/1.0" })).context).not.toHaveProperty("client");
+  });
+});
