@@ -14,6 +14,10 @@ export function newSessionId(sessions: Sessions): { id: string; objectId: string
   return { id: `sess_${objectId}`, objectId };
 }
 
+/** Whether a client has chosen the id: all others were made by the gateway, with their sessions. */
+export const isChosenId = (sessions: Sessions, id: string): boolean =>
+  parseSessionObjectId(sessions, id.slice("sess_".length)) === undefined;
+
 /** The object id of a session, whether it exists or not. A chosen id is a name within the organisation. */
 export function sessionObjectId(sessions: Sessions, org: string, id: string): string {
   const name = id.slice("sess_".length);

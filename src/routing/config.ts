@@ -45,6 +45,8 @@ type Defaults = {
   contextMode: "stateful" | "stateless";
   onDisconnect: "complete" | "cancel";
   onBusy: "queue" | "reject" | "branch";
+  /** Whether a call creates the session that it names by a chosen id, if there is none. */
+  createsSessions: boolean;
 };
 
 /**
@@ -110,6 +112,7 @@ const schema = z
         context_mode: z.enum(["stateful", "stateless"]),
         on_disconnect: z.enum(["complete", "cancel"]),
         on_busy: z.enum(["queue", "reject", "branch"]),
+        create_sessions: z.boolean(),
       })
       .partial(),
     cors: z.strictObject({ origins: z.array(origin) }),
@@ -155,10 +158,11 @@ export function readConfig(text: string | undefined): Config {
   return config;
 }
 
-const toDefaults = ({ context_mode, on_disconnect, on_busy }: NonNullable<ConfigInput["defaults"]> = {}): Defaults => ({
-  contextMode: context_mode ?? "stateful",
-  onDisconnect: on_disconnect ?? "complete",
-  onBusy: on_busy ?? "queue",
+const toDefaults = (given: NonNullable<ConfigInput["defaults"]> = {}): Defaults => ({
+  contextMode: given.context_mode ?? "stateful",
+  onDisconnect: given.on_disconnect ?? "complete",
+  onBusy: given.on_busy ?? "queue",
+  createsSessions: given.create_sessions ?? false,
 });
 
 /** A configuration that cannot be used. The message is one line for its author. */

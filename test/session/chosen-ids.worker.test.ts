@@ -1,5 +1,5 @@
-import { describe, expect, it } from "vitest";
-import { request, sent, user } from "../support/worker/client.ts";
+import { describe, expect, it, vi } from "vitest";
+import { chat, get, post, request, sent, user } from "../support/worker/client.ts";
 
 describe("a session with a chosen id", () => {
   const create = (body: unknown): Promise<Response> =>
@@ -18,6 +18,33 @@ describe("a session with a chosen id", () => {
     const again = await create({ id: "sess_support:42.a", instructions: "Other." });
     expect([again.status, await again.json()]).toMatchObject([200, { turns: 1 }]);
     expect((await create({})).status).toBe(201);
+  });
+
+  it.each(["stateful", "stateless"])(
+    "a call creates the session that it names only if it says so: %s",
+    async (context_mode) => {
+      const session_id = `sess_made-by-a-call.${context_mode}`;
+      const call = (create: Record<string, string>, id = session_id): Promise<Response> =>
+        post({ model: "fake/say", messages: [user("one")], rhone: { session_id: id, context_mode } }, create);
+      expect((await call({})).status).toBe(404);
+      expect((await call({ "x-rhone-session-create": "false" })).status).toBe(404);
+      const { error } = (await (await call({ "x-rhone-session-create": "yes" })).json()) as { error: object };
+      expect(error).toMatchObject({ param: "x-rhone-session-create" });
+      const all = await Promise.all([1, 2].map(() => call({ "x-rhone-session-create": "true" })));
+      expect(all.map(({ status }) => status)).toEqual([200, 200]);
+      await vi.waitFor(async () => expect((await get(`/v1/sessions/${session_id}`)).id).toBe(session_id));
+      expect((await call({})).status).toBe(200);
+    },
+  );
+
+  it("a deleted session of the gateway's own id is not created again", async () => {
+    const { session_id } = (await chat({ messages: [user("x")] })).rhone;
+    await request(`/v1/sessions/${session_id}`, { method: "DELETE" });
+    const again = await post(
+      { messages: [user("x")], model: "demo", rhone: { session_id } },
+      { "x-rhone-session-create": "true" },
+    );
+    expect(again.status).toBe(404);
   });
 
   it.each([

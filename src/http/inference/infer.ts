@@ -10,7 +10,7 @@ import { Capacity } from "../../platform/capacity.ts";
 import { newCallIds } from "../../platform/journal-stubs.ts";
 import { providersFor } from "../../platform/org-providers.ts";
 import { getIsolateRouter } from "../../platform/router.ts";
-import { conversationObjectId, requireStub, type SessionStub } from "../../platform/session-stubs.ts";
+import { conversationObjectId, isChosenId, requireStub, type SessionStub } from "../../platform/session-stubs.ts";
 import { itemsFor } from "../../platform/stored-items.ts";
 import { sessionNotFound } from "../../session/session.ts";
 import { readText } from "../../surfaces/body.ts";
@@ -101,10 +101,14 @@ type DecidedCall = {
 
 /** Handles a call of the session that it names, or else of a new one. */
 async function inferAt(at: SessionDestination["at"], { inference, members, facts }: DecidedCall): Promise<Response> {
-  const { env, ctx } = inference;
+  const { env, ctx, body } = inference;
   const { createdAt, response } = facts;
   const isNew = at === undefined;
-  const { contextMode } = getIsolateRouter(env).config.defaults;
+  const { contextMode, createsSessions } = getIsolateRouter(env).config.defaults;
+  const mayCreate =
+    (readFlag(body.headers, "x-rhone-session-create") ?? createsSessions) &&
+    members.rhone.session_id !== undefined &&
+    isChosenId(env.SESSIONS, members.rhone.session_id);
   const mode = members.rhone.context_mode ?? (needsState(response) ? "stateful" : contextMode);
   requireStorable(members.rhone, { needsSession: mode === "stateful" || !isNew, response, ctx });
   // A stored response will be requested again by its id, so its session must not wait in a journal.
@@ -113,23 +117,32 @@ async function inferAt(at: SessionDestination["at"], { inference, members, facts
     ? newCallIds(env, createdAt, isJournaled)
     : { ...at, id: newId("call", createdAt, at.objectId) };
   const stub = (): SessionStub => requireStub(env.SESSIONS, objectId);
-  const located = { call: { ...ids, ...facts }, isJournaled, stub, ...(at !== undefined && { known: at.objectId }) };
+  const known = at === undefined ? {} : { known: at.objectId };
+  const located = { call: { ...ids, ...facts }, isJournaled, stub, ...known, mayCreate };
   return mode === "stateless" ? inferHere(inference, located, members) : inferInSession(inference, located);
 }
 
-/** A call with its session. `known`: the id of the session's object, unless the call creates the session. */
+/**
+ * A call with its session. `known`: the id of the session's object, unless the call creates the session. `mayCreate`: the
+ * call creates it if there is none.
+ */
 type LocatedCall = {
   call: Omit<Call, "headers" | "contextMode">;
   isJournaled: boolean;
   stub: () => SessionStub;
   known?: string;
+  mayCreate: boolean;
 };
 
 /** Handles a call in its session's object. */
-async function inferInSession(inference: TextInference, { call, stub, known }: LocatedCall): Promise<Response> {
+async function inferInSession(
+  inference: TextInference,
+  { call, stub, known, mayCreate }: LocatedCall,
+): Promise<Response> {
   const session = stub();
   signalLeaving(inference, session, call.id);
-  return await session.call({ ...toSessionCall(inference, call), isNew: known === undefined });
+  const sent = { ...toSessionCall(inference, call), isNew: known === undefined };
+  return await session.call(mayCreate ? { ...sent, mayCreate } : sent);
 }
 
 /** The conversation that the client names, unless the request itself says where its context comes from. */
@@ -180,11 +193,11 @@ function signalLeaving({ ctx, clientLeft }: TextInference, session: SessionStub,
 /** Handles a stateless call in this Worker. */
 async function inferHere(
   { body: { headers, outside = {} }, surface, caller, env, ctx, clientLeft }: TextInference,
-  { call, isJournaled, stub, known }: LocatedCall,
+  { call, isJournaled, stub, known, mayCreate }: LocatedCall,
   members: RequestText,
 ): Promise<Response> {
-  const isNew = known === undefined;
-  if (!isNew && !(await stub().has(caller.org))) throw sessionNotFound();
+  const isNew = known === undefined || !(await stub().has(caller.org));
+  if (isNew && known !== undefined && !mayCreate) throw sessionNotFound();
   // What is relayed and journaled is its provider's to judge. Elsewhere its meaning is needed, at the latest at its end.
   const parse = isJournaled ? openRequest : parseRequest;
   const parsed = parse(members, SURFACES[surface], outside);
@@ -195,6 +208,14 @@ async function inferHere(
   const { rhone } = members;
   const host = createStatelessHost({ stub, isNew, isJournaled, env, ctx, providers, clientLeft, rhone, ...stored });
   return await generate({ ...call, headers, contextMode: "stateless" }, request, host);
+}
+
+/** Throws `request.invalid` for a value other than `true` and `false`. */
+function readFlag(headers: Headers, name: string): boolean | undefined {
+  const value = headers.get(name);
+  if (value !== null && value !== "true" && value !== "false")
+    throw invalid(name, "expected true or false, or no such header");
+  return value === null ? undefined : value === "true";
 }
 
 /**
