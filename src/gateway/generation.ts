@@ -25,7 +25,7 @@ import {
   toReplyContext,
   type UpstreamCall,
 } from "./call/upstream-call.ts";
-import { continueRequest } from "./continued-request.ts";
+import { type Continued, continueRequest } from "./continued-request.ts";
 import { countBytes, estimateGeneration, expectCost } from "./estimate.ts";
 import { handleCall } from "./path.ts";
 import type { Recover } from "./reply/recovery.ts";
@@ -98,12 +98,15 @@ class Generation implements Operation<UpstreamAnswer> {
   async attempt(
     target: Target,
     { signal, onStatus, onDiscardedUsage, isLast }: Parameters<Operation<UpstreamAnswer>["attempt"]>[1],
-    { context, limits }: Parameters<Operation<UpstreamAnswer>["attempt"]>[2],
+    { context: continued, limits }: Parameters<Operation<UpstreamAnswer>["attempt"]>[2],
     appended: readonly Message[] = [],
   ): Promise<UpstreamAnswer> {
-    const { call, request: parsed } = this;
+    const { call } = this;
     // A request of the model's own wire is sent as it is; its provider is the judge of it.
-    const isTranslated = target.dialect !== parsed.surface.dialect.id;
+    const isTranslated = target.dialect !== this.request.surface.dialect.id;
+    const { request: parsed, context } = isTranslated
+      ? await this.#restore(continued)
+      : { request: this.request, context: continued };
     const traits = isTranslated ? (await loadCatalogue(this.host.providers)).describe(target) : undefined;
     const unsent = { call, request: parsed, context, destination: toDestination(target, traits) };
     const { body, losses, ...aliases } = buildBody(unsent, appended);
@@ -137,6 +140,14 @@ class Generation implements Operation<UpstreamAnswer> {
       onDiscardedUsage((await discarded) ?? {});
       throw thrown;
     }
+  }
+
+  /** The request and its context for another dialect. */
+  async #restore(context: Context): Promise<Continued> {
+    const restored = await this.host.store.restore?.();
+    return restored === undefined
+      ? { request: this.request, context }
+      : continueRequest(restored.request, restored.context);
   }
 
   reply(answer: UpstreamAnswer, recover?: Recover): Promise<Response> {

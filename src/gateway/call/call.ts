@@ -64,6 +64,11 @@ export type CallLifetime = {
 export type CallStore = {
   /** Adds the call to its session and returns the context that the call continues. `input` decodes the request. */
   start: (input: () => TurnInput, started: CallStart) => Promise<Context>;
+  /**
+   * For a call whose request has the whole transcript: its new messages, and the history as the session holds it. A
+   * provider of another dialect gets these, with its own items.
+   */
+  restore?: () => Promise<{ request: ParsedRequest; context: Context }>;
   /** Receives the input of the turn that the call becomes, before it is sent: storing a large one takes time. */
   onInput?: (input: WireItems) => void;
   /** Stores a finished call; `answer`: what it adds to its session, absent for calls that are not part of a conversation. */

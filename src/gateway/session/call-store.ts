@@ -87,6 +87,7 @@ export function createCallStore(
       lifetime.watch();
       return { ...context, losses: request.losses };
     },
+    ...(placement.restore && { restore: placement.restore }),
     onInput: storeInput,
     commit: async (record, answer) => {
       const { response, reply } = answer!;
@@ -114,7 +115,8 @@ export function createCallStore(
   };
   // Without content the call makes no turn: it ends as a failed one does.
   if (storesContent(request.rhone)) return store;
-  return { start: store.start, commit: (record) => end(record), fail: store.fail };
+  const { start, restore, fail } = store;
+  return { start, commit: (record) => end(record), fail, ...(restore && { restore }) };
 }
 
 /**

@@ -1,5 +1,6 @@
 import { findCallState } from "../../session/calls.ts";
 import { decodeInstructions } from "../../session/history/decode.ts";
+import { inlineAll } from "../../session/large-strings.ts";
 import type { Context, Instructions } from "../../session/session.ts";
 import type { Turn } from "../../session/turns.ts";
 import type { Conversation } from "../../surfaces/clients.ts";
@@ -21,7 +22,7 @@ export function placeInConversation(
   resent: ResentRequest,
   { agent }: Pick<Conversation, "agent">,
 ): Placement {
-  const { session } = state;
+  const { session, blobs } = state;
   const places = new FoundPlaces(state, resent);
   const input = toTurnInput(resent.request);
   let located: Context | undefined;
@@ -36,6 +37,11 @@ export function placeInConversation(
         started: { ...started, conversation },
         input: toInputStep(resent.request, located).input,
       };
+    },
+    restore: async () => {
+      const path = located?.parent === undefined ? [] : session.pathOf(located.parent.id);
+      const items = path.flatMap(({ input: requested, output }) => [requested, output]);
+      return { request: resent.request, context: { ...located!, history: await inlineAll(items, blobs) } };
     },
     complete: (answer) => toCompletedTurn({ ...answer, request: resent.request, context: located! }),
     onCommitted: ({ id, parent }) => {

@@ -3,7 +3,7 @@ import type { Checkpoint, TranscriptReading } from "../../session/continuation.t
 import { inlineAll } from "../../session/large-strings.ts";
 import type { CompletedTurn, Context, TurnInput } from "../../session/session.ts";
 import type { Turn, WireItems } from "../../session/turns.ts";
-import type { CommittedAnswer } from "../call/call.ts";
+import type { CallStore, CommittedAnswer } from "../call/call.ts";
 import type { ResponsesState } from "../call/responses-state.ts";
 import { toCompletedTurn } from "../call/turn-input.ts";
 import { findContext } from "../responses/state.ts";
@@ -20,6 +20,8 @@ export type Placed = { context: Context; started: CallStart; input?: WireItems }
 export type Placement = {
   place: (input: () => TurnInput, started: CallStart) => Promise<Placed>;
   complete: (answer: CommittedAnswer) => CompletedTurn;
+  /** As in `CallStore`, after `place`. */
+  restore?: CallStore["restore"];
   /** The turn has been committed. */
   onCommitted: (turn: Turn) => void;
 };

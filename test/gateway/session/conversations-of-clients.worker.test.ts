@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { chat, request, type Rhone, sent, user } from "../../support/worker/client.ts";
 import { api } from "../../support/worker/session-client.ts";
 
@@ -46,6 +46,29 @@ describe("a conversation that its client names", () => {
       ...entries.slice(0, 3).map((e) => e.turn_id),
     ]);
     expect(await headOf(session!)).toBe(entries.at(-1)!.turn_id);
+  });
+
+  it("a provider of another wire gets its own signed items back, which the client has lost", async () => {
+    const real = globalThis.fetch;
+    const bodies: { messages: { content: { type: string }[] }[] }[] = [];
+    vi.spyOn(globalThis, "fetch").mockImplementation(async (input, init) => {
+      const asked = new Request(input, init);
+      bodies.push(await asked.clone().json());
+      return await real(asked);
+    });
+    const headers = newConversation();
+    const transcript: object[] = [];
+    for (const text of ["hm", "and?", "so?"]) {
+      transcript.push(user(text));
+      const { choices } = await chat({ model: "fakeanth/think", messages: transcript }, headers);
+      transcript.push({ role: "assistant", content: choices[0]!.message.content });
+    }
+    vi.restoreAllMocks();
+    const kinds = bodies.at(-1)!.messages.map(({ content }) => [content].flat().map((part) => part.type ?? "text"));
+    const reply = ["thinking", "text"];
+    expect(kinds).toEqual([["text"], reply, ["text"], reply, ["text"]]);
+    const last = JSON.stringify(bodies.at(-1)!.messages);
+    expect(last.startsWith(JSON.stringify(bodies.at(-2)!.messages).slice(0, -1))).toBe(true);
   });
 
   it("an edited message is a branch, which the head follows", async () => {
