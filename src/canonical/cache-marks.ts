@@ -36,6 +36,35 @@ export function limitMarks(
   };
 }
 
+/**
+ * The request with marks where a careful client sets them, unless it has any: at the last tool, the last system message and
+ * the last message, so that the next call of an agent or a conversation reads what is before them from the cache. A request
+ * that nothing will follow is not marked: writing to a cache has a price, too.
+ */
+export function markPrefixes(request: ModelRequest): ModelRequest {
+  const { tools = [], messages } = request;
+  const isMarked = [...tools, ...messages.flatMap(({ blocks }) => blocks)].some(
+    (item) => listMarked([item]).length > 0,
+  );
+  const isFollowed = tools.some(({ kind }) => kind === "function") || messages.some(({ role }) => role === "assistant");
+  if (isMarked || !isFollowed) return request;
+  const lastTool = tools.findLastIndex(({ kind }) => kind === "function");
+  const firstOther = messages.findIndex(({ role }) => role !== "system");
+  const ends = new Set([(firstOther < 0 ? messages.length : firstOther) - 1, messages.length - 1]);
+  return {
+    ...request,
+    ...(request.tools && { tools: tools.map((tool, i) => (i === lastTool ? { ...tool, cache: "5m" } : tool)) }),
+    messages: messages.map((message, i) => (ends.has(i) ? markEnd(message) : message)),
+  };
+}
+
+/** The message with a mark at its last block. */
+function markEnd(message: Message): Message {
+  const last = message.blocks.at(-1);
+  if (last === undefined || last.kind === "thinking" || message.role === "assistant") return message;
+  return editItem(message, { blocks: [...message.blocks.slice(0, -1), { ...last, cache: "5m" }] });
+}
+
 const listMarked = (items: readonly Item[]): Item[] =>
   items.flatMap((item) => [...listMarked(contentOf(item)), ...(item.cache === undefined ? [] : [item])]);
 

@@ -1,4 +1,4 @@
-import { limitMarks } from "../../canonical/cache-marks.ts";
+import { limitMarks, markPrefixes } from "../../canonical/cache-marks.ts";
 import { GatewayError, invalid } from "../../canonical/error.ts";
 import { readNativeItem } from "../../canonical/native.ts";
 import type { Format, Loss, ModelRequest } from "../../canonical/types.ts";
@@ -59,12 +59,12 @@ const threadError = (): GatewayError =>
   );
 
 /**
- * A body that came over this wire retains its other members; any other is built from the canonical members, with the
- * newest of its cache marks if there are more than the API accepts.
+ * A body that came over this wire retains its other members; any other is built from the canonical members, with cache
+ * marks if it has none, and the newest of them if there are more than the API accepts.
  */
 export function encodeRequest(decoded: ModelRequest, target: EncodeTarget): Encoded<JsonObject> {
   const own = readNativeItem(decoded.rest, target);
-  const request = isObject(own) ? decoded : limitMarks(decoded, selectMarks);
+  const request = isObject(own) ? decoded : limitMarks(markPrefixes(decoded), selectMarks);
   const instructions = encodeSystem(request.messages, target);
   const { value: messages, losses } = encodeMessages(instructions.rest, target);
   losses.unshift(...instructions.losses);
