@@ -3,7 +3,7 @@ import type { CallRecord } from "../../store/records.ts";
 import type { Sql } from "../../store/sql.ts";
 import { toByteStream } from "../../wire/bytes.ts";
 import { withPrefix } from "../../wire/id.ts";
-import { type Json, type JsonObject, parseJson } from "../../wire/json.ts";
+import { type Json, type JsonObject, parseJson, withoutUndefined } from "../../wire/json.ts";
 import { findCallState, listCallIds } from "../calls.ts";
 import { listEvents, type SessionEvent } from "../events.ts";
 import { findTurn, listTurnNodes } from "../turns.ts";
@@ -20,6 +20,7 @@ type TimelineEntry = {
   status?: CallRecord["status"] | "running";
   model?: string;
   provider?: string;
+  agent?: string;
   created_at: string;
   input?: Json[];
   output?: Json[];
@@ -81,8 +82,7 @@ async function buildCallEntry(sql: Sql, id: string, blobs: Blobs): Promise<Timel
     ...(turn !== undefined && { turn_id: turn.id }),
     ...(turn?.parent !== undefined && { parent_id: turn.parent }),
     status,
-    ...(record?.model !== undefined && { model: record.model }),
-    ...(record?.provider !== undefined && { provider: record.provider }),
+    ...withoutUndefined({ model: record?.model, provider: record?.provider, agent: started.conversation?.agent }),
     created_at: toApiTime(started.createdAt),
     ...(turn !== undefined && {
       input: await toApiBlocks(turn.input, blobs),

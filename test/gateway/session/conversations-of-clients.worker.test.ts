@@ -10,7 +10,14 @@ const system = (content: string): object => ({ role: "system", content });
 let names = 0;
 const newConversation = (): Record<string, string> => ({ "x-rhone-conversation-id": `conversation ${++names}` });
 
-type Entry = { type: string; turn_id?: string; parent_id?: string; input?: unknown[]; data?: Record<string, unknown> };
+type Entry = {
+  type: string;
+  turn_id?: string;
+  parent_id?: string;
+  agent?: string;
+  input?: unknown[];
+  data?: Record<string, unknown>;
+};
 
 async function timeline(session: string): Promise<Entry[]> {
   const { body } = await api("GET", `/v1/sessions/${session}/timeline`);
@@ -108,6 +115,8 @@ describe("a conversation that its client names", () => {
     const parentOf = (turn: string): string | undefined => entries.find(({ turn_id: id }) => id === turn)?.parent_id;
     expect(ended.map(({ turn_id }) => parentOf(turn_id))).toEqual(begun.map(({ turn_id }) => turn_id));
     expect(parentOf(last.turn_id)).toBe(first);
+    const agentOf = (turn: string): string | undefined => entries.find(({ turn_id: id }) => id === turn)?.agent;
+    expect([first, begun[0]!.turn_id, ended[1]!.turn_id].map(agentOf)).toEqual([undefined, "a", "b"]);
     const started = entries.filter(({ type }) => type === "agent_started").map(({ data }) => data);
     expect(started).toHaveLength(2);
     expect(started).toContainEqual({ turn_id: begun[0]!.turn_id, agent: "a", instructions: "agent a" });

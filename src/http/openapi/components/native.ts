@@ -58,6 +58,9 @@ export const nativeSchemas = (): Components => ({
   ContextResult: object({
     mode: oneOf("stateful", "stateless"),
     turns: describe(integer, "How many turns of the session the model was given."),
+    "client?": describe(text, "The client that named its conversation."),
+    "recognized_by?": describe(text, "The header or member with the conversation's id."),
+    "agent?": describe(text, "The sub-agent that made the call."),
   }),
   // How the call was routed. `attempts` counts the failed ones as well.
   RoutingResult: object({

@@ -142,6 +142,7 @@ const CHANGES = [
   "snapshot",
   "items_added",
   "item_deleted",
+  "agent_started",
 ];
 
 /** The members of a turn and of a call in the timeline. */
@@ -151,6 +152,7 @@ const timelineCall = (): Components => ({
   "status?": oneOf("running", "completed", "incomplete", "failed", "interrupted"),
   "model?": text,
   "provider?": text,
+  "agent?": describe(text, "The sub-agent that made the call, by its client's own id."),
   created_at: time,
   "input?": arrayOf(ref("Block")),
   "output?": arrayOf({ anyOf: [ref("Block"), openObject] }),
