@@ -1,5 +1,5 @@
 import { editItem } from "./native.ts";
-import type { Item, Message, ModelRequest, Part } from "./types.ts";
+import type { Block, Dialect, Item, Message, ModelRequest, Part } from "./types.ts";
 
 /** How long a provider caches the prompt up to a mark. */
 export type Lifetime = NonNullable<Item["cache"]>;
@@ -41,7 +41,7 @@ export function limitMarks(
  * the last message, so that the next call of an agent or a conversation reads what is before them from the cache. A request
  * that nothing will follow is not marked: writing to a cache has a price, too.
  */
-export function markPrefixes(request: ModelRequest): ModelRequest {
+export function markPrefixes(request: ModelRequest, dialect: Dialect): ModelRequest {
   const { tools = [], messages } = request;
   const isMarked = [...tools, ...messages.flatMap(({ blocks }) => blocks)].some(
     (item) => listMarked([item]).length > 0,
@@ -54,16 +54,19 @@ export function markPrefixes(request: ModelRequest): ModelRequest {
   return {
     ...request,
     ...(request.tools && { tools: tools.map((tool, i) => (i === lastTool ? { ...tool, cache: "5m" } : tool)) }),
-    messages: messages.map((message, i) => (ends.has(i) ? markEnd(message) : message)),
+    messages: messages.map((message, i) => (ends.has(i) ? markEnd(message, dialect) : message)),
   };
 }
 
-/** The message with a mark at its last block. */
-function markEnd(message: Message): Message {
-  const last = message.blocks.at(-1);
-  if (last === undefined || last.kind === "thinking" || message.role === "assistant") return message;
-  return editItem(message, { blocks: [...message.blocks.slice(0, -1), { ...last, cache: "5m" }] });
+/** The message with a mark at the last block that can have one, unless it is sent as the item that it was. */
+function markEnd(message: Message, dialect: Dialect): Message {
+  const at = message.blocks.findLastIndex(isMarkable);
+  if (at < 0 || message.role === "assistant" || message.native?.dialect === dialect) return message;
+  return editItem(message, { blocks: message.blocks.with(at, { ...message.blocks[at]!, cache: "5m" }) });
 }
+
+const isMarkable = (block: Block): boolean =>
+  block.kind === "tool_result" || (block.kind === "text" && block.text.trim() !== "");
 
 const listMarked = (items: readonly Item[]): Item[] =>
   items.flatMap((item) => [...listMarked(contentOf(item)), ...(item.cache === undefined ? [] : [item])]);

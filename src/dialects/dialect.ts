@@ -115,6 +115,8 @@ type BodyLayout = {
    * out.
    */
   toPortableItem?: (item: string) => string;
+  /** Whether the text of a request may have such items. */
+  mayHaveOwnItems?: (text: string) => boolean;
   /**
    * Whether a request has to be decoded before it is sent, also to a host of this wire: for a member that the gateway
    * refuses. Of wires whose items may refer to stored state, each request is.

@@ -21,7 +21,7 @@ import { type CallStart, type CallState, findCallState } from "../session/calls.
 import { importBranch } from "../session/history/branch.ts";
 import { toApiSession } from "../session/history/views.ts";
 import { inlineAll } from "../session/large-strings.ts";
-import { isStored } from "../session/schema.ts";
+import { hasTombstone, isStored, leaveTombstone } from "../session/schema.ts";
 import type { PreviewedContext, TurnInput } from "../session/session.ts";
 import { readLines, readRpcText } from "../wire/bytes.ts";
 import { createdAtOf, journalIn } from "../wire/id.ts";
@@ -63,7 +63,8 @@ export class SessionObject extends DurableObject {
 
   /** As `call`, for a conversation. `undefined`: its session was deleted, and it starts anew in another object. */
   async callInConversation(call: SessionCall): Promise<Response | undefined> {
-    return this.#services.session.isDeleted ? undefined : await this.call(call);
+    await this.#importFromJournal(call.caller.org);
+    return await this.#services.calls.answerInConversation(call);
   }
 
   /**
@@ -238,7 +239,10 @@ export class SessionObject extends DurableObject {
     const dropsAt = session.exists ? buffer.dropExpired() : undefined;
     if (dropsAt !== undefined) alarm.scheduleWithin(dropsAt - Date.now());
     // A deleted session's database goes once its last records are delivered.
-    if (!session.exists && !hasUnsent) await this.ctx.storage.deleteAll();
+    if (session.exists || hasUnsent) return;
+    const isOfConversation = hasTombstone(sql);
+    await this.ctx.storage.deleteAll();
+    if (isOfConversation) leaveTombstone(sql);
   }
 
   async #respond(org: string, work: (services: SessionServices) => Promise<Response> | Response): Promise<Response> {

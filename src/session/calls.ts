@@ -56,6 +56,10 @@ export const findLastCompleted = (sql: Sql): CallState | undefined =>
     toCallState(sql, row),
   )[0];
 
+/** Whether calls came here because their client named a conversation. */
+export const isOfConversation = (sql: Sql): boolean =>
+  sql("SELECT 1 FROM calls WHERE started ->> '$.conversation.client' IS NOT NULL LIMIT 1").length > 0;
+
 export const listRunningCalls = (sql: Sql): CallState[] =>
   sql<Row>("SELECT * FROM calls WHERE status = 'running'").map((row) => toCallState(sql, row));
 

@@ -20,9 +20,14 @@ type Continued = TranscriptReading & { messages: readonly Message[]; path: reado
 
 /**
  * How a transcript is read. `from`: a checkpoint of it, from whose reply on its messages are given; what it says must hold,
- * and no two turns may have the same hash. `onTurn` gets each turn that ends in the transcript behind it.
+ * and no two turns may have the same hash. `onTurn` gets each turn that ends in the transcript behind it. `prefer`: which of
+ * several turns with one hash is meant, where nothing else says so.
  */
-export type TranscriptReading = { from?: Checkpoint | undefined; onTurn?: (checkpoint: Checkpoint) => void };
+export type TranscriptReading = {
+  from?: Checkpoint | undefined;
+  onTurn?: (checkpoint: Checkpoint) => void;
+  prefer?: (turn: string) => boolean;
+};
 
 type Rule = (continued: Continued) => Continuation | undefined;
 
@@ -70,12 +75,12 @@ export function findContinuationOf(messages: readonly Message[], path: readonly 
   return part?.at === head.id ? part : { at: head.id, matchedCount: 0 };
 }
 
-function matchTranscript({ messages, path, index, from, onTurn }: Continued): Continuation | undefined {
+function matchTranscript({ messages, path, index, from, onTurn, prefer }: Continued): Continuation | undefined {
   const known = from === undefined ? 0 : from.count - from.replyAt;
   const before = (from?.replyAt ?? 0) + known;
   const prefix = findLongestKnownPrefix(
     messages.slice(known),
-    createLookUp(path.at(-1), index),
+    createLookUp(path.at(-1), index, prefer),
     from?.hash,
     onTurn &&
       (({ match, count, replyAt, hash }) =>
@@ -92,19 +97,33 @@ function matchTranscript({ messages, path, index, from, onTurn }: Continued): Co
 function createLookUp(
   head: Turn | undefined,
   { listByHash }: TurnIndex,
+  prefer?: TranscriptReading["prefer"],
 ): (chain: string, reply: readonly Message[]) => string | undefined {
   let before: string | undefined;
   return (chain, reply) => {
-    const isHead = head !== undefined && chain === head.chain && isReplyOf(head, reply);
-    const isNextHead = isHead && (before === undefined || head.parent === before);
-    const all = isNextHead ? [head] : listByHash(chain);
-    const matching = all.filter((turn) => isReplyOf(turn, reply));
-    const next = matching.find(({ parent }) => before !== undefined && parent === before);
-    const id = next?.id ?? (isHead ? head.id : matching[0]?.id);
-    if (before !== undefined || matching.length < all.length) before = id ?? before;
-    return id;
+    const isReply = (turn: TurnCalls): boolean => isReplyOf(turn, reply);
+    const known = head?.chain === chain && isReply(head) ? head : undefined;
+    const all = isAfter(known, before) ? [known] : listByHash(chain);
+    const matching = all.filter(isReply);
+    const following = findFollowing(matching, before) ?? known;
+    const preferred = following === undefined ? findPreferred(matching, prefer) : undefined;
+    const found = following ?? preferred ?? matching[0];
+    const isDecided = preferred !== undefined || matching.length < all.length;
+    if (before !== undefined || isDecided) before = found?.id ?? before;
+    return found?.id;
   };
 }
+
+/** Whether the turn, if there is one, continues the one found before, if one was. */
+const isAfter = (turn: Turn | undefined, before: string | undefined): turn is Turn =>
+  turn !== undefined && (before === undefined || turn.parent === before);
+
+const findFollowing = (matching: readonly TurnCalls[], before: string | undefined): TurnCalls | undefined =>
+  before === undefined ? undefined : matching.find(({ parent }) => parent === before);
+
+/** Of several turns with one hash, the one that the caller means. */
+const findPreferred = (matching: readonly TurnCalls[], prefer: TranscriptReading["prefer"]): TurnCalls | undefined =>
+  matching.length > 1 && prefer !== undefined ? matching.find(({ id }) => prefer(id)) : undefined;
 
 /**
  * Whether the tool calls and the referenced messages in a reply are the turn's, as far as they have ids. Turns that no

@@ -68,6 +68,12 @@ export const withLazyTables =
 /** Whether this database was ever migrated. The check writes nothing: a request with an unknown id must not create a database. */
 export const isStored = (sql: Sql): boolean => hasTable(sql, "schema_version");
 
+/** What is left of the deleted session of a conversation, so that the conversation goes on in another object. */
+export const leaveTombstone = (sql: Sql): unknown =>
+  sql("CREATE TABLE IF NOT EXISTS tombstone (id INTEGER PRIMARY KEY)");
+
+export const hasTombstone = (sql: Sql): boolean => hasTable(sql, "tombstone");
+
 export const hasTable = (sql: Sql, name: string): boolean =>
   sql("SELECT 1 FROM sqlite_master WHERE name = ?", name).length > 0;
 

@@ -5,9 +5,9 @@ import { enqueue } from "../store/outbox.ts";
 import type { CallRecord } from "../store/records.ts";
 import type { SessionRecord } from "../store/sessions.ts";
 import type { Sql, Storage } from "../store/sql.ts";
-import { withPrefix } from "../wire/id.ts";
+import { createdAtOf, withPrefix } from "../wire/id.ts";
 import type { JsonObject } from "../wire/json.ts";
-import { type CallStart, endCall, startCall } from "./calls.ts";
+import { type CallStart, endCall, isOfConversation, startCall } from "./calls.ts";
 import type { CompletedTurn, Context, TurnInput } from "./context.ts";
 import { type Continuation, findContinuation, findContinuationOf, type TranscriptReading } from "./continuation.ts";
 import { recordEvent, type SessionEvent } from "./events.ts";
@@ -20,7 +20,7 @@ import {
   toSessionRecord,
   writeRow,
 } from "./row.ts";
-import { isStored, listTables, migrateSession } from "./schema.ts";
+import { hasTombstone, isStored, leaveTombstone, listTables, migrateSession } from "./schema.ts";
 import { type StoredResponse, storeResponse } from "./stored-responses.ts";
 import { TranscriptMemory } from "./transcript-memory.ts";
 import { findTurn, hasAnyTurn, insertTurn, listPendingCalls, readPath, readTurnIndex, type Turn } from "./turns.ts";
@@ -112,7 +112,7 @@ export class Session {
 
   /** Whether there was a session here that has been deleted. */
   get isDeleted(): boolean {
-    return this.#row === undefined && isStored(this.#sql);
+    return this.#row === undefined && (isStored(this.#sql) || hasTombstone(this.#sql));
   }
 
   /** The turns from the root, or from the last compaction, to the head: the history that the model sees. */
@@ -178,7 +178,8 @@ export class Session {
       createdAt: record.endedAt,
     };
     const isNext = (parent?.id ?? null) === this.row.head;
-    const moves = isBeside === undefined ? record.contextMode === "stateful" || isNext : !isBeside;
+    const moves =
+      isBeside === undefined ? record.contextMode === "stateful" || isNext : this.#mayMoveHead(isBeside, record);
     const changes = {
       updatedAt: record.endedAt,
       ...(moves && {
@@ -195,6 +196,12 @@ export class Session {
     this.#write({ ...this.row, ...changes }, insert, record);
     if (moves) this.#path = isNext ? this.#path && [...this.#path, turn] : undefined;
     return turn;
+  }
+
+  /** A call of the main conversation that began before that of the head was abandoned for it. */
+  #mayMoveHead(isBeside: boolean, { createdAt }: Pick<CallRecord, "createdAt">): boolean {
+    const { head } = this.row;
+    return !isBeside && (head === null || createdAtOf(head) <= createdAt);
   }
 
   /** Ends a call that made no turn. The head does not move; `received`: the wire items that arrived, as JSON text, stored with the call. */
@@ -258,6 +265,7 @@ export class Session {
     const row = { ...this.row, updatedAt: this.#now(), revision: this.row.revision + 1 };
     const deleted = toSessionRecord(row, true);
     this.#storage.transact(() => {
+      if (isOfConversation(this.#sql)) leaveTombstone(this.#sql);
       for (const table of listTables(this.#sql)) if (table !== "outbox") this.#sql(`DELETE FROM ${table}`);
       enqueue(this.#sql, deleted);
     });

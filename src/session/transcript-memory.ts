@@ -86,9 +86,12 @@ export class TranscriptMemory {
     const turns = new Set(checkpoints.map(({ turn }) => turn));
     const others = this.#remembered.filter((one) => !turns.has(one.checkpoints.at(-1)!.turn));
     let length = 0;
-    this.#remembered = [remembered, ...others]
-      .slice(0, MAX_TRANSCRIPTS)
-      .filter(({ text }) => (length += text.length) <= MAX_LENGTH);
+    const fits = ({ text }: Remembered): boolean => {
+      if (length + text.length > MAX_LENGTH) return false;
+      length += text.length;
+      return true;
+    };
+    this.#remembered = [remembered, ...others].slice(0, MAX_TRANSCRIPTS).filter(fits);
   }
 
   /** To be called when the session's turns are deleted. */

@@ -18,6 +18,8 @@ type Client = {
   shownBy?: readonly (readonly [header: string, value: RegExp])[];
   conversation: readonly Place[];
   agent?: Place;
+  /** The main conversation has an agent's id, too: its own. */
+  namesMainAgent?: true;
 };
 
 const header = (name: string): Place => ({ name, read: ({ headers }) => headers.get(name) ?? undefined });
@@ -56,6 +58,7 @@ const CLIENTS: readonly Client[] = [
     ],
     conversation: [header("session-id"), CODEX_CACHE],
     agent: header("thread-id"),
+    namesMainAgent: true,
   },
   { name: "opencode", shownBy: [["user-agent", /^opencode\//i]], conversation: [header("x-session-id")] },
 ];
@@ -63,14 +66,14 @@ const CLIENTS: readonly Client[] = [
 /** The conversation of a request; `undefined` if its client names none. */
 export function findConversation(headers: Headers, body: NamedRequest["body"]): Conversation | undefined {
   const request = { headers, body };
-  for (const { name: client, shownBy, conversation, agent: agentPlace } of CLIENTS) {
+  for (const { name: client, shownBy, conversation, agent: agentPlace, namesMainAgent } of CLIENTS) {
     if (shownBy?.some(([name, value]) => value.test(headers.get(name) ?? "")) === false) continue;
     for (const place of conversation) {
       const id = readId(place, request);
       if (id === undefined) continue;
       const agent = agentPlace && readId(agentPlace, request);
-      // Codex gives the main thread the id of the conversation.
-      return { client, id, recognizedBy: place.name, ...(agent !== undefined && agent !== id && { agent }) };
+      const isMain = agent === undefined || (namesMainAgent === true && agent === id);
+      return { client, id, recognizedBy: place.name, ...(!isMain && { agent }) };
     }
   }
   return undefined;

@@ -64,7 +64,7 @@ const threadError = (): GatewayError =>
  */
 export function encodeRequest(decoded: ModelRequest, target: EncodeTarget): Encoded<JsonObject> {
   const own = readNativeItem(decoded.rest, target);
-  const request = isObject(own) ? decoded : limitMarks(markPrefixes(decoded), selectMarks);
+  const request = isObject(own) ? decoded : limitMarks(markPrefixes(decoded, dialect), selectMarks);
   const instructions = encodeSystem(request.messages, target);
   const { value: messages, losses } = encodeMessages(instructions.rest, target);
   losses.unshift(...instructions.losses);

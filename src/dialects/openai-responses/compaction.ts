@@ -31,6 +31,9 @@ export function expandSummary(item: Json): Json {
   return { type: "message", role: "user", content: [{ type: "input_text", text }] };
 }
 
-/** The same for JSON text. The search for the prefix avoids parsing items that cannot be summaries. */
+/** Whether a text may have summaries: a search for their prefix. */
+export const mayHaveSummaries = (text: string): boolean => text.includes(`"${SUMMARY_PREFIX}`);
+
+/** As `expandSummary`, for JSON text. */
 export const toPortableItem = (item: string): string =>
-  item.includes(`"${SUMMARY_PREFIX}`) ? JSON.stringify(expandSummary(tryParseJson(item) ?? null)) : item;
+  mayHaveSummaries(item) ? JSON.stringify(expandSummary(tryParseJson(item) ?? null)) : item;

@@ -2,7 +2,7 @@ import type { ToolRules } from "../../canonical/tool-names.ts";
 import type { WireDialect } from "../dialect.ts";
 import { withFittedCalls, withFittedTools } from "../fit-tools.ts";
 import { decodeError, encodeError } from "../openai/errors.ts";
-import { toPortableItem } from "./compaction.ts";
+import { mayHaveSummaries, toPortableItem } from "./compaction.ts";
 import { MEMBERS } from "./members.ts";
 import { decodeMessages, encodeMessages } from "./messages.ts";
 import { mayHaveReferences } from "./references.ts";
@@ -32,6 +32,7 @@ export const openaiResponses: WireDialect = {
     state: ["previous_response_id", "conversation", "background"],
     members: MEMBERS,
     toPortableItem,
+    mayHaveOwnItems: mayHaveSummaries,
     mayHaveReferences,
     itemFromText: (text) => `{"role":"user","content":${text}}`,
   },

@@ -3,6 +3,7 @@ import type { GatewayError } from "../../canonical/error.ts";
 import type { Caller } from "../../keys/caller.ts";
 import type { CallStart } from "../../session/calls.ts";
 import { offload } from "../../session/large-strings.ts";
+import { sessionNotFound } from "../../session/session.ts";
 import { isCancelled, type StoredResponse, storeResponse } from "../../session/stored-responses.ts";
 import type { WireItems } from "../../session/turns.ts";
 import type { CallRecord } from "../../store/records.ts";
@@ -66,6 +67,7 @@ export function createCallStore(
     streams.onRecord(ended[0]);
   };
   const create = ({ org, sessionId }: CallStart): void => {
+    if (call.conversation !== undefined && session.isDeleted) throw sessionNotFound();
     if (isNew && session.create(org, sessionId)) onStarted();
   };
   const store: CallStore = {
@@ -76,7 +78,7 @@ export function createCallStore(
       // A background response may have been cancelled while the call was queued.
       if (responseState !== undefined && isCancelled(sql, call.id)) throw CANCELLED;
       const { context, started, input: newInput } = await placement.place(input, given);
-      if (newInput !== undefined) storeInput(newInput);
+      if (newInput !== undefined && storesContent(request.rhone)) storeInput(newInput);
       session.start(started);
       if (responseState?.stored === true && request.stream) {
         const reply = toReplyContext({ call, request });
@@ -87,8 +89,8 @@ export function createCallStore(
       lifetime.watch();
       return { ...context, losses: request.losses };
     },
-    ...(placement.restore && { restore: placement.restore }),
-    onInput: storeInput,
+    // Where the turn has less than the request, its input is known when it has been placed.
+    ...(placement.restore === undefined ? { onInput: storeInput } : { restore: placement.restore }),
     commit: async (record, answer) => {
       const { response, reply } = answer!;
       const turn = placement.complete(answer!);

@@ -37,11 +37,18 @@ export async function parseSessionRequest(
   return { ...resent, request: await resolveReferences(parsed, find) };
 }
 
-/** The whole of a request whose transcript was recalled, to be decoded if it is translated: it has no references. */
-export const deferRequest = (
+/**
+ * The whole of a request whose transcript was recalled: it has no references. It is decoded only if it is translated, or has
+ * items of the gateway's own.
+ */
+export function deferRequest(
   requestText: RequestText,
-  { surface, outside }: Pick<SessionCall, "surface" | "outside">,
-): ParsedRequest => openWithoutReferences(requestText, SURFACES[surface], outside);
+  { surface: id, outside }: Pick<SessionCall, "surface" | "outside">,
+): ParsedRequest {
+  const surface = SURFACES[id];
+  const open = surface.dialect.layout.mayHaveOwnItems?.(requestText.text) ? parseRequest : openWithoutReferences;
+  return open(requestText, surface, outside);
+}
 
 /** Decodes and validates a request, which may leave the beginning of its transcript unread. Throws as `parseRequest`. */
 export function parseResentRequest(

@@ -59,6 +59,13 @@ export class SessionCalls {
     }
   }
 
+  /** As `answer`, for a conversation. `undefined`: its session was deleted, also while the call was being read. */
+  async answerInConversation(sessionCall: SessionCall): Promise<Response | undefined> {
+    const { session } = this.#services.state;
+    const response = session.isDeleted ? undefined : await this.answer(sessionCall);
+    return response?.status === 404 && session.isDeleted ? undefined : response;
+  }
+
   async #answer(received: SessionCall, headers: Headers): Promise<Response> {
     const { id, caller, annotate, createdAt, response, conversation } = received;
     const { session } = this.#services.state;
@@ -73,8 +80,9 @@ export class SessionCalls {
     const facts = { id, sessionId, caller, headers, annotate, createdAt, ...(response && { response }) };
     const call: Call = { ...facts, contextMode: "stateful" };
     if (conversation !== undefined) {
+      if (!isNew) session.requireActive(org);
       const whole = resent.recalled === undefined ? resent.request : deferRequest(requestText, sessionCall);
-      const placement = placeInConversation(this.#services.state, resent, conversation);
+      const placement = placeInConversation(this.#services.state, resent, { whole, ...conversation });
       const running = newRunningCall({ isNew, providers, isSideBranch: true, placement });
       return await this.#run({ ...call, conversation }, whole, running, undefined);
     }

@@ -1,5 +1,6 @@
+import { runDurableObjectAlarm } from "cloudflare:test";
 import { describe, expect, it, vi } from "vitest";
-import { chat, request, type Rhone, sent, user } from "../../support/worker/client.ts";
+import { chat, objectOf, request, type Rhone, sent, user } from "../../support/worker/client.ts";
 import { api } from "../../support/worker/session-client.ts";
 
 /** Clients that send their whole transcript with each call, and name the conversation in their own way. */
@@ -128,14 +129,75 @@ describe("a conversation that its client names", () => {
     const headers = newConversation();
     const call = async (...messages: object[]): Promise<Rhone> =>
       (await chat({ model: "fake/say", messages }, headers)).rhone;
-    const { session_id: session, turn_id: first } = await call(system("main"), user("go"));
-    await call(system("Give it a title."), user("go"));
-    const followed = await call(system("Give it a title."), user("go"), said, user("shorter"));
-    expect(followed.context).toMatchObject({ turns: 1 });
-    expect(await headOf(session)).toBe(first);
-    const compacted = await call(system("main"), user("So far: a summary."));
+    const rules = ["one", "two", "three", "four", "five"].map((rule) => `Rule ${rule}.`).join("\n");
+    const main = system(`${rules}\nToday is Monday.`);
+    const title = system("Give it a title.");
+    // The title may be asked for first: the line that is continued is the main one.
+    const { session_id: session } = await call(title, user("go"));
+    const first = await call(main, user("go"));
+    const second = await call(main, user("go"), said, user("and?"));
+    expect(await headOf(session)).toBe(second.turn_id);
+    await call(title, user("go"), said, user("shorter"));
+    const followed = await call(title, user("go"), said, user("shorter"), said, user("yet shorter"));
+    expect(followed.context).toMatchObject({ turns: 2 });
+    expect(await headOf(session)).toBe(second.turn_id);
+    const next = await call(main, user("go"), said, user("and?"), said, user("so?"));
+    const entries = await timeline(session);
+    const parentOf = (turn: string): string | undefined => entries.find(({ turn_id: id }) => id === turn)?.parent_id;
+    // Both lines begin with an equal question and an equal reply.
+    expect([next, second].map(({ turn_id: turn }) => parentOf(turn))).toEqual([second.turn_id, first.turn_id]);
+    const compacted = await call(system(`${rules}\nToday is Tuesday.`), user("So far: a summary."));
     expect(compacted.context).toMatchObject({ turns: 0 });
     expect(await headOf(session)).toBe(compacted.turn_id);
+  });
+
+  it("a call that was abandoned for a later one does not take the head back", async () => {
+    const headers = newConversation();
+    const { session_id: session } = (await chat({ model: "fake/say", messages: [user("one")] }, headers)).rhone;
+    const go = Promise.withResolvers<void>();
+    const reached = Promise.withResolvers<void>();
+    const real = globalThis.fetch;
+    vi.spyOn(globalThis, "fetch").mockImplementation(async (input, init) => {
+      const asked = new Request(input, init);
+      if ((await asked.clone().text()).includes("abandoned")) {
+        reached.resolve();
+        await go.promise;
+      }
+      return await real(asked);
+    });
+    const begun = async (text: string): Promise<Rhone> =>
+      (await chat({ model: "fake/say", messages: [user("one"), said, user(text)] }, headers)).rhone;
+    const abandoned = begun("abandoned");
+    await reached.promise;
+    const edited = await begun("edited");
+    go.resolve();
+    await abandoned;
+    vi.restoreAllMocks();
+    expect(await headOf(session)).toBe(edited.turn_id);
+  });
+
+  it("what is stored of a call whose content is not stored is its record", async () => {
+    const headers = newConversation();
+    const { rhone } = await chat({ messages: [user("hi")], rhone: { store: "metadata" } }, headers);
+    expect((await timeline(rhone.session_id)).map(({ type, input }) => [type, input])).toEqual([["call", undefined]]);
+    const other = await chat({ messages: [user("hi")], rhone: { store: "none", context_mode: "stateless" } }, headers);
+    expect(other.rhone.context).not.toHaveProperty("client");
+  });
+
+  it("a system message in the transcript, which no hash covers, reaches a provider of another wire", async () => {
+    const headers = newConversation();
+    const transcript: object[] = [system("main"), user("go")];
+    await chat({ model: "fakeanth/say", messages: transcript }, headers);
+    const real = globalThis.fetch;
+    const bodies: string[] = [];
+    vi.spyOn(globalThis, "fetch").mockImplementation(async (input, init) => {
+      const asked = new Request(input, init);
+      bodies.push(await asked.clone().text());
+      return await real(asked);
+    });
+    await chat({ model: "fakeanth/say", messages: [...transcript, system("NEW RULE"), said, user("more")] }, headers);
+    vi.restoreAllMocks();
+    expect(bodies.at(-1)).toContain("NEW RULE");
   });
 
   it("calls at the same time do not wait for each other and stand as siblings", async () => {
@@ -157,11 +219,14 @@ describe("a conversation that its client names", () => {
     const call = async (): Promise<Rhone> => (await chat({ model: "fake/say", messages: [user("hi")] }, headers)).rhone;
     const sessions: string[] = [];
     for (let generation = 0; generation < 3; generation++) {
-      const { session_id: session } = await call();
+      const { session_id: session, call_id: id } = await call();
       expect((await call()).session_id).toBe(session);
       sessions.push(session);
       expect((await api("DELETE", `/v1/sessions/${session}`)).status).toBe(200);
       expect((await api("GET", `/v1/sessions/${session}`)).status).toBe(404);
+      // The alarm removes what a deleted session leaves behind.
+      await runDurableObjectAlarm(objectOf(id));
+      await runDurableObjectAlarm(objectOf(id));
     }
     expect(new Set(sessions).size).toBe(3);
   });
