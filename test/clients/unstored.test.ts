@@ -11,7 +11,17 @@ const openai = new OpenAI({ baseURL: `${baseUrl}/v1`, apiKey: key, maxRetries: 0
 const isStored = (text: string): boolean =>
   readdirSync(stateDir, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
-    .some((entry) => readFileSync(join(entry.parentPath, entry.name)).includes(text));
+    .some((entry) => readIfThere(join(entry.parentPath, entry.name)).includes(text));
+
+/** The runtime removes files of objects that it has put to sleep, also while they are listed. */
+function readIfThere(path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code === "ENOENT") return Buffer.alloc(0);
+    throw thrown;
+  }
+}
 
 let names = 0;
 const newMarker = (): string => `basalt-${Date.now()}-${++names}`;

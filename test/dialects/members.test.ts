@@ -68,6 +68,8 @@ const VALUES: Record<string, Json> = {
   "text.format": { type: "json_object" },
   frequency_penalty: 0.5,
   presence_penalty: 0.5,
+  logit_bias: { 50256: -100 },
+  truncation: "auto",
 };
 
 describe.skipIf(SPECS === undefined).each(WIRES)("the members of $schema", ({ from, to, schema, shortest }) => {
