@@ -37,15 +37,13 @@ export function limitMarks(
 }
 
 /**
- * The request with marks where a careful client sets them, unless it has any: at the last tool, the last system message and
- * the last message, so that the next call of an agent or a conversation reads what is before them from the cache. A request
- * that nothing will follow is not marked: writing to a cache has a price, too.
+ * Marks a request that has no marks where a careful client would: at the last tool, the last system message and the last
+ * message. The next call of an agent or a conversation then reads what is before them from the cache. A request that
+ * nothing will follow is not marked, because writing to a cache has a price, too.
  */
 export function markPrefixes(request: ModelRequest, dialect: Dialect): ModelRequest {
   const { tools = [], messages } = request;
-  const isMarked = [...tools, ...messages.flatMap(({ blocks }) => blocks)].some(
-    (item) => listMarked([item]).length > 0,
-  );
+  const isMarked = listMarked(tools).length > 0 || messages.some(({ blocks }) => listMarked(blocks).length > 0);
   const isFollowed = tools.some(({ kind }) => kind === "function") || messages.some(({ role }) => role === "assistant");
   if (isMarked || !isFollowed) return request;
   const lastTool = tools.findLastIndex(({ kind }) => kind === "function");

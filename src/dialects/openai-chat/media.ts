@@ -1,13 +1,6 @@
 import type { Loss, Media } from "../../canonical/types.ts";
 import type { JsonObject } from "../../wire/json.ts";
 
-/** Loss: `original`, which the wire does not have. `auto` is the default. */
-function encodeDetail(detail = "auto", losses: Loss[]): JsonObject {
-  if (detail !== "original") return detail === "auto" ? {} : { detail };
-  losses.push({ at: "media.detail", what: "approximated", why: "openai-chat has low, high and auto" });
-  return { detail: "high" };
-}
-
 /**
  * Images by URL or data URL, audio and other files as bytes. Loss: everything else, such as audio by URL.
  */
@@ -26,4 +19,12 @@ export function encodeMedia({ mime, source, name, detail }: Media, losses: Loss[
   if (source.type === "base64") return { type: "file", file: { filename: name ?? "document.pdf", file_data: url! } };
   losses.push({ at: "media", what: "dropped", why: `openai-chat does not accept ${mime} by ${source.type}` });
   return undefined;
+}
+
+/** Loss: `original`, which the wire does not have. `auto` is the default. */
+function encodeDetail(detail: string | undefined, losses: Loss[]): JsonObject {
+  if (detail === undefined || detail === "auto") return {};
+  if (detail !== "original") return { detail };
+  losses.push({ at: "media.detail", what: "approximated", why: "openai-chat has low, high and auto" });
+  return { detail: "high" };
 }

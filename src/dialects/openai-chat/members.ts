@@ -10,10 +10,10 @@ import {
   objects,
   oneOf,
   only,
-  text,
   texts,
   toolChoice,
 } from "../member-schemas.ts";
+import { SHARED } from "../openai/members.ts";
 import { decodeToolChoice } from "./tools.ts";
 
 /**
@@ -21,15 +21,12 @@ import { decodeToolChoice } from "./tools.ts";
  * and a schema beside the type of a format.
  */
 export const MEMBERS = z.strictObject({
+  ...SHARED,
   messages: anything,
-  model: anything,
-  stream: anything,
   stream_options: z.strictObject({ include_usage: anything, include_obfuscation: anything }).nullish(),
-  tools: anything,
   functions: objects,
   tool_choice: toolChoice(decodeToolChoice, "auto", "none", "required", "any"),
   function_call: toolChoice(decodeToolChoice, "auto", "none"),
-  parallel_tool_calls: boolean,
   reasoning_effort: z.preprocess((value) => (isObject(value as Json) ? (value as JsonObject).effort : value), effort),
   // `exclude` concerns the answer's form, which the caller's own wire determines.
   reasoning: z.strictObject({ effort, max_tokens: number, enabled: boolean, exclude: anything }).nullish(),
@@ -42,26 +39,12 @@ export const MEMBERS = z.strictObject({
     .nullish(),
   max_tokens: number,
   max_completion_tokens: number,
-  temperature: number,
-  top_p: number,
   top_k: number,
-  frequency_penalty: number,
-  presence_penalty: number,
   seed: number,
   stop: z.union([z.string(), texts], "expected a text or a list of texts"),
   n: count,
   logprobs: z.union([z.boolean(), number], "expected boolean"),
-  top_logprobs: number,
-  user: text,
-  safety_identifier: text,
-  service_tier: text,
-  prompt_cache_key: text,
-  prompt_cache_retention: anything,
-  prompt_cache_options: anything,
-  moderation: anything,
   verbosity: anything,
-  metadata: anything,
   modalities: only(["text"]),
   logit_bias: only({}),
-  store: anything,
 });
