@@ -4,7 +4,7 @@ import { defineConfig } from "vitest/config";
 import { answerNetwork } from "./test/fake/network.ts";
 import { SETTINGS } from "./test/support/worker/settings.ts";
 
-/** Three kinds of tests: laws of the pure floors in Node, the product in workerd, and official clients against a served gateway. */
+/** Four kinds of tests: laws of the pure floors in Node, the product in workerd, official clients and coding agents against a served gateway. */
 export default defineConfig(async () => ({
   test: {
     projects: [
@@ -12,7 +12,7 @@ export default defineConfig(async () => ({
         test: {
           name: "node",
           include: ["test/**/*.test.ts"],
-          exclude: ["test/**/*.worker.test.ts", "test/clients/**"],
+          exclude: ["test/**/*.worker.test.ts", "test/clients/**", "test/agents/**"],
           setupFiles: ["./test/support/setup.ts"],
         },
       },
@@ -43,6 +43,15 @@ export default defineConfig(async () => ({
           include: ["test/clients/**/*.test.ts"],
           globalSetup: ["./test/clients/setup.ts"],
           testTimeout: 30_000,
+        },
+      },
+      {
+        test: {
+          name: "agents",
+          include: ["test/agents/**/*.test.ts"],
+          globalSetup: ["./test/agents/install.ts", "./test/clients/setup.ts"],
+          testTimeout: 180_000,
+          fileParallelism: false,
         },
       },
     ],

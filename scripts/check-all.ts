@@ -9,6 +9,7 @@ const STAGES: readonly (readonly string[])[] = [
   ["test"],
   ["build"],
   ["test:clients"],
+  ["test:agents"],
   ["test:corpus"],
   ["test:crash", "--kills", "200", "--sessions", "4"],
   ["bench:check"],

@@ -60,7 +60,14 @@ const CLIENTS: readonly Client[] = [
     agent: header("thread-id"),
     namesMainAgent: true,
   },
-  { name: "opencode", shownBy: [["user-agent", /^opencode\//i]], conversation: [header("x-session-id")] },
+  {
+    name: "opencode",
+    shownBy: [["user-agent", /^opencode\//i]],
+    // A sub-agent has an id of its own, and that of the conversation as its parent's.
+    conversation: [header("x-parent-session-id"), header("x-session-id")],
+    agent: header("x-session-id"),
+    namesMainAgent: true,
+  },
 ];
 
 /** The conversation of a request; `undefined` if its client names none. */

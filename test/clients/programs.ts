@@ -5,11 +5,13 @@ import { promisify } from "node:util";
 export type Ended = { code: number | string; said: string };
 export type Options = { withinMs: number; env?: Record<string, string>; cwd?: string };
 
-/** Runs a program to its end. Never throws: a program that cannot be started has its reason as the code. */
+/** Runs a program, which is told nothing, to its end. Never throws: a program that cannot be started has its reason as the code. */
 export async function run(command: string, args: string[], { withinMs, env, cwd }: Options): Promise<Ended> {
   try {
     const options = { timeout: withinMs, env: { ...process.env, ...env }, ...(cwd !== undefined && { cwd }) };
-    const { stdout, stderr } = await promisify(execFile)(command, args, options);
+    const running = promisify(execFile)(command, args, options);
+    running.child.stdin?.end();
+    const { stdout, stderr } = await running;
     return { code: 0, said: stdout + stderr };
   } catch (thrown) {
     const { code, signal, message, stdout, stderr } = thrown as Partial<Failed> & Error;

@@ -13,6 +13,8 @@ declare module "vitest" {
   interface ProvidedContext {
     /** `baseUrl` is the origin alone: each SDK adds what it is used to. */
     gateway: { baseUrl: string; key: string };
+    /** Where the scripted provider tells what it has seen. */
+    providerUrl: string;
     /** Where the provider on bare sockets tells what it has seen. */
     wireUrl: string;
     /** The directory of the gateway's databases and files. */
@@ -91,6 +93,7 @@ async function serve(project: TestProject): Promise<() => Promise<void>> {
     throw error;
   }
   project.provide("gateway", { baseUrl, key });
+  project.provide("providerUrl", url);
   project.provide("wireUrl", wireUrl);
   project.provide("stateDir", state);
   return teardown;

@@ -49,7 +49,8 @@ const stopReason = (content: Block[], script: string): string => {
 const text = (said: string): Block => ({ type: "text", text: said });
 
 const message = (model: string, content: Block[], stop_reason = "end_turn") => ({
-  id: "msg_fake",
+  // Of its own, as every provider's: clients join messages of one id.
+  id: `msg_fake_${crypto.randomUUID()}`,
   type: "message",
   role: "assistant",
   model,

@@ -6,6 +6,7 @@ import { withFaults } from "./faults.ts";
 import { answerGemini } from "./gemini.ts";
 import { answerOdd } from "./odd.ts";
 import { answerResponses } from "./responses.ts";
+import { json } from "./scene.ts";
 import { refusalOf } from "./strict.ts";
 import { answerChat } from "./upstream.ts";
 
@@ -16,8 +17,9 @@ import { answerChat } from "./upstream.ts";
 export const answer = withFaults(scripted);
 
 async function scripted(request: Request): Promise<Response> {
-  const { pathname } = new URL(request.url);
+  const { pathname, searchParams } = new URL(request.url);
   if (pathname.endsWith("/calls")) return await answerOdd(request);
+  if (pathname.endsWith("/seen")) return json(seen.filter(({ model }) => model === searchParams.get("model")));
   const dialect = ROUTES.find(([end]) => end.test(pathname))?.[1];
   if (dialect === undefined) return new Response(`no such route: ${pathname}`, { status: 599 });
   const raw = await request.text();
@@ -25,10 +27,15 @@ async function scripted(request: Request): Promise<Response> {
   const [, model = body.model ?? "", method] = /\/models\/([^:]+):(\w+)$/.exec(pathname) ?? [];
   const recorded = /^fixture-(.+)$/.exec(model)?.[1];
   const isStream = body.stream === true || method === "streamGenerateContent";
+  if (model.startsWith("plan")) seen.push({ model, pathname, raw });
   if (recorded !== undefined) return await replay(join(FIXTURES, dialect, recorded), isStream);
   if (model.startsWith("ending-")) return answerEnding(dialect, model, isStream);
   return refusalOf(dialect, body) ?? ANSWERS[dialect](raw, request);
 }
+
+/** A request as the provider got it. `GET /v1/seen?model=` tells those of the models `plan-…`, in their order. */
+export type SeenRequest = { model: string; pathname: string; raw: string };
+const seen: SeenRequest[] = [];
 
 const ANSWERS = {
   "openai-chat": answerChat,

@@ -4,7 +4,7 @@ type Json = ReturnType<typeof JSON.parse>;
 
 /** One step of a conversation with tools, on any wire. Gemini's calls and results need no id. */
 export type Step =
-  | { kind: "question" }
+  | { kind: "question"; text: string }
   | { kind: "call"; id: string | undefined; name: string; args: string }
   | { kind: "result"; id: string | undefined; name?: string; text: string };
 
@@ -13,7 +13,7 @@ export function stepsOf({ messages, contents, input }: Json): Step[] {
   if (contents !== undefined)
     return contents.flatMap(({ parts, role }: Json) => parts.flatMap((part: Json) => geminiSteps(part, role)));
   if (messages !== undefined) return messages.flatMap(messageSteps);
-  return typeof input === "string" ? [{ kind: "question" }] : input.flatMap(itemSteps);
+  return typeof input === "string" ? [{ kind: "question", text: input }] : input.flatMap(itemSteps);
 }
 
 function geminiSteps({ functionCall, functionResponse, text }: Json, role: string): Step[] {
@@ -25,18 +25,18 @@ function geminiSteps({ functionCall, functionResponse, text }: Json, role: strin
     const { id, name, response } = functionResponse;
     return [{ kind: "result", id, name, text: JSON.stringify(response) }];
   }
-  return role !== "model" && text !== undefined ? [{ kind: "question" }] : [];
+  return role !== "model" && text !== undefined ? [{ kind: "question", text }] : [];
 }
 
 /** Chat's and Anthropic's. */
 function messageSteps({ role, content, tool_calls = [], tool_call_id }: Json): Step[] {
   if (role === "tool") return [{ kind: "result", id: tool_call_id, text: JSON.stringify(content) }];
-  const blocks = typeof content === "string" ? [{ type: "text" }] : (content ?? []);
+  const blocks = typeof content === "string" ? [{ type: "text", text: content }] : (content ?? []);
   if (role !== "assistant")
-    return blocks.map(({ type, tool_use_id, content }: Json) =>
+    return blocks.map(({ type, tool_use_id, content, text }: Json) =>
       type === "tool_result"
         ? { kind: "result", id: tool_use_id, text: JSON.stringify(content) }
-        : { kind: "question" },
+        : { kind: "question", text: text ?? "" },
     );
   return [
     ...blocks.flatMap(({ type, id, name, input }: Json) =>
@@ -52,11 +52,11 @@ function messageSteps({ role, content, tool_calls = [], tool_call_id }: Json): S
 }
 
 /** Those of Responses. */
-function itemSteps({ type, role, call_id: id, name, arguments: args, input, output }: Json): Step[] {
+function itemSteps({ type, role, content, call_id: id, name, arguments: args, input, output }: Json): Step[] {
   if (type === "function_call" || type === "custom_tool_call") return [{ kind: "call", id, name, args: args ?? input }];
   if (type === "function_call_output" || type === "custom_tool_call_output")
     return [{ kind: "result", id, text: JSON.stringify(output) }];
-  return role === undefined || role === "assistant" ? [] : [{ kind: "question" }];
+  return role === undefined || role === "assistant" ? [] : [{ kind: "question", text: JSON.stringify(content) }];
 }
 
 /** For each question so many rounds of calls, then a text. */
@@ -114,12 +114,12 @@ function idOf(model: string, i: number): string {
   return model.startsWith("loop-dots") ? `functions.look:${count}` : `call_loop_${count}`;
 }
 
-type Offered = { name: string; isText: boolean; isCustom: boolean };
+type Offered = { name: string; isText: boolean; isCustom: boolean; namespace?: string };
 
 /** The tools of the request, in its order. `isText`: it takes one text, `input`; `isCustom`: as a custom tool. */
-function toolsOf({ tools }: Json): Offered[] {
+export function toolsOf({ tools = [] }: Json): Offered[] {
   return tools.flatMap((tool: Json): Offered[] => {
-    if (tool.type === "namespace") return toolsOf(tool);
+    if (tool.type === "namespace") return toolsOf(tool).map((one) => ({ ...one, namespace: tool.name }));
     const isCustom = tool.type === "custom" && tool.input_schema === undefined;
     const declared = tool.functionDeclarations ?? [tool.function ?? tool.custom ?? tool];
     return declared.map((one: Json) => ({

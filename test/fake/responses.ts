@@ -65,13 +65,14 @@ function outputOf({ thinking, text, calls = [], declined }: Scene): Item[] {
       role: "assistant",
       content: [part],
     })),
-    ...calls.map(({ id, name, args, isCustom }) => ({
+    ...calls.map(({ id, name, args, isCustom, namespace }) => ({
       ...(isCustom
         ? { id: ownId("ctc"), type: "custom_tool_call", input: args.input }
         : { id: ownId("fc"), type: "function_call", arguments: JSON.stringify(args) }),
       status: "completed",
       call_id: id,
       name,
+      ...(namespace !== undefined && { namespace }),
     })),
   ];
 }

@@ -1,4 +1,5 @@
 import { nextStep } from "./loop.ts";
+import { plannedStep } from "./plan.ts";
 
 /** What a scripted model says, whichever wire it says it on. The model's name is the script. */
 export type Scene = {
@@ -8,8 +9,8 @@ export type Scene = {
   /** The model declines: what each wire has for that. */
   declined?: string;
 };
-/** `isCustom`: a call of a custom tool, whose text is `args.input`. */
-export type Call = { id: string; name: string; args: Record<string, string>; isCustom?: true };
+/** `isCustom`: a call of a custom tool, whose text is `args.input`. `namespace`: of its tool, in Responses. */
+export type Call = { id: string; name: string; args: Record<string, unknown>; isCustom?: true; namespace?: string };
 
 /** What a request says, as far as a script looks at it. `results`: of tools, when it ends with some. */
 export type Seen = { script: string; raw: string; isFirst: boolean; results: string[] };
@@ -26,6 +27,8 @@ export function sceneOf({ script, raw, isFirst, results }: Seen): Scene {
       return { calls: [{ ...CALLS[0]!, id: `call_recall_${++recalls}` }] };
     case "loop":
       return nextStep(raw);
+    case "plan":
+      return plannedStep(raw);
     case "json":
       return { text: '{"city":"Paris","degrees":21}' };
     case "decline":

@@ -88,6 +88,7 @@ export function answerChat(raw: string, request: Request): Response {
     case "tools":
     case "recall":
     case "loop":
+    case "plan":
     case "json":
     case "decline": {
       const from = body.messages.findLastIndex(({ role }) => role !== "tool") + 1;
@@ -202,7 +203,7 @@ function acted(
   const finish = calls === undefined ? "stop" : "tool_calls";
   const tool_calls = calls?.map(({ id, name, args, isCustom }, index) =>
     isCustom
-      ? { index, id, type: "custom", custom: { name, input: args.input! } }
+      ? { index, id, type: "custom", custom: { name, input: args.input as string } }
       : { index, id, type: "function", function: { name, arguments: JSON.stringify(args) } },
   );
   if (!isStream) {

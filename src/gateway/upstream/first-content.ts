@@ -1,7 +1,6 @@
 import { fold } from "../../canonical/accumulator.ts";
 import { GatewayError } from "../../canonical/error.ts";
 import { findFailure } from "../../canonical/failed-answer.ts";
-import { restoreResponse } from "../../canonical/tool-names.ts";
 import type { ModelResponse, StreamEvent, Usage } from "../../canonical/types.ts";
 import { concatBytes, decodeUtf8, withoutBom } from "../../wire/bytes.ts";
 import { isObject, tryParseJson } from "../../wire/json.ts";
@@ -10,8 +9,8 @@ import type { CallLog } from "../call/call-log.ts";
 import { toStreamError } from "../call/stream-errors.ts";
 import { isEventStream, type UpstreamCall } from "../call/upstream-call.ts";
 import { idleLimit, readAll, readChunks } from "./body-reader.ts";
+import { createDecoder, decodeBody } from "./decoders.ts";
 import { readRefusal } from "./refusal.ts";
-import { restoreTools } from "./restore-tools.ts";
 import { type ReadEvent, StreamReader } from "./stream-reader.ts";
 
 /** An answer that was accepted from one target: a whole one, or a stream up to its first content. */
@@ -60,9 +59,8 @@ async function readFirstContent(
   log: CallLog,
   onDiscardedUsage: OnDiscardedUsage,
 ): Promise<UpstreamAnswer> {
-  const { call, destination, limits } = upstreamCall;
-  const { dialect, encodeTarget, aliases } = destination;
-  const reader = new StreamReader(restoreTools(dialect.decodeStream(encodeTarget.issuer, call.id), aliases));
+  const { limits } = upstreamCall;
+  const reader = new StreamReader(createDecoder(upstreamCall));
   const started: StartedStream = { call: upstreamCall, chunks: [], events: [], reader };
   const at = limits.now() + limits.firstContent;
   const what = `the provider sent no content within ${Math.round(limits.firstContent / 100) / 10} s`;
@@ -151,14 +149,10 @@ function relabel(upstream: Response, isStream: boolean): Response {
 }
 
 /** Decodes a body by the content type of the upstream's response. */
-function decodeWhole(
-  { call, destination: { dialect, encodeTarget, aliases }, upstream }: UpstreamCall,
-  bytes: Uint8Array,
-  onDiscardedUsage: OnDiscardedUsage,
-): ModelResponse {
+function decodeWhole(upstreamCall: UpstreamCall, bytes: Uint8Array, onDiscardedUsage: OnDiscardedUsage): ModelResponse {
   const text = decodeUtf8(bytes);
-  if (isEventStream(upstream)) {
-    const decoder = restoreTools(dialect.decodeStream(encodeTarget.issuer, call.id), aliases);
+  if (isEventStream(upstreamCall.upstream)) {
+    const decoder = createDecoder(upstreamCall);
     const events = [...decodeSse(bytes).flatMap((event) => decoder.push(event)), ...decoder.end()];
     return reportUsageOnError(
       () => fold(events),
@@ -168,8 +162,8 @@ function decodeWhole(
   const body = tryParseJson(text);
   if (body === undefined) throw new GatewayError("provider.execution_failed", "the provider's answer is not JSON");
   return reportUsageOnError(
-    () => restoreResponse(dialect.decodeResponse(body, encodeTarget.issuer, call.id), aliases),
-    () => isObject(body) && onDiscardedUsage(dialect.usageOf(body), ""),
+    () => decodeBody(upstreamCall, body),
+    () => isObject(body) && onDiscardedUsage(upstreamCall.destination.dialect.usageOf(body), ""),
   );
 }
 

@@ -257,3 +257,21 @@ describe.each(MODES)("an answer whose provider left out its start, %s", (context
     expect(await get(`/v1/calls/${callId}`)).toMatchObject({ id: callId, model: "gpt-x" });
   });
 });
+
+describe.each(MODES)("a host that gives all of its answers one id, %s", (context_mode) => {
+  const body = { model: "fake/say", max_tokens: 9, rhone: { context_mode } };
+  it.each([
+    ["/v1/messages", { ...body, messages: [user("x")] }],
+    ["/v1/responses", { ...body, input: "x", store: false }],
+    ["/v1beta/models/fake%2Fsay:generateContent", { contents: [{ role: "user", parts: [{ text: "x" }] }] }],
+  ])("translated answers have ids of their own, whole and streamed: %s", async (path, sent) => {
+    const ids: string[] = [];
+    for (const stream of [false, true, false, true]) {
+      const at = stream ? path.replace(":generateContent", ":streamGenerateContent?alt=sse") : path;
+      const answer = at === path ? { ...sent, ...("model" in sent && { stream }) } : sent;
+      const { text } = await send(at, answer);
+      ids.push(/"(?:id|responseId)":"((?:msg_|resp_|call_)[^"]*)"/.exec(text)![1]!);
+    }
+    expect(new Set(ids).size, ids.join()).toBe(4);
+  });
+});

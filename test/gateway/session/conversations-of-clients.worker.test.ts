@@ -282,3 +282,27 @@ describe.each<[client: string, headers: Record<string, string>, body: object, by
     expect((await call({ ...others, "user-agent": "other/1.0" })).context).not.toHaveProperty("client");
   });
 });
+
+it.each<[client: string, main: Record<string, string>, sub: Record<string, string>]>([
+  [
+    "claude-code",
+    { "user-agent": "claude-cli/2.1.4", "x-claude-code-session-id": "a1" },
+    { "x-claude-code-agent-id": "sub" },
+  ],
+  ["codex", { "user-agent": "codex_exec/0.171.0", "session-id": "a1", "thread-id": "a1" }, { "thread-id": "sub" }],
+  [
+    "opencode",
+    { "user-agent": "opencode/1.18.33", "x-session-id": "a1" },
+    { "x-session-id": "sub", "x-parent-session-id": "a1" },
+  ],
+])("a sub-agent of %s stands in the session of its conversation", async (client, main, sub) => {
+  const id = crypto.randomUUID();
+  const call = async (headers: Record<string, string>): Promise<Rhone> => {
+    const named = Object.entries(headers).map(([name, value]) => [name, value === "a1" ? id : value]);
+    return (await chat({ messages: [user("hi")] }, Object.fromEntries(named))).rhone;
+  };
+  const [first, second] = [await call(main), await call({ ...main, ...sub })];
+  expect(first.context).toMatchObject({ client });
+  expect(first.context).not.toHaveProperty("agent");
+  expect(second).toMatchObject({ session_id: first.session_id, context: { client, agent: "sub" } });
+});

@@ -1,0 +1,80 @@
+import { describe, expect, it } from "vitest";
+import { type Planned, writePlan } from "../fake/plan.ts";
+import {
+  expectBytesKept,
+  expectOneSession,
+  isWholeCheck,
+  openWorkbench,
+  PIXEL,
+  type Row,
+  rowsOf,
+  said,
+  saidByAgents,
+} from "./workbench.ts";
+
+const OWN: Row = "fakeanth";
+
+const read = (file_path: string): Planned => ({ name: "Read", args: { file_path } });
+const bash = (command: string): Planned => ({ name: "Bash", args: { command, description: "Runs it" } });
+const agent = (description: string, prompt: string): Planned => ({
+  name: "Agent",
+  args: { description, subagent_type: "general-purpose", prompt },
+});
+
+/** Claude Code in a folder with two texts and an image. */
+async function openClaude(row: Row) {
+  const bench = await openWorkbench(row);
+  await bench.write("a.txt", "alpha\n");
+  await bench.write("b.txt", "beta\n");
+  await bench.write("c.png", PIXEL);
+  const { origin, key, model } = bench;
+  const env = {
+    ANTHROPIC_BASE_URL: origin,
+    ANTHROPIC_AUTH_TOKEN: key,
+    ANTHROPIC_DEFAULT_HAIKU_MODEL: model,
+    ANTHROPIC_DEFAULT_SONNET_MODEL: model,
+    ANTHROPIC_DEFAULT_OPUS_MODEL: model,
+    CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: "1",
+  };
+  const claude = (...args: string[]): Promise<string> =>
+    bench.run("claude", ["--model", model, "-p", ...args, "--allowedTools", "Read,Bash,Agent"], env);
+  return { bench, claude, at: (name: string) => `${bench.folder}/${name}` };
+}
+
+describe.each(rowsOf(OWN))("Claude Code on %s", (row) => {
+  it("a loop with parallel tools, an image and a second question is one conversation", async () => {
+    const { bench, claude, at } = await openClaude(row);
+    const plan = [[read(at("a.txt")), read(at("b.txt"))], [read(at("c.png"))], [bash("ls")], "All read."];
+    expect(await claude(writePlan(plan))).toContain("All read.");
+    expect(await claude("--continue", writePlan([[bash("cat a.txt"), bash("cat b.txt")], "Again."]))).toContain(
+      "Again.",
+    );
+    const timeline = await expectOneSession(bench);
+    expect(said(timeline)).toEqual(["Read", "Read", "Read", "Bash", "All read.", "Bash", "Bash", "Again."]);
+    if (row === OWN) await expectBytesKept(bench);
+  });
+
+  it.runIf(isWholeCheck)("sub-agents stand beside the conversation, which goes on behind a compaction", async () => {
+    const { bench, claude, at } = await openClaude(row);
+    const sub = (name: string): Planned =>
+      agent(`Reads ${name}`, writePlan([[read(at(name)), bash("ls")], [bash("pwd")], `${name} is read.`]));
+    const names = ["a.txt", "b.txt", "c.png"];
+    expect(await claude(writePlan([names.map(sub), [read(at("a.txt"))], "All done."]))).toContain("All done.");
+    await claude("--continue", "/compact");
+    expect(await claude("--continue", writePlan([[read(at("b.txt")), bash("ls")], "Again."]))).toContain("Again.");
+    const timeline = await expectOneSession(bench);
+    expect(saidByAgents(timeline)).toEqual(names.map((name) => ["Read", "Bash", "Bash", `${name} is read.`]));
+    expect(said(timeline)).toEqual([
+      "Agent",
+      "Agent",
+      "Agent",
+      "Read",
+      "All done.",
+      "All done.",
+      "Read",
+      "Bash",
+      "Again.",
+    ]);
+    if (row === OWN) await expectBytesKept(bench);
+  });
+});

@@ -1,0 +1,72 @@
+import { describe, expect, it } from "vitest";
+import { type Planned, writePlan } from "../fake/plan.ts";
+import {
+  expectBytesKept,
+  expectOneSession,
+  isWholeCheck,
+  openWorkbench,
+  PIXEL,
+  type Row,
+  rowsOf,
+  said,
+  saidByAgents,
+} from "./workbench.ts";
+
+const OWN: Row = "fakeresp";
+
+const exec = (cmd: string): Planned => ({ name: "exec_command", args: { cmd } });
+const view = (path: string): Planned => ({ name: "view_image", args: { path } });
+const spawn = (message: string): Planned => ({ name: "spawn_agent", args: { message } });
+const wait = (n: number): Planned => ({ name: "wait_agent", args: { targets: [`@agent_id.${n}`] } });
+
+/** Codex in a folder with two texts and an image. */
+async function openCodex(row: Row) {
+  const bench = await openWorkbench(row);
+  await bench.write("a.txt", "alpha\n");
+  await bench.write("b.txt", "beta\n");
+  await bench.write("c.png", PIXEL);
+  const settings = [
+    `model = "${bench.model}"`,
+    `model_provider = "rhone"`,
+    `approval_policy = "never"`,
+    // Its sandbox needs a kernel that lets it make one.
+    `sandbox_mode = "danger-full-access"`,
+    `[model_providers.rhone]`,
+    `name = "Rhone"`,
+    `base_url = "${bench.origin}/v1"`,
+    `env_key = "RHONE_KEY"`,
+    `wire_api = "responses"`,
+  ];
+  await bench.configure(".codex/config.toml", settings.join("\n"));
+  const codex = (...args: string[]): Promise<string> =>
+    bench.run("codex", ["exec", "--skip-git-repo-check", ...args], { RHONE_KEY: bench.key });
+  return { bench, codex, at: (name: string) => `${bench.folder}/${name}` };
+}
+
+describe.each(rowsOf(OWN))("Codex on %s", (row) => {
+  it("a loop with parallel tools, an image and a second question is one conversation", async () => {
+    const { bench, codex, at } = await openCodex(row);
+    const plan = [[exec("cat a.txt"), exec("cat b.txt")], [view(at("c.png"))], [exec("ls")], "All read."];
+    expect(await codex(writePlan(plan))).toContain("All read.");
+    expect(await codex("resume", "--last", writePlan([[exec("ls"), exec("pwd")], "Again."]))).toContain("Again.");
+    const timeline = await expectOneSession(bench);
+    const called = ["exec_command", "exec_command", "view_image", "exec_command", "All read."];
+    expect(said(timeline)).toEqual([...called, "exec_command", "exec_command", "Again."]);
+    if (row === OWN) await expectBytesKept(bench);
+  });
+
+  it.runIf(isWholeCheck)("sub-agents stand beside the conversation", async () => {
+    const { bench, codex } = await openCodex(row);
+    const names = ["a.txt", "b.txt"];
+    const sub = (name: string): Planned =>
+      spawn(writePlan([[exec(`cat ${name}`), exec("ls")], [exec("pwd")], `${name} is read.`]));
+    const plan = [names.map(sub), [wait(0)], [wait(1)], [exec("ls")], "All done."];
+    expect(await codex(writePlan(plan))).toContain("All done.");
+    const timeline = await expectOneSession(bench);
+    expect(saidByAgents(timeline)).toEqual(
+      names.map((name) => ["exec_command", "exec_command", "exec_command", `${name} is read.`]),
+    );
+    expect(said(timeline).at(-1)).toBe("All done.");
+    if (row === OWN) await expectBytesKept(bench);
+  });
+});
