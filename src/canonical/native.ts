@@ -1,11 +1,16 @@
 import type { Json } from "../wire/json.ts";
+import { CARRIED_SEAL, carriedTextOf } from "./carried.ts";
 import type { Dialect, Item, Message, Native } from "./types.ts";
 
-/** The receiver of an encoded message: a dialect, and the issuer whose sealed items it can open. */
-export type NativeTarget = { dialect: Dialect; issuer?: string };
+/**
+ * The receiver of an encoded message: a dialect, and the issuer whose sealed items it can open. `open`: the item in a text
+ * that the client carries (`carried.ts`), `undefined` if the text has none or is not this organisation's.
+ */
+export type NativeTarget = { dialect: Dialect; issuer?: string; open?: (carried: string) => Native | undefined };
 
 /** The original wire item, if the target has its dialect and can open its seal. */
 export function readNativeItem(native: Native | undefined, target: NativeTarget): Json | undefined {
+  if (native?.seal === CARRIED_SEAL) return readNativeItem(target.open?.(carriedTextOf(native.item) ?? ""), target);
   if (native === undefined || native.dialect !== target.dialect) return undefined;
   return native.seal === undefined || native.seal === target.issuer ? native.item : undefined;
 }

@@ -12,6 +12,7 @@ import type {
   StreamEvent,
   Tool,
   Usage,
+  Native,
 } from "../canonical/types.ts";
 import type { Json, JsonObject } from "../wire/json.ts";
 import type { SseEvent } from "../wire/sse.ts";
@@ -189,6 +190,8 @@ export type ReplyContext = {
   model?: string;
   /** The client set `stream_options.include_usage` (Chat) and gets a chunk with the token counts. */
   includeUsage?: boolean;
+  /** The text in which the client carries a sealed item of another wire. Absent: it carries none. */
+  carry?: (native: Native | undefined) => string;
   /** Ids of the call and its session, for the wire that shows them (native). */
   call?: { id: string; sessionId: string };
   /** The request, for the wire that repeats it in its responses (Responses). */

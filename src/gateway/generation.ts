@@ -108,7 +108,13 @@ class Generation implements Operation<UpstreamAnswer> {
       ? await this.#restore(continued)
       : { request: this.request, context: continued };
     const traits = isTranslated ? (await loadCatalogue(this.host.providers)).describe(target) : undefined;
-    const unsent = { call, request: parsed, context, destination: toDestination(target, traits) };
+    const unsent = {
+      call,
+      request: parsed,
+      context,
+      destination: toDestination(target, this.host.carried, traits),
+      carried: this.host.carried,
+    };
     const { body, losses, ...aliases } = buildBody(unsent, appended);
     const request = await buildUpstreamRequest(unsent, body);
     const all = [...(context.losses ?? []), ...losses, ...request.losses];
@@ -163,7 +169,7 @@ class StreamedGeneration extends Generation {
 }
 
 /** A call at a target, before it is sent. */
-type UnsentCall = Pick<UpstreamCall, "call" | "request" | "context" | "destination">;
+type UnsentCall = Pick<UpstreamCall, "call" | "request" | "context" | "destination" | "carried">;
 
 /**
  * Reuses the caller's bytes if the provider speaks the caller's dialect, takes its tools, and no message or foreign

@@ -1,3 +1,4 @@
+import { CARRIED_SEAL, mayCarry } from "../canonical/carried.ts";
 import { readNativeMessage } from "../canonical/native.ts";
 import { joinResults, pairResults } from "../canonical/tool-results.ts";
 import type { Loss, Message, ModelRequest } from "../canonical/types.ts";
@@ -33,7 +34,8 @@ export function spliceBody(
   const { layout } = surface.dialect;
   const model = JSON.stringify(target.model);
   const { history, known, instructions } = limitRestoredMarks(context, request, surface.dialect);
-  const rebuildsItems = history.length > 0 || instructions?.items !== undefined || request.hasRewrittenItems;
+  const rebuildsItems =
+    history.length > 0 || instructions?.items !== undefined || request.hasRewrittenItems || mayCarry(text);
   const removed = ["rhone", ...stateMembersOf(request)];
   const values: (readonly [key: string, json: string])[] = [];
   if (request.outside.model === undefined || has(request, "model")) values.push(["model", model]);
@@ -69,7 +71,8 @@ function encodeNewItems(
   const { surface } = request;
   const messages = request.messages.slice(from);
   const isForeign = (message: Message): boolean =>
-    message.stored !== undefined && readNativeMessage(message, target) === undefined;
+    (message.stored !== undefined || message.blocks.some(({ native }) => native?.seal === CARRIED_SEAL)) &&
+    readNativeMessage(message, target) === undefined;
   if (!messages.some(isForeign)) return { items: request.items.slice(from), losses: [] };
   const { value, losses } = surface.dialect.encodeMessages(messages, target, request.request.tools);
   return { items: value.map((item) => JSON.stringify(item)), losses };
@@ -152,6 +155,7 @@ function encodeItems(
     (part) =>
       part.dialect === dialect.id &&
       (!part.sealed || part.issuer === target.issuer) &&
+      !mayCarry(part.items) &&
       dialect.layout.mayHaveReferences?.(part.items) !== true,
   );
   if (isVerbatim) {

@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
+import { createCipheriv, createDecipheriv, createHmac, randomBytes } from "node:crypto";
 import { sha256 } from "../wire/hash.ts";
 
 /**
@@ -18,6 +18,13 @@ export function parseVaultKeys(setting: string): VaultKeys | undefined {
   if (keys.some(({ length }) => length !== 32)) return undefined;
   return keys.map((key) => ({ key, name: sha256(key.toString("base64")).slice(0, 8) }));
 }
+
+/** Keys for one purpose, from a setting that has one secret or several separated by commas. */
+export const deriveVaultKeys = (setting: string, purpose: string): VaultKeys =>
+  setting.split(",").map((secret) => {
+    const key = createHmac("sha256", secret.trim()).update(purpose).digest();
+    return { key, name: sha256(key.toString("base64")).slice(0, 8) };
+  });
 
 /** Encrypts with the newest key. `owner`: whom the text belongs to; it is authenticated, so a copy for another owner cannot be decrypted. */
 export function encrypt(text: string, owner: string, [newest]: VaultKeys): string {

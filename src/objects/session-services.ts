@@ -2,6 +2,7 @@ import { autoCompact, type CommandServices } from "../gateway/session/commands.t
 import { SessionCalls } from "../gateway/session/session-calls.ts";
 import { SessionStreams } from "../gateway/session/session-streams.ts";
 import { SessionSockets } from "../gateway/sockets/session-sockets.ts";
+import { carriedItemsFor } from "../platform/carried-items.ts";
 import { createBudgets } from "../platform/key-stubs.ts";
 import { providersFor } from "../platform/org-providers.ts";
 import { OUTBOX_ROWS, recordDeliveryFor } from "../platform/record-delivery.ts";
@@ -76,6 +77,7 @@ export class SessionServices {
     const models = {
       providers: (org: string) => providersFor(env, org, waitUntil),
       router: () => getIsolateRouter(env),
+      carried: (org: string) => carriedItemsFor(env, org),
       budgets: createBudgets(env, waitUntil),
     };
     const lifetime = {

@@ -36,9 +36,12 @@ async function openClaude(row: Row) {
     ANTHROPIC_DEFAULT_OPUS_MODEL: model,
     CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: "1",
   };
-  const claude = (...args: string[]): Promise<string> =>
-    bench.run("claude", ["--model", model, "-p", ...args, "--allowedTools", "Read,Bash,Agent"], env);
-  return { bench, claude, at: (name: string) => `${bench.folder}/${name}` };
+  const claudeOn = (used: Row, ...args: string[]): Promise<string> => {
+    const named = ["--model", `${used}/${bench.script}`];
+    return bench.run("claude", [...named, "-p", ...args, "--allowedTools", "Read,Bash,Agent"], env);
+  };
+  const claude = (...args: string[]): Promise<string> => claudeOn(row, ...args);
+  return { bench, claudeOn, claude, at: (name: string) => `${bench.folder}/${name}` };
 }
 
 describe.each(rowsOf(OWN))("Claude Code on %s", (row) => {
@@ -54,7 +57,7 @@ describe.each(rowsOf(OWN))("Claude Code on %s", (row) => {
     if (row === OWN) await expectBytesKept(bench);
   });
 
-  it.runIf(isWholeCheck)("sub-agents stand beside the conversation, which goes on behind a compaction", async () => {
+  it("sub-agents stand beside the conversation, which goes on behind a compaction", async () => {
     const { bench, claude, at } = await openClaude(row);
     const sub = (name: string): Planned =>
       agent(`Reads ${name}`, writePlan([[read(at(name)), bash("ls")], [bash("pwd")], `${name} is read.`]));
@@ -78,3 +81,18 @@ describe.each(rowsOf(OWN))("Claude Code on %s", (row) => {
     if (row === OWN) await expectBytesKept(bench);
   });
 });
+
+it.runIf(isWholeCheck).each<Row>(["fakechat", "fakeresp", "fakegem"])(
+  "Claude Code goes from %s to Claude and back, with all reasoning at its issuer",
+  async (other) => {
+    const { bench, claudeOn } = await openClaude(other);
+    for (const [i, row] of [other, OWN, other, OWN].entries()) {
+      const plan = writePlan([[bash("ls"), bash("pwd")], [bash("ls")], `Done ${i}.`]);
+      expect(await claudeOn(row, plan, ...(i > 0 ? ["--continue"] : []))).toContain(`Done ${i}.`);
+    }
+    const rounds = [0, 1, 2, 3].flatMap((i) => ["Bash", "Bash", "Bash", `Done ${i}.`]);
+    expect(said(await expectOneSession(bench))).toEqual(rounds);
+    // Nothing was refused, and sent again without its reasoning.
+    expect(bench.sent()).toHaveLength(12);
+  },
+);

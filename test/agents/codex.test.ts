@@ -40,7 +40,8 @@ async function openCodex(row: Row) {
   await bench.configure(".codex/config.toml", settings.join("\n"));
   const codex = (...args: string[]): Promise<string> =>
     bench.run("codex", ["exec", "--skip-git-repo-check", ...args], { RHONE_KEY: bench.key });
-  return { bench, codex, at: (name: string) => `${bench.folder}/${name}` };
+  const codexOn = (used: Row, ...args: string[]): Promise<string> => codex(...args, "-m", `${used}/${bench.script}`);
+  return { bench, codexOn, codex, at: (name: string) => `${bench.folder}/${name}` };
 }
 
 describe.each(rowsOf(OWN))("Codex on %s", (row) => {
@@ -55,7 +56,7 @@ describe.each(rowsOf(OWN))("Codex on %s", (row) => {
     if (row === OWN) await expectBytesKept(bench);
   });
 
-  it.runIf(isWholeCheck)("sub-agents stand beside the conversation", async () => {
+  it("sub-agents stand beside the conversation", async () => {
     const { bench, codex } = await openCodex(row);
     const names = ["a.txt", "b.txt"];
     const sub = (name: string): Planned =>
@@ -70,3 +71,17 @@ describe.each(rowsOf(OWN))("Codex on %s", (row) => {
     if (row === OWN) await expectBytesKept(bench);
   });
 });
+
+it.runIf(isWholeCheck).each<Row>(["fakechat", "fakeanth", "fakegem"])(
+  "Codex goes from %s to OpenAI and back, with all reasoning at its issuer",
+  async (other) => {
+    const { bench, codexOn } = await openCodex(other);
+    for (const [i, row] of [other, OWN, other, OWN].entries()) {
+      const plan = writePlan([[exec("ls"), exec("pwd")], [exec("ls")], `Done ${i}.`]);
+      expect(await codexOn(row, ...(i > 0 ? ["resume", "--last"] : []), plan)).toContain(`Done ${i}.`);
+    }
+    const rounds = [0, 1, 2, 3].flatMap((i) => ["exec_command", "exec_command", "exec_command", `Done ${i}.`]);
+    expect(said(await expectOneSession(bench))).toEqual(rounds);
+    expect(bench.sent()).toHaveLength(12);
+  },
+);

@@ -1,3 +1,4 @@
+import { sealOf } from "../../canonical/carried.ts";
 import { readNativeItem } from "../../canonical/native.ts";
 import type { Block, Item, Loss, Native, Part, Text, ToolCall, ToolResult } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember, tryParseJson } from "../../wire/json.ts";
@@ -24,7 +25,7 @@ export const encodeContent = (blocks: readonly Block[], target: EncodeTarget, lo
  * types are opaque. `seal` applies to sealed items only (`seal.ts`).
  */
 export function decodeBlock(item: Json, seal?: string): Block {
-  const native: Native = { dialect, item, ...(seal !== undefined && isSealed(item) && { seal }) };
+  const native: Native = { dialect, item, ...sealOf(item, isSealed, seal) };
   if (!isObject(item)) return { kind: "opaque", label: "block", native };
   const own = { native, ...cacheOf(item) };
   switch (item.type) {

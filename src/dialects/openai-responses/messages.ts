@@ -1,3 +1,4 @@
+import { sealOf } from "../../canonical/carried.ts";
 import { editItem, readNativeItem, readNativeMessage } from "../../canonical/native.ts";
 import type { Block, Loss, Message, Part, Role } from "../../canonical/types.ts";
 import { isObject, type Json, type JsonObject, stringifyMember } from "../../wire/json.ts";
@@ -59,7 +60,7 @@ export function encodeMessages(messages: readonly Message[], target: EncodeTarge
 export function decodeMessage(original: Json, seal?: string, hostedCalls?: ReadonlySet<string>): Message {
   const item = expandSummary(original);
   if (!isObject(item)) return { role: "user", blocks: [], native: { dialect, item } };
-  const native = { dialect, item, ...(seal !== undefined && isSealed(item) && { seal }) } as const;
+  const native = { dialect, item, ...sealOf(item, isSealed, seal) } as const;
   if (isReference(item))
     return { role: "assistant", blocks: [{ kind: "opaque", label: ITEM_REFERENCE, native }], native };
   switch (item.type ?? "message") {
@@ -138,10 +139,13 @@ function joinAsText(parts: readonly Part[], content: readonly Json[], losses: Lo
  */
 function encodeBlock(block: Block, { target, customIds }: MessageTarget, losses: Loss[]): Json[] {
   switch (block.kind) {
-    case "thinking":
+    case "thinking": {
+      const own = readNativeItem(block.native, target);
+      if (own !== undefined) return [own];
       if (block.text !== "" || block.native !== undefined)
         losses.push({ at: "thinking", what: "dropped", why: "reasoning of another provider" });
       return [];
+    }
     case "tool_call": {
       return [{ type: callTypeOf(block), call_id: block.id, ...encodeToolCall(block) }];
     }
@@ -185,7 +189,8 @@ function roleOf(role: Json | undefined): Role {
  * Encrypted content can be opened by the organization that received it, and under the same item id. Reasoning
  * items without it refer to items stored for that organization.
  */
-const isSealed = (item: JsonObject): boolean => typeof item.encrypted_content === "string" || item.type === "reasoning";
+const isSealed = (item: Json): boolean =>
+  isObject(item) && (typeof item.encrypted_content === "string" || item.type === "reasoning");
 
 /** The message without references to other items; the message itself if it has none. */
 function withoutReferences(message: Message, losses: Loss[]): Message {

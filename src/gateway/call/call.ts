@@ -3,6 +3,7 @@ import type { GatewayError } from "../../canonical/error.ts";
 import type { ModelResponse } from "../../canonical/types.ts";
 import type { PathParams, ReplyContext } from "../../dialects/dialect.ts";
 import type { Caller } from "../../keys/caller.ts";
+import type { CarriedItems } from "../../keys/carried-items.ts";
 import type { Provider } from "../../providers/provider.ts";
 import type { Router } from "../../routing/router.ts";
 import type { CallStart } from "../../session/calls.ts";
@@ -43,6 +44,8 @@ export type Call = {
 export type CallHost = {
   providers: ReadonlyMap<string, Provider>;
   router: Router;
+  /** The sealed reasoning that the organisation's clients carry. */
+  carried: CarriedItems;
   /** Reserves and settles the call's cost. */
   budgets: Budgets;
   store: CallStore;

@@ -2,6 +2,7 @@ import type { ToolAliases } from "../../canonical/tool-names.ts";
 import type { Loss } from "../../canonical/types.ts";
 import type { EncodeTarget, ModelTraits, ReplyContext, StreamUsage, WireDialect } from "../../dialects/dialect.ts";
 import { DIALECTS } from "../../dialects/index.ts";
+import type { CarriedItems } from "../../keys/carried-items.ts";
 import type { Deadlines } from "../../routing/config.ts";
 import { issuerOf, type Target } from "../../routing/locate.ts";
 import type { Context } from "../../session/session.ts";
@@ -16,6 +17,8 @@ export type UpstreamCall = {
   request: ParsedRequest;
   context: Context;
   destination: Destination;
+  /** The sealed reasoning that the organisation's clients carry. */
+  carried: CarriedItems;
   /** What could not be represented at the target. */
   losses: Loss[];
   limits: CallLimits;
@@ -37,10 +40,14 @@ export type Destination = {
 export type CallLimits = Deadlines & { giveUpAt: number; now: () => number };
 
 /** A target with its dialect; quirks and issuer come from its provider. `traits`: of its model, for a translated request. */
-export const toDestination = (target: Target, traits?: ModelTraits): Destination => ({
+export const toDestination = (
+  target: Target,
+  { open }: Pick<CarriedItems, "open">,
+  traits?: ModelTraits,
+): Destination => ({
   target,
   dialect: DIALECTS[target.dialect],
-  encodeTarget: { ...toEncodeTarget(target), ...(traits && { traits }) },
+  encodeTarget: { ...toEncodeTarget(target), open, ...(traits && { traits }) },
 });
 
 /** The part of a target that encoders depend on: dialect, model, issuer of sealed items, quirks. */
@@ -98,9 +105,10 @@ export function findUsageOption({
 
 /** What encoders need beyond the answer itself: creation time in seconds, the response's id, the request. */
 export function toReplyContext(
-  { request, call, destination }: Pick<UpstreamCall, "request" | "call"> & Partial<Pick<UpstreamCall, "destination">>,
-  id = withPrefix(call.id, "resp"),
+  upstreamCall: Pick<UpstreamCall, "request" | "call"> & Partial<Pick<UpstreamCall, "destination" | "carried">>,
+  id = withPrefix(upstreamCall.call.id, "resp"),
 ): ReplyContext {
+  const { request, call, destination, carried } = upstreamCall;
   return {
     created: Math.floor(call.createdAt / 1000),
     id,
@@ -109,11 +117,19 @@ export function toReplyContext(
       return requestsUsage(request);
     },
     call: { id: call.id, sessionId: call.sessionId },
+    ...(carried !== undefined && carriesReasoning(request) && { carry: carried.wrap }),
     // Decoded only for a wire that repeats it.
     get request() {
       return request.request;
     },
   };
+}
+
+/** Whether the client sends reasoning back: on Messages always, on Responses if it asks for its encrypted content. */
+function carriesReasoning(request: ParsedRequest): boolean {
+  if (request.surface.id === "messages") return true;
+  const included = request.surface.id === "responses" ? readOption(request, "include") : undefined;
+  return Array.isArray(included) && included.includes("reasoning.encrypted_content");
 }
 
 /** OpenAI Chat's `stream_options.include_usage`. */

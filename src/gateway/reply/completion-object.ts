@@ -7,7 +7,7 @@ import { type ParsedRequest, readOption } from "../../surfaces/request.ts";
 import { storesContent } from "../../surfaces/rhone.ts";
 import { createdAtOf } from "../../wire/id.ts";
 import { isObject, type Json, type JsonObject, parseJson, stringifyMember } from "../../wire/json.ts";
-import { withIdentity } from "./identity.ts";
+import { withIdentity } from "./client-answer.ts";
 
 /** Whether the answer can be retrieved later: on OpenAI's Chat surface that has to be requested. */
 export const storesCompletion = (request: ParsedRequest): boolean =>

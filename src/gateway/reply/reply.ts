@@ -6,8 +6,8 @@ import { isEventStream, isSameDialect, passesBytes, toReplyContext, type Upstrea
 import type { UpstreamAnswer, WholeAnswer } from "../upstream/first-content.ts";
 import { NO_EVENT } from "../upstream/stream-reader.ts";
 import { annotateBody } from "./annotate.ts";
+import { toClientAnswer } from "./client-answer.ts";
 import { EVENT_STREAM, toJsonType } from "./headers.ts";
-import { withIdentity } from "./identity.ts";
 import type { Recover } from "./recovery.ts";
 import { relayBytes } from "./relay.ts";
 import { type ReplyServices, settle, toPublicReplyContext } from "./settle.ts";
@@ -52,7 +52,8 @@ async function replyWhole(
   }
   if (request.stream) return encodeAsStream(upstreamCall, response, services, rhone);
   const replyContext = toReplyContext(upstreamCall);
-  const body = request.surface.dialect.encodeResponse(withIdentity(response, replyContext), replyContext);
+  const { dialect } = request.surface;
+  const body = dialect.encodeResponse(toClientAnswer(response, dialect, replyContext), replyContext);
   const encoded = encodeUtf8(JSON.stringify(rhone === undefined ? body : { ...body, rhone }));
   store.onBody?.(call.id, encoded);
   return new Response(encoded, { headers: { "content-type": "application/json" } });

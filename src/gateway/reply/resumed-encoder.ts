@@ -2,7 +2,7 @@ import type { StreamEncoder } from "../../dialects/dialect.ts";
 import type { SseEvent } from "../../wire/sse.ts";
 import type { CallLog } from "../call/call-log.ts";
 import type { StartedStream } from "../upstream/first-content.ts";
-import { withIdentity } from "./identity.ts";
+import { withIdentity } from "./client-answer.ts";
 import { buildSentEvents } from "./recovery.ts";
 import { toPublicReplyContext } from "./settle.ts";
 

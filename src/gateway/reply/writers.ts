@@ -6,7 +6,7 @@ import { decodeSse, type SseEvent } from "../../wire/sse.ts";
 import { EventNumberer, hasEventIds } from "../output/event-numbers.ts";
 import { isMalformed } from "../upstream/stream-reader.ts";
 import { addRequiredMembers, annotateEvent, isAnnotatedEnd } from "./annotate.ts";
-import { withIdentity } from "./identity.ts";
+import { toClientEvent } from "./client-answer.ts";
 
 /**
  * Turns the events of an answer into the client's bytes. The end of the stream is held back until the turn is durable.
@@ -132,11 +132,11 @@ export class TranslationWriter implements EventWriter {
   }
 
   push(_event: SseEvent, decoded: readonly StreamEvent[]): Uint8Array {
+    const { surface, reply, rhone } = this.#options;
     const text = decoded
       .filter(({ type }) => type !== "error" && type !== "end")
-      .map((event) => this.#encoder.push(this.#identify(event)));
+      .map((event) => this.#encoder.push(toClientEvent(event, surface, reply)));
     this.#held.push(...decoded.filter(({ type }) => type === "end"));
-    const { rhone } = this.#options;
     const encoded = text.join("");
     if (this.#hasStarted || encoded === "" || rhone === undefined) return this.numberer.numberEncoded(encoded);
     this.#hasStarted = true;
@@ -156,10 +156,6 @@ export class TranslationWriter implements EventWriter {
 
   withoutBytes(): EventWriter {
     return this;
-  }
-
-  #identify(event: StreamEvent): StreamEvent {
-    return event.type === "start" ? withIdentity(event, this.#options.reply) : event;
   }
 
   /** Adds `rhone` to one of the encoded events. `which`: finds the event's index, -1 for none. */

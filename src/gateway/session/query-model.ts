@@ -36,6 +36,7 @@ export async function queryModel(
   const host: CallHost = {
     providers: await models.providers(caller.org),
     router: models.router(),
+    carried: models.carried(caller.org),
     budgets: models.budgets,
     lifetime: { now, waitUntil: () => {} },
     store: {

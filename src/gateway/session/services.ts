@@ -1,3 +1,4 @@
+import type { CarriedItems } from "../../keys/carried-items.ts";
 import type { Provider } from "../../providers/provider.ts";
 import type { Router } from "../../routing/router.ts";
 import type { Lease } from "../../session/lease.ts";
@@ -14,6 +15,7 @@ export type ModelServices = {
   /** The providers as an organisation calls them, with its own credentials where it has set some. */
   providers: (org: string) => Promise<ReadonlyMap<string, Provider>>;
   router: () => Router;
+  carried: (org: string) => CarriedItems;
   budgets: Budgets;
 };
 

@@ -222,6 +222,7 @@ export class SessionCalls {
     return {
       providers: running.providers,
       router: models.router(),
+      carried: models.carried(call.caller.org),
       budgets: models.budgets,
       lifetime: {
         now: lifetime.now,

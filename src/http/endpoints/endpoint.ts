@@ -121,7 +121,17 @@ export async function startEndpointCall(c: Http, endpoint: Omit<EndpointCall, "c
   const { headers, signal: clientLeft } = c.req.raw;
   const call: Call = { ...ids, caller, headers, annotate: false, createdAt, contextMode: "stateless" };
   const providers = await loadCallerProviders(c);
-  const host = createStatelessHost({ stub, isNew, isJournaled: isNew, env, ctx, providers, clientLeft, rhone });
+  const host = createStatelessHost({
+    org: caller.org,
+    stub,
+    isNew,
+    isJournaled: isNew,
+    env,
+    ctx,
+    providers,
+    clientLeft,
+    rhone,
+  });
   return await callEndpoint({ ...endpoint, call }, host);
 }
 

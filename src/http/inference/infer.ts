@@ -116,7 +116,18 @@ async function inferHere(
   const { id, response } = call;
   const stored = response?.stored === true ? { stored: { id, response } } : {};
   const { rhone } = members;
-  const host = createStatelessHost({ stub, isNew, isJournaled, env, ctx, providers, clientLeft, rhone, ...stored });
+  const host = createStatelessHost({
+    org: caller.org,
+    stub,
+    isNew,
+    isJournaled,
+    env,
+    ctx,
+    providers,
+    clientLeft,
+    rhone,
+    ...stored,
+  });
   return await generate({ ...call, headers, contextMode: "stateless" }, request, host);
 }
 

@@ -2,6 +2,7 @@ import type { Call, CallHost } from "../../gateway/call/call.ts";
 import { RemoteRecorder, type StreamChunk } from "../../gateway/output/remote-recorder.ts";
 import { storesCompletion } from "../../gateway/reply/completion-object.ts";
 import { type FinishedCall, toJournaledCall, toStatelessCall } from "../../gateway/session/import-call.ts";
+import { carriedItemsFor } from "../../platform/carried-items.ts";
 import { enterInJournal } from "../../platform/journal-stubs.ts";
 import { createBudgets, settleRecords } from "../../platform/key-stubs.ts";
 import { getIsolateRouter } from "../../platform/router.ts";
@@ -13,6 +14,7 @@ import { toRpcText } from "../../wire/bytes.ts";
 
 /** `stored`: the call's id and state, if its response is to be stored. */
 type StatelessCallParts = Pick<CallHost, "providers"> & {
+  org: string;
   env: Cloudflare.Env;
   ctx: Pick<ExecutionContext, "waitUntil">;
   stub: () => SessionStub;
@@ -35,7 +37,7 @@ const isStored = ({ answer }: FinishedCall): boolean => answer !== undefined && 
  * to the session while it runs, so that it can be resumed.
  */
 export function createStatelessHost(call: StatelessCallParts): CallHost {
-  const { stub, isNew, isJournaled, env, ctx, providers, clientLeft, rhone, stored } = call;
+  const { org, stub, isNew, isJournaled, env, ctx, providers, clientLeft, rhone, stored } = call;
   const hasContent = storesContent(rhone);
   let started: CallStart | undefined;
   let recorder: RemoteRecorder | undefined;
@@ -60,6 +62,7 @@ export function createStatelessHost(call: StatelessCallParts): CallHost {
   return {
     providers,
     router: getIsolateRouter(env),
+    carried: carriedItemsFor(env, org),
     budgets: createBudgets(env, waitUntil),
     lifetime: { now: Date.now, waitUntil, ...(clientLeft && { clientLeft }) },
     store: {

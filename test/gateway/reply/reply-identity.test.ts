@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { fold } from "../../../src/canonical/accumulator.ts";
 import type { StreamEvent } from "../../../src/canonical/types.ts";
 import { DIALECTS } from "../../../src/dialects/index.ts";
-import { withIdentity } from "../../../src/gateway/reply/identity.ts";
+import { withIdentity } from "../../../src/gateway/reply/client-answer.ts";
 import { TranslationWriter } from "../../../src/gateway/reply/writers.ts";
 import { NO_EVENT } from "../../../src/gateway/upstream/stream-reader.ts";
 import { concatBytes, encodeUtf8 } from "../../../src/wire/bytes.ts";

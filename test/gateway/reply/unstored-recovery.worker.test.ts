@@ -2,6 +2,7 @@ import { env } from "cloudflare:workers";
 import { expect, it } from "vitest";
 import type { Call, CallHost, PartialAnswer } from "../../../src/gateway/call/call.ts";
 import { generate } from "../../../src/gateway/generation.ts";
+import { CarriedItems } from "../../../src/keys/carried-items.ts";
 import { readProviders } from "../../../src/providers/registry.ts";
 import { createRouter } from "../../../src/routing/router.ts";
 import type { CallRecord } from "../../../src/store/records.ts";
@@ -18,6 +19,7 @@ async function failToStore(): Promise<{ text: string; failures: Failure[] }> {
   const host: CallHost = {
     providers: readProviders(env as never).rows,
     router: createRouter(undefined),
+    carried: new CarriedItems(undefined, "org"),
     budgets: { reserve: async () => undefined, settle: () => {} },
     lifetime: { now: Date.now, waitUntil: (more) => work.push(more) },
     store: {
