@@ -2,11 +2,15 @@ import { join } from "node:path";
 import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 import { answerNetwork } from "./test/fake/network.ts";
+import { hideExpectedExceptions } from "./test/support/runtime-output.ts";
 import { SETTINGS } from "./test/support/worker/settings.ts";
+
+for (const output of [process.stdout, process.stderr]) hideExpectedExceptions(output);
 
 /** Four kinds of tests: laws of the pure floors in Node, the product in workerd, official clients and coding agents against a served gateway. */
 export default defineConfig(async () => ({
   test: {
+    silent: "passed-only" as const,
     projects: [
       {
         test: {

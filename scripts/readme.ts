@@ -21,8 +21,11 @@ healthy() {
   echo "the gateway did not become healthy" >&2; return 1
 }`;
 
+/** The pages whose commands run, in this order: the first starts the gateway. */
+const PAGES = ["README.md", "docs/agents.md"];
+
 /**
- * Runs the commands of README.md as they are written, in order, in one shell, and ends at the first that fails.
+ * Runs the commands of the pages as they are written, in order, in one shell, and ends at the first that fails.
  *
  * - ```sh            runs in the shell. The block that holds `npm start` runs in the background until the end, and the
  *                    next block waits until `GET /healthz` answers.
@@ -34,13 +37,16 @@ healthy() {
  * exported, and `127.0.0.1:8787` in a block is replaced by that port. A curl that receives an error status fails.
  */
 await runScript(async () => {
-  const text = readFileSync(join(PROJECT, "README.md"), "utf8");
   const port = await freePort();
   const dir = mkdtempSync(join(tmpdir(), "rhone-readme-"));
   process.on("exit", () => rmSync(dir, { recursive: true, force: true }));
-  const blocks = blocksOf(text.replaceAll(/(127\.0\.0\.1|localhost):8787/g, `127.0.0.1:${port}`));
-  if (blocks.length === 0)
-    throw new UserError("README.md: expected a block fenced as ```sh, ```js run or ```python run");
+  const blocks = PAGES.flatMap((page) => {
+    const text = readFileSync(join(PROJECT, page), "utf8");
+    const found = blocksOf(page, text.replaceAll(/(127\.0\.0\.1|localhost):8787/g, `127.0.0.1:${port}`));
+    if (found.length === 0)
+      throw new UserError(`${page}: expected a block fenced as \`\`\`sh, \`\`\`js run or \`\`\`python run`);
+    return found;
+  });
 
   writeFileSync(join(dir, ".curlrc"), "fail-with-body\nshow-error\n");
   const script = join(dir, "readme.sh");
@@ -58,15 +64,16 @@ await runScript(async () => {
     },
   });
   const [code] = (await once(shell, "close")) as [number | null];
-  if (code !== 0) throw new UserError("README.md: the block above failed");
-  console.log(`README.md: ${blocks.length} blocks ran`);
+  if (code !== 0) throw new UserError("the block above failed");
+  console.log(`${PAGES.join(", ")}: ${blocks.length} blocks ran`);
 });
 
-type Block = { line: number; fence: "sh" | "js run" | "python run"; code: string };
+type Block = { page: string; line: number; fence: "sh" | "js run" | "python run"; code: string };
 
-function blocksOf(text: string): Block[] {
+function blocksOf(page: string, text: string): Block[] {
   return [...text.matchAll(/^```(sh|js run|python run)[ \t]*\n(.*?)^```[ \t]*$/gms)].map(
     ({ 1: fence, 2: code, index }) => ({
+      page,
       line: text.slice(0, index).split("\n").length,
       fence: fence as Block["fence"],
       code: code!,
@@ -74,8 +81,8 @@ function blocksOf(text: string): Block[] {
   );
 }
 
-function toCommands({ line, fence, code }: Block, file: string): string {
-  const heading = `echo; echo "README.md:${line} (${fence})"`;
+function toCommands({ page, line, fence, code }: Block, file: string): string {
+  const heading = `echo; echo "${page}:${line} (${fence})"`;
   if (fence === "sh" && /\bnpm start\b/.test(code))
     return `${heading}\nset -m; {\n${code}} & gateway=$!; set +m\nhealthy`;
   if (fence === "sh") return `${heading}\n${code}`;

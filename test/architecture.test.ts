@@ -21,7 +21,7 @@ const FLOORS: readonly (readonly string[])[] = [
 
 /** The same inside a room: its folders from the bottom; `.` are the files that lie in the room itself. */
 const INNER_FLOORS: Record<string, readonly (readonly string[])[]> = {
-  session: [["stream"], ["."], ["history"]],
+  session: [["stream", "directory"], ["."], ["history"]],
   keys: [["budget"], ["."]],
   gateway: [["output"], ["call"], ["upstream"], ["reply"], ["."], ["responses", "sockets"], ["session"]],
   http: [["request", "openapi"], ["admission"], ["inference", "sessions", "admin"], ["endpoints"], ["openai"], ["."]],

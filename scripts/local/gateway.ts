@@ -58,7 +58,9 @@ async function requireFreePort(port: number): Promise<void> {
 /** How to call the gateway, for the terminal. */
 export function formatBanner({ port, adminKey, adminKeyFile }: Settings): string {
   const isGenerated = adminKeyFile !== undefined;
-  const key = isGenerated ? `${adminKey}  (generated, stored in ${adminKeyFile})` : "RHONE_ADMIN_KEY, as given";
+  const key = isGenerated
+    ? `${adminKey}  (generated; export RHONE_ADMIN_KEY=$(cat ${adminKeyFile}) in another terminal)`
+    : "RHONE_ADMIN_KEY, as given";
   const call = (body: object): string => `curl -s http://${HOST}:${port}/v1/chat/completions \\
   -H "authorization: Bearer ${isGenerated ? adminKey : "$RHONE_ADMIN_KEY"}" -H "content-type: application/json" \\
   -d '${JSON.stringify(body)}'`;

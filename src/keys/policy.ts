@@ -42,6 +42,8 @@ const members = {
   defaults: z
     .strictObject({
       context_mode: z.enum(["stateful", "stateless"]),
+      /** A call that names no session and no conversation is recognised by its transcript. */
+      conversation: z.enum(["transcript"]),
       routing: jsonObject,
     })
     .partial()

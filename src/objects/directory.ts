@@ -1,17 +1,21 @@
 import { DurableObject } from "cloudflare:workers";
-import { ResponseIndex, type ResponseLocation } from "../session/response-index.ts";
+import { ResponseIndex, type ResponseLocation } from "../session/directory/response-index.ts";
+import { TranscriptIndex } from "../session/directory/transcript-index.ts";
 import { objectStorage } from "./storage.ts";
 
 /**
  * The Durable Object of one shard of an organisation's response index: locations of responses whose ids providers made,
- * and of output items. It composes and decides nothing.
+ * and of output items; or of one shard of a key's index of transcripts. It composes and decides nothing.
  */
 export class DirectoryObject extends DurableObject {
   readonly #directory: ResponseIndex;
+  readonly #transcripts: TranscriptIndex;
 
   constructor(ctx: DurableObjectState, env: Cloudflare.Env) {
     super(ctx, env);
-    this.#directory = new ResponseIndex(objectStorage(ctx).sql);
+    const { sql } = objectStorage(ctx);
+    this.#directory = new ResponseIndex(sql);
+    this.#transcripts = new TranscriptIndex(sql, Date.now);
   }
 
   /** Stores the location of a response. Durable when it resolves. */
@@ -29,6 +33,17 @@ export class DirectoryObject extends DurableObject {
   /** The location of a response or an item; `undefined` if it is not indexed. */
   find(id: string): ResponseLocation | undefined {
     return this.#directory.find(id);
+  }
+
+  /** Leads from a transcript to its conversation. Durable when it resolves. */
+  async putTranscript(hash: string, conversation: string): Promise<void> {
+    this.#transcripts.put(hash, conversation);
+    await this.ctx.storage.sync();
+  }
+
+  /** The conversation of the first of these transcripts that is known. */
+  findTranscript(hashes: readonly string[]): string | undefined {
+    return this.#transcripts.find(hashes);
   }
 
   /** Removes a response from the index. Durable when it resolves. */

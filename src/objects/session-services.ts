@@ -10,6 +10,7 @@ import { responseIndexFor } from "../platform/response-index.ts";
 import { getIsolateRouter } from "../platform/router.ts";
 import { authenticateSocket } from "../platform/socket-auth.ts";
 import { findResponseItems, indexItems } from "../platform/stored-items.ts";
+import { indexTranscript } from "../platform/transcript-index.ts";
 import { loadCatalogue } from "../providers/catalogue.ts";
 import { listInterruptedCalls } from "../session/interrupted-calls.ts";
 import { Lease } from "../session/lease.ts";
@@ -114,6 +115,8 @@ export class SessionServices {
       streams: this.streams,
       index: {
         addResponse: ({ id, caller }, responseId) => this.indexResponse({ id, org: caller.org }, responseId),
+        addTranscript: ({ caller, conversation }, hash) =>
+          indexTranscript(env.DIRECTORY, caller, { conversation: conversation!.id, hash }),
         addItems: ({ id, caller }, ids) => this.indexItems({ id, org: caller.org }, ids),
         findItems: (org, ids) => findResponseItems(env, org, ids),
       },

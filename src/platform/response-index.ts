@@ -1,4 +1,4 @@
-import type { ResponseLocation } from "../session/response-index.ts";
+import type { ResponseLocation } from "../session/directory/response-index.ts";
 import { sha256 } from "../wire/hash.ts";
 import { objectIdIn, withPrefix } from "../wire/id.ts";
 

@@ -1,7 +1,7 @@
 import { fromRpcResponse } from "../canonical/rpc-error.ts";
 import { type FindItems, findInOrder } from "../gateway/responses/references.ts";
 import type { StoredItem, StoredOnly } from "../gateway/responses/stored-items.ts";
-import type { ResponseLocation } from "../session/response-index.ts";
+import type { ResponseLocation } from "../session/directory/response-index.ts";
 import { objectIdOfItem } from "../wire/id.ts";
 import { parseJson } from "../wire/json.ts";
 import { raceTimeout } from "../wire/time.ts";

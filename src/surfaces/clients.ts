@@ -7,6 +7,9 @@ import { readOption, type RequestText } from "./request.ts";
  */
 export type Conversation = { client: string; id: string; recognizedBy: string; agent?: string };
 
+/** `recognizedBy` of a conversation that its client does not name: the key asks for recognition by the words. */
+export const BY_TRANSCRIPT = "transcript";
+
 type NamedRequest = { headers: Headers; body: Pick<RequestText, "text" | "members"> };
 
 /** Where a client has an id: the name of the place, and how it is read. */

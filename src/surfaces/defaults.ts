@@ -105,8 +105,8 @@ export function withKeyDefaults<T extends RequestText>(
   { policy }: Caller,
   outside: { model?: string } = {},
 ): T {
-  const { defaults } = policy ?? {};
-  if (defaults === undefined || Object.keys(defaults).length === 0) return requestText;
+  const { conversation: _, ...defaults } = policy?.defaults ?? {};
+  if (Object.keys(defaults).length === 0) return requestText;
   const { rhone, members } = requestText;
   const { model, ...routing } = defaults.routing ?? {};
   const namesModel = outside.model !== undefined || members.some(({ key }) => key === "model");

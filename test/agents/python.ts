@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import type { TestContext } from "vitest";
 import { PROJECT } from "../../scripts/settings.ts";
-import { type Step, whatIsMissing } from "../clients/programs.ts";
+import { type Step, requirePrograms } from "../clients/programs.ts";
 
 /**
  * The path of a program of PyPI, in an environment of its own. Skips the test where none can be made. `name`: that of the
@@ -15,11 +15,6 @@ export async function findPythonProgram(name: string, test: TestContext): Promis
     ["python3's venv module", "python3", ["-m", "venv", environment], { withinMs: 60_000 }],
     ["pip's registry", join(environment, "bin", "python"), install, { withinMs: 400_000 }],
   ];
-  const missing = await whatIsMissing(needed);
-  if (missing !== undefined) {
-    // The reporters keep a skipped test's reason to themselves.
-    console.error(`skipped: ${missing}`);
-    test.skip(missing);
-  }
+  await requirePrograms(needed, test);
   return join(environment, "bin", name);
 }

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { baseUrl, key } from "./gateway.ts";
-import { run, type Step, whatIsMissing } from "./programs.ts";
+import { run, type Step, requirePrograms } from "./programs.ts";
 
 const cwd = join(import.meta.dirname, "go");
 
@@ -11,12 +11,7 @@ const NEEDED: Step[] = [
 ];
 
 it("the official Go SDKs find everything as they expect", { timeout: 420_000 }, async (test) => {
-  const missing = await whatIsMissing(NEEDED);
-  if (missing !== undefined) {
-    // The reporters keep a skipped test's reason to themselves.
-    console.error(`skipped: ${missing}`);
-    test.skip(missing);
-  }
+  await requirePrograms(NEEDED, test);
   const env = { RHONE_BASE_URL: baseUrl, RHONE_KEY: key };
   const { code, said } = await run("go", ["test", "-count=1", "./..."], { withinMs: 300_000, env, cwd });
   expect(code, said).toBe(0);

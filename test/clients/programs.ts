@@ -1,5 +1,6 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
+import type { TestContext } from "vitest";
 
 /** How a program ended: its exit status, or the signal or the reason that ended it, and all that it printed. */
 export type Ended = { code: number | string; said: string };
@@ -24,8 +25,16 @@ type Failed = { code: number | string | null; signal: string | null; stdout: str
 /** What must be there before a check can run: a name for it, and the command that provides it or finds it. */
 export type Step = [what: string, command: string, args: string[], options: Options];
 
+/** Skips the test if something is missing, and says what: reporters keep a skipped test's reason and words to themselves. */
+export async function requirePrograms(steps: readonly Step[], test: TestContext): Promise<void> {
+  const missing = await whatIsMissing(steps);
+  if (missing === undefined) return;
+  process.stderr.write(`skipped: ${test.task.name}: ${missing}\n`);
+  test.skip(missing);
+}
+
 /** The first step that fails, as a reason to skip what needs it; `undefined` when all is there. */
-export async function whatIsMissing(steps: readonly Step[]): Promise<string | undefined> {
+async function whatIsMissing(steps: readonly Step[]): Promise<string | undefined> {
   for (const [what, command, args, options] of steps) {
     const { code, said } = await run(command, args, options);
     // A registry that answers, but not with what is pinned, is a mistake here and nothing missing.

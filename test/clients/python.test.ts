@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { expect, it } from "vitest";
 import { PROJECT } from "../../scripts/settings.ts";
 import { baseUrl, key } from "./gateway.ts";
-import { run, type Step, whatIsMissing } from "./programs.ts";
+import { run, type Step, requirePrograms } from "./programs.ts";
 
 const VENV = join(PROJECT, "node_modules", ".cache", "rhone-python");
 const PYTHON = join(VENV, "bin", "python");
@@ -24,12 +24,7 @@ it.for([
   "the official Python SDK of %s finds everything as it expects",
   { timeout: 240_000 },
   async ([, name], test) => {
-    const missing = await whatIsMissing(NEEDED);
-    if (missing !== undefined) {
-      // The reporters keep a skipped test's reason to themselves.
-      console.error(`skipped: ${missing}`);
-      test.skip(missing);
-    }
+    await requirePrograms(NEEDED, test);
     const script = join(import.meta.dirname, name);
     const env = { PYTHONDONTWRITEBYTECODE: "1", RHONE_BASE_URL: baseUrl, RHONE_KEY: key };
     const { code, said } = await run(PYTHON, [script], { withinMs: 90_000, env });

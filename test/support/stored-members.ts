@@ -17,7 +17,7 @@ import type { AuthenticatedKey } from "../../src/keys/key-cache.ts";
 import type { Actor, KeyState, NewKey } from "../../src/keys/key.ts";
 import type { Credential, OrganizationState } from "../../src/keys/organization.ts";
 import type { JournalEntry } from "../../src/session/call-journal.ts";
-import type { ResponseLocation } from "../../src/session/response-index.ts";
+import type { ResponseLocation } from "../../src/session/directory/response-index.ts";
 import type { SessionRow } from "../../src/session/row.ts";
 import type { PreviewedContext, TurnInput } from "../../src/session/session.ts";
 import type { StoredCompletion } from "../../src/session/stored-completions.ts";
@@ -34,7 +34,7 @@ export const METHODS: Record<string, string> = {
   session:
     "call record tell contextOf perform adopt converse recall completion findItems has findCall stream cancel left fetch webSocketMessage webSocketClose webSocketError alarm",
   journal: "enter find strike alarm",
-  directory: "put putItem find remove",
+  directory: "put putItem find remove putTranscript findTranscript",
   key: "create admit describe usage change rotate revoke take report alarm",
   organization: "describe put usage take report credentials setCredential reseal removeCredential alarm",
   idempotency: "answer alarm",

@@ -1,6 +1,6 @@
 import { GatewayError, invalid, toGatewayError } from "../../canonical/error.ts";
 import { openaiResponses } from "../../dialects/openai-responses/index.ts";
-import type { ResponseLocation } from "../../session/response-index.ts";
+import type { ResponseLocation } from "../../session/directory/response-index.ts";
 import { MAX_FRAME_BYTES } from "../../surfaces/body.ts";
 import { objectIdIn } from "../../wire/id.ts";
 import { isObject, type Json, type JsonObject, stringOf, tryParseJson } from "../../wire/json.ts";

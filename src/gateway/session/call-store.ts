@@ -7,6 +7,7 @@ import { sessionNotFound } from "../../session/session.ts";
 import { isCancelled, type StoredResponse, storeResponse } from "../../session/stored-responses.ts";
 import type { WireItems } from "../../session/turns.ts";
 import type { CallRecord } from "../../store/records.ts";
+import { BY_TRANSCRIPT } from "../../surfaces/clients.ts";
 import type { ParsedRequest } from "../../surfaces/request.ts";
 import { storesContent } from "../../surfaces/rhone.ts";
 import type { Call, CallStore, PartialAnswer } from "../call/call.ts";
@@ -28,6 +29,8 @@ export type CallStoreServices = {
   index: {
     /** Makes a call's response findable by the id its provider gave it. */
     addResponse: (call: Call, id: string) => Promise<void>;
+    /** Makes the conversation findable by the hash of its transcript. Never throws. */
+    addTranscript: (call: Call, hash: string) => Promise<void>;
     /** Makes output items of a call's stored response findable by ids that do not lead to it. */
     addItems: (call: Call, ids: readonly string[]) => Promise<void>;
   };
@@ -105,6 +108,7 @@ export function createCallStore(
         lifetime.durable(),
         index.addItems(call, stored === undefined ? [] : listIndexedIds(stored)),
         completion && index.addResponse(call, completion.id),
+        call.conversation?.recognizedBy === BY_TRANSCRIPT && index.addTranscript(call, committed.chain),
       ]);
       streams.onRecord(record);
       if (!isSideBranch) work.push(onCommitted(record, call.caller));

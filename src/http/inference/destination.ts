@@ -3,7 +3,7 @@ import type { RequestedState, ResponsesState } from "../../gateway/call/response
 import { conversationNotFound, previousNotFound, readRequestedState } from "../../gateway/responses/state.ts";
 import { findResponseLocation } from "../../platform/response-index.ts";
 import { sessionObjectId, stubFor } from "../../platform/session-stubs.ts";
-import type { ResponseLocation } from "../../session/response-index.ts";
+import type { ResponseLocation } from "../../session/directory/response-index.ts";
 import type { SurfaceId } from "../../surfaces/index.ts";
 import type { RequestText } from "../../surfaces/request.ts";
 import { idPattern, objectIdIn, withPrefix } from "../../wire/id.ts";

@@ -9,6 +9,7 @@ import type { RequestText } from "../../surfaces/request.ts";
 import { toRpcText } from "../../wire/bytes.ts";
 import { newId } from "../../wire/id.ts";
 import type { CallContext } from "../request/env.ts";
+import { findByTranscript } from "./by-transcript.ts";
 import { needsState, type UnstoredResponses } from "./destination.ts";
 import { requireStorable } from "./storable.ts";
 
@@ -63,15 +64,22 @@ export async function inferInSession(
   return await session.call(mayCreate ? { ...sent, mayCreate } : sent);
 }
 
-/** The conversation that the client names, unless the request itself says where its context comes from. */
+/**
+ * The conversation that the client names, or that its key has recognised by the transcript, unless the request itself says
+ * where its context comes from.
+ */
 export function conversationOf(
-  { rhone, text, members }: RequestText,
-  { body: { headers }, caller }: TextInference,
+  members: RequestText,
+  inference: TextInference,
   response: ResponsesState | undefined,
-): Conversation | undefined {
-  const { context_mode: mode, parent, store } = rhone;
+): Conversation | undefined | Promise<Conversation> {
+  const { caller, body } = inference;
+  const { context_mode: mode, parent, store } = members.rhone;
   const isOpen = mode === undefined && parent === undefined && store !== "none" && caller.session === undefined;
-  return isOpen && !needsState(response) ? findConversation(headers, { text, members }) : undefined;
+  if (!isOpen || needsState(response)) return undefined;
+  const named = findConversation(body.headers, members);
+  const isRecognised = named === undefined && caller.policy?.defaults?.conversation === "transcript";
+  return isRecognised ? findByTranscript(members, { ...inference, outside: body.outside ?? {} }) : named;
 }
 
 /** Handles a call in the session of its conversation, which the call creates if it has to. */

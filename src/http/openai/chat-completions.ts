@@ -7,7 +7,7 @@ import { openRecords } from "../../platform/record-delivery.ts";
 import { findResponseLocation } from "../../platform/response-index.ts";
 import { stubFor } from "../../platform/session-stubs.ts";
 import { awaitStoring } from "../../platform/stored-items.ts";
-import type { ResponseLocation } from "../../session/response-index.ts";
+import type { ResponseLocation } from "../../session/directory/response-index.ts";
 import { listCompletions } from "../../store/completions.ts";
 import { metadata } from "../../surfaces/metadata.ts";
 import { createdAtOf, objectIdIn } from "../../wire/id.ts";

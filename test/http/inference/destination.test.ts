@@ -2,7 +2,7 @@ import { createHash, randomBytes } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { resolveDestination, type UnstoredResponses } from "../../../src/http/inference/destination.ts";
-import type { ResponseLocation } from "../../../src/session/response-index.ts";
+import type { ResponseLocation } from "../../../src/session/directory/response-index.ts";
 import type { SurfaceId } from "../../../src/surfaces/index.ts";
 import { readMembers } from "../../../src/surfaces/request.ts";
 import { encodeObjectId, newId } from "../../../src/wire/id.ts";

@@ -1,4 +1,4 @@
-import type { Sql } from "../store/sql.ts";
+import type { Sql } from "../../store/sql.ts";
 
 /** Where a response is stored. `place`: the object id of its session. `call`: its call in that session. */
 export type ResponseLocation = { place: string; call: string };

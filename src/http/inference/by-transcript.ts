@@ -1,0 +1,35 @@
+import { findLongestKnownPrefix, hashAfter, ROOT } from "../../canonical/turn-hash.ts";
+import type { PathParams } from "../../dialects/dialect.ts";
+import type { Caller } from "../../keys/caller.ts";
+import { findTranscript, newTranscriptId } from "../../platform/transcript-index.ts";
+import { BY_TRANSCRIPT, type Conversation } from "../../surfaces/clients.ts";
+import { type SurfaceId, SURFACES } from "../../surfaces/index.ts";
+import { parseRequest, type RequestText } from "../../surfaces/request.ts";
+
+type Located = {
+  surface: SurfaceId;
+  outside: PathParams;
+  caller: Caller;
+  env: Pick<Cloudflare.Env, "DIRECTORY">;
+};
+
+/** The longest beginnings of a transcript that are looked up: a client edits or repeats its newest messages. */
+const MAX_LOOKED_UP = 16;
+
+/**
+ * The conversation that a transcript continues, for a key that asks for it (`defaults.conversation: "transcript"`): that of
+ * the longest beginning which one of this key's conversations of the last 24 hours has, or else a new one.
+ */
+export async function findByTranscript(
+  members: RequestText,
+  { surface, outside, caller, env }: Located,
+): Promise<Conversation> {
+  const { messages } = parseRequest(members, SURFACES[surface], outside);
+  const firstReply = messages.findIndex(({ role }) => role === "assistant");
+  const opening = hashAfter(ROOT, firstReply < 0 ? messages : messages.slice(0, firstReply));
+  const hashes: string[] = [];
+  findLongestKnownPrefix(messages, (hash) => void hashes.push(hash));
+  const longestFirst = hashes.slice(-MAX_LOOKED_UP).toReversed();
+  const known = await findTranscript(env.DIRECTORY, caller, { opening, hashes: longestFirst });
+  return { client: "other", id: known ?? newTranscriptId(opening), recognizedBy: BY_TRANSCRIPT };
+}
