@@ -37,6 +37,8 @@ const NOT_MET: Record<string, number> = {
   "rhone-warm whole-c1 cpu": 4.8,
   "rhone-resent agent-300k p50": 5.1,
   "rhone-resent agent-300k cpu": 5.7,
+  "rhone-conversation agent-300k p50": 5.1,
+  "rhone-conversation agent-300k cpu": 5.7,
   "rhone-warm stream-100 first": 2.8,
   "rhone-warm stream-100 cpu": 6,
   "rhone-warm paced-c1 cpu": 4.8,

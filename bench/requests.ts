@@ -38,9 +38,9 @@ export const buildPlainCall: CallBuilder = ({ origin }, answer, more = {}) =>
   buildChatCall({ url: `${origin}/v1`, headers: { authorization: "Bearer upstream-key" }, model: "" }, answer, more);
 
 export const buildRhoneCall =
-  (mode: "stateless" | "stateful", provider: "benchchat" | "benchanth" = "benchchat"): CallBuilder =>
+  (mode?: "stateless" | "stateful", provider: "benchchat" | "benchanth" = "benchchat"): CallBuilder =>
   ({ origin }, answer, more = {}) => {
-    const headers = { authorization: `Bearer ${KEY}`, "x-rhone-context-mode": mode };
+    const headers = { authorization: `Bearer ${KEY}`, ...(mode !== undefined && { "x-rhone-context-mode": mode }) };
     return buildChatCall({ url: `${origin}/v1`, headers, model: `${provider}/` }, answer, more);
   };
 

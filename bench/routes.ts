@@ -69,7 +69,16 @@ export const ROUTES: readonly Route[] = [
     label: "Rhone, stateful, transcript resent",
     server: "rhone",
     needsTranscript: true,
-    prepare: resendTranscript,
+    prepare: resendTranscript(buildRhoneCall("stateful"), (session) =>
+      session === undefined ? {} : { "x-rhone-session-id": session },
+    ),
+  },
+  {
+    id: "rhone-conversation",
+    label: "Rhone, a conversation of a coding agent",
+    server: "rhone",
+    needsTranscript: true,
+    prepare: resendTranscript(buildRhoneCall(), (_, conversation) => ({ "x-rhone-conversation-id": conversation })),
   },
   { id: "rhone-socket", label: "Rhone, stateful, WebSocket", server: "rhone", prepare: openSocket },
   {
@@ -145,20 +154,35 @@ async function callInSessions(
 /** Calls of one session before the next one: each is as long as one of the first, and two messages longer. */
 const RESENT_CALLS = 40;
 
-/** Makes calls as a coding agent does in a session: each sends the whole transcript, with the last answer and a question. */
-async function resendTranscript(
-  origins: Origins,
+/**
+ * Makes calls as a coding agent does: each sends the whole transcript, with the last answer and a question. `nameOf`: headers
+ * that name the session which the calls before have started, or the conversation.
+ */
+function resendTranscript(
+  build: CallBuilder,
+  nameOf: (session: string | undefined, conversation: string) => Record<string, string>,
+): Route["prepare"] {
+  return (origins, answer, plan) =>
+    startSenders({ build: (more) => build(origins, answer, more), nameOf }, answer, plan);
+}
+
+type Resending = {
+  build: (more: object) => Call;
+  nameOf: (session: string | undefined, conversation: string) => Record<string, string>;
+};
+
+async function startSenders(
+  { build, nameOf }: Resending,
   answer: Answer,
   { concurrency, more = {} }: LoadPlan,
 ): Promise<Callers> {
   const agent = agentFor(concurrency);
-  const build = buildRhoneCall("stateful");
   const { messages: initial } = more as { messages: readonly object[] };
-  type Sender = { session?: string; messages: object[]; calls: number };
+  type Sender = { session?: string; conversation: string; messages: object[]; calls: number };
   const step = async (sender: Sender): Promise<Exchange> => {
-    const { session, messages } = sender;
-    const call = build(origins, answer, { ...more, messages });
-    const headers = { ...call.headers, ...(session !== undefined && { "x-rhone-session-id": session }) };
+    const { session, conversation, messages } = sender;
+    const call = build({ ...more, messages });
+    const headers = { ...call.headers, ...nameOf(session, conversation) };
     let body = "";
     const onBody = (text: string): void => void (body = text);
     const exchanged = await exchange({ ...call, headers }, { agent, ending: endingOf(answer), onBody });
@@ -168,7 +192,7 @@ async function resendTranscript(
     return exchanged;
   };
   const start = async (): Promise<Sender> => {
-    const sender: Sender = { messages: [...initial], calls: 0 };
+    const sender: Sender = { conversation: crypto.randomUUID(), messages: [...initial], calls: 0 };
     // The first call creates the session, the second one is the first whose transcript is known.
     for (let i = 0; i < 2; i++) await step(sender);
     return sender;

@@ -146,6 +146,7 @@ export const RATIOS: readonly Ratio[] = [
   ...bounds("translated, paced stream", "rhone-translated", "paced-c1", { cpu: 2.7 }),
   ...bounds("warm session, 1 KiB", "rhone-warm", "whole-c1", { p50: 2.2, p99: 3.3, cpu: 2.5 }),
   ...bounds("session, 300 KiB sent again", "rhone-resent", "agent-300k", { p50: 2.2, p99: 3.3, cpu: 2.5 }),
+  ...bounds("conversation, 300 KiB sent again", "rhone-conversation", "agent-300k", { p50: 2.2, p99: 3.3, cpu: 2.5 }),
   ...bounds("warm session, burst of 100 events", "rhone-warm", "stream-100", { first: 1.7, cpu: 5 }),
   ...bounds("warm session, paced stream", "rhone-warm", "paced-c1", { cpu: 2.6 }),
   ...bounds("new session, 1 KiB", "rhone-cold", "whole-c1", { p50: 4, p99: 6, cpu: 5 }),
