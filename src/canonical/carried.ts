@@ -6,8 +6,8 @@ import { isObject, type Json } from "../wire/json.ts";
  */
 export const CARRIED = "~rhone-sealed.";
 
-/** The seal of an item that has such a text. It is the issuer of no target. */
-export const CARRIED_SEAL = "carried";
+/** The seal of an item that has such a text: the id of no provider has a tilde. */
+export const CARRIED_SEAL = "~carried";
 
 /** Whether there can be such a text in some JSON. */
 export const mayCarry = (json: string): boolean => json.includes(CARRIED);
@@ -19,8 +19,11 @@ export function carriedTextOf(item: Json): string | undefined {
 
 const isCarried = (value: Json | undefined): value is string => typeof value === "string" && value.startsWith(CARRIED);
 
-/** The seal of a wire item: `issuer` if it is `sealed`, and that of what a client carries. */
+/**
+ * The seal of a wire item: its `issuer` if it is sealed and of an answer, also of another gateway of this kind; that of what
+ * a client carries if it is of a request.
+ */
 export function sealOf(item: Json, isSealed: (item: Json) => boolean, issuer: string | undefined): { seal?: string } {
-  if (carriedTextOf(item) !== undefined) return { seal: CARRIED_SEAL };
-  return issuer !== undefined && isSealed(item) ? { seal: issuer } : {};
+  if (issuer !== undefined && isSealed(item)) return { seal: issuer };
+  return carriedTextOf(item) === undefined ? {} : { seal: CARRIED_SEAL };
 }

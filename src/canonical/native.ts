@@ -10,7 +10,8 @@ export type NativeTarget = { dialect: Dialect; issuer?: string; open?: (carried:
 
 /** The original wire item, if the target has its dialect and can open its seal. */
 export function readNativeItem(native: Native | undefined, target: NativeTarget): Json | undefined {
-  if (native?.seal === CARRIED_SEAL) return readNativeItem(target.open?.(carriedTextOf(native.item) ?? ""), target);
+  if (native?.seal === CARRIED_SEAL && target.issuer !== CARRIED_SEAL)
+    return readNativeItem(target.open?.(carriedTextOf(native.item) ?? ""), target);
   if (native === undefined || native.dialect !== target.dialect) return undefined;
   return native.seal === undefined || native.seal === target.issuer ? native.item : undefined;
 }

@@ -30,12 +30,12 @@ export function spliceBody(
   target: EncodeTarget,
   usage?: StreamUsage,
 ): ProviderBody {
+  if (carriesItems(request)) return encodeBody(request, context, target);
   const { text, members, surface } = request;
   const { layout } = surface.dialect;
   const model = JSON.stringify(target.model);
   const { history, known, instructions } = limitRestoredMarks(context, request, surface.dialect);
-  const rebuildsItems =
-    history.length > 0 || instructions?.items !== undefined || request.hasRewrittenItems || mayCarry(text);
+  const rebuildsItems = history.length > 0 || instructions?.items !== undefined || request.hasRewrittenItems;
   const removed = ["rhone", ...stateMembersOf(request)];
   const values: (readonly [key: string, json: string])[] = [];
   if (request.outside.model === undefined || has(request, "model")) values.push(["model", model]);
@@ -49,6 +49,14 @@ export function spliceBody(
   if (layout.itemsAlias !== undefined) removed.push(layout.itemsAlias);
   return { body: editMembers(text, members, removed, [...values, [layout.items, list]]), losses };
 }
+
+/**
+ * Whether the client carries sealed items of the gateway's, which no provider knows. Without them a request may need other
+ * changes, as in a tool loop that began with thinking.
+ */
+const carriesItems = (request: ParsedRequest): boolean =>
+  mayCarry(request.text) &&
+  request.messages.some(({ blocks }) => blocks.some(({ native }) => native?.seal === CARRIED_SEAL));
 
 const has = ({ members }: ParsedRequest, name: string): boolean => members.some(({ key }) => key === name);
 
@@ -71,8 +79,7 @@ function encodeNewItems(
   const { surface } = request;
   const messages = request.messages.slice(from);
   const isForeign = (message: Message): boolean =>
-    (message.stored !== undefined || message.blocks.some(({ native }) => native?.seal === CARRIED_SEAL)) &&
-    readNativeMessage(message, target) === undefined;
+    message.stored !== undefined && readNativeMessage(message, target) === undefined;
   if (!messages.some(isForeign)) return { items: request.items.slice(from), losses: [] };
   const { value, losses } = surface.dialect.encodeMessages(messages, target, request.request.tools);
   return { items: value.map((item) => JSON.stringify(item)), losses };

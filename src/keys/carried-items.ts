@@ -21,7 +21,7 @@ export class CarriedItems {
 
   /** The text for an item. Reasoning that is not sealed, or too long, gets one without an item: it is recognised all the same. */
   readonly wrap = (native: Native | undefined): string => {
-    if (native?.seal === undefined || this.#keys === undefined) return CARRIED;
+    if (native?.seal === undefined || !hasSealedContent(native) || this.#keys === undefined) return CARRIED;
     const json = JSON.stringify(native);
     return json.length > MAX_ITEM_LENGTH ? CARRIED : CARRIED + encrypt(json, this.#owner, this.#keys);
   };
@@ -31,6 +31,13 @@ export class CarriedItems {
     if (this.#keys === undefined || !text.startsWith(CARRIED)) return undefined;
     const json = decrypt(text.slice(CARRIED.length), this.#owner, this.#keys);
     const native = json === undefined ? undefined : tryParseJson(json);
+    // It was encrypted here, so it is what `wrap` got.
     return isObject(native) ? (native as Native) : undefined;
   };
+}
+
+/** Whether the item itself has what only its issuer reads: OpenAI's may be a mere reference to its own store. */
+function hasSealedContent({ item }: Native): boolean {
+  if (!isObject(item)) return false;
+  return [item.signature, item.encrypted_content, item.data].some((value) => typeof value === "string" && value !== "");
 }

@@ -19,10 +19,10 @@ export function parseVaultKeys(setting: string): VaultKeys | undefined {
   return keys.map((key) => ({ key, name: sha256(key.toString("base64")).slice(0, 8) }));
 }
 
-/** Keys for one purpose, from a setting that has one secret or several separated by commas. */
-export const deriveVaultKeys = (setting: string, purpose: string): VaultKeys =>
-  setting.split(",").map((secret) => {
-    const key = createHmac("sha256", secret.trim()).update(purpose).digest();
+/** Keys for one purpose, each from a secret of its own. */
+export const deriveVaultKeys = (secrets: readonly string[], purpose: string): VaultKeys =>
+  secrets.map((secret) => {
+    const key = createHmac("sha256", secret).update(purpose).digest();
     return { key, name: sha256(key.toString("base64")).slice(0, 8) };
   });
 
@@ -41,7 +41,9 @@ export function decrypt(text: string, owner: string, keys: VaultKeys): string | 
   if (found === undefined) return undefined;
   const sealed = Buffer.from(body, "base64url");
   try {
-    const decipher = createDecipheriv(ALGORITHM, found.key, Buffer.from(nonce, "base64url"))
+    const decipher = createDecipheriv(ALGORITHM, found.key, Buffer.from(nonce, "base64url"), {
+      authTagLength: TAG_BYTES,
+    })
       .setAAD(Buffer.from(owner))
       .setAuthTag(sealed.subarray(-TAG_BYTES));
     return Buffer.concat([decipher.update(sealed.subarray(0, -TAG_BYTES)), decipher.final()]).toString("utf8");

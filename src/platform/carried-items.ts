@@ -3,13 +3,19 @@ import { deriveVaultKeys, type VaultKeys } from "../keys/vault.ts";
 
 type Env = Pick<Cloudflare.Env, "RHONE_ADMIN_KEY" | "RHONE_CREDENTIALS_KEY">;
 
-/** By the settings that they come from, of which a deployment has one pair. */
-let derived: { settings: string; keys: VaultKeys } | undefined;
+/** By the setting that they come from, of which a deployment has one. */
+let derived: { setting: string; keys: VaultKeys } | undefined;
 
-/** The sealed reasoning that clients of an organisation carry. Its keys follow from `RHONE_CREDENTIALS_KEY`, or the bootstrap key. */
+/**
+ * The sealed reasoning that clients of an organisation carry. Its keys follow from `RHONE_CREDENTIALS_KEY`, which may have
+ * several while it is being replaced, or else from the bootstrap key.
+ */
 export function carriedItemsFor({ RHONE_CREDENTIALS_KEY, RHONE_ADMIN_KEY }: Env, org: string): CarriedItems {
-  const settings = RHONE_CREDENTIALS_KEY || RHONE_ADMIN_KEY;
-  if (settings === undefined || settings === "") return new CarriedItems(undefined, org);
-  if (derived?.settings !== settings) derived = { settings, keys: deriveVaultKeys(settings, "carried items") };
+  const setting = RHONE_CREDENTIALS_KEY || RHONE_ADMIN_KEY || "";
+  if (setting === "") return new CarriedItems(undefined, org);
+  if (derived?.setting !== setting) {
+    const secrets = RHONE_CREDENTIALS_KEY ? setting.split(",").map((one) => one.trim()) : [setting];
+    derived = { setting, keys: deriveVaultKeys(secrets, "carried items") };
+  }
   return new CarriedItems(derived.keys, org);
 }

@@ -54,8 +54,10 @@ function outputOf({ thinking, text, calls = [], declined }: Scene): Item[] {
           {
             id: ownId("rs_fake"),
             type: "reasoning",
-            summary: [{ type: "summary_text", text: thinking }],
-            encrypted_content: ENCRYPTED,
+            // Without a summary and without `include`, the item only refers to what OpenAI stores.
+            ...(thinking === ""
+              ? { summary: [] }
+              : { summary: [{ type: "summary_text", text: thinking }], encrypted_content: ENCRYPTED }),
           },
         ]),
     ...said.map((part) => ({

@@ -21,6 +21,8 @@ export function sceneOf({ script, raw, isFirst, results }: Seen): Scene {
       return { text: raw };
     case "think":
       return { thinking: "Let me think.", text: isFirst ? "Said think." : raw };
+    case "bare":
+      return { thinking: "", text: "Said bare." };
     case "tools":
       return results.length > 0 ? { text: `It is ${results.join(" and ")}.` } : { text: "Let me look.", calls: CALLS };
     case "recall":

@@ -186,8 +186,19 @@ function* findMessagesFaults(body: Json): Faults {
         yield `messages.${i}.content: Invalid \`signature\` in \`thinking\` block`;
     }
   }
+  if (body.thinking?.type === "enabled" && isUnsignedLoop(joinRoles(messages)))
+    yield "messages: Expected `thinking` or `redacted_thinking`, but found `tool_use`. When `thinking` is enabled, a final `assistant` message must start with a thinking block.";
   if (open.length > 0)
     yield `messages: \`tool_use\` ids were found without \`tool_result\` blocks immediately after: ${open.join()}.`;
+}
+
+/** Whether the messages end within a tool loop whose first answer has no thinking in front. */
+function isUnsignedLoop(messages: readonly { role: string; content: Json[] }[]): boolean {
+  const hasResult = (message: { content: Json[] } | undefined): boolean =>
+    message?.content.some(({ type }: Json) => type === "tool_result") === true;
+  if (!hasResult(messages.at(-1))) return false;
+  const start = messages.findLastIndex((message) => message.role === "user" && !hasResult(message));
+  return !/thinking/.test(messages[start + 1]?.content[0]?.type);
 }
 
 /** Anthropic takes messages of one role in a row as one. */

@@ -175,3 +175,48 @@ it("in a session, the stored item and the carried one are the same item", async 
   const { turns } = await (await request(`/v1/sessions/${rhone.session_id}`)).json<{ turns: number }>();
   expect(turns).toBe(2);
 });
+
+it("a tool loop that another model began goes on at Claude, without thinking where it asks for a budget", async () => {
+  const question = user("Look.");
+  const tools = [{ name: "get_weather", input_schema: { type: "object", properties: { city: { type: "string" } } } }];
+  const given = { max_tokens: 5000, thinking: { type: "enabled", budget_tokens: 1024 }, tools };
+  const { content } = await ask("/v1/messages", { ...given, model: "fakeresp/loop", messages: [question] });
+  expect(content.map(({ type }: Json) => type)).toEqual(["thinking", "text", "tool_use", "tool_use", "tool_use"]);
+  const results = content
+    .filter(({ type }: Json) => type === "tool_use")
+    .map(({ id, input }: Json) => ({ type: "tool_result", tool_use_id: id, content: `fine in ${input.city}` }));
+  const messages = [question, { role: "assistant", content }, { role: "user", content: results }];
+  for (const model of ["fakeanth/loop", "fakeresp/loop"]) {
+    const next = await ask("/v1/messages", { ...given, model, messages });
+    expect(next.content.at(-1)).toMatchObject({ type: "tool_use" });
+  }
+});
+
+it("reasoning that has no words and no sealed content makes no block", async () => {
+  const { content } = await ask("/v1/messages", { model: "fakeresp/bare", max_tokens: 9, messages: [user("x")] });
+  expect(content).toEqual([{ type: "text", text: "Said bare." }]);
+});
+
+describe("a stored response", () => {
+  const include = ["reasoning.encrypted_content"];
+  const read = async (id: string): Promise<Json> => await (await request(`/v1/responses/${id}`)).json();
+
+  it.each([true, false])("has the text that its client carries, in the background: %s", async (background) => {
+    const body = { model: "fakeanth/think", input: [user("Think.")], include, background, rhone: {} };
+    const { id } = await ask("/v1/responses", body);
+    await expect.poll(async () => (await read(id)).status).toBe("completed");
+    const { output } = await read(id);
+    expect(output[0].encrypted_content.startsWith(CARRIED)).toBe(true);
+  });
+
+  it("lists an input with carried items as the client sent it", async () => {
+    const first = await ask("/v1/responses", { model: "fakeanth/think", input: [user("Think.")], include, rhone: {} });
+    const input = [{ type: "message", ...user("Think.") }, ...first.output, { type: "message", ...user("Again.") }];
+    const second = await ask("/v1/responses", { model: "fakeanth/think", input, include, rhone: {} });
+    const { data }: Json = await (await request(`/v1/responses/${second.id}/input_items?order=asc`)).json();
+    expect(data.map(({ type, id }: Json) => [type, id]).slice(1, 3)).toEqual(
+      first.output.map(({ type, id }: Json) => [type, id]),
+    );
+    expect(data[1].encrypted_content).toBe(first.output[0].encrypted_content);
+  });
+});

@@ -139,13 +139,10 @@ function joinAsText(parts: readonly Part[], content: readonly Json[], losses: Lo
  */
 function encodeBlock(block: Block, { target, customIds }: MessageTarget, losses: Loss[]): Json[] {
   switch (block.kind) {
-    case "thinking": {
-      const own = readNativeItem(block.native, target);
-      if (own !== undefined) return [own];
+    case "thinking":
       if (block.text !== "" || block.native !== undefined)
         losses.push({ at: "thinking", what: "dropped", why: "reasoning of another provider" });
       return [];
-    }
     case "tool_call": {
       return [{ type: callTypeOf(block), call_id: block.id, ...encodeToolCall(block) }];
     }

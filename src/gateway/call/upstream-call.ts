@@ -47,7 +47,7 @@ export const toDestination = (
 ): Destination => ({
   target,
   dialect: DIALECTS[target.dialect],
-  encodeTarget: { ...toEncodeTarget(target), open, ...(traits && { traits }) },
+  encodeTarget: { ...toEncodeTarget(target), ...(traits?.reasons !== false && { open }), ...(traits && { traits }) },
 });
 
 /** The part of a target that encoders depend on: dialect, model, issuer of sealed items, quirks. */

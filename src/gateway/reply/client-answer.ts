@@ -1,3 +1,4 @@
+import { CARRIED } from "../../canonical/carried.ts";
 import type { Block, Message, ModelResponse, StreamEvent } from "../../canonical/types.ts";
 import type { ReplyContext, WireDialect } from "../../dialects/dialect.ts";
 import type { JsonObject } from "../../wire/json.ts";
@@ -32,15 +33,17 @@ export function withIdentity<T extends { id: string; model: string }>(
 /** Reasoning of another wire as the item that the client of this one carries, and sends back. */
 function toCarried(block: Block, { id }: WireDialect, { carry }: ReplyContext): Block {
   if (block.kind !== "thinking" || carry === undefined || block.native?.dialect === id) return block;
-  if (block.text === "" && block.native?.seal === undefined) return block;
-  const item = CARRIERS[id]?.(block.text, carry(block.native));
+  const carried = carry(block.native);
+  // Nothing to read and nothing to carry.
+  if (block.text === "" && carried === CARRIED) return block;
+  const item = CARRIERS[id]?.(block.text, carried);
   return item === undefined ? block : { ...block, native: { dialect: id, item } };
 }
 
 /** The wire's item for reasoning that only its provider can read. */
 const CARRIERS: Partial<Record<WireDialect["id"], (text: string, carried: string) => JsonObject>> = {
   anthropic: (thinking, signature) => ({ type: "thinking", thinking, signature }),
-  // The id is given when the item's place is known.
+  // The encoder gives the item its id.
   "openai-responses": (text, encrypted_content) => ({
     id: "",
     type: "reasoning",

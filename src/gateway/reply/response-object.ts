@@ -8,6 +8,7 @@ import { encodeUtf8 } from "../../wire/bytes.ts";
 import { isObject, type JsonObject, parseJson, stringOf } from "../../wire/json.ts";
 import { decodeSse } from "../../wire/sse.ts";
 import type { Call } from "../call/call.ts";
+import { toClientAnswer, toClientEvent } from "./client-answer.ts";
 
 /** The part of a call that its stored response depends on. */
 type ResponseCall = Pick<Call, "id" | "response">;
@@ -17,7 +18,8 @@ export const buildCompletedResponse = (
   call: ResponseCall,
   response: ModelResponse,
   reply: ReplyContext,
-): StoredResponse => toStoredResponse(call, openaiResponses.encodeResponse(response, reply));
+): StoredResponse =>
+  toStoredResponse(call, openaiResponses.encodeResponse(toClientAnswer(response, openaiResponses, reply), reply));
 
 /** The stored response of an answer that failed or broke, with the output received so far and the error. */
 export function buildFailedResponse(
@@ -57,7 +59,9 @@ function toStoredResponse({ id: call, response }: ResponseCall, body: JsonObject
 /** The response object in the last event of the encoded stream. */
 function encodeLastResponse(events: readonly StreamEvent[], reply: ReplyContext): JsonObject {
   const encoder = openaiResponses.encodeStream(reply);
-  const encoded = decodeSse(encodeUtf8(events.map((event) => encoder.push(event)).join("")));
+  const encoded = decodeSse(
+    encodeUtf8(events.map((event) => encoder.push(toClientEvent(event, openaiResponses, reply))).join("")),
+  );
   const event = parseJson(encoded.at(-1)!.data!);
   return isObject(event) && isObject(event.response) ? event.response : {};
 }

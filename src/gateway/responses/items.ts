@@ -1,3 +1,4 @@
+import { CARRIED_SEAL } from "../../canonical/carried.ts";
 import type { Message } from "../../canonical/types.ts";
 import { openaiResponses } from "../../dialects/openai-responses/index.ts";
 import { encodeOutput } from "../../dialects/openai-responses/items.ts";
@@ -73,7 +74,8 @@ export function encodeInput(wireItems: WireItems): Json[] {
   const target = {
     dialect: openaiResponses.id,
     model: "",
-    ...(wireItems.issuer !== undefined && { issuer: wireItems.issuer }),
+    // What a client carries is listed as it sent it.
+    issuer: wireItems.issuer ?? CARRIED_SEAL,
   };
   return openaiResponses.encodeMessages(decodeItems(wireItems), target).value;
 }

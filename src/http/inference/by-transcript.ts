@@ -5,6 +5,7 @@ import { findTranscript, newTranscriptId } from "../../platform/transcript-index
 import { BY_TRANSCRIPT, type Conversation } from "../../surfaces/clients.ts";
 import { type SurfaceId, SURFACES } from "../../surfaces/index.ts";
 import { parseRequest, type RequestText } from "../../surfaces/request.ts";
+import { raceTimeout } from "../../wire/time.ts";
 
 type Located = {
   surface: SurfaceId;
@@ -15,6 +16,8 @@ type Located = {
 
 /** The longest beginnings of a transcript that are looked up: a client edits or repeats its newest messages. */
 const MAX_LOOKED_UP = 16;
+/** Beyond it, as after a failure of the index, the call starts a conversation of its own. */
+const PATIENCE_MS = 2_000;
 
 /**
  * The conversation that a transcript continues, for a key that asks for it (`defaults.conversation: "transcript"`): that of
@@ -30,6 +33,9 @@ export async function findByTranscript(
   const hashes: string[] = [];
   findLongestKnownPrefix(messages, (hash) => void hashes.push(hash));
   const longestFirst = hashes.slice(-MAX_LOOKED_UP).toReversed();
-  const known = await findTranscript(env.DIRECTORY, caller, { opening, hashes: longestFirst });
+  const found = findTranscript(env.DIRECTORY, caller, { opening, hashes: longestFirst });
+  const known = await raceTimeout(found, PATIENCE_MS).catch((cause: unknown) =>
+    console.error("no transcript was looked up", cause),
+  );
   return { client: "other", id: known ?? newTranscriptId(opening), recognizedBy: BY_TRANSCRIPT };
 }
