@@ -15,7 +15,6 @@ describe.runIf(isWholeCheck).each(rowsOf(OWN))("aider on %s", (row) => {
   it("edits of two runs are one conversation", { timeout: 600_000 }, async (test) => {
     const aider = await findPythonProgram("aider", test);
     const bench = await openWorkbench(row);
-    await bench.write("a.txt", "alpha\n");
     const settings = [
       `- name: openai/${bench.model}`,
       "  edit_format: diff",

@@ -5,7 +5,6 @@ import {
   expectOneSession,
   isWholeCheck,
   openWorkbench,
-  PIXEL,
   type Row,
   rowsOf,
   said,
@@ -21,12 +20,9 @@ const agent = (description: string, prompt: string): Planned => ({
   args: { description, subagent_type: "general-purpose", prompt },
 });
 
-/** Claude Code in a folder with two texts and an image. */
+/** Claude Code. */
 async function openClaude(row: Row) {
   const bench = await openWorkbench(row);
-  await bench.write("a.txt", "alpha\n");
-  await bench.write("b.txt", "beta\n");
-  await bench.write("c.png", PIXEL);
   const { origin, key, model } = bench;
   const env = {
     ANTHROPIC_BASE_URL: origin,

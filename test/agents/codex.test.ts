@@ -5,7 +5,6 @@ import {
   expectOneSession,
   isWholeCheck,
   openWorkbench,
-  PIXEL,
   type Row,
   rowsOf,
   said,
@@ -19,12 +18,9 @@ const view = (path: string): Planned => ({ name: "view_image", args: { path } })
 const spawn = (message: string): Planned => ({ name: "spawn_agent", args: { message } });
 const wait = (n: number): Planned => ({ name: "wait_agent", args: { targets: [`@agent_id.${n}`] } });
 
-/** Codex in a folder with two texts and an image. */
+/** Codex. */
 async function openCodex(row: Row) {
   const bench = await openWorkbench(row);
-  await bench.write("a.txt", "alpha\n");
-  await bench.write("b.txt", "beta\n");
-  await bench.write("c.png", PIXEL);
   const settings = [
     `model = "${bench.model}"`,
     `model_provider = "rhone"`,

@@ -1,27 +1,15 @@
 import { describe, expect, it } from "vitest";
 import { type Planned, writePlan } from "../fake/plan.ts";
-import {
-  expectBytesKept,
-  expectOneSession,
-  openWorkbench,
-  PIXEL,
-  type Row,
-  rowsOf,
-  said,
-  isWholeCheck,
-} from "./workbench.ts";
+import { expectBytesKept, expectOneSession, openWorkbench, type Row, rowsOf, said, isWholeCheck } from "./workbench.ts";
 
 const OWN: Row = "fakegem";
 
 const read = (file_path: string): Planned => ({ name: "read_file", args: { file_path } });
 const shell = (command: string): Planned => ({ name: "run_shell_command", args: { command, description: "Runs it" } });
 
-/** Gemini CLI in a folder with two texts and an image. It names no conversation, and can send a header that does. */
+/** Gemini CLI. It names no conversation, and can send a header that does. */
 async function openGemini(row: Row) {
   const bench = await openWorkbench(row);
-  await bench.write("a.txt", "alpha\n");
-  await bench.write("b.txt", "beta\n");
-  await bench.write("c.png", PIXEL);
   await bench.configure(".gemini/settings.json", '{"security": {"auth": {"selectedType": "gemini-api-key"}}}');
   const env = {
     GOOGLE_GEMINI_BASE_URL: bench.origin,

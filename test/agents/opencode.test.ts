@@ -4,7 +4,6 @@ import {
   expectBytesKept,
   expectOneSession,
   openWorkbench,
-  PIXEL,
   type Row,
   rowsOf,
   said,
@@ -16,12 +15,9 @@ import {
 /** That of the package by which opencode talks to hosts of one's own. */
 const OWN: Row = "fakechat";
 
-/** opencode in a folder with two texts and an image. */
+/** opencode. */
 async function openOpencode(row: Row) {
   const bench = await openWorkbench(row);
-  await bench.write("a.txt", "alpha\n");
-  await bench.write("b.txt", "beta\n");
-  await bench.write("c.png", PIXEL);
   const { origin, key, model } = bench;
   const provider = {
     npm: "@ai-sdk/openai-compatible",

@@ -17,11 +17,15 @@ export const rowsOf = (own: Row): Row[] =>
 /** What takes too long for `.ci/run`. */
 export const isWholeCheck = process.env.RHONE_TEST_ALL === "1";
 
-/** A PNG image of one pixel. */
-export const PIXEL = Buffer.from(
-  "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==",
-  "base64",
-);
+/** What lies in the folder: two texts, and a PNG image of one pixel. */
+const FILES = {
+  "a.txt": "alpha\n",
+  "b.txt": "beta\n",
+  "c.png": Buffer.from(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==",
+    "base64",
+  ),
+};
 
 const PROGRAMS = join(import.meta.dirname, "programs", "node_modules", ".bin");
 const PATIENCE_MS = 120_000;
@@ -47,6 +51,7 @@ export type Workbench = Awaited<ReturnType<typeof openWorkbench>>;
  */
 export async function openWorkbench(row: Row) {
   const [folder, home, key] = await Promise.all([makeFolder(), makeFolder(), makeKey()]);
+  await Promise.all(Object.entries(FILES).map(([name, content]) => writeTo(join(folder, name), content)));
   const script = `plan-${crypto.randomUUID()}`;
   const sent: Sent[] = [];
   const tap = await listen(async (request) => {
