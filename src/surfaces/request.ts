@@ -25,7 +25,7 @@ type Meaning = {
   messages: Message[];
   /** How many of the items are leading system messages. */
   systemCount: number;
-  instructions?: Instructions;
+  instructions?: Instructions | undefined;
   /** Some items differ from the text: items of the gateway's own kind were converted to the wire's format. */
   hasRewrittenItems?: true;
   /** The messages as the client sent them, if results among them were changed or added: the hash of the turn covers these. */

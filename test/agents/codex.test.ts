@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { baseUrl } from "../clients/gateway.ts";
 import { type Planned, writePlan } from "../fake/plan.ts";
 import {
   expectBytesKept,
@@ -18,8 +19,8 @@ const view = (path: string): Planned => ({ name: "view_image", args: { path } })
 const spawn = (message: string): Planned => ({ name: "spawn_agent", args: { message } });
 const wait = (n: number): Planned => ({ name: "wait_agent", args: { targets: [`@agent_id.${n}`] } });
 
-/** Codex. */
-async function openCodex(row: Row) {
+/** Codex. `overSocket`: it keeps a connection to the gateway, beside the tap, and sends what is new only. */
+async function openCodex(row: Row, { overSocket = false } = {}) {
   const bench = await openWorkbench(row);
   const settings = [
     `model = "${bench.model}"`,
@@ -29,7 +30,8 @@ async function openCodex(row: Row) {
     `sandbox_mode = "danger-full-access"`,
     `[model_providers.rhone]`,
     `name = "Rhone"`,
-    `base_url = "${bench.origin}/v1"`,
+    `base_url = "${overSocket ? baseUrl : bench.origin}/v1"`,
+    `supports_websockets = ${overSocket}`,
     `env_key = "RHONE_KEY"`,
     `wire_api = "responses"`,
   ];
@@ -66,6 +68,28 @@ describe.each(rowsOf(OWN))("Codex on %s", (row) => {
     expect(said(timeline).at(-1)).toBe("All done.");
     if (row === OWN) await expectBytesKept(bench);
   });
+});
+
+it.each(rowsOf(OWN))("Codex over WebSockets on %s has one conversation, which it resumes", async (row) => {
+  const { bench, codex } = await openCodex(row, { overSocket: true });
+  const plan = [
+    [spawn(writePlan([[exec("cat a.txt"), exec("ls")], "a.txt is read."]))],
+    [wait(0)],
+    [exec("ls")],
+    "Done.",
+  ];
+  expect(await codex(writePlan(plan))).toContain("Done.");
+  expect(await codex("resume", "--last", writePlan([[exec("ls"), exec("pwd")], "Again."]))).toContain("Again.");
+  expect(bench.sent()).toEqual([]);
+  const [timeline, ...others] = await bench.timelines();
+  expect(others).toEqual([]);
+  const called = ["spawn_agent", "wait_agent", "exec_command", "Done.", "exec_command", "exec_command", "Again."];
+  expect(said(timeline!)).toEqual(called);
+  expect(saidByAgents(timeline!)).toEqual([["exec_command", "exec_command", "a.txt is read."]]);
+  // The model knows what it is at every step.
+  const prompts = (await bench.seen()).map(({ raw }) => raw);
+  expect(prompts).toHaveLength(8);
+  for (const prompt of prompts) expect(prompt).toContain("You are a coding agent running in the Codex CLI");
 });
 
 it.runIf(isWholeCheck).each<Row>(["fakechat", "fakeanth", "fakegem"])(

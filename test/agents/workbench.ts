@@ -79,6 +79,12 @@ export async function openWorkbench(row: Row) {
     /** What the provider has got. */
     seen: async (): Promise<SeenRequest[]> =>
       (await (await fetch(`${inject("providerUrl")}/seen?model=${script}`)).json()) as SeenRequest[],
+    /** The timelines of all sessions that name the folder, as an agent tells its model where it works. */
+    timelines: async (): Promise<TimelineEntry[][]> => {
+      const { data } = await read<{ data: { id: string }[] }>("/v1/sessions?limit=100", key);
+      const all = await Promise.all(data.map(({ id }) => readTimeline(id, key)));
+      return all.filter((timeline) => JSON.stringify(timeline).includes(folder));
+    },
     write: (name: string, content: string | Uint8Array) => writeTo(join(folder, name), content),
     /** Writes settings to the program's home. */
     configure: (name: string, content: string) => writeTo(join(home, name), content),
@@ -109,12 +115,18 @@ export async function expectOneSession({ sent, key }: Workbench): Promise<Timeli
   expect(new Set(sent().map(({ status }) => status))).toEqual(new Set([200]));
   const sessions = [...new Set(sent().map(({ session }) => session))];
   expect(sessions).toHaveLength(1);
-  const headers = { authorization: `Bearer ${key}` };
-  const response = await fetch(`${baseUrl}/v1/sessions/${sessions[0]}/timeline?limit=1000`, { headers });
-  const { data } = (await response.json()) as { data: TimelineEntry[] };
-  const turns = data.filter(({ type }) => type === "turn");
+  const timeline = await readTimeline(sessions[0]!, key);
+  const turns = timeline.filter(({ type }) => type === "turn");
   expect(turns.map(({ status }) => status)).toEqual(sent().map(() => "completed"));
-  return data;
+  return timeline;
+}
+
+const readTimeline = async (session: string, key: string): Promise<TimelineEntry[]> =>
+  (await read<{ data: TimelineEntry[] }>(`/v1/sessions/${session}/timeline?limit=1000`, key)).data;
+
+async function read<T>(path: string, key: string): Promise<T> {
+  const response = await fetch(baseUrl + path, { headers: { authorization: `Bearer ${key}` } });
+  return (await response.json()) as T;
 }
 
 /**

@@ -139,3 +139,70 @@ describe("the WebSocket mode", () => {
     connection.close();
   });
 });
+
+describe("a client that names its conversation", () => {
+  const codex = (id: string, thread = id) => ({
+    "user-agent": "codex_exec/0.171.0",
+    "session-id": id,
+    "thread-id": thread,
+  });
+  const say = (role: string, content: string) => ({ type: "message", role, content });
+  const sessionOf = (events: readonly Event[]): unknown =>
+    (events.at(-1)!.response!.rhone as { session_id: string }).session_id;
+  const idOf = (events: readonly Event[]): string => events.at(-1)!.response!.id;
+  const frame = { ...create, model: "fakeresp/mirror", store: false };
+
+  it("sends what is new over its connections, and all of it stands in one session", async () => {
+    const id = crypto.randomUUID();
+    const [main, agent] = [await Connection.open(codex(id)), await Connection.open(codex(id, "agent"))];
+    const input = [say("developer", "You code.")];
+    const [warm, warmAgent] = [
+      await main.turn({ ...frame, generate: false, input }),
+      await agent.turn({ ...frame, generate: false, input: [say("developer", "You search.")] }),
+    ];
+    expectSchema("ResponseResource", warm.at(-1)!.response);
+    expect(warm.at(-1)!.response).toMatchObject({ status: "completed", output: [] });
+    const next = [say("developer", "Be short."), say("user", "The code word is zinc.")];
+    const first = await main.turn({ ...frame, previous_response_id: idOf(warm), input: next });
+    expect(textOf(first)).toMatch(/You code\..*Be short\..*zinc/s);
+    const search = await agent.turn({ ...frame, previous_response_id: idOf(warmAgent), input: "Where is tin?" });
+    expect(textOf(search)).toMatch(/You search\..*tin/s);
+    expect(textOf(search)).not.toMatch(/zinc|You code/);
+    const second = await main.turn({ ...frame, previous_response_id: idOf(first), input: "And?" });
+    expect(textOf(second)).toMatch(/You code\..*Be short\..*zinc.*And\?/s);
+    expect(new Set([first, search, second].map(sessionOf)).size).toBe(1);
+    const resumed = await Connection.open(codex(id));
+    const again = await resumed.turn({ ...frame, generate: false, input });
+    const { output } = first.at(-1)!.response!;
+    const whole = [...next, ...output, say("user", "Once more?")];
+    const third = await resumed.turn({ ...frame, previous_response_id: idOf(again), input: whole });
+    expect(sessionOf(third)).toBe(sessionOf(first));
+    const headers = { authorization: `Bearer ${key}` };
+    const timeline = (await (
+      await fetch(`${baseUrl}/v1/sessions/${String(sessionOf(first))}/timeline`, { headers })
+    ).json()) as { data: { type: string; turn_id: string; parent_id?: string; agent?: string }[] };
+    const turns = timeline.data.filter(({ type }) => type === "turn");
+    const [root, sub, ...rest] = turns;
+    expect([root!.parent_id, sub!.parent_id, sub!.agent]).toEqual([undefined, undefined, "agent"]);
+    expect(rest.map(({ parent_id }) => parent_id)).toEqual([root!.turn_id, root!.turn_id]);
+    for (const connection of [main, agent, resumed]) connection.close();
+  });
+
+  it("continues the last response of a lane, and otherwise has to send all of it again", async () => {
+    const connection = await Connection.open(codex(crypto.randomUUID()));
+    const first = await connection.turn({ ...frame, input: "The code word is iron." });
+    const other = await connection.turn({ ...frame, input: "The code word is lead.", stream_id: "other" });
+    expect(textOf(await connection.turn({ ...frame, previous_response_id: idOf(first), input: "And?" }))).toContain(
+      "iron",
+    );
+    const continued = { ...frame, previous_response_id: idOf(first), input: "And?" };
+    const refused = { type: "error", status: 400, error: { code: "previous_response_not_found" } };
+    expect(await connection.turn(continued)).toMatchObject([refused]);
+    const failing = { ...frame, model: "fakeresp/limited", previous_response_id: idOf(other), input: "And?" };
+    expect(await connection.turn(failing)).toMatchObject([{ type: "error", status: 429 }]);
+    expect(await connection.turn({ ...continued, previous_response_id: idOf(other) })).toMatchObject([refused]);
+    const wrong = { ...frame, input: [], conversation: "conv_nope" };
+    expect(await connection.turn(wrong)).toMatchObject([{ type: "error", status: 404 }]);
+    connection.close();
+  });
+});

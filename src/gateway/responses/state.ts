@@ -88,12 +88,22 @@ export function findContext(
 export const responseNotFound = (id: string): GatewayError =>
   new GatewayError("object.not_found", `Response with id '${id}' not found.`, { param: "response_id" });
 
-/** The request with the continued call as its `rhone.parent`. A background call also gets `on_disconnect: "complete"`. */
+/**
+ * The request with the continued call as its `rhone.parent`; its leading system items stand behind those of the continued
+ * response, as all of its input does. A background call also gets `on_disconnect: "complete"`.
+ */
 export function withContinuation(request: ParsedRequest, { from, background }: ResponsesState): ParsedRequest {
   const parent = from === undefined ? {} : { parent: from.call };
   // A background call runs without a connected client by definition.
   const completion = background ? ({ on_disconnect: "complete" } as const) : {};
-  return request.withOptions({ rhone: { ...request.rhone, ...parent, ...completion } });
+  const continued = request.withOptions({ rhone: { ...request.rhone, ...parent, ...completion } });
+  return from === undefined || request.systemCount === 0 ? continued : withSystemItemsInPlace(continued);
+}
+
+/** The request whose leading system items are messages as all others. */
+function withSystemItemsInPlace(request: ParsedRequest): ParsedRequest {
+  const { items: _, ...instructions } = request.instructions!;
+  return request.with({ systemCount: 0, instructions: instructions.member && instructions });
 }
 
 /**

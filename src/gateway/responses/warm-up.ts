@@ -1,7 +1,9 @@
 import { unfold } from "../../canonical/accumulator.ts";
 import type { ModelResponse } from "../../canonical/types.ts";
+import type { ReplyContext } from "../../dialects/dialect.ts";
 import type { ParsedRequest } from "../../surfaces/request.ts";
 import { encodeUtf8 } from "../../wire/bytes.ts";
+import { newId } from "../../wire/id.ts";
 import { CallLog } from "../call/call-log.ts";
 import type { Call, CallHost } from "../call/call.ts";
 import { toTurnInput } from "../call/turn-input.ts";
@@ -19,10 +21,9 @@ export async function warmUp(call: Call, parsed: ParsedRequest, host: CallHost):
   const started = await host.store.start(() => toTurnInput(parsed), log.toCallStart());
   const { request, context } = continueRequest(parsed, started);
   log.addContext(context);
-  const { dialect } = request.surface;
-  const output = { dialect: dialect.id, items: "", issuer: "" };
+  const output = { dialect: request.surface.dialect.id, items: "", issuer: "" };
   const reply = toReplyContext({ call, request });
-  const response: ModelResponse = { id: "", model: request.model, messages: [], finish: { reason: "stop" }, usage: {} };
+  const response = emptyAnswerOf(request);
   await host.store.commit(await log.toRecord("completed", { finish: "stop" }), {
     request,
     context,
@@ -30,8 +31,25 @@ export async function warmUp(call: Call, parsed: ParsedRequest, host: CallHost):
     response,
     reply,
   });
-  const encoder = dialect.encodeStream(reply);
-  const events = unfold(response).map((event) => encoder.push(event));
-  const headers = { "content-type": EVENT_STREAM };
-  return withHeaders(new Response(encodeUtf8(events.join("")), { headers }), { call, request, log });
+  return withHeaders(streamEmptyAnswer(request, reply), { call, request, log });
+}
+
+/** The same in a conversation whose transcript the connection keeps: the next request has all of the input. */
+export function prepare(request: ParsedRequest, createdAt: number): Response {
+  const id = newId("resp", createdAt);
+  return streamEmptyAnswer(request, { created: Math.floor(createdAt / 1000), id, request: request.request });
+}
+
+const emptyAnswerOf = ({ model }: ParsedRequest): ModelResponse => ({
+  id: "",
+  model,
+  messages: [],
+  finish: { reason: "stop" },
+  usage: {},
+});
+
+function streamEmptyAnswer(request: ParsedRequest, reply: ReplyContext): Response {
+  const encoder = request.surface.dialect.encodeStream(reply);
+  const events = unfold(emptyAnswerOf(request)).map((event) => encoder.push(event));
+  return new Response(encodeUtf8(events.join("")), { headers: { "content-type": EVENT_STREAM } });
 }

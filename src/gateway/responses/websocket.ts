@@ -6,6 +6,7 @@ import { objectIdIn } from "../../wire/id.ts";
 import { isObject, type Json, type JsonObject, stringOf, tryParseJson } from "../../wire/json.ts";
 import { appendMember, findMembers, removeMember, splice } from "../../wire/splice.ts";
 import { SseSplitter } from "../../wire/sse.ts";
+import { ConnectionTranscripts, readOutput, type Transcript } from "./connection-transcripts.ts";
 
 /** Longest life of a connection in milliseconds, as at OpenAI (OpenAI API reference, Responses WebSocket mode). */
 export const MAX_CONNECTION_MS = 60 * 60_000;
@@ -22,13 +23,20 @@ const TOO_SLOW = 4008;
 /** Unstored responses that a connection can continue; agents continue the last one. */
 const MAX_UNSTORED = 64;
 
+/** A completed response. */
+type Completed = { id: string; output: Transcript };
+
 /** The server's end of the WebSocket. */
 type ResponsesPeer = { send(text: string): void; close(code: number, reason: string): void };
-/**
- * Answers the text of a request as over HTTP. `unstored`: locations of the responses that only this connection can
- * continue, by id. Throws `GatewayError` for an invalid request.
- */
-type FrameHandler = (text: string, unstored: ReadonlyMap<string, ResponseLocation>) => Promise<Response>;
+/** What only this connection can continue. `unstored`: locations of responses with `store: false`, by id. */
+export type Continuable = {
+  unstored: ReadonlyMap<string, ResponseLocation>;
+  transcripts: Pick<ConnectionTranscripts, "find">;
+};
+/** `transcript`: all items of the request, if the connection is to keep them. */
+export type FrameAnswer = { response: Response; transcript?: Transcript };
+/** Answers the text of a request as over HTTP. Throws `GatewayError` for an invalid request. */
+type FrameHandler = (text: string, continuable: Continuable) => Promise<FrameAnswer>;
 
 /**
  * OpenAI's WebSocket mode: `response.create` frames in, the events of a stream out, one response at a time per channel
@@ -39,6 +47,7 @@ export class ResponsesSocket {
   readonly #socket: ResponsesPeer;
   readonly #answer: FrameHandler;
   readonly #unstored = new Map<string, ResponseLocation>();
+  readonly #transcripts = new ConnectionTranscripts();
   readonly #channels = new Map<string, Promise<void>>();
   #inFlight = 0;
   #sentCharacters = 0;
@@ -90,34 +99,44 @@ export class ResponsesSocket {
     const previous = stringOf(event.previous_response_id);
     let hasSucceeded = false;
     try {
-      const response = await this.#answer(toRequestText(frame, event), this.#unstored);
-      hasSucceeded = await this.#sendEvents(response, event.store === false, channel);
+      const continuable = { unstored: this.#unstored, transcripts: this.#transcripts };
+      const { response, transcript } = await this.#answer(toRequestText(frame, event), continuable);
+      const completed = await this.#sendEvents(response, channel);
+      hasSucceeded = completed !== undefined;
+      if (completed === undefined) return;
+      if (transcript !== undefined)
+        this.#transcripts.remember(channel, completed.id, [...transcript, ...completed.output]);
+      else if (event.store === false) this.#rememberUnstored(completed.id, locationOf(response));
     } catch (thrown) {
       this.#sendError(toGatewayError(thrown), channel);
     } finally {
       this.#inFlight--;
-      if (!hasSucceeded && previous !== undefined) this.#unstored.delete(previous);
+      if (!hasSucceeded && previous !== undefined) this.#forget(previous);
     }
   }
 
-  /** Sends the response's events, or its error. Resolves to whether the response was completed. */
-  async #sendEvents(response: Response, isUnstored: boolean, channel: string | undefined): Promise<boolean> {
+  /** Sends the response's events, or its error. Resolves to what was completed, if it was. */
+  async #sendEvents(response: Response, channel: string | undefined): Promise<Completed | undefined> {
     if (response.headers.get("content-type")?.includes("event-stream") !== true || response.body === null) {
       this.#send(encodeErrorFrame(readError(tryParseJson(await response.text())) ?? {}, response.status), channel);
-      return false;
+      return undefined;
     }
     const splitter = new SseSplitter();
-    let completed: string | undefined;
+    let completed: Completed | undefined;
     for await (const chunk of response.body)
       for (const { data = "" } of splitter.push(chunk)) {
         const event = tryParseJson(data);
         if (!isObject(event)) continue;
         this.#send(event.type === "error" ? encodeErrorFrame(readError(event) ?? event, 500) : data, channel);
-        completed = completedResponseId(event) ?? completed;
+        const id = completedResponseId(event);
+        if (id !== undefined) completed = { id, output: readOutput(data) };
       }
-    if (completed === undefined) return false;
-    if (isUnstored) this.#rememberUnstored(completed, locationOf(response));
-    return true;
+    return completed;
+  }
+
+  #forget(id: string): void {
+    this.#unstored.delete(id);
+    this.#transcripts.forget(id);
   }
 
   /** Keeps the newest entry last, so that the first one is the one to forget. */

@@ -74,13 +74,24 @@ export function conversationOf(
   response: ResponsesState | undefined,
 ): Conversation | undefined | Promise<Conversation> {
   const { caller, body } = inference;
-  const { context_mode: mode, parent, store } = members.rhone;
-  const isOpen = mode === undefined && parent === undefined && store !== "none" && caller.session === undefined;
-  if (!isOpen || needsState(response)) return undefined;
+  if (!isOpen(members, caller) || needsState(response)) return undefined;
   const named = findConversation(body.headers, members);
   const isRecognised = named === undefined && caller.policy?.defaults?.conversation === "transcript";
   return isRecognised ? findByTranscript(members, { ...inference, outside: body.outside ?? {} }) : named;
 }
+
+/** Whether the client names the conversation of a request that does not say itself where its context comes from. */
+export const namesConversation = (
+  members: RequestText,
+  { caller, body }: Pick<TextInference, "caller" | "body">,
+): boolean =>
+  isOpen(members, caller) &&
+  members.rhone.session_id === undefined &&
+  members.members.every(({ key }) => key !== "conversation") &&
+  findConversation(body.headers, members) !== undefined;
+
+const isOpen = ({ rhone: { context_mode: mode, parent, store } }: RequestText, caller: Caller): boolean =>
+  mode === undefined && parent === undefined && store !== "none" && caller.session === undefined;
 
 /** Handles a call in the session of its conversation, which the call creates if it has to. */
 export async function inferInConversation(

@@ -1,7 +1,18 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import { GatewayError } from "../../canonical/error.ts";
-import { MAX_CONNECTION_MS, ResponsesSocket } from "../../gateway/responses/websocket.ts";
+import { withTranscript } from "../../gateway/responses/connection-transcripts.ts";
+import { readRequestedState } from "../../gateway/responses/state.ts";
+import { prepare } from "../../gateway/responses/warm-up.ts";
+import {
+  type Continuable,
+  type FrameAnswer,
+  MAX_CONNECTION_MS,
+  ResponsesSocket,
+} from "../../gateway/responses/websocket.ts";
 import { requireSurface } from "../../keys/permissions.ts";
+import { SURFACES } from "../../surfaces/index.ts";
+import { parseRequest, readMembers } from "../../surfaces/request.ts";
+import { namesConversation, type TextInference } from "../inference/in-session.ts";
 import { inferText } from "../inference/infer.ts";
 import { ref } from "../openapi/json-schema.ts";
 import { errorResponses } from "../openapi/responses.ts";
@@ -23,18 +34,14 @@ export function responsesSocketRoutes(app: OpenAPIHono<AppEnv>): void {
     const { 0: client, 1: server } = new WebSocketPair();
     server.accept();
     const { headers } = c.req.raw;
-    const socket = new ResponsesSocket(server, async (text, unstored) => {
+    const socket = new ResponsesSocket(server, async (text, continuable) => {
       // The key may have been revoked or changed since the connection was opened.
       const now = await c.var.reauthenticate();
       requireSurface(now, "responses");
-      return await inferText({
-        body: { text, headers, createdAt: Date.now() },
-        unstored,
-        surface: "responses",
-        caller: now,
-        env: c.env,
-        ctx: c.executionCtx,
-      });
+      const body = { text, headers, createdAt: Date.now() };
+      const { unstored } = continuable;
+      const inference = { body, unstored, surface: "responses", caller: now, env: c.env, ctx: c.executionCtx } as const;
+      return await answerFrame(inference, continuable);
     });
     server.addEventListener("message", ({ data }) => void socket.receive(data as string | ArrayBuffer));
     const age = setTimeout(() => {
@@ -52,4 +59,21 @@ export function responsesSocketRoutes(app: OpenAPIHono<AppEnv>): void {
     responses: { 101: { description: "The connection is open" }, ...errorResponses(404) },
     "x-rhone-websocket": { client: ref("ResponseCreateFrame"), server: ref("ResponseStreamEvent") },
   });
+}
+
+/**
+ * Answers a request as over HTTP. If the client names its conversation, it is answered with the whole transcript, which the
+ * connection keeps: it then stands in that conversation as all others of it.
+ */
+async function answerFrame(inference: TextInference, { transcripts }: Continuable): Promise<FrameAnswer> {
+  const { text, headers, createdAt } = inference.body;
+  const surface = SURFACES.responses;
+  const request = readMembers(text, headers, surface);
+  if (!namesConversation(request, inference)) return { response: await inferText(inference) };
+  const whole = withTranscript(request, transcripts);
+  const body = { ...inference.body, text: whole.text };
+  const response = readRequestedState(request).isWarmUp
+    ? prepare(parseRequest(readMembers(whole.text, headers, surface), surface), createdAt)
+    : await inferText({ ...inference, body });
+  return { response, transcript: whole.transcript };
 }

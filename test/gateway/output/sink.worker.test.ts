@@ -36,8 +36,9 @@ it("a client that keeps up is written to, and one that has fallen behind reads o
 
 it("a client of OpenAI's WebSocket mode is closed when it may have read nothing of 64 MiB", async () => {
   const event = `data: {"type":"response.output_text.delta","delta":"${"x".repeat(1024 * 1024)}"}\n\n`;
-  const answer = async (): Promise<Response> =>
-    new Response(event.repeat(70), { headers: { "content-type": "text/event-stream" } });
+  const answer = async (): Promise<{ response: Response }> => ({
+    response: new Response(event.repeat(70), { headers: { "content-type": "text/event-stream" } }),
+  });
   const send = vi.fn<(text: string) => void>();
   const close = vi.fn<(code: number, reason: string) => void>();
   await new ResponsesSocket({ send, close }, answer).receive('{"type":"response.create","model":"demo"}');

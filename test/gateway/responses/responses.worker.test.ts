@@ -37,6 +37,20 @@ describe("a response", () => {
     for (let i = 0; i < 25; i++) expect(seen).toContain(`word ${i}.`);
   });
 
+  it.each(["fake/mirror", "fakeresp/mirror", "fakeanth/mirror", "fakegem/mirror"])(
+    "system items stay where they stand in the input of a chain, on %s",
+    async (model) => {
+      const say = (role: string, content: string): object => ({ role, content });
+      const first = await created({ model, input: [say("developer", "Rule one."), say("user", "Word one.")] });
+      const from = { model, previous_response_id: first.id };
+      const { id } = await created({ ...from, input: [say("developer", "Rule two."), say("user", "Word two.")] });
+      const { output } = await created({ ...from, previous_response_id: id, input: "All?" });
+      const order = ["Rule one.", "Word one.", "Rule two.", "Word two.", "All?"];
+      const seen = JSON.stringify(output);
+      for (const text of order) expect(seen).toContain(text);
+    },
+  );
+
   it("a response can be read and continued after its object was evicted", async () => {
     const { id, output } = await created({ input: "Hello" });
     await evictDurableObject(objectOfResponse(id));
