@@ -32,6 +32,8 @@ export interface WireDialect {
   readonly layout: BodyLayout;
   /** The cache marks that a request can have. Absent: any number of them. */
   readonly markLimit?: MarkLimit;
+  /** A history may have answers that end in their thinking. Absent: hosts refuse it. */
+  readonly takesUnfinishedThinking?: true;
 
   /**
    * Throws `request.invalid` with the name of the field. `params`: members that the wire has outside the body.

@@ -13,6 +13,7 @@ import { listUnknownMembers } from "../surfaces/unknown-members.ts";
 import { isObject } from "../wire/json.ts";
 import { editMembers, isEmptyJson, sliceSpan } from "../wire/splice.ts";
 import { replaceHalfPairs } from "../wire/surrogates.ts";
+import { finishHistory, finishItems } from "./finished-history.ts";
 import { limitRestoredMarks } from "./restored-marks.ts";
 
 /** A request body as JSON, what of the call it cannot represent, and the tools that have another name in it. */
@@ -106,10 +107,11 @@ export function encodeBody(
     ...request.messages.slice(systemCount + known),
     ...appended,
   ];
-  const paired = joinResults(pairResults(messages));
+  const finished = finishHistory(messages, dialect);
+  const paired = joinResults(pairResults(finished.messages));
   const fitted = fitToModel({ ...withoutState(request, parsed), messages: paired }, target.traits);
   const { value, losses, ...aliases } = dialect.encodeRequest(fitted.request, target);
-  const all = [...lostMembers(parsed, dialect), ...fitted.losses, ...losses];
+  const all = [...lostMembers(parsed, dialect), ...finished.losses, ...fitted.losses, ...losses];
   const json = JSON.stringify(value);
   const body = replaceHalfPairs(json);
   if (body !== json) all.push({ at: "text", what: "approximated", why: HALF_PAIRS });
@@ -166,15 +168,19 @@ function encodeItems(
       dialect.layout.mayHaveReferences?.(part.items) !== true,
   );
   if (isVerbatim) {
+    const stored = finishItems(parts, dialect);
     const added = encodeNewItems(parsed, known, target);
-    return { items: joinLists([...parts.map((part) => part.items), ...added.items]), losses: added.losses };
+    const list = joinLists([...stored.parts.map((part) => part.items), ...added.items]);
+    return { items: list, losses: [...stored.losses, ...added.losses] };
   }
   const from = parsed.systemCount + known;
   const added = parsed.messages.slice(from);
-  const messages = joinResults(pairResults([...parts.flatMap(decodeItems), ...added]));
+  const stored = finishHistory(parts.flatMap(decodeItems), dialect);
+  const messages = joinResults(pairResults([...stored.messages, ...added]));
   const { value, losses } = dialect.encodeMessages(messages, target, request.tools);
   const texts = new Map(added.map(({ native }, i) => [native?.item, items[from + i]!]));
-  return { items: joinLists(value.map((item) => texts.get(item) ?? JSON.stringify(item))), losses };
+  const list = joinLists(value.map((item) => texts.get(item) ?? JSON.stringify(item)));
+  return { items: list, losses: [...stored.losses, ...losses] };
 }
 
 /**

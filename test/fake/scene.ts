@@ -21,6 +21,8 @@ export function sceneOf({ script, raw, isFirst, results }: Seen): Scene {
       return { text: raw };
     case "think":
       return { thinking: "Let me think.", text: isFirst ? "Said think." : raw };
+    case "ponder":
+      return raw.includes("Go on.") ? { text: raw } : { thinking: "Let me think." };
     case "bare":
       return { thinking: "", text: "Said bare." };
     case "tools":

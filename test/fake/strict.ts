@@ -61,6 +61,8 @@ function* findChatFaults({ messages, tools = [], tool_choice }: Json): Faults {
     }
     if (open.length > 0) yield* unanswered(open);
     open = tool_calls.map(({ id }: Json) => id);
+    if (role === "assistant" && open.length === 0 && [undefined, null, ""].includes(content))
+      yield `messages[${i}]: Invalid assistant message: content or tool_calls must be set`;
     if (new Set(open).size < open.length) yield `messages[${i}].tool_calls: duplicate ids ${open.join()}`;
     for (const call of tool_calls) {
       if (!OPENAI_NAME.test(named(call)?.name)) yield `messages[${i}].tool_calls[].function.name: ${named(call)?.name}`;
@@ -178,6 +180,8 @@ function* findMessagesFaults(body: Json): Faults {
       if (typeof input !== "object" || input === null) yield `messages.${i}.content.tool_use.input: expected an object`;
       used.add(id);
     }
+    if (role === "assistant" && content.at(-1)?.type.endsWith("thinking"))
+      yield `messages.${i}: The final block in an assistant message cannot be \`thinking\`.`;
     for (const { type, text, signature } of content) {
       if (!BLOCKS.has(type))
         yield `messages.${i}.content: Input tag '${type}' found using 'type' does not match any of the expected tags`;

@@ -85,6 +85,7 @@ export function answerChat(raw: string, request: Request): Response {
     case "long":
       return stream(long(Number(count)), 0, headers);
     case "think":
+    case "ponder":
     case "tools":
     case "recall":
     case "loop":

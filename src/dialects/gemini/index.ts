@@ -14,6 +14,7 @@ const TOOLS: ToolRules = { name: /^[a-zA-Z_][a-zA-Z0-9_.:-]{0,63}$/, maxName: 64
 
 /** Gemini `generateContent` and `streamGenerateContent`, of the Gemini API and of Vertex AI. */
 export const gemini: WireDialect = {
+  takesUnfinishedThinking: true,
   id: "gemini",
   layout: {
     items: "contents",

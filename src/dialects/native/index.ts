@@ -24,6 +24,7 @@ const TOOLS: ToolRules = { name: /^/, maxName: Infinity, hasAllowedTools: true, 
  * other wires have.
  */
 export const native: WireDialect = {
+  takesUnfinishedThinking: true,
   id: "native",
   layout: {
     items: "input",
