@@ -27,15 +27,18 @@ export function startCall(sql: Sql, started: CallStart): void {
   );
 }
 
-/** Ends a call, or stores one that was never started here. `received`: wire items that arrived but became no turn, as JSON text. */
-export function endCall(sql: Sql, record: CallRecord, received?: string): void {
+/**
+ * Ends a call, or stores one that was never started here. `received`: wire items that arrived but became no turn, as JSON
+ * text. The record has all of what was stored at the start, and takes its place: a row of up to 1 KB needs no page of its own.
+ */
+export function endCall(sql: Sql, { id, ...record }: CallRecord, received?: string): void {
   sql(
-    `INSERT INTO calls (id, status, started, record, received, created_at) VALUES (?1, ?2, ?3, ?3, ?4, ?5)
-     ON CONFLICT (id) DO UPDATE SET status = ?2, record = ?3, received = ?4`,
-    record.id,
+    `INSERT INTO calls (id, status, started, record, received, created_at) VALUES (?1, ?2, '', ?3, ?4, ?5)
+     ON CONFLICT (id) DO UPDATE SET status = ?2, started = '', record = ?3, received = ?4`,
+    id,
     record.status,
     JSON.stringify(record),
-    received === undefined ? null : storeText(sql, receivedOwner(record.id), received),
+    received === undefined ? null : storeText(sql, receivedOwner(id), received),
     record.createdAt,
   );
 }
@@ -58,17 +61,18 @@ export const findLastCompleted = (sql: Sql): CallState | undefined =>
 
 /** Whether calls came here because their client named a conversation. */
 export const isOfConversation = (sql: Sql): boolean =>
-  sql("SELECT 1 FROM calls WHERE started ->> '$.conversation.client' IS NOT NULL LIMIT 1").length > 0;
+  sql("SELECT 1 FROM calls WHERE coalesce(record, started) ->> '$.conversation.client' IS NOT NULL LIMIT 1").length > 0;
 
 export const listRunningCalls = (sql: Sql): CallState[] =>
   sql<Row>("SELECT * FROM calls WHERE status = 'running'").map((row) => toCallState(sql, row));
 
-function toCallState(sql: Sql, { id, status, started, record, received }: Row): CallState {
+function toCallState(sql: Sql, { id, status, started, record: ended, received }: Row): CallState {
+  const record = ended === null ? undefined : { ...(JSON.parse(ended) as CallRecord), id };
   return {
     id,
     status,
-    started: JSON.parse(started) as CallStart,
-    ...(record !== null && { record: JSON.parse(record) as CallRecord }),
+    started: record ?? (JSON.parse(started) as CallStart),
+    ...(record !== undefined && { record }),
     ...(received !== null && { received: loadText(sql, receivedOwner(id), received) }),
   };
 }

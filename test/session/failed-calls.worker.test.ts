@@ -41,8 +41,8 @@ describe("a failed call", () => {
     const { rhone } = await chat(alice);
     const stub = objectOf(rhone.call_id);
     await runInDurableObject(stub, (_: SessionObject, { storage }) => {
-      const [row] = storage.sql.exec<{ started: string }>("SELECT started FROM calls").toArray();
-      const started = { ...(JSON.parse(row!.started) as object), id: "call_lost" };
+      const [row] = storage.sql.exec<{ record: string }>("SELECT record FROM calls").toArray();
+      const started = { ...(JSON.parse(row!.record) as object), id: "call_lost" };
       storage.sql.exec(
         "INSERT INTO calls (id, status, started, created_at) VALUES ('call_lost', 'running', ?, 1)",
         JSON.stringify(started),

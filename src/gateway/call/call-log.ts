@@ -182,8 +182,13 @@ export class CallLog {
       modelAsked: model,
       createdAt,
       ...metadata,
-      ...(conversation && { conversation: withoutId(conversation) }),
+      ...(conversation && { conversation: { ...withoutId(conversation), ...this.#line } }),
     };
+  }
+
+  /** What its place in the session adds to the call's conversation. */
+  get #line(): Pick<NonNullable<CallRecord["conversation"]>, "isBeside"> {
+    return this.#context?.isBeside === true ? { isBeside: true } : {};
   }
 
   /**

@@ -121,7 +121,7 @@ describe("a stream that was lost", () => {
       const crash = async (...left: string[]): Promise<void> => {
         await runInDurableObject(stub, (_: SessionObject, { storage }) => {
           const queries = [
-            "UPDATE calls SET status = 'running', record = NULL",
+            "UPDATE calls SET status = 'running', started = json_set(record, '$.id', id), record = NULL",
             "UPDATE streams SET ended_at = NULL",
             ...left,
           ];
