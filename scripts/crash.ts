@@ -166,7 +166,9 @@ function countRecords(state: string): Map<string, number> {
   const rows = files.flatMap((file) => {
     const database = new DatabaseSync(join(folder, file), { readOnly: true });
     try {
-      return database.prepare("SELECT id, count(*) AS n FROM calls WHERE status = 'completed' GROUP BY id").all();
+      return database
+        .prepare("SELECT id, count(*) AS n FROM call_records WHERE status = 'completed' GROUP BY id")
+        .all();
     } finally {
       database.close();
     }

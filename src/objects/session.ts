@@ -234,6 +234,8 @@ export class SessionObject extends DurableObject {
     alarm.onAlarm();
     if (!session.exists && !isStored(sql)) return;
     if (session.exists) buffer.flush();
+    const recordsIn = session.recordIfDue();
+    if (recordsIn !== undefined) alarm.scheduleWithin(recordsIn);
     const hasUnsent = await outbox.settle();
     if (calls.areRunning) alarm.scheduleWithin(HEARTBEAT);
     const dropsAt = session.exists ? buffer.dropExpired() : undefined;

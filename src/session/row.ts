@@ -26,6 +26,8 @@ export type SessionRow = {
   origin?: Origin;
   /** Goes up with every change. The consumer of records keeps the highest: a queue may deliver them out of order. */
   revision: number;
+  /** The revision that the last record has. */
+  recorded: number;
   createdAt: number;
   updatedAt: number;
 };
@@ -42,6 +44,8 @@ type Row = {
   defaults: string;
   origin: string | null;
   revision: number;
+  /** Null: an earlier version has recorded every revision. */
+  recorded: number | null;
   created_at: number;
   updated_at: number;
 };
@@ -56,6 +60,7 @@ export function readRow(sql: Sql): SessionRow | undefined {
   const { instructions, origin, metadata, defaults, created_at: createdAt, updated_at: updatedAt, ...same } = row;
   return {
     ...same,
+    recorded: row.recorded ?? row.revision,
     ...(instructions !== null && {
       instructions: JSON.parse(loadText(sql, INSTRUCTIONS_OWNER, instructions)) as Instructions,
     }),
@@ -70,10 +75,11 @@ export function readRow(sql: Sql): SessionRow | undefined {
 /** Replaces the row `old`. Instructions, which may be large, are written only if they differ. */
 export function writeRow(sql: Sql, row: SessionRow, old?: SessionRow): void {
   sql(
-    `INSERT INTO session (id, org, head, depth, status, phase, metadata, defaults, origin, revision, created_at, updated_at)
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+    `INSERT INTO session (id, org, head, depth, status, phase, metadata, defaults, origin, revision, created_at, updated_at,
+                          recorded)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
      ON CONFLICT (id) DO UPDATE SET head = ?3, depth = ?4, status = ?5, phase = ?6, metadata = ?7, defaults = ?8,
-                                    origin = ?9, revision = ?10, updated_at = ?12`,
+                                    origin = ?9, revision = ?10, updated_at = ?12, recorded = ?13`,
     row.id,
     row.org,
     row.head,
@@ -86,6 +92,7 @@ export function writeRow(sql: Sql, row: SessionRow, old?: SessionRow): void {
     row.revision,
     row.createdAt,
     row.updatedAt,
+    row.recorded,
   );
   if (row.instructions === old?.instructions) return;
   const text =

@@ -34,6 +34,7 @@ const MIGRATIONS: readonly string[] = [
    CREATE TABLE streams (
      call TEXT PRIMARY KEY, first INTEGER NOT NULL, events INTEGER NOT NULL, ended_at INTEGER
    ) WITHOUT ROWID;`,
+  "ALTER TABLE session ADD COLUMN recorded INTEGER",
 ];
 
 /** Tables that few sessions need, created on first use: each costs a page, two rows and 40 µs in every session that has it. */

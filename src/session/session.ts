@@ -28,6 +28,9 @@ import { findTurn, hasAnyTurn, insertTurn, listPendingCalls, readPath, readTurnI
 export type { CompletedTurn, Context, PreviewedContext, TurnInput } from "./context.ts";
 export type { Instructions } from "./row.ts";
 
+/** Turns that follow one another more quickly share a record of the session, which lists of sessions show. Milliseconds. */
+const RECORD_EVERY_MS = 10_000;
+
 /** Turns from the root to the head, compacted ones not counted. It bounds what one call reads and sends. */
 const MAX_TURNS = 10_000;
 
@@ -50,6 +53,8 @@ export class Session {
   readonly #now: () => number;
   #row: SessionRow | undefined;
   #path: readonly Turn[] | undefined;
+  /** When this instance has last recorded the session. */
+  #recordedAt = -Infinity;
   readonly transcripts: TranscriptMemory;
 
   constructor(storage: Storage, now: () => number) {
@@ -77,7 +82,10 @@ export class Session {
       });
   }
 
-  /** Returns false and changes nothing if the session exists already. `id`: the session's public id. */
+  /**
+   * Returns false and changes nothing if the session exists already. `id`: the session's public id. The session is recorded
+   * with its first turn, or by `recordIfDue`.
+   */
   create(org: string, id: string, init: SessionInit = {}): boolean {
     if (this.#row !== undefined) return false;
     migrateSession(this.#storage);
@@ -94,9 +102,10 @@ export class Session {
       createdAt: now,
       ...init,
       revision: 0,
+      recorded: 0,
       updatedAt: now,
     };
-    this.#write(row, () => {});
+    this.#write(row, () => {}, { isRecorded: false });
     return true;
   }
 
@@ -193,7 +202,8 @@ export class Session {
       endCall(this.#sql, record);
       if (response !== undefined) storeResponse(this.#sql, response);
     };
-    this.#write({ ...this.row, ...changes }, insert, record);
+    const isRecorded = this.#isRecordDue();
+    this.#write({ ...this.row, ...changes }, insert, { callRecord: record, isRecorded });
     if (moves) this.#path = isNext ? this.#path && [...this.#path, turn] : undefined;
     return turn;
   }
@@ -202,6 +212,21 @@ export class Session {
   #mayMoveHead(isBeside: boolean, { createdAt }: Pick<CallRecord, "createdAt">): boolean {
     const { head } = this.row;
     return !isBeside && (head === null || createdAtOf(head) <= createdAt);
+  }
+
+  /**
+   * Records what has changed since the last record, if that was long enough ago. Returns the milliseconds until it will be;
+   * `undefined` if there is nothing to record any more.
+   */
+  recordIfDue(): number | undefined {
+    if (this.#row === undefined || this.#row.recorded === this.#row.revision) return undefined;
+    if (!this.#isRecordDue()) return this.#recordedAt + RECORD_EVERY_MS - this.#now();
+    this.#write(this.#row, () => {});
+    return undefined;
+  }
+
+  #isRecordDue(): boolean {
+    return this.#now() - this.#recordedAt >= RECORD_EVERY_MS;
   }
 
   /** Ends a call that made no turn. The head does not move; `received`: the wire items that arrived, as JSON text, stored with the call. */
@@ -311,16 +336,24 @@ export class Session {
     if (row.head !== this.#path?.at(-1)?.id) this.#path = undefined;
   }
 
-  /** Writes the row, its record and `callRecord` (of the call that causes the change) in one transaction with `alsoWrite`. */
-  #write(row: SessionRow, alsoWrite: () => void, callRecord?: CallRecord): void {
-    const next = { ...row, revision: row.revision + 1 };
-    const record = toSessionRecord(next, false);
+  /**
+   * Writes the row, its record unless it is to be recorded later, and `callRecord` (of the call that causes the change), in
+   * one transaction with `alsoWrite`.
+   */
+  #write(
+    row: SessionRow,
+    alsoWrite: () => void,
+    { callRecord, isRecorded = true }: { callRecord?: CallRecord; isRecorded?: boolean } = {},
+  ): void {
+    const revision = row.revision + 1;
+    const next = { ...row, revision, ...(isRecorded && { recorded: revision }) };
+    const records = [...(callRecord ? [callRecord] : []), ...(isRecorded ? [toSessionRecord(next, false)] : [])];
     this.#storage.transact(() => {
       alsoWrite();
       writeRow(this.#sql, next, this.#row);
-      if (callRecord === undefined) enqueue(this.#sql, record);
-      else enqueue(this.#sql, callRecord, record);
+      enqueue(this.#sql, ...records);
     });
     this.#row = next;
+    if (isRecorded) this.#recordedAt = this.#now();
   }
 }

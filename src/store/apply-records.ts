@@ -1,4 +1,5 @@
-import { type StoredRecord, upsertRecords } from "./records.ts";
+import { appendRecords } from "./record-store.ts";
+import type { StoredRecord } from "./records.ts";
 
 /** What the steps of `applyRecords` use. `settle`: charges the calls to the accounts of their keys, each call once. */
 export type RecordServices = {
@@ -11,6 +12,6 @@ export type RecordServices = {
  * order, so each step is idempotent. Rejects if a step fails: all of the records are then delivered again.
  */
 export async function applyRecords(records: readonly StoredRecord[], { d1, settle }: RecordServices): Promise<void> {
-  await upsertRecords(d1, records);
+  await appendRecords(d1, records);
   await settle(records);
 }

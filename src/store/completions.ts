@@ -59,8 +59,8 @@ export async function listCompletions(
 }
 
 /** Writes records, except over a newer one of the same call, or a tombstone of the same time. */
-export const upsertCompletions = upsertInto(
-  completions,
-  [completions.org, completions.call],
-  "completions.revision < excluded.revision OR (completions.revision = excluded.revision AND excluded.status = 'deleted')",
-);
+export const upsertCompletions = upsertInto(completions, {
+  key: [completions.org, completions.call],
+  isNewer:
+    "completions.revision < excluded.revision OR (completions.revision = excluded.revision AND excluded.status = 'deleted')",
+});

@@ -8,9 +8,10 @@ export const OUTBOX_SCHEMA = "CREATE TABLE outbox (number INTEGER PRIMARY KEY, p
 /** Records that are not delivered yet. `payload`: JSON texts with commas between them. */
 export type OutboxRow = { number: number; payload: string };
 
-/** Appends records as one row. */
-export const enqueue = (sql: Sql, ...records: readonly [StoredRecord, ...StoredRecord[]]): void =>
-  enqueueText(sql, joinItems(records));
+/** Appends records as one row; none, if there are none. */
+export function enqueue(sql: Sql, ...records: readonly StoredRecord[]): void {
+  if (records.length > 0) enqueueText(sql, joinItems(records));
+}
 
 /** Appends records that are JSON texts already, with commas between them. */
 export const enqueueText = (sql: Sql, payload: string): void =>

@@ -1,33 +1,21 @@
-import { index, integer, primaryKey, sqliteTable, text } from "drizzle-orm/sqlite-core";
+import { index, integer, primaryKey, real, sqliteTable, text } from "drizzle-orm/sqlite-core";
+
+// The tables of D1, for queries over many sessions. The request path does not read them. Times are Unix milliseconds, money
+// is in whole micro-dollars, and a count that the provider did not report is null, not 0.
 
 /**
- * The tables of D1, for queries over many sessions. The request path does not read them. Times are Unix milliseconds, money
- * is in whole micro-dollars, and a count that the provider did not report is null, not 0.
+ * One row for each call that has ended. `WITHOUT ROWID`, as the migration says, which Drizzle cannot: a call is two rows
+ * written, its own and that of the index. Ids sort by time, so a range of time is a range of ids. `changes`: how often
+ * the row was changed after the call's end.
  */
-export const runs = sqliteTable(
-  "runs",
+export const callRecords = sqliteTable(
+  "call_records",
   {
-    id: text("id").primaryKey(),
     org: text("org").notNull(),
+    id: text("id").notNull(),
     sessionId: text("session_id").notNull(),
-    keyId: text("key_id").notNull(),
-    status: text("status", { enum: ["completed", "incomplete", "failed", "interrupted"] }).notNull(),
-    stopReason: text("stop_reason").notNull(),
-    createdAt: integer("created_at").notNull(),
-    endedAt: integer("ended_at").notNull(),
-  },
-  (t) => [index("runs_by_session").on(t.org, t.sessionId, t.createdAt), index("runs_by_time").on(t.org, t.createdAt)],
-);
-
-export const calls = sqliteTable(
-  "calls",
-  {
-    id: text("id").primaryKey(),
-    runId: text("run_id").notNull(),
-    org: text("org").notNull(),
-    sessionId: text("session_id").notNull(),
-    /** The turn it became; null if it did not enter a session's history. */
-    turnId: text("turn_id"),
+    /** It became a turn, whose id differs from the call's in its prefix only. */
+    hasTurn: integer("has_turn", { mode: "boolean" }).notNull(),
     keyId: text("key_id").notNull(),
     surface: text("surface").notNull(),
     stream: integer("stream", { mode: "boolean" }).notNull(),
@@ -56,18 +44,29 @@ export const calls = sqliteTable(
     losses: text("losses", { mode: "json" }).notNull(),
     error: text("error", { mode: "json" }),
     metadata: text("metadata", { mode: "json" }),
+    conversation: text("conversation", { mode: "json" }),
     createdAt: integer("created_at").notNull(),
     endedAt: integer("ended_at").notNull(),
+    /** The default assessment and people's feedback. */
+    assessment: text("assessment", { mode: "json" }),
+    feedbackScore: real("feedback_score"),
+    /** The record's place in the audit log of its organisation. */
+    auditSeq: integer("audit_seq"),
+    auditSalt: text("audit_salt"),
+    auditLeaf: text("audit_leaf"),
+    auditSignature: text("audit_signature"),
+    changes: integer("changes").notNull().default(0),
   },
-  (t) => [index("calls_by_session").on(t.org, t.sessionId, t.createdAt), index("calls_by_time").on(t.org, t.createdAt)],
+  (t) => [primaryKey({ columns: [t.org, t.id] }), index("call_records_by_session").on(t.org, t.sessionId, t.id)],
 );
 
-/** The list of sessions. Their content is in their Durable Objects. */
-export const sessions = sqliteTable(
-  "sessions",
+/** The list of sessions, `WITHOUT ROWID` as well. Their content is in their Durable Objects. */
+export const sessionRecords = sqliteTable(
+  "session_records",
   {
-    id: text("id").notNull(),
     org: text("org").notNull(),
+    // A client may choose a session id, so it is unique only within an organisation.
+    id: text("id").notNull(),
     status: text("status", { enum: ["active", "paused", "deleted"] }).notNull(),
     phase: text("phase"),
     head: text("head"),
@@ -78,8 +77,7 @@ export const sessions = sqliteTable(
     createdAt: integer("created_at").notNull(),
     updatedAt: integer("updated_at").notNull(),
   },
-  // A client may choose a session id, so it is unique only within an organisation.
-  (t) => [primaryKey({ columns: [t.org, t.id] }), index("sessions_by_time").on(t.org, t.createdAt, t.id)],
+  (t) => [primaryKey({ columns: [t.org, t.id] }), index("session_records_by_time").on(t.org, t.createdAt, t.id)],
 );
 
 /** The list of stored chat completions. Their content is in the Durable Objects of their sessions. */

@@ -1,7 +1,10 @@
 import { and, desc, eq, gte, lt, ne, or, type SQL, sql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
-import { sessions } from "./schema.ts";
-import { upsertInto } from "./upsert.ts";
+import { listOldSessions, type SessionTable } from "./old/sessions.ts";
+import { sessionRecords } from "./schema.ts";
+import { splitRows, upsertInto } from "./upsert.ts";
+
+type SessionRow = typeof sessionRecords.$inferSelect;
 
 /** A session as lists show it. Of two records of one session the one with the higher `revision` is newer. */
 export type SessionRecord = {
@@ -35,55 +38,80 @@ export async function listSessions(
   d1: D1Database,
   { org, filter, limit }: { org: string; filter: SessionFilter; limit: number },
 ): Promise<SessionRecord[]> {
-  const { status, metadata, createdFrom, createdBefore, after } = filter;
-  const conditions: (SQL | undefined)[] = [
-    eq(sessions.org, org),
-    status === undefined ? ne(sessions.status, "deleted") : eq(sessions.status, status),
-    createdFrom === undefined ? undefined : gte(sessions.createdAt, createdFrom),
-    createdBefore === undefined ? undefined : lt(sessions.createdAt, createdBefore),
-    after &&
-      or(
-        lt(sessions.createdAt, after.createdAt),
-        and(eq(sessions.createdAt, after.createdAt), lt(sessions.id, after.id)),
-      ),
+  const rows = await drizzle(d1)
+    .select()
+    .from(sessionRecords)
+    .where(conditionOf(sessionRecords, org, filter))
+    .orderBy(desc(sessionRecords.createdAt), desc(sessionRecords.id))
+    .limit(limit);
+  const old = await listOldSessions(d1, (table) => conditionOf(table, org, filter), limit);
+  return [...rows, ...old].toSorted(newestFirst).slice(0, limit).map(toSession);
+}
+
+/** The condition that the filter is, on a table of sessions. */
+function conditionOf(
+  table: SessionTable,
+  org: string,
+  { status, metadata, createdFrom, createdBefore, after }: SessionFilter,
+): SQL | undefined {
+  const { createdAt, id } = table;
+  return and(
+    eq(table.org, org),
+    status === undefined ? ne(table.status, "deleted") : eq(table.status, status),
+    createdFrom === undefined ? undefined : gte(createdAt, createdFrom),
+    createdBefore === undefined ? undefined : lt(createdAt, createdBefore),
+    after && or(lt(createdAt, after.createdAt), and(eq(createdAt, after.createdAt), lt(id, after.id))),
     // `json_each` compares keys as values: a JSON path could not express every key.
     ...Object.entries(metadata).map(
       ([key, value]) =>
-        sql`exists (select 1 from json_each(${sessions.metadata}) as pair where pair.key = ${key} and pair.value = ${value})`,
+        sql`exists (select 1 from json_each(${table.metadata}) as pair where pair.key = ${key} and pair.value = ${value})`,
     ),
-  ];
-  const rows = await drizzle(d1)
-    .select()
-    .from(sessions)
-    .where(and(...conditions))
-    .orderBy(desc(sessions.createdAt), desc(sessions.id))
-    .limit(limit);
-  return rows.map(({ phase, head, origin, ...row }) => ({
-    object: "session",
-    ...row,
-    ...(phase !== null && { phase }),
-    ...(head !== null && { head }),
-    ...(origin !== null && { origin }),
-  }));
+  );
 }
+
+const newestFirst = (a: SessionRow, b: SessionRow): number => b.createdAt - a.createdAt || (a.id < b.id ? 1 : -1);
+
+const toSession = ({ phase, head, origin, ...row }: SessionRow): SessionRecord => ({
+  object: "session",
+  ...row,
+  ...(phase !== null && { phase }),
+  ...(head !== null && { head }),
+  ...(origin !== null && { origin }),
+});
 
 /** When a session was created, in Unix milliseconds: the sort key for the next page after it. Undefined if it is not listed. */
 export async function findSessionCreatedAt(d1: D1Database, org: string, id: string): Promise<number | undefined> {
-  const { createdAt } = sessions;
-  const [found] = await drizzle(d1)
-    .select({ createdAt })
-    .from(sessions)
-    .where(and(eq(sessions.org, org), eq(sessions.id, id)));
-  return found?.createdAt;
+  const isIt = (table: SessionTable): SQL | undefined => and(eq(table.org, org), eq(table.id, id));
+  const [found] = await drizzle(d1).select().from(sessionRecords).where(isIt(sessionRecords));
+  return (found ?? (await listOldSessions(d1, isIt, 1))[0])?.createdAt;
 }
 
 /** Writes records, except over a newer one: of the same session, or of a session created later under the same id. */
-export const upsertSessions = upsertInto(
-  sessions,
-  [sessions.org, sessions.id],
-  `sessions.created_at < excluded.created_at
-    OR (sessions.created_at = excluded.created_at AND sessions.revision < excluded.revision)`,
-);
+export function upsertSessions(d1: D1Database, records: readonly SessionRecord[]): D1PreparedStatement[] {
+  const newest = new Map<string, SessionRecord>();
+  for (const record of records) {
+    const key = JSON.stringify([record.org, record.id]);
+    const known = newest.get(key);
+    if (known === undefined || isNewer(record, known)) newest.set(key, record);
+  }
+  const rows = [...newest.values()];
+  return [...splitRows(rows).map((list) => d1.prepare(REMOVE_EARLIER).bind(list)), ...writeSessions(d1, rows)];
+}
+
+const isNewer = (a: SessionRecord, b: SessionRecord): boolean =>
+  a.createdAt === b.createdAt ? a.revision > b.revision : a.createdAt > b.createdAt;
+
+/** Rows of sessions that others under the same id have followed. */
+const REMOVE_EARLIER = `DELETE FROM session_records WHERE (org, id) IN (
+  SELECT known.org, known.id FROM json_each(?) AS later JOIN session_records AS known
+  ON known.org = later.value ->> '$.org' AND known.id = later.value ->> '$.id'
+  WHERE known.created_at < later.value ->> '$.createdAt')`;
+
+const writeSessions = upsertInto(sessionRecords, {
+  key: [sessionRecords.org, sessionRecords.id],
+  fixed: [sessionRecords.createdAt],
+  isNewer: "session_records.created_at = excluded.created_at AND session_records.revision < excluded.revision",
+});
 
 /** Writes one record at once, bypassing the queue, for sessions that must be listed before the response is sent. */
 export const upsertSession = async (d1: D1Database, record: SessionRecord): Promise<void> =>

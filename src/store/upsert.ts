@@ -8,27 +8,38 @@ const MAX_LIST_LENGTH = 600_000;
 type Upsert<Row> = (d1: D1Database, rows: readonly Row[]) => D1PreparedStatement[];
 
 /**
- * Inserts rows, replacing those with the same `key`. A row is replaced whole: absent members become null. The statement's
- * only parameter is a JSON array of all rows, because D1 takes half a millisecond per statement and almost nothing per row.
- * `isNewer`: SQL condition for replacing a row; the stored row has the table's name, the new one is `excluded`.
+ * `key`: what identifies a row. `isNewer`: SQL condition for replacing one; the stored row has the table's name, the new one
+ * is `excluded`. `fixed`: columns that are the same in every row of one key: an index over them is not written again.
+ * `others`: columns that the rows do not have, and that stay as they are.
+ */
+type UpsertOptions = {
+  key: readonly SQLiteColumn[];
+  isNewer?: string;
+  fixed?: readonly SQLiteColumn[];
+  others?: readonly string[];
+};
+
+/**
+ * Inserts rows, replacing those with the same key: absent members become null. The statement's only parameter is a JSON
+ * array of all rows, because D1 takes half a millisecond per statement and almost nothing per row.
  */
 export function upsertInto<Table extends SQLiteTable>(
   table: Table,
-  key: readonly SQLiteColumn[],
-  isNewer = "true",
+  { key, isNewer = "true", fixed = [], others = [] }: UpsertOptions,
 ): Upsert<Table["$inferInsert"]> {
-  const columns = Object.entries<SQLiteColumn>(getTableColumns(table));
+  const columns = Object.entries<SQLiteColumn>(getTableColumns(table)).filter(([member]) => !others.includes(member));
   const names = columns.map(([, { name }]) => name);
+  const changing = columns.filter(([, column]) => !key.includes(column) && !fixed.includes(column));
   // SQLite: `->` extracts JSON text, `->>` an SQL value.
   const values = columns.map(([member, { dataType }]) => `value ${dataType === "json" ? "->" : "->>"} '$.${member}'`);
   const text = `INSERT INTO ${getTableName(table)} (${names.join()}) SELECT ${values.join()} FROM json_each(?) WHERE true
     ON CONFLICT (${key.map(({ name }) => name).join()})
-    DO UPDATE SET ${names.map((name) => `${name} = excluded.${name}`).join()} WHERE ${isNewer}`;
+    DO UPDATE SET ${changing.map(([, { name }]) => `${name} = excluded.${name}`).join()} WHERE ${isNewer}`;
   return (d1, rows) => splitRows(rows).map((list) => d1.prepare(text).bind(list));
 }
 
 /** Rows → JSON arrays of at most `MAX_LIST_LENGTH`. */
-function splitRows(rows: readonly object[]): string[] {
+export function splitRows(rows: readonly object[]): string[] {
   const lists: string[][] = [];
   let remaining = 0;
   for (const row of rows) {

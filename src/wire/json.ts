@@ -78,6 +78,10 @@ export function withoutUndefined<T extends object>(members: { [K in keyof T]: T[
   return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined)) as T;
 }
 
+/** The row without its null members. */
+export const withoutNull = (row: object): object =>
+  Object.fromEntries(Object.entries(row).filter(([, value]) => value !== null));
+
 /** The values as JSON texts with commas between them: the inside of a JSON array. */
 export const joinItems = (values: readonly unknown[]): string => values.map((value) => JSON.stringify(value)).join(",");
 

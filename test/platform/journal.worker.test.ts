@@ -1,7 +1,7 @@
 import { evictAllDurableObjects, listDurableObjectIds, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { expect, it, vi } from "vitest";
-import { findCall } from "../../src/store/records.ts";
+import { findCall } from "../../src/store/record-store.ts";
 import { objectIdIn } from "../../src/wire/id.ts";
 import type { JournalObject } from "../../src/worker.ts";
 import { type Answer, chat, get, post, request, user } from "../support/worker/client.ts";

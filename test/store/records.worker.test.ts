@@ -11,23 +11,23 @@ import { eq } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
 import { expect, it, vi } from "vitest";
 import { recordDeliveryFor } from "../../src/platform/record-delivery.ts";
-import { type CallRecord, findCall, upsertRecords } from "../../src/store/records.ts";
-import { calls, runs, sessions } from "../../src/store/schema.ts";
+import { appendRecords, findCall } from "../../src/store/record-store.ts";
+import type { CallRecord } from "../../src/store/records.ts";
+import { callRecords, sessionRecords } from "../../src/store/schema.ts";
 import worker, { type SessionObject } from "../../src/worker.ts";
 import { sessionRecord } from "../support/session-record.ts";
 import { chat, get, objectOf, post, request, user } from "../support/worker/client.ts";
 
 const db = drizzle(env.DB);
-const rowOf = async (id: string): Promise<typeof calls.$inferSelect | undefined> =>
-  (await db.select().from(calls).where(eq(calls.id, id)))[0];
+const rowOf = async (id: string): Promise<typeof callRecords.$inferSelect | undefined> =>
+  (await db.select().from(callRecords).where(eq(callRecords.id, id)))[0];
 
-it("every call and its run are stored in D1", async () => {
+it("every call is stored in D1", async () => {
   const { rhone } = await chat({ model: "fake/say", messages: [user("x")], rhone: { metadata: { team: "a" } } });
   await vi.waitFor(async () => expect(await rowOf(rhone.call_id)).toBeDefined(), { timeout: 5000 });
   expect(await rowOf(rhone.call_id)).toMatchObject({
-    runId: rhone.run_id,
     sessionId: rhone.session_id,
-    turnId: rhone.turn_id,
+    hasTurn: true,
     keyId: "key_admin",
     surface: "chat",
     status: "completed",
@@ -43,8 +43,6 @@ it("every call and its run are stored in D1", async () => {
     metadata: { team: "a" },
     attempts: [{ provider: "fake", model: "say", status: 200 }],
   });
-  const [run] = await db.select().from(runs).where(eq(runs.id, rhone.run_id));
-  expect(run).toMatchObject({ status: "completed", stopReason: "end_turn", sessionId: rhone.session_id });
 });
 
 it("every count that has a price of its own is stored", async () => {
@@ -53,7 +51,7 @@ it("every count that has a price of its own is stored", async () => {
   const known = (await findCall(env.DB, "org_default", rhone.call_id))!;
   const parts = { cacheWrite: 300, cacheWrite1h: 200, inputAudio: 3, outputAudio: 4, searches: 2 };
   const usage = { ...known.usage, ...parts, reasoning: 1 };
-  await upsertRecords(env.DB, [{ ...known, usage }]);
+  await appendRecords(env.DB, [{ ...known, usage, endedAt: known.endedAt + 1 }]);
   expect((await findCall(env.DB, "org_default", rhone.call_id))!.usage).toEqual(usage);
 });
 
@@ -113,7 +111,7 @@ it("a failed attempt is recorded with its error", async () => {
   const id = response.headers.get("x-rhone-call-id")!;
   await vi.waitFor(async () => expect((await rowOf(id))?.status).toBe("failed"), { timeout: 5000 });
   expect(await rowOf(id)).toMatchObject({
-    turnId: null,
+    hasTurn: false,
     error: { status: 400, message: "max_tokens is too large" },
     attempts: [{ status: 400 }],
   });
@@ -172,7 +170,7 @@ it("records are applied by their outbox itself where the configuration says so, 
         { ...sessionRecord(7), id: "sess_direct" },
       ]),
     );
-  expect(await db.select().from(calls).where(eq(calls.id, "call_direct"))).toHaveLength(1);
+  expect(await db.select().from(callRecords).where(eq(callRecords.id, "call_direct"))).toHaveLength(1);
   expect(send).not.toHaveBeenCalled();
   const config = JSON.stringify({ records: { via: "queue" } });
   const queued = { ...env, RHONE_RECORDS_VIA: "direct", RHONE_CONFIG: config, RECORDS: { send } as never };
@@ -202,12 +200,12 @@ it("a dead letter is counted until it is applied, and tried again every hour", a
 });
 
 it("the newest record of a session is stored, in any order of arrival", async () => {
-  await upsertRecords(env.DB, [sessionRecord(2)]);
-  await upsertRecords(env.DB, [sessionRecord(1), sessionRecord(3), sessionRecord(2)]);
-  const [row] = await db.select().from(sessions).where(eq(sessions.id, "sess_order"));
+  await appendRecords(env.DB, [sessionRecord(2)]);
+  await appendRecords(env.DB, [sessionRecord(1), sessionRecord(3), sessionRecord(2)]);
+  const [row] = await db.select().from(sessionRecords).where(eq(sessionRecords.id, "sess_order"));
   expect(row).toMatchObject({ revision: 3, turns: 3 });
-  await upsertRecords(env.DB, [{ ...sessionRecord(1), createdAt: 2 }]);
-  const [anew] = await db.select().from(sessions).where(eq(sessions.id, "sess_order"));
+  await appendRecords(env.DB, [{ ...sessionRecord(1), createdAt: 2 }]);
+  const [anew] = await db.select().from(sessionRecords).where(eq(sessionRecords.id, "sess_order"));
   expect(anew).toMatchObject({ revision: 1, createdAt: 2 });
 });
 
@@ -227,6 +225,6 @@ it("a record is applied once, however often it is delivered, and no bad one hold
     const result = await getQueueResult(batch, createExecutionContext());
     expect(result.retryMessages.map(({ msgId }) => msgId)).toEqual(["b"]);
   }
-  expect(await db.select().from(calls).where(eq(calls.id, "call_twice"))).toHaveLength(1);
+  expect(await db.select().from(callRecords).where(eq(callRecords.id, "call_twice"))).toHaveLength(1);
   expect(await rowOf("call_bad")).toBeUndefined();
 });

@@ -1,7 +1,8 @@
 import { createExecutionContext, createMessageBatch, getQueueResult } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { expect, it } from "vitest";
-import { type CallRecord, findCall, upsertRecords, type StoredRecord } from "../../src/store/records.ts";
+import { appendRecords, findCall } from "../../src/store/record-store.ts";
+import type { CallRecord, StoredRecord } from "../../src/store/records.ts";
 import { findSessionCreatedAt, type SessionRecord } from "../../src/store/sessions.ts";
 import worker from "../../src/worker.ts";
 
@@ -50,7 +51,7 @@ it("many records are stored with three statements, and each is unchanged", async
     "null",
     "1",
     '"',
-    "'; DROP TABLE calls; --",
+    "'; DROP TABLE call_records; --",
     "\u0000",
     "a\u0000b",
     "\u2028",
@@ -69,16 +70,16 @@ it("many records are stored with three statements, and each is unchanged", async
     losses: [{ at: text, what: "dropped" as const, why: text }],
   }));
   const { d1, batches } = counted();
-  await upsertRecords(d1, [...records, SESSION]);
+  await appendRecords(d1, [...records, SESSION]);
   expect(batches).toEqual([3]);
   for (const record of records) expect(await kept(record.id)).toEqual(record);
   expect(await findSessionCreatedAt(env.DB, "org_default", "sess_store")).toBe(1);
-  await upsertRecords(d1, []);
+  await appendRecords(d1, []);
   expect(batches).toEqual([3]);
 });
 
 it("a record with half a character in it is stored", async () => {
-  await upsertRecords(env.DB, [{ ...RECORD, id: "call_half", modelAsked: "a\ud800b", metadata: { a: "\udc00" } }]);
+  await appendRecords(env.DB, [{ ...RECORD, id: "call_half", modelAsked: "a\ud800b", metadata: { a: "\udc00" } }]);
   const { modelAsked, metadata } = (await kept("call_half"))!;
   expect(modelAsked).toMatch(/^a.+b$/);
   expect(metadata).toEqual({ a: "\udc00" });
@@ -86,17 +87,27 @@ it("a record with half a character in it is stored", async () => {
 
 it("a newer record of a call removes what it does not have, also in one batch", async () => {
   const first = { ...RECORD, id: "call_less", metadata: { team: "a" }, usage: { fresh: 1, native: { a: 1 } } };
-  const less = { ...RECORD, id: "call_less", usage: { output: 2 } };
-  await upsertRecords(env.DB, [first, less]);
+  const less = { ...RECORD, id: "call_less", usage: { output: 2 }, endedAt: RECORD.endedAt + 1 };
+  await appendRecords(env.DB, [first, less]);
   expect(await kept("call_less")).toEqual(less);
+});
+
+it("a record that comes again changes nothing", async () => {
+  const record = { ...RECORD, id: "call_again" };
+  await appendRecords(env.DB, [record]);
+  await env.DB.prepare("UPDATE call_records SET feedback_score = 0.5, changes = 1 WHERE id = 'call_again'").run();
+  await appendRecords(env.DB, [record, { ...record, usage: {}, endedAt: record.endedAt - 1 }]);
+  expect(await kept("call_again")).toEqual(record);
+  const row = await env.DB.prepare("SELECT feedback_score, changes FROM call_records WHERE id = 'call_again'").first();
+  expect(row).toEqual({ feedback_score: 0.5, changes: 1 });
 });
 
 it("records of more than D1 takes as one value are stored", async () => {
   const metadata = { text: "\u4e00".repeat(40_000) };
   const records = Array.from({ length: 40 }, (_, i) => ({ ...RECORD, id: `call_large${i}`, metadata }));
   const { d1, batches } = counted();
-  await upsertRecords(d1, records);
-  expect(batches).toEqual([4]);
+  await appendRecords(d1, records);
+  expect(batches).toEqual([3]);
   for (const { id } of [records[0]!, records.at(-1)!]) expect((await kept(id))?.metadata).toEqual(metadata);
 });
 

@@ -146,6 +146,7 @@ export const MEMBERS = {
     defaults: true,
     origin: true,
     revision: true,
+    recorded: true,
     createdAt: true,
     updatedAt: true,
   } satisfies Members<SessionRow>,

@@ -41,7 +41,7 @@ describe("the list of sessions", () => {
         const { data } = (await get("/v1/sessions?limit=100")) as { data: Json[] };
         expect(data.find((one) => one.id === id)).toMatchObject({ turns: 2 });
       },
-      { timeout: 5000 },
+      { timeout: 20_000 },
     );
   });
 
@@ -227,7 +227,7 @@ describe("a deleted session", () => {
     await vi.waitFor(
       async () =>
         expect(
-          (await env.DB.prepare("SELECT 1 FROM calls WHERE id = ?").bind(told.call_id).all()).results,
+          (await env.DB.prepare("SELECT 1 FROM call_records WHERE id = ?").bind(told.call_id).all()).results,
         ).toHaveLength(1),
       { timeout: 5000 },
     );

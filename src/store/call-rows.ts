@@ -1,0 +1,66 @@
+import type { Usage } from "../canonical/types.ts";
+import { withPrefix } from "../wire/id.ts";
+import { withoutNull } from "../wire/json.ts";
+import type { CallRecord } from "./records.ts";
+import type { callRecords } from "./schema.ts";
+
+export type CallRow = typeof callRecords.$inferSelect;
+
+/** The columns with token counts, and the members of `Usage` that they are. */
+const USAGE = {
+  tokensFresh: "fresh",
+  tokensCacheRead: "cacheRead",
+  tokensCacheWrite: "cacheWrite",
+  tokensOutput: "output",
+  tokensReasoning: "reasoning",
+  tokensInputAudio: "inputAudio",
+  tokensOutputAudio: "outputAudio",
+  tokensCacheWrite1h: "cacheWrite1h",
+  searches: "searches",
+  usageNative: "native",
+} as const satisfies Partial<Record<keyof CallRow, keyof Usage>>;
+
+type UsageColumn = keyof typeof USAGE;
+const USAGE_COLUMNS = Object.keys(USAGE) as UsageColumn[];
+
+/** A record → its row, without what is added to it later; `charge` is not stored here. */
+export function toCallRow(record: CallRecord): typeof callRecords.$inferInsert {
+  const { usage, latency, turnId, charge: _, ...same } = record;
+  return {
+    ...same,
+    hasTurn: turnId !== undefined,
+    ...(Object.fromEntries(USAGE_COLUMNS.map((column) => [column, usage[USAGE[column]]])) as Pick<
+      CallRow,
+      UsageColumn
+    >),
+    latencyGatewayMs: latency.gateway,
+    latencyFirstByteMs: latency.firstByte,
+    latencyTotalMs: latency.total,
+  };
+}
+
+/** What is added to a row after its call has ended. */
+export const ADDED_COLUMNS = [
+  "assessment",
+  "feedbackScore",
+  "auditSeq",
+  "auditSalt",
+  "auditLeaf",
+  "auditSignature",
+  "changes",
+] as const satisfies (keyof CallRow)[];
+
+const NO_MEMBERS = new Set<string>([...USAGE_COLUMNS, ...ADDED_COLUMNS]);
+
+/** A row → its record. Inverse of `toCallRow`: absent members are stored as null. */
+export function toCallRecord(row: CallRow): CallRecord {
+  const { hasTurn, latencyGatewayMs, latencyFirstByteMs, latencyTotalMs, ...rest } = row;
+  const same = Object.fromEntries(Object.entries(rest).filter(([name]) => !NO_MEMBERS.has(name)));
+  const usage = Object.fromEntries(USAGE_COLUMNS.map((column) => [USAGE[column], row[column]]));
+  return withoutNull({
+    ...same,
+    ...(hasTurn && { turnId: withPrefix(row.id, "turn") }),
+    usage: withoutNull(usage),
+    latency: withoutNull({ gateway: latencyGatewayMs, firstByte: latencyFirstByteMs, total: latencyTotalMs }),
+  }) as CallRecord;
+}

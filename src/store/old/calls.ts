@@ -1,0 +1,25 @@
+import { and, eq } from "drizzle-orm";
+import { drizzle } from "drizzle-orm/d1";
+import { toCallRecord } from "../call-rows.ts";
+import type { CallRecord } from "../records.ts";
+import { oldCalls } from "./schema.ts";
+import { orNone } from "./tables.ts";
+
+/** The record of a call in the table of earlier versions. */
+export async function findOldCall(d1: D1Database, org: string, id: string): Promise<CallRecord | undefined> {
+  const isIt = and(eq(oldCalls.id, id), eq(oldCalls.org, org));
+  const [found] = await orNone(() => drizzle(d1).select().from(oldCalls).where(isIt).limit(1));
+  if (found === undefined) return undefined;
+  const { runId: _, turnId, ...row } = found;
+  return toCallRecord({ ...row, ...NOTHING_ADDED, hasTurn: turnId !== null, conversation: null });
+}
+
+const NOTHING_ADDED = {
+  assessment: null,
+  feedbackScore: null,
+  auditSeq: null,
+  auditSalt: null,
+  auditLeaf: null,
+  auditSignature: null,
+  changes: 0,
+};

@@ -1,0 +1,63 @@
+import { getTableColumns, getTableName } from "drizzle-orm";
+import type { SQLiteTable } from "drizzle-orm/sqlite-core";
+import { callRecords, sessionRecords } from "../schema.ts";
+import { oldCalls, oldRuns, oldSessions } from "./schema.ts";
+import { markDropped, wereDropped } from "./tables.ts";
+
+/** Rows that are moved at once: D1 is busy for less than 50 ms with them and answers nothing else meanwhile. */
+const STEP = 500;
+
+/**
+ * Moves some rows of the old tables to the new ones, each step in one transaction, and drops the tables when they are empty.
+ * Resolves to whether rows may be left. Can be interrupted and repeated at any time.
+ */
+export async function moveOldRecords(d1: D1Database): Promise<boolean> {
+  if (wereDropped()) return false;
+  if (!(await hasOldTables(d1))) {
+    markDropped();
+    return false;
+  }
+  const results = await d1.batch([...MOVES, ...COUNTS].map((query) => d1.prepare(query)));
+  const left = results.slice(MOVES.length).some(({ results: rows }) => rows.length > 0);
+  if (left) return true;
+  await d1.batch(OLD_TABLES.map((table) => d1.prepare(`DROP TABLE IF EXISTS ${getTableName(table)}`)));
+  markDropped();
+  return false;
+}
+
+const OLD_TABLES: readonly SQLiteTable[] = [oldCalls, oldRuns, oldSessions];
+
+const hasOldTables = async (d1: D1Database): Promise<boolean> =>
+  (await d1.prepare("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'calls'").first()) !== null;
+
+const columnsOf = (table: SQLiteTable): string[] => Object.values(getTableColumns(table)).map(({ name }) => name);
+const oldColumns = new Set(columnsOf(oldCalls));
+const shared = columnsOf(callRecords).filter((name) => oldColumns.has(name));
+const sessionColumns = columnsOf(sessionRecords).join();
+const firstOf = (table: string): string => `SELECT id FROM ${table} ORDER BY id LIMIT ${STEP}`;
+
+/** A moved row is never over one that the new table has: that one is newer. Rows that follow others are few. */
+const MOVES = [
+  `INSERT INTO call_records (${shared.join()}, has_turn)
+   SELECT ${shared.join()}, turn_id IS NOT NULL FROM calls WHERE id IN (${firstOf("calls")})
+   ON CONFLICT (org, id) DO NOTHING`,
+  `DELETE FROM calls WHERE id IN (${firstOf("calls")})`,
+  `INSERT INTO session_records (${sessionColumns}) SELECT ${sessionColumns} FROM sessions
+   WHERE rowid IN (SELECT rowid FROM sessions ORDER BY rowid LIMIT ${STEP})
+   ON CONFLICT (org, id) DO UPDATE SET ${[
+     "status",
+     "phase",
+     "head",
+     "turns",
+     "metadata",
+     "origin",
+     "revision",
+     "updated_at",
+   ]
+     .map((name) => `${name} = excluded.${name}`)
+     .join()}
+   WHERE session_records.created_at = excluded.created_at AND session_records.revision < excluded.revision`,
+  `DELETE FROM sessions WHERE rowid IN (SELECT rowid FROM sessions ORDER BY rowid LIMIT ${STEP})`,
+];
+
+const COUNTS = ["SELECT 1 FROM calls LIMIT 1", "SELECT 1 FROM sessions LIMIT 1"];

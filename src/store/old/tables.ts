@@ -1,0 +1,17 @@
+/** Whether this isolate has seen that the tables of earlier versions are gone. They do not come back. */
+let areDropped = false;
+
+export const markDropped = (): void => void (areDropped = true);
+export const wereDropped = (): boolean => areDropped;
+
+/** What is read from a table that may be gone: nothing, then. */
+export async function orNone<Row>(read: () => Promise<Row[]>): Promise<Row[]> {
+  if (areDropped) return [];
+  try {
+    return await read();
+  } catch (error) {
+    if (!/no such table/.test(`${String(error)} ${String((error as Error).cause)}`)) throw error;
+    areDropped = true;
+    return [];
+  }
+}

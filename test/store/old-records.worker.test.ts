@@ -1,0 +1,106 @@
+import { env } from "cloudflare:workers";
+import { expect, it } from "vitest";
+import { moveOldRecords } from "../../src/store/old/move.ts";
+import { appendRecords, findCall } from "../../src/store/record-store.ts";
+import { findSessionCreatedAt, listSessions, type SessionRecord } from "../../src/store/sessions.ts";
+
+const ORG = "org_default";
+const CALLS = 1_200;
+const callId = (i: number): string => `call_${String(i).padStart(5, "0")}`;
+const sessionId = (i: number): string => `sess_${String(i).padStart(5, "0")}`;
+
+/** What a version before this one has stored. */
+async function fillOldTables(): Promise<void> {
+  const numbers = JSON.stringify(Array.from({ length: CALLS }, (_, i) => i));
+  const id = "printf('%05d', value)";
+  await env.DB.batch(
+    [
+      `INSERT INTO calls (id, run_id, org, session_id, turn_id, key_id, surface, stream, context_mode, model_asked, status,
+         tokens_fresh, usage_native, cost_micros_usd, latency_gateway_ms, latency_total_ms, attempts, losses, metadata, created_at, ended_at)
+       SELECT 'call_' || ${id}, 'run_' || ${id}, '${ORG}', 'sess_' || ${id}, iif(value % 2, 'turn_' || ${id}, NULL), 'key_admin', 'chat', 1,
+         'stateless', 'm', 'completed', value, '{"a":1}', 7, 1, 2, '[]', '[]', '{"team":"a"}', 1000 + value, 2000 + value FROM json_each(?)`,
+      `INSERT INTO runs (id, org, session_id, key_id, status, stop_reason, created_at, ended_at)
+       SELECT 'run_' || ${id}, '${ORG}', 'sess_' || ${id}, 'key_admin', 'completed', 'end_turn', 1000 + value, 2000 + value FROM json_each(?)`,
+      `INSERT INTO sessions (id, org, status, turns, metadata, revision, created_at, updated_at)
+       SELECT 'sess_' || ${id}, '${ORG}', 'active', 1, '{"team":"a"}', 5, 1000 + value, 2000 + value FROM json_each(?)`,
+    ].map((query) => env.DB.prepare(query).bind(numbers)),
+  );
+}
+
+const session = (i: number, more: Partial<SessionRecord>): SessionRecord => ({
+  object: "session",
+  id: sessionId(i),
+  org: ORG,
+  status: "active",
+  turns: 2,
+  metadata: { team: "a" },
+  revision: 6,
+  createdAt: 1000 + i,
+  updatedAt: 3000,
+  ...more,
+});
+
+async function listAll(): Promise<SessionRecord[]> {
+  const all: SessionRecord[] = [];
+  for (;;) {
+    const last = all.at(-1);
+    const filter = { metadata: { team: "a" }, ...(last && { after: last }) };
+    const page = await listSessions(env.DB, { org: ORG, filter, limit: 100 });
+    all.push(...page);
+    if (page.length < 100) return all;
+  }
+}
+
+it("what an earlier version has stored is found while it is moved, and afterwards", async () => {
+  await fillOldTables();
+  // The new version changes one session, deletes another, and gets an old message of a third.
+  await appendRecords(env.DB, [
+    session(3, {}),
+    session(4, { status: "deleted" }),
+    session(5, { turns: 0, revision: 4 }),
+  ]);
+  const check = async (): Promise<void> => {
+    for (const i of [0, 1, 499, 500, 700, CALLS - 1])
+      expect(await findCall(env.DB, ORG, callId(i))).toEqual({
+        id: callId(i),
+        org: ORG,
+        sessionId: sessionId(i),
+        ...(i % 2 === 1 && { turnId: `turn_${callId(i).slice(5)}` }),
+        keyId: "key_admin",
+        surface: "chat",
+        stream: true,
+        contextMode: "stateless",
+        modelAsked: "m",
+        status: "completed",
+        usage: { fresh: i, native: { a: 1 } },
+        costMicrosUsd: 7,
+        latency: { gateway: 1, total: 2 },
+        attempts: [],
+        losses: [],
+        metadata: { team: "a" },
+        createdAt: 1000 + i,
+        endedAt: 2000 + i,
+      });
+    expect(await findCall(env.DB, "org_other", callId(0))).toBeUndefined();
+    const listed = await listAll();
+    expect(listed.map(({ id }) => id)).toEqual(
+      Array.from({ length: CALLS }, (_, i) => sessionId(CALLS - 1 - i)).filter((id) => id !== sessionId(4)),
+    );
+    expect(listed.find(({ id }) => id === sessionId(3))).toEqual(session(3, {}));
+    expect(await findSessionCreatedAt(env.DB, ORG, sessionId(CALLS - 1))).toBe(1000 + CALLS - 1);
+  };
+  await check();
+  let steps = 1;
+  while (await moveOldRecords(env.DB)) {
+    await check();
+    steps++;
+  }
+  await check();
+  expect(steps).toBe(3);
+  expect((await listAll()).find(({ id }) => id === sessionId(5))).toMatchObject({ turns: 1, revision: 5 });
+  const { results } = await env.DB.prepare(
+    "SELECT name FROM sqlite_master WHERE name IN ('calls', 'runs', 'sessions')",
+  ).all();
+  expect(results).toEqual([]);
+  expect(await moveOldRecords(env.DB)).toBe(false);
+});
