@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import gateway, {
+  ClockObject as Clock,
   DirectoryObject as Directory,
   IdempotencyObject as Idempotency,
   JournalObject as Journal,
@@ -113,6 +114,7 @@ export const KeyObject = countCalls(Key as unknown as Constructor<Key>, "key");
 export const OrganizationObject = countCalls(Organization as unknown as Constructor<Organization>, "organisation");
 export const IdempotencyObject = countCalls(Idempotency as unknown as Constructor<Idempotency>, "idempotency");
 export const DirectoryObject = countCalls(Directory as unknown as Constructor<Directory>, "directory");
+export const ClockObject = countCalls(Clock as unknown as Constructor<Clock>, "clock");
 
 export default {
   async fetch(request, env, ctx) {

@@ -38,6 +38,7 @@ export const METHODS: Record<string, string> = {
   key: "create admit describe usage change rotate revoke take report alarm",
   organization: "describe put usage take report credentials setCredential reseal removeCredential alarm",
   idempotency: "answer alarm",
+  clock: "arm tasks alarm",
 };
 
 /** All members, those that may be absent too: a new one has to be listed here before it is stored or sent. */
