@@ -1,12 +1,41 @@
+import { sealNext } from "../store/archive/seal.ts";
 import type { Task, TaskState } from "../store/clock.ts";
 import { moveOldRecords } from "../store/old/move.ts";
+import { recordsVia } from "./record-delivery.ts";
+import { getIsolateRouter } from "./router.ts";
 
-const DAY_MS = 24 * 60 * 60_000;
+const HOUR_MS = 60 * 60_000;
+/** How long one run of a task goes on while there is more to do. */
+const RUN_MS = 20_000;
+
+/**
+ * How long a record may be on its way: the queue keeps a message for four days, and an outbox that cannot deliver tries
+ * every hour.
+ */
+const SETTLE_MS = { queue: 96 * HOUR_MS, direct: 2 * HOUR_MS };
 
 /** All periodic work of a deployment. */
-export const createTasks = (env: Cloudflare.Env): Task[] => [
-  { name: "move-old-records", everyMs: DAY_MS, run: () => moveOldRecords(env.DB) },
-];
+export function createTasks(env: Cloudflare.Env): Task[] {
+  const { sliceMs, hotBytes } = getIsolateRouter(env).config.records;
+  const config = { sliceMs, hotBytes, settleMs: Math.min(SETTLE_MS[recordsVia(env)], 4 * sliceMs) };
+  const archive = { d1: env.DB, bucket: env.BLOBS, now: Date.now, config };
+  return [
+    { name: "move-old-records", everyMs: 24 * HOUR_MS, run: () => untilTired(() => moveOldRecords(env.DB)) },
+    {
+      name: "seal-records",
+      everyMs: Math.min(HOUR_MS, Math.max(15_000, sliceMs / 24)),
+      run: () => untilTired(() => sealNext(archive)),
+    },
+  ];
+}
+
+/** Takes steps as long as there are more, for a while. */
+async function untilTired(step: () => Promise<boolean>): Promise<boolean> {
+  const end = Date.now() + RUN_MS;
+  let hasMore = true;
+  while (hasMore && Date.now() < end) hasMore = await step();
+  return hasMore;
+}
 
 type ClockStub = { arm: () => Promise<void>; tasks: () => Promise<TaskState[]> };
 

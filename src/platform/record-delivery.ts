@@ -42,9 +42,9 @@ export async function openRecords(env: Cloudflare.Env): Promise<D1Database> {
 
 /** `records.via`, or what the deployment is made for: a local runtime sets `RHONE_RECORDS_VIA`. */
 export const recordsVia = (env: Cloudflare.Env): RecordsVia =>
-  getIsolateRouter(env).config.recordsVia ?? (env.RHONE_RECORDS_VIA === "direct" ? "direct" : "queue");
+  getIsolateRouter(env).config.records.via ?? (env.RHONE_RECORDS_VIA === "direct" ? "direct" : "queue");
 
 export const recordServices = (env: Cloudflare.Env): RecordServices => ({
-  d1: env.DB,
+  sources: { d1: env.DB, bucket: env.BLOBS },
   settle: (records) => settleRecords(env, records),
 });

@@ -67,9 +67,22 @@ export type Config = {
   cooldown: Cooldown;
   defaults: Defaults;
   cors: Cors;
-  /** Absent: `direct` on one machine, `queue` on Cloudflare. */
-  recordsVia?: RecordsVia;
+  records: RecordsConfig;
 };
+
+/**
+ * `via`: absent, it is `direct` on one machine and `queue` on Cloudflare. `sliceMs`: the time of calls that files have.
+ * `hotBytes`: of D1, above which calls move to files before their time.
+ */
+export type RecordsConfig = { via?: RecordsVia; sliceMs: number; hotBytes: number };
+
+function toRecordsConfig({
+  via,
+  slice_minutes = 1_440,
+  hot_megabytes = 6_000,
+}: NonNullable<ConfigInput["records"]> = {}): RecordsConfig {
+  return { ...(via && { via }), sliceMs: slice_minutes * 60_000, hotBytes: hot_megabytes * 1_000_000 };
+}
 
 /** A duration of at most a day: a longer one is taken for a mistake. Milliseconds. */
 const ms = z.int().min(1).max(86_400_000);
@@ -116,7 +129,13 @@ const schema = z
       })
       .partial(),
     cors: z.strictObject({ origins: z.array(origin) }),
-    records: z.strictObject({ via: z.enum(RECORDS_VIA) }),
+    records: z
+      .strictObject({
+        via: z.enum(RECORDS_VIA),
+        slice_minutes: z.int().min(1).max(1_440),
+        hot_megabytes: z.int().min(1).max(9_000),
+      })
+      .partial(),
   })
   .partial();
 
@@ -152,7 +171,7 @@ export function readConfig(text: string | undefined): Config {
     cooldown: { failures: 3, seconds: 30, ...withoutUndefined({ ...cooldown }) },
     defaults: toDefaults(defaults),
     cors: { origins: new Set(cors?.origins) },
-    ...(records && { recordsVia: records.via }),
+    records: toRecordsConfig(records),
   };
   for (const alias of config.aliases.keys()) resolveAlias(alias, config.aliases);
   return config;

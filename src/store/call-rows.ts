@@ -1,8 +1,9 @@
+import { getTableColumns } from "drizzle-orm";
 import type { Usage } from "../canonical/types.ts";
 import { withPrefix } from "../wire/id.ts";
 import { withoutNull } from "../wire/json.ts";
 import type { CallRecord } from "./records.ts";
-import type { callRecords } from "./schema.ts";
+import { callRecords } from "./schema.ts";
 
 export type CallRow = typeof callRecords.$inferSelect;
 
@@ -63,4 +64,15 @@ export function toCallRecord(row: CallRow): CallRecord {
     usage: withoutNull(usage),
     latency: withoutNull({ gateway: latencyGatewayMs, firstByte: latencyFirstByteMs, total: latencyTotalMs }),
   }) as CallRecord;
+}
+
+/** A row as D1 and files have it, JSON as text, → as Drizzle reads it. */
+export function fromStoredRow(stored: Record<string, string | number | null>): CallRow {
+  const members = Object.entries(getTableColumns(callRecords)).map(([member, { name, dataType }]) => {
+    const value = stored[name] ?? null;
+    if (value === null) return [member, null];
+    if (dataType === "json") return [member, JSON.parse(String(value))];
+    return [member, dataType === "boolean" ? value === 1 : value];
+  });
+  return Object.fromEntries(members) as CallRow;
 }

@@ -1,3 +1,4 @@
+import { sql } from "drizzle-orm";
 import { index, integer, primaryKey, real, sqliteTable, text } from "drizzle-orm/sqlite-core";
 
 // The tables of D1, for queries over many sessions. The request path does not read them. Times are Unix milliseconds, money
@@ -78,6 +79,37 @@ export const sessionRecords = sqliteTable(
     updatedAt: integer("updated_at").notNull(),
   },
   (t) => [primaryKey({ columns: [t.org, t.id] }), index("session_records_by_time").on(t.org, t.createdAt, t.id)],
+);
+
+/**
+ * The files of calls in R2 (docs/records.md). A slice of an organisation's calls, by their time, has a file for each part.
+ * `writing`: the file may be incomplete. `sealed`: it was compared with the rows, which are removed now. `removed`: the file
+ * alone has them. `slice`: start of the slice.
+ */
+export const recordParts = sqliteTable(
+  "record_parts",
+  {
+    source: text("source", { enum: ["calls"] }).notNull(),
+    org: text("org").notNull(),
+    slice: integer("slice").notNull(),
+    part: integer("part").notNull(),
+    state: text("state", { enum: ["writing", "sealed", "removed"] }).notNull(),
+    key: text("key").notNull(),
+    rows: integer("rows"),
+    bytes: integer("bytes"),
+    sha256: text("sha256"),
+    firstId: text("first_id"),
+    lastId: text("last_id"),
+    startedAt: integer("started_at").notNull(),
+    sealedAt: integer("sealed_at"),
+    removedAt: integer("removed_at"),
+  },
+  (t) => [
+    primaryKey({ columns: [t.source, t.org, t.slice, t.part] }),
+    index("record_parts_unfinished")
+      .on(t.startedAt)
+      .where(sql`state <> 'removed'`),
+  ],
 );
 
 /** The list of stored chat completions. Their content is in the Durable Objects of their sessions. */

@@ -192,6 +192,10 @@ it("a stateless call is charged once, also when its session is made of it later"
   await vi.waitFor(async () => expect(await budget()).toMatchObject(paid), 8000);
   await get(`/v1/sessions/${rhone.session_id}`);
   const next = await chat({ messages: [user("y")], rhone: { session_id: rhone.session_id } });
-  await vi.waitFor(async () => expect(await findCall(env.DB, "org_default", next.rhone.call_id)).toBeDefined(), 5000);
+  await vi.waitFor(
+    async () =>
+      expect(await findCall({ d1: env.DB, bucket: env.BLOBS }, "org_default", next.rhone.call_id)).toBeDefined(),
+    5000,
+  );
   expect(await budget()).toMatchObject(paid);
 }, 20_000);

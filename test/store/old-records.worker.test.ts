@@ -54,14 +54,14 @@ async function listAll(): Promise<SessionRecord[]> {
 it("what an earlier version has stored is found while it is moved, and afterwards", async () => {
   await fillOldTables();
   // The new version changes one session, deletes another, and gets an old message of a third.
-  await appendRecords(env.DB, [
+  await appendRecords({ d1: env.DB, bucket: env.BLOBS }, [
     session(3, {}),
     session(4, { status: "deleted" }),
     session(5, { turns: 0, revision: 4 }),
   ]);
   const check = async (): Promise<void> => {
     for (const i of [0, 1, 499, 500, 700, CALLS - 1])
-      expect(await findCall(env.DB, ORG, callId(i))).toEqual({
+      expect(await findCall({ d1: env.DB, bucket: env.BLOBS }, ORG, callId(i))).toEqual({
         id: callId(i),
         org: ORG,
         sessionId: sessionId(i),
@@ -81,7 +81,7 @@ it("what an earlier version has stored is found while it is moved, and afterward
         createdAt: 1000 + i,
         endedAt: 2000 + i,
       });
-    expect(await findCall(env.DB, "org_other", callId(0))).toBeUndefined();
+    expect(await findCall({ d1: env.DB, bucket: env.BLOBS }, "org_other", callId(0))).toBeUndefined();
     const listed = await listAll();
     expect(listed.map(({ id }) => id)).toEqual(
       Array.from({ length: CALLS }, (_, i) => sessionId(CALLS - 1 - i)).filter((id) => id !== sessionId(4)),

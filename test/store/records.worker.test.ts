@@ -48,11 +48,11 @@ it("every call is stored in D1", async () => {
 it("every count that has a price of its own is stored", async () => {
   const { rhone } = await chat({ messages: [user("x")] });
   await vi.waitFor(async () => expect(await rowOf(rhone.call_id)).toBeDefined(), { timeout: 5000 });
-  const known = (await findCall(env.DB, "org_default", rhone.call_id))!;
+  const known = (await findCall({ d1: env.DB, bucket: env.BLOBS }, "org_default", rhone.call_id))!;
   const parts = { cacheWrite: 300, cacheWrite1h: 200, inputAudio: 3, outputAudio: 4, searches: 2 };
   const usage = { ...known.usage, ...parts, reasoning: 1 };
-  await appendRecords(env.DB, [{ ...known, usage, endedAt: known.endedAt + 1 }]);
-  expect((await findCall(env.DB, "org_default", rhone.call_id))!.usage).toEqual(usage);
+  await appendRecords({ d1: env.DB, bucket: env.BLOBS }, [{ ...known, usage, endedAt: known.endedAt + 1 }]);
+  expect((await findCall({ d1: env.DB, bucket: env.BLOBS }, "org_default", rhone.call_id))!.usage).toEqual(usage);
 });
 
 it("a call and its run can be read at once, and when its session is gone", async () => {
@@ -200,11 +200,11 @@ it("a dead letter is counted until it is applied, and tried again every hour", a
 });
 
 it("the newest record of a session is stored, in any order of arrival", async () => {
-  await appendRecords(env.DB, [sessionRecord(2)]);
-  await appendRecords(env.DB, [sessionRecord(1), sessionRecord(3), sessionRecord(2)]);
+  await appendRecords({ d1: env.DB, bucket: env.BLOBS }, [sessionRecord(2)]);
+  await appendRecords({ d1: env.DB, bucket: env.BLOBS }, [sessionRecord(1), sessionRecord(3), sessionRecord(2)]);
   const [row] = await db.select().from(sessionRecords).where(eq(sessionRecords.id, "sess_order"));
   expect(row).toMatchObject({ revision: 3, turns: 3 });
-  await appendRecords(env.DB, [{ ...sessionRecord(1), createdAt: 2 }]);
+  await appendRecords({ d1: env.DB, bucket: env.BLOBS }, [{ ...sessionRecord(1), createdAt: 2 }]);
   const [anew] = await db.select().from(sessionRecords).where(eq(sessionRecords.id, "sess_order"));
   expect(anew).toMatchObject({ revision: 1, createdAt: 2 });
 });

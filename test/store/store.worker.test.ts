@@ -34,7 +34,8 @@ const SESSION: SessionRecord = {
   createdAt: 1,
   updatedAt: 1,
 };
-const kept = (id: string): Promise<CallRecord | undefined> => findCall(env.DB, "org_default", id);
+const kept = (id: string): Promise<CallRecord | undefined> =>
+  findCall({ d1: env.DB, bucket: env.BLOBS }, "org_default", id);
 
 /** D1, with how many statements each batch had. */
 function counted(): { d1: D1Database; batches: number[] } {
@@ -70,16 +71,18 @@ it("many records are stored with three statements, and each is unchanged", async
     losses: [{ at: text, what: "dropped" as const, why: text }],
   }));
   const { d1, batches } = counted();
-  await appendRecords(d1, [...records, SESSION]);
+  await appendRecords({ d1, bucket: env.BLOBS }, [...records, SESSION]);
   expect(batches).toEqual([3]);
   for (const record of records) expect(await kept(record.id)).toEqual(record);
   expect(await findSessionCreatedAt(env.DB, "org_default", "sess_store")).toBe(1);
-  await appendRecords(d1, []);
+  await appendRecords({ d1, bucket: env.BLOBS }, []);
   expect(batches).toEqual([3]);
 });
 
 it("a record with half a character in it is stored", async () => {
-  await appendRecords(env.DB, [{ ...RECORD, id: "call_half", modelAsked: "a\ud800b", metadata: { a: "\udc00" } }]);
+  await appendRecords({ d1: env.DB, bucket: env.BLOBS }, [
+    { ...RECORD, id: "call_half", modelAsked: "a\ud800b", metadata: { a: "\udc00" } },
+  ]);
   const { modelAsked, metadata } = (await kept("call_half"))!;
   expect(modelAsked).toMatch(/^a.+b$/);
   expect(metadata).toEqual({ a: "\udc00" });
@@ -88,15 +91,18 @@ it("a record with half a character in it is stored", async () => {
 it("a newer record of a call removes what it does not have, also in one batch", async () => {
   const first = { ...RECORD, id: "call_less", metadata: { team: "a" }, usage: { fresh: 1, native: { a: 1 } } };
   const less = { ...RECORD, id: "call_less", usage: { output: 2 }, endedAt: RECORD.endedAt + 1 };
-  await appendRecords(env.DB, [first, less]);
+  await appendRecords({ d1: env.DB, bucket: env.BLOBS }, [first, less]);
   expect(await kept("call_less")).toEqual(less);
 });
 
 it("a record that comes again changes nothing", async () => {
   const record = { ...RECORD, id: "call_again" };
-  await appendRecords(env.DB, [record]);
+  await appendRecords({ d1: env.DB, bucket: env.BLOBS }, [record]);
   await env.DB.prepare("UPDATE call_records SET feedback_score = 0.5, changes = 1 WHERE id = 'call_again'").run();
-  await appendRecords(env.DB, [record, { ...record, usage: {}, endedAt: record.endedAt - 1 }]);
+  await appendRecords({ d1: env.DB, bucket: env.BLOBS }, [
+    record,
+    { ...record, usage: {}, endedAt: record.endedAt - 1 },
+  ]);
   expect(await kept("call_again")).toEqual(record);
   const row = await env.DB.prepare("SELECT feedback_score, changes FROM call_records WHERE id = 'call_again'").first();
   expect(row).toEqual({ feedback_score: 0.5, changes: 1 });
@@ -106,7 +112,7 @@ it("records of more than D1 takes as one value are stored", async () => {
   const metadata = { text: "\u4e00".repeat(40_000) };
   const records = Array.from({ length: 40 }, (_, i) => ({ ...RECORD, id: `call_large${i}`, metadata }));
   const { d1, batches } = counted();
-  await appendRecords(d1, records);
+  await appendRecords({ d1, bucket: env.BLOBS }, records);
   expect(batches).toEqual([3]);
   for (const { id } of [records[0]!, records.at(-1)!]) expect((await kept(id))?.metadata).toEqual(metadata);
 });

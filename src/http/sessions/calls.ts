@@ -71,7 +71,9 @@ async function find(env: Cloudflare.Env, org: string, id: string, prefix: "call"
   const callId = withPrefix(id, "call");
   const known = await stubForId(env.SESSIONS, prefix, id)?.findCall(org, callId);
   if (known !== undefined) return toApiCall(JSON.parse(known) as CallState);
-  const record = id.startsWith(`${prefix}_`) ? await findCall(env.DB, org, callId) : undefined;
+  const record = id.startsWith(`${prefix}_`)
+    ? await findCall({ d1: env.DB, bucket: env.BLOBS }, org, callId)
+    : undefined;
   if (record === undefined) throw new GatewayError("object.not_found", `there is no such ${prefix}`);
   return toApiRecord(record);
 }

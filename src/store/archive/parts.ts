@@ -1,0 +1,92 @@
+import { and, asc, desc, eq, gt, gte, inArray, lte, ne } from "drizzle-orm";
+import { drizzle } from "drizzle-orm/d1";
+import { recordParts } from "../schema.ts";
+import type { WrittenFile } from "./parquet-file.ts";
+
+/** A file of records, and where it is in its life. */
+export type RecordPart = typeof recordParts.$inferSelect;
+
+/** No slice is longer: the parts that can have a record of a time start at most so long before it. */
+export const MAX_SLICE_MS = 24 * 60 * 60_000;
+
+const SOURCE = "calls";
+const READABLE = ["sealed", "removed"] as const;
+
+const isPart = ({ org, slice, part }: Pick<RecordPart, "org" | "slice" | "part">) =>
+  and(
+    eq(recordParts.source, SOURCE),
+    eq(recordParts.org, org),
+    eq(recordParts.slice, slice),
+    eq(recordParts.part, part),
+  );
+
+/** The part whose life has stopped before its end, if there is one. */
+export async function findUnfinished(d1: D1Database): Promise<RecordPart | undefined> {
+  const { startedAt, state } = recordParts;
+  return (await drizzle(d1).select().from(recordParts).where(ne(state, "removed")).orderBy(asc(startedAt)).limit(1))[0];
+}
+
+/** Starts the next part of a slice. `toKey`: its file's key, from the part's number. */
+export async function startPart(
+  d1: D1Database,
+  { org, slice, now }: { org: string; slice: number; now: number },
+  toKey: (part: number) => string,
+): Promise<RecordPart> {
+  const [last] = await drizzle(d1)
+    .select({ part: recordParts.part })
+    .from(recordParts)
+    .where(and(eq(recordParts.source, SOURCE), eq(recordParts.org, org), eq(recordParts.slice, slice)))
+    .orderBy(desc(recordParts.part))
+    .limit(1);
+  const part = (last?.part ?? 0) + 1;
+  const row = { source: SOURCE, org, slice, part, state: "writing", key: toKey(part), startedAt: now } as const;
+  return (await drizzle(d1).insert(recordParts).values(row).returning())[0]!;
+}
+
+export type Contents = { rows: number; firstId: string; lastId: string };
+
+/** The file is complete, and has what D1 has: from now on it is read. */
+export const markSealed = async (
+  d1: D1Database,
+  part: RecordPart,
+  file: WrittenFile & Contents,
+  sealedAt: number,
+): Promise<unknown> =>
+  await drizzle(d1)
+    .update(recordParts)
+    .set({ state: "sealed", ...file, sealedAt })
+    .where(and(isPart(part), eq(recordParts.state, "writing")));
+
+export const markRemoved = async (d1: D1Database, part: RecordPart, removedAt: number): Promise<unknown> =>
+  await drizzle(d1).update(recordParts).set({ state: "removed", removedAt }).where(isPart(part));
+
+/** Forgets a part that was not sealed. */
+export const discardPart = async (d1: D1Database, part: RecordPart): Promise<unknown> =>
+  await drizzle(d1)
+    .delete(recordParts)
+    .where(and(isPart(part), eq(recordParts.state, "writing")));
+
+/** The parts that may have records with ids in this range, both included, the newest first. */
+export const listParts = async (
+  d1: D1Database,
+  org: string,
+  ids: { from: string; to: string; since: number },
+): Promise<RecordPart[]> =>
+  await drizzle(d1)
+    .select()
+    .from(recordParts)
+    .where(
+      and(
+        eq(recordParts.source, SOURCE),
+        eq(recordParts.org, org),
+        gt(recordParts.slice, ids.since - MAX_SLICE_MS),
+        inArray(recordParts.state, [...READABLE]),
+        lte(recordParts.firstId, ids.to),
+        gte(recordParts.lastId, ids.from),
+      ),
+    )
+    .orderBy(desc(recordParts.slice), desc(recordParts.part));
+
+/** Parts of all organisations, the newest first. */
+export const listAllParts = async (d1: D1Database, limit: number): Promise<RecordPart[]> =>
+  await drizzle(d1).select().from(recordParts).orderBy(desc(recordParts.startedAt)).limit(limit);

@@ -1,0 +1,217 @@
+import { createdAtOf, firstId } from "../../wire/id.ts";
+import { CALL_SCHEMA, type StoredRow } from "./call-columns.ts";
+import { openFile, ParquetFile, readGroups } from "./parquet-file.ts";
+import {
+  type Contents,
+  discardPart,
+  findUnfinished,
+  markRemoved,
+  markSealed,
+  MAX_SLICE_MS,
+  type RecordPart,
+  startPart,
+} from "./parts.ts";
+
+/**
+ * `sliceMs`: how much time a slice has. `settleMs`: how long after a slice's end its last record may come, as a rule.
+ * `hotBytes`: size of D1 above which slices are sealed before their end.
+ */
+export type ArchiveConfig = { sliceMs: number; settleMs: number; hotBytes: number };
+
+export type ArchiveServices = { d1: D1Database; bucket: R2Bucket; now: () => number; config: ArchiveConfig };
+
+/** Rows of a group in a file, which are in memory at once. */
+const GROUP = 10_000;
+/** Rows that one query reads: D1 answers nothing else meanwhile. */
+const READ = 1_000;
+/** Rows that one statement removes, for the same reason. */
+const REMOVE = 250;
+/** Rows of a part: what is written, compared and removed within one alarm. */
+const MAX_ROWS = 200_000;
+/** A call this young is not sealed, however full D1 is. */
+export const FRESH_MS = 60_000;
+/** Ids of the far future are no call's. */
+const FUTURE_MS = 2 * MAX_SLICE_MS;
+
+/**
+ * Brings one part of the record a step forward: written, compared with D1 and `sealed`; its rows `removed` from D1. Each
+ * step may be interrupted anywhere and run again: an unfinished file is deleted and written anew, and a row is removed only
+ * as it stands in the file. Resolves to whether there may be more to do. Throws if a file is not what it should be.
+ */
+export async function sealNext(services: ArchiveServices): Promise<boolean> {
+  const { d1, bucket, now } = services;
+  const unfinished = await findUnfinished(d1);
+  if (unfinished?.state === "writing") {
+    await bucket.delete(filesOf(unfinished));
+    await discardPart(d1, unfinished);
+    return true;
+  }
+  if (unfinished !== undefined) {
+    await removeRows(services, unfinished);
+    await markRemoved(d1, unfinished, now());
+    return true;
+  }
+  const due = await findDue(services);
+  if (due === undefined) return false;
+  const part = await startPart(d1, { ...due, now: now() }, (number) => keyOf(due.org, due.slice, number));
+  await writePart(services, part, due);
+  return true;
+}
+
+/** A slice that has to be sealed. `before`: no id from this one on belongs to the part. */
+type Due = { org: string; slice: number; before: string };
+
+/** The slice of the oldest row of an organisation, if its time has come. */
+async function findDue({ d1, now, config }: ArchiveServices): Promise<Due | undefined> {
+  const { results, meta } = await d1
+    .prepare(OLDEST)
+    .bind(firstId("call", now() + FUTURE_MS))
+    .all<{ org: string; first: string | null }>();
+  const isFull = meta.size_after > config.hotBytes;
+  const candidates = results.flatMap(({ org, first }) => {
+    if (first === null) return [];
+    const slice = Math.floor(createdAtOf(first) / config.sliceMs) * config.sliceMs;
+    const end = slice + config.sliceMs;
+    const until = isFull ? Math.min(end, now() - FRESH_MS) : end;
+    const isDue = isFull ? createdAtOf(first) < until : end + config.settleMs <= now();
+    return isDue ? [{ org, slice, before: firstId("call", until) }] : [];
+  });
+  return candidates.toSorted((a, b) => a.slice - b.slice)[0];
+}
+
+/** The oldest row of each organisation, by one search of the key for each. */
+const OLDEST = `WITH RECURSIVE orgs (org) AS (
+    SELECT min(org) FROM call_records
+    UNION ALL SELECT (SELECT min(org) FROM call_records WHERE org > orgs.org) FROM orgs WHERE org IS NOT NULL
+  )
+  SELECT org, (SELECT min(id) FROM call_records WHERE call_records.org = orgs.org AND id < ?1) AS first
+  FROM orgs WHERE org IS NOT NULL`;
+
+/** Writes the file, compares it with what was read, and lets it be read from now on. */
+async function writePart({ d1, bucket, now }: ArchiveServices, part: RecordPart, { before }: Due): Promise<void> {
+  const file = new ParquetFile(bucket, part.key);
+  const read = new Tally();
+  try {
+    for await (const rows of readHot(d1, part.org, before)) {
+      await file.write(rows);
+      read.add(rows);
+    }
+    const written = await file.finish();
+    const stored = await tallyFile(bucket, part.key);
+    if (stored.summary !== read.summary)
+      throw new Error(`${part.key}: expected ${read.summary} as in D1, found ${stored.summary}`);
+    const contents = read.contents;
+    await bucket.put(manifestKeyOf(part), JSON.stringify(toManifest(part, { ...written, ...contents }), null, 2));
+    await markSealed(d1, part, { ...written, ...contents }, now());
+  } catch (cause) {
+    await file.abort().catch(() => {});
+    throw cause;
+  }
+}
+
+/** The rows of an organisation in the order of their ids, a group at a time. */
+async function* readHot(d1: D1Database, org: string, before: string): AsyncGenerator<StoredRow[]> {
+  let after = "";
+  let group: StoredRow[] = [];
+  for (let count = 0; count < MAX_ROWS;) {
+    const { results } = await d1.prepare(READ_ROWS).bind(org, after, before, READ).all<StoredRow>();
+    group.push(...results);
+    count += results.length;
+    after = String(results.at(-1)?.id ?? after);
+    const isEnd = results.length < READ || count >= MAX_ROWS;
+    if (group.length > 0 && (isEnd || group.length >= GROUP)) {
+      yield group;
+      group = [];
+    }
+    if (isEnd) return;
+  }
+}
+
+const READ_ROWS = "SELECT * FROM call_records WHERE org = ?1 AND id > ?2 AND id < ?3 ORDER BY id LIMIT ?4";
+
+async function tallyFile(bucket: R2Bucket, key: string): Promise<Tally> {
+  const file = await openFile(bucket, key);
+  if (file === undefined) throw new Error(`${key}: there is no such file`);
+  const tally = new Tally();
+  const columns = ["id", "changes", "tokens_fresh", "tokens_output", "cost_micros_usd", "latency_total_ms"];
+  for await (const rows of readGroups(file, { columns })) tally.add(rows);
+  return tally;
+}
+
+/** What a file and the rows it was made of have to agree on. */
+class Tally {
+  readonly #sums = { rows: 0, changes: 0, fresh: 0, output: 0, cost: 0, latency: 0 };
+  #first = "";
+  #last = "";
+
+  add(rows: readonly StoredRow[]): void {
+    const sums = this.#sums;
+    for (const row of rows) {
+      sums.rows++;
+      sums.changes += Number(row.changes);
+      sums.fresh += Number(row.tokens_fresh);
+      sums.output += Number(row.tokens_output);
+      sums.cost += Number(row.cost_micros_usd);
+      sums.latency += Number(row.latency_total_ms);
+    }
+    if (this.#first === "") this.#first = String(rows[0]?.id ?? "");
+    this.#last = String(rows.at(-1)?.id ?? this.#last);
+  }
+
+  get contents(): Contents {
+    return { rows: this.#sums.rows, firstId: this.#first, lastId: this.#last };
+  }
+
+  get summary(): string {
+    return JSON.stringify({ ...this.#sums, ...this.contents });
+  }
+}
+
+/** Removes the rows that the file has, as it has them: one that came or changed since stays, and gets a later part. */
+async function removeRows({ d1, bucket }: ArchiveServices, part: RecordPart): Promise<void> {
+  const { org, key, firstId: from, lastId: to } = part;
+  const file = await openFile(bucket, key);
+  if (file === undefined) throw new Error(`${key}: there is no such file, but its rows may be removed`);
+  const left = await d1.prepare(FIRST_LEFT).bind(org, from, to).first<{ first: string | null }>();
+  if (left?.first == null) return;
+  const ids = { from: left.first, to: to! };
+  for await (const rows of readGroups(file, { columns: ["id", "changes"], ids }))
+    for (let i = 0; i < rows.length; i += REMOVE) {
+      const byChanges = Map.groupBy(rows.slice(i, i + REMOVE), ({ changes }) => changes!);
+      for (const [changes, same] of byChanges)
+        await d1
+          .prepare(REMOVE_ROWS)
+          .bind(org, changes, JSON.stringify(same.map(({ id }) => id)))
+          .run();
+    }
+}
+
+const FIRST_LEFT = "SELECT min(id) AS first FROM call_records WHERE org = ?1 AND id BETWEEN ?2 AND ?3";
+const REMOVE_ROWS =
+  "DELETE FROM call_records WHERE org = ?1 AND changes = ?2 AND id IN (SELECT value FROM json_each(?3))";
+
+const keyOf = (org: string, slice: number, part: number): string => {
+  const [date, time] = new Date(slice).toISOString().split("T") as [string, string];
+  return `records/v1/calls/org=${org}/date=${date}/${time.slice(0, 5).replace(":", "")}-${part}.parquet`;
+};
+
+const manifestKeyOf = ({ key }: RecordPart): string => key.replace(/\.parquet$/, ".json");
+
+const filesOf = (part: RecordPart): string[] => [part.key, manifestKeyOf(part)];
+
+/** What lies beside a file, for those who read it without the gateway. */
+const toManifest = (
+  { org, slice, part, key }: RecordPart,
+  { rows, bytes, sha256, firstId: first_id, lastId: last_id }: Contents & { bytes: number; sha256: string },
+): object => ({
+  schema: CALL_SCHEMA.value,
+  file: key,
+  org,
+  slice: new Date(slice).toISOString(),
+  part,
+  rows,
+  bytes,
+  sha256,
+  first_id,
+  last_id,
+});

@@ -1,0 +1,252 @@
+import { env } from "cloudflare:workers";
+import { beforeEach, describe, expect, it } from "vitest";
+import type { StoredRow } from "../../src/store/archive/call-columns.ts";
+import { listAllParts } from "../../src/store/archive/parts.ts";
+import { type ArchiveServices, sealNext } from "../../src/store/archive/seal.ts";
+import { scanRows } from "../../src/store/archive/sealed-calls.ts";
+import { appendRecords, findCall } from "../../src/store/record-store.ts";
+import type { CallRecord } from "../../src/store/records.ts";
+import { firstId, newId } from "../../src/wire/id.ts";
+
+const HOUR = 60 * 60_000;
+const DAY = 24 * HOUR;
+const START = Date.parse("2026-11-20T00:00:00Z");
+const sources = { d1: env.DB, bucket: env.BLOBS };
+const config = { sliceMs: DAY, settleMs: HOUR, hotBytes: 6e9 };
+
+let now = START;
+
+const services = (more: Partial<ArchiveServices> = {}): ArchiveServices => ({
+  ...sources,
+  now: () => now,
+  config,
+  ...more,
+});
+
+const callAt = (createdAt: number, org: string, more: Partial<CallRecord> = {}): CallRecord => ({
+  id: newId("call", createdAt),
+  org,
+  sessionId: "sess_a",
+  keyId: "key_admin",
+  surface: "chat",
+  stream: true,
+  contextMode: "stateful",
+  modelAsked: "a/ü😀",
+  model: "m",
+  provider: "p",
+  status: "completed",
+  finishReason: "stop",
+  usage: { fresh: 2 ** 40, output: 7, native: { odd: [1.5, null] } },
+  costMicrosUsd: 12,
+  latency: { gateway: 1, total: 9 },
+  attempts: [{ provider: "p", model: "m", startedAt: createdAt, ms: 3, status: 200 }],
+  losses: [],
+  metadata: { team: "a" },
+  conversation: { client: "codex", recognizedBy: "session-id" },
+  createdAt,
+  endedAt: createdAt + 9,
+  ...more,
+});
+
+/** Calls over some days, every other one with a turn, of two organisations. */
+function makeCalls(count: number, days: number): CallRecord[] {
+  return Array.from({ length: count }, (_, i) => {
+    const call = callAt(START + Math.floor((i * days * DAY) / count), i % 5 === 0 ? "org_b" : "org_a");
+    return i % 2 === 0 ? call : { ...call, turnId: `turn_${call.id.slice(5)}` };
+  });
+}
+
+async function readAll(org: string, columns?: string[]): Promise<StoredRow[]> {
+  const rows: StoredRow[] = [];
+  const range = { org, from: firstId("call", START - DAY), before: firstId("call", START + 40 * DAY) };
+  for await (const group of scanRows(sources, { ...range, ...(columns && { columns }) })) rows.push(...group);
+  return rows;
+}
+
+/** The same as a plain list that is kept beside. */
+async function expectAll(calls: readonly CallRecord[]): Promise<void> {
+  for (const org of ["org_a", "org_b"]) {
+    const own = calls.filter((call) => call.org === org);
+    const rows = await readAll(org, ["cost_micros_usd", "tokens_fresh"]);
+    expect(rows.map(({ id }) => String(id)).toSorted()).toEqual(own.map(({ id }) => id).toSorted());
+    const sum = (values: readonly unknown[]): number => values.reduce<number>((all, value) => all + Number(value), 0);
+    expect(sum(rows.map((row) => row.tokens_fresh))).toBe(sum(own.map(({ usage }) => usage.fresh)));
+  }
+}
+
+const hotCount = async (): Promise<number> =>
+  (await env.DB.prepare("SELECT count(*) AS n FROM call_records").first<{ n: number }>())!.n;
+
+async function sealAll(used = services()): Promise<void> {
+  while (await sealNext(used));
+}
+
+/** Whether sealing is killed by the end of its operations, and has not ended before. */
+async function isKilledAfter(operations: number): Promise<boolean> {
+  try {
+    await sealAll(services(dyingAfter(operations)));
+    return false;
+  } catch (error) {
+    if (`${String(error)} ${String((error as Error).cause)}`.includes("killed")) return true;
+    throw error;
+  }
+}
+
+async function clear(): Promise<void> {
+  await env.DB.batch(["call_records", "record_parts"].map((table) => env.DB.prepare(`DELETE FROM ${table}`)));
+  for (const { key } of (await env.BLOBS.list({ prefix: "records/" })).objects) await env.BLOBS.delete(key);
+  now = START;
+}
+
+beforeEach(clear);
+
+describe("slices of the record", () => {
+  it("move to files when they are over, and are read as before", async () => {
+    const calls = makeCalls(3_000, 4);
+    await appendRecords(sources, calls, now);
+    now = START + 2 * DAY + HOUR / 2;
+    await sealAll();
+    const second = calls.filter(({ createdAt }) => createdAt >= START + DAY);
+    expect(await hotCount()).toBe(second.length);
+    await expectAll(calls);
+    now = START + 4 * DAY + HOUR;
+    await sealAll();
+    expect(await hotCount()).toBe(0);
+    await expectAll(calls);
+    for (const call of [calls[0]!, calls[1]!, calls[1_499]!, calls.at(-1)!]) {
+      expect(await findCall(sources, call.org, call.id)).toEqual(call);
+      expect(await findCall(sources, "org_c", call.id)).toBeUndefined();
+    }
+    expect(await findCall(sources, "org_a", newId("call", START + DAY))).toBeUndefined();
+    const parts = await listAllParts(env.DB, 100);
+    expect(parts.map(({ state, part }) => [state, part])).toEqual(parts.map(() => ["removed", 1]));
+    const { objects } = await env.BLOBS.list({ prefix: "records/v1/calls/org=org_a/date=2026-11-21/" });
+    expect(objects.map(({ key }) => key.split("/").at(-1))).toEqual(["0000-1.json", "0000-1.parquet"]);
+    const manifest = await (await env.BLOBS.get(objects[0]!.key))!.json<{
+      bytes: number;
+      sha256: string;
+      rows: number;
+    }>();
+    const bytes = await (await env.BLOBS.get(objects[1]!.key))!.arrayBuffer();
+    const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+    expect(manifest).toMatchObject({ bytes: bytes.byteLength, rows: 600, sha256: Buffer.from(digest).toString("hex") });
+  });
+
+  it("lose and double nothing, whatever operation is the last one before a kill", { timeout: 120_000 }, async () => {
+    for (let at = 1, isKilled = true; isKilled; at++) {
+      await clear();
+      const calls = makeCalls(60, 2);
+      await appendRecords(sources, calls, now);
+      now = START + 3 * DAY;
+      isKilled = await isKilledAfter(at);
+      await expectAll(calls);
+      await sealAll();
+      expect(await hotCount()).toBe(0);
+      await expectAll(calls);
+      if (!isKilled) expect(at).toBeGreaterThan(40);
+    }
+  });
+
+  it("have a record that comes twice, late or changed once, as it is now", async () => {
+    const calls = makeCalls(300, 1);
+    await appendRecords(sources, calls, now);
+    now = START + 2 * DAY;
+    await sealAll();
+    const late = callAt(START + HOUR, "org_a");
+    await appendRecords(sources, [calls[7]!, late], now);
+    expect(await hotCount()).toBe(1);
+    await expectAll([...calls, late]);
+    await sealAll();
+    expect(await hotCount()).toBe(0);
+    await expectAll([...calls, late]);
+    expect(await findCall(sources, "org_a", late.id)).toEqual(late);
+    expect((await listAllParts(env.DB, 9)).map(({ org, part }) => `${org} ${part}`).toSorted()).toEqual([
+      "org_a 1",
+      "org_a 2",
+      "org_b 1",
+    ]);
+    // A row that changes while it is removed stays, and then is in a part of its own.
+    const changed = callAt(START + 3 * DAY, "org_a");
+    await appendRecords(sources, [changed], now + DAY);
+    now = START + 5 * DAY;
+    expect(await sealNext(services())).toBe(true);
+    await env.DB.prepare("UPDATE call_records SET feedback_score = 0.5, changes = 1").run();
+    await sealAll();
+    expect(await hotCount()).toBe(0);
+    const rows = (await readAll("org_a")).filter(({ id }) => id === changed.id);
+    expect(rows).toMatchObject([{ feedback_score: 0.5, changes: 1 }]);
+  });
+
+  it("are sealed before their end while D1 is too large, but not what is fresh", async () => {
+    const calls = makeCalls(400, 1);
+    await appendRecords(sources, calls, now);
+    now = START + DAY / 2;
+    await sealAll(services({ config: { ...config, hotBytes: 1 } }));
+    const left = calls.filter(({ createdAt }) => createdAt >= now - 60_000);
+    expect(await hotCount()).toBe(left.length);
+    await expectAll(calls);
+    now = START + 3 * DAY;
+    await sealAll();
+    await expectAll(calls);
+    expect(await hotCount()).toBe(0);
+  });
+
+  it("stay in D1 while R2 refuses, or a file is not what was written", async () => {
+    const calls = makeCalls(200, 1);
+    await appendRecords(sources, calls, now);
+    now = START + 3 * DAY;
+    const broken = (put: (...args: Parameters<R2Bucket["put"]>) => unknown): R2Bucket =>
+      new Proxy(env.BLOBS, {
+        get: (bucket, name) => {
+          const value: unknown = name === "put" ? put : Reflect.get(bucket, name);
+          return typeof value === "function" ? (value.bind(bucket) as unknown) : value;
+        },
+      });
+    const refuses = broken(() => Promise.reject(new Error("R2 is down")));
+    for (let i = 0; i < 3; i++) await expect(sealAll(services({ bucket: refuses }))).rejects.toThrow("R2 is down");
+    const cuts = broken((key, bytes) => env.BLOBS.put(key, (bytes as Uint8Array).slice(0, -9)));
+    await expect(sealAll(services({ bucket: cuts }))).rejects.toThrow(/parquet/);
+    expect(await hotCount()).toBe(200);
+    await expectAll(calls);
+    await sealAll();
+    expect(await hotCount()).toBe(0);
+    await expectAll(calls);
+    const { key } = (await listAllParts(env.DB, 1))[0]!;
+    await env.BLOBS.delete(key);
+    await expect(expectAll(calls)).rejects.toThrow(`${key}: there is no such file`);
+  });
+});
+
+/** D1 and R2 that work for so many operations: what comes then is not done, or done and not reported. */
+function dyingAfter(operations: number): Pick<ArchiveServices, "d1" | "bucket"> {
+  let left = operations;
+  const isTimed = new Set(["batch", "run", "all", "first", "raw", "put", "get", "head", "delete"]);
+  const wrap = <T extends object>(target: T): T =>
+    new Proxy(target, {
+      get: (of, name) => {
+        const value: unknown = Reflect.get(of, name);
+        if (typeof value !== "function") return value;
+        if (!isTimed.has(String(name)))
+          return (...args: unknown[]) => wrapped(Reflect.apply(value, of, args) as unknown);
+        return async (...args: unknown[]) => {
+          left--;
+          if (left < 0) throw new Error("killed");
+          const result = (await Reflect.apply(value, of, args.map(unwrap))) as unknown;
+          if (left === 0 && operations % 2 === 0) throw new Error("killed");
+          return result;
+        };
+      },
+    });
+  const originals = new WeakMap<object, object>();
+  const unwrap = (value: unknown): unknown => {
+    if (Array.isArray(value)) return value.map(unwrap);
+    return typeof value === "object" && value !== null ? (originals.get(value) ?? value) : value;
+  };
+  const wrapped = (value: unknown): unknown => {
+    if (typeof value !== "object" || value === null || value instanceof Promise) return value;
+    const proxy = wrap(value);
+    originals.set(proxy, value);
+    return proxy;
+  };
+  return { d1: wrap(env.DB), bucket: wrap(env.BLOBS) };
+}
