@@ -163,5 +163,6 @@ const TAGS: Record<string, string> = {
   organizations: "Organisations",
   credentials: "An organisation's own credentials of providers",
   routing: "The state of targets",
+  records: "The record, where it is stored",
   gateway: "The gateway itself",
 };

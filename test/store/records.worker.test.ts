@@ -228,3 +228,19 @@ it("a record is applied once, however often it is delivered, and no bad one hold
   expect(await db.select().from(callRecords).where(eq(callRecords.id, "call_twice"))).toHaveLength(1);
   expect(await rowOf("call_bad")).toBeUndefined();
 });
+
+it("the bootstrap key sees what is due, and where the record is stored", async () => {
+  await vi.waitFor(async () => {
+    const { tasks } = (await get("/v1/records/slices")) as {
+      tasks: { name: string; status: string; ended_at: string | null }[];
+    };
+    expect(tasks.map(({ name }) => name)).toEqual(["move-old-records", "seal-records"]);
+    for (const { status, ended_at } of tasks) expect([status, ended_at]).toEqual(["waiting", expect.any(String)]);
+  }, 10_000);
+  expect(await get("/v1/records/slices?limit=1")).toMatchObject({
+    object: "records.slices",
+    database_bytes: expect.any(Number) as number,
+    data: [],
+  });
+  expect((await request("/v1/records/slices?limit=0")).status).toBe(400);
+});

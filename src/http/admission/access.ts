@@ -127,6 +127,7 @@ export const ACCESS: Readonly<Record<string, Access>> = {
   "GET /v1/keys/:id/usage": "keys:read",
   // These concern the whole deployment.
   "GET /v1/routing/health": "admin",
+  "GET /v1/records/slices": "admin",
   "POST /v1/organizations": "admin",
   "GET /v1/organizations": "admin",
   "GET /v1/organizations/:id": "organization:read",

@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, gt, gte, inArray, lte, ne } from "drizzle-orm";
+import { and, asc, desc, eq, gt, gte, inArray, lte, sql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
 import { recordParts } from "../schema.ts";
 import type { WrittenFile } from "./parquet-file.ts";
@@ -22,8 +22,10 @@ const isPart = ({ org, slice, part }: Pick<RecordPart, "org" | "slice" | "part">
 
 /** The part whose life has stopped before its end, if there is one. */
 export async function findUnfinished(d1: D1Database): Promise<RecordPart | undefined> {
-  const { startedAt, state } = recordParts;
-  return (await drizzle(d1).select().from(recordParts).where(ne(state, "removed")).orderBy(asc(startedAt)).limit(1))[0];
+  const isUnfinished = sql`state <> 'removed'`;
+  return (
+    await drizzle(d1).select().from(recordParts).where(isUnfinished).orderBy(asc(recordParts.startedAt)).limit(1)
+  )[0];
 }
 
 /** Starts the next part of a slice. `toKey`: its file's key, from the part's number. */

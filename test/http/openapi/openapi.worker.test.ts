@@ -134,6 +134,7 @@ it.each<Case>([
   { id: "gemini.models.list", path: "/v1beta/models" },
   { id: "gemini.models.get", path: "/v1beta/models/demo" },
   { id: "routing.health.get", path: "/v1/routing/health", isOwn: true },
+  { id: "records.slices.list", path: "/v1/records/slices", isOwn: true },
   { id: "gateway.checkHealth", path: "/healthz" },
 ])("the answer of $id is as described: $path $body", async (one) => {
   expect((await compare(one)).problems).toEqual([]);
