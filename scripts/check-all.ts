@@ -12,6 +12,7 @@ const STAGES: readonly (readonly string[])[] = [
   ["test:agents"],
   ["test:corpus"],
   ["test:crash", "--kills", "200", "--sessions", "4"],
+  ["test:archive", "--rows", "1000000", "--hot-megabytes", "200"],
   ["bench:check"],
   ["bench:faults"],
   ["bench:cost"],

@@ -23,7 +23,7 @@ export function createTasks(env: Cloudflare.Env): Task[] {
     { name: "move-old-records", everyMs: 24 * HOUR_MS, run: () => untilTired(() => moveOldRecords(env.DB)) },
     {
       name: "seal-records",
-      everyMs: Math.min(HOUR_MS, Math.max(15_000, sliceMs / 24)),
+      everyMs: Math.min(HOUR_MS / 4, Math.max(HOUR_MS / 240, sliceMs / 24)),
       run: () => untilTired(() => sealNext(archive)),
     },
   ];

@@ -121,13 +121,13 @@ describe("slices of the record", () => {
     const parts = await listAllParts(env.DB, 100);
     expect(parts.map(({ state, part }) => [state, part])).toEqual(parts.map(() => ["removed", 1]));
     const { objects } = await env.BLOBS.list({ prefix: "records/v1/calls/org=org_a/date=2026-11-21/" });
-    expect(objects.map(({ key }) => key.split("/").at(-1))).toEqual(["0000-1.json", "0000-1.parquet"]);
-    const manifest = await (await env.BLOBS.get(objects[0]!.key))!.json<{
+    expect(objects.map(({ key }) => key.split("/").at(-1))).toEqual(["0000-1.parquet", "_0000-1.json"]);
+    const manifest = await (await env.BLOBS.get(objects[1]!.key))!.json<{
       bytes: number;
       sha256: string;
       rows: number;
     }>();
-    const bytes = await (await env.BLOBS.get(objects[1]!.key))!.arrayBuffer();
+    const bytes = await (await env.BLOBS.get(objects[0]!.key))!.arrayBuffer();
     const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
     expect(manifest).toMatchObject({ bytes: bytes.byteLength, rows: 600, sha256: Buffer.from(digest).toString("hex") });
   });

@@ -15,7 +15,8 @@ type Column = { id: number; name: string; kind: Kind; isRequired?: true };
  */
 export const CALL_COLUMNS: readonly Column[] = [
   { id: 1, name: "id", kind: "text", isRequired: true },
-  { id: 2, name: "org", kind: "text", isRequired: true },
+  // Not `org`: readers make a column of that name of the path, and some refuse a second one.
+  { id: 2, name: "organization", kind: "text", isRequired: true },
   { id: 3, name: "session_id", kind: "text", isRequired: true },
   { id: 4, name: "turn_id", kind: "text" },
   { id: 5, name: "key_id", kind: "text", isRequired: true },
@@ -86,6 +87,7 @@ export const CALL_FILE_SCHEMA: SchemaElement[] = [
 /** The value of a column in a file, from the row of D1. Inverse: `toStoredRow`. */
 export function cellOf({ name, kind }: Column, row: StoredRow): unknown {
   if (name === "turn_id") return row.has_turn === 1 ? withPrefix(String(row.id), "turn") : null;
+  if (name === "organization") return row.org;
   const value = row[name] ?? null;
   if (value === null || kind === "text" || kind === "score") return value;
   if (kind === "flag") return value === 1;
@@ -95,8 +97,9 @@ export function cellOf({ name, kind }: Column, row: StoredRow): unknown {
 /** The row of D1 that a row of a file was. */
 export function toStoredRow(cells: Record<string, unknown>): StoredRow {
   const row: StoredRow = { has_turn: cells.turn_id == null ? 0 : 1 };
+  if (cells.organization !== undefined) row.org = cells.organization as string;
   for (const { name, kind } of CALL_COLUMNS) {
-    if (name === "turn_id" || cells[name] === undefined) continue;
+    if (name === "turn_id" || name === "organization" || cells[name] === undefined) continue;
     const cell = cells[name];
     if (cell === null || kind === "text" || kind === "score") row[name] = cell as string | number | null;
     else

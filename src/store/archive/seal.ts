@@ -195,7 +195,8 @@ const keyOf = (org: string, slice: number, part: number): string => {
   return `records/v1/calls/org=${org}/date=${date}/${time.slice(0, 5).replace(":", "")}-${part}.parquet`;
 };
 
-const manifestKeyOf = ({ key }: RecordPart): string => key.replace(/\.parquet$/, ".json");
+/** Readers of a folder leave out files whose names start with an underscore. */
+const manifestKeyOf = ({ key }: RecordPart): string => key.replace(/([^/]*)\.parquet$/, "_$1.json");
 
 const filesOf = (part: RecordPart): string[] => [part.key, manifestKeyOf(part)];
 

@@ -1,0 +1,255 @@
+import { execFile } from "node:child_process";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { parseArgs, promisify } from "node:util";
+import type { CallRecord } from "../src/store/records.ts";
+import { newId } from "../src/wire/id.ts";
+import { migrate } from "./local/migrate.ts";
+import { freePort } from "./local/port.ts";
+import { createRuntime } from "./local/runtime.ts";
+import { runScript, UserError } from "./user-error.ts";
+import { readConfig, runWrangler, WRANGLER_CONFIG } from "./wrangler.ts";
+
+/**
+ * `npm run test:archive [-- --rows N --hot-megabytes M]`: fills the record with calls, has it sealed while D1 stays below a
+ * size, and compares what the gateway's reader, DuckDB and pyarrow find in it with a plain list of the same.
+ */
+const { values } = parseArgs({
+  options: { rows: { type: "string", default: "30000" }, "hot-megabytes": { type: "string", default: "15" } },
+});
+const ROWS = Number(values.rows);
+const HOT_BYTES = Number(values["hot-megabytes"]) * 1_000_000;
+const BATCH = 1_000;
+/** Batches after which the size of D1 is looked at. */
+const CHECK = 5;
+const HOUR = 60 * 60_000;
+const SLICE = 24 * HOUR;
+const START = Date.parse("2026-11-01T00:00:00Z");
+/** So many calls a second. */
+const RATE = 20;
+const ORG = "org_default";
+const run = promisify(execFile);
+/** Between two looks D1 goes on growing. */
+const ALLOWANCE = 1.4;
+
+await runScript(async () => {
+  const folder = mkdtempSync(join(tmpdir(), "rhone-archive-"));
+  try {
+    const python = await makePython(folder);
+    const { origin, pid } = await serve(folder);
+    const list = { rows: 0, cost: 0, tokens: 0, latencies: [] as number[] };
+    let sealing = 0;
+    let largest = 0;
+    const seal = async (now: number, hot: number): Promise<void> => {
+      for (let hasMore = true; hasMore;) {
+        const before = cpuOf(pid);
+        const answer = await post<{ hasMore: boolean; bytes: number }>(
+          `${origin}/__seal?now=${now}&slice=${SLICE}&hot=${hot}`,
+        );
+        sealing += cpuOf(pid) - before;
+        ({ hasMore } = answer);
+        largest = Math.max(largest, answer.bytes);
+      }
+    };
+    for (let from = 0; from < ROWS; from += BATCH) {
+      const records = Array.from({ length: Math.min(BATCH, ROWS - from) }, (_, i) => makeRecord(from + i));
+      for (const { costMicrosUsd, usage, latency } of records) {
+        list.rows++;
+        list.cost += costMicrosUsd!;
+        list.tokens += usage.output!;
+        list.latencies.push(latency.total);
+      }
+      const now = records.at(-1)!.createdAt;
+      await post(`${origin}/__append?now=${now}`, records);
+      if ((from / BATCH) % CHECK === CHECK - 1) await seal(now, HOT_BYTES);
+    }
+    await seal(START + (ROWS / RATE) * 1_000 + 2 * SLICE, HOT_BYTES);
+    const range = `org=${ORG}&from=${START - HOUR}&to=${START + (ROWS / RATE) * 1_000 + HOUR}`;
+    const start = performance.now();
+    const found = await post<typeof list>(`${origin}/__scan?${range}`);
+    const scanMs = performance.now() - start;
+    const bytes = await download(origin, folder);
+    const examples = await runExamples(python, folder);
+    const { stdout } = await run(python, [join(import.meta.dirname, "archive", "check.py"), folder]);
+    const { arrow, duckdb } = JSON.parse(stdout) as Record<"arrow" | "duckdb", Record<string, unknown>>;
+    const expected = summaryOf(list);
+    expectSame("the gateway's reader", summaryOf(found), expected);
+    expectSame("DuckDB", duckdb, { ...expected, ids: list.rows });
+    expectSame("pyarrow", arrow, { ...expected, types: ["string", "int64", "timestamp[us, tz=UTC]", "bool"] });
+    if (largest > HOT_BYTES * ALLOWANCE)
+      throw new UserError(`D1 had ${largest} bytes, expected at most ${HOT_BYTES * ALLOWANCE}`);
+    console.log(`docs/records.md: ${examples} blocks ran`);
+    console.log(`${ROWS} records: the same in the gateway's reader, DuckDB and pyarrow`);
+    console.log(`${(bytes / ROWS).toFixed(0)} bytes a record in files; D1 at most ${(largest / 1e6).toFixed(1)} MB`);
+    console.log(
+      `${((sealing * 1_000) / ROWS).toFixed(0)} µs CPU a record to seal and remove; read in ${(scanMs / 1e3).toFixed(1)} s`,
+    );
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+  process.exit(0);
+});
+
+function makeRecord(i: number): CallRecord {
+  const createdAt = START + Math.floor((i * 1_000) / RATE);
+  const total = Math.round(Math.exp(((i * 7_919) % 97) / 12) * 20);
+  const model = ["claude-sonnet-4-5", "gpt-5", "gemini-3-flash", "kimi-k2.5"][i % 4]!;
+  const id = newId("call", createdAt, "0".repeat(52));
+  return {
+    id,
+    org: ORG,
+    sessionId: newId("sess", createdAt, "1".repeat(52)),
+    ...(i % 10 > 0 && { turnId: `turn_${id.slice(5)}` }),
+    keyId: `key_${i % 100}`,
+    surface: ["chat", "responses", "messages", "gemini"][i % 4]!,
+    stream: i % 3 === 0,
+    contextMode: i % 2 === 0 ? "stateful" : "stateless",
+    modelAsked: `main/${model}`,
+    model,
+    provider: "main",
+    status: i % 40 === 0 ? "failed" : "completed",
+    finishReason: "stop",
+    usage: {
+      fresh: (i * 31) % 5_000,
+      cacheRead: (i * 17) % 50_000,
+      output: (i * 13) % 800,
+      native: { prompt_tokens: i % 5_000 },
+    },
+    costMicrosUsd: (i * 101) % 90_000,
+    latency: { gateway: i % 4, firstByte: Math.floor(total / 2), total },
+    attempts: [{ provider: "main", model, startedAt: createdAt, ms: total, status: 200 }],
+    losses: [],
+    metadata: { tenant: `t${i % 50}` },
+    createdAt,
+    endedAt: createdAt + total,
+  };
+}
+
+/** As pyarrow and DuckDB interpolate: between the two values next to the place. */
+function quantile(sorted: readonly number[], share: number): number {
+  const at = (sorted.length - 1) * share;
+  const [low, high] = [sorted[Math.floor(at)]!, sorted[Math.ceil(at)]!];
+  return low + (high - low) * (at - Math.floor(at));
+}
+
+function summaryOf({
+  rows,
+  cost,
+  tokens,
+  latencies,
+}: {
+  rows: number;
+  cost: number;
+  tokens: number;
+  latencies: number[];
+}) {
+  const sorted = latencies.toSorted((a, b) => a - b);
+  return { rows, cost, tokens, p50: quantile(sorted, 0.5), p95: quantile(sorted, 0.95) };
+}
+
+function expectSame(reader: string, found: Record<string, unknown>, expected: Record<string, unknown>): void {
+  for (const [name, value] of Object.entries(expected))
+    if (!isSame(found[name], value))
+      throw new UserError(`${reader}: expected ${name} ${JSON.stringify(value)}, found ${JSON.stringify(found[name])}`);
+}
+
+/** Numbers up to the precision of a sum of doubles. */
+function isSame(a: unknown, b: unknown): boolean {
+  if (typeof a !== "number" || typeof b !== "number") return JSON.stringify(a) === JSON.stringify(b);
+  return Math.abs(a - b) < 1e-6 * Math.max(1, Math.abs(b));
+}
+
+async function post<T>(url: string, body?: object): Promise<T> {
+  const response = await fetch(url, { method: "POST", ...(body && { body: JSON.stringify(body) }) });
+  if (!response.ok) throw new UserError(`${url}: ${response.status} ${await response.text()}`);
+  return (await response.json()) as T;
+}
+
+/** All files of the record, under their keys. */
+async function download(origin: string, folder: string): Promise<number> {
+  let bytes = 0;
+  for (const key of await post<string[]>(`${origin}/__files`)) {
+    const content = Buffer.from(await (await fetch(`${origin}/__file?key=${encodeURIComponent(key)}`)).arrayBuffer());
+    mkdirSync(dirname(join(folder, key)), { recursive: true });
+    writeFileSync(join(folder, key), content);
+    if (key.endsWith(".parquet")) bytes += content.length;
+  }
+  return bytes;
+}
+
+/** Milliseconds of processor time that a process has used. */
+function cpuOf(pid: number): number {
+  const spent = readdirSync(`/proc/${pid}/task`).map((task) => {
+    const [nanoseconds] = readFileSync(`/proc/${pid}/task/${task}/schedstat`, "utf8").split(" ");
+    return Number(nanoseconds) / 1e6;
+  });
+  return spent.reduce((sum, ms) => sum + ms, 0);
+}
+
+/** Python with DuckDB and pyarrow, in an environment of its own. */
+async function makePython(folder: string): Promise<string> {
+  const environment = join(folder, "venv");
+  const python = join(environment, "bin", "python");
+  await run("python3", ["-m", "venv", environment]);
+  const requirements = join(import.meta.dirname, "archive", "requirements.txt");
+  await run(python, ["-m", "pip", "install", "-q", "--disable-pip-version-check", "-r", requirements]);
+  return python;
+}
+
+/** Runs the page's blocks that read the files, beside them. */
+async function runExamples(python: string, folder: string): Promise<number> {
+  const page = readFileSync(join(import.meta.dirname, "../docs/records.md"), "utf8");
+  const blocks = Array.from(page.matchAll(/^```python files\n(.*?)^```/gms), ([, code]) => code!);
+  for (const code of blocks) {
+    const { stdout } = await run(python, ["-c", code], { cwd: folder });
+    if (stdout.trim() === "") throw new UserError(`docs/records.md: this prints nothing:\n${code}`);
+  }
+  if (blocks.length === 0) throw new UserError("docs/records.md: expected blocks fenced as ```python files");
+  return blocks.length;
+}
+
+async function serve(folder: string): Promise<{ origin: string; pid: number }> {
+  const dir = join(folder, "bundle");
+  const persistDir = join(folder, "state");
+  const { ok, stdout, stderr } = await runWrangler(
+    [
+      "deploy",
+      join(import.meta.dirname, "archive", "worker.ts"),
+      "--dry-run",
+      "--outdir",
+      dir,
+      "--config",
+      WRANGLER_CONFIG,
+    ],
+    { env: { WRANGLER_LOG: "error" } },
+  );
+  if (!ok) throw new UserError(`The worker does not build:\n${stdout}${stderr}`);
+  const main = readdirSync(dir).find((name) => name.endsWith(".js"))!;
+  const config = await readConfig();
+  await migrate(config, persistDir);
+  const port = await freePort();
+  const before = new Set(workerds());
+  const runtime = await createRuntime(
+    { dir, main: join(dir, main) },
+    { settings: { port, secrets: {} }, config, persistDir },
+  );
+  await runtime.ready;
+  const pid = workerds().find((id) => !before.has(id))!;
+  return { origin: `http://127.0.0.1:${port}`, pid };
+}
+
+/** The processes of the runtime that this one has started. */
+function workerds(): number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name) && isRuntime(name))
+    .map(Number);
+}
+
+function isRuntime(pid: string): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, "utf8").startsWith("workerd");
+  } catch {
+    return false;
+  }
+}
