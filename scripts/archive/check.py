@@ -26,4 +26,8 @@ rows, cost, tokens, p50, p95, ids = duckdb.sql(
                quantile_cont(latency_total_ms, 0.5), quantile_cont(latency_total_ms, 0.95), count(DISTINCT id)
         FROM read_parquet('{folder}/records/v1/calls/**/*.parquet', hive_partitioning = true)"""
 ).fetchall()[0]
+(summed,) = duckdb.sql(
+    f"""SELECT sum(calls)::BIGINT FROM read_parquet('{folder}/records/v1/call_rollups/**/*.parquet', hive_partitioning = true)"""
+).fetchall()[0]
+assert summed == rows, f"rollups: expected {rows} calls, found {summed}"
 print(json.dumps({"arrow": arrow, "duckdb": {"rows": rows, "cost": cost, "tokens": tokens, "p50": p50, "p95": p95, "ids": ids}}))

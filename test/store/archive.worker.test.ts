@@ -1,6 +1,7 @@
 import { env } from "cloudflare:workers";
 import { beforeEach, describe, expect, it } from "vitest";
-import type { StoredRow } from "../../src/store/archive/call-columns.ts";
+import type { StoredRow } from "../../src/store/archive/columns.ts";
+import { openFile, readGroups } from "../../src/store/archive/parquet-file.ts";
 import { listAllParts } from "../../src/store/archive/parts.ts";
 import { type ArchiveServices, sealNext } from "../../src/store/archive/seal.ts";
 import { scanRows } from "../../src/store/archive/sealed-calls.ts";
@@ -130,6 +131,35 @@ describe("slices of the record", () => {
     const bytes = await (await env.BLOBS.get(objects[0]!.key))!.arrayBuffer();
     const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
     expect(manifest).toMatchObject({ bytes: bytes.byteLength, rows: 600, sha256: Buffer.from(digest).toString("hex") });
+  });
+
+  it("are summed up in files of their own", async () => {
+    const calls = makeCalls(2_000, 2).map((call, i) => ({
+      ...call,
+      model: `m${i % 3}`,
+      latency: { gateway: 0, total: (i * 37) % 5_000 },
+      ...(i % 10 === 0 && { costMicrosUsd: undefined as never }),
+    }));
+    await appendRecords(sources, calls, now);
+    now = START + 4 * DAY;
+    await sealAll();
+    const rows: Record<string, unknown>[] = [];
+    for (const { key } of (await env.BLOBS.list({ prefix: "records/v1/call_rollups/" })).objects)
+      for await (const group of readGroups((await openFile(env.BLOBS, key))!)) rows.push(...group);
+    const sum = (name: string): number => rows.reduce((all, row) => all + Number(row[name]), 0);
+    expect([sum("calls"), sum("calls_without_cost"), sum("cost_micros_usd")]).toEqual([2_000, 200, 1_800 * 12]);
+    const b = rows.filter(({ organization, model }) => organization === "org_b" && model === "m1");
+    const own = calls.filter(({ org, model }) => org === "org_b" && model === "m1");
+    expect(b.reduce((all, { calls: count }) => all + Number(count), 0)).toBe(own.length);
+    expect(new Set(b.map(({ hour }) => (hour as Date).getTime() % HOUR))).toEqual(new Set([0]));
+    const buckets = rows.flatMap(({ latency_histogram }) =>
+      Object.entries(JSON.parse(String(latency_histogram)) as object),
+    );
+    const ordered = buckets.toSorted(([x], [y]) => Number(x) - Number(y));
+    let seen = 0;
+    const [bucket] = ordered.find(([, count]) => (seen += Number(count)) >= 1_900)!;
+    const p95 = calls.map(({ latency }) => latency.total).toSorted((x, y) => x - y)[1_899]!;
+    expect(Math.abs(1.02 ** (Number(bucket) + 0.5) - 1 - p95) / p95).toBeLessThan(0.011);
   });
 
   it("lose and double nothing, whatever operation is the last one before a kill", { timeout: 120_000 }, async () => {

@@ -1,6 +1,6 @@
 import { type AsyncBuffer, type FileMetaData, parquetMetadataAsync, parquetReadObjects } from "hyparquet";
 import { ByteWriter, ParquetWriter } from "hyparquet-writer";
-import { CALL_COLUMNS, CALL_FILE_SCHEMA, CALL_SCHEMA, cellOf, toStoredRow, type StoredRow } from "./call-columns.ts";
+import { type FileFormat, SCHEMA_KEY, type StoredRow, toCell, toFileSchema } from "./columns.ts";
 
 /** R2 wants all parts of an upload but the last to have one size, of 5 MiB at least. */
 const UPLOAD_PART = 5 * 1024 * 1024;
@@ -11,18 +11,21 @@ export type WrittenFile = { bytes: number; sha256: string };
 
 /** Writes the rows of a new file to R2, a group at a time, in as much memory as two parts of an upload and a group take. */
 export class ParquetFile {
+  readonly #format: FileFormat;
   readonly #sink: R2Sink;
   readonly #writer: ParquetWriter;
 
-  constructor(bucket: R2Bucket, key: string) {
+  constructor(bucket: R2Bucket, key: string, format: FileFormat) {
+    const kvMetadata = [{ key: SCHEMA_KEY, value: format.schema }];
+    this.#format = format;
     this.#sink = new R2Sink(bucket, key);
-    this.#writer = new ParquetWriter({ writer: this.#sink, schema: CALL_FILE_SCHEMA, kvMetadata: [CALL_SCHEMA] });
+    this.#writer = new ParquetWriter({ writer: this.#sink, schema: toFileSchema(format), kvMetadata });
   }
 
   async write(rows: readonly StoredRow[]): Promise<void> {
-    const columnData = CALL_COLUMNS.map((column) => ({
-      name: column.name,
-      data: rows.map((row) => cellOf(column, row)),
+    const columnData = this.#format.columns.map(({ name, kind }) => ({
+      name,
+      data: rows.map((row) => toCell(kind, row[name] ?? null)),
     }));
     await this.#writer.write({ columnData, rowGroupSize: rows.length });
     await this.#sink.upload();
@@ -120,11 +123,11 @@ export type OpenFile = { file: AsyncBuffer; metadata: FileMetaData };
 /** What is read of a file. `ids`: from the first to the last, both included; groups of rows without any are not read. */
 export type ReadOptions = { columns?: string[]; ids?: { from?: string; to?: string } };
 
-/** The rows of a file in the order of their ids, a group at a time. */
+/** The rows of a file in its order, which is that of their ids, a group at a time. */
 export async function* readGroups(
   { file, metadata }: OpenFile,
   { columns, ids = {} }: ReadOptions = {},
-): AsyncGenerator<StoredRow[]> {
+): AsyncGenerator<Record<string, unknown>[]> {
   const filter = {
     ...(ids.from !== undefined && { $gte: ids.from }),
     ...(ids.to !== undefined && { $lte: ids.to }),
@@ -141,7 +144,7 @@ export async function* readGroups(
       ...(columns && { columns }),
       ...(isFiltered && { filter: { id: filter } }),
     });
-    if (rows.length > 0) yield rows.map(toStoredRow);
+    if (rows.length > 0) yield rows;
     rowStart = rowEnd;
   }
 }

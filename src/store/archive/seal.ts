@@ -1,5 +1,6 @@
 import { createdAtOf, firstId } from "../../wire/id.ts";
-import { CALL_SCHEMA, type StoredRow } from "./call-columns.ts";
+import { CALL_FILES, fromFileRow, toFileRow } from "./call-columns.ts";
+import type { StoredRow } from "./columns.ts";
 import { openFile, ParquetFile, readGroups } from "./parquet-file.ts";
 import {
   type Contents,
@@ -11,6 +12,7 @@ import {
   type RecordPart,
   startPart,
 } from "./parts.ts";
+import { Rollup, ROLLUP_FILES } from "./rollup.ts";
 
 /**
  * `sliceMs`: how much time a slice has. `settleMs`: how long after a slice's end its last record may come, as a rule.
@@ -89,20 +91,34 @@ const OLDEST = `WITH RECURSIVE orgs (org) AS (
 
 /** Writes the file, compares it with what was read, and lets it be read from now on. */
 async function writePart({ d1, bucket, now }: ArchiveServices, part: RecordPart, { before }: Due): Promise<void> {
-  const file = new ParquetFile(bucket, part.key);
+  const file = new ParquetFile(bucket, part.key, CALL_FILES);
   const read = new Tally();
+  const rollup = new Rollup();
   try {
     for await (const rows of readHot(d1, part.org, before)) {
-      await file.write(rows);
+      await file.write(rows.map(toFileRow));
       read.add(rows);
+      rollup.add(rows);
     }
     const written = await file.finish();
     const stored = await tallyFile(bucket, part.key);
     if (stored.summary !== read.summary)
       throw new Error(`${part.key}: expected ${read.summary} as in D1, found ${stored.summary}`);
     const contents = read.contents;
+    await writeRollup(bucket, rollupKeyOf(part), rollup);
     await bucket.put(manifestKeyOf(part), JSON.stringify(toManifest(part, { ...written, ...contents }), null, 2));
     await markSealed(d1, part, { ...written, ...contents }, now());
+  } catch (cause) {
+    await file.abort().catch(() => {});
+    throw cause;
+  }
+}
+
+async function writeRollup(bucket: R2Bucket, key: string, { rows }: Rollup): Promise<void> {
+  const file = new ParquetFile(bucket, key, ROLLUP_FILES);
+  try {
+    await file.write(rows);
+    await file.finish();
   } catch (cause) {
     await file.abort().catch(() => {});
     throw cause;
@@ -134,7 +150,7 @@ async function tallyFile(bucket: R2Bucket, key: string): Promise<Tally> {
   if (file === undefined) throw new Error(`${key}: there is no such file`);
   const tally = new Tally();
   const columns = ["id", "changes", "tokens_fresh", "tokens_output", "cost_micros_usd", "latency_total_ms"];
-  for await (const rows of readGroups(file, { columns })) tally.add(rows);
+  for await (const rows of readGroups(file, { columns })) tally.add(rows.map(fromFileRow));
   return tally;
 }
 
@@ -175,7 +191,8 @@ async function removeRows({ d1, bucket }: ArchiveServices, part: RecordPart): Pr
   const left = await d1.prepare(FIRST_LEFT).bind(org, from, to).first<{ first: string | null }>();
   if (left?.first == null) return;
   const ids = { from: left.first, to: to! };
-  for await (const rows of readGroups(file, { columns: ["id", "changes"], ids }))
+  for await (const group of readGroups(file, { columns: ["id", "changes"], ids })) {
+    const rows = group.map(fromFileRow);
     for (let i = 0; i < rows.length; i += REMOVE) {
       const byChanges = Map.groupBy(rows.slice(i, i + REMOVE), ({ changes }) => changes!);
       for (const [changes, same] of byChanges)
@@ -184,6 +201,7 @@ async function removeRows({ d1, bucket }: ArchiveServices, part: RecordPart): Pr
           .bind(org, changes, JSON.stringify(same.map(({ id }) => id)))
           .run();
     }
+  }
 }
 
 const FIRST_LEFT = "SELECT min(id) AS first FROM call_records WHERE org = ?1 AND id BETWEEN ?2 AND ?3";
@@ -198,14 +216,16 @@ const keyOf = (org: string, slice: number, part: number): string => {
 /** Readers of a folder leave out files whose names start with an underscore. */
 const manifestKeyOf = ({ key }: RecordPart): string => key.replace(/([^/]*)\.parquet$/, "_$1.json");
 
-const filesOf = (part: RecordPart): string[] => [part.key, manifestKeyOf(part)];
+const rollupKeyOf = ({ key }: RecordPart): string => key.replace("/calls/", "/call_rollups/");
+
+const filesOf = (part: RecordPart): string[] => [part.key, manifestKeyOf(part), rollupKeyOf(part)];
 
 /** What lies beside a file, for those who read it without the gateway. */
 const toManifest = (
   { org, slice, part, key }: RecordPart,
   { rows, bytes, sha256, firstId: first_id, lastId: last_id }: Contents & { bytes: number; sha256: string },
 ): object => ({
-  schema: CALL_SCHEMA.value,
+  schema: CALL_FILES.schema,
   file: key,
   org,
   slice: new Date(slice).toISOString(),

@@ -1,5 +1,6 @@
 import { createdAtOf } from "../../wire/id.ts";
-import type { StoredRow } from "./call-columns.ts";
+import { fromFileRow } from "./call-columns.ts";
+import type { StoredRow } from "./columns.ts";
 import { openFile, readGroups } from "./parquet-file.ts";
 import { listParts } from "./parts.ts";
 
@@ -15,7 +16,8 @@ export async function findSealedRow(
   for (const { key } of parts) {
     const file = await openFile(bucket, key);
     if (file === undefined) throw new Error(`${key}: there is no such file`);
-    for await (const [row] of readGroups(file, { ids: { from: id, to: id } })) if (row !== undefined) return row;
+    for await (const [row] of readGroups(file, { ids: { from: id, to: id } }))
+      if (row !== undefined) return fromFileRow(row);
   }
   return undefined;
 }
@@ -45,7 +47,7 @@ export async function* scanRows(
     const mayBeOlder = parts.some((other) => other.slice === slice && other.part < part);
     const selected = columns && [...new Set(["id", ...columns])];
     for await (const group of readGroups(file, { ids: { from, to: before }, ...(selected && { columns: selected }) })) {
-      const rows = group.filter(({ id }) => String(id) < before && !given.has(String(id)));
+      const rows = group.map(fromFileRow).filter(({ id }) => String(id) < before && !given.has(String(id)));
       if (mayBeOlder) for (const { id } of rows) given.add(String(id));
       if (rows.length > 0) yield rows;
     }

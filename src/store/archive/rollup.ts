@@ -1,0 +1,89 @@
+import type { FileFormat, StoredRow } from "./columns.ts";
+
+const HOUR_MS = 60 * 60_000;
+
+/** Columns of calls whose sums it has, where they are known. */
+const SUMS = [
+  "tokens_fresh",
+  "tokens_cache_read",
+  "tokens_cache_write",
+  "tokens_output",
+  "tokens_reasoning",
+  "cost_micros_usd",
+  "latency_total_ms",
+] as const;
+
+/**
+ * The files that sum up those of calls: a row for each hour, model, provider, key and status. `latency_histogram`: a JSON
+ * object of counts by bucket, which can be added; see `bucketOf`.
+ */
+export const ROLLUP_FILES: FileFormat = {
+  schema: "call_rollups/1",
+  columns: [
+    { id: 1, name: "hour", kind: "time", isRequired: true },
+    { id: 2, name: "organization", kind: "text", isRequired: true },
+    { id: 3, name: "model", kind: "text" },
+    { id: 4, name: "provider", kind: "text" },
+    { id: 5, name: "key_id", kind: "text", isRequired: true },
+    { id: 6, name: "status", kind: "text", isRequired: true },
+    { id: 7, name: "calls", kind: "count", isRequired: true },
+    { id: 8, name: "calls_without_cost", kind: "count", isRequired: true },
+    ...SUMS.map((name, i) => ({ id: 9 + i, name, kind: "count", isRequired: true }) as const),
+    { id: 16, name: "latency_histogram", kind: "text", isRequired: true },
+  ],
+};
+
+/** Width of a bucket: percentiles are right to one in a hundred. */
+const BASE = Math.log(1.02);
+
+/** The bucket of a duration in milliseconds. Those from its lower bound `1.02 ** bucket - 1` on are in it. */
+export const bucketOf = (ms: number): number => Math.floor(Math.log(ms + 1) / BASE);
+
+type Group = { row: StoredRow; histogram: Map<number, number> };
+
+/** Sums up calls. Memory grows with the number of groups. */
+export class Rollup {
+  readonly #groups = new Map<string, Group>();
+
+  /** `rows`: as D1 has them. */
+  add(rows: readonly StoredRow[]): void {
+    for (const call of rows) {
+      const { row, histogram } = this.#groupOf(call);
+      row.calls = Number(row.calls) + 1;
+      row.calls_without_cost = Number(row.calls_without_cost) + Number(call.cost_micros_usd === null);
+      for (const name of SUMS) row[name] = Number(row[name]) + Number(call[name]);
+      const bucket = bucketOf(Number(call.latency_total_ms));
+      histogram.set(bucket, (histogram.get(bucket) ?? 0) + 1);
+    }
+  }
+
+  /** In the order of their hours. */
+  get rows(): StoredRow[] {
+    const rows = [...this.#groups.values()].map(({ row, histogram }): StoredRow => ({
+      ...row,
+      latency_histogram: JSON.stringify(Object.fromEntries(histogram)),
+    }));
+    return rows.toSorted((a, b) => Number(a.hour) - Number(b.hour));
+  }
+
+  #groupOf(call: StoredRow): Group {
+    const hour = Math.floor(Number(call.created_at) / HOUR_MS) * HOUR_MS;
+    const key = JSON.stringify([hour, call.org, call.model, call.provider, call.key_id, call.status]);
+    const known = this.#groups.get(key);
+    if (known !== undefined) return known;
+    const { org: organization, model, provider, key_id, status } = call as Record<string, string>;
+    const row: StoredRow = {
+      hour,
+      organization: organization!,
+      model: model!,
+      provider: provider!,
+      key_id: key_id!,
+      status: status!,
+    };
+    const group = { row: { ...row, ...ZEROS }, histogram: new Map<number, number>() };
+    this.#groups.set(key, group);
+    return group;
+  }
+}
+
+const ZEROS = Object.fromEntries(["calls", "calls_without_cost", ...SUMS].map((name) => [name, 0]));
