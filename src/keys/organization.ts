@@ -16,6 +16,10 @@ export const organizationPolicySchema = z.strictObject({
   tag_budgets: z
     .record(tagSchema, budgetsSchema)
     .refine((all) => Object.keys(all).length <= 100, "expected at most 100 tags"),
+  /** Days after which sessions without a turn, and records, are deleted; null: as the deployment says. */
+  retention_days: z.int().min(1).max(36_500).nullable().optional(),
+  /** Nothing is deleted for its age. */
+  legal_hold: z.boolean().optional(),
 });
 export type OrganizationPolicy = z.infer<typeof organizationPolicySchema>;
 

@@ -7,7 +7,7 @@ import type { StreamChunk } from "../gateway/output/remote-recorder.ts";
 import { findKnownItems } from "../gateway/responses/references.ts";
 import { asOpenAiError, findContext } from "../gateway/responses/state.ts";
 import { findStoredItems, listIndexedIds, type StoredOnly } from "../gateway/responses/stored-items.ts";
-import { type Command, runCommand } from "../gateway/session/commands.ts";
+import { type Command, removeSession, runCommand } from "../gateway/session/commands.ts";
 import { type CompletionQuery, readStoredCompletion, saveCompletion } from "../gateway/session/completions.ts";
 import { type ConversationCommand, runConversationCommand } from "../gateway/session/conversations.ts";
 import { importCall, readJournaledCall } from "../gateway/session/import-call.ts";
@@ -137,6 +137,19 @@ export class SessionObject extends DurableObject {
       await Promise.all([services.durable(), services.list()]);
       return Response.json(toApiSession(services.session), { status: 201 });
     });
+  }
+
+  /**
+   * Deletes the session with its content if it has not changed since `before`. Resolves to the time of its last change if it
+   * stays; `undefined` if there is none, any more.
+   */
+  async expire(org: string, before: number): Promise<number | undefined> {
+    await this.#importFromJournal(org);
+    const { session, calls, commands } = this.#services;
+    if (!this.#belongsTo(org)) return undefined;
+    if (calls.areRunning || session.row.updatedAt >= before) return Math.max(session.row.updatedAt, before);
+    await removeSession(commands);
+    return undefined;
   }
 
   /** This session as a conversation of OpenAI's API; see gateway/session/conversations.ts. */

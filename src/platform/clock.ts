@@ -1,8 +1,11 @@
 import { sealNext } from "../store/archive/seal.ts";
 import type { Task, TaskState } from "../store/clock.ts";
 import { moveOldRecords } from "../store/old/move.ts";
+import { applyRetention, type RetentionServices } from "../store/retention.ts";
+import { organizationStub } from "./key-stubs.ts";
 import { recordsVia } from "./record-delivery.ts";
 import { getIsolateRouter } from "./router.ts";
+import { requireStub, sessionObjectId } from "./session-stubs.ts";
 
 const HOUR_MS = 60 * 60_000;
 /** How long one run of a task goes on while there is more to do. */
@@ -26,8 +29,26 @@ export function createTasks(env: Cloudflare.Env): Task[] {
       everyMs: Math.min(HOUR_MS / 4, Math.max(HOUR_MS / 240, sliceMs / 24)),
       run: () => untilTired(() => sealNext(archive)),
     },
+    {
+      name: "apply-retention",
+      everyMs: 6 * HOUR_MS,
+      run: () => untilTired(() => applyRetention(createRetention(env, Date.now))),
+    },
   ];
 }
+
+/** `now`: of a test, another time than that of the objects. */
+export const createRetention = (env: Cloudflare.Env, now: () => number): RetentionServices => ({
+  d1: env.DB,
+  bucket: env.BLOBS,
+  now,
+  daysOf: async (org) => {
+    const { retention_days: own, legal_hold: isHeld } = (await organizationStub(env, org).describe())?.policy ?? {};
+    return isHeld ? undefined : (own ?? getIsolateRouter(env).config.records.retentionDays);
+  },
+  expireSession: async (org, id, before) =>
+    await requireStub(env.SESSIONS, sessionObjectId(env.SESSIONS, org, id)).expire(org, before),
+});
 
 /** Takes steps as long as there are more, for a while. */
 async function untilTired(step: () => Promise<boolean>): Promise<boolean> {

@@ -72,16 +72,22 @@ export type Config = {
 
 /**
  * `via`: absent, it is `direct` on one machine and `queue` on Cloudflare. `sliceMs`: the time of calls that files have.
- * `hotBytes`: of D1, above which calls move to files before their time.
+ * `hotBytes`: of D1, above which calls move to files before their time. `retentionDays`: absent, nothing is deleted for its age.
  */
-export type RecordsConfig = { via?: RecordsVia; sliceMs: number; hotBytes: number };
+export type RecordsConfig = { via?: RecordsVia; sliceMs: number; hotBytes: number; retentionDays?: number };
 
 function toRecordsConfig({
   via,
   slice_minutes = 1_440,
   hot_megabytes = 6_000,
+  retention_days: retentionDays,
 }: NonNullable<ConfigInput["records"]> = {}): RecordsConfig {
-  return { ...(via && { via }), sliceMs: slice_minutes * 60_000, hotBytes: hot_megabytes * 1_000_000 };
+  return {
+    ...(via && { via }),
+    sliceMs: slice_minutes * 60_000,
+    hotBytes: hot_megabytes * 1_000_000,
+    ...(retentionDays !== undefined && { retentionDays }),
+  };
 }
 
 /** A duration of at most a day: a longer one is taken for a mistake. Milliseconds. */
@@ -134,6 +140,7 @@ const schema = z
         via: z.enum(RECORDS_VIA),
         slice_minutes: z.int().min(1).max(1_440),
         hot_megabytes: z.int().min(1).max(9_000),
+        retention_days: z.int().min(1).max(36_500),
       })
       .partial(),
   })

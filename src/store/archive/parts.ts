@@ -92,3 +92,17 @@ export const listParts = async (
 /** Parts of all organisations, the newest first. */
 export const listAllParts = async (d1: D1Database, limit: number): Promise<RecordPart[]> =>
   await drizzle(d1).select().from(recordParts).orderBy(desc(recordParts.startedAt)).limit(limit);
+
+/** The key of a part's file in R2. */
+export const keyOf = (org: string, slice: number, part: number): string => {
+  const [date, time] = new Date(slice).toISOString().split("T") as [string, string];
+  return `records/v1/calls/org=${org}/date=${date}/${time.slice(0, 5).replace(":", "")}-${part}.parquet`;
+};
+
+/** Readers of a folder leave out files whose names start with an underscore. */
+export const manifestKeyOf = ({ key }: Pick<RecordPart, "key">): string => key.replace(/([^/]*)\.parquet$/, "_$1.json");
+
+export const rollupKeyOf = ({ key }: Pick<RecordPart, "key">): string => key.replace("/calls/", "/call_rollups/");
+
+/** The keys of all that a part has in R2. */
+export const filesOf = (part: Pick<RecordPart, "key">): string[] => [part.key, manifestKeyOf(part), rollupKeyOf(part)];

@@ -5,11 +5,15 @@ import { openFile, ParquetFile, readGroups } from "./parquet-file.ts";
 import {
   type Contents,
   discardPart,
+  filesOf,
   findUnfinished,
+  keyOf,
+  manifestKeyOf,
   markRemoved,
   markSealed,
   MAX_SLICE_MS,
   type RecordPart,
+  rollupKeyOf,
   startPart,
 } from "./parts.ts";
 import { Rollup, ROLLUP_FILES } from "./rollup.ts";
@@ -207,18 +211,6 @@ async function removeRows({ d1, bucket }: ArchiveServices, part: RecordPart): Pr
 const FIRST_LEFT = "SELECT min(id) AS first FROM call_records WHERE org = ?1 AND id BETWEEN ?2 AND ?3";
 const REMOVE_ROWS =
   "DELETE FROM call_records WHERE org = ?1 AND changes = ?2 AND id IN (SELECT value FROM json_each(?3))";
-
-const keyOf = (org: string, slice: number, part: number): string => {
-  const [date, time] = new Date(slice).toISOString().split("T") as [string, string];
-  return `records/v1/calls/org=${org}/date=${date}/${time.slice(0, 5).replace(":", "")}-${part}.parquet`;
-};
-
-/** Readers of a folder leave out files whose names start with an underscore. */
-const manifestKeyOf = ({ key }: RecordPart): string => key.replace(/([^/]*)\.parquet$/, "_$1.json");
-
-const rollupKeyOf = ({ key }: RecordPart): string => key.replace("/calls/", "/call_rollups/");
-
-const filesOf = (part: RecordPart): string[] => [part.key, manifestKeyOf(part), rollupKeyOf(part)];
 
 /** What lies beside a file, for those who read it without the gateway. */
 const toManifest = (
