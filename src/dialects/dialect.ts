@@ -246,6 +246,6 @@ export function toSafeId(id: string, pattern: RegExp): string {
   return starts.find((start) => pattern.test(start)) ?? hash;
 }
 
-/** A token count of a usage object; `undefined` (unknown) for anything but a number from 0. */
+/** A token count of a usage object; `undefined` (unknown) for anything but a whole number from 0 that a double has exactly. */
 export const countOf = (value: Json | undefined): number | undefined =>
-  typeof value === "number" && value >= 0 ? value : undefined;
+  Number.isSafeInteger(value) && (value as number) >= 0 ? (value as number) : undefined;

@@ -1,4 +1,4 @@
-import { sealNext } from "../store/archive/seal.ts";
+import { type ArchiveServices, sealNext } from "../store/archive/seal.ts";
 import type { Task, TaskState } from "../store/clock.ts";
 import { moveOldRecords } from "../store/old/move.ts";
 import { applyRetention, type RetentionServices } from "../store/retention.ts";
@@ -10,6 +10,7 @@ import { requireStub, sessionObjectId } from "./session-stubs.ts";
 const HOUR_MS = 60 * 60_000;
 /** How long one run of a task goes on while there is more to do. */
 const RUN_MS = 20_000;
+const MAX_STEPS = 4;
 
 /**
  * How long a record may be on its way: the queue keeps a message for four days, and an outbox that cannot deliver tries
@@ -21,13 +22,12 @@ const SETTLE_MS = { queue: 96 * HOUR_MS, direct: 2 * HOUR_MS };
 export function createTasks(env: Cloudflare.Env): Task[] {
   const { sliceMs, hotBytes } = getIsolateRouter(env).config.records;
   const config = { sliceMs, hotBytes, settleMs: Math.min(SETTLE_MS[recordsVia(env)], 4 * sliceMs) };
-  const archive = { d1: env.DB, bucket: env.BLOBS, now: Date.now, config };
   return [
     { name: "move-old-records", everyMs: 24 * HOUR_MS, run: () => untilTired(() => moveOldRecords(env.DB)) },
     {
       name: "seal-records",
       everyMs: Math.min(HOUR_MS / 4, Math.max(HOUR_MS / 240, sliceMs / 24)),
-      run: () => untilTired(() => sealNext(archive)),
+      run: () => sealSome({ d1: env.DB, bucket: env.BLOBS, now: Date.now, config, skipped: new Set() }),
     },
     {
       name: "apply-retention",
@@ -50,11 +50,28 @@ export const createRetention = (env: Cloudflare.Env, now: () => number): Retenti
     await requireStub(env.SESSIONS, sessionObjectId(env.SESSIONS, org, id)).expire(org, before),
 });
 
-/** Takes steps as long as there are more, for a while. */
+/** Takes steps as long as there are more, for a while: what one alarm asks of D1 is limited. */
 async function untilTired(step: () => Promise<boolean>): Promise<boolean> {
   const end = Date.now() + RUN_MS;
   let hasMore = true;
-  while (hasMore && Date.now() < end) hasMore = await step();
+  for (let steps = 0; hasMore && steps < MAX_STEPS && Date.now() < end; steps++) hasMore = await step();
+  return hasMore;
+}
+
+/** Goes on with other organisations after a failure, and then throws it. */
+async function sealSome(services: ArchiveServices & { skipped: Set<string> }): Promise<boolean> {
+  const failures: unknown[] = [];
+  const hasMore = await untilTired(async () => {
+    const known = services.skipped.size;
+    try {
+      return await sealNext(services);
+    } catch (cause) {
+      if (services.skipped.size === known) throw cause;
+      failures.push(cause);
+      return true;
+    }
+  });
+  if (failures.length > 0) throw failures[0];
   return hasMore;
 }
 

@@ -24,8 +24,11 @@ const USAGE = {
 type UsageColumn = keyof typeof USAGE;
 const USAGE_COLUMNS = Object.keys(USAGE) as UsageColumn[];
 
-/** A record → its row, without what is added to it later; `charge` is not stored here. */
-export function toCallRow(record: CallRecord): typeof callRecords.$inferInsert {
+/**
+ * A record → its row, without what is added to it later; `charge` is not stored here. `changes`: how often a file has a row of the
+ * call that it replaces.
+ */
+export function toCallRow(record: CallRecord, changes = 0): typeof callRecords.$inferInsert {
   const { usage, latency, turnId, charge: _, ...same } = record;
   return {
     ...same,
@@ -37,6 +40,7 @@ export function toCallRow(record: CallRecord): typeof callRecords.$inferInsert {
     latencyGatewayMs: latency.gateway,
     latencyFirstByteMs: latency.firstByte,
     latencyTotalMs: latency.total,
+    changes,
   };
 }
 
@@ -48,10 +52,9 @@ export const ADDED_COLUMNS = [
   "auditSalt",
   "auditLeaf",
   "auditSignature",
-  "changes",
 ] as const satisfies (keyof CallRow)[];
 
-const NO_MEMBERS = new Set<string>([...USAGE_COLUMNS, ...ADDED_COLUMNS]);
+const NO_MEMBERS = new Set<string>([...USAGE_COLUMNS, ...ADDED_COLUMNS, "changes"]);
 
 /** A row → its record. Inverse of `toCallRow`: absent members are stored as null. */
 export function toCallRecord(row: CallRow): CallRecord {

@@ -26,6 +26,8 @@ const MIGRATIONS = [
 
 /** Until a task that has more to do is run again; others get their turn in between. */
 const NEXT_STEP_MS = 1_000;
+/** Until a task that has failed is tried again; doubled with each failure that follows. */
+const RETRY_MS = 30_000;
 const MAX_RETRY_MS = 60 * 60_000;
 const MAX_ERROR = 500;
 
@@ -50,8 +52,10 @@ export class TaskClock {
     this.#setAlarm = setAlarm;
   }
 
-  /** Enters new tasks, which are due at once, and sets the alarm. */
+  /** Enters new tasks, which are due at once, forgets those of another version, and sets the alarm. */
   arm(): void {
+    const names = JSON.stringify(this.#tasks.map(({ name }) => name));
+    this.#sql("DELETE FROM tasks WHERE name NOT IN (SELECT value FROM json_each(?))", names);
     for (const { name } of this.#tasks)
       this.#sql("INSERT INTO tasks (name, due_at) VALUES (?, ?) ON CONFLICT DO NOTHING", name, this.#now());
     this.#setAlarm(this.#nextDue());
@@ -100,12 +104,13 @@ export class TaskClock {
     }
   }
 
+  /** Of the tasks that this version has: another one may have entered more. */
   #nextDue(): number {
-    const [next] = this.#sql<{ at: number | null }>("SELECT min(due_at) AS at FROM tasks");
-    return Math.max(next?.at ?? 0, this.#now());
+    const due = new Map(this.list().map(({ name, dueAt }) => [name, dueAt]));
+    return Math.max(Math.min(...this.#tasks.map(({ name }) => due.get(name) ?? 0)), this.#now());
   }
 }
 
 /** A task that fails is tried again soon, and then less and less often. */
 const retryAfter = (everyMs: number, failures: number): number =>
-  Math.min(Math.max(everyMs, NEXT_STEP_MS) * 2 ** (failures - 1), Math.max(everyMs, MAX_RETRY_MS));
+  Math.min(RETRY_MS * 2 ** (failures - 1), Math.max(everyMs, MAX_RETRY_MS));

@@ -1,7 +1,13 @@
 import { and, eq } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
 import { FRESH_MS } from "./archive/seal.ts";
-import { findSealedRow, type RecordSources } from "./archive/sealed-calls.ts";
+import {
+  findSealedRow,
+  findSealedVersions,
+  keyOfCall,
+  type RecordSources,
+  type SealedVersion,
+} from "./archive/sealed-calls.ts";
 import { ADDED_COLUMNS, fromStoredRow, toCallRecord, toCallRow } from "./call-rows.ts";
 import { upsertCompletions } from "./completions.ts";
 import { findOldCall } from "./old/calls.ts";
@@ -22,10 +28,15 @@ export async function appendRecords(
   const { d1 } = sources;
   const others = records.filter((record) => "object" in record);
   const calls = records.flatMap((record) => ("object" in record ? [] : [record]));
-  const isNew = await Promise.all(calls.map((record) => isUnsealed(sources, record, now)));
-  const ended = calls.filter((_, i) => isNew[i]);
+  const late = calls.filter(({ createdAt }) => now - createdAt > FRESH_MS / 2);
+  const sealed = late.length === 0 ? NOTHING : await findSealedVersions(sources, late);
+  const rows = calls.flatMap((record) => {
+    const known = sealed.get(keyOfCall(record));
+    if (known === undefined) return [toCallRow(record)];
+    return record.endedAt > known.endedAt ? [toCallRow(record, known.changes + 1)] : [];
+  });
   const statements = [
-    ...upsertCalls(d1, ended.map(toCallRow)),
+    ...upsertCalls(d1, rows),
     ...upsertSessions(
       d1,
       others.filter((record) => record.object === "session"),
@@ -38,30 +49,30 @@ export async function appendRecords(
   if (statements.length > 0) await d1.batch(statements);
 }
 
-/**
- * Whether no file has the call: one that comes again after its slice was sealed must not stand in D1 as well. Nothing that
- * is younger can be in a file.
- */
-const isUnsealed = async (sources: RecordSources, { org, id, createdAt }: CallRecord, now: number): Promise<boolean> =>
-  now - createdAt < FRESH_MS || (await findSealedRow(sources, org, id)) === undefined;
+const NOTHING: ReadonlyMap<string, SealedVersion> = new Map();
 
-/** Of two records of one call, the one that ended later is right: a crash has ended the other. */
+/**
+ * Of two records of one call, the one that ended later is right: a crash has ended the other. One that a file has already must
+ * not stand in D1 as well; nothing younger than `FRESH_MS` can be in a file.
+ */
 const upsertCalls = upsertInto(callRecords, {
   key: [callRecords.org, callRecords.id],
   fixed: [callRecords.sessionId],
   others: ADDED_COLUMNS,
+  counter: callRecords.changes,
   isNewer: "call_records.ended_at < excluded.ended_at",
 });
 
 /** The record of a call, wherever it is stored; undefined if the organisation has none of that id. */
 export async function findCall(sources: RecordSources, org: string, id: string): Promise<CallRecord | undefined> {
   const { d1 } = sources;
+  // The old table first: rows are moved from there.
+  const old = await findOldCall(d1, org, id);
   const [found] = await drizzle(d1)
     .select()
     .from(callRecords)
     .where(and(eq(callRecords.org, org), eq(callRecords.id, id)));
   if (found !== undefined) return toCallRecord(found);
-  const old = await findOldCall(d1, org, id);
   if (old !== undefined) return old;
   const sealed = await findSealedRow(sources, org, id);
   return sealed && toCallRecord(fromStoredRow(sealed));

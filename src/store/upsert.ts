@@ -10,13 +10,14 @@ type Upsert<Row> = (d1: D1Database, rows: readonly Row[]) => D1PreparedStatement
 /**
  * `key`: what identifies a row. `isNewer`: SQL condition for replacing one; the stored row has the table's name, the new one
  * is `excluded`. `fixed`: columns that are the same in every row of one key: an index over them is not written again.
- * `others`: columns that the rows do not have, and that stay as they are.
+ * `others`: columns that the rows do not have, and that stay as they are. `counter`: a column that counts replacements.
  */
 type UpsertOptions = {
   key: readonly SQLiteColumn[];
   isNewer?: string;
   fixed?: readonly SQLiteColumn[];
   others?: readonly string[];
+  counter?: SQLiteColumn;
 };
 
 /**
@@ -25,16 +26,22 @@ type UpsertOptions = {
  */
 export function upsertInto<Table extends SQLiteTable>(
   table: Table,
-  { key, isNewer = "true", fixed = [], others = [] }: UpsertOptions,
+  { key, isNewer = "true", fixed = [], others = [], counter }: UpsertOptions,
 ): Upsert<Table["$inferInsert"]> {
   const columns = Object.entries<SQLiteColumn>(getTableColumns(table)).filter(([member]) => !others.includes(member));
   const names = columns.map(([, { name }]) => name);
   const changing = columns.filter(([, column]) => !key.includes(column) && !fixed.includes(column));
   // SQLite: `->` extracts JSON text, `->>` an SQL value.
   const values = columns.map(([member, { dataType }]) => `value ${dataType === "json" ? "->" : "->>"} '$.${member}'`);
-  const text = `INSERT INTO ${getTableName(table)} (${names.join()}) SELECT ${values.join()} FROM json_each(?) WHERE true
+  const tableName = getTableName(table);
+  const changes = changing.map(([, column]) =>
+    column === counter
+      ? `${column.name} = ${tableName}.${column.name} + 1`
+      : `${column.name} = excluded.${column.name}`,
+  );
+  const text = `INSERT INTO ${tableName} (${names.join()}) SELECT ${values.join()} FROM json_each(?) WHERE true
     ON CONFLICT (${key.map(({ name }) => name).join()})
-    DO UPDATE SET ${changing.map(([, { name }]) => `${name} = excluded.${name}`).join()} WHERE ${isNewer}`;
+    DO UPDATE SET ${changes.join()} WHERE ${isNewer}`;
   return (d1, rows) => splitRows(rows).map((list) => d1.prepare(text).bind(list));
 }
 

@@ -201,6 +201,11 @@ describe("a client that names its conversation", () => {
     const failing = { ...frame, model: "fakeresp/limited", previous_response_id: idOf(other), input: "And?" };
     expect(await connection.turn(failing)).toMatchObject([{ type: "error", status: 429 }]);
     expect(await connection.turn({ ...continued, previous_response_id: idOf(other) })).toMatchObject([refused]);
+    const stored = await connection.turn({ ...frame, store: true, input: "The code word is gold." });
+    await connection.turn({ ...frame, input: "Something else." });
+    expect(textOf(await connection.turn({ ...frame, previous_response_id: idOf(stored), input: "And?" }))).toContain(
+      "gold",
+    );
     const wrong = { ...frame, input: [], conversation: "conv_nope" };
     expect(await connection.turn(wrong)).toMatchObject([{ type: "error", status: 404 }]);
     connection.close();

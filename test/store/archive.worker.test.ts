@@ -207,6 +207,69 @@ describe("slices of the record", () => {
     expect(rows).toMatchObject([{ feedback_score: 0.5, changes: 1 }]);
   });
 
+  it("have the newer of two records of a call, whenever it comes, and the sums count it once", async () => {
+    const interrupted = callAt(START + HOUR, "org_a", { status: "interrupted", usage: {}, costMicrosUsd: 1 });
+    const completed = { ...interrupted, status: "completed", usage: { fresh: 5 }, costMicrosUsd: 40 } as const;
+    const newer: CallRecord = { ...completed, endedAt: interrupted.endedAt + 1 };
+    const newest: CallRecord = { ...newer, costMicrosUsd: 50, endedAt: newer.endedAt + 1 };
+    const costs = async (): Promise<number> => {
+      let sum = 0;
+      for (const { key } of (await env.BLOBS.list({ prefix: "records/v1/call_rollups/" })).objects)
+        for await (const group of readGroups((await openFile(env.BLOBS, key))!))
+          for (const { cost_micros_usd } of group) sum += Number(cost_micros_usd);
+      return sum;
+    };
+    await appendRecords(sources, [interrupted], now);
+    now = START + 3 * DAY;
+    // Written, and not removed yet.
+    await sealNext(services());
+    await appendRecords(sources, [newer], now);
+    await sealAll();
+    expect(await findCall(sources, "org_a", newer.id)).toEqual(newer);
+    await expectAll([newer]);
+    expect(await costs()).toBe(40);
+    await appendRecords(sources, [interrupted, newest], now);
+    await expectAll([newest]);
+    // By slices of another length now.
+    now++;
+    await sealAll(services({ config: { ...config, sliceMs: HOUR } }));
+    await appendRecords(sources, [newer, newest, interrupted], now);
+    expect(await hotCount()).toBe(0);
+    expect(await findCall(sources, "org_a", newer.id)).toEqual(newest);
+    await expectAll([newest]);
+    expect(await costs()).toBe(50);
+    expect(await listAllParts(env.DB, 9)).toHaveLength(3);
+  });
+
+  it("are sealed with odd numbers and long texts, and do not wait for another organisation's", async () => {
+    const metadata = Object.fromEntries(Array.from({ length: 16 }, (_, i) => [`key${i}`, "x".repeat(512)]));
+    const calls = makeCalls(1_500, 1).map((call) => ({ ...call, metadata }));
+    await appendRecords(sources, calls, now);
+    await env.DB.prepare(
+      "UPDATE call_records SET tokens_output = 1.5, searches = 1e300, latency_total_ms = -3.5",
+    ).run();
+    now = START + 3 * DAY;
+    const bucket = new Proxy(env.BLOBS, {
+      get: (of, name) => {
+        const value: unknown = Reflect.get(of, name);
+        if (typeof value !== "function") return value;
+        return (key: unknown, ...rest: unknown[]) => {
+          if (name === "put" && String(key).includes("org=org_a/")) throw new Error("R2 is down for one");
+          return Reflect.apply(value, of, [key, ...rest]) as unknown;
+        };
+      },
+    });
+    const used = services({ bucket, skipped: new Set() });
+    await expect(sealAll(used)).rejects.toThrow("R2 is down for one");
+    await sealAll(used);
+    expect(await hotCount()).toBe(calls.filter(({ org }) => org === "org_a").length);
+    await sealAll();
+    expect(await hotCount()).toBe(0);
+    await expectAll(calls);
+    const [row] = await readAll("org_a");
+    expect(row).toMatchObject({ tokens_output: 2, searches: Number.MAX_SAFE_INTEGER, latency_total_ms: -3 });
+  });
+
   it("are sealed before their end while D1 is too large, but not what is fresh", async () => {
     const calls = makeCalls(400, 1);
     await appendRecords(sources, calls, now);

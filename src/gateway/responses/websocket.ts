@@ -74,6 +74,11 @@ export class ResponsesSocket {
     }
   }
 
+  /** The connection is closed. */
+  close(): void {
+    this.#transcripts.clear();
+  }
+
   /** Sends the error with the reason for which the connection is about to be closed. */
   expire(): void {
     const message = "connections end after 60 minutes: open a new one";

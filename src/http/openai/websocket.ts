@@ -48,7 +48,10 @@ export function responsesSocketRoutes(app: OpenAPIHono<AppEnv>): void {
       socket.expire();
       server.close(GOING_AWAY, "the connection has lasted 60 minutes");
     }, MAX_CONNECTION_MS);
-    server.addEventListener("close", () => clearTimeout(age));
+    server.addEventListener("close", () => {
+      clearTimeout(age);
+      socket.close();
+    });
     return new Response(null, { status: 101, webSocket: client });
   });
   app.openAPIRegistry.registerPath({
@@ -69,8 +72,9 @@ async function answerFrame(inference: TextInference, { transcripts }: Continuabl
   const { text, headers, createdAt } = inference.body;
   const surface = SURFACES.responses;
   const request = readMembers(text, headers, surface);
-  if (!namesConversation(request, inference)) return { response: await inferText(inference) };
-  const whole = withTranscript(request, transcripts);
+  const whole = namesConversation(request, inference) ? withTranscript(request, transcripts) : undefined;
+  // A stored response, or one that is gone.
+  if (whole === undefined) return { response: await inferText(inference) };
   const body = { ...inference.body, text: whole.text };
   const response = readRequestedState(request).isWarmUp
     ? prepare(parseRequest(readMembers(whole.text, headers, surface), surface), createdAt)

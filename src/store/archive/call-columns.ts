@@ -1,5 +1,5 @@
 import { withPrefix } from "../../wire/id.ts";
-import { type FileFormat, fromCell, type StoredRow } from "./columns.ts";
+import { type FileFormat, fromCell, normalize, type StoredRow } from "./columns.ts";
 
 /**
  * The files of calls (docs/records.md). JSON is plain text, money is in micro-dollars, times are UTC. A file has all columns;
@@ -54,11 +54,10 @@ export const CALL_FILES: FileFormat = {
 };
 
 /** The row of D1 as a file has it. Inverse: `fromFileRow`. */
-export const toFileRow = (row: StoredRow): StoredRow => ({
-  ...row,
-  organization: row.org ?? null,
-  turn_id: row.has_turn === 1 ? withPrefix(String(row.id), "turn") : null,
-});
+export function toFileRow(row: StoredRow): StoredRow {
+  const turn_id = row.has_turn === 1 ? withPrefix(String(row.id), "turn") : null;
+  return normalize({ ...row, organization: row.org ?? null, turn_id }, CALL_FILES);
+}
 
 /** The row of D1 that a row of a file was, as far as its columns were read. */
 export function fromFileRow(cells: Record<string, unknown>): StoredRow {

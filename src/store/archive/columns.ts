@@ -37,7 +37,24 @@ export const toFileSchema = ({ columns }: FileFormat): SchemaElement[] => [
   })),
 ];
 
-/** A value as the writer takes it. Inverse: `fromCell`. */
+/**
+ * The row with a value of its kind in each column: SQLite stores anything anywhere, and one odd number must not keep a file from
+ * being written. Whole numbers are those that a double has exactly.
+ */
+export const normalize = (row: StoredRow, { columns }: FileFormat): StoredRow =>
+  Object.fromEntries(columns.map(({ name, kind, isRequired }) => [name, valueOf(kind, row[name] ?? null, isRequired)]));
+
+function valueOf(kind: Kind, value: string | number | null, isRequired = false): string | number | null {
+  if (kind === "text") return value === null && !isRequired ? null : String(value ?? "");
+  if (value === null && !isRequired) return null;
+  const number = Number(value);
+  if (!Number.isFinite(number)) return isRequired ? 0 : null;
+  return kind === "score"
+    ? number
+    : Math.round(Math.min(Math.max(number, -Number.MAX_SAFE_INTEGER), Number.MAX_SAFE_INTEGER));
+}
+
+/** A normalized value as the writer takes it. Inverse: `fromCell`. */
 export function toCell(kind: Kind, value: string | number | null): unknown {
   if (value === null || kind === "text" || kind === "score") return value;
   if (kind === "flag") return value === 1;

@@ -1,5 +1,6 @@
-import { and, asc, desc, eq, gt, gte, inArray, lte, sql } from "drizzle-orm";
+import { and, asc, desc, eq, getTableColumns, notInArray, sql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
+import { createdAtOf } from "../../wire/id.ts";
 import { recordParts } from "../schema.ts";
 import type { WrittenFile } from "./parquet-file.ts";
 
@@ -10,7 +11,6 @@ export type RecordPart = typeof recordParts.$inferSelect;
 export const MAX_SLICE_MS = 24 * 60 * 60_000;
 
 const SOURCE = "calls";
-const READABLE = ["sealed", "removed"] as const;
 
 const isPart = ({ org, slice, part }: Pick<RecordPart, "org" | "slice" | "part">) =>
   and(
@@ -20,12 +20,11 @@ const isPart = ({ org, slice, part }: Pick<RecordPart, "org" | "slice" | "part">
     eq(recordParts.part, part),
   );
 
-/** The part whose life has stopped before its end, if there is one. */
-export async function findUnfinished(d1: D1Database): Promise<RecordPart | undefined> {
-  const isUnfinished = sql`state <> 'removed'`;
-  return (
-    await drizzle(d1).select().from(recordParts).where(isUnfinished).orderBy(asc(recordParts.startedAt)).limit(1)
-  )[0];
+/** The part whose life has stopped before its end, if there is one. `without`: organisations. */
+export async function findUnfinished(d1: D1Database, without: string[]): Promise<RecordPart | undefined> {
+  const { startedAt, org } = recordParts;
+  const isUnfinished = and(sql`state <> 'removed'`, notInArray(org, without));
+  return (await drizzle(d1).select().from(recordParts).where(isUnfinished).orderBy(asc(startedAt)).limit(1))[0];
 }
 
 /** Starts the next part of a slice. `toKey`: its file's key, from the part's number. */
@@ -72,22 +71,18 @@ export const discardPart = async (d1: D1Database, part: RecordPart): Promise<unk
 export const listParts = async (
   d1: D1Database,
   org: string,
-  ids: { from: string; to: string; since: number },
-): Promise<RecordPart[]> =>
-  await drizzle(d1)
-    .select()
-    .from(recordParts)
-    .where(
-      and(
-        eq(recordParts.source, SOURCE),
-        eq(recordParts.org, org),
-        gt(recordParts.slice, ids.since - MAX_SLICE_MS),
-        inArray(recordParts.state, [...READABLE]),
-        lte(recordParts.firstId, ids.to),
-        gte(recordParts.lastId, ids.from),
-      ),
-    )
-    .orderBy(desc(recordParts.slice), desc(recordParts.part));
+  ids: { from: string; to: string },
+): Promise<RecordPart[]> => (await selectParts(d1, org, ids).all<RecordPart>()).results;
+
+/** The same as a statement, for a transaction. No slice is longer than a day, so the key bounds what is looked at. */
+export const selectParts = (d1: D1Database, org: string, ids: { from: string; to: string }): D1PreparedStatement =>
+  d1.prepare(SELECT_PARTS).bind(SOURCE, org, createdAtOf(ids.from) - MAX_SLICE_MS, ids.to, ids.from);
+
+const COLUMNS = Object.entries(getTableColumns(recordParts)).map(([member, { name }]) => `${name} AS ${member}`);
+
+const SELECT_PARTS = `SELECT ${COLUMNS.join()} FROM record_parts
+  WHERE source = ?1 AND org = ?2 AND slice > ?3 AND state IN ('sealed', 'removed') AND first_id <= ?4 AND last_id >= ?5
+  ORDER BY started_at DESC, part DESC`;
 
 /** Parts of all organisations, the newest first. */
 export const listAllParts = async (d1: D1Database, limit: number): Promise<RecordPart[]> =>

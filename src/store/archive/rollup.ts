@@ -45,16 +45,27 @@ type Group = { row: StoredRow; histogram: Map<number, number> };
 export class Rollup {
   readonly #groups = new Map<string, Group>();
 
-  /** `rows`: as D1 has them. */
+  get size(): number {
+    return this.#groups.size;
+  }
+
+  /** `rows`: as files of calls have them. */
   add(rows: readonly StoredRow[]): void {
-    for (const call of rows) {
-      const { row, histogram } = this.#groupOf(call);
-      row.calls = Number(row.calls) + 1;
-      row.calls_without_cost = Number(row.calls_without_cost) + Number(call.cost_micros_usd === null);
-      for (const name of SUMS) row[name] = Number(row[name]) + Number(call[name]);
-      const bucket = bucketOf(Number(call.latency_total_ms));
-      histogram.set(bucket, (histogram.get(bucket) ?? 0) + 1);
-    }
+    for (const row of rows) this.#count(row, 1);
+  }
+
+  /** For a row that another file was summed up with, and that a newer one replaces: counts may be negative. */
+  subtract(row: StoredRow): void {
+    this.#count(row, -1);
+  }
+
+  #count(call: StoredRow, by: 1 | -1): void {
+    const { row, histogram } = this.#groupOf(call);
+    row.calls = Number(row.calls) + by;
+    row.calls_without_cost = Number(row.calls_without_cost) + by * Number(call.cost_micros_usd === null);
+    for (const name of SUMS) row[name] = Number(row[name]) + by * Number(call[name]);
+    const bucket = bucketOf(Number(call.latency_total_ms));
+    histogram.set(bucket, (histogram.get(bucket) ?? 0) + by);
   }
 
   /** In the order of their hours. */
@@ -68,10 +79,10 @@ export class Rollup {
 
   #groupOf(call: StoredRow): Group {
     const hour = Math.floor(Number(call.created_at) / HOUR_MS) * HOUR_MS;
-    const key = JSON.stringify([hour, call.org, call.model, call.provider, call.key_id, call.status]);
+    const key = JSON.stringify([hour, call.model, call.provider, call.key_id, call.status]);
     const known = this.#groups.get(key);
     if (known !== undefined) return known;
-    const { org: organization, model, provider, key_id, status } = call as Record<string, string>;
+    const { organization, model, provider, key_id, status } = call as Record<string, string>;
     const row: StoredRow = {
       hour,
       organization: organization!,

@@ -8,6 +8,7 @@ import {
   filesOf,
   findUnfinished,
   keyOf,
+  listParts,
   manifestKeyOf,
   markRemoved,
   markSealed,
@@ -17,6 +18,7 @@ import {
   startPart,
 } from "./parts.ts";
 import { Rollup, ROLLUP_FILES } from "./rollup.ts";
+import { readSome, type RecordSources } from "./sealed-calls.ts";
 
 /**
  * `sliceMs`: how much time a slice has. `settleMs`: how long after a slice's end its last record may come, as a rule.
@@ -24,43 +26,59 @@ import { Rollup, ROLLUP_FILES } from "./rollup.ts";
  */
 export type ArchiveConfig = { sliceMs: number; settleMs: number; hotBytes: number };
 
-export type ArchiveServices = { d1: D1Database; bucket: R2Bucket; now: () => number; config: ArchiveConfig };
+/** `skipped`: organisations whose last attempt has failed, which must not keep the others waiting. */
+export type ArchiveServices = {
+  d1: D1Database;
+  bucket: R2Bucket;
+  now: () => number;
+  config: ArchiveConfig;
+  skipped?: Set<string>;
+};
 
-/** Rows of a group in a file, which are in memory at once. */
-const GROUP = 10_000;
-/** Rows that one query reads: D1 answers nothing else meanwhile. */
-const READ = 1_000;
+/** Rows of a group in a file, and characters of their texts: all of it is in memory at once. */
+const GROUP = { rows: 10_000, characters: 8_000_000 };
+/** What one query reads: D1 answers nothing else meanwhile, and its answers are limited. */
+const READ = { rows: 1_000, characters: 4_000_000 };
 /** Rows that one statement removes, for the same reason. */
-const REMOVE = 250;
-/** Rows of a part: what is written, compared and removed within one alarm. */
-const MAX_ROWS = 200_000;
+const REMOVE = 500;
+/** Of a part: what is written, compared and removed within one alarm. */
+const MAX_ROWS = 100_000;
+const MAX_ROLLUP_ROWS = 20_000;
 /** A call this young is not sealed, however full D1 is. */
 export const FRESH_MS = 60_000;
+/** The age of an organisation's oldest row from which it is sealed before its time: parts must not become small. */
+const EARLY_MS = 15 * 60_000;
 /** Ids of the far future are no call's. */
 const FUTURE_MS = 2 * MAX_SLICE_MS;
 
 /**
  * Brings one part of the record a step forward: written, compared with D1 and `sealed`; its rows `removed` from D1. Each
  * step may be interrupted anywhere and run again: an unfinished file is deleted and written anew, and a row is removed only
- * as it stands in the file. Resolves to whether there may be more to do. Throws if a file is not what it should be.
+ * as it stands in the file. Resolves to whether there may be more to do. Throws if a file is not what it should be; its
+ * organisation is then skipped.
  */
 export async function sealNext(services: ArchiveServices): Promise<boolean> {
-  const { d1, bucket, now } = services;
-  const unfinished = await findUnfinished(d1);
+  const { d1, bucket, now, skipped } = services;
+  const unfinished = await findUnfinished(d1, [...(skipped ?? [])]);
   if (unfinished?.state === "writing") {
     await bucket.delete(filesOf(unfinished));
     await discardPart(d1, unfinished);
     return true;
   }
-  if (unfinished !== undefined) {
-    await removeRows(services, unfinished);
-    await markRemoved(d1, unfinished, now());
-    return true;
-  }
-  const due = await findDue(services);
+  const due = unfinished ?? (await findDue(services));
   if (due === undefined) return false;
-  const part = await startPart(d1, { ...due, now: now() }, (number) => keyOf(due.org, due.slice, number));
-  await writePart(services, part, due);
+  try {
+    if ("state" in due) {
+      await removeRows(services, due);
+      await markRemoved(d1, due, now());
+    } else {
+      const part = await startPart(d1, { ...due, now: now() }, (number) => keyOf(due.org, due.slice, number));
+      await writePart(services, part, due);
+    }
+  } catch (cause) {
+    skipped?.add(due.org);
+    throw cause;
+  }
   return true;
 }
 
@@ -68,19 +86,20 @@ export async function sealNext(services: ArchiveServices): Promise<boolean> {
 type Due = { org: string; slice: number; before: string };
 
 /** The slice of the oldest row of an organisation, if its time has come. */
-async function findDue({ d1, now, config }: ArchiveServices): Promise<Due | undefined> {
+async function findDue({ d1, now, config, skipped }: ArchiveServices): Promise<Due | undefined> {
   const { results, meta } = await d1
     .prepare(OLDEST)
     .bind(firstId("call", now() + FUTURE_MS))
     .all<{ org: string; first: string | null }>();
   const isFull = meta.size_after > config.hotBytes;
   const candidates = results.flatMap(({ org, first }) => {
-    if (first === null) return [];
+    if (first === null || skipped?.has(org)) return [];
     const slice = Math.floor(createdAtOf(first) / config.sliceMs) * config.sliceMs;
     const end = slice + config.sliceMs;
-    const until = isFull ? Math.min(end, now() - FRESH_MS) : end;
-    const isDue = isFull ? createdAtOf(first) < until : end + config.settleMs <= now();
-    return isDue ? [{ org, slice, before: firstId("call", until) }] : [];
+    const isOver = end + config.settleMs <= now();
+    const isEarly = isFull && createdAtOf(first) <= now() - EARLY_MS;
+    const before = isOver ? end : Math.min(end, now() - FRESH_MS);
+    return isOver || isEarly ? [{ org, slice, before: firstId("call", before) }] : [];
   });
   return candidates.toSorted((a, b) => a.slice - b.slice)[0];
 }
@@ -99,10 +118,13 @@ async function writePart({ d1, bucket, now }: ArchiveServices, part: RecordPart,
   const read = new Tally();
   const rollup = new Rollup();
   try {
-    for await (const rows of readHot(d1, part.org, before)) {
-      await file.write(rows.map(toFileRow));
+    for await (const group of readHot(d1, part.org, before)) {
+      const rows = group.map(toFileRow);
+      await file.write(rows);
       read.add(rows);
       rollup.add(rows);
+      for (const earlier of await findEarlier({ d1, bucket }, part.org, rows)) rollup.subtract(earlier);
+      if (read.contents.rows >= MAX_ROWS || rollup.size >= MAX_ROLLUP_ROWS) break;
     }
     const written = await file.finish();
     const stored = await tallyFile(bucket, part.key);
@@ -116,6 +138,23 @@ async function writePart({ d1, bucket, now }: ArchiveServices, part: RecordPart,
     await file.abort().catch(() => {});
     throw cause;
   }
+}
+
+/** Of calls that a file has already, the row that it has: it was summed up with that file. */
+async function findEarlier(
+  { d1, bucket }: RecordSources,
+  org: string,
+  rows: readonly StoredRow[],
+): Promise<StoredRow[]> {
+  const [from, to] = [String(rows[0]!.id), String(rows.at(-1)!.id)];
+  const found = new Map<string, StoredRow>();
+  for (const part of await listParts(d1, org, { from, to })) {
+    const isIn = (id: string): boolean => id >= part.firstId! && id <= part.lastId! && !found.has(id);
+    const ids = new Set(rows.map(({ id }) => String(id)).filter(isIn));
+    if (ids.size === 0) continue;
+    for (const row of await readSome(bucket, part, ids)) found.set(String(row.id), toFileRow(row));
+  }
+  return [...found.values()];
 }
 
 async function writeRollup(bucket: R2Bucket, key: string, { rows }: Rollup): Promise<void> {
@@ -132,20 +171,28 @@ async function writeRollup(bucket: R2Bucket, key: string, { rows }: Rollup): Pro
 /** The rows of an organisation in the order of their ids, a group at a time. */
 async function* readHot(d1: D1Database, org: string, before: string): AsyncGenerator<StoredRow[]> {
   let after = "";
-  let group: StoredRow[] = [];
-  for (let count = 0; count < MAX_ROWS;) {
-    const { results } = await d1.prepare(READ_ROWS).bind(org, after, before, READ).all<StoredRow>();
-    group.push(...results);
-    count += results.length;
-    after = String(results.at(-1)?.id ?? after);
-    const isEnd = results.length < READ || count >= MAX_ROWS;
-    if (group.length > 0 && (isEnd || group.length >= GROUP)) {
-      yield group;
-      group = [];
+  let limit = READ.rows;
+  for (let isEnd = false; !isEnd;) {
+    const group: StoredRow[] = [];
+    let characters = 0;
+    while (!isEnd && group.length < GROUP.rows && characters < GROUP.characters) {
+      const { results } = await d1.prepare(READ_ROWS).bind(org, after, before, limit).all<StoredRow>();
+      isEnd = results.length < limit;
+      const size = results.reduce((sum, row) => sum + lengthOf(row), 0);
+      group.push(...results);
+      characters += size;
+      after = String(results.at(-1)?.id ?? after);
+      const perRow = Math.max(1, size / Math.max(1, results.length));
+      limit = Math.max(1, Math.min(READ.rows, Math.floor(READ.characters / perRow)));
     }
-    if (isEnd) return;
+    if (group.length > 0) yield group;
   }
 }
+
+/** Characters of the texts whose length callers and providers decide on. */
+const lengthOf = (row: StoredRow): number => LONG_TEXTS.reduce((sum, name) => sum + String(row[name] ?? "").length, 0);
+
+const LONG_TEXTS = ["metadata", "usage_native", "attempts", "losses", "error", "model_asked"];
 
 const READ_ROWS = "SELECT * FROM call_records WHERE org = ?1 AND id > ?2 AND id < ?3 ORDER BY id LIMIT ?4";
 

@@ -1,8 +1,8 @@
-import { createdAtOf } from "../../wire/id.ts";
+import type { CallRecord } from "../records.ts";
 import { fromFileRow } from "./call-columns.ts";
 import type { StoredRow } from "./columns.ts";
-import { openFile, readGroups } from "./parquet-file.ts";
-import { listParts } from "./parts.ts";
+import { openFile, type OpenFile, type ReadOptions, readGroups } from "./parquet-file.ts";
+import { listParts, type RecordPart, selectParts } from "./parts.ts";
 
 export type RecordSources = { d1: D1Database; bucket: R2Bucket };
 
@@ -12,57 +12,109 @@ export async function findSealedRow(
   org: string,
   id: string,
 ): Promise<StoredRow | undefined> {
-  const parts = await listParts(d1, org, { from: id, to: id, since: createdAtOf(id) });
-  for (const { key } of parts) {
-    const file = await openFile(bucket, key);
-    if (file === undefined) throw new Error(`${key}: there is no such file`);
-    for await (const [row] of readGroups(file, { ids: { from: id, to: id } }))
-      if (row !== undefined) return fromFileRow(row);
+  let newest: StoredRow | undefined;
+  for (const part of await listParts(d1, org, { from: id, to: id }))
+    for (const row of await readSome(bucket, part, new Set([id])))
+      if (newest === undefined || Number(row.changes) > Number(newest.changes)) newest = row;
+  return newest;
+}
+
+/** Of a call in a file: when it ended, and how often its row had changed. */
+export type SealedVersion = { endedAt: number; changes: number };
+
+export const keyOfCall = ({ org, id }: Pick<CallRecord, "org" | "id">): string => `${org} ${id}`;
+
+/** Those of these calls that files have, by `keyOfCall`. Files are opened one at a time. */
+export async function findSealedVersions(
+  { d1, bucket }: RecordSources,
+  calls: readonly Pick<CallRecord, "org" | "id">[],
+): Promise<ReadonlyMap<string, SealedVersion>> {
+  const found = new Map<string, SealedVersion>();
+  for (const [org, own] of Map.groupBy(calls, (call) => call.org)) {
+    const ids = own.map(({ id }) => id).toSorted();
+    for (const part of await listParts(d1, org, { from: ids[0]!, to: ids.at(-1)! })) {
+      const inRange = new Set(ids.filter((id) => id >= part.firstId! && id <= part.lastId!));
+      if (inRange.size === 0) continue;
+      for (const row of await readSome(bucket, part, inRange, ["id", "ended_at", "changes"])) {
+        const key = keyOfCall({ org, id: String(row.id) });
+        const changes = Number(row.changes);
+        if (changes >= (found.get(key)?.changes ?? 0)) found.set(key, { endedAt: Number(row.ended_at), changes });
+      }
+    }
   }
-  return undefined;
+  return found;
+}
+
+/** The rows of a part with these ids. */
+export async function readSome(
+  bucket: R2Bucket,
+  part: RecordPart,
+  ids: ReadonlySet<string>,
+  columns?: string[],
+): Promise<StoredRow[]> {
+  const sorted = [...ids].toSorted();
+  const range = { from: sorted[0]!, to: sorted.at(-1)! };
+  const rows: StoredRow[] = [];
+  for await (const group of readGroups(await requireFile(bucket, part), { ids: range, ...(columns && { columns }) }))
+    for (const cells of group) if (ids.has(String(cells.id))) rows.push(fromFileRow(cells));
+  return rows;
+}
+
+async function requireFile(bucket: R2Bucket, { key }: RecordPart): Promise<OpenFile> {
+  const file = await openFile(bucket, key);
+  if (file === undefined) throw new Error(`${key}: there is no such file`);
+  return file;
 }
 
 /** Rows that one query reads of D1. */
 const PAGE = 1_000;
 
 /**
- * All rows of an organisation with an id from `from` on and before `before`, each once and as it was last changed, whether
- * D1 or a file has it. Not in order: those of D1 come first. `columns`: of the files; `id` is always among them.
+ * All rows of an organisation with an id from `from` on and before `before`, each once and as it was last changed, whether D1
+ * or a file has it. Windows of ids follow one another; for each, D1 says in one transaction which rows it has and which files
+ * have others. `columns`: of the files; `id` is always among them.
  */
 export async function* scanRows(
   { d1, bucket }: RecordSources,
   { org, from, before, columns }: { org: string; from: string; before: string; columns?: string[] },
 ): AsyncGenerator<StoredRow[]> {
-  const parts = await listParts(d1, org, { from, to: before, since: createdAtOf(from) });
-  const isInPart = (id: string): boolean => parts.some(({ firstId, lastId }) => id >= firstId! && id <= lastId!);
-  // Of the ids that several places may have, those that were given already.
-  const given = new Set<string>();
-  for await (const rows of readPages(d1, { org, from, before })) {
-    for (const { id } of rows) if (isInPart(String(id))) given.add(String(id));
-    yield rows;
-  }
-  for (const { key, part, slice } of parts) {
-    const file = await openFile(bucket, key);
-    if (file === undefined) throw new Error(`${key}: there is no such file`);
-    const mayBeOlder = parts.some((other) => other.slice === slice && other.part < part);
-    const selected = columns && [...new Set(["id", ...columns])];
-    for await (const group of readGroups(file, { ids: { from, to: before }, ...(selected && { columns: selected }) })) {
-      const rows = group.map(fromFileRow).filter(({ id }) => String(id) < before && !given.has(String(id)));
-      if (mayBeOlder) for (const { id } of rows) given.add(String(id));
-      if (rows.length > 0) yield rows;
-    }
+  const selected = columns && [...new Set(["id", ...columns])];
+  for (let start = from; start < before;) {
+    const [hot, sealed] = await d1.batch<StoredRow>([
+      d1.prepare(READ_PAGE).bind(org, start, before, PAGE),
+      selectParts(d1, org, { from: start, to: before }),
+    ]);
+    const rows = hot!.results;
+    const last = rows.length < PAGE ? undefined : String(rows.at(-1)!.id);
+    const end = last === undefined ? before : `${last}\0`;
+    const parts = (sealed!.results as unknown as RecordPart[]).filter(({ firstId }) => firstId! < end);
+    if (rows.length > 0) yield rows;
+    const known = new Set(rows.map(({ id }) => String(id)));
+    const options = { ids: { from: start, to: last ?? before }, ...(selected && { columns: selected }) };
+    yield* readParts(bucket, parts, options, (id) => id < end && !known.has(id));
+    start = end;
   }
 }
 
-async function* readPages(
-  d1: D1Database,
-  { org, from, before }: { org: string; from: string; before: string },
+const READ_PAGE = "SELECT * FROM call_records WHERE org = ?1 AND id >= ?2 AND id < ?3 ORDER BY id LIMIT ?4";
+
+/** The rows of parts, the newest of which comes first: of a call that several have, the newest row. */
+async function* readParts(
+  bucket: R2Bucket,
+  parts: readonly RecordPart[],
+  options: ReadOptions,
+  isRead: (id: string) => boolean,
 ): AsyncGenerator<StoredRow[]> {
-  const query = "SELECT * FROM call_records WHERE org = ?1 AND id >= ?2 AND id < ?3 ORDER BY id LIMIT ?4";
-  for (let next = from; ;) {
-    const { results } = await d1.prepare(query).bind(org, next, before, PAGE).all<StoredRow>();
-    if (results.length > 0) yield results;
-    if (results.length < PAGE) return;
-    next = `${String(results.at(-1)!.id)}\0`;
+  // Only ids that a part behind may have as well.
+  const given = new Set<string>();
+  for (const [i, part] of parts.entries()) {
+    const behind = parts.slice(i + 1);
+    for await (const group of readGroups(await requireFile(bucket, part), options)) {
+      const rows = group.map(fromFileRow).filter(({ id }) => isRead(String(id)) && !given.has(String(id)));
+      for (const { id } of rows)
+        if (behind.some(({ firstId, lastId }) => firstId! <= String(id) && lastId! >= String(id)))
+          given.add(String(id));
+      if (rows.length > 0) yield rows;
+    }
   }
 }

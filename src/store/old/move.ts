@@ -8,8 +8,9 @@ import { markDropped, wereDropped } from "./tables.ts";
 const STEP = 500;
 
 /**
- * Moves some rows of the old tables to the new ones, each step in one transaction, and drops the tables when they are empty.
- * Resolves to whether rows may be left. Can be interrupted and repeated at any time.
+ * Moves some rows of the old tables to the new ones, each step in one transaction. Resolves to whether rows may be left. Tables
+ * that are empty are dropped with the next run, a day later: objects of an earlier version write to them for some minutes after a
+ * deployment. Can be interrupted and repeated at any time.
  */
 export async function moveOldRecords(d1: D1Database): Promise<boolean> {
   if (wereDropped()) return false;
@@ -17,15 +18,23 @@ export async function moveOldRecords(d1: D1Database): Promise<boolean> {
     markDropped();
     return false;
   }
-  const results = await d1.batch([...MOVES, ...COUNTS].map((query) => d1.prepare(query)));
-  const left = results.slice(MOVES.length).some(({ results: rows }) => rows.length > 0);
-  if (left) return true;
-  await d1.batch(OLD_TABLES.map((table) => d1.prepare(`DROP TABLE IF EXISTS ${getTableName(table)}`)));
-  markDropped();
-  return false;
+  if (!(await hasRows(d1))) {
+    await d1.batch([...MOVES, ...DROPS].map((query) => d1.prepare(query)));
+    markDropped();
+    return false;
+  }
+  await d1.batch(MOVES.map((query) => d1.prepare(query)));
+  return await hasRows(d1);
 }
 
 const OLD_TABLES: readonly SQLiteTable[] = [oldCalls, oldRuns, oldSessions];
+
+const DROPS = OLD_TABLES.map((table) => `DROP TABLE IF EXISTS ${getTableName(table)}`);
+
+async function hasRows(d1: D1Database): Promise<boolean> {
+  const results = await d1.batch(COUNTS.map((query) => d1.prepare(query)));
+  return results.some(({ results: rows }) => rows.length > 0);
+}
 
 const hasOldTables = async (d1: D1Database): Promise<boolean> =>
   (await d1.prepare("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'calls'").first()) !== null;

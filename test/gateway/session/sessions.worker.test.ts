@@ -34,7 +34,7 @@ describe("the list of sessions", () => {
     expect(await ids("metadata.nope=1")).toEqual([]);
   });
 
-  it("sessions are listed with the number of their turns, soon", async () => {
+  it("sessions are listed with the number of their turns, soon", { timeout: 30_000 }, async () => {
     const { id } = await sessionOf("one", "two");
     await vi.waitFor(
       async () => {
