@@ -30,6 +30,9 @@ const START = Date.parse("2026-11-01T00:00:00Z");
 const RATE = 20;
 const ORG = "org_default";
 const run = promisify(execFile);
+const IS_WHOLE = process.env.RHONE_TEST_ALL === "1";
+/** PyIceberg says much on its way. */
+const MUCH = { maxBuffer: 64 * 1024 * 1024 };
 /** Between two looks D1 goes on growing. */
 const ALLOWANCE = 1.4;
 
@@ -77,10 +80,17 @@ await runScript(async () => {
     expectSame("the gateway's reader", summaryOf(found), expected);
     expectSame("DuckDB", duckdb, { ...expected, ids: list.rows });
     expectSame("pyarrow", arrow, { ...expected, types: ["string", "int64", "timestamp[us, tz=UTC]", "bool"] });
+    if (IS_WHOLE) {
+      const engines = await run(python, [join(import.meta.dirname, "archive", "engines.py"), folder], MUCH);
+      const others = JSON.parse(engines.stdout) as Record<"clickhouse" | "iceberg", Record<string, unknown>>;
+      expectSame("ClickHouse", others.clickhouse, expected);
+      expectSame("PyIceberg", others.iceberg, { rows: expected.rows, cost: expected.cost, tokens: expected.tokens });
+    }
     if (largest > HOT_BYTES * ALLOWANCE)
       throw new UserError(`D1 had ${largest} bytes, expected at most ${HOT_BYTES * ALLOWANCE}`);
     console.log(`docs/records.md: ${examples} blocks ran`);
-    console.log(`${ROWS} records: the same in the gateway's reader, DuckDB and pyarrow`);
+    const readers = IS_WHOLE ? "DuckDB, pyarrow, ClickHouse and PyIceberg" : "DuckDB and pyarrow";
+    console.log(`${ROWS} records: the same in the gateway's reader, ${readers}`);
     console.log(`${(bytes / ROWS).toFixed(0)} bytes a record in files; D1 at most ${(largest / 1e6).toFixed(1)} MB`);
     console.log(
       `${((sealing * 1_000) / ROWS).toFixed(0)} µs CPU a record to seal and remove; read in ${(scanMs / 1e3).toFixed(1)} s`,
@@ -187,13 +197,14 @@ function cpuOf(pid: number): number {
   return spent.reduce((sum, ms) => sum + ms, 0);
 }
 
-/** Python with DuckDB and pyarrow, in an environment of its own. */
+/** Python with DuckDB and pyarrow, and with the others in `check:all`, in an environment of its own. */
 async function makePython(folder: string): Promise<string> {
   const environment = join(folder, "venv");
   const python = join(environment, "bin", "python");
   await run("python3", ["-m", "venv", environment]);
-  const requirements = join(import.meta.dirname, "archive", "requirements.txt");
-  await run(python, ["-m", "pip", "install", "-q", "--disable-pip-version-check", "-r", requirements]);
+  const files = IS_WHOLE ? ["requirements.txt", "requirements-all.txt"] : ["requirements.txt"];
+  const requirements = files.flatMap((file) => ["-r", join(import.meta.dirname, "archive", file)]);
+  await run(python, ["-m", "pip", "install", "-q", "--disable-pip-version-check", ...requirements]);
   return python;
 }
 
