@@ -21,6 +21,11 @@ export class ClockObject extends DurableObject {
     this.#clock.arm();
   }
 
+  /** Makes a task due at once. */
+  wake(task: string): void {
+    this.#clock.wake(task);
+  }
+
   /** The tasks by their names. */
   tasks(): TaskState[] {
     return this.#clock.list();

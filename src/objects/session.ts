@@ -152,6 +152,12 @@ export class SessionObject extends DurableObject {
     return undefined;
   }
 
+  /** Deletes the session with its content, also while calls run. */
+  async erase(org: string): Promise<void> {
+    await this.#importFromJournal(org);
+    if (this.#belongsTo(org)) await removeSession(this.#services.commands);
+  }
+
   /** This session as a conversation of OpenAI's API; see gateway/session/conversations.ts. */
   async converse(command: ConversationCommand, id: string, caller: Caller): Promise<Response> {
     return await this.#respond(caller.org, ({ commands }) => runConversationCommand(command, id, caller, commands));

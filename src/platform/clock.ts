@@ -1,3 +1,4 @@
+import { eraseNext } from "../store/archive/erase.ts";
 import { type ArchiveServices, sealNext } from "../store/archive/seal.ts";
 import type { Task, TaskState } from "../store/clock.ts";
 import { moveOldRecords } from "../store/old/move.ts";
@@ -18,16 +19,25 @@ const MAX_STEPS = 4;
  */
 const SETTLE_MS = { queue: 96 * HOUR_MS, direct: 2 * HOUR_MS };
 
+/** What erases sessions: it is woken by a request. */
+export const ERASE_TASK = "erase-sessions";
+
 /** All periodic work of a deployment. */
 export function createTasks(env: Cloudflare.Env): Task[] {
   const { sliceMs, hotBytes } = getIsolateRouter(env).config.records;
   const config = { sliceMs, hotBytes, settleMs: Math.min(SETTLE_MS[recordsVia(env)], 4 * sliceMs) };
+  const archive = { d1: env.DB, bucket: env.BLOBS, now: Date.now, config };
   return [
     { name: "move-old-records", everyMs: 24 * HOUR_MS, run: () => untilTired(() => moveOldRecords(env.DB)) },
     {
       name: "seal-records",
       everyMs: Math.min(HOUR_MS / 4, Math.max(HOUR_MS / 240, sliceMs / 24)),
-      run: () => sealSome({ d1: env.DB, bucket: env.BLOBS, now: Date.now, config, skipped: new Set() }),
+      run: () => sealSome({ ...archive, skipped: new Set() }),
+    },
+    {
+      name: ERASE_TASK,
+      everyMs: 6 * HOUR_MS,
+      run: () => untilTired(() => eraseNext({ ...archive, eraseContent: (org, id) => eraseContent(env, org, id) })),
     },
     {
       name: "apply-retention",
@@ -75,7 +85,14 @@ async function sealSome(services: ArchiveServices & { skipped: Set<string> }): P
   return hasMore;
 }
 
-type ClockStub = { arm: () => Promise<void>; tasks: () => Promise<TaskState[]> };
+export const eraseContent = async (env: Cloudflare.Env, org: string, id: string): Promise<void> =>
+  await requireStub(env.SESSIONS, sessionObjectId(env.SESSIONS, org, id)).erase(org);
+
+type ClockStub = {
+  arm: () => Promise<void>;
+  wake: (task: string) => Promise<void>;
+  tasks: () => Promise<TaskState[]>;
+};
 
 /** The object that does it. */
 export const clockStub = ({ CLOCK }: Pick<Cloudflare.Env, "CLOCK">): ClockStub => CLOCK.get(CLOCK.idFromName("clock"));

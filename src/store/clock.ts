@@ -61,6 +61,13 @@ export class TaskClock {
     this.#setAlarm(this.#nextDue());
   }
 
+  /** Makes a task due at once, also one that has failed. */
+  wake(name: string): void {
+    this.arm();
+    this.#sql("UPDATE tasks SET due_at = ? WHERE name = ?", this.#now(), name);
+    this.#setAlarm(this.#nextDue());
+  }
+
   /** To be called by the alarm. Never throws: the platform gives up an alarm whose handler has thrown six times. */
   async tick(): Promise<void> {
     const states = new Map(this.list().map((state) => [state.name, state]));

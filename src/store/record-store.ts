@@ -10,6 +10,7 @@ import {
 } from "./archive/sealed-calls.ts";
 import { ADDED_COLUMNS, fromStoredRow, toCallRecord, toCallRow } from "./call-rows.ts";
 import { upsertCompletions } from "./completions.ts";
+import { isErased } from "./erasures.ts";
 import { findOldCall } from "./old/calls.ts";
 import type { CallRecord, StoredRecord } from "./records.ts";
 import { callRecords } from "./schema.ts";
@@ -61,6 +62,9 @@ const upsertCalls = upsertInto(callRecords, {
   others: ADDED_COLUMNS,
   counter: callRecords.changes,
   isNewer: "call_records.ended_at < excluded.ended_at",
+  // What comes late of a session that was erased.
+  onlyIf: `NOT EXISTS (SELECT 1 FROM erasures
+    WHERE erasures.org = value ->> '$.org' AND erasures.session_id = value ->> '$.sessionId')`,
 });
 
 /** The record of a call, wherever it is stored; undefined if the organisation has none of that id. */
@@ -75,5 +79,6 @@ export async function findCall(sources: RecordSources, org: string, id: string):
   if (found !== undefined) return toCallRecord(found);
   if (old !== undefined) return old;
   const sealed = await findSealedRow(sources, org, id);
-  return sealed && toCallRecord(fromStoredRow(sealed));
+  if (sealed === undefined || (await isErased(d1, org, String(sealed.session_id)))) return undefined;
+  return toCallRecord(fromStoredRow(sealed));
 }

@@ -84,7 +84,7 @@ export const sessionRecords = sqliteTable(
 /**
  * The files of calls in R2 (docs/records.md). A slice of an organisation's calls, by their time, has a file for each part.
  * `writing`: the file may be incomplete. `sealed`: it was compared with the rows, which are removed now. `removed`: the file
- * alone has them. `slice`: start of the slice.
+ * alone has them; `replaced`: another part has those of them that remain, and the file is to be deleted. `slice`: start of the slice.
  */
 export const recordParts = sqliteTable(
   "record_parts",
@@ -93,7 +93,7 @@ export const recordParts = sqliteTable(
     org: text("org").notNull(),
     slice: integer("slice").notNull(),
     part: integer("part").notNull(),
-    state: text("state", { enum: ["writing", "sealed", "removed"] }).notNull(),
+    state: text("state", { enum: ["writing", "sealed", "removed", "replaced"] }).notNull(),
     key: text("key").notNull(),
     rows: integer("rows"),
     bytes: integer("bytes"),
@@ -109,6 +109,33 @@ export const recordParts = sqliteTable(
     index("record_parts_unfinished")
       .on(t.startedAt)
       .where(sql`state <> 'removed'`),
+  ],
+);
+
+/**
+ * Sessions whose data are to be erased. `checked`: the part of the record up to which the files were looked at, as
+ * "{slice}/{part}". A row stays: what comes late for its session is not stored.
+ */
+export const erasures = sqliteTable(
+  "erasures",
+  {
+    org: text("org").notNull(),
+    sessionId: text("session_id").notNull(),
+    id: text("id").notNull(),
+    state: text("state", { enum: ["requested", "done"] }).notNull(),
+    requestedBy: text("requested_by").notNull(),
+    requestedAt: integer("requested_at").notNull(),
+    doneAt: integer("done_at"),
+    checked: text("checked"),
+    calls: integer("calls").notNull().default(0),
+    files: integer("files").notNull().default(0),
+  },
+  (t) => [
+    primaryKey({ columns: [t.org, t.sessionId] }),
+    index("erasures_by_id").on(t.org, t.id),
+    index("erasures_requested")
+      .on(t.requestedAt)
+      .where(sql`state = 'requested'`),
   ],
 );
 

@@ -110,6 +110,9 @@ const REMOVE_EARLIER = `DELETE FROM session_records WHERE (org, id) IN (
 const writeSessions = upsertInto(sessionRecords, {
   key: [sessionRecords.org, sessionRecords.id],
   fixed: [sessionRecords.createdAt],
+  // What comes late of a session that was erased.
+  onlyIf: `NOT EXISTS (SELECT 1 FROM erasures
+    WHERE erasures.org = value ->> '$.org' AND erasures.session_id = value ->> '$.id')`,
   isNewer: "session_records.created_at = excluded.created_at AND session_records.revision < excluded.revision",
 });
 

@@ -11,6 +11,7 @@ type Upsert<Row> = (d1: D1Database, rows: readonly Row[]) => D1PreparedStatement
  * `key`: what identifies a row. `isNewer`: SQL condition for replacing one; the stored row has the table's name, the new one
  * is `excluded`. `fixed`: columns that are the same in every row of one key: an index over them is not written again.
  * `others`: columns that the rows do not have, and that stay as they are. `counter`: a column that counts replacements.
+ * `onlyIf`: SQL condition for a row to be written at all; `value` is its JSON.
  */
 type UpsertOptions = {
   key: readonly SQLiteColumn[];
@@ -18,6 +19,7 @@ type UpsertOptions = {
   fixed?: readonly SQLiteColumn[];
   others?: readonly string[];
   counter?: SQLiteColumn;
+  onlyIf?: string;
 };
 
 /**
@@ -26,7 +28,7 @@ type UpsertOptions = {
  */
 export function upsertInto<Table extends SQLiteTable>(
   table: Table,
-  { key, isNewer = "true", fixed = [], others = [], counter }: UpsertOptions,
+  { key, isNewer = "true", fixed = [], others = [], counter, onlyIf = "true" }: UpsertOptions,
 ): Upsert<Table["$inferInsert"]> {
   const columns = Object.entries<SQLiteColumn>(getTableColumns(table)).filter(([member]) => !others.includes(member));
   const names = columns.map(([, { name }]) => name);
@@ -39,7 +41,7 @@ export function upsertInto<Table extends SQLiteTable>(
       ? `${column.name} = ${tableName}.${column.name} + 1`
       : `${column.name} = excluded.${column.name}`,
   );
-  const text = `INSERT INTO ${tableName} (${names.join()}) SELECT ${values.join()} FROM json_each(?) WHERE true
+  const text = `INSERT INTO ${tableName} (${names.join()}) SELECT ${values.join()} FROM json_each(?) WHERE ${onlyIf}
     ON CONFLICT (${key.map(({ name }) => name).join()})
     DO UPDATE SET ${changes.join()} WHERE ${isNewer}`;
   return (d1, rows) => splitRows(rows).map((list) => d1.prepare(text).bind(list));

@@ -8,6 +8,7 @@ import { scanRows } from "../../src/store/archive/sealed-calls.ts";
 import { appendRecords, findCall } from "../../src/store/record-store.ts";
 import type { CallRecord } from "../../src/store/records.ts";
 import { firstId, newId } from "../../src/wire/id.ts";
+import { isKilledAfter } from "../support/worker/dying-storage.ts";
 
 const HOUR = 60 * 60_000;
 const DAY = 24 * HOUR;
@@ -80,17 +81,6 @@ const hotCount = async (): Promise<number> =>
 
 async function sealAll(used = services()): Promise<void> {
   while (await sealNext(used));
-}
-
-/** Whether sealing is killed by the end of its operations, and has not ended before. */
-async function isKilledAfter(operations: number): Promise<boolean> {
-  try {
-    await sealAll(services(dyingAfter(operations)));
-    return false;
-  } catch (error) {
-    if (`${String(error)} ${String((error as Error).cause)}`.includes("killed")) return true;
-    throw error;
-  }
 }
 
 async function clear(): Promise<void> {
@@ -168,7 +158,7 @@ describe("slices of the record", () => {
       const calls = makeCalls(60, 2);
       await appendRecords(sources, calls, now);
       now = START + 3 * DAY;
-      isKilled = await isKilledAfter(at);
+      isKilled = await isKilledAfter(at, (dying) => sealAll(services(dying)));
       await expectAll(calls);
       await sealAll();
       expect(await hotCount()).toBe(0);
@@ -309,37 +299,3 @@ describe("slices of the record", () => {
     await expect(expectAll(calls)).rejects.toThrow(`${key}: there is no such file`);
   });
 });
-
-/** D1 and R2 that work for so many operations: what comes then is not done, or done and not reported. */
-function dyingAfter(operations: number): Pick<ArchiveServices, "d1" | "bucket"> {
-  let left = operations;
-  const isTimed = new Set(["batch", "run", "all", "first", "raw", "put", "get", "head", "delete"]);
-  const wrap = <T extends object>(target: T): T =>
-    new Proxy(target, {
-      get: (of, name) => {
-        const value: unknown = Reflect.get(of, name);
-        if (typeof value !== "function") return value;
-        if (!isTimed.has(String(name)))
-          return (...args: unknown[]) => wrapped(Reflect.apply(value, of, args) as unknown);
-        return async (...args: unknown[]) => {
-          left--;
-          if (left < 0) throw new Error("killed");
-          const result = (await Reflect.apply(value, of, args.map(unwrap))) as unknown;
-          if (left === 0 && operations % 2 === 0) throw new Error("killed");
-          return result;
-        };
-      },
-    });
-  const originals = new WeakMap<object, object>();
-  const unwrap = (value: unknown): unknown => {
-    if (Array.isArray(value)) return value.map(unwrap);
-    return typeof value === "object" && value !== null ? (originals.get(value) ?? value) : value;
-  };
-  const wrapped = (value: unknown): unknown => {
-    if (typeof value !== "object" || value === null || value instanceof Promise) return value;
-    const proxy = wrap(value);
-    originals.set(proxy, value);
-    return proxy;
-  };
-  return { d1: wrap(env.DB), bucket: wrap(env.BLOBS) };
-}

@@ -234,7 +234,12 @@ it("the bootstrap key sees what is due, and where the record is stored", async (
     const { tasks } = (await get("/v1/records/slices")) as {
       tasks: { name: string; status: string; ended_at: string | null }[];
     };
-    expect(tasks.map(({ name }) => name)).toEqual(["apply-retention", "move-old-records", "seal-records"]);
+    expect(tasks.map(({ name }) => name)).toEqual([
+      "apply-retention",
+      "erase-sessions",
+      "move-old-records",
+      "seal-records",
+    ]);
     for (const { status, ended_at } of tasks) expect([status, ended_at]).toEqual(["waiting", expect.any(String)]);
   }, 10_000);
   expect(await get("/v1/records/slices?limit=1")).toMatchObject({

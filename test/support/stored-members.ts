@@ -32,13 +32,13 @@ import type { Conversation } from "../../src/surfaces/clients.ts";
 /** Called by Workers of another version while a deployment is under way. */
 export const METHODS: Record<string, string> = {
   session:
-    "call record tell contextOf perform adopt converse recall completion findItems has findCall stream cancel left expire fetch webSocketMessage webSocketClose webSocketError alarm",
+    "call record tell contextOf perform adopt converse recall completion findItems has findCall stream cancel left expire erase fetch webSocketMessage webSocketClose webSocketError alarm",
   journal: "enter find strike alarm",
   directory: "put putItem find remove putTranscript findTranscript",
   key: "create admit describe usage change rotate revoke take report alarm",
   organization: "describe put usage take report credentials setCredential reseal removeCredential alarm",
   idempotency: "answer alarm",
-  clock: "arm tasks alarm",
+  clock: "arm tasks wake alarm",
 };
 
 /** All members, those that may be absent too: a new one has to be listed here before it is stored or sent. */

@@ -31,8 +31,9 @@ const slice = z
     organization: z.string(),
     start: z.string(),
     part: z.int(),
-    state: z.enum(["writing", "sealed", "removed"]).openapi({
-      description: "writing: being written or not proven. sealed: read from its file. removed: D1 has its rows no more",
+    state: z.enum(["writing", "sealed", "removed", "replaced"]).openapi({
+      description:
+        "writing: being written or not proven. sealed: read from its file. removed: D1 has its rows no more. replaced: to be deleted, as another part has what remains of it",
     }),
     file: z.string().openapi({ description: "Its key in R2" }),
     rows: z.int().nullable(),

@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, getTableColumns, notInArray, sql } from "drizzle-orm";
+import { and, asc, desc, eq, getTableColumns, gt, notInArray, or, sql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
 import { createdAtOf } from "../../wire/id.ts";
 import { recordParts } from "../schema.ts";
@@ -60,6 +60,41 @@ export const markSealed = async (
 
 export const markRemoved = async (d1: D1Database, part: RecordPart, removedAt: number): Promise<unknown> =>
   await drizzle(d1).update(recordParts).set({ state: "removed", removedAt }).where(isPart(part));
+
+/** The new part is read instead of the old one. `file`: absent, nothing of the old one remains. */
+export async function markReplaced(
+  d1: D1Database,
+  old: RecordPart,
+  replacement: { part: RecordPart; file: WrittenFile & Contents; now: number } | undefined,
+): Promise<void> {
+  const db = drizzle(d1);
+  const replace = db.update(recordParts).set({ state: "replaced" }).where(isPart(old));
+  if (replacement === undefined) return void (await replace);
+  const { part, file, now } = replacement;
+  const state = { state: "removed", ...file, sealedAt: now, removedAt: now } as const;
+  await db.batch([db.update(recordParts).set(state).where(isPart(part)), replace]);
+}
+
+/** Forgets a part whose files are deleted. */
+export const forgetPart = async (d1: D1Database, part: RecordPart): Promise<unknown> =>
+  await drizzle(d1).delete(recordParts).where(isPart(part));
+
+/** The first part behind a place whose file alone has its rows. */
+export async function findAfter(
+  d1: D1Database,
+  org: string,
+  { slice, part }: Pick<RecordPart, "slice" | "part">,
+): Promise<RecordPart | undefined> {
+  const { slice: slices, part: parts } = recordParts;
+  const isBehind = or(gt(slices, slice), and(eq(slices, slice), gt(parts, part)));
+  const [next] = await drizzle(d1)
+    .select()
+    .from(recordParts)
+    .where(and(eq(recordParts.source, SOURCE), eq(recordParts.org, org), eq(recordParts.state, "removed"), isBehind))
+    .orderBy(asc(slices), asc(parts))
+    .limit(1);
+  return next;
+}
 
 /** Forgets a part that was not sealed. */
 export const discardPart = async (d1: D1Database, part: RecordPart): Promise<unknown> =>

@@ -1,16 +1,18 @@
 import { createdAtOf, firstId } from "../../wire/id.ts";
 import { CALL_FILES, fromFileRow, toFileRow } from "./call-columns.ts";
 import type { StoredRow } from "./columns.ts";
-import { openFile, ParquetFile, readGroups } from "./parquet-file.ts";
+import { openFile, ParquetFile, readGroups, type WrittenFile } from "./parquet-file.ts";
 import {
   type Contents,
   discardPart,
   filesOf,
   findUnfinished,
+  forgetPart,
   keyOf,
   listParts,
   manifestKeyOf,
   markRemoved,
+  markReplaced,
   markSealed,
   MAX_SLICE_MS,
   type RecordPart,
@@ -65,6 +67,11 @@ export async function sealNext(services: ArchiveServices): Promise<boolean> {
     await discardPart(d1, unfinished);
     return true;
   }
+  if (unfinished?.state === "replaced") {
+    await bucket.delete(filesOf(unfinished));
+    await forgetPart(d1, unfinished);
+    return true;
+  }
   const due = unfinished ?? (await findDue(services));
   if (due === undefined) return false;
   try {
@@ -112,43 +119,77 @@ const OLDEST = `WITH RECURSIVE orgs (org) AS (
   SELECT org, (SELECT min(id) FROM call_records WHERE call_records.org = orgs.org AND id < ?1) AS first
   FROM orgs WHERE org IS NOT NULL`;
 
-/** Writes the file, compares it with what was read, and lets it be read from now on. */
-async function writePart({ d1, bucket, now }: ArchiveServices, part: RecordPart, { before }: Due): Promise<void> {
+/** Writes the file of rows that D1 has, and lets it be read from now on. */
+async function writePart(services: ArchiveServices, part: RecordPart, { before }: Due): Promise<void> {
+  const { d1, now } = services;
+  const rows = readHot(d1, part.org, before);
+  const file = await writeFiles(services, part, rows, (group) => findEarlier(services, part.org, group));
+  await markSealed(d1, part, file, now());
+}
+
+/**
+ * Writes a part anew with those of its rows that remain (`rows`, `count` of them), and lets it be read instead. The old files are
+ * deleted by `sealNext`.
+ */
+export async function replacePart(
+  services: ArchiveServices,
+  old: RecordPart,
+  rows: AsyncIterable<StoredRow[]>,
+  count: number,
+): Promise<void> {
+  const { d1, now } = services;
+  const { org, slice, startedAt } = old;
+  if (count === 0) return await markReplaced(d1, old, undefined);
+  // Its place among the parts stays: of a call that several have, the one that was started last has the newest row.
+  const part = await startPart(d1, { org, slice, now: startedAt }, (number) => keyOf(org, slice, number));
+  const file = await writeFiles(services, part, rows, (group) => findEarlier(services, org, group, startedAt));
+  if (file.rows !== count) throw new Error(`${part.key}: expected ${count} rows, found ${file.rows}`);
+  await markReplaced(d1, old, { part, file, now: now() });
+}
+
+/** Writes all files of a part, and compares them with what was read. `findReplaced`: of rows that other sums have already. */
+async function writeFiles(
+  { bucket }: ArchiveServices,
+  part: RecordPart,
+  groups: AsyncIterable<StoredRow[]>,
+  findReplaced: (rows: readonly StoredRow[]) => Promise<StoredRow[]>,
+): Promise<WrittenFile & Contents> {
   const file = new ParquetFile(bucket, part.key, CALL_FILES);
   const read = new Tally();
   const rollup = new Rollup();
   try {
-    for await (const group of readHot(d1, part.org, before)) {
-      const rows = group.map(toFileRow);
+    for await (const rows of groups) {
       await file.write(rows);
       read.add(rows);
       rollup.add(rows);
-      for (const earlier of await findEarlier({ d1, bucket }, part.org, rows)) rollup.subtract(earlier);
+      for (const earlier of await findReplaced(rows)) rollup.subtract(earlier);
       if (read.contents.rows >= MAX_ROWS || rollup.size >= MAX_ROLLUP_ROWS) break;
     }
     const written = await file.finish();
     const stored = await tallyFile(bucket, part.key);
     if (stored.summary !== read.summary)
-      throw new Error(`${part.key}: expected ${read.summary} as in D1, found ${stored.summary}`);
-    const contents = read.contents;
+      throw new Error(`${part.key}: expected ${read.summary} as was read, found ${stored.summary}`);
+    const contents = { ...written, ...read.contents };
     await writeRollup(bucket, rollupKeyOf(part), rollup);
-    await bucket.put(manifestKeyOf(part), JSON.stringify(toManifest(part, { ...written, ...contents }), null, 2));
-    await markSealed(d1, part, { ...written, ...contents }, now());
+    await bucket.put(manifestKeyOf(part), JSON.stringify(toManifest(part, contents), null, 2));
+    return contents;
   } catch (cause) {
     await file.abort().catch(() => {});
     throw cause;
   }
 }
 
-/** Of calls that a file has already, the row that it has: it was summed up with that file. */
+/** Of calls that a file of a part started before has, the row that it has: it was summed up with that file. */
 async function findEarlier(
   { d1, bucket }: RecordSources,
   org: string,
   rows: readonly StoredRow[],
+  before = Infinity,
 ): Promise<StoredRow[]> {
   const [from, to] = [String(rows[0]!.id), String(rows.at(-1)!.id)];
   const found = new Map<string, StoredRow>();
-  for (const part of await listParts(d1, org, { from, to })) {
+  const parts = (await listParts(d1, org, { from, to })).filter(({ startedAt }) => startedAt < before);
+  for (const part of parts) {
     const isIn = (id: string): boolean => id >= part.firstId! && id <= part.lastId! && !found.has(id);
     const ids = new Set(rows.map(({ id }) => String(id)).filter(isIn));
     if (ids.size === 0) continue;
@@ -168,7 +209,7 @@ async function writeRollup(bucket: R2Bucket, key: string, { rows }: Rollup): Pro
   }
 }
 
-/** The rows of an organisation in the order of their ids, a group at a time. */
+/** The rows of an organisation in the order of their ids, as files have them, a group at a time. */
 async function* readHot(d1: D1Database, org: string, before: string): AsyncGenerator<StoredRow[]> {
   let after = "";
   let limit = READ.rows;
@@ -185,7 +226,7 @@ async function* readHot(d1: D1Database, org: string, before: string): AsyncGener
       const perRow = Math.max(1, size / Math.max(1, results.length));
       limit = Math.max(1, Math.min(READ.rows, Math.floor(READ.characters / perRow)));
     }
-    if (group.length > 0) yield group;
+    if (group.length > 0) yield group.map(toFileRow);
   }
 }
 

@@ -78,20 +78,25 @@ export async function* scanRows(
   { d1, bucket }: RecordSources,
   { org, from, before, columns }: { org: string; from: string; before: string; columns?: string[] },
 ): AsyncGenerator<StoredRow[]> {
-  const selected = columns && [...new Set(["id", ...columns])];
+  const selected = columns && [...new Set(["id", "session_id", ...columns])];
   for (let start = from; start < before;) {
-    const [hot, sealed] = await d1.batch<StoredRow>([
+    const [hot, sealed, erased] = await d1.batch<StoredRow>([
       d1.prepare(READ_PAGE).bind(org, start, before, PAGE),
       selectParts(d1, org, { from: start, to: before }),
+      d1.prepare("SELECT session_id FROM erasures WHERE org = ?1 AND state = 'requested'").bind(org),
     ]);
-    const rows = hot!.results;
-    const last = rows.length < PAGE ? undefined : String(rows.at(-1)!.id);
+    const sessions = new Set(erased!.results.map(({ session_id }) => session_id));
+    const all = hot!.results;
+    const rows = all.filter(({ session_id }) => !sessions.has(session_id));
+    const last = all.length < PAGE ? undefined : String(all.at(-1)!.id);
     const end = last === undefined ? before : `${last}\0`;
     const parts = (sealed!.results as unknown as RecordPart[]).filter(({ firstId }) => firstId! < end);
     if (rows.length > 0) yield rows;
-    const known = new Set(rows.map(({ id }) => String(id)));
+    const known = new Set(all.map(({ id }) => String(id)));
     const options = { ids: { from: start, to: last ?? before }, ...(selected && { columns: selected }) };
-    yield* readParts(bucket, parts, options, (id) => id < end && !known.has(id));
+    const isRead = ({ id, session_id }: StoredRow): boolean =>
+      String(id) < end && !known.has(String(id)) && !sessions.has(session_id);
+    yield* readParts(bucket, parts, options, isRead);
     start = end;
   }
 }
@@ -103,14 +108,14 @@ async function* readParts(
   bucket: R2Bucket,
   parts: readonly RecordPart[],
   options: ReadOptions,
-  isRead: (id: string) => boolean,
+  isRead: (row: StoredRow) => boolean,
 ): AsyncGenerator<StoredRow[]> {
   // Only ids that a part behind may have as well.
   const given = new Set<string>();
   for (const [i, part] of parts.entries()) {
     const behind = parts.slice(i + 1);
     for await (const group of readGroups(await requireFile(bucket, part), options)) {
-      const rows = group.map(fromFileRow).filter(({ id }) => isRead(String(id)) && !given.has(String(id)));
+      const rows = group.map(fromFileRow).filter((row) => isRead(row) && !given.has(String(row.id)));
       for (const { id } of rows)
         if (behind.some(({ firstId, lastId }) => firstId! <= String(id) && lastId! >= String(id)))
           given.add(String(id));

@@ -1,0 +1,107 @@
+import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import { GatewayError } from "../../canonical/error.ts";
+import { isAdmin } from "../../keys/authenticate.ts";
+import { clockStub, ERASE_TASK } from "../../platform/clock.ts";
+import { organizationStub } from "../../platform/key-stubs.ts";
+import { type Erasure, findErasure, requestErasure } from "../../store/erasures.ts";
+import { sessionId } from "../../surfaces/rhone.ts";
+import { newId } from "../../wire/id.ts";
+import { errorResponses, jsonBody, jsonResponse } from "../openapi/responses.ts";
+import type { AppEnv } from "../request/env.ts";
+
+const made = z.strictObject({ session_id: sessionId }).openapi("NewErasure");
+
+const erasure = z
+  .object({
+    id: z.string(),
+    object: z.literal("erasure"),
+    organization: z.string(),
+    session_id: z.string(),
+    status: z.enum(["requested", "done"]),
+    requested_by: z.string(),
+    requested_at: z.string(),
+    done_at: z.string().nullable(),
+    removed: z
+      .object({
+        calls: z.int().openapi({ description: "Records of calls, in the database and in files" }),
+        files: z.int().openapi({ description: "Files that were written anew without them" }),
+      })
+      .openapi("ErasureCounts"),
+    remains: z.array(z.string()).openapi({ description: "What is not erased, and why" }),
+  })
+  .openapi("Erasure");
+
+const params = z.object({ id: z.string() });
+
+const routes = {
+  create: createRoute({
+    method: "post",
+    path: "/v1/organizations/{id}/erasures",
+    operationId: "organizations.erasures.create",
+    summary: "Erases a session: its content at once, the records of its calls soon",
+    request: { params, body: jsonBody(made) },
+    responses: { 202: jsonResponse("The erasure", erasure), ...errorResponses(400, 404, 409) },
+  }),
+  get: createRoute({
+    method: "get",
+    path: "/v1/organizations/{id}/erasures/{erasure}",
+    operationId: "organizations.erasures.get",
+    summary: "Returns how far an erasure has come, and what remains",
+    request: { params: params.extend({ erasure: z.string() }) },
+    responses: { 200: jsonResponse("The erasure", erasure), ...errorResponses(404) },
+  }),
+};
+
+/** `/v1/organizations/{id}/erasures`. Nothing of the session is read or stored from the request on. */
+export function erasureRoutes(app: OpenAPIHono<AppEnv>): void {
+  app.openapi(routes.create, async (c) => {
+    const org = ownOrganization(c, c.req.valid("param").id);
+    if ((await organizationStub(c.env, org).describe())?.policy.legal_hold === true)
+      throw new GatewayError("request.invalid", "the organisation is under legal hold: nothing is deleted", {
+        status: 409,
+      });
+    const requested = await requestErasure(c.env.DB, {
+      org,
+      sessionId: c.req.valid("json").session_id,
+      id: newId("ers", Date.now()),
+      requestedBy: c.var.caller.keyId,
+      requestedAt: Date.now(),
+    });
+    await clockStub(c.env).wake(ERASE_TASK);
+    return c.json(toApiErasure(requested), 202);
+  });
+  app.openapi(routes.get, async (c) => {
+    const { id, erasure: name } = c.req.valid("param");
+    const found = await findErasure(c.env.DB, ownOrganization(c, id), name);
+    if (found === undefined) throw new GatewayError("object.not_found", "there is no such erasure");
+    return c.json(toApiErasure(found), 200);
+  });
+}
+
+/** The id, if it is the caller's own organisation. Throws `object.not_found` for every other. */
+function ownOrganization(c: Context<AppEnv>, id: string): string {
+  const { caller } = c.var;
+  if (id !== caller.org && !isAdmin(caller))
+    throw new GatewayError("object.not_found", "there is no such organisation");
+  return id;
+}
+
+const REMAINS = [
+  "the session's id, in this erasure: so that nothing of it is stored that comes late",
+  "what the calls have cost, in the budgets of keys and of the organisation",
+  "D1's point-in-time recovery, for thirty days",
+];
+
+const toApiErasure = (found: Erasure): z.infer<typeof erasure> => ({
+  id: found.id,
+  object: "erasure",
+  organization: found.org,
+  session_id: found.sessionId,
+  status: found.state,
+  requested_by: found.requestedBy,
+  requested_at: new Date(found.requestedAt).toISOString(),
+  done_at: found.doneAt === null ? null : new Date(found.doneAt).toISOString(),
+  removed: { calls: found.calls, files: found.files },
+  remains: REMAINS,
+});
