@@ -19,7 +19,7 @@ const WINDOW_S = 61;
 type PeriodBalance = { period: Period; day: string; spent: number; held: number; resetAt: number };
 
 /** `micros`: 0 without a hard budget. `second`: the one in which its requests and tokens count. */
-type GrantRow = { id: string; calls: number; micros: number; day: string; second: number };
+type GrantRow = { id: string; calls: number; micros: number; day: string; second: number; lapsed: number };
 
 /**
  * Schema of ledgers; several accounts may share a database. Steps are only ever added. `settled`: calls and returns that
@@ -86,27 +86,38 @@ export class Ledger {
     return { grant };
   }
 
-  /** Counts a call's cost and frees its reservation; later reports of it are ignored. A grant is deleted only when all its calls are settled. */
-  settle({ grant: id, call, held, took }: Settlement): void {
-    const grant = this.#findGrant(id);
-    if (grant === undefined || !this.#markSettled(id, call)) return;
-    for (const day of [grant.day, TOTAL_DAY])
+  /**
+   * Counts what calls have cost and frees their reservations; later reports of a call are ignored. A grant is deleted only when all
+   * its calls are settled. What the calls have in common is written once.
+   */
+  settle(...settlements: readonly Settlement[]): void {
+    const sums = new SettledSums();
+    for (const settlement of settlements) {
+      const { grant: id, call } = settlement;
+      const grant = sums.grants.get(id)?.row ?? this.#findGrant(id);
+      if (grant !== undefined && !sums.isUsedUp(grant) && this.#markSettled(id, call)) sums.add(grant, settlement);
+    }
+    for (const [day, { calls, tokens, micros }] of sums.days)
       this.#sql(
-        `INSERT INTO days (account, day, calls, tokens, micros) VALUES (?1, ?2, 1, ?3, ?4)
-         ON CONFLICT DO UPDATE SET calls = calls + 1, tokens = tokens + ?3, micros = micros + ?4`,
+        `INSERT INTO days (account, day, calls, tokens, micros) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT DO UPDATE SET calls = calls + ?3, tokens = tokens + ?4, micros = micros + ?5`,
         this.#name,
         day,
-        took.tokens,
-        took.micros,
+        calls,
+        tokens,
+        micros,
       );
-    this.#sql(
-      `INSERT INTO largest (account, micros) VALUES (?1, ?2)
-       ON CONFLICT DO UPDATE SET micros = max(?2, (9 * micros + ?2) / 10)`,
-      this.#name,
-      took.micros,
-    );
-    this.#countUsage(grant.second, 0, took.tokens - held.tokens);
-    this.#reduceGrant(grant, { calls: 1, micros: held.micros });
+    if (sums.costs.length > 0)
+      this.#sql(
+        "INSERT INTO largest (account, micros) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET micros = ?2",
+        this.#name,
+        sums.costs.reduce(
+          (largest, micros) => Math.max(micros, Math.trunc((9 * largest + micros) / 10)),
+          this.#readLargestCost(),
+        ),
+      );
+    for (const [second, tokens] of sums.seconds) this.#countUsage(second, 0, tokens);
+    for (const { row, calls, micros } of sums.grants.values()) this.#reduceGrant(row, { calls, micros });
   }
 
   /** Frees the rest of a grant that will not be used, once. */
@@ -290,6 +301,30 @@ export class Ledger {
       requests,
       tokens,
     );
+  }
+}
+
+/** What the calls of a report change: of grants, days, and seconds. `costs`: in the order of the calls. */
+class SettledSums {
+  readonly grants = new Map<string, { row: GrantRow; calls: number; micros: number }>();
+  readonly days = new Map<string, { calls: number; tokens: number; micros: number }>();
+  readonly seconds = new Map<number, number>();
+  readonly costs: number[] = [];
+
+  /** Whether the grant will be deleted with the calls so far: it settles no more. A lapsed one stays. */
+  isUsedUp({ id, calls, lapsed }: GrantRow): boolean {
+    return lapsed === 0 && (this.grants.get(id)?.calls ?? 0) >= calls;
+  }
+
+  add(row: GrantRow, { held, took }: Settlement): void {
+    const { calls, micros } = this.grants.get(row.id) ?? { calls: 0, micros: 0 };
+    this.grants.set(row.id, { row, calls: calls + 1, micros: micros + held.micros });
+    for (const day of [row.day, TOTAL_DAY]) {
+      const sum = this.days.get(day) ?? { calls: 0, tokens: 0, micros: 0 };
+      this.days.set(day, { calls: sum.calls + 1, tokens: sum.tokens + took.tokens, micros: sum.micros + took.micros });
+    }
+    this.seconds.set(row.second, (this.seconds.get(row.second) ?? 0) + took.tokens - held.tokens);
+    this.costs.push(took.micros);
   }
 }
 

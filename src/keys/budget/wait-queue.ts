@@ -40,7 +40,7 @@ export class WaitQueue {
 
   /** Settles calls and takes grants back, then serves waiting requests. */
   report({ settled, unused }: UsageReport): void {
-    for (const call of settled) this.#ledger.settle(call);
+    this.#ledger.settle(...settled);
     for (const grant of unused) this.#ledger.returnUnused(grant);
     this.#serve();
   }
