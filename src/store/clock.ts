@@ -1,5 +1,4 @@
-import type { Sql, Storage } from "./sql.ts";
-import { migrate } from "./sql.ts";
+import { migrate, type Sql, type Storage } from "./sql.ts";
 
 /**
  * Periodic work. `run` may be interrupted at any place and run again; it works for a few seconds at most, and resolves to

@@ -53,7 +53,7 @@ const routes = {
   }),
 };
 
-/** `/v1/organizations/{id}/erasures`. Nothing of the session is read or stored from the request on. */
+/** `/v1/organizations/{id}/erasures`. From the request on, nothing more of the session is stored, and nothing read from files. */
 export function erasureRoutes(app: OpenAPIHono<AppEnv>): void {
   app.openapi(routes.create, async (c) => {
     const org = ownOrganization(c, c.req.valid("param").id);

@@ -5,7 +5,7 @@ import { deniedWordsIn } from "../../support/denied-words.ts";
 /** The verbs that a summary begins with: what the operation does, in the third person. */
 const VERBS = new Set(
   (
-    "Appends Cancels Checks Classifies Compacts Counts Creates Deletes Edits Generates Lists Names Opens Pauses Removes " +
+    "Appends Cancels Checks Classifies Compacts Counts Creates Deletes Edits Erases Generates Lists Names Opens Pauses Removes " +
     "Replaces Replays Resumes Returns Revokes Rotates Sets Stores Transcribes Translates Updates"
   ).split(" "),
 );
