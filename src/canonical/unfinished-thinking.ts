@@ -8,7 +8,7 @@ import type { Block, Message } from "./types.ts";
  * following item"). Consecutive messages of the assistant are one answer. Messages that need no change are the same objects.
  */
 export function withoutUnfinishedThinking(messages: readonly Message[]): readonly Message[] {
-  const kept: Message[] = [];
+  const finished: Message[] = [];
   let isEnd = true;
   let isChanged = false;
   for (const message of messages.toReversed()) {
@@ -17,10 +17,10 @@ export function withoutUnfinishedThinking(messages: readonly Message[]): readonl
     const isCut = isEnd && role === "assistant" && last < blocks.length - 1 && blocks.some(isThinking);
     isChanged ||= isCut;
     if (isCut && last < 0) continue;
-    kept.push(isCut ? editItem(message, { blocks: blocks.slice(0, last + 1) }) : message);
+    finished.push(isCut ? editItem(message, { blocks: blocks.slice(0, last + 1) }) : message);
     isEnd = role !== "assistant";
   }
-  return isChanged ? kept.toReversed() : messages;
+  return isChanged ? finished.toReversed() : messages;
 }
 
 const isThinking = ({ kind }: Block): boolean => kind === "thinking";

@@ -1,5 +1,6 @@
 import { firstId } from "../wire/id.ts";
-import { filesOf, MAX_SLICE_MS, type RecordPart } from "./archive/parts.ts";
+import { withOrganizations } from "./archive/organizations.ts";
+import { filesOf, forgetPart, listOlder, MAX_SLICE_MS } from "./archive/parts.ts";
 
 /**
  * What retention works on. `daysOf`: how long an organisation's data stay; `undefined`: for good. `expireSession`: deletes a
@@ -36,17 +37,15 @@ export async function applyRetention(services: RetentionServices): Promise<boole
   return false;
 }
 
-/** Organisations that have something, by searches of the keys. */
+/** Organisations that have something. */
 async function listOrganizationIds(d1: D1Database): Promise<string[]> {
-  const tables = ["session_records", "call_records", "record_parts"];
+  const queries = [
+    withOrganizations("session_records"),
+    withOrganizations("call_records"),
+    withOrganizations("record_parts", "source = 'calls'"),
+  ];
   const results = await d1.batch<{ org: string }>(
-    tables.map((table) => {
-      const source = table === "record_parts" ? "source = 'calls' AND " : "";
-      return d1.prepare(`WITH RECURSIVE orgs (org) AS (
-        SELECT (SELECT min(org) FROM ${table} WHERE ${source}true)
-        UNION ALL SELECT (SELECT min(org) FROM ${table} WHERE ${source}org > orgs.org) FROM orgs WHERE org IS NOT NULL
-      ) SELECT org FROM orgs WHERE org IS NOT NULL`);
-    }),
+    queries.map((query) => d1.prepare(`${query} SELECT org FROM orgs WHERE org IS NOT NULL`)),
   );
   return [...new Set(results.flatMap(({ results: rows }) => rows.map(({ org }) => org)))];
 }
@@ -97,18 +96,10 @@ async function removeCalls({ d1 }: RetentionServices, org: string, before: numbe
 
 /** The files before their rows: what a kill leaves is found again. */
 async function removeFiles({ d1, bucket }: RetentionServices, org: string, before: number): Promise<boolean> {
-  const { results } = await d1
-    .prepare(
-      "SELECT key, slice, part FROM record_parts WHERE source = 'calls' AND org = ?1 AND slice < ?2 AND state = 'removed' LIMIT ?3",
-    )
-    .bind(org, before - MAX_SLICE_MS, STEP)
-    .all<Pick<RecordPart, "key" | "slice" | "part">>();
-  for (const { key, slice, part } of results) {
-    await bucket.delete(filesOf({ key }));
-    await d1
-      .prepare("DELETE FROM record_parts WHERE source = 'calls' AND org = ?1 AND slice = ?2 AND part = ?3")
-      .bind(org, slice, part)
-      .run();
+  const parts = await listOlder(d1, org, { before: before - MAX_SLICE_MS, limit: STEP });
+  for (const part of parts) {
+    await bucket.delete(filesOf(part));
+    await forgetPart(d1, part);
   }
-  return results.length > 0;
+  return parts.length > 0;
 }

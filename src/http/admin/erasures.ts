@@ -1,7 +1,5 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
-import type { Context } from "hono";
 import { GatewayError } from "../../canonical/error.ts";
-import { isAdmin } from "../../keys/authenticate.ts";
 import { clockStub, ERASE_TASK } from "../../platform/clock.ts";
 import { organizationStub } from "../../platform/key-stubs.ts";
 import { type Erasure, findErasure, requestErasure } from "../../store/erasures.ts";
@@ -9,6 +7,7 @@ import { sessionId } from "../../surfaces/rhone.ts";
 import { newId } from "../../wire/id.ts";
 import { errorResponses, jsonBody, jsonResponse } from "../openapi/responses.ts";
 import type { AppEnv } from "../request/env.ts";
+import { ownOrganization } from "./own-organization.ts";
 
 const made = z.strictObject({ session_id: sessionId }).openapi("NewErasure");
 
@@ -77,14 +76,6 @@ export function erasureRoutes(app: OpenAPIHono<AppEnv>): void {
     if (found === undefined) throw new GatewayError("object.not_found", "there is no such erasure");
     return c.json(toApiErasure(found), 200);
   });
-}
-
-/** The id, if it is the caller's own organisation. Throws `object.not_found` for every other. */
-function ownOrganization(c: Context<AppEnv>, id: string): string {
-  const { caller } = c.var;
-  if (id !== caller.org && !isAdmin(caller))
-    throw new GatewayError("object.not_found", "there is no such organisation");
-  return id;
 }
 
 const REMAINS = [

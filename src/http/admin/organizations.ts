@@ -1,7 +1,6 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
-import { GatewayError } from "../../canonical/error.ts";
-import { DEFAULT_ORG, isAdmin } from "../../keys/authenticate.ts";
+import { DEFAULT_ORG } from "../../keys/authenticate.ts";
 import {
   organizationChangesSchema,
   newOrganizationSchema,
@@ -14,6 +13,7 @@ import { newId } from "../../wire/id.ts";
 import { listOf } from "../openapi/pages.ts";
 import { describedResponse, errorResponses, jsonBody, jsonResponse } from "../openapi/responses.ts";
 import type { AppEnv } from "../request/env.ts";
+import { organizationNotFound, ownOrganization } from "./own-organization.ts";
 
 const made = newOrganizationSchema.openapi("NewOrganization");
 const changed = organizationChangesSchema.openapi("ChangedOrganization");
@@ -112,14 +112,11 @@ async function found(c: Context<AppEnv>, id: string): Promise<OrganizationState>
   return { id, policy: newOrganizationSchema.parse({ name: "Default" }), createdAt: 0 };
 }
 
-/** The id, if it is the caller's own organisation. Throws `object.not_found` for every other. */
-function stubOf(c: Context<AppEnv>, id: string): OrganizationStub {
-  const { caller } = c.var;
-  return present(id === caller.org || isAdmin(caller) ? organizationStub(c.env, id) : undefined);
-}
+/** Throws `object.not_found` for an organisation that is not the caller's. */
+const stubOf = (c: Context<AppEnv>, id: string): OrganizationStub => organizationStub(c.env, ownOrganization(c, id));
 
 function present<T>(found: T | undefined): T {
-  if (found === undefined) throw new GatewayError("object.not_found", "there is no such organisation");
+  if (found === undefined) throw organizationNotFound();
   return found;
 }
 

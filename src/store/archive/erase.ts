@@ -12,9 +12,8 @@ export type ErasureServices = ArchiveServices & { eraseContent: (org: string, id
 const REMOVE = 250;
 
 /**
- * Brings the oldest erasure a step forward: the session's content, its rows in D1, and then file after file, each of which is
- * written anew without the session's calls if it has any. Can be interrupted and repeated at any time. Resolves to whether
- * there may be more.
+ * Takes one step of the oldest erasure: deletes the session's content and its rows in D1, then replaces each file that has calls of
+ * the session by one without them. A step that a crash has interrupted is repeated. Returns false if no erasure is requested.
  */
 export async function eraseNext(services: ErasureServices): Promise<boolean> {
   const { d1, now, eraseContent } = services;

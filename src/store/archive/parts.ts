@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, getTableColumns, gt, notInArray, or, sql } from "drizzle-orm";
+import { and, asc, desc, eq, getTableColumns, gt, lt, notInArray, or, sql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
 import { createdAtOf } from "../../wire/id.ts";
 import { recordParts } from "../schema.ts";
@@ -75,9 +75,14 @@ export async function markReplaced(
   await db.batch([db.update(recordParts).set(state).where(isPart(part)), replace]);
 }
 
-/** Forgets a part whose files are deleted. */
-export const forgetPart = async (d1: D1Database, part: RecordPart): Promise<unknown> =>
-  await drizzle(d1).delete(recordParts).where(isPart(part));
+/** Forgets a part whose files are deleted, if it still is in the state in which it was read. */
+export const forgetPart = async (
+  d1: D1Database,
+  part: Pick<RecordPart, "org" | "slice" | "part" | "state">,
+): Promise<unknown> =>
+  await drizzle(d1)
+    .delete(recordParts)
+    .where(and(isPart(part), eq(recordParts.state, part.state)));
 
 /** The first part behind a place whose file alone has its rows. */
 export async function findAfter(
@@ -96,12 +101,6 @@ export async function findAfter(
   return next;
 }
 
-/** Forgets a part that was not sealed. */
-export const discardPart = async (d1: D1Database, part: RecordPart): Promise<unknown> =>
-  await drizzle(d1)
-    .delete(recordParts)
-    .where(and(isPart(part), eq(recordParts.state, "writing")));
-
 /** The parts that may have records with ids in this range, both included, the newest first. */
 export const listParts = async (
   d1: D1Database,
@@ -118,6 +117,17 @@ const COLUMNS = Object.entries(getTableColumns(recordParts)).map(([member, { nam
 const SELECT_PARTS = `SELECT ${COLUMNS.join()} FROM record_parts
   WHERE source = ?1 AND org = ?2 AND slice > ?3 AND state IN ('sealed', 'removed') AND first_id <= ?4 AND last_id >= ?5
   ORDER BY started_at DESC, part DESC`;
+
+/** Parts whose slice has started before a time, and whose files alone have their rows. */
+export const listOlder = async (
+  d1: D1Database,
+  org: string,
+  { before, limit }: { before: number; limit: number },
+): Promise<RecordPart[]> => {
+  const { source, org: owner, slice, state } = recordParts;
+  const isOlder = and(eq(source, SOURCE), eq(owner, org), lt(slice, before), eq(state, "removed"));
+  return await drizzle(d1).select().from(recordParts).where(isOlder).limit(limit);
+};
 
 /** Parts of all organisations, the newest first. */
 export const listAllParts = async (d1: D1Database, limit: number): Promise<RecordPart[]> =>

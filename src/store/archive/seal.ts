@@ -1,10 +1,10 @@
 import { createdAtOf, firstId } from "../../wire/id.ts";
 import { CALL_FILES, fromFileRow, toFileRow } from "./call-columns.ts";
 import type { StoredRow } from "./columns.ts";
+import { withOrganizations } from "./organizations.ts";
 import { openFile, ParquetFile, readGroups, type WrittenFile } from "./parquet-file.ts";
 import {
   type Contents,
-  discardPart,
   filesOf,
   findUnfinished,
   forgetPart,
@@ -62,12 +62,7 @@ const FUTURE_MS = 2 * MAX_SLICE_MS;
 export async function sealNext(services: ArchiveServices): Promise<boolean> {
   const { d1, bucket, now, skipped } = services;
   const unfinished = await findUnfinished(d1, [...(skipped ?? [])]);
-  if (unfinished?.state === "writing") {
-    await bucket.delete(filesOf(unfinished));
-    await discardPart(d1, unfinished);
-    return true;
-  }
-  if (unfinished?.state === "replaced") {
+  if (unfinished?.state === "writing" || unfinished?.state === "replaced") {
     await bucket.delete(filesOf(unfinished));
     await forgetPart(d1, unfinished);
     return true;
@@ -112,10 +107,7 @@ async function findDue({ d1, now, config, skipped }: ArchiveServices): Promise<D
 }
 
 /** The oldest row of each organisation, by one search of the key for each. */
-const OLDEST = `WITH RECURSIVE orgs (org) AS (
-    SELECT min(org) FROM call_records
-    UNION ALL SELECT (SELECT min(org) FROM call_records WHERE org > orgs.org) FROM orgs WHERE org IS NOT NULL
-  )
+const OLDEST = `${withOrganizations("call_records")}
   SELECT org, (SELECT min(id) FROM call_records WHERE call_records.org = orgs.org AND id < ?1) AS first
   FROM orgs WHERE org IS NOT NULL`;
 
