@@ -1,4 +1,5 @@
 import { eraseNext } from "../store/archive/erase.ts";
+import { rewriteNext, startPass } from "../store/archive/rewrite.ts";
 import { type ArchiveServices, sealNext } from "../store/archive/seal.ts";
 import type { Task, TaskState } from "../store/clock.ts";
 import { moveOldRecords } from "../store/old/move.ts";
@@ -27,6 +28,7 @@ export function createTasks(env: Cloudflare.Env): Task[] {
   const { sliceMs, hotBytes } = getIsolateRouter(env).config.records;
   const config = { sliceMs, hotBytes, settleMs: Math.min(SETTLE_MS[recordsVia(env)], 4 * sliceMs) };
   const archive = { d1: env.DB, bucket: env.BLOBS, now: Date.now, config };
+  const pass = startPass();
   return [
     { name: "move-old-records", everyMs: 24 * HOUR_MS, run: () => untilTired(() => moveOldRecords(env.DB)) },
     {
@@ -34,6 +36,7 @@ export function createTasks(env: Cloudflare.Env): Task[] {
       everyMs: Math.min(HOUR_MS / 4, Math.max(HOUR_MS / 240, sliceMs / 24)),
       run: () => sealSome({ ...archive, skipped: new Set() }),
     },
+    { name: "rewrite-changed", everyMs: 6 * HOUR_MS, run: () => untilTired(() => rewriteNext(archive, pass)) },
     {
       name: ERASE_TASK,
       everyMs: 6 * HOUR_MS,

@@ -24,11 +24,8 @@ const USAGE = {
 type UsageColumn = keyof typeof USAGE;
 const USAGE_COLUMNS = Object.keys(USAGE) as UsageColumn[];
 
-/**
- * A record → its row, without what is added to it later; `charge` is not stored here. `changes`: how often a file has a row of the
- * call that it replaces.
- */
-export function toCallRow(record: CallRecord, changes = 0): typeof callRecords.$inferInsert {
+/** A record → its row; `charge` is not stored here. `replaced`: what was added to a row in a file that it replaces. */
+export function toCallRow(record: CallRecord, replaced?: AddedToCall): typeof callRecords.$inferInsert {
   const { usage, latency, turnId, charge: _, ...same } = record;
   return {
     ...same,
@@ -40,12 +37,13 @@ export function toCallRow(record: CallRecord, changes = 0): typeof callRecords.$
     latencyGatewayMs: latency.gateway,
     latencyFirstByteMs: latency.firstByte,
     latencyTotalMs: latency.total,
-    changes,
+    ...replaced,
+    changes: replaced === undefined ? 0 : replaced.changes + 1,
   };
 }
 
 /** What is added to a row after its call has ended. */
-export const ADDED_COLUMNS = [
+const ADDED_MEMBERS = [
   "assessment",
   "feedbackScore",
   "auditSeq",
@@ -54,7 +52,17 @@ export const ADDED_COLUMNS = [
   "auditSignature",
 ] as const satisfies (keyof CallRow)[];
 
-const NO_MEMBERS = new Set<string>([...USAGE_COLUMNS, ...ADDED_COLUMNS, "changes"]);
+export const ADDED_COLUMNS = ADDED_MEMBERS.map((member) => callRecords[member]);
+
+/** `changes`: how often the row has changed after its call's end. */
+export type AddedToCall = Partial<Pick<CallRow, (typeof ADDED_MEMBERS)[number]>> & Pick<CallRow, "changes">;
+
+export const addedTo = (row: CallRow): AddedToCall => ({
+  ...(withoutNull(Object.fromEntries(ADDED_MEMBERS.map((member) => [member, row[member]]))) as Partial<AddedToCall>),
+  changes: row.changes,
+});
+
+const NO_MEMBERS = new Set<string>([...USAGE_COLUMNS, ...ADDED_MEMBERS, "changes"]);
 
 /** A row → its record. Inverse of `toCallRow`: absent members are stored as null. */
 export function toCallRecord(row: CallRow): CallRecord {

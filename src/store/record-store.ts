@@ -1,5 +1,7 @@
 import { and, eq } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
+import { type CallPatch, changeHot, moveChanges, noteChange } from "./archive/changes.ts";
+import type { StoredRow } from "./archive/columns.ts";
 import { FRESH_MS } from "./archive/seal.ts";
 import {
   findSealedRow,
@@ -12,6 +14,7 @@ import { ADDED_COLUMNS, fromStoredRow, toCallRecord, toCallRow } from "./call-ro
 import { upsertCompletions } from "./completions.ts";
 import { isErased } from "./erasures.ts";
 import { findOldCall } from "./old/calls.ts";
+import { moveOldCall } from "./old/move.ts";
 import type { CallRecord, StoredRecord } from "./records.ts";
 import { callRecords } from "./schema.ts";
 import { upsertSessions } from "./sessions.ts";
@@ -31,13 +34,12 @@ export async function appendRecords(
   const calls = records.flatMap((record) => ("object" in record ? [] : [record]));
   const late = calls.filter(({ createdAt }) => now - createdAt > FRESH_MS / 2);
   const sealed = late.length === 0 ? NOTHING : await findSealedVersions(sources, late);
-  const rows = calls.flatMap((record) => {
-    const known = sealed.get(keyOfCall(record));
-    if (known === undefined) return [toCallRow(record)];
-    return record.endedAt > known.endedAt ? [toCallRow(record, known.changes + 1)] : [];
-  });
+  const versionOf = (record: CallRecord): SealedVersion | undefined => sealed.get(keyOfCall(record));
+  const written = calls.filter((record) => record.endedAt > (versionOf(record)?.endedAt ?? 0));
+  const rows = written.map((record) => toCallRow(record, versionOf(record)?.added));
   const statements = [
     ...upsertCalls(d1, rows),
+    ...moveChanges(d1, written.filter(versionOf)),
     ...upsertSessions(
       d1,
       others.filter((record) => record.object === "session"),
@@ -58,14 +60,34 @@ const NOTHING: ReadonlyMap<string, SealedVersion> = new Map();
  */
 const upsertCalls = upsertInto(callRecords, {
   key: [callRecords.org, callRecords.id],
-  fixed: [callRecords.sessionId],
-  others: ADDED_COLUMNS,
+  fixed: [callRecords.sessionId, ...ADDED_COLUMNS],
   counter: callRecords.changes,
   isNewer: "call_records.ended_at < excluded.ended_at",
   // What comes late of a session that was erased.
   onlyIf: `NOT EXISTS (SELECT 1 FROM erasures
     WHERE erasures.org = value ->> '$.org' AND erasures.session_id = value ->> '$.sessionId')`,
 });
+
+/**
+ * Changes what was added to a call's row after its end, wherever it is stored. Resolves to whether the organisation has such a
+ * call. `now`: Unix milliseconds.
+ */
+export async function changeCall(
+  sources: RecordSources,
+  call: { org: string; id: string },
+  patch: CallPatch,
+  now = Date.now(),
+): Promise<boolean> {
+  const { d1 } = sources;
+  const { org, id } = call;
+  await moveOldCall(d1, call);
+  if ((await changeHot(d1, call, patch).run()).meta.changes > 0) return true;
+  const sealed = await findReadable(sources, org, id);
+  if (sealed === undefined) return false;
+  const sessionId = String(sealed.session_id);
+  await noteChange(d1, { org, id, sessionId, changes: Number(sealed.changes) + 1 }, patch, now);
+  return true;
+}
 
 /** The record of a call, wherever it is stored; undefined if the organisation has none of that id. */
 export async function findCall(sources: RecordSources, org: string, id: string): Promise<CallRecord | undefined> {
@@ -78,7 +100,12 @@ export async function findCall(sources: RecordSources, org: string, id: string):
     .where(and(eq(callRecords.org, org), eq(callRecords.id, id)));
   if (found !== undefined) return toCallRecord(found);
   if (old !== undefined) return old;
+  const sealed = await findReadable(sources, org, id);
+  return sealed && toCallRecord(fromStoredRow(sealed));
+}
+
+/** The row of a call in the files, unless its session was erased. */
+async function findReadable(sources: RecordSources, org: string, id: string): Promise<StoredRow | undefined> {
   const sealed = await findSealedRow(sources, org, id);
-  if (sealed === undefined || (await isErased(d1, org, String(sealed.session_id)))) return undefined;
-  return toCallRecord(fromStoredRow(sealed));
+  return sealed && (await isErased(sources.d1, org, String(sealed.session_id))) ? undefined : sealed;
 }

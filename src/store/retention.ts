@@ -82,16 +82,19 @@ async function removeTombstones({ d1 }: RetentionServices, org: string, before: 
   return meta.changes > 0;
 }
 
-/** Calls that are not in a file yet. */
+/** Calls that are not in a file yet, and what was noted of others. */
 async function removeCalls({ d1 }: RetentionServices, org: string, before: number): Promise<boolean> {
-  const { meta } = await d1
-    .prepare(
-      `DELETE FROM call_records WHERE org = ?1 AND id IN (
-         SELECT id FROM call_records WHERE org = ?1 AND id < ?2 ORDER BY id LIMIT ?3)`,
-    )
-    .bind(org, firstId("call", before), ROWS)
-    .run();
-  return meta.changes > 0;
+  const results = await d1.batch(
+    ["call_records", "record_changes"].map((table) =>
+      d1
+        .prepare(
+          `DELETE FROM ${table} WHERE org = ?1 AND id IN (
+             SELECT id FROM ${table} WHERE org = ?1 AND id < ?2 ORDER BY id LIMIT ?3)`,
+        )
+        .bind(org, firstId("call", before), ROWS),
+    ),
+  );
+  return results.some(({ meta }) => meta.changes > 0);
 }
 
 /** The files before their rows: what a kill leaves is found again. */

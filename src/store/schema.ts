@@ -113,6 +113,23 @@ export const recordParts = sqliteTable(
 );
 
 /**
+ * What was added to calls after a file had their rows: readers lay it over, until the file is written anew with it. `patch`: values
+ * by their columns. `changes`: those that the row has then, as in `call_records`.
+ */
+export const recordChanges = sqliteTable(
+  "record_changes",
+  {
+    org: text("org").notNull(),
+    id: text("id").notNull(),
+    sessionId: text("session_id").notNull(),
+    patch: text("patch", { mode: "json" }).$type<Record<string, string | number | null>>().notNull(),
+    changes: integer("changes").notNull(),
+    changedAt: integer("changed_at").notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.org, t.id] })],
+);
+
+/**
  * Sessions whose data are to be erased. `checked`: the part of the record up to which the files were looked at, as
  * "{slice}/{part}". A row stays: what comes late for its session is not stored.
  */

@@ -9,15 +9,14 @@ type Upsert<Row> = (d1: D1Database, rows: readonly Row[]) => D1PreparedStatement
 
 /**
  * `key`: what identifies a row. `isNewer`: SQL condition for replacing one; the stored row has the table's name, the new one
- * is `excluded`. `fixed`: columns that are the same in every row of one key: an index over them is not written again.
- * `others`: columns that the rows do not have, and that stay as they are. `counter`: a column that counts replacements.
+ * is `excluded`. `fixed`: columns that stay as they are when a row is replaced: an index over them is not written again.
+ * `counter`: a column that counts replacements.
  * `onlyIf`: SQL condition for a row to be written at all; `value` is its JSON.
  */
 type UpsertOptions = {
   key: readonly SQLiteColumn[];
   isNewer?: string;
   fixed?: readonly SQLiteColumn[];
-  others?: readonly string[];
   counter?: SQLiteColumn;
   onlyIf?: string;
 };
@@ -28,9 +27,9 @@ type UpsertOptions = {
  */
 export function upsertInto<Table extends SQLiteTable>(
   table: Table,
-  { key, isNewer = "true", fixed = [], others = [], counter, onlyIf = "true" }: UpsertOptions,
+  { key, isNewer = "true", fixed = [], counter, onlyIf = "true" }: UpsertOptions,
 ): Upsert<Table["$inferInsert"]> {
-  const columns = Object.entries<SQLiteColumn>(getTableColumns(table)).filter(([member]) => !others.includes(member));
+  const columns = Object.entries<SQLiteColumn>(getTableColumns(table));
   const names = columns.map(([, { name }]) => name);
   const changing = columns.filter(([, column]) => !key.includes(column) && !fixed.includes(column));
   // SQLite: `->` extracts JSON text, `->>` an SQL value.

@@ -1,69 +1,27 @@
 import { env } from "cloudflare:workers";
 import { beforeEach, describe, expect, it } from "vitest";
-import type { StoredRow } from "../../src/store/archive/columns.ts";
 import { openFile, readGroups } from "../../src/store/archive/parquet-file.ts";
 import { listAllParts } from "../../src/store/archive/parts.ts";
-import { type ArchiveServices, sealNext } from "../../src/store/archive/seal.ts";
-import { scanRows } from "../../src/store/archive/sealed-calls.ts";
+import { sealNext } from "../../src/store/archive/seal.ts";
 import { appendRecords, findCall } from "../../src/store/record-store.ts";
 import type { CallRecord } from "../../src/store/records.ts";
-import { firstId, newId } from "../../src/wire/id.ts";
+import { newId } from "../../src/wire/id.ts";
 import { isKilledAfter } from "../support/worker/dying-storage.ts";
-
-const HOUR = 60 * 60_000;
-const DAY = 24 * HOUR;
-const START = Date.parse("2026-11-20T00:00:00Z");
-const sources = { d1: env.DB, bucket: env.BLOBS };
-const config = { sliceMs: DAY, settleMs: HOUR, hotBytes: 6e9 };
-
-let now = START;
-
-const services = (more: Partial<ArchiveServices> = {}): ArchiveServices => ({
-  ...sources,
-  now: () => now,
+import {
+  callAt,
+  clearRecord,
   config,
-  ...more,
-});
-
-const callAt = (createdAt: number, org: string, more: Partial<CallRecord> = {}): CallRecord => ({
-  id: newId("call", createdAt),
-  org,
-  sessionId: "sess_a",
-  keyId: "key_admin",
-  surface: "chat",
-  stream: true,
-  contextMode: "stateful",
-  modelAsked: "a/ü😀",
-  model: "m",
-  provider: "p",
-  status: "completed",
-  finishReason: "stop",
-  usage: { fresh: 2 ** 40, output: 7, native: { odd: [1.5, null] } },
-  costMicrosUsd: 12,
-  latency: { gateway: 1, total: 9 },
-  attempts: [{ provider: "p", model: "m", startedAt: createdAt, ms: 3, status: 200 }],
-  losses: [],
-  metadata: { team: "a" },
-  conversation: { client: "codex", recognizedBy: "session-id" },
-  createdAt,
-  endedAt: createdAt + 9,
-  ...more,
-});
-
-/** Calls over some days, every other one with a turn, of two organisations. */
-function makeCalls(count: number, days: number): CallRecord[] {
-  return Array.from({ length: count }, (_, i) => {
-    const call = callAt(START + Math.floor((i * days * DAY) / count), i % 5 === 0 ? "org_b" : "org_a");
-    return i % 2 === 0 ? call : { ...call, turnId: `turn_${call.id.slice(5)}` };
-  });
-}
-
-async function readAll(org: string, columns?: string[]): Promise<StoredRow[]> {
-  const rows: StoredRow[] = [];
-  const range = { org, from: firstId("call", START - DAY), before: firstId("call", START + 40 * DAY) };
-  for await (const group of scanRows(sources, { ...range, ...(columns && { columns }) })) rows.push(...group);
-  return rows;
-}
+  DAY,
+  HOUR,
+  hotCount,
+  makeCalls,
+  readAll,
+  sealAll,
+  services,
+  sources,
+  START,
+  time,
+} from "../support/worker/record-files.ts";
 
 /** The same as a plain list that is kept beside. */
 async function expectAll(calls: readonly CallRecord[]): Promise<void> {
@@ -76,31 +34,18 @@ async function expectAll(calls: readonly CallRecord[]): Promise<void> {
   }
 }
 
-const hotCount = async (): Promise<number> =>
-  (await env.DB.prepare("SELECT count(*) AS n FROM call_records").first<{ n: number }>())!.n;
-
-async function sealAll(used = services()): Promise<void> {
-  while (await sealNext(used));
-}
-
-async function clear(): Promise<void> {
-  await env.DB.batch(["call_records", "record_parts"].map((table) => env.DB.prepare(`DELETE FROM ${table}`)));
-  for (const { key } of (await env.BLOBS.list({ prefix: "records/" })).objects) await env.BLOBS.delete(key);
-  now = START;
-}
-
-beforeEach(clear);
+beforeEach(clearRecord);
 
 describe("slices of the record", () => {
   it("move to files when they are over, and are read as before", async () => {
     const calls = makeCalls(3_000, 4);
-    await appendRecords(sources, calls, now);
-    now = START + 2 * DAY + HOUR / 2;
+    await appendRecords(sources, calls, time.now);
+    time.now = START + 2 * DAY + HOUR / 2;
     await sealAll();
     const second = calls.filter(({ createdAt }) => createdAt >= START + DAY);
     expect(await hotCount()).toBe(second.length);
     await expectAll(calls);
-    now = START + 4 * DAY + HOUR;
+    time.now = START + 4 * DAY + HOUR;
     await sealAll();
     expect(await hotCount()).toBe(0);
     await expectAll(calls);
@@ -130,8 +75,8 @@ describe("slices of the record", () => {
       latency: { gateway: 0, total: (i * 37) % 5_000 },
       ...(i % 10 === 0 && { costMicrosUsd: undefined as never }),
     }));
-    await appendRecords(sources, calls, now);
-    now = START + 4 * DAY;
+    await appendRecords(sources, calls, time.now);
+    time.now = START + 4 * DAY;
     await sealAll();
     const rows: Record<string, unknown>[] = [];
     for (const { key } of (await env.BLOBS.list({ prefix: "records/v1/call_rollups/" })).objects)
@@ -154,10 +99,10 @@ describe("slices of the record", () => {
 
   it("lose and double nothing, whatever operation is the last one before a kill", { timeout: 120_000 }, async () => {
     for (let at = 1, isKilled = true; isKilled; at++) {
-      await clear();
+      await clearRecord();
       const calls = makeCalls(60, 2);
-      await appendRecords(sources, calls, now);
-      now = START + 3 * DAY;
+      await appendRecords(sources, calls, time.now);
+      time.now = START + 3 * DAY;
       isKilled = await isKilledAfter(at, (dying) => sealAll(services(dying)));
       await expectAll(calls);
       await sealAll();
@@ -167,13 +112,13 @@ describe("slices of the record", () => {
     }
   });
 
-  it("have a record that comes twice, late or changed once, as it is now", async () => {
+  it("have a record that comes twice, late or changed once, as it is time.now", async () => {
     const calls = makeCalls(300, 1);
-    await appendRecords(sources, calls, now);
-    now = START + 2 * DAY;
+    await appendRecords(sources, calls, time.now);
+    time.now = START + 2 * DAY;
     await sealAll();
     const late = callAt(START + HOUR, "org_a");
-    await appendRecords(sources, [calls[7]!, late], now);
+    await appendRecords(sources, [calls[7]!, late], time.now);
     expect(await hotCount()).toBe(1);
     await expectAll([...calls, late]);
     await sealAll();
@@ -187,8 +132,8 @@ describe("slices of the record", () => {
     ]);
     // A row that changes while it is removed stays, and then is in a part of its own.
     const changed = callAt(START + 3 * DAY, "org_a");
-    await appendRecords(sources, [changed], now + DAY);
-    now = START + 5 * DAY;
+    await appendRecords(sources, [changed], time.now + DAY);
+    time.now = START + 5 * DAY;
     expect(await sealNext(services())).toBe(true);
     await env.DB.prepare("UPDATE call_records SET feedback_score = 0.5, changes = 1").run();
     await sealAll();
@@ -209,21 +154,21 @@ describe("slices of the record", () => {
           for (const { cost_micros_usd } of group) sum += Number(cost_micros_usd);
       return sum;
     };
-    await appendRecords(sources, [interrupted], now);
-    now = START + 3 * DAY;
+    await appendRecords(sources, [interrupted], time.now);
+    time.now = START + 3 * DAY;
     // Written, and not removed yet.
     await sealNext(services());
-    await appendRecords(sources, [newer], now);
+    await appendRecords(sources, [newer], time.now);
     await sealAll();
     expect(await findCall(sources, "org_a", newer.id)).toEqual(newer);
     await expectAll([newer]);
     expect(await costs()).toBe(40);
-    await appendRecords(sources, [interrupted, newest], now);
+    await appendRecords(sources, [interrupted, newest], time.now);
     await expectAll([newest]);
-    // By slices of another length now.
-    now++;
+    // By slices of another length time.now.
+    time.now++;
     await sealAll(services({ config: { ...config, sliceMs: HOUR } }));
-    await appendRecords(sources, [newer, newest, interrupted], now);
+    await appendRecords(sources, [newer, newest, interrupted], time.now);
     expect(await hotCount()).toBe(0);
     expect(await findCall(sources, "org_a", newer.id)).toEqual(newest);
     await expectAll([newest]);
@@ -234,11 +179,11 @@ describe("slices of the record", () => {
   it("are sealed with odd numbers and long texts, and do not wait for another organisation's", async () => {
     const metadata = Object.fromEntries(Array.from({ length: 16 }, (_, i) => [`key${i}`, "x".repeat(512)]));
     const calls = makeCalls(1_500, 1).map((call) => ({ ...call, metadata }));
-    await appendRecords(sources, calls, now);
+    await appendRecords(sources, calls, time.now);
     await env.DB.prepare(
       "UPDATE call_records SET tokens_output = 1.5, searches = 1e300, latency_total_ms = -3.5",
     ).run();
-    now = START + 3 * DAY;
+    time.now = START + 3 * DAY;
     const bucket = new Proxy(env.BLOBS, {
       get: (of, name) => {
         const value: unknown = Reflect.get(of, name);
@@ -262,13 +207,13 @@ describe("slices of the record", () => {
 
   it("are sealed before their end while D1 is too large, but not what is fresh", async () => {
     const calls = makeCalls(400, 1);
-    await appendRecords(sources, calls, now);
-    now = START + DAY / 2;
+    await appendRecords(sources, calls, time.now);
+    time.now = START + DAY / 2;
     await sealAll(services({ config: { ...config, hotBytes: 1 } }));
-    const left = calls.filter(({ createdAt }) => createdAt >= now - 60_000);
+    const left = calls.filter(({ createdAt }) => createdAt >= time.now - 60_000);
     expect(await hotCount()).toBe(left.length);
     await expectAll(calls);
-    now = START + 3 * DAY;
+    time.now = START + 3 * DAY;
     await sealAll();
     await expectAll(calls);
     expect(await hotCount()).toBe(0);
@@ -276,8 +221,8 @@ describe("slices of the record", () => {
 
   it("stay in D1 while R2 refuses, or a file is not what was written", async () => {
     const calls = makeCalls(200, 1);
-    await appendRecords(sources, calls, now);
-    now = START + 3 * DAY;
+    await appendRecords(sources, calls, time.now);
+    time.now = START + 3 * DAY;
     const broken = (put: (...args: Parameters<R2Bucket["put"]>) => unknown): R2Bucket =>
       new Proxy(env.BLOBS, {
         get: (bucket, name) => {

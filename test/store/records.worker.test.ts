@@ -238,6 +238,7 @@ it("the bootstrap key sees what is due, and where the record is stored", async (
       "apply-retention",
       "erase-sessions",
       "move-old-records",
+      "rewrite-changed",
       "seal-records",
     ]);
     for (const { status, ended_at } of tasks) expect([status, ended_at]).toEqual(["waiting", expect.any(String)]);

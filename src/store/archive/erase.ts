@@ -23,9 +23,12 @@ export async function eraseNext(services: ErasureServices): Promise<boolean> {
   if ((await findUnfinished(d1, [])) !== undefined) return await sealNext(services);
   const { org, sessionId, checked } = erasure;
   if (checked === null) await eraseContent(org, sessionId);
-  const removed = await d1.prepare(REMOVE_ROWS).bind(org, sessionId, REMOVE).run();
-  if (removed.meta.changes > 0) {
-    await noteErasure(d1, erasure, { calls: removed.meta.changes });
+  const [removed] = await d1.batch([
+    d1.prepare(REMOVE_ROWS).bind(org, sessionId, REMOVE),
+    d1.prepare("DELETE FROM record_changes WHERE org = ?1 AND session_id = ?2").bind(org, sessionId),
+  ]);
+  if (removed!.meta.changes > 0) {
+    await noteErasure(d1, erasure, { calls: removed!.meta.changes });
     return true;
   }
   const part = await findNextPart(d1, erasure);

@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, getTableColumns, gt, lt, notInArray, or, sql } from "drizzle-orm";
+import { and, asc, desc, eq, getTableColumns, gt, lt, max, notInArray, or, sql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
 import { createdAtOf } from "../../wire/id.ts";
 import { recordParts } from "../schema.ts";
@@ -20,27 +20,40 @@ const isPart = ({ org, slice, part }: Pick<RecordPart, "org" | "slice" | "part">
     eq(recordParts.part, part),
   );
 
-/** The part whose life has stopped before its end, if there is one. `without`: organisations. */
+/**
+ * The part whose life has stopped before its end, if there is one; a replaced one before that which replaces it. `without`:
+ * organisations.
+ */
 export async function findUnfinished(d1: D1Database, without: string[]): Promise<RecordPart | undefined> {
-  const { startedAt, org } = recordParts;
+  const { startedAt, org, state } = recordParts;
   const isUnfinished = and(sql`state <> 'removed'`, notInArray(org, without));
-  return (await drizzle(d1).select().from(recordParts).where(isUnfinished).orderBy(asc(startedAt)).limit(1))[0];
+  return (
+    await drizzle(d1).select().from(recordParts).where(isUnfinished).orderBy(asc(startedAt), asc(state)).limit(1)
+  )[0];
 }
 
-/** Starts the next part of a slice. `toKey`: its file's key, from the part's number. */
+/**
+ * Starts the next part of a slice, later than all others of it: of a call that several have, the one that was started last has
+ * the newest row. `startedAt`: that of a part which it replaces.
+ */
 export async function startPart(
   d1: D1Database,
-  { org, slice, now }: { org: string; slice: number; now: number },
-  toKey: (part: number) => string,
+  { org, slice, now, startedAt }: { org: string; slice: number; now: number; startedAt?: number },
 ): Promise<RecordPart> {
   const [last] = await drizzle(d1)
-    .select({ part: recordParts.part })
+    .select({ part: max(recordParts.part), startedAt: max(recordParts.startedAt) })
     .from(recordParts)
-    .where(and(eq(recordParts.source, SOURCE), eq(recordParts.org, org), eq(recordParts.slice, slice)))
-    .orderBy(desc(recordParts.part))
-    .limit(1);
+    .where(and(eq(recordParts.source, SOURCE), eq(recordParts.org, org), eq(recordParts.slice, slice)));
   const part = (last?.part ?? 0) + 1;
-  const row = { source: SOURCE, org, slice, part, state: "writing", key: toKey(part), startedAt: now } as const;
+  const row = {
+    source: SOURCE,
+    org,
+    slice,
+    part,
+    state: "writing",
+    key: keyOf(org, slice, part),
+    startedAt: startedAt ?? Math.max(now, (last?.startedAt ?? 0) + 1),
+  } as const;
   return (await drizzle(d1).insert(recordParts).values(row).returning())[0]!;
 }
 
@@ -61,7 +74,7 @@ export const markSealed = async (
 export const markRemoved = async (d1: D1Database, part: RecordPart, removedAt: number): Promise<unknown> =>
   await drizzle(d1).update(recordParts).set({ state: "removed", removedAt }).where(isPart(part));
 
-/** The new part is read instead of the old one. `file`: absent, nothing of the old one remains. */
+/** The new part is read instead of the old one. Without a replacement, nothing of the old one remains. */
 export async function markReplaced(
   d1: D1Database,
   old: RecordPart,
@@ -71,8 +84,8 @@ export async function markReplaced(
   const replace = db.update(recordParts).set({ state: "replaced" }).where(isPart(old));
   if (replacement === undefined) return void (await replace);
   const { part, file, now } = replacement;
-  const state = { state: "removed", ...file, sealedAt: now, removedAt: now } as const;
-  await db.batch([db.update(recordParts).set(state).where(isPart(part)), replace]);
+  const sealed = { state: "sealed", ...file, sealedAt: now } as const;
+  await db.batch([db.update(recordParts).set(sealed).where(isPart(part)), replace]);
 }
 
 /** Forgets a part whose files are deleted, if it still is in the state in which it was read. */
@@ -134,7 +147,7 @@ export const listAllParts = async (d1: D1Database, limit: number): Promise<Recor
   await drizzle(d1).select().from(recordParts).orderBy(desc(recordParts.startedAt)).limit(limit);
 
 /** The key of a part's file in R2. */
-export const keyOf = (org: string, slice: number, part: number): string => {
+const keyOf = (org: string, slice: number, part: number): string => {
   const [date, time] = new Date(slice).toISOString().split("T") as [string, string];
   return `records/v1/calls/org=${org}/date=${date}/${time.slice(0, 5).replace(":", "")}-${part}.parquet`;
 };

@@ -1,5 +1,6 @@
 import { createdAtOf, firstId } from "../../wire/id.ts";
 import { CALL_FILES, fromFileRow, toFileRow } from "./call-columns.ts";
+import { findNoted, forgetNoted } from "./changes.ts";
 import type { StoredRow } from "./columns.ts";
 import { withOrganizations } from "./organizations.ts";
 import { openFile, ParquetFile, readGroups, type WrittenFile } from "./parquet-file.ts";
@@ -8,7 +9,6 @@ import {
   filesOf,
   findUnfinished,
   forgetPart,
-  keyOf,
   listParts,
   manifestKeyOf,
   markRemoved,
@@ -74,7 +74,7 @@ export async function sealNext(services: ArchiveServices): Promise<boolean> {
       await removeRows(services, due);
       await markRemoved(d1, due, now());
     } else {
-      const part = await startPart(d1, { ...due, now: now() }, (number) => keyOf(due.org, due.slice, number));
+      const part = await startPart(d1, { ...due, now: now() });
       await writePart(services, part, due);
     }
   } catch (cause) {
@@ -132,8 +132,7 @@ export async function replacePart(
   const { d1, now } = services;
   const { org, slice, startedAt } = old;
   if (count === 0) return await markReplaced(d1, old, undefined);
-  // Its place among the parts stays: of a call that several have, the one that was started last has the newest row.
-  const part = await startPart(d1, { org, slice, now: startedAt }, (number) => keyOf(org, slice, number));
+  const part = await startPart(d1, { org, slice, startedAt, now: now() });
   const file = await writeFiles(services, part, rows, (group) => findEarlier(services, org, group, startedAt));
   if (file.rows !== count) throw new Error(`${part.key}: expected ${count} rows, found ${file.rows}`);
   await markReplaced(d1, old, { part, file, now: now() });
@@ -267,28 +266,44 @@ class Tally {
   }
 }
 
-/** Removes the rows that the file has, as it has them: one that came or changed since stays, and gets a later part. */
+/**
+ * Removes the rows that the file has, as it has them, and what was noted of them: one that came or changed since stays, and gets a
+ * later part.
+ */
 async function removeRows({ d1, bucket }: ArchiveServices, part: RecordPart): Promise<void> {
-  const { org, key, firstId: from, lastId: to } = part;
+  const { org, key } = part;
+  const range = { from: part.firstId!, to: part.lastId! };
   const file = await openFile(bucket, key);
   if (file === undefined) throw new Error(`${key}: there is no such file, but its rows may be removed`);
-  const left = await d1.prepare(FIRST_LEFT).bind(org, from, to).first<{ first: string | null }>();
-  if (left?.first == null) return;
-  const ids = { from: left.first, to: to! };
+  const left = await d1.batch<{ first: string | null }>([findHot(d1, org, range), findNoted(d1, org, range)]);
+  const firsts = left.flatMap(({ results }) => results[0]?.first ?? []);
+  if (firsts.length === 0) return;
+  const ids = { from: firsts.toSorted()[0]!, to: range.to };
   for await (const group of readGroups(file, { columns: ["id", "changes"], ids })) {
     const rows = group.map(fromFileRow);
-    for (let i = 0; i < rows.length; i += REMOVE) {
-      const byChanges = Map.groupBy(rows.slice(i, i + REMOVE), ({ changes }) => changes!);
-      for (const [changes, same] of byChanges)
-        await d1
-          .prepare(REMOVE_ROWS)
-          .bind(org, changes, JSON.stringify(same.map(({ id }) => id)))
-          .run();
-    }
+    for (let i = 0; i < rows.length; i += REMOVE)
+      for (const same of groupByChanges(rows.slice(i, i + REMOVE), org))
+        await d1.batch([removeHot(d1, same), forgetNoted(d1, same)]);
   }
 }
 
-const FIRST_LEFT = "SELECT min(id) AS first FROM call_records WHERE org = ?1 AND id BETWEEN ?2 AND ?3";
+type SameChanges = { org: string; changes: number; ids: string[] };
+
+const groupByChanges = (rows: readonly StoredRow[], org: string): SameChanges[] =>
+  [...Map.groupBy(rows, ({ changes }) => Number(changes))].map(([changes, same]) => ({
+    org,
+    changes,
+    ids: same.map(({ id }) => String(id)),
+  }));
+
+const findHot = (d1: D1Database, org: string, ids: { from: string; to: string }): D1PreparedStatement =>
+  d1
+    .prepare("SELECT min(id) AS first FROM call_records WHERE org = ?1 AND id BETWEEN ?2 AND ?3")
+    .bind(org, ids.from, ids.to);
+
+const removeHot = (d1: D1Database, { org, changes, ids }: SameChanges): D1PreparedStatement =>
+  d1.prepare(REMOVE_ROWS).bind(org, changes, JSON.stringify(ids));
+
 const REMOVE_ROWS =
   "DELETE FROM call_records WHERE org = ?1 AND changes = ?2 AND id IN (SELECT value FROM json_each(?3))";
 

@@ -1,28 +1,34 @@
+import { ADDED_COLUMNS, addedTo, type AddedToCall, fromStoredRow } from "../call-rows.ts";
 import type { CallRecord } from "../records.ts";
 import { fromFileRow } from "./call-columns.ts";
+import { layOverChanges } from "./changes.ts";
 import type { StoredRow } from "./columns.ts";
 import { openFile, type OpenFile, type ReadOptions, readGroups } from "./parquet-file.ts";
 import { listParts, type RecordPart, selectParts } from "./parts.ts";
 
 export type RecordSources = { d1: D1Database; bucket: R2Bucket };
 
-/** The row of a call in the files, as it was last sealed. */
+/** The row of a call in the files, as it was last sealed, with what has been added to it since. */
 export async function findSealedRow(
   { d1, bucket }: RecordSources,
   org: string,
   id: string,
 ): Promise<StoredRow | undefined> {
-  let newest: StoredRow | undefined;
-  for (const part of await listParts(d1, org, { from: id, to: id }))
-    for (const row of await readSome(bucket, part, new Set([id])))
-      if (newest === undefined || Number(row.changes) > Number(newest.changes)) newest = row;
-  return newest;
+  return await fromParts(d1, org, { from: id, to: id }, async (parts) => {
+    let newest: StoredRow | undefined;
+    for (const part of parts)
+      for (const row of await layOverChanges(d1, part, await readSome(bucket, part, new Set([id]))))
+        if (newest === undefined || Number(row.changes) > Number(newest.changes)) newest = row;
+    return newest;
+  });
 }
 
-/** Of a call in a file: when it ended, and how often its row had changed. */
-export type SealedVersion = { endedAt: number; changes: number };
+/** Of a call in a file: when it ended, and what was added to its row. */
+export type SealedVersion = { endedAt: number; added: AddedToCall };
 
 export const keyOfCall = ({ org, id }: Pick<CallRecord, "org" | "id">): string => `${org} ${id}`;
+
+const VERSION_COLUMNS = ["id", "ended_at", "changes", ...ADDED_COLUMNS.map(({ name }) => name)];
 
 /** Those of these calls that files have, by `keyOfCall`. Files are opened one at a time. */
 export async function findSealedVersions(
@@ -32,17 +38,39 @@ export async function findSealedVersions(
   const found = new Map<string, SealedVersion>();
   for (const [org, own] of Map.groupBy(calls, (call) => call.org)) {
     const ids = own.map(({ id }) => id).toSorted();
-    for (const part of await listParts(d1, org, { from: ids[0]!, to: ids.at(-1)! })) {
-      const inRange = new Set(ids.filter((id) => id >= part.firstId! && id <= part.lastId!));
-      if (inRange.size === 0) continue;
-      for (const row of await readSome(bucket, part, inRange, ["id", "ended_at", "changes"])) {
-        const key = keyOfCall({ org, id: String(row.id) });
-        const changes = Number(row.changes);
-        if (changes >= (found.get(key)?.changes ?? 0)) found.set(key, { endedAt: Number(row.ended_at), changes });
+    await fromParts(d1, org, { from: ids[0]!, to: ids.at(-1)! }, async (parts) => {
+      for (const part of parts) {
+        const inRange = new Set(ids.filter((id) => id >= part.firstId! && id <= part.lastId!));
+        if (inRange.size === 0) continue;
+        for (const row of await readSome(bucket, part, inRange, VERSION_COLUMNS)) {
+          const key = keyOfCall({ org, id: String(row.id) });
+          const added = addedTo(fromStoredRow(row));
+          if (added.changes >= (found.get(key)?.added.changes ?? 0))
+            found.set(key, { endedAt: Number(row.ended_at), added });
+        }
       }
-    }
+    });
   }
   return found;
+}
+
+/** Reads the parts with ids of a range, the newest first; once more if one of them was replaced meanwhile. */
+async function fromParts<T>(
+  d1: D1Database,
+  org: string,
+  ids: { from: string; to: string },
+  read: (parts: RecordPart[]) => Promise<T>,
+): Promise<T> {
+  const list = async (): Promise<RecordPart[]> => await listParts(d1, org, ids);
+  let parts = await list();
+  for (;;)
+    try {
+      return await read(parts);
+    } catch (cause) {
+      const keys = new Set(parts.map(({ key }) => key));
+      parts = await list();
+      if (keys.size === parts.length && parts.every(({ key }) => keys.has(key))) throw cause;
+    }
 }
 
 /** The rows of a part with these ids. */
@@ -52,6 +80,7 @@ export async function readSome(
   ids: ReadonlySet<string>,
   columns?: string[],
 ): Promise<StoredRow[]> {
+  if (ids.size === 0) return [];
   const sorted = [...ids].toSorted();
   const range = { from: sorted[0]!, to: sorted.at(-1)! };
   const rows: StoredRow[] = [];
@@ -60,7 +89,7 @@ export async function readSome(
   return rows;
 }
 
-async function requireFile(bucket: R2Bucket, { key }: RecordPart): Promise<OpenFile> {
+export async function requireFile(bucket: R2Bucket, { key }: RecordPart): Promise<OpenFile> {
   const file = await openFile(bucket, key);
   if (file === undefined) throw new Error(`${key}: there is no such file`);
   return file;
@@ -72,13 +101,14 @@ const PAGE = 1_000;
 /**
  * All rows of an organisation with an id from `from` on and before `before`, each once and as it was last changed, whether D1
  * or a file has it. Windows of ids follow one another; for each, D1 says in one transaction which rows it has and which files
- * have others. `columns`: of the files; `id` is always among them.
+ * have others. `columns`: of the files; `id` is always among them. Throws if a file is replaced while it is read.
  */
 export async function* scanRows(
-  { d1, bucket }: RecordSources,
+  sources: RecordSources,
   { org, from, before, columns }: { org: string; from: string; before: string; columns?: string[] },
 ): AsyncGenerator<StoredRow[]> {
-  const selected = columns && [...new Set(["id", "session_id", ...columns])];
+  const { d1 } = sources;
+  const selected = columns && [...new Set(["id", "session_id", "changes", ...columns])];
   for (let start = from; start < before;) {
     const [hot, sealed, erased] = await d1.batch<StoredRow>([
       d1.prepare(READ_PAGE).bind(org, start, before, PAGE),
@@ -96,7 +126,7 @@ export async function* scanRows(
     const options = { ids: { from: start, to: last ?? before }, ...(selected && { columns: selected }) };
     const isRead = ({ id, session_id }: StoredRow): boolean =>
       String(id) < end && !known.has(String(id)) && !sessions.has(session_id);
-    yield* readParts(bucket, parts, options, isRead);
+    yield* readParts(sources, parts, options, isRead);
     start = end;
   }
 }
@@ -105,7 +135,7 @@ const READ_PAGE = "SELECT * FROM call_records WHERE org = ?1 AND id >= ?2 AND id
 
 /** The rows of parts, the newest of which comes first: of a call that several have, the newest row. */
 async function* readParts(
-  bucket: R2Bucket,
+  { d1, bucket }: RecordSources,
   parts: readonly RecordPart[],
   options: ReadOptions,
   isRead: (row: StoredRow) => boolean,
@@ -115,7 +145,8 @@ async function* readParts(
   for (const [i, part] of parts.entries()) {
     const behind = parts.slice(i + 1);
     for await (const group of readGroups(await requireFile(bucket, part), options)) {
-      const rows = group.map(fromFileRow).filter((row) => isRead(row) && !given.has(String(row.id)));
+      const all = await layOverChanges(d1, part, group.map(fromFileRow));
+      const rows = all.filter((row) => isRead(row) && !given.has(String(row.id)));
       for (const { id } of rows)
         if (behind.some(({ firstId, lastId }) => firstId! <= String(id) && lastId! >= String(id)))
           given.add(String(id));

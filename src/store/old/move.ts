@@ -2,7 +2,7 @@ import { getTableColumns, getTableName } from "drizzle-orm";
 import type { SQLiteTable } from "drizzle-orm/sqlite-core";
 import { callRecords, sessionRecords } from "../schema.ts";
 import { oldCalls, oldRuns, oldSessions } from "./schema.ts";
-import { markDropped, wereDropped } from "./tables.ts";
+import { markDropped, orNone, wereDropped } from "./tables.ts";
 
 /** Rows that are moved at once: D1 is busy for less than 50 ms with them and answers nothing else meanwhile. */
 const STEP = 500;
@@ -27,6 +27,13 @@ export async function moveOldRecords(d1: D1Database): Promise<boolean> {
   return await hasRows(d1);
 }
 
+/** Moves the row of one call, if it is in the old table. */
+export async function moveOldCall(d1: D1Database, { org, id }: { org: string; id: string }): Promise<void> {
+  const isIt = "calls.org = ?1 AND calls.id = ?2";
+  const queries = [moveCalls(isIt), `DELETE FROM calls WHERE ${isIt}`];
+  await orNone(async () => await d1.batch(queries.map((query) => d1.prepare(query).bind(org, id))));
+}
+
 const OLD_TABLES: readonly SQLiteTable[] = [oldCalls, oldRuns, oldSessions];
 
 const DROPS = OLD_TABLES.map((table) => `DROP TABLE IF EXISTS ${getTableName(table)}`);
@@ -46,10 +53,13 @@ const sessionColumns = columnsOf(sessionRecords).join();
 const firstOf = (table: string): string => `SELECT id FROM ${table} ORDER BY id LIMIT ${STEP}`;
 
 /** A moved row is never over one that the new table has: that one is newer. Rows that follow others are few. */
-const MOVES = [
+const moveCalls = (where: string): string =>
   `INSERT INTO call_records (${shared.join()}, has_turn)
-   SELECT ${shared.join()}, turn_id IS NOT NULL FROM calls WHERE id IN (${firstOf("calls")})
-   ON CONFLICT (org, id) DO NOTHING`,
+   SELECT ${shared.join()}, turn_id IS NOT NULL FROM calls WHERE ${where}
+   ON CONFLICT (org, id) DO NOTHING`;
+
+const MOVES = [
+  moveCalls(`id IN (${firstOf("calls")})`),
   `DELETE FROM calls WHERE id IN (${firstOf("calls")})`,
   `INSERT INTO session_records (${sessionColumns}) SELECT ${sessionColumns} FROM sessions
    WHERE rowid IN (SELECT rowid FROM sessions ORDER BY rowid LIMIT ${STEP})

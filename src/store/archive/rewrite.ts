@@ -1,0 +1,77 @@
+import { toFileRow, fromFileRow } from "./call-columns.ts";
+import { findChanged, listChanged, layOverChanges } from "./changes.ts";
+import type { StoredRow } from "./columns.ts";
+import { readGroups } from "./parquet-file.ts";
+import { findUnfinished, listParts, MAX_SLICE_MS, type RecordPart } from "./parts.ts";
+import { type ArchiveServices, replacePart, sealNext } from "./seal.ts";
+import { readSome, requireFile } from "./sealed-calls.ts";
+
+/** How far a pass over what was noted has come. `seen`: keys of files that were looked at. */
+export type RewritePass = { org: string; id: string; seen: Set<string> };
+
+export const startPass = (): RewritePass => ({ org: "", id: "", seen: new Set() });
+
+/** Share of a file's rows that have changed, from which it is written anew. */
+const CHANGED = 0.01;
+/** Calls with something noted whose files are looked at in one step. */
+const STEP = 1_000;
+
+/**
+ * Takes one step of a pass: writes one file anew of which many rows have changed, or all that have any where D1 is fuller than
+ * it should be. Can be interrupted and repeated at any time. Resolves to whether there may be more; `pass` starts again then.
+ */
+export async function rewriteNext(services: ArchiveServices, pass: RewritePass): Promise<boolean> {
+  const { d1, config } = services;
+  if ((await findUnfinished(d1, [])) !== undefined) return await sealNext(services);
+  const changed = await findChanged(d1, pass, { ms: MAX_SLICE_MS, limit: STEP });
+  if (changed === undefined) {
+    Object.assign(pass, startPass());
+    return false;
+  }
+  const { org, ids } = changed;
+  const { meta } = await d1.prepare("SELECT 1").run();
+  const share = meta.size_after > config.hotBytes ? 0 : CHANGED;
+  const parts = await listParts(d1, org, { from: ids[0]!, to: ids.at(-1)! });
+  for (const part of parts.filter(({ key }) => !pass.seen.has(key))) {
+    // Also when it fails, which must not keep others waiting.
+    pass.seen.add(part.key);
+    if ((await countIn(services, part)) <= share * part.rows!) continue;
+    await replacePart(services, part, readChanged(services, part), part.rows!);
+    return true;
+  }
+  Object.assign(pass, { org, id: ids.at(-1)! });
+  return true;
+}
+
+async function countIn(services: ArchiveServices, part: RecordPart): Promise<number> {
+  let count = 0;
+  for await (const rows of readGroups(await requireFile(services.bucket, part), { columns: ["id"] }))
+    count += (await findChangedIn(services, part, rows)).size;
+  return count;
+}
+
+/** The rows of a part as they are now. */
+async function* readChanged(services: ArchiveServices, part: RecordPart): AsyncGenerator<StoredRow[]> {
+  for await (const cells of readGroups(await requireFile(services.bucket, part))) {
+    const rows = cells.map(fromFileRow);
+    const changed = await findChangedIn(services, part, rows);
+    const all = await layOverChanges(services.d1, part, rows);
+    yield rows.map((row, i) => toFileRow(changed.has(String(row.id)) ? all[i]! : row));
+  }
+}
+
+/** The changed ones of some rows of a part, in their order; without those that a later part has, whose row is the newer one. */
+async function findChangedIn(
+  { d1, bucket }: ArchiveServices,
+  { org, startedAt }: RecordPart,
+  rows: readonly Record<string, unknown>[],
+): Promise<Set<string>> {
+  const ids = { from: String(rows[0]!.id), to: String(rows.at(-1)!.id) };
+  const own = new Set(rows.map(({ id }) => String(id)));
+  const changed = new Set((await listChanged(d1, org, ids)).filter((id) => own.has(id)));
+  if (changed.size === 0) return changed;
+  for (const later of await listParts(d1, org, ids))
+    if (later.startedAt > startedAt)
+      for (const { id } of await readSome(bucket, later, changed, ["id"])) changed.delete(String(id));
+  return changed;
+}
