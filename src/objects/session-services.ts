@@ -3,6 +3,7 @@ import { SessionCalls } from "../gateway/session/session-calls.ts";
 import { SessionStreams } from "../gateway/session/session-streams.ts";
 import { SessionSockets } from "../gateway/sockets/session-sockets.ts";
 import { carriedItemsFor } from "../platform/carried-items.ts";
+import { requireNoHold } from "../platform/holds.ts";
 import { createBudgets } from "../platform/key-stubs.ts";
 import { providersFor } from "../platform/org-providers.ts";
 import { OUTBOX_ROWS, recordDeliveryFor } from "../platform/record-delivery.ts";
@@ -86,6 +87,9 @@ export class SessionServices {
       waitUntil,
       watch: () => this.outbox.scheduleCheck(),
       durable: () => this.durable(),
+      requireNoHold: async () => {
+        if (this.session.exists) await requireNoHold(env, this.session.row.org, this.session.row.id);
+      },
     };
     this.commands = {
       state,

@@ -1,9 +1,10 @@
-import { eraseNext } from "../store/archive/erase.ts";
 import { rewriteNext, startPass } from "../store/archive/rewrite.ts";
 import { type ArchiveServices, sealNext } from "../store/archive/seal.ts";
 import type { Task, TaskState } from "../store/clock.ts";
 import { moveOldRecords } from "../store/old/move.ts";
-import { applyRetention, type RetentionServices } from "../store/retention.ts";
+import { applyRetention, type RetentionServices } from "../store/retention/apply.ts";
+import { eraseNext, type ErasureServices } from "../store/retention/erase.ts";
+import { isHeld } from "./holds.ts";
 import { organizationStub } from "./key-stubs.ts";
 import { recordsVia } from "./record-delivery.ts";
 import { getIsolateRouter } from "./router.ts";
@@ -29,6 +30,8 @@ export function createTasks(env: Cloudflare.Env): Task[] {
   const config = { sliceMs, hotBytes, settleMs: Math.min(SETTLE_MS[recordsVia(env)], 4 * sliceMs) };
   const archive = { d1: env.DB, bucket: env.BLOBS, now: Date.now, config };
   const pass = startPass();
+  const erasure = createErasure(env, archive);
+  const retention = createRetention(env, archive);
   return [
     { name: "move-old-records", everyMs: 24 * HOUR_MS, run: () => untilTired(() => moveOldRecords(env.DB)) },
     {
@@ -40,28 +43,35 @@ export function createTasks(env: Cloudflare.Env): Task[] {
     {
       name: ERASE_TASK,
       everyMs: 6 * HOUR_MS,
-      run: () => untilTired(() => eraseNext({ ...archive, eraseContent: (org, id) => eraseContent(env, org, id) })),
+      run: () => untilTired(() => eraseNext(erasure)),
     },
     {
       name: "apply-retention",
       everyMs: 6 * HOUR_MS,
-      run: () => untilTired(() => applyRetention(createRetention(env, Date.now))),
+      run: () => untilTired(() => applyRetention(retention)),
     },
   ];
 }
 
-/** `now`: of a test, another time than that of the objects. */
-export const createRetention = (env: Cloudflare.Env, now: () => number): RetentionServices => ({
-  d1: env.DB,
-  bucket: env.BLOBS,
-  now,
-  daysOf: async (org) => {
-    const { retention_days: own, legal_hold: isHeld } = (await organizationStub(env, org).describe())?.policy ?? {};
-    return isHeld ? undefined : (own ?? getIsolateRouter(env).config.records.retentionDays);
-  },
-  expireSession: async (org, id, before) =>
-    await requireStub(env.SESSIONS, sessionObjectId(env.SESSIONS, org, id)).expire(org, before),
+export const createErasure = (env: Cloudflare.Env, archive: ArchiveServices): ErasureServices => ({
+  ...archive,
+  eraseContent: async (org, id) => await sessionStub(env, org, id).erase(org),
+  isHeld: async (org, id) => await isHeld(env, org, id),
+  held: new Set(),
 });
+
+export const createRetention = (env: Cloudflare.Env, archive: ArchiveServices): RetentionServices => ({
+  ...archive,
+  policyOf: async (org) => {
+    const { retention_days: own, legal_hold = false } = (await organizationStub(env, org).describe())?.policy ?? {};
+    return { days: own ?? getIsolateRouter(env).config.records.retentionDays, isHeld: legal_hold };
+  },
+  expireSession: async (org, id, before) => await sessionStub(env, org, id).expire(org, before),
+  seen: new Set(),
+});
+
+const sessionStub = (env: Cloudflare.Env, org: string, id: string) =>
+  requireStub(env.SESSIONS, sessionObjectId(env.SESSIONS, org, id));
 
 /** Takes steps as long as there are more, for a while: what one alarm asks of D1 is limited. */
 async function untilTired(step: () => Promise<boolean>): Promise<boolean> {
@@ -87,9 +97,6 @@ async function sealSome(services: ArchiveServices & { skipped: Set<string> }): P
   if (failures.length > 0) throw failures[0];
   return hasMore;
 }
-
-export const eraseContent = async (env: Cloudflare.Env, org: string, id: string): Promise<void> =>
-  await requireStub(env.SESSIONS, sessionObjectId(env.SESSIONS, org, id)).erase(org);
 
 type ClockStub = {
   arm: () => Promise<void>;

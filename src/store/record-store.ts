@@ -12,10 +12,10 @@ import {
 } from "./archive/sealed-calls.ts";
 import { ADDED_COLUMNS, fromStoredRow, toCallRecord, toCallRow } from "./call-rows.ts";
 import { upsertCompletions } from "./completions.ts";
-import { isErased } from "./erasures.ts";
 import { findOldCall } from "./old/calls.ts";
 import { moveOldCall } from "./old/move.ts";
 import type { CallRecord, StoredRecord } from "./records.ts";
+import { isErased, isNotErased } from "./retention/erasures.ts";
 import { callRecords } from "./schema.ts";
 import { upsertSessions } from "./sessions.ts";
 import { upsertInto } from "./upsert.ts";
@@ -64,8 +64,11 @@ const upsertCalls = upsertInto(callRecords, {
   counter: callRecords.changes,
   isNewer: "call_records.ended_at < excluded.ended_at",
   // What comes late of a session that was erased.
-  onlyIf: `NOT EXISTS (SELECT 1 FROM erasures
-    WHERE erasures.org = value ->> '$.org' AND erasures.session_id = value ->> '$.sessionId')`,
+  onlyIf: isNotErased({
+    org: "value ->> '$.org'",
+    session: "value ->> '$.sessionId'",
+    createdAt: "value ->> '$.createdAt'",
+  }),
 });
 
 /**
@@ -98,14 +101,17 @@ export async function findCall(sources: RecordSources, org: string, id: string):
     .select()
     .from(callRecords)
     .where(and(eq(callRecords.org, org), eq(callRecords.id, id)));
-  if (found !== undefined) return toCallRecord(found);
-  if (old !== undefined) return old;
-  const sealed = await findReadable(sources, org, id);
-  return sealed && toCallRecord(fromStoredRow(sealed));
+  if (found === undefined && old === undefined) {
+    const sealed = await findReadable(sources, org, id);
+    return sealed && toCallRecord(fromStoredRow(sealed));
+  }
+  const record = found === undefined ? old! : toCallRecord(found);
+  return (await isErased(d1, org, { id, session_id: record.sessionId })) ? undefined : record;
 }
 
 /** The row of a call in the files, unless its session was erased. */
 async function findReadable(sources: RecordSources, org: string, id: string): Promise<StoredRow | undefined> {
   const sealed = await findSealedRow(sources, org, id);
-  return sealed && (await isErased(sources.d1, org, String(sealed.session_id))) ? undefined : sealed;
+  if (sealed === undefined) return undefined;
+  return (await isErased(sources.d1, org, { id, session_id: String(sealed.session_id) })) ? undefined : sealed;
 }

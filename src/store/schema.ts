@@ -130,8 +130,25 @@ export const recordChanges = sqliteTable(
 );
 
 /**
- * Sessions whose data are to be erased. `checked`: the part of the record up to which the files were looked at, as
- * "{slice}/{part}". A row stays: what comes late for its session is not stored.
+ * What an organisation says of single sessions. `retention_days`: instead of the organisation's own; null: as that says. Of a
+ * held session nothing is deleted.
+ */
+export const sessionRetention = sqliteTable(
+  "session_retention",
+  {
+    org: text("org").notNull(),
+    sessionId: text("session_id").notNull(),
+    legalHold: integer("legal_hold", { mode: "boolean" }).notNull(),
+    retentionDays: integer("retention_days"),
+    changedBy: text("changed_by").notNull(),
+    changedAt: integer("changed_at").notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.org, t.sessionId] })],
+);
+
+/**
+ * Sessions whose data are to be erased; without an id, all data of the organisation from before the request. `checked`: the part
+ * of the record up to which the files were looked at, as "{slice}/{part}". A row stays: what comes late is not stored.
  */
 export const erasures = sqliteTable(
   "erasures",

@@ -1,13 +1,13 @@
 import { env } from "cloudflare:workers";
 import { beforeEach, describe, expect, it, vi } from "vitest";
-import { eraseContent } from "../../src/platform/clock.ts";
-import { eraseNext, type ErasureServices } from "../../src/store/archive/erase.ts";
+import { createErasure } from "../../src/platform/clock.ts";
 import { openFile, readGroups } from "../../src/store/archive/parquet-file.ts";
 import { sealNext } from "../../src/store/archive/seal.ts";
 import { scanRows } from "../../src/store/archive/sealed-calls.ts";
-import { findErasure, requestErasure } from "../../src/store/erasures.ts";
 import { appendRecords, findCall } from "../../src/store/record-store.ts";
 import type { CallRecord } from "../../src/store/records.ts";
+import { eraseNext } from "../../src/store/retention/erase.ts";
+import { findErasure, requestErasure } from "../../src/store/retention/erasures.ts";
 import { firstId, newId } from "../../src/wire/id.ts";
 import { chat, get, request, user } from "../support/worker/client.ts";
 import { isKilledAfter } from "../support/worker/dying-storage.ts";
@@ -15,12 +15,8 @@ import { isKilledAfter } from "../support/worker/dying-storage.ts";
 const DAY = 24 * 60 * 60_000;
 const ORG = "org_default";
 const sources = { d1: env.DB, bucket: env.BLOBS };
-const services: ErasureServices = {
-  ...sources,
-  now: Date.now,
-  config: { sliceMs: DAY, settleMs: 0, hotBytes: 6e9 },
-  eraseContent: (org, id) => eraseContent(env, org, id),
-};
+const config = { sliceMs: DAY, settleMs: 0, hotBytes: 6e9 };
+const services = createErasure(env, { ...sources, now: Date.now, config });
 
 const callOf = (sessionId: string, createdAt: number): CallRecord => ({
   id: newId("call", createdAt),

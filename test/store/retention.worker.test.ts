@@ -6,17 +6,19 @@ import { createRetention } from "../../src/platform/clock.ts";
 import { sealNext } from "../../src/store/archive/seal.ts";
 import { appendRecords } from "../../src/store/record-store.ts";
 import type { CallRecord } from "../../src/store/records.ts";
-import { applyRetention } from "../../src/store/retention.ts";
+import { applyRetention } from "../../src/store/retention/apply.ts";
 import { newId } from "../../src/wire/id.ts";
 import { chat, get, objectOf, request, user } from "../support/worker/client.ts";
 
 const DAY = 24 * 60 * 60_000;
 const sources = { d1: env.DB, bucket: env.BLOBS };
+const config = { sliceMs: DAY, settleMs: 0, hotBytes: 1e9 };
 const in31Days = Date.now() + 31 * DAY;
 
 /** As the clock does it, at another time. */
 async function retain(now: number): Promise<void> {
-  while (await applyRetention(createRetention(env, () => now)));
+  const services = createRetention(env, { ...sources, config, now: () => now });
+  while (await applyRetention(services));
 }
 
 const change = async (policy: object): Promise<void> => {
@@ -54,7 +56,6 @@ describe("what is older than its organisation wants it to be", () => {
       losses: [],
     };
     await appendRecords(sources, [call]);
-    const config = { sliceMs: DAY, settleMs: 0, hotBytes: 1e9 };
     while (await sealNext({ ...sources, now: Date.now, config }));
     const files = async (): Promise<number> => (await env.BLOBS.list({ prefix: "records/" })).objects.length;
     expect(await files()).toBe(3);

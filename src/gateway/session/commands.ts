@@ -39,7 +39,7 @@ export type MetadataPatch = Record<string, string | null>;
 export type CommandServices = {
   state: SessionState;
   models: ModelServices;
-  lifetime: Pick<ObjectLifetime, "now" | "durable">;
+  lifetime: Pick<ObjectLifetime, "now" | "durable" | "requireNoHold">;
   /** Writes the session to the list of sessions, so that a list after a change shows the change. */
   list: (record: SessionRecord) => Promise<void>;
   /** Cancels the running calls. Resolves when they are recorded. */
@@ -135,6 +135,7 @@ const COMMANDS: { [Name in Command["do"]]: CommandFn<Name> } = {
   },
   delete: async (_, services) => {
     const { id } = services.state.session.row;
+    await services.lifetime.requireNoHold();
     await removeSession(services);
     return Response.json({ id, object: "session", deleted: true });
   },

@@ -19,6 +19,7 @@ import { withPrefix } from "../../wire/id.ts";
 import { isObject, type Json, type JsonObject, parseJson, stringifyMember } from "../../wire/json.ts";
 import { toCompletionRecord, toTombstone } from "../reply/completion-object.ts";
 import { type Page, pageItems } from "../responses/items.ts";
+import type { ObjectLifetime } from "./services.ts";
 
 /** An operation of OpenAI's API on a stored chat completion. Member names cross RPC. `id`: as the client wrote it. */
 export type CompletionQuery = { id: string; call: string } & (
@@ -28,7 +29,10 @@ export type CompletionQuery = { id: string; call: string } & (
 );
 
 /** What reading a completion uses of the session's object. */
-type CompletionServices = { session: Session; sql: Sql; blobs: Blobs; now: () => number; durable: () => Promise<void> };
+type CompletionServices = { session: Session; sql: Sql; blobs: Blobs } & Pick<
+  ObjectLifetime,
+  "now" | "durable" | "requireNoHold"
+>;
 
 /** Stores a completion with its call, and its record for lists. */
 export function saveCompletion(sql: Sql, completion: StoredCompletion, org: string): void {
@@ -50,7 +54,7 @@ export async function readStoredCompletion(
   org: string,
   services: CompletionServices,
 ): Promise<Response> {
-  const { session, sql, now, durable } = services;
+  const { session, sql, now, durable, requireNoHold } = services;
   const { id, call } = query;
   const stored = session.exists && session.row.org === org ? findCompletion(sql, call) : undefined;
   if (stored === undefined) throw completionNotFound(id);
@@ -65,6 +69,7 @@ export async function readStoredCompletion(
       return toJsonResponse(changed.body);
     }
     case "delete":
+      await requireNoHold();
       deleteCompletion(sql, call);
       enqueue(sql, toTombstone(stored, org, now()));
       await durable();

@@ -59,6 +59,7 @@ export async function runConversationCommand(
       await Promise.all([lifetime.durable(), list(toSessionRecord(session.row, false))]);
       return Response.json(describeConversation(services));
     case "delete":
+      await lifetime.requireNoHold();
       await removeSession(services);
       return Response.json({ id, object: "conversation.deleted", deleted: true });
     case "add":
@@ -76,6 +77,7 @@ export async function runConversationCommand(
     case "item":
       return Response.json(requireItem(await listItems(session.path, state), command.item));
     case "deleteItem":
+      await lifetime.requireNoHold();
       return await withLease(services, async () => {
         await removeItem(command.item, services);
         await lifetime.durable();

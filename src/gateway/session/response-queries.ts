@@ -22,6 +22,7 @@ import { decodeSse, type SseEvent } from "../../wire/sse.ts";
 import { EVENT_STREAM } from "../reply/headers.ts";
 import { listInputItems, type Page, pageItems } from "../responses/items.ts";
 import { responseNotFound } from "../responses/state.ts";
+import type { ObjectLifetime } from "./services.ts";
 import type { SessionCalls } from "./session-calls.ts";
 import type { SessionStreams } from "./session-streams.ts";
 
@@ -41,10 +42,9 @@ type ResponseQueryServices = {
   sql: Sql;
   blobs: Blobs;
   streams: SessionStreams;
-  durable: () => Promise<void>;
   /** The running calls. */
   calls: Pick<SessionCalls, "started" | "stop">;
-};
+} & Pick<ObjectLifetime, "durable" | "requireNoHold">;
 
 /**
  * Runs one operation and returns the response in OpenAI's shape. Throws `object.not_found` for another organisation's
@@ -55,7 +55,7 @@ export async function readStoredResponse(
   org: string,
   services: ResponseQueryServices,
 ): Promise<Response> {
-  const { session, sql, durable, calls } = services;
+  const { session, sql, durable, requireNoHold, calls } = services;
   const { id, call } = query;
   const stored = session.exists && session.row.org === org ? findResponse(sql, call) : undefined;
   if (stored === undefined) throw responseNotFound(id);
@@ -65,6 +65,7 @@ export async function readStoredResponse(
     case "stream":
       return await streamResponse(stored, query, services);
     case "forget":
+      await requireNoHold();
       deleteResponse(sql, call);
       await durable();
       return Response.json({ id, object: "response", deleted: true });

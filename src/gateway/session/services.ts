@@ -28,4 +28,6 @@ export type ObjectLifetime = {
   watch: () => void;
   /** Resolves when everything written is on disk; the outbox is being sent from then on. */
   durable: () => Promise<void>;
+  /** Throws if a legal hold forbids that anything of the session is deleted. */
+  requireNoHold: () => Promise<void>;
 };

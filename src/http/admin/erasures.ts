@@ -1,23 +1,27 @@
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
 import { GatewayError } from "../../canonical/error.ts";
 import { clockStub, ERASE_TASK } from "../../platform/clock.ts";
-import { organizationStub } from "../../platform/key-stubs.ts";
-import { type Erasure, findErasure, requestErasure } from "../../store/erasures.ts";
+import { isHeld, requireNoHold } from "../../platform/holds.ts";
+import { type Erasure, findErasure, requestErasure, WHOLE_ORGANIZATION } from "../../store/retention/erasures.ts";
 import { sessionId } from "../../surfaces/rhone.ts";
 import { newId } from "../../wire/id.ts";
 import { errorResponses, jsonBody, jsonResponse } from "../openapi/responses.ts";
 import type { AppEnv } from "../request/env.ts";
 import { ownOrganization } from "./own-organization.ts";
 
-const made = z.strictObject({ session_id: sessionId }).openapi("NewErasure");
+const made = z
+  .union([z.strictObject({ session_id: sessionId }), z.strictObject({ all: z.literal(true) })])
+  .openapi("NewErasure", {
+    description: "Of one session, or of all sessions and calls of the organisation from before the request",
+  });
 
 const erasure = z
   .object({
     id: z.string(),
     object: z.literal("erasure"),
     organization: z.string(),
-    session_id: z.string(),
-    status: z.enum(["requested", "done"]),
+    session_id: z.string().nullable().openapi({ description: "Null: of the whole organisation" }),
+    status: z.enum(["requested", "held", "done"]).openapi({ description: "`held`: a legal hold was set since" }),
     requested_by: z.string(),
     requested_at: z.string(),
     done_at: z.string().nullable(),
@@ -38,7 +42,7 @@ const routes = {
     method: "post",
     path: "/v1/organizations/{id}/erasures",
     operationId: "organizations.erasures.create",
-    summary: "Erases a session: its content at once, the records of its calls soon",
+    summary: "Erases a session, or all of them: content at once, the records of calls soon",
     request: { params, body: jsonBody(made) },
     responses: { 202: jsonResponse("The erasure", erasure), ...errorResponses(400, 404, 409) },
   }),
@@ -56,40 +60,39 @@ const routes = {
 export function erasureRoutes(app: OpenAPIHono<AppEnv>): void {
   app.openapi(routes.create, async (c) => {
     const org = ownOrganization(c, c.req.valid("param").id);
-    if ((await organizationStub(c.env, org).describe())?.policy.legal_hold === true)
-      throw new GatewayError("request.invalid", "the organisation is under legal hold: nothing is deleted", {
-        status: 409,
-      });
+    const given = c.req.valid("json");
+    const session = "all" in given ? WHOLE_ORGANIZATION : given.session_id;
+    await requireNoHold(c.env, org, session);
     const requested = await requestErasure(c.env.DB, {
       org,
-      sessionId: c.req.valid("json").session_id,
+      sessionId: session,
       id: newId("ers", Date.now()),
       requestedBy: c.var.caller.keyId,
       requestedAt: Date.now(),
     });
     await clockStub(c.env).wake(ERASE_TASK);
-    return c.json(toApiErasure(requested), 202);
+    return c.json(toApiErasure(requested, false), 202);
   });
   app.openapi(routes.get, async (c) => {
     const { id, erasure: name } = c.req.valid("param");
     const found = await findErasure(c.env.DB, ownOrganization(c, id), name);
     if (found === undefined) throw new GatewayError("object.not_found", "there is no such erasure");
-    return c.json(toApiErasure(found), 200);
+    return c.json(toApiErasure(found, await isHeld(c.env, found.org, found.sessionId)), 200);
   });
 }
 
 const REMAINS = [
-  "the session's id, in this erasure: so that nothing of it is stored that comes late",
+  "this erasure, so that nothing of it is stored that comes late",
   "what the calls have cost, in the budgets of keys and of the organisation",
   "D1's point-in-time recovery, for thirty days",
 ];
 
-const toApiErasure = (found: Erasure): z.infer<typeof erasure> => ({
+const toApiErasure = (found: Erasure, isUnderHold: boolean): z.infer<typeof erasure> => ({
   id: found.id,
   object: "erasure",
   organization: found.org,
-  session_id: found.sessionId,
-  status: found.state,
+  session_id: found.sessionId === WHOLE_ORGANIZATION ? null : found.sessionId,
+  status: found.state === "requested" && isUnderHold ? "held" : found.state,
   requested_by: found.requestedBy,
   requested_at: new Date(found.requestedAt).toISOString(),
   done_at: found.doneAt === null ? null : new Date(found.doneAt).toISOString(),

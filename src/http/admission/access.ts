@@ -133,6 +133,8 @@ export const ACCESS: Readonly<Record<string, Access>> = {
   "GET /v1/organizations/:id": "organization:read",
   "PATCH /v1/organizations/:id": "organization:write",
   "GET /v1/organizations/:id/usage": "organization:read",
+  "GET /v1/organizations/:id/sessions/:session/retention": "organization:read",
+  "PUT /v1/organizations/:id/sessions/:session/retention": "organization:write",
   "POST /v1/organizations/:id/erasures": "organization:write",
   "GET /v1/organizations/:id/erasures/:erasure": "organization:read",
   "GET /v1/credentials": "organization:read",

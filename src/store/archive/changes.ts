@@ -1,4 +1,5 @@
 import { createdAtOf } from "../../wire/id.ts";
+import { isNotErased } from "../retention/erasures.ts";
 import type { StoredRow } from "./columns.ts";
 import type { RecordPart } from "./parts.ts";
 
@@ -33,7 +34,7 @@ export async function noteChange(
   now: number,
 ): Promise<void> {
   const { org, id, sessionId, changes } = call;
-  const note = d1.prepare(NOTE).bind(org, id, sessionId, JSON.stringify(patch), changes, now);
+  const note = d1.prepare(NOTE).bind(org, id, sessionId, JSON.stringify(patch), changes, now, createdAtOf(id));
   await d1.batch([changeHot(d1, call, patch), note]);
 }
 
@@ -45,7 +46,7 @@ const MERGED = `(SELECT json_group_object(key, value) FROM (
 const NOTE = `INSERT INTO record_changes (org, id, session_id, patch, changes, changed_at)
   SELECT ?1, ?2, ?3, ?4, ?5, ?6
   WHERE NOT EXISTS (SELECT 1 FROM call_records WHERE org = ?1 AND id = ?2)
-    AND NOT EXISTS (SELECT 1 FROM erasures WHERE org = ?1 AND session_id = ?3)
+    AND ${isNotErased({ org: "?1", session: "?3", createdAt: "?7" })}
   ON CONFLICT (org, id) DO UPDATE SET
     patch = ${MERGED}, changes = record_changes.changes + 1, changed_at = excluded.changed_at`;
 

@@ -131,14 +131,15 @@ const SELECT_PARTS = `SELECT ${COLUMNS.join()} FROM record_parts
   WHERE source = ?1 AND org = ?2 AND slice > ?3 AND state IN ('sealed', 'removed') AND first_id <= ?4 AND last_id >= ?5
   ORDER BY started_at DESC, part DESC`;
 
-/** Parts whose slice has started before a time, and whose files alone have their rows. */
+/** Parts whose slice has started before a time, and whose files alone have their rows. `without`: keys of others. */
 export const listOlder = async (
   d1: D1Database,
   org: string,
-  { before, limit }: { before: number; limit: number },
+  { before, without, limit }: { before: number; without: readonly string[]; limit: number },
 ): Promise<RecordPart[]> => {
-  const { source, org: owner, slice, state } = recordParts;
-  const isOlder = and(eq(source, SOURCE), eq(owner, org), lt(slice, before), eq(state, "removed"));
+  const { source, org: owner, slice, state, key } = recordParts;
+  const isOther = sql`${key} NOT IN (SELECT value FROM json_each(${JSON.stringify(without)}))`;
+  const isOlder = and(eq(source, SOURCE), eq(owner, org), lt(slice, before), eq(state, "removed"), isOther);
   return await drizzle(d1).select().from(recordParts).where(isOlder).limit(limit);
 };
 

@@ -1,7 +1,7 @@
 import { toFileRow, fromFileRow } from "./call-columns.ts";
 import { findChanged, listChanged, layOverChanges } from "./changes.ts";
 import type { StoredRow } from "./columns.ts";
-import { readGroups } from "./parquet-file.ts";
+import { type OpenFile, readGroups } from "./parquet-file.ts";
 import { findUnfinished, listParts, MAX_SLICE_MS, type RecordPart } from "./parts.ts";
 import { type ArchiveServices, replacePart, sealNext } from "./seal.ts";
 import { readSome, requireFile } from "./sealed-calls.ts";
@@ -74,4 +74,29 @@ async function findChangedIn(
     if (later.startedAt > startedAt)
       for (const { id } of await readSome(bucket, later, changed, ["id"])) changed.delete(String(id));
   return changed;
+}
+
+/** Replaces a part by one with those of its rows alone that may stay. Resolves to the number of others. */
+export async function keepOnly(
+  services: ArchiveServices,
+  part: RecordPart,
+  mayStay: (row: { id: string; session_id: string }) => boolean,
+): Promise<number> {
+  const file = await requireFile(services.bucket, part);
+  const stays = ({ id, session_id }: Record<string, unknown>): boolean =>
+    mayStay({ id: String(id), session_id: String(session_id) });
+  let left = 0;
+  for await (const rows of readGroups(file, { columns: ["id", "session_id"] })) left += rows.filter(stays).length;
+  if (left < part.rows!) await replacePart(services, part, readSuch(file, stays), left);
+  return part.rows! - left;
+}
+
+async function* readSuch(
+  file: OpenFile,
+  stays: (cells: Record<string, unknown>) => boolean,
+): AsyncGenerator<StoredRow[]> {
+  for await (const cells of readGroups(file)) {
+    const rows = cells.filter(stays).map((row) => toFileRow(fromFileRow(row)));
+    if (rows.length > 0) yield rows;
+  }
 }

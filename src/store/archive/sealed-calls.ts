@@ -1,5 +1,6 @@
 import { ADDED_COLUMNS, addedTo, type AddedToCall, fromStoredRow } from "../call-rows.ts";
 import type { CallRecord } from "../records.ts";
+import { type Erasure, isErasedBy, selectRequested } from "../retention/erasures.ts";
 import { fromFileRow } from "./call-columns.ts";
 import { layOverChanges } from "./changes.ts";
 import type { StoredRow } from "./columns.ts";
@@ -113,19 +114,20 @@ export async function* scanRows(
     const [hot, sealed, erased] = await d1.batch<StoredRow>([
       d1.prepare(READ_PAGE).bind(org, start, before, PAGE),
       selectParts(d1, org, { from: start, to: before }),
-      d1.prepare("SELECT session_id FROM erasures WHERE org = ?1 AND state = 'requested'").bind(org),
+      selectRequested(d1, org),
     ]);
-    const sessions = new Set(erased!.results.map(({ session_id }) => session_id));
+    const erasures = erased!.results as unknown as Erasure[];
+    const isErased = (row: StoredRow): boolean =>
+      erasures.some((erasure) => isErasedBy(erasure, { id: String(row.id), session_id: String(row.session_id) }));
     const all = hot!.results;
-    const rows = all.filter(({ session_id }) => !sessions.has(session_id));
+    const rows = all.filter((row) => !isErased(row));
     const last = all.length < PAGE ? undefined : String(all.at(-1)!.id);
     const end = last === undefined ? before : `${last}\0`;
     const parts = (sealed!.results as unknown as RecordPart[]).filter(({ firstId }) => firstId! < end);
     if (rows.length > 0) yield rows;
     const known = new Set(all.map(({ id }) => String(id)));
     const options = { ids: { from: start, to: last ?? before }, ...(selected && { columns: selected }) };
-    const isRead = ({ id, session_id }: StoredRow): boolean =>
-      String(id) < end && !known.has(String(id)) && !sessions.has(session_id);
+    const isRead = (row: StoredRow): boolean => String(row.id) < end && !known.has(String(row.id)) && !isErased(row);
     yield* readParts(sources, parts, options, isRead);
     start = end;
   }

@@ -23,6 +23,12 @@ export async function moveOldRecords(d1: D1Database): Promise<boolean> {
     markDropped();
     return false;
   }
+  return await moveOldRows(d1);
+}
+
+/** The same without dropping tables. */
+export async function moveOldRows(d1: D1Database): Promise<boolean> {
+  if (wereDropped() || !(await hasOldTables(d1))) return false;
   await d1.batch(MOVES.map((query) => d1.prepare(query)));
   return await hasRows(d1);
 }

@@ -10,6 +10,7 @@ type Said = Record<string, unknown>;
 export type OpenAiError = { message: string; type: string; param: string | null; code: string | null };
 export type Rhone = { session_id: string; turn_id: string; call_id: string; run_id: string } & Record<string, unknown>;
 export type Answer = {
+  id: string;
   choices: { message: { content: string; tool_calls?: Said[] }; finish_reason: string }[];
   rhone: Rhone;
   error: Said;
