@@ -3,13 +3,20 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { parseArgs, promisify } from "node:util";
-import type { CallRecord } from "../src/store/records.ts";
-import { newId } from "../src/wire/id.ts";
-import { migrate } from "./local/migrate.ts";
-import { freePort } from "./local/port.ts";
-import { createRuntime } from "./local/runtime.ts";
+import {
+  addCalls,
+  expectSame,
+  HOUR,
+  makeRecord,
+  ORG,
+  RATE,
+  SLICE,
+  START,
+  type Sums,
+  summaryOf,
+} from "./archive/calls.ts";
+import { post, serve } from "./archive/gateway.ts";
 import { runScript, UserError } from "./user-error.ts";
-import { readConfig, runWrangler, WRANGLER_CONFIG } from "./wrangler.ts";
 
 /**
  * `npm run test:archive [-- --rows N --hot-megabytes M]`: fills the record with calls, has it sealed while D1 stays below a
@@ -23,12 +30,6 @@ const HOT_BYTES = Number(values["hot-megabytes"]) * 1_000_000;
 const BATCH = 1_000;
 /** Batches after which the size of D1 is looked at. */
 const CHECK = 5;
-const HOUR = 60 * 60_000;
-const SLICE = 24 * HOUR;
-const START = Date.parse("2026-11-01T00:00:00Z");
-/** So many calls a second. */
-const RATE = 20;
-const ORG = "org_default";
 const run = promisify(execFile);
 const IS_WHOLE = process.env.RHONE_TEST_ALL === "1";
 /** PyIceberg says much on its way. */
@@ -41,28 +42,23 @@ await runScript(async () => {
   try {
     const python = await makePython(folder);
     const { origin, pid } = await serve(folder);
-    const list = { rows: 0, cost: 0, tokens: 0, latencies: [] as number[] };
+    const list: Sums = { rows: 0, cost: 0, tokens: 0, latencies: [] };
     let sealing = 0;
     let largest = 0;
     const seal = async (now: number, hot: number): Promise<void> => {
       for (let hasMore = true; hasMore;) {
-        const before = cpuOf(pid);
+        const before = cpuOf(pid());
         const answer = await post<{ hasMore: boolean; bytes: number }>(
           `${origin}/__seal?now=${now}&slice=${SLICE}&hot=${hot}`,
         );
-        sealing += cpuOf(pid) - before;
+        sealing += cpuOf(pid()) - before;
         ({ hasMore } = answer);
         largest = Math.max(largest, answer.bytes);
       }
     };
     for (let from = 0; from < ROWS; from += BATCH) {
       const records = Array.from({ length: Math.min(BATCH, ROWS - from) }, (_, i) => makeRecord(from + i));
-      for (const { costMicrosUsd, usage, latency } of records) {
-        list.rows++;
-        list.cost += costMicrosUsd!;
-        list.tokens += usage.output!;
-        list.latencies.push(latency.total);
-      }
+      addCalls(list, records);
       const now = records.at(-1)!.createdAt;
       await post(`${origin}/__append?now=${now}`, records);
       if ((from / BATCH) % CHECK === CHECK - 1) await seal(now, HOT_BYTES);
@@ -100,81 +96,6 @@ await runScript(async () => {
   }
   process.exit(0);
 });
-
-function makeRecord(i: number): CallRecord {
-  const createdAt = START + Math.floor((i * 1_000) / RATE);
-  const total = Math.round(Math.exp(((i * 7_919) % 97) / 12) * 20);
-  const model = ["claude-sonnet-4-5", "gpt-5", "gemini-3-flash", "kimi-k2.5"][i % 4]!;
-  const id = newId("call", createdAt, "0".repeat(52));
-  return {
-    id,
-    org: ORG,
-    sessionId: newId("sess", createdAt, "1".repeat(52)),
-    ...(i % 10 > 0 && { turnId: `turn_${id.slice(5)}` }),
-    keyId: `key_${i % 100}`,
-    surface: ["chat", "responses", "messages", "gemini"][i % 4]!,
-    stream: i % 3 === 0,
-    contextMode: i % 2 === 0 ? "stateful" : "stateless",
-    modelAsked: `main/${model}`,
-    model,
-    provider: "main",
-    status: i % 40 === 0 ? "failed" : "completed",
-    finishReason: "stop",
-    usage: {
-      fresh: (i * 31) % 5_000,
-      cacheRead: (i * 17) % 50_000,
-      output: (i * 13) % 800,
-      native: { prompt_tokens: i % 5_000 },
-    },
-    costMicrosUsd: (i * 101) % 90_000,
-    latency: { gateway: i % 4, firstByte: Math.floor(total / 2), total },
-    attempts: [{ provider: "main", model, startedAt: createdAt, ms: total, status: 200 }],
-    losses: [],
-    metadata: { tenant: `t${i % 50}` },
-    createdAt,
-    endedAt: createdAt + total,
-  };
-}
-
-/** As pyarrow and DuckDB interpolate: between the two values next to the place. */
-function quantile(sorted: readonly number[], share: number): number {
-  const at = (sorted.length - 1) * share;
-  const [low, high] = [sorted[Math.floor(at)]!, sorted[Math.ceil(at)]!];
-  return low + (high - low) * (at - Math.floor(at));
-}
-
-function summaryOf({
-  rows,
-  cost,
-  tokens,
-  latencies,
-}: {
-  rows: number;
-  cost: number;
-  tokens: number;
-  latencies: number[];
-}) {
-  const sorted = latencies.toSorted((a, b) => a - b);
-  return { rows, cost, tokens, p50: quantile(sorted, 0.5), p95: quantile(sorted, 0.95) };
-}
-
-function expectSame(reader: string, found: Record<string, unknown>, expected: Record<string, unknown>): void {
-  for (const [name, value] of Object.entries(expected))
-    if (!isSame(found[name], value))
-      throw new UserError(`${reader}: expected ${name} ${JSON.stringify(value)}, found ${JSON.stringify(found[name])}`);
-}
-
-/** Numbers up to the precision of a sum of doubles. */
-function isSame(a: unknown, b: unknown): boolean {
-  if (typeof a !== "number" || typeof b !== "number") return JSON.stringify(a) === JSON.stringify(b);
-  return Math.abs(a - b) < 1e-6 * Math.max(1, Math.abs(b));
-}
-
-async function post<T>(url: string, body?: object): Promise<T> {
-  const response = await fetch(url, { method: "POST", ...(body && { body: JSON.stringify(body) }) });
-  if (!response.ok) throw new UserError(`${url}: ${response.status} ${await response.text()}`);
-  return (await response.json()) as T;
-}
 
 /** All files of the record, under their keys. */
 async function download(origin: string, folder: string): Promise<number> {
@@ -218,49 +139,4 @@ async function runExamples(python: string, folder: string): Promise<number> {
   }
   if (blocks.length === 0) throw new UserError("docs/records.md: expected blocks fenced as ```python files");
   return blocks.length;
-}
-
-async function serve(folder: string): Promise<{ origin: string; pid: number }> {
-  const dir = join(folder, "bundle");
-  const persistDir = join(folder, "state");
-  const { ok, stdout, stderr } = await runWrangler(
-    [
-      "deploy",
-      join(import.meta.dirname, "archive", "worker.ts"),
-      "--dry-run",
-      "--outdir",
-      dir,
-      "--config",
-      WRANGLER_CONFIG,
-    ],
-    { env: { WRANGLER_LOG: "error" } },
-  );
-  if (!ok) throw new UserError(`The worker does not build:\n${stdout}${stderr}`);
-  const main = readdirSync(dir).find((name) => name.endsWith(".js"))!;
-  const config = await readConfig();
-  await migrate(config, persistDir);
-  const port = await freePort();
-  const before = new Set(workerds());
-  const runtime = await createRuntime(
-    { dir, main: join(dir, main) },
-    { settings: { port, secrets: {} }, config, persistDir },
-  );
-  await runtime.ready;
-  const pid = workerds().find((id) => !before.has(id))!;
-  return { origin: `http://127.0.0.1:${port}`, pid };
-}
-
-/** The processes of the runtime that this one has started. */
-function workerds(): number[] {
-  return readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name) && isRuntime(name))
-    .map(Number);
-}
-
-function isRuntime(pid: string): boolean {
-  try {
-    return readFileSync(`/proc/${pid}/comm`, "utf8").startsWith("workerd");
-  } catch {
-    return false;
-  }
 }

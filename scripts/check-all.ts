@@ -13,6 +13,7 @@ const STAGES: readonly (readonly string[])[] = [
   ["test:corpus"],
   ["test:crash", "--kills", "200", "--sessions", "4"],
   ["test:archive", "--rows", "1000000", "--hot-megabytes", "200"],
+  ["test:archive-kills", "--kills", "40"],
   ["bench:check"],
   ["bench:faults"],
   ["bench:cost"],

@@ -15,7 +15,7 @@ export {
   SessionObject,
 } from "../../src/worker.ts";
 
-/** The gateway, with routes for `scripts/archive.ts` that fill the record, seal it and read it. */
+/** The gateway, with routes that fill the record, seal it and read it. */
 export default {
   async fetch(request, env, ctx) {
     const { pathname, searchParams } = new URL(request.url);
@@ -27,6 +27,9 @@ export default {
         await appendRecords(sources, records, number("now"));
         return Response.json({});
       }
+      case "/__enqueue":
+        await env.RECORDS.send(await request.text(), { contentType: "text" });
+        return Response.json({});
       case "/__seal": {
         const config = { sliceMs: number("slice"), settleMs: 0, hotBytes: number("hot") };
         const services: ArchiveServices = { ...sources, now: () => number("now"), config };
@@ -34,6 +37,8 @@ export default {
         const { meta } = await env.DB.prepare("SELECT 1").run();
         return Response.json({ hasMore, bytes: meta.size_after });
       }
+      case "/__hot":
+        return Response.json(await env.DB.prepare("SELECT count(*) AS rows FROM call_records").first());
       case "/__scan": {
         const range = {
           org: searchParams.get("org")!,
@@ -68,4 +73,5 @@ export default {
         return await gateway.fetch(request, env, ctx);
     }
   },
-} satisfies ExportedHandler<Cloudflare.Env>;
+  queue: (batch, env) => gateway.queue(batch, env),
+} satisfies ExportedHandler<Cloudflare.Env, string>;
