@@ -1,8 +1,10 @@
 import { env } from "cloudflare:workers";
 import { expect, it } from "vitest";
+import { scanRows } from "../../src/store/archive/sealed-calls.ts";
 import { moveOldRecords } from "../../src/store/old/move.ts";
 import { appendRecords, findCall } from "../../src/store/record-store.ts";
 import { findSessionCreatedAt, listSessions, type SessionRecord } from "../../src/store/sessions.ts";
+import { firstId } from "../../src/wire/id.ts";
 
 const ORG = "org_default";
 const CALLS = 1_200;
@@ -82,6 +84,14 @@ it("what an earlier version has stored is found while it is moved, and afterward
         endedAt: 2000 + i,
       });
     expect(await findCall({ d1: env.DB, bucket: env.BLOBS }, "org_other", callId(0))).toBeUndefined();
+    const scanned: number[] = [];
+    const range = { org: ORG, from: firstId("call", 0), before: firstId("call", Date.now()) };
+    for await (const rows of scanRows({ d1: env.DB, bucket: env.BLOBS }, range))
+      scanned.push(
+        ...rows.map(({ tokens_fresh, has_turn, changes }) => Number(tokens_fresh) + Number(has_turn) + Number(changes)),
+      );
+    // These ids are no times: the first one sorts before all that are.
+    expect(scanned).toEqual(Array.from({ length: CALLS - 1 }, (_, i) => i + 1 + ((i + 1) % 2)));
     const listed = await listAll();
     expect(listed.map(({ id }) => id)).toEqual(
       Array.from({ length: CALLS }, (_, i) => sessionId(CALLS - 1 - i)).filter((id) => id !== sessionId(4)),

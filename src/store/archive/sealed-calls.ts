@@ -1,4 +1,6 @@
 import { ADDED_COLUMNS, addedTo, type AddedToCall, fromStoredRow } from "../call-rows.ts";
+import { ALL_CALLS } from "../old/calls.ts";
+import { withOld } from "../old/tables.ts";
 import type { CallRecord } from "../records.ts";
 import { type Erasure, isErasedBy, selectRequested } from "../retention/erasures.ts";
 import { fromFileRow } from "./call-columns.ts";
@@ -111,11 +113,16 @@ export async function* scanRows(
   const { d1 } = sources;
   const selected = columns && [...new Set(["id", "session_id", "changes", ...columns])];
   for (let start = from; start < before;) {
-    const [hot, sealed, erased] = await d1.batch<StoredRow>([
-      d1.prepare(READ_PAGE).bind(org, start, before, PAGE),
-      selectParts(d1, org, { from: start, to: before }),
-      selectRequested(d1, org),
-    ]);
+    const readFrom = async (calls: string): Promise<D1Result<StoredRow>[]> =>
+      await d1.batch<StoredRow>([
+        d1.prepare(readPage(calls)).bind(org, start, before, PAGE),
+        selectParts(d1, org, { from: start, to: before }),
+        selectRequested(d1, org),
+      ]);
+    const [hot, sealed, erased] = await withOld(
+      () => readFrom(ALL_CALLS),
+      () => readFrom("call_records"),
+    );
     const erasures = erased!.results as unknown as Erasure[];
     const isErased = (row: StoredRow): boolean =>
       erasures.some((erasure) => isErasedBy(erasure, { id: String(row.id), session_id: String(row.session_id) }));
@@ -133,7 +140,8 @@ export async function* scanRows(
   }
 }
 
-const READ_PAGE = "SELECT * FROM call_records WHERE org = ?1 AND id >= ?2 AND id < ?3 ORDER BY id LIMIT ?4";
+const readPage = (calls: string): string =>
+  `SELECT * FROM ${calls} WHERE org = ?1 AND id >= ?2 AND id < ?3 ORDER BY id LIMIT ?4`;
 
 /** The rows of parts, the newest of which comes first: of a call that several have, the newest row. */
 async function* readParts(

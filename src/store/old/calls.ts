@@ -1,7 +1,8 @@
-import { and, eq } from "drizzle-orm";
+import { and, eq, getTableColumns } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
 import { toCallRecord } from "../call-rows.ts";
 import type { CallRecord } from "../records.ts";
+import { callRecords } from "../schema.ts";
 import { oldCalls } from "./schema.ts";
 import { orNone } from "./tables.ts";
 
@@ -23,3 +24,12 @@ const NOTHING_ADDED = {
   auditSignature: null,
   changes: 0,
 };
+
+const columns = Object.values(getTableColumns(callRecords)).map(({ name }) => name);
+const oldColumns = new Set(Object.values(getTableColumns(oldCalls)).map(({ name }) => name));
+const others: Record<string, string> = { has_turn: "turn_id IS NOT NULL", changes: "0" };
+
+/** SQL: all calls in D1 as rows of the new table. */
+export const ALL_CALLS = `(SELECT ${columns.join()} FROM call_records UNION ALL
+  SELECT ${columns.map((name) => (oldColumns.has(name) ? name : `${others[name] ?? "NULL"} AS ${name}`)).join()} FROM calls
+  WHERE NOT EXISTS (SELECT 1 FROM call_records WHERE call_records.org = calls.org AND call_records.id = calls.id))`;
