@@ -112,7 +112,7 @@ describe("slices of the record", () => {
     }
   });
 
-  it("have a record that comes twice, late or changed once, as it is time.now", async () => {
+  it("have a record that comes twice, late or changed once, as it is now", async () => {
     const calls = makeCalls(300, 1);
     await appendRecords(sources, calls, time.now);
     time.now = START + 2 * DAY;
@@ -174,6 +174,20 @@ describe("slices of the record", () => {
     await expectAll([newest]);
     expect(await costs()).toBe(50);
     expect(await listAllParts(env.DB, 9)).toHaveLength(3);
+  });
+
+  it("lose and double nothing where two clocks work at once, one of them with another time", async () => {
+    const calls = makeCalls(300, 3);
+    await appendRecords(sources, calls, time.now);
+    const clocks = [4, 4, 2, 400].map((days) => ({ ...services(), now: () => START + days * DAY }));
+    for (let round = 0; round < 3; round++) {
+      await Promise.allSettled(clocks.map((clock) => sealAll(clock)));
+      await expectAll(calls);
+    }
+    time.now = START + 5 * DAY;
+    await sealAll();
+    await expectAll(calls);
+    expect(await hotCount()).toBe(0);
   });
 
   it("are sealed with odd numbers and long texts, and do not wait for another organisation's", async () => {
