@@ -8,7 +8,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ["wire"],
   ["canonical"],
   ["dialects"],
-  ["providers", "store"],
+  ["providers", "shield", "store"],
   ["session", "keys", "routing"],
   ["surfaces"],
   ["gateway"],
@@ -23,6 +23,7 @@ const FLOORS: readonly (readonly string[])[] = [
 const INNER_FLOORS: Record<string, readonly (readonly string[])[]> = {
   session: [["stream", "directory"], ["."], ["history"]],
   keys: [["budget"], ["."]],
+  shield: [["detect"], ["."]],
   gateway: [["output"], ["call"], ["upstream"], ["reply"], ["."], ["responses", "sockets"], ["session"]],
   http: [["request", "openapi"], ["admission"], ["inference", "sessions", "admin"], ["endpoints"], ["openai"], ["."]],
 };
