@@ -3,19 +3,27 @@ import { findEmails } from "./detect/email.ts";
 import { BLANK, type Find, type Kind, withoutOverlaps } from "./detect/find.ts";
 import { findIbans } from "./detect/iban.ts";
 import { findAddresses } from "./detect/ip.ts";
+import { findNames } from "./detect/names.ts";
 import { findNumbers } from "./detect/numbers.ts";
 import { toItsEnd } from "./detect/open-secret.ts";
 import { findPrivateKeys } from "./detect/pem.ts";
 import { findSecrets } from "./detect/secrets.ts";
+import type { Rules } from "./rules.ts";
 
 const NUMBERS: readonly Kind[] = ["card", "ssn", "phone"];
 
+/** What has been read of a text before: up to `from`, with what was found there. */
+export type Earlier = { from: number; finds: readonly Find[] };
+
+const NOTHING: Earlier = { from: 0, finds: [] };
+
 /**
- * Finds the values of these kinds in a text that `normalizeText` has read, from a place of it on; what stands before says what some
- * of them are. Takes time in proportion to the text, for any text.
+ * Finds what the rules name in a text that `normalizeText` has read, behind what was read before: that says what some of it is.
+ * Takes time in proportion to the text, for any text.
  */
-export function findValues(text: string, kinds: ReadonlySet<Kind>, from = 0): Find[] {
-  const found: Find[] = [];
+export function findValues(text: string, { kinds, names, patterns = [] }: Rules, earlier = NOTHING): Find[] {
+  const found: Find[] = patterns.flatMap(({ find }) => find(text));
+  if (names !== undefined) findNames(text, names, found);
   if (kinds.has("email")) findEmails(text, found);
   if (kinds.has("secret")) {
     findPrivateKeys(text, found);
@@ -23,22 +31,26 @@ export function findValues(text: string, kinds: ReadonlySet<Kind>, from = 0): Fi
   }
   if (kinds.has("ip")) findAddresses(text, found);
   if (kinds.has("iban")) findIbans(text, found);
-  let finds = settle(found, from, text);
+  const { from } = earlier;
+  let finds = settle([...earlier.finds, ...behind(found, from)], text);
   if (kinds.has("secret")) {
     const assigned: Find[] = [];
     findAssignments(withBlanks(text, finds), assigned);
-    if (assigned.length > 0) finds = settle([...finds, ...assigned], from, text);
+    finds = settle([...finds, ...behind(assigned, from)], text);
   }
-  if (!NUMBERS.some((kind) => kinds.has(kind))) return finds;
-  const numbers = findNumbers(withBlanks(text, finds), kinds, from);
-  return numbers.length > 0 ? settle([...finds, ...numbers], from, text) : finds;
+  if (NUMBERS.some((kind) => kinds.has(kind)))
+    finds = settle([...finds, ...findNumbers(text, withBlanks(text, finds), kinds, from)], text);
+  return behind(finds, from);
 }
 
-const settle = (found: readonly Find[], from: number, text: string): Find[] =>
-  withoutOverlaps(found.flatMap((find) => (find.start < from ? [] : toItsEnd(find, text))));
+const behind = (finds: Find[], from: number): Find[] =>
+  from === 0 ? finds : finds.filter(({ start }) => start >= from);
+
+const settle = (found: readonly Find[], text: string): Find[] =>
+  found.length === 0 ? [] : withoutOverlaps(found.map((find) => toItsEnd(find, text)));
 
 /** The text without what is something already, which is no part of anything else. */
-export function withBlanks(text: string, finds: readonly Find[]): string {
+function withBlanks(text: string, finds: readonly Find[]): string {
   if (finds.length === 0) return text;
   const parts: string[] = [];
   let at = 0;

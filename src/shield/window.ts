@@ -1,9 +1,11 @@
-import { BLANK, type Find, isDigit, type Kind } from "./detect/find.ts";
+import { type Find, isDigit } from "./detect/find.ts";
 import { MAX_IBAN } from "./detect/iban.ts";
+import { openNameAt } from "./detect/names.ts";
 import { MAX_HELD, type OpenSecret, goOn, openSecret } from "./detect/open-secret.ts";
 import { openKeyAt } from "./detect/pem.ts";
-import { findValues, withBlanks } from "./detector.ts";
+import { findValues } from "./detector.ts";
 import { endInOriginal, normalizeText, startInOriginal } from "./normal.ts";
+import type { Rules } from "./rules.ts";
 
 /** What has been decided of a text: all before `end`, with what was found there. Offsets are those of the whole text. */
 export type Decided = { end: number; finds: DecidedFind[] };
@@ -21,16 +23,18 @@ const REACH = 320;
  * value may be under way in it: a word or a number that has not ended, a private key. Memory does not depend on the text's length.
  */
 export class Window {
-  readonly #kinds: ReadonlySet<Kind>;
-  /** The undecided text, its place, and what stands before it. */
+  readonly #rules: Rules;
+  /** The undecided text, and its place. */
   #text = "";
   #at = 0;
+  /** What stands before it, as detectors read it, and what was found there. */
   #context = "";
+  #found: readonly Find[] = [];
   /** A secret that is longer than what is held. */
   #open: OpenSecret | undefined;
 
-  constructor(kinds: ReadonlySet<Kind>) {
-    this.#kinds = kinds;
+  constructor(rules: Rules) {
+    this.#rules = rules;
   }
 
   /** Characters that are undecided. */
@@ -61,8 +65,8 @@ export class Window {
     const normal = normalizeText(original);
     const before = this.#context.length;
     const whole = this.#context + normal.text;
-    const found = findValues(whole, this.#kinds, before);
-    const cut = isEnd ? whole.length : outside(found, Math.max(before, cutBefore(whole)));
+    const found = findValues(whole, this.#rules, { from: before, finds: this.#found });
+    const cut = isEnd ? whole.length : outside(found, Math.max(before, cutBefore(whole, this.#rules)));
     for (const { start, end, kind } of found) {
       const isOpen = end === whole.length && end - start > MAX_HELD && !isEnd;
       if (end > cut && !isOpen) continue;
@@ -70,11 +74,10 @@ export class Window {
       finds.push({ start: this.#at + place.start, end: this.#at + place.end, kind });
       if (!isOpen) continue;
       this.#open = openSecret(whole.slice(start));
-      this.#release(original.length, withBlanks(whole, found));
+      this.#release(original.length, whole, found);
       return;
     }
-    const decided = withBlanks(whole, found).slice(0, cut);
-    this.#release(cut === whole.length ? size : startInOriginal(normal, cut - before), decided);
+    this.#release(cut === whole.length ? size : startInOriginal(normal, cut - before), whole.slice(0, cut), found);
   }
 
   /** What belongs to a secret whose start was decided before. */
@@ -82,26 +85,39 @@ export class Window {
     const { end, isEnded } = goOn(open, this.#text, isEnd);
     if (end > 0) finds.push({ start: this.#at, end: this.#at + end, kind: "secret", continues: true });
     if (isEnded) this.#open = undefined;
-    this.#release(end, BLANK.repeat(Math.min(end, CONTEXT)));
+    this.#release(
+      end,
+      this.#context + this.#text.slice(0, end),
+      end === 0 ? [] : [{ start: this.#context.length, end: this.#context.length + end, kind: "secret" }],
+    );
   }
 
-  /** `decided`: the text before the new place, without what was found. */
-  #release(size: number, decided: string): void {
+  /** `read`: the context and what is decided now. `found`: in it. */
+  #release(size: number, read: string, found: readonly Find[]): void {
+    const gone = Math.max(0, read.length - CONTEXT);
     this.#text = this.#text.slice(size);
     this.#at += size;
-    this.#context = decided.slice(-CONTEXT);
+    this.#context = read.slice(gone);
+    this.#found = [...this.#found, ...found].flatMap(({ start, end, kind }) =>
+      start < read.length && end > gone ? [{ start: Math.max(0, start - gone), end: end - gone, kind }] : [],
+    );
   }
 }
 
 /** The place before which nothing can become a value by what follows. */
-function cutBefore(text: string): number {
-  const cut = heldFrom(text);
-  return text.length - cut <= MAX_HELD ? cut : Math.max(cut, text.length - REACH);
+function cutBefore(text: string, { names, patterns = [] }: Rules): number {
+  const held = heldFrom(text);
+  const cut = text.length - held <= MAX_HELD ? held : Math.max(held, text.length - REACH);
+  const reach = Math.max(0, ...patterns.map((pattern) => pattern.reach));
+  return Math.min(cut, text.length - reach, names === undefined ? text.length : openNameAt(text, names));
 }
 
-/** No value is cut. */
-const outside = (found: readonly Find[], cut: number): number =>
-  found.find(({ start, end }) => start < cut && cut < end)?.start ?? cut;
+/** No value is cut, nor are two that overlap parted. */
+function outside(found: readonly Find[], cut: number): number {
+  let place = cut;
+  for (const { start, from = start, end } of found.toReversed()) if (from < place && place < end) place = from;
+  return place;
+}
 
 /** Numbers in groups, and an extension that may follow. */
 const NUMBER_TAIL = /[+(]{0,2}\d[\d+() .\-/]*(?:e?x?t?\.? ?\d{0,6})$/i;

@@ -1,9 +1,10 @@
 import { expect, it } from "vitest";
 import type { Find, Kind } from "../../src/shield/detect/find.ts";
 import { findValues } from "../../src/shield/detector.ts";
+import type { Rules } from "../../src/shield/rules.ts";
 import { makeLookAlikes, makeSentences } from "../support/shield/labelled.ts";
 
-const KINDS = new Set<Kind>(["email", "phone", "card", "iban", "ssn", "ip", "secret"]);
+const RULES: Rules = { kinds: new Set(["email", "phone", "card", "iban", "ssn", "ip", "secret"]) };
 
 type Score = { all: number; found: number; wrong: number };
 
@@ -14,7 +15,7 @@ function scoreAll(): Map<Kind, Score> {
     return scores.get(kind)!;
   };
   for (const { text, values } of [...makeSentences(4_000), ...makeLookAlikes(2_500)]) {
-    const finds = findValues(text, KINDS);
+    const finds = findValues(text, RULES);
     const isOf = (find: Find, value: Find): boolean =>
       find.kind === value.kind && find.start <= value.start && find.end >= value.end;
     for (const value of values) {

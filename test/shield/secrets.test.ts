@@ -1,18 +1,18 @@
 import { readFileSync } from "node:fs";
 import { expect, it } from "vitest";
-import type { Kind } from "../../src/shield/detect/find.ts";
 import { findValues } from "../../src/shield/detector.ts";
+import type { Rules } from "../../src/shield/rules.ts";
 
 /** The cases by which gitleaks validates its rules; what one of its rules must not find, and none of the others finds. */
 const cases = JSON.parse(readFileSync("test/fixtures/shield/secrets.json", "utf8")) as {
   positives: { rule: string; text: string; secret: string }[];
   negatives: { rule: string; text: string }[];
 };
-const KINDS = new Set<Kind>(["secret"]);
+const RULES: Rules = { kinds: new Set(["secret"]) };
 
 const isFound = ({ text, secret }: { text: string; secret: string }): boolean => {
   const at = text.indexOf(secret);
-  return findValues(text, KINDS).some(({ start, end }) => start < at + secret.length && end > at);
+  return findValues(text, RULES).some(({ start, end }) => start < at + secret.length && end > at);
 };
 
 it("98 of 100 secrets that gitleaks finds are found, whatever made them", () => {
@@ -21,7 +21,7 @@ it("98 of 100 secrets that gitleaks finds are found, whatever made them", () => 
 });
 
 it("what only looks like a secret is found rarely", () => {
-  const found = cases.negatives.filter(({ text }) => findValues(text, KINDS).length > 0);
+  const found = cases.negatives.filter(({ text }) => findValues(text, RULES).length > 0);
   expect(found.length, found.map(({ rule, text }) => `${rule}: ${text}`).join("\n")).toBeLessThanOrEqual(62);
 });
 
@@ -38,5 +38,5 @@ it.each([
   "sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",
   "commit 5f2d1c9e8b7a6f5e4d3c2b1a0f9e8d7c6b5a4f3e",
 ])("%s has none", (text) => {
-  expect(findValues(text, KINDS).map(({ start, end }) => text.slice(start, end))).toEqual([]);
+  expect(findValues(text, RULES).map(({ start, end }) => text.slice(start, end))).toEqual([]);
 });

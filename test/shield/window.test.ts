@@ -1,11 +1,19 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import type { Kind } from "../../src/shield/detect/find.ts";
+import { compilePattern } from "../../src/shield/custom-pattern.ts";
+import { makeNameList } from "../../src/shield/detect/names.ts";
 import { findValues } from "../../src/shield/detector.ts";
 import { endInOriginal, normalizeText, startInOriginal } from "../../src/shield/normal.ts";
+import type { Rules } from "../../src/shield/rules.ts";
 import { type DecidedFind, Window } from "../../src/shield/window.ts";
 
-const KINDS = new Set<Kind>(["secret", "email", "phone", "card", "iban", "ssn", "ip"]);
+const RULES: Rules = { kinds: new Set(["secret", "email", "phone", "card", "iban", "ssn", "ip"]) };
+
+const NAMES: Rules = {
+  kinds: new Set(["email", "card"]),
+  names: makeNameList(["Jane Doe", "Ann", "Jean-Luc O'Neil", "山田太郎", "Jane Doerte Smith"]),
+  patterns: [await compilePattern({ name: "ticket", pattern: "(?i)EMP-\\d{3,6}|case [a-z]+ \\d", reach: 24 })],
+};
 
 const KEY = `-----BEGIN RSA PRIVATE KEY-----\n${"MIIEowIBAAKCAQEA1234abcd+/==\n".repeat(3)}-----END RSA PRIVATE KEY-----`;
 const VALUES = [
@@ -56,9 +64,9 @@ const text = fc
   })
   .map((parts) => parts.join(""));
 
-function findWhole(whole: string): DecidedFind[] {
+function findWhole(whole: string, rules = RULES): DecidedFind[] {
   const normal = normalizeText(whole);
-  return findValues(normal.text, KINDS).map(({ start, end, kind }) => ({
+  return findValues(normal.text, rules).map(({ start, end, kind }) => ({
     start: startInOriginal(normal, start),
     end: endInOriginal(normal, end),
     kind,
@@ -66,8 +74,8 @@ function findWhole(whole: string): DecidedFind[] {
 }
 
 /** The finds of a window, those that go on joined. */
-function findInPieces(pieces: readonly string[]): { finds: DecidedFind[]; held: number } {
-  const window = new Window(KINDS);
+function findInPieces(pieces: readonly string[], rules = RULES): { finds: DecidedFind[]; held: number } {
+  const window = new Window(rules);
   const finds: DecidedFind[] = [];
   let held = 0;
   let end = 0;
@@ -107,6 +115,42 @@ it("what is found does not depend on how a text is cut", { timeout: 300_000 }, (
   );
 });
 
+it("nor does it with names and patterns of a profile", { timeout: 60_000 }, () => {
+  const parts = [
+    "jane  DOE",
+    "Ann",
+    "anna",
+    "Jane Doerte",
+    " Smith",
+    "jean-luc o’neil",
+    "山田太郎",
+    "山",
+    "EMP-12345",
+    "emp-1",
+  ];
+  const others = [
+    " ",
+    "\n",
+    "case a 1",
+    "Case ",
+    "x",
+    ". ",
+    "jane@doe.example ",
+    "4111 1111 1111 1111",
+    "日本",
+    "Jane D",
+  ];
+  const some = fc.array(fc.constantFrom(...parts, ...others), { maxLength: 12 }).map((list) => list.join(""));
+  fc.assert(
+    fc.property(some, fc.array(fc.nat(7), { minLength: 1, maxLength: 12 }), (whole, sizes) => {
+      expect(findInPieces(cut(whole, sizes), NAMES).finds).toEqual(findWhole(whole, NAMES));
+    }),
+    { numRuns: RUNS / 10 },
+  );
+  const all = findWhole("Jane Doe, ANN and 山田太郎さん: EMP-777, annex", NAMES);
+  expect(all.map(({ kind }) => kind)).toEqual(["name", "name", "name", "pattern:ticket"]);
+});
+
 it.each([
   ["a number that an address may begin in", "+49 (0) 151 2345 6789%jürgen@straße-online.deeyJ"],
   ["a name inside a value", `password: hunter2!xpassword: hunter2!x${"eyJhbGciOi.".repeat(9)}8U+49 (0) 151 2345 6789`],
@@ -139,7 +183,7 @@ it.each([
 
 it("what prose holds back is short", () => {
   const prose = "The quick brown fox jumps over the lazy dog, 42 times (or so), in 2024. ".repeat(100);
-  const window = new Window(KINDS);
+  const window = new Window(RULES);
   const held = cut(prose, [3]).map((piece) => {
     window.push(piece);
     return window.held;

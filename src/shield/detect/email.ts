@@ -16,7 +16,7 @@ export function findEmails(text: string, found: Find[]): void {
       if (start === at) continue;
       DOMAIN.lastIndex = at + sign.length;
       const domain = DOMAIN.exec(text);
-      if (domain !== null) found.push({ start, end: DOMAIN.lastIndex, kind: "email" });
+      if (domain !== null) found.push({ start, end: DOMAIN.lastIndex, kind: "email", core: at });
     }
 }
 

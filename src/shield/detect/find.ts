@@ -11,17 +11,25 @@ export type Kind =
   | "name"
   | `pattern:${string}`;
 
-/** A value in a text: UTF-16 offsets, `end` behind it. */
-export type Find = { start: number; end: number; kind: Kind };
+/**
+ * A value in a text: UTF-16 offsets, `end` behind it. `from`: where it starts, if what is there belongs to another value. `core`:
+ * what is behind it alone is no value.
+ */
+export type Find = { start: number; end: number; kind: Kind; from?: number; core?: number };
 
 /**
- * Finds in the order of their places, none within another: of two that overlap, the one that starts first; of those a secret, then
- * the longer one.
+ * Finds in the order of their places, each as far as none before it goes. Of two that start together a secret comes first, then the
+ * longer one.
  */
 export function withoutOverlaps(finds: readonly Find[]): Find[] {
   const sorted = finds.toSorted((a, b) => a.start - b.start || rankOf(a) - rankOf(b) || b.end - a.end);
   const apart: Find[] = [];
-  for (const find of sorted) if (find.start >= (apart.at(-1)?.end ?? 0)) apart.push(find);
+  let done = 0;
+  for (const find of sorted) {
+    if (done >= (find.core ?? find.end)) continue;
+    apart.push(find.start >= done ? find : { from: find.start, ...find, start: done });
+    done = find.end;
+  }
   return apart;
 }
 

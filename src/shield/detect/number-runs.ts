@@ -13,15 +13,15 @@ const RUN = /\d(?:[ ().\-/+]{0,3}\d)*/g;
 /** Fewer digits are no number of anybody. */
 const MIN_DIGITS = 7;
 
-/** The groups of each run of digits, spaces and separators that is long enough. */
-export function* listRuns(text: string): Generator<Group[]> {
+/** The groups of each run of digits, spaces and separators that is long enough. `original`: the text with everything in it. */
+export function* listRuns(text: string, original: string): Generator<Group[]> {
   for (const { index, 0: run } of text.matchAll(RUN))
     if (run.length >= MIN_DIGITS) {
       const groups = toGroups(run, index);
       // Digits of a word are no number: `a1b22`, `0x1f`.
-      if (isWordCharacter(text.charCodeAt(index - 1))) groups.shift();
+      if (isWordCharacter(original.charCodeAt(index - 1))) groups.shift();
       const end = index + run.length;
-      if (isWordCharacter(text.charCodeAt(end)) && !EXTENSION.test(text.slice(end, end + 8))) groups.pop();
+      if (isWordCharacter(original.charCodeAt(end)) && !EXTENSION.test(text.slice(end, end + 8))) groups.pop();
       if (groups.length > 0) yield groups;
     }
 }

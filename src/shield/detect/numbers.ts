@@ -5,14 +5,14 @@ import { phoneAt } from "./phone.ts";
 
 const SSN_WORD = /\b(?:ssn|social security|social-security|soc\.? sec\.?)\b[^\n\ue000]{0,24}$/i;
 
-/** Cards, social security and telephone numbers from a place on. `text`: without what is something already. */
-export function findNumbers(text: string, kinds: ReadonlySet<Kind>, from: number): Find[] {
+/** Cards, social security and telephone numbers from a place on. `rest`: the text without what is something already. */
+export function findNumbers(text: string, rest: string, kinds: ReadonlySet<Kind>, from: number): Find[] {
   const found: Find[] = [];
   // A word before a number says nothing about the one after it.
-  const before = (at: number): string => text.slice(Math.max(found.at(-1)?.end ?? 0, at - CONTEXT_LENGTH), at);
-  for (const groups of listRuns(text))
+  const before = (at: number): string => rest.slice(Math.max(found.at(-1)?.end ?? 0, at - CONTEXT_LENGTH), at);
+  for (const groups of listRuns(rest, text))
     for (let i = 0; i < groups.length;) {
-      const find = groups[i]!.start < from ? undefined : numberAt(groups, i, { text, before }, kinds);
+      const find = groups[i]!.start < from ? undefined : numberAt(groups, i, { text: rest, before }, kinds);
       i++;
       if (find === undefined) continue;
       found.push(find);

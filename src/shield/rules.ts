@@ -1,0 +1,8 @@
+import type { Find, Kind } from "./detect/find.ts";
+import type { NameList } from "./detect/names.ts";
+
+/** A pattern of a profile. `reach`: characters of the longest match that counts; a stream holds back as many. */
+export type CustomPattern = { find: (text: string) => Find[]; reach: number };
+
+/** What is looked for. */
+export type Rules = { kinds: ReadonlySet<Kind>; names?: NameList; patterns?: readonly CustomPattern[] };
