@@ -8,6 +8,7 @@ import { findNumbers } from "./detect/numbers.ts";
 import { toItsEnd } from "./detect/open-secret.ts";
 import { findPrivateKeys } from "./detect/pem.ts";
 import { findSecrets } from "./detect/secrets.ts";
+import { isFake } from "./replace.ts";
 import type { Rules } from "./rules.ts";
 
 const NUMBERS: readonly Kind[] = ["card", "ssn", "phone"];
@@ -40,7 +41,7 @@ export function findValues(text: string, { kinds, names, patterns = [] }: Rules,
   }
   if (NUMBERS.some((kind) => kinds.has(kind)))
     finds = settle([...finds, ...findNumbers(text, withBlanks(text, finds), kinds, from)], text);
-  return behind(finds, from);
+  return behind(finds, from).filter(({ start, end, kind }) => !isFake(text.slice(start, end), kind));
 }
 
 const behind = (finds: Find[], from: number): Find[] =>

@@ -3,9 +3,9 @@ import { isPlaceholder, isRandom } from "./secrets.ts";
 
 /** Words of names that hold secrets. `max_tokens` and `tokenizer` do not. */
 const NAME =
-  /(?:token(?!s|iz)|secret(?!s?[_-]?manager)|passwo?r?d|passphrase|pwd|api_?-?key|access_?-?key|private_?-?key|credential|authorization|client_?-?id)/gi;
+  /(?<!PII_)(?:token(?!s|iz)|secret(?!s?[_-]?manager)|passwo?r?d|passphrase|pwd|api_?-?key|access_?-?key|private_?-?key|credential|authorization|client_?-?id)/gi;
 /** What may stand between such a word and its value: the rest of the name, quotes, a type, a sign. */
-const SIGN = /([\w.\- ]{0,24})["'`\])]{0,3}\s{0,3}(?:[:?.]{0,3}=>?|:|,|>|\|\|)[\s"'`=]{0,12}/y;
+const SIGN = /([\w.\- ]{0,24})(?:["'`\])]{1,3}\s{0,3},|["'`\])]{0,3}\s{0,3}(?:[:?.]{0,3}=>?|:|>|\|\|))[\s"'`=]{0,12}/y;
 /** Such a name is of something about a secret. */
 const ABOUT =
   /(?:id|ids|name|length|len|size|url|uri|path|file|type|kind|count|ttl|version|expir\w*|_at|field|label|store|manager) *$/i;

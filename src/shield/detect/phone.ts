@@ -34,7 +34,7 @@ function startOf({ start }: Group, text: string): number {
 
 /** How many groups look like a telephone number by themselves. */
 function countByShape(groups: readonly Group[], from: number, sign: string, text: string): number {
-  if (sign === "" && !isLikeOne(groups, from, text)) return 0;
+  if (sign === "" && (isInside(groups, from) || !isLikeOne(groups, from, text))) return 0;
   const sizes: number[] = [];
   let digits = 0;
   let best = 0;
@@ -49,6 +49,9 @@ function countByShape(groups: readonly Group[], from: number, sign: string, text
   }
   return best;
 }
+
+/** What stands before it is a part of the same number. */
+const isInside = (groups: readonly Group[], from: number): boolean => from > 0 && /^[-./]$/.test(groups[from]!.before);
 
 /** Without a sign it is written as in North America, or starts with a 0. */
 function isLikeOne(groups: readonly Group[], from: number, text: string): boolean {

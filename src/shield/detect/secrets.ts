@@ -74,7 +74,7 @@ function findIn(text: string, pattern: RegExp, found: Find[], accepts: (value: s
 
 /** What stands where a secret would. */
 const PLACEHOLDER =
-  /^(?:(.)\1*|<.*|\$.*|%.*|\{.*|your[_-].*|change_?me|password|passwd|secret|token|null|none|undefined|true|false)$/i;
+  /^(?:(.)\1*|PII_.*|hash_[0-9a-f]{16}|\*{4}.*|<.*|\$.*|%.*|\{.*|your[_-].*|change_?me|password|passwd|secret|token|null|none|undefined|true|false)$/i;
 
 export const isPlaceholder = (value: string): boolean => PLACEHOLDER.test(value);
 
