@@ -28,6 +28,13 @@ export class Replacer {
     return manner === "tag" ? toTag(kind, digest) : (FAKES[kind]?.(digest) ?? toTag(kind, digest));
   }
 
+  /** For a number of JSON, another of as many digits. */
+  replaceNumber(value: string, kind: Kind): string {
+    const digest = this.#digestOf(value, kind);
+    const count = Math.min(value.replace(/\D/g, "").length, MAX_DIGITS);
+    return `9${digitsOf(digest, count - 1)}`;
+  }
+
   /** The edits that replace finds of a text. */
   toEdits(text: string, finds: readonly Find[], mannerOf: (kind: Kind) => Manner): Edit[] {
     return finds.map(({ start, end, kind }) => {
@@ -35,8 +42,16 @@ export class Replacer {
       return { start, end, text: replaced };
     });
   }
+
+  #digestOf(value: string, kind: Kind): Buffer {
+    return createHmac("sha256", this.#key)
+      .update(`${kind}\0${normalForm(value, kind)}`)
+      .digest();
+  }
 }
 
+/** A double has each whole number of so many digits. */
+const MAX_DIGITS = 15;
 /** Characters of a mask, and of a digest in hexadecimal. */
 const KEPT = 4;
 const HASH = 16;
