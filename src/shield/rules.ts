@@ -6,3 +6,6 @@ export type CustomPattern = { find: (text: string) => Find[]; reach: number };
 
 /** What is looked for. */
 export type Rules = { kinds: ReadonlySet<Kind>; names?: NameList; patterns?: readonly CustomPattern[] };
+
+/** All that is found without a list or a pattern. */
+export const ALL_KINDS: ReadonlySet<Kind> = new Set(["secret", "email", "phone", "card", "iban", "ssn", "ip"]);

@@ -6,7 +6,7 @@ import { toByteStream } from "../../wire/bytes.ts";
 import type { Session, SessionInit } from "../session.ts";
 import { linkTurns, type Turn, type UnlinkedTurn } from "../turns.ts";
 import { copyTurn, dropToolResults, rewriteItems } from "./compact.ts";
-import { redact } from "./redact.ts";
+import { redact, redactArguments } from "./redact.ts";
 
 /** What a branch changes of the session that it is copied from: the API's `transforms`. A bare name stands for `{type}`. */
 export const transformSchema = z
@@ -153,7 +153,7 @@ function redactBlock(block: Block, texts: readonly string[] | undefined): Block 
       return text === block.text ? block : editItem(block, { text });
     }
     case "tool_call": {
-      const args = redact(block.arguments, texts);
+      const args = redactArguments(block.arguments, texts);
       return args === block.arguments ? block : editItem(block, { arguments: args });
     }
     case "tool_result": {

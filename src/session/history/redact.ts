@@ -1,17 +1,26 @@
-/** Patterns of personal data and secrets. All run in linear time, since every repetition is bounded. */
-const PRIVATE_PATTERNS: readonly RegExp[] = [
-  /[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}/g, // e-mail
-  /\b[A-Z]{2}\d{2}(?: ?[A-Z\d]{4}){2,7}(?: ?[A-Z\d]{1,3})?\b/g, // IBAN
-  /\b\d(?:[ -]?\d){12,18}\b/g, // card
-  /(?<![\w+])(?:\+\d{1,3}[ .-]?|\()\d(?:[ ().-]{0,2}\d){6,12}\b/g, // telephone
-  /\b\d{1,3}(?:\.\d{1,3}){3}\b/g, // IP address
-  /\b(?:sk|pk|rk|ghp|gho|xox[abp]|AKIA|AIza|rhone_sk)[-_A-Za-z0-9]{16,200}/g, // secrets
-];
+import { findInText, redactJson } from "../../shield/redact-json.ts";
+import { ALL_KINDS, type Rules } from "../../shield/rules.ts";
+import { splice } from "../../wire/splice.ts";
 
+const RULES: Rules = { kinds: ALL_KINDS };
 const MARK = "[redacted]";
 
-/** Replaces the texts, or everything that matches PRIVATE_PATTERNS if none are given, with MARK. */
+/** Replaces the texts, or personal data and secrets if none are given, with MARK. */
 export function redact(text: string, texts: readonly string[] | undefined): string {
   if (texts !== undefined) return texts.reduce((rest, secret) => rest.replaceAll(secret, MARK), text);
-  return PRIVATE_PATTERNS.reduce((rest, kind) => rest.replace(kind, MARK), text);
+  return splice(
+    text,
+    findInText(text, RULES).map(({ start, end }) => ({ start, end, text: MARK })),
+  );
+}
+
+/** The same in a tool's arguments, which stay JSON if they are: a number becomes 0. */
+export function redactArguments(args: string, texts: readonly string[] | undefined): string {
+  if (texts !== undefined || !/^\s*[[{]/.test(args)) return redact(args, texts);
+  try {
+    return redactJson(args, RULES, { isRead: () => true, substitute: (_, __, isNumber) => (isNumber ? "0" : MARK) })
+      .json;
+  } catch {
+    return redact(args, texts);
+  }
 }
