@@ -160,8 +160,8 @@ async function checkDatabase(): Promise<void> {
   const files = (await readdir(state, { recursive: true })).filter((file) => /D1Database.*\.sqlite$/.test(file));
   const ids = files.flatMap((file) => {
     const database = new DatabaseSync(join(state, file), { readOnly: true });
-    const hasCalls = database.prepare("select 1 from sqlite_master where name = 'calls'").get() !== undefined;
-    return hasCalls ? database.prepare("select id from calls").all() : [];
+    const hasCalls = database.prepare("select 1 from sqlite_master where name = 'call_records'").get() !== undefined;
+    return hasCalls ? database.prepare("select id from call_records").all() : [];
   });
   const stored = new Set(ids.map(({ id }) => id as string));
   const missing = calls.filter(({ id }) => !stored.has(id)).length;

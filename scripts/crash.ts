@@ -164,7 +164,7 @@ function countRecords(state: string): Map<string, number> {
     /[0-9a-f]{64}\.sqlite$/.test(file),
   );
   const rows = files.flatMap((file) => {
-    const database = new DatabaseSync(join(folder, file), { readOnly: true });
+    const database = new DatabaseSync(join(folder, file), { readOnly: true, timeout: 10_000 });
     try {
       return database
         .prepare("SELECT id, count(*) AS n FROM call_records WHERE status = 'completed' GROUP BY id")

@@ -4,6 +4,7 @@ import { BLANK, type Find, type Kind, withoutOverlaps } from "./detect/find.ts";
 import { findIbans } from "./detect/iban.ts";
 import { findAddresses } from "./detect/ip.ts";
 import { findNames } from "./detect/names.ts";
+import { findNationalIds } from "./detect/national-ids.ts";
 import { findNumbers } from "./detect/numbers.ts";
 import { toItsEnd } from "./detect/open-secret.ts";
 import { findPrivateKeys } from "./detect/pem.ts";
@@ -32,6 +33,7 @@ export function findValues(text: string, { kinds, names, patterns = [] }: Rules,
   }
   if (kinds.has("ip")) findAddresses(text, found);
   if (kinds.has("iban")) findIbans(text, found);
+  if (kinds.has("national_id")) findNationalIds(text, found);
   const { from } = earlier;
   let finds = settle([...earlier.finds, ...behind(found, from)], text);
   if (kinds.has("secret")) {

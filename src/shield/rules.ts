@@ -8,4 +8,13 @@ export type CustomPattern = { find: (text: string) => Find[]; reach: number };
 export type Rules = { kinds: ReadonlySet<Kind>; names?: NameList; patterns?: readonly CustomPattern[] };
 
 /** All that is found without a list or a pattern. */
-export const ALL_KINDS: ReadonlySet<Kind> = new Set(["secret", "email", "phone", "card", "iban", "ssn", "ip"]);
+export const ALL_KINDS: ReadonlySet<Kind> = new Set([
+  "secret",
+  "email",
+  "phone",
+  "card",
+  "iban",
+  "ssn",
+  "national_id",
+  "ip",
+]);

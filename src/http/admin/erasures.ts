@@ -10,7 +10,10 @@ import type { AppEnv } from "../request/env.ts";
 import { ownOrganization } from "./own-organization.ts";
 
 const made = z
-  .union([z.strictObject({ session_id: sessionId }), z.strictObject({ all: z.literal(true) })])
+  .union([
+    z.strictObject({ session_id: sessionId }).openapi("NewSessionErasure"),
+    z.strictObject({ all: z.literal(true) }).openapi("NewOrganizationErasure"),
+  ])
   .openapi("NewErasure", {
     description: "Of one session, or of all sessions and calls of the organisation from before the request",
   });

@@ -15,7 +15,7 @@ const LENGTHS: Record<string, number> = Object.fromEntries(
 /** Characters of the longest IBAN, in groups. */
 export const MAX_IBAN = 42;
 
-const SHAPE = /(?<![A-Za-z0-9_])[A-Za-z]{2}\d{2}(?:[ -]?[A-Za-z0-9]){11,31}/g;
+const SHAPE = /\b[A-Za-z]{2}\d{2}(?:[ -]?[A-Za-z0-9]){11,31}/g;
 
 /** Account numbers whose country, length and checksum are right, with or without groups. */
 export function findIbans(text: string, found: Find[]): void {
