@@ -10,13 +10,18 @@ import type { AppEnv } from "../request/env.ts";
 import { ownOrganization } from "./own-organization.ts";
 
 const made = z
-  .union([
-    z.strictObject({ session_id: sessionId }).openapi("NewSessionErasure"),
-    z.strictObject({ all: z.literal(true) }).openapi("NewOrganizationErasure"),
-  ])
-  .openapi("NewErasure", {
-    description: "Of one session, or of all sessions and calls of the organisation from before the request",
-  });
+  .strictObject({
+    session_id: sessionId.optional().openapi({ description: "One session, with its calls" }),
+    all: z
+      .literal(true)
+      .optional()
+      .openapi({ description: "All sessions and calls of the organisation from before the request" }),
+  })
+  .refine(({ session_id, all }) => (session_id === undefined) !== (all === undefined), {
+    path: ["session_id"],
+    message: "expected either session_id or all",
+  })
+  .openapi("NewErasure");
 
 const erasure = z
   .object({
@@ -63,8 +68,7 @@ const routes = {
 export function erasureRoutes(app: OpenAPIHono<AppEnv>): void {
   app.openapi(routes.create, async (c) => {
     const org = ownOrganization(c, c.req.valid("param").id);
-    const given = c.req.valid("json");
-    const session = "all" in given ? WHOLE_ORGANIZATION : given.session_id;
+    const { session_id: session = WHOLE_ORGANIZATION } = c.req.valid("json");
     await requireNoHold(c.env, org, session);
     const requested = await requestErasure(c.env.DB, {
       org,
