@@ -1,6 +1,6 @@
 import type { Find } from "./find.ts";
 
-const V4 = /(?<![\w.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?!\w|\.\d)/g;
+const V4 = /\b(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?!\w|\.\d)/g;
 const V6 = /(?<![\w:.])(?:[A-Fa-f0-9]{0,4}:){2,7}(?:(?:\d{1,3}\.){3}\d{1,3}|[A-Fa-f0-9]{0,4})(?![\w:])/g;
 
 /** Most texts have nothing like it. */
@@ -8,7 +8,7 @@ const LIKE_V4 = /\d\.\d{1,3}\.\d/;
 const LIKE_V6 = /[A-Fa-f0-9:]:[A-Fa-f0-9]{0,4}:/;
 
 export function findAddresses(text: string, found: Find[]): void {
-  if (LIKE_V4.test(text)) collect(text, V4, found);
+  if (LIKE_V4.test(text)) collect(text, V4, found, (_, at) => text[at - 1] !== ".");
   if (LIKE_V6.test(text)) collect(text, V6, found, isV6);
 }
 
@@ -20,7 +20,7 @@ function isV6(address: string): boolean {
   return shortened === 0 ? groups === 8 : shortened === 1 && groups <= 8 && address.length > 3;
 }
 
-function collect(text: string, pattern: RegExp, found: Find[], accepts?: (value: string) => boolean): void {
+function collect(text: string, pattern: RegExp, found: Find[], accepts: (value: string, at: number) => boolean): void {
   for (const { index, 0: value } of text.matchAll(pattern))
-    if (accepts === undefined || accepts(value)) found.push({ start: index, end: index + value.length, kind: "ip" });
+    if (accepts(value, index)) found.push({ start: index, end: index + value.length, kind: "ip" });
 }

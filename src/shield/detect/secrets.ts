@@ -28,16 +28,12 @@ const TERRAFORM = /(?<![A-Za-z0-9_])[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_=-]{60,
 const TELEGRAM = /(?<!\w)\d{5,16}:A[A-Za-z0-9_-]{34}(?![A-Za-z0-9_-])/g;
 /** `scheme://user:password@host`: the password. RFC 3986, 3.2.1. */
 const URL_PASSWORD = /:\/\/[^\s\x80-\uffff/?#:@"'<>`]{0,128}:([^\s\x80-\uffff/?#@"'<>`]{3,256})@[A-Za-z0-9[]/g;
-/** RFC 9110, 11.6.2. */
-const AUTHORIZATION = /\b(?:bearer|basic|token) {1,4}([A-Za-z0-9._~+/-]{16,4096}={0,2})/gi;
-
-/** What its form, or its place in a URL or a header, says to be a secret. */
+/** What its form, or its place in a URL, says to be a secret. */
 export function findSecrets(text: string, found: Find[]): void {
   findIssued(text, found);
   if (text.includes(".atlasv1.")) findWhole(text, TERRAFORM, found);
   if (text.includes(":A")) findWhole(text, TELEGRAM, found);
-  if (text.includes("://")) findIn(text, URL_PASSWORD, found, (value) => !isPlaceholder(value));
-  findIn(text, AUTHORIZATION, found, isRandom);
+  if (text.includes("://")) findPasswords(text, found);
 }
 
 function findIssued(text: string, found: Find[]): void {
@@ -63,12 +59,11 @@ function findWhole(text: string, pattern: RegExp, found: Find[]): void {
     found.push({ start: index, end: index + value.length, kind: "secret" });
 }
 
-/** The first group of each match. */
-function findIn(text: string, pattern: RegExp, found: Find[], accepts: (value: string) => boolean): void {
-  for (const match of text.matchAll(pattern)) {
-    const value = match[1]!;
-    const start = match.index + match[0].lastIndexOf(value);
-    if (accepts(value)) found.push({ start, end: start + value.length, kind: "secret" });
+function findPasswords(text: string, found: Find[]): void {
+  for (const match of text.matchAll(URL_PASSWORD)) {
+    const password = match[1]!;
+    const start = match.index + match[0].lastIndexOf(password);
+    if (!isPlaceholder(password)) found.push({ start, end: start + password.length, kind: "secret" });
   }
 }
 
