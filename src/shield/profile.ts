@@ -1,0 +1,134 @@
+import { z } from "zod";
+import { compilePattern } from "./custom-pattern.ts";
+import type { Kind } from "./detect/find.ts";
+import { makeNameList } from "./detect/names.ts";
+import type { Manner } from "./replace.ts";
+import { ALL_KINDS, type Rules } from "./rules.ts";
+
+/** What is done about a value, from the mildest. `checkpoint`: a person decides, in a run. */
+export const DISPOSITIONS = ["allow", "allow_with_warning", "redact", "checkpoint", "block"] as const;
+export type Disposition = (typeof DISPOSITIONS)[number];
+
+/** `off`: nothing is read. `observe`: decisions are made and recorded, and nothing is changed. `enforce`: they take effect. */
+export const MODES = ["off", "observe", "enforce"] as const;
+export const STAGES = ["input", "tool_result", "output"] as const;
+export type Stage = (typeof STAGES)[number];
+
+const treatment = {
+  action: z.enum(DISPOSITIONS),
+  as: z.enum(["tag", "mask", "hash", "fake"]).default("tag"),
+};
+const detector = z.strictObject(treatment);
+
+/** Characters of a name, and of a pattern. */
+const MAX_NAME = 128;
+const MAX_PATTERN = 1_000;
+const MAX_NAMES = 5_000;
+const MAX_PATTERNS = 50;
+const MAX_REACH = 1_024;
+
+export const profileSchema = z.strictObject({
+  mode: z.enum(MODES),
+  stages: z
+    .array(z.enum(STAGES))
+    .min(1)
+    .default([...STAGES]),
+  detectors: z.partialRecord(z.enum([...ALL_KINDS] as [string, ...string[]]), detector).default({}),
+  names: z.strictObject({ list: z.array(z.string().min(1).max(MAX_NAME)).max(MAX_NAMES), ...treatment }).optional(),
+  /** RE2's syntax. `max_length`: characters of the longest match; a stream is late by as many. */
+  patterns: z
+    .array(
+      z.strictObject({
+        name: z.string().regex(/^[a-z][a-z0-9_]{0,31}$/),
+        pattern: z.string().min(1).max(MAX_PATTERN),
+        max_length: z.int().min(1).max(MAX_REACH).default(64),
+        ...treatment,
+      }),
+    )
+    .max(MAX_PATTERNS)
+    .default([]),
+  /** Signs of injected instructions: they are scored, and warned of. */
+  injection: z.enum(["off", "observe"]).default("observe"),
+  /** Whether values return where the model names their tags: to the caller who brought them, or not at all. */
+  restore: z.enum(["caller", "none"]).default("caller"),
+  /** What follows where a check fails, or something cannot be read. */
+  fail: z.enum(["closed", "open"]).default("closed"),
+  unscanned: z.enum(["allow", "block"]).default("allow"),
+});
+
+export type Profile = z.infer<typeof profileSchema>;
+
+/** Of a deployment that says nothing else: what no provider needs, and signs of it. */
+export const DEFAULT_PROFILE_ID = "default-runtime-safety";
+export const DEFAULT_PROFILE: Profile = profileSchema.parse({
+  mode: "enforce",
+  detectors: {
+    ...Object.fromEntries(["secret", "card", "iban", "ssn", "national_id"].map((kind) => [kind, { action: "redact" }])),
+    ...Object.fromEntries(["email", "phone", "ip"].map((kind) => [kind, { action: "allow_with_warning" }])),
+  },
+});
+
+/** A profile that is ready to be used. */
+export type CompiledProfile = {
+  profile: Profile;
+  rules: Rules;
+  dispositionOf: (kind: Kind) => Disposition;
+  mannerOf: (kind: Kind) => Manner;
+};
+
+/** Compiles a profile. Throws a `SyntaxError` for a pattern that RE2 refuses, with the pattern's name in front. */
+export async function compileProfile(profile: Profile): Promise<CompiledProfile> {
+  const treatments = new Map<string, { action: Disposition; as: Manner } | undefined>(
+    Object.entries(profile.detectors),
+  );
+  if (profile.names !== undefined) treatments.set("name", profile.names);
+  for (const pattern of profile.patterns) treatments.set(`pattern:${pattern.name}`, pattern);
+  const patterns = await Promise.all(
+    profile.patterns.map(async ({ name, pattern, max_length: reach }) => {
+      try {
+        return await compilePattern({ name, pattern, reach });
+      } catch (cause) {
+        throw new SyntaxError(`${name}: ${(cause as Error).message}`, { cause });
+      }
+    }),
+  );
+  return {
+    profile,
+    rules: {
+      kinds: new Set(Object.keys(profile.detectors) as Kind[]),
+      ...(profile.names !== undefined && { names: makeNameList(profile.names.list) }),
+      ...(patterns.length > 0 && { patterns }),
+    },
+    dispositionOf: (kind) => treatments.get(kind)?.action ?? "allow",
+    mannerOf: (kind) => treatments.get(kind)?.as ?? "tag",
+  };
+}
+
+/** The disposition of what was found together: the severest. */
+export function dispositionOfAll({ dispositionOf }: CompiledProfile, kinds: Iterable<Kind>): Disposition {
+  let severest = 0;
+  for (const kind of kinds) severest = Math.max(severest, DISPOSITIONS.indexOf(dispositionOf(kind)));
+  return DISPOSITIONS[severest]!;
+}
+
+/** Whether one profile lets pass nothing that the other does not: what a request may ask for in its stead. */
+export function isAtLeastAsStrict(one: CompiledProfile, other: CompiledProfile): boolean {
+  const [a, b] = [one.profile, other.profile];
+  return (
+    rankIn(MODES, a.mode) >= rankIn(MODES, b.mode) &&
+    b.stages.every((stage) => a.stages.includes(stage)) &&
+    (Object.keys(b.detectors) as Kind[]).every(
+      (kind) => rankIn(DISPOSITIONS, one.dispositionOf(kind)) >= rankIn(DISPOSITIONS, other.dispositionOf(kind)),
+    ) &&
+    // Lists and patterns cannot be compared: they have to be the same ones.
+    (b.names === undefined || isSame(a.names, b.names)) &&
+    (b.patterns.length === 0 || isSame(a.patterns, b.patterns)) &&
+    (a.fail === "closed" || b.fail === "open") &&
+    (a.unscanned === "block" || b.unscanned === "allow") &&
+    (a.restore === "none" || b.restore === "caller")
+  );
+}
+
+const rankIn = <T>(list: readonly T[], value: T): number => list.indexOf(value);
+
+const isSame = (one: unknown, other: unknown): boolean => JSON.stringify(one) === JSON.stringify(other);
