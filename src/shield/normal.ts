@@ -5,6 +5,8 @@ export type Normal = { text: string; parts: readonly Part[] };
 type Part = { at: number; original: number; size?: number };
 
 const NOT_ASCII = /[^\0-\x7f]+/g;
+/** Decimal digits of any script that NFKC leaves. */
+const DIGIT = /(?![\uff10-\uff19\u{1d7ce}-\u{1d7ff}\u{1fbf0}-\u{1fbf9}])\p{Nd}/u;
 /** A line's end as a program writes it: the letter is no part of the word that follows. */
 const ESCAPE = /\\[nrt]/g;
 /** Characters that are not seen: zero-width, direction marks, fillers, soft hyphens, variation selectors, tags. */
@@ -23,7 +25,7 @@ export function normalizeText(raw: string): Normal {
   let done = 0;
   const parts: Part[] = [];
   for (const { index, 0: run } of original.matchAll(NOT_ASCII)) {
-    if (run.normalize("NFKC") === run && !INVISIBLE.test(run) && !DASH.test(run)) continue;
+    if (run.normalize("NFKC") === run && !INVISIBLE.test(run) && !DASH.test(run) && !DIGIT.test(run)) continue;
     parts.push({ at: text.length, original: done });
     text += original.slice(done, index);
     done = index;
@@ -40,7 +42,16 @@ export function normalizeText(raw: string): Normal {
 
 function normalOf(character: string): string {
   if (INVISIBLE.test(character)) return "";
-  return DASH.test(character) ? "-" : character.normalize("NFKC");
+  if (DASH.test(character)) return "-";
+  return DIGIT.test(character) ? String(valueOf(character)) : character.normalize("NFKC");
+}
+
+/** Digits of a script have places one behind the other, from 0 to 9. */
+function valueOf(digit: string): number {
+  const code = digit.codePointAt(0)!;
+  let value = 0;
+  while (value < 9 && DIGIT.test(String.fromCodePoint(code - value - 1))) value++;
+  return value;
 }
 
 /** The place in the original of a place in the normal text. */

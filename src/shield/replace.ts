@@ -94,7 +94,7 @@ const FAKE_HOST = "pii.example";
 const FAKE_PHONE = "+999";
 /** Of a test account's range. */
 const FAKE_CARD = "40000099";
-/** Social security numbers do not start with 9, and such a group is no taxpayer's either. */
+/** No social security or taxpayer's number has such a group. */
 const FAKE_SSN = "00";
 /** RFC 1112, 4: reserved. */
 const FAKE_IP = "250.";

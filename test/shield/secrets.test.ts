@@ -26,11 +26,20 @@ it("what only looks like a secret is found rarely", () => {
 });
 
 it.each([
+  "AKIAIOSFODNN7EXAMPLE",
+  "ghp_EXAMPLENOTAREALGITHUBTOKEN0000000000",
+  "xoxb-00000-00000-EXAMPLENOTAREALTOKEN",
+  "-----BEGIN RSA PRIVATE KEY-----\nTk9UQVJFQUxLRVkK\n-----END RSA PRIVATE KEY-----",
+])("a documented example is one as well: %s", (secret) => {
+  const text = `It is ${secret}, keep it.`;
+  expect(findValues(text, RULES).map(({ start, end }) => text.slice(start, end))).toEqual([secret]);
+});
+
+it.each([
   'const password = os.environ["PASSWORD"];',
   "max_tokens: 4096, tokenizer: 'o200k_base'",
   "function resetPassword(token: string): Promise<void> {}",
   "password = getPassword()",
-  "The access key must be 20 characters long, e.g. AKIAIOSFODNN7EXAMPLE.",
   "https://example.com/users/1:2@3",
   "token = <your-token>",
   "OPENAI_API_KEY=$OPENAI_API_KEY npm start",

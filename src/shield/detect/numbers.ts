@@ -41,5 +41,6 @@ function ssnAt(groups: readonly Group[], from: number, { text, before }: Place):
   return !isPart && isSsn([area, group, serial].map(({ start, end }) => text.slice(start, end)).join("")) ? 3 : 0;
 }
 
+/** From 900 on they are taxpayers' numbers (ITIN), which are as personal. */
 const isSsn = (digits: string): boolean =>
-  !/^(?:000|666|9)/.test(digits) && digits.slice(3, 5) !== "00" && digits.slice(5) !== "0000";
+  !/^(?:000|666)/.test(digits) && digits.slice(3, 5) !== "00" && digits.slice(5) !== "0000";

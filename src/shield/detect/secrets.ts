@@ -47,8 +47,7 @@ function findIssued(text: string, found: Find[]): void {
     const match = pattern.exec(text);
     if (match === null) continue;
     const end = pattern.lastIndex;
-    if (entropyOf(match[0]) >= MIN_ENTROPY && !match[0].endsWith("EXAMPLE"))
-      found.push({ start: at, end, kind: "secret" });
+    if (entropyOf(match[0]) >= MIN_ENTROPY) found.push({ start: at, end, kind: "secret" });
     at = end - 1;
     isInWord = true;
   }
