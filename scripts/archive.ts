@@ -68,12 +68,16 @@ await runScript(async () => {
     const start = performance.now();
     const found = await post<typeof list>(`${origin}/__scan?${range}`);
     const scanMs = performance.now() - start;
+    const sums = await post<Record<string, number>>(`${origin}/__sums?${range}`);
     const bytes = await download(origin, folder);
     const examples = await runExamples(python, folder);
     const { stdout } = await run(python, [join(import.meta.dirname, "archive", "check.py"), folder]);
     const { arrow, duckdb } = JSON.parse(stdout) as Record<"arrow" | "duckdb", Record<string, unknown>>;
     const expected = summaryOf(list);
     expectSame("the gateway's reader", summaryOf(found), expected);
+    const { calls: rows, cost_micros_usd: cost, tokens_output: tokens } = sums;
+    expectSame("the gateway's sums", { rows, cost, tokens }, { rows: list.rows, cost: list.cost, tokens: list.tokens });
+    if (!isNear(sums.p95!, expected.p95)) throw new UserError(`sums: expected p95 ${expected.p95}, found ${sums.p95}`);
     expectSame("DuckDB", duckdb, { ...expected, ids: list.rows });
     expectSame("pyarrow", arrow, { ...expected, types: ["string", "int64", "timestamp[us, tz=UTC]", "bool"] });
     if (IS_WHOLE) {
@@ -96,6 +100,9 @@ await runScript(async () => {
   }
   process.exit(0);
 });
+
+/** Buckets of durations are one part in fifty wide. */
+const isNear = (found: number, expected: number): boolean => Math.abs(found - expected) <= 0.02 * expected;
 
 /** All files of the record, under their keys. */
 async function download(origin: string, folder: string): Promise<number> {

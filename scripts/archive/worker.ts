@@ -1,3 +1,5 @@
+import { aggregateCalls } from "../../src/store/archive/aggregate.ts";
+import { quantileOf } from "../../src/store/archive/rollup.ts";
 import { type ArchiveServices, sealNext } from "../../src/store/archive/seal.ts";
 import { scanRows } from "../../src/store/archive/sealed-calls.ts";
 import { appendRecords } from "../../src/store/record-store.ts";
@@ -57,6 +59,11 @@ export default {
             found.latencies.push(Number(row.latency_total_ms));
           }
         return Response.json(found);
+      }
+      case "/__sums": {
+        const range = { org: searchParams.get("org")!, from: number("from"), before: number("to"), by: [] };
+        const [sums] = await aggregateCalls(sources, range);
+        return Response.json({ ...sums, p95: quantileOf(sums!, 0.95) });
       }
       case "/__files": {
         const keys: string[] = [];

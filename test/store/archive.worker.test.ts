@@ -1,5 +1,6 @@
 import { env } from "cloudflare:workers";
 import { beforeEach, describe, expect, it } from "vitest";
+import { aggregateCalls } from "../../src/store/archive/aggregate.ts";
 import { openFile, readGroups } from "../../src/store/archive/parquet-file.ts";
 import { listAllParts } from "../../src/store/archive/parts.ts";
 import { sealNext } from "../../src/store/archive/seal.ts";
@@ -31,6 +32,14 @@ async function expectAll(calls: readonly CallRecord[]): Promise<void> {
     expect(rows.map(({ id }) => String(id)).toSorted()).toEqual(own.map(({ id }) => id).toSorted());
     const sum = (values: readonly unknown[]): number => values.reduce<number>((all, value) => all + Number(value), 0);
     expect(sum(rows.map((row) => row.tokens_fresh))).toBe(sum(own.map(({ usage }) => usage.fresh)));
+    const range = { org, from: START - DAY, before: START + 40 * DAY };
+    const byModel = await aggregateCalls(sources, { ...range, by: ["model"] });
+    const models = Map.groupBy(own, ({ model }) => model);
+    const found = byModel.map(({ model, calls: count, cost_micros_usd: cost }) => [model, [count, cost]] as const);
+    const costOf = (list: readonly CallRecord[]): number => sum(list.map((one) => one.costMicrosUsd ?? 0));
+    expect(new Map<unknown, unknown>(found)).toEqual(
+      new Map<unknown, unknown>([...models].map(([model, list]) => [model, [list.length, costOf(list)]])),
+    );
   }
 }
 

@@ -41,9 +41,18 @@ export const bucketOf = (ms: number): number => Math.floor(Math.log(ms + 1) / BA
 
 type Group = { row: StoredRow; histogram: Map<number, number> };
 
+/** What sums may be grouped by. */
+export const GROUP_COLUMNS = ["hour", "model", "provider", "key_id", "status"] as const;
+export type GroupColumn = (typeof GROUP_COLUMNS)[number];
+
 /** Sums up calls. Memory grows with the number of groups. */
 export class Rollup {
   readonly #groups = new Map<string, Group>();
+  readonly #by: ReadonlySet<GroupColumn>;
+
+  constructor(by: readonly GroupColumn[] = GROUP_COLUMNS) {
+    this.#by = new Set(by);
+  }
 
   get size(): number {
     return this.#groups.size;
@@ -59,8 +68,17 @@ export class Rollup {
     this.#count(row, -1);
   }
 
+  /** Adds a row of a file of sums. */
+  merge(sums: StoredRow): void {
+    const { row, histogram } = this.#groupOf(sums);
+    for (const name of ["calls", "calls_without_cost", ...SUMS]) row[name] = Number(row[name]) + Number(sums[name]);
+    for (const [bucket, count] of Object.entries(JSON.parse(String(sums.latency_histogram)) as Record<string, number>))
+      histogram.set(Number(bucket), (histogram.get(Number(bucket)) ?? 0) + count);
+  }
+
   #count(call: StoredRow, by: 1 | -1): void {
-    const { row, histogram } = this.#groupOf(call);
+    const hour = Math.floor(Number(call.created_at) / HOUR_MS) * HOUR_MS;
+    const { row, histogram } = this.#groupOf({ ...call, hour });
     row.calls = Number(row.calls) + by;
     row.calls_without_cost = Number(row.calls_without_cost) + by * Number(call.cost_micros_usd === null);
     for (const name of SUMS) row[name] = Number(row[name]) + by * Number(call[name]);
@@ -77,24 +95,26 @@ export class Rollup {
     return rows.toSorted((a, b) => Number(a.hour) - Number(b.hour));
   }
 
-  #groupOf(call: StoredRow): Group {
-    const hour = Math.floor(Number(call.created_at) / HOUR_MS) * HOUR_MS;
-    const key = JSON.stringify([hour, call.model, call.provider, call.key_id, call.status]);
+  #groupOf(of: StoredRow): Group {
+    const columns = GROUP_COLUMNS.map((name) => [name, this.#by.has(name) ? (of[name] ?? null) : null] as const);
+    const key = JSON.stringify(columns);
     const known = this.#groups.get(key);
     if (known !== undefined) return known;
-    const { organization, model, provider, key_id, status } = call as Record<string, string>;
-    const row: StoredRow = {
-      hour,
-      organization: organization!,
-      model: model!,
-      provider: provider!,
-      key_id: key_id!,
-      status: status!,
-    };
-    const group = { row: { ...row, ...ZEROS }, histogram: new Map<number, number>() };
+    const row = { ...Object.fromEntries(columns), organization: of.organization ?? null, ...ZEROS };
+    const group = { row, histogram: new Map<number, number>() };
     this.#groups.set(key, group);
     return group;
   }
 }
 
 const ZEROS = Object.fromEntries(["calls", "calls_without_cost", ...SUMS].map((name) => [name, 0]));
+
+/** The duration in milliseconds below which such a share of the calls is, right to one in a hundred; undefined without calls. */
+export function quantileOf(sums: StoredRow, share: number): number | undefined {
+  const counts = Object.entries(JSON.parse(String(sums.latency_histogram)) as Record<string, number>);
+  const sorted = counts.map(([bucket, count]) => [Number(bucket), count] as const).toSorted(([a], [b]) => a - b);
+  const all = sorted.reduce((sum, [, count]) => sum + count, 0);
+  let seen = 0;
+  const found = sorted.find(([, count]) => (seen += count) >= share * all && seen > 0);
+  return found && 1.02 ** (found[0] + 0.5) - 1;
+}

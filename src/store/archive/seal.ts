@@ -1,7 +1,8 @@
 import { createdAtOf, firstId } from "../../wire/id.ts";
-import { CALL_FILES, fromFileRow, toFileRow } from "./call-columns.ts";
+import { CALL_FILES, fromFileRow } from "./call-columns.ts";
 import { findNoted, forgetNoted } from "./changes.ts";
 import type { StoredRow } from "./columns.ts";
+import { findEarlier, readHot } from "./hot-calls.ts";
 import { withOrganizations } from "./organizations.ts";
 import { openFile, ParquetFile, readGroups, type WrittenFile } from "./parquet-file.ts";
 import {
@@ -9,7 +10,6 @@ import {
   filesOf,
   findUnfinished,
   forgetPart,
-  listParts,
   manifestKeyOf,
   markRemoved,
   markReplaced,
@@ -20,7 +20,6 @@ import {
   startPart,
 } from "./parts.ts";
 import { Rollup, ROLLUP_FILES } from "./rollup.ts";
-import { readSome, type RecordSources } from "./sealed-calls.ts";
 
 /**
  * `sliceMs`: how much time a slice has. `settleMs`: how long after a slice's end its last record may come, as a rule.
@@ -37,10 +36,6 @@ export type ArchiveServices = {
   skipped?: Set<string>;
 };
 
-/** Rows of a group in a file, and characters of their texts: all of it is in memory at once. */
-const GROUP = { rows: 10_000, characters: 8_000_000 };
-/** What one query reads: D1 answers nothing else meanwhile, and its answers are limited. */
-const READ = { rows: 1_000, characters: 4_000_000 };
 /** Rows that one statement removes, for the same reason. */
 const REMOVE = 500;
 /** Of a part: what is written, compared and removed within one alarm. */
@@ -114,7 +109,7 @@ const OLDEST = `${withOrganizations("call_records")}
 /** Writes the file of rows that D1 has, and lets it be read from now on. */
 async function writePart(services: ArchiveServices, part: RecordPart, { before }: Due): Promise<void> {
   const { d1, now } = services;
-  const rows = readHot(d1, part.org, before);
+  const rows = readHot(d1, part.org, { before });
   const file = await writeFiles(services, part, rows, (group) => findEarlier(services, part.org, group));
   await markSealed(d1, part, file, now());
 }
@@ -170,25 +165,6 @@ async function writeFiles(
   }
 }
 
-/** Of calls that a file of a part started before has, the row that it has: it was summed up with that file. */
-async function findEarlier(
-  { d1, bucket }: RecordSources,
-  org: string,
-  rows: readonly StoredRow[],
-  before = Infinity,
-): Promise<StoredRow[]> {
-  const [from, to] = [String(rows[0]!.id), String(rows.at(-1)!.id)];
-  const found = new Map<string, StoredRow>();
-  const parts = (await listParts(d1, org, { from, to })).filter(({ startedAt }) => startedAt < before);
-  for (const part of parts) {
-    const isIn = (id: string): boolean => id >= part.firstId! && id <= part.lastId! && !found.has(id);
-    const ids = new Set(rows.map(({ id }) => String(id)).filter(isIn));
-    if (ids.size === 0) continue;
-    for (const row of await readSome(bucket, part, ids)) found.set(String(row.id), toFileRow(row));
-  }
-  return [...found.values()];
-}
-
 async function writeRollup(bucket: R2Bucket, key: string, { rows }: Rollup): Promise<void> {
   const file = new ParquetFile(bucket, key, ROLLUP_FILES);
   try {
@@ -199,34 +175,6 @@ async function writeRollup(bucket: R2Bucket, key: string, { rows }: Rollup): Pro
     throw cause;
   }
 }
-
-/** The rows of an organisation in the order of their ids, as files have them, a group at a time. */
-async function* readHot(d1: D1Database, org: string, before: string): AsyncGenerator<StoredRow[]> {
-  let after = "";
-  let limit = READ.rows;
-  for (let isEnd = false; !isEnd;) {
-    const group: StoredRow[] = [];
-    let characters = 0;
-    while (!isEnd && group.length < GROUP.rows && characters < GROUP.characters) {
-      const { results } = await d1.prepare(READ_ROWS).bind(org, after, before, limit).all<StoredRow>();
-      isEnd = results.length < limit;
-      const size = results.reduce((sum, row) => sum + lengthOf(row), 0);
-      group.push(...results);
-      characters += size;
-      after = String(results.at(-1)?.id ?? after);
-      const perRow = Math.max(1, size / Math.max(1, results.length));
-      limit = Math.max(1, Math.min(READ.rows, Math.floor(READ.characters / perRow)));
-    }
-    if (group.length > 0) yield group.map(toFileRow);
-  }
-}
-
-/** Characters of the texts whose length callers and providers decide on. */
-const lengthOf = (row: StoredRow): number => LONG_TEXTS.reduce((sum, name) => sum + String(row[name] ?? "").length, 0);
-
-const LONG_TEXTS = ["metadata", "usage_native", "attempts", "losses", "error", "model_asked"];
-
-const READ_ROWS = "SELECT * FROM call_records WHERE org = ?1 AND id > ?2 AND id < ?3 ORDER BY id LIMIT ?4";
 
 async function tallyFile(bucket: R2Bucket, key: string): Promise<Tally> {
   const file = await openFile(bucket, key);
