@@ -102,7 +102,9 @@ await runScript(async () => {
 });
 
 /** Buckets of durations are one part in fifty wide. */
-const isNear = (found: number, expected: number): boolean => Math.abs(found - expected) <= 0.02 * expected;
+function isNear(found: number, expected: number): boolean {
+  return Math.abs(found - expected) <= 0.02 * expected;
+}
 
 /** All files of the record, under their keys. */
 async function download(origin: string, folder: string): Promise<number> {
