@@ -117,7 +117,7 @@ describe("slices of the record", () => {
       await sealAll();
       expect(await hotCount()).toBe(0);
       await expectAll(calls);
-      if (!isKilled) expect(at).toBeGreaterThan(40);
+      if (!isKilled) expect(at).toBeGreaterThan(20);
     }
   });
 

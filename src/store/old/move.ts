@@ -28,7 +28,7 @@ export async function moveOldRecords(d1: D1Database): Promise<boolean> {
 
 /** The same without dropping tables. */
 export async function moveOldRows(d1: D1Database): Promise<boolean> {
-  if (wereDropped() || !(await hasOldTables(d1))) return false;
+  if (wereDropped() || !(await hasOldTables(d1)) || !(await hasRows(d1))) return false;
   await d1.batch(MOVES.map((query) => d1.prepare(query)));
   return await hasRows(d1);
 }

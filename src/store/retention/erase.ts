@@ -33,7 +33,7 @@ export async function eraseNext(services: ErasureServices): Promise<boolean> {
   const { org, sessionId, checked } = erasure;
   if (await isHeld(org, sessionId)) return Boolean(held.add(erasure.id));
   // What is being moved or sealed may be of it.
-  if (await moveOldRows(d1)) return true;
+  if (checked === null && (await moveOldRows(d1))) return true;
   if ((await findUnfinished(d1, [])) !== undefined) return await sealNext(services);
   if (checked === null && (await eraseSessions(services, erasure))) return true;
   const calls = await eraseRows(d1, erasure);

@@ -15,10 +15,13 @@ export async function isKilledAfter(
   }
 }
 
-/** D1 and R2 that work for so many operations: what comes then is not done, or done and not reported. */
+/**
+ * D1 and R2 that work for so many operations: what comes then is not done, or done and not reported. Operations are those that
+ * write: a kill while something is read is one after the write before it.
+ */
 function dyingAfter(operations: number): RecordSources {
   let left = operations;
-  const isTimed = new Set(["batch", "run", "all", "first", "raw", "put", "get", "head", "delete"]);
+  const isTimed = new Set(["batch", "run", "put", "delete"]);
   const wrap = <T extends object>(target: T): T =>
     new Proxy(target, {
       get: (of, name) => {
