@@ -57,7 +57,7 @@ export const createErasure = (env: Cloudflare.Env, archive: ArchiveServices): Er
   ...archive,
   eraseContent: async (org, id) => await sessionStub(env, org, id).erase(org),
   isHeld: async (org, id) => await isHeld(env, org, id),
-  held: new Set(),
+  waiting: new Set(),
 });
 
 export const createRetention = (env: Cloudflare.Env, archive: ArchiveServices): RetentionServices => ({
@@ -68,6 +68,7 @@ export const createRetention = (env: Cloudflare.Env, archive: ArchiveServices): 
   },
   expireSession: async (org, id, before) => await sessionStub(env, org, id).expire(org, before),
   seen: new Set(),
+  skipped: new Set(),
 });
 
 const sessionStub = (env: Cloudflare.Env, org: string, id: string) =>

@@ -1,7 +1,6 @@
 import { createHmac } from "node:crypto";
-import type { Edit } from "../wire/splice.ts";
 import { isLuhn } from "./detect/card.ts";
-import type { Find, Kind } from "./detect/find.ts";
+import type { Kind } from "./detect/find.ts";
 import { MAX_HELD } from "./detect/open-secret.ts";
 
 /** What stands for a value: a tag that can be undone, its last characters, a digest, or a value of the same form that no one has. */
@@ -20,7 +19,7 @@ export class Replacer {
   }
 
   replace(value: string, kind: Kind, manner: Manner): string {
-    if (manner === "mask") return `****${lettersOf(value).slice(-KEPT)}`;
+    if (manner === "mask") return `****${lettersOf(value).slice(-MASK_LETTERS)}`;
     const digest = createHmac("sha256", this.#key)
       .update(`${kind}\0${normalForm(value, kind)}`)
       .digest();
@@ -35,14 +34,6 @@ export class Replacer {
     return `9${digitsOf(digest, count - 1)}`;
   }
 
-  /** The edits that replace finds of a text. */
-  toEdits(text: string, finds: readonly Find[], mannerOf: (kind: Kind) => Manner): Edit[] {
-    return finds.map(({ start, end, kind }) => {
-      const replaced = this.replace(text.slice(start, end), kind, mannerOf(kind));
-      return { start, end, text: replaced };
-    });
-  }
-
   #digestOf(value: string, kind: Kind): Buffer {
     return createHmac("sha256", this.#key)
       .update(`${kind}\0${normalForm(value, kind)}`)
@@ -53,7 +44,7 @@ export class Replacer {
 /** A double has each whole number of so many digits. */
 const MAX_DIGITS = 15;
 /** Characters of a mask, and of a digest in hexadecimal. */
-const KEPT = 4;
+const MASK_LETTERS = 4;
 const HASH = 16;
 
 const lettersOf = (value: string): string => value.replace(/[^A-Za-z0-9]/g, "");

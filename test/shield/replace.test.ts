@@ -32,7 +32,11 @@ function redactText(text: string, manner: Manner, vault = new Map<string, string
     start: startInOriginal(normal, find.start),
     end: endInOriginal(normal, find.end),
   }));
-  const edits = replacer.toEdits(text, finds, () => manner);
+  const edits = finds.map(({ start, end, kind }) => ({
+    start,
+    end,
+    text: replacer.replace(text.slice(start, end), kind, manner),
+  }));
   for (const [i, { text: tag }] of edits.entries()) vault.set(tag, text.slice(finds[i]!.start, finds[i]!.end));
   return splice(text, edits);
 }

@@ -86,7 +86,9 @@ describe("an erasure", () => {
         requestedAt: at,
       });
       isKilled = await isKilledAfter(at, async (dying) => {
-        while (await eraseNext({ ...services, ...dying }));
+        // A process that was killed remembers nothing.
+        const killed = createErasure(env, { ...services, ...dying });
+        while (await eraseNext(killed));
       });
       expect(await listCalls()).toEqual(before);
       while (await eraseNext(services));

@@ -3,7 +3,7 @@ import { beforeEach, expect, it, vi } from "vitest";
 import { createErasure, createRetention } from "../../src/platform/clock.ts";
 import { appendRecords, findCall } from "../../src/store/record-store.ts";
 import type { CallRecord } from "../../src/store/records.ts";
-import { applyRetention } from "../../src/store/retention/apply.ts";
+import { applyRetention, type RetentionServices } from "../../src/store/retention/apply.ts";
 import { eraseNext } from "../../src/store/retention/erase.ts";
 import { requestErasure, WHOLE_ORGANIZATION } from "../../src/store/retention/erasures.ts";
 import { chat, get, request, user } from "../support/worker/client.ts";
@@ -29,10 +29,13 @@ async function eraseAll(used = createErasure(env, files.services())): Promise<vo
   while (await eraseNext(used));
 }
 
+async function applyAll(services: RetentionServices): Promise<void> {
+  while (await applyRetention(services));
+}
+
 /** As the clock does it, at another time. */
 async function retain(now: number): Promise<void> {
-  const services = createRetention(env, { ...files.services(), now: () => now });
-  while (await applyRetention(services));
+  await applyAll(createRetention(env, { ...files.services(), now: () => now }));
   await eraseAll(createErasure(env, { ...files.services(), now: () => now }));
 }
 
@@ -162,4 +165,34 @@ it("a session's own retention reaches its calls in files, and keeps them longer 
   await retain(START + 96 * DAY);
   expect(await idsOf(org)).toEqual([]);
   expect(await filesLeft()).toBe(0);
+});
+
+it("an organisation whose file is gone holds up neither erasures nor retention of others", async () => {
+  const calls = ["org_a", "org_b"].map((org) => callAt(START, org, { sessionId: "sess_x" }));
+  await appendRecords(sources, calls, time.now);
+  time.now = START + 2 * DAY;
+  await sealAll();
+  // Sealed, but its rows not removed: that cannot be gone on with.
+  await env.DB.prepare("UPDATE record_parts SET state = 'sealed' WHERE org = 'org_a'").run();
+  const lost = await env.BLOBS.list({ prefix: "records/v1/calls/org=org_a/" });
+  await env.BLOBS.delete(lost.objects.map(({ key }) => key));
+  for (const [i, org] of ["org_a", "org_b"].entries()) {
+    const erasure = { org, sessionId: "sess_x", id: `ers_${org}`, requestedBy: "key_admin" };
+    await requestErasure(env.DB, { ...erasure, requestedAt: i });
+  }
+  const erasing = createErasure(env, files.services());
+  await expect(eraseAll(erasing)).rejects.toThrow("there is no such file");
+  await eraseAll(erasing);
+  const { results } = await env.DB.prepare("SELECT id, state FROM erasures ORDER BY id").all();
+  expect(results).toEqual([
+    { id: "ers_org_a", state: "requested" },
+    { id: "ers_org_b", state: "done" },
+  ]);
+  const made = await send("POST", "/v1/organizations", { name: "z", retention_days: 30 });
+  const { id } = (await made.json()) as { id: string };
+  await appendRecords(sources, [callAt(START, id)], START);
+  const services = createRetention(env, { ...files.services(), now: () => START + 60 * DAY });
+  await expect(applyAll(services)).rejects.toThrow("there is no such file");
+  await applyAll(services);
+  expect(await idsOf(id)).toEqual([]);
 });

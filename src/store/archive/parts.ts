@@ -21,12 +21,16 @@ const isPart = ({ org, slice, part }: Pick<RecordPart, "org" | "slice" | "part">
   );
 
 /**
- * The part whose life has stopped before its end, if there is one; a replaced one before that which replaces it. `without`:
- * organisations.
+ * The part whose life has stopped before its end, if there is one; a replaced one before that which replaces it. `which`: of one
+ * organisation, or of all without some.
  */
-export async function findUnfinished(d1: D1Database, without: string[]): Promise<RecordPart | undefined> {
+export async function findUnfinished(
+  d1: D1Database,
+  which: { org: string } | { without: string[] },
+): Promise<RecordPart | undefined> {
   const { startedAt, org, state } = recordParts;
-  const isUnfinished = and(sql`state <> 'removed'`, notInArray(org, without));
+  const isOf = "org" in which ? eq(org, which.org) : notInArray(org, which.without);
+  const isUnfinished = and(sql`state <> 'removed'`, isOf);
   return (
     await drizzle(d1).select().from(recordParts).where(isUnfinished).orderBy(asc(startedAt), asc(state)).limit(1)
   )[0];

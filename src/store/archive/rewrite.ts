@@ -2,8 +2,8 @@ import { toFileRow, fromFileRow } from "./call-columns.ts";
 import { findChanged, listChanged, layOverChanges } from "./changes.ts";
 import type { StoredRow } from "./columns.ts";
 import { type OpenFile, readGroups } from "./parquet-file.ts";
-import { findUnfinished, listParts, MAX_SLICE_MS, type RecordPart } from "./parts.ts";
-import { type ArchiveServices, replacePart, sealNext } from "./seal.ts";
+import { listParts, MAX_SLICE_MS, type RecordPart } from "./parts.ts";
+import { type ArchiveServices, finishOne, replacePart } from "./seal.ts";
 import { readSome, requireFile } from "./sealed-calls.ts";
 
 /** How far a pass over what was noted has come. `seen`: keys of files that were looked at. */
@@ -21,28 +21,45 @@ const STEP = 1_000;
  * it should be. Can be interrupted and repeated at any time. Resolves to whether there may be more; `pass` starts again then.
  */
 export async function rewriteNext(services: ArchiveServices, pass: RewritePass): Promise<boolean> {
-  const { d1, config } = services;
-  if ((await findUnfinished(d1, [])) !== undefined) return await sealNext(services);
+  const { d1 } = services;
   const changed = await findChanged(d1, pass, { ms: MAX_SLICE_MS, limit: STEP });
   if (changed === undefined) {
     Object.assign(pass, startPass());
     return false;
   }
   const { org, ids } = changed;
+  const next = { org, id: ids.at(-1)! };
+  try {
+    const hasMore = (await finishOne(services, org)) || (await rewriteOne(services, changed, pass.seen));
+    if (!hasMore) Object.assign(pass, next);
+  } catch (cause) {
+    // A failure must not keep others waiting.
+    Object.assign(pass, next);
+    throw cause;
+  }
+  return true;
+}
+
+/** Writes the first file anew that has some of these calls and has changed enough. Resolves to whether there was one. */
+async function rewriteOne(
+  services: ArchiveServices,
+  { org, ids }: { org: string; ids: readonly string[] },
+  seen: Set<string>,
+): Promise<boolean> {
+  const { d1, config } = services;
   const { meta } = await d1.prepare("SELECT 1").run();
   const share = meta.size_after > config.hotBytes ? 0 : CHANGED;
   const parts = await listParts(d1, org, { from: ids[0]!, to: ids.at(-1)! });
-  for (const part of parts.filter(({ key }) => !pass.seen.has(key))) {
-    // Also when it fails, which must not keep others waiting.
-    pass.seen.add(part.key);
+  for (const part of parts.filter(({ key }) => !seen.has(key))) {
+    seen.add(part.key);
     if ((await countIn(services, part)) <= share * part.rows!) continue;
     await replacePart(services, part, readChanged(services, part), part.rows!);
     return true;
   }
-  Object.assign(pass, { org, id: ids.at(-1)! });
-  return true;
+  return false;
 }
 
+/** How many rows of a part have changed, of those whose newest row it has. */
 async function countIn(services: ArchiveServices, part: RecordPart): Promise<number> {
   let count = 0;
   for await (const rows of readGroups(await requireFile(services.bucket, part), { columns: ["id"] }))

@@ -55,28 +55,37 @@ const FUTURE_MS = 2 * MAX_SLICE_MS;
  * organisation is then skipped.
  */
 export async function sealNext(services: ArchiveServices): Promise<boolean> {
-  const { d1, bucket, now, skipped } = services;
-  const unfinished = await findUnfinished(d1, [...(skipped ?? [])]);
-  if (unfinished?.state === "writing" || unfinished?.state === "replaced") {
-    await bucket.delete(filesOf(unfinished));
-    await forgetPart(d1, unfinished);
-    return true;
-  }
+  const { d1, now, skipped } = services;
+  const unfinished = await findUnfinished(d1, { without: [...(skipped ?? [])] });
   const due = unfinished ?? (await findDue(services));
   if (due === undefined) return false;
   try {
-    if ("state" in due) {
-      await removeRows(services, due);
-      await markRemoved(d1, due, now());
-    } else {
-      const part = await startPart(d1, { ...due, now: now() });
-      await writePart(services, part, due);
-    }
+    if ("state" in due) await finishPart(services, due);
+    else await writePart(services, await startPart(d1, { ...due, now: now() }), due);
   } catch (cause) {
     skipped?.add(due.org);
     throw cause;
   }
   return true;
+}
+
+/** Takes one step of an organisation's part whose life has stopped before its end. Resolves to whether there was one. */
+export async function finishOne(services: ArchiveServices, org: string): Promise<boolean> {
+  const part = await findUnfinished(services.d1, { org });
+  if (part !== undefined) await finishPart(services, part);
+  return part !== undefined;
+}
+
+/** Deletes an unfinished or replaced file; removes the rows that a sealed one has. */
+async function finishPart(services: ArchiveServices, part: RecordPart): Promise<void> {
+  const { d1, bucket, now } = services;
+  if (part.state === "sealed") {
+    await removeRows(services, part);
+    await markRemoved(d1, part, now());
+    return;
+  }
+  await bucket.delete(filesOf(part));
+  await forgetPart(d1, part);
 }
 
 /** A slice that has to be sealed. `before`: no id from this one on belongs to the part. */

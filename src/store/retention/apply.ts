@@ -1,8 +1,8 @@
 import { firstId, newId } from "../../wire/id.ts";
 import { withOrganizations } from "../archive/organizations.ts";
-import { filesOf, findUnfinished, forgetPart, listOlder, MAX_SLICE_MS } from "../archive/parts.ts";
+import { filesOf, forgetPart, listOlder, MAX_SLICE_MS } from "../archive/parts.ts";
 import { keepOnly } from "../archive/rewrite.ts";
-import { type ArchiveServices, sealNext } from "../archive/seal.ts";
+import { type ArchiveServices, finishOne } from "../archive/seal.ts";
 import { requestErasure } from "./erasures.ts";
 import { listSessionRetention, type SessionRetention } from "./session-retention.ts";
 
@@ -15,6 +15,7 @@ export type RetentionServices = ArchiveServices & {
   policyOf: (org: string) => Promise<{ days: number | undefined; isHeld: boolean }>;
   expireSession: (org: string, id: string, before: number) => Promise<number | undefined>;
   seen: Set<string>;
+  skipped: Set<string>;
 };
 
 const DAY_MS = 24 * 60 * 60_000;
@@ -33,19 +34,32 @@ type Scope = { org: string; before: number; own: readonly string[] };
  * time has come, and stays in files until then. Can be interrupted and repeated at any time. Resolves to whether there may be more.
  */
 export async function applyRetention(services: RetentionServices): Promise<boolean> {
-  const { d1, now, policyOf, seen } = services;
-  if ((await findUnfinished(d1, [])) !== undefined) return await sealNext(services);
+  const { d1, seen, skipped } = services;
   for (const org of await listOrganizationIds(d1)) {
-    const { days, isHeld } = await policyOf(org);
-    if (isHeld) continue;
-    const all = await listSessionRetention(d1, org);
-    for (const session of all) await eraseExpired(services, session);
-    if (days === undefined) continue;
-    const scope = { org, before: now() - days * DAY_MS, own: all.map(({ sessionId }) => sessionId) };
-    for (const remove of [removeSessions, removeTombstones, removeCalls, removeFiles])
-      if (await remove(services, scope)) return true;
+    if (skipped.has(org)) continue;
+    try {
+      if (await applyTo(services, org)) return true;
+    } catch (cause) {
+      skipped.add(org);
+      throw cause;
+    }
   }
   seen.clear();
+  skipped.clear();
+  return false;
+}
+
+async function applyTo(services: RetentionServices, org: string): Promise<boolean> {
+  const { d1, now, policyOf } = services;
+  const { days, isHeld } = await policyOf(org);
+  if (isHeld) return false;
+  if (await finishOne(services, org)) return true;
+  const all = await listSessionRetention(d1, org);
+  for (const session of all) await eraseExpired(services, session);
+  if (days === undefined) return false;
+  const scope = { org, before: now() - days * DAY_MS, own: all.map(({ sessionId }) => sessionId) };
+  for (const remove of [removeSessions, removeTombstones, removeCalls, removeFiles])
+    if (await remove(services, scope)) return true;
   return false;
 }
 

@@ -1,18 +1,18 @@
 import { firstId } from "../../wire/id.ts";
-import { findAfter, findUnfinished, MAX_SLICE_MS, type RecordPart } from "../archive/parts.ts";
+import { findAfter, MAX_SLICE_MS, type RecordPart } from "../archive/parts.ts";
 import { keepOnly } from "../archive/rewrite.ts";
-import { type ArchiveServices, sealNext } from "../archive/seal.ts";
+import { type ArchiveServices, finishOne } from "../archive/seal.ts";
 import { moveOldRows } from "../old/move.ts";
 import { type Erasure, findRequested, isErasedBy, noteErasure, WHOLE_ORGANIZATION } from "./erasures.ts";
 
 /**
- * `eraseContent`: deletes a session with all of its content, if it exists. `isHeld`: whether a legal hold forbids that. `held`: ids of
- * erasures that wait for that reason.
+ * `eraseContent`: deletes a session with all of its content, if it exists. `isHeld`: whether a legal hold forbids that. `waiting`: ids of
+ * erasures that a hold forbids, or whose last step has failed: the others go on.
  */
 export type ErasureServices = ArchiveServices & {
   eraseContent: (org: string, id: string) => Promise<unknown>;
   isHeld: (org: string, id: string) => Promise<boolean>;
-  held: Set<string>;
+  waiting: Set<string>;
 };
 
 /** Rows that one statement removes, and sessions that one step does. */
@@ -24,22 +24,36 @@ const SESSIONS = 25;
  * calls of it by one without them. A step that a crash has interrupted is repeated. Resolves to whether there may be more.
  */
 export async function eraseNext(services: ErasureServices): Promise<boolean> {
-  const { d1, now, isHeld, held } = services;
-  const erasure = await findRequested(d1, [...held]);
+  const { d1, isHeld, waiting } = services;
+  const erasure = await findRequested(d1, [...waiting]);
   if (erasure === undefined) {
-    held.clear();
+    waiting.clear();
     return false;
   }
+  if (await isHeld(erasure.org, erasure.sessionId)) {
+    waiting.add(erasure.id);
+    return true;
+  }
+  try {
+    await eraseSome(services, erasure);
+  } catch (cause) {
+    waiting.add(erasure.id);
+    throw cause;
+  }
+  return true;
+}
+
+async function eraseSome(services: ErasureServices, erasure: Erasure): Promise<void> {
+  const { d1, now } = services;
   const { org, sessionId, checked } = erasure;
-  if (await isHeld(org, sessionId)) return Boolean(held.add(erasure.id));
   // What is being moved or sealed may be of it.
-  if (checked === null && (await moveOldRows(d1))) return true;
-  if ((await findUnfinished(d1, [])) !== undefined) return await sealNext(services);
-  if (checked === null && (await eraseSessions(services, erasure))) return true;
+  if (checked === null && (await moveOldRows(d1))) return;
+  if (await finishOne(services, org)) return;
+  if (checked === null && (await eraseSessions(services, erasure))) return;
   const calls = await eraseRows(d1, erasure);
   if (calls > 0) {
     await noteErasure(d1, erasure, { calls });
-    return true;
+    return;
   }
   const part = await findNextPart(d1, erasure);
   if (part === undefined) {
@@ -48,7 +62,7 @@ export async function eraseNext(services: ErasureServices): Promise<boolean> {
       d1.prepare("DELETE FROM session_retention WHERE org = ?1 AND session_id = ?2").bind(org, sessionId),
     ]);
     await noteErasure(d1, erasure, { state: "done", doneAt: now() });
-    return true;
+    return;
   }
   const removed = await keepOnly(services, part, (row) => !isErasedBy(erasure, row));
   await noteErasure(d1, erasure, {
@@ -56,7 +70,6 @@ export async function eraseNext(services: ErasureServices): Promise<boolean> {
     calls: removed,
     files: Number(removed > 0),
   });
-  return true;
 }
 
 /** Deletes the content of a session, or of some of an organisation's. Resolves to whether there may be more of those. */
