@@ -42,7 +42,7 @@ export function createTasks(env: Cloudflare.Env): Task[] {
     { name: "rewrite-changed", everyMs: 6 * HOUR_MS, run: () => untilTired(() => rewriteNext(archive, pass)) },
     {
       name: ERASE_TASK,
-      everyMs: 6 * HOUR_MS,
+      everyMs: HOUR_MS / 4,
       run: () => untilTired(() => eraseNext(erasure)),
     },
     {

@@ -1,7 +1,6 @@
 import { and, desc, eq, gte, lt, ne, or, type SQL, sql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
 import { listOldSessions, type SessionTable } from "./old/sessions.ts";
-import { isNotErased } from "./retention/erasures.ts";
 import { sessionRecords } from "./schema.ts";
 import { splitRows, upsertInto } from "./upsert.ts";
 
@@ -111,8 +110,9 @@ const REMOVE_EARLIER = `DELETE FROM session_records WHERE (org, id) IN (
 const writeSessions = upsertInto(sessionRecords, {
   key: [sessionRecords.org, sessionRecords.id],
   fixed: [sessionRecords.createdAt],
-  // What comes late of a session that was erased.
-  onlyIf: isNotErased({ org: "value ->> '$.org'", session: "value ->> '$.id'", createdAt: "value ->> '$.createdAt'" }),
+  // What comes late of a session that was erased. One of an erased organisation is listed: its content is still to be erased.
+  onlyIf: `NOT EXISTS (SELECT 1 FROM erasures
+    WHERE erasures.org = value ->> '$.org' AND erasures.session_id = value ->> '$.id')`,
   isNewer: "session_records.created_at = excluded.created_at AND session_records.revision < excluded.revision",
 });
 

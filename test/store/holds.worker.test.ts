@@ -196,3 +196,15 @@ it("an organisation whose file is gone holds up neither erasures nor retention o
   await applyAll(services);
   expect(await idsOf(id)).toEqual([]);
 });
+
+it("a session whose entry comes after its organisation was erased is erased as well", async () => {
+  const { rhone } = await chat({ messages: [user("My name is Ada.")] });
+  const requestedAt = Date.now() + 1;
+  const whole = { org: ORG, sessionId: WHOLE_ORGANIZATION, id: "ers_early", requestedBy: "key_admin" };
+  await requestErasure(env.DB, { ...whole, requestedAt });
+  await env.DB.prepare("UPDATE erasures SET state = 'done' WHERE id = 'ers_early'").run();
+  await vi.waitFor(async () => {
+    await eraseAll();
+    expect((await request(`/v1/sessions/${rhone.session_id}`)).status).toBe(404);
+  }, 14_000);
+}, 20_000);

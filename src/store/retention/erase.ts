@@ -28,7 +28,7 @@ export async function eraseNext(services: ErasureServices): Promise<boolean> {
   const erasure = await findRequested(d1, [...waiting]);
   if (erasure === undefined) {
     waiting.clear();
-    return false;
+    return await eraseLate(services);
   }
   if (await isHeld(erasure.org, erasure.sessionId)) {
     waiting.add(erasure.id);
@@ -42,6 +42,23 @@ export async function eraseNext(services: ErasureServices): Promise<boolean> {
   }
   return true;
 }
+
+/** Sessions of an erased organisation whose entries came after their organisation was done. Resolves to whether there were some. */
+async function eraseLate({ d1, eraseContent, isHeld }: ErasureServices): Promise<boolean> {
+  const { results } = await d1.prepare(LATE).bind(WHOLE_ORGANIZATION, SESSIONS).all<{ org: string; id: string }>();
+  let count = 0;
+  for (const { org, id } of results) {
+    if (await isHeld(org, id)) continue;
+    await eraseContent(org, id);
+    await d1.prepare("DELETE FROM session_records WHERE org = ?1 AND id = ?2").bind(org, id).run();
+    count++;
+  }
+  return count > 0;
+}
+
+const LATE = `SELECT listed.org, listed.id FROM erasures JOIN session_records AS listed
+  ON listed.org = erasures.org AND listed.created_at < erasures.requested_at
+  WHERE erasures.session_id = ?1 AND erasures.state = 'done' AND listed.status <> 'deleted' LIMIT ?2`;
 
 async function eraseSome(services: ErasureServices, erasure: Erasure): Promise<void> {
   const { d1, now } = services;
