@@ -40,7 +40,12 @@ export function readSettings(): Settings {
     ...key,
     warnings,
     // Of D1 there is only this process's own, so the way through the queue would only cost.
-    secrets: { ...workerSecrets(environment), RHONE_ADMIN_KEY: key.adminKey, RHONE_RECORDS_VIA: "direct" },
+    secrets: {
+      ...workerSecrets(environment),
+      RHONE_ADMIN_KEY: key.adminKey,
+      RHONE_RECORDS_VIA: "direct",
+      RHONE_SHIELD_KEY: environment.RHONE_SHIELD_KEY ?? readOrCreateShieldKey(stateDir),
+    },
   };
 }
 
@@ -74,7 +79,7 @@ function readConfigText(environment: string): string {
 
 /** The settings that the worker reads: `RHONE_…`, and the credentials and base URLs of the built-in provider rows. */
 export function workerSecrets(environment: Environment): Record<string, string> {
-  const names = [...listSettingNames(), "RHONE_CONFIG", "RHONE_KEY_TTL", "RHONE_CREDENTIALS_KEY"];
+  const names = [...listSettingNames(), "RHONE_CONFIG", "RHONE_KEY_TTL", "RHONE_CREDENTIALS_KEY", "RHONE_SHIELD_KEY"];
   return Object.fromEntries(
     names.flatMap((name) => (environment[name] === undefined ? [] : [[name, environment[name]]])),
   );
@@ -130,6 +135,13 @@ function readOrCreateAdminKey(stateDir: string): Pick<Settings, "adminKey" | "ad
   const adminKeyFile = join(stateDir, "admin-key");
   if (!existsSync(adminKeyFile)) writeFileSync(adminKeyFile, `${makeAdminKey()}\n`, { mode: 0o600 });
   return { adminKey: readFileSync(adminKeyFile, "utf8").trim(), adminKeyFile };
+}
+
+/** It stays with the state: what stands for values follows from it. */
+function readOrCreateShieldKey(stateDir: string): string {
+  const file = join(stateDir, "shield-key");
+  if (!existsSync(file)) writeFileSync(file, `${randomBytes(32).toString("base64")}\n`, { mode: 0o600 });
+  return readFileSync(file, "utf8").trim();
 }
 
 const quote = (text: string): string => JSON.stringify(text);

@@ -9,6 +9,8 @@ declare namespace Cloudflare {
     RHONE_KEY_TTL?: string;
     /** 32 bytes in base64 that seal the stored credentials. `new,old` while the key is being replaced. */
     RHONE_CREDENTIALS_KEY?: string;
+    /** From it follow the tags that stand for values; another one makes other tags. Without it the shield is off. */
+    RHONE_SHIELD_KEY?: string;
     RHONE_PROVIDERS?: string;
     RHONE_PRICES?: string;
     RHONE_CONFIG?: string;

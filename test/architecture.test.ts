@@ -24,8 +24,15 @@ const INNER_FLOORS: Record<string, readonly (readonly string[])[]> = {
   session: [["stream", "directory"], ["."], ["history"]],
   keys: [["budget"], ["."]],
   shield: [["detect"], ["."]],
-  gateway: [["output"], ["call"], ["upstream"], ["reply"], ["."], ["responses", "sockets"], ["session"]],
-  http: [["request", "openapi"], ["admission"], ["inference", "sessions", "admin"], ["endpoints"], ["openai"], ["."]],
+  gateway: [["output"], ["shield"], ["call"], ["upstream"], ["reply"], ["."], ["responses", "sockets"], ["session"]],
+  http: [
+    ["request", "openapi"],
+    ["admission"],
+    ["inference", "sessions", "admin"],
+    ["endpoints", "safety"],
+    ["openai"],
+    ["."],
+  ],
 };
 
 /** The dialects do not know one another; what they share lies in `dialects/` itself or in `dialects/openai/`. */

@@ -73,7 +73,7 @@ class EndpointOperation implements Operation<EndpointAnswer> {
     const { call, request, id } = endpoint;
     this.call = call;
     this.host = host;
-    this.log = new CallLog(call, { ...request, surface: { id } }, host.lifetime.now);
+    this.log = new CallLog(call, { ...request, surface: { id } }, host.lifetime.now, host.shield);
     this.endpoint = id;
     this.request = request;
     this.#endpoint = endpoint;

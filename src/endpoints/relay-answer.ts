@@ -7,11 +7,12 @@ import type { Destination, UpstreamCall } from "../gateway/call/upstream-call.ts
 import { ByteRelay } from "../gateway/reply/byte-relay.ts";
 import { toJsonType } from "../gateway/reply/headers.ts";
 import { recordFailure, toStorageError } from "../gateway/reply/settle.ts";
+import type { CallShield } from "../gateway/shield/call-shield.ts";
 import { idleLimit, readAll } from "../gateway/upstream/body-reader.ts";
 import type { ParsedRequest } from "../surfaces/request.ts";
-import { decodeUtf8, encodeUtf8 } from "../wire/bytes.ts";
+import { concatBytes, decodeUtf8, encodeUtf8 } from "../wire/bytes.ts";
 import { isObject, tryParseJson } from "../wire/json.ts";
-import { encodeSse } from "../wire/sse.ts";
+import { encodeSse, type SseEvent, SseSplitter } from "../wire/sse.ts";
 import { AnswerScanner, countsImages } from "./answer-scan.ts";
 
 /** An endpoint's request at one target, with its response. `request`: its surface is the caller's. */
@@ -21,7 +22,7 @@ export type EndpointUpstream = Pick<UpstreamCall, "call" | "losses" | "upstream"
 };
 
 /** What relaying uses of the call's host, and the call's log. */
-type RelayServices = Pick<CallHost, "store" | "budgets" | "lifetime"> & { log: CallLog };
+type RelayServices = Pick<CallHost, "store" | "budgets" | "lifetime" | "shield"> & { log: CallLog };
 
 /**
  * Relays the provider's bytes: JSON, audio, pictures, server-sent events. JavaScript reads a second branch, about once a
@@ -36,7 +37,9 @@ export async function relayAnswer(upstreamCall: EndpointUpstream, services: Rela
   for (const name of FORWARDED_HEADERS) if (upstream.headers.has(name)) headers.set(name, upstream.headers.get(name)!);
   // The embedded demo answers from memory, not from the network, and workerd never ends a tee of such a stream.
   const isFromMemory = upstream.body === null || destination.target.provider.id === "demo";
-  if (isFromMemory || mayBeJson(upstream.headers)) return await relayWhole(upstreamCall, headers, services);
+  const changes = services.shield?.changesClientBytes === true;
+  if (isFromMemory || mayBeJson(upstream.headers) || (changes && /json/i.test(type)))
+    return await relayWhole(upstreamCall, headers, services);
   const relay = new ByteRelay(upstreamCall, lifetime);
   const finish = scanAnswer(upstreamCall, relay, isStream, services)
     .catch(toStorageError)
@@ -44,7 +47,32 @@ export async function relayAnswer(upstreamCall: EndpointUpstream, services: Rela
       isStream || error === undefined ? relay.end(encodeError(upstreamCall, error)) : relay.breakOff(error),
     );
   lifetime.waitUntil(Promise.allSettled([finish]));
-  return new Response(relay.body, { status: upstream.status, headers });
+  const shown = isStream && changes ? relay.body.pipeThrough(editAnswer(upstreamCall, services.shield!)) : relay.body;
+  return new Response(shown, { status: upstream.status, headers });
+}
+
+/** A stream of events as the client gets it: without what its shield denies, and with the client's own values. */
+function editAnswer(upstreamCall: EndpointUpstream, shield: CallShield): TransformStream<Uint8Array, Uint8Array> {
+  const splitter = new SseSplitter();
+  const editors = [shield.answerEditor(false), shield.clientEditor()].filter((editor) => editor !== undefined);
+  const edit = (events: SseEvent[], isLast: boolean): Uint8Array => {
+    const edited = editors.reduce(
+      (all, editor) => [...all.flatMap((event) => editor.push(event)), ...(isLast ? editor.end() : [])],
+      events,
+    );
+    return concatBytes(edited.map(({ raw }) => raw));
+  };
+  return new TransformStream({
+    transform: (chunk, controller) => {
+      try {
+        controller.enqueue(edit(splitter.push(chunk), false));
+      } catch (thrown) {
+        controller.enqueue(encodeError(upstreamCall, toStreamError(thrown)));
+        controller.terminate();
+      }
+    },
+    flush: (controller) => controller.enqueue(edit(splitter.flush(), true)),
+  });
 }
 
 /** Headers of files that are forwarded beside the type. Not the length: the relay may append to the body. */
@@ -60,14 +88,21 @@ async function relayWhole(
   headers: Headers,
   services: RelayServices,
 ): Promise<Response> {
-  const bytes = await readAll(upstreamCall, services.log).catch((cause: unknown) => {
+  const received = await readAll(upstreamCall, services.log).catch((cause: unknown) => {
     throw toStreamError(cause);
   });
-  if (isObject(tryParseJson(decodeUtf8(bytes)))) headers.set("content-type", toJsonType(headers.get("content-type")));
+  const isJson = isObject(tryParseJson(decodeUtf8(received)));
+  const bytes = isJson ? screenWhole(received, services.shield) : received;
+  if (isJson) headers.set("content-type", toJsonType(headers.get("content-type")));
   const scanner = new AnswerScanner();
   scanner.push(bytes);
   services.lifetime.waitUntil(recordCompleted(services, scanner.usage));
   return new Response(bytes, { status: upstreamCall.upstream.status, headers });
+}
+
+function screenWhole(bytes: Uint8Array, shield: CallShield | undefined): Uint8Array {
+  if (shield?.changesClientBytes !== true) return bytes;
+  return encodeUtf8(shield.toClientBody(shield.screenAnswer(decodeUtf8(bytes))));
 }
 
 /** Scans the answer and records the call at its end. Resolves to the error that the client has yet to receive, if any. */

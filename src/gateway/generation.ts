@@ -56,7 +56,7 @@ class Generation implements Operation<UpstreamAnswer> {
   constructor(call: Call, request: ParsedRequest, host: CallHost) {
     this.call = call;
     this.host = host;
-    this.log = new CallLog(call, request, host.lifetime.now);
+    this.log = new CallLog(call, request, host.lifetime.now, host.shield);
     this.request = request;
   }
 
@@ -114,6 +114,7 @@ class Generation implements Operation<UpstreamAnswer> {
       context,
       destination: toDestination(target, this.host.carried, traits),
       carried: this.host.carried,
+      shield: this.host.shield,
     };
     const { body, losses, ...aliases } = buildBody(unsent, appended);
     const request = await buildUpstreamRequest(unsent, body);
@@ -169,7 +170,7 @@ class StreamedGeneration extends Generation {
 }
 
 /** A call at a target, before it is sent. */
-type UnsentCall = Pick<UpstreamCall, "call" | "request" | "context" | "destination" | "carried">;
+type UnsentCall = Pick<UpstreamCall, "call" | "request" | "context" | "destination" | "carried" | "shield">;
 
 /**
  * Reuses the caller's bytes if the provider speaks the caller's dialect, takes its tools, and no message or foreign

@@ -24,6 +24,7 @@ const STAGES: readonly [
   Stage<Received, Admitted>,
   Stage<Admitted, Admitted>,
   Stage<Admitted, Located>,
+  Stage<Located, Located>,
   Stage<Located, Resumed>,
   Stage<Resumed, Routed>,
   Stage<Routed, Routed>,
@@ -33,6 +34,7 @@ const STAGES: readonly [
   admit, // The client may leave, the call may be cancelled, and a slow answer starts early.
   report, // An error of any later stage becomes the client's response and a record.
   locate, // Which targets could answer.
+  shield, // What the shield denies goes no further.
   resume, // The call starts in its session and gets the context that it continues.
   route, // In which order the targets are tried, of those that the key may use.
   reserve, // The most that the call may cost is taken from its budgets.
@@ -110,6 +112,12 @@ async function locate({ operation, signal }: Admitted, next: Next<Located>): Pro
   const candidates = await findCandidates(toRoutingRequest(request), request.surface.dialect.id, services);
   log.nameTarget(candidates.all[0].target);
   return await next({ operation, signal, candidates });
+}
+
+/** The request was screened before it was parsed, so that no stage sees what is replaced. */
+async function shield(located: Located, next: Next<Located>): Promise<Outcome> {
+  located.operation.host.shield?.requireAllowed();
+  return await next(located);
 }
 
 async function resume(located: Located, next: Next<Resumed>): Promise<Outcome> {

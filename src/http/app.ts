@@ -31,6 +31,8 @@ import type { AppEnv, CallContext } from "./request/env.ts";
 import { requestIdFor, toErrorResponse } from "./request/errors.ts";
 import { runOnce } from "./request/idempotency.ts";
 import { CachedRouter } from "./request/route-cache.ts";
+import { safetyDecisionRoutes } from "./safety/decisions.ts";
+import { safetyProfileRoutes } from "./safety/profiles.ts";
 import { callRoutes } from "./sessions/calls.ts";
 import { sessionRoutes } from "./sessions/sessions.ts";
 import { streamRoutes } from "./sessions/streams.ts";
@@ -142,6 +144,8 @@ organizationRoutes(app);
 erasureRoutes(app);
 sessionRetentionRoutes(app);
 credentialRoutes(app);
+safetyProfileRoutes(app);
+safetyDecisionRoutes(app);
 meRoutes(app);
 documentRoutes(app);
 

@@ -155,6 +155,7 @@ const TAGS: Record<string, string> = {
   audio: "OpenAI audio",
   moderations: "OpenAI moderations",
   models: "Models of the configured providers",
+  safety: "The shield: what may not pass, and what it has decided",
   sessions: "Sessions: stored context and its history",
   runs: "Runs",
   conversations: "OpenAI conversations; each is a session",

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { type SafetyPolicy, safetyPolicySchema } from "../shield/policy.ts";
 import { AUDIT_SCHEMA, enqueueAudit } from "../store/audit-outbox.ts";
 import type { Storage } from "../store/sql.ts";
 import { type Account, budgetsSchema, limitsSchema, timeZoneSchema } from "./budget/account.ts";
@@ -20,6 +21,8 @@ export const organizationPolicySchema = z.strictObject({
   retention_days: z.int().min(1).max(36_500).nullable().optional(),
   /** Nothing is deleted for its age. */
   legal_hold: z.boolean().optional(),
+  /** What may not pass in calls of keys that say nothing else; null: nothing is looked for. */
+  safety: safetyPolicySchema.nullable().optional(),
 });
 export type OrganizationPolicy = z.infer<typeof organizationPolicySchema>;
 
@@ -49,6 +52,9 @@ export const ORGANIZATION_MIGRATIONS: readonly string[] = [
    CREATE TABLE credentials (provider TEXT PRIMARY KEY, sealed TEXT NOT NULL, hint TEXT NOT NULL, set_at INTEGER NOT NULL);
    ${AUDIT_SCHEMA}
    ${LEDGER_MIGRATIONS[0]}`,
+  `CREATE TABLE safety_profiles (
+     id TEXT NOT NULL, version INTEGER NOT NULL, body TEXT NOT NULL, created_at INTEGER NOT NULL, PRIMARY KEY (id, version)
+   ) WITHOUT ROWID`,
 ];
 
 /** An organisation: budgets and limits for all of its keys together, and its credentials. The default one needs no creation. */
@@ -149,11 +155,55 @@ export class Organization {
     });
   }
 
+  /** What applies to the organisation's calls, and the newest version of each of its profiles. */
+  get safety(): OrganizationSafety {
+    const rows = this.#storage.sql<{ id: string; version: number }>(
+      "SELECT id, max(version) AS version FROM safety_profiles GROUP BY id ORDER BY id",
+    );
+    return {
+      versions: Object.fromEntries(rows.map(({ id, version }) => [id, version])),
+      policy: this.#policy?.safety ?? null,
+    };
+  }
+
+  /** A version of a profile, the newest if none is named; undefined if there is none. */
+  findSafetyProfile(id: string, version?: number): StoredProfile | undefined {
+    const [row] = this.#storage.sql<{ version: number; body: string; created_at: number }>(
+      `SELECT version, body, created_at FROM safety_profiles WHERE id = ? ${version === undefined ? "" : "AND version = ?"}
+       ORDER BY version DESC LIMIT 1`,
+      ...(version === undefined ? [id] : [id, version]),
+    );
+    return row && { id, version: row.version, body: row.body, createdAt: row.created_at };
+  }
+
+  /** Adds a version of a profile; those before it stay. Returns undefined if the organisation has too many profiles. */
+  addSafetyProfile(org: string, id: string, body: string, actor: string): StoredProfile | undefined {
+    const now = this.#now();
+    const { sql, transact } = this.#storage;
+    return transact(() => {
+      const { versions } = this.safety;
+      if (versions[id] === undefined && Object.keys(versions).length >= MAX_PROFILES) return undefined;
+      const version = (versions[id] ?? 0) + 1;
+      sql("INSERT INTO safety_profiles (id, version, body, created_at) VALUES (?, ?, ?, ?)", id, version, body, now);
+      enqueueAudit(sql, { at: now, org, actor, action: "safety_profile.changed", target: id, details: { version } });
+      return { id, version, body, createdAt: now };
+    });
+  }
+
   #load(): void {
     [this.#row] = this.#storage.sql<Row>("SELECT * FROM organization");
     this.#policy = this.#row === undefined ? undefined : (JSON.parse(this.#row.policy) as OrganizationPolicy);
   }
 }
+
+/** Profiles of an organisation, each in all its versions. */
+const MAX_PROFILES = 100;
+
+/** `versions`: the newest of each profile. */
+export type OrganizationSafety = { policy: SafetyPolicy | null; versions: Record<string, number> };
+
+/** A version of a profile, which never changes. `body`: as JSON. */
+export type StoredProfile = { id: string; version: number; body: string; createdAt: number };
 
 /** Policy of the default organisation until it is changed. */
 const EMPTY_POLICY: OrganizationPolicy = {

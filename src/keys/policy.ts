@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { invalid } from "../canonical/error.ts";
+import { type SafetyPolicy, safetyPolicySchema } from "../shield/policy.ts";
 import { budgetsSchema, limitsSchema, timeZoneSchema } from "./budget/account.ts";
 import { containsRange, isRange } from "./ip-ranges.ts";
 import { SCOPES } from "./scopes.ts";
@@ -45,6 +46,8 @@ const members = {
       /** A call that names no session and no conversation is recognised by its transcript. */
       conversation: z.enum(["transcript"]),
       routing: jsonObject,
+      /** What may not pass. A call may ask for more, never for less. */
+      safety: safetyPolicySchema,
     })
     .partial()
     .meta({ id: "KeyDefaults" }),
@@ -82,12 +85,14 @@ export type Policy = z.infer<typeof policySchema> & { expires_at?: number };
 export function inheritPolicy(requested: Policy, parent: Policy | undefined): Policy {
   if (parent === undefined) return requested;
   const { allowed_models, allowed_surfaces, allowed_ips, expires_at } = parent;
+  const safety = requested.defaults.safety ?? parent.defaults.safety;
   return {
     ...(allowed_models && { allowed_models }),
     ...(allowed_surfaces && { allowed_surfaces }),
     ...(allowed_ips && { allowed_ips }),
     ...(expires_at !== undefined && { expires_at }),
     ...requested,
+    defaults: { ...requested.defaults, ...(safety && { safety }) },
     limits: { ...parent.limits, ...requested.limits },
   };
 }
@@ -103,9 +108,17 @@ export function requireSubset(requested: Policy, parent: Policy | undefined): vo
   if (!isWithin(requested.allowed_surfaces, parent.allowed_surfaces, (a, b) => a === b))
     rejectField("allowed_surfaces");
   if (!isWithin(requested.allowed_ips, parent.allowed_ips, containsRange)) rejectField("allowed_ips");
+  if (!isAsSafe(requested.defaults.safety, parent.defaults.safety)) rejectField("defaults.safety");
   if ((requested.expires_at ?? Infinity) > (parent.expires_at ?? Infinity)) rejectField("expires_at");
   for (const name of ["requests_per_minute", "tokens_per_minute", "concurrency"] as const)
     if ((requested.limits[name] ?? Infinity) > (parent.limits[name] ?? Infinity)) rejectField(`limits.${name}`);
+}
+
+/** Profiles cannot be compared here: it must be the same one, and no milder mode. */
+function isAsSafe(requested: SafetyPolicy | undefined, parent: SafetyPolicy | undefined): boolean {
+  if (parent === undefined) return true;
+  const isSame = requested?.profile === parent.profile;
+  return isSame && (requested?.mode === parent.mode || requested?.mode === "enforce");
 }
 
 function rejectField(field: string): never {

@@ -12,6 +12,9 @@ export const SCOPES = [
   "organization:write",
   /** The organisation's credentials for providers. They can be set and removed, never read. */
   "credentials:write",
+  /** What the shield has decided, and its profiles. */
+  "safety:read",
+  "safety:write",
 ] as const;
 
 export type Scope = (typeof SCOPES)[number];

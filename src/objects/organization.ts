@@ -9,7 +9,9 @@ import {
   Organization,
   ORGANIZATION_MIGRATIONS,
   type OrganizationPolicy,
+  type OrganizationSafety,
   type OrganizationState,
+  type StoredProfile,
 } from "../keys/organization.ts";
 import { migrate, type Storage } from "../store/sql.ts";
 import { newId } from "../wire/id.ts";
@@ -89,6 +91,23 @@ export class OrganizationObject extends DurableObject {
     await this.ctx.storage.sync();
     await this.#publisher.publish();
     return wasRemoved;
+  }
+
+  /** What applies to the organisation's calls, and its profiles. */
+  safety(): OrganizationSafety {
+    return this.#organization.safety;
+  }
+
+  safetyProfile(id: string, version?: number): StoredProfile | undefined {
+    return this.#organization.findSafetyProfile(id, version);
+  }
+
+  /** Adds a version of a profile. Durable when it resolves; undefined: the organisation has too many. */
+  async addSafetyProfile(org: string, id: string, body: string, actor: string): Promise<StoredProfile | undefined> {
+    const added = this.#organization.addSafetyProfile(org, id, body, actor);
+    await this.ctx.storage.sync();
+    await this.#publisher.publish();
+    return added;
   }
 
   /** Retries audit events that could not be written to D1. */

@@ -1,7 +1,9 @@
 import { autoCompact, type CommandServices } from "../gateway/session/commands.ts";
 import { SessionCalls } from "../gateway/session/session-calls.ts";
 import { SessionStreams } from "../gateway/session/session-streams.ts";
+import { SessionShield } from "../gateway/shield/session-shield.ts";
 import { SessionSockets } from "../gateway/sockets/session-sockets.ts";
+import type { Caller } from "../keys/caller.ts";
 import { carriedItemsFor } from "../platform/carried-items.ts";
 import { requireNoHold } from "../platform/holds.ts";
 import { createBudgets } from "../platform/key-stubs.ts";
@@ -9,6 +11,7 @@ import { providersFor } from "../platform/org-providers.ts";
 import { OUTBOX_ROWS, recordDeliveryFor } from "../platform/record-delivery.ts";
 import { responseIndexFor } from "../platform/response-index.ts";
 import { getIsolateRouter } from "../platform/router.ts";
+import { shieldFor } from "../platform/safety.ts";
 import { authenticateSocket } from "../platform/socket-auth.ts";
 import { findResponseItems, indexItems } from "../platform/stored-items.ts";
 import { indexTranscript } from "../platform/transcript-index.ts";
@@ -20,6 +23,7 @@ import { withLazyTables } from "../session/schema.ts";
 import { Session } from "../session/session.ts";
 import { failInterruptedResponses } from "../session/stored-responses.ts";
 import { EventBuffer } from "../session/stream/event-buffer.ts";
+import type { SafetyPolicy } from "../shield/policy.ts";
 import { Alarm } from "../store/alarm.ts";
 import { openBlobs } from "../store/blobs.ts";
 import { OutboxSender } from "../store/outbox-sender.ts";
@@ -73,6 +77,7 @@ export class SessionServices {
       session: this.session,
       sql: this.sql,
       lease: new Lease(),
+      shield: new SessionShield(this.sql),
       blobs: openBlobs(env.BLOBS, this.objectId),
       objectId: this.objectId,
     };
@@ -80,6 +85,8 @@ export class SessionServices {
       providers: (org: string) => providersFor(env, org, waitUntil),
       router: () => getIsolateRouter(env),
       carried: (org: string) => carriedItemsFor(env, org),
+      shield: (caller: Caller, requested: SafetyPolicy | undefined) =>
+        shieldFor(env, { caller, requested, session: state.shield }, waitUntil),
       budgets: createBudgets(env, waitUntil),
     };
     const lifetime = {

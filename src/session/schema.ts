@@ -53,6 +53,7 @@ const LAZY_TABLES = `
    CREATE INDEX IF NOT EXISTS responses_by_id ON responses (id);
    CREATE TABLE IF NOT EXISTS completions (call TEXT PRIMARY KEY, id TEXT NOT NULL, body TEXT NOT NULL) WITHOUT ROWID;
    CREATE TABLE IF NOT EXISTS item_ids (turn TEXT PRIMARY KEY, ids TEXT NOT NULL) WITHOUT ROWID;
+   CREATE TABLE IF NOT EXISTS shield (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
    CREATE TABLE IF NOT EXISTS dropped (id INTEGER PRIMARY KEY, last INTEGER NOT NULL);`;
 
 /** Wraps a session's database so that the first query that misses a lazy table creates all of them and runs again. */

@@ -3,40 +3,122 @@ import { type Edit, sliceSpan, type Span } from "../wire/splice.ts";
 
 /**
  * A string, number or key of a JSON text, where it stands there. `member`: the key of the member that it is the value of, or an
- * element of.
+ * element of. `scope`: the object or array that it is in.
  */
-export type Leaf = Span & { kind: "string" | "number" | "key"; member: string | undefined };
+export type Leaf = Span & { kind: "string" | "number" | "key"; member: string | undefined; scope: JsonScope };
+
+/**
+ * An object or an array of a JSON text. `member`: the key of the member that it is the value of; an element has none. `words`: how
+ * the strings of the object start, by their keys, its numbers, and `true`: what says what kind of object it is. Known when all of it has
+ * been read. `spelling`: log probabilities of tokens, which spell the texts beside them.
+ */
+export type JsonScope = {
+  parent: JsonScope | undefined;
+  member: string | undefined;
+  isArray: boolean;
+  start: number;
+  end: number;
+  words: Map<string, string>;
+  spelling?: JsonScope;
+};
+
+/** Characters that say what kind an object is. */
+const WORD = 64;
 
 const NUMBER = /-?\d[\d.eE+-]*/y;
 const COLON_NEXT = /\s*:/y;
 
 /** All leaves of a JSON text but `true`, `false` and `null`, in their order. Throws `JsonError` where a string does not end. */
 export function* listLeaves(json: string): Generator<Leaf> {
-  /** For each open object and array, the key that its values have. */
-  const open: (string | undefined)[] = [undefined];
-  for (let at = 0; at < json.length;) {
-    const code = json.charCodeAt(at);
-    if (code === QUOTE) {
-      const end = findStringEnd(json, at);
-      if (end < 0) throw new JsonError("a string does not end");
-      COLON_NEXT.lastIndex = end;
-      const isKey = COLON_NEXT.test(json);
-      yield { kind: isKey ? "key" : "string", member: isKey ? undefined : open.at(-1), start: at, end };
-      if (isKey) open[open.length - 1] = readLeaf(json, { start: at, end });
-      at = end;
-      continue;
-    }
-    NUMBER.lastIndex = at;
-    if (((code >= 48 && code <= 57) || code === 45) && NUMBER.test(json)) {
-      yield { kind: "number", member: open.at(-1), start: at, end: NUMBER.lastIndex };
-      at = NUMBER.lastIndex;
-      continue;
-    }
-    if (code === OPEN_BRACE) open.push(undefined);
-    else if (code === OPEN_BRACKET) open.push(open.at(-1));
-    else if (code === CLOSE_BRACE || code === CLOSE_BRACKET) open.pop();
-    at++;
+  const reader = new LeafReader(json);
+  while (!reader.isAtEnd) {
+    const leaf = reader.read();
+    if (leaf !== undefined) yield leaf;
   }
+}
+
+class LeafReader {
+  readonly #json: string;
+  #at = 0;
+  #scope = openScope(undefined, undefined, false, 0);
+  /** The key whose value is next. */
+  #key: string | undefined;
+
+  constructor(json: string) {
+    this.#json = json;
+  }
+
+  get isAtEnd(): boolean {
+    return this.#at >= this.#json.length;
+  }
+
+  /** Reads on: a leaf, or undefined for a character of another kind. */
+  read(): Leaf | undefined {
+    const code = this.#json.charCodeAt(this.#at);
+    if (code === QUOTE) return this.#readString();
+    if ((code >= 48 && code <= 57) || code === 45) return this.#readNumber();
+    if (code === OPEN_BRACE || code === OPEN_BRACKET) {
+      const key = this.#scope.isArray ? undefined : this.#key;
+      this.#scope = openScope(this.#scope, key, code === OPEN_BRACKET, this.#at);
+      this.#key = undefined;
+    } else if (code === CLOSE_BRACE || code === CLOSE_BRACKET) this.#close();
+    else if (code === TRUE && this.#json.startsWith("true", this.#at)) this.#note("true");
+    this.#at++;
+    return undefined;
+  }
+
+  #readString(): Leaf {
+    const [json, start] = [this.#json, this.#at];
+    const end = findStringEnd(json, start);
+    if (end < 0) throw new JsonError("a string does not end");
+    this.#at = end;
+    COLON_NEXT.lastIndex = end;
+    if (!this.#scope.isArray && COLON_NEXT.test(json)) {
+      this.#key = readLeaf(json, { start, end });
+      return { kind: "key", member: undefined, scope: this.#scope, start, end };
+    }
+    this.#note(json.slice(start + 1, Math.min(end - 1, start + 1 + WORD)));
+    return { kind: "string", member: this.#member, scope: this.#scope, start, end };
+  }
+
+  #readNumber(): Leaf | undefined {
+    const start = this.#at;
+    NUMBER.lastIndex = start;
+    const isNumber = NUMBER.test(this.#json);
+    this.#at = isNumber ? NUMBER.lastIndex : start + 1;
+    if (!isNumber) return undefined;
+    this.#note(this.#json.slice(start, this.#at));
+    return { kind: "number", member: this.#member, scope: this.#scope, start, end: this.#at };
+  }
+
+  get #member(): string | undefined {
+    return this.#scope.isArray ? this.#scope.member : this.#key;
+  }
+
+  /** Notes how the member's value starts. */
+  #note(word: string): void {
+    if (this.#key !== undefined && !this.#scope.isArray) this.#scope.words.set(this.#key, word);
+  }
+
+  #close(): void {
+    this.#scope.end = this.#at + 1;
+    this.#key = this.#scope.member;
+    this.#scope = this.#scope.parent ?? this.#scope;
+  }
+}
+
+const SPELLINGS = new Set(["logprobs", "logprobsResult", "logprobs_result"]);
+const TRUE = "t".charCodeAt(0);
+
+function openScope(
+  parent: JsonScope | undefined,
+  member: string | undefined,
+  isArray: boolean,
+  start: number,
+): JsonScope {
+  const scope: JsonScope = { parent, member, isArray, start, end: start, words: new Map() };
+  if (parent !== undefined && member !== undefined && SPELLINGS.has(member)) parent.spelling = scope;
+  return scope;
 }
 
 /** What a leaf says. */

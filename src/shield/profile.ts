@@ -18,7 +18,7 @@ const treatment = {
   action: z.enum(DISPOSITIONS),
   as: z.enum(["tag", "mask", "hash", "fake"]).default("tag"),
 };
-const detector = z.strictObject(treatment);
+const detector = z.strictObject(treatment).meta({ id: "SafetyTreatment" });
 
 /** Characters of a name, and of a pattern. */
 const MAX_NAME = 128;
@@ -33,17 +33,25 @@ export const profileSchema = z.strictObject({
     .array(z.enum(STAGES))
     .min(1)
     .default([...STAGES]),
-  detectors: z.partialRecord(z.enum([...ALL_KINDS] as [string, ...string[]]), detector).default({}),
-  names: z.strictObject({ list: z.array(z.string().min(1).max(MAX_NAME)).max(MAX_NAMES), ...treatment }).optional(),
+  detectors: z
+    .partialRecord(z.enum([...ALL_KINDS] as [string, ...string[]]), detector)
+    .meta({ id: "SafetyDetectors" })
+    .default({}),
+  names: z
+    .strictObject({ list: z.array(z.string().min(1).max(MAX_NAME)).max(MAX_NAMES), ...treatment })
+    .meta({ id: "SafetyNames" })
+    .optional(),
   /** RE2's syntax. `max_length`: characters of the longest match; a stream is late by as many. */
   patterns: z
     .array(
-      z.strictObject({
-        name: z.string().regex(/^[a-z][a-z0-9_]{0,31}$/),
-        pattern: z.string().min(1).max(MAX_PATTERN),
-        max_length: z.int().min(1).max(MAX_REACH).default(64),
-        ...treatment,
-      }),
+      z
+        .strictObject({
+          name: z.string().regex(/^[a-z][a-z0-9_]{0,31}$/),
+          pattern: z.string().min(1).max(MAX_PATTERN),
+          max_length: z.int().min(1).max(MAX_REACH).default(64),
+          ...treatment,
+        })
+        .meta({ id: "SafetyPattern" }),
     )
     .max(MAX_PATTERNS)
     .default([]),

@@ -1,61 +1,102 @@
 import { type Edit, splice } from "../wire/splice.ts";
 import type { Find, Kind } from "./detect/find.ts";
 import { findValues } from "./detector.ts";
-import { type Leaf, listLeaves, readLeaf, toJsonEdits } from "./json-leaves.ts";
+import { type Leaf, listLeaves, readLeaf, type JsonScope, toJsonEdits } from "./json-leaves.ts";
 import { endInOriginal, normalizeText, startInOriginal } from "./normal.ts";
 import type { Rules } from "./rules.ts";
 
-/** What stands for a value. `isNumber`: it is a number of JSON, and what stands for it must be one. */
-export type Substitute = (value: string, kind: Kind, isNumber: boolean) => string;
+/** What stands for a value, undefined if it stays. `isNumber`: it is a number of JSON, and what stands for it must be one. */
+export type Substitute = (value: string, kind: Kind, where: Where) => string | undefined;
+
+/** Where a value is. `leaf`: of the outermost JSON text. */
+export type Where = { leaf: Leaf; isNumber: boolean };
 
 /** A find in a JSON text, and what it is in. */
-export type JsonFind = { kind: Kind; member: string | undefined; value: string };
+export type JsonFind = { kind: Kind; leaf: Leaf; value: string };
+
+/** `isRead`: whether a leaf is read at all; what is sealed and what is data of media is not. `onText`: sees each text that is read. */
+export type Reading = {
+  isRead: (leaf: Leaf) => boolean;
+  substitute: Substitute;
+  onText?: (text: string, leaf: Leaf) => void;
+};
 
 /** Digits of the shortest number that is a value. */
 const MIN_NUMBER = 7;
 
 /**
  * A JSON text with what stands for the values in it: strings, keys and numbers are changed in their own places, all other bytes stay.
- * `isRead`: whether a leaf is read at all; what is sealed and what is data of media is not. The same text if nothing is found.
+ * The same text if nothing is changed.
  */
-export function redactJson(
+export function redactJson(json: string, rules: Rules, reading: Reading): { json: string; finds: JsonFind[] } {
+  const { edits, finds } = redactLeaves(json, listLeaves(json), rules, reading);
+  return { json: edits.length === 0 ? json : splice(json, edits), finds };
+}
+
+/** The same for some leaves of a text, as edits in their order. */
+export function redactLeaves(
   json: string,
+  leaves: Iterable<Leaf>,
   rules: Rules,
-  { isRead, substitute }: { isRead: (leaf: Leaf) => boolean; substitute: Substitute },
-): { json: string; finds: JsonFind[] } {
+  reading: Reading,
+): { edits: Edit[]; finds: JsonFind[] } {
   const edits: Edit[] = [];
   const finds: JsonFind[] = [];
-  for (const leaf of listLeaves(json)) {
-    if ((leaf.kind === "number" && leaf.end - leaf.start < MIN_NUMBER) || !isRead(leaf)) continue;
+  for (const leaf of leaves) {
+    const isNumber = leaf.kind === "number";
+    if ((isNumber && leaf.end - leaf.start < MIN_NUMBER) || isSpelling(leaf.scope) || !reading.isRead(leaf)) continue;
     const text = readLeaf(json, leaf);
-    const found = findInText(text, rules);
-    if (found.length === 0) continue;
-    for (const { start, end, kind } of found) finds.push({ kind, member: leaf.member, value: text.slice(start, end) });
-    if (leaf.kind === "number") edits.push({ ...leaf, text: substitute(text, found[0]!.kind, true) });
-    else edits.push(...toJsonEdits(json, leaf, editsOf(text, found, rules, { isRead, substitute })));
+    reading.onText?.(text, leaf);
+    const inner = isNumber ? redactNumber(text, rules, reading, leaf) : redactText(text, rules, reading, leaf);
+    finds.push(...inner.finds);
+    if (inner.edits.length === 0) continue;
+    edits.push(...(isNumber ? inner.edits : toJsonEdits(json, leaf, inner.edits)), ...forgetSpelling(leaf.scope));
   }
-  return finds.length === 0 ? { json, finds } : { json: splice(json, edits), finds };
+  return { edits: inOrder(edits), finds };
 }
 
-/** The edits of a string. One that is a JSON text itself, as arguments of tools are, stays one: its numbers stay numbers. */
-function editsOf(
+/**
+ * The same for what a string says, `leaf`. One that is a JSON text itself, as arguments of tools are, stays one: its numbers stay numbers,
+ * and no name in it is the wire's.
+ */
+export function redactText(
   text: string,
-  found: readonly Find[],
   rules: Rules,
-  options: { isRead: (leaf: Leaf) => boolean; substitute: Substitute },
-): Edit[] {
-  if (/^\s*[[{]/.test(text) && isJson(text)) {
-    const inner = redactJson(text, rules, options);
-    return inner.json === text ? [] : [{ start: 0, end: text.length, text: inner.json }];
+  reading: Pick<Reading, "substitute">,
+  leaf: Leaf,
+): { edits: Edit[]; finds: JsonFind[] } {
+  if (isJson(text)) {
+    const { edits, finds } = redactLeaves(text, listLeaves(text), rules, {
+      isRead: () => true,
+      substitute: (value, kind, { isNumber }) => reading.substitute(value, kind, { leaf, isNumber }),
+    });
+    return { edits, finds: finds.map((find) => ({ ...find, leaf })) };
   }
-  return found.map(({ start, end, kind }) => ({
-    start,
-    end,
-    text: options.substitute(text.slice(start, end), kind, false),
-  }));
+  const found = findInText(text, rules);
+  const finds = found.map(({ start, end, kind }) => ({ kind, leaf, value: text.slice(start, end) }));
+  const edits = found.flatMap(({ start, end, kind }, i): Edit[] => {
+    const instead = reading.substitute(finds[i]!.value, kind, { leaf, isNumber: false });
+    return instead === undefined ? [] : [{ start, end, text: instead }];
+  });
+  return { edits, finds };
 }
 
-function isJson(text: string): boolean {
+function redactNumber(
+  text: string,
+  rules: Rules,
+  { substitute }: Reading,
+  leaf: Leaf,
+): { edits: Edit[]; finds: JsonFind[] } {
+  const [found] = findInText(text, rules);
+  if (found === undefined) return { edits: [], finds: [] };
+  const instead = substitute(text, found.kind, { leaf, isNumber: true });
+  const edits = instead === undefined ? [] : [{ start: leaf.start, end: leaf.end, text: instead }];
+  return { edits, finds: [{ kind: found.kind, leaf, value: text }] };
+}
+
+/** Whether a text is a JSON object or array. */
+export function isJson(text: string): boolean {
+  if (!/^\s*[[{]/.test(text)) return false;
   try {
     JSON.parse(text);
     return true;
@@ -63,6 +104,26 @@ function isJson(text: string): boolean {
     return false;
   }
 }
+
+function isSpelling(scope: JsonScope): boolean {
+  for (let one: JsonScope | undefined = scope; one !== undefined; one = one.parent)
+    if (one.parent?.spelling === one) return true;
+  return false;
+}
+
+/** Removes the log probabilities of tokens that spell a text which was changed. */
+export function forgetSpelling(scope: JsonScope): Edit[] {
+  for (let one: JsonScope | undefined = scope; one !== undefined; one = one.parent)
+    if (one.spelling !== undefined) {
+      const { start, end, isArray } = one.spelling;
+      return [{ start, end, text: isArray ? "[]" : "null" }];
+    }
+  return [];
+}
+
+/** Each once. */
+export const inOrder = (edits: readonly Edit[]): Edit[] =>
+  edits.toSorted((a, b) => a.start - b.start).filter(({ start }, i, all) => i === 0 || all[i - 1]!.start !== start);
 
 /** The values of a text, where they stand in it. */
 export function findInText(text: string, rules: Rules): Find[] {

@@ -1,4 +1,6 @@
 import type { Edit } from "../wire/splice.ts";
+import { type Leaf, readLeaf, toJsonEdits } from "./json-leaves.ts";
+import { isJson } from "./redact-json.ts";
 
 /** The value of a tag, in large letters; undefined: it is not to be restored, or none is known. */
 export type Vault = (tag: string) => string | undefined;
@@ -15,6 +17,18 @@ export function restoreAll(text: string, vault: Vault): Edit[] {
   const restorer = new Restorer(vault);
   return [...restorer.push(text).edits, ...restorer.end().edits];
 }
+
+/** The same for strings of a JSON text. Inside one that is JSON itself, a value is written as JSON has it. */
+export const restoreLeaves = (json: string, leaves: Iterable<Leaf>, vault: Vault): Edit[] =>
+  Array.from(leaves).flatMap((leaf) => {
+    if (leaf.kind === "number" || !json.slice(leaf.start, leaf.end).toUpperCase().includes("PII_")) return [];
+    const text = readLeaf(json, leaf);
+    const edits = restoreAll(text, vault);
+    return toJsonEdits(json, leaf, isJson(text) ? edits.map(asJson) : edits);
+  });
+
+/** An edit inside a string of a JSON text. */
+export const asJson = (edit: Edit): Edit => ({ ...edit, text: JSON.stringify(edit.text).slice(1, -1) });
 
 /**
  * Finds tags in a text that comes in pieces, however it is cut: the last word is undecided as long as it may become a tag. Offsets are

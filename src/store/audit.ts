@@ -33,7 +33,8 @@ export type AuditEvent = {
     | "organization.created"
     | "organization.changed"
     | "credential.set"
-    | "credential.removed";
+    | "credential.removed"
+    | "safety_profile.changed";
   /** Id of the changed key or organisation. */
   target: string;
   /** The members of the request. */

@@ -41,8 +41,28 @@ export type CallRecord = {
     micros: number;
     tokens: number;
   };
+  /** What the shield has found; absent if nothing, or if it is off. */
+  safety?: SafetyRecord;
   createdAt: number;
   endedAt: number;
+};
+
+/**
+ * What the shield has found in a call, at each stage: kinds of values and how many, what could not be read, signs of injected
+ * instructions and their score (0 to 1). Never a value.
+ */
+export type SafetyRecord = {
+  profile: string;
+  version: number;
+  mode: "observe" | "enforce";
+  decisions: {
+    stage: string;
+    disposition: string;
+    values?: Record<string, number>;
+    unscanned?: Record<string, number>;
+    signs?: string[];
+    score?: number;
+  }[];
 };
 
 /** A record as it is stored in outboxes and sent through the queue. */

@@ -57,6 +57,8 @@ export const callRecords = sqliteTable(
     auditLeaf: text("audit_leaf"),
     auditSignature: text("audit_signature"),
     changes: integer("changes").notNull().default(0),
+    /** What the shield has found. */
+    safety: text("safety", { mode: "json" }),
   },
   (t) => [primaryKey({ columns: [t.org, t.id] }), index("call_records_by_session").on(t.org, t.sessionId, t.id)],
 );

@@ -105,7 +105,8 @@ export function withKeyDefaults<T extends RequestText>(
   { policy }: Caller,
   outside: { model?: string } = {},
 ): T {
-  const { conversation: _, ...defaults } = policy?.defaults ?? {};
+  // What its key demands for a call's safety is no default: the call may only ask for more.
+  const { conversation: _, safety: __, ...defaults } = policy?.defaults ?? {};
   if (Object.keys(defaults).length === 0) return requestText;
   const { rhone, members } = requestText;
   const { model, ...routing } = defaults.routing ?? {};

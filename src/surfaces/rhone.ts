@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { routingPolicySchema } from "../routing/config.ts";
+import { safetyPolicySchema } from "../shield/policy.ts";
 import { idPattern } from "../wire/id.ts";
 import { metadata } from "./metadata.ts";
 
@@ -45,6 +46,7 @@ export const rhoneRequest = z
     on_disconnect: z.enum(["complete", "cancel"]),
     strict: z.boolean(),
     store: z.enum(["full", "metadata", "none"]),
+    safety: safetyPolicySchema,
   })
   .partial()
   .meta({ id: "RhoneRequest" });

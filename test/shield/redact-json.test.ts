@@ -12,7 +12,7 @@ const replacer = new Replacer("secret", "org_a");
 const redacted = (json: string, unread: readonly string[] = []): string =>
   redactJson(json, RULES, {
     isRead: ({ member }) => member === undefined || !unread.includes(member),
-    substitute: (value, kind, isNumber) =>
+    substitute: (value, kind, { isNumber }) =>
       isNumber ? replacer.replaceNumber(value, kind) : replacer.replace(value, kind, "tag"),
   }).json;
 

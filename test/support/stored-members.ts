@@ -25,7 +25,7 @@ import type { StoredResponse } from "../../src/session/stored-responses.ts";
 import type { Turn, WireItems } from "../../src/session/turns.ts";
 import type { AuditEvent } from "../../src/store/audit.ts";
 import type { CompletionRecord } from "../../src/store/completions.ts";
-import type { Attempt, CallRecord } from "../../src/store/records.ts";
+import type { Attempt, CallRecord, SafetyRecord } from "../../src/store/records.ts";
 import type { SessionRecord } from "../../src/store/sessions.ts";
 import type { Conversation } from "../../src/surfaces/clients.ts";
 
@@ -218,9 +218,19 @@ export const MEMBERS = {
     metadata: true,
     conversation: true,
     charge: true,
+    safety: true,
     createdAt: true,
     endedAt: true,
   } satisfies Members<CallRecord>,
+  safety: { profile: true, version: true, mode: true, decisions: true } satisfies Members<SafetyRecord>,
+  safetyDecision: {
+    stage: true,
+    disposition: true,
+    values: true,
+    unscanned: true,
+    signs: true,
+    score: true,
+  } satisfies Members<SafetyRecord["decisions"][number]>,
   conversation: { client: true, id: true, recognizedBy: true, agent: true } satisfies Members<Conversation>,
   recordedConversation: { client: true, recognizedBy: true, agent: true, isBeside: true } satisfies Members<
     NonNullable<CallRecord["conversation"]>

@@ -12,7 +12,9 @@ import type { Conversation } from "../../surfaces/clients.ts";
 import type { ParsedRequest } from "../../surfaces/request.ts";
 import { storesContent } from "../../surfaces/rhone.ts";
 import { withPrefix } from "../../wire/id.ts";
+import { withoutUndefined } from "../../wire/json.ts";
 import { cutText } from "../../wire/surrogates.ts";
+import type { CallShield } from "../shield/call-shield.ts";
 import { discardedCostMicros, priceFor, sumDiscarded } from "./attempt-cost.ts";
 import type { Call } from "./call.ts";
 import { computeCharge } from "./charge.ts";
@@ -26,6 +28,7 @@ export class CallLog {
   readonly #call: Call;
   readonly #request: LoggedRequest;
   readonly #now: () => number;
+  readonly #shield: CallShield | undefined;
   /** Attempts that have ended. */
   readonly #attempts: Attempt[] = [];
   readonly #started: StartedAttempt[] = [];
@@ -37,7 +40,8 @@ export class CallLog {
   #publicResponse: { id: string; indexed: Promise<void> | undefined } | undefined;
   #isSettled = false;
 
-  constructor(call: Call, request: LoggedRequest, now: () => number) {
+  constructor(call: Call, request: LoggedRequest, now: () => number, shield?: CallShield) {
+    this.#shield = shield;
     this.#call = call;
     this.#request = request;
     this.#now = now;
@@ -209,9 +213,7 @@ export class CallLog {
       ...this.toCallStart(),
       status,
       ...(status === "completed" && { turnId: withPrefix(this.#call.id, "turn") }),
-      ...(model !== undefined && { model }),
-      ...(target !== undefined && { provider: target.provider.id }),
-      ...(finish !== undefined && { finishReason: finish }),
+      ...withoutUndefined({ model, provider: target?.provider.id, finishReason: finish }),
       usage,
       ...(cost !== undefined && { costMicrosUsd: cost }),
       latency: { ...this.#latency(), total: endedAt - this.#call.createdAt },
@@ -228,6 +230,7 @@ export class CallLog {
           discardedMicros: sumDiscarded(this.#attempts),
         }),
       }),
+      ...withoutUndefined({ safety: this.#shield?.record }),
       endedAt,
     };
     return storesContent(this.#request.rhone) ? record : withoutContent(record);

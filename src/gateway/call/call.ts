@@ -16,6 +16,7 @@ import type { Conversation } from "../../surfaces/clients.ts";
 import type { SurfaceId } from "../../surfaces/index.ts";
 import type { ParsedRequest } from "../../surfaces/request.ts";
 import type { StreamRecorder } from "../output/recorder.ts";
+import type { CallShield } from "../shield/call-shield.ts";
 import type { Budgets } from "./charge.ts";
 import type { ResponsesState } from "./responses-state.ts";
 
@@ -48,6 +49,8 @@ export type CallHost = {
   carried: CarriedItems;
   /** Reserves and settles the call's cost. */
   budgets: Budgets;
+  /** What may not pass. Absent: the shield is off for this call. */
+  shield?: CallShield | undefined;
   store: CallStore;
   lifetime: CallLifetime;
 };

@@ -9,6 +9,7 @@ import type { Context } from "../../session/session.ts";
 import { type ParsedRequest, readOption } from "../../surfaces/request.ts";
 import { withPrefix } from "../../wire/id.ts";
 import { isObject } from "../../wire/json.ts";
+import type { CallShield } from "../shield/call-shield.ts";
 import type { Call } from "./call.ts";
 
 /** A call at one target, with its upstream's response: the facts from which the client's answer is made. */
@@ -19,6 +20,7 @@ export type UpstreamCall = {
   destination: Destination;
   /** The sealed reasoning that the organisation's clients carry. */
   carried: CarriedItems;
+  shield?: CallShield | undefined;
   /** What could not be represented at the target. */
   losses: Loss[];
   limits: CallLimits;

@@ -49,7 +49,8 @@ export async function* readWithRecovery(
     return;
   } catch (thrown) {
     first.call.cancel();
-    if (recover === undefined || hasEndedEarly()) throw thrown;
+    const isDenied = toStreamError(thrown).code === "safety.policy_denied";
+    if (recover === undefined || isDenied || hasEndedEarly()) throw thrown;
   }
   yield* continueAnswer(first, recover, log);
 }

@@ -27,6 +27,7 @@ export async function reply(answer: UpstreamAnswer, services: ReplyServices, rec
     isSameDialect(upstreamCall) &&
     upstreamCall.destination.aliases === undefined &&
     recover === undefined &&
+    upstreamCall.shield?.changesClientBytes !== true &&
     !lacksStart(answer);
   return isNative ? relayBytes(answer, services) : streamReply(answer, services, recover);
 }
@@ -45,8 +46,9 @@ async function replyWhole(
   const rhone = call.annotate ? log.toRhoneObject(record) : undefined;
   if (passesBytes(upstreamCall) && !isEventStream(upstream)) {
     const type = toJsonType(upstream.headers.get("content-type"));
+    const shown = upstreamCall.shield === undefined ? bytes : upstreamCall.shield.toClientBytes(bytes);
     const annotated =
-      rhone === undefined ? bytes : encodeUtf8(annotateBody(addRequired(upstreamCall, decodeUtf8(bytes)), rhone));
+      rhone === undefined ? shown : encodeUtf8(annotateBody(addRequired(upstreamCall, decodeUtf8(shown)), rhone));
     store.onBody?.(call.id, annotated);
     return new Response(annotated, { headers: { "content-type": type } });
   }
@@ -54,7 +56,8 @@ async function replyWhole(
   const replyContext = toReplyContext(upstreamCall);
   const { dialect } = request.surface;
   const body = dialect.encodeResponse(toClientAnswer(response, dialect, replyContext), replyContext);
-  const encoded = encodeUtf8(JSON.stringify(rhone === undefined ? body : { ...body, rhone }));
+  const text = JSON.stringify(rhone === undefined ? body : { ...body, rhone });
+  const encoded = encodeUtf8(upstreamCall.shield?.toClientBody(text) ?? text);
   store.onBody?.(call.id, encoded);
   return new Response(encoded, { headers: { "content-type": "application/json" } });
 }
@@ -73,7 +76,8 @@ function encodeAsStream(
   const { request, call } = upstreamCall;
   const surface = request.surface.dialect;
   const reply = toPublicReplyContext(upstreamCall, response.id, log);
-  const writer = new TranslationWriter({ surface, reply, ...(rhone && { rhone }) });
+  const editor = upstreamCall.shield?.clientEditor();
+  const writer = new TranslationWriter({ surface, reply, editor, ...(rhone && { rhone }) });
   const events = unfold(response);
   const bytes = concatBytes([writer.push(NO_EVENT, events), writer.end(rhone ?? {})]);
   if (!request.outside.asList) {

@@ -1,6 +1,7 @@
 import type { GatewayError } from "../../canonical/error.ts";
 import type { StreamEvent } from "../../canonical/types.ts";
 import type { ReplyContext, StreamEncoder, StreamUsage, WireDialect } from "../../dialects/dialect.ts";
+import type { EventEditor } from "../../shield/event-editor.ts";
 import { concatBytes, encodeUtf8 } from "../../wire/bytes.ts";
 import { decodeSse, type SseEvent } from "../../wire/sse.ts";
 import { EventNumberer, hasEventIds } from "../output/event-numbers.ts";
@@ -36,6 +37,8 @@ export type WriterOptions = {
   reply: ReplyContext;
   rhone?: object;
   hides?: StreamUsage["isUsageEvent"] | undefined;
+  /** Changes events as the client gets them, and holds some back. */
+  editor?: EventEditor | undefined;
 };
 
 /** Creates the encoder that continues the stream after its last event. */
@@ -76,18 +79,19 @@ export class RelayWriter implements EventWriter {
     const { surface, rhone: isAnnotated } = this.#options;
     const last =
       isAnnotated === undefined ? -1 : this.#held.findLastIndex((event) => isAnnotatedEnd(surface.id, event));
-    return concatBytes(
-      this.#held.map((event, i) =>
-        this.numberer.numberBlock(i === last ? { ...event, raw: annotateEvent(surface.id, event, rhone) } : event),
-      ),
+    const held = this.#held.map((event, i) =>
+      this.numberer.numberBlock(i === last ? { ...event, raw: annotateEvent(surface.id, event, rhone) } : event),
     );
+    return concatBytes([...held, this.numberer.flush()]);
   }
 
   fail(error: GatewayError): Uint8Array {
     // After the provider's own error event, the held end of its stream follows. Otherwise the end is dropped, as it
     // would report a success.
-    if (this.#hasSentError) return concatBytes(this.#held.map((event) => this.numberer.numberBlock(event)));
-    return this.numberer.numberEncoded(this.#resumeAfter(this.#lastSent).push({ type: "error", error }));
+    const last = this.#hasSentError
+      ? this.#held.map((event) => this.numberer.numberBlock(event))
+      : [this.numberer.numberEncoded(this.#resumeAfter(this.#lastSent).push({ type: "error", error }))];
+    return concatBytes([...last, this.numberer.flush()]);
   }
 
   withoutBytes(): EventWriter {
@@ -146,12 +150,16 @@ export class TranslationWriter implements EventWriter {
   end(rhone: object): Uint8Array {
     const text = this.#held.map((event) => this.#encoder.push(event)).join("");
     const { surface, rhone: isAnnotated } = this.#options;
-    if (isAnnotated === undefined) return this.numberer.numberEncoded(text);
-    return this.#annotate(text, rhone, (events) => events.findLastIndex((event) => isAnnotatedEnd(surface.id, event)));
+    const last =
+      isAnnotated === undefined
+        ? this.numberer.numberEncoded(text)
+        : this.#annotate(text, rhone, (all) => all.findLastIndex((event) => isAnnotatedEnd(surface.id, event)));
+    return concatBytes([last, this.numberer.flush()]);
   }
 
   fail(error: GatewayError): Uint8Array {
-    return this.numberer.numberEncoded(this.#encoder.push({ type: "error", error }));
+    const last = this.numberer.numberEncoded(this.#encoder.push({ type: "error", error }));
+    return concatBytes([last, this.numberer.flush()]);
   }
 
   withoutBytes(): EventWriter {
@@ -172,7 +180,7 @@ export class TranslationWriter implements EventWriter {
 }
 
 /** Event ids are added only to streams that may be annotated. */
-const createNumberer = ({ surface, rhone }: WriterOptions): EventNumberer =>
-  new EventNumberer(hasEventIds(surface.id, rhone !== undefined));
+const createNumberer = ({ surface, rhone, editor }: WriterOptions): EventNumberer =>
+  new EventNumberer(hasEventIds(surface.id, rhone !== undefined), { editor });
 
 const NOTHING = new Uint8Array(0);

@@ -16,6 +16,7 @@ import { toReplyContext } from "../call/upstream-call.ts";
 import { buildCompletion, storesCompletion } from "../reply/completion-object.ts";
 import { buildCompletedResponse, buildFailedResponse, buildPendingResponse } from "../reply/response-object.ts";
 import { listIndexedIds } from "../responses/stored-items.ts";
+import type { CallShield } from "../shield/call-shield.ts";
 import { saveCompletion } from "./completions.ts";
 import type { Placement } from "./placement.ts";
 import type { ObjectLifetime, SessionState } from "./services.ts";
@@ -47,13 +48,14 @@ type StoredCall = {
   placement: Placement;
   isNew: boolean;
   isSideBranch: boolean;
+  shield: CallShield | undefined;
   work: Promise<unknown>[];
   onDispatch: () => void;
 };
 
 /** Where a call and its turn are stored: in the session's object, durably before the client gets its last byte. */
 export function createCallStore(
-  { call, request, placement, isNew, isSideBranch, work, onDispatch }: StoredCall,
+  { call, request, placement, isNew, isSideBranch, shield, work, onDispatch }: StoredCall,
   { state, lifetime, streams, index, onStarted, onCommitted }: CallStoreServices,
 ): CallStore {
   const { response: responseState } = call;
@@ -83,6 +85,10 @@ export function createCallStore(
       const { context, started, input: newInput } = await placement.place(input, given);
       if (newInput !== undefined && storesContent(request.rhone)) storeInput(newInput);
       session.start(started);
+      if (storesContent(request.rhone)) {
+        state.shield.store();
+        shield?.storeValues();
+      }
       if (responseState?.stored === true && request.stream) {
         const reply = toReplyContext({ call, request });
         storeResponse(sql, buildPendingResponse(call, request.model, reply, "in_progress"));

@@ -1,14 +1,25 @@
+import type { Caller } from "../../keys/caller.ts";
 import type { CarriedItems } from "../../keys/carried-items.ts";
 import type { Provider } from "../../providers/provider.ts";
 import type { Router } from "../../routing/router.ts";
 import type { Lease } from "../../session/lease.ts";
 import type { Session } from "../../session/session.ts";
+import type { SafetyPolicy } from "../../shield/policy.ts";
 import type { Blobs } from "../../store/blobs.ts";
 import type { Sql } from "../../store/sql.ts";
 import type { Budgets } from "../call/charge.ts";
+import type { CallShield } from "../shield/call-shield.ts";
+import type { SessionShield } from "../shield/session-shield.ts";
 
 /** What a session's object holds. `objectId`: encoded, as new ids contain it. */
-export type SessionState = { session: Session; sql: Sql; blobs: Blobs; lease: Lease; objectId: string };
+export type SessionState = {
+  session: Session;
+  sql: Sql;
+  blobs: Blobs;
+  lease: Lease;
+  shield: SessionShield;
+  objectId: string;
+};
 
 /** How the calls of a session reach models. */
 export type ModelServices = {
@@ -16,6 +27,8 @@ export type ModelServices = {
   providers: (org: string) => Promise<ReadonlyMap<string, Provider>>;
   router: () => Router;
   carried: (org: string) => CarriedItems;
+  /** What may not pass in a call of this session; undefined: nothing is looked for. */
+  shield: (caller: Caller, requested: SafetyPolicy | undefined) => Promise<CallShield | undefined>;
   budgets: Budgets;
 };
 

@@ -14,6 +14,8 @@ import { type FindItems, findInOrder, omitKnownItems } from "../responses/refere
 import { asOpenAiError } from "../responses/state.ts";
 import { findStoredItems } from "../responses/stored-items.ts";
 import { warmUp } from "../responses/warm-up.ts";
+import type { CallShield } from "../shield/call-shield.ts";
+import { screenText } from "../shield/screen-text.ts";
 import { type CallStoreServices, createCallStore } from "./call-store.ts";
 import { placeInConversation } from "./conversation-placement.ts";
 import { continueSession, type Placement } from "./placement.ts";
@@ -74,7 +76,7 @@ export class SessionCalls {
     const { org } = caller;
     const providers = await this.#services.models.providers(org);
     if (!isNew) asOpenAiError(response, () => session.requireActive(org));
-    const requestText = await this.#readRequest(sessionCall, headers);
+    const { requestText, shield } = await this.#readRequest(sessionCall, headers);
     const resent = await this.#parse(requestText, sessionCall);
     const sessionId = isNew ? sessionCall.sessionId : session.row.id;
     const facts = { id, sessionId, caller, headers, annotate, createdAt, ...(response && { response }) };
@@ -83,17 +85,17 @@ export class SessionCalls {
       if (!isNew) session.requireActive(org);
       const whole = resent.recalled === undefined ? resent.request : deferRequest(requestText, sessionCall);
       const placement = placeInConversation(this.#services.state, resent, { whole, ...conversation });
-      const running = newRunningCall({ isNew, providers, isSideBranch: true, placement });
+      const running = newRunningCall({ isNew, providers, shield, isSideBranch: true, placement });
       return await this.#run({ ...call, conversation }, whole, running, undefined);
     }
-    return await this.#answerInTurn(sessionCall, call, { providers, requestText, resent });
+    return await this.#answerInTurn(sessionCall, call, { providers, shield, requestText, resent });
   }
 
   /** Answers a call when it may run in its session: after those before it, or beside them. */
   async #answerInTurn(
     sessionCall: SessionCall,
     call: Call,
-    { providers, requestText, resent }: ReadCall,
+    { providers, shield, requestText, resent }: ReadCall,
   ): Promise<Response> {
     const { session } = this.#services.state;
     const { isNew, response, caller } = sessionCall;
@@ -110,7 +112,7 @@ export class SessionCalls {
       const isSideBranch = release === undefined;
       const placed = { ...transcript, request };
       const placement = continueSession(this.#services.state, placed, { response, isSideBranch });
-      const running = newRunningCall({ isNew, providers, isSideBranch, placement });
+      const running = newRunningCall({ isNew, providers, shield, isSideBranch, placement });
       return await this.#run(call, request, running, release);
     } catch (thrown) {
       release?.();
@@ -118,16 +120,18 @@ export class SessionCalls {
     }
   }
 
-  /** The call's request with the defaults of the session and of the key. */
+  /** The call's request with the defaults of the session and of the key, behind the shield. */
   async #readRequest(
     { surface: id, text, outside, isNew, caller }: SessionCall,
     headers: Headers,
-  ): Promise<RequestText> {
+  ): Promise<{ requestText: RequestText; shield: CallShield | undefined }> {
     const { session } = this.#services.state;
     const surface = SURFACES[id];
     const requestText = readMembers(await readRpcText(text), headers, surface);
     const withSessionDefaults = isNew ? requestText : withDefaults(requestText, session.row.defaults, surface);
-    return withKeyDefaults(withSessionDefaults, caller, outside);
+    const whole = withKeyDefaults(withSessionDefaults, caller, outside);
+    const shield = await this.#services.models.shield(caller, whole.rhone.safety);
+    return { requestText: screenText(whole, shield), shield };
   }
 
   #parse(requestText: RequestText, sessionCall: SessionCall): Promise<ResentRequest> {
@@ -223,6 +227,7 @@ export class SessionCalls {
       providers: running.providers,
       router: models.router(),
       carried: models.carried(call.caller.org),
+      shield: running.shield,
       budgets: models.budgets,
       lifetime: {
         now: lifetime.now,
@@ -258,7 +263,7 @@ export class SessionCalls {
 }
 
 /** A call whose request has been read: with the providers of its organisation. */
-type ReadCall = { providers: CallHost["providers"]; requestText: RequestText; resent: ResentRequest };
+type ReadCall = Pick<CallHost, "providers" | "shield"> & { requestText: RequestText; resent: ResentRequest };
 
 /**
  * One call while it runs. `isSideBranch`: it runs without the lease, beside another call (`on_busy: "branch"`). `stop`
@@ -267,6 +272,7 @@ type ReadCall = { providers: CallHost["providers"]; requestText: RequestText; re
 type RunningCall = {
   isNew: boolean;
   providers: CallHost["providers"];
+  shield: CallShield | undefined;
   isSideBranch: boolean;
   work: Promise<unknown>[];
   stop: AbortController;
@@ -275,5 +281,5 @@ type RunningCall = {
 };
 
 const newRunningCall = (
-  facts: Pick<RunningCall, "isNew" | "providers" | "isSideBranch" | "placement">,
+  facts: Pick<RunningCall, "isNew" | "providers" | "shield" | "isSideBranch" | "placement">,
 ): RunningCall => ({ ...facts, work: [], stop: new AbortController(), clientLeft: new AbortController() });

@@ -202,7 +202,9 @@ function encodeFailure(record: CallRecord, stored?: StoredStream): { bytes: Uint
   const dialect = dialectOf(record);
   const encoder = dialect.encodeStream({ created: Math.floor(record.createdAt / 1000) });
   if (stored?.lastEvent !== undefined) encoder.resumeAfter?.(stored.lastEvent);
-  const numberer = new EventNumberer(hasEventIds(dialect.id, stored !== undefined), stored?.events);
+  const numberer = new EventNumberer(hasEventIds(dialect.id, stored !== undefined), {
+    alreadySent: stored?.events ?? 0,
+  });
   const bytes = numberer.numberEncoded(encoder.push({ type: "error", error: errorOf(record) }));
   return { bytes, count: numberer.takeCount() };
 }

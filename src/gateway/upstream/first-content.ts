@@ -2,7 +2,7 @@ import { fold } from "../../canonical/accumulator.ts";
 import { GatewayError } from "../../canonical/error.ts";
 import { findFailure } from "../../canonical/failed-answer.ts";
 import type { ModelResponse, StreamEvent, Usage } from "../../canonical/types.ts";
-import { concatBytes, decodeUtf8, withoutBom } from "../../wire/bytes.ts";
+import { concatBytes, decodeUtf8, encodeUtf8, withoutBom } from "../../wire/bytes.ts";
 import { isObject, tryParseJson } from "../../wire/json.ts";
 import { decodeSse } from "../../wire/sse.ts";
 import type { CallLog } from "../call/call-log.ts";
@@ -60,7 +60,10 @@ async function readFirstContent(
   onDiscardedUsage: OnDiscardedUsage,
 ): Promise<UpstreamAnswer> {
   const { limits } = upstreamCall;
-  const reader = new StreamReader(createDecoder(upstreamCall));
+  const reader = new StreamReader(
+    createDecoder(upstreamCall),
+    upstreamCall.shield?.answerEditor(answersJson(upstreamCall)),
+  );
   const started: StartedStream = { call: upstreamCall, chunks: [], events: [], reader };
   const at = limits.now() + limits.firstContent;
   const what = `the provider sent no content within ${Math.round(limits.firstContent / 100) / 10} s`;
@@ -126,8 +129,8 @@ async function readWhole(
  * The answer of a whole body. The body decides on its format: some hosts send JSON or a stream under another content type.
  */
 function toWholeAnswer(upstreamCall: UpstreamCall, body: Uint8Array, onDiscardedUsage: OnDiscardedUsage): WholeAnswer {
-  const bytes = withoutBom(body);
-  const { upstream } = upstreamCall;
+  const { upstream, shield } = upstreamCall;
+  const bytes = screenWhole(withoutBom(body), shield, answersJson(upstreamCall));
   const isStream = isEventStream(upstream) ? !isJson(bytes) : /^\s*(data|event|id|retry)?:/.test(decodeUtf8(bytes));
   const isLabelled = isStream === isEventStream(upstream);
   const call = isLabelled ? upstreamCall : { ...upstreamCall, upstream: relabel(upstream, isStream) };
@@ -137,6 +140,20 @@ function toWholeAnswer(upstreamCall: UpstreamCall, body: Uint8Array, onDiscarded
   onDiscardedUsage(response.usage, response.model);
   throw failure;
 }
+
+/** A whole answer behind the shield, also one that is the events of a stream. */
+function screenWhole(body: Uint8Array, shield: UpstreamCall["shield"], answers: boolean): Uint8Array {
+  const editor = shield?.answerEditor(answers);
+  if (shield === undefined || editor === undefined) return body;
+  if (isJson(body)) return encodeUtf8(shield.screenAnswer(decodeUtf8(body)));
+  return concatBytes(
+    [...decodeSse(body).flatMap((event) => editor.push(event)), ...editor.end()].map(({ raw }) => raw),
+  );
+}
+
+/** Whether the answer's text is JSON, which can be read when it is whole. */
+const answersJson = ({ request }: Pick<UpstreamCall, "request">): boolean =>
+  (request.request.format?.type ?? "text") !== "text";
 
 /** Whether a body can only be JSON: no line of a stream starts so. */
 const isJson = (bytes: Uint8Array): boolean => /^\uFEFF?\s*[[{]/.test(decodeUtf8(bytes));

@@ -2,6 +2,7 @@ import { StreamAccumulator } from "../../canonical/accumulator.ts";
 import { findFailure } from "../../canonical/failed-answer.ts";
 import type { StreamEvent, Usage } from "../../canonical/types.ts";
 import type { StreamDecoder } from "../../dialects/dialect.ts";
+import type { EventEditor } from "../../shield/event-editor.ts";
 import { encodeUtf8 } from "../../wire/bytes.ts";
 import { decodeSse, type SseEvent, SseSplitter } from "../../wire/sse.ts";
 
@@ -29,6 +30,7 @@ export class StreamReader {
   readonly accumulated = new StreamAccumulator();
   readonly #decoder: StreamDecoder;
   readonly #splitter = new SseSplitter();
+  readonly #editor: EventEditor | undefined;
   #hasEnded = false;
   #lastEvent: SseEvent | undefined;
   #wasOpen = false;
@@ -36,8 +38,10 @@ export class StreamReader {
   #wasMarked = false;
   #missingTerminator = "";
 
-  constructor(decoder: StreamDecoder) {
+  /** `editor`: changes events before they are decoded, and holds some back. */
+  constructor(decoder: StreamDecoder, editor?: EventEditor) {
     this.#decoder = decoder;
+    this.#editor = editor;
   }
 
   /** The provider has completed its answer: later errors do not change it. */
@@ -98,7 +102,7 @@ export class StreamReader {
 
   /** Reads a chunk. An event is returned once it is complete. */
   push(chunk: Uint8Array): ReadEvent[] {
-    return this.#splitter.push(chunk).map((event) => this.#readEvent(event));
+    return this.#edit(this.#splitter.push(chunk)).map((event) => this.#readEvent(event));
   }
 
   /**
@@ -109,7 +113,8 @@ export class StreamReader {
     if (this.#hasEnded) return [];
     this.#wasOpen = this.accumulated.isOpen;
     this.#wasWithinEvent = this.#splitter.isWithinEvent;
-    const rest = this.#splitter.flush().map((event) => this.#readEvent(event));
+    const last = [...this.#edit(this.#splitter.flush()), ...(this.#editor?.end() ?? [])];
+    const rest = last.map((event) => this.#readEvent(event));
     this.#wasMarked = this.hasEndMark;
     this.#hasEnded = true;
     const { isTerminated, terminator = "" } = this.#decoder;
@@ -125,6 +130,11 @@ export class StreamReader {
       ...missing.map((event) => ({ event, decoded: [], ...state })),
       { event: NO_EVENT, decoded, ...state },
     ];
+  }
+
+  #edit(events: SseEvent[]): SseEvent[] {
+    const editor = this.#editor;
+    return editor === undefined ? events : events.flatMap((event) => editor.push(event));
   }
 
   #readEvent(event: SseEvent): ReadEvent {

@@ -9,7 +9,7 @@ import { describedResponse, errorResponses } from "../openapi/responses.ts";
 import type { AppEnv } from "../request/env.ts";
 
 /** The optional parts of the gateway that this version has. Clients show what they need only where it is named. */
-const FEATURES: readonly string[] = [];
+const FEATURES: readonly string[] = ["shield"];
 
 /** `GET /v1/me`: who the caller is and what it may do, for every key and client token with any scopes. */
 export function meRoutes(app: OpenAPIHono<AppEnv>): void {

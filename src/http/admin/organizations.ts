@@ -8,6 +8,7 @@ import {
   type OrganizationState,
 } from "../../keys/organization.ts";
 import { type OrganizationStub, organizationStub } from "../../platform/key-stubs.ts";
+import { clearSafetyCache } from "../../platform/safety.ts";
 import { listOrganizations } from "../../store/audit.ts";
 import { newId } from "../../wire/id.ts";
 import { listOf } from "../openapi/pages.ts";
@@ -97,6 +98,7 @@ export function organizationRoutes(app: OpenAPIHono<AppEnv>): void {
     const { id } = c.req.valid("param");
     await found(c, id);
     const changes = defined(c.req.valid("json"));
+    clearSafetyCache(id);
     return c.json(toApiOrganization(await stubOf(c, id).put(id, changes, c.var.caller.keyId)), 200);
   });
   app.openapi(routes.usage, async (c) => {

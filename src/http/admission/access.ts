@@ -119,6 +119,13 @@ export const ACCESS: Readonly<Record<string, Access>> = {
   "GET /v1/ws": "sessions:read",
   "GET /v1/runs/:id": "sessions:read",
 
+  "GET /v1/safety/profiles": "safety:read",
+  "GET /v1/safety/profiles/:id": "safety:read",
+  "PUT /v1/safety/profiles/:id": "safety:write",
+  "GET /v1/safety/decisions/:id": "safety:read",
+  "GET /v1/calls/:id/safety-decisions": "safety:read",
+  "GET /v1/runs/:id/safety-decisions": "safety:read",
+
   "POST /v1/keys": "keys:write",
   "GET /v1/keys": "keys:read",
   "GET /v1/keys/:id": "keys:read",

@@ -2,6 +2,7 @@ import { type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context as HttpContext } from "hono";
 import type { PathParams } from "../../dialects/dialect.ts";
 import { prepareCount } from "../../endpoints/count-tokens.ts";
+import { screenText } from "../../gateway/shield/screen-text.ts";
 import { loadCatalogue } from "../../providers/catalogue.ts";
 import { readText } from "../../surfaces/body.ts";
 import { inputItem, SURFACES } from "../../surfaces/index.ts";
@@ -14,7 +15,7 @@ import { previewCall } from "../inference/session-context.ts";
 import { ref } from "../openapi/json-schema.ts";
 import { parameter } from "../openapi/responses.ts";
 import type { AppEnv } from "../request/env.ts";
-import { startEndpointCall, documentRoute } from "./endpoint.ts";
+import { documentRoute, shieldOf, startEndpointCall } from "./endpoint.ts";
 
 type Http = HttpContext<AppEnv>;
 type CountedSurface = "messages" | "responses" | "gemini";
@@ -81,7 +82,9 @@ export const countTokens = (c: Http, model: string): Promise<Response> => count(
 
 async function count(c: Http, surfaceId: CountedSurface, outside: PathParams = {}): Promise<Response> {
   const { headers } = c.req.raw;
-  const outer = readMembers(await readText(c.req.raw), headers);
+  const read = readMembers(await readText(c.req.raw), headers);
+  const shield = await shieldOf(c, read.rhone);
+  const outer = screenText(read, shield);
   // Gemini accepts the request also in the member `generateContentRequest`.
   const inner =
     surfaceId === "gemini" ? outer.members.findLast(({ key }) => key === "generateContentRequest") : undefined;
@@ -95,6 +98,7 @@ async function count(c: Http, surfaceId: CountedSurface, outside: PathParams = {
   return await startEndpointCall(c, {
     id: "count_tokens",
     request: { model: request.model, rhone: request.rhone, surface, stream: false },
+    shield,
     prepare: (planned) => prepareCount(request, context, { planned, describe, around: inner && around }),
   });
 }

@@ -7,18 +7,21 @@ import { type Endpoint, requireOpenai, type JsonRequest } from "../../endpoints/
 import { readForm } from "../../endpoints/form.ts";
 import type { Call } from "../../gateway/call/call.ts";
 import { toRoutingRequest } from "../../gateway/route.ts";
+import type { CallShield } from "../../gateway/shield/call-shield.ts";
+import { screenText } from "../../gateway/shield/screen-text.ts";
 import { requireSurface } from "../../keys/permissions.ts";
 import { newCallIds } from "../../platform/journal-stubs.ts";
 import { getIsolateRouter } from "../../platform/router.ts";
+import { shieldFor } from "../../platform/safety.ts";
 import { requireStub, sessionObjectId, type SessionStub } from "../../platform/session-stubs.ts";
 import { findCandidates } from "../../routing/candidates.ts";
 import type { Target } from "../../routing/locate.ts";
 import { sessionNotFound } from "../../session/session.ts";
 import { readText } from "../../surfaces/body.ts";
-import { parseJsonField, readMembers } from "../../surfaces/request.ts";
+import { parseJsonField, readMembers, type RequestText } from "../../surfaces/request.ts";
 import { validate } from "../../surfaces/validate.ts";
 import { newId } from "../../wire/id.ts";
-import { isObject, stringOf } from "../../wire/json.ts";
+import { isObject, type JsonObject, stringOf } from "../../wire/json.ts";
 import { loadCallerProviders } from "../admission/providers.ts";
 import { createStatelessHost } from "../inference/stateless.ts";
 import { requireStorable } from "../inference/storable.ts";
@@ -38,14 +41,18 @@ export async function callRead(
   { id, surface, prepare, isEarly = false }: Endpoint,
   request: JsonRequest,
 ): Promise<Response> {
-  const { model, rhone, body } = request;
+  const shield = await shieldOf(c, request.rhone);
+  const screened = screenText(request, shield);
+  const shown = screened === request ? request : { ...screened, ...readBody(screened.text) };
+  const { model, rhone, body } = shown;
   const stream = body.stream === true || body.stream_format === "sse";
   return await startEndpointCall(c, {
     id,
     request: { surface, model, rhone, stream },
+    shield,
     isEarly,
     prepare: (target) => {
-      const { text, losses = [], ...prepared } = prepare(request, target);
+      const { text, losses = [], ...prepared } = prepare(shown, target);
       return { ...prepared, target, body: { text }, losses };
     },
   });
@@ -55,11 +62,14 @@ export async function callRead(
 export async function callForm(c: Http, { id, surface }: Endpoint, path: string): Promise<Response> {
   const headers = c.req.raw.headers;
   const { rhone } = readMembers("{}", headers);
+  const shield = await shieldOf(c, rhone);
+  shield?.addUnscannedBody();
   const form = await readForm(c.req.raw, headers.get("x-rhone-model") ?? c.req.query("model"));
   try {
     return await startEndpointCall(c, {
       id,
       request: { surface, model: form.model, rhone, stream: false },
+      shield,
       prepare: (target) => {
         requireOpenai(target, path);
         const body = { contentType: form.contentType, open: () => form.open(target.model) };
@@ -81,16 +91,25 @@ export async function readJson(
   { request, defaultModel }: Pick<Endpoint, "request" | "defaultModel">,
   named?: string,
 ): Promise<JsonRequest> {
-  const text = await readText(c.req.raw);
-  const opened = readMembers(text, c.req.raw.headers);
-  const whole = parseJsonField(text, "body");
+  const opened = readMembers(await readText(c.req.raw), c.req.raw.headers);
+  const whole = parseJsonField(opened.text, "body");
   if (!isObject(whole)) throw invalid("body", "expected a JSON object");
   validate(request, whole, []);
-  const { rhone: _, ...body } = whole;
+  const { body } = readBody(opened.text);
   const model = opened.rhone.routing?.model ?? named ?? stringOf(body.model) ?? defaultModel ?? "";
   if (model === "") throw invalid("model", "expected the name of a model");
   return { ...opened, body, model };
 }
+
+/** The request's JSON without `rhone`. */
+function readBody(text: string): Pick<JsonRequest, "body"> {
+  const { rhone: _, ...body } = parseJsonField(text, "body") as JsonObject;
+  return { body };
+}
+
+/** What may not pass in a call of an endpoint. */
+export const shieldOf = (c: Http, { safety: requested }: RequestText["rhone"]): Promise<CallShield | undefined> =>
+  shieldFor(c.env, { caller: c.var.caller, requested }, (work) => c.executionCtx.waitUntil(work));
 
 /** The target that a request prefers. Throws `model.not_found`. */
 export async function targetOf(
@@ -104,7 +123,10 @@ export async function targetOf(
 }
 
 /** Handles a call under a session, as a stateless call. It is recorded after the client has its answer. */
-export async function startEndpointCall(c: Http, endpoint: Omit<EndpointCall, "call">): Promise<Response> {
+export async function startEndpointCall(
+  c: Http,
+  { shield, ...endpoint }: Omit<EndpointCall, "call"> & { shield: CallShield | undefined },
+): Promise<Response> {
   const createdAt = Date.now();
   const { env, executionCtx: ctx } = c;
   const { caller } = c.var;
@@ -129,6 +151,7 @@ export async function startEndpointCall(c: Http, endpoint: Omit<EndpointCall, "c
     env,
     ctx,
     providers,
+    shield,
     clientLeft,
     rhone,
   });

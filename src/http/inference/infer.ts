@@ -1,11 +1,13 @@
 import { invalid } from "../../canonical/error.ts";
 import { generate } from "../../gateway/generation.ts";
 import { resolveReferences } from "../../gateway/responses/references.ts";
+import { screenText } from "../../gateway/shield/screen-text.ts";
 import { requireSurface } from "../../keys/permissions.ts";
 import { Capacity } from "../../platform/capacity.ts";
 import { newCallIds } from "../../platform/journal-stubs.ts";
 import { providersFor } from "../../platform/org-providers.ts";
 import { getIsolateRouter } from "../../platform/router.ts";
+import { shieldFor } from "../../platform/safety.ts";
 import { isChosenId, requireStub, type SessionStub } from "../../platform/session-stubs.ts";
 import { itemsFor } from "../../platform/stored-items.ts";
 import { sessionNotFound } from "../../session/session.ts";
@@ -108,11 +110,13 @@ async function inferHere(
 ): Promise<Response> {
   const isNew = known === undefined || !(await stub().has(caller.org));
   if (isNew && known !== undefined && !mayCreate) throw sessionNotFound();
+  const waitUntil = (work: Promise<unknown>): void => ctx.waitUntil(work);
+  const shield = await shieldFor(env, { caller, requested: members.rhone.safety }, waitUntil);
   // What is relayed and journaled is its provider's to judge. Elsewhere its meaning is needed, at the latest at its end.
   const parse = isJournaled ? openRequest : parseRequest;
-  const parsed = parse(members, SURFACES[surface], outside);
+  const parsed = parse(screenText(members, shield), SURFACES[surface], outside);
   const request = await resolveReferences(parsed, itemsFor(env, caller, known));
-  const providers = await providersFor(env, caller.org, (work) => ctx.waitUntil(work));
+  const providers = await providersFor(env, caller.org, waitUntil);
   const { id, response } = call;
   const stored = response?.stored === true ? { stored: { id, response } } : {};
   const { rhone } = members;
@@ -124,6 +128,7 @@ async function inferHere(
     env,
     ctx,
     providers,
+    shield,
     clientLeft,
     rhone,
     ...stored,

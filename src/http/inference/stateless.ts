@@ -13,7 +13,7 @@ import { type RhoneRequest, storesContent } from "../../surfaces/rhone.ts";
 import { toRpcText } from "../../wire/bytes.ts";
 
 /** `stored`: the call's id and state, if its response is to be stored. */
-type StatelessCallParts = Pick<CallHost, "providers"> & {
+type StatelessCallParts = Pick<CallHost, "providers" | "shield"> & {
   org: string;
   env: Cloudflare.Env;
   ctx: Pick<ExecutionContext, "waitUntil">;
@@ -37,7 +37,7 @@ const isStored = ({ answer }: FinishedCall): boolean => answer !== undefined && 
  * to the session while it runs, so that it can be resumed.
  */
 export function createStatelessHost(call: StatelessCallParts): CallHost {
-  const { org, stub, isNew, isJournaled, env, ctx, providers, clientLeft, rhone, stored } = call;
+  const { org, stub, isNew, isJournaled, env, ctx, providers, shield, clientLeft, rhone, stored } = call;
   const hasContent = storesContent(rhone);
   let started: CallStart | undefined;
   let recorder: RemoteRecorder | undefined;
@@ -63,6 +63,7 @@ export function createStatelessHost(call: StatelessCallParts): CallHost {
     providers,
     router: getIsolateRouter(env),
     carried: carriedItemsFor(env, org),
+    shield,
     budgets: createBudgets(env, waitUntil),
     lifetime: { now: Date.now, waitUntil, ...(clientLeft && { clientLeft }) },
     store: {

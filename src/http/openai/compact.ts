@@ -5,10 +5,13 @@ import { GatewayError, unprocessable } from "../../canonical/error.ts";
 import type { Loss } from "../../canonical/types.ts";
 import { sealSummary } from "../../dialects/openai-responses/compaction.ts";
 import { toEncodeTarget } from "../../gateway/call/upstream-call.ts";
+import type { Continued } from "../../gateway/continued-request.ts";
 import { strictModeError } from "../../gateway/generation.ts";
 import { spliceBody } from "../../gateway/request-body.ts";
 import { toUserItems } from "../../gateway/responses/items.ts";
 import { SUMMARY_INSTRUCTIONS } from "../../gateway/session/commands.ts";
+import type { CallShield } from "../../gateway/shield/call-shield.ts";
+import { screenText } from "../../gateway/shield/screen-text.ts";
 import { decodeItems, decodeInstructions } from "../../session/history/decode.ts";
 import { renderTranscript } from "../../session/history/transcript.ts";
 import type { Context } from "../../session/session.ts";
@@ -17,7 +20,7 @@ import { inputItem, SURFACES } from "../../surfaces/index.ts";
 import { parseRequest, type ParsedRequest, readMembers } from "../../surfaces/request.ts";
 import { rhoneRequest } from "../../surfaces/rhone.ts";
 import { isObject, type Json, type JsonObject, parseJson, stringifyMember } from "../../wire/json.ts";
-import { startEndpointCall, documentRoute, targetOf } from "../endpoints/endpoint.ts";
+import { documentRoute, shieldOf, startEndpointCall, targetOf } from "../endpoints/endpoint.ts";
 import { inferText } from "../inference/infer.ts";
 import { previewCall } from "../inference/session-context.ts";
 import { ref } from "../openapi/json-schema.ts";
@@ -54,22 +57,29 @@ export function compactionRoutes(app: OpenAPIHono<AppEnv>): void {
 }
 
 async function compact(c: Http): Promise<Response> {
-  const text = await readText(c.req.raw);
-  const parsed = parseRequest(readMembers(text, c.req.raw.headers), {
-    ...SURFACES.responses,
-    request: compactRequest,
-  });
-  const { request, context } = await previewCall(c, parsed, "responses");
+  const members = readMembers(await readText(c.req.raw), c.req.raw.headers);
+  const surface = { ...SURFACES.responses, request: compactRequest };
+  const { request, context } = await previewCall(c, parseRequest(members, surface), "responses");
   const target = await targetOf(c, request);
-  const own = target.dialect === request.surface.dialect.id ? await byProvider(c, request, context) : undefined;
+  const shield = await shieldOf(c, members.rhone);
+  const screened = screenText(members, shield);
+  const shown =
+    screened === members ? { request, context } : await previewCall(c, parseRequest(screened, surface), "responses");
+  const own = target.dialect === request.surface.dialect.id ? await byProvider(c, shown, shield) : undefined;
+  // The summary's call has a shield of its own.
   return own ?? (await bySummary(c, request, context));
 }
 
 /** Calls the provider's own compaction; `undefined` if it has none. */
-async function byProvider(c: Http, request: ParsedRequest, context: Context): Promise<Response | undefined> {
+async function byProvider(
+  c: Http,
+  { request, context }: Continued,
+  shield: CallShield | undefined,
+): Promise<Response | undefined> {
   const answered = await startEndpointCall(c, {
     id: "compact",
     request: request.withOptions({ stream: false }),
+    shield,
     prepare: (planned) => {
       if (planned.dialect !== request.surface.dialect.id)
         throw unprocessable("model", `provider ${planned.provider.id} has no compaction`);

@@ -63,19 +63,31 @@ export function runOf(found: ApiCall): ApiRun {
 }
 
 /** The call's state in its session's object. Throws `object.not_found`. */
-export const toApiCall = ({ record, started, status }: CallState): ApiCall =>
-  record === undefined ? { ...toApiRecord(started), status } : toApiRecord(record);
+export const toApiCall = (state: CallState): ApiCall => toApiRecord(toKnown(state));
 
-/** Looks the call up in its session, which knows it at once, then in D1, which still knows calls of deleted sessions. */
-async function find(env: Cloudflare.Env, org: string, id: string, prefix: "call" | "run"): Promise<ApiCall> {
+const toKnown = ({ record, started, status }: CallState): KnownCall => record ?? ({ ...started, status } as KnownCall);
+
+const find = async (...at: Parameters<typeof findKnownCall>): Promise<ApiCall> =>
+  toApiRecord(await findKnownCall(...at));
+
+/**
+ * Looks the call up in its session, which knows it at once, then in D1, which still knows calls of deleted sessions. Throws
+ * `object.not_found`.
+ */
+export async function findKnownCall(
+  env: Cloudflare.Env,
+  org: string,
+  id: string,
+  prefix: "call" | "run",
+): Promise<KnownCall> {
   const callId = withPrefix(id, "call");
   const known = await stubForId(env.SESSIONS, prefix, id)?.findCall(org, callId);
-  if (known !== undefined) return toApiCall(JSON.parse(known) as CallState);
+  if (known !== undefined) return toKnown(JSON.parse(known) as CallState);
   const record = id.startsWith(`${prefix}_`)
     ? await findCall({ d1: env.DB, bucket: env.BLOBS }, org, callId)
     : undefined;
   if (record === undefined) throw new GatewayError("object.not_found", `there is no such ${prefix}`);
-  return toApiRecord(record);
+  return record;
 }
 
 /** The record of an ended call, or the state of one that is running. */

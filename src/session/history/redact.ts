@@ -18,7 +18,7 @@ export function redact(text: string, texts: readonly string[] | undefined): stri
 export function redactArguments(args: string, texts: readonly string[] | undefined): string {
   if (texts !== undefined || !/^\s*[[{]/.test(args)) return redact(args, texts);
   try {
-    return redactJson(args, RULES, { isRead: () => true, substitute: (_, __, isNumber) => (isNumber ? "0" : MARK) })
+    return redactJson(args, RULES, { isRead: () => true, substitute: (_, __, { isNumber }) => (isNumber ? "0" : MARK) })
       .json;
   } catch {
     return redact(args, texts);

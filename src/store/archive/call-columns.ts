@@ -50,6 +50,7 @@ export const CALL_FILES: FileFormat = {
     { id: 39, name: "audit_leaf", kind: "text" },
     { id: 40, name: "audit_signature", kind: "text" },
     { id: 41, name: "changes", kind: "count", isRequired: true },
+    { id: 42, name: "safety", kind: "text" },
   ],
 };
 

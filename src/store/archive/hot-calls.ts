@@ -35,7 +35,7 @@ export async function* readHot(
 /** Characters of the texts whose length callers and providers decide on. */
 const lengthOf = (row: StoredRow): number => LONG_TEXTS.reduce((sum, name) => sum + String(row[name] ?? "").length, 0);
 
-const LONG_TEXTS = ["metadata", "usage_native", "attempts", "losses", "error", "model_asked"];
+const LONG_TEXTS = ["metadata", "usage_native", "attempts", "losses", "error", "model_asked", "safety"];
 
 const readRows = (calls: string): string =>
   `SELECT * FROM ${calls} WHERE org = ?1 AND id >= ?2 AND id < ?3 ORDER BY id LIMIT ?4`;

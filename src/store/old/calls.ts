@@ -23,6 +23,7 @@ const NOTHING_ADDED = {
   auditLeaf: null,
   auditSignature: null,
   changes: 0,
+  safety: null,
 };
 
 const columns = Object.values(getTableColumns(callRecords)).map(({ name }) => name);

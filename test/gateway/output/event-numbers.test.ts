@@ -27,7 +27,7 @@ it("the event numberer replaces an event's own id, and leaves a byte order mark 
 
 it("the event numberer numbers the gateway's own events alike, and counts what it does not number", () => {
   const said = 'event: a\ndata: {"n":1}\n\ndata: [DONE]\n\n';
-  const told = new EventNumberer(true, 4);
+  const told = new EventNumberer(true, { alreadySent: 4 });
   expect(decodeUtf8(told.numberEncoded(said))).toBe('id: 5\nevent: a\ndata: {"n":1}\n\nid: 6\ndata: [DONE]\n\n');
   const counted = new EventNumberer(false);
   expect(decodeUtf8(counted.numberEncoded(said))).toBe(said);

@@ -52,6 +52,7 @@ const PRICED = [
 export const SETTINGS = {
   RHONE_ADMIN_KEY: "rhone_sk_test",
   RHONE_CREDENTIALS_KEY: Buffer.alloc(32, 7).toString("base64"),
+  RHONE_SHIELD_KEY: "a secret of the tests",
   // Dollars per million tokens: what the scripted provider counts comes to 22 micro-dollars a call.
   RHONE_PRICES: JSON.stringify(Object.fromEntries(PRICED.map((model) => [model, { input: 1, output: 2 }]))),
   // No test waits as long as a provider may ask a gateway to, and none has others' failures count against it.

@@ -1,0 +1,155 @@
+import { encodeUtf8 } from "../wire/bytes.ts";
+import { JsonError } from "../wire/json.ts";
+import { type Edit, splice } from "../wire/splice.ts";
+import { encodeSse, type SseEvent, withData } from "../wire/sse.ts";
+import { listEnds, listPieces, type Piece } from "./event-pieces.ts";
+import { type Leaf, listLeaves, readLeaf, toJsonEdits } from "./json-leaves.ts";
+import { forgetSpelling, inOrder } from "./redact-json.ts";
+
+/** What is decided of a text that comes in pieces: all before `end`, with the edits in it. Offsets are those of the whole text. */
+export type Decision = { end: number; edits: readonly Edit[] };
+
+/** Decides about one text, however it is cut. After `end` it may go on. */
+export type Slot = { push: (piece: string) => Decision; end: () => Decision };
+
+/** `open`: the slot of a text, undefined if it stays as it is. `edit`: the edits of the strings that are no pieces. */
+export type Editing = {
+  open: (piece: Piece) => Slot | undefined;
+  edit: (json: string, leaves: readonly Leaf[]) => readonly Edit[];
+};
+
+/**
+ * Edits the texts of a stream inside its events, on any wire. An event waits until its texts are decided, and those behind it
+ * wait for it; an event in which nothing changes keeps its bytes. What stands for a value is in the event where the value starts.
+ */
+export class EventEditor {
+  readonly #editing: Editing;
+  readonly #texts = new Map<string, GrowingText>();
+  #waiting: Waiting[] = [];
+
+  constructor(editing: Editing) {
+    this.#editing = editing;
+  }
+
+  /** The events that are decided with this one. */
+  push(event: SseEvent): SseEvent[] {
+    this.#waiting.push(this.#read(event));
+    return this.#release();
+  }
+
+  /** All that still waits: no text goes on. */
+  end(): SseEvent[] {
+    for (const text of this.#texts.values()) text.end();
+    return this.#release();
+  }
+
+  #read(event: SseEvent): Waiting {
+    const json = event.data ?? "";
+    const leaves = leavesOf(json);
+    const pieces = listPieces(leaves).flatMap((piece) => {
+      const text = this.#textOf(piece);
+      return text === undefined ? [] : [{ leaf: piece.leaf, text, ...text.push(readLeaf(json, piece.leaf)) }];
+    });
+    const ends = listEnds(leaves);
+    for (const text of this.#texts.values()) if (ends === "all" || ends.includes(text.place)) text.end();
+    const inPieces = new Set(pieces.map(({ leaf }) => leaf));
+    const edits = this.#editing.edit(
+      json,
+      leaves.filter((leaf) => !inPieces.has(leaf)),
+    );
+    return { event, json, pieces, edits };
+  }
+
+  #textOf(piece: Piece): GrowingText | undefined {
+    const known = this.#texts.get(piece.text);
+    if (known !== undefined) return known;
+    const slot = this.#editing.open(piece);
+    if (slot === undefined) return undefined;
+    const text = new GrowingText(slot, piece.place);
+    this.#texts.set(piece.text, text);
+    return text;
+  }
+
+  #release(): SseEvent[] {
+    const undecided = this.#waiting.findIndex(({ pieces }) => pieces.some(({ text, end }) => text.decided < end));
+    const count = undecided < 0 ? this.#waiting.length : undecided;
+    const released = this.#waiting.slice(0, count);
+    this.#waiting = this.#waiting.slice(count);
+    return released.map(edited);
+  }
+}
+
+type PlacedPiece = { leaf: Leaf; text: GrowingText; start: number; end: number };
+type Waiting = { event: SseEvent; json: string; pieces: readonly PlacedPiece[]; edits: readonly Edit[] };
+
+/** An event with its edits. */
+function edited({ event, json, pieces, edits }: Waiting): SseEvent {
+  const ofPieces = pieces.flatMap(({ leaf, text, start, end }) => {
+    const own = text.take(start, end);
+    return own.length === 0 ? [] : [...toJsonEdits(json, leaf, own), ...forgetSpelling(leaf.scope)];
+  });
+  if (ofPieces.length + edits.length === 0) return event;
+  const data = splice(json, inOrder([...ofPieces, ...edits]));
+  const spliced = json.includes("\n") ? event.raw : withData(event, () => data);
+  // Data on several lines is written anew.
+  return { ...event, data, raw: spliced === event.raw ? encodeUtf8(encodeSse({ ...event, data })) : spliced };
+}
+
+/** The leaves of an event's JSON; none of what is no JSON. */
+function leavesOf(json: string): Leaf[] {
+  try {
+    return json.startsWith("{") || json.startsWith("[") ? [...listLeaves(json)] : [];
+  } catch (cause) {
+    if (cause instanceof JsonError) return [];
+    throw cause;
+  }
+}
+
+/** A text that grows, with the edits of which not all pieces have been taken. */
+class GrowingText {
+  readonly place: string;
+  readonly #slot: Slot;
+  #length = 0;
+  #edits: Edit[] = [];
+  /** How much of it is decided. */
+  decided = 0;
+
+  constructor(slot: Slot, place: string) {
+    this.#slot = slot;
+    this.place = place;
+  }
+
+  /** Where the piece stands in the text. */
+  push(piece: string): { start: number; end: number } {
+    const start = this.#length;
+    this.#length += piece.length;
+    this.#add(this.#slot.push(piece));
+    return { start, end: this.#length };
+  }
+
+  end(): void {
+    this.#add(this.#slot.end());
+  }
+
+  #add({ end, edits }: Decision): void {
+    this.decided = end;
+    this.#edits.push(...edits);
+  }
+
+  /** The edits inside a piece, by its own offsets. Pieces are taken in their order. */
+  take(start: number, end: number): Edit[] {
+    const own = this.#edits.flatMap((edit): Edit[] =>
+      edit.start < end && edit.end > start
+        ? [
+            {
+              start: Math.max(edit.start, start) - start,
+              end: Math.min(edit.end, end) - start,
+              text: edit.start >= start ? edit.text : "",
+            },
+          ]
+        : [],
+    );
+    this.#edits = this.#edits.filter((edit) => edit.end > end);
+    return own;
+  }
+}

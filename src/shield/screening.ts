@@ -1,0 +1,132 @@
+import type { Kind } from "./detect/find.ts";
+import { findInjections, type InjectionSign } from "./injection.ts";
+import type { Leaf } from "./json-leaves.ts";
+import { isReference, kindOf, stageOf } from "./leaf-kind.ts";
+import { type CompiledProfile, type Disposition, DISPOSITIONS, type Stage } from "./profile.ts";
+import { redactJson } from "./redact-json.ts";
+import type { Replacer } from "./replace.ts";
+
+/** What could not be read: pictures, audio and files; where some are; what is sealed to its issuer; what is no JSON. */
+export type Unscanned = "media" | "reference" | "sealed" | "body";
+
+/** What was found at one stage. `values`: how many of each kind; `unscanned`: of what could not be read. Never a value. */
+export type Verdict = {
+  stage: Stage;
+  disposition: Disposition;
+  values: Partial<Record<Kind, number>>;
+  unscanned: Partial<Record<Unscanned, number>>;
+  signs: InjectionSign[];
+};
+
+/** Gathers what is found at one stage. */
+export class Findings {
+  readonly #compiled: CompiledProfile;
+  readonly #values = new Map<Kind, number>();
+  readonly #unscanned = new Map<Unscanned, number>();
+  readonly #signs = new Map<string, InjectionSign>();
+  readonly stage: Stage;
+
+  constructor(compiled: CompiledProfile, stage: Stage) {
+    this.#compiled = compiled;
+    this.stage = stage;
+  }
+
+  addValue(kind: Kind): void {
+    this.#values.set(kind, (this.#values.get(kind) ?? 0) + 1);
+  }
+
+  addUnscanned(what: Unscanned): void {
+    this.#unscanned.set(what, (this.#unscanned.get(what) ?? 0) + 1);
+  }
+
+  addSigns(text: string): void {
+    for (const sign of findInjections(text)) this.#signs.set(sign.name, sign);
+  }
+
+  /** Undefined: there is nothing to tell. */
+  get verdict(): Verdict | undefined {
+    if (this.#values.size + this.#unscanned.size + this.#signs.size === 0) return undefined;
+    const { stage } = this;
+    const signs = [...this.#signs.values()];
+    return {
+      stage,
+      disposition: this.#disposition(signs.length > 0),
+      values: Object.fromEntries(this.#values),
+      unscanned: Object.fromEntries(this.#unscanned),
+      signs,
+    };
+  }
+
+  /** The severest of all that was found. */
+  #disposition(hasSigns: boolean): Disposition {
+    const { dispositionOf, profile } = this.#compiled;
+    const all: Disposition[] = Array.from(this.#values.keys(), dispositionOf);
+    if (hasSigns) all.push("allow_with_warning");
+    if (this.#unscanned.size > Number(this.#unscanned.has("sealed")) && profile.unscanned === "block")
+      all.push("block");
+    return DISPOSITIONS[Math.max(0, ...all.map((one) => DISPOSITIONS.indexOf(one)))]!;
+  }
+}
+
+/** The smallest text that instructions are looked for in. Characters. */
+const MIN_INSTRUCTION = 12;
+
+/**
+ * Screens the JSON text of a request: what its profile says is replaced where it stands, also what is blocked, so that nothing of it is
+ * stored; all other bytes stay. `skipped`: top-level members that no provider gets. `onTag` gets each value that a tag stands for.
+ */
+export function screenRequest(
+  json: string,
+  screen: Screen,
+  skipped: ReadonlySet<string>,
+): { json: string; verdicts: Verdict[] } {
+  const { compiled } = screen;
+  const all = new Map(compiled.profile.stages.map((stage) => [stage, new Findings(compiled, stage)]));
+  const readsSigns = compiled.profile.injection === "observe";
+  const isSkipped = isWithin(skipped);
+  const { json: changed, finds } = redactJson(json, compiled.rules, {
+    isRead: (leaf) => {
+      const findings = all.get(stageOf(leaf));
+      if (findings === undefined || isSkipped(leaf)) return false;
+      const kind = kindOf(json, leaf);
+      if (kind !== "text" && kind !== "opaque" && leaf.kind === "string") findings.addUnscanned(kind);
+      if (kind === "text" && isReference(leaf)) findings.addUnscanned("reference");
+      return kind === "text";
+    },
+    substitute: (value, kind, { isNumber }) => replaceValue(value, kind, isNumber, screen),
+    onText: (text, leaf) => {
+      if (readsSigns && leaf.kind === "string" && text.length >= MIN_INSTRUCTION)
+        all.get(stageOf(leaf))!.addSigns(text);
+    },
+  });
+  for (const { leaf, kind } of finds) all.get(stageOf(leaf))!.addValue(kind);
+  return { json: changed, verdicts: [...all.values()].flatMap(({ verdict }) => verdict ?? []) };
+}
+
+/** A profile with what replaces values. `onTag`: gets each value that a tag stands for. */
+export type Screen = {
+  compiled: CompiledProfile;
+  replacer: Replacer;
+  onTag?: ((tag: string, value: string, kind: Kind) => void) | undefined;
+};
+
+/** What stands for a value; undefined if it is allowed. */
+export function replaceValue(value: string, kind: Kind, isNumber: boolean, screen: Screen): string | undefined {
+  const { compiled, replacer, onTag } = screen;
+  const disposition = compiled.dispositionOf(kind);
+  if (disposition === "allow" || disposition === "allow_with_warning") return undefined;
+  if (isNumber) return replacer.replaceNumber(value, kind);
+  const manner = compiled.mannerOf(kind);
+  const instead = replacer.replace(value, kind, manner);
+  if (manner === "tag") onTag?.(instead, value, kind);
+  return instead;
+}
+
+/** Whether a leaf stands in one of these members of the whole. */
+const isWithin =
+  (names: ReadonlySet<string>) =>
+  ({ member, scope }: Leaf): boolean => {
+    let name = member;
+    for (let one = scope; one.parent?.parent !== undefined; one = one.parent) name = one.member;
+    return name !== undefined && names.has(name);
+  };
