@@ -3,10 +3,13 @@ import { readBytes } from "../surfaces/body.ts";
 import type { IdempotentRequest } from "./idempotency.ts";
 
 /**
- * Reads a request into its fingerprint and a copy to run. Path, query, `x-rhone-` headers and body count; credentials
+ * Reads a request into its fingerprint and a copy to run. Path, query, `x-rhone-` headers, body and `safety` count; credentials
  * do not. Throws as `readBytes` does.
  */
-export async function readIdempotentRequest(request: Request): Promise<IdempotentRequest & { request: Request }> {
+export async function readIdempotentRequest(
+  request: Request,
+  safety = "",
+): Promise<IdempotentRequest & { request: Request }> {
   const body = await readBytes(request);
   const { pathname, searchParams } = new URL(request.url);
   const headers = new Headers(request.headers);
@@ -17,7 +20,7 @@ export async function readIdempotentRequest(request: Request): Promise<Idempoten
   const rhoneHeaders = [...headers].filter(([name]) => name.startsWith("x-rhone-"));
   const query = [...searchParams].filter(([name]) => name !== "key");
   const fingerprint = createHash("sha256")
-    .update(JSON.stringify([pathname, query, rhoneHeaders]))
+    .update(JSON.stringify([pathname, query, rhoneHeaders, ...(safety === "" ? [] : [safety])]))
     .update(withoutBoundary(body, headers.get("content-type") ?? ""))
     .digest("base64url");
   const copy = new Request(request.url, { method: "POST", headers, body });

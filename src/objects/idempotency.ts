@@ -25,10 +25,13 @@ export class IdempotencyObject extends DurableObject {
     });
   }
 
-  /** Answers the request, or replays the stored answer. `org`: the organisation of the authenticated caller. */
-  async answer(request: Request, org: string): Promise<Response> {
+  /**
+   * Answers the request, or replays the stored answer. `org`: the organisation of the authenticated caller; `safety`: what
+   * applies to its calls, which a stored answer has been made under.
+   */
+  async answer(request: Request, org: string, safety = ""): Promise<Response> {
     return await toRpcResponse(this.ctx.id.toString(), async () => {
-      const { request: original, ...repeatable } = await readIdempotentRequest(request);
+      const { request: original, ...repeatable } = await readIdempotentRequest(request, safety);
       return await this.#idempotency.answer(repeatable, () => this.#run(original, org));
     });
   }

@@ -38,18 +38,35 @@ export async function shieldFor(
   waitUntil: (work: Promise<unknown>) => void,
 ): Promise<CallShield | undefined> {
   const { org } = caller;
-  const own = caller.policy?.defaults?.safety;
+  const demanded = caller.policy?.defaults?.safety;
   const pinned = session?.pinned;
-  const secret = findSecret(env, own ?? requested ?? pinned);
+  const secret = findSecret(env, demanded ?? requested ?? pinned);
   if (secret === undefined) return undefined;
   const { policy, versions } = await loadPolicy(env, org, waitUntil);
   const places = { env, org, versions };
-  const base = await applyDemand(own ?? policy, places);
+  const base = await applyDemand(demanded ?? policy, places);
   const floor = floorOf(base, pinned && (await applyVersion(pinned, places)));
-  session?.pin(floor && toPin(floor));
   const chosen = await applyRequest(requested, floor, places);
+  // What a session starts with stays its own; what a later call asks for is that call's.
+  const own = pinned === undefined ? chosen : floor;
+  session?.pin(own && toPin(own));
   if (chosen === undefined || chosen.compiled.profile.mode === "off") return undefined;
   return new CallShield(chosen, new Replacer(secret, org), session?.vault(secret, org));
+}
+
+/**
+ * What applies to a caller's calls, as a text: an answer from before it changed is not given again. "" where nothing is looked for.
+ */
+export async function safetyStateOf(
+  env: Env,
+  { org, policy }: Caller,
+  waitUntil: (work: Promise<unknown>) => void,
+): Promise<string> {
+  if ((env.RHONE_SHIELD_KEY ?? "") === "") return "";
+  const safety = await loadPolicy(env, org, waitUntil);
+  const own = policy?.defaults?.safety;
+  const isOff = own === undefined && safety.policy === null && Object.keys(safety.versions).length === 0;
+  return isOff ? "" : JSON.stringify([own, safety]);
 }
 
 /** Undefined: the gateway has none, and nothing is demanded. */

@@ -253,7 +253,6 @@ it.each([{}, { "x-rhone-context-mode": "stateless" }])(
 );
 
 it.each([
-  [{ safety: { mode: "enforce" } }, "rhone.safety"],
   [{ assessment: false }, "rhone.assessment"],
   [{ harness: "x" }, "rhone.harness"],
 ])("what the gateway cannot do yet is refused by name, and not ignored: %j", async (rhone, param) => {
