@@ -54,6 +54,8 @@ export function listEnds(leaves: readonly Leaf[]): string[] | "all" {
       if (LAST.test(type)) return "all";
       if (type === "content_block_stop" || type.endsWith(".done")) ends.push(placeOf(scope));
     }
+    // A seal is the last of a thought.
+    if (member === "signature" && scope.member === "delta") ends.push(placeOf(scope));
     if (member === "finish_reason" || member === "finishReason") ends.push(placeOf(scope));
   }
   return ends;
@@ -103,7 +105,7 @@ function pathOf({ member, scope }: Leaf): string {
 const NUMBERS = ["index", "output_index", "content_index", "summary_index", "item_id", "thought"];
 
 /** The number of the block, the item, the choice or the candidate: the outermost one. */
-function placeOf(scope: JsonScope): string {
+export function placeOf(scope: JsonScope): string {
   let place = "0";
   for (let one: JsonScope | undefined = scope; one !== undefined; one = one.parent)
     place = one.words.get("output_index") ?? one.words.get("index") ?? place;

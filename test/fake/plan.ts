@@ -1,10 +1,13 @@
 import { type Step, stepsOf, toolsOf } from "./loop.ts";
 import type { Call, Scene } from "./scene.ts";
 
-/** What the scripted model does, step after step: a text, or parallel calls of the client's own tools. */
-export type Plan = readonly (string | readonly Planned[])[];
+/** What the scripted model does, step after step: a text, perhaps after a thought, or parallel calls of the client's own tools. */
+export type Plan = readonly (string | { thinking: string; text: string } | readonly Planned[])[];
 /** `args`: the text `@member.n` in it stands for the n-th value of that member in the results so far. */
 export type Planned = { name: string; args: Record<string, unknown> };
+
+/** The text of a step that answers with the request itself. */
+export const REQUEST = "@request";
 
 /** A plan as words of a question, which survive whatever a client wraps around them, and JSON in JSON. */
 export const writePlan = (plan: Plan): string => `PLAN(${Buffer.from(JSON.stringify(plan)).toString("base64url")})`;
@@ -22,6 +25,7 @@ export function plannedStep(raw: string): Scene {
   const rounds = steps.slice(at).filter(({ kind }, i, all) => kind === "call" && all[i - 1]?.kind !== "call").length;
   const step = planOf(steps[at]!)![rounds] ?? "The plan is done.";
   if (typeof step === "string") return { text: step };
+  if ("text" in step) return step.text === REQUEST ? { text: raw } : step;
   if (tools.length === 0) return { text: "Said without a plan." };
   const calls = step.map(({ name, args }): Call => {
     // The gateway puts the namespace of a tool before its name where a provider has none.

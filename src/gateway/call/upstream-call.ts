@@ -9,7 +9,7 @@ import type { Context } from "../../session/session.ts";
 import { type ParsedRequest, readOption } from "../../surfaces/request.ts";
 import { withPrefix } from "../../wire/id.ts";
 import { isObject } from "../../wire/json.ts";
-import type { CallShield } from "../shield/call-shield.ts";
+import type { CallShield, SealThought } from "../shield/call-shield.ts";
 import type { Call } from "./call.ts";
 
 /** A call at one target, with its upstream's response: the facts from which the client's answer is made. */
@@ -70,6 +70,12 @@ export function passesBytes(
   // The answer calls tools in another form than the client knows.
   if (upstreamCall.destination.aliases !== undefined) return false;
   return isEventStream(upstream) === (request.stream && request.outside.asList !== true);
+}
+
+/** How a client carries a thought of its own wire that it does not see as it was signed. Absent for other wires. */
+export function sealThoughtFor({ request, destination, carried }: UpstreamCall): SealThought | undefined {
+  if (request.surface.dialect.id !== "anthropic" || destination.dialect.id !== "anthropic") return undefined;
+  return (item) => carried.wrap({ dialect: "anthropic", item, seal: destination.encodeTarget.issuer });
 }
 
 /** Whether the upstream answers with server-sent events. */

@@ -2,7 +2,14 @@ import { unfold } from "../../canonical/accumulator.ts";
 import type { ModelResponse } from "../../canonical/types.ts";
 import { concatBytes, decodeUtf8, encodeUtf8 } from "../../wire/bytes.ts";
 import { decodeSse } from "../../wire/sse.ts";
-import { isEventStream, isSameDialect, passesBytes, toReplyContext, type UpstreamCall } from "../call/upstream-call.ts";
+import {
+  isEventStream,
+  isSameDialect,
+  passesBytes,
+  sealThoughtFor,
+  toReplyContext,
+  type UpstreamCall,
+} from "../call/upstream-call.ts";
 import type { UpstreamAnswer, WholeAnswer } from "../upstream/first-content.ts";
 import { NO_EVENT } from "../upstream/stream-reader.ts";
 import { annotateBody } from "./annotate.ts";
@@ -46,7 +53,10 @@ async function replyWhole(
   const rhone = call.annotate ? log.toRhoneObject(record) : undefined;
   if (passesBytes(upstreamCall) && !isEventStream(upstream)) {
     const type = toJsonType(upstream.headers.get("content-type"));
-    const shown = upstreamCall.shield === undefined ? bytes : upstreamCall.shield.toClientBytes(bytes);
+    const shown =
+      upstreamCall.shield === undefined
+        ? bytes
+        : upstreamCall.shield.toClientBytes(bytes, sealThoughtFor(upstreamCall));
     const annotated =
       rhone === undefined ? shown : encodeUtf8(annotateBody(addRequired(upstreamCall, decodeUtf8(shown)), rhone));
     store.onBody?.(call.id, annotated);
@@ -57,7 +67,7 @@ async function replyWhole(
   const { dialect } = request.surface;
   const body = dialect.encodeResponse(toClientAnswer(response, dialect, replyContext), replyContext);
   const text = JSON.stringify(rhone === undefined ? body : { ...body, rhone });
-  const encoded = encodeUtf8(upstreamCall.shield?.toClientBody(text) ?? text);
+  const encoded = encodeUtf8(upstreamCall.shield?.toClientBody(text, sealThoughtFor(upstreamCall)) ?? text);
   store.onBody?.(call.id, encoded);
   return new Response(encoded, { headers: { "content-type": "application/json" } });
 }
@@ -76,7 +86,7 @@ function encodeAsStream(
   const { request, call } = upstreamCall;
   const surface = request.surface.dialect;
   const reply = toPublicReplyContext(upstreamCall, response.id, log);
-  const editor = upstreamCall.shield?.clientEditor();
+  const editor = upstreamCall.shield?.clientEditor(sealThoughtFor(upstreamCall));
   const writer = new TranslationWriter({ surface, reply, editor, ...(rhone && { rhone }) });
   const events = unfold(response);
   const bytes = concatBytes([writer.push(NO_EVENT, events), writer.end(rhone ?? {})]);

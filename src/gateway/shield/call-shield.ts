@@ -1,10 +1,10 @@
 import { GatewayError } from "../../canonical/error.ts";
 import type { Block, Message } from "../../canonical/types.ts";
 import type { Kind } from "../../shield/detect/find.ts";
-import { EventEditor, type Slot } from "../../shield/event-editor.ts";
-import type { Piece } from "../../shield/event-pieces.ts";
+import { type Decision, EventEditor, type Slot } from "../../shield/event-editor.ts";
+import { type Piece, placeOf } from "../../shield/event-pieces.ts";
 import { scoreOf } from "../../shield/injection.ts";
-import { type Leaf, listLeaves } from "../../shield/json-leaves.ts";
+import { type Leaf, listLeaves, readLeaf } from "../../shield/json-leaves.ts";
 import { isThought, kindOf, unsealedKindOf } from "../../shield/leaf-kind.ts";
 import type { CompiledProfile, Disposition } from "../../shield/profile.ts";
 import { findInText, redactLeaves, redactText, type Substitute } from "../../shield/redact-json.ts";
@@ -21,6 +21,9 @@ export type AppliedProfile = { id: string; version: number; compiled: CompiledPr
 
 /** The values that tags stand for, beyond those of the call's own request. */
 export type TagVault = { get: (tag: string) => string | undefined; add: (values: ReadonlyMap<string, string>) => void };
+
+/** What a client carries in the place of the signature of Anthropic's block of thinking, and sends back. */
+export type SealThought = (item: { type: string; thinking: string; signature: string }) => string;
 
 /** Members of a request that no provider gets, or that say how it is handled. */
 const SKIPPED: ReadonlySet<string> = new Set([
@@ -44,6 +47,8 @@ export class CallShield {
   readonly #vault: TagVault | undefined;
   readonly #values = new Map<string, string>();
   readonly #output: Findings;
+  /** The thoughts of the answer as their provider sent them, by their places in the stream; and whether the client's copy differs. */
+  readonly #thoughts = new Map<string, { text: string; isChanged: boolean }>();
   /** Something of the answer was not changed, because only its issuer may. */
   #leavesSealed = false;
   #verdicts: Verdict[] = [];
@@ -129,26 +134,26 @@ export class CallShield {
   }
 
   /** A whole answer as the client gets it: its own values in the place of tags, and no new ones in what is sealed. */
-  toClientBody(json: string): string {
+  toClientBody(json: string, seal?: SealThought): string {
     if (!this.changesClientBytes) return json;
-    const edits = this.#editForClient(json, listLeaves(json));
+    const edits = this.#editForClient(json, listLeaves(json), seal);
     return edits.length === 0 ? json : splice(json, edits);
   }
 
   /** The same for bytes. They stay the same if nothing changes. */
-  toClientBytes(bytes: Uint8Array): Uint8Array {
+  toClientBytes(bytes: Uint8Array, seal?: SealThought): Uint8Array {
     if (!this.changesClientBytes) return bytes;
     const text = decodeUtf8(bytes);
-    const changed = this.toClientBody(text);
+    const changed = this.toClientBody(text, seal);
     return changed === text ? bytes : encodeUtf8(changed);
   }
 
   /** The same for a stream. */
-  clientEditor(): EventEditor | undefined {
+  clientEditor(seal?: SealThought): EventEditor | undefined {
     if (!this.changesClientBytes) return undefined;
     return new EventEditor({
       open: (piece) => this.#clientSlot(piece),
-      edit: (json, leaves) => this.#editForClient(json, leaves),
+      edit: (json, leaves) => this.#editForClient(json, leaves, seal),
     });
   }
 
@@ -212,19 +217,51 @@ export class CallShield {
   #clientSlot(piece: Piece): Slot | undefined {
     const redacting = this.#leavesSealed ? this.#redactingSlot(piece, false) : undefined;
     // The values in a thought could not be taken out again before it goes back to its issuer.
-    if (isThought(piece.leaf) || !this.#restores) return redacting;
+    if (isThought(piece.leaf)) return redacting && this.#noteThought(piece, redacting);
+    if (!this.#restores) return redacting;
     const restoring = new RestoringSlot(this.#valueOf, piece.isArguments);
     return redacting === undefined ? restoring : new JointSlot(redacting, restoring);
   }
 
-  #editForClient(json: string, given: Iterable<Leaf>): Edit[] {
+  #noteThought({ place }: Piece, slot: Slot): Slot {
+    const thought = { text: "", isChanged: false };
+    this.#thoughts.set(place, thought);
+    const note = (decision: Decision): Decision => {
+      thought.isChanged ||= decision.edits.length > 0;
+      return decision;
+    };
+    return {
+      push: (piece) => {
+        thought.text += piece;
+        return note(slot.push(piece));
+      },
+      end: () => note(slot.end()),
+    };
+  }
+
+  #editForClient(json: string, given: Iterable<Leaf>, seal: SealThought | undefined): Edit[] {
     const leaves = [...given];
-    const redacted = this.#leavesSealed
-      ? this.#redact(json, leaves, (leaf) => unsealedKindOf(json, leaf) === "text")
-      : [];
-    if (!this.#restores) return redacted;
+    const isShown = (leaf: Leaf): boolean => unsealedKindOf(json, leaf) === "text";
+    const redacted = this.#leavesSealed ? this.#redact(json, leaves, isShown) : [];
+    const seals = seal === undefined || !this.#leavesSealed ? [] : this.#sealAgain(json, leaves, redacted, seal);
     const restorable = leaves.filter((leaf) => !isThought(leaf) && kindOf(json, leaf) === "text");
-    return mergeEdits(redacted, restoreLeaves(json, restorable, this.#valueOf));
+    const restored = this.#restores ? restoreLeaves(json, restorable, this.#valueOf) : [];
+    return mergeEdits([...redacted, ...seals], restored);
+  }
+
+  /** The client's copy of a thought is no longer what was signed: what it carries in place of the signature has the original. */
+  #sealAgain(json: string, leaves: readonly Leaf[], redacted: readonly Edit[], seal: SealThought): Edit[] {
+    return leaves.flatMap((leaf) => {
+      if (leaf.member !== "signature" || leaf.kind !== "string") return [];
+      const signature = readLeaf(json, leaf);
+      const thought =
+        leaf.scope.member === "delta"
+          ? this.#thoughts.get(placeOf(leaf.scope))
+          : thoughtBeside(json, leaf, leaves, redacted);
+      if (signature === "" || thought?.isChanged !== true) return [];
+      const item = { type: "thinking", thinking: thought.text, signature };
+      return [{ start: leaf.start, end: leaf.end, text: JSON.stringify(seal(item)) }];
+    });
   }
 
   #denied(what: string, { values, unscanned }: Partial<Pick<Verdict, "values" | "unscanned">>): GatewayError {
@@ -236,6 +273,19 @@ export class CallShield {
     const found = kinds.length > 0 ? kinds.join(", ") : `what cannot be read (${unread.join(", ")})`;
     return new GatewayError("safety.policy_denied", `the safety profile ${id} denies what ${what} contains: ${found}`);
   }
+}
+
+/** The thought of the block that a signature is in, in a whole answer. */
+function thoughtBeside(
+  json: string,
+  { scope }: Leaf,
+  leaves: readonly Leaf[],
+  edits: readonly Edit[],
+): { text: string; isChanged: boolean } | undefined {
+  const thinking = leaves.find((leaf) => leaf.scope === scope && leaf.member === "thinking" && leaf.kind === "string");
+  if (thinking === undefined) return undefined;
+  const isChanged = edits.some(({ start, end }) => start >= thinking.start && end <= thinking.end);
+  return { text: readLeaf(json, thinking), isChanged };
 }
 
 /** `checkpoint`: outside a run there is no one to decide. */

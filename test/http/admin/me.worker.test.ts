@@ -33,7 +33,7 @@ it("GET /v1/me describes the bootstrap key", async () => {
     limits: {},
     budgets: [],
     expires_at: null,
-    features: [],
+    features: ["shield"],
   });
 });
 
