@@ -53,6 +53,9 @@ export const ADMIN_KEY_SHAPE = "rhone_sk_ and 8 to 256 letters, digits, - or _";
 export const isAdminKey = (text: string): boolean => /^rhone_sk_[A-Za-z0-9_-]{8,256}$/.test(text);
 export const makeAdminKey = (): string => `rhone_sk_${randomBytes(32).toString("base64url")}`;
 
+/** A new secret of the shield. It is never replaced: with another one, values have other tags. */
+export const makeShieldKey = (): string => randomBytes(32).toString("base64");
+
 type Environment = Record<string, string | undefined>;
 
 /** `.dev.vars` and the environment, which takes precedence. An empty value counts as absent: a shell can unset a setting so. */
@@ -140,7 +143,7 @@ function readOrCreateAdminKey(stateDir: string): Pick<Settings, "adminKey" | "ad
 /** It stays with the state: what stands for values follows from it. */
 function readOrCreateShieldKey(stateDir: string): string {
   const file = join(stateDir, "shield-key");
-  if (!existsSync(file)) writeFileSync(file, `${randomBytes(32).toString("base64")}\n`, { mode: 0o600 });
+  if (!existsSync(file)) writeFileSync(file, `${makeShieldKey()}\n`, { mode: 0o600 });
   return readFileSync(file, "utf8").trim();
 }
 

@@ -1,4 +1,11 @@
-import { ADMIN_KEY_SHAPE, isAdminKey, makeAdminKey, readEnvironment, workerSecrets } from "../settings.ts";
+import {
+  ADMIN_KEY_SHAPE,
+  isAdminKey,
+  makeAdminKey,
+  makeShieldKey,
+  readEnvironment,
+  workerSecrets,
+} from "../settings.ts";
 import { UserError } from "../user-error.ts";
 import type { Account } from "./account.ts";
 import { ask, isInteractive } from "./prompt.ts";
@@ -16,7 +23,9 @@ export async function collectMissingSecrets(
   const admin = existing.has("RHONE_ADMIN_KEY")
     ? undefined
     : await chooseAdminKey(environment.RHONE_ADMIN_KEY, target, question);
+  const hasShieldKey = existing.has("RHONE_SHIELD_KEY") || environment.RHONE_SHIELD_KEY !== undefined;
   const secrets = {
+    ...(!hasShieldKey && { RHONE_SHIELD_KEY: makeShieldKey() }),
     ...(admin !== undefined && { RHONE_ADMIN_KEY: admin.key }),
     ...(await confirmSecrets(workerSecrets(environment), existing, question)),
     ...(await collectOtherKeys(question)),

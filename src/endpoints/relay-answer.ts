@@ -37,7 +37,7 @@ export async function relayAnswer(upstreamCall: EndpointUpstream, services: Rela
   for (const name of FORWARDED_HEADERS) if (upstream.headers.has(name)) headers.set(name, upstream.headers.get(name)!);
   // The embedded demo answers from memory, not from the network, and workerd never ends a tee of such a stream.
   const isFromMemory = upstream.body === null || destination.target.provider.id === "demo";
-  const changes = services.shield?.changesClientBytes === true;
+  const changes = services.shield?.answer.isChangedForClient === true;
   if (isFromMemory || mayBeJson(upstream.headers) || (changes && /json/i.test(type)))
     return await relayWhole(upstreamCall, headers, services);
   const relay = new ByteRelay(upstreamCall, lifetime);
@@ -54,7 +54,7 @@ export async function relayAnswer(upstreamCall: EndpointUpstream, services: Rela
 /** A stream of events as the client gets it: without what its shield denies, and with the client's own values. */
 function editAnswer(upstreamCall: EndpointUpstream, shield: CallShield): TransformStream<Uint8Array, Uint8Array> {
   const splitter = new SseSplitter();
-  const editors = [shield.answerEditor(false), shield.clientEditor()].filter((editor) => editor !== undefined);
+  const editors = [shield.answer.editor(false), shield.answer.clientEditor()].filter((editor) => editor !== undefined);
   const edit = (events: SseEvent[], isLast: boolean): Uint8Array => {
     const edited = editors.reduce(
       (all, editor) => [...all.flatMap((event) => editor.push(event)), ...(isLast ? editor.end() : [])],
@@ -101,8 +101,8 @@ async function relayWhole(
 }
 
 function screenWhole(bytes: Uint8Array, shield: CallShield | undefined): Uint8Array {
-  if (shield?.changesClientBytes !== true) return bytes;
-  return encodeUtf8(shield.toClientBody(shield.screenAnswer(decodeUtf8(bytes))));
+  if (shield?.answer.isChangedForClient !== true) return bytes;
+  return encodeUtf8(shield.answer.toClientBody(shield.answer.screen(decodeUtf8(bytes))));
 }
 
 /** Scans the answer and records the call at its end. Resolves to the error that the client has yet to receive, if any. */

@@ -149,7 +149,10 @@ async function send(routed: Routed, next: Next<Answered>): Promise<Outcome> {
   const { operation, plan } = routed;
   const { log } = operation;
   const sendAlong: Send = (remaining, appended) => sendWithFailover(routed, remaining, appended);
-  const answer = await sendAlong(plan);
+  const answering = sendAlong(plan);
+  // What is only observed costs the client nothing: it is looked at while the provider works.
+  if (operation.host.shield !== undefined) setTimeout(() => operation.host.shield?.observe(), 0);
+  const answer = await answering;
   // A hedge that lost may have started its attempt after this one.
   log.nameTarget(answer.call.destination.target);
   return await next({ ...routed, answer, send: sendAlong });

@@ -1,5 +1,6 @@
 import { GatewayError, invalid } from "../canonical/error.ts";
-import { type AppliedProfile, CallShield } from "../gateway/shield/call-shield.ts";
+import type { AppliedProfile } from "../gateway/shield/applied-profile.ts";
+import { CallShield } from "../gateway/shield/call-shield.ts";
 import type { PinnedProfile, SessionShield } from "../gateway/shield/session-shield.ts";
 import type { Caller } from "../keys/caller.ts";
 import type { OrganizationSafety } from "../keys/organization.ts";

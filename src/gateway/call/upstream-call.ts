@@ -9,7 +9,8 @@ import type { Context } from "../../session/session.ts";
 import { type ParsedRequest, readOption } from "../../surfaces/request.ts";
 import { withPrefix } from "../../wire/id.ts";
 import { isObject } from "../../wire/json.ts";
-import type { CallShield, SealThought } from "../shield/call-shield.ts";
+import type { SealThought } from "../shield/answer-shield.ts";
+import type { CallShield } from "../shield/call-shield.ts";
 import type { Call } from "./call.ts";
 
 /** A call at one target, with its upstream's response: the facts from which the client's answer is made. */

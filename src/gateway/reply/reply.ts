@@ -34,7 +34,7 @@ export async function reply(answer: UpstreamAnswer, services: ReplyServices, rec
     isSameDialect(upstreamCall) &&
     upstreamCall.destination.aliases === undefined &&
     recover === undefined &&
-    upstreamCall.shield?.changesClientBytes !== true &&
+    upstreamCall.shield?.answer.isChangedForClient !== true &&
     !lacksStart(answer);
   return isNative ? relayBytes(answer, services) : streamReply(answer, services, recover);
 }
@@ -56,7 +56,7 @@ async function replyWhole(
     const shown =
       upstreamCall.shield === undefined
         ? bytes
-        : upstreamCall.shield.toClientBytes(bytes, sealThoughtFor(upstreamCall));
+        : upstreamCall.shield.answer.toClientBytes(bytes, sealThoughtFor(upstreamCall));
     const annotated =
       rhone === undefined ? shown : encodeUtf8(annotateBody(addRequired(upstreamCall, decodeUtf8(shown)), rhone));
     store.onBody?.(call.id, annotated);
@@ -67,7 +67,7 @@ async function replyWhole(
   const { dialect } = request.surface;
   const body = dialect.encodeResponse(toClientAnswer(response, dialect, replyContext), replyContext);
   const text = JSON.stringify(rhone === undefined ? body : { ...body, rhone });
-  const encoded = encodeUtf8(upstreamCall.shield?.toClientBody(text, sealThoughtFor(upstreamCall)) ?? text);
+  const encoded = encodeUtf8(upstreamCall.shield?.answer.toClientBody(text, sealThoughtFor(upstreamCall)) ?? text);
   store.onBody?.(call.id, encoded);
   return new Response(encoded, { headers: { "content-type": "application/json" } });
 }
@@ -86,7 +86,7 @@ function encodeAsStream(
   const { request, call } = upstreamCall;
   const surface = request.surface.dialect;
   const reply = toPublicReplyContext(upstreamCall, response.id, log);
-  const editor = upstreamCall.shield?.clientEditor(sealThoughtFor(upstreamCall));
+  const editor = upstreamCall.shield?.answer.clientEditor(sealThoughtFor(upstreamCall));
   const writer = new TranslationWriter({ surface, reply, editor, ...(rhone && { rhone }) });
   const events = unfold(response);
   const bytes = concatBytes([writer.push(NO_EVENT, events), writer.end(rhone ?? {})]);

@@ -145,7 +145,7 @@ function createWriter(started: StartedStream, log: CallLog): EventWriter {
     surface: upstreamCall.request.surface.dialect,
     reply: toReplyContext(upstreamCall),
     hides: findUsageOption(upstreamCall)?.isUsageEvent,
-    editor: upstreamCall.shield?.clientEditor(sealThoughtFor(upstreamCall)),
+    editor: upstreamCall.shield?.answer.clientEditor(sealThoughtFor(upstreamCall)),
     ...(upstreamCall.call.annotate && { rhone: log.toRhoneObject() }),
   };
   return passesBytes(upstreamCall) && !lacksStart(started)

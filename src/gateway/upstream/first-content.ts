@@ -62,7 +62,7 @@ async function readFirstContent(
   const { limits } = upstreamCall;
   const reader = new StreamReader(
     createDecoder(upstreamCall),
-    upstreamCall.shield?.answerEditor(answersJson(upstreamCall)),
+    upstreamCall.shield?.answer.editor(answersJson(upstreamCall)),
   );
   const started: StartedStream = { call: upstreamCall, chunks: [], events: [], reader };
   const at = limits.now() + limits.firstContent;
@@ -143,9 +143,9 @@ function toWholeAnswer(upstreamCall: UpstreamCall, body: Uint8Array, onDiscarded
 
 /** A whole answer behind the shield, also one that is the events of a stream. */
 function screenWhole(body: Uint8Array, shield: UpstreamCall["shield"], answers: boolean): Uint8Array {
-  const editor = shield?.answerEditor(answers);
+  const editor = shield?.answer.editor(answers);
   if (shield === undefined || editor === undefined) return body;
-  if (isJson(body)) return encodeUtf8(shield.screenAnswer(decodeUtf8(body)));
+  if (isJson(body)) return encodeUtf8(shield.answer.screen(decodeUtf8(body)));
   return concatBytes(
     [...decodeSse(body).flatMap((event) => editor.push(event)), ...editor.end()].map(({ raw }) => raw),
   );

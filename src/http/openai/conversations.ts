@@ -14,7 +14,7 @@ import { idPattern, withPrefix } from "../../wire/id.ts";
 import type { JsonObject } from "../../wire/json.ts";
 import { describedResponse, errorResponses, jsonBody, optionalJsonBody } from "../openapi/responses.ts";
 import type { AppEnv } from "../request/env.ts";
-import { type Http, type SessionResponse, withMutableHeaders } from "../sessions/command.ts";
+import { type Http, screenContent, type SessionResponse, withMutableHeaders } from "../sessions/command.ts";
 import { itemPage } from "./responses.ts";
 
 const items = z
@@ -117,7 +117,7 @@ export function conversationRoutes(app: OpenAPIHono<AppEnv>): void {
       itemsFor(c.env, c.var.caller, undefined),
       "items",
     );
-    const content = { metadata: pairs ?? {}, items };
+    const content = { metadata: pairs ?? {}, ...(await screenContent(c, { items: [...items] })) };
     return conversing(c, withPrefix(id, "conv"), { do: "create", id, ...content });
   });
   app.openapi(routes.list, async (c) => {
@@ -137,7 +137,10 @@ export function conversationRoutes(app: OpenAPIHono<AppEnv>): void {
     const { items: input } = c.req.valid("json");
     const find = itemsFor(c.env, c.var.caller, undefined);
     const items = await replaceReferences(input as JsonObject[], find, "items");
-    return await conversing(c, c.req.valid("param").id, { do: "add", items });
+    return await conversing(c, c.req.valid("param").id, {
+      do: "add",
+      ...(await screenContent(c, { items: [...items] })),
+    });
   });
   app.openapi(routes.items, (c) => {
     const { limit, order, after } = c.req.valid("query");

@@ -1,8 +1,10 @@
 import type { Context as HttpContext, TypedResponse } from "hono";
 import { fromRpcResponse } from "../../canonical/rpc-error.ts";
 import type { Command } from "../../gateway/session/commands.ts";
+import { shieldFor } from "../../platform/safety.ts";
 import { sessionObjectId, requireStub } from "../../platform/session-stubs.ts";
 import type { Instructions } from "../../session/row.ts";
+import { type JsonObject, parseJson } from "../../wire/json.ts";
 import type { AppEnv } from "../request/env.ts";
 
 /** The context of a route whose request is not typed by a schema. */
@@ -21,6 +23,17 @@ export async function sendCommand<E extends AppEnv>(
   const { caller } = c.var;
   const stub = requireStub(SESSIONS, sessionObjectId(SESSIONS, caller.org, id));
   return withMutableHeaders(await fromRpcResponse(await stub.perform(command, caller)));
+}
+
+/** What is stored without a call, behind the caller's shield: later calls send it. Throws `safety.policy_denied`. */
+export async function screenContent<E extends AppEnv, T extends JsonObject>(c: HttpContext<E>, content: T): Promise<T> {
+  const { env, executionCtx: ctx } = c;
+  const shield = await shieldFor(env, { caller: c.var.caller, requested: undefined }, (work) => ctx.waitUntil(work));
+  if (shield === undefined) return content;
+  const json = JSON.stringify(content);
+  const screened = shield.screenRequest(json);
+  shield.requireAllowed();
+  return screened === json ? content : (parseJson(screened) as T);
 }
 
 /** A copy whose headers can be changed: those of a response from an object are immutable. */

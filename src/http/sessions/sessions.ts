@@ -12,7 +12,7 @@ import type { JsonObject } from "../../wire/json.ts";
 import { page, toPage, pageOf, timeIn } from "../openapi/pages.ts";
 import { errorResponses, jsonBody, jsonResponse } from "../openapi/responses.ts";
 import type { AppEnv } from "../request/env.ts";
-import { sendCommand, systemText } from "./command.ts";
+import { screenContent, sendCommand, systemText } from "./command.ts";
 
 export const sessionParams = z.object({ id: z.string().openapi({ example: "sess_support_123" }) });
 
@@ -141,9 +141,9 @@ const routes = {
 /** `/v1/sessions`: creating, listing, reading, updating and deleting sessions. */
 export function sessionRoutes(app: OpenAPIHono<AppEnv>): void {
   app.openapi(routes.create, async (c) => {
-    const { id: chosen, instructions, ...input } = c.req.valid("json");
+    const { id: chosen, instructions: given, ...input } = c.req.valid("json");
     const id = chosen ?? newSessionId(c.env.SESSIONS).id;
-    const system = instructions === undefined ? {} : { instructions: systemText(instructions) };
+    const system = given === undefined ? {} : { instructions: systemText((await screenContent(c, { given })).given) };
     return await sendCommand(c, id, { do: "create", id, given: { ...input, ...system } as SessionInit });
   });
   app.openapi(routes.list, async (c) => {

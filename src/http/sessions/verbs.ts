@@ -9,7 +9,7 @@ import { describedResponse, errorResponses, optionalJsonBody } from "../openapi/
 import type { AppEnv } from "../request/env.ts";
 import { branchSession } from "./branch.ts";
 import { issueClientToken, tokenRequest } from "./client-token.ts";
-import { sendCommand, type Http, systemText } from "./command.ts";
+import { screenContent, sendCommand, type Http, systemText } from "./command.ts";
 import { replay, replayRequest } from "./replay.ts";
 import { chosenId, sessionParams } from "./sessions.ts";
 
@@ -41,11 +41,13 @@ const VERBS: Record<string, Verb> = {
     operationId: "sessions.setInstructions",
     summary: "Sets the system text of later calls; null: none",
     request: z.strictObject({ instructions: z.string().min(1).nullable() }).openapi("SetInstructionsRequest"),
-    run: (c, id, { instructions }) =>
-      sendCommand(c, id, {
+    run: async (c, id, request) => {
+      const { instructions } = await screenContent(c, request);
+      return await sendCommand(c, id, {
         do: "setInstructions",
         instructions: instructions === null ? undefined : systemText(instructions),
-      }),
+      });
+    },
   }),
   "set-phase": verb({
     operationId: "sessions.setPhase",

@@ -1,0 +1,212 @@
+import type { Block, Message } from "../../canonical/types.ts";
+import { type Decision, EventEditor, type Slot } from "../../shield/event-editor.ts";
+import { type Piece, placeOf } from "../../shield/event-pieces.ts";
+import { type Leaf, listLeaves, readLeaf } from "../../shield/json-leaves.ts";
+import { isThought, kindOf, unsealedKindOf } from "../../shield/leaf-kind.ts";
+import { findInText, redactLeaves, redactText, type Substitute } from "../../shield/redact-json.ts";
+import { restoreLeaves, type Vault } from "../../shield/restore.ts";
+import { Findings, replaceValue, type Screen, type Verdict } from "../../shield/screening.ts";
+import { JointSlot, mergeEdits, RedactingSlot, RestoringSlot, WholeSlot } from "../../shield/slots.ts";
+import { decodeUtf8, encodeUtf8 } from "../../wire/bytes.ts";
+import { type Edit, splice } from "../../wire/splice.ts";
+import { deniedError, isDenied, type AppliedProfile } from "./applied-profile.ts";
+
+/** What a client carries in the place of the signature of Anthropic's block of thinking, and sends back. */
+export type SealThought = (item: { type: string; thinking: string; signature: string }) => string;
+
+/**
+ * What may not pass in the answer of a call: it is screened before it is decoded, so that all that is stored of it has what stands for a
+ * value; the client's copy has the client's own values in the place of their tags.
+ */
+export class AnswerShield {
+  readonly #profile: AppliedProfile;
+  readonly #screen: Screen;
+  readonly #valueOf: Vault;
+  readonly #mayRestore: () => boolean;
+  readonly #findings: Findings;
+  /** The thoughts of the answer as their provider sent them, by their places in the stream; and whether the client's copy differs. */
+  readonly #thoughts = new Map<string, { text: string; isChanged: boolean }>();
+  /** Something of the answer was not changed, because only its issuer may. */
+  #leavesSealed = false;
+
+  /** `valueOf`: the client's own value of a tag; `mayRestore`: whether there may be one. */
+  constructor(profile: AppliedProfile, screen: Screen, own: { valueOf: Vault; mayRestore: () => boolean }) {
+    this.#profile = profile;
+    this.#screen = screen;
+    this.#valueOf = own.valueOf;
+    this.#mayRestore = own.mayRestore;
+    this.#findings = new Findings(profile.compiled, "output");
+  }
+
+  /** What was found in it; undefined: nothing. */
+  get verdict(): Verdict | undefined {
+    return this.#findings.verdict;
+  }
+
+  /** Whether it is changed before it is decoded. */
+  get isChanged(): boolean {
+    return this.#isEnforced && this.#profile.compiled.profile.stages.includes("output");
+  }
+
+  get #isEnforced(): boolean {
+    return this.#profile.compiled.profile.mode === "enforce";
+  }
+
+  get #restores(): boolean {
+    return this.#isEnforced && this.#profile.compiled.profile.restore === "caller" && this.#mayRestore();
+  }
+
+  /** Whether the client's bytes differ from those of the decoded answer. */
+  get isChangedForClient(): boolean {
+    return this.isChanged || this.#restores;
+  }
+
+  /** A whole answer as its provider sent it, with what stands for new values. Throws `safety.policy_denied`. */
+  screen(json: string): string {
+    if (!this.isChanged) return json;
+    const edits = this.#redactUnsealed(json, listLeaves(json));
+    return edits.length === 0 ? json : splice(json, edits);
+  }
+
+  /** The same for a stream. `isJson`: its texts are JSON. Absent if the stream stays as it is. */
+  editor(isJson: boolean): EventEditor | undefined {
+    if (!this.isChanged) return undefined;
+    return new EventEditor({
+      open: (piece) => {
+        if (!isThought(piece.leaf)) return this.#redactingSlot(piece, isJson);
+        this.#leavesSealed = true;
+        return undefined;
+      },
+      edit: (json, leaves) => this.#redactUnsealed(json, leaves),
+    });
+  }
+
+  /** A whole answer as the client gets it: its own values in the place of tags, and no new ones in what is sealed. */
+  toClientBody(json: string, seal?: SealThought): string {
+    if (!this.isChangedForClient) return json;
+    const edits = this.#editForClient(json, listLeaves(json), seal);
+    return edits.length === 0 ? json : splice(json, edits);
+  }
+
+  /** The same for bytes. They stay the same if nothing changes. */
+  toClientBytes(bytes: Uint8Array, seal?: SealThought): Uint8Array {
+    if (!this.isChangedForClient) return bytes;
+    const text = decodeUtf8(bytes);
+    const changed = this.toClientBody(text, seal);
+    return changed === text ? bytes : encodeUtf8(changed);
+  }
+
+  /** The same for a stream. */
+  clientEditor(seal?: SealThought): EventEditor | undefined {
+    if (!this.isChangedForClient) return undefined;
+    return new EventEditor({
+      open: (piece) => this.#clientSlot(piece),
+      edit: (json, leaves) => this.#editForClient(json, leaves, seal),
+    });
+  }
+
+  /** Looks at an answer that is not changed. */
+  observe(messages: readonly Message[]): void {
+    const { profile, rules } = this.#profile.compiled;
+    if (this.isChanged || !profile.stages.includes("output")) return;
+    for (const text of messages.flatMap(({ blocks }) => blocks.flatMap(textsOf)))
+      for (const { kind } of findInText(text, rules)) this.#findings.addValue(kind);
+  }
+
+  #redact(json: string, leaves: Iterable<Leaf>, isRead: (leaf: Leaf) => boolean): Edit[] {
+    return redactLeaves(json, leaves, this.#profile.compiled.rules, { isRead, substitute: this.#substitute }).edits;
+  }
+
+  /** What is sealed, or may be by what follows it, goes back to its issuer as it is: only the client's copy is changed. */
+  #redactUnsealed(json: string, leaves: Iterable<Leaf>): Edit[] {
+    return this.#redact(json, leaves, (leaf) => {
+      const kind = isThought(leaf) ? "sealed" : kindOf(json, leaf);
+      if (kind === "sealed" && unsealedKindOf(json, leaf) === "text") this.#leavesSealed = true;
+      return kind === "text";
+    });
+  }
+
+  /** Of an answer: counts, and throws `safety.policy_denied` for what is denied. */
+  readonly #substitute: Substitute = (value, kind, { isNumber }) => {
+    this.#findings.addValue(kind);
+    if (this.isChanged && isDenied(this.#profile.compiled.dispositionOf(kind)))
+      throw deniedError(this.#profile, "the answer", { values: { [kind]: 1 } });
+    return replaceValue(value, kind, isNumber, this.#screen);
+  };
+
+  #redactingSlot(piece: Piece, isJson: boolean): Slot {
+    const { rules } = this.#profile.compiled;
+    const substitute = this.#substitute;
+    if (piece.isArguments || isJson)
+      return new WholeSlot((text) => redactText(text, rules, { substitute }, piece.leaf).edits);
+    return new RedactingSlot(rules, (value, kind) => substitute(value, kind, { leaf: piece.leaf, isNumber: false }));
+  }
+
+  #clientSlot(piece: Piece): Slot | undefined {
+    const redacting = this.#leavesSealed ? this.#redactingSlot(piece, false) : undefined;
+    // The values in a thought could not be taken out again before it goes back to its issuer.
+    if (isThought(piece.leaf)) return redacting && this.#noteThought(piece, redacting);
+    if (!this.#restores) return redacting;
+    const restoring = new RestoringSlot(this.#valueOf, piece.isArguments);
+    return redacting === undefined ? restoring : new JointSlot(redacting, restoring);
+  }
+
+  #noteThought({ place }: Piece, slot: Slot): Slot {
+    const thought = { text: "", isChanged: false };
+    this.#thoughts.set(place, thought);
+    const note = (decision: Decision): Decision => {
+      thought.isChanged ||= decision.edits.length > 0;
+      return decision;
+    };
+    return {
+      push: (piece) => {
+        thought.text += piece;
+        return note(slot.push(piece));
+      },
+      end: () => note(slot.end()),
+    };
+  }
+
+  #editForClient(json: string, given: Iterable<Leaf>, seal: SealThought | undefined): Edit[] {
+    const leaves = [...given];
+    const isShown = (leaf: Leaf): boolean => unsealedKindOf(json, leaf) === "text";
+    const redacted = this.#leavesSealed ? this.#redact(json, leaves, isShown) : [];
+    const seals = seal === undefined || !this.#leavesSealed ? [] : this.#sealAgain(json, leaves, redacted, seal);
+    const restorable = leaves.filter((leaf) => !isThought(leaf) && kindOf(json, leaf) === "text");
+    const restored = this.#restores ? restoreLeaves(json, restorable, this.#valueOf) : [];
+    return mergeEdits([...redacted, ...seals], restored);
+  }
+
+  /** The client's copy of a thought is no longer what was signed: what it carries in place of the signature has the original. */
+  #sealAgain(json: string, leaves: readonly Leaf[], redacted: readonly Edit[], seal: SealThought): Edit[] {
+    return leaves.flatMap((leaf) => {
+      if (leaf.member !== "signature" || leaf.kind !== "string") return [];
+      const signature = readLeaf(json, leaf);
+      const thought =
+        leaf.scope.member === "delta"
+          ? this.#thoughts.get(placeOf(leaf.scope))
+          : thoughtBeside(json, leaf, leaves, redacted);
+      if (signature === "" || thought?.isChanged !== true) return [];
+      const item = { type: "thinking", thinking: thought.text, signature };
+      return [{ start: leaf.start, end: leaf.end, text: JSON.stringify(seal(item)) }];
+    });
+  }
+}
+
+/** The thought of the block that a signature is in, in a whole answer. */
+function thoughtBeside(
+  json: string,
+  { scope }: Leaf,
+  leaves: readonly Leaf[],
+  edits: readonly Edit[],
+): { text: string; isChanged: boolean } | undefined {
+  const thinking = leaves.find((leaf) => leaf.scope === scope && leaf.member === "thinking" && leaf.kind === "string");
+  if (thinking === undefined) return undefined;
+  const isChanged = edits.some(({ start, end }) => start >= thinking.start && end <= thinking.end);
+  return { text: readLeaf(json, thinking), isChanged };
+}
+
+function textsOf(block: Block): string[] {
+  if (block.kind === "text" || block.kind === "thinking") return [block.text];
+  return block.kind === "tool_call" ? [block.arguments] : [];
+}
