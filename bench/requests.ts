@@ -38,10 +38,14 @@ export const buildPlainCall: CallBuilder = ({ origin }, answer, more = {}) =>
   buildChatCall({ url: `${origin}/v1`, headers: { authorization: "Bearer upstream-key" }, model: "" }, answer, more);
 
 export const buildRhoneCall =
-  (mode?: "stateless" | "stateful", provider: "benchchat" | "benchanth" = "benchchat"): CallBuilder =>
+  (
+    mode?: "stateless" | "stateful",
+    { provider = "benchchat", rhone }: { provider?: "benchchat" | "benchanth"; rhone?: object } = {},
+  ): CallBuilder =>
   ({ origin }, answer, more = {}) => {
     const headers = { authorization: `Bearer ${KEY}`, ...(mode !== undefined && { "x-rhone-context-mode": mode }) };
-    return buildChatCall({ url: `${origin}/v1`, headers, model: `${provider}/` }, answer, more);
+    const target = { url: `${origin}/v1`, headers, model: `${provider}/` };
+    return buildChatCall(target, answer, { ...more, ...(rhone !== undefined && { rhone }) });
   };
 
 export const buildPortkeyCall =

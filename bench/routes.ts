@@ -49,7 +49,19 @@ export const ROUTES: readonly Route[] = [
     label: "Rhone, stateless, Chat → Anthropic",
     server: "rhone",
     holdsStreams: true,
-    prepare: repeatCall(buildRhoneCall("stateless", "benchanth")),
+    prepare: repeatCall(buildRhoneCall("stateless", { provider: "benchanth" })),
+  },
+  {
+    id: "rhone-observed",
+    label: "Rhone, stateless, shield observes",
+    server: "rhone",
+    prepare: repeatCall(buildRhoneCall("stateless", { rhone: { safety: { mode: "observe" } } })),
+  },
+  {
+    id: "rhone-shielded",
+    label: "Rhone, stateless, shield enforces on both sides",
+    server: "rhone",
+    prepare: repeatCall(buildRhoneCall("stateless", { rhone: { safety: { mode: "enforce" } } })),
   },
   {
     id: "rhone-cold",

@@ -30,6 +30,15 @@ export const SCENARIOS: readonly Scenario[] = [
   { id: "whole-c8", label: "1 KiB answer, concurrency 8", answer: whole(1024), concurrency: 8, withCpu: true },
   { id: "whole-c32", label: "1 KiB answer, concurrency 32", answer: whole(1024), concurrency: 32 },
   { id: "whole-c128", label: "1 KiB answer, concurrency 128", answer: whole(1024), concurrency: 128 },
+  {
+    id: "both-4k-c8",
+    label: "4 KiB request and answer, concurrency 8",
+    answer: whole(4096),
+    concurrency: 8,
+    more: buildProseRequest(4096),
+    isLong: true,
+    withCpu: true,
+  },
   { id: "whole-100k", label: "100 KiB answer", answer: whole(100 * 1024), concurrency: 1 },
   { id: "whole-1m", label: "1 MiB answer", answer: whole(1024 * 1024), concurrency: 1 },
   { id: "stream-10", label: "stream of 10 events", answer: stream(10), concurrency: 1 },
@@ -92,6 +101,13 @@ export const SCENARIOS: readonly Scenario[] = [
     withCpu: true,
   },
 ];
+
+/** A question of this size, in prose. */
+function buildProseRequest(bytes: number): object {
+  const sentence =
+    "Please write to the office in Basel about order 4711 before the 12th, and mention the two open invoices. ";
+  return { messages: [{ role: "user", content: sentence.repeat(Math.ceil(bytes / sentence.length)).slice(0, bytes) }] };
+}
 
 type Message = { role: string; content: unknown };
 

@@ -149,6 +149,8 @@ export const RATIOS: readonly Ratio[] = [
   ...bounds("conversation, 300 KiB sent again", "rhone-conversation", "agent-300k", { p50: 2.2, p99: 3.3, cpu: 2.5 }),
   ...bounds("warm session, burst of 100 events", "rhone-warm", "stream-100", { first: 1.7, cpu: 5 }),
   ...bounds("warm session, paced stream", "rhone-warm", "paced-c1", { cpu: 2.6 }),
+  ...bounds("shielded, burst of 100 events", "rhone-shielded", "stream-100", { first: 1.7, cpu: 5 }),
+  ...bounds("shielded, paced stream", "rhone-shielded", "paced-c1", { cpu: 2.6 }),
   ...bounds("new session, 1 KiB", "rhone-cold", "whole-c1", { p50: 4, p99: 6, cpu: 5 }),
 ];
 
@@ -165,6 +167,12 @@ export function evaluateBudgets(results: Results): Budget[] {
   const rest = Object.values(results.servers.rhone?.restBytes ?? { none: Number.NaN });
   return [
     ...RATIOS.map((ratio) => ({ ...ratio, measured: measureRatio(results, ratio), unit: "× bare proxy" })),
+    {
+      what: "p99 added with the shield on both sides, 4 KiB, 8 callers",
+      limit: 30,
+      measured: medianAdded(results, "rhone-shielded", "both-4k-c8", totalP99),
+      unit: "ms",
+    },
     { what: "memory at rest, all processes", limit: 200, measured: sum(rest) / MIB, unit: "MiB" },
     { what: "memory of a live session", limit: 0.4, measured: session / MIB, unit: "MiB" },
     {

@@ -14,6 +14,24 @@ import type { Rules } from "./rules.ts";
 
 const NUMBERS: readonly Kind[] = ["card", "ssn", "phone"];
 
+/** A word of letters alone is a value of no kind if it is as short as names of the wires are: most strings of a request. */
+const isShortWord = (text: string): boolean => text.length < SHORT && /^[A-Za-z_$-]*$/.test(text);
+const SHORT = 20;
+
+const HAS_DIGIT = /\d/;
+/** Kinds of which each value has a digit. */
+const WITH_DIGITS: ReadonlySet<Kind> = new Set<Kind>(["card", "ssn", "phone", "iban", "national_id"]);
+const WITHOUT_DIGITS = new WeakMap<ReadonlySet<Kind>, ReadonlySet<Kind>>();
+
+/** The kinds that a text without a digit may have values of. */
+function withoutDigits(kinds: ReadonlySet<Kind>): ReadonlySet<Kind> {
+  const known = WITHOUT_DIGITS.get(kinds);
+  if (known !== undefined) return known;
+  const rest = new Set([...kinds].filter((kind) => !WITH_DIGITS.has(kind)));
+  WITHOUT_DIGITS.set(kinds, rest);
+  return rest;
+}
+
 /** What has been read of a text before: up to `from`, with what was found there. */
 export type Earlier = { from: number; finds: readonly Find[] };
 
@@ -23,7 +41,9 @@ const NOTHING: Earlier = { from: 0, finds: [] };
  * Finds what the rules name in a text that `normalizeText` has read, behind what was read before: that says what some of it is.
  * Takes time in proportion to the text, for any text.
  */
-export function findValues(text: string, { kinds, names, patterns = [] }: Rules, earlier = NOTHING): Find[] {
+export function findValues(text: string, { kinds: all, names, patterns = [] }: Rules, earlier = NOTHING): Find[] {
+  if (isShortWord(text) && names === undefined && patterns.length === 0) return [];
+  const kinds = HAS_DIGIT.test(text) ? all : withoutDigits(all);
   const found: Find[] = patterns.flatMap(({ find }) => find(text));
   if (names !== undefined) findNames(text, names, found);
   if (kinds.has("email")) findEmails(text, found);

@@ -1,5 +1,5 @@
 import { encodeUtf8 } from "../wire/bytes.ts";
-import { JsonError } from "../wire/json.ts";
+import { findStringEnd, JsonError, QUOTE } from "../wire/json.ts";
 import { type Edit, splice } from "../wire/splice.ts";
 import { encodeSse, type SseEvent, withData } from "../wire/sse.ts";
 import { listEnds, listPieces, type Piece } from "./event-pieces.ts";
@@ -16,6 +16,8 @@ export type Slot = { push: (piece: string) => Decision; end: () => Decision };
 export type Editing = {
   open: (piece: Piece) => Slot | undefined;
   edit: (json: string, leaves: readonly Leaf[]) => readonly Edit[];
+  /** Whether nothing of an event would change: it is not read. Absent: never. */
+  isIdle?: () => boolean;
 };
 
 /**
@@ -26,6 +28,7 @@ export class EventEditor {
   readonly #editing: Editing;
   readonly #texts = new Map<string, GrowingText>();
   #waiting: Waiting[] = [];
+  #last: LastText | undefined;
 
   constructor(editing: Editing) {
     this.#editing = editing;
@@ -33,6 +36,7 @@ export class EventEditor {
 
   /** The events that are decided with this one. */
   push(event: SseEvent): SseEvent[] {
+    if (this.#waiting.length === 0 && this.#editing.isIdle?.()) return [event];
     this.#waiting.push(this.#read(event));
     return this.#release();
   }
@@ -45,6 +49,8 @@ export class EventEditor {
 
   #read(event: SseEvent): Waiting {
     const json = event.data ?? "";
+    const next = this.#last?.findNext(json);
+    if (next !== undefined) return { event, json, pieces: [next], edits: [] };
     const leaves = leavesOf(json);
     const pieces = listPieces(leaves).flatMap((piece) => {
       const text = this.#textOf(piece);
@@ -57,6 +63,9 @@ export class EventEditor {
       json,
       leaves.filter((leaf) => !inPieces.has(leaf)),
     );
+    const [only] = pieces;
+    const isPlain = pieces.length === 1 && edits.length === 0 && ends.length === 0;
+    this.#last = isPlain && forgetSpelling(only!.leaf.scope).length === 0 ? new LastText(json, only!) : undefined;
     return { event, json, pieces, edits };
   }
 
@@ -81,6 +90,29 @@ export class EventEditor {
 
 type PlacedPiece = { leaf: Leaf; text: GrowingText; start: number; end: number };
 type Waiting = { event: SseEvent; json: string; pieces: readonly PlacedPiece[]; edits: readonly Edit[] };
+
+/** The event before, of which a single text was a piece. Most events of a stream differ from it in that piece alone. */
+class LastText {
+  readonly #before: string;
+  readonly #behind: string;
+  readonly #piece: Pick<PlacedPiece, "leaf" | "text">;
+
+  constructor(json: string, piece: PlacedPiece) {
+    this.#before = json.slice(0, piece.leaf.start);
+    this.#behind = json.slice(piece.leaf.end);
+    this.#piece = piece;
+  }
+
+  /** The piece of an event that differs in it alone, which the text has got then. */
+  findNext(json: string): PlacedPiece | undefined {
+    const [start, end] = [this.#before.length, json.length - this.#behind.length];
+    if (!json.startsWith(this.#before) || !json.endsWith(this.#behind) || end <= start + 1) return undefined;
+    if (json.charCodeAt(start) !== QUOTE || findStringEnd(json, start) !== end) return undefined;
+    const leaf = { ...this.#piece.leaf, start, end };
+    const { text } = this.#piece;
+    return { leaf, text, ...text.push(readLeaf(json, leaf)) };
+  }
+}
 
 /** An event with its edits. */
 function edited({ event, json, pieces, edits }: Waiting): SseEvent {

@@ -1,4 +1,4 @@
-import type { Leaf, JsonScope } from "./json-leaves.ts";
+import type { JsonScope, Leaf } from "./json-leaves.ts";
 import type { Stage } from "./profile.ts";
 
 /**
@@ -24,9 +24,54 @@ const OPAQUE = new Set(
 /** Members whose objects are written by the model, the tool or the client: no name in them is the wire's. */
 const FREE = new Set(["input", "args", "arguments", "response", "output", "metadata", "properties"]);
 const DATA_URL = /^data:[^,]{0,200};base64,/i;
+/** Types of items that say what a model has thought. */
+const THOUGHT = /^(?:thinking|reasoning|response\.reasoning|signature_delta)/;
+/** Types of items that are a tool's result. */
+const RESULT = /(?:tool_result|_output)$/;
+const RESULT_ROLES = /^(?:tool|function)$/;
+/** What the caller's own program tells the model, and what it offers. */
+const INSTRUCTIONS = /^(?:system|developer)$/;
+const OWN = new Set(["tools", "functions", "system", "instructions", "systemInstruction", "system_instruction"]);
+
+/** What is so of an object or an array, and of all in it. */
+type Traits = { isSealed: boolean; isFree: boolean; isThought: boolean; isResult: boolean; isOwn: boolean };
+
+const OUTSIDE: Traits = { isSealed: false, isFree: false, isThought: false, isResult: false, isOwn: false };
+const TRAITS = new WeakMap<JsonScope, Traits>();
+
+/** The whole text must have been listed: what comes last in an object says what it is. */
+function traitsOf(scope: JsonScope): Traits {
+  const known = TRAITS.get(scope);
+  if (known !== undefined) return known;
+  const own = ownTraitsOf(scope);
+  const around = scope.parent === undefined ? OUTSIDE : traitsOf(scope.parent);
+  const traits = {
+    isSealed: around.isSealed || own.isSealed,
+    isFree: around.isFree || own.isFree,
+    isThought: around.isThought || own.isThought,
+    isResult: around.isResult || own.isResult,
+    isOwn: around.isOwn || own.isOwn,
+  };
+  TRAITS.set(scope, traits);
+  return traits;
+}
+
+function ownTraitsOf({ words, member = "", isArray }: JsonScope): Traits {
+  const [type = "", role = ""] = [words.get("type"), words.get("role")];
+  return {
+    isSealed: type === "redacted_thinking" || hasSeal(words, type),
+    isFree: !isArray && FREE.has(member),
+    isThought: THOUGHT.test(type) || words.get("thought") === "true",
+    isResult: RESULT_ROLES.test(role) || RESULT.test(type) || member === "functionResponse",
+    isOwn: INSTRUCTIONS.test(role) || OWN.has(member),
+  };
+}
+
+const hasSeal = (words: JsonScope["words"], type: string): boolean =>
+  SEALS.some((name) => (words.get(name) ?? "") !== "" && (name !== "signature" || THOUGHT.test(type)));
 
 export function kindOf(json: string, leaf: Leaf): LeafKind {
-  return isSealed(leaf.scope) ? "sealed" : unsealedKindOf(json, leaf);
+  return traitsOf(leaf.scope).isSealed ? "sealed" : unsealedKindOf(json, leaf);
 }
 
 /** The same of a copy that does not go back to its issuer: only what no one can read is sealed. */
@@ -35,13 +80,23 @@ export function unsealedKindOf(json: string, leaf: Leaf): LeafKind {
   if (member !== undefined && SEALS.includes(member)) return "sealed";
   if (scope.words.get("type") === "redacted_thinking") return "sealed";
   if (isMedia(json, leaf)) return "media";
-  if (member !== undefined && OPAQUE.has(member)) return isFree(scope) ? "text" : "opaque";
-  return leaf.kind === "number" && !isFree(scope) ? "opaque" : "text";
+  if (member !== undefined && OPAQUE.has(member)) return traitsOf(scope).isFree ? "text" : "opaque";
+  return leaf.kind === "number" && !traitsOf(scope).isFree ? "opaque" : "text";
 }
 
 /** Whether the file is named, so that the model sees what is not read here. A link is read as well. */
 export const isReference = ({ member, kind }: Leaf): boolean =>
   kind === "string" && member !== undefined && REFERENCES.has(member);
+
+/** Whether a string says what a model has thought: it may be sealed by what follows it. */
+export const isThought = ({ member, scope }: Leaf): boolean => member === "thinking" || traitsOf(scope).isThought;
+
+/** At which stage a string of a request is looked at. */
+export const stageOf = ({ scope }: Leaf): Stage => (traitsOf(scope).isResult ? "tool_result" : "input");
+
+/** Whether instructions belong there: what the caller's program tells the model, and the tools that it offers. */
+export const isInstruction = ({ member, scope }: Leaf): boolean =>
+  traitsOf(scope).isOwn || (member !== undefined && OWN.has(member));
 
 function isMedia(json: string, leaf: Leaf): boolean {
   const { kind, member, scope } = leaf;
@@ -54,46 +109,3 @@ function isMedia(json: string, leaf: Leaf): boolean {
 
 /** Anthropic's plain documents. */
 const isTextFormat = ({ words }: JsonScope): boolean => words.get("type") === "text";
-
-/** Whether it is in an object that is sealed. */
-function isSealed(scope: JsonScope): boolean {
-  for (let one: JsonScope | undefined = scope; one !== undefined; one = one.parent) {
-    const { words } = one;
-    const type = words.get("type") ?? "";
-    if (type === "redacted_thinking") return true;
-    if (SEALS.some((name) => (words.get(name) ?? "") !== "" && (name !== "signature" || THOUGHT.test(type))))
-      return true;
-  }
-  return false;
-}
-
-/** Types of items that say what a model has thought. */
-const THOUGHT = /^(?:thinking|reasoning|response\.reasoning|signature_delta)/;
-
-/** Whether a string says what a model has thought: it may be sealed by what follows it. */
-export function isThought({ member, scope }: Leaf): boolean {
-  if (member === "thinking") return true;
-  for (let one: JsonScope | undefined = scope; one !== undefined; one = one.parent)
-    if (THOUGHT.test(one.words.get("type") ?? "") || one.words.get("thought") === "true") return true;
-  return false;
-}
-
-/** Types of items that are a tool's result, and the member that one is on Gemini's wire. */
-const RESULT = /(?:tool_result|_output)$/;
-
-/** At which stage a string of a request is looked at. */
-export function stageOf({ scope }: Leaf): Stage {
-  for (let one: JsonScope | undefined = scope; one !== undefined; one = one.parent) {
-    const { words, member } = one;
-    const [type = "", role = ""] = [words.get("type"), words.get("role")];
-    if (role === "tool" || role === "function" || member === "functionResponse") return "tool_result";
-    if (RESULT.test(type)) return "tool_result";
-  }
-  return "input";
-}
-
-function isFree(scope: JsonScope): boolean {
-  for (let one: JsonScope | undefined = scope; one !== undefined; one = one.parent)
-    if (!one.isArray && one.member !== undefined && FREE.has(one.member)) return true;
-  return false;
-}

@@ -29,14 +29,14 @@ const MIN_NUMBER = 7;
  * The same text if nothing is changed.
  */
 export function redactJson(json: string, rules: Rules, reading: Reading): { json: string; finds: JsonFind[] } {
-  const { edits, finds } = redactLeaves(json, listLeaves(json), rules, reading);
+  const { edits, finds } = redactLeaves(json, [...listLeaves(json)], rules, reading);
   return { json: edits.length === 0 ? json : splice(json, edits), finds };
 }
 
 /** The same for some leaves of a text, as edits in their order. */
 export function redactLeaves(
   json: string,
-  leaves: Iterable<Leaf>,
+  leaves: readonly Leaf[],
   rules: Rules,
   reading: Reading,
 ): { edits: Edit[]; finds: JsonFind[] } {
@@ -66,7 +66,7 @@ export function redactText(
   leaf: Leaf,
 ): { edits: Edit[]; finds: JsonFind[] } {
   if (isJson(text)) {
-    const { edits, finds } = redactLeaves(text, listLeaves(text), rules, {
+    const { edits, finds } = redactLeaves(text, [...listLeaves(text)], rules, {
       isRead: () => true,
       substitute: (value, kind, { isNumber }) => reading.substitute(value, kind, { leaf, isNumber }),
     });

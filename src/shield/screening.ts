@@ -1,7 +1,7 @@
 import type { Kind } from "./detect/find.ts";
 import { findInjections, type InjectionSign } from "./injection.ts";
 import type { Leaf } from "./json-leaves.ts";
-import { isReference, kindOf, stageOf } from "./leaf-kind.ts";
+import { isInstruction, isReference, kindOf, stageOf } from "./leaf-kind.ts";
 import { type CompiledProfile, type Disposition, DISPOSITIONS, type Stage } from "./profile.ts";
 import { redactJson } from "./redact-json.ts";
 import type { Replacer } from "./replace.ts";
@@ -95,7 +95,7 @@ export function screenRequest(
     },
     substitute: (value, kind, { isNumber }) => replaceValue(value, kind, isNumber, screen),
     onText: (text, leaf) => {
-      if (readsSigns && leaf.kind === "string" && text.length >= MIN_INSTRUCTION)
+      if (readsSigns && leaf.kind === "string" && text.length >= MIN_INSTRUCTION && !isInstruction(leaf))
         all.get(stageOf(leaf))!.addSigns(text);
     },
   });

@@ -103,7 +103,7 @@ describe.each(Object.keys(DIALECTS) as (keyof typeof DIALECTS)[])("a stream of %
       }),
       { numRuns: RUNS },
     );
-  });
+  }, 120_000);
 
   it("keeps all of its bytes where nothing is found", () => {
     const stream = streamOf(

@@ -64,7 +64,7 @@ export class AnswerShield {
   /** A whole answer as its provider sent it, with what stands for new values. Throws `safety.policy_denied`. */
   screen(json: string): string {
     if (!this.isChanged) return json;
-    const edits = this.#redactUnsealed(json, listLeaves(json));
+    const edits = this.#redactUnsealed(json, [...listLeaves(json)]);
     return edits.length === 0 ? json : splice(json, edits);
   }
 
@@ -84,7 +84,7 @@ export class AnswerShield {
   /** A whole answer as the client gets it: its own values in the place of tags, and no new ones in what is sealed. */
   toClientBody(json: string, seal?: SealThought): string {
     if (!this.isChangedForClient) return json;
-    const edits = this.#editForClient(json, listLeaves(json), seal);
+    const edits = this.#editForClient(json, [...listLeaves(json)], seal);
     return edits.length === 0 ? json : splice(json, edits);
   }
 
@@ -100,6 +100,7 @@ export class AnswerShield {
   clientEditor(seal?: SealThought): EventEditor | undefined {
     if (!this.isChangedForClient) return undefined;
     return new EventEditor({
+      isIdle: () => !this.#leavesSealed && !this.#restores,
       open: (piece) => this.#clientSlot(piece),
       edit: (json, leaves) => this.#editForClient(json, leaves, seal),
     });
@@ -113,12 +114,12 @@ export class AnswerShield {
       for (const { kind } of findInText(text, rules)) this.#findings.addValue(kind);
   }
 
-  #redact(json: string, leaves: Iterable<Leaf>, isRead: (leaf: Leaf) => boolean): Edit[] {
+  #redact(json: string, leaves: readonly Leaf[], isRead: (leaf: Leaf) => boolean): Edit[] {
     return redactLeaves(json, leaves, this.#profile.compiled.rules, { isRead, substitute: this.#substitute }).edits;
   }
 
   /** What is sealed, or may be by what follows it, goes back to its issuer as it is: only the client's copy is changed. */
-  #redactUnsealed(json: string, leaves: Iterable<Leaf>): Edit[] {
+  #redactUnsealed(json: string, leaves: readonly Leaf[]): Edit[] {
     return this.#redact(json, leaves, (leaf) => {
       const kind = isThought(leaf) ? "sealed" : kindOf(json, leaf);
       if (kind === "sealed" && unsealedKindOf(json, leaf) === "text") this.#leavesSealed = true;
@@ -167,8 +168,7 @@ export class AnswerShield {
     };
   }
 
-  #editForClient(json: string, given: Iterable<Leaf>, seal: SealThought | undefined): Edit[] {
-    const leaves = [...given];
+  #editForClient(json: string, leaves: readonly Leaf[], seal: SealThought | undefined): Edit[] {
     const isShown = (leaf: Leaf): boolean => unsealedKindOf(json, leaf) === "text";
     const redacted = this.#leavesSealed ? this.#redact(json, leaves, isShown) : [];
     const seals = seal === undefined || !this.#leavesSealed ? [] : this.#sealAgain(json, leaves, redacted, seal);

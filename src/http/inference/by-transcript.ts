@@ -1,6 +1,8 @@
 import { findLongestKnownPrefix, hashAfter, ROOT } from "../../canonical/turn-hash.ts";
 import type { PathParams } from "../../dialects/dialect.ts";
+import { screenText } from "../../gateway/shield/screen-text.ts";
 import type { Caller } from "../../keys/caller.ts";
+import { shieldFor } from "../../platform/safety.ts";
 import { findTranscript, newTranscriptId } from "../../platform/transcript-index.ts";
 import { BY_TRANSCRIPT, type Conversation } from "../../surfaces/clients.ts";
 import { type SurfaceId, SURFACES } from "../../surfaces/index.ts";
@@ -11,7 +13,8 @@ type Located = {
   surface: SurfaceId;
   outside: PathParams;
   caller: Caller;
-  env: Pick<Cloudflare.Env, "DIRECTORY">;
+  env: Pick<Cloudflare.Env, "DIRECTORY" | "ORGANIZATIONS" | "RHONE_SHIELD_KEY">;
+  ctx: Pick<ExecutionContext, "waitUntil">;
 };
 
 /** The longest beginnings of a transcript that are looked up: a client edits or repeats its newest messages. */
@@ -25,9 +28,11 @@ const PATIENCE_MS = 2_000;
  */
 export async function findByTranscript(
   members: RequestText,
-  { surface, outside, caller, env }: Located,
+  { surface, outside, caller, env, ctx }: Located,
 ): Promise<Conversation> {
-  const { messages } = parseRequest(members, SURFACES[surface], outside);
+  // Conversations are indexed as they are stored: with tags in the place of values.
+  const shield = await shieldFor(env, { caller, requested: members.rhone.safety }, (work) => ctx.waitUntil(work));
+  const { messages } = parseRequest(screenText(members, shield), SURFACES[surface], outside);
   const firstReply = messages.findIndex(({ role }) => role === "assistant");
   const opening = hashAfter(ROOT, firstReply < 0 ? messages : messages.slice(0, firstReply));
   const hashes: string[] = [];

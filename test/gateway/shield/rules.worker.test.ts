@@ -36,6 +36,11 @@ const textOf = ({ choices }: Answer): string => choices[0]!.message.content;
 beforeAll(async () => {
   const detectors = { email: { action: "redact" }, card: { action: "redact" } };
   await setProfile("tags", { mode: "enforce", detectors });
+  await setProfile("as-sent", {
+    mode: "enforce",
+    stages: ["input"],
+    detectors: { email: { action: "redact", as: "fake" } },
+  });
   await setProfile("watch", { mode: "observe", detectors });
   await setProfile("results", { mode: "enforce", stages: ["tool_result"], detectors });
 });
@@ -217,6 +222,48 @@ describe("a call", () => {
     expect(await decisionsOf(answer.rhone.call_id)).toMatchObject([
       { stage: "tool_result", disposition: "redact", values: { email: 1, card: 1 } },
     ]);
+  });
+
+  it("sends signed thoughts as they are", async () => {
+    const thought = { type: "thinking", thinking: `It is ${EMAIL}.`, signature: SIGNATURE };
+    const messages = [
+      user("Who?"),
+      { role: "assistant", content: [thought, { type: "text", text: EMAIL }] },
+      user("And?"),
+    ];
+    const response = await request("/v1/messages", {
+      method: "POST",
+      body: JSON.stringify({
+        model: "fakeanth/mirror",
+        max_tokens: 99,
+        messages,
+        rhone: { safety: { ...safety, profile: "as-sent" } },
+      }),
+      headers: { "anthropic-version": "2023-06-01" },
+    });
+    const { content } = await response.json<{ content: { text: string }[] }>();
+    const [, answered] = (JSON.parse(content[0]!.text) as { messages: { content: Said[] }[] }).messages;
+    expect(answered!.content).toEqual([
+      thought,
+      { type: "text", text: expect.stringMatching(/^u[0-9a-f]{12}@pii\.example$/) },
+    ]);
+  });
+
+  it("is recognised by its transcript, though that has values in it", async () => {
+    const key = await json("POST", "/v1/keys", {
+      name: "k",
+      ttl_s: 600,
+      defaults: { conversation: "transcript", safety: { profile: "tags" } },
+    });
+    const messages: Said[] = [];
+    const sessions = new Set<string>();
+    for (const question of [`I am ${EMAIL}.`, "And?", "So?"]) {
+      messages.push(user(question));
+      const answer = await json("POST", "/v1/chat/completions", { model: "fake/say", messages }, key.secret as string);
+      sessions.add((answer as unknown as Answer).rhone.session_id);
+      messages.push({ role: "assistant", content: textOf(answer as unknown as Answer) });
+    }
+    expect(sessions.size).toBe(1);
   });
 
   it("scores signs of injected instructions, and does not stop for them", async () => {
