@@ -1,6 +1,8 @@
 import { autoCompact, type CommandServices } from "../gateway/session/commands.ts";
+import { queryModel } from "../gateway/session/query-model.ts";
 import { SessionCalls } from "../gateway/session/session-calls.ts";
 import { SessionStreams } from "../gateway/session/session-streams.ts";
+import type { QueryJudge } from "../gateway/shield/judge.ts";
 import { SessionShield } from "../gateway/shield/session-shield.ts";
 import { SessionSockets } from "../gateway/sockets/session-sockets.ts";
 import type { Caller } from "../keys/caller.ts";
@@ -86,7 +88,7 @@ export class SessionServices {
       router: () => getIsolateRouter(env),
       carried: (org: string) => carriedItemsFor(env, org),
       shield: (caller: Caller, requested: SafetyPolicy | undefined) =>
-        shieldFor(env, { caller, requested, session: state.shield }, waitUntil),
+        shieldFor(env, { caller, requested, session: state.shield, query: this.#queryFor(caller) }, waitUntil),
       budgets: createBudgets(env, waitUntil),
     };
     const lifetime = {
@@ -171,6 +173,11 @@ export class SessionServices {
   /** Writes the session to the list of sessions, before the answer leaves. If that fails, the outbox does it later. */
   async list(record = toSessionRecord(this.session.row, false)): Promise<void> {
     await upsertSession(this.#env.DB, record).catch(() => {});
+  }
+
+  /** Queries a model for a caller, as a call of the session that adds no turn. */
+  #queryFor(caller: Caller): QueryJudge {
+    return (query) => queryModel(query, { ...this.commands, caller });
   }
 
   /** Tokens; `undefined` for a model that is not in the catalogue. */

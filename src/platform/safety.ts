@@ -1,6 +1,7 @@
 import { GatewayError, invalid } from "../canonical/error.ts";
 import type { AppliedProfile } from "../gateway/shield/applied-profile.ts";
 import { CallShield } from "../gateway/shield/call-shield.ts";
+import type { QueryJudge } from "../gateway/shield/judge.ts";
 import type { PinnedProfile, SessionShield } from "../gateway/shield/session-shield.ts";
 import type { Caller } from "../keys/caller.ts";
 import type { OrganizationSafety } from "../keys/organization.ts";
@@ -35,7 +36,7 @@ const COMPILED = new Map<string, CompiledProfile>();
  */
 export async function shieldFor(
   env: Env,
-  { caller, requested, session }: { caller: Caller; requested: SafetyPolicy | undefined; session?: SessionShield },
+  { caller, requested, session, query }: ShieldedCall,
   waitUntil: (work: Promise<unknown>) => void,
 ): Promise<CallShield | undefined> {
   const { org } = caller;
@@ -52,8 +53,16 @@ export async function shieldFor(
   const own = pinned === undefined ? chosen : floor;
   session?.pin(own && toPin(own));
   if (chosen === undefined || chosen.compiled.profile.mode === "off") return undefined;
-  return new CallShield(chosen, new Replacer(secret, org), session?.vault(secret, org));
+  return new CallShield(chosen, new Replacer(secret, org), { vault: session?.vault(secret, org), query });
 }
+
+/** `requested`: what the call asks for. `query`: how its judge, if it has one, is reached. */
+type ShieldedCall = {
+  caller: Caller;
+  requested: SafetyPolicy | undefined;
+  session?: SessionShield;
+  query?: QueryJudge;
+};
 
 /**
  * What applies to a caller's calls, as a text: an answer from before it changed is not given again. "" where nothing is looked for.

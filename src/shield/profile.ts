@@ -27,6 +27,19 @@ const MAX_NAMES = 5_000;
 const MAX_PATTERNS = 50;
 const MAX_REACH = 1_024;
 
+/** A model that decides what no rule describes. `policy`: what it denies, in words. A judged answer is sent when it is whole. */
+const judgeSchema = z
+  .strictObject({
+    model: z.string().min(1).max(256),
+    policy: z.string().min(1).max(4_000),
+    stages: z
+      .array(z.enum(["input", "output"]))
+      .min(1)
+      .default(["input"]),
+    timeout_ms: z.int().min(1).max(60_000).default(5_000),
+  })
+  .meta({ id: "SafetyJudge" });
+
 export const profileSchema = z.strictObject({
   mode: z.enum(MODES),
   stages: z
@@ -62,8 +75,10 @@ export const profileSchema = z.strictObject({
   /** What follows where a check fails, or something cannot be read. */
   fail: z.enum(["closed", "open"]).default("closed"),
   unscanned: z.enum(["allow", "block"]).default("allow"),
+  judge: judgeSchema.optional(),
 });
 
+export type JudgeRules = z.infer<typeof judgeSchema>;
 export type Profile = z.infer<typeof profileSchema>;
 
 /** Of a deployment that says nothing else: what no provider needs, and signs of it. */
@@ -133,7 +148,8 @@ export function isAtLeastAsStrict(one: CompiledProfile, other: CompiledProfile):
     (b.patterns.length === 0 || isSame(a.patterns, b.patterns)) &&
     (a.fail === "closed" || b.fail === "open") &&
     (a.unscanned === "block" || b.unscanned === "allow") &&
-    (a.restore === "none" || b.restore === "caller")
+    (a.restore === "none" || b.restore === "caller") &&
+    (b.judge === undefined || isSame(a.judge, b.judge))
   );
 }
 

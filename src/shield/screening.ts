@@ -16,7 +16,11 @@ export type Verdict = {
   values: Partial<Record<Kind, number>>;
   unscanned: Partial<Record<Unscanned, number>>;
   signs: InjectionSign[];
+  judgement?: Judgement;
 };
+
+/** What a judge has decided; `failed`: it did not answer in time, or not with one of its two words. */
+export type Judgement = "allow" | "deny" | "failed";
 
 /** Gathers what is found at one stage. */
 export class Findings {
@@ -66,6 +70,21 @@ export class Findings {
       all.push("block");
     return DISPOSITIONS[Math.max(0, ...all.map((one) => DISPOSITIONS.indexOf(one)))]!;
   }
+}
+
+/** A verdict, perhaps of nothing that was found, with what a judge has decided. */
+export function withJudgement(
+  verdict: Verdict | undefined,
+  stage: Stage,
+  judgement: Judgement,
+  { profile }: CompiledProfile,
+): Verdict {
+  const known = verdict ?? { stage, disposition: "allow", values: {}, unscanned: {}, signs: [] };
+  if (judgement === "allow") return { ...known, judgement };
+  const isDenied = judgement === "deny" || profile.fail === "closed";
+  const own: Disposition = isDenied ? "block" : "allow_with_warning";
+  const isMilder = DISPOSITIONS.indexOf(known.disposition) < DISPOSITIONS.indexOf(own);
+  return { ...known, judgement, ...(isMilder && { disposition: own }) };
 }
 
 /** The smallest text that instructions are looked for in. Characters. */

@@ -62,6 +62,8 @@ export type SafetyRecord = {
     unscanned?: Record<string, number>;
     signs?: string[];
     score?: number;
+    /** What a judge has decided. */
+    judgement?: "allow" | "deny" | "failed";
   }[];
 };
 

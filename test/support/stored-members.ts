@@ -230,6 +230,7 @@ export const MEMBERS = {
     unscanned: true,
     signs: true,
     score: true,
+    judgement: true,
   } satisfies Members<SafetyRecord["decisions"][number]>,
   conversation: { client: true, id: true, recognizedBy: true, agent: true } satisfies Members<Conversation>,
   recordedConversation: { client: true, recognizedBy: true, agent: true, isBeside: true } satisfies Members<

@@ -206,7 +206,8 @@ function thoughtBeside(
   return { text: readLeaf(json, thinking), isChanged };
 }
 
-function textsOf(block: Block): string[] {
+/** What a block says, and the arguments of a call. */
+export function textsOf(block: Block): string[] {
   if (block.kind === "text" || block.kind === "thinking") return [block.text];
   return block.kind === "tool_call" ? [block.arguments] : [];
 }

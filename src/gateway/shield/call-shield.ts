@@ -1,12 +1,17 @@
 import { GatewayError } from "../../canonical/error.ts";
 import { logInternalError } from "../../canonical/log-internal-error.ts";
+import type { Message } from "../../canonical/types.ts";
 import { scoreOf } from "../../shield/injection.ts";
+import { listLeaves, readLeaf } from "../../shield/json-leaves.ts";
+import { kindOf } from "../../shield/leaf-kind.ts";
+import type { Stage } from "../../shield/profile.ts";
 import type { Replacer } from "../../shield/replace.ts";
-import { Findings, screenRequest, type Verdict } from "../../shield/screening.ts";
+import { Findings, type Judgement, screenRequest, type Verdict, withJudgement } from "../../shield/screening.ts";
 import type { SafetyRecord } from "../../store/records.ts";
 import { JsonError } from "../../wire/json.ts";
-import { AnswerShield } from "./answer-shield.ts";
+import { AnswerShield, textsOf } from "./answer-shield.ts";
 import { type AppliedProfile, deniedError, isDenied } from "./applied-profile.ts";
+import { judge, type QueryJudge } from "./judge.ts";
 
 /** The values that tags stand for, beyond those of the call's own request. */
 export type TagVault = { get: (tag: string) => string | undefined; add: (values: ReadonlyMap<string, string>) => void };
@@ -30,9 +35,18 @@ export class CallShield {
   #unseen: string | undefined;
   /** The request could not be read. */
   #hasFailed = false;
-  #verdicts: Verdict[] = [];
+  readonly #verdicts: Verdict[] = [];
+  readonly #judgements = new Map<Stage, Judgement>();
+  readonly #query: QueryJudge | undefined;
+  /** What a judge of the request reads. */
+  #screened = "";
 
-  constructor(profile: AppliedProfile, replacer: Replacer, vault?: TagVault) {
+  constructor(
+    profile: AppliedProfile,
+    replacer: Replacer,
+    { vault, query }: { vault?: TagVault | undefined; query?: QueryJudge | undefined } = {},
+  ) {
+    this.#query = query;
     this.#profile = profile;
     this.#replacer = replacer;
     this.#vault = vault;
@@ -70,6 +84,7 @@ export class CallShield {
     try {
       const screened = screenRequest(json, { compiled, replacer: this.#replacer, onTag }, SKIPPED);
       this.#verdicts.push(...screened.verdicts);
+      this.#screened = this.#isEnforced ? screened.json : json;
       return screened.json;
     } catch (cause) {
       // What is no JSON is refused where it is parsed.
@@ -98,9 +113,55 @@ export class CallShield {
     const { id, compiled } = this.#profile;
     if (this.#hasFailed && compiled.profile.fail === "closed")
       throw new GatewayError("safety.policy_denied", `the safety profile ${id} could not be applied`);
-    const denied = this.#verdicts.find(({ disposition }) => isDenied(disposition));
-    if (denied === undefined) return;
-    throw deniedError(this.#profile, denied.stage === "tool_result" ? "a tool's result" : "the request", denied);
+    const denied = this.#listVerdicts().find(({ disposition }) => isDenied(disposition));
+    if (denied !== undefined) throw deniedError(this.#profile, NAMES[denied.stage], denied);
+  }
+
+  /**
+   * Has the request judged, if its profile names a judge: before it is sent, or in `observe` beside it. Throws
+   * `safety.policy_denied`.
+   */
+  async judgeRequest(waitUntil: (work: Promise<unknown>) => void): Promise<void> {
+    if (!this.#isEnforced) this.observe();
+    const judging = this.#judge("input", () => readTexts(this.#screened));
+    if (judging === undefined) return;
+    if (!this.#isEnforced) return waitUntil(judging);
+    await judging;
+    this.requireAllowed();
+  }
+
+  /** Whether an answer is judged before anything of it is sent. */
+  get judgesAnswers(): boolean {
+    return this.#isEnforced && this.#profile.compiled.profile.judge?.stages.includes("output") === true;
+  }
+
+  /** Has an answer judged, if its profile names a judge for it. Throws `safety.policy_denied`. */
+  async judgeAnswer(messages: readonly Message[]): Promise<void> {
+    if (!this.judgesAnswers) return;
+    await this.#judge("output", () => messages.flatMap(({ blocks }) => blocks.flatMap(textsOf)).join("\n"));
+    this.requireAllowed();
+  }
+
+  #judge(stage: "input" | "output", textOf: () => string): Promise<void> | undefined {
+    const { judge: rules } = this.#profile.compiled.profile;
+    if (rules === undefined || this.#query === undefined || !rules.stages.includes(stage)) return undefined;
+    return judge(textOf(), rules, this.#query).then((judgement) => void this.#judgements.set(stage, judgement));
+  }
+
+  /** What was found at each stage, with what a judge has decided. */
+  #listVerdicts(): Verdict[] {
+    const { verdict } = this.answer;
+    const all = verdict === undefined ? this.#verdicts : [...this.#verdicts, verdict];
+    const { compiled } = this.#profile;
+    const judged = [...this.#judgements].map(([stage, judgement]) =>
+      withJudgement(
+        all.find((one) => one.stage === stage),
+        stage,
+        judgement,
+        compiled,
+      ),
+    );
+    return [...all.filter(({ stage }) => !this.#judgements.has(stage)), ...judged];
   }
 
   /** Stores the values that tags stand for where the call is stored, so that answers of later calls can have them. */
@@ -112,18 +173,34 @@ export class CallShield {
   /** What was found, for the call's record; undefined: nothing. */
   get record(): SafetyRecord | undefined {
     this.observe();
-    const { verdict } = this.answer;
-    const all = verdict === undefined ? this.#verdicts : [...this.#verdicts, verdict];
+    const all = this.#listVerdicts();
     if (all.length === 0) return undefined;
     const { id, version } = this.#profile;
     return { profile: id, version, mode: this.#isEnforced ? "enforce" : "observe", decisions: all.map(toRecorded) };
   }
 }
 
-const toRecorded = ({ stage, disposition, values, unscanned, signs }: Verdict): SafetyRecord["decisions"][number] => ({
+const NAMES: Record<Stage, string> = { input: "the request", tool_result: "a tool's result", output: "the answer" };
+
+/** The texts of a request, without names of its wire. */
+const readTexts = (json: string): string =>
+  [...listLeaves(json)]
+    .filter((leaf) => leaf.kind === "string" && kindOf(json, leaf) === "text")
+    .map((leaf) => readLeaf(json, leaf))
+    .join("\n");
+
+const toRecorded = ({
+  stage,
+  disposition,
+  values,
+  unscanned,
+  signs,
+  judgement,
+}: Verdict): SafetyRecord["decisions"][number] => ({
   stage,
   disposition,
   ...(Object.keys(values).length > 0 && { values: values as Record<string, number> }),
   ...(Object.keys(unscanned).length > 0 && { unscanned }),
   ...(signs.length > 0 && { signs: signs.map(({ name }) => name), score: Math.round(scoreOf(signs) * 100) / 100 }),
+  ...(judgement !== undefined && { judgement }),
 });

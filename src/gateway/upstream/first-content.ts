@@ -45,9 +45,15 @@ export async function awaitFirstContent(
   if (!upstream.ok) throw await readRefusal(upstreamCall, log);
   const isStream =
     request.stream && request.outside.asList !== true && isEventStream(upstream) && upstream.body !== null;
-  return isStream
+  const answer = isStream
     ? await readFirstContent(upstreamCall, log, onDiscardedUsage)
     : await readWhole(upstreamCall, log, onDiscardedUsage);
+  const response = "response" in answer ? answer.response : answer.reader.accumulated.response;
+  await upstreamCall.shield?.judgeAnswer(response?.messages ?? []).catch((denied: unknown) => {
+    if (response !== undefined) onDiscardedUsage(response.usage, response.model);
+    throw denied;
+  });
+  return answer;
 }
 
 /**
@@ -69,6 +75,8 @@ async function readFirstContent(
   const what = `the provider sent no content within ${Math.round(limits.firstContent / 100) / 10} s`;
   const whenFailing = idleLimit(upstreamCall, reader);
   const isFailing = (): boolean => reader.isFailing || reader.hasFailed;
+  // A failed answer is read to its end: its usage may follow, and nothing of it has been sent. A judged one is judged whole.
+  const isAwaited = (): boolean => isFailing() || upstreamCall.shield?.judgesAnswers === true;
   const limit = {
     due: (lastReadAt: number) => (isFailing() ? whenFailing.due(lastReadAt) : { at, what }),
     isFinished: isFailing,
@@ -82,8 +90,7 @@ async function readFirstContent(
       const read = reader.push(chunk);
       started.chunks.push(chunk);
       started.events.push(...read);
-      // A failed answer is read to its end: its usage may follow, and nothing of it has been sent.
-      if (isFailing()) continue;
+      if (isAwaited()) continue;
       if (reader.isFinished || read.some(({ decoded }) => decoded.some(isContent))) return started;
     }
     const bytes = concatBytes(started.chunks);
@@ -129,8 +136,8 @@ async function readWhole(
  * The answer of a whole body. The body decides on its format: some hosts send JSON or a stream under another content type.
  */
 function toWholeAnswer(upstreamCall: UpstreamCall, body: Uint8Array, onDiscardedUsage: OnDiscardedUsage): WholeAnswer {
-  const { upstream, shield } = upstreamCall;
-  const bytes = screenWhole(withoutBom(body), shield, answersJson(upstreamCall));
+  const { upstream } = upstreamCall;
+  const bytes = screenWhole(withoutBom(body), upstreamCall, onDiscardedUsage);
   const isStream = isEventStream(upstream) ? !isJson(bytes) : /^\s*(data|event|id|retry)?:/.test(decodeUtf8(bytes));
   const isLabelled = isStream === isEventStream(upstream);
   const call = isLabelled ? upstreamCall : { ...upstreamCall, upstream: relabel(upstream, isStream) };
@@ -141,14 +148,20 @@ function toWholeAnswer(upstreamCall: UpstreamCall, body: Uint8Array, onDiscarded
   throw failure;
 }
 
-/** A whole answer behind the shield, also one that is the events of a stream. */
-function screenWhole(body: Uint8Array, shield: UpstreamCall["shield"], answers: boolean): Uint8Array {
-  const editor = shield?.answer.editor(answers);
+/** A whole answer behind the shield, also one that is the events of a stream. What is denied has been paid for all the same. */
+function screenWhole(body: Uint8Array, upstreamCall: UpstreamCall, onDiscardedUsage: OnDiscardedUsage): Uint8Array {
+  const { shield } = upstreamCall;
+  const editor = shield?.answer.editor(answersJson(upstreamCall));
   if (shield === undefined || editor === undefined) return body;
-  if (isJson(body)) return encodeUtf8(shield.answer.screen(decodeUtf8(body)));
-  return concatBytes(
-    [...decodeSse(body).flatMap((event) => editor.push(event)), ...editor.end()].map(({ raw }) => raw),
-  );
+  try {
+    if (isJson(body)) return encodeUtf8(shield.answer.screen(decodeUtf8(body)));
+    const events = [...decodeSse(body).flatMap((event) => editor.push(event)), ...editor.end()];
+    return concatBytes(events.map(({ raw }) => raw));
+  } catch (denied) {
+    const json = tryParseJson(decodeUtf8(body));
+    if (isObject(json)) onDiscardedUsage(upstreamCall.destination.dialect.usageOf(json), "");
+    throw denied;
+  }
 }
 
 /** Whether the answer's text is JSON, which can be read when it is whole. */

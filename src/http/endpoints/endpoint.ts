@@ -23,6 +23,7 @@ import { validate } from "../../surfaces/validate.ts";
 import { newId } from "../../wire/id.ts";
 import { isObject, type JsonObject, stringOf } from "../../wire/json.ts";
 import { loadCallerProviders } from "../admission/providers.ts";
+import { queryFor } from "../inference/infer.ts";
 import { createStatelessHost } from "../inference/stateless.ts";
 import { requireStorable } from "../inference/storable.ts";
 import { ref } from "../openapi/json-schema.ts";
@@ -109,7 +110,11 @@ function readBody(text: string): Pick<JsonRequest, "body"> {
 
 /** What may not pass in a call of an endpoint. */
 export const shieldOf = (c: Http, { safety: requested }: RequestText["rhone"]): Promise<CallShield | undefined> =>
-  shieldFor(c.env, { caller: c.var.caller, requested }, (work) => c.executionCtx.waitUntil(work));
+  shieldFor(
+    c.env,
+    { caller: c.var.caller, requested, query: queryFor({ caller: c.var.caller, env: c.env, ctx: c.executionCtx }) },
+    (work) => c.executionCtx.waitUntil(work),
+  );
 
 /** The target that a request prefers. Throws `model.not_found`. */
 export async function targetOf(

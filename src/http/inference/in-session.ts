@@ -31,6 +31,8 @@ export type TextInference = Omit<Inference, "request" | "outside"> & {
   unstored?: UnstoredResponses;
   /** Aborted when the client leaves. */
   clientLeft?: AbortSignal;
+  /** The call of a judge: what it reads has been screened. */
+  isJudging?: true;
 };
 
 /**

@@ -1,6 +1,9 @@
-import { invalid } from "../../canonical/error.ts";
+import { GatewayError, invalid } from "../../canonical/error.ts";
+import { textOfBlocks } from "../../canonical/text.ts";
+import { native } from "../../dialects/native/index.ts";
 import { generate } from "../../gateway/generation.ts";
 import { resolveReferences } from "../../gateway/responses/references.ts";
+import type { QueryJudge } from "../../gateway/shield/judge.ts";
 import { screenText } from "../../gateway/shield/screen-text.ts";
 import { requireSurface } from "../../keys/permissions.ts";
 import { Capacity } from "../../platform/capacity.ts";
@@ -17,6 +20,7 @@ import { SURFACES } from "../../surfaces/index.ts";
 import { openRequest, parseRequest, readMembers, type RequestText } from "../../surfaces/request.ts";
 import { storesContent } from "../../surfaces/rhone.ts";
 import { newId } from "../../wire/id.ts";
+import { parseJson } from "../../wire/json.ts";
 import { requireOwnObject } from "../admission/client-token.ts";
 import { type SessionDestination, needsState, resolveDestination } from "./destination.ts";
 import {
@@ -104,14 +108,15 @@ async function inferAt(
 
 /** Handles a stateless call in this Worker. */
 async function inferHere(
-  { body: { headers, outside = {} }, surface, caller, env, ctx, clientLeft }: TextInference,
+  { body: { headers, outside = {} }, surface, caller, env, ctx, clientLeft, isJudging }: TextInference,
   { call, isJournaled, stub, known, mayCreate }: LocatedCall,
   members: RequestText,
 ): Promise<Response> {
   const isNew = known === undefined || !(await stub().has(caller.org));
   if (isNew && known !== undefined && !mayCreate) throw sessionNotFound();
   const waitUntil = (work: Promise<unknown>): void => ctx.waitUntil(work);
-  const shield = await shieldFor(env, { caller, requested: members.rhone.safety }, waitUntil);
+  const shielded = { caller, requested: members.rhone.safety, query: queryFor({ caller, env, ctx }) };
+  const shield = isJudging ? undefined : await shieldFor(env, shielded, waitUntil);
   // What is relayed and journaled is its provider's to judge. Elsewhere its meaning is needed, at the latest at its end.
   const parse = isJournaled ? openRequest : parseRequest;
   const parsed = parse(screenText(members, shield), SURFACES[surface], outside);
@@ -135,6 +140,23 @@ async function inferHere(
   });
   return await generate({ ...call, headers, contextMode: "stateless" }, request, host);
 }
+
+/** Queries a model for a caller, as a stateless call of its own whose content is not stored. Rejects with its error. */
+export const queryFor =
+  ({ caller, env, ctx }: Pick<TextInference, "caller" | "env" | "ctx">): QueryJudge =>
+  async (query) => {
+    const rhone = { context_mode: "stateless", store: "metadata" };
+    const text = JSON.stringify({ ...query, rhone });
+    const body = { text, headers: new Headers(), createdAt: Date.now() };
+    const work = { waitUntil: (more: Promise<unknown>) => ctx.waitUntil(more) };
+    const response = await inferText({ body, surface: "native", caller, env, ctx: work, isJudging: true });
+    const answer = await response.text();
+    if (!response.ok) throw new GatewayError("provider.execution_failed", "the judge's call has failed");
+    return native
+      .decodeResponse(parseJson(answer), "", "")
+      .messages.map(({ blocks }) => textOfBlocks(blocks))
+      .join("");
+  };
 
 /** Throws `request.invalid` for a value other than `true` and `false`. */
 function readFlag(headers: Headers, name: string): boolean | undefined {

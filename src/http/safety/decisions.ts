@@ -30,6 +30,10 @@ const decision = z
     }),
     signs: z.array(z.string()).optional().openapi({ description: "Signs of injected instructions" }),
     score: z.number().optional().openapi({ description: "All signs together, from 0 to 1" }),
+    judgement: z
+      .enum(["allow", "deny", "failed"])
+      .optional()
+      .openapi({ description: "What the profile's judge decided" }),
     created_at: z.string(),
   })
   .openapi("SafetyDecision");
