@@ -47,6 +47,7 @@ export async function relayAnswer(upstreamCall: EndpointUpstream, services: Rela
       isStream || error === undefined ? relay.end(encodeError(upstreamCall, error)) : relay.breakOff(error),
     );
   lifetime.waitUntil(Promise.allSettled([finish]));
+  if (changes && !isStream) services.shield?.answer.addUnscanned();
   const shown = isStream && changes ? relay.body.pipeThrough(editAnswer(upstreamCall, services.shield!)) : relay.body;
   return new Response(shown, { status: upstream.status, headers });
 }
@@ -71,7 +72,13 @@ function editAnswer(upstreamCall: EndpointUpstream, shield: CallShield): Transfo
         controller.terminate();
       }
     },
-    flush: (controller) => controller.enqueue(edit(splitter.flush(), true)),
+    flush: (controller) => {
+      try {
+        controller.enqueue(edit(splitter.flush(), true));
+      } catch (thrown) {
+        controller.enqueue(encodeError(upstreamCall, toStreamError(thrown)));
+      }
+    },
   });
 }
 
@@ -92,7 +99,7 @@ async function relayWhole(
     throw toStreamError(cause);
   });
   const isJson = isObject(tryParseJson(decodeUtf8(received)));
-  const bytes = isJson ? screenWhole(received, services.shield) : received;
+  const bytes = screenWhole(received, services.shield);
   if (isJson) headers.set("content-type", toJsonType(headers.get("content-type")));
   const scanner = new AnswerScanner();
   scanner.push(bytes);
@@ -100,9 +107,13 @@ async function relayWhole(
   return new Response(bytes, { status: upstreamCall.upstream.status, headers });
 }
 
+/** JSON, or text, which is read as a string of JSON is. */
 function screenWhole(bytes: Uint8Array, shield: CallShield | undefined): Uint8Array {
   if (shield?.answer.isChangedForClient !== true) return bytes;
-  return encodeUtf8(shield.answer.toClientBody(shield.answer.screen(decodeUtf8(bytes))));
+  const text = decodeUtf8(bytes);
+  const isJson = tryParseJson(text) !== undefined;
+  const shown = shield.answer.toClientBody(shield.answer.screen(isJson ? text : JSON.stringify(text)));
+  return encodeUtf8(isJson ? shown : (JSON.parse(shown) as string));
 }
 
 /** Scans the answer and records the call at its end. Resolves to the error that the client has yet to receive, if any. */

@@ -42,18 +42,21 @@ export async function shieldFor(
   const { org } = caller;
   const demanded = caller.policy?.defaults?.safety;
   const pinned = session?.pinned;
-  const secret = findSecret(env, demanded ?? requested ?? pinned);
-  if (secret === undefined) return undefined;
   const { policy, versions } = await loadPolicy(env, org, waitUntil);
+  const secret = findSecret(env, demanded ?? policy ?? requested ?? pinned);
+  if (secret === undefined) return undefined;
   const places = { env, org, versions };
   const base = await applyDemand(demanded ?? policy, places);
   const floor = floorOf(base, pinned && (await applyVersion(pinned, places)));
   const chosen = await applyRequest(requested, floor, places);
   // What a session starts with stays its own; what a later call asks for is that call's.
   const own = pinned === undefined ? chosen : floor;
-  session?.pin(own && toPin(own));
   if (chosen === undefined || chosen.compiled.profile.mode === "off") return undefined;
-  return new CallShield(chosen, new Replacer(secret, org), { vault: session?.vault(secret, org), query });
+  return new CallShield(chosen, new Replacer(secret, org), {
+    vault: session?.vault(secret, org),
+    pin: () => session?.pin(own && toPin(own)),
+    query,
+  });
 }
 
 /** `requested`: what the call asks for. `query`: how its judge, if it has one, is reached. */
@@ -72,7 +75,6 @@ export async function safetyStateOf(
   { org, policy }: Caller,
   waitUntil: (work: Promise<unknown>) => void,
 ): Promise<string> {
-  if ((env.RHONE_SHIELD_KEY ?? "") === "") return "";
   const safety = await loadPolicy(env, org, waitUntil);
   const own = policy?.defaults?.safety;
   const isOff = own === undefined && safety.policy === null && Object.keys(safety.versions).length === 0;

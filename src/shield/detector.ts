@@ -41,7 +41,15 @@ const NOTHING: Earlier = { from: 0, finds: [] };
  * Finds what the rules name in a text that `normalizeText` has read, behind what was read before: that says what some of it is.
  * Takes time in proportion to the text, for any text.
  */
-export function findValues(text: string, { kinds: all, names, patterns = [] }: Rules, earlier = NOTHING): Find[] {
+export function findValues(text: string, rules: Rules, earlier = NOTHING): Find[] {
+  const found = findOf(text, rules, earlier);
+  if (rules.allowed === undefined) return found;
+  const isFree = ({ start, end }: Find): boolean => !found.some((one) => one.start < end && one.end > start);
+  const allowed = findOf(text, rules.allowed, earlier).filter(isFree);
+  return allowed.length === 0 ? found : [...found, ...allowed].toSorted((a, b) => a.start - b.start);
+}
+
+function findOf(text: string, { kinds: all, names, patterns = [] }: Rules, earlier: Earlier): Find[] {
   if (isShortWord(text) && names === undefined && patterns.length === 0) return [];
   const kinds = HAS_DIGIT.test(text) ? all : withoutDigits(all);
   const found: Find[] = patterns.flatMap(({ find }) => find(text));

@@ -28,6 +28,8 @@ export class EventEditor {
   readonly #editing: Editing;
   readonly #texts = new Map<string, GrowingText>();
   #waiting: Waiting[] = [];
+  /** The place in `#waiting` of the first event that waits. */
+  #next = 0;
   #last: LastText | undefined;
 
   constructor(editing: Editing) {
@@ -36,7 +38,7 @@ export class EventEditor {
 
   /** The events that are decided with this one. */
   push(event: SseEvent): SseEvent[] {
-    if (this.#waiting.length === 0 && this.#editing.isIdle?.()) return [event];
+    if (this.#next === this.#waiting.length && this.#editing.isIdle?.()) return [event];
     this.#waiting.push(this.#read(event));
     return this.#release();
   }
@@ -47,8 +49,18 @@ export class EventEditor {
     return this.#release();
   }
 
+  /** An event whose data is no JSON stays as it is. */
   #read(event: SseEvent): Waiting {
     const json = event.data ?? "";
+    try {
+      return this.#readJson(event, json);
+    } catch (cause) {
+      if (!(cause instanceof JsonError)) throw cause;
+      return { event, json, pieces: [], edits: [] };
+    }
+  }
+
+  #readJson(event: SseEvent, json: string): Waiting {
     const next = this.#last?.findNext(json);
     if (next !== undefined) return { event, json, pieces: [next], edits: [] };
     const leaves = leavesOf(json);
@@ -56,7 +68,8 @@ export class EventEditor {
       const text = this.#textOf(piece);
       return text === undefined ? [] : [{ leaf: piece.leaf, text, ...text.push(readLeaf(json, piece.leaf)) }];
     });
-    const ends = listEnds(leaves);
+    this.#endOthers(pieces);
+    const ends = json.trim() === DONE ? "all" : listEnds(leaves);
     for (const text of this.#texts.values()) if (ends === "all" || ends.includes(text.place)) text.end();
     const inPieces = new Set(pieces.map(({ leaf }) => leaf));
     const edits = this.#editing.edit(
@@ -69,24 +82,41 @@ export class EventEditor {
     return { event, json, pieces, edits };
   }
 
+  /** A model says one thing at a time: what it has thought ends with what it says, and that with what it calls. */
+  #endOthers(pieces: readonly PlacedPiece[]): void {
+    for (const { text } of pieces)
+      for (const other of this.#texts.values())
+        if (other !== text && other.place === text.place && !other.isArguments) other.end();
+  }
+
   #textOf(piece: Piece): GrowingText | undefined {
     const known = this.#texts.get(piece.text);
     if (known !== undefined) return known;
     const slot = this.#editing.open(piece);
     if (slot === undefined) return undefined;
-    const text = new GrowingText(slot, piece.place);
+    const text = new GrowingText(slot, piece);
     this.#texts.set(piece.text, text);
     return text;
   }
 
   #release(): SseEvent[] {
-    const undecided = this.#waiting.findIndex(({ pieces }) => pieces.some(({ text, end }) => text.decided < end));
-    const count = undecided < 0 ? this.#waiting.length : undecided;
-    const released = this.#waiting.slice(0, count);
-    this.#waiting = this.#waiting.slice(count);
-    return released.map(edited);
+    const released: SseEvent[] = [];
+    for (; this.#next < this.#waiting.length; this.#next++) {
+      const waiting = this.#waiting[this.#next]!;
+      if (waiting.pieces.some(({ text, end }) => text.decided < end)) break;
+      released.push(edited(waiting));
+    }
+    // What has been released goes when it is half of the list.
+    if (this.#next * 2 >= this.#waiting.length) {
+      this.#waiting = this.#waiting.slice(this.#next);
+      this.#next = 0;
+    }
+    return released;
   }
 }
+
+/** How OpenAI's wire ends a stream. */
+const DONE = "[DONE]";
 
 type PlacedPiece = { leaf: Leaf; text: GrowingText; start: number; end: number };
 type Waiting = { event: SseEvent; json: string; pieces: readonly PlacedPiece[]; edits: readonly Edit[] };
@@ -127,28 +157,23 @@ function edited({ event, json, pieces, edits }: Waiting): SseEvent {
   return { ...event, data, raw: spliced === event.raw ? encodeUtf8(encodeSse({ ...event, data })) : spliced };
 }
 
-/** The leaves of an event's JSON; none of what is no JSON. */
-function leavesOf(json: string): Leaf[] {
-  try {
-    return json.startsWith("{") || json.startsWith("[") ? [...listLeaves(json)] : [];
-  } catch (cause) {
-    if (cause instanceof JsonError) return [];
-    throw cause;
-  }
-}
+/** The leaves of an event's JSON; none of what is no object or list. */
+const leavesOf = (json: string): Leaf[] => (/^\s*[[{]/.test(json) ? [...listLeaves(json)] : []);
 
 /** A text that grows, with the edits of which not all pieces have been taken. */
 class GrowingText {
   readonly place: string;
+  readonly isArguments: boolean;
   readonly #slot: Slot;
   #length = 0;
   #edits: Edit[] = [];
   /** How much of it is decided. */
   decided = 0;
 
-  constructor(slot: Slot, place: string) {
+  constructor(slot: Slot, { place, isArguments }: Piece) {
     this.#slot = slot;
     this.place = place;
+    this.isArguments = isArguments;
   }
 
   /** Where the piece stands in the text. */

@@ -14,15 +14,9 @@ const WHOLE = new Set(
   ).split(" "),
 );
 /** Members of a delta that have pieces in them. */
-const CONTAINERS = new Set([
-  "tool_calls",
-  "function",
-  "function_call",
-  "custom",
-  "reasoning_details",
-  "audio",
-  "content",
-]);
+const CONTAINERS = new Set(
+  "tool_calls function function_call custom reasoning_details audio content thinking".split(" "),
+);
 /** Of an event whose type ends with `.delta` (OpenAI Responses, and the gateway's own surface). */
 const DELTAS = new Set(["delta", "text", "arguments"]);
 const ARGUMENTS = new Set(["arguments", "partial_json"]);
@@ -33,34 +27,46 @@ export function listPieces(leaves: readonly Leaf[]): Piece[] {
     const { kind, member, scope } = leaf;
     if (kind !== "string" || member === undefined) return [];
     const type = rootOf(scope).words.get("type") ?? "";
-    const isPiece = type.endsWith(".delta") ? isRoot(scope) && DELTAS.has(member) : isPieceOf(leaf);
+    const isPiece = type.endsWith(".delta")
+      ? isRoot(scope) && DELTAS.has(member)
+      : isPieceOf(leaf) || isFirst(leaf, type);
     if (!isPiece) return [];
     return {
       leaf,
-      text: `${type} ${pathOf(leaf)}`,
+      text: isFirst(leaf, type) ? `${BLOCK_DELTA} ${member}/delta index=${placeOf(scope)}` : `${type} ${pathOf(leaf)}`,
       place: placeOf(scope),
       isArguments: ARGUMENTS.has(member) || type.includes("arguments") || type === "tool_call.delta",
     };
   });
 }
 
+const BLOCK_DELTA = "content_block_delta";
+
+/** Anthropic's block may start with a part of its text. */
+const isFirst = ({ member, scope }: Leaf, type: string): boolean =>
+  type === "content_block_start" && scope.member === "content_block" && (member === "text" || member === "thinking");
+
 /** Where texts have ended with this event: the places, or all. */
 export function listEnds(leaves: readonly Leaf[]): string[] | "all" {
-  const ends: string[] = [];
-  for (const { member, scope, kind } of leaves) {
-    if (kind === "key") continue;
-    if (member === "type" && isRoot(scope)) {
-      const type = scope.words.get("type")!;
-      if (LAST.test(type)) return "all";
-      if (type === "content_block_stop" || type.endsWith(".done")) ends.push(placeOf(scope));
-    }
-    // A seal is the last of a thought.
-    if (member === "signature" && scope.member === "delta") ends.push(placeOf(scope));
-    if (member === "finish_reason" || member === "finishReason") ends.push(placeOf(scope));
-  }
-  return ends;
+  const values = leaves.filter(({ kind }) => kind !== "key");
+  return values.some(endsAll) ? "all" : values.filter(endsPlace).map(({ scope }) => placeOf(scope));
 }
 
+function endsAll({ member, scope }: Leaf): boolean {
+  if (isRoot(scope)) return member === "error" || (member === "type" && LAST.test(scope.words.get("type")!));
+  return scope.member === "error" && isRoot(scope.parent!);
+}
+
+function endsPlace({ member, scope }: Leaf): boolean {
+  if (member === "type" && isRoot(scope)) return STOP.test(scope.words.get("type")!);
+  // A seal is the last of a thought.
+  return (
+    member === "finish_reason" || member === "finishReason" || (member === "signature" && scope.member === "delta")
+  );
+}
+
+/** The types of events that end a block or an item. */
+const STOP = /^content_block_stop$|\.done$/;
 /** The types of events after which no text goes on. */
 const LAST = /^(?:message_(?:delta|stop)|error|(?:response|call)\.(?:completed|incomplete|failed))$/;
 

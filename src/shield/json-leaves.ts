@@ -77,7 +77,7 @@ class LeafReader {
       this.#key = readLeaf(json, { start, end });
       return { kind: "key", member: undefined, scope: this.#scope, start, end };
     }
-    this.#note(json.slice(start + 1, Math.min(end - 1, start + 1 + WORD)));
+    this.#note(wordIn(json, start, end));
     return { kind: "string", member: this.#member, scope: this.#scope, start, end };
   }
 
@@ -86,7 +86,8 @@ class LeafReader {
     NUMBER.lastIndex = start;
     const isNumber = NUMBER.test(this.#json);
     this.#at = isNumber ? NUMBER.lastIndex : start + 1;
-    if (!isNumber) return undefined;
+    // Vectors are long, and no value is a fraction.
+    if (!isNumber || (this.#scope.isArray && /[.eE]/.test(this.#json.slice(start, this.#at)))) return undefined;
     this.#note(this.#json.slice(start, this.#at));
     return { kind: "number", member: this.#member, scope: this.#scope, start, end: this.#at };
   }
@@ -110,6 +111,12 @@ class LeafReader {
 const SPELLINGS = new Set(["logprobs", "logprobsResult", "logprobs_result"]);
 const TRUE = "t".charCodeAt(0);
 
+/** How a string starts. */
+function wordIn(json: string, start: number, end: number): string {
+  const word = json.slice(start + 1, Math.min(end - 1, start + 1 + WORD));
+  return word.includes("\\") ? readLeaf(json, { start, end }).slice(0, WORD) : word;
+}
+
 function openScope(
   parent: JsonScope | undefined,
   member: string | undefined,
@@ -121,11 +128,19 @@ function openScope(
   return scope;
 }
 
-/** What a leaf says. */
+/** What a leaf says. Throws `JsonError` for an escape that JSON does not have. */
 export function readLeaf(json: string, span: Span): string {
   const text = sliceSpan(json, span);
   if (!text.startsWith('"')) return text;
-  return text.includes("\\") ? (JSON.parse(text) as string) : text.slice(1, -1);
+  return text.includes("\\") ? unescape(text) : text.slice(1, -1);
+}
+
+function unescape(literal: string): string {
+  try {
+    return JSON.parse(literal) as string;
+  } catch {
+    throw new JsonError("a string has an unknown escape");
+  }
 }
 
 /** The edits of what a string says, inside its own JSON text: every other byte of it stays. */

@@ -106,26 +106,39 @@ export async function compileProfile(profile: Profile): Promise<CompiledProfile>
   );
   if (profile.names !== undefined) treatments.set("name", profile.names);
   for (const pattern of profile.patterns) treatments.set(`pattern:${pattern.name}`, pattern);
-  const patterns = await Promise.all(
-    profile.patterns.map(async ({ name, pattern, max_length: reach }) => {
+  const all = await Promise.all(
+    profile.patterns.map(async ({ name, pattern, max_length: reach, action }) => {
       try {
-        return await compilePattern({ name, pattern, reach });
+        return { pattern: await compilePattern({ name, pattern, reach }), isMild: isMild(action) };
       } catch (cause) {
         throw new SyntaxError(`${name}: ${(cause as Error).message}`, { cause });
       }
     }),
   );
+  const rulesOf = (mild: boolean): Rules => {
+    const kinds = (Object.entries(profile.detectors) as [Kind, { action: Disposition }][]).flatMap(
+      ([kind, { action }]) => (isMild(action) === mild ? [kind] : []),
+    );
+    const patterns = all.flatMap((one) => (one.isMild === mild ? [one.pattern] : []));
+    const { names } = profile;
+    return {
+      kinds: new Set(kinds),
+      ...(names !== undefined && isMild(names.action) === mild && { names: makeNameList(names.list) }),
+      ...(patterns.length > 0 && { patterns }),
+    };
+  };
   return {
     profile,
-    rules: {
-      kinds: new Set(Object.keys(profile.detectors) as Kind[]),
-      ...(profile.names !== undefined && { names: makeNameList(profile.names.list) }),
-      ...(patterns.length > 0 && { patterns }),
-    },
+    rules: { ...rulesOf(false), ...([...treatments.values()].some(isAllowed) && { allowed: rulesOf(true) }) },
     dispositionOf: (kind) => treatments.get(kind)?.action ?? "allow",
     mannerOf: (kind) => treatments.get(kind)?.as ?? "tag",
   };
 }
+
+const isAllowed = (treatment: { action: Disposition } | undefined): boolean =>
+  treatment !== undefined && isMild(treatment.action);
+
+const isMild = (action: Disposition): boolean => action === "allow" || action === "allow_with_warning";
 
 /** The disposition of what was found together: the severest. */
 export function dispositionOfAll({ dispositionOf }: CompiledProfile, kinds: Iterable<Kind>): Disposition {

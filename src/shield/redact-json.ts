@@ -14,8 +14,12 @@ export type Where = { leaf: Leaf; isNumber: boolean };
 /** A find in a JSON text, and what it is in. */
 export type JsonFind = { kind: Kind; leaf: Leaf; value: string };
 
-/** `isRead`: whether a leaf is read at all; what is sealed and what is data of media is not. `onText`: sees each text that is read. */
+/**
+ * `isRead`: whether a leaf is read at all; what is sealed and what is data of media is not. `onText`: sees each text that is read.
+ * `isAnswer`: the log probabilities beside a changed text, which spell it, are removed.
+ */
 export type Reading = {
+  isAnswer?: true;
   isRead: (leaf: Leaf) => boolean;
   substitute: Substitute;
   onText?: (text: string, leaf: Leaf) => void;
@@ -44,13 +48,14 @@ export function redactLeaves(
   const finds: JsonFind[] = [];
   for (const leaf of leaves) {
     const isNumber = leaf.kind === "number";
-    if ((isNumber && leaf.end - leaf.start < MIN_NUMBER) || isSpelling(leaf.scope) || !reading.isRead(leaf)) continue;
+    if ((isNumber && leaf.end - leaf.start < MIN_NUMBER) || !reading.isRead(leaf)) continue;
     const text = readLeaf(json, leaf);
     reading.onText?.(text, leaf);
     const inner = isNumber ? redactNumber(text, rules, reading, leaf) : redactText(text, rules, reading, leaf);
     finds.push(...inner.finds);
     if (inner.edits.length === 0) continue;
-    edits.push(...(isNumber ? inner.edits : toJsonEdits(json, leaf, inner.edits)), ...forgetSpelling(leaf.scope));
+    edits.push(...(isNumber ? inner.edits : toJsonEdits(json, leaf, inner.edits)));
+    if (reading.isAnswer) edits.push(...forgetSpelling(leaf.scope));
   }
   return { edits: inOrder(edits), finds };
 }
@@ -103,12 +108,6 @@ export function isJson(text: string): boolean {
   } catch {
     return false;
   }
-}
-
-function isSpelling(scope: JsonScope): boolean {
-  for (let one: JsonScope | undefined = scope; one !== undefined; one = one.parent)
-    if (one.parent?.spelling === one) return true;
-  return false;
 }
 
 /** Removes the log probabilities of tokens that spell a text which was changed. */

@@ -1,13 +1,14 @@
+import { splice } from "../wire/splice.ts";
 import type { Kind } from "./detect/find.ts";
 import { findInjections, type InjectionSign } from "./injection.ts";
-import type { Leaf } from "./json-leaves.ts";
-import { isInstruction, isReference, kindOf, stageOf } from "./leaf-kind.ts";
+import { type Leaf, listLeaves } from "./json-leaves.ts";
+import { isInstruction, isName, isReference, kindOf, stageOf } from "./leaf-kind.ts";
 import { type CompiledProfile, type Disposition, DISPOSITIONS, type Stage } from "./profile.ts";
-import { redactJson } from "./redact-json.ts";
+import { redactLeaves } from "./redact-json.ts";
 import type { Replacer } from "./replace.ts";
 
-/** What could not be read: pictures, audio and files; where some are; what is sealed to its issuer; what is no JSON. */
-export type Unscanned = "media" | "reference" | "sealed" | "body";
+/** What could not be read: pictures, audio and files; where some are; what is sealed to its issuer; what is no JSON; tokens for text. */
+export type Unscanned = "media" | "reference" | "sealed" | "body" | "tokens";
 
 /** What was found at one stage. `values`: how many of each kind; `unscanned`: of what could not be read. Never a value. */
 export type Verdict = {
@@ -92,7 +93,8 @@ const MIN_INSTRUCTION = 12;
 
 /**
  * Screens the JSON text of a request: what its profile says is replaced where it stands, also what is blocked, so that nothing of it is
- * stored; all other bytes stay. `skipped`: top-level members that no provider gets. `onTag` gets each value that a tag stands for.
+ * stored; all other bytes stay. `skipped`: top-level members
+ * of the gateway's own, in which names are no text. `onTag` gets each value that a tag stands for.
  */
 export function screenRequest(
   json: string,
@@ -102,13 +104,14 @@ export function screenRequest(
   const { compiled } = screen;
   const all = new Map(compiled.profile.stages.map((stage) => [stage, new Findings(compiled, stage)]));
   const readsSigns = compiled.profile.injection === "observe";
-  const isSkipped = isWithin(skipped);
-  const { json: changed, finds } = redactJson(json, compiled.rules, {
+  const isGateways = isWithin(skipped);
+  const leaves = [...listLeaves(json)];
+  const { edits, finds } = redactLeaves(json, leaves, compiled.rules, {
     isRead: (leaf) => {
       const findings = all.get(stageOf(leaf));
-      if (findings === undefined || isSkipped(leaf)) return false;
+      if (findings === undefined || (isGateways(leaf) && isName(json, leaf))) return false;
       const kind = kindOf(json, leaf);
-      if (kind !== "text" && kind !== "opaque" && leaf.kind === "string") findings.addUnscanned(kind);
+      if (kind !== "text" && kind !== "opaque") findings.addUnscanned(kind);
       if (kind === "text" && isReference(leaf)) findings.addUnscanned("reference");
       return kind === "text";
     },
@@ -119,8 +122,15 @@ export function screenRequest(
     },
   });
   for (const { leaf, kind } of finds) all.get(stageOf(leaf))!.addValue(kind);
-  return { json: changed, verdicts: [...all.values()].flatMap(({ verdict }) => verdict ?? []) };
+  if (leaves.some(isToken)) all.get("input")?.addUnscanned("tokens");
+  const verdicts = [...all.values()].flatMap(({ verdict }) => verdict ?? []);
+  return { json: edits.length === 0 ? json : splice(json, edits), verdicts };
 }
+
+/** Legacy completions and embeddings take tokens for text. */
+const isToken = ({ kind, scope }: Leaf): boolean =>
+  kind === "number" && scope.isArray && TOKENS.has(scope.member ?? scope.parent?.member ?? "");
+const TOKENS = new Set(["prompt", "input"]);
 
 /** A profile with what replaces values. `onTag`: gets each value that a tag stands for. */
 export type Screen = {

@@ -12,6 +12,8 @@ export class RedactingSlot implements Slot {
   /** The text from `#at` on, as long as a value may be in it. */
   #text = "";
   #at = 0;
+  /** What stands for more of the last value; undefined: that one stays. */
+  #rest: string | undefined;
 
   constructor(rules: Rules, onFind: (value: string, kind: Kind) => string | undefined) {
     this.#window = new Window(rules);
@@ -29,7 +31,8 @@ export class RedactingSlot implements Slot {
 
   #decide({ end, finds }: ReturnType<Window["push"]>): Decision {
     const edits = finds.flatMap(({ start, end: to, kind, continues }): Edit[] => {
-      const text = continues ? "" : this.#onFind(this.#text.slice(start - this.#at, to - this.#at), kind);
+      const text = continues ? this.#rest : this.#onFind(this.#text.slice(start - this.#at, to - this.#at), kind);
+      this.#rest = text === undefined ? undefined : "";
       return text === undefined ? [] : [{ start, end: to, text }];
     });
     this.#text = this.#text.slice(end - this.#at);
@@ -38,45 +41,63 @@ export class RedactingSlot implements Slot {
   }
 }
 
-/** Waits until a JSON text is whole, as only then its strings can be read: of a tool's arguments, or an answer in JSON. */
+/**
+ * Waits until a JSON text is whole, as only then its strings can be read: of a tool's arguments, or an answer in JSON. What starts as no
+ * object or array, and what follows one, is read at the end.
+ */
 export class WholeSlot implements Slot {
   readonly #edit: (text: string) => readonly Edit[];
-  #text = "";
+  readonly #parts: string[] = [];
+  #length = 0;
   #at = 0;
   #depth = 0;
   #isInString = false;
   #isEscaped = false;
+  /** It is one object or array so far, and nothing else. */
+  #isOne = true;
 
   constructor(edit: (text: string) => readonly Edit[]) {
     this.#edit = edit;
   }
 
   push(piece: string): Decision {
-    this.#text += piece;
+    this.#parts.push(piece);
+    this.#length += piece.length;
     return this.#closes(piece) ? this.end() : { end: this.#at, edits: [] };
   }
 
   end(): Decision {
+    const text = this.#parts.splice(0).join("");
     const at = this.#at;
-    const edits = this.#text === "" ? [] : this.#edit(this.#text);
-    this.#at += this.#text.length;
-    this.#text = "";
-    return { end: this.#at, edits: edits.map(({ start, end, text }) => ({ start: start + at, end: end + at, text })) };
+    this.#at = this.#length;
+    this.#isOne &&= text.trim() === "";
+    const edits = text === "" ? [] : this.#edit(text);
+    return {
+      end: this.#at,
+      edits: edits.map(({ start, end, text: by }) => ({ start: start + at, end: end + at, text: by })),
+    };
   }
 
-  /** Whether the text's outermost object or array closes in this piece. */
+  /** Whether the text's only object or array ends with this piece. */
   #closes(piece: string): boolean {
     let isClosed = false;
-    for (const character of piece) {
-      if (this.#isInString) {
-        if (this.#isEscaped) this.#isEscaped = false;
-        else if (character === "\\") this.#isEscaped = true;
-        else if (character === '"') this.#isInString = false;
-      } else if (character === '"') this.#isInString = true;
-      else if (character === "{" || character === "[") this.#depth++;
-      else if (character === "}" || character === "]") isClosed = --this.#depth === 0;
+    for (let i = 0; i < piece.length && this.#isOne; i++) {
+      const character = piece[i]!;
+      if (this.#isInString) this.#readInString(character);
+      else if (character === '"' && this.#depth > 0) this.#isInString = true;
+      else if (character === "{" || character === "[") {
+        this.#isOne = !isClosed;
+        this.#depth++;
+      } else if (character === "}" || character === "]") isClosed = --this.#depth === 0;
+      else if (this.#depth === 0 && character.trim() !== "") this.#isOne = false;
     }
-    return isClosed;
+    return isClosed && this.#isOne;
+  }
+
+  #readInString(character: string): void {
+    if (this.#isEscaped) this.#isEscaped = false;
+    else if (character === "\\") this.#isEscaped = true;
+    else if (character === '"') this.#isInString = false;
   }
 }
 

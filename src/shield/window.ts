@@ -105,11 +105,16 @@ export class Window {
 }
 
 /** The place before which nothing can become a value by what follows. */
-function cutBefore(text: string, { names, patterns = [] }: Rules): number {
+function cutBefore(text: string, rules: Rules): number {
   const held = heldFrom(text);
   const cut = text.length - held <= MAX_HELD ? held : Math.max(held, text.length - REACH);
+  return Math.min(cut, listedFrom(text, rules), rules.allowed === undefined ? cut : listedFrom(text, rules.allowed));
+}
+
+/** Where a name of a list, or what a pattern finds, may be under way. */
+function listedFrom(text: string, { names, patterns = [] }: Rules): number {
   const reach = Math.max(0, ...patterns.map((pattern) => pattern.reach));
-  return Math.min(cut, text.length - reach, names === undefined ? text.length : openNameAt(text, names));
+  return Math.min(text.length - reach, names === undefined ? text.length : openNameAt(text, names));
 }
 
 /** No value is cut, nor are two that overlap parted. */

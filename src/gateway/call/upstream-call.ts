@@ -1,3 +1,4 @@
+import { GatewayError } from "../../canonical/error.ts";
 import type { ToolAliases } from "../../canonical/tool-names.ts";
 import type { Loss } from "../../canonical/types.ts";
 import type { EncodeTarget, ModelTraits, ReplyContext, StreamUsage, WireDialect } from "../../dialects/dialect.ts";
@@ -72,6 +73,22 @@ export function passesBytes(
   if (upstreamCall.destination.aliases !== undefined) return false;
   return isEventStream(upstream) === (request.stream && request.outside.asList !== true);
 }
+
+/** Whether the answer's text is JSON. A request that is only relayed is not decoded for that: its provider is the judge of it. */
+export function answersJson({ request }: Pick<UpstreamCall, "request">): boolean {
+  try {
+    return (request.request.format?.type ?? "text") !== "text";
+  } catch (thrown) {
+    if (thrown instanceof GatewayError) return false;
+    throw thrown;
+  }
+}
+
+/** How a client's copy of an answer is made. */
+export const clientCopyOf = (upstreamCall: UpstreamCall): { seal: SealThought | undefined; isJson: boolean } => ({
+  seal: sealThoughtFor(upstreamCall),
+  isJson: answersJson(upstreamCall),
+});
 
 /** How a client carries a thought of its own wire that it does not see as it was signed. Absent for other wires. */
 export function sealThoughtFor({ request, destination, carried }: UpstreamCall): SealThought | undefined {

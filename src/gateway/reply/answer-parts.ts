@@ -120,7 +120,12 @@ async function* readParts(
   }
   const rest = reader.end();
   const { response, error } = reader.accumulated;
-  if (response === undefined) throw error;
+  if (response === undefined) {
+    // What the shield held back belongs to the answer so far.
+    const errorAt = rest.findIndex(({ decoded }) => decoded.some(({ type }) => type === "error"));
+    if (!isSilent) yield { events: errorAt < 0 ? rest : rest.slice(0, errorAt) };
+    throw error;
+  }
   yield { events: rest, response };
 }
 

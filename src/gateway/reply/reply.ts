@@ -3,6 +3,7 @@ import type { ModelResponse } from "../../canonical/types.ts";
 import { concatBytes, decodeUtf8, encodeUtf8 } from "../../wire/bytes.ts";
 import { decodeSse } from "../../wire/sse.ts";
 import {
+  clientCopyOf,
   isEventStream,
   isSameDialect,
   passesBytes,
@@ -86,7 +87,7 @@ function encodeAsStream(
   const { request, call } = upstreamCall;
   const surface = request.surface.dialect;
   const reply = toPublicReplyContext(upstreamCall, response.id, log);
-  const editor = upstreamCall.shield?.answer.clientEditor(sealThoughtFor(upstreamCall));
+  const editor = upstreamCall.shield?.answer.clientEditor(clientCopyOf(upstreamCall));
   const writer = new TranslationWriter({ surface, reply, editor, ...(rhone && { rhone }) });
   const events = unfold(response);
   const bytes = concatBytes([writer.push(NO_EVENT, events), writer.end(rhone ?? {})]);

@@ -4,7 +4,7 @@ import type { ModelResponse } from "../../canonical/types.ts";
 import { concatBytes } from "../../wire/bytes.ts";
 import type { CallLog } from "../call/call-log.ts";
 import { CANCELLED, CLIENT_LEFT, toStreamError } from "../call/stream-errors.ts";
-import { findUsageOption, passesBytes, sealThoughtFor, toReplyContext } from "../call/upstream-call.ts";
+import { clientCopyOf, findUsageOption, passesBytes, toReplyContext } from "../call/upstream-call.ts";
 import { keepAlive } from "../output/keep-alive.ts";
 import { createReplyOutput, type ReplyOutput } from "../output/recorder.ts";
 import { isContent, type StartedStream } from "../upstream/first-content.ts";
@@ -145,7 +145,7 @@ function createWriter(started: StartedStream, log: CallLog): EventWriter {
     surface: upstreamCall.request.surface.dialect,
     reply: toReplyContext(upstreamCall),
     hides: findUsageOption(upstreamCall)?.isUsageEvent,
-    editor: upstreamCall.shield?.answer.clientEditor(sealThoughtFor(upstreamCall)),
+    editor: upstreamCall.shield?.answer.clientEditor(clientCopyOf(upstreamCall)),
     ...(upstreamCall.call.annotate && { rhone: log.toRhoneObject() }),
   };
   return passesBytes(upstreamCall) && !lacksStart(started)

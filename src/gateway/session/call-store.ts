@@ -85,10 +85,7 @@ export function createCallStore(
       const { context, started, input: newInput } = await placement.place(input, given);
       if (newInput !== undefined && storesContent(request.rhone)) storeInput(newInput);
       session.start(started);
-      if (storesContent(request.rhone)) {
-        state.shield.store();
-        shield?.storeValues();
-      }
+      if (storesContent(request.rhone)) shield?.storeValues();
       if (responseState?.stored === true && request.stream) {
         const reply = toReplyContext({ call, request });
         storeResponse(sql, buildPendingResponse(call, request.model, reply, "in_progress"));

@@ -39,6 +39,8 @@ export class SessionCalls {
   readonly #services: SessionCallServices;
   /** Background calls by id, from queueing to their end. The promise resolves when the call starts, or ends unstarted. */
   readonly #background = new Map<string, PromiseWithResolvers<void>>();
+  /** The shields of background calls that wait. */
+  readonly #queuedShields = new Map<string, CallShield>();
   /** Running calls by id. `done` resolves when the call is recorded and its work is finished. */
   readonly #running = new Map<string, Pick<RunningCall, "stop" | "clientLeft"> & { done: Promise<void> }>();
 
@@ -100,7 +102,7 @@ export class SessionCalls {
     const { session } = this.#services.state;
     const { isNew, response, caller } = sessionCall;
     if (call.response?.background === true && !this.#background.has(call.id))
-      return await this.#runInBackground(sessionCall, call, resent.request);
+      return await this.#runInBackground(sessionCall, call, { request: resent.request, shield });
     const release = await this.#acquireLease(resent.request);
     try {
       // The call that held the lease until now may have paused or deleted the session.
@@ -122,14 +124,17 @@ export class SessionCalls {
 
   /** The call's request with the defaults of the session and of the key, behind the shield. */
   async #readRequest(
-    { surface: id, text, outside, isNew, caller }: SessionCall,
+    { surface: surfaceId, text, outside, isNew, caller, id }: SessionCall,
     headers: Headers,
   ): Promise<{ requestText: RequestText; shield: CallShield | undefined }> {
     const { session } = this.#services.state;
-    const surface = SURFACES[id];
+    const surface = SURFACES[surfaceId];
     const requestText = readMembers(await readRpcText(text), headers, surface);
     const withSessionDefaults = isNew ? requestText : withDefaults(requestText, session.row.defaults, surface);
     const whole = withKeyDefaults(withSessionDefaults, caller, outside);
+    // The text of a background call has been screened before it was queued.
+    const queued = this.#queuedShields.get(id);
+    if (queued !== undefined) return { requestText: whole, shield: queued };
     const shield = await this.#services.models.shield(caller, whole.rhone.safety);
     return { requestText: screenText(whole, shield), shield };
   }
@@ -155,6 +160,7 @@ export class SessionCalls {
     release: (() => void) | undefined,
   ): Promise<Response> {
     const host = this.#host(call, request, running);
+    if (call.response?.isWarmUp) running.shield?.requireAllowed();
     const answered = call.response?.isWarmUp ? warmUp(call, request, host) : generate(call, request, host);
     const done = this.#untilDone(call.id, answered, running, release);
     this.#running.set(call.id, { ...running, done });
@@ -171,7 +177,11 @@ export class SessionCalls {
   }
 
   /** Stores the response as queued, starts the call, and answers with the queued response or, streaming, with its events. */
-  async #runInBackground(sessionCall: SessionCall, call: Call, request: ParsedRequest): Promise<Response> {
+  async #runInBackground(
+    sessionCall: SessionCall,
+    call: Call,
+    { request, shield }: { request: ParsedRequest; shield: CallShield | undefined },
+  ): Promise<Response> {
     const { state, lifetime, onStarted } = this.#services;
     const { session, sql } = state;
     const store = { sql, ...lifetime };
@@ -179,11 +189,13 @@ export class SessionCalls {
     const response = await acceptInBackground(call, request, store);
     const startedOnce = Promise.withResolvers<void>();
     this.#background.set(call.id, startedOnce);
+    if (shield !== undefined) this.#queuedShields.set(call.id, shield);
     const run = async (): Promise<void> => {
       const streamed = await this.answer({ ...sessionCall, text: withStreaming(request), isNew: false });
       await drain(streamed, call.id, store);
       startedOnce.resolve();
       this.#background.delete(call.id);
+      this.#queuedShields.delete(call.id);
     };
     lifetime.waitUntil(run());
     return request.stream ? await this.#followFromStart(call) : response;

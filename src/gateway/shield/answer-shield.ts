@@ -2,13 +2,14 @@ import type { Block, Message } from "../../canonical/types.ts";
 import { type Decision, EventEditor, type Slot } from "../../shield/event-editor.ts";
 import { type Piece, placeOf } from "../../shield/event-pieces.ts";
 import { type Leaf, listLeaves, readLeaf } from "../../shield/json-leaves.ts";
-import { isThought, kindOf, unsealedKindOf } from "../../shield/leaf-kind.ts";
+import { isSpelling, isThought, kindOf, unsealedKindOf } from "../../shield/leaf-kind.ts";
 import { findInText, redactLeaves, redactText, type Substitute } from "../../shield/redact-json.ts";
 import { restoreLeaves, type Vault } from "../../shield/restore.ts";
 import { Findings, replaceValue, type Screen, type Verdict } from "../../shield/screening.ts";
 import { JointSlot, mergeEdits, RedactingSlot, RestoringSlot, WholeSlot } from "../../shield/slots.ts";
 import { decodeUtf8, encodeUtf8 } from "../../wire/bytes.ts";
-import { type Edit, splice } from "../../wire/splice.ts";
+import { type Edit, findElements, sliceSpan, splice } from "../../wire/splice.ts";
+import type { SseEvent } from "../../wire/sse.ts";
 import { deniedError, isDenied, type AppliedProfile } from "./applied-profile.ts";
 
 /** What a client carries in the place of the signature of Anthropic's block of thinking, and sends back. */
@@ -62,8 +63,9 @@ export class AnswerShield {
   }
 
   /** A whole answer as its provider sent it, with what stands for new values. Throws `safety.policy_denied`. */
-  screen(json: string): string {
+  screen(json: string, isJson = false): string {
     if (!this.isChanged) return json;
+    if (isList(json)) return editList(json, this.editor(isJson)!);
     const edits = this.#redactUnsealed(json, [...listLeaves(json)]);
     return edits.length === 0 ? json : splice(json, edits);
   }
@@ -84,6 +86,7 @@ export class AnswerShield {
   /** A whole answer as the client gets it: its own values in the place of tags, and no new ones in what is sealed. */
   toClientBody(json: string, seal?: SealThought): string {
     if (!this.isChangedForClient) return json;
+    if (isList(json)) return editList(json, this.clientEditor({ seal })!);
     const edits = this.#editForClient(json, [...listLeaves(json)], seal);
     return edits.length === 0 ? json : splice(json, edits);
   }
@@ -97,13 +100,20 @@ export class AnswerShield {
   }
 
   /** The same for a stream. */
-  clientEditor(seal?: SealThought): EventEditor | undefined {
+  clientEditor({ seal, isJson = false }: { seal?: SealThought | undefined; isJson?: boolean } = {}):
+    | EventEditor
+    | undefined {
     if (!this.isChangedForClient) return undefined;
     return new EventEditor({
       isIdle: () => !this.#leavesSealed && !this.#restores,
-      open: (piece) => this.#clientSlot(piece),
+      open: (piece) => this.#clientSlot(piece, isJson),
       edit: (json, leaves) => this.#editForClient(json, leaves, seal),
     });
+  }
+
+  /** Notes that an answer could not be read. */
+  addUnscanned(): void {
+    if (this.#profile.compiled.profile.stages.includes("output")) this.#findings.addUnscanned("body");
   }
 
   /** Looks at an answer that is not changed. */
@@ -115,7 +125,11 @@ export class AnswerShield {
   }
 
   #redact(json: string, leaves: readonly Leaf[], isRead: (leaf: Leaf) => boolean): Edit[] {
-    return redactLeaves(json, leaves, this.#profile.compiled.rules, { isRead, substitute: this.#substitute }).edits;
+    return redactLeaves(json, leaves, this.#profile.compiled.rules, {
+      isAnswer: true,
+      isRead: (leaf) => !isSpelling(leaf) && isRead(leaf),
+      substitute: this.#substitute,
+    }).edits;
   }
 
   /** What is sealed, or may be by what follows it, goes back to its issuer as it is: only the client's copy is changed. */
@@ -143,12 +157,12 @@ export class AnswerShield {
     return new RedactingSlot(rules, (value, kind) => substitute(value, kind, { leaf: piece.leaf, isNumber: false }));
   }
 
-  #clientSlot(piece: Piece): Slot | undefined {
-    const redacting = this.#leavesSealed ? this.#redactingSlot(piece, false) : undefined;
+  #clientSlot(piece: Piece, isJson: boolean): Slot | undefined {
+    const redacting = this.#leavesSealed ? this.#redactingSlot(piece, isJson) : undefined;
     // The values in a thought could not be taken out again before it goes back to its issuer.
     if (isThought(piece.leaf)) return redacting && this.#noteThought(piece, redacting);
     if (!this.#restores) return redacting;
-    const restoring = new RestoringSlot(this.#valueOf, piece.isArguments);
+    const restoring = new RestoringSlot(this.#valueOf, piece.isArguments || isJson);
     return redacting === undefined ? restoring : new JointSlot(redacting, restoring);
   }
 
@@ -191,6 +205,23 @@ export class AnswerShield {
       return [{ start: leaf.start, end: leaf.end, text: JSON.stringify(seal(item)) }];
     });
   }
+}
+
+/** Gemini's stream as one list of chunks. */
+const isList = (json: string): boolean => /^\s*\[/.test(json);
+
+/** A list of chunks, edited as the events of a stream are. */
+function editList(json: string, editor: EventEditor): string {
+  const chunks = findElements(json);
+  const events = chunks.map((chunk): SseEvent => {
+    const data = sliceSpan(json, chunk);
+    return { data, raw: encodeUtf8(`data: ${data.replaceAll("\n", "\ndata: ")}\n\n`) };
+  });
+  const edited = [...events.flatMap((event) => editor.push(event)), ...editor.end()];
+  return splice(
+    json,
+    chunks.map((chunk, i) => ({ ...chunk, text: edited[i]!.data! })),
+  );
 }
 
 /** The thought of the block that a signature is in, in a whole answer. */

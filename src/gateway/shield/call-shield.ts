@@ -16,10 +16,14 @@ import { judge, type QueryJudge } from "./judge.ts";
 /** The values that tags stand for, beyond those of the call's own request. */
 export type TagVault = { get: (tag: string) => string | undefined; add: (values: ReadonlyMap<string, string>) => void };
 
-/** Members of a request that no provider gets, or that say how it is handled. */
-const SKIPPED: ReadonlySet<string> = new Set(
-  "rhone model stream session_id context_mode parent routing tags".split(" "),
-);
+type ShieldParts = {
+  vault?: TagVault | undefined;
+  pin?: (() => void) | undefined;
+  query?: QueryJudge | undefined;
+};
+
+/** Members of a request that are the gateway's own, on any surface or on its own one. */
+const SKIPPED: ReadonlySet<string> = new Set("rhone session_id context_mode parent routing tags".split(" "));
 
 /**
  * What may not pass, for one call: its request is screened before it is parsed, so that nothing behind it sees what is replaced. What
@@ -38,14 +42,13 @@ export class CallShield {
   readonly #verdicts: Verdict[] = [];
   readonly #judgements = new Map<Stage, Judgement>();
   readonly #query: QueryJudge | undefined;
+  readonly #pin: (() => void) | undefined;
   /** What a judge of the request reads. */
   #screened = "";
 
-  constructor(
-    profile: AppliedProfile,
-    replacer: Replacer,
-    { vault, query }: { vault?: TagVault | undefined; query?: QueryJudge | undefined } = {},
-  ) {
+  /** `vault`: values of earlier calls; `pin`: makes the session go on with its profile; `query`: reaches a judge. */
+  constructor(profile: AppliedProfile, replacer: Replacer, { vault, pin, query }: ShieldParts = {}) {
+    this.#pin = pin;
     this.#query = query;
     this.#profile = profile;
     this.#replacer = replacer;
@@ -164,8 +167,12 @@ export class CallShield {
     return [...all.filter(({ stage }) => !this.#judgements.has(stage)), ...judged];
   }
 
-  /** Stores the values that tags stand for where the call is stored, so that answers of later calls can have them. */
+  /**
+   * Stores, where the call is stored, which version the session goes on with, and the values that tags stand for, so that answers of
+   * later calls can have them.
+   */
   storeValues(): void {
+    this.#pin?.();
     if (this.#isEnforced && this.#values.size > 0 && this.#profile.compiled.profile.restore === "caller")
       this.#vault?.add(this.#values);
   }

@@ -1,10 +1,24 @@
-import type { RequestText } from "../../surfaces/request.ts";
+import { parseJsonField, type RequestText } from "../../surfaces/request.ts";
+import type { RhoneRequest } from "../../surfaces/rhone.ts";
+import { isObject } from "../../wire/json.ts";
 import { scanObject } from "../../wire/scan.ts";
+import { sliceSpan } from "../../wire/splice.ts";
 import type { CallShield } from "./call-shield.ts";
 
 /** A request's text with what stands for the values in it, before anything else reads it. */
 export function screenText<T extends RequestText>(requestText: T, shield: CallShield | undefined): T {
   if (shield === undefined) return requestText;
   const text = shield.screenRequest(requestText.text);
-  return text === requestText.text ? requestText : { ...requestText, ...scanObject(text), text };
+  if (text === requestText.text) return requestText;
+  const screened = { ...requestText, ...scanObject(text), text };
+  return { ...screened, rhone: { ...requestText.rhone, ...labelsIn(screened) } };
+}
+
+/** What a caller may write freely in the gateway's own members, which the call's record has. */
+function labelsIn({ text, members }: RequestText): Pick<RhoneRequest, "metadata" | "tags"> {
+  const own = members.findLast(({ key }) => key === "rhone");
+  const rhone = own && parseJsonField(sliceSpan(text, own.value), "rhone");
+  if (!isObject(rhone)) return {};
+  const { metadata, tags } = rhone as RhoneRequest;
+  return { ...(metadata !== undefined && { metadata }), ...(tags !== undefined && { tags }) };
 }

@@ -17,7 +17,6 @@ export class SessionShield {
   readonly #sql: Sql;
   #pinned: PinnedProfile | undefined;
   #isRead = false;
-  #toPin: PinnedProfile | undefined;
 
   constructor(sql: Sql) {
     this.#sql = sql;
@@ -32,9 +31,11 @@ export class SessionShield {
     return this.#pinned;
   }
 
-  /** The session goes on with this version from its next stored call on. */
+  /** The session goes on with this version. It exists by now. */
   pin(profile: PinnedProfile | undefined): void {
-    this.#toPin = profile;
+    if (profile === undefined || JSON.stringify(profile) === JSON.stringify(this.pinned)) return;
+    this.#set(PIN, JSON.stringify(profile));
+    this.#pinned = profile;
   }
 
   /** The values of this session. `secret`: of the deployment; where it is another one now, no value is found. */
@@ -51,14 +52,6 @@ export class SessionShield {
           if (this.#findOrNone(tag, owner(tag), keys) !== value) this.#set(tag, encrypt(value, owner(tag), keys));
       },
     };
-  }
-
-  /** Stores the version that was pinned. The session exists by now. */
-  store(): void {
-    const pin = this.#toPin;
-    if (pin === undefined || JSON.stringify(pin) === JSON.stringify(this.pinned)) return;
-    this.#set(PIN, JSON.stringify(pin));
-    this.#pinned = pin;
   }
 
   #findOrNone(tag: string, owner: string, keys: Parameters<typeof decrypt>[2]): string | undefined {

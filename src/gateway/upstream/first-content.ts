@@ -3,11 +3,11 @@ import { GatewayError } from "../../canonical/error.ts";
 import { findFailure } from "../../canonical/failed-answer.ts";
 import type { ModelResponse, StreamEvent, Usage } from "../../canonical/types.ts";
 import { concatBytes, decodeUtf8, encodeUtf8, withoutBom } from "../../wire/bytes.ts";
-import { isObject, tryParseJson } from "../../wire/json.ts";
+import { isObject, JsonError, tryParseJson } from "../../wire/json.ts";
 import { decodeSse } from "../../wire/sse.ts";
 import type { CallLog } from "../call/call-log.ts";
 import { toStreamError } from "../call/stream-errors.ts";
-import { isEventStream, type UpstreamCall } from "../call/upstream-call.ts";
+import { answersJson, isEventStream, type UpstreamCall } from "../call/upstream-call.ts";
 import { idleLimit, readAll, readChunks } from "./body-reader.ts";
 import { createDecoder, decodeBody } from "./decoders.ts";
 import { readRefusal } from "./refusal.ts";
@@ -151,22 +151,21 @@ function toWholeAnswer(upstreamCall: UpstreamCall, body: Uint8Array, onDiscarded
 /** A whole answer behind the shield, also one that is the events of a stream. What is denied has been paid for all the same. */
 function screenWhole(body: Uint8Array, upstreamCall: UpstreamCall, onDiscardedUsage: OnDiscardedUsage): Uint8Array {
   const { shield } = upstreamCall;
-  const editor = shield?.answer.editor(answersJson(upstreamCall));
+  const answers = answersJson(upstreamCall);
+  const editor = shield?.answer.editor(answers);
   if (shield === undefined || editor === undefined) return body;
   try {
-    if (isJson(body)) return encodeUtf8(shield.answer.screen(decodeUtf8(body)));
+    if (isJson(body)) return encodeUtf8(shield.answer.screen(decodeUtf8(body), answers));
     const events = [...decodeSse(body).flatMap((event) => editor.push(event)), ...editor.end()];
     return concatBytes(events.map(({ raw }) => raw));
-  } catch (denied) {
+  } catch (thrown) {
+    // What is no JSON is refused where it is decoded.
+    if (thrown instanceof JsonError) return body;
     const json = tryParseJson(decodeUtf8(body));
     if (isObject(json)) onDiscardedUsage(upstreamCall.destination.dialect.usageOf(json), "");
-    throw denied;
+    throw thrown;
   }
 }
-
-/** Whether the answer's text is JSON, which can be read when it is whole. */
-const answersJson = ({ request }: Pick<UpstreamCall, "request">): boolean =>
-  (request.request.format?.type ?? "text") !== "text";
 
 /** Whether a body can only be JSON: no line of a stream starts so. */
 const isJson = (bytes: Uint8Array): boolean => /^\uFEFF?\s*[[{]/.test(decodeUtf8(bytes));

@@ -1,7 +1,8 @@
-import { evictDurableObject, runInDurableObject } from "cloudflare:test";
+import { createExecutionContext, evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { beforeAll, describe, expect, it, vi } from "vitest";
 import { decodeSse } from "../../../src/wire/sse.ts";
+import worker from "../../../src/worker.ts";
 import { SIGNATURE } from "../../fake/anthropic.ts";
 import { REQUEST, writePlan } from "../../fake/plan.ts";
 import { type Answer, contents, errorOf, objectOf, post, request, sent, user } from "../../support/worker/client.ts";
@@ -203,6 +204,52 @@ describe("a call", () => {
       403,
       { code: "safety.policy_denied", message: expect.stringContaining("what cannot be read (media") },
     ]);
+  });
+
+  it("in the background is denied as in the foreground, and gives values back", async () => {
+    const asked = async (rhone: object, input: string): Promise<Said> => {
+      const body = { model: "fakeresp/mirror", background: true, input, rhone };
+      const { id } = await json("POST", "/v1/responses", body);
+      return await vi.waitFor(async () => {
+        const found = await json("GET", `/v1/responses/${id as string}`);
+        expect(found.status).not.toMatch(/queued|in_progress/);
+        return found;
+      }, 10_000);
+    };
+    await setProfile("deny-card", { mode: "enforce", detectors: { card: { action: "block" } } });
+    const denied = await asked({ safety: { profile: "deny-card" } }, `Pay with ${CARD}.`);
+    expect([denied.status, denied.error]).toMatchObject([
+      "failed",
+      { message: expect.stringContaining("denies what the request contains: card") },
+    ]);
+    const redacted = await asked({ safety }, `I am ${EMAIL}.`);
+    expect([redacted.status, JSON.stringify(redacted)]).toEqual(["completed", expect.not.stringContaining(EMAIL)]);
+  });
+
+  it("is refused where what its organisation demands cannot be had", async () => {
+    const { RHONE_SHIELD_KEY: _, ...without } = env;
+    const { id } = await json("POST", "/v1/organizations", { name: "o", safety: { mode: "enforce" } });
+    const headers = { authorization: "Bearer rhone_sk_test", "x-rhone-organization": id as string };
+    const body = JSON.stringify({ model: "demo", messages: [user("x")], rhone: { context_mode: "stateless" } });
+    const ask = (settings: object): Promise<Response> =>
+      worker.fetch(
+        new Request("https://gateway.test/v1/chat/completions", { method: "POST", headers, body }),
+        settings as Cloudflare.Env,
+        createExecutionContext(),
+      );
+    expect((await ask(env)).status).toBe(200);
+    const refused = await ask(without);
+    expect([refused.status, (await errorOf(refused)).message]).toEqual([
+      403,
+      expect.stringContaining("no RHONE_SHIELD_KEY"),
+    ]);
+  });
+
+  it("records no value that is in its labels", async () => {
+    const rhone = { safety, metadata: { who: EMAIL }, tags: ["a"] };
+    const { answer } = await sent({ messages: [user("x")], rhone });
+    const { metadata } = await json("GET", `/v1/calls/${answer.rhone.call_id}`);
+    expect((metadata as { who: string }).who).toMatch(TAG);
   });
 
   it("looks at results of tools alone where its profile says so", async () => {
