@@ -42,6 +42,9 @@ const NOT_MET: Record<string, number> = {
   "rhone-warm stream-100 first": 2.8,
   "rhone-warm stream-100 cpu": 6,
   "rhone-warm paced-c1 cpu": 4.8,
+  "rhone-shielded stream-100 first": 2.8,
+  "rhone-shielded stream-100 cpu": 6,
+  "rhone-shielded paced-c1 cpu": 4.8,
   "rhone-cold whole-c1 p50": 5.5,
   "rhone-cold whole-c1 cpu": 6.4,
 };

@@ -3,7 +3,7 @@ import { type Decision, EventEditor, type Slot } from "../../shield/event-editor
 import { type Piece, placeOf } from "../../shield/event-pieces.ts";
 import { type Leaf, listLeaves, readLeaf } from "../../shield/json-leaves.ts";
 import { isSpelling, isThought, kindOf, unsealedKindOf } from "../../shield/leaf-kind.ts";
-import { findInText, redactLeaves, redactText, type Substitute } from "../../shield/redact-json.ts";
+import { findInText, redactLeaves, type Reading, redactText, type Substitute } from "../../shield/redact-json.ts";
 import { restoreLeaves, type Vault } from "../../shield/restore.ts";
 import { Findings, replaceValue, type Screen, type Verdict } from "../../shield/screening.ts";
 import { JointSlot, mergeEdits, RedactingSlot, RestoringSlot, WholeSlot } from "../../shield/slots.ts";
@@ -25,6 +25,8 @@ export class AnswerShield {
   readonly #valueOf: Vault;
   readonly #mayRestore: () => boolean;
   readonly #findings: Findings;
+  /** Kinds and values that have been counted. */
+  readonly #counted = new Set<string>();
   /** The thoughts of the answer as their provider sent them, by their places in the stream; and whether the client's copy differs. */
   readonly #thoughts = new Map<string, { text: string; isChanged: boolean }>();
   /** Something of the answer was not changed, because only its issuer may. */
@@ -66,7 +68,7 @@ export class AnswerShield {
   screen(json: string, isJson = false): string {
     if (!this.isChanged) return json;
     if (isList(json)) return editList(json, this.editor(isJson)!);
-    const edits = this.#redactUnsealed(json, [...listLeaves(json)]);
+    const edits = this.#redactUnsealed(json, [...listLeaves(json)], this.#substitute);
     return edits.length === 0 ? json : splice(json, edits);
   }
 
@@ -79,7 +81,7 @@ export class AnswerShield {
         this.#leavesSealed = true;
         return undefined;
       },
-      edit: (json, leaves) => this.#redactUnsealed(json, leaves),
+      edit: (json, leaves) => this.#redactUnsealed(json, leaves, this.#substituteAgain),
     });
   }
 
@@ -124,26 +126,38 @@ export class AnswerShield {
       for (const { kind } of findInText(text, rules)) this.#findings.addValue(kind);
   }
 
-  #redact(json: string, leaves: readonly Leaf[], isRead: (leaf: Leaf) => boolean): Edit[] {
-    return redactLeaves(json, leaves, this.#profile.compiled.rules, {
-      isAnswer: true,
-      isRead: (leaf) => !isSpelling(leaf) && isRead(leaf),
-      substitute: this.#substitute,
-    }).edits;
+  #redact(
+    json: string,
+    leaves: readonly Leaf[],
+    { isRead, substitute }: Pick<Reading, "isRead" | "substitute">,
+  ): Edit[] {
+    const isShown = (leaf: Leaf): boolean => !isSpelling(leaf) && isRead(leaf);
+    return redactLeaves(json, leaves, this.#profile.compiled.rules, { isAnswer: true, isRead: isShown, substitute })
+      .edits;
   }
 
   /** What is sealed, or may be by what follows it, goes back to its issuer as it is: only the client's copy is changed. */
-  #redactUnsealed(json: string, leaves: readonly Leaf[]): Edit[] {
-    return this.#redact(json, leaves, (leaf) => {
+  #redactUnsealed(json: string, leaves: readonly Leaf[], substitute: Substitute): Edit[] {
+    const isRead = (leaf: Leaf): boolean => {
       const kind = isThought(leaf) ? "sealed" : kindOf(json, leaf);
       if (kind === "sealed" && unsealedKindOf(json, leaf) === "text") this.#leavesSealed = true;
       return kind === "text";
-    });
+    };
+    return this.#redact(json, leaves, { isRead, substitute });
   }
 
   /** Of an answer: counts, and throws `safety.policy_denied` for what is denied. */
-  readonly #substitute: Substitute = (value, kind, { isNumber }) => {
+  readonly #substitute: Substitute = (value, kind, where) => {
     this.#findings.addValue(kind);
+    this.#counted.add(`${kind} ${value}`);
+    return this.#instead(value, kind, where);
+  };
+
+  /** The same where a stream repeats a text, or is read again: a value that has been counted is not counted twice. */
+  readonly #substituteAgain: Substitute = (value, kind, where) =>
+    this.#counted.has(`${kind} ${value}`) ? this.#instead(value, kind, where) : this.#substitute(value, kind, where);
+
+  readonly #instead: Substitute = (value, kind, { isNumber }) => {
     if (this.isChanged && isDenied(this.#profile.compiled.dispositionOf(kind)))
       throw deniedError(this.#profile, "the answer", { values: { [kind]: 1 } });
     return replaceValue(value, kind, isNumber, this.#screen);
@@ -184,7 +198,9 @@ export class AnswerShield {
 
   #editForClient(json: string, leaves: readonly Leaf[], seal: SealThought | undefined): Edit[] {
     const isShown = (leaf: Leaf): boolean => unsealedKindOf(json, leaf) === "text";
-    const redacted = this.#leavesSealed ? this.#redact(json, leaves, isShown) : [];
+    const redacted = this.#leavesSealed
+      ? this.#redact(json, leaves, { isRead: isShown, substitute: this.#substituteAgain })
+      : [];
     const seals = seal === undefined || !this.#leavesSealed ? [] : this.#sealAgain(json, leaves, redacted, seal);
     const restorable = leaves.filter((leaf) => !isThought(leaf) && kindOf(json, leaf) === "text");
     const restored = this.#restores ? restoreLeaves(json, restorable, this.#valueOf) : [];

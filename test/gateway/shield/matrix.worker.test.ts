@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { decodeSse } from "../../../src/wire/sse.ts";
 import { writePlan } from "../../fake/plan.ts";
 import { request } from "../../support/worker/client.ts";
+import { saidIn } from "../../support/worker/said.ts";
 
 /** A card that a network could have given out, and an address with it. */
 const CARD = "4556737586899855";
@@ -84,27 +84,6 @@ async function ask(
   });
   const text = await response.text();
   return { status: response.status, text, said: saidIn(text), call: response.headers.get("x-rhone-call-id")! };
-}
-
-const SAID = new Set(["content", "text", "delta", "arguments", "partial_json", "to"]);
-
-/** What an answer says, its pieces joined. */
-function saidIn(text: string): string {
-  const events = text.startsWith("{")
-    ? [text]
-    : decodeSse(new TextEncoder().encode(text)).map(({ data }) => data ?? "");
-  const strings: string[] = [];
-  for (const event of events) {
-    try {
-      JSON.parse(event, (key, value: unknown) => {
-        if (typeof value === "string" && SAID.has(key)) strings.push(value);
-        return value;
-      });
-    } catch {
-      // `[DONE]`
-    }
-  }
-  return strings.join("");
 }
 
 async function setProfile(id: string, profile: object): Promise<void> {

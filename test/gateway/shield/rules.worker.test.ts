@@ -42,6 +42,7 @@ beforeAll(async () => {
     stages: ["input"],
     detectors: { email: { action: "redact", as: "fake" } },
   });
+  await setProfile("tags-only", { mode: "enforce", restore: "none", detectors });
   await setProfile("watch", { mode: "observe", detectors });
   await setProfile("results", { mode: "enforce", stages: ["tool_result"], detectors });
 });
@@ -95,6 +96,43 @@ describe("a session", () => {
     expect(seen[2]!.startsWith(seen[1]!)).toBe(true);
     const { turns } = await json("GET", `/v1/sessions/${session}`);
     expect(turns).toBe(3);
+  });
+
+  it("keeps prefixes and signatures over three providers", async () => {
+    const PROVIDERS = ["fakeanth", "fake", "fakegem"];
+    const seen = new Map<string, string[]>();
+    let session: string | undefined;
+    for (let turn = 0; turn < 9; turn++) {
+      const provider = PROVIDERS[turn % PROVIDERS.length]!;
+      const rhone = {
+        safety: { profile: "tags-only" },
+        context_mode: "stateful",
+        ...(session !== undefined && { session_id: session }),
+      };
+      const body = {
+        model: `${provider}/think`,
+        max_tokens: 999,
+        messages: [user(`Turn ${turn} of ${EMAIL}.`)],
+        rhone,
+      };
+      const response = await request("/v1/messages", {
+        method: "POST",
+        body: JSON.stringify(body),
+        headers: { "anthropic-version": "2023-06-01" },
+      });
+      session ??= response.headers.get("x-rhone-session-id")!;
+      const { content } = await response.json<{ content: { type: string; text: string }[] }>();
+      const { text } = content.find(({ type }) => type === "text")!;
+      if (turn < PROVIDERS.length && turn > 0) expect(text).not.toContain(EMAIL);
+      if (!text.startsWith("{")) continue;
+      const asked = JSON.parse(text) as { messages?: Said[]; contents?: Said[] };
+      seen.set(provider, [...(seen.get(provider) ?? []), JSON.stringify(asked.messages ?? asked.contents)]);
+    }
+    expect([...seen.keys()].toSorted()).toEqual(PROVIDERS.toSorted());
+    for (const [provider, requests] of seen)
+      for (const [i, one] of requests.slice(1).entries())
+        expect([provider, one.startsWith(requests[i]!.slice(0, -1))]).toEqual([provider, true]);
+    expect(seen.get("fakeanth")!.at(-1)).toContain(JSON.stringify(SIGNATURE));
   });
 
   it("goes on with its version of a profile until a newer one lets less pass", async () => {
