@@ -54,29 +54,32 @@ const BOUNDS = RATIOS.filter(({ of }) => of !== "p99").map((ratio) => {
   return { ...ratio, bound: SLACK * (NOT_MET[key] ?? ratio.limit) };
 });
 
-const CHECK: RunLength = {
+/** Only what these ratios compare is measured. */
+const lengthFor = (ratios: readonly { route: string; scenario: string }[]): RunLength => ({
   mode: "check",
   rounds: 3,
   pace: { seconds: 0.25, cpuSeconds: 0.4 },
   warmSeconds: 0.6,
-  scenarios: SCENARIOS.filter(({ id }) => RATIOS.some(({ scenario }) => scenario === id)),
+  scenarios: SCENARIOS.filter(({ id }) => id === "whole-c1" || ratios.some(({ scenario }) => scenario === id)),
   measures: ({ id }, scenario) =>
-    id === "direct" || id === "proxy" || RATIOS.some((ratio) => ratio.route === id && ratio.scenario === scenario.id),
+    id === "direct" || id === "proxy" || ratios.some((ratio) => ratio.route === id && ratio.scenario === scenario.id),
   depths: [],
   samples: 0,
   streams: 0,
   calls: 0,
   longest: 0,
-};
+});
 
 const routes = ROUTES.filter(({ id }) => id === "direct" || id === "proxy" || RATIOS.some(({ route }) => route === id));
 const servers = listServers(PROJECT).filter(({ id }) => id === "proxy" || id === "rhone");
-const isFast = (await isWithinBounds()) || (console.log("\nOnce more:\n"), await isWithinBounds());
-process.exit(isFast ? 0 : 1);
+const slow = await findSlow(BOUNDS);
+if (slow.length > 0) console.log("\nOnce more:\n");
+process.exit(slow.length > 0 && (await findSlow(slow)).length > 0 ? 1 : 0);
 
-async function isWithinBounds(): Promise<boolean> {
-  const results = await run(servers, CHECK, () => {}, routes);
-  const ratios = BOUNDS.map((ratio) => ({ ...ratio, measured: measureRatio(results, ratio) }));
+/** Measures, and returns those of the ratios that are above their bounds. Ends the process if something could not be measured. */
+async function findSlow(bounds: typeof BOUNDS): Promise<typeof BOUNDS> {
+  const results = await run(servers, lengthFor(bounds), () => {}, routes);
+  const ratios = bounds.map((ratio) => ({ ...ratio, measured: measureRatio(results, ratio) }));
   for (const { what, bound, measured } of ratios)
     console.log(
       `${what}: ${formatNumber(measured)} × the bare proxy's, at most ${formatNumber(bound)}${measured <= bound ? "" : "  TOO SLOW"}`,
@@ -86,7 +89,8 @@ async function isWithinBounds(): Promise<boolean> {
   );
   const problems = listProblems(results);
   for (const problem of problems) console.error(problem);
-  return problems.length === 0 && ratios.every(({ bound, measured }) => measured <= bound);
+  if (problems.length > 0) process.exit(1);
+  return ratios.filter(({ bound, measured }) => !(measured <= bound));
 }
 
 function listProblems({ servers: all, cells: cellsByRoute }: Results): string[] {

@@ -151,9 +151,9 @@ function toWholeAnswer(upstreamCall: UpstreamCall, body: Uint8Array, onDiscarded
 /** A whole answer behind the shield, also one that is the events of a stream. What is denied has been paid for all the same. */
 function screenWhole(body: Uint8Array, upstreamCall: UpstreamCall, onDiscardedUsage: OnDiscardedUsage): Uint8Array {
   const { shield } = upstreamCall;
+  if (shield?.answer.isChanged !== true) return body;
   const answers = answersJson(upstreamCall);
-  const editor = shield?.answer.editor(answers);
-  if (shield === undefined || editor === undefined) return body;
+  const editor = shield.answer.editor(answers)!;
   try {
     if (isJson(body)) return encodeUtf8(shield.answer.screen(decodeUtf8(body), answers));
     const events = [...decodeSse(body).flatMap((event) => editor.push(event)), ...editor.end()];
