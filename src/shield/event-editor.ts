@@ -84,9 +84,10 @@ export class EventEditor {
 
   /** A model says one thing at a time: what it has thought ends with what it says, and that with what it calls. */
   #endOthers(pieces: readonly PlacedPiece[]): void {
-    for (const { text } of pieces)
-      for (const other of this.#texts.values())
-        if (other !== text && other.place === text.place && !other.isArguments) other.end();
+    const together = new Set(pieces.map(({ text }) => text));
+    const places = new Set(pieces.filter(({ start, end }) => end > start).map(({ text }) => text.place));
+    for (const other of this.#texts.values())
+      if (!together.has(other) && places.has(other.place) && !other.isArguments) other.end();
   }
 
   #textOf(piece: Piece): GrowingText | undefined {

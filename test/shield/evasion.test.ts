@@ -141,6 +141,10 @@ describe("an answer", () => {
       ),
     ],
     [
+      "two members of a delta",
+      sse(chunk({ content: "", text: "alice@corp" }), chunk({ content: "", text: "-mail.com" })),
+    ],
+    [
       "calls in turns",
       sse(
         ...["{", "{", '"a":"alice@corp', '"a":"4556 7375 ', '-mail.com"}', '8689 9855"}'].map((text, i) =>
