@@ -2,22 +2,15 @@ import { decrypt, encrypt, isEncryptedWith, parseVaultKeys, type VaultKeys } fro
 import type { Provider } from "../providers/provider.ts";
 import { providersOf } from "../providers/registry.ts";
 import { organizationStub } from "./key-stubs.ts";
+import { RefreshedCache } from "./refreshed-cache.ts";
+
 type Env = Pick<Cloudflare.Env, "ORGANIZATIONS" | "RHONE_CREDENTIALS_KEY">;
 export type ProviderTable = ReadonlyMap<string, Provider>;
 
-/** How long cached credentials are used. After half of it they are refreshed in the background. Milliseconds. */
-const CACHE_MS = 20_000;
-/** Organisations in the cache; beyond it the cache is cleared. */
-const MAX_CACHED = 5_000;
+/** `credentials`: what the rows were made of. */
+type OrganizationProviders = { rows: ProviderTable; base: ProviderTable; credentials: string };
 
-type CachedProviders = {
-  rows: ProviderTable;
-  base: ProviderTable;
-  credentials: string;
-  loadedAt: number;
-  refreshStartedAt: number;
-};
-const CACHE = new Map<string, CachedProviders>();
+const CACHE = new RefreshedCache<OrganizationProviders>(5_000);
 
 /**
  * The provider rows of an organisation: the deployment's, with the organisation's own credentials where it has set
@@ -31,14 +24,10 @@ export async function providersFor(
   const keys = vaultKeysFor(env);
   const base = providersOf(env);
   if (keys === undefined) return base;
-  const now = Date.now();
-  const cached = CACHE.get(org);
-  if (cached?.base !== base || now - cached.loadedAt > CACHE_MS) return await loadProviders(env, org, keys);
-  if (now - cached.refreshStartedAt > CACHE_MS / 2) {
-    cached.refreshStartedAt = now;
-    waitUntil(loadProviders(env, org, keys).catch(() => {}));
-  }
-  return cached.rows;
+  const load = (known: OrganizationProviders | undefined): Promise<OrganizationProviders> =>
+    loadProviders({ env, org, keys }, known);
+  const { rows } = await CACHE.get(org, load, { waitUntil, isCurrent: (cached) => cached.base === base });
+  return rows;
 }
 
 export const vaultKeysFor = ({ RHONE_CREDENTIALS_KEY: setting }: Env): VaultKeys | undefined =>
@@ -49,18 +38,16 @@ export const credentialContext = (org: string, provider: string): string => `${o
 
 export const clearProviderCache = (org: string): boolean => CACHE.delete(org);
 
-async function loadProviders(env: Env, org: string, keys: VaultKeys): Promise<ProviderTable> {
-  const loadedAt = Date.now();
+async function loadProviders(
+  { env, org, keys }: { env: Env; org: string; keys: VaultKeys },
+  known: OrganizationProviders | undefined,
+): Promise<OrganizationProviders> {
   const stub = organizationStub(env, org);
   const stored = await stub.credentials();
   const base = providersOf(env);
   const credentials = JSON.stringify(stored);
-  const cached = CACHE.get(org);
   // The same table as long as nothing changed: catalogues are cached by table.
-  if (cached?.credentials === credentials && cached.base === base) {
-    CACHE.set(org, { ...cached, loadedAt, refreshStartedAt: loadedAt });
-    return cached.rows;
-  }
+  if (known?.credentials === credentials && known.base === base) return known;
   const own = stored.flatMap(({ provider, sealed }): Provider[] => {
     const row = base.get(provider);
     const context = credentialContext(org, provider);
@@ -72,9 +59,7 @@ async function loadProviders(env: Env, org: string, keys: VaultKeys): Promise<Pr
     return [withCredential(row, apiKey, org)];
   });
   const rows = own.length === 0 ? base : new Map([...base, ...own.map((row) => [row.id, row] as const)]);
-  if (CACHE.size >= MAX_CACHED) CACHE.clear();
-  CACHE.set(org, { rows, base, credentials, loadedAt, refreshStartedAt: loadedAt });
-  return rows;
+  return { rows, base, credentials };
 }
 
 function withoutCredential({ aws: _, apiKey: __, ...row }: Provider): Provider {

@@ -16,18 +16,15 @@ import {
 } from "../shield/profile.ts";
 import { Replacer } from "../shield/replace.ts";
 import { organizationStub } from "./key-stubs.ts";
+import { RefreshedCache } from "./refreshed-cache.ts";
 
 type Env = Pick<Cloudflare.Env, "ORGANIZATIONS" | "RHONE_SHIELD_KEY">;
 
-/** How long an organisation's policy is used. After half of it, it is refreshed in the background. Milliseconds. */
-const CACHE_MS = 20_000;
-/** Entries of a cache; beyond it the cache is cleared. */
-const MAX_CACHED = 2_000;
-
-type Cached = { safety: OrganizationSafety; loadedAt: number; refreshStartedAt: number };
-const POLICIES = new Map<string, Cached>();
+const POLICIES = new RefreshedCache<OrganizationSafety>(2_000);
 /** Versions never change. */
 const COMPILED = new Map<string, CompiledProfile>();
+/** Profiles in memory; beyond it all are compiled anew. */
+const MAX_COMPILED = 2_000;
 
 /**
  * The shield of a call: by its key or else its organisation, never milder than what its session has started with, and stricter if the call
@@ -147,7 +144,7 @@ async function applyVersion(
 ): Promise<AppliedProfile> {
   const key = JSON.stringify([org, id, version]);
   const compiled = COMPILED.get(key) ?? (await compileProfile(await loadProfile(env, org, id, version)));
-  if (COMPILED.size >= MAX_CACHED) COMPILED.clear();
+  if (COMPILED.size >= MAX_COMPILED) COMPILED.clear();
   COMPILED.set(key, compiled);
   const isOther = mode !== undefined && mode !== compiled.profile.mode;
   return { id, version, compiled: isOther ? { ...compiled, profile: { ...compiled.profile, mode } } : compiled };
@@ -160,28 +157,8 @@ async function loadProfile(env: Env, org: string, id: string, version: number): 
   return profileSchema.parse(JSON.parse(stored.body));
 }
 
-async function loadPolicy(
-  env: Env,
-  org: string,
-  waitUntil: (work: Promise<unknown>) => void,
-): Promise<OrganizationSafety> {
-  const now = Date.now();
-  const cached = POLICIES.get(org);
-  if (cached === undefined || now - cached.loadedAt > CACHE_MS) return await reload(env, org);
-  if (now - cached.refreshStartedAt > CACHE_MS / 2) {
-    cached.refreshStartedAt = now;
-    waitUntil(reload(env, org).catch(() => {}));
-  }
-  return cached.safety;
-}
+const loadPolicy = (env: Env, org: string, waitUntil: (work: Promise<unknown>) => void): Promise<OrganizationSafety> =>
+  POLICIES.get(org, () => organizationStub(env, org).safety(), { waitUntil });
 
-async function reload(env: Env, org: string): Promise<OrganizationSafety> {
-  const loadedAt = Date.now();
-  const safety = await organizationStub(env, org).safety();
-  if (POLICIES.size >= MAX_CACHED) POLICIES.clear();
-  POLICIES.set(org, { safety, loadedAt, refreshStartedAt: loadedAt });
-  return safety;
-}
-
-/** After a change here; other isolates see it within `CACHE_MS`. */
+/** After a change here; other isolates see it later. */
 export const clearSafetyCache = (org: string): boolean => POLICIES.delete(org);

@@ -138,14 +138,16 @@ export async function compileProfile(profile: Profile): Promise<CompiledProfile>
 const isAllowed = (treatment: { action: Disposition } | undefined): boolean =>
   treatment !== undefined && isMild(treatment.action);
 
-const isMild = (action: Disposition): boolean => action === "allow" || action === "allow_with_warning";
+/** Whether a value is only counted. */
+export const isMild = (action: Disposition): boolean => action === "allow" || action === "allow_with_warning";
 
-/** The disposition of what was found together: the severest. */
-export function dispositionOfAll({ dispositionOf }: CompiledProfile, kinds: Iterable<Kind>): Disposition {
-  let severest = 0;
-  for (const kind of kinds) severest = Math.max(severest, DISPOSITIONS.indexOf(dispositionOf(kind)));
-  return DISPOSITIONS[severest]!;
-}
+/** The disposition of what was found together. */
+export const dispositionOfAll = ({ dispositionOf }: CompiledProfile, kinds: Iterable<Kind>): Disposition =>
+  severestOf(Array.from(kinds, dispositionOf));
+
+/** The severest of some dispositions; `allow` of none. */
+export const severestOf = (all: readonly Disposition[]): Disposition =>
+  DISPOSITIONS[Math.max(0, ...all.map((one) => DISPOSITIONS.indexOf(one)))]!;
 
 /** Whether one profile lets pass nothing that the other does not: what a request may ask for in its stead. */
 export function isAtLeastAsStrict(one: CompiledProfile, other: CompiledProfile): boolean {

@@ -3,7 +3,7 @@ import type { Kind } from "./detect/find.ts";
 import { findInjections, type InjectionSign } from "./injection.ts";
 import { type Leaf, listLeaves } from "./json-leaves.ts";
 import { isInstruction, isName, isReference, kindOf, stageOf } from "./leaf-kind.ts";
-import { type CompiledProfile, type Disposition, DISPOSITIONS, type Stage } from "./profile.ts";
+import { type CompiledProfile, type Disposition, dispositionOfAll, isMild, severestOf, type Stage } from "./profile.ts";
 import { redactLeaves } from "./redact-json.ts";
 import type { Replacer } from "./replace.ts";
 
@@ -62,14 +62,13 @@ export class Findings {
     };
   }
 
-  /** The severest of all that was found. */
   #disposition(hasSigns: boolean): Disposition {
-    const { dispositionOf, profile } = this.#compiled;
-    const all: Disposition[] = Array.from(this.#values.keys(), dispositionOf);
-    if (hasSigns) all.push("allow_with_warning");
-    if (this.#unscanned.size > Number(this.#unscanned.has("sealed")) && profile.unscanned === "block")
-      all.push("block");
-    return DISPOSITIONS[Math.max(0, ...all.map((one) => DISPOSITIONS.indexOf(one)))]!;
+    const hasUnread = this.#unscanned.size > Number(this.#unscanned.has("sealed"));
+    return severestOf([
+      dispositionOfAll(this.#compiled, this.#values.keys()),
+      hasSigns ? "allow_with_warning" : "allow",
+      hasUnread && this.#compiled.profile.unscanned === "block" ? "block" : "allow",
+    ]);
   }
 }
 
@@ -83,9 +82,11 @@ export function withJudgement(
   const known = verdict ?? { stage, disposition: "allow", values: {}, unscanned: {}, signs: [] };
   if (judgement === "allow") return { ...known, judgement };
   const isDenied = judgement === "deny" || profile.fail === "closed";
-  const own: Disposition = isDenied ? "block" : "allow_with_warning";
-  const isMilder = DISPOSITIONS.indexOf(known.disposition) < DISPOSITIONS.indexOf(own);
-  return { ...known, judgement, ...(isMilder && { disposition: own }) };
+  return {
+    ...known,
+    judgement,
+    disposition: severestOf([known.disposition, isDenied ? "block" : "allow_with_warning"]),
+  };
 }
 
 /** The smallest text that instructions are looked for in. Characters. */
@@ -93,8 +94,7 @@ const MIN_INSTRUCTION = 12;
 
 /**
  * Screens the JSON text of a request: what its profile says is replaced where it stands, also what is blocked, so that nothing of it is
- * stored; all other bytes stay. `skipped`: top-level members
- * of the gateway's own, in which names are no text. `onTag` gets each value that a tag stands for.
+ * stored; all other bytes stay. `skipped`: top-level members of the gateway's own, in which names are no text.
  */
 export function screenRequest(
   json: string,
@@ -142,8 +142,7 @@ export type Screen = {
 /** What stands for a value; undefined if it is allowed. */
 export function replaceValue(value: string, kind: Kind, isNumber: boolean, screen: Screen): string | undefined {
   const { compiled, replacer, onTag } = screen;
-  const disposition = compiled.dispositionOf(kind);
-  if (disposition === "allow" || disposition === "allow_with_warning") return undefined;
+  if (isMild(compiled.dispositionOf(kind))) return undefined;
   if (isNumber) return replacer.replaceNumber(value, kind);
   const manner = compiled.mannerOf(kind);
   const instead = replacer.replace(value, kind, manner);

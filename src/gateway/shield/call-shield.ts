@@ -125,8 +125,10 @@ export class CallShield {
    * `safety.policy_denied`.
    */
   async judgeRequest(waitUntil: (work: Promise<unknown>) => void): Promise<void> {
-    if (!this.#isEnforced) this.observe();
-    const judging = this.#judge("input", () => readTexts(this.#screened));
+    const judging = this.#judge("input", () => {
+      this.observe();
+      return readTexts(this.#screened);
+    });
     if (judging === undefined) return;
     if (!this.#isEnforced) return waitUntil(judging);
     await judging;

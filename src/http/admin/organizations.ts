@@ -98,8 +98,9 @@ export function organizationRoutes(app: OpenAPIHono<AppEnv>): void {
     const { id } = c.req.valid("param");
     await found(c, id);
     const changes = defined(c.req.valid("json"));
+    const state = await stubOf(c, id).put(id, changes, c.var.caller.keyId);
     clearSafetyCache(id);
-    return c.json(toApiOrganization(await stubOf(c, id).put(id, changes, c.var.caller.keyId)), 200);
+    return c.json(toApiOrganization(state), 200);
   });
   app.openapi(routes.usage, async (c) => {
     const { id } = c.req.valid("param");
