@@ -149,7 +149,7 @@ async function send(routed: Routed, next: Next<Answered>): Promise<Outcome> {
   const { operation, plan } = routed;
   const { log } = operation;
   const sendAlong: Send = (remaining, appended) => sendWithFailover(routed, remaining, appended);
-  await operation.host.shield?.judgeRequest((work) => operation.host.lifetime.waitUntil(work));
+  await operation.host.shield?.judgeRequest();
   const answering = sendAlong(plan);
   // What is only observed costs the client nothing: it is looked at while the provider works.
   if (operation.host.shield !== undefined) setTimeout(() => operation.host.shield?.observe(), 0);

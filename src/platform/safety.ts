@@ -51,7 +51,7 @@ export async function shieldFor(
   if (chosen === undefined || chosen.compiled.profile.mode === "off") return undefined;
   return new CallShield(chosen, new Replacer(secret, org), {
     vault: session?.vault(secret, org),
-    pin: () => session?.pin(own && toPin(own)),
+    pin: () => session?.pin(own && toPin(own), pinned),
     query,
   });
 }

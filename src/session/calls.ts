@@ -1,3 +1,4 @@
+import { enqueue } from "../store/outbox.ts";
 import type { CallRecord } from "../store/records.ts";
 import type { Sql } from "../store/sql.ts";
 import { loadText, storeText } from "./overflow.ts";
@@ -41,6 +42,13 @@ export function endCall(sql: Sql, { id, ...record }: CallRecord, received?: stri
     received === undefined ? null : storeText(sql, receivedOwner(id), received),
     record.createdAt,
   );
+}
+
+/** Records a call again, with what came after its end: `endedAt` is later than before. Nothing is awaited, so both are written or none. */
+export function recordAgain(sql: Sql, record: CallRecord): void {
+  const { id, ...same } = record;
+  sql("UPDATE calls SET record = ? WHERE id = ?", JSON.stringify(same), id);
+  enqueue(sql, record);
 }
 
 export const findCallState = (sql: Sql, id: string): CallState | undefined =>

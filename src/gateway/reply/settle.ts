@@ -33,7 +33,7 @@ export async function settle(
   // A recovered answer is encoded anew on any surface.
   if (!surface.isNative && (!isSameDialect(upstreamCall) || log.isRecovered))
     log.addLosses(findCitationLosses(surface.dialect, [response, ...(response.alternatives ?? [])]));
-  upstreamCall.shield?.answer.observe(response.messages);
+  upstreamCall.shield?.observeAnswer(response.messages);
   const { model, finish, usage } = response;
   // Without reported usage, output is charged by its length.
   const receivedChars = usage.output === undefined ? JSON.stringify(response.messages).length : 0;

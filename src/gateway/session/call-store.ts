@@ -1,7 +1,7 @@
 import { StreamAccumulator } from "../../canonical/accumulator.ts";
 import type { GatewayError } from "../../canonical/error.ts";
 import type { Caller } from "../../keys/caller.ts";
-import type { CallStart } from "../../session/calls.ts";
+import { type CallStart, recordAgain } from "../../session/calls.ts";
 import { offload } from "../../session/large-strings.ts";
 import { sessionNotFound } from "../../session/session.ts";
 import { isCancelled, type StoredResponse, storeResponse } from "../../session/stored-responses.ts";
@@ -66,10 +66,18 @@ export function createCallStore(
     storedInput ??= offload(items, blobs);
     work.push(storedInput.catch(() => {}));
   };
+  /** What a judge decides beside the call comes after its record. */
+  const recordJudgement = async (record: CallRecord): Promise<void> => {
+    const judged = await shield?.judge(record);
+    if (judged === undefined) return;
+    recordAgain(sql, { ...judged, endedAt: Math.max(lifetime.now(), record.endedAt + 1) });
+    await lifetime.durable();
+  };
   const end = async (...ended: Parameters<typeof session.fail>): Promise<void> => {
     session.fail(...ended);
     await lifetime.durable();
     streams.onRecord(ended[0]);
+    lifetime.waitUntil(recordJudgement(ended[0]));
   };
   const create = ({ org, sessionId }: CallStart): void => {
     if (call.conversation !== undefined && session.isDeleted) throw sessionNotFound();
@@ -114,6 +122,7 @@ export function createCallStore(
         call.conversation?.recognizedBy === BY_TRANSCRIPT && index.addTranscript(call, committed.chain),
       ]);
       streams.onRecord(record);
+      lifetime.waitUntil(recordJudgement(record));
       if (!isSideBranch) work.push(onCommitted(record, call.caller));
     },
     indexResponse: (id) => index.addResponse(call, id),

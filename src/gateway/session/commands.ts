@@ -120,11 +120,13 @@ const COMMANDS: { [Name in Command["do"]]: CommandFn<Name> } = {
   timeline: (page, { state: { sql, blobs } }) => buildTimeline(sql, blobs, page),
   calls: ({ after, limit }, { state: { sql } }) =>
     Response.json(listCalls(sql, { ...(after !== undefined && { after }), ...(limit !== undefined && { limit }) })),
-  export: (command, { state: { session, sql, blobs } }) => {
+  export: (command, { state: { session, sql, blobs, shield } }) => {
     const snapshot = command.from === undefined ? undefined : findSnapshot(sql, command.from);
     // A snapshot taken before the first turn has no turn; the session's own id stands for its root.
     const from = snapshot === undefined ? command.from : (snapshot.turn ?? session.row.id);
-    return exportBranch(session, { ...command, from }, blobs);
+    // A branch without the texts of this session does not get the values either.
+    const isRedacted = command.transforms.some((one) => (typeof one === "string" ? one : one.type) === "redact");
+    return exportBranch(session, { ...command, from, shield: shield.listRows({ withValues: !isRedacted }) }, blobs);
   },
   replayable: async ({ from }, { state: { session, sql, blobs } }) =>
     Response.json(await listReplayTurns(session, sql, blobs, from)),
@@ -150,6 +152,7 @@ export async function removeSession(services: CommandServices): Promise<void> {
   if (!session.exists) return;
   unlistCompletions(state, lifetime.now());
   const deleted = session.delete();
+  state.shield.clear();
   closeSockets();
   await blobs.clear();
   await Promise.all([lifetime.durable(), list(deleted)]);

@@ -1,4 +1,4 @@
-import type { Block, Message } from "../../canonical/types.ts";
+import type { Message } from "../../canonical/types.ts";
 import { type Decision, EventEditor, type Slot } from "../../shield/event-editor.ts";
 import { type Piece, placeOf } from "../../shield/event-pieces.ts";
 import { type Leaf, listLeaves, readLeaf } from "../../shield/json-leaves.ts";
@@ -119,11 +119,10 @@ export class AnswerShield {
   }
 
   /** Looks at an answer that is not changed. */
-  observe(messages: readonly Message[]): void {
+  observe(texts: readonly string[]): void {
     const { profile, rules } = this.#profile.compiled;
     if (this.isChanged || !profile.stages.includes("output")) return;
-    for (const text of messages.flatMap(({ blocks }) => blocks.flatMap(textsOf)))
-      for (const { kind } of findInText(text, rules)) this.#findings.addValue(kind);
+    for (const text of texts) for (const { kind } of findInText(text, rules)) this.#findings.addValue(kind);
   }
 
   #redact(
@@ -253,8 +252,9 @@ function thoughtBeside(
   return { text: readLeaf(json, thinking), isChanged };
 }
 
-/** What a block says, and the arguments of a call. */
-export function textsOf(block: Block): string[] {
-  if (block.kind === "text" || block.kind === "thinking") return [block.text];
-  return block.kind === "tool_call" ? [block.arguments] : [];
-}
+/** What a message says, and the arguments of its calls. */
+export const textsIn = ({ blocks }: Message): string[] =>
+  blocks.flatMap((block) => {
+    if (block.kind === "text" || block.kind === "thinking") return [block.text];
+    return block.kind === "tool_call" ? [block.arguments] : [];
+  });

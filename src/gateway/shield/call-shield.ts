@@ -7,9 +7,9 @@ import { kindOf } from "../../shield/leaf-kind.ts";
 import type { Stage } from "../../shield/profile.ts";
 import type { Replacer } from "../../shield/replace.ts";
 import { Findings, type Judgement, screenRequest, type Verdict, withJudgement } from "../../shield/screening.ts";
-import type { SafetyRecord } from "../../store/records.ts";
-import { JsonError } from "../../wire/json.ts";
-import { AnswerShield, textsOf } from "./answer-shield.ts";
+import type { CallRecord, SafetyRecord } from "../../store/records.ts";
+import { JsonError, withoutUndefined } from "../../wire/json.ts";
+import { AnswerShield, textsIn } from "./answer-shield.ts";
 import { type AppliedProfile, deniedError, isDenied } from "./applied-profile.ts";
 import { judge, type QueryJudge } from "./judge.ts";
 
@@ -41,6 +41,8 @@ export class CallShield {
   #hasFailed = false;
   readonly #verdicts: Verdict[] = [];
   readonly #judgements = new Map<Stage, Judgement>();
+  /** In `observe`, judgements that are awaited beside the call. */
+  readonly #judging: Promise<void>[] = [];
   readonly #query: QueryJudge | undefined;
   readonly #pin: (() => void) | undefined;
   /** What a judge of the request reads. */
@@ -124,13 +126,13 @@ export class CallShield {
    * Has the request judged, if its profile names a judge: before it is sent, or in `observe` beside it. Throws
    * `safety.policy_denied`.
    */
-  async judgeRequest(waitUntil: (work: Promise<unknown>) => void): Promise<void> {
+  async judgeRequest(): Promise<void> {
     const judging = this.#judge("input", () => {
       this.observe();
       return readTexts(this.#screened);
     });
     if (judging === undefined) return;
-    if (!this.#isEnforced) return waitUntil(judging);
+    if (!this.#isEnforced) return void this.#judging.push(judging);
     await judging;
     this.requireAllowed();
   }
@@ -143,8 +145,22 @@ export class CallShield {
   /** Has an answer judged, if its profile names a judge for it. Throws `safety.policy_denied`. */
   async judgeAnswer(messages: readonly Message[]): Promise<void> {
     if (!this.judgesAnswers) return;
-    await this.#judge("output", () => messages.flatMap(({ blocks }) => blocks.flatMap(textsOf)).join("\n"));
+    await this.#judge("output", () => messages.flatMap(textsIn).join("\n"));
     this.requireAllowed();
+  }
+
+  /** Looks at an answer that is not changed, and in `observe` has it judged. */
+  observeAnswer(messages: readonly Message[]): void {
+    const texts = messages.flatMap(textsIn);
+    this.answer.observe(texts);
+    const judging = this.#isEnforced ? undefined : this.#judge("output", () => texts.join("\n"));
+    if (judging !== undefined) this.#judging.push(judging);
+  }
+
+  /** Resolves to a call's record with the judgements that came beside the call. Never rejects. Absent: there are none. */
+  judge(record: CallRecord): Promise<CallRecord> | undefined {
+    if (this.#judging.length === 0) return undefined;
+    return Promise.all(this.#judging).then(() => ({ ...record, ...withoutUndefined({ safety: this.record }) }));
   }
 
   #judge(stage: "input" | "output", textOf: () => string): Promise<void> | undefined {

@@ -1,4 +1,5 @@
 import { decrypt, deriveVaultKeys, encrypt } from "../../keys/vault.ts";
+import type { ShieldRow } from "../../session/history/branch.ts";
 import { hasTable } from "../../session/schema.ts";
 import type { SafetyPolicy } from "../../shield/policy.ts";
 import type { Sql } from "../../store/sql.ts";
@@ -31,9 +32,9 @@ export class SessionShield {
     return this.#pinned;
   }
 
-  /** The session goes on with this version. It exists by now. */
-  pin(profile: PinnedProfile | undefined): void {
-    if (profile === undefined || JSON.stringify(profile) === JSON.stringify(this.pinned)) return;
+  /** The session goes on with this version, unless another call has pinned one since `found` was. It exists by now. */
+  pin(profile: PinnedProfile | undefined, found: PinnedProfile | undefined): void {
+    if (profile === undefined || this.pinned !== found || JSON.stringify(profile) === JSON.stringify(found)) return;
     this.#set(PIN, JSON.stringify(profile));
     this.#pinned = profile;
   }
@@ -52,6 +53,23 @@ export class SessionShield {
           if (this.#findOrNone(tag, owner(tag), keys) !== value) this.#set(tag, encrypt(value, owner(tag), keys));
       },
     };
+  }
+
+  /** All that is stored, as it is stored; without values, the version alone. */
+  listRows({ withValues }: { withValues: boolean }): ShieldRow[] {
+    if (!hasTable(this.#sql, "shield")) return [];
+    return this.#sql<ShieldRow>("SELECT name, value FROM shield WHERE ? OR name = ?", withValues ? 1 : 0, PIN);
+  }
+
+  /** Takes over what another session of the organisation has. */
+  addRows(rows: readonly ShieldRow[]): void {
+    for (const { name, value } of rows) this.#set(name, value);
+    this.clear();
+  }
+
+  /** Forgets what it has read. */
+  clear(): void {
+    this.#isRead = false;
   }
 
   #findOrNone(tag: string, owner: string, keys: Parameters<typeof decrypt>[2]): string | undefined {

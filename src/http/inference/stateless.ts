@@ -52,7 +52,9 @@ export function createStatelessHost(call: StatelessCallParts): CallHost {
     await stub().record(toRpcText(JSON.stringify({ ...toStatelessCall(finished, stored), isNew })), rest);
   };
   const deliverInBackground = async (finished: FinishedCall): Promise<void> => {
-    const work = deliver(finished).catch((cause) =>
+    const judged = shield?.judge(finished.record);
+    const delivery = judged?.then((record) => deliver({ ...finished, record })) ?? deliver(finished);
+    const work = delivery.catch((cause) =>
       console.error("call record not delivered to its session", finished.record.id, cause),
     );
     waitUntil(work);

@@ -26,8 +26,14 @@ export const transformSchema = z
   .meta({ id: "Transform" });
 export type Transform = z.infer<typeof transformSchema>;
 
-/** The first line of an exported branch: the new session's row. `from`: the id of its last turn; null before the first. */
-type BranchHeader = { given: SessionInit; from: string | null };
+/**
+ * The first line of an exported branch: the new session's row. `from`: the id of its last turn; null before the first. `shield`: what
+ * the session has for it.
+ */
+type BranchHeader = { given: SessionInit; from: string | null; shield: readonly ShieldRow[] };
+
+/** A row that the shield stores in a session. */
+export type ShieldRow = { name: string; value: string };
 
 /**
  * Exports a session up to the turn `from` (default: the head; `isBefore`: without that turn) as lines of JSON: a
@@ -39,7 +45,13 @@ export function exportBranch(
     from,
     isBefore,
     transforms,
-  }: { from?: string | undefined; isBefore?: boolean | undefined; transforms: readonly Transform[] },
+    shield,
+  }: {
+    from?: string | undefined;
+    isBefore?: boolean | undefined;
+    transforms: readonly Transform[];
+    shield: readonly ShieldRow[];
+  },
   blobs: Blobs,
 ): Response {
   const { id, metadata, defaults, phase, instructions } = session.row;
@@ -55,7 +67,7 @@ export function exportBranch(
     ...(instructions !== undefined && { instructions }),
   };
   const edits = transforms.map(toMessageEdit).filter((one) => one !== undefined);
-  const header: BranchHeader = { given: init, from: turn };
+  const header: BranchHeader = { given: init, from: turn, shield };
   const lines = (async function* (): AsyncGenerator<string> {
     yield `${JSON.stringify(header)}\n`;
     let isChanged = false;
@@ -77,13 +89,21 @@ export function exportBranch(
   return new Response(toByteStream(lines), { headers: { "content-type": "application/x-ndjson" } });
 }
 
+type BranchTarget = {
+  session: Session;
+  shield: { addRows: (rows: readonly ShieldRow[]) => void };
+  blobs: Blobs;
+  objectId: string;
+  now: () => number;
+};
+
 /**
  * Creates a session from an exported branch. `parent`: the object id of the exported session, whose blobs are adopted.
  * On an error all imported turns and blobs are deleted again.
  */
 export async function importBranch(
   lines: AsyncIterable<string>,
-  { session, blobs, objectId, now }: { session: Session; blobs: Blobs; objectId: string; now: () => number },
+  { session, shield, blobs, objectId, now }: BranchTarget,
   { org, id, parent }: { org: string; id: string; parent: string },
 ): Promise<void> {
   let header: BranchHeader | undefined;
@@ -107,6 +127,7 @@ export async function importBranch(
     }
     const head = last === undefined ? {} : { head: last.id, depth: last.depth };
     session.create(org, id, { ...header!.given, ...head });
+    shield.addRows(header!.shield);
   } catch (thrown) {
     session.discardImport();
     await blobs.clear();

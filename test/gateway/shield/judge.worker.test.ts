@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { writePlan } from "../../fake/plan.ts";
 import { decisionsOf, setProfile } from "../../support/shield/gateway.ts";
 import { errorOf, post, user } from "../../support/worker/client.ts";
@@ -61,6 +61,22 @@ describe("a judge", () => {
       const denied = await ask("DENY");
       expect(denied).not.toContain("The river.");
       expect(denied).toContain("the judge of the safety profile judged denies the answer");
+    },
+  );
+
+  it.each(MODES.flatMap((mode) => ["input", "output"].map((stage) => [mode, stage] as const)))(
+    "decides beside a call that is only observed, which does not wait: %s, %s",
+    async (context_mode, stage) => {
+      await judged({ model: "fake/plan", stages: [stage], timeout_ms: 10_000 });
+      const rhone = { safety: { profile: "judged", mode: "observe" }, context_mode };
+      const verdict = writePlan(["DENY"]);
+      const plan = stage === "input" ? verdict : writePlan([`The river. ${verdict}`]);
+      const answer = await post({ model: stage === "input" ? "fake/say" : "fake/plan", messages: [user(plan)], rhone });
+      expect([answer.status, await answer.text()]).toEqual([200, expect.any(String)]);
+      const call = answer.headers.get("x-rhone-call-id")!;
+      await vi.waitFor(async () =>
+        expect(await decisionsOf(call)).toMatchObject([{ stage, disposition: "block", judgement: "deny" }]),
+      );
     },
   );
 });

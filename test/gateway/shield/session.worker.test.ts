@@ -150,4 +150,47 @@ describe("a session", () => {
     const { version, detectors } = await json("GET", "/v1/safety/profiles/moving?version=1");
     expect([version, detectors]).toEqual([1, { email: { action: "redact", as: "tag" } }]);
   });
+
+  it("goes on with the profile of the first of two calls that arrive at once", async () => {
+    await setProfile("one", { mode: "enforce", detectors: { email: { action: "redact" } } });
+    await setProfile("other", {
+      mode: "enforce",
+      detectors: { email: { action: "redact" }, ip: { action: "redact" } },
+    });
+    const { id } = await json("POST", "/v1/sessions", {});
+    const ask = (profile?: string): Promise<Json> =>
+      json("POST", "/v1/chat/completions", {
+        model: "demo",
+        messages: [user(`I am ${EMAIL}.`)],
+        rhone: { context_mode: "stateful", session_id: id, ...(profile && { safety: { profile } }) },
+      });
+    const idOf = ({ rhone }: Json): string => (rhone as { call_id: string }).call_id;
+    const both = await Promise.all(["one", "other"].map(ask));
+    const [first] = both.map(idOf).toSorted();
+    const profileOf = async (call: string): Promise<unknown> => (await decisionsOf(call))[0]!.profile;
+    expect(await profileOf(idOf(await ask()))).toBe(await profileOf(first!));
+  });
+
+  it("hands its values and its profile to a branch, but none to one whose texts are redacted", async () => {
+    const { answer } = await sent({ messages: [user(`I am ${EMAIL}.`)], rhone: { safety } });
+    const branch = async (transforms: string[]): Promise<string> => {
+      const { id } = await json("POST", `/v1/sessions/${answer.rhone.session_id}:branch`, { transforms });
+      const again = await sent({ messages: [user("And?")], rhone: { session_id: id as string } });
+      return again.raw;
+    };
+    expect(await branch([])).toContain(EMAIL);
+    expect(await branch(["redact"])).not.toContain(EMAIL);
+  });
+
+  it("that was deleted leaves nothing to a new one of its id", async () => {
+    const session_id = "sess_chosen-and-deleted";
+    const ask = (more: object): Promise<{ raw: string }> =>
+      sent(
+        { messages: [user(`I am ${EMAIL}.`)], rhone: { session_id, ...more } },
+        { "x-rhone-session-create": "true" },
+      );
+    expect((await ask({ safety: { ...safety, profile: "tags-only" } })).raw).not.toContain(EMAIL);
+    await json("DELETE", `/v1/sessions/${session_id}`);
+    expect((await ask({})).raw).toContain(EMAIL);
+  });
 });
