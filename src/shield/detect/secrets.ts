@@ -68,7 +68,7 @@ function findPasswords(text: string, found: Find[]): void {
 
 /** What stands where a secret would. */
 const PLACEHOLDER =
-  /^(?:(.)\1*|PII_.*|hash_[0-9a-f]{16}|\*{4}.*|<.*|\$.*|%.*|\{.*|your[_-].*|change_?me|password|passwd|secret|token|null|none|undefined|true|false)$/i;
+  /^(?:(.)\1*|PII_.*|hash_[0-9a-f]{16}|\*{4}.*|<.*|\$.*|%.*|\{.*|(?:your|replace|insert)[_-].*|my[_-]?(?:password|secret|token)|change_?me|password|passwd|secret|token|null|none|undefined|true|false)$/i;
 
 export const isPlaceholder = (value: string): boolean => PLACEHOLDER.test(value);
 
