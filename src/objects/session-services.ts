@@ -79,7 +79,7 @@ export class SessionServices {
       session: this.session,
       sql: this.sql,
       lease: new Lease(),
-      shield: new SessionShield(this.sql),
+      shield: new SessionShield(this.sql, env.RHONE_SHIELD_KEY ?? ""),
       blobs: openBlobs(env.BLOBS, this.objectId),
       objectId: this.objectId,
     };

@@ -164,16 +164,16 @@ export class SessionObject extends DurableObject {
   }
 
   /** A response of OpenAI's API that is stored here; see gateway/session/response-queries.ts. */
-  async recall(query: ResponseQuery, org: string): Promise<Response> {
-    return await this.#respond(org, ({ commands, streams, calls }) =>
-      readStoredResponse(query, org, { ...commands.state, ...commands.lifetime, streams, calls }),
+  async recall(query: ResponseQuery, caller: Caller): Promise<Response> {
+    return await this.#respond(caller.org, ({ commands, streams, calls }) =>
+      readStoredResponse(query, caller, { ...commands.state, ...commands.lifetime, streams, calls }),
     );
   }
 
   /** A chat completion of OpenAI's API that is stored here; see gateway/session/completions.ts. */
-  async completion(query: CompletionQuery, org: string): Promise<Response> {
-    return await this.#respond(org, ({ commands }) =>
-      readStoredCompletion(query, org, { ...commands.state, ...commands.lifetime }),
+  async completion(query: CompletionQuery, caller: Caller): Promise<Response> {
+    return await this.#respond(caller.org, ({ commands }) =>
+      readStoredCompletion(query, caller, { ...commands.state, ...commands.lifetime }),
     );
   }
 

@@ -50,7 +50,7 @@ export async function shieldFor(
   const own = pinned === undefined ? chosen : floor;
   if (chosen === undefined || chosen.compiled.profile.mode === "off") return undefined;
   return new CallShield(chosen, new Replacer(secret, org), {
-    vault: session?.vault(secret, org),
+    vault: session?.vault(org),
     pin: () => session?.pin(own && toPin(own), pinned),
     query,
   });

@@ -1,6 +1,7 @@
 import { GatewayError, invalid } from "../../canonical/error.ts";
 import type { Message } from "../../canonical/types.ts";
 import { openaiChat } from "../../dialects/openai-chat/index.ts";
+import type { Caller } from "../../keys/caller.ts";
 import { decodeInstructions, decodeItems } from "../../session/history/decode.ts";
 import { inline } from "../../session/large-strings.ts";
 import type { Session } from "../../session/session.ts";
@@ -19,6 +20,7 @@ import { withPrefix } from "../../wire/id.ts";
 import { isObject, type Json, type JsonObject, parseJson, stringifyMember } from "../../wire/json.ts";
 import { toCompletionRecord, toTombstone } from "../reply/completion-object.ts";
 import { type Page, pageItems } from "../responses/items.ts";
+import type { SessionShield } from "../shield/session-shield.ts";
 import type { ObjectLifetime } from "./services.ts";
 
 /** An operation of OpenAI's API on a stored chat completion. Member names cross RPC. `id`: as the client wrote it. */
@@ -29,7 +31,7 @@ export type CompletionQuery = { id: string; call: string } & (
 );
 
 /** What reading a completion uses of the session's object. */
-type CompletionServices = { session: Session; sql: Sql; blobs: Blobs } & Pick<
+type CompletionServices = { session: Session; sql: Sql; blobs: Blobs; shield: SessionShield } & Pick<
   ObjectLifetime,
   "now" | "durable" | "requireNoHold"
 >;
@@ -51,22 +53,24 @@ export function unlistCompletions({ session, sql }: Pick<CompletionServices, "se
  */
 export async function readStoredCompletion(
   query: CompletionQuery,
-  org: string,
+  caller: Caller,
   services: CompletionServices,
 ): Promise<Response> {
-  const { session, sql, now, durable, requireNoHold } = services;
+  const { session, sql, shield, now, durable, requireNoHold } = services;
   const { id, call } = query;
+  const { org } = caller;
+  const show = ({ body }: StoredCompletion): Response => toJsonResponse(shield.restore(body, call, caller));
   const stored = session.exists && session.row.org === org ? findCompletion(sql, call) : undefined;
   if (stored === undefined) throw completionNotFound(id);
   switch (query.do) {
     case "show":
-      return toJsonResponse(stored.body);
+      return show(stored);
     case "update": {
       const changed = { ...stored, body: JSON.stringify({ ...parseBody(stored), metadata: query.metadata }) };
       storeCompletion(sql, changed);
       enqueue(sql, toCompletionRecord(changed, org, now()));
       await durable();
-      return toJsonResponse(changed.body);
+      return show(changed);
     }
     case "delete":
       await requireNoHold();

@@ -3,6 +3,7 @@ import { GatewayError, invalid } from "../../canonical/error.ts";
 import type { StreamEvent } from "../../canonical/types.ts";
 import { openaiResponses } from "../../dialects/openai-responses/index.ts";
 import { decodeStreamError } from "../../dialects/openai/errors.ts";
+import type { Caller } from "../../keys/caller.ts";
 import { findCallState } from "../../session/calls.ts";
 import type { Session } from "../../session/session.ts";
 import {
@@ -22,6 +23,7 @@ import { decodeSse, type SseEvent } from "../../wire/sse.ts";
 import { EVENT_STREAM } from "../reply/headers.ts";
 import { listInputItems, type Page, pageItems } from "../responses/items.ts";
 import { responseNotFound } from "../responses/state.ts";
+import type { SessionShield } from "../shield/session-shield.ts";
 import type { ObjectLifetime } from "./services.ts";
 import type { SessionCalls } from "./session-calls.ts";
 import type { SessionStreams } from "./session-streams.ts";
@@ -41,6 +43,7 @@ type ResponseQueryServices = {
   session: Session;
   sql: Sql;
   blobs: Blobs;
+  shield: SessionShield;
   streams: SessionStreams;
   /** The running calls. */
   calls: Pick<SessionCalls, "started" | "stop">;
@@ -52,18 +55,19 @@ type ResponseQueryServices = {
  */
 export async function readStoredResponse(
   query: ResponseQuery,
-  org: string,
+  caller: Caller,
   services: ResponseQueryServices,
 ): Promise<Response> {
   const { session, sql, durable, requireNoHold, calls } = services;
   const { id, call } = query;
-  const stored = session.exists && session.row.org === org ? findResponse(sql, call) : undefined;
+  const show = (response: StoredResponse): string => showResponse(response, id, caller, services);
+  const stored = session.exists && session.row.org === caller.org ? findResponse(sql, call) : undefined;
   if (stored === undefined) throw responseNotFound(id);
   switch (query.do) {
     case "show":
-      return jsonResponse(toApiResponseText(stored, id));
+      return jsonResponse(show(stored));
     case "stream":
-      return await streamResponse(stored, query, services);
+      return await streamResponse(stored, query, { ...services, show });
     case "forget":
       await requireNoHold();
       deleteResponse(sql, call);
@@ -74,11 +78,11 @@ export async function readStoredResponse(
     case "cancel": {
       if (!stored.background)
         throw new GatewayError("request.invalid", "Cannot cancel a synchronous response.", { param: "id" });
-      if (isEnded(stored)) return jsonResponse(toApiResponseText(stored, id));
+      if (isEnded(stored)) return jsonResponse(show(stored));
       setResponseStatus(sql, call, "cancelled");
       await durable();
       await calls.stop(call);
-      return jsonResponse(toApiResponseText(findResponse(sql, call) ?? stored, id));
+      return jsonResponse(show(findResponse(sql, call) ?? stored));
     }
   }
 }
@@ -87,6 +91,14 @@ const isEnded = ({ status }: StoredResponse): boolean => status !== "queued" && 
 
 const jsonResponse = (text: string): Response =>
   new Response(text, { headers: { "content-type": "application/json" } });
+
+/** A stored response as its caller sees it. */
+const showResponse = (
+  response: StoredResponse,
+  id: string,
+  caller: Caller,
+  { shield }: Pick<ResponseQueryServices, "shield">,
+): string => shield.restore(toApiResponseText(response, id), response.call, caller);
 
 /**
  * The stored body with its current status and the id that the client uses, as JSON text. A response that failed without
@@ -115,7 +127,7 @@ const RESTART_ERROR = JSON.stringify({
 async function streamResponse(
   stored: StoredResponse,
   { id, call, after }: { id: string; call: string; after: number },
-  { sql, streams, calls }: ResponseQueryServices,
+  { sql, streams, calls, show }: ResponseQueryServices & { show: (response: StoredResponse) => string },
 ): Promise<Response> {
   if (stored.status === "queued") await calls.started(call);
   const state = findCallState(sql, call);
@@ -125,7 +137,7 @@ async function streamResponse(
   if (state !== undefined && eventCount !== undefined && (eventCount > 0 || !isEnded(now)))
     return streams.resume(state, after + 1);
   if (!isEnded(now)) throw invalid("stream", "expected a response that was created with stream: true");
-  const rest = encodeEvents(toApiResponseText(now, id), id).slice(after + 1);
+  const rest = encodeEvents(show(now), id).slice(after + 1);
   return new Response(concatBytes(rest.map(({ raw }) => raw)), {
     headers: { "content-type": EVENT_STREAM },
   });

@@ -1,8 +1,14 @@
+import type { Caller } from "../../keys/caller.ts";
 import { decrypt, deriveVaultKeys, encrypt } from "../../keys/vault.ts";
+import { findCallState } from "../../session/calls.ts";
 import type { ShieldRow } from "../../session/history/branch.ts";
 import { hasTable } from "../../session/schema.ts";
+import { listLeaves } from "../../shield/json-leaves.ts";
+import { isThought, kindOf } from "../../shield/leaf-kind.ts";
 import type { SafetyPolicy } from "../../shield/policy.ts";
+import { restoreLeaves } from "../../shield/restore.ts";
 import type { Sql } from "../../store/sql.ts";
+import { splice } from "../../wire/splice.ts";
 import type { TagVault } from "./call-shield.ts";
 
 /** The profile's version that a session goes on with. */
@@ -16,11 +22,14 @@ const PIN = "profile";
  */
 export class SessionShield {
   readonly #sql: Sql;
+  readonly #secret: string;
   #pinned: PinnedProfile | undefined;
   #isRead = false;
 
-  constructor(sql: Sql) {
+  /** `secret`: of the deployment; where it is another one than before, no value is found. */
+  constructor(sql: Sql, secret: string) {
     this.#sql = sql;
+    this.#secret = secret;
   }
 
   get pinned(): PinnedProfile | undefined {
@@ -39,9 +48,9 @@ export class SessionShield {
     this.#pinned = profile;
   }
 
-  /** The values of this session. `secret`: of the deployment; where it is another one now, no value is found. */
-  vault(secret: string, org: string): TagVault {
-    const keys = deriveVaultKeys([secret], `shield vault/${org}`);
+  /** The values of this session. */
+  vault(org: string): TagVault {
+    const keys = deriveVaultKeys([this.#secret], `shield vault/${org}`);
     const owner = (tag: string): string => `${org}/${tag}`;
     return {
       get: (tag) => {
@@ -53,6 +62,14 @@ export class SessionShield {
           if (this.#findOrNone(tag, owner(tag), keys) !== value) this.#set(tag, encrypt(value, owner(tag), keys));
       },
     };
+  }
+
+  /** A stored answer as the key sees it whose call made it: with its own values in the place of their tags. */
+  restore(json: string, call: string, { org, keyId }: Pick<Caller, "org" | "keyId">): string {
+    if (this.#secret === "" || !hasTable(this.#sql, "shield")) return json;
+    if (findCallState(this.#sql, call)?.started.keyId !== keyId) return json;
+    const shown = [...listLeaves(json)].filter((leaf) => !isThought(leaf) && kindOf(json, leaf) === "text");
+    return splice(json, restoreLeaves(json, shown, this.vault(org).get));
   }
 
   /** All that is stored, as it is stored; without values, the version alone. */

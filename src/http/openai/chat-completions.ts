@@ -95,7 +95,7 @@ async function askObject(
   { place, call }: ResponseLocation,
   what: Lookup,
 ): Promise<Response | undefined> {
-  const answered = await stubFor(env.SESSIONS, place)?.completion({ id, call, ...what }, caller.org);
+  const answered = await stubFor(env.SESSIONS, place)?.completion({ id, call, ...what }, caller);
   try {
     return answered && (await fromRpcResponse(answered));
   } catch (thrown) {

@@ -87,11 +87,11 @@ export function responseRoutes(app: OpenAPIHono<AppEnv>): void {
 /** Returns the response of the session's object unchanged: its body may be a stream. */
 async function recall(c: Http, what: ResponseLookup): Promise<never> {
   const id = c.req.param("id")!;
-  const { org } = c.var.caller;
-  const found = await findResponseLocation(c.env.DIRECTORY, org, id);
+  const { caller } = c.var;
+  const found = await findResponseLocation(c.env.DIRECTORY, caller.org, id);
   const stub = found && stubFor(c.env.SESSIONS, found.place);
   if (found === undefined || stub === undefined) throw responseNotFound(id);
-  const answered = await fromRpcResponse(await stub.recall({ id, call: found.call, ...what }, org));
+  const answered = await fromRpcResponse(await stub.recall({ id, call: found.call, ...what }, caller));
   return new Response(answered.body, answered) as never;
 }
 

@@ -62,9 +62,10 @@ describe("a response", () => {
     const { id } = await created({ input: "Hello" });
     const stub = objectOfResponse(id);
     const asked = { id: id, call: withPrefix(id, "call") };
+    const other = { org: "org_other", keyId: "key_other" };
     for (const what of ["show", "forget", "cancel"] as const)
-      expect((await stub.recall({ ...asked, do: what }, "org_other")).status).toBe(404);
-    expect((await stub.converse({ do: "show" }, "conv_x", { org: "org_other" } as never)).status).toBe(404);
+      expect((await stub.recall({ ...asked, do: what }, other)).status).toBe(404);
+    expect((await stub.converse({ do: "show" }, "conv_x", other)).status).toBe(404);
     expect(await statusOf(id)).toBe("completed");
   });
 

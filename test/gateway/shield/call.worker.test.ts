@@ -101,7 +101,7 @@ describe("a call", () => {
     ]);
   });
 
-  it("in the background is denied as in the foreground, and gives values back", async () => {
+  it("in the background is denied as in the foreground, and gives values back to its own key", async () => {
     const asked = async (rhone: object, input: string): Promise<Json> => {
       const body = { model: "fakeresp/mirror", background: true, input, rhone };
       const { id } = await json("POST", "/v1/responses", body);
@@ -118,7 +118,11 @@ describe("a call", () => {
       { message: expect.stringContaining("denies what the request contains: card") },
     ]);
     const redacted = await asked({ safety }, `I am ${EMAIL}.`);
-    expect([redacted.status, JSON.stringify(redacted)]).toEqual(["completed", expect.not.stringContaining(EMAIL)]);
+    expect([redacted.status, JSON.stringify(redacted)]).toEqual(["completed", expect.stringContaining(EMAIL)]);
+    const other = await json("POST", "/v1/keys", { name: "k", ttl_s: 600, scopes: ["inference", "sessions:read"] });
+    const seen = await json("GET", `/v1/responses/${redacted.id as string}`, undefined, other.secret as string);
+    expect(JSON.stringify(seen)).toMatch(TAG);
+    expect(JSON.stringify(seen)).not.toContain(EMAIL);
   });
 
   it("is refused where what its organisation demands cannot be had", async () => {
