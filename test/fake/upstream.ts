@@ -48,6 +48,11 @@ export function answerChat(raw: string, request: Request): Response {
       return stream([]);
     case "cut":
       return body.stream ? stream([chunk({ role: "assistant", content: "Half a" })]) : json({ id: "x" }, 200, headers);
+    case "torn":
+      return stream(
+        [chunk({ role: "assistant", content: "Half a sentence " }), chunk({ content: "and a wo" }), new Error("reset")],
+        30,
+      );
     case "reset":
       return stream([chunk({ role: "assistant", content: "Half a" }), new Error("connection reset")], 30);
     case "failing":

@@ -98,6 +98,17 @@ it.each(["stateful", "stateless"])(
   },
 );
 
+it("what the shield holds back is not lost where a stream breaks", async () => {
+  const ask = async (safety?: object): Promise<[string, unknown]> => {
+    const rhone = { routing: { fallbacks: ["fakeanth/say"], midstream: "continue" }, ...(safety && { safety }) };
+    const events = await eventsOf(await post({ model: "fake/torn", messages: [user("x")], stream: true, rhone }));
+    return [textIn(events), routingIn(events)];
+  };
+  const [text, routing] = await ask();
+  expect([text, routing]).toMatchObject(["Half a sentence and a woSaid say.", { rescued: { how: "continuation" } }]);
+  expect(await ask({ mode: "enforce" })).toEqual([text, routing]);
+});
+
 it("a stream that no target continues ends with the first one's error", async () => {
   const routing = { fallbacks: ["fake/fault-500-always.rescue"], midstream: "continue" };
   const response = await post({
